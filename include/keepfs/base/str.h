@@ -1,0 +1,41 @@
+#pragma once
+/**
+ * A growing byte string. `data` is never NULL after the first append and always NUL-terminated, so it can be read as C
+ * text when it holds no NUL of its own. Start with `struct str s = {0}`, end with str_finish() (or _cleanup(str)).
+ */
+#include <keepfs/base/cleanup.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct str {
+	char *data;
+	size_t len;
+	size_t cap;
+};
+
+void str_finish(struct str *s);
+void str_clear(struct str *s);
+void str_append(struct str *s, const char *text);
+void str_append_bytes(struct str *s, const void *bytes, size_t len);
+void str_append_char(struct str *s, char c);
+void str_appendf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void str_vappendf(struct str *s, const char *fmt, va_list args);
+/** str_text() - the text; "" for an empty string. Borrowed until the next change. */
+const char *str_text(const struct str *s);
+/** str_take() - the text on the heap (never NULL); @s is empty afterwards. */
+char *str_take(struct str *s);
+
+static inline void cleanup_str(struct str *s)
+{
+	str_finish(s);
+}
+
+/* Plain C strings. */
+bool str_equal(const char *a, const char *b); /* NULL equals only NULL */
+bool str_starts(const char *text, const char *prefix);
+bool str_ends(const char *text, const char *suffix);
+/** str_copy() - copy into a fixed buffer, cut if needed, always terminated. */
+void str_copy(char *dst, size_t dst_bytes, const char *src);
+/** str_format_bytes() - "1.2 GiB" into @buf (at least 16 bytes); returns @buf. */
+const char *str_format_bytes(char *buf, size_t buf_bytes, unsigned long long bytes);

@@ -1,0 +1,40 @@
+#pragma once
+/**
+ * JSON, over jansson (which no other room includes). Values are trees with one owner; setters consume the value they are
+ * given. Getters borrow. Strings that are not UTF-8 are written with each bad byte as U+FFFD.
+ */
+#include <keepfs/base/cleanup.h>
+#include <keepfs/base/error.h>
+#include <keepfs/base/str.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct json;
+
+struct json *json_object_new(void);
+struct json *json_array_new(void);
+struct json *json_free(struct json *j);
+DEFINE_CLEANUP(json, struct json *, json_free)
+
+void json_set_string(struct json *object, const char *key, const char *value); /* NULL writes null */
+void json_set_int(struct json *object, const char *key, int64_t value);
+void json_set_real(struct json *object, const char *key, double value);
+void json_set_bool(struct json *object, const char *key, bool value);
+/** json_set_time() - ISO 8601 UTC with microseconds ("2026-11-20T02:00:00.000000Z"); 0 writes null. */
+void json_set_time(struct json *object, const char *key, int64_t at_us);
+void json_set(struct json *object, const char *key, struct json *value);
+void json_append(struct json *array, struct json *value);
+
+/** json_write() - append to @out; @indent 0 gives one line without a line end. Keys keep the order they were set in. */
+void json_write(const struct json *j, int indent, struct str *out);
+
+/** json_parse() - NULL with @err filled (line and column) when @text is not one JSON value. */
+struct json *json_parse(const char *text, size_t len, struct error *err);
+const char *json_get_string(const struct json *object, const char *key); /* NULL: absent or not a string */
+bool json_get_int(const struct json *object, const char *key, int64_t *ret_value);
+/** json_get_time() - false when absent, null or not a time. */
+bool json_get_time(const struct json *object, const char *key, int64_t *ret_at_us);
+const struct json *json_get(const struct json *object, const char *key);
+size_t json_array_size(const struct json *array);
+const struct json *json_array_get(const struct json *array, size_t index);

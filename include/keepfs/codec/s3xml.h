@@ -1,0 +1,41 @@
+#pragma once
+/** The XML of S3's answers and requests, over expat. Pure. Unknown elements are ignored; DTDs and entities are refused. */
+#include <keepfs/base/error.h>
+#include <keepfs/base/str.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct s3xml_error {
+	char code[64];
+	char message[512];
+	char request_id[96];
+	char region[64];    /* AuthorizationHeaderMalformed, PermanentRedirect */
+	char endpoint[256]; /* PermanentRedirect */
+	char server_time[40]; /* RequestTimeTooSkewed: <ServerTime> */
+};
+
+/** s3xml_parse_error() - false when @xml is not an <Error> document; fields that are absent are "". */
+bool s3xml_parse_error(const char *xml, size_t len, struct s3xml_error *ret);
+
+struct s3xml_list { /* ListObjectsV2, ListMultipartUploads: called for each entry, in document order */
+	void (*object)(void *arg, const char *key, uint64_t bytes, const char *etag);
+	void (*upload)(void *arg, const char *key, const char *upload_id);
+	void *arg;
+	bool truncated;           /* out */
+	char *next_token;         /* out, heap: NextContinuationToken */
+	char *next_key_marker;    /* out, heap: NextKeyMarker */
+	char *next_upload_marker; /* out, heap: NextUploadIdMarker */
+};
+
+int s3xml_parse_list(const char *xml, size_t len, struct s3xml_list *list, struct error *err);
+/** s3xml_parse_upload_id() - heap: <UploadId> of InitiateMultipartUpload; NULL with @err when absent. */
+char *s3xml_parse_upload_id(const char *xml, size_t len, struct error *err);
+/** s3xml_parse_complete_etag() - heap: <ETag> of CompleteMultipartUpload's success; NULL when it is none. */
+char *s3xml_parse_complete_etag(const char *xml, size_t len);
+struct s3xml_part {
+	unsigned number;
+	const char *etag;
+};
+/** s3xml_write_complete() - the body of CompleteMultipartUpload. */
+void s3xml_write_complete(const struct s3xml_part *parts, size_t count, struct str *out);

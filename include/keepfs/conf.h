@@ -1,0 +1,109 @@
+#pragma once
+/**
+ * The configuration: keepfs.conf, an INI file, into one typed and validated struct. One table (src/conf/keys.c) declares
+ * each key once, with type, unit, default and help; the parser, the KEEPFS_… environment overrides, `keepfs init`'s
+ * commented file and keepfs.conf(5) are made from it.
+ */
+#include <keepfs/base/cleanup.h>
+#include <keepfs/base/error.h>
+#include <keepfs/base/str.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum conf_addressing { CONF_ADDRESSING_AUTO, CONF_ADDRESSING_PATH, CONF_ADDRESSING_VIRTUAL };
+enum conf_sse { CONF_SSE_NONE, CONF_SSE_AES256, CONF_SSE_KMS };
+
+struct conf_store {
+	char *url;      /* "s3://bucket/prefix" or "dir:/absolute/path" */
+	char *endpoint; /* "" for AWS; "https://host[:port]" (http:// only with allow_http) */
+	char *region;   /* "" until resolved: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-east-1 */
+	char *access_key; /* "": environment, then ~/.aws/credentials (read again when it changes) */
+	char *secret_key;
+	char *session_token;
+	char *profile; /* "": AWS_PROFILE, else "default" */
+	int addressing; /* enum conf_addressing; auto: virtual-host for AWS, path elsewhere */
+	bool allow_http;
+	char *ca_file;
+	int sse; /* enum conf_sse */
+	char *sse_kms_key;
+	int64_t connect_timeout_ms;
+	int64_t stall_timeout_ms;
+	int64_t retry_deadline_ms;
+	uint64_t part_bytes; /* of the first parts; grows with the part number */
+	int64_t max_parts;
+	uint64_t capacity_bytes; /* 0: not known */
+	char *faults;            /* store_fault_new(); "" for none */
+};
+
+struct conf_backup { /* a section [backup NAME] */
+	char *name;
+	int line; /* where the section begins */
+	char *database;   /* libpq connection string or URI; "" lets libpq's environment decide */
+	char **databases; /* names: each is dumped over `database`'s connection into a directory of its own; NULL-terminated, may be empty */
+	char *pg_bindir;  /* "": found by version */
+};
+
+struct conf {
+	char *path; /* the file read; NULL when there was none (environment only) */
+	char *mountpoint;
+	char *state_dir;
+	uint64_t memory_bytes;
+	int64_t parallel_runs;
+	bool allow_other;
+	uid_t owner; /* of the files in the mount */
+	gid_t group;
+	mode_t file_mode; /* of backups and status files: 0600 */
+	mode_t dir_mode;  /* 0700 */
+	int64_t stop_grace_ms;
+	int log_level; /* enum log_level */
+	struct conf_store store;
+	struct conf_backup *backups; /* in the order of the file */
+	size_t backup_count;
+};
+
+void conf_finish(struct conf *c);
+static inline void cleanup_conf(struct conf *c)
+{
+	conf_finish(c);
+}
+
+/**
+ * conf_find_path() - the file that applies: @option, KEEPFS_CONFIG, ~/.config/keepfs/keepfs.conf, /etc/keepfs/keepfs.conf
+ * Return: heap; NULL when none is named and none exists.
+ */
+char *conf_find_path(const char *option);
+/**
+ * conf_load() - read, override from the environment, validate
+ * @path: NULL: defaults and environment only
+ * @ret_problems: every problem found, one line each: "FILE:LINE: section.key = value: what is wrong; what is allowed"
+ * Return: 0; -EINVAL with @ret_problems filled; -errno when the file cannot be read (said in @ret_problems too).
+ */
+int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems);
+/** conf_find_backup() - by name; NULL when there is none. "now" is not resolved here. */
+const struct conf_backup *conf_find_backup(const struct conf *c, const char *name);
+
+/** conf_write_template() - the commented file that `keepfs init` writes; @state_dir, @mountpoint and @url are filled in when not NULL. */
+void conf_write_template(struct str *out, const char *state_dir, const char *mountpoint, const char *url);
+/** conf_write_man() - the OPTIONS part of keepfs.conf(5), in scdoc's format. */
+void conf_write_man(struct str *out);
+/** conf_write_effective() - the configuration in force as an INI file, each value with its source as a comment; secrets and passwords masked. */
+void conf_write_effective(const struct conf *c, struct str *out);
+
+struct aws_credentials {
+	char *access_key;
+	char *secret_key;
+	char *session_token; /* NULL: none */
+	char *source;        /* for messages: "[store] access_key", "AWS_ACCESS_KEY_ID", "/root/.aws/credentials [default]" */
+};
+
+void aws_credentials_finish(struct aws_credentials *c);
+/**
+ * aws_credentials_load() - by AWS's order: configuration, environment, shared credentials file
+ * The file is read at each call: callers keep the result and call again when aws_credentials_stamp() changed.
+ * Return: 0; -ENOKEY with a message that lists where it looked.
+ */
+int aws_credentials_load(const struct conf_store *conf, struct aws_credentials *ret, struct error *err);
+/** aws_credentials_stamp() - a number that changes when the shared credentials file does (inode, size, mtime). */
+uint64_t aws_credentials_stamp(const struct conf_store *conf);

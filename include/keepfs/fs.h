@@ -1,0 +1,34 @@
+#pragma once
+/** The mount: the tree of docs/, served over libfuse's low-level API (which no other room includes). */
+#include <keepfs/base/error.h>
+#include <keepfs/catalog.h>
+#include <keepfs/conf.h>
+#include <keepfs/job.h>
+#include <keepfs/reader.h>
+#include <keepfs/report.h>
+#include <keepfs/store.h>
+
+struct fs;
+
+struct fs_context { /* all borrowed */
+	const struct conf *conf;
+	struct store *store;
+	struct catalog *catalog;
+	struct reader *reader;
+	struct report_troubles *troubles;
+	const char *mount_options; /* of -o, for the kernel; NULL */
+};
+
+/** fs_new() - the tree, not mounted yet. */
+int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err);
+/** fs_set_jobs() - who runs triggers; before fs_mount(). Not owned. */
+void fs_set_jobs(struct fs *fs, struct jobs *jobs);
+/** fs_events() - what jobs_new() is to be given, so that the kernel learns of changes. */
+const struct jobs_events *fs_events(struct fs *fs);
+/** fs_mount() - replace a stale mount, mount, start serving on threads of its own; serves when it returns 0. */
+int fs_mount(struct fs *fs, const char *mountpoint, struct error *err);
+/** fs_wait_fd() - an eventfd that becomes readable when the mount has ended from outside (umount). */
+int fs_wait_fd(const struct fs *fs);
+/** fs_unmount() - answer what is pending, unmount (lazily when busy), stop serving. Idempotent; blocks briefly. */
+void fs_unmount(struct fs *fs);
+struct fs *fs_free(struct fs *fs);

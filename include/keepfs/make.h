@@ -1,0 +1,42 @@
+#pragma once
+/** What makes the bytes of a backup. Blocking: called on a job's thread. */
+#include <keepfs/base/cancel.h>
+#include <keepfs/base/error.h>
+#include <keepfs/base/pool.h>
+#include <keepfs/catalog.h>
+#include <keepfs/conf.h>
+#include <keepfs/store.h>
+#include <stdatomic.h>
+
+struct make_context { /* all borrowed */
+	const struct conf *conf;
+	struct store *store;
+	struct catalog *catalog;
+	struct pool *pool;
+};
+
+struct make_progress { /* written by the maker, read by anybody */
+	atomic_uint_least64_t read_bytes; /* made by pg_dump */
+	atomic_uint_least64_t sent_bytes; /* taken by the store */
+};
+
+struct make_dump {
+	const struct conf_backup *job;
+	const char *database;  /* one of job->databases; NULL: the one that job->database names */
+	const char *directory; /* "backups/full" or "backups/tenants/acme" */
+	int64_t run_id;
+	const char *triggered_by;
+	struct make_progress *progress;
+	struct cancel *cancel;
+	void (*log)(void *arg, const char *line); /* lines for the run's log: what keepfs does, what pg_dump says. Any thread */
+	void *log_arg;
+};
+
+/**
+ * make_dump() - one database, dumped by pg_dump -Fc into the store, published
+ *
+ * Published only after the end of pg_dump's output AND its exit status 0 AND a check of the whole archive's structure. On failure
+ * nothing stays in the store, and @err holds pg_dump's own words with a hint.
+ * @ret: the artifact; the caller's manifest_finish()
+ */
+int make_dump(const struct make_context *ctx, const struct make_dump *dump, struct manifest *ret, struct error *err);

@@ -1,0 +1,68 @@
+#pragma once
+/**
+ * HTTP over libcurl (which no other room includes): one transfer thread owns every curl handle and drives them through
+ * curl-multi; connections are kept and reused. Callers block in net_perform() until their own transfer has ended.
+ * The thread only moves bytes: between the socket and the caller's buffers.
+ */
+#include <keepfs/base/cancel.h>
+#include <keepfs/base/error.h>
+#include <keepfs/base/str.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct net;
+
+struct net_options {
+	const char *ca_file; /* PEM file to trust in place of the system's; NULL: the system's */
+	unsigned max_connections;
+};
+
+/** net_new() - start the transfer thread. */
+int net_new(const struct net_options *options, struct net **ret_net, struct error *err);
+/** net_free() - ends transfers that still run (-ECANCELED), joins the thread. NULL allowed; returns NULL. */
+struct net *net_free(struct net *net);
+
+struct net_header {
+	const char *name;
+	const char *value;
+};
+
+struct net_request {
+	const char *method; /* GET, HEAD, PUT, POST, DELETE */
+	const char *url;    /* complete and encoded; sent as it is (no dot-segment removal) */
+	const struct net_header *headers;
+	size_t header_count;
+	const struct iovec *body; /* borrowed until net_perform() returns */
+	int body_count;
+	const struct iovec *into; /* where the body of a 2xx answer goes; NULL: into the response's text */
+	int into_count;
+	int64_t connect_timeout_ms;
+	int64_t stall_timeout_ms; /* no byte in either direction for so long: -ETIMEDOUT */
+	int64_t deadline_ms;      /* clock_mono_ms(); 0: none */
+	struct cancel *cancel;
+};
+
+struct net_response {
+	int status;         /* HTTP status; 0 when there was no answer */
+	struct str headers; /* as received, lines ended by "\n", names in lower case: net_header_find() */
+	struct str text;    /* the body when `into` was NULL or the status was no 2xx; at most 8 MiB */
+	uint64_t into_bytes; /* how many bytes of `into` were filled */
+};
+
+void net_response_finish(struct net_response *r);
+static inline void cleanup_net_response(struct net_response *r)
+{
+	net_response_finish(r);
+}
+/** net_header_find() - value of header @name (lower case) copied into @buf; "" when absent. Returns @buf. */
+char *net_header_find(const struct net_response *r, const char *name, char *buf, size_t buf_bytes);
+
+/**
+ * net_perform() - one HTTP exchange, not retried, redirects not followed
+ *
+ * Return: 0 when an answer came, whatever its status; else negative with @err: ERROR_UNAVAILABLE (connection refused, lost,
+ * DNS; retry set), ERROR_TIMEOUT (retry set), ERROR_DENIED (TLS certificate not trusted, with what to do; no retry),
+ * -EMSGSIZE (a 2xx body larger than `into`), -ECANCELED.
+ */
+int net_perform(struct net *net, const struct net_request *req, struct net_response *ret, struct error *err);

@@ -1,0 +1,50 @@
+#pragma once
+/** PostgreSQL: connections and what backups need to know of a server, over libpq (which no other room includes); its programs on disk. */
+#include <keepfs/base/cancel.h>
+#include <keepfs/base/error.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pg_facts {
+	int version_num;            /* 150018 */
+	char version[128];          /* "15.18 (Debian 15.18-0+deb12u1)" */
+	char system_identifier[32]; /* decimal; "" when the role may not read it */
+	char database[256];
+	char user[128];
+	uint64_t database_bytes;    /* pg_database_size(); 0 when not permitted */
+	bool superuser;
+	bool bypass_rls;
+	bool can_read_all;          /* superuser, member of pg_read_all_data, or owner: see @unreadable_table */
+	char unreadable_table[256]; /* one ordinary table that the role may not read; "" when there is none */
+	char rls_table[256];        /* one table under row security that would make pg_dump fail for this role; "" */
+};
+
+/**
+ * pg_learn() - connect, ask, disconnect
+ * @conninfo: connection string or URI as libpq takes it; libpq's environment, service file and .pgpass apply
+ * @database: replaces the database named in @conninfo; NULL: as it says
+ *
+ * Blocks for at most the connection's connect_timeout (10 s when unset) and a statement timeout of 30 s.
+ * Return: 0; else negative with @err: ERROR_UNAVAILABLE, ERROR_DENIED or ERROR_USAGE, message with libpq's words and without passwords.
+ */
+int pg_learn(const char *conninfo, const char *database, struct pg_facts *ret, struct error *err);
+
+/**
+ * pg_child_conninfo() - how to hand a connection to a child without its password in the argument list
+ * @ret_conninfo: heap: for --dbname=, without password
+ * @ret_env:      heap: "PGPASSWORD=…", or NULL when @conninfo has none (free with mem_free_secret())
+ */
+int pg_child_conninfo(const char *conninfo, const char *database, char **ret_conninfo, char **ret_env, struct error *err);
+/** pg_conninfo_database() - heap: the database that @conninfo (and libpq's environment) names; for labels. */
+char *pg_conninfo_database(const char *conninfo);
+
+#define PG_PATH_BYTES 512
+/**
+ * pg_find_program() - the pg_dump to use for a server
+ * @bindir:      only look here; "" or NULL: $PATH and every /usr/lib/postgresql/N/bin and /usr/pgsql-N/bin
+ * @version_num: of the server: the program's major version must be the same or newer; the nearest one is taken
+ * @ret_version: what it says of itself ("15.18 (Debian …)"), 128 bytes
+ * Return: 0; -ENOENT with a message that lists the versions found and the package to install.
+ */
+int pg_find_program(const char *name, const char *bindir, int version_num, char ret_path[static PG_PATH_BYTES],
+		    char ret_version[static 128], struct error *err);

@@ -1,0 +1,37 @@
+#pragma once
+/**
+ * Child processes. A child is: posix_spawn'ed, with its own process group, a clean signal mask and default handlers, its
+ * standard input /dev/null, its standard output a pipe that the caller reads, its standard error collected (the first and the last
+ * part of it, bounded). Life cycle: proc_start, read proc_stdout() to its end, proc_wait; proc_free kills what still runs.
+ */
+#include <keepfs/base/cancel.h>
+#include <keepfs/base/cleanup.h>
+#include <keepfs/base/error.h>
+#include <keepfs/base/str.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct proc;
+
+struct proc_options {
+	const char *const *argv;      /* argv[0] is a path; NULL-terminated */
+	const char *const *extra_env; /* "NAME=value" on top of this process's environment; NULL-terminated, or NULL */
+	void (*on_stderr_line)(void *arg, const char *line); /* a thread of proc's own; NULL: only collected */
+	void *arg;
+	struct cancel *cancel; /* when set: SIGTERM to the group, SIGKILL after 5 s; NULL */
+};
+
+int proc_start(const struct proc_options *options, struct proc **ret_proc, struct error *err);
+/** proc_stdout() - the reading end; it stays @p's. */
+int proc_stdout(const struct proc *p);
+/**
+ * proc_wait() - until the child has ended and its standard error was read
+ * Return: 0 for exit status 0; else -EIO (or -ECANCELED) with @err: how it ended and the end of what it wrote to standard error.
+ */
+int proc_wait(struct proc *p, struct error *err);
+/** proc_stderr() - what it wrote, at most 64 KiB; valid after proc_wait(). Borrowed. */
+const char *proc_stderr(const struct proc *p);
+struct proc *proc_free(struct proc *p);
+DEFINE_CLEANUP(proc, struct proc *, proc_free)
+/** proc_capture() - run a short command to its end and append its standard output (at most 1 MiB) to @out. */
+int proc_capture(const char *const *argv, struct str *out, struct error *err);

@@ -1,0 +1,47 @@
+#pragma once
+/**
+ * Texts about the state of things, for status/, jobs/ and the command line. Each writes into a spool; blocking on local disk
+ * only; any thread.
+ */
+#include <keepfs/base/error.h>
+#include <keepfs/base/spool.h>
+#include <keepfs/catalog.h>
+#include <keepfs/conf.h>
+
+enum report_health { REPORT_OK, REPORT_WARN, REPORT_CRIT };
+
+/** struct report_troubles - the last failures that users ran into (reads, removals, commands), in memory. */
+struct report_troubles;
+struct report_troubles *report_troubles_new(void);
+struct report_troubles *report_troubles_free(struct report_troubles *t);
+/** report_trouble() - note one, newest first, 32 are kept; @path may be NULL. */
+void report_trouble(struct report_troubles *t, const char *path, int errnum, const char *message);
+/** report_last_error() - "2026-11-20T02:00:00Z EIO backups/full/….dump: why", newest first; empty when there was none. */
+void report_last_error(struct report_troubles *t, struct spool *out);
+/** report_troubles_generation() - grows with each. */
+uint64_t report_troubles_generation(struct report_troubles *t);
+
+/** report_health() - "OK", "WARN" or "CRIT" and a summary, then a line per check; returns the worst. @now_us: for ages. */
+enum report_health report_health(struct catalog *c, const struct conf *conf, int64_t now_us, struct spool *out);
+void report_history_csv(struct catalog *c, struct spool *out);
+void report_history_jsonl(struct catalog *c, struct spool *out);
+void report_stats_json(struct catalog *c, const struct conf *conf, struct spool *out);
+void report_audit_jsonl(struct catalog *c, struct spool *out);
+void report_sums(struct catalog *c, uint64_t directory_ino, struct spool *out);
+
+struct report_progress { /* a live run's figures; zero for one that has ended */
+	uint64_t read_bytes, sent_bytes;
+	uint64_t expected_bytes; /* from the last run; 0: not known */
+	int64_t elapsed_ms;
+	uint64_t rate_bytes_per_s;
+	int64_t eta_s; /* -1: not known */
+	char database[256];
+	uint64_t targets_done;
+};
+/** report_run_status() - "key value" lines, in procfs's manner. */
+void report_run_status(struct catalog *c, const struct catalog_run *run, struct spool *out);
+/** report_run_progress() - one line of key=value pairs, for people and for `keepfs watch`. */
+void report_run_progress(const struct catalog_run *run, const struct report_progress *p, struct spool *out);
+void report_run_log(struct catalog *c, int64_t run_id, struct spool *out);
+/** report_run_json() - one run as one line of JSON, as in history.jsonl. */
+void report_run_json(const struct catalog_run *run, struct spool *out);
