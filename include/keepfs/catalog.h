@@ -1,11 +1,12 @@
 #pragma once
 /**
- * The catalog: SQLite (which no other room includes) in <state_dir>/catalog.db, WAL mode, synchronous=FULL. It is an index of
- * the bucket's artifacts, and the truth about runs, the audit and probe results. The tree is served from here: every lookup
- * and every page of a directory is one indexed query, so that a million artifacts cost no memory.
+ * The catalog: SQLite (which no other room includes) in <state_dir>/catalog.db, WAL mode, synchronous=FULL.
+ * It is an index of the bucket's artifacts, and the truth about runs, the audit and probe results. The tree
+ * is served from here: every lookup and every page of a directory is one indexed query, so that a million
+ * artifacts cost no memory.
  *
- * One connection writes, under a lock of this room; writers commit before they return, so 0 means durable. Readers use
- * connections of their own and never wait for a writer. Blocking: local disk only. Any thread.
+ * One connection writes, under a lock of this room; writers commit before they return, so 0 means durable.
+ * Readers use connections of their own and never wait for a writer. Blocking: local disk only. Any thread.
  */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
@@ -16,14 +17,17 @@
 
 struct catalog;
 
-/** catalog_open() - open or create, migrate; -EBADMSG when the file is no (sound) catalog: the message says to rebuild. */
+/** catalog_open() - open or create, migrate; -EBADMSG when the file is no (sound) catalog: the message says
+ * to rebuild. */
 int catalog_open(const char *state_dir, struct catalog **ret_catalog, struct error *err);
 /** catalog_free() - checkpoint and close. NULL allowed; returns NULL. */
 struct catalog *catalog_free(struct catalog *c);
 DEFINE_CLEANUP(catalog, struct catalog *, catalog_free)
-/** catalog_generation() - grows with every committed write of this process: a cheap "has anything changed?". */
+/** catalog_generation() - grows with every committed write of this process: a cheap "has anything changed?".
+ */
 uint64_t catalog_generation(const struct catalog *c);
-/** catalog_lock() - take <state_dir>/lock for this process (it lasts until exit or catalog_unlock()); -EBUSY names the holder's pid. */
+/** catalog_lock() - take <state_dir>/lock for this process (it lasts until exit or catalog_unlock()); -EBUSY
+ * names the holder's pid. */
 int catalog_lock(const char *state_dir, int *ret_fd, struct error *err);
 
 /* Artifacts and directories. */
@@ -32,23 +36,28 @@ struct catalog_entry { /* a file or a directory below backups/ */
 	uint64_t ino;
 	uint64_t parent_ino; /* the directory's; 0 for directories directly in backups/ */
 	bool is_directory;
-	int64_t sequence;    /* files: name_sequence(); position in its directory. Directories: order of creation */
+	int64_t sequence; /* files: name_sequence(); position in its directory. Directories: order of creation
+	                   */
 	char name[NAME_MAX_BYTES];
-	uint64_t size_bytes; /* files */
-	int64_t mtime_us;    /* files: completion. Directories: last publication or removal */
+	uint64_t size_bytes;     /* files */
+	int64_t mtime_us;        /* files: completion. Directories: last publication or removal */
 	uint32_t subdirectories; /* directories */
 	uint32_t files;          /* directories */
 	uint64_t sums_bytes;     /* directories: size of SHA256SUMS */
 };
 
-/** catalog_ensure_directory() - make the row of "backups/full" or "backups/tenants/acme" and its parents; idempotent. */
+/** catalog_ensure_directory() - make the row of "backups/full" or "backups/tenants/acme" and its parents;
+ * idempotent. */
 int catalog_ensure_directory(struct catalog *c, const char *path, int64_t mtime_us, struct error *err);
-/** catalog_drop_empty_directories() - forget directories that hold nothing and are not in @keep (NULL-terminated paths). */
+/** catalog_drop_empty_directories() - forget directories that hold nothing and are not in @keep
+ * (NULL-terminated paths). */
 int catalog_drop_empty_directories(struct catalog *c, const char *const *keep, struct error *err);
-/** catalog_entry_by_ino() - -ENOENT when there is none (or it is being deleted). @ino 0 is backups/ itself, with counts. */
+/** catalog_entry_by_ino() - -ENOENT when there is none (or it is being deleted). @ino 0 is backups/ itself,
+ * with counts. */
 int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *ret);
 /** catalog_entry_by_name() - in directory @parent_ino (0: backups/). */
-int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *name, struct catalog_entry *ret);
+int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *name,
+                          struct catalog_entry *ret);
 /** catalog_entry_latest() - the newest file of a directory; -ENOENT when it has none. */
 int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret);
 /**
@@ -56,7 +65,7 @@ int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catal
  * Return: how many of @max were filled; 0 at the end; negative errno. Start with @after = -1.
  */
 ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, bool directories, int64_t after,
-			struct catalog_entry *entries, size_t max);
+                        struct catalog_entry *entries, size_t max);
 /** catalog_path() - heap: the path of an entry ("backups/full/…"); NULL when there is none. */
 char *catalog_path(struct catalog *c, uint64_t ino);
 /** catalog_manifest() - all facts of an artifact without its extents; -ENOENT. */
@@ -64,11 +73,14 @@ int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret);
 /** catalog_extents() - the extent table of an artifact; -ENOENT. */
 int catalog_extents(struct catalog *c, uint64_t ino, struct extents *ret);
 /** catalog_sums() - call @row for each file of a directory, oldest first: for SHA256SUMS. */
-int catalog_sums(struct catalog *c, uint64_t directory_ino, void (*row)(void *arg, const char *name, const char *sha256), void *arg);
+int catalog_sums(struct catalog *c, uint64_t directory_ino,
+                 void (*row)(void *arg, const char *name, const char *sha256), void *arg);
 
-/** catalog_add_artifact() - list an artifact (its manifest is durable) and note it at its run; replaces a row of the same path. */
+/** catalog_add_artifact() - list an artifact (its manifest is durable) and note it at its run; replaces a row
+ * of the same path. */
 int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err);
-/** catalog_entomb_artifact() - hide it from every query above: its deletion has begun. -EPERM when it is the last of its directory and @keep_last. */
+/** catalog_entomb_artifact() - hide it from every query above: its deletion has begun. -EPERM when it is the
+ * last of its directory and @keep_last. */
 int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool keep_last, struct error *err);
 /** catalog_drop_artifact() - its object and manifest are gone: forget it. */
 int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err);
@@ -76,7 +88,8 @@ int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err);
 int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const char *path), void *arg);
 /** catalog_sequence_taken() - is there an artifact, tomb or intent of this directory at @sequence? */
 bool catalog_sequence_taken(struct catalog *c, const char *directory_path, int64_t sequence);
-/** catalog_begin_rebuild(), catalog_end_rebuild() - between them all artifact rows are replaced in one transaction: commit or nothing. */
+/** catalog_begin_rebuild(), catalog_end_rebuild() - between them all artifact rows are replaced in one
+ * transaction: commit or nothing. */
 int catalog_begin_rebuild(struct catalog *c, struct error *err);
 int catalog_end_rebuild(struct catalog *c, bool commit, struct error *err);
 
@@ -87,7 +100,8 @@ struct catalog_totals {
 };
 int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *ret); /* @job NULL: all */
 
-/* Intents: objects that a run is about to write. Recorded before the first byte, so that a crash leaves nothing that the next start cannot find. */
+/* Intents: objects that a run is about to write. Recorded before the first byte, so that a crash leaves
+ * nothing that the next start cannot find. */
 
 int catalog_add_intent(struct catalog *c, int64_t run_id, const char *path, struct error *err);
 int catalog_drop_intent(struct catalog *c, const char *path, struct error *err);
@@ -105,8 +119,8 @@ struct catalog_run {
 	enum run_state state;
 	char triggered_by[128];
 	int64_t queued_at_us, started_at_us, finished_at_us; /* 0: not yet */
-	uint64_t size_bytes;  /* sum of its artifacts */
-	uint64_t targets;     /* databases it covers */
+	uint64_t size_bytes;                                 /* sum of its artifacts */
+	uint64_t targets;                                    /* databases it covers */
 	uint64_t targets_failed;
 	char sha256[SHA256_HEX_BYTES]; /* of its artifact when it has exactly one */
 	char error[1536];
@@ -120,21 +134,31 @@ struct catalog_target { /* one database of a run */
 	char error[1536];
 };
 
-/** catalog_add_run() - a pending run of @job. Return 0; -EBUSY (with the run's number in @err) when that job has one that is pending or running. */
-int catalog_add_run(struct catalog *c, const char *job, const char *kind, const char *triggered_by, int64_t *ret_id,
-		    struct error *err);
+/** catalog_add_run() - a pending run of @job. Return 0; -EBUSY (with the run's number in @err) when that job
+ * has one that is pending or running. */
+int catalog_add_run(struct catalog *c, const char *job, const char *kind, const char *triggered_by,
+                    int64_t *ret_id, struct error *err);
 int catalog_start_run(struct catalog *c, int64_t id, struct error *err);
-int catalog_set_target(struct catalog *c, int64_t run_id, const struct catalog_target *target, struct error *err);
-int catalog_finish_run(struct catalog *c, int64_t id, enum run_state state, const char *error, struct error *err);
-int catalog_log_run(struct catalog *c, int64_t id, const char *line, struct error *err); /* at most 2000 lines a run are kept */
+int catalog_set_target(struct catalog *c, int64_t run_id, const struct catalog_target *target,
+                       struct error *err);
+int catalog_finish_run(struct catalog *c, int64_t id, enum run_state state, const char *error,
+                       struct error *err);
+int catalog_log_run(struct catalog *c, int64_t id, const char *line,
+                    struct error *err); /* at most 2000 lines a run are kept */
 int catalog_run(struct catalog *c, int64_t id, struct catalog_run *ret); /* -ENOENT */
-/** catalog_runs() - runs with id below @before (0: from the newest), newest first, at most @max; returns how many. @job NULL: all. */
-ssize_t catalog_runs(struct catalog *c, const char *job, int64_t before, struct catalog_run *runs, size_t max);
-ssize_t catalog_run_targets(struct catalog *c, int64_t run_id, size_t offset, struct catalog_target *targets, size_t max);
-int catalog_run_log(struct catalog *c, int64_t id, void (*row)(void *arg, int64_t at_us, const char *line), void *arg);
+/** catalog_runs() - runs with id below @before (0: from the newest), newest first, at most @max; returns how
+ * many. @job NULL: all. */
+ssize_t catalog_runs(struct catalog *c, const char *job, int64_t before, struct catalog_run *runs,
+                     size_t max);
+ssize_t catalog_run_targets(struct catalog *c, int64_t run_id, size_t offset, struct catalog_target *targets,
+                            size_t max);
+int catalog_run_log(struct catalog *c, int64_t id, void (*row)(void *arg, int64_t at_us, const char *line),
+                    void *arg);
 /** catalog_unfinished_runs() - call @row for each pending or running one: at start these are a crash's. */
-int catalog_unfinished_runs(struct catalog *c, void (*row)(void *arg, const struct catalog_run *run), void *arg);
-/** catalog_last_size() - size of the last artifact of a directory, for an estimate of progress; 0 when there is none. */
+int catalog_unfinished_runs(struct catalog *c, void (*row)(void *arg, const struct catalog_run *run),
+                            void *arg);
+/** catalog_last_size() - size of the last artifact of a directory, for an estimate of progress; 0 when there
+ * is none. */
 uint64_t catalog_last_size(struct catalog *c, const char *directory_path);
 
 /* Audit and probes. */
@@ -159,8 +183,8 @@ struct catalog_probe {
 	char detail[1024];
 };
 /** catalog_set_probes() - the result of one whole probe replaces the last. */
-int catalog_set_probes(struct catalog *c, const char *store_url, const struct catalog_probe *probes, size_t count,
-		       struct error *err);
+int catalog_set_probes(struct catalog *c, const char *store_url, const struct catalog_probe *probes,
+                       size_t count, struct error *err);
 ssize_t catalog_probes(struct catalog *c, struct catalog_probe *probes, size_t max);
 /** catalog_store_verified() - when the store check last passed for this @store_url; 0: never. */
 int64_t catalog_store_verified(struct catalog *c, const char *store_url);

@@ -13,11 +13,12 @@ struct check_result {
 };
 
 /**
- * check_run() - store (writes, reads back, deletes a small object), each job's databases (connect, version, rights, space),
- * pg_dump found and not older than the server, /dev/fuse, space for the catalog
+ * check_run() - store (writes, reads back, deletes a small object), each job's databases (connect, version,
+ * rights, space), pg_dump found and not older than the server, /dev/fuse, space for the catalog
  * @store:   NULL: it could not be opened, for the reason in @store_err
  * @catalog: where the result is kept; NULL: nowhere
- * Every item's detail says "ok" facts or what is wrong and what to do. Blocking, within the store's deadline and 10 s a connection.
+ * Every item's detail says "ok" facts or what is wrong and what to do. Blocking, within the store's deadline
+ * and 10 s a connection.
  */
-void check_run(const struct conf *conf, struct store *store, const struct error *store_err, struct catalog *catalog,
-	       struct check_result *ret);
+void check_run(const struct conf *conf, struct store *store, const struct error *store_err,
+               struct catalog *catalog, struct check_result *ret);

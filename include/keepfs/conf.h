@@ -1,8 +1,8 @@
 #pragma once
 /**
- * The configuration: keepfs.conf, an INI file, into one typed and validated struct. One table (src/conf/keys.c) declares
- * each key once, with type, unit, default and help; the parser, the KEEPFS_… environment overrides, `keepfs init`'s
- * commented file and keepfs.conf(5) are made from it.
+ * The configuration: keepfs.conf, an INI file, into one typed and validated struct. One table
+ * (src/conf/keys.c) declares each key once, with type, unit, default and help; the parser, the KEEPFS_…
+ * environment overrides, `keepfs init`'s commented file and keepfs.conf(5) are made from it.
  */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
@@ -16,13 +16,13 @@ enum conf_addressing { CONF_ADDRESSING_AUTO, CONF_ADDRESSING_PATH, CONF_ADDRESSI
 enum conf_sse { CONF_SSE_NONE, CONF_SSE_AES256, CONF_SSE_KMS };
 
 struct conf_store {
-	char *url;      /* "s3://bucket/prefix" or "dir:/absolute/path" */
-	char *endpoint; /* "" for AWS; "https://host[:port]" (http:// only with allow_http) */
-	char *region;   /* "" until resolved: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-east-1 */
+	char *url;        /* "s3://bucket/prefix" or "dir:/absolute/path" */
+	char *endpoint;   /* "" for AWS; "https://host[:port]" (http:// only with allow_http) */
+	char *region;     /* "" until resolved: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-east-1 */
 	char *access_key; /* "": environment, then ~/.aws/credentials (read again when it changes) */
 	char *secret_key;
 	char *session_token;
-	char *profile; /* "": AWS_PROFILE, else "default" */
+	char *profile;  /* "": AWS_PROFILE, else "default" */
 	int addressing; /* enum conf_addressing; auto: virtual-host for AWS, path elsewhere */
 	bool allow_http;
 	char *ca_file;
@@ -39,9 +39,10 @@ struct conf_store {
 
 struct conf_backup { /* a section [backup NAME] */
 	char *name;
-	int line; /* where the section begins */
+	int line;         /* where the section begins */
 	char *database;   /* libpq connection string or URI; "" lets libpq's environment decide */
-	char **databases; /* names: each is dumped over `database`'s connection into a directory of its own; NULL-terminated, may be empty */
+	char **databases; /* names: each is dumped over `database`'s connection into a directory of its own;
+	                     NULL-terminated, may be empty */
 	char *pg_bindir;  /* "": found by version */
 };
 
@@ -70,32 +71,36 @@ static inline void cleanup_conf(struct conf *c)
 }
 
 /**
- * conf_find_path() - the file that applies: @option, KEEPFS_CONFIG, ~/.config/keepfs/keepfs.conf, /etc/keepfs/keepfs.conf
- * Return: heap; NULL when none is named and none exists.
+ * conf_find_path() - the file that applies: @option, KEEPFS_CONFIG, ~/.config/keepfs/keepfs.conf,
+ * /etc/keepfs/keepfs.conf Return: heap; NULL when none is named and none exists.
  */
 char *conf_find_path(const char *option);
 /**
  * conf_load() - read, override from the environment, validate
  * @path: NULL: defaults and environment only
- * @ret_problems: every problem found, one line each: "FILE:LINE: section.key = value: what is wrong; what is allowed"
- * Return: 0; -EINVAL with @ret_problems filled; -errno when the file cannot be read (said in @ret_problems too).
+ * @ret_problems: every problem found, one line each: "FILE:LINE: section.key = value: what is wrong; what is
+ * allowed" Return: 0; -EINVAL with @ret_problems filled; -errno when the file cannot be read (said in
+ * @ret_problems too).
  */
 int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems);
 /** conf_find_backup() - by name; NULL when there is none. "now" is not resolved here. */
 const struct conf_backup *conf_find_backup(const struct conf *c, const char *name);
 
-/** conf_write_template() - the commented file that `keepfs init` writes; @state_dir, @mountpoint and @url are filled in when not NULL. */
+/** conf_write_template() - the commented file that `keepfs init` writes; @state_dir, @mountpoint and @url are
+ * filled in when not NULL. */
 void conf_write_template(struct str *out, const char *state_dir, const char *mountpoint, const char *url);
 /** conf_write_man() - the OPTIONS part of keepfs.conf(5), in scdoc's format. */
 void conf_write_man(struct str *out);
-/** conf_write_effective() - the configuration in force as an INI file, each value with its source as a comment; secrets and passwords masked. */
+/** conf_write_effective() - the configuration in force as an INI file, each value with its source as a
+ * comment; secrets and passwords masked. */
 void conf_write_effective(const struct conf *c, struct str *out);
 
 struct aws_credentials {
 	char *access_key;
 	char *secret_key;
 	char *session_token; /* NULL: none */
-	char *source;        /* for messages: "[store] access_key", "AWS_ACCESS_KEY_ID", "/root/.aws/credentials [default]" */
+	char *source; /* for messages: "[store] access_key", "AWS_ACCESS_KEY_ID", "/root/.aws/credentials
+	                 [default]" */
 };
 
 void aws_credentials_finish(struct aws_credentials *c);
@@ -105,5 +110,6 @@ void aws_credentials_finish(struct aws_credentials *c);
  * Return: 0; -ENOKEY with a message that lists where it looked.
  */
 int aws_credentials_load(const struct conf_store *conf, struct aws_credentials *ret, struct error *err);
-/** aws_credentials_stamp() - a number that changes when the shared credentials file does (inode, size, mtime). */
+/** aws_credentials_stamp() - a number that changes when the shared credentials file does (inode, size,
+ * mtime). */
 uint64_t aws_credentials_stamp(const struct conf_store *conf);

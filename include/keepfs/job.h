@@ -1,6 +1,7 @@
 #pragma once
 /**
- * Runs: queued durably, run by a bounded set of threads, watched, cancelled, recovered. One run of a job at a time.
+ * Runs: queued durably, run by a bounded set of threads, watched, cancelled, recovered. One run of a job at a
+ * time.
  */
 #include <keepfs/base/error.h>
 #include <keepfs/make.h>
@@ -9,14 +10,18 @@
 struct jobs;
 
 struct jobs_events { /* called on a job's thread, with no lock held; must not block for long */
-	void (*run_changed)(void *arg, int64_t run_id); /* state or progress; at most five times a second a run */
+	void (*run_changed)(void *arg,
+	                    int64_t run_id); /* state or progress; at most five times a second a run */
 	void (*directory_changed)(void *arg, const char *path); /* a new artifact is listed */
 	void *arg;
 };
 
-/** jobs_new() - start the runner threads (conf->parallel_runs); recovery must have been done. @ctx and @events (may be NULL) are borrowed. */
-int jobs_new(const struct make_context *ctx, const struct jobs_events *events, struct jobs **ret_jobs, struct error *err);
-/** jobs_stop() - accept no more; let running ones end within @grace_ms, then cancel them; pending ones become cancelled. Blocks. */
+/** jobs_new() - start the runner threads (conf->parallel_runs); recovery must have been done. @ctx and
+ * @events (may be NULL) are borrowed. */
+int jobs_new(const struct make_context *ctx, const struct jobs_events *events, struct jobs **ret_jobs,
+             struct error *err);
+/** jobs_stop() - accept no more; let running ones end within @grace_ms, then cancel them; pending ones become
+ * cancelled. Blocks. */
 void jobs_stop(struct jobs *j, int64_t grace_ms);
 /** jobs_free() - jobs_stop() with no grace, then free. NULL allowed; returns NULL. */
 struct jobs *jobs_free(struct jobs *j);
@@ -27,8 +32,10 @@ struct jobs *jobs_free(struct jobs *j);
  * @by:         who, for the history
  * Return: 0; -EINVAL (unknown job, key or quoting; the message lists what is allowed), -EBUSY, -ESHUTDOWN.
  */
-int jobs_trigger(struct jobs *j, const char *command, const char *by, struct catalog_run *ret_run, struct error *err);
-/** jobs_cancel() - ask a run to stop; -ESRCH when it is not pending or running. Returns before it has stopped. */
+int jobs_trigger(struct jobs *j, const char *command, const char *by, struct catalog_run *ret_run,
+                 struct error *err);
+/** jobs_cancel() - ask a run to stop; -ESRCH when it is not pending or running. Returns before it has
+ * stopped. */
 int jobs_cancel(struct jobs *j, int64_t run_id, struct error *err);
 /** jobs_progress() - false when the run is not live: *@ret is zeroed then. */
 bool jobs_progress(struct jobs *j, int64_t run_id, struct report_progress *ret);

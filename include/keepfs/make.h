@@ -15,7 +15,7 @@ struct make_context { /* all borrowed */
 	struct pool *pool;
 };
 
-struct make_progress { /* written by the maker, read by anybody */
+struct make_progress {                    /* written by the maker, read by anybody */
 	atomic_uint_least64_t read_bytes; /* made by pg_dump */
 	atomic_uint_least64_t sent_bytes; /* taken by the store */
 };
@@ -28,15 +28,17 @@ struct make_dump {
 	const char *triggered_by;
 	struct make_progress *progress;
 	struct cancel *cancel;
-	void (*log)(void *arg, const char *line); /* lines for the run's log: what keepfs does, what pg_dump says. Any thread */
+	void (*log)(void *arg, const char *line); /* lines for the run's log: what keepfs does, what pg_dump
+	                                             says. Any thread */
 	void *log_arg;
 };
 
 /**
  * make_dump() - one database, dumped by pg_dump -Fc into the store, published
  *
- * Published only after the end of pg_dump's output AND its exit status 0 AND a check of the whole archive's structure. On failure
- * nothing stays in the store, and @err holds pg_dump's own words with a hint.
+ * Published only after the end of pg_dump's output AND its exit status 0 AND a check of the whole archive's
+ * structure. On failure nothing stays in the store, and @err holds pg_dump's own words with a hint.
  * @ret: the artifact; the caller's manifest_finish()
  */
-int make_dump(const struct make_context *ctx, const struct make_dump *dump, struct manifest *ret, struct error *err);
+int make_dump(const struct make_context *ctx, const struct make_dump *dump, struct manifest *ret,
+              struct error *err);

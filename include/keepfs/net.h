@@ -1,8 +1,8 @@
 #pragma once
 /**
- * HTTP over libcurl (which no other room includes): one transfer thread owns every curl handle and drives them through
- * curl-multi; connections are kept and reused. Callers block in net_perform() until their own transfer has ended.
- * The thread only moves bytes: between the socket and the caller's buffers.
+ * HTTP over libcurl (which no other room includes): one transfer thread owns every curl handle and drives
+ * them through curl-multi; connections are kept and reused. Callers block in net_perform() until their own
+ * transfer has ended. The thread only moves bytes: between the socket and the caller's buffers.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/error.h>
@@ -44,9 +44,9 @@ struct net_request {
 };
 
 struct net_response {
-	int status;         /* HTTP status; 0 when there was no answer */
-	struct str headers; /* as received, lines ended by "\n", names in lower case: net_header_find() */
-	struct str text;    /* the body when `into` was NULL or the status was no 2xx; at most 8 MiB */
+	int status;          /* HTTP status; 0 when there was no answer */
+	struct str headers;  /* as received, lines ended by "\n", names in lower case: net_header_find() */
+	struct str text;     /* the body when `into` was NULL or the status was no 2xx; at most 8 MiB */
 	uint64_t into_bytes; /* how many bytes of `into` were filled */
 };
 
@@ -61,8 +61,8 @@ char *net_header_find(const struct net_response *r, const char *name, char *buf,
 /**
  * net_perform() - one HTTP exchange, not retried, redirects not followed
  *
- * Return: 0 when an answer came, whatever its status; else negative with @err: ERROR_UNAVAILABLE (connection refused, lost,
- * DNS; retry set), ERROR_TIMEOUT (retry set), ERROR_DENIED (TLS certificate not trusted, with what to do; no retry),
- * -EMSGSIZE (a 2xx body larger than `into`), -ECANCELED.
+ * Return: 0 when an answer came, whatever its status; else negative with @err: ERROR_UNAVAILABLE (connection
+ * refused, lost, DNS; retry set), ERROR_TIMEOUT (retry set), ERROR_DENIED (TLS certificate not trusted, with
+ * what to do; no retry), -EMSGSIZE (a 2xx body larger than `into`), -ECANCELED.
  */
 int net_perform(struct net *net, const struct net_request *req, struct net_response *ret, struct error *err);

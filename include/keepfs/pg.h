@@ -1,5 +1,6 @@
 #pragma once
-/** PostgreSQL: connections and what backups need to know of a server, over libpq (which no other room includes); its programs on disk. */
+/** PostgreSQL: connections and what backups need to know of a server, over libpq (which no other room
+ * includes); its programs on disk. */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/error.h>
 #include <stdbool.h>
@@ -11,12 +12,12 @@ struct pg_facts {
 	char system_identifier[32]; /* decimal; "" when the role may not read it */
 	char database[256];
 	char user[128];
-	uint64_t database_bytes;    /* pg_database_size(); 0 when not permitted */
+	uint64_t database_bytes; /* pg_database_size(); 0 when not permitted */
 	bool superuser;
 	bool bypass_rls;
-	bool can_read_all;          /* superuser, member of pg_read_all_data, or owner: see @unreadable_table */
+	bool can_read_all; /* superuser, member of pg_read_all_data, or owner: see @unreadable_table */
 	char unreadable_table[256]; /* one ordinary table that the role may not read; "" when there is none */
-	char rls_table[256];        /* one table under row security that would make pg_dump fail for this role; "" */
+	char rls_table[256]; /* one table under row security that would make pg_dump fail for this role; "" */
 };
 
 /**
@@ -25,7 +26,8 @@ struct pg_facts {
  * @database: replaces the database named in @conninfo; NULL: as it says
  *
  * Blocks for at most the connection's connect_timeout (10 s when unset) and a statement timeout of 30 s.
- * Return: 0; else negative with @err: ERROR_UNAVAILABLE, ERROR_DENIED or ERROR_USAGE, message with libpq's words and without passwords.
+ * Return: 0; else negative with @err: ERROR_UNAVAILABLE, ERROR_DENIED or ERROR_USAGE, message with libpq's
+ * words and without passwords.
  */
 int pg_learn(const char *conninfo, const char *database, struct pg_facts *ret, struct error *err);
 
@@ -34,7 +36,8 @@ int pg_learn(const char *conninfo, const char *database, struct pg_facts *ret, s
  * @ret_conninfo: heap: for --dbname=, without password
  * @ret_env:      heap: "PGPASSWORD=…", or NULL when @conninfo has none (free with mem_free_secret())
  */
-int pg_child_conninfo(const char *conninfo, const char *database, char **ret_conninfo, char **ret_env, struct error *err);
+int pg_child_conninfo(const char *conninfo, const char *database, char **ret_conninfo, char **ret_env,
+                      struct error *err);
 /** pg_conninfo_database() - heap: the database that @conninfo (and libpq's environment) names; for labels. */
 char *pg_conninfo_database(const char *conninfo);
 
@@ -42,9 +45,10 @@ char *pg_conninfo_database(const char *conninfo);
 /**
  * pg_find_program() - the pg_dump to use for a server
  * @bindir:      only look here; "" or NULL: $PATH and every /usr/lib/postgresql/N/bin and /usr/pgsql-N/bin
- * @version_num: of the server: the program's major version must be the same or newer; the nearest one is taken
+ * @version_num: of the server: the program's major version must be the same or newer; the nearest one is
+ * taken
  * @ret_version: what it says of itself ("15.18 (Debian …)"), 128 bytes
  * Return: 0; -ENOENT with a message that lists the versions found and the package to install.
  */
-int pg_find_program(const char *name, const char *bindir, int version_num, char ret_path[static PG_PATH_BYTES],
-		    char ret_version[static 128], struct error *err);
+int pg_find_program(const char *name, const char *bindir, int version_num,
+                    char ret_path[static PG_PATH_BYTES], char ret_version[static 128], struct error *err);

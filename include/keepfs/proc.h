@@ -1,8 +1,9 @@
 #pragma once
 /**
- * Child processes. A child is: posix_spawn'ed, with its own process group, a clean signal mask and default handlers, its
- * standard input /dev/null, its standard output a pipe that the caller reads, its standard error collected (the first and the last
- * part of it, bounded). Life cycle: proc_start, read proc_stdout() to its end, proc_wait; proc_free kills what still runs.
+ * Child processes. A child is: posix_spawn'ed, with its own process group, a clean signal mask and default
+ * handlers, its standard input /dev/null, its standard output a pipe that the caller reads, its standard
+ * error collected (the first and the last part of it, bounded). Life cycle: proc_start, read proc_stdout() to
+ * its end, proc_wait; proc_free kills what still runs.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/cleanup.h>
@@ -14,9 +15,11 @@
 struct proc;
 
 struct proc_options {
-	const char *const *argv;      /* argv[0] is a path; NULL-terminated */
-	const char *const *extra_env; /* "NAME=value" on top of this process's environment; NULL-terminated, or NULL */
-	void (*on_stderr_line)(void *arg, const char *line); /* a thread of proc's own; NULL: only collected */
+	const char *const *argv; /* argv[0] is a path; NULL-terminated */
+	const char *const
+	        *extra_env; /* "NAME=value" on top of this process's environment; NULL-terminated, or NULL */
+	void (*on_stderr_line)(void *arg,
+	                       const char *line); /* a thread of proc's own; NULL: only collected */
 	void *arg;
 	struct cancel *cancel; /* when set: SIGTERM to the group, SIGKILL after 5 s; NULL */
 };
@@ -26,7 +29,8 @@ int proc_start(const struct proc_options *options, struct proc **ret_proc, struc
 int proc_stdout(const struct proc *p);
 /**
  * proc_wait() - until the child has ended and its standard error was read
- * Return: 0 for exit status 0; else -EIO (or -ECANCELED) with @err: how it ended and the end of what it wrote to standard error.
+ * Return: 0 for exit status 0; else -EIO (or -ECANCELED) with @err: how it ended and the end of what it wrote
+ * to standard error.
  */
 int proc_wait(struct proc *p, struct error *err);
 /** proc_stderr() - what it wrote, at most 64 KiB; valid after proc_wait(). Borrowed. */

@@ -1,9 +1,10 @@
 #pragma once
 /**
- * Reading artifacts: a byte range of the file → checked bytes. Blocks (runs of extents, at most one pool buffer each) are
- * fetched from the store by ranged gets on the reader's own threads, several at once and ahead of a sequential reader; each
- * extent is checked against the manifest's CRC-32C before a byte of it is handed out. Blocks are shared by all readers of an
- * artifact and kept until their buffers are wanted. A request never blocks its caller; it is answered once, by a callback.
+ * Reading artifacts: a byte range of the file → checked bytes. Blocks (runs of extents, at most one pool
+ * buffer each) are fetched from the store by ranged gets on the reader's own threads, several at once and
+ * ahead of a sequential reader; each extent is checked against the manifest's CRC-32C before a byte of it is
+ * handed out. Blocks are shared by all readers of an artifact and kept until their buffers are wanted. A
+ * request never blocks its caller; it is answered once, by a callback.
  */
 #include <keepfs/base/error.h>
 #include <keepfs/base/pool.h>
@@ -27,9 +28,10 @@ int reader_new(const struct reader_options *options, struct reader **ret_reader,
 /** reader_free() - every file closed; waits for gets in flight (cancelled). NULL allowed; returns NULL. */
 struct reader *reader_free(struct reader *r);
 
-/** reader_open() - @key's bytes; @extents is consumed. Files of the same @ino share blocks. Never blocks on the store. */
-int reader_open(struct reader *r, uint64_t ino, const char *key, struct extents *extents, struct reader_file **ret_file,
-		struct error *err);
+/** reader_open() - @key's bytes; @extents is consumed. Files of the same @ino share blocks. Never blocks on
+ * the store. */
+int reader_open(struct reader *r, uint64_t ino, const char *key, struct extents *extents,
+                struct reader_file **ret_file, struct error *err);
 /** reader_close() - requests still pending are answered with -ECANCELED first. */
 void reader_close(struct reader_file *f);
 
@@ -37,10 +39,13 @@ struct reader_request { /* in the caller's memory until done */
 	uint64_t offset;
 	size_t len;
 	/**
-	 * done() - the one answer, on a thread of the reader's or, when the bytes are there, on the caller's, before reader_read() returns
-	 * @result: 0: @iov holds exactly the bytes from offset, cut only at the end of the file; borrowed for the call. Negative: @err says why.
+	 * done() - the one answer, on a thread of the reader's or, when the bytes are there, on the caller's,
+	 * before reader_read() returns
+	 * @result: 0: @iov holds exactly the bytes from offset, cut only at the end of the file; borrowed for
+	 * the call. Negative: @err says why.
 	 */
-	void (*done)(struct reader_request *req, int result, const struct iovec *iov, int count, const struct error *err);
+	void (*done)(struct reader_request *req, int result, const struct iovec *iov, int count,
+	             const struct error *err);
 	struct reader_file *file;    /* set by reader_read() */
 	struct reader_request *next; /* reader's */
 	void *private_;              /* reader's */

@@ -1,7 +1,7 @@
 #pragma once
 /**
- * Texts about the state of things, for status/, jobs/ and the command line. Each writes into a spool; blocking on local disk
- * only; any thread.
+ * Texts about the state of things, for status/, jobs/ and the command line. Each writes into a spool;
+ * blocking on local disk only; any thread.
  */
 #include <keepfs/base/error.h>
 #include <keepfs/base/spool.h>
@@ -16,13 +16,16 @@ struct report_troubles *report_troubles_new(void);
 struct report_troubles *report_troubles_free(struct report_troubles *t);
 /** report_trouble() - note one, newest first, 32 are kept; @path may be NULL. */
 void report_trouble(struct report_troubles *t, const char *path, int errnum, const char *message);
-/** report_last_error() - "2026-11-20T02:00:00Z EIO backups/full/….dump: why", newest first; empty when there was none. */
+/** report_last_error() - "2026-11-20T02:00:00Z EIO backups/full/….dump: why", newest first; empty when there
+ * was none. */
 void report_last_error(struct report_troubles *t, struct spool *out);
 /** report_troubles_generation() - grows with each. */
 uint64_t report_troubles_generation(struct report_troubles *t);
 
-/** report_health() - "OK", "WARN" or "CRIT" and a summary, then a line per check; returns the worst. @now_us: for ages. */
-enum report_health report_health(struct catalog *c, const struct conf *conf, int64_t now_us, struct spool *out);
+/** report_health() - "OK", "WARN" or "CRIT" and a summary, then a line per check; returns the worst. @now_us:
+ * for ages. */
+enum report_health report_health(struct catalog *c, const struct conf *conf, int64_t now_us,
+                                 struct spool *out);
 void report_history_csv(struct catalog *c, struct spool *out);
 void report_history_jsonl(struct catalog *c, struct spool *out);
 void report_stats_json(struct catalog *c, const struct conf *conf, struct spool *out);

@@ -1,17 +1,22 @@
 #pragma once
 /**
- * The object store: keys and bytes. One contract, which the drivers (dir, s3) and the wrappers (retry, fault) keep alike;
- * tests/contract holds them to it.
+ * The object store: keys and bytes. One contract, which the drivers (dir, s3) and the wrappers (retry, fault)
+ * keep alike; tests/contract holds them to it.
  *
- * - Keys are UTF-8 text, relative to the store's prefix, '/'-separated: no empty component, no "." or "..", at most 900
- *   bytes; anything else is -EINVAL before a request is made.
- * - An object is whole or absent: a put or a completed upload replaces it at once, and is durable when the call returns 0.
- * - Calls block the calling thread until done, cancelled (@call->cancel: -ECANCELED) or past @call->deadline_ms
- *   (-ETIMEDOUT). Any thread; many at once. No call is retried here: that is the retry wrapper's, and only its.
- * - Bytes are checked on their way: what a store accepted is what was sent (S3: the signed SHA-256 of each body), and a get
- *   that returns 0 delivered exactly the bytes asked for. Content is checked against the manifest by the reader.
- * - Failures: negative errno and a struct error, whose class and `retry` decide what the wrapper does. -ENOENT: no such
- *   object. A missing bucket is ERROR_USAGE, never -ENOENT, so that it can never look like an absent object.
+ * - Keys are UTF-8 text, relative to the store's prefix, '/'-separated: no empty component, no "." or "..",
+ * at most 900 bytes; anything else is -EINVAL before a request is made.
+ * - An object is whole or absent: a put or a completed upload replaces it at once, and is durable when the
+ * call returns 0.
+ * - Calls block the calling thread until done, cancelled (@call->cancel: -ECANCELED) or past
+ * @call->deadline_ms
+ *   (-ETIMEDOUT). Any thread; many at once. No call is retried here: that is the retry wrapper's, and only
+ * its.
+ * - Bytes are checked on their way: what a store accepted is what was sent (S3: the signed SHA-256 of each
+ * body), and a get that returns 0 delivered exactly the bytes asked for. Content is checked against the
+ * manifest by the reader.
+ * - Failures: negative errno and a struct error, whose class and `retry` decide what the wrapper does.
+ * -ENOENT: no such object. A missing bucket is ERROR_USAGE, never -ENOENT, so that it can never look like an
+ * absent object.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/cleanup.h>
@@ -21,16 +26,17 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define STORE_EXISTS      1 /* store_put(): only_if_absent, and the object is there; it was not touched */
-#define STORE_KEY_BYTES   901
-#define STORE_ETAG_BYTES  96
-#define STORE_MAX_PARTS   10000
-#define STORE_UNKNOWN     UINT64_MAX
+#define STORE_EXISTS     1 /* store_put(): only_if_absent, and the object is there; it was not touched */
+#define STORE_KEY_BYTES  901
+#define STORE_ETAG_BYTES 96
+#define STORE_MAX_PARTS  10000
+#define STORE_UNKNOWN    UINT64_MAX
 
 /** struct store_call - how one call may wait. NULL stands for { NULL, 0 }. */
 struct store_call {
 	struct cancel *cancel; /* borrowed; NULL: cannot be cancelled */
-	int64_t deadline_ms;   /* clock_mono_ms() at which to give up, retries included; 0: the store's own default */
+	int64_t deadline_ms;   /* clock_mono_ms() at which to give up, retries included; 0: the store's own
+	                          default */
 };
 
 struct store_object {
@@ -60,44 +66,48 @@ struct store_get_options {
 };
 
 struct store_features {
-	uint64_t min_part_bytes;     /* all parts but the last of an upload */
+	uint64_t min_part_bytes; /* all parts but the last of an upload */
 	uint64_t max_part_bytes;
 	unsigned max_parts;
-	unsigned parallel;           /* parts worth sending at once */
-	uint64_t capacity_bytes;     /* STORE_UNKNOWN: not known */
-	uint64_t available_bytes;    /* STORE_UNKNOWN: not known */
+	unsigned parallel;        /* parts worth sending at once */
+	uint64_t capacity_bytes;  /* STORE_UNKNOWN: not known */
+	uint64_t available_bytes; /* STORE_UNKNOWN: not known */
 };
 
 struct store;
 struct store_upload;
 
-/** struct store_ops - what a driver implements; every slot is set. Semantics: the store_…() functions below. */
+/** struct store_ops - what a driver implements; every slot is set. Semantics: the store_…() functions below.
+ */
 struct store_ops {
-	int (*put)(struct store *, const struct store_call *, const char *key, const struct iovec *, int count,
-		   const struct store_put_options *, struct error *);
-	int (*get)(struct store *, const struct store_call *, const char *key, uint64_t offset, const struct iovec *,
-		   int count, const struct store_get_options *, struct error *);
-	int (*head)(struct store *, const struct store_call *, const char *key, struct store_object *, struct error *);
+	int (*put)(struct store *, const struct store_call *, const char *key, const struct iovec *,
+	           int count, const struct store_put_options *, struct error *);
+	int (*get)(struct store *, const struct store_call *, const char *key, uint64_t offset,
+	           const struct iovec *, int count, const struct store_get_options *, struct error *);
+	int (*head)(struct store *, const struct store_call *, const char *key, struct store_object *,
+	            struct error *);
 	int (*remove)(struct store *, const struct store_call *, const char *key, struct error *);
-	int (*list)(struct store *, const struct store_call *, const char *prefix, const char *start_after, size_t max,
-		    struct store_object **ret_objects, size_t *ret_count, bool *ret_more, struct error *);
-	int (*upload_begin)(struct store *, const struct store_call *, const char *key, struct store_upload **,
-			    struct error *);
-	int (*upload_part)(struct store_upload *, const struct store_call *, unsigned number, const struct iovec *,
-			   int count, struct store_part *, struct error *);
-	int (*upload_complete)(struct store_upload *, const struct store_call *, const struct store_part *, size_t count,
-			       struct error *);
+	int (*list)(struct store *, const struct store_call *, const char *prefix, const char *start_after,
+	            size_t max, struct store_object **ret_objects, size_t *ret_count, bool *ret_more,
+	            struct error *);
+	int (*upload_begin)(struct store *, const struct store_call *, const char *key,
+	                    struct store_upload **, struct error *);
+	int (*upload_part)(struct store_upload *, const struct store_call *, unsigned number,
+	                   const struct iovec *, int count, struct store_part *, struct error *);
+	int (*upload_complete)(struct store_upload *, const struct store_call *, const struct store_part *,
+	                       size_t count, struct error *);
 	const char *(*upload_id)(const struct store_upload *);
 	struct store_upload *(*upload_free)(struct store_upload *);
 	int (*upload_abort)(struct store *, const struct store_call *, const char *key, const char *upload_id,
-			    struct error *);
+	                    struct error *);
 	int (*upload_list)(struct store *, const struct store_call *, const char *prefix,
-			   struct store_upload_info **ret_uploads, size_t *ret_count, struct error *);
+	                   struct store_upload_info **ret_uploads, size_t *ret_count, struct error *);
 	int (*features)(struct store *, struct store_features *, struct error *);
 	struct store *(*free)(struct store *);
 };
 
-/** struct store - the head of every driver's own struct. `name` is the store's URL without secrets, for messages. */
+/** struct store - the head of every driver's own struct. `name` is the store's URL without secrets, for
+ * messages. */
 struct store {
 	const struct store_ops *ops;
 	char *name;
@@ -110,54 +120,61 @@ struct store_upload { /* likewise */
 };
 
 /** store_put() - write one whole object from memory. Return: 0, or STORE_EXISTS. */
-int store_put(struct store *s, const struct store_call *call, const char *key, const struct iovec *iov, int count,
-	      const struct store_put_options *options, struct error *err);
+int store_put(struct store *s, const struct store_call *call, const char *key, const struct iovec *iov,
+              int count, const struct store_put_options *options, struct error *err);
 /** store_put_bytes() - store_put() from one buffer. */
-int store_put_bytes(struct store *s, const struct store_call *call, const char *key, const void *data, size_t len,
-		    const struct store_put_options *options, struct error *err);
+int store_put_bytes(struct store *s, const struct store_call *call, const char *key, const void *data,
+                    size_t len, const struct store_put_options *options, struct error *err);
 /**
  * store_get() - fill the buffers of @iov with the object's bytes from @offset
  * Return: 0 when every buffer is full; -ENOENT; -ERANGE when the object ends before; -ESTALE by if_match.
  */
-int store_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset, const struct iovec *iov,
-	      int count, const struct store_get_options *options, struct error *err);
-/** store_get_all() - a small object on the heap with a NUL behind it; -EFBIG when it is larger than @max_bytes. */
-int store_get_all(struct store *s, const struct store_call *call, const char *key, size_t max_bytes, char **ret_data,
-		  size_t *ret_len, struct error *err);
+int store_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
+              const struct iovec *iov, int count, const struct store_get_options *options, struct error *err);
+/** store_get_all() - a small object on the heap with a NUL behind it; -EFBIG when it is larger than
+ * @max_bytes. */
+int store_get_all(struct store *s, const struct store_call *call, const char *key, size_t max_bytes,
+                  char **ret_data, size_t *ret_len, struct error *err);
 int store_head(struct store *s, const struct store_call *call, const char *key, struct store_object *ret,
-	       struct error *err);
+               struct error *err);
 /** store_remove() - delete an object; one that is not there is success. */
 int store_remove(struct store *s, const struct store_call *call, const char *key, struct error *err);
 /**
  * store_list() - one page of the objects whose keys begin with @prefix, in byte order of the keys
- * @start_after: only keys greater than this; NULL from the start. Pass the last key of a page to get the next.
+ * @start_after: only keys greater than this; NULL from the start. Pass the last key of a page to get the
+ * next.
  * @max:         1 to 1000
  * @ret_objects: heap array, freed with free()
  * @ret_more:    there may be another page
  */
-int store_list(struct store *s, const struct store_call *call, const char *prefix, const char *start_after, size_t max,
-	       struct store_object **ret_objects, size_t *ret_count, bool *ret_more, struct error *err);
+int store_list(struct store *s, const struct store_call *call, const char *prefix, const char *start_after,
+               size_t max, struct store_object **ret_objects, size_t *ret_count, bool *ret_more,
+               struct error *err);
 
-/** store_upload_begin() - open a multipart upload; nothing is visible under @key before store_upload_complete(). */
-int store_upload_begin(struct store *s, const struct store_call *call, const char *key, struct store_upload **ret_upload,
-		       struct error *err);
+/** store_upload_begin() - open a multipart upload; nothing is visible under @key before
+ * store_upload_complete(). */
+int store_upload_begin(struct store *s, const struct store_call *call, const char *key,
+                       struct store_upload **ret_upload, struct error *err);
 /** store_upload_part() - send one part; the same number again replaces it. Any thread, several at once. */
-int store_upload_part(struct store_upload *up, const struct store_call *call, unsigned number, const struct iovec *iov,
-		      int count, struct store_part *ret_part, struct error *err);
-/** store_upload_complete() - make the object of @parts, in ascending order of number; at least one. Frees nothing. */
-int store_upload_complete(struct store_upload *up, const struct store_call *call, const struct store_part *parts,
-			  size_t count, struct error *err);
+int store_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
+                      const struct iovec *iov, int count, struct store_part *ret_part, struct error *err);
+/** store_upload_complete() - make the object of @parts, in ascending order of number; at least one. Frees
+ * nothing. */
+int store_upload_complete(struct store_upload *up, const struct store_call *call,
+                          const struct store_part *parts, size_t count, struct error *err);
 /** store_upload_id() - what store_upload_abort() needs in a later process; borrowed. */
 const char *store_upload_id(const struct store_upload *up);
-/** store_upload_free() - forget the handle; the upload itself stays until completed or aborted. NULL allowed. */
+/** store_upload_free() - forget the handle; the upload itself stays until completed or aborted. NULL allowed.
+ */
 struct store_upload *store_upload_free(struct store_upload *up);
 DEFINE_CLEANUP(store_upload, struct store_upload *, store_upload_free)
-/** store_upload_abort() - drop an upload and its parts; one that is not there is success. No part call may be running. */
+/** store_upload_abort() - drop an upload and its parts; one that is not there is success. No part call may be
+ * running. */
 int store_upload_abort(struct store *s, const struct store_call *call, const char *key, const char *upload_id,
-		       struct error *err);
+                       struct error *err);
 /** store_upload_list() - all open uploads under @prefix; free with store_upload_list_free(). */
 int store_upload_list(struct store *s, const struct store_call *call, const char *prefix,
-		      struct store_upload_info **ret_uploads, size_t *ret_count, struct error *err);
+                      struct store_upload_info **ret_uploads, size_t *ret_count, struct error *err);
 void store_upload_list_free(struct store_upload_info *uploads, size_t count);
 int store_features(struct store *s, struct store_features *ret, struct error *err);
 /** store_free() - close; wrappers free what they wrap. NULL allowed, returns NULL. */
@@ -177,16 +194,19 @@ int store_dir_new(const char *root, struct store **ret_store, struct error *err)
 /** store_s3_new() - a bucket; @net and @conf are borrowed for the store's life. No request is made. */
 int store_s3_new(const struct conf_store *conf, struct net *net, struct store **ret_store, struct error *err);
 /**
- * store_retry_new() - wrap @inner (consumed): calls that failed with error.retry are tried again, with capped exponential
- * back-off and full jitter, not before error.retry_after_ms, until @deadline_ms after the call began.
+ * store_retry_new() - wrap @inner (consumed): calls that failed with error.retry are tried again, with capped
+ * exponential back-off and full jitter, not before error.retry_after_ms, until @deadline_ms after the call
+ * began.
  */
 struct store *store_retry_new(struct store *inner, int64_t deadline_ms);
 /**
  * store_fault_new() - wrap @inner (consumed): fail calls on purpose, to rehearse what a broken store does
- * @spec: "op:when:what" rules separated by ','. op: put get head remove list begin part complete abort uploads *;
- *        when: N (the Nth such call, from 1), N+ (from the Nth on), N% (at random); what: eio (not retried),
- *        unavailable (retried), timeout, corrupt (get: one byte flipped; else like eio), slow:MS (then goes on), crash (SIGKILL to self), nospace.
+ * @spec: "op:when:what" rules separated by ','. op: put get head remove list begin part complete abort
+ * uploads *; when: N (the Nth such call, from 1), N+ (from the Nth on), N% (at random); what: eio (not
+ * retried), unavailable (retried), timeout, corrupt (get: one byte flipped; else like eio), slow:MS (then
+ * goes on), crash (SIGKILL to self), nospace.
  */
 int store_fault_new(struct store *inner, const char *spec, struct store **ret_store, struct error *err);
-/** store_open() - the store that the configuration describes, wrapped: retry(fault?(driver)). @net may be NULL for dir. */
+/** store_open() - the store that the configuration describes, wrapped: retry(fault?(driver)). @net may be
+ * NULL for dir. */
 int store_open(const struct conf_store *conf, struct net *net, struct store **ret_store, struct error *err);

@@ -1,7 +1,8 @@
 #pragma once
 /**
- * Streams: a source pushes bytes through filters into a sink. A stage is a struct sink; filters hold the next stage and
- * own it. One thread drives a stream; a sink that has no room blocks in write, and so slows the source down.
+ * Streams: a source pushes bytes through filters into a sink. A stage is a struct sink; filters hold the next
+ * stage and own it. One thread drives a stream; a sink that has no room blocks in write, and so slows the
+ * source down.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/cleanup.h>
@@ -18,9 +19,11 @@
 struct sink;
 
 struct sink_ops {
-	int (*write)(struct sink *, const void *data, size_t len, struct error *); /* @data is borrowed for the call */
-	int (*finish)(struct sink *, struct error *); /* end of data: flush everything; success means: taken over whole */
-	void (*free)(struct sink *);                  /* before a successful finish: drop everything that was written */
+	int (*write)(struct sink *, const void *data, size_t len,
+	             struct error *); /* @data is borrowed for the call */
+	int (*finish)(struct sink *,
+	              struct error *); /* end of data: flush everything; success means: taken over whole */
+	void (*free)(struct sink *);   /* before a successful finish: drop everything that was written */
 };
 
 struct sink {
@@ -33,16 +36,19 @@ int sink_finish(struct sink *s, struct error *err);
 struct sink *sink_free(struct sink *s);
 DEFINE_CLEANUP(sink, struct sink *, sink_free)
 
-/** struct stream_facts - what stream_digest_new() learns, in the caller's memory; complete after sink_finish(). */
+/** struct stream_facts - what stream_digest_new() learns, in the caller's memory; complete after
+ * sink_finish(). */
 struct stream_facts {
 	uint64_t bytes;
 	char sha256[SHA256_HEX_BYTES];
 	struct extents extents;
 };
 
-/** stream_digest_new() - filter: passes bytes on, counts and hashes them, and lists their extents in @facts (borrowed). @next is consumed. */
+/** stream_digest_new() - filter: passes bytes on, counts and hashes them, and lists their extents in @facts
+ * (borrowed). @next is consumed. */
 struct sink *stream_digest_new(struct sink *next, struct stream_facts *facts);
-/** stream_archive_check_new() - filter: passes bytes on; fails when they are not one whole custom archive. @facts is filled by finish. @next is consumed. */
+/** stream_archive_check_new() - filter: passes bytes on; fails when they are not one whole custom archive.
+ * @facts is filled by finish. @next is consumed. */
 struct sink *stream_archive_check_new(struct sink *next, struct pg_archive_facts *facts);
 
 struct stream_upload_options {
@@ -57,13 +63,16 @@ struct stream_upload_options {
 
 /**
  * stream_upload_new() - sink: one object in a store
- * Less than one part is a single put at finish; more is a multipart upload, begun with the first full part, several parts in
- * flight. Buffers come from the pool: room for four parts is reserved here (may wait), for larger parts later when it can be had.
- * Freed unfinished, the upload is aborted and nothing stays.
+ * Less than one part is a single put at finish; more is a multipart upload, begun with the first full part,
+ * several parts in flight. Buffers come from the pool: room for four parts is reserved here (may wait), for
+ * larger parts later when it can be had. Freed unfinished, the upload is aborted and nothing stays.
  */
 int stream_upload_new(const struct stream_upload_options *options, struct sink **ret_sink, struct error *err);
-/** stream_upload_part_bytes() - size of part @number (from 1) when the largest allowed is @max_bytes: pure. */
+/** stream_upload_part_bytes() - size of part @number (from 1) when the largest allowed is @max_bytes: pure.
+ */
 uint64_t stream_upload_part_bytes(uint64_t first_bytes, uint64_t max_bytes, unsigned number);
 
-/** stream_pump() - read @fd to its end into @sink; does not finish it. -ECANCELED soon after @cancel, even while @fd is silent. @read_bytes: NULL or a live count. */
-int stream_pump(int fd, struct sink *sink, struct cancel *cancel, atomic_uint_least64_t *read_bytes, struct error *err);
+/** stream_pump() - read @fd to its end into @sink; does not finish it. -ECANCELED soon after @cancel, even
+ * while @fd is silent. @read_bytes: NULL or a live count. */
+int stream_pump(int fd, struct sink *sink, struct cancel *cancel, atomic_uint_least64_t *read_bytes,
+                struct error *err);

@@ -1,14 +1,16 @@
 #pragma once
 /**
- * A request to stop, shared by those who wait and the one who asks. Set once, never unset. Blocking calls of stores,
- * streams and children take one (NULL: cannot be cancelled) and return -ECANCELED soon after it was set.
+ * A request to stop, shared by those who wait and the one who asks. Set once, never unset. Blocking calls of
+ * stores, streams and children take one (NULL: cannot be cancelled) and return -ECANCELED soon after it was
+ * set.
  */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct cancel_hook {
-	void (*wake)(void *arg); /* called once by cancel_set(), in the setter's thread, with the token's lock held: it must only wake */
+	void (*wake)(void *arg); /* called once by cancel_set(), in the setter's thread, with the token's lock
+	                            held: it must only wake */
 	void *arg;
 	struct cancel_hook *next;
 };
@@ -27,7 +29,8 @@ void cancel_set(struct cancel *c);
 bool cancel_is_set(struct cancel *c);
 /** cancel_sleep_ms() - wait @ms, or until set: returns true when set. NULL sleeps the whole time. */
 bool cancel_sleep_ms(struct cancel *c, int64_t ms);
-/** cancel_add_hook() - have @hook->wake called when @c is set; at once when it is set already. NULL @c: nothing. */
+/** cancel_add_hook() - have @hook->wake called when @c is set; at once when it is set already. NULL @c:
+ * nothing. */
 void cancel_add_hook(struct cancel *c, struct cancel_hook *hook);
 /** cancel_remove_hook() - after it returns, @hook is not running and never will. */
 void cancel_remove_hook(struct cancel *c, struct cancel_hook *hook);

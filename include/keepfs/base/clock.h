@@ -1,7 +1,7 @@
 #pragma once
 /**
- * Time. Points in time are int64_t microseconds since the Unix epoch, UTC (`…_at_us`); durations say their unit.
- * Deadlines use the monotonic clock.
+ * Time. Points in time are int64_t microseconds since the Unix epoch, UTC (`…_at_us`); durations say their
+ * unit. Deadlines use the monotonic clock.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,7 +20,8 @@ int64_t clock_mono_us(void);
 char *clock_format_name(int64_t at_us, char buf[static CLOCK_NAME_BYTES]);
 /** clock_format_iso() - ISO 8601 extended, whole seconds; returns @buf. */
 char *clock_format_iso(int64_t at_us, char buf[static CLOCK_ISO_BYTES]);
-/** clock_parse_name() - the first 16 characters of @text as written by clock_format_name(); -EINVAL otherwise. */
+/** clock_parse_name() - the first 16 characters of @text as written by clock_format_name(); -EINVAL
+ * otherwise. */
 int clock_parse_name(const char *text, int64_t *ret_at_us);
 /** clock_parse_iso() - "2026-11-20T02:00:00Z", with an optional fraction; -EINVAL otherwise. */
 int clock_parse_iso(const char *text, int64_t *ret_at_us);

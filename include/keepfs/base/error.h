@@ -1,9 +1,10 @@
 #pragma once
 /**
- * Errors. A function that can fail returns 0 or a negative errno, which callers pass on unchanged; a positive return is
- * a condition that the function's own contract names. Whatever crosses a boundary (store, database, configuration,
- * child process) also fills the caller's struct error, so that a person can be told what happened and what to do.
- * An error is logged once, where it stops: at the end of a run, in a reply to the kernel, in main.
+ * Errors. A function that can fail returns 0 or a negative errno, which callers pass on unchanged; a positive
+ * return is a condition that the function's own contract names. Whatever crosses a boundary (store, database,
+ * configuration, child process) also fills the caller's struct error, so that a person can be told what
+ * happened and what to do. An error is logged once, where it stops: at the end of a run, in a reply to the
+ * kernel, in main.
  */
 #include <stdarg.h>
 #include <stdbool.h>
@@ -23,7 +24,8 @@ enum error_class {
 	ERROR_INTERNAL     /* a defect or an unexpected system error */
 };
 
-/** struct error - in the caller's memory, zero-initialised (`struct error err = {0}`); holds nothing to free. */
+/** struct error - in the caller's memory, zero-initialised (`struct error err = {0}`); holds nothing to free.
+ */
 struct error {
 	enum error_class class;
 	int errnum;             /* positive errno */
@@ -41,12 +43,13 @@ struct error {
  * Replaces what @err held, but keeps nothing of it. Any thread.
  */
 int error_set(struct error *err, enum error_class class, int errnum, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+        __attribute__((format(printf, 4, 5)));
 
 /** error_prefix() - put "<text>: " before @err's message; a NULL or empty @err stays as it is. */
 void error_prefix(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/** error_system() - error_set() for a failed system call: class from @errnum, message "<text>: <strerror>". */
+/** error_system() - error_set() for a failed system call: class from @errnum, message "<text>: <strerror>".
+ */
 int error_system(struct error *err, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /** error_class_name() - "denied", "timeout", …: static. */

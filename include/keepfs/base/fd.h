@@ -1,5 +1,6 @@
 #pragma once
-/** Descriptors: whole reads and writes, whole files. All return 0 or a negative errno unless they say otherwise. */
+/** Descriptors: whole reads and writes, whole files. All return 0 or a negative errno unless they say
+ * otherwise. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 #pragma once
 /**
- * The log: lines on standard error. Under systemd (JOURNAL_STREAM) each carries its priority as `<N>`, elsewhere a UTC
- * time and a level. Any thread; a line is written with one write(2). Never log a secret.
+ * The log: lines on standard error. Under systemd (JOURNAL_STREAM) each carries its priority as `<N>`,
+ * elsewhere a UTC time and a level. Any thread; a line is written with one write(2). Never log a secret.
  */
 enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
 

@@ -1,8 +1,8 @@
 #pragma once
 /**
- * Small allocations. They never return NULL: when the system has no memory for a few bytes the process ends with a
- * message, as after a kill -9, which keepfs is built to survive. Large memory (buffers) comes from base/pool.h, which
- * reports failure.
+ * Small allocations. They never return NULL: when the system has no memory for a few bytes the process ends
+ * with a message, as after a kill -9, which keepfs is built to survive. Large memory (buffers) comes from
+ * base/pool.h, which reports failure.
  */
 #include <stddef.h>
 

@@ -1,12 +1,12 @@
 #pragma once
 /**
- * The buffer pool: the one memory limit of the daemon. It owns a fixed number of buffers of POOL_BUFFER_BYTES; whoever
- * moves bytes of backups takes them from here, and waits when there is none. That waiting is the back-pressure: a pipe is
- * not read, a transfer is not begun, memory does not grow.
+ * The buffer pool: the one memory limit of the daemon. It owns a fixed number of buffers of
+ * POOL_BUFFER_BYTES; whoever moves bytes of backups takes them from here, and waits when there is none. That
+ * waiting is the back-pressure: a pipe is not read, a transfer is not begun, memory does not grow.
  *
- * So that two users who each hold half of what they need cannot wait for each other for ever, buffers are taken only
- * within a reservation: reserve first (may wait), then take (never waits, never fails).
- * Buffers that are given back and not wanted for reuse are returned to the system (MADV_DONTNEED) when the last
+ * So that two users who each hold half of what they need cannot wait for each other for ever, buffers are
+ * taken only within a reservation: reserve first (may wait), then take (never waits, never fails). Buffers
+ * that are given back and not wanted for reuse are returned to the system (MADV_DONTNEED) when the last
  * reservation ends, so that an idle daemon is small.
  */
 #include <keepfs/base/cancel.h>
@@ -18,7 +18,8 @@
 
 struct pool;
 
-/** pool_new() - a pool of @bytes / POOL_BUFFER_BYTES buffers (at least one); NULL when the address space cannot be had. */
+/** pool_new() - a pool of @bytes / POOL_BUFFER_BYTES buffers (at least one); NULL when the address space
+ * cannot be had. */
 struct pool *pool_new(uint64_t bytes);
 /** pool_free() - every buffer must have been given back. NULL is allowed; returns NULL. */
 struct pool *pool_free(struct pool *pool);

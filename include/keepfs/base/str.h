@@ -1,7 +1,8 @@
 #pragma once
 /**
- * A growing byte string. `data` is never NULL after the first append and always NUL-terminated, so it can be read as C
- * text when it holds no NUL of its own. Start with `struct str s = {0}`, end with str_finish() (or _cleanup(str)).
+ * A growing byte string. `data` is never NULL after the first append and always NUL-terminated, so it can be
+ * read as C text when it holds no NUL of its own. Start with `struct str s = {0}`, end with str_finish() (or
+ * _cleanup(str)).
  */
 #include <keepfs/base/cleanup.h>
 #include <stdarg.h>

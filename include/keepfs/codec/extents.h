@@ -1,8 +1,9 @@
 #pragma once
 /**
- * The extent table of an artifact: consecutive lengths of at most EXTENT_MAX_BYTES, each with the CRC-32C of its bytes. It
- * lets a reader check any range without reading the whole. In memory the start offsets are kept too, so that an offset is
- * found by bisection; stored, it is pairs of little-endian u32 (length, crc32c): see docs/formats.md.
+ * The extent table of an artifact: consecutive lengths of at most EXTENT_MAX_BYTES, each with the CRC-32C of
+ * its bytes. It lets a reader check any range without reading the whole. In memory the start offsets are kept
+ * too, so that an offset is found by bisection; stored, it is pairs of little-endian u32 (length, crc32c):
+ * see docs/formats.md.
  */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
@@ -35,5 +36,6 @@ void extents_append(struct extents *x, uint32_t length, uint32_t crc32c);
 size_t extents_find(const struct extents *x, uint64_t offset);
 /** extents_encode() - the stored form on the heap, 8 bytes an extent; *@ret_len its length. */
 uint8_t *extents_encode(const struct extents *x, size_t *ret_len);
-/** extents_decode() - replaces @x; -EBADMSG when lengths are 0 or too large, or the size is no multiple of 8. */
+/** extents_decode() - replaces @x; -EBADMSG when lengths are 0 or too large, or the size is no multiple of 8.
+ */
 int extents_decode(const uint8_t *data, size_t len, struct extents *x, struct error *err);

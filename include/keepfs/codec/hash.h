@@ -15,12 +15,14 @@ void sha256_update(struct sha256 *h, const void *data, size_t len);
 void sha256_final(struct sha256 *h, uint8_t ret_digest[static SHA256_BYTES]);
 
 void sha256_once(const void *data, size_t len, uint8_t ret_digest[static SHA256_BYTES]);
-void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, uint8_t ret_mac[static SHA256_BYTES]);
+void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+                 uint8_t ret_mac[static SHA256_BYTES]);
 /** hex_encode() - lower case, NUL-terminated: @out holds 2 * @len + 1 bytes. */
 void hex_encode(const uint8_t *data, size_t len, char *out);
 /** crc32c() - CRC-32C (Castagnoli), as in RFC 3720; start with @crc 0, continue with the last result. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
-/** hash64() - the first 8 bytes of the SHA-256 of @text, little-endian: stable for ever, used for inode numbers. */
+/** hash64() - the first 8 bytes of the SHA-256 of @text, little-endian: stable for ever, used for inode
+ * numbers. */
 uint64_t hash64(const char *text);
 /** base64_encode() - standard alphabet with padding; heap. */
 char *base64_encode(const void *data, size_t len);

@@ -1,7 +1,7 @@
 #pragma once
 /**
- * JSON, over jansson (which no other room includes). Values are trees with one owner; setters consume the value they are
- * given. Getters borrow. Strings that are not UTF-8 are written with each bad byte as U+FFFD.
+ * JSON, over jansson (which no other room includes). Values are trees with one owner; setters consume the
+ * value they are given. Getters borrow. Strings that are not UTF-8 are written with each bad byte as U+FFFD.
  */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
@@ -26,7 +26,8 @@ void json_set_time(struct json *object, const char *key, int64_t at_us);
 void json_set(struct json *object, const char *key, struct json *value);
 void json_append(struct json *array, struct json *value);
 
-/** json_write() - append to @out; @indent 0 gives one line without a line end. Keys keep the order they were set in. */
+/** json_write() - append to @out; @indent 0 gives one line without a line end. Keys keep the order they were
+ * set in. */
 void json_write(const struct json *j, int indent, struct str *out);
 
 /** json_parse() - NULL with @err filled (line and column) when @text is not one JSON value. */

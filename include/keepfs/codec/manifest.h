@@ -1,7 +1,7 @@
 #pragma once
 /**
- * The manifest: what keepfs knows of one artifact, as JSON beside the artifact in the bucket. An artifact exists when its
- * manifest does: it is written last and removed first. Format: docs/formats.md.
+ * The manifest: what keepfs knows of one artifact, as JSON beside the artifact in the bucket. An artifact
+ * exists when its manifest does: it is written last and removed first. Format: docs/formats.md.
  */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
@@ -29,9 +29,9 @@ struct manifest {
 	char sha256[SHA256_HEX_BYTES];
 	uint64_t stored_bytes; /* of the object; equal to size_bytes while nothing transforms it */
 	char stored_sha256[SHA256_HEX_BYTES];
-	struct extents extents; /* empty until loaded when the table is an object of its own */
-	uint64_t extents_count; /* also when not loaded */
-	char *extents_key;      /* that object's key; NULL: the table is in the manifest */
+	struct extents extents;                /* empty until loaded when the table is an object of its own */
+	uint64_t extents_count;                /* also when not loaded */
+	char *extents_key;                     /* that object's key; NULL: the table is in the manifest */
 	char extents_sha256[SHA256_HEX_BYTES]; /* of the stored form */
 };
 

@@ -1,7 +1,8 @@
 #pragma once
 /**
- * Names of artifacts and directories. Artifact: UTC time in ISO 8601 basic, "-<n>" when it is not the first of its second
- * (n from 2), and a suffix: "20261120T020000Z.dump", "20261120T020000Z-2.dump". They sort by time.
+ * Names of artifacts and directories. Artifact: UTC time in ISO 8601 basic, "-<n>" when it is not the first
+ * of its second (n from 2), and a suffix: "20261120T020000Z.dump", "20261120T020000Z-2.dump". They sort by
+ * time.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,15 +10,19 @@
 
 #define NAME_MAX_BYTES 256 /* with NUL: the limit of file systems */
 
-/** name_sequence() - the position of a name in its directory, by time: seconds * 1000 + (n - 1), n at most 1000; -1 when @name is no artifact name. */
+/** name_sequence() - the position of a name in its directory, by time: seconds * 1000 + (n - 1), n at most
+ * 1000; -1 when @name is no artifact name. */
 int64_t name_sequence(const char *name);
 /** name_format() - the name for @sequence with @suffix (".dump") into @buf. */
 void name_format(int64_t sequence, const char *suffix, char buf[static NAME_MAX_BYTES]);
-/** name_is_safe() - may stand as one component of a path in the tree and in a bucket: 1 to 200 bytes of [A-Za-z0-9._-], not beginning with '.' or '-'. */
+/** name_is_safe() - may stand as one component of a path in the tree and in a bucket: 1 to 200 bytes of
+ * [A-Za-z0-9._-], not beginning with '.' or '-'. */
 bool name_is_safe(const char *name);
-/** name_from_database() - heap: the directory name for a database: safe bytes as they are, others as "=XX" (hex). */
+/** name_from_database() - heap: the directory name for a database: safe bytes as they are, others as "=XX"
+ * (hex). */
 char *name_from_database(const char *database);
 /** ino_of_artifact() - the stable inode number of an artifact, by its path: bits 62 and 61 set. */
 uint64_t ino_of_artifact(const char *path);
-/** ino_of_directory() - of a directory below backups/: bit 62 set, bit 61 clear, the two lowest bits 0 (they name the directory's own generated files). */
+/** ino_of_directory() - of a directory below backups/: bit 62 set, bit 61 clear, the two lowest bits 0 (they
+ * name the directory's own generated files). */
 uint64_t ino_of_directory(const char *path);

@@ -1,5 +1,6 @@
 #pragma once
-/** The XML of S3's answers and requests, over expat. Pure. Unknown elements are ignored; DTDs and entities are refused. */
+/** The XML of S3's answers and requests, over expat. Pure. Unknown elements are ignored; DTDs and entities
+ * are refused. */
 #include <keepfs/base/error.h>
 #include <keepfs/base/str.h>
 #include <stdbool.h>
@@ -10,8 +11,8 @@ struct s3xml_error {
 	char code[64];
 	char message[512];
 	char request_id[96];
-	char region[64];    /* AuthorizationHeaderMalformed, PermanentRedirect */
-	char endpoint[256]; /* PermanentRedirect */
+	char region[64];      /* AuthorizationHeaderMalformed, PermanentRedirect */
+	char endpoint[256];   /* PermanentRedirect */
 	char server_time[40]; /* RequestTimeTooSkewed: <ServerTime> */
 };
 

@@ -1,7 +1,8 @@
 #pragma once
 /**
  * AWS Signature Version 4 for S3: pure, no clock, no I/O.
- * Source: docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html and its published examples.
+ * Source: docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html and its published
+ * examples.
  */
 #include <keepfs/base/str.h>
 #include <stddef.h>
@@ -19,7 +20,8 @@ struct sigv4_request {
 	const char *path; /* not encoded, begins with '/' */
 	const struct sigv4_pair *query;
 	size_t query_count;
-	const struct sigv4_pair *headers; /* all that shall be signed, "host" among them; any case, any order */
+	const struct sigv4_pair
+	        *headers; /* all that shall be signed, "host" among them; any case, any order */
 	size_t header_count;
 	const char *payload_sha256; /* hex, or SIGV4_UNSIGNED_PAYLOAD */
 };
@@ -38,7 +40,8 @@ void sigv4_uri_encode(const char *text, int keep_slash, struct str *out);
 void sigv4_query(const struct sigv4_pair *query, size_t count, struct str *out);
 /** sigv4_authorization() - append the value of the Authorization header for a request made at @at_us. */
 void sigv4_authorization(const struct sigv4_request *req, const struct sigv4_credentials *cred, int64_t at_us,
-			 struct str *out);
-/** sigv4_presign_query() - append the whole query string, signature included, of a presigned request valid @expires_s. */
+                         struct str *out);
+/** sigv4_presign_query() - append the whole query string, signature included, of a presigned request valid
+ * @expires_s. */
 void sigv4_presign_query(const struct sigv4_request *req, const struct sigv4_credentials *cred, int64_t at_us,
-			 unsigned expires_s, struct str *out);
+                         unsigned expires_s, struct str *out);

@@ -1,0 +1,168 @@
+/*
+ * The pool is one anonymous mapping, cut into buffers. Pages come into being when first written, and go back
+ * to the system when no reservation is left. Reservations are granted first come, first served: a large one
+ * that waits is not overtaken for ever by small ones.
+ */
+#include <keepfs/base/mem.h>
+#include <keepfs/base/pool.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+struct waiter {
+	struct pool *pool;
+	struct waiter *next; /* pool->lock */
+	bool cancelled;      /* pool->lock */
+};
+
+struct pool {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	char *memory;
+	size_t count;
+	size_t reserved;      /* lock */
+	size_t taken;         /* lock */
+	size_t free_count;    /* lock */
+	void **free_buffers;  /* lock: a stack, the most recently used on top */
+	struct waiter *first; /* lock: reservations that wait, in the order they came */
+};
+
+struct pool *pool_new(uint64_t bytes)
+{
+	struct pool *pool = mem_alloc(sizeof(*pool));
+
+	pool->count = (size_t)(bytes / POOL_BUFFER_BYTES);
+	if (pool->count == 0)
+		pool->count = 1;
+	pool->memory = mmap(NULL, pool->count * POOL_BUFFER_BYTES, PROT_READ | PROT_WRITE,
+	                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (pool->memory == MAP_FAILED) {
+		free(pool);
+		return NULL;
+	}
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->changed, NULL);
+	pool->free_buffers = mem_array(pool->count, sizeof(void *));
+	for (size_t i = pool->count; i > 0; i--)
+		pool->free_buffers[pool->free_count++] = pool->memory + (i - 1) * POOL_BUFFER_BYTES;
+	return pool;
+}
+
+struct pool *pool_free(struct pool *pool)
+{
+	if (!pool)
+		return NULL;
+	assert(pool->taken == 0);
+	munmap(pool->memory, pool->count * POOL_BUFFER_BYTES);
+	pthread_cond_destroy(&pool->changed);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool->free_buffers);
+	free(pool);
+	return NULL;
+}
+
+size_t pool_buffers(const struct pool *pool)
+{
+	return pool->count;
+}
+
+static void enqueue(struct pool *pool, struct waiter *waiter)
+{
+	struct waiter **at = &pool->first;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = waiter;
+}
+
+static void dequeue(struct pool *pool, struct waiter *waiter)
+{
+	struct waiter **at = &pool->first;
+
+	while (*at != waiter)
+		at = &(*at)->next;
+	*at = waiter->next;
+}
+
+static void give_up(void *arg)
+{
+	struct waiter *waiter = arg;
+
+	pthread_mutex_lock(&waiter->pool->lock);
+	waiter->cancelled = true;
+	pthread_cond_broadcast(&waiter->pool->changed);
+	pthread_mutex_unlock(&waiter->pool->lock);
+}
+
+int pool_reserve(struct pool *pool, size_t count, struct cancel *cancel)
+{
+	struct waiter waiter = {.pool = pool};
+	struct cancel_hook hook = {.wake = give_up, .arg = &waiter};
+	int r = 0;
+
+	if (count > pool->count)
+		return -ENOSPC;
+	cancel_add_hook(cancel, &hook);
+	pthread_mutex_lock(&pool->lock);
+	enqueue(pool, &waiter);
+	while (!waiter.cancelled && (pool->first != &waiter || pool->reserved + count > pool->count))
+		pthread_cond_wait(&pool->changed, &pool->lock);
+	dequeue(pool, &waiter);
+	if (waiter.cancelled)
+		r = -ECANCELED;
+	else
+		pool->reserved += count;
+	pthread_cond_broadcast(&pool->changed);
+	pthread_mutex_unlock(&pool->lock);
+	cancel_remove_hook(cancel, &hook);
+	return r;
+}
+
+bool pool_try_reserve(struct pool *pool, size_t count)
+{
+	bool granted;
+
+	pthread_mutex_lock(&pool->lock);
+	granted = !pool->first && pool->reserved + count <= pool->count;
+	if (granted)
+		pool->reserved += count;
+	pthread_mutex_unlock(&pool->lock);
+	return granted;
+}
+
+void pool_unreserve(struct pool *pool, size_t count)
+{
+	pthread_mutex_lock(&pool->lock);
+	assert(pool->reserved >= count);
+	pool->reserved -= count;
+	assert(pool->taken <= pool->reserved);
+	pthread_cond_broadcast(&pool->changed);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+void *pool_take(struct pool *pool)
+{
+	void *buffer;
+
+	pthread_mutex_lock(&pool->lock);
+	assert(pool->taken < pool->reserved);
+	pool->taken++;
+	buffer = pool->free_buffers[--pool->free_count];
+	pthread_mutex_unlock(&pool->lock);
+	return buffer;
+}
+
+void pool_give(struct pool *pool, void *buffer)
+{
+	pthread_mutex_lock(&pool->lock);
+	/* With nobody else holding a buffer the burst is over: the memory goes back to the system. */
+	bool idle = pool->taken == 1;
+
+	pool->free_buffers[pool->free_count++] = buffer;
+	pool->taken--;
+	if (idle)
+		madvise(pool->memory, pool->count * POOL_BUFFER_BYTES, MADV_DONTNEED);
+	pthread_mutex_unlock(&pool->lock);
+}

@@ -1,0 +1,135 @@
+/* Growing strings: capacity doubles, and the byte behind the text is always NUL. */
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static void reserve(struct str *s, size_t more)
+{
+	size_t want = s->len + more + 1;
+
+	if (want <= s->cap)
+		return;
+	if (want < s->cap * 2)
+		want = s->cap * 2;
+	if (want < 64)
+		want = 64;
+	s->data = mem_resize(s->data, want, 1);
+	s->cap = want;
+}
+
+void str_finish(struct str *s)
+{
+	free(s->data);
+	*s = (struct str){0};
+}
+
+void str_clear(struct str *s)
+{
+	s->len = 0;
+	if (s->data)
+		s->data[0] = '\0';
+}
+
+void str_append_bytes(struct str *s, const void *bytes, size_t len)
+{
+	reserve(s, len);
+	if (len)
+		memcpy(s->data + s->len, bytes, len);
+	s->len += len;
+	s->data[s->len] = '\0';
+}
+
+void str_append(struct str *s, const char *text)
+{
+	str_append_bytes(s, text, strlen(text));
+}
+
+void str_append_char(struct str *s, char c)
+{
+	str_append_bytes(s, &c, 1);
+}
+
+void str_vappendf(struct str *s, const char *fmt, va_list args)
+{
+	va_list again;
+	int len;
+
+	va_copy(again, args);
+	len = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	if (len < 0)
+		return;
+	reserve(s, (size_t)len);
+	vsnprintf(s->data + s->len, (size_t)len + 1, fmt, args);
+	s->len += (size_t)len;
+}
+
+void str_appendf(struct str *s, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	str_vappendf(s, fmt, args);
+	va_end(args);
+}
+
+const char *str_text(const struct str *s)
+{
+	return s->data ? s->data : "";
+}
+
+char *str_take(struct str *s)
+{
+	char *text;
+
+	reserve(s, 0);
+	s->data[s->len] = '\0';
+	text = s->data;
+	*s = (struct str){0};
+	return text;
+}
+
+bool str_equal(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool str_starts(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+bool str_ends(const char *text, const char *suffix)
+{
+	size_t len = strlen(text), tail = strlen(suffix);
+
+	return len >= tail && memcmp(text + len - tail, suffix, tail) == 0;
+}
+
+void str_copy(char *dst, size_t dst_bytes, const char *src)
+{
+	size_t len = strlen(src);
+
+	if (dst_bytes == 0)
+		return;
+	if (len >= dst_bytes)
+		len = dst_bytes - 1;
+	memmove(dst, src, len);
+	dst[len] = '\0';
+}
+
+const char *str_format_bytes(char *buf, size_t buf_bytes, unsigned long long bytes)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	double value = (double)bytes;
+	size_t unit = 0;
+
+	while (value >= 1024.0 && unit + 1 < ARRAY_SIZE(units)) {
+		value /= 1024.0;
+		unit++;
+	}
+	snprintf(buf, buf_bytes, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+	return buf;
+}

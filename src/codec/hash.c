@@ -1,0 +1,122 @@
+/* Digests: OpenSSL's EVP and ISA-L do the work; this file only gives them one shape. */
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/hash.h>
+
+#include <isa-l/crc.h>
+#include <limits.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The digests of OpenSSL fail only when the process has no memory, or a policy forbids SHA-256: no backup can
+ * be made then. */
+static void must(int ok)
+{
+	if (!ok)
+		abort();
+}
+
+struct sha256 *sha256_new(void)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	must(ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL));
+	return (struct sha256 *)ctx;
+}
+
+struct sha256 *sha256_free(struct sha256 *h)
+{
+	EVP_MD_CTX_free((EVP_MD_CTX *)h);
+	return NULL;
+}
+
+void sha256_update(struct sha256 *h, const void *data, size_t len)
+{
+	must(EVP_DigestUpdate((EVP_MD_CTX *)h, data, len));
+}
+
+void sha256_final(struct sha256 *h, uint8_t ret_digest[static SHA256_BYTES])
+{
+	must(EVP_DigestFinal_ex((EVP_MD_CTX *)h, ret_digest, NULL));
+}
+
+void sha256_once(const void *data, size_t len, uint8_t ret_digest[static SHA256_BYTES])
+{
+	must(EVP_Digest(data, len, ret_digest, NULL, EVP_sha256(), NULL));
+}
+
+void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+                 uint8_t ret_mac[static SHA256_BYTES])
+{
+	must(HMAC(EVP_sha256(), key, (int)key_len, data, len, ret_mac, NULL) != NULL);
+}
+
+void hex_encode(const uint8_t *data, size_t len, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i++) {
+		out[2 * i] = digits[data[i] >> 4];
+		out[2 * i + 1] = digits[data[i] & 15];
+	}
+	out[2 * len] = '\0';
+}
+
+uint32_t crc32c(uint32_t crc, const void *data, size_t len)
+{
+	const unsigned char *p = data;
+
+	/* ISA-L takes an int length, and the register's value, which is the inverted CRC. */
+	crc = ~crc;
+	while (len > 0) {
+		size_t step = len < INT_MAX ? len : INT_MAX;
+
+		crc = crc32_iscsi((unsigned char *)p, (int)step, crc);
+		p += step;
+		len -= step;
+	}
+	return ~crc;
+}
+
+uint64_t hash64(const char *text)
+{
+	uint8_t digest[SHA256_BYTES];
+	uint64_t value = 0;
+
+	sha256_once(text, strlen(text), digest);
+	for (int i = 7; i >= 0; i--)
+		value = value << 8 | digest[i];
+	return value;
+}
+
+char *base64_encode(const void *data, size_t len)
+{
+	char *text = mem_alloc((len + 2) / 3 * 4 + 1);
+
+	EVP_EncodeBlock((unsigned char *)text, data, (int)len);
+	return text;
+}
+
+uint8_t *base64_decode(const char *text, size_t *ret_len)
+{
+	size_t len = strlen(text), padding = 0;
+	uint8_t *data;
+	int n;
+
+	if (len % 4 != 0 || len > INT_MAX)
+		return NULL;
+	/* EVP_DecodeBlock() skips white space and counts padding as data: neither is wanted. */
+	if (strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") + 2 < len)
+		return NULL;
+	while (padding < 2 && padding < len && text[len - 1 - padding] == '=')
+		padding++;
+	data = mem_alloc(len / 4 * 3 + 1);
+	n = EVP_DecodeBlock(data, (const unsigned char *)text, (int)len);
+	if (n < 0 || (size_t)n < padding) {
+		free(data);
+		return NULL;
+	}
+	*ret_len = (size_t)n - padding;
+	return data;
+}
