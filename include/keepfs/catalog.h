@@ -11,6 +11,7 @@
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
 #include <keepfs/codec/manifest.h>
+#include <keepfs/codec/name.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

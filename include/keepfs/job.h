@@ -6,6 +6,7 @@
 #include <keepfs/base/error.h>
 #include <keepfs/make.h>
 #include <keepfs/report.h>
+#include <sys/types.h>
 
 struct jobs;
 

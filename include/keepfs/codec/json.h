@@ -25,6 +25,7 @@ void json_set_bool(struct json *object, const char *key, bool value);
 void json_set_time(struct json *object, const char *key, int64_t at_us);
 void json_set(struct json *object, const char *key, struct json *value);
 void json_append(struct json *array, struct json *value);
+void json_append_string(struct json *array, const char *value);
 
 /** json_write() - append to @out; @indent 0 gives one line without a line end. Keys keep the order they were
  * set in. */

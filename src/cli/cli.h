@@ -1,0 +1,61 @@
+#pragma once
+/*
+ * The command line: one file per command, one table in main.c. A command gets the options that were given and
+ * the words that are left, and returns the process's exit status.
+ */
+#include <keepfs/base/error.h>
+#include <keepfs/conf.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum cli_status {
+	CLI_DONE = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,       /* used or configured wrongly */
+	CLI_UNREACHABLE = 3, /* no mount there */
+};
+
+struct cli_options {
+	const char *config;        /* -c */
+	const char *mountpoint;    /* -m */
+	const char *mount_options; /* -o */
+	const char *state_dir;     /* --state-dir */
+	const char *store_url;     /* --store */
+	bool foreground;           /* -f */
+	bool json;                 /* --json */
+	bool wait;                 /* --wait */
+	bool force;                /* --force */
+	int argc;                  /* words after the options */
+	char **argv;
+};
+
+struct cli_command {
+	const char *name;
+	const char *arguments; /* for the usage line */
+	const char *options;   /* letters of the options that it takes: c m o f j(son) w(ait) F(orce)
+	                          s(tate-dir) S(tore) */
+	const char *summary;
+	int (*run)(const struct cli_options *options);
+};
+
+int cmd_init(const struct cli_options *options);
+int cmd_check(const struct cli_options *options);
+int cmd_mount(const struct cli_options *options);
+int cmd_run(const struct cli_options *options);
+int cmd_trigger(const struct cli_options *options);
+int cmd_status(const struct cli_options *options);
+int cmd_jobs(const struct cli_options *options);
+int cmd_watch(const struct cli_options *options);
+int cmd_rebuild(const struct cli_options *options);
+int cmd_version(const struct cli_options *options);
+
+/** cli_run() - parse @argv and run the command that it names: main(), as a function that tests can call. */
+int cli_run(int argc, char **argv);
+/** cli_usage() - say on standard error what is wrong and where help is; returns CLI_USAGE. */
+int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** cli_fail() - print @err to standard error; returns CLI_FAILED. */
+int cli_fail(const struct error *err);
+/** cli_load_conf() - the configuration that the options name; prints every problem. Return: CLI_DONE or
+ * CLI_USAGE. */
+int cli_load_conf(const struct cli_options *options, struct conf *ret_conf);

@@ -1,0 +1,197 @@
+#include "client.h"
+
+#include "progress.h"
+
+#include <keepfs/base/fd.h>
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TEXT_MAX_BYTES ((size_t)64 << 20)
+
+static char *named_mountpoint(const struct cli_options *options, int *ret_status)
+{
+	_cleanup(conf) struct conf conf = {0};
+	const char *environment = getenv("KEEPFS_MOUNT");
+
+	*ret_status = CLI_DONE;
+	if (options->mountpoint)
+		return mem_strdup(options->mountpoint);
+	if (environment && *environment)
+		return mem_strdup(environment);
+	*ret_status = cli_load_conf(options, &conf);
+	return *ret_status == CLI_DONE ? mem_strdup(conf.mountpoint) : NULL;
+}
+
+int client_find(const struct cli_options *options, char **ret_mountpoint)
+{
+	int status;
+	_cleanup(free) char *mountpoint = named_mountpoint(options, &status);
+	_cleanup(free) char *probe = NULL;
+
+	if (!mountpoint)
+		return status;
+	probe = mem_printf("%s/control/README", mountpoint);
+	if (access(probe, F_OK) < 0) {
+		if (errno == EACCES || errno == EPERM)
+			fprintf(stderr,
+			        "keepfs: %s is not open to this user: be its owner, or mount with "
+			        "allow_other\n",
+			        mountpoint);
+		else if (errno == ENOTCONN)
+			fprintf(stderr,
+			        "keepfs: the daemon of %s has gone: start it again with 'keepfs mount'\n",
+			        mountpoint);
+		else
+			fprintf(stderr,
+			        "keepfs: no keepfs is mounted on %s: start it with 'keepfs mount', or name "
+			        "another with -m\n",
+			        mountpoint);
+		return CLI_UNREACHABLE;
+	}
+	*ret_mountpoint = take_ptr(&mountpoint);
+	return CLI_DONE;
+}
+
+int client_read(const char *mountpoint, const char *path, struct str *out)
+{
+	_cleanup(free) char *full = mem_printf("%s/%s", mountpoint, path);
+
+	return fd_read_file(full, TEXT_MAX_BYTES, out);
+}
+
+static void read_answer(int fd, struct str *answer)
+{
+	char piece[4096];
+	ssize_t n;
+
+	while ((n = pread(fd, piece, sizeof(piece), (off_t)answer->len)) > 0)
+		str_append_bytes(answer, piece, (size_t)n);
+}
+
+int client_command(const char *mountpoint, const char *path, const char *command, struct str *answer)
+{
+	_cleanup(free) char *full = mem_printf("%s/%s", mountpoint, path);
+	_cleanup(fd) int fd = open(full, O_RDWR | O_CLOEXEC);
+	ssize_t n;
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	n = write(fd, command, strlen(command));
+	if (n < 0)
+		r = -errno;
+	read_answer(fd, answer);
+	return r;
+}
+
+/* The value of @key in a line of key=value pairs; "" when absent. */
+static const char *field(const char *line, const char *key, char *buf, size_t size)
+{
+	size_t len = strlen(key);
+
+	for (const char *p = line; *p; p += strcspn(p, " \n"), p += strspn(p, " \n")) {
+		if (strncmp(p, key, len) == 0 && p[len] == '=') {
+			snprintf(buf, size, "%.*s", (int)strcspn(p + len + 1, " \n"), p + len + 1);
+			return buf;
+		}
+	}
+	return "";
+}
+
+static int64_t number_field(const char *line, const char *key)
+{
+	char buf[32];
+
+	return strtoll(field(line, key, buf, sizeof(buf)), NULL, 10);
+}
+
+static void parse_progress(const char *line, char state[static 16], struct report_progress *ret)
+{
+	char buf[256];
+
+	str_copy(state, 16, field(line, "state", buf, sizeof(buf)));
+	*ret = (struct report_progress){
+	        .read_bytes = (uint64_t)number_field(line, "read_bytes"),
+	        .sent_bytes = (uint64_t)number_field(line, "sent_bytes"),
+	        .expected_bytes = (uint64_t)number_field(line, "expected_bytes"),
+	        .elapsed_ms = number_field(line, "elapsed_ms"),
+	        .rate_bytes_per_s = (uint64_t)number_field(line, "rate_bytes_per_s"),
+	        .eta_s = *field(line, "eta_s", buf, sizeof(buf)) ? number_field(line, "eta_s") : -1,
+	        .targets_done = (uint64_t)number_field(line, "targets_done"),
+	};
+	str_copy(ret->database, sizeof(ret->database), field(line, "database", buf, sizeof(buf)));
+}
+
+/* One look at a run, then wait until it has changed. @ret_ended: its state is final. */
+static int look(const char *path, int64_t run_id, struct progress *progress, bool quiet, bool *ret_ended)
+{
+	_cleanup(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup(str) struct str line = {0};
+	struct report_progress figures;
+	struct pollfd pfd = {.events = POLLIN | POLLPRI};
+	char state[16];
+
+	if (fd < 0)
+		return -errno;
+	read_answer(fd, &line);
+	parse_progress(str_text(&line), state, &figures);
+	if (!quiet)
+		progress_show(progress, run_id, state, &figures);
+	*ret_ended = strcmp(state, run_state_name(RUN_PENDING)) != 0 &&
+	             strcmp(state, run_state_name(RUN_RUNNING)) != 0;
+	if (*ret_ended)
+		return 0;
+	pfd.fd = fd;
+	while (poll(&pfd, 1, -1) < 0 && errno == EINTR)
+		;
+	return 0;
+}
+
+int client_watch(const char *mountpoint, int64_t run_id, bool quiet)
+{
+	_cleanup(free) char *path = mem_printf("%s/jobs/%lld/progress", mountpoint, (long long)run_id);
+	_cleanup(free) char *status_path = mem_printf("jobs/%lld/status", (long long)run_id);
+	_cleanup(str) struct str status = {0};
+	struct progress progress;
+	bool ended = false;
+	int r = 0;
+
+	progress_init(&progress);
+	while (r == 0 && !ended)
+		r = look(path, run_id, &progress, quiet, &ended);
+	progress_end(&progress);
+	if (r == -ENOENT) {
+		fprintf(stderr, "keepfs: there is no run %lld\n", (long long)run_id);
+		return CLI_USAGE;
+	}
+	if (r == 0)
+		r = client_read(mountpoint, status_path, &status);
+	if (r < 0) {
+		fprintf(stderr, "keepfs: the mount on %s does not answer any more: %s\n", mountpoint,
+		        strerrordesc_np(-r));
+		return CLI_UNREACHABLE;
+	}
+	if (!quiet)
+		fputs(str_text(&status), stdout);
+	return strstr(str_text(&status), "state completed\n") ? CLI_DONE : CLI_FAILED;
+}
+
+void client_print_run_json(const char *mountpoint, int64_t run_id)
+{
+	_cleanup(str) struct str history = {0};
+	char start[48];
+	char *rest, *line;
+
+	if (client_read(mountpoint, "status/history.jsonl", &history) < 0)
+		return;
+	snprintf(start, sizeof(start), "{\"run\":%lld,", (long long)run_id);
+	for (rest = history.data; rest && (line = strsep(&rest, "\n"));) {
+		if (str_starts(line, start))
+			puts(line);
+	}
+}

@@ -1,0 +1,19 @@
+#pragma once
+/* Talking to a mount: by its files, like everybody. */
+#include "cli.h"
+
+#include <keepfs/base/str.h>
+
+/** client_find() - the mountpoint that the options, KEEPFS_MOUNT or the configuration name (heap), once it
+ * answers; else an exit status is returned and said. */
+int client_find(const struct cli_options *options, char **ret_mountpoint);
+/** client_read() - append the text of <mountpoint>/@path. */
+int client_read(const char *mountpoint, const char *path, struct str *out);
+/** client_command() - write @command to <mountpoint>/@path and append the answer; the result is the write's:
+ * -EINVAL, -EBUSY … */
+int client_command(const char *mountpoint, const char *path, const char *command, struct str *answer);
+/** client_watch() - follow a run to its end, with a progress bar on a terminal; exit status: CLI_DONE when it
+ * completed. */
+int client_watch(const char *mountpoint, int64_t run_id, bool quiet);
+/** client_print_run_json() - the run's line of status/history.jsonl. */
+void client_print_run_json(const char *mountpoint, int64_t run_id);

@@ -1,0 +1,213 @@
+/* Parsing the command line: the same few options everywhere, each command says which of them it takes. */
+#include "cli.h"
+
+#include <keepfs/base/log.h>
+#include <keepfs/base/str.h>
+
+#include <config.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct cli_command commands[] = {
+        {"init", "", "cmsSF", "write a commented configuration file", cmd_init},
+        {"check", "", "cj", "test store, PostgreSQL, pg_dump, FUSE and disk space; say what to do",
+         cmd_check},
+        {"mount", "[MOUNTPOINT]", "cfmo",
+         "serve the tree; returns when it can be used (-f: stays in the foreground)", cmd_mount},
+        {"run", "JOB", "cj", "make one backup now, without a mount", cmd_run},
+        {"trigger", "COMMAND...", "cmjw",
+         "tell the mount to make a backup: 'now' or a job's name (--wait: until it has ended)", cmd_trigger},
+        {"status", "", "cmj", "health of the mount; exits 0, 1 or 2 for OK, WARN or CRIT", cmd_status},
+        {"jobs", "[RUN]", "cmj", "list runs, newest first; or one run with its log", cmd_jobs},
+        {"watch", "RUN", "cm", "follow a run to its end", cmd_watch},
+        {"rebuild", "", "cj", "make the catalog anew from the bucket (the mount must be off)", cmd_rebuild},
+        {"version", "", "j", "print the version", cmd_version},
+};
+
+static const struct {
+	char letter;
+	const char *text;
+} option_help[] = {
+        {'c', "  -c, --config FILE     configuration (else KEEPFS_CONFIG, ~/.config/keepfs/keepfs.conf, "
+              "/etc/keepfs/keepfs.conf)\n"},
+        {'m', "  -m, --mountpoint DIR  where it is mounted (else KEEPFS_MOUNT, else the configuration's)\n"},
+        {'f', "  -f, --foreground      stay in the foreground and log to standard error\n"},
+        {'o', "  -o OPTIONS            mount options, separated by commas, as in fstab (allow_other)\n"},
+        {'w', "      --wait            wait until the run has ended; exit 1 when it failed\n"},
+        {'s', "      --state-dir DIR   directory of the catalog\n"},
+        {'S', "      --store URL       s3://bucket/prefix or dir:/path\n"},
+        {'F', "      --force           replace a file that is there\n"},
+        {'j', "      --json            print JSON\n"},
+};
+
+int cli_usage(const char *fmt, ...)
+{
+	va_list args;
+
+	fputs("keepfs: ", stderr);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputs("\nTry 'keepfs --help'.\n", stderr);
+	return CLI_USAGE;
+}
+
+int cli_fail(const struct error *err)
+{
+	fprintf(stderr, "keepfs: %s\n", err->message);
+	return err->class == ERROR_USAGE ? CLI_USAGE : CLI_FAILED;
+}
+
+int cli_load_conf(const struct cli_options *options, struct conf *ret_conf)
+{
+	_cleanup(free) char *path = conf_find_path(options->config);
+	_cleanup(str) struct str problems = {0};
+	int r = conf_load(path, ret_conf, &problems);
+
+	fputs(str_text(&problems), stderr);
+	if (r < 0)
+		return CLI_USAGE;
+	log_set_level((enum log_level)ret_conf->log_level);
+	return CLI_DONE;
+}
+
+static void print_help(void)
+{
+	puts("keepfs - backups of PostgreSQL as plain files\n\nusage: keepfs COMMAND [OPTIONS] "
+	     "[ARGUMENTS]\n\ncommands:");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-9s %s\n", commands[i].name, commands[i].summary);
+	puts("\n'keepfs COMMAND --help' shows a command's options. Manuals: keepfs(1), keepfs.conf(5).\n"
+	     "exit status: 0 done, 1 failed, 2 used or configured wrongly, 3 no mount there");
+}
+
+static void print_command_help(const struct cli_command *command)
+{
+	printf("usage: keepfs %s [OPTIONS]%s%s\n\n%s\n\noptions:\n", command->name,
+	       *command->arguments ? " " : "", command->arguments, command->summary);
+	for (size_t i = 0; i < ARRAY_SIZE(option_help); i++) {
+		if (strchr(command->options, option_help[i].letter))
+			fputs(option_help[i].text, stdout);
+	}
+	puts("  -h, --help            this text");
+}
+
+static const struct cli_command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static void take_option(struct cli_options *options, int letter, const char *value)
+{
+	switch (letter) {
+	case 'c':
+		options->config = value;
+		break;
+	case 'm':
+		options->mountpoint = value;
+		break;
+	case 'o':
+		options->mount_options = value;
+		break;
+	case 's':
+		options->state_dir = value;
+		break;
+	case 'S':
+		options->store_url = value;
+		break;
+	case 'f':
+		options->foreground = true;
+		break;
+	case 'w':
+		options->wait = true;
+		break;
+	case 'F':
+		options->force = true;
+		break;
+	default:
+		options->json = true;
+		break;
+	}
+}
+
+/* Return: -1 to go on and run the command, else an exit status. */
+static int parse(const struct cli_command *command, int argc, char **argv, struct cli_options *options)
+{
+	static const struct option longs[] = {
+	        {"config", required_argument, NULL, 'c'},
+	        {"mountpoint", required_argument, NULL, 'm'},
+	        {"foreground", no_argument, NULL, 'f'},
+	        {"wait", no_argument, NULL, 'w'},
+	        {"state-dir", required_argument, NULL, 's'},
+	        {"store", required_argument, NULL, 'S'},
+	        {"force", no_argument, NULL, 'F'},
+	        {"json", no_argument, NULL, 'j'},
+	        {"help", no_argument, NULL, 'h'},
+	        {0},
+	};
+	int letter;
+
+	optind = 1;
+	opterr = 0;
+	while ((letter = getopt_long(argc, argv, ":c:m:o:fh", longs, NULL)) != -1) {
+		if (letter == 'h') {
+			print_command_help(command);
+			return CLI_DONE;
+		}
+		if (letter == ':')
+			return cli_usage("%s: the option %s needs a value", command->name, argv[optind - 1]);
+		if (letter == '?' || !strchr(command->options, letter))
+			return cli_usage("%s does not take the option %s", command->name, argv[optind - 1]);
+		take_option(options, letter, optarg);
+	}
+	options->argc = argc - optind;
+	options->argv = argv + optind;
+	return -1;
+}
+
+/* mount(8) runs us as `keepfs SOURCE MOUNTPOINT -o OPTIONS` for a line of type fuse.keepfs in fstab; SOURCE
+ * is the configuration. */
+static int run_as_mount_helper(int argc, char **argv)
+{
+	struct cli_options options = {0};
+	const struct cli_command *mount = find_command("mount");
+	int r = parse(mount, argc, argv, &options);
+
+	if (r >= 0)
+		return r;
+	if (options.argc != 2)
+		return cli_usage("as a mount helper: keepfs CONFIG MOUNTPOINT [-o OPTIONS]");
+	options.config = options.argv[0];
+	options.argc--;
+	options.argv++;
+	return mount->run(&options);
+}
+
+int cli_run(int argc, char **argv)
+{
+	const struct cli_command *command;
+	struct cli_options options = {0};
+	int r;
+
+	if (argc < 2)
+		return cli_usage("no command given");
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+		print_help();
+		return CLI_DONE;
+	}
+	if (strcmp(argv[1], "--version") == 0)
+		return cmd_version(&options);
+	if (argv[1][0] == '/')
+		return run_as_mount_helper(argc, argv);
+	command = find_command(argv[1]);
+	if (!command)
+		return cli_usage("'%s' is not a command", argv[1]);
+	r = parse(command, argc - 1, argv + 1, &options);
+	return r >= 0 ? r : command->run(&options);
+}

@@ -1,0 +1,141 @@
+#include "engine.h"
+
+#include <keepfs/artifact.h>
+#include <keepfs/base/clock.h>
+#include <keepfs/base/fd.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <string.h>
+
+/* Recovery must not hold up a start for long when the store is down: what it cannot settle is settled at the
+ * next one. */
+#define RECOVERY_DEADLINE_MS 10000
+#define MAX_CONNECTIONS      32
+
+int engine_open_store(const struct conf *conf, struct net **ret_net, struct store **ret_store,
+                      struct error *err)
+{
+	const struct net_options options = {
+	        .ca_file = conf->store.ca_file && *conf->store.ca_file ? conf->store.ca_file : NULL,
+	        .max_connections = MAX_CONNECTIONS,
+	};
+	struct net *net = NULL;
+	int r;
+
+	r = net_new(&options, &net, err);
+	if (r < 0)
+		return r;
+	r = store_open(&conf->store, net, ret_store, err);
+	if (r < 0) {
+		net_free(net);
+		return r;
+	}
+	*ret_net = net;
+	return 0;
+}
+
+static int recover(struct engine *e, struct error *err)
+{
+	struct conf_store hasty = e->conf->store;
+	_cleanup(store) struct store *store = NULL;
+	struct artifact_recovery recovery = {0};
+	int r;
+
+	hasty.retry_deadline_ms = RECOVERY_DEADLINE_MS;
+	r = store_open(&hasty, e->net, &store, err);
+	if (r == 0)
+		r = artifact_recover(store, e->catalog, &recovery, err);
+	if (r < 0)
+		return r;
+	if (recovery.adopted || recovery.discarded || recovery.removed || recovery.runs_failed)
+		log_info("after a crash: %u unfinished runs failed, %u uploads discarded, %u backups "
+		         "adopted, %u removals finished",
+		         recovery.runs_failed, recovery.discarded, recovery.adopted, recovery.removed);
+	if (recovery.left)
+		log_warning("%u leftovers of a crash are still in the store, which did not answer: they are "
+		            "settled at the next start",
+		            recovery.left);
+	return 0;
+}
+
+/* A directory per job, and per database of a job that names several; directories of jobs that are gone go
+ * when they are empty. */
+static int make_directories(struct engine *e, struct error *err)
+{
+	const struct conf *conf = e->conf;
+	size_t count = 0, max = 1;
+	char **keep;
+	int r = 0;
+
+	for (size_t i = 0; i < conf->backup_count; i++) {
+		max++;
+		for (char **database = conf->backups[i].databases; database && *database; database++)
+			max++;
+	}
+	keep = mem_array(max, sizeof(*keep));
+	for (size_t i = 0; i < conf->backup_count; i++) {
+		const struct conf_backup *backup = &conf->backups[i];
+
+		keep[count++] = mem_printf("backups/%s", backup->name);
+		for (char **database = backup->databases; database && *database; database++) {
+			_cleanup(free) char *name = name_from_database(*database);
+
+			keep[count++] = mem_printf("backups/%s/%s", backup->name, name);
+		}
+	}
+	r = catalog_drop_empty_directories(e->catalog, (const char *const *)keep, err);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = catalog_ensure_directory(e->catalog, keep[i], clock_now_us(), err);
+	while (count > 0)
+		free(keep[--count]);
+	free(keep);
+	return r;
+}
+
+static int open_parts(struct engine *e, struct error *err)
+{
+	int r = fd_make_dirs(e->conf->state_dir, 0700);
+
+	if (r < 0)
+		return error_system(err, -r, "the state directory %s cannot be made", e->conf->state_dir);
+	r = catalog_lock(e->conf->state_dir, &e->lock_fd, err);
+	if (r == 0)
+		r = catalog_open(e->conf->state_dir, &e->catalog, err);
+	if (r == 0)
+		r = engine_open_store(e->conf, &e->net, &e->store, err);
+	if (r < 0)
+		return r;
+	e->pool = pool_new(e->conf->memory_bytes);
+	if (!e->pool)
+		return error_set(err, ERROR_USAGE, ENOMEM,
+		                 "[keepfs] memory is more than this process may have");
+	e->make = (struct make_context){
+	        .conf = e->conf, .store = e->store, .catalog = e->catalog, .pool = e->pool};
+	r = recover(e, err);
+	return r < 0 ? r : make_directories(e, err);
+}
+
+int engine_open(const struct conf *conf, struct engine *ret, struct error *err)
+{
+	struct engine e = {.conf = conf, .lock_fd = -1};
+	int r = open_parts(&e, err);
+
+	if (r < 0) {
+		engine_close(&e);
+		return r;
+	}
+	*ret = e;
+	return 0;
+}
+
+void engine_close(struct engine *e)
+{
+	e->pool = pool_free(e->pool);
+	e->store = store_free(e->store);
+	e->net = net_free(e->net);
+	e->catalog = catalog_free(e->catalog);
+	if (e->lock_fd >= 0)
+		close(take_fd(&e->lock_fd));
+}

@@ -1,0 +1,27 @@
+#pragma once
+/* What the commands that work without a mount and the mount itself have in common: everything below the file
+ * system, in one piece. */
+#include <keepfs/base/pool.h>
+#include <keepfs/catalog.h>
+#include <keepfs/conf.h>
+#include <keepfs/job.h>
+#include <keepfs/net.h>
+#include <keepfs/store.h>
+
+struct engine {
+	const struct conf *conf; /* borrowed */
+	int lock_fd;
+	struct catalog *catalog;
+	struct net *net;
+	struct store *store;
+	struct pool *pool;
+	struct make_context make;
+};
+
+/** engine_open() - take the lock, open catalog and store, settle what a crash left. @err says what to do. */
+int engine_open(const struct conf *conf, struct engine *ret, struct error *err);
+/** engine_open_store() - the store alone, for commands that need no more. */
+int engine_open_store(const struct conf *conf, struct net **ret_net, struct store **ret_store,
+                      struct error *err);
+/** engine_close() - in the reverse order; every job and reader must have ended. */
+void engine_close(struct engine *e);

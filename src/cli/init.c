@@ -1,0 +1,62 @@
+/* keepfs init: a configuration to start from, every key with its help. */
+#include "cli.h"
+
+#include <keepfs/base/fd.h>
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Where a new file belongs when nobody said so: the system's for root, else the user's. */
+static char *default_path(void)
+{
+	const char *home = getenv("HOME");
+
+	if (geteuid() == 0 || !home)
+		return mem_strdup("/etc/keepfs/keepfs.conf");
+	return mem_printf("%s/.config/keepfs/keepfs.conf", home);
+}
+
+static int write_file(const char *path, const struct str *text, bool force, struct error *err)
+{
+	_cleanup(free) char *directory = mem_strdup(path);
+	char *slash = strrchr(directory, '/');
+	_cleanup(fd) int fd = -1;
+	int r;
+
+	if (slash && slash != directory) {
+		*slash = '\0';
+		r = fd_make_dirs(directory, 0755);
+		if (r < 0)
+			return error_system(err, -r, "the directory %s cannot be made", directory);
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (force ? O_TRUNC : O_EXCL), 0600);
+	if (fd < 0 && errno == EEXIST)
+		return error_set(err, ERROR_CONFLICT, EEXIST, "%s is there already; --force replaces it",
+		                 path);
+	if (fd < 0)
+		return error_system(err, errno, "%s cannot be written", path);
+	r = fd_write_all(fd, str_text(text), text->len);
+	return r < 0 ? error_system(err, -r, "%s cannot be written", path) : 0;
+}
+
+int cmd_init(const struct cli_options *options)
+{
+	_cleanup(free) char *path = options->config ? mem_strdup(options->config) : default_path();
+	_cleanup(str) struct str text = {0};
+	struct error err = {0};
+
+	if (options->argc > 0)
+		return cli_usage("init takes no argument");
+	conf_write_template(&text, options->state_dir, options->mountpoint, options->store_url);
+	if (write_file(path, &text, options->force, &err) < 0)
+		return cli_fail(&err);
+	printf("%s written. Next:\n"
+	       "  1. edit it: where the backups go ([store]) and what is backed up ([backup ...])\n"
+	       "  2. keepfs check -c %s\n"
+	       "  3. keepfs mount -c %s\n",
+	       path, path, path);
+	return CLI_DONE;
+}

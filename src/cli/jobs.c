@@ -1,0 +1,94 @@
+/* keepfs jobs: the history as a table, or one run whole. */
+#include "client.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/json.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SHOWN_RUNS 20
+
+static const char *or_dash(const char *text)
+{
+	return text && *text ? text : "-";
+}
+
+static void print_row(const struct json *run)
+{
+	char size[16] = "-";
+	int64_t id = 0, bytes = 0;
+	const char *started = json_get_string(run, "started");
+	const char *error = json_get_string(run, "error");
+
+	json_get_int(run, "run", &id);
+	if (json_get_int(run, "size_bytes", &bytes) && bytes > 0)
+		str_format_bytes(size, sizeof(size), (unsigned long long)bytes);
+	printf("%-5lld %-16s %-10s %-20.19s %10s  %s\n", (long long)id, or_dash(json_get_string(run, "job")),
+	       or_dash(json_get_string(run, "state")), or_dash(started), size,
+	       error && *error ? error : or_dash(json_get_string(run, "triggered_by")));
+}
+
+static void print_table(struct str *history)
+{
+	char *rest = history->data, *line;
+	unsigned rows = 0;
+
+	printf("%-5s %-16s %-10s %-20s %10s  %s\n", "RUN", "JOB", "STATE", "STARTED", "SIZE",
+	       "ERROR, OR TRIGGERED BY");
+	while (rest && (line = strsep(&rest, "\n")) && rows < SHOWN_RUNS) {
+		_cleanup(json) struct json *run = *line ? json_parse(line, strlen(line), NULL) : NULL;
+
+		if (!run)
+			continue;
+		print_row(run);
+		rows++;
+	}
+}
+
+static int print_one(const char *mountpoint, const char *word, bool json)
+{
+	_cleanup(free) char *status_path = mem_printf("jobs/%s/status", word);
+	_cleanup(free) char *log_path = mem_printf("jobs/%s/log", word);
+	_cleanup(str) struct str text = {0}, log = {0};
+
+	if (strspn(word, "0123456789") != strlen(word) || client_read(mountpoint, status_path, &text) < 0)
+		return cli_usage("there is no run '%s'", word);
+	if (!json) {
+		if (client_read(mountpoint, log_path, &log) == 0 && log.len)
+			str_appendf(&text, "\n%s", str_text(&log));
+		fputs(str_text(&text), stdout);
+	}
+	return CLI_DONE;
+}
+
+int cmd_jobs(const struct cli_options *options)
+{
+	_cleanup(free) char *mountpoint = NULL;
+	_cleanup(str) struct str history = {0};
+	int status, r;
+
+	if (options->argc > 1)
+		return cli_usage("jobs takes one run");
+	status = client_find(options, &mountpoint);
+	if (status != CLI_DONE)
+		return status;
+	if (options->argc == 1) {
+		status = print_one(mountpoint, options->argv[0], options->json);
+		if (status != CLI_DONE || !options->json)
+			return status;
+		client_print_run_json(mountpoint, strtoll(options->argv[0], NULL, 10));
+		return CLI_DONE;
+	}
+	r = client_read(mountpoint, "status/history.jsonl", &history);
+	if (r < 0) {
+		fprintf(stderr, "keepfs: the history cannot be read: %s\n", strerrordesc_np(-r));
+		return CLI_FAILED;
+	}
+	if (options->json)
+		fputs(str_text(&history), stdout);
+	else
+		print_table(&history);
+	return CLI_DONE;
+}

@@ -1,0 +1,245 @@
+/*
+ * keepfs mount: the daemon. In the background the parent returns only when the mount serves, so that the next
+ * command of a script finds it. The main thread supervises: it waits for signals and for the mount's end, and
+ * brings everything down in order: no new runs, running ones end within the grace period (the tree stays
+ * readable meanwhile), then the mount goes.
+ */
+#include "cli.h"
+
+#include "engine.h"
+#include "notify.h"
+
+#include <keepfs/base/fd.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/workers.h>
+#include <keepfs/fs.h>
+
+#include <config.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#define READER_THREADS    16
+#define SHUTDOWN_EXTRA_MS 20000 /* beyond the grace period: cancelled runs clean up */
+
+struct daemon {
+	struct engine engine;
+	struct report_troubles *troubles;
+	struct reader *reader;
+	struct fs *fs;
+	struct jobs *jobs;
+	int signal_fd;
+	int stopped_fd; /* jobs have ended */
+};
+
+static int start(struct daemon *d, const char *mountpoint, const char *mount_options, struct error *err)
+{
+	const struct conf *conf = d->engine.conf;
+	const struct reader_options reader_options = {
+	        .store = d->engine.store,
+	        .pool = d->engine.pool,
+	        .buffers = pool_buffers(d->engine.pool) / 2,
+	        .threads = READER_THREADS,
+	};
+	struct fs_context context;
+	int r;
+
+	d->troubles = report_troubles_new();
+	r = reader_new(&reader_options, &d->reader, err);
+	if (r < 0)
+		return r;
+	context = (struct fs_context){
+	        .conf = conf,
+	        .store = d->engine.store,
+	        .catalog = d->engine.catalog,
+	        .reader = d->reader,
+	        .troubles = d->troubles,
+	        .mount_options = mount_options,
+	};
+	r = fs_new(&context, &d->fs, err);
+	if (r == 0)
+		r = jobs_new(&d->engine.make, fs_events(d->fs), &d->jobs, err);
+	if (r < 0)
+		return r;
+	fs_set_jobs(d->fs, d->jobs);
+	return fs_mount(d->fs, mountpoint, err);
+}
+
+static void stop(struct daemon *d)
+{
+	if (d->fs)
+		fs_unmount(d->fs);
+	/* Commands in flight use the jobs, jobs use the mount's events: the mount's threads end first, its
+	 * memory goes last. */
+	d->jobs = jobs_free(d->jobs);
+	d->fs = fs_free(d->fs);
+	d->reader = reader_free(d->reader);
+	d->troubles = report_troubles_free(d->troubles);
+	engine_close(&d->engine);
+}
+
+static void *stop_jobs(void *arg)
+{
+	struct daemon *d = arg;
+	uint64_t one = 1;
+
+	jobs_stop(d->jobs, d->engine.conf->stop_grace_ms);
+	(void)!write(d->stopped_fd, &one, sizeof(one));
+	return NULL;
+}
+
+/* Waits for one of the two; the signal that came, or 0 when @other_fd became readable or the time was over.
+ */
+static int wait_for(struct daemon *d, int other_fd, int timeout_ms)
+{
+	struct pollfd fds[] = {{.fd = d->signal_fd, .events = POLLIN}, {.fd = other_fd, .events = POLLIN}};
+	struct signalfd_siginfo info;
+
+	while (poll(fds, ARRAY_SIZE(fds), timeout_ms) < 0 && errno == EINTR)
+		;
+	if (fds[0].revents & POLLIN && read(d->signal_fd, &info, sizeof(info)) == sizeof(info))
+		return (int)info.ssi_signo;
+	return 0;
+}
+
+static void supervise(struct daemon *d, const char *mountpoint)
+{
+	pthread_t stopper;
+	int signal_number;
+
+	do {
+		signal_number = wait_for(d, fs_wait_fd(d->fs), -1);
+	} while (signal_number == SIGHUP);
+	notify_systemd("STOPPING=1");
+	log_info(signal_number ? "%s on signal %d: running backups have %lld s to end" : "%s was unmounted",
+	         mountpoint, signal_number, (long long)d->engine.conf->stop_grace_ms / 1000);
+	if (thread_start(&stopper, "stop", stop_jobs, d) < 0)
+		return;
+	signal_number = wait_for(d, d->stopped_fd, (int)(d->engine.conf->stop_grace_ms + SHUTDOWN_EXTRA_MS));
+	if (signal_number) {
+		/* Asked twice, or stuck: leave at once. What is unfinished is settled at the next start, as
+		 * after a crash. */
+		log_warning("asked again to stop: leaving at once");
+		fs_unmount(d->fs);
+		_exit(CLI_FAILED);
+	}
+	pthread_join(stopper, NULL);
+}
+
+static int serve(const struct conf *conf, const char *mountpoint, const char *mount_options, int ready_fd,
+                 int log_fd)
+{
+	struct daemon d = {.engine = {.lock_fd = -1}};
+	struct error err = {0};
+	sigset_t signals;
+	int r;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	d.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+	d.stopped_fd = eventfd(0, EFD_CLOEXEC);
+	r = engine_open(conf, &d.engine, &err);
+	if (r == 0)
+		r = start(&d, mountpoint, mount_options, &err);
+	if (r < 0) {
+		log_error("%s", err.message);
+		stop(&d);
+		return err.class == ERROR_USAGE ? CLI_USAGE : CLI_FAILED;
+	}
+	log_info("keepfs %s serves %s from %s", KEEPFS_VERSION, mountpoint, d.engine.store->name);
+	notify_systemd("READY=1");
+	if (log_fd >= 0)
+		dup2(log_fd, STDERR_FILENO);
+	if (ready_fd >= 0)
+		(void)!write(ready_fd, "", 1);
+	supervise(&d, mountpoint);
+	stop(&d);
+	close(d.signal_fd);
+	close(d.stopped_fd);
+	return CLI_DONE;
+}
+
+/* The parent: it waits for the child's word, or its end. */
+static int wait_until_ready(pid_t child, int ready_fd)
+{
+	char byte;
+	int status = 0;
+
+	if (read(ready_fd, &byte, 1) == 1)
+		return CLI_DONE;
+	waitpid(child, &status, 0);
+	return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : CLI_FAILED;
+}
+
+static int go_to_background(const struct conf *conf, const char *mountpoint, const char *mount_options)
+{
+	_cleanup(free) char *log_path = mem_printf("%s/keepfs.log", conf->state_dir);
+	int ready[2], null_fd, log_fd, r;
+	pid_t child;
+
+	r = fd_make_dirs(conf->state_dir, 0700);
+	log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (r < 0 || log_fd < 0 || null_fd < 0 || pipe2(ready, O_CLOEXEC) < 0) {
+		struct error err = {0};
+
+		error_system(&err, r < 0 ? -r : errno, "the log %s cannot be written", log_path);
+		return cli_fail(&err);
+	}
+	child = fork();
+	if (child < 0) {
+		struct error err = {0};
+
+		error_system(&err, errno, "no process could be started");
+		return cli_fail(&err);
+	}
+	if (child > 0) {
+		close(ready[1]);
+		return wait_until_ready(child, ready[0]);
+	}
+	close(ready[0]);
+	setsid();
+	(void)!chdir("/");
+	dup2(null_fd, STDIN_FILENO);
+	dup2(null_fd, STDOUT_FILENO);
+	exit(serve(conf, mountpoint, mount_options, ready[1], log_fd));
+}
+
+int cmd_mount(const struct cli_options *options)
+{
+	_cleanup(conf) struct conf conf = {0};
+	_cleanup(free) char *mountpoint = NULL;
+	int r;
+
+	if (options->argc > 1)
+		return cli_usage("mount takes one mountpoint");
+	r = cli_load_conf(options, &conf);
+	if (r != CLI_DONE)
+		return r;
+	mountpoint = mem_strdup(options->argc == 1    ? options->argv[0]
+	                        : options->mountpoint ? options->mountpoint
+	                                              : conf.mountpoint);
+	/* The daemon changes to /, and the kernel's mount table holds absolute paths. */
+	if (mountpoint[0] != '/') {
+		_cleanup(free) char *here = getcwd(NULL, 0);
+		char *absolute = mem_printf("%s/%s", here ? here : "", mountpoint);
+
+		free(mountpoint);
+		mountpoint = absolute;
+	}
+	while (strlen(mountpoint) > 1 && mountpoint[strlen(mountpoint) - 1] == '/')
+		mountpoint[strlen(mountpoint) - 1] = '\0';
+	if (options->foreground)
+		return serve(&conf, mountpoint, options->mount_options, -1, -1);
+	return go_to_background(&conf, mountpoint, options->mount_options);
+}

@@ -1,0 +1,72 @@
+#include "progress.h"
+
+#include <keepfs/base/str.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BAR_WIDTH 30
+
+void progress_init(struct progress *p)
+{
+	*p = (struct progress){.terminal = isatty(STDERR_FILENO) == 1};
+}
+
+static void format_eta(char *buf, size_t size, int64_t eta_s)
+{
+	if (eta_s < 0)
+		snprintf(buf, size, "--:--");
+	else
+		snprintf(buf, size, "%02lld:%02lld", (long long)eta_s / 60, (long long)eta_s % 60);
+}
+
+static void draw_bar(int64_t run_id, const struct report_progress *f)
+{
+	char done[16], rate[16], eta[24], bar[BAR_WIDTH + 1];
+	/* Never more than 99 % while it runs: the last run's size is only an estimate. */
+	unsigned percent = f->expected_bytes ? (unsigned)(f->read_bytes * 100 / f->expected_bytes) : 0;
+	unsigned filled;
+
+	if (percent > 99)
+		percent = 99;
+	filled = percent * BAR_WIDTH / 100;
+	memset(bar, '#', filled);
+	memset(bar + filled, '.', BAR_WIDTH - filled);
+	bar[BAR_WIDTH] = '\0';
+	format_eta(eta, sizeof(eta), f->eta_s);
+	str_format_bytes(done, sizeof(done), f->read_bytes);
+	str_format_bytes(rate, sizeof(rate), f->rate_bytes_per_s);
+	if (f->expected_bytes)
+		fprintf(stderr, "\r\033[Krun %lld [%s] %2u%% %s %s/s ETA %s", (long long)run_id, bar, percent,
+		        done, rate, eta);
+	else
+		fprintf(stderr, "\r\033[Krun %lld %s %s/s %llds", (long long)run_id, done, rate,
+		        (long long)f->elapsed_ms / 1000);
+	if (f->database[0])
+		fprintf(stderr, " %s", f->database);
+	fflush(stderr);
+}
+
+void progress_show(struct progress *p, int64_t run_id, const char *state,
+                   const struct report_progress *figures)
+{
+	bool running = strcmp(state, run_state_name(RUN_RUNNING)) == 0;
+
+	if (p->terminal && running) {
+		draw_bar(run_id, figures);
+		p->drawn = true;
+	}
+	if (strcmp(p->last_state, state) == 0)
+		return;
+	str_copy(p->last_state, sizeof(p->last_state), state);
+	if (!p->terminal)
+		fprintf(stderr, "run %lld %s\n", (long long)run_id, state);
+}
+
+void progress_end(struct progress *p)
+{
+	if (p->drawn)
+		fputs("\r\033[K", stderr);
+	p->drawn = false;
+}

@@ -1,0 +1,135 @@
+/* keepfs run: one backup without a mount, for cron or a container's job. Ctrl-C cancels it cleanly. */
+#include "cli.h"
+
+#include "engine.h"
+#include "progress.h"
+
+#include <keepfs/base/fd.h>
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+
+struct run {
+	struct engine engine;
+	struct jobs *jobs;
+	int changed_fd;
+	int signal_fd;
+};
+
+static void run_changed(void *arg, int64_t run_id)
+{
+	struct run *run = arg;
+	uint64_t one = 1;
+
+	(void)!write(run->changed_fd, &one, sizeof(one));
+}
+
+/* Shows the run until it has ended; a signal asks it to stop, and its end is waited for all the same. */
+static int follow(struct run *run, int64_t id, bool quiet, struct catalog_run *ret, struct error *err)
+{
+	struct pollfd fds[] = {{.fd = run->changed_fd, .events = POLLIN},
+	                       {.fd = run->signal_fd, .events = POLLIN}};
+	struct progress progress;
+	int r;
+
+	progress_init(&progress);
+	while ((r = catalog_run(run->engine.catalog, id, ret)) == 0) {
+		struct report_progress figures;
+		struct signalfd_siginfo info;
+		uint64_t count;
+
+		jobs_progress(run->jobs, id, &figures);
+		if (!quiet)
+			progress_show(&progress, id, run_state_name(ret->state), &figures);
+		if (ret->state != RUN_PENDING && ret->state != RUN_RUNNING)
+			break;
+		while (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno == EINTR)
+			;
+		if (fds[0].revents & POLLIN)
+			(void)!read(run->changed_fd, &count, sizeof(count));
+		if (fds[1].revents & POLLIN && read(run->signal_fd, &info, sizeof(info)) == sizeof(info))
+			jobs_cancel(run->jobs, id, NULL);
+	}
+	progress_end(&progress);
+	return r < 0 ? error_system(err, -r, "run %lld cannot be read from the catalog", (long long)id) : 0;
+}
+
+static int run_job(const struct cli_options *options, struct run *run, const char *by,
+                   struct catalog_run *ret, struct error *err)
+{
+	const struct jobs_events events = {.run_changed = run_changed, .arg = run};
+	int r = jobs_new(&run->engine.make, &events, &run->jobs, err);
+
+	if (r == 0)
+		r = jobs_trigger(run->jobs, options->argv[0], by, ret, err);
+	if (r == 0)
+		r = follow(run, ret->id, options->json, ret, err);
+	run->jobs = jobs_free(run->jobs);
+	return r;
+}
+
+static void print_result(const struct cli_options *options, const struct run *run,
+                         const struct catalog_run *result)
+{
+	_cleanup(spool) struct spool *out = spool_new(run->engine.conf->state_dir);
+	char buf[4096];
+	uint64_t offset = 0;
+	ssize_t n;
+
+	if (options->json)
+		report_run_json(result, out);
+	else
+		report_run_status(run->engine.catalog, result, out);
+	while ((n = spool_read(out, buf, sizeof(buf), offset)) > 0) {
+		fwrite(buf, 1, (size_t)n, stdout);
+		offset += (uint64_t)n;
+	}
+}
+
+static void catch_signals(struct run *run)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	run->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+	run->changed_fd = eventfd(0, EFD_CLOEXEC);
+}
+
+int cmd_run(const struct cli_options *options)
+{
+	_cleanup(conf) struct conf conf = {0};
+	_cleanup(free) char *by = mem_printf("uid %lld (keepfs run)", (long long)getuid());
+	struct run run = {.engine = {.lock_fd = -1}};
+	struct catalog_run result = {0};
+	struct error err = {0};
+	int r;
+
+	if (options->argc != 1)
+		return cli_usage("run needs the name of a job, or 'now'");
+	r = cli_load_conf(options, &conf);
+	if (r != CLI_DONE)
+		return r;
+	catch_signals(&run);
+	r = engine_open(&conf, &run.engine, &err);
+	if (r == 0) {
+		r = run_job(options, &run, by, &result, &err);
+		if (r == 0)
+			print_result(options, &run, &result);
+		engine_close(&run.engine);
+	}
+	close(run.signal_fd);
+	close(run.changed_fd);
+	if (r < 0)
+		return cli_fail(&err);
+	return result.state == RUN_COMPLETED ? CLI_DONE : CLI_FAILED;
+}

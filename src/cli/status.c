@@ -1,0 +1,64 @@
+/* keepfs status: status/health, and its first word as the exit status. */
+#include "client.h"
+
+#include <keepfs/codec/json.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static int status_of(const char *health)
+{
+	if (str_starts(health, "OK"))
+		return 0;
+	return str_starts(health, "WARN") ? 1 : 2;
+}
+
+/* {"health": "OK", "checks": [lines], "totals": stats.json} */
+static void print_json(const char *mountpoint, struct str *health)
+{
+	_cleanup(json) struct json *object = json_object_new();
+	_cleanup(str) struct str stats = {0}, out = {0};
+	struct json *checks = json_array_new();
+	static const char *const words[] = {"OK", "WARN", "CRIT"};
+	char *rest = health->data, *line;
+
+	json_set_string(object, "health", words[status_of(str_text(health))]);
+	while (rest && (line = strsep(&rest, "\n"))) {
+		if (*line)
+			json_append_string(checks, line);
+	}
+	json_set(object, "checks", checks);
+	if (client_read(mountpoint, "status/stats.json", &stats) == 0) {
+		struct json *totals = json_parse(str_text(&stats), stats.len, NULL);
+
+		if (totals)
+			json_set(object, "stats", totals);
+	}
+	json_write(object, 2, &out);
+	puts(str_text(&out));
+}
+
+int cmd_status(const struct cli_options *options)
+{
+	_cleanup(free) char *mountpoint = NULL;
+	_cleanup(str) struct str health = {0};
+	int status, r;
+
+	if (options->argc > 0)
+		return cli_usage("status takes no argument");
+	status = client_find(options, &mountpoint);
+	if (status != CLI_DONE)
+		return status;
+	r = client_read(mountpoint, "status/health", &health);
+	if (r < 0) {
+		fprintf(stderr, "keepfs: %s/status/health cannot be read: %s\n", mountpoint,
+		        strerrordesc_np(-r));
+		return CLI_UNREACHABLE;
+	}
+	status = status_of(str_text(&health));
+	if (options->json)
+		print_json(mountpoint, &health);
+	else
+		fputs(str_text(&health), stdout);
+	return status;
+}

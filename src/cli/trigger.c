@@ -1,0 +1,75 @@
+/* keepfs trigger: write to control/trigger, and perhaps wait. */
+#include "client.h"
+
+#include <keepfs/base/cleanup.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The words as one command again: what the shell took apart is quoted. */
+static void join(const struct cli_options *options, struct str *out)
+{
+	for (int i = 0; i < options->argc; i++) {
+		const char *word = options->argv[i];
+
+		if (i > 0)
+			str_append_char(out, ' ');
+		if (*word && strcspn(word, " \t'\"\\") == strlen(word)) {
+			str_append(out, word);
+			continue;
+		}
+		str_append_char(out, '\'');
+		for (; *word; word++) {
+			if (*word == '\'')
+				str_append(out, "'\\''");
+			else
+				str_append_char(out, *word);
+		}
+		str_append_char(out, '\'');
+	}
+}
+
+/* "17 pending full" → the words of the answer. */
+static void print_answer(const struct cli_options *options, const char *answer, int64_t run_id)
+{
+	char state[16] = "", job[256] = "";
+
+	if (!options->json) {
+		fputs(answer, options->wait ? stderr : stdout);
+		return;
+	}
+	sscanf(answer, "%*s %15s %255s", state, job);
+	if (!options->wait)
+		printf("{\"run\":%lld,\"state\":\"%s\",\"job\":\"%s\"}\n", (long long)run_id, state, job);
+}
+
+int cmd_trigger(const struct cli_options *options)
+{
+	_cleanup(str) struct str command = {0}, answer = {0};
+	_cleanup(free) char *mountpoint = NULL;
+	int64_t run_id;
+	int r, status;
+
+	if (options->argc == 0)
+		return cli_usage("trigger needs a command: 'now', or the name of a job");
+	join(options, &command);
+	status = client_find(options, &mountpoint);
+	if (status != CLI_DONE)
+		return status;
+	r = client_command(mountpoint, "control/trigger", str_text(&command), &answer);
+	if (r < 0) {
+		const char *why = answer.len ? str_text(&answer) : strerrordesc_np(-r);
+
+		fprintf(stderr, "keepfs: %s%s", why, str_ends(why, "\n") ? "" : "\n");
+		return r == -EINVAL ? CLI_USAGE : CLI_FAILED;
+	}
+	run_id = strtoll(str_text(&answer), NULL, 10);
+	print_answer(options, str_text(&answer), run_id);
+	if (!options->wait)
+		return CLI_DONE;
+	status = client_watch(mountpoint, run_id, options->json);
+	if (options->json)
+		client_print_run_json(mountpoint, run_id);
+	return status;
+}

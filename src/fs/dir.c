@@ -1,0 +1,238 @@
+/*
+ * Directories are read by cursor: the offset that the kernel hands back says where to go on, so an open
+ * directory holds no state and a directory of a million files costs no memory. Offsets:
+ *
+ *   1, 2                 after "." and ".."
+ *   3 … 31               after a fixed or generated entry
+ *   32 + sequence        after a subdirectory, or jobs/<run> (the run's number)
+ *   bit 62 | sequence    after a file
+ */
+#include "internal.h"
+
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OFFSET_FIXED    3
+#define OFFSET_NUMBERED 32
+#define OFFSET_FILES    (INT64_C(1) << 62)
+#define PAGE_ENTRIES    256
+#define SMALLEST_ENTRY  32  /* bytes that a directory entry takes at least */
+#define SMALLEST_PLUS   160 /* with attributes */
+
+struct listing {
+	struct fs *fs;
+	fuse_req_t req;
+	char *buf;
+	size_t size, used;
+	bool plus;
+	struct node directory;
+};
+
+/* False when the buffer is full. */
+static bool add(struct listing *l, const char *name, const struct node *node, off_t next_offset)
+{
+	struct fuse_entry_param param = {.ino = node->ino};
+	size_t need;
+
+	if (l->plus) {
+		/* What vanished since it was listed is left out; the rest goes on. */
+		if (node_entry_param(l->fs, node, &param) < 0)
+			return true;
+		need = fuse_add_direntry_plus(l->req, l->buf + l->used, l->size - l->used, name, &param,
+		                              next_offset);
+	} else {
+		param.attr.st_ino = node->ino;
+		param.attr.st_mode = node_is_directory(node)     ? S_IFDIR
+		                     : node->kind == NODE_LATEST ? S_IFLNK
+		                                                 : S_IFREG;
+		need = fuse_add_direntry(l->req, l->buf + l->used, l->size - l->used, name, &param.attr,
+		                         next_offset);
+	}
+	if (need > l->size - l->used)
+		return false;
+	l->used += need;
+	return true;
+}
+
+static uint64_t parent_of(const struct node *directory)
+{
+	if (directory->kind == NODE_RUN)
+		return INO_JOBS;
+	if (directory->kind == NODE_DIRECTORY)
+		return directory->entry.parent_ino ? directory->entry.parent_ino : INO_BACKUPS;
+	return INO_ROOT;
+}
+
+static bool add_dots(struct listing *l, off_t *off)
+{
+	struct node parent;
+
+	if (*off < 1) {
+		if (!add(l, ".", &l->directory, 1))
+			return false;
+		*off = 1;
+	}
+	if (*off < 2) {
+		if (node_load(l->fs, parent_of(&l->directory), &parent) == 0 && !add(l, "..", &parent, 2))
+			return false;
+		*off = 2;
+	}
+	return true;
+}
+
+/* The entry at fixed position @index of the directory: 0 with @ret and its name, -ENOENT when there is none
+ * there, 1 past the end. */
+static int fixed_entry(struct listing *l, unsigned index, struct node *ret, char name[static NAME_MAX_BYTES])
+{
+	const struct node *d = &l->directory;
+	struct catalog_entry target;
+	int r;
+
+	if (d->kind == NODE_DIRECTORY) {
+		if (index > 1)
+			return 1;
+		r = node_load(l->fs, index == 0 ? ino_latest(d->ino) : ino_sums(d->ino), ret);
+		snprintf(name, NAME_MAX_BYTES, "SHA256SUMS");
+		return r == 0 && index == 0 ? node_latest(l->fs, d->ino, &target, name) : r;
+	}
+	if (d->kind == NODE_RUN) {
+		if (index >= RUN_FILE_COUNT - 1)
+			return 1;
+		snprintf(name, NAME_MAX_BYTES, "%s", run_file_name((enum run_file)(index + 1)));
+		node_of_run(&d->run, (enum run_file)(index + 1), ret);
+		return 0;
+	}
+	if (d->ino == INO_ROOT) {
+		if (index > INO_CONTROL - INO_BACKUPS)
+			return 1;
+		snprintf(name, NAME_MAX_BYTES, "%s", fixed_directory_name(INO_BACKUPS + index));
+		return node_load(l->fs, INO_BACKUPS + index, ret);
+	}
+	if (d->ino == INO_BACKUPS || d->ino == INO_JOBS || index >= FIXED_COUNT)
+		return 1;
+	if (fixed_parent((enum fixed_file)index) != d->ino)
+		return -ENOENT;
+	snprintf(name, NAME_MAX_BYTES, "%s", fixed_name((enum fixed_file)index));
+	return node_load(l->fs, INO_FIXED + index, ret);
+}
+
+static bool add_fixed(struct listing *l, off_t *off)
+{
+	for (unsigned index = *off < OFFSET_FIXED ? 0 : (unsigned)(*off - OFFSET_FIXED + 1);; index++) {
+		char name[NAME_MAX_BYTES];
+		struct node node;
+		int r = fixed_entry(l, index, &node, name);
+
+		if (r > 0)
+			break;
+		if (r == 0 && !add(l, name, &node, OFFSET_FIXED + index))
+			return false;
+	}
+	*off = OFFSET_NUMBERED - 1;
+	return true;
+}
+
+static size_t page_entries(const struct listing *l)
+{
+	size_t fit = l->size / (l->plus ? SMALLEST_PLUS : SMALLEST_ENTRY) + 1;
+
+	return fit < PAGE_ENTRIES ? fit : PAGE_ENTRIES;
+}
+
+/* Subdirectories or files of a catalog directory, from *@off on. */
+static bool add_entries(struct listing *l, bool directories, off_t *off)
+{
+	off_t base = directories ? OFFSET_NUMBERED : OFFSET_FILES;
+	int64_t after = *off >= base ? *off - base : -1;
+	uint64_t ino = l->directory.kind == NODE_DIRECTORY ? l->directory.ino : 0;
+	size_t max = page_entries(l);
+	_cleanup(free) struct catalog_entry *page = mem_array(max, sizeof(*page));
+	ssize_t count;
+
+	while ((count = catalog_entries(l->fs->ctx.catalog, ino, directories, after, page, max)) > 0) {
+		for (ssize_t i = 0; i < count; i++) {
+			struct node node;
+
+			node_of_entry(&page[i], &node);
+			if (!add(l, page[i].name, &node, base + page[i].sequence))
+				return false;
+			after = page[i].sequence;
+		}
+	}
+	*off = OFFSET_FILES - 1;
+	return count == 0;
+}
+
+/* jobs/, newest first. */
+static void add_runs(struct listing *l, off_t off)
+{
+	int64_t before = off >= OFFSET_NUMBERED ? off - OFFSET_NUMBERED : 0;
+	size_t max = page_entries(l) < 32 ? page_entries(l) : 32;
+	_cleanup(free) struct catalog_run *page = mem_array(max, sizeof(*page));
+	ssize_t count;
+
+	/* The oldest run is number 1: "before 1" is the end, not the beginning. */
+	if (off >= OFFSET_NUMBERED && before <= 1)
+		return;
+	while ((count = catalog_runs(l->fs->ctx.catalog, NULL, before, page, max)) > 0) {
+		for (ssize_t i = 0; i < count; i++) {
+			char name[24];
+			struct node node;
+
+			snprintf(name, sizeof(name), "%lld", (long long)page[i].id);
+			node_of_run(&page[i], RUN_DIRECTORY, &node);
+			if (!add(l, name, &node, OFFSET_NUMBERED + page[i].id))
+				return;
+			before = page[i].id;
+		}
+		if (before <= 1)
+			return;
+	}
+}
+
+static void fill(struct listing *l, off_t off)
+{
+	bool catalog = l->directory.kind == NODE_DIRECTORY || l->directory.ino == INO_BACKUPS;
+
+	if (off < 2 && !add_dots(l, &off))
+		return;
+	if (off < OFFSET_NUMBERED - 1 && !add_fixed(l, &off))
+		return;
+	if (l->directory.ino == INO_JOBS)
+		add_runs(l, off);
+	if (!catalog)
+		return;
+	if (off < OFFSET_FILES - 1 && !add_entries(l, true, &off))
+		return;
+	add_entries(l, false, &off);
+}
+
+static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
+{
+	struct listing l = {.fs = fs_of(req), .req = req, .size = size, .plus = plus};
+	_cleanup(free) char *buf = mem_alloc(size);
+	int r = node_load(l.fs, ino, &l.directory);
+
+	if (r == 0 && !node_is_directory(&l.directory))
+		r = -ENOTDIR;
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	l.buf = buf;
+	fill(&l, off);
+	fuse_reply_buf(req, l.buf, l.used);
+}
+
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	list(req, ino, size, off, false);
+}
+
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	list(req, ino, size, off, true);
+}

@@ -1,0 +1,113 @@
+#pragma once
+/* What the files of this room share. */
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include "node.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/workers.h>
+#include <keepfs/fs.h>
+
+#include <stdatomic.h>
+
+struct texts;
+struct watches;
+
+struct fs {
+	struct fs_context ctx;
+	struct jobs *jobs;
+	struct jobs_events events;
+	int64_t started_at_us; /* mtime of what has none of its own */
+	struct texts *texts;
+	struct watches *watches;
+	struct workers *workers; /* commands and removals: they wait for the catalog's disk and the store */
+	struct fuse_session *session;
+	char *mountpoint;
+	pthread_t loop;
+	bool looping;
+	int ended_fd;
+};
+
+/* Open files: fi->fh points to one of these. */
+enum handle_kind { HANDLE_ARTIFACT, HANDLE_TEXT, HANDLE_COMMAND };
+
+struct handle {
+	enum handle_kind kind;
+	uint64_t ino;
+	struct reader_file *file; /* HANDLE_ARTIFACT */
+	struct text
+	        *text; /* HANDLE_TEXT; HANDLE_COMMAND: the answer that is read, NULL before there is one */
+	struct watch *watch; /* jobs/<run>/…: NULL elsewhere */
+	pthread_mutex_t lock;
+};
+
+static inline struct fs *fs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static inline struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	return (struct handle *)(uintptr_t)fi->fh;
+}
+
+struct handle *handle_new(enum handle_kind kind, uint64_t ino);
+void handle_free(struct handle *h);
+/** handle_text_bytes() - length of the text that an open handle reads. */
+uint64_t handle_text_bytes(struct handle *h);
+
+/* Finished artifacts never change and leave only through this mount, so the kernel may keep what it knows of
+ * them. */
+#define ATTR_FOREVER_S 3600.0
+
+/** node_timeouts() - how long the kernel may keep a node's name and attributes. */
+void node_timeouts(const struct node *node, double *ret_entry_s, double *ret_attr_s);
+/** node_entry_param() - @node as a reply to a lookup. */
+int node_entry_param(struct fs *fs, const struct node *node, struct fuse_entry_param *ret);
+
+/*
+ * A request that is answered later, by another thread. Either the answer or an interrupt of the caller comes
+ * first; whoever does claims it, the other finds it claimed. That keeps "exactly one reply" true and lets a
+ * killed process go at once.
+ */
+struct pending {
+	fuse_req_t req;
+	atomic_bool claimed;
+};
+
+/** pending_init() - from now on an interrupt answers with EINTR. */
+void pending_init(struct pending *p, fuse_req_t req);
+/** pending_claim() - true once: the caller must reply now. After it returned, @p may be freed. */
+bool pending_claim(struct pending *p);
+
+/** caller_of() - who made a request: "uid 0 (bash)", and an audit entry filled with uid, pid and command. */
+void caller_of(fuse_req_t req, struct catalog_audit *ret_audit);
+/** audit() - complete and write an audit entry; a failure to write is logged. */
+void audit(struct fs *fs, struct catalog_audit *entry, const char *action, const char *object, int result,
+           const char *detail);
+
+/* The operations, by file. */
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+void op_readlink(fuse_req_t req, fuse_ino_t ino);
+void op_statfs(fuse_req_t req, fuse_ino_t ino);
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+              struct fuse_file_info *fi);
+void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *ph);
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+
+/** command_open() - a handle of a command file; it reads the last answer that anybody got. */
+struct handle *command_open(struct fs *fs, const struct node *node);
+/** artifact_file_open() - a handle that reads an artifact's bytes. */
+int artifact_file_open(struct fs *fs, const struct node *node, struct handle **ret_handle, struct error *err);
+void artifact_file_read(fuse_req_t req, struct handle *h, size_t size, off_t off);

@@ -1,0 +1,62 @@
+/* rm: one artifact leaves the store and the listing. Refusals say why in status/last-error, and all of it is
+ * in the audit. */
+#include "internal.h"
+
+#include <keepfs/artifact.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <string.h>
+
+struct removal {
+	struct pending pending;
+	struct fs *fs;
+	uint64_t ino;
+	char *path;
+	struct catalog_audit audit;
+};
+
+static void remove_one(void *arg)
+{
+	struct removal *removal = arg;
+	struct error err = {0};
+	int r = artifact_remove(removal->fs->ctx.store, removal->fs->ctx.catalog, removal->ino, &err);
+
+	audit(removal->fs, &removal->audit, "remove", removal->path, r, err.message);
+	if (r < 0)
+		report_trouble(removal->fs->ctx.troubles, removal->path, -r, err.message);
+	if (pending_claim(&removal->pending))
+		fuse_reply_err(removal->pending.req, r < 0 ? -r : 0);
+	free(removal->path);
+	free(removal);
+}
+
+void op_unlink(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct removal *removal;
+	struct node parent, node;
+	int r = node_load(fs, parent_ino, &parent);
+
+	if (r == 0)
+		r = node_child(fs, &parent, name, &node);
+	if (r == 0 && node.kind != NODE_ARTIFACT) {
+		report_trouble(fs->ctx.troubles, name, EPERM,
+		               "only backups can be removed: this file is made by keepfs itself");
+		r = -EPERM;
+	}
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	removal = mem_alloc(sizeof(*removal));
+	removal->fs = fs;
+	removal->ino = node.ino;
+	removal->path = catalog_path(fs->ctx.catalog, node.ino);
+	if (!removal->path)
+		removal->path = mem_strdup(name);
+	caller_of(req, &removal->audit);
+	pending_init(&removal->pending, req);
+	workers_add(fs->workers, remove_one, removal);
+}

@@ -1,0 +1,384 @@
+/*
+ * The session with the kernel: mount options, the threads that decode requests, and the end. FUSE's own loop
+ * runs on a thread of this room; main is never inside it. Ending is: unmount (lazily, so that open files
+ * cannot hold it up), tell the session to exit, and signal its loop, which sleeps where only a signal reaches
+ * it, until it has gone.
+ */
+#include "internal.h"
+#include "text.h"
+#include "watch.h"
+
+#include <keepfs/base/fd.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#define MAX_READ_BYTES       (1 << 20) /* libfuse 3.14's largest request: 256 pages */
+#define READ_AHEAD_KIB       4096
+#define MAX_BACKGROUND       128
+#define CONGESTION_THRESHOLD 120
+#define FUSE_THREADS         8
+#define WORKERS              4
+#define WAKE_SIGNAL          SIGUSR1
+
+static void refuse(fuse_req_t req)
+{
+	fuse_reply_err(req, EPERM);
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+	refuse(req);
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	refuse(req);
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	refuse(req);
+}
+
+static void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
+{
+	refuse(req);
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+	refuse(req);
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                      const char *new_name, unsigned flags)
+{
+	refuse(req);
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_file_info *fi)
+{
+	refuse(req);
+}
+
+static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+                        int flags)
+{
+	refuse(req);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	/* Must equal the mount option, or the kernel ends the session. */
+	conn->max_read = MAX_READ_BYTES;
+	conn->max_background = MAX_BACKGROUND;
+	conn->congestion_threshold = CONGESTION_THRESHOLD;
+	/* There is nothing here that a kernel-side lock or splice from memory would make faster. */
+	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+}
+
+static const struct fuse_lowlevel_ops operations = {
+        .init = op_init,
+        .lookup = op_lookup,
+        .getattr = op_getattr,
+        .setattr = op_setattr,
+        .readlink = op_readlink,
+        .mknod = op_mknod,
+        .mkdir = op_mkdir,
+        .unlink = op_unlink,
+        .rmdir = op_rmdir,
+        .symlink = op_symlink,
+        .rename = op_rename,
+        .link = op_link,
+        .open = op_open,
+        .read = op_read,
+        .write = op_write,
+        .flush = op_flush,
+        .release = op_release,
+        .readdir = op_readdir,
+        .readdirplus = op_readdirplus,
+        .statfs = op_statfs,
+        .setxattr = op_setxattr,
+        .getxattr = op_getxattr,
+        .listxattr = op_listxattr,
+        .create = op_create,
+        .poll = op_poll,
+};
+
+static void run_changed(void *arg, int64_t run_id)
+{
+	struct fs *fs = arg;
+
+	watches_notify(fs->watches, run_id);
+}
+
+int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
+{
+	struct fs *fs = mem_alloc(sizeof(*fs));
+
+	fs->ctx = *ctx;
+	fs->started_at_us = clock_now_us();
+	fs->texts = texts_new();
+	fs->watches = watches_new();
+	fs->events = (struct jobs_events){.run_changed = run_changed, .arg = fs};
+	fs->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	fs->workers = workers_new("command", WORKERS);
+	if (fs->ended_fd < 0 || !fs->workers) {
+		fs_free(fs);
+		return error_set(err, ERROR_INTERNAL, ENOMEM, "could not start the threads of the mount");
+	}
+	*ret_fs = fs;
+	return 0;
+}
+
+void fs_set_jobs(struct fs *fs, struct jobs *jobs)
+{
+	fs->jobs = jobs;
+}
+
+const struct jobs_events *fs_events(struct fs *fs)
+{
+	return &fs->events;
+}
+
+int fs_wait_fd(const struct fs *fs)
+{
+	return fs->ended_fd;
+}
+
+/* The mounts of this process, line by line: "36 35 0:57 / /mnt/keep rw … - fuse.keepfs keepfs rw,…". */
+static int find_mount(const char *mountpoint, char ret_device[static 32], bool *ret_keepfs)
+{
+	_cleanup(str) struct str table = {0};
+	char *rest, *line;
+	int found = -ENOENT;
+
+	if (fd_read_file("/proc/self/mountinfo", (size_t)16 << 20, &table) < 0)
+		return -ENOENT;
+	for (rest = table.data; (line = strsep(&rest, "\n"));) {
+		char device[32], where[4096];
+		const char *type = strstr(line, " - ");
+
+		if (!type || sscanf(line, "%*s %*s %31s %*s %4095s", device, where) != 2 ||
+		    strcmp(where, mountpoint) != 0)
+			continue;
+		/* The last one is the one on top. */
+		*ret_keepfs = str_starts(type, " - fuse.keepfs ");
+		str_copy(ret_device, 32, device);
+		found = 0;
+	}
+	return found;
+}
+
+static void unmount_lazily(const char *mountpoint)
+{
+	const char *const argv[] = {"fusermount3", "-u", "-z", "-q", "--", mountpoint, NULL};
+	extern char **environ;
+	pid_t pid;
+
+	if (umount2(mountpoint, MNT_DETACH) == 0 || errno != EPERM)
+		return;
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) == 0)
+		waitpid(pid, NULL, 0);
+}
+
+/* A daemon that was killed leaves a mount that answers every call with ENOTCONN. Only such a one is taken
+ * away. */
+static int clear_mountpoint(const char *mountpoint, struct error *err)
+{
+	char device[32];
+	struct stat st;
+	bool keepfs;
+
+	if (stat(mountpoint, &st) == 0) {
+		if (!S_ISDIR(st.st_mode))
+			return error_set(err, ERROR_USAGE, ENOTDIR, "the mountpoint %s is not a directory",
+			                 mountpoint);
+		if (find_mount(mountpoint, device, &keepfs) == 0 && keepfs)
+			return error_set(err, ERROR_CONFLICT, EBUSY,
+			                 "a keepfs is mounted on %s already; end it with: umount %s",
+			                 mountpoint, mountpoint);
+		return 0;
+	}
+	if (errno == ENOTCONN) {
+		log_warning("%s holds a mount whose daemon has gone: it is replaced", mountpoint);
+		unmount_lazily(mountpoint);
+		return 0;
+	}
+	if (errno == ENOENT && fd_make_dirs(mountpoint, 0755) == 0)
+		return 0;
+	return error_system(err, errno, "the mountpoint %s cannot be used", mountpoint);
+}
+
+/* Options of fstab that are for mount(8) and systemd, not for the file system. */
+static bool is_mount_only(const char *option)
+{
+	static const char *const names[] = {"_netdev", "noauto", "auto",  "nofail", "defaults",
+	                                    "user",    "users",  "owner", "group"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(option, names[i]) == 0)
+			return true;
+	}
+	return str_starts(option, "x-") || str_starts(option, "comment=");
+}
+
+static void mount_options(const struct fs *fs, struct str *out)
+{
+	_cleanup(free) char *extra = mem_strdup(fs->ctx.mount_options);
+	char *rest = extra, *option;
+	bool allow_other = fs->ctx.conf->allow_other;
+
+	str_appendf(out, "fsname=keepfs,subtype=keepfs,default_permissions,nosuid,nodev,noexec,max_read=%d",
+	            MAX_READ_BYTES);
+	while (extra && (option = strsep(&rest, ","))) {
+		if (strcmp(option, "allow_other") == 0)
+			allow_other = true;
+		else if (*option && !is_mount_only(option) && strcmp(option, "dev") != 0 &&
+		         strcmp(option, "suid") != 0 && strcmp(option, "exec") != 0)
+			str_appendf(out, ",%s", option);
+	}
+	if (allow_other)
+		str_append(out, ",allow_other");
+}
+
+/* The kernel's default read-ahead of 128 KiB makes small requests; root may ask for more. Without the right
+ * it stays. */
+static void raise_read_ahead(const char *mountpoint)
+{
+	_cleanup(free) char *path = NULL;
+	_cleanup(fd) int fd = -1;
+	char device[32], text[16];
+	bool keepfs;
+
+	if (find_mount(mountpoint, device, &keepfs) < 0 || !keepfs)
+		return;
+	path = mem_printf("/sys/class/bdi/%s/read_ahead_kb", device);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	snprintf(text, sizeof(text), "%d", READ_AHEAD_KIB);
+	if (fd_write_all(fd, text, strlen(text)) < 0)
+		log_debug("read-ahead of %s stays at the kernel's default", mountpoint);
+}
+
+static void *serve(void *arg)
+{
+	struct fs *fs = arg;
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	uint64_t one = 1;
+	sigset_t wake;
+
+	sigemptyset(&wake);
+	sigaddset(&wake, WAKE_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
+	fuse_loop_cfg_set_max_threads(config, FUSE_THREADS);
+	fuse_session_loop_mt(fs->session, config);
+	fuse_loop_cfg_destroy(config);
+	(void)!write(fs->ended_fd, &one, sizeof(one));
+	return NULL;
+}
+
+static void wake_up(int signal_number)
+{
+}
+
+/* libfuse speaks to standard error; its words become lines of the log. */
+static void log_fuse(enum fuse_log_level level, const char *fmt, va_list args)
+{
+	_cleanup(str) struct str text = {0};
+
+	str_vappendf(&text, fmt, args);
+	while (text.len && text.data[text.len - 1] == '\n')
+		text.data[--text.len] = '\0';
+	log_line(level <= FUSE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "fuse: %s", str_text(&text));
+}
+
+int fs_mount(struct fs *fs, const char *mountpoint, struct error *err)
+{
+	/* Without SA_RESTART: the loop's wait is to be interrupted. */
+	const struct sigaction action = {.sa_handler = wake_up};
+	_cleanup(str) struct str options = {0};
+	char *argv[] = {(char *)"keepfs", (char *)"-o", NULL, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+	int r = clear_mountpoint(mountpoint, err);
+
+	if (r < 0)
+		return r;
+	fuse_set_log_func(log_fuse);
+	mount_options(fs, &options);
+	argv[2] = options.data;
+	fs->session = fuse_session_new(&args, &operations, sizeof(operations), fs);
+	fuse_opt_free_args(&args);
+	if (!fs->session)
+		return error_set(err, ERROR_USAGE, EINVAL, "the mount options were refused: %s",
+		                 options.data);
+	if (fuse_session_mount(fs->session, mountpoint) < 0)
+		return error_set(err, ERROR_DENIED, EPERM,
+		                 "could not mount on %s; as a user this needs fusermount3 (package fuse3), "
+		                 "in a container /dev/fuse "
+		                 "and CAP_SYS_ADMIN, with allow_other 'user_allow_other' in /etc/fuse.conf",
+		                 mountpoint);
+	fs->mountpoint = mem_strdup(mountpoint);
+	sigaction(WAKE_SIGNAL, &action, NULL);
+	r = thread_start(&fs->loop, "fuse", serve, fs);
+	if (r < 0) {
+		fuse_session_unmount(fs->session);
+		return error_system(err, -r, "could not start the threads of the mount");
+	}
+	fs->looping = true;
+	raise_read_ahead(mountpoint);
+	return 0;
+}
+
+void fs_unmount(struct fs *fs)
+{
+	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+
+	if (!fs->looping)
+		return;
+	reader_cancel_all(fs->ctx.reader);
+	fuse_session_unmount(fs->session);
+	fuse_session_exit(fs->session);
+	/* The signal may arrive just before the loop goes to sleep, so it is sent until the loop has ended.
+	 */
+	for (;;) {
+		struct timespec until = clock_to_timespec(clock_now_us() + 10 * 1000);
+
+		pthread_kill(fs->loop, WAKE_SIGNAL);
+		if (pthread_timedjoin_np(fs->loop, NULL, &until) == 0)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	fs->looping = false;
+}
+
+struct fs *fs_free(struct fs *fs)
+{
+	if (!fs)
+		return NULL;
+	fs_unmount(fs);
+	/* Commands in flight still answer: the session goes after them. */
+	workers_free(fs->workers);
+	if (fs->session)
+		fuse_session_destroy(fs->session);
+	watches_free(fs->watches);
+	texts_free(fs->texts);
+	if (fs->ended_fd >= 0)
+		close(fs->ended_fd);
+	free(fs->mountpoint);
+	free(fs);
+	return NULL;
+}
