@@ -1,0 +1,155 @@
+"""100,000 artifacts: how soon the mount is there, how fast it lists, how small it stays; and next to general mounts of a bucket."""
+import os
+import pathlib
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "tests/e2e"))
+import daemon  # noqa: E402
+import stores  # noqa: E402
+
+COUNT = int(os.environ.get("BENCH_ARTIFACTS", "100000"))
+PEER_COUNT = int(os.environ.get("BENCH_PEER_OBJECTS", "10000"))
+RUNS = 3
+
+
+def seconds(command):
+    start = time.monotonic()
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return time.monotonic() - start
+
+
+def status_kib(pid, key):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1])
+    return 0
+
+
+def row(what, value, limit=""):
+    print(f"  {what:<44} {value:>12}   {limit}", flush=True)
+
+
+def keepfs_figures(directory, count):
+    """medians of RUNS mounts, each with a cold kernel cache"""
+    store = stores.DirStore(directory / "objects")
+    keepfs = daemon.Keepfs(directory, store, {"full": {"database": "postgresql:///none"}}, memory="192M")
+    keepfs.state.mkdir()
+    subprocess.run([os.environ["FILL_CATALOG"], str(keepfs.state), str(count)], check=True)
+    figures = {}
+    full = keepfs.path("backups", "full")
+    for _ in range(RUNS):
+        start = time.monotonic()
+        keepfs.mount()
+        once = {"mount until it serves, s": time.monotonic() - start}
+        (pid,) = keepfs.daemons()
+        once["resident after the mount, MiB"] = status_kib(pid, "VmRSS") / 1024
+        once["first ls -f of the directory, s"] = seconds(["ls", "-f", full])
+        names = [n for n in os.listdir(full) if n.startswith("2")]
+        assert len(names) == count
+        keepfs.remount()
+        (pid,) = keepfs.daemons()
+        once["first ls -l of the directory, s"] = seconds(["ls", "-l", full])
+        keepfs.remount()
+        (pid,) = keepfs.daemons()
+        times = []
+        for name in random.Random(1).sample(names, 1000):
+            start = time.monotonic()
+            os.stat(full / name)
+            times.append(time.monotonic() - start)
+        once["cold lookup by name, median, ms"] = statistics.median(times) * 1000
+        once["cold lookup by name, 99 %, ms"] = sorted(times)[990] * 1000
+        seconds(["ls", "-l", full])
+        once["resident after all of it, MiB"] = status_kib(pid, "VmRSS") / 1024
+        keepfs.unmount()
+        for what, value in once.items():
+            figures.setdefault(what, []).append(value)
+    return {what: statistics.median(values) for what, values in figures.items()}
+
+
+def mounted(directory, command, environment):
+    where = directory / "peer"
+    where.mkdir(exist_ok=True)
+    process = subprocess.Popen([*command, str(where)], env={**os.environ, **environment}, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    daemon.wait_until(lambda: os.path.ismount(where), "the peer's mount", 60)
+    return where, process
+
+
+def peer_figures(directory, server, prefix):
+    f = server.facts
+    password = directory / "passwd-s3fs"
+    password.write_text(f"{f['ACCESS_KEY']}:{f['SECRET_KEY']}\n")
+    password.chmod(0o600)
+    rclone = {"RCLONE_CONFIG_B_TYPE": "s3", "RCLONE_CONFIG_B_PROVIDER": "Ceph", "RCLONE_CONFIG_B_ENDPOINT": f["ENDPOINT"],
+              "RCLONE_CONFIG_B_ACCESS_KEY_ID": f["ACCESS_KEY"], "RCLONE_CONFIG_B_SECRET_ACCESS_KEY": f["SECRET_KEY"],
+              "RCLONE_CONFIG": str(directory / "rclone.conf")}
+    peers = {
+        "rclone mount": (["rclone", "mount", f"B:{f['BUCKET']}/{prefix}"], rclone),
+        "s3fs": (["s3fs", f"{f['BUCKET']}:/{prefix}", "-f", "-o", f"passwd_file={password},url={f['ENDPOINT']},"
+                  "use_path_request_style"], {}),
+    }
+    found = {}
+    for name, (command, environment) in peers.items():
+        if not shutil.which(command[0]):
+            print(f"  {name} is not installed: left out")
+            continue
+        # s3fs takes the mountpoint before its options
+        if name == "s3fs":
+            where = directory / "peer"
+            command = [*command[:2], str(where), *command[2:]]
+            where.mkdir(exist_ok=True)
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            daemon.wait_until(lambda: os.path.ismount(where), "s3fs's mount", 60)
+        else:
+            where, process = mounted(directory, command, environment)
+        found[name] = (seconds(["ls", "-f", where]), seconds(["ls", "-l", where]), status_kib(process.pid, "VmRSS") / 1024)
+        subprocess.run(["fusermount3", "-u", str(where)], check=True)
+        process.wait()
+    return found
+
+
+def compare(directory):
+    server = stores.S3Server("ceph")
+    try:
+        store = stores.S3Store(server, "bench")
+        for i in range(PEER_COUNT):
+            store.put(f"{i:08}.dump", b"x")
+        keepfs_directory = directory / "few"
+        keepfs_directory.mkdir()
+        ours = keepfs_figures(keepfs_directory, PEER_COUNT)
+        own = (ours["first ls -f of the directory, s"], ours["first ls -l of the directory, s"],
+               ours["resident after all of it, MiB"])
+        print(f"\n{PEER_COUNT} files, cold: ls -f s, ls -l s, resident MiB (others' figures as times ours)")
+        print(f"  {'keepfs':<14} {own[0]:8.3f} {own[1]:8.3f} {own[2]:8.1f}")
+        for name, peer in peer_figures(directory, server, "bench").items():
+            ratios = " ".join(f"x{theirs / mine:.1f}" for theirs, mine in zip(peer, own))
+            print(f"  {name:<14} {peer[0]:8.3f} {peer[1]:8.3f} {peer[2]:8.1f}   {ratios}")
+    finally:
+        server.remove()
+
+
+def main():
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-bench-"))
+    try:
+        limits = {"mount until it serves, s": "goal 0.5", "first ls -f of the directory, s": "goal 1",
+                  "first ls -l of the directory, s": "goal 3", "cold lookup by name, median, ms": "goal 1",
+                  "resident after the mount, MiB": "goal 64"}
+        many = directory / "many"
+        many.mkdir()
+        print(f"{COUNT} artifacts in one directory, medians of {RUNS} mounts")
+        for what, value in keepfs_figures(many, COUNT).items():
+            row(what, f"{value:.3f}", limits.get(what, ""))
+        if shutil.which("radosgw"):
+            compare(directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+main()
