@@ -62,6 +62,7 @@ struct conf {
 	struct conf_store store;
 	struct conf_backup *backups; /* in the order of the file */
 	size_t backup_count;
+	struct conf_origins *origins; /* where each value came from: conf_load()'s own; NULL: not known */
 };
 
 void conf_finish(struct conf *c);
@@ -78,9 +79,13 @@ char *conf_find_path(const char *option);
 /**
  * conf_load() - read, override from the environment, validate
  * @path: NULL: defaults and environment only
- * @ret_problems: every problem found, one line each: "FILE:LINE: section.key = value: what is wrong; what is
- * allowed" Return: 0; -EINVAL with @ret_problems filled; -errno when the file cannot be read (said in
- * @ret_problems too).
+ * @ret_problems: every problem found, one line each, in the order of the file: "FILE:LINE: [section] key =
+ * value: what is wrong; allowed: …"; secrets are masked. A line that begins with "warning: " is none that
+ * stops: on success too, the text holds these (or nothing).
+ *
+ * Without any [backup …] section or job from the environment, a job "full" over libpq's environment is made.
+ * Return: 0; -EINVAL with @ret_problems filled; -errno when the file cannot be read (said in @ret_problems
+ * too).
  */
 int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems);
 /** conf_find_backup() - by name; NULL when there is none. "now" is not resolved here. */

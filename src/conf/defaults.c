@@ -1,0 +1,103 @@
+/* What applies where nobody said anything: AWS's variables for an s3:// store, then the table's defaults,
+ * then those that depend on the user and on other keys. In the table's order, so a default may use what
+ * stands above. */
+#include "load.h"
+
+#include <keepfs/base/mem.h>
+
+#include "value.h"
+
+#include <string.h>
+
+static bool is_s3(const struct conf *c)
+{
+	return c->store.url && str_starts(c->store.url, "s3://");
+}
+
+static bool set_from_also(struct conf_loader *l, int key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(conf_keys[key].also) && conf_keys[key].also[i]; i++) {
+		const char *name = conf_keys[key].also[i], *value = getenv(name);
+
+		if (!value || !*value)
+			continue;
+		conf_set(l, key, 0, value, name, 0, false);
+		return !conf_origin_of(&l->conf, key, 0)->wrong;
+	}
+	return false;
+}
+
+static char *default_state_dir(void)
+{
+	const char *state = getenv("XDG_STATE_HOME");
+	_cleanup(free) char *home = conf_home();
+
+	if (geteuid() == 0)
+		return mem_strdup("/var/lib/keepfs");
+	if (state && *state == '/')
+		return mem_printf("%s/keepfs", state);
+	return home ? mem_printf("%s/.local/state/keepfs", home) : NULL;
+}
+
+static char *default_region(struct conf *c, char **ret_source)
+{
+	char *region = is_s3(c) ? aws_profile_region(&c->store, ret_source) : NULL;
+
+	return region ? region : mem_strdup("us-east-1");
+}
+
+/* Text of a default that the table cannot hold; NULL when there is none. */
+static char *compute_text(struct conf *c, const char *name, char **ret_source)
+{
+	if (strcmp(name, "state_dir") == 0)
+		return default_state_dir();
+	if (strcmp(name, "owner") == 0)
+		return mem_printf("%u", geteuid());
+	if (strcmp(name, "group") == 0)
+		return mem_printf("%u", getegid());
+	if (strcmp(name, "url") == 0)
+		return mem_printf("dir:%s/objects", c->state_dir);
+	return default_region(c, ret_source);
+}
+
+static void set_default(struct conf_loader *l, int key, size_t job)
+{
+	const struct conf_key *k = &conf_keys[key];
+	struct conf_origin *origin = conf_origin_of(&l->conf, key, job);
+	_cleanup(free) char *source = NULL;
+	_cleanup(free) char *computed = NULL;
+	_cleanup(str) struct str wrong = {0};
+
+	if (!k->fallback)
+		computed = compute_text(&l->conf, k->name, &source);
+	if (!k->fallback && !computed) {
+		conf_problem(l, 0, "%s %s: has no default, as HOME is not set; set this key",
+		             conf_sections[k->section].header, k->name);
+		computed = mem_strdup("/var/lib/keepfs"); /* so that the other keys can be looked at */
+	}
+	if (conf_value_parse(k, computed ? computed : k->fallback,
+	                     conf_section_base(&l->conf, k->section, job), &wrong) < 0)
+		conf_problem(l, 0, "%s %s: the default %s %s; set this key", conf_sections[k->section].header,
+		             k->name, computed ? computed : k->fallback, str_text(&wrong));
+	if (!origin->text)
+		origin->text = source ? take_ptr(&source) : mem_strdup("default");
+}
+
+void conf_set_defaults(struct conf_loader *l)
+{
+	if (l->conf.backup_count == 0)
+		conf_add_job(l, "full", 0);
+	for (int key = 0; key < (int)conf_key_count; key++) {
+		size_t jobs = conf_keys[key].section == CONF_SECTION_BACKUP ? l->conf.backup_count : 1;
+
+		for (size_t job = 0; job < jobs; job++) {
+			const struct conf_origin *origin = conf_origin_of(&l->conf, key, job);
+
+			if (origin->text && !origin->wrong)
+				continue;
+			if (!origin->text && is_s3(&l->conf) && set_from_also(l, key))
+				continue;
+			set_default(l, key, job);
+		}
+	}
+}

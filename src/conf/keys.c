@@ -1,0 +1,259 @@
+/* THE table. A key that is not declared here does not exist; a key that is here is parsed, overridden from
+ * the environment, written to the template, documented and shown. What a single value cannot tell
+ * (contradictions between keys) is in validate.c. */
+#include "keys.h"
+
+#include <keepfs/base/log.h>
+
+#include <ctype.h>
+#include <string.h>
+
+#define KIB    INT64_C(1024)
+#define MIB    (KIB * 1024)
+#define GIB    (MIB * 1024)
+#define TIB    (GIB * 1024)
+#define SECOND INT64_C(1000)
+#define HOUR   (SECOND * 3600)
+
+static const struct conf_choice log_levels[] = {
+        {"error", LOG_LEVEL_ERROR},
+        {"warning", LOG_LEVEL_WARNING},
+        {"info", LOG_LEVEL_INFO},
+        {"debug", LOG_LEVEL_DEBUG},
+        {NULL, 0},
+};
+
+static const struct conf_choice addressings[] = {
+        {"auto", CONF_ADDRESSING_AUTO},
+        {"path", CONF_ADDRESSING_PATH},
+        {"virtual", CONF_ADDRESSING_VIRTUAL},
+        {NULL, 0},
+};
+
+static const struct conf_choice encryptions[] = {
+        {"none", CONF_SSE_NONE},
+        {"AES256", CONF_SSE_AES256},
+        {"aws:kms", CONF_SSE_KMS},
+        {NULL, 0},
+};
+
+const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
+        [CONF_SECTION_KEEPFS] = {"keepfs", "[keepfs]", "The daemon and its mount."},
+        [CONF_SECTION_STORE] =
+                {"store", "[store]",
+                 "Where the backups are kept: a directory or an S3 bucket. keepfs never creates a bucket. "
+                 "The "
+                 "environment variables of AWS (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, "
+                 "AWS_PROFILE, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, "
+                 "AWS_CA_BUNDLE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE) apply where a key is not set "
+                 "here."},
+        [CONF_SECTION_BACKUP] =
+                {"backup", "[backup NAME]",
+                 "A backup job, one section each. NAME is the job's name and its directory below backups/: 1 "
+                 "to 200 of the characters A-Z a-z 0-9 . _ -, not beginning with '.' or '-'; 'now' is "
+                 "reserved. When there is no such section, and no job comes from the environment either, one "
+                 "job named 'full' is made, which backs up the database that libpq's environment variables "
+                 "(PGHOST, PGDATABASE, PGSERVICE, …) lead to: keepfs can be configured through environment "
+                 "variables alone."},
+};
+
+#define KEEPFS(field) CONF_SECTION_KEEPFS, .offset = offsetof(struct conf, field)
+#define STORE(field)  CONF_SECTION_STORE, .offset = offsetof(struct conf_store, field)
+#define BACKUP(field) CONF_SECTION_BACKUP, .offset = offsetof(struct conf_backup, field)
+
+const struct conf_key conf_keys[] = {
+        {KEEPFS(mountpoint), .name = "mountpoint", .type = CONF_PATH, .fallback = "/mnt/keep",
+         .help = "The directory where the backups are shown. 'keepfs mount' mounts there, and the commands "
+                 "that "
+                 "talk to a mount look for it there, when none is named on the command line."},
+        {KEEPFS(state_dir), .name = "state_dir", .type = CONF_PATH,
+         .computed = "/var/lib/keepfs for root; else $XDG_STATE_HOME/keepfs, or ~/.local/state/keepfs",
+         .example = "/var/lib/keepfs",
+         .help = "The directory of the catalog (an index that 'keepfs rebuild' can make anew from the store) "
+                 "and "
+                 "of the lock that keeps a second daemon away. It must be on a local disk, and must not lie "
+                 "inside the mountpoint."},
+        {KEEPFS(memory_bytes), .name = "memory", .type = CONF_BYTES, .fallback = "192M", .min = 64 * MIB,
+         .max = 1 * TIB,
+         .help = "The size of the buffer pool, the daemon's one memory limit: half of it is for reading, "
+                 "half for "
+                 "uploads. More memory makes more transfers run at once; the size of a backup does not "
+                 "matter. "
+                 "The half for uploads must hold four parts (part_size) for each of parallel_runs."},
+        {KEEPFS(parallel_runs), .name = "parallel_runs", .type = CONF_INT, .fallback = "2", .min = 1,
+         .max = 64,
+         .help = "How many backup jobs run at the same time; others wait in the queue. One job never runs "
+                 "twice "
+                 "at the same time."},
+        {KEEPFS(allow_other), .name = "allow_other", .type = CONF_BOOL, .fallback = "no",
+         .help = "Lets users other than the one who mounts see the mount, as far as owner, group, file_mode "
+                 "and "
+                 "dir_mode allow. For a daemon that does not run as root, /etc/fuse.conf must hold "
+                 "user_allow_other."},
+        {KEEPFS(owner), .name = "owner", .type = CONF_USER, .computed = "the user that the daemon runs as",
+         .example = "root", .help = "The user, by name or number, who owns the files in the mount."},
+        {KEEPFS(group), .name = "group", .type = CONF_GROUP, .computed = "the group that the daemon runs as",
+         .example = "root", .help = "The group, by name or number, of the files in the mount."},
+        {KEEPFS(file_mode), .name = "file_mode", .type = CONF_MODE, .fallback = "0600",
+         .help = "The permissions of backups and status files in the mount. Backups hold everything that the "
+                 "database holds: be careful with more than the default."},
+        {KEEPFS(dir_mode), .name = "dir_mode", .type = CONF_MODE, .fallback = "0700",
+         .help = "The permissions of the directories in the mount."},
+        {KEEPFS(stop_grace_ms), .name = "stop_grace", .type = CONF_DURATION, .fallback = "30s", .min = 0,
+         .max = 24 * HOUR,
+         .help = "How long running backups may go on after the daemon was asked to stop (SIGTERM); what is "
+                 "not "
+                 "finished then is cancelled, and nothing of it is kept."},
+        {KEEPFS(log_level), .name = "log_level", .type = CONF_ENUM, .fallback = "info", .choices = log_levels,
+         .help = "The least important lines that the log shows."},
+
+        {STORE(url), .name = "url", .type = CONF_STORE_URL, .computed = "dir:STATE_DIR/objects",
+         .example = "s3://example-backups/prod",
+         .help = "The place of the objects: dir: and an absolute path for a directory, or s3://BUCKET/PREFIX "
+                 "for a "
+                 "bucket of S3 or of a server that speaks its protocol. The prefix may be left out. A "
+                 "directory on "
+                 "the database's own disk is lost together with it: use another disk, or a bucket."},
+        {STORE(endpoint), .name = "endpoint", .type = CONF_ENDPOINT, .fallback = "", .s3_only = true,
+         .also = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}, .example = "https://s3.example.net:9000",
+         .help = "The address of the S3 server, when it is not AWS. Plain http:// is refused unless "
+                 "allow_http is "
+                 "set."},
+        {STORE(region), .name = "region", .type = CONF_STRING,
+         .computed =
+                 "AWS_REGION, AWS_DEFAULT_REGION, the region of the profile in ~/.aws/config, else us-east-1",
+         .also = {"AWS_REGION", "AWS_DEFAULT_REGION"}, .example = "us-east-1",
+         .help = "The region of the bucket. Servers other than AWS mostly want us-east-1."},
+        {STORE(access_key), .name = "access_key", .type = CONF_STRING, .fallback = "", .s3_only = true,
+         .example = "AKIAIOSFODNN7EXAMPLE",
+         .help = "The access key's id. Without it credentials come from AWS_ACCESS_KEY_ID and "
+                 "AWS_SECRET_ACCESS_KEY, then from the shared credentials file "
+                 "(AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials), which is read again whenever it "
+                 "changes."},
+        {STORE(secret_key), .name = "secret_key", .type = CONF_STRING, .fallback = "", .secret = true,
+         .s3_only = true, .example = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+         .help = "The secret that belongs to access_key. A file that holds it should be readable by the "
+                 "daemon's "
+                 "user alone (chmod 600)."},
+        {STORE(session_token), .name = "session_token", .type = CONF_STRING, .fallback = "", .secret = true,
+         .s3_only = true, .example = "FwoGZXIvYXdzEXAMPLE",
+         .help = "The session token of temporary credentials. As these expire, the shared credentials file "
+                 "is the "
+                 "better place for them."},
+        {STORE(profile), .name = "profile", .type = CONF_STRING, .fallback = "", .s3_only = true,
+         .example = "backup",
+         .help = "The profile to use in the shared credentials file and in ~/.aws/config; when it is empty, "
+                 "AWS_PROFILE, else 'default'."},
+        {STORE(addressing), .name = "addressing", .type = CONF_ENUM, .fallback = "auto",
+         .choices = addressings,
+         .help = "How requests name the bucket: 'virtual' as a part of the host name, 'path' as a part of "
+                 "the path. "
+                 "'auto' is virtual for AWS and path for every other endpoint."},
+        {STORE(allow_http), .name = "allow_http", .type = CONF_BOOL, .fallback = "no",
+         .help = "Permits an endpoint with http://, which sends backups over the network as clear text."},
+        {STORE(ca_file), .name = "ca_file", .type = CONF_PATH, .fallback = "", .also = {"AWS_CA_BUNDLE"},
+         .example = "/etc/keepfs/ca.pem",
+         .help = "A PEM file with the certificates to trust in place of the system's, for a server with a "
+                 "certificate of one's own authority."},
+        {STORE(sse), .name = "sse", .type = CONF_ENUM, .fallback = "none", .choices = encryptions,
+         .s3_only = true, .example = "aws:kms",
+         .help = "Asks the S3 server to encrypt what it stores: with its own keys (AES256), or with a key of "
+                 "AWS's "
+                 "key management service (aws:kms)."},
+        {STORE(sse_kms_key), .name = "sse_kms_key", .type = CONF_STRING, .fallback = "", .s3_only = true,
+         .example = "arn:aws:kms:us-east-1:111122223333:key/1234abcd",
+         .help = "The id or ARN of the key for sse = aws:kms; when it is empty, the account's default key."},
+        {STORE(connect_timeout_ms), .name = "connect_timeout", .type = CONF_DURATION, .fallback = "10s",
+         .min = 100, .max = 1 * HOUR, .help = "How long to wait for a connection to the S3 server."},
+        {STORE(stall_timeout_ms), .name = "stall_timeout", .type = CONF_DURATION, .fallback = "30s",
+         .min = 100, .max = 1 * HOUR,
+         .help = "A transfer in which no byte moves for so long is given up and tried again."},
+        {STORE(retry_deadline_ms), .name = "retry_deadline", .type = CONF_DURATION, .fallback = "2m",
+         .min = 0, .max = 24 * HOUR,
+         .help = "How long one request is tried again and again before its failure is final: a backup fails, "
+                 "a "
+                 "reader gets an input/output error. 0 tries once."},
+        {STORE(part_bytes), .name = "part_size", .type = CONF_BYTES, .fallback = "8M", .min = 5 * MIB,
+         .max = 5 * GIB,
+         .help = "The size of the first parts of an upload; later parts grow, so that max_parts are enough "
+                 "for any "
+                 "backup. S3 refuses parts below 5M."},
+        {STORE(max_parts), .name = "max_parts", .type = CONF_INT, .fallback = "10000", .min = 1, .max = 10000,
+         .help = "How many parts the server allows in one upload. AWS allows 10000, some others 1000."},
+        {STORE(capacity_bytes), .name = "capacity", .type = CONF_BYTES, .fallback = "none", .min = 0,
+         .max = INT64_MAX, .example = "2T",
+         .help = "The size that df shows for the mount, when the store has a quota that keepfs cannot know. "
+                 "It "
+                 "limits nothing."},
+        {STORE(faults), .name = "faults", .type = CONF_STRING, .fallback = "",
+         .example = "part:3:unavailable, get:10+:eio",
+         .help = "Makes the store fail on purpose: for rehearsing failures and for tests, never for real "
+                 "backups. "
+                 "Rules OPERATION:WHEN:WHAT, separated by commas: the operation is put, get, head, remove, "
+                 "list, "
+                 "begin, part, complete, abort, uploads or *; when is N (the Nth call), N+ (from the Nth on) "
+                 "or N% "
+                 "(at random); what is eio, unavailable, timeout, corrupt, slow:MILLISECONDS, crash or "
+                 "nospace."},
+
+        {BACKUP(database), .name = "database", .type = CONF_CONNECTION, .fallback = "",
+         .example = "postgresql://backup@db.example.net/shop",
+         .help = "The database to back up, as a libpq connection string or URI. What it does not say comes "
+                 "from "
+                 "libpq's environment variables, service file and password file (~/.pgpass), as it does for "
+                 "psql. "
+                 "Keep the password in one of these rather than here."},
+        {BACKUP(databases), .name = "databases", .type = CONF_WORDS, .fallback = "",
+         .example = "shop, billing",
+         .help = "The names of several databases to back up, each into a directory of its own below the "
+                 "job's, "
+                 "over the server and user of 'database'. Names are separated by commas or spaces; one that "
+                 "holds "
+                 "either is put in double quotes. A database that fails does not stop the others."},
+        {BACKUP(pg_bindir), .name = "pg_bindir", .type = CONF_PATH, .fallback = "",
+         .example = "/usr/lib/postgresql/15/bin",
+         .help = "The directory of the pg_dump to use. When it is empty, the one that fits the server's "
+                 "version is "
+                 "looked for below /usr/lib/postgresql and in PATH."},
+};
+const size_t conf_key_count = ARRAY_SIZE(conf_keys);
+
+int conf_key_find(enum conf_section section, const char *name)
+{
+	for (size_t i = 0; i < conf_key_count; i++)
+		if (conf_keys[i].section == section && strcmp(conf_keys[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+static void append_env_word(struct str *out, const char *word)
+{
+	for (; *word; word++)
+		str_append_char(out,
+		                isalnum((unsigned char)*word) ? (char)toupper((unsigned char)*word) : '_');
+}
+
+void conf_key_env(const struct conf_key *key, const char *job, struct str *out)
+{
+	str_append(out, "KEEPFS_");
+	if (key->section == CONF_SECTION_STORE)
+		str_append(out, "STORE_");
+	if (key->section == CONF_SECTION_BACKUP) {
+		str_append(out, "BACKUP_");
+		if (job[0] == '<') /* a placeholder of the documentation */
+			str_append(out, job);
+		else
+			append_env_word(out, job);
+		str_append_char(out, '_');
+	}
+	append_env_word(out, key->name);
+}
+
+void *conf_section_base(struct conf *c, enum conf_section section, size_t job)
+{
+	if (section == CONF_SECTION_STORE)
+		return &c->store;
+	if (section == CONF_SECTION_BACKUP)
+		return &c->backups[job];
+	return c;
+}

@@ -1,0 +1,65 @@
+#pragma once
+/**
+ * The table of keys: everything that conf knows about a key of keepfs.conf is declared here, once. Parser,
+ * defaults, environment, template, man page and effective configuration walk it.
+ */
+#include <keepfs/conf.h>
+
+enum conf_section { CONF_SECTION_KEEPFS, CONF_SECTION_STORE, CONF_SECTION_BACKUP, CONF_SECTION_COUNT };
+
+enum conf_type {                  /* the field's C type */
+	         CONF_STRING,     /* char * */
+	         CONF_CONNECTION, /* char *: a libpq connection string or URI; may hold a password */
+	         CONF_PATH,       /* char *: absolute, normalised; "~/" is the user's home */
+	         CONF_STORE_URL,  /* char *: s3://bucket[/prefix] or dir:/path */
+	         CONF_ENDPOINT,   /* char *: http[s]://host[:port] */
+	         CONF_BOOL,       /* bool */
+	         CONF_BYTES,      /* uint64_t */
+	         CONF_DURATION,   /* int64_t, milliseconds */
+	         CONF_INT,        /* int64_t */
+	         CONF_ENUM,       /* int */
+	         CONF_MODE,       /* mode_t */
+	         CONF_USER,       /* uid_t */
+	         CONF_GROUP,      /* gid_t */
+	         CONF_WORDS,      /* char **: NULL-terminated */
+};
+
+struct conf_choice { /* a word of a CONF_ENUM; ends with a NULL word */
+	const char *word;
+	int value;
+};
+
+struct conf_key {
+	enum conf_section section;
+	const char *name;
+	enum conf_type type;
+	size_t offset;        /* of the field, in the section's struct */
+	const char *fallback; /* the default, as it would stand in the file; NULL: see @computed */
+	const char *computed; /* for people: what the default is when it depends on the environment */
+	int64_t min, max;     /* CONF_INT, CONF_BYTES, CONF_DURATION; both included */
+	const struct conf_choice *choices; /* CONF_ENUM */
+	const char *also[3]; /* other programs' environment variables that apply before the default, first
+	                        wins; for an s3:// store only */
+	bool secret;         /* never shown */
+	bool s3_only;        /* contradicts a dir: store */
+	const char *example; /* what the template shows; NULL: the default */
+	const char *help;    /* whole sentences, for administrators */
+};
+
+extern const struct conf_key conf_keys[];
+extern const size_t conf_key_count;
+
+struct conf_section_info {
+	const char *name;   /* "keepfs" */
+	const char *header; /* "[keepfs]", "[backup NAME]" */
+	const char *help;
+};
+extern const struct conf_section_info conf_sections[CONF_SECTION_COUNT];
+
+/** conf_key_find() - the index of a key, -1 when the section has none of this name. */
+int conf_key_find(enum conf_section section, const char *name);
+/** conf_key_env() - append the name of the variable that overrides a key; @job (a backup job's name, as it is
+ * or "<NAME>" for documentation) is used for CONF_SECTION_BACKUP only. */
+void conf_key_env(const struct conf_key *key, const char *job, struct str *out);
+/** conf_section_base() - the struct that holds the section's fields; @job: index of the backup job. */
+void *conf_section_base(struct conf *c, enum conf_section section, size_t job);

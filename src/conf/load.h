@@ -1,0 +1,69 @@
+#pragma once
+/** What the parts of conf_load() share. One thread. */
+#include "keys.h"
+
+struct conf_origin {
+	char *text; /* "/etc/keepfs/keepfs.conf:12", "KEEPFS_STORE_URL", "AWS_REGION", "default" */
+	int line;   /* in the file; 0: not from there */
+	bool given; /* by the administrator: in the file or in a KEEPFS_ variable */
+	bool wrong; /* the value was refused (and that was told): the field holds another */
+};
+
+struct conf_origins {                 /* by index of conf_keys */
+	struct conf_origin *of;       /* [keepfs] and [store] */
+	struct conf_origin **of_jobs; /* of each backup */
+};
+
+struct conf_problem {
+	int line; /* for the order: as in the file, then the environment */
+	char *text;
+};
+
+struct conf_loader {
+	struct conf conf;
+	struct conf_problem *problems;
+	size_t problem_count;
+	size_t error_count; /* problems that are no warnings */
+	/* while the file is read: */
+	enum conf_section section;
+	size_t job;                    /* of CONF_SECTION_BACKUP */
+	bool skip;                     /* the section is unknown or wrong: its keys are left alone */
+	bool in_section;               /* false before the first */
+	int lines[CONF_SECTION_COUNT]; /* where [keepfs] and [store] began */
+};
+
+/** conf_problem() - note a problem; @line 0 sorts behind all of the file's. */
+void conf_problem(struct conf_loader *l, int line, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
+void conf_warning(struct conf_loader *l, int line, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
+
+/** conf_origin_of() - where a key's value came from; never NULL. @job is used for CONF_SECTION_BACKUP only.
+ */
+struct conf_origin *conf_origin_of(struct conf *c, int key, size_t job);
+/** conf_set() - parse and store a value that was given at @origin_text; notes a problem when it is wrong. */
+void conf_set(struct conf_loader *l, int key, size_t job, const char *value, const char *origin_text,
+              int line, bool given);
+/** conf_add_job() - a job with defaults; returns its index. The name must have been checked. */
+size_t conf_add_job(struct conf_loader *l, const char *name, int line);
+/** conf_job_name_wrong() - what is wrong with a job's name; NULL when nothing is. */
+const char *conf_job_name_wrong(const char *name);
+/** conf_key_title() - "[store] url", "[backup full] database". */
+void conf_key_title(const struct conf *c, int key, size_t job, struct str *out);
+
+/** conf_nearest() - of @count names the one that @word was probably meant to be; NULL when none is near. */
+const char *conf_nearest(const char *word, const char *const *names, size_t count);
+/** conf_nearest_key() - the same among a section's keys. */
+const char *conf_nearest_key(enum conf_section section, const char *word);
+
+/** conf_read_file() - l->conf.path; 0, or -errno when it cannot be read. */
+int conf_read_file(struct conf_loader *l);
+void conf_read_environment(struct conf_loader *l);
+void conf_set_defaults(struct conf_loader *l);
+void conf_validate(struct conf_loader *l);
+
+/** aws_profile() - the profile that applies; borrowed. */
+const char *aws_profile(const struct conf_store *store);
+/** aws_profile_region() - of that profile in AWS_CONFIG_FILE or ~/.aws/config: heap, NULL when it names none;
+ * *@ret_source (heap): "FILE [profile x]". */
+char *aws_profile_region(const struct conf_store *store, char **ret_source);

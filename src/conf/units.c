@@ -1,0 +1,250 @@
+/* Numbers with units, and lists of words. What is written is read back to the same value: the largest unit
+ * that divides a number evenly is used. */
+#include "units.h"
+
+#include <keepfs/base/mem.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
+
+struct unit {
+	const char *word;
+	int64_t factor;
+};
+
+/* From the largest to the smallest: formatting takes the first that divides. */
+static const struct unit byte_units[] = {
+        {"T", INT64_C(1) << 40},
+        {"G", INT64_C(1) << 30},
+        {"M", INT64_C(1) << 20},
+        {"K", INT64_C(1) << 10},
+        {"", 1},
+};
+
+static const struct unit time_units[] = {
+        {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1},
+};
+
+/* Digits only: strtoll() would take a sign and spaces, too. */
+static int parse_digits(const char *text, const char **ret_end, int64_t *ret)
+{
+	int64_t value = 0;
+
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	for (; isdigit((unsigned char)*text); text++)
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, *text - '0', &value))
+			return -ERANGE;
+	*ret_end = text;
+	*ret = value;
+	return 0;
+}
+
+int conf_int_parse(const char *text, int64_t *ret)
+{
+	const char *end;
+	int64_t value;
+	int rc = parse_digits(text, &end, &value);
+
+	if (rc == 0 && *end)
+		return -EINVAL;
+	if (rc == 0)
+		*ret = value;
+	return rc;
+}
+
+static bool is_byte_unit(const char *text, const char *letter)
+{
+	size_t len = strlen(letter);
+
+	if (strncasecmp(text, letter, len) != 0)
+		return false;
+	text += len;
+	return *text == '\0' || strcasecmp(text, "B") == 0 || (len > 0 && strcasecmp(text, "iB") == 0);
+}
+
+int conf_bytes_parse(const char *text, uint64_t *ret)
+{
+	const char *end;
+	int64_t value;
+	int rc;
+
+	if (strcasecmp(text, "none") == 0) {
+		*ret = 0;
+		return 0;
+	}
+	rc = parse_digits(text, &end, &value);
+	if (rc < 0)
+		return rc;
+	while (*end == ' ')
+		end++;
+	for (size_t i = 0; i < ARRAY_SIZE(byte_units); i++) {
+		if (!is_byte_unit(end, byte_units[i].word))
+			continue;
+		if (__builtin_mul_overflow(value, byte_units[i].factor, &value))
+			return -ERANGE;
+		*ret = (uint64_t)value;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+void conf_bytes_format(uint64_t bytes, struct str *out)
+{
+	size_t i = 0;
+
+	if (bytes == 0) {
+		str_append(out, "none");
+		return;
+	}
+	while (bytes % (uint64_t)byte_units[i].factor != 0)
+		i++;
+	str_appendf(out, "%" PRIu64 "%s", bytes / (uint64_t)byte_units[i].factor, byte_units[i].word);
+}
+
+int conf_duration_parse(const char *text, int64_t *ret_ms)
+{
+	const char *end;
+	int64_t value;
+	int rc = parse_digits(text, &end, &value);
+
+	if (rc < 0)
+		return rc;
+	while (*end == ' ')
+		end++;
+	for (size_t i = 0; i < ARRAY_SIZE(time_units); i++) {
+		/* A bare number has no meaning, but a bare zero has. */
+		if (strcmp(end, time_units[i].word) != 0 && !(*end == '\0' && value == 0))
+			continue;
+		if (__builtin_mul_overflow(value, time_units[i].factor, &value))
+			return -ERANGE;
+		*ret_ms = value;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+void conf_duration_format(int64_t ms, struct str *out)
+{
+	size_t i = 0;
+
+	if (ms == 0) {
+		str_append(out, "0");
+		return;
+	}
+	while (ms % time_units[i].factor != 0)
+		i++;
+	str_appendf(out, "%" PRId64 "%s", ms / time_units[i].factor, time_units[i].word);
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* One entry from *@text on, without quotes; *@text is moved behind it. */
+static int next_word(const char **text, struct str *word, struct str *wrong)
+{
+	const char *p = *text;
+
+	if (*p != '"') {
+		for (; *p && !is_space(*p) && *p != ','; p++)
+			str_append_char(word, *p);
+		*text = p;
+		return 0;
+	}
+	for (p++; *p && (*p != '"' || p[1] == '"'); p++) {
+		if (*p == '"')
+			p++; /* a doubled quote stands for one */
+		str_append_char(word, *p);
+	}
+	if (*p != '"') {
+		str_append(wrong, "has a double quote that is not closed");
+		return -EINVAL;
+	}
+	p++;
+	if (*p && !is_space(*p) && *p != ',') {
+		str_append(wrong, "has text right behind a closing double quote");
+		return -EINVAL;
+	}
+	*text = p;
+	return 0;
+}
+
+static int add_word(char ***words, size_t *count, const char *word, struct str *wrong)
+{
+	if (!*word) {
+		str_append(wrong, "has an empty entry");
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < *count; i++) {
+		if (strcmp((*words)[i], word) == 0) {
+			str_appendf(wrong, "names %s twice", word);
+			return -EINVAL;
+		}
+	}
+	*words = mem_resize(*words, *count + 2, sizeof(**words));
+	(*words)[(*count)++] = mem_strdup(word);
+	(*words)[*count] = NULL;
+	return 0;
+}
+
+static const char *skip_space(const char *p)
+{
+	while (is_space(*p))
+		p++;
+	return p;
+}
+
+char **conf_words_parse(const char *text, struct str *wrong)
+{
+	char **words = mem_array(1, sizeof(*words));
+	const char *p = skip_space(text);
+	size_t count = 0;
+	bool comma = false; /* an entry must follow */
+
+	while (*p || comma) {
+		_cleanup(str) struct str word = {0};
+
+		if (next_word(&p, &word, wrong) < 0 || add_word(&words, &count, str_text(&word), wrong) < 0) {
+			conf_words_free(words);
+			return NULL;
+		}
+		p = skip_space(p);
+		comma = *p == ',';
+		if (comma)
+			p = skip_space(p + 1);
+	}
+	return words;
+}
+
+void conf_words_format(char *const *words, struct str *out)
+{
+	for (size_t i = 0; words && words[i]; i++) {
+		if (i > 0)
+			str_append(out, ", ");
+		if (!strpbrk(words[i], " \t,\"")) {
+			str_append(out, words[i]);
+			continue;
+		}
+		str_append_char(out, '"');
+		for (const char *p = words[i]; *p; p++) {
+			if (*p == '"')
+				str_append_char(out, '"');
+			str_append_char(out, *p);
+		}
+		str_append_char(out, '"');
+	}
+}
+
+void conf_words_free(char **words)
+{
+	for (size_t i = 0; words && words[i]; i++)
+		free(words[i]);
+	free(words);
+}

@@ -1,0 +1,417 @@
+/* One value of a key: a table by type of how to read, write and free a field. An empty text is a value only
+ * where the default is empty: there it means 'not set'. */
+#include "value.h"
+
+#include <keepfs/base/mem.h>
+
+#include "units.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct value_ops {
+	int (*parse)(const struct conf_key *key, const char *text, void *field, struct str *wrong);
+	void (*allowed)(const struct conf_key *key, struct str *out);
+	void (*format)(const struct conf_key *key, const void *field, struct str *out);
+};
+
+static int wrong_value(struct str *wrong, const char *what)
+{
+	str_append(wrong, what);
+	return -EINVAL;
+}
+
+/* Text of any kind; replaces the field, which may hold an older value. */
+
+static int set_text(const struct conf_key *key, char **field, char *value)
+{
+	if (!value)
+		return -EINVAL;
+	conf_value_finish(key, (char *)field - key->offset);
+	*field = value;
+	return 0;
+}
+
+static int parse_string(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	return set_text(key, field, mem_strdup(text));
+}
+
+static int parse_connection(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-.");
+
+	if (strncmp(text + scheme, "://", 3) == 0 && !str_starts(text, "postgresql://") &&
+	    !str_starts(text, "postgres://"))
+		return wrong_value(wrong, "is a URI of something that is not PostgreSQL");
+	return set_text(key, field, mem_strdup(text));
+}
+
+static int parse_path(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	return set_text(key, field, *text ? conf_path_normalise(text, wrong) : mem_strdup(""));
+}
+
+static int parse_url(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	return set_text(key, field, conf_url_normalise(text, wrong));
+}
+
+static int parse_endpoint(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	return set_text(key, field, *text ? conf_endpoint_normalise(text, wrong) : mem_strdup(""));
+}
+
+static void format_text(const struct conf_key *key, const void *field, struct str *out)
+{
+	const char *text = *(char *const *)field;
+
+	str_append(out, text ? text : "");
+}
+
+static void allow_string(const struct conf_key *key, struct str *out)
+{
+	str_append(out, "any text on one line");
+}
+
+static void allow_connection(const struct conf_key *key, struct str *out)
+{
+	str_append(out, "postgresql://USER@HOST/DATABASE, or keyword=value pairs as libpq takes them");
+}
+
+static void allow_path(const struct conf_key *key, struct str *out)
+{
+	str_append(out, "an absolute path without '..', or one that begins with ~/");
+}
+
+static void allow_url(const struct conf_key *key, struct str *out)
+{
+	str_append(out, "dir:/ABSOLUTE/PATH or s3://BUCKET/PREFIX");
+}
+
+static void allow_endpoint(const struct conf_key *key, struct str *out)
+{
+	str_append(out, "https://HOST or https://HOST:PORT (http:// with allow_http = yes)");
+}
+
+/* Yes and no, numbers. */
+
+static int parse_bool(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	static const char *const words[][4] = {{"no", "false", "off", "0"}, {"yes", "true", "on", "1"}};
+
+	for (int value = 0; value <= 1; value++) {
+		for (size_t i = 0; i < ARRAY_SIZE(words[0]); i++) {
+			if (strcasecmp(text, words[value][i]) == 0) {
+				*(bool *)field = value;
+				return 0;
+			}
+		}
+	}
+	return wrong_value(wrong, "is neither yes nor no");
+}
+
+static void allow_bool(const struct conf_key *key, struct str *out)
+{
+	str_append(out, "yes or no");
+}
+
+static void format_bool(const struct conf_key *key, const void *field, struct str *out)
+{
+	str_append(out, *(const bool *)field ? "yes" : "no");
+}
+
+static int check_range(const struct conf_key *key, int rc, int64_t value, const char *what, struct str *wrong)
+{
+	if (rc == -ERANGE || (rc == 0 && value > key->max))
+		return wrong_value(wrong, "is too large");
+	if (rc < 0)
+		return wrong_value(wrong, what);
+	if (value < key->min)
+		return wrong_value(wrong, "is too small");
+	return 0;
+}
+
+static int parse_bytes(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	uint64_t value = 0;
+	int rc = conf_bytes_parse(text, &value);
+
+	rc = check_range(key, rc, (int64_t)value, "is no size", wrong);
+	if (rc == 0)
+		*(uint64_t *)field = value;
+	return rc;
+}
+
+static void allow_bytes(const struct conf_key *key, struct str *out)
+{
+	str_append(out, "a number of bytes, or with K, M, G or T (powers of 1024)");
+	if (key->min == 0) {
+		str_append(out, ", or none");
+		return;
+	}
+	str_append(out, ", from ");
+	conf_bytes_format((uint64_t)key->min, out);
+	str_append(out, " to ");
+	conf_bytes_format((uint64_t)key->max, out);
+}
+
+static void format_bytes(const struct conf_key *key, const void *field, struct str *out)
+{
+	conf_bytes_format(*(const uint64_t *)field, out);
+}
+
+static int parse_duration(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	int64_t value = 0;
+	int rc = conf_duration_parse(text, &value);
+
+	rc = check_range(key, rc, value, "is no duration", wrong);
+	if (rc == 0)
+		*(int64_t *)field = value;
+	return rc;
+}
+
+static void allow_duration(const struct conf_key *key, struct str *out)
+{
+	str_append(out, "a number with ms, s, m, h or d, from ");
+	conf_duration_format(key->min, out);
+	str_append(out, " to ");
+	conf_duration_format(key->max, out);
+}
+
+static void format_duration(const struct conf_key *key, const void *field, struct str *out)
+{
+	conf_duration_format(*(const int64_t *)field, out);
+}
+
+static int parse_int(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	int64_t value = 0;
+	int rc = conf_int_parse(text, &value);
+
+	rc = check_range(key, rc, value, "is no whole number", wrong);
+	if (rc == 0)
+		*(int64_t *)field = value;
+	return rc;
+}
+
+static void allow_int(const struct conf_key *key, struct str *out)
+{
+	str_appendf(out, "a whole number from %" PRId64 " to %" PRId64, key->min, key->max);
+}
+
+static void format_int(const struct conf_key *key, const void *field, struct str *out)
+{
+	str_appendf(out, "%" PRId64, *(const int64_t *)field);
+}
+
+/* Words of a fixed set, permissions, users, groups. */
+
+static int parse_enum(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	for (const struct conf_choice *c = key->choices; c->word; c++) {
+		if (strcasecmp(text, c->word) == 0) {
+			*(int *)field = c->value;
+			return 0;
+		}
+	}
+	return wrong_value(wrong, "is none of the words that are allowed");
+}
+
+static void allow_enum(const struct conf_key *key, struct str *out)
+{
+	for (const struct conf_choice *c = key->choices; c->word; c++)
+		str_appendf(out, "%s%s", c == key->choices ? "" : c[1].word ? ", " : " or ", c->word);
+}
+
+static void format_enum(const struct conf_key *key, const void *field, struct str *out)
+{
+	for (const struct conf_choice *c = key->choices; c->word; c++)
+		if (c->value == *(const int *)field)
+			str_append(out, c->word);
+}
+
+static int parse_mode(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	size_t len = strlen(text);
+	mode_t mode = 0;
+
+	if (len < 3 || len > 4 || strspn(text, "01234567") != len)
+		return wrong_value(wrong, "is no octal mode");
+	for (; *text; text++)
+		mode = mode << 3 | (mode_t)(*text - '0');
+	if (mode > 0777)
+		return wrong_value(wrong, "has bits beyond the permissions");
+	*(mode_t *)field = mode;
+	return 0;
+}
+
+static void allow_mode(const struct conf_key *key, struct str *out)
+{
+	str_append(out, "three octal digits, from 0000 to 0777");
+}
+
+static void format_mode(const struct conf_key *key, const void *field, struct str *out)
+{
+	str_appendf(out, "%04o", (unsigned)*(const mode_t *)field);
+}
+
+static int parse_id(const char *text, uint32_t *ret)
+{
+	int64_t value;
+
+	if (conf_int_parse(text, &value) < 0 ||
+	    value >= UINT32_MAX) /* UINT32_MAX means 'nobody' to chown() */
+		return -EINVAL;
+	*ret = (uint32_t)value;
+	return 0;
+}
+
+static int parse_user(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	struct passwd entry, *found = NULL;
+	char buf[4096];
+
+	if (parse_id(text, (uint32_t *)field) == 0)
+		return 0;
+	if (getpwnam_r(text, &entry, buf, sizeof(buf), &found) != 0 || !found)
+		return wrong_value(wrong, "is no user of this system");
+	*(uid_t *)field = found->pw_uid;
+	return 0;
+}
+
+static int parse_group(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	struct group entry, *found = NULL;
+	char buf[16384];
+
+	if (parse_id(text, (uint32_t *)field) == 0)
+		return 0;
+	if (getgrnam_r(text, &entry, buf, sizeof(buf), &found) != 0 || !found)
+		return wrong_value(wrong, "is no group of this system");
+	*(gid_t *)field = found->gr_gid;
+	return 0;
+}
+
+static void allow_id(const struct conf_key *key, struct str *out)
+{
+	str_appendf(out, "a %s's name or number", key->type == CONF_USER ? "user" : "group");
+}
+
+static void format_user(const struct conf_key *key, const void *field, struct str *out)
+{
+	struct passwd entry, *found = NULL;
+	char buf[4096];
+
+	if (getpwuid_r(*(const uid_t *)field, &entry, buf, sizeof(buf), &found) == 0 && found)
+		str_append(out, found->pw_name);
+	else
+		str_appendf(out, "%u", *(const uid_t *)field);
+}
+
+static void format_group(const struct conf_key *key, const void *field, struct str *out)
+{
+	struct group entry, *found = NULL;
+	char buf[16384];
+
+	if (getgrgid_r(*(const gid_t *)field, &entry, buf, sizeof(buf), &found) == 0 && found)
+		str_append(out, found->gr_name);
+	else
+		str_appendf(out, "%u", *(const gid_t *)field);
+}
+
+static int parse_words(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	char **words = conf_words_parse(text, wrong);
+
+	if (!words)
+		return -EINVAL;
+	conf_words_free(*(char ***)field);
+	*(char ***)field = words;
+	return 0;
+}
+
+static void allow_words(const struct conf_key *key, struct str *out)
+{
+	str_append(out,
+	           "different names, separated by commas or spaces (a name with these in double quotes)");
+}
+
+static void format_words(const struct conf_key *key, const void *field, struct str *out)
+{
+	conf_words_format(*(char **const *)field, out);
+}
+
+static const struct value_ops ops[] = {
+        [CONF_STRING] = {parse_string, allow_string, format_text},
+        [CONF_CONNECTION] = {parse_connection, allow_connection, format_text},
+        [CONF_PATH] = {parse_path, allow_path, format_text},
+        [CONF_STORE_URL] = {parse_url, allow_url, format_text},
+        [CONF_ENDPOINT] = {parse_endpoint, allow_endpoint, format_text},
+        [CONF_BOOL] = {parse_bool, allow_bool, format_bool},
+        [CONF_BYTES] = {parse_bytes, allow_bytes, format_bytes},
+        [CONF_DURATION] = {parse_duration, allow_duration, format_duration},
+        [CONF_INT] = {parse_int, allow_int, format_int},
+        [CONF_ENUM] = {parse_enum, allow_enum, format_enum},
+        [CONF_MODE] = {parse_mode, allow_mode, format_mode},
+        [CONF_USER] = {parse_user, allow_id, format_user},
+        [CONF_GROUP] = {parse_group, allow_id, format_group},
+        [CONF_WORDS] = {parse_words, allow_words, format_words},
+};
+
+int conf_value_parse(const struct conf_key *key, const char *text, void *base, struct str *wrong)
+{
+	if (!*text && !(key->fallback && !*key->fallback))
+		return wrong_value(wrong, "is empty");
+	for (const char *p = text; *p; p++)
+		if (iscntrl((unsigned char)*p) && *p != '\t')
+			return wrong_value(wrong, "holds a control character");
+	return ops[key->type].parse(key, text, (char *)base + key->offset, wrong);
+}
+
+void conf_value_allowed(const struct conf_key *key, struct str *out)
+{
+	ops[key->type].allowed(key, out);
+}
+
+void conf_value_format(const struct conf_key *key, const void *base, struct str *out)
+{
+	ops[key->type].format(key, (const char *)base + key->offset, out);
+}
+
+void conf_value_show(const struct conf_key *key, const char *text, struct str *out)
+{
+	if (key->secret && *text)
+		str_append(out, CONF_MASK);
+	else if (key->type == CONF_CONNECTION)
+		conf_mask_connection(text, out);
+	else
+		str_append(out, text);
+}
+
+void conf_value_finish(const struct conf_key *key, void *base)
+{
+	void *field = (char *)base + key->offset;
+
+	switch (key->type) {
+	case CONF_STRING:
+	case CONF_CONNECTION:
+	case CONF_PATH:
+	case CONF_STORE_URL:
+	case CONF_ENDPOINT:
+		mem_free_secret(take_ptr((char **)field));
+		break;
+	case CONF_WORDS:
+		conf_words_free(take_ptr((char ***)field));
+		break;
+	default:
+		break;
+	}
+}
