@@ -3,8 +3,10 @@
  * The object store: keys and bytes. One contract, which the drivers (dir, s3) and the wrappers (retry, fault)
  * keep alike; tests/contract holds them to it.
  *
- * - Keys are UTF-8 text, relative to the store's prefix, '/'-separated: no empty component, no "." or "..",
- * at most 900 bytes; anything else is -EINVAL before a request is made.
+ * - Keys are UTF-8 text without control characters, relative to the store's prefix, '/'-separated: no empty
+ * component, no "." or "..", at most 900 bytes, and not beginning with ".keepfs"; anything else is -EINVAL
+ * before a request is made. No key may be another's directory: of "a" and "a/b" a store may refuse the second
+ * (dir: -ENOTDIR, -EISDIR).
  * - An object is whole or absent: a put or a completed upload replaces it at once, and is durable when the
  * call returns 0.
  * - Calls block the calling thread until done, cancelled (@call->cancel: -ECANCELED) or past
@@ -72,6 +74,7 @@ struct store_features {
 	unsigned parallel;        /* parts worth sending at once */
 	uint64_t capacity_bytes;  /* STORE_UNKNOWN: not known */
 	uint64_t available_bytes; /* STORE_UNKNOWN: not known */
+	bool atomic_absent; /* only_if_absent has one winner; S3: false once the server said that it cannot */
 };
 
 struct store;
@@ -128,6 +131,7 @@ int store_put_bytes(struct store *s, const struct store_call *call, const char *
 /**
  * store_get() - fill the buffers of @iov with the object's bytes from @offset
  * Return: 0 when every buffer is full; -ENOENT; -ERANGE when the object ends before; -ESTALE by if_match.
+ * After a failure the buffers' contents are undefined.
  */
 int store_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
               const struct iovec *iov, int count, const struct store_get_options *options, struct error *err);
@@ -158,8 +162,12 @@ int store_upload_begin(struct store *s, const struct store_call *call, const cha
 /** store_upload_part() - send one part; the same number again replaces it. Any thread, several at once. */
 int store_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
                       const struct iovec *iov, int count, struct store_part *ret_part, struct error *err);
-/** store_upload_complete() - make the object of @parts, in ascending order of number; at least one. Frees
- * nothing. */
+/**
+ * store_upload_complete() - make the object of @parts, in ascending order of number; at least one
+ * Frees nothing. No part call may be running. Parts that are not listed are dropped.
+ * Return: 0; -ENOENT when the upload is not open any more (completed, aborted); -EINVAL when a part is not as
+ * uploaded.
+ */
 int store_upload_complete(struct store_upload *up, const struct store_call *call,
                           const struct store_part *parts, size_t count, struct error *err);
 /** store_upload_id() - what store_upload_abort() needs in a later process; borrowed. */
@@ -201,10 +209,12 @@ int store_s3_new(const struct conf_store *conf, struct net *net, struct store **
 struct store *store_retry_new(struct store *inner, int64_t deadline_ms);
 /**
  * store_fault_new() - wrap @inner (consumed): fail calls on purpose, to rehearse what a broken store does
- * @spec: "op:when:what" rules separated by ','. op: put get head remove list begin part complete abort
- * uploads *; when: N (the Nth such call, from 1), N+ (from the Nth on), N% (at random); what: eio (not
- * retried), unavailable (retried), timeout, corrupt (get: one byte flipped; else like eio), slow:MS (then
- * goes on), crash (SIGKILL to self), nospace.
+ * @inner: consumed on failure, too
+ * @spec: "op:when:what" rules separated by ',' ("": none). op: put get head remove list begin part complete
+ * abort uploads *; when: N (the Nth such call, from 1), N+ (from the Nth on), N% (at random); what: eio (not
+ * retried), unavailable (retried), timeout (the call is made, but its answer is lost; retried), corrupt (get:
+ * one byte flipped; else like eio), slow:MS (then goes on), crash (SIGKILL to self), nospace. The first rule
+ * that applies decides.
  */
 int store_fault_new(struct store *inner, const char *spec, struct store **ret_store, struct error *err);
 /** store_open() - the store that the configuration describes, wrapped: retry(fault?(driver)). @net may be
