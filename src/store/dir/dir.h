@@ -1,0 +1,105 @@
+#pragma once
+/** The dir: driver's own struct and what its files share. */
+#include "../internal.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#define DIR_WORK     ".keepfs" /* below the root: temporaries and uploads */
+#define DIR_SETTLED  256
+#define DIR_ID_BYTES 33 /* 32 hexadecimal digits and a NUL */
+/* Between two looks at the cancel token and the deadline at most this much is moved. */
+#define DIR_CHUNK_BYTES ((size_t)1 << 20)
+
+struct dir_inode {
+	dev_t dev;
+	ino_t ino;
+};
+
+struct dir_store {
+	struct store base;
+	char *root;
+	int root_fd;
+	int tmp_fd;     /* root/.keepfs/tmp */
+	int uploads_fd; /* root/.keepfs/uploads */
+	int work_errno; /* why the two could not be had (a read-only disk): positive errno; else 0 */
+	bool nameless;  /* O_TMPFILE and linkat() work here */
+	pthread_mutex_t lock;
+	/* Directories whose names this process knows to be on disk; a small cache, so that a put does not
+	 * sync each directory of its path each time. */
+	struct dir_inode settled[DIR_SETTLED]; /* lock */
+};
+
+static inline struct dir_store *dir_store_of(struct store *s)
+{
+	return (struct dir_store *)s; /* `base` is the first member */
+}
+
+/** dir_error() - fill @err for "cannot <verb> <what>" with the negative errno @r; returns what to return. */
+int dir_error(struct dir_store *d, int r, struct error *err, const char *verb, const char *what);
+/** dir_write_error() - the same for calls that make things: there -ENOENT must not look like an absent
+ * object. */
+int dir_write_error(struct dir_store *d, int r, struct error *err, const char *verb, const char *what);
+void dir_random_id(char ret[static DIR_ID_BYTES]);
+bool dir_id_valid(const char *id);
+
+/* path.c: from a key to a directory and a name in it. */
+
+/**
+ * dir_walk() - open the directory that the first @len bytes of @path name, below the root
+ * @make: make what is missing, and have every directory's name on disk
+ * Return: a descriptor, or a negative errno; -ELOOP when a part is a symbolic link.
+ */
+int dir_walk(struct dir_store *d, const char *path, size_t len, bool make);
+/** dir_walk_parent() - the directory of @key; @ret_leaf is the rest of @key. */
+int dir_walk_parent(struct dir_store *d, const char *key, bool make, const char **ret_leaf);
+/** dir_stat_leaf() - a regular file's status; -ENOENT for anything that is no object, -ELOOP for a link. */
+int dir_stat_leaf(int dir_fd, const char *leaf, struct stat *ret);
+void dir_fill_object(const struct stat *st, const char *key, struct store_object *ret);
+
+/* temp.c: files that are not there yet. */
+
+struct dir_temp {
+	struct dir_store *store;
+	int fd;
+	char name[DIR_ID_BYTES]; /* in .keepfs/tmp; "" while it has none */
+};
+
+int dir_temp_open(struct dir_store *d, struct dir_temp *ret);
+/** dir_temp_publish() - sync the file and give it its name. Return: 0, STORE_EXISTS, or a negative errno. */
+int dir_temp_publish(struct dir_temp *t, int dir_fd, const char *leaf, bool only_if_absent);
+void dir_temp_finish(struct dir_temp *t);
+static inline void cleanup_dir_temp(struct dir_temp *t)
+{
+	dir_temp_finish(t);
+}
+/** dir_temp_works_nameless() - find out whether O_TMPFILE and linkat() work in .keepfs/tmp. */
+bool dir_temp_works_nameless(struct dir_store *d);
+/** dir_temp_sweep() - remove the temporaries that no living process holds. */
+void dir_temp_sweep(struct dir_store *d);
+/** dir_write_iov() - write all of @iov at @offset, looking at @call between chunks. */
+int dir_write_iov(int fd, uint64_t offset, const struct iovec *iov, int count, const struct store_call *call);
+
+/* The slots. */
+int dir_put(struct store *s, const struct store_call *call, const char *key, const struct iovec *iov,
+            int count, const struct store_put_options *options, struct error *err);
+int dir_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
+            const struct iovec *iov, int count, const struct store_get_options *options, struct error *err);
+int dir_head(struct store *s, const struct store_call *call, const char *key, struct store_object *ret,
+             struct error *err);
+int dir_remove(struct store *s, const struct store_call *call, const char *key, struct error *err);
+int dir_list(struct store *s, const struct store_call *call, const char *prefix, const char *start_after,
+             size_t max, struct store_object **ret_objects, size_t *ret_count, bool *ret_more,
+             struct error *err);
+int dir_upload_begin(struct store *s, const struct store_call *call, const char *key,
+                     struct store_upload **ret_upload, struct error *err);
+int dir_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
+                    const struct iovec *iov, int count, struct store_part *ret, struct error *err);
+int dir_upload_complete(struct store_upload *up, const struct store_call *call,
+                        const struct store_part *parts, size_t count, struct error *err);
+const char *dir_upload_id(const struct store_upload *up);
+struct store_upload *dir_upload_free(struct store_upload *up);
+int dir_upload_abort(struct store *s, const struct store_call *call, const char *key, const char *upload_id,
+                     struct error *err);
+int dir_upload_list(struct store *s, const struct store_call *call, const char *prefix,
+                    struct store_upload_info **ret_uploads, size_t *ret_count, struct error *err);

@@ -1,0 +1,144 @@
+/* Whole objects: put, get, head, remove. See dir.c for what holds. */
+#include "dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+int dir_put(struct store *s, const struct store_call *call, const char *key, const struct iovec *iov,
+            int count, const struct store_put_options *options, struct error *err)
+{
+	struct dir_store *d = dir_store_of(s);
+	_cleanup(dir_temp) struct dir_temp temp = {.fd = -1};
+	_cleanup(fd) int dir_fd = -1;
+	const char *leaf;
+	int r;
+
+	r = dir_temp_open(d, &temp);
+	if (r == 0)
+		r = dir_write_iov(temp.fd, 0, iov, count, call);
+	if (r == 0) {
+		dir_fd = dir_walk_parent(d, key, true, &leaf);
+		r = dir_fd < 0 ? dir_fd : dir_temp_publish(&temp, dir_fd, leaf, options->only_if_absent);
+	}
+	return r < 0 ? dir_write_error(d, r, err, "write", key) : r;
+}
+
+/* Where there is no directory for it, there is no object. */
+static int walk_to_read(struct dir_store *d, const char *key, const char **ret_leaf)
+{
+	int fd = dir_walk_parent(d, key, false, ret_leaf);
+
+	return fd == -ENOTDIR ? -ENOENT : fd;
+}
+
+static int open_object(struct dir_store *d, const char *key, struct stat *ret_st)
+{
+	_cleanup(fd) int dir_fd = -1;
+	_cleanup(fd) int fd = -1;
+	const char *leaf;
+
+	dir_fd = walk_to_read(d, key, &leaf);
+	if (dir_fd < 0)
+		return dir_fd;
+	/* O_NONBLOCK: a FIFO that somebody put there must not hold us. */
+	fd = openat(dir_fd, leaf, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, ret_st) < 0)
+		return -errno;
+	return S_ISREG(ret_st->st_mode) ? take_fd(&fd) : -ENOENT;
+}
+
+static int read_iov(int fd, uint64_t offset, const struct iovec *iov, int count,
+                    const struct store_call *call)
+{
+	for (int i = 0; i < count; i++) {
+		for (size_t at = 0; at < iov[i].iov_len;) {
+			size_t left = iov[i].iov_len - at;
+			size_t len = left < DIR_CHUNK_BYTES ? left : DIR_CHUNK_BYTES;
+			int r = store_call_state(call);
+			ssize_t n;
+
+			if (r < 0)
+				return r;
+			n = pread(fd, (char *)iov[i].iov_base + at, len, (off_t)offset);
+			if (n < 0 && errno != EINTR)
+				return -errno;
+			if (n == 0) /* cut by somebody since its size was read */
+				return -ERANGE;
+			if (n > 0) {
+				at += (size_t)n;
+				offset += (uint64_t)n;
+			}
+		}
+	}
+	return 0;
+}
+
+static int check_read(struct dir_store *d, const struct stat *st, const char *key, uint64_t offset,
+                      uint64_t bytes, const char *if_match, struct error *err)
+{
+	struct store_object object;
+	uint64_t size = (uint64_t)st->st_size;
+
+	dir_fill_object(st, key, &object);
+	if (if_match && strcmp(if_match, object.etag) != 0)
+		return error_set(err, ERROR_CONFLICT, ESTALE, "%s: %s was replaced", d->base.name, key);
+	if (offset > size || bytes > size - offset)
+		return error_set(err, ERROR_USAGE, ERANGE,
+		                 "%s: %s has %llu bytes: %llu from %llu are not there", d->base.name, key,
+		                 (unsigned long long)size, (unsigned long long)bytes,
+		                 (unsigned long long)offset);
+	return 0;
+}
+
+int dir_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
+            const struct iovec *iov, int count, const struct store_get_options *options, struct error *err)
+{
+	struct dir_store *d = dir_store_of(s);
+	struct stat st;
+	_cleanup(fd) int fd = open_object(d, key, &st);
+	int r;
+
+	if (fd < 0)
+		return dir_error(d, fd, err, "read", key);
+	r = check_read(d, &st, key, offset, store_iov_bytes(iov, count), options->if_match, err);
+	if (r < 0)
+		return r;
+	r = read_iov(fd, offset, iov, count, call);
+	return r < 0 ? dir_error(d, r, err, "read", key) : 0;
+}
+
+int dir_head(struct store *s, const struct store_call *call, const char *key, struct store_object *ret,
+             struct error *err)
+{
+	struct dir_store *d = dir_store_of(s);
+	_cleanup(fd) int dir_fd = -1;
+	const char *leaf;
+	struct stat st;
+	int r;
+
+	dir_fd = walk_to_read(d, key, &leaf);
+	r = dir_fd < 0 ? dir_fd : dir_stat_leaf(dir_fd, leaf, &st);
+	if (r < 0)
+		return dir_error(d, r, err, "look for", key);
+	dir_fill_object(&st, key, ret);
+	return 0;
+}
+
+int dir_remove(struct store *s, const struct store_call *call, const char *key, struct error *err)
+{
+	struct dir_store *d = dir_store_of(s);
+	_cleanup(fd) int dir_fd = -1;
+	const char *leaf;
+
+	dir_fd = walk_to_read(d, key, &leaf);
+	if (dir_fd == -ENOENT)
+		return 0;
+	if (dir_fd < 0)
+		return dir_error(d, dir_fd, err, "remove", key);
+	if (unlinkat(dir_fd, leaf, 0) < 0 && errno != ENOENT && errno != EISDIR)
+		return dir_error(d, -errno, err, "remove", key);
+	/* Also when it was gone: whoever removed it may not have come this far. */
+	return fsync(dir_fd) < 0 ? dir_error(d, -errno, err, "remove", key) : 0;
+}

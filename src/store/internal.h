@@ -1,0 +1,12 @@
+#pragma once
+/** What the files of this room share: checks that every driver and wrapper makes in the same way. */
+#include <keepfs/store.h>
+
+/** store_call_state() - 0, -ECANCELED, or -ETIMEDOUT when the deadline passed. NULL allowed. */
+int store_call_state(const struct store_call *call);
+/** store_call_check() - store_call_state() with a message: "<doing>: cancelled". */
+int store_call_check(const struct store_call *call, const char *doing, struct error *err);
+/** store_prefix_check() - 0 when keys may begin with @prefix, else -EINVAL with a message. "" is a prefix. */
+int store_prefix_check(const char *prefix, struct error *err);
+/** store_iov_bytes() - the sum of the buffers' lengths. */
+uint64_t store_iov_bytes(const struct iovec *iov, int count);

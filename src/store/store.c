@@ -1,0 +1,258 @@
+/*
+ * The contract's front: what is the same for every store is done here once - keys and arguments are checked,
+ * a call that is cancelled or late is refused - and the rest is handed to the driver. A driver may therefore
+ * trust its arguments. Wrappers call the wrapped driver's slots directly: the checks were made.
+ */
+#include "internal.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define MAX_PAGE 1000
+/* How often a small object may be replaced while it is being read before we give up. */
+#define GET_ALL_TRIES 5
+
+int store_call_state(const struct store_call *call)
+{
+	if (!call)
+		return 0;
+	if (cancel_is_set(call->cancel))
+		return -ECANCELED;
+	if (call->deadline_ms && clock_mono_ms() >= call->deadline_ms)
+		return -ETIMEDOUT;
+	return 0;
+}
+
+int store_call_check(const struct store_call *call, const char *doing, struct error *err)
+{
+	int r = store_call_state(call);
+
+	if (r == -ECANCELED)
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "%s: cancelled", doing);
+	if (r == -ETIMEDOUT)
+		return error_set(err, ERROR_TIMEOUT, ETIMEDOUT, "%s: the deadline has passed", doing);
+	return r;
+}
+
+uint64_t store_iov_bytes(const struct iovec *iov, int count)
+{
+	uint64_t total = 0;
+
+	for (int i = 0; i < count; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+static int check(const struct store_call *call, const char *key, const char *doing, struct error *err)
+{
+	int r = store_key_check(key, err);
+
+	return r < 0 ? r : store_call_check(call, doing, err);
+}
+
+int store_put(struct store *s, const struct store_call *call, const char *key, const struct iovec *iov,
+              int count, const struct store_put_options *options, struct error *err)
+{
+	static const struct store_put_options plain = {0};
+	int r = check(call, key, "writing an object", err);
+
+	return r < 0 ? r : s->ops->put(s, call, key, iov, count, options ? options : &plain, err);
+}
+
+int store_put_bytes(struct store *s, const struct store_call *call, const char *key, const void *data,
+                    size_t len, const struct store_put_options *options, struct error *err)
+{
+	struct iovec iov = {(void *)data, len};
+
+	return store_put(s, call, key, &iov, len > 0, options, err);
+}
+
+/* No store can send nothing of an object: whether nothing can be read there, its head tells. */
+static int get_nothing(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
+                       const struct store_get_options *options, struct error *err)
+{
+	struct store_object object;
+	int r = s->ops->head(s, call, key, &object, err);
+
+	if (r < 0)
+		return r;
+	if (options->if_match && strcmp(options->if_match, object.etag) != 0)
+		return error_set(err, ERROR_CONFLICT, ESTALE, "%s: %s was replaced", s->name, key);
+	if (offset > object.bytes)
+		return error_set(err, ERROR_USAGE, ERANGE, "%s: %s ends before byte %llu", s->name, key,
+		                 (unsigned long long)offset);
+	return 0;
+}
+
+int store_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
+              const struct iovec *iov, int count, const struct store_get_options *options, struct error *err)
+{
+	static const struct store_get_options plain = {0};
+	int r = check(call, key, "reading an object", err);
+
+	if (r < 0)
+		return r;
+	if (!options)
+		options = &plain;
+	if (store_iov_bytes(iov, count) == 0)
+		return get_nothing(s, call, key, offset, options, err);
+	return s->ops->get(s, call, key, offset, iov, count, options, err);
+}
+
+static int get_all_once(struct store *s, const struct store_call *call, const char *key, size_t max_bytes,
+                        char **ret_data, size_t *ret_len, struct error *err)
+{
+	struct store_object object;
+	_cleanup(free) char *data = NULL;
+	struct iovec iov;
+	int r;
+
+	r = store_head(s, call, key, &object, err);
+	if (r < 0)
+		return r;
+	if (object.bytes > max_bytes)
+		return error_set(err, ERROR_CORRUPT, EFBIG,
+		                 "%s: %s has %llu bytes, at most %zu were expected", s->name, key,
+		                 (unsigned long long)object.bytes, max_bytes);
+	data = mem_alloc((size_t)object.bytes + 1);
+	iov = (struct iovec){data, (size_t)object.bytes};
+	r = store_get(s, call, key, 0, &iov, 1, &(struct store_get_options){.if_match = object.etag}, err);
+	if (r < 0)
+		return r;
+	*ret_data = take_ptr(&data);
+	*ret_len = (size_t)object.bytes;
+	return 0;
+}
+
+int store_get_all(struct store *s, const struct store_call *call, const char *key, size_t max_bytes,
+                  char **ret_data, size_t *ret_len, struct error *err)
+{
+	int r = -ESTALE;
+
+	/* The object may be replaced between its head and its bytes: then the pair is read anew. */
+	for (int i = 0; i < GET_ALL_TRIES && r == -ESTALE; i++)
+		r = get_all_once(s, call, key, max_bytes, ret_data, ret_len, err);
+	return r;
+}
+
+int store_head(struct store *s, const struct store_call *call, const char *key, struct store_object *ret,
+               struct error *err)
+{
+	int r = check(call, key, "looking for an object", err);
+
+	return r < 0 ? r : s->ops->head(s, call, key, ret, err);
+}
+
+int store_remove(struct store *s, const struct store_call *call, const char *key, struct error *err)
+{
+	int r = check(call, key, "removing an object", err);
+
+	return r < 0 ? r : s->ops->remove(s, call, key, err);
+}
+
+int store_list(struct store *s, const struct store_call *call, const char *prefix, const char *start_after,
+               size_t max, struct store_object **ret_objects, size_t *ret_count, bool *ret_more,
+               struct error *err)
+{
+	int r = store_prefix_check(prefix, err);
+
+	if (r < 0)
+		return r;
+	if (max < 1 || max > MAX_PAGE)
+		return error_set(err, ERROR_USAGE, EINVAL, "a page of %zu objects was asked for: 1 to %d",
+		                 max, MAX_PAGE);
+	r = store_call_check(call, "listing objects", err);
+	if (r < 0)
+		return r;
+	return s->ops->list(s, call, prefix, start_after, max, ret_objects, ret_count, ret_more, err);
+}
+
+int store_upload_begin(struct store *s, const struct store_call *call, const char *key,
+                       struct store_upload **ret_upload, struct error *err)
+{
+	int r = check(call, key, "beginning an upload", err);
+
+	return r < 0 ? r : s->ops->upload_begin(s, call, key, ret_upload, err);
+}
+
+static int check_part_number(unsigned number, struct error *err)
+{
+	if (number >= 1 && number <= STORE_MAX_PARTS)
+		return 0;
+	return error_set(err, ERROR_USAGE, EINVAL, "an upload has no part %u: 1 to %d", number,
+	                 STORE_MAX_PARTS);
+}
+
+int store_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
+                      const struct iovec *iov, int count, struct store_part *ret_part, struct error *err)
+{
+	int r = check_part_number(number, err);
+
+	if (r == 0)
+		r = store_call_check(call, "sending a part", err);
+	return r < 0 ? r : up->ops->upload_part(up, call, number, iov, count, ret_part, err);
+}
+
+int store_upload_complete(struct store_upload *up, const struct store_call *call,
+                          const struct store_part *parts, size_t count, struct error *err)
+{
+	int r = store_call_check(call, "completing an upload", err);
+
+	if (count == 0)
+		r = error_set(err, ERROR_USAGE, EINVAL, "the upload of %s has no part", up->key);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		r = check_part_number(parts[i].number, err);
+		if (r == 0 && i > 0 && parts[i].number <= parts[i - 1].number)
+			r = error_set(err, ERROR_USAGE, EINVAL, "the upload of %s has part %u after part %u",
+			              up->key, parts[i].number, parts[i - 1].number);
+	}
+	return r < 0 ? r : up->ops->upload_complete(up, call, parts, count, err);
+}
+
+const char *store_upload_id(const struct store_upload *up)
+{
+	return up->ops->upload_id(up);
+}
+
+struct store_upload *store_upload_free(struct store_upload *up)
+{
+	return up ? up->ops->upload_free(up) : NULL;
+}
+
+int store_upload_abort(struct store *s, const struct store_call *call, const char *key, const char *upload_id,
+                       struct error *err)
+{
+	int r = check(call, key, "aborting an upload", err);
+
+	return r < 0 ? r : s->ops->upload_abort(s, call, key, upload_id, err);
+}
+
+int store_upload_list(struct store *s, const struct store_call *call, const char *prefix,
+                      struct store_upload_info **ret_uploads, size_t *ret_count, struct error *err)
+{
+	int r = store_prefix_check(prefix, err);
+
+	if (r == 0)
+		r = store_call_check(call, "listing uploads", err);
+	return r < 0 ? r : s->ops->upload_list(s, call, prefix, ret_uploads, ret_count, err);
+}
+
+void store_upload_list_free(struct store_upload_info *uploads, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(uploads[i].upload_id);
+	free(uploads);
+}
+
+int store_features(struct store *s, struct store_features *ret, struct error *err)
+{
+	return s->ops->features(s, ret, err);
+}
+
+struct store *store_free(struct store *s)
+{
+	return s ? s->ops->free(s) : NULL;
+}
