@@ -1,5 +1,6 @@
 /* The stores that the contract is tried on. */
 #include "suite.h"
+#include "factory.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -9,28 +10,67 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define RETRY_DEADLINE_MS 60000
+/* Every call fails now and then, and of some only the answer is lost. No begin is: what it leaves is another
+ * open upload, which the cases would rightly find. */
+#define TROUBLE "put:5%:timeout,remove:5%:timeout,complete:20%:timeout,part:5%:timeout,*:3%:unavailable"
+
+void factory_check(int r, const struct error *err)
+{
+	if (r >= 0)
+		return;
+	fprintf(stderr, "cannot open the store to be tested: %s\n", err->message);
+	exit(2);
+}
+
 static void open_dir(struct suite *t)
 {
 	const char *tmp = getenv("TMPDIR");
 	struct error err = {0};
 
 	t->root = mem_printf("%s/keepfs-contract-XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(t->root) || store_dir_new(t->root, &t->store, &err) < 0) {
-		fprintf(stderr, "%s: %s\n", t->root, err.message);
-		exit(2);
-	}
+	if (!mkdtemp(t->root))
+		factory_check(error_system(&err, errno, "mkdtemp %s", t->root), &err);
+	factory_check(store_dir_new(t->root, &t->store, &err), &err);
+}
+
+static void wrap_fault(struct suite *t, const char *spec)
+{
+	struct error err = {0};
+
+	factory_check(store_fault_new(t->store, spec, &t->store, &err), &err);
+}
+
+static void open_retry(struct suite *t)
+{
+	open_dir(t);
+	t->store = store_retry_new(t->store, RETRY_DEADLINE_MS);
+}
+
+static void open_fault(struct suite *t)
+{
+	open_dir(t);
+	wrap_fault(t, "");
+}
+
+static void open_trouble(struct suite *t)
+{
+	open_dir(t);
+	wrap_fault(t, TROUBLE);
+	t->store = store_retry_new(t->store, RETRY_DEADLINE_MS);
 }
 
 static const struct {
 	const char *name;
 	void (*open)(struct suite *t);
 } kinds[] = {
-        {"dir", open_dir},
+        {"dir", open_dir},         {"retry", open_retry},   {"fault", open_fault},
+        {"trouble", open_trouble}, {"s3", factory_open_s3},
 };
 
 const char *suite_kinds(void)
 {
-	return "dir";
+	return "dir|retry|fault|trouble|s3";
 }
 
 bool suite_open(struct suite *t, const char *kind)
@@ -53,6 +93,8 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 void suite_close(struct suite *t)
 {
 	t->store = store_free(t->store);
+	if (t->remote)
+		factory_close_s3(t);
 	if (t->root)
 		nftw(t->root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 	free(t->root);
