@@ -38,5 +38,6 @@ bool json_get_int(const struct json *object, const char *key, int64_t *ret_value
 /** json_get_time() - false when absent, null or not a time. */
 bool json_get_time(const struct json *object, const char *key, int64_t *ret_at_us);
 const struct json *json_get(const struct json *object, const char *key);
-size_t json_array_size(const struct json *array);
-const struct json *json_array_get(const struct json *array, size_t index);
+/** json_count() - how many values an array holds; 0 when it is none. */
+size_t json_count(const struct json *array);
+const struct json *json_item(const struct json *array, size_t index); /* NULL past the end */

@@ -1,0 +1,93 @@
+/*
+ * Extent tables. The offsets are sums of the lengths before them: they are made here and nowhere else, so a
+ * table that was decoded is contiguous from 0 to its total by construction.
+ */
+#include <keepfs/codec/extents.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <keepfs/base/mem.h>
+
+#define ENCODED_BYTES 8 /* of one extent */
+
+void extents_finish(struct extents *x)
+{
+	free(x->items);
+	*x = (struct extents){0};
+}
+
+void extents_append(struct extents *x, uint32_t length, uint32_t crc32c)
+{
+	if (x->count == x->cap) {
+		x->cap = x->cap ? 2 * x->cap : 16;
+		x->items = mem_resize(x->items, x->cap, sizeof(*x->items));
+	}
+	x->items[x->count++] = (struct extent){.offset = x->total_bytes, .length = length, .crc32c = crc32c};
+	x->total_bytes += length;
+}
+
+size_t extents_find(const struct extents *x, uint64_t offset)
+{
+	size_t low = 0, high = x->count;
+
+	if (offset >= x->total_bytes)
+		return x->count;
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (x->items[middle].offset <= offset)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void put_u32(uint8_t *out, uint32_t value)
+{
+	for (int i = 0; i < 4; i++)
+		out[i] = (uint8_t)(value >> (8 * i));
+}
+
+static uint32_t get_u32(const uint8_t *in)
+{
+	return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
+}
+
+uint8_t *extents_encode(const struct extents *x, size_t *ret_len)
+{
+	uint8_t *data = mem_array(x->count ? x->count : 1, ENCODED_BYTES);
+
+	for (size_t i = 0; i < x->count; i++) {
+		put_u32(data + i * ENCODED_BYTES, x->items[i].length);
+		put_u32(data + i * ENCODED_BYTES + 4, x->items[i].crc32c);
+	}
+	*ret_len = x->count * ENCODED_BYTES;
+	return data;
+}
+
+int extents_decode(const uint8_t *data, size_t len, struct extents *x, struct error *err)
+{
+	_cleanup(extents) struct extents decoded = {0};
+
+	if (len % ENCODED_BYTES)
+		return error_set(err, ERROR_CORRUPT, EBADMSG, "extent table of %zu bytes: no multiple of %d",
+		                 len, ENCODED_BYTES);
+	decoded.cap = len / ENCODED_BYTES;
+	if (decoded.cap)
+		decoded.items = mem_array(decoded.cap, sizeof(*decoded.items));
+	for (size_t i = 0; i < len / ENCODED_BYTES; i++) {
+		uint32_t length = get_u32(data + i * ENCODED_BYTES);
+
+		if (length == 0 || length > EXTENT_MAX_BYTES)
+			return error_set(err, ERROR_CORRUPT, EBADMSG,
+			                 "extent %zu has %u bytes: 1 to %u are allowed", i, length,
+			                 EXTENT_MAX_BYTES);
+		extents_append(&decoded, length, get_u32(data + i * ENCODED_BYTES + 4));
+	}
+	extents_finish(x);
+	*x = decoded;
+	decoded = (struct extents){0};
+	return 0;
+}

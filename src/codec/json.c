@@ -1,0 +1,227 @@
+/*
+ * JSON over jansson. A `struct json *` is a jansson value under another name: nothing of jansson's shows
+ * outside this file. Building never fails: text is made valid UTF-8 before jansson sees it, and memory for
+ * small values is treated as in base/mem.h, since a value that is silently missing from a manifest would be
+ * worse than an end.
+ */
+#include <keepfs/codec/json.h>
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <keepfs/base/clock.h>
+
+static json_t *value_of(struct json *j)
+{
+	return (json_t *)j;
+}
+
+static const json_t *const_value_of(const struct json *j)
+{
+	return (const json_t *)j;
+}
+
+static json_t *must(json_t *value)
+{
+	if (!value)
+		abort();
+	return value;
+}
+
+/* The length of the valid UTF-8 sequence at @text, 0 when there is none. Overlong forms and surrogates are
+ * not valid. */
+static size_t utf8_sequence(const unsigned char *text)
+{
+	unsigned char lead = text[0];
+	unsigned char low = 0x80, high = 0xbf;
+	size_t len;
+
+	if (lead < 0x80)
+		return 1;
+	if (lead >= 0xc2 && lead <= 0xdf)
+		len = 2;
+	else if (lead >= 0xe0 && lead <= 0xef)
+		len = 3;
+	else if (lead >= 0xf0 && lead <= 0xf4)
+		len = 4;
+	else
+		return 0;
+	if (lead == 0xe0)
+		low = 0xa0;
+	else if (lead == 0xed)
+		high = 0x9f;
+	else if (lead == 0xf0)
+		low = 0x90;
+	else if (lead == 0xf4)
+		high = 0x8f;
+	/* The text ends with a NUL, which is no continuation: nothing behind it is read. */
+	for (size_t i = 1; i < len; i++) {
+		if (text[i] < low || text[i] > high)
+			return 0;
+		low = 0x80;
+		high = 0xbf;
+	}
+	return len;
+}
+
+static void append_utf8(struct str *out, const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+
+	while (*at) {
+		size_t len = utf8_sequence(at);
+
+		if (len)
+			str_append_bytes(out, at, len);
+		else
+			str_append(out, "\xef\xbf\xbd");
+		at += len ? len : 1;
+	}
+}
+
+struct json *json_object_new(void)
+{
+	return (struct json *)must(json_object());
+}
+
+struct json *json_array_new(void)
+{
+	return (struct json *)must(json_array());
+}
+
+struct json *json_free(struct json *j)
+{
+	json_decref(value_of(j));
+	return NULL;
+}
+
+static void set_value(struct json *object, const char *key, json_t *value)
+{
+	_cleanup(str) struct str clean = {0};
+
+	append_utf8(&clean, key);
+	if (json_object_set_new_nocheck(value_of(object), str_text(&clean), must(value)) < 0)
+		abort();
+}
+
+void json_set_string(struct json *object, const char *key, const char *value)
+{
+	_cleanup(str) struct str clean = {0};
+
+	if (!value) {
+		set_value(object, key, json_null());
+		return;
+	}
+	append_utf8(&clean, value);
+	set_value(object, key, json_stringn_nocheck(str_text(&clean), clean.len));
+}
+
+void json_set_int(struct json *object, const char *key, int64_t value)
+{
+	set_value(object, key, json_integer(value));
+}
+
+void json_set_real(struct json *object, const char *key, double value)
+{
+	/* JSON has no word for infinity or not-a-number. */
+	set_value(object, key, isfinite(value) ? json_real(value) : json_null());
+}
+
+void json_set_bool(struct json *object, const char *key, bool value)
+{
+	set_value(object, key, json_boolean(value));
+}
+
+void json_set_time(struct json *object, const char *key, int64_t at_us)
+{
+	_cleanup(str) struct str text = {0};
+	char iso[CLOCK_ISO_BYTES];
+	int64_t fraction_us = ((at_us % US_PER_S) + US_PER_S) % US_PER_S;
+
+	if (at_us == 0) {
+		json_set_string(object, key, NULL);
+		return;
+	}
+	clock_format_iso(at_us - fraction_us, iso);
+	str_append_bytes(&text, iso, strlen(iso) - 1); /* the Z goes behind the fraction */
+	str_appendf(&text, ".%06dZ", (int)fraction_us);
+	json_set_string(object, key, str_text(&text));
+}
+
+void json_set(struct json *object, const char *key, struct json *value)
+{
+	set_value(object, key, value_of(value));
+}
+
+void json_append(struct json *array, struct json *value)
+{
+	if (json_array_append_new(value_of(array), must(value_of(value))) < 0)
+		abort();
+}
+
+static int append_to_str(const char *bytes, size_t len, void *arg)
+{
+	str_append_bytes(arg, bytes, len);
+	return 0;
+}
+
+void json_write(const struct json *j, int indent, struct str *out)
+{
+	size_t layout = indent > 0 ? JSON_INDENT((size_t)indent) : JSON_COMPACT;
+
+	/* 15 digits are what a double keeps of any decimal: 0.1 is written as 0.1. */
+	if (json_dump_callback(const_value_of(j), append_to_str, out,
+	                       layout | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) < 0)
+		abort();
+}
+
+struct json *json_parse(const char *text, size_t len, struct error *err)
+{
+	json_error_t where;
+	json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &where);
+
+	if (!value)
+		error_set(err, ERROR_CORRUPT, EBADMSG, "not valid JSON at line %d, column %d: %s", where.line,
+		          where.column, where.text);
+	return (struct json *)value;
+}
+
+const struct json *json_get(const struct json *object, const char *key)
+{
+	return (const struct json *)json_object_get(const_value_of(object), key);
+}
+
+const char *json_get_string(const struct json *object, const char *key)
+{
+	return json_string_value(const_value_of(json_get(object, key)));
+}
+
+bool json_get_int(const struct json *object, const char *key, int64_t *ret_value)
+{
+	const json_t *value = const_value_of(json_get(object, key));
+
+	if (!json_is_integer(value))
+		return false;
+	*ret_value = json_integer_value(value);
+	return true;
+}
+
+bool json_get_time(const struct json *object, const char *key, int64_t *ret_at_us)
+{
+	const char *text = json_get_string(object, key);
+
+	return text && clock_parse_iso(text, ret_at_us) == 0;
+}
+
+size_t json_count(const struct json *array)
+{
+	return json_array_size(const_value_of(array));
+}
+
+const struct json *json_item(const struct json *array, size_t index)
+{
+	return (const struct json *)json_array_get(const_value_of(array), index);
+}

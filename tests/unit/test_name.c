@@ -1,0 +1,158 @@
+/* Names: sequence and name determine each other; what is no name is refused; inodes never change. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <keepfs/base/cleanup.h>
+#include <keepfs/codec/name.h>
+
+#define AT INT64_C(1795140000000) /* 2026-11-20T02:00:00Z as a sequence */
+
+static void names_have_their_sequence(void **state)
+{
+	assert_int_equal(name_sequence("20261120T020000Z.dump"), AT);
+	assert_int_equal(name_sequence("20261120T020000Z-2.dump"), AT + 1);
+	assert_int_equal(name_sequence("20261120T020000Z-1000.dump"), AT + 999);
+	assert_int_equal(name_sequence("20261120T020001Z.tar.gz"), AT + 1000);
+}
+
+static void formatting_is_the_inverse(void **state)
+{
+	static const int64_t sequences[] = {0, 1, 999, 1000, AT, AT + 1, AT + 999, AT + 1000};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sequences); i++) {
+		char name[NAME_MAX_BYTES];
+
+		name_format(sequences[i], ".dump", name);
+		assert_int_equal(name_sequence(name), sequences[i]);
+	}
+}
+
+static void bad_names_have_none(void **state)
+{
+	static const char *const bad[] = {
+	        "",
+	        "x",
+	        "latest.dump",
+	        "SHA256SUMS",
+	        "20261120T020000Z",
+	        "20261120T020000Z.",
+	        "20261120T020000Zdump",
+	        "20261120T020000Z-.dump",
+	        "20261120T020000Z-1.dump",
+	        "20261120T020000Z-0.dump",
+	        "20261120T020000Z-02.dump",
+	        "20261120T020000Z-1001.dump",
+	        "20261120T020000Z-99999999999999999999.dump",
+	        "20261120T020000Z--2.dump",
+	        "20261120T020000Z-+2.dump",
+	        "20261320T020000Z.dump",
+	        "20260230T020000Z.dump",
+	        "20261120T250000Z.dump",
+	        "20261120T020000.dump",
+	        "2026-11-20T02:00:00Z.dump",
+	        "20261120T020000Z.du mp",
+	        "20261120T020000Z./dump",
+	        "19691231T235959Z.dump",
+	        " 20261120T020000Z.dump",
+	        "20261120t020000z.dump",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		if (name_sequence(bad[i]) != -1)
+			fail_msg("'%s' has a sequence", bad[i]);
+}
+
+static void safe_names(void **state)
+{
+	char longest[202];
+
+	memset(longest, 'a', sizeof(longest));
+	longest[200] = '\0';
+	assert_true(name_is_safe(longest));
+	longest[200] = 'a';
+	longest[201] = '\0';
+	assert_false(name_is_safe(longest));
+	assert_true(name_is_safe("full"));
+	assert_true(name_is_safe("A.b_c-9"));
+	assert_false(name_is_safe(""));
+	assert_false(name_is_safe("."));
+	assert_false(name_is_safe(".."));
+	assert_false(name_is_safe("-rf"));
+	assert_false(name_is_safe("a/b"));
+	assert_false(name_is_safe("a b"));
+	assert_false(name_is_safe("\xc3\xbc"));
+}
+
+static void assert_directory(const char *database, const char *expected)
+{
+	_cleanup(free) char *name = name_from_database(database);
+
+	assert_string_equal(name, expected);
+}
+
+static void databases_become_directories(void **state)
+{
+	assert_directory("acme", "acme");
+	assert_directory("Acme.prod_2-x", "Acme.prod_2-x");
+	assert_directory("a b/c", "a=20b=2Fc");
+	assert_directory("..", "=2E.");
+	assert_directory("-x", "=2Dx");
+	assert_directory("x=20", "x=3D20");
+	assert_directory("\xc3\xbc", "=C3=BC");
+}
+
+static void long_databases_stay_apart(void **state)
+{
+	char one[300], other[300];
+	_cleanup(free) char *first = NULL, *second = NULL;
+
+	memset(one, '/', sizeof(one) - 1);
+	one[sizeof(one) - 1] = '\0';
+	memcpy(other, one, sizeof(one));
+	other[sizeof(other) - 2] = '!';
+	first = name_from_database(one);
+	second = name_from_database(other);
+	assert_int_equal(strlen(first), 200);
+	assert_string_not_equal(first, second);
+}
+
+static void inodes_never_change(void **state)
+{
+	/* printf 'backups/full' | sha256sum: the first 8 bytes, little-endian, with the bits of its kind. */
+	assert_int_equal(ino_of_directory("backups/full"), UINT64_C(0x5dc4678e418b4f04));
+	assert_int_equal(ino_of_artifact("backups/full/20261120T020000Z.dump"), UINT64_C(0x68a415f0af5086ba));
+}
+
+static void inodes_tell_their_kind(void **state)
+{
+	for (int i = 0; i < 1000; i++) {
+		char path[64];
+		uint64_t directory, artifact;
+
+		snprintf(path, sizeof(path), "backups/%d", i);
+		directory = ino_of_directory(path);
+		artifact = ino_of_artifact(path);
+		assert_int_equal(directory >> 61, 2);
+		assert_int_equal(directory & 3, 0);
+		assert_int_equal(artifact >> 61, 3);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(names_have_their_sequence),    cmocka_unit_test(formatting_is_the_inverse),
+	        cmocka_unit_test(bad_names_have_none),          cmocka_unit_test(safe_names),
+	        cmocka_unit_test(databases_become_directories), cmocka_unit_test(long_databases_stay_apart),
+	        cmocka_unit_test(inodes_never_change),          cmocka_unit_test(inodes_tell_their_kind),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
