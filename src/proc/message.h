@@ -1,0 +1,6 @@
+#pragma once
+/** message_of_end() - fill @err with how @program ended (a status of waitpid()) and the last lines of
+ * @stderr_text. */
+#include <keepfs/base/error.h>
+
+void message_of_end(const char *program, int wait_status, const char *stderr_text, struct error *err);

@@ -1,0 +1,350 @@
+/*
+ * Child processes. Each child has one thread here, its keeper, and only the keeper signals and reaps it: so
+ * a signal can never reach a process that got the same number later. The keeper sleeps in one poll() on the
+ * child's pidfd, on its standard error, and on an eventfd through which a cancel or proc_free() wakes it.
+ *
+ * Nothing outlives its child: when the leader has ended, whatever is left of its process group is killed
+ * before the leader is reaped (until then its number, which is the group's, cannot be used again). Nothing
+ * outlives the daemon either, without any help of a handler: after a kill -9 both pipes break, and a child
+ * that writes gets SIGPIPE, which has its default action again.
+ */
+#include "env.h"
+#include "message.h"
+#include "tail.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/workers.h>
+#include <keepfs/proc.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+#define KILL_AFTER_MS      5000
+#define STDOUT_PIPE_BYTES  (1 << 20)
+#define CAPTURE_MAX_BYTES  ((size_t)1 << 20)
+#define CHILD_FIRST_OWN_FD 3
+#define READ_STDERR_BYTES  4096
+
+struct proc {
+	char *program;
+	pid_t pid;
+	int pidfd;
+	int stdout_fd;
+	int stderr_fd;
+	int wake_fd;
+	pthread_t keeper;
+	bool keeper_runs; /* not joined yet */
+	struct cancel *cancel;
+	struct cancel_hook hook;
+	struct tail tail;     /* the keeper's; after the join everybody's */
+	int wait_status;      /* likewise */
+	atomic_bool stopping; /* a cancel or proc_free() asked for the end */
+};
+
+static void ask_to_stop(void *arg)
+{
+	struct proc *p = arg;
+	uint64_t one = 1;
+
+	atomic_store(&p->stopping, true);
+	(void)!write(p->wake_fd, &one, sizeof(one));
+}
+
+/* false: the pipe's other end is closed, nothing more will come. */
+static bool read_stderr(struct proc *p)
+{
+	char piece[READ_STDERR_BYTES];
+	ssize_t n = read(p->stderr_fd, piece, sizeof(piece));
+
+	if (n > 0)
+		tail_add(&p->tail, piece, (size_t)n);
+	return n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN));
+}
+
+static void drain_stderr(struct proc *p)
+{
+	struct pollfd ready = {.fd = p->stderr_fd, .events = POLLIN};
+
+	while (poll(&ready, 1, 0) > 0 && read_stderr(p))
+		;
+}
+
+static void reap(struct proc *p)
+{
+	kill(-p->pid, SIGKILL);
+	drain_stderr(p);
+	while (waitpid(p->pid, &p->wait_status, 0) < 0 && errno == EINTR)
+		;
+	tail_end(&p->tail);
+}
+
+/* Until when poll() may sleep: for ever, or until the time of SIGKILL. */
+static int sleep_ms(int64_t kill_at_ms)
+{
+	int64_t left_ms = kill_at_ms - clock_mono_ms();
+
+	if (kill_at_ms == 0)
+		return -1;
+	return left_ms > 0 ? (int)left_ms : 0;
+}
+
+static void *keep(void *arg)
+{
+	struct proc *p = arg;
+	struct pollfd fds[] = {
+	        {.fd = p->pidfd, .events = POLLIN},
+	        {.fd = p->stderr_fd, .events = POLLIN},
+	        {.fd = p->wake_fd, .events = POLLIN},
+	};
+	int64_t kill_at_ms = 0;
+
+	while (!fds[0].revents) {
+		int n = poll(fds, ARRAY_SIZE(fds), sleep_ms(kill_at_ms));
+
+		if (n == 0) {
+			kill(-p->pid, SIGKILL);
+			kill_at_ms = 0;
+			continue;
+		}
+		if (n < 0)
+			continue;
+		if (fds[1].revents && !read_stderr(p))
+			fds[1].fd = -1;
+		if (fds[2].revents) {
+			kill(-p->pid, SIGTERM);
+			kill_at_ms = clock_mono_ms() + KILL_AFTER_MS;
+			fds[2].fd = -1;
+		}
+	}
+	reap(p);
+	return NULL;
+}
+
+static int prepare_spawn(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attr, int stdout_fd,
+                         int stderr_fd)
+{
+	sigset_t none, all;
+	int r;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_setsigmask(attr, &none);
+	posix_spawnattr_setsigdefault(attr, &all);
+	posix_spawnattr_setpgroup(attr, 0);
+	posix_spawnattr_setflags(attr,
+	                         POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	r = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	if (r == 0)
+		r = posix_spawn_file_actions_adddup2(actions, stdout_fd, STDOUT_FILENO);
+	if (r == 0)
+		r = posix_spawn_file_actions_adddup2(actions, stderr_fd, STDERR_FILENO);
+	/* Whatever a library left open without O_CLOEXEC stays here. */
+	if (r == 0)
+		r = posix_spawn_file_actions_addclosefrom_np(actions, CHILD_FIRST_OWN_FD);
+	return r;
+}
+
+static int spawn(struct proc *p, const struct proc_options *options, int stdout_fd, int stderr_fd)
+{
+	_cleanup(free) char **env = env_merge(options->extra_env);
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	int r;
+
+	if (posix_spawn_file_actions_init(&actions) != 0)
+		return -ENOMEM;
+	if (posix_spawnattr_init(&attr) != 0) {
+		posix_spawn_file_actions_destroy(&actions);
+		return -ENOMEM;
+	}
+	r = prepare_spawn(&actions, &attr, stdout_fd, stderr_fd);
+	if (r == 0)
+		r = posix_spawn(&p->pid, p->program, &actions, &attr, (char *const *)options->argv, env);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	return -r;
+}
+
+/* A pipe whose ends are none of the standard descriptors, so that dup2() in the child cannot overwrite one.
+ */
+static int open_pipe(int *ret_read, int *ret_write)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	for (int i = 0; i < 2; i++) {
+		int high = fcntl(ends[i], F_DUPFD_CLOEXEC, CHILD_FIRST_OWN_FD);
+		int r = -errno;
+
+		if (high < 0) {
+			close(ends[0]);
+			close(ends[1]);
+			return r;
+		}
+		close(ends[i]);
+		ends[i] = high;
+	}
+	*ret_read = ends[0];
+	*ret_write = ends[1];
+	return 0;
+}
+
+static int open_descriptors(struct proc *p, int *ret_stdout, int *ret_stderr)
+{
+	int r;
+
+	p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->wake_fd < 0)
+		return -errno;
+	r = open_pipe(&p->stdout_fd, ret_stdout);
+	if (r < 0)
+		return r;
+	/* A larger pipe saves context switches; the system may refuse it to a user who has many. */
+	(void)fcntl(p->stdout_fd, F_SETPIPE_SZ, STDOUT_PIPE_BYTES);
+	return open_pipe(&p->stderr_fd, ret_stderr);
+}
+
+/* From here on the child runs: either a keeper has it, or it is killed and reaped at once. */
+static int start_keeper(struct proc *p)
+{
+	int r = 0;
+
+	p->pidfd = pidfd_open(p->pid, 0);
+	if (p->pidfd < 0)
+		r = -errno;
+	if (r == 0)
+		r = thread_start(&p->keeper, "proc", keep, p);
+	if (r < 0)
+		reap(p);
+	p->keeper_runs = r == 0;
+	return r;
+}
+
+int proc_start(const struct proc_options *options, struct proc **ret_proc, struct error *err)
+{
+	_cleanup(proc) struct proc *p = mem_alloc(sizeof(*p));
+	_cleanup(fd) int stdout_fd = -1;
+	_cleanup(fd) int stderr_fd = -1;
+	int r;
+
+	p->pidfd = p->stdout_fd = p->stderr_fd = p->wake_fd = -1;
+	p->program = mem_strdup(options->argv[0]);
+	p->tail.on_line = options->on_stderr_line;
+	p->tail.arg = options->arg;
+	if (cancel_is_set(options->cancel))
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled before %s was started",
+		                 p->program);
+	r = open_descriptors(p, &stdout_fd, &stderr_fd);
+	if (r == 0)
+		r = spawn(p, options, stdout_fd, stderr_fd);
+	if (r == 0)
+		r = start_keeper(p);
+	if (r < 0)
+		return error_system(err, -r, "cannot start %s", p->program);
+	p->cancel = options->cancel;
+	p->hook = (struct cancel_hook){.wake = ask_to_stop, .arg = p};
+	cancel_add_hook(p->cancel, &p->hook);
+	*ret_proc = take_ptr(&p);
+	return 0;
+}
+
+int proc_stdout(const struct proc *p)
+{
+	return p->stdout_fd;
+}
+
+static void join(struct proc *p)
+{
+	if (!p->keeper_runs)
+		return;
+	pthread_join(p->keeper, NULL);
+	p->keeper_runs = false;
+	cancel_remove_hook(p->cancel, &p->hook);
+}
+
+int proc_wait(struct proc *p, struct error *err)
+{
+	join(p);
+	if (WIFEXITED(p->wait_status) && WEXITSTATUS(p->wait_status) == 0)
+		return 0;
+	message_of_end(p->program, p->wait_status, proc_stderr(p), err);
+	if (!atomic_load(&p->stopping))
+		return -EIO;
+	return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled%s%s", err ? ": " : "",
+	                 err ? err->message : "");
+}
+
+const char *proc_stderr(const struct proc *p)
+{
+	return str_text(&p->tail.text);
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+struct proc *proc_free(struct proc *p)
+{
+	if (!p)
+		return NULL;
+	/* First the pipe, so that a child that sleeps in write() wakes. */
+	close_fd(p->stdout_fd);
+	if (p->keeper_runs)
+		ask_to_stop(p);
+	join(p);
+	close_fd(p->stderr_fd);
+	close_fd(p->wake_fd);
+	close_fd(p->pidfd);
+	tail_finish(&p->tail);
+	free(p->program);
+	free(p);
+	return NULL;
+}
+
+static int read_output(struct proc *p, struct str *out, struct error *err)
+{
+	size_t start = out->len;
+	char piece[4096];
+
+	for (;;) {
+		ssize_t n = read(p->stdout_fd, piece, sizeof(piece));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_system(err, errno, "cannot read what %s writes", p->program);
+		if (n == 0)
+			return 0;
+		if (out->len - start + (size_t)n > CAPTURE_MAX_BYTES)
+			return error_set(err, ERROR_INTERNAL, EFBIG, "%s writes more than %zu bytes",
+			                 p->program, CAPTURE_MAX_BYTES);
+		str_append_bytes(out, piece, (size_t)n);
+	}
+}
+
+int proc_capture(const char *const *argv, struct str *out, struct error *err)
+{
+	struct proc_options options = {.argv = argv};
+	_cleanup(proc) struct proc *p = NULL;
+	int r;
+
+	r = proc_start(&options, &p, err);
+	if (r == 0)
+		r = read_output(p, out, err);
+	if (r == 0)
+		r = proc_wait(p, err);
+	return r;
+}
