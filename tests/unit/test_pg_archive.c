@@ -1,0 +1,470 @@
+/* The reader of PostgreSQL's archives: real ones, built ones of every version, and broken ones of every kind.
+ */
+#include <keepfs/base/fd.h>
+#include <keepfs/base/str.h>
+#include <keepfs/codec/pg_archive.h>
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* The result for @len bytes fed in pieces of @piece bytes: 0, or the error of feed or end. */
+static int scan(const char *data, size_t len, size_t piece, struct pg_archive_facts *ret, struct error *err)
+{
+	struct pg_archive_scan *s = pg_archive_scan_new();
+	int r = 0;
+
+	for (size_t at = 0; r == 0 && at < len; at += piece)
+		r = pg_archive_scan_feed(s, data + at, len - at < piece ? len - at : piece, err);
+	if (r == 0)
+		r = pg_archive_scan_end(s, err);
+	else
+		assert_int_equal(pg_archive_scan_end(s, err), r);
+	if (ret)
+		*ret = *pg_archive_scan_facts(s);
+	pg_archive_scan_free(s);
+	return r;
+}
+
+static int scan_str(const struct str *s, struct error *err)
+{
+	return scan(s->data, s->len, s->len ? s->len : 1, NULL, err);
+}
+
+static void load(const char *name, struct str *out)
+{
+	_cleanup(str) struct str path = {0};
+
+	str_appendf(&path, TEST_DATA "/%s", name);
+	assert_int_equal(fd_read_file(str_text(&path), 1 << 20, out), 0);
+}
+
+static const char *const samples[] = {"small.dump", "small-z0.dump"};
+
+static void test_real_archives(void **state)
+{
+	static const size_t pieces[] = {1, 2, 3, 7, 64, 1 << 20};
+
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		_cleanup(str) struct str data = {0};
+
+		load(samples[i], &data);
+		for (size_t k = 0; k < ARRAY_SIZE(pieces); k++) {
+			struct pg_archive_facts facts;
+			struct error err = {0};
+
+			assert_int_equal(scan(data.data, data.len, pieces[k], &facts, &err), 0);
+			assert_int_equal(facts.version_major, 1);
+			assert_int_equal(facts.version_minor, 14);
+			assert_string_equal(facts.database, "small");
+			assert_true(str_starts(facts.server_version, "15."));
+			assert_true(str_starts(facts.tool_version, "15."));
+			assert_int_equal(facts.data_entries, 3); /* two tables and the large objects */
+			assert_int_equal(facts.data_blocks, 3);
+			assert_true(facts.toc_entries > 10);
+		}
+	}
+}
+
+static void test_truncated_at_every_byte(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		_cleanup(str) struct str data = {0};
+
+		load(samples[i], &data);
+		for (size_t len = 0; len < data.len; len++) {
+			struct error err = {0};
+
+			assert_int_equal(scan(data.data, len, 512, NULL, &err), -EBADMSG);
+			assert_true(err.message[0]);
+		}
+	}
+}
+
+static void test_more_behind_the_end(void **state)
+{
+	_cleanup(str) struct str data = {0};
+
+	load(samples[0], &data);
+	str_append_char(&data, '\0');
+	assert_int_equal(scan_str(&data, NULL), -EBADMSG);
+	data.data[data.len - 1] = 1;
+	assert_int_equal(scan_str(&data, NULL), -EBADMSG);
+}
+
+/* Most bytes are text or compressed data, where this reader sees nothing; the others must be noticed, and
+ * none may do harm. */
+static void test_flipped_bytes(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		_cleanup(str) struct str data = {0};
+		size_t noticed = 0;
+
+		load(samples[i], &data);
+		for (size_t at = 0; at < data.len; at++) {
+			static const uint8_t masks[] = {0x01, 0x80, 0xff};
+
+			for (size_t k = 0; k < ARRAY_SIZE(masks); k++) {
+				struct error err = {0};
+				int r;
+
+				data.data[at] ^= (char)masks[k];
+				r = scan(data.data, data.len, 4096, NULL, &err);
+				data.data[at] ^= (char)masks[k];
+				if (r == 0)
+					continue;
+				assert_true(r == -EBADMSG || r == -ENOTSUP);
+				assert_true(err.message[0]);
+				noticed++;
+			}
+		}
+		assert_true(noticed > data.len / 2);
+	}
+}
+
+/* Archives that are built here. */
+
+static void put_int(struct str *s, int64_t value)
+{
+	uint64_t magnitude = (uint64_t)(value < 0 ? -value : value);
+
+	str_append_char(s, value < 0);
+	for (int i = 0; i < 4; i++)
+		str_append_char(s, (char)(magnitude >> (8 * i) & 0xff));
+}
+
+static void put_text(struct str *s, const char *text)
+{
+	put_int(s, text ? (int64_t)strlen(text) : -1);
+	str_append(s, text ? text : "");
+}
+
+struct shape { /* what a test changes of the archive that put_head() and put_entry() write */
+	int major, minor, int_size, offset_size, format, compression;
+	int entries;
+};
+
+static const struct shape sound = {1, 14, 4, 8, 1, -1, 2};
+
+static void put_head(struct str *s, const struct shape *shape)
+{
+	str_append(s, "PGDMP");
+	str_append_char(s, (char)shape->major);
+	str_append_char(s, (char)shape->minor);
+	str_append_char(s, 0);
+	str_append_char(s, (char)shape->int_size);
+	str_append_char(s, (char)shape->offset_size);
+	str_append_char(s, (char)shape->format);
+	if (shape->minor >= 15)
+		str_append_char(s, (char)shape->compression);
+	else
+		put_int(s, shape->compression);
+	for (int i = 0; i < 7; i++)
+		put_int(s, i);
+	put_text(s, "a database");
+	put_text(s, "15.1");
+	put_text(s, NULL);
+	put_int(s, shape->entries);
+}
+
+static void put_entry(struct str *s, const struct shape *shape, int id, int had_dumper, int data_state)
+{
+	put_int(s, id);
+	put_int(s, had_dumper);
+	put_text(s, "0");
+	put_text(s, "16384");
+	put_text(s, "tag");
+	put_text(s, "TABLE DATA");
+	put_int(s, 3);
+	for (int i = 0; i < 5; i++)
+		put_text(s, i == 1 ? NULL : "COPY …");
+	if (shape->minor >= 14)
+		put_text(s, "heap");
+	if (shape->minor >= 16)
+		put_int(s, 'r');
+	put_text(s, "owner");
+	put_text(s, "false");
+	put_text(s, "1");
+	put_text(s, "");
+	put_text(s, NULL);
+	str_append_char(s, (char)data_state);
+	str_append_bytes(s, "\0\0\0\0\0\0\0", (size_t)shape->offset_size);
+}
+
+static void put_block(struct str *s, int type, int id)
+{
+	str_append_char(s, (char)type);
+	put_int(s, id);
+}
+
+static void put_chunks(struct str *s)
+{
+	put_text(s, "1\tone\n");
+	put_text(s, "2\ttwo\n");
+	put_int(s, 0);
+}
+
+/* Head, one entry with data (7), one without (8); no blocks. */
+static void put_toc(struct str *s, const struct shape *shape)
+{
+	put_head(s, shape);
+	put_entry(s, shape, 7, 1, 1);
+	put_entry(s, shape, 8, 0, 3);
+}
+
+static void put_whole(struct str *s, const struct shape *shape)
+{
+	put_toc(s, shape);
+	put_block(s, 1, 7);
+	put_chunks(s);
+}
+
+static void test_every_version(void **state)
+{
+	for (int minor = 12; minor <= 16; minor++) {
+		_cleanup(str) struct str data = {0};
+		struct pg_archive_facts facts;
+		struct shape shape = sound;
+		struct error err = {0};
+
+		shape.minor = minor;
+		shape.compression = 1;
+		put_whole(&data, &shape);
+		assert_int_equal(scan(data.data, data.len, 1, &facts, &err), 0);
+		assert_int_equal(facts.version_minor, minor);
+		assert_int_equal(facts.toc_entries, 2);
+		assert_int_equal(facts.data_blocks, 1);
+		assert_string_equal(facts.database, "a database");
+		assert_string_equal(facts.tool_version, "");
+		for (size_t len = 0; len < data.len; len++)
+			assert_int_equal(scan(data.data, len, 64, NULL, NULL), -EBADMSG);
+	}
+}
+
+static void expect_shape(struct shape shape, int expected)
+{
+	_cleanup(str) struct str data = {0};
+	struct error err = {0};
+
+	put_whole(&data, &shape);
+	assert_int_equal(scan_str(&data, &err), expected);
+	assert_true(expected == 0 || err.message[0]);
+}
+
+static void test_heads(void **state)
+{
+	struct shape shape = sound;
+
+	shape.offset_size = 4;
+	expect_shape(shape, 0);
+	shape = sound, shape.major = 2;
+	expect_shape(shape, -ENOTSUP);
+	shape = sound, shape.minor = 11;
+	expect_shape(shape, -ENOTSUP);
+	shape = sound, shape.minor = 17;
+	expect_shape(shape, -ENOTSUP);
+	shape = sound, shape.int_size = 8;
+	expect_shape(shape, -EBADMSG);
+	shape = sound, shape.offset_size = 5;
+	expect_shape(shape, -EBADMSG);
+	shape = sound, shape.format = 3;
+	expect_shape(shape, -EBADMSG);
+	shape = sound, shape.compression = 10;
+	expect_shape(shape, -EBADMSG);
+	shape = sound, shape.minor = 15, shape.compression = 4;
+	expect_shape(shape, -EBADMSG);
+	shape = sound, shape.entries = 1;
+	expect_shape(shape, -EBADMSG);
+	shape = sound, shape.entries = -1;
+	expect_shape(shape, -EBADMSG);
+	shape = sound, shape.entries = INT32_MAX;
+	expect_shape(shape, -EBADMSG);
+}
+
+static void expect_entry(int id, int had_dumper, int data_state, int expected)
+{
+	_cleanup(str) struct str data = {0};
+	struct shape shape = sound;
+
+	shape.entries = 1;
+	put_head(&data, &shape);
+	put_entry(&data, &shape, id, had_dumper, data_state);
+	assert_int_equal(scan_str(&data, NULL), expected);
+}
+
+static void test_entries(void **state)
+{
+	expect_entry(1, 0, 3, 0);
+	expect_entry(0, 0, 3, -EBADMSG);
+	expect_entry(-1, 0, 3, -EBADMSG);
+	expect_entry(1, 2, 3, -EBADMSG);
+	expect_entry(1, 0, 1, -EBADMSG);
+	expect_entry(1, 1, 3, -EBADMSG);
+	expect_entry(1, 1, 0, -EBADMSG);
+	expect_entry(1, 1, 4, -EBADMSG);
+	expect_entry(1, 1, 2, -EBADMSG); /* its data is missing */
+}
+
+static void test_one_number_twice(void **state)
+{
+	_cleanup(str) struct str data = {0};
+
+	put_head(&data, &sound);
+	put_entry(&data, &sound, 5, 1, 1);
+	put_entry(&data, &sound, 5, 1, 1);
+	assert_int_equal(scan_str(&data, NULL), -EBADMSG);
+}
+
+static void expect_blocks(void (*put)(struct str *s), int expected)
+{
+	_cleanup(str) struct str data = {0};
+
+	put_toc(&data, &sound);
+	put(&data);
+	assert_int_equal(scan_str(&data, NULL), expected);
+}
+
+static void put_nothing(struct str *s)
+{
+}
+
+static void put_unknown_id(struct str *s)
+{
+	put_block(s, 1, 9);
+	put_chunks(s);
+}
+
+static void put_id_without_data(struct str *s)
+{
+	put_block(s, 1, 8);
+	put_chunks(s);
+}
+
+static void put_block_twice(struct str *s)
+{
+	put_block(s, 1, 7);
+	put_chunks(s);
+	put_block(s, 1, 7);
+	put_chunks(s);
+}
+
+static void put_unknown_type(struct str *s)
+{
+	put_block(s, 2, 7);
+	put_chunks(s);
+}
+
+static void put_negative_length(struct str *s)
+{
+	put_block(s, 1, 7);
+	put_int(s, -5);
+	put_int(s, 0);
+}
+
+static void put_wrong_sign(struct str *s)
+{
+	put_block(s, 1, 7);
+	str_append_bytes(s, "\2\0\0\0\0", 5);
+}
+
+static void put_empty_block(struct str *s)
+{
+	put_block(s, 1, 7);
+	put_int(s, 0);
+}
+
+static void put_large_objects(struct str *s)
+{
+	put_block(s, 3, 7);
+	put_int(s, 16385);
+	put_chunks(s);
+	put_int(s, -1294967296); /* as 3000000000 is written */
+	put_int(s, 0);
+	put_int(s, 0);
+}
+
+static void put_large_objects_unended(struct str *s)
+{
+	put_block(s, 3, 7);
+	put_int(s, 16385);
+	put_chunks(s);
+}
+
+static void test_blocks(void **state)
+{
+	expect_blocks(put_nothing, -EBADMSG);
+	expect_blocks(put_unknown_id, -EBADMSG);
+	expect_blocks(put_id_without_data, -EBADMSG);
+	expect_blocks(put_block_twice, -EBADMSG);
+	expect_blocks(put_unknown_type, -EBADMSG);
+	expect_blocks(put_negative_length, -EBADMSG);
+	expect_blocks(put_wrong_sign, -EBADMSG);
+	expect_blocks(put_large_objects_unended, -EBADMSG);
+	expect_blocks(put_empty_block, 0);
+	expect_blocks(put_large_objects, 0);
+}
+
+static void expect_text_length(int64_t length, int expected)
+{
+	_cleanup(str) struct str data = {0};
+	struct error err = {0};
+
+	put_head(&data, &sound);
+	put_int(&data, 1);
+	put_int(&data, 0);
+	put_int(&data, length);
+	assert_int_equal(scan_str(&data, &err), -EBADMSG);
+	assert_int_equal(strstr(err.message, "cut off") != NULL, expected == 0);
+}
+
+static void test_lengths_of_text(void **state)
+{
+	expect_text_length(1 << 30, 0);
+	expect_text_length((1 << 30) + 1, -EBADMSG);
+	expect_text_length(INT32_MAX, -EBADMSG);
+	expect_text_length(-2, -EBADMSG);
+}
+
+static void test_no_archive(void **state)
+{
+	struct error err = {0};
+
+	assert_int_equal(scan("", 0, 1, NULL, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "empty"));
+	assert_int_equal(scan("--\n-- PostgreSQL database dump\n--\n", 33, 33, NULL, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "PGDMP"));
+}
+
+static void test_failure_stays(void **state)
+{
+	struct pg_archive_scan *s = pg_archive_scan_new();
+	struct error first = {0}, second = {0};
+
+	assert_int_equal(pg_archive_scan_feed(s, "PGDMX", 5, &first), -EBADMSG);
+	assert_int_equal(pg_archive_scan_feed(s, "PGDMP", 5, &second), -EBADMSG);
+	assert_string_equal(first.message, second.message);
+	pg_archive_scan_free(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_real_archives),
+	        cmocka_unit_test(test_truncated_at_every_byte),
+	        cmocka_unit_test(test_more_behind_the_end),
+	        cmocka_unit_test(test_flipped_bytes),
+	        cmocka_unit_test(test_every_version),
+	        cmocka_unit_test(test_heads),
+	        cmocka_unit_test(test_entries),
+	        cmocka_unit_test(test_one_number_twice),
+	        cmocka_unit_test(test_blocks),
+	        cmocka_unit_test(test_lengths_of_text),
+	        cmocka_unit_test(test_no_archive),
+	        cmocka_unit_test(test_failure_stays),
+	};
+
+	return cmocka_run_group_tests_name("pg_archive", tests, NULL, NULL);
+}
