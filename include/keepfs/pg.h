@@ -15,17 +15,19 @@ struct pg_facts {
 	uint64_t database_bytes; /* pg_database_size(); 0 when not permitted */
 	bool superuser;
 	bool bypass_rls;
-	bool can_read_all; /* superuser, member of pg_read_all_data, or owner: see @unreadable_table */
-	char unreadable_table[256]; /* one ordinary table that the role may not read; "" when there is none */
+	bool can_read_all; /* by whatever right: there is no @unreadable_table */
+	char unreadable_table[256]; /* one table or sequence that the role may not read; "" when there is none */
 	char rls_table[256]; /* one table under row security that would make pg_dump fail for this role; "" */
 };
 
 /**
  * pg_learn() - connect, ask, disconnect
- * @conninfo: connection string or URI as libpq takes it; libpq's environment, service file and .pgpass apply
+ * @conninfo: connection string, URI or plain database name, as libpq takes it; libpq's environment, service
+ *            file and .pgpass apply
  * @database: replaces the database named in @conninfo; NULL: as it says
  *
- * Blocks for at most the connection's connect_timeout (10 s when unset) and a statement timeout of 30 s.
+ * Blocks for at most the connection's connect_timeout (10 s when neither @conninfo nor the environment sets
+ * it) for each host, and a statement timeout of 30 s.
  * Return: 0; else negative with @err: ERROR_UNAVAILABLE, ERROR_DENIED or ERROR_USAGE, message with libpq's
  * words and without passwords.
  */
@@ -38,13 +40,21 @@ int pg_learn(const char *conninfo, const char *database, struct pg_facts *ret, s
  */
 int pg_child_conninfo(const char *conninfo, const char *database, char **ret_conninfo, char **ret_env,
                       struct error *err);
-/** pg_conninfo_database() - heap: the database that @conninfo (and libpq's environment) names; for labels. */
+/** pg_conninfo_database() - heap: the database that @conninfo (and libpq's environment) names, or the service
+ * that does; for labels. "" when @conninfo cannot be read. */
 char *pg_conninfo_database(const char *conninfo);
+
+/**
+ * pg_hint() - what to do about a failure, from the words of libpq, the server or pg_dump in English
+ * Return: static text that continues a message ("grant the role …"); NULL when the words are not known.
+ */
+const char *pg_hint(const char *words);
 
 #define PG_PATH_BYTES 512
 /**
  * pg_find_program() - the pg_dump to use for a server
  * @bindir:      only look here; "" or NULL: $PATH and every /usr/lib/postgresql/N/bin and /usr/pgsql-N/bin
+ *               (but not Debian's wrapper in /usr/bin, which chooses a version by itself)
  * @version_num: of the server: the program's major version must be the same or newer; the nearest one is
  * taken
  * @ret_version: what it says of itself ("15.18 (Debian …)"), 128 bytes

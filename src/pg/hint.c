@@ -1,0 +1,73 @@
+/* What people do about the common failures of connections and dumps. The words are matched in the order of
+ * the table: the specific before the general. */
+#include <keepfs/base/cleanup.h>
+#include <keepfs/pg.h>
+
+#include <string.h>
+
+static const struct {
+	const char *words;
+	const char *hint;
+	const char *also; /* these words must be there too; NULL: no more */
+} hints[] = {
+        {"row-level security",
+         "the role must be allowed to see every row: ALTER ROLE … BYPASSRLS, or dump as the "
+         "owner of the tables or a superuser"},
+        {"permission denied for database",
+         "grant the role the right to connect: GRANT CONNECT ON DATABASE … TO …"},
+        {"permission denied for large object",
+         "large objects belong to roles one by one: dump as their owner or as a superuser"},
+        {"permission denied for",
+         "let the role read everything: GRANT pg_read_all_data TO … (PostgreSQL 14 and "
+         "newer), or GRANT SELECT on it and USAGE on its schema"},
+        {"server version mismatch",
+         "install the client programs of the server's version, or name their directory: "
+         "pg_bindir"},
+        {"max_locks_per_transaction",
+         "the database has more tables than the server has locks for one transaction: "
+         "raise max_locks_per_transaction in postgresql.conf and restart the server"},
+        {"no password supplied",
+         "give the password in .pgpass, PGPASSWORD or the connection string of the job"},
+        {"password authentication failed",
+         "the user name or the password is wrong: see the job's database setting, "
+         "PGUSER, PGPASSWORD and .pgpass"},
+        {"Peer authentication failed",
+         "over the socket the server wants a system user of the same name as the "
+         "role: run as that user, or connect with host=localhost and a password"},
+        {"no pg_hba.conf entry",
+         "the server does not let this role in from here: add a line to its pg_hba.conf"},
+        {"too many clients", "the server has no connection left: try again, or raise its max_connections"},
+        {"remaining connection slots",
+         "the server has no connection left: try again, or raise its max_connections"},
+        {"the database system is",
+         "the server is starting or stopping: try again when it accepts connections"},
+        {"No such file or directory", "a socket's directory is given as host=/directory", "on socket"},
+        {"could not translate host name",
+         "is the host's name spelled right, and does the name server answer?"},
+        {"timeout expired",
+         "the host does not answer: is its address right, and does a firewall let this host in?"},
+        {"administrator command",
+         "the server was stopped or the session was ended there: run the backup again"},
+        {"server closed the connection",
+         "the server stopped or crashed, or the network broke: see the server's log, "
+         "then run the backup again"},
+        {"could not receive data from server", "the connection broke: see the server's log and the network"},
+        {"due to lock timeout", "somebody holds a lock on that table: try again at a quieter time"},
+        {"due to statement timeout", "the role or the database has a statement_timeout: ALTER ROLE … SET "
+                                     "statement_timeout = 0"},
+        {"invalid page", "the server's data is damaged: see its log, and the documentation of pg_amcheck"},
+        {"could not read block",
+         "the server's storage is damaged: see its log, and the documentation of pg_amcheck"},
+        {"signal 9", "perhaps the system ran out of memory: see its log (dmesg)"},
+        {"does not exist", "psql -l lists the databases: is the name spelled right?", "database \""},
+        {"does not exist", "\\du in psql lists the roles: is the user's name spelled right?", "role \""},
+};
+
+const char *pg_hint(const char *words)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(hints); i++) {
+		if (strstr(words, hints[i].words) && (!hints[i].also || strstr(words, hints[i].also)))
+			return hints[i].hint;
+	}
+	return NULL;
+}

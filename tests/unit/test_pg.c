@@ -1,0 +1,260 @@
+/* Connection strings, hints and the choice of programs: all that needs no server. */
+#include <keepfs/base/fd.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/pg.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+static void expect_child(const char *conninfo, const char *database, const char *expected,
+                         const char *expected_env)
+{
+	_cleanup(free) char *text = NULL;
+	struct error err = {0};
+	char *env = NULL;
+
+	assert_int_equal(pg_child_conninfo(conninfo, database, &text, &env, &err), 0);
+	assert_string_equal(text, expected);
+	assert_true(str_equal(env, expected_env));
+	mem_free_secret(env);
+}
+
+static void test_child_conninfo(void **state)
+{
+	expect_child("", NULL, "", NULL);
+	expect_child("mydb", NULL, "dbname='mydb'", NULL);
+	expect_child("it's", NULL, "dbname='it\\'s'", NULL);
+	expect_child("", "other", "dbname='other'", NULL);
+	expect_child("host=h dbname=one", "two", "dbname='two' host='h'", NULL);
+	expect_child("service=prod password='a b\\'c'", NULL, "service='prod'", "PGPASSWORD=a b'c");
+	expect_child("postgresql://me:s%40cret@h:5433/db?sslmode=require", "x\\y",
+	             "dbname='x\\\\y' user='me' host='h' "
+	             "port='5433' sslmode='require'",
+	             "PGPASSWORD=s@cret");
+}
+
+/* No part of a string that may hold a password is told. */
+static void test_wrong_conninfo(void **state)
+{
+	static const char *const wrong[] = {
+	        "host=h password=my hunter2 x",
+	        "postgresql://me:hunter2@h:port:/db\"?x=y",
+	        "password=x hunter2",
+	        "postgresql://me:hunter2@h/db?hunter2=1",
+	        "password='hunter2",
+	        "host=h hunter2=x password=y",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct error err = {0};
+		struct pg_facts facts;
+		char *text = NULL, *env = NULL;
+
+		assert_int_equal(pg_child_conninfo(wrong[i], NULL, &text, &env, &err), -EINVAL);
+		assert_int_equal(err.class, ERROR_USAGE);
+		assert_null(strstr(err.message, "hunter2"));
+		assert_int_equal(pg_learn(wrong[i], NULL, &facts, &err), -EINVAL);
+		assert_null(strstr(err.message, "hunter2"));
+		assert_null(text);
+		assert_null(env);
+	}
+}
+
+static void test_wrong_conninfo_is_told(void **state)
+{
+	char *text = NULL, *env = NULL;
+	struct error err = {0};
+
+	assert_int_equal(pg_child_conninfo("hots=h", NULL, &text, &env, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "hots"));
+}
+
+static void test_key_password_is_refused(void **state)
+{
+	char *text = NULL, *env = NULL;
+	struct error err = {0};
+
+	assert_int_equal(pg_child_conninfo("dbname=x sslpassword=hunter2", NULL, &text, &env, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "sslpassword"));
+	assert_null(strstr(err.message, "hunter2"));
+}
+
+static void expect_database(const char *conninfo, const char *expected)
+{
+	_cleanup(free) char *name = pg_conninfo_database(conninfo);
+
+	assert_string_equal(name, expected);
+}
+
+static void test_conninfo_database(void **state)
+{
+	setenv("PGDATABASE", "fromenv", 1);
+	expect_database("postgresql://h/db", "db");
+	expect_database("plain", "plain");
+	expect_database("host=h dbname='a b'", "a b");
+	expect_database("service=prod", "prod");
+	expect_database("", "fromenv");
+	expect_database("dbname='", "");
+	unsetenv("PGDATABASE");
+	expect_database("user=me", "me");
+	setenv("PGUSER", "you", 1);
+	expect_database("", "you");
+	unsetenv("PGUSER");
+}
+
+static void test_unreachable(void **state)
+{
+	struct pg_facts facts = {.version_num = 1};
+	struct error err = {0};
+
+	assert_true(pg_learn("host=/nonexistent dbname=x password=hunter2", NULL, &facts, &err) < 0);
+	assert_int_equal(err.class, ERROR_UNAVAILABLE);
+	assert_true(err.retry);
+	assert_non_null(strstr(err.message, "/nonexistent"));
+	assert_null(strstr(err.message, "hunter2"));
+	assert_int_equal(facts.version_num, 1);
+}
+
+static void test_hints(void **state)
+{
+	assert_non_null(strstr(
+	        pg_hint("ERROR:  query would be affected by row-level security policy for table \"t\""),
+	        "BYPASSRLS"));
+	assert_non_null(strstr(pg_hint("ERROR:  permission denied for table t"), "pg_read_all_data"));
+	assert_non_null(
+	        strstr(pg_hint("HINT: You might need to increase max_locks_per_transaction."), "restart"));
+	assert_non_null(strstr(pg_hint("FATAL:  database \"x\" does not exist"), "psql -l"));
+	assert_null(pg_hint("ERROR:  column \"x\" does not exist"));
+	assert_null(pg_hint(""));
+}
+
+/* A directory with a program that says which version it is. */
+static void make_program(const char *root, const char *directory, const char *name, const char *says)
+{
+	_cleanup(free) char *bin = mem_printf("%s/%s", root, directory);
+	_cleanup(free) char *path = mem_printf("%s/%s", bin, name);
+	_cleanup(free) char *script = mem_printf("#!/bin/sh\necho '%s'\n", says);
+	int fd;
+
+	assert_int_equal(fd_make_dirs(bin, 0700), 0);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+	assert_true(fd >= 0);
+	assert_int_equal(fd_write_all(fd, script, strlen(script)), 0);
+	close(fd);
+}
+
+struct place {
+	char root[64];
+	char *path; /* the variable's old value */
+};
+
+static int set_up(void **state)
+{
+	struct place *place = mem_alloc(sizeof(*place));
+	_cleanup(free) char *path = NULL;
+
+	str_copy(place->root, sizeof(place->root), "/tmp/keepfs-test-pg-XXXXXX");
+	assert_non_null(mkdtemp(place->root));
+	place->path = mem_strdup(getenv("PATH"));
+	make_program(place->root, "a", "pg_dump", "pg_dump (PostgreSQL) 97.4 (Custom 97.4-1)");
+	make_program(place->root, "b", "pg_dump", "pg_dump (PostgreSQL) 99beta1");
+	make_program(place->root, "c", "pg_dump", "pg_dump (PostgreSQL) 98.12");
+	make_program(place->root, "d", "pg_dump", "this is something else");
+	make_program(place->root, "old", "pg_dump", "pg_dump (PostgreSQL) 9.6.24");
+	make_program(place->root, "e", "wrapper", "pg_dump (PostgreSQL) 98.99");
+	path = mem_printf("%s/e/pg_dump", place->root);
+	assert_int_equal(symlink("wrapper", path), 0);
+	free(path);
+	path = mem_printf("%s/e:%s/a:relative:%s/b::%s/c:%s/d:%s/none:/usr/bin:/bin", place->root,
+	                  place->root, place->root, place->root, place->root, place->root);
+	setenv("PATH", path, 1);
+	*state = place;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *place = *state;
+	_cleanup(free) char *command = mem_printf("rm -rf '%s'", place->root);
+	int r;
+
+	setenv("PATH", place->path, 1);
+	r = system(command);
+	free(place->path);
+	free(place);
+	return r;
+}
+
+static void expect_program(const struct place *place, int version_num, const char *directory,
+                           const char *expected)
+{
+	_cleanup(free) char *path = mem_printf("%s/%s/pg_dump", place->root, directory);
+	char found[PG_PATH_BYTES], version[128];
+	struct error err = {0};
+
+	assert_int_equal(pg_find_program("pg_dump", NULL, version_num, found, version, &err), 0);
+	assert_string_equal(found, path);
+	assert_string_equal(version, expected);
+}
+
+static void test_nearest_program(void **state)
+{
+	expect_program(*state, 970001, "a", "97.4 (Custom 97.4-1)");
+	expect_program(*state, 980003, "c", "98.12");
+	expect_program(*state, 990000, "b", "99beta1");
+}
+
+static void test_no_program(void **state)
+{
+	char path[PG_PATH_BYTES], version[128];
+	struct error err = {0};
+
+	assert_int_equal(pg_find_program("pg_dump", "", 1000000, path, version, &err), -ENOENT);
+	assert_non_null(strstr(err.message, "postgresql-client-100"));
+	assert_non_null(strstr(err.message, "98.12"));
+	assert_non_null(strstr(err.message, "97.4"));
+	assert_null(strstr(err.message, "wrapper"));
+	assert_null(strstr(err.message, "98.99"));
+}
+
+static void test_directory_of_programs(void **state)
+{
+	const struct place *place = *state;
+	_cleanup(free) char *directory = mem_printf("%s/old", place->root);
+	char path[PG_PATH_BYTES], version[128];
+	struct error err = {0};
+
+	assert_int_equal(pg_find_program("pg_dump", directory, 90610, path, version, &err), 0);
+	assert_string_equal(version, "9.6.24");
+	assert_int_equal(pg_find_program("pg_dump", directory, 100000, path, version, &err), -ENOENT);
+	assert_non_null(strstr(err.message, "only"));
+	assert_non_null(strstr(err.message, "pg_bindir"));
+	assert_int_equal(pg_find_program("pg_dump", place->root, 90610, path, version, &err), -ENOENT);
+	assert_non_null(strstr(err.message, "none"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_child_conninfo),
+	        cmocka_unit_test(test_wrong_conninfo),
+	        cmocka_unit_test(test_wrong_conninfo_is_told),
+	        cmocka_unit_test(test_key_password_is_refused),
+	        cmocka_unit_test(test_conninfo_database),
+	        cmocka_unit_test(test_unreachable),
+	        cmocka_unit_test(test_hints),
+	        cmocka_unit_test_setup_teardown(test_nearest_program, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(test_no_program, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(test_directory_of_programs, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests_name("pg", tests, NULL, NULL);
+}
