@@ -88,10 +88,10 @@ static int fail_with_hint(struct error *err, enum error_class class, int errnum,
 		if (*p != '\n')
 			str_append_char(&line, *p == '\t' ? ' ' : *p);
 		else if (p[1])
-			str_append_char(&line, ';');
+			str_append(&line, p[1] == '\t' ? ";" : "; ");
 	}
-	error_set(err, class, errnum, "%s: %s%s%s", what, str_text(&line), hint ? ": " : "",
-	          hint ? hint : "");
+	error_set(err, class, errnum, "%s: %s%s%s%s", what, str_text(&line), hint ? " (" : "",
+	          hint ? hint : "", hint ? ")" : "");
 	if (err)
 		err->retry = class == ERROR_UNAVAILABLE;
 	return -errnum;
