@@ -1,0 +1,42 @@
+/* The audit: who did what, for ever. */
+#include "db.h"
+
+int catalog_add_audit(struct catalog *c, const struct catalog_audit *entry, struct error *err)
+{
+	static const char sql[] =
+	        "INSERT INTO audit (at_us, uid, pid, command, action, object, result, detail)"
+	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+	return write_run(c, err, sql,
+	                 VALUES(int_value(entry->at_us), int_value(entry->uid), int_value(entry->pid),
+	                        text_value(entry->command), text_value(entry->action),
+	                        text_value(entry->object), text_value(entry->result),
+	                        text_value(entry->detail)));
+}
+
+int catalog_audits(struct catalog *c, void (*row)(void *arg, const struct catalog_audit *entry), void *arg)
+{
+	static const char sql[] =
+	        "SELECT at_us, uid, pid, command, action, object, result, detail FROM audit ORDER BY id DESC";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_query(reader, &statement, sql, NULL, 0);
+	while (r >= 0 && (r = db_step(reader, statement)) > 0) {
+		struct catalog_audit entry = {
+		        .at_us = sqlite3_column_int64(statement, 0),
+		        .uid = sqlite3_column_int64(statement, 1),
+		        .pid = sqlite3_column_int64(statement, 2),
+		};
+
+		column_text(statement, 3, entry.command, sizeof(entry.command));
+		column_text(statement, 4, entry.action, sizeof(entry.action));
+		column_text(statement, 5, entry.object, sizeof(entry.object));
+		column_text(statement, 6, entry.result, sizeof(entry.result));
+		column_text(statement, 7, entry.detail, sizeof(entry.detail));
+		row(arg, &entry);
+	}
+	return r;
+}

@@ -1,0 +1,385 @@
+/*
+ * Connections and transactions.
+ *
+ * One connection writes. Whoever holds it made `writing` true under the lock and makes it false again; the
+ * lock itself is never held while SQLite works. Readers have connections of their own, which WAL lets read
+ * while the writer writes; a reader sees what was committed when its statement began.
+ *
+ * A failed statement leaves its reason in the connection. write_end() hands that on, so that the functions
+ * between need not carry it, and so that SQLite's text is taken before the rollback replaces it.
+ */
+#include "db.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include <keepfs/base/mem.h>
+
+#define BUSY_TIMEOUT_MS    10000
+#define SPACE_NEEDED_BYTES ((uint64_t)64 << 10) /* what SQLite may want at once */
+
+struct value text_value(const char *text)
+{
+	return (struct value){
+	        .type = text ? SQLITE_TEXT : SQLITE_NULL, .data = text, .len = text ? strlen(text) : 0};
+}
+
+struct value blob_value(const void *data, size_t len)
+{
+	return (struct value){.type = SQLITE_BLOB, .data = data, .len = len};
+}
+
+/* SQLite tells a full disk when a write meets one; when a sync or the shared index does, errno may be gone by
+ * now. */
+static bool is_out_of_space(const struct catalog *catalog, int system)
+{
+	struct statvfs fs;
+
+	if (system == ENOSPC || system == EDQUOT)
+		return true;
+	return statvfs(catalog->directory, &fs) == 0 &&
+	       (uint64_t)fs.f_bavail * fs.f_frsize < SPACE_NEEDED_BYTES;
+}
+
+int db_fail(struct connection *c, int code)
+{
+	const char *text = c->db ? sqlite3_errmsg(c->db) : sqlite3_errstr(code);
+	int system = c->db ? sqlite3_system_errno(c->db) : 0;
+	struct catalog *catalog = c->catalog;
+
+	switch (code & 0xff) {
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return error_set(
+		        &c->error, ERROR_CORRUPT, EBADMSG,
+		        "the catalog %s is damaged (%s): move it and its -wal and -shm files away, then run "
+		        "`keepfs rebuild`",
+		        catalog->file, text);
+	case SQLITE_FULL:
+		system = ENOSPC;
+		/* fall through */
+	case SQLITE_IOERR:
+		if (is_out_of_space(catalog, system))
+			return error_set(&c->error, ERROR_NO_SPACE, ENOSPC,
+			                 "no space left for the catalog in %s: make room there and try again",
+			                 catalog->directory);
+		return error_set(&c->error, ERROR_INTERNAL, EIO,
+		                 "the catalog %s cannot be read or written: %s (%s)", catalog->file, text,
+		                 system ? strerror(system) : "no system error");
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return error_set(&c->error, ERROR_UNAVAILABLE, ETIMEDOUT,
+		                 "the catalog %s was locked by another process for %d s", catalog->file,
+		                 BUSY_TIMEOUT_MS / 1000);
+	case SQLITE_CANTOPEN:
+		return error_system(&c->error, system ? system : EIO, "cannot open the catalog %s",
+		                    catalog->file);
+	case SQLITE_READONLY:
+		return error_set(&c->error, ERROR_DENIED, EROFS, "the catalog %s cannot be written: %s",
+		                 catalog->file, text);
+	case SQLITE_NOMEM:
+		return error_set(&c->error, ERROR_INTERNAL, ENOMEM, "no memory for the catalog %s",
+		                 catalog->file);
+	default:
+		return error_set(&c->error, ERROR_INTERNAL, EIO, "the catalog %s: %s", catalog->file, text);
+	}
+}
+
+static int prepare(struct connection *c, const char *sql, sqlite3_stmt **ret_statement)
+{
+	int code;
+
+	for (size_t i = 0; i < c->prepared_count; i++) {
+		if (c->prepared[i].sql == sql) {
+			*ret_statement = c->prepared[i].statement;
+			return 0;
+		}
+	}
+	if (c->prepared_count == STATEMENTS_MAX)
+		return error_set(&c->error, ERROR_INTERNAL, EIO, "more than %d statements", STATEMENTS_MAX);
+	code = sqlite3_prepare_v3(c->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL);
+	if (code != SQLITE_OK)
+		return db_fail(c, code);
+	c->prepared[c->prepared_count].sql = sql;
+	c->prepared[c->prepared_count++].statement = *ret_statement;
+	return 0;
+}
+
+static int bind(sqlite3_stmt *statement, int index, const struct value *value)
+{
+	switch (value->type) {
+	case SQLITE_INTEGER:
+		return sqlite3_bind_int64(statement, index, value->number);
+	case SQLITE_TEXT:
+		return sqlite3_bind_text64(statement, index, value->data, value->len, SQLITE_STATIC,
+		                           SQLITE_UTF8);
+	case SQLITE_BLOB:
+		return sqlite3_bind_blob64(statement, index, value->data, value->len, SQLITE_STATIC);
+	default:
+		return sqlite3_bind_null(statement, index);
+	}
+}
+
+int db_query(struct connection *c, sqlite3_stmt **ret_statement, const char *sql, const struct value *values,
+             size_t count)
+{
+	sqlite3_stmt *statement;
+	int r = prepare(c, sql, &statement);
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		int code = bind(statement, (int)i + 1, &values[i]);
+
+		if (code != SQLITE_OK) {
+			r = db_fail(c, code);
+			statement_reset(statement);
+		}
+	}
+	if (r == 0)
+		*ret_statement = statement;
+	return r;
+}
+
+int db_step(struct connection *c, sqlite3_stmt *statement)
+{
+	int code = sqlite3_step(statement);
+
+	if (code == SQLITE_ROW)
+		return 1;
+	return code == SQLITE_DONE ? 0 : db_fail(c, code);
+}
+
+int db_row(struct connection *c, sqlite3_stmt **ret_statement, const char *sql, const struct value *values,
+           size_t count)
+{
+	int r = db_query(c, ret_statement, sql, values, count);
+
+	if (r == 0)
+		r = db_step(c, *ret_statement);
+	if (r == 0)
+		return error_set(&c->error, ERROR_NOT_FOUND, ENOENT, "no such entry in the catalog");
+	return r < 0 ? r : 0;
+}
+
+int db_run(struct connection *c, const char *sql, const struct value *values, size_t count)
+{
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	int r = db_query(c, &statement, sql, values, count);
+
+	if (r == 0)
+		r = db_step(c, statement);
+	return r < 0 ? r : 0;
+}
+
+int db_script(struct connection *c, const char *sql)
+{
+	int code = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
+
+	return code == SQLITE_OK ? 0 : db_fail(c, code);
+}
+
+void statement_reset(sqlite3_stmt *statement)
+{
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+}
+
+void column_text(sqlite3_stmt *statement, int column, char *buf, size_t buf_bytes)
+{
+	const char *text = (const char *)sqlite3_column_text(statement, column);
+
+	str_copy(buf, buf_bytes, text ? text : "");
+}
+
+char *column_string(sqlite3_stmt *statement, int column)
+{
+	return mem_strdup((const char *)sqlite3_column_text(statement, column));
+}
+
+uint64_t column_u64(sqlite3_stmt *statement, int column)
+{
+	return (uint64_t)sqlite3_column_int64(statement, column);
+}
+
+static int configure(struct connection *c, bool writes)
+{
+	/* 10 s: only a checkpoint or another process can make anyone wait. cache_size: KiB, negative. */
+	static const char writer[] =
+	        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+	        "PRAGMA cache_size = -4096; PRAGMA journal_size_limit = 16777216;";
+	static const char reader[] = "PRAGMA query_only = ON; PRAGMA cache_size = -1024;";
+
+	sqlite3_extended_result_codes(c->db, 1);
+	sqlite3_busy_timeout(c->db, BUSY_TIMEOUT_MS);
+	return db_script(c, writes ? writer : reader);
+}
+
+int connection_open(struct catalog *catalog, bool writes, struct connection **ret_connection,
+                    struct error *err)
+{
+	struct connection *c = mem_alloc(sizeof(*c));
+	int code, r;
+
+	c->catalog = catalog;
+	/* NOMUTEX: a connection is used by one thread at a time. */
+	code = sqlite3_open_v2(catalog->file, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	r = code == SQLITE_OK ? configure(c, writes) : db_fail(c, code);
+	if (r < 0) {
+		if (err)
+			*err = c->error;
+		connection_free(c);
+		return r;
+	}
+	*ret_connection = c;
+	return 0;
+}
+
+struct connection *connection_free(struct connection *c)
+{
+	if (!c)
+		return NULL;
+	for (size_t i = 0; i < c->prepared_count; i++)
+		sqlite3_finalize(c->prepared[i].statement);
+	sqlite3_close(c->db);
+	free(c);
+	return NULL;
+}
+
+int reader_get(struct catalog *catalog, struct connection **ret_reader)
+{
+	struct connection *reader;
+	int r = 0;
+
+	pthread_mutex_lock(&catalog->lock);
+	while (!catalog->idle && catalog->readers == READERS_MAX)
+		pthread_cond_wait(&catalog->changed, &catalog->lock);
+	reader = catalog->idle;
+	if (reader)
+		catalog->idle = reader->next;
+	else
+		catalog->readers++;
+	pthread_mutex_unlock(&catalog->lock);
+	if (!reader)
+		r = connection_open(catalog, false, &reader, NULL);
+	if (r < 0) {
+		pthread_mutex_lock(&catalog->lock);
+		catalog->readers--;
+		pthread_cond_broadcast(&catalog->changed);
+		pthread_mutex_unlock(&catalog->lock);
+		return r;
+	}
+	*ret_reader = reader;
+	return 0;
+}
+
+void reader_put(struct connection *reader)
+{
+	struct catalog *catalog = reader->catalog;
+
+	pthread_mutex_lock(&catalog->lock);
+	reader->next = catalog->idle;
+	catalog->idle = reader;
+	pthread_cond_broadcast(&catalog->changed);
+	pthread_mutex_unlock(&catalog->lock);
+}
+
+/* Returns whether the caller's writes are steps of its own rebuild. */
+static bool become_writer(struct catalog *catalog)
+{
+	bool nested;
+
+	pthread_mutex_lock(&catalog->lock);
+	nested = catalog->rebuilding && pthread_equal(catalog->rebuilder, pthread_self());
+	while (!nested && catalog->writing)
+		pthread_cond_wait(&catalog->changed, &catalog->lock);
+	catalog->writing = true;
+	pthread_mutex_unlock(&catalog->lock);
+	return nested;
+}
+
+static bool is_rebuilding(struct catalog *catalog)
+{
+	bool rebuilding;
+
+	pthread_mutex_lock(&catalog->lock);
+	rebuilding = catalog->rebuilding;
+	pthread_mutex_unlock(&catalog->lock);
+	return rebuilding;
+}
+
+static void leave_writer(struct catalog *catalog)
+{
+	pthread_mutex_lock(&catalog->lock);
+	if (!catalog->rebuilding)
+		catalog->writing = false;
+	pthread_cond_broadcast(&catalog->changed);
+	pthread_mutex_unlock(&catalog->lock);
+}
+
+static int begin_step(struct connection *writer)
+{
+	/* SQLite ends the whole transaction itself when the disk is full: nothing may follow outside of it.
+	 */
+	if (sqlite3_get_autocommit(writer->db))
+		return error_set(&writer->error, ERROR_INTERNAL, EIO,
+		                 "the rebuild was rolled back by an earlier failure");
+	return db_script(writer, "SAVEPOINT step");
+}
+
+int write_begin(struct catalog *catalog, struct error *err)
+{
+	bool nested = become_writer(catalog);
+	struct connection *writer = catalog->writer;
+	int r;
+
+	writer->error = (struct error){0};
+	if (!nested)
+		catalog->changes_before = sqlite3_total_changes64(writer->db);
+	r = nested ? begin_step(writer) : db_script(writer, "BEGIN IMMEDIATE");
+	if (r < 0) {
+		if (err)
+			*err = writer->error;
+		leave_writer(catalog);
+	}
+	return r;
+}
+
+static void roll_back(struct connection *writer, bool nested)
+{
+	if (!sqlite3_get_autocommit(writer->db))
+		sqlite3_exec(writer->db, nested ? "ROLLBACK TO step; RELEASE step" : "ROLLBACK", NULL, NULL,
+		             NULL);
+}
+
+int write_end(struct catalog *catalog, int result, struct error *err)
+{
+	struct connection *writer = catalog->writer;
+	bool nested = is_rebuilding(catalog);
+	int r = result;
+
+	if (r >= 0) {
+		int committed = db_script(writer, nested ? "RELEASE step" : "COMMIT");
+
+		if (committed < 0)
+			r = committed;
+		else if (!nested && sqlite3_total_changes64(writer->db) != catalog->changes_before)
+			catalog->generation++;
+	}
+	if (r < 0) {
+		roll_back(writer, nested);
+		if (err)
+			*err = writer->error;
+	}
+	leave_writer(catalog);
+	return r;
+}
+
+int write_run(struct catalog *catalog, struct error *err, const char *sql, const struct value *values,
+              size_t count)
+{
+	int r = write_begin(catalog, err);
+
+	if (r < 0)
+		return r;
+	return write_end(catalog, db_run(catalog->writer, sql, values, count), err);
+}

@@ -1,0 +1,136 @@
+#pragma once
+/**
+ * How the files of this room talk to SQLite: connections with their prepared statements, bound values, the
+ * one writer and its transactions, the pool of readers.
+ *
+ * SQL is a `static const char[]` of the file that uses it: its address is the key under which a connection
+ * keeps it prepared.
+ */
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include <keepfs/base/str.h>
+#include <keepfs/catalog.h>
+
+#define CATALOG_FILE   "catalog.db"
+#define STATEMENTS_MAX 96
+#define READERS_MAX    16
+
+struct connection {
+	struct catalog *catalog; /* whose it is */
+	sqlite3 *db;
+	struct error error; /* why the last call failed */
+	struct {
+		const char *sql;
+		sqlite3_stmt *statement;
+	} prepared[STATEMENTS_MAX];
+	size_t prepared_count;
+	struct connection *next; /* idle readers: the catalog's lock */
+};
+
+struct catalog {
+	char *directory;
+	char *file;
+	struct connection *writer; /* used by whoever made `writing` true */
+	_Atomic uint64_t generation;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool writing;            /* lock */
+	bool rebuilding;         /* lock: `writing` stays true until the rebuild ends */
+	pthread_t rebuilder;     /* lock: the thread whose writes are part of the rebuild */
+	struct connection *idle; /* lock */
+	unsigned readers;        /* lock: open, idle or not */
+	int64_t changes_before;  /* the writer's, when its transaction began */
+};
+
+/* Values to bind, in the order of ?1, ?2, … */
+struct value {
+	int type; /* SQLITE_INTEGER, SQLITE_TEXT, SQLITE_BLOB, SQLITE_NULL */
+	int64_t number;
+	const void *data; /* borrowed until the statement is reset */
+	size_t len;
+};
+
+static inline struct value int_value(int64_t number)
+{
+	return (struct value){.type = SQLITE_INTEGER, .number = number};
+}
+
+static inline struct value ino_value(uint64_t ino)
+{
+	return int_value((int64_t)ino);
+}
+
+struct value text_value(const char *text); /* NULL binds NULL */
+struct value blob_value(const void *data, size_t len);
+
+#define VALUES(...)                                                                                          \
+	(const struct value[]){__VA_ARGS__},                                                                 \
+	        sizeof((const struct value[]){__VA_ARGS__}) / sizeof(struct value)
+
+/** db_query() - the prepared @sql with values bound: `db_query(c, &statement, SQL, VALUES(int_value(1)))`.
+ * Finish with _cleanup(statement). */
+int db_query(struct connection *c, sqlite3_stmt **ret_statement, const char *sql, const struct value *values,
+             size_t count);
+/** db_step() - 1: a row; 0: no more; negative errno, with @c->error filled. */
+int db_step(struct connection *c, sqlite3_stmt *statement);
+/** db_row() - db_query() and its first row: -ENOENT when there is none. */
+int db_row(struct connection *c, sqlite3_stmt **ret_statement, const char *sql, const struct value *values,
+           size_t count);
+/** db_run() - run a statement that returns no rows. */
+int db_run(struct connection *c, const char *sql, const struct value *values, size_t count);
+/** db_script() - run several statements that take no values. */
+int db_script(struct connection *c, const char *sql);
+/** db_fail() - @c->error from SQLite's result code; returns its negative errno. */
+int db_fail(struct connection *c, int code);
+
+void statement_reset(sqlite3_stmt *statement);
+DEFINE_CLEANUP(statement, sqlite3_stmt *, statement_reset)
+
+/** column_text() - copy into a fixed buffer; NULL gives "". */
+void column_text(sqlite3_stmt *statement, int column, char *buf, size_t buf_bytes);
+/** column_string() - on the heap; NULL gives NULL. */
+char *column_string(sqlite3_stmt *statement, int column);
+uint64_t column_u64(sqlite3_stmt *statement, int column);
+
+/** connection_open() - with the settings that every connection has. */
+int connection_open(struct catalog *catalog, bool writes, struct connection **ret_connection,
+                    struct error *err);
+struct connection *connection_free(struct connection *c);
+
+/** reader_get() - an idle connection for reading, or a new one; waits when READERS_MAX are in use. */
+int reader_get(struct catalog *catalog, struct connection **ret_reader);
+void reader_put(struct connection *reader);
+/* Declare the reader before its statements: they are reset before it is handed to the next thread. */
+DEFINE_CLEANUP(reader, struct connection *, reader_put)
+
+/** write_begin() - become the one writer and begin a transaction (within a rebuild: a step of it); on 0
+ * write_end() must follow. */
+int write_begin(struct catalog *catalog, struct error *err);
+/** write_end() - commit when @result is not negative, else roll back and fill @err from the writer; returns
+ * @result or the commit's failure. */
+int write_end(struct catalog *catalog, int result, struct error *err);
+/** write_run() - one statement as a transaction of its own. */
+int write_run(struct catalog *catalog, struct error *err, const char *sql, const struct value *values,
+              size_t count);
+
+/** schema_migrate() - bring the file to the newest format, or refuse it; the reason is in @c->error. */
+int schema_migrate(struct connection *c);
+
+/* Between the files of this room; each within a transaction. */
+
+int directory_ensure(struct connection *c, const char *path, int64_t mtime_us, uint64_t *ret_ino);
+/** directory_touch() - the mtime of a directory and those above it becomes @mtime_us, never earlier than it
+ * was. */
+int directory_touch(struct connection *c, uint64_t ino, int64_t mtime_us);
+/** path_split() - heap: the directory of an artifact's path; its name and sequence. -EINVAL when it is no
+ * such path. */
+int path_split(struct connection *c, const char *path, char **ret_directory, const char **ret_name,
+               int64_t *ret_sequence);
+/** intent_drop() - forget the intent of a path, if there is one. */
+int intent_drop(struct connection *c, const char *path);
+/** run_note_artifact() - an artifact of a known run is listed: note it there. */
+int run_note_artifact(struct connection *c, const struct manifest *m);
+/** run_rebuild() - add what is not known of an artifact's run. */
+int run_rebuild(struct connection *c, const struct manifest *m);

@@ -1,0 +1,151 @@
+/*
+ * Directories: rows that exist for as long as something is in them, or a job is configured to write there.
+ * Their inode numbers come from their paths; a number that another path has already is an error, never
+ * another meaning of it.
+ */
+#include "db.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/json.h>
+#include <keepfs/codec/name.h>
+
+#define TREE "backups"
+
+int path_split(struct connection *c, const char *path, char **ret_directory, const char **ret_name,
+               int64_t *ret_sequence)
+{
+	const char *slash = strrchr(path, '/');
+	int64_t sequence = slash ? name_sequence(slash + 1) : -1;
+
+	if (sequence < 0 || !str_starts(path, TREE "/") || slash == path + strlen(TREE))
+		return error_set(&c->error, ERROR_USAGE, EINVAL, "'%s' is no path of a backup", path);
+	*ret_directory = mem_printf("%.*s", (int)(slash - path), path);
+	*ret_name = slash + 1;
+	*ret_sequence = sequence;
+	return 0;
+}
+
+static int make_directory(struct connection *c, uint64_t parent_ino, const char *path, const char *name,
+                          int64_t mtime_us, uint64_t *ret_ino)
+{
+	static const char owner_sql[] = "SELECT path FROM directory WHERE ino = ?1";
+	static const char insert_sql[] =
+	        "INSERT INTO directory (ino, parent_ino, sequence, name, path, mtime_us) VALUES (?1, ?2,"
+	        " (SELECT coalesce(max(sequence) + 1, 0) FROM directory WHERE parent_ino = ?2), ?3, ?4, ?5)";
+	uint64_t ino = ino_of_directory(path);
+	_cleanup(statement) sqlite3_stmt *owner = NULL;
+	int r = db_row(c, &owner, owner_sql, VALUES(ino_value(ino)));
+
+	if (r == 0)
+		return error_set(&c->error, ERROR_CONFLICT, EEXIST,
+		                 "%s and %s have the same inode number: one of them needs another name", path,
+		                 (const char *)sqlite3_column_text(owner, 0));
+	if (r != -ENOENT)
+		return r;
+	r = db_run(c, insert_sql,
+	           VALUES(ino_value(ino), ino_value(parent_ino), text_value(name), text_value(path),
+	                  int_value(mtime_us)));
+	if (r == 0)
+		*ret_ino = ino;
+	return r;
+}
+
+static int find_directory(struct connection *c, const char *path, uint64_t *ret_ino)
+{
+	static const char sql[] = "SELECT ino FROM directory WHERE path = ?1";
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	int r = db_row(c, &statement, sql, VALUES(text_value(path)));
+
+	if (r == 0)
+		*ret_ino = column_u64(statement, 0);
+	return r;
+}
+
+int directory_ensure(struct connection *c, const char *path, int64_t mtime_us, uint64_t *ret_ino)
+{
+	static const char root_sql[] = "UPDATE directory SET mtime_us = ?1 WHERE ino = 0 AND mtime_us = 0";
+	uint64_t ino = 0;
+	int r = find_directory(c, path, ret_ino);
+
+	if (r != -ENOENT)
+		return r;
+	if (!str_starts(path, TREE "/") || str_ends(path, "/"))
+		return error_set(&c->error, ERROR_USAGE, EINVAL, "'%s' is no directory of backups", path);
+	for (const char *name = path + strlen(TREE "/"); name;) {
+		size_t len = strcspn(name, "/");
+		const char *end = name + len;
+		_cleanup(free) char *part = mem_printf("%.*s", (int)(end - path), path);
+		uint64_t parent_ino = ino;
+
+		if (len == 0 || len >= NAME_MAX_BYTES || name[0] == '.')
+			return error_set(&c->error, ERROR_USAGE, EINVAL, "'%s' is no directory of backups",
+			                 path);
+		r = find_directory(c, part, &ino);
+		if (r == -ENOENT)
+			r = make_directory(c, parent_ino, part, part + (name - path), mtime_us, &ino);
+		if (r < 0)
+			return r;
+		name = *end ? end + 1 : NULL;
+	}
+	/* backups/ itself has no time of its own before something is in it. */
+	r = db_run(c, root_sql, VALUES(int_value(mtime_us)));
+	if (r == 0)
+		*ret_ino = ino;
+	return r;
+}
+
+int directory_touch(struct connection *c, uint64_t ino, int64_t mtime_us)
+{
+	static const char sql[] =
+	        "WITH RECURSIVE above (ino, parent_ino) AS ("
+	        " SELECT ino, parent_ino FROM directory WHERE ino = ?1"
+	        " UNION ALL SELECT d.ino, d.parent_ino FROM directory d JOIN above ON d.ino = "
+	        "above.parent_ino)"
+	        " UPDATE directory SET mtime_us = ?2 WHERE ino IN (SELECT ino FROM above) AND mtime_us < ?2";
+
+	return db_run(c, sql, VALUES(ino_value(ino), int_value(mtime_us)));
+}
+
+int catalog_ensure_directory(struct catalog *c, const char *path, int64_t mtime_us, struct error *err)
+{
+	uint64_t ino;
+	int r = write_begin(c, err);
+
+	if (r < 0)
+		return r;
+	return write_end(c, directory_ensure(c->writer, path, mtime_us, &ino), err);
+}
+
+static int drop_empty(struct connection *c, const char *keep_json)
+{
+	static const char sql[] =
+	        "DELETE FROM directory AS d WHERE files = 0 AND subdirectories = 0 AND ino <> 0"
+	        " AND NOT EXISTS (SELECT 1 FROM artifact WHERE directory_ino = d.ino)"
+	        " AND path NOT IN (SELECT value FROM json_each(?1))";
+	int64_t before;
+	int r;
+
+	/* Dropping the last directory in another makes that one empty too. */
+	do {
+		before = sqlite3_total_changes64(c->db);
+		r = db_run(c, sql, VALUES(text_value(keep_json)));
+	} while (r == 0 && sqlite3_total_changes64(c->db) != before);
+	return r;
+}
+
+int catalog_drop_empty_directories(struct catalog *c, const char *const *keep, struct error *err)
+{
+	_cleanup(json) struct json *paths = json_object_new();
+	_cleanup(str) struct str text = {0};
+	int r = write_begin(c, err);
+
+	if (r < 0)
+		return r;
+	for (; *keep; keep++)
+		json_set_string(paths, *keep, *keep);
+	json_write(paths, 0, &text);
+	return write_end(c, drop_empty(c->writer, str_text(&text)), err);
+}

@@ -1,0 +1,227 @@
+/*
+ * The tree as the mount reads it. Every lookup is by a key, every page of a directory is one range of one,
+ * and what is entombed is never seen.
+ */
+#include "db.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/name.h>
+
+#define DIRECTORY                                                                                            \
+	"SELECT ino, parent_ino, sequence, name, mtime_us, subdirectories, files, sums_bytes FROM "          \
+	"directory WHERE "
+#define FILES                                                                                                \
+	"SELECT ino, directory_ino, sequence, name, finished_at_us, size_bytes FROM artifact WHERE tomb = "  \
+	"0 AND "
+
+static void read_entry(sqlite3_stmt *row, bool is_directory, struct catalog_entry *entry)
+{
+	*entry = (struct catalog_entry){
+	        .ino = column_u64(row, 0),
+	        .parent_ino = column_u64(row, 1),
+	        .is_directory = is_directory,
+	        .sequence = sqlite3_column_int64(row, 2),
+	        .mtime_us = sqlite3_column_int64(row, 4),
+	};
+	column_text(row, 3, entry->name, sizeof(entry->name));
+	if (is_directory) {
+		entry->subdirectories = (uint32_t)column_u64(row, 5);
+		entry->files = (uint32_t)column_u64(row, 6);
+		entry->sums_bytes = column_u64(row, 7);
+	} else {
+		entry->size_bytes = column_u64(row, 5);
+	}
+}
+
+static int find_entry(struct connection *reader, bool is_directory, const char *sql,
+                      const struct value *values, size_t count, struct catalog_entry *ret)
+{
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	int r = db_row(reader, &row, sql, values, count);
+
+	if (r == 0)
+		read_entry(row, is_directory, ret);
+	return r;
+}
+
+/* The kinds of inode numbers: see codec/name.h. */
+static bool is_artifact_ino(uint64_t ino)
+{
+	return ino >> 61 == 3;
+}
+
+int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *ret)
+{
+	static const char directory_sql[] = DIRECTORY "ino = ?1";
+	static const char file_sql[] = FILES "ino = ?1";
+	_cleanup(reader) struct connection *reader = NULL;
+	bool is_file = is_artifact_ino(ino);
+	int r = reader_get(c, &reader);
+
+	if (r < 0)
+		return r;
+	return find_entry(reader, !is_file, is_file ? file_sql : directory_sql, VALUES(ino_value(ino)), ret);
+}
+
+int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *name, struct catalog_entry *ret)
+{
+	static const char directory_sql[] = DIRECTORY "parent_ino = ?1 AND name = ?2";
+	static const char file_sql[] = FILES "directory_ino = ?1 AND sequence = ?2 AND name = ?3";
+	_cleanup(reader) struct connection *reader = NULL;
+	int64_t sequence = name_sequence(name);
+	int r = reader_get(c, &reader);
+
+	if (r < 0)
+		return r;
+	r = -ENOENT;
+	if (sequence >= 0)
+		r = find_entry(reader, false, file_sql,
+		               VALUES(ino_value(parent_ino), int_value(sequence), text_value(name)), ret);
+	if (r == -ENOENT)
+		r = find_entry(reader, true, directory_sql, VALUES(ino_value(parent_ino), text_value(name)),
+		               ret);
+	return r;
+}
+
+int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret)
+{
+	static const char sql[] = FILES "directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
+	_cleanup(reader) struct connection *reader = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r < 0)
+		return r;
+	return find_entry(reader, false, sql, VALUES(ino_value(directory_ino)), ret);
+}
+
+ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, bool directories, int64_t after,
+                        struct catalog_entry *entries, size_t max)
+{
+	static const char directory_sql[] =
+	        DIRECTORY "parent_ino = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
+	static const char file_sql[] =
+	        FILES "directory_ino = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	size_t count = 0;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_query(reader, &row, directories ? directory_sql : file_sql,
+		             VALUES(ino_value(directory_ino), int_value(after), int_value((int64_t)max)));
+	if (r < 0)
+		return r;
+	while (count < max && (r = db_step(reader, row)) > 0)
+		read_entry(row, directories, &entries[count++]);
+	return r < 0 ? r : (ssize_t)count;
+}
+
+char *catalog_path(struct catalog *c, uint64_t ino)
+{
+	static const char directory_sql[] = "SELECT path FROM directory WHERE ino = ?1";
+	static const char file_sql[] =
+	        "SELECT d.path || '/' || a.name FROM artifact a"
+	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = 0";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+
+	if (reader_get(c, &reader) < 0 ||
+	    db_row(reader, &row, is_artifact_ino(ino) ? file_sql : directory_sql, VALUES(ino_value(ino))) < 0)
+		return NULL;
+	return column_string(row, 0);
+}
+
+static void read_manifest(sqlite3_stmt *row, struct manifest *m)
+{
+	int column = 0;
+
+	m->path = column_string(row, column++);
+	m->job = column_string(row, column++);
+	m->kind = column_string(row, column++);
+	m->database = column_string(row, column++);
+	m->server_version = column_string(row, column++);
+	m->tool_version = column_string(row, column++);
+	m->system_identifier = column_string(row, column++);
+	m->triggered_by = column_string(row, column++);
+	m->keepfs_version = column_string(row, column++);
+	m->run_id = sqlite3_column_int64(row, column++);
+	m->started_at_us = sqlite3_column_int64(row, column++);
+	m->finished_at_us = sqlite3_column_int64(row, column++);
+	m->size_bytes = column_u64(row, column++);
+	column_text(row, column++, m->sha256, sizeof(m->sha256));
+	m->stored_bytes = column_u64(row, column++);
+	column_text(row, column++, m->stored_sha256, sizeof(m->stored_sha256));
+	m->extents_count = column_u64(row, column++);
+	m->extents_key = column_string(row, column++);
+	column_text(row, column++, m->extents_sha256, sizeof(m->extents_sha256));
+}
+
+int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
+{
+	static const char sql[] =
+	        "SELECT d.path || '/' || a.name, job, kind, database, server_version, tool_version, "
+	        "system_identifier,"
+	        " triggered_by, keepfs_version, run_id, started_at_us, finished_at_us, size_bytes, sha256,"
+	        " stored_bytes, stored_sha256, extents_count, extents_key, extents_sha256"
+	        " FROM artifact a JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = "
+	        "0";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_row(reader, &row, sql, VALUES(ino_value(ino)));
+	if (r < 0)
+		return r;
+	*ret = (struct manifest){0};
+	read_manifest(row, ret);
+	return 0;
+}
+
+int catalog_extents(struct catalog *c, uint64_t ino, struct extents *ret)
+{
+	static const char sql[] = "SELECT x.encoded FROM extent_table x JOIN artifact a ON a.ino = x.ino"
+	                          " WHERE x.ino = ?1 AND a.tomb = 0";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_row(reader, &row, sql, VALUES(ino_value(ino)));
+	if (r < 0)
+		return r;
+	return extents_decode(sqlite3_column_blob(row, 0), (size_t)sqlite3_column_bytes(row, 0), ret, NULL);
+}
+
+int catalog_sums(struct catalog *c, uint64_t directory_ino,
+                 void (*row)(void *arg, const char *name, const char *sha256), void *arg)
+{
+	static const char sql[] =
+	        "SELECT name, sha256 FROM artifact WHERE tomb = 0 AND directory_ino = ?1 ORDER BY sequence";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_query(reader, &statement, sql, VALUES(ino_value(directory_ino)));
+	while (r >= 0 && (r = db_step(reader, statement)) > 0)
+		row(arg, (const char *)sqlite3_column_text(statement, 0),
+		    (const char *)sqlite3_column_text(statement, 1));
+	return r;
+}
+
+uint64_t catalog_last_size(struct catalog *c, const char *directory_path)
+{
+	static const char sql[] = "SELECT size_bytes FROM artifact WHERE tomb = 0"
+	                          " AND directory_ino = (SELECT ino FROM directory WHERE path = ?1) ORDER BY "
+	                          "sequence DESC LIMIT 1";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+
+	if (reader_get(c, &reader) < 0 || db_row(reader, &row, sql, VALUES(text_value(directory_path))) < 0)
+		return 0;
+	return column_u64(row, 0);
+}

@@ -1,0 +1,76 @@
+/*
+ * Probes: the last result of `keepfs check`, and when the check of each store last passed. The second
+ * outlives the first: a store that is down today was verified all the same.
+ */
+#include "db.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define STORE_CHECK "store"
+
+static int set_probe(struct connection *c, size_t position, const struct catalog_probe *probe,
+                     const char *store_url)
+{
+	static const char probe_sql[] =
+	        "INSERT INTO probe (position, name, ok, at_us, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
+	static const char verified_sql[] = "INSERT INTO store_verified (url, at_us) VALUES (?1, ?2)"
+	                                   " ON CONFLICT (url) DO UPDATE SET at_us = excluded.at_us";
+	int r = db_run(c, probe_sql,
+	               VALUES(int_value((int64_t)position), text_value(probe->check), int_value(probe->ok),
+	                      int_value(probe->at_us), text_value(probe->detail)));
+
+	if (r == 0 && probe->ok && strcmp(probe->check, STORE_CHECK) == 0)
+		r = db_run(c, verified_sql, VALUES(text_value(store_url), int_value(probe->at_us)));
+	return r;
+}
+
+int catalog_set_probes(struct catalog *c, const char *store_url, const struct catalog_probe *probes,
+                       size_t count, struct error *err)
+{
+	static const char clear_sql[] = "DELETE FROM probe";
+	int r = write_begin(c, err);
+
+	if (r < 0)
+		return r;
+	r = db_run(c->writer, clear_sql, NULL, 0);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = set_probe(c->writer, i, &probes[i], store_url);
+	return write_end(c, r, err);
+}
+
+ssize_t catalog_probes(struct catalog *c, struct catalog_probe *probes, size_t max)
+{
+	static const char sql[] = "SELECT name, ok, at_us, detail FROM probe ORDER BY position LIMIT ?1";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	size_t count = 0;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_query(reader, &row, sql, VALUES(int_value((int64_t)max)));
+	if (r < 0)
+		return r;
+	while (count < max && (r = db_step(reader, row)) > 0) {
+		struct catalog_probe *probe = &probes[count++];
+
+		*probe = (struct catalog_probe){
+		        .ok = sqlite3_column_int(row, 1),
+		        .at_us = sqlite3_column_int64(row, 2),
+		};
+		column_text(row, 0, probe->check, sizeof(probe->check));
+		column_text(row, 3, probe->detail, sizeof(probe->detail));
+	}
+	return r < 0 ? r : (ssize_t)count;
+}
+
+int64_t catalog_store_verified(struct catalog *c, const char *store_url)
+{
+	static const char sql[] = "SELECT at_us FROM store_verified WHERE url = ?1";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+
+	if (reader_get(c, &reader) < 0 || db_row(reader, &row, sql, VALUES(text_value(store_url))) < 0)
+		return 0;
+	return sqlite3_column_int64(row, 0);
+}

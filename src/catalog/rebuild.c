@@ -1,0 +1,58 @@
+/*
+ * The frame of a rebuild: one transaction around all that is listed anew. It belongs to the thread that began
+ * it; other writers wait until it ends, readers see the catalog as it was.
+ */
+#include "db.h"
+
+#include <errno.h>
+
+static int clear_artifacts(struct connection *c)
+{
+	/* Tombs stay: the bucket may still hold what a deletion has begun to remove. Times turn negative, so
+	 * that each becomes the newest of what is found anew; those of directories where nothing is found are
+	 * turned back. */
+	static const char script[] =
+	        "DELETE FROM artifact WHERE tomb = 0; UPDATE directory SET mtime_us = -mtime_us;";
+
+	return db_script(c, script);
+}
+
+static void set_rebuilding(struct catalog *c, bool rebuilding)
+{
+	pthread_mutex_lock(&c->lock);
+	c->rebuilding = rebuilding;
+	c->rebuilder = pthread_self();
+	pthread_mutex_unlock(&c->lock);
+}
+
+int catalog_begin_rebuild(struct catalog *c, struct error *err)
+{
+	int r = write_begin(c, err);
+
+	if (r < 0)
+		return r;
+	r = clear_artifacts(c->writer);
+	if (r < 0)
+		return write_end(c, r, err);
+	set_rebuilding(c, true);
+	return 0;
+}
+
+int catalog_end_rebuild(struct catalog *c, bool commit, struct error *err)
+{
+	static const char script[] = "UPDATE directory SET mtime_us = -mtime_us WHERE mtime_us < 0";
+	struct connection *writer = c->writer;
+	int r;
+
+	set_rebuilding(c, false);
+	if (!commit) {
+		write_end(c, -ECANCELED, NULL);
+		return 0;
+	}
+	if (sqlite3_get_autocommit(writer->db))
+		r = error_set(&writer->error, ERROR_INTERNAL, EIO,
+		              "the rebuild was rolled back by an earlier failure");
+	else
+		r = db_script(writer, script);
+	return write_end(c, r, err);
+}

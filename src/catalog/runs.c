@@ -1,0 +1,219 @@
+/*
+ * Runs: the history, of which the catalog is the truth. That a job has one run at a time is a unique index,
+ * so no race can break it. A run's sums are columns that are made anew whenever one of its targets changes,
+ * in the same transaction.
+ */
+#include "db.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include <keepfs/base/clock.h>
+
+const char *run_state_name(enum run_state state)
+{
+	static const char *const names[] = {"pending", "running", "completed", "failed", "cancelled"};
+
+	return names[state];
+}
+
+static int refuse_second_run(struct connection *c, const char *job)
+{
+	static const char sql[] = "SELECT id, state FROM run WHERE job = ?1 AND state IN (0, 1)";
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	int r = db_row(c, &row, sql, VALUES(text_value(job)));
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	return error_set(&c->error, ERROR_CONFLICT, EBUSY, "job '%s' is busy: run %" PRId64 " is %s", job,
+	                 (int64_t)sqlite3_column_int64(row, 0), run_state_name(sqlite3_column_int(row, 1)));
+}
+
+static int add_run(struct connection *c, const char *job, const char *kind, const char *triggered_by,
+                   int64_t *ret_id)
+{
+	static const char sql[] =
+	        "INSERT INTO run (job, kind, state, triggered_by, queued_at_us) VALUES (?1, ?2, 0, ?3, ?4)";
+	int r = refuse_second_run(c, job);
+
+	if (r == 0)
+		r = db_run(c, sql,
+		           VALUES(text_value(job), text_value(kind), text_value(triggered_by),
+		                  int_value(clock_now_us())));
+	if (r == 0)
+		*ret_id = sqlite3_last_insert_rowid(c->db);
+	return r;
+}
+
+int catalog_add_run(struct catalog *c, const char *job, const char *kind, const char *triggered_by,
+                    int64_t *ret_id, struct error *err)
+{
+	int64_t id = 0;
+	int r = write_begin(c, err);
+
+	if (r < 0)
+		return r;
+	r = write_end(c, add_run(c->writer, job, kind, triggered_by, &id), err);
+	if (r == 0)
+		*ret_id = id;
+	return r;
+}
+
+/* An update of one run that is in the state it must be in. */
+static int change_run(struct catalog *c, int64_t id, const char *must_be, const char *sql,
+                      const struct value *values, size_t count, struct error *err)
+{
+	int r = write_begin(c, err);
+
+	if (r < 0)
+		return r;
+	r = db_run(c->writer, sql, values, count);
+	if (r == 0 && sqlite3_changes64(c->writer->db) == 0)
+		r = error_set(&c->writer->error, ERROR_NOT_FOUND, ENOENT, "run %" PRId64 " is not %s", id,
+		              must_be);
+	return write_end(c, r, err);
+}
+
+int catalog_start_run(struct catalog *c, int64_t id, struct error *err)
+{
+	static const char sql[] = "UPDATE run SET state = 1, started_at_us = ?2 WHERE id = ?1 AND state = 0";
+
+	return change_run(c, id, "pending", sql, VALUES(int_value(id), int_value(clock_now_us())), err);
+}
+
+int catalog_finish_run(struct catalog *c, int64_t id, enum run_state state, const char *error,
+                       struct error *err)
+{
+	static const char sql[] = "UPDATE run SET state = ?2, finished_at_us = ?3, error = ?4 WHERE id = ?1 "
+	                          "AND state IN (0, 1)";
+
+	return change_run(c, id, "pending or running", sql,
+	                  VALUES(int_value(id), int_value(state), int_value(clock_now_us()),
+	                         text_value(error ? error : "")),
+	                  err);
+}
+
+#define RUN                                                                                                  \
+	"SELECT id, job, kind, state, triggered_by, queued_at_us, started_at_us, finished_at_us, "           \
+	"size_bytes,"                                                                                        \
+	" targets, targets_failed, sha256, error FROM run WHERE "
+
+static void read_run(sqlite3_stmt *row, struct catalog_run *run)
+{
+	*run = (struct catalog_run){
+	        .id = sqlite3_column_int64(row, 0),
+	        .state = (enum run_state)sqlite3_column_int(row, 3),
+	        .queued_at_us = sqlite3_column_int64(row, 5),
+	        .started_at_us = sqlite3_column_int64(row, 6),
+	        .finished_at_us = sqlite3_column_int64(row, 7),
+	        .size_bytes = column_u64(row, 8),
+	        .targets = column_u64(row, 9),
+	        .targets_failed = column_u64(row, 10),
+	};
+	column_text(row, 1, run->job, sizeof(run->job));
+	column_text(row, 2, run->kind, sizeof(run->kind));
+	column_text(row, 4, run->triggered_by, sizeof(run->triggered_by));
+	column_text(row, 11, run->sha256, sizeof(run->sha256));
+	column_text(row, 12, run->error, sizeof(run->error));
+}
+
+int catalog_run(struct catalog *c, int64_t id, struct catalog_run *ret)
+{
+	static const char sql[] = RUN "id = ?1";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_row(reader, &row, sql, VALUES(int_value(id)));
+	if (r == 0)
+		read_run(row, ret);
+	return r;
+}
+
+ssize_t catalog_runs(struct catalog *c, const char *job, int64_t before, struct catalog_run *runs, size_t max)
+{
+	static const char all_sql[] = RUN "id < ?1 ORDER BY id DESC LIMIT ?2";
+	static const char job_sql[] = RUN "id < ?1 AND job = ?3 ORDER BY id DESC LIMIT ?2";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	struct value values[] = {int_value(before > 0 ? before : INT64_MAX), int_value((int64_t)max),
+	                         text_value(job)};
+	size_t count = 0;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_query(reader, &row, job ? job_sql : all_sql, values, job ? 3 : 2);
+	if (r < 0)
+		return r;
+	while (count < max && (r = db_step(reader, row)) > 0)
+		read_run(row, &runs[count++]);
+	return r < 0 ? r : (ssize_t)count;
+}
+
+int catalog_unfinished_runs(struct catalog *c, void (*row)(void *arg, const struct catalog_run *run),
+                            void *arg)
+{
+	static const char sql[] = RUN "state IN (0, 1) ORDER BY id";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_query(reader, &statement, sql, NULL, 0);
+	while (r >= 0 && (r = db_step(reader, statement)) > 0) {
+		struct catalog_run run;
+
+		read_run(statement, &run);
+		row(arg, &run);
+	}
+	return r;
+}
+
+#define LOG_LINES_MAX 2000
+
+static int log_run(struct connection *c, int64_t id, const char *line)
+{
+	static const char next_sql[] = "SELECT coalesce(max(number), 0) + 1 FROM run_log WHERE run_id = ?1";
+	static const char insert_sql[] =
+	        "INSERT INTO run_log (run_id, number, at_us, line) VALUES (?1, ?2, ?3, ?4)";
+	static const char forget_sql[] = "DELETE FROM run_log WHERE run_id = ?1 AND number <= ?2";
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	int64_t number;
+	int r = db_row(c, &row, next_sql, VALUES(int_value(id)));
+
+	if (r < 0)
+		return r;
+	number = sqlite3_column_int64(row, 0);
+	r = db_run(c, insert_sql,
+	           VALUES(int_value(id), int_value(number), int_value(clock_now_us()), text_value(line)));
+	if (r == 0)
+		r = db_run(c, forget_sql, VALUES(int_value(id), int_value(number - LOG_LINES_MAX)));
+	return r;
+}
+
+int catalog_log_run(struct catalog *c, int64_t id, const char *line, struct error *err)
+{
+	int r = write_begin(c, err);
+
+	if (r < 0)
+		return r;
+	return write_end(c, log_run(c->writer, id, line), err);
+}
+
+int catalog_run_log(struct catalog *c, int64_t id, void (*row)(void *arg, int64_t at_us, const char *line),
+                    void *arg)
+{
+	static const char sql[] = "SELECT at_us, line FROM run_log WHERE run_id = ?1 ORDER BY number";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_query(reader, &statement, sql, VALUES(int_value(id)));
+	while (r >= 0 && (r = db_step(reader, statement)) > 0)
+		row(arg, sqlite3_column_int64(statement, 0), (const char *)sqlite3_column_text(statement, 1));
+	return r;
+}

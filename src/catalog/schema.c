@@ -1,0 +1,229 @@
+/*
+ * The tables, and how an older file becomes a newer one.
+ *
+ * `PRAGMA user_version` is the number of migrations that a file has been through. Each is one transaction,
+ * and none is ever changed once it was released: a change of the tables is another one at the end of the
+ * list.
+ *
+ * What a directory says of its files (how many, the size of SHA256SUMS) and the totals of a job are columns
+ * that triggers keep, so that they are true in every commit and no reader counts rows. An artifact's row is
+ * found in its directory's order without an index beside it; `tomb` hides it while it is being deleted.
+ */
+#include "db.h"
+
+#include <errno.h>
+
+#define APPLICATION_ID 1801807216 /* "keep": this file is no other program's */
+
+static const char *const migrations[] = {
+        "PRAGMA application_id = 1801807216;"
+
+        "CREATE TABLE directory ("
+        " ino INTEGER PRIMARY KEY,"
+        " parent_ino INTEGER REFERENCES directory (ino)," /* NULL: backups/ itself */
+        " sequence INTEGER NOT NULL,"
+        " name TEXT NOT NULL,"
+        " path TEXT NOT NULL UNIQUE,"
+        " mtime_us INTEGER NOT NULL,"
+        " subdirectories INTEGER NOT NULL DEFAULT 0,"
+        " files INTEGER NOT NULL DEFAULT 0,"
+        " sums_bytes INTEGER NOT NULL DEFAULT 0,"
+        " UNIQUE (parent_ino, sequence),"
+        " UNIQUE (parent_ino, name)"
+        ") STRICT;"
+        "CREATE TRIGGER directory_made AFTER INSERT ON directory BEGIN"
+        " UPDATE directory SET subdirectories = subdirectories + 1 WHERE ino = NEW.parent_ino; END;"
+        "CREATE TRIGGER directory_dropped AFTER DELETE ON directory BEGIN"
+        " UPDATE directory SET subdirectories = subdirectories - 1 WHERE ino = OLD.parent_ino; END;"
+        "INSERT INTO directory (ino, sequence, name, path, mtime_us) VALUES (0, 0, 'backups', 'backups', 0);"
+
+        "CREATE TABLE artifact ("
+        " directory_ino INTEGER NOT NULL REFERENCES directory (ino),"
+        " sequence INTEGER NOT NULL,"
+        " ino INTEGER NOT NULL UNIQUE,"
+        " tomb INTEGER NOT NULL DEFAULT 0,"
+        " name TEXT NOT NULL,"
+        " size_bytes INTEGER NOT NULL,"
+        " finished_at_us INTEGER NOT NULL,"
+        " sha256 TEXT NOT NULL,"
+        " stored_bytes INTEGER NOT NULL,"
+        " stored_sha256 TEXT NOT NULL,"
+        " job TEXT NOT NULL,"
+        " kind TEXT NOT NULL,"
+        " database TEXT NOT NULL,"
+        " server_version TEXT NOT NULL,"
+        " tool_version TEXT NOT NULL,"
+        " system_identifier TEXT,"
+        " triggered_by TEXT NOT NULL,"
+        " keepfs_version TEXT NOT NULL,"
+        " run_id INTEGER NOT NULL,"
+        " started_at_us INTEGER NOT NULL,"
+        " extents_count INTEGER NOT NULL,"
+        " extents_key TEXT,"
+        " extents_sha256 TEXT NOT NULL,"
+        " PRIMARY KEY (directory_ino, sequence)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE INDEX artifact_job ON artifact (job, finished_at_us) WHERE tomb = 0;"
+        "CREATE INDEX artifact_tomb ON artifact (ino) WHERE tomb = 1;"
+        "CREATE TABLE extent_table ("
+        " ino INTEGER PRIMARY KEY REFERENCES artifact (ino) ON DELETE CASCADE,"
+        " encoded BLOB NOT NULL"
+        ") STRICT;"
+        "CREATE TABLE total ("
+        " job TEXT PRIMARY KEY,"
+        " artifacts INTEGER NOT NULL,"
+        " stored_bytes INTEGER NOT NULL"
+        ") STRICT, WITHOUT ROWID;"
+        /* A line of SHA256SUMS: 64 digits, two spaces, the name, a line end. */
+        "CREATE TRIGGER artifact_listed AFTER INSERT ON artifact WHEN NEW.tomb = 0 BEGIN"
+        " UPDATE directory SET files = files + 1, sums_bytes = sums_bytes + 67 + length(NEW.name)"
+        "  WHERE ino = NEW.directory_ino;"
+        " INSERT INTO total VALUES (NEW.job, 1, NEW.stored_bytes) ON CONFLICT (job) DO UPDATE"
+        "  SET artifacts = artifacts + 1, stored_bytes = stored_bytes + excluded.stored_bytes; END;"
+        "CREATE TRIGGER artifact_entombed AFTER UPDATE OF tomb ON artifact WHEN OLD.tomb = 0 AND NEW.tomb = "
+        "1 BEGIN"
+        " UPDATE directory SET files = files - 1, sums_bytes = sums_bytes - 67 - length(OLD.name)"
+        "  WHERE ino = OLD.directory_ino;"
+        " UPDATE total SET artifacts = artifacts - 1, stored_bytes = stored_bytes - OLD.stored_bytes"
+        "  WHERE job = OLD.job; END;"
+        "CREATE TRIGGER artifact_dropped AFTER DELETE ON artifact WHEN OLD.tomb = 0 BEGIN"
+        " UPDATE directory SET files = files - 1, sums_bytes = sums_bytes - 67 - length(OLD.name)"
+        "  WHERE ino = OLD.directory_ino;"
+        " UPDATE total SET artifacts = artifacts - 1, stored_bytes = stored_bytes - OLD.stored_bytes"
+        "  WHERE job = OLD.job; END;"
+
+        "CREATE TABLE intent ("
+        " directory TEXT NOT NULL,"
+        " sequence INTEGER NOT NULL,"
+        " path TEXT NOT NULL,"
+        " run_id INTEGER NOT NULL,"
+        " PRIMARY KEY (directory, sequence)"
+        ") STRICT, WITHOUT ROWID;"
+
+        "CREATE TABLE run ("
+        " id INTEGER PRIMARY KEY,"
+        " job TEXT NOT NULL,"
+        " kind TEXT NOT NULL,"
+        " state INTEGER NOT NULL," /* enum run_state */
+        " triggered_by TEXT NOT NULL,"
+        " queued_at_us INTEGER NOT NULL,"
+        " started_at_us INTEGER NOT NULL DEFAULT 0,"
+        " finished_at_us INTEGER NOT NULL DEFAULT 0,"
+        " size_bytes INTEGER NOT NULL DEFAULT 0,"
+        " targets INTEGER NOT NULL DEFAULT 0,"
+        " targets_failed INTEGER NOT NULL DEFAULT 0,"
+        " sha256 TEXT NOT NULL DEFAULT '',"
+        " error TEXT NOT NULL DEFAULT '',"
+        " rebuilt INTEGER NOT NULL DEFAULT 0" /* made from manifests */
+        ") STRICT;"
+        "CREATE INDEX run_job ON run (job, id);"
+        "CREATE UNIQUE INDEX run_active ON run (job) WHERE state IN (0, 1);"
+        "CREATE TABLE run_target ("
+        " id INTEGER PRIMARY KEY,"
+        " run_id INTEGER NOT NULL REFERENCES run (id),"
+        " database TEXT NOT NULL,"
+        " state INTEGER NOT NULL,"
+        " path TEXT NOT NULL,"
+        " size_bytes INTEGER NOT NULL,"
+        " sha256 TEXT NOT NULL DEFAULT '',"
+        " error TEXT NOT NULL,"
+        " UNIQUE (run_id, database)"
+        ") STRICT;"
+        "CREATE INDEX run_target_order ON run_target (run_id, id);"
+        "CREATE TABLE run_log ("
+        " run_id INTEGER NOT NULL REFERENCES run (id),"
+        " number INTEGER NOT NULL,"
+        " at_us INTEGER NOT NULL,"
+        " line TEXT NOT NULL,"
+        " PRIMARY KEY (run_id, number)"
+        ") STRICT, WITHOUT ROWID;"
+
+        "CREATE TABLE audit ("
+        " id INTEGER PRIMARY KEY,"
+        " at_us INTEGER NOT NULL,"
+        " uid INTEGER NOT NULL,"
+        " pid INTEGER NOT NULL,"
+        " command TEXT NOT NULL,"
+        " action TEXT NOT NULL,"
+        " object TEXT NOT NULL,"
+        " result TEXT NOT NULL,"
+        " detail TEXT NOT NULL"
+        ") STRICT;"
+        "CREATE TABLE probe ("
+        " position INTEGER PRIMARY KEY,"
+        " name TEXT NOT NULL,"
+        " ok INTEGER NOT NULL,"
+        " at_us INTEGER NOT NULL,"
+        " detail TEXT NOT NULL"
+        ") STRICT;"
+        "CREATE TABLE store_verified ("
+        " url TEXT PRIMARY KEY,"
+        " at_us INTEGER NOT NULL"
+        ") STRICT, WITHOUT ROWID;",
+};
+
+static int read_number(struct connection *c, const char *sql, int64_t *ret_number)
+{
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	int r = db_row(c, &statement, sql, NULL, 0);
+
+	if (r == 0)
+		*ret_number = sqlite3_column_int64(statement, 0);
+	return r;
+}
+
+static int read_version(struct connection *c, int64_t *ret_version)
+{
+	static const char version_sql[] = "PRAGMA user_version";
+	static const char owner_sql[] = "PRAGMA application_id";
+	static const char objects_sql[] = "SELECT count(*) FROM sqlite_schema";
+	int64_t owner = 0, objects = 0;
+	int r = read_number(c, version_sql, ret_version);
+
+	if (r == 0)
+		r = read_number(c, owner_sql, &owner);
+	if (r == 0)
+		r = read_number(c, objects_sql, &objects);
+	if (r < 0)
+		return r;
+	if (owner != APPLICATION_ID && (*ret_version != 0 || objects != 0))
+		return error_set(&c->error, ERROR_CORRUPT, EBADMSG,
+		                 "%s is no catalog of keepfs: move it away, then run `keepfs rebuild`",
+		                 c->catalog->file);
+	return 0;
+}
+
+static int apply(struct connection *c, int64_t from)
+{
+	_cleanup(str) struct str script = {0};
+	int r;
+
+	str_appendf(&script, "BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT;", migrations[from],
+	            (int)from + 1);
+	r = db_script(c, str_text(&script));
+	if (r < 0 && !sqlite3_get_autocommit(c->db))
+		sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+	return r;
+}
+
+int schema_migrate(struct connection *c)
+{
+	static const char root_sql[] = "SELECT ino FROM directory WHERE ino = 0";
+	const int64_t newest = (int64_t)ARRAY_SIZE(migrations);
+	int64_t version = 0, root = 0;
+	int r = read_version(c, &version);
+
+	if (r == 0 && version > newest)
+		return error_set(&c->error, ERROR_USAGE, ENOTSUP,
+		                 "the catalog %s has format %d, this keepfs knows formats up to %d: use the "
+		                 "newer keepfs "
+		                 "that wrote it, or move it away and run `keepfs rebuild`",
+		                 c->catalog->file, (int)version, (int)newest);
+	for (; r == 0 && version < newest; version++)
+		r = apply(c, version);
+	if (r == 0)
+		r = read_number(c, root_sql, &root);
+	if (r == -ENOENT)
+		return db_fail(c, SQLITE_CORRUPT);
+	return r;
+}

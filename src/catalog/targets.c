@@ -1,0 +1,155 @@
+/*
+ * The databases of a run. An artifact that is listed is noted at its run here, so that a run knows what it
+ * made even when the process ended before it could say so; and a rebuild makes runs that are not known from
+ * what the manifests say.
+ */
+#include "db.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+/* The columns of a run that sum up its targets; a SHA-256 only when one artifact is all there is. */
+static int sum_up(struct connection *c, int64_t run_id)
+{
+	static const char sql[] = "UPDATE run SET (targets, targets_failed, size_bytes, sha256) ="
+	                          " (SELECT count(*), count(*) FILTER (WHERE state = 3),"
+	                          " coalesce(sum(size_bytes) FILTER (WHERE state = 2), 0),"
+	                          " CASE count(*) FILTER (WHERE state = 2) WHEN 1 THEN max(sha256) FILTER "
+	                          "(WHERE state = 2) ELSE '' END"
+	                          " FROM run_target WHERE run_id = ?1) WHERE id = ?1";
+
+	return db_run(c, sql, VALUES(int_value(run_id)));
+}
+
+static int set_target(struct connection *c, int64_t run_id, const struct catalog_target *target)
+{
+	static const char known_sql[] = "SELECT 1 FROM run WHERE id = ?1";
+	static const char set_sql[] =
+	        "INSERT INTO run_target (run_id, database, state, path, size_bytes, error) VALUES (?1, ?2, "
+	        "?3, ?4, ?5, ?6)"
+	        " ON CONFLICT (run_id, database) DO UPDATE SET state = excluded.state, path = excluded.path,"
+	        " size_bytes = excluded.size_bytes, error = excluded.error,"
+	        " sha256 = CASE path WHEN excluded.path THEN sha256 ELSE '' END";
+	_cleanup(statement) sqlite3_stmt *known = NULL;
+	int r = db_row(c, &known, known_sql, VALUES(int_value(run_id)));
+
+	if (r == -ENOENT)
+		return error_set(&c->error, ERROR_NOT_FOUND, ENOENT, "there is no run %" PRId64, run_id);
+	if (r == 0)
+		r = db_run(c, set_sql,
+		           VALUES(int_value(run_id), text_value(target->database), int_value(target->state),
+		                  text_value(target->path), int_value((int64_t)target->size_bytes),
+		                  text_value(target->error)));
+	if (r == 0)
+		r = sum_up(c, run_id);
+	return r;
+}
+
+int catalog_set_target(struct catalog *c, int64_t run_id, const struct catalog_target *target,
+                       struct error *err)
+{
+	int r = write_begin(c, err);
+
+	if (r < 0)
+		return r;
+	return write_end(c, set_target(c->writer, run_id, target), err);
+}
+
+ssize_t catalog_run_targets(struct catalog *c, int64_t run_id, size_t offset, struct catalog_target *targets,
+                            size_t max)
+{
+	static const char sql[] =
+	        "SELECT database, state, path, size_bytes, error FROM run_target WHERE run_id = ?1"
+	        " ORDER BY id LIMIT ?2 OFFSET ?3";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	size_t count = 0;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_query(reader, &row, sql,
+		             VALUES(int_value(run_id), int_value((int64_t)max), int_value((int64_t)offset)));
+	if (r < 0)
+		return r;
+	while (count < max && (r = db_step(reader, row)) > 0) {
+		struct catalog_target *target = &targets[count++];
+
+		*target = (struct catalog_target){
+		        .state = (enum run_state)sqlite3_column_int(row, 1),
+		        .size_bytes = column_u64(row, 3),
+		};
+		column_text(row, 0, target->database, sizeof(target->database));
+		column_text(row, 2, target->path, sizeof(target->path));
+		column_text(row, 4, target->error, sizeof(target->error));
+	}
+	return r < 0 ? r : (ssize_t)count;
+}
+
+static int add_completed_target(struct connection *c, const struct manifest *m)
+{
+	static const char sql[] =
+	        "INSERT INTO run_target (run_id, database, state, path, size_bytes, sha256, error)"
+	        " VALUES (?1, ?2, 2, ?3, ?4, ?5, '') ON CONFLICT (run_id, database) DO UPDATE SET state = 2,"
+	        " path = excluded.path, size_bytes = excluded.size_bytes, sha256 = excluded.sha256, error = "
+	        "''";
+	int r = db_run(c, sql,
+	               VALUES(int_value(m->run_id), text_value(m->database), text_value(m->path),
+	                      int_value((int64_t)m->size_bytes), text_value(m->sha256)));
+
+	return r < 0 ? r : sum_up(c, m->run_id);
+}
+
+int run_note_artifact(struct connection *c, const struct manifest *m)
+{
+	static const char sql[] = "SELECT 1 FROM run WHERE id = ?1 AND job = ?2";
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	int r = db_row(c, &row, sql, VALUES(int_value(m->run_id), text_value(m->job)));
+
+	if (r == -ENOENT)
+		return 0;
+	return r < 0 ? r : add_completed_target(c, m);
+}
+
+static int make_run(struct connection *c, const struct manifest *m)
+{
+	static const char sql[] =
+	        "INSERT INTO run (id, job, kind, state, triggered_by, queued_at_us, started_at_us,"
+	        " finished_at_us, rebuilt) VALUES (?1, ?2, ?3, 2, ?4, ?5, ?5, ?6, 1)";
+	int r = db_run(c, sql,
+	               VALUES(int_value(m->run_id), text_value(m->job), text_value(m->kind),
+	                      text_value(m->triggered_by), int_value(m->started_at_us),
+	                      int_value(m->finished_at_us)));
+
+	return r < 0 ? r : add_completed_target(c, m);
+}
+
+/* Another artifact of a run that was made from manifests: a database that it does not have yet. */
+static int join_run(struct connection *c, const struct manifest *m)
+{
+	static const char sql[] =
+	        "UPDATE run SET started_at_us = min(started_at_us, ?5), queued_at_us = min(queued_at_us, ?5),"
+	        " finished_at_us = max(finished_at_us, ?6) WHERE id = ?1 AND job = ?2 AND kind = ?3"
+	        " AND triggered_by = ?4 AND rebuilt = 1"
+	        " AND NOT EXISTS (SELECT 1 FROM run_target WHERE run_id = ?1 AND database = ?7)";
+	int r = db_run(c, sql,
+	               VALUES(int_value(m->run_id), text_value(m->job), text_value(m->kind),
+	                      text_value(m->triggered_by), int_value(m->started_at_us),
+	                      int_value(m->finished_at_us), text_value(m->database)));
+
+	/* Not the same run: its number was used twice, by catalogs that did not know each other. The first
+	 * one stays. */
+	if (r < 0 || sqlite3_changes64(c->db) == 0)
+		return r;
+	return add_completed_target(c, m);
+}
+
+int run_rebuild(struct connection *c, const struct manifest *m)
+{
+	static const char sql[] = "SELECT 1 FROM run WHERE id = ?1";
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	int r = db_row(c, &row, sql, VALUES(int_value(m->run_id)));
+
+	if (r == -ENOENT)
+		return make_run(c, m);
+	return r < 0 ? r : join_run(c, m);
+}

@@ -1,0 +1,1099 @@
+/* The catalog: what is listed, found, counted, hidden; runs and their rules; damaged, foreign and newer
+ * files; a full disk. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/fd.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/workers.h>
+#include <keepfs/catalog.h>
+#include <keepfs/codec/name.h>
+
+#define SECONDS INT64_C(1795140000) /* 2026-11-20T02:00:00Z */
+#define AT_US   (SECONDS * US_PER_S)
+
+struct fixture {
+	char directory[64];
+	struct catalog *catalog;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = mem_alloc(sizeof(*f));
+
+	str_copy(f->directory, sizeof(f->directory), "/tmp/keepfs-catalog-XXXXXX");
+	assert_non_null(mkdtemp(f->directory));
+	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
+	*state = f;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	catalog_free(f->catalog);
+	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	free(f);
+	return 0;
+}
+
+static void reopen(struct fixture *f)
+{
+	catalog_free(take_ptr(&f->catalog));
+	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
+}
+
+static char *file_path(const struct fixture *f, const char *name)
+{
+	return mem_printf("%s/%s", f->directory, name);
+}
+
+/* A manifest of @size bytes, finished one second after its name says it began. */
+static void fill(struct manifest *m, const char *directory, int64_t sequence, int64_t run_id, uint32_t size)
+{
+	char name[NAME_MAX_BYTES];
+	size_t len;
+	_cleanup(free) uint8_t *encoded = NULL;
+	uint8_t digest[SHA256_BYTES];
+
+	name_format(sequence, ".dump", name);
+	*m = (struct manifest){
+	        .path = mem_printf("%s/%s", directory, name),
+	        .job = mem_strdup("full"),
+	        .kind = mem_strdup("dump"),
+	        .database = mem_strdup("primary"),
+	        .server_version = mem_strdup("15.18"),
+	        .tool_version = mem_strdup("15.18"),
+	        .triggered_by = mem_strdup("uid 0 (bash)"),
+	        .keepfs_version = mem_strdup("0.1.0"),
+	        .run_id = run_id,
+	        .started_at_us = sequence / 1000 * US_PER_S,
+	        .finished_at_us = (sequence / 1000 + 1) * US_PER_S + 5,
+	        .size_bytes = size,
+	        .stored_bytes = size,
+	};
+	sha256_once(m->path, strlen(m->path), digest);
+	hex_encode(digest, sizeof(digest), m->sha256);
+	hex_encode(digest, sizeof(digest), m->stored_sha256);
+	extents_append(&m->extents, size, 0xabcdef01);
+	m->extents_count = 1;
+	encoded = extents_encode(&m->extents, &len);
+	sha256_once(encoded, len, digest);
+	hex_encode(digest, sizeof(digest), m->extents_sha256);
+}
+
+static int add(struct fixture *f, const char *directory, int64_t sequence, int64_t run_id, uint32_t size)
+{
+	_cleanup(manifest) struct manifest m = {0};
+
+	fill(&m, directory, sequence, run_id, size);
+	return catalog_add_artifact(f->catalog, &m, NULL);
+}
+
+static uint64_t ino_at(const char *directory, int64_t sequence)
+{
+	char name[NAME_MAX_BYTES];
+	_cleanup(free) char *path = NULL;
+
+	name_format(sequence, ".dump", name);
+	path = mem_printf("%s/%s", directory, name);
+	return ino_of_artifact(path);
+}
+
+static struct catalog_entry entry_of(struct fixture *f, uint64_t ino)
+{
+	struct catalog_entry entry = {0};
+
+	assert_int_equal(catalog_entry_by_ino(f->catalog, ino, &entry), 0);
+	return entry;
+}
+
+static void files_are_for_their_owner_alone(void **state)
+{
+	static const char *const names[] = {"catalog.db", "catalog.db-wal", "catalog.db-shm"};
+	struct fixture *f = *state;
+
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/full", AT_US, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup(free) char *path = file_path(f, names[i]);
+		struct stat st;
+
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0600);
+	}
+}
+
+static void directories_are_made_with_their_parents(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_entry entry;
+
+	assert_int_equal(entry_of(f, 0).subdirectories, 0);
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/tenants/acme", AT_US, NULL), 0);
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/tenants/acme", AT_US + 9, NULL), 0);
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/full", AT_US + 9, NULL), 0);
+	assert_int_equal(entry_of(f, 0).subdirectories, 2);
+	assert_int_equal(entry_of(f, 0).mtime_us, AT_US);
+	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "tenants", &entry), 0);
+	assert_int_equal(entry.ino, ino_of_directory("backups/tenants"));
+	assert_true(entry.is_directory);
+	assert_int_equal(entry.subdirectories, 1);
+	assert_int_equal(catalog_entry_by_name(f->catalog, entry.ino, "acme", &entry), 0);
+	assert_int_equal(entry.parent_ino, ino_of_directory("backups/tenants"));
+	assert_int_equal(entry.mtime_us, AT_US);
+	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "acme", &entry), -ENOENT);
+	assert_int_equal(catalog_entry_by_ino(f->catalog, ino_of_directory("backups/other"), &entry),
+	                 -ENOENT);
+}
+
+static void bad_directories_are_refused(void **state)
+{
+	static const char *const bad[] = {"",
+	                                  "full",
+	                                  "/backups/full",
+	                                  "backups/",
+	                                  "backups//full",
+	                                  "backups/full/",
+	                                  "backups/../full",
+	                                  "backupsx/full",
+	                                  "backups/.hidden"};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct error err = {0};
+
+		assert_int_equal(catalog_ensure_directory(f->catalog, bad[i], AT_US, &err), -EINVAL);
+		assert_int_equal(err.class, ERROR_USAGE);
+	}
+	assert_int_equal(entry_of(f, 0).subdirectories, 0);
+}
+
+static void empty_directories_are_dropped_unless_kept(void **state)
+{
+	static const char *const keep[] = {"backups/full", "backups/tenants/kept", NULL};
+	static const char *const none[] = {NULL};
+	struct fixture *f = *state;
+	struct catalog_entry entry;
+
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/full", AT_US, NULL), 0);
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/tenants/kept", AT_US, NULL), 0);
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/old/a/b", AT_US, NULL), 0);
+	assert_int_equal(add(f, "backups/tenants/used", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(catalog_drop_empty_directories(f->catalog, keep, NULL), 0);
+	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "old", &entry), -ENOENT);
+	assert_int_equal(entry_of(f, 0).subdirectories, 2);
+	assert_int_equal(entry_of(f, ino_of_directory("backups/tenants")).subdirectories, 2);
+	assert_int_equal(catalog_drop_empty_directories(f->catalog, none, NULL), 0);
+	assert_int_equal(entry_of(f, 0).subdirectories, 1);
+	assert_int_equal(entry_of(f, ino_of_directory("backups/tenants")).subdirectories, 1);
+}
+
+static void an_artifact_is_found_in_every_way(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t directory = ino_of_directory("backups/full"), ino = ino_at("backups/full", SECONDS * 1000);
+	struct catalog_entry entry;
+	_cleanup(free) char *path = NULL;
+
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 77), 0);
+	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "20261120T020000Z.dump", &entry), 0);
+	assert_int_equal(entry.ino, ino);
+	assert_int_equal(entry.parent_ino, directory);
+	assert_false(entry.is_directory);
+	assert_int_equal(entry.size_bytes, 77);
+	assert_int_equal(entry.mtime_us, AT_US + US_PER_S + 5);
+	assert_int_equal(entry.sequence, SECONDS * 1000);
+	assert_string_equal(entry_of(f, ino).name, "20261120T020000Z.dump");
+	assert_int_equal(catalog_entry_latest(f->catalog, directory, &entry), 0);
+	assert_int_equal(entry.ino, ino);
+	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "20261120T020000Z.tar", &entry),
+	                 -ENOENT);
+	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "20261120T020001Z.dump", &entry),
+	                 -ENOENT);
+	path = catalog_path(f->catalog, ino);
+	assert_string_equal(path, "backups/full/20261120T020000Z.dump");
+	assert_int_equal(catalog_last_size(f->catalog, "backups/full"), 77);
+	assert_int_equal(catalog_last_size(f->catalog, "backups/none"), 0);
+	assert_null(catalog_path(f->catalog, ino ^ 1));
+}
+
+static void a_manifest_is_kept_whole(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0}, back = {0};
+	_cleanup(extents) struct extents x = {0};
+	_cleanup(str) struct str text = {0}, text_back = {0};
+	uint64_t ino;
+
+	fill(&m, "backups/full", SECONDS * 1000, 7, 4242);
+	m.system_identifier = mem_strdup("7301234567890123456");
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+	reopen(f);
+	ino = ino_of_artifact(m.path);
+	assert_int_equal(catalog_manifest(f->catalog, ino, &back), 0);
+	assert_int_equal(catalog_extents(f->catalog, ino, &x), 0);
+	back.extents = x;
+	x = (struct extents){0};
+	manifest_encode(&m, &text);
+	manifest_encode(&back, &text_back);
+	assert_string_equal(str_text(&text), str_text(&text_back));
+	assert_int_equal(catalog_manifest(f->catalog, ino ^ 1, &back), -ENOENT);
+	assert_int_equal(catalog_extents(f->catalog, ino ^ 1, &x), -ENOENT);
+}
+
+static void collect_sums(void *arg, const char *name, const char *sha256)
+{
+	str_appendf(arg, "%s  %s\n", sha256, name);
+}
+
+static void directory_counts_are_true(struct fixture *f, const char *path, uint32_t files)
+{
+	_cleanup(str) struct str sums = {0};
+	struct catalog_entry directory = entry_of(f, ino_of_directory(path));
+
+	assert_int_equal(catalog_sums(f->catalog, directory.ino, collect_sums, &sums), 0);
+	assert_int_equal(directory.files, files);
+	assert_int_equal(directory.sums_bytes, sums.len);
+}
+
+static void counts_follow_every_change(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t first = ino_at("backups/full", SECONDS * 1000);
+	struct catalog_totals totals;
+
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000 + 1, 2, 20), 0);
+	directory_counts_are_true(f, "backups/full", 2);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 15), 0); /* the same path again */
+	directory_counts_are_true(f, "backups/full", 2);
+	assert_int_equal(catalog_totals(f->catalog, NULL, &totals), 0);
+	assert_int_equal(totals.artifacts, 2);
+	assert_int_equal(totals.stored_bytes, 35);
+	assert_int_equal(totals.oldest_at_us, AT_US + US_PER_S + 5);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, first, true, NULL), 0);
+	directory_counts_are_true(f, "backups/full", 1);
+	assert_int_equal(catalog_drop_artifact(f->catalog, first, NULL), 0);
+	directory_counts_are_true(f, "backups/full", 1);
+	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
+	assert_int_equal(totals.artifacts, 1);
+	assert_int_equal(totals.stored_bytes, 20);
+	assert_int_equal(catalog_totals(f->catalog, "other", &totals), 0);
+	assert_int_equal(totals.artifacts, 0);
+	assert_int_equal(totals.newest_at_us, 0);
+}
+
+static void count_tomb(void *arg, uint64_t ino, const char *path)
+{
+	assert_string_equal(path, "backups/full/20261120T020000Z.dump");
+	*(unsigned *)arg += 1;
+}
+
+static void what_is_entombed_is_hidden(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t directory = ino_of_directory("backups/full"), ino = ino_at("backups/full", SECONDS * 1000);
+	struct catalog_entry entry;
+	struct manifest m;
+	struct extents x = {0};
+	int64_t before = clock_now_us();
+	unsigned tombs = 0;
+
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ino, false, NULL), 0);
+	assert_int_equal(catalog_entry_by_ino(f->catalog, ino, &entry), -ENOENT);
+	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "20261120T020000Z.dump", &entry),
+	                 -ENOENT);
+	assert_int_equal(catalog_entry_latest(f->catalog, directory, &entry), -ENOENT);
+	assert_int_equal(catalog_entries(f->catalog, directory, false, -1, &entry, 1), 0);
+	assert_int_equal(catalog_manifest(f->catalog, ino, &m), -ENOENT);
+	assert_int_equal(catalog_extents(f->catalog, ino, &x), -ENOENT);
+	assert_null(catalog_path(f->catalog, ino));
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ino, false, NULL), -ENOENT);
+	assert_true(catalog_sequence_taken(f->catalog, "backups/full", SECONDS * 1000));
+	if (before > AT_US + US_PER_S + 5) /* a directory's time never goes back */
+		assert_true(entry_of(f, directory).mtime_us >= before);
+	assert_int_equal(catalog_tombs(f->catalog, count_tomb, &tombs), 0);
+	assert_int_equal(tombs, 1);
+	assert_int_equal(catalog_drop_artifact(f->catalog, ino, NULL), 0);
+	tombs = 0;
+	assert_int_equal(catalog_tombs(f->catalog, count_tomb, &tombs), 0);
+	assert_int_equal(tombs, 0);
+	assert_false(catalog_sequence_taken(f->catalog, "backups/full", SECONDS * 1000));
+}
+
+static void the_last_one_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t first = ino_at("backups/full", SECONDS * 1000),
+	         second = ino_at("backups/full", SECONDS * 1000 + 1);
+	struct error err = {0};
+
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(add(f, "backups/other", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, first, true, &err), -EPERM);
+	assert_int_equal(err.class, ERROR_DENIED);
+	assert_non_null(strstr(err.message, "backups/full/20261120T020000Z.dump is the last"));
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000 + 1, 2, 10), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, first, true, NULL), 0);
+	/* A tomb does not count: the other one is the last now. */
+	assert_int_equal(catalog_entomb_artifact(f->catalog, second, true, NULL), -EPERM);
+	assert_int_equal(entry_of(f, second).ino, second);
+}
+
+static void another_at_the_same_place_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	struct error err = {0};
+
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	fill(&m, "backups/full", SECONDS * 1000, 1, 10);
+	free(m.path);
+	m.path = mem_strdup("backups/full/20261120T020000Z.tar");
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, &err), -EEXIST);
+	assert_non_null(strstr(err.message, "20261120T020000Z.dump"));
+	directory_counts_are_true(f, "backups/full", 1);
+}
+
+static void an_unloaded_table_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	struct catalog_entry entry;
+
+	fill(&m, "backups/full", SECONDS * 1000, 1, 10);
+	extents_finish(&m.extents);
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), -EINVAL);
+	/* Nothing of the transaction is left, not even the directory. */
+	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "full", &entry), -ENOENT);
+}
+
+#define MANY 10000
+
+static void add_many(struct fixture *f, int64_t count)
+{
+	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+	for (int64_t i = 0; i < count; i++)
+		assert_int_equal(
+		        add(f, "backups/full", (SECONDS + i / 3) * 1000 + i % 3, i + 1, 1 + (uint32_t)i), 0);
+	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
+}
+
+static void pages_hold_every_entry_once_in_order(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_entry *page = mem_array(256, sizeof(*page));
+	uint64_t directory = ino_of_directory("backups/full");
+	int64_t after = -1, seen = 0;
+	ssize_t n;
+
+	add_many(f, MANY);
+	while ((n = catalog_entries(f->catalog, directory, false, after, page, 256)) > 0) {
+		for (ssize_t i = 0; i < n; i++) {
+			assert_true(page[i].sequence > after);
+			assert_int_equal(page[i].sequence, name_sequence(page[i].name));
+			after = page[i].sequence;
+			seen++;
+			assert_int_equal(page[i].size_bytes, seen);
+		}
+	}
+	assert_int_equal(n, 0);
+	assert_int_equal(seen, MANY);
+	directory_counts_are_true(f, "backups/full", MANY);
+	assert_int_equal(catalog_entries(f->catalog, 0, false, -1, page, 256), 0);
+	assert_int_equal(catalog_entries(f->catalog, 0, true, -1, page, 256), 1);
+	assert_int_equal(page[0].ino, directory);
+	assert_int_equal(catalog_entries(f->catalog, 0, true, page[0].sequence, page, 256), 0);
+	free(page);
+}
+
+static void intents_hold_their_place(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = {0};
+
+	assert_false(catalog_sequence_taken(f->catalog, "backups/full", SECONDS * 1000));
+	assert_int_equal(catalog_add_intent(f->catalog, 1, "backups/full/20261120T020000Z.dump", NULL), 0);
+	assert_true(catalog_sequence_taken(f->catalog, "backups/full", SECONDS * 1000));
+	assert_false(catalog_sequence_taken(f->catalog, "backups/other", SECONDS * 1000));
+	assert_int_equal(catalog_add_intent(f->catalog, 2, "backups/full/20261120T020000Z.tar", &err),
+	                 -EEXIST);
+	assert_int_equal(catalog_add_intent(f->catalog, 2, "backups/full/latest.dump", &err), -EINVAL);
+	assert_int_equal(catalog_drop_intent(f->catalog, "backups/full/20261120T020000Z.dump", NULL), 0);
+	assert_false(catalog_sequence_taken(f->catalog, "backups/full", SECONDS * 1000));
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(catalog_add_intent(f->catalog, 2, "backups/full/20261120T020000Z.dump", &err),
+	                 -EEXIST);
+}
+
+static void count_intent(void *arg, int64_t run_id, const char *path)
+{
+	*(int64_t *)arg += run_id;
+}
+
+static void listing_ends_the_intent(void **state)
+{
+	struct fixture *f = *state;
+	int64_t run_ids = 0;
+
+	assert_int_equal(catalog_add_intent(f->catalog, 5, "backups/full/20261120T020000Z.dump", NULL), 0);
+	assert_int_equal(catalog_intents(f->catalog, count_intent, &run_ids), 0);
+	assert_int_equal(run_ids, 5);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 5, 10), 0);
+	run_ids = 0;
+	assert_int_equal(catalog_intents(f->catalog, count_intent, &run_ids), 0);
+	assert_int_equal(run_ids, 0);
+}
+
+static void generation_counts_changes(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t before = catalog_generation(f->catalog);
+
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/full", AT_US, NULL), 0);
+	assert_int_equal(catalog_generation(f->catalog), before + 1);
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/full", AT_US, NULL), 0);
+	assert_int_equal(catalog_drop_intent(f->catalog, "backups/full/20261120T020000Z.dump", NULL), 0);
+	assert_int_equal(catalog_ensure_directory(f->catalog, "nowhere", AT_US, NULL), -EINVAL);
+	assert_int_equal(catalog_generation(f->catalog), before + 1);
+}
+
+/* Rebuild. */
+
+static void a_rebuild_replaces_all_or_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_entry entry;
+
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000 + 1, 2, 10), 0);
+	/* Readers see the catalog as it was. */
+	assert_int_equal(entry_of(f, ino_at("backups/full", SECONDS * 1000)).size_bytes, 10);
+	assert_int_equal(catalog_end_rebuild(f->catalog, false, NULL), 0);
+	directory_counts_are_true(f, "backups/full", 1);
+	assert_int_equal(entry_of(f, ino_at("backups/full", SECONDS * 1000)).size_bytes, 10);
+
+	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000 + 1, 2, 10), 0);
+	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
+	directory_counts_are_true(f, "backups/full", 1);
+	assert_int_equal(catalog_entry_by_ino(f->catalog, ino_at("backups/full", SECONDS * 1000), &entry),
+	                 -ENOENT);
+}
+
+static void a_refused_artifact_does_not_end_a_rebuild(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+
+	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	fill(&m, "backups/full", SECONDS * 1000, 1, 10);
+	free(m.path);
+	m.path = mem_strdup("backups/full/20261120T020000Z.tar");
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), -EEXIST);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000 + 1, 2, 10), 0);
+	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
+	directory_counts_are_true(f, "backups/full", 2);
+}
+
+static void a_rebuild_gives_the_same_times(void **state)
+{
+	struct fixture *f = *state;
+	int64_t root, tenants, acme, empty;
+
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/empty", 1000, NULL), 0);
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/tenants/acme", 2000, NULL), 0);
+	assert_int_equal(add(f, "backups/tenants/acme", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(add(f, "backups/tenants/acme", (SECONDS + 60) * 1000, 2, 10), 0);
+	root = entry_of(f, 0).mtime_us;
+	tenants = entry_of(f, ino_of_directory("backups/tenants")).mtime_us;
+	acme = entry_of(f, ino_of_directory("backups/tenants/acme")).mtime_us;
+	empty = entry_of(f, ino_of_directory("backups/empty")).mtime_us;
+	assert_int_equal(acme, AT_US + 61 * US_PER_S + 5);
+	assert_int_equal(root, acme);
+	assert_int_equal(empty, 1000);
+
+	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+	assert_int_equal(add(f, "backups/tenants/acme", (SECONDS + 60) * 1000, 2, 10), 0);
+	assert_int_equal(add(f, "backups/tenants/acme", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
+	assert_int_equal(entry_of(f, 0).mtime_us, root);
+	assert_int_equal(entry_of(f, ino_of_directory("backups/tenants")).mtime_us, tenants);
+	assert_int_equal(entry_of(f, ino_of_directory("backups/tenants/acme")).mtime_us, acme);
+	assert_int_equal(entry_of(f, ino_of_directory("backups/empty")).mtime_us, empty);
+}
+
+static void a_rebuild_keeps_tombs(void **state)
+{
+	struct fixture *f = *state;
+	unsigned tombs = 0;
+
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(
+	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), false, NULL), 0);
+	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), CATALOG_ENTOMBED);
+	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
+	directory_counts_are_true(f, "backups/full", 0);
+	assert_int_equal(catalog_tombs(f->catalog, count_tomb, &tombs), 0);
+	assert_int_equal(tombs, 1);
+}
+
+static int add_for(struct fixture *f, const char *database, int64_t sequence, int64_t run_id)
+{
+	_cleanup(manifest) struct manifest m = {0};
+
+	fill(&m, "backups/full", sequence, run_id, 10);
+	mem_replace_string(&m.database, database);
+	return catalog_add_artifact(f->catalog, &m, NULL);
+}
+
+static void a_rebuild_makes_unknown_runs(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_run run;
+	int64_t known;
+
+	assert_int_equal(catalog_add_run(f->catalog, "other", "dump", "cron", &known, NULL), 0);
+	assert_int_equal(known, 1);
+	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+	assert_int_equal(add_for(f, "a", SECONDS * 1000, 1), 0); /* number 1 is another's */
+	assert_int_equal(add_for(f, "a", SECONDS * 1000 + 1, 9), 0);
+	assert_int_equal(add_for(f, "b", (SECONDS + 5) * 1000, 9), 0);
+	assert_int_equal(add_for(f, "a", (SECONDS + 9) * 1000, 9),
+	                 0); /* the same database: a number used twice */
+	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
+
+	assert_int_equal(catalog_run(f->catalog, 1, &run), 0);
+	assert_string_equal(run.job, "other");
+	assert_int_equal(run.state, RUN_PENDING);
+	assert_int_equal(run.targets, 0);
+	assert_int_equal(catalog_run(f->catalog, 9, &run), 0);
+	assert_string_equal(run.job, "full");
+	assert_string_equal(run.triggered_by, "uid 0 (bash)");
+	assert_int_equal(run.state, RUN_COMPLETED);
+	assert_int_equal(run.targets, 2);
+	assert_int_equal(run.size_bytes, 20);
+	assert_string_equal(run.sha256, "");
+	assert_int_equal(run.started_at_us, AT_US);
+	assert_int_equal(run.finished_at_us, AT_US + 6 * US_PER_S + 5);
+	assert_int_equal(catalog_add_run(f->catalog, "full", "dump", "cron", &known, NULL), 0);
+	assert_int_equal(known, 10);
+}
+
+/* Runs. */
+
+static int64_t new_run(struct fixture *f, const char *job)
+{
+	int64_t id = 0;
+
+	assert_int_equal(catalog_add_run(f->catalog, job, "dump", "uid 0 (bash)", &id, NULL), 0);
+	return id;
+}
+
+static void a_job_has_one_run_at_a_time(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = {0};
+	int64_t first = new_run(f, "full"), other = new_run(f, "media"), id = -1;
+
+	assert_int_not_equal(first, other);
+	assert_int_equal(catalog_add_run(f->catalog, "full", "dump", "x", &id, &err), -EBUSY);
+	assert_int_equal(err.class, ERROR_CONFLICT);
+	assert_non_null(strstr(err.message, "run 1 is pending"));
+	assert_int_equal(catalog_start_run(f->catalog, first, NULL), 0);
+	assert_int_equal(catalog_add_run(f->catalog, "full", "dump", "x", &id, &err), -EBUSY);
+	assert_non_null(strstr(err.message, "run 1 is running"));
+	assert_int_equal(id, -1);
+	assert_int_equal(catalog_finish_run(f->catalog, first, RUN_FAILED, "pg_dump: no", NULL), 0);
+	assert_int_equal(new_run(f, "full"), 3);
+}
+
+static void states_go_forward_only(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_run run;
+	int64_t id = new_run(f, "full");
+
+	assert_int_equal(catalog_start_run(f->catalog, id, NULL), 0);
+	assert_int_equal(catalog_start_run(f->catalog, id, NULL), -ENOENT);
+	assert_int_equal(catalog_finish_run(f->catalog, id, RUN_COMPLETED, NULL, NULL), 0);
+	assert_int_equal(catalog_finish_run(f->catalog, id, RUN_FAILED, "late", NULL), -ENOENT);
+	assert_int_equal(catalog_start_run(f->catalog, 99, NULL), -ENOENT);
+	assert_int_equal(catalog_run(f->catalog, id, &run), 0);
+	assert_int_equal(run.state, RUN_COMPLETED);
+	assert_string_equal(run.error, "");
+	assert_true(run.queued_at_us > 0 && run.started_at_us >= run.queued_at_us);
+	assert_true(run.finished_at_us >= run.started_at_us);
+	assert_int_equal(catalog_run(f->catalog, 99, &run), -ENOENT);
+}
+
+static void a_run_sums_up_its_targets(void **state)
+{
+	struct fixture *f = *state;
+	int64_t id = new_run(f, "full");
+	struct catalog_target bad = {
+	        .database = "b", .state = RUN_FAILED, .size_bytes = 5, .error = "no such role"};
+	struct catalog_target good = {.database = "a", .state = RUN_RUNNING};
+	struct catalog_target targets[4];
+	struct catalog_run run;
+
+	assert_int_equal(catalog_set_target(f->catalog, id, &good, NULL), 0);
+	assert_int_equal(catalog_set_target(f->catalog, id, &bad, NULL), 0);
+	assert_int_equal(add_for(f, "a", SECONDS * 1000, id), 0);
+	good.state = RUN_COMPLETED;
+	good.size_bytes = 10;
+	str_copy(good.path, sizeof(good.path), "backups/full/20261120T020000Z.dump");
+	assert_int_equal(catalog_set_target(f->catalog, id, &good, NULL), 0);
+	assert_int_equal(catalog_run(f->catalog, id, &run), 0);
+	assert_int_equal(run.targets, 2);
+	assert_int_equal(run.targets_failed, 1);
+	assert_int_equal(run.size_bytes, 10);
+	assert_int_equal(strlen(run.sha256), 64);
+	assert_int_equal(catalog_run_targets(f->catalog, id, 0, targets, 4), 2);
+	assert_string_equal(targets[0].database, "a");
+	assert_string_equal(targets[0].path, "backups/full/20261120T020000Z.dump");
+	assert_string_equal(targets[1].error, "no such role");
+	assert_int_equal(catalog_run_targets(f->catalog, id, 1, targets, 4), 1);
+	assert_string_equal(targets[0].database, "b");
+	assert_int_equal(catalog_run_targets(f->catalog, id, 2, targets, 4), 0);
+	assert_int_equal(catalog_set_target(f->catalog, 99, &good, NULL), -ENOENT);
+}
+
+static void a_listed_artifact_is_noted_at_its_run(void **state)
+{
+	struct fixture *f = *state;
+	int64_t id = new_run(f, "full"), other = new_run(f, "other");
+	struct catalog_run run;
+
+	assert_int_equal(add_for(f, "a", SECONDS * 1000, id), 0);
+	assert_int_equal(add_for(f, "a", SECONDS * 1000 + 1, other), 0); /* another job's run: not noted */
+	assert_int_equal(catalog_run(f->catalog, id, &run), 0);
+	assert_int_equal(run.targets, 1);
+	assert_int_equal(run.size_bytes, 10);
+	assert_int_equal(catalog_run(f->catalog, other, &run), 0);
+	assert_int_equal(run.targets, 0);
+}
+
+static void runs_come_newest_first(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_run runs[4];
+
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(catalog_finish_run(f->catalog, new_run(f, i % 2 ? "b" : "a"), RUN_COMPLETED,
+		                                    NULL, NULL),
+		                 0);
+	assert_int_equal(catalog_runs(f->catalog, NULL, 0, runs, 4), 4);
+	assert_int_equal(runs[0].id, 5);
+	assert_int_equal(runs[3].id, 2);
+	assert_int_equal(catalog_runs(f->catalog, NULL, 2, runs, 4), 1);
+	assert_int_equal(runs[0].id, 1);
+	assert_int_equal(catalog_runs(f->catalog, "b", 0, runs, 4), 2);
+	assert_int_equal(runs[0].id, 4);
+	assert_int_equal(catalog_runs(f->catalog, "c", 0, runs, 4), 0);
+}
+
+static void sum_ids(void *arg, const struct catalog_run *run)
+{
+	*(int64_t *)arg += run->id;
+}
+
+static void unfinished_runs_survive_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	int64_t a = new_run(f, "a"), b = new_run(f, "b"), c = new_run(f, "c"), ids = 0;
+
+	assert_int_equal(catalog_start_run(f->catalog, b, NULL), 0);
+	assert_int_equal(catalog_finish_run(f->catalog, c, RUN_CANCELLED, "cancelled", NULL), 0);
+	reopen(f);
+	assert_int_equal(catalog_unfinished_runs(f->catalog, sum_ids, &ids), 0);
+	assert_int_equal(ids, a + b);
+}
+
+struct log_seen {
+	unsigned lines;
+	char first[32], last[32];
+};
+
+static void see_line(void *arg, int64_t at_us, const char *line)
+{
+	struct log_seen *seen = arg;
+
+	if (seen->lines++ == 0)
+		str_copy(seen->first, sizeof(seen->first), line);
+	str_copy(seen->last, sizeof(seen->last), line);
+}
+
+static void a_run_keeps_its_last_2000_lines(void **state)
+{
+	struct fixture *f = *state;
+	struct log_seen seen = {0};
+	int64_t id = new_run(f, "full");
+
+	/* One transaction around all of them: a commit each would only wear the disk. */
+	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+	for (int i = 1; i <= 2005; i++) {
+		char line[32];
+
+		snprintf(line, sizeof(line), "line %d", i);
+		assert_int_equal(catalog_log_run(f->catalog, id, line, NULL), 0);
+	}
+	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
+	assert_int_equal(catalog_run_log(f->catalog, id, see_line, &seen), 0);
+	assert_int_equal(seen.lines, 2000);
+	assert_string_equal(seen.first, "line 6");
+	assert_string_equal(seen.last, "line 2005");
+}
+
+/* Audit and probes. */
+
+static void see_audit(void *arg, const struct catalog_audit *entry)
+{
+	str_appendf(arg, "%" PRId64 " %" PRId64 " %s %s %s %s %s;", entry->uid, entry->pid, entry->command,
+	            entry->action, entry->object, entry->result, entry->detail);
+}
+
+static void the_audit_is_newest_first(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(str) struct str seen = {0};
+	struct catalog_audit entry = {.at_us = AT_US,
+	                              .uid = 1000,
+	                              .pid = 7,
+	                              .command = "rm",
+	                              .action = "remove",
+	                              .object = "backups/full/x",
+	                              .result = "denied",
+	                              .detail = "the last"};
+
+	assert_int_equal(catalog_add_audit(f->catalog, &entry, NULL), 0);
+	entry.uid = entry.pid = -1;
+	str_copy(entry.result, sizeof(entry.result), "ok");
+	assert_int_equal(catalog_add_audit(f->catalog, &entry, NULL), 0);
+	assert_int_equal(catalog_audits(f->catalog, see_audit, &seen), 0);
+	assert_string_equal(str_text(&seen), "-1 -1 rm remove backups/full/x ok the last;"
+	                                     "1000 7 rm remove backups/full/x denied the last;");
+}
+
+static void a_probe_replaces_the_last(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_probe probes[3] = {
+	        {.check = "store", .ok = true, .at_us = AT_US, .detail = "fine"},
+	        {.check = "database full", .ok = false, .at_us = AT_US, .detail = "no such role"},
+	};
+
+	assert_int_equal(catalog_store_verified(f->catalog, "s3://a"), 0);
+	assert_int_equal(catalog_set_probes(f->catalog, "s3://a", probes, 2, NULL), 0);
+	assert_int_equal(catalog_store_verified(f->catalog, "s3://a"), AT_US);
+	assert_int_equal(catalog_store_verified(f->catalog, "s3://b"), 0);
+	probes[0].ok = false;
+	probes[0].at_us++;
+	assert_int_equal(catalog_set_probes(f->catalog, "s3://a", probes, 1, NULL), 0);
+	assert_int_equal(catalog_probes(f->catalog, probes, 3), 1);
+	assert_string_equal(probes[0].check, "store");
+	assert_false(probes[0].ok);
+	assert_int_equal(probes[0].at_us, AT_US + 1);
+	assert_int_equal(catalog_store_verified(f->catalog, "s3://a"), AT_US);
+}
+
+/* Files that are no catalog of this keepfs. Positions are those of SQLite's file header. */
+
+#define HEADER_USER_VERSION   60
+#define HEADER_APPLICATION_ID 68
+
+static void patch(struct fixture *f, const void *data, size_t len, off_t offset)
+{
+	_cleanup(free) char *path = file_path(f, "catalog.db");
+	_cleanup(fd) int fd = -1;
+
+	catalog_free(take_ptr(&f->catalog));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fd_pwrite_all(fd, data, len, offset), 0);
+}
+
+static void assert_not_opened(struct fixture *f, int errnum, const char *word)
+{
+	struct error err = {0};
+
+	assert_int_equal(catalog_open(f->directory, &f->catalog, &err), -errnum);
+	assert_null(f->catalog);
+	assert_int_equal(err.errnum, errnum);
+	if (!strstr(err.message, word) || !strstr(err.message, "keepfs rebuild"))
+		fail_msg("message: %s", err.message);
+}
+
+static void an_empty_file_becomes_a_catalog(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = file_path(f, "catalog.db");
+
+	catalog_free(take_ptr(&f->catalog));
+	assert_int_equal(truncate(path, 0), 0);
+	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+}
+
+static void a_newer_format_is_refused(void **state)
+{
+	patch(*state, "\0\0\0\x63", 4, HEADER_USER_VERSION);
+	assert_not_opened(*state, ENOTSUP, "format 99");
+}
+
+static void another_programs_file_is_refused(void **state)
+{
+	patch(*state, "\1\2\3\4", 4, HEADER_APPLICATION_ID);
+	assert_not_opened(*state, EBADMSG, "no catalog");
+}
+
+static void garbage_is_refused(void **state)
+{
+	char garbage[4096];
+
+	memset(garbage, 'x', sizeof(garbage));
+	patch(*state, garbage, sizeof(garbage), 0);
+	assert_not_opened(*state, EBADMSG, "damaged");
+}
+
+static void damage_is_told(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = file_path(f, "catalog.db");
+	char garbage[4096];
+	struct error err = {0};
+	struct stat st;
+	int r = 0;
+
+	add_many(f, 100);
+	reopen(f);
+	assert_int_equal(stat(path, &st), 0);
+	memset(garbage, 0xa5, sizeof(garbage));
+	for (off_t at = 4096; at < st.st_size;
+	     at += 4096) /* all but the first page, which holds the schema */
+		patch(f, garbage, sizeof(garbage), at);
+	r = catalog_open(f->directory, &f->catalog, &err);
+	assert_int_equal(r, -EBADMSG);
+	assert_non_null(strstr(err.message, "keepfs rebuild"));
+}
+
+static void a_lock_names_its_holder(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = {0};
+	char pid[32];
+	int fd = -1, other = -1;
+
+	snprintf(pid, sizeof(pid), "pid %jd)", (intmax_t)getpid());
+	assert_int_equal(catalog_lock(f->directory, &fd, NULL), 0);
+	assert_int_equal(catalog_lock(f->directory, &other, &err), -EBUSY);
+	assert_non_null(strstr(err.message, pid));
+	assert_int_equal(other, -1);
+	catalog_unlock(fd);
+	assert_int_equal(catalog_lock(f->directory, &fd, NULL), 0);
+	catalog_unlock(fd);
+}
+
+/* A small file system of this process's own; false where the system does not let us have one. */
+static bool mount_small(const char *directory)
+{
+	if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		return false;
+	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("tmpfs", directory, "tmpfs", 0, "size=1m,mode=0700") == 0;
+}
+
+/* Write runs until it fails; a run each, as the daemon does. */
+static int fill_disk(struct fixture *f, struct error *err)
+{
+	int r = 0;
+
+	for (int64_t i = 0; r == 0 && i < MANY; i++) {
+		_cleanup(manifest) struct manifest m = {0};
+
+		fill(&m, "backups/full", (SECONDS + i) * 1000, i + 1, 10);
+		r = catalog_add_artifact(f->catalog, &m, err);
+	}
+	return r;
+}
+
+static void a_full_disk_is_told_and_survived(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = {0};
+	struct catalog_entry before, after;
+	_cleanup(free) char *ballast = file_path(f, "ballast");
+	_cleanup(fd) int fd = -1;
+
+	catalog_free(take_ptr(&f->catalog));
+	if (!mount_small(f->directory))
+		skip();
+	fd = open(ballast, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(posix_fallocate(fd, 0, 512 << 10), 0);
+	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
+	assert_int_equal(fill_disk(f, &err), -ENOSPC);
+	assert_int_equal(err.class, ERROR_NO_SPACE);
+	assert_non_null(strstr(err.message, f->directory));
+	/* What was there is served; what failed left nothing; with room it goes on. */
+	before = entry_of(f, ino_of_directory("backups/full"));
+	assert_int_equal(add(f, "backups/late", SECONDS * 1000, 1, 10), -ENOSPC);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(add(f, "backups/late", SECONDS * 1000, 1, 10), 0);
+	reopen(f);
+	after = entry_of(f, ino_of_directory("backups/full"));
+	assert_true(before.files > 0);
+	assert_int_equal(after.files, before.files);
+	directory_counts_are_true(f, "backups/full", after.files);
+	catalog_free(take_ptr(&f->catalog));
+	assert_int_equal(umount2(f->directory, MNT_DETACH), 0);
+}
+
+/* Readers and a writer. */
+
+#define THREADS 24 /* more than there are connections for */
+#define WRITES  60
+
+struct race {
+	struct fixture *f;
+	_Atomic bool done;
+	_Atomic unsigned finished;
+};
+
+static void read_until_done(void *arg)
+{
+	struct race *race = arg;
+	struct catalog *c = race->f->catalog;
+	uint64_t directory = ino_of_directory("backups/full"), last = 0;
+	struct catalog_entry page[16], entry;
+
+	do {
+		struct catalog_totals totals;
+		ssize_t n = catalog_entries(c, directory, false, -1, page, ARRAY_SIZE(page));
+
+		assert_true(n >= 1);
+		for (ssize_t i = 0; i < n; i++)
+			assert_int_equal(catalog_entry_by_ino(c, page[i].ino, &entry), 0);
+		assert_int_equal(catalog_entry_by_ino(c, directory, &entry), 0);
+		assert_true(entry.files >= last);
+		last = entry.files;
+		assert_int_equal(catalog_totals(c, NULL, &totals), 0);
+		assert_true(totals.artifacts >= last);
+	} while (!race->done);
+	race->finished++;
+}
+
+static void readers_and_a_writer_do_not_disturb(void **state)
+{
+	struct race race = {.f = *state};
+	struct workers *workers;
+
+	assert_int_equal(add(race.f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	workers = workers_new("reader", THREADS);
+	assert_non_null(workers);
+	for (int i = 0; i < THREADS; i++)
+		workers_add(workers, read_until_done, &race);
+	for (int i = 1; i <= WRITES; i++)
+		assert_int_equal(add(race.f, "backups/full", SECONDS * 1000 + i, i, 10), 0);
+	race.done = true;
+	workers_free(workers);
+	assert_int_equal(race.finished, THREADS);
+	directory_counts_are_true(race.f, "backups/full", WRITES + 1);
+}
+
+static void write_some(void *arg)
+{
+	struct race *race = arg;
+	int64_t number = 1000 * (int64_t)(++race->finished);
+
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(add(race->f, "backups/full", SECONDS * 1000 + number + i, 1, 10), 0);
+}
+
+static void writers_wait_for_each_other_and_for_a_rebuild(void **state)
+{
+	struct race race = {.f = *state};
+	struct workers *workers = workers_new("writer", 4);
+
+	assert_non_null(workers);
+	assert_int_equal(catalog_begin_rebuild(race.f->catalog, NULL), 0);
+	for (int i = 0; i < 4; i++)
+		workers_add(workers, write_some, &race);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(add(race.f, "backups/full", SECONDS * 1000 + i, 1, 10), 0);
+	assert_int_equal(catalog_end_rebuild(race.f->catalog, false, NULL), 0);
+	workers_free(workers);
+	directory_counts_are_true(race.f, "backups/full", 40);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        TEST(files_are_for_their_owner_alone),
+	        TEST(directories_are_made_with_their_parents),
+	        TEST(bad_directories_are_refused),
+	        TEST(empty_directories_are_dropped_unless_kept),
+	        TEST(an_artifact_is_found_in_every_way),
+	        TEST(a_manifest_is_kept_whole),
+	        TEST(counts_follow_every_change),
+	        TEST(what_is_entombed_is_hidden),
+	        TEST(the_last_one_is_kept),
+	        TEST(another_at_the_same_place_is_refused),
+	        TEST(an_unloaded_table_is_refused),
+	        TEST(pages_hold_every_entry_once_in_order),
+	        TEST(intents_hold_their_place),
+	        TEST(listing_ends_the_intent),
+	        TEST(generation_counts_changes),
+	        TEST(a_rebuild_replaces_all_or_nothing),
+	        TEST(a_refused_artifact_does_not_end_a_rebuild),
+	        TEST(a_rebuild_gives_the_same_times),
+	        TEST(a_rebuild_keeps_tombs),
+	        TEST(a_rebuild_makes_unknown_runs),
+	        TEST(a_job_has_one_run_at_a_time),
+	        TEST(states_go_forward_only),
+	        TEST(a_run_sums_up_its_targets),
+	        TEST(a_listed_artifact_is_noted_at_its_run),
+	        TEST(runs_come_newest_first),
+	        TEST(unfinished_runs_survive_a_restart),
+	        TEST(a_run_keeps_its_last_2000_lines),
+	        TEST(the_audit_is_newest_first),
+	        TEST(a_probe_replaces_the_last),
+	        TEST(an_empty_file_becomes_a_catalog),
+	        TEST(a_newer_format_is_refused),
+	        TEST(another_programs_file_is_refused),
+	        TEST(garbage_is_refused),
+	        TEST(damage_is_told),
+	        TEST(a_lock_names_its_holder),
+	        TEST(a_full_disk_is_told_and_survived),
+	        TEST(readers_and_a_writer_do_not_disturb),
+	        TEST(writers_wait_for_each_other_and_for_a_rebuild),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
