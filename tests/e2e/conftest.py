@@ -1,0 +1,133 @@
+import os
+import pathlib
+import shutil
+import uuid
+
+import pytest
+
+import daemon
+import postgres
+import stores
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "stores(*kinds): run on these stores only; without it, on dir")
+
+
+def pytest_collection_modifyitems(items):
+    reason = None
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        reason = "/dev/fuse cannot be opened"
+    elif postgres.newest_bindir() is None:
+        reason = "no PostgreSQL server is installed (tools/setup test)"
+    elif not os.access(daemon.PROGRAM, os.X_OK):
+        reason = f"{daemon.PROGRAM} is not built (tools/build)"
+    if reason:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def pg():
+    """a PostgreSQL for the session, with the database `sample` of a few MB"""
+    server = postgres.Postgres()
+    try:
+        server.create("sample")
+        server.sql("sample", postgres.SAMPLE)
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def noise(pg):
+    """a database whose dump is some 32 MB: several parts of an upload"""
+    pg.create("noise")
+    postgres.fill_noise(pg, "noise", 32)
+    return "noise"
+
+
+@pytest.fixture
+def scratch(pg):
+    """an empty database to restore into"""
+    name = f"scratch_{uuid.uuid4().hex[:12]}"
+    pg.create(name)
+    yield name
+    pg.drop(name)
+
+
+@pytest.fixture
+def own_pg():
+    """a server of the test's own, which it may stop"""
+    server = postgres.Postgres()
+    try:
+        server.create("sample")
+        server.sql("sample", postgres.SAMPLE)
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def s3_servers():
+    """S3 servers by kind, each started when it is first asked for"""
+    started = {}
+
+    def server(kind):
+        if kind not in started:
+            program = {"ceph": "radosgw", "swift": "swift-proxy-server"}[kind]
+            if not shutil.which(program):
+                pytest.skip(f"{program} is not installed (tools/setup test)")
+            started[kind] = stores.S3Server(kind)
+        return started[kind]
+
+    yield server
+    for one in started.values():
+        one.remove()
+
+
+@pytest.fixture
+def own_s3():
+    """a Ceph of the test's own, which it may stop"""
+    if not shutil.which("radosgw"):
+        pytest.skip("radosgw is not installed (tools/setup test)")
+    server = stores.S3Server("ceph")
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def store(request, tmp_path):
+    """an empty store: of the kind that the test's parameter names, else a directory"""
+    kind = getattr(request, "param", "dir")
+    if kind == "dir":
+        made = stores.DirStore(tmp_path / "objects")
+    else:
+        made = stores.S3Store(request.getfixturevalue("s3_servers")(kind), f"{request.node.name[:20]}-{uuid.uuid4().hex[:8]}")
+        made.prefix = made.prefix.replace("[", "-").replace("]", "-")
+        made.settings["url"] = f"s3://{made.server.facts['BUCKET']}/{made.prefix}"
+    yield made
+    made.clear()
+
+
+@pytest.fixture
+def new_keepfs(tmp_path, store, pg):
+    """make a Keepfs (not mounted); each is held to leaving nothing behind"""
+    made = []
+
+    def make(jobs=None, store=store, directory=None, **settings):
+        where = pathlib.Path(directory or tmp_path)
+        where.mkdir(exist_ok=True)
+        one = daemon.Keepfs(where, store, jobs or {"full": {"database": pg.uri("sample")}}, **settings)
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def keepfs(new_keepfs):
+    """a mounted keepfs with one job `full` over the database `sample`"""
+    return new_keepfs().mount()

@@ -1,0 +1,242 @@
+"""One keepfs under test: its configuration, its mount, its processes, and the state it must leave behind."""
+import json
+import os
+import pathlib
+import select
+import signal
+import sqlite3
+import subprocess
+import time
+import uuid
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = os.environ.get("KEEPFS", str(TOP / "build/src/keepfs"))
+DEADLINE_S = float(os.environ.get("KEEPFS_E2E_DEADLINE_S", "120"))
+ENDED = {"completed", "failed", "cancelled"}
+
+
+def wait_until(condition, what, deadline_s=DEADLINE_S):
+    """for states that have no descriptor to wait on"""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"still waiting after {deadline_s:.0f} s: {what}"
+        select.select([], [], [], 0.02)
+
+
+def wait_exit(pid, deadline_s=DEADLINE_S):
+    """until a process that need not be our child has ended"""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        assert poll.poll(deadline_s * 1000), f"process {pid} did not end within {deadline_s:.0f} s"
+    finally:
+        os.close(fd)
+
+
+def clean_environment():
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(("KEEPFS_", "AWS_", "PG", "NOTIFY_"))}
+    keep.pop("KEEPFS", None)
+    return keep
+
+
+class Keepfs:
+    def __init__(self, directory, store, jobs, **keepfs_settings):
+        """@jobs: {name: settings of its section}"""
+        self.directory = pathlib.Path(directory)
+        self.store = store
+        self.mountpoint = self.directory / "mnt"
+        self.state = self.directory / "state"
+        self.conf = self.directory / "keepfs.conf"
+        self.jobs = jobs
+        self.settings = {"mountpoint": self.mountpoint, "state_dir": self.state, "memory": "64M", **keepfs_settings}
+        self.store_settings = dict(store.settings)
+        self.mark = f"KEEPFS_E2E={uuid.uuid4()}"
+        self.env = {**clean_environment(), "HOME": str(self.directory), "E2E_MARK": self.mark}
+        self.uploads_may_stay = False
+        self.logs = 0
+        self.mountpoint.mkdir(exist_ok=True)
+        self.write_conf()
+
+    def write_conf(self):
+        def section(title, settings):
+            return [f"[{title}]", *(f"{key} = {value}" for key, value in settings.items()), ""]
+
+        lines = section("keepfs", self.settings) + section("store", self.store_settings)
+        for name, settings in self.jobs.items():
+            lines += section(f"backup {name}", settings)
+        self.conf.write_text("\n".join(lines))
+        self.conf.chmod(0o600)
+
+    # commands
+
+    def run(self, *arguments, check=True, env=None, input=None, conf=True, timeout=DEADLINE_S):
+        """a command; output goes to files, because a daemon that it leaves behind would keep a pipe open"""
+        self.logs += 1
+        out, err = self.directory / f"{self.logs}.out", self.directory / f"{self.logs}.err"
+        command = [PROGRAM, str(arguments[0]), *(["-c", str(self.conf)] if conf else []), *map(str, arguments[1:])]
+        with open(out, "wb") as stdout, open(err, "wb") as stderr:
+            done = subprocess.run(command, env=env or self.env, stdout=stdout, stderr=stderr, timeout=timeout,
+                                  **({"input": input} if input is not None else {"stdin": subprocess.DEVNULL}))
+        done.stdout, done.stderr = out.read_text(), err.read_text()
+        assert "Sanitizer" not in done.stderr, done.stderr
+        if check:
+            assert done.returncode == 0, f"{command} exited {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def mount(self, *arguments, **options):
+        self.run("mount", *arguments, **options)
+        assert os.path.ismount(self.mountpoint)
+        return self
+
+    def verify_store(self):
+        """a store that was never verified takes no scheduled jobs; this passes the probe"""
+        return self.run("check", check=False)
+
+    def unmount(self):
+        daemons = self.daemons()
+        subprocess.run(["fusermount3", "-u", str(self.mountpoint)], check=True)
+        for pid in daemons:
+            wait_exit(pid)
+
+    def remount(self, *arguments):
+        self.unmount()
+        return self.mount(*arguments)
+
+    def signal(self, number, wait=True):
+        for pid in self.daemons():
+            os.kill(pid, number)
+            if wait:
+                wait_exit(pid)
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+
+    # processes
+
+    def processes(self):
+        """{pid: program} of everything that was started from here and still lives"""
+        found = {}
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                if self.mark.encode() in (entry / "environ").read_bytes():
+                    found[int(entry.name)] = os.readlink(entry / "exe")
+            except OSError:
+                continue  # it ended meanwhile, or is not ours
+        return found
+
+    def daemons(self):
+        return [pid for pid, program in self.processes().items() if os.path.realpath(PROGRAM) == program]
+
+    def children(self, name):
+        return [pid for pid, program in self.processes().items() if os.path.basename(program) == name]
+
+    # the mount
+
+    def path(self, *parts):
+        return self.mountpoint.joinpath(*parts)
+
+    def text(self, *parts):
+        return self.path(*parts).read_text()
+
+    def write(self, name, command):
+        """one command into a control file, as `echo … > file` does"""
+        with open(self.path("control", name), "wb", buffering=0) as f:
+            f.write(command.encode() + b"\n")
+
+    def ask(self, name, command):
+        """write, then read the answer on the same descriptor"""
+        fd = os.open(self.path("control", name), os.O_RDWR)
+        try:
+            os.write(fd, command.encode() + b"\n")
+            return os.read(fd, 65536).decode()
+        finally:
+            os.close(fd)
+
+    def trigger(self, command="now"):
+        """returns the number of the run"""
+        return int(self.ask("trigger", command).split()[0])
+
+    def run_status(self, run):
+        return parse_status(self.text("jobs", str(run), "status"))
+
+    def wait_run(self, run, states=frozenset(ENDED), condition=None, deadline_s=DEADLINE_S):
+        """until the run is in one of @states (or @condition holds), waiting with poll(2) on its status file"""
+        end = time.monotonic() + deadline_s
+        while True:
+            with open(self.path("jobs", str(run), "status"), "rb", buffering=0) as f:
+                status = parse_status(f.read().decode())
+                if condition(status) if condition else status["state"] in states:
+                    return status
+                assert condition is None or status["state"] not in ENDED, f"run {run} ended: {status}"
+                left = end - time.monotonic()
+                assert left > 0, f"run {run} is still {status}"
+                poll = select.poll()
+                poll.register(f, select.POLLPRI)
+                poll.poll(left * 1000)
+
+    def backup(self, command="now"):
+        """trigger, wait for success; returns the run's line of the history"""
+        run = self.trigger(command)
+        status = self.wait_run(run)
+        assert status["state"] == "completed", status
+        return self.history(run)
+
+    def history(self, run=None):
+        runs = [json.loads(line) for line in self.text("status", "history.jsonl").splitlines()]
+        return runs if run is None else next(r for r in runs if r["id"] == run)
+
+    def artifacts(self, directory="full"):
+        """names of the artifacts of a directory, oldest first"""
+        return sorted(n for n in os.listdir(self.path("backups", directory))
+                      if n.endswith(".dump") and not n.startswith("latest"))
+
+    # the end
+
+    def catalog(self):
+        return sqlite3.connect(f"file:{self.state / 'catalog.db'}?mode=ro", uri=True)
+
+    def close(self):
+        """unmount, and hold keepfs to what every test may expect: nothing is left"""
+        if is_mounted(self.mountpoint):
+            self.unmount()
+        left = self.processes()
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+            wait_exit(pid)
+        still = is_mounted(self.mountpoint)
+        if still:
+            subprocess.run(["umount", "-l", str(self.mountpoint)], check=False)
+        assert not left, f"processes left behind: {left}"
+        assert not still, "the mount was left behind"
+        if (self.state / "catalog.db").exists():
+            with sqlite3.connect(self.state / "catalog.db") as catalog:
+                assert catalog.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            catalog.close()
+        if not self.uploads_may_stay:
+            assert self.store.uploads() == []
+            assert orphans(self.store.keys()) == []
+
+
+def is_mounted(path):
+    """also true for a mount whose daemon is dead"""
+    return any(line.split()[4] == str(path) for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+def parse_status(text):
+    return {key: value.strip() for key, _, value in (line.partition(" ") for line in text.splitlines() if line)}
+
+
+def orphans(keys):
+    """objects without manifest, and manifests without object"""
+    objects = {key for key in keys if key.startswith("backups/")}
+    described = {key[len("manifests/"):-len(".json")] for key in keys if key.startswith("manifests/") and key.endswith(".json")}
+    return sorted(objects ^ described)

@@ -1,0 +1,74 @@
+"""A small S3 client of the tests' own, to look into a bucket without keepfs: http.client and Signature Version 4."""
+import datetime
+import hashlib
+import hmac
+import http.client
+import re
+import urllib.parse
+
+
+class S3Error(Exception):
+    pass
+
+
+class S3Client:
+    def __init__(self, endpoint, region, access_key, secret_key, bucket):
+        url = urllib.parse.urlsplit(endpoint)
+        self.host, self.port = url.hostname, url.port
+        self.region, self.access_key, self.secret_key, self.bucket = region, access_key, secret_key, bucket
+
+    def request(self, method, key="", query=(), body=b""):
+        path = urllib.parse.quote(f"/{self.bucket}/{key}" if key else f"/{self.bucket}", safe="/-_.~")
+        pairs = "&".join(f"{urllib.parse.quote(k, safe='-_.~')}={urllib.parse.quote(str(v), safe='-_.~')}"
+                         for k, v in sorted(dict(query).items()))
+        stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        payload = hashlib.sha256(body).hexdigest()
+        headers = {"host": f"{self.host}:{self.port}", "x-amz-content-sha256": payload, "x-amz-date": stamp}
+        names = ";".join(sorted(headers))
+        canonical = "\n".join([method, path, pairs, *(f"{n}:{headers[n]}" for n in sorted(headers)), "", names, payload])
+        scope = f"{stamp[:8]}/{self.region}/s3/aws4_request"
+        key_bytes = ("AWS4" + self.secret_key).encode()
+        for part in scope.split("/"):
+            key_bytes = hmac.new(key_bytes, part.encode(), hashlib.sha256).digest()
+        text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+        signature = hmac.new(key_bytes, text.encode(), hashlib.sha256).hexdigest()
+        headers["authorization"] = (f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope},SignedHeaders={names},"
+                                    f"Signature={signature}")
+        del headers["host"]
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
+        try:
+            connection.request(method, path + ("?" + pairs if pairs else ""), body=body or None, headers=headers)
+            answer = connection.getresponse()
+            data = answer.read()
+        finally:
+            connection.close()
+        if answer.status // 100 != 2:
+            raise S3Error(f"{method} {path}: {answer.status} {data[:300]!r}")
+        return data
+
+    def _pages(self, query, element):
+        token = None
+        while True:
+            text = self.request("GET", query={**query, **({"continuation-token": token} if token else {})}).decode()
+            yield from re.findall(f"<{element}>(.*?)</{element}>", text, re.S)
+            following = re.search("<NextContinuationToken>(.*?)</NextContinuationToken>", text)
+            if not following:
+                return
+            token = following.group(1)
+
+    def keys(self, prefix):
+        return sorted(re.search("<Key>(.*?)</Key>", item).group(1)
+                      for item in self._pages({"list-type": "2", "prefix": prefix}, "Contents"))
+
+    def uploads(self, prefix):
+        found = [re.search("<Key>(.*?)</Key>", item).group(1) for item in self._pages({"uploads": ""}, "Upload")]
+        return sorted(key for key in found if key.startswith(prefix))
+
+    def get(self, key):
+        return self.request("GET", key)
+
+    def put(self, key, data):
+        self.request("PUT", key, body=data)
+
+    def remove(self, key):
+        self.request("DELETE", key)
