@@ -194,6 +194,12 @@ class Keepfs:
         runs = [json.loads(line) for line in self.text("status", "history.jsonl").splitlines()]
         return runs if run is None else next(r for r in runs if r["id"] == run)
 
+    def run_artifact(self, run):
+        """name of the one artifact of a run"""
+        directory = self.path("backups", "full")
+        (name,) = [n for n in self.artifacts() if os.getxattr(directory / n, "user.keepfs.run").decode() == str(run)]
+        return name
+
     def artifacts(self, directory="full"):
         """names of the artifacts of a directory, oldest first"""
         return sorted(n for n in os.listdir(self.path("backups", directory))

@@ -1,0 +1,228 @@
+"""The commands: help, exit codes (0 done, 1 failed, 2 used wrongly, 3 not reachable), --json, starting in every manner."""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+import daemon
+
+COMMANDS = ["init", "check", "mount", "run", "trigger", "status", "jobs", "watch", "rebuild", "version"]
+
+
+@pytest.fixture
+def unmounted(new_keepfs):
+    return new_keepfs()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(unmounted, command):
+    done = unmounted.run(command, "--help", conf=False)
+    assert f"keepfs {command}" in done.stdout and done.stderr == ""
+
+
+def test_help_names_every_command(unmounted):
+    text = unmounted.run("--help", conf=False).stdout
+    for command in COMMANDS:
+        assert command in text
+
+
+@pytest.mark.parametrize("arguments", [["nosuch"], ["status", "--nosuch"], ["trigger"], ["watch"], ["run"], ["run", "nosuchjob"],
+                                       ["mount", "a", "b", "c"], ["watch", "notanumber"]])
+def test_used_wrongly(unmounted, arguments):
+    done = unmounted.run(*arguments, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("keepfs") and done.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["jobs"], ["trigger", "now"], ["watch", "1"]])
+def test_not_mounted(unmounted, arguments):
+    done = unmounted.run(*arguments, check=False)
+    assert done.returncode == 3
+    assert str(unmounted.mountpoint) in done.stderr
+
+
+def test_version(unmounted):
+    assert unmounted.run("version", conf=False).stdout.startswith("keepfs ")
+
+
+def test_init_check_mount(new_keepfs, pg, tmp_path):
+    """a new user's way: the file that init writes is complete, check says what is missing, mount serves"""
+    keepfs = new_keepfs()
+    keepfs.conf.unlink()
+    keepfs.run("init")
+    assert keepfs.conf.stat().st_mode & 0o077 == 0
+    assert keepfs.run("init", check=False).returncode != 0  # never overwrites
+    keepfs.write_conf()
+    done = keepfs.run("check")
+    assert "store" in done.stdout and "full" in done.stdout and "pg_dump" in done.stdout
+    keepfs.mount()
+    keepfs.backup()
+
+
+def test_all_errors_at_once_with_file_and_line(new_keepfs):
+    keepfs = new_keepfs()
+    keepfs.conf.write_text("[keepfs]\nmemory = lots\nmont_point = /x\n[store]\nurl = ftp://x\n[nosuch]\na = b\n")
+    done = keepfs.run("check", check=False)
+    assert done.returncode == 2
+    for line, words in {2: ["memory", "lots"], 3: ["mont_point", "mountpoint"], 5: ["url", "ftp://x"]}.items():
+        (said,) = [text for text in done.stderr.splitlines() if f"{keepfs.conf}:{line}:" in text]
+        assert all(word in said for word in words), said
+    assert "nosuch" in done.stderr
+
+
+def test_environment_overrides(new_keepfs):
+    keepfs = new_keepfs()
+    other = keepfs.directory / "elsewhere"
+    other.mkdir()
+    env = {**keepfs.env, "KEEPFS_KEEPFS_MOUNTPOINT": str(other), "KEEPFS_MOUNTPOINT": str(other)}
+    done = keepfs.run("mount", env=env, check=False)
+    try:
+        assert done.returncode == 0, done.stderr
+        assert os.path.ismount(other)
+    finally:
+        keepfs.signal(signal.SIGTERM)
+
+
+def test_trigger_wait(keepfs):
+    done = keepfs.run("trigger", "--wait", "now")
+    assert "completed" in done.stdout
+    assert len(keepfs.artifacts()) == 1
+    done = keepfs.run("trigger", "--wait", "nosuch", check=False)
+    assert done.returncode != 0 and "nosuch" in done.stderr and "full" in done.stderr
+
+
+def test_trigger_returns_at_once_without_wait(keepfs, pg):
+    with pg.lock("sample", "sales.orders"):
+        done = keepfs.run("trigger", "full")
+        run = int(done.stdout.split()[0])
+        assert keepfs.run("trigger", "full", check=False).returncode == 1
+    assert keepfs.wait_run(run)["state"] == "completed"
+    keepfs.run("watch", run)
+
+
+def test_watch_ends_with_the_run(keepfs, pg):
+    with pg.lock("sample", "sales.orders") as lock:
+        run = keepfs.trigger()
+        keepfs.wait_run(run, {"running"})
+        watch = subprocess.Popen([daemon.PROGRAM, "watch", "-c", str(keepfs.conf), str(run)], env=keepfs.env,
+                                 stdout=subprocess.PIPE, text=True)
+        lock.release()
+        out, _ = watch.communicate(timeout=60)
+    assert watch.returncode == 0 and "completed" in out
+
+
+def test_watch_of_a_failed_run(new_keepfs, pg):
+    keepfs = new_keepfs({"full": {"database": pg.uri("nosuch")}}).mount()
+    run = keepfs.trigger()
+    done = keepfs.run("watch", run, check=False)
+    assert done.returncode == 1 and "nosuch" in done.stdout + done.stderr
+
+
+def test_status(new_keepfs, own_pg):
+    keepfs = new_keepfs({"full": {"database": own_pg.uri("sample")}})
+    keepfs.verify_store()
+    keepfs.mount()
+    keepfs.backup()
+    done = keepfs.run("status")
+    assert done.stdout.split()[0] == "OK"
+    own_pg.stop()
+    assert keepfs.wait_run(keepfs.trigger())["state"] == "failed"
+    done = keepfs.run("status", check=False)
+    assert done.returncode in (1, 2) and done.stdout.split()[0] == {1: "WARN", 2: "CRIT"}[done.returncode]
+
+
+def test_json(keepfs):
+    run = keepfs.backup()
+    json.loads(keepfs.run("status", "--json").stdout)
+    rows = [json.loads(line) for line in keepfs.run("jobs", "--json").stdout.splitlines()]
+    assert rows[0]["id"] == run["id"] and rows[0]["state"] == "completed"
+    assert json.loads(keepfs.run("jobs", run["id"], "--json").stdout)["id"] == run["id"]
+    keepfs.unmount()
+    checks = keepfs.run("check", "--json").stdout
+    assert "store" in checks
+    for line in checks.splitlines() if checks.lstrip().startswith("{") else [checks]:
+        json.loads(line)
+
+
+def test_jobs(keepfs):
+    run = keepfs.backup()
+    assert f"{run['id']}" in keepfs.run("jobs").stdout
+    assert "completed" in keepfs.run("jobs", run["id"]).stdout
+    assert keepfs.run("jobs", 4711, check=False).returncode != 0
+
+
+@pytest.mark.parametrize("store", ["dir", "ceph"], indirect=True)
+def test_run_without_a_mount(unmounted):
+    unmounted.run("run", "full")
+    unmounted.mount()
+    assert len(unmounted.artifacts()) == 1
+    assert unmounted.history()[0]["triggered_by"] == "keepfs run"
+
+
+def test_run_that_fails(new_keepfs, pg):
+    keepfs = new_keepfs({"full": {"database": pg.uri("nosuch")}})
+    done = keepfs.run("run", "full", check=False)
+    assert done.returncode == 1 and "nosuch" in done.stderr
+
+
+def test_several_databases(new_keepfs, pg):
+    keepfs = new_keepfs({"tenants": {"database": pg.uri("postgres"), "databases": "sample, nosuch, postgres"}})
+    done = keepfs.run("run", "tenants", check=False)
+    assert done.returncode == 1 and "nosuch" in done.stdout + done.stderr
+    keepfs.mount()
+    assert sorted(n for n in os.listdir(keepfs.path("backups", "tenants")) if keepfs.path("backups", "tenants", n).is_dir()
+                  and keepfs.artifacts(f"tenants/{n}")) == ["postgres", "sample"]
+
+
+def test_fstab_style(unmounted):
+    """what mount.fuse3 calls: keepfs CONFIG MOUNTPOINT -o options"""
+    subprocess.run([daemon.PROGRAM, str(unmounted.conf), str(unmounted.mountpoint), "-o", "rw,noatime"], env=unmounted.env,
+                   check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60)
+    assert os.path.ismount(unmounted.mountpoint)
+    unmounted.backup()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount.fuse3"), reason="needs root and mount.fuse3")
+def test_mount_t_fuse_keepfs(unmounted):
+    bin = unmounted.directory / "bin"
+    bin.mkdir()
+    (bin / "keepfs").symlink_to(daemon.PROGRAM)
+    # mount(8) clears PATH for its helper; the type may hold the program's name only. mount.fuse3 itself is what fstab ends in.
+    subprocess.run(["mount.fuse3", str(unmounted.conf), str(unmounted.mountpoint), "-t", "fuse.keepfs", "-o", "rw,nosuid,_netdev"],
+                   env={**unmounted.env, "PATH": f"{bin}:{os.environ['PATH']}"}, check=True, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, timeout=60)
+    assert os.path.ismount(unmounted.mountpoint)
+    unmounted.backup()
+
+
+def test_notify_socket(unmounted):
+    """Type=notify: READY=1 when the mount serves, not before; STOPPING=1 at the end; exit status 0"""
+    address = str(unmounted.directory / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        listener.settimeout(60)
+        process = subprocess.Popen([daemon.PROGRAM, "mount", "-f", "-c", str(unmounted.conf)], stdin=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, env={**unmounted.env, "NOTIFY_SOCKET": address})
+        try:
+            while "READY=1" not in listener.recv(4096).decode():
+                pass
+            assert os.path.ismount(unmounted.mountpoint)
+            process.send_signal(signal.SIGTERM)
+            while "STOPPING=1" not in listener.recv(4096).decode():
+                pass
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            process.wait()
+    assert not daemon.is_mounted(unmounted.mountpoint)
+
+
+def test_mount_says_what_is_wrong(unmounted):
+    unmounted.mountpoint.rmdir()
+    done = unmounted.run("mount", check=False)
+    assert done.returncode != 0 and str(unmounted.mountpoint) in done.stderr
+    unmounted.mountpoint.mkdir()

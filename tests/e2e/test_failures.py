@@ -1,0 +1,464 @@
+"""What goes wrong in practice: each failure is seen, named, and leaves nothing behind."""
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+import daemon
+import stores
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tmpfs")
+SHORT = {"retry_deadline": "3s", "connect_timeout": "2s", "stall_timeout": "2s"}
+
+
+def fails(keepfs, *words):
+    """a run that must fail, with these words in its error and in the history; nothing stays in the store"""
+    before = keepfs.store.keys()
+    run = keepfs.trigger()
+    status = keepfs.wait_run(run)
+    assert status["state"] == "failed"
+    error = keepfs.history(run)["error"]
+    for word in words:
+        assert word.lower() in error.lower(), error
+    assert keepfs.store.keys() == before
+    return error
+
+
+def noisy(new_keepfs, pg, noise, faults=None, **settings):
+    keepfs = new_keepfs({"big": {"database": pg.uri(noise)}}, **settings)
+    if faults:
+        keepfs.store_settings["faults"] = faults
+    keepfs.write_conf()
+    return keepfs
+
+
+def without_faults(keepfs):
+    keepfs.store_settings.pop("faults", None)
+    keepfs.write_conf()
+
+
+# PostgreSQL
+
+
+def test_postgresql_stopped(new_keepfs, own_pg):
+    keepfs = new_keepfs({"full": {"database": own_pg.uri("sample")}}).mount()
+    keepfs.backup()
+    own_pg.stop()
+    fails(keepfs, "connect")
+    assert keepfs.text("status", "health").split()[0] in ("WARN", "CRIT")
+    assert keepfs.run("trigger", "--wait", "now", check=False).returncode == 1
+    assert len(keepfs.artifacts()) == 1
+    own_pg.start()
+    keepfs.backup()
+    assert keepfs.text("status", "health").split()[0] == "OK"
+
+
+def test_wrong_password(new_keepfs, pg):
+    keepfs = new_keepfs({"full": {"database": pg.uri_tcp("sample", password="hunter2-wrong")}}).mount()
+    error = fails(keepfs, "password authentication failed")
+    assert "hunter2" not in error
+
+
+def test_database_does_not_exist(new_keepfs, pg):
+    fails(new_keepfs({"full": {"database": pg.uri("nosuch")}}).mount(), "nosuch", "does not exist")
+
+
+def test_a_role_under_row_security(new_keepfs, pg):
+    pg.sql("sample", "DO $$ BEGIN CREATE ROLE limited LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+                     "GRANT pg_read_all_data TO limited")
+    fails(new_keepfs({"full": {"database": pg.uri("sample", user="limited")}}).mount(), "row", "orders")
+
+
+def test_pg_dump_killed_while_it_waits(keepfs, pg):
+    with pg.lock("sample", "sales.orders"):
+        run = keepfs.trigger()
+        (pid,) = daemon.wait_until(lambda: keepfs.children("pg_dump"), "pg_dump to start")
+        os.kill(pid, signal.SIGKILL)
+        assert keepfs.wait_run(run)["state"] == "failed"
+    assert "signal 9" in keepfs.history(run)["error"] or "kill" in keepfs.history(run)["error"].lower()
+    assert keepfs.store.keys() == []
+
+
+def test_pg_dump_killed_in_the_middle(new_keepfs, pg, noise):
+    keepfs = noisy(new_keepfs, pg, noise, "part:1+:slow:2000").mount()
+    run = keepfs.trigger()
+    keepfs.wait_run(run, condition=lambda _: keepfs.store.uploads())
+    (pid,) = keepfs.children("pg_dump")
+    os.kill(pid, signal.SIGKILL)
+    assert keepfs.wait_run(run)["state"] == "failed"
+    assert keepfs.store.uploads() == [] and keepfs.store.keys() == []
+    assert keepfs.artifacts("big") == []
+
+
+# the store
+
+
+@pytest.mark.parametrize("fault", ["part:2:eio", "complete:1:eio", "begin:1:eio", "put:1+:nospace"])
+def test_a_store_that_fails_in_an_upload(new_keepfs, pg, noise, fault):
+    keepfs = noisy(new_keepfs, pg, noise, fault).mount()
+    fails(keepfs)
+    assert keepfs.artifacts("big") == []
+    keepfs.unmount()
+    without_faults(keepfs)
+    keepfs.mount()
+    keepfs.backup()
+
+
+@pytest.mark.parametrize("fault", ["part:2:unavailable", "complete:1:unavailable", "put:1:unavailable", "get:1:unavailable"])
+def test_a_store_that_stumbles_is_tried_again(new_keepfs, pg, noise, fault):
+    keepfs = noisy(new_keepfs, pg, noise, fault).mount()
+    history = keepfs.backup()
+    latest = keepfs.path("backups", "big", "latest.dump")
+    assert hashlib.sha256(latest.read_bytes()).hexdigest() == history["sha256"]
+
+
+def read_as_far_as_it_goes(path, whole, after_first):
+    """read like cp; every byte that is given must be right. Returns (bytes read, errno or None)"""
+    done = 0
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        while True:
+            try:
+                chunk = os.read(fd, 128 << 10)
+            except OSError as error:
+                return done, error.errno
+            if not chunk:
+                return done, None
+            assert chunk == whole[done:done + len(chunk)], f"wrong bytes at {done}"
+            done += len(chunk)
+            if after_first:
+                after_first()
+                after_first = None
+    finally:
+        os.close(fd)
+
+
+def test_the_store_goes_down_in_mid_copy(new_keepfs, pg, noise, own_s3):
+    """EIO, never zeros or a short file; and it works again, without a remount, when the store is back"""
+    store = stores.S3Store(own_s3, "mid-copy")
+    keepfs = new_keepfs({"big": {"database": pg.uri(noise)}}, store=store, memory="32M")
+    keepfs.store_settings.update(SHORT)
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup()
+    keepfs.remount()
+    path = keepfs.path("backups", "big", "latest.dump")
+    name = os.readlink(path)
+    whole = store.get(f"backups/big/{name}")
+    assert len(whole) > 36 << 20  # more than the pool holds, so that reading ahead cannot have had it all
+
+    done, error = read_as_far_as_it_goes(path, whole, own_s3.stop)
+    try:
+        assert error == errno.EIO and 0 < done < len(whole)
+        assert name in keepfs.text("status", "last-error").splitlines()[0]
+        listed = os.listdir(path.parent)
+        assert name in listed
+        copy = subprocess.run(["cp", str(path), str(keepfs.directory / "copy")], stderr=subprocess.PIPE, text=True)
+        assert copy.returncode != 0 and "Input/output error" in copy.stderr
+    finally:
+        own_s3.start()
+    assert read_as_far_as_it_goes(path, whole, None) == (len(whole), None)
+
+
+@pytest.mark.parametrize("store", ["dir", "ceph"], indirect=True)
+def test_a_corrupt_object(new_keepfs, pg, noise):
+    """one flipped bit in the middle: everything before it may be read, it and nothing wrong is given out"""
+    keepfs = noisy(new_keepfs, pg, noise).mount()
+    keepfs.backup()
+    path = keepfs.path("backups", "big", "latest.dump")
+    name = os.readlink(path)
+    keepfs.unmount()
+    whole = keepfs.store.get(f"backups/big/{name}")
+    wrong = bytearray(whole)
+    wrong[len(whole) // 2] ^= 1
+    keepfs.store.put(f"backups/big/{name}", bytes(wrong))
+    keepfs.mount()
+    done, error = read_as_far_as_it_goes(path, whole, None)
+    assert error == errno.EIO and done <= len(whole) // 2
+    why = keepfs.text("status", "last-error").splitlines()[0]
+    assert f"backups/big/{name}" in why and "EIO" in why
+    keepfs.store.put(f"backups/big/{name}", whole)
+
+
+def test_a_truncated_and_a_missing_object(new_keepfs, pg, noise):
+    keepfs = noisy(new_keepfs, pg, noise).mount()
+    keepfs.backup()
+    path = keepfs.path("backups", "big", "latest.dump")
+    key = f"backups/big/{os.readlink(path)}"
+    keepfs.unmount()
+    whole = keepfs.store.get(key)
+    for damage in (lambda: keepfs.store.put(key, whole[:-1]), lambda: keepfs.store.remove(key)):
+        damage()
+        keepfs.mount()
+        done, error = read_as_far_as_it_goes(path, whole, None)
+        assert error == errno.EIO and done < len(whole)
+        assert key in keepfs.text("status", "last-error").splitlines()[0]
+        keepfs.unmount()
+        keepfs.store.put(key, whole)
+    keepfs.mount()
+    assert read_as_far_as_it_goes(path, whole, None) == (len(whole), None)
+
+
+def broken_s3(new_keepfs, s3_servers, kind, **changes):
+    store = stores.S3Store(s3_servers(kind), f"broken-{kind}")
+    keepfs = new_keepfs(store=store)
+    keepfs.store_settings.update(SHORT)
+    keepfs.store_settings.update(changes)
+    keepfs.write_conf()
+    done = keepfs.run("check", check=False)
+    assert done.returncode == 1
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", ["ceph", "swift"])
+def test_wrong_s3_credentials(new_keepfs, s3_servers, kind):
+    text = broken_s3(new_keepfs, s3_servers, kind, secret_key="wrong" * 6)
+    assert "SignatureDoesNotMatch" in text and "secret_key" in text
+    assert "wrongwrong" not in text
+
+
+@pytest.mark.parametrize("kind", ["ceph", "swift"])
+def test_missing_bucket(new_keepfs, s3_servers, kind):
+    text = broken_s3(new_keepfs, s3_servers, kind, url="s3://no-such-bucket/x")
+    assert "no-such-bucket" in text and "never creates" in text
+
+
+def test_wrong_region(new_keepfs, s3_servers):
+    text = broken_s3(new_keepfs, s3_servers, "swift", region="mars-north-1")
+    assert "mars-north-1" in text and "region" in text
+
+
+def test_endpoint_that_nobody_listens_on(new_keepfs, s3_servers):
+    text = broken_s3(new_keepfs, s3_servers, "ceph", endpoint="http://127.0.0.1:1")
+    assert "127.0.0.1" in text and "refused" in text
+
+
+# the daemon
+
+
+@pytest.mark.parametrize("store", ["dir", "ceph", "swift"], indirect=True)
+def test_kill_9_in_mid_dump(new_keepfs, pg, noise):
+    """the next start replaces the dead mount, fails the run, aborts the upload"""
+    keepfs = noisy(new_keepfs, pg, noise, "part:2+:slow:60000").mount()
+    run = keepfs.trigger()
+    keepfs.wait_run(run, condition=lambda _: keepfs.store.uploads())
+    keepfs.kill()
+    daemon.wait_until(lambda: not keepfs.processes(), "pg_dump to end with its reader")
+    with pytest.raises(OSError) as caught:
+        os.listdir(keepfs.mountpoint)
+    assert caught.value.errno == errno.ENOTCONN
+    assert keepfs.store.uploads()
+
+    without_faults(keepfs)
+    keepfs.mount()
+    assert keepfs.run_status(run)["state"] == "failed"
+    assert "interrupted" in keepfs.history(run)["error"]
+    assert keepfs.store.uploads() == [] and keepfs.store.keys() == []
+    keepfs.backup()
+
+
+@pytest.mark.parametrize("fault", ["put:1:crash", "put:2:crash", "complete:1:crash", "part:3:crash"])
+def test_a_crash_at_a_named_point(new_keepfs, pg, noise, fault):
+    """object there but no manifest, and the like: after the next start, listed and stored agree"""
+    keepfs = noisy(new_keepfs, pg, noise, fault).mount()
+    pids = keepfs.daemons()
+    run = keepfs.trigger()
+    for pid in pids:
+        daemon.wait_exit(pid)
+    daemon.wait_until(lambda: not keepfs.processes(), "pg_dump to end with its reader")
+    without_faults(keepfs)
+    keepfs.mount()
+    assert keepfs.run_status(run)["state"] == "failed"
+    assert keepfs.store.uploads() == []
+    assert daemon.orphans(keepfs.store.keys()) == []
+    listed = keepfs.artifacts("big") if keepfs.path("backups", "big").exists() else []
+    assert len(listed) == sum(key.startswith("backups/") for key in keepfs.store.keys())
+    keepfs.backup()
+
+
+def everything(keepfs):
+    """all that users see of the artifacts"""
+    seen = {}
+    for parent, _, names in os.walk(keepfs.path("backups")):
+        for name in sorted(names):
+            path = os.path.join(parent, name)
+            s = os.lstat(path)
+            relative = os.path.relpath(path, keepfs.mountpoint)
+            if os.path.islink(path):
+                seen[relative] = os.readlink(path)
+            else:
+                with open(path, "rb") as f:
+                    digest = hashlib.sha256(f.read()).hexdigest()
+                seen[relative] = (s.st_ino, s.st_size, s.st_mtime_ns, s.st_mode, s.st_blocks, digest,
+                                  {x: os.getxattr(path, x) for x in sorted(os.listxattr(path))})
+    return seen
+
+
+@pytest.mark.parametrize("store", ["dir", "ceph", "swift"], indirect=True)
+def test_a_lost_catalog_is_rebuilt(new_keepfs, pg, noise):
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample")}, "big": {"database": pg.uri(noise)},
+                         "many": {"database": pg.uri("postgres"), "databases": "sample, postgres"}}).mount()
+    for job in ("full", "full", "big", "many"):
+        keepfs.backup(job)
+    before = everything(keepfs)
+    runs = {(r["id"], r["job"], r["state"], r["size_bytes"]) for r in keepfs.history()}
+    keepfs.unmount()
+    for path in keepfs.state.glob("catalog.db*"):
+        path.unlink()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert everything(keepfs) == before
+    assert {(r["id"], r["job"], r["state"], r["size_bytes"]) for r in keepfs.history()} == runs
+    keepfs.backup("full")
+
+
+def test_rebuild_names_what_is_wrong(new_keepfs):
+    keepfs = new_keepfs().mount()
+    keepfs.backup()
+    keepfs.backup()
+    good, bad = keepfs.artifacts()
+    keepfs.unmount()
+    manifest = f"manifests/backups/full/{bad}.json"
+    text = keepfs.store.get(manifest)
+    keepfs.store.put(manifest, text[:len(text) // 2])
+    done = keepfs.run("rebuild", check=False)
+    assert bad in done.stdout + done.stderr
+    keepfs.mount()
+    assert keepfs.artifacts() == [good]
+    keepfs.unmount()
+    keepfs.store.put(manifest, text)
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert keepfs.artifacts() == [good, bad]
+
+
+def test_a_catalog_that_is_garbage(new_keepfs):
+    keepfs = new_keepfs().mount()
+    keepfs.backup()
+    names = keepfs.artifacts()
+    keepfs.unmount()
+    for path in keepfs.state.glob("catalog.db*"):
+        path.unlink()
+    (keepfs.state / "catalog.db").write_bytes(b"this is no database" * 1000)
+    done = keepfs.run("mount", check=False)
+    assert done.returncode != 0 and "rebuild" in done.stdout + done.stderr
+    (keepfs.state / "catalog.db").unlink()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert keepfs.artifacts() == names
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    where = tmp_path / "small"
+    where.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "keepfs-small", str(where)], check=True)
+    yield where
+    subprocess.run(["umount", str(where)], check=True)
+
+
+@needs_root
+def test_disk_full_under_the_catalog(small_disk, new_keepfs):
+    """reading goes on; a trigger says that the disk is full; with room again everything works, without a restart"""
+    keepfs = new_keepfs(state_dir=small_disk / "state")
+    keepfs.state = small_disk / "state"
+    keepfs.mount()
+    keepfs.backup()
+    with open(small_disk / "filler", "wb", buffering=0) as f:
+        try:
+            for size in (65536, 1):
+                try:
+                    while True:
+                        f.write(b"x" * size)
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC
+        finally:
+            pass
+    try:
+        run = keepfs.trigger()
+    except OSError as error:
+        assert error.errno == errno.ENOSPC
+    else:
+        assert keepfs.wait_run(run)["state"] == "failed"
+    assert subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=keepfs.path("backups", "full"), stdout=subprocess.DEVNULL).returncode == 0
+    assert keepfs.text("status", "health").split()[0] in ("WARN", "CRIT")
+    (small_disk / "filler").unlink()
+    keepfs.backup()
+    assert len(keepfs.artifacts()) == 2
+
+
+def test_sigterm_during_a_run_cancels_after_the_grace(new_keepfs, pg):
+    keepfs = new_keepfs(stop_grace="1s").mount()
+    with pg.lock("sample", "sales.orders"):
+        run = keepfs.trigger()
+        keepfs.wait_run(run, {"running"})
+        daemon.wait_until(lambda: keepfs.children("pg_dump"), "pg_dump to start")
+        began = time.monotonic()
+        keepfs.signal(signal.SIGTERM)
+        assert time.monotonic() - began < 20
+        assert keepfs.processes() == {}
+    assert not daemon.is_mounted(keepfs.mountpoint)
+    assert keepfs.store.keys() == []
+    keepfs.mount()
+    assert keepfs.run_status(run)["state"] in ("cancelled", "failed")
+
+
+def test_sigterm_lets_a_short_run_end(new_keepfs, pg):
+    keepfs = new_keepfs(stop_grace="60s").mount()
+    with pg.lock("sample", "sales.orders"):
+        run = keepfs.trigger()
+        keepfs.wait_run(run, {"running"})
+        keepfs.signal(signal.SIGTERM, wait=False)
+    for pid in keepfs.daemons():
+        daemon.wait_exit(pid)
+    keepfs.mount()
+    assert keepfs.run_status(run)["state"] == "completed"
+    assert len(keepfs.artifacts()) == 1
+
+
+def test_sigterm_with_open_readers(new_keepfs, pg, noise):
+    keepfs = noisy(new_keepfs, pg, noise).mount()
+    keepfs.backup()
+    path = keepfs.path("backups", "big", "latest.dump")
+    with open(path, "rb", buffering=0) as f:
+        assert f.read(5) == b"PGDMP"
+        keepfs.signal(signal.SIGTERM)
+        assert not daemon.is_mounted(keepfs.mountpoint)
+        try:
+            f.seek(30 << 20)
+            f.read(10)
+        except OSError as error:
+            assert error.errno in (errno.ENOTCONN, errno.EIO, errno.ECONNABORTED)
+
+
+def test_umount_lazily_with_open_readers(new_keepfs, pg, noise):
+    keepfs = noisy(new_keepfs, pg, noise).mount()
+    keepfs.backup()
+    pids = keepfs.daemons()
+    with open(keepfs.path("backups", "big", "latest.dump"), "rb", buffering=0) as f:
+        assert f.read(5) == b"PGDMP"
+        assert subprocess.run(["fusermount3", "-u", str(keepfs.mountpoint)], stderr=subprocess.DEVNULL).returncode != 0
+        subprocess.run(["fusermount3", "-uz", str(keepfs.mountpoint)], check=True)
+    for pid in pids:
+        daemon.wait_exit(pid)
+
+
+def test_a_second_daemon_is_refused(keepfs):
+    done = keepfs.run("mount", check=False)
+    assert done.returncode != 0
+    assert str(keepfs.daemons()[0]) in done.stderr + done.stdout
+    keepfs.backup()
+
+
+def test_one_database_of_several_fails(new_keepfs, pg):
+    """of several databases one fails: the others are there, the run says which one and why"""
+    keepfs = new_keepfs({"tenants": {"database": pg.uri("postgres"), "databases": "sample, nosuch, postgres"}}).mount()
+    run = keepfs.trigger("tenants")
+    assert keepfs.wait_run(run)["state"] == "failed"
+    assert "nosuch" in keepfs.history(run)["error"]
+    assert len(keepfs.artifacts("tenants/sample")) == len(keepfs.artifacts("tenants/postgres")) == 1
+    assert keepfs.history(run)["targets_failed"] == 1
