@@ -55,7 +55,8 @@ class Keepfs:
         self.state = self.directory / "state"
         self.conf = self.directory / "keepfs.conf"
         self.jobs = jobs
-        self.settings = {"mountpoint": self.mountpoint, "state_dir": self.state, "memory": "64M", **keepfs_settings}
+        self.settings = {"mountpoint": self.mountpoint, "state_dir": self.state, "memory": "64M", "parallel_runs": 1,
+                         **keepfs_settings}
         self.store_settings = dict(store.settings)
         self.mark = f"KEEPFS_E2E={uuid.uuid4()}"
         self.env = {**clean_environment(), "HOME": str(self.directory), "E2E_MARK": self.mark}

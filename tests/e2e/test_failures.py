@@ -140,7 +140,7 @@ def read_as_far_as_it_goes(path, whole, after_first):
 def test_the_store_goes_down_in_mid_copy(new_keepfs, pg, noise, own_s3):
     """EIO, never zeros or a short file; and it works again, without a remount, when the store is back"""
     store = stores.S3Store(own_s3, "mid-copy")
-    keepfs = new_keepfs({"big": {"database": pg.uri(noise)}}, store=store, memory="32M")
+    keepfs = new_keepfs({"big": {"database": pg.uri(noise)}}, store=store)
     keepfs.store_settings.update(SHORT)
     keepfs.write_conf()
     keepfs.mount()
