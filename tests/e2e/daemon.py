@@ -193,7 +193,7 @@ class Keepfs:
 
     def history(self, run=None):
         runs = [json.loads(line) for line in self.text("status", "history.jsonl").splitlines()]
-        return runs if run is None else next(r for r in runs if r["id"] == run)
+        return runs if run is None else next(r for r in runs if r["run"] == run)
 
     def run_artifact(self, run):
         """name of the one artifact of a run"""

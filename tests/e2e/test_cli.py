@@ -139,8 +139,8 @@ def test_json(keepfs):
     run = keepfs.backup()
     json.loads(keepfs.run("status", "--json").stdout)
     rows = [json.loads(line) for line in keepfs.run("jobs", "--json").stdout.splitlines()]
-    assert rows[0]["id"] == run["id"] and rows[0]["state"] == "completed"
-    assert json.loads(keepfs.run("jobs", run["id"], "--json").stdout)["id"] == run["id"]
+    assert rows[0]["run"] == run["run"] and rows[0]["state"] == "completed"
+    assert json.loads(keepfs.run("jobs", run["run"], "--json").stdout)["run"] == run["run"]
     keepfs.unmount()
     checks = keepfs.run("check", "--json").stdout
     assert "store" in checks
@@ -150,8 +150,8 @@ def test_json(keepfs):
 
 def test_jobs(keepfs):
     run = keepfs.backup()
-    assert f"{run['id']}" in keepfs.run("jobs").stdout
-    assert "completed" in keepfs.run("jobs", run["id"]).stdout
+    assert f"{run['run']}" in keepfs.run("jobs").stdout
+    assert "completed" in keepfs.run("jobs", run["run"]).stdout
     assert keepfs.run("jobs", 4711, check=False).returncode != 0
 
 
@@ -160,7 +160,7 @@ def test_run_without_a_mount(unmounted):
     unmounted.run("run", "full")
     unmounted.mount()
     assert len(unmounted.artifacts()) == 1
-    assert unmounted.history()[0]["triggered_by"] == "keepfs run"
+    assert unmounted.history()[0]["triggered_by"] .endswith("(keepfs run)")
 
 
 def test_run_that_fails(new_keepfs, pg):

@@ -305,14 +305,14 @@ def test_a_lost_catalog_is_rebuilt(new_keepfs, pg, noise):
     for job in ("full", "full", "big", "many"):
         keepfs.backup(job)
     before = everything(keepfs)
-    runs = {(r["id"], r["job"], r["state"], r["size_bytes"]) for r in keepfs.history()}
+    runs = {(r["run"], r["job"], r["state"], r["size_bytes"]) for r in keepfs.history()}
     keepfs.unmount()
     for path in keepfs.state.glob("catalog.db*"):
         path.unlink()
     keepfs.run("rebuild")
     keepfs.mount()
     assert everything(keepfs) == before
-    assert {(r["id"], r["job"], r["state"], r["size_bytes"]) for r in keepfs.history()} == runs
+    assert {(r["run"], r["job"], r["state"], r["size_bytes"]) for r in keepfs.history()} == runs
     keepfs.backup("full")
 
 

@@ -112,8 +112,8 @@ def test_two_backups_of_one_second_sort(keepfs):
     first, second = keepfs.backup(), keepfs.backup()
     names = keepfs.artifacts()
     assert len(names) == 2
-    assert os.readlink(keepfs.path("backups", "full", "latest.dump")) == keepfs.run_artifact(second["id"])
-    assert keepfs.run_artifact(first["id"]) != keepfs.run_artifact(second["id"])
+    assert os.readlink(keepfs.path("backups", "full", "latest.dump")) == keepfs.run_artifact(second["run"])
+    assert keepfs.run_artifact(first["run"]) != keepfs.run_artifact(second["run"])
     assert len(keepfs.text("backups", "full", "SHA256SUMS").splitlines()) == 2
 
 
@@ -143,7 +143,7 @@ def test_xattrs(keepfs):
     x = {n: os.getxattr(path, n).decode() for n in os.listxattr(path)}
     assert x["user.keepfs.sha256"] == sha256(path)
     assert x["user.keepfs.job"] == "full"
-    assert x["user.keepfs.run"] == str(history["id"])
+    assert x["user.keepfs.run"] == str(history["run"])
     assert x["user.keepfs.server_version"].startswith("1")
     with pytest.raises(OSError):
         os.getxattr(path, "user.keepfs.nothing")
@@ -211,16 +211,16 @@ def test_secrets_are_masked(new_keepfs, pg):
     for path in keepfs.path("status").iterdir():
         text = path.read_text()
         assert "correct" not in text and secret not in text, path
-    log = keepfs.text("jobs", str(keepfs.history()[0]["id"]), "log")
+    log = keepfs.text("jobs", str(keepfs.history()[0]["run"]), "log")
     assert "correct" not in log
 
 
 def test_jobs_directory(keepfs):
     run = keepfs.backup()
-    directory = keepfs.path("jobs", str(run["id"]))
+    directory = keepfs.path("jobs", str(run["run"]))
     assert sorted(os.listdir(directory)) == ["cancel", "log", "progress", "status"]
-    status = keepfs.run_status(run["id"])
+    status = keepfs.run_status(run["run"])
     assert status["state"] == "completed"
     assert (directory / "log").read_text().count("\n") >= 1
     assert (directory / "progress").read_text().strip()
-    assert str(run["id"]) in os.listdir(keepfs.path("jobs"))
+    assert str(run["run"]) in os.listdir(keepfs.path("jobs"))
