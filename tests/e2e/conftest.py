@@ -83,17 +83,7 @@ def s3_servers():
 
     yield server
     for one in started.values():
-        one.remove()
-
-
-@pytest.fixture
-def own_s3():
-    """a Ceph of the test's own, which it may stop"""
-    if not shutil.which("radosgw"):
-        pytest.skip("radosgw is not installed (tools/setup test)")
-    server = stores.S3Server("ceph")
-    yield server
-    server.remove()
+        one.stop()
 
 
 @pytest.fixture
@@ -103,9 +93,7 @@ def store(request, tmp_path):
     if kind == "dir":
         made = stores.DirStore(tmp_path / "objects")
     else:
-        made = stores.S3Store(request.getfixturevalue("s3_servers")(kind), f"{request.node.name[:20]}-{uuid.uuid4().hex[:8]}")
-        made.prefix = made.prefix.replace("[", "-").replace("]", "-")
-        made.settings["url"] = f"s3://{made.server.facts['BUCKET']}/{made.prefix}"
+        made = stores.S3Store(request.getfixturevalue("s3_servers")(kind), f"test-{uuid.uuid4().hex[:12]}")
     yield made
     made.clear()
 

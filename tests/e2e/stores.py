@@ -1,12 +1,17 @@
 """The stores that the tests run on: what keepfs is told about each, and a way to look into it behind keepfs's back."""
 import pathlib
+import shlex
 import shutil
+import socket
 import subprocess
 import tempfile
+import threading
+import urllib.parse
 
 import s3client
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
+BUCKET = "keepfs-tests"
 
 
 class S3Server:
@@ -15,29 +20,80 @@ class S3Server:
     def __init__(self, kind):
         self.kind = kind
         self.directory = tempfile.mkdtemp(prefix=f"keepfs-{kind}-")
-        self.facts = {}
         try:
-            self.start()
+            done = subprocess.run([TOP / "tools/s3-server", "start", kind, self.directory, "--bucket", BUCKET],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
         except BaseException:
-            self.remove()
+            self.stop()
             raise
-
-    def start(self):
-        done = subprocess.run([TOP / "tools/s3-server", "start", self.kind, self.directory, "--bucket", "keepfs-tests"],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
-        self.facts = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+        self.facts = dict(word.split("=", 1) for word in shlex.split(done.stdout) if "=" in word)
 
     def stop(self):
-        subprocess.run([TOP / "tools/s3-server", "stop", self.kind, self.directory], stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, check=True)
-
-    def remove(self):
-        self.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        subprocess.run([TOP / "tools/s3-server", "stop", self.directory], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       check=True)
 
     def client(self):
         f = self.facts
-        return s3client.S3Client(f["ENDPOINT"], f["REGION"], f["ACCESS_KEY"], f["SECRET_KEY"], f["BUCKET"])
+        return s3client.S3Client(f["ENDPOINT"], f["REGION"], f["ACCESS_KEY"], f["SECRET_KEY"], BUCKET)
+
+
+class Link:
+    """a TCP connection to a server that can be cut and joined again: to a client the server goes down and comes back"""
+
+    def __init__(self, endpoint):
+        url = urllib.parse.urlsplit(endpoint)
+        self.target = (url.hostname, url.port)
+        self.lock = threading.Lock()
+        self.open = set()
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.listener = None
+        self.join()
+
+    def join(self):
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+
+    def cut(self):
+        with self.lock:
+            listener, self.listener = self.listener, None
+            if listener:
+                listener.shutdown(socket.SHUT_RDWR)
+                listener.close()
+            for one in self.open:
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self, listener):
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(self.target)
+            except OSError:
+                near.close()
+                continue
+            with self.lock:
+                self.open |= {near, far}
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=pair, daemon=True).start()
+
+    def _pass(self, source, sink):
+        try:
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        except OSError:
+            pass
+        for one in (source, sink):
+            with self.lock:
+                self.open.discard(one)
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
 
 class DirStore:
@@ -48,13 +104,12 @@ class DirStore:
         self.settings = {"url": f"dir:{self.root}"}
 
     def keys(self):
-        """objects only: the driver keeps its open uploads and temporary files under names that begin with a dot"""
+        """objects only: open uploads and temporary files are in .keepfs/"""
         found = (p.relative_to(self.root) for p in self.root.rglob("*") if p.is_file())
-        return sorted(str(p) for p in found if not any(part.startswith(".") for part in p.parts))
+        return sorted(str(p) for p in found if p.parts[0] != ".keepfs")
 
     def uploads(self):
-        found = (p.relative_to(self.root) for p in self.root.rglob("*") if p.is_file())
-        return sorted(str(p) for p in found if any(part.startswith(".") for part in p.parts))
+        return sorted(str(p.relative_to(self.root)) for p in (self.root / ".keepfs").rglob("*") if p.is_file())
 
     def get(self, key):
         return (self.root / key).read_bytes()
@@ -74,7 +129,7 @@ class S3Store:
         self.server, self.prefix, self.kind = server, prefix, server.kind
         self.client = server.client()
         f = server.facts
-        self.settings = {"url": f"s3://{f['BUCKET']}/{prefix}", "endpoint": f["ENDPOINT"], "region": f["REGION"],
+        self.settings = {"url": f"s3://{BUCKET}/{prefix}", "endpoint": f["ENDPOINT"], "region": f["REGION"],
                          "access_key": f["ACCESS_KEY"], "secret_key": f["SECRET_KEY"], "allow_http": "yes"}
 
     def keys(self):

@@ -137,11 +137,12 @@ def read_as_far_as_it_goes(path, whole, after_first):
         os.close(fd)
 
 
-def test_the_store_goes_down_in_mid_copy(new_keepfs, pg, noise, own_s3):
+@pytest.mark.parametrize("store", ["ceph", "swift"], indirect=True)
+def test_the_store_goes_down_in_mid_copy(new_keepfs, pg, noise, store):
     """EIO, never zeros or a short file; and it works again, without a remount, when the store is back"""
-    store = stores.S3Store(own_s3, "mid-copy")
-    keepfs = new_keepfs({"big": {"database": pg.uri(noise)}}, store=store)
-    keepfs.store_settings.update(SHORT)
+    link = stores.Link(store.settings["endpoint"])
+    keepfs = new_keepfs({"big": {"database": pg.uri(noise)}})
+    keepfs.store_settings.update(SHORT, endpoint=link.endpoint)
     keepfs.write_conf()
     keepfs.mount()
     keepfs.backup()
@@ -149,19 +150,46 @@ def test_the_store_goes_down_in_mid_copy(new_keepfs, pg, noise, own_s3):
     path = keepfs.path("backups", "big", "latest.dump")
     name = os.readlink(path)
     whole = store.get(f"backups/big/{name}")
-    assert len(whole) > 36 << 20  # more than the pool holds, so that reading ahead cannot have had it all
-
-    done, error = read_as_far_as_it_goes(path, whole, own_s3.stop)
+    assert len(whole) > 36 << 20  # more than the half of the pool that readers have: reading ahead cannot have it all
     try:
+        done, error = read_as_far_as_it_goes(path, whole, link.cut)
         assert error == errno.EIO and 0 < done < len(whole)
         assert name in keepfs.text("status", "last-error").splitlines()[0]
-        listed = os.listdir(path.parent)
-        assert name in listed
+        assert name in os.listdir(path.parent)
         copy = subprocess.run(["cp", str(path), str(keepfs.directory / "copy")], stderr=subprocess.PIPE, text=True)
         assert copy.returncode != 0 and "Input/output error" in copy.stderr
+        link.join()
+        assert read_as_far_as_it_goes(path, whole, None) == (len(whole), None)
+        keepfs.unmount()
     finally:
-        own_s3.start()
-    assert read_as_far_as_it_goes(path, whole, None) == (len(whole), None)
+        link.cut()
+
+
+def test_the_store_goes_down_in_mid_dump(new_keepfs, pg, noise, s3_servers):
+    """the run fails and says why; what the store still holds of it goes at the next start"""
+    store = stores.S3Store(s3_servers("ceph"), "mid-dump")
+    link = stores.Link(store.settings["endpoint"])
+    keepfs = new_keepfs({"big": {"database": pg.uri(noise)}}, store=store)
+    keepfs.store_settings.update(SHORT, endpoint=link.endpoint, faults="part:2+:slow:1000")
+    keepfs.write_conf()
+    keepfs.mount()
+    try:
+        run = keepfs.trigger()
+        keepfs.wait_run(run, condition=lambda _: store.uploads())
+        link.cut()
+        status = keepfs.wait_run(run)
+        assert status["state"] == "failed"
+        assert "127.0.0.1" in keepfs.history(run)["error"]
+        keepfs.unmount()
+        link.join()
+        without_faults(keepfs)
+        keepfs.mount()
+        assert store.uploads() == [] and store.keys() == []
+        keepfs.backup()
+        keepfs.unmount()
+    finally:
+        link.cut()
+    store.clear()
 
 
 @pytest.mark.parametrize("store", ["dir", "ceph"], indirect=True)
