@@ -79,6 +79,16 @@ static void run_probe(struct command *c, struct str *answer, struct error *err, 
 	                      : "all checks passed");
 }
 
+/* @text is consumed. */
+static void give_answer(struct handle *h, struct text *text)
+{
+	pthread_mutex_lock(&h->lock);
+	text_unref(h->text);
+	h->text = text;
+	h->answer_at = -1;
+	pthread_mutex_unlock(&h->lock);
+}
+
 static void run_command(void *arg)
 {
 	struct command *c = arg;
@@ -101,10 +111,7 @@ static void run_command(void *arg)
 	/* Once answered, the caller may close the file: the handle is not touched after the claim. */
 	text = text_answer(c->fs, c->node.ino);
 	if (pending_claim(&c->pending)) {
-		pthread_mutex_lock(&c->handle->lock);
-		text_unref(c->handle->text);
-		c->handle->text = text;
-		pthread_mutex_unlock(&c->handle->lock);
+		give_answer(c->handle, text);
 		if (result < 0)
 			fuse_reply_err(c->pending.req, -result);
 		else
@@ -154,6 +161,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 		        "EINVAL: a command is one line of text and is not empty; see control/README\n";
 
 		text_set_answer(fs, ino, why);
+		give_answer(h, text_answer(fs, ino));
 		report_trouble(fs->ctx.troubles, "control", EINVAL, why);
 		free(c);
 		fuse_reply_err(req, EINVAL);

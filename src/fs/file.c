@@ -115,8 +115,10 @@ static void read_text(fuse_req_t req, struct handle *h, size_t size, off_t off)
 	ssize_t n = 0;
 
 	pthread_mutex_lock(&h->lock);
-	if (h->text)
-		n = text_read(h->text, buf, size, (uint64_t)off);
+	if (h->kind == HANDLE_COMMAND && h->answer_at < 0)
+		h->answer_at = off;
+	if (h->text && off >= h->answer_at)
+		n = text_read(h->text, buf, size, (uint64_t)(off - h->answer_at));
 	pthread_mutex_unlock(&h->lock);
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);

@@ -40,6 +40,9 @@ struct handle {
 	        *text; /* HANDLE_TEXT; HANDLE_COMMAND: the answer that is read, NULL before there is one */
 	struct watch *watch; /* jobs/<run>/…: NULL elsewhere */
 	pthread_mutex_t lock;
+	/* HANDLE_COMMAND: a write moves the descriptor's position, and the answer begins wherever the first
+	 * read after it happens to be. */
+	off_t answer_at; /* lock; -1: not read yet */
 };
 
 static inline struct fs *fs_of(fuse_req_t req)

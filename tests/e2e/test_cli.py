@@ -223,6 +223,6 @@ def test_notify_socket(unmounted):
 
 def test_mount_says_what_is_wrong(unmounted):
     unmounted.mountpoint.rmdir()
+    unmounted.mountpoint.write_text("a file")
     done = unmounted.run("mount", check=False)
-    assert done.returncode != 0 and str(unmounted.mountpoint) in done.stderr
-    unmounted.mountpoint.mkdir()
+    assert done.returncode != 0 and str(unmounted.mountpoint) in done.stderr and "not a directory" in done.stderr

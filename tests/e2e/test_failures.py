@@ -482,6 +482,14 @@ def test_a_second_daemon_is_refused(keepfs):
     keepfs.backup()
 
 
+def test_another_daemon_on_the_same_mountpoint_is_refused(keepfs, new_keepfs):
+    """and the mount that is there is not harmed"""
+    other = new_keepfs(directory=keepfs.directory / "other", mountpoint=keepfs.mountpoint)
+    done = other.run("mount", check=False)
+    assert done.returncode != 0 and str(keepfs.mountpoint) in done.stderr
+    keepfs.backup()
+
+
 def test_one_database_of_several_fails(new_keepfs, pg):
     """of several databases one fails: the others are there, the run says which one and why"""
     keepfs = new_keepfs({"tenants": {"database": pg.uri("postgres"), "databases": "sample, nosuch, postgres"}}).mount()
