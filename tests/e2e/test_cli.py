@@ -63,6 +63,14 @@ def test_init_check_mount(new_keepfs, pg, tmp_path):
     keepfs.backup()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="some defaults are different for root")
+def test_the_example_is_what_init_writes(unmounted):
+    unmounted.conf.unlink()
+    unmounted.run("init")
+    assert unmounted.conf.read_text() == (daemon.TOP / "docs/keepfs.conf.example").read_text()
+    unmounted.write_conf()
+
+
 def test_all_errors_at_once_with_file_and_line(new_keepfs):
     keepfs = new_keepfs()
     keepfs.conf.write_text("[keepfs]\nmemory = lots\nmont_point = /x\n[store]\nurl = ftp://x\n[nosuch]\na = b\n")
