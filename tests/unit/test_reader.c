@@ -1,0 +1,831 @@
+/* The reader over a store in memory that can hold its gets, fail them, flip bytes, and counts what it gave.
+ */
+#include <keepfs/base/cleanup.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/hash.h>
+#include <keepfs/reader.h>
+
+#include "../../src/reader/reader_private.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MIB ((uint64_t)1 << 20)
+
+struct held_store {
+	struct store base;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	uint64_t size;
+	/* All below: lock. */
+	bool hold;          /* gets wait until it is cleared, or they are cancelled */
+	unsigned held;      /* gets that wait so */
+	unsigned cancelled; /* gets that ended so */
+	unsigned gets;
+	uint64_t bytes;
+	unsigned fail;    /* so many next gets fail */
+	unsigned corrupt; /* so many next gets have a wrong byte at corrupt_at, when they cover it */
+	uint64_t corrupt_at;
+	uint64_t end; /* the object ends here: a get beyond fails with -ERANGE */
+};
+
+/* The content of every object: a period that is prime, twice, so that any piece of up to 1 MiB is one copy.
+ */
+#define PERIOD 1048583
+static unsigned char content[2 * PERIOD];
+
+static void make_content(void)
+{
+	for (size_t i = 0; i < sizeof(content); i++)
+		content[i] = (unsigned char)((i % PERIOD * UINT64_C(0x9E3779B97F4A7C15)) >> 56);
+}
+
+static void fill(unsigned char *to, uint64_t offset, size_t len)
+{
+	memcpy(to, content + offset % PERIOD, len);
+}
+
+struct held_get {
+	struct held_store *store;
+	bool cancelled; /* store->lock */
+};
+
+static void wake_get(void *arg)
+{
+	struct held_get *get = arg;
+
+	pthread_mutex_lock(&get->store->lock);
+	get->cancelled = true;
+	pthread_cond_broadcast(&get->store->changed);
+	pthread_mutex_unlock(&get->store->lock);
+}
+
+/* Wait while the store holds its gets; true when the call was cancelled. */
+static bool wait_held(struct held_store *s, struct cancel *cancel)
+{
+	struct held_get get = {.store = s};
+	struct cancel_hook hook = {.wake = wake_get, .arg = &get};
+
+	cancel_add_hook(cancel, &hook);
+	pthread_mutex_lock(&s->lock);
+	s->held++;
+	pthread_cond_broadcast(&s->changed);
+	while (s->hold && !get.cancelled)
+		pthread_cond_wait(&s->changed, &s->lock);
+	s->held--;
+	s->cancelled += get.cancelled;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+	cancel_remove_hook(cancel, &hook);
+	return get.cancelled;
+}
+
+static int held_get(struct store *store, const struct store_call *call, const char *key, uint64_t offset,
+                    const struct iovec *iov, int count, const struct store_get_options *options,
+                    struct error *err)
+{
+	struct held_store *s = (struct held_store *)store;
+	uint64_t at = offset, corrupt_at = UINT64_MAX, end;
+	bool fail;
+
+	if (wait_held(s, call->cancel))
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+	pthread_mutex_lock(&s->lock);
+	for (int i = 0; i < count; i++)
+		at += iov[i].iov_len;
+	s->gets++;
+	s->bytes += at - offset;
+	pthread_cond_broadcast(&s->changed);
+	end = s->end;
+	fail = s->fail > 0;
+	if (fail)
+		s->fail--;
+	if (s->corrupt > 0 && s->corrupt_at >= offset && s->corrupt_at < at) {
+		s->corrupt--;
+		corrupt_at = s->corrupt_at;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (fail) {
+		err->retry = true;
+		return error_set(err, ERROR_UNAVAILABLE, ECONNREFUSED, "the store is on fire");
+	}
+	if (at > end)
+		return error_set(err, ERROR_CORRUPT, ERANGE, "the object is too short");
+	at = offset;
+	for (int i = 0; i < count; i++) {
+		fill(iov[i].iov_base, at, iov[i].iov_len);
+		if (corrupt_at >= at && corrupt_at < at + iov[i].iov_len)
+			((unsigned char *)iov[i].iov_base)[corrupt_at - at] ^= 1;
+		at += iov[i].iov_len;
+	}
+	return 0;
+}
+
+static const struct store_ops held_ops = {.get = held_get};
+
+static void held_store_init(struct held_store *s, uint64_t size)
+{
+	*s = (struct held_store){
+	        .base = {.ops = &held_ops, .name = (char *)"held:"}, .size = size, .end = size};
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->changed, NULL);
+}
+
+static void hold(struct held_store *s, bool on)
+{
+	pthread_mutex_lock(&s->lock);
+	s->hold = on;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void wait_for_held(struct held_store *s, unsigned count)
+{
+	pthread_mutex_lock(&s->lock);
+	while (s->held != count)
+		pthread_cond_wait(&s->changed, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static uint64_t wait_for_bytes(struct held_store *s, uint64_t bytes)
+{
+	uint64_t found;
+
+	pthread_mutex_lock(&s->lock);
+	while (s->bytes < bytes)
+		pthread_cond_wait(&s->changed, &s->lock);
+	found = s->bytes;
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+/* Extent tables of the content: lengths from a list that is repeated. */
+static struct extents make_extents(uint64_t size, const uint32_t *lengths, size_t count)
+{
+	struct extents x = {0};
+	unsigned char *data = malloc(MIB);
+
+	assert_non_null(data);
+	for (size_t i = 0; x.total_bytes < size; i = (i + 1) % count) {
+		uint32_t len = lengths[i];
+
+		if (len > size - x.total_bytes)
+			len = (uint32_t)(size - x.total_bytes);
+		fill(data, x.total_bytes, len);
+		extents_append(&x, len, crc32c(0, data, len));
+	}
+	free(data);
+	return x;
+}
+
+static struct extents copy_extents(const struct extents *x)
+{
+	struct extents copy = {0};
+
+	for (size_t i = 0; i < x->count; i++)
+		extents_append(&copy, x->items[i].length, x->items[i].crc32c);
+	return copy;
+}
+
+/* A request whose answer can be waited for. */
+struct test_request {
+	struct reader_request base;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned answers; /* lock */
+	int result;
+	struct error err;
+	size_t bytes;
+	bool wrong;
+};
+
+static void request_done(struct reader_request *base, int result, const struct iovec *iov, int count,
+                         const struct error *err)
+{
+	struct test_request *req = (struct test_request *)base;
+	uint64_t at = base->offset;
+	bool wrong = false;
+
+	for (int i = 0; i < count; i++) {
+		wrong |= memcmp(iov[i].iov_base, content + at % PERIOD, iov[i].iov_len) != 0;
+		at += iov[i].iov_len;
+	}
+	pthread_mutex_lock(&req->lock);
+	req->answers++;
+	req->result = result;
+	req->bytes = (size_t)(at - base->offset);
+	req->wrong = wrong;
+	if (err)
+		req->err = *err;
+	pthread_cond_broadcast(&req->changed);
+	pthread_mutex_unlock(&req->lock);
+}
+
+static void start(struct test_request *req, struct reader_file *f, uint64_t offset, size_t len)
+{
+	*req = (struct test_request){.base = {.offset = offset, .len = len, .done = request_done}};
+	pthread_mutex_init(&req->lock, NULL);
+	pthread_cond_init(&req->changed, NULL);
+	reader_read(f, &req->base);
+}
+
+static int finish(struct test_request *req)
+{
+	pthread_mutex_lock(&req->lock);
+	while (req->answers == 0)
+		pthread_cond_wait(&req->changed, &req->lock);
+	pthread_mutex_unlock(&req->lock);
+	return req->result;
+}
+
+/* Read and compare; the result. */
+static int read_range(struct reader_file *f, uint64_t size, uint64_t offset, size_t len)
+{
+	uint64_t left = offset < size ? size - offset : 0;
+	struct test_request req;
+
+	start(&req, f, offset, len);
+	if (finish(&req) == 0) {
+		assert_false(req.wrong);
+		assert_int_equal(req.bytes, left < len ? left : len);
+	}
+	assert_int_equal(req.answers, 1);
+	return req.result;
+}
+
+struct bench {
+	struct held_store store;
+	struct pool *pool;
+	struct reader *reader;
+	struct extents extents;
+	struct reader_file *file;
+};
+
+static const uint32_t full_extents[] = {1 << 20};
+static const uint32_t odd_extents[] = {1 << 20, 1, 1048575, 4096, 700001, 17, 1 << 20, 65536, 3};
+
+static struct reader_file *open_file(struct bench *b, uint64_t ino)
+{
+	struct extents x = copy_extents(&b->extents);
+	struct reader_file *f;
+	struct error err = {0};
+
+	assert_int_equal(reader_open(b->reader, ino, "backups/full/20261120T020000Z.dump", &x, &f, &err), 0);
+	assert_null(x.items);
+	return f;
+}
+
+static void bench_init(struct bench *b, uint64_t size, const uint32_t *lengths, size_t count, size_t buffers,
+                       unsigned threads)
+{
+	struct reader_options options = {.buffers = buffers, .threads = threads};
+	struct error err = {0};
+
+	held_store_init(&b->store, size);
+	b->pool = pool_new(buffers * MIB);
+	options.store = &b->store.base;
+	options.pool = b->pool;
+	assert_int_equal(reader_new(&options, &b->reader, &err), 0);
+	b->extents = make_extents(size, lengths, count);
+	b->file = open_file(b, 1);
+}
+
+static void bench_finish(struct bench *b)
+{
+	if (b->file)
+		reader_close(b->file);
+	assert_null(reader_free(b->reader));
+	/* Everything was given back: the whole pool can be had. */
+	assert_true(pool_try_reserve(b->pool, pool_buffers(b->pool)));
+	pool_unreserve(b->pool, pool_buffers(b->pool));
+	pool_free(b->pool);
+	extents_finish(&b->extents);
+}
+
+static void test_block_span(void **state)
+{
+	static const uint32_t tiny[] = {1, 2, 3};
+	static const uint32_t nearly[] = {(1 << 20) - 1, 1 << 20, (1 << 20) - 1, 2};
+	static const struct {
+		const uint32_t *lengths;
+		size_t count;
+		uint64_t size;
+	} tables[] = {
+	        {full_extents, 1, 5 * MIB},
+	        {full_extents, 1, 5 * MIB + 1},
+	        {odd_extents, ARRAY_SIZE(odd_extents), 20 * MIB + 12345},
+	        {tiny, 3, 100000},
+	        {nearly, 4, 9 * MIB},
+	};
+
+	for (size_t t = 0; t < ARRAY_SIZE(tables); t++) {
+		struct extents x = {0};
+		uint64_t at = 0;
+		size_t extent = 0;
+
+		for (size_t i = 0; x.total_bytes < tables[t].size; i++) {
+			uint64_t left = tables[t].size - x.total_bytes;
+			uint32_t len = tables[t].lengths[i % tables[t].count];
+
+			extents_append(&x, len < left ? len : (uint32_t)left, 0);
+		}
+		/* The blocks are consecutive, no longer than a buffer, the same from each of their bytes. */
+		while (at < x.total_bytes) {
+			struct span span = block_span(&x, at), again;
+			unsigned touched = 0;
+
+			assert_int_equal(span.offset, at);
+			assert_int_equal(span.first, extent);
+			assert_in_range(span.bytes, 1, MIB);
+			again = block_span(&x, at + span.bytes - 1);
+			assert_int_equal(again.first, span.first);
+			assert_int_equal(again.count, span.count);
+			/* The longest request from the last byte of this one. */
+			for (uint64_t p = at + span.bytes - 1;
+			     p < x.total_bytes && p < at + span.bytes - 1 + READER_REQUEST_BYTES; touched++) {
+				struct span s = block_span(&x, p);
+
+				p = s.offset + s.bytes;
+			}
+			assert_in_range(touched, 1, REQUEST_BLOCKS_MAX);
+			at += span.bytes;
+			extent += span.count;
+		}
+		assert_int_equal(extent, x.count);
+		extents_finish(&x);
+	}
+}
+
+static void test_edges(void **state)
+{
+	uint64_t size = 3 * MIB + 777;
+	struct bench b;
+
+	bench_init(&b, size, odd_extents, ARRAY_SIZE(odd_extents), 8, 2);
+	assert_int_equal(read_range(b.file, size, 0, 1), 0);
+	assert_int_equal(read_range(b.file, size, size - 1, 1), 0);
+	assert_int_equal(read_range(b.file, size, size - 1, 4096), 0);
+	assert_int_equal(read_range(b.file, size, size, 4096), 0);
+	assert_int_equal(read_range(b.file, size, size + 1, 4096), 0);
+	assert_int_equal(read_range(b.file, size, UINT64_MAX, 4096), 0);
+	assert_int_equal(read_range(b.file, size, UINT64_MAX - 100, MIB), 0);
+	assert_int_equal(read_range(b.file, size, 0, 0), 0);
+	assert_int_equal(read_range(b.file, size, 1048575, MIB), 0);
+	assert_int_equal(read_range(b.file, size, 0, MIB + 1), -EINVAL);
+	bench_finish(&b);
+
+	bench_init(&b, 0, full_extents, 1, 8, 1);
+	assert_int_equal(read_range(b.file, 0, 0, 4096), 0);
+	assert_int_equal(b.store.gets, 0);
+	bench_finish(&b);
+}
+
+struct stress {
+	struct bench *b;
+	uint64_t size;
+	unsigned seed;
+};
+
+static void *stress_main(void *arg)
+{
+	struct stress *s = arg;
+	struct reader_file *f = open_file(s->b, 1 + s->seed % 3);
+
+	for (int i = 0; i < 60; i++) {
+		uint64_t offset = ((uint64_t)(unsigned)rand_r(&s->seed) * 4099) % (s->size + 100);
+		size_t len = (size_t)rand_r(&s->seed) % (i % 8 ? 70000 : MIB) + 1;
+
+		/* Some in order, too, so that read-ahead competes. */
+		for (int n = 0; n < (i % 16 ? 1 : 12); n++, offset += len)
+			assert_int_equal(read_range(f, s->size, offset, len), 0);
+	}
+	reader_close(f);
+	return NULL;
+}
+
+static void test_every_byte_under_load(void **state)
+{
+	uint64_t size = 20 * MIB + 4711;
+	pthread_t threads[8];
+	struct stress stress[8];
+	struct bench b;
+
+	bench_init(&b, size, odd_extents, ARRAY_SIZE(odd_extents), 16, 4);
+	for (unsigned i = 0; i < 8; i++) {
+		stress[i] = (struct stress){.b = &b, .size = size, .seed = i + 1};
+		assert_int_equal(pthread_create(&threads[i], NULL, stress_main, &stress[i]), 0);
+	}
+	for (unsigned i = 0; i < 8; i++)
+		pthread_join(threads[i], NULL);
+	bench_finish(&b);
+}
+
+static void test_more_readers_than_buffers(void **state)
+{
+	enum { READERS = 40, EACH = 5 };
+	uint64_t size = 8 * MIB;
+	struct reader_file *files[READERS];
+	struct test_request(*reqs)[EACH] = calloc(READERS, sizeof(*reqs));
+	struct bench b;
+
+	/* Each request covers two blocks, each reader has an artifact of its own: 400 blocks, 8 buffers. */
+	bench_init(&b, size, full_extents, 1, 8, 3);
+	hold(&b.store, true);
+	for (unsigned i = 0; i < READERS; i++) {
+		files[i] = open_file(&b, 100 + i);
+		for (unsigned n = 0; n < EACH; n++)
+			start(&reqs[i][n], files[i], MIB / 2 + n * MIB, MIB);
+	}
+	hold(&b.store, false);
+	for (unsigned i = 0; i < READERS; i++) {
+		for (unsigned n = 0; n < EACH; n++) {
+			assert_int_equal(finish(&reqs[i][n]), 0);
+			assert_false(reqs[i][n].wrong);
+			assert_int_equal(reqs[i][n].bytes, MIB);
+		}
+	}
+	for (unsigned i = 0; i < READERS; i++)
+		reader_close(files[i]);
+	for (unsigned i = 0; i < READERS; i++)
+		for (unsigned n = 0; n < EACH; n++)
+			assert_int_equal(reqs[i][n].answers, 1);
+	bench_finish(&b);
+	free(reqs);
+}
+
+static void test_sequential_reads_ahead(void **state)
+{
+	uint64_t size = 96 * MIB;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 64, 4);
+	for (uint64_t at = 0; at < size; at += 128 << 10)
+		assert_int_equal(read_range(b.file, size, at, 128 << 10), 0);
+	/* Each byte came once, in far fewer gets than blocks. */
+	assert_int_equal(b.store.bytes, size);
+	assert_in_range(b.store.gets, 96 / FETCH_BLOCKS, 60);
+	bench_finish(&b);
+}
+
+static void test_window_doubles_from_one_block(void **state)
+{
+	static const struct {
+		uint64_t offset;
+		uint64_t fetched_mib;
+	} steps[] = {
+	        {0, 1},        /* the first request brings its block alone */
+	        {4096, 2},     /* the second in order: one block ahead */
+	        {MIB, 4},      /* another block is entered: two */
+	        {2 * MIB, 7},  /* four */
+	        {3 * MIB, 12}, /* eight */
+	        {60 * MIB, 13} /* a jump ends it */
+	};
+	uint64_t size = 64 * MIB;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 64, 8);
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		assert_int_equal(read_range(b.file, size, steps[i].offset, 4096), 0);
+		assert_int_equal(wait_for_bytes(&b.store, steps[i].fetched_mib * MIB),
+		                 steps[i].fetched_mib * MIB);
+	}
+	bench_finish(&b);
+	assert_int_equal(b.store.bytes, 13 * MIB);
+}
+
+static void test_out_of_order_is_sequential(void **state)
+{
+	static const unsigned order[] = {1, 0, 3, 2, 6, 4, 5, 7};
+	uint64_t size = 48 * MIB;
+	struct test_request reqs[8];
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 64, 4);
+	for (uint64_t at = 0; at < size; at += 8 * (128 << 10)) {
+		for (unsigned i = 0; i < 8; i++)
+			start(&reqs[i], b.file, at + order[i] * (128 << 10), 128 << 10);
+		for (unsigned i = 0; i < 8; i++) {
+			assert_int_equal(finish(&reqs[i]), 0);
+			assert_false(reqs[i].wrong);
+		}
+	}
+	assert_int_equal(b.store.bytes, size);
+	assert_in_range(b.store.gets, 12, 36);
+	bench_finish(&b);
+}
+
+static void test_random_fetches_only_its_block(void **state)
+{
+	static const unsigned at_mib[] = {40, 7, 90, 21, 60, 3, 77};
+	uint64_t size = 96 * MIB;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 64, 4);
+	for (size_t i = 0; i < ARRAY_SIZE(at_mib); i++)
+		assert_int_equal(read_range(b.file, size, at_mib[i] * MIB + 1000, 65536), 0);
+	assert_int_equal(b.store.gets, ARRAY_SIZE(at_mib));
+	assert_int_equal(b.store.bytes, ARRAY_SIZE(at_mib) * MIB);
+	/* And what is in memory is not fetched again. */
+	for (size_t i = 0; i < ARRAY_SIZE(at_mib); i++)
+		assert_int_equal(read_range(b.file, size, at_mib[i] * MIB + 9000, 65536), 0);
+	assert_int_equal(b.store.gets, ARRAY_SIZE(at_mib));
+	bench_finish(&b);
+}
+
+static void test_small_extents_come_together(void **state)
+{
+	static const uint32_t small[] = {4096};
+	uint64_t size = MIB;
+	struct bench b;
+
+	bench_init(&b, size, small, 1, 8, 1);
+	assert_int_equal(read_range(b.file, size, 500000, 10), 0);
+	assert_int_equal(b.store.gets, 1);
+	assert_int_equal(b.store.bytes, MIB);
+	bench_finish(&b);
+}
+
+static void test_readers_share_blocks(void **state)
+{
+	uint64_t size = 10 * MIB;
+	struct reader_file *second;
+	struct extents other;
+	struct error err = {0};
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 16, 1);
+	second = open_file(&b, 1);
+	assert_int_equal(read_range(b.file, size, 5 * MIB + 200, 100), 0);
+	assert_int_equal(read_range(second, size, 5 * MIB + 100, 100), 0);
+	assert_int_equal(b.store.gets, 1);
+	reader_close(second);
+	assert_int_equal(read_range(b.file, size, 5 * MIB, 100), 0);
+	assert_int_equal(b.store.gets, 1);
+	/* The same inode with another table is another artifact: its bytes are never mixed in. */
+	other = make_extents(size - 1, full_extents, 1);
+	assert_int_equal(
+	        reader_open(b.reader, 1, "backups/full/20261120T020000Z.dump", &other, &second, &err), 0);
+	assert_int_equal(read_range(second, size - 1, 5 * MIB, 100), 0);
+	assert_int_equal(b.store.gets, 2);
+	reader_close(second);
+	/* With the last one closed nothing is kept. */
+	reader_close(b.file);
+	b.file = open_file(&b, 1);
+	assert_int_equal(read_range(b.file, size, 5 * MIB, 100), 0);
+	assert_int_equal(b.store.gets, 3);
+	bench_finish(&b);
+}
+
+static void test_corruption(void **state)
+{
+	uint64_t size = 8 * MIB;
+	struct test_request req;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 1);
+	b.store.corrupt_at = 6 * MIB + 5;
+	b.store.corrupt = 1;
+	assert_int_equal(read_range(b.file, size, 6 * MIB + 1000, 10), 0);
+	assert_int_equal(b.store.gets, 2);
+
+	b.store.corrupt_at = 3 * MIB;
+	b.store.corrupt = 2;
+	start(&req, b.file, 3 * MIB + 500, 10);
+	assert_int_equal(finish(&req), -EIO);
+	assert_int_equal(req.err.class, ERROR_CORRUPT);
+	assert_int_equal(req.err.errnum, EIO);
+	assert_non_null(strstr(req.err.message, "backups/full/20261120T020000Z.dump"));
+	assert_non_null(strstr(req.err.message, "offset 3145728"));
+	assert_non_null(strstr(req.err.message, "CRC-32C"));
+	assert_int_equal(b.store.gets, 4);
+	/* What failed is not kept: sound bytes are found by the next request. */
+	assert_int_equal(read_range(b.file, size, 3 * MIB + 500, 10), 0);
+	assert_int_equal(b.store.gets, 5);
+	bench_finish(&b);
+}
+
+static void test_store_failure(void **state)
+{
+	uint64_t size = 8 * MIB;
+	struct test_request req;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 1);
+	b.store.fail = 1;
+	start(&req, b.file, 4 * MIB, 10);
+	assert_int_equal(finish(&req), -EIO);
+	assert_int_equal(req.err.class, ERROR_UNAVAILABLE);
+	assert_string_equal(req.err.message,
+	                    "bytes 4194304 to 5242879 of backups/full/20261120T020000Z.dump: the "
+	                    "store is on fire");
+	assert_int_equal(read_range(b.file, size, 4 * MIB, 10), 0);
+	bench_finish(&b);
+}
+
+static void test_one_block_of_a_merged_get_fails(void **state)
+{
+	uint64_t size = 8 * MIB;
+	struct test_request first, good, bad;
+	struct reader_file *other;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 1);
+	other = open_file(&b, 1);
+	b.store.end = 6 * MIB + 100;
+	hold(&b.store, true);
+	start(&first, b.file, 0, 10);
+	wait_for_held(&b.store, 1);
+	/* While the one thread is busy these two are queued, and merged. */
+	start(&good, b.file, 5 * MIB, 10);
+	start(&bad, other, 6 * MIB, 10);
+	hold(&b.store, false);
+	assert_int_equal(finish(&first), 0);
+	assert_int_equal(finish(&good), 0);
+	assert_int_equal(finish(&bad), -EIO);
+	assert_non_null(strstr(bad.err.message, "bytes 6291456 to 7340031"));
+	assert_int_equal(b.store.gets, 4);
+	reader_close(other);
+	bench_finish(&b);
+}
+
+static void test_interrupt(void **state)
+{
+	uint64_t size = 8 * MIB;
+	struct test_request reqs[3];
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 1);
+	hold(&b.store, true);
+	for (unsigned i = 0; i < 3; i++)
+		start(&reqs[i], b.file, 3 * i * MIB, 10);
+	wait_for_held(&b.store, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		/* done() may take a lock that the interrupting thread holds. */
+		pthread_mutex_lock(&reqs[i].lock);
+		reader_interrupt(&reqs[i].base);
+		reader_interrupt(&reqs[i].base);
+		pthread_mutex_unlock(&reqs[i].lock);
+		assert_int_equal(finish(&reqs[i]), -EINTR);
+	}
+	hold(&b.store, false);
+	assert_int_equal(read_range(b.file, size, 0, 10), 0);
+	reader_interrupt(&reqs[0].base);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(reqs[i].answers, 1);
+	/* What nobody waited for any more was not fetched. */
+	assert_int_equal(b.store.gets, 1);
+	bench_finish(&b);
+}
+
+static void test_interrupt_queued(void **state)
+{
+	uint64_t size = 32 * MIB;
+	struct test_request reqs[20];
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 1);
+	hold(&b.store, true);
+	for (unsigned i = 0; i < 20; i++)
+		start(&reqs[i], b.file, i * MIB + MIB / 2, MIB);
+	for (unsigned i = 0; i < 20; i += 2)
+		reader_interrupt(&reqs[i].base);
+	hold(&b.store, false);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_int_equal(finish(&reqs[i]), i % 2 ? 0 : -EINTR);
+		assert_false(reqs[i].wrong);
+	}
+	bench_finish(&b);
+}
+
+static void test_close_with_requests_pending(void **state)
+{
+	uint64_t size = 64 * MIB;
+	struct test_request reqs[30];
+	struct reader_file *other;
+	struct test_request stays;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 2);
+	other = open_file(&b, 2);
+	hold(&b.store, true);
+	for (unsigned i = 0; i < 30; i++)
+		start(&reqs[i], b.file, i * 2 * MIB, 10);
+	wait_for_held(&b.store, 2);
+	start(&stays, other, 10, 10);
+	reader_close(b.file);
+	b.file = NULL;
+	for (unsigned i = 0; i < 30; i++) {
+		assert_int_equal(reqs[i].answers, 1);
+		assert_int_equal(reqs[i].result, -ECANCELED);
+	}
+	/* Its gets were cancelled, so the other file's can begin while the store still hangs. */
+	wait_for_held(&b.store, 1);
+	assert_int_equal(b.store.cancelled, 2);
+	hold(&b.store, false);
+	assert_int_equal(finish(&stays), 0);
+	reader_close(other);
+	bench_finish(&b);
+}
+
+static void test_cancel_all(void **state)
+{
+	uint64_t size = 16 * MIB;
+	struct test_request reqs[12], late;
+	struct extents x;
+	struct reader_file *f;
+	struct error err = {0};
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 2);
+	hold(&b.store, true);
+	for (unsigned i = 0; i < 12; i++)
+		start(&reqs[i], b.file, i * MIB, 10);
+	wait_for_held(&b.store, 2);
+	reader_cancel_all(b.reader);
+	for (unsigned i = 0; i < 12; i++) {
+		assert_int_equal(reqs[i].answers, 1);
+		assert_int_equal(reqs[i].result, -EIO);
+	}
+	start(&late, b.file, 0, 10);
+	assert_int_equal(finish(&late), -EIO);
+	assert_string_equal(late.err.message, "keepfs is shutting down");
+	x = copy_extents(&b.extents);
+	assert_int_equal(reader_open(b.reader, 5, "k", &x, &f, &err), -ESHUTDOWN);
+	assert_null(x.items);
+	bench_finish(&b);
+	assert_int_equal(b.store.held, 0);
+}
+
+static void test_free_cancels_gets(void **state)
+{
+	uint64_t size = 16 * MIB;
+	struct test_request req;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 3);
+	assert_int_equal(read_range(b.file, size, 0, 10), 0);
+	hold(&b.store, true);
+	start(&req, b.file, 10, 10);
+	assert_int_equal(finish(&req), 0);
+	/* Read-ahead hangs in the store; nobody waits for it. */
+	wait_for_held(&b.store, 1);
+	bench_finish(&b);
+	assert_int_equal(b.store.held, 0);
+	assert_int_equal(b.store.cancelled, 1);
+}
+
+static void test_options(void **state)
+{
+	struct held_store store;
+	struct pool *pool = pool_new(10 * MIB);
+	struct reader_options options = {.store = &store.base, .pool = pool, .buffers = 7, .threads = 1};
+	struct reader *r = NULL;
+	struct error err = {0};
+
+	held_store_init(&store, 1);
+	assert_int_equal(reader_new(&options, &r, &err), -EINVAL);
+	options.buffers = 8;
+	options.threads = 0;
+	assert_int_equal(reader_new(&options, &r, &err), -EINVAL);
+	options.threads = 1;
+	options.buffers = 11;
+	assert_int_equal(reader_new(&options, &r, &err), -ENOSPC);
+	assert_non_null(strstr(err.message, "memory"));
+	assert_null(r);
+	assert_null(reader_free(NULL));
+	pool_free(pool);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_block_span),
+	        cmocka_unit_test(test_edges),
+	        cmocka_unit_test(test_every_byte_under_load),
+	        cmocka_unit_test(test_more_readers_than_buffers),
+	        cmocka_unit_test(test_sequential_reads_ahead),
+	        cmocka_unit_test(test_window_doubles_from_one_block),
+	        cmocka_unit_test(test_out_of_order_is_sequential),
+	        cmocka_unit_test(test_random_fetches_only_its_block),
+	        cmocka_unit_test(test_small_extents_come_together),
+	        cmocka_unit_test(test_readers_share_blocks),
+	        cmocka_unit_test(test_corruption),
+	        cmocka_unit_test(test_store_failure),
+	        cmocka_unit_test(test_one_block_of_a_merged_get_fails),
+	        cmocka_unit_test(test_interrupt),
+	        cmocka_unit_test(test_interrupt_queued),
+	        cmocka_unit_test(test_close_with_requests_pending),
+	        cmocka_unit_test(test_cancel_all),
+	        cmocka_unit_test(test_free_cancels_gets),
+	        cmocka_unit_test(test_options),
+	};
+
+	make_content();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
