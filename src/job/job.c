@@ -1,0 +1,340 @@
+/*
+ * The queue. A run is written to the catalog before its trigger returns, and the catalog refuses a second one
+ * of the same job, so what is in memory here is only what is alive: at most one run a job. A run belongs to
+ * whoever moved it out of LIVE_PENDING under the lock: a runner thread, or the one who cancels it; the owner
+ * writes its end to the catalog and then marks it ended. It is freed when its end was told and nobody waits
+ * for it.
+ */
+#include "command.h"
+#include "job_private.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/base/workers.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define JOBS_SHOWN 30
+
+static struct run *find_run(struct jobs *j, int64_t id)
+{
+	struct run *run = j->runs;
+
+	while (run && run->id != id)
+		run = run->next;
+	return run;
+}
+
+static struct run *find_in_state(struct jobs *j, enum live_state state)
+{
+	struct run *run = j->runs;
+
+	while (run && run->state != state)
+		run = run->next;
+	return run;
+}
+
+static struct run *run_new(int64_t id, const struct conf_backup *job, const char *by)
+{
+	struct run *run = mem_alloc(sizeof(*run));
+
+	run->id = id;
+	run->job = job;
+	run->triggered_by = mem_strdup(by);
+	cancel_init(&run->cancel);
+	return run;
+}
+
+void run_release(struct jobs *j, struct run *run)
+{
+	struct run **at = &j->runs;
+
+	if (!run->told_end || run->waiters > 0)
+		return;
+	while (*at != run)
+		at = &(*at)->next;
+	*at = run->next;
+	cancel_finish(&run->cancel);
+	free(run->triggered_by);
+	free(run);
+}
+
+static void *runner_main(void *arg)
+{
+	struct jobs *j = arg;
+
+	pthread_mutex_lock(&j->lock);
+	while (!j->stopping) {
+		struct run *run = find_in_state(j, LIVE_PENDING);
+
+		if (!run) {
+			pthread_cond_wait(&j->changed, &j->lock);
+			continue;
+		}
+		run->state = LIVE_RUNNING;
+		pthread_mutex_unlock(&j->lock);
+		run_execute(j, run);
+		pthread_mutex_lock(&j->lock);
+	}
+	pthread_mutex_unlock(&j->lock);
+	return NULL;
+}
+
+static int start_threads(struct jobs *j, struct error *err)
+{
+	unsigned wanted = (unsigned)j->options.ctx->conf->parallel_runs;
+	int r = thread_start(&j->watcher, "job-watch", watch_main, j);
+
+	j->has_watcher = r == 0;
+	j->runners = mem_array(wanted, sizeof(*j->runners));
+	while (r == 0 && j->runner_count < wanted) {
+		r = thread_start(&j->runners[j->runner_count], "job-run", runner_main, j);
+		if (r == 0)
+			j->runner_count++;
+	}
+	return r == 0 ? 0 : error_system(err, -r, "threads for backups cannot be started");
+}
+
+int jobs_start(const struct jobs_options *options, struct jobs **ret_jobs, struct error *err)
+{
+	struct jobs *j = mem_alloc(sizeof(*j));
+	int r;
+
+	j->options = *options;
+	pthread_mutex_init(&j->lock, NULL);
+	clock_cond_init(&j->changed);
+	clock_cond_init(&j->watch);
+	r = start_threads(j, err);
+	if (r < 0) {
+		jobs_free(j);
+		return r;
+	}
+	*ret_jobs = j;
+	return 0;
+}
+
+int jobs_new(const struct make_context *ctx, const struct jobs_events *events, struct jobs **ret_jobs,
+             struct error *err)
+{
+	const struct jobs_options options = {.ctx = ctx, .events = events, .make = make_dump};
+
+	return jobs_start(&options, ret_jobs, err);
+}
+
+static bool has_untold(const struct jobs *j)
+{
+	for (const struct run *run = j->runs; run; run = run->next)
+		if (!run->told_end)
+			return true;
+	return false;
+}
+
+/* With the lock: pending runs end here, without having begun. */
+static void cancel_pending(struct jobs *j)
+{
+	struct run *run;
+
+	while ((run = find_in_state(j, LIVE_PENDING))) {
+		run->state = LIVE_LEAVING;
+		pthread_mutex_unlock(&j->lock);
+		run_finish(j, run, RUN_CANCELLED, "cancelled before it began: keepfs was stopped");
+		pthread_mutex_lock(&j->lock);
+	}
+}
+
+/* With the lock. The first reason stays. */
+static void cancel_running(struct run *run, const char *reason)
+{
+	if (!run->cancel_reason)
+		run->cancel_reason = reason;
+	cancel_set(&run->cancel);
+}
+
+void jobs_stop(struct jobs *j, int64_t grace_ms)
+{
+	int64_t until_ms = clock_mono_ms() + grace_ms;
+
+	pthread_mutex_lock(&j->lock);
+	j->stopping = true;
+	pthread_cond_broadcast(&j->changed);
+	while (j->adding > 0)
+		pthread_cond_wait(&j->changed, &j->lock);
+	cancel_pending(j);
+	while (has_untold(j) && clock_mono_ms() < until_ms)
+		clock_cond_wait_ms(&j->changed, &j->lock, until_ms - clock_mono_ms());
+	for (struct run *run = j->runs; run; run = run->next)
+		if (run->state == LIVE_RUNNING)
+			cancel_running(run, "cancelled: keepfs was stopped");
+	while (has_untold(j))
+		pthread_cond_wait(&j->changed, &j->lock);
+	pthread_mutex_unlock(&j->lock);
+}
+
+struct jobs *jobs_free(struct jobs *j)
+{
+	if (!j)
+		return NULL;
+	if (j->has_watcher)
+		jobs_stop(j, 0);
+	pthread_mutex_lock(&j->lock);
+	j->stopping = true;
+	j->ending = true;
+	pthread_cond_broadcast(&j->changed);
+	pthread_cond_broadcast(&j->watch);
+	pthread_mutex_unlock(&j->lock);
+	for (unsigned i = 0; i < j->runner_count; i++)
+		pthread_join(j->runners[i], NULL);
+	if (j->has_watcher)
+		pthread_join(j->watcher, NULL);
+	pthread_cond_destroy(&j->watch);
+	pthread_cond_destroy(&j->changed);
+	pthread_mutex_destroy(&j->lock);
+	free(j->runners);
+	free(j);
+	return NULL;
+}
+
+/* "now, full, tenants": what may be triggered. */
+static void list_allowed(const struct conf *conf, struct str *out)
+{
+	str_append(out, "now");
+	for (size_t i = 0; i < conf->backup_count && i < JOBS_SHOWN; i++)
+		str_appendf(out, ", %s", conf->backups[i].name);
+	if (conf->backup_count > JOBS_SHOWN)
+		str_appendf(out, " and %zu more", conf->backup_count - JOBS_SHOWN);
+}
+
+static int refuse(const struct conf *conf, struct error *err, const char *what, const char *which)
+{
+	_cleanup(str) struct str allowed = {0};
+
+	list_allowed(conf, &allowed);
+	return error_set(err, ERROR_USAGE, EINVAL, "%s%s%.100s%s; write one of: %s", what, which ? " '" : "",
+	                 which ? which : "", which ? "'" : "", str_text(&allowed));
+}
+
+/* Which job a command names. */
+static int resolve(const struct conf *conf, const char *text, const struct conf_backup **ret_job,
+                   struct error *err)
+{
+	_cleanup(command) struct command c = {0};
+	int r = command_parse(text, &c, err);
+
+	if (r < 0)
+		return r;
+	if (conf->backup_count == 0)
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "no backup is configured: add a section [backup NAME] to the configuration");
+	if (c.option_count > 0)
+		return refuse(conf, err, "a trigger takes no keys, but there is", c.options[0].key);
+	if (c.word_count == 0)
+		return refuse(conf, err, "the command is empty", NULL);
+	if (c.word_count > 1)
+		return refuse(conf, err, "one job is triggered at a time, but behind it there is",
+		              c.words[1]);
+	*ret_job = str_equal(c.words[0], "now") ? &conf->backups[0] : conf_find_backup(conf, c.words[0]);
+	return *ret_job ? 0 : refuse(conf, err, "there is no job", c.words[0]);
+}
+
+static int refuse_stopping(struct error *err)
+{
+	return error_set(err, ERROR_CANCELLED, ESHUTDOWN, "keepfs is shutting down");
+}
+
+/* With the lock: add @run to the queue, in the order of numbers. */
+static void enqueue(struct jobs *j, struct run *run)
+{
+	struct run **at = &j->runs;
+
+	while (*at && (*at)->id < run->id)
+		at = &(*at)->next;
+	run->next = *at;
+	*at = run;
+	run_changed(j, run);
+	pthread_cond_broadcast(&j->changed);
+}
+
+int jobs_trigger(struct jobs *j, const char *command, const char *by, struct catalog_run *ret_run,
+                 struct error *err)
+{
+	const struct make_context *ctx = j->options.ctx;
+	const struct conf_backup *job;
+	int64_t id = 0;
+	bool stopping;
+	int r = resolve(ctx->conf, command, &job, err);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&j->lock);
+	stopping = j->stopping;
+	j->adding += !stopping;
+	pthread_mutex_unlock(&j->lock);
+	if (stopping)
+		return refuse_stopping(err);
+	r = catalog_add_run(ctx->catalog, job->name, "dump", by, &id, err);
+	if (r == 0 && ret_run && catalog_run(ctx->catalog, id, ret_run) < 0) {
+		*ret_run = (struct catalog_run){.id = id, .state = RUN_PENDING};
+		str_copy(ret_run->job, sizeof(ret_run->job), job->name);
+	}
+	pthread_mutex_lock(&j->lock);
+	/* jobs_stop() waits for this, and ends the run as a pending one. */
+	if (r == 0)
+		enqueue(j, run_new(id, job, by));
+	j->adding--;
+	pthread_cond_broadcast(&j->changed);
+	pthread_mutex_unlock(&j->lock);
+	return r;
+}
+
+static int refuse_cancel(struct jobs *j, int64_t run_id, struct error *err)
+{
+	struct catalog_run run;
+
+	if (catalog_run(j->options.ctx->catalog, run_id, &run) < 0)
+		return error_set(err, ERROR_NOT_FOUND, ESRCH, "there is no run %lld", (long long)run_id);
+	return error_set(err, ERROR_CONFLICT, ESRCH, "run %lld of job %s is %s: there is nothing to cancel",
+	                 (long long)run_id, run.job, run_state_name(run.state));
+}
+
+int jobs_cancel(struct jobs *j, int64_t run_id, struct error *err)
+{
+	struct run *run;
+	bool pending, running;
+
+	pthread_mutex_lock(&j->lock);
+	run = find_run(j, run_id);
+	pending = run && run->state == LIVE_PENDING;
+	running = run && run->state == LIVE_RUNNING;
+	if (pending)
+		run->state = LIVE_LEAVING;
+	if (running)
+		cancel_running(run, "cancelled");
+	pthread_mutex_unlock(&j->lock);
+	if (pending)
+		run_finish(j, run, RUN_CANCELLED, "cancelled before it began");
+	return pending || running ? 0 : refuse_cancel(j, run_id, err);
+}
+
+int jobs_wait(struct jobs *j, int64_t run_id, struct catalog_run *ret_run)
+{
+	struct run *run;
+	int r;
+
+	pthread_mutex_lock(&j->lock);
+	run = find_run(j, run_id);
+	if (run) {
+		run->waiters++;
+		while (run->state != LIVE_ENDED)
+			pthread_cond_wait(&j->changed, &j->lock);
+		run->waiters--;
+		run_release(j, run);
+	}
+	pthread_mutex_unlock(&j->lock);
+	r = catalog_run(j->options.ctx->catalog, run_id, ret_run);
+	if (r == 0 && (ret_run->state == RUN_PENDING || ret_run->state == RUN_RUNNING))
+		return -ESRCH;
+	return r;
+}

@@ -1,0 +1,91 @@
+#pragma once
+/*
+ * What the files of this room share. jobs->lock guards everything but what says otherwise; it is never held
+ * across the catalog, the maker or an event.
+ *
+ *   command.c  the text of a trigger
+ *   job.c      life, triggers, cancelling, waiting; the runner threads
+ *   run.c      one run: all databases of its job
+ *   watch.c    samples of progress, and the thread that tells of changes
+ */
+#include <keepfs/job.h>
+#include <pthread.h>
+
+#define WATCH_INTERVAL_MS 250 /* with the last event at once: at most five a second */
+#define WATCH_SAMPLES     16  /* the rate is that of the last 4 s */
+
+struct jobs_options {
+	const struct make_context *ctx;   /* borrowed */
+	const struct jobs_events *events; /* borrowed; NULL: none */
+	int (*make)(const struct make_context *ctx, const struct make_dump *dump, struct manifest *ret,
+	            struct error *err); /* make_dump() */
+};
+
+/* jobs_start() - jobs_new() with any maker. */
+int jobs_start(const struct jobs_options *options, struct jobs **ret_jobs, struct error *err);
+
+enum live_state {
+	LIVE_PENDING,
+	LIVE_RUNNING,
+	LIVE_LEAVING, /* was pending; somebody writes its end to the catalog */
+	LIVE_ENDED,   /* its end is in the catalog */
+};
+
+struct sample {
+	int64_t at_ms;
+	uint64_t bytes;
+};
+
+struct run { /* a live run, in jobs->runs until its end was told and nobody waits */
+	int64_t id;
+	const struct conf_backup *job;
+	char *triggered_by;
+	struct cancel cancel;      /* its own lock */
+	const char *cancel_reason; /* static text; set before cancel is */
+	enum live_state state;
+	unsigned waiters;
+	struct run *next;
+	/* Progress. */
+	struct make_progress progress; /* of the present database; atomic */
+	uint64_t done_read, done_sent; /* of those before it */
+	uint64_t expected_bytes;
+	int64_t started_ms; /* 0: not yet */
+	char database[256];
+	uint64_t targets_done;
+	struct sample samples[WATCH_SAMPLES]; /* a ring */
+	size_t sample_count;                  /* ever taken */
+	/* Events. */
+	bool changed; /* since the last event */
+	bool told_end;
+	int64_t told_ms; /* of the last event; 0: none */
+};
+
+struct jobs {
+	struct jobs_options options;
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* any state: runners, waiters, stop */
+	pthread_cond_t watch;   /* wakes the watcher */
+	struct run *runs;       /* in the order they were triggered */
+	unsigned adding;        /* triggers that are writing to the catalog */
+	bool stopping;
+	bool ending; /* no run is left; threads leave */
+	unsigned runner_count;
+	pthread_t *runners;
+	pthread_t watcher;
+	bool has_watcher;
+};
+
+/* run_execute() - all databases of a running run; its end is in the catalog when it returns. No lock held. */
+void run_execute(struct jobs *j, struct run *run);
+/* run_finish() - write the end to the catalog (trying again while the disk is full), then mark it ended. No
+ * lock held. */
+void run_finish(struct jobs *j, struct run *run, enum run_state state, const char *error);
+
+/* With the lock held. */
+void run_changed(struct jobs *j, struct run *run);
+void run_sample(struct run *run, int64_t now_ms);
+uint64_t run_read_bytes(const struct run *run);
+/* run_release() - forget @run when its end was told and nobody waits for it. */
+void run_release(struct jobs *j, struct run *run);
+
+void *watch_main(void *arg);

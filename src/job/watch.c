@@ -1,0 +1,154 @@
+/*
+ * Progress and events. Makers only add to counters; one thread looks at those of running runs four times a
+ * second, which gives the rate, and tells of changes. With no run alive it sleeps. As one thread tells all
+ * events of a run, they come in order, the last one last, and no run is forgotten before it.
+ */
+#include "job_private.h"
+
+#include <keepfs/base/clock.h>
+
+uint64_t run_read_bytes(const struct run *run)
+{
+	return run->done_read + atomic_load(&run->progress.read_bytes);
+}
+
+void run_sample(struct run *run, int64_t now_ms)
+{
+	run->samples[run->sample_count++ % WATCH_SAMPLES] = (struct sample){now_ms, run_read_bytes(run)};
+}
+
+void run_changed(struct jobs *j, struct run *run)
+{
+	run->changed = true;
+	pthread_cond_signal(&j->watch);
+}
+
+static const struct sample *newest(const struct run *run)
+{
+	return &run->samples[(run->sample_count - 1) % WATCH_SAMPLES];
+}
+
+static const struct sample *oldest(const struct run *run)
+{
+	return &run->samples[run->sample_count > WATCH_SAMPLES ? run->sample_count % WATCH_SAMPLES : 0];
+}
+
+/* Take a sample when one is due; returns when the next is. */
+static int64_t sample_if_due(struct run *run, int64_t now_ms)
+{
+	if (now_ms - newest(run)->at_ms >= WATCH_INTERVAL_MS) {
+		uint64_t before = newest(run)->bytes;
+
+		run_sample(run, now_ms);
+		run->changed |= newest(run)->bytes != before;
+	}
+	return newest(run)->at_ms + WATCH_INTERVAL_MS;
+}
+
+/* When @run's next event is due; INT64_MAX: nothing is to be told. */
+static int64_t event_due(const struct run *run, int64_t now_ms)
+{
+	if (!run->changed)
+		return INT64_MAX;
+	if (run->state == LIVE_ENDED || run->told_ms == 0)
+		return now_ms;
+	return run->told_ms + WATCH_INTERVAL_MS;
+}
+
+/* The next run of which an event is due; else NULL and in *@ret_next_ms when to look again. */
+static struct run *find_due(struct jobs *j, int64_t now_ms, int64_t *ret_next_ms)
+{
+	*ret_next_ms = INT64_MAX;
+	for (struct run *run = j->runs; run; run = run->next) {
+		int64_t due_ms;
+
+		if (run->state == LIVE_RUNNING && run->started_ms != 0) {
+			due_ms = sample_if_due(run, now_ms);
+			if (due_ms < *ret_next_ms)
+				*ret_next_ms = due_ms;
+		}
+		due_ms = event_due(run, now_ms);
+		if (due_ms <= now_ms)
+			return run;
+		if (due_ms < *ret_next_ms)
+			*ret_next_ms = due_ms;
+	}
+	return NULL;
+}
+
+static void tell(struct jobs *j, struct run *run, int64_t now_ms)
+{
+	const struct jobs_events *events = j->options.events;
+	bool end = run->state == LIVE_ENDED;
+	int64_t id = run->id;
+
+	run->changed = false;
+	run->told_ms = now_ms;
+	run->waiters++;
+	pthread_mutex_unlock(&j->lock);
+	if (events && events->run_changed)
+		events->run_changed(events->arg, id);
+	pthread_mutex_lock(&j->lock);
+	run->waiters--;
+	run->told_end |= end;
+	run_release(j, run);
+	pthread_cond_broadcast(&j->changed);
+}
+
+void *watch_main(void *arg)
+{
+	struct jobs *j = arg;
+
+	pthread_mutex_lock(&j->lock);
+	while (!j->ending) {
+		int64_t now_ms = clock_mono_ms(), next_ms;
+		struct run *run = find_due(j, now_ms, &next_ms);
+
+		if (run)
+			tell(j, run, now_ms);
+		else if (next_ms == INT64_MAX)
+			pthread_cond_wait(&j->watch, &j->lock);
+		else
+			clock_cond_wait_ms(&j->watch, &j->lock, next_ms - now_ms);
+	}
+	pthread_mutex_unlock(&j->lock);
+	return NULL;
+}
+
+static void fill(const struct run *run, struct report_progress *ret)
+{
+	int64_t now_ms = clock_mono_ms();
+	const struct sample *from;
+
+	ret->eta_s = -1;
+	ret->targets_done = run->targets_done;
+	ret->expected_bytes = run->expected_bytes;
+	if (run->started_ms == 0)
+		return;
+	ret->read_bytes = run_read_bytes(run);
+	ret->sent_bytes = run->done_sent + atomic_load(&run->progress.sent_bytes);
+	ret->elapsed_ms = now_ms - run->started_ms;
+	str_copy(ret->database, sizeof(ret->database), run->database);
+	from = oldest(run);
+	if (now_ms > from->at_ms)
+		ret->rate_bytes_per_s =
+		        (ret->read_bytes - from->bytes) * 1000 / (uint64_t)(now_ms - from->at_ms);
+	if (ret->rate_bytes_per_s > 0 && ret->expected_bytes > ret->read_bytes)
+		ret->eta_s = (int64_t)((ret->expected_bytes - ret->read_bytes) / ret->rate_bytes_per_s);
+}
+
+bool jobs_progress(struct jobs *j, int64_t run_id, struct report_progress *ret)
+{
+	struct run *run;
+	bool live;
+
+	*ret = (struct report_progress){0};
+	pthread_mutex_lock(&j->lock);
+	for (run = j->runs; run && run->id != run_id; run = run->next)
+		;
+	live = run && run->state != LIVE_ENDED;
+	if (live)
+		fill(run, ret);
+	pthread_mutex_unlock(&j->lock);
+	return live;
+}
