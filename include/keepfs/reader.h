@@ -55,21 +55,14 @@ struct reader_request { /* in the caller's memory until done */
 	 * done() - the one answer, on a thread of the reader's or, when the bytes are there, on the caller's,
 	 * before reader_read() returns; with no lock held
 	 * @result: 0: @iov holds exactly the bytes from offset, cut only at the end of the file; borrowed for
-	 * the call. Negative: @err says why: -EIO (the store failed, or ERROR_CORRUPT: wrong bytes), -EINTR,
+	 * the call. Negative: @err says why: -EIO (the store failed, or ERROR_CORRUPT: wrong bytes),
 	 * -ECANCELED.
 	 */
 	void (*done)(struct reader_request *req, int result, const struct iovec *iov, int count,
 	             const struct error *err);
 	struct reader_file *file; /* set by reader_read() */
-	void *private_;           /* reader's */
 };
 
 void reader_read(struct reader_file *f, struct reader_request *req);
-/**
- * reader_interrupt() - have @req answered with -EINTR now, if its answer has not begun. Any thread; returns
- * before done(), which a thread of the reader's calls, so the caller may hold a lock that done() takes.
- * The caller sees to it that @req is not given back (its done() has not returned) while this runs.
- */
-void reader_interrupt(struct reader_request *req);
 /** reader_cancel_all() - refuse and end all requests (-EIO): shutdown. Files stay to be closed. */
 void reader_cancel_all(struct reader *r);

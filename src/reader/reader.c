@@ -16,9 +16,8 @@
 
 static int start_threads(struct reader *r, struct error *err)
 {
-	int result = thread_start(&r->interrupter, "read-interrupt", request_interrupter_main, r);
+	int result = 0;
 
-	r->has_interrupter = result == 0;
 	while (result == 0 && r->started < r->threads) {
 		struct fetcher *f = &r->fetchers[r->started];
 
@@ -60,7 +59,6 @@ int reader_new(const struct reader_options *options, struct reader **ret_reader,
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->work, NULL);
 	pthread_cond_init(&r->answered, NULL);
-	pthread_cond_init(&r->interrupt, NULL);
 	block_table_init(r);
 	r->fetchers = mem_array(options->threads, sizeof(*r->fetchers));
 	result = start_threads(r, err);
@@ -88,15 +86,11 @@ struct reader *reader_free(struct reader *r)
 	r->ending = true;
 	cancel_gets(r, NULL);
 	pthread_cond_broadcast(&r->work);
-	pthread_cond_broadcast(&r->interrupt);
 	pthread_mutex_unlock(&r->lock);
 	for (unsigned i = 0; i < r->started; i++)
 		pthread_join(r->fetchers[i].thread, NULL);
-	if (r->has_interrupter)
-		pthread_join(r->interrupter, NULL);
 	block_table_finish(r);
 	pool_unreserve(r->pool, r->block_count);
-	pthread_cond_destroy(&r->interrupt);
 	pthread_cond_destroy(&r->answered);
 	pthread_cond_destroy(&r->work);
 	pthread_mutex_destroy(&r->lock);

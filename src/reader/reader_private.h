@@ -116,11 +116,10 @@ struct reader {
 	struct store *store;
 	struct pool *pool;
 	pthread_mutex_t lock;
-	pthread_cond_t work;      /* blocks were queued, or ending */
-	pthread_cond_t answered;  /* some file->answering fell to 0 */
-	pthread_cond_t interrupt; /* interrupted is not empty, or ending */
-	bool refusing;            /* reader_cancel_all() */
-	bool ending;              /* reader_free() */
+	pthread_cond_t work;     /* blocks were queued, or ending */
+	pthread_cond_t answered; /* some file->answering fell to 0 */
+	bool refusing;           /* reader_cancel_all() */
+	bool ending;             /* reader_free() */
 	size_t block_count;
 	struct block *blocks;
 	struct block_list free;     /* slots without use */
@@ -133,13 +132,10 @@ struct reader {
 	struct artifact *artifacts[ARTIFACT_BUCKETS];
 	struct reader_file *files;
 	struct pending *queue, *queue_last; /* requests for which there were no buffers, in order */
-	struct answers interrupted;
-	unsigned ahead_gets; /* gets in flight that nobody waits for */
-	unsigned threads;    /* as asked for; set before they start */
+	unsigned ahead_gets;                /* gets in flight that nobody waits for */
+	unsigned threads;                   /* as asked for; set before they start */
 	struct fetcher *fetchers;
 	unsigned started; /* of fetchers; only for reader_new() and reader_free() */
-	pthread_t interrupter;
-	bool has_interrupter;
 };
 
 /* block.c; all with the lock held. */
@@ -179,7 +175,6 @@ void request_block_failed(struct reader *r, struct block *b, int result, const s
 /* request_deliver() - call done() for each, with the lock released; admits queued requests as buffers come
  * free. */
 void request_deliver(struct reader *r, struct answers *answers);
-void *request_interrupter_main(void *arg);
 
 /* ahead.c, lock held. */
 void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end);

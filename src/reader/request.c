@@ -5,7 +5,7 @@
  * whatever the number of readers. The queue is served in order; only what needs no buffer may pass.
  *
  * An answer is decided under the lock (the pending leaves its file and its request forgets it), so it is
- * decided once, whoever comes first: a block, a failure, an interrupt, close. It is told without the lock, by
+ * decided once, whoever comes first: a block, a failure, close. It is told without the lock, by
  * request_deliver(), while the blocks stay pinned.
  */
 #include "reader_private.h"
@@ -20,7 +20,6 @@ static void list_pending(struct pending *p)
 	if (p->next)
 		p->next->prev = p;
 	p->file->pendings = p;
-	p->request->private_ = p;
 }
 
 static void unlist_pending(struct pending *p)
@@ -28,7 +27,6 @@ static void unlist_pending(struct pending *p)
 	*(p->prev ? &p->prev->next : &p->file->pendings) = p->next;
 	if (p->next)
 		p->next->prev = p->prev;
-	p->request->private_ = NULL;
 }
 
 static void enqueue(struct reader *r, struct pending *p)
@@ -252,7 +250,6 @@ void reader_read(struct reader_file *f, struct reader_request *req)
 	bool begun;
 
 	req->file = f;
-	req->private_ = NULL;
 	if (req->len > READER_REQUEST_BYTES) {
 		refuse(req, ERROR_USAGE, EINVAL, "a read of more than 1 MiB at once is not possible");
 		return;
@@ -269,38 +266,4 @@ void reader_read(struct reader_file *f, struct reader_request *req)
 	pthread_mutex_unlock(&r->lock);
 	if (!begun)
 		refuse(req, ERROR_CANCELLED, EIO, "keepfs is shutting down");
-}
-
-void reader_interrupt(struct reader_request *req)
-{
-	static const struct error interrupted = {
-	        .class = ERROR_CANCELLED, .errnum = EINTR, .message = "the reader was interrupted"};
-	struct reader *r = req->file->reader;
-
-	pthread_mutex_lock(&r->lock);
-	if (req->private_) {
-		request_fail(r, req->private_, -EINTR, &interrupted, &r->interrupted);
-		pthread_cond_signal(&r->interrupt);
-	}
-	pthread_mutex_unlock(&r->lock);
-}
-
-/* The thread that tells interrupted requests, which no fetching thread could while the store hangs. */
-void *request_interrupter_main(void *arg)
-{
-	struct reader *r = arg;
-
-	pthread_mutex_lock(&r->lock);
-	while (r->interrupted.first || !r->ending) {
-		struct answers answers = r->interrupted;
-
-		if (!answers.first) {
-			pthread_cond_wait(&r->interrupt, &r->lock);
-			continue;
-		}
-		r->interrupted = (struct answers){0};
-		request_deliver(r, &answers);
-	}
-	pthread_mutex_unlock(&r->lock);
-	return NULL;
 }
