@@ -19,7 +19,14 @@ struct s3xml_error {
 /** s3xml_parse_error() - false when @xml is not an <Error> document; fields that are absent are "". */
 bool s3xml_parse_error(const char *xml, size_t len, struct s3xml_error *ret);
 
-struct s3xml_list { /* ListObjectsV2, ListMultipartUploads: called for each entry, in document order */
+/**
+ * struct s3xml_list - ListObjectsV2, ListMultipartUploads: called for each entry, in document order
+ *
+ * Keys and key markers are decoded when the server says <EncodingType>url</EncodingType>. After a failure the
+ * callbacks may have been called for the entries before the fault. The caller frees the heap fields in every
+ * case.
+ */
+struct s3xml_list {
 	void (*object)(void *arg, const char *key, uint64_t bytes, const char *etag);
 	void (*upload)(void *arg, const char *key, const char *upload_id);
 	void *arg;
