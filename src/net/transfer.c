@@ -1,0 +1,407 @@
+/*
+ * One exchange through a curl handle.
+ *
+ * Bytes move between the socket and the caller's buffers without a stop in between: uploads are read from the
+ * request's iovecs (and can be rewound, because curl repeats a request whose kept connection turns out to be
+ * dead), answers go into the caller's iovecs. An answer that is no success is text for people, and must never
+ * land in those buffers, which is why the status is asked for at each piece.
+ *
+ * Time: curl watches over the connection's start; the deadline and the stall are watched by the transfer
+ * thread, which knows them for transfers that wait for a free connection too. A stall counts from the last
+ * byte in either direction, and only once there is a connection.
+ */
+#include "transfer.h"
+
+#include "config.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <keepfs/base/clock.h>
+#include <keepfs/base/mem.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#define CURL_BUFFER_BYTES (256L << 10)
+
+/* Copies up to @len bytes out of or into the cursor's buffers; returns how many there was room for. */
+static size_t cursor_move(struct iov_cursor *c, char *data, size_t len, bool to_cursor)
+{
+	size_t moved = 0;
+
+	while (moved < len && c->at < c->count) {
+		char *here = (char *)c->iov[c->at].iov_base + c->offset;
+		size_t room = c->iov[c->at].iov_len - c->offset;
+		size_t step = room < len - moved ? room : len - moved;
+
+		if (step)
+			memcpy(to_cursor ? here : data + moved, to_cursor ? data + moved : here, step);
+		moved += step;
+		c->offset += step;
+		if (c->offset == c->iov[c->at].iov_len) {
+			c->at++;
+			c->offset = 0;
+		}
+	}
+	c->passed += moved;
+	return moved;
+}
+
+static void cursor_seek(struct iov_cursor *c, uint64_t position)
+{
+	*c = (struct iov_cursor){.iov = c->iov, .count = c->count};
+	while (c->at < c->count && position - c->passed >= c->iov[c->at].iov_len)
+		c->passed += c->iov[c->at++].iov_len;
+	if (c->at < c->count) {
+		c->offset = position - c->passed;
+		c->passed = position;
+	}
+}
+
+static uint64_t iov_bytes(const struct iovec *iov, int count)
+{
+	uint64_t total = 0;
+
+	for (int i = 0; i < count; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+static size_t on_read(char *to, size_t size, size_t count, void *arg)
+{
+	struct transfer *t = arg;
+
+	t->moved_at_ms = clock_mono_ms();
+	return cursor_move(&t->body, to, size * count, false);
+}
+
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+	struct transfer *t = arg;
+
+	if (origin != SEEK_SET || offset < 0)
+		return CURL_SEEKFUNC_FAIL;
+	cursor_seek(&t->body, (uint64_t)offset);
+	return CURL_SEEKFUNC_OK;
+}
+
+static bool is_success(const struct transfer *t)
+{
+	long status = 0;
+
+	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	return status >= 200 && status < 300;
+}
+
+static size_t on_write(char *data, size_t size, size_t count, void *arg)
+{
+	struct transfer *t = arg;
+	size_t len = size * count;
+
+	t->moved_at_ms = clock_mono_ms();
+	if (t->req->into && is_success(t)) {
+		size_t moved = cursor_move(&t->into, data, len, true);
+
+		t->too_large = moved < len;
+		return moved;
+	}
+	if (t->out->text.len + len > NET_TEXT_MAX) {
+		t->too_large = true;
+		return 0;
+	}
+	str_append_bytes(&t->out->text, data, len);
+	return len;
+}
+
+static void append_header(struct str *headers, const char *line, size_t len)
+{
+	const char *colon = memchr(line, ':', len);
+
+	if (!colon)
+		return;
+	for (const char *c = line; c < colon; c++)
+		str_append_char(headers, *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c);
+	str_append_bytes(headers, colon, len - (size_t)(colon - line));
+	str_append_char(headers, '\n');
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *arg)
+{
+	struct transfer *t = arg;
+	size_t len = size * count, text = len;
+
+	t->moved_at_ms = clock_mono_ms();
+	/* A status line begins a new set: what came before belonged to an interim answer (100). */
+	if (len >= 5 && !memcmp(data, "HTTP/", 5)) {
+		str_clear(&t->out->headers);
+		return len;
+	}
+	while (text && (data[text - 1] == '\r' || data[text - 1] == '\n'))
+		text--;
+	append_header(&t->out->headers, data, text);
+	return len;
+}
+
+/* on_read() tells when curl's buffer was filled; this, when it was emptied: on a slow line that makes the
+ * difference. */
+static int on_progress(void *arg, curl_off_t to_load, curl_off_t loaded, curl_off_t to_send, curl_off_t sent)
+{
+	struct transfer *t = arg;
+
+	(void)to_load;
+	(void)loaded;
+	(void)to_send;
+	if (sent != t->sent_bytes && t->moved_at_ms)
+		t->moved_at_ms = clock_mono_ms();
+	t->sent_bytes = sent;
+	return 0;
+}
+
+static int on_connected(void *arg, char *remote, char *local, int remote_port, int local_port)
+{
+	struct transfer *t = arg;
+
+	(void)remote;
+	(void)local;
+	(void)remote_port;
+	(void)local_port;
+	t->moved_at_ms = clock_mono_ms();
+	return CURL_PREREQFUNC_OK;
+}
+
+/* curl's own sockets would be inherited by child processes. */
+static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	(void)arg;
+	(void)purpose;
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static bool has_body(const struct net_request *req)
+{
+	return req->body_count > 0 || str_equal(req->method, "PUT") || str_equal(req->method, "POST");
+}
+
+static int add_header(struct transfer *t, const char *name, const char *value)
+{
+	/* "Name;" is curl's way of saying a header without a value; "Name:" would remove it. */
+	char *line = *value ? mem_printf("%s: %s", name, value) : mem_printf("%s;", name);
+	struct curl_slist *longer = curl_slist_append(t->headers, line);
+
+	explicit_bzero(line, strlen(line));
+	free(line);
+	if (!longer)
+		return -ENOMEM;
+	t->headers = longer;
+	return 0;
+}
+
+static int set_headers(struct transfer *t)
+{
+	/* A round trip before each body would cost more than a refused body does; "Expect:" takes curl's out.
+	 */
+	struct curl_slist *first = curl_slist_append(NULL, "Expect:");
+	int rc = first ? 0 : -ENOMEM;
+
+	t->headers = first;
+	for (size_t i = 0; !rc && i < t->req->header_count; i++)
+		rc = add_header(t, t->req->headers[i].name, t->req->headers[i].value);
+	return rc;
+}
+
+static void set_callbacks(struct transfer *t)
+{
+	curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_write);
+	curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
+	curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
+	curl_easy_setopt(t->easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(t->easy, CURLOPT_XFERINFODATA, t);
+	curl_easy_setopt(t->easy, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_connected);
+	curl_easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
+	curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+}
+
+static void set_connection(struct transfer *t)
+{
+	const struct net_request *req = t->req;
+
+	curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
+	curl_easy_setopt(t->easy, CURLOPT_URL, req->url);
+	curl_easy_setopt(t->easy, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->curl_text);
+	curl_easy_setopt(t->easy, CURLOPT_USERAGENT, "keepfs/" KEEPFS_VERSION);
+	curl_easy_setopt(t->easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(t->easy, CURLOPT_BUFFERSIZE, CURL_BUFFER_BYTES);
+	curl_easy_setopt(t->easy, CURLOPT_UPLOAD_BUFFERSIZE, CURL_BUFFER_BYTES);
+	curl_easy_setopt(t->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	if (t->ca_file)
+		curl_easy_setopt(t->easy, CURLOPT_CAINFO, t->ca_file);
+	if (req->connect_timeout_ms > 0)
+		curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)req->connect_timeout_ms);
+}
+
+static void set_method(struct transfer *t)
+{
+	const struct net_request *req = t->req;
+
+	if (str_equal(req->method, "HEAD")) {
+		curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
+		return;
+	}
+	if (has_body(req)) {
+		curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE,
+		                 (curl_off_t)iov_bytes(req->body, req->body_count));
+		curl_easy_setopt(t->easy, CURLOPT_READFUNCTION, on_read);
+		curl_easy_setopt(t->easy, CURLOPT_READDATA, t);
+		curl_easy_setopt(t->easy, CURLOPT_SEEKFUNCTION, on_seek);
+		curl_easy_setopt(t->easy, CURLOPT_SEEKDATA, t);
+	}
+	curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, req->method);
+}
+
+int transfer_begin(struct transfer *t)
+{
+	t->body = (struct iov_cursor){.iov = t->req->body, .count = t->req->body_count};
+	t->into = (struct iov_cursor){.iov = t->req->into, .count = t->req->into_count};
+	t->easy = curl_easy_init();
+	if (!t->easy || set_headers(t)) {
+		t->result = error_system(t->err, ENOMEM, "cannot begin an HTTP request");
+		return t->result;
+	}
+	set_connection(t);
+	set_callbacks(t);
+	set_method(t);
+	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
+	return 0;
+}
+
+void transfer_release(struct transfer *t)
+{
+	if (t->easy)
+		curl_easy_cleanup(t->easy);
+	curl_slist_free_all(t->headers);
+	t->easy = NULL;
+	t->headers = NULL;
+}
+
+/* "https://host:port" of the URL: its path and query may hold what is nobody's business. */
+static void server_name(const struct transfer *t, char *buf, size_t buf_bytes)
+{
+	const char *host = strstr(t->req->url, "://");
+	size_t len =
+	        host ? (size_t)(host - t->req->url) + 3 + strcspn(host + 3, "/?") : strcspn(t->req->url, "?");
+
+	str_copy(buf, len + 1 < buf_bytes ? len + 1 : buf_bytes, t->req->url);
+}
+
+static int unavailable(struct transfer *t, int errnum, const char *what)
+{
+	char server[256];
+
+	server_name(t, server, sizeof(server));
+	error_set(t->err, ERROR_UNAVAILABLE, errnum, "%s %s: %s", what, server, t->curl_text);
+	if (t->err)
+		t->err->retry = true;
+	return -errnum;
+}
+
+static int not_trusted(struct transfer *t)
+{
+	char server[256];
+
+	server_name(t, server, sizeof(server));
+	return error_set(
+	        t->err, ERROR_DENIED, EACCES,
+	        "the TLS certificate of %s is not trusted: %s. If the server belongs to you, name the PEM "
+	        "file of "
+	        "its certification authority as ca_file (now: %s); else somebody may be between you and it",
+	        server, t->curl_text, t->ca_file ? t->ca_file : "the system's");
+}
+
+static int timed_out(struct transfer *t, const char *what)
+{
+	char server[256];
+
+	server_name(t, server, sizeof(server));
+	error_set(t->err, ERROR_TIMEOUT, ETIMEDOUT, "%s: %s", server, what);
+	if (t->err)
+		t->err->retry = true;
+	return -ETIMEDOUT;
+}
+
+static int failure(struct transfer *t, CURLcode code)
+{
+	if (!t->curl_text[0])
+		str_copy(t->curl_text, sizeof(t->curl_text), curl_easy_strerror(code));
+	if (t->too_large)
+		return error_set(t->err, ERROR_CORRUPT, EMSGSIZE,
+		                 "the server's answer is larger than what was asked for");
+	switch (code) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		return unavailable(t, EHOSTUNREACH, "cannot find");
+	case CURLE_COULDNT_CONNECT:
+		return unavailable(t, ECONNREFUSED, "cannot connect to");
+	case CURLE_OPERATION_TIMEDOUT:
+		return timed_out(t, "no connection within the time for connecting");
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_ISSUER_ERROR:
+		return not_trusted(t);
+	case CURLE_SSL_CACERT_BADFILE:
+		return error_set(t->err, ERROR_USAGE, EINVAL, "cannot use the CA file %s: %s",
+		                 t->ca_file ? t->ca_file : "of the system", t->curl_text);
+	case CURLE_URL_MALFORMAT:
+		return error_set(t->err, ERROR_USAGE, EINVAL, "not a URL: %s", t->curl_text);
+	case CURLE_OUT_OF_MEMORY:
+		return error_system(t->err, ENOMEM, "HTTP request");
+	case CURLE_UNSUPPORTED_PROTOCOL: /* for an answer that is not HTTP/1.x; the URL's scheme is checked
+	                                    before */
+	case CURLE_WEIRD_SERVER_REPLY:
+		return unavailable(t, EPROTO, "no HTTP is spoken by");
+	default:
+		return unavailable(t, ECONNRESET, "lost the connection to");
+	}
+}
+
+void transfer_end(struct transfer *t, CURLcode code)
+{
+	long status = 0;
+
+	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	t->out->status = (int)status;
+	t->out->into_bytes = t->into.passed;
+	t->result = code == CURLE_OK ? 0 : failure(t, code);
+}
+
+int64_t transfer_due_ms(const struct transfer *t)
+{
+	int64_t due = t->req->deadline_ms ? t->req->deadline_ms : INT64_MAX;
+
+	if (t->moved_at_ms && t->req->stall_timeout_ms > 0 && t->moved_at_ms + t->req->stall_timeout_ms < due)
+		due = t->moved_at_ms + t->req->stall_timeout_ms;
+	return due;
+}
+
+void transfer_timeout(struct transfer *t)
+{
+	char text[128];
+
+	if (t->req->deadline_ms && clock_mono_ms() >= t->req->deadline_ms)
+		snprintf(text, sizeof(text), "the request was not done by its deadline");
+	else
+		snprintf(text, sizeof(text), "no byte moved for %.1f s",
+		         (double)t->req->stall_timeout_ms / 1000);
+	t->result = timed_out(t, text);
+}
+
+void transfer_cancel(struct transfer *t)
+{
+	t->result = error_set(t->err, ERROR_CANCELLED, ECANCELED, "the request was cancelled");
+}
