@@ -1,0 +1,247 @@
+/*
+ * Whole objects: put, ranged get, head, delete.
+ *
+ * A get asks for exactly the bytes wanted (an open-ended range that is abandoned costs the server ten times
+ * as much), and believes the answer only when its Content-Range and its length say that it holds them.
+ *
+ * "Only if absent" is one atomic request where the server knows If-None-Match. Where it answers 501, that is
+ * remembered for the store's life, and the object is looked for first: the best that such a server allows.
+ */
+#include "s3.h"
+
+#include <errno.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+#include <stdio.h>
+#include <string.h>
+
+void s3_etag(const char *text, char ret_etag[static STORE_ETAG_BYTES])
+{
+	size_t len = strlen(text);
+
+	/* A weak one keeps its mark and its quotes. */
+	if (len >= 2 && text[0] == '"' && text[len - 1] == '"')
+		str_copy(ret_etag, len - 1 < STORE_ETAG_BYTES ? len - 1 : STORE_ETAG_BYTES, text + 1);
+	else
+		str_copy(ret_etag, STORE_ETAG_BYTES, text);
+}
+
+char *s3_etag_quoted(const char *etag)
+{
+	return str_starts(etag, "W/\"") ? mem_strdup(etag) : mem_printf("\"%s\"", etag);
+}
+
+static int put_once(struct s3 *s, const struct store_call *call, const char *key, const struct iovec *iov,
+                    int count, const struct store_put_options *options, bool conditional, struct error *err)
+{
+	_cleanup(net_response) struct net_response answer = {0};
+	struct s3_request r = {.method = "PUT", .key = key, .body = iov, .body_count = count};
+	const char *type =
+	        options && options->content_type ? options->content_type : "application/octet-stream";
+	int rc;
+
+	s3_add_header(&r, "content-type", type);
+	s3_add_encryption(s, &r);
+	if (conditional)
+		s3_add_header(&r, "if-none-match", "*");
+	rc = s3_perform(s, call, &r, &answer, err);
+	if (!rc)
+		s3_check_encryption(s, &answer);
+	return rc;
+}
+
+static int put_after_look(struct s3 *s, const struct store_call *call, const char *key,
+                          const struct iovec *iov, int count, const struct store_put_options *options,
+                          struct error *err)
+{
+	struct store_object there;
+	int rc = s3_head(&s->store, call, key, &there, err);
+
+	if (!rc)
+		return STORE_EXISTS;
+	if (rc != -ENOENT)
+		return rc;
+	return put_once(s, call, key, iov, count, options, false, err);
+}
+
+int s3_put(struct store *store, const struct store_call *call, const char *key, const struct iovec *iov,
+           int count, const struct store_put_options *options, struct error *err)
+{
+	struct s3 *s = (struct s3 *)store;
+	struct error spare = {0};
+	int rc;
+
+	err = err ? err : &spare;
+	if (!options || !options->only_if_absent)
+		return put_once(s, call, key, iov, count, options, false, err);
+	if (atomic_load(&s->no_conditional_put))
+		return put_after_look(s, call, key, iov, count, options, err);
+	rc = put_once(s, call, key, iov, count, options, true, err);
+	if (rc && err->http_status == 412)
+		return STORE_EXISTS;
+	if (rc != -EOPNOTSUPP || err->http_status != 501)
+		return rc;
+	rc = put_after_look(s, call, key, iov, count, options, err);
+	/* The 501 may have meant another header: only now it is sure. */
+	if (rc >= 0 && !atomic_exchange(&s->no_conditional_put, true))
+		log_info("%s: the server has no conditional writes; objects are looked for before they are "
+		         "created",
+		         store->name);
+	return rc;
+}
+
+struct content_range {
+	uint64_t first;
+	uint64_t last;
+};
+
+static bool parse_content_range(const struct net_response *answer, struct content_range *ret)
+{
+	char text[128];
+	unsigned long long first, last;
+	int end = 0;
+
+	net_header_find(answer, "content-range", text, sizeof(text));
+	if (sscanf(text, "bytes %llu-%llu/%n", &first, &last, &end) != 2 || !end || last < first)
+		return false;
+	*ret = (struct content_range){first, last};
+	return true;
+}
+
+static uint64_t total_bytes(const struct iovec *iov, int count)
+{
+	uint64_t total = 0;
+
+	for (int i = 0; i < count; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+static int wrong_answer(const struct s3 *s, const char *key, const char *what, struct error *err)
+{
+	error_set(err, ERROR_UNAVAILABLE, EPROTO, "GET %s/%s: %s", s->store.name, key, what);
+	err->retry = true;
+	return -EPROTO;
+}
+
+/* Whether a 2xx answer brought the bytes that were asked for. */
+static int check_range(const struct s3 *s, const char *key, uint64_t offset, uint64_t want,
+                       const struct net_response *answer, struct error *err)
+{
+	struct content_range range = {0};
+
+	if (answer->status == 200) { /* the whole object: right when that is what was wanted */
+		if (offset || answer->into_bytes < want)
+			return wrong_answer(s, key, "the server ignores ranges", err);
+		return 0;
+	}
+	if (answer->status != 206 || !parse_content_range(answer, &range) || range.first != offset)
+		return wrong_answer(s, key, "the server sent another range than the one asked for", err);
+	if (range.last - range.first + 1 < want && answer->into_bytes == range.last - range.first + 1)
+		return error_set(err, ERROR_CORRUPT, ERANGE,
+		                 "GET %s/%s: the object ends at byte %llu, before %llu", s->store.name, key,
+		                 (unsigned long long)range.last + 1, (unsigned long long)(offset + want));
+	if (answer->into_bytes != want)
+		return wrong_answer(s, key, "the answer's length is not what it says", err);
+	return 0;
+}
+
+static int check_etag(const struct s3 *s, const char *key, const char *want,
+                      const struct net_response *answer, struct error *err)
+{
+	char text[STORE_ETAG_BYTES + 8], got[STORE_ETAG_BYTES];
+
+	net_header_find(answer, "etag", text, sizeof(text));
+	s3_etag(text, got);
+	if (!*got || str_equal(got, want))
+		return 0;
+	return error_set(err, ERROR_CONFLICT, ESTALE, "GET %s/%s: the object is another one now",
+	                 s->store.name, key);
+}
+
+int s3_get(struct store *store, const struct store_call *call, const char *key, uint64_t offset,
+           const struct iovec *iov, int count, const struct store_get_options *options, struct error *err)
+{
+	struct s3 *s = (struct s3 *)store;
+	_cleanup(net_response) struct net_response answer = {0};
+	_cleanup(free) char *etag = NULL;
+	struct s3_request r = {.method = "GET", .key = key, .into = iov, .into_count = count};
+	struct error spare = {0};
+	uint64_t want = total_bytes(iov, count);
+	char range[64];
+	int rc;
+
+	err = err ? err : &spare;
+	snprintf(range, sizeof(range), "bytes=%llu-%llu", (unsigned long long)offset,
+	         (unsigned long long)(offset + want - 1));
+	s3_add_header(&r, "range", range);
+	if (options && options->if_match) {
+		etag = s3_etag_quoted(options->if_match);
+		s3_add_header(&r, "if-match", etag);
+	}
+	rc = s3_perform(s, call, &r, &answer, err);
+	if (rc == -EMSGSIZE)
+		return wrong_answer(
+		        s, key, "the server sent more than was asked for; it seems to ignore ranges", err);
+	if (!rc)
+		rc = check_range(s, key, offset, want, &answer, err);
+	if (!rc && etag)
+		rc = check_etag(s, key, options->if_match, &answer, err);
+	return rc;
+}
+
+/*
+ * The answer to a HEAD has no body, so a missing bucket, a missing object and a wrong key cannot be told
+ * apart by it: the same question as a GET of one byte brings the reason.
+ */
+static int ask_why(struct s3 *s, const struct store_call *call, const char *key, struct error *err)
+{
+	_cleanup(net_response) struct net_response answer = {0};
+	struct s3_request r = {.method = "GET", .key = key};
+	int rc;
+
+	s3_add_header(&r, "range", "bytes=0-0");
+	rc = s3_perform(s, call, &r, &answer, err);
+	if (rc && rc != -ERANGE)
+		return rc;
+	return wrong_answer(s, key, "the object came to be while it was looked for", err);
+}
+
+int s3_head(struct store *store, const struct store_call *call, const char *key, struct store_object *ret,
+            struct error *err)
+{
+	struct s3 *s = (struct s3 *)store;
+	_cleanup(net_response) struct net_response answer = {0};
+	struct s3_request r = {.method = "HEAD", .key = key};
+	struct error spare = {0};
+	char text[STORE_ETAG_BYTES + 8], *end;
+	unsigned long long bytes;
+	int rc;
+
+	err = err ? err : &spare;
+	rc = s3_perform(s, call, &r, &answer, err);
+	if (rc && answer.status >= 300 && answer.status < 500 && answer.status != 429)
+		return ask_why(s, call, key, err);
+	if (rc)
+		return rc;
+	net_header_find(&answer, "content-length", text, sizeof(text));
+	errno = 0;
+	bytes = strtoull(text, &end, 10);
+	if (errno || end == text || *end)
+		return wrong_answer(s, key, "the answer to HEAD has no Content-Length", err);
+	str_copy(ret->key, sizeof(ret->key), key);
+	ret->bytes = bytes;
+	net_header_find(&answer, "etag", text, sizeof(text));
+	s3_etag(text, ret->etag);
+	return 0;
+}
+
+int s3_remove(struct store *store, const struct store_call *call, const char *key, struct error *err)
+{
+	_cleanup(net_response) struct net_response answer = {0};
+	struct s3_request r = {.method = "DELETE", .key = key};
+	struct error spare = {0};
+	int rc = s3_perform((struct s3 *)store, call, &r, &answer, err ? err : &spare);
+
+	return rc == -ENOENT ? 0 : rc;
+}

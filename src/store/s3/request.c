@@ -1,0 +1,214 @@
+/*
+ * One request: the URL, the hash of the body, the signature, the exchange.
+ *
+ * All headers that we send are signed, and the body by its real SHA-256: what the server stored is what was
+ * meant. Credentials are looked at anew at each signing (one stat(2)), so that a renewed session token or a
+ * rotated key is used at once. No lock is held while they are read; two threads may read them at the same
+ * time, and the last one wins.
+ */
+#include "s3.h"
+
+#include <errno.h>
+#include <keepfs/base/clock.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+#include <string.h>
+
+#define SIGNED_MAX (S3_HEADER_MAX + 5)
+
+void s3_credentials_unref(struct s3_credentials *c)
+{
+	if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
+		return;
+	aws_credentials_finish(&c->aws);
+	free(c);
+}
+
+static struct s3_credentials *current_credentials(struct s3 *s, uint64_t stamp)
+{
+	struct s3_credentials *c = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->credentials && s->credentials->stamp == stamp) {
+		c = s->credentials;
+		atomic_fetch_add(&c->refs, 1);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return c;
+}
+
+int s3_credentials_get(struct s3 *s, struct s3_credentials **ret, struct error *err)
+{
+	/* Before the file is read: when it changes meanwhile, the next call reads it once more. */
+	uint64_t stamp = aws_credentials_stamp(s->conf);
+	struct s3_credentials *fresh, *old;
+	int rc;
+
+	*ret = current_credentials(s, stamp);
+	if (*ret)
+		return 0;
+	fresh = mem_alloc(sizeof(*fresh));
+	rc = aws_credentials_load(s->conf, &fresh->aws, err);
+	if (rc) {
+		free(fresh);
+		return rc;
+	}
+	fresh->stamp = stamp;
+	atomic_store(&fresh->refs, 2);
+	pthread_mutex_lock(&s->lock);
+	old = s->credentials;
+	s->credentials = fresh;
+	pthread_mutex_unlock(&s->lock);
+	s3_credentials_unref(old);
+	*ret = fresh;
+	return 0;
+}
+
+void s3_add_query(struct s3_request *r, const char *name, const char *value)
+{
+	r->query[r->query_count++] = (struct sigv4_pair){name, value};
+}
+
+void s3_add_header(struct s3_request *r, const char *name, const char *value)
+{
+	r->headers[r->header_count++] = (struct sigv4_pair){name, value};
+}
+
+void s3_add_encryption(struct s3 *s, struct s3_request *r)
+{
+	if (s->conf->sse == CONF_SSE_NONE)
+		return;
+	s3_add_header(r, "x-amz-server-side-encryption", s->conf->sse == CONF_SSE_KMS ? "aws:kms" : "AES256");
+	if (s->conf->sse == CONF_SSE_KMS && s->conf->sse_kms_key && *s->conf->sse_kms_key)
+		s3_add_header(r, "x-amz-server-side-encryption-aws-kms-key-id", s->conf->sse_kms_key);
+}
+
+void s3_check_encryption(struct s3 *s, const struct net_response *answer)
+{
+	const char *want = s->conf->sse == CONF_SSE_KMS ? "aws:kms" : "AES256";
+	char got[64];
+
+	if (s->conf->sse == CONF_SSE_NONE)
+		return;
+	net_header_find(answer, "x-amz-server-side-encryption", got, sizeof(got));
+	if (str_equal(got, want) || atomic_exchange(&s->warned_encryption, true))
+		return;
+	log_warning(
+	        "%s: asked for encryption at rest with %s, but the server %s%s: find out whether it encrypts",
+	        s->store.name, want, *got ? "reports " : "reports none", got);
+}
+
+static void hash_body(const struct s3_request *r, char ret_hex[static SHA256_HEX_BYTES])
+{
+	struct sha256 *h = sha256_new();
+	uint8_t digest[SHA256_BYTES];
+
+	for (int i = 0; i < r->body_count; i++)
+		sha256_update(h, r->body[i].iov_base, r->body[i].iov_len);
+	sha256_final(h, digest);
+	sha256_free(h);
+	hex_encode(digest, sizeof(digest), ret_hex);
+}
+
+struct signing { /* a request on its way: what is signed and what is sent are made of the same pieces */
+	char hash[SHA256_HEX_BYTES];
+	char time[CLOCK_NAME_BYTES];
+	struct sigv4_pair headers[SIGNED_MAX];
+	size_t header_count;
+	char *path;
+	struct str url;
+	struct str authorization;
+};
+
+static void cleanup_signing(struct signing *g)
+{
+	free(g->path);
+	str_finish(&g->url);
+	str_finish(&g->authorization);
+}
+
+static void sign(struct s3 *s, const struct s3_request *r, const struct aws_credentials *aws,
+                 struct signing *g)
+{
+	const struct sigv4_credentials cred = {
+	        .access_key = aws->access_key,
+	        .secret_key = aws->secret_key,
+	        .session_token = aws->session_token,
+	        .region = s->place.region,
+	        .service = "s3",
+	};
+	struct sigv4_request req = {.method = r->method, .query = r->query, .query_count = r->query_count};
+	int64_t now_us = clock_now_us();
+
+	hash_body(r, g->hash);
+	clock_format_name(now_us, g->time);
+	g->path = r->key ? mem_printf("%s%s%s", s->place.root, s->place.prefix, r->key)
+	                 : mem_strdup(s->place.root);
+	g->headers[g->header_count++] = (struct sigv4_pair){"host", s->place.host};
+	g->headers[g->header_count++] = (struct sigv4_pair){"x-amz-content-sha256", g->hash};
+	g->headers[g->header_count++] = (struct sigv4_pair){"x-amz-date", g->time};
+	if (aws->session_token && *aws->session_token)
+		g->headers[g->header_count++] =
+		        (struct sigv4_pair){"x-amz-security-token", aws->session_token};
+	for (size_t i = 0; i < r->header_count; i++)
+		g->headers[g->header_count++] = r->headers[i];
+
+	req.path = g->path;
+	req.headers = g->headers;
+	req.header_count = g->header_count;
+	req.payload_sha256 = g->hash;
+	sigv4_authorization(&req, &cred, now_us, &g->authorization);
+
+	str_append(&g->url, s->place.base);
+	sigv4_uri_encode(g->path, 1, &g->url);
+	if (r->query_count)
+		str_append_char(&g->url, '?');
+	sigv4_query(r->query, r->query_count, &g->url);
+}
+
+static int exchange(struct s3 *s, const struct store_call *call, const struct s3_request *r,
+                    const struct signing *g, struct net_response *answer, struct error *err)
+{
+	struct net_header headers[SIGNED_MAX];
+	struct net_request req = {
+	        .method = r->method,
+	        .url = str_text(&g->url),
+	        .headers = headers,
+	        .body = r->body,
+	        .body_count = r->body_count,
+	        .into = r->into,
+	        .into_count = r->into_count,
+	        .connect_timeout_ms = s->conf->connect_timeout_ms,
+	        .stall_timeout_ms = s->conf->stall_timeout_ms,
+	        .deadline_ms = call && call->deadline_ms ? call->deadline_ms
+	                                                 : clock_mono_ms() + s->conf->retry_deadline_ms,
+	        .cancel = call ? call->cancel : NULL,
+	};
+
+	for (size_t i = 0; i < g->header_count; i++)
+		headers[req.header_count++] = (struct net_header){g->headers[i].name, g->headers[i].value};
+	headers[req.header_count++] = (struct net_header){"Authorization", str_text(&g->authorization)};
+	return net_perform(s->net, &req, answer, err);
+}
+
+int s3_perform(struct s3 *s, const struct store_call *call, const struct s3_request *r,
+               struct net_response *answer, struct error *err)
+{
+	_cleanup(s3_credentials) struct s3_credentials *credentials = NULL;
+	_cleanup(signing) struct signing g = {0};
+	int rc = s3_credentials_get(s, &credentials, err);
+
+	*answer = (struct net_response){0};
+	if (rc)
+		return rc;
+	sign(s, r, &credentials->aws, &g);
+	rc = exchange(s, call, r, &g, answer, err);
+	if (rc) {
+		error_prefix(err, "%s %s%s%s", r->method, s->store.name, r->key ? "/" : "",
+		             r->key ? r->key : "");
+		return rc;
+	}
+	if (answer->status >= 200 && answer->status < 300)
+		return 0;
+	return s3_fail(&(struct s3_failure){s, r, credentials, answer}, err);
+}

@@ -1,0 +1,87 @@
+/*
+ * The S3 driver: a bucket as an object store.
+ *
+ * It speaks the smallest S3 that AWS, Ceph, Swift, MinIO and the like have in common, makes one request per
+ * call wherever that is enough, and never tries again: it says whether that could help, and the retry wrapper
+ * does it.
+ */
+#include "s3.h"
+
+#include <errno.h>
+#include <keepfs/base/mem.h>
+#include <string.h>
+
+#define MIN_PART_BYTES (UINT64_C(5) << 20) /* S3's own limits: "Amazon S3 multipart upload limits" */
+#define MAX_PART_BYTES (UINT64_C(5) << 30)
+
+/* Requests at once that bring one stream to the speed of the line: what peers use too. */
+#define PARALLEL 8
+
+static int s3_features(struct store *store, struct store_features *ret, struct error *err)
+{
+	const struct conf_store *conf = ((struct s3 *)store)->conf;
+
+	(void)err;
+	*ret = (struct store_features){
+	        .min_part_bytes = MIN_PART_BYTES,
+	        .max_part_bytes = MAX_PART_BYTES,
+	        .max_parts = conf->max_parts > 0 && conf->max_parts < STORE_MAX_PARTS
+	                             ? (unsigned)conf->max_parts
+	                             : STORE_MAX_PARTS,
+	        .parallel = PARALLEL,
+	        .capacity_bytes = conf->capacity_bytes ? conf->capacity_bytes : STORE_UNKNOWN,
+	        .available_bytes = STORE_UNKNOWN,
+	};
+	return 0;
+}
+
+static struct store *s3_free(struct store *store)
+{
+	struct s3 *s = (struct s3 *)store;
+
+	if (!s)
+		return NULL;
+	s3_credentials_unref(s->credentials);
+	s3_place_finish(&s->place);
+	pthread_mutex_destroy(&s->lock);
+	free(s->store.name);
+	free(s);
+	return NULL;
+}
+
+static const struct store_ops s3_ops = {
+        .put = s3_put,
+        .get = s3_get,
+        .head = s3_head,
+        .remove = s3_remove,
+        .list = s3_list,
+        .upload_begin = s3_upload_begin,
+        .upload_part = s3_upload_part,
+        .upload_complete = s3_upload_complete,
+        .upload_id = s3_upload_id,
+        .upload_free = s3_upload_free,
+        .upload_abort = s3_upload_abort,
+        .upload_list = s3_upload_list,
+        .features = s3_features,
+        .free = s3_free,
+};
+
+int store_s3_new(const struct conf_store *conf, struct net *net, struct store **ret_store, struct error *err)
+{
+	struct s3 *s = mem_alloc(sizeof(*s));
+	int rc;
+
+	pthread_mutex_init(&s->lock, NULL);
+	s->store.ops = &s3_ops;
+	s->conf = conf;
+	s->net = net;
+	rc = s3_place_init(&s->place, conf, err);
+	if (rc) {
+		s3_free(&s->store);
+		return rc;
+	}
+	s->store.name = mem_printf("s3://%s/%s", s->place.bucket, s->place.prefix);
+	s->store.name[strlen(s->store.name) - 1] = '\0';
+	*ret_store = &s->store;
+	return 0;
+}

@@ -1,0 +1,129 @@
+#pragma once
+/** The S3 driver's own: one bucket, how a request to it is made, and what its answers mean. */
+#include <keepfs/codec/hash.h>
+#include <keepfs/codec/s3xml.h>
+#include <keepfs/codec/sigv4.h>
+#include <keepfs/conf.h>
+#include <keepfs/net.h>
+#include <keepfs/store.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define S3_KEY_BYTES 1025 /* S3's limit for a key, our prefix included, and a NUL */
+
+struct s3_place { /* where the bucket is; all heap */
+	char *bucket;
+	char *prefix; /* "" or "some/where/": what stands before every key */
+	char *base;   /* URL up to the path: "https://host[:port]" */
+	char *host;   /* value of the Host header */
+	char *root;   /* path before a key: "/", "/bucket/" or "/path/of/endpoint/bucket/"; not encoded */
+	char *region;
+};
+
+/** s3_place_init() - from [store] url, endpoint, region, addressing. Return: 0; -EINVAL, ERROR_USAGE. */
+int s3_place_init(struct s3_place *place, const struct conf_store *conf, struct error *err);
+void s3_place_finish(struct s3_place *place);
+
+struct s3_credentials { /* shared by the requests that are being signed; freed with the last */
+	struct aws_credentials aws;
+	uint64_t stamp; /* aws_credentials_stamp() before they were read */
+	atomic_uint refs;
+};
+
+struct s3 {
+	struct store store; /* first */
+	const struct conf_store *conf;
+	struct net *net;
+	struct s3_place place;
+	pthread_mutex_t lock;
+	struct s3_credentials *credentials; /* lock; NULL before the first use */
+	atomic_bool no_conditional_put;     /* the server answered 501 to If-None-Match */
+	atomic_bool warned_encryption;
+};
+
+/** s3_credentials_get() - those in force: read again when the file they may come from has changed. Unref
+ * them. */
+int s3_credentials_get(struct s3 *s, struct s3_credentials **ret, struct error *err);
+void s3_credentials_unref(struct s3_credentials *c);
+DEFINE_CLEANUP(s3_credentials, struct s3_credentials *, s3_credentials_unref)
+
+#define S3_QUERY_MAX  8
+#define S3_HEADER_MAX 8
+
+struct s3_request {
+	const char *method;
+	const char *key; /* without the prefix; NULL: the bucket itself */
+	struct sigv4_pair query[S3_QUERY_MAX];
+	size_t query_count;
+	struct sigv4_pair headers[S3_HEADER_MAX];
+	size_t header_count;
+	const struct iovec *body;
+	int body_count;
+	const struct iovec *into;
+	int into_count;
+};
+
+void s3_add_query(struct s3_request *r, const char *name, const char *value);
+void s3_add_header(struct s3_request *r, const char *name, const char *value);
+/** s3_add_encryption() - the headers that ask for encryption at rest, as [store] sse wants it. */
+void s3_add_encryption(struct s3 *s, struct s3_request *r);
+/** s3_check_encryption() - warn, once, when the answer does not confirm the encryption that was asked for. */
+void s3_check_encryption(struct s3 *s, const struct net_response *answer);
+
+/**
+ * s3_perform() - sign, send, judge
+ * @answer: to be finished by the caller in every case
+ * @err:    not NULL
+ * Return: 0 for a status of 2xx; else negative, @err filled by s3_fail().
+ */
+int s3_perform(struct s3 *s, const struct store_call *call, const struct s3_request *r,
+               struct net_response *answer, struct error *err);
+
+/** struct s3_failure - what s3_fail() needs to tell why a request failed. */
+struct s3_failure {
+	struct s3 *s;
+	const struct s3_request *request;
+	const struct s3_credentials *credentials;
+	const struct net_response *answer;
+};
+
+/** s3_fail() - fill @err from an answer that is an error (or a 200 whose body is one); returns the negative
+ * errno. */
+int s3_fail(const struct s3_failure *f, struct error *err);
+
+/** s3_fail_late() - the same for a 2xx whose body is an error, or nothing that makes sense (then: try again).
+ */
+int s3_fail_late(struct s3 *s, const struct s3_request *r, const struct net_response *answer,
+                 struct error *err);
+
+/** s3_date_parse() - an HTTP date ("Fri, 20 Nov 2026 02:00:00 GMT"); -EINVAL for anything else. */
+int s3_date_parse(const char *text, int64_t *ret_at_us);
+
+/** s3_etag() - @text without quotes, as store_object.etag holds it. */
+void s3_etag(const char *text, char ret_etag[static STORE_ETAG_BYTES]);
+/** s3_etag_quoted() - as If-Match and CompleteMultipartUpload want it. */
+char *s3_etag_quoted(const char *etag);
+
+/* The slots of store_ops. */
+int s3_put(struct store *store, const struct store_call *call, const char *key, const struct iovec *iov,
+           int count, const struct store_put_options *options, struct error *err);
+int s3_get(struct store *store, const struct store_call *call, const char *key, uint64_t offset,
+           const struct iovec *iov, int count, const struct store_get_options *options, struct error *err);
+int s3_head(struct store *store, const struct store_call *call, const char *key, struct store_object *ret,
+            struct error *err);
+int s3_remove(struct store *store, const struct store_call *call, const char *key, struct error *err);
+int s3_list(struct store *store, const struct store_call *call, const char *prefix, const char *start_after,
+            size_t max, struct store_object **ret_objects, size_t *ret_count, bool *ret_more,
+            struct error *err);
+int s3_upload_begin(struct store *store, const struct store_call *call, const char *key,
+                    struct store_upload **ret, struct error *err);
+int s3_upload_part(struct store_upload *upload, const struct store_call *call, unsigned number,
+                   const struct iovec *iov, int count, struct store_part *ret, struct error *err);
+int s3_upload_complete(struct store_upload *upload, const struct store_call *call,
+                       const struct store_part *parts, size_t count, struct error *err);
+const char *s3_upload_id(const struct store_upload *upload);
+struct store_upload *s3_upload_free(struct store_upload *upload);
+int s3_upload_abort(struct store *store, const struct store_call *call, const char *key,
+                    const char *upload_id, struct error *err);
+int s3_upload_list(struct store *store, const struct store_call *call, const char *prefix,
+                   struct store_upload_info **ret, size_t *ret_count, struct error *err);

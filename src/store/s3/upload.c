@@ -1,0 +1,209 @@
+/*
+ * Multipart uploads.
+ *
+ * Completing is the one request whose answer must not be believed by its status: S3 may say 200 first and
+ * fail later, in the body. And when the answer to a completion that worked is lost, the next try is told that
+ * there is no such upload: then the object itself is looked at, and if it has the size and the number of
+ * parts that were sent, it is ours.
+ *
+ * An abort that runs beside a part's upload may leave that part behind, to be paid for: so it is repeated
+ * until the server does not know the upload any more.
+ */
+#include "s3.h"
+
+#include <errno.h>
+#include <keepfs/base/mem.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ABORT_TRIES 4
+
+struct s3_upload {
+	struct store_upload head; /* first */
+	char *id;
+};
+
+int s3_upload_begin(struct store *store, const struct store_call *call, const char *key,
+                    struct store_upload **ret, struct error *err)
+{
+	struct s3 *s = (struct s3 *)store;
+	_cleanup(net_response) struct net_response answer = {0};
+	struct s3_request r = {.method = "POST", .key = key};
+	struct error spare = {0};
+	struct s3_upload *up;
+	char *id;
+	int rc;
+
+	err = err ? err : &spare;
+	s3_add_query(&r, "uploads", "");
+	s3_add_header(&r, "content-type", "application/octet-stream");
+	s3_add_encryption(s, &r);
+	rc = s3_perform(s, call, &r, &answer, err);
+	if (rc)
+		return rc;
+	id = s3xml_parse_upload_id(str_text(&answer.text), answer.text.len, err);
+	if (!id)
+		return -EPROTO;
+	s3_check_encryption(s, &answer);
+	up = mem_alloc(sizeof(*up));
+	up->head = (struct store_upload){.ops = store->ops, .store = store, .key = mem_strdup(key)};
+	up->id = id;
+	*ret = &up->head;
+	return 0;
+}
+
+int s3_upload_part(struct store_upload *upload, const struct store_call *call, unsigned number,
+                   const struct iovec *iov, int count, struct store_part *ret, struct error *err)
+{
+	struct s3 *s = (struct s3 *)upload->store;
+	struct s3_upload *up = (struct s3_upload *)upload;
+	_cleanup(net_response) struct net_response answer = {0};
+	struct s3_request r = {.method = "PUT", .key = upload->key, .body = iov, .body_count = count};
+	struct error spare = {0};
+	char text[STORE_ETAG_BYTES + 8], number_text[16];
+	int rc;
+
+	err = err ? err : &spare;
+	snprintf(number_text, sizeof(number_text), "%u", number);
+	s3_add_query(&r, "partNumber", number_text);
+	s3_add_query(&r, "uploadId", up->id);
+	rc = s3_perform(s, call, &r, &answer, err);
+	if (rc)
+		return rc;
+	net_header_find(&answer, "etag", text, sizeof(text));
+	if (!*text)
+		return error_set(err, ERROR_UNAVAILABLE, EPROTO, "PUT %s/%s: the server gave part %u no ETag",
+		                 s->store.name, upload->key, number);
+	*ret = (struct store_part){.number = number};
+	for (int i = 0; i < count; i++)
+		ret->bytes += iov[i].iov_len;
+	s3_etag(text, ret->etag);
+	return 0;
+}
+
+static void write_complete(const struct store_part *parts, size_t count, struct str *out)
+{
+	_cleanup(free) struct s3xml_part *list = mem_array(count, sizeof(*list));
+
+	for (size_t i = 0; i < count; i++)
+		list[i] = (struct s3xml_part){parts[i].number, s3_etag_quoted(parts[i].etag)};
+	s3xml_write_complete(list, count, out);
+	for (size_t i = 0; i < count; i++)
+		free((char *)list[i].etag);
+}
+
+/* A multipart object's ETag ends in "-<number of parts>"; a server that makes other ETags is asked for the
+ * size only. */
+static bool has_other_part_count(const char *etag, size_t count)
+{
+	const char *dash = strrchr(etag, '-');
+	char want[24];
+
+	snprintf(want, sizeof(want), "-%zu", count);
+	return dash && dash[1] && strspn(dash + 1, "0123456789") == strlen(dash + 1) &&
+	       !str_equal(dash, want);
+}
+
+/* The upload is gone: @err says so. Success if the object is what it would have become. */
+static int find_completed(struct s3 *s, const struct store_call *call, const char *key,
+                          const struct store_part *parts, size_t count, struct error *err)
+{
+	struct store_object object;
+	struct error head_err = {0};
+	uint64_t bytes = 0;
+	int rc = s3_head(&s->store, call, key, &object, &head_err);
+
+	if (rc && rc != -ENOENT) {
+		*err = head_err;
+		return rc;
+	}
+	for (size_t i = 0; i < count; i++)
+		bytes += parts[i].bytes;
+	if (!rc && object.bytes == bytes && !has_other_part_count(object.etag, count))
+		return 0;
+	return -ENOENT;
+}
+
+int s3_upload_complete(struct store_upload *upload, const struct store_call *call,
+                       const struct store_part *parts, size_t count, struct error *err)
+{
+	struct s3 *s = (struct s3 *)upload->store;
+	_cleanup(net_response) struct net_response answer = {0};
+	_cleanup(str) struct str body = {0};
+	_cleanup(free) char *etag = NULL;
+	struct s3_request r = {.method = "POST", .key = upload->key};
+	struct error spare = {0};
+	struct iovec iov;
+	int rc;
+
+	err = err ? err : &spare;
+	write_complete(parts, count, &body);
+	iov = (struct iovec){body.data, body.len};
+	r.body = &iov;
+	r.body_count = 1;
+	s3_add_query(&r, "uploadId", ((struct s3_upload *)upload)->id);
+	s3_add_header(&r, "content-type", "application/xml");
+	rc = s3_perform(s, call, &r, &answer, err);
+	if (!rc) {
+		etag = s3xml_parse_complete_etag(str_text(&answer.text), answer.text.len);
+		if (etag)
+			return 0;
+		rc = s3_fail_late(s, &r, &answer, err);
+	}
+	if (rc == -ENOENT && str_equal(err->code, "NoSuchUpload"))
+		return find_completed(s, call, upload->key, parts, count, err);
+	return rc;
+}
+
+const char *s3_upload_id(const struct store_upload *upload)
+{
+	return ((const struct s3_upload *)upload)->id;
+}
+
+struct store_upload *s3_upload_free(struct store_upload *upload)
+{
+	struct s3_upload *up = (struct s3_upload *)upload;
+
+	if (!up)
+		return NULL;
+	free(up->head.key);
+	free(up->id);
+	free(up);
+	return NULL;
+}
+
+/* -ENOENT: the server does not know the upload (any more). */
+static int upload_request(struct s3 *s, const struct store_call *call, const char *method, const char *key,
+                          const char *upload_id, struct error *err)
+{
+	_cleanup(net_response) struct net_response answer = {0};
+	struct s3_request r = {.method = method, .key = key};
+
+	s3_add_query(&r, "uploadId", upload_id);
+	return s3_perform(s, call, &r, &answer, err);
+}
+
+int s3_upload_abort(struct store *store, const struct store_call *call, const char *key,
+                    const char *upload_id, struct error *err)
+{
+	struct s3 *s = (struct s3 *)store;
+	struct error spare = {0};
+	int rc;
+
+	err = err ? err : &spare;
+	for (int i = 0; i < ABORT_TRIES; i++) {
+		rc = upload_request(s, call, "DELETE", key, upload_id, err);
+		if (rc)
+			return rc == -ENOENT ? 0 : rc;
+		rc = upload_request(s, call, "GET", key, upload_id, err); /* the list of its parts */
+		if (rc == -ENOENT ||
+		    rc == -EACCES) /* gone; or we may not look, and must believe the first answer */
+			return 0;
+		if (rc)
+			return rc;
+	}
+	error_set(err, ERROR_UNAVAILABLE, EBUSY, "DELETE %s/%s: the server still holds parts of upload %s",
+	          store->name, key, upload_id);
+	err->retry = true;
+	return -EBUSY;
+}
