@@ -339,6 +339,7 @@ static void field_end(struct walk *w, unsigned depth, const char *parent, const 
 		f->is_root = str_equal(name, f->root);
 }
 
+/* The field's text, "" when it is absent; NULL with a problem when @xml is no such document. */
 static char *parse_field(const char *xml, size_t len, const char *root, const char *field,
                          const char **ret_problem)
 {
@@ -346,10 +347,10 @@ static char *parse_field(const char *xml, size_t len, const char *root, const ch
 	struct walk w = {.end = field_end, .arg = &f};
 
 	*ret_problem = walk_parse(&w, xml, len);
-	if (!*ret_problem && (!f.is_root || !f.value || !*f.value))
-		*ret_problem = "an element is missing";
+	if (!*ret_problem && !f.is_root)
+		*ret_problem = "it is another document";
 	if (!*ret_problem)
-		return f.value;
+		return f.value ? f.value : mem_strdup("");
 	free(f.value);
 	return NULL;
 }
@@ -357,11 +358,13 @@ static char *parse_field(const char *xml, size_t len, const char *root, const ch
 char *s3xml_parse_upload_id(const char *xml, size_t len, struct error *err)
 {
 	const char *problem;
-	char *id = parse_field(xml, len, "InitiateMultipartUploadResult", "UploadId", &problem);
+	_cleanup(free) char *id =
+	        parse_field(xml, len, "InitiateMultipartUploadResult", "UploadId", &problem);
 
-	if (!id)
-		parse_error(err, "InitiateMultipartUploadResult", problem);
-	return id;
+	if (id && *id)
+		return take_ptr(&id);
+	parse_error(err, "InitiateMultipartUploadResult", id ? "it has no UploadId" : problem);
+	return NULL;
 }
 
 char *s3xml_parse_complete_etag(const char *xml, size_t len)

@@ -261,12 +261,17 @@ static void test_complete(void **state)
 	const char *xml =
 	        " \n \n<?xml version=\"1.0\"?><CompleteMultipartUploadResult><Location>http://x</Location>"
 	        "<ETag>\"3858f62230ac3c915f300c664312c11f-9\"</ETag></CompleteMultipartUploadResult>";
+	const char *of_ceph = "<CompleteMultipartUploadResult><ETag></ETag></CompleteMultipartUploadResult>";
 	_cleanup(free) char *etag = s3xml_parse_complete_etag(xml, strlen(xml));
 
 	assert_string_equal(etag, "\"3858f62230ac3c915f300c664312c11f-9\"");
 	for (size_t len = 0; len < strlen(xml); len++)
 		assert_null(s3xml_parse_complete_etag(xml, len));
 	assert_null(s3xml_parse_complete_etag(error_xml, strlen(error_xml)));
+
+	_cleanup(free) char *none = s3xml_parse_complete_etag(of_ceph, strlen(of_ceph));
+
+	assert_string_equal(none, "");
 }
 
 static void test_write_complete(void **state)

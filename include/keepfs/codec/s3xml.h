@@ -39,7 +39,10 @@ struct s3xml_list {
 int s3xml_parse_list(const char *xml, size_t len, struct s3xml_list *list, struct error *err);
 /** s3xml_parse_upload_id() - heap: <UploadId> of InitiateMultipartUpload; NULL with @err when absent. */
 char *s3xml_parse_upload_id(const char *xml, size_t len, struct error *err);
-/** s3xml_parse_complete_etag() - heap: <ETag> of CompleteMultipartUpload's success; NULL when it is none. */
+/**
+ * s3xml_parse_complete_etag() - heap: <ETag> of CompleteMultipartUpload's success, "" when the server says
+ * none (Ceph 16 does not); NULL when it is no success.
+ */
 char *s3xml_parse_complete_etag(const char *xml, size_t len);
 struct s3xml_part {
 	unsigned number;

@@ -25,7 +25,7 @@ static int month_number(const char *name)
 
 int s3_date_parse(const char *text, int64_t *ret_at_us)
 {
-	char month[4], iso[CLOCK_ISO_BYTES + 16];
+	char month[4], iso[80];
 	int day, year, hour, minute, second, end = 0;
 
 	if (sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &day, month, &year, &hour,
@@ -115,14 +115,21 @@ static void explain_rights(const struct s3_failure *f, struct str *out)
 		str_append(out, "s3:PutObject on the objects");
 }
 
-static void explain_encryption(const struct s3_failure *f, struct str *out)
+static bool asked_for_encryption(const struct s3_request *r)
 {
-	bool asked = false;
+	for (size_t i = 0; i < r->header_count; i++)
+		if (str_starts(r->headers[i].name, "x-amz-server-side-encryption"))
+			return true;
+	return false;
+}
 
-	for (size_t i = 0; i < f->request->header_count; i++)
-		asked = asked || str_starts(f->request->headers[i].name, "x-amz-server-side-encryption");
-	str_append(out, asked ? "the server does not know the encryption that [store] sse asks for"
-	                      : "the server does not know this request");
+static void explain_access_key(const struct s3_failure *f, struct str *out)
+{
+	str_appendf(out, "the server does not know access key %s (from %s): mend it, or [store] endpoint",
+	            access_key(f), key_source(f));
+	/* Ceph says InvalidAccessKeyId for a KMS key that it cannot get, too. */
+	if (asked_for_encryption(f->request) && f->s->conf->sse == CONF_SSE_KMS)
+		str_append(out, ", or sse_kms_key");
 }
 
 static void explain(const struct s3_failure *f, const struct s3_cause *cause, const struct s3xml_error *e,
@@ -133,13 +140,12 @@ static void explain(const struct s3_failure *f, const struct s3_cause *cause, co
 		str_append(out, cause->text);
 		break;
 	case S3_ADVICE_ACCESS_KEY:
-		str_appendf(out,
-		            "the server does not know access key %s (from %s): mend it, or [store] endpoint",
-		            access_key(f), key_source(f));
+		explain_access_key(f, out);
 		break;
 	case S3_ADVICE_SECRET_KEY:
 		str_appendf(out,
-		            "the secret key does not belong to access key %s (both from %s): mend secret_key",
+		            "the secret key does not belong to access key %s (both from %s): mend "
+		            "secret_key, or access_key",
 		            access_key(f), key_source(f));
 		break;
 	case S3_ADVICE_TOKEN:
@@ -154,9 +160,9 @@ static void explain(const struct s3_failure *f, const struct s3_cause *cause, co
 		break;
 	case S3_ADVICE_BUCKET:
 		str_appendf(out,
-		            "there is no bucket %s. keepfs never creates a bucket: create it, or mend "
-		            "[store] url",
-		            f->s->place.bucket);
+		            "there is no bucket %s at %s. keepfs never creates a bucket: create it, or mend "
+		            "[store] url or endpoint",
+		            f->s->place.bucket, f->s->place.base);
 		break;
 	case S3_ADVICE_REGION:
 		explain_region(f, e, out);
@@ -165,7 +171,9 @@ static void explain(const struct s3_failure *f, const struct s3_cause *cause, co
 		explain_clock(f, e, out);
 		break;
 	case S3_ADVICE_ENCRYPTION:
-		explain_encryption(f, out);
+		str_append(out, asked_for_encryption(f->request)
+		                        ? "the server does not know the encryption that [store] sse asks for"
+		                        : "the server does not know this request");
 		break;
 	}
 }

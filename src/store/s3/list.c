@@ -79,10 +79,13 @@ static int list_more(struct s3 *s, const struct store_call *call, const char *pr
 		s3_add_query(&r, "start-after", after);
 	}
 	rc = s3_perform(s, call, &r, &answer, err);
-	if (!rc)
-		rc = s3xml_parse_list(str_text(&answer.text), answer.text.len, &list, err);
 	if (rc)
 		return rc;
+	rc = s3xml_parse_list(str_text(&answer.text), answer.text.len, &list, err);
+	if (rc) {
+		error_prefix(err, "GET %s", s->store.name);
+		return rc;
+	}
 	if (page->disordered)
 		return error_set(err, ERROR_USAGE, EPROTO,
 		                 "GET %s: the server does not list keys in byte order, which "
@@ -161,18 +164,21 @@ static int uploads_more(struct s3 *s, const struct store_call *call, const char 
 	struct s3_request r = {.method = "GET"};
 	int rc;
 
+	/* No encoding-type: Ceph would encode the keys and not say so. */
 	s3_add_query(&r, "uploads", "");
-	s3_add_query(&r, "encoding-type", "url");
 	s3_add_query(&r, "prefix", full_prefix);
 	if (key_marker) {
 		s3_add_query(&r, "key-marker", key_marker);
 		s3_add_query(&r, "upload-id-marker", id_marker);
 	}
 	rc = s3_perform(s, call, &r, &answer, err);
-	if (!rc)
-		rc = s3xml_parse_list(str_text(&answer.text), answer.text.len, &list, err);
 	if (rc)
 		return rc;
+	rc = s3xml_parse_list(str_text(&answer.text), answer.text.len, &list, err);
+	if (rc) {
+		error_prefix(err, "GET %s", s->store.name);
+		return rc;
+	}
 	*ret_more = list.truncated;
 	if (list.truncated && str_equal(key_marker, u->last_key) && str_equal(id_marker, u->last_id))
 		return error_set(err, ERROR_UNAVAILABLE, EPROTO, "GET %s: the list of uploads does not go on",

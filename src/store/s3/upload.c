@@ -42,8 +42,10 @@ int s3_upload_begin(struct store *store, const struct store_call *call, const ch
 	if (rc)
 		return rc;
 	id = s3xml_parse_upload_id(str_text(&answer.text), answer.text.len, err);
-	if (!id)
+	if (!id) {
+		error_prefix(err, "POST %s/%s", store->name, key);
 		return -EPROTO;
+	}
 	s3_check_encryption(s, &answer);
 	up = mem_alloc(sizeof(*up));
 	up->head = (struct store_upload){.ops = store->ops, .store = store, .key = mem_strdup(key)};
@@ -124,6 +126,31 @@ static int find_completed(struct s3 *s, const struct store_call *call, const cha
 	return -ENOENT;
 }
 
+/* -ENOENT: the server does not know the upload (any more). */
+static int upload_request(struct s3 *s, const struct store_call *call, const char *method, const char *key,
+                          const char *upload_id, struct error *err)
+{
+	_cleanup(net_response) struct net_response answer = {0};
+	struct s3_request r = {.method = method, .key = key};
+
+	s3_add_query(&r, "uploadId", upload_id);
+	return s3_perform(s, call, &r, &answer, err);
+}
+
+/* Ceph says 500 (as if it were at work on it) when the upload is gone: its parts are asked for, which it
+ * knows better. */
+static int complete_failed(struct s3 *s, const struct store_call *call, const char *key,
+                           const char *upload_id, int rc, struct error *err)
+{
+	struct error parts_err = {0};
+
+	if (err->http_status != 500 || upload_request(s, call, "GET", key, upload_id, &parts_err) != -ENOENT)
+		return rc;
+	error_set(err, ERROR_NOT_FOUND, ENOENT,
+	          "POST %s/%s: there is no such upload: it was aborted or completed", s->store.name, key);
+	return -ENOENT;
+}
+
 int s3_upload_complete(struct store_upload *upload, const struct store_call *call,
                        const struct store_part *parts, size_t count, struct error *err)
 {
@@ -131,6 +158,7 @@ int s3_upload_complete(struct store_upload *upload, const struct store_call *cal
 	_cleanup(net_response) struct net_response answer = {0};
 	_cleanup(str) struct str body = {0};
 	_cleanup(free) char *etag = NULL;
+	struct s3_upload *up = (struct s3_upload *)upload;
 	struct s3_request r = {.method = "POST", .key = upload->key};
 	struct error spare = {0};
 	struct iovec iov;
@@ -141,7 +169,7 @@ int s3_upload_complete(struct store_upload *upload, const struct store_call *cal
 	iov = (struct iovec){body.data, body.len};
 	r.body = &iov;
 	r.body_count = 1;
-	s3_add_query(&r, "uploadId", ((struct s3_upload *)upload)->id);
+	s3_add_query(&r, "uploadId", up->id);
 	s3_add_header(&r, "content-type", "application/xml");
 	rc = s3_perform(s, call, &r, &answer, err);
 	if (!rc) {
@@ -150,7 +178,8 @@ int s3_upload_complete(struct store_upload *upload, const struct store_call *cal
 			return 0;
 		rc = s3_fail_late(s, &r, &answer, err);
 	}
-	if (rc == -ENOENT && str_equal(err->code, "NoSuchUpload"))
+	rc = complete_failed(s, call, upload->key, up->id, rc, err);
+	if (rc == -ENOENT)
 		return find_completed(s, call, upload->key, parts, count, err);
 	return rc;
 }
@@ -170,17 +199,6 @@ struct store_upload *s3_upload_free(struct store_upload *upload)
 	free(up->id);
 	free(up);
 	return NULL;
-}
-
-/* -ENOENT: the server does not know the upload (any more). */
-static int upload_request(struct s3 *s, const struct store_call *call, const char *method, const char *key,
-                          const char *upload_id, struct error *err)
-{
-	_cleanup(net_response) struct net_response answer = {0};
-	struct s3_request r = {.method = method, .key = key};
-
-	s3_add_query(&r, "uploadId", upload_id);
-	return s3_perform(s, call, &r, &answer, err);
 }
 
 int s3_upload_abort(struct store *store, const struct store_call *call, const char *key,
