@@ -1,0 +1,77 @@
+/*
+ * The probe: it does what a backup does, in small, and says of each part whether it works, or what to do. All
+ * parts are tried, whatever fails; the catalog gets the result as a whole, at the end, or none.
+ */
+#include "check_private.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/str.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void add_item(struct probe *p, bool ok, const char *name, const char *detail)
+{
+	struct catalog_probe *item = &p->ret->items[p->ret->count++];
+
+	*item = (struct catalog_probe){.ok = ok, .at_us = p->at_us};
+	str_copy(item->check, sizeof(item->check), name);
+	str_copy(item->detail, sizeof(item->detail), detail);
+	p->ret->failed += !ok;
+}
+
+void probe_add(struct probe *p, bool ok, const char *name, const char *fmt, ...)
+{
+	char detail[sizeof(p->ret->items[0].detail)];
+	size_t used = strlen(p->others_text);
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(detail, sizeof(detail), fmt, args);
+	va_end(args);
+	if (p->ret->count < CHECK_MAX - 1) {
+		add_item(p, ok, name, detail);
+		return;
+	}
+	p->others++;
+	p->others_failed += !ok;
+	if (!ok)
+		snprintf(p->others_text + used, sizeof(p->others_text) - used, "%s%s: %s",
+		         used > 0 ? "; " : "", name, detail);
+}
+
+static void add_others(struct probe *p)
+{
+	char detail[sizeof(p->ret->items[0].detail)];
+
+	if (p->others == 0)
+		return;
+	if (p->others_failed == 0)
+		snprintf(detail, sizeof(detail), "%zu more checks passed", p->others);
+	else
+		snprintf(detail, sizeof(detail), "%zu of %zu more checks failed: %s", p->others_failed,
+		         p->others, p->others_text);
+	add_item(p, p->others_failed == 0, "others", detail);
+}
+
+void check_run(const struct conf *conf, struct store *store, const struct error *store_err,
+               struct catalog *catalog, struct check_result *ret)
+{
+	struct probe p = {.ret = ret, .at_us = clock_now_us()};
+	struct error err = {0};
+
+	*ret = (struct check_result){0};
+	probe_store(&p, store, store_err);
+	probe_catalog(&p, conf);
+	probe_fuse(&p, conf);
+	for (size_t i = 0; i < conf->backup_count; i++)
+		probe_backup(&p, &conf->backups[i]);
+	if (conf->backup_count == 0)
+		probe_add(&p, false, "jobs",
+		          "no backup is configured: add a section [backup NAME] to the configuration");
+	add_others(&p);
+	if (catalog && catalog_set_probes(catalog, conf->store.url, ret->items, ret->count, &err) < 0)
+		log_error("the result of the probe could not be kept: %s", err.message);
+}

@@ -1,0 +1,128 @@
+/* The host: space and rights where the catalog lives, and what mounting needs. */
+#include "check_private.h"
+
+#include <keepfs/base/cleanup.h>
+#include <keepfs/base/fd.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#define CATALOG_SPACE_BYTES ((uint64_t)64 << 20) /* some 100,000 backups and their history */
+
+/* Can a file be made, written and made durable in @directory? */
+static int try_write(const char *directory)
+{
+	_cleanup(free) char *path = mem_printf("%s/.probe-XXXXXX", directory);
+	char page[4096] = "";
+	_cleanup(fd) int fd = mkostemp(path, O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	r = fd_write_all(fd, page, sizeof(page));
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	return r;
+}
+
+void probe_catalog(struct probe *p, const struct conf *conf)
+{
+	const char *dir = conf->state_dir;
+	struct statvfs vfs;
+	uint64_t available;
+	char text[32];
+	int r;
+
+	if (statvfs(dir, &vfs) < 0) {
+		probe_add(
+		        p, false, "catalog",
+		        "%s: %s; make it, or set [keepfs] state_dir to a directory that this user may write",
+		        dir, strerrordesc_np(errno));
+		return;
+	}
+	r = try_write(dir);
+	if (r < 0) {
+		probe_add(p, false, "catalog",
+		          "%s cannot be written: %s; keepfs must be able to make files there, as the user it "
+		          "runs as",
+		          dir, strerrordesc_np(-r));
+		return;
+	}
+	available = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+	str_format_bytes(text, sizeof(text), available);
+	if (available < CATALOG_SPACE_BYTES)
+		probe_add(p, false, "catalog",
+		          "only %s are free in %s: the catalog needs room, without it no backup can be "
+		          "recorded; free "
+		          "some space",
+		          text, dir);
+	else
+		probe_add(p, true, "catalog", "%s can be written, %s are free", dir, text);
+}
+
+/* Is there a program @name in $PATH? */
+static bool find_program(const char *name)
+{
+	const char *path = getenv("PATH");
+	_cleanup(free) char *copy = mem_strdup(path ? path : "/usr/bin:/bin");
+	char *rest = copy, *directory;
+
+	while ((directory = strsep(&rest, ":"))) {
+		_cleanup(free) char *file = mem_printf("%s/%s", directory, name);
+
+		if (access(file, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Does /etc/fuse.conf let users who are not root use allow_other? */
+static bool users_may_allow_other(void)
+{
+	_cleanup(str) struct str text = {0};
+	char *rest, *line;
+
+	if (fd_read_file("/etc/fuse.conf", 65536, &text) < 0 || !text.data)
+		return false;
+	rest = text.data;
+	while ((line = strsep(&rest, "\n"))) {
+		static const char option[] = "user_allow_other";
+
+		line += strspn(line, " \t");
+		if (str_starts(line, option) &&
+		    line[sizeof(option) - 1 + strspn(line + sizeof(option) - 1, " \t\r")] == '\0')
+			return true;
+	}
+	return false;
+}
+
+void probe_fuse(struct probe *p, const struct conf *conf)
+{
+	_cleanup(fd) int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	bool root = geteuid() == 0;
+
+	if (fd < 0)
+		probe_add(p, false, "fuse",
+		          "/dev/fuse cannot be opened: %s; load the module (modprobe fuse), or give the "
+		          "container the "
+		          "device (--device /dev/fuse --cap-add SYS_ADMIN)",
+		          strerrordesc_np(errno));
+	else if (!root && !find_program("fusermount3"))
+		probe_add(p, false, "fuse",
+		          "fusermount3 is not in the PATH, and only root mounts without it; install the "
+		          "package fuse3");
+	else if (!root && conf->allow_other && !users_may_allow_other())
+		probe_add(
+		        p, false, "fuse",
+		        "[keepfs] allow_other is set, which /etc/fuse.conf does not let users do; add a line "
+		        "'user_allow_other' there, or unset it");
+	else
+		probe_add(p, true, "fuse", "/dev/fuse can be opened%s", root ? "" : ", fusermount3 is there");
+}
