@@ -162,6 +162,14 @@ void json_append(struct json *array, struct json *value)
 		abort();
 }
 
+void json_append_string(struct json *array, const char *value)
+{
+	_cleanup(str) struct str clean = {0};
+
+	append_utf8(&clean, value);
+	json_append(array, (struct json *)json_stringn_nocheck(str_text(&clean), clean.len));
+}
+
 static int append_to_str(const char *bytes, size_t len, void *arg)
 {
 	str_append_bytes(arg, bytes, len);

@@ -137,22 +137,21 @@ static void write_config(struct fs *fs, struct spool *out)
 	spool_append(out, str_text(&text), text.len);
 }
 
-static void write_fixed(struct fs *fs, enum fixed_file file, struct spool *out)
+static int write_fixed(struct fs *fs, enum fixed_file file, struct spool *out)
 {
 	struct catalog *catalog = fs->ctx.catalog;
 
 	switch (file) {
+	case FIXED_HISTORY_CSV:
+		return report_history_csv(catalog, out);
+	case FIXED_HISTORY_JSONL:
+		return report_history_jsonl(catalog, out);
+	case FIXED_STATS:
+		return report_stats_json(catalog, fs->ctx.conf, out);
+	case FIXED_AUDIT:
+		return report_audit_jsonl(catalog, out);
 	case FIXED_HEALTH:
 		report_health(catalog, fs->ctx.conf, clock_now_us(), out);
-		break;
-	case FIXED_HISTORY_CSV:
-		report_history_csv(catalog, out);
-		break;
-	case FIXED_HISTORY_JSONL:
-		report_history_jsonl(catalog, out);
-		break;
-	case FIXED_STATS:
-		report_stats_json(catalog, fs->ctx.conf, out);
 		break;
 	case FIXED_LAST_ERROR:
 		report_last_error(fs->ctx.troubles, out);
@@ -160,30 +159,26 @@ static void write_fixed(struct fs *fs, enum fixed_file file, struct spool *out)
 	case FIXED_CONFIG:
 		write_config(fs, out);
 		break;
-	case FIXED_AUDIT:
-		report_audit_jsonl(catalog, out);
-		break;
 	default:
 		spool_append(out, readme, sizeof(readme) - 1);
 		break;
 	}
+	return spool_error(out);
 }
 
-static void write_run_file(struct fs *fs, const struct node *node, struct spool *out)
+static int write_run_file(struct fs *fs, const struct node *node, struct spool *out)
 {
 	struct report_progress progress;
 
 	switch (node->run_file) {
 	case RUN_STATUS:
-		report_run_status(fs->ctx.catalog, &node->run, out);
-		break;
+		return report_run_status(fs->ctx.catalog, &node->run, out);
 	case RUN_PROGRESS:
 		jobs_progress(fs->jobs, node->run.id, &progress);
 		report_run_progress(&node->run, &progress, out);
-		break;
+		return spool_error(out);
 	default:
-		report_run_log(fs->ctx.catalog, node->run.id, out);
-		break;
+		return report_run_log(fs->ctx.catalog, node->run.id, out);
 	}
 }
 
@@ -206,15 +201,15 @@ int text_open(struct fs *fs, const struct node *node, struct text **ret_text)
 	struct text *text = generation == GENERATION_NEVER ? NULL : find(fs->texts, node->ino, generation);
 	int r;
 
+	/* A text that is not whole is an error, never a shorter file. */
 	if (!text) {
 		text = text_new(fs, node->ino, generation);
 		if (node->kind == NODE_SUMS)
-			report_sums(fs->ctx.catalog, node->entry.ino, text->spool);
+			r = report_sums(fs->ctx.catalog, node->entry.ino, text->spool);
 		else if (node->kind == NODE_RUN_FILE)
-			write_run_file(fs, node, text->spool);
+			r = write_run_file(fs, node, text->spool);
 		else
-			write_fixed(fs, node->fixed, text->spool);
-		r = spool_error(text->spool);
+			r = write_fixed(fs, node->fixed, text->spool);
 		if (r < 0) {
 			text_unref(text);
 			return r;
