@@ -13,7 +13,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define BATCH ((size_t)4096)
+#define BATCH ((size_t)1024)
 
 struct names {
 	char **items;

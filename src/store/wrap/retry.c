@@ -109,8 +109,8 @@ static int tries_end(struct tries *t, int r, struct error *err)
 	if (r >= 0)
 		return r;
 	if (t->cancelled)
-		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled after %u tries in %.1f s: %s",
-		                 t->failed + 1, tried_s, t->cause.message);
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled after %u %s in %.1f s: %s",
+		                 t->failed + 1, t->failed ? "tries" : "try", tried_s, t->cause.message);
 	/* The deadline ended a later try: what was wrong is what the tries before it said. */
 	if (r == -ETIMEDOUT && !t->gave_up && t->failed) {
 		t->error = t->cause;
