@@ -135,7 +135,11 @@ static int join_in_new(struct dir_upload *up, const struct store_call *call, con
 
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = copy_piece(up, call, &pieces[i], fd);
-	return r < 0 ? r : finish_file(fd, bytes);
+	if (r == 0)
+		r = finish_file(fd, bytes);
+	if (r < 0) /* it may be what fills the disk */
+		unlinkat(up->dir_fd, JOINED, 0);
+	return r;
 }
 
 int dir_upload_join(struct dir_upload *up, const struct store_call *call, const struct store_part *parts,
