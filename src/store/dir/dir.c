@@ -57,6 +57,9 @@ int dir_error(struct dir_store *d, int r, struct error *err, const char *verb, c
 		        err, ERROR_USAGE, ENODEV,
 		        "cannot %s %s: %s was removed while it was in use: bring it back, then restart", verb,
 		        what, d->root);
+	case ERANGE:
+		return error_set(err, ERROR_CORRUPT, ERANGE, "%s: %s was cut by somebody while it was read",
+		                 d->base.name, what);
 	case ENAMETOOLONG:
 		return error_set(err, ERROR_USAGE, ENAMETOOLONG,
 		                 "cannot %s %s: a part of it is longer than a file's name may be", verb,
