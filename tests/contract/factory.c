@@ -60,17 +60,24 @@ static void open_trouble(struct suite *t)
 	t->store = store_retry_new(t->store, RETRY_DEADLINE_MS);
 }
 
+static void open_s3_trouble(struct suite *t)
+{
+	factory_open_s3(t);
+	wrap_fault(t, TROUBLE);
+	t->store = store_retry_new(t->store, RETRY_DEADLINE_MS);
+}
+
 static const struct {
 	const char *name;
 	void (*open)(struct suite *t);
 } kinds[] = {
         {"dir", open_dir},         {"retry", open_retry},   {"fault", open_fault},
-        {"trouble", open_trouble}, {"s3", factory_open_s3},
+        {"trouble", open_trouble}, {"s3", factory_open_s3}, {"s3-trouble", open_s3_trouble},
 };
 
 const char *suite_kinds(void)
 {
-	return "dir|retry|fault|trouble|s3";
+	return "dir|retry|fault|trouble|s3|s3-trouble";
 }
 
 bool suite_open(struct suite *t, const char *kind)
