@@ -15,8 +15,9 @@ struct pg_facts {
 	uint64_t database_bytes; /* pg_database_size(); 0 when not permitted */
 	bool superuser;
 	bool bypass_rls;
-	bool can_read_all; /* by whatever right: there is no @unreadable_table */
-	char unreadable_table[256]; /* one table or sequence that the role may not read; "" when there is none */
+	bool can_read_all;          /* by whatever right: there is no @unreadable_table */
+	char unreadable_table[256]; /* one table or sequence that the role may not read; "" when there is none
+	                             */
 	char rls_table[256]; /* one table under row security that would make pg_dump fail for this role; "" */
 };
 

@@ -3,7 +3,9 @@
  * Child processes. A child is: posix_spawn'ed, with its own process group, a clean signal mask and default
  * handlers, its standard input /dev/null, its standard output a pipe that the caller reads, its standard
  * error collected (the first and the last part of it, bounded). Life cycle: proc_start, read proc_stdout() to
- * its end, proc_wait; proc_free kills what still runs.
+ * its end, proc_wait; proc_free ends what still runs: SIGTERM to the group, SIGKILL after 5 s. What is left
+ * of the group when the child has ended is killed. When this process dies, even by kill -9, both pipes break,
+ * and a child that writes dies of SIGPIPE; one that waits for something else stays until it writes.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/cleanup.h>
@@ -33,7 +35,8 @@ int proc_stdout(const struct proc *p);
  * to standard error.
  */
 int proc_wait(struct proc *p, struct error *err);
-/** proc_stderr() - what it wrote, at most 64 KiB; valid after proc_wait(). Borrowed. */
+/** proc_stderr() - what it wrote, the first and the last 32 KiB with a mark between; valid after proc_wait().
+ * Borrowed. */
 const char *proc_stderr(const struct proc *p);
 struct proc *proc_free(struct proc *p);
 DEFINE_CLEANUP(proc, struct proc *, proc_free)

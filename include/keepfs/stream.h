@@ -55,8 +55,9 @@ struct stream_upload_options {
 	struct store *store; /* borrowed, as all of these */
 	struct pool *pool;
 	const char *key;
-	uint64_t part_bytes; /* of the first parts; doubles every 250 parts as far as the pool allows */
-	unsigned max_parts;  /* 0: the store's */
+	uint64_t part_bytes; /* of the first parts, at least the store's minimum; doubles every 250 parts
+	                        while half of the pool stays free */
+	unsigned max_parts;  /* 0: the store's; never more than that */
 	struct cancel *cancel;
 	atomic_uint_least64_t *sent_bytes; /* counts what the store has taken; NULL */
 };

@@ -50,7 +50,7 @@ static void quote_end(struct str *out, const char *text)
 	for (const char *p = from; p < text + len; p++) {
 		if (*p == '\n')
 			str_append(out, "; ");
-		else
+		else if (*p != '\t' || p == from || p[-1] != '\n')
 			str_append_char(out, *p == '\r' || *p == '\t' ? ' ' : *p);
 	}
 }

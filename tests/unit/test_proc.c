@@ -59,11 +59,12 @@ static void test_output_and_success(void **state)
 
 static void test_exit_status(void **state)
 {
-	_cleanup(proc) struct proc *p = start_shell("echo first >&2; echo last >&2; exit 3", NULL);
+	_cleanup(proc) struct proc *p =
+	        start_shell("printf 'first\\n\\tmore\\nlast\\twords\\n\\n' >&2; exit 3", NULL);
 	struct error err = {0};
 
 	assert_int_equal(proc_wait(p, &err), -EIO);
-	assert_string_equal(err.message, "sh ended with exit status 3: first; last");
+	assert_string_equal(err.message, "sh ended with exit status 3: first; more; last words");
 }
 
 static void test_killed(void **state)
