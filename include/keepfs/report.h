@@ -1,7 +1,8 @@
 #pragma once
 /**
  * Texts about the state of things, for status/, jobs/ and the command line. Each writes into a spool;
- * blocking on local disk only; any thread.
+ * blocking on local disk only; any thread. Those that return int return 0, or the negative errno of the
+ * catalog or of the spool: the text is not whole then, and must not be shown as if it were.
  */
 #include <keepfs/base/error.h>
 #include <keepfs/base/spool.h>
@@ -22,15 +23,32 @@ void report_last_error(struct report_troubles *t, struct spool *out);
 /** report_troubles_generation() - grows with each. */
 uint64_t report_troubles_generation(struct report_troubles *t);
 
-/** report_health() - "OK", "WARN" or "CRIT" and a summary, then a line per check; returns the worst. @now_us:
- * for ages. */
+/**
+ * report_health() - "OK", "WARN" or "CRIT" and a summary, then a line per check, each with its own word;
+ * returns the worst
+ * @now_us: for ages
+ *
+ * job NAME (each configured one): its last run that completed or failed has failed: CRIT when the job has no
+ * backup at all, else WARN; it has not run yet, was only cancelled, or its backups are gone: WARN. Cancelled
+ * runs count for nothing else. store: WARN when neither `keepfs check` nor a completed run has ever used it.
+ * check NAME: failed in the last probe, and no run (of the job that it names, else any) has completed since:
+ * CRIT for the store, else WARN. space for the catalog, space for backups (dir: only): less than 64 MiB or 5
+ * percent free: WARN. catalog: cannot be read: CRIT.
+ */
 enum report_health report_health(struct catalog *c, const struct conf *conf, int64_t now_us,
                                  struct spool *out);
-void report_history_csv(struct catalog *c, struct spool *out);
-void report_history_jsonl(struct catalog *c, struct spool *out);
-void report_stats_json(struct catalog *c, const struct conf *conf, struct spool *out);
-void report_audit_jsonl(struct catalog *c, struct spool *out);
-void report_sums(struct catalog *c, uint64_t directory_ino, struct spool *out);
+/** report_history_csv() - every run, newest first: RFC 4180 with a header line. Times are ISO 8601, UTC;
+ * empty when not known. */
+int report_history_csv(struct catalog *c, struct spool *out);
+/** report_history_jsonl() - the same, an object a line, by the same names; null when not known. */
+int report_history_jsonl(struct catalog *c, struct spool *out);
+/** report_stats_json() - {artifacts, stored_bytes, oldest, newest, last_success, last_failure, runs: {STATE:
+ * count}, jobs: {NAME: the same}, store: {url, verified, capacity_bytes}}. */
+int report_stats_json(struct catalog *c, const struct conf *conf, struct spool *out);
+/** report_audit_jsonl() - {at, uid, pid, command, action, object, result, detail} a line, newest first. */
+int report_audit_jsonl(struct catalog *c, struct spool *out);
+/** report_sums() - SHA256SUMS of a directory, as sha256sum writes it. */
+int report_sums(struct catalog *c, uint64_t directory_ino, struct spool *out);
 
 struct report_progress { /* a live run's figures; zero for one that has ended */
 	uint64_t read_bytes, sent_bytes;
@@ -41,10 +59,14 @@ struct report_progress { /* a live run's figures; zero for one that has ended */
 	char database[256];
 	uint64_t targets_done;
 };
-/** report_run_status() - "key value" lines, in procfs's manner. */
-void report_run_status(struct catalog *c, const struct catalog_run *run, struct spool *out);
-/** report_run_progress() - one line of key=value pairs, for people and for `keepfs watch`. */
+/** report_run_status() - "key value" lines, in procfs's manner ("-" when not known), then a line "target
+ * STATE BYTES PATH DATABASE[: ERROR]" for each database. */
+int report_run_status(struct catalog *c, const struct catalog_run *run, struct spool *out);
+/** report_run_progress() - one line of key=value pairs, for people and for `keepfs watch`: run, job, state;
+ * while it lives the fields of @p by their names (eta_s only when known; spaces in database as %20), else
+ * size_bytes and elapsed_ms. */
 void report_run_progress(const struct catalog_run *run, const struct report_progress *p, struct spool *out);
-void report_run_log(struct catalog *c, int64_t run_id, struct spool *out);
+/** report_run_log() - "TIME line" lines, oldest first. */
+int report_run_log(struct catalog *c, int64_t run_id, struct spool *out);
 /** report_run_json() - one run as one line of JSON, as in history.jsonl. */
 void report_run_json(const struct catalog_run *run, struct spool *out);

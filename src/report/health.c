@@ -1,0 +1,253 @@
+/* Health: is there anything that somebody should look at? The rules are in include/keepfs/report.h. What was
+ * told by a probe is taken as outdated when a run has completed since: that run has proved the opposite. */
+#include "runs.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#define PROBES_MAX      64
+#define SPACE_LOW_BYTES ((uint64_t)64 << 20)
+#define SPACE_LOW_PART  20 /* a twentieth: 5 percent */
+
+struct health {
+	struct catalog *catalog;
+	const struct conf *conf;
+	int64_t now_us;
+	struct str lines, summary;
+	unsigned checks, bad;
+	enum report_health worst;
+	bool catalog_failed;
+};
+
+static const char *const level_names[] = {"OK", "WARN", "CRIT"};
+
+static void tell(struct health *h, enum report_health level, const char *what, const char *fmt, ...)
+        __attribute__((format(printf, 4, 5)));
+
+static void tell(struct health *h, enum report_health level, const char *what, const char *fmt, ...)
+{
+	_cleanup(str) struct str text = {0};
+	va_list args;
+
+	va_start(args, fmt);
+	str_vappendf(&text, fmt, args);
+	va_end(args);
+	str_appendf(&h->lines, "%-4s  %s: ", level_names[level], what);
+	append_flat(&h->lines, str_text(&text));
+	str_append_char(&h->lines, '\n');
+	h->checks++;
+	if (level > h->worst)
+		h->worst = level;
+	if (level == REPORT_OK)
+		return;
+	str_appendf(&h->summary, "%s%s", h->bad++ ? ", " : "", what);
+}
+
+/* The catalog could not answer: told once, however many questions it was asked. */
+static void tell_catalog(struct health *h, int rc)
+{
+	if (!h->catalog_failed)
+		tell(h, REPORT_CRIT, "catalog",
+		     "cannot be read: %s; look at the daemon's log, and see 'keepfs rebuild'", strerror(-rc));
+	h->catalog_failed = true;
+}
+
+/* "3 h" */
+static const char *format_age(int64_t us, char buf[static 32])
+{
+	int64_t s = us > 0 ? us / US_PER_S : 0;
+
+	if (s < 120)
+		snprintf(buf, 32, "%" PRId64 " s", s);
+	else if (s < 7200)
+		snprintf(buf, 32, "%" PRId64 " min", s / 60);
+	else if (s < 48 * 3600)
+		snprintf(buf, 32, "%" PRId64 " h", s / 3600);
+	else
+		snprintf(buf, 32, "%" PRId64 " days", s / 86400);
+	return buf;
+}
+
+/* Jobs. */
+
+struct job_view {
+	struct catalog_run last; /* that completed or failed; id 0: none */
+	struct catalog_totals totals;
+	bool cancelled_since;
+};
+
+static bool view_run(void *arg, const struct catalog_run *run)
+{
+	struct job_view *view = arg;
+
+	if (run->state == RUN_CANCELLED)
+		view->cancelled_since = true;
+	if (run->state != RUN_COMPLETED && run->state != RUN_FAILED)
+		return true;
+	view->last = *run;
+	return false;
+}
+
+static void tell_failed_job(struct health *h, const char *what, const struct job_view *view)
+{
+	char at[32], newest[32];
+
+	if (view->totals.artifacts == 0)
+		tell(h, REPORT_CRIT, what, "there is no good backup; run %" PRId64 " failed %s: %s",
+		     view->last.id, format_time(view->last.finished_at_us, "-", at), view->last.error);
+	else
+		tell(h, REPORT_WARN, what, "run %" PRId64 " failed %s: %s; the newest good backup is of %s",
+		     view->last.id, format_time(view->last.finished_at_us, "-", at), view->last.error,
+		     format_time(view->totals.newest_at_us, "-", newest));
+}
+
+static void check_job(struct health *h, const char *job)
+{
+	_cleanup(free) struct job_view *view = mem_alloc(sizeof(*view));
+	_cleanup(free) char *what = mem_printf("job %s", job);
+	int rc = runs_each(h->catalog, job, view_run, view);
+	char at[32], age[32];
+
+	if (rc == 0)
+		rc = catalog_totals(h->catalog, job, &view->totals);
+	if (rc < 0)
+		tell_catalog(h, rc);
+	else if (view->last.id && view->last.state == RUN_FAILED)
+		tell_failed_job(h, what, view);
+	else if (view->totals.artifacts > 0)
+		tell(h, REPORT_OK, what, "the newest backup is of %s, %s ago; %" PRIu64 " in all",
+		     format_time(view->totals.newest_at_us, "-", at),
+		     format_age(h->now_us - view->totals.newest_at_us, age), view->totals.artifacts);
+	else if (view->last.id)
+		tell(h, REPORT_WARN, what, "run %" PRId64 " completed %s, but its backup is gone",
+		     view->last.id, format_time(view->last.finished_at_us, "-", at));
+	else if (view->cancelled_since)
+		tell(h, REPORT_WARN, what, "has no backup yet: its runs were cancelled");
+	else
+		tell(h, REPORT_WARN, what, "has not run yet; start it with: keepfs trigger %s", job);
+}
+
+/* Probes and the store. */
+
+static bool find_completed(void *arg, const struct catalog_run *run)
+{
+	if (run->state != RUN_COMPLETED)
+		return true;
+	*(int64_t *)arg = run->finished_at_us;
+	return false;
+}
+
+/* When a run (of @job; NULL: any) last completed; 0: never. */
+static int64_t last_completed(struct health *h, const char *job)
+{
+	int64_t at_us = 0;
+	int rc = runs_each(h->catalog, job, find_completed, &at_us);
+
+	if (rc < 0)
+		tell_catalog(h, rc);
+	return at_us;
+}
+
+/* The configured job that the second word of a check's name is ("database full"); NULL when it is none. */
+static const char *job_of_check(const struct conf *conf, const char *check)
+{
+	const char *space = strchr(check, ' ');
+	const struct conf_backup *job = space ? conf_find_backup(conf, space + 1) : NULL;
+
+	return job ? job->name : NULL;
+}
+
+static void check_probes(struct health *h)
+{
+	_cleanup(free) struct catalog_probe *probes = mem_array(PROBES_MAX, sizeof(*probes));
+	ssize_t count = catalog_probes(h->catalog, probes, PROBES_MAX);
+	unsigned failed = 0;
+	char at[32];
+
+	if (count < 0)
+		tell_catalog(h, (int)count);
+	for (ssize_t i = 0; i < count; i++) {
+		_cleanup(free) char *what = mem_printf("check %s", probes[i].check);
+
+		if (probes[i].ok ||
+		    last_completed(h, job_of_check(h->conf, probes[i].check)) > probes[i].at_us)
+			continue;
+		failed++;
+		tell(h, strcmp(probes[i].check, "store") == 0 ? REPORT_CRIT : REPORT_WARN, what,
+		     "failed %s: %s (try again with: keepfs check)", format_time(probes[i].at_us, "-", at),
+		     probes[i].detail);
+	}
+	if (count > 0 && failed == 0)
+		tell(h, REPORT_OK, "checks", "nothing that 'keepfs check' found on %s stands in the way",
+		     format_time(probes[0].at_us, "-", at));
+}
+
+static void check_store(struct health *h)
+{
+	int64_t verified = catalog_store_verified(h->catalog, h->conf->store.url), completed;
+	char at[32];
+
+	if (verified) {
+		tell(h, REPORT_OK, "store", "%s was verified %s", h->conf->store.url,
+		     format_time(verified, "-", at));
+		return;
+	}
+	completed = last_completed(h, NULL);
+	if (completed)
+		tell(h, REPORT_OK, "store", "%s took a backup %s; it was not verified by 'keepfs check' yet",
+		     h->conf->store.url, format_time(completed, "-", at));
+	else
+		tell(h, REPORT_WARN, "store", "%s was never verified; do so with: keepfs check",
+		     h->conf->store.url);
+}
+
+/* Space. */
+
+static void check_space(struct health *h, const char *what, const char *path)
+{
+	char free_text[16];
+	struct statvfs fs;
+	uint64_t avail, total;
+
+	if (statvfs(path, &fs) < 0) {
+		tell(h, REPORT_WARN, what, "%s: %s", path, strerror(errno));
+		return;
+	}
+	avail = (uint64_t)fs.f_bavail * fs.f_frsize;
+	total = (uint64_t)fs.f_blocks * fs.f_frsize;
+	str_format_bytes(free_text, sizeof(free_text), avail);
+	if (avail < SPACE_LOW_BYTES || avail < total / SPACE_LOW_PART)
+		tell(h, REPORT_WARN, what, "only %s are free in %s: make room, or backups will fail",
+		     free_text, path);
+	else
+		tell(h, REPORT_OK, what, "%s are free in %s", free_text, path);
+}
+
+enum report_health report_health(struct catalog *c, const struct conf *conf, int64_t now_us,
+                                 struct spool *out)
+{
+	struct health h = {.catalog = c, .conf = conf, .now_us = now_us};
+
+	for (size_t i = 0; i < conf->backup_count; i++)
+		check_job(&h, conf->backups[i].name);
+	check_store(&h);
+	check_probes(&h);
+	check_space(&h, "space for the catalog", conf->state_dir);
+	if (str_starts(conf->store.url, "dir:"))
+		check_space(&h, "space for backups", conf->store.url + strlen("dir:"));
+	if (h.bad)
+		spool_appendf(out, "%s %u of %u checks: %s\n", level_names[h.worst], h.bad, h.checks,
+		              str_text(&h.summary));
+	else
+		spool_appendf(out, "OK all %u checks are well\n", h.checks);
+	spool_append(out, str_text(&h.lines), h.lines.len);
+	str_finish(&h.lines);
+	str_finish(&h.summary);
+	return h.worst;
+}

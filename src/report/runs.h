@@ -1,0 +1,19 @@
+#pragma once
+/** What the texts of this room share: walking through the history, JSON of a run, small formats. */
+#include <keepfs/codec/json.h>
+#include <keepfs/report.h>
+
+/** runs_each() - call @row for each run (of @job; NULL: all), newest first, until it returns false. The
+ * catalog is asked for pages: no query is open while @row works. Return: 0; negative errno of the catalog. */
+int runs_each(struct catalog *c, const char *job, bool (*row)(void *arg, const struct catalog_run *run),
+              void *arg);
+bool run_is_live(const struct catalog_run *run);
+/** run_seconds() - from start to end; negative when it has not begun or not ended. */
+double run_seconds(const struct catalog_run *run);
+
+/** spool_json() - @j (consumed) as one line. */
+void spool_json(struct spool *out, struct json *j);
+/** append_flat() - @text as one line: line ends become " | ". */
+void append_flat(struct str *out, const char *text);
+/** format_time() - ISO 8601, @none for 0; returns @buf. */
+const char *format_time(int64_t at_us, const char *none, char buf[static 32]);

@@ -1,0 +1,119 @@
+/* stats.json: totals of everything and of each job. One walk through the history counts for all jobs at once,
+ * also for those that are not configured any more; memory is one record for each job that ever ran. */
+#include "runs.h"
+
+#include <keepfs/base/mem.h>
+
+#include <string.h>
+
+#define STATES (RUN_CANCELLED + 1)
+
+struct job_counts {
+	char *job; /* NULL: all */
+	int64_t runs[STATES];
+	int64_t last_success_us, last_failure_us;
+};
+
+struct counts {
+	struct job_counts *jobs; /* [0] is of all */
+	size_t count;
+};
+
+static struct job_counts *find_job(struct counts *counts, const char *job)
+{
+	for (size_t i = 1; i < counts->count; i++)
+		if (strcmp(counts->jobs[i].job, job) == 0)
+			return &counts->jobs[i];
+	counts->jobs = mem_resize(counts->jobs, counts->count + 1, sizeof(*counts->jobs));
+	counts->jobs[counts->count] = (struct job_counts){.job = mem_strdup(job)};
+	return &counts->jobs[counts->count++];
+}
+
+static void count_run(struct job_counts *counts, const struct catalog_run *run)
+{
+	counts->runs[run->state]++;
+	/* The newest comes first. */
+	if (run->state == RUN_COMPLETED && run->finished_at_us > counts->last_success_us)
+		counts->last_success_us = run->finished_at_us;
+	if (run->state == RUN_FAILED && run->finished_at_us > counts->last_failure_us)
+		counts->last_failure_us = run->finished_at_us;
+}
+
+static bool count_row(void *arg, const struct catalog_run *run)
+{
+	struct counts *counts = arg;
+
+	count_run(find_job(counts, run->job), run);
+	count_run(&counts->jobs[0], run);
+	return true;
+}
+
+static int set_totals(struct catalog *c, const struct job_counts *counts, struct json *j)
+{
+	struct catalog_totals totals = {0};
+	struct json *runs = json_object_new();
+	int rc = catalog_totals(c, counts->job, &totals);
+
+	json_set_int(j, "artifacts", (int64_t)totals.artifacts);
+	json_set_int(j, "stored_bytes", (int64_t)totals.stored_bytes);
+	json_set_time(j, "oldest", totals.oldest_at_us);
+	json_set_time(j, "newest", totals.newest_at_us);
+	json_set_time(j, "last_success", counts->last_success_us);
+	json_set_time(j, "last_failure", counts->last_failure_us);
+	for (int state = 0; state < STATES; state++)
+		json_set_int(runs, run_state_name((enum run_state)state), counts->runs[state]);
+	json_set(j, "runs", runs);
+	return rc;
+}
+
+static void set_store(struct catalog *c, const struct conf *conf, struct json *j)
+{
+	struct json *store = json_object_new();
+
+	json_set_string(store, "url", conf->store.url);
+	json_set_time(store, "verified", catalog_store_verified(c, conf->store.url));
+	if (conf->store.capacity_bytes)
+		json_set_int(store, "capacity_bytes", (int64_t)conf->store.capacity_bytes);
+	else
+		json_set_string(store, "capacity_bytes", NULL);
+	json_set(j, "store", store);
+}
+
+static int write_stats(struct catalog *c, const struct conf *conf, struct counts *counts, struct spool *out)
+{
+	_cleanup(json) struct json *j = json_object_new();
+	_cleanup(str) struct str text = {0};
+	struct json *jobs = json_object_new();
+	int rc = set_totals(c, &counts->jobs[0], j);
+
+	for (size_t i = 1; i < counts->count; i++) {
+		struct json *job = json_object_new();
+		int job_rc = set_totals(c, &counts->jobs[i], job);
+
+		json_set(jobs, counts->jobs[i].job, job);
+		if (job_rc < 0)
+			rc = job_rc;
+	}
+	json_set(j, "jobs", jobs);
+	set_store(c, conf, j);
+	json_write(j, 2, &text);
+	str_append_char(&text, '\n');
+	spool_append(out, str_text(&text), text.len);
+	return rc < 0 ? rc : spool_error(out);
+}
+
+int report_stats_json(struct catalog *c, const struct conf *conf, struct spool *out)
+{
+	struct counts counts = {.jobs = mem_alloc(sizeof(*counts.jobs)), .count = 1};
+	int rc;
+
+	for (size_t i = 0; i < conf->backup_count; i++)
+		find_job(&counts, conf->backups[i].name);
+	rc = runs_each(c, NULL, count_row, &counts);
+	if (rc == 0)
+		rc = write_stats(c, conf, &counts, out);
+	for (size_t i = 0; i < counts.count; i++)
+		free(counts.jobs[i].job);
+	free(counts.jobs);
+	return rc;
+}
