@@ -154,12 +154,17 @@ static int64_t last_completed(struct health *h, const char *job)
 	return at_us;
 }
 
-/* The configured job that the second word of a check's name is ("database full"); NULL when it is none. */
+/* The configured job that a check is about ("pg_dump full", "database full/shop"); NULL when it is none. */
 static const char *job_of_check(const struct conf *conf, const char *check)
 {
 	const char *space = strchr(check, ' ');
-	const struct conf_backup *job = space ? conf_find_backup(conf, space + 1) : NULL;
+	_cleanup(free) char *name = NULL;
+	const struct conf_backup *job;
 
+	if (!space)
+		return NULL;
+	name = mem_printf("%.*s", (int)strcspn(space + 1, "/"), space + 1);
+	job = conf_find_backup(conf, name);
 	return job ? job->name : NULL;
 }
 

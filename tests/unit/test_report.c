@@ -505,18 +505,18 @@ static void test_health_probes(void **state)
 	assert_int_equal(health(f, &text), REPORT_CRIT);
 	assert_has(text, "\nCRIT  check store: failed 20");
 	assert_has(text, ": refused | really (try again with: keepfs check)\n");
-	set_probe(f, "database full", false, later);
+	set_probe(f, "database full/shop", false, later);
 	assert_int_equal(health(f, &text), REPORT_WARN);
-	assert_has(text, "\nWARN  check database full: failed ");
+	assert_has(text, "\nWARN  check database full/shop: failed ");
 	/* A run that completed since has proved the opposite, */
-	set_probe(f, "database full", false, AT_US - US_PER_S);
+	set_probe(f, "database full/shop", false, AT_US - US_PER_S);
 	assert_int_equal(health(f, &text), REPORT_OK);
 	/* but not a run of another job. */
 	f->conf.backup_count = 1;
 	f->jobs[0].name = (char *)"other";
-	set_probe(f, "database other", false, AT_US - US_PER_S);
+	set_probe(f, "database other/shop", false, AT_US - US_PER_S);
 	assert_int_equal(health(f, &text), REPORT_WARN);
-	assert_has(text, "\nWARN  check database other: ");
+	assert_has(text, "\nWARN  check database other/shop: ");
 }
 
 static void test_health_space(void **state)
