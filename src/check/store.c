@@ -14,8 +14,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define PROBE_BYTES 256
-#define CLEAN_UP_MS 5000
+#define PROBE_BYTES   256
+#define CLEAN_UP_MS   5000
+#define NO_PART_LIMIT ((uint64_t)1 << 50) /* what is larger limits nobody */
 
 struct object {
 	char key[64];
@@ -146,8 +147,9 @@ static void describe_features(struct store *s, char *buf, size_t buf_bytes)
 	buf[0] = '\0';
 	if (store_features(s, &f, NULL) < 0)
 		return;
-	snprintf(buf, buf_bytes, "; up to %u parts of up to %s", f.max_parts,
-	         str_format_bytes(capacity, sizeof(capacity), f.max_part_bytes));
+	if (f.max_part_bytes < NO_PART_LIMIT)
+		snprintf(buf, buf_bytes, "; up to %u parts of up to %s", f.max_parts,
+		         str_format_bytes(capacity, sizeof(capacity), f.max_part_bytes));
 	if (f.available_bytes != STORE_UNKNOWN && f.capacity_bytes != STORE_UNKNOWN)
 		snprintf(buf + strlen(buf), buf_bytes - strlen(buf), "; %s of %s are free",
 		         str_format_bytes(available, sizeof(available), f.available_bytes),
