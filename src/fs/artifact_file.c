@@ -32,7 +32,7 @@ int artifact_file_open(struct fs *fs, const struct node *node, struct handle **r
 		        err, ERROR_INTERNAL, -r,
 		        "the catalog holds no checksums for %s: stop the mount and run 'keepfs rebuild'",
 		        path);
-	h = handle_new(HANDLE_ARTIFACT, node->ino);
+	h = handle_new(fs, HANDLE_ARTIFACT, node->ino);
 	r = reader_open(fs->ctx.reader, node->ino, path, &extents, &h->file, err);
 	if (r < 0) {
 		handle_free(h);

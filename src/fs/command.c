@@ -28,7 +28,7 @@ struct command {
 
 struct handle *command_open(struct fs *fs, const struct node *node)
 {
-	struct handle *h = handle_new(HANDLE_COMMAND, node->ino);
+	struct handle *h = handle_new(fs, HANDLE_COMMAND, node->ino);
 
 	h->text = text_answer(fs, node->ino);
 	return h;

@@ -9,18 +9,31 @@
 #include <fcntl.h>
 #include <string.h>
 
-struct handle *handle_new(enum handle_kind kind, uint64_t ino)
+struct handle *handle_new(struct fs *fs, enum handle_kind kind, uint64_t ino)
 {
 	struct handle *h = mem_alloc(sizeof(*h));
 
 	h->kind = kind;
 	h->ino = ino;
 	pthread_mutex_init(&h->lock, NULL);
+	h->fs = fs;
+	pthread_mutex_lock(&fs->handles_lock);
+	h->next = fs->handles;
+	h->link = &fs->handles;
+	if (h->next)
+		h->next->link = &h->next;
+	fs->handles = h;
+	pthread_mutex_unlock(&fs->handles_lock);
 	return h;
 }
 
 void handle_free(struct handle *h)
 {
+	pthread_mutex_lock(&h->fs->handles_lock);
+	*h->link = h->next;
+	if (h->next)
+		h->next->link = h->link;
+	pthread_mutex_unlock(&h->fs->handles_lock);
 	if (h->file)
 		reader_close(h->file);
 	if (h->watch)
@@ -28,6 +41,12 @@ void handle_free(struct handle *h)
 	text_unref(h->text);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
+}
+
+void handles_free(struct fs *fs)
+{
+	while (fs->handles)
+		handle_free(fs->handles);
 }
 
 uint64_t handle_text_bytes(struct handle *h)
@@ -42,7 +61,7 @@ uint64_t handle_text_bytes(struct handle *h)
 
 static int text_handle(struct fs *fs, struct node *node, struct handle **ret_handle)
 {
-	struct handle *h = handle_new(HANDLE_TEXT, node->ino);
+	struct handle *h = handle_new(fs, HANDLE_TEXT, node->ino);
 	int r;
 
 	/* Watched from before the text is made: a change in between wakes the watcher once too often, never

@@ -22,6 +22,8 @@ struct fs {
 	struct texts *texts;
 	struct watches *watches;
 	struct workers *workers; /* commands and removals: they wait for the catalog's disk and the store */
+	pthread_mutex_t handles_lock;
+	struct handle *handles; /* handles_lock: open files */
 	struct fuse_session *session;
 	char *mountpoint;
 	pthread_t loop;
@@ -33,6 +35,8 @@ struct fs {
 enum handle_kind { HANDLE_ARTIFACT, HANDLE_TEXT, HANDLE_COMMAND };
 
 struct handle {
+	struct fs *fs;
+	struct handle *next, **link; /* fs->handles_lock */
 	enum handle_kind kind;
 	uint64_t ino;
 	struct reader_file *file; /* HANDLE_ARTIFACT */
@@ -55,8 +59,10 @@ static inline struct handle *handle_of(const struct fuse_file_info *fi)
 	return (struct handle *)(uintptr_t)fi->fh;
 }
 
-struct handle *handle_new(enum handle_kind kind, uint64_t ino);
+struct handle *handle_new(struct fs *fs, enum handle_kind kind, uint64_t ino);
 void handle_free(struct handle *h);
+/** handles_free() - the files that are still open when the session is over: their releases never come. */
+void handles_free(struct fs *fs);
 /** handle_text_bytes() - length of the text that an open handle reads. */
 uint64_t handle_text_bytes(struct handle *h);
 

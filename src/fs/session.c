@@ -130,6 +130,7 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 
 	fs->ctx = *ctx;
 	fs->started_at_us = clock_now_us();
+	pthread_mutex_init(&fs->handles_lock, NULL);
 	fs->texts = texts_new();
 	fs->watches = watches_new();
 	fs->events = (struct jobs_events){.run_changed = run_changed, .arg = fs};
@@ -372,8 +373,10 @@ struct fs *fs_free(struct fs *fs)
 	fs_unmount(fs);
 	/* Commands in flight still answer: the session goes after them. */
 	workers_free(fs->workers);
+	handles_free(fs);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
+	pthread_mutex_destroy(&fs->handles_lock);
 	watches_free(fs->watches);
 	texts_free(fs->texts);
 	if (fs->ended_fd >= 0)
