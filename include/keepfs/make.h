@@ -23,6 +23,8 @@ struct make_progress {                    /* written by the maker, read by anybo
 struct make_dump {
 	const struct conf_backup *job;
 	const char *database;  /* one of job->databases; NULL: the one that job->database names */
+	const char *label;     /* the database's name in history and manifest: behind a pooler the server says
+	                          another */
 	const char *directory; /* "backups/full" or "backups/tenants/acme" */
 	int64_t run_id;
 	const char *triggered_by;

@@ -129,6 +129,7 @@ static int make(struct jobs *j, struct run *run, const struct target *t, struct 
 	const struct make_dump dump = {
 	        .job = run->job,
 	        .database = t->database,
+	        .label = t->label,
 	        .directory = t->directory,
 	        .run_id = run->id,
 	        .triggered_by = run->triggered_by,

@@ -180,7 +180,7 @@ static void describe(struct work *w, struct manifest *m)
 	        .path = mem_strdup(w->path),
 	        .job = mem_strdup(w->dump->job->name),
 	        .kind = mem_strdup("dump"),
-	        .database = mem_strdup(s->database),
+	        .database = mem_strdup(w->dump->label),
 	        .server_version = mem_strdup(s->version),
 	        .tool_version = mem_strdup(w->program_version),
 	        .system_identifier = mem_strdup(s->system_identifier[0] ? s->system_identifier : NULL),
