@@ -164,7 +164,8 @@ int store_upload_part(struct store_upload *up, const struct store_call *call, un
                       const struct iovec *iov, int count, struct store_part *ret_part, struct error *err);
 /**
  * store_upload_complete() - make the object of @parts, in ascending order of number; at least one
- * Frees nothing. No part call may be running. Parts that are not listed are dropped.
+ * Frees nothing. No part call may be running. List every part that was sent: what is done with others is the
+ * store's own (dir and most S3 servers drop them, Ceph refuses).
  * Return: 0; -ENOENT when the upload is not open any more (completed, aborted); -EINVAL when a part is not as
  * uploaded.
  */

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define HEAD_TRIES 3
+
 void s3_etag(const char *text, char ret_etag[static STORE_ETAG_BYTES])
 {
 	size_t len = strlen(text);
@@ -138,7 +140,7 @@ static int check_range(const struct s3 *s, const char *key, uint64_t offset, uin
 	if (answer->status != 206 || !parse_content_range(answer, &range) || range.first != offset)
 		return wrong_answer(s, key, "the server sent another range than the one asked for", err);
 	if (range.last - range.first + 1 < want && answer->into_bytes == range.last - range.first + 1)
-		return error_set(err, ERROR_CORRUPT, ERANGE,
+		return error_set(err, ERROR_USAGE, ERANGE,
 		                 "GET %s/%s: the object ends at byte %llu, before %llu", s->store.name, key,
 		                 (unsigned long long)range.last + 1, (unsigned long long)(offset + want));
 	if (answer->into_bytes != want)
@@ -192,7 +194,8 @@ int s3_get(struct store *store, const struct store_call *call, const char *key, 
 
 /*
  * The answer to a HEAD has no body, so a missing bucket, a missing object and a wrong key cannot be told
- * apart by it: the same question as a GET of one byte brings the reason.
+ * apart by it: the same question as a GET of one byte brings the reason. Return: 0 when there is none any
+ * more.
  */
 static int ask_why(struct s3 *s, const struct store_call *call, const char *key, struct error *err)
 {
@@ -202,38 +205,49 @@ static int ask_why(struct s3 *s, const struct store_call *call, const char *key,
 
 	s3_add_header(&r, "range", "bytes=0-0");
 	rc = s3_perform(s, call, &r, &answer, err);
-	if (rc && rc != -ERANGE)
-		return rc;
-	return wrong_answer(s, key, "the object came to be while it was looked for", err);
+	return rc == -ERANGE ? 0 : rc;
 }
 
-int s3_head(struct store *store, const struct store_call *call, const char *key, struct store_object *ret,
-            struct error *err)
+static int parse_head(const struct s3 *s, const char *key, const struct net_response *answer,
+                      struct store_object *ret, struct error *err)
 {
-	struct s3 *s = (struct s3 *)store;
-	_cleanup(net_response) struct net_response answer = {0};
-	struct s3_request r = {.method = "HEAD", .key = key};
-	struct error spare = {0};
 	char text[STORE_ETAG_BYTES + 8], *end;
 	unsigned long long bytes;
-	int rc;
 
-	err = err ? err : &spare;
-	rc = s3_perform(s, call, &r, &answer, err);
-	if (rc && answer.status >= 300 && answer.status < 500 && answer.status != 429)
-		return ask_why(s, call, key, err);
-	if (rc)
-		return rc;
-	net_header_find(&answer, "content-length", text, sizeof(text));
+	net_header_find(answer, "content-length", text, sizeof(text));
 	errno = 0;
 	bytes = strtoull(text, &end, 10);
 	if (errno || end == text || *end)
 		return wrong_answer(s, key, "the answer to HEAD has no Content-Length", err);
 	str_copy(ret->key, sizeof(ret->key), key);
 	ret->bytes = bytes;
-	net_header_find(&answer, "etag", text, sizeof(text));
+	net_header_find(answer, "etag", text, sizeof(text));
 	s3_etag(text, ret->etag);
 	return 0;
+}
+
+int s3_head(struct store *store, const struct store_call *call, const char *key, struct store_object *ret,
+            struct error *err)
+{
+	struct s3 *s = (struct s3 *)store;
+	struct s3_request r = {.method = "HEAD", .key = key};
+	struct error spare = {0};
+
+	err = err ? err : &spare;
+	for (int i = 0; i < HEAD_TRIES; i++) {
+		_cleanup(net_response) struct net_response answer = {0};
+		int rc = s3_perform(s, call, &r, &answer, err);
+
+		if (!rc)
+			return parse_head(s, key, &answer, ret, err);
+		if (answer.status < 300 || answer.status >= 500 || answer.status == 429)
+			return rc;
+		rc = ask_why(s, call, key, err);
+		if (rc)
+			return rc;
+		/* Somebody created the object in between. */
+	}
+	return wrong_answer(s, key, "HEAD and GET contradict each other", err);
 }
 
 int s3_remove(struct store *store, const struct store_call *call, const char *key, struct error *err)

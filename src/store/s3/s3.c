@@ -19,7 +19,8 @@
 
 static int s3_features(struct store *store, struct store_features *ret, struct error *err)
 {
-	const struct conf_store *conf = ((struct s3 *)store)->conf;
+	struct s3 *s = (struct s3 *)store;
+	const struct conf_store *conf = s->conf;
 
 	(void)err;
 	*ret = (struct store_features){
@@ -31,6 +32,7 @@ static int s3_features(struct store *store, struct store_features *ret, struct e
 	        .parallel = PARALLEL,
 	        .capacity_bytes = conf->capacity_bytes ? conf->capacity_bytes : STORE_UNKNOWN,
 	        .available_bytes = STORE_UNKNOWN,
+	        .atomic_absent = !atomic_load(&s->no_conditional_put),
 	};
 	return 0;
 }
