@@ -209,7 +209,8 @@ static const struct refusal refusals[] = {
         {"412 Precondition Failed\r\n\r\n", ESTALE, ERROR_CONFLICT, false, "another one now"},
         {"416 Range\r\n\r\n" ERROR_XML("InvalidRange", ""), ERANGE, ERROR_USAGE, false, "ends before"},
         /* No refusals, but no good answers either. */
-        {"200 OK\r\nContent-Length: 5\r\n\r\nhello", EPROTO, ERROR_UNAVAILABLE, true, "seems to ignore ranges"},
+        {"200 OK\r\nContent-Length: 5\r\n\r\nhello", EPROTO, ERROR_UNAVAILABLE, true,
+         "seems to ignore ranges"},
         {"206 Partial\r\nContent-Length: 4\r\nContent-Range: bytes 0-3/10\r\n\r\nhell", EPROTO,
          ERROR_UNAVAILABLE, true, "another range"},
         {"206 Partial\r\nContent-Length: 4\r\n\r\nhell", EPROTO, ERROR_UNAVAILABLE, true, "another range"},
