@@ -12,6 +12,23 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/name.h>
 
+static int insert_extents(struct connection *c, const struct manifest *m, int64_t *ret_id)
+{
+	static const char sql[] = "INSERT INTO extent_table (encoded) VALUES (?1)";
+	_cleanup(free) uint8_t *encoded = NULL;
+	size_t len;
+	int r;
+
+	if (m->extents.count != m->extents_count)
+		return error_set(&c->error, ERROR_INTERNAL, EINVAL, "%s: its extent table was not loaded",
+		                 m->path);
+	encoded = extents_encode(&m->extents, &len);
+	r = db_run(c, sql, VALUES(blob_value(encoded, len)));
+	if (r == 0)
+		*ret_id = sqlite3_last_insert_rowid(c->db);
+	return r;
+}
+
 static int insert_artifact(struct connection *c, const struct manifest *m, uint64_t directory_ino,
                            int64_t sequence, const char *name)
 {
@@ -20,35 +37,26 @@ static int insert_artifact(struct connection *c, const struct manifest *m, uint6
 	                          " stored_bytes, stored_sha256, job, kind, database, server_version, "
 	                          "tool_version, system_identifier,"
 	                          " triggered_by, keepfs_version, run_id, started_at_us, extents_count, "
-	                          "extents_key, extents_sha256)"
-	                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "
-	                          "?15, ?16, ?17, ?18, ?19, ?20, ?21,"
-	                          " ?22)";
+	                          "extents_key, extents_sha256,"
+	                          " extents_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
+	                          "?13, ?14, ?15, ?16, ?17, ?18,"
+	                          " ?19, ?20, ?21, ?22, ?23)";
+	int64_t extents_id = 0;
+	int r = insert_extents(c, m, &extents_id);
 
-	return db_run(c, sql,
-	              VALUES(ino_value(directory_ino), int_value(sequence),
-	                     ino_value(ino_of_artifact(m->path)), text_value(name),
-	                     int_value((int64_t)m->size_bytes), int_value(m->finished_at_us),
-	                     text_value(m->sha256), int_value((int64_t)m->stored_bytes),
-	                     text_value(m->stored_sha256), text_value(m->job), text_value(m->kind),
-	                     text_value(m->database), text_value(m->server_version),
-	                     text_value(m->tool_version), text_value(m->system_identifier),
-	                     text_value(m->triggered_by), text_value(m->keepfs_version), int_value(m->run_id),
-	                     int_value(m->started_at_us), int_value((int64_t)m->extents_count),
-	                     text_value(m->extents_key), text_value(m->extents_sha256)));
-}
-
-static int insert_extents(struct connection *c, const struct manifest *m)
-{
-	static const char sql[] = "INSERT INTO extent_table (ino, encoded) VALUES (?1, ?2)";
-	_cleanup(free) uint8_t *encoded = NULL;
-	size_t len;
-
-	if (m->extents.count != m->extents_count)
-		return error_set(&c->error, ERROR_INTERNAL, EINVAL, "%s: its extent table was not loaded",
-		                 m->path);
-	encoded = extents_encode(&m->extents, &len);
-	return db_run(c, sql, VALUES(ino_value(ino_of_artifact(m->path)), blob_value(encoded, len)));
+	if (r < 0)
+		return r;
+	return db_run(
+	        c, sql,
+	        VALUES(ino_value(directory_ino), int_value(sequence), ino_value(ino_of_artifact(m->path)),
+	               text_value(name), int_value((int64_t)m->size_bytes), int_value(m->finished_at_us),
+	               text_value(m->sha256), int_value((int64_t)m->stored_bytes),
+	               text_value(m->stored_sha256), text_value(m->job), text_value(m->kind),
+	               text_value(m->database), text_value(m->server_version), text_value(m->tool_version),
+	               text_value(m->system_identifier), text_value(m->triggered_by),
+	               text_value(m->keepfs_version), int_value(m->run_id), int_value(m->started_at_us),
+	               int_value((int64_t)m->extents_count), text_value(m->extents_key),
+	               text_value(m->extents_sha256), int_value(extents_id)));
 }
 
 /* Make room for the row of @m: drop the one of the same path. Another path at its place or with its number is
@@ -100,8 +108,6 @@ static int add_artifact(struct connection *c, const struct manifest *m)
 	if (r != 0)
 		return r;
 	r = insert_artifact(c, m, directory_ino, sequence, name);
-	if (r == 0)
-		r = insert_extents(c, m);
 	if (r == 0)
 		r = directory_touch(c, directory_ino, m->finished_at_us);
 	if (r == 0)

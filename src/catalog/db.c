@@ -203,10 +203,12 @@ uint64_t column_u64(sqlite3_stmt *statement, int column)
 
 static int configure(struct connection *c, bool writes)
 {
-	/* 10 s: only a checkpoint or another process can make anyone wait. cache_size: KiB, negative. */
+	/* cache_size: KiB, negative. temp_store: what a statement may have to undo is kept in memory, so
+	 * statements that change many rows must come in batches. */
 	static const char writer[] =
 	        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-	        "PRAGMA cache_size = -4096; PRAGMA journal_size_limit = 16777216;";
+	        "PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY;"
+	        "PRAGMA journal_size_limit = 16777216;";
 	static const char reader[] = "PRAGMA query_only = ON; PRAGMA cache_size = -1024;";
 
 	sqlite3_extended_result_codes(c->db, 1);
@@ -318,16 +320,19 @@ static void leave_writer(struct catalog *catalog)
 
 static int begin_step(struct connection *writer)
 {
+	static const char savepoint_sql[] = "SAVEPOINT step";
+
 	/* SQLite ends the whole transaction itself when the disk is full: nothing may follow outside of it.
 	 */
 	if (sqlite3_get_autocommit(writer->db))
 		return error_set(&writer->error, ERROR_INTERNAL, EIO,
 		                 "the rebuild was rolled back by an earlier failure");
-	return db_script(writer, "SAVEPOINT step");
+	return db_run(writer, savepoint_sql, NULL, 0);
 }
 
 int write_begin(struct catalog *catalog, struct error *err)
 {
+	static const char begin_sql[] = "BEGIN IMMEDIATE";
 	bool nested = become_writer(catalog);
 	struct connection *writer = catalog->writer;
 	int r;
@@ -335,7 +340,7 @@ int write_begin(struct catalog *catalog, struct error *err)
 	writer->error = (struct error){0};
 	if (!nested)
 		catalog->changes_before = sqlite3_total_changes64(writer->db);
-	r = nested ? begin_step(writer) : db_script(writer, "BEGIN IMMEDIATE");
+	r = nested ? begin_step(writer) : db_run(writer, begin_sql, NULL, 0);
 	if (r < 0) {
 		if (err)
 			*err = writer->error;
@@ -353,12 +358,13 @@ static void roll_back(struct connection *writer, bool nested)
 
 int write_end(struct catalog *catalog, int result, struct error *err)
 {
+	static const char commit_sql[] = "COMMIT", release_sql[] = "RELEASE step";
 	struct connection *writer = catalog->writer;
 	bool nested = is_rebuilding(catalog);
 	int r = result;
 
 	if (r >= 0) {
-		int committed = db_script(writer, nested ? "RELEASE step" : "COMMIT");
+		int committed = db_run(writer, nested ? release_sql : commit_sql, NULL, 0);
 
 		if (committed < 0)
 			r = committed;

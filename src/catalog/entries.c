@@ -183,8 +183,9 @@ int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
 
 int catalog_extents(struct catalog *c, uint64_t ino, struct extents *ret)
 {
-	static const char sql[] = "SELECT x.encoded FROM extent_table x JOIN artifact a ON a.ino = x.ino"
-	                          " WHERE x.ino = ?1 AND a.tomb = 0";
+	static const char sql[] =
+	        "SELECT x.encoded FROM artifact a JOIN extent_table x ON x.id = a.extents_id"
+	        " WHERE a.ino = ?1 AND a.tomb = 0";
 	_cleanup(reader) struct connection *reader = NULL;
 	_cleanup(statement) sqlite3_stmt *row = NULL;
 	int r = reader_get(c, &reader);

@@ -8,13 +8,21 @@
 
 static int clear_artifacts(struct connection *c)
 {
-	/* Tombs stay: the bucket may still hold what a deletion has begun to remove. Times turn negative, so
-	 * that each becomes the newest of what is found anew; those of directories where nothing is found are
-	 * turned back. */
-	static const char script[] =
-	        "DELETE FROM artifact WHERE tomb = 0; UPDATE directory SET mtime_us = -mtime_us;";
+	/* Tombs stay: the bucket may still hold what a deletion has begun to remove. */
+	static const char delete_sql[] =
+	        "DELETE FROM artifact WHERE (directory_ino, sequence) IN"
+	        " (SELECT directory_ino, sequence FROM artifact WHERE tomb = 0 LIMIT 1000)";
+	/* Times turn negative, so that each becomes the newest of what is found anew; those of directories
+	 * where nothing is found are turned back at the end. */
+	static const char times_sql[] = "UPDATE directory SET mtime_us = -mtime_us";
+	int64_t before;
+	int r;
 
-	return db_script(c, script);
+	do {
+		before = sqlite3_total_changes64(c->db);
+		r = db_run(c, delete_sql, NULL, 0);
+	} while (r == 0 && sqlite3_total_changes64(c->db) != before);
+	return r < 0 ? r : db_run(c, times_sql, NULL, 0);
 }
 
 static void set_rebuilding(struct catalog *c, bool rebuilding)

@@ -37,6 +37,12 @@ static const char *const migrations[] = {
         " UPDATE directory SET subdirectories = subdirectories - 1 WHERE ino = OLD.parent_ino; END;"
         "INSERT INTO directory (ino, sequence, name, path, mtime_us) VALUES (0, 0, 'backups', 'backups', 0);"
 
+        /* Numbered in the order they come: inode numbers are hashes, and would scatter them over the whole
+           file. */
+        "CREATE TABLE extent_table ("
+        " id INTEGER PRIMARY KEY,"
+        " encoded BLOB NOT NULL"
+        ") STRICT;"
         "CREATE TABLE artifact ("
         " directory_ino INTEGER NOT NULL REFERENCES directory (ino),"
         " sequence INTEGER NOT NULL,"
@@ -61,14 +67,12 @@ static const char *const migrations[] = {
         " extents_count INTEGER NOT NULL,"
         " extents_key TEXT,"
         " extents_sha256 TEXT NOT NULL,"
+        " extents_id INTEGER NOT NULL REFERENCES extent_table (id),"
         " PRIMARY KEY (directory_ino, sequence)"
         ") STRICT, WITHOUT ROWID;"
+        "CREATE UNIQUE INDEX artifact_extents ON artifact (extents_id);"
         "CREATE INDEX artifact_job ON artifact (job, finished_at_us) WHERE tomb = 0;"
         "CREATE INDEX artifact_tomb ON artifact (ino) WHERE tomb = 1;"
-        "CREATE TABLE extent_table ("
-        " ino INTEGER PRIMARY KEY REFERENCES artifact (ino) ON DELETE CASCADE,"
-        " encoded BLOB NOT NULL"
-        ") STRICT;"
         "CREATE TABLE total ("
         " job TEXT PRIMARY KEY,"
         " artifacts INTEGER NOT NULL,"
@@ -91,6 +95,9 @@ static const char *const migrations[] = {
         "  WHERE ino = OLD.directory_ino;"
         " UPDATE total SET artifacts = artifacts - 1, stored_bytes = stored_bytes - OLD.stored_bytes"
         "  WHERE job = OLD.job; END;"
+
+        "CREATE TRIGGER artifact_forgotten AFTER DELETE ON artifact BEGIN"
+        " DELETE FROM extent_table WHERE id = OLD.extents_id; END;"
 
         "CREATE TABLE intent ("
         " directory TEXT NOT NULL,"
