@@ -3,10 +3,10 @@
  * The life of an artifact across store and catalog. The bucket is the truth: an artifact exists when its
  * manifest does.
  *
- *   create   intent (catalog) → object → [extents object] → manifest, only if absent → row (catalog), intent
- * dropped remove   tombstone (catalog) → manifest → [extents object] → object → row dropped recover  after a
- * crash: each intent and each tombstone is brought to one of the two ends rebuild  all rows anew from the
- * manifests in the bucket
+ * - create: intent (catalog), object, [extents object], manifest (only if absent), row (ends the intent)
+ * - remove: tombstone (catalog), manifest, [extents object], object, row dropped
+ * - recover: after a crash, each intent and each tombstone is brought to one of the two ends
+ * - rebuild: all rows anew from the manifests in the bucket
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/error.h>

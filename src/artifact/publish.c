@@ -1,0 +1,168 @@
+/*
+ * The making of an artifact, and its end.
+ *
+ * The intent is what allows us to delete: it says that whatever is under this name is ours and not finished.
+ * It ends together with the listing of the artifact; or when its remains are gone; or when it turns out that
+ * the name belongs to another keepfs, whose manifest must not be deleted.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/name.h>
+
+#define INLINE_EXTENTS_BYTES ((size_t)64 << 10)
+
+int artifact_reserve(struct catalog *catalog, const char *directory, const char *suffix, int64_t run_id,
+                     int64_t at_us, char **ret_path, struct error *err)
+{
+	int64_t sequence = at_us / US_PER_S * 1000;
+
+	for (;; sequence++) {
+		char name[NAME_MAX_BYTES];
+		_cleanup(free) char *path = NULL;
+		int r;
+
+		if (catalog_sequence_taken(catalog, directory, sequence))
+			continue;
+		name_format(sequence, suffix, name);
+		path = mem_printf("%s/%s", directory, name);
+		r = catalog_add_intent(catalog, run_id, path, err);
+		if (r == 0)
+			*ret_path = take_ptr(&path);
+		if (r != -EEXIST) /* else another run was faster */
+			return r;
+	}
+}
+
+static bool is_stored(struct store *store, const struct store_call *call, const char *key, const void *data,
+                      size_t len, struct error *err, int *ret_failure)
+{
+	_cleanup(free) char *there = NULL;
+	size_t there_len;
+	int r = store_get_all(store, call, key, len, &there, &there_len, err);
+
+	*ret_failure = r < 0 && r != -EFBIG && r != -ENOENT ? r : 0;
+	return r == 0 && there_len == len && memcmp(there, data, len) == 0;
+}
+
+/* Write an object that nobody else may have written. Returns 0; STORE_EXISTS when it is there with the same
+ * content, as after an answer that was lost; -EEXIST when it is another's. */
+static int put_once(struct store *store, const struct store_call *call, const char *key, const void *data,
+                    size_t len, const char *content_type, struct error *err)
+{
+	const struct store_put_options options = {.only_if_absent = true, .content_type = content_type};
+	int failure, r = store_put_bytes(store, call, key, data, len, &options, err);
+
+	if (r != STORE_EXISTS)
+		return r;
+	if (is_stored(store, call, key, data, len, err, &failure))
+		return STORE_EXISTS;
+	if (failure < 0)
+		return failure;
+	return error_set(err, ERROR_CONFLICT, EEXIST,
+	                 "%s: %s exists already with other content: a second keepfs writes to the same "
+	                 "place; give each "
+	                 "its own prefix in [store] url",
+	                 store->name, key);
+}
+
+static int put_extents(struct store *store, const struct store_call *call, struct manifest *m,
+                       struct error *err)
+{
+	size_t len;
+	_cleanup(free) uint8_t *encoded = extents_encode(&m->extents, &len);
+	uint8_t digest[SHA256_BYTES];
+
+	sha256_once(encoded, len, digest);
+	hex_encode(digest, sizeof(digest), m->extents_sha256);
+	m->extents_count = m->extents.count;
+	free(m->extents_key);
+	m->extents_key = len > INLINE_EXTENTS_BYTES ? manifest_extents_key(m->path) : NULL;
+	if (!m->extents_key)
+		return STORE_EXISTS;
+	return put_once(store, call, m->extents_key, encoded, len, NULL, err);
+}
+
+static int put_manifest(struct store *store, const struct store_call *call, const struct manifest *m,
+                        struct error *err)
+{
+	_cleanup(free) char *key = manifest_key(m->path);
+	_cleanup(str) struct str text = {0};
+	int r;
+
+	manifest_encode(m, &text);
+	r = put_once(store, call, key, text.data, text.len, "application/json", err);
+	return r < 0 ? r : 0;
+}
+
+/* The name is another's: leave everything under it alone, but for a table that we brought there. */
+static void withdraw(struct store *store, struct catalog *catalog, const struct manifest *m, bool own_table)
+{
+	if (own_table && store_remove(store, NULL, m->extents_key, NULL) < 0)
+		return;
+	catalog_drop_intent(catalog, m->path, NULL);
+}
+
+int artifact_publish(struct store *store, struct catalog *catalog, struct manifest *m, struct cancel *cancel,
+                     struct error *err)
+{
+	const struct store_call call = {.cancel = cancel};
+	int table = put_extents(store, &call, m, err);
+	int r = table < 0 ? table : put_manifest(store, &call, m, err);
+
+	if (r == -EEXIST)
+		withdraw(store, catalog, m, table == 0);
+	if (r < 0)
+		return r;
+	return catalog_add_artifact(catalog, m, err);
+}
+
+struct search {
+	const char *path;
+	int64_t run_id;
+	bool found;
+};
+
+static void see_intent(void *arg, int64_t run_id, const char *path)
+{
+	struct search *search = arg;
+
+	if (strcmp(path, search->path) != 0)
+		return;
+	search->run_id = run_id;
+	search->found = true;
+}
+
+/* Is the manifest under this name another keepfs's? Then its run has another number. */
+static int is_foreign(struct store *store, const char *path, int64_t run_id, struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	int r = artifact_fetch(store, NULL, path, &m, err);
+
+	if (r == -ENOENT || r == ARTIFACT_UNUSABLE)
+		return 0;
+	return r < 0 ? r : m.run_id != run_id;
+}
+
+int artifact_discard(struct store *store, struct catalog *catalog, const char *path, struct error *err)
+{
+	struct search search = {.path = path};
+	int r = catalog_intents(catalog, see_intent, &search);
+
+	if (r < 0)
+		return error_set(err, ERROR_INTERNAL, -r, "the catalog's intents cannot be read");
+	if (!search.found)
+		return 0;
+	r = artifact_abort_uploads(store, path, err);
+	if (r == 0)
+		r = is_foreign(store, path, search.run_id, err);
+	if (r == 0)
+		r = artifact_delete(store, path, true, err);
+	if (r < 0)
+		return r;
+	return catalog_drop_intent(catalog, path, err);
+}

@@ -1,0 +1,204 @@
+/*
+ * After a crash. An intent is a name that may hold anything from nothing to a whole artifact whose row is
+ * missing; the manifest decides which. A tombstone is a deletion to go on with. Neither is given up on: what
+ * the store does not answer now stays as it is for the next start, and keepfs works without it.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+
+struct leftover {
+	uint64_t ino;   /* of a tomb */
+	int64_t run_id; /* of an intent, or a run */
+	char *path;
+};
+
+struct leftovers {
+	struct leftover *items;
+	size_t count, cap;
+};
+
+static void leftovers_finish(struct leftovers *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		free(l->items[i].path);
+	free(l->items);
+}
+
+static void cleanup_leftovers(struct leftovers *l)
+{
+	leftovers_finish(l);
+}
+
+static void remember(struct leftovers *l, struct leftover item)
+{
+	if (l->count == l->cap) {
+		l->cap = l->cap ? 2 * l->cap : 8;
+		l->items = mem_resize(l->items, l->cap, sizeof(*l->items));
+	}
+	l->items[l->count++] = item;
+}
+
+static void remember_tomb(void *arg, uint64_t ino, const char *path)
+{
+	remember(arg, (struct leftover){.ino = ino, .path = mem_strdup(path)});
+}
+
+static void remember_intent(void *arg, int64_t run_id, const char *path)
+{
+	remember(arg, (struct leftover){.run_id = run_id, .path = mem_strdup(path)});
+}
+
+static void remember_run(void *arg, const struct catalog_run *run)
+{
+	remember(arg, (struct leftover){.run_id = run->id});
+}
+
+/* Each settle_…() returns 0, or a negative errno with `is_store` telling whose failure it was. */
+struct settling {
+	struct store *store;
+	struct catalog *catalog;
+	struct artifact_recovery *counts;
+	bool is_store;
+};
+
+static int settle_tomb(struct settling *s, const struct leftover *tomb, struct error *err)
+{
+	int r = artifact_delete(s->store, tomb->path, true, err);
+
+	s->is_store = r < 0;
+	if (r == 0)
+		r = catalog_drop_artifact(s->catalog, tomb->ino, err);
+	if (r == 0)
+		s->counts->removed++;
+	return r;
+}
+
+/* Returns 1 and the manifest when @path is a whole artifact; 0 when it is not. */
+static int find_whole(struct store *store, const char *path, struct manifest *ret, struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	uint64_t bytes = 0;
+	int r = artifact_fetch(store, NULL, path, &m, err);
+
+	if (r == -ENOENT || r == ARTIFACT_UNUSABLE)
+		return 0;
+	if (r == 0)
+		r = artifact_stored_bytes(store, NULL, path, &bytes, err);
+	if (r == -ENOENT || (r == 0 && bytes != m.stored_bytes))
+		return 0;
+	if (r < 0)
+		return r;
+	*ret = m;
+	m = (struct manifest){0};
+	return 1;
+}
+
+static int settle_intent(struct settling *s, const struct leftover *intent, struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	bool whole;
+	int r = artifact_abort_uploads(s->store, intent->path, err);
+
+	if (r == 0)
+		r = find_whole(s->store, intent->path, &m, err);
+	whole = r > 0;
+	if (r == 0)
+		r = artifact_delete(s->store, intent->path, true, err);
+	s->is_store = r < 0;
+	if (r < 0)
+		return r;
+	r = whole ? catalog_add_artifact(s->catalog, &m, err)
+	          : catalog_drop_intent(s->catalog, intent->path, err);
+	if (r == 0)
+		*(whole ? &s->counts->adopted : &s->counts->discarded) += 1;
+	return r;
+}
+
+#define INTERRUPTED "interrupted: keepfs ended before the run did"
+#define TARGETS     16
+
+static int fail_targets(struct catalog *catalog, int64_t run_id, struct error *err)
+{
+	_cleanup(free) struct catalog_target *targets = mem_array(TARGETS, sizeof(*targets));
+	ssize_t n;
+
+	for (size_t offset = 0; (n = catalog_run_targets(catalog, run_id, offset, targets, TARGETS)) > 0;
+	     offset += (size_t)n) {
+		for (ssize_t i = 0; i < n; i++) {
+			int r;
+
+			if (targets[i].state != RUN_PENDING && targets[i].state != RUN_RUNNING)
+				continue;
+			targets[i].state = RUN_FAILED;
+			str_copy(targets[i].error, sizeof(targets[i].error), INTERRUPTED);
+			r = catalog_set_target(catalog, run_id, &targets[i], err);
+			if (r < 0)
+				return r;
+		}
+	}
+	return n < 0 ? error_set(err, ERROR_INTERNAL, (int)-n, "the catalog's runs cannot be read") : 0;
+}
+
+static int settle_run(struct settling *s, const struct leftover *run, struct error *err)
+{
+	int r = fail_targets(s->catalog, run->run_id, err);
+
+	s->is_store = false;
+	if (r == 0)
+		r = catalog_finish_run(s->catalog, run->run_id, RUN_FAILED, INTERRUPTED, err);
+	if (r == 0)
+		s->counts->runs_failed++;
+	return r;
+}
+
+static int settle_all(struct settling *s, const struct leftovers *l,
+                      int (*settle)(struct settling *, const struct leftover *, struct error *),
+                      struct error *err)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		struct error failure = {0};
+		int r = settle(s, &l->items[i], &failure);
+
+		if (r < 0 && s->is_store) {
+			s->counts->left++;
+			log_warning("what a crash left of %s stays until the next start: %s",
+			            l->items[i].path, failure.message);
+		} else if (r < 0) {
+			if (err)
+				*err = failure;
+			return r;
+		}
+	}
+	return 0;
+}
+
+int artifact_recover(struct store *store, struct catalog *catalog, struct artifact_recovery *ret,
+                     struct error *err)
+{
+	_cleanup(leftovers) struct leftovers tombs = {0}, intents = {0}, runs = {0};
+	struct artifact_recovery counts = {0};
+	struct settling s = {.store = store, .catalog = catalog, .counts = &counts};
+	int r = catalog_tombs(catalog, remember_tomb, &tombs);
+
+	if (r == 0)
+		r = catalog_intents(catalog, remember_intent, &intents);
+	if (r == 0)
+		r = catalog_unfinished_runs(catalog, remember_run, &runs);
+	if (r < 0)
+		return error_set(err, ERROR_INTERNAL, -r, "the catalog cannot be read");
+	r = settle_all(&s, &tombs, settle_tomb, err);
+	if (r == 0)
+		r = settle_all(&s, &intents, settle_intent, err);
+	/* Last: an artifact that was adopted is noted at its run as long as that one is there to be noted at.
+	 */
+	if (r == 0)
+		r = settle_all(&s, &runs, settle_run, err);
+	if (r == 0)
+		*ret = counts;
+	return r;
+}

@@ -1,0 +1,964 @@
+/*
+ * The life of an artifact, with a store that dies at each of its calls in turn: whatever the moment, a
+ * restart finds the artifact whole or wholly gone. And the list that is rebuilt from the bucket is the list
+ * that was lost.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <keepfs/artifact.h>
+#include <keepfs/base/clock.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/name.h>
+
+#define AT_US       (INT64_C(1795140000) * US_PER_S) /* 2026-11-20T02:00:00Z */
+#define FIRST       "backups/full/20261120T020000Z.dump"
+#define SECOND      "backups/full/20261120T020000Z-2.dump"
+#define MANY_PIECES 9000 /* extents: their table is an object of its own */
+
+/* A store that hands its calls on, until it dies: before or after the call that is its last. */
+struct mortal {
+	struct store base;
+	struct store *inner;
+	pthread_mutex_t lock;
+	unsigned calls_left; /* lock; 0: lives for ever, or is dead */
+	bool after;          /* the last call is done, only its answer is lost */
+	bool dead;           /* lock */
+};
+
+struct mortal_upload {
+	struct store_upload base;
+	struct store_upload *inner;
+};
+
+static struct mortal *mortal_of(struct store *s)
+{
+	return (struct mortal *)s;
+}
+
+static int dead(struct error *err)
+{
+	return error_set(err, ERROR_UNAVAILABLE, EIO, "the store is dead");
+}
+
+/* Whether the call still reaches the store; *@ret_answered whether its answer comes back. */
+static bool reaches(struct mortal *m, bool *ret_answered)
+{
+	bool last, reached;
+
+	pthread_mutex_lock(&m->lock);
+	last = m->calls_left > 0 && --m->calls_left == 0;
+	reached = !m->dead && (!last || m->after);
+	*ret_answered = !m->dead && !last;
+	m->dead = m->dead || last;
+	pthread_mutex_unlock(&m->lock);
+	return reached;
+}
+
+#define MORTAL(store, call)                                                                                  \
+	do {                                                                                                 \
+		bool answered_, reached_ = reaches(mortal_of(store), &answered_);                            \
+		int r_ = reached_ ? (call) : 0;                                                              \
+		return answered_ ? r_ : dead(err);                                                           \
+	} while (0)
+
+static int mortal_put(struct store *s, const struct store_call *call, const char *key,
+                      const struct iovec *iov, int count, const struct store_put_options *options,
+                      struct error *err)
+{
+	MORTAL(s, store_put(mortal_of(s)->inner, call, key, iov, count, options, err));
+}
+
+static int mortal_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
+                      const struct iovec *iov, int count, const struct store_get_options *options,
+                      struct error *err)
+{
+	MORTAL(s, store_get(mortal_of(s)->inner, call, key, offset, iov, count, options, err));
+}
+
+static int mortal_head(struct store *s, const struct store_call *call, const char *key,
+                       struct store_object *ret, struct error *err)
+{
+	MORTAL(s, store_head(mortal_of(s)->inner, call, key, ret, err));
+}
+
+static int mortal_remove(struct store *s, const struct store_call *call, const char *key, struct error *err)
+{
+	MORTAL(s, store_remove(mortal_of(s)->inner, call, key, err));
+}
+
+static int mortal_list(struct store *s, const struct store_call *call, const char *prefix,
+                       const char *start_after, size_t max, struct store_object **ret_objects,
+                       size_t *ret_count, bool *ret_more, struct error *err)
+{
+	struct mortal *m = mortal_of(s);
+	bool answered;
+
+	/* A small page, so that there are many; and no answer at all when it is lost, since it would be
+	 * memory. */
+	if (!reaches(m, &answered) || !answered)
+		return dead(err);
+	return store_list(m->inner, call, prefix, start_after, max < 7 ? max : 7, ret_objects, ret_count,
+	                  ret_more, err);
+}
+
+static int mortal_upload_begin(struct store *s, const struct store_call *call, const char *key,
+                               struct store_upload **ret_upload, struct error *err)
+{
+	_cleanup(store_upload) struct store_upload *inner = NULL;
+	struct mortal_upload *up;
+	bool answered, reached = reaches(mortal_of(s), &answered);
+	int r = reached ? store_upload_begin(mortal_of(s)->inner, call, key, &inner, err) : 0;
+
+	if (!answered)
+		return dead(err);
+	if (r < 0)
+		return r;
+	up = mem_alloc(sizeof(*up));
+	up->base = (struct store_upload){.ops = s->ops, .store = s, .key = inner->key};
+	up->inner = take_ptr(&inner);
+	*ret_upload = &up->base;
+	return 0;
+}
+
+static struct store_upload *inner_of(const struct store_upload *up)
+{
+	return ((const struct mortal_upload *)up)->inner;
+}
+
+static int mortal_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
+                              const struct iovec *iov, int count, struct store_part *ret_part,
+                              struct error *err)
+{
+	MORTAL(up->store, store_upload_part(inner_of(up), call, number, iov, count, ret_part, err));
+}
+
+static int mortal_upload_complete(struct store_upload *up, const struct store_call *call,
+                                  const struct store_part *parts, size_t count, struct error *err)
+{
+	MORTAL(up->store, store_upload_complete(inner_of(up), call, parts, count, err));
+}
+
+static const char *mortal_upload_id(const struct store_upload *up)
+{
+	return store_upload_id(inner_of(up));
+}
+
+static struct store_upload *mortal_upload_free(struct store_upload *up)
+{
+	store_upload_free(inner_of(up));
+	free(up);
+	return NULL;
+}
+
+static int mortal_upload_abort(struct store *s, const struct store_call *call, const char *key,
+                               const char *upload_id, struct error *err)
+{
+	MORTAL(s, store_upload_abort(mortal_of(s)->inner, call, key, upload_id, err));
+}
+
+static int mortal_upload_list(struct store *s, const struct store_call *call, const char *prefix,
+                              struct store_upload_info **ret_uploads, size_t *ret_count, struct error *err)
+{
+	bool answered;
+
+	if (!reaches(mortal_of(s), &answered) || !answered)
+		return dead(err);
+	return store_upload_list(mortal_of(s)->inner, call, prefix, ret_uploads, ret_count, err);
+}
+
+static int mortal_features(struct store *s, struct store_features *ret, struct error *err)
+{
+	return store_features(mortal_of(s)->inner, ret, err);
+}
+
+static struct store *mortal_free(struct store *s)
+{
+	store_free(mortal_of(s)->inner);
+	pthread_mutex_destroy(&mortal_of(s)->lock);
+	free(s);
+	return NULL;
+}
+
+static const struct store_ops mortal_ops = {
+        .put = mortal_put,
+        .get = mortal_get,
+        .head = mortal_head,
+        .remove = mortal_remove,
+        .list = mortal_list,
+        .upload_begin = mortal_upload_begin,
+        .upload_part = mortal_upload_part,
+        .upload_complete = mortal_upload_complete,
+        .upload_id = mortal_upload_id,
+        .upload_free = mortal_upload_free,
+        .upload_abort = mortal_upload_abort,
+        .upload_list = mortal_upload_list,
+        .features = mortal_features,
+        .free = mortal_free,
+};
+
+struct fixture {
+	char directory[64];
+	char *state_dir, *objects;
+	struct store *store;
+	struct catalog *catalog;
+};
+
+static void fixture_begin(struct fixture *f)
+{
+	struct mortal *m = mem_alloc(sizeof(*m));
+
+	pthread_mutex_init(&m->lock, NULL);
+	str_copy(f->directory, sizeof(f->directory), "/tmp/keepfs-artifact-XXXXXX");
+	assert_non_null(mkdtemp(f->directory));
+	f->state_dir = mem_printf("%s/state", f->directory);
+	f->objects = mem_printf("%s/objects", f->directory);
+	assert_int_equal(store_dir_new(f->objects, &m->inner, NULL), 0);
+	m->base = (struct store){.ops = &mortal_ops, .name = m->inner->name};
+	f->store = &m->base;
+	assert_int_equal(catalog_open(f->state_dir, &f->catalog, NULL), 0);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static void fixture_end(struct fixture *f)
+{
+	catalog_free(f->catalog);
+	store_free(f->store);
+	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	free(f->state_dir);
+	free(f->objects);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = mem_alloc(sizeof(*f));
+
+	fixture_begin(f);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	fixture_end(*state);
+	free(*state);
+	return 0;
+}
+
+/* The store dies at its @calls-th call from now; 0: never, and it lives again. */
+static void set_fate(struct fixture *f, unsigned calls, bool after)
+{
+	struct mortal *m = mortal_of(f->store);
+
+	m->calls_left = calls;
+	m->after = after;
+	m->dead = false;
+}
+
+static bool is_dead(struct fixture *f)
+{
+	return mortal_of(f->store)->dead;
+}
+
+static void restart(struct fixture *f)
+{
+	set_fate(f, 0, false);
+	catalog_free(take_ptr(&f->catalog));
+	assert_int_equal(catalog_open(f->state_dir, &f->catalog, NULL), 0);
+}
+
+static void describe(struct manifest *m, const char *path, int64_t run_id, const char *database,
+                     uint32_t pieces)
+{
+	_cleanup(free) uint8_t *encoded = NULL;
+	size_t len;
+	uint8_t digest[SHA256_BYTES];
+
+	*m = (struct manifest){
+	        .path = mem_strdup(path),
+	        .job = mem_strdup("full"),
+	        .kind = mem_strdup("dump"),
+	        .database = mem_strdup(database),
+	        .server_version = mem_strdup("15.18"),
+	        .tool_version = mem_strdup("15.18"),
+	        .triggered_by = mem_strdup("uid 0 (bash)"),
+	        .keepfs_version = mem_strdup("0.1.0"),
+	        .run_id = run_id,
+	        .started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S + 3,
+	        .size_bytes = pieces,
+	        .stored_bytes = pieces,
+	};
+	m->finished_at_us = m->started_at_us + 17;
+	sha256_once(path, strlen(path), digest);
+	hex_encode(digest, sizeof(digest), m->sha256);
+	hex_encode(digest, sizeof(digest), m->stored_sha256);
+	for (uint32_t i = 0; i < pieces; i++)
+		extents_append(&m->extents, 1, i);
+	m->extents_count = pieces;
+	encoded = extents_encode(&m->extents, &len);
+	sha256_once(encoded, len, digest);
+	hex_encode(digest, sizeof(digest), m->extents_sha256);
+}
+
+static int upload(struct fixture *f, const char *path, size_t bytes, struct error *err)
+{
+	_cleanup(store_upload) struct store_upload *up = NULL;
+	_cleanup(free) char *data = mem_alloc(bytes);
+	struct iovec iov = {data, bytes};
+	struct store_part part;
+	int r = store_upload_begin(f->store, NULL, path, &up, err);
+
+	if (r == 0)
+		r = store_upload_part(up, NULL, 1, &iov, 1, &part, err);
+	if (r == 0)
+		r = store_upload_complete(up, NULL, &part, 1, err);
+	return r;
+}
+
+/* What a dump does: reserve, upload, publish; discard when that failed. */
+static int make(struct fixture *f, const char *directory, int64_t run_id, const char *database,
+                uint32_t pieces, char **ret_path)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *path = NULL;
+	struct error err = {0};
+	int r;
+
+	assert_int_equal(artifact_reserve(f->catalog, directory, ".dump", run_id, AT_US + 1, &path, &err), 0);
+	describe(&m, path, run_id, database, pieces);
+	r = upload(f, path, pieces, &err);
+	if (r == 0)
+		r = artifact_publish(f->store, f->catalog, &m, NULL, &err);
+	if (r < 0) {
+		assert_true(err.message[0] != '\0');
+		artifact_discard(f->store, f->catalog, path, NULL);
+	}
+	if (ret_path)
+		*ret_path = take_ptr(&path);
+	return r;
+}
+
+static bool is_there(struct fixture *f, const char *key)
+{
+	struct store_object object;
+	int r = store_head(f->store, NULL, key, &object, NULL);
+
+	assert_true(r == 0 || r == -ENOENT);
+	return r == 0;
+}
+
+static void count_intent(void *arg, int64_t run_id, const char *path)
+{
+	*(unsigned *)arg += 1;
+}
+
+static void count_tomb(void *arg, uint64_t ino, const char *path)
+{
+	*(unsigned *)arg += 1;
+}
+
+static void assert_nothing_pending(struct fixture *f)
+{
+	struct store_upload_info *uploads = NULL;
+	size_t count = 0;
+	unsigned pending = 0;
+
+	assert_int_equal(catalog_intents(f->catalog, count_intent, &pending), 0);
+	assert_int_equal(catalog_tombs(f->catalog, count_tomb, &pending), 0);
+	assert_int_equal(pending, 0);
+	assert_int_equal(store_upload_list(f->store, NULL, "", &uploads, &count, NULL), 0);
+	store_upload_list_free(uploads, count);
+	assert_int_equal(count, 0);
+}
+
+/* Returns whether the artifact is there; it is so in every place or in none. */
+static bool whole_or_gone(struct fixture *f, const char *path)
+{
+	_cleanup(free) char *manifest = manifest_key(path), *extents = manifest_extents_key(path),
+	                    *text = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(extents) struct extents x = {0};
+	uint64_t ino = ino_of_artifact(path);
+	struct catalog_entry entry;
+	bool listed = catalog_entry_by_ino(f->catalog, ino, &entry) == 0;
+	size_t len;
+
+	assert_int_equal(is_there(f, path), listed);
+	assert_int_equal(is_there(f, manifest), listed);
+	if (!listed) {
+		assert_false(is_there(f, extents));
+		return false;
+	}
+	assert_int_equal(store_get_all(f->store, NULL, manifest, 1 << 20, &text, &len, NULL), 0);
+	assert_int_equal(manifest_decode(manifest, text, len, &m, NULL), 0);
+	assert_int_equal(is_there(f, extents), m.extents_key != NULL);
+	assert_int_equal(catalog_extents(f->catalog, ino, &x), 0);
+	assert_int_equal(x.total_bytes, entry.size_bytes);
+	return true;
+}
+
+static void an_artifact_is_made(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *first = NULL, *second = NULL;
+
+	assert_int_equal(make(f, "backups/full", 1, "primary", 100, &first), 0);
+	assert_int_equal(make(f, "backups/full", 2, "primary", MANY_PIECES, &second), 0);
+	assert_string_equal(first, FIRST);
+	assert_string_equal(second, SECOND);
+	assert_true(whole_or_gone(f, FIRST));
+	assert_true(whole_or_gone(f, SECOND));
+	assert_false(is_there(f, "manifests/" FIRST ".extents"));
+	assert_true(is_there(f, "manifests/" SECOND ".extents"));
+	assert_nothing_pending(f);
+}
+
+static void names_are_reserved_once(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *a = NULL, *b = NULL, *other = NULL;
+
+	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US + 999999, &a, NULL),
+	                 0);
+	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 2, AT_US, &b, NULL), 0);
+	assert_int_equal(artifact_reserve(f->catalog, "backups/other", ".dump", 3, AT_US, &other, NULL), 0);
+	assert_string_equal(a, FIRST);
+	assert_string_equal(b, SECOND);
+	assert_string_equal(other, "backups/other/20261120T020000Z.dump");
+}
+
+/* One life of a store that dies at call @n. Returns whether it died. */
+static bool make_and_die(unsigned n, bool after, uint32_t pieces)
+{
+	struct fixture f = {0};
+	_cleanup(free) char *path = NULL;
+	struct artifact_recovery recovery = {0};
+	int made;
+	bool died;
+
+	fixture_begin(&f);
+	set_fate(&f, n, after);
+	made = make(&f, "backups/full", 1, "primary", pieces, &path);
+	died = is_dead(&f);
+	assert_true(died || made == 0);
+	restart(&f);
+	assert_int_equal(artifact_recover(f.store, f.catalog, &recovery, NULL), 0);
+	assert_int_equal(recovery.left, 0);
+	assert_true(whole_or_gone(&f, path) || made < 0);
+	assert_nothing_pending(&f);
+	fixture_end(&f);
+	return died;
+}
+
+static void making_may_end_at_any_call(void **state)
+{
+	static const uint32_t pieces[] = {100, MANY_PIECES};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+		unsigned n = 1;
+
+		while (make_and_die(n, false, pieces[i]))
+			n++;
+		assert_int_equal(n, i == 0 ? 5 : 6); /* begin, part, complete, [table,] manifest */
+		for (n = 1; make_and_die(n, true, pieces[i]);)
+			n++;
+	}
+}
+
+static bool remove_and_die(unsigned n, bool after, uint32_t pieces)
+{
+	struct fixture f = {0};
+	struct artifact_recovery recovery = {0};
+	struct error err = {0};
+	bool died;
+	int removed;
+
+	fixture_begin(&f);
+	assert_int_equal(make(&f, "backups/full", 1, "primary", pieces, NULL), 0);
+	assert_int_equal(make(&f, "backups/full", 2, "primary", 5, NULL), 0);
+	set_fate(&f, n, after);
+	removed = artifact_remove(f.store, f.catalog, ino_of_artifact(FIRST), &err);
+	died = is_dead(&f);
+	assert_int_equal(removed < 0, died);
+	if (died)
+		assert_non_null(strstr(err.message, FIRST));
+	restart(&f);
+	assert_int_equal(artifact_recover(f.store, f.catalog, &recovery, NULL), 0);
+	assert_int_equal(recovery.removed, died);
+	assert_false(whole_or_gone(&f, FIRST));
+	assert_true(whole_or_gone(&f, SECOND));
+	assert_nothing_pending(&f);
+	fixture_end(&f);
+	return died;
+}
+
+static void removing_may_end_at_any_call(void **state)
+{
+	static const uint32_t pieces[] = {100, MANY_PIECES};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+		unsigned n = 1;
+
+		while (remove_and_die(n, false, pieces[i]))
+			n++;
+		assert_int_equal(n, i == 0 ? 3 : 4); /* manifest, [table,] object */
+		for (n = 1; remove_and_die(n, true, pieces[i]);)
+			n++;
+	}
+}
+
+/* A crash in the recovery itself: the next one brings it to the end. */
+static bool recover_and_die(unsigned n, bool after)
+{
+	struct fixture f = {0};
+	struct artifact_recovery recovery = {0};
+	struct error err = {0};
+	_cleanup(free) char *path = NULL;
+	_cleanup(store_upload) struct store_upload *up = NULL;
+	bool died;
+
+	fixture_begin(&f);
+	assert_int_equal(make(&f, "backups/full", 1, "primary", 5, NULL), 0);
+	assert_int_equal(make(&f, "backups/full", 2, "primary", 5, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f.catalog, ino_of_artifact(FIRST), true, NULL), 0);
+	assert_int_equal(artifact_reserve(f.catalog, "backups/full", ".dump", 3, AT_US, &path, NULL), 0);
+	assert_int_equal(store_upload_begin(f.store, NULL, path, &up, NULL), 0);
+	set_fate(&f, n, after);
+	assert_int_equal(artifact_recover(f.store, f.catalog, &recovery, &err), 0);
+	died = is_dead(&f);
+	assert_int_equal(recovery.left > 0, died);
+	restart(&f);
+	assert_int_equal(artifact_recover(f.store, f.catalog, &recovery, &err), 0);
+	assert_int_equal(recovery.left, 0);
+	assert_false(whole_or_gone(&f, FIRST));
+	assert_false(whole_or_gone(&f, path));
+	assert_true(whole_or_gone(&f, SECOND));
+	assert_nothing_pending(&f);
+	store_upload_free(take_ptr(&up));
+	fixture_end(&f);
+	return died;
+}
+
+static void recovering_may_end_at_any_call(void **state)
+{
+	unsigned n = 1;
+
+	while (recover_and_die(n, false))
+		n++;
+	assert_true(n > 8);
+	for (n = 1; recover_and_die(n, true);)
+		n++;
+}
+
+static void the_last_one_is_not_removed(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = {0};
+
+	assert_int_equal(make(f, "backups/full", 1, "primary", 5, NULL), 0);
+	assert_int_equal(artifact_remove(f->store, f->catalog, ino_of_artifact(FIRST), &err), -EPERM);
+	assert_int_equal(err.class, ERROR_DENIED);
+	assert_non_null(strstr(err.message, "last"));
+	assert_true(whole_or_gone(f, FIRST));
+	assert_int_equal(artifact_remove(f->store, f->catalog, ino_of_artifact(SECOND), &err), -ENOENT);
+}
+
+static void a_lost_answer_is_no_conflict(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *path = NULL;
+
+	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	describe(&m, path, 1, "primary", MANY_PIECES);
+	assert_int_equal(upload(f, path, MANY_PIECES, NULL), 0);
+	set_fate(f, 2, true); /* the table, then the manifest, whose answer is lost */
+	assert_int_equal(artifact_publish(f->store, f->catalog, &m, NULL, NULL), -EIO);
+	set_fate(f, 0, false);
+	assert_int_equal(artifact_publish(f->store, f->catalog, &m, NULL, NULL), 0);
+	assert_true(whole_or_gone(f, FIRST));
+	assert_nothing_pending(f);
+}
+
+static void put_text(struct fixture *f, const char *key, const char *text)
+{
+	assert_int_equal(store_put_bytes(f->store, NULL, key, text, strlen(text), NULL, NULL), 0);
+}
+
+static void put_manifest_of(struct fixture *f, const struct manifest *m)
+{
+	_cleanup(free) char *key = manifest_key(m->path);
+	_cleanup(str) struct str text = {0};
+
+	manifest_encode(m, &text);
+	put_text(f, key, str_text(&text));
+}
+
+static void anothers_manifest_is_left_alone(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest theirs = {0}, ours = {0};
+	_cleanup(free) char *path = NULL;
+	struct error err = {0};
+
+	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	describe(&theirs, path, 77, "theirs", 5);
+	describe(&ours, path, 1, "primary", MANY_PIECES);
+	assert_int_equal(upload(f, path, 5, NULL), 0);
+	put_manifest_of(f, &theirs);
+	assert_int_equal(artifact_publish(f->store, f->catalog, &ours, NULL, &err), -EEXIST);
+	assert_int_equal(err.class, ERROR_CONFLICT);
+	assert_non_null(strstr(err.message, "second keepfs"));
+	assert_int_equal(artifact_discard(f->store, f->catalog, path, NULL), 0);
+	assert_true(is_there(f, FIRST));
+	assert_true(is_there(f, "manifests/" FIRST ".json"));
+	assert_false(is_there(f, "manifests/" FIRST ".extents"));
+	assert_nothing_pending(f);
+}
+
+static void discarding_clears_what_is_ours_only(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(store_upload) struct store_upload *up = NULL, *longer = NULL;
+	_cleanup(free) char *path = NULL;
+	struct store_upload_info *uploads = NULL;
+	size_t count = 0;
+
+	put_text(f, SECOND, "not ours");
+	assert_int_equal(artifact_discard(f->store, f->catalog, SECOND, NULL), 0);
+	assert_true(is_there(f, SECOND));
+	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	put_text(f, path, "half");
+	assert_int_equal(store_upload_begin(f->store, NULL, path, &up, NULL), 0);
+	assert_int_equal(store_upload_begin(f->store, NULL, FIRST ".age", &longer, NULL), 0);
+	assert_int_equal(artifact_discard(f->store, f->catalog, path, NULL), 0);
+	assert_false(is_there(f, path));
+	assert_int_equal(store_upload_list(f->store, NULL, "", &uploads, &count, NULL), 0);
+	assert_int_equal(count, 1);
+	assert_string_equal(uploads[0].key, FIRST ".age");
+	store_upload_list_free(uploads, count);
+}
+
+static void a_run_that_was_interrupted_failed(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_target targets[3] = {{.database = "a", .state = RUN_RUNNING},
+	                                    {.database = "b", .state = RUN_PENDING}};
+	struct artifact_recovery recovery = {0};
+	struct catalog_run run;
+	int64_t id;
+
+	assert_int_equal(catalog_add_run(f->catalog, "full", "dump", "x", &id, NULL), 0);
+	assert_int_equal(catalog_start_run(f->catalog, id, NULL), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(catalog_set_target(f->catalog, id, &targets[i], NULL), 0);
+	assert_int_equal(make(f, "backups/full", id, "a", 5, NULL), 0);
+	restart(f);
+	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(recovery.runs_failed, 1);
+	assert_int_equal(catalog_run(f->catalog, id, &run), 0);
+	assert_int_equal(run.state, RUN_FAILED);
+	assert_true(str_starts(run.error, "interrupted"));
+	assert_int_equal(catalog_run_targets(f->catalog, id, 0, targets, 3), 2);
+	assert_int_equal(targets[0].state, RUN_COMPLETED);
+	assert_string_equal(targets[0].path, FIRST);
+	assert_int_equal(targets[1].state, RUN_FAILED);
+	assert_true(str_starts(targets[1].error, "interrupted"));
+}
+
+static void a_manifest_without_its_object_is_not_adopted(void **state)
+{
+	struct fixture *f = *state;
+	struct artifact_recovery recovery = {0};
+	_cleanup(free) char *path = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+
+	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	describe(&m, path, 1, "primary", 5);
+	put_text(f, path, "1234");
+	put_manifest_of(f, &m);
+	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(recovery.discarded, 1);
+	assert_false(whole_or_gone(f, path));
+	assert_nothing_pending(f);
+}
+
+/* Rebuild. */
+
+static void see_sum(void *arg, const char *name, const char *sha256)
+{
+	str_appendf(arg, "  sum %s %s\n", sha256, name);
+}
+
+static void write_file(struct fixture *f, const struct catalog_entry *entry, struct str *out)
+{
+	_cleanup(manifest) struct manifest m = {0};
+
+	assert_int_equal(catalog_manifest(f->catalog, entry->ino, &m), 0);
+	assert_int_equal(catalog_extents(f->catalog, entry->ino, &m.extents), 0);
+	str_appendf(out, "  %" PRIu64 " %" PRId64 " %s %" PRIu64 " %" PRId64 "\n", entry->ino,
+	            entry->sequence, entry->name, entry->size_bytes, entry->mtime_us);
+	manifest_encode(&m, out);
+}
+
+static void write_directory(struct fixture *f, uint64_t ino, struct str *out)
+{
+	struct catalog_entry entry;
+	_cleanup(free) char *path = catalog_path(f->catalog, ino);
+	int64_t after = -1;
+
+	assert_int_equal(catalog_entry_by_ino(f->catalog, ino, &entry), 0);
+	str_appendf(out, "%s: %" PRIu64 " %" PRId64 " %u %u %" PRIu64 "\n", path, ino, entry.mtime_us,
+	            entry.subdirectories, entry.files, entry.sums_bytes);
+	assert_int_equal(catalog_sums(f->catalog, ino, see_sum, out), 0);
+	for (; catalog_entries(f->catalog, ino, false, after, &entry, 1) > 0; after = entry.sequence)
+		write_file(f, &entry, out);
+	for (after = -1; catalog_entries(f->catalog, ino, true, after, &entry, 1) > 0; after = entry.sequence)
+		write_directory(f, entry.ino, out);
+}
+
+/* All that users see of the backups, and the runs that made them. */
+static char *everything(struct fixture *f)
+{
+	_cleanup(str) struct str out = {0};
+	struct catalog_totals totals;
+	struct catalog_run run;
+
+	write_directory(f, 0, &out);
+	assert_int_equal(catalog_totals(f->catalog, NULL, &totals), 0);
+	str_appendf(&out, "%" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64 "\n", totals.artifacts,
+	            totals.stored_bytes, totals.oldest_at_us, totals.newest_at_us);
+	for (int64_t before = 0; catalog_runs(f->catalog, NULL, before, &run, 1) > 0; before = run.id)
+		str_appendf(&out, "run %" PRId64 " %s %s %s %" PRIu64 " %" PRIu64 " %s\n", run.id, run.job,
+		            run.kind, run.triggered_by, run.size_bytes, run.targets, run.sha256);
+	return str_take(&out);
+}
+
+#define RUNS 12
+
+static void make_many(struct fixture *f)
+{
+	for (int i = 0; i < RUNS; i++) {
+		int64_t id;
+
+		assert_int_equal(catalog_add_run(f->catalog, "full", "dump", "uid 0 (bash)", &id, NULL), 0);
+		assert_int_equal(make(f, "backups/acme=20x", id, "acme x", 3 + (uint32_t)i, NULL), 0);
+		if (i % 3 == 0)
+			assert_int_equal(make(f, "backups/full/deep", id, "b", i ? 7 : MANY_PIECES, NULL), 0);
+		assert_int_equal(catalog_finish_run(f->catalog, id, RUN_COMPLETED, NULL, NULL), 0);
+	}
+}
+
+static void lose_catalog(struct fixture *f)
+{
+	catalog_free(take_ptr(&f->catalog));
+	nftw(f->state_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	assert_int_equal(catalog_open(f->state_dir, &f->catalog, NULL), 0);
+}
+
+struct heard {
+	struct str problems;
+	uint64_t progress;
+};
+
+static void hear_problem(void *arg, const char *text)
+{
+	str_appendf(&((struct heard *)arg)->problems, "%s\n", text);
+}
+
+static void hear_progress(void *arg, uint64_t done)
+{
+	((struct heard *)arg)->progress = done;
+}
+
+static int rebuild(struct fixture *f, struct artifact_rebuild *io, struct heard *heard, struct cancel *cancel,
+                   struct error *err)
+{
+	*io = (struct artifact_rebuild){
+	        .threads = 3, .progress = hear_progress, .problem = hear_problem, .arg = heard};
+	return artifact_rebuild(f->store, f->catalog, io, cancel, err);
+}
+
+static void a_lost_catalog_comes_back_as_it_was(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *before = NULL, *after = NULL, *again = NULL;
+	struct heard heard = {0};
+	struct artifact_rebuild io;
+
+	make_many(f);
+	before = everything(f);
+	lose_catalog(f);
+	assert_int_equal(rebuild(f, &io, &heard, NULL, NULL), 0);
+	after = everything(f);
+	assert_string_equal(before, after);
+	assert_int_equal(io.artifacts, RUNS + 4);
+	assert_int_equal(heard.progress, io.artifacts);
+	assert_int_equal(io.problems, 0);
+	assert_int_equal(rebuild(f, &io, &heard, NULL, NULL), 0);
+	again = everything(f);
+	assert_string_equal(before, again);
+}
+
+static void what_is_wrong_is_told_and_left(void **state)
+{
+	static const char *const expected[] = {
+	        "backups/acme=20x/20261120T020000Z.dump: there is a manifest, but the object is missing",
+	        "backups/acme=20x/20261120T020000Z-2.dump: the object has 1 bytes, its manifest says 4",
+	        "manifests/backups/acme=20x/20261120T020000Z-3.dump.json: not valid JSON",
+	        "manifests/backups/acme=20x/20261120T020000Z-4.dump.json: it is the manifest of another",
+	        "backups/acme=20x/20261120T020000Z-5.dump: an object without a manifest",
+	        "manifests/backups/full/deep/20261120T020000Z.dump.extents: the extent table's SHA-256",
+	        "manifests/backups/full/zzz.extents: an extent table without a manifest",
+	        "manifests/backups/notes.txt: not the key",
+	        "backups/zzz.txt: an object without a manifest",
+	};
+	struct fixture *f = *state;
+	struct heard heard = {0};
+	struct artifact_rebuild io;
+	_cleanup(manifest) struct manifest other = {0};
+
+	make_many(f);
+	assert_int_equal(store_remove(f->store, NULL, "backups/acme=20x/20261120T020000Z.dump", NULL), 0);
+	put_text(f, "backups/acme=20x/20261120T020000Z-2.dump", "x");
+	put_text(f, "manifests/backups/acme=20x/20261120T020000Z-3.dump.json", "{");
+	describe(&other, FIRST, 1, "x", 6);
+	put_manifest_of(f, &other);
+	{
+		_cleanup(free) char *text = NULL;
+		size_t len;
+
+		assert_int_equal(
+		        store_get_all(f->store, NULL, "manifests/" FIRST ".json", 4096, &text, &len, NULL),
+		        0);
+		put_text(f, "manifests/backups/acme=20x/20261120T020000Z-4.dump.json", text);
+		assert_int_equal(store_remove(f->store, NULL, "manifests/" FIRST ".json", NULL), 0);
+	}
+	assert_int_equal(
+	        store_remove(f->store, NULL, "manifests/backups/acme=20x/20261120T020000Z-5.dump.json", NULL),
+	        0);
+	put_text(f, "manifests/backups/full/deep/20261120T020000Z.dump.extents", "x");
+	put_text(f, "manifests/backups/full/zzz.extents", "x");
+	put_text(f, "manifests/backups/notes.txt", "x");
+	put_text(f, "backups/zzz.txt", "x");
+	assert_int_equal(rebuild(f, &io, &heard, NULL, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+		if (!strstr(str_text(&heard.problems), expected[i]))
+			fail_msg("not told: %s\nbut: %s", expected[i], str_text(&heard.problems));
+	assert_int_equal(io.problems, ARRAY_SIZE(expected));
+	assert_int_equal(io.artifacts, RUNS + 4 - 6);
+	assert_true(is_there(f, "backups/zzz.txt"));
+	assert_true(is_there(f, "manifests/backups/full/zzz.extents"));
+	assert_true(is_there(f, "manifests/backups/acme=20x/20261120T020000Z-3.dump.json"));
+	str_finish(&heard.problems);
+}
+
+static void a_store_that_dies_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *before = NULL;
+	struct heard heard = {0};
+	struct artifact_rebuild io;
+	unsigned n = 1;
+
+	make_many(f);
+	/* Without one, so that a rebuild would change something. */
+	assert_int_equal(store_remove(f->store, NULL, "backups/acme=20x/20261120T020000Z.dump", NULL), 0);
+	before = everything(f);
+	for (;; n += 3) {
+		_cleanup(free) char *after = NULL;
+		struct error err = {0};
+		int r;
+
+		set_fate(f, n, false);
+		r = rebuild(f, &io, &heard, NULL, &err);
+		if (r == 0)
+			break;
+		assert_int_equal(r, -EIO);
+		assert_string_equal(err.message, "the store is dead");
+		set_fate(f, 0, false);
+		after = everything(f);
+		assert_string_equal(before, after);
+	}
+	assert_true(n > RUNS);
+	str_finish(&heard.problems);
+}
+
+static void a_cancelled_rebuild_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *before = NULL, *after = NULL;
+	struct heard heard = {0};
+	struct artifact_rebuild io;
+	struct cancel cancel;
+
+	make_many(f);
+	assert_int_equal(store_remove(f->store, NULL, "backups/acme=20x/20261120T020000Z.dump", NULL), 0);
+	before = everything(f);
+	cancel_init(&cancel);
+	cancel_set(&cancel);
+	assert_int_equal(rebuild(f, &io, &heard, &cancel, NULL), -ECANCELED);
+	cancel_finish(&cancel);
+	after = everything(f);
+	assert_string_equal(before, after);
+}
+
+static void a_deletion_that_has_begun_stays_hidden(void **state)
+{
+	struct fixture *f = *state;
+	struct heard heard = {0};
+	struct artifact_rebuild io;
+	struct artifact_recovery recovery;
+
+	assert_int_equal(make(f, "backups/full", 1, "primary", 5, NULL), 0);
+	assert_int_equal(make(f, "backups/full", 2, "primary", 5, NULL), 0);
+	set_fate(f, 1, false);
+	assert_int_equal(artifact_remove(f->store, f->catalog, ino_of_artifact(FIRST), NULL), -EIO);
+	set_fate(f, 0, false);
+	assert_int_equal(rebuild(f, &io, &heard, NULL, NULL), 0);
+	assert_int_equal(io.artifacts, 1);
+	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(recovery.removed, 1);
+	assert_false(whole_or_gone(f, FIRST));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        TEST(an_artifact_is_made),
+	        TEST(names_are_reserved_once),
+	        cmocka_unit_test(making_may_end_at_any_call),
+	        cmocka_unit_test(removing_may_end_at_any_call),
+	        cmocka_unit_test(recovering_may_end_at_any_call),
+	        TEST(the_last_one_is_not_removed),
+	        TEST(a_lost_answer_is_no_conflict),
+	        TEST(anothers_manifest_is_left_alone),
+	        TEST(discarding_clears_what_is_ours_only),
+	        TEST(a_run_that_was_interrupted_failed),
+	        TEST(a_manifest_without_its_object_is_not_adopted),
+	        TEST(a_lost_catalog_comes_back_as_it_was),
+	        TEST(what_is_wrong_is_told_and_left),
+	        TEST(a_store_that_dies_changes_nothing),
+	        TEST(a_cancelled_rebuild_changes_nothing),
+	        TEST(a_deletion_that_has_begun_stays_hidden),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR); /* what a dead store leaves is expected here */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
