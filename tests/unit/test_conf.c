@@ -1008,5 +1008,8 @@ int main(void)
 	        CONF_TEST(test_aws_rotation),
 	};
 
+	/* The tests clear the environment, in which the runner asks for its format. */
+	if (str_equal(getenv("CMOCKA_MESSAGE_OUTPUT"), "TAP"))
+		cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
