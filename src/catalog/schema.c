@@ -169,6 +169,8 @@ static const char *const migrations[] = {
         ") STRICT, WITHOUT ROWID;",
 };
 
+static const char version_sql[] = "PRAGMA user_version";
+
 static int read_number(struct connection *c, const char *sql, int64_t *ret_number)
 {
 	_cleanup(statement) sqlite3_stmt *statement = NULL;
@@ -181,7 +183,6 @@ static int read_number(struct connection *c, const char *sql, int64_t *ret_numbe
 
 static int read_version(struct connection *c, int64_t *ret_version)
 {
-	static const char version_sql[] = "PRAGMA user_version";
 	static const char owner_sql[] = "PRAGMA application_id";
 	static const char objects_sql[] = "SELECT count(*) FROM sqlite_schema";
 	int64_t owner = 0, objects = 0;
@@ -200,14 +201,21 @@ static int read_version(struct connection *c, int64_t *ret_version)
 	return 0;
 }
 
+/* One migration, unless another process has made it meanwhile. */
 static int apply(struct connection *c, int64_t from)
 {
+	static const char begin_sql[] = "BEGIN IMMEDIATE", commit_sql[] = "COMMIT";
 	_cleanup(str) struct str script = {0};
-	int r;
+	int64_t version = from;
+	int r = db_run(c, begin_sql, NULL, 0);
 
-	str_appendf(&script, "BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT;", migrations[from],
-	            (int)from + 1);
-	r = db_script(c, str_text(&script));
+	if (r == 0)
+		r = read_number(c, version_sql, &version);
+	str_appendf(&script, "%s PRAGMA user_version = %d;", migrations[from], (int)from + 1);
+	if (r == 0 && version == from)
+		r = db_script(c, str_text(&script));
+	if (r == 0)
+		r = db_run(c, commit_sql, NULL, 0);
 	if (r < 0 && !sqlite3_get_autocommit(c->db))
 		sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
 	return r;

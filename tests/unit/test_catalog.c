@@ -860,6 +860,28 @@ static void an_empty_file_becomes_a_catalog(void **state)
 	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
 }
 
+static void open_anew(void *arg)
+{
+	struct fixture *f = arg;
+	_cleanup(catalog) struct catalog *c = NULL;
+
+	assert_int_equal(catalog_open(f->directory, &c, NULL), 0);
+}
+
+static void many_may_be_the_first_to_open(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = file_path(f, "catalog.db");
+	struct workers *workers = workers_new("opener", 4);
+
+	catalog_free(take_ptr(&f->catalog));
+	assert_int_equal(truncate(path, 0), 0);
+	for (int i = 0; i < 8; i++)
+		workers_add(workers, open_anew, f);
+	workers_free(workers);
+	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
+}
+
 static void a_newer_format_is_refused(void **state)
 {
 	patch(*state, "\0\0\0\x63", 4, HEADER_USER_VERSION);
@@ -1085,6 +1107,7 @@ int main(void)
 	        TEST(the_audit_is_newest_first),
 	        TEST(a_probe_replaces_the_last),
 	        TEST(an_empty_file_becomes_a_catalog),
+	        TEST(many_may_be_the_first_to_open),
 	        TEST(a_newer_format_is_refused),
 	        TEST(another_programs_file_is_refused),
 	        TEST(garbage_is_refused),
