@@ -6,8 +6,9 @@
  * artifacts cost no memory.
  *
  * One connection writes, under a lock of this room; writers commit before they return, so 0 means durable.
- * Readers use connections of their own and never wait for a writer. Blocking: local disk only. Any thread. A `row`
- * callback runs while its query does: it may keep copies of what it is given, but must not call the catalog.
+ * Readers use connections of their own and never wait for a writer. Blocking: local disk only. Any thread. A
+ * `row` callback runs while its query does: it may keep copies of what it is given, but must not call the
+ * catalog.
  */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
@@ -83,13 +84,18 @@ int catalog_extents(struct catalog *c, uint64_t ino, struct extents *ret);
 int catalog_sums(struct catalog *c, uint64_t directory_ino,
                  void (*row)(void *arg, const char *name, const char *sha256), void *arg);
 
-#define CATALOG_ENTOMBED 1 /* catalog_add_artifact() in a rebuild: its deletion has begun, it stays hidden */
+/* catalog_add_artifact() in a rebuild: its deletion has begun, it stays hidden. */
+#define CATALOG_ENTOMBED 1
+
 /**
- * catalog_add_artifact() - list an artifact (its manifest is durable), note it at its run, drop its intent: one
- * transaction
+ * catalog_add_artifact() - list an artifact (its manifest is durable), note it at its run, drop its intent:
+ * one transaction
  *
- * Replaces a row of the same path. Its extents must be loaded. In a rebuild a run that is not known is made from @m.
- * Return: 0; CATALOG_ENTOMBED; -EEXIST when another path has its position in the directory or its inode number.
+ * Replaces a row of the same path. Its extents must be loaded. In a rebuild a run that is not known is made
+ * from @m.
+ *
+ * Return: 0; CATALOG_ENTOMBED; -EEXIST when another path has its position in the directory or its inode
+ * number.
  */
 int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err);
 /** catalog_entomb_artifact() - hide it from every query above: its deletion has begun. -EPERM when it is the
@@ -102,11 +108,11 @@ int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const 
 /** catalog_sequence_taken() - is there an artifact, tomb or intent of this directory at @sequence? */
 bool catalog_sequence_taken(struct catalog *c, const char *directory_path, int64_t sequence);
 /**
- * catalog_begin_rebuild(), catalog_end_rebuild() - between them all artifact rows are replaced in one transaction:
- * commit or nothing
+ * catalog_begin_rebuild(), catalog_end_rebuild() - between them all artifact rows are replaced in one
+ * transaction: commit or nothing
  *
- * It belongs to the calling thread, which also adds the artifacts and ends it; other writers wait for the end. Tombs
- * stay.
+ * It belongs to the calling thread, which also adds the artifacts and ends it; other writers wait for the
+ * end. Tombs stay.
  */
 int catalog_begin_rebuild(struct catalog *c, struct error *err);
 int catalog_end_rebuild(struct catalog *c, bool commit, struct error *err);

@@ -59,5 +59,7 @@ void manifest_encode(const struct manifest *m, struct str *out);
  * Return: 0; -EBADMSG with a message that names @source and the field; -ENOTSUP for a newer format version.
  */
 int manifest_decode(const char *source, const char *json, size_t len, struct manifest *m, struct error *err);
-/** manifest_load_extents() - take the table from its stored form, once fetched; -EBADMSG when it is not the one that @m describes. */
-int manifest_load_extents(const char *source, const uint8_t *encoded, size_t len, struct manifest *m, struct error *err);
+/** manifest_load_extents() - take the table from its stored form, once fetched; -EBADMSG when it is not the
+ * one that @m describes. */
+int manifest_load_extents(const char *source, const uint8_t *encoded, size_t len, struct manifest *m,
+                          struct error *err);
