@@ -10,11 +10,14 @@
 
 void node_timeouts(const struct node *node, double *ret_entry_s, double *ret_attr_s)
 {
+	bool lasting = node->kind == NODE_ARTIFACT || node->kind == NODE_FIXED_DIRECTORY ||
+	               node->kind == NODE_DIRECTORY;
+
 	/* The latest link moves, and SHA256SUMS goes with the last file. */
-	*ret_entry_s = node->kind == NODE_LATEST || node->kind == NODE_SUMS || node->kind == NODE_DIRECTORY
-	                       ? 0
-	                       : ATTR_FOREVER_S;
-	*ret_attr_s = node->kind == NODE_ARTIFACT ? ATTR_FOREVER_S : 0;
+	*ret_entry_s = node->kind == NODE_LATEST || node->kind == NODE_SUMS ? 0 : ATTR_FOREVER_S;
+	/* Directories are checked at each step of each path: their change is told (session.c), not asked for.
+	 */
+	*ret_attr_s = lasting ? ATTR_FOREVER_S : 0;
 }
 
 int node_entry_param(struct fs *fs, const struct node *node, struct fuse_entry_param *ret)

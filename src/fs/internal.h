@@ -96,6 +96,10 @@ void caller_of(fuse_req_t req, struct catalog_audit *ret_audit);
 void audit(struct fs *fs, struct catalog_audit *entry, const char *action, const char *object, int result,
            const char *detail);
 
+/** directory_changed() - have the kernel ask anew about a directory and those above it; any thread that
+ * answers no request now. */
+void directory_changed(struct fs *fs, const char *path);
+
 /* The operations, by file. */
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

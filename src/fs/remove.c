@@ -12,8 +12,8 @@
 struct removal {
 	struct pending pending;
 	struct fs *fs;
-	uint64_t ino;
-	char *path;
+	uint64_t ino, parent_ino;
+	char *name, *path;
 	struct catalog_audit audit;
 };
 
@@ -21,14 +21,26 @@ static void remove_one(void *arg)
 {
 	struct removal *removal = arg;
 	struct error err = {0};
+	char *directory;
+	bool told;
 	int r = artifact_remove(removal->fs->ctx.store, removal->fs->ctx.catalog, removal->ino, &err);
 
 	audit(removal->fs, &removal->audit, "remove", removal->path, r, err.message);
 	if (r < 0)
 		report_trouble(removal->fs->ctx.troubles, removal->path, -r, err.message);
-	if (pending_claim(&removal->pending))
+	told = pending_claim(&removal->pending);
+	if (told)
 		fuse_reply_err(removal->pending.req, r < 0 ? -r : 0);
+	/* The kernel forgets the name by itself only when rm was told of success. A removal that was
+	 * interrupted, or whose store failed half-way, has hidden the file all the same. */
+	if (!told || r < 0)
+		fuse_lowlevel_notify_inval_entry(removal->fs->session, removal->parent_ino, removal->name,
+		                                 strlen(removal->name));
+	directory = removal->path;
+	*strrchr(directory, '/') = '\0';
+	directory_changed(removal->fs, directory);
 	free(removal->path);
+	free(removal->name);
 	free(removal);
 }
 
@@ -37,6 +49,7 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
 	struct fs *fs = fs_of(req);
 	struct removal *removal;
 	struct node parent, node;
+	char *path;
 	int r = node_load(fs, parent_ino, &parent);
 
 	if (r == 0)
@@ -50,12 +63,17 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
 		fuse_reply_err(req, -r);
 		return;
 	}
+	path = catalog_path(fs->ctx.catalog, node.ino);
+	if (!path) {
+		fuse_reply_err(req, ENOENT);
+		return;
+	}
 	removal = mem_alloc(sizeof(*removal));
 	removal->fs = fs;
 	removal->ino = node.ino;
-	removal->path = catalog_path(fs->ctx.catalog, node.ino);
-	if (!removal->path)
-		removal->path = mem_strdup(name);
+	removal->parent_ino = parent_ino;
+	removal->name = mem_strdup(name);
+	removal->path = path;
 	caller_of(req, &removal->audit);
 	pending_init(&removal->pending, req);
 	workers_add(fs->workers, remove_one, removal);

@@ -85,6 +85,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_read = MAX_READ_BYTES;
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = CONGESTION_THRESHOLD;
+	/* Always names with attributes: what lists a directory of backups mostly wants their sizes and times,
+	 * too. */
+	conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
 	/* There is nothing here that a kernel-side lock or splice from memory would make faster. */
 	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 }
@@ -117,6 +120,29 @@ static const struct fuse_lowlevel_ops operations = {
         .poll = op_poll,
 };
 
+static void forget_attributes(struct fs *fs, uint64_t ino)
+{
+	/* -1: the attributes, not the (absent) pages. What the kernel does not know, it need not forget. */
+	fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+}
+
+void directory_changed(struct fs *fs, const char *path)
+{
+	_cleanup(free) char *above = mem_strdup(path);
+	char *slash;
+
+	while ((slash = strrchr(above, '/'))) {
+		forget_attributes(fs, ino_of_directory(above));
+		*slash = '\0';
+	}
+	forget_attributes(fs, INO_BACKUPS);
+}
+
+static void on_directory_changed(void *arg, const char *path)
+{
+	directory_changed(arg, path);
+}
+
 static void run_changed(void *arg, int64_t run_id)
 {
 	struct fs *fs = arg;
@@ -133,7 +159,8 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	pthread_mutex_init(&fs->handles_lock, NULL);
 	fs->texts = texts_new();
 	fs->watches = watches_new();
-	fs->events = (struct jobs_events){.run_changed = run_changed, .arg = fs};
+	fs->events = (struct jobs_events){
+	        .run_changed = run_changed, .directory_changed = on_directory_changed, .arg = fs};
 	fs->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fs->workers = workers_new("command", WORKERS);
 	if (fs->ended_fd < 0 || !fs->workers) {
