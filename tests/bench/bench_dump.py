@@ -81,10 +81,10 @@ def main():
                                "RCLONE_CONFIG_B_ENDPOINT": f["ENDPOINT"], "RCLONE_CONFIG_B_ACCESS_KEY_ID": f["ACCESS_KEY"],
                                "RCLONE_CONFIG_B_SECRET_ACCESS_KEY": f["SECRET_KEY"],
                                "RCLONE_CONFIG": str(directory / "rclone.conf")}
-                line("pg_dump -Fc | rclone rcat", timed(f"{pg_dump} | rclone rcat B:{f['BUCKET']}/peer.dump", environment), base)
+                line("pg_dump -Fc | rclone rcat", timed(f"{pg_dump} | rclone rcat B:{stores.BUCKET}/peer.dump", environment), base)
     finally:
         if s3:
-            s3.remove()
+            s3.stop()
         server.remove()
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -91,8 +91,8 @@ def peer_figures(directory, server, prefix):
               "RCLONE_CONFIG_B_ACCESS_KEY_ID": f["ACCESS_KEY"], "RCLONE_CONFIG_B_SECRET_ACCESS_KEY": f["SECRET_KEY"],
               "RCLONE_CONFIG": str(directory / "rclone.conf")}
     peers = {
-        "rclone mount": (["rclone", "mount", f"B:{f['BUCKET']}/{prefix}"], rclone),
-        "s3fs": (["s3fs", f"{f['BUCKET']}:/{prefix}", "-f", "-o", f"passwd_file={password},url={f['ENDPOINT']},"
+        "rclone mount": (["rclone", "mount", f"B:{stores.BUCKET}/{prefix}"], rclone),
+        "s3fs": (["s3fs", f"{stores.BUCKET}:/{prefix}", "-f", "-o", f"passwd_file={password},url={f['ENDPOINT']},"
                   "use_path_request_style"], {}),
     }
     found = {}
@@ -132,7 +132,7 @@ def compare(directory):
             ratios = " ".join(f"x{theirs / mine:.1f}" for theirs, mine in zip(peer, own))
             print(f"  {name:<14} {peer[0]:8.3f} {peer[1]:8.3f} {peer[2]:8.1f}   {ratios}")
     finally:
-        server.remove()
+        server.stop()
 
 
 def main():
