@@ -150,10 +150,9 @@ def test_json(keepfs):
     assert rows[0]["run"] == run["run"] and rows[0]["state"] == "completed"
     assert json.loads(keepfs.run("jobs", run["run"], "--json").stdout)["run"] == run["run"]
     keepfs.unmount()
-    checks = keepfs.run("check", "--json").stdout
-    assert "store" in checks
-    for line in checks.splitlines() if checks.lstrip().startswith("{") else [checks]:
-        json.loads(line)
+    result = json.loads(keepfs.run("check", "--json").stdout)
+    assert result["ok"] is True and all(check["ok"] for check in result["checks"])
+    assert "store" in [check["check"] for check in result["checks"]]
 
 
 def test_jobs(keepfs):

@@ -32,7 +32,7 @@ def test_why_it_was_refused_can_be_read(keepfs):
 
 
 def test_a_shell_sees_the_refusal(keepfs):
-    done = subprocess.run(["sh", "-c", f"echo nosuchjob > {keepfs.path('control', 'trigger')}"], stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(["bash", "-c", f"echo nosuchjob > {keepfs.path('control', 'trigger')}"], stderr=subprocess.PIPE, text=True)
     assert done.returncode != 0 and "Invalid argument" in done.stderr
 
 

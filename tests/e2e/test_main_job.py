@@ -190,9 +190,10 @@ def test_status_files(keepfs, pg):
     assert keepfs.text("status", "health").split()[0] in ("OK", "WARN")
     assert "[backup full]" in keepfs.text("status", "config")
     assert keepfs.text("status", "last-error") == ""
-    for name in os.listdir(keepfs.path("status")):
-        path = keepfs.path("status", name)
-        assert shell(f"cp {path} copy-{name} && cat copy-{name}", keepfs.directory).encode() == path.read_bytes() or name == "health"
+    for name in set(os.listdir(keepfs.path("status"))) - {"health"}:  # health holds ages
+        path, copy = keepfs.path("status", name), keepfs.directory / f"copy-{name}"
+        shell(f"cp {path} {copy}", "/")
+        assert copy.read_bytes() == path.read_bytes(), name
 
 
 def json_values(value):
