@@ -44,7 +44,7 @@ def timed(command, environment=None):
     times = []
     for _ in range(RUNS):
         start = time.monotonic()
-        subprocess.run(["bash", "-c", command], check=True, env={**os.environ, **(environment or {})})
+        subprocess.run(["bash", "-c", command], check=True, env={**daemon.clean_environment(), **(environment or {})})
         times.append(time.monotonic() - start)
     return statistics.median(times)
 

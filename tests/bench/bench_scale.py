@@ -73,16 +73,8 @@ def keepfs_figures(directory, count):
     return {what: statistics.median(values) for what, values in figures.items()}
 
 
-def mounted(directory, command, environment):
-    where = directory / "peer"
-    where.mkdir(exist_ok=True)
-    process = subprocess.Popen([*command, str(where)], env={**os.environ, **environment}, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-    daemon.wait_until(lambda: os.path.ismount(where), "the peer's mount", 60)
-    return where, process
-
-
 def peer_figures(directory, server, prefix):
+    """{name: (ls -f s, ls -l s, resident MiB)} of other mounts of the same bucket"""
     f = server.facts
     password = directory / "passwd-s3fs"
     password.write_text(f"{f['ACCESS_KEY']}:{f['SECRET_KEY']}\n")
@@ -90,26 +82,23 @@ def peer_figures(directory, server, prefix):
     rclone = {"RCLONE_CONFIG_B_TYPE": "s3", "RCLONE_CONFIG_B_PROVIDER": "Ceph", "RCLONE_CONFIG_B_ENDPOINT": f["ENDPOINT"],
               "RCLONE_CONFIG_B_ACCESS_KEY_ID": f["ACCESS_KEY"], "RCLONE_CONFIG_B_SECRET_ACCESS_KEY": f["SECRET_KEY"],
               "RCLONE_CONFIG": str(directory / "rclone.conf")}
+    where = directory / "peer"
+    where.mkdir()
     peers = {
-        "rclone mount": (["rclone", "mount", f"B:{stores.BUCKET}/{prefix}"], rclone),
-        "s3fs": (["s3fs", f"{stores.BUCKET}:/{prefix}", "-f", "-o", f"passwd_file={password},url={f['ENDPOINT']},"
-                  "use_path_request_style"], {}),
+        "rclone mount": ["rclone", "mount", f"B:{stores.BUCKET}", str(where)],
+        "s3fs": ["s3fs", stores.BUCKET, str(where), "-f", "-o", f"passwd_file={password}", "-o", f"url={f['ENDPOINT']}", "-o",
+                 "use_path_request_style"],
     }
     found = {}
-    for name, (command, environment) in peers.items():
+    for name, command in peers.items():
         if not shutil.which(command[0]):
             print(f"  {name} is not installed: left out")
             continue
-        # s3fs takes the mountpoint before its options
-        if name == "s3fs":
-            where = directory / "peer"
-            command = [*command[:2], str(where), *command[2:]]
-            where.mkdir(exist_ok=True)
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            daemon.wait_until(lambda: os.path.ismount(where), "s3fs's mount", 60)
-        else:
-            where, process = mounted(directory, command, environment)
-        found[name] = (seconds(["ls", "-f", where]), seconds(["ls", "-l", where]), status_kib(process.pid, "VmRSS") / 1024)
+        with open(directory / f"{command[0]}.log", "wb") as log:
+            process = subprocess.Popen(command, env={**daemon.clean_environment(), **rclone}, stdout=log, stderr=log)
+        daemon.wait_until(lambda: os.path.ismount(where), f"the mount of {name}", 60)
+        found[name] = (seconds(["ls", "-f", where / prefix]), seconds(["ls", "-l", where / prefix]),
+                       status_kib(process.pid, "VmRSS") / 1024)
         subprocess.run(["fusermount3", "-u", str(where)], check=True)
         process.wait()
     return found
