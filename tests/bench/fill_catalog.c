@@ -1,4 +1,5 @@
-/* fill_catalog STATE_DIR COUNT: a catalog that lists COUNT artifacts in backups/full, to measure the tree with. */
+/* fill_catalog STATE_DIR COUNT: a catalog that lists COUNT artifacts in backups/full, to measure the tree
+ * with. */
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog.h>
