@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define TEXT_MAX_BYTES ((size_t)64 << 20)
 
@@ -32,11 +33,13 @@ int client_find(const struct cli_options *options, char **ret_mountpoint)
 	int status;
 	_cleanup(free) char *mountpoint = named_mountpoint(options, &status);
 	_cleanup(free) char *probe = NULL;
+	struct statx st;
 
 	if (!mountpoint)
 		return status;
 	probe = mem_printf("%s/control/README", mountpoint);
-	if (access(probe, F_OK) < 0) {
+	/* Asked for anew: what the kernel remembers of a mount outlives its daemon. */
+	if (statx(AT_FDCWD, probe, AT_STATX_FORCE_SYNC, STATX_TYPE, &st) < 0) {
 		if (errno == EACCES || errno == EPERM)
 			fprintf(stderr,
 			        "keepfs: %s is not open to this user: be its owner, or mount with "

@@ -227,11 +227,12 @@ static void unmount_lazily(const char *mountpoint)
 static int clear_mountpoint(const char *mountpoint, struct error *err)
 {
 	char device[32];
-	struct stat st;
+	struct statx st;
 	bool keepfs;
 
-	if (stat(mountpoint, &st) == 0) {
-		if (!S_ISDIR(st.st_mode))
+	/* Asked for anew: what the kernel remembers of the root outlives the daemon. */
+	if (statx(AT_FDCWD, mountpoint, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st) == 0) {
+		if (!S_ISDIR(st.stx_mode))
 			return error_set(err, ERROR_USAGE, ENOTDIR, "the mountpoint %s is not a directory",
 			                 mountpoint);
 		if (find_mount(mountpoint, device, &keepfs) == 0 && keepfs)

@@ -233,3 +233,14 @@ def test_mount_says_what_is_wrong(unmounted):
     unmounted.mountpoint.write_text("a file")
     done = unmounted.run("mount", check=False)
     assert done.returncode != 0 and str(unmounted.mountpoint) in done.stderr and "not a directory" in done.stderr
+
+
+def test_a_daemon_that_has_gone_is_not_reachable(keepfs):
+    """also right after its death, when the kernel still remembers the names"""
+    keepfs.text("control", "README")
+    keepfs.kill()
+    for command in (["status"], ["jobs"], ["trigger", "now"]):
+        done = keepfs.run(*command, check=False)
+        assert done.returncode == 3 and "has gone" in done.stderr, done.stderr
+    keepfs.mount()
+    assert keepfs.text("status", "health")
