@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -372,6 +373,14 @@ int fs_mount(struct fs *fs, const char *mountpoint, struct error *err)
 	return 0;
 }
 
+/* Somebody unmounted it: what is mounted there now is not ours. */
+static bool ended_from_outside(const struct fs *fs)
+{
+	struct pollfd pfd = {.fd = fuse_session_fd(fs->session)};
+
+	return poll(&pfd, 1, 0) == 1 && pfd.revents & POLLERR;
+}
+
 void fs_unmount(struct fs *fs)
 {
 	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
@@ -379,7 +388,10 @@ void fs_unmount(struct fs *fs)
 	if (!fs->looping)
 		return;
 	reader_cancel_all(fs->ctx.reader);
-	fuse_session_unmount(fs->session);
+	/* libfuse's own unmount closes the connection, whose number the next open() would get while commands
+	 * in flight still answer to it: that is left for the end, in fs_free(). */
+	if (!ended_from_outside(fs))
+		unmount_lazily(fs->mountpoint);
 	fuse_session_exit(fs->session);
 	/* The signal may arrive just before the loop goes to sleep, so it is sent until the loop has ended.
 	 */
@@ -402,8 +414,10 @@ struct fs *fs_free(struct fs *fs)
 	/* Commands in flight still answer: the session goes after them. */
 	workers_free(fs->workers);
 	handles_free(fs);
-	if (fs->session)
+	if (fs->session) {
+		fuse_session_unmount(fs->session);
 		fuse_session_destroy(fs->session);
+	}
 	pthread_mutex_destroy(&fs->handles_lock);
 	watches_free(fs->watches);
 	texts_free(fs->texts);
