@@ -33,4 +33,7 @@ int fs_wait_fd(const struct fs *fs);
 /** fs_unmount() - answer what is pending, unmount (lazily when busy), stop serving. Idempotent; blocks
  * briefly. */
 void fs_unmount(struct fs *fs);
+/** fs_finish_commands() - wait for the commands and removals that were under way at fs_unmount(): only then
+ * may the jobs go. */
+void fs_finish_commands(struct fs *fs);
 struct fs *fs_free(struct fs *fs);

@@ -75,8 +75,12 @@ static void stop(struct daemon *d)
 {
 	if (d->fs)
 		fs_unmount(d->fs);
-	/* Commands in flight use the jobs, jobs use the mount's events: the mount's threads end first, its
-	 * memory goes last. */
+	/* Commands in flight use the jobs, jobs use the mount's events: no command may wait for a job any
+	 * more, then the mount's threads end, and its memory goes last. */
+	if (d->jobs) {
+		jobs_stop(d->jobs, 0);
+		fs_finish_commands(d->fs);
+	}
 	d->jobs = jobs_free(d->jobs);
 	d->fs = fs_free(d->fs);
 	d->reader = reader_free(d->reader);

@@ -406,13 +406,18 @@ void fs_unmount(struct fs *fs)
 	fs->looping = false;
 }
 
+void fs_finish_commands(struct fs *fs)
+{
+	fs->workers = workers_free(fs->workers);
+}
+
 struct fs *fs_free(struct fs *fs)
 {
 	if (!fs)
 		return NULL;
 	fs_unmount(fs);
 	/* Commands in flight still answer: the session goes after them. */
-	workers_free(fs->workers);
+	fs_finish_commands(fs);
 	handles_free(fs);
 	if (fs->session) {
 		fuse_session_unmount(fs->session);

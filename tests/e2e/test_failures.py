@@ -476,6 +476,34 @@ def test_umount_lazily_with_open_readers(new_keepfs, pg, noise):
         daemon.wait_exit(pid)
 
 
+def test_sigterm_with_commands_in_flight(new_keepfs, pg):
+    """removals and a probe that wait for the store, and a trigger that waits for them, outlive the mount and harm nobody"""
+    databases = ["postgres", "sample", "template1"]
+    keepfs = new_keepfs({"all": {"database": pg.uri("postgres"), "databases": ", ".join(databases)}}).mount()
+    for _ in range(2):
+        keepfs.backup()
+    keepfs.unmount()
+    keepfs.store_settings["faults"] = "remove:1+:slow:2000"
+    keepfs.write_conf()
+    keepfs.mount()
+    slow = [f"rm {keepfs.path('backups', 'all', name, keepfs.artifacts(f'all/{name}')[0])}" for name in databases]
+    slow.append(f"echo now > {keepfs.path('control', 'probe')}")
+    (pid,) = keepfs.daemons()
+    commands = [subprocess.Popen(["sh", "-c", command], stderr=subprocess.DEVNULL) for command in slow]
+    time.sleep(0.5)
+    commands.append(subprocess.Popen(["sh", "-c", f"echo now > {keepfs.path('control', 'trigger')}"], stderr=subprocess.DEVNULL))
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGTERM)
+    daemon.wait_exit(pid)
+    for command in commands:
+        command.wait()
+    log = (keepfs.state / "keepfs.log").read_text()
+    assert "Sanitizer" not in log, log
+    without_faults(keepfs)
+    keepfs.mount()
+    assert keepfs.backup()["state"] == "completed"
+
+
 def test_a_second_daemon_is_refused(keepfs):
     done = keepfs.run("mount", check=False)
     assert done.returncode != 0
