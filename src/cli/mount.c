@@ -18,6 +18,7 @@
 #include <config.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -71,10 +72,22 @@ static int start(struct daemon *d, const char *mountpoint, const char *mount_opt
 	return fs_mount(d->fs, mountpoint, err);
 }
 
+/* Nobody reads the signals any more: from here on a second SIGTERM ends the process as it does any other. */
+static void give_back_signals(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigprocmask(SIG_UNBLOCK, &signals, NULL);
+}
+
 static void stop(struct daemon *d)
 {
 	if (d->fs)
 		fs_unmount(d->fs);
+	give_back_signals();
 	/* Commands in flight use the jobs, jobs use the mount's events: no command may wait for a job any
 	 * more, then the mount's threads end, and its memory goes last. */
 	if (d->jobs) {
@@ -98,18 +111,31 @@ static void *stop_jobs(void *arg)
 	return NULL;
 }
 
-/* Waits for one of the two; the signal that came, or 0 when @other_fd became readable or the time was over.
- */
+#define OTHER    0
+#define TOO_LATE (-1)
+
+/* Waits for one of the two; the signal that came, OTHER when @other_fd became readable, or TOO_LATE. */
 static int wait_for(struct daemon *d, int other_fd, int timeout_ms)
 {
 	struct pollfd fds[] = {{.fd = d->signal_fd, .events = POLLIN}, {.fd = other_fd, .events = POLLIN}};
 	struct signalfd_siginfo info;
+	int n;
 
-	while (poll(fds, ARRAY_SIZE(fds), timeout_ms) < 0 && errno == EINTR)
+	while ((n = poll(fds, ARRAY_SIZE(fds), timeout_ms)) < 0 && errno == EINTR)
 		;
+	if (n == 0)
+		return TOO_LATE;
 	if (fds[0].revents & POLLIN && read(d->signal_fd, &info, sizeof(info)) == sizeof(info))
 		return (int)info.ssi_signo;
-	return 0;
+	return OTHER;
+}
+
+/* How long jobs may take to stop before they are taken for stuck. */
+static int stop_ms(const struct conf *conf)
+{
+	int64_t ms = conf->stop_grace_ms + SHUTDOWN_EXTRA_MS;
+
+	return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
 static void supervise(struct daemon *d, const char *mountpoint)
@@ -125,11 +151,15 @@ static void supervise(struct daemon *d, const char *mountpoint)
 	         mountpoint, signal_number, (long long)d->engine.conf->stop_grace_ms / 1000);
 	if (thread_start(&stopper, "stop", stop_jobs, d) < 0)
 		return;
-	signal_number = wait_for(d, d->stopped_fd, (int)(d->engine.conf->stop_grace_ms + SHUTDOWN_EXTRA_MS));
-	if (signal_number) {
+	do {
+		signal_number = wait_for(d, d->stopped_fd, stop_ms(d->engine.conf));
+	} while (signal_number == SIGHUP);
+	if (signal_number != OTHER) {
 		/* Asked twice, or stuck: leave at once. What is unfinished is settled at the next start, as
 		 * after a crash. */
-		log_warning("asked again to stop: leaving at once");
+		log_warning("%s: leaving at once", signal_number == TOO_LATE
+		                                           ? "runs that were cancelled do not end"
+		                                           : "asked again to stop");
 		fs_unmount(d->fs);
 		_exit(CLI_FAILED);
 	}

@@ -3,6 +3,7 @@ import errno
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -474,6 +475,41 @@ def test_umount_lazily_with_open_readers(new_keepfs, pg, noise):
         subprocess.run(["fusermount3", "-uz", str(keepfs.mountpoint)], check=True)
     for pid in pids:
         daemon.wait_exit(pid)
+
+
+@pytest.fixture
+def mute_server():
+    """the port of a server that takes connections and never says a word"""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_sigterm_ends_a_run_that_cannot_be_cancelled(new_keepfs, mute_server):
+    """past all patience the daemon leaves as it does when asked twice; the next start fails the run"""
+    database = f"postgresql://x@127.0.0.1:{mute_server}/x?connect_timeout=60"
+    keepfs = new_keepfs({"full": {"database": database}}, stop_grace="0s").mount()
+    run = keepfs.trigger()
+    keepfs.wait_run(run, {"running"})
+    began = time.monotonic()
+    keepfs.signal(signal.SIGTERM)
+    assert time.monotonic() - began < 40
+    assert not daemon.is_mounted(keepfs.mountpoint)
+    keepfs.mount()
+    assert keepfs.run_status(run)["state"] == "failed"
+
+
+def test_a_second_sigterm_ends_a_command_that_hangs(new_keepfs, mute_server):
+    database = f"postgresql://x@127.0.0.1:{mute_server}/x?connect_timeout=60"
+    keepfs = new_keepfs({"full": {"database": database}}, stop_grace="0s").mount()
+    command = subprocess.Popen(["sh", "-c", f"echo now > {keepfs.path('control', 'probe')}"], stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    keepfs.signal(signal.SIGTERM, wait=False)
+    daemon.wait_until(lambda: not daemon.is_mounted(keepfs.mountpoint), "the mount to end")
+    assert len(keepfs.daemons()) == 1
+    began = time.monotonic()
+    keepfs.signal(signal.SIGTERM)
+    assert time.monotonic() - began < 10
+    command.wait()
 
 
 def test_sigterm_with_commands_in_flight(new_keepfs, pg):
