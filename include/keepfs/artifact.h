@@ -18,6 +18,10 @@
  * record the intent; heap path in @ret_path. */
 int artifact_reserve(struct catalog *catalog, const char *directory, const char *suffix, int64_t run_id,
                      int64_t at_us, char **ret_path, struct error *err);
+/** artifact_check_free() - nothing was published under @path yet; -EEXIST (ERROR_CONFLICT) when it was: by a
+ * second keepfs, so the intent is given up, and what is there is left alone. */
+int artifact_check_free(struct store *store, struct catalog *catalog, const char *path, struct cancel *cancel,
+                        struct error *err);
 /** artifact_publish() - the object is in the store: write extents and manifest, then list it. @m may get its
  * extents_key set. */
 int artifact_publish(struct store *store, struct catalog *catalog, struct manifest *m, struct cancel *cancel,

@@ -49,6 +49,15 @@ static bool is_stored(struct store *store, const struct store_call *call, const 
 	return r == 0 && there_len == len && memcmp(there, data, len) == 0;
 }
 
+static int conflict(const struct store *store, const char *key, const char *how, struct error *err)
+{
+	return error_set(
+	        err, ERROR_CONFLICT, EEXIST,
+	        "%s: %s exists already%s: a second keepfs writes to the same place; give each its own "
+	        "prefix in [store] url",
+	        store->name, key, how);
+}
+
 /* Write an object that nobody else may have written. Returns 0; STORE_EXISTS when it is there with the same
  * content, as after an answer that was lost; -EEXIST when it is another's. */
 static int put_once(struct store *store, const struct store_call *call, const char *key, const void *data,
@@ -63,11 +72,7 @@ static int put_once(struct store *store, const struct store_call *call, const ch
 		return STORE_EXISTS;
 	if (failure < 0)
 		return failure;
-	return error_set(err, ERROR_CONFLICT, EEXIST,
-	                 "%s: %s exists already with other content: a second keepfs writes to the same "
-	                 "place; give each "
-	                 "its own prefix in [store] url",
-	                 store->name, key);
+	return conflict(store, key, " with other content", err);
 }
 
 static int put_extents(struct store *store, const struct store_call *call, struct manifest *m,
@@ -107,6 +112,22 @@ static void withdraw(struct store *store, struct catalog *catalog, const struct 
 	catalog_drop_intent(catalog, m->path, NULL);
 }
 
+int artifact_check_free(struct store *store, struct catalog *catalog, const char *path, struct cancel *cancel,
+                        struct error *err)
+{
+	const struct store_call call = {.cancel = cancel};
+	_cleanup(free) char *key = manifest_key(path);
+	struct store_object there;
+	int r = store_head(store, &call, key, &there, err);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	r = catalog_drop_intent(catalog, path, err);
+	return r < 0 ? r : conflict(store, key, "", err);
+}
+
 int artifact_publish(struct store *store, struct catalog *catalog, struct manifest *m, struct cancel *cancel,
                      struct error *err)
 {
@@ -137,8 +158,7 @@ static void see_intent(void *arg, int64_t run_id, const char *path)
 	search->found = true;
 }
 
-/* Is the manifest under this name another keepfs's? Then its run has another number. */
-static int is_foreign(struct store *store, const char *path, int64_t run_id, struct error *err)
+int artifact_is_foreign(struct store *store, const char *path, int64_t run_id, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	int r = artifact_fetch(store, NULL, path, &m, err);
@@ -159,7 +179,7 @@ int artifact_discard(struct store *store, struct catalog *catalog, const char *p
 		return 0;
 	r = artifact_abort_uploads(store, path, err);
 	if (r == 0)
-		r = is_foreign(store, path, search.run_id, err);
+		r = artifact_is_foreign(store, path, search.run_id, err);
 	if (r == 0)
 		r = artifact_delete(store, path, true, err);
 	if (r < 0)

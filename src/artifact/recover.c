@@ -101,12 +101,15 @@ static int find_whole(struct store *store, const char *path, struct manifest *re
 static int settle_intent(struct settling *s, const struct leftover *intent, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	bool whole;
+	bool foreign, whole;
 	int r = artifact_abort_uploads(s->store, intent->path, err);
 
 	if (r == 0)
+		r = artifact_is_foreign(s->store, intent->path, intent->run_id, err);
+	foreign = r > 0;
+	if (r == 0)
 		r = find_whole(s->store, intent->path, &m, err);
-	whole = r > 0;
+	whole = r > 0 && !foreign;
 	if (r == 0)
 		r = artifact_delete(s->store, intent->path, true, err);
 	s->is_store = r < 0;

@@ -630,6 +630,48 @@ static void anothers_manifest_is_left_alone(void **state)
 	assert_nothing_pending(f);
 }
 
+/* Two hosts with the same history make the same names, and the same numbers of runs. */
+static void what_was_not_published_yet_is_anothers(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest theirs = {0};
+	_cleanup(free) char *path = NULL;
+	struct error err = {0};
+
+	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	assert_int_equal(artifact_check_free(f->store, f->catalog, path, NULL, &err), 0);
+	describe(&theirs, path, 1, "theirs", 5);
+	put_text(f, path, "12345");
+	put_manifest_of(f, &theirs);
+	assert_int_equal(artifact_check_free(f->store, f->catalog, path, NULL, &err), -EEXIST);
+	assert_int_equal(err.class, ERROR_CONFLICT);
+	assert_non_null(strstr(err.message, "second keepfs"));
+	assert_int_equal(artifact_discard(f->store, f->catalog, path, NULL), 0);
+	assert_true(is_there(f, FIRST));
+	assert_true(is_there(f, "manifests/" FIRST ".json"));
+	assert_nothing_pending(f);
+}
+
+static void anothers_artifact_is_not_adopted(void **state)
+{
+	struct fixture *f = *state;
+	struct artifact_recovery recovery = {0};
+	_cleanup(manifest) struct manifest theirs = {0};
+	_cleanup(free) char *path = NULL;
+	struct catalog_entry entry;
+
+	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	describe(&theirs, path, 77, "theirs", 5);
+	put_text(f, path, "12345");
+	put_manifest_of(f, &theirs);
+	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(recovery.adopted, 0);
+	assert_int_equal(catalog_entry_by_ino(f->catalog, ino_of_artifact(path), &entry), -ENOENT);
+	assert_true(is_there(f, FIRST));
+	assert_true(is_there(f, "manifests/" FIRST ".json"));
+	assert_nothing_pending(f);
+}
+
 static void discarding_clears_what_is_ours_only(void **state)
 {
 	struct fixture *f = *state;
@@ -949,6 +991,8 @@ int main(void)
 	        TEST(the_last_one_is_not_removed),
 	        TEST(a_lost_answer_is_no_conflict),
 	        TEST(anothers_manifest_is_left_alone),
+	        TEST(what_was_not_published_yet_is_anothers),
+	        TEST(anothers_artifact_is_not_adopted),
 	        TEST(discarding_clears_what_is_ours_only),
 	        TEST(a_run_that_was_interrupted_failed),
 	        TEST(a_manifest_without_its_object_is_not_adopted),
