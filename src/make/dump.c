@@ -7,7 +7,9 @@
  *   → exit status 0 → the archive is whole → the upload is completed → the artifact is published
  *
  * The upload is finished only after the exit status: an end of output alone says nothing, it is also what a
- * killed pg_dump leaves. Whatever fails, the upload is aborted and the reserved name given up.
+ * killed pg_dump leaves. Just before, the name must still be free in the store: a second keepfs that writes
+ * to the same place may have made a backup of that name, which must not be replaced. Whatever fails, the
+ * upload is aborted and the reserved name given up.
  */
 #include "config.h"
 
@@ -33,7 +35,8 @@ struct work { /* what the steps hand to each other */
 	struct pg_facts server;
 	char program[PG_PATH_BYTES];
 	char program_version[128];
-	char *path; /* of the artifact, once reserved */
+	char *path;      /* of the artifact, once reserved */
+	bool publishing; /* its manifest may be there, and be ours */
 	int64_t started_at_us;
 	int64_t started_mono_us;
 	struct stream_facts stream;
@@ -169,7 +172,8 @@ static int transfer(struct work *w, struct error *err)
 	r = proc_wait(p, err);
 	if (r < 0)
 		return with_hint(r, p, err);
-	return sink_finish(sink, err);
+	r = artifact_check_free(w->ctx->store, w->ctx->catalog, w->path, w->dump->cancel, err);
+	return r < 0 ? r : sink_finish(sink, err);
 }
 
 static void describe(struct work *w, struct manifest *m)
@@ -221,14 +225,23 @@ static int transfer_and_publish(struct work *w, struct manifest *m, struct error
 	    w->archive.version_major, w->archive.version_minor, (unsigned long long)w->archive.toc_entries,
 	    (unsigned long long)w->archive.data_entries);
 	describe(w, m);
+	w->publishing = true;
 	return artifact_publish(w->ctx->store, w->ctx->catalog, m, w->dump->cancel, err);
 }
 
 static void give_up(struct work *w)
 {
 	struct error err = {0};
+	int r = 0;
 
-	if (artifact_discard(w->ctx->store, w->ctx->catalog, w->path, &err) == 0)
+	/* A manifest that is there before we published is another's, whatever it says. */
+	if (!w->publishing)
+		r = artifact_check_free(w->ctx->store, w->ctx->catalog, w->path, NULL, &err);
+	if (r == -EEXIST)
+		return;
+	if (r == 0)
+		r = artifact_discard(w->ctx->store, w->ctx->catalog, w->path, &err);
+	if (r == 0)
 		return;
 	say(w, "warning: what is left of %s will be cleared up at the next start: %s", w->path, err.message);
 	log_warning("what is left of %s will be cleared up at the next start: %s", w->path, err.message);

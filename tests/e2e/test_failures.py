@@ -540,6 +540,34 @@ def test_sigterm_with_commands_in_flight(new_keepfs, pg):
     assert keepfs.backup()["state"] == "completed"
 
 
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_a_second_keepfs_in_the_same_place(new_keepfs, pg, tmp_path, end):
+    """both begin in the same second, with the same number of the run: whoever comes later replaces and removes nothing"""
+    theirs = new_keepfs(directory=tmp_path / "theirs", store=stores.DirStore(tmp_path / "elsewhere")).mount()
+    theirs.backup()
+    keepfs = new_keepfs().mount()
+    with pg.lock("sample", "sales.orders"):
+        run = keepfs.trigger()
+        keepfs.wait_run(run, {"running"})
+        daemon.wait_until(lambda: keepfs.children("pg_dump"), "pg_dump to start")
+        ((ours,),) = keepfs.catalog().execute("SELECT path FROM intent").fetchall()
+        name = "backups/full/" + theirs.artifacts()[0]
+        before = b"what they made"
+        for directory in ("", "manifests/"):
+            (keepfs.store.root / f"{directory}backups/full").mkdir(parents=True, exist_ok=True)
+        keepfs.store.put(ours, before)
+        keepfs.store.put(f"manifests/{ours}.json", theirs.store.get(f"manifests/{name}.json").replace(name.encode(), ours.encode()))
+        if end == "cancelled":
+            keepfs.path("jobs", str(run), "cancel").write_text("1\n")
+            keepfs.wait_run(run)
+    status = keepfs.wait_run(run)
+    assert status["state"] == end
+    assert end == "cancelled" or "second keepfs" in keepfs.history(run)["error"]
+    assert keepfs.store.get(ours) == before
+    assert f"manifests/{ours}.json" in keepfs.store.keys()
+    assert keepfs.artifacts() == []
+
+
 def test_a_second_daemon_is_refused(keepfs):
     done = keepfs.run("mount", check=False)
     assert done.returncode != 0
