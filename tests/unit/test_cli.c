@@ -1,0 +1,184 @@
+/* The command line: what is used wrongly says so and does nothing. */
+#include "../../src/cli/cli.h"
+
+#include <keepfs/base/fd.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+struct output {
+	int status;
+	struct str out, err;
+};
+
+static void output_finish(struct output *o)
+{
+	str_finish(&o->out);
+	str_finish(&o->err);
+}
+
+/* Runs the words of @line (separated by single spaces) as a command line and keeps what it prints. */
+static struct output run(const char *line)
+{
+	_cleanup(free) char *words = mem_printf("keepfs %s", line);
+	char *rest = words, *word, *argv[16] = {0};
+	FILE *files[] = {stdout, stderr};
+	char paths[2][32];
+	int saved[2], argc = 0;
+	struct output o = {0};
+
+	while ((word = strsep(&rest, " ")) && argc < 15) {
+		if (*word)
+			argv[argc++] = word;
+	}
+	for (int i = 0; i < 2; i++) {
+		int fd;
+
+		fflush(files[i]);
+		saved[i] = dup(i + 1);
+		snprintf(paths[i], sizeof(paths[i]), "/tmp/keepfs-cli-XXXXXX");
+		fd = mkostemp(paths[i], O_CLOEXEC);
+		assert_true(fd >= 0);
+		dup2(fd, i + 1);
+		close(fd);
+	}
+	o.status = cli_run(argc, argv);
+	for (int i = 0; i < 2; i++) {
+		fflush(files[i]);
+		dup2(saved[i], i + 1);
+		close(saved[i]);
+		fd_read_file(paths[i], 1 << 20, i == 0 ? &o.out : &o.err);
+		unlink(paths[i]);
+	}
+	return o;
+}
+
+static void wrong_use_is_told(void **state)
+{
+	static const struct {
+		const char *line;
+		const char *says;
+	} cases[] = {
+	        {"", "no command given"},
+	        {"frobnicate", "'frobnicate' is not a command"},
+	        {"mount --json", "mount does not take the option --json"},
+	        {"mount /a /b", "mount takes one mountpoint"},
+	        {"mount -c", "needs a value"},
+	        {"check now", "check takes no argument"},
+	        {"run", "run needs the name of a job"},
+	        {"run a b", "run needs the name of a job"},
+	        {"trigger", "trigger needs a command"},
+	        {"watch", "watch needs the number of a run"},
+	        {"watch -- -1", "is not the number of a run"},
+	        {"watch 1x", "is not the number of a run"},
+	        {"watch 99999999999999999999", "is not the number of a run"},
+	        {"status now", "status takes no argument"},
+	        {"rebuild now", "rebuild takes no argument"},
+	        {"init here", "init takes no argument"},
+	        {"/only-a-source", "as a mount helper"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct output o = run(cases[i].line);
+
+		if (o.status != CLI_USAGE || !strstr(str_text(&o.err), cases[i].says))
+			fail_msg("keepfs %s: status %d, %s", cases[i].line, o.status, str_text(&o.err));
+		assert_string_equal(str_text(&o.out), "");
+		output_finish(&o);
+	}
+}
+
+static void every_command_has_help(void **state)
+{
+	static const char *const commands[] = {"init",   "check", "mount", "run",     "trigger",
+	                                       "status", "jobs",  "watch", "rebuild", "version"};
+	struct output all = run("--help");
+
+	assert_int_equal(all.status, CLI_DONE);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		_cleanup(free) char *line = mem_printf("%s --help", commands[i]);
+		_cleanup(free) char *usage = mem_printf("usage: keepfs %s", commands[i]);
+		struct output o = run(line);
+
+		assert_int_equal(o.status, CLI_DONE);
+		assert_true(str_starts(str_text(&o.out), usage));
+		assert_non_null(strstr(str_text(&all.out), commands[i]));
+		output_finish(&o);
+	}
+	output_finish(&all);
+}
+
+static void version_is_told(void **state)
+{
+	struct output text = run("version"), json = run("version --json"), option = run("--version");
+
+	assert_true(str_starts(str_text(&text.out), "keepfs "));
+	assert_string_equal(str_text(&text.out), str_text(&option.out));
+	assert_true(str_starts(str_text(&json.out), "{\"version\":\""));
+	output_finish(&text);
+	output_finish(&json);
+	output_finish(&option);
+}
+
+static void init_writes_once(void **state)
+{
+	char directory[] = "/tmp/keepfs-init-XXXXXX";
+	_cleanup(free) char *path = NULL, *line = NULL, *again = NULL;
+	struct output o;
+	struct stat st;
+
+	assert_non_null(mkdtemp(directory));
+	path = mem_printf("%s/keepfs.conf", directory);
+	line = mem_printf("init -c %s --store dir:/srv/backups", path);
+	again = mem_printf("%s --force", line);
+	o = run(line);
+	assert_int_equal(o.status, CLI_DONE);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	output_finish(&o);
+	o = run(line);
+	assert_int_equal(o.status, CLI_FAILED);
+	assert_non_null(strstr(str_text(&o.err), "--force"));
+	output_finish(&o);
+	o = run(again);
+	assert_int_equal(o.status, CLI_DONE);
+	output_finish(&o);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(directory), 0);
+}
+
+static void without_a_mount_it_is_not_reachable(void **state)
+{
+	static const char *const lines[] = {"status -m /nonexistent", "jobs -m /nonexistent",
+	                                    "trigger -m /nonexistent now", "watch -m /nonexistent 1"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct output o = run(lines[i]);
+
+		assert_int_equal(o.status, CLI_UNREACHABLE);
+		assert_non_null(strstr(str_text(&o.err), "no keepfs is mounted on /nonexistent"));
+		output_finish(&o);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(wrong_use_is_told),
+	        cmocka_unit_test(every_command_has_help),
+	        cmocka_unit_test(version_is_told),
+	        cmocka_unit_test(init_writes_once),
+	        cmocka_unit_test(without_a_mount_it_is_not_reachable),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
