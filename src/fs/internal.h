@@ -82,7 +82,7 @@ int node_entry_param(struct fs *fs, const struct node *node, struct fuse_entry_p
  */
 struct pending {
 	fuse_req_t req;
-	atomic_bool claimed;
+	atomic_int state; /* pending.c */
 };
 
 /** pending_init() - from now on an interrupt answers with EINTR. */

@@ -1,30 +1,49 @@
 /*
  * See internal.h. libfuse runs the interrupt callback with the request's lock held; clearing the callback
- * takes that lock, so after it no callback is running. The callback itself touches only the flag, and the
+ * takes that lock, so after it no callback is running. The callback itself touches only the state, and the
  * request once it has claimed it.
+ *
+ * An interrupt that came before the callback is set calls it from within the setting, which goes on to use
+ * the request: then only a note is taken, and the answer given when the setting is done.
  */
 #include "internal.h"
 
 #include <errno.h>
 
+enum {
+	PENDING_NEW,         /* the callback is being set */
+	PENDING_INTERRUPTED, /* meanwhile */
+	PENDING_OPEN,
+	PENDING_CLAIMED,
+};
+
+static bool move(struct pending *p, int from, int to)
+{
+	return atomic_compare_exchange_strong(&p->state, &from, to);
+}
+
 static void on_interrupt(fuse_req_t req, void *data)
 {
 	struct pending *p = data;
 
-	if (!atomic_exchange(&p->claimed, true))
+	if (!move(p, PENDING_NEW, PENDING_INTERRUPTED) && move(p, PENDING_OPEN, PENDING_CLAIMED))
 		fuse_reply_err(req, EINTR);
 }
 
 void pending_init(struct pending *p, fuse_req_t req)
 {
 	p->req = req;
-	atomic_init(&p->claimed, false);
+	atomic_init(&p->state, PENDING_NEW);
 	fuse_req_interrupt_func(req, on_interrupt, p);
+	if (move(p, PENDING_NEW, PENDING_OPEN))
+		return;
+	atomic_store(&p->state, PENDING_CLAIMED);
+	fuse_reply_err(req, EINTR);
 }
 
 bool pending_claim(struct pending *p)
 {
-	if (atomic_exchange(&p->claimed, true))
+	if (!move(p, PENDING_OPEN, PENDING_CLAIMED))
 		return false;
 	fuse_req_interrupt_func(p->req, NULL, NULL);
 	return true;

@@ -549,8 +549,7 @@ def test_a_second_keepfs_in_the_same_place(new_keepfs, pg, tmp_path, end):
     with pg.lock("sample", "sales.orders"):
         run = keepfs.trigger()
         keepfs.wait_run(run, {"running"})
-        daemon.wait_until(lambda: keepfs.children("pg_dump"), "pg_dump to start")
-        ((ours,),) = keepfs.catalog().execute("SELECT path FROM intent").fetchall()
+        ((ours,),) = daemon.wait_until(lambda: keepfs.catalog().execute("SELECT path FROM intent").fetchall(), "the name to be chosen")
         name = "backups/full/" + theirs.artifacts()[0]
         before = b"what they made"
         for directory in ("", "manifests/"):
