@@ -38,6 +38,10 @@ int catalog_lock(const char *state_dir, int *ret_fd, struct error *err);
 /** catalog_unlock() - @fd from catalog_lock(); -1 does nothing. */
 void catalog_unlock(int fd);
 
+/** catalog_store_url() - heap: the store whose artifacts are listed here; NULL before one was set. */
+char *catalog_store_url(struct catalog *c);
+int catalog_set_store_url(struct catalog *c, const char *store_url, struct error *err);
+
 /* Artifacts and directories. */
 
 struct catalog_entry { /* a file or a directory below backups/ */

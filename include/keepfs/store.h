@@ -200,6 +200,9 @@ struct conf_store;
 
 /** store_dir_new() - objects as files below @root, which is made (0700) when its parent exists. */
 int store_dir_new(const char *root, struct store **ret_store, struct error *err);
+/** store_dir_is_used() - a store was opened here before: false for a directory that is missing or fresh, such
+ * as the mountpoint of a disk that is not mounted. */
+bool store_dir_is_used(const char *root);
 /** store_s3_new() - a bucket; @net and @conf are borrowed for the store's life. No request is made. */
 int store_s3_new(const struct conf_store *conf, struct net *net, struct store **ret_store, struct error *err);
 /**

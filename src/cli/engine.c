@@ -5,6 +5,7 @@
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
 
 #include <errno.h>
 #include <string.h>
@@ -94,6 +95,35 @@ static int make_directories(struct engine *e, struct error *err)
 	return r;
 }
 
+/*
+ * The catalog lists what is in one store. With another one, or with the empty mountpoint of a disk that is
+ * not mounted, its backups would be listed and not be there, and new ones would go where nobody looks for
+ * them.
+ */
+static int bind_store(struct engine *e, struct error *err)
+{
+	const char *url = e->conf->store.url;
+	_cleanup(free) char *known = catalog_store_url(e->catalog);
+	struct catalog_totals totals;
+	int r = catalog_totals(e->catalog, NULL, &totals);
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog in %s cannot be read", e->conf->state_dir);
+	if (totals.artifacts > 0 && known && !str_equal(known, url))
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "the catalog in %s lists %llu backups of %s, but [store] url is %s: set the "
+		                 "old url again, give this "
+		                 "store a state_dir of its own, or list what it holds with 'keepfs rebuild'",
+		                 e->conf->state_dir, (unsigned long long)totals.artifacts, known, url);
+	if (totals.artifacts > 0 && str_starts(url, "dir:") && !store_dir_is_used(url + strlen("dir:")))
+		return error_set(err, ERROR_USAGE, ENOENT,
+		                 "%s holds nothing of keepfs's, but the catalog lists %llu backups there: is "
+		                 "its disk mounted? If they "
+		                 "are lost for good, start anew with 'keepfs rebuild'",
+		                 url, (unsigned long long)totals.artifacts);
+	return str_equal(known, url) ? 0 : catalog_set_store_url(e->catalog, url, err);
+}
+
 static int open_parts(struct engine *e, struct error *err)
 {
 	int r = fd_make_dirs(e->conf->state_dir, 0700);
@@ -103,6 +133,8 @@ static int open_parts(struct engine *e, struct error *err)
 	r = catalog_lock(e->conf->state_dir, &e->lock_fd, err);
 	if (r == 0)
 		r = catalog_open(e->conf->state_dir, &e->catalog, err);
+	if (r == 0)
+		r = bind_store(e, err);
 	if (r == 0)
 		r = engine_open_store(e->conf, &e->net, &e->store, err);
 	if (r < 0)

@@ -249,6 +249,29 @@ static int go_to_background(const struct conf *conf, const char *mountpoint, con
 	exit(serve(conf, mountpoint, mount_options, ready[1], log_fd));
 }
 
+/*
+ * The mountpoint as the kernel's mount table has it: absolute, without links. Only its parent is looked at: a
+ * mount whose daemon has gone does not answer.
+ */
+static char *canonical(const char *mountpoint)
+{
+	_cleanup(free) char *path = mem_strdup(mountpoint), *parent = NULL;
+	char *slash;
+
+	while (strlen(path) > 1 && path[strlen(path) - 1] == '/')
+		path[strlen(path) - 1] = '\0';
+	slash = strrchr(path, '/');
+	if (!slash) {
+		parent = realpath(".", NULL);
+		return mem_printf("%s/%s", parent ? parent : "", path);
+	}
+	*slash = '\0';
+	parent = realpath(slash == path ? "/" : path, NULL);
+	if (!parent)
+		return mem_strdup(mountpoint);
+	return mem_printf("%s/%s", strcmp(parent, "/") == 0 ? "" : parent, slash + 1);
+}
+
 int cmd_mount(const struct cli_options *options)
 {
 	_cleanup(conf) struct conf conf = {0};
@@ -260,19 +283,9 @@ int cmd_mount(const struct cli_options *options)
 	r = cli_load_conf(options, &conf);
 	if (r != CLI_DONE)
 		return r;
-	mountpoint = mem_strdup(options->argc == 1    ? options->argv[0]
-	                        : options->mountpoint ? options->mountpoint
-	                                              : conf.mountpoint);
-	/* The daemon changes to /, and the kernel's mount table holds absolute paths. */
-	if (mountpoint[0] != '/') {
-		_cleanup(free) char *here = getcwd(NULL, 0);
-		char *absolute = mem_printf("%s/%s", here ? here : "", mountpoint);
-
-		free(mountpoint);
-		mountpoint = absolute;
-	}
-	while (strlen(mountpoint) > 1 && mountpoint[strlen(mountpoint) - 1] == '/')
-		mountpoint[strlen(mountpoint) - 1] = '\0';
+	mountpoint = canonical(options->argc == 1    ? options->argv[0]
+	                       : options->mountpoint ? options->mountpoint
+	                                             : conf.mountpoint);
 	if (options->foreground)
 		return serve(&conf, mountpoint, options->mount_options, -1, -1);
 	return go_to_background(&conf, mountpoint, options->mount_options);

@@ -82,6 +82,8 @@ static int rebuild(const struct conf *conf, struct artifact_rebuild *io, struct 
 
 		r = artifact_rebuild(store, catalog, io, NULL, err);
 		if (r == 0)
+			r = catalog_set_store_url(catalog, conf->store.url, err);
+		if (r == 0)
 			r = catalog_add_audit(catalog, &entry, err);
 	}
 	store_free(store);

@@ -4,6 +4,7 @@
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,11 @@ void caller_of(fuse_req_t req, struct catalog_audit *ret_audit)
 		str_append(&command, "?");
 	str_copy(ret_audit->command, sizeof(ret_audit->command), str_text(&command));
 	ret_audit->command[strcspn(ret_audit->command, "\n")] = '\0';
+	/* A process may call itself anything; histories are shown on terminals. */
+	for (char *p = ret_audit->command; *p; p++) {
+		if (!isprint((unsigned char)*p))
+			*p = '?';
+	}
 }
 
 void audit(struct fs *fs, struct catalog_audit *entry, const char *action, const char *object, int result,

@@ -187,21 +187,33 @@ int fs_wait_fd(const struct fs *fs)
 	return fs->ended_fd;
 }
 
+/* In the mount table white space and backslashes are written in octal. */
+static void append_escaped(struct str *out, const char *path)
+{
+	for (; *path; path++) {
+		if (strchr(" \t\n\\", *path))
+			str_appendf(out, "\\%03o", (unsigned)*path);
+		else
+			str_append_char(out, *path);
+	}
+}
+
 /* The mounts of this process, line by line: "36 35 0:57 / /mnt/keep rw … - fuse.keepfs keepfs rw,…". */
 static int find_mount(const char *mountpoint, char ret_device[static 32], bool *ret_keepfs)
 {
-	_cleanup(str) struct str table = {0};
+	_cleanup(str) struct str table = {0}, escaped = {0};
 	char *rest, *line;
 	int found = -ENOENT;
 
 	if (fd_read_file("/proc/self/mountinfo", (size_t)16 << 20, &table) < 0)
 		return -ENOENT;
+	append_escaped(&escaped, mountpoint);
 	for (rest = table.data; (line = strsep(&rest, "\n"));) {
 		char device[32], where[4096];
 		const char *type = strstr(line, " - ");
 
 		if (!type || sscanf(line, "%*s %*s %31s %*s %4095s", device, where) != 2 ||
-		    strcmp(where, mountpoint) != 0)
+		    strcmp(where, str_text(&escaped)) != 0)
 			continue;
 		/* The last one is the one on top. */
 		*ret_keepfs = str_starts(type, " - fuse.keepfs ");
@@ -230,26 +242,26 @@ static int clear_mountpoint(const char *mountpoint, struct error *err)
 	char device[32];
 	struct statx st;
 	bool keepfs;
+	int errnum;
 
 	/* Asked for anew: what the kernel remembers of the root outlives the daemon. */
-	if (statx(AT_FDCWD, mountpoint, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st) == 0) {
-		if (!S_ISDIR(st.stx_mode))
-			return error_set(err, ERROR_USAGE, ENOTDIR, "the mountpoint %s is not a directory",
-			                 mountpoint);
-		if (find_mount(mountpoint, device, &keepfs) == 0 && keepfs)
-			return error_set(err, ERROR_CONFLICT, EBUSY,
-			                 "a keepfs is mounted on %s already; end it with: umount %s",
-			                 mountpoint, mountpoint);
-		return 0;
-	}
-	if (errno == ENOTCONN) {
+	errnum = statx(AT_FDCWD, mountpoint, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st) < 0 ? errno : 0;
+	keepfs = find_mount(mountpoint, device, &keepfs) == 0 && keepfs;
+	if (errnum == 0 && !S_ISDIR(st.stx_mode))
+		return error_set(err, ERROR_USAGE, ENOTDIR, "the mountpoint %s is not a directory",
+		                 mountpoint);
+	if (errnum == 0 && keepfs)
+		return error_set(err, ERROR_CONFLICT, EBUSY,
+		                 "a keepfs is mounted on %s already; end it with: umount %s", mountpoint,
+		                 mountpoint);
+	if (errnum == ENOTCONN && keepfs) {
 		log_warning("%s holds a mount whose daemon has gone: it is replaced", mountpoint);
 		unmount_lazily(mountpoint);
 		return 0;
 	}
-	if (errno == ENOENT && fd_make_dirs(mountpoint, 0755) == 0)
-		return 0;
-	return error_system(err, errno, "the mountpoint %s cannot be used", mountpoint);
+	if (errnum == ENOENT)
+		errnum = -fd_make_dirs(mountpoint, 0755);
+	return errnum ? error_system(err, errnum, "the mountpoint %s cannot be used", mountpoint) : 0;
 }
 
 /* Options of fstab that are for mount(8) and systemd, not for the file system. */

@@ -590,3 +590,58 @@ def test_one_database_of_several_fails(new_keepfs, pg):
     assert "nosuch" in keepfs.history(run)["error"]
     assert len(keepfs.artifacts("tenants/sample")) == len(keepfs.artifacts("tenants/postgres")) == 1
     assert keepfs.history(run)["targets_failed"] == 1
+
+
+def test_another_store_under_the_same_catalog_is_refused(keepfs, tmp_path):
+    """its backups would be listed and not be there"""
+    keepfs.backup()
+    keepfs.unmount()
+    old = keepfs.store_settings["url"]
+    keepfs.store_settings["url"] = f"dir:{tmp_path / 'elsewhere'}"
+    keepfs.write_conf()
+    for command in (["mount"], ["run", "full"]):
+        done = keepfs.run(*command, check=False)
+        assert done.returncode == 2 and old in done.stderr and "keepfs rebuild" in done.stderr, done.stderr
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert keepfs.artifacts() == []
+    keepfs.unmount()
+    keepfs.store_settings["url"] = old
+    keepfs.write_conf()
+    keepfs.mount()
+    assert keepfs.artifacts() == []  # the catalog was of an empty store: nothing is listed that was not looked for
+    keepfs.unmount()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert len(keepfs.artifacts()) == 1
+
+
+def test_a_disk_that_is_not_mounted_is_noticed(keepfs):
+    """the empty mountpoint of the store's disk is not taken for the store"""
+    keepfs.backup()
+    keepfs.unmount()
+    root, away = keepfs.store.root, keepfs.store.root.with_name("away")
+    root.rename(away)
+    root.mkdir()
+    done = keepfs.run("mount", check=False)
+    assert done.returncode == 2 and "is its disk mounted?" in done.stderr, done.stderr
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    away.rename(root)
+    keepfs.mount()
+    assert len(keepfs.artifacts()) == 1
+
+
+def test_a_mountpoint_by_another_name(new_keepfs, tmp_path):
+    """with a space in it, and through a link: a stale mount is found all the same"""
+    (tmp_path / "with space").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "with space")
+    keepfs = new_keepfs(mountpoint=tmp_path / "link" / "mnt")
+    keepfs.mountpoint = tmp_path / "with space" / "mnt"
+    keepfs.mountpoint.mkdir()
+    keepfs.run("mount")
+    keepfs.kill()
+    keepfs.run("mount")
+    assert os.listdir(keepfs.mountpoint)
+    for pid in keepfs.daemons():
+        keepfs.signal(signal.SIGTERM)

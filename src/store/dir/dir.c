@@ -209,3 +209,10 @@ int store_dir_new(const char *root, struct store **ret_store, struct error *err)
 	*ret_store = &d->base;
 	return 0;
 }
+
+bool store_dir_is_used(const char *root)
+{
+	_cleanup(free) char *work = mem_printf("%s/" DIR_WORK, root);
+
+	return access(work, F_OK) == 0;
+}

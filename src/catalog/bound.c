@@ -1,0 +1,24 @@
+/*
+ * Which store this catalog is an index of. Under another address its artifacts would be ghosts: listed, and
+ * not there.
+ */
+#include "db.h"
+
+int catalog_set_store_url(struct catalog *c, const char *store_url, struct error *err)
+{
+	static const char sql[] = "INSERT INTO bound_store (one, url) VALUES (1, ?1)"
+	                          " ON CONFLICT (one) DO UPDATE SET url = excluded.url";
+
+	return write_run(c, err, sql, VALUES(text_value(store_url)));
+}
+
+char *catalog_store_url(struct catalog *c)
+{
+	static const char sql[] = "SELECT url FROM bound_store";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+
+	if (reader_get(c, &reader) < 0 || db_row(reader, &row, sql, NULL, 0) < 0)
+		return NULL;
+	return column_string(row, 0);
+}
