@@ -45,6 +45,17 @@ def test_not_mounted(unmounted, arguments):
     assert str(unmounted.mountpoint) in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["status"], ["jobs"], ["trigger", "now"], ["watch", "1"]])
+def test_a_dead_mount_is_not_reachable(keepfs, arguments):
+    """what the kernel remembers of the tree outlives the daemon"""
+    keepfs.backup()
+    keepfs.run("status", check=False)
+    keepfs.kill()
+    done = keepfs.run(*arguments, check=False)
+    assert done.returncode == 3 and "keepfs mount" in done.stderr, done.stderr
+    subprocess.run(["fusermount3", "-uz", str(keepfs.mountpoint)], check=True)
+
+
 def test_version(unmounted):
     assert unmounted.run("version", conf=False).stdout.startswith("keepfs ")
 
