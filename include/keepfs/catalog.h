@@ -102,9 +102,16 @@ int catalog_sums(struct catalog *c, uint64_t directory_ino,
  * number.
  */
 int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err);
-/** catalog_entomb_artifact() - hide it from every query above: its deletion has begun. -EPERM when it is the
- * last of its directory and @keep_last. */
+/** catalog_entomb_artifact() - hide it from every query above: its deletion has begun. With @keep_last -EPERM
+ * for the last of its directory that is not damaged. */
 int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool keep_last, struct error *err);
+/** catalog_mark_damaged() - reading it has shown that the store no longer holds its bytes: it counts as no
+ * good backup any more. The first reason stays; a rebuild forgets it. */
+int catalog_mark_damaged(struct catalog *c, uint64_t ino, const char *reason, struct error *err);
+bool catalog_is_damaged(struct catalog *c, uint64_t ino);
+/** catalog_damaged() - call @row for each artifact that was marked. */
+int catalog_damaged(struct catalog *c,
+                    void (*row)(void *arg, uint64_t ino, const char *path, const char *reason), void *arg);
 /** catalog_drop_artifact() - its object and manifest are gone: forget it. */
 int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err);
 /** catalog_tombs() - call @row with the path of each deletion that has begun and not ended. */

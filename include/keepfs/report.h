@@ -20,23 +20,27 @@ void report_trouble(struct report_troubles *t, const char *path, int errnum, con
 /** report_last_error() - "2026-11-20T02:00:00Z EIO backups/full/….dump: why", newest first; empty when there
  * was none. */
 void report_last_error(struct report_troubles *t, struct spool *out);
+/** report_last_read_failure() - when an EIO was noted last; 0: never. */
+int64_t report_last_read_failure(struct report_troubles *t);
 /** report_troubles_generation() - grows with each. */
 uint64_t report_troubles_generation(struct report_troubles *t);
 
 /**
  * report_health() - "OK", "WARN" or "CRIT" and a summary, then a line per check, each with its own word;
  * returns the worst
- * @now_us: for ages
+ * @troubles: NULL without a mount
+ * @now_us:   for ages
  *
  * job NAME (each configured one): its last run that completed or failed has failed: CRIT when the job has no
  * backup at all, else WARN; it has not run yet, was only cancelled, or its backups are gone: WARN. Cancelled
  * runs count for nothing else. store: WARN when neither `keepfs check` nor a completed run has ever used it.
  * check NAME: failed in the last probe, and no run (of the job that it names, else any) has completed since:
- * CRIT for the store, else WARN. space for the catalog, space for backups (dir: only): less than 64 MiB or 5
- * percent free: WARN. catalog: cannot be read: CRIT.
+ * CRIT for the store, else WARN. damaged backup: reading showed that the store does not hold its bytes any
+ * more: CRIT. reads: one failed in the last ten minutes: WARN. space for the catalog, space for backups (dir:
+ * only): less than 64 MiB or 5 percent free: WARN. catalog: cannot be read: CRIT.
  */
-enum report_health report_health(struct catalog *c, const struct conf *conf, int64_t now_us,
-                                 struct spool *out);
+enum report_health report_health(struct catalog *c, const struct conf *conf, struct report_troubles *troubles,
+                                 int64_t now_us, struct spool *out);
 /** report_history_csv() - every run, newest first: RFC 4180 with a header line. Times are ISO 8601, UTC;
  * empty when not known. */
 int report_history_csv(struct catalog *c, struct spool *out);

@@ -13,12 +13,15 @@
 int artifact_fetch(struct store *store, const struct store_call *call, const char *path, struct manifest *ret,
                    struct error *err);
 /** artifact_delete() - manifest, [extents object], object: in this order. What is not there is success. */
-int artifact_delete(struct store *store, const char *path, bool has_extents_object, struct error *err);
+int artifact_delete(struct store *store, const struct store_call *call, const char *path,
+                    bool has_extents_object, struct error *err);
 /** artifact_is_foreign() - 1 when the manifest under @path is another keepfs's, as far as the number of its
  * run tells; 0 when it is not, or there is none. */
-int artifact_is_foreign(struct store *store, const char *path, int64_t run_id, struct error *err);
+int artifact_is_foreign(struct store *store, const struct store_call *call, const char *path, int64_t run_id,
+                        struct error *err);
 /** artifact_abort_uploads() - drop all open uploads of exactly @path, until none is listed. */
-int artifact_abort_uploads(struct store *store, const char *path, struct error *err);
+int artifact_abort_uploads(struct store *store, const struct store_call *call, const char *path,
+                           struct error *err);
 /** artifact_stored_bytes() - size of the object of @path; -ENOENT. */
 int artifact_stored_bytes(struct store *store, const struct store_call *call, const char *path,
                           uint64_t *ret_bytes, struct error *err);

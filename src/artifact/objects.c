@@ -62,15 +62,16 @@ int artifact_fetch(struct store *store, const struct store_call *call, const cha
 	return 0;
 }
 
-int artifact_delete(struct store *store, const char *path, bool has_extents_object, struct error *err)
+int artifact_delete(struct store *store, const struct store_call *call, const char *path,
+                    bool has_extents_object, struct error *err)
 {
 	_cleanup(free) char *manifest = manifest_key(path), *extents = manifest_extents_key(path);
-	int r = store_remove(store, NULL, manifest, err);
+	int r = store_remove(store, call, manifest, err);
 
 	if (r == 0 && has_extents_object)
-		r = store_remove(store, NULL, extents, err);
+		r = store_remove(store, call, extents, err);
 	if (r == 0)
-		r = store_remove(store, NULL, path, err);
+		r = store_remove(store, call, path, err);
 	return r;
 }
 
@@ -86,11 +87,12 @@ int artifact_stored_bytes(struct store *store, const struct store_call *call, co
 }
 
 /* Returns how many uploads of @path there were. */
-static int abort_listed(struct store *store, const char *path, struct error *err)
+static int abort_listed(struct store *store, const struct store_call *call, const char *path,
+                        struct error *err)
 {
 	struct store_upload_info *uploads = NULL;
 	size_t count = 0;
-	int found = 0, r = store_upload_list(store, NULL, path, &uploads, &count, err);
+	int found = 0, r = store_upload_list(store, call, path, &uploads, &count, err);
 
 	if (r < 0)
 		return r;
@@ -98,17 +100,18 @@ static int abort_listed(struct store *store, const char *path, struct error *err
 		if (strcmp(uploads[i].key, path) != 0)
 			continue;
 		found++;
-		r = store_upload_abort(store, NULL, path, uploads[i].upload_id, err);
+		r = store_upload_abort(store, call, path, uploads[i].upload_id, err);
 	}
 	store_upload_list_free(uploads, count);
 	return r < 0 ? r : found;
 }
 
-int artifact_abort_uploads(struct store *store, const char *path, struct error *err)
+int artifact_abort_uploads(struct store *store, const struct store_call *call, const char *path,
+                           struct error *err)
 {
 	/* An abort may be overtaken by a part that was still on its way: only an empty list is the end. */
 	for (int round = 0; round < ABORT_ROUNDS; round++) {
-		int found = abort_listed(store, path, err);
+		int found = abort_listed(store, call, path, err);
 
 		if (found <= 0)
 			return found;

@@ -14,6 +14,8 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/name.h>
 
+#define DISCARD_DEADLINE_MS 15000
+
 #define INLINE_EXTENTS_BYTES ((size_t)64 << 10)
 
 int artifact_reserve(struct catalog *catalog, const char *directory, const char *suffix, int64_t run_id,
@@ -115,7 +117,8 @@ static void withdraw(struct store *store, struct catalog *catalog, const struct 
 int artifact_check_free(struct store *store, struct catalog *catalog, const char *path, struct cancel *cancel,
                         struct error *err)
 {
-	const struct store_call call = {.cancel = cancel};
+	const struct store_call call = {.cancel = cancel,
+	                                .deadline_ms = clock_mono_ms() + DISCARD_DEADLINE_MS};
 	_cleanup(free) char *key = manifest_key(path);
 	struct store_object there;
 	int r = store_head(store, &call, key, &there, err);
@@ -158,10 +161,11 @@ static void see_intent(void *arg, int64_t run_id, const char *path)
 	search->found = true;
 }
 
-int artifact_is_foreign(struct store *store, const char *path, int64_t run_id, struct error *err)
+int artifact_is_foreign(struct store *store, const struct store_call *call, const char *path, int64_t run_id,
+                        struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	int r = artifact_fetch(store, NULL, path, &m, err);
+	int r = artifact_fetch(store, call, path, &m, err);
 
 	if (r == -ENOENT || r == ARTIFACT_UNUSABLE)
 		return 0;
@@ -170,6 +174,9 @@ int artifact_is_foreign(struct store *store, const char *path, int64_t run_id, s
 
 int artifact_discard(struct store *store, struct catalog *catalog, const char *path, struct error *err)
 {
+	/* Whoever waits for the end of a failed run waits for this, too: what a dead store leaves is settled
+	 * at the next start. */
+	const struct store_call call = {.deadline_ms = clock_mono_ms() + DISCARD_DEADLINE_MS};
 	struct search search = {.path = path};
 	int r = catalog_intents(catalog, see_intent, &search);
 
@@ -177,11 +184,11 @@ int artifact_discard(struct store *store, struct catalog *catalog, const char *p
 		return error_set(err, ERROR_INTERNAL, -r, "the catalog's intents cannot be read");
 	if (!search.found)
 		return 0;
-	r = artifact_abort_uploads(store, path, err);
+	r = artifact_abort_uploads(store, &call, path, err);
 	if (r == 0)
-		r = artifact_is_foreign(store, path, search.run_id, err);
+		r = artifact_is_foreign(store, &call, path, search.run_id, err);
 	if (r == 0)
-		r = artifact_delete(store, path, true, err);
+		r = artifact_delete(store, &call, path, true, err);
 	if (r < 0)
 		return r;
 	return catalog_drop_intent(catalog, path, err);

@@ -68,7 +68,7 @@ struct settling {
 
 static int settle_tomb(struct settling *s, const struct leftover *tomb, struct error *err)
 {
-	int r = artifact_delete(s->store, tomb->path, true, err);
+	int r = artifact_delete(s->store, NULL, tomb->path, true, err);
 
 	s->is_store = r < 0;
 	if (r == 0)
@@ -102,16 +102,16 @@ static int settle_intent(struct settling *s, const struct leftover *intent, stru
 {
 	_cleanup(manifest) struct manifest m = {0};
 	bool foreign, whole;
-	int r = artifact_abort_uploads(s->store, intent->path, err);
+	int r = artifact_abort_uploads(s->store, NULL, intent->path, err);
 
 	if (r == 0)
-		r = artifact_is_foreign(s->store, intent->path, intent->run_id, err);
+		r = artifact_is_foreign(s->store, NULL, intent->path, intent->run_id, err);
 	foreign = r > 0;
 	if (r == 0)
 		r = find_whole(s->store, intent->path, &m, err);
 	whole = r > 0 && !foreign;
 	if (r == 0)
-		r = artifact_delete(s->store, intent->path, true, err);
+		r = artifact_delete(s->store, NULL, intent->path, true, err);
 	s->is_store = r < 0;
 	if (r < 0)
 		return r;

@@ -19,7 +19,7 @@ int artifact_remove(struct store *store, struct catalog *catalog, uint64_t ino, 
 	r = catalog_entomb_artifact(catalog, ino, true, err);
 	if (r < 0)
 		return r;
-	r = artifact_delete(store, m.path, m.extents_key != NULL, err);
+	r = artifact_delete(store, NULL, m.path, m.extents_key != NULL, err);
 	if (r < 0) {
 		error_prefix(err,
 		             "%s is no longer listed; its deletion from the store goes on at the next start",

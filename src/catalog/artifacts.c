@@ -126,10 +126,27 @@ int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct err
 	return write_end(c, add_artifact(c->writer, m), err);
 }
 
+/* Is there another good one in its directory? 0, or -EPERM with the reason. */
+static int check_not_last(struct connection *c, uint64_t ino, uint64_t directory_ino, const char *directory,
+                          const char *name)
+{
+	static const char sql[] = "SELECT 1 FROM artifact WHERE directory_ino = ?1 AND tomb = 0 AND damaged "
+	                          "IS NULL AND ino <> ?2"
+	                          " LIMIT 1";
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	int r = db_row(c, &row, sql, VALUES(ino_value(directory_ino), ino_value(ino)));
+
+	if (r != -ENOENT)
+		return r;
+	return error_set(&c->error, ERROR_DENIED, EPERM,
+	                 "%s/%s is the last good backup in %s and cannot be removed: make another one first",
+	                 directory, name, directory);
+}
+
 static int entomb_artifact(struct connection *c, uint64_t ino, bool keep_last)
 {
 	static const char find_sql[] =
-	        "SELECT d.ino, d.files, d.path, a.name FROM artifact a"
+	        "SELECT d.ino, a.damaged IS NULL, d.path, a.name FROM artifact a"
 	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = 0";
 	static const char tomb_sql[] = "UPDATE artifact SET tomb = 1 WHERE ino = ?1";
 	_cleanup(statement) sqlite3_stmt *row = NULL;
@@ -139,16 +156,49 @@ static int entomb_artifact(struct connection *c, uint64_t ino, bool keep_last)
 	if (r < 0)
 		return r;
 	directory_ino = column_u64(row, 0);
-	if (keep_last && sqlite3_column_int64(row, 1) <= 1)
-		return error_set(
-		        &c->error, ERROR_DENIED, EPERM,
-		        "%s/%s is the last good backup in %s and cannot be removed: make another one first",
-		        sqlite3_column_text(row, 2), sqlite3_column_text(row, 3),
-		        sqlite3_column_text(row, 2));
-	r = db_run(c, tomb_sql, VALUES(ino_value(ino)));
+	/* One that is known to be damaged is nothing that has to be kept. */
+	if (keep_last && sqlite3_column_int(row, 1))
+		r = check_not_last(c, ino, directory_ino, (const char *)sqlite3_column_text(row, 2),
+		                   (const char *)sqlite3_column_text(row, 3));
+	if (r == 0)
+		r = db_run(c, tomb_sql, VALUES(ino_value(ino)));
 	if (r == 0)
 		r = directory_touch(c, directory_ino, clock_now_us());
 	return r;
+}
+
+int catalog_mark_damaged(struct catalog *c, uint64_t ino, const char *reason, struct error *err)
+{
+	static const char sql[] = "UPDATE artifact SET damaged = ?2 WHERE ino = ?1 AND damaged IS NULL";
+
+	return write_run(c, err, sql, VALUES(ino_value(ino), text_value(reason)));
+}
+
+int catalog_damaged(struct catalog *c,
+                    void (*row)(void *arg, uint64_t ino, const char *path, const char *reason), void *arg)
+{
+	static const char sql[] =
+	        "SELECT a.ino, d.path || '/' || a.name, a.damaged FROM artifact a"
+	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.damaged IS NOT NULL AND a.tomb = 0";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_query(reader, &statement, sql, NULL, 0);
+	while (r >= 0 && (r = db_step(reader, statement)) > 0)
+		row(arg, column_u64(statement, 0), (const char *)sqlite3_column_text(statement, 1),
+		    (const char *)sqlite3_column_text(statement, 2));
+	return r;
+}
+
+bool catalog_is_damaged(struct catalog *c, uint64_t ino)
+{
+	static const char sql[] = "SELECT 1 FROM artifact WHERE ino = ?1 AND damaged IS NOT NULL";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+
+	return reader_get(c, &reader) == 0 && db_row(reader, &row, sql, VALUES(ino_value(ino))) == 0;
 }
 
 int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool keep_last, struct error *err)

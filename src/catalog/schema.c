@@ -48,6 +48,7 @@ static const char *const migrations[] = {
         " sequence INTEGER NOT NULL,"
         " ino INTEGER NOT NULL UNIQUE,"
         " tomb INTEGER NOT NULL DEFAULT 0,"
+        " damaged TEXT," /* what is wrong with it; NULL: nothing that is known */
         " name TEXT NOT NULL,"
         " size_bytes INTEGER NOT NULL,"
         " finished_at_us INTEGER NOT NULL,"
@@ -73,6 +74,7 @@ static const char *const migrations[] = {
         "CREATE UNIQUE INDEX artifact_extents ON artifact (extents_id);"
         "CREATE INDEX artifact_job ON artifact (job, finished_at_us) WHERE tomb = 0;"
         "CREATE INDEX artifact_tomb ON artifact (ino) WHERE tomb = 1;"
+        "CREATE INDEX artifact_damaged ON artifact (ino) WHERE damaged IS NOT NULL;"
         "CREATE TABLE total ("
         " job TEXT PRIMARY KEY,"
         " artifacts INTEGER NOT NULL,"

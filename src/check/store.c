@@ -14,11 +14,13 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define PROBE_BYTES   256
-#define CLEAN_UP_MS   5000
-#define NO_PART_LIMIT ((uint64_t)1 << 50) /* what is larger limits nobody */
+#define PROBE_BYTES       256
+#define PROBE_DEADLINE_MS 15000
+#define CLEAN_UP_MS       5000
+#define NO_PART_LIMIT     ((uint64_t)1 << 50) /* what is larger limits nobody */
 
 struct object {
+	struct store_call call; /* a person waits: one deadline for all of it */
 	char key[64];
 	char data[PROBE_BYTES];
 };
@@ -36,6 +38,7 @@ static int object_init(struct object *o, struct error *err)
 	if (getrandom(random, sizeof(random), 0) != sizeof(random) ||
 	    getrandom(o->data, sizeof(o->data), 0) != sizeof(o->data))
 		return error_system(err, errno, "random bytes cannot be had");
+	o->call = (struct store_call){.deadline_ms = clock_mono_ms() + PROBE_DEADLINE_MS};
 	hex_encode(random, sizeof(random), hex);
 	snprintf(o->key, sizeof(o->key), "state/probe-%s", hex);
 	return 0;
@@ -44,7 +47,7 @@ static int object_init(struct object *o, struct error *err)
 static int write_object(struct store *s, const struct object *o, struct error *err)
 {
 	const struct store_put_options create = {.only_if_absent = true};
-	int r = store_put_bytes(s, NULL, o->key, o->data, sizeof(o->data), &create, err);
+	int r = store_put_bytes(s, &o->call, o->key, o->data, sizeof(o->data), &create, err);
 
 	if (r == STORE_EXISTS)
 		return error_set(
@@ -60,7 +63,7 @@ static int write_object(struct store *s, const struct object *o, struct error *e
 static int write_again(struct store *s, const struct object *o, bool *ret_exclusive, struct error *err)
 {
 	const struct store_put_options create = {.only_if_absent = true};
-	int r = store_put_bytes(s, NULL, o->key, o->data, sizeof(o->data), &create, err);
+	int r = store_put_bytes(s, &o->call, o->key, o->data, sizeof(o->data), &create, err);
 
 	if (r < 0) {
 		error_prefix(err, "an object that exists cannot be told from one that does not");
@@ -75,7 +78,7 @@ static int read_back(struct store *s, const struct object *o, struct error *err)
 	char found[PROBE_BYTES];
 	const struct iovec iov = {found, sizeof(found)};
 	const struct store_get_options options = {0};
-	int r = store_get(s, NULL, o->key, 0, &iov, 1, &options, err);
+	int r = store_get(s, &o->call, o->key, 0, &iov, 1, &options, err);
 
 	if (r < 0) {
 		error_prefix(err, "the object was written but cannot be read back");
@@ -92,13 +95,13 @@ static int read_back(struct store *s, const struct object *o, struct error *err)
 static int remove_object(struct store *s, const struct object *o, struct error *err)
 {
 	struct store_object found;
-	int r = store_remove(s, NULL, o->key, err);
+	int r = store_remove(s, &o->call, o->key, err);
 
 	if (r < 0) {
 		error_prefix(err, "the object %s was written but cannot be deleted", o->key);
 		return r;
 	}
-	r = store_head(s, NULL, o->key, &found, err);
+	r = store_head(s, &o->call, o->key, &found, err);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)

@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* Recovery must not hold up a start for long when the store is down: what it cannot settle is settled at the
- * next one. */
+/* The first look at the store must not hold up a start for long when the store is down: what it cannot settle
+ * is settled at the next one. */
 #define RECOVERY_DEADLINE_MS 10000
 #define MAX_CONNECTIONS      32
 
@@ -37,7 +37,30 @@ int engine_open_store(const struct conf *conf, struct net **ret_net, struct stor
 	return 0;
 }
 
-static int recover(struct engine *e, struct error *err)
+/* A catalog that is new begins with an empty store: what is there already would not be listed, and look lost.
+ */
+static int begin_catalog(struct engine *e, struct store *store, struct error *err)
+{
+	_cleanup(free) struct store_object *found = NULL;
+	size_t count = 0;
+	bool more;
+	int r = store_list(store, NULL, "manifests/", NULL, 1, &found, &count, &more, err);
+
+	if (r < 0) {
+		error_prefix(err, "the catalog in %s is new, so the store must say whether it holds backups",
+		             e->conf->state_dir);
+		return r;
+	}
+	if (count > 0)
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "%s holds backups that the catalog in %s does not know: list them with "
+		                 "'keepfs rebuild', or give this "
+		                 "keepfs a prefix of its own in [store] url",
+		                 e->conf->store.url, e->conf->state_dir);
+	return catalog_set_store_url(e->catalog, e->conf->store.url, err);
+}
+
+static int settle(struct engine *e, bool is_new, struct error *err)
 {
 	struct conf_store hasty = e->conf->store;
 	_cleanup(store) struct store *store = NULL;
@@ -46,6 +69,8 @@ static int recover(struct engine *e, struct error *err)
 
 	hasty.retry_deadline_ms = RECOVERY_DEADLINE_MS;
 	r = store_open(&hasty, e->net, &store, err);
+	if (r == 0 && is_new)
+		r = begin_catalog(e, store, err);
 	if (r == 0)
 		r = artifact_recover(store, e->catalog, &recovery, err);
 	if (r < 0)
@@ -100,7 +125,7 @@ static int make_directories(struct engine *e, struct error *err)
  * not mounted, its backups would be listed and not be there, and new ones would go where nobody looks for
  * them.
  */
-static int bind_store(struct engine *e, struct error *err)
+static int check_bound(struct engine *e, bool *ret_new, struct error *err)
 {
 	const char *url = e->conf->store.url;
 	_cleanup(free) char *known = catalog_store_url(e->catalog);
@@ -109,23 +134,27 @@ static int bind_store(struct engine *e, struct error *err)
 
 	if (r < 0)
 		return error_system(err, -r, "the catalog in %s cannot be read", e->conf->state_dir);
-	if (totals.artifacts > 0 && known && !str_equal(known, url))
+	*ret_new = !str_equal(known, url);
+	if (totals.artifacts == 0)
+		return 0;
+	if (known && *ret_new)
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "the catalog in %s lists %llu backups of %s, but [store] url is %s: set the "
 		                 "old url again, give this "
 		                 "store a state_dir of its own, or list what it holds with 'keepfs rebuild'",
 		                 e->conf->state_dir, (unsigned long long)totals.artifacts, known, url);
-	if (totals.artifacts > 0 && str_starts(url, "dir:") && !store_dir_is_used(url + strlen("dir:")))
+	if (str_starts(url, "dir:") && !store_dir_is_used(url + strlen("dir:")))
 		return error_set(err, ERROR_USAGE, ENOENT,
 		                 "%s holds nothing of keepfs's, but the catalog lists %llu backups there: is "
 		                 "its disk mounted? If they "
 		                 "are lost for good, start anew with 'keepfs rebuild'",
 		                 url, (unsigned long long)totals.artifacts);
-	return str_equal(known, url) ? 0 : catalog_set_store_url(e->catalog, url, err);
+	return 0;
 }
 
 static int open_parts(struct engine *e, struct error *err)
 {
+	bool is_new = false;
 	int r = fd_make_dirs(e->conf->state_dir, 0700);
 
 	if (r < 0)
@@ -134,7 +163,7 @@ static int open_parts(struct engine *e, struct error *err)
 	if (r == 0)
 		r = catalog_open(e->conf->state_dir, &e->catalog, err);
 	if (r == 0)
-		r = bind_store(e, err);
+		r = check_bound(e, &is_new, err);
 	if (r == 0)
 		r = engine_open_store(e->conf, &e->net, &e->store, err);
 	if (r < 0)
@@ -145,7 +174,7 @@ static int open_parts(struct engine *e, struct error *err)
 		                 "[keepfs] memory is more than this process may have");
 	e->make = (struct make_context){
 	        .conf = e->conf, .store = e->store, .catalog = e->catalog, .pool = e->pool};
-	r = recover(e, err);
+	r = settle(e, is_new, err);
 	return r < 0 ? r : make_directories(e, err);
 }
 

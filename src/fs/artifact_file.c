@@ -42,12 +42,27 @@ int artifact_file_open(struct fs *fs, const struct node *node, struct handle **r
 	return 0;
 }
 
+/* The store answered, and what it holds is not the backup. */
+static void note_damage(struct read_request *rr, const char *path, const char *message)
+{
+	struct catalog_audit entry = {.at_us = clock_now_us(), .uid = -1, .pid = -1, .command = "keepfs"};
+	struct error err = {0};
+
+	if (!path || catalog_is_damaged(rr->fs->ctx.catalog, rr->ino))
+		return;
+	if (catalog_mark_damaged(rr->fs->ctx.catalog, rr->ino, message, &err) < 0)
+		log_error("%s could not be marked as damaged: %s", path, err.message);
+	audit(rr->fs, &entry, "damaged", path, 0, message);
+}
+
 static void note_failure(struct read_request *rr, int result, const struct error *err)
 {
 	_cleanup(free) char *path = catalog_path(rr->fs->ctx.catalog, rr->ino);
 	const char *message = err && err->message[0] ? err->message : "the read failed";
 
 	report_trouble(rr->fs->ctx.troubles, path, -result, message);
+	if (err && (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND))
+		note_damage(rr, path, message);
 	log_error("read of %s failed: %s", path ? path : "a removed backup", message);
 }
 

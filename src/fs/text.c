@@ -151,7 +151,7 @@ static int write_fixed(struct fs *fs, enum fixed_file file, struct spool *out)
 	case FIXED_AUDIT:
 		return report_audit_jsonl(catalog, out);
 	case FIXED_HEALTH:
-		report_health(catalog, fs->ctx.conf, clock_now_us(), out);
+		report_health(catalog, fs->ctx.conf, fs->ctx.troubles, clock_now_us(), out);
 		break;
 	case FIXED_LAST_ERROR:
 		report_last_error(fs->ctx.troubles, out);

@@ -14,8 +14,9 @@ static const char *const names[] = {"sha256",         "job",          "kind",
                                     "started_at",     "triggered_by", "stored_bytes"};
 
 /* The value of attribute @name ("sha256"); false when the artifact has none. */
-static bool value_of(const struct manifest *m, const char *name, struct str *out)
+static bool value_of(struct fs *fs, const struct manifest *m, const char *name, struct str *out)
 {
+	bool damaged = catalog_is_damaged(fs->ctx.catalog, ino_of_artifact(m->path));
 	const struct {
 		const char *name;
 		const char *text;
@@ -24,7 +25,7 @@ static bool value_of(const struct manifest *m, const char *name, struct str *out
 	        {"job", m->job},
 	        {"kind", m->kind},
 	        {"database", m->database},
-	        {"state", run_state_name(RUN_COMPLETED)},
+	        {"state", damaged ? "damaged" : run_state_name(RUN_COMPLETED)},
 	        {"server_version", m->server_version},
 	        {"tool_version", m->tool_version},
 	        {"system_identifier", m->system_identifier},
@@ -86,7 +87,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	r = str_starts(name, PREFIX) ? load(fs_of(req), ino, &m) : 1;
 	if (r < 0)
 		fuse_reply_err(req, -r);
-	else if (r > 0 || !value_of(&m, name + strlen(PREFIX), &value))
+	else if (r > 0 || !value_of(fs_of(req), &m, name + strlen(PREFIX), &value))
 		fuse_reply_err(req, ENODATA);
 	else
 		reply_bytes(req, &value, size);
@@ -105,7 +106,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
 		_cleanup(str) struct str value = {0};
 
-		if (!value_of(&m, names[i], &value))
+		if (!value_of(fs_of(req), &m, names[i], &value))
 			continue;
 		str_appendf(&list, PREFIX "%s", names[i]);
 		str_append_char(&list, '\0');

@@ -11,9 +11,12 @@
  */
 #include "reader_private.h"
 
+#include <keepfs/base/clock.h>
 #include <keepfs/codec/hash.h>
 
 #include <errno.h>
+
+#define FAILED_HOLD_MS 5000
 
 struct batch {
 	struct artifact *artifact;
@@ -133,11 +136,46 @@ static void settle(struct reader *r, struct block *b, int result, const struct e
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* The kernel asks again, page by page, for what a failed read-ahead did not bring, and a copy has more blocks
+ * queued: without a memory each of them would wait for the store's whole deadline. */
+static bool failed_just_now(struct reader *r, const struct artifact *a, struct error *err)
+{
+	bool failed;
+
+	pthread_mutex_lock(&r->lock);
+	failed = clock_mono_ms() < a->failed_until_ms;
+	if (failed)
+		*err = a->failure;
+	pthread_mutex_unlock(&r->lock);
+	return failed;
+}
+
+/* @err.retry: trying again might have helped, but the time for that was over. */
+static void note_failure(struct reader *r, struct artifact *a, const struct error *err)
+{
+	pthread_mutex_lock(&r->lock);
+	a->failed_until_ms = clock_mono_ms() + FAILED_HOLD_MS;
+	a->failure = *err;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static int get_or_fail_fast(struct fetcher *f, const struct batch *batch, struct error *err)
+{
+	int result;
+
+	if (failed_just_now(f->reader, batch->artifact, err))
+		return -EIO;
+	result = get(f, batch->blocks, batch->count, err);
+	if (result < 0 && err->retry)
+		note_failure(f->reader, batch->artifact, err);
+	return result;
+}
+
 static void fetch(struct fetcher *f, const struct batch *batch)
 {
 	struct reader *r = f->reader;
 	struct error err;
-	int result = get(f, batch->blocks, batch->count, &err);
+	int result = get_or_fail_fast(f, batch, &err);
 	/* A get that ended for good may have failed for one block of several only, an object cut short for
 	 * instance: those that somebody waits for are tried alone. */
 	bool alone = result < 0 && batch->count > 1 && !err.retry && !cancel_is_set(&f->cancel);

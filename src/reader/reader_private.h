@@ -67,6 +67,9 @@ struct artifact { /* what is open, once however often it is; never changes but f
 	struct extents extents;
 	unsigned files;   /* open */
 	unsigned loading; /* blocks that threads are getting: they use key and extents without the lock */
+	int64_t failed_until_ms; /* the store gave up at its deadline: until then nobody waits for that again
+	                          */
+	struct error failure;    /* what it said */
 	struct artifact *next;
 };
 

@@ -133,6 +133,47 @@ static void check_job(struct health *h, const char *job)
 		tell(h, REPORT_WARN, what, "has not run yet; start it with: keepfs trigger %s", job);
 }
 
+/* Backups that reading has shown to be damaged, and reads that fail now. */
+
+#define DAMAGED_SHOWN     5
+#define READS_RECENTLY_US (10 * 60 * US_PER_S)
+
+struct damaged {
+	struct health *health;
+	uint64_t count;
+};
+
+static void tell_damaged(void *arg, uint64_t ino, const char *path, const char *reason)
+{
+	struct damaged *d = arg;
+
+	if (d->count++ < DAMAGED_SHOWN)
+		tell(d->health, REPORT_CRIT, "damaged backup",
+		     "%s: %s; make another one now, and remove this one", path, reason);
+}
+
+static void check_damaged(struct health *h)
+{
+	struct damaged d = {.health = h};
+	int rc = catalog_damaged(h->catalog, tell_damaged, &d);
+
+	if (rc < 0)
+		tell_catalog(h, rc);
+	if (d.count > DAMAGED_SHOWN)
+		tell(h, REPORT_CRIT, "damaged backups", "%" PRIu64 " in all", d.count);
+}
+
+static void check_reads(struct health *h, struct report_troubles *troubles)
+{
+	int64_t failed_at_us = troubles ? report_last_read_failure(troubles) : 0;
+	char age[32];
+
+	if (failed_at_us && h->now_us - failed_at_us < READS_RECENTLY_US)
+		tell(h, REPORT_WARN, "reads",
+		     "the store failed a read or a removal %s ago: see status/last-error",
+		     format_age(h->now_us - failed_at_us, age));
+}
+
 /* Probes and the store. */
 
 static bool find_completed(void *arg, const struct catalog_run *run)
@@ -234,13 +275,15 @@ static void check_space(struct health *h, const char *what, const char *path)
 		tell(h, REPORT_OK, what, "%s are free in %s", free_text, path);
 }
 
-enum report_health report_health(struct catalog *c, const struct conf *conf, int64_t now_us,
-                                 struct spool *out)
+enum report_health report_health(struct catalog *c, const struct conf *conf, struct report_troubles *troubles,
+                                 int64_t now_us, struct spool *out)
 {
 	struct health h = {.catalog = c, .conf = conf, .now_us = now_us};
 
 	for (size_t i = 0; i < conf->backup_count; i++)
 		check_job(&h, conf->backups[i].name);
+	check_damaged(&h);
+	check_reads(&h, troubles);
 	check_store(&h);
 	check_probes(&h);
 	check_space(&h, "space for the catalog", conf->state_dir);

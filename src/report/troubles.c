@@ -15,6 +15,7 @@ struct report_troubles {
 	pthread_mutex_t lock;
 	char *lines[TROUBLES_KEPT]; /* lock; a ring: the newest is at (count - 1) % TROUBLES_KEPT */
 	uint64_t count;             /* lock */
+	int64_t last_eio_us;        /* lock */
 };
 
 struct report_troubles *report_troubles_new(void)
@@ -58,6 +59,8 @@ void report_trouble(struct report_troubles *t, const char *path, int errnum, con
 	char **slot, *old;
 
 	pthread_mutex_lock(&t->lock);
+	if (errnum == EIO)
+		t->last_eio_us = clock_now_us();
 	slot = &t->lines[t->count++ % TROUBLES_KEPT];
 	old = *slot;
 	*slot = take_ptr(&line);
@@ -85,4 +88,14 @@ uint64_t report_troubles_generation(struct report_troubles *t)
 	count = t->count;
 	pthread_mutex_unlock(&t->lock);
 	return count;
+}
+
+int64_t report_last_read_failure(struct report_troubles *t)
+{
+	int64_t at_us;
+
+	pthread_mutex_lock(&t->lock);
+	at_us = t->last_eio_us;
+	pthread_mutex_unlock(&t->lock);
+	return at_us;
 }

@@ -1,6 +1,7 @@
 """What goes wrong in practice: each failure is seen, named, and leaves nothing behind."""
 import errno
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -645,3 +646,37 @@ def test_a_mountpoint_by_another_name(new_keepfs, tmp_path):
     assert os.listdir(keepfs.mountpoint)
     for pid in keepfs.daemons():
         keepfs.signal(signal.SIGTERM)
+
+
+def test_a_lost_catalog_is_noticed(keepfs):
+    """an empty tree over a full store would make `rsync --delete` empty the other copies too"""
+    keepfs.backup()
+    keepfs.unmount()
+    for left in keepfs.state.glob("catalog.db*"):
+        left.unlink()
+    for command in (["mount"], ["run", "full"]):
+        done = keepfs.run(*command, check=False)
+        assert done.returncode == 2 and "keepfs rebuild" in done.stderr, done.stderr
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert len(keepfs.artifacts()) == 1
+
+
+def test_a_damaged_backup_counts_as_none(keepfs):
+    keepfs.backup()
+    keepfs.backup()
+    good, damaged = keepfs.artifacts()
+    data = bytearray(keepfs.store.get(f"backups/full/{damaged}"))
+    data[len(data) // 2] ^= 0xFF
+    keepfs.store.put(f"backups/full/{damaged}", bytes(data))
+    with pytest.raises(OSError) as caught:
+        keepfs.path("backups", "full", damaged).read_bytes()
+    assert caught.value.errno == errno.EIO
+    assert os.getxattr(keepfs.path("backups", "full", damaged), "user.keepfs.state") == b"damaged"
+    health = keepfs.text("status", "health")
+    assert health.startswith("CRIT") and damaged in health
+    assert any(entry["action"] == "damaged" for entry in map(json.loads, keepfs.text("status", "audit.jsonl").splitlines()))
+    with pytest.raises(PermissionError):
+        keepfs.path("backups", "full", good).unlink()
+    keepfs.path("backups", "full", damaged).unlink()
+    assert keepfs.artifacts() == [good] and not keepfs.text("status", "health").startswith("CRIT")

@@ -362,6 +362,47 @@ static void the_last_one_is_kept(void **state)
 	assert_int_equal(entry_of(f, second).ino, second);
 }
 
+static void count_damaged(void *arg, uint64_t ino, const char *path, const char *reason)
+{
+	assert_string_equal(path, "backups/full/20261120T020000Z-2.dump");
+	assert_string_equal(reason, "flipped bits");
+	(*(unsigned *)arg)++;
+}
+
+static void a_damaged_one_is_not_good(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t first = ino_at("backups/full", SECONDS * 1000),
+	         second = ino_at("backups/full", SECONDS * 1000 + 1);
+	unsigned damaged = 0;
+
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000 + 1, 2, 10), 0);
+	assert_int_equal(catalog_mark_damaged(f->catalog, second, "flipped bits", NULL), 0);
+	assert_int_equal(catalog_mark_damaged(f->catalog, second, "later", NULL), 0);
+	assert_true(catalog_is_damaged(f->catalog, second));
+	assert_false(catalog_is_damaged(f->catalog, first));
+	assert_int_equal(catalog_damaged(f->catalog, count_damaged, &damaged), 0);
+	assert_int_equal(damaged, 1);
+	/* The older one is the last that is good; the damaged one need not be kept. */
+	assert_int_equal(catalog_entomb_artifact(f->catalog, first, true, NULL), -EPERM);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, second, true, NULL), 0);
+	assert_false(catalog_damaged(f->catalog, count_damaged, &damaged) < 0);
+	assert_int_equal(damaged, 1);
+}
+
+static void the_store_is_remembered(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *none = catalog_store_url(f->catalog), *url = NULL;
+
+	assert_null(none);
+	assert_int_equal(catalog_set_store_url(f->catalog, "dir:/a", NULL), 0);
+	assert_int_equal(catalog_set_store_url(f->catalog, "s3://b/c", NULL), 0);
+	url = catalog_store_url(f->catalog);
+	assert_string_equal(url, "s3://b/c");
+}
+
 static void another_at_the_same_place_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -1086,6 +1127,8 @@ int main(void)
 	        TEST(counts_follow_every_change),
 	        TEST(what_is_entombed_is_hidden),
 	        TEST(the_last_one_is_kept),
+	        TEST(a_damaged_one_is_not_good),
+	        TEST(the_store_is_remembered),
 	        TEST(another_at_the_same_place_is_refused),
 	        TEST(an_unloaded_table_is_refused),
 	        TEST(pages_hold_every_entry_once_in_order),

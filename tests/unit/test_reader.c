@@ -30,6 +30,7 @@ struct held_store {
 	unsigned gets;
 	uint64_t bytes;
 	unsigned fail;    /* so many next gets fail */
+	bool dead;        /* gets fail as after the whole deadline: trying again might have helped */
 	unsigned corrupt; /* so many next gets have a wrong byte at corrupt_at, when they cover it */
 	uint64_t corrupt_at;
 	uint64_t end; /* the object ends here: a get beyond fails with -ERANGE */
@@ -111,9 +112,10 @@ static int held_get(struct store *store, const struct store_call *call, const ch
 		corrupt_at = s->corrupt_at;
 	}
 	pthread_mutex_unlock(&s->lock);
-	if (fail) {
-		err->retry = true;
-		return error_set(err, ERROR_UNAVAILABLE, ECONNREFUSED, "the store is on fire");
+	if (fail || s->dead) {
+		error_set(err, ERROR_UNAVAILABLE, ECONNREFUSED, "the store is on fire");
+		err->retry = s->dead;
+		return -ECONNREFUSED;
 	}
 	if (at > end)
 		return error_set(err, ERROR_CORRUPT, ERANGE, "the object is too short");
@@ -636,6 +638,27 @@ static void test_store_failure(void **state)
 	bench_finish(&b);
 }
 
+/* Who copies a file asks again and again: the store's deadline is waited for once, not for each block. */
+static void test_a_dead_store_is_not_waited_for_again(void **state)
+{
+	uint64_t size = 8 * MIB;
+	struct test_request req;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 1);
+	b.store.dead = true;
+	start(&req, b.file, 0, 10);
+	assert_int_equal(finish(&req), -EIO);
+	assert_int_equal(b.store.gets, 1);
+	for (uint64_t i = 0; i < 4; i++) {
+		start(&req, b.file, 2 * i * MIB, 10);
+		assert_int_equal(finish(&req), -EIO);
+		assert_non_null(strstr(req.err.message, "the store is on fire"));
+	}
+	assert_int_equal(b.store.gets, 1);
+	bench_finish(&b);
+}
+
 static void test_one_block_of_a_merged_get_fails(void **state)
 {
 	uint64_t size = 8 * MIB;
@@ -776,6 +799,7 @@ int main(void)
 	        cmocka_unit_test(test_readers_share_blocks),
 	        cmocka_unit_test(test_corruption),
 	        cmocka_unit_test(test_store_failure),
+	        cmocka_unit_test(test_a_dead_store_is_not_waited_for_again),
 	        cmocka_unit_test(test_one_block_of_a_merged_get_fails),
 	        cmocka_unit_test(test_close_with_requests_pending),
 	        cmocka_unit_test(test_cancel_all),

@@ -403,7 +403,8 @@ static void test_stats(void **state)
 
 static enum report_health health(struct fixture *f, char **ret_text)
 {
-	enum report_health level = report_health(f->catalog, &f->conf, AT_US + 3 * 3600 * US_PER_S, f->out);
+	enum report_health level =
+	        report_health(f->catalog, &f->conf, NULL, AT_US + 3 * 3600 * US_PER_S, f->out);
 
 	free(*ret_text);
 	*ret_text = text_of(f);
