@@ -27,12 +27,17 @@ struct pg_facts {
  *            file and .pgpass apply
  * @database: replaces the database named in @conninfo; NULL: as it says
  *
- * Blocks for at most the connection's connect_timeout (10 s when neither @conninfo nor the environment sets
- * it) for each host, and a statement timeout of 30 s.
- * Return: 0; else negative with @err: ERROR_UNAVAILABLE, ERROR_DENIED or ERROR_USAGE, message with libpq's
- * words and without passwords.
+ * @cancel:   NULL: cannot be cancelled
+ *
+ * Waits for at most connect_timeout at each host, from @conninfo, its service or the environment (10 s when
+ * none sets it, 0: for ever), and 30 s for each answer. A host that takes no connection in that time is
+ * followed by the next one; one that takes it and then keeps silent ends the attempt. Names of hosts are
+ * looked up by the system, for as long as it takes: neither limit nor cancel reach there.
+ * Return: 0; -ECANCELED; -ETIMEDOUT (ERROR_TIMEOUT); else negative with @err: ERROR_UNAVAILABLE, ERROR_DENIED
+ * or ERROR_USAGE, message with libpq's words and without passwords.
  */
-int pg_learn(const char *conninfo, const char *database, struct pg_facts *ret, struct error *err);
+int pg_learn(const char *conninfo, const char *database, struct cancel *cancel, struct pg_facts *ret,
+             struct error *err);
 
 /**
  * pg_child_conninfo() - how to hand a connection to a child without its password in the argument list

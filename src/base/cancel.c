@@ -6,7 +6,10 @@
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/clock.h>
 
+#include <errno.h>
 #include <stddef.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 void cancel_init(struct cancel *c)
 {
@@ -89,4 +92,29 @@ void cancel_remove_hook(struct cancel *c, struct cancel_hook *hook)
 		}
 	}
 	pthread_mutex_unlock(&c->lock);
+}
+
+static void make_readable(void *arg)
+{
+	const struct cancel_fd *f = arg;
+	uint64_t one = 1;
+
+	(void)!write(f->fd, &one, sizeof(one));
+}
+
+int cancel_fd_open(struct cancel_fd *ret, struct cancel *c)
+{
+	ret->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ret->fd < 0)
+		return -errno;
+	ret->cancel = c;
+	ret->hook = (struct cancel_hook){.wake = make_readable, .arg = ret};
+	cancel_add_hook(c, &ret->hook);
+	return 0;
+}
+
+void cancel_fd_close(struct cancel_fd *f)
+{
+	cancel_remove_hook(f->cancel, &f->hook);
+	close(f->fd);
 }

@@ -76,7 +76,7 @@ static void probe_database(struct probe *p, const struct conf_backup *job, const
 		          server->silent);
 		return;
 	}
-	if (pg_learn(job->database, database, &facts, &err) < 0) {
+	if (pg_learn(job->database, database, NULL, &facts, &err) < 0) {
 		probe_add(p, false, name, "%s", err.message);
 		if (is_silence(&err))
 			str_copy(server->silent, sizeof(server->silent), label);

@@ -77,7 +77,7 @@ static void say_server(const struct work *w)
 static int prepare(struct work *w, struct error *err)
 {
 	const struct conf_backup *job = w->dump->job;
-	int r = pg_learn(job->database, w->dump->database, &w->server, err);
+	int r = pg_learn(job->database, w->dump->database, w->dump->cancel, &w->server, err);
 
 	if (r < 0)
 		return r;

@@ -44,6 +44,10 @@ static const struct {
         {"No such file or directory", "a socket's directory is given as host=/directory", "on socket"},
         {"could not translate host name",
          "is the host's name spelled right, and does the name server answer?"},
+        {"took the connection but gave no answer",
+         "the server is overloaded or hangs, or something else listens there: see its log, and that of a "
+         "pooler before it"},
+        {"gave no answer within", "is its address right, is it up, and does a firewall let this host in?"},
         {"timeout expired",
          "the host does not answer: is its address right, and does a firewall let this host in?"},
         {"administrator command",

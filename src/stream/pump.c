@@ -1,26 +1,18 @@
-/* From a descriptor into a sink. The thread sleeps in poll() on the descriptor and on an eventfd by which a
- * cancel wakes it, so it notices a cancel while the other end is silent. */
+/* From a descriptor into a sink. The thread sleeps in poll() on the descriptor and on that of the cancel
+ * token, so it notices a cancel while the other end is silent. */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/stream.h>
 
 #include <errno.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 
 #define PUMP_BYTES ((size_t)256 << 10)
 
-static void wake(void *arg)
-{
-	uint64_t one = 1;
-
-	(void)!write(*(int *)arg, &one, sizeof(one));
-}
-
 /* Return: 1 when @fd can be read, 0 when poll() was interrupted, -ECANCELED. */
-static int wait_for_data(int fd, int wake_fd, struct error *err)
+static int wait_for_data(int fd, int cancel_fd, struct error *err)
 {
-	struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = wake_fd, .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
 
 	if (poll(fds, ARRAY_SIZE(fds), -1) < 0)
 		return errno == EINTR ? 0 : error_system(err, errno, "waiting for data");
@@ -30,9 +22,9 @@ static int wait_for_data(int fd, int wake_fd, struct error *err)
 }
 
 /* Return: how many bytes; 0 at the end; -EAGAIN when there are none yet. */
-static ssize_t read_piece(int fd, int wake_fd, void *buf, struct error *err)
+static ssize_t read_piece(int fd, int cancel_fd, void *buf, struct error *err)
 {
-	int r = wait_for_data(fd, wake_fd, err);
+	int r = wait_for_data(fd, cancel_fd, err);
 	ssize_t n;
 
 	if (r <= 0)
@@ -43,12 +35,13 @@ static ssize_t read_piece(int fd, int wake_fd, void *buf, struct error *err)
 	return n < 0 ? error_system(err, errno, "reading data") : n;
 }
 
-static int pump(int fd, int wake_fd, struct sink *sink, atomic_uint_least64_t *read_bytes, struct error *err)
+static int pump(int fd, int cancel_fd, struct sink *sink, atomic_uint_least64_t *read_bytes,
+                struct error *err)
 {
 	_cleanup(free) char *buf = mem_alloc(PUMP_BYTES);
 
 	for (;;) {
-		ssize_t n = read_piece(fd, wake_fd, buf, err);
+		ssize_t n = read_piece(fd, cancel_fd, buf, err);
 		int r;
 
 		if (n == -EAGAIN)
@@ -66,14 +59,12 @@ static int pump(int fd, int wake_fd, struct sink *sink, atomic_uint_least64_t *r
 int stream_pump(int fd, struct sink *sink, struct cancel *cancel, atomic_uint_least64_t *read_bytes,
                 struct error *err)
 {
-	_cleanup(fd) int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	struct cancel_hook hook = {.wake = wake, .arg = &wake_fd};
-	int r;
+	struct cancel_fd wake;
+	int r = cancel_fd_open(&wake, cancel);
 
-	if (wake_fd < 0)
-		return error_system(err, errno, "making an eventfd");
-	cancel_add_hook(cancel, &hook);
-	r = pump(fd, wake_fd, sink, read_bytes, err);
-	cancel_remove_hook(cancel, &hook);
+	if (r < 0)
+		return error_system(err, -r, "making an eventfd");
+	r = pump(fd, wake.fd, sink, read_bytes, err);
+	cancel_fd_close(&wake);
 	return r;
 }

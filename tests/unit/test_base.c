@@ -10,6 +10,7 @@
 #include <keepfs/base/workers.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -144,6 +145,29 @@ static void cancel_wakes_hooks_once(void **state)
 	assert_true(cancel_sleep_ms(&cancel, 60000));
 	cancel_remove_hook(&cancel, &hooks[0]);
 	cancel_remove_hook(&cancel, &hooks[1]);
+	cancel_finish(&cancel);
+}
+
+static void cancel_makes_a_descriptor_readable(void **state)
+{
+	struct cancel_fd early, late, never;
+	struct pollfd fds[3] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
+	struct cancel cancel;
+
+	cancel_init(&cancel);
+	assert_int_equal(cancel_fd_open(&early, &cancel), 0);
+	assert_int_equal(cancel_fd_open(&never, NULL), 0);
+	fds[0].fd = early.fd;
+	assert_int_equal(poll(fds, 1, 0), 0);
+	cancel_set(&cancel);
+	assert_int_equal(cancel_fd_open(&late, &cancel), 0);
+	fds[1].fd = late.fd;
+	fds[2].fd = never.fd;
+	assert_int_equal(poll(fds, 3, 0), 2);
+	assert_int_equal(fds[2].revents, 0);
+	cancel_fd_close(&early);
+	cancel_fd_close(&late);
+	cancel_fd_close(&never);
 	cancel_finish(&cancel);
 }
 
@@ -296,6 +320,7 @@ int main(void)
 	        cmocka_unit_test(time_survives_a_round_trip),
 	        cmocka_unit_test(what_is_no_time_is_refused),
 	        cmocka_unit_test(cancel_wakes_hooks_once),
+	        cmocka_unit_test(cancel_makes_a_descriptor_readable),
 	        cmocka_unit_test(pool_gives_only_what_it_has),
 	        cmocka_unit_test(a_waiting_reservation_is_granted_or_cancelled),
 	        cmocka_unit_test(spool_holds_more_than_memory),

@@ -1,16 +1,24 @@
-/* Connection strings, hints and the choice of programs: all that needs no server. */
+/* Connection strings, hints and the choice of programs, and what becomes of a server that keeps silent: all
+ * that needs no real one. */
+#include "../../src/pg/session.h"
+
+#include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/pg.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -61,7 +69,7 @@ static void test_wrong_conninfo(void **state)
 		assert_int_equal(pg_child_conninfo(wrong[i], NULL, &text, &env, &err), -EINVAL);
 		assert_int_equal(err.class, ERROR_USAGE);
 		assert_null(strstr(err.message, "hunter2"));
-		assert_int_equal(pg_learn(wrong[i], NULL, &facts, &err), -EINVAL);
+		assert_int_equal(pg_learn(wrong[i], NULL, NULL, &facts, &err), -EINVAL);
 		assert_null(strstr(err.message, "hunter2"));
 		assert_null(text);
 		assert_null(env);
@@ -115,12 +123,189 @@ static void test_unreachable(void **state)
 	struct pg_facts facts = {.version_num = 1};
 	struct error err = {0};
 
-	assert_true(pg_learn("host=/nonexistent dbname=x password=hunter2", NULL, &facts, &err) < 0);
+	assert_true(pg_learn("host=/nonexistent dbname=x password=hunter2", NULL, NULL, &facts, &err) < 0);
 	assert_int_equal(err.class, ERROR_UNAVAILABLE);
 	assert_true(err.retry);
 	assert_non_null(strstr(err.message, "/nonexistent"));
 	assert_null(strstr(err.message, "hunter2"));
 	assert_int_equal(facts.version_num, 1);
+}
+
+/* A server that lets everybody in, at most so far, and then keeps silent until it is hung up on. */
+struct mute {
+	int fd;
+	int port;
+	int answers;           /* how many messages get an answer */
+	struct cancel *cancel; /* set when one got none */
+	pthread_t thread;
+};
+
+static int listen_on_any_port(int backlog, int *ret_port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(listen(fd, backlog), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	*ret_port = ntohs(address.sin_port);
+	return fd;
+}
+
+static void *mute_main(void *arg)
+{
+	/* AuthenticationOk, ParameterStatus, ReadyForQuery */
+	static const char welcome[] = "R\0\0\0\x08\0\0\0\0"
+	                              "S\0\0\0\x18server_version\0"
+	                              "15.1\0"
+	                              "Z\0\0\0\x05I";
+	struct mute *m = arg;
+	int fd = accept(m->fd, NULL, NULL);
+	char message[4096];
+
+	for (int i = 0; read(fd, message, sizeof(message)) > 0; i++) {
+		if (i < m->answers)
+			(void)!write(fd, welcome, sizeof(welcome) - 1);
+		else if (m->cancel)
+			cancel_set(m->cancel);
+	}
+	close(fd);
+	return NULL;
+}
+
+static void mute_start(struct mute *m)
+{
+	m->fd = listen_on_any_port(8, &m->port);
+	assert_int_equal(pthread_create(&m->thread, NULL, mute_main, m), 0);
+}
+
+static void mute_finish(struct mute *m)
+{
+	pthread_join(m->thread, NULL);
+	close(m->fd);
+}
+
+#define PLAIN "user=x dbname=x password=hunter2 sslmode=disable gssencmode=disable host=127.0.0.1"
+
+/* For ever, as far as the connection's settings go. */
+static void expect_cancelled(int answers)
+{
+	_cleanup(free) char *conninfo = NULL;
+	struct mute mute = {.answers = answers};
+	struct pg_facts facts = {.version_num = 1};
+	int64_t began_ms = clock_mono_ms();
+	struct error err = {0};
+	struct cancel cancel;
+
+	cancel_init(&cancel);
+	mute.cancel = &cancel;
+	mute_start(&mute);
+	conninfo = mem_printf(PLAIN " port=%d connect_timeout=0", mute.port);
+	assert_int_equal(pg_learn(conninfo, NULL, &cancel, &facts, &err), -ECANCELED);
+	assert_int_equal(err.class, ERROR_CANCELLED);
+	assert_true(clock_mono_ms() - began_ms < 10000);
+	assert_int_equal(facts.version_num, 1);
+	mute_finish(&mute);
+	/* Not even begun. */
+	assert_int_equal(pg_learn(conninfo, NULL, &cancel, &facts, &err), -ECANCELED);
+	cancel_finish(&cancel);
+}
+
+static void test_cancelled_while_connecting(void **state)
+{
+	expect_cancelled(0);
+}
+
+static void test_cancelled_while_asking(void **state)
+{
+	expect_cancelled(1);
+}
+
+static void test_silent_while_connecting(void **state)
+{
+	_cleanup(free) char *conninfo = NULL;
+	_cleanup(free) char *name = NULL;
+	struct mute mute = {0};
+	struct pg_facts facts;
+	int64_t began_ms = clock_mono_ms();
+	struct error err = {0};
+
+	mute_start(&mute);
+	conninfo = mem_printf(PLAIN " port=%d connect_timeout=1", mute.port);
+	name = mem_printf("host \"127.0.0.1\", port %d, took the connection", mute.port);
+	assert_int_equal(pg_learn(conninfo, NULL, NULL, &facts, &err), -ETIMEDOUT);
+	assert_in_range(clock_mono_ms() - began_ms, 1000, 9000);
+	assert_int_equal(err.class, ERROR_TIMEOUT);
+	assert_true(err.retry);
+	assert_non_null(strstr(err.message, name));
+	assert_non_null(strstr(err.message, "within 1 s (the server is overloaded or hangs"));
+	assert_null(strstr(err.message, "hunter2"));
+	mute_finish(&mute);
+}
+
+static void test_silent_while_asking(void **state)
+{
+	_cleanup(free) char *conninfo = NULL;
+	struct mute mute = {.answers = 1};
+	struct error err = {0};
+	PGresult *result = NULL;
+	struct session session;
+
+	mute_start(&mute);
+	conninfo = mem_printf(PLAIN " port=%d", mute.port);
+	assert_int_equal(session_open(&session, conninfo, NULL, NULL, &err), 0);
+	assert_int_equal(session_ask(&session, "SELECT 1", 50, &result, &err), -ETIMEDOUT);
+	assert_null(result);
+	assert_int_equal(err.class, ERROR_TIMEOUT);
+	assert_non_null(strstr(err.message, "took the connection but gave no answer"));
+	session_close(&session);
+	mute_finish(&mute);
+}
+
+/* A host that takes no connection is followed by the next one. */
+static void test_next_host_after_a_silent_one(void **state)
+{
+	_cleanup(free) char *conninfo = NULL;
+	struct mute mute = {.answers = 1};
+	int clients[3], full_port, full = listen_on_any_port(0, &full_port);
+	struct sockaddr_in address = {.sin_family = AF_INET,
+	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	                              .sin_port = htons((uint16_t)full_port)};
+	struct error err = {0};
+	struct session session;
+
+	/* Those that its queue has no room for are not answered at all. */
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+		clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void)!connect(clients[i], (struct sockaddr *)&address, sizeof(address));
+	}
+	mute_start(&mute);
+	conninfo = mem_printf(PLAIN ",127.0.0.1 port=%d,%d connect_timeout=1", full_port, mute.port);
+	assert_int_equal(session_open(&session, conninfo, NULL, NULL, &err), 0);
+	assert_int_equal(strtol(PQport(session.conn), NULL, 10), mute.port);
+	session_close(&session);
+	mute_finish(&mute);
+	{
+		_cleanup(free) char *alone = mem_printf(PLAIN " port=%d connect_timeout=1", full_port);
+
+		assert_int_equal(session_open(&session, alone, NULL, NULL, &err), -ETIMEDOUT);
+		assert_non_null(strstr(err.message, "gave no answer within 1 s (is its address right"));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		close(clients[i]);
+	close(full);
+}
+
+static void test_wrong_connect_timeout(void **state)
+{
+	struct pg_facts facts;
+	struct error err = {0};
+
+	assert_int_equal(pg_learn(PLAIN " port=1 connect_timeout=soon", NULL, NULL, &facts, &err), -EINVAL);
+	assert_int_equal(err.class, ERROR_USAGE);
+	assert_non_null(strstr(err.message, "connect_timeout"));
 }
 
 static void test_hints(void **state)
@@ -250,6 +435,12 @@ int main(void)
 	        cmocka_unit_test(test_key_password_is_refused),
 	        cmocka_unit_test(test_conninfo_database),
 	        cmocka_unit_test(test_unreachable),
+	        cmocka_unit_test(test_cancelled_while_connecting),
+	        cmocka_unit_test(test_cancelled_while_asking),
+	        cmocka_unit_test(test_silent_while_connecting),
+	        cmocka_unit_test(test_silent_while_asking),
+	        cmocka_unit_test(test_next_host_after_a_silent_one),
+	        cmocka_unit_test(test_wrong_connect_timeout),
 	        cmocka_unit_test(test_hints),
 	        cmocka_unit_test_setup_teardown(test_nearest_program, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(test_no_program, set_up, tear_down),

@@ -34,3 +34,14 @@ bool cancel_sleep_ms(struct cancel *c, int64_t ms);
 void cancel_add_hook(struct cancel *c, struct cancel_hook *hook);
 /** cancel_remove_hook() - after it returns, @hook is not running and never will. */
 void cancel_remove_hook(struct cancel *c, struct cancel_hook *hook);
+
+struct cancel_fd { /* a token as a descriptor, for those who wait in poll() */
+	int fd;    /* readable once the token is set, and from then on */
+	struct cancel *cancel;
+	struct cancel_hook hook;
+};
+
+/** cancel_fd_open() - 0 or negative errno. NULL @c: @ret->fd is never readable. @ret must stay where it is
+ * until cancel_fd_close(). */
+int cancel_fd_open(struct cancel_fd *ret, struct cancel *c);
+void cancel_fd_close(struct cancel_fd *f);
