@@ -51,11 +51,11 @@ int db_fail(struct connection *c, int code)
 	switch (code & 0xff) {
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
-		return error_set(
-		        &c->error, ERROR_CORRUPT, EBADMSG,
-		        "the catalog %s is damaged (%s): move it and its -wal and -shm files away, then run "
-		        "`keepfs rebuild`",
-		        catalog->file, text);
+		return error_set(&c->error, ERROR_CORRUPT, EBADMSG,
+		                 "the catalog %s is damaged (%s): run 'keepfs rebuild', which puts it aside "
+		                 "and makes a "
+		                 "new one from the store",
+		                 catalog->file, text);
 	case SQLITE_FULL:
 		system = ENOSPC;
 		/* fall through */

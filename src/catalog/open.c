@@ -105,15 +105,18 @@ uint64_t catalog_generation(const struct catalog *c)
 	return c->generation;
 }
 
-static int refuse_lock(int fd, const char *path, struct error *err)
+static int refuse_lock(int fd, const char *state_dir, struct error *err)
 {
 	char pid[24] = "";
 
 	if (pread(fd, pid, sizeof(pid) - 1, 0) < 0 || pid[0] == '\0')
 		str_copy(pid, sizeof(pid), "unknown");
 	pid[strcspn(pid, "\n")] = '\0';
-	return error_set(err, ERROR_CONFLICT, EBUSY,
-	                 "another keepfs (pid %s) uses this state directory: %s is locked", pid, path);
+	return error_set(
+	        err, ERROR_CONFLICT, EBUSY,
+	        "another keepfs (pid %s) uses the state directory %s: it serves a mount, or is ending "
+	        "one; back up through it with 'keepfs trigger --wait JOB', or wait until it has ended",
+	        pid, state_dir);
 }
 
 int catalog_lock(const char *state_dir, int *ret_fd, struct error *err)
@@ -130,7 +133,7 @@ int catalog_lock(const char *state_dir, int *ret_fd, struct error *err)
 		return error_system(err, errno, "cannot open %s", path);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
-			return refuse_lock(fd, path, err);
+			return refuse_lock(fd, state_dir, err);
 		return error_system(err, errno, "cannot lock %s", path);
 	}
 	snprintf(pid, sizeof(pid), "%jd\n", (intmax_t)getpid());

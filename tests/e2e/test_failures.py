@@ -378,8 +378,8 @@ def test_a_catalog_that_is_garbage(new_keepfs):
     (keepfs.state / "catalog.db").write_bytes(b"this is no database" * 1000)
     done = keepfs.run("mount", check=False)
     assert done.returncode != 0 and "rebuild" in done.stdout + done.stderr
-    (keepfs.state / "catalog.db").unlink()
-    keepfs.run("rebuild")
+    assert "aside" in keepfs.run("rebuild").stderr
+    assert [path.read_bytes()[:19] for path in keepfs.state.glob("catalog.db.broken-*")] == [b"this is no database"]
     keepfs.mount()
     assert keepfs.artifacts() == names
 

@@ -962,7 +962,7 @@ static void damage_is_told(void **state)
 		patch(f, garbage, sizeof(garbage), at);
 	r = catalog_open(f->directory, &f->catalog, &err);
 	assert_int_equal(r, -EBADMSG);
-	assert_non_null(strstr(err.message, "keepfs rebuild"));
+	assert_non_null(strstr(err.message, "run 'keepfs rebuild', which puts it aside"));
 }
 
 static void a_lock_names_its_holder(void **state)
@@ -976,6 +976,8 @@ static void a_lock_names_its_holder(void **state)
 	assert_int_equal(catalog_lock(f->directory, &fd, NULL), 0);
 	assert_int_equal(catalog_lock(f->directory, &other, &err), -EBUSY);
 	assert_non_null(strstr(err.message, pid));
+	assert_non_null(strstr(err.message, f->directory));
+	assert_non_null(strstr(err.message, "'keepfs trigger --wait JOB'"));
 	assert_int_equal(other, -1);
 	catalog_unlock(fd);
 	assert_int_equal(catalog_lock(f->directory, &fd, NULL), 0);
