@@ -22,7 +22,9 @@ static const struct cli_command commands[] = {
         {"status", "", "cmj", "health of the mount; exits 0, 1 or 2 for OK, WARN or CRIT", cmd_status},
         {"jobs", "[RUN]", "cmj", "list runs, newest first; or one run with its log", cmd_jobs},
         {"watch", "RUN", "cm", "follow a run to its end", cmd_watch},
-        {"rebuild", "", "cj", "make the catalog anew from the bucket (the mount must be off)", cmd_rebuild},
+        {"rebuild", "", "cj",
+         "make the catalog anew from the store (the mount must be off); exits 1 when it names problems",
+         cmd_rebuild},
         {"version", "", "j", "print the version", cmd_version},
 };
 

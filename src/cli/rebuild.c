@@ -115,7 +115,8 @@ int cmd_rebuild(const struct cli_options *options)
 		       (unsigned long long)io.artifacts, (unsigned long long)io.bytes,
 		       (unsigned long long)io.problems);
 	else
-		printf("%llu backups (%s) in the catalog, %llu problems\n", (unsigned long long)io.artifacts,
-		       str_format_bytes(size, sizeof(size), io.bytes), (unsigned long long)io.problems);
-	return CLI_DONE;
+		printf("the catalog is made anew: %llu backups (%s), %llu problems%s\n",
+		       (unsigned long long)io.artifacts, str_format_bytes(size, sizeof(size), io.bytes),
+		       (unsigned long long)io.problems, io.problems ? "; what they name is not in it" : "");
+	return io.problems ? CLI_FAILED : CLI_DONE;
 }

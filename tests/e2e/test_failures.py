@@ -358,7 +358,8 @@ def test_rebuild_names_what_is_wrong(new_keepfs):
     text = keepfs.store.get(manifest)
     keepfs.store.put(manifest, text[:len(text) // 2])
     done = keepfs.run("rebuild", check=False)
-    assert bad in done.stdout + done.stderr
+    assert done.returncode == 1 and bad in done.stderr
+    assert "1 backups" in done.stdout and "1 problems" in done.stdout
     keepfs.mount()
     assert keepfs.artifacts() == [good]
     keepfs.unmount()
