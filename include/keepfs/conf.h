@@ -88,6 +88,8 @@ char *conf_find_path(const char *option);
  * too).
  */
 int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems);
+/** conf_nearest() - of @count names the one that @word was probably meant to be; NULL when none is near. */
+const char *conf_nearest(const char *word, const char *const *names, size_t count);
 /** conf_find_backup() - by name; NULL when there is none. "now" is not resolved here. */
 const struct conf_backup *conf_find_backup(const struct conf *c, const char *name);
 

@@ -52,10 +52,12 @@ int cmd_version(const struct cli_options *options);
 
 /** cli_run() - parse @argv and run the command that it names: main(), as a function that tests can call. */
 int cli_run(int argc, char **argv);
-/** cli_usage() - say on standard error what is wrong and where help is; returns CLI_USAGE. */
+/** cli_usage() - say on standard error what is wrong and where help is (the running command's own, when there
+ * is one); returns CLI_USAGE. */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** cli_fail() - print @err to standard error; returns CLI_FAILED. */
 int cli_fail(const struct error *err);
-/** cli_load_conf() - the configuration that the options name; prints every problem. Return: CLI_DONE or
+/** cli_load_conf() - the configuration that the options name; prints every problem, and how to make a file
+ * that is named and missing. Return: CLI_DONE or
  * CLI_USAGE. */
 int cli_load_conf(const struct cli_options *options, struct conf *ret_conf);

@@ -5,6 +5,7 @@
 #include <keepfs/base/str.h>
 
 #include <config.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,6 +45,21 @@ static const struct {
         {'j', "      --json            print JSON\n"},
 };
 
+/* What people look for here and find elsewhere. */
+static const struct {
+	const char *word, *advice;
+} elsewhere[] = {
+        {"umount", "unmount with umount(8)"},
+        {"unmount", "unmount with umount(8)"},
+        {"restore", "restore with pg_restore from the mount: pg_restore -d DATABASE "
+                    "MOUNTPOINT/backups/JOB/latest.dump"},
+        {"list", "list the backups with: ls MOUNTPOINT/backups"},
+        {"ls", "list the backups with: ls MOUNTPOINT/backups"},
+};
+
+/* The command whose line is being read or that runs; only for where cli_usage() points. */
+static const struct cli_command *current;
+
 int cli_usage(const char *fmt, ...)
 {
 	va_list args;
@@ -52,7 +68,7 @@ int cli_usage(const char *fmt, ...)
 	va_start(args, fmt);
 	vfprintf(stderr, fmt, args);
 	va_end(args);
-	fputs("\nTry 'keepfs --help'.\n", stderr);
+	fprintf(stderr, "\nTry 'keepfs %s%s--help'.\n", current ? current->name : "", current ? " " : "");
 	return CLI_USAGE;
 }
 
@@ -69,6 +85,9 @@ int cli_load_conf(const struct cli_options *options, struct conf *ret_conf)
 	int r = conf_load(path, ret_conf, &problems);
 
 	fputs(str_text(&problems), stderr);
+	if (r == -ENOENT)
+		fprintf(stderr, "keepfs: write a configuration to start from with 'keepfs init -c %s'\n",
+		        path);
 	if (r < 0)
 		return CLI_USAGE;
 	log_set_level((enum log_level)ret_conf->log_level);
@@ -103,6 +122,22 @@ static const struct cli_command *find_command(const char *name)
 			return &commands[i];
 	}
 	return NULL;
+}
+
+static int refuse_command(const char *word)
+{
+	const char *names[ARRAY_SIZE(commands)], *nearest;
+
+	for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
+		if (strcmp(word, elsewhere[i].word) == 0)
+			return cli_usage("'%s' is not a command; %s", word, elsewhere[i].advice);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		names[i] = commands[i].name;
+	nearest = conf_nearest(word, names, ARRAY_SIZE(names));
+	if (nearest)
+		return cli_usage("'%s' is not a command; did you mean '%s'?", word, nearest);
+	return cli_usage("'%s' is not a command", word);
 }
 
 static void take_option(struct cli_options *options, int letter, const char *value)
@@ -155,6 +190,7 @@ static int parse(const struct cli_command *command, int argc, char **argv, struc
 	};
 	int letter;
 
+	current = command;
 	optind = 1;
 	opterr = 0;
 	while ((letter = getopt_long(argc, argv, ":c:m:o:fh", longs, NULL)) != -1) {
@@ -197,6 +233,7 @@ int cli_run(int argc, char **argv)
 	struct cli_options options = {0};
 	int r;
 
+	current = NULL;
 	if (argc < 2)
 		return cli_usage("no command given");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
@@ -209,7 +246,7 @@ int cli_run(int argc, char **argv)
 		return run_as_mount_helper(argc, argv);
 	command = find_command(argv[1]);
 	if (!command)
-		return cli_usage("'%s' is not a command", argv[1]);
+		return refuse_command(argv[1]);
 	r = parse(command, argc - 1, argv + 1, &options);
 	return r >= 0 ? r : command->run(&options);
 }

@@ -53,8 +53,10 @@ static int print_one(const char *mountpoint, const char *word, bool json)
 	_cleanup(free) char *log_path = mem_printf("jobs/%s/log", word);
 	_cleanup(str) struct str text = {0}, log = {0};
 
-	if (strspn(word, "0123456789") != strlen(word) || client_read(mountpoint, status_path, &text) < 0)
-		return cli_usage("there is no run '%s'", word);
+	if (client_read(mountpoint, status_path, &text) < 0) {
+		fprintf(stderr, "keepfs: there is no run %s\n", word);
+		return CLI_USAGE;
+	}
 	if (!json) {
 		if (client_read(mountpoint, log_path, &log) == 0 && log.len)
 			str_appendf(&text, "\n%s", str_text(&log));
@@ -71,6 +73,9 @@ int cmd_jobs(const struct cli_options *options)
 
 	if (options->argc > 1)
 		return cli_usage("jobs takes one run");
+	if (options->argc == 1 && strspn(options->argv[0], "0123456789") != strlen(options->argv[0]))
+		return cli_usage("'%s' is not the number of a run; 'keepfs jobs' lists them",
+		                 options->argv[0]);
 	status = client_find(options, &mountpoint);
 	if (status != CLI_DONE)
 		return status;

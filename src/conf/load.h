@@ -51,8 +51,6 @@ const char *conf_job_name_wrong(const char *name);
 /** conf_key_title() - "[store] url", "[backup full] database". */
 void conf_key_title(const struct conf *c, int key, size_t job, struct str *out);
 
-/** conf_nearest() - of @count names the one that @word was probably meant to be; NULL when none is near. */
-const char *conf_nearest(const char *word, const char *const *names, size_t count);
 /** conf_nearest_key() - the same among a section's keys. */
 const char *conf_nearest_key(enum conf_section section, const char *word);
 

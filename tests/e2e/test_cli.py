@@ -170,7 +170,9 @@ def test_jobs(keepfs):
     run = keepfs.backup()
     assert f"{run['run']}" in keepfs.run("jobs").stdout
     assert "completed" in keepfs.run("jobs", run["run"]).stdout
-    assert keepfs.run("jobs", 4711, check=False).returncode != 0
+    for command in ("jobs", "watch"):
+        done = keepfs.run(command, 4711, check=False)
+        assert done.returncode == 2 and done.stderr == "keepfs: there is no run 4711\n"
 
 
 @pytest.mark.parametrize("store", ["dir", "ceph"], indirect=True)

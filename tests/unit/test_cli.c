@@ -97,6 +97,49 @@ static void wrong_use_is_told(void **state)
 	}
 }
 
+static void help_is_pointed_to(void **state)
+{
+	static const struct {
+		const char *line;
+		const char *says;
+	} cases[] = {
+	        {"", "Try 'keepfs --help'."},
+	        {"frobnicate", "'frobnicate' is not a command\nTry 'keepfs --help'."},
+	        {"mount /a /b", "Try 'keepfs mount --help'."},
+	        {"status --nosuch", "Try 'keepfs status --help'."},
+	        {"watch 1x", "Try 'keepfs watch --help'."},
+	        {"jobs 1x",
+	         "'1x' is not the number of a run; 'keepfs jobs' lists them\nTry 'keepfs jobs --help'."},
+	        {"staus", "did you mean 'status'?"},
+	        {"triger now", "did you mean 'trigger'?"},
+	        {"umount /a", "unmount with umount(8)"},
+	        {"restore", "pg_restore from the mount"},
+	        {"list", "ls MOUNTPOINT/backups"},
+	        {"ls", "ls MOUNTPOINT/backups"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct output o = run(cases[i].line);
+
+		if (o.status != CLI_USAGE || !strstr(str_text(&o.err), cases[i].says))
+			fail_msg("keepfs %s: status %d, %s", cases[i].line, o.status, str_text(&o.err));
+		output_finish(&o);
+	}
+}
+
+static void a_missing_configuration_can_be_made(void **state)
+{
+	static const char advice[] = "'keepfs init -c /nonexistent/a.conf'";
+	struct output missing = run("check -c /nonexistent/a.conf"), unreadable = run("check -c /");
+
+	assert_int_equal(missing.status, CLI_USAGE);
+	assert_non_null(strstr(str_text(&missing.err), advice));
+	assert_int_equal(unreadable.status, CLI_USAGE);
+	assert_null(strstr(str_text(&unreadable.err), "keepfs init"));
+	output_finish(&missing);
+	output_finish(&unreadable);
+}
+
 static void every_command_has_help(void **state)
 {
 	static const char *const commands[] = {"init",   "check", "mount", "run",     "trigger",
@@ -174,6 +217,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(wrong_use_is_told),
+	        cmocka_unit_test(help_is_pointed_to),
+	        cmocka_unit_test(a_missing_configuration_can_be_made),
 	        cmocka_unit_test(every_command_has_help),
 	        cmocka_unit_test(version_is_told),
 	        cmocka_unit_test(init_writes_once),
