@@ -176,6 +176,8 @@ int catalog_add_run(struct catalog *c, const char *job, const char *kind, const 
 int catalog_start_run(struct catalog *c, int64_t id, struct error *err);
 int catalog_set_target(struct catalog *c, int64_t run_id, const struct catalog_target *target,
                        struct error *err);
+/** catalog_finish_run() - its end, and with the same state and @error (NULL: none) that of its databases that
+ * are still pending or running. -ENOENT when it is not pending or running. */
 int catalog_finish_run(struct catalog *c, int64_t id, enum run_state state, const char *error,
                        struct error *err);
 int catalog_log_run(struct catalog *c, int64_t id, const char *line,

@@ -123,37 +123,12 @@ static int settle_intent(struct settling *s, const struct leftover *intent, stru
 }
 
 #define INTERRUPTED "interrupted: keepfs ended before the run did"
-#define TARGETS     16
-
-static int fail_targets(struct catalog *catalog, int64_t run_id, struct error *err)
-{
-	_cleanup(free) struct catalog_target *targets = mem_array(TARGETS, sizeof(*targets));
-	ssize_t n;
-
-	for (size_t offset = 0; (n = catalog_run_targets(catalog, run_id, offset, targets, TARGETS)) > 0;
-	     offset += (size_t)n) {
-		for (ssize_t i = 0; i < n; i++) {
-			int r;
-
-			if (targets[i].state != RUN_PENDING && targets[i].state != RUN_RUNNING)
-				continue;
-			targets[i].state = RUN_FAILED;
-			str_copy(targets[i].error, sizeof(targets[i].error), INTERRUPTED);
-			r = catalog_set_target(catalog, run_id, &targets[i], err);
-			if (r < 0)
-				return r;
-		}
-	}
-	return n < 0 ? error_set(err, ERROR_INTERNAL, (int)-n, "the catalog's runs cannot be read") : 0;
-}
 
 static int settle_run(struct settling *s, const struct leftover *run, struct error *err)
 {
-	int r = fail_targets(s->catalog, run->run_id, err);
+	int r = catalog_finish_run(s->catalog, run->run_id, RUN_FAILED, INTERRUPTED, err);
 
 	s->is_store = false;
-	if (r == 0)
-		r = catalog_finish_run(s->catalog, run->run_id, RUN_FAILED, INTERRUPTED, err);
 	if (r == 0)
 		s->counts->runs_failed++;
 	return r;

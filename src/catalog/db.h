@@ -130,6 +130,8 @@ int path_split(struct connection *c, const char *path, char **ret_directory, con
                int64_t *ret_sequence);
 /** intent_drop() - forget the intent of a path, if there is one. */
 int intent_drop(struct connection *c, const char *path);
+/** run_settle_targets() - databases of a run that are pending or running end with it. */
+int run_settle_targets(struct connection *c, int64_t run_id, enum run_state state, const char *error);
 /** run_note_artifact() - an artifact of a known run is listed: note it there. */
 int run_note_artifact(struct connection *c, const struct manifest *m);
 /** run_rebuild() - add what is not known of an artifact's run. */

@@ -62,37 +62,48 @@ int catalog_add_run(struct catalog *c, const char *job, const char *kind, const 
 }
 
 /* An update of one run that is in the state it must be in. */
-static int change_run(struct catalog *c, int64_t id, const char *must_be, const char *sql,
-                      const struct value *values, size_t count, struct error *err)
+static int change_run(struct connection *c, int64_t id, const char *must_be, const char *sql,
+                      const struct value *values, size_t count)
 {
-	int r = write_begin(c, err);
+	int r = db_run(c, sql, values, count);
 
-	if (r < 0)
-		return r;
-	r = db_run(c->writer, sql, values, count);
-	if (r == 0 && sqlite3_changes64(c->writer->db) == 0)
-		r = error_set(&c->writer->error, ERROR_NOT_FOUND, ENOENT, "run %" PRId64 " is not %s", id,
-		              must_be);
-	return write_end(c, r, err);
+	if (r == 0 && sqlite3_changes64(c->db) == 0)
+		r = error_set(&c->error, ERROR_NOT_FOUND, ENOENT, "run %" PRId64 " is not %s", id, must_be);
+	return r;
 }
 
 int catalog_start_run(struct catalog *c, int64_t id, struct error *err)
 {
 	static const char sql[] = "UPDATE run SET state = 1, started_at_us = ?2 WHERE id = ?1 AND state = 0";
+	int r = write_begin(c, err);
 
-	return change_run(c, id, "pending", sql, VALUES(int_value(id), int_value(clock_now_us())), err);
+	if (r < 0)
+		return r;
+	r = change_run(c->writer, id, "pending", sql, VALUES(int_value(id), int_value(clock_now_us())));
+	return write_end(c, r, err);
+}
+
+/* A database whose own end was lost ends with the run. It is one of those for which the run failed or was
+ * cancelled: what is whole was noted when its artifact was listed. */
+static int finish_run(struct connection *c, int64_t id, enum run_state state, const char *error)
+{
+	static const char sql[] = "UPDATE run SET state = ?2, finished_at_us = ?3, error = ?4 WHERE id = ?1 "
+	                          "AND state IN (0, 1)";
+	int r = change_run(
+	        c, id, "pending or running", sql,
+	        VALUES(int_value(id), int_value(state), int_value(clock_now_us()), text_value(error)));
+
+	return r < 0 ? r : run_settle_targets(c, id, state, error);
 }
 
 int catalog_finish_run(struct catalog *c, int64_t id, enum run_state state, const char *error,
                        struct error *err)
 {
-	static const char sql[] = "UPDATE run SET state = ?2, finished_at_us = ?3, error = ?4 WHERE id = ?1 "
-	                          "AND state IN (0, 1)";
+	int r = write_begin(c, err);
 
-	return change_run(c, id, "pending or running", sql,
-	                  VALUES(int_value(id), int_value(state), int_value(clock_now_us()),
-	                         text_value(error ? error : "")),
-	                  err);
+	if (r < 0)
+		return r;
+	return write_end(c, finish_run(c->writer, id, state, error ? error : ""), err);
 }
 
 #define RUN                                                                                                  \

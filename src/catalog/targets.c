@@ -45,6 +45,17 @@ static int set_target(struct connection *c, int64_t run_id, const struct catalog
 	return r;
 }
 
+int run_settle_targets(struct connection *c, int64_t run_id, enum run_state state, const char *error)
+{
+	static const char sql[] =
+	        "UPDATE run_target SET state = ?2, error = ?3 WHERE run_id = ?1 AND state IN (0, 1)";
+	int r = db_run(c, sql, VALUES(int_value(run_id), int_value(state), text_value(error)));
+
+	if (r == 0 && sqlite3_changes64(c->db) > 0)
+		r = sum_up(c, run_id);
+	return r;
+}
+
 int catalog_set_target(struct catalog *c, int64_t run_id, const struct catalog_target *target,
                        struct error *err)
 {

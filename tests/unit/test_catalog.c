@@ -725,6 +725,56 @@ static void a_run_sums_up_its_targets(void **state)
 	assert_int_equal(catalog_set_target(f->catalog, 99, &good, NULL), -ENOENT);
 }
 
+static void put_target(struct fixture *f, int64_t id, const char *database, enum run_state state)
+{
+	struct catalog_target target = {.state = state};
+
+	str_copy(target.database, sizeof(target.database), database);
+	if (state == RUN_FAILED)
+		str_copy(target.error, sizeof(target.error), "no such role");
+	assert_int_equal(catalog_set_target(f->catalog, id, &target, NULL), 0);
+}
+
+/* What could not be kept of a database while it was known is kept with the end of its run. */
+static void expect_settled(struct fixture *f, const char *job, enum run_state state, const char *error)
+{
+	int64_t id = new_run(f, job), other = new_run(f, "other");
+	struct catalog_target targets[5];
+	struct catalog_run run;
+
+	put_target(f, id, "a", RUN_COMPLETED);
+	put_target(f, id, "b", RUN_FAILED);
+	put_target(f, id, "c", RUN_RUNNING);
+	put_target(f, id, "d", RUN_PENDING);
+	put_target(f, other, "c", RUN_RUNNING);
+	assert_int_equal(catalog_finish_run(f->catalog, id, state, error, NULL), 0);
+	assert_int_equal(catalog_run_targets(f->catalog, id, 0, targets, 5), 4);
+	assert_int_equal(targets[0].state, RUN_COMPLETED);
+	assert_string_equal(targets[0].error, "");
+	assert_int_equal(targets[1].state, RUN_FAILED);
+	assert_string_equal(targets[1].error, "no such role");
+	for (int i = 2; i < 4; i++) {
+		assert_int_equal(targets[i].state, state);
+		assert_string_equal(targets[i].error, error);
+	}
+	assert_int_equal(catalog_run(f->catalog, id, &run), 0);
+	assert_int_equal(run.targets_failed, state == RUN_FAILED ? 3 : 1);
+	assert_int_equal(catalog_run_targets(f->catalog, other, 0, targets, 5), 1);
+	assert_int_equal(targets[0].state, RUN_RUNNING);
+	/* Nor does a second end change anything. */
+	assert_int_equal(catalog_finish_run(f->catalog, other, RUN_COMPLETED, NULL, NULL), 0);
+	assert_int_equal(catalog_finish_run(f->catalog, other, RUN_FAILED, "late", NULL), -ENOENT);
+	assert_int_equal(catalog_run_targets(f->catalog, other, 0, targets, 5), 1);
+	assert_int_equal(targets[0].state, RUN_COMPLETED);
+	assert_string_equal(targets[0].error, "");
+}
+
+static void the_end_of_a_run_is_that_of_its_targets(void **state)
+{
+	expect_settled(*state, "full", RUN_FAILED, "2 of 4 databases failed");
+	expect_settled(*state, "media", RUN_CANCELLED, "cancelled");
+}
+
 static void a_listed_artifact_is_noted_at_its_run(void **state)
 {
 	struct fixture *f = *state;
@@ -1145,6 +1195,7 @@ int main(void)
 	        TEST(a_job_has_one_run_at_a_time),
 	        TEST(states_go_forward_only),
 	        TEST(a_run_sums_up_its_targets),
+	        TEST(the_end_of_a_run_is_that_of_its_targets),
 	        TEST(a_listed_artifact_is_noted_at_its_run),
 	        TEST(runs_come_newest_first),
 	        TEST(unfinished_runs_survive_a_restart),
