@@ -36,7 +36,7 @@ struct jobs *jobs_free(struct jobs *j);
 int jobs_trigger(struct jobs *j, const char *command, const char *by, struct catalog_run *ret_run,
                  struct error *err);
 /** jobs_cancel() - ask a run to stop; -ESRCH when it is not pending or running. Returns before it has
- * stopped. */
+ * stopped, and waits for no disk; asking again while it stops is no error. */
 int jobs_cancel(struct jobs *j, int64_t run_id, struct error *err);
 /** jobs_progress() - false when the run is not live: *@ret is zeroed then. */
 bool jobs_progress(struct jobs *j, int64_t run_id, struct report_progress *ret);

@@ -1,9 +1,9 @@
 /*
  * The queue. A run is written to the catalog before its trigger returns, and the catalog refuses a second one
- * of the same job, so what is in memory here is only what is alive: at most one run a job. A run belongs to
- * whoever moved it out of LIVE_PENDING under the lock: a runner thread, or the one who cancels it; the owner
- * writes its end to the catalog and then marks it ended. It is freed when its end was told and nobody waits
- * for it.
+ * of the same job, so what is in memory here is only what is alive: at most one run a job. Under the lock a
+ * run leaves LIVE_PENDING either to a runner thread or, cancelled, to the watcher; its owner writes its end
+ * to the catalog and then marks it ended. Who cancels never writes: a full disk would hold him. It is freed
+ * when its end was told and nobody waits for it.
  */
 #include "command.h"
 #include "job_private.h"
@@ -132,17 +132,12 @@ static bool has_untold(const struct jobs *j)
 	return false;
 }
 
-/* With the lock: pending runs end here, without having begun. */
-static void cancel_pending(struct jobs *j)
+/* With the lock: the run ends without having begun. */
+static void cancel_pending(struct jobs *j, struct run *run, const char *reason)
 {
-	struct run *run;
-
-	while ((run = find_in_state(j, LIVE_PENDING))) {
-		run->state = LIVE_LEAVING;
-		pthread_mutex_unlock(&j->lock);
-		run_finish(j, run, RUN_CANCELLED, "cancelled before it began: keepfs was stopped");
-		pthread_mutex_lock(&j->lock);
-	}
+	run->state = LIVE_LEAVING;
+	run->cancel_reason = reason;
+	pthread_cond_signal(&j->watch);
 }
 
 /* With the lock. The first reason stays. */
@@ -156,13 +151,16 @@ static void cancel_running(struct run *run, const char *reason)
 void jobs_stop(struct jobs *j, int64_t grace_ms)
 {
 	int64_t until_ms = clock_mono_ms() + grace_ms;
+	struct run *pending;
 
 	pthread_mutex_lock(&j->lock);
 	j->stopping = true;
 	pthread_cond_broadcast(&j->changed);
+	pthread_cond_broadcast(&j->watch);
 	while (j->adding > 0)
 		pthread_cond_wait(&j->changed, &j->lock);
-	cancel_pending(j);
+	while ((pending = find_in_state(j, LIVE_PENDING)))
+		cancel_pending(j, pending, "cancelled before it began: keepfs was stopped");
 	while (has_untold(j) && clock_mono_ms() < until_ms)
 		clock_cond_wait_ms(&j->changed, &j->lock, until_ms - clock_mono_ms());
 	for (struct run *run = j->runs; run; run = run->next)
@@ -302,20 +300,17 @@ static int refuse_cancel(struct jobs *j, int64_t run_id, struct error *err)
 int jobs_cancel(struct jobs *j, int64_t run_id, struct error *err)
 {
 	struct run *run;
-	bool pending, running;
+	bool live;
 
 	pthread_mutex_lock(&j->lock);
 	run = find_run(j, run_id);
-	pending = run && run->state == LIVE_PENDING;
-	running = run && run->state == LIVE_RUNNING;
-	if (pending)
-		run->state = LIVE_LEAVING;
-	if (running)
+	live = run && run->state != LIVE_ENDED;
+	if (live && run->state == LIVE_PENDING)
+		cancel_pending(j, run, "cancelled before it began");
+	else if (live && run->state == LIVE_RUNNING)
 		cancel_running(run, "cancelled");
 	pthread_mutex_unlock(&j->lock);
-	if (pending)
-		run_finish(j, run, RUN_CANCELLED, "cancelled before it began");
-	return pending || running ? 0 : refuse_cancel(j, run_id, err);
+	return live ? 0 : refuse_cancel(j, run_id, err);
 }
 
 int jobs_wait(struct jobs *j, int64_t run_id, struct catalog_run *ret_run)

@@ -27,8 +27,8 @@ int jobs_start(const struct jobs_options *options, struct jobs **ret_jobs, struc
 enum live_state {
 	LIVE_PENDING,
 	LIVE_RUNNING,
-	LIVE_LEAVING, /* was pending; somebody writes its end to the catalog */
-	LIVE_ENDED,   /* its end is in the catalog */
+	LIVE_LEAVING, /* was pending and was cancelled; the watcher writes its end to the catalog */
+	LIVE_ENDED,   /* its end is in the catalog, or never will be: keepfs stops */
 };
 
 struct sample {
@@ -41,8 +41,10 @@ struct run { /* a live run, in jobs->runs until its end was told and nobody wait
 	const struct conf_backup *job;
 	char *triggered_by;
 	struct cancel cancel;      /* its own lock */
-	const char *cancel_reason; /* static text; set before cancel is */
+	const char *cancel_reason; /* static text; set before cancel is, or with LIVE_LEAVING */
 	enum live_state state;
+	int64_t leave_at_ms; /* LIVE_LEAVING: when its end is to be written (again) */
+	bool unkept;         /* its end could not be written; whoever writes it */
 	unsigned waiters;
 	struct run *next;
 	/* Progress. */
@@ -80,6 +82,9 @@ void run_execute(struct jobs *j, struct run *run);
 /* run_finish() - write the end to the catalog (trying again while the disk is full), then mark it ended. No
  * lock held. */
 void run_finish(struct jobs *j, struct run *run, enum run_state state, const char *error);
+/* run_leave() - the same for a run in LIVE_LEAVING, but one attempt: when it fails, leave_at_ms says when the
+ * next one is due. No lock held. */
+void run_leave(struct jobs *j, struct run *run);
 
 /* With the lock held. */
 void run_changed(struct jobs *j, struct run *run);

@@ -5,7 +5,7 @@
  *
  * A run's end must reach the catalog, or its job would count as running for ever: while the disk under the
  * catalog is full the runner tries again until it is not, or keepfs stops (the next start then fails the
- * run).
+ * run). So does the watcher for a run that was cancelled before it began: whoever cancels waits for no disk.
  */
 #include "job_private.h"
 
@@ -312,30 +312,28 @@ static bool wait_for_stop(struct jobs *j, int64_t ms)
 	return stopping;
 }
 
-static void record_end(struct jobs *j, struct run *run, enum run_state state, const char *error)
+/* One attempt to write the end; the first one that fails is told. */
+static bool record_end(struct jobs *j, struct run *run, enum run_state state, const char *error)
 {
-	bool told = false;
+	struct error err = {0};
+	int r = catalog_finish_run(j->options.ctx->catalog, run->id, state, error, &err);
 
-	for (;;) {
-		struct error err = {0};
-		int r = catalog_finish_run(j->options.ctx->catalog, run->id, state, error, &err);
-
-		if (r == 0 || r == -ENOENT)
-			return;
-		if (!told)
-			log_error(
-			        "run %lld of job %s is %s, but that could not be kept and is tried again: %s",
-			        (long long)run->id, run->job->name, run_state_name(state), err.message);
-		told = true;
-		if (wait_for_stop(j, FINISH_RETRY_MS))
-			return;
-	}
+	if (r == 0 || r == -ENOENT)
+		return true;
+	if (!run->unkept)
+		log_error("run %lld of job %s is %s, but that could not be kept and is tried again: %s",
+		          (long long)run->id, run->job->name, run_state_name(state), err.message);
+	run->unkept = true;
+	return false;
 }
 
-void run_finish(struct jobs *j, struct run *run, enum run_state state, const char *error)
+static void log_end(struct jobs *j, struct run *run, enum run_state state, const char *error)
 {
 	log_to_run(j, run, "run %s%s%s", run_state_name(state), error[0] ? ": " : "", error);
-	record_end(j, run, state, error);
+}
+
+static void mark_ended(struct jobs *j, struct run *run, enum run_state state, const char *error)
+{
 	if (state == RUN_COMPLETED)
 		log_info("run %lld of job %s completed", (long long)run->id, run->job->name);
 	else
@@ -347,4 +345,30 @@ void run_finish(struct jobs *j, struct run *run, enum run_state state, const cha
 	run_changed(j, run);
 	pthread_cond_broadcast(&j->changed);
 	pthread_mutex_unlock(&j->lock);
+}
+
+void run_finish(struct jobs *j, struct run *run, enum run_state state, const char *error)
+{
+	log_end(j, run, state, error);
+	while (!record_end(j, run, state, error) && !wait_for_stop(j, FINISH_RETRY_MS))
+		;
+	mark_ended(j, run, state, error);
+}
+
+void run_leave(struct jobs *j, struct run *run)
+{
+	const char *reason = cancel_reason(j, run);
+	bool again;
+
+	if (!run->unkept)
+		log_end(j, run, RUN_CANCELLED, reason);
+	if (!record_end(j, run, RUN_CANCELLED, reason)) {
+		pthread_mutex_lock(&j->lock);
+		again = !j->stopping;
+		run->leave_at_ms = clock_mono_ms() + FINISH_RETRY_MS;
+		pthread_mutex_unlock(&j->lock);
+		if (again)
+			return;
+	}
+	mark_ended(j, run, RUN_CANCELLED, reason);
 }

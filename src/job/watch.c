@@ -1,7 +1,8 @@
 /*
  * Progress and events. Makers only add to counters; one thread looks at those of running runs four times a
- * second, which gives the rate, and tells of changes. With no run alive it sleeps. As one thread tells all
- * events of a run, they come in order, the last one last, and no run is forgotten before it.
+ * second, which gives the rate, tells of changes, and ends what was cancelled before it began. With no run
+ * alive it sleeps. As one thread tells all events of a run, they come in order, the last one last, and no run
+ * is forgotten before it.
  */
 #include "job_private.h"
 
@@ -55,23 +56,43 @@ static int64_t event_due(const struct run *run, int64_t now_ms)
 	return run->told_ms + WATCH_INTERVAL_MS;
 }
 
-/* The next run of which an event is due; else NULL and in *@ret_next_ms when to look again. */
-static struct run *find_due(struct jobs *j, int64_t now_ms, int64_t *ret_next_ms)
+/* The next run whose end is to be written; else NULL, and *@next_ms is at most when that is due. */
+static struct run *find_leaving(struct jobs *j, int64_t now_ms, int64_t *next_ms)
 {
-	*ret_next_ms = INT64_MAX;
+	for (struct run *run = j->runs; run; run = run->next) {
+		if (run->state != LIVE_LEAVING)
+			continue;
+		if (j->stopping || run->leave_at_ms <= now_ms)
+			return run;
+		if (run->leave_at_ms < *next_ms)
+			*next_ms = run->leave_at_ms;
+	}
+	return NULL;
+}
+
+static void leave(struct jobs *j, struct run *run)
+{
+	pthread_mutex_unlock(&j->lock);
+	run_leave(j, run);
+	pthread_mutex_lock(&j->lock);
+}
+
+/* The next run of which an event is due; else NULL, and *@next_ms is at most when to look again. */
+static struct run *find_due(struct jobs *j, int64_t now_ms, int64_t *next_ms)
+{
 	for (struct run *run = j->runs; run; run = run->next) {
 		int64_t due_ms;
 
 		if (run->state == LIVE_RUNNING && run->started_ms != 0) {
 			due_ms = sample_if_due(run, now_ms);
-			if (due_ms < *ret_next_ms)
-				*ret_next_ms = due_ms;
+			if (due_ms < *next_ms)
+				*next_ms = due_ms;
 		}
 		due_ms = event_due(run, now_ms);
 		if (due_ms <= now_ms)
 			return run;
-		if (due_ms < *ret_next_ms)
-			*ret_next_ms = due_ms;
+		if (due_ms < *next_ms)
+			*next_ms = due_ms;
 	}
 	return NULL;
 }
@@ -101,11 +122,14 @@ void *watch_main(void *arg)
 
 	pthread_mutex_lock(&j->lock);
 	while (!j->ending) {
-		int64_t now_ms = clock_mono_ms(), next_ms;
-		struct run *run = find_due(j, now_ms, &next_ms);
+		int64_t now_ms = clock_mono_ms(), next_ms = INT64_MAX;
+		struct run *leaving = find_leaving(j, now_ms, &next_ms);
+		struct run *due = leaving ? NULL : find_due(j, now_ms, &next_ms);
 
-		if (run)
-			tell(j, run, now_ms);
+		if (leaving)
+			leave(j, leaving);
+		else if (due)
+			tell(j, due, now_ms);
 		else if (next_ms == INT64_MAX)
 			pthread_cond_wait(&j->watch, &j->lock);
 		else

@@ -14,10 +14,12 @@
 #include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -459,15 +461,79 @@ static void test_cancel_pending(void **state)
 	wait_running(&b, 1);
 	second = trigger(&b, "tenants");
 	assert_int_equal(jobs_cancel(b.jobs, second, NULL), 0);
-	/* At once: the other one still runs. */
-	assert_int_equal(catalog_run(b.ctx.catalog, second, &run), 0);
-	assert_int_equal(run.state, RUN_CANCELLED);
+	/* While the other one still runs. */
 	assert_int_equal(jobs_wait(b.jobs, second, &run), 0);
+	assert_int_equal(run.state, RUN_CANCELLED);
+	assert_string_equal(run.error, "cancelled before it began");
 	assert_int_equal(jobs_cancel(b.jobs, second, NULL), -ESRCH);
 	hold(&b, false);
 	assert_int_equal(jobs_wait(b.jobs, first, &run), 0);
 	assert_int_equal(run.state, RUN_COMPLETED);
 	assert_string_equal(b.order, "backups/full ");
+	bench_finish(&b);
+}
+
+/* No file can be written: as on a full disk. */
+static void refuse_writes(bool on)
+{
+	static struct rlimit before;
+	struct rlimit none;
+
+	if (on) {
+		signal(SIGXFSZ, SIG_IGN);
+		assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+		none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	}
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, on ? &none : &before), 0);
+}
+
+static void test_cancel_pending_on_a_full_disk(void **state)
+{
+	struct catalog_run run;
+	struct bench b;
+	int64_t first, second;
+
+	bench_init(&b, 1);
+	hold(&b, true);
+	first = trigger(&b, "full");
+	wait_running(&b, 1);
+	second = trigger(&b, "tenants");
+	refuse_writes(true);
+	/* It does not wait for room, and may be asked again. */
+	assert_int_equal(jobs_cancel(b.jobs, second, NULL), 0);
+	assert_int_equal(jobs_cancel(b.jobs, second, NULL), 0);
+	assert_int_equal(catalog_run(b.ctx.catalog, second, &run), 0);
+	assert_int_equal(run.state, RUN_PENDING);
+	refuse_writes(false);
+	assert_int_equal(jobs_wait(b.jobs, second, &run), 0);
+	assert_int_equal(run.state, RUN_CANCELLED);
+	hold(&b, false);
+	assert_int_equal(jobs_wait(b.jobs, first, &run), 0);
+	assert_int_equal(run.state, RUN_COMPLETED);
+	assert_string_equal(b.order, "backups/full ");
+	bench_finish(&b);
+}
+
+/* What cannot be kept does not keep keepfs from leaving. */
+static void test_stop_on_a_full_disk(void **state)
+{
+	struct catalog_run run;
+	struct bench b;
+	int64_t first, second;
+
+	bench_init(&b, 1);
+	hold(&b, true);
+	first = trigger(&b, "full");
+	wait_running(&b, 1);
+	second = trigger(&b, "tenants");
+	refuse_writes(true);
+	assert_int_equal(jobs_cancel(b.jobs, second, NULL), 0);
+	jobs_stop(b.jobs, 0);
+	refuse_writes(false);
+	assert_int_equal(jobs_wait(b.jobs, first, &run), -ESRCH);
+	assert_int_equal(run.state, RUN_RUNNING);
+	assert_int_equal(jobs_wait(b.jobs, second, &run), -ESRCH);
+	assert_int_equal(run.state, RUN_PENDING);
 	bench_finish(&b);
 }
 
@@ -666,6 +732,8 @@ int main(void)
 	        cmocka_unit_test(test_many_failures_fit_the_history),
 	        cmocka_unit_test(test_cancel_running),
 	        cmocka_unit_test(test_cancel_pending),
+	        cmocka_unit_test(test_cancel_pending_on_a_full_disk),
+	        cmocka_unit_test(test_stop_on_a_full_disk),
 	        cmocka_unit_test(test_stop_within_grace),
 	        cmocka_unit_test(test_stop_cancels),
 	        cmocka_unit_test(test_progress),
