@@ -5,6 +5,7 @@
 #include "progress.h"
 
 #include <keepfs/base/fd.h>
+#include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 
 #include <errno.h>
@@ -119,6 +120,10 @@ int cmd_run(const struct cli_options *options)
 	r = cli_load_conf(options, &conf);
 	if (r != CLI_DONE)
 		return r;
+	/* The progress and the result tell what the log would: of that only what is wrong, unless more than
+	 * the default was asked for. */
+	if (conf.log_level == LOG_LEVEL_INFO)
+		log_set_level(LOG_LEVEL_WARNING);
 	catch_signals(&run);
 	r = engine_open(&conf, &run.engine, &err);
 	if (r == 0) {

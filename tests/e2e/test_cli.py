@@ -177,7 +177,9 @@ def test_jobs(keepfs):
 
 @pytest.mark.parametrize("store", ["dir", "ceph"], indirect=True)
 def test_run_without_a_mount(unmounted):
-    unmounted.run("run", "full")
+    done = unmounted.run("run", "full")
+    said = done.stderr.splitlines()
+    assert said[-1] == "run 1 completed" and len(said) == len(set(said)) and all(line.startswith("run 1 ") for line in said), said
     unmounted.mount()
     assert len(unmounted.artifacts()) == 1
     assert unmounted.history()[0]["triggered_by"] .endswith("(keepfs run)")
