@@ -131,7 +131,8 @@ static void parse_progress(const char *line, char state[static 16], struct repor
 }
 
 /* One look at a run, then wait until it has changed. @ret_ended: its state is final. */
-static int look(const char *path, int64_t run_id, struct progress *progress, bool quiet, bool *ret_ended)
+static int look(const char *path, int64_t run_id, struct progress *progress, enum client_show show,
+                bool *ret_ended)
 {
 	_cleanup(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	_cleanup(str) struct str line = {0};
@@ -143,7 +144,7 @@ static int look(const char *path, int64_t run_id, struct progress *progress, boo
 		return -errno;
 	read_answer(fd, &line);
 	parse_progress(str_text(&line), state, &figures);
-	if (!quiet)
+	if (show == CLIENT_SHOW_ALL || (show == CLIENT_SHOW_BRIEF && progress->terminal))
 		progress_show(progress, run_id, state, &figures);
 	*ret_ended = strcmp(state, run_state_name(RUN_PENDING)) != 0 &&
 	             strcmp(state, run_state_name(RUN_RUNNING)) != 0;
@@ -155,18 +156,53 @@ static int look(const char *path, int64_t run_id, struct progress *progress, boo
 	return 0;
 }
 
-int client_watch(const char *mountpoint, int64_t run_id, bool quiet)
+/* What follows @key and a space at the start of the first such line; NULL when there is none. */
+static const char *value_of(const char *status, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (const char *line = status; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		if (strncmp(line, key, len) == 0 && line[len] == ' ')
+			return line + len + 1;
+	}
+	return NULL;
+}
+
+/* "run 17 completed: 73.0 MiB in 11 s, backups/full/….dump" */
+static void print_success(const char *status, int64_t run_id)
+{
+	const char *bytes = value_of(status, "size_bytes"), *seconds = value_of(status, "seconds");
+	const char *targets = value_of(status, "targets"), *target = value_of(status, "target");
+	unsigned long long count = targets ? strtoull(targets, NULL, 10) : 0;
+	char size[16];
+
+	str_format_bytes(size, sizeof(size), bytes ? strtoull(bytes, NULL, 10) : 0);
+	printf("run %lld completed: %s in %.0f s", (long long)run_id, size,
+	       seconds ? strtod(seconds, NULL) : 0);
+	if (count > 1 || !target) {
+		printf(", %llu backups\n", count);
+		return;
+	}
+	/* STATE BYTES PATH DATABASE */
+	for (int i = 0; i < 2; i++) {
+		target += strcspn(target, " \n");
+		target += *target == ' ';
+	}
+	printf(", %.*s\n", (int)strcspn(target, " \n"), target);
+}
+
+int client_watch(const char *mountpoint, int64_t run_id, enum client_show show)
 {
 	_cleanup(free) char *path = mem_printf("%s/jobs/%lld/progress", mountpoint, (long long)run_id);
 	_cleanup(free) char *status_path = mem_printf("jobs/%lld/status", (long long)run_id);
 	_cleanup(str) struct str status = {0};
 	struct progress progress;
-	bool ended = false;
+	bool ended = false, completed;
 	int r = 0;
 
 	progress_init(&progress);
 	while (r == 0 && !ended)
-		r = look(path, run_id, &progress, quiet, &ended);
+		r = look(path, run_id, &progress, show, &ended);
 	progress_end(&progress);
 	if (r == -ENOENT) {
 		fprintf(stderr, "keepfs: there is no run %lld\n", (long long)run_id);
@@ -179,9 +215,12 @@ int client_watch(const char *mountpoint, int64_t run_id, bool quiet)
 		        strerrordesc_np(-r));
 		return CLI_UNREACHABLE;
 	}
-	if (!quiet)
-		fputs(str_text(&status), stdout);
-	return strstr(str_text(&status), "state completed\n") ? CLI_DONE : CLI_FAILED;
+	completed = strstr(str_text(&status), "state completed\n") != NULL;
+	if (show == CLIENT_SHOW_BRIEF && completed)
+		print_success(str_text(&status), run_id);
+	else if (show != CLIENT_SHOW_NOTHING)
+		fputs(str_text(&status), show == CLIENT_SHOW_BRIEF ? stderr : stdout);
+	return completed ? CLI_DONE : CLI_FAILED;
 }
 
 void client_print_run_json(const char *mountpoint, int64_t run_id)

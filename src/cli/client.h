@@ -12,8 +12,15 @@ int client_read(const char *mountpoint, const char *path, struct str *out);
 /** client_command() - write @command to <mountpoint>/@path and append the answer; the result is the write's:
  * -EINVAL, -EBUSY … */
 int client_command(const char *mountpoint, const char *path, const char *command, struct str *answer);
-/** client_watch() - follow a run to its end, with a progress bar on a terminal; exit status: CLI_DONE when it
- * completed. */
-int client_watch(const char *mountpoint, int64_t run_id, bool quiet);
+enum client_show {
+	CLIENT_SHOW_ALL,   /* each state as it comes, at the end the whole status */
+	CLIENT_SHOW_BRIEF, /* one line for a success, else the whole status, to standard error: what cron is
+	                      to mail */
+	CLIENT_SHOW_NOTHING,
+};
+
+/** client_watch() - follow a run to its end, with a progress bar on a terminal unless nothing is to be shown;
+ * exit status: CLI_DONE when it completed. */
+int client_watch(const char *mountpoint, int64_t run_id, enum client_show show);
 /** client_print_run_json() - the run's line of status/history.jsonl. */
 void client_print_run_json(const char *mountpoint, int64_t run_id);

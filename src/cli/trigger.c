@@ -36,12 +36,11 @@ static void print_answer(const struct cli_options *options, const char *answer, 
 	char state[16] = "", job[256] = "";
 
 	if (!options->json) {
-		fputs(answer, options->wait ? stderr : stdout);
+		fputs(answer, stdout);
 		return;
 	}
 	sscanf(answer, "%*s %15s %255s", state, job);
-	if (!options->wait)
-		printf("{\"run\":%lld,\"state\":\"%s\",\"job\":\"%s\"}\n", (long long)run_id, state, job);
+	printf("{\"run\":%lld,\"state\":\"%s\",\"job\":\"%s\"}\n", (long long)run_id, state, job);
 }
 
 int cmd_trigger(const struct cli_options *options)
@@ -65,10 +64,11 @@ int cmd_trigger(const struct cli_options *options)
 		return r == -EINVAL ? CLI_USAGE : CLI_FAILED;
 	}
 	run_id = strtoll(str_text(&answer), NULL, 10);
-	print_answer(options, str_text(&answer), run_id);
-	if (!options->wait)
+	if (!options->wait) {
+		print_answer(options, str_text(&answer), run_id);
 		return CLI_DONE;
-	status = client_watch(mountpoint, run_id, options->json);
+	}
+	status = client_watch(mountpoint, run_id, options->json ? CLIENT_SHOW_NOTHING : CLIENT_SHOW_BRIEF);
 	if (options->json)
 		client_print_run_json(mountpoint, run_id);
 	return status;

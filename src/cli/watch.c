@@ -19,5 +19,5 @@ int cmd_watch(const struct cli_options *options)
 		return cli_usage("'%s' is not the number of a run; 'keepfs jobs' lists them",
 		                 options->argv[0]);
 	status = client_find(options, &mountpoint);
-	return status != CLI_DONE ? status : client_watch(mountpoint, run_id, false);
+	return status != CLI_DONE ? status : client_watch(mountpoint, run_id, CLIENT_SHOW_ALL);
 }

@@ -1,6 +1,7 @@
 """The commands: help, exit codes (0 done, 1 failed, 2 used wrongly, 3 not reachable), --json, starting in every manner."""
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -108,8 +109,9 @@ def test_environment_overrides(new_keepfs):
 
 def test_trigger_wait(keepfs):
     done = keepfs.run("trigger", "--wait", "now")
-    assert "completed" in done.stdout
-    assert len(keepfs.artifacts()) == 1
+    (name,) = keepfs.artifacts()
+    assert re.fullmatch(rf"run 1 completed: [0-9.]+ \w+ in \d+ s, backups/full/{re.escape(name)}\n", done.stdout), done.stdout
+    assert done.stderr == ""  # cron mails all that is said
     done = keepfs.run("trigger", "--wait", "nosuch", check=False)
     assert done.returncode != 0 and "nosuch" in done.stderr and "full" in done.stderr
 

@@ -52,7 +52,8 @@ def test_postgresql_stopped(new_keepfs, own_pg):
     own_pg.stop()
     fails(keepfs, "connect")
     assert keepfs.text("status", "health").split()[0] in ("WARN", "CRIT")
-    assert keepfs.run("trigger", "--wait", "now", check=False).returncode == 1
+    done = keepfs.run("trigger", "--wait", "now", check=False)
+    assert done.returncode == 1 and done.stdout == "" and "\nstate failed\n" in done.stderr and "\nerror " in done.stderr
     assert len(keepfs.artifacts()) == 1
     own_pg.start()
     keepfs.backup()
