@@ -15,10 +15,12 @@ enum report_health { REPORT_OK, REPORT_WARN, REPORT_CRIT };
 struct report_troubles;
 struct report_troubles *report_troubles_new(void);
 struct report_troubles *report_troubles_free(struct report_troubles *t);
-/** report_trouble() - note one, newest first, 32 are kept; @path may be NULL. */
+/** report_trouble() - note one, newest first, 32 are kept; @path may be NULL. The same again as the newest
+ * only counts it up. */
 void report_trouble(struct report_troubles *t, const char *path, int errnum, const char *message);
 /** report_last_error() - "2026-11-20T02:00:00Z EIO backups/full/….dump: why", newest first; empty when there
- * was none. */
+ * was none. One that came several times in a row ends in "(6 times)" and has the last one's time. The path
+ * stands there once, also when the message begins with it. */
 void report_last_error(struct report_troubles *t, struct spool *out);
 /** report_last_read_failure() - when an EIO was noted last; 0: never. */
 int64_t report_last_read_failure(struct report_troubles *t);

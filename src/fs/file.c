@@ -114,8 +114,11 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (r == 0)
 		r = open_node(fs, &node, fi, &h, &err);
 	if (r < 0) {
-		if (err.message[0])
-			report_trouble(fs->ctx.troubles, node.entry.name, -r, err.message);
+		if (err.message[0]) {
+			_cleanup(free) char *path = catalog_path(fs->ctx.catalog, node.ino);
+
+			report_trouble(fs->ctx.troubles, path, -r, err.message);
+		}
 		fuse_reply_err(req, -r);
 		return;
 	}

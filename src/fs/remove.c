@@ -44,6 +44,21 @@ static void remove_one(void *arg)
 	free(removal);
 }
 
+/* The path of @name in @parent, as seen from the mount's root (heap). */
+static char *path_below(struct fs *fs, const struct node *parent, const char *name)
+{
+	_cleanup(free) char *directory = NULL;
+
+	if (parent->ino == INO_ROOT)
+		return mem_strdup(name);
+	if (parent->kind == NODE_RUN)
+		return mem_printf("jobs/%lld/%s", (long long)parent->run.id, name);
+	if (parent->kind == NODE_FIXED_DIRECTORY)
+		return mem_printf("%s/%s", fixed_directory_name(parent->ino), name);
+	directory = catalog_path(fs->ctx.catalog, parent->ino);
+	return directory ? mem_printf("%s/%s", directory, name) : mem_strdup(name);
+}
+
 void op_unlink(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
 {
 	struct fs *fs = fs_of(req);
@@ -55,7 +70,9 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
 	if (r == 0)
 		r = node_child(fs, &parent, name, &node);
 	if (r == 0 && node.kind != NODE_ARTIFACT) {
-		report_trouble(fs->ctx.troubles, name, EPERM,
+		_cleanup(free) char *full = path_below(fs, &parent, name);
+
+		report_trouble(fs->ctx.troubles, full, EPERM,
 		               "only backups can be removed: this file is made by keepfs itself");
 		r = -EPERM;
 	}

@@ -5,17 +5,24 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 
-#include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
 
 #define TROUBLES_KEPT 32
 
+struct trouble {
+	char *text;    /* "EIO backups/full/….dump: why"; NULL: none yet */
+	int64_t at_us; /* the last time */
+	uint64_t times;
+};
+
 struct report_troubles {
 	pthread_mutex_t lock;
-	char *lines[TROUBLES_KEPT]; /* lock; a ring: the newest is at (count - 1) % TROUBLES_KEPT */
-	uint64_t count;             /* lock */
-	int64_t last_eio_us;        /* lock */
+	struct trouble kept[TROUBLES_KEPT]; /* lock; a ring: the newest is at (count - 1) % TROUBLES_KEPT */
+	uint64_t count;                     /* lock; of different ones */
+	uint64_t generation;                /* lock */
+	int64_t last_eio_us;                /* lock */
 };
 
 struct report_troubles *report_troubles_new(void)
@@ -31,63 +38,85 @@ struct report_troubles *report_troubles_free(struct report_troubles *t)
 	if (!t)
 		return NULL;
 	for (size_t i = 0; i < TROUBLES_KEPT; i++)
-		free(t->lines[i]);
+		free(t->kept[i].text);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 	return NULL;
 }
 
+/* Many messages name the path themselves, first of all. */
+static bool begins_with_path(const char *message, const char *path)
+{
+	size_t len = strlen(path);
+
+	return strncmp(message, path, len) == 0 && strchr(": ,;", message[len]) && message[len];
+}
+
 static char *format_trouble(const char *path, int errnum, const char *message)
 {
 	const char *name = strerrorname_np(errnum);
-	struct str line = {0};
-	char at[32];
+	struct str text = {0};
 
-	str_appendf(&line, "%s %s ", format_time(clock_now_us(), "-", at), name ? name : "error");
-	if (path && *path) {
-		append_flat(&line, path);
-		str_append(&line, ": ");
+	str_appendf(&text, "%s ", name ? name : "error");
+	if (path && *path && !begins_with_path(message, path)) {
+		append_flat(&text, path);
+		str_append(&text, ": ");
 	}
-	append_flat(&line, message);
-	str_append_char(&line, '\n');
-	return str_take(&line);
+	append_flat(&text, message);
+	return str_take(&text);
 }
 
 void report_trouble(struct report_troubles *t, const char *path, int errnum, const char *message)
 {
-	_cleanup(free) char *line = format_trouble(path, errnum, message);
-	char **slot, *old;
+	_cleanup(free) char *text = format_trouble(path, errnum, message);
+	int64_t now_us = clock_now_us();
+	struct trouble *newest;
 
 	pthread_mutex_lock(&t->lock);
 	if (errnum == EIO)
-		t->last_eio_us = clock_now_us();
-	slot = &t->lines[t->count++ % TROUBLES_KEPT];
-	old = *slot;
-	*slot = take_ptr(&line);
+		t->last_eio_us = now_us;
+	newest = &t->kept[(t->count + TROUBLES_KEPT - 1) % TROUBLES_KEPT];
+	if (newest->text && strcmp(newest->text, text) == 0) {
+		newest->at_us = now_us;
+		newest->times++;
+	} else {
+		struct trouble *next = &t->kept[t->count++ % TROUBLES_KEPT];
+		char *oldest = next->text;
+
+		*next = (struct trouble){.text = take_ptr(&text), .at_us = now_us, .times = 1};
+		text = oldest;
+	}
+	t->generation++;
 	pthread_mutex_unlock(&t->lock);
-	free(old);
 }
 
 void report_last_error(struct report_troubles *t, struct spool *out)
 {
-	_cleanup(str) struct str text = {0};
+	_cleanup(str) struct str lines = {0};
 
 	/* Into memory under the lock, into the spool (which may mean a file) without it. */
 	pthread_mutex_lock(&t->lock);
-	for (uint64_t i = t->count; i > 0 && t->count - i < TROUBLES_KEPT; i--)
-		str_append(&text, t->lines[(i - 1) % TROUBLES_KEPT]);
+	for (uint64_t i = t->count; i > 0 && t->count - i < TROUBLES_KEPT; i--) {
+		const struct trouble *trouble = &t->kept[(i - 1) % TROUBLES_KEPT];
+		char at[32];
+
+		str_appendf(&lines, "%s %s", format_time(trouble->at_us, "-", at), trouble->text);
+		if (trouble->times > 1)
+			str_appendf(&lines, " (%" PRIu64 " times)", trouble->times);
+		str_append_char(&lines, '\n');
+	}
 	pthread_mutex_unlock(&t->lock);
-	spool_append(out, str_text(&text), text.len);
+	spool_append(out, str_text(&lines), lines.len);
 }
 
 uint64_t report_troubles_generation(struct report_troubles *t)
 {
-	uint64_t count;
+	uint64_t generation;
 
 	pthread_mutex_lock(&t->lock);
-	count = t->count;
+	generation = t->generation;
 	pthread_mutex_unlock(&t->lock);
-	return count;
+	return generation;
 }
 
 int64_t report_last_read_failure(struct report_troubles *t)

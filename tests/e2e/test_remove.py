@@ -46,7 +46,7 @@ def test_the_last_good_one_stays(three):
     assert caught.value.errno == errno.EPERM
     assert three.artifacts() == [last]
     why = three.text("status", "last-error").splitlines()[0]
-    assert last in why and "EPERM" in why and "last" in why
+    assert last in why and "EPERM" in why and "last" in why and why.count(f"backups/full/{last}") == 1
     assert any(a["result"] == "denied" and last in a["object"] for a in audit(three, "remove"))
     assert three.path("backups", "full", last).read_bytes()[:5] == b"PGDMP"
 
@@ -58,6 +58,15 @@ def test_a_failed_run_does_not_count_as_a_good_one(new_keepfs, own_pg):
     assert keepfs.wait_run(keepfs.trigger())["state"] == "failed"
     with pytest.raises(PermissionError):
         os.unlink(keepfs.path("backups", "full", keepfs.artifacts()[0]))
+
+
+@pytest.mark.parametrize("path", ["backups/full/SHA256SUMS", "status/health", "jobs/1/status"])
+def test_what_keepfs_makes_stays(three, path):
+    for _ in range(2):
+        with pytest.raises(PermissionError):
+            os.unlink(three.path(path))
+    (why,) = three.text("status", "last-error").splitlines()
+    assert f" EPERM {path}: " in why and why.endswith(" (2 times)")
 
 
 def test_rm_r_leaves_the_last_of_each(three):

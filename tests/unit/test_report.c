@@ -598,6 +598,33 @@ static void test_troubles(void **state)
 	report_troubles_free(t);
 }
 
+static void test_a_trouble_again(void **state)
+{
+	struct fixture *f = *state;
+	struct report_troubles *t = report_troubles_new();
+	_cleanup(free) char *six = NULL, *others = NULL;
+	uint64_t generation;
+
+	for (int i = 0; i < 6; i++) {
+		generation = report_troubles_generation(t);
+		report_trouble(t, "a.dump", EIO, "a.dump: damaged");
+		assert_true(report_troubles_generation(t) > generation);
+	}
+	report_last_error(t, f->out);
+	six = text_of(f);
+	assert_string_equal(six + 19, "Z EIO a.dump: damaged (6 times)\n");
+	report_trouble(t, "a.dump", EPERM, "a.dump: damaged");
+	report_trouble(t, "a", EPERM, "a.dump: damaged");
+	report_trouble(t, "a.dump", EIO, "a.dump: damaged");
+	report_last_error(t, f->out);
+	others = text_of(f);
+	assert_true(str_starts(others + 19, "Z EIO a.dump: damaged\n"));
+	assert_has(others, "Z EPERM a: a.dump: damaged\n");
+	assert_has(others, "Z EPERM a.dump: damaged\n");
+	assert_true(str_ends(others, "Z EIO a.dump: damaged (6 times)\n"));
+	report_troubles_free(t);
+}
+
 int main(void)
 {
 #define REPORT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -621,6 +648,7 @@ int main(void)
 	        REPORT_TEST(test_health_space),
 	        REPORT_TEST(test_broken_catalog),
 	        REPORT_TEST(test_troubles),
+	        REPORT_TEST(test_a_trouble_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
