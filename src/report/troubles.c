@@ -6,6 +6,7 @@
 #include <keepfs/base/mem.h>
 
 #include <inttypes.h>
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
