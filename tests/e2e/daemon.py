@@ -222,6 +222,9 @@ class Keepfs:
         still = is_mounted(self.mountpoint)
         if still:
             subprocess.run(["umount", "-l", str(self.mountpoint)], check=False)
+        log = self.state / "keepfs.log"
+        words = log.read_text() if log.exists() else ""
+        assert "Sanitizer" not in words, words
         assert not left, f"processes left behind: {left}"
         assert not still, "the mount was left behind"
         if (self.state / "catalog.db").exists():
