@@ -1,6 +1,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import uuid
 
 import pytest
@@ -10,8 +11,9 @@ import postgres
 import stores
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "stores(*kinds): run on these stores only; without it, on dir")
+def pytest_configure():
+    # Whoever stops the tests (a time limit, say) leaves no server behind: like Ctrl-C, it ends in the fixtures' clean-up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
