@@ -14,7 +14,7 @@ import daemon  # noqa: E402
 import postgres  # noqa: E402
 import stores  # noqa: E402
 
-MEGABYTES = int(os.environ.get("BENCH_DUMP_MB", "1024"))
+MEGABYTES = int(os.environ.get("BENCH_DUMP_MB", "256"))
 RUNS = 3
 
 
