@@ -41,6 +41,8 @@ def keepfs_figures(directory, count):
     store = stores.DirStore(directory / "objects")
     keepfs = daemon.Keepfs(directory, store, {"full": {"database": "postgresql:///none"}}, memory="192M")
     keepfs.state.mkdir()
+    # The listed backups have no objects; that the store was used before is all that a start asks for.
+    (store.root / ".keepfs").mkdir(parents=True)
     subprocess.run([os.environ["FILL_CATALOG"], str(keepfs.state), str(count)], check=True)
     figures = {}
     full = keepfs.path("backups", "full")
