@@ -1039,8 +1039,10 @@ static bool mount_small(const char *directory)
 {
 	if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
 		return false;
-	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       mount("tmpfs", directory, "tmpfs", 0, "size=1m,mode=0700") == 0;
+	/* In a chroot, "/" is no mount (EINVAL); the test unmounts in any case. */
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 && errno != EINVAL)
+		return false;
+	return mount("tmpfs", directory, "tmpfs", 0, "size=1m,mode=0700") == 0;
 }
 
 /* Write runs until it fails; a run each, as the daemon does. */
