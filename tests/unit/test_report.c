@@ -411,6 +411,28 @@ static enum report_health health(struct fixture *f, char **ret_text)
 	return level;
 }
 
+/* A store that fails reads shows, and after ten quiet minutes it is forgotten. */
+static void test_health_reads(void **state)
+{
+	struct fixture *f = *state;
+	struct report_troubles *t = report_troubles_new();
+	_cleanup(free) char *now = NULL, *later = NULL, *refused = NULL;
+	int64_t now_us = clock_now_us();
+
+	report_trouble(t, "backups/full/x.dump", EPERM, "the last good backup");
+	report_health(f->catalog, &f->conf, t, now_us, f->out);
+	refused = text_of(f);
+	assert_null(strstr(refused, "reads"));
+	report_trouble(t, "backups/full/x.dump", EIO, "the store does not answer");
+	assert_true(report_health(f->catalog, &f->conf, t, clock_now_us(), f->out) >= REPORT_WARN);
+	now = text_of(f);
+	assert_non_null(strstr(now, "WARN  reads: "));
+	report_health(f->catalog, &f->conf, t, now_us + 11 * 60 * US_PER_S, f->out);
+	later = text_of(f);
+	assert_null(strstr(later, "reads"));
+	report_troubles_free(t);
+}
+
 static void set_probe(struct fixture *f, const char *check, bool ok, int64_t at_us)
 {
 	struct catalog_probe probe = {.ok = ok, .at_us = at_us};
@@ -645,6 +667,7 @@ int main(void)
 	        REPORT_TEST(test_health_failed_runs),
 	        REPORT_TEST(test_health_backup_gone),
 	        REPORT_TEST(test_health_probes),
+	        REPORT_TEST(test_health_reads),
 	        REPORT_TEST(test_health_space),
 	        REPORT_TEST(test_broken_catalog),
 	        REPORT_TEST(test_troubles),
