@@ -73,6 +73,9 @@ static int get(struct fetcher *f, struct block *const *blocks, unsigned count, s
 		error_system(err, -r, "the store cannot be read");
 	error_prefix(err, "bytes %llu to %llu of %s", (unsigned long long)blocks[0]->span.offset,
 	             (unsigned long long)(last.offset + last.bytes - 1), blocks[0]->artifact->key);
+	/* To the store the range is wrong; the manifest says that it is the object. */
+	if (r == -ERANGE)
+		err->class = ERROR_CORRUPT;
 	err->errnum = EIO;
 	return -EIO;
 }

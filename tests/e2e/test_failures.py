@@ -661,13 +661,18 @@ def test_a_lost_catalog_is_noticed(keepfs):
     assert len(keepfs.artifacts()) == 1
 
 
-def test_a_damaged_backup_counts_as_none(keepfs):
+def flip_a_byte(data):
+    at = len(data) // 2
+    return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1:]
+
+
+@pytest.mark.parametrize("store", ["dir", "ceph"], indirect=True)
+@pytest.mark.parametrize("spoil", [flip_a_byte, lambda data: data[:-1]], ids=["flipped", "cut"])
+def test_a_damaged_backup_counts_as_none(keepfs, spoil):
     keepfs.backup()
     keepfs.backup()
     good, damaged = keepfs.artifacts()
-    data = bytearray(keepfs.store.get(f"backups/full/{damaged}"))
-    data[len(data) // 2] ^= 0xFF
-    keepfs.store.put(f"backups/full/{damaged}", bytes(data))
+    keepfs.store.put(f"backups/full/{damaged}", spoil(keepfs.store.get(f"backups/full/{damaged}")))
     with pytest.raises(OSError) as caught:
         keepfs.path("backups", "full", damaged).read_bytes()
     assert caught.value.errno == errno.EIO

@@ -118,7 +118,7 @@ static int held_get(struct store *store, const struct store_call *call, const ch
 		return -ECONNREFUSED;
 	}
 	if (at > end)
-		return error_set(err, ERROR_CORRUPT, ERANGE, "the object is too short");
+		return error_set(err, ERROR_USAGE, ERANGE, "the object is too short");
 	at = offset;
 	for (int i = 0; i < count; i++) {
 		fill(iov[i].iov_base, at, iov[i].iov_len);
@@ -680,6 +680,7 @@ static void test_one_block_of_a_merged_get_fails(void **state)
 	assert_int_equal(finish(&good), 0);
 	assert_int_equal(finish(&bad), -EIO);
 	assert_non_null(strstr(bad.err.message, "bytes 6291456 to 7340031"));
+	assert_int_equal(bad.err.class, ERROR_CORRUPT);
 	assert_int_equal(b.store.gets, 4);
 	reader_close(other);
 	bench_finish(&b);
