@@ -63,6 +63,6 @@ char *net_header_find(const struct net_response *r, const char *name, char *buf,
  *
  * Return: 0 when an answer came, whatever its status; else negative with @err: ERROR_UNAVAILABLE (connection
  * refused, lost, DNS; retry set), ERROR_TIMEOUT (retry set), ERROR_DENIED (TLS certificate not trusted, with
- * what to do; no retry), -EMSGSIZE (a 2xx body larger than `into`), -ECANCELED.
+ * what to do; no retry), -EMSGSIZE (ERROR_INTERNAL: a 2xx body larger than `into`), -ECANCELED.
  */
 int net_perform(struct net *net, const struct net_request *req, struct net_response *ret, struct error *err);

@@ -48,11 +48,14 @@ static void note_damage(struct read_request *rr, const char *path, const char *m
 	struct catalog_audit entry = {.at_us = clock_now_us(), .uid = -1, .pid = -1, .command = "keepfs"};
 	struct error err = {0};
 
+	int r;
+
 	if (!path || catalog_is_damaged(rr->fs->ctx.catalog, rr->ino))
 		return;
-	if (catalog_mark_damaged(rr->fs->ctx.catalog, rr->ino, message, &err) < 0)
+	r = catalog_mark_damaged(rr->fs->ctx.catalog, rr->ino, message, &err);
+	if (r < 0)
 		log_error("%s could not be marked as damaged: %s", path, err.message);
-	audit(rr->fs, &entry, "damaged", path, 0, message);
+	audit(rr->fs, &entry, "damaged", path, r, r < 0 ? err.message : message);
 }
 
 static void note_failure(struct read_request *rr, int result, const struct error *err)

@@ -341,7 +341,7 @@ static int failure(struct transfer *t, CURLcode code)
 	if (!t->curl_text[0])
 		str_copy(t->curl_text, sizeof(t->curl_text), curl_easy_strerror(code));
 	if (t->too_large)
-		return error_set(t->err, ERROR_CORRUPT, EMSGSIZE,
+		return error_set(t->err, ERROR_INTERNAL, EMSGSIZE,
 		                 "the server's answer is larger than what was asked for");
 	switch (code) {
 	case CURLE_COULDNT_RESOLVE_HOST:

@@ -517,6 +517,9 @@ static void test_too_large(void **state)
 	w.req.into_count = 1;
 	assert_int_equal(perform(&w), -EMSGSIZE);
 	assert_false(w.err.retry);
+	/* A server that answers wrongly says nothing about the object: it must not pass for a damaged backup.
+	 */
+	assert_int_equal(w.err.class, ERROR_INTERNAL);
 	assert_memory_equal(buf, "hell", 4);
 	world_end(&w);
 }
