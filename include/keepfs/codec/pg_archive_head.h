@@ -1,0 +1,58 @@
+#pragma once
+/**
+ * Header and table of contents of an archive, taken as pg_dump wrote them, and changed where a new archive
+ * with the same entries differs: how data is compressed, and where each entry's block begins. Their size
+ * never changes, so every offset behind them is known before they are. Pure. Layout: docs/formats.md.
+ */
+#include <keepfs/codec/compression.h>
+#include <keepfs/codec/pg_archive.h>
+
+struct pg_archive_head;
+
+/** pg_archive_head_new() - @bytes (consumed, heap) are the first facts->toc_end bytes of an archive. */
+struct pg_archive_head *pg_archive_head_new(uint8_t *bytes, const struct pg_archive_facts *facts);
+struct pg_archive_head *pg_archive_head_free(struct pg_archive_head *h);
+DEFINE_CLEANUP(pg_archive_head, struct pg_archive_head *, pg_archive_head_free)
+/** pg_archive_head_set_compression() - what pg_restore shall expect. */
+void pg_archive_head_set_compression(struct pg_archive_head *h, const struct compression *c);
+/** pg_archive_head_set_offset() - where the block of the entry with @place_at begins in the file. */
+void pg_archive_head_set_offset(struct pg_archive_head *h, uint64_t place_at, uint64_t offset);
+/** pg_archive_head_bytes() - borrowed; as changed so far. */
+const uint8_t *pg_archive_head_bytes(const struct pg_archive_head *h, size_t *ret_len);
+
+/**
+ * pg_archive_head_to_directory() - the same as the toc.dat of the directory format (pg_dump -Fd): heap
+ * @file_name: the name of the file of an entry ("3456.dat", "blobs.toc"), by its place_at; NULL for one
+ * without data. Source: pg_backup_directory.c (WriteExtraToc): the name stands in the place of the offset.
+ */
+uint8_t *pg_archive_head_to_directory(const struct pg_archive_head *h,
+                                      const char *(*file_name)(void *arg, uint64_t place_at), void *arg,
+                                      size_t *ret_len);
+
+/**
+ * struct pg_archive_writer - the data blocks of a custom archive, from compressed segments
+ * Blocks come in any order, one at a time. Bytes go to @emit as they are ready, a call's in the order of the
+ * file.
+ */
+struct pg_archive_writer;
+
+struct pg_archive_writer_options {
+	struct compression compression;
+	uint64_t begin; /* offset of the first block in the file */
+	int (*emit)(void *arg, const void *data, size_t len, struct error *err);
+	void *arg;
+};
+
+struct pg_archive_writer *pg_archive_writer_new(const struct pg_archive_writer_options *options);
+struct pg_archive_writer *pg_archive_writer_free(struct pg_archive_writer *w);
+DEFINE_CLEANUP(pg_archive_writer, struct pg_archive_writer *, pg_archive_writer_free)
+/** pg_archive_writer_offset() - where the next byte will stand in the file. */
+uint64_t pg_archive_writer_offset(const struct pg_archive_writer *w);
+int pg_archive_writer_block(struct pg_archive_writer *w, int dump_id, bool blobs, struct error *err);
+int pg_archive_writer_blob(struct pg_archive_writer *w, uint32_t oid, struct error *err);
+/** pg_archive_writer_segment() - of the present block (or large object), made with SEGMENT_CHECK_ADLER32 for
+ * gzip. Segments are joined to one zlib stream; each zstd frame is a chunk of its own. */
+int pg_archive_writer_segment(struct pg_archive_writer *w, const struct segment *s, const void *data,
+                              struct error *err);
+int pg_archive_writer_blob_end(struct pg_archive_writer *w, struct error *err);
+int pg_archive_writer_block_end(struct pg_archive_writer *w, struct error *err);

@@ -1,0 +1,71 @@
+#pragma once
+/**
+ * Work that several threads do at once, and that comes out in order: of one stream compressed by a pool of
+ * threads (press), and of one file made by several readers (turns). What comes out are segments, and marks
+ * that the maker put between them; both are handed to one consumer, on one thread, so that only one writes
+ * the file.
+ */
+#include <keepfs/base/cancel.h>
+#include <keepfs/base/pool.h>
+#include <keepfs/codec/compression.h>
+
+struct ordered_out { /* the consumer; a negative return ends it all with that and @err */
+	int (*segment)(void *arg, const struct segment *s, const void *data, struct error *err);
+	int (*mark)(void *arg, int what, uint64_t value, struct error *err); /* meaning: the maker's own */
+	void *arg;
+};
+
+/**
+ * A press: bytes in, segments out, compressed by @threads. Its memory is reserved from the pool (two buffers
+ * a segment under work, 2 * threads of them): pool_reserve() may wait. The caller's thread is the consumer
+ * too: @out is called from within press_write(), press_mark() and press_finish().
+ */
+struct press;
+struct press_options {
+	struct compression compression;
+	enum segment_check check;
+	unsigned threads;
+	struct pool *pool;     /* borrowed */
+	struct cancel *cancel; /* borrowed; NULL */
+	struct ordered_out out;
+};
+int press_new(const struct press_options *options, struct press **ret_press, struct error *err);
+/** press_write() - gathers SEGMENT_RAW_BYTES before a segment is compressed. */
+int press_write(struct press *p, const void *data, size_t len, struct error *err);
+/** press_mark() - ends the segment that is being gathered, if it holds anything; @out gets the mark behind
+ * it. */
+int press_mark(struct press *p, int what, uint64_t value, struct error *err);
+/** press_finish() - everything was handed to @out. */
+int press_finish(struct press *p, struct error *err);
+struct press *press_free(struct press *p);
+DEFINE_CLEANUP(press, struct press *, press_free)
+
+/**
+ * Turns: makers on threads of their own each make one turn after the other; turns come out in the order in
+ * which they were begun. What is made out of turn is kept, within @budget_bytes over all turns (accounted
+ * exactly: the caller has reserved that much of the pool); when that is used up, a maker whose turn it is not
+ * waits. The one whose turn it is never waits for memory, only for the consumer, which takes at most 1 MiB at
+ * a time: so there is no deadlock, and no size that a turn must not have.
+ */
+struct turns;
+struct turn;
+struct turns *turns_new(uint64_t budget_bytes, struct cancel *cancel);
+struct turns *turns_free(struct turns *t); /* no maker may run any more */
+DEFINE_CLEANUP(turns, struct turns *, turns_free)
+/** turns_begin() - the next turn, by any maker's thread. The order of the calls is that of the output:
+ * callers that choose their work and begin the turn for it do both under a lock of their own. Never waits. */
+struct turn *turns_begin(struct turns *t);
+/** turn_segment() - copies @data. May wait. Negative: the consumer failed, or cancel: the maker ends its turn
+ * and leaves. */
+int turn_segment(struct turn *turn, const struct segment *s, const void *data, struct error *err);
+int turn_mark(struct turn *turn, int what, uint64_t value, struct error *err);
+/** turn_end() - nothing more comes; @turn is gone. */
+void turn_end(struct turn *turn);
+/** turns_close() - no further turn will begin: by any thread, once. */
+void turns_close(struct turns *t);
+/** turns_fail() - a maker has failed: the first failure decides, and is what everybody is returned from now
+ * on. */
+void turns_fail(struct turns *t, int r, const struct error *err);
+/** turns_deliver() - the consumer: hands everything to @out, in order, until the end of the last turn after
+ * turns_close(). Return: 0; the first failure of a maker or of @out; -ECANCELED. */
+int turns_deliver(struct turns *t, const struct ordered_out *out, struct error *err);

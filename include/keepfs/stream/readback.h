@@ -1,0 +1,32 @@
+#pragma once
+/**
+ * The proof that a store holds what was sent: the object is read once, in order, every extent is checked
+ * against its CRC-32C, and the SHA-256 of the whole is computed. Gets run ahead on threads of its own, within
+ * buffers that it reserves.
+ */
+#include <keepfs/base/cancel.h>
+#include <keepfs/base/pool.h>
+#include <keepfs/codec/extents.h>
+#include <keepfs/codec/hash.h>
+#include <keepfs/store.h>
+#include <stdatomic.h>
+
+struct readback_options { /* all borrowed */
+	struct store *store;
+	struct pool *pool;
+	const char *key;
+	const struct extents *extents;
+	struct cancel *cancel;
+	atomic_uint_least64_t *done_bytes; /* live count; NULL */
+	int (*take)(void *arg, const void *data, size_t len,
+	            struct error *err); /* checked bytes, in order; NULL */
+	void *arg;
+};
+
+/**
+ * stream_readback() - blocks until the whole object was read
+ * Return: 0 with the digest; -EBADMSG (ERROR_CORRUPT) when an extent is not as sent (message: key, offset),
+ * or the object has another size; what @take or the store returned.
+ */
+int stream_readback(const struct readback_options *options, char ret_sha256[static SHA256_HEX_BYTES],
+                    struct error *err);
