@@ -1,12 +1,16 @@
 /*
- * PostgreSQL's custom archive as a stream. The file is a sequence of fields; a table says for each of them
- * what kind it is and in which versions it exists. The machine gathers one field at a time, from pieces of
- * any size, and then `took` decides which field comes next: that is all of the control flow there is.
+ * PostgreSQL's custom archive as a stream. The file is a sequence of fields; a table (pg_archive_fields.c)
+ * says for each of them what kind it is and in which versions it exists. The machine gathers one field at a
+ * time, from pieces of any size, and then `took` decides which field comes next: that is all of the control
+ * flow there is.
  *
- * Text is passed over without being kept, but for the three facts of the header; chunks of data are passed
- * over by their length. What is kept grows with the number of entries that have data: 8 bytes for each, made
- * only when the entry was really read, so a lying count costs nothing.
+ * Text is passed over without being kept, but for the three facts of the header, and those of one entry when
+ * somebody wants to be told of entries; chunks of data are passed on as they come. What is kept grows with
+ * the number of entries that have data: 8 bytes for each, made only when the entry was really read, so a
+ * lying count costs nothing; and so is a text only as large as what came of it.
  */
+#include "pg_archive_fields.h"
+
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -25,108 +29,14 @@
 #define OFFSET_NOT_SET     1
 #define OFFSET_NO_DATA     3
 #define TEXT_MAX_BYTES     (INT64_C(1) << 30)
+#define KEPT_MAX_BYTES     (64 << 20)
+#define REUSED_MAX_BYTES   (1 << 20) /* a larger text is not kept for the next entry to be read into */
+#define NUMBER_MAX_BYTES   10        /* of a dependency: digits */
 #define ENTRIES_MAX        100000000
 #define SCRATCH_BYTES      8
 #define COMPRESSIONS_KNOWN 4 /* none, gzip, lz4, zstd */
 
-enum state {
-	MAGIC,
-	VERSION_MAJOR,
-	VERSION_MINOR,
-	VERSION_REV,
-	INT_SIZE,
-	OFFSET_SIZE,
-	FORMAT,
-	COMPRESSION_LEVEL,
-	COMPRESSION_METHOD,
-	DATE_SECOND,
-	DATE_MINUTE,
-	DATE_HOUR,
-	DATE_DAY,
-	DATE_MONTH,
-	DATE_YEAR,
-	DATE_DST,
-	DATABASE,
-	SERVER_VERSION,
-	TOOL_VERSION,
-	TOC_COUNT,
-	DUMP_ID,
-	HAD_DUMPER,
-	TABLE_OID,
-	OID,
-	TAG,
-	DESC,
-	SECTION,
-	DEFN,
-	DROP_STMT,
-	COPY_STMT,
-	NAMESPACE,
-	TABLESPACE,
-	TABLE_AM,
-	REL_KIND,
-	OWNER,
-	WITH_OIDS,
-	DEPENDENCY, /* repeats until a NULL */
-	DATA_STATE,
-	DATA_OFFSET,
-	BLOCK_TYPE, /* the only place where an archive may end */
-	BLOCK_ID,
-	BLOB_OID,
-	CHUNK /* repeats until an empty one */
-};
-
-enum kind { BYTES, INTEGER, TEXT };
-
-static const struct field {
-	const char *name;
-	enum kind kind;
-	size_t bytes;               /* BYTES: how many; 0: as the header says */
-	unsigned from_minor, below; /* versions that have it; 0: no limit */
-} fields[] = {
-        [MAGIC] = {"signature", BYTES, 5, 0, 0},
-        [VERSION_MAJOR] = {"major version", BYTES, 1, 0, 0},
-        [VERSION_MINOR] = {"minor version", BYTES, 1, 0, 0},
-        [VERSION_REV] = {"revision", BYTES, 1, 0, 0},
-        [INT_SIZE] = {"size of integers", BYTES, 1, 0, 0},
-        [OFFSET_SIZE] = {"size of offsets", BYTES, 1, 0, 0},
-        [FORMAT] = {"format", BYTES, 1, 0, 0},
-        [COMPRESSION_LEVEL] = {"compression level", INTEGER, 0, 0, 15},
-        [COMPRESSION_METHOD] = {"compression method", BYTES, 1, 15, 0},
-        [DATE_SECOND] = {"date", INTEGER, 0, 0, 0},
-        [DATE_MINUTE] = {"date", INTEGER, 0, 0, 0},
-        [DATE_HOUR] = {"date", INTEGER, 0, 0, 0},
-        [DATE_DAY] = {"date", INTEGER, 0, 0, 0},
-        [DATE_MONTH] = {"date", INTEGER, 0, 0, 0},
-        [DATE_YEAR] = {"date", INTEGER, 0, 0, 0},
-        [DATE_DST] = {"date", INTEGER, 0, 0, 0},
-        [DATABASE] = {"database", TEXT, 0, 0, 0},
-        [SERVER_VERSION] = {"server version", TEXT, 0, 0, 0},
-        [TOOL_VERSION] = {"pg_dump version", TEXT, 0, 0, 0},
-        [TOC_COUNT] = {"number of entries", INTEGER, 0, 0, 0},
-        [DUMP_ID] = {"entry's number", INTEGER, 0, 0, 0},
-        [HAD_DUMPER] = {"entry's data flag", INTEGER, 0, 0, 0},
-        [TABLE_OID] = {"entry's catalog", TEXT, 0, 0, 0},
-        [OID] = {"entry's oid", TEXT, 0, 0, 0},
-        [TAG] = {"entry's tag", TEXT, 0, 0, 0},
-        [DESC] = {"entry's kind", TEXT, 0, 0, 0},
-        [SECTION] = {"entry's section", INTEGER, 0, 0, 0},
-        [DEFN] = {"entry's definition", TEXT, 0, 0, 0},
-        [DROP_STMT] = {"entry's drop statement", TEXT, 0, 0, 0},
-        [COPY_STMT] = {"entry's copy statement", TEXT, 0, 0, 0},
-        [NAMESPACE] = {"entry's schema", TEXT, 0, 0, 0},
-        [TABLESPACE] = {"entry's tablespace", TEXT, 0, 0, 0},
-        [TABLE_AM] = {"entry's access method", TEXT, 0, 14, 0},
-        [REL_KIND] = {"entry's relation kind", INTEGER, 0, 16, 0},
-        [OWNER] = {"entry's owner", TEXT, 0, 0, 0},
-        [WITH_OIDS] = {"entry's oids flag", TEXT, 0, 0, 0},
-        [DEPENDENCY] = {"entry's dependency", TEXT, 0, 0, 0},
-        [DATA_STATE] = {"entry's offset state", BYTES, 1, 0, 0},
-        [DATA_OFFSET] = {"entry's offset", BYTES, 0, 0, 0},
-        [BLOCK_TYPE] = {"data block's type", BYTES, 1, 0, 0},
-        [BLOCK_ID] = {"data block's number", INTEGER, 0, 0, 0},
-        [BLOB_OID] = {"large object's oid", INTEGER, 0, 0, 0},
-        [CHUNK] = {"length of data", INTEGER, 0, 0, 0},
-};
+#define fields pg_archive_fields
 
 struct data_entry {
 	int id;
@@ -135,17 +45,21 @@ struct data_entry {
 
 struct pg_archive_scan {
 	struct pg_archive_facts facts;
-	enum state state;
+	struct pg_archive_events events;
+	enum pg_archive_state state;
 	uint64_t offset;                /* of the next byte */
 	uint8_t scratch[SCRATCH_BYTES]; /* what there is of the field */
 	size_t gathered;
-	uint64_t skip; /* bytes of text or chunk to pass over */
-	char *capture; /* where the first of these go; NULL: nowhere */
-	size_t capture_bytes;
-	size_t offset_bytes;
+	uint64_t skip;         /* bytes of text or chunk still to come */
+	uint64_t passed;       /* and those of this text that came */
 	uint64_t entries_left; /* of the table of contents, behind the current one */
 	int dump_id;           /* of the current entry */
 	bool had_dumper;
+	uint64_t place_at;
+	struct str texts[TEXTS]; /* of the current entry */
+	int *dependencies;
+	size_t dependency_count;
+	size_t dependency_cap;
 	bool in_blobs; /* in a block of large objects */
 	struct data_entry *entries;
 	size_t entry_count;
@@ -154,17 +68,24 @@ struct pg_archive_scan {
 	struct error failure;
 };
 
-struct pg_archive_scan *pg_archive_scan_new(void)
+struct pg_archive_scan *pg_archive_scan_new(const struct pg_archive_events *events)
 {
-	return mem_alloc(sizeof(struct pg_archive_scan));
+	struct pg_archive_scan *s = mem_alloc(sizeof(*s));
+
+	if (events)
+		s->events = *events;
+	return s;
 }
 
-struct pg_archive_scan *pg_archive_scan_free(struct pg_archive_scan *scan)
+struct pg_archive_scan *pg_archive_scan_free(struct pg_archive_scan *s)
 {
-	if (!scan)
+	if (!s)
 		return NULL;
-	free(scan->entries);
-	free(scan);
+	for (size_t i = 0; i < TEXTS; i++)
+		str_finish(&s->texts[i]);
+	free(s->dependencies);
+	free(s->entries);
+	free(s);
 	return NULL;
 }
 
@@ -188,7 +109,7 @@ static int unknown_version(struct pg_archive_scan *s)
 	                 s->facts.version_major, s->facts.version_minor, OLDEST_MINOR, NEWEST_MINOR);
 }
 
-static void go(struct pg_archive_scan *s, enum state next)
+static void go(struct pg_archive_scan *s, enum pg_archive_state next)
 {
 	/* The versions are known by the time a field depends on one. */
 	while ((fields[next].from_minor && s->facts.version_minor < fields[next].from_minor) ||
@@ -224,7 +145,8 @@ static int end_toc(struct pg_archive_scan *s)
 			           s->entries[i].id);
 	}
 	go(s, BLOCK_TYPE);
-	return 0;
+	s->facts.toc_end = s->offset;
+	return s->events.toc_end ? s->events.toc_end(s->events.arg, &s->facts, &s->failure) : 0;
 }
 
 /* The next entry of the table of contents, or what follows the last one. */
@@ -235,6 +157,43 @@ static int next_entry(struct pg_archive_scan *s)
 	s->entries_left--;
 	go(s, DUMP_ID);
 	return 0;
+}
+
+static int tell_entry(struct pg_archive_scan *s)
+{
+	const struct pg_archive_entry entry = {
+	        .dump_id = s->dump_id,
+	        .has_data = s->had_dumper,
+	        .oid = str_text(&s->texts[TEXT_OID]),
+	        .tag = str_text(&s->texts[TEXT_TAG]),
+	        .desc = str_text(&s->texts[TEXT_DESC]),
+	        .defn = str_text(&s->texts[TEXT_DEFN]),
+	        .copy_stmt = str_text(&s->texts[TEXT_COPY_STMT]),
+	        .namespace = str_text(&s->texts[TEXT_NAMESPACE]),
+	        .dependencies = s->dependencies,
+	        .dependency_count = s->dependency_count,
+	        .place_at = s->place_at,
+	};
+
+	return s->events.entry(s->events.arg, &entry, &s->failure);
+}
+
+static void forget_entry(struct pg_archive_scan *s)
+{
+	for (size_t i = 0; i < TEXTS; i++) {
+		if (s->texts[i].cap > REUSED_MAX_BYTES)
+			str_finish(&s->texts[i]);
+		str_clear(&s->texts[i]);
+	}
+	s->dependency_count = 0;
+}
+
+static int took_entry(struct pg_archive_scan *s)
+{
+	int r = s->events.entry ? tell_entry(s) : 0;
+
+	forget_entry(s);
+	return r < 0 ? r : next_entry(s);
 }
 
 static int took_block_id(struct pg_archive_scan *s, int id)
@@ -251,7 +210,28 @@ static int took_block_id(struct pg_archive_scan *s, int id)
 	entry->seen = true;
 	s->facts.data_blocks++;
 	go(s, s->in_blobs ? BLOB_OID : CHUNK);
-	return 0;
+	return s->events.block ? s->events.block(s->events.arg, id, s->in_blobs, &s->failure) : 0;
+}
+
+static int end_block(struct pg_archive_scan *s)
+{
+	go(s, BLOCK_TYPE);
+	return s->events.block_end ? s->events.block_end(s->events.arg, &s->failure) : 0;
+}
+
+static int end_blob(struct pg_archive_scan *s)
+{
+	go(s, BLOB_OID);
+	return s->events.blob_end ? s->events.blob_end(s->events.arg, &s->failure) : 0;
+}
+
+/* An oid of 0 ends a block of large objects. */
+static int took_blob_oid(struct pg_archive_scan *s, int oid)
+{
+	if (oid == 0)
+		return end_block(s);
+	go(s, CHUNK);
+	return s->events.blob ? s->events.blob(s->events.arg, (uint32_t)oid, &s->failure) : 0;
 }
 
 /* An empty chunk ends a table's block, or one large object of a block of them. */
@@ -259,10 +239,9 @@ static int took_chunk(struct pg_archive_scan *s, int length)
 {
 	if (length < 0)
 		return bad(s, "a length cannot be negative", length);
-	s->skip = (uint64_t)length;
-	s->capture_bytes = 0;
 	if (length == 0)
-		go(s, s->in_blobs ? BLOB_OID : BLOCK_TYPE);
+		return s->in_blobs ? end_blob(s) : end_block(s);
+	s->skip = (uint64_t)length;
 	return 0;
 }
 
@@ -287,7 +266,7 @@ static int took_header_byte(struct pg_archive_scan *s, uint8_t value)
 	case OFFSET_SIZE:
 		if (value != 4 && value != 8)
 			return bad(s, "only 4 and 8 are known", value);
-		s->offset_bytes = value;
+		s->facts.offset_bytes = value;
 		break;
 	case FORMAT:
 		if (value != FORMAT_CUSTOM)
@@ -296,6 +275,8 @@ static int took_header_byte(struct pg_archive_scan *s, uint8_t value)
 	default: /* COMPRESSION_METHOD */
 		if (value >= COMPRESSIONS_KNOWN)
 			return bad(s, "this method is not known", value);
+		s->facts.compression = (enum pg_archive_compression)value;
+		s->facts.compression_at = s->offset - 1;
 	}
 	go(s, s->state + 1);
 	return 0;
@@ -307,6 +288,7 @@ static int took_data_state(struct pg_archive_scan *s, uint8_t value)
 		return bad(s, "it contradicts the entry's data flag", value);
 	if (s->had_dumper)
 		add_data_entry(s);
+	s->place_at = s->offset - 1;
 	go(s, DATA_OFFSET);
 	return 0;
 }
@@ -332,7 +314,7 @@ static int took_bytes(struct pg_archive_scan *s)
 	case DATA_STATE:
 		return took_data_state(s, s->scratch[0]);
 	case DATA_OFFSET:
-		return next_entry(s);
+		return took_entry(s);
 	case BLOCK_TYPE:
 		return took_block_type(s, s->scratch[0]);
 	default:
@@ -372,10 +354,13 @@ static int took_integer(struct pg_archive_scan *s, int value)
 	case BLOCK_ID:
 		return took_block_id(s, value);
 	case BLOB_OID:
-		go(s, value == 0 ? BLOCK_TYPE : CHUNK);
-		return 0;
+		return took_blob_oid(s, value);
 	case CHUNK:
 		return took_chunk(s, value);
+	case COMPRESSION_LEVEL:
+		s->facts.compression = value == 0 ? PG_ARCHIVE_NONE : PG_ARCHIVE_GZIP;
+		s->facts.compression_at = s->offset - 1 - INT_BYTES;
+		break;
 	case DUMP_ID:
 		s->dump_id = value;
 		break;
@@ -389,29 +374,67 @@ static int took_integer(struct pg_archive_scan *s, int value)
 	return 0;
 }
 
-static void capture_into(struct pg_archive_scan *s, char *text, size_t text_bytes)
+static void add_dependency(struct pg_archive_scan *s, int id)
 {
-	s->capture = text;
-	s->capture_bytes = text_bytes - 1;
+	if (s->dependency_count == s->dependency_cap) {
+		s->dependency_cap = s->dependency_cap ? s->dependency_cap * 2 : 16;
+		s->dependencies = mem_resize(s->dependencies, s->dependency_cap, sizeof(*s->dependencies));
+	}
+	s->dependencies[s->dependency_count++] = id;
+}
+
+/* The only number that is written as text. */
+static int took_dependency(struct pg_archive_scan *s)
+{
+	struct str *text = &s->texts[TEXT_DEPENDENCY];
+	int64_t id = text->len > 0 ? 0 : -1;
+
+	for (size_t i = 0; i < text->len && id >= 0; i++) {
+		char c = text->data[i];
+
+		id = c >= '0' && c <= '9' ? id * 10 + (c - '0') : -1;
+	}
+	if (id < 0 || id > INT_MAX)
+		return bad(s, "this is no entry's number", id);
+	str_clear(text);
+	if (s->events.entry)
+		add_dependency(s, (int)id);
+	return 0;
+}
+
+static int took_text(struct pg_archive_scan *s)
+{
+	if (s->state == DEPENDENCY)
+		return took_dependency(s);
+	go(s, s->state + 1);
+	return 0;
+}
+
+static bool is_kept(const struct pg_archive_scan *s)
+{
+	enum pg_archive_text text = fields[s->state].text;
+
+	return text == TEXT_DEPENDENCY || (text != TEXT_PASSED && s->events.entry);
 }
 
 /* @length of the text that follows; -1 stands for NULL. */
 static int took_text_length(struct pg_archive_scan *s, int length)
 {
-	if (length < -1 || length > TEXT_MAX_BYTES)
+	if (length < -1 || length > (s->state == DEPENDENCY ? NUMBER_MAX_BYTES : TEXT_MAX_BYTES))
 		return bad(s, "its length cannot be", length);
+	if (length > KEPT_MAX_BYTES && is_kept(s))
+		return error_set(&s->failure, ERROR_USAGE, EFBIG,
+		                 "the %s before offset %llu of the archive has %d bytes, more than %d "
+		                 "are not read here",
+		                 fields[s->state].name, (unsigned long long)s->offset, length,
+		                 KEPT_MAX_BYTES);
+	s->passed = 0;
 	s->skip = length > 0 ? (uint64_t)length : 0;
-	if (s->state == DATABASE)
-		capture_into(s, s->facts.database, sizeof(s->facts.database));
-	else if (s->state == SERVER_VERSION)
-		capture_into(s, s->facts.server_version, sizeof(s->facts.server_version));
-	else if (s->state == TOOL_VERSION)
-		capture_into(s, s->facts.tool_version, sizeof(s->facts.tool_version));
-	else
-		s->capture_bytes = 0;
-	if (s->state != DEPENDENCY || length < 0)
+	if (length < 0) {
 		go(s, s->state + 1);
-	return 0;
+		return 0;
+	}
+	return length == 0 ? took_text(s) : 0;
 }
 
 static int took_number(struct pg_archive_scan *s)
@@ -432,31 +455,49 @@ static size_t wanted(const struct pg_archive_scan *s)
 {
 	if (fields[s->state].kind != BYTES)
 		return 1 + INT_BYTES;
-	return fields[s->state].bytes ? fields[s->state].bytes : s->offset_bytes;
+	return fields[s->state].bytes ? fields[s->state].bytes : s->facts.offset_bytes;
 }
 
-static size_t pass_over(struct pg_archive_scan *s, const uint8_t *data, size_t len)
+static void keep(struct pg_archive_scan *s, const uint8_t *data, size_t len)
+{
+	const struct pg_archive_field *field = &fields[s->state];
+
+	if (is_kept(s)) {
+		str_append_bytes(&s->texts[field->text], data, len);
+	} else if (s->passed + 1 < field->fact_bytes) {
+		size_t room = field->fact_bytes - 1 - (size_t)s->passed;
+
+		memcpy((char *)&s->facts + field->fact_at + s->passed, data, len < room ? len : room);
+	}
+	s->passed += len;
+}
+
+static int pass_over(struct pg_archive_scan *s, const uint8_t *data, size_t len, size_t *ret_taken)
 {
 	size_t n = len < s->skip ? len : (size_t)s->skip;
-	size_t keep = n < s->capture_bytes ? n : s->capture_bytes;
 
-	if (keep > 0) {
-		memcpy(s->capture, data, keep);
-		s->capture += keep;
-		s->capture_bytes -= keep;
-	}
 	s->skip -= n;
-	return n;
+	s->offset += n;
+	*ret_taken = n;
+	if (s->state == CHUNK)
+		return s->events.data ? s->events.data(s->events.arg, data, n, &s->failure) : 0;
+	keep(s, data, n);
+	return s->skip == 0 ? took_text(s) : 0;
 }
 
-static size_t gather(struct pg_archive_scan *s, const uint8_t *data, size_t len)
+static int gather(struct pg_archive_scan *s, const uint8_t *data, size_t len, size_t *ret_taken)
 {
 	size_t missing = wanted(s) - s->gathered;
 	size_t n = len < missing ? len : missing;
 
 	memcpy(s->scratch + s->gathered, data, n);
 	s->gathered += n;
-	return n;
+	s->offset += n;
+	*ret_taken = n;
+	if (n < missing)
+		return 0;
+	s->gathered = 0;
+	return fields[s->state].kind == BYTES ? took_bytes(s) : took_number(s);
 }
 
 static int fail(struct pg_archive_scan *s, int r, struct error *err)
@@ -474,18 +515,13 @@ int pg_archive_scan_feed(struct pg_archive_scan *s, const void *data, size_t len
 	if (s->failed)
 		return fail(s, s->failed, err);
 	while (len > 0) {
-		size_t n = s->skip > 0 ? pass_over(s, p, len) : gather(s, p, len);
-
-		p += n;
-		len -= n;
-		s->offset += n;
-		if (s->skip > 0 || s->gathered == 0 || s->gathered < wanted(s))
-			continue;
-		s->gathered = 0;
-		int r = fields[s->state].kind == BYTES ? took_bytes(s) : took_number(s);
+		size_t n = 0;
+		int r = s->skip > 0 ? pass_over(s, p, len, &n) : gather(s, p, len, &n);
 
 		if (r < 0)
 			return fail(s, r, err);
+		p += n;
+		len -= n;
 	}
 	return 0;
 }

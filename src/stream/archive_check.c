@@ -50,7 +50,7 @@ struct sink *stream_archive_check_new(struct sink *next, struct pg_archive_facts
 
 	a->sink.ops = &archive_check_ops;
 	a->next = next;
-	a->scan = pg_archive_scan_new();
+	a->scan = pg_archive_scan_new(NULL);
 	a->facts = facts;
 	return &a->sink;
 }

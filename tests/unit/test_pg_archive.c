@@ -14,7 +14,7 @@
 /* The result for @len bytes fed in pieces of @piece bytes: 0, or the error of feed or end. */
 static int scan(const char *data, size_t len, size_t piece, struct pg_archive_facts *ret, struct error *err)
 {
-	struct pg_archive_scan *s = pg_archive_scan_new();
+	struct pg_archive_scan *s = pg_archive_scan_new(NULL);
 	int r = 0;
 
 	for (size_t at = 0; r == 0 && at < len; at += piece)
@@ -188,7 +188,7 @@ static void put_entry(struct str *s, const struct shape *shape, int id, int had_
 	put_text(s, "owner");
 	put_text(s, "false");
 	put_text(s, "1");
-	put_text(s, "");
+	put_text(s, "2147483647");
 	put_text(s, NULL);
 	str_append_char(s, (char)data_state);
 	str_append_bytes(s, "\0\0\0\0\0\0\0", (size_t)shape->offset_size);
@@ -440,7 +440,7 @@ static void test_no_archive(void **state)
 
 static void test_failure_stays(void **state)
 {
-	struct pg_archive_scan *s = pg_archive_scan_new();
+	struct pg_archive_scan *s = pg_archive_scan_new(NULL);
 	struct error first = {0}, second = {0};
 
 	assert_int_equal(pg_archive_scan_feed(s, "PGDMX", 5, &first), -EBADMSG);

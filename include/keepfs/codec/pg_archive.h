@@ -12,17 +12,58 @@
 
 struct pg_archive_scan;
 
+enum pg_archive_compression {
+	PG_ARCHIVE_NONE = 0, /* the values of versions from 1.15 on */
+	PG_ARCHIVE_GZIP = 1,
+	PG_ARCHIVE_LZ4 = 2,
+	PG_ARCHIVE_ZSTD = 3
+};
+
 struct pg_archive_facts {
 	unsigned version_major, version_minor, version_rev;
+	enum pg_archive_compression compression;
+	uint64_t compression_at; /* offset of that field: an integer up to 1.14, a byte from 1.15 on */
+	unsigned offset_bytes;   /* size of an offset in the table of contents: 4 or 8 */
 	char database[256];
 	char server_version[128];
 	char tool_version[128];
 	uint64_t toc_entries;
+	uint64_t toc_end;      /* offset of the first data block: size of header and table of contents */
 	uint64_t data_entries; /* entries that must have a data block */
 	uint64_t data_blocks;  /* blocks seen */
 };
 
-struct pg_archive_scan *pg_archive_scan_new(void);
+struct pg_archive_entry { /* of the table of contents; the texts are borrowed for the call, "" for NULL */
+	int dump_id;
+	bool has_data;
+	const char *oid;  /* of the table, for TABLE DATA */
+	const char *tag;  /* the table's name, for TABLE DATA */
+	const char *desc; /* "TABLE DATA", "BLOBS", "BLOB METADATA", … */
+	const char *defn;
+	const char *copy_stmt; /* "COPY public.t (a, b) FROM stdin;\n" */
+	const char *namespace;
+	const int *dependencies;
+	size_t dependency_count;
+	uint64_t place_at; /* offset of the state byte before the entry's offset field */
+};
+
+/** struct pg_archive_events - what the scan tells while it is fed. Every member may be NULL. A negative
+ * return ends the scan with that and the filled @err. */
+struct pg_archive_events {
+	int (*entry)(void *arg, const struct pg_archive_entry *entry, struct error *err);
+	int (*toc_end)(void *arg, const struct pg_archive_facts *facts, struct error *err);
+	int (*block)(void *arg, int dump_id, bool blobs, struct error *err); /* a data block begins */
+	int (*blob)(void *arg, uint32_t oid,
+	            struct error *err); /* a large object begins, in a block of them */
+	int (*data)(void *arg, const void *data, size_t len, struct error *err);
+	int (*blob_end)(void *arg, struct error *err);
+	int (*block_end)(void *arg, struct error *err);
+	void *arg;
+};
+
+/** pg_archive_scan_new() - @events is copied; NULL: only check. Texts of entries are kept only when
+ * events->entry is set, each at most 64 MiB (longer: -EFBIG). */
+struct pg_archive_scan *pg_archive_scan_new(const struct pg_archive_events *events);
 struct pg_archive_scan *pg_archive_scan_free(struct pg_archive_scan *scan);
 /**
  * pg_archive_scan_feed() - the next @len bytes
