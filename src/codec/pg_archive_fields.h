@@ -53,7 +53,17 @@ enum pg_archive_state {
 
 enum pg_archive_kind { BYTES, INTEGER, TEXT };
 
-enum pg_archive_text { TEXT_PASSED, TEXT_OID, TEXT_TAG, TEXT_DESC, TEXT_DEFN, TEXT_COPY_STMT, TEXT_NAMESPACE, TEXT_DEPENDENCY, TEXTS };
+enum pg_archive_text {
+	TEXT_PASSED,
+	TEXT_OID,
+	TEXT_TAG,
+	TEXT_DESC,
+	TEXT_DEFN,
+	TEXT_COPY_STMT,
+	TEXT_NAMESPACE,
+	TEXT_DEPENDENCY,
+	TEXTS
+};
 
 struct pg_archive_field {
 	const char *name;

@@ -54,7 +54,11 @@ struct compressor *compressor_free(struct compressor *c);
 DEFINE_CLEANUP(compressor, struct compressor *, compressor_free)
 /** compressor_bound() - room that a segment of @raw_bytes needs; at most 1 MiB for SEGMENT_RAW_BYTES. */
 size_t compressor_bound(const struct compression *c, size_t raw_bytes);
-/** compressor_run() - @raw (1 byte or more) into @out; -EINVAL only when @out_bytes is below the bound. */
+/**
+ * compressor_run() - @raw, 1 byte to SEGMENT_RAW_BYTES, into @out
+ * Return: 0; -EINVAL only for other lengths and when @out_bytes is below the bound; -EIO when the library
+ * cannot (zstd without memory).
+ */
 int compressor_run(struct compressor *c, const void *raw, size_t raw_bytes, void *out, size_t out_bytes,
                    struct segment *ret, struct error *err);
 
