@@ -95,6 +95,7 @@ struct store_ops {
 	            struct error *);
 	int (*upload_begin)(struct store *, const struct store_call *, const char *key,
 	                    struct store_upload **, struct error *);
+	void (*upload_announce)(struct store_upload *, unsigned number, uint64_t bytes);
 	int (*upload_part)(struct store_upload *, const struct store_call *, unsigned number,
 	                   const struct iovec *, int count, struct store_part *, struct error *);
 	int (*upload_complete)(struct store_upload *, const struct store_call *, const struct store_part *,
@@ -159,6 +160,13 @@ int store_list(struct store *s, const struct store_call *call, const char *prefi
  * store_upload_complete(). */
 int store_upload_begin(struct store *s, const struct store_call *call, const char *key,
                        struct store_upload **ret_upload, struct error *err);
+/**
+ * store_upload_announce() - part @number (1 to 10000) will have @bytes and is sent after its followers
+ * A hint, made before the part and those behind it are sent: a store that writes parts to their final place
+ * (dir) leaves room for it, and then copies nothing at the end. No request is made. A part that comes in
+ * another size, or not at all, is as good as without: only slower.
+ */
+void store_upload_announce(struct store_upload *up, unsigned number, uint64_t bytes);
 /** store_upload_part() - send one part; the same number again replaces it. Any thread, several at once. */
 int store_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
                       const struct iovec *iov, int count, struct store_part *ret_part, struct error *err);

@@ -186,6 +186,12 @@ static int check_part_number(unsigned number, struct error *err)
 	                 STORE_MAX_PARTS);
 }
 
+void store_upload_announce(struct store_upload *up, unsigned number, uint64_t bytes)
+{
+	if (check_part_number(number, NULL) == 0)
+		up->ops->upload_announce(up, number, bytes);
+}
+
 int store_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
                       const struct iovec *iov, int count, struct store_part *ret_part, struct error *err)
 {

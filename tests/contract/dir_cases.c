@@ -4,6 +4,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -124,10 +125,51 @@ static void an_object_is_no_directory(void **state)
 	suite_expect(t, suite_key(t, key, "d/e"), "x", 1);
 }
 
+static size_t count_files(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	size_t count = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		count += entry->d_name[0] != '.';
+	closedir(dir);
+	return count;
+}
+
+/* A first part that is announced and comes last does not make a large object be written twice: no part lies
+ * in a file of its own. */
+static void announced_parts_are_written_once(void **state)
+{
+	static const char *const texts[] = {"the head, ", "what follows, ", "and the end"};
+	static const unsigned order[] = {1, 2, 0};
+	struct suite *t = *state;
+	_cleanup(free) char *directory = NULL;
+	struct store_upload *up = NULL;
+	struct store_part parts[3];
+	char key[STORE_KEY_BYTES];
+
+	assert_ok(store_upload_begin(t->store, NULL, suite_key(t, key, "announced"), &up, &err));
+	directory = mem_printf("%s/.keepfs/uploads/%s", t->root, store_upload_id(up));
+	store_upload_announce(up, 1, strlen(texts[0]));
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		unsigned n = order[i];
+		struct iovec iov = {(void *)texts[n], strlen(texts[n])};
+
+		assert_ok(store_upload_part(up, NULL, n + 1, &iov, 1, &parts[n], &err));
+		assert_int_equal(count_files(directory), 1);
+	}
+	assert_ok(store_upload_complete(up, NULL, parts, 3, &err));
+	store_upload_free(up);
+	suite_expect(t, key, "the head, what follows, and the end", 35);
+}
+
 const struct CMUnitTest dir_cases[] = {
         CASE(files_are_private),
         CASE(directory_links_are_not_followed),
         CASE(file_links_are_not_followed),
         CASE(an_object_is_no_directory),
+        CASE(announced_parts_are_written_once),
 };
 const size_t dir_case_count = ARRAY_SIZE(dir_cases);

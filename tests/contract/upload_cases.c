@@ -178,6 +178,64 @@ static void replaced_parts(void **state)
 	job_finish(&j);
 }
 
+/* The first part is the last to come. */
+static void announced_part(void **state)
+{
+	struct job j;
+
+	job_begin(&j, *state, "announced", (unsigned[]){1, 2, 3, 4}, 4);
+	store_upload_announce(j.up, 1, part_len(&j, 0));
+	for (unsigned i = 1; i <= 4; i++)
+		job_send(&j, i % 4);
+	job_complete(&j);
+	job_finish(&j);
+}
+
+static void announced_part_of_another_size(void **state)
+{
+	struct job j;
+
+	for (uint64_t off = 0; off < 2; off++) {
+		job_begin(&j, *state, "announced-wrongly", (unsigned[]){1, 2, 3}, 3);
+		store_upload_announce(j.up, 1, part_len(&j, 0) - 1 + 2 * off);
+		for (unsigned i = 1; i <= 3; i++)
+			job_send(&j, i % 3);
+		job_complete(&j);
+		assert_ok(store_remove(j.t->store, NULL, j.key, &err));
+		job_finish(&j);
+	}
+}
+
+static void announced_part_never_comes(void **state)
+{
+	struct job j;
+
+	job_begin(&j, *state, "announced-only", (unsigned[]){2, 3}, 2);
+	store_upload_announce(j.up, 1, 1000);
+	store_upload_announce(j.up, 9, 1000);
+	store_upload_announce(j.up, 0, 1000); /* no part's number: nothing */
+	store_upload_announce(j.up, STORE_MAX_PARTS + 1, 1000);
+	job_send(&j, 0);
+	job_send(&j, 1);
+	job_complete(&j);
+	job_finish(&j);
+}
+
+static void announced_too_late_or_twice(void **state)
+{
+	struct job j;
+
+	job_begin(&j, *state, "announced-late", (unsigned[]){1, 2, 3}, 3);
+	job_send(&j, 0);
+	store_upload_announce(j.up, 1, 7);
+	store_upload_announce(j.up, 2, part_len(&j, 1));
+	store_upload_announce(j.up, 2, 7);
+	job_send(&j, 2);
+	job_send(&j, 1);
+	job_complete(&j);
+	job_finish(&j);
+}
+
 /* Dropped or refused, but never part of the object. */
 static void parts_that_are_not_listed_stay_out(void **state)
 {
@@ -333,6 +391,10 @@ const struct CMUnitTest upload_cases[] = {
         CASE(single_part),
         CASE(replaces_an_object),
         CASE(replaced_parts),
+        CASE(announced_part),
+        CASE(announced_part_of_another_size),
+        CASE(announced_part_never_comes),
+        CASE(announced_too_late_or_twice),
         CASE(parts_that_are_not_listed_stay_out),
         CASE(wrong_completions_are_refused),
         CASE(wrong_part_numbers_are_refused),

@@ -136,6 +136,11 @@ static struct store_upload *inner_of(const struct store_upload *up)
 	return ((const struct mortal_upload *)up)->inner;
 }
 
+static void mortal_upload_announce(struct store_upload *up, unsigned number, uint64_t bytes)
+{
+	store_upload_announce(inner_of(up), number, bytes);
+}
+
 static int mortal_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
                               const struct iovec *iov, int count, struct store_part *ret_part,
                               struct error *err)
@@ -197,6 +202,7 @@ static const struct store_ops mortal_ops = {
         .remove = mortal_remove,
         .list = mortal_list,
         .upload_begin = mortal_upload_begin,
+        .upload_announce = mortal_upload_announce,
         .upload_part = mortal_upload_part,
         .upload_complete = mortal_upload_complete,
         .upload_id = mortal_upload_id,

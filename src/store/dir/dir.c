@@ -143,6 +143,7 @@ static const struct store_ops dir_ops = {
         .remove = dir_remove,
         .list = dir_list,
         .upload_begin = dir_upload_begin,
+        .upload_announce = dir_upload_announce,
         .upload_part = dir_upload_part,
         .upload_complete = dir_upload_complete,
         .upload_id = dir_upload_id,

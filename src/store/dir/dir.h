@@ -93,6 +93,7 @@ int dir_list(struct store *s, const struct store_call *call, const char *prefix,
              struct error *err);
 int dir_upload_begin(struct store *s, const struct store_call *call, const char *key,
                      struct store_upload **ret_upload, struct error *err);
+void dir_upload_announce(struct store_upload *up, unsigned number, uint64_t bytes);
 int dir_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
                     const struct iovec *iov, int count, struct store_part *ret, struct error *err);
 int dir_upload_complete(struct store_upload *up, const struct store_call *call,

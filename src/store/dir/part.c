@@ -1,12 +1,13 @@
 /*
  * Parts, written so that completing an upload copies nothing. The file "body" becomes the object. A part has
  * a slot in it, its final place, as soon as all parts before it are known by number and length; it is known
- * from the beginning of its call, so parts that are sent at the same time in ascending order all have theirs.
+ * when it was announced, or from the beginning of its call, so parts that are sent at the same time in
+ * ascending order all have theirs.
  *
  * A part that comes before its turn goes to a file of its own and is copied into its slot at the end; the
  * ones after it find their slots again. So does a part that is sent a second time: what the first call wrote
  * must stay whole until the second has succeeded. Numbers that begin after 1, or leave gaps, never have
- * slots.
+ * slots. What was announced and came in another length, or never, makes the body useless: see complete.c.
  *
  * Nothing here is synced part by part: only the handle's process could complete the upload, and completing
  * syncs the whole. The disk is only asked to begin writing early.
@@ -61,6 +62,27 @@ static void give_slots(struct dir_upload *up)
 	}
 }
 
+/* With the lock. */
+static void learn(struct dir_upload *up, unsigned number, uint64_t bytes)
+{
+	struct dir_part *part = part_at(up, number);
+
+	if (part->known)
+		return;
+	part->known = true;
+	part->slot_bytes = bytes;
+	give_slots(up);
+}
+
+void dir_upload_announce(struct store_upload *base, unsigned number, uint64_t bytes)
+{
+	struct dir_upload *up = dir_upload_of(base);
+
+	pthread_mutex_lock(&up->lock);
+	learn(up, number, bytes);
+	pthread_mutex_unlock(&up->lock);
+}
+
 struct plan {
 	uint64_t generation;
 	bool in_slot;
@@ -77,13 +99,8 @@ static int plan_part(struct dir_upload *up, unsigned number, uint64_t bytes, str
 		return -ENOENT;
 	}
 	up->running++;
+	learn(up, number, bytes);
 	part = part_at(up, number);
-	if (!part->known) {
-		part->known = true;
-		part->slot_bytes = bytes;
-		give_slots(up);
-		part = part_at(up, number); /* give_slots() may have moved the array */
-	}
 	*ret = (struct plan){.generation = ++up->generation, .offset = part->slot_offset};
 	ret->in_slot = part->slot_given && !part->slot_used && part->slot_bytes == bytes;
 	if (ret->in_slot)

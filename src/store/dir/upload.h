@@ -6,7 +6,7 @@
 #define UPLOAD_FILE_BYTES 48
 
 struct dir_part {
-	bool known;      /* a call for this number began: slot_bytes is the length it had */
+	bool known;      /* it was announced, or a call for it began: slot_bytes is the length told then */
 	bool slot_given; /* all smaller numbers are known, so its place in the body is */
 	bool slot_used;  /* being written, or holds (held) the part */
 	uint64_t slot_offset, slot_bytes;

@@ -58,6 +58,7 @@ static const struct store_ops s3_ops = {
         .remove = s3_remove,
         .list = s3_list,
         .upload_begin = s3_upload_begin,
+        .upload_announce = s3_upload_announce,
         .upload_part = s3_upload_part,
         .upload_complete = s3_upload_complete,
         .upload_id = s3_upload_id,

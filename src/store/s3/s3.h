@@ -117,6 +117,7 @@ int s3_list(struct store *store, const struct store_call *call, const char *pref
             struct error *err);
 int s3_upload_begin(struct store *store, const struct store_call *call, const char *key,
                     struct store_upload **ret, struct error *err);
+void s3_upload_announce(struct store_upload *upload, unsigned number, uint64_t bytes);
 int s3_upload_part(struct store_upload *upload, const struct store_call *call, unsigned number,
                    const struct iovec *iov, int count, struct store_part *ret, struct error *err);
 int s3_upload_complete(struct store_upload *upload, const struct store_call *call,

@@ -54,6 +54,11 @@ int s3_upload_begin(struct store *store, const struct store_call *call, const ch
 	return 0;
 }
 
+/* The server keeps parts apart until they are completed: their order costs nothing. */
+void s3_upload_announce(struct store_upload *upload, unsigned number, uint64_t bytes)
+{
+}
+
 int s3_upload_part(struct store_upload *upload, const struct store_call *call, unsigned number,
                    const struct iovec *iov, int count, struct store_part *ret, struct error *err)
 {

@@ -210,6 +210,11 @@ static int fault_upload_begin(struct store *s, const struct store_call *call, co
 	return 0;
 }
 
+static void fault_upload_announce(struct store_upload *base, unsigned number, uint64_t bytes)
+{
+	store_upload_announce(upload_of(base)->inner, number, bytes);
+}
+
 static int fault_upload_part(struct store_upload *base, const struct store_call *call, unsigned number,
                              const struct iovec *iov, int count, struct store_part *ret, struct error *err)
 {
@@ -313,6 +318,7 @@ static const struct store_ops fault_ops = {
         .remove = fault_remove,
         .list = fault_list,
         .upload_begin = fault_upload_begin,
+        .upload_announce = fault_upload_announce,
         .upload_part = fault_upload_part,
         .upload_complete = fault_upload_complete,
         .upload_id = fault_upload_id,

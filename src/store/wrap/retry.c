@@ -248,6 +248,11 @@ static int retry_upload_begin(struct store *s, const struct store_call *call, co
 	return 0;
 }
 
+static void retry_upload_announce(struct store_upload *base, unsigned number, uint64_t bytes)
+{
+	store_upload_announce(upload_of(base)->inner, number, bytes);
+}
+
 static int retry_upload_part(struct store_upload *base, const struct store_call *call, unsigned number,
                              const struct iovec *iov, int count, struct store_part *ret, struct error *err)
 {
@@ -347,6 +352,7 @@ static const struct store_ops retry_ops = {
         .remove = retry_remove,
         .list = retry_list,
         .upload_begin = retry_upload_begin,
+        .upload_announce = retry_upload_announce,
         .upload_part = retry_upload_part,
         .upload_complete = retry_upload_complete,
         .upload_id = retry_upload_id,
