@@ -58,6 +58,9 @@ struct stream_upload_options {
 	uint64_t part_bytes; /* of the first parts, at least the store's minimum; doubles every 250 parts
 	                        while half of the pool stays free */
 	unsigned max_parts;  /* 0: the store's; never more than that */
+	size_t head_bytes;   /* the object's first bytes, which are only known at the end; 0: none. The first
+	                        part holds at least these, is kept (its memory is reserved beside the others')
+	                        and sent last. For stream_object_new() alone */
 	struct cancel *cancel;
 	atomic_uint_least64_t *sent_bytes; /* counts what the store has taken; NULL */
 };
@@ -77,3 +80,24 @@ uint64_t stream_upload_part_bytes(uint64_t first_bytes, uint64_t max_bytes, unsi
  * while @fd is silent. @read_bytes: NULL or a live count. */
 int stream_pump(int fd, struct sink *sink, struct cancel *cancel, atomic_uint_least64_t *read_bytes,
                 struct error *err);
+
+/**
+ * struct stream_object - one object as it is written: an upload, the extents of what is sent, and its SHA-256
+ * when it can be known
+ */
+struct stream_object;
+/** stream_object_new() - see struct stream_upload_options. -EFBIG when memory does not allow for a head of
+ * that size. */
+int stream_object_new(const struct stream_upload_options *options, struct stream_object **ret_object,
+                      struct error *err);
+/** stream_object_write() - what follows the head, in order; waits while the store is slower. One thread. */
+int stream_object_write(struct stream_object *o, const void *data, size_t len, struct error *err);
+/** stream_object_finish() - @head: options.head_bytes bytes, NULL when there are none. On 0 the object is in
+ * the store, and
+ * @ret (held nothing) tells bytes and extents; its sha256 is "" when there was a head: only reading it back
+ * tells. */
+int stream_object_finish(struct stream_object *o, const void *head, struct stream_facts *ret,
+                         struct error *err);
+/** stream_object_free() - not finished: aborted, nothing stays. NULL allowed. */
+struct stream_object *stream_object_free(struct stream_object *o);
+DEFINE_CLEANUP(stream_object, struct stream_object *, stream_object_free)

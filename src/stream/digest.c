@@ -1,13 +1,14 @@
 /* Counts, hashes and lists extents of what passes. Every extent but the last is EXTENT_MAX_BYTES long,
  * however the bytes come. */
+#include "digest.h"
+
 #include <keepfs/base/mem.h>
-#include <keepfs/stream.h>
 
 struct digest {
 	struct sink sink;
 	struct sink *next;
 	struct stream_facts *facts;
-	struct sha256 *sha256;
+	struct sha256 *sha256; /* NULL: not wanted */
 	uint32_t extent_bytes; /* of the extent that is not full yet */
 	uint32_t extent_crc;
 };
@@ -40,7 +41,8 @@ static int digest_write(struct sink *s, const void *data, size_t len, struct err
 {
 	struct digest *d = (struct digest *)s;
 
-	sha256_update(d->sha256, data, len);
+	if (d->sha256)
+		sha256_update(d->sha256, data, len);
 	add_to_extents(d, data, len);
 	d->facts->bytes += len;
 	return sink_write(d->next, data, len, err);
@@ -52,8 +54,10 @@ static int digest_finish(struct sink *s, struct error *err)
 	uint8_t digest[SHA256_BYTES];
 
 	end_extent(d);
-	sha256_final(d->sha256, digest);
-	hex_encode(digest, sizeof(digest), d->facts->sha256);
+	if (d->sha256) {
+		sha256_final(d->sha256, digest);
+		hex_encode(digest, sizeof(digest), d->facts->sha256);
+	}
 	return sink_finish(d->next, err);
 }
 
@@ -72,13 +76,18 @@ static const struct sink_ops digest_ops = {
         .free = digest_free,
 };
 
-struct sink *stream_digest_new(struct sink *next, struct stream_facts *facts)
+struct sink *digest_new(struct sink *next, struct stream_facts *facts, bool hash)
 {
 	struct digest *d = mem_alloc(sizeof(*d));
 
 	d->sink.ops = &digest_ops;
 	d->next = next;
 	d->facts = facts;
-	d->sha256 = sha256_new();
+	d->sha256 = hash ? sha256_new() : NULL;
 	return &d->sink;
+}
+
+struct sink *stream_digest_new(struct sink *next, struct stream_facts *facts)
+{
+	return digest_new(next, facts, true);
 }

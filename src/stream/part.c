@@ -1,8 +1,10 @@
-/* The only place of an upload where bytes are kept. */
+/* The only place of an upload where bytes are kept. Buffers are filled one after the other, so the byte at an
+ * offset is found by division. */
 #include "part.h"
 
 #include <keepfs/base/mem.h>
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,4 +65,29 @@ size_t part_fill(struct part *part, const void *data, size_t len)
 	}
 	part->bytes += filled;
 	return filled;
+}
+
+void part_skip(struct part *part, size_t len)
+{
+	assert(part->bytes == 0 && len <= part->max_bytes);
+	part->bytes = len;
+	while (len > 0) {
+		size_t n = len < POOL_BUFFER_BYTES ? len : POOL_BUFFER_BYTES;
+
+		part->iov[part->count++] = (struct iovec){.iov_base = pool_take(part->pool), .iov_len = n};
+		len -= n;
+	}
+}
+
+void part_set_first(struct part *part, const void *data, size_t len)
+{
+	const char *p = data;
+
+	for (int i = 0; len > 0; i++) {
+		size_t n = len < POOL_BUFFER_BYTES ? len : POOL_BUFFER_BYTES;
+
+		memcpy(part->iov[i].iov_base, p, n);
+		p += n;
+		len -= n;
+	}
 }

@@ -5,10 +5,15 @@
  * Part sizes double on the way, so that few parts are enough for a large backup, but only with buffers that
  * nobody needs now: half of the pool stays free for others, readers above all.
  *
+ * With a head, part 1 begins with bytes that are known last. It is kept, in buffers of its own, until those
+ * are there, and sent behind all others; the store is told its size beforehand.
+ *
  * The first failure of a part decides: it stops the other parts through a token of the upload's own, and is
  * what every later call returns. What was begun is aborted when the sink is freed, also after a cancel: that
  * call has a deadline instead of the token.
  */
+#include "upload.h"
+
 #include "part.h"
 
 #include <keepfs/base/clock.h>
@@ -16,8 +21,8 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/base/workers.h>
-#include <keepfs/stream.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -37,13 +42,17 @@ struct upload {
 	struct cancel stop; /* ours: set by the caller's, by a failure and by the end */
 	struct workers *workers;
 	uint64_t first_part_bytes, max_part_bytes;
+	size_t head_bytes;        /* 0: none */
+	uint64_t head_part_bytes; /* with a head: of part 1 */
+	bool head_set;
 	unsigned max_parts;
 	/* The writer's: */
 	uint64_t part_bytes; /* of the next part */
 	size_t reserved;     /* buffers */
 	unsigned last_number;
 	struct part *filling;           /* NULL between two parts */
-	struct store_upload *multipart; /* NULL before the first full part */
+	struct part *first;             /* with a head: part 1, once it is full */
+	struct store_upload *multipart; /* NULL before the first part is sent */
 	bool complete;
 	/* Shared with the senders: */
 	pthread_mutex_t lock;
@@ -157,13 +166,17 @@ static int begin_multipart(struct upload *up, struct error *err)
 	struct error failure = {0};
 	int r = store_upload_begin(up->store, &call, up->key, &up->multipart, &failure);
 
-	if (r == 0)
-		return 0;
-	note_failure(up, r, &failure);
-	return told_failure(up, err);
+	if (r < 0) {
+		note_failure(up, r, &failure);
+		return told_failure(up, err);
+	}
+	if (up->first)
+		store_upload_announce(up->multipart, 1, up->first->bytes);
+	return 0;
 }
 
-static int hand_over(struct upload *up, struct error *err)
+/* *@part is the senders' from then on. */
+static int hand_over(struct upload *up, struct part **part, struct error *err)
 {
 	int r = up->multipart ? 0 : begin_multipart(up, err);
 
@@ -172,7 +185,7 @@ static int hand_over(struct upload *up, struct error *err)
 	pthread_mutex_lock(&up->lock);
 	up->in_flight++;
 	pthread_mutex_unlock(&up->lock);
-	workers_add(up->workers, send_part, take_ptr(&up->filling));
+	workers_add(up->workers, send_part, take_ptr(part));
 	return 0;
 }
 
@@ -228,8 +241,21 @@ static int begin_part(struct upload *up, struct error *err)
 		return told_failure(up, err);
 	}
 	up->last_number++;
+	if (up->head_bytes && up->last_number == 1) {
+		up->filling = part_new(up, up->pool, 1, up->head_part_bytes);
+		part_skip(up->filling, up->head_bytes);
+		return 0;
+	}
 	grow(up, up->last_number);
 	up->filling = part_new(up, up->pool, up->last_number, up->part_bytes);
+	return 0;
+}
+
+static int end_part(struct upload *up, struct error *err)
+{
+	if (!up->head_bytes || up->filling->number > 1)
+		return hand_over(up, &up->filling, err);
+	up->first = take_ptr(&up->filling);
 	return 0;
 }
 
@@ -248,17 +274,31 @@ static int upload_write(struct sink *s, const void *data, size_t len, struct err
 		p += n;
 		len -= n;
 		if (up->filling->bytes == up->filling->max_bytes)
-			r = hand_over(up, err);
+			r = end_part(up, err);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
+int upload_set_head(struct sink *s, const void *head, struct error *err)
+{
+	struct upload *up = (struct upload *)s;
+	int r = told_failure(up, err);
+
+	if (r == 0 && up->last_number == 0)
+		r = begin_part(up, err); /* nothing follows it */
+	if (r < 0)
+		return r;
+	part_set_first(up->first ? up->first : up->filling, head, up->head_bytes);
+	up->head_set = true;
+	return 0;
+}
+
 static int put_whole(struct upload *up, struct error *err)
 {
 	struct store_call call = call_of(up);
-	struct part *part = up->filling;
+	struct part *part = up->first ? up->first : up->filling;
 	struct error failure = {0};
 	int r = store_put(up->store, &call, up->key, part ? part->iov : NULL, part ? part->count : 0, NULL,
 	                  &failure);
@@ -284,8 +324,10 @@ static int complete_multipart(struct upload *up, struct error *err)
 {
 	struct store_call call = call_of(up);
 	struct error failure = {0};
-	int r = up->filling ? hand_over(up, err) : 0;
+	int r = up->filling ? hand_over(up, &up->filling, err) : 0;
 
+	if (r == 0 && up->first)
+		r = hand_over(up, &up->first, err);
 	if (r == 0)
 		r = wait_for_senders(up, 0, err);
 	if (r < 0)
@@ -308,7 +350,8 @@ static int upload_finish(struct sink *s, struct error *err)
 
 	if (r < 0)
 		return r;
-	return up->multipart ? complete_multipart(up, err) : put_whole(up, err);
+	assert(!up->head_bytes || up->head_set);
+	return up->multipart || (up->first && up->filling) ? complete_multipart(up, err) : put_whole(up, err);
 }
 
 static void abort_multipart(struct upload *up)
@@ -328,6 +371,7 @@ static void upload_free(struct sink *s)
 	cancel_set(&up->stop);
 	workers_free(up->workers);
 	part_free(up->filling);
+	part_free(up->first);
 	if (up->multipart && !up->complete)
 		abort_multipart(up);
 	store_upload_free(up->multipart);
@@ -359,25 +403,49 @@ static void choose_sizes(struct upload *up, const struct stream_upload_options *
 	if (up->first_part_bytes > up->max_part_bytes)
 		up->first_part_bytes = up->max_part_bytes;
 	up->part_bytes = up->first_part_bytes;
+	up->head_bytes = options->head_bytes;
+	up->head_part_bytes = at_least(up->first_part_bytes, up->head_bytes);
 	up->max_parts = options->max_parts ? options->max_parts : features->max_parts;
 	if (up->max_parts > features->max_parts)
 		up->max_parts = features->max_parts;
 }
 
+/* Room for a head is had in addition: it may be what does not fit. */
+static int no_memory(struct upload *up, size_t buffers, size_t first_buffers, struct error *err)
+{
+	char size[16];
+
+	if (buffers <= pool_buffers(up->pool))
+		return error_set(
+		        err, ERROR_USAGE, EFBIG,
+		        "%s: its table of contents, %s, is held in memory until the end: that makes "
+		        "%zu MiB for the upload, and there are %zu MiB: raise memory in [keepfs], or "
+		        "lower part_size in [store]",
+		        up->key, str_format_bytes(size, sizeof(size), up->head_bytes),
+		        buffers + first_buffers, pool_buffers(up->pool));
+	return error_set(err, ERROR_USAGE, ENOSPC,
+	                 "an upload holds %u parts in memory, %zu MiB in all, and there are %zu MiB: lower "
+	                 "part_size in [store], or raise memory in [keepfs]",
+	                 PARTS_HELD, buffers, pool_buffers(up->pool));
+}
+
 static int reserve(struct upload *up, struct cancel *cancel, struct error *err)
 {
 	size_t buffers = PARTS_HELD * part_buffers(up->part_bytes);
-	int r = pool_reserve(up->pool, buffers, cancel);
+	size_t first_buffers = up->head_bytes ? part_buffers(up->head_part_bytes) : 0;
+	int r;
 
+	if (up->head_bytes > up->max_part_bytes)
+		return error_set(err, ERROR_USAGE, EFBIG,
+		                 "%s: the table of contents is larger than a part of an upload may be in "
+		                 "this store: dump fewer objects at once",
+		                 up->key);
+	r = pool_reserve(up->pool, buffers + first_buffers, cancel);
 	if (r == -ECANCELED)
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled while waiting for memory");
 	if (r < 0)
-		return error_set(
-		        err, ERROR_USAGE, -r,
-		        "an upload holds %u parts in memory, %zu MiB in all, and there are %zu MiB: lower "
-		        "part_size in [store], or raise memory in [keepfs]",
-		        PARTS_HELD, buffers, pool_buffers(up->pool));
-	up->reserved = buffers;
+		return no_memory(up, buffers, first_buffers, err);
+	up->reserved = buffers + first_buffers;
 	return 0;
 }
 

@@ -36,6 +36,8 @@ struct memory {
 	unsigned open_uploads;
 	unsigned begun, puts, aborted;
 	unsigned running, most_running;
+	unsigned announced; /* the number; 0: none */
+	uint64_t announced_bytes;
 	unsigned fail_part; /* this number fails */
 	bool fail_begin, fail_put, fail_complete;
 	bool hold; /* parts wait until it is cleared, or they are cancelled */
@@ -116,6 +118,16 @@ static bool wait_while_held(struct memory *m, struct cancel *cancel)
 	pthread_mutex_unlock(&m->lock);
 	cancel_remove_hook(cancel, &hook);
 	return waiter.cancelled;
+}
+
+static void memory_upload_announce(struct store_upload *up, unsigned number, uint64_t bytes)
+{
+	struct memory *m = memory_of(up->store);
+
+	assert_int_equal(m->announced, 0);
+	assert_int_equal(m->part_count, 0);
+	m->announced = number;
+	m->announced_bytes = bytes;
 }
 
 static int memory_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
@@ -204,6 +216,7 @@ static int memory_features(struct store *s, struct store_features *ret, struct e
 static const struct store_ops memory_ops = {
         .put = memory_put,
         .upload_begin = memory_upload_begin,
+        .upload_announce = memory_upload_announce,
         .upload_part = memory_upload_part,
         .upload_complete = memory_upload_complete,
         .upload_id = memory_upload_id,
@@ -391,6 +404,65 @@ static void test_part_bytes(void **state)
 	assert_int_equal(stream_upload_part_bytes(8 * MIB, UINT64_MAX, 10000), 8 * MIB << 39);
 	assert_true(stream_upload_part_bytes(UINT64_MAX / 2, UINT64_MAX, 10000) == UINT64_MAX);
 	assert_int_equal(stream_upload_part_bytes(64 * MIB, 8 * MIB, 1), 8 * MIB);
+}
+
+/* The store is told how large part 1 will be, before any other comes; it is sent when all others were. */
+static void expect_head_last(struct fixture *f, size_t head_bytes, uint64_t first_part_bytes)
+{
+	_cleanup(str) struct str data = {0};
+	struct stream_facts facts = {0};
+	struct stream_object *o = NULL;
+
+	make_data(&data, head_bytes + 5000);
+	f->options.head_bytes = head_bytes;
+	assert_int_equal(stream_object_new(&f->options, &o, NULL), 0);
+	assert_int_equal(stream_object_write(o, data.data + head_bytes, 5000, NULL), 0);
+	assert_int_equal(f->memory.announced, 1);
+	assert_int_equal(f->memory.announced_bytes, first_part_bytes);
+	pthread_mutex_lock(&f->memory.lock);
+	assert_true(f->memory.part_count == 0 || !f->memory.parts[0].there);
+	pthread_mutex_unlock(&f->memory.lock);
+	assert_int_equal(stream_object_finish(o, data.data, &facts, NULL), 0);
+	stream_object_free(o);
+	assert_int_equal(f->memory.parts[0].data.len, first_part_bytes);
+	assert_int_equal(f->memory.object.len, data.len);
+	assert_int_equal(memcmp(f->memory.object.data, data.data, data.len), 0);
+	extents_finish(&facts.extents);
+}
+
+static void test_head_is_sent_last(void **state)
+{
+	expect_head_last(*state, 10, 1000);
+}
+
+static void test_large_head_is_a_part(void **state)
+{
+	expect_head_last(*state, 2345, 2345);
+}
+
+/* Part 1 is as large as the head, whatever the others' size; its memory is not theirs. */
+static void test_head_and_growth(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(str) struct str piece = {0};
+	struct stream_facts facts = {0};
+	struct stream_object *o = NULL;
+
+	make_data(&piece, 1 * MIB);
+	f->options.part_bytes = 4000;
+	f->options.head_bytes = 3 * MIB; /* with four parts of one buffer each, more than half is left */
+	assert_int_equal(stream_object_new(&f->options, &o, NULL), 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(stream_object_write(o, piece.data, piece.len, NULL), 0);
+	str_clear(&piece);
+	make_data(&piece, 3 * MIB);
+	assert_int_equal(stream_object_finish(o, piece.data, &facts, NULL), 0);
+	stream_object_free(o);
+	assert_int_equal(f->memory.parts[0].data.len, 3 * MIB);
+	assert_int_equal(f->memory.parts[300].data.len, 4000 * 2);
+	assert_int_equal(f->memory.object.len, 6 * MIB);
+	assert_int_equal(facts.bytes, 6 * MIB);
+	extents_finish(&facts.extents);
 }
 
 static void test_too_many_parts(void **state)
@@ -794,6 +866,9 @@ int main(void)
 	        UPLOAD_TEST(test_growth),
 	        UPLOAD_TEST(test_no_growth_without_memory),
 	        cmocka_unit_test(test_part_bytes),
+	        UPLOAD_TEST(test_head_is_sent_last),
+	        UPLOAD_TEST(test_large_head_is_a_part),
+	        UPLOAD_TEST(test_head_and_growth),
 	        UPLOAD_TEST(test_too_many_parts),
 	        UPLOAD_TEST(test_pool_too_small),
 	        UPLOAD_TEST(test_failed_part),

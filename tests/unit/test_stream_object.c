@@ -1,0 +1,309 @@
+/* Objects: bytes, extents and digests, with heads that come last, in a directory that can fail. */
+#include "store_test.h"
+
+#include <keepfs/base/str.h>
+#include <keepfs/stream.h>
+
+#include <errno.h>
+
+#define MIB ((uint64_t)1 << 20)
+#define KEY "full/db/x.dump"
+
+struct fixture {
+	struct store *store;
+	struct pool *pool;
+	struct cancel cancel;
+	atomic_uint_least64_t sent_bytes;
+	struct stream_upload_options options;
+	struct str data;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = mem_alloc(sizeof(*f));
+
+	f->pool = pool_new(24 * MIB);
+	cancel_init(&f->cancel);
+	f->options = (struct stream_upload_options){.pool = f->pool,
+	                                            .key = KEY,
+	                                            .part_bytes = 1000,
+	                                            .cancel = &f->cancel,
+	                                            .sent_bytes = &f->sent_bytes};
+	*state = f;
+	return root_setup(NULL);
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	/* Every buffer and every promise came back. */
+	assert_true(pool_try_reserve(f->pool, pool_buffers(f->pool)));
+	pool_unreserve(f->pool, pool_buffers(f->pool));
+	pool_free(f->pool);
+	store_free(f->store);
+	cancel_finish(&f->cancel);
+	str_finish(&f->data);
+	free(f);
+	return root_teardown(NULL);
+}
+
+/* Bytes of which no stretch repeats soon. */
+static void make_data(struct fixture *f, size_t len)
+{
+	uint32_t x = 1;
+
+	str_clear(&f->data);
+	for (size_t i = 0; i < len; i++) {
+		x = x * 1664525 + 1013904223;
+		str_append_char(&f->data, (char)(x >> 24));
+	}
+}
+
+static struct stream_object *new_object(struct fixture *f, size_t head_bytes)
+{
+	struct stream_object *o = NULL;
+	struct error err = {0};
+
+	f->options.store = f->store;
+	f->options.head_bytes = head_bytes;
+	f->sent_bytes = 0;
+	if (stream_object_new(&f->options, &o, &err) < 0)
+		fail_msg("%s", err.message);
+	return o;
+}
+
+/* What follows the head, in pieces. */
+static int write_body(struct fixture *f, struct stream_object *o, size_t head_bytes, size_t piece,
+                      struct error *err)
+{
+	int r = 0;
+
+	for (size_t at = head_bytes; r == 0 && at < f->data.len; at += piece) {
+		size_t left = f->data.len - at;
+
+		r = stream_object_write(o, f->data.data + at, left < piece ? left : piece, err);
+	}
+	return r;
+}
+
+static int finish(struct fixture *f, struct stream_object *o, struct stream_facts *facts, struct error *err)
+{
+	return stream_object_finish(o, f->options.head_bytes ? f->data.data : NULL, facts, err);
+}
+
+static void expect_facts(struct fixture *f, const struct stream_facts *facts)
+{
+	uint8_t digest[SHA256_BYTES];
+	char hex[SHA256_HEX_BYTES] = "";
+	uint64_t at = 0;
+
+	if (!f->options.head_bytes) {
+		sha256_once(f->data.len ? f->data.data : "", f->data.len, digest);
+		hex_encode(digest, sizeof(digest), hex);
+	}
+	assert_string_equal(facts->sha256, hex);
+	assert_int_equal(facts->bytes, f->data.len);
+	assert_int_equal(facts->extents.total_bytes, f->data.len);
+	for (size_t i = 0; i < facts->extents.count; i++) {
+		const struct extent *x = &facts->extents.items[i];
+
+		assert_int_equal(x->offset, at);
+		assert_int_equal(x->crc32c, crc32c(0, f->data.data + at, x->length));
+		at += x->length;
+		/* The head has extents of its own. */
+		if (at != f->data.len && at != f->options.head_bytes)
+			assert_int_equal(x->length, EXTENT_MAX_BYTES);
+	}
+}
+
+static void expect_stored(struct fixture *f)
+{
+	_cleanup(free) char *data = NULL;
+	struct store_upload_info *uploads = NULL;
+	size_t len, count;
+
+	assert_int_equal(store_get_all(f->store, NULL, KEY, f->data.len, &data, &len, NULL), 0);
+	assert_int_equal(len, f->data.len);
+	assert_true(len == 0 || memcmp(data, f->data.data, len) == 0);
+	assert_int_equal(f->sent_bytes, len);
+	assert_int_equal(store_upload_list(f->store, NULL, "", &uploads, &count, NULL), 0);
+	assert_int_equal(count, 0);
+	store_upload_list_free(uploads, count);
+	assert_int_equal(store_remove(f->store, NULL, KEY, NULL), 0);
+}
+
+static void expect_object(struct fixture *f, size_t head_bytes, size_t body_bytes, size_t piece)
+{
+	struct stream_facts facts = {0};
+	struct stream_object *o;
+	struct error err = {0};
+
+	make_data(f, head_bytes + body_bytes);
+	o = new_object(f, head_bytes);
+	if (write_body(f, o, head_bytes, piece, &err) < 0 || finish(f, o, &facts, &err) < 0)
+		fail_msg("%zu + %zu bytes: %s", head_bytes, body_bytes, err.message);
+	stream_object_free(o);
+	expect_facts(f, &facts);
+	expect_stored(f);
+	extents_finish(&facts.extents);
+}
+
+static void test_heads_and_bodies(void **state)
+{
+	static const size_t heads[] = {0, 1, 10, 999, 1000, 1001, 2500};
+	static const size_t bodies[] = {0, 1, 989, 990, 991, 1000, 1990, 1991, 9000, 10001};
+	struct fixture *f = *state;
+
+	f->store = new_faulty("");
+	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+		for (size_t j = 0; j < ARRAY_SIZE(bodies); j++)
+			expect_object(f, heads[i], bodies[j], 333);
+	}
+}
+
+static void test_parts_of_several_buffers(void **state)
+{
+	struct fixture *f = *state;
+
+	f->store = new_faulty("");
+	f->options.part_bytes = MIB + MIB / 2;
+	expect_object(f, 100, 5 * MIB, 65536);
+	expect_object(f, MIB, 5 * MIB, 5 * MIB);
+	expect_object(f, 3 * MIB + 7, 5 * MIB, 100000);
+	expect_object(f, 0, 5 * MIB, 100000);
+}
+
+/* One put, as long as one part holds all; also exactly. */
+static void test_one_put(void **state)
+{
+	struct fixture *f = *state;
+
+	f->store = new_faulty("begin:1+:eio");
+	expect_object(f, 10, 0, 1);
+	expect_object(f, 10, 989, 100);
+	expect_object(f, 10, 990, 100);
+	expect_object(f, 1000, 0, 1);
+	expect_object(f, 1001, 0, 1);
+}
+
+static void test_head_larger_than_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_object *o = NULL;
+	struct error err = {0};
+
+	f->options.store = f->store = new_faulty("");
+	f->options.head_bytes = 21 * MIB;
+	assert_int_equal(stream_object_new(&f->options, &o, &err), -EFBIG);
+	assert_non_null(strstr(err.message, "memory"));
+	assert_null(o);
+	f->options.head_bytes = 20 * MIB; /* four parts of one buffer each beside it */
+	assert_int_equal(stream_object_new(&f->options, &o, &err), 0);
+	stream_object_free(o);
+	f->options.part_bytes = 7 * MIB; /* here the head is not to blame */
+	assert_int_equal(stream_object_new(&f->options, &o, &err), -ENOSPC);
+}
+
+static void expect_nothing(struct fixture *f)
+{
+	struct store_upload_info *uploads = NULL;
+	struct store_object object;
+	size_t count;
+
+	assert_int_equal(store_head(f->store, NULL, KEY, &object, NULL), -ENOENT);
+	assert_int_equal(store_upload_list(f->store, NULL, "", &uploads, &count, NULL), 0);
+	assert_int_equal(count, 0);
+	store_upload_list_free(uploads, count);
+}
+
+static void expect_failure(struct fixture *f, const char *spec, size_t head_bytes, size_t body_bytes)
+{
+	struct error err = {0}, again = {0};
+	struct stream_facts facts = {0};
+	struct stream_object *o;
+	int r;
+
+	f->store = store_free(f->store);
+	f->store = new_faulty(spec);
+	make_data(f, head_bytes + body_bytes);
+	o = new_object(f, head_bytes);
+	r = write_body(f, o, head_bytes, 100, &err);
+	if (r == 0)
+		r = finish(f, o, &facts, &err);
+	assert_int_equal(r, -EIO);
+	assert_true(err.message[0] != '\0');
+	/* It stays failed, with the same words. */
+	assert_int_equal(finish(f, o, &facts, &again), -EIO);
+	assert_string_equal(err.message, again.message);
+	assert_int_equal(facts.extents.count, 0);
+	stream_object_free(o);
+	expect_nothing(f);
+}
+
+static void test_failures(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t head = 0; head <= 1500; head += 500) {
+		expect_failure(f, "put:1:eio", head, 0);
+		expect_failure(f, "begin:1:eio", head, 4500);
+		expect_failure(f, "part:1:eio", head, 4500);
+		expect_failure(f, "part:2:eio", head, 4500);
+		expect_failure(f, "part:5:eio", head, 4500); /* the last one: the first, when there is a head */
+		expect_failure(f, "complete:1:eio", head, 4500);
+	}
+}
+
+static void test_unfinished_leaves_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_object *o;
+
+	f->store = new_faulty("");
+	assert_null(stream_object_free(NULL));
+	make_data(f, 9000);
+	for (size_t head = 0; head <= 2000; head += 1000) {
+		stream_object_free(new_object(f, head));
+		o = new_object(f, head);
+		assert_int_equal(write_body(f, o, head, 100, NULL), 0);
+		stream_object_free(o);
+		expect_nothing(f);
+	}
+}
+
+static void test_cancelled(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_facts facts = {0};
+	struct stream_object *o;
+	struct error err = {0};
+
+	f->store = new_faulty("");
+	make_data(f, 9000);
+	o = new_object(f, 10);
+	assert_int_equal(write_body(f, o, 10, 100, NULL), 0);
+	cancel_set(&f->cancel);
+	assert_int_equal(finish(f, o, &facts, &err), -ECANCELED);
+	assert_int_equal(err.class, ERROR_CANCELLED);
+	stream_object_free(o);
+	expect_nothing(f);
+	assert_int_equal(stream_object_new(&f->options, &o, &err), -ECANCELED);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        TEST(test_heads_and_bodies),
+	        TEST(test_parts_of_several_buffers),
+	        TEST(test_one_put),
+	        TEST(test_head_larger_than_memory),
+	        TEST(test_failures),
+	        TEST(test_unfinished_leaves_nothing),
+	        TEST(test_cancelled),
+	};
+
+	return cmocka_run_group_tests_name("stream_object", tests, NULL, NULL);
+}
