@@ -40,6 +40,13 @@ def wait_exit(pid, deadline_s=DEADLINE_S):
         os.close(fd)
 
 
+def arguments_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []  # it ended meanwhile
+
+
 def clean_environment():
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("KEEPFS_", "AWS_", "PG", "NOTIFY_"))}
     keep.pop("KEEPFS", None)
@@ -138,7 +145,9 @@ class Keepfs:
         return [pid for pid, program in self.processes().items() if os.path.realpath(PROGRAM) == program]
 
     def children(self, name):
-        return [pid for pid, program in self.processes().items() if os.path.basename(program) == name]
+        """of this program, those that are asked for more than their version"""
+        return [pid for pid, program in self.processes().items() if os.path.basename(program) == name
+                and "--version" not in arguments_of(pid)]
 
     # the mount
 
@@ -182,7 +191,8 @@ class Keepfs:
                 assert left > 0, f"run {run} is still {status}"
                 poll = select.poll()
                 poll.register(f, select.POLLPRI)
-                poll.poll(left * 1000)
+                # The status file does not tell when a condition that looks elsewhere may hold.
+                poll.poll(min(left * 1000, 20) if condition else left * 1000)
 
     def backup(self, command="now"):
         """trigger, wait for success; returns the run's line of the history"""

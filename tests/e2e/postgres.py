@@ -6,6 +6,8 @@ import socket
 import subprocess
 import tempfile
 
+import daemon
+
 PASSWORD = "correct horse"
 
 
@@ -121,6 +123,11 @@ class TableLock:
         self.psql.stdin.flush()
         assert self.psql.stdout.readline().strip() == "locked"
         return self
+
+    def wait_until_waited_for(self):
+        """until another session waits for the table"""
+        daemon.wait_until(lambda: self.postgres.sql(self.database, "SELECT pid FROM pg_locks WHERE NOT granted AND relation = "
+                                                                   f"'{self.table}'::regclass"), f"a session to wait for {self.table}")
 
     def release(self):
         if self.psql:

@@ -3,6 +3,7 @@ import errno
 import hashlib
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -77,9 +78,10 @@ def test_a_role_under_row_security(new_keepfs, pg):
 
 
 def test_pg_dump_killed_while_it_waits(keepfs, pg):
-    with pg.lock("sample", "sales.orders"):
+    with pg.lock("sample", "sales.orders") as lock:
         run = keepfs.trigger()
-        (pid,) = daemon.wait_until(lambda: keepfs.children("pg_dump"), "pg_dump to start")
+        lock.wait_until_waited_for()
+        (pid,) = keepfs.children("pg_dump")
         os.kill(pid, signal.SIGKILL)
         assert keepfs.wait_run(run)["state"] == "failed"
     assert "signal 9" in keepfs.history(run)["error"] or "kill" in keepfs.history(run)["error"].lower()
@@ -87,10 +89,13 @@ def test_pg_dump_killed_while_it_waits(keepfs, pg):
 
 
 def test_pg_dump_killed_in_the_middle(new_keepfs, pg, noise):
-    keepfs = noisy(new_keepfs, pg, noise, "part:1+:slow:2000").mount()
-    run = keepfs.trigger()
+    """it is stopped at its first part, so that it cannot be through before it is killed"""
+    keepfs = noisy(new_keepfs, pg, noise, "part:1+:slow:20000").mount()
+    with pg.lock(noise, "public.noise") as lock:
+        run = keepfs.trigger()
+        lock.wait_until_waited_for()
+        (pid,) = keepfs.children("pg_dump")
     keepfs.wait_run(run, condition=lambda _: keepfs.store.uploads())
-    (pid,) = keepfs.children("pg_dump")
     os.kill(pid, signal.SIGKILL)
     assert keepfs.wait_run(run)["state"] == "failed"
     assert keepfs.store.uploads() == [] and keepfs.store.keys() == []
@@ -427,10 +432,9 @@ def test_disk_full_under_the_catalog(small_disk, new_keepfs):
 
 def test_sigterm_during_a_run_cancels_after_the_grace(new_keepfs, pg):
     keepfs = new_keepfs(stop_grace="1s").mount()
-    with pg.lock("sample", "sales.orders"):
+    with pg.lock("sample", "sales.orders") as lock:
         run = keepfs.trigger()
-        keepfs.wait_run(run, {"running"})
-        daemon.wait_until(lambda: keepfs.children("pg_dump"), "pg_dump to start")
+        lock.wait_until_waited_for()
         began = time.monotonic()
         keepfs.signal(signal.SIGTERM)
         assert time.monotonic() - began < 20
@@ -480,18 +484,35 @@ def test_umount_lazily_with_open_readers(new_keepfs, pg, noise):
         daemon.wait_exit(pid)
 
 
+class MuteServer:
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(daemon.DEADLINE_S)
+        self.database = f"postgresql://x@127.0.0.1:{self.listener.getsockname()[1]}/x?connect_timeout=60"
+        self.taken = []
+
+    def wait_for_connection(self):
+        self.taken.append(self.listener.accept()[0])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for one in (*self.taken, self.listener):
+            one.close()
+
+
 @pytest.fixture
 def mute_server():
-    """the port of a server that takes connections and never says a word"""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
+    """a server that takes connections and never says a word"""
+    with MuteServer() as server:
+        yield server
 
 
 def test_sigterm_cancels_a_run_that_waits_for_a_mute_server(new_keepfs, mute_server):
-    database = f"postgresql://x@127.0.0.1:{mute_server}/x?connect_timeout=60"
-    keepfs = new_keepfs({"full": {"database": database}}, stop_grace="0s").mount()
+    keepfs = new_keepfs({"full": {"database": mute_server.database}}, stop_grace="0s").mount()
     run = keepfs.trigger()
-    keepfs.wait_run(run, {"running"})
+    mute_server.wait_for_connection()
     began = time.monotonic()
     keepfs.signal(signal.SIGTERM)
     assert time.monotonic() - began < 10
@@ -501,10 +522,9 @@ def test_sigterm_cancels_a_run_that_waits_for_a_mute_server(new_keepfs, mute_ser
 
 
 def test_a_second_sigterm_ends_a_command_that_hangs(new_keepfs, mute_server):
-    database = f"postgresql://x@127.0.0.1:{mute_server}/x?connect_timeout=60"
-    keepfs = new_keepfs({"full": {"database": database}}, stop_grace="0s").mount()
+    keepfs = new_keepfs({"full": {"database": mute_server.database}}, stop_grace="0s").mount()
     command = subprocess.Popen(["sh", "-c", f"echo now > {keepfs.path('control', 'probe')}"], stderr=subprocess.DEVNULL)
-    time.sleep(0.5)
+    mute_server.wait_for_connection()
     keepfs.signal(signal.SIGTERM, wait=False)
     daemon.wait_until(lambda: not daemon.is_mounted(keepfs.mountpoint), "the mount to end")
     assert len(keepfs.daemons()) == 1
@@ -512,6 +532,16 @@ def test_a_second_sigterm_ends_a_command_that_hangs(new_keepfs, mute_server):
     keepfs.signal(signal.SIGTERM)
     assert time.monotonic() - began < 10
     command.wait()
+
+
+def is_waiting_in(pid, path):
+    """a shell whose output is open to @path, and which waits: for what it writes there"""
+    process = pathlib.Path(f"/proc/{pid}")
+    try:
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        return os.readlink(process / "fd/1") == str(path) and state in "SD"
+    except OSError:
+        return False  # not yet open
 
 
 def test_sigterm_with_commands_in_flight(new_keepfs, pg):
@@ -528,9 +558,12 @@ def test_sigterm_with_commands_in_flight(new_keepfs, pg):
     slow.append(f"echo now > {keepfs.path('control', 'probe')}")
     (pid,) = keepfs.daemons()
     commands = [subprocess.Popen(["sh", "-c", command], stderr=subprocess.DEVNULL) for command in slow]
-    time.sleep(0.5)
-    commands.append(subprocess.Popen(["sh", "-c", f"echo now > {keepfs.path('control', 'trigger')}"], stderr=subprocess.DEVNULL))
-    time.sleep(0.5)
+    daemon.wait_until(lambda: all(len(keepfs.artifacts(f"all/{name}")) == 1 for name in databases), "the removals to begin")
+    daemon.wait_until(lambda: any(key.startswith("state/probe-") for key in keepfs.store.keys()) or commands[-1].poll() is not None,
+                      "the probe to write its object")
+    trigger = keepfs.path("control", "trigger")
+    commands.append(subprocess.Popen(["sh", "-c", f"echo now > {trigger}"], stderr=subprocess.DEVNULL))
+    daemon.wait_until(lambda: commands[-1].poll() is not None or is_waiting_in(commands[-1].pid, trigger), "the trigger to be written")
     os.kill(pid, signal.SIGTERM)
     daemon.wait_exit(pid)
     for command in commands:
