@@ -15,7 +15,9 @@
 #include <keepfs/store.h>
 
 /** artifact_reserve() - choose the name for an artifact of @directory ("backups/full") begun at @at_us,
- * record the intent; heap path in @ret_path. */
+ * record the intent; heap path in @ret_path. @suffix: ".dump", ".schema.dump", ".sql.gz"; "" for one that is
+ * a directory. The intent covers every object whose key begins with the path's stem (manifest_stem()),
+ * followed by '.' or '/'. */
 int artifact_reserve(struct catalog *catalog, const char *directory, const char *suffix, int64_t run_id,
                      int64_t at_us, char **ret_path, struct error *err);
 /** artifact_check_free() - nothing was published under @path yet; -EEXIST (ERROR_CONFLICT) when it was: by a

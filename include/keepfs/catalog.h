@@ -19,8 +19,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <keepfs/codec/name.h>
-
 struct catalog;
 
 /** catalog_open() - open or create, migrate; -EBADMSG when the file is no (sound) catalog: the message says
@@ -44,17 +42,26 @@ int catalog_set_store_url(struct catalog *c, const char *store_url, struct error
 
 /* Artifacts and directories. */
 
-struct catalog_entry { /* a file or a directory below backups/ */
-	uint64_t ino;
-	uint64_t parent_ino; /* the directory's; 0 for directories directly in backups/ */
+enum catalog_kind {
+	CATALOG_DIRECTORY, /* of a job or one of its databases */
+	CATALOG_ARTIFACT,  /* a file, or with is_directory a directory of files */
+	CATALOG_FILE,      /* a further file of an artifact: beside it, or in it when that is a directory */
+};
+
+struct catalog_entry {       /* a file or a directory below backups/ */
+	uint64_t ino;        /* artifacts and their files: ino_of_artifact() of the path */
+	uint64_t parent_ino; /* of the directory that shows it; 0 for directories directly in backups/ */
+	enum catalog_kind kind;
 	bool is_directory;
-	int64_t sequence; /* files: name_sequence(); position in its directory. Directories: order of creation
-	                   */
+	uint64_t artifact_ino; /* CATALOG_FILE: whose it is; CATALOG_ARTIFACT: its own */
+	int64_t sequence; /* position among those of its kind in its directory. Artifacts: name_sequence().
+	                     Directories: order of creation. Files of an artifact: by artifact, then in the
+	                     manifest's order */
 	char name[NAME_MAX_BYTES];
 	uint64_t size_bytes;     /* files */
 	int64_t mtime_us;        /* files: completion. Directories: last publication or removal */
 	uint32_t subdirectories; /* directories */
-	uint32_t files;          /* directories */
+	uint32_t files;          /* directories: artifacts; artifacts that are directories: their files */
 	uint64_t sums_bytes;     /* directories: size of SHA256SUMS */
 };
 
@@ -70,23 +77,35 @@ int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *
 /** catalog_entry_by_name() - in directory @parent_ino (0: backups/). */
 int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *name,
                           struct catalog_entry *ret);
-/** catalog_entry_latest() - the newest file of a directory; -ENOENT when it has none. */
+/** catalog_entry_latest() - the newest artifact of a directory that is not partial, else the newest one;
+ * -ENOENT when it has none. */
 int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret);
 /**
- * catalog_entries() - a page of a directory, directories and files, by (sequence) greater than @after
+ * catalog_entries() - a page of a directory: those of one kind, by sequence, greater than @after
+ * @directory_ino: of a directory, or of an artifact that is one (which holds only CATALOG_FILE)
  * Return: how many of @max were filled; 0 at the end; negative errno. Start with @after = -1.
  */
-ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, bool directories, int64_t after,
+ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, enum catalog_kind kind, int64_t after,
                         struct catalog_entry *entries, size_t max);
 /** catalog_path() - heap: the path of an entry ("backups/full/…"); NULL when there is none. */
 char *catalog_path(struct catalog *c, uint64_t ino);
-/** catalog_manifest() - all facts of an artifact without its extents; -ENOENT. */
+/** catalog_manifest() - all facts of an artifact without its extents and files; -ENOENT. @ino may be that of
+ * one of its files: the facts are the artifact's. */
 int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret);
-/** catalog_extents() - the extent table of an artifact; -ENOENT. */
+/** catalog_files() - call @row for each further file of an artifact, in order. */
+int catalog_files(struct catalog *c, uint64_t artifact_ino,
+                  void (*row)(void *arg, const char *name, uint64_t size_bytes, const char *sha256),
+                  void *arg);
+/** catalog_file_sha256() - of an artifact's file or of one of its further files into @ret ("" when not
+ * known); -ENOENT. */
+int catalog_file_sha256(struct catalog *c, uint64_t ino, char ret[static SHA256_HEX_BYTES]);
+/** catalog_extents() - the extent table of an artifact's file, or of one of its further files; -ENOENT. */
 int catalog_extents(struct catalog *c, uint64_t ino, struct extents *ret);
-/** catalog_sums() - call @row for each file of a directory, oldest first: for SHA256SUMS. */
-int catalog_sums(struct catalog *c, uint64_t directory_ino,
-                 void (*row)(void *arg, const char *name, const char *sha256), void *arg);
+/** catalog_sums() - call @row for each line of a directory's SHA256SUMS, oldest artifact first, its files
+ * behind it: without the line end. An artifact that is a directory has one line, for the SHA256SUMS in it;
+ * one whose digest is not known has a comment ("# NAME: not read back, so its SHA-256 is not known"). */
+int catalog_sums(struct catalog *c, uint64_t directory_ino, void (*row)(void *arg, const char *line),
+                 void *arg);
 
 /* catalog_add_artifact() in a rebuild: its deletion has begun, it stays hidden. */
 #define CATALOG_ENTOMBED 1
@@ -102,14 +121,16 @@ int catalog_sums(struct catalog *c, uint64_t directory_ino,
  * number.
  */
 int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err);
-/** catalog_entomb_artifact() - hide it from every query above: its deletion has begun. With @keep_last -EPERM
- * for the last of its directory that is not damaged. */
+/** catalog_entomb_artifact() - hide it and its files from every query above: its deletion has begun. With
+ * @keep_last -EPERM for the last of its directory that is not damaged; a partial one is no other for one that
+ * is not. */
 int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool keep_last, struct error *err);
 /** catalog_mark_damaged() - reading it has shown that the store no longer holds its bytes: it counts as no
- * good backup any more. The first reason stays; a rebuild forgets it. */
+ * good backup any more. So is the artifact that is a directory when a file of it is; the artifact that a
+ * damaged file is beside is not. The first reason stays; a rebuild forgets it. */
 int catalog_mark_damaged(struct catalog *c, uint64_t ino, const char *reason, struct error *err);
 bool catalog_is_damaged(struct catalog *c, uint64_t ino);
-/** catalog_damaged() - call @row for each artifact that was marked. */
+/** catalog_damaged() - call @row for each artifact, and each file beside one, that was marked. */
 int catalog_damaged(struct catalog *c,
                     void (*row)(void *arg, uint64_t ino, const char *path, const char *reason), void *arg);
 /** catalog_drop_artifact() - its object and manifest are gone: forget it. */
@@ -130,8 +151,9 @@ int catalog_end_rebuild(struct catalog *c, bool commit, struct error *err);
 
 struct catalog_totals {
 	uint64_t artifacts;
-	uint64_t stored_bytes;
+	uint64_t stored_bytes;              /* with their further files */
 	int64_t oldest_at_us, newest_at_us; /* 0: none */
+	int64_t newest_whole_at_us;         /* of those that are not partial */
 };
 int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *ret); /* @job NULL: all */
 
@@ -153,6 +175,9 @@ struct catalog_run {
 	char kind[16]; /* "dump" */
 	enum run_state state;
 	char triggered_by[128];
+	char note[256];    /* of whoever triggered it; "" */
+	char options[512]; /* what the trigger changed of the job: "format=plain content=schema"; "" */
+	char warning[512]; /* completed, but somebody should look: shown by health until the next run; "" */
 	int64_t queued_at_us, started_at_us, finished_at_us; /* 0: not yet */
 	uint64_t size_bytes;                                 /* sum of its artifacts */
 	uint64_t targets;                                    /* databases it covers */
@@ -169,10 +194,11 @@ struct catalog_target { /* one database of a run */
 	char error[1536];
 };
 
-/** catalog_add_run() - a pending run of @job. Return 0; -EBUSY (with the run's number in @err) when that job
- * has one that is pending or running. */
-int catalog_add_run(struct catalog *c, const char *job, const char *kind, const char *triggered_by,
-                    int64_t *ret_id, struct error *err);
+/** catalog_add_run() - a pending run as @run says (job, kind, triggered_by, note, options). Return 0; -EBUSY
+ * (with the run's number in @err) when that job has one that is pending or running. */
+int catalog_add_run(struct catalog *c, const struct catalog_run *run, int64_t *ret_id, struct error *err);
+/** catalog_warn_run() - add to a run's warnings ("; " between two). */
+int catalog_warn_run(struct catalog *c, int64_t id, const char *warning, struct error *err);
 int catalog_start_run(struct catalog *c, int64_t id, struct error *err);
 int catalog_set_target(struct catalog *c, int64_t run_id, const struct catalog_target *target,
                        struct error *err);
@@ -194,8 +220,8 @@ int catalog_run_log(struct catalog *c, int64_t id, void (*row)(void *arg, int64_
 /** catalog_unfinished_runs() - call @row for each pending or running one: at start these are a crash's. */
 int catalog_unfinished_runs(struct catalog *c, void (*row)(void *arg, const struct catalog_run *run),
                             void *arg);
-/** catalog_last_size() - size of the last artifact of a directory, for an estimate of progress; 0 when there
- * is none. */
+/** catalog_last_size() - size of the last artifact of a directory that is not partial, for an estimate of
+ * progress; 0 when there is none. */
 uint64_t catalog_last_size(struct catalog *c, const char *directory_path);
 
 /* Audit and probes. */

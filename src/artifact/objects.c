@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define MANIFEST_MAX_BYTES ((size_t)1 << 20)
+#define MANIFEST_MAX_BYTES ((size_t)64 << 20) /* 100,000 files */
 #define EXTENTS_MAX_BYTES  ((size_t)64 << 20) /* 8 TiB in extents of 1 MiB */
 #define ABORT_ROUNDS       5
 

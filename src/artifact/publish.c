@@ -81,12 +81,8 @@ static int put_extents(struct store *store, const struct store_call *call, struc
                        struct error *err)
 {
 	size_t len;
-	_cleanup(free) uint8_t *encoded = extents_encode(&m->extents, &len);
-	uint8_t digest[SHA256_BYTES];
+	_cleanup(free) uint8_t *encoded = manifest_seal_extents(m, &len);
 
-	sha256_once(encoded, len, digest);
-	hex_encode(digest, sizeof(digest), m->extents_sha256);
-	m->extents_count = m->extents.count;
 	free(m->extents_key);
 	m->extents_key = len > INLINE_EXTENTS_BYTES ? manifest_extents_key(m->path) : NULL;
 	if (!m->extents_key)

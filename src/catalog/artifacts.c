@@ -12,51 +12,55 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/name.h>
 
-static int insert_extents(struct connection *c, const struct manifest *m, int64_t *ret_id)
+static uint64_t files_bytes(const struct manifest *m)
 {
-	static const char sql[] = "INSERT INTO extent_table (encoded) VALUES (?1)";
-	_cleanup(free) uint8_t *encoded = NULL;
-	size_t len;
-	int r;
+	uint64_t sum = 0;
 
-	if (m->extents.count != m->extents_count)
-		return error_set(&c->error, ERROR_INTERNAL, EINVAL, "%s: its extent table was not loaded",
-		                 m->path);
-	encoded = extents_encode(&m->extents, &len);
-	r = db_run(c, sql, VALUES(blob_value(encoded, len)));
-	if (r == 0)
-		*ret_id = sqlite3_last_insert_rowid(c->db);
-	return r;
+	for (size_t i = 0; i < m->file_count; i++)
+		sum += m->files[i].size_bytes;
+	return sum;
 }
 
 static int insert_artifact(struct connection *c, const struct manifest *m, uint64_t directory_ino,
                            int64_t sequence, const char *name)
 {
-	static const char sql[] = "INSERT INTO artifact (directory_ino, sequence, ino, name, size_bytes, "
-	                          "finished_at_us, sha256,"
-	                          " stored_bytes, stored_sha256, job, kind, database, server_version, "
-	                          "tool_version, system_identifier,"
-	                          " triggered_by, keepfs_version, run_id, started_at_us, extents_count, "
-	                          "extents_key, extents_sha256,"
-	                          " extents_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
-	                          "?13, ?14, ?15, ?16, ?17, ?18,"
-	                          " ?19, ?20, ?21, ?22, ?23)";
+	static const char sql[] =
+	        "INSERT INTO artifact (directory_ino, sequence, ino, name, is_directory, partial, size_bytes,"
+	        " finished_at_us, verified_at_us, sha256, stored_bytes, stored_sha256, job, kind, database,"
+	        " server_version, tool_version, system_identifier, triggered_by, format, content,"
+	        " compression, note, keepfs_version, run_id, started_at_us, extents_count, extents_key,"
+	        " extents_sha256, extents_id, files, files_bytes, sums_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6,"
+	        " ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25,"
+	        " ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)";
 	int64_t extents_id = 0;
-	int r = insert_extents(c, m, &extents_id);
+	int r = extents_insert(c, m->path, &m->extents, m->extents_count, &extents_id);
 
 	if (r < 0)
 		return r;
-	return db_run(
-	        c, sql,
-	        VALUES(ino_value(directory_ino), int_value(sequence), ino_value(ino_of_artifact(m->path)),
-	               text_value(name), int_value((int64_t)m->size_bytes), int_value(m->finished_at_us),
-	               text_value(m->sha256), int_value((int64_t)m->stored_bytes),
-	               text_value(m->stored_sha256), text_value(m->job), text_value(m->kind),
-	               text_value(m->database), text_value(m->server_version), text_value(m->tool_version),
-	               text_value(m->system_identifier), text_value(m->triggered_by),
-	               text_value(m->keepfs_version), int_value(m->run_id), int_value(m->started_at_us),
-	               int_value((int64_t)m->extents_count), text_value(m->extents_key),
-	               text_value(m->extents_sha256), int_value(extents_id)));
+	return db_run(c, sql,
+	              VALUES(ino_value(directory_ino), int_value(sequence),
+	                     ino_value(ino_of_artifact(m->path)), text_value(name),
+	                     int_value(m->is_directory), int_value(m->partial),
+	                     int_value((int64_t)m->size_bytes), int_value(m->finished_at_us),
+	                     int_value(m->verified_at_us), text_value(m->sha256),
+	                     int_value((int64_t)m->stored_bytes), text_value(m->stored_sha256),
+	                     text_value(m->job), text_value(m->kind), text_value(m->database),
+	                     text_value(m->server_version), text_value(m->tool_version),
+	                     text_value(m->system_identifier), text_value(m->triggered_by),
+	                     text_value(m->format), text_value(m->content), text_value(m->compression),
+	                     text_value(m->note), text_value(m->keepfs_version), int_value(m->run_id),
+	                     int_value(m->started_at_us), int_value((int64_t)m->extents_count),
+	                     text_value(m->extents_key), text_value(m->extents_sha256), int_value(extents_id),
+	                     int_value((int64_t)m->file_count), int_value((int64_t)files_bytes(m)),
+	                     int_value((int64_t)sums_bytes(m, name))));
+}
+
+static int delete_artifact(struct connection *c, uint64_t ino)
+{
+	static const char sql[] = "DELETE FROM artifact WHERE ino = ?1";
+	int r = files_delete(c, ino);
+
+	return r < 0 ? r : db_run(c, sql, VALUES(ino_value(ino)));
 }
 
 /* Make room for the row of @m: drop the one of the same path. Another path at its place or with its number is
@@ -68,8 +72,8 @@ static int clear_place(struct connection *c, const struct manifest *m, uint64_t 
 	                               "directory d ON d.ino = a.directory_ino"
 	                               " WHERE (a.directory_ino = ?1 AND a.sequence = ?2)"
 	                               " UNION ALL SELECT d.path || '/' || a.name, a.tomb FROM artifact a"
-	                               " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?3";
-	static const char delete_sql[] = "DELETE FROM artifact WHERE ino = ?1";
+	                               " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?3"
+	                               " UNION ALL SELECT name, 0 FROM artifact_file WHERE ino = ?3";
 	uint64_t ino = ino_of_artifact(m->path);
 	_cleanup(statement) sqlite3_stmt *row = NULL;
 	bool tomb = false;
@@ -90,7 +94,7 @@ static int clear_place(struct connection *c, const struct manifest *m, uint64_t 
 		return r;
 	if (tomb && c->catalog->rebuilding)
 		return CATALOG_ENTOMBED;
-	return db_run(c, delete_sql, VALUES(ino_value(ino)));
+	return delete_artifact(c, ino);
 }
 
 static int add_artifact(struct connection *c, const struct manifest *m)
@@ -109,6 +113,8 @@ static int add_artifact(struct connection *c, const struct manifest *m)
 		return r;
 	r = insert_artifact(c, m, directory_ino, sequence, name);
 	if (r == 0)
+		r = files_insert(c, m, directory_ino, sequence);
+	if (r == 0)
 		r = directory_touch(c, directory_ino, m->finished_at_us);
 	if (r == 0)
 		r = c->catalog->rebuilding ? run_rebuild(c, m) : run_note_artifact(c, m);
@@ -126,27 +132,36 @@ int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct err
 	return write_end(c, add_artifact(c->writer, m), err);
 }
 
-/* Is there another good one in its directory? 0, or -EPERM with the reason. */
-static int check_not_last(struct connection *c, uint64_t ino, uint64_t directory_ino, const char *directory,
-                          const char *name)
+/* Is there another good one in a directory? A partial one counts only with @partial. 0; -ENOENT. */
+static int find_other(struct connection *c, uint64_t ino, uint64_t directory_ino, bool partial)
 {
 	static const char sql[] = "SELECT 1 FROM artifact WHERE directory_ino = ?1 AND tomb = 0 AND damaged "
-	                          "IS NULL AND ino <> ?2"
-	                          " LIMIT 1";
+	                          "IS NULL AND ino <> ?2 AND partial <= ?3 LIMIT 1";
 	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = db_row(c, &row, sql, VALUES(ino_value(directory_ino), ino_value(ino)));
+
+	return db_row(c, &row, sql, VALUES(ino_value(directory_ino), ino_value(ino), int_value(partial)));
+}
+
+/* 0, or -EPERM with the reason. */
+static int check_not_last(struct connection *c, uint64_t ino, uint64_t directory_ino, bool partial,
+                          const char *directory, const char *name)
+{
+	int r = find_other(c, ino, directory_ino, partial);
+	bool others;
 
 	if (r != -ENOENT)
 		return r;
-	return error_set(&c->error, ERROR_DENIED, EPERM,
-	                 "%s/%s is the last good backup in %s and cannot be removed: make another one first",
-	                 directory, name, directory);
+	others = find_other(c, ino, directory_ino, true) == 0;
+	return error_set(
+	        &c->error, ERROR_DENIED, EPERM,
+	        "%s/%s is the last good backup in %s and cannot be removed%s: make another one first",
+	        directory, name, directory, others ? " (the others are partial)" : "");
 }
 
 static int entomb_artifact(struct connection *c, uint64_t ino, bool keep_last)
 {
 	static const char find_sql[] =
-	        "SELECT d.ino, a.damaged IS NULL, d.path, a.name FROM artifact a"
+	        "SELECT d.ino, a.damaged IS NULL, d.path, a.name, a.partial FROM artifact a"
 	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = 0";
 	static const char tomb_sql[] = "UPDATE artifact SET tomb = 1 WHERE ino = ?1";
 	_cleanup(statement) sqlite3_stmt *row = NULL;
@@ -158,47 +173,14 @@ static int entomb_artifact(struct connection *c, uint64_t ino, bool keep_last)
 	directory_ino = column_u64(row, 0);
 	/* One that is known to be damaged is nothing that has to be kept. */
 	if (keep_last && sqlite3_column_int(row, 1))
-		r = check_not_last(c, ino, directory_ino, (const char *)sqlite3_column_text(row, 2),
+		r = check_not_last(c, ino, directory_ino, sqlite3_column_int(row, 4),
+		                   (const char *)sqlite3_column_text(row, 2),
 		                   (const char *)sqlite3_column_text(row, 3));
 	if (r == 0)
 		r = db_run(c, tomb_sql, VALUES(ino_value(ino)));
 	if (r == 0)
 		r = directory_touch(c, directory_ino, clock_now_us());
 	return r;
-}
-
-int catalog_mark_damaged(struct catalog *c, uint64_t ino, const char *reason, struct error *err)
-{
-	static const char sql[] = "UPDATE artifact SET damaged = ?2 WHERE ino = ?1 AND damaged IS NULL";
-
-	return write_run(c, err, sql, VALUES(ino_value(ino), text_value(reason)));
-}
-
-int catalog_damaged(struct catalog *c,
-                    void (*row)(void *arg, uint64_t ino, const char *path, const char *reason), void *arg)
-{
-	static const char sql[] =
-	        "SELECT a.ino, d.path || '/' || a.name, a.damaged FROM artifact a"
-	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.damaged IS NOT NULL AND a.tomb = 0";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
-
-	if (r == 0)
-		r = db_query(reader, &statement, sql, NULL, 0);
-	while (r >= 0 && (r = db_step(reader, statement)) > 0)
-		row(arg, column_u64(statement, 0), (const char *)sqlite3_column_text(statement, 1),
-		    (const char *)sqlite3_column_text(statement, 2));
-	return r;
-}
-
-bool catalog_is_damaged(struct catalog *c, uint64_t ino)
-{
-	static const char sql[] = "SELECT 1 FROM artifact WHERE ino = ?1 AND damaged IS NOT NULL";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-
-	return reader_get(c, &reader) == 0 && db_row(reader, &row, sql, VALUES(ino_value(ino))) == 0;
 }
 
 int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool keep_last, struct error *err)
@@ -212,9 +194,11 @@ int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool keep_last, str
 
 int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err)
 {
-	static const char sql[] = "DELETE FROM artifact WHERE ino = ?1";
+	int r = write_begin(c, err);
 
-	return write_run(c, err, sql, VALUES(ino_value(ino)));
+	if (r < 0)
+		return r;
+	return write_end(c, delete_artifact(c->writer, ino), err);
 }
 
 int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const char *path), void *arg)
@@ -238,7 +222,10 @@ int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *re
 	        "SELECT coalesce(sum(artifacts), 0), coalesce(sum(stored_bytes), 0),"
 	        " coalesce(min((SELECT min(finished_at_us) FROM artifact WHERE tomb = 0 AND job = t.job)), "
 	        "0),"
-	        " coalesce(max((SELECT max(finished_at_us) FROM artifact WHERE tomb = 0 AND job = t.job)), 0)"
+	        " coalesce(max((SELECT max(finished_at_us) FROM artifact WHERE tomb = 0 AND job = t.job)), "
+	        "0),"
+	        " coalesce(max((SELECT max(finished_at_us) FROM artifact WHERE tomb = 0 AND partial = 0"
+	        "  AND job = t.job)), 0)"
 	        " FROM total t WHERE ?1 IS NULL OR t.job = ?1";
 	_cleanup(reader) struct connection *reader = NULL;
 	_cleanup(statement) sqlite3_stmt *row = NULL;
@@ -253,6 +240,7 @@ int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *re
 	        .stored_bytes = column_u64(row, 1),
 	        .oldest_at_us = sqlite3_column_int64(row, 2),
 	        .newest_at_us = sqlite3_column_int64(row, 3),
+	        .newest_whole_at_us = sqlite3_column_int64(row, 4),
 	};
 	return 0;
 }

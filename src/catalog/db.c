@@ -171,6 +171,18 @@ int db_run(struct connection *c, const char *sql, const struct value *values, si
 	return r < 0 ? r : 0;
 }
 
+int db_repeat(struct connection *c, const char *sql, const struct value *values, size_t count)
+{
+	int64_t before;
+	int r;
+
+	do {
+		before = sqlite3_total_changes64(c->db);
+		r = db_run(c, sql, values, count);
+	} while (r == 0 && sqlite3_total_changes64(c->db) != before);
+	return r;
+}
+
 int db_script(struct connection *c, const char *sql)
 {
 	int code = sqlite3_exec(c->db, sql, NULL, NULL, NULL);

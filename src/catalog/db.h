@@ -13,8 +13,8 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog.h>
 
-#define CATALOG_FILE   "catalog.db"
-#define STATEMENTS_MAX 96
+#define CATALOG_NAME   "catalog.db"
+#define STATEMENTS_MAX 128
 #define READERS_MAX    16
 
 struct connection {
@@ -80,6 +80,8 @@ int db_row(struct connection *c, sqlite3_stmt **ret_statement, const char *sql, 
            size_t count);
 /** db_run() - run a statement that returns no rows. */
 int db_run(struct connection *c, const char *sql, const struct value *values, size_t count);
+/** db_repeat() - run it again and again, until it changes nothing: for many rows in batches. */
+int db_repeat(struct connection *c, const char *sql, const struct value *values, size_t count);
 /** db_script() - run several statements that take no values. */
 int db_script(struct connection *c, const char *sql);
 /** db_fail() - @c->error from SQLite's result code; returns its negative errno. */
@@ -118,7 +120,20 @@ int write_run(struct catalog *catalog, struct error *err, const char *sql, const
 /** schema_migrate() - bring the file to the newest format, or refuse it; the reason is in @c->error. */
 int schema_migrate(struct connection *c);
 
-/* Between the files of this room; each within a transaction. */
+/* Between the files of this room. */
+
+/** ino_is_artifact() - of an artifact or one of its files, not of a directory: see codec/name.h. */
+static inline bool ino_is_artifact(uint64_t ino)
+{
+	return ino >> 61 == 3;
+}
+
+/** sums_append() - a line of SHA256SUMS without its end; @sha256 "" when it is not known. */
+void sums_append(struct str *out, const char *name, bool is_directory, const char *sha256);
+/** sums_bytes() - of all lines of an artifact, with their ends. */
+uint64_t sums_bytes(const struct manifest *m, const char *name);
+
+/* Within a transaction. */
 
 int directory_ensure(struct connection *c, const char *path, int64_t mtime_us, uint64_t *ret_ino);
 /** directory_touch() - the mtime of a directory and those above it becomes @mtime_us, never earlier than it
@@ -128,6 +143,14 @@ int directory_touch(struct connection *c, uint64_t ino, int64_t mtime_us);
  * such path. */
 int path_split(struct connection *c, const char *path, char **ret_directory, const char **ret_name,
                int64_t *ret_sequence);
+/** extents_insert() - a table of its own; its number. -EINVAL when it is not the one that was loaded for
+ * @path. */
+int extents_insert(struct connection *c, const char *path, const struct extents *x, uint64_t count,
+                   int64_t *ret_id);
+/** files_insert() - the rows of an artifact's further files. */
+int files_insert(struct connection *c, const struct manifest *m, uint64_t directory_ino, int64_t sequence);
+/** files_delete() - drop them, a batch at a time. */
+int files_delete(struct connection *c, uint64_t artifact_ino);
 /** intent_drop() - forget the intent of a path, if there is one. */
 int intent_drop(struct connection *c, const char *path);
 /** run_settle_targets() - databases of a run that are pending or running end with it. */

@@ -125,15 +125,9 @@ static int drop_empty(struct connection *c, const char *keep_json)
 	        "DELETE FROM directory AS d WHERE files = 0 AND subdirectories = 0 AND ino <> 0"
 	        " AND NOT EXISTS (SELECT 1 FROM artifact WHERE directory_ino = d.ino)"
 	        " AND path NOT IN (SELECT value FROM json_each(?1))";
-	int64_t before;
-	int r;
 
 	/* Dropping the last directory in another makes that one empty too. */
-	do {
-		before = sqlite3_total_changes64(c->db);
-		r = db_run(c, sql, VALUES(text_value(keep_json)));
-	} while (r == 0 && sqlite3_total_changes64(c->db) != before);
-	return r;
+	return db_repeat(c, sql, VALUES(text_value(keep_json)));
 }
 
 int catalog_drop_empty_directories(struct catalog *c, const char *const *keep, struct error *err)

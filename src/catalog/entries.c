@@ -10,66 +10,81 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/name.h>
 
-#define DIRECTORY                                                                                            \
+#define DIRECTORIES                                                                                          \
 	"SELECT ino, parent_ino, sequence, name, mtime_us, subdirectories, files, sums_bytes FROM "          \
 	"directory WHERE "
+#define ARTIFACTS                                                                                            \
+	"SELECT ino, directory_ino, sequence, name, finished_at_us, size_bytes, is_directory, files FROM "   \
+	"artifact WHERE tomb = 0 AND "
+/* CROSS JOIN: in the order of the files, whatever the planner thinks of it. */
 #define FILES                                                                                                \
-	"SELECT ino, directory_ino, sequence, name, finished_at_us, size_bytes FROM artifact WHERE tomb = "  \
-	"0 AND "
+	"SELECT f.ino, f.parent_ino, f.sequence, f.name, a.finished_at_us, f.size_bytes, f.artifact_ino"     \
+	" FROM artifact_file f CROSS JOIN artifact a ON a.ino = f.artifact_ino WHERE a.tomb = 0 AND "
 
-static void read_entry(sqlite3_stmt *row, bool is_directory, struct catalog_entry *entry)
+static void read_entry(sqlite3_stmt *row, enum catalog_kind kind, struct catalog_entry *entry)
 {
 	*entry = (struct catalog_entry){
 	        .ino = column_u64(row, 0),
 	        .parent_ino = column_u64(row, 1),
-	        .is_directory = is_directory,
+	        .kind = kind,
 	        .sequence = sqlite3_column_int64(row, 2),
 	        .mtime_us = sqlite3_column_int64(row, 4),
 	};
 	column_text(row, 3, entry->name, sizeof(entry->name));
-	if (is_directory) {
+	switch (kind) {
+	case CATALOG_DIRECTORY:
+		entry->is_directory = true;
 		entry->subdirectories = (uint32_t)column_u64(row, 5);
 		entry->files = (uint32_t)column_u64(row, 6);
 		entry->sums_bytes = column_u64(row, 7);
-	} else {
+		break;
+	case CATALOG_ARTIFACT:
+		entry->artifact_ino = entry->ino;
 		entry->size_bytes = column_u64(row, 5);
+		entry->is_directory = sqlite3_column_int(row, 6);
+		entry->files = entry->is_directory ? (uint32_t)column_u64(row, 7) : 0;
+		break;
+	case CATALOG_FILE:
+		entry->size_bytes = column_u64(row, 5);
+		entry->artifact_ino = column_u64(row, 6);
+		break;
 	}
 }
 
-static int find_entry(struct connection *reader, bool is_directory, const char *sql,
+static int find_entry(struct connection *reader, enum catalog_kind kind, const char *sql,
                       const struct value *values, size_t count, struct catalog_entry *ret)
 {
 	_cleanup(statement) sqlite3_stmt *row = NULL;
 	int r = db_row(reader, &row, sql, values, count);
 
 	if (r == 0)
-		read_entry(row, is_directory, ret);
+		read_entry(row, kind, ret);
 	return r;
-}
-
-/* The kinds of inode numbers: see codec/name.h. */
-static bool is_artifact_ino(uint64_t ino)
-{
-	return ino >> 61 == 3;
 }
 
 int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *ret)
 {
-	static const char directory_sql[] = DIRECTORY "ino = ?1";
-	static const char file_sql[] = FILES "ino = ?1";
+	static const char directory_sql[] = DIRECTORIES "ino = ?1";
+	static const char artifact_sql[] = ARTIFACTS "ino = ?1";
+	static const char file_sql[] = FILES "f.ino = ?1";
 	_cleanup(reader) struct connection *reader = NULL;
-	bool is_file = is_artifact_ino(ino);
 	int r = reader_get(c, &reader);
 
 	if (r < 0)
 		return r;
-	return find_entry(reader, !is_file, is_file ? file_sql : directory_sql, VALUES(ino_value(ino)), ret);
+	if (!ino_is_artifact(ino))
+		return find_entry(reader, CATALOG_DIRECTORY, directory_sql, VALUES(ino_value(ino)), ret);
+	r = find_entry(reader, CATALOG_ARTIFACT, artifact_sql, VALUES(ino_value(ino)), ret);
+	if (r == -ENOENT)
+		r = find_entry(reader, CATALOG_FILE, file_sql, VALUES(ino_value(ino)), ret);
+	return r;
 }
 
 int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *name, struct catalog_entry *ret)
 {
-	static const char directory_sql[] = DIRECTORY "parent_ino = ?1 AND name = ?2";
-	static const char file_sql[] = FILES "directory_ino = ?1 AND sequence = ?2 AND name = ?3";
+	static const char directory_sql[] = DIRECTORIES "parent_ino = ?1 AND name = ?2";
+	static const char artifact_sql[] = ARTIFACTS "directory_ino = ?1 AND sequence = ?2 AND name = ?3";
+	static const char file_sql[] = FILES "f.parent_ino = ?1 AND f.name = ?2";
 	_cleanup(reader) struct connection *reader = NULL;
 	int64_t sequence = name_sequence(name);
 	int r = reader_get(c, &reader);
@@ -78,58 +93,77 @@ int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *na
 		return r;
 	r = -ENOENT;
 	if (sequence >= 0)
-		r = find_entry(reader, false, file_sql,
+		r = find_entry(reader, CATALOG_ARTIFACT, artifact_sql,
 		               VALUES(ino_value(parent_ino), int_value(sequence), text_value(name)), ret);
+	if (r == -ENOENT && (sequence >= 0 || ino_is_artifact(parent_ino)))
+		r = find_entry(reader, CATALOG_FILE, file_sql,
+		               VALUES(ino_value(parent_ino), text_value(name)), ret);
 	if (r == -ENOENT)
-		r = find_entry(reader, true, directory_sql, VALUES(ino_value(parent_ino), text_value(name)),
-		               ret);
+		r = find_entry(reader, CATALOG_DIRECTORY, directory_sql,
+		               VALUES(ino_value(parent_ino), text_value(name)), ret);
 	return r;
 }
 
 int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret)
 {
-	static const char sql[] = FILES "directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
+	static const char whole_sql[] =
+	        ARTIFACTS "partial = 0 AND directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
+	static const char any_sql[] = ARTIFACTS "directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
 	_cleanup(reader) struct connection *reader = NULL;
 	int r = reader_get(c, &reader);
 
 	if (r < 0)
 		return r;
-	return find_entry(reader, false, sql, VALUES(ino_value(directory_ino)), ret);
+	r = find_entry(reader, CATALOG_ARTIFACT, whole_sql, VALUES(ino_value(directory_ino)), ret);
+	if (r == -ENOENT)
+		r = find_entry(reader, CATALOG_ARTIFACT, any_sql, VALUES(ino_value(directory_ino)), ret);
+	return r;
 }
 
-ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, bool directories, int64_t after,
+ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, enum catalog_kind kind, int64_t after,
                         struct catalog_entry *entries, size_t max)
 {
 	static const char directory_sql[] =
-	        DIRECTORY "parent_ino = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
+	        DIRECTORIES "parent_ino = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
+	static const char artifact_sql[] =
+	        ARTIFACTS "directory_ino = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
 	static const char file_sql[] =
-	        FILES "directory_ino = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
+	        FILES "f.parent_ino = ?1 AND f.sequence > ?2 ORDER BY f.sequence LIMIT ?3";
+	static const char *const sql[] = {
+	        [CATALOG_DIRECTORY] = directory_sql,
+	        [CATALOG_ARTIFACT] = artifact_sql,
+	        [CATALOG_FILE] = file_sql,
+	};
 	_cleanup(reader) struct connection *reader = NULL;
 	_cleanup(statement) sqlite3_stmt *row = NULL;
 	size_t count = 0;
 	int r = reader_get(c, &reader);
 
 	if (r == 0)
-		r = db_query(reader, &row, directories ? directory_sql : file_sql,
+		r = db_query(reader, &row, sql[kind],
 		             VALUES(ino_value(directory_ino), int_value(after), int_value((int64_t)max)));
 	if (r < 0)
 		return r;
 	while (count < max && (r = db_step(reader, row)) > 0)
-		read_entry(row, directories, &entries[count++]);
+		read_entry(row, kind, &entries[count++]);
 	return r < 0 ? r : (ssize_t)count;
 }
 
 char *catalog_path(struct catalog *c, uint64_t ino)
 {
 	static const char directory_sql[] = "SELECT path FROM directory WHERE ino = ?1";
-	static const char file_sql[] =
+	static const char artifact_sql[] =
 	        "SELECT d.path || '/' || a.name FROM artifact a"
-	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = 0";
+	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = 0"
+	        " UNION ALL SELECT d.path || '/' || iif(a.is_directory, a.name || '/', '') || f.name"
+	        " FROM artifact_file f CROSS JOIN artifact a ON a.ino = f.artifact_ino"
+	        " CROSS JOIN directory d ON d.ino = a.directory_ino WHERE f.ino = ?1 AND a.tomb = 0";
 	_cleanup(reader) struct connection *reader = NULL;
 	_cleanup(statement) sqlite3_stmt *row = NULL;
 
 	if (reader_get(c, &reader) < 0 ||
-	    db_row(reader, &row, is_artifact_ino(ino) ? file_sql : directory_sql, VALUES(ino_value(ino))) < 0)
+	    db_row(reader, &row, ino_is_artifact(ino) ? artifact_sql : directory_sql,
+	           VALUES(ino_value(ino))) < 0)
 		return NULL;
 	return column_string(row, 0);
 }
@@ -146,10 +180,17 @@ static void read_manifest(sqlite3_stmt *row, struct manifest *m)
 	m->tool_version = column_string(row, column++);
 	m->system_identifier = column_string(row, column++);
 	m->triggered_by = column_string(row, column++);
+	m->format = column_string(row, column++);
+	m->content = column_string(row, column++);
+	m->compression = column_string(row, column++);
+	m->note = column_string(row, column++);
+	m->partial = sqlite3_column_int(row, column++);
+	m->is_directory = sqlite3_column_int(row, column++);
 	m->keepfs_version = column_string(row, column++);
 	m->run_id = sqlite3_column_int64(row, column++);
 	m->started_at_us = sqlite3_column_int64(row, column++);
 	m->finished_at_us = sqlite3_column_int64(row, column++);
+	m->verified_at_us = sqlite3_column_int64(row, column++);
 	m->size_bytes = column_u64(row, column++);
 	column_text(row, column++, m->sha256, sizeof(m->sha256));
 	m->stored_bytes = column_u64(row, column++);
@@ -164,10 +205,11 @@ int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
 	static const char sql[] =
 	        "SELECT d.path || '/' || a.name, job, kind, database, server_version, tool_version, "
 	        "system_identifier,"
-	        " triggered_by, keepfs_version, run_id, started_at_us, finished_at_us, size_bytes, sha256,"
+	        " triggered_by, format, content, compression, note, partial, is_directory, keepfs_version,"
+	        " run_id, started_at_us, finished_at_us, verified_at_us, size_bytes, sha256,"
 	        " stored_bytes, stored_sha256, extents_count, extents_key, extents_sha256"
-	        " FROM artifact a JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = "
-	        "0";
+	        " FROM artifact a JOIN directory d ON d.ino = a.directory_ino WHERE a.tomb = 0"
+	        " AND a.ino = coalesce((SELECT artifact_ino FROM artifact_file WHERE ino = ?1), ?1)";
 	_cleanup(reader) struct connection *reader = NULL;
 	_cleanup(statement) sqlite3_stmt *row = NULL;
 	int r = reader_get(c, &reader);
@@ -181,42 +223,9 @@ int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
 	return 0;
 }
 
-int catalog_extents(struct catalog *c, uint64_t ino, struct extents *ret)
-{
-	static const char sql[] =
-	        "SELECT x.encoded FROM artifact a JOIN extent_table x ON x.id = a.extents_id"
-	        " WHERE a.ino = ?1 AND a.tomb = 0";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = reader_get(c, &reader);
-
-	if (r == 0)
-		r = db_row(reader, &row, sql, VALUES(ino_value(ino)));
-	if (r < 0)
-		return r;
-	return extents_decode(sqlite3_column_blob(row, 0), (size_t)sqlite3_column_bytes(row, 0), ret, NULL);
-}
-
-int catalog_sums(struct catalog *c, uint64_t directory_ino,
-                 void (*row)(void *arg, const char *name, const char *sha256), void *arg)
-{
-	static const char sql[] =
-	        "SELECT name, sha256 FROM artifact WHERE tomb = 0 AND directory_ino = ?1 ORDER BY sequence";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
-
-	if (r == 0)
-		r = db_query(reader, &statement, sql, VALUES(ino_value(directory_ino)));
-	while (r >= 0 && (r = db_step(reader, statement)) > 0)
-		row(arg, (const char *)sqlite3_column_text(statement, 0),
-		    (const char *)sqlite3_column_text(statement, 1));
-	return r;
-}
-
 uint64_t catalog_last_size(struct catalog *c, const char *directory_path)
 {
-	static const char sql[] = "SELECT size_bytes FROM artifact WHERE tomb = 0"
+	static const char sql[] = "SELECT size_bytes FROM artifact WHERE tomb = 0 AND partial = 0"
 	                          " AND directory_ino = (SELECT ino FROM directory WHERE path = ?1) ORDER BY "
 	                          "sequence DESC LIMIT 1";
 	_cleanup(reader) struct connection *reader = NULL;

@@ -49,7 +49,7 @@ static struct catalog *catalog_new(const char *state_dir)
 	struct catalog *c = mem_alloc(sizeof(*c));
 
 	c->directory = mem_strdup(state_dir);
-	c->file = mem_printf("%s/%s", state_dir, CATALOG_FILE);
+	c->file = mem_printf("%s/%s", state_dir, CATALOG_NAME);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->changed, NULL);
 	return c;

@@ -9,19 +9,20 @@
 static int clear_artifacts(struct connection *c)
 {
 	/* Tombs stay: the bucket may still hold what a deletion has begun to remove. */
-	static const char delete_sql[] =
+	static const char files_sql[] =
+	        "DELETE FROM artifact_file WHERE (parent_ino, sequence) IN"
+	        " (SELECT f.parent_ino, f.sequence FROM artifact_file f"
+	        "  CROSS JOIN artifact a ON a.ino = f.artifact_ino WHERE a.tomb = 0 LIMIT 1000)";
+	static const char artifacts_sql[] =
 	        "DELETE FROM artifact WHERE (directory_ino, sequence) IN"
 	        " (SELECT directory_ino, sequence FROM artifact WHERE tomb = 0 LIMIT 1000)";
 	/* Times turn negative, so that each becomes the newest of what is found anew; those of directories
 	 * where nothing is found are turned back at the end. */
 	static const char times_sql[] = "UPDATE directory SET mtime_us = -mtime_us";
-	int64_t before;
-	int r;
+	int r = db_repeat(c, files_sql, NULL, 0);
 
-	do {
-		before = sqlite3_total_changes64(c->db);
-		r = db_run(c, delete_sql, NULL, 0);
-	} while (r == 0 && sqlite3_total_changes64(c->db) != before);
+	if (r == 0)
+		r = db_repeat(c, artifacts_sql, NULL, 0);
 	return r < 0 ? r : db_run(c, times_sql, NULL, 0);
 }
 

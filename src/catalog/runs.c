@@ -31,31 +31,31 @@ static int refuse_second_run(struct connection *c, const char *job)
 	                 (int64_t)sqlite3_column_int64(row, 0), run_state_name(sqlite3_column_int(row, 1)));
 }
 
-static int add_run(struct connection *c, const char *job, const char *kind, const char *triggered_by,
-                   int64_t *ret_id)
+static int add_run(struct connection *c, const struct catalog_run *run, int64_t *ret_id)
 {
 	static const char sql[] =
-	        "INSERT INTO run (job, kind, state, triggered_by, queued_at_us) VALUES (?1, ?2, 0, ?3, ?4)";
-	int r = refuse_second_run(c, job);
+	        "INSERT INTO run (job, kind, state, triggered_by, queued_at_us, note, options)"
+	        " VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6)";
+	int r = refuse_second_run(c, run->job);
 
 	if (r == 0)
 		r = db_run(c, sql,
-		           VALUES(text_value(job), text_value(kind), text_value(triggered_by),
-		                  int_value(clock_now_us())));
+		           VALUES(text_value(run->job), text_value(run->kind), text_value(run->triggered_by),
+		                  int_value(clock_now_us()), text_value(run->note),
+		                  text_value(run->options)));
 	if (r == 0)
 		*ret_id = sqlite3_last_insert_rowid(c->db);
 	return r;
 }
 
-int catalog_add_run(struct catalog *c, const char *job, const char *kind, const char *triggered_by,
-                    int64_t *ret_id, struct error *err)
+int catalog_add_run(struct catalog *c, const struct catalog_run *run, int64_t *ret_id, struct error *err)
 {
 	int64_t id = 0;
 	int r = write_begin(c, err);
 
 	if (r < 0)
 		return r;
-	r = write_end(c, add_run(c->writer, job, kind, triggered_by, &id), err);
+	r = write_end(c, add_run(c->writer, run, &id), err);
 	if (r == 0)
 		*ret_id = id;
 	return r;
@@ -80,6 +80,18 @@ int catalog_start_run(struct catalog *c, int64_t id, struct error *err)
 	if (r < 0)
 		return r;
 	r = change_run(c->writer, id, "pending", sql, VALUES(int_value(id), int_value(clock_now_us())));
+	return write_end(c, r, err);
+}
+
+int catalog_warn_run(struct catalog *c, int64_t id, const char *warning, struct error *err)
+{
+	static const char sql[] = "UPDATE run SET warning = iif(warning = '', ?2, warning || '; ' || ?2)"
+	                          " WHERE id = ?1";
+	int r = write_begin(c, err);
+
+	if (r < 0)
+		return r;
+	r = change_run(c->writer, id, "known", sql, VALUES(int_value(id), text_value(warning)));
 	return write_end(c, r, err);
 }
 
@@ -109,7 +121,7 @@ int catalog_finish_run(struct catalog *c, int64_t id, enum run_state state, cons
 #define RUN                                                                                                  \
 	"SELECT id, job, kind, state, triggered_by, queued_at_us, started_at_us, finished_at_us, "           \
 	"size_bytes,"                                                                                        \
-	" targets, targets_failed, sha256, error FROM run WHERE "
+	" targets, targets_failed, sha256, error, note, options, warning FROM run WHERE "
 
 static void read_run(sqlite3_stmt *row, struct catalog_run *run)
 {
@@ -128,6 +140,9 @@ static void read_run(sqlite3_stmt *row, struct catalog_run *run)
 	column_text(row, 4, run->triggered_by, sizeof(run->triggered_by));
 	column_text(row, 11, run->sha256, sizeof(run->sha256));
 	column_text(row, 12, run->error, sizeof(run->error));
+	column_text(row, 13, run->note, sizeof(run->note));
+	column_text(row, 14, run->options, sizeof(run->options));
+	column_text(row, 15, run->warning, sizeof(run->warning));
 }
 
 int catalog_run(struct catalog *c, int64_t id, struct catalog_run *ret)

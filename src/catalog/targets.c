@@ -125,11 +125,11 @@ static int make_run(struct connection *c, const struct manifest *m)
 {
 	static const char sql[] =
 	        "INSERT INTO run (id, job, kind, state, triggered_by, queued_at_us, started_at_us,"
-	        " finished_at_us, rebuilt) VALUES (?1, ?2, ?3, 2, ?4, ?5, ?5, ?6, 1)";
+	        " finished_at_us, rebuilt, note) VALUES (?1, ?2, ?3, 2, ?4, ?5, ?5, ?6, 1, ?7)";
 	int r = db_run(c, sql,
 	               VALUES(int_value(m->run_id), text_value(m->job), text_value(m->kind),
 	                      text_value(m->triggered_by), int_value(m->started_at_us),
-	                      int_value(m->finished_at_us)));
+	                      int_value(m->finished_at_us), text_value(m->note ? m->note : "")));
 
 	return r < 0 ? r : add_completed_target(c, m);
 }

@@ -217,6 +217,21 @@ bool json_get_int(const struct json *object, const char *key, int64_t *ret_value
 	return true;
 }
 
+bool json_get_bool(const struct json *object, const char *key, bool *ret_value)
+{
+	const json_t *value = const_value_of(json_get(object, key));
+
+	if (!json_is_boolean(value))
+		return false;
+	*ret_value = json_is_true(value);
+	return true;
+}
+
+bool json_get_null(const struct json *object, const char *key)
+{
+	return json_is_null(const_value_of(json_get(object, key)));
+}
+
 bool json_get_time(const struct json *object, const char *key, int64_t *ret_at_us)
 {
 	const char *text = json_get_string(object, key);

@@ -66,12 +66,12 @@ int64_t name_sequence(const char *name)
 	const char *at = name;
 	int64_t at_us, ordinal;
 
-	if (!name_is_safe(name) || strlen(name) < CLOCK_NAME_BYTES || clock_parse_name(name, &at_us) < 0 ||
-	    at_us < 0)
+	if (!name_is_safe(name) || strlen(name) < CLOCK_NAME_BYTES - 1 ||
+	    clock_parse_name(name, &at_us) < 0 || at_us < 0)
 		return -1;
 	at += CLOCK_NAME_BYTES - 1;
 	ordinal = parse_ordinal(&at);
-	if (ordinal == 0 || at[0] != '.' || at[1] == '\0')
+	if (ordinal == 0 || (at[0] != '\0' && at[0] != '.') || str_equal(at, "."))
 		return -1;
 	return at_us / US_PER_S * PER_SECOND + ordinal - 1;
 }

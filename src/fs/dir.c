@@ -148,11 +148,12 @@ static bool add_entries(struct listing *l, bool directories, off_t *off)
 	off_t base = directories ? OFFSET_NUMBERED : OFFSET_FILES;
 	int64_t after = *off >= base ? *off - base : -1;
 	uint64_t ino = l->directory.kind == NODE_DIRECTORY ? l->directory.ino : 0;
+	enum catalog_kind kind = directories ? CATALOG_DIRECTORY : CATALOG_ARTIFACT;
 	size_t max = page_entries(l);
 	_cleanup(free) struct catalog_entry *page = mem_array(max, sizeof(*page));
 	ssize_t count;
 
-	while ((count = catalog_entries(l->fs->ctx.catalog, ino, directories, after, page, max)) > 0) {
+	while ((count = catalog_entries(l->fs->ctx.catalog, ino, kind, after, page, max)) > 0) {
 		for (ssize_t i = 0; i < count; i++) {
 			struct node node;
 

@@ -95,7 +95,7 @@ void node_of_entry(const struct catalog_entry *entry, struct node *ret)
 {
 	*ret = (struct node){
 	        .ino = entry->ino,
-	        .kind = entry->is_directory ? NODE_DIRECTORY : NODE_ARTIFACT,
+	        .kind = entry->kind == CATALOG_DIRECTORY ? NODE_DIRECTORY : NODE_ARTIFACT,
 	        .entry = *entry,
 	};
 }

@@ -260,6 +260,7 @@ int jobs_trigger(struct jobs *j, const char *command, const char *by, struct cat
 {
 	const struct make_context *ctx = j->options.ctx;
 	const struct conf_backup *job;
+	struct catalog_run run = {.kind = "dump"};
 	int64_t id = 0;
 	bool stopping;
 	int r = resolve(ctx->conf, command, &job, err);
@@ -272,7 +273,9 @@ int jobs_trigger(struct jobs *j, const char *command, const char *by, struct cat
 	pthread_mutex_unlock(&j->lock);
 	if (stopping)
 		return refuse_stopping(err);
-	r = catalog_add_run(ctx->catalog, job->name, "dump", by, &id, err);
+	str_copy(run.job, sizeof(run.job), job->name);
+	str_copy(run.triggered_by, sizeof(run.triggered_by), by);
+	r = catalog_add_run(ctx->catalog, &run, &id, err);
 	if (r == 0 && ret_run && catalog_run(ctx->catalog, id, ret_run) < 0) {
 		*ret_run = (struct catalog_run){.id = id, .state = RUN_PENDING};
 		str_copy(ret_run->job, sizeof(ret_run->job), job->name);

@@ -33,9 +33,9 @@ int report_audit_jsonl(struct catalog *c, struct spool *out)
 	return rc < 0 ? rc : spool_error(out);
 }
 
-static void write_sum(void *arg, const char *name, const char *sha256)
+static void write_sum(void *arg, const char *line)
 {
-	spool_appendf(arg, "%s  %s\n", sha256, name);
+	spool_appendf(arg, "%s\n", line);
 }
 
 int report_sums(struct catalog *c, uint64_t directory_ino, struct spool *out)

@@ -24,6 +24,9 @@ static int add(struct catalog *catalog, int64_t number, struct error *err)
 	m.server_version = mem_strdup("15.0");
 	m.tool_version = mem_strdup("15.0");
 	m.triggered_by = mem_strdup("bench");
+	m.format = mem_strdup("custom");
+	m.content = mem_strdup("full");
+	m.compression = mem_strdup("gzip");
 	m.keepfs_version = mem_strdup("bench");
 	m.run_id = number + 1;
 	m.started_at_us = at_us;

@@ -302,6 +302,9 @@ static void describe(struct manifest *m, const char *path, int64_t run_id, const
 	        .server_version = mem_strdup("15.18"),
 	        .tool_version = mem_strdup("15.18"),
 	        .triggered_by = mem_strdup("uid 0 (bash)"),
+	        .format = mem_strdup("custom"),
+	        .content = mem_strdup("full"),
+	        .compression = mem_strdup("gzip"),
 	        .keepfs_version = mem_strdup("0.1.0"),
 	        .run_id = run_id,
 	        .started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S + 3,
@@ -318,6 +321,17 @@ static void describe(struct manifest *m, const char *path, int64_t run_id, const
 	encoded = extents_encode(&m->extents, &len);
 	sha256_once(encoded, len, digest);
 	hex_encode(digest, sizeof(digest), m->extents_sha256);
+}
+
+/* A run to add; valid until the next. */
+static const struct catalog_run *run_of(const char *job, const char *by)
+{
+	static struct catalog_run run;
+
+	run = (struct catalog_run){.kind = "dump"};
+	str_copy(run.job, sizeof(run.job), job);
+	str_copy(run.triggered_by, sizeof(run.triggered_by), by);
+	return &run;
 }
 
 static int upload(struct fixture *f, const char *path, size_t bytes, struct error *err)
@@ -710,7 +724,7 @@ static void a_run_that_was_interrupted_failed(void **state)
 	struct catalog_run run;
 	int64_t id;
 
-	assert_int_equal(catalog_add_run(f->catalog, "full", "dump", "x", &id, NULL), 0);
+	assert_int_equal(catalog_add_run(f->catalog, run_of("full", "x"), &id, NULL), 0);
 	assert_int_equal(catalog_start_run(f->catalog, id, NULL), 0);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(catalog_set_target(f->catalog, id, &targets[i], NULL), 0);
@@ -747,9 +761,9 @@ static void a_manifest_without_its_object_is_not_adopted(void **state)
 
 /* Rebuild. */
 
-static void see_sum(void *arg, const char *name, const char *sha256)
+static void see_sum(void *arg, const char *line)
 {
-	str_appendf(arg, "  sum %s %s\n", sha256, name);
+	str_appendf(arg, "  sum %s\n", line);
 }
 
 static void write_file(struct fixture *f, const struct catalog_entry *entry, struct str *out)
@@ -773,9 +787,11 @@ static void write_directory(struct fixture *f, uint64_t ino, struct str *out)
 	str_appendf(out, "%s: %" PRIu64 " %" PRId64 " %u %u %" PRIu64 "\n", path, ino, entry.mtime_us,
 	            entry.subdirectories, entry.files, entry.sums_bytes);
 	assert_int_equal(catalog_sums(f->catalog, ino, see_sum, out), 0);
-	for (; catalog_entries(f->catalog, ino, false, after, &entry, 1) > 0; after = entry.sequence)
+	for (; catalog_entries(f->catalog, ino, CATALOG_ARTIFACT, after, &entry, 1) > 0;
+	     after = entry.sequence)
 		write_file(f, &entry, out);
-	for (after = -1; catalog_entries(f->catalog, ino, true, after, &entry, 1) > 0; after = entry.sequence)
+	for (after = -1; catalog_entries(f->catalog, ino, CATALOG_DIRECTORY, after, &entry, 1) > 0;
+	     after = entry.sequence)
 		write_directory(f, entry.ino, out);
 }
 
@@ -803,7 +819,7 @@ static void make_many(struct fixture *f)
 	for (int i = 0; i < RUNS; i++) {
 		int64_t id;
 
-		assert_int_equal(catalog_add_run(f->catalog, "full", "dump", "uid 0 (bash)", &id, NULL), 0);
+		assert_int_equal(catalog_add_run(f->catalog, run_of("full", "uid 0 (bash)"), &id, NULL), 0);
 		assert_int_equal(make(f, "backups/acme=20x", id, "acme x", 3 + (uint32_t)i, NULL), 0);
 		if (i % 3 == 0)
 			assert_int_equal(make(f, "backups/full/deep", id, "b", i ? 7 : MANY_PIECES, NULL), 0);

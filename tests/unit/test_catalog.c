@@ -86,6 +86,9 @@ static void fill(struct manifest *m, const char *directory, int64_t sequence, in
 	        .server_version = mem_strdup("15.18"),
 	        .tool_version = mem_strdup("15.18"),
 	        .triggered_by = mem_strdup("uid 0 (bash)"),
+	        .format = mem_strdup("custom"),
+	        .content = mem_strdup("full"),
+	        .compression = mem_strdup("gzip"),
 	        .keepfs_version = mem_strdup("0.1.0"),
 	        .run_id = run_id,
 	        .started_at_us = sequence / 1000 * US_PER_S,
@@ -119,6 +122,17 @@ static uint64_t ino_at(const char *directory, int64_t sequence)
 	name_format(sequence, ".dump", name);
 	path = mem_printf("%s/%s", directory, name);
 	return ino_of_artifact(path);
+}
+
+/* A run to add; valid until the next. */
+static const struct catalog_run *run_of(const char *job, const char *by)
+{
+	static struct catalog_run run;
+
+	run = (struct catalog_run){.kind = "dump"};
+	str_copy(run.job, sizeof(run.job), job);
+	str_copy(run.triggered_by, sizeof(run.triggered_by), by);
+	return &run;
 }
 
 static struct catalog_entry entry_of(struct fixture *f, uint64_t ino)
@@ -262,9 +276,9 @@ static void a_manifest_is_kept_whole(void **state)
 	assert_int_equal(catalog_extents(f->catalog, ino ^ 1, &x), -ENOENT);
 }
 
-static void collect_sums(void *arg, const char *name, const char *sha256)
+static void collect_sums(void *arg, const char *line)
 {
-	str_appendf(arg, "%s  %s\n", sha256, name);
+	str_appendf(arg, "%s\n", line);
 }
 
 static void directory_counts_are_true(struct fixture *f, const char *path, uint32_t files)
@@ -326,7 +340,7 @@ static void what_is_entombed_is_hidden(void **state)
 	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "20261120T020000Z.dump", &entry),
 	                 -ENOENT);
 	assert_int_equal(catalog_entry_latest(f->catalog, directory, &entry), -ENOENT);
-	assert_int_equal(catalog_entries(f->catalog, directory, false, -1, &entry, 1), 0);
+	assert_int_equal(catalog_entries(f->catalog, directory, CATALOG_ARTIFACT, -1, &entry, 1), 0);
 	assert_int_equal(catalog_manifest(f->catalog, ino, &m), -ENOENT);
 	assert_int_equal(catalog_extents(f->catalog, ino, &x), -ENOENT);
 	assert_null(catalog_path(f->catalog, ino));
@@ -451,7 +465,7 @@ static void pages_hold_every_entry_once_in_order(void **state)
 	ssize_t n;
 
 	add_many(f, MANY);
-	while ((n = catalog_entries(f->catalog, directory, false, after, page, 256)) > 0) {
+	while ((n = catalog_entries(f->catalog, directory, CATALOG_ARTIFACT, after, page, 256)) > 0) {
 		for (ssize_t i = 0; i < n; i++) {
 			assert_true(page[i].sequence > after);
 			assert_int_equal(page[i].sequence, name_sequence(page[i].name));
@@ -463,10 +477,10 @@ static void pages_hold_every_entry_once_in_order(void **state)
 	assert_int_equal(n, 0);
 	assert_int_equal(seen, MANY);
 	directory_counts_are_true(f, "backups/full", MANY);
-	assert_int_equal(catalog_entries(f->catalog, 0, false, -1, page, 256), 0);
-	assert_int_equal(catalog_entries(f->catalog, 0, true, -1, page, 256), 1);
+	assert_int_equal(catalog_entries(f->catalog, 0, CATALOG_ARTIFACT, -1, page, 256), 0);
+	assert_int_equal(catalog_entries(f->catalog, 0, CATALOG_DIRECTORY, -1, page, 256), 1);
 	assert_int_equal(page[0].ino, directory);
-	assert_int_equal(catalog_entries(f->catalog, 0, true, page[0].sequence, page, 256), 0);
+	assert_int_equal(catalog_entries(f->catalog, 0, CATALOG_DIRECTORY, page[0].sequence, page, 256), 0);
 	free(page);
 }
 
@@ -619,7 +633,7 @@ static void a_rebuild_makes_unknown_runs(void **state)
 	struct catalog_run run;
 	int64_t known;
 
-	assert_int_equal(catalog_add_run(f->catalog, "other", "dump", "cron", &known, NULL), 0);
+	assert_int_equal(catalog_add_run(f->catalog, run_of("other", "cron"), &known, NULL), 0);
 	assert_int_equal(known, 1);
 	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
 	assert_int_equal(add_for(f, "a", SECONDS * 1000, 1), 0); /* number 1 is another's */
@@ -642,7 +656,7 @@ static void a_rebuild_makes_unknown_runs(void **state)
 	assert_string_equal(run.sha256, "");
 	assert_int_equal(run.started_at_us, AT_US);
 	assert_int_equal(run.finished_at_us, AT_US + 6 * US_PER_S + 5);
-	assert_int_equal(catalog_add_run(f->catalog, "full", "dump", "cron", &known, NULL), 0);
+	assert_int_equal(catalog_add_run(f->catalog, run_of("full", "cron"), &known, NULL), 0);
 	assert_int_equal(known, 10);
 }
 
@@ -652,7 +666,7 @@ static int64_t new_run(struct fixture *f, const char *job)
 {
 	int64_t id = 0;
 
-	assert_int_equal(catalog_add_run(f->catalog, job, "dump", "uid 0 (bash)", &id, NULL), 0);
+	assert_int_equal(catalog_add_run(f->catalog, run_of(job, "uid 0 (bash)"), &id, NULL), 0);
 	return id;
 }
 
@@ -663,11 +677,11 @@ static void a_job_has_one_run_at_a_time(void **state)
 	int64_t first = new_run(f, "full"), other = new_run(f, "media"), id = -1;
 
 	assert_int_not_equal(first, other);
-	assert_int_equal(catalog_add_run(f->catalog, "full", "dump", "x", &id, &err), -EBUSY);
+	assert_int_equal(catalog_add_run(f->catalog, run_of("full", "x"), &id, &err), -EBUSY);
 	assert_int_equal(err.class, ERROR_CONFLICT);
 	assert_non_null(strstr(err.message, "run 1 is pending"));
 	assert_int_equal(catalog_start_run(f->catalog, first, NULL), 0);
-	assert_int_equal(catalog_add_run(f->catalog, "full", "dump", "x", &id, &err), -EBUSY);
+	assert_int_equal(catalog_add_run(f->catalog, run_of("full", "x"), &id, &err), -EBUSY);
 	assert_non_null(strstr(err.message, "run 1 is running"));
 	assert_int_equal(id, -1);
 	assert_int_equal(catalog_finish_run(f->catalog, first, RUN_FAILED, "pg_dump: no", NULL), 0);
@@ -1110,7 +1124,7 @@ static void read_until_done(void *arg)
 
 	do {
 		struct catalog_totals totals;
-		ssize_t n = catalog_entries(c, directory, false, -1, page, ARRAY_SIZE(page));
+		ssize_t n = catalog_entries(c, directory, CATALOG_ARTIFACT, -1, page, ARRAY_SIZE(page));
 
 		assert_true(n >= 1);
 		for (ssize_t i = 0; i < n; i++)

@@ -599,6 +599,9 @@ static void add_artifact(struct bench *b, uint64_t size_bytes)
 	        .server_version = (char *)"15.1",
 	        .tool_version = (char *)"15.1",
 	        .triggered_by = (char *)"test",
+	        .format = (char *)"custom",
+	        .content = (char *)"full",
+	        .compression = (char *)"gzip",
 	        .keepfs_version = (char *)"0",
 	        .started_at_us = 1,
 	        .finished_at_us = 2,
@@ -713,7 +716,11 @@ static void test_wait_for_what_is_not_there(void **state)
 	bench_init(&b, 1);
 	assert_int_equal(jobs_wait(b.jobs, 4711, &run), -ENOENT);
 	/* One that a crash left and that nobody runs. */
-	assert_int_equal(catalog_add_run(b.ctx.catalog, "gone", "dump", "test", &id, &err), 0);
+	assert_int_equal(
+	        catalog_add_run(b.ctx.catalog,
+	                        &(struct catalog_run){.job = "gone", .kind = "dump", .triggered_by = "test"},
+	                        &id, &err),
+	        0);
 	assert_int_equal(jobs_wait(b.jobs, id, &run), -ESRCH);
 	assert_null(jobs_free(NULL));
 	bench_finish(&b);

@@ -20,6 +20,8 @@ static void names_have_their_sequence(void **state)
 	assert_int_equal(name_sequence("20261120T020000Z-2.dump"), AT + 1);
 	assert_int_equal(name_sequence("20261120T020000Z-1000.dump"), AT + 999);
 	assert_int_equal(name_sequence("20261120T020001Z.tar.gz"), AT + 1000);
+	assert_int_equal(name_sequence("20261120T020000Z"), AT);
+	assert_int_equal(name_sequence("20261120T020000Z-2"), AT + 1);
 }
 
 static void formatting_is_the_inverse(void **state)
@@ -31,6 +33,8 @@ static void formatting_is_the_inverse(void **state)
 
 		name_format(sequences[i], ".dump", name);
 		assert_int_equal(name_sequence(name), sequences[i]);
+		name_format(sequences[i], "", name);
+		assert_int_equal(name_sequence(name), sequences[i]);
 	}
 }
 
@@ -41,8 +45,9 @@ static void bad_names_have_none(void **state)
 	        "x",
 	        "latest.dump",
 	        "SHA256SUMS",
-	        "20261120T020000Z",
+	        "20261120T020000",
 	        "20261120T020000Z.",
+	        "20261120T020000Z-2.",
 	        "20261120T020000Zdump",
 	        "20261120T020000Z-.dump",
 	        "20261120T020000Z-1.dump",

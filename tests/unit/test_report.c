@@ -80,9 +80,11 @@ static char *text_of(struct fixture *f)
 
 static int64_t add_run(struct fixture *f, const char *job, enum run_state state, const char *error)
 {
+	struct catalog_run run = {.kind = "dump", .triggered_by = "uid 0 (bash)"};
 	int64_t id = 0;
 
-	assert_int_equal(catalog_add_run(f->catalog, job, "dump", "uid 0 (bash)", &id, NULL), 0);
+	str_copy(run.job, sizeof(run.job), job);
+	assert_int_equal(catalog_add_run(f->catalog, &run, &id, NULL), 0);
 	if (state != RUN_PENDING && state != RUN_CANCELLED)
 		assert_int_equal(catalog_start_run(f->catalog, id, NULL), 0);
 	if (state > RUN_RUNNING)
@@ -108,6 +110,9 @@ static void add_artifact(struct fixture *f, const char *job, int64_t second, int
 	        .server_version = mem_strdup("15.18"),
 	        .tool_version = mem_strdup("15.18"),
 	        .triggered_by = mem_strdup("uid 0 (bash)"),
+	        .format = mem_strdup("custom"),
+	        .content = mem_strdup("full"),
+	        .compression = mem_strdup("gzip"),
 	        .keepfs_version = mem_strdup("0.1.0"),
 	        .run_id = run_id,
 	        .started_at_us = AT_US + second * US_PER_S,

@@ -35,9 +35,12 @@ void json_write(const struct json *j, int indent, struct str *out);
 struct json *json_parse(const char *text, size_t len, struct error *err);
 const char *json_get_string(const struct json *object, const char *key); /* NULL: absent or not a string */
 bool json_get_int(const struct json *object, const char *key, int64_t *ret_value);
+bool json_get_bool(const struct json *object, const char *key, bool *ret_value);
 /** json_get_time() - false when absent, null or not a time. */
 bool json_get_time(const struct json *object, const char *key, int64_t *ret_at_us);
 const struct json *json_get(const struct json *object, const char *key);
+/** json_get_null() - true when the key is there and its value is null. */
+bool json_get_null(const struct json *object, const char *key);
 /** json_count() - how many values an array holds; 0 when it is none. */
 size_t json_count(const struct json *array);
 const struct json *json_item(const struct json *array, size_t index); /* NULL past the end */

@@ -1,8 +1,8 @@
 #pragma once
 /**
  * Names of artifacts and directories. Artifact: UTC time in ISO 8601 basic, "-<n>" when it is not the first
- * of its second (n from 2), and a suffix: "20261120T020000Z.dump", "20261120T020000Z-2.dump". They sort by
- * time.
+ * of its second (n from 2), and a suffix: "20261120T020000Z.dump", "20261120T020000Z-2.dump"; one that is a
+ * directory has none. They sort by time.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 /** name_sequence() - the position of a name in its directory, by time: seconds * 1000 + (n - 1), n at most
  * 1000; -1 when @name is no artifact name. */
 int64_t name_sequence(const char *name);
-/** name_format() - the name for @sequence with @suffix (".dump") into @buf. */
+/** name_format() - the name for @sequence with @suffix (".dump", or "") into @buf. */
 void name_format(int64_t sequence, const char *suffix, char buf[static NAME_MAX_BYTES]);
 /** name_is_safe() - may stand as one component of a path in the tree and in a bucket: 1 to 200 bytes of
  * [A-Za-z0-9._-], not beginning with '.' or '-'. */

@@ -1,0 +1,68 @@
+/*
+ * What reading has shown to be damaged. A file in an artifact that is a directory is a part of it, so the
+ * artifact is damaged as well; a file beside an artifact is not, and leaves it as good as it was.
+ */
+#include "db.h"
+
+#include <errno.h>
+
+static int mark_file(struct connection *c, uint64_t ino, const char *reason)
+{
+	static const char file_sql[] =
+	        "UPDATE artifact_file SET damaged = ?2 WHERE ino = ?1 AND damaged IS NULL";
+	static const char artifact_sql[] =
+	        "UPDATE artifact SET damaged = f.name || ': ' || ?2 FROM artifact_file f WHERE f.ino = ?1"
+	        " AND artifact.ino = f.artifact_ino AND artifact.is_directory = 1 AND artifact.damaged IS NULL";
+	int r = db_run(c, file_sql, VALUES(ino_value(ino), text_value(reason)));
+
+	return r < 0 ? r : db_run(c, artifact_sql, VALUES(ino_value(ino), text_value(reason)));
+}
+
+static int mark(struct connection *c, uint64_t ino, const char *reason)
+{
+	static const char sql[] = "UPDATE artifact SET damaged = ?2 WHERE ino = ?1 AND damaged IS NULL";
+	int r = db_run(c, sql, VALUES(ino_value(ino), text_value(reason)));
+
+	return r < 0 ? r : mark_file(c, ino, reason);
+}
+
+int catalog_mark_damaged(struct catalog *c, uint64_t ino, const char *reason, struct error *err)
+{
+	int r = write_begin(c, err);
+
+	if (r < 0)
+		return r;
+	return write_end(c, mark(c->writer, ino, reason), err);
+}
+
+bool catalog_is_damaged(struct catalog *c, uint64_t ino)
+{
+	static const char sql[] = "SELECT 1 FROM artifact WHERE ino = ?1 AND damaged IS NOT NULL"
+	                          " UNION ALL SELECT 1 FROM artifact_file WHERE ino = ?1 AND damaged IS NOT NULL";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+
+	return reader_get(c, &reader) == 0 && db_row(reader, &row, sql, VALUES(ino_value(ino))) == 0;
+}
+
+int catalog_damaged(struct catalog *c,
+                    void (*row)(void *arg, uint64_t ino, const char *path, const char *reason), void *arg)
+{
+	static const char sql[] =
+	        "SELECT a.ino, d.path || '/' || a.name, a.damaged FROM artifact a"
+	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.damaged IS NOT NULL AND a.tomb = 0"
+	        " UNION ALL SELECT f.ino, d.path || '/' || f.name, f.damaged FROM artifact_file f"
+	        " CROSS JOIN artifact a ON a.ino = f.artifact_ino"
+	        " CROSS JOIN directory d ON d.ino = a.directory_ino"
+	        " WHERE f.damaged IS NOT NULL AND a.tomb = 0 AND a.is_directory = 0";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_query(reader, &statement, sql, NULL, 0);
+	while (r >= 0 && (r = db_step(reader, statement)) > 0)
+		row(arg, column_u64(statement, 0), (const char *)sqlite3_column_text(statement, 1),
+		    (const char *)sqlite3_column_text(statement, 2));
+	return r;
+}

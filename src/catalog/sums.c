@@ -1,0 +1,84 @@
+/*
+ * SHA256SUMS of a directory. How long it is stands in the directory's row, from the very lines that are written
+ * here: a file whose size were another could not be read to its end.
+ */
+#include "db.h"
+
+#include <errno.h>
+
+void sums_append(struct str *out, const char *name, bool is_directory, const char *sha256)
+{
+	if (sha256[0])
+		str_appendf(out, "%s  %s%s", sha256, name, is_directory ? "/SHA256SUMS" : "");
+	else
+		str_appendf(out, "# %s: not read back, so its SHA-256 is not known", name);
+}
+
+uint64_t sums_bytes(const struct manifest *m, const char *name)
+{
+	_cleanup(str) struct str line = {0};
+	uint64_t bytes;
+
+	sums_append(&line, name, m->is_directory, m->sha256);
+	bytes = line.len + 1;
+	for (size_t i = 0; !m->is_directory && i < m->file_count; i++) {
+		str_clear(&line);
+		sums_append(&line, m->files[i].name, false, m->files[i].sha256);
+		bytes += line.len + 1;
+	}
+	return bytes;
+}
+
+struct sums {
+	struct connection *reader;
+	void (*row)(void *arg, const char *line);
+	void *arg;
+	struct str line;
+};
+
+static void tell(struct sums *sums, sqlite3_stmt *row, bool is_directory)
+{
+	str_clear(&sums->line);
+	sums_append(&sums->line, (const char *)sqlite3_column_text(row, 0), is_directory,
+	            (const char *)sqlite3_column_text(row, 1));
+	sums->row(sums->arg, str_text(&sums->line));
+}
+
+/* The files beside an artifact. */
+static int tell_files(struct sums *sums, uint64_t directory_ino, int64_t from, int64_t count)
+{
+	static const char sql[] = "SELECT name, sha256 FROM artifact_file WHERE parent_ino = ?1"
+	                          " AND sequence >= ?2 AND sequence < ?3 ORDER BY sequence";
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	int r = db_query(sums->reader, &row, sql,
+	                 VALUES(ino_value(directory_ino), int_value(from), int_value(from + count)));
+
+	while (r >= 0 && (r = db_step(sums->reader, row)) > 0)
+		tell(sums, row, false);
+	return r;
+}
+
+int catalog_sums(struct catalog *c, uint64_t directory_ino, void (*row)(void *arg, const char *line),
+                 void *arg)
+{
+	static const char sql[] = "SELECT name, sha256, is_directory, files_from, files FROM artifact"
+	                          " WHERE tomb = 0 AND directory_ino = ?1 ORDER BY sequence";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	struct sums sums = {.row = row, .arg = arg};
+	int r = reader_get(c, &reader);
+
+	sums.reader = reader;
+	if (r == 0)
+		r = db_query(reader, &statement, sql, VALUES(ino_value(directory_ino)));
+	while (r >= 0 && (r = db_step(reader, statement)) > 0) {
+		bool is_directory = sqlite3_column_int(statement, 2);
+		int64_t from = sqlite3_column_int64(statement, 3), count = sqlite3_column_int64(statement, 4);
+
+		tell(&sums, statement, is_directory);
+		if (!is_directory && count > 0)
+			r = tell_files(&sums, directory_ino, from, count);
+	}
+	str_finish(&sums.line);
+	return r;
+}
