@@ -1,5 +1,7 @@
 /* The reader of PostgreSQL's archives: real ones, built ones of every version, and broken ones of every kind.
  */
+#include "../support/archive_build.h"
+
 #include <keepfs/base/fd.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/pg_archive.h>
@@ -125,114 +127,17 @@ static void test_flipped_bytes(void **state)
 	}
 }
 
-/* Archives that are built here. */
-
-static void put_int(struct str *s, int64_t value)
-{
-	uint64_t magnitude = (uint64_t)(value < 0 ? -value : value);
-
-	str_append_char(s, value < 0);
-	for (int i = 0; i < 4; i++)
-		str_append_char(s, (char)(magnitude >> (8 * i) & 0xff));
-}
-
-static void put_text(struct str *s, const char *text)
-{
-	put_int(s, text ? (int64_t)strlen(text) : -1);
-	str_append(s, text ? text : "");
-}
-
-struct shape { /* what a test changes of the archive that put_head() and put_entry() write */
-	int major, minor, int_size, offset_size, format, compression;
-	int entries;
-};
-
-static const struct shape sound = {1, 14, 4, 8, 1, -1, 2};
-
-static void put_head(struct str *s, const struct shape *shape)
-{
-	str_append(s, "PGDMP");
-	str_append_char(s, (char)shape->major);
-	str_append_char(s, (char)shape->minor);
-	str_append_char(s, 0);
-	str_append_char(s, (char)shape->int_size);
-	str_append_char(s, (char)shape->offset_size);
-	str_append_char(s, (char)shape->format);
-	if (shape->minor >= 15)
-		str_append_char(s, (char)shape->compression);
-	else
-		put_int(s, shape->compression);
-	for (int i = 0; i < 7; i++)
-		put_int(s, i);
-	put_text(s, "a database");
-	put_text(s, "15.1");
-	put_text(s, NULL);
-	put_int(s, shape->entries);
-}
-
-static void put_entry(struct str *s, const struct shape *shape, int id, int had_dumper, int data_state)
-{
-	put_int(s, id);
-	put_int(s, had_dumper);
-	put_text(s, "0");
-	put_text(s, "16384");
-	put_text(s, "tag");
-	put_text(s, "TABLE DATA");
-	put_int(s, 3);
-	for (int i = 0; i < 5; i++)
-		put_text(s, i == 1 ? NULL : "COPY …");
-	if (shape->minor >= 14)
-		put_text(s, "heap");
-	if (shape->minor >= 16)
-		put_int(s, 'r');
-	put_text(s, "owner");
-	put_text(s, "false");
-	put_text(s, "1");
-	put_text(s, "2147483647");
-	put_text(s, NULL);
-	str_append_char(s, (char)data_state);
-	str_append_bytes(s, "\0\0\0\0\0\0\0", (size_t)shape->offset_size);
-}
-
-static void put_block(struct str *s, int type, int id)
-{
-	str_append_char(s, (char)type);
-	put_int(s, id);
-}
-
-static void put_chunks(struct str *s)
-{
-	put_text(s, "1\tone\n");
-	put_text(s, "2\ttwo\n");
-	put_int(s, 0);
-}
-
-/* Head, one entry with data (7), one without (8); no blocks. */
-static void put_toc(struct str *s, const struct shape *shape)
-{
-	put_head(s, shape);
-	put_entry(s, shape, 7, 1, 1);
-	put_entry(s, shape, 8, 0, 3);
-}
-
-static void put_whole(struct str *s, const struct shape *shape)
-{
-	put_toc(s, shape);
-	put_block(s, 1, 7);
-	put_chunks(s);
-}
-
 static void test_every_version(void **state)
 {
 	for (int minor = 12; minor <= 16; minor++) {
 		_cleanup(str) struct str data = {0};
 		struct pg_archive_facts facts;
-		struct shape shape = sound;
+		struct archive_shape shape = archive_sound;
 		struct error err = {0};
 
 		shape.minor = minor;
 		shape.compression = 1;
-		put_whole(&data, &shape);
+		archive_put_whole(&data, &shape);
 		assert_int_equal(scan(data.data, data.len, 1, &facts, &err), 0);
 		assert_int_equal(facts.version_minor, minor);
 		assert_int_equal(facts.toc_entries, 2);
@@ -244,54 +149,54 @@ static void test_every_version(void **state)
 	}
 }
 
-static void expect_shape(struct shape shape, int expected)
+static void expect_shape(struct archive_shape shape, int expected)
 {
 	_cleanup(str) struct str data = {0};
 	struct error err = {0};
 
-	put_whole(&data, &shape);
+	archive_put_whole(&data, &shape);
 	assert_int_equal(scan_str(&data, &err), expected);
 	assert_true(expected == 0 || err.message[0]);
 }
 
 static void test_heads(void **state)
 {
-	struct shape shape = sound;
+	struct archive_shape shape = archive_sound;
 
 	shape.offset_size = 4;
 	expect_shape(shape, 0);
-	shape = sound, shape.major = 2;
+	shape = archive_sound, shape.major = 2;
 	expect_shape(shape, -ENOTSUP);
-	shape = sound, shape.minor = 11;
+	shape = archive_sound, shape.minor = 11;
 	expect_shape(shape, -ENOTSUP);
-	shape = sound, shape.minor = 17;
+	shape = archive_sound, shape.minor = 17;
 	expect_shape(shape, -ENOTSUP);
-	shape = sound, shape.int_size = 8;
+	shape = archive_sound, shape.int_size = 8;
 	expect_shape(shape, -EBADMSG);
-	shape = sound, shape.offset_size = 5;
+	shape = archive_sound, shape.offset_size = 5;
 	expect_shape(shape, -EBADMSG);
-	shape = sound, shape.format = 3;
+	shape = archive_sound, shape.format = 3;
 	expect_shape(shape, -EBADMSG);
-	shape = sound, shape.compression = 10;
+	shape = archive_sound, shape.compression = 10;
 	expect_shape(shape, -EBADMSG);
-	shape = sound, shape.minor = 15, shape.compression = 4;
+	shape = archive_sound, shape.minor = 15, shape.compression = 4;
 	expect_shape(shape, -EBADMSG);
-	shape = sound, shape.entries = 1;
+	shape = archive_sound, shape.entries = 1;
 	expect_shape(shape, -EBADMSG);
-	shape = sound, shape.entries = -1;
+	shape = archive_sound, shape.entries = -1;
 	expect_shape(shape, -EBADMSG);
-	shape = sound, shape.entries = INT32_MAX;
+	shape = archive_sound, shape.entries = INT32_MAX;
 	expect_shape(shape, -EBADMSG);
 }
 
 static void expect_entry(int id, int had_dumper, int data_state, int expected)
 {
 	_cleanup(str) struct str data = {0};
-	struct shape shape = sound;
+	struct archive_shape shape = archive_sound;
 
 	shape.entries = 1;
-	put_head(&data, &shape);
-	put_entry(&data, &shape, id, had_dumper, data_state);
+	archive_put_head(&data, &shape);
+	archive_put_entry(&data, &shape, id, had_dumper, data_state);
 	assert_int_equal(scan_str(&data, NULL), expected);
 }
 
@@ -312,9 +217,9 @@ static void test_one_number_twice(void **state)
 {
 	_cleanup(str) struct str data = {0};
 
-	put_head(&data, &sound);
-	put_entry(&data, &sound, 5, 1, 1);
-	put_entry(&data, &sound, 5, 1, 1);
+	archive_put_head(&data, &archive_sound);
+	archive_put_entry(&data, &archive_sound, 5, 1, 1);
+	archive_put_entry(&data, &archive_sound, 5, 1, 1);
 	assert_int_equal(scan_str(&data, NULL), -EBADMSG);
 }
 
@@ -322,7 +227,7 @@ static void expect_blocks(void (*put)(struct str *s), int expected)
 {
 	_cleanup(str) struct str data = {0};
 
-	put_toc(&data, &sound);
+	archive_put_toc(&data, &archive_sound);
 	put(&data);
 	assert_int_equal(scan_str(&data, NULL), expected);
 }
@@ -333,64 +238,64 @@ static void put_nothing(struct str *s)
 
 static void put_unknown_id(struct str *s)
 {
-	put_block(s, 1, 9);
-	put_chunks(s);
+	archive_put_block(s, 1, 9);
+	archive_put_chunks(s);
 }
 
 static void put_id_without_data(struct str *s)
 {
-	put_block(s, 1, 8);
-	put_chunks(s);
+	archive_put_block(s, 1, 8);
+	archive_put_chunks(s);
 }
 
 static void put_block_twice(struct str *s)
 {
-	put_block(s, 1, 7);
-	put_chunks(s);
-	put_block(s, 1, 7);
-	put_chunks(s);
+	archive_put_block(s, 1, 7);
+	archive_put_chunks(s);
+	archive_put_block(s, 1, 7);
+	archive_put_chunks(s);
 }
 
 static void put_unknown_type(struct str *s)
 {
-	put_block(s, 2, 7);
-	put_chunks(s);
+	archive_put_block(s, 2, 7);
+	archive_put_chunks(s);
 }
 
 static void put_negative_length(struct str *s)
 {
-	put_block(s, 1, 7);
-	put_int(s, -5);
-	put_int(s, 0);
+	archive_put_block(s, 1, 7);
+	archive_put_int(s, -5);
+	archive_put_int(s, 0);
 }
 
 static void put_wrong_sign(struct str *s)
 {
-	put_block(s, 1, 7);
+	archive_put_block(s, 1, 7);
 	str_append_bytes(s, "\2\0\0\0\0", 5);
 }
 
 static void put_empty_block(struct str *s)
 {
-	put_block(s, 1, 7);
-	put_int(s, 0);
+	archive_put_block(s, 1, 7);
+	archive_put_int(s, 0);
 }
 
 static void put_large_objects(struct str *s)
 {
-	put_block(s, 3, 7);
-	put_int(s, 16385);
-	put_chunks(s);
-	put_int(s, -1294967296); /* as 3000000000 is written */
-	put_int(s, 0);
-	put_int(s, 0);
+	archive_put_block(s, 3, 7);
+	archive_put_int(s, 16385);
+	archive_put_chunks(s);
+	archive_put_int(s, -1294967296); /* as 3000000000 is written */
+	archive_put_int(s, 0);
+	archive_put_int(s, 0);
 }
 
 static void put_large_objects_unended(struct str *s)
 {
-	put_block(s, 3, 7);
-	put_int(s, 16385);
-	put_chunks(s);
+	archive_put_block(s, 3, 7);
+	archive_put_int(s, 16385);
+	archive_put_chunks(s);
 }
 
 static void test_blocks(void **state)
@@ -412,10 +317,10 @@ static void expect_text_length(int64_t length, int expected)
 	_cleanup(str) struct str data = {0};
 	struct error err = {0};
 
-	put_head(&data, &sound);
-	put_int(&data, 1);
-	put_int(&data, 0);
-	put_int(&data, length);
+	archive_put_head(&data, &archive_sound);
+	archive_put_int(&data, 1);
+	archive_put_int(&data, 0);
+	archive_put_int(&data, length);
 	assert_int_equal(scan_str(&data, &err), -EBADMSG);
 	assert_int_equal(strstr(err.message, "cut off") != NULL, expected == 0);
 }

@@ -13,9 +13,11 @@ struct pg_archive_head;
 struct pg_archive_head *pg_archive_head_new(uint8_t *bytes, const struct pg_archive_facts *facts);
 struct pg_archive_head *pg_archive_head_free(struct pg_archive_head *h);
 DEFINE_CLEANUP(pg_archive_head, struct pg_archive_head *, pg_archive_head_free)
-/** pg_archive_head_set_compression() - what pg_restore shall expect. */
+/** pg_archive_head_set_compression() - what pg_restore shall expect. COMPRESSION_ZSTD only from version 1.15
+ * on: older archives cannot say it. */
 void pg_archive_head_set_compression(struct pg_archive_head *h, const struct compression *c);
-/** pg_archive_head_set_offset() - where the block of the entry with @place_at begins in the file. */
+/** pg_archive_head_set_offset() - where the block of the entry with @place_at begins in the file. One that
+ * does not fit into 4 bytes, where offsets have these, is marked as not known: pg_restore looks for it. */
 void pg_archive_head_set_offset(struct pg_archive_head *h, uint64_t place_at, uint64_t offset);
 /** pg_archive_head_bytes() - borrowed; as changed so far. */
 const uint8_t *pg_archive_head_bytes(const struct pg_archive_head *h, size_t *ret_len);
@@ -24,6 +26,7 @@ const uint8_t *pg_archive_head_bytes(const struct pg_archive_head *h, size_t *re
  * pg_archive_head_to_directory() - the same as the toc.dat of the directory format (pg_dump -Fd): heap
  * @file_name: the name of the file of an entry ("3456.dat", "blobs.toc"), by its place_at; NULL for one
  * without data. Source: pg_backup_directory.c (WriteExtraToc): the name stands in the place of the offset.
+ * NULL when the bytes are no header and table of contents, or a text in them is larger than a scan keeps.
  */
 uint8_t *pg_archive_head_to_directory(const struct pg_archive_head *h,
                                       const char *(*file_name)(void *arg, uint64_t place_at), void *arg,
@@ -48,6 +51,7 @@ struct pg_archive_writer *pg_archive_writer_free(struct pg_archive_writer *w);
 DEFINE_CLEANUP(pg_archive_writer, struct pg_archive_writer *, pg_archive_writer_free)
 /** pg_archive_writer_offset() - where the next byte will stand in the file. */
 uint64_t pg_archive_writer_offset(const struct pg_archive_writer *w);
+/* Each of these returns 0, or what emit() returned; nothing can be written behind a failure. */
 int pg_archive_writer_block(struct pg_archive_writer *w, int dump_id, bool blobs, struct error *err);
 int pg_archive_writer_blob(struct pg_archive_writer *w, uint32_t oid, struct error *err);
 /** pg_archive_writer_segment() - of the present block (or large object), made with SEGMENT_CHECK_ADLER32 for
