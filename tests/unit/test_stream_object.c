@@ -250,7 +250,8 @@ static void test_failures(void **state)
 		expect_failure(f, "begin:1:eio", head, 4500);
 		expect_failure(f, "part:1:eio", head, 4500);
 		expect_failure(f, "part:2:eio", head, 4500);
-		expect_failure(f, "part:5:eio", head, 4500); /* the last one: the first, when there is a head */
+		expect_failure(f, "part:5:eio", head,
+		               4500); /* the last one: the first, when there is a head */
 		expect_failure(f, "complete:1:eio", head, 4500);
 	}
 }
@@ -296,12 +297,9 @@ static void test_cancelled(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(test_heads_and_bodies),
-	        TEST(test_parts_of_several_buffers),
-	        TEST(test_one_put),
-	        TEST(test_head_larger_than_memory),
-	        TEST(test_failures),
-	        TEST(test_unfinished_leaves_nothing),
+	        TEST(test_heads_and_bodies), TEST(test_parts_of_several_buffers),
+	        TEST(test_one_put),          TEST(test_head_larger_than_memory),
+	        TEST(test_failures),         TEST(test_unfinished_leaves_nothing),
 	        TEST(test_cancelled),
 	};
 
