@@ -120,6 +120,36 @@ void str_copy(char *dst, size_t dst_bytes, const char *src)
 	dst[len] = '\0';
 }
 
+void str_cut(char *dst, size_t dst_bytes, const char *src)
+{
+	size_t len = strlen(src);
+
+	str_copy(dst, dst_bytes, src);
+	if (len < dst_bytes)
+		return;
+	len = dst_bytes - 4;
+	while (len > 0 && ((unsigned char)dst[len] & 0xC0) == 0x80)
+		len--;
+	str_copy(dst + len, dst_bytes - len, "...");
+}
+
+size_t str_utf8_char(const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t more = p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 1 : p[0] < 0xf0 ? 2 : p[0] < 0xf5 ? 3 : 0;
+
+	if (p[0] < 0x80)
+		return 1;
+	for (size_t i = 1; i <= more; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+	    (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return more ? more + 1 : 0;
+}
+
 const char *str_format_bytes(char *buf, size_t buf_bytes, unsigned long long bytes)
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

@@ -12,35 +12,16 @@
 
 #define RESERVED ".keepfs"
 
-/* The length of the UTF-8 character at @p (RFC 3629: shortest form, no surrogates); 0 when it is none. */
-static size_t utf8_char(const unsigned char *p)
-{
-	size_t more = p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 1 : p[0] < 0xf0 ? 2 : p[0] < 0xf5 ? 3 : 0;
-
-	if (p[0] < 0x80)
-		return 1;
-	for (size_t i = 1; i <= more; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return more ? more + 1 : 0;
-}
-
 static const char *text_problem(const char *text)
 {
-	const unsigned char *p = (const unsigned char *)text;
-
-	while (*p) {
-		size_t n = utf8_char(p);
+	while (*text) {
+		size_t n = str_utf8_char(text);
 
 		if (n == 0)
 			return "it is not UTF-8";
-		if (*p < 0x20 || *p == 0x7f)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
 			return "it contains a control character";
-		p += n;
+		text += n;
 	}
 	return NULL;
 }

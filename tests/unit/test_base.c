@@ -67,6 +67,38 @@ static void str_grows_and_is_text(void **state)
 	assert_false(str_equal(NULL, ""));
 }
 
+static void characters_of_utf8_are_told_apart(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+	} cases[] = {
+	        {"", 1},
+	        {"a", 1},
+	        {"\x7f", 1},
+	        {"\xc3\xa4x", 2},
+	        {"\xe2\x82\xac", 3},
+	        {"\xed\x9f\xbf", 3},
+	        {"\xf0\x9f\x98\x80", 4},
+	        {"\xf4\x8f\xbf\xbf", 4},
+	        /* A continuation alone, cut, overlong, a surrogate, beyond the last one. */
+	        {"\xa4", 0},
+	        {"\xc3", 0},
+	        {"\xe2\x82", 0},
+	        {"\xf0\x9f\x98", 0},
+	        {"\xc1\x81", 0},
+	        {"\xe0\x9f\xbf", 0},
+	        {"\xf0\x8f\xbf\xbf", 0},
+	        {"\xed\xa0\x80", 0},
+	        {"\xf4\x90\x80\x80", 0},
+	        {"\xf5\x80\x80\x80", 0},
+	        {"\xff", 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(str_utf8_char(cases[i].text), cases[i].len);
+}
+
 static void bytes_are_written_for_people(void **state)
 {
 	char buf[16];
@@ -316,6 +348,7 @@ int main(void)
 	        cmocka_unit_test(error_keeps_what_it_is_told),
 	        cmocka_unit_test(error_cuts_what_is_too_long),
 	        cmocka_unit_test(str_grows_and_is_text),
+	        cmocka_unit_test(characters_of_utf8_are_told_apart),
 	        cmocka_unit_test(bytes_are_written_for_people),
 	        cmocka_unit_test(time_survives_a_round_trip),
 	        cmocka_unit_test(what_is_no_time_is_refused),

@@ -38,5 +38,11 @@ bool str_starts(const char *text, const char *prefix);
 bool str_ends(const char *text, const char *suffix);
 /** str_copy() - copy into a fixed buffer, cut if needed, always terminated. */
 void str_copy(char *dst, size_t dst_bytes, const char *src);
+/** str_cut() - str_copy() that ends in "..." what does not fit, and cuts no UTF-8 character in two.
+ * @dst_bytes is at least 4. */
+void str_cut(char *dst, size_t dst_bytes, const char *src);
+/** str_utf8_char() - the length of the UTF-8 character at @text (RFC 3629: shortest form, no surrogates); 0
+ * when it is none. Never reads behind the NUL. */
+size_t str_utf8_char(const char *text);
 /** str_format_bytes() - "1.2 GiB" into @buf (at least 16 bytes); returns @buf. */
 const char *str_format_bytes(char *buf, size_t buf_bytes, unsigned long long bytes);
