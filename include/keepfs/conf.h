@@ -7,6 +7,7 @@
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
 #include <keepfs/base/str.h>
+#include <keepfs/codec/compression.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,6 +38,12 @@ struct conf_store {
 	char *faults;            /* store_fault_new(); "" for none */
 };
 
+enum conf_format { CONF_FORMAT_CUSTOM, CONF_FORMAT_PLAIN, CONF_FORMAT_DIRECTORY };
+enum conf_content { CONF_CONTENT_FULL, CONF_CONTENT_SCHEMA, CONF_CONTENT_DATA };
+enum conf_globals { CONF_GLOBALS_AUTO, CONF_GLOBALS_YES, CONF_GLOBALS_NO };
+enum conf_verify { CONF_VERIFY_READBACK, CONF_VERIFY_NONE };
+enum conf_ionice { CONF_IONICE_NONE, CONF_IONICE_LOW, CONF_IONICE_IDLE };
+
 struct conf_backup { /* a section [backup NAME] */
 	char *name;
 	int line;         /* where the section begins */
@@ -44,6 +51,21 @@ struct conf_backup { /* a section [backup NAME] */
 	char **databases; /* names: each is dumped over `database`'s connection into a directory of its own;
 	                     NULL-terminated, may be empty */
 	char *pg_bindir;  /* "": found by version */
+	int format;       /* enum conf_format */
+	struct compression_choice compression;
+	int content;         /* enum conf_content */
+	int64_t connections; /* key `jobs`: how many read at once; 0: auto */
+	char **schemas, **exclude_schemas, **tables, **exclude_tables,
+	        **exclude_table_data; /* patterns as pg_dump takes them;
+	                                  NULL-terminated, may be empty */
+	int globals;                  /* enum conf_globals; auto: beside each full dump of everything */
+	int verify;                   /* enum conf_verify */
+	uint64_t max_rate_bytes;      /* per second, read from the server; 0: no limit */
+	int64_t nice;                 /* 0 to 19, of the child processes */
+	int ionice;                   /* enum conf_ionice */
+	int64_t lock_wait_timeout_ms; /* 0: wait for ever */
+	char *pre_hook, *post_hook;   /* for /bin/sh -c; "" for none */
+	int64_t hook_timeout_ms;
 };
 
 struct conf {
@@ -120,3 +142,26 @@ int aws_credentials_load(const struct conf_store *conf, struct aws_credentials *
 /** aws_credentials_stamp() - a number that changes when the shared credentials file does (inode, size,
  * mtime). */
 uint64_t aws_credentials_stamp(const struct conf_store *conf);
+
+/**
+ * conf_backup_override() - a copy of @job with one trigger's keys: heap, freed with conf_backup_free()
+ * @keys, @values: @count pairs; only keys that a trigger may change (format, compression, content, jobs,
+ * schemas, exclude_schemas, tables, exclude_tables, exclude_table_data, globals, verify, max_rate) and note,
+ * which is not the job's and is not looked at
+ * @ret_partial: the copy leaves out what @job would have dumped; content or a filter differs, and it is no
+ * dump of everything
+ * Return: 0; -EINVAL with a message that names the key and what is allowed, or which two contradict each
+ * other.
+ */
+int conf_backup_override(const struct conf_backup *job, const char *const *keys, const char *const *values,
+                         size_t count, struct conf_backup **ret_job, bool *ret_partial, struct error *err);
+/** conf_backup_free() - NULL allowed; returns NULL. */
+struct conf_backup *conf_backup_free(struct conf_backup *job);
+DEFINE_CLEANUP(conf_backup, struct conf_backup *, conf_backup_free)
+/** conf_backup_has_globals() - roles and tablespaces are kept beside what @job dumps. */
+bool conf_backup_has_globals(const struct conf_backup *job);
+/** conf_backup_format() - append the value of @job's @key in the form in which it is always written
+ * ("gzip:6" for "gzip"); nothing for a key that does not exist. */
+void conf_backup_format(const struct conf_backup *job, const char *key, struct str *out);
+/** conf_list_trigger_keys() - append the keys that a trigger takes: "format, compression, …, note". */
+void conf_list_trigger_keys(struct str *out);

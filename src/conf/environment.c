@@ -10,10 +10,20 @@
 
 extern char **environ;
 
+/* What means something without being a key: also the facts that a hook gets, as hooks may call keepfs. */
 static bool is_other(const char *name)
 {
-	return str_equal(name, "KEEPFS_CONFIG") || str_equal(name, "KEEPFS_MOUNT") ||
-	       str_starts(name, "KEEPFS_TEST_");
+	static const char *const others[] = {
+	        "KEEPFS_CONFIG",    "KEEPFS_MOUNT",        "KEEPFS_JOB",        "KEEPFS_RUN",
+	        "KEEPFS_DATABASES", "KEEPFS_TRIGGERED_BY", "KEEPFS_NOTE",       "KEEPFS_STORE",
+	        "KEEPFS_STATE",     "KEEPFS_ERROR",        "KEEPFS_SIZE_BYTES", "KEEPFS_ARTIFACTS",
+	        "KEEPFS_SHA256",    "KEEPFS_STARTED",      "KEEPFS_FINISHED",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (str_equal(name, others[i]))
+			return true;
+	return str_starts(name, "KEEPFS_TEST_");
 }
 
 static int compare_names(const void *a, const void *b)
@@ -61,31 +71,71 @@ static int find_single(const char *name)
 	return -1;
 }
 
-/* The key whose variable for some job this is; *@ret_job is the <NAME> in it. */
-static int find_of_job(const char *name, char **ret_job)
+/* How many jobs @name (as in a variable) can mean; *@ret_job is the last of them. */
+static size_t match_jobs(const struct conf *c, const char *name, size_t *ret_job)
+{
+	_cleanup(free) char *wanted = mem_printf("KEEPFS_BACKUP_%s_DATABASE", name);
+	int key = conf_key_find(CONF_SECTION_BACKUP, "database");
+	size_t count = 0;
+
+	for (size_t i = 0; i < c->backup_count; i++) {
+		_cleanup(str) struct str env = {0};
+
+		conf_key_env(&conf_keys[key], c->backups[i].name, &env);
+		if (strcmp(str_text(&env), wanted) != 0)
+			continue;
+		*ret_job = i;
+		count++;
+	}
+	return count;
+}
+
+/* The <NAME> in a variable, when that can be one of key @k; else NULL. */
+static char *job_in_variable(const struct conf_key *k, const char *name)
 {
 	static const char prefix[] = "KEEPFS_BACKUP_";
-	size_t len = strlen(name);
+	_cleanup(str) struct str env = {0};
+	size_t len = strlen(name), tail_len;
+	const char *tail;
 
-	if (!str_starts(name, prefix))
-		return -1;
+	conf_key_env(k, "", &env);
+	tail = str_text(&env) + sizeof(prefix) - 1; /* "_DATABASE" */
+	tail_len = strlen(tail);
+	if (!str_starts(name, prefix) || !str_ends(name, tail) || len <= sizeof(prefix) - 1 + tail_len)
+		return NULL;
+	return mem_printf("%.*s", (int)(len - tail_len - (sizeof(prefix) - 1)), name + sizeof(prefix) - 1);
+}
+
+/*
+ * The key whose variable for some job this is; *@ret_job is the <NAME> in it
+ *
+ * KEEPFS_BACKUP_FULL_EXCLUDE_TABLES is exclude_tables of the job full, unless there is a job full_exclude,
+ * and no job full.
+ */
+static int find_of_job(const struct conf *c, const char *name, char **ret_job, bool *ret_ambiguous)
+{
+	size_t found_len = 0;
+	bool found_known = false;
+	int found = -1;
+
+	*ret_ambiguous = false;
 	for (size_t i = 0; i < conf_key_count; i++) {
-		_cleanup(str) struct str env = {0};
-		const char *tail;
-		size_t tail_len;
+		_cleanup(free) char *job = conf_keys[i].section == CONF_SECTION_BACKUP
+		                                   ? job_in_variable(&conf_keys[i], name)
+		                                   : NULL;
+		size_t ignored, len = strlen(conf_keys[i].name);
+		bool known = job && match_jobs(c, job, &ignored) > 0;
 
-		if (conf_keys[i].section != CONF_SECTION_BACKUP)
+		*ret_ambiguous |= known && found_known;
+		if (!job || (found >= 0 && (known == found_known ? len < found_len : !known)))
 			continue;
-		conf_key_env(&conf_keys[i], "", &env);
-		tail = str_text(&env) + sizeof(prefix) - 1; /* "_DATABASE" */
-		tail_len = strlen(tail);
-		if (!str_ends(name, tail) || len <= sizeof(prefix) - 1 + tail_len)
-			continue;
-		*ret_job = mem_printf("%.*s", (int)(len - tail_len - (sizeof(prefix) - 1)),
-		                      name + sizeof(prefix) - 1);
-		return (int)i;
+		found = (int)i;
+		found_len = len;
+		found_known = known;
+		free(*ret_job);
+		*ret_job = take_ptr(&job);
 	}
-	return -1;
+	return found;
 }
 
 static void unknown_variable(struct conf_loader *l, const char *name)
@@ -115,31 +165,13 @@ static void unknown_variable(struct conf_loader *l, const char *name)
 		str_finish(&texts[i]);
 }
 
-/* How many jobs @name (as in a variable) can mean; *@ret_job is the last of them. */
-static size_t match_jobs(const struct conf *c, const char *name, size_t *ret_job)
-{
-	_cleanup(free) char *wanted = mem_printf("KEEPFS_BACKUP_%s_DATABASE", name);
-	int key = conf_key_find(CONF_SECTION_BACKUP, "database");
-	size_t count = 0;
-
-	for (size_t i = 0; i < c->backup_count; i++) {
-		_cleanup(str) struct str env = {0};
-
-		conf_key_env(&conf_keys[key], c->backups[i].name, &env);
-		if (strcmp(str_text(&env), wanted) != 0)
-			continue;
-		*ret_job = i;
-		count++;
-	}
-	return count;
-}
-
-static void set_of_job(struct conf_loader *l, int key, const char *variable, char *name, const char *value)
+static void set_of_job(struct conf_loader *l, int key, const char *variable, char *name, bool ambiguous,
+                       const char *value)
 {
 	size_t job = 0, matches = match_jobs(&l->conf, name, &job);
 	const char *wrong;
 
-	if (matches > 1) {
+	if (ambiguous || matches > 1) {
 		conf_problem(
 		        l, 0,
 		        "%s: this environment variable could mean more than one job; allowed: jobs whose "
@@ -170,15 +202,16 @@ void conf_read_environment(struct conf_loader *l)
 		_cleanup(free) char *job = NULL;
 		const char *value = getenv(name);
 		int key = find_single(name);
+		bool ambiguous = false;
 
 		if (key < 0)
-			key = find_of_job(name, &job);
+			key = find_of_job(&l->conf, name, &job, &ambiguous);
 		if (key < 0)
 			unknown_variable(l, name);
 		else if (!value || !*value)
 			continue; /* an empty variable is as good as none: service managers make them */
 		else if (job)
-			set_of_job(l, key, name, job, value);
+			set_of_job(l, key, name, job, ambiguous, value);
 		else
 			conf_set(l, key, 0, value, name, 0, true);
 	}

@@ -37,6 +37,40 @@ static const struct conf_choice encryptions[] = {
         {NULL, 0},
 };
 
+static const struct conf_choice formats[] = {
+        {"custom", CONF_FORMAT_CUSTOM},
+        {"plain", CONF_FORMAT_PLAIN},
+        {"directory", CONF_FORMAT_DIRECTORY},
+        {NULL, 0},
+};
+
+static const struct conf_choice contents[] = {
+        {"full", CONF_CONTENT_FULL},
+        {"schema", CONF_CONTENT_SCHEMA},
+        {"data", CONF_CONTENT_DATA},
+        {NULL, 0},
+};
+
+static const struct conf_choice globals_words[] = {
+        {"auto", CONF_GLOBALS_AUTO},
+        {"yes", CONF_GLOBALS_YES},
+        {"no", CONF_GLOBALS_NO},
+        {NULL, 0},
+};
+
+static const struct conf_choice verifications[] = {
+        {"readback", CONF_VERIFY_READBACK},
+        {"none", CONF_VERIFY_NONE},
+        {NULL, 0},
+};
+
+static const struct conf_choice ionices[] = {
+        {"none", CONF_IONICE_NONE},
+        {"low", CONF_IONICE_LOW},
+        {"idle", CONF_IONICE_IDLE},
+        {NULL, 0},
+};
+
 const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_KEEPFS] = {"keepfs", "[keepfs]", "The daemon and its mount."},
         [CONF_SECTION_STORE] =
@@ -215,6 +249,91 @@ const struct conf_key conf_keys[] = {
          .help = "The directory of the pg_dump to use. When it is empty, the one that fits the server's "
                  "version is "
                  "looked for below /usr/lib/postgresql and in PATH."},
+        {BACKUP(format), .name = "format", .type = CONF_ENUM, .fallback = "custom", .choices = formats,
+         .trigger = true,
+         .help = "What a backup is: 'custom', one .dump file, of which pg_restore restores all or parts, "
+                 "several tables at once; 'plain', one file of SQL for psql, .sql.gz (.sql with compression "
+                 "= none); 'directory', a directory of files for pg_restore -Fd."},
+        {BACKUP(compression), .name = "compression", .type = CONF_COMPRESSION, .fallback = "fast",
+         .trigger = true,
+         .help = "'fast' costs little time: zstd level 1 where server and client tools are PostgreSQL 16 or "
+                 "newer, else a fast gzip. 'small' takes more time for less space: zstd "
+                 "level 9, else gzip level 9. gzip and zstd with a level are exactly that. Backups in the "
+                 "formats plain and directory are gzip or not compressed."},
+        {BACKUP(content), .name = "content", .type = CONF_ENUM, .fallback = "full", .choices = contents,
+         .trigger = true,
+         .help = "What is dumped of a database: all of it, only its definitions (schema), or only the rows "
+                 "(data)."},
+        {BACKUP(connections), .name = "jobs", .type = CONF_INT, .fallback = "auto", .zero = "auto", .min = 1,
+         .max = 64, .trigger = true,
+         .help = "How many connections read a database at once, in one snapshot, into one backup; large "
+                 "tables are read in pieces. 'auto' decides by processors, size, and the connections that "
+                 "server and role have left. Where the server or a pooler cannot do it, fewer are used, and "
+                 "the run's log says so. A plain backup and one of the schema alone are read through one."},
+        {BACKUP(schemas), .name = "schemas", .type = CONF_PATTERNS, .fallback = "",
+         .example = "public, shop*", .trigger = true, .filter = true,
+         .help = "Dumps only the schemas that match one of these patterns (pg_dump --schema), and what is "
+                 "in them: no large objects, no extensions. Cannot be used together with 'tables'."},
+        {BACKUP(exclude_schemas), .name = "exclude_schemas", .type = CONF_PATTERNS, .fallback = "",
+         .example = "scratch, temp_*", .trigger = true, .filter = true,
+         .help = "Leaves out the schemas that match one of these patterns (pg_dump --exclude-schema)."},
+        {BACKUP(tables), .name = "tables", .type = CONF_PATTERNS, .fallback = "",
+         .example = "public.orders, shop.\"Order Items\"", .trigger = true, .filter = true,
+         .help = "Dumps only the tables, views and sequences that match one of these patterns (pg_dump "
+                 "--table): not what they depend on, so such a backup may not restore into an empty "
+                 "database."},
+        {BACKUP(exclude_tables), .name = "exclude_tables", .type = CONF_PATTERNS, .fallback = "",
+         .example = "public.cache_*", .trigger = true, .filter = true,
+         .help = "Leaves out the tables that match one of these patterns (pg_dump --exclude-table)."},
+        {BACKUP(exclude_table_data), .name = "exclude_table_data", .type = CONF_PATTERNS, .fallback = "",
+         .example = "public.sessions, audit.*", .trigger = true, .filter = true,
+         .help = "Dumps the tables that match one of these patterns without their rows (pg_dump "
+                 "--exclude-table-data)."},
+        {BACKUP(globals), .name = "globals", .type = CONF_ENUM, .fallback = "auto", .choices = globals_words,
+         .trigger = true,
+         .help = "Keeps roles, their passwords and memberships, and tablespaces (pg_dumpall --globals-only) "
+                 "beside a backup: 'auto' beside each one that is full and leaves nothing out, 'yes' beside "
+                 "one of the schema, or with exclude_table_data, too. Without the right to read passwords "
+                 "they are left out, with a "
+                 "warning."},
+        {BACKUP(verify), .name = "verify", .type = CONF_ENUM, .fallback = "readback",
+         .choices = verifications, .trigger = true,
+         .help = "'readback' reads each backup once from the store before it is listed: this proves that "
+                 "the store holds what was sent, and gives the SHA-256. 'none' saves that transfer; such a "
+                 "backup may have no SHA-256."},
+        {BACKUP(max_rate_bytes), .name = "max_rate", .type = CONF_RATE, .fallback = "none", .min = 64 * KIB,
+         .max = TIB, .example = "50M/s", .trigger = true,
+         .help = "How many bytes are read from the server per second, before compression, all connections "
+                 "together."},
+        {BACKUP(nice), .name = "nice", .type = CONF_INT, .fallback = "0", .min = 0, .max = 19,
+         .example = "10",
+         .help = "How far pg_dump and pg_dumpall give way to other processes for processor time, see "
+                 "nice(1). 0 is as usual, 19 is furthest."},
+        {BACKUP(ionice), .name = "ionice", .type = CONF_ENUM, .fallback = "none", .choices = ionices,
+         .example = "low",
+         .help = "How far they give way for the disk, see ionice(1): 'low' is the lowest priority of the "
+                 "class best-effort, 'idle' takes only what nobody else wants."},
+        {BACKUP(lock_wait_timeout_ms), .name = "lock_wait_timeout", .type = CONF_DURATION, .fallback = "none",
+         .zero = "none", .min = 1, .max = 24 * HOUR, .example = "5m",
+         .help = "How long to wait for the lock on each table that a backup needs (ACCESS SHARE: only DDL "
+                 "is in its way); then the backup fails. With 'none' it waits as long as it takes."},
+        {BACKUP(pre_hook), .name = "pre_hook", .type = CONF_STRING, .fallback = "",
+         .example = "/usr/local/bin/before-backup",
+         .help = "A command (for /bin/sh -c) that is run before the first database of each run. The run's "
+                 "facts are in its environment: KEEPFS_JOB, KEEPFS_RUN, KEEPFS_DATABASES, "
+                 "KEEPFS_TRIGGERED_BY, KEEPFS_NOTE, KEEPFS_STORE and KEEPFS_CONFIG. When it fails, the run "
+                 "fails and nothing is dumped. What it prints is in the run's log. More than one command is "
+                 "better written as a script: a ';' after a space begins a comment here, too."},
+        {BACKUP(post_hook), .name = "post_hook", .type = CONF_STRING, .fallback = "",
+         .example = "/usr/local/bin/after-backup",
+         .help = "The same at the end of each run that has begun, also of one that failed or was cancelled. "
+                 "Beside the above there are KEEPFS_STATE (completed, failed or cancelled), KEEPFS_ERROR, "
+                 "KEEPFS_SIZE_BYTES, KEEPFS_ARTIFACTS (paths below the mountpoint, one on each line), "
+                 "KEEPFS_SHA256 (when there is one backup), KEEPFS_STARTED and KEEPFS_FINISHED. When it "
+                 "fails, the run gets a warning: the backup is made."},
+        {BACKUP(hook_timeout_ms), .name = "hook_timeout", .type = CONF_DURATION, .fallback = "10m",
+         .min = 100, .max = 24 * HOUR,
+         .help = "How long each hook may take; then it is ended, and has failed."},
 };
 const size_t conf_key_count = ARRAY_SIZE(conf_keys);
 

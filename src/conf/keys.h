@@ -7,21 +7,24 @@
 
 enum conf_section { CONF_SECTION_KEEPFS, CONF_SECTION_STORE, CONF_SECTION_BACKUP, CONF_SECTION_COUNT };
 
-enum conf_type {                  /* the field's C type */
-	         CONF_STRING,     /* char * */
-	         CONF_CONNECTION, /* char *: a libpq connection string or URI; may hold a password */
-	         CONF_PATH,       /* char *: absolute, normalised; "~/" is the user's home */
-	         CONF_STORE_URL,  /* char *: s3://bucket[/prefix] or dir:/path */
-	         CONF_ENDPOINT,   /* char *: http[s]://host[:port] */
-	         CONF_BOOL,       /* bool */
-	         CONF_BYTES,      /* uint64_t */
-	         CONF_DURATION,   /* int64_t, milliseconds */
-	         CONF_INT,        /* int64_t */
-	         CONF_ENUM,       /* int */
-	         CONF_MODE,       /* mode_t */
-	         CONF_USER,       /* uid_t */
-	         CONF_GROUP,      /* gid_t */
-	         CONF_WORDS,      /* char **: NULL-terminated */
+enum conf_type {                   /* the field's C type */
+	         CONF_STRING,      /* char * */
+	         CONF_CONNECTION,  /* char *: a libpq connection string or URI; may hold a password */
+	         CONF_PATH,        /* char *: absolute, normalised; "~/" is the user's home */
+	         CONF_STORE_URL,   /* char *: s3://bucket[/prefix] or dir:/path */
+	         CONF_ENDPOINT,    /* char *: http[s]://host[:port] */
+	         CONF_BOOL,        /* bool */
+	         CONF_BYTES,       /* uint64_t */
+	         CONF_DURATION,    /* int64_t, milliseconds */
+	         CONF_INT,         /* int64_t */
+	         CONF_ENUM,        /* int */
+	         CONF_MODE,        /* mode_t */
+	         CONF_USER,        /* uid_t */
+	         CONF_GROUP,       /* gid_t */
+	         CONF_WORDS,       /* char **: names, NULL-terminated */
+	         CONF_PATTERNS,    /* char **: patterns as pg_dump takes them, NULL-terminated */
+	         CONF_COMPRESSION, /* struct compression_choice */
+	         CONF_RATE,        /* uint64_t, bytes per second; 0: none */
 };
 
 struct conf_choice { /* a word of a CONF_ENUM; ends with a NULL word */
@@ -36,12 +39,15 @@ struct conf_key {
 	size_t offset;        /* of the field, in the section's struct */
 	const char *fallback; /* the default, as it would stand in the file; NULL: see @computed */
 	const char *computed; /* for people: what the default is when it depends on the environment */
-	int64_t min, max;     /* CONF_INT, CONF_BYTES, CONF_DURATION; both included */
+	int64_t min, max;     /* CONF_INT, CONF_BYTES, CONF_DURATION, CONF_RATE; both included */
+	const char *zero;     /* CONF_INT, CONF_DURATION: the word that stands for 0; NULL: there is none */
 	const struct conf_choice *choices; /* CONF_ENUM */
 	const char *also[3]; /* other programs' environment variables that apply before the default, first
 	                        wins; for an s3:// store only */
 	bool secret;         /* never shown */
 	bool s3_only;        /* contradicts a dir: store */
+	bool trigger;        /* a trigger may change it for its run */
+	bool filter;         /* CONF_PATTERNS: says what of a database is dumped */
 	const char *example; /* what the template shows; NULL: the default */
 	const char *help;    /* whole sentences, for administrators */
 };

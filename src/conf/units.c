@@ -1,8 +1,6 @@
-/* Numbers with units, and lists of words. What is written is read back to the same value: the largest unit
+/* Numbers with units. What is written is read back to the same value: the largest unit
  * that divides a number evenly is used. */
 #include "units.h"
-
-#include <keepfs/base/mem.h>
 
 #include <ctype.h>
 #include <errno.h>
@@ -107,6 +105,29 @@ void conf_bytes_format(uint64_t bytes, struct str *out)
 	str_appendf(out, "%" PRIu64 "%s", bytes / (uint64_t)byte_units[i].factor, byte_units[i].word);
 }
 
+int conf_rate_parse(const char *text, uint64_t *ret)
+{
+	char bytes[64];
+	size_t len = strlen(text);
+
+	if (!str_ends(text, "/s"))
+		return conf_bytes_parse(text, ret);
+	len -= strlen("/s");
+	if (len >= sizeof(bytes))
+		return -EINVAL;
+	memcpy(bytes, text, len);
+	bytes[len] = '\0';
+	/* "none/s" is no rate. */
+	return isdigit((unsigned char)bytes[0]) ? conf_bytes_parse(bytes, ret) : -EINVAL;
+}
+
+void conf_rate_format(uint64_t bytes_per_s, struct str *out)
+{
+	conf_bytes_format(bytes_per_s, out);
+	if (bytes_per_s > 0)
+		str_append(out, "/s");
+}
+
 int conf_duration_parse(const char *text, int64_t *ret_ms)
 {
 	const char *end;
@@ -140,111 +161,4 @@ void conf_duration_format(int64_t ms, struct str *out)
 	while (ms % time_units[i].factor != 0)
 		i++;
 	str_appendf(out, "%" PRId64 "%s", ms / time_units[i].factor, time_units[i].word);
-}
-
-static bool is_space(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-/* One entry from *@text on, without quotes; *@text is moved behind it. */
-static int next_word(const char **text, struct str *word, struct str *wrong)
-{
-	const char *p = *text;
-
-	if (*p != '"') {
-		for (; *p && !is_space(*p) && *p != ','; p++)
-			str_append_char(word, *p);
-		*text = p;
-		return 0;
-	}
-	for (p++; *p && (*p != '"' || p[1] == '"'); p++) {
-		if (*p == '"')
-			p++; /* a doubled quote stands for one */
-		str_append_char(word, *p);
-	}
-	if (*p != '"') {
-		str_append(wrong, "has a double quote that is not closed");
-		return -EINVAL;
-	}
-	p++;
-	if (*p && !is_space(*p) && *p != ',') {
-		str_append(wrong, "has text right behind a closing double quote");
-		return -EINVAL;
-	}
-	*text = p;
-	return 0;
-}
-
-static int add_word(char ***words, size_t *count, const char *word, struct str *wrong)
-{
-	if (!*word) {
-		str_append(wrong, "has an empty entry");
-		return -EINVAL;
-	}
-	for (size_t i = 0; i < *count; i++) {
-		if (strcmp((*words)[i], word) == 0) {
-			str_appendf(wrong, "names %s twice", word);
-			return -EINVAL;
-		}
-	}
-	*words = mem_resize(*words, *count + 2, sizeof(**words));
-	(*words)[(*count)++] = mem_strdup(word);
-	(*words)[*count] = NULL;
-	return 0;
-}
-
-static const char *skip_space(const char *p)
-{
-	while (is_space(*p))
-		p++;
-	return p;
-}
-
-char **conf_words_parse(const char *text, struct str *wrong)
-{
-	char **words = mem_array(1, sizeof(*words));
-	const char *p = skip_space(text);
-	size_t count = 0;
-	bool comma = false; /* an entry must follow */
-
-	while (*p || comma) {
-		_cleanup(str) struct str word = {0};
-
-		if (next_word(&p, &word, wrong) < 0 || add_word(&words, &count, str_text(&word), wrong) < 0) {
-			conf_words_free(words);
-			return NULL;
-		}
-		p = skip_space(p);
-		comma = *p == ',';
-		if (comma)
-			p = skip_space(p + 1);
-	}
-	return words;
-}
-
-void conf_words_format(char *const *words, struct str *out)
-{
-	for (size_t i = 0; words && words[i]; i++) {
-		if (i > 0)
-			str_append(out, ", ");
-		if (!strpbrk(words[i], " \t,\"")) {
-			str_append(out, words[i]);
-			continue;
-		}
-		str_append_char(out, '"');
-		for (const char *p = words[i]; *p; p++) {
-			if (*p == '"')
-				str_append_char(out, '"');
-			str_append_char(out, *p);
-		}
-		str_append_char(out, '"');
-	}
-}
-
-void conf_words_free(char **words)
-{
-	for (size_t i = 0; words && words[i]; i++)
-		free(words[i]);
-	free(words);
 }

@@ -5,6 +5,7 @@
 
 #include <keepfs/base/mem.h>
 
+#include "backup.h"
 #include "units.h"
 #include "value.h"
 
@@ -16,26 +17,27 @@ static int key_of(enum conf_section section, const char *name)
 }
 
 /* "[store] sse = none (default)" */
-static void describe(struct conf_loader *l, int key, bool with_origin, struct str *out)
+static void describe(struct conf_loader *l, int key, size_t job, bool with_origin, struct str *out)
 {
 	const struct conf_key *k = &conf_keys[key];
 	_cleanup(str) struct str value = {0};
 
-	conf_key_title(&l->conf, key, 0, out);
+	conf_key_title(&l->conf, key, job, out);
 	str_append(out, " = ");
-	conf_value_format(k, conf_section_base(&l->conf, k->section, 0), &value);
+	conf_value_format(k, conf_section_base(&l->conf, k->section, job), &value);
 	conf_value_show(k, str_text(&value), out);
 	if (with_origin)
-		str_appendf(out, " (%s)", conf_origin_of(&l->conf, key, 0)->text);
+		str_appendf(out, " (%s)", conf_origin_of(&l->conf, key, job)->text);
 	if (value.data)
 		explicit_bzero(value.data, value.cap);
 }
 
 /* "@a: <what> @b; allowed: …"; the other way round when @a is a default, which nobody can go to. */
-static void contradiction(struct conf_loader *l, int a, int b, const char *what, const char *allowed)
+static void contradiction_in(struct conf_loader *l, size_t job, int a, int b, const char *what,
+                             const char *allowed)
 {
-	const struct conf_origin *at = conf_origin_of(&l->conf, a, 0),
-	                         *other = conf_origin_of(&l->conf, b, 0);
+	const struct conf_origin *at = conf_origin_of(&l->conf, a, job),
+	                         *other = conf_origin_of(&l->conf, b, job);
 	_cleanup(str) struct str a_text = {0}, b_text = {0};
 
 	if (at->wrong || other->wrong)
@@ -47,10 +49,15 @@ static void contradiction(struct conf_loader *l, int a, int b, const char *what,
 		b = swap;
 		at = other;
 	}
-	describe(l, a, false, &a_text);
-	describe(l, b, true, &b_text);
+	describe(l, a, job, false, &a_text);
+	describe(l, b, job, true, &b_text);
 	conf_problem(l, at->line, "%s: %s: %s %s; allowed: %s", at->text, str_text(&a_text), what,
 	             str_text(&b_text), allowed);
+}
+
+static void contradiction(struct conf_loader *l, int a, int b, const char *what, const char *allowed)
+{
+	contradiction_in(l, 0, a, b, what, allowed);
 }
 
 static bool is_inside(const char *path, const char *dir)
@@ -140,7 +147,7 @@ static void check_memory(struct conf_loader *l)
 	conf_bytes_format(needed, &allowed);
 	str_append(&allowed, " or more, or smaller values of part_size and parallel_runs");
 	str_append(&what, "half of memory must hold 4 parts for each of ");
-	describe(l, runs, true, &what);
+	describe(l, runs, 0, true, &what);
 	str_append(&what, ", but with");
 	/* parallel_runs may be the only one that was set: then it is the place. */
 	if (!conf_origin_of(&l->conf, memory, 0)->given && !conf_origin_of(&l->conf, part_size, 0)->given)
@@ -151,6 +158,28 @@ static void check_memory(struct conf_loader *l)
 		contradiction(l, memory, part_size, str_text(&what), str_text(&allowed));
 }
 
+struct checked_job {
+	struct conf_loader *loader;
+	size_t job;
+};
+
+static void on_clash(void *arg, const struct conf_clash *clash)
+{
+	const struct checked_job *checked = arg;
+
+	contradiction_in(checked->loader, checked->job, key_of(CONF_SECTION_BACKUP, clash->key),
+	                 key_of(CONF_SECTION_BACKUP, clash->other), clash->what, clash->allowed);
+}
+
+static void check_jobs(struct conf_loader *l)
+{
+	for (size_t job = 0; job < l->conf.backup_count; job++) {
+		struct checked_job checked = {l, job};
+
+		conf_backup_check(&l->conf.backups[job], on_clash, &checked);
+	}
+}
+
 void conf_validate(struct conf_loader *l)
 {
 	check_places(l);
@@ -159,4 +188,5 @@ void conf_validate(struct conf_loader *l)
 	else
 		check_s3_store(l);
 	check_memory(l);
+	check_jobs(l);
 }

@@ -5,6 +5,8 @@
 #include <keepfs/base/mem.h>
 
 #include "units.h"
+#include "value_ops.h"
+#include "words.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -15,13 +17,7 @@
 #include <string.h>
 #include <strings.h>
 
-struct value_ops {
-	int (*parse)(const struct conf_key *key, const char *text, void *field, struct str *wrong);
-	void (*allowed)(const struct conf_key *key, struct str *out);
-	void (*format)(const struct conf_key *key, const void *field, struct str *out);
-};
-
-static int wrong_value(struct str *wrong, const char *what)
+int conf_value_wrong(struct str *wrong, const char *what)
 {
 	str_append(wrong, what);
 	return -EINVAL;
@@ -49,7 +45,7 @@ static int parse_connection(const struct conf_key *key, const char *text, void *
 
 	if (strncmp(text + scheme, "://", 3) == 0 && !str_starts(text, "postgresql://") &&
 	    !str_starts(text, "postgres://"))
-		return wrong_value(wrong, "is a URI of something that is not PostgreSQL");
+		return conf_value_wrong(wrong, "is a URI of something that is not PostgreSQL");
 	return set_text(key, field, mem_strdup(text));
 }
 
@@ -114,7 +110,7 @@ static int parse_bool(const struct conf_key *key, const char *text, void *field,
 			}
 		}
 	}
-	return wrong_value(wrong, "is neither yes nor no");
+	return conf_value_wrong(wrong, "is neither yes nor no");
 }
 
 static void allow_bool(const struct conf_key *key, struct str *out)
@@ -127,14 +123,15 @@ static void format_bool(const struct conf_key *key, const void *field, struct st
 	str_append(out, *(const bool *)field ? "yes" : "no");
 }
 
-static int check_range(const struct conf_key *key, int rc, int64_t value, const char *what, struct str *wrong)
+int conf_value_check_range(const struct conf_key *key, int rc, int64_t value, const char *what,
+                           struct str *wrong)
 {
 	if (rc == -ERANGE || (rc == 0 && value > key->max))
-		return wrong_value(wrong, "is too large");
+		return conf_value_wrong(wrong, "is too large");
 	if (rc < 0)
-		return wrong_value(wrong, what);
+		return conf_value_wrong(wrong, what);
 	if (value < key->min)
-		return wrong_value(wrong, "is too small");
+		return conf_value_wrong(wrong, "is too small");
 	return 0;
 }
 
@@ -143,7 +140,7 @@ static int parse_bytes(const struct conf_key *key, const char *text, void *field
 	uint64_t value = 0;
 	int rc = conf_bytes_parse(text, &value);
 
-	rc = check_range(key, rc, (int64_t)value, "is no size", wrong);
+	rc = conf_value_check_range(key, rc, (int64_t)value, "is no size", wrong);
 	if (rc == 0)
 		*(uint64_t *)field = value;
 	return rc;
@@ -167,12 +164,27 @@ static void format_bytes(const struct conf_key *key, const void *field, struct s
 	conf_bytes_format(*(const uint64_t *)field, out);
 }
 
+/* Is @text the word that stands for 0? Then the number itself need not be allowed. */
+static bool is_zero_word(const struct conf_key *key, const char *text)
+{
+	return key->zero && strcasecmp(text, key->zero) == 0;
+}
+
+static void allow_zero_word(const struct conf_key *key, struct str *out)
+{
+	if (key->zero)
+		str_appendf(out, "%s, or ", key->zero);
+}
+
 static int parse_duration(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	int64_t value = 0;
-	int rc = conf_duration_parse(text, &value);
+	int rc = 0;
 
-	rc = check_range(key, rc, value, "is no duration", wrong);
+	if (!is_zero_word(key, text)) {
+		rc = conf_duration_parse(text, &value);
+		rc = conf_value_check_range(key, rc, value, "is no duration", wrong);
+	}
 	if (rc == 0)
 		*(int64_t *)field = value;
 	return rc;
@@ -180,6 +192,7 @@ static int parse_duration(const struct conf_key *key, const char *text, void *fi
 
 static void allow_duration(const struct conf_key *key, struct str *out)
 {
+	allow_zero_word(key, out);
 	str_append(out, "a number with ms, s, m, h or d, from ");
 	conf_duration_format(key->min, out);
 	str_append(out, " to ");
@@ -188,15 +201,23 @@ static void allow_duration(const struct conf_key *key, struct str *out)
 
 static void format_duration(const struct conf_key *key, const void *field, struct str *out)
 {
-	conf_duration_format(*(const int64_t *)field, out);
+	int64_t value = *(const int64_t *)field;
+
+	if (value == 0 && key->zero)
+		str_append(out, key->zero);
+	else
+		conf_duration_format(value, out);
 }
 
 static int parse_int(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	int64_t value = 0;
-	int rc = conf_int_parse(text, &value);
+	int rc = 0;
 
-	rc = check_range(key, rc, value, "is no whole number", wrong);
+	if (!is_zero_word(key, text)) {
+		rc = conf_int_parse(text, &value);
+		rc = conf_value_check_range(key, rc, value, "is no whole number", wrong);
+	}
 	if (rc == 0)
 		*(int64_t *)field = value;
 	return rc;
@@ -204,12 +225,18 @@ static int parse_int(const struct conf_key *key, const char *text, void *field, 
 
 static void allow_int(const struct conf_key *key, struct str *out)
 {
+	allow_zero_word(key, out);
 	str_appendf(out, "a whole number from %" PRId64 " to %" PRId64, key->min, key->max);
 }
 
 static void format_int(const struct conf_key *key, const void *field, struct str *out)
 {
-	str_appendf(out, "%" PRId64, *(const int64_t *)field);
+	int64_t value = *(const int64_t *)field;
+
+	if (value == 0 && key->zero)
+		str_append(out, key->zero);
+	else
+		str_appendf(out, "%" PRId64, value);
 }
 
 /* Words of a fixed set, permissions, users, groups. */
@@ -222,7 +249,7 @@ static int parse_enum(const struct conf_key *key, const char *text, void *field,
 			return 0;
 		}
 	}
-	return wrong_value(wrong, "is none of the words that are allowed");
+	return conf_value_wrong(wrong, "is none of the words that are allowed");
 }
 
 static void allow_enum(const struct conf_key *key, struct str *out)
@@ -244,11 +271,11 @@ static int parse_mode(const struct conf_key *key, const char *text, void *field,
 	mode_t mode = 0;
 
 	if (len < 3 || len > 4 || strspn(text, "01234567") != len)
-		return wrong_value(wrong, "is no octal mode");
+		return conf_value_wrong(wrong, "is no octal mode");
 	for (; *text; text++)
 		mode = mode << 3 | (mode_t)(*text - '0');
 	if (mode > 0777)
-		return wrong_value(wrong, "has bits beyond the permissions");
+		return conf_value_wrong(wrong, "has bits beyond the permissions");
 	*(mode_t *)field = mode;
 	return 0;
 }
@@ -282,7 +309,7 @@ static int parse_user(const struct conf_key *key, const char *text, void *field,
 	if (parse_id(text, (uint32_t *)field) == 0)
 		return 0;
 	if (getpwnam_r(text, &entry, buf, sizeof(buf), &found) != 0 || !found)
-		return wrong_value(wrong, "is no user of this system");
+		return conf_value_wrong(wrong, "is no user of this system");
 	*(uid_t *)field = found->pw_uid;
 	return 0;
 }
@@ -295,7 +322,7 @@ static int parse_group(const struct conf_key *key, const char *text, void *field
 	if (parse_id(text, (uint32_t *)field) == 0)
 		return 0;
 	if (getgrnam_r(text, &entry, buf, sizeof(buf), &found) != 0 || !found)
-		return wrong_value(wrong, "is no group of this system");
+		return conf_value_wrong(wrong, "is no group of this system");
 	*(gid_t *)field = found->gr_gid;
 	return 0;
 }
@@ -327,28 +354,6 @@ static void format_group(const struct conf_key *key, const void *field, struct s
 		str_appendf(out, "%u", *(const gid_t *)field);
 }
 
-static int parse_words(const struct conf_key *key, const char *text, void *field, struct str *wrong)
-{
-	char **words = conf_words_parse(text, wrong);
-
-	if (!words)
-		return -EINVAL;
-	conf_words_free(*(char ***)field);
-	*(char ***)field = words;
-	return 0;
-}
-
-static void allow_words(const struct conf_key *key, struct str *out)
-{
-	str_append(out,
-	           "different names, separated by commas or spaces (a name with these in double quotes)");
-}
-
-static void format_words(const struct conf_key *key, const void *field, struct str *out)
-{
-	conf_words_format(*(char **const *)field, out);
-}
-
 static const struct value_ops ops[] = {
         [CONF_STRING] = {parse_string, allow_string, format_text},
         [CONF_CONNECTION] = {parse_connection, allow_connection, format_text},
@@ -363,27 +368,42 @@ static const struct value_ops ops[] = {
         [CONF_MODE] = {parse_mode, allow_mode, format_mode},
         [CONF_USER] = {parse_user, allow_id, format_user},
         [CONF_GROUP] = {parse_group, allow_id, format_group},
-        [CONF_WORDS] = {parse_words, allow_words, format_words},
 };
+
+static const struct value_ops *ops_of(const struct conf_key *key)
+{
+	switch (key->type) {
+	case CONF_WORDS:
+		return &conf_words_ops;
+	case CONF_PATTERNS:
+		return &conf_patterns_ops;
+	case CONF_COMPRESSION:
+		return &conf_compression_ops;
+	case CONF_RATE:
+		return &conf_rate_ops;
+	default:
+		return &ops[key->type];
+	}
+}
 
 int conf_value_parse(const struct conf_key *key, const char *text, void *base, struct str *wrong)
 {
 	if (!*text && !(key->fallback && !*key->fallback))
-		return wrong_value(wrong, "is empty");
+		return conf_value_wrong(wrong, "is empty");
 	for (const char *p = text; *p; p++)
 		if (iscntrl((unsigned char)*p) && *p != '\t')
-			return wrong_value(wrong, "holds a control character");
-	return ops[key->type].parse(key, text, (char *)base + key->offset, wrong);
+			return conf_value_wrong(wrong, "holds a control character");
+	return ops_of(key)->parse(key, text, (char *)base + key->offset, wrong);
 }
 
 void conf_value_allowed(const struct conf_key *key, struct str *out)
 {
-	ops[key->type].allowed(key, out);
+	ops_of(key)->allowed(key, out);
 }
 
 void conf_value_format(const struct conf_key *key, const void *base, struct str *out)
 {
-	ops[key->type].format(key, (const char *)base + key->offset, out);
+	ops_of(key)->format(key, (const char *)base + key->offset, out);
 }
 
 void conf_value_show(const struct conf_key *key, const char *text, struct str *out)
@@ -396,22 +416,42 @@ void conf_value_show(const struct conf_key *key, const char *text, struct str *o
 		str_append(out, text);
 }
 
-void conf_value_finish(const struct conf_key *key, void *base)
-{
-	void *field = (char *)base + key->offset;
+/* What a field holds on the heap. */
+enum heap { HEAP_NOTHING, HEAP_TEXT, HEAP_WORDS };
 
+static enum heap heap_of(const struct conf_key *key)
+{
 	switch (key->type) {
 	case CONF_STRING:
 	case CONF_CONNECTION:
 	case CONF_PATH:
 	case CONF_STORE_URL:
 	case CONF_ENDPOINT:
-		mem_free_secret(take_ptr((char **)field));
-		break;
+		return HEAP_TEXT;
 	case CONF_WORDS:
-		conf_words_free(take_ptr((char ***)field));
-		break;
+	case CONF_PATTERNS:
+		return HEAP_WORDS;
 	default:
-		break;
+		return HEAP_NOTHING;
 	}
+}
+
+void conf_value_detach(const struct conf_key *key, void *base)
+{
+	void *field = (char *)base + key->offset;
+
+	if (heap_of(key) == HEAP_TEXT)
+		*(char **)field = mem_strdup(*(char **)field);
+	if (heap_of(key) == HEAP_WORDS)
+		*(char ***)field = conf_words_copy(*(char ***)field);
+}
+
+void conf_value_finish(const struct conf_key *key, void *base)
+{
+	void *field = (char *)base + key->offset;
+
+	if (heap_of(key) == HEAP_TEXT)
+		mem_free_secret(take_ptr((char **)field));
+	if (heap_of(key) == HEAP_WORDS)
+		conf_words_free(take_ptr((char ***)field));
 }

@@ -16,6 +16,8 @@ void conf_value_allowed(const struct conf_key *key, struct str *out);
 void conf_value_format(const struct conf_key *key, const void *base, struct str *out);
 /** conf_value_show() - for people: secrets as "********", passwords in connection strings too. */
 void conf_value_show(const struct conf_key *key, const char *text, struct str *out);
+/** conf_value_detach() - after the struct was copied: give the copy's field a heap of its own. */
+void conf_value_detach(const struct conf_key *key, void *base);
 /** conf_value_finish() - free the field, wiped when it can hold a secret. */
 void conf_value_finish(const struct conf_key *key, void *base);
 

@@ -3,6 +3,7 @@
 #include "../../src/conf/load.h"
 #include "../../src/conf/units.h"
 #include "../../src/conf/value.h"
+#include "../../src/conf/words.h"
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
@@ -140,8 +141,82 @@ static void test_defaults(void **state)
 	assert_string_equal(f->conf.backups[0].name, "full");
 	assert_string_equal(f->conf.backups[0].database, "");
 	assert_null(f->conf.backups[0].databases[0]);
+	assert_int_equal(f->conf.backups[0].format, CONF_FORMAT_CUSTOM);
+	assert_int_equal(f->conf.backups[0].compression.kind, COMPRESS_FAST);
+	assert_int_equal(f->conf.backups[0].content, CONF_CONTENT_FULL);
+	assert_int_equal(f->conf.backups[0].connections, 0);
+	assert_null(f->conf.backups[0].schemas[0]);
+	assert_null(f->conf.backups[0].exclude_table_data[0]);
+	assert_int_equal(f->conf.backups[0].globals, CONF_GLOBALS_AUTO);
+	assert_int_equal(f->conf.backups[0].verify, CONF_VERIFY_READBACK);
+	assert_int_equal(f->conf.backups[0].max_rate_bytes, 0);
+	assert_int_equal(f->conf.backups[0].nice, 0);
+	assert_int_equal(f->conf.backups[0].ionice, CONF_IONICE_NONE);
+	assert_int_equal(f->conf.backups[0].lock_wait_timeout_ms, 0);
+	assert_string_equal(f->conf.backups[0].pre_hook, "");
+	assert_string_equal(f->conf.backups[0].post_hook, "");
+	assert_int_equal(f->conf.backups[0].hook_timeout_ms, 600000);
 	assert_ptr_equal(conf_find_backup(&f->conf, "full"), &f->conf.backups[0]);
 	assert_null(conf_find_backup(&f->conf, "now"));
+}
+
+static void test_backup_keys(void **state)
+{
+	struct fixture *f = *state;
+	const struct conf_backup *b;
+
+	accept(f, "[backup full]\n"
+	          "format = Directory\n"
+	          "compression = gzip:9\n"
+	          "content = data\n"
+	          "jobs = 64\n"
+	          "schemas = public, \"My Schema\" shop*\n"
+	          "exclude_schemas = temp_*\n"
+	          "exclude_tables = public.\"A, b\",\"X\"\"y\".z\n"
+	          "exclude_table_data = *.log\n"
+	          "globals = no\n"
+	          "verify = none\n"
+	          "max_rate = 50MB/s\n"
+	          "nice = 19\n"
+	          "ionice = idle\n"
+	          "lock_wait_timeout = 90s\n"
+	          "pre_hook = test -e /x && echo \"$KEEPFS_JOB\"   # a comment\n"
+	          "post_hook = /bin/true;/bin/false\n"
+	          "hook_timeout = 5s\n"
+	          "[backup b]\n"
+	          "jobs = AUTO\n"
+	          "tables = a.b\n"
+	          "max_rate = 2G\n"
+	          "lock_wait_timeout = none\n");
+	b = &f->conf.backups[0];
+	assert_int_equal(b->format, CONF_FORMAT_DIRECTORY);
+	assert_int_equal(b->compression.kind, COMPRESS_GZIP);
+	assert_int_equal(b->compression.level, 9);
+	assert_int_equal(b->content, CONF_CONTENT_DATA);
+	assert_int_equal(b->connections, 64);
+	assert_string_equal(b->schemas[0], "public");
+	assert_string_equal(b->schemas[1], "\"My Schema\"");
+	assert_string_equal(b->schemas[2], "shop*");
+	assert_null(b->schemas[3]);
+	assert_string_equal(b->exclude_schemas[0], "temp_*");
+	assert_string_equal(b->exclude_tables[0], "public.\"A, b\"");
+	assert_string_equal(b->exclude_tables[1], "\"X\"\"y\".z");
+	assert_null(b->exclude_tables[2]);
+	assert_string_equal(b->exclude_table_data[0], "*.log");
+	assert_int_equal(b->globals, CONF_GLOBALS_NO);
+	assert_int_equal(b->verify, CONF_VERIFY_NONE);
+	assert_int_equal(b->max_rate_bytes, 50 << 20);
+	assert_int_equal(b->nice, 19);
+	assert_int_equal(b->ionice, CONF_IONICE_IDLE);
+	assert_int_equal(b->lock_wait_timeout_ms, 90000);
+	assert_string_equal(b->pre_hook, "test -e /x && echo \"$KEEPFS_JOB\"");
+	assert_string_equal(b->post_hook, "/bin/true;/bin/false");
+	assert_int_equal(b->hook_timeout_ms, 5000);
+	b = &f->conf.backups[1];
+	assert_int_equal(b->connections, 0);
+	assert_string_equal(b->tables[0], "a.b");
+	assert_int_equal(b->max_rate_bytes, INT64_C(2) << 30);
+	assert_int_equal(b->lock_wait_timeout_ms, 0);
 }
 
 static void test_whole_file(void **state)
@@ -299,6 +374,42 @@ static void test_bad_values(void **state)
 	        {"backup full", "databases = \"a", "has a double quote that is not closed"},
 	        {"backup full", "databases = \"a\"b", "right behind a closing double quote"},
 	        {"backup full", "pg_bindir = bin", "is not an absolute path"},
+	        {"backup full", "format = tar", "allowed: custom, plain or directory"},
+	        {"backup full", "format =", "is empty"},
+	        {"backup full", "compression = lz4",
+	         "[backup full] compression = lz4: is no compression; allowed: fast, small, none, gzip, "
+	         "gzip:1 to gzip:9, zstd, or zstd:1 to zstd:19"},
+	        {"backup full", "compression = gzip:10", "is no compression"},
+	        {"backup full", "compression = gzip:", "is no compression"},
+	        {"backup full", "compression =", "is empty"},
+	        {"backup full", "content = rows", "allowed: full, schema or data"},
+	        {"backup full", "jobs = 0", "is too small; allowed: auto, or a whole number from 1 to 64"},
+	        {"backup full", "jobs = 65", "is too large"},
+	        {"backup full", "jobs = many", "is no whole number"},
+	        {"backup full", "schemas = a,,b", "has an empty entry"},
+	        {"backup full", "exclude_schemas = a, a", "names a twice"},
+	        {"backup full", "tables = a.\"b",
+	         "[backup full] tables = a.\"b: has a double quote that is not closed; allowed: different "
+	         "patterns as pg_dump takes them"},
+	        {"backup full", "exclude_tables = ,", "has an empty entry"},
+	        {"backup full", "exclude_table_data = \"a\"\"", "has a double quote that is not closed"},
+	        {"backup full", "globals = maybe", "allowed: auto, yes or no"},
+	        {"backup full", "verify = yes", "allowed: readback or none"},
+	        {"backup full", "max_rate = 1K/s",
+	         "is too small; allowed: none, or a number of bytes per second, or with K, M, G or T (powers "
+	         "of 1024), from 64K/s to 1T/s"},
+	        {"backup full", "max_rate = 2T", "is too large"},
+	        {"backup full", "max_rate = 50Mbit/s", "is no rate"},
+	        {"backup full", "max_rate = none/s", "is no rate"},
+	        {"backup full", "max_rate = /s", "is no rate"},
+	        {"backup full", "nice = -1", "is no whole number; allowed: a whole number from 0 to 19"},
+	        {"backup full", "nice = 20", "is too large"},
+	        {"backup full", "ionice = realtime", "allowed: none, low or idle"},
+	        {"backup full", "lock_wait_timeout = 0", "is too small; allowed: none, or a number with ms"},
+	        {"backup full", "lock_wait_timeout = 30", "is no duration"},
+	        {"backup full", "lock_wait_timeout = 25h", "is too large"},
+	        {"backup full", "hook_timeout = none", "is no duration"},
+	        {"backup full", "hook_timeout = 0", "is too small"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -487,6 +598,38 @@ static void test_contradictions(void **state)
 	                                     "memory = 128M or more, or smaller"},
 	        {"[keepfs]\nparallel_runs = 4\n", ":2: [keepfs] parallel_runs = 4: half of memory"},
 	        {"[store]\npart_size = 64M\n", ":2: [store] part_size = 64M: half of memory"},
+	        {"[backup a]\n[backup full]\nformat = plain\ncompression = zstd\n",
+	         ":4: [backup full] compression = zstd:3: is for custom backups only, but [backup full] "
+	         "format "
+	         "= plain (FILE:3); allowed: fast, small, none, gzip or gzip:1"},
+	        {"[backup full]\nformat = directory\ncompression = zstd:1\n",
+	         ":3: [backup full] compression = zstd:1: is for custom"},
+	        {"[backup full]\nformat = plain\njobs = 2\n",
+	         ":3: [backup full] jobs = 2: reads through several connections, but one stream of SQL is "
+	         "made "
+	         "with [backup full] format = plain (FILE:2); allowed: jobs = 1 or auto"},
+	        {"[backup full]\njobs = 2\ncontent = schema\n", ":2: [backup full] jobs = 2: reads rows"},
+	        {"[backup full]\ncontent = schema\nexclude_table_data = a\n",
+	         ":3: [backup full] exclude_table_data = a: leaves out rows, but there are none with [backup "
+	         "full] content = schema (FILE:2)"},
+	        {"[backup full]\nschemas = a b\nexclude_schemas = c b\n",
+	         ":3: [backup full] exclude_schemas = c, b: leaves out a pattern that is asked for by "
+	         "[backup "
+	         "full] schemas = a, b (FILE:2)"},
+	        {"[backup full]\ntables = a b\nexclude_tables = b c\n",
+	         ":3: [backup full] exclude_tables = b, c: leaves out"},
+	        {"[backup full]\ntables = a\nschemas = b\n",
+	         ":3: [backup full] schemas = b: has no effect beside [backup full] tables = a (FILE:2)"},
+	        {"[backup full]\ntables = a\nexclude_schemas = b\n",
+	         ":3: [backup full] exclude_schemas = b: has no effect beside"},
+	        {"[backup full]\nglobals = yes\ncontent = data\n",
+	         ":2: [backup full] globals = yes: keeps roles, but nothing is created"},
+	        {"[backup full]\nglobals = yes\nschemas = a\n",
+	         ":2: [backup full] globals = yes: belongs to a whole database, but there is [backup full] "
+	         "schemas = a (FILE:3)"},
+	        {"[backup full]\nglobals = yes\nexclude_schemas = a\n", "[backup full] exclude_schemas = a"},
+	        {"[backup full]\nglobals = yes\ntables = a\n", "[backup full] tables = a"},
+	        {"[backup full]\nglobals = yes\nexclude_tables = a\n", "[backup full] exclude_tables = a"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -502,8 +645,15 @@ static void test_contradictions(void **state)
 	accept(f, "[store]\nurl = s3://bucket\nendpoint = http://127.0.0.1:80\nallow_http = on\n");
 	accept(f, "[store]\nendpoint =\nsse = none\n");
 	accept(f, "[keepfs]\nmountpoint = /srv/keep\nstate_dir = /srv/keepfs\n");
+	accept(f, "[backup full]\nformat = plain\ncompression = gzip:9\njobs = 1\n");
+	accept(f, "[backup full]\nformat = directory\ncompression = none\njobs = 8\n");
+	accept(f, "[backup full]\ncontent = schema\njobs = auto\nglobals = yes\n");
+	accept(f, "[backup full]\nglobals = yes\nexclude_table_data = a\n");
+	accept(f, "[backup full]\ntables = a.*\nexclude_tables = a.b\nexclude_table_data = a.b\n");
+	accept(f, "[backup full]\nschemas = a\n[backup b]\nexclude_schemas = a\n");
 	/* A value that was refused is not told a second time by what it contradicts. */
 	refuse(f, "[store]\nurl = s3://bucket\nsse = x\nsse_kms_key = k\n", "sse = x: is none of the words");
+	refuse(f, "[backup a]\nformat = plain\njobs = 99\n", "jobs = 99: is too large");
 }
 
 static void test_environment(void **state)
@@ -520,24 +670,52 @@ static void test_environment(void **state)
 	setenv("KEEPFS_BACKUP_A_B_PG_BINDIR", "/bin", 1);
 	setenv("KEEPFS_BACKUP_NEW_ONE_DATABASES", "p q", 1);
 	setenv("KEEPFS_BACKUP_NEW_ONE_PG_BINDIR", "/pg", 1);
+	/* Of the job full; of the job old.exclude, as there is one, and none old. */
+	setenv("KEEPFS_BACKUP_FULL_EXCLUDE_TABLES", "x", 1);
+	setenv("KEEPFS_BACKUP_OLD_EXCLUDE_TABLES", "y", 1);
+	setenv("KEEPFS_BACKUP_FULL_JOBS", "3", 1);
 	accept(f, "[keepfs]\nmountpoint = /file\nlog_level = debug\n[backup Full]\ndatabase = y\n[backup "
-	          "a-b]\n");
+	          "a-b]\n[backup old.exclude]\n");
 	assert_string_equal(f->conf.mountpoint, "/env");
 	assert_int_equal(f->conf.log_level, LOG_LEVEL_DEBUG);
 	assert_string_equal(f->conf.store.url, "s3://from-env");
-	assert_int_equal(f->conf.backup_count, 3);
+	assert_int_equal(f->conf.backup_count, 4);
 	assert_string_equal(f->conf.backups[0].name, "Full");
 	assert_string_equal(f->conf.backups[0].database, "dbname=x");
+	assert_string_equal(f->conf.backups[0].exclude_tables[0], "x");
+	assert_int_equal(f->conf.backups[0].connections, 3);
 	assert_string_equal(f->conf.backups[1].pg_bindir, "/bin");
-	assert_string_equal(f->conf.backups[2].name, "new_one");
-	assert_string_equal(f->conf.backups[2].databases[1], "q");
-	assert_string_equal(f->conf.backups[2].pg_bindir, "/pg");
-	/* Environment alone: a job from there, and no default job beside it. */
+	assert_string_equal(f->conf.backups[2].tables[0], "y");
+	assert_string_equal(f->conf.backups[3].name, "new_one");
+	assert_string_equal(f->conf.backups[3].databases[1], "q");
+	assert_string_equal(f->conf.backups[3].pg_bindir, "/pg");
+	/* Environment alone: jobs from there, and no default job beside them. */
 	reset(f);
 	assert_int_equal(conf_load(NULL, &f->conf, &f->problems), 0);
-	assert_int_equal(f->conf.backup_count, 3);
+	assert_int_equal(f->conf.backup_count, 4);
+	assert_string_equal(conf_find_backup(&f->conf, "old")->exclude_tables[0], "y");
 	assert_null(conf_find_backup(&f->conf, "Full"));
 	assert_string_equal(conf_find_backup(&f->conf, "full")->database, "dbname=x");
+}
+
+/* A hook may call keepfs: the facts in its environment are no keys. */
+static void test_environment_of_hooks(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const facts[] = {
+	        "KEEPFS_JOB",        "KEEPFS_RUN",       "KEEPFS_DATABASES", "KEEPFS_TRIGGERED_BY",
+	        "KEEPFS_NOTE",       "KEEPFS_STORE",     "KEEPFS_STATE",     "KEEPFS_ERROR",
+	        "KEEPFS_SIZE_BYTES", "KEEPFS_ARTIFACTS", "KEEPFS_SHA256",    "KEEPFS_STARTED",
+	        "KEEPFS_FINISHED",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(facts); i++)
+		setenv(facts[i], "something", 1);
+	assert_int_equal(conf_load(NULL, &f->conf, &f->problems), 0);
+	assert_string_equal(str_text(&f->problems), "");
+	setenv("KEEPFS_JOBS", "1", 1);
+	reset(f);
+	assert_int_equal(conf_load(NULL, &f->conf, &f->problems), -EINVAL);
 }
 
 static void test_environment_problems(void **state)
@@ -549,11 +727,14 @@ static void test_environment_problems(void **state)
 	setenv("KEEPFS_STORE_URLS", "b", 1);
 	setenv("KEEPFS_BACKUP_NOW_DATABASE", "x", 1);
 	setenv("KEEPFS_BACKUP_A_B_DATABASE", "x", 1);
+	setenv("KEEPFS_BACKUP_C_EXCLUDE_TABLES", "x", 1);
 	setenv("KEEPFS_BACKUP__DATABASE", "x", 1);
 	setenv("KEEPFS_STORE_SECRET_KEYS", "hidden", 1);
 	setenv("KEEPFS_LOG_LEVEL", "a\nb", 1);
-	assert_int_equal(load(f, "[backup a-b]\n[backup a.b]\n[keepfs]\nparallel_runs = x\n"), -EINVAL);
-	assert_non_null(strstr(str_text(&f->problems), ":4: [keepfs] parallel_runs = x: "));
+	assert_int_equal(load(f, "[backup a-b]\n[backup a.b]\n[backup c]\n[backup "
+	                         "c-exclude]\n[keepfs]\nparallel_runs = x\n"),
+	                 -EINVAL);
+	assert_non_null(strstr(str_text(&f->problems), ":6: [keepfs] parallel_runs = x: "));
 	assert_non_null(strstr(str_text(&f->problems), "\nKEEPFS_MEMORY: [keepfs] memory = 1: is too small"));
 	assert_non_null(strstr(str_text(&f->problems),
 	                       "\nKEEPFS_STORE_URLS: this environment variable means nothing; did you mean "
@@ -566,6 +747,9 @@ static void test_environment_problems(void **state)
 	assert_non_null(strstr(str_text(&f->problems),
 	                       "\nKEEPFS_BACKUP_A_B_DATABASE: this environment variable could "
 	                       "mean more than one job"));
+	assert_non_null(
+	        strstr(str_text(&f->problems),
+	               "\nKEEPFS_BACKUP_C_EXCLUDE_TABLES: this environment variable could mean more"));
 	assert_non_null(
 	        strstr(str_text(&f->problems), "\nKEEPFS_BACKUP__DATABASE: this environment variable means"));
 	assert_non_null(strstr(str_text(&f->problems), "KEEPFS_LOG_LEVEL: "));
@@ -601,6 +785,19 @@ static void test_every_key_from_environment(void **state)
 	}
 }
 
+/* The template with its examples in force, but for those of keys that end in @but. */
+static void uncomment(const char *template, const char *but, struct str *out)
+{
+	for (const char *p = template; *p; p += strcspn(p, "\n") + 1) {
+		size_t len = strcspn(p, "\n") + 1;
+
+		if (p[0] == '#' && p[1] != ' ' && !memmem(p, len, but, strlen(but)))
+			str_append_bytes(out, p + 1, len - 1);
+		else
+			str_append_bytes(out, p, len);
+	}
+}
+
 static void test_template(void **state)
 {
 	struct fixture *f = *state;
@@ -624,15 +821,18 @@ static void test_template(void **state)
 	assert_int_equal(conf_load(NULL, &f->conf, &f->problems), 0);
 	conf_write_effective(&f->conf, &defaults);
 	assert_string_equal(str_text(&again), str_text(&defaults));
-	/* Every line that it offers can be taken as it stands. */
-	for (const char *p = str_text(&text); *p; p += strcspn(p, "\n") + 1) {
-		if (p[0] == '#' && p[1] != ' ')
-			p++;
-		str_append_bytes(&all, p, strcspn(p, "\n") + 1);
-	}
+	/* Every line that it offers can be taken as it stands, but for one that contradicts another. */
+	uncomment(str_text(&text), "schemas = ", &all);
 	accept(f, str_text(&all));
 	for (size_t i = 0; i < conf_key_count; i++)
-		assert_true(conf_origin_of(&f->conf, (int)i, 0)->line > 0);
+		if (!strstr(conf_keys[i].name, "schemas"))
+			assert_true(conf_origin_of(&f->conf, (int)i, 0)->line > 0);
+	str_clear(&all);
+	uncomment(str_text(&text), "tables = ", &all);
+	accept(f, str_text(&all));
+	for (size_t i = 0; i < conf_key_count; i++)
+		if (!strstr(conf_keys[i].name, "tables"))
+			assert_true(conf_origin_of(&f->conf, (int)i, 0)->line > 0);
 	/* With what `keepfs init` was told. */
 	str_clear(&text);
 	conf_write_template(&text, "/s", "/m", "dir:/o");
@@ -675,7 +875,8 @@ static void test_effective(void **state)
 	setenv("AWS_SESSION_TOKEN", "HIDDEN", 1);
 	accept(f, "[store]\nurl = s3://bucket\naccess_key = AKIA\nsecret_key = HIDDEN\n"
 	          "[backup full]\ndatabase = postgresql://user:HIDDEN@host/db?x=1\n"
-	          "[backup b]\ndatabase = host=h password='HIDDEN x' user=u\ndatabases = a \"b c\"\n");
+	          "[backup b]\ndatabase = host=h password='HIDDEN x' user=u\ndatabases = a \"b c\"\n"
+	          "compression = gzip\ntables = a.\"B c\"  x\nmax_rate = 1048576\njobs = 2\n");
 	conf_write_effective(&f->conf, &text);
 	t = str_text(&text);
 	assert_null(strstr(t, "HIDDEN"));
@@ -689,6 +890,12 @@ static void test_effective(void **state)
 	assert_non_null(strstr(t, "\n[backup full]\ndatabase = postgresql://user:********@host/db?x=1  # "));
 	assert_non_null(strstr(t, "\n[backup b]\ndatabase = host=h password=******** user=u  # "));
 	assert_non_null(strstr(t, "\ndatabases = a, \"b c\"  # "));
+	assert_non_null(strstr(t, "\ncompression = gzip:6  # "));
+	assert_non_null(strstr(t, "\ntables = a.\"B c\", x  # "));
+	assert_non_null(strstr(t, "\nmax_rate = 1M/s  # "));
+	assert_non_null(strstr(t, "\njobs = 2  # "));
+	assert_non_null(strstr(t, "\njobs = auto  # default"));
+	assert_non_null(strstr(t, "\nlock_wait_timeout = none  # default"));
 	/* A struct that was not loaded has no sources to tell. */
 	str_clear(&text);
 	conf_finish(&f->conf);
@@ -761,6 +968,15 @@ static void test_units(void **state)
 	        {"60s", 60000, "1m"},    {"90m", 5400000, "90m"},
 	        {"24h", 86400000, "1d"}, {"30 s", 30000, "30s"},
 	};
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+		const char *formatted;
+	} rates[] = {
+	        {"none", 0, "none"},          {"50MB/s", 50 << 20, "50M/s"}, {"50M", 50 << 20, "50M/s"},
+	        {"1 GiB/s", 1 << 30, "1G/s"}, {"100/s", 100, "100/s"},
+	};
+	static const char *const bad_rates[] = {"", "/s", "s", "none/s", "1M/m", "1M/s/s", "1M /s x", "-1/s"};
 	static const char *const bad_sizes[] = {"",   "K",  "1KK",   "1iB",      "1 i",
 	                                        "+1", " 1", "1KiBx", "8388608T", "0x10"};
 	static const char *const bad_durations[] = {"", "1", "s", "1S", "1min", "-1s", "106751991168d"};
@@ -783,8 +999,18 @@ static void test_units(void **state)
 		conf_duration_format(ms, &out);
 		assert_string_equal(str_text(&out), durations[i].formatted);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
+		_cleanup(str) struct str out = {0};
+
+		assert_int_equal(conf_rate_parse(rates[i].text, &bytes), 0);
+		assert_int_equal(bytes, rates[i].bytes);
+		conf_rate_format(bytes, &out);
+		assert_string_equal(str_text(&out), rates[i].formatted);
+	}
 	bytes = 7;
 	ms = 7;
+	for (size_t i = 0; i < ARRAY_SIZE(bad_rates); i++)
+		assert_true(conf_rate_parse(bad_rates[i], &bytes) < 0);
 	for (size_t i = 0; i < ARRAY_SIZE(bad_sizes); i++)
 		assert_true(conf_bytes_parse(bad_sizes[i], &bytes) < 0);
 	for (size_t i = 0; i < ARRAY_SIZE(bad_durations); i++)
@@ -844,6 +1070,188 @@ static void test_find_path(void **state)
 	setenv("KEEPFS_CONFIG", "/e.conf", 1);
 	by_env = conf_find_path(NULL);
 	assert_string_equal(by_env, "/e.conf");
+}
+
+/* What a trigger makes of a job; @pairs: key, value, …, NULL. */
+static int override(const struct conf_backup *job, const char *const *pairs, struct conf_backup **ret,
+                    bool *ret_partial, struct error *err)
+{
+	const char *keys[8], *values[8];
+	size_t count = 0;
+
+	for (; pairs[2 * count]; count++) {
+		keys[count] = pairs[2 * count];
+		values[count] = pairs[2 * count + 1];
+	}
+	return conf_backup_override(job, keys, values, count, ret, ret_partial, err);
+}
+
+static void test_override(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const pairs[] = {"format", "plain",  "note",        "before\nx", "compression",
+	                                    "gzip",   "tables", "a.b,\"C d\"", "max_rate",  "1MB/s",
+	                                    "jobs",   "1",      NULL};
+	static const char *const none[] = {NULL};
+	_cleanup(conf_backup) struct conf_backup *copy = NULL, *plain = NULL;
+	_cleanup(str) struct str text = {0};
+	bool partial = true;
+
+	accept(f, "[backup full]\ndatabase = host=h\ndatabases = a b\njobs = 4\npre_hook = x\n");
+	assert_int_equal(override(&f->conf.backups[0], none, &plain, &partial, NULL), 0);
+	assert_false(partial);
+	assert_ptr_not_equal(plain->databases, f->conf.backups[0].databases);
+	assert_int_equal(override(&f->conf.backups[0], pairs, &copy, &partial, NULL), 0);
+	assert_true(partial);
+	/* The copies do not need the configuration any more. */
+	reset(f);
+	assert_string_equal(plain->name, "full");
+	assert_string_equal(plain->database, "host=h");
+	assert_string_equal(plain->databases[1], "b");
+	assert_int_equal(plain->connections, 4);
+	assert_string_equal(copy->pre_hook, "x");
+	assert_int_equal(copy->hook_timeout_ms, 600000);
+	assert_int_equal(copy->format, CONF_FORMAT_PLAIN);
+	assert_int_equal(copy->connections, 1);
+	assert_string_equal(copy->tables[1], "\"C d\"");
+	conf_backup_format(copy, "compression", &text);
+	str_append_char(&text, '|');
+	conf_backup_format(copy, "tables", &text);
+	str_append_char(&text, '|');
+	conf_backup_format(copy, "max_rate", &text);
+	conf_backup_format(copy, "note", &text);
+	assert_string_equal(str_text(&text), "gzip:6|a.b, \"C d\"|1M/s");
+	assert_null(conf_backup_free(NULL));
+}
+
+static void test_override_refuses(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *pairs[7];
+		const char *expected;
+	} cases[] = {
+	        {{"format", "tar"},
+	         "format = tar: is none of the words that are allowed; allowed: custom, plain or directory"},
+	        {{"compression", "lzma"}, "compression = lzma: is no compression; allowed: fast, small"},
+	        {{"compression", ""}, "compression = : is empty"},
+	        {{"content", "rows"}, "allowed: full, schema or data"},
+	        {{"jobs", "0"}, "jobs = 0: is too small; allowed: auto, or a whole number from 1 to 64"},
+	        {{"schemas", "a,"}, "schemas = a,: has an empty entry"},
+	        {{"exclude_schemas", "\"a"}, "double quote that is not closed"},
+	        {{"tables", "a a"}, "tables = a a: names a twice"},
+	        {{"exclude_tables", "a\nb"}, "control character"},
+	        {{"exclude_table_data", ",a"}, "has an empty entry"},
+	        {{"globals", "on"}, "allowed: auto, yes or no"},
+	        {{"verify", "full"}, "allowed: readback or none"},
+	        {{"max_rate", "fast"}, "max_rate = fast: is no rate; allowed: none, or"},
+	        {{"fromat", "plain"}, "fromat: no such key; did you mean format?"},
+	        {{"notes", "x"}, "notes: no such key; did you mean note?"},
+	        {{"shape", "x"},
+	         "shape: no such key; allowed: format, compression, content, jobs, schemas, exclude_schemas, "
+	         "tables, exclude_tables, exclude_table_data, globals, verify, max_rate, note"},
+	        {{"database", "x"}, "database: this key cannot be changed for one run; allowed: format"},
+	        {{"pre_hook", "x"}, "pre_hook: this key cannot be changed for one run"},
+	        {{"nice", "1"}, "cannot be changed"},
+	        {{"jobs", "1", "note", "x", "jobs", "1"}, "jobs: this key is given twice"},
+	        {{"format", "plain"},
+	         "jobs = 4 (of the job): reads through several connections, but one stream of SQL is made "
+	         "with "
+	         "format = plain; allowed: jobs = 1 or auto"},
+	        {{"compression", "zstd", "format", "directory"},
+	         "compression = zstd:3: is for custom backups only, but format = directory; allowed: fast"},
+	        {{"content", "schema", "jobs", "auto"},
+	         "exclude_table_data = log (of the job): leaves out rows, but there are none with content = "
+	         "schema"},
+	        {{"tables", "a", "schemas", "b"}, "schemas = b: has no effect beside tables = a"},
+	        {{"tables", "a", "exclude_tables", "a"}, "leaves out a pattern that is asked for"},
+	        {{"globals", "yes", "content", "data"}, "globals = yes: keeps roles"},
+	        {{"globals", "yes", "exclude_schemas", "x"}, "globals = yes: belongs to a whole database"},
+	};
+
+	accept(f, "[backup full]\njobs = 4\nexclude_table_data = log\n");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct conf_backup *copy = NULL;
+		struct error err = {0};
+		bool partial;
+
+		assert_int_equal(override(&f->conf.backups[0], cases[i].pairs, &copy, &partial, &err),
+		                 -EINVAL);
+		assert_null(copy);
+		assert_int_equal(err.class, ERROR_USAGE);
+		if (!strstr(err.message, cases[i].expected))
+			fail_msg("want: %s\ngot: %s", cases[i].expected, err.message);
+	}
+}
+
+static void test_override_partial(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *job;
+		const char *pairs[5];
+		bool partial;
+	} cases[] = {
+	        {"", {"compression", "none", "format", "plain"}, false},
+	        {"", {"globals", "no", "verify", "none"}, false},
+	        {"", {"content", "full", "tables", ""}, false},
+	        {"", {"content", "schema"}, true},
+	        {"", {"content", "data"}, true},
+	        {"", {"schemas", "a"}, true},
+	        {"", {"exclude_schemas", "a"}, true},
+	        {"", {"tables", "a"}, true},
+	        {"", {"exclude_tables", "a"}, true},
+	        {"", {"exclude_table_data", "a"}, true},
+	        {"content = schema\n", {"jobs", "1"}, false},
+	        {"content = schema\n", {"content", "schema"}, false},
+	        {"content = schema\n", {"content", "data"}, true},
+	        {"content = schema\n", {"content", "full"}, false}, /* everything is never less */
+	        {"tables = a b\n", {"tables", "b, a"}, false},
+	        {"tables = a b\n", {"tables", "a b c"}, true}, /* not the same: whatever c is */
+	        {"tables = a b\n", {"tables", ""}, false},
+	        {"schemas = a\nexclude_table_data = a.b\n", {"exclude_table_data", ""}, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup(free) char *text = mem_printf("[backup full]\n%s", cases[i].job);
+		_cleanup(conf_backup) struct conf_backup *copy = NULL;
+		struct error err = {0};
+		bool partial = !cases[i].partial;
+
+		accept(f, text);
+		if (override(&f->conf.backups[0], cases[i].pairs, &copy, &partial, &err) != 0)
+			fail_msg("%s", err.message);
+		if (partial != cases[i].partial)
+			fail_msg("%s%s=%s", cases[i].job, cases[i].pairs[0], cases[i].pairs[1]);
+	}
+}
+
+static void test_patterns(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"", ""},
+	        {" a ,b\tc ", "a, b, c"},
+	        {"a.\"B c\",d", "a.\"B c\", d"},
+	        {"\"a\"\"b, c\".*", "\"a\"\"b, c\".*"},
+	        {"\"a\".\"b\" c", "\"a\".\"b\", c"},
+	};
+	static const char *const bad[] = {"\"", "a\"", ",", "a,", "a,,b", "a a", "\"a b", "a \"\"\"b"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup(str) struct str wrong = {0}, out = {0};
+		char **patterns = conf_patterns_parse(cases[i][0], &wrong);
+
+		assert_non_null(patterns);
+		conf_patterns_format(patterns, &out);
+		assert_string_equal(str_text(&out), cases[i][1]);
+		conf_words_free(patterns);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		_cleanup(str) struct str wrong = {0};
+
+		assert_null(conf_patterns_parse(bad[i], &wrong));
+		assert_true(wrong.len > 0);
+	}
 }
 
 /* AWS. */
@@ -985,6 +1393,7 @@ int main(void)
 #define CONF_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	        CONF_TEST(test_defaults),
+	        CONF_TEST(test_backup_keys),
 	        CONF_TEST(test_whole_file),
 	        CONF_TEST(test_bad_values),
 	        CONF_TEST(test_all_at_once),
@@ -993,6 +1402,7 @@ int main(void)
 	        CONF_TEST(test_file_that_cannot_be_read),
 	        CONF_TEST(test_contradictions),
 	        CONF_TEST(test_environment),
+	        CONF_TEST(test_environment_of_hooks),
 	        CONF_TEST(test_environment_problems),
 	        CONF_TEST(test_every_key_from_environment),
 	        CONF_TEST(test_template),
@@ -1003,6 +1413,10 @@ int main(void)
 	        cmocka_unit_test(test_nearest),
 	        CONF_TEST(test_warning),
 	        CONF_TEST(test_find_path),
+	        CONF_TEST(test_override),
+	        CONF_TEST(test_override_refuses),
+	        CONF_TEST(test_override_partial),
+	        cmocka_unit_test(test_patterns),
 	        CONF_TEST(test_aws_environment),
 	        CONF_TEST(test_aws_credentials_order),
 	        CONF_TEST(test_aws_rotation),

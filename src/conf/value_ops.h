@@ -1,0 +1,18 @@
+#pragma once
+/** The types of values, for the table in value.c: how each is read, described and written. */
+#include "keys.h"
+
+struct value_ops {
+	int (*parse)(const struct conf_key *key, const char *text, void *field, struct str *wrong);
+	void (*allowed)(const struct conf_key *key, struct str *out);
+	void (*format)(const struct conf_key *key, const void *field, struct str *out);
+};
+
+extern const struct value_ops conf_words_ops, conf_patterns_ops, conf_compression_ops, conf_rate_ops;
+
+/** conf_value_wrong() - say what is wrong; returns -EINVAL. */
+int conf_value_wrong(struct str *wrong, const char *what);
+/** conf_value_check_range() - is what a parser returned (@rc, @value) within the key's bounds? @what: when it
+ * is no number at all. */
+int conf_value_check_range(const struct conf_key *key, int rc, int64_t value, const char *what,
+                           struct str *wrong);
