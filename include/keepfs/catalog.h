@@ -60,7 +60,7 @@ struct catalog_entry {       /* a file or a directory below backups/ */
 	char name[NAME_MAX_BYTES];
 	uint64_t size_bytes;     /* files */
 	int64_t mtime_us;        /* files: completion. Directories: last publication or removal */
-	uint32_t subdirectories; /* directories */
+	uint32_t subdirectories; /* directories: with the artifacts that are directories */
 	uint32_t files;          /* directories: artifacts; artifacts that are directories: their files */
 	uint64_t sums_bytes;     /* directories: size of SHA256SUMS */
 };
