@@ -1,7 +1,7 @@
 /*
- * Reading a backup: each request is handed to the reader and answered by its callback, so that no FUSE thread
- * waits for the store. A failure is EIO with the reason in status/last-error: never zeros, never a short
- * answer in mid-file.
+ * Reading a backup, or one of its further files: each request is handed to the reader and answered by its
+ * callback, so that no FUSE thread waits for the store. A failure is EIO with the reason in
+ * status/last-error: never zeros, never a short answer in mid-file.
  */
 #include "internal.h"
 

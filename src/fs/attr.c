@@ -10,8 +10,8 @@
 
 void node_timeouts(const struct node *node, double *ret_entry_s, double *ret_attr_s)
 {
-	bool lasting = node->kind == NODE_ARTIFACT || node->kind == NODE_FIXED_DIRECTORY ||
-	               node->kind == NODE_DIRECTORY;
+	bool lasting = node_is_artifact(node) || node->kind == NODE_FILE ||
+	               node->kind == NODE_FIXED_DIRECTORY || node->kind == NODE_DIRECTORY;
 
 	/* The latest link moves, and SHA256SUMS goes with the last file. */
 	*ret_entry_s = node->kind == NODE_LATEST || node->kind == NODE_SUMS ? 0 : ATTR_FOREVER_S;

@@ -5,7 +5,10 @@
  *   1, 2                 after "." and ".."
  *   3 … 31               after a fixed or generated entry
  *   32 + sequence        after a subdirectory, or jobs/<run> (the run's number)
- *   bit 62 | sequence    after a file
+ *   bit 61 | sequence    after an artifact
+ *   bit 62 | sequence    after a further file of an artifact
+ *
+ * An artifact that is a directory has only its files.
  */
 #include "internal.h"
 
@@ -15,12 +18,25 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OFFSET_FIXED    3
-#define OFFSET_NUMBERED 32
-#define OFFSET_FILES    (INT64_C(1) << 62)
-#define PAGE_ENTRIES    256
-#define SMALLEST_ENTRY  32  /* bytes that a directory entry takes at least */
-#define SMALLEST_PLUS   160 /* with attributes */
+#define OFFSET_FIXED     3
+#define OFFSET_NUMBERED  32
+#define OFFSET_ARTIFACTS (INT64_C(1) << 61)
+#define OFFSET_FILES     (INT64_C(1) << 62)
+#define PAGE_ENTRIES     256
+#define SMALLEST_ENTRY   32  /* bytes that a directory entry takes at least */
+#define SMALLEST_PLUS    160 /* with attributes */
+
+/* The entries of one kind have the offsets from @base + the sequence 0 up to, not including, @end. */
+struct range {
+	enum catalog_kind kind;
+	off_t base, end;
+};
+
+static const struct range ranges[] = {
+        {CATALOG_DIRECTORY, OFFSET_NUMBERED, OFFSET_ARTIFACTS},
+        {CATALOG_ARTIFACT, OFFSET_ARTIFACTS, OFFSET_FILES},
+        {CATALOG_FILE, OFFSET_FILES, INT64_MAX},
+};
 
 struct listing {
 	struct fs *fs;
@@ -28,6 +44,7 @@ struct listing {
 	char *buf;
 	size_t size, used;
 	bool plus;
+	int failed; /* negative errno: the catalog could not tell the rest */
 	struct node directory;
 };
 
@@ -61,7 +78,7 @@ static uint64_t parent_of(const struct node *directory)
 {
 	if (directory->kind == NODE_RUN)
 		return INO_JOBS;
-	if (directory->kind == NODE_DIRECTORY)
+	if (directory->kind == NODE_DIRECTORY || directory->kind == NODE_ARTIFACT_DIRECTORY)
 		return directory->entry.parent_ino ? directory->entry.parent_ino : INO_BACKUPS;
 	return INO_ROOT;
 }
@@ -91,11 +108,13 @@ static int fixed_entry(struct listing *l, unsigned index, struct node *ret, char
 	struct catalog_entry target;
 	int r;
 
+	if (d->kind == NODE_ARTIFACT_DIRECTORY)
+		return 1;
 	if (d->kind == NODE_DIRECTORY) {
 		if (index > 1)
 			return 1;
 		r = node_load(l->fs, index == 0 ? ino_latest(d->ino) : ino_sums(d->ino), ret);
-		snprintf(name, NAME_MAX_BYTES, "SHA256SUMS");
+		snprintf(name, NAME_MAX_BYTES, SUMS_NAME);
 		return r == 0 && index == 0 ? node_latest(l->fs, d->ino, &target, name) : r;
 	}
 	if (d->kind == NODE_RUN) {
@@ -142,28 +161,26 @@ static size_t page_entries(const struct listing *l)
 	return fit < PAGE_ENTRIES ? fit : PAGE_ENTRIES;
 }
 
-/* Subdirectories or files of a catalog directory, from *@off on. */
-static bool add_entries(struct listing *l, bool directories, off_t *off)
+/* The entries of one kind of a catalog directory, from @off on. False when no more fit, or can be read. */
+static bool add_entries(struct listing *l, const struct range *range, off_t off)
 {
-	off_t base = directories ? OFFSET_NUMBERED : OFFSET_FILES;
-	int64_t after = *off >= base ? *off - base : -1;
-	uint64_t ino = l->directory.kind == NODE_DIRECTORY ? l->directory.ino : 0;
-	enum catalog_kind kind = directories ? CATALOG_DIRECTORY : CATALOG_ARTIFACT;
+	int64_t after = off >= range->base ? off - range->base : -1;
+	uint64_t ino = l->directory.ino == INO_BACKUPS ? 0 : l->directory.ino;
 	size_t max = page_entries(l);
 	_cleanup(free) struct catalog_entry *page = mem_array(max, sizeof(*page));
 	ssize_t count;
 
-	while ((count = catalog_entries(l->fs->ctx.catalog, ino, kind, after, page, max)) > 0) {
+	while ((count = catalog_entries(l->fs->ctx.catalog, ino, range->kind, after, page, max)) > 0) {
 		for (ssize_t i = 0; i < count; i++) {
 			struct node node;
 
 			node_of_entry(&page[i], &node);
-			if (!add(l, page[i].name, &node, base + page[i].sequence))
+			if (!add(l, page[i].name, &node, range->base + page[i].sequence))
 				return false;
 			after = page[i].sequence;
 		}
 	}
-	*off = OFFSET_FILES - 1;
+	l->failed = (int)count;
 	return count == 0;
 }
 
@@ -192,11 +209,13 @@ static void add_runs(struct listing *l, off_t off)
 		if (before <= 1)
 			return;
 	}
+	l->failed = (int)count;
 }
 
 static void fill(struct listing *l, off_t off)
 {
-	bool catalog = l->directory.kind == NODE_DIRECTORY || l->directory.ino == INO_BACKUPS;
+	bool artifact = l->directory.kind == NODE_ARTIFACT_DIRECTORY;
+	bool catalog = artifact || l->directory.kind == NODE_DIRECTORY || l->directory.ino == INO_BACKUPS;
 
 	if (off < 2 && !add_dots(l, &off))
 		return;
@@ -204,11 +223,12 @@ static void fill(struct listing *l, off_t off)
 		return;
 	if (l->directory.ino == INO_JOBS)
 		add_runs(l, off);
-	if (!catalog)
-		return;
-	if (off < OFFSET_FILES - 1 && !add_entries(l, true, &off))
-		return;
-	add_entries(l, false, &off);
+	for (size_t i = 0; catalog && i < ARRAY_SIZE(ranges); i++) {
+		if (off >= ranges[i].end || (artifact && ranges[i].kind != CATALOG_FILE))
+			continue;
+		if (!add_entries(l, &ranges[i], off))
+			return;
+	}
 }
 
 static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
@@ -225,7 +245,11 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool pl
 	}
 	l.buf = buf;
 	fill(&l, off);
-	fuse_reply_buf(req, l.buf, l.used);
+	/* What was read is told; asked for more, the rest is an error: an empty answer would be the end. */
+	if (l.failed < 0 && l.used == 0)
+		fuse_reply_err(req, -l.failed);
+	else
+		fuse_reply_buf(req, l.buf, l.used);
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)

@@ -98,7 +98,7 @@ static int open_node(struct fs *fs, struct node *node, const struct fuse_file_in
 	}
 	if (writing)
 		return -EPERM;
-	if (node->kind == NODE_ARTIFACT)
+	if (node_is_stored(node))
 		return artifact_file_open(fs, node, ret_handle, err);
 	return text_handle(fs, node, ret_handle);
 }

@@ -118,9 +118,10 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
               struct fuse_file_info *fi);
 void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *ph);
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 
 /** command_open() - a handle of a command file; it reads the last answer that anybody got. */
 struct handle *command_open(struct fs *fs, const struct node *node);
-/** artifact_file_open() - a handle that reads an artifact's bytes. */
+/** artifact_file_open() - a handle that reads the bytes of an artifact, or of one of its further files. */
 int artifact_file_open(struct fs *fs, const struct node *node, struct handle **ret_handle, struct error *err);
 void artifact_file_read(fuse_req_t req, struct handle *h, size_t size, off_t off);

@@ -76,7 +76,18 @@ uint64_t ino_sums(uint64_t directory_ino)
 
 bool node_is_directory(const struct node *node)
 {
-	return node->kind == NODE_FIXED_DIRECTORY || node->kind == NODE_DIRECTORY || node->kind == NODE_RUN;
+	return node->kind == NODE_FIXED_DIRECTORY || node->kind == NODE_DIRECTORY ||
+	       node->kind == NODE_ARTIFACT_DIRECTORY || node->kind == NODE_RUN;
+}
+
+bool node_is_stored(const struct node *node)
+{
+	return node->kind == NODE_ARTIFACT || node->kind == NODE_FILE;
+}
+
+bool node_is_artifact(const struct node *node)
+{
+	return node->kind == NODE_ARTIFACT || node->kind == NODE_ARTIFACT_DIRECTORY;
 }
 
 bool node_is_command(const struct node *node)
@@ -93,11 +104,11 @@ bool node_is_text(const struct node *node)
 
 void node_of_entry(const struct catalog_entry *entry, struct node *ret)
 {
-	*ret = (struct node){
-	        .ino = entry->ino,
-	        .kind = entry->kind == CATALOG_DIRECTORY ? NODE_DIRECTORY : NODE_ARTIFACT,
-	        .entry = *entry,
-	};
+	*ret = (struct node){.ino = entry->ino, .kind = NODE_DIRECTORY, .entry = *entry};
+	if (entry->kind == CATALOG_ARTIFACT)
+		ret->kind = entry->is_directory ? NODE_ARTIFACT_DIRECTORY : NODE_ARTIFACT;
+	else if (entry->kind == CATALOG_FILE)
+		ret->kind = NODE_FILE;
 }
 
 void node_of_run(const struct catalog_run *run, enum run_file file, struct node *ret)
@@ -126,8 +137,8 @@ int node_latest(struct fs *fs, uint64_t directory_ino, struct catalog_entry *ret
 
 static int load_generated(struct fs *fs, uint64_t ino, struct node *ret)
 {
-	struct catalog_entry directory, target;
-	char name[NAME_MAX_BYTES];
+	struct catalog_entry directory, other;
+	char name[NAME_MAX_BYTES] = SUMS_NAME;
 	int r = catalog_entry_by_ino(fs->ctx.catalog, ino & ~(LATEST_BIT | SUMS_BIT), &directory);
 
 	if (r < 0)
@@ -136,7 +147,13 @@ static int load_generated(struct fs *fs, uint64_t ino, struct node *ret)
 		return -ENOENT;
 	*ret = (struct node){
 	        .ino = ino, .kind = ino & LATEST_BIT ? NODE_LATEST : NODE_SUMS, .entry = directory};
-	return ret->kind == NODE_LATEST ? node_latest(fs, directory.ino, &target, name) : 0;
+	if (ret->kind == NODE_LATEST)
+		r = node_latest(fs, directory.ino, &other, name);
+	/* A database may have that name, too: what is stored comes before what is made up. */
+	if (r == 0 && directory.subdirectories > 0 &&
+	    catalog_entry_by_name(fs->ctx.catalog, directory.ino, name, &other) == 0)
+		return -ENOENT;
+	return r;
 }
 
 static int load_run(struct fs *fs, int64_t run_id, enum run_file file, struct node *ret)
@@ -185,20 +202,32 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 	return load_fixed(fs, ino, ret);
 }
 
-static int child_of_backups(struct fs *fs, const struct node *parent, const char *name, struct node *ret)
+static int generated_child(struct fs *fs, uint64_t directory_ino, const char *name, struct node *ret)
 {
-	uint64_t directory_ino = parent->kind == NODE_DIRECTORY ? parent->ino : 0;
-	struct catalog_entry entry;
+	struct catalog_entry target;
 	char latest[NAME_MAX_BYTES];
 	int r;
 
-	if (directory_ino && strcmp(name, "SHA256SUMS") == 0)
+	if (strcmp(name, SUMS_NAME) == 0)
 		return load_generated(fs, ino_sums(directory_ino), ret);
-	if (directory_ino && str_starts(name, "latest")) {
-		r = node_latest(fs, directory_ino, &entry, latest);
-		if (r == 0 && strcmp(latest, name) == 0)
-			return load_generated(fs, ino_latest(directory_ino), ret);
-	}
+	if (!str_starts(name, "latest"))
+		return -ENOENT;
+	r = node_latest(fs, directory_ino, &target, latest);
+	if (r == 0 && strcmp(latest, name) == 0)
+		return load_generated(fs, ino_latest(directory_ino), ret);
+	return r < 0 ? r : -ENOENT;
+}
+
+static int child_of_backups(struct fs *fs, const struct node *parent, const char *name, struct node *ret)
+{
+	uint64_t directory_ino = parent->ino == INO_BACKUPS ? 0 : parent->ino;
+	struct catalog_entry entry;
+	int r = -ENOENT;
+
+	if (parent->kind == NODE_DIRECTORY)
+		r = generated_child(fs, directory_ino, name, ret);
+	if (r != -ENOENT)
+		return r;
 	r = catalog_entry_by_name(fs->ctx.catalog, directory_ino, name, &entry);
 	if (r == 0)
 		node_of_entry(&entry, ret);
@@ -238,7 +267,8 @@ static int child_of_fixed(struct fs *fs, uint64_t parent, const char *name, stru
 
 int node_child(struct fs *fs, const struct node *parent, const char *name, struct node *ret)
 {
-	if (parent->kind == NODE_DIRECTORY || parent->ino == INO_BACKUPS)
+	if (parent->kind == NODE_DIRECTORY || parent->kind == NODE_ARTIFACT_DIRECTORY ||
+	    parent->ino == INO_BACKUPS)
 		return child_of_backups(fs, parent, name, ret);
 	if (parent->ino == INO_JOBS)
 		return child_of_jobs(fs, name, ret);
@@ -270,6 +300,11 @@ static void stat_directory(struct fs *fs, const struct node *node, struct stat *
 	st->st_nlink = 2;
 	if (node->ino == INO_ROOT)
 		st->st_nlink += 4;
+	if (node->kind == NODE_ARTIFACT_DIRECTORY) {
+		/* Nothing can be made or removed in it. */
+		st->st_mode = S_IFDIR | (fs->ctx.conf->dir_mode & ~(mode_t)0222);
+		*mtime_us = node->entry.mtime_us;
+	}
 	if (node->kind == NODE_DIRECTORY || node->ino == INO_BACKUPS) {
 		st->st_nlink += node->entry.subdirectories;
 		if (node->entry.mtime_us)
@@ -329,7 +364,7 @@ int node_stat(struct fs *fs, const struct node *node, struct stat *ret)
 
 	if (node_is_directory(node)) {
 		stat_directory(fs, node, &st, &mtime_us);
-	} else if (node->kind == NODE_ARTIFACT) {
+	} else if (node_is_stored(node)) {
 		st.st_mode = S_IFREG | conf->file_mode;
 		st.st_size = (off_t)node->entry.size_bytes;
 		mtime_us = node->entry.mtime_us;

@@ -5,7 +5,7 @@
  *
  *   1 … 63                          the fixed part of the tree
  *   bit 60, run << 3 | which        jobs/<run> and its files
- *   bit 62, bit 61, hash            an artifact (ino_of_artifact())
+ *   bit 62, bit 61, hash            an artifact, or one of its further files (ino_of_artifact())
  *   bit 62, hash & ~3               a directory of backups/ (ino_of_directory()); | 1 its latest link, | 2
  * its SHA256SUMS
  */
@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 
 struct fs;
+
+#define SUMS_NAME "SHA256SUMS"
 
 #define INO_ROOT    UINT64_C(1)
 #define INO_BACKUPS UINT64_C(2)
@@ -44,7 +46,9 @@ enum node_kind {
 	NODE_FIXED_DIRECTORY, /* /, backups/, jobs/, status/, control/ */
 	NODE_FIXED_FILE,      /* status/…, control/… */
 	NODE_DIRECTORY,       /* below backups/ */
-	NODE_ARTIFACT,
+	NODE_ARTIFACT,        /* that is a file */
+	NODE_ARTIFACT_DIRECTORY,
+	NODE_FILE, /* a further file of an artifact: beside it, or in it when that is a directory */
 	NODE_LATEST,
 	NODE_SUMS,
 	NODE_RUN,      /* jobs/<run>/ */
@@ -54,11 +58,11 @@ enum node_kind {
 struct node {
 	uint64_t ino;
 	enum node_kind kind;
-	enum fixed_file fixed;  /* NODE_FIXED_FILE */
-	enum run_file run_file; /* NODE_RUN_FILE */
-	struct catalog_entry
-	        entry; /* NODE_DIRECTORY and its files; NODE_LATEST: the directory's; backups/ itself too */
-	struct catalog_run run; /* NODE_RUN, NODE_RUN_FILE */
+	enum fixed_file fixed;      /* NODE_FIXED_FILE */
+	enum run_file run_file;     /* NODE_RUN_FILE */
+	struct catalog_entry entry; /* below backups/, and of backups/ itself; NODE_LATEST, NODE_SUMS: the
+	                               directory's */
+	struct catalog_run run;     /* NODE_RUN, NODE_RUN_FILE */
 };
 
 /** fixed_name() - "health"; fixed_parent() - the directory that holds it. */
@@ -75,11 +79,16 @@ int node_child(struct fs *fs, const struct node *parent, const char *name, struc
 void node_of_entry(const struct catalog_entry *entry, struct node *ret);
 void node_of_run(const struct catalog_run *run, enum run_file file, struct node *ret);
 bool node_is_directory(const struct node *node);
+/** node_is_stored() - a file whose bytes are an object in the store. */
+bool node_is_stored(const struct node *node);
+/** node_is_artifact() - what rm and rmdir can remove. */
+bool node_is_artifact(const struct node *node);
 /** node_is_command() - written to: control/trigger, control/probe, jobs/<run>/cancel. */
 bool node_is_command(const struct node *node);
 /** node_is_text() - made when opened; its size is that text's. */
 bool node_is_text(const struct node *node);
-/** node_latest() - the entry that a NODE_LATEST points to, and its own name ("latest.dump"); -ENOENT. */
+/** node_latest() - the entry that a NODE_LATEST points to, and its own name ("latest.dump"; "latest" when the
+ * target is a directory); -ENOENT. */
 int node_latest(struct fs *fs, uint64_t directory_ino, struct catalog_entry *ret_target,
                 char ret_name[static NAME_MAX_BYTES]);
 uint64_t ino_latest(uint64_t directory_ino);

@@ -1,5 +1,7 @@
-/* rm: one artifact leaves the store and the listing. Refusals say why in status/last-error, and all of it is
- * in the audit. */
+/*
+ * rm and rmdir: one artifact leaves the store and the listing, with all files that belong to it. Refusals say
+ * why in status/last-error, and every attempt at an artifact is in the audit.
+ */
 #include "internal.h"
 
 #include <keepfs/artifact.h>
@@ -14,14 +16,44 @@ struct removal {
 	struct fs *fs;
 	uint64_t ino, parent_ino;
 	char *name, *path;
+	char **beside; /* further files that lie beside the artifact's own */
+	size_t beside_count;
 	struct catalog_audit audit;
 };
+
+static void removal_free(struct removal *removal)
+{
+	for (size_t i = 0; i < removal->beside_count; i++)
+		free(removal->beside[i]);
+	free(removal->beside);
+	free(removal->path);
+	free(removal->name);
+	free(removal);
+}
+
+static void forget_name(const struct removal *removal, const char *name)
+{
+	fuse_lowlevel_notify_inval_entry(removal->fs->session, removal->parent_ino, name, strlen(name));
+}
+
+/* Only after the answer: until then the kernel holds the directory's lock, which forgetting a name takes. */
+static void tell_kernel(const struct removal *removal, bool forgotten)
+{
+	_cleanup(free) char *directory = mem_strdup(removal->path);
+
+	/* A directory's name takes all below it along. */
+	if (!forgotten)
+		forget_name(removal, removal->name);
+	for (size_t i = 0; i < removal->beside_count; i++)
+		forget_name(removal, removal->beside[i]);
+	*strrchr(directory, '/') = '\0';
+	directory_changed(removal->fs, directory);
+}
 
 static void remove_one(void *arg)
 {
 	struct removal *removal = arg;
 	struct error err = {0};
-	char *directory;
 	bool told;
 	int r = artifact_remove(removal->fs->ctx.store, removal->fs->ctx.catalog, removal->ino, &err);
 
@@ -33,15 +65,8 @@ static void remove_one(void *arg)
 		fuse_reply_err(removal->pending.req, r < 0 ? -r : 0);
 	/* The kernel forgets the name by itself only when rm was told of success. A removal that was
 	 * interrupted, or whose store failed half-way, has hidden the file all the same. */
-	if (!told || r < 0)
-		fuse_lowlevel_notify_inval_entry(removal->fs->session, removal->parent_ino, removal->name,
-		                                 strlen(removal->name));
-	directory = removal->path;
-	*strrchr(directory, '/') = '\0';
-	directory_changed(removal->fs, directory);
-	free(removal->path);
-	free(removal->name);
-	free(removal);
+	tell_kernel(removal, told && r == 0);
+	removal_free(removal);
 }
 
 /* The path of @name in @parent, as seen from the mount's root (heap). */
@@ -59,39 +84,99 @@ static char *path_below(struct fs *fs, const struct node *parent, const char *na
 	return directory ? mem_printf("%s/%s", directory, name) : mem_strdup(name);
 }
 
-void op_unlink(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+/* Why a node that is no artifact stays; *@ret_path (heap) is what it is about. All files of one artifact give
+ * the same answer, so that rm -r leaves one line in status/last-error. */
+static char *reason_to_stay(struct fs *fs, const struct node *parent, const struct node *node,
+                            const char *name, char **ret_path)
+{
+	_cleanup(free) char *artifact = NULL;
+	const char *own;
+
+	if (node->kind == NODE_FILE)
+		artifact = catalog_path(fs->ctx.catalog, node->entry.artifact_ino);
+	if (!artifact) {
+		*ret_path = path_below(fs, parent, name);
+		return mem_printf("only backups can be removed: this %s is made by keepfs itself",
+		                  node_is_directory(node) ? "directory" : "file");
+	}
+	own = strrchr(artifact, '/') + 1;
+	if (parent->kind == NODE_ARTIFACT_DIRECTORY) {
+		*ret_path = mem_strdup(artifact);
+		return mem_printf(
+		        "its files are one backup and go together; remove the directory itself: rmdir %s",
+		        own);
+	}
+	*ret_path = path_below(fs, parent, name);
+	return mem_printf("it belongs to a backup and goes with it; remove that one: rm %s", own);
+}
+
+static void refuse(struct fs *fs, const struct node *parent, const struct node *node, const char *name)
+{
+	_cleanup(free) char *path = NULL;
+	_cleanup(free) char *reason = reason_to_stay(fs, parent, node, name, &path);
+
+	report_trouble(fs->ctx.troubles, path, EPERM, reason);
+}
+
+static void note_beside(void *arg, const char *name, uint64_t size_bytes, const char *sha256)
+{
+	struct removal *removal = arg;
+
+	removal->beside = mem_resize(removal->beside, removal->beside_count + 1, sizeof(*removal->beside));
+	removal->beside[removal->beside_count++] = mem_strdup(name);
+}
+
+static void begin_removal(fuse_req_t req, const struct node *parent, const struct node *node,
+                          const char *name)
 {
 	struct fs *fs = fs_of(req);
 	struct removal *removal;
-	struct node parent, node;
-	char *path;
-	int r = node_load(fs, parent_ino, &parent);
+	char *path = catalog_path(fs->ctx.catalog, node->ino);
 
-	if (r == 0)
-		r = node_child(fs, &parent, name, &node);
-	if (r == 0 && node.kind != NODE_ARTIFACT) {
-		_cleanup(free) char *full = path_below(fs, &parent, name);
-
-		report_trouble(fs->ctx.troubles, full, EPERM,
-		               "only backups can be removed: this file is made by keepfs itself");
-		r = -EPERM;
-	}
-	if (r < 0) {
-		fuse_reply_err(req, -r);
-		return;
-	}
-	path = catalog_path(fs->ctx.catalog, node.ino);
 	if (!path) {
 		fuse_reply_err(req, ENOENT);
 		return;
 	}
 	removal = mem_alloc(sizeof(*removal));
 	removal->fs = fs;
-	removal->ino = node.ino;
-	removal->parent_ino = parent_ino;
+	removal->ino = node->ino;
+	removal->parent_ino = parent->ino;
 	removal->name = mem_strdup(name);
 	removal->path = path;
+	/* The files in a directory are forgotten with it. */
+	if (node->kind == NODE_ARTIFACT)
+		catalog_files(fs->ctx.catalog, node->ino, note_beside, removal);
 	caller_of(req, &removal->audit);
 	pending_init(&removal->pending, req);
 	workers_add(fs->workers, remove_one, removal);
+}
+
+static void remove_node(fuse_req_t req, fuse_ino_t parent_ino, const char *name, bool directory)
+{
+	struct fs *fs = fs_of(req);
+	struct node parent, node;
+	int r = node_load(fs, parent_ino, &parent);
+
+	if (r == 0)
+		r = node_child(fs, &parent, name, &node);
+	if (r == 0 && node_is_directory(&node) != directory)
+		r = directory ? -ENOTDIR : -EISDIR;
+	if (r == 0 && !node_is_artifact(&node)) {
+		refuse(fs, &parent, &node, name);
+		r = -EPERM;
+	}
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		begin_removal(req, &parent, &node, name);
+}
+
+void op_unlink(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+{
+	remove_node(req, parent_ino, name, false);
+}
+
+void op_rmdir(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+{
+	remove_node(req, parent_ino, name, true);
 }

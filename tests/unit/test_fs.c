@@ -1,8 +1,14 @@
-/* Requests that are answered later, with a kernel that is played by the test over a socket. */
+/* The tree over a real catalog, and requests that are answered later, with a kernel that is played by the
+ * test over a socket. */
 #include "../../src/fs/internal.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <ftw.h>
+#include <inttypes.h>
 #include <linux/fuse.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +19,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#define MESSAGE_BYTES 65536
 
 static struct pending pending;
 static bool setting; /* fuse_req_interrupt_func() runs: it still needs the request */
@@ -101,9 +109,630 @@ static void an_interrupt_that_came_first(void **state)
 	close(ends[1]);
 }
 
+/* A tree, and its kernel. */
+
+static const struct fuse_lowlevel_ops operations = {
+        .lookup = op_lookup,
+        .getattr = op_getattr,
+        .readlink = op_readlink,
+        .unlink = op_unlink,
+        .rmdir = op_rmdir,
+        .readdir = op_readdir,
+        .readdirplus = op_readdirplus,
+        .getxattr = op_getxattr,
+        .listxattr = op_listxattr,
+};
+
+struct fixture {
+	char directory[64];
+	char *url;
+	struct conf conf;
+	struct store *store;
+	struct catalog *catalog;
+	struct report_troubles *troubles;
+	struct fs *fs;
+	int kernel; /* the kernel's end of the session */
+	uint64_t unique;
+	struct str told; /* names that the kernel was told to forget, each with a line end */
+};
+
+/* The body of one message from keepfs: 0 and up its length, negative the error that it carries. What answers
+ * no request goes to f->told, and the next message is awaited. */
+static ssize_t receive(struct fixture *f, char *body, size_t size, int flags)
+{
+	static char message[MESSAGE_BYTES];
+	const struct fuse_out_header *head = (const struct fuse_out_header *)message;
+	ssize_t n;
+
+	while ((n = recv(f->kernel, message, sizeof(message), flags)) > 0) {
+		size_t len = (size_t)n - sizeof(*head);
+
+		assert_int_equal(head->len, n);
+		if (head->unique != 0) {
+			assert_int_equal(head->unique, f->unique);
+			assert_true(len <= size);
+			memcpy(body, message + sizeof(*head), len);
+			return head->error ? head->error : (ssize_t)len;
+		}
+		if (head->error == FUSE_NOTIFY_INVAL_ENTRY)
+			str_appendf(&f->told, "%s\n",
+			            message + sizeof(*head) + sizeof(struct fuse_notify_inval_entry_out));
+	}
+	return -EAGAIN;
+}
+
+static ssize_t ask(struct fixture *f, uint32_t opcode, uint64_t ino, const void *body, size_t len,
+                   char *answer)
+{
+	char message[1024];
+	struct fuse_in_header head = {.len = (uint32_t)(sizeof(head) + len),
+	                              .opcode = opcode,
+	                              .unique = f->unique += 2,
+	                              .nodeid = ino};
+
+	memcpy(message, &head, sizeof(head));
+	memcpy(message + sizeof(head), body, len);
+	assert_int_equal(write(f->kernel, message, head.len), head.len);
+	serve_one(f->fs->session);
+	return receive(f, answer, MESSAGE_BYTES, 0);
+}
+
+static void connect_kernel(struct fixture *f)
+{
+	static const struct fuse_custom_io io = {.read = device_read, .writev = device_write};
+	const struct fuse_init_in init = {.major = 7, .minor = 31, .max_readahead = 65536};
+	static char answer[MESSAGE_BYTES];
+	char *argv[] = {(char *)"test", NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	f->kernel = ends[1];
+	f->fs->session = fuse_session_new(&args, &operations, sizeof(operations), f->fs);
+	fuse_opt_free_args(&args);
+	assert_int_equal(fuse_session_custom_io(f->fs->session, &io, ends[0]), 0);
+	assert_true(ask(f, FUSE_INIT, 0, &init, sizeof(init), answer) > 0);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = mem_alloc(sizeof(*f));
+	struct fs_context ctx;
+
+	str_copy(f->directory, sizeof(f->directory), "/tmp/keepfs-fs-XXXXXX");
+	assert_non_null(mkdtemp(f->directory));
+	f->url = mem_printf("dir:%s/objects", f->directory);
+	f->conf = (struct conf){.state_dir = f->directory, .file_mode = 0600, .dir_mode = 0750};
+	f->conf.store.url = f->url;
+	assert_int_equal(store_open(&f->conf.store, NULL, &f->store, NULL), 0);
+	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
+	f->troubles = report_troubles_new();
+	ctx = (struct fs_context){
+	        .conf = &f->conf, .store = f->store, .catalog = f->catalog, .troubles = f->troubles};
+	assert_int_equal(fs_new(&ctx, &f->fs, NULL), 0);
+	connect_kernel(f);
+	*state = f;
+	return 0;
+}
+
+static int remove_one_path(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	fs_free(f->fs);
+	close(f->kernel);
+	report_troubles_free(f->troubles);
+	catalog_free(f->catalog);
+	store_free(f->store);
+	nftw(f->directory, remove_one_path, 8, FTW_DEPTH | FTW_PHYS);
+	str_finish(&f->told);
+	free(f->url);
+	free(f);
+	return 0;
+}
+
+/* An artifact "full/20261120T020000Z.dump" with further files (NULL-terminated; may be NULL). One without a
+ * suffix is a directory. Its own file has 100 bytes, a further one 10. */
+static void add(struct fixture *f, const char *name, bool partial, const char *const *files)
+{
+	_cleanup(manifest) struct manifest m = {
+	        .path = mem_printf("backups/%s", name),
+	        .job = mem_strdup("full"),
+	        .kind = mem_strdup("dump"),
+	        .database = mem_strdup("shop"),
+	        .server_version = mem_strdup("17.2"),
+	        .tool_version = mem_strdup("17.2"),
+	        .triggered_by = mem_strdup("uid 0 (bash)"),
+	        .content = mem_strdup(partial ? "schema" : "full"),
+	        .compression = mem_strdup("gzip"),
+	        .note = partial ? mem_strdup("before the release") : NULL,
+	        .keepfs_version = mem_strdup("0.1.0"),
+	        .partial = partial,
+	        .run_id = 7,
+	};
+	_cleanup(free) uint8_t *extents = NULL;
+	_cleanup(free) char *directory = mem_strdup(m.path);
+	char *base = strrchr(directory, '/');
+	size_t len;
+
+	*base++ = '\0';
+	m.is_directory = !strchr(base, '.');
+	m.format = mem_strdup(m.is_directory ? "directory" : "custom");
+	m.started_at_us = name_sequence(base) / 1000 * US_PER_S;
+	m.finished_at_us = m.started_at_us + 5 * US_PER_S;
+	m.verified_at_us = partial ? 0 : m.finished_at_us;
+	memset(m.sha256, 'a', SHA256_HEX_BYTES - 1);
+	if (!m.is_directory) {
+		m.size_bytes = m.stored_bytes = 100;
+		memset(m.stored_sha256, 'a', SHA256_HEX_BYTES - 1);
+		extents_append(&m.extents, 100, 1);
+	}
+	for (; files && *files; files++) {
+		struct manifest_file *file = manifest_add_file(&m, *files);
+
+		file->size_bytes = 10;
+		memset(file->sha256, 'b', SHA256_HEX_BYTES - 1);
+		extents_append(&file->extents, 10, 2);
+		m.size_bytes += m.is_directory ? 10 : 0;
+	}
+	extents = manifest_seal_extents(&m, &len);
+	assert_int_equal(catalog_ensure_directory(f->catalog, directory, m.finished_at_us, NULL), 0);
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+}
+
+#define DUMP     "20261120T020000Z.dump"
+#define TABLES   "20261120T020000Z.tables.csv"
+#define GLOBALS  "20261120T020000Z.globals.sql.gz"
+#define TREE     "20261121T020000Z"
+#define SCHEMA   "20261122T020000Z.schema.dump"
+#define FINISHED (INT64_C(1795140000) + 5) /* DUMP */
+#define A_DAY_S  86400
+
+static const char *const dump_files[] = {TABLES, GLOBALS, NULL};
+static const char *const tree_files[] = {"toc.dat", "3456.dat.gz", "SHA256SUMS", NULL};
+
+/* A dump with two files beside it, a newer one that is a directory, and one that is newer still, but partial.
+ */
+static void add_some(struct fixture *f)
+{
+	add(f, "full/" DUMP, false, dump_files);
+	add(f, "full/" TREE, false, tree_files);
+	add(f, "full/" SCHEMA, true, NULL);
+}
+
+static int find(struct fixture *f, const char *path, struct node *ret)
+{
+	_cleanup(free) char *copy = mem_strdup(path);
+	char *rest = copy, *name;
+	int r = node_load(f->fs, INO_ROOT, ret);
+
+	while (r == 0 && (name = strsep(&rest, "/"))) {
+		struct node parent = *ret;
+
+		r = node_child(f->fs, &parent, name, ret);
+	}
+	return r;
+}
+
+static uint64_t ino_at(struct fixture *f, const char *path)
+{
+	struct node node;
+
+	if (find(f, path, &node) < 0)
+		fail_msg("%s is not there", path);
+	return node.ino;
+}
+
+static struct stat stat_at(struct fixture *f, const char *path)
+{
+	struct node node;
+	struct stat st;
+
+	assert_int_equal(find(f, path, &node), 0);
+	assert_int_equal(node_stat(f->fs, &node, &st), 0);
+	assert_int_equal(st.st_ino, node.ino);
+	return st;
+}
+
+/* All names of a directory in the order in which they come, each with a blank behind it, read @size bytes at
+ * a time. */
+static char *list(struct fixture *f, const char *path, uint32_t size, bool plus)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fuse_read_in in = {.size = size};
+	uint64_t ino = ino_at(f, path);
+	struct str names = {0};
+	ssize_t n;
+
+	while ((n = ask(f, plus ? FUSE_READDIRPLUS : FUSE_READDIR, ino, &in, sizeof(in), answer)) > 0) {
+		for (ssize_t at = 0; at < n;) {
+			const struct fuse_direntplus *entry = (const struct fuse_direntplus *)(answer + at);
+			const struct fuse_dirent *dirent =
+			        plus ? &entry->dirent : (const struct fuse_dirent *)(answer + at);
+
+			if (plus)
+				assert_int_equal(dirent->type, (entry->entry_out.attr.mode & S_IFMT) >> 12);
+			str_appendf(&names, "%.*s%s ", (int)dirent->namelen, dirent->name,
+			            dirent->type == S_IFDIR >> 12 ? "/" : "");
+			in.offset = dirent->off;
+			at += plus ? (ssize_t)FUSE_DIRENTPLUS_SIZE(entry) : (ssize_t)FUSE_DIRENT_SIZE(dirent);
+		}
+	}
+	assert_int_equal(n, 0);
+	return str_take(&names);
+}
+
+static void assert_lists(struct fixture *f, const char *path, const char *names)
+{
+	for (uint32_t size = 256; size <= 8192; size *= 2) {
+		for (int plus = 0; plus <= 1; plus++) {
+			_cleanup(free) char *listed = list(f, path, size, plus);
+
+			assert_string_equal(listed, names);
+		}
+	}
+}
+
+static void all_that_belongs_to_an_artifact_is_listed(void **state)
+{
+	struct fixture *f = *state;
+
+	add_some(f);
+	assert_lists(f, "backups/full",
+	             "./ ../ latest SHA256SUMS " DUMP " " TREE "/ " SCHEMA " " TABLES " " GLOBALS " ");
+	assert_lists(f, "backups/full/" TREE, "./ ../ toc.dat 3456.dat.gz SHA256SUMS ");
+	assert_lists(f, "backups", "./ ../ full/ ");
+}
+
+/* More entries than a page of the catalog. */
+static void a_directory_of_many_files(void **state)
+{
+	enum { FILES = 1000 };
+	struct fixture *f = *state;
+	const char **names = mem_array(FILES + 1, sizeof(*names));
+	_cleanup(free) char *listed = NULL, *inside = NULL;
+	struct str expected = {0};
+
+	for (int i = 0; i < FILES; i++) {
+		names[i] = mem_printf("%d.dat.gz", i);
+		str_appendf(&expected, "%s ", names[i]);
+	}
+	add(f, "full/" TREE, false, names);
+	inside = list(f, "backups/full/" TREE, 4096, true);
+	assert_true(str_starts(inside, "./ ../ "));
+	assert_string_equal(inside + strlen("./ ../ "), str_text(&expected));
+	listed = list(f, "backups/full", 4096, true);
+	assert_string_equal(listed, "./ ../ latest SHA256SUMS " TREE "/ ");
+	for (int i = 0; i < FILES; i++)
+		free((char *)names[i]);
+	free(names);
+	str_finish(&expected);
+}
+
+static void attributes(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+
+	add_some(f);
+	st = stat_at(f, "backups/full/" TREE);
+	assert_int_equal(st.st_mode, S_IFDIR | 0550);
+	assert_int_equal(st.st_nlink, 2);
+	assert_int_equal(st.st_mtim.tv_sec, FINISHED + A_DAY_S);
+	st = stat_at(f, "backups/full");
+	assert_int_equal(st.st_mode, S_IFDIR | 0750);
+	assert_int_equal(st.st_nlink, 3);
+	st = stat_at(f, "backups/full/" TREE "/toc.dat");
+	assert_int_equal(st.st_mode, S_IFREG | 0600);
+	assert_int_equal(st.st_nlink, 1);
+	assert_int_equal(st.st_size, 10);
+	assert_int_equal(st.st_mtim.tv_sec, FINISHED + A_DAY_S);
+	st = stat_at(f, "backups/full/" TABLES);
+	assert_int_equal(st.st_mode, S_IFREG | 0600);
+	assert_int_equal(st.st_size, 10);
+	assert_int_equal(st.st_mtim.tv_sec, FINISHED);
+	assert_int_equal(stat_at(f, "backups/full/" DUMP).st_size, 100);
+}
+
+static void what_is_not_there(void **state)
+{
+	static const char *const paths[] = {
+	        "backups/full/20261120T020000Z.nothing",
+	        "backups/full/toc.dat",
+	        "backups/full/" TREE "/" TABLES,
+	        "backups/full/" TREE "/latest",
+	        "backups/full/" TREE "/nothing",
+	        "backups/full/latest.dump",
+	        "backups/" TREE,
+	};
+	struct fixture *f = *state;
+	struct node node;
+
+	add_some(f);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		if (find(f, paths[i], &node) != -ENOENT)
+			fail_msg("%s", paths[i]);
+	}
+	assert_int_equal(find(f, "backups/full/" TABLES "/x", &node), -ENOTDIR);
+}
+
+static void assert_latest(struct fixture *f, const char *name, const char *target)
+{
+	_cleanup(free) char *path = mem_printf("backups/full/%s", name);
+	static char answer[MESSAGE_BYTES];
+	ssize_t n = ask(f, FUSE_READLINK, ino_at(f, path), NULL, 0, answer);
+
+	assert_true(n > 0);
+	assert_int_equal(n, strlen(target));
+	assert_memory_equal(answer, target, strlen(target));
+	assert_int_equal(stat_at(f, path).st_size, n);
+	assert_true(S_ISLNK(stat_at(f, path).st_mode));
+}
+
+static void the_latest_one(void **state)
+{
+	struct fixture *f = *state;
+	struct node node;
+
+	add(f, "full/" SCHEMA, true, NULL);
+	assert_latest(f, "latest.schema.dump", SCHEMA);
+	add(f, "full/" DUMP, false, dump_files);
+	assert_latest(f, "latest.dump", DUMP);
+	assert_int_equal(find(f, "backups/full/latest.schema.dump", &node), -ENOENT);
+	add(f, "full/" TREE, false, tree_files);
+	assert_latest(f, "latest", TREE);
+	assert_int_equal(find(f, "backups/full/latest.dump", &node), -ENOENT);
+}
+
+/* Databases may have any name. */
+static void what_is_stored_hides_what_is_made_up(void **state)
+{
+	struct fixture *f = *state;
+	struct node node;
+
+	add(f, "full/" TREE, false, tree_files);
+	add(f, "full/latest/" DUMP, false, NULL);
+	add(f, "full/SHA256SUMS/" DUMP, false, NULL);
+	assert_lists(f, "backups/full", "./ ../ latest/ SHA256SUMS/ " TREE "/ ");
+	assert_int_equal(find(f, "backups/full/latest", &node), 0);
+	assert_int_equal(node.kind, NODE_DIRECTORY);
+	assert_int_equal(find(f, "backups/full/SHA256SUMS/" DUMP, &node), 0);
+	assert_int_equal(node.kind, NODE_ARTIFACT);
+	assert_lists(f, "backups/full/latest", "./ ../ latest.dump SHA256SUMS " DUMP " ");
+}
+
+/* Attribute user.keepfs.@name of @path; NULL when it has none. On the heap. */
+static char *attribute(struct fixture *f, const char *path, const char *name)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fuse_getxattr_in in = {.size = 4096};
+	char body[256];
+	int len;
+	ssize_t n;
+
+	memcpy(body, &in, sizeof(in));
+	len = snprintf(body + sizeof(in), sizeof(body) - sizeof(in), "user.keepfs.%s", name);
+	n = ask(f, FUSE_GETXATTR, ino_at(f, path), body, sizeof(in) + (size_t)len + 1, answer);
+	assert_true(n >= 0 || n == -ENODATA);
+	return n < 0 ? NULL : mem_printf("%.*s", (int)n, answer);
+}
+
+static void assert_attributes(struct fixture *f, const char *path, const char *const (*wanted)[2],
+                              size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		_cleanup(free) char *value = attribute(f, path, wanted[i][0]);
+		const char *want = wanted[i][1];
+
+		if (!str_equal(value ? value : "(none)", want ? want : "(none)"))
+			fail_msg("%s of %s is %s, not %s", wanted[i][0], path, value, want);
+	}
+}
+
+#define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B64 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+static void extended_attributes(void **state)
+{
+	static const char *const of_dump[][2] = {
+	        {"sha256", A64},     {"stored_bytes", "100"}, {"format", "custom"},
+	        {"content", "full"}, {"compression", "gzip"}, {"verified_at", "2026-11-20T02:00:05Z"},
+	        {"partial", "no"},   {"note", NULL},          {"run", "7"},
+	        {"nothing", NULL},
+	};
+	static const char *const of_tables[][2] = {
+	        {"sha256", B64}, {"stored_bytes", "10"}, {"job", "full"},
+	        {"run", "7"},    {"database", "shop"},   {"state", "completed"},
+	};
+	static const char *const of_tree[][2] = {
+	        {"sha256", A64}, {"stored_bytes", "30"}, {"format", "directory"}};
+	static const char *const of_toc[][2] = {{"sha256", B64}, {"stored_bytes", "10"}};
+	static const char *const of_schema[][2] = {{"partial", "yes"},
+	                                           {"note", "before the release"},
+	                                           {"content", "schema"},
+	                                           {"verified_at", NULL}};
+	static const char *const of_directory[][2] = {{"sha256", NULL}};
+	struct fixture *f = *state;
+
+	add_some(f);
+	assert_attributes(f, "backups/full/" DUMP, of_dump, ARRAY_SIZE(of_dump));
+	assert_attributes(f, "backups/full/" TABLES, of_tables, ARRAY_SIZE(of_tables));
+	assert_attributes(f, "backups/full/" TREE, of_tree, ARRAY_SIZE(of_tree));
+	assert_attributes(f, "backups/full/" TREE "/toc.dat", of_toc, ARRAY_SIZE(of_toc));
+	assert_attributes(f, "backups/full/" SCHEMA, of_schema, ARRAY_SIZE(of_schema));
+	assert_attributes(f, "backups/full", of_directory, ARRAY_SIZE(of_directory));
+}
+
+static bool has_name(const char *names, size_t len, const char *name)
+{
+	for (const char *p = names; p < names + len; p += strlen(p) + 1) {
+		if (strcmp(p, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void extended_attributes_are_listed(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fuse_getxattr_in in = {.size = 4096};
+	struct fixture *f = *state;
+	ssize_t n;
+
+	add_some(f);
+	n = ask(f, FUSE_LISTXATTR, ino_at(f, "backups/full/" TREE "/toc.dat"), &in, sizeof(in), answer);
+	assert_true(n > 0);
+	assert_true(has_name(answer, (size_t)n, "user.keepfs.verified_at"));
+	assert_true(has_name(answer, (size_t)n, "user.keepfs.compression"));
+	assert_false(has_name(answer, (size_t)n, "user.keepfs.note"));
+	assert_int_equal(ask(f, FUSE_LISTXATTR, ino_at(f, "backups/full"), &in, sizeof(in), answer), 0);
+	in.size = 4;
+	assert_int_equal(ask(f, FUSE_LISTXATTR, ino_at(f, "backups/full/" TREE), &in, sizeof(in), answer),
+	                 -ERANGE);
+}
+
+/* A damaged file damages the whole of it. */
+static void damage_shows_on_all_files(void **state)
+{
+	static const char *const damaged[][2] = {{"state", "damaged"}};
+	struct fixture *f = *state;
+
+	add_some(f);
+	assert_int_equal(catalog_mark_damaged(f->catalog, ino_at(f, "backups/full/" TREE), "bad", NULL), 0);
+	assert_attributes(f, "backups/full/" TREE, damaged, 1);
+	assert_attributes(f, "backups/full/" TREE "/toc.dat", damaged, 1);
+}
+
+/* Removal */
+
+static int try_remove(struct fixture *f, uint32_t opcode, const char *directory, const char *name)
+{
+	static char answer[MESSAGE_BYTES];
+
+	return (int)ask(f, opcode, ino_at(f, directory), name, strlen(name) + 1, answer);
+}
+
+/* The lines of status/last-error without their times; on the heap. */
+static char *last_error(struct fixture *f)
+{
+	_cleanup(spool) struct spool *out = spool_new(f->directory);
+	char buf[4096], *rest = buf, *line;
+	struct str lines = {0};
+	ssize_t n;
+
+	report_last_error(f->troubles, out);
+	n = spool_read(out, buf, sizeof(buf) - 1, 0);
+	assert_true(n >= 0);
+	buf[n] = '\0';
+	while ((line = strsep(&rest, "\n")) && *line)
+		str_appendf(&lines, "%s\n", line + CLOCK_ISO_BYTES);
+	return str_take(&lines);
+}
+
+static void what_cannot_be_removed_says_what_can(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *why = NULL;
+
+	add_some(f);
+	assert_int_equal(try_remove(f, FUSE_UNLINK, "backups/full", TABLES), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_UNLINK, "backups/full/" TREE, "toc.dat"), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_UNLINK, "backups/full/" TREE, "3456.dat.gz"), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_UNLINK, "backups/full", "latest"), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_RMDIR, "backups", "full"), -EPERM);
+	why = last_error(f);
+	assert_string_equal(
+	        why,
+	        "EPERM backups/full: only backups can be removed: this directory is made by keepfs itself\n"
+	        "EPERM backups/full/latest: only backups can be removed: this file is made by keepfs itself\n"
+	        "EPERM backups/full/" TREE
+	        ": its files are one backup and go together; remove the directory itself: rmdir " TREE
+	        " (2 times)\n"
+	        "EPERM backups/full/" TABLES
+	        ": it belongs to a backup and goes with it; remove that one: rm " DUMP "\n");
+	assert_int_equal(try_remove(f, FUSE_RMDIR, "backups/full", DUMP), -ENOTDIR);
+	assert_int_equal(try_remove(f, FUSE_UNLINK, "backups/full", TREE), -EISDIR);
+	assert_int_equal(try_remove(f, FUSE_UNLINK, "backups/full", "nothing"), -ENOENT);
+	assert_lists(f, "backups/full/" TREE, "./ ../ toc.dat 3456.dat.gz SHA256SUMS ");
+}
+
+/* Once the workers are done, all that they had to tell the kernel. */
+static const char *told(struct fixture *f)
+{
+	char rest[1];
+
+	fs_finish_commands(f->fs);
+	assert_int_equal(receive(f, rest, sizeof(rest), MSG_DONTWAIT), -EAGAIN);
+	return str_text(&f->told);
+}
+
+static void rm_takes_along_what_lies_beside(void **state)
+{
+	struct fixture *f = *state;
+
+	add_some(f);
+	assert_int_equal(try_remove(f, FUSE_UNLINK, "backups/full", DUMP), 0);
+	/* Its own name is forgotten by whoever asked for it. */
+	assert_string_equal(told(f), TABLES "\n" GLOBALS "\n");
+	assert_lists(f, "backups/full", "./ ../ latest SHA256SUMS " TREE "/ " SCHEMA " ");
+}
+
+static void rmdir_takes_a_directory_whole(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t inside;
+	struct node node;
+
+	add_some(f);
+	inside = ino_at(f, "backups/full/" TREE "/toc.dat");
+	assert_int_equal(try_remove(f, FUSE_RMDIR, "backups/full", TREE), 0);
+	assert_string_equal(told(f), "");
+	assert_int_equal(find(f, "backups/full/" TREE, &node), -ENOENT);
+	assert_int_equal(node_load(f->fs, inside, &node), -ENOENT);
+	assert_int_equal(stat_at(f, "backups/full").st_nlink, 2);
+	assert_lists(f, "backups/full",
+	             "./ ../ latest.dump SHA256SUMS " DUMP " " SCHEMA " " TABLES " " GLOBALS " ");
+}
+
+static void the_last_one_stays(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *why = NULL;
+
+	add(f, "full/" TREE, false, tree_files);
+	add(f, "full/" SCHEMA, true, NULL);
+	assert_int_equal(try_remove(f, FUSE_RMDIR, "backups/full", TREE), -EPERM);
+	/* The kernel may have dropped it: it is told to ask anew. */
+	assert_string_equal(told(f), TREE "\n");
+	why = last_error(f);
+	assert_true(str_starts(why, "EPERM backups/full/" TREE));
+	assert_lists(f, "backups/full/" TREE, "./ ../ toc.dat 3456.dat.gz SHA256SUMS ");
+}
+
 int main(void)
 {
-	static const struct CMUnitTest tests[] = {cmocka_unit_test(an_interrupt_that_came_first)};
+#define TREE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	static const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(an_interrupt_that_came_first),
+	        TREE_TEST(all_that_belongs_to_an_artifact_is_listed),
+	        TREE_TEST(a_directory_of_many_files),
+	        TREE_TEST(attributes),
+	        TREE_TEST(what_is_not_there),
+	        TREE_TEST(the_latest_one),
+	        TREE_TEST(what_is_stored_hides_what_is_made_up),
+	        TREE_TEST(extended_attributes),
+	        TREE_TEST(extended_attributes_are_listed),
+	        TREE_TEST(damage_shows_on_all_files),
+	        TREE_TEST(what_cannot_be_removed_says_what_can),
+	        TREE_TEST(rm_takes_along_what_lies_beside),
+	        TREE_TEST(rmdir_takes_a_directory_whole),
+	        TREE_TEST(the_last_one_stays),
+	};
 
 	return cmocka_run_group_tests_name("fs", tests, NULL, NULL);
 }
