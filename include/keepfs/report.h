@@ -34,30 +34,35 @@ uint64_t report_troubles_generation(struct report_troubles *t);
  * @now_us:   for ages
  *
  * job NAME (each configured one): its last run that completed or failed has failed: CRIT when the job has no
- * backup at all, else WARN; it has not run yet, was only cancelled, or its backups are gone: WARN. Cancelled
- * runs count for nothing else. store: WARN when neither `keepfs check` nor a completed run has ever used it.
- * check NAME: failed in the last probe, and no run (of the job that it names, else any) has completed since:
- * CRIT for the store, else WARN. damaged backup: reading showed that the store does not hold its bytes any
- * more: CRIT. reads: one failed in the last ten minutes: WARN. space for the catalog, space for backups (dir:
- * only): less than 64 MiB or 5 percent free: WARN. catalog: cannot be read: CRIT.
+ * whole backup, else WARN; it completed with a warning: WARN; it has not run yet, was only cancelled, or its
+ * whole backups are gone: WARN. Cancelled runs count for nothing else, and a run that its trigger made
+ * smaller for no success: partial backups make no job healthy. store: WARN when neither `keepfs check` nor a
+ * completed run has ever used it. check NAME: failed in the last probe, and no run (of the job that it names,
+ * else any) has completed since: CRIT for the store, else WARN. damaged backup: reading showed that the store
+ * does not hold its bytes any more: CRIT. reads: one failed in the last ten minutes: WARN. space for the
+ * catalog, space for backups (dir: only): less than 64 MiB or 5 percent free: WARN. catalog: cannot be read:
+ * CRIT.
  */
 enum report_health report_health(struct catalog *c, const struct conf *conf, struct report_troubles *troubles,
                                  int64_t now_us, struct spool *out);
-/** report_history_csv() - every run, newest first: RFC 4180 with a header line. Times are ISO 8601, UTC;
- * empty when not known. */
+/** report_history_csv() - every run, newest first: RFC 4180 with a header line; new columns come last. Times
+ * are ISO 8601, UTC; empty when not known. */
 int report_history_csv(struct catalog *c, struct spool *out);
 /** report_history_jsonl() - the same, an object a line, by the same names; null when not known. */
 int report_history_jsonl(struct catalog *c, struct spool *out);
-/** report_stats_json() - {artifacts, stored_bytes, oldest, newest, last_success, last_failure, runs: {STATE:
- * count}, jobs: {NAME: the same}, store: {url, verified, capacity_bytes}}. */
+/** report_stats_json() - {artifacts, stored_bytes, oldest, newest, newest_whole, last_success, last_failure,
+ * runs: {STATE: count}, jobs: {NAME: the same}, store: {url, verified, capacity_bytes}}. newest_whole: of
+ * those that are not partial. */
 int report_stats_json(struct catalog *c, const struct conf *conf, struct spool *out);
 /** report_audit_jsonl() - {at, uid, pid, command, action, object, result, detail} a line, newest first. */
 int report_audit_jsonl(struct catalog *c, struct spool *out);
-/** report_sums() - SHA256SUMS of a directory, as sha256sum writes it. */
+/** report_sums() - SHA256SUMS of a directory, as sha256sum writes and checks it; comments name what has no
+ * known checksum. */
 int report_sums(struct catalog *c, uint64_t directory_ino, struct spool *out);
 
 struct report_progress { /* a live run's figures; zero for one that has ended */
-	uint64_t read_bytes, sent_bytes;
+	uint64_t read_bytes, sent_bytes, verified_bytes; /* sums over its databases so far */
+	bool verifying; /* the current database was sent whole and is being read back from the store */
 	uint64_t expected_bytes; /* from the last run; 0: not known */
 	int64_t elapsed_ms;
 	uint64_t rate_bytes_per_s;
@@ -69,8 +74,8 @@ struct report_progress { /* a live run's figures; zero for one that has ended */
  * STATE BYTES PATH DATABASE[: ERROR]" for each database. */
 int report_run_status(struct catalog *c, const struct catalog_run *run, struct spool *out);
 /** report_run_progress() - one line of key=value pairs, for people and for `keepfs watch`: run, job, state;
- * while it lives the fields of @p by their names (eta_s only when known; spaces in database as %20), else
- * size_bytes and elapsed_ms. */
+ * while it lives the fields of @p by their names (eta_s only when known; verifying as phase=verifying or
+ * phase=dumping, once it runs; spaces in database as %20), else size_bytes and elapsed_ms. */
 void report_run_progress(const struct catalog_run *run, const struct report_progress *p, struct spool *out);
 /** report_run_log() - "TIME line" lines, oldest first. */
 int report_run_log(struct catalog *c, int64_t run_id, struct spool *out);

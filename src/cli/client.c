@@ -121,6 +121,8 @@ static void parse_progress(const char *line, char state[static 16], struct repor
 	*ret = (struct report_progress){
 	        .read_bytes = (uint64_t)number_field(line, "read_bytes"),
 	        .sent_bytes = (uint64_t)number_field(line, "sent_bytes"),
+	        .verified_bytes = (uint64_t)number_field(line, "verified_bytes"),
+	        .verifying = strcmp(field(line, "phase", buf, sizeof(buf)), "verifying") == 0,
 	        .expected_bytes = (uint64_t)number_field(line, "expected_bytes"),
 	        .elapsed_ms = number_field(line, "elapsed_ms"),
 	        .rate_bytes_per_s = (uint64_t)number_field(line, "rate_bytes_per_s"),
@@ -191,6 +193,16 @@ static void print_success(const char *status, int64_t run_id)
 	printf(", %.*s\n", (int)strcspn(target, " \n"), target);
 }
 
+/* On standard error, where cron's mail looks. */
+static void print_warning(const char *status, int64_t run_id)
+{
+	const char *warning = value_of(status, "warning");
+
+	if (warning && strcspn(warning, "\n") > 0 && !str_starts(warning, "-\n"))
+		fprintf(stderr, "keepfs: run %lld completed with a warning: %.*s\n", (long long)run_id,
+		        (int)strcspn(warning, "\n"), warning);
+}
+
 int client_watch(const char *mountpoint, int64_t run_id, enum client_show show)
 {
 	_cleanup(free) char *path = mem_printf("%s/jobs/%lld/progress", mountpoint, (long long)run_id);
@@ -216,10 +228,12 @@ int client_watch(const char *mountpoint, int64_t run_id, enum client_show show)
 		return CLI_UNREACHABLE;
 	}
 	completed = strstr(str_text(&status), "state completed\n") != NULL;
-	if (show == CLIENT_SHOW_BRIEF && completed)
+	if (show == CLIENT_SHOW_BRIEF && completed) {
 		print_success(str_text(&status), run_id);
-	else if (show != CLIENT_SHOW_NOTHING)
+		print_warning(str_text(&status), run_id);
+	} else if (show != CLIENT_SHOW_NOTHING) {
 		fputs(str_text(&status), show == CLIENT_SHOW_BRIEF ? stderr : stdout);
+	}
 	return completed ? CLI_DONE : CLI_FAILED;
 }
 

@@ -15,19 +15,35 @@ static const char *or_dash(const char *text)
 	return text && *text ? text : "-";
 }
 
+/* What there is to say of a run: why it failed, what to look at, or else who wanted it, and what for. */
+static void append_remark(const struct json *run, struct str *out)
+{
+	const char *error = json_get_string(run, "error"), *warning = json_get_string(run, "warning");
+	const char *by = json_get_string(run, "triggered_by"), *note = json_get_string(run, "note");
+
+	if (error)
+		str_append(out, error);
+	else if (warning)
+		str_appendf(out, "warning: %s", warning);
+	else if (by)
+		str_append(out, by);
+	if (note)
+		str_appendf(out, "%s\"%s\"", out->len ? " " : "", note);
+}
+
 static void print_row(const struct json *run)
 {
 	char size[16] = "-";
 	int64_t id = 0, bytes = 0;
 	const char *started = json_get_string(run, "started");
-	const char *error = json_get_string(run, "error");
+	_cleanup(str) struct str remark = {0};
 
+	append_remark(run, &remark);
 	json_get_int(run, "run", &id);
 	if (json_get_int(run, "size_bytes", &bytes) && bytes > 0)
 		str_format_bytes(size, sizeof(size), (unsigned long long)bytes);
 	printf("%-5lld %-16s %-10s %-20.19s %10s  %s\n", (long long)id, or_dash(json_get_string(run, "job")),
-	       or_dash(json_get_string(run, "state")), or_dash(started), size,
-	       error && *error ? error : or_dash(json_get_string(run, "triggered_by")));
+	       or_dash(json_get_string(run, "state")), or_dash(started), size, or_dash(str_text(&remark)));
 }
 
 static void print_table(struct str *history)
@@ -36,7 +52,7 @@ static void print_table(struct str *history)
 	unsigned rows = 0;
 
 	printf("%-5s %-16s %-10s %-20s %10s  %s\n", "RUN", "JOB", "STATE", "STARTED", "SIZE",
-	       "ERROR, OR TRIGGERED BY");
+	       "ERROR, WARNING, OR TRIGGERED BY; NOTE");
 	while (rest && (line = strsep(&rest, "\n")) && rows < SHOWN_RUNS) {
 		_cleanup(json) struct json *run = *line ? json_parse(line, strlen(line), NULL) : NULL;
 

@@ -21,11 +21,12 @@ static void format_eta(char *buf, size_t size, int64_t eta_s)
 		snprintf(buf, size, "%02lld:%02lld", (long long)eta_s / 60, (long long)eta_s % 60);
 }
 
-static void draw_bar(int64_t run_id, const struct report_progress *f)
+/* "[####....] 50%": of what is expected at the end. */
+static void format_bar(char *buf, size_t size, uint64_t bytes, uint64_t of_bytes)
 {
-	char done[16], rate[16], eta[24], bar[BAR_WIDTH + 1];
 	/* Never more than 99 % while it runs: the last run's size is only an estimate. */
-	unsigned percent = f->expected_bytes ? (unsigned)(f->read_bytes * 100 / f->expected_bytes) : 0;
+	unsigned percent = (unsigned)(bytes * 100 / of_bytes);
+	char bar[BAR_WIDTH + 1];
 	unsigned filled;
 
 	if (percent > 99)
@@ -34,12 +35,25 @@ static void draw_bar(int64_t run_id, const struct report_progress *f)
 	memset(bar, '#', filled);
 	memset(bar + filled, '.', BAR_WIDTH - filled);
 	bar[BAR_WIDTH] = '\0';
+	snprintf(buf, size, "[%s] %2u%%", bar, percent);
+}
+
+static void draw_bar(int64_t run_id, const struct report_progress *f)
+{
+	char done[16], rate[16], eta[24], bar[BAR_WIDTH + 16];
+
 	format_eta(eta, sizeof(eta), f->eta_s);
-	str_format_bytes(done, sizeof(done), f->read_bytes);
+	str_format_bytes(done, sizeof(done), f->verifying ? f->verified_bytes : f->read_bytes);
 	str_format_bytes(rate, sizeof(rate), f->rate_bytes_per_s);
-	if (f->expected_bytes)
-		fprintf(stderr, "\r\033[Krun %lld [%s] %2u%% %s %s/s ETA %s", (long long)run_id, bar, percent,
-		        done, rate, eta);
+	if (f->verifying)
+		format_bar(bar, sizeof(bar), f->verified_bytes, f->sent_bytes ? f->sent_bytes : UINT64_MAX);
+	else if (f->expected_bytes)
+		format_bar(bar, sizeof(bar), f->read_bytes, f->expected_bytes);
+	if (f->verifying)
+		fprintf(stderr, "\r\033[Krun %lld %s verifying %s", (long long)run_id, bar, done);
+	else if (f->expected_bytes)
+		fprintf(stderr, "\r\033[Krun %lld %s %s %s/s ETA %s", (long long)run_id, bar, done, rate,
+		        eta);
 	else
 		fprintf(stderr, "\r\033[Krun %lld %s %s/s %llds", (long long)run_id, done, rate,
 		        (long long)f->elapsed_ms / 1000);

@@ -77,10 +77,19 @@ static const char *format_age(int64_t us, char buf[static 32])
 /* Jobs. */
 
 struct job_view {
-	struct catalog_run last; /* that completed or failed; id 0: none */
 	struct catalog_totals totals;
+	struct catalog_run last; /* that failed, or completed as the job is configured; id 0: none */
+	struct catalog_run
+	        warned; /* the newest that completed with a warning, if not older than @last; id 0: none */
 	bool cancelled_since;
 };
+
+/* Did a run that its trigger changed make what the job is for? Its options alone do not tell: a whole backup
+ * since it began does. */
+static bool made_less(const struct job_view *view, const struct catalog_run *run)
+{
+	return *run->options && view->totals.newest_whole_at_us < run->started_at_us;
+}
 
 static bool view_run(void *arg, const struct catalog_run *run)
 {
@@ -88,7 +97,9 @@ static bool view_run(void *arg, const struct catalog_run *run)
 
 	if (run->state == RUN_CANCELLED)
 		view->cancelled_since = true;
-	if (run->state != RUN_COMPLETED && run->state != RUN_FAILED)
+	if (run->state == RUN_COMPLETED && *run->warning && !view->warned.id)
+		view->warned = *run;
+	if (run->state != RUN_FAILED && (run->state != RUN_COMPLETED || made_less(view, run)))
 		return true;
 	view->last = *run;
 	return false;
@@ -98,32 +109,49 @@ static void tell_failed_job(struct health *h, const char *what, const struct job
 {
 	char at[32], newest[32];
 
-	if (view->totals.artifacts == 0)
+	if (view->totals.newest_whole_at_us == 0)
 		tell(h, REPORT_CRIT, what, "there is no good backup; run %" PRId64 " failed %s: %s",
 		     view->last.id, format_time(view->last.finished_at_us, "-", at), view->last.error);
 	else
 		tell(h, REPORT_WARN, what, "run %" PRId64 " failed %s: %s; the newest good backup is of %s",
 		     view->last.id, format_time(view->last.finished_at_us, "-", at), view->last.error,
-		     format_time(view->totals.newest_at_us, "-", newest));
+		     format_time(view->totals.newest_whole_at_us, "-", newest));
+}
+
+static void tell_good_job(struct health *h, const char *what, const struct job_view *view)
+{
+	const struct catalog_totals *totals = &view->totals;
+	char at[32], age[32];
+
+	format_time(totals->newest_whole_at_us, "-", at);
+	format_age(h->now_us - totals->newest_whole_at_us, age);
+	if (view->warned.id)
+		tell(h, REPORT_WARN, what,
+		     "run %" PRId64 " completed with a warning: %s; the newest backup is of %s, %s ago",
+		     view->warned.id, view->warned.warning, at, age);
+	else
+		tell(h, REPORT_OK, what, "the newest backup is of %s, %s ago; %" PRIu64 " in all", at, age,
+		     totals->artifacts);
 }
 
 static void check_job(struct health *h, const char *job)
 {
 	_cleanup(free) struct job_view *view = mem_alloc(sizeof(*view));
 	_cleanup(free) char *what = mem_printf("job %s", job);
-	int rc = runs_each(h->catalog, job, view_run, view);
-	char at[32], age[32];
+	int rc = catalog_totals(h->catalog, job, &view->totals);
+	char at[32];
 
 	if (rc == 0)
-		rc = catalog_totals(h->catalog, job, &view->totals);
+		rc = runs_each(h->catalog, job, view_run, view);
 	if (rc < 0)
 		tell_catalog(h, rc);
 	else if (view->last.id && view->last.state == RUN_FAILED)
 		tell_failed_job(h, what, view);
+	else if (view->totals.newest_whole_at_us)
+		tell_good_job(h, what, view);
 	else if (view->totals.artifacts > 0)
-		tell(h, REPORT_OK, what, "the newest backup is of %s, %s ago; %" PRIu64 " in all",
-		     format_time(view->totals.newest_at_us, "-", at),
-		     format_age(h->now_us - view->totals.newest_at_us, age), view->totals.artifacts);
+		tell(h, REPORT_WARN, what,
+		     "has partial backups only; make a whole one with: keepfs trigger %s", job);
 	else if (view->last.id)
 		tell(h, REPORT_WARN, what, "run %" PRId64 " completed %s, but its backup is gone",
 		     view->last.id, format_time(view->last.finished_at_us, "-", at));

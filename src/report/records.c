@@ -1,8 +1,6 @@
 /* The audit and SHA256SUMS: rows of the catalog, one line each. */
 #include "runs.h"
 
-#include <string.h>
-
 static void set_number(struct json *j, const char *key, int64_t number)
 {
 	if (number >= 0)

@@ -73,6 +73,9 @@ int report_run_status(struct catalog *c, const struct catalog_run *run, struct s
 	str_appendf(&text, "targets %" PRIu64 "\ntargets_failed %" PRIu64 "\n", run->targets,
 	            run->targets_failed);
 	append_line(&text, "error", run->error);
+	append_line(&text, "note", run->note);
+	append_line(&text, "options", run->options);
+	append_line(&text, "warning", run->warning);
 	spool_append(out, str_text(&text), text.len);
 	rc = write_targets(c, run->id, out);
 	return rc < 0 ? rc : spool_error(out);
@@ -101,7 +104,10 @@ void report_run_progress(const struct catalog_run *run, const struct report_prog
 		            p->rate_bytes_per_s);
 		if (p->eta_s >= 0)
 			str_appendf(&line, " eta_s=%" PRId64, p->eta_s);
-		str_appendf(&line, " targets_done=%" PRIu64, p->targets_done);
+		str_appendf(&line, " targets_done=%" PRIu64 " verified_bytes=%" PRIu64, p->targets_done,
+		            p->verified_bytes);
+		if (run->state == RUN_RUNNING)
+			str_appendf(&line, " phase=%s", p->verifying ? "verifying" : "dumping");
 		if (*p->database) {
 			str_append(&line, " database=");
 			append_word(&line, p->database);

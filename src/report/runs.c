@@ -115,6 +115,9 @@ static bool write_csv_line(void *arg, const struct catalog_run *run)
 	append_csv(&line, run->sha256);
 	str_appendf(&line, ",%" PRIu64 ",%" PRIu64, run->targets, run->targets_failed);
 	append_csv(&line, run->error);
+	append_csv(&line, run->note);
+	append_csv(&line, run->options);
+	append_csv(&line, run->warning);
 	str_append(&line, "\r\n");
 	spool_append(arg, str_text(&line), line.len);
 	return spool_error(arg) == 0;
@@ -129,7 +132,7 @@ int report_history_csv(struct catalog *c, struct spool *out)
 {
 	static const char header[] =
 	        "run,job,kind,state,triggered_by,queued,started,finished,seconds,size_bytes,sha256,"
-	        "targets,targets_failed,error\r\n";
+	        "targets,targets_failed,error,note,options,warning\r\n";
 
 	spool_append(out, header, sizeof(header) - 1);
 	return result_of(runs_each(c, NULL, write_csv_line, out), out);
@@ -163,6 +166,9 @@ void report_run_json(const struct catalog_run *run, struct spool *out)
 	json_set_int(j, "targets", (int64_t)run->targets);
 	json_set_int(j, "targets_failed", (int64_t)run->targets_failed);
 	set_text(j, "error", run->error);
+	set_text(j, "note", run->note);
+	set_text(j, "options", run->options);
+	set_text(j, "warning", run->warning);
 	spool_json(out, j);
 }
 

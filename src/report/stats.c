@@ -58,6 +58,7 @@ static int set_totals(struct catalog *c, const struct job_counts *counts, struct
 	json_set_int(j, "stored_bytes", (int64_t)totals.stored_bytes);
 	json_set_time(j, "oldest", totals.oldest_at_us);
 	json_set_time(j, "newest", totals.newest_at_us);
+	json_set_time(j, "newest_whole", totals.newest_whole_at_us);
 	json_set_time(j, "last_success", counts->last_success_us);
 	json_set_time(j, "last_failure", counts->last_failure_us);
 	for (int state = 0; state < STATES; state++)

@@ -21,6 +21,8 @@
 
 #define AT_S  INT64_C(1795140000) /* 2026-11-20T02:00:00Z */
 #define AT_US (AT_S * US_PER_S)
+/* So long before that no run of a test can have begun earlier. */
+#define TEN_YEARS_S (INT64_C(3650) * 86400)
 
 struct fixture {
 	char *directory;
@@ -78,12 +80,15 @@ static char *text_of(struct fixture *f)
 	return text;
 }
 
-static int64_t add_run(struct fixture *f, const char *job, enum run_state state, const char *error)
+/* @options: what the trigger changed; "" for nothing. */
+static int64_t add_changed_run(struct fixture *f, const char *job, const char *options, enum run_state state,
+                               const char *error)
 {
 	struct catalog_run run = {.kind = "dump", .triggered_by = "uid 0 (bash)"};
 	int64_t id = 0;
 
 	str_copy(run.job, sizeof(run.job), job);
+	str_copy(run.options, sizeof(run.options), options);
 	assert_int_equal(catalog_add_run(f->catalog, &run, &id, NULL), 0);
 	if (state != RUN_PENDING && state != RUN_CANCELLED)
 		assert_int_equal(catalog_start_run(f->catalog, id, NULL), 0);
@@ -92,7 +97,13 @@ static int64_t add_run(struct fixture *f, const char *job, enum run_state state,
 	return id;
 }
 
-static void add_artifact(struct fixture *f, const char *job, int64_t second, int64_t run_id, uint32_t size)
+static int64_t add_run(struct fixture *f, const char *job, enum run_state state, const char *error)
+{
+	return add_changed_run(f, job, "", state, error);
+}
+
+static void add_artifact_as(struct fixture *f, const char *job, int64_t second, int64_t run_id, uint32_t size,
+                            bool partial)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	_cleanup(free) uint8_t *encoded = NULL;
@@ -101,7 +112,7 @@ static void add_artifact(struct fixture *f, const char *job, int64_t second, int
 	uint8_t digest[SHA256_BYTES];
 	size_t len;
 
-	name_format((AT_S + second) * 1000, ".dump", name);
+	name_format((AT_S + second) * 1000, partial ? ".schema.dump" : ".dump", name);
 	m = (struct manifest){
 	        .path = mem_printf("%s/%s", directory, name),
 	        .job = mem_strdup(job),
@@ -111,8 +122,9 @@ static void add_artifact(struct fixture *f, const char *job, int64_t second, int
 	        .tool_version = mem_strdup("15.18"),
 	        .triggered_by = mem_strdup("uid 0 (bash)"),
 	        .format = mem_strdup("custom"),
-	        .content = mem_strdup("full"),
+	        .content = mem_strdup(partial ? "schema" : "full"),
 	        .compression = mem_strdup("gzip"),
+	        .partial = partial,
 	        .keepfs_version = mem_strdup("0.1.0"),
 	        .run_id = run_id,
 	        .started_at_us = AT_US + second * US_PER_S,
@@ -124,12 +136,16 @@ static void add_artifact(struct fixture *f, const char *job, int64_t second, int
 	hex_encode(digest, sizeof(digest), m.sha256);
 	hex_encode(digest, sizeof(digest), m.stored_sha256);
 	extents_append(&m.extents, size, 1);
-	m.extents_count = 1;
-	encoded = extents_encode(&m.extents, &len);
-	sha256_once(encoded, len, digest);
-	hex_encode(digest, sizeof(digest), m.extents_sha256);
+	if (partial)
+		m.sha256[0] = m.stored_sha256[0] = '\0'; /* not read back */
+	encoded = manifest_seal_extents(&m, &len);
 	assert_int_equal(catalog_ensure_directory(f->catalog, directory, AT_US, NULL), 0);
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+}
+
+static void add_artifact(struct fixture *f, const char *job, int64_t second, int64_t run_id, uint32_t size)
+{
+	add_artifact_as(f, job, second, run_id, size, false);
 }
 
 static void assert_has(const char *text, const char *part)
@@ -151,6 +167,9 @@ static const struct catalog_run sample = {
         .targets = 2,
         .targets_failed = 1,
         .error = "pg_dump: \"no\", it said\nand more",
+        .note = "before the release",
+        .options = "format=plain",
+        .warning = "look at it",
 };
 
 /* History */
@@ -164,7 +183,7 @@ static void test_history_empty(void **state)
 	csv = text_of(f);
 	assert_string_equal(
 	        csv, "run,job,kind,state,triggered_by,queued,started,finished,seconds,size_bytes,sha256,"
-	             "targets,targets_failed,error\r\n");
+	             "targets,targets_failed,error,note,options,warning\r\n");
 	assert_int_equal(report_history_jsonl(f->catalog, f->out), 0);
 	jsonl = text_of(f);
 	assert_string_equal(jsonl, "");
@@ -175,16 +194,18 @@ static void test_history_csv_quoting(void **state)
 	struct fixture *f = *state;
 	_cleanup(free) char *csv = NULL;
 	const char *first;
+	int64_t run;
 
 	add_run(f, "full", RUN_FAILED, "pg_dump: \"no\", it said\nand more");
-	add_run(f, "full", RUN_RUNNING, NULL);
+	run = add_changed_run(f, "full", "tables=a,b", RUN_RUNNING, NULL);
+	assert_int_equal(catalog_warn_run(f->catalog, run, "slow", NULL), 0);
 	assert_int_equal(report_history_csv(f->catalog, f->out), 0);
 	csv = text_of(f);
 	first = strstr(csv, "\r\n") + 2;
 	/* The newest first; what is not known yet is empty. */
 	assert_true(str_starts(first, "2,full,dump,running,uid 0 (bash),20"));
-	assert_has(first, "Z,,,0,,0,0,\r\n1,full,dump,failed,");
-	assert_true(str_ends(csv, ",0,,0,0,\"pg_dump: \"\"no\"\", it said\nand more\"\r\n"));
+	assert_has(first, "Z,,,0,,0,0,,,\"tables=a,b\",slow\r\n1,full,dump,failed,");
+	assert_true(str_ends(csv, ",0,,0,0,\"pg_dump: \"\"no\"\", it said\nand more\",,,\r\n"));
 }
 
 /* More runs than a page of the catalog. */
@@ -224,11 +245,13 @@ static void test_run_json(void **state)
 	                    "\"started\":\"2026-11-20T02:00:01.000000Z\","
 	                    "\"finished\":\"2026-11-20T02:00:02.500000Z\",\"seconds\":1.5,"
 	                    "\"size_bytes\":12,\"sha256\":null,\"targets\":2,\"targets_failed\":1,"
-	                    "\"error\":\"pg_dump: \\\"no\\\", it said\\nand more\"}\n");
+	                    "\"error\":\"pg_dump: \\\"no\\\", it said\\nand more\","
+	                    "\"note\":\"before the release\",\"options\":\"format=plain\","
+	                    "\"warning\":\"look at it\"}\n");
 	report_run_json(&young, f->out);
 	young_text = text_of(f);
 	assert_has(young_text, "\"started\":null,\"finished\":null,\"seconds\":null,");
-	assert_has(young_text, "\"error\":null}");
+	assert_has(young_text, "\"error\":null,\"note\":null,\"options\":null,\"warning\":null}");
 }
 
 /* Files of a run */
@@ -254,6 +277,7 @@ static void test_run_status(void **state)
 	              "queued 2026-11-20T02:00:00Z\nstarted 2026-11-20T02:00:01Z\n"
 	              "finished 2026-11-20T02:00:02Z\nseconds 1.500\nsize_bytes 12\nsha256 -\ntargets 2\n"
 	              "targets_failed 1\nerror pg_dump: \"no\", it said | and more\n"
+	              "note before the release\noptions format=plain\nwarning look at it\n"
 	              "target completed 12 backups/full/x.dump acme co\n"
 	              "target failed 0 - zoo: no such | database\n");
 }
@@ -286,25 +310,32 @@ static void test_run_progress(void **state)
 	struct catalog_run run = {.id = 3, .job = "full", .state = RUN_RUNNING};
 	struct report_progress p = {.read_bytes = 10,
 	                            .sent_bytes = 8,
+	                            .verified_bytes = 3,
 	                            .expected_bytes = 40,
 	                            .elapsed_ms = 1500,
 	                            .rate_bytes_per_s = 6,
 	                            .eta_s = 5,
 	                            .database = "a b%",
 	                            .targets_done = 1};
-	_cleanup(free) char *live = NULL, *unknown = NULL, *ended = NULL;
+	_cleanup(free) char *live = NULL, *unknown = NULL, *pending = NULL, *ended = NULL;
 
 	report_run_progress(&run, &p, f->out);
 	live = text_of(f);
 	assert_string_equal(live,
 	                    "run=3 job=full state=running read_bytes=10 sent_bytes=8 expected_bytes=40 "
-	                    "elapsed_ms=1500 rate_bytes_per_s=6 eta_s=5 targets_done=1 database=a%20b%25\n");
+	                    "elapsed_ms=1500 rate_bytes_per_s=6 eta_s=5 targets_done=1 verified_bytes=3 "
+	                    "phase=dumping database=a%20b%25\n");
 	p.eta_s = -1;
 	p.database[0] = '\0';
+	p.verifying = true;
 	report_run_progress(&run, &p, f->out);
 	unknown = text_of(f);
 	assert_null(strstr(unknown, "eta_s"));
-	assert_true(str_ends(unknown, " targets_done=1\n"));
+	assert_true(str_ends(unknown, " targets_done=1 verified_bytes=3 phase=verifying\n"));
+	run.state = RUN_PENDING;
+	report_run_progress(&run, &p, f->out);
+	pending = text_of(f);
+	assert_null(strstr(pending, "phase="));
 	p = (struct report_progress){0};
 	report_run_progress(&sample, &p, f->out);
 	ended = text_of(f);
@@ -335,13 +366,15 @@ static void test_sums(void **state)
 
 	add_artifact(f, "full", 1, 0, 100);
 	add_artifact(f, "full", 0, 0, 100);
+	add_artifact_as(f, "full", 2, 0, 100, true);
 	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "full", &directory), 0);
 	assert_int_equal(report_sums(f->catalog, directory.ino, f->out), 0);
 	text = text_of(f);
 	assert_int_equal(strlen(text), directory.sums_bytes);
 	assert_int_equal(strspn(text, "0123456789abcdef"), 64);
 	assert_true(str_starts(text + 64, "  20261120T020000Z.dump\n"));
-	assert_true(str_ends(text, "  20261120T020001Z.dump\n"));
+	assert_has(text, "  20261120T020001Z.dump\n# 20261120T020002Z.schema.dump: ");
+	assert_true(str_ends(text, "\n"));
 }
 
 static void test_audit(void **state)
@@ -376,17 +409,18 @@ static void test_stats(void **state)
 	f->conf.store.capacity_bytes = 5000;
 	add_artifact(f, "full", 0, add_run(f, "full", RUN_COMPLETED, NULL), 100);
 	add_artifact(f, "full", 60, add_run(f, "full", RUN_COMPLETED, NULL), 150);
-	add_run(f, "full", RUN_FAILED, "no");
+	add_artifact_as(f, "full", 90, add_run(f, "full", RUN_FAILED, "no"), 10, true);
 	add_run(f, "full", RUN_CANCELLED, NULL);
 	add_run(f, "old-job", RUN_FAILED, "no");
 	assert_int_equal(report_stats_json(f->catalog, &f->conf, f->out), 0);
 	text = text_of(f);
 	j = json_parse(text, strlen(text), NULL);
 	assert_non_null(j);
-	assert_true(json_get_int(j, "artifacts", &number) && number == 2);
-	assert_true(json_get_int(j, "stored_bytes", &number) && number == 250);
+	assert_true(json_get_int(j, "artifacts", &number) && number == 3);
+	assert_true(json_get_int(j, "stored_bytes", &number) && number == 260);
 	assert_true(json_get_time(j, "oldest", &at) && at == AT_US);
-	assert_true(json_get_time(j, "newest", &at) && at == AT_US + 60 * US_PER_S);
+	assert_true(json_get_time(j, "newest", &at) && at == AT_US + 90 * US_PER_S);
+	assert_true(json_get_time(j, "newest_whole", &at) && at == AT_US + 60 * US_PER_S);
 	assert_true(json_get_int(json_get(j, "runs"), "failed", &number) && number == 2);
 	full = json_get(json_get(j, "jobs"), "full");
 	assert_true(json_get_int(json_get(full, "runs"), "completed", &number) && number == 2);
@@ -507,6 +541,66 @@ static void test_health_failed_runs(void **state)
 	assert_int_equal(health(f, &text), REPORT_CRIT);
 	assert_has(text, "\nOK    job full: ");
 	assert_has(text, "\nCRIT  job tenants: ");
+}
+
+/* A backup of less is no backup of the job. */
+static void test_health_partial_backups(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *text = NULL;
+
+	add_artifact_as(f, "full", 0, add_changed_run(f, "full", "content=schema", RUN_COMPLETED, NULL), 100,
+	                true);
+	assert_int_equal(health(f, &text), REPORT_WARN);
+	assert_has(
+	        text,
+	        "\nWARN  job full: has partial backups only; make a whole one with: keepfs trigger full\n");
+	add_run(f, "full", RUN_FAILED, "refused");
+	assert_int_equal(health(f, &text), REPORT_CRIT);
+	assert_has(text, "\nCRIT  job full: there is no good backup; run 2 failed ");
+	/* Nor does it end a failure. */
+	add_changed_run(f, "full", "content=schema", RUN_COMPLETED, NULL);
+	assert_int_equal(health(f, &text), REPORT_CRIT);
+	add_artifact(f, "full", 60, add_run(f, "full", RUN_COMPLETED, NULL), 100);
+	assert_int_equal(health(f, &text), REPORT_OK);
+	add_artifact_as(f, "full", 3600, 0, 100, true);
+	assert_int_equal(health(f, &text), REPORT_OK);
+	assert_has(text,
+	           "\nOK    job full: the newest backup is of 2026-11-20T02:01:00Z, 2 h ago; 3 in all\n");
+}
+
+/* A trigger may change a job and yet make a whole backup. */
+static void test_health_changed_run(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *text = NULL;
+	int64_t now_s = clock_now_us() / US_PER_S;
+
+	add_run(f, "full", RUN_FAILED, "refused");
+	add_artifact(f, "full", now_s + 60 - AT_S,
+	             add_changed_run(f, "full", "format=plain", RUN_COMPLETED, NULL), 100);
+	assert_int_equal(health(f, &text), REPORT_OK);
+}
+
+static void test_health_warnings(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *text = NULL;
+	int64_t run = add_run(f, "full", RUN_RUNNING, NULL);
+
+	assert_int_equal(catalog_warn_run(f->catalog, run, "no passwords\nof roles", NULL), 0);
+	assert_int_equal(catalog_finish_run(f->catalog, run, RUN_COMPLETED, NULL, NULL), 0);
+	add_artifact(f, "full", -TEN_YEARS_S, run, 100);
+	add_run(f, "full", RUN_CANCELLED, NULL);
+	assert_int_equal(health(f, &text), REPORT_WARN);
+	assert_has(text,
+	           "\nWARN  job full: run 1 completed with a warning: no passwords | of roles; the newest "
+	           "backup is of 2016-11-22T02:00:00Z, 3650 days ago\n");
+	/* A run of less says nothing of that. */
+	add_changed_run(f, "full", "content=schema", RUN_COMPLETED, NULL);
+	assert_int_equal(health(f, &text), REPORT_WARN);
+	add_artifact(f, "full", 60, add_run(f, "full", RUN_COMPLETED, NULL), 100);
+	assert_int_equal(health(f, &text), REPORT_OK);
 }
 
 static void test_health_backup_gone(void **state)
@@ -670,6 +764,9 @@ int main(void)
 	        REPORT_TEST(test_health_new),
 	        REPORT_TEST(test_health_good),
 	        REPORT_TEST(test_health_failed_runs),
+	        REPORT_TEST(test_health_partial_backups),
+	        REPORT_TEST(test_health_changed_run),
+	        REPORT_TEST(test_health_warnings),
 	        REPORT_TEST(test_health_backup_gone),
 	        REPORT_TEST(test_health_probes),
 	        REPORT_TEST(test_health_reads),
