@@ -33,11 +33,20 @@ static const char readme[] =
         "\n"
         "trigger  echo now > trigger      make a backup with the first job of the configuration\n"
         "         echo JOB > trigger      make a backup with the job of that name\n"
+        "         echo JOB KEY=VALUE ... > trigger\n"
+        "                                 the same, but this once with other values of: format,\n"
+        "                                 compression, content, jobs, schemas, exclude_schemas, tables,\n"
+        "                                 exclude_tables, exclude_table_data, globals, verify, max_rate;\n"
+        "                                 and note='why', which stays with the backup. Values are quoted as\n"
+        "                                 for a shell. A backup of less than the job's is named so\n"
+        "                                 (.schema.dump, .data.dump, .partial.dump)\n"
         "                                 answer: <run> pending <job>; watch it in jobs/<run>/\n"
         "         errors: EINVAL wrong command, EBUSY the job already runs; the reason: cat trigger\n"
         "probe    echo now > probe        check store, PostgreSQL, pg_dump and disk; the result: cat probe\n"
         "\n"
-        "To stop a run: echo 1 > jobs/<run>/cancel\n";
+        "To stop a run: echo 1 > jobs/<run>/cancel\n"
+        "To remove a backup: rm backups/<job>/<name>, or rmdir when it is a directory. What lies beside it\n"
+        "(.tables.csv, .globals.sql.gz) goes with it. The last whole one is refused.\n";
 
 struct texts *texts_new(void)
 {
