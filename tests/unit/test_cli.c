@@ -1,5 +1,6 @@
 /* The command line: what is used wrongly says so and does nothing. */
 #include "../../src/cli/cli.h"
+#include "../../src/cli/progress.h"
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
@@ -213,9 +214,153 @@ static void without_a_mount_it_is_not_reachable(void **state)
 	}
 }
 
+/* A mount as its clients see it: plain files. */
+struct mount {
+	char directory[32];
+	char *paths[8]; /* to remove, in this order */
+	size_t count;
+};
+
+static void mount_put(struct mount *m, const char *path, const char *text)
+{
+	_cleanup(free) char *full = mem_printf("%s/%s", m->directory, path);
+	_cleanup(fd) int fd = -1;
+
+	*strrchr(full, '/') = '\0';
+	assert_int_equal(fd_make_dirs(full, 0700), 0);
+	full[strlen(full)] = '/';
+	fd = open(full, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
+	m->paths[m->count++] = take_ptr(&full);
+}
+
+static void mount_end(struct mount *m)
+{
+	static const char *const directories[] = {"control", "status", "jobs/17", "jobs", ""};
+
+	for (size_t i = 0; i < m->count; i++) {
+		assert_int_equal(unlink(m->paths[i]), 0);
+		free(m->paths[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+		_cleanup(free) char *full = mem_printf("%s/%s", m->directory, directories[i]);
+
+		rmdir(full);
+	}
+	assert_int_equal(access(m->directory, F_OK), -1);
+}
+
+static struct output run_at(const struct mount *m, const char *line)
+{
+	_cleanup(free) char *whole = mem_printf("%s -m %s", line, m->directory);
+
+	return run(whole);
+}
+
+static void jobs_tell_what_there_is_to_say(void **state)
+{
+	struct mount m = {"/tmp/keepfs-mount-XXXXXX"};
+	struct output o;
+
+	assert_non_null(mkdtemp(m.directory));
+	mount_put(&m, "control/README", "");
+	mount_put(&m, "status/history.jsonl",
+	          "{\"run\":3,\"job\":\"full\",\"state\":\"completed\",\"triggered_by\":\"uid 0 (cron)\","
+	          "\"error\":null,\"note\":null,\"warning\":\"no passwords\"}\n"
+	          "{\"run\":2,\"job\":\"full\",\"state\":\"failed\",\"triggered_by\":\"uid 0 (cron)\","
+	          "\"error\":\"refused\",\"note\":\"why not\",\"warning\":null}\n"
+	          "{\"run\":1,\"job\":\"full\",\"state\":\"completed\",\"triggered_by\":\"uid 0 (bash)\","
+	          "\"error\":null,\"note\":\"before the release\",\"warning\":null}\n");
+	o = run_at(&m, "jobs");
+	assert_int_equal(o.status, CLI_DONE);
+	assert_non_null(strstr(str_text(&o.out), "  warning: no passwords\n"));
+	assert_non_null(strstr(str_text(&o.out), "  refused \"why not\"\n"));
+	assert_non_null(strstr(str_text(&o.out), "  uid 0 (bash) \"before the release\"\n"));
+	output_finish(&o);
+	mount_end(&m);
+}
+
+/* What cron throws away is the success; what it mails is the warning. */
+static void a_warning_goes_to_standard_error(void **state)
+{
+	static const char status[] = "run 17\nstate completed\nseconds 2.500\nsize_bytes 1024\ntargets 1\n"
+	                             "error -\nwarning %s\ntarget completed 1024 backups/full/a.dump shop\n";
+	static const struct {
+		const char *warning;
+		const char *err;
+	} cases[] = {
+	        {"-", ""},
+	        {"no passwords", "keepfs: run 17 completed with a warning: no passwords\n"},
+	        {"-x", "keepfs: run 17 completed with a warning: -x\n"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct mount m = {"/tmp/keepfs-mount-XXXXXX"};
+		struct str text = {0};
+		struct output o;
+
+		assert_non_null(mkdtemp(m.directory));
+		mount_put(&m, "control/README", "");
+		/* The answer is what lies behind the written command, as far as a plain file can tell. */
+		mount_put(&m, "control/trigger", "17 pending full\n");
+		mount_put(&m, "jobs/17/progress", "run=17 job=full state=completed size_bytes=1024\n");
+		str_appendf(&text, status, cases[i].warning);
+		mount_put(&m, "jobs/17/status", str_text(&text));
+		str_finish(&text);
+		o = run_at(&m, "trigger --wait 17");
+		assert_int_equal(o.status, CLI_DONE);
+		assert_true(str_starts(str_text(&o.out), "run 17 completed: "));
+		assert_string_equal(str_text(&o.err), cases[i].err);
+		output_finish(&o);
+		mount_end(&m);
+	}
+}
+
+/* What a terminal shows, without the code that clears the line; on the heap. */
+static char *drawn(const struct report_progress *figures)
+{
+	struct progress progress = {.terminal = true};
+	FILE *saved = stderr;
+	char *text = NULL, *line;
+	size_t len;
+
+	stderr = open_memstream(&text, &len);
+	assert_non_null(stderr);
+	progress_show(&progress, 17, "running", figures);
+	fclose(stderr);
+	stderr = saved;
+	assert_true(str_starts(text, "\r\033[K"));
+	line = mem_strdup(text + strlen("\r\033[K"));
+	free(text);
+	return line;
+}
+
+static void a_terminal_shows_the_phase(void **state)
+{
+	struct report_progress p = {.read_bytes = 50,
+	                            .sent_bytes = 40,
+	                            .expected_bytes = 100,
+	                            .rate_bytes_per_s = 10,
+	                            .eta_s = 5};
+	_cleanup(free) char *dumping = drawn(&p), *verifying = NULL, *unknown = NULL;
+
+	assert_string_equal(dumping, "run 17 [###############...............] 50% 50 B 10 B/s ETA 00:05");
+	p.verified_bytes = 10;
+	p.verifying = true;
+	verifying = drawn(&p);
+	assert_string_equal(verifying, "run 17 [#######.......................] 25% verifying 10 B");
+	p = (struct report_progress){.verifying = true};
+	unknown = drawn(&p);
+	assert_string_equal(unknown, "run 17 [..............................]  0% verifying 0 B");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(jobs_tell_what_there_is_to_say),
+	        cmocka_unit_test(a_warning_goes_to_standard_error),
+	        cmocka_unit_test(a_terminal_shows_the_phase),
 	        cmocka_unit_test(wrong_use_is_told),
 	        cmocka_unit_test(help_is_pointed_to),
 	        cmocka_unit_test(a_missing_configuration_can_be_made),
