@@ -15,8 +15,8 @@
 struct rate {
 	double bytes_per_s;
 	pthread_mutex_t lock;
-	double account;    /* lock; bytes, negative when overdrawn, bytes_per_s at most */
-	int64_t at_us;     /* lock; when it was */
+	double account; /* lock; bytes, negative when overdrawn, bytes_per_s at most */
+	int64_t at_us;  /* lock; when it was */
 };
 
 struct rate *rate_new(uint64_t bytes_per_s)

@@ -4,8 +4,8 @@
  * takes them in order, computes the digest and hands them on: that is one thread's work, so nothing else is
  * done there.
  *
- * A span with a wrong CRC is got once more, since the bytes may have been spoilt on their way; wrong again, it
- * is the object that is wrong. Of several failures the first in the order of the object is told.
+ * A span with a wrong CRC is got once more, since the bytes may have been spoilt on their way; wrong again,
+ * it is the object that is wrong. Of several failures the first in the order of the object is told.
  */
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
@@ -209,8 +209,8 @@ static int check_size(const struct readback *b, struct error *err)
 
 	if (r < 0 || object.bytes == o->extents->total_bytes)
 		return r;
-	return wrong_size(b, err, object.bytes < o->extents->total_bytes ? "ends before the"
-	                                                                    : "goes on behind the");
+	return wrong_size(b, err,
+	                  object.bytes < o->extents->total_bytes ? "ends before the" : "goes on behind the");
 }
 
 /* Half of the pool is left to others, and a small object needs less. */
@@ -226,8 +226,8 @@ static void choose_spans(struct readback *b)
 	b->span_buffers = most < SPAN_BUFFERS ? most : SPAN_BUFFERS;
 	if (needed < b->span_buffers)
 		b->span_buffers = (size_t)needed;
-	b->span_count = most / b->span_buffers < SPANS_AT_ONCE ? (unsigned)(most / b->span_buffers)
-	                                                       : SPANS_AT_ONCE;
+	b->span_count =
+	        most / b->span_buffers < SPANS_AT_ONCE ? (unsigned)(most / b->span_buffers) : SPANS_AT_ONCE;
 	/* One more than it would be if extents filled the spans. */
 	if (needed / b->span_buffers + 1 < b->span_count)
 		b->span_count = (unsigned)(needed / b->span_buffers + 1);

@@ -25,7 +25,7 @@
 struct item {
 	struct item *next;
 	bool is_mark;
-	int what;       /* of a mark, as value */
+	int what; /* of a mark, as value */
 	uint64_t value;
 	struct segment segment;
 	char data[];
@@ -33,9 +33,9 @@ struct item {
 
 struct turn {
 	struct turns *turns;
-	struct turn *next;          /* turns->lock, as all below */
+	struct turn *next; /* turns->lock, as all below */
 	struct item *first, **last;
-	uint64_t used;              /* of what is in the list, or with the consumer */
+	uint64_t used; /* of what is in the list, or with the consumer */
 	bool ended;
 };
 

@@ -24,18 +24,19 @@ struct press;
 struct press_options {
 	struct compression compression;
 	enum segment_check check;
-	unsigned threads;
+	unsigned threads;      /* 0 stands for 1 */
 	struct pool *pool;     /* borrowed */
 	struct cancel *cancel; /* borrowed; NULL */
 	struct ordered_out out;
 };
+/** press_new() - @options is copied. -ENOSPC when the pool is smaller than what @threads need. */
 int press_new(const struct press_options *options, struct press **ret_press, struct error *err);
 /** press_write() - gathers SEGMENT_RAW_BYTES before a segment is compressed. */
 int press_write(struct press *p, const void *data, size_t len, struct error *err);
 /** press_mark() - ends the segment that is being gathered, if it holds anything; @out gets the mark behind
- * it. */
+ * it, at press_finish() at the latest. */
 int press_mark(struct press *p, int what, uint64_t value, struct error *err);
-/** press_finish() - everything was handed to @out. */
+/** press_finish() - everything was handed to @out. More may be written afterwards, in a new segment. */
 int press_finish(struct press *p, struct error *err);
 struct press *press_free(struct press *p);
 DEFINE_CLEANUP(press, struct press *, press_free)
@@ -64,7 +65,7 @@ void turn_end(struct turn *turn);
 /** turns_close() - no further turn will begin: by any thread, once. */
 void turns_close(struct turns *t);
 /** turns_fail() - a maker has failed: the first failure decides, and is what everybody is returned from now
- * on. */
+ * on. @err is copied; any thread. */
 void turns_fail(struct turns *t, int r, const struct error *err);
 /** turns_deliver() - the consumer: hands everything to @out, in order, until the end of the last turn after
  * turns_close(). Return: 0; the first failure of a maker or of @out; -ECANCELED. */
