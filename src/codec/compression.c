@@ -83,7 +83,7 @@ static int isal_run(struct compressor *c, const uint8_t *raw, size_t raw_bytes, 
 	struct isal_zstream z;
 
 	isal_deflate_stateless_init(&z);
-	z.hist_bits = 0; /* the whole window; the initialiser leaves it as it is */
+	z.hist_bits = 0;            /* the whole window; the initialiser leaves it as it is */
 	z.next_in = (uint8_t *)raw; /* it is only read */
 	z.avail_in = (uint32_t)raw_bytes;
 	z.next_out = out;

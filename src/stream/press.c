@@ -346,10 +346,11 @@ static int reserve(struct press *p, struct error *err)
 	if (r == -ECANCELED)
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled while waiting for memory");
 	if (r < 0)
-		return error_set(err, ERROR_USAGE, -r,
-		                 "compressing with %u threads holds %zu MiB in memory, and there are %zu MiB: "
-		                 "use fewer, or raise memory in [keepfs]",
-		                 p->options.threads, buffers, pool_buffers(p->options.pool));
+		return error_set(
+		        err, ERROR_USAGE, -r,
+		        "compressing with %u threads holds %zu MiB in memory, and there are %zu MiB: "
+		        "use fewer, or raise memory in [keepfs]",
+		        p->options.threads, buffers, pool_buffers(p->options.pool));
 	p->reserved = buffers;
 	return 0;
 }
