@@ -76,7 +76,7 @@ void pg_archive_head_set_offset(struct pg_archive_head *h, uint64_t place_at, ui
 	assert(place_at + 1 + h->facts.offset_bytes <= h->len);
 	*at++ = fits ? STATE_SET : STATE_NOT_SET;
 	for (unsigned i = 0; i < h->facts.offset_bytes; i++)
-		at[i] = fits ? (uint8_t)(offset >> (8 * i)) : 0;
+		at[i] = (uint8_t)((fits ? offset : 0) >> (8 * i));
 }
 
 const uint8_t *pg_archive_head_bytes(const struct pg_archive_head *h, size_t *ret_len)

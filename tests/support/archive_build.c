@@ -53,8 +53,11 @@ void archive_put_entry(struct str *s, const struct archive_shape *shape, int id,
 	archive_put_text(s, "tag");
 	archive_put_text(s, "TABLE DATA");
 	archive_put_int(s, 3);
-	for (int i = 0; i < 5; i++)
-		archive_put_text(s, i == 1 ? NULL : "COPY …");
+	archive_put_text(s, "the definition");
+	archive_put_text(s, NULL);
+	archive_put_text(s, "COPY …");
+	archive_put_text(s, "the schema");
+	archive_put_text(s, "the tablespace");
 	if (shape->minor >= 14)
 		archive_put_text(s, "heap");
 	if (shape->minor >= 16)

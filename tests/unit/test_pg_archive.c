@@ -333,6 +333,53 @@ static void test_lengths_of_text(void **state)
 	expect_text_length(-2, -EBADMSG);
 }
 
+static void expect_head_facts(int minor, int compression, int offset_size,
+                              enum pg_archive_compression expected)
+{
+	struct archive_shape shape = archive_sound;
+	_cleanup(str) struct str data = {0};
+	struct pg_archive_facts facts;
+
+	shape.minor = minor, shape.compression = compression, shape.offset_size = offset_size;
+	archive_put_whole(&data, &shape);
+	assert_int_equal(scan(data.data, data.len, 3, &facts, NULL), 0);
+	assert_int_equal(facts.compression, expected);
+	assert_int_equal(facts.compression_at, 11);
+	assert_int_equal(facts.offset_bytes, offset_size);
+}
+
+static void test_facts_of_the_head(void **state)
+{
+	expect_head_facts(12, -1, 4, PG_ARCHIVE_GZIP);
+	expect_head_facts(13, 0, 8, PG_ARCHIVE_NONE);
+	expect_head_facts(14, 9, 8, PG_ARCHIVE_GZIP);
+	expect_head_facts(15, 0, 8, PG_ARCHIVE_NONE);
+	expect_head_facts(15, 2, 8, PG_ARCHIVE_LZ4);
+	expect_head_facts(16, 1, 4, PG_ARCHIVE_GZIP);
+	expect_head_facts(16, 3, 8, PG_ARCHIVE_ZSTD);
+}
+
+static void test_dependencies(void **state)
+{
+	static const char *const wrong[] = {"",   "x",          "1x",         "-1",
+	                                    " 1", "2147483648", "9999999999", "11111111111"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		_cleanup(str) struct str data = {0};
+		struct error err = {0};
+
+		archive_put_head(&data, &archive_sound);
+		archive_put_entry(&data, &archive_sound, 1, 0, 3);
+		data.len -= 1 + 8 + 5; /* offset and the end of the list */
+		assert_int_equal(scan_str(&data, &err), -EBADMSG);
+		assert_non_null(strstr(err.message, "cut off"));
+		archive_put_text(&data, wrong[i]);
+		assert_int_equal(scan_str(&data, &err), -EBADMSG);
+		assert_non_null(strstr(err.message, "entry's dependency"));
+		assert_null(strstr(err.message, "cut off"));
+	}
+}
+
 static void test_no_archive(void **state)
 {
 	struct error err = {0};
@@ -367,6 +414,8 @@ int main(void)
 	        cmocka_unit_test(test_one_number_twice),
 	        cmocka_unit_test(test_blocks),
 	        cmocka_unit_test(test_lengths_of_text),
+	        cmocka_unit_test(test_facts_of_the_head),
+	        cmocka_unit_test(test_dependencies),
 	        cmocka_unit_test(test_no_archive),
 	        cmocka_unit_test(test_failure_stays),
 	};
