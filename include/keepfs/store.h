@@ -142,7 +142,8 @@ int store_get_all(struct store *s, const struct store_call *call, const char *ke
                   char **ret_data, size_t *ret_len, struct error *err);
 int store_head(struct store *s, const struct store_call *call, const char *key, struct store_object *ret,
                struct error *err);
-/** store_remove() - delete an object; one that is not there is success. */
+/** store_remove() - delete an object; one that is not there is success. dir: an empty directory of that name
+ * goes, too. */
 int store_remove(struct store *s, const struct store_call *call, const char *key, struct error *err);
 /**
  * store_list() - one page of the objects whose keys begin with @prefix, in byte order of the keys

@@ -139,6 +139,8 @@ int dir_remove(struct store *s, const struct store_call *call, const char *key, 
 		return dir_error(d, dir_fd, err, "remove", key);
 	if (unlinkat(dir_fd, leaf, 0) < 0 && errno != ENOENT && errno != EISDIR)
 		return dir_error(d, -errno, err, "remove", key);
+	/* A directory is no object, and what is in it stays. One that is empty is only in the way. */
+	(void)unlinkat(dir_fd, leaf, AT_REMOVEDIR);
 	/* Also when it was gone: whoever removed it may not have come this far. */
 	return fsync(dir_fd) < 0 ? dir_error(d, -errno, err, "remove", key) : 0;
 }
