@@ -12,7 +12,8 @@ static int mark_file(struct connection *c, uint64_t ino, const char *reason)
 	        "UPDATE artifact_file SET damaged = ?2 WHERE ino = ?1 AND damaged IS NULL";
 	static const char artifact_sql[] =
 	        "UPDATE artifact SET damaged = f.name || ': ' || ?2 FROM artifact_file f WHERE f.ino = ?1"
-	        " AND artifact.ino = f.artifact_ino AND artifact.is_directory = 1 AND artifact.damaged IS NULL";
+	        " AND artifact.ino = f.artifact_ino AND artifact.is_directory = 1 AND artifact.damaged IS "
+	        "NULL";
 	int r = db_run(c, file_sql, VALUES(ino_value(ino), text_value(reason)));
 
 	return r < 0 ? r : db_run(c, artifact_sql, VALUES(ino_value(ino), text_value(reason)));
@@ -37,8 +38,9 @@ int catalog_mark_damaged(struct catalog *c, uint64_t ino, const char *reason, st
 
 bool catalog_is_damaged(struct catalog *c, uint64_t ino)
 {
-	static const char sql[] = "SELECT 1 FROM artifact WHERE ino = ?1 AND damaged IS NOT NULL"
-	                          " UNION ALL SELECT 1 FROM artifact_file WHERE ino = ?1 AND damaged IS NOT NULL";
+	static const char sql[] =
+	        "SELECT 1 FROM artifact WHERE ino = ?1 AND damaged IS NOT NULL"
+	        " UNION ALL SELECT 1 FROM artifact_file WHERE ino = ?1 AND damaged IS NOT NULL";
 	_cleanup(reader) struct connection *reader = NULL;
 	_cleanup(statement) sqlite3_stmt *row = NULL;
 

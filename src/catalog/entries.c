@@ -13,9 +13,12 @@
 #define DIRECTORIES                                                                                          \
 	"SELECT ino, parent_ino, sequence, name, mtime_us, subdirectories, files, sums_bytes FROM "          \
 	"directory WHERE "
-#define ARTIFACTS                                                                                            \
+#define ARTIFACTS_OF(table)                                                                                  \
 	"SELECT ino, directory_ino, sequence, name, finished_at_us, size_bytes, is_directory, files FROM "   \
-	"artifact WHERE tomb = 0 AND "
+	"" table " WHERE tomb = 0 AND "
+#define ARTIFACTS ARTIFACTS_OF("artifact")
+/* However many partial ones are behind it. */
+#define WHOLE "artifact INDEXED BY artifact_whole"
 /* CROSS JOIN: in the order of the files, whatever the planner thinks of it. */
 #define FILES                                                                                                \
 	"SELECT f.ino, f.parent_ino, f.sequence, f.name, a.finished_at_us, f.size_bytes, f.artifact_ino"     \
@@ -107,7 +110,7 @@ int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *na
 int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret)
 {
 	static const char whole_sql[] =
-	        ARTIFACTS "partial = 0 AND directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
+	        ARTIFACTS_OF(WHOLE) "partial = 0 AND directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
 	static const char any_sql[] = ARTIFACTS "directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
 	_cleanup(reader) struct connection *reader = NULL;
 	int r = reader_get(c, &reader);
@@ -225,7 +228,7 @@ int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
 
 uint64_t catalog_last_size(struct catalog *c, const char *directory_path)
 {
-	static const char sql[] = "SELECT size_bytes FROM artifact WHERE tomb = 0 AND partial = 0"
+	static const char sql[] = "SELECT size_bytes FROM " WHOLE " WHERE tomb = 0 AND partial = 0"
 	                          " AND directory_ino = (SELECT ino FROM directory WHERE path = ?1) ORDER BY "
 	                          "sequence DESC LIMIT 1";
 	_cleanup(reader) struct connection *reader = NULL;

@@ -133,8 +133,7 @@ int catalog_file_sha256(struct catalog *c, uint64_t ino, char ret[static SHA256_
 
 int catalog_extents(struct catalog *c, uint64_t ino, struct extents *ret)
 {
-	static const char sql[] =
-	        "SELECT encoded FROM extent_table WHERE id = (" OF_EITHER("extents_id") ")";
+	static const char sql[] = "SELECT encoded FROM extent_table WHERE id = (" OF_EITHER("extents_id") ")";
 	_cleanup(reader) struct connection *reader = NULL;
 	_cleanup(statement) sqlite3_stmt *row = NULL;
 	int r = reader_get(c, &reader);

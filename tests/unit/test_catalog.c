@@ -69,12 +69,29 @@ static char *file_path(const struct fixture *f, const char *name)
 	return mem_printf("%s/%s", f->directory, name);
 }
 
+static void seal(struct manifest *m)
+{
+	size_t len;
+
+	free(manifest_seal_extents(m, &len));
+}
+
+static void add_file(struct manifest *m, const char *name, uint32_t size)
+{
+	struct manifest_file *f = manifest_add_file(m, name);
+	uint8_t digest[SHA256_BYTES];
+
+	f->size_bytes = size;
+	sha256_once(name, strlen(name), digest);
+	hex_encode(digest, sizeof(digest), f->sha256);
+	if (size > 0)
+		extents_append(&f->extents, size, size);
+}
+
 /* A manifest of @size bytes, finished one second after its name says it began. */
 static void fill(struct manifest *m, const char *directory, int64_t sequence, int64_t run_id, uint32_t size)
 {
 	char name[NAME_MAX_BYTES];
-	size_t len;
-	_cleanup(free) uint8_t *encoded = NULL;
 	uint8_t digest[SHA256_BYTES];
 
 	name_format(sequence, ".dump", name);
@@ -100,10 +117,44 @@ static void fill(struct manifest *m, const char *directory, int64_t sequence, in
 	hex_encode(digest, sizeof(digest), m->sha256);
 	hex_encode(digest, sizeof(digest), m->stored_sha256);
 	extents_append(&m->extents, size, 0xabcdef01);
-	m->extents_count = 1;
-	encoded = extents_encode(&m->extents, &len);
-	sha256_once(encoded, len, digest);
-	hex_encode(digest, sizeof(digest), m->extents_sha256);
+	seal(m);
+}
+
+/* With two files beside it, of 3 and of 0 bytes. */
+static void fill_beside(struct manifest *m, const char *directory, int64_t sequence, int64_t run_id,
+                        uint32_t size)
+{
+	char name[NAME_MAX_BYTES];
+
+	fill(m, directory, sequence, run_id, size);
+	name_format(sequence, ".tables.csv", name);
+	add_file(m, name, 3);
+	name_format(sequence, ".globals.sql.gz", name);
+	add_file(m, name, 0);
+	seal(m);
+}
+
+/* A directory of @count files: "f0" of 1 byte, "f1" of 2, … */
+static void fill_directory(struct manifest *m, const char *directory, int64_t sequence, int64_t run_id,
+                           uint32_t count)
+{
+	char name[NAME_MAX_BYTES];
+
+	fill(m, directory, sequence, run_id, 1);
+	name_format(sequence, "", name);
+	free(m->path);
+	m->path = mem_printf("%s/%s", directory, name);
+	mem_replace_string(&m->format, "directory");
+	m->is_directory = true;
+	m->stored_bytes = m->size_bytes = 0;
+	m->stored_sha256[0] = '\0';
+	extents_finish(&m->extents);
+	for (uint32_t i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		add_file(m, name, i + 1);
+		m->size_bytes += i + 1;
+	}
+	seal(m);
 }
 
 static int add(struct fixture *f, const char *directory, int64_t sequence, int64_t run_id, uint32_t size)
@@ -262,6 +313,12 @@ static void a_manifest_is_kept_whole(void **state)
 
 	fill(&m, "backups/full", SECONDS * 1000, 7, 4242);
 	m.system_identifier = mem_strdup("7301234567890123456");
+	m.note = mem_strdup("before the upgrade");
+	mem_replace_string(&m.format, "plain");
+	mem_replace_string(&m.content, "schema");
+	mem_replace_string(&m.compression, "zstd:1");
+	m.partial = true;
+	m.verified_at_us = AT_US + 77;
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
 	reopen(f);
 	ino = ino_of_artifact(m.path);
@@ -289,6 +346,344 @@ static void directory_counts_are_true(struct fixture *f, const char *path, uint3
 	assert_int_equal(catalog_sums(f->catalog, directory.ino, collect_sums, &sums), 0);
 	assert_int_equal(directory.files, files);
 	assert_int_equal(directory.sums_bytes, sums.len);
+}
+
+static uint64_t stored_bytes(struct fixture *f)
+{
+	struct catalog_totals totals;
+
+	assert_int_equal(catalog_totals(f->catalog, NULL, &totals), 0);
+	return totals.stored_bytes;
+}
+
+static int add_beside(struct fixture *f, const char *directory, int64_t sequence, uint32_t size)
+{
+	_cleanup(manifest) struct manifest m = {0};
+
+	fill_beside(&m, directory, sequence, 1, size);
+	return catalog_add_artifact(f->catalog, &m, NULL);
+}
+
+static int add_directory(struct fixture *f, const char *directory, int64_t sequence, uint32_t count)
+{
+	_cleanup(manifest) struct manifest m = {0};
+
+	fill_directory(&m, directory, sequence, 1, count);
+	return catalog_add_artifact(f->catalog, &m, NULL);
+}
+
+static void a_file_beside_is_found_in_every_way(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t directory = ino_of_directory("backups/full"), main = ino_at("backups/full", SECONDS * 1000),
+	         ino = ino_of_artifact("backups/full/20261120T020000Z.tables.csv");
+	_cleanup(free) char *path = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(extents) struct extents x = {0};
+	struct catalog_entry entry;
+	char sha256[SHA256_HEX_BYTES], again[SHA256_HEX_BYTES];
+
+	assert_int_equal(add_beside(f, "backups/full", SECONDS * 1000, 10), 0);
+	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "20261120T020000Z.tables.csv", &entry),
+	                 0);
+	assert_int_equal(entry.ino, ino);
+	assert_int_equal(entry.kind, CATALOG_FILE);
+	assert_false(entry.is_directory);
+	assert_int_equal(entry.parent_ino, directory);
+	assert_int_equal(entry.artifact_ino, main);
+	assert_int_equal(entry.size_bytes, 3);
+	assert_int_equal(entry.mtime_us, AT_US + US_PER_S + 5);
+	assert_string_equal(entry_of(f, ino).name, "20261120T020000Z.tables.csv");
+	assert_int_equal(entry_of(f, main).kind, CATALOG_ARTIFACT);
+	assert_int_equal(entry_of(f, main).artifact_ino, main);
+	assert_int_equal(entry_of(f, directory).kind, CATALOG_DIRECTORY);
+	path = catalog_path(f->catalog, ino);
+	assert_string_equal(path, "backups/full/20261120T020000Z.tables.csv");
+	assert_int_equal(catalog_manifest(f->catalog, ino, &m), 0);
+	assert_string_equal(m.path, "backups/full/20261120T020000Z.dump");
+	assert_int_equal(catalog_extents(f->catalog, ino, &x), 0);
+	assert_int_equal(x.total_bytes, 3);
+	assert_int_equal(catalog_file_sha256(f->catalog, ino, sha256), 0);
+	assert_int_equal(catalog_file_sha256(f->catalog, main, again), 0);
+	assert_string_equal(again, m.sha256);
+	assert_string_not_equal(sha256, again);
+	assert_int_equal(catalog_file_sha256(f->catalog, ino ^ 1, sha256), -ENOENT);
+	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "20261120T020000Z.other", &entry),
+	                 -ENOENT);
+	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "20261120T020000Z.tables.csv", &entry),
+	                 -ENOENT);
+	assert_int_equal(catalog_entry_latest(f->catalog, directory, &entry), 0);
+	assert_int_equal(entry.ino, main);
+}
+
+static void a_directory_artifact_is_found_in_every_way(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t directory = ino_of_directory("backups/full"),
+	         artifact = ino_of_artifact("backups/full/20261120T020000Z"),
+	         ino = ino_of_artifact("backups/full/20261120T020000Z/f2");
+	_cleanup(free) char *path = NULL;
+	_cleanup(extents) struct extents x = {0};
+	struct catalog_entry entry;
+
+	assert_int_equal(add_directory(f, "backups/full", SECONDS * 1000, 4), 0);
+	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "20261120T020000Z", &entry), 0);
+	assert_int_equal(entry.ino, artifact);
+	assert_int_equal(entry.kind, CATALOG_ARTIFACT);
+	assert_true(entry.is_directory);
+	assert_int_equal(entry.files, 4);
+	assert_int_equal(entry.size_bytes, 10);
+	assert_int_equal(catalog_entry_by_name(f->catalog, artifact, "f2", &entry), 0);
+	assert_int_equal(entry.ino, ino);
+	assert_int_equal(entry.kind, CATALOG_FILE);
+	assert_int_equal(entry.parent_ino, artifact);
+	assert_int_equal(entry.artifact_ino, artifact);
+	assert_int_equal(entry.sequence, 2);
+	assert_int_equal(entry.size_bytes, 3);
+	path = catalog_path(f->catalog, ino);
+	assert_string_equal(path, "backups/full/20261120T020000Z/f2");
+	assert_int_equal(catalog_extents(f->catalog, ino, &x), 0);
+	assert_int_equal(x.total_bytes, 3);
+	assert_int_equal(catalog_extents(f->catalog, artifact, &x), 0);
+	assert_int_equal(x.count, 0);
+	assert_int_equal(catalog_entry_by_name(f->catalog, artifact, "f4", &entry), -ENOENT);
+	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "f2", &entry), -ENOENT);
+	/* What is in it is not in the directory that it is in. */
+	assert_int_equal(catalog_entries(f->catalog, directory, CATALOG_FILE, -1, &entry, 1), 0);
+	assert_int_equal(catalog_entries(f->catalog, artifact, CATALOG_ARTIFACT, -1, &entry, 1), 0);
+	assert_int_equal(catalog_entries(f->catalog, artifact, CATALOG_DIRECTORY, -1, &entry, 1), 0);
+}
+
+static void append_name(void *arg, const char *name, uint64_t size_bytes, const char *sha256)
+{
+	assert_int_equal(strlen(sha256), SHA256_HEX_BYTES - 1);
+	str_appendf(arg, "%s %" PRIu64 ";", name, size_bytes);
+}
+
+static void files_come_with_their_artifact(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(str) struct str names = {0};
+	uint64_t directory = ino_of_directory("backups/full"), first = ino_at("backups/full", SECONDS * 1000);
+	struct catalog_entry page[8];
+
+	/* In the order of the artifacts, however they came. */
+	assert_int_equal(add_beside(f, "backups/full", SECONDS * 1000 + 2, 10), 0);
+	assert_int_equal(add_beside(f, "backups/full", SECONDS * 1000, 10), 0);
+	assert_int_equal(add_directory(f, "backups/full", SECONDS * 1000 + 1, 5), 0);
+	assert_int_equal(catalog_entries(f->catalog, directory, CATALOG_FILE, -1, page, 8), 4);
+	assert_string_equal(page[0].name, "20261120T020000Z.tables.csv");
+	assert_string_equal(page[1].name, "20261120T020000Z.globals.sql.gz");
+	assert_string_equal(page[2].name, "20261120T020000Z-3.tables.csv");
+	assert_string_equal(page[3].name, "20261120T020000Z-3.globals.sql.gz");
+	assert_int_equal(catalog_entries(f->catalog, directory, CATALOG_FILE, page[1].sequence, page, 1), 1);
+	assert_string_equal(page[0].name, "20261120T020000Z-3.tables.csv");
+	assert_int_equal(catalog_files(f->catalog, first, append_name, &names), 0);
+	assert_string_equal(str_text(&names),
+	                    "20261120T020000Z.tables.csv 3;20261120T020000Z.globals.sql.gz 0;");
+	str_clear(&names);
+	assert_int_equal(catalog_files(f->catalog, ino_of_artifact("backups/full/20261120T020000Z-2"),
+	                               append_name, &names),
+	                 0);
+	assert_string_equal(str_text(&names), "f0 1;f1 2;f2 3;f3 4;f4 5;");
+	str_clear(&names);
+	assert_int_equal(catalog_files(f->catalog, directory, append_name, &names), 0);
+	assert_int_equal(names.len, 0);
+}
+
+static void sums_of_every_kind_are_counted(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest unknown = {0}, m = {0};
+	_cleanup(str) struct str sums = {0}, expected = {0};
+	uint64_t directory = ino_of_directory("backups/full"), first = ino_at("backups/full", SECONDS * 1000);
+
+	fill_beside(&m, "backups/full", SECONDS * 1000, 1, 10);
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+	fill_directory(&unknown, "backups/full", SECONDS * 1000 + 1, 1, 100);
+	str_appendf(&expected, "%s  20261120T020000Z.dump\n%s  20261120T020000Z.tables.csv\n", m.sha256,
+	            m.files[0].sha256);
+	str_appendf(&expected, "%s  20261120T020000Z.globals.sql.gz\n", m.files[1].sha256);
+	str_appendf(&expected, "%s  20261120T020000Z-2/SHA256SUMS\n", unknown.sha256);
+	assert_int_equal(catalog_add_artifact(f->catalog, &unknown, NULL), 0);
+	manifest_finish(&unknown);
+	fill_beside(&unknown, "backups/full", SECONDS * 1000 + 2, 1, 10);
+	unknown.sha256[0] = unknown.files[1].sha256[0] = '\0';
+	str_append(&expected, "# 20261120T020000Z-3.dump: not read back, so its SHA-256 is not known\n");
+	str_appendf(&expected, "%s  20261120T020000Z-3.tables.csv\n", unknown.files[0].sha256);
+	str_append(&expected,
+	           "# 20261120T020000Z-3.globals.sql.gz: not read back, so its SHA-256 is not known\n");
+	assert_int_equal(catalog_add_artifact(f->catalog, &unknown, NULL), 0);
+	assert_int_equal(catalog_sums(f->catalog, directory, collect_sums, &sums), 0);
+	assert_string_equal(str_text(&sums), str_text(&expected));
+	directory_counts_are_true(f, "backups/full", 3);
+	assert_int_equal(stored_bytes(f), 13 + 100 * 101 / 2 + 13);
+
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0); /* again */
+	directory_counts_are_true(f, "backups/full", 3);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, first, false, NULL), 0);
+	directory_counts_are_true(f, "backups/full", 2);
+	assert_int_equal(stored_bytes(f), 100 * 101 / 2 + 13);
+	assert_int_equal(catalog_drop_artifact(f->catalog, first, NULL), 0);
+	assert_int_equal(
+	        catalog_drop_artifact(f->catalog, ino_of_artifact("backups/full/20261120T020000Z-2"), NULL),
+	        0);
+	directory_counts_are_true(f, "backups/full", 1);
+	assert_int_equal(stored_bytes(f), 13);
+}
+
+static void files_are_hidden_with_their_artifact(void **state)
+{
+	static const char *const beside[] = {"20261120T020000Z.tables.csv",
+	                                     "20261120T020000Z.globals.sql.gz"};
+	struct fixture *f = *state;
+	uint64_t directory = ino_of_directory("backups/full"),
+	         artifact = ino_of_artifact("backups/full/20261120T020000Z-2"),
+	         within = ino_of_artifact("backups/full/20261120T020000Z-2/f0");
+	_cleanup(str) struct str seen = {0};
+	struct catalog_entry entry;
+	struct manifest m;
+	struct extents x = {0};
+	char sha256[SHA256_HEX_BYTES];
+
+	assert_int_equal(add_beside(f, "backups/full", SECONDS * 1000, 10), 0);
+	assert_int_equal(add_directory(f, "backups/full", SECONDS * 1000 + 1, 3), 0);
+	assert_int_equal(entry_of(f, within).size_bytes, 1);
+	assert_int_equal(
+	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), false, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, artifact, false, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
+		assert_int_equal(catalog_entry_by_name(f->catalog, directory, beside[i], &entry), -ENOENT);
+	assert_int_equal(catalog_entries(f->catalog, directory, CATALOG_FILE, -1, &entry, 1), 0);
+	assert_int_equal(catalog_entries(f->catalog, artifact, CATALOG_FILE, -1, &entry, 1), 0);
+	assert_int_equal(catalog_entry_by_ino(f->catalog, within, &entry), -ENOENT);
+	assert_int_equal(catalog_entry_by_name(f->catalog, artifact, "f0", &entry), -ENOENT);
+	assert_int_equal(catalog_manifest(f->catalog, within, &m), -ENOENT);
+	assert_int_equal(catalog_extents(f->catalog, within, &x), -ENOENT);
+	assert_int_equal(catalog_file_sha256(f->catalog, within, sha256), -ENOENT);
+	assert_int_equal(catalog_files(f->catalog, artifact, append_name, &seen), 0);
+	assert_int_equal(catalog_sums(f->catalog, directory, collect_sums, &seen), 0);
+	assert_int_equal(seen.len, 0);
+	assert_null(catalog_path(f->catalog, within));
+	/* Their place is free again when the deletion has ended, and only then. */
+	assert_int_equal(catalog_drop_artifact(f->catalog, artifact, NULL), 0);
+	assert_int_equal(add_directory(f, "backups/full", SECONDS * 1000 + 1, 2), 0);
+	assert_int_equal(entry_of(f, within).size_bytes, 1);
+	assert_int_equal(entry_of(f, artifact).files, 2);
+}
+
+static void files_that_cannot_be_listed_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest many = {0}, unloaded = {0}, within = {0}, artifact = {0};
+	struct catalog_entry entry;
+	struct error err = {0};
+
+	fill(&many, "backups/full", SECONDS * 1000, 1, 10);
+	for (int i = 0; i <= MANIFEST_BESIDE_MAX; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "20261120T020000Z.%d", i);
+		add_file(&many, name, 1);
+	}
+	seal(&many);
+	assert_int_equal(catalog_add_artifact(f->catalog, &many, &err), -EINVAL);
+	fill_beside(&unloaded, "backups/full", SECONDS * 1000, 1, 10);
+	extents_finish(&unloaded.files[0].extents);
+	assert_int_equal(catalog_add_artifact(f->catalog, &unloaded, &err), -EINVAL);
+	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "full", &entry), -ENOENT);
+
+	/* A database that is called like a backup: two files, one path. */
+	fill(&artifact, "backups/full/20261120T020000Z", SECONDS * 1000, 1, 10);
+	assert_int_equal(catalog_add_artifact(f->catalog, &artifact, NULL), 0);
+	fill_directory(&within, "backups/full", SECONDS * 1000, 1, 3);
+	add_file(&within, "20261120T020000Z.dump", 1);
+	within.size_bytes++;
+	seal(&within);
+	assert_int_equal(catalog_add_artifact(f->catalog, &within, &err), -EEXIST);
+	assert_non_null(strstr(err.message, "backups/full/20261120T020000Z/20261120T020000Z.dump"));
+	assert_int_equal(catalog_drop_artifact(f->catalog, ino_of_artifact(artifact.path), NULL), 0);
+	assert_int_equal(catalog_add_artifact(f->catalog, &within, NULL), 0);
+	assert_int_equal(catalog_add_artifact(f->catalog, &artifact, &err), -EEXIST);
+	assert_int_equal(entry_of(f, ino_of_artifact(artifact.path)).kind, CATALOG_FILE);
+}
+
+#define MANY_FILES 5000
+
+static void a_large_directory_comes_in_pages(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) struct catalog_entry *page = mem_array(256, sizeof(*page));
+	uint64_t artifact = ino_of_artifact("backups/full/20261120T020000Z");
+	int64_t after = -1, seen = 0;
+	ssize_t n;
+
+	assert_int_equal(add_directory(f, "backups/full", SECONDS * 1000, MANY_FILES), 0);
+	while ((n = catalog_entries(f->catalog, artifact, CATALOG_FILE, after, page, 256)) > 0) {
+		for (ssize_t i = 0; i < n; i++) {
+			assert_int_equal(page[i].sequence, seen);
+			seen++;
+			assert_int_equal(page[i].size_bytes, seen);
+			after = page[i].sequence;
+		}
+	}
+	assert_int_equal(n, 0);
+	assert_int_equal(seen, MANY_FILES);
+	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
+	assert_int_equal(catalog_entries(f->catalog, artifact, CATALOG_FILE, -1, page, 256), 0);
+	assert_int_equal(add_directory(f, "backups/full", SECONDS * 1000, MANY_FILES), 0);
+	assert_int_equal(catalog_drop_artifact(f->catalog, artifact, NULL), 0);
+	assert_int_equal(add_directory(f, "backups/full", SECONDS * 1000, 1), 0);
+	assert_int_equal(catalog_entries(f->catalog, artifact, CATALOG_FILE, -1, page, 256), 1);
+}
+
+static int add_partial(struct fixture *f, int64_t sequence, uint32_t size)
+{
+	_cleanup(manifest) struct manifest m = {0};
+
+	fill(&m, "backups/full", sequence, 1, size);
+	m.partial = true;
+	return catalog_add_artifact(f->catalog, &m, NULL);
+}
+
+static void a_partial_one_stands_in_for_none(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t directory = ino_of_directory("backups/full");
+	struct catalog_entry entry;
+	struct catalog_totals totals;
+	struct error err = {0};
+
+	assert_int_equal(add_partial(f, SECONDS * 1000, 1), 0);
+	assert_int_equal(catalog_entry_latest(f->catalog, directory, &entry), 0);
+	assert_int_equal(entry.size_bytes, 1);
+	assert_int_equal(catalog_last_size(f->catalog, "backups/full"), 0);
+	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
+	assert_int_equal(totals.newest_whole_at_us, 0);
+	assert_int_equal(totals.newest_at_us, AT_US + US_PER_S + 5);
+	/* The last of all is kept, partial or not. */
+	assert_int_equal(
+	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), true, NULL),
+	        -EPERM);
+
+	assert_int_equal(add(f, "backups/full", (SECONDS + 1) * 1000, 1, 20), 0);
+	assert_int_equal(add_partial(f, (SECONDS + 2) * 1000, 3), 0);
+	assert_int_equal(catalog_entry_latest(f->catalog, directory, &entry), 0);
+	assert_int_equal(entry.size_bytes, 20);
+	assert_int_equal(catalog_last_size(f->catalog, "backups/full"), 20);
+	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
+	assert_int_equal(totals.newest_whole_at_us, AT_US + 2 * US_PER_S + 5);
+	assert_int_equal(totals.newest_at_us, AT_US + 3 * US_PER_S + 5);
+	assert_int_equal(
+	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", (SECONDS + 1) * 1000), true, &err),
+	        -EPERM);
+	assert_non_null(strstr(err.message, "(the others are partial)"));
+	assert_int_equal(
+	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", (SECONDS + 2) * 1000), true, NULL),
+	        0);
+	assert_int_equal(
+	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), true, NULL), 0);
 }
 
 static void counts_follow_every_change(void **state)
@@ -403,6 +798,38 @@ static void a_damaged_one_is_not_good(void **state)
 	assert_int_equal(catalog_entomb_artifact(f->catalog, second, true, NULL), 0);
 	assert_false(catalog_damaged(f->catalog, count_damaged, &damaged) < 0);
 	assert_int_equal(damaged, 1);
+}
+
+static void append_damaged(void *arg, uint64_t ino, const char *path, const char *reason)
+{
+	assert_int_equal(ino, ino_of_artifact(path));
+	str_appendf(arg, "%s: %s;", path, reason);
+}
+
+static void a_damaged_file_damages_the_directory_it_is_in(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(str) struct str seen = {0};
+	uint64_t beside = ino_of_artifact("backups/full/20261120T020000Z.tables.csv"),
+	         within = ino_of_artifact("backups/full/20261120T020000Z-2/f1"),
+	         artifact = ino_of_artifact("backups/full/20261120T020000Z-2"),
+	         main = ino_at("backups/full", SECONDS * 1000);
+
+	assert_int_equal(add_beside(f, "backups/full", SECONDS * 1000, 10), 0);
+	assert_int_equal(add_directory(f, "backups/full", SECONDS * 1000 + 1, 3), 0);
+	assert_int_equal(catalog_mark_damaged(f->catalog, beside, "flipped bits", NULL), 0);
+	assert_int_equal(catalog_mark_damaged(f->catalog, within, "too short", NULL), 0);
+	assert_int_equal(catalog_mark_damaged(f->catalog, within, "later", NULL), 0);
+	assert_true(catalog_is_damaged(f->catalog, beside));
+	assert_false(catalog_is_damaged(f->catalog, main));
+	assert_true(catalog_is_damaged(f->catalog, within));
+	assert_true(catalog_is_damaged(f->catalog, artifact));
+	assert_int_equal(catalog_damaged(f->catalog, append_damaged, &seen), 0);
+	assert_string_equal(str_text(&seen), "backups/full/20261120T020000Z-2: f1: too short;"
+	                                     "backups/full/20261120T020000Z.tables.csv: flipped bits;");
+	/* The dump is good; the directory is not. */
+	assert_int_equal(catalog_entomb_artifact(f->catalog, main, true, NULL), -EPERM);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, artifact, true, NULL), 0);
 }
 
 static void the_store_is_remembered(void **state)
@@ -686,6 +1113,30 @@ static void a_job_has_one_run_at_a_time(void **state)
 	assert_int_equal(id, -1);
 	assert_int_equal(catalog_finish_run(f->catalog, first, RUN_FAILED, "pg_dump: no", NULL), 0);
 	assert_int_equal(new_run(f, "full"), 3);
+}
+
+static void a_run_keeps_what_its_trigger_said(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_run asked = {.job = "full",
+	                            .kind = "dump",
+	                            .triggered_by = "uid 7 (sh)",
+	                            .note = "before the upgrade",
+	                            .options = "format=plain content=schema"};
+	struct catalog_run run;
+	int64_t id = 0;
+
+	assert_int_equal(catalog_add_run(f->catalog, &asked, &id, NULL), 0);
+	assert_int_equal(catalog_run(f->catalog, id, &run), 0);
+	assert_string_equal(run.triggered_by, "uid 7 (sh)");
+	assert_string_equal(run.note, "before the upgrade");
+	assert_string_equal(run.options, "format=plain content=schema");
+	assert_string_equal(run.warning, "");
+	assert_int_equal(catalog_warn_run(f->catalog, id, "slow", NULL), 0);
+	assert_int_equal(catalog_warn_run(f->catalog, id, "no room soon", NULL), 0);
+	assert_int_equal(catalog_warn_run(f->catalog, 99, "x", NULL), -ENOENT);
+	assert_int_equal(catalog_runs(f->catalog, "full", 0, &run, 1), 1);
+	assert_string_equal(run.warning, "slow; no room soon");
 }
 
 static void states_go_forward_only(void **state)
@@ -1192,10 +1643,19 @@ int main(void)
 	        TEST(empty_directories_are_dropped_unless_kept),
 	        TEST(an_artifact_is_found_in_every_way),
 	        TEST(a_manifest_is_kept_whole),
+	        TEST(a_file_beside_is_found_in_every_way),
+	        TEST(a_directory_artifact_is_found_in_every_way),
+	        TEST(files_come_with_their_artifact),
+	        TEST(sums_of_every_kind_are_counted),
+	        TEST(files_are_hidden_with_their_artifact),
+	        TEST(files_that_cannot_be_listed_are_refused),
+	        TEST(a_large_directory_comes_in_pages),
+	        TEST(a_partial_one_stands_in_for_none),
 	        TEST(counts_follow_every_change),
 	        TEST(what_is_entombed_is_hidden),
 	        TEST(the_last_one_is_kept),
 	        TEST(a_damaged_one_is_not_good),
+	        TEST(a_damaged_file_damages_the_directory_it_is_in),
 	        TEST(the_store_is_remembered),
 	        TEST(another_at_the_same_place_is_refused),
 	        TEST(an_unloaded_table_is_refused),
@@ -1209,6 +1669,7 @@ int main(void)
 	        TEST(a_rebuild_keeps_tombs),
 	        TEST(a_rebuild_makes_unknown_runs),
 	        TEST(a_job_has_one_run_at_a_time),
+	        TEST(a_run_keeps_what_its_trigger_said),
 	        TEST(states_go_forward_only),
 	        TEST(a_run_sums_up_its_targets),
 	        TEST(the_end_of_a_run_is_that_of_its_targets),

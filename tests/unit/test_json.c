@@ -106,8 +106,10 @@ static struct json *parse(const char *text, struct error *err)
 
 static void getters_judge_types(void **state)
 {
-	_cleanup(json) struct json *j = parse("{\"s\": \"x\", \"i\": -3, \"r\": 1.5, \"a\": [1, 2]}", NULL);
+	_cleanup(json) struct json *j =
+	        parse("{\"s\": \"x\", \"i\": -3, \"r\": 1.5, \"a\": [1, 2], \"n\": null, \"t\": true}", NULL);
 	int64_t value = 0;
+	bool truth = false;
 
 	assert_non_null(j);
 	assert_string_equal(json_get_string(j, "s"), "x");
@@ -117,6 +119,13 @@ static void getters_judge_types(void **state)
 	assert_int_equal(value, -3);
 	assert_false(json_get_int(j, "r", &value));
 	assert_false(json_get_int(j, "s", &value));
+	assert_true(json_get_bool(j, "t", &truth));
+	assert_true(truth);
+	assert_false(json_get_bool(j, "i", &truth));
+	assert_false(json_get_bool(j, "n", &truth));
+	assert_true(json_get_null(j, "n"));
+	assert_false(json_get_null(j, "t"));
+	assert_false(json_get_null(j, "absent"));
 	assert_int_equal(json_count(json_get(j, "a")), 2);
 	assert_non_null(json_item(json_get(j, "a"), 1));
 	assert_null(json_item(json_get(j, "a"), 2));

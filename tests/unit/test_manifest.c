@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <keepfs/base/mem.h>
@@ -17,12 +18,8 @@
 static void seal_extents(struct manifest *m)
 {
 	size_t len;
-	_cleanup(free) uint8_t *encoded = extents_encode(&m->extents, &len);
-	uint8_t digest[SHA256_BYTES];
 
-	sha256_once(encoded, len, digest);
-	hex_encode(digest, sizeof(digest), m->extents_sha256);
-	m->extents_count = m->extents.count;
+	free(manifest_seal_extents(m, &len));
 }
 
 static void make_manifest(struct manifest *m)
@@ -53,8 +50,78 @@ static void make_manifest(struct manifest *m)
 	seal_extents(m);
 }
 
+static void add_file(struct manifest *m, const char *name, uint32_t size, char digit)
+{
+	struct manifest_file *f = manifest_add_file(m, name);
+
+	f->size_bytes = size;
+	memset(f->sha256, digit, SHA256_HEX_BYTES - 1);
+	if (size > 0)
+		extents_append(&f->extents, size, size + 1);
+}
+
+/* With files beside it, one of them not read back. */
+static void make_with_files(struct manifest *m)
+{
+	make_manifest(m);
+	mem_replace_string(&m->format, "plain");
+	mem_replace_string(&m->compression, "zstd:1");
+	m->note = mem_strdup("before the upgrade");
+	m->partial = true;
+	m->verified_at_us = 1795140070000000;
+	add_file(m, "20261120T020000Z.tables.csv", 300, 'b');
+	add_file(m, "20261120T020000Z.globals.sql.gz", 40, 'c');
+	m->files[1].sha256[0] = '\0';
+	seal_extents(m);
+}
+
+static void make_directory(struct manifest *m)
+{
+	make_manifest(m);
+	mem_replace_string(&m->path, "backups/full/20261120T020000Z");
+	mem_replace_string(&m->format, "directory");
+	m->is_directory = true;
+	m->size_bytes = 1048676;
+	m->stored_bytes = 0;
+	m->stored_sha256[0] = '\0';
+	extents_finish(&m->extents);
+	add_file(m, "toc.dat", 70, 'b');
+	add_file(m, "3456.dat.gz", EXTENT_MAX_BYTES, 'c');
+	extents_append(&m->files[1].extents, 30, 7);
+	m->files[1].size_bytes += 30;
+	add_file(m, "empty", 0, 'd');
+	seal_extents(m);
+}
+
+static void assert_same_extents(const struct extents *a, const struct extents *b)
+{
+	assert_int_equal(a->count, b->count);
+	assert_int_equal(a->total_bytes, b->total_bytes);
+	for (size_t i = 0; i < a->count; i++)
+		assert_memory_equal(&a->items[i], &b->items[i], sizeof(a->items[i]));
+}
+
+static void assert_same_files(const struct manifest *a, const struct manifest *b)
+{
+	assert_int_equal(a->file_count, b->file_count);
+	for (size_t i = 0; i < a->file_count; i++) {
+		assert_string_equal(a->files[i].name, b->files[i].name);
+		assert_int_equal(a->files[i].size_bytes, b->files[i].size_bytes);
+		assert_string_equal(a->files[i].sha256, b->files[i].sha256);
+		assert_int_equal(a->files[i].extents_count, b->files[i].extents_count);
+	}
+}
+
 static void assert_same(const struct manifest *a, const struct manifest *b)
 {
+	assert_same_files(a, b);
+	assert_string_equal(a->format, b->format);
+	assert_string_equal(a->content, b->content);
+	assert_string_equal(a->compression, b->compression);
+	assert_true(str_equal(a->note, b->note));
+	assert_int_equal(a->partial, b->partial);
+	assert_int_equal(a->is_directory, b->is_directory);
+	assert_int_equal(a->verified_at_us, b->verified_at_us);
 	assert_string_equal(a->path, b->path);
 	assert_string_equal(a->job, b->job);
 	assert_string_equal(a->kind, b->kind);
@@ -89,6 +156,67 @@ static void manifest_reads_back(void **state)
 	assert_int_equal(back.extents.items[1].offset, EXTENT_MAX_BYTES);
 	assert_int_equal(back.extents.items[1].crc32c, 0x01020304);
 	assert_int_equal(back.extents.total_bytes, m.size_bytes);
+}
+
+static void files_read_back(void **state)
+{
+	static void (*const make[])(struct manifest *) = {make_with_files, make_directory};
+
+	for (size_t i = 0; i < ARRAY_SIZE(make); i++) {
+		_cleanup(manifest) struct manifest m = {0}, back = {0};
+		_cleanup(str) struct str text = {0};
+
+		make[i](&m);
+		manifest_encode(&m, &text);
+		assert_int_equal(manifest_decode(SOURCE, text.data, text.len, &back, NULL), 0);
+		assert_same(&m, &back);
+		assert_same_extents(&m.extents, &back.extents);
+		for (size_t k = 0; k < m.file_count; k++)
+			assert_same_extents(&m.files[k].extents, &back.files[k].extents);
+	}
+}
+
+/* What the first versions wrote. */
+static void a_manifest_without_the_later_fields_is_read(void **state)
+{
+	static const char text[] =
+	        "{\"version\": 1, \"path\": \"backups/full/20261120T020000Z.dump\", \"job\": \"full\","
+	        " \"kind\": \"dump\", \"run\": 1, \"database\": \"a\", \"server_version\": \"15\","
+	        " \"tool_version\": \"15\", \"triggered_by\": \"x\","
+	        " \"started_at\": \"2026-11-20T02:00:00.000000Z\","
+	        " \"finished_at\": \"2026-11-20T02:00:00.000000Z\", \"size\": 5,"
+	        " \"sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\","
+	        " \"stored_size\": 5,"
+	        " \"stored_sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\","
+	        " \"keepfs_version\": \"0.1.0\", \"extents\": {\"count\": 1, \"sha256\":"
+	        " \"f13ee6ed54ea2aae9fc49a9faeb5da6e8ddef0e12ed5d30d35a624ae813e0485\","
+	        " \"table\": \"BQAAAAAAAAA=\"}}";
+	_cleanup(manifest) struct manifest m = {0};
+	struct error err = {0};
+
+	if (manifest_decode(SOURCE, text, strlen(text), &m, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_string_equal(m.format, "custom");
+	assert_string_equal(m.content, "full");
+	assert_string_equal(m.compression, "gzip");
+	assert_null(m.note);
+	assert_false(m.partial);
+	assert_false(m.is_directory);
+	assert_int_equal(m.verified_at_us, 0);
+	assert_int_equal(m.file_count, 0);
+}
+
+static void what_is_not_known_stays_unknown(void **state)
+{
+	_cleanup(manifest) struct manifest m = {0}, back = {0};
+	_cleanup(str) struct str text = {0};
+
+	make_manifest(&m);
+	m.sha256[0] = m.stored_sha256[0] = '\0';
+	manifest_encode(&m, &text);
+	assert_non_null(strstr(text.data, "\"sha256\": null"));
+	assert_int_equal(manifest_decode(SOURCE, text.data, text.len, &back, NULL), 0);
+	assert_same(&m, &back);
 }
 
 static void absent_identifier_stays_absent(void **state)
@@ -127,12 +255,17 @@ static void copy_is_deep_without_extents(void **state)
 {
 	_cleanup(manifest) struct manifest m = {0}, copy = {0};
 
-	make_manifest(&m);
+	make_with_files(&m);
 	manifest_copy(&copy, &m);
 	assert_same(&m, &copy);
 	assert_ptr_not_equal(m.path, copy.path);
+	assert_ptr_not_equal(m.files[0].name, copy.files[0].name);
 	assert_int_equal(copy.extents.count, 0);
 	assert_int_equal(copy.extents_count, 2);
+	assert_int_equal(copy.files[0].extents.count, 0);
+	assert_int_equal(copy.files[0].extents_count, 1);
+	assert_string_equal(manifest_add_file(&copy, "x")->name, "x");
+	assert_int_equal(m.file_count, 2);
 }
 
 static void every_truncation_is_refused(void **state)
@@ -140,7 +273,7 @@ static void every_truncation_is_refused(void **state)
 	_cleanup(manifest) struct manifest m = {0}, back = {0};
 	_cleanup(str) struct str text = {0};
 
-	make_manifest(&m);
+	make_with_files(&m);
 	manifest_encode(&m, &text);
 	for (size_t len = 0; len < text.len - 1; len++) { /* the last byte is a line end */
 		struct error err = {0};
@@ -152,14 +285,15 @@ static void every_truncation_is_refused(void **state)
 }
 
 /* The manifest's text with the first @from replaced by @to is refused with a message that holds @word. */
-static void assert_refused(const char *from, const char *to, int errnum, const char *word)
+static void assert_refused(void (*make)(struct manifest *), const char *from, const char *to, int errnum,
+                           const char *word)
 {
 	_cleanup(manifest) struct manifest m = {0}, back = {0};
 	_cleanup(str) struct str text = {0}, changed = {0};
 	struct error err = {0};
 	char *at;
 
-	make_manifest(&m);
+	make(&m);
 	manifest_encode(&m, &text);
 	at = strstr(text.data, from);
 	assert_non_null(at);
@@ -219,8 +353,136 @@ static void wrong_fields_are_named(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_refused(cases[i].from, cases[i].to, EBADMSG, cases[i].word);
-	assert_refused("\"version\": 1", "\"version\": 2", ENOTSUP, "newer");
+		assert_refused(make_manifest, cases[i].from, cases[i].to, EBADMSG, cases[i].word);
+	assert_refused(make_manifest, "\"version\": 1", "\"version\": 2", ENOTSUP, "newer");
+}
+
+static void wrong_files_are_refused(void **state)
+{
+	static const struct {
+		const char *from, *to, *word;
+	} beside[] =
+	        {
+	                {"\"name\": \"20261120T020000Z.tables.csv\"",
+	                 "\"name\": \"20261120T020000Z-2.tables.csv\"", "name"},
+	                {"\"name\": \"20261120T020000Z.tables.csv\"", "\"name\": \"tables.csv\"", "name"},
+	                {"\"name\": \"20261120T020000Z.tables.csv\"", "\"name\": \"20261120T020000Z.\"",
+	                 "name"},
+	                {"\"name\": \"20261120T020000Z.tables.csv\"", "\"name\": \"20261120T020000Z\"",
+	                 "name"},
+	                {"\"name\": \"20261120T020000Z.tables.csv\"", "\"name\": \"20261120T020000Z.dump\"",
+	                 "name"},
+	                {"\"name\": \"20261120T020000Z.tables.csv\"", "\"name\": \"20261120T020000Z./x\"",
+	                 "name"},
+	                {"\"name\": \"20261120T020000Z.tables.csv\"", "\"name\": \"\"", "name"},
+	                {"\"name\": \"20261120T020000Z.tables.csv\"", "\"name\": 7", "name"},
+	                {"\"name\": \"20261120T020000Z.tables.csv\"", "\"nam\": \"x\"", "name"},
+	                {"20261120T020000Z.tables.csv", "20261120T020000Z.globals.sql.gz", "twice"},
+	                {"\"size\": 300", "\"size\": 301", "tables.csv is 301"},
+	                {"\"size\": 300", "\"size\": -1", "size"},
+	                {"\"sha256\": \"bb", "\"sha256\": \"b", "sha256"},
+	                {"\"sha256\": \"bb", "\"sha\": \"bb", "sha256"},
+	                {"\"extents\": 1\n", "\"extents\": 0\n", "not as many"},
+	                {"\"extents\": 1\n", "\"extents\": 2\n", "not as many"},
+	                {"\"extents\": 1\n", "\"extents\": 9223372036854775807\n", "not as many"},
+	                {"\"extents\": 1\n", "\"extent\": 1\n", "extents"},
+	                {"\"count\": 2", "\"count\": 1", "not as many"},
+	                {"\"format\": \"plain\"", "\"format\": \"tar\"", "format"},
+	                {"\"format\": \"plain\"", "\"format\": null", "format"},
+	                {"\"format\": \"plain\"", "\"format\": \"directory\"", "path"},
+	                {"\"content\": \"full\"", "\"content\": \"half\"", "content"},
+	                {"\"zstd:1\"", "\"zstd:\"", "compression"},
+	                {"\"zstd:1\"", "\":1\"", "compression"},
+	                {"\"zstd:1\"", "\"\"", "compression"},
+	                {"\"zstd:1\"", "\"zstd 1\"", "compression"},
+	                {"\"zstd:1\"", "1", "compression"},
+	                {"\"partial\": true", "\"partial\": 1", "partial"},
+	                {"\"verified_at\": \"2026", "\"verified_at\": \"", "verified_at"},
+	                {"\"files\": [", "\"files\": [7, ", "name"},
+	                {"\"files\":", "\"file\":", "not as many"},
+	        },
+	  directory[] = {
+	          {"\"toc.dat\"", "\"../toc.dat\"", "name"},
+	          {"\"toc.dat\"", "\".toc\"", "name"},
+	          {"\"toc.dat\"", "\"a/b\"", "name"},
+	          {"\"toc.dat\"", "\"a b\"", "name"},
+	          {"\"toc.dat\"", "\"empty\"", "twice"},
+	          {"20261120T020000Z", "20261120T020000Z.dir", "path"},
+	          {"\"format\": \"directory\"", "\"format\": \"plain\"", "path"},
+	          {"\"size\": 1048676", "\"size\": 1048677", "sum"},
+	          {"\"stored_size\": 0", "\"stored_size\": 1", "stored_size"},
+	          {"\"size\": 70", "\"size\": 9223372036854775807", "sum"},
+	          {"\"files\":", "\"file\":", "empty"},
+	          {"\"size\": 0,", "\"size\": 1,", "sum"},
+	  };
+
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
+		assert_refused(make_with_files, beside[i].from, beside[i].to, EBADMSG, beside[i].word);
+	for (size_t i = 0; i < ARRAY_SIZE(directory); i++)
+		assert_refused(make_directory, directory[i].from, directory[i].to, EBADMSG,
+		               directory[i].word);
+}
+
+static void files_beside_are_few(void **state)
+{
+	for (int count = MANIFEST_BESIDE_MAX; count <= MANIFEST_BESIDE_MAX + 1; count++) {
+		_cleanup(manifest) struct manifest m = {0}, back = {0};
+		_cleanup(str) struct str text = {0};
+
+		make_manifest(&m);
+		for (int i = 0; i < count; i++) {
+			char name[64];
+
+			snprintf(name, sizeof(name), "20261120T020000Z.%d", i);
+			add_file(&m, name, 1, 'e');
+		}
+		seal_extents(&m);
+		manifest_encode(&m, &text);
+		assert_int_equal(manifest_decode(SOURCE, text.data, text.len, &back, NULL),
+		                 count > MANIFEST_BESIDE_MAX ? -EBADMSG : 0);
+	}
+}
+
+static void a_table_of_many_files_is_loaded_later(void **state)
+{
+	_cleanup(manifest) struct manifest m = {0}, back = {0};
+	_cleanup(str) struct str text = {0};
+	_cleanup(free) uint8_t *encoded = NULL;
+	size_t len;
+
+	make_directory(&m);
+	m.extents_key = manifest_extents_key(m.path);
+	encoded = manifest_seal_extents(&m, &len);
+	assert_int_equal(len, 3 * 8);
+	manifest_encode(&m, &text);
+	assert_int_equal(manifest_decode(SOURCE, text.data, text.len, &back, NULL), 0);
+	assert_int_equal(back.files[1].extents.count, 0);
+	assert_int_equal(manifest_load_extents("x", encoded, len - 8, &back, NULL), -EBADMSG);
+	assert_int_equal(manifest_load_extents("x", encoded, len, &back, NULL), 0);
+	assert_same_extents(&m.files[1].extents, &back.files[1].extents);
+}
+
+static void everything_of_an_artifact_begins_with_its_stem(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"backups/full/20261120T020000Z.dump", "backups/full/20261120T020000Z"},
+	        {"backups/full/20261120T020000Z-2.schema.dump", "backups/full/20261120T020000Z-2"},
+	        {"backups/v1.2/20261120T020000Z", "backups/v1.2/20261120T020000Z"},
+	};
+	_cleanup(manifest) struct manifest file = {0}, directory = {0};
+	_cleanup(free) char *beside = NULL, *within = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup(free) char *stem = manifest_stem(cases[i][0]);
+
+		assert_string_equal(stem, cases[i][1]);
+	}
+	make_with_files(&file);
+	beside = manifest_file_path(&file, &file.files[0]);
+	assert_string_equal(beside, "backups/full/20261120T020000Z.tables.csv");
+	make_directory(&directory);
+	within = manifest_file_path(&directory, &directory.files[0]);
+	assert_string_equal(within, "backups/full/20261120T020000Z/toc.dat");
 }
 
 static void other_json_is_refused(void **state)
@@ -262,7 +524,9 @@ static void keys_belong_to_paths(void **state)
 	};
 	_cleanup(free) char *key = manifest_key("backups/db/a=20b/20261120T020000Z.dump");
 	_cleanup(free) char *path = manifest_path_of_key(key);
+	_cleanup(free) char *directory = manifest_path_of_key("manifests/backups/a/20261120T020000Z-2.json");
 
+	assert_string_equal(directory, "backups/a/20261120T020000Z-2");
 	assert_string_equal(key, "manifests/backups/db/a=20b/20261120T020000Z.dump.json");
 	assert_string_equal(path, "backups/db/a=20b/20261120T020000Z.dump");
 	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
@@ -308,11 +572,18 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(manifest_reads_back),
+	        cmocka_unit_test(files_read_back),
+	        cmocka_unit_test(a_manifest_without_the_later_fields_is_read),
+	        cmocka_unit_test(what_is_not_known_stays_unknown),
 	        cmocka_unit_test(absent_identifier_stays_absent),
 	        cmocka_unit_test(table_of_its_own_is_loaded_later),
 	        cmocka_unit_test(copy_is_deep_without_extents),
 	        cmocka_unit_test(every_truncation_is_refused),
 	        cmocka_unit_test(wrong_fields_are_named),
+	        cmocka_unit_test(wrong_files_are_refused),
+	        cmocka_unit_test(files_beside_are_few),
+	        cmocka_unit_test(a_table_of_many_files_is_loaded_later),
+	        cmocka_unit_test(everything_of_an_artifact_begins_with_its_stem),
 	        cmocka_unit_test(other_json_is_refused),
 	        cmocka_unit_test(sums_that_do_not_add_up_are_refused),
 	        cmocka_unit_test(keys_belong_to_paths),
