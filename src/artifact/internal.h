@@ -12,19 +12,23 @@
  */
 int artifact_fetch(struct store *store, const struct store_call *call, const char *path, struct manifest *ret,
                    struct error *err);
-/** artifact_delete() - manifest, [extents object], object: in this order. What is not there is success. */
+/** artifact_delete() - manifest, [extents object], then every object below the stem of @path: in this order.
+ * What is not there is success. */
 int artifact_delete(struct store *store, const struct store_call *call, const char *path,
                     bool has_extents_object, struct error *err);
-/** artifact_is_foreign() - 1 when the manifest under @path is another keepfs's, as far as the number of its
- * run tells; 0 when it is not, or there is none. */
+/** artifact_find_published() - is there a manifest below the stem of @path? 1 and its artifact's path (heap),
+ * one of another path before @path itself; 0; negative errno. */
+int artifact_find_published(struct store *store, const struct store_call *call, const char *path,
+                            char **ret_path, struct error *err);
+/** artifact_is_foreign() - 1 when a manifest below the stem of @path is another keepfs's, as far as its path
+ * and the number of its run tell; 0 when it is not, or there is none. */
 int artifact_is_foreign(struct store *store, const struct store_call *call, const char *path, int64_t run_id,
                         struct error *err);
-/** artifact_abort_uploads() - drop all open uploads of exactly @path, until none is listed. */
+/** artifact_abort_uploads() - drop all open uploads below the stem of @path, until none is listed. */
 int artifact_abort_uploads(struct store *store, const struct store_call *call, const char *path,
                            struct error *err);
-/** artifact_stored_bytes() - size of the object of @path; -ENOENT. */
-int artifact_stored_bytes(struct store *store, const struct store_call *call, const char *path,
-                          uint64_t *ret_bytes, struct error *err);
+/** artifact_object_bytes() - of the object and the further files that a manifest names. */
+uint64_t artifact_object_bytes(const struct manifest *m);
 
 /** struct listing - the objects under a prefix, one after the other, a page in memory. */
 struct listing {
@@ -44,3 +48,27 @@ static inline void cleanup_listing(struct listing *l)
 {
 	listing_finish(l);
 }
+
+/** artifact_prefix() - heap: what the keys of all objects begin with that an artifact of @path has. */
+char *artifact_prefix(const char *path);
+
+struct artifact_match {
+	/* An object among the artifact's that its manifest does not name; NULL: do not care. A negative errno
+	 * ends the matching. */
+	int (*unknown)(void *arg, const char *key, struct error *err);
+	void *arg;
+	/* Out: what is wrong, "" when nothing is. With @broken the backup itself, else only a file beside it.
+	 */
+	struct str problem;
+	bool broken;
+};
+
+/**
+ * artifact_match() - hold a listing against what @m says of its objects: each is there and has its size
+ * @l: stands at the first key from artifact_prefix() on, and is moved behind the last
+ *
+ * An object that is not listed in its place is asked for by name before it counts as missing. Return: 0;
+ * negative errno when the store failed.
+ */
+int artifact_match(struct listing *l, const struct manifest *m, struct artifact_match *match,
+                   struct error *err);

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <keepfs/base/mem.h>
+
 #define MANIFEST_MAX_BYTES ((size_t)64 << 20) /* 100,000 files */
 #define EXTENTS_MAX_BYTES  ((size_t)64 << 20) /* 8 TiB in extents of 1 MiB */
 #define ABORT_ROUNDS       5
@@ -62,45 +64,78 @@ int artifact_fetch(struct store *store, const struct store_call *call, const cha
 	return 0;
 }
 
-int artifact_delete(struct store *store, const struct store_call *call, const char *path,
-                    bool has_extents_object, struct error *err)
+/* Of the manifests below a stem the one that tells more: another artifact's. */
+static void choose(char **chosen, const char *path, char **found)
 {
-	_cleanup(free) char *manifest = manifest_key(path), *extents = manifest_extents_key(path);
-	int r = store_remove(store, call, manifest, err);
-
-	if (r == 0 && has_extents_object)
-		r = store_remove(store, call, extents, err);
-	if (r == 0)
-		r = store_remove(store, call, path, err);
-	return r;
+	if (*chosen && strcmp(*chosen, path) != 0)
+		return;
+	free(*chosen);
+	*chosen = take_ptr(found);
 }
 
-int artifact_stored_bytes(struct store *store, const struct store_call *call, const char *path,
-                          uint64_t *ret_bytes, struct error *err)
+int artifact_find_published(struct store *store, const struct store_call *call, const char *path,
+                            char **ret_path, struct error *err)
 {
-	struct store_object object;
-	int r = store_head(store, call, path, &object, err);
+	_cleanup(free) char *stem = manifest_stem(path), *prefix = NULL, *chosen = NULL;
+	_cleanup(listing) struct listing l = {.store = store, .call = call};
+	const struct store_object *object;
+	int r;
 
-	if (r == 0)
-		*ret_bytes = object.bytes;
-	return r;
+	/* That of a directory is <stem>.json, the others are <stem>.<suffix>.json. */
+	prefix = mem_printf("manifests/%s.", stem);
+	l.prefix = prefix;
+	while ((r = listing_peek(&l, &object, err)) == 0 && object) {
+		_cleanup(free) char *found = manifest_path_of_key(object->key);
+
+		if (found)
+			choose(&chosen, path, &found);
+		listing_pop(&l);
+	}
+	if (r < 0 || !chosen)
+		return r;
+	*ret_path = take_ptr(&chosen);
+	return 1;
 }
 
-/* Returns how many uploads of @path there were. */
-static int abort_listed(struct store *store, const struct store_call *call, const char *path,
+int artifact_is_foreign(struct store *store, const struct store_call *call, const char *path, int64_t run_id,
                         struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *published = NULL;
+	int r = artifact_find_published(store, call, path, &published, err);
+
+	if (r <= 0)
+		return r;
+	if (strcmp(published, path) != 0)
+		return 1;
+	r = artifact_fetch(store, call, path, &m, err);
+	if (r == -ENOENT || r == ARTIFACT_UNUSABLE)
+		return 0;
+	return r < 0 ? r : m.run_id != run_id;
+}
+
+static bool is_below(const char *key, const char *stem)
+{
+	size_t len = strlen(stem);
+
+	return strncmp(key, stem, len) == 0 && (key[len] == '.' || key[len] == '/');
+}
+
+/* Returns how many uploads below @stem were listed under @prefix. */
+static int abort_listed(struct store *store, const struct store_call *call, const char *stem,
+                        const char *prefix, struct error *err)
 {
 	struct store_upload_info *uploads = NULL;
 	size_t count = 0;
-	int found = 0, r = store_upload_list(store, call, path, &uploads, &count, err);
+	int found = 0, r = store_upload_list(store, call, prefix, &uploads, &count, err);
 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < count; i++) {
-		if (strcmp(uploads[i].key, path) != 0)
+		if (!is_below(uploads[i].key, stem))
 			continue;
 		found++;
-		r = store_upload_abort(store, call, path, uploads[i].upload_id, err);
+		r = store_upload_abort(store, call, uploads[i].key, uploads[i].upload_id, err);
 	}
 	store_upload_list_free(uploads, count);
 	return r < 0 ? r : found;
@@ -109,46 +144,20 @@ static int abort_listed(struct store *store, const struct store_call *call, cons
 int artifact_abort_uploads(struct store *store, const struct store_call *call, const char *path,
                            struct error *err)
 {
+	_cleanup(free) char *stem = manifest_stem(path);
+
 	/* An abort may be overtaken by a part that was still on its way: only an empty list is the end. */
 	for (int round = 0; round < ABORT_ROUNDS; round++) {
-		int found = abort_listed(store, call, path, err);
+		int below = abort_listed(store, call, stem, stem, err), own = 0;
 
-		if (found <= 0)
-			return found;
+		/* MinIO lists the uploads of a key only when it is asked for the whole key. */
+		if (below == 0 && strcmp(stem, path) != 0)
+			own = abort_listed(store, call, stem, path, err);
+		if (below < 0 || own < 0)
+			return below < 0 ? below : own;
+		if (below + own == 0)
+			return 0;
 	}
 	return error_set(err, ERROR_UNAVAILABLE, EBUSY,
 	                 "%s: uploads of %s are listed again after they were aborted", store->name, path);
-}
-
-int listing_peek(struct listing *l, const struct store_object **ret_object, struct error *err)
-{
-	_cleanup(free) struct store_object *before = NULL;
-	const char *start_after = NULL;
-	bool more = false;
-	int r;
-
-	if (l->at == l->count && !l->ended) {
-		before = take_ptr(&l->page);
-		if (before)
-			start_after = before[l->count - 1].key;
-		l->at = l->count = 0;
-		r = store_list(l->store, l->call, l->prefix, start_after, 1000, &l->page, &l->count, &more,
-		               err);
-		if (r < 0)
-			return r;
-		l->ended = !more || l->count == 0;
-	}
-	*ret_object = l->at < l->count ? &l->page[l->at] : NULL;
-	return 0;
-}
-
-void listing_pop(struct listing *l)
-{
-	l->at++;
-}
-
-void listing_finish(struct listing *l)
-{
-	free(l->page);
-	*l = (struct listing){0};
 }

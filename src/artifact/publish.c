@@ -115,14 +115,12 @@ int artifact_check_free(struct store *store, struct catalog *catalog, const char
 {
 	const struct store_call call = {.cancel = cancel,
 	                                .deadline_ms = clock_mono_ms() + DISCARD_DEADLINE_MS};
-	_cleanup(free) char *key = manifest_key(path);
-	struct store_object there;
-	int r = store_head(store, &call, key, &there, err);
+	_cleanup(free) char *published = NULL, *key = NULL;
+	int r = artifact_find_published(store, &call, path, &published, err);
 
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
+	if (r <= 0)
 		return r;
+	key = manifest_key(published);
 	r = catalog_drop_intent(catalog, path, err);
 	return r < 0 ? r : conflict(store, key, "", err);
 }
@@ -155,17 +153,6 @@ static void see_intent(void *arg, int64_t run_id, const char *path)
 		return;
 	search->run_id = run_id;
 	search->found = true;
-}
-
-int artifact_is_foreign(struct store *store, const struct store_call *call, const char *path, int64_t run_id,
-                        struct error *err)
-{
-	_cleanup(manifest) struct manifest m = {0};
-	int r = artifact_fetch(store, call, path, &m, err);
-
-	if (r == -ENOENT || r == ARTIFACT_UNUSABLE)
-		return 0;
-	return r < 0 ? r : m.run_id != run_id;
 }
 
 int artifact_discard(struct store *store, struct catalog *catalog, const char *path, struct error *err)

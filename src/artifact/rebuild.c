@@ -2,12 +2,15 @@
  * The list of artifacts from the bucket alone.
  *
  * Two listings are walked side by side, manifests and objects, both in the order of their keys, so that no
- * request is made to learn that an object is there. Manifests are fetched by several threads, and listed in
- * the order of the keys by the thread that walks; at most `limit` of them are on their way or in memory.
+ * request is made to learn that an object is there. Manifests are fetched by several threads ahead of the
+ * walk, at most `limit` of them; the thread that walks lists them in the order of their keys, and moves the
+ * objects on to the end of what the manifest names.
  *
- * Keys that are prefixes of others may come in another order with ".json" behind them, and a bucket may
- * change while it is walked. So what seems to be missing is asked for by name before it is reported. Nothing
- * is ever deleted here.
+ * Both have the same order because the objects of an artifact begin with its stem and '.' or '/', its
+ * manifest with its stem and '.', and those of another artifact sort before or behind all of them: names of
+ * artifacts go on with '-' or digits, which are not between '.' and '/'. Where two artifacts have one stem,
+ * or a directory is named like one, this does not hold, and a bucket may change while it is walked: so what
+ * seems to be missing is asked for by name before it is reported. Nothing is ever deleted here.
  */
 #include "internal.h"
 
@@ -21,13 +24,15 @@
 #define MANIFESTS  "manifests/backups/"
 #define OBJECTS    "backups/"
 #define PER_THREAD 4 /* manifests on their way or waiting, for each thread */
+/* Of their objects together, unless one alone is larger. */
+#define AHEAD_BYTES ((uint64_t)16 << 20)
 
 struct rebuild;
 
 struct slot {
 	struct rebuild *rebuild;
 	char *path;
-	uint64_t object_bytes;
+	uint64_t bytes; /* of the manifest's object */
 	struct manifest manifest;
 	struct error error;
 	int result;
@@ -46,6 +51,7 @@ struct rebuild {
 	pthread_cond_t changed;
 	struct slot *slots; /* a ring: the oldest of `busy` is at `first` */
 	size_t limit, first, busy;
+	uint64_t busy_bytes;
 };
 
 static void problem(struct rebuild *rb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -75,40 +81,99 @@ static void fetch(void *arg)
 	pthread_mutex_unlock(&rb->lock);
 }
 
-/* List what a slot holds. Only the store's and the catalog's own failures are failures. */
-static int list_slot(struct rebuild *rb, struct slot *slot, struct error *err)
+/* An object that was not expected here. It may have a manifest that comes elsewhere in the order. */
+static int on_unexpected(void *arg, const char *path, struct error *err)
 {
-	const struct manifest *m = &slot->manifest;
-	int r = slot->result;
+	struct rebuild *rb = arg;
+	_cleanup(free) char *key = manifest_key(path);
+	struct store_object object;
+	int r = store_key_check(key, NULL) < 0 ? -ENOENT
+	                                       : store_head(rb->store, &rb->call, key, &object, err);
 
-	if (r == ARTIFACT_UNUSABLE) {
-		problem(rb, "%s", slot->error.message);
-		return 0;
+	if (r == -ENOENT) {
+		problem(rb, "%s: an object without a manifest", path);
+		r = 0;
 	}
-	if (r == -ENOENT) /* removed since it was listed */
-		return 0;
-	if (r < 0) {
-		if (err)
-			*err = slot->error;
-		return r;
+	return r;
+}
+
+/* Objects before @key (NULL: all): no manifest has come for them. */
+static int skip_objects(struct rebuild *rb, const char *key, struct error *err)
+{
+	const struct store_object *object;
+	int r;
+
+	while ((r = listing_peek(&rb->objects, &object, err)) == 0 && object &&
+	       (!key || strcmp(object->key, key) < 0)) {
+		r = on_unexpected(rb, object->key, err);
+		if (r < 0)
+			return r;
+		listing_pop(&rb->objects);
 	}
-	if (m->stored_bytes != slot->object_bytes) {
-		problem(rb, "%s: the object has %" PRIu64 " bytes, its manifest says %" PRIu64, m->path,
-		        slot->object_bytes, m->stored_bytes);
-		return 0;
-	}
-	r = catalog_add_artifact(rb->catalog, m, &slot->error);
+	return r;
+}
+
+/* What a manifest that cannot be used was about is not known. */
+static int pass_objects(struct rebuild *rb, const char *prefix, struct error *err)
+{
+	const struct store_object *object;
+	int r;
+
+	while ((r = listing_peek(&rb->objects, &object, err)) == 0 && object &&
+	       str_starts(object->key, prefix))
+		listing_pop(&rb->objects);
+	return r;
+}
+
+/* 1 when the backup that @m describes is there; 0 when it is not. */
+static int match_objects(struct rebuild *rb, const struct manifest *m, struct error *err)
+{
+	struct artifact_match match = {.unknown = on_unexpected, .arg = rb};
+	int r = artifact_match(&rb->objects, m, &match, err);
+
+	if (r == 0 && match.problem.len > 0)
+		problem(rb, "%s", str_text(&match.problem));
+	str_finish(&match.problem);
+	return r < 0 ? r : !match.broken;
+}
+
+static int list_artifact(struct rebuild *rb, const struct manifest *m, struct error *err)
+{
+	struct error why = {0};
+	int r = catalog_add_artifact(rb->catalog, m, &why);
+
 	if (r == -EEXIST) {
-		problem(rb, "%s", slot->error.message);
+		problem(rb, "%s", why.message);
 		return 0;
 	}
 	if (r < 0 && err)
-		*err = slot->error;
+		*err = why;
 	if (r == 0) {
 		rb->io->artifacts++;
-		rb->io->bytes += m->stored_bytes;
+		rb->io->bytes += artifact_object_bytes(m);
 	}
 	return r < 0 ? r : 0;
+}
+
+/* List what a slot holds. Only the store's and the catalog's own failures are failures. */
+static int list_slot(struct rebuild *rb, struct slot *slot, struct error *err)
+{
+	_cleanup(free) char *prefix = artifact_prefix(slot->path);
+	int r = skip_objects(rb, prefix, err);
+
+	if (r < 0)
+		return r;
+	if (slot->result == ARTIFACT_UNUSABLE)
+		problem(rb, "%s", slot->error.message);
+	if (slot->result == ARTIFACT_UNUSABLE || slot->result == -ENOENT) /* removed since it was listed */
+		return pass_objects(rb, prefix, err);
+	if (slot->result < 0) {
+		if (err)
+			*err = slot->error;
+		return slot->result;
+	}
+	r = match_objects(rb, &slot->manifest, err);
+	return r <= 0 ? r : list_artifact(rb, &slot->manifest, err);
 }
 
 static void free_slot(struct slot *slot)
@@ -129,6 +194,7 @@ static int finish_oldest(struct rebuild *rb, struct error *err)
 		pthread_cond_wait(&rb->changed, &rb->lock);
 	pthread_mutex_unlock(&rb->lock);
 	r = list_slot(rb, slot, err);
+	rb->busy_bytes -= slot->bytes;
 	free_slot(slot);
 	rb->first = (rb->first + 1) % rb->limit;
 	rb->busy--;
@@ -137,17 +203,20 @@ static int finish_oldest(struct rebuild *rb, struct error *err)
 	return r;
 }
 
-static int submit(struct rebuild *rb, const char *path, uint64_t object_bytes, struct error *err)
+static int submit(struct rebuild *rb, const char *path, uint64_t bytes, struct error *err)
 {
 	struct slot *slot;
-	int r = rb->busy == rb->limit ? finish_oldest(rb, err) : 0;
+	int r = 0;
 
+	while (r == 0 && rb->busy > 0 && (rb->busy == rb->limit || rb->busy_bytes + bytes > AHEAD_BYTES))
+		r = finish_oldest(rb, err);
 	if (r < 0)
 		return r;
 	slot = &rb->slots[(rb->first + rb->busy++) % rb->limit];
 	slot->rebuild = rb;
 	slot->path = mem_strdup(path);
-	slot->object_bytes = object_bytes;
+	slot->bytes = bytes;
+	rb->busy_bytes += bytes;
 	workers_add(rb->workers, fetch, slot);
 	return 0;
 }
@@ -170,81 +239,41 @@ static void skip_other(struct rebuild *rb, const char *key)
 		problem(rb, "%s: not the key of a manifest", key);
 }
 
-static int on_missing_object(struct rebuild *rb, const char *path, struct error *err)
+static int take_manifest(struct rebuild *rb, const struct store_object *object, struct error *err)
 {
-	uint64_t bytes;
-	int r = artifact_stored_bytes(rb->store, &rb->call, path, &bytes, err);
-
-	if (r == 0)
-		return submit(rb, path, bytes, err);
-	if (r != -ENOENT)
-		return r;
-	problem(rb, "%s: there is a manifest, but the object is missing", path);
-	return 0;
-}
-
-static int on_missing_manifest(struct rebuild *rb, const char *path, struct error *err)
-{
-	_cleanup(free) char *key = manifest_key(path);
-	struct store_object object;
-	int r = store_key_check(key, NULL) < 0 ? -ENOENT
-	                                       : store_head(rb->store, &rb->call, key, &object, err);
-
-	if (r == -ENOENT) {
-		problem(rb, "%s: an object without a manifest", path);
-		r = 0;
-	}
-	return r;
-}
-
-/* One step of the walk. @manifest and @object are what comes next in each listing, or NULL. */
-static int step(struct rebuild *rb, const struct store_object *manifest, const struct store_object *object,
-                struct error *err)
-{
-	_cleanup(free) char *path = manifest ? manifest_path_of_key(manifest->key) : NULL;
+	_cleanup(free) char *path = manifest_path_of_key(object->key);
 	_cleanup(free) char *extents = path ? manifest_extents_key(path) : NULL;
-	int order, r;
 
-	if (manifest && !path) {
-		skip_other(rb, manifest->key);
-		listing_pop(&rb->manifests);
+	if (!path) {
+		skip_other(rb, object->key);
 		return 0;
-	}
-	order = !object ? -1 : !path ? 1 : strcmp(path, object->key);
-	if (order > 0) {
-		r = on_missing_manifest(rb, object->key, err);
-		listing_pop(&rb->objects);
-		return r;
 	}
 	if (str_equal(rb->lone_extents, extents))
 		mem_replace_string(&rb->lone_extents, NULL);
 	tell_lone_extents(rb);
-	r = order < 0 ? on_missing_object(rb, path, err) : submit(rb, path, object->bytes, err);
-	listing_pop(&rb->manifests);
-	if (order == 0)
-		listing_pop(&rb->objects);
-	return r;
+	return submit(rb, path, object->bytes, err);
 }
 
 static int walk(struct rebuild *rb, struct error *err)
 {
-	const struct store_object *manifest, *object;
+	const struct store_object *manifest;
 	int r;
 
 	for (;;) {
 		if (cancel_is_set(rb->call.cancel))
 			return error_set(err, ERROR_CANCELLED, ECANCELED, "the rebuild was cancelled");
 		r = listing_peek(&rb->manifests, &manifest, err);
-		if (r == 0)
-			r = listing_peek(&rb->objects, &object, err);
-		if (r < 0 || (!manifest && !object))
+		if (r < 0 || !manifest)
 			break;
-		r = step(rb, manifest, object, err);
+		r = take_manifest(rb, manifest, err);
 		if (r < 0)
 			break;
+		listing_pop(&rb->manifests);
 	}
 	while (r == 0 && rb->busy > 0)
 		r = finish_oldest(rb, err);
+	if (r == 0)
+		r = skip_objects(rb, NULL, err);
 	if (r == 0)
 		tell_lone_extents(rb);
 	return r;

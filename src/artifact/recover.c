@@ -78,20 +78,31 @@ static int settle_tomb(struct settling *s, const struct leftover *tomb, struct e
 	return r;
 }
 
+/* Returns 1 when the objects of @m are there, as far as the backup needs them; 0 when they are not. */
+static int has_objects(struct store *store, const struct manifest *m, struct error *err)
+{
+	_cleanup(free) char *prefix = artifact_prefix(m->path);
+	_cleanup(listing) struct listing l = {.store = store, .prefix = prefix};
+	struct artifact_match match = {0};
+	int r = artifact_match(&l, m, &match, err);
+
+	if (r == 0 && match.problem.len > 0 && !match.broken)
+		log_warning("%s", str_text(&match.problem));
+	str_finish(&match.problem);
+	return r < 0 ? r : !match.broken;
+}
+
 /* Returns 1 and the manifest when @path is a whole artifact; 0 when it is not. */
 static int find_whole(struct store *store, const char *path, struct manifest *ret, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	uint64_t bytes = 0;
 	int r = artifact_fetch(store, NULL, path, &m, err);
 
 	if (r == -ENOENT || r == ARTIFACT_UNUSABLE)
 		return 0;
 	if (r == 0)
-		r = artifact_stored_bytes(store, NULL, path, &bytes, err);
-	if (r == -ENOENT || (r == 0 && bytes != m.stored_bytes))
-		return 0;
-	if (r < 0)
+		r = has_objects(store, &m, err);
+	if (r <= 0)
 		return r;
 	*ret = m;
 	m = (struct manifest){0};

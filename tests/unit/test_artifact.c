@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
@@ -220,12 +221,16 @@ struct fixture {
 	struct catalog *catalog;
 };
 
+/* A life for each call, each with a store and a catalog of its own: in memory, where there is a place for it,
+ * since no disk fails here. */
 static void fixture_begin(struct fixture *f)
 {
 	struct mortal *m = mem_alloc(sizeof(*m));
+	bool memory = access("/dev/shm", W_OK) == 0;
 
 	pthread_mutex_init(&m->lock, NULL);
-	str_copy(f->directory, sizeof(f->directory), "/tmp/keepfs-artifact-XXXXXX");
+	snprintf(f->directory, sizeof(f->directory), "%s/keepfs-artifact-XXXXXX",
+	         memory ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(f->directory));
 	f->state_dir = mem_printf("%s/state", f->directory);
 	f->objects = mem_printf("%s/objects", f->directory);
@@ -287,11 +292,16 @@ static void restart(struct fixture *f)
 	assert_int_equal(catalog_open(f->state_dir, &f->catalog, NULL), 0);
 }
 
+static void seal(struct manifest *m)
+{
+	size_t len;
+
+	free(manifest_seal_extents(m, &len));
+}
+
 static void describe(struct manifest *m, const char *path, int64_t run_id, const char *database,
                      uint32_t pieces)
 {
-	_cleanup(free) uint8_t *encoded = NULL;
-	size_t len;
 	uint8_t digest[SHA256_BYTES];
 
 	*m = (struct manifest){
@@ -317,10 +327,53 @@ static void describe(struct manifest *m, const char *path, int64_t run_id, const
 	hex_encode(digest, sizeof(digest), m->stored_sha256);
 	for (uint32_t i = 0; i < pieces; i++)
 		extents_append(&m->extents, 1, i);
-	m->extents_count = pieces;
-	encoded = extents_encode(&m->extents, &len);
-	sha256_once(encoded, len, digest);
-	hex_encode(digest, sizeof(digest), m->extents_sha256);
+	seal(m);
+}
+
+/* What an artifact consists of. */
+struct shape {
+	const char *suffix; /* "": a directory */
+	unsigned files;     /* beside it, or in it */
+};
+
+static const struct shape dump = {".dump", 0}, with_files = {".dump", 2}, directory_of_3 = {"", 3};
+static const struct shape *const shapes[] = {&dump, &with_files, &directory_of_3};
+
+static void add_file(struct manifest *m, const char *name, uint32_t bytes)
+{
+	struct manifest_file *f = manifest_add_file(m, name);
+
+	f->size_bytes = bytes;
+	memset(f->sha256, 'a', SHA256_HEX_BYTES - 1);
+	for (uint32_t i = 0; i < bytes; i++)
+		extents_append(&f->extents, 1, i);
+}
+
+static void describe_shape(struct manifest *m, const struct shape *shape, const char *path, int64_t run_id,
+                           const char *database, uint32_t pieces)
+{
+	_cleanup(free) char *stem = manifest_stem(path);
+	bool is_directory = shape->suffix[0] == '\0';
+
+	describe(m, path, run_id, database, pieces);
+	if (is_directory) {
+		mem_replace_string(&m->format, "directory");
+		m->is_directory = true;
+		m->size_bytes = m->stored_bytes = 0;
+		m->stored_sha256[0] = '\0';
+		extents_finish(&m->extents);
+	}
+	for (unsigned i = 0; i < shape->files; i++) {
+		/* Not in the order of their names; the first of a directory has all the pieces. */
+		_cleanup(free) char *name = is_directory ? mem_printf("%u.dat", shape->files - i)
+		                                         : mem_printf("%s.%u", strrchr(stem, '/') + 1, 9 - i);
+		uint32_t bytes = is_directory && i == 0 ? pieces : i + 2;
+
+		add_file(m, name, bytes);
+		if (is_directory)
+			m->size_bytes += bytes;
+	}
+	seal(m);
 }
 
 /* A run to add; valid until the next. */
@@ -349,18 +402,39 @@ static int upload(struct fixture *f, const char *path, size_t bytes, struct erro
 	return r;
 }
 
+/* In one call: what is small needs no more. */
+static int put_zeros(struct fixture *f, const char *path, size_t bytes, struct error *err)
+{
+	_cleanup(free) char *data = mem_alloc(bytes);
+
+	return store_put_bytes(f->store, NULL, path, data, bytes, NULL, err);
+}
+
+static int upload_all(struct fixture *f, const struct manifest *m, struct error *err)
+{
+	int r = m->is_directory ? 0 : upload(f, m->path, m->stored_bytes, err);
+
+	for (size_t i = 0; r == 0 && i < m->file_count; i++) {
+		_cleanup(free) char *path = manifest_file_path(m, &m->files[i]);
+
+		r = put_zeros(f, path, m->files[i].size_bytes, err);
+	}
+	return r;
+}
+
 /* What a dump does: reserve, upload, publish; discard when that failed. */
-static int make(struct fixture *f, const char *directory, int64_t run_id, const char *database,
-                uint32_t pieces, char **ret_path)
+static int make_shape(struct fixture *f, const struct shape *shape, const char *directory, int64_t run_id,
+                      const char *database, uint32_t pieces, char **ret_path)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	_cleanup(free) char *path = NULL;
 	struct error err = {0};
 	int r;
 
-	assert_int_equal(artifact_reserve(f->catalog, directory, ".dump", run_id, AT_US + 1, &path, &err), 0);
-	describe(&m, path, run_id, database, pieces);
-	r = upload(f, path, pieces, &err);
+	assert_int_equal(
+	        artifact_reserve(f->catalog, directory, shape->suffix, run_id, AT_US + 1, &path, &err), 0);
+	describe_shape(&m, shape, path, run_id, database, pieces);
+	r = upload_all(f, &m, &err);
 	if (r == 0)
 		r = artifact_publish(f->store, f->catalog, &m, NULL, &err);
 	if (r < 0) {
@@ -370,6 +444,12 @@ static int make(struct fixture *f, const char *directory, int64_t run_id, const 
 	if (ret_path)
 		*ret_path = take_ptr(&path);
 	return r;
+}
+
+static int make(struct fixture *f, const char *directory, int64_t run_id, const char *database,
+                uint32_t pieces, char **ret_path)
+{
+	return make_shape(f, &dump, directory, run_id, database, pieces, ret_path);
 }
 
 static bool is_there(struct fixture *f, const char *key)
@@ -405,11 +485,52 @@ static void assert_nothing_pending(struct fixture *f)
 	assert_int_equal(count, 0);
 }
 
+static unsigned count_below(struct fixture *f, const char *stem)
+{
+	struct store_object *objects = NULL;
+	size_t count = 0;
+	bool more = true;
+	unsigned found = 0;
+	char after[STORE_KEY_BYTES] = "";
+
+	while (more) {
+		assert_int_equal(store_list(f->store, NULL, stem, after, 1000, &objects, &count, &more, NULL),
+		                 0);
+		for (size_t i = 0; i < count; i++) {
+			char next = objects[i].key[strlen(stem)];
+
+			found += next == '.' || next == '/';
+			str_copy(after, sizeof(after), objects[i].key);
+		}
+		free(objects);
+	}
+	return found;
+}
+
+/* What the manifest says is what the store has and what the catalog shows. */
+static void files_are_there(struct fixture *f, const struct manifest *m)
+{
+	_cleanup(free) char *stem = manifest_stem(m->path);
+
+	assert_int_equal(count_below(f, stem), m->file_count + !m->is_directory);
+	for (size_t i = 0; i < m->file_count; i++) {
+		_cleanup(free) char *path = manifest_file_path(m, &m->files[i]);
+		_cleanup(extents) struct extents x = {0};
+		struct catalog_entry entry;
+
+		assert_true(is_there(f, path));
+		assert_int_equal(catalog_entry_by_ino(f->catalog, ino_of_artifact(path), &entry), 0);
+		assert_int_equal(entry.size_bytes, m->files[i].size_bytes);
+		assert_int_equal(catalog_extents(f->catalog, entry.ino, &x), 0);
+		assert_int_equal(x.total_bytes, entry.size_bytes);
+	}
+}
+
 /* Returns whether the artifact is there; it is so in every place or in none. */
 static bool whole_or_gone(struct fixture *f, const char *path)
 {
 	_cleanup(free) char *manifest = manifest_key(path), *extents = manifest_extents_key(path),
-	                    *text = NULL;
+	                    *text = NULL, *stem = manifest_stem(path);
 	_cleanup(manifest) struct manifest m = {0};
 	_cleanup(extents) struct extents x = {0};
 	uint64_t ino = ino_of_artifact(path);
@@ -417,18 +538,35 @@ static bool whole_or_gone(struct fixture *f, const char *path)
 	bool listed = catalog_entry_by_ino(f->catalog, ino, &entry) == 0;
 	size_t len;
 
-	assert_int_equal(is_there(f, path), listed);
 	assert_int_equal(is_there(f, manifest), listed);
 	if (!listed) {
 		assert_false(is_there(f, extents));
+		assert_int_equal(count_below(f, stem), 0);
 		return false;
 	}
 	assert_int_equal(store_get_all(f->store, NULL, manifest, 1 << 20, &text, &len, NULL), 0);
 	assert_int_equal(manifest_decode(manifest, text, len, &m, NULL), 0);
 	assert_int_equal(is_there(f, extents), m.extents_key != NULL);
 	assert_int_equal(catalog_extents(f->catalog, ino, &x), 0);
-	assert_int_equal(x.total_bytes, entry.size_bytes);
+	assert_int_equal(x.total_bytes, m.is_directory ? 0 : entry.size_bytes);
+	assert_int_equal(entry.size_bytes, m.size_bytes);
+	assert_int_equal(is_there(f, path), !m.is_directory);
+	files_are_there(f, &m);
 	return true;
+}
+
+static void put_text(struct fixture *f, const char *key, const char *text)
+{
+	assert_int_equal(store_put_bytes(f->store, NULL, key, text, strlen(text), NULL, NULL), 0);
+}
+
+static void put_manifest_of(struct fixture *f, const struct manifest *m)
+{
+	_cleanup(free) char *key = manifest_key(m->path);
+	_cleanup(str) struct str text = {0};
+
+	manifest_encode(m, &text);
+	put_text(f, key, str_text(&text));
 }
 
 static void an_artifact_is_made(void **state)
@@ -447,6 +585,26 @@ static void an_artifact_is_made(void **state)
 	assert_nothing_pending(f);
 }
 
+static void artifacts_of_files_are_made(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *first = NULL, *second = NULL, *third = NULL;
+
+	assert_int_equal(make_shape(f, &with_files, "backups/full", 1, "primary", 100, &first), 0);
+	assert_int_equal(make_shape(f, &directory_of_3, "backups/full", 2, "primary", 100, &second), 0);
+	assert_int_equal(make_shape(f, &directory_of_3, "backups/full", 3, "primary", MANY_PIECES, &third),
+	                 0);
+	assert_string_equal(first, FIRST);
+	assert_string_equal(second, "backups/full/20261120T020000Z-2");
+	assert_true(is_there(f, "backups/full/20261120T020000Z-2/1.dat"));
+	assert_true(is_there(f, "manifests/backups/full/20261120T020000Z-2.json"));
+	assert_true(is_there(f, "manifests/backups/full/20261120T020000Z-3.extents"));
+	assert_true(whole_or_gone(f, first));
+	assert_true(whole_or_gone(f, second));
+	assert_true(whole_or_gone(f, third));
+	assert_nothing_pending(f);
+}
+
 static void names_are_reserved_once(void **state)
 {
 	struct fixture *f = *state;
@@ -462,7 +620,7 @@ static void names_are_reserved_once(void **state)
 }
 
 /* One life of a store that dies at call @n. Returns whether it died. */
-static bool make_and_die(unsigned n, bool after, uint32_t pieces)
+static bool make_and_die(unsigned n, bool after, const struct shape *shape, uint32_t pieces)
 {
 	struct fixture f = {0};
 	_cleanup(free) char *path = NULL;
@@ -472,7 +630,7 @@ static bool make_and_die(unsigned n, bool after, uint32_t pieces)
 
 	fixture_begin(&f);
 	set_fate(&f, n, after);
-	made = make(&f, "backups/full", 1, "primary", pieces, &path);
+	made = make_shape(&f, shape, "backups/full", 1, "primary", pieces, &path);
 	died = is_dead(&f);
 	assert_true(died || made == 0);
 	restart(&f);
@@ -484,43 +642,57 @@ static bool make_and_die(unsigned n, bool after, uint32_t pieces)
 	return died;
 }
 
+/* Each case is a life for each call: answers get lost only where there are few. */
+struct fate_case {
+	const struct shape *shape;
+	uint32_t pieces;
+	unsigned calls;
+	bool lose_answers;
+};
+
 static void making_may_end_at_any_call(void **state)
 {
-	static const uint32_t pieces[] = {100, MANY_PIECES};
+	static const struct fate_case cases[] = {
+	        {&dump, 100, 4, true}, /* begin, part, complete, manifest */
+	        {&dump, MANY_PIECES, 5, true},
+	        {&with_files, 100, 6, false},
+	        {&directory_of_3, MANY_PIECES, 5, false},
+	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		unsigned n = 1;
 
-		while (make_and_die(n, false, pieces[i]))
+		while (make_and_die(n, false, cases[i].shape, cases[i].pieces))
 			n++;
-		assert_int_equal(n, i == 0 ? 5 : 6); /* begin, part, complete, [table,] manifest */
-		for (n = 1; make_and_die(n, true, pieces[i]);)
+		assert_int_equal(n, cases[i].calls + 1);
+		for (n = 1; cases[i].lose_answers && make_and_die(n, true, cases[i].shape, cases[i].pieces);)
 			n++;
 	}
 }
 
-static bool remove_and_die(unsigned n, bool after, uint32_t pieces)
+static bool remove_and_die(unsigned n, bool after, const struct shape *shape, uint32_t pieces)
 {
 	struct fixture f = {0};
 	struct artifact_recovery recovery = {0};
+	_cleanup(free) char *first = NULL, *second = NULL;
 	struct error err = {0};
 	bool died;
 	int removed;
 
 	fixture_begin(&f);
-	assert_int_equal(make(&f, "backups/full", 1, "primary", pieces, NULL), 0);
-	assert_int_equal(make(&f, "backups/full", 2, "primary", 5, NULL), 0);
+	assert_int_equal(make_shape(&f, shape, "backups/full", 1, "primary", pieces, &first), 0);
+	assert_int_equal(make_shape(&f, shape, "backups/full", 2, "primary", 5, &second), 0);
 	set_fate(&f, n, after);
-	removed = artifact_remove(f.store, f.catalog, ino_of_artifact(FIRST), &err);
+	removed = artifact_remove(f.store, f.catalog, ino_of_artifact(first), &err);
 	died = is_dead(&f);
 	assert_int_equal(removed < 0, died);
 	if (died)
-		assert_non_null(strstr(err.message, FIRST));
+		assert_non_null(strstr(err.message, first));
 	restart(&f);
 	assert_int_equal(artifact_recover(f.store, f.catalog, &recovery, NULL), 0);
 	assert_int_equal(recovery.removed, died);
-	assert_false(whole_or_gone(&f, FIRST));
-	assert_true(whole_or_gone(&f, SECOND));
+	assert_false(whole_or_gone(&f, first));
+	assert_true(whole_or_gone(&f, second));
 	assert_nothing_pending(&f);
 	fixture_end(&f);
 	return died;
@@ -528,35 +700,52 @@ static bool remove_and_die(unsigned n, bool after, uint32_t pieces)
 
 static void removing_may_end_at_any_call(void **state)
 {
-	static const uint32_t pieces[] = {100, MANY_PIECES};
+	/* The search for another's manifest, the manifest, [its table,] two listings, and the object by its
+	 * name; and each object that was listed. */
+	static const struct fate_case cases[] = {
+	        {&dump, 100, 5 + 1, true},
+	        {&dump, MANY_PIECES, 6 + 1, true},
+	        {&with_files, 100, 5 + 3, false},
+	        {&directory_of_3, MANY_PIECES, 6 + 3, false},
+	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		unsigned n = 1;
 
-		while (remove_and_die(n, false, pieces[i]))
+		while (remove_and_die(n, false, cases[i].shape, cases[i].pieces))
 			n++;
-		assert_int_equal(n, i == 0 ? 3 : 4); /* manifest, [table,] object */
-		for (n = 1; remove_and_die(n, true, pieces[i]);)
+		assert_int_equal(n, cases[i].calls + 1);
+		for (n = 1;
+		     cases[i].lose_answers && remove_and_die(n, true, cases[i].shape, cases[i].pieces);)
 			n++;
 	}
 }
 
 /* A crash in the recovery itself: the next one brings it to the end. */
-static bool recover_and_die(unsigned n, bool after)
+static bool recover_and_die(unsigned n, bool after, const struct shape *shape)
 {
 	struct fixture f = {0};
 	struct artifact_recovery recovery = {0};
 	struct error err = {0};
-	_cleanup(free) char *path = NULL;
+	_cleanup(free) char *first = NULL, *second = NULL, *path = NULL, *part = NULL;
+	_cleanup(manifest) struct manifest m = {0};
 	_cleanup(store_upload) struct store_upload *up = NULL;
 	bool died;
 
 	fixture_begin(&f);
-	assert_int_equal(make(&f, "backups/full", 1, "primary", 5, NULL), 0);
-	assert_int_equal(make(&f, "backups/full", 2, "primary", 5, NULL), 0);
-	assert_int_equal(catalog_entomb_artifact(f.catalog, ino_of_artifact(FIRST), true, NULL), 0);
-	assert_int_equal(artifact_reserve(f.catalog, "backups/full", ".dump", 3, AT_US, &path, NULL), 0);
-	assert_int_equal(store_upload_begin(f.store, NULL, path, &up, NULL), 0);
+	assert_int_equal(make_shape(&f, shape, "backups/full", 1, "primary", 5, &first), 0);
+	assert_int_equal(make_shape(&f, shape, "backups/full", 2, "primary", 5, &second), 0);
+	assert_int_equal(catalog_entomb_artifact(f.catalog, ino_of_artifact(first), true, NULL), 0);
+	assert_int_equal(artifact_reserve(f.catalog, "backups/full", shape->suffix, 3, AT_US, &path, NULL),
+	                 0);
+	/* All but one are there, which is on its way. */
+	describe_shape(&m, shape, path, 3, "primary", 5);
+	part = m.file_count ? manifest_file_path(&m, &m.files[m.file_count - 1]) : mem_strdup(path);
+	if (m.file_count) {
+		assert_int_equal(upload_all(&f, &m, NULL), 0);
+		assert_int_equal(store_remove(f.store, NULL, part, NULL), 0);
+	}
+	assert_int_equal(store_upload_begin(f.store, NULL, part, &up, NULL), 0);
 	set_fate(&f, n, after);
 	assert_int_equal(artifact_recover(f.store, f.catalog, &recovery, &err), 0);
 	died = is_dead(&f);
@@ -564,9 +753,9 @@ static bool recover_and_die(unsigned n, bool after)
 	restart(&f);
 	assert_int_equal(artifact_recover(f.store, f.catalog, &recovery, &err), 0);
 	assert_int_equal(recovery.left, 0);
-	assert_false(whole_or_gone(&f, FIRST));
+	assert_false(whole_or_gone(&f, first));
 	assert_false(whole_or_gone(&f, path));
-	assert_true(whole_or_gone(&f, SECOND));
+	assert_true(whole_or_gone(&f, second));
 	assert_nothing_pending(&f);
 	store_upload_free(take_ptr(&up));
 	fixture_end(&f);
@@ -577,11 +766,82 @@ static void recovering_may_end_at_any_call(void **state)
 {
 	unsigned n = 1;
 
-	while (recover_and_die(n, false))
+	while (recover_and_die(n, false, &dump))
 		n++;
 	assert_true(n > 8);
-	for (n = 1; recover_and_die(n, true);)
+	for (n = 1; recover_and_die(n, true, &dump);)
 		n++;
+	for (n = 1; recover_and_die(n, false, &directory_of_3);)
+		n++;
+}
+
+/* A crash before the row: what the manifest names is there, but for one object. */
+static void recover_without(struct fixture *f, const struct shape *shape, int missing, unsigned adopted)
+{
+	_cleanup(free) char *path = NULL, *key = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	struct artifact_recovery recovery = {0};
+
+	assert_int_equal(artifact_reserve(f->catalog, "backups/full", shape->suffix, 1, AT_US, &path, NULL),
+	                 0);
+	describe_shape(&m, shape, path, 1, "primary", 5);
+	assert_int_equal(upload_all(f, &m, NULL), 0);
+	put_manifest_of(f, &m);
+	if (missing >= 0) {
+		key = missing < (int)m.file_count ? manifest_file_path(&m, &m.files[missing])
+		                                  : mem_strdup(path);
+		assert_int_equal(store_remove(f->store, NULL, key, NULL), 0);
+	}
+	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(recovery.adopted, adopted);
+	assert_int_equal(recovery.discarded, !adopted);
+	assert_nothing_pending(f);
+}
+
+static void what_the_manifest_names_decides(void **state)
+{
+	struct fixture *f = *state;
+
+	recover_without(f, &with_files, -1, 1);
+	assert_true(whole_or_gone(f, FIRST));
+	recover_without(f, &directory_of_3, -1, 1);
+	assert_true(whole_or_gone(f, "backups/full/20261120T020000Z-2"));
+	/* Without the dump it is nothing; without a file beside it, it is still a dump. */
+	recover_without(f, &with_files, 2, 0);
+	assert_false(whole_or_gone(f, "backups/full/20261120T020000Z-3.dump"));
+	recover_without(f, &directory_of_3, 1, 0);
+	assert_false(whole_or_gone(f, "backups/full/20261120T020000Z-3"));
+	recover_without(f, &with_files, 1, 1);
+	assert_true(is_there(f, "backups/full/20261120T020000Z-3.dump"));
+	assert_true(is_there(f, "backups/full/20261120T020000Z-3.9"));
+	assert_false(is_there(f, "backups/full/20261120T020000Z-3.8"));
+}
+
+static void many_files_are_removed(void **state)
+{
+	static const struct shape many = {"", 40};
+	struct fixture *f = *state;
+	_cleanup(free) char *first = NULL, *second = NULL, *path = NULL;
+	struct error err = {0};
+	struct artifact_recovery recovery = {0};
+
+	assert_int_equal(make_shape(f, &many, "backups/full", 1, "primary", 5, &first), 0);
+	assert_int_equal(make_shape(f, &directory_of_3, "backups/full", 2, "primary", 5, &second), 0);
+	assert_true(whole_or_gone(f, first));
+	set_fate(f, 20, false); /* while several threads delete */
+	assert_int_equal(artifact_remove(f->store, f->catalog, ino_of_artifact(first), &err), -EIO);
+	assert_non_null(strstr(err.message, "the store is dead"));
+	restart(f);
+	assert_true(count_below(f, first) > 10);
+	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(recovery.removed, 1);
+	assert_false(whole_or_gone(f, first));
+	assert_true(whole_or_gone(f, second));
+	/* Nor is an empty directory left where keys are paths. */
+	path = mem_printf("%s/%s", f->objects, first);
+	assert_int_equal(access(path, F_OK), -1);
+	path[strlen(path) - strlen(first)] = '\0';
+	assert_int_equal(access(path, F_OK), 0);
 }
 
 static void the_last_one_is_not_removed(void **state)
@@ -612,20 +872,6 @@ static void a_lost_answer_is_no_conflict(void **state)
 	assert_int_equal(artifact_publish(f->store, f->catalog, &m, NULL, NULL), 0);
 	assert_true(whole_or_gone(f, FIRST));
 	assert_nothing_pending(f);
-}
-
-static void put_text(struct fixture *f, const char *key, const char *text)
-{
-	assert_int_equal(store_put_bytes(f->store, NULL, key, text, strlen(text), NULL, NULL), 0);
-}
-
-static void put_manifest_of(struct fixture *f, const struct manifest *m)
-{
-	_cleanup(free) char *key = manifest_key(m->path);
-	_cleanup(str) struct str text = {0};
-
-	manifest_encode(m, &text);
-	put_text(f, key, str_text(&text));
 }
 
 static void anothers_manifest_is_left_alone(void **state)
@@ -692,27 +938,82 @@ static void anothers_artifact_is_not_adopted(void **state)
 	assert_nothing_pending(f);
 }
 
+/* Two hosts in the same second, with another format: the stem is one, the names are not. */
+static void anothers_stem_is_left_alone(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest theirs = {0};
+	_cleanup(free) char *path = NULL, *ours = NULL;
+	struct artifact_recovery recovery = {0};
+	struct error err = {0};
+
+	describe_shape(&theirs, &directory_of_3, "backups/full/20261120T020000Z", 1, "theirs", 5);
+	assert_int_equal(upload_all(f, &theirs, NULL), 0);
+	put_text(f, "backups/full/20261120T020000Z.9", "theirs, too");
+	put_manifest_of(f, &theirs);
+	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	put_text(f, path, "12345");
+	assert_int_equal(artifact_check_free(f->store, f->catalog, path, NULL, &err), -EEXIST);
+	assert_non_null(strstr(err.message, "20261120T020000Z.json exists already"));
+	assert_int_equal(artifact_discard(f->store, f->catalog, path, NULL), 0);
+	assert_int_equal(count_below(f, "backups/full/20261120T020000Z"), 5);
+	free(take_ptr(&path));
+
+	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(recovery.discarded, 1);
+	assert_int_equal(count_below(f, "backups/full/20261120T020000Z"), 5);
+
+	/* Published in spite of it: what is removed is what is surely ours. */
+	assert_int_equal(make(f, "backups/full", 2, "primary", 5, &ours), 0);
+	assert_string_equal(ours, FIRST);
+	assert_int_equal(make(f, "backups/full", 3, "primary", 5, NULL), 0);
+	assert_int_equal(artifact_remove(f->store, f->catalog, ino_of_artifact(ours), &err), 0);
+	assert_false(is_there(f, ours));
+	assert_false(is_there(f, "manifests/" FIRST ".json"));
+	assert_int_equal(count_below(f, "backups/full/20261120T020000Z"), 4);
+	assert_true(is_there(f, "manifests/backups/full/20261120T020000Z.json"));
+	assert_nothing_pending(f);
+}
+
+/* An object, and an upload that would replace it. */
+static void leave(struct fixture *f, const char *key)
+{
+	struct store_upload *up = NULL;
+
+	put_text(f, key, "left");
+	assert_int_equal(store_upload_begin(f->store, NULL, key, &up, NULL), 0);
+	store_upload_free(up);
+}
+
 static void discarding_clears_what_is_ours_only(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup(store_upload) struct store_upload *up = NULL, *longer = NULL;
+	static const char *const ours[] = {FIRST, "backups/full/20261120T020000Z.tables.csv",
+	                                   "backups/full/20261120T020000Z/toc.dat"},
+	                         *const others[] = {SECOND, "backups/full/20261120T020000Z-2.tables.csv",
+	                                            "backups/full/20261120T020000Z-2/toc.dat",
+	                                            "backups/full/20261120T020000Zx"};
 	_cleanup(free) char *path = NULL;
 	struct store_upload_info *uploads = NULL;
 	size_t count = 0;
 
-	put_text(f, SECOND, "not ours");
-	assert_int_equal(artifact_discard(f->store, f->catalog, SECOND, NULL), 0);
-	assert_true(is_there(f, SECOND));
+	assert_int_equal(artifact_discard(f->store, f->catalog, FIRST, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		leave(f, ours[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		leave(f, others[i]);
+	assert_int_equal(artifact_discard(f->store, f->catalog, FIRST, NULL), 0);
+	assert_true(is_there(f, FIRST)); /* without an intent it is not ours */
 	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
-	put_text(f, path, "half");
-	assert_int_equal(store_upload_begin(f->store, NULL, path, &up, NULL), 0);
-	assert_int_equal(store_upload_begin(f->store, NULL, FIRST ".age", &longer, NULL), 0);
 	assert_int_equal(artifact_discard(f->store, f->catalog, path, NULL), 0);
-	assert_false(is_there(f, path));
 	assert_int_equal(store_upload_list(f->store, NULL, "", &uploads, &count, NULL), 0);
-	assert_int_equal(count, 1);
-	assert_string_equal(uploads[0].key, FIRST ".age");
+	assert_int_equal(count, ARRAY_SIZE(others));
 	store_upload_list_free(uploads, count);
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		assert_false(is_there(f, ours[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		assert_true(is_there(f, others[i]));
 }
 
 static void a_run_that_was_interrupted_failed(void **state)
@@ -766,15 +1067,40 @@ static void see_sum(void *arg, const char *line)
 	str_appendf(arg, "  sum %s\n", line);
 }
 
+static void see_file(void *arg, const char *name, uint64_t size_bytes, const char *sha256)
+{
+	str_appendf(arg, "  file %s %" PRIu64 " %s\n", name, size_bytes, sha256);
+}
+
+/* The further files that a directory shows. */
+static void write_files(struct fixture *f, uint64_t ino, struct str *out)
+{
+	struct catalog_entry entry;
+
+	for (int64_t after = -1; catalog_entries(f->catalog, ino, CATALOG_FILE, after, &entry, 1) > 0;
+	     after = entry.sequence) {
+		_cleanup(free) char *path = catalog_path(f->catalog, entry.ino);
+		_cleanup(extents) struct extents x = {0};
+
+		assert_int_equal(catalog_extents(f->catalog, entry.ino, &x), 0);
+		str_appendf(out, "  %" PRIu64 " of %" PRIu64 ": %" PRId64 " %s %" PRIu64 " %" PRId64 " %zu\n",
+		            entry.ino, entry.artifact_ino, entry.sequence, path, entry.size_bytes,
+		            entry.mtime_us, x.count);
+	}
+}
+
 static void write_file(struct fixture *f, const struct catalog_entry *entry, struct str *out)
 {
 	_cleanup(manifest) struct manifest m = {0};
 
 	assert_int_equal(catalog_manifest(f->catalog, entry->ino, &m), 0);
 	assert_int_equal(catalog_extents(f->catalog, entry->ino, &m.extents), 0);
+	assert_int_equal(catalog_files(f->catalog, entry->ino, see_file, out), 0);
 	str_appendf(out, "  %" PRIu64 " %" PRId64 " %s %" PRIu64 " %" PRId64 "\n", entry->ino,
 	            entry->sequence, entry->name, entry->size_bytes, entry->mtime_us);
 	manifest_encode(&m, out);
+	if (entry->is_directory)
+		write_files(f, entry->ino, out);
 }
 
 static void write_directory(struct fixture *f, uint64_t ino, struct str *out)
@@ -790,6 +1116,7 @@ static void write_directory(struct fixture *f, uint64_t ino, struct str *out)
 	for (; catalog_entries(f->catalog, ino, CATALOG_ARTIFACT, after, &entry, 1) > 0;
 	     after = entry.sequence)
 		write_file(f, &entry, out);
+	write_files(f, ino, out);
 	for (after = -1; catalog_entries(f->catalog, ino, CATALOG_DIRECTORY, after, &entry, 1) > 0;
 	     after = entry.sequence)
 		write_directory(f, entry.ino, out);
@@ -823,6 +1150,9 @@ static void make_many(struct fixture *f)
 		assert_int_equal(make(f, "backups/acme=20x", id, "acme x", 3 + (uint32_t)i, NULL), 0);
 		if (i % 3 == 0)
 			assert_int_equal(make(f, "backups/full/deep", id, "b", i ? 7 : MANY_PIECES, NULL), 0);
+		assert_int_equal(make_shape(f, shapes[i % 3], "backups/shapes", id, "c",
+		                            i == 2 ? MANY_PIECES : 7, NULL),
+		                 0);
 		assert_int_equal(catalog_finish_run(f->catalog, id, RUN_COMPLETED, NULL, NULL), 0);
 	}
 }
@@ -870,7 +1200,7 @@ static void a_lost_catalog_comes_back_as_it_was(void **state)
 	assert_int_equal(rebuild(f, &io, &heard, NULL, NULL), 0);
 	after = everything(f);
 	assert_string_equal(before, after);
-	assert_int_equal(io.artifacts, RUNS + 4);
+	assert_int_equal(io.artifacts, 2 * RUNS + 4);
 	assert_int_equal(heard.progress, io.artifacts);
 	assert_int_equal(io.problems, 0);
 	assert_int_equal(rebuild(f, &io, &heard, NULL, NULL), 0);
@@ -924,11 +1254,101 @@ static void what_is_wrong_is_told_and_left(void **state)
 		if (!strstr(str_text(&heard.problems), expected[i]))
 			fail_msg("not told: %s\nbut: %s", expected[i], str_text(&heard.problems));
 	assert_int_equal(io.problems, ARRAY_SIZE(expected));
-	assert_int_equal(io.artifacts, RUNS + 4 - 6);
+	assert_int_equal(io.artifacts, 2 * RUNS + 4 - 6);
 	assert_true(is_there(f, "backups/zzz.txt"));
 	assert_true(is_there(f, "manifests/backups/full/zzz.extents"));
 	assert_true(is_there(f, "manifests/backups/acme=20x/20261120T020000Z-3.dump.json"));
 	str_finish(&heard.problems);
+}
+
+static void what_is_wrong_with_files_is_told(void **state)
+{
+	static const char *const expected[] = {
+	        "backups/full/20261120T020000Z.8: there is a manifest, but the object is missing",
+	        "backups/full/20261120T020000Z.unknown: an object without a manifest",
+	        "backups/full/20261120T020000Z-2.9: the object has 1 bytes, its manifest says 2",
+	        "backups/full/20261120T020000Z-3/1.dat: there is a manifest, but the object is missing",
+	        "backups/full/20261120T020000Z-4/3.dat: the object has 1 bytes, its manifest says 5",
+	        "backups/full/20261120T020000Z-5/0: an object without a manifest",
+	        "backups/full/20261120T020000Z-5/9/x: an object without a manifest",
+	        "backups/full/20261120T020000Z-5.x: an object without a manifest",
+	        "backups/full/20261120T020000Z-6/1.dat: an object without a manifest",
+	        "manifests/backups/full/20261120T020000Z-7.json: not valid JSON",
+	        "backups/full/20261120T020000Z-8/1.dat: there is a manifest, but the object is missing",
+	};
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	struct heard heard = {0};
+	struct artifact_rebuild io;
+
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(make_shape(f, &with_files, "backups/full", i + 1, "a", 5, NULL), 0);
+	for (int i = 2; i < 7; i++)
+		assert_int_equal(make_shape(f, &directory_of_3, "backups/full", i + 1, "a", 5, NULL), 0);
+	assert_int_equal(store_remove(f->store, NULL, "backups/full/20261120T020000Z.8", NULL), 0);
+	put_text(f, "backups/full/20261120T020000Z.unknown", "x");
+	put_text(f, "backups/full/20261120T020000Z-2.9", "x");
+	assert_int_equal(store_remove(f->store, NULL, "backups/full/20261120T020000Z-3/1.dat", NULL), 0);
+	put_text(f, "backups/full/20261120T020000Z-4/3.dat", "x");
+	put_text(f, "backups/full/20261120T020000Z-5/0", "x");
+	put_text(f, "backups/full/20261120T020000Z-5/9/x", "x");
+	put_text(f, "backups/full/20261120T020000Z-5.x", "x");
+	assert_int_equal(store_remove(f->store, NULL, "manifests/backups/full/20261120T020000Z-6.json", NULL),
+	                 0);
+	put_text(f, "manifests/backups/full/20261120T020000Z-7.json", "{");
+	describe_shape(&m, &directory_of_3, "backups/full/20261120T020000Z-8", 9, "a", 5);
+	for (int i = 0; i < 10000; i++) { /* a manifest of more than 1 MiB */
+		char name[16];
+
+		snprintf(name, sizeof(name), "x%d", i);
+		add_file(&m, name, 1);
+		m.size_bytes++;
+	}
+	seal(&m);
+	put_manifest_of(f, &m);
+	assert_int_equal(rebuild(f, &io, &heard, NULL, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+		if (!strstr(str_text(&heard.problems), expected[i]))
+			fail_msg("not told: %s\nbut: %s", expected[i], str_text(&heard.problems));
+	/* -6 has three objects. A dump is listed without the files beside it, a directory only as a whole. */
+	assert_int_equal(io.problems, ARRAY_SIZE(expected) + 2);
+	assert_int_equal(io.artifacts, 3);
+	str_finish(&heard.problems);
+}
+
+/* Keys that are not in the order of the manifests' keys: every object is found all the same. */
+static void stems_that_are_not_alone_are_told(void **state)
+{
+	static const char *const paths[] = {
+	        "backups/full/20261120T020000Z.dump",
+	        "backups/full/20261120T020000Z.sql.gz",
+	        "backups/full/20261120T020000Z",
+	        "backups/full/20261120T020000Z/20261120T020000Z.dump",
+	        "backups/full/20261120T020000Z/20261120T020000Z-2",
+	};
+	static const struct shape *const kinds[] = {&with_files, &dump, &directory_of_3, &with_files,
+	                                            &directory_of_3};
+	struct fixture *f = *state;
+	struct heard heard = {0};
+	struct artifact_rebuild io;
+	_cleanup(free) char *text = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		_cleanup(manifest) struct manifest m = {0};
+
+		describe_shape(&m, kinds[i], paths[i], (int64_t)i + 1, "a", 5);
+		assert_int_equal(upload_all(f, &m, NULL), 0);
+		put_manifest_of(f, &m);
+	}
+	assert_int_equal(rebuild(f, &io, &heard, NULL, NULL), 0);
+	text = str_take(&heard.problems);
+	assert_int_equal(io.artifacts, 3);
+	/* The places that were taken, and of no artifact that it was not there. */
+	assert_null(strstr(text, "missing"));
+	assert_null(strstr(text, FIRST ": an object"));
+	assert_null(strstr(text, ".sql.gz: an object"));
+	assert_non_null(strstr(text, "backups/full/20261120T020000Z.sql.gz has the place"));
+	assert_non_null(strstr(text, "backups/full/20261120T020000Z has the place"));
 }
 
 static void a_store_that_dies_changes_nothing(void **state)
@@ -1006,20 +1426,26 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        TEST(an_artifact_is_made),
+	        TEST(artifacts_of_files_are_made),
 	        TEST(names_are_reserved_once),
 	        cmocka_unit_test(making_may_end_at_any_call),
 	        cmocka_unit_test(removing_may_end_at_any_call),
 	        cmocka_unit_test(recovering_may_end_at_any_call),
+	        TEST(what_the_manifest_names_decides),
+	        TEST(many_files_are_removed),
 	        TEST(the_last_one_is_not_removed),
 	        TEST(a_lost_answer_is_no_conflict),
 	        TEST(anothers_manifest_is_left_alone),
 	        TEST(what_was_not_published_yet_is_anothers),
 	        TEST(anothers_artifact_is_not_adopted),
+	        TEST(anothers_stem_is_left_alone),
 	        TEST(discarding_clears_what_is_ours_only),
 	        TEST(a_run_that_was_interrupted_failed),
 	        TEST(a_manifest_without_its_object_is_not_adopted),
 	        TEST(a_lost_catalog_comes_back_as_it_was),
 	        TEST(what_is_wrong_is_told_and_left),
+	        TEST(what_is_wrong_with_files_is_told),
+	        TEST(stems_that_are_not_alone_are_told),
 	        TEST(a_store_that_dies_changes_nothing),
 	        TEST(a_cancelled_rebuild_changes_nothing),
 	        TEST(a_deletion_that_has_begun_stays_hidden),

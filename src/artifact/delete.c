@@ -1,0 +1,131 @@
+/*
+ * Deletion of all that an artifact has in the store. The manifest goes first: from then on what is left is a
+ * leftover. What is below the stem is found by listing it, so that nothing has to be known of an artifact but
+ * its path, and nothing is forgotten that a crash kept from being written down.
+ *
+ * A directory may hold a hundred thousand objects: those are deleted by several threads.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/workers.h>
+
+#define PAGE_OBJECTS 1000
+#define FEW          32 /* objects for which no threads are started */
+
+struct deletion {
+	struct store *store;
+	const struct store_call *call;
+	struct store_object *page;
+	pthread_mutex_t lock;
+	size_t count, next; /* next: lock */
+	int result;         /* lock: the first failure */
+	struct error error; /* lock */
+};
+
+static const struct store_object *take_next(struct deletion *d)
+{
+	const struct store_object *object = NULL;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->result == 0 && d->next < d->count)
+		object = &d->page[d->next++];
+	pthread_mutex_unlock(&d->lock);
+	return object;
+}
+
+static void remove_objects(void *arg)
+{
+	struct deletion *d = arg;
+	const struct store_object *object;
+
+	while ((object = take_next(d))) {
+		struct error error = {0};
+		int r = store_remove(d->store, d->call, object->key, &error);
+
+		pthread_mutex_lock(&d->lock);
+		if (r < 0 && d->result == 0) {
+			d->result = r;
+			d->error = error;
+		}
+		pthread_mutex_unlock(&d->lock);
+	}
+}
+
+/* All objects of @d->page, by as many threads as the store is worth. */
+static int remove_page(struct deletion *d, struct error *err)
+{
+	struct store_features features = {0};
+	struct workers *workers = NULL;
+	int r = d->count > FEW ? store_features(d->store, &features, err) : 0;
+
+	if (r < 0)
+		return r;
+	if (features.parallel > 1)
+		workers = workers_new("delete", features.parallel);
+	for (unsigned i = 0; workers && i < features.parallel; i++)
+		workers_add(workers, remove_objects, d);
+	if (!workers)
+		remove_objects(d);
+	workers_free(workers); /* when they are done */
+	if (d->result < 0 && err)
+		*err = d->error;
+	return d->result;
+}
+
+static int remove_below(struct store *store, const struct store_call *call, const char *prefix,
+                        struct error *err)
+{
+	struct deletion d = {.store = store, .call = call, .lock = PTHREAD_MUTEX_INITIALIZER};
+	char after[STORE_KEY_BYTES] = "";
+	bool more = true;
+	int r = 0;
+
+	while (r == 0 && more) {
+		r = store_list(store, call, prefix, after[0] ? after : NULL, PAGE_OBJECTS, &d.page, &d.count,
+		               &more, err);
+		if (r == 0 && d.count == 0)
+			break;
+		if (r == 0) {
+			str_copy(after, sizeof(after), d.page[d.count - 1].key);
+			d.next = 0;
+			r = remove_page(&d, err);
+		}
+		free(take_ptr(&d.page));
+	}
+	free(d.page);
+	pthread_mutex_destroy(&d.lock);
+	return r;
+}
+
+static int remove_all_below(struct store *store, const struct store_call *call, const char *path,
+                            struct error *err)
+{
+	_cleanup(free) char *stem = manifest_stem(path), *beside = mem_printf("%s.", stem),
+	                    *within = mem_printf("%s/", stem);
+	int r = remove_below(store, call, beside, err);
+
+	return r < 0 ? r : remove_below(store, call, within, err);
+}
+
+int artifact_delete(struct store *store, const struct store_call *call, const char *path,
+                    bool has_extents_object, struct error *err)
+{
+	_cleanup(free) char *manifest = manifest_key(path), *extents = manifest_extents_key(path),
+	                    *published = NULL;
+	int r = artifact_find_published(store, call, path, &published, err);
+	/* A second keepfs may have used the stem: what is below it cannot be told apart. */
+	bool shared = r > 0 && strcmp(published, path) != 0;
+
+	if (r >= 0)
+		r = store_remove(store, call, manifest, err);
+	if (r == 0 && has_extents_object)
+		r = store_remove(store, call, extents, err);
+	if (r == 0 && !shared)
+		r = remove_all_below(store, call, path, err);
+	/* The object itself; where keys are paths, a directory that is empty now. */
+	return r < 0 ? r : store_remove(store, call, path, err);
+}
