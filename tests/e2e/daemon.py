@@ -243,7 +243,7 @@ class Keepfs:
             catalog.close()
         if not self.uploads_may_stay:
             assert self.store.uploads() == []
-            assert orphans(self.store.keys()) == []
+            assert orphans(self.store) == []
 
 
 def is_mounted(path):
@@ -255,8 +255,17 @@ def parse_status(text):
     return {key: value.strip() for key, _, value in (line.partition(" ") for line in text.splitlines() if line)}
 
 
-def orphans(keys):
-    """objects without manifest, and manifests without object"""
+def orphans(store):
+    """objects that no manifest describes, and those described that are not there"""
+    keys = store.keys()
     objects = {key for key in keys if key.startswith("backups/")}
-    described = {key[len("manifests/"):-len(".json")] for key in keys if key.startswith("manifests/") and key.endswith(".json")}
+    described = set()
+    for key in keys:
+        if key.startswith("manifests/") and key.endswith(".json"):
+            manifest = json.loads(store.get(key))
+            path, files = manifest["path"], [f["name"] for f in manifest.get("files", [])]
+            if manifest.get("format") == "directory":
+                described |= {f"{path}/{name}" for name in files}
+            else:
+                described |= {path, *(f"{os.path.dirname(path)}/{name}" for name in files)}
     return sorted(objects ^ described)

@@ -115,6 +115,7 @@ class DirStore:
         return (self.root / key).read_bytes()
 
     def put(self, key, data):
+        (self.root / key).parent.mkdir(parents=True, exist_ok=True)
         (self.root / key).write_bytes(data)
 
     def remove(self, key):

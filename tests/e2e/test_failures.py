@@ -312,7 +312,7 @@ def test_a_crash_at_a_named_point(new_keepfs, pg, noise, database, fault):
     keepfs.mount()
     assert keepfs.run_status(run)["state"] == "failed"
     assert keepfs.store.uploads() == []
-    assert daemon.orphans(keepfs.store.keys()) == []
+    assert daemon.orphans(keepfs.store) == []
     listed = keepfs.artifacts("big") if keepfs.path("backups", "big").exists() else []
     assert len(listed) == sum(key.startswith("backups/") for key in keepfs.store.keys())
     keepfs.backup()

@@ -465,7 +465,7 @@ static void assert_latest(struct fixture *f, const char *name, const char *targe
 {
 	_cleanup(free) char *path = mem_printf("backups/full/%s", name);
 	static char answer[MESSAGE_BYTES];
-	ssize_t n = ask(f, FUSE_READLINK, ino_at(f, path), NULL, 0, answer);
+	ssize_t n = ask(f, FUSE_READLINK, ino_at(f, path), "", 0, answer);
 
 	assert_true(n > 0);
 	assert_int_equal(n, strlen(target));
