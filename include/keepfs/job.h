@@ -4,6 +4,7 @@
  * time.
  */
 #include <keepfs/base/error.h>
+#include <keepfs/base/str.h>
 #include <keepfs/make.h>
 #include <keepfs/report.h>
 #include <sys/types.h>
@@ -28,13 +29,18 @@ void jobs_stop(struct jobs *j, int64_t grace_ms);
 struct jobs *jobs_free(struct jobs *j);
 
 /**
- * jobs_trigger() - a command as written to control/trigger: "now", "full"
- * Words and key=value pairs with shell quoting. When it returns 0 the run is queued durably.
+ * jobs_trigger() - a command as written to control/trigger: "now", "full note='before the migration' jobs=2"
+ * The name of a job, and key=value pairs with shell quoting: what conf_backup_override() takes, and a note
+ * (at most 200 bytes). When it returns 0 the run is queued durably.
  * @by:         who, for the history
- * Return: 0; -EINVAL (unknown job, key or quoting; the message lists what is allowed), -EBUSY, -ESHUTDOWN.
+ * Return: 0; -EINVAL (unknown job, key, value or quoting, keys that contradict each other; the message lists
+ * what is allowed), -EBUSY, -ESHUTDOWN.
  */
 int jobs_trigger(struct jobs *j, const char *command, const char *by, struct catalog_run *ret_run,
                  struct error *err);
+/** jobs_append_word() - add a word or key=value pair to a command, quoted where it would be taken apart
+ * otherwise: what a shell has split becomes one line again. */
+void jobs_append_word(struct str *command, const char *word);
 /** jobs_cancel() - ask a run to stop; -ESRCH when it is not pending or running. Returns before it has
  * stopped, and waits for no disk; asking again while it stops is no error. */
 int jobs_cancel(struct jobs *j, int64_t run_id, struct error *err);

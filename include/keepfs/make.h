@@ -15,20 +15,25 @@ struct make_context { /* all borrowed */
 	struct pool *pool;
 };
 
-struct make_progress {                    /* written by the maker, read by anybody */
-	atomic_uint_least64_t read_bytes; /* made by pg_dump */
-	atomic_uint_least64_t sent_bytes; /* taken by the store */
+struct make_progress {                        /* written by the maker, read by anybody */
+	atomic_uint_least64_t read_bytes;     /* raw: made by the server */
+	atomic_uint_least64_t sent_bytes;     /* taken by the store */
+	atomic_uint_least64_t verified_bytes; /* read back; 0 until all was sent */
 };
 
 struct make_dump {
-	const struct conf_backup *job;
-	const char *database;  /* one of job->databases; NULL: the one that job->database names */
+	const struct conf_backup *job; /* with what the trigger changed */
+	bool partial;                  /* what it changed leaves something out */
+	const char *note;              /* NULL: none */
+	const char *database;          /* one of job->databases; NULL: the one that job->database names */
 	const char *label;     /* the database's name in history and manifest: behind a pooler the server says
 	                          another */
 	const char *directory; /* "backups/full" or "backups/tenants/acme" */
 	int64_t run_id;
 	const char *triggered_by;
 	struct make_progress *progress;
+	void (*warn)(void *arg,
+	             const char *text); /* the backup is whole, but somebody should look; arg: log_arg */
 	struct cancel *cancel;
 	void (*log)(void *arg, const char *line); /* lines for the run's log: what keepfs does, what pg_dump
 	                                             says. Any thread */

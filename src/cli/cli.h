@@ -37,6 +37,7 @@ struct cli_command {
 	                          s(tate-dir) S(tore) */
 	const char *summary;
 	int (*run)(const struct cli_options *options);
+	bool takes_keys; /* of a job, to change them for one run */
 };
 
 int cmd_init(const struct cli_options *options);

@@ -17,9 +17,10 @@ static const struct cli_command commands[] = {
          cmd_check},
         {"mount", "[MOUNTPOINT]", "cfmo",
          "serve the tree; returns when it can be used (-f: stays in the foreground)", cmd_mount},
-        {"run", "JOB", "cj", "make one backup now, without a mount", cmd_run},
-        {"trigger", "COMMAND...", "cmjw",
-         "tell the mount to make a backup: 'now' or a job's name (--wait: until it has ended)", cmd_trigger},
+        {"run", "JOB [KEY=VALUE...]", "cj", "make one backup now, without a mount", cmd_run, true},
+        {"trigger", "JOB [KEY=VALUE...]", "cmjw",
+         "tell the mount to make a backup: 'now' or a job's name (--wait: until it has ended)", cmd_trigger,
+         true},
         {"status", "", "cmj", "health of the mount; exits 0, 1 or 2 for OK, WARN or CRIT", cmd_status},
         {"jobs", "[RUN]", "cmj", "list runs, newest first; or one run with its log", cmd_jobs},
         {"watch", "RUN", "cm", "follow a run to its end", cmd_watch},
@@ -104,6 +105,17 @@ static void print_help(void)
 	     "exit status: 0 done, 1 failed, 2 used or configured wrongly, 3 no mount there");
 }
 
+static void print_keys(const struct cli_command *command)
+{
+	_cleanup(str) struct str keys = {0};
+
+	conf_list_trigger_keys(&keys);
+	printf("\nkeys of the job (keepfs.conf(5)) that can be changed for this run, and a note for the "
+	       "history:\n"
+	       "  %s\nfor example:\n  keepfs %s full content=schema note='before the migration'\n",
+	       str_text(&keys), command->name);
+}
+
 static void print_command_help(const struct cli_command *command)
 {
 	printf("usage: keepfs %s [OPTIONS]%s%s\n\n%s\n\noptions:\n", command->name,
@@ -113,6 +125,8 @@ static void print_command_help(const struct cli_command *command)
 			fputs(option_help[i].text, stdout);
 	}
 	puts("  -h, --help            this text");
+	if (command->takes_keys)
+		print_keys(command);
 }
 
 static const struct cli_command *find_command(const char *name)

@@ -7,6 +7,7 @@
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -65,10 +66,13 @@ static int run_job(const struct cli_options *options, struct run *run, const cha
                    struct catalog_run *ret, struct error *err)
 {
 	const struct jobs_events events = {.run_changed = run_changed, .arg = run};
+	_cleanup(str) struct str command = {0};
 	int r = jobs_new(&run->engine.make, &events, &run->jobs, err);
 
+	for (int i = 0; i < options->argc; i++)
+		jobs_append_word(&command, options->argv[i]);
 	if (r == 0)
-		r = jobs_trigger(run->jobs, options->argv[0], by, ret, err);
+		r = jobs_trigger(run->jobs, str_text(&command), by, ret, err);
 	if (r == 0)
 		r = follow(run, ret->id, options->json, ret, err);
 	run->jobs = jobs_free(run->jobs);
@@ -115,8 +119,13 @@ int cmd_run(const struct cli_options *options)
 	struct error err = {0};
 	int r;
 
-	if (options->argc != 1)
+	if (options->argc < 1)
 		return cli_usage("run needs the name of a job, or 'now'");
+	for (int i = 1; i < options->argc; i++) {
+		if (!strchr(options->argv[i], '='))
+			return cli_usage("run takes one job, and key=value pairs: '%s' is neither",
+			                 options->argv[i]);
+	}
 	r = cli_load_conf(options, &conf);
 	if (r != CLI_DONE)
 		return r;

@@ -2,33 +2,11 @@
 #include "client.h"
 
 #include <keepfs/base/cleanup.h>
+#include <keepfs/job.h>
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* The words as one command again: what the shell took apart is quoted. */
-static void join(const struct cli_options *options, struct str *out)
-{
-	for (int i = 0; i < options->argc; i++) {
-		const char *word = options->argv[i];
-
-		if (i > 0)
-			str_append_char(out, ' ');
-		if (*word && strcspn(word, " \t'\"\\") == strlen(word)) {
-			str_append(out, word);
-			continue;
-		}
-		str_append_char(out, '\'');
-		for (; *word; word++) {
-			if (*word == '\'')
-				str_append(out, "'\\''");
-			else
-				str_append_char(out, *word);
-		}
-		str_append_char(out, '\'');
-	}
-}
 
 /* "17 pending full" → the words of the answer. */
 static void print_answer(const struct cli_options *options, const char *answer, int64_t run_id)
@@ -52,7 +30,8 @@ int cmd_trigger(const struct cli_options *options)
 
 	if (options->argc == 0)
 		return cli_usage("trigger needs a command: 'now', or the name of a job");
-	join(options, &command);
+	for (int i = 0; i < options->argc; i++)
+		jobs_append_word(&command, options->argv[i]);
 	status = client_find(options, &mountpoint);
 	if (status != CLI_DONE)
 		return status;

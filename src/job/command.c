@@ -1,7 +1,7 @@
 /*
  * A parser of one pass: each token is collected with its quotes taken away, together with the place of its
- * first '=' that was not quoted. Control characters are refused, quoted or not: what a command holds is shown
- * in logs and in the history.
+ * first '=' that was not quoted. What is not UTF-8, and control characters, are refused, quoted or not: what
+ * a command holds is shown in logs and in the history, on terminals too.
  */
 #include "command.h"
 
@@ -45,6 +45,20 @@ static int refuse_control(char c, struct error *err)
 {
 	return error_set(err, ERROR_USAGE, EINVAL,
 	                 "a command must not hold control characters (found 0x%02x)", (unsigned char)c);
+}
+
+/* The 32 control characters beyond ASCII, U+0080 to U+009F, are two bytes each. */
+static int check_text(const char *text, struct error *err)
+{
+	for (size_t n; *text; text += n) {
+		n = str_utf8_char(text);
+		if (n == 0)
+			return error_set(err, ERROR_USAGE, EINVAL,
+			                 "a command must be UTF-8 text (found 0x%02x)", (unsigned char)*text);
+		if (n == 2 && (unsigned char)text[0] == 0xc2 && (unsigned char)text[1] < 0xa0)
+			return refuse_control(text[1], err);
+	}
+	return 0;
 }
 
 /* What is between quotes of kind @quote, from behind the first; *@at is moved behind the last. */
@@ -95,13 +109,20 @@ static int parse_token(const char **at, struct token *token, struct error *err)
 	return 0;
 }
 
+/* The length of a key at the start of @text, behind which there must be a '='; 0: there is none. */
+static size_t key_bytes(const char *text)
+{
+	if (*text < 'a' || *text > 'z')
+		return 0;
+	return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+}
+
 static bool is_option(const struct token *token)
 {
 	const char *text = str_text(&token->text);
 
-	if (token->equals == SIZE_MAX || token->quoted || text[0] < 'a' || text[0] > 'z')
-		return false;
-	return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") == token->equals;
+	return token->equals != SIZE_MAX && !token->quoted && token->equals > 0 &&
+	       key_bytes(text) == token->equals;
 }
 
 static void add_token(struct command *c, struct token *token)
@@ -125,10 +146,14 @@ int command_parse(const char *text, struct command *ret, struct error *err)
 {
 	_cleanup(command) struct command c = {0};
 	const char *p = text;
+	int checked;
 
 	if (strnlen(text, COMMAND_MAX_BYTES + 1) > COMMAND_MAX_BYTES)
 		return error_set(err, ERROR_USAGE, EINVAL, "a command has at most %d bytes",
 		                 COMMAND_MAX_BYTES);
+	checked = check_text(text, err);
+	if (checked < 0)
+		return checked;
 	for (;;) {
 		struct token token = {.equals = SIZE_MAX};
 		int r;
@@ -147,4 +172,33 @@ int command_parse(const char *text, struct command *ret, struct error *err)
 	*ret = c;
 	c = (struct command){0};
 	return 0;
+}
+
+static void append_quoted(struct str *out, const char *text)
+{
+	str_append_char(out, '\'');
+	for (; *text; text++) {
+		if (*text == '\'')
+			str_append(out, "'\\''");
+		else
+			str_append_char(out, *text);
+	}
+	str_append_char(out, '\'');
+}
+
+void command_append(struct str *command, const char *word)
+{
+	size_t key = key_bytes(word);
+	bool is_pair = key > 0 && word[key] == '=';
+
+	if (command->len > 0)
+		str_append_char(command, ' ');
+	if (is_pair) {
+		str_append_bytes(command, word, key + 1);
+		word += key + 1;
+	}
+	if (word[strcspn(word, " \t\r\n'\"\\")] || (!*word && !is_pair))
+		append_quoted(command, word);
+	else
+		str_append(command, word);
 }

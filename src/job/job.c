@@ -17,8 +17,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define JOBS_SHOWN 30
-
 static struct run *find_run(struct jobs *j, int64_t id)
 {
 	struct run *run = j->runs;
@@ -37,12 +35,14 @@ static struct run *find_in_state(struct jobs *j, enum live_state state)
 	return run;
 }
 
-static struct run *run_new(int64_t id, const struct conf_backup *job, const char *by)
+/* @request is taken over. */
+static struct run *run_new(int64_t id, struct request *request, const char *by)
 {
 	struct run *run = mem_alloc(sizeof(*run));
 
 	run->id = id;
-	run->job = job;
+	run->request = *request;
+	*request = (struct request){0};
 	run->triggered_by = mem_strdup(by);
 	cancel_init(&run->cancel);
 	return run;
@@ -58,6 +58,7 @@ void run_release(struct jobs *j, struct run *run)
 		at = &(*at)->next;
 	*at = run->next;
 	cancel_finish(&run->cancel);
+	request_finish(&run->request);
 	free(run->triggered_by);
 	free(run);
 }
@@ -148,9 +149,17 @@ static void cancel_running(struct run *run, const char *reason)
 	cancel_set(&run->cancel);
 }
 
+/* With the lock: until all runs have ended and that was told, or @ms are over. */
+static void wait_for_ends(struct jobs *j, int64_t ms)
+{
+	int64_t until_ms = clock_mono_ms() + ms;
+
+	while (has_untold(j) && clock_mono_ms() < until_ms)
+		clock_cond_wait_ms(&j->changed, &j->lock, until_ms - clock_mono_ms());
+}
+
 void jobs_stop(struct jobs *j, int64_t grace_ms)
 {
-	int64_t until_ms = clock_mono_ms() + grace_ms;
 	struct run *pending;
 
 	pthread_mutex_lock(&j->lock);
@@ -161,8 +170,7 @@ void jobs_stop(struct jobs *j, int64_t grace_ms)
 		pthread_cond_wait(&j->changed, &j->lock);
 	while ((pending = find_in_state(j, LIVE_PENDING)))
 		cancel_pending(j, pending, "cancelled before it began: keepfs was stopped");
-	while (has_untold(j) && clock_mono_ms() < until_ms)
-		clock_cond_wait_ms(&j->changed, &j->lock, until_ms - clock_mono_ms());
+	wait_for_ends(j, grace_ms);
 	for (struct run *run = j->runs; run; run = run->next)
 		if (run->state == LIVE_RUNNING)
 			cancel_running(run, "cancelled: keepfs was stopped");
@@ -195,48 +203,6 @@ struct jobs *jobs_free(struct jobs *j)
 	return NULL;
 }
 
-/* "now, full, tenants": what may be triggered. */
-static void list_allowed(const struct conf *conf, struct str *out)
-{
-	str_append(out, "now");
-	for (size_t i = 0; i < conf->backup_count && i < JOBS_SHOWN; i++)
-		str_appendf(out, ", %s", conf->backups[i].name);
-	if (conf->backup_count > JOBS_SHOWN)
-		str_appendf(out, " and %zu more", conf->backup_count - JOBS_SHOWN);
-}
-
-static int refuse(const struct conf *conf, struct error *err, const char *what, const char *which)
-{
-	_cleanup(str) struct str allowed = {0};
-
-	list_allowed(conf, &allowed);
-	return error_set(err, ERROR_USAGE, EINVAL, "%s%s%.100s%s; write one of: %s", what, which ? " '" : "",
-	                 which ? which : "", which ? "'" : "", str_text(&allowed));
-}
-
-/* Which job a command names. */
-static int resolve(const struct conf *conf, const char *text, const struct conf_backup **ret_job,
-                   struct error *err)
-{
-	_cleanup(command) struct command c = {0};
-	int r = command_parse(text, &c, err);
-
-	if (r < 0)
-		return r;
-	if (conf->backup_count == 0)
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "no backup is configured: add a section [backup NAME] to the configuration");
-	if (c.option_count > 0)
-		return refuse(conf, err, "a trigger takes no keys, but there is", c.options[0].key);
-	if (c.word_count == 0)
-		return refuse(conf, err, "the command is empty", NULL);
-	if (c.word_count > 1)
-		return refuse(conf, err, "one job is triggered at a time, but behind it there is",
-		              c.words[1]);
-	*ret_job = str_equal(c.words[0], "now") ? &conf->backups[0] : conf_find_backup(conf, c.words[0]);
-	return *ret_job ? 0 : refuse(conf, err, "there is no job", c.words[0]);
-}
-
 static int refuse_stopping(struct error *err)
 {
 	return error_set(err, ERROR_CANCELLED, ESHUTDOWN, "keepfs is shutting down");
@@ -255,35 +221,49 @@ static void enqueue(struct jobs *j, struct run *run)
 	pthread_cond_broadcast(&j->changed);
 }
 
+static void describe(const struct request *request, const char *by, struct catalog_run *ret)
+{
+	*ret = (struct catalog_run){.kind = "dump", .state = RUN_PENDING};
+	str_copy(ret->job, sizeof(ret->job), request->job->name);
+	str_copy(ret->triggered_by, sizeof(ret->triggered_by), by);
+	str_copy(ret->note, sizeof(ret->note), request->note ? request->note : "");
+	/* The whole is in the run's log. */
+	str_cut(ret->options, sizeof(ret->options), request->options ? request->options : "");
+}
+
+void jobs_append_word(struct str *command, const char *word)
+{
+	command_append(command, word);
+}
+
 int jobs_trigger(struct jobs *j, const char *command, const char *by, struct catalog_run *ret_run,
                  struct error *err)
 {
 	const struct make_context *ctx = j->options.ctx;
-	const struct conf_backup *job;
-	struct catalog_run run = {.kind = "dump"};
+	_cleanup(request) struct request request = {0};
+	struct catalog_run added;
 	int64_t id = 0;
 	bool stopping;
-	int r = resolve(ctx->conf, command, &job, err);
+	int r = request_parse(ctx->conf, command, &request, err);
 
 	if (r < 0)
 		return r;
+	describe(&request, by, &added);
 	pthread_mutex_lock(&j->lock);
 	stopping = j->stopping;
 	j->adding += !stopping;
 	pthread_mutex_unlock(&j->lock);
 	if (stopping)
 		return refuse_stopping(err);
-	str_copy(run.job, sizeof(run.job), job->name);
-	str_copy(run.triggered_by, sizeof(run.triggered_by), by);
-	r = catalog_add_run(ctx->catalog, &run, &id, err);
+	r = catalog_add_run(ctx->catalog, &added, &id, err);
 	if (r == 0 && ret_run && catalog_run(ctx->catalog, id, ret_run) < 0) {
-		*ret_run = (struct catalog_run){.id = id, .state = RUN_PENDING};
-		str_copy(ret_run->job, sizeof(ret_run->job), job->name);
+		*ret_run = added;
+		ret_run->id = id;
 	}
 	pthread_mutex_lock(&j->lock);
 	/* jobs_stop() waits for this, and ends the run as a pending one. */
 	if (r == 0)
-		enqueue(j, run_new(id, job, by));
+		enqueue(j, run_new(id, &request, by));
 	j->adding--;
 	pthread_cond_broadcast(&j->changed);
 	pthread_mutex_unlock(&j->lock);

@@ -3,11 +3,13 @@
  * What the files of this room share. jobs->lock guards everything but what says otherwise; it is never held
  * across the catalog, the maker or an event.
  *
- *   command.c  the text of a trigger
+ *   command.c  the text of a trigger, and what its words mean: request.c
  *   job.c      life, triggers, cancelling, waiting; the runner threads
- *   run.c      one run: all databases of its job
+ *   run.c      one run: all databases of its job, and its end: finish.c
  *   watch.c    samples of progress, and the thread that tells of changes
  */
+#include "request.h"
+
 #include <keepfs/job.h>
 #include <pthread.h>
 
@@ -33,12 +35,13 @@ enum live_state {
 
 struct sample {
 	int64_t at_ms;
-	uint64_t bytes;
+	uint64_t bytes; /* read */
+	uint64_t moved; /* read, sent and verified: has anything changed? */
 };
 
 struct run { /* a live run, in jobs->runs until its end was told and nobody waits */
 	int64_t id;
-	const struct conf_backup *job;
+	struct request request; /* job, note … */
 	char *triggered_by;
 	struct cancel cancel;      /* its own lock */
 	const char *cancel_reason; /* static text; set before cancel is, or with LIVE_LEAVING */
@@ -48,8 +51,8 @@ struct run { /* a live run, in jobs->runs until its end was told and nobody wait
 	unsigned waiters;
 	struct run *next;
 	/* Progress. */
-	struct make_progress progress; /* of the present database; atomic */
-	uint64_t done_read, done_sent; /* of those before it */
+	struct make_progress progress;                /* of the present database; atomic */
+	uint64_t done_read, done_sent, done_verified; /* of those before it */
 	uint64_t expected_bytes;
 	int64_t started_ms; /* 0: not yet */
 	char database[256];
@@ -77,8 +80,26 @@ struct jobs {
 	bool has_watcher;
 };
 
-/* run_execute() - all databases of a running run; its end is in the catalog when it returns. No lock held. */
+struct outcome { /* of a run's databases, as they end */
+	size_t targets, failed, cancelled;
+	char failures[1400]; /* the first ones */
+};
+
+struct ending {
+	enum run_state state;
+	char error[sizeof(((struct catalog_run *)NULL)->error)];
+};
+
+/* run_execute() - all databases of a running run; its end is in the catalog when it
+ * returns. No lock held. */
 void run_execute(struct jobs *j, struct run *run);
+/* run_log() - a line of the run's log. Its text is a help, not a record: what cannot be kept must not fail a
+ * backup. */
+void run_log(struct jobs *j, struct run *run, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* run_warn() - the run is what it is, but somebody should look: to its log, and to health. */
+void run_warn(struct jobs *j, struct run *run, const char *text);
+/* run_cancel_reason() - set when the run was cancelled. Takes the lock. */
+const char *run_cancel_reason(struct jobs *j, struct run *run);
 /* run_finish() - write the end to the catalog (trying again while the disk is full), then mark it ended. No
  * lock held. */
 void run_finish(struct jobs *j, struct run *run, enum run_state state, const char *error);
@@ -86,10 +107,23 @@ void run_finish(struct jobs *j, struct run *run, enum run_state state, const cha
  * next one is due. No lock held. */
 void run_leave(struct jobs *j, struct run *run);
 
+struct target {               /* a database of a job */
+	const char *database; /* NULL: the one of the job's connection */
+	char *label;          /* its name, for people */
+	char *directory;
+};
+
+size_t target_count(const struct conf_backup *job);
+void target_init(struct target *t, const struct conf_backup *job, size_t index);
+void target_finish(struct target *t);
+static inline void cleanup_target(struct target *t)
+{
+	target_finish(t);
+}
+
 /* With the lock held. */
 void run_changed(struct jobs *j, struct run *run);
 void run_sample(struct run *run, int64_t now_ms);
-uint64_t run_read_bytes(const struct run *run);
 /* run_release() - forget @run when its end was told and nobody waits for it. */
 void run_release(struct jobs *j, struct run *run);
 

@@ -8,14 +8,27 @@
 
 #include <keepfs/base/clock.h>
 
-uint64_t run_read_bytes(const struct run *run)
+static uint64_t read_bytes(const struct run *run)
 {
 	return run->done_read + atomic_load(&run->progress.read_bytes);
 }
 
+static uint64_t sent_bytes(const struct run *run)
+{
+	return run->done_sent + atomic_load(&run->progress.sent_bytes);
+}
+
+static uint64_t verified_bytes(const struct run *run)
+{
+	return run->done_verified + atomic_load(&run->progress.verified_bytes);
+}
+
 void run_sample(struct run *run, int64_t now_ms)
 {
-	run->samples[run->sample_count++ % WATCH_SAMPLES] = (struct sample){now_ms, run_read_bytes(run)};
+	uint64_t bytes = read_bytes(run);
+
+	run->samples[run->sample_count++ % WATCH_SAMPLES] =
+	        (struct sample){now_ms, bytes, bytes + sent_bytes(run) + verified_bytes(run)};
 }
 
 void run_changed(struct jobs *j, struct run *run)
@@ -38,10 +51,10 @@ static const struct sample *oldest(const struct run *run)
 static int64_t sample_if_due(struct run *run, int64_t now_ms)
 {
 	if (now_ms - newest(run)->at_ms >= WATCH_INTERVAL_MS) {
-		uint64_t before = newest(run)->bytes;
+		uint64_t before = newest(run)->moved;
 
 		run_sample(run, now_ms);
-		run->changed |= newest(run)->bytes != before;
+		run->changed |= newest(run)->moved != before;
 	}
 	return newest(run)->at_ms + WATCH_INTERVAL_MS;
 }
@@ -139,6 +152,22 @@ void *watch_main(void *arg)
 	return NULL;
 }
 
+/*
+ * Seconds until all is sent, -1: not known
+ *
+ * What is expected is the last backup's size, so it is measured against what was sent; that is smaller than
+ * what was read, as it is compressed, but comes in large parts: the speed is that of reading.
+ */
+static int64_t estimate_eta(const struct report_progress *p)
+{
+	double left;
+
+	if (p->rate_bytes_per_s == 0 || p->sent_bytes == 0 || p->expected_bytes <= p->sent_bytes)
+		return -1;
+	left = (double)(p->expected_bytes - p->sent_bytes) / (double)p->sent_bytes;
+	return (int64_t)(left * (double)p->read_bytes / (double)p->rate_bytes_per_s);
+}
+
 static void fill(const struct run *run, struct report_progress *ret)
 {
 	int64_t now_ms = clock_mono_ms();
@@ -149,16 +178,17 @@ static void fill(const struct run *run, struct report_progress *ret)
 	ret->expected_bytes = run->expected_bytes;
 	if (run->started_ms == 0)
 		return;
-	ret->read_bytes = run_read_bytes(run);
-	ret->sent_bytes = run->done_sent + atomic_load(&run->progress.sent_bytes);
+	ret->read_bytes = read_bytes(run);
+	ret->sent_bytes = sent_bytes(run);
+	ret->verified_bytes = verified_bytes(run);
+	ret->verifying = atomic_load(&run->progress.verified_bytes) > 0;
 	ret->elapsed_ms = now_ms - run->started_ms;
 	str_copy(ret->database, sizeof(ret->database), run->database);
 	from = oldest(run);
 	if (now_ms > from->at_ms)
 		ret->rate_bytes_per_s =
 		        (ret->read_bytes - from->bytes) * 1000 / (uint64_t)(now_ms - from->at_ms);
-	if (ret->rate_bytes_per_s > 0 && ret->expected_bytes > ret->read_bytes)
-		ret->eta_s = (int64_t)((ret->expected_bytes - ret->read_bytes) / ret->rate_bytes_per_s);
+	ret->eta_s = estimate_eta(ret);
 }
 
 bool jobs_progress(struct jobs *j, int64_t run_id, struct report_progress *ret)

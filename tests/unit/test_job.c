@@ -27,6 +27,7 @@ struct bench {
 	struct make_context ctx; /* first: the maker finds the bench by it */
 	char state_dir[64];
 	struct conf conf;
+	struct conf_backup backups[2]; /* copies of the two below, for tests to change */
 	struct jobs_events events;
 	struct jobs *jobs;
 	pthread_mutex_t lock;
@@ -38,6 +39,9 @@ struct bench {
 	unsigned running;               /* makers that are at work */
 	char order[512];                /* the directories they were given, in order */
 	uint64_t add_bytes;             /* what each maker adds to its progress before it waits */
+	uint64_t add_verified;          /* the same */
+	const char *warning;            /* what each maker warns of */
+	char asked[512];                /* how the last maker was asked: its job's keys, and note */
 	struct make_progress *progress; /* of the maker that is at work */
 	unsigned events_told;
 	char directories[512];
@@ -59,6 +63,19 @@ static void wake_make(void *arg)
 	pthread_mutex_unlock(&held->bench->lock);
 }
 
+static void describe_job(const struct make_dump *dump, char *buf, size_t size)
+{
+	static const char *const keys[] = {"format", "compression", "content", "jobs", "tables", "max_rate"};
+	_cleanup(str) struct str text = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		conf_backup_format(dump->job, keys[i], &text);
+		str_append_char(&text, '|');
+	}
+	snprintf(buf, size, "%s%s|%s", str_text(&text), dump->partial ? "partial" : "whole",
+	         dump->note ? dump->note : "(none)");
+}
+
 static bool wait_held(struct bench *b, const struct make_dump *dump)
 {
 	struct held_make held = {.bench = b};
@@ -73,6 +90,8 @@ static bool wait_held(struct bench *b, const struct make_dump *dump)
 	str_copy(b->order + strlen(b->order), sizeof(b->order) - strlen(b->order), " ");
 	atomic_fetch_add(&dump->progress->read_bytes, b->add_bytes);
 	atomic_fetch_add(&dump->progress->sent_bytes, b->add_bytes / 2);
+	atomic_fetch_add(&dump->progress->verified_bytes, b->add_verified);
+	describe_job(dump, b->asked, sizeof(b->asked));
 	pthread_cond_broadcast(&b->changed);
 	while (b->hold && b->pass == 0 && !held.cancelled)
 		pthread_cond_wait(&b->changed, &b->lock);
@@ -98,10 +117,13 @@ static int fake_make(const struct make_context *ctx, const struct make_dump *dum
 		                 dump->database);
 	if (dump->database && str_starts(dump->database, "silent"))
 		return -ENOMEM;
+	if (b->warning)
+		dump->warn(dump->log_arg, b->warning);
 	*ret = (struct manifest){
 	        .path = mem_printf("%s/20261120T020000Z.dump", dump->directory),
 	        .size_bytes = 1000,
 	};
+	memset(ret->sha256, 'a', SHA256_HEX_BYTES - 1);
 	return 0;
 }
 
@@ -151,7 +173,12 @@ static void bench_init(struct bench *b, int64_t parallel_runs)
 	str_copy(b->state_dir, sizeof(b->state_dir), "/tmp/keepfs-test-job-XXXXXX");
 	assert_non_null(mkdtemp(b->state_dir));
 	assert_int_equal(catalog_open(b->state_dir, &b->ctx.catalog, &err), 0);
-	b->conf = (struct conf){.parallel_runs = parallel_runs, .backups = backups, .backup_count = 2};
+	memcpy(b->backups, backups, sizeof(backups));
+	b->conf = (struct conf){.parallel_runs = parallel_runs,
+	                        .backups = b->backups,
+	                        .backup_count = 2,
+	                        .path = (char *)"/etc/keepfs/keepfs.conf",
+	                        .store.url = (char *)"dir:/objects"};
 	b->ctx.conf = &b->conf;
 	b->events = (struct jobs_events){on_run_changed, on_directory_changed, b};
 	options.ctx = &b->ctx;
@@ -231,8 +258,21 @@ static void test_command_words_and_options(void **state)
 
 static void test_command_refuses(void **state)
 {
-	static const char *const bad[] = {"'open", "\"open", "full \"a\\\"", "a\\",     "a\x01",
-	                                  "'\n'",  "\"\t\"", "k='\x7f'",     "\x1b[0m", "a\\\n"};
+	static const char *const bad[] = {"'open",
+	                                  "\"open",
+	                                  "full \"a\\\"",
+	                                  "a\\",
+	                                  "a\x01",
+	                                  "'\n'",
+	                                  "\"\t\"",
+	                                  "k='\x7f'",
+	                                  "\x1b[0m",
+	                                  "a\\\n",
+	                                  "note=\xff",
+	                                  "note='\xc3'",
+	                                  "note=\xc2\x9b"
+	                                  "31m",
+	                                  "k=\xed\xa0\x80"};
 	_cleanup(free) char *longest = malloc(COMMAND_MAX_BYTES + 2);
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -281,6 +321,45 @@ static void test_command_cut_at_every_byte(void **state)
 	}
 }
 
+/* What was split is one command again, that means the same. */
+static void test_command_append(void **state)
+{
+	static const char *const words[] = {"full",
+	                                    "note=it's \"big\" \\ here",
+	                                    "tables=a.\"B c\", d",
+	                                    "x=",
+	                                    "two words",
+	                                    "Key=v w",
+	                                    "",
+	                                    "=a",
+	                                    "note2=\xc3\xa4",
+	                                    "a-b=$x;y"};
+	_cleanup(command) struct command c = {0};
+	_cleanup(str) struct str text = {0};
+	struct error err = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		command_append(&text, words[i]);
+	assert_string_equal(
+	        str_text(&text),
+	        "full note='it'\\''s \"big\" \\ here' tables='a.\"B c\", d' x= 'two words' 'Key=v w' "
+	        "'' =a note2=\xc3\xa4 a-b=$x;y");
+	if (command_parse(str_text(&text), &c, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(c.word_count, 5);
+	assert_int_equal(c.option_count, 5);
+	for (size_t i = 0, word = 0, option = 0; i < ARRAY_SIZE(words); i++) {
+		_cleanup(free) char *pair =
+		        option < 5 ? mem_printf("%s=%s", c.options[option].key, c.options[option].value)
+		                   : NULL;
+
+		if (pair && strcmp(words[i], pair) == 0)
+			option++;
+		else
+			assert_string_equal(words[i], c.words[word++]);
+	}
+}
+
 static void count_line(void *arg, int64_t at_us, const char *line)
 {
 	unsigned *found = arg;
@@ -323,7 +402,7 @@ static void test_run_completes(void **state)
 
 static void test_trigger_refuses(void **state)
 {
-	static const char *const bad[] = {"",       " \n",   "nothing",    "full tenants", "full note=x",
+	static const char *const bad[] = {"",       " \n",   "nothing",    "full tenants",
 	                                  "note=x", "'full", "full\nfull", "NOW"};
 	struct catalog_run run;
 	struct bench b;
@@ -346,6 +425,146 @@ static void test_trigger_refuses(void **state)
 		assert_non_null(strstr(err.message, "[backup NAME]"));
 	}
 	b.conf.backup_count = 2;
+	bench_finish(&b);
+}
+
+static void test_trigger_refuses_keys(void **state)
+{
+	static const char *const bad[][2] = {
+	        {"full format=tar", "format = tar: is none of the words that are allowed; allowed: custom"},
+	        {"full compresion=none", "compresion: no such key; did you mean compression?"},
+	        {"full shape=x", "shape: no such key; allowed: format, compression"},
+	        {"full database=x", "database: this key cannot be changed for one run"},
+	        {"full jobs=2 jobs=3", "jobs: this key is given twice"},
+	        {"full note=a note=b", "note: this key is given twice"},
+	        {"full format=plain jobs=2", "jobs = 2: reads through several connections"},
+	        {"full Format=plain", "'Format=plain' is not written as key=value"},
+	        {"full 'format=plain'", "is not written as key=value"},
+	        {"full format = plain", "'=' is not written as key=value"},
+	        {"full 'jobs'=2", "is not written as key=value"},
+	        {"full note='open", "the quote ' is not closed"},
+	        {"full note=\"a\tb\"", "control characters"},
+	        {"full note=\xff", "must be UTF-8"},
+	        {"note=x jobs=2", "the command names no job; write one of: now, full, tenants"},
+	};
+	_cleanup(str) struct str text = {0};
+	struct catalog_run run;
+	struct bench b;
+
+	bench_init(&b, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct error err = {0};
+
+		assert_int_equal(jobs_trigger(b.jobs, bad[i][0], "test", &run, &err), -EINVAL);
+		assert_int_equal(err.class, ERROR_USAGE);
+		if (!strstr(err.message, bad[i][1]))
+			fail_msg("%s: %s", bad[i][0], err.message);
+	}
+	/* As long as a note may be, counted in bytes, and one more. */
+	str_append(&text, "full note=");
+	for (unsigned i = 0; i < NOTE_MAX_BYTES / 2; i++)
+		str_append(&text, "\xc3\xa4");
+	str_append_char(&text, 'x');
+	{
+		struct error err = {0};
+
+		assert_int_equal(jobs_trigger(b.jobs, str_text(&text), "test", &run, &err), -EINVAL);
+		assert_string_equal(err.message, "note: has 201 bytes; allowed: at most 200");
+	}
+	assert_int_equal(catalog_runs(b.ctx.catalog, NULL, 0, &run, 1), 0);
+	text.data[--text.len] = '\0';
+	assert_int_equal(jobs_wait(b.jobs, trigger(&b, str_text(&text)), &run), 0);
+	assert_int_equal(strlen(run.note), NOTE_MAX_BYTES);
+	bench_finish(&b);
+}
+
+static void collect_line(void *arg, int64_t at_us, const char *line)
+{
+	str_appendf(arg, "%s\n", line);
+}
+
+/* The whole log of a run; the caller's. */
+static char *read_log(struct bench *b, int64_t id)
+{
+	struct str text = {0};
+
+	assert_int_equal(catalog_run_log(b->ctx.catalog, id, collect_line, &text), 0);
+	return str_take(&text);
+}
+
+static void test_trigger_changes_the_job(void **state)
+{
+	_cleanup(free) char *log = NULL;
+	struct catalog_run run;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	id = trigger(&b, "note=\"before the 'big' one\" full compression=gzip max_rate=50MB/s "
+	                 "tables='public.\"My Table\",x' jobs=4");
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_int_equal(run.state, RUN_COMPLETED);
+	assert_string_equal(run.note, "before the 'big' one");
+	assert_string_equal(run.options, "compression=gzip:6 max_rate=50M/s tables='public.\"My Table\", x' "
+	                                 "jobs=4");
+	assert_string_equal(b.asked,
+	                    "custom|gzip:6|full|4|public.\"My Table\", x|50M/s|partial|before the 'big' "
+	                    "one");
+	log = read_log(&b, id);
+	assert_non_null(strstr(log, "note: before the 'big' one\n"));
+	assert_non_null(strstr(log, "not as the job says: compression=gzip:6 max_rate=50M/s tables="));
+	assert_non_null(strstr(log, "\npartial: "));
+	/* What was written in the history can be triggered again. */
+	{
+		_cleanup(free) char *again = mem_printf("full %s", run.options);
+
+		assert_int_equal(jobs_wait(b.jobs, trigger(&b, again), &run), 0);
+		assert_true(str_ends(again, run.options));
+	}
+	/* The job is what it was. */
+	assert_int_equal(jobs_wait(b.jobs, trigger(&b, "full note=''"), &run), 0);
+	assert_string_equal(run.note, "");
+	assert_string_equal(run.options, "");
+	assert_string_equal(b.asked, "custom|fast|full|auto||none|whole|(none)");
+	bench_finish(&b);
+}
+
+/* What does not fit the history ends in dots; the log has it all. */
+static void test_long_options_fit_the_history(void **state)
+{
+	_cleanup(str) struct str command = {0};
+	_cleanup(free) char *log = NULL;
+	struct catalog_run run;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	str_append(&command, "full exclude_tables=first");
+	for (unsigned i = 0; i < 60; i++)
+		str_appendf(&command, ",a_table_with_\xc3\xa4_%u", i);
+	id = trigger(&b, str_text(&command));
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_true(strlen(run.options) > 500 && str_ends(run.options, "..."));
+	log = read_log(&b, id);
+	assert_non_null(strstr(log, "a_table_with_\xc3\xa4_59"));
+	bench_finish(&b);
+}
+
+static void test_warnings_of_makers(void **state)
+{
+	_cleanup(free) char *log = NULL;
+	struct catalog_run run;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	b.warning = "role passwords are not in it";
+	id = trigger(&b, "full");
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_int_equal(run.state, RUN_COMPLETED);
+	assert_string_equal(run.warning, "role passwords are not in it");
+	log = read_log(&b, id);
+	assert_non_null(strstr(log, "warning: role passwords are not in it\n"));
 	bench_finish(&b);
 }
 
@@ -636,6 +855,8 @@ static void test_progress(void **state)
 	assert_true(jobs_progress(b.jobs, id, &p));
 	assert_int_equal(p.read_bytes, 2000);
 	assert_int_equal(p.sent_bytes, 1000);
+	assert_int_equal(p.verified_bytes, 0);
+	assert_false(p.verifying);
 	assert_int_equal(p.expected_bytes, 5000);
 	assert_int_equal(p.targets_done, 0);
 	assert_string_equal(p.database, "primary");
@@ -644,6 +865,40 @@ static void test_progress(void **state)
 	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
 	assert_false(jobs_progress(b.jobs, id, &p));
 	assert_int_equal(p.read_bytes, 0);
+	bench_finish(&b);
+}
+
+/* What is read back counts, too, and changes a run that reads nothing any more. */
+static void test_progress_of_reading_back(void **state)
+{
+	struct report_progress p;
+	struct catalog_run run;
+	struct bench b;
+	unsigned told;
+	int64_t id;
+
+	bench_init(&b, 1);
+	add_artifact(&b, 5000);
+	hold(&b, true);
+	b.add_bytes = 2000;
+	b.add_verified = 7;
+	id = trigger(&b, "full content=schema");
+	wait_running(&b, 1);
+	assert_true(jobs_progress(b.jobs, id, &p));
+	assert_int_equal(p.verified_bytes, 7);
+	assert_true(p.verifying);
+	/* Nothing is known of a part of what the last one was. */
+	assert_int_equal(p.expected_bytes, 0);
+	assert_int_equal(p.eta_s, -1);
+	pthread_mutex_lock(&b.lock);
+	told = b.events_told;
+	while (b.events_told < told + 3) {
+		atomic_fetch_add(&b.progress->verified_bytes, 1);
+		pthread_cond_wait(&b.changed, &b.lock);
+	}
+	pthread_mutex_unlock(&b.lock);
+	hold(&b, false);
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
 	bench_finish(&b);
 }
 
@@ -732,8 +987,13 @@ int main(void)
 	        cmocka_unit_test(test_command_words_and_options),
 	        cmocka_unit_test(test_command_refuses),
 	        cmocka_unit_test(test_command_cut_at_every_byte),
+	        cmocka_unit_test(test_command_append),
 	        cmocka_unit_test(test_run_completes),
 	        cmocka_unit_test(test_trigger_refuses),
+	        cmocka_unit_test(test_trigger_refuses_keys),
+	        cmocka_unit_test(test_trigger_changes_the_job),
+	        cmocka_unit_test(test_long_options_fit_the_history),
+	        cmocka_unit_test(test_warnings_of_makers),
 	        cmocka_unit_test(test_one_run_of_a_job),
 	        cmocka_unit_test(test_one_that_fails_does_not_stop_the_others),
 	        cmocka_unit_test(test_many_failures_fit_the_history),
@@ -744,6 +1004,7 @@ int main(void)
 	        cmocka_unit_test(test_stop_within_grace),
 	        cmocka_unit_test(test_stop_cancels),
 	        cmocka_unit_test(test_progress),
+	        cmocka_unit_test(test_progress_of_reading_back),
 	        cmocka_unit_test(test_progress_over_databases),
 	        cmocka_unit_test(test_events_are_few),
 	        cmocka_unit_test(test_wait_for_what_is_not_there),
