@@ -433,6 +433,7 @@ static void a_directory_artifact_is_found_in_every_way(void **state)
 	assert_true(entry.is_directory);
 	assert_int_equal(entry.files, 4);
 	assert_int_equal(entry.size_bytes, 10);
+	assert_int_equal(entry_of(f, directory).subdirectories, 1);
 	assert_int_equal(catalog_entry_by_name(f->catalog, artifact, "f2", &entry), 0);
 	assert_int_equal(entry.ino, ino);
 	assert_int_equal(entry.kind, CATALOG_FILE);
@@ -551,7 +552,9 @@ static void files_are_hidden_with_their_artifact(void **state)
 	assert_int_equal(entry_of(f, within).size_bytes, 1);
 	assert_int_equal(
 	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), false, NULL), 0);
+	assert_int_equal(entry_of(f, directory).subdirectories, 1);
 	assert_int_equal(catalog_entomb_artifact(f->catalog, artifact, false, NULL), 0);
+	assert_int_equal(entry_of(f, directory).subdirectories, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
 		assert_int_equal(catalog_entry_by_name(f->catalog, directory, beside[i], &entry), -ENOENT);
 	assert_int_equal(catalog_entries(f->catalog, directory, CATALOG_FILE, -1, &entry, 1), 0);
