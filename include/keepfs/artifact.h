@@ -3,8 +3,8 @@
  * The life of an artifact across store and catalog. The bucket is the truth: an artifact exists when its
  * manifest does.
  *
- * - create: intent (catalog), object, [extents object], manifest (only if absent), row (ends the intent)
- * - remove: tombstone (catalog), manifest, [extents object], object, row dropped
+ * - create: intent (catalog), objects, [extents object], manifest (only if absent), row (ends the intent)
+ * - remove: tombstone (catalog), manifest, [extents object], objects, row dropped
  * - recover: after a crash, each intent and each tombstone is brought to one of the two ends
  * - rebuild: all rows anew from the manifests in the bucket
  */
@@ -20,15 +20,15 @@
  * followed by '.' or '/'. */
 int artifact_reserve(struct catalog *catalog, const char *directory, const char *suffix, int64_t run_id,
                      int64_t at_us, char **ret_path, struct error *err);
-/** artifact_check_free() - nothing was published under @path yet; -EEXIST (ERROR_CONFLICT) when it was: by a
- * second keepfs, so the intent is given up, and what is there is left alone. */
+/** artifact_check_free() - nothing was published below the stem of @path yet; -EEXIST (ERROR_CONFLICT) when
+ * it was: by a second keepfs, so the intent is given up, and what is there is left alone. */
 int artifact_check_free(struct store *store, struct catalog *catalog, const char *path, struct cancel *cancel,
                         struct error *err);
-/** artifact_publish() - the object is in the store: write extents and manifest, then list it. @m may get its
- * extents_key set. */
+/** artifact_publish() - the objects are in the store: write extents and manifest, then list it. @m may get
+ * its extents_key set. */
 int artifact_publish(struct store *store, struct catalog *catalog, struct manifest *m, struct cancel *cancel,
                      struct error *err);
-/** artifact_discard() - the object did not come to be: abort what is left of it, delete it, drop the intent.
+/** artifact_discard() - it did not come to be: abort and delete what is left below its stem, drop the intent.
  * A store that is not reachable leaves the intent for recovery. */
 int artifact_discard(struct store *store, struct catalog *catalog, const char *path, struct error *err);
 /** artifact_remove() - delete one. -EPERM (ERROR_DENIED, with the reason) for the last good one of its
