@@ -11,10 +11,18 @@
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
 #include <keepfs/base/str.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct proc;
+
+enum proc_ionice {                   /* of the child's reads and writes, ioprio_set(2) */
+	           PROC_IONICE_NONE, /* as ours */
+	           PROC_IONICE_LOW,  /* best effort, the lowest of its levels */
+	           PROC_IONICE_IDLE  /* only while nobody else wants the disk */
+};
 
 struct proc_options {
 	const char *const *argv; /* argv[0] is a path; NULL-terminated */
@@ -24,15 +32,22 @@ struct proc_options {
 	                       const char *line); /* a thread of proc's own; NULL: only collected */
 	void *arg;
 	struct cancel *cancel; /* when set: SIGTERM to the group, SIGKILL after 5 s; NULL */
+	/* Set for the child's whole group as soon as it runs, since posix_spawn() cannot: its first
+	 * instructions run without. A failure is a warning line to on_stderr_line, or the log. */
+	int nice; /* 0 to 19 */
+	enum proc_ionice ionice;
+	int64_t timeout_ms;   /* then it is ended as by @cancel; 0: none */
+	bool output_to_lines; /* its standard output goes where its standard error goes, in the order it is
+	                         written; proc_stdout() is -1 then */
 };
 
 int proc_start(const struct proc_options *options, struct proc **ret_proc, struct error *err);
-/** proc_stdout() - the reading end; it stays @p's. */
+/** proc_stdout() - the reading end; it stays @p's. -1 with output_to_lines. */
 int proc_stdout(const struct proc *p);
 /**
  * proc_wait() - until the child has ended and its standard error was read
- * Return: 0 for exit status 0; else -EIO (or -ECANCELED) with @err: how it ended and the end of what it wrote
- * to standard error.
+ * Return: 0 for exit status 0; else -EIO (-ECANCELED; -ETIMEDOUT after timeout_ms) with @err: how it ended
+ * and the end of what it wrote to standard error.
  */
 int proc_wait(struct proc *p, struct error *err);
 /** proc_stderr() - what it wrote, the first and the last 32 KiB with a mark between; valid after proc_wait().

@@ -10,6 +10,7 @@
  */
 #include "env.h"
 #include "message.h"
+#include "priority.h"
 #include "tail.h"
 
 #include <keepfs/base/clock.h>
@@ -19,6 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -46,8 +48,10 @@ struct proc {
 	bool keeper_runs; /* not joined yet */
 	struct cancel *cancel;
 	struct cancel_hook hook;
+	int64_t timeout_ms;   /* 0: none */
 	struct tail tail;     /* the keeper's; after the join everybody's */
 	int wait_status;      /* likewise */
+	bool timed_out;       /* likewise */
 	atomic_bool stopping; /* a cancel or proc_free() asked for the end */
 };
 
@@ -88,14 +92,41 @@ static void reap(struct proc *p)
 	tail_end(&p->tail);
 }
 
-/* Until when poll() may sleep: for ever, or until the time of SIGKILL. */
-static int sleep_ms(int64_t kill_at_ms)
-{
-	int64_t left_ms = kill_at_ms - clock_mono_ms();
+/* When the keeper has to do something without being woken; 0: never. */
+struct deadlines {
+	int64_t term_at_ms;
+	int64_t kill_at_ms;
+};
 
-	if (kill_at_ms == 0)
+static int sleep_ms(const struct deadlines *d)
+{
+	int64_t at_ms = d->kill_at_ms ? d->kill_at_ms : d->term_at_ms;
+	int64_t left_ms = at_ms - clock_mono_ms();
+
+	if (at_ms == 0)
 		return -1;
-	return left_ms > 0 ? (int)left_ms : 0;
+	return left_ms <= 0 ? 0 : left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+}
+
+static void ask_child_to_end(const struct proc *p, struct deadlines *d)
+{
+	kill(-p->pid, SIGTERM);
+	d->term_at_ms = 0;
+	d->kill_at_ms = clock_mono_ms() + KILL_AFTER_MS;
+}
+
+/* poll() slept as long as it might. */
+static void meet_deadline(struct proc *p, struct deadlines *d)
+{
+	int64_t now_ms = clock_mono_ms();
+
+	if (d->kill_at_ms && now_ms >= d->kill_at_ms) {
+		kill(-p->pid, SIGKILL);
+		d->kill_at_ms = 0;
+	} else if (d->term_at_ms && now_ms >= d->term_at_ms) {
+		p->timed_out = true;
+		ask_child_to_end(p, d);
+	}
 }
 
 static void *keep(void *arg)
@@ -106,23 +137,20 @@ static void *keep(void *arg)
 	        {.fd = p->stderr_fd, .events = POLLIN},
 	        {.fd = p->wake_fd, .events = POLLIN},
 	};
-	int64_t kill_at_ms = 0;
+	struct deadlines d = {.term_at_ms = p->timeout_ms > 0 ? clock_mono_ms() + p->timeout_ms : 0};
 
 	while (!fds[0].revents) {
-		int n = poll(fds, ARRAY_SIZE(fds), sleep_ms(kill_at_ms));
+		int n = poll(fds, ARRAY_SIZE(fds), sleep_ms(&d));
 
-		if (n == 0) {
-			kill(-p->pid, SIGKILL);
-			kill_at_ms = 0;
-			continue;
-		}
-		if (n < 0)
+		/* A child that always has something to say must not keep us from it. */
+		meet_deadline(p, &d);
+		if (n <= 0)
 			continue;
 		if (fds[1].revents && !read_stderr(p))
 			fds[1].fd = -1;
 		if (fds[2].revents) {
-			kill(-p->pid, SIGTERM);
-			kill_at_ms = clock_mono_ms() + KILL_AFTER_MS;
+			if (!p->timed_out)
+				ask_child_to_end(p, &d);
 			fds[2].fd = -1;
 		}
 	}
@@ -200,19 +228,22 @@ static int open_pipe(int *ret_read, int *ret_write)
 	return 0;
 }
 
-static int open_descriptors(struct proc *p, int *ret_stdout, int *ret_stderr)
+static int open_descriptors(struct proc *p, bool output_to_lines, int *ret_stdout, int *ret_stderr)
 {
 	int r;
 
 	p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (p->wake_fd < 0)
 		return -errno;
+	r = open_pipe(&p->stderr_fd, ret_stderr);
+	if (r < 0 || output_to_lines)
+		return r;
 	r = open_pipe(&p->stdout_fd, ret_stdout);
 	if (r < 0)
 		return r;
 	/* A larger pipe saves context switches; the system may refuse it to a user who has many. */
 	(void)fcntl(p->stdout_fd, F_SETPIPE_SZ, STDOUT_PIPE_BYTES);
-	return open_pipe(&p->stderr_fd, ret_stderr);
+	return 0;
 }
 
 /* From here on the child runs: either a keeper has it, or it is killed and reaped at once. */
@@ -242,12 +273,15 @@ int proc_start(const struct proc_options *options, struct proc **ret_proc, struc
 	p->program = mem_strdup(options->argv[0]);
 	p->tail.on_line = options->on_stderr_line;
 	p->tail.arg = options->arg;
+	p->timeout_ms = options->timeout_ms;
 	if (cancel_is_set(options->cancel))
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled before %s was started",
 		                 p->program);
-	r = open_descriptors(p, &stdout_fd, &stderr_fd);
+	r = open_descriptors(p, options->output_to_lines, &stdout_fd, &stderr_fd);
 	if (r == 0)
-		r = spawn(p, options, stdout_fd, stderr_fd);
+		r = spawn(p, options, options->output_to_lines ? stderr_fd : stdout_fd, stderr_fd);
+	if (r == 0)
+		priority_lower(p->pid, options);
 	if (r == 0)
 		r = start_keeper(p);
 	if (r < 0)
@@ -273,16 +307,24 @@ static void join(struct proc *p)
 	cancel_remove_hook(p->cancel, &p->hook);
 }
 
+/* @err says how the child ended, after this: that we asked for it. */
+static int ended_by_us(const struct proc *p, struct error *err)
+{
+	_cleanup(free) char *how = mem_strdup(err ? err->message : "");
+
+	if (p->timed_out)
+		return error_set(err, ERROR_TIMEOUT, ETIMEDOUT, "it took longer than %g s: %s",
+		                 (double)p->timeout_ms / 1000, how);
+	return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled: %s", how);
+}
+
 int proc_wait(struct proc *p, struct error *err)
 {
 	join(p);
-	if (WIFEXITED(p->wait_status) && WEXITSTATUS(p->wait_status) == 0)
+	if (!p->timed_out && WIFEXITED(p->wait_status) && WEXITSTATUS(p->wait_status) == 0)
 		return 0;
 	message_of_end(p->program, p->wait_status, proc_stderr(p), err);
-	if (!atomic_load(&p->stopping))
-		return -EIO;
-	return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled%s%s", err ? ": " : "",
-	                 err ? err->message : "");
+	return p->timed_out || atomic_load(&p->stopping) ? ended_by_us(p, err) : -EIO;
 }
 
 const char *proc_stderr(const struct proc *p)

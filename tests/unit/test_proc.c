@@ -305,6 +305,87 @@ static void test_silent_failure(void **state)
 	assert_string_equal(err.message, "sh ended with exit status 7 and said nothing");
 }
 
+static void collect(void *arg, const char *line)
+{
+	str_appendf(arg, "%s\n", line);
+}
+
+/* The group is told its priorities while it runs already: a child waits until it sees them. */
+static void test_priority(void **state)
+{
+	const char *const argv[] = {
+	        "/bin/sh",
+	        "-c",
+	        "until [ \"$(nice)\" = 7 ] && [ \"$(ionice)\" = \"$1\" ]; do :; done; nice; ionice",
+	        "sh",
+	        NULL,
+	        NULL};
+	static const struct {
+		enum proc_ionice ionice;
+		const char *told;
+	} kinds[] = {{PROC_IONICE_LOW, "best-effort: prio 7"}, {PROC_IONICE_IDLE, "idle"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const char *own[ARRAY_SIZE(argv)];
+		_cleanup(str) struct str out = {0};
+		_cleanup(free) char *expected = mem_printf("7\n%s\n", kinds[i].told);
+		_cleanup(proc) struct proc *p = NULL;
+		struct proc_options options = {
+		        .argv = own, .nice = 7, .ionice = kinds[i].ionice, .timeout_ms = 60000};
+
+		memcpy(own, argv, sizeof(own));
+		own[4] = kinds[i].told;
+		assert_int_equal(proc_start(&options, &p, NULL), 0);
+		read_all(p, &out);
+		assert_int_equal(proc_wait(p, NULL), 0);
+		assert_string_equal(str_text(&out), expected);
+	}
+}
+
+static void test_timeout(void **state)
+{
+	const char *const stubborn[] = {"/bin/sh", "-c",
+	                                "trap 'echo late >&2; exit 0' TERM; echo ready; "
+	                                "while :; do sleep 0.01; done",
+	                                NULL};
+	const char *const quick[] = {"/bin/sh", "-c", "echo quick", NULL};
+	struct proc_options options = {.argv = stubborn, .timeout_ms = 200};
+	_cleanup(str) struct str out = {0};
+	struct error err = {0};
+	struct proc *p = NULL;
+
+	/* An end with status 0 is none in time. */
+	assert_int_equal(proc_start(&options, &p, NULL), 0);
+	read_all(p, &out);
+	assert_int_equal(proc_wait(p, &err), -ETIMEDOUT);
+	assert_int_equal(err.class, ERROR_TIMEOUT);
+	assert_true(str_starts(err.message, "it took longer than 0.2 s: sh ended with exit status 0: "));
+	assert_true(str_ends(err.message, "late"));
+	proc_free(p);
+	options = (struct proc_options){.argv = quick, .timeout_ms = INT64_C(1) << 60};
+	assert_int_equal(proc_start(&options, &p, NULL), 0);
+	assert_int_equal(proc_wait(p, &err), 0);
+	proc_free(p);
+	expect_no_child();
+}
+
+static void test_output_to_lines(void **state)
+{
+	const char *const argv[] = {"/bin/sh", "-c", "echo a; echo b >&2; echo c; exit 1", NULL};
+	_cleanup(str) struct str said = {0};
+	struct proc_options options = {
+	        .argv = argv, .on_stderr_line = collect, .arg = &said, .output_to_lines = true};
+	_cleanup(proc) struct proc *p = NULL;
+	struct error err = {0};
+
+	assert_int_equal(proc_start(&options, &p, NULL), 0);
+	assert_int_equal(proc_stdout(p), -1);
+	assert_int_equal(proc_wait(p, &err), -EIO);
+	assert_string_equal(str_text(&said), "a\nb\nc\n");
+	assert_string_equal(proc_stderr(p), "a\nb\nc\n");
+	assert_string_equal(err.message, "sh ended with exit status 1: a; b; c");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +404,9 @@ int main(void)
 	        cmocka_unit_test(test_free_ends_the_child),
 	        cmocka_unit_test(test_free_while_it_writes),
 	        cmocka_unit_test(test_capture),
+	        cmocka_unit_test(test_priority),
+	        cmocka_unit_test(test_timeout),
+	        cmocka_unit_test(test_output_to_lines),
 	};
 
 	return cmocka_run_group_tests_name("proc", tests, NULL, NULL);
