@@ -13,6 +13,8 @@ struct pg_facts {
 	char database[256];
 	char user[128];
 	uint64_t database_bytes; /* pg_database_size(); 0 when not permitted */
+	bool in_recovery;        /* a standby */
+	char encoding[32];       /* of the database: "UTF8" */
 	bool superuser;
 	bool bypass_rls;
 	bool can_read_all;          /* by whatever right: there is no @unreadable_table */

@@ -25,7 +25,8 @@ static const char about_server[] =
         "COALESCE(pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('pg_catalog.pg_control_system("
         ")'), "
         "'EXECUTE'), false), "
-        "pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CONNECT') "
+        "pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CONNECT'), "
+        "pg_catalog.pg_is_in_recovery(), pg_catalog.getdatabaseencoding() "
         "FROM pg_catalog.pg_roles WHERE rolname = current_user";
 
 static const char about_cluster[] = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
@@ -56,11 +57,12 @@ static const char about_row_security[] =
                         "ORDER BY 1 LIMIT 1";
 
 /* The result holds one row, or none when @may_be_empty. */
-static int ask(struct session *s, const char *sql, bool may_be_empty, PGresult **ret_result,
+static int ask(struct pg_session *s, const char *sql, bool may_be_empty, PGresult **ret_result,
                struct error *err)
 {
-	_cleanup(pq_result) PGresult *result = NULL;
-	int r = session_ask(s, sql, ANSWER_LIMIT_MS, &result, err);
+	_cleanup(pg_result) PGresult *result = NULL;
+	int r = session_ask(s, &(struct session_query){.sql = sql, .limit_ms = ANSWER_LIMIT_MS}, &result,
+	                    err);
 
 	if (r < 0)
 		return r;
@@ -71,9 +73,9 @@ static int ask(struct session *s, const char *sql, bool may_be_empty, PGresult *
 }
 
 /* The first column of the first row into @text; "" when there is none. */
-static int ask_text(struct session *s, const char *sql, char *text, size_t text_bytes, struct error *err)
+static int ask_text(struct pg_session *s, const char *sql, char *text, size_t text_bytes, struct error *err)
 {
-	_cleanup(pq_result) PGresult *result = NULL;
+	_cleanup(pg_result) PGresult *result = NULL;
 	int r = ask(s, sql, true, &result, err);
 
 	if (r == 0)
@@ -87,7 +89,7 @@ static bool is_true(const PGresult *result, int column)
 }
 
 /* The size only feeds an estimate: a server that takes too long to add it up is no failure. */
-static int ask_size(struct session *s, uint64_t *ret_bytes, struct error *err)
+static int ask_size(struct pg_session *s, uint64_t *ret_bytes, struct error *err)
 {
 	struct error own = {0};
 	char text[32];
@@ -102,7 +104,7 @@ static int ask_size(struct session *s, uint64_t *ret_bytes, struct error *err)
 	return r;
 }
 
-static int learn_rights(struct session *s, struct pg_facts *facts, struct error *err)
+static int learn_rights(struct pg_session *s, struct pg_facts *facts, struct error *err)
 {
 	int r = 0;
 
@@ -114,10 +116,10 @@ static int learn_rights(struct session *s, struct pg_facts *facts, struct error 
 	return r;
 }
 
-static int learn(struct session *s, struct pg_facts *facts, struct error *err)
+static int learn(struct pg_session *s, struct pg_facts *facts, struct error *err)
 {
-	_cleanup(pq_result) PGresult *settings = NULL;
-	_cleanup(pq_result) PGresult *result = NULL;
+	_cleanup(pg_result) PGresult *settings = NULL;
+	_cleanup(pg_result) PGresult *result = NULL;
 	int r;
 
 	facts->version_num = PQserverVersion(s->conn);
@@ -135,6 +137,8 @@ static int learn(struct session *s, struct pg_facts *facts, struct error *err)
 	str_copy(facts->user, sizeof(facts->user), PQgetvalue(result, 0, 2));
 	facts->superuser = is_true(result, 3);
 	facts->bypass_rls = is_true(result, 4);
+	facts->in_recovery = is_true(result, 7);
+	str_copy(facts->encoding, sizeof(facts->encoding), PQgetvalue(result, 0, 8));
 	if (is_true(result, 5))
 		r = ask_text(s, about_cluster, facts->system_identifier, sizeof(facts->system_identifier),
 		             err);
@@ -147,13 +151,13 @@ int pg_learn(const char *conninfo, const char *database, struct cancel *cancel, 
              struct error *err)
 {
 	struct pg_facts facts = {0};
-	struct session s;
-	int r = session_open(&s, conninfo, database, cancel, err);
+	struct pg_session s;
+	int r = session_connect(&s, conninfo, database, "keepfs", cancel, err);
 
 	if (r < 0)
 		return r;
 	r = learn(&s, &facts, err);
-	session_close(&s);
+	session_disconnect(&s);
 	if (r == 0)
 		*ret = facts;
 	return r;

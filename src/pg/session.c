@@ -1,318 +1,147 @@
 /*
- * libpq without its waits: its own blocking calls have a limit only for connecting, and none can be
- * cancelled. Here the thread sleeps in one poll() on the connection and on the cancel token. libpq leaves the
- * limit to such callers and cannot be told to go on to the next host; but shutting down a socket that is not
- * connected yet fails it, and that libpq takes as a reason to go on.
+ * Statements and their results. A statement is sent whole and each of its results is taken before the next
+ * one begins, so after a failure that the server told the session can still be used; after a wait that ended
+ * early it cannot, and whoever frees it has the server stop.
  */
 #include "session.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
-#include <keepfs/pg.h>
 
 #include <errno.h>
-#include <limits.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#define CONNECT_LIMIT_MS 10000
-#define DEFAULT_PORT     "5432"
-
-static const char cannot_connect[] = "cannot connect to PostgreSQL";
-static const char no_answer[] = "PostgreSQL does not answer a question about itself";
-
-/* libpq gives no code for a failed connection, only words; in another language they are not known, and the
- * failure counts as one that may pass. */
-static const struct {
-	const char *words;
-	enum error_class class;
-	int errnum;
-} connect_failures[] = {
-        {"authentication failed", ERROR_DENIED, EACCES},
-        {"no pg_hba.conf entry", ERROR_DENIED, EACCES},
-        {"no password supplied", ERROR_DENIED, EACCES},
-        {"permission denied for", ERROR_DENIED, EACCES},
-        {"is not permitted to log in", ERROR_DENIED, EACCES},
-        {"could not accept SSL connection", ERROR_DENIED, EACCES},
-        {"certificate", ERROR_DENIED, EACCES},
-        {"does not exist", ERROR_USAGE, ENOENT},
-        {"definition of service", ERROR_USAGE, ENOENT},
-        {"invalid ", ERROR_USAGE, EINVAL},
-};
-
-static int fail_with_hint(struct error *err, enum error_class class, int errnum, const char *what,
-                          const char *words)
+static int send_query(const struct pg_session *s, const struct session_query *query)
 {
-	_cleanup(str) struct str line = {0};
-	const char *hint = pg_hint(words);
-
-	/* Several hosts or details give several lines. */
-	for (const char *p = words; *p; p++) {
-		if (*p != '\n')
-			str_append_char(&line, *p == '\t' ? ' ' : *p);
-		else if (p[1])
-			str_append(&line, p[1] == '\t' ? ";" : "; ");
-	}
-	error_set(err, class, errnum, "%s: %s%s%s%s", what, str_text(&line), hint ? " (" : "",
-	          hint ? hint : "", hint ? ")" : "");
-	if (err)
-		err->retry = class == ERROR_UNAVAILABLE || class == ERROR_TIMEOUT;
-	return -errnum;
+	if (!query->binary)
+		return PQsendQuery(s->conn, query->sql);
+	return PQsendQueryParams(s->conn, query->sql, 0, NULL, NULL, NULL, NULL, 1);
 }
 
-static int connect_failed(const char *words, bool needs_password, struct error *err)
+static bool is_copy(ExecStatusType status)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(connect_failures); i++) {
-		if (strstr(words, connect_failures[i].words))
-			return fail_with_hint(err, connect_failures[i].class, connect_failures[i].errnum,
-			                      cannot_connect, words);
-	}
-	if (needs_password)
-		return fail_with_hint(err, ERROR_DENIED, EACCES, cannot_connect, words);
-	return fail_with_hint(err, ERROR_UNAVAILABLE, ECONNREFUSED, cannot_connect, words);
+	return status == PGRES_COPY_OUT || status == PGRES_COPY_IN || status == PGRES_COPY_BOTH;
 }
 
-static int cancelled(struct error *err)
+static bool is_failure(const PGresult *result)
 {
-	return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled while waiting for PostgreSQL");
+	ExecStatusType status = PQresultStatus(result);
+
+	return result && status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK;
 }
 
-/* Until when poll() may sleep; @until_ms 0: for ever. */
-static int sleep_ms(int64_t until_ms)
-{
-	int64_t left_ms = until_ms - clock_mono_ms();
-
-	if (until_ms == 0)
-		return -1;
-	return left_ms <= 0 ? 0 : left_ms < INT_MAX ? (int)left_ms : INT_MAX;
-}
-
-/* Return: 1 when the connection has @events, 0 when the time is over, -ECANCELED, other negative errno. */
-static int wait_for(const struct session *s, short events, int64_t until_ms, struct error *err)
-{
-	struct pollfd fds[] = {
-	        {.fd = PQsocket(s->conn), .events = events},
-	        {.fd = s->cancel.fd, .events = POLLIN},
-	};
-	int n;
-
-	do
-		n = poll(fds, ARRAY_SIZE(fds), sleep_ms(until_ms));
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return error_system(err, errno, "waiting for PostgreSQL");
-	if (fds[1].revents)
-		return cancelled(err);
-	return n > 0;
-}
-
-static void tell_silence(struct str *words, const struct session *s, bool taken, int64_t limit_ms)
-{
-	const char *port = PQport(s->conn);
-
-	str_appendf(words, "host \"%s\", port %s, %s within %lld s\n", PQhost(s->conn),
-	            port[0] ? port : DEFAULT_PORT,
-	            taken ? "took the connection but gave no answer" : "gave no answer",
-	            (long long)limit_ms / 1000);
-}
-
-/* Connecting. */
-
-struct attempt {
-	int64_t limit_ms;  /* for each host; 0: none */
-	int64_t until_ms;  /* for the present one; 0: for ever */
-	struct str silent; /* which did not answer in time, in words */
-	bool is_silent;    /* the present one is one of them */
-};
-
-static inline void cleanup_attempt(struct attempt *a)
-{
-	str_finish(&a->silent);
-}
-
-static void begin_host(struct attempt *a)
-{
-	a->is_silent = false;
-	a->until_ms = a->limit_ms > 0 ? clock_mono_ms() + a->limit_ms : 0;
-}
-
-static int fail_attempt(const struct session *s, const struct attempt *a, struct error *err)
-{
-	_cleanup(str) struct str words = {0};
-
-	if (a->is_silent)
-		return fail_with_hint(err, ERROR_TIMEOUT, ETIMEDOUT, cannot_connect, str_text(&a->silent));
-	str_append(&words, str_text(&a->silent));
-	str_append(&words, PQerrorMessage(s->conn));
-	return connect_failed(str_text(&words), PQconnectionNeedsPassword(s->conn), err);
-}
-
-/* The time of the present host is over. Return: libpq may have another one. */
-static bool give_up_host(const struct session *s, struct attempt *a)
-{
-	bool taken = PQstatus(s->conn) != CONNECTION_STARTED;
-
-	a->is_silent = true;
-	tell_silence(&a->silent, s, taken, a->limit_ms);
-	if (!taken)
-		shutdown(PQsocket(s->conn), SHUT_RDWR);
-	return !taken;
-}
-
-/* Drive the handshake to its end, over all hosts. */
-static int shake_hands(const struct session *s, struct attempt *a, struct error *err)
-{
-	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
-
-	begin_host(a);
-	while (next == PGRES_POLLING_READING || next == PGRES_POLLING_WRITING) {
-		int r = wait_for(s, next == PGRES_POLLING_READING ? POLLIN : POLLOUT, a->until_ms, err);
-
-		if (r < 0)
-			return r;
-		if (r == 0 && !give_up_host(s, a))
-			break;
-		next = PQconnectPoll(s->conn);
-		/* That state does not last over a call, so this is another address; nor does a socket that
-		 * was shut down. */
-		if (PQstatus(s->conn) == CONNECTION_STARTED || (r == 0 && next != PGRES_POLLING_FAILED))
-			begin_host(a);
-	}
-	return next == PGRES_POLLING_OK ? 0 : fail_attempt(s, a, err);
-}
-
-/* libpq itself reads the setting only where it waits. */
-static int read_limit(const struct session *s, int64_t *ret_ms, struct error *err)
-{
-	_cleanup(pq_options) PQconninfoOption *options = PQconninfo(s->conn);
-	const char *text = options ? conninfo_value(options, "connect_timeout") : NULL;
-	long long seconds;
-	char *end;
-
-	*ret_ms = CONNECT_LIMIT_MS;
-	if (!text)
-		return 0;
-	errno = 0;
-	seconds = strtoll(text, &end, 10);
-	if (end == text || *end || errno || seconds > INT_MAX)
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "connect_timeout of the database's connection is not a number of seconds");
-	*ret_ms = seconds > 0 ? seconds * 1000 : 0;
-	return 0;
-}
-
-static int connect_to(const struct session *s, struct error *err)
-{
-	_cleanup(attempt) struct attempt attempt = {0};
-	int r;
-
-	if (!s->conn)
-		return error_set(err, ERROR_INTERNAL, ENOMEM, "no memory for a connection");
-	if (PQstatus(s->conn) == CONNECTION_BAD)
-		return fail_attempt(s, &attempt, err);
-	r = read_limit(s, &attempt.limit_ms, err);
-	return r < 0 ? r : shake_hands(s, &attempt, err);
-}
-
-int session_open(struct session *ret, const char *conninfo, const char *database, struct cancel *cancel,
-                 struct error *err)
-{
-	_cleanup(pq_options) PQconninfoOption *options = NULL;
-	/* Later ones win over earlier ones, and only the first dbname is taken apart. */
-	const char *const keywords[] = {"fallback_application_name", "dbname", "dbname", NULL};
-	const char *const values[] = {"keepfs", conninfo, database, NULL};
-	int r = conninfo_parse(conninfo, &options, err);
-
-	if (r < 0)
-		return r;
-	if (cancel_is_set(cancel))
-		return cancelled(err);
-	r = cancel_fd_open(&ret->cancel, cancel);
-	if (r < 0)
-		return error_system(err, -r, "making an eventfd");
-	ret->conn = PQconnectStartParams(keywords, values, 1);
-	r = connect_to(ret, err);
-	if (r < 0)
-		session_close(ret);
-	else
-		PQsetnonblocking(ret->conn, 1);
-	return r;
-}
-
-void session_close(struct session *s)
-{
-	PQfinish(s->conn);
-	cancel_fd_close(&s->cancel);
-}
-
-/* Asking. */
-
-static int query_failed(const struct session *s, const PGresult *result, struct error *err)
-{
-	const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-	enum error_class class = ERROR_UNAVAILABLE;
-	int errnum = EIO;
-
-	if (str_equal(state, "42501")) {
-		class = ERROR_DENIED;
-		errnum = EACCES;
-	} else if (str_equal(state, "57014")) {
-		class = ERROR_TIMEOUT;
-		errnum = ETIMEDOUT;
-	}
-	fail_with_hint(err, class, errnum, no_answer, PQerrorMessage(s->conn));
-	if (err && state)
-		str_copy(err->code, sizeof(err->code), state);
-	return -errnum;
-}
-
-/* Return: 0 when a result can be taken, or libpq knows that none will come. */
-static int wait_for_result(const struct session *s, int64_t limit_ms, int64_t until_ms, struct error *err)
-{
-	_cleanup(str) struct str words = {0};
-	int r = 1;
-
-	while (r > 0) {
-		int unsent = PQflush(s->conn);
-
-		if (unsent < 0 || !PQisBusy(s->conn))
-			return 0;
-		r = wait_for(s, (short)(unsent ? POLLIN | POLLOUT : POLLIN), until_ms, err);
-		if (r > 0 && !PQconsumeInput(s->conn))
-			return 0;
-	}
-	if (r < 0)
-		return r;
-	tell_silence(&words, s, true, limit_ms);
-	return fail_with_hint(err, ERROR_TIMEOUT, ETIMEDOUT, no_answer, str_text(&words));
-}
-
-int session_ask(struct session *s, const char *sql, int64_t limit_ms, PGresult **ret_result,
+int session_ask(struct pg_session *s, const struct session_query *query, PGresult **ret_result,
                 struct error *err)
 {
-	int64_t until_ms = clock_mono_ms() + limit_ms;
-	_cleanup(pq_result) PGresult *last = NULL;
-	ExecStatusType status;
+	int64_t until_ms = query->limit_ms > 0 ? clock_mono_ms() + query->limit_ms : 0;
+	_cleanup(pg_result) PGresult *last = NULL;
 
-	if (!PQsendQuery(s->conn, sql))
-		return query_failed(s, NULL, err);
+	if (!send_query(s, query))
+		return session_fail_query(s, NULL, err);
 	for (;;) {
 		PGresult *next;
-		int r = wait_for_result(s, limit_ms, until_ms, err);
+		int r = session_wait_result(s, query->limit_ms, until_ms, err);
 
 		if (r < 0)
 			return r;
 		next = PQgetResult(s->conn);
 		if (!next)
 			break;
+		/* Behind what the server said last, libpq may say that the connection is gone. */
+		if (is_failure(last)) {
+			PQclear(next);
+			continue;
+		}
 		PQclear(last);
 		last = next;
+		/* libpq would give that result again and again until its data are taken. */
+		if (is_copy(PQresultStatus(last)))
+			return error_set(err, ERROR_INTERNAL, EINVAL,
+			                 "a COPY where a statement was meant: %s", query->sql);
 	}
-	status = PQresultStatus(last);
-	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
-		return query_failed(s, last, err);
+	if (!last || is_failure(last))
+		return session_fail_query(s, last, err);
 	*ret_result = take_ptr(&last);
 	return 0;
+}
+
+int pg_session_open(const char *conninfo, const char *database, const char *application,
+                    struct cancel *cancel, struct pg_session **ret_session, struct error *err)
+{
+	struct pg_session *s = mem_alloc(sizeof(*s));
+	int r = session_connect(s, conninfo, database, application, cancel, err);
+
+	if (r < 0)
+		free(s);
+	else
+		*ret_session = s;
+	return r;
+}
+
+struct pg_session *pg_session_free(struct pg_session *s)
+{
+	if (!s)
+		return NULL;
+	session_stop_statement(s);
+	session_disconnect(s);
+	free(s);
+	return NULL;
+}
+
+int pg_session_run(struct pg_session *s, const char *sql, struct error *err)
+{
+	_cleanup(pg_result) PGresult *result = NULL;
+
+	return session_ask(s, &(struct session_query){.sql = sql}, &result, err);
+}
+
+int pg_session_value(struct pg_session *s, const char *sql, char **ret_value, struct error *err)
+{
+	_cleanup(pg_result) PGresult *result = NULL;
+	int r = session_ask(s, &(struct session_query){.sql = sql}, &result, err);
+	bool there;
+
+	if (r < 0)
+		return r;
+	there = PQntuples(result) > 0 && PQnfields(result) > 0 && !PQgetisnull(result, 0, 0);
+	*ret_value = there ? mem_strdup(PQgetvalue(result, 0, 0)) : NULL;
+	return 0;
+}
+
+static int take_rows(const PGresult *result, pg_take_row take, void *arg, struct error *err)
+{
+	int columns = PQnfields(result), r = 0;
+	_cleanup(free) const char **values = mem_array((size_t)columns + 1, sizeof(*values));
+	_cleanup(free) int *lengths = mem_array((size_t)columns + 1, sizeof(*lengths));
+	const struct pg_row row = {.columns = columns, .values = values, .lengths = lengths};
+
+	for (int n = 0; n < PQntuples(result) && r >= 0; n++) {
+		for (int i = 0; i < columns; i++) {
+			values[i] = PQgetisnull(result, n, i) ? NULL : PQgetvalue(result, n, i);
+			lengths[i] = PQgetlength(result, n, i);
+		}
+		r = take(arg, &row, err);
+	}
+	return r < 0 ? r : 0;
+}
+
+static int ask_rows(struct pg_session *s, const struct session_query *query, pg_take_row take, void *arg,
+                    struct error *err)
+{
+	_cleanup(pg_result) PGresult *result = NULL;
+	int r = session_ask(s, query, &result, err);
+
+	return r < 0 ? r : take_rows(result, take, arg, err);
+}
+
+int pg_session_rows(struct pg_session *s, const char *sql, pg_take_row take, void *arg, struct error *err)
+{
+	return ask_rows(s, &(struct session_query){.sql = sql}, take, arg, err);
+}
+
+int pg_session_rows_binary(struct pg_session *s, const char *sql, pg_take_row take, void *arg,
+                           struct error *err)
+{
+	return ask_rows(s, &(struct session_query){.sql = sql, .binary = true}, take, arg, err);
 }

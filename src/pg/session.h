@@ -1,25 +1,56 @@
 #pragma once
-/** A connection whose every wait has a limit and can be cancelled. Private to this room; one thread. */
+/** A connection whose every wait can be cancelled. What this room's files share; private to it. */
 #include "conninfo.h"
 
 #include <keepfs/base/cancel.h>
+#include <keepfs/pg/session.h>
 #include <stdint.h>
 
-DEFINE_CLEANUP(pq_result, PGresult *, PQclear)
+DEFINE_CLEANUP(pg_result, PGresult *, PQclear)
 
-struct session {
+struct pg_session {
 	PGconn *conn;
 	struct cancel_fd cancel;
 };
 
-/** session_open() - as pg_learn() says; after 0 session_close() must follow, and @ret stay where it is. */
-int session_open(struct session *ret, const char *conninfo, const char *database, struct cancel *cancel,
-                 struct error *err);
-void session_close(struct session *s);
+/** session_connect() - as pg_learn() says; after 0 session_disconnect() must follow, and @ret stay where it
+ * is. */
+int session_connect(struct pg_session *ret, const char *conninfo, const char *database,
+                    const char *application, struct cancel *cancel, struct error *err);
+/** session_disconnect() - close the socket, and nothing more. */
+void session_disconnect(struct pg_session *s);
+
+/** struct session_query - what is asked, and for how long an answer is waited for */
+struct session_query {
+	const char *sql;
+	bool binary;      /* values of the result; one statement only then */
+	int64_t limit_ms; /* 0: none */
+};
+
 /**
  * session_ask() - one or several statements; the result is that of the last one
- * Return: 0; -ETIMEDOUT when no answer came within @limit_ms, -ECANCELED: the session can only be closed
+ * Return: 0; -ETIMEDOUT when no answer came within the limit, -ECANCELED: the session can only be closed
  * then; else what the server said, with its SQLSTATE in @err->code.
  */
-int session_ask(struct session *s, const char *sql, int64_t limit_ms, PGresult **ret_result,
+int session_ask(struct pg_session *s, const struct session_query *query, PGresult **ret_result,
                 struct error *err);
+
+/** session_wait() - 1 when the connection has @events (of poll()), 0 when the time is over (@until_ms of the
+ * monotonic clock, 0: never), -ECANCELED, other negative errno. */
+int session_wait(const struct pg_session *s, short events, int64_t until_ms, struct error *err);
+/** session_wait_result() - 0 when a result can be taken, or libpq knows that none will come. @limit_ms: 0:
+ * none; counted to @until_ms. */
+int session_wait_result(const struct pg_session *s, int64_t limit_ms, int64_t until_ms, struct error *err);
+
+/** session_fail() - fill @err with "<what>: <words on one line> (<hint>)". Return: -@errnum. */
+int session_fail(struct error *err, enum error_class class, int errnum, const char *what, const char *words);
+/** session_fail_query() - what became of a statement; @result: the failed one, NULL: none came. */
+int session_fail_query(const struct pg_session *s, const PGresult *result, struct error *err);
+/** session_fail_cancelled() - -ECANCELED. */
+int session_fail_cancelled(struct error *err);
+/** session_tell_silence() - "host …, port …, gave no answer within N s". */
+struct str;
+void session_tell_silence(struct str *words, const struct pg_session *s, bool taken, int64_t limit_ms);
+
+/** session_stop_statement() - ask the server to end what it does for @s; waits for it, but not for long. */
+void session_stop_statement(const struct pg_session *s);

@@ -223,6 +223,30 @@ static void test_cancelled_while_asking(void **state)
 	expect_cancelled(1);
 }
 
+/* A server that answers nothing, not even the request to stop, keeps nobody for long. */
+static void test_session_cancelled(void **state)
+{
+	_cleanup(free) char *conninfo = NULL;
+	struct pg_session *session = NULL;
+	struct mute mute = {.answers = 1};
+	int64_t began_ms = clock_mono_ms();
+	struct error err = {0};
+	struct cancel cancel;
+
+	cancel_init(&cancel);
+	mute.cancel = &cancel;
+	mute_start(&mute);
+	conninfo = mem_printf(PLAIN " port=%d", mute.port);
+	assert_int_equal(pg_session_open(conninfo, NULL, "test", &cancel, &session, &err), 0);
+	assert_int_equal(pg_session_run(session, "SELECT 1", &err), -ECANCELED);
+	assert_int_equal(err.class, ERROR_CANCELLED);
+	assert_null(pg_session_free(session));
+	assert_null(pg_session_free(NULL));
+	assert_true(clock_mono_ms() - began_ms < 30000);
+	mute_finish(&mute);
+	cancel_finish(&cancel);
+}
+
 static void test_silent_while_connecting(void **state)
 {
 	_cleanup(free) char *conninfo = NULL;
@@ -250,17 +274,18 @@ static void test_silent_while_asking(void **state)
 	_cleanup(free) char *conninfo = NULL;
 	struct mute mute = {.answers = 1};
 	struct error err = {0};
+	const struct session_query query = {.sql = "SELECT 1", .limit_ms = 50};
 	PGresult *result = NULL;
-	struct session session;
+	struct pg_session session;
 
 	mute_start(&mute);
 	conninfo = mem_printf(PLAIN " port=%d", mute.port);
-	assert_int_equal(session_open(&session, conninfo, NULL, NULL, &err), 0);
-	assert_int_equal(session_ask(&session, "SELECT 1", 50, &result, &err), -ETIMEDOUT);
+	assert_int_equal(session_connect(&session, conninfo, NULL, "test", NULL, &err), 0);
+	assert_int_equal(session_ask(&session, &query, &result, &err), -ETIMEDOUT);
 	assert_null(result);
 	assert_int_equal(err.class, ERROR_TIMEOUT);
 	assert_non_null(strstr(err.message, "took the connection but gave no answer"));
-	session_close(&session);
+	session_disconnect(&session);
 	mute_finish(&mute);
 }
 
@@ -274,7 +299,7 @@ static void test_next_host_after_a_silent_one(void **state)
 	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	                              .sin_port = htons((uint16_t)full_port)};
 	struct error err = {0};
-	struct session session;
+	struct pg_session session;
 
 	/* Those that its queue has no room for are not answered at all. */
 	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
@@ -283,14 +308,14 @@ static void test_next_host_after_a_silent_one(void **state)
 	}
 	mute_start(&mute);
 	conninfo = mem_printf(PLAIN ",127.0.0.1 port=%d,%d connect_timeout=1", full_port, mute.port);
-	assert_int_equal(session_open(&session, conninfo, NULL, NULL, &err), 0);
+	assert_int_equal(session_connect(&session, conninfo, NULL, "test", NULL, &err), 0);
 	assert_int_equal(strtol(PQport(session.conn), NULL, 10), mute.port);
-	session_close(&session);
+	session_disconnect(&session);
 	mute_finish(&mute);
 	{
 		_cleanup(free) char *alone = mem_printf(PLAIN " port=%d connect_timeout=1", full_port);
 
-		assert_int_equal(session_open(&session, alone, NULL, NULL, &err), -ETIMEDOUT);
+		assert_int_equal(session_connect(&session, alone, NULL, "test", NULL, &err), -ETIMEDOUT);
 		assert_non_null(strstr(err.message, "gave no answer within 1 s (is its address right"));
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
@@ -442,6 +467,7 @@ int main(void)
 	        cmocka_unit_test(test_next_host_after_a_silent_one),
 	        cmocka_unit_test(test_wrong_connect_timeout),
 	        cmocka_unit_test(test_hints),
+	        cmocka_unit_test(test_session_cancelled),
 	        cmocka_unit_test_setup_teardown(test_nearest_program, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(test_no_program, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(test_directory_of_programs, set_up, tear_down),

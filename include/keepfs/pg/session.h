@@ -14,11 +14,11 @@
 struct pg_session;
 
 /** pg_session_open() - as pg_learn() connects, with its limits for connecting. @application: shown in
- * pg_stat_activity. */
+ * pg_stat_activity, unless the connection string or the environment names another. */
 int pg_session_open(const char *conninfo, const char *database, const char *application,
                     struct cancel *cancel, struct pg_session **ret_session, struct error *err);
-/** pg_session_free() - disconnect; a statement that still runs is cancelled at the server first. NULL
- * allowed. */
+/** pg_session_free() - disconnect; a statement that still runs is cancelled at the server first, over a
+ * connection of its own, which is waited for one second at most. NULL allowed; returns NULL. */
 struct pg_session *pg_session_free(struct pg_session *s);
 DEFINE_CLEANUP(pg_session, struct pg_session *, pg_session_free)
 
@@ -33,24 +33,25 @@ struct pg_row {
 	const char *const *values;
 	const int *lengths;
 };
-/** pg_session_rows() - @take for each row of the result, which is held in memory whole. A negative return of
- * @take ends it. */
-int pg_session_rows(struct pg_session *s, const char *sql,
-                    int (*take)(void *arg, const struct pg_row *row, struct error *err), void *arg,
-                    struct error *err);
+typedef int (*pg_take_row)(void *arg, const struct pg_row *row, struct error *err);
+/** pg_session_rows() - @take for each row of the result, which is held in memory whole: @take may use the
+ * session itself. A negative return of @take ends it, and is returned; the session can still be used. */
+int pg_session_rows(struct pg_session *s, const char *sql, pg_take_row take, void *arg, struct error *err);
 /** pg_session_rows_binary() - the same with values in binary format: bytea as its bytes, int4/oid as 4 bytes
- * big-endian. */
-int pg_session_rows_binary(struct pg_session *s, const char *sql,
-                           int (*take)(void *arg, const struct pg_row *row, struct error *err), void *arg,
+ * big-endian. One statement only. */
+int pg_session_rows_binary(struct pg_session *s, const char *sql, pg_take_row take, void *arg,
                            struct error *err);
+
+typedef int (*pg_take_data)(void *arg, const void *data, size_t len, struct error *err);
 /**
  * pg_session_copy() - "COPY … TO STDOUT": @take for each message of data (in text format: one row with its
- * line end) A negative return of @take ends it; the session can then only be freed. 0 means that the server
- * said it was complete.
+ * line end)
+ * Other statements may stand before and behind it, separated by ';'. 0 means that the server said it was
+ * complete. A negative return of @take ends it, and is returned; the session can then only be freed, as after
+ * -ECANCELED. After a failure that the server told, the session can still be used.
  */
-int pg_session_copy(struct pg_session *s, const char *sql,
-                    int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
-                    struct error *err);
-/** pg_quote_identifier(), pg_quote_literal() - heap; standard_conforming_strings on. */
+int pg_session_copy(struct pg_session *s, const char *sql, pg_take_data take, void *arg, struct error *err);
+/** pg_quote_identifier(), pg_quote_literal() - heap. They mean the same whatever the session's settings are.
+ */
 char *pg_quote_identifier(const char *name);
 char *pg_quote_literal(const char *text);

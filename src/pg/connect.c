@@ -1,0 +1,186 @@
+/*
+ * Connecting, with a limit for each host. libpq leaves the limit to callers that do not wait in it, and
+ * cannot be told to go on to the next host; but shutting down a socket that is not connected yet fails it,
+ * and that libpq takes as a reason to go on.
+ */
+#include "session.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/str.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define CONNECT_LIMIT_MS 10000
+
+static const char cannot_connect[] = "cannot connect to PostgreSQL";
+
+/* libpq gives no code for a failed connection, only words; in another language they are not known, and the
+ * failure counts as one that may pass. */
+static const struct {
+	const char *words;
+	enum error_class class;
+	int errnum;
+} connect_failures[] = {
+        {"authentication failed", ERROR_DENIED, EACCES},
+        {"no pg_hba.conf entry", ERROR_DENIED, EACCES},
+        {"no password supplied", ERROR_DENIED, EACCES},
+        {"permission denied for", ERROR_DENIED, EACCES},
+        {"is not permitted to log in", ERROR_DENIED, EACCES},
+        {"could not accept SSL connection", ERROR_DENIED, EACCES},
+        {"certificate", ERROR_DENIED, EACCES},
+        {"does not exist", ERROR_USAGE, ENOENT},
+        {"definition of service", ERROR_USAGE, ENOENT},
+        {"invalid ", ERROR_USAGE, EINVAL},
+};
+
+static int connect_failed(const char *words, bool needs_password, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(connect_failures); i++) {
+		if (strstr(words, connect_failures[i].words))
+			return session_fail(err, connect_failures[i].class, connect_failures[i].errnum,
+			                    cannot_connect, words);
+	}
+	if (needs_password)
+		return session_fail(err, ERROR_DENIED, EACCES, cannot_connect, words);
+	return session_fail(err, ERROR_UNAVAILABLE, ECONNREFUSED, cannot_connect, words);
+}
+
+struct attempt {
+	int64_t limit_ms;  /* for each host; 0: none */
+	int64_t until_ms;  /* for the present one; 0: for ever */
+	struct str silent; /* which did not answer in time, in words */
+	bool is_silent;    /* the present one is one of them */
+};
+
+static inline void cleanup_attempt(struct attempt *a)
+{
+	str_finish(&a->silent);
+}
+
+static void begin_host(struct attempt *a)
+{
+	a->is_silent = false;
+	a->until_ms = a->limit_ms > 0 ? clock_mono_ms() + a->limit_ms : 0;
+}
+
+static int fail_attempt(const struct pg_session *s, const struct attempt *a, struct error *err)
+{
+	_cleanup(str) struct str words = {0};
+
+	if (a->is_silent)
+		return session_fail(err, ERROR_TIMEOUT, ETIMEDOUT, cannot_connect, str_text(&a->silent));
+	str_append(&words, str_text(&a->silent));
+	str_append(&words, PQerrorMessage(s->conn));
+	return connect_failed(str_text(&words), PQconnectionNeedsPassword(s->conn), err);
+}
+
+/* The time of the present host is over. Return: libpq may have another one. */
+static bool give_up_host(const struct pg_session *s, struct attempt *a)
+{
+	bool taken = PQstatus(s->conn) != CONNECTION_STARTED;
+
+	a->is_silent = true;
+	session_tell_silence(&a->silent, s, taken, a->limit_ms);
+	if (!taken)
+		shutdown(PQsocket(s->conn), SHUT_RDWR);
+	return !taken;
+}
+
+/* Drive the handshake to its end, over all hosts. */
+static int shake_hands(const struct pg_session *s, struct attempt *a, struct error *err)
+{
+	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+
+	begin_host(a);
+	while (next == PGRES_POLLING_READING || next == PGRES_POLLING_WRITING) {
+		int r = session_wait(s, next == PGRES_POLLING_READING ? POLLIN : POLLOUT, a->until_ms, err);
+
+		if (r < 0)
+			return r;
+		if (r == 0 && !give_up_host(s, a))
+			break;
+		next = PQconnectPoll(s->conn);
+		/* That state does not last over a call, so this is another address; nor does a socket that
+		 * was shut down. */
+		if (PQstatus(s->conn) == CONNECTION_STARTED || (r == 0 && next != PGRES_POLLING_FAILED))
+			begin_host(a);
+	}
+	return next == PGRES_POLLING_OK ? 0 : fail_attempt(s, a, err);
+}
+
+/* libpq itself reads the setting only where it waits. */
+static int read_limit(const struct pg_session *s, int64_t *ret_ms, struct error *err)
+{
+	_cleanup(pq_options) PQconninfoOption *options = PQconninfo(s->conn);
+	const char *text = options ? conninfo_value(options, "connect_timeout") : NULL;
+	long long seconds;
+	char *end;
+
+	*ret_ms = CONNECT_LIMIT_MS;
+	if (!text)
+		return 0;
+	errno = 0;
+	seconds = strtoll(text, &end, 10);
+	if (end == text || *end || errno || seconds > INT_MAX)
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "connect_timeout of the database's connection is not a number of seconds");
+	*ret_ms = seconds > 0 ? seconds * 1000 : 0;
+	return 0;
+}
+
+/* The default would write to standard error, past the log. */
+static void log_notice(void *arg, const char *words)
+{
+	log_info("PostgreSQL: %.*s", (int)strcspn(words, "\n"), words);
+}
+
+static int connect_to(const struct pg_session *s, struct error *err)
+{
+	_cleanup(attempt) struct attempt attempt = {0};
+	int r;
+
+	if (!s->conn)
+		return error_set(err, ERROR_INTERNAL, ENOMEM, "no memory for a connection");
+	if (PQstatus(s->conn) == CONNECTION_BAD)
+		return fail_attempt(s, &attempt, err);
+	r = read_limit(s, &attempt.limit_ms, err);
+	return r < 0 ? r : shake_hands(s, &attempt, err);
+}
+
+int session_connect(struct pg_session *ret, const char *conninfo, const char *database,
+                    const char *application, struct cancel *cancel, struct error *err)
+{
+	_cleanup(pq_options) PQconninfoOption *options = NULL;
+	/* Later ones win over earlier ones, and only the first dbname is taken apart. */
+	const char *const keywords[] = {"fallback_application_name", "dbname", "dbname", NULL};
+	const char *const values[] = {application, conninfo, database, NULL};
+	int r = conninfo_parse(conninfo, &options, err);
+
+	if (r < 0)
+		return r;
+	if (cancel_is_set(cancel))
+		return session_fail_cancelled(err);
+	r = cancel_fd_open(&ret->cancel, cancel);
+	if (r < 0)
+		return error_system(err, -r, "making an eventfd");
+	ret->conn = PQconnectStartParams(keywords, values, 1);
+	PQsetNoticeProcessor(ret->conn, log_notice, NULL);
+	r = connect_to(ret, err);
+	if (r < 0)
+		session_disconnect(ret);
+	else
+		PQsetnonblocking(ret->conn, 1);
+	return r;
+}
+
+void session_disconnect(struct pg_session *s)
+{
+	PQfinish(s->conn);
+	cancel_fd_close(&s->cancel);
+}
