@@ -70,3 +70,11 @@ const char *pg_hint(const char *words);
  */
 int pg_find_program(const char *name, const char *bindir, int version_num,
                     char ret_path[static PG_PATH_BYTES], char ret_version[static 128], struct error *err);
+
+/**
+ * pg_program_takes_zstd() - can this pg_restore read archives that are compressed with zstd?
+ * Asks it to list an empty one, which is a file in $TMPDIR for that time. Blocks for as long as the program
+ * takes.
+ * Return: 1: yes; 0: no, it was built without, or is older than 16; negative errno with @err.
+ */
+int pg_program_takes_zstd(const char *pg_restore, struct cancel *cancel, struct error *err);

@@ -335,6 +335,38 @@ static void test_wrong_connect_timeout(void **state)
 
 static void test_hints(void **state)
 {
+	static const struct {
+		const char *words, *hint;
+	} hints[] = {
+	        {"ERROR:  out of shared memory", "max_locks_per_transaction"},
+	        {"ERROR:  canceling statement due to lock timeout", "lock_wait_timeout"},
+	        {"ERROR:  could not obtain lock on relation \"t\"", "quieter time"},
+	        {"pg_dump: error: aborting because of server version mismatch", "pg_bindir"},
+	        {"ERROR:  permission denied for schema s", "GRANT USAGE ON SCHEMA"},
+	        {"ERROR:  permission denied for sequence s", "GRANT SELECT ON SEQUENCE"},
+	        {"ERROR:  permission denied for large object 5", "as their owner"},
+	        {"FATAL:  terminating connection due to administrator command", "run the backup again"},
+	        {"server closed the connection unexpectedly", "run the backup again"},
+	        {"could not write to file: No space left on device", "full"},
+	        {"FATAL:  sorry, too many clients already", "max_connections"},
+	        {"FATAL:  remaining connection slots are reserved for", "max_connections"},
+	        {"FATAL:  too many connections for role \"x\"", "CONNECTION LIMIT"},
+	        {"ERROR:  canceling statement due to conflict with recovery", "hot_standby_feedback"},
+	        {"FATAL:  terminating connection due to conflict with recovery",
+	         "max_standby_streaming_delay"},
+	        {"ERROR:  snapshot too old", "old_snapshot_threshold"},
+	        {"ERROR:  could not import the requested snapshot", "another server"},
+	        {"ERROR:  invalid snapshot identifier: \"x\"", "another server"},
+	        {"ERROR:  snapshot \"00000003-0000001B-1\" does not exist", "another server"},
+	        {"ERROR:  invalid page in block 7 of relation base/5/16384", "damaged"},
+	        {"ERROR:  could not read block 7 in file \"base/5/16384\"", "damaged"},
+	        {"ERROR:  missing chunk number 0 for toast value 5 in pg_toast_1", "damaged"},
+	        {"ERROR:  character with byte sequence 0xc3 0xa4 in encoding \"UTF8\" has no equivalent in "
+	         "encoding \"LATIN2\"",
+	         "PGCLIENTENCODING"},
+	        {"ERROR:  invalid byte sequence for encoding \"UTF8\": 0xff", "mend that row"},
+	};
+
 	assert_non_null(strstr(
 	        pg_hint("ERROR:  query would be affected by row-level security policy for table \"t\""),
 	        "BYPASSRLS"));
@@ -342,6 +374,12 @@ static void test_hints(void **state)
 	assert_non_null(
 	        strstr(pg_hint("HINT: You might need to increase max_locks_per_transaction."), "restart"));
 	assert_non_null(strstr(pg_hint("FATAL:  database \"x\" does not exist"), "psql -l"));
+	for (size_t i = 0; i < ARRAY_SIZE(hints); i++) {
+		const char *hint = pg_hint(hints[i].words);
+
+		if (!hint || !strstr(hint, hints[i].hint))
+			fail_msg("%s: %s", hints[i].words, hint ? hint : "no hint");
+	}
 	assert_null(pg_hint("ERROR:  column \"x\" does not exist"));
 	assert_null(pg_hint(""));
 }
@@ -359,6 +397,58 @@ static void make_program(const char *root, const char *directory, const char *na
 	assert_true(fd >= 0);
 	assert_int_equal(fd_write_all(fd, script, strlen(script)), 0);
 	close(fd);
+}
+
+static void expect_zstd(const char *directory, const char *name, int expected)
+{
+	_cleanup(free) char *path = mem_printf("%s/%s/pg_restore", directory, name);
+	struct error err = {0};
+
+	assert_int_equal(pg_program_takes_zstd(path, NULL, &err), expected);
+	assert_true((err.class == ERROR_NONE) == (expected >= 0));
+}
+
+/* A program that says (as in its source) what pg_restore says of an archive, if it gets one at all. */
+static void make_restore(const char *root, const char *name, const char *then)
+{
+	static const char looks[] =
+	        "x'; [ \"$1\" = --list ] || exit 9; [ \"$(head -c 8 \"$2\" | od -An -tx1 | tr -d "
+	        "\" \")\" = 5047444d50010f00 ] || exit 8; "
+	        "[ \"$(stat -c %%s \"$2\")\" = 67 ] || exit 7; %s #";
+	_cleanup(free) char *script = mem_printf(looks, then);
+
+	make_program(root, name, "pg_restore", script);
+}
+
+static void test_takes_zstd(void **state)
+{
+	char root[] = "/tmp/keepfs-test-zstd-XXXXXX";
+	_cleanup(free) char *command = NULL;
+	_cleanup(free) char *leftovers = NULL;
+
+	assert_non_null(mkdtemp(root));
+	command = mem_printf("rm -rf '%s'", root);
+	leftovers = mem_printf("[ -z \"$(find '%s' -name 'keepfs-zstd-*')\" ]", root);
+	setenv("TMPDIR", root, 1);
+	make_restore(root, "good", "exit 0");
+	make_restore(
+	        root, "without",
+	        "echo \"pg_restore: warning: archive is compressed, but this installation does not support "
+	        "compression (this build does not support compression with zstd) -- no data will be "
+	        "available\" >&2");
+	make_restore(root, "old",
+	             "echo \"pg_restore: error: unsupported version (1.15) in file header\" >&2; exit 1");
+	make_restore(root, "broken", "echo \"cannot load libpq\" >&2; exit 127");
+	expect_zstd(root, "good", 1);
+	expect_zstd(root, "without", 0);
+	expect_zstd(root, "old", 0);
+	expect_zstd(root, "broken", -EIO);
+	expect_zstd(root, "none", -ENOENT);
+	assert_int_equal(system(leftovers), 0);
+	setenv("TMPDIR", "/nonexistent", 1);
+	expect_zstd(root, "good", -ENOENT);
+	unsetenv("TMPDIR");
+	assert_int_equal(system(command), 0);
 }
 
 struct place {
@@ -467,6 +557,7 @@ int main(void)
 	        cmocka_unit_test(test_next_host_after_a_silent_one),
 	        cmocka_unit_test(test_wrong_connect_timeout),
 	        cmocka_unit_test(test_hints),
+	        cmocka_unit_test(test_takes_zstd),
 	        cmocka_unit_test(test_session_cancelled),
 	        cmocka_unit_test_setup_teardown(test_nearest_program, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(test_no_program, set_up, tear_down),
