@@ -51,10 +51,11 @@ static int refuse_words(const struct conf *conf, const struct command *c, struct
 		return refuse(conf, err, "one job is triggered at a time, but behind it there is",
 		              c->words[1]);
 	conf_list_trigger_keys(&keys);
-	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "'%.100s' is not written as key=value, without spaces around '=' and with the key in "
-	                 "lower case; keys: %s",
-	                 c->words[i], str_text(&keys));
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "'%.100s' is not written as key=value, without spaces around '=' and with the key in "
+	        "lower case; keys: %s",
+	        c->words[i], str_text(&keys));
 }
 
 static int find_job(const struct conf *conf, const struct command *c, const struct conf_backup **ret_job,
@@ -65,7 +66,8 @@ static int find_job(const struct conf *conf, const struct command *c, const stru
 		                 "no backup is configured: add a section [backup NAME] to the configuration");
 	if (c->word_count == 0)
 		return refuse(conf, err,
-		              c->option_count > 0 ? "the command names no job" : "the command is empty", NULL);
+		              c->option_count > 0 ? "the command names no job" : "the command is empty",
+		              NULL);
 	if (c->word_count > 1)
 		return refuse_words(conf, c, err);
 	*ret_job = str_equal(c->words[0], "now") ? &conf->backups[0] : conf_find_backup(conf, c->words[0]);
