@@ -1,7 +1,7 @@
 #pragma once
 /**
  * Runs: queued durably, run by a bounded set of threads, watched, cancelled, recovered. One run of a job at a
- * time.
+ * time. A job's hooks are part of its runs: a run is over when its post hook is.
  */
 #include <keepfs/base/error.h>
 #include <keepfs/base/str.h>
@@ -23,7 +23,7 @@ struct jobs_events { /* called on a job's thread, with no lock held; must not bl
 int jobs_new(const struct make_context *ctx, const struct jobs_events *events, struct jobs **ret_jobs,
              struct error *err);
 /** jobs_stop() - accept no more; let running ones end within @grace_ms, then cancel them; pending ones become
- * cancelled. Blocks. */
+ * cancelled. Post hooks have eight seconds more. Blocks. */
 void jobs_stop(struct jobs *j, int64_t grace_ms);
 /** jobs_free() - jobs_stop() with no grace, then free. NULL allowed; returns NULL. */
 struct jobs *jobs_free(struct jobs *j);
@@ -42,7 +42,8 @@ int jobs_trigger(struct jobs *j, const char *command, const char *by, struct cat
  * otherwise: what a shell has split becomes one line again. */
 void jobs_append_word(struct str *command, const char *word);
 /** jobs_cancel() - ask a run to stop; -ESRCH when it is not pending or running. Returns before it has
- * stopped, and waits for no disk; asking again while it stops is no error. */
+ * stopped, and waits for no disk; asking again while it stops is no error. A run whose post hook runs has
+ * ended otherwise: only the hook is stopped. */
 int jobs_cancel(struct jobs *j, int64_t run_id, struct error *err);
 /** jobs_progress() - false when the run is not live: *@ret is zeroed then. */
 bool jobs_progress(struct jobs *j, int64_t run_id, struct report_progress *ret);

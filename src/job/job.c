@@ -17,6 +17,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define HOOK_STOP_MS 8000
+
 static struct run *find_run(struct jobs *j, int64_t id)
 {
 	struct run *run = j->runs;
@@ -45,6 +47,7 @@ static struct run *run_new(int64_t id, struct request *request, const char *by)
 	*request = (struct request){0};
 	run->triggered_by = mem_strdup(by);
 	cancel_init(&run->cancel);
+	cancel_init(&run->hook_cancel);
 	return run;
 }
 
@@ -58,6 +61,7 @@ void run_release(struct jobs *j, struct run *run)
 		at = &(*at)->next;
 	*at = run->next;
 	cancel_finish(&run->cancel);
+	cancel_finish(&run->hook_cancel);
 	request_finish(&run->request);
 	free(run->triggered_by);
 	free(run);
@@ -120,7 +124,8 @@ int jobs_start(const struct jobs_options *options, struct jobs **ret_jobs, struc
 int jobs_new(const struct make_context *ctx, const struct jobs_events *events, struct jobs **ret_jobs,
              struct error *err)
 {
-	const struct jobs_options options = {.ctx = ctx, .events = events, .make = make_dump};
+	const struct jobs_options options = {
+	        .ctx = ctx, .events = events, .make = make_dump, .hook_stop_ms = HOOK_STOP_MS};
 
 	return jobs_start(&options, ret_jobs, err);
 }
@@ -144,6 +149,8 @@ static void cancel_pending(struct jobs *j, struct run *run, const char *reason)
 /* With the lock. The first reason stays. */
 static void cancel_running(struct run *run, const char *reason)
 {
+	if (run->in_post_hook)
+		return;
 	if (!run->cancel_reason)
 		run->cancel_reason = reason;
 	cancel_set(&run->cancel);
@@ -174,6 +181,9 @@ void jobs_stop(struct jobs *j, int64_t grace_ms)
 	for (struct run *run = j->runs; run; run = run->next)
 		if (run->state == LIVE_RUNNING)
 			cancel_running(run, "cancelled: keepfs was stopped");
+	wait_for_ends(j, j->options.hook_stop_ms);
+	for (struct run *run = j->runs; run; run = run->next)
+		cancel_set(&run->hook_cancel);
 	while (has_untold(j))
 		pthread_cond_wait(&j->changed, &j->lock);
 	pthread_mutex_unlock(&j->lock);
@@ -290,6 +300,8 @@ int jobs_cancel(struct jobs *j, int64_t run_id, struct error *err)
 	live = run && run->state != LIVE_ENDED;
 	if (live && run->state == LIVE_PENDING)
 		cancel_pending(j, run, "cancelled before it began");
+	else if (live && run->in_post_hook)
+		cancel_set(&run->hook_cancel);
 	else if (live && run->state == LIVE_RUNNING)
 		cancel_running(run, "cancelled");
 	pthread_mutex_unlock(&j->lock);

@@ -6,6 +6,7 @@
  *   command.c  the text of a trigger, and what its words mean: request.c
  *   job.c      life, triggers, cancelling, waiting; the runner threads
  *   run.c      one run: all databases of its job, and its end: finish.c
+ *   hooks.c    the commands before and after: what they are told; hook.c runs one
  *   watch.c    samples of progress, and the thread that tells of changes
  */
 #include "request.h"
@@ -21,9 +22,10 @@ struct jobs_options {
 	const struct jobs_events *events; /* borrowed; NULL: none */
 	int (*make)(const struct make_context *ctx, const struct make_dump *dump, struct manifest *ret,
 	            struct error *err); /* make_dump() */
+	int64_t hook_stop_ms;           /* of post hooks, after the grace period of jobs_stop() */
 };
 
-/* jobs_start() - jobs_new() with any maker. */
+/* jobs_start() - jobs_new() with any maker, and other limits. */
 int jobs_start(const struct jobs_options *options, struct jobs **ret_jobs, struct error *err);
 
 enum live_state {
@@ -45,6 +47,8 @@ struct run { /* a live run, in jobs->runs until its end was told and nobody wait
 	char *triggered_by;
 	struct cancel cancel;      /* its own lock */
 	const char *cancel_reason; /* static text; set before cancel is, or with LIVE_LEAVING */
+	bool in_post_hook;         /* how the run ends is decided */
+	struct cancel hook_cancel; /* of the post hook; its own lock */
 	enum live_state state;
 	int64_t leave_at_ms; /* LIVE_LEAVING: when its end is to be written (again) */
 	bool unkept;         /* its end could not be written; whoever writes it */
@@ -83,6 +87,10 @@ struct jobs {
 struct outcome { /* of a run's databases, as they end */
 	size_t targets, failed, cancelled;
 	char failures[1400]; /* the first ones */
+	uint64_t size_bytes;
+	size_t artifact_count;
+	struct str artifacts;          /* paths, one on each line */
+	char sha256[SHA256_HEX_BYTES]; /* of the last one */
 };
 
 struct ending {
@@ -90,7 +98,7 @@ struct ending {
 	char error[sizeof(((struct catalog_run *)NULL)->error)];
 };
 
-/* run_execute() - all databases of a running run; its end is in the catalog when it
+/* run_execute() - all databases of a running run, between its hooks; its end is in the catalog when it
  * returns. No lock held. */
 void run_execute(struct jobs *j, struct run *run);
 /* run_log() - a line of the run's log. Its text is a help, not a record: what cannot be kept must not fail a
@@ -106,6 +114,12 @@ void run_finish(struct jobs *j, struct run *run, enum run_state state, const cha
 /* run_leave() - the same for a run in LIVE_LEAVING, but one attempt: when it fails, leave_at_ms says when the
  * next one is due. No lock held. */
 void run_leave(struct jobs *j, struct run *run);
+
+/* run_pre_hook() - 0 also when there is none; else the run cannot begin. No lock held. */
+int run_pre_hook(struct jobs *j, struct run *run, struct error *err);
+/* run_post_hook() - tell it how the run ends; what goes wrong is a warning of the run. No lock held. */
+void run_post_hook(struct jobs *j, struct run *run, const struct ending *ending,
+                   const struct outcome *outcome);
 
 struct target {               /* a database of a job */
 	const char *database; /* NULL: the one of the job's connection */

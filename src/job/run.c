@@ -2,6 +2,9 @@
  * One run: every database of its job in turn, each with a result of its own in the catalog. One that fails
  * does not stop the others; the run is completed only when all are. After a cancel no other one is begun, but
  * what is whole stays.
+ *
+ * The hooks stand around all that: without the first nothing is dumped, and the last learns how the run ends.
+ * Until it has ended too, the run is running.
  */
 #include "job_private.h"
 
@@ -15,6 +18,7 @@
 #include <string.h>
 
 #define FAILURES_SHOWN      4
+#define ARTIFACTS_MAX_BYTES ((size_t)96 << 10) /* an environment variable holds 128 KiB */
 #define FAILURE_SHOWN_BYTES 300
 
 void run_log(struct jobs *j, struct run *run, const char *fmt, ...)
@@ -122,6 +126,15 @@ static void note_failure(struct outcome *o, const char *label, const char *messa
 	         shown);
 }
 
+static void note_artifact(struct outcome *o, const struct manifest *m)
+{
+	o->size_bytes += m->size_bytes;
+	o->artifact_count++;
+	str_copy(o->sha256, sizeof(o->sha256), m->sha256);
+	if (o->artifacts.len + strlen(m->path) < ARTIFACTS_MAX_BYTES)
+		str_appendf(&o->artifacts, "%s%s", o->artifacts.len > 0 ? "\n" : "", m->path);
+}
+
 static void run_target(struct jobs *j, struct run *run, const struct target *t, struct outcome *o)
 {
 	const struct jobs_events *events = j->options.events;
@@ -137,6 +150,7 @@ static void run_target(struct jobs *j, struct run *run, const struct target *t, 
 		result.state = RUN_COMPLETED;
 		result.size_bytes = m.size_bytes;
 		str_copy(result.path, sizeof(result.path), m.path);
+		note_artifact(o, &m);
 	} else {
 		bool cancelled = cancel_is_set(&run->cancel);
 
@@ -257,7 +271,15 @@ void run_execute(struct jobs *j, struct run *run)
 	}
 	log_begin(j, run);
 	prepare(j, run, outcome.targets);
-	run_targets(j, run, &outcome);
-	decide(j, run, &outcome, &ending);
+	if (run_pre_hook(j, run, &err) == 0 || cancel_is_set(&run->cancel)) {
+		run_targets(j, run, &outcome);
+		decide(j, run, &outcome, &ending);
+	} else {
+		/* Its databases, which are pending, fail with it. */
+		ending = (struct ending){.state = RUN_FAILED};
+		str_copy(ending.error, sizeof(ending.error), err.message);
+	}
+	run_post_hook(j, run, &ending, &outcome);
 	run_finish(j, run, ending.state, ending.error);
+	str_finish(&outcome.artifacts);
 }

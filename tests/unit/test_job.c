@@ -2,6 +2,7 @@
  */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/clock.h>
+#include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -11,6 +12,7 @@
 #include "../../src/job/job_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -20,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -157,13 +160,19 @@ static char *no_databases[] = {NULL};
 static char *tenants[] = {(char *)"acme", (char *)"bad one", (char *)"silent", (char *)"zeta", NULL};
 
 static struct conf_backup backups[] = {
-        {.name = (char *)"full", .database = (char *)"postgresql:///primary", .databases = no_databases},
-        {.name = (char *)"tenants", .database = (char *)"postgresql:///", .databases = tenants},
+        {.name = (char *)"full",
+         .database = (char *)"postgresql:///primary",
+         .databases = no_databases,
+         .hook_timeout_ms = 60000},
+        {.name = (char *)"tenants",
+         .database = (char *)"postgresql:///",
+         .databases = tenants,
+         .hook_timeout_ms = 60000},
 };
 
 static void bench_init(struct bench *b, int64_t parallel_runs)
 {
-	struct jobs_options options = {.make = fake_make};
+	struct jobs_options options = {.make = fake_make, .hook_stop_ms = 50};
 	struct error err = {0};
 
 	*b = (struct bench){0};
@@ -565,6 +574,296 @@ static void test_warnings_of_makers(void **state)
 	assert_string_equal(run.warning, "role passwords are not in it");
 	log = read_log(&b, id);
 	assert_non_null(strstr(log, "warning: role passwords are not in it\n"));
+	bench_finish(&b);
+}
+
+/* Hooks: real commands, which write to and wait for files in the test's directory. */
+
+/* A command for job @index; %s in it is the directory. The caller frees it after bench_finish(). */
+static char *set_hook(struct bench *b, char **hook, const char *format)
+{
+	_cleanup(str) struct str text = {0};
+
+	for (const char *p = format; *p; p++) {
+		if (*p == '@')
+			str_append(&text, b->state_dir);
+		else
+			str_append_char(&text, *p);
+	}
+	*hook = str_take(&text);
+	return *hook;
+}
+
+static char *read_file(struct bench *b, const char *name)
+{
+	_cleanup(free) char *path = mem_printf("%s/%s", b->state_dir, name);
+	struct str text = {0};
+
+	if (fd_read_file(path, 1 << 20, &text) < 0) {
+		str_finish(&text);
+		return mem_strdup("(no such file)");
+	}
+	return str_take(&text);
+}
+
+static void make_fifo(struct bench *b, const char *name)
+{
+	_cleanup(free) char *path = mem_printf("%s/%s", b->state_dir, name);
+
+	assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+/* Blocks until somebody has opened the other end. */
+static void meet(struct bench *b, const char *name, int flags)
+{
+	_cleanup(free) char *path = mem_printf("%s/%s", b->state_dir, name);
+	_cleanup(fd) int fd = open(path, flags | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+}
+
+static void test_hooks_get_the_facts(void **state)
+{
+	_cleanup(free) char *pre = NULL, *post = NULL, *before = NULL, *after = NULL, *expected = NULL;
+	_cleanup(free) char *log = NULL;
+	char started[CLOCK_ISO_BYTES];
+	struct catalog_run run;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	pre = set_hook(&b, &b.backups[0].pre_hook,
+	               "env | grep ^KEEPFS_ | sort > @/pre; echo out; echo words >&2");
+	post = set_hook(&b, &b.backups[0].post_hook,
+	                "test -s @/pre && env | grep ^KEEPFS_ | grep -v FINISHED | sort > @/post; date -d "
+	                "$KEEPFS_FINISHED > @/finished");
+	id = trigger(&b, "full note='$HOME \"x\"'");
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_int_equal(run.state, RUN_COMPLETED);
+	assert_string_equal(run.warning, "");
+	assert_string_equal(b.order, "backups/full ");
+	before = read_file(&b, "pre");
+	expected = mem_printf(
+	        "KEEPFS_CONFIG=/etc/keepfs/keepfs.conf\nKEEPFS_DATABASES=primary\nKEEPFS_JOB=full\n"
+	        "KEEPFS_NOTE=$HOME \"x\"\nKEEPFS_RUN=%lld\nKEEPFS_STORE=dir:/objects\n"
+	        "KEEPFS_TRIGGERED_BY=uid 0 (test)\n",
+	        (long long)id);
+	assert_string_equal(before, expected);
+	after = read_file(&b, "post");
+	free(expected);
+	expected =
+	        mem_printf("KEEPFS_ARTIFACTS=backups/full/20261120T020000Z.dump\n"
+	                   "KEEPFS_CONFIG=/etc/keepfs/"
+	                   "keepfs.conf\nKEEPFS_DATABASES=primary\nKEEPFS_ERROR=\nKEEPFS_JOB=full\n"
+	                   "KEEPFS_NOTE=$HOME \"x\"\nKEEPFS_RUN=%lld\n"
+	                   "KEEPFS_SHA256=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
+	                   "KEEPFS_SIZE_BYTES=1000\nKEEPFS_STARTED=%s\nKEEPFS_STATE=completed\nKEEPFS_STORE="
+	                   "dir:/objects\n"
+	                   "KEEPFS_TRIGGERED_BY=uid 0 (test)\n",
+	                   (long long)id, clock_format_iso(run.started_at_us, started));
+	assert_string_equal(after, expected);
+	log = read_log(&b, id);
+	assert_non_null(strstr(log, "pre_hook: out\n"));
+	assert_non_null(strstr(log, "pre_hook: words\n"));
+	assert_non_null(strstr(log, "post_hook begins\n"));
+	bench_finish(&b);
+}
+
+static void test_hooks_of_several_databases(void **state)
+{
+	_cleanup(free) char *post = NULL, *said = NULL;
+	struct catalog_run run;
+	struct bench b;
+
+	bench_init(&b, 1);
+	post = set_hook(&b, &b.backups[1].post_hook,
+	                "printf '%s|' \"$KEEPFS_STATE\" \"$KEEPFS_DATABASES\" \"$KEEPFS_ARTIFACTS\" "
+	                "\"$KEEPFS_SHA256\" \"$KEEPFS_SIZE_BYTES\" \"$KEEPFS_ERROR\" > @/post");
+	assert_int_equal(jobs_wait(b.jobs, trigger(&b, "tenants"), &run), 0);
+	assert_int_equal(run.state, RUN_FAILED);
+	said = read_file(&b, "post");
+	assert_true(str_starts(said,
+	                       "failed|acme,bad one,silent,zeta|backups/tenants/acme/20261120T020000Z.dump\n"
+	                       "backups/tenants/zeta/20261120T020000Z.dump||2000|2 of 4 databases failed: "
+	                       "bad one: "));
+	bench_finish(&b);
+}
+
+static void test_pre_hook_that_fails(void **state)
+{
+	_cleanup(free) char *pre = NULL, *post = NULL, *said = NULL;
+	struct catalog_target targets[5];
+	struct catalog_run run;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	pre = set_hook(&b, &b.backups[1].pre_hook, "echo no lock on the filesystem >&2; exit 3");
+	post = set_hook(&b, &b.backups[1].post_hook, "echo $KEEPFS_STATE, $KEEPFS_ERROR > @/post");
+	id = trigger(&b, "tenants");
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_int_equal(run.state, RUN_FAILED);
+	assert_non_null(strstr(run.error, "pre_hook"));
+	assert_non_null(strstr(run.error, "no lock on the filesystem"));
+	assert_string_equal(b.order, "");
+	assert_int_equal(catalog_run_targets(b.ctx.catalog, id, 0, targets, 5), 4);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(targets[i].state, RUN_FAILED);
+	said = read_file(&b, "post");
+	assert_true(str_starts(said, "failed, pre_hook"));
+	/* The next run may do better. */
+	b.backups[1].pre_hook = NULL;
+	b.backups[1].post_hook = NULL;
+	assert_int_equal(jobs_wait(b.jobs, trigger(&b, "tenants"), &run), 0);
+	assert_string_equal(b.order, "backups/tenants/acme backups/tenants/bad=20one backups/tenants/silent "
+	                             "backups/tenants/zeta ");
+	bench_finish(&b);
+}
+
+static void test_post_hook_that_fails(void **state)
+{
+	_cleanup(free) char *post = NULL;
+	struct catalog_run run;
+	struct bench b;
+
+	bench_init(&b, 1);
+	post = set_hook(&b, &b.backups[0].post_hook, "echo nobody to tell >&2; exit 1");
+	assert_int_equal(jobs_wait(b.jobs, trigger(&b, "full"), &run), 0);
+	assert_int_equal(run.state, RUN_COMPLETED);
+	assert_string_equal(run.error, "");
+	assert_non_null(strstr(run.warning, "post_hook"));
+	assert_non_null(strstr(run.warning, "nobody to tell"));
+	bench_finish(&b);
+}
+
+static void test_hook_that_takes_too_long(void **state)
+{
+	_cleanup(free) char *pre = NULL;
+	struct catalog_run run;
+	struct bench b;
+
+	bench_init(&b, 1);
+	pre = set_hook(&b, &b.backups[0].pre_hook, "exec sleep 600");
+	b.backups[0].hook_timeout_ms = 100;
+	assert_int_equal(jobs_wait(b.jobs, trigger(&b, "full"), &run), 0);
+	assert_int_equal(run.state, RUN_FAILED);
+	assert_non_null(strstr(run.error, "pre_hook"));
+	assert_string_equal(b.order, "");
+	bench_finish(&b);
+}
+
+/* The run is running until its post hook has ended, and the job is busy. */
+static void test_post_hook_is_a_part_of_the_run(void **state)
+{
+	_cleanup(free) char *post = NULL;
+	struct catalog_run run;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	make_fifo(&b, "begun");
+	make_fifo(&b, "go");
+	post = set_hook(&b, &b.backups[0].post_hook, "cat /dev/null > @/begun; cat @/go");
+	id = trigger(&b, "full");
+	meet(&b, "begun", O_RDONLY);
+	assert_int_equal(catalog_run(b.ctx.catalog, id, &run), 0);
+	assert_int_equal(run.state, RUN_RUNNING);
+	assert_int_equal(jobs_trigger(b.jobs, "full", "test", &run, NULL), -EBUSY);
+	meet(&b, "go", O_WRONLY);
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_int_equal(run.state, RUN_COMPLETED);
+	assert_string_equal(run.warning, "");
+	bench_finish(&b);
+}
+
+static void test_cancel_in_pre_hook(void **state)
+{
+	_cleanup(free) char *pre = NULL, *post = NULL, *said = NULL;
+	struct catalog_target target;
+	struct catalog_run run;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	make_fifo(&b, "begun");
+	pre = set_hook(&b, &b.backups[0].pre_hook, "cat /dev/null > @/begun; exec sleep 600");
+	post = set_hook(&b, &b.backups[0].post_hook, "echo $KEEPFS_STATE $KEEPFS_ERROR > @/post");
+	id = trigger(&b, "full");
+	meet(&b, "begun", O_RDONLY);
+	assert_int_equal(jobs_cancel(b.jobs, id, NULL), 0);
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_int_equal(run.state, RUN_CANCELLED);
+	assert_string_equal(run.error, "cancelled");
+	assert_string_equal(run.warning, "");
+	assert_string_equal(b.order, "");
+	assert_int_equal(catalog_run_targets(b.ctx.catalog, id, 0, &target, 1), 1);
+	assert_int_equal(target.state, RUN_CANCELLED);
+	said = read_file(&b, "post");
+	assert_string_equal(said, "cancelled cancelled\n");
+	bench_finish(&b);
+}
+
+static void test_cancel_in_post_hook(void **state)
+{
+	_cleanup(free) char *post = NULL;
+	struct catalog_run run;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	make_fifo(&b, "begun");
+	post = set_hook(&b, &b.backups[0].post_hook, "cat /dev/null > @/begun; exec sleep 600");
+	id = trigger(&b, "full");
+	meet(&b, "begun", O_RDONLY);
+	assert_int_equal(jobs_cancel(b.jobs, id, NULL), 0);
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	/* The backup is made. */
+	assert_int_equal(run.state, RUN_COMPLETED);
+	assert_non_null(strstr(run.warning, "post_hook"));
+	bench_finish(&b);
+}
+
+/* A stop does not wait for a hook's own limit. */
+static void test_stop_in_post_hook(void **state)
+{
+	_cleanup(free) char *post = NULL;
+	struct catalog_run run;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	make_fifo(&b, "begun");
+	post = set_hook(&b, &b.backups[0].post_hook, "cat /dev/null > @/begun; exec sleep 600");
+	id = trigger(&b, "full");
+	meet(&b, "begun", O_RDONLY);
+	jobs_stop(b.jobs, 0);
+	assert_int_equal(catalog_run(b.ctx.catalog, id, &run), 0);
+	assert_int_equal(run.state, RUN_COMPLETED);
+	assert_non_null(strstr(run.warning, "post_hook"));
+	bench_finish(&b);
+}
+
+/* One that was cancelled before it began has no hooks. */
+static void test_no_hooks_before_the_beginning(void **state)
+{
+	_cleanup(free) char *pre = NULL, *post = NULL, *said = NULL;
+	struct catalog_run run;
+	struct bench b;
+	int64_t first, second;
+
+	bench_init(&b, 1);
+	pre = set_hook(&b, &b.backups[1].pre_hook, "echo pre >> @/said");
+	post = set_hook(&b, &b.backups[1].post_hook, "echo post >> @/said");
+	hold(&b, true);
+	first = trigger(&b, "full");
+	wait_running(&b, 1);
+	second = trigger(&b, "tenants");
+	assert_int_equal(jobs_cancel(b.jobs, second, NULL), 0);
+	assert_int_equal(jobs_wait(b.jobs, second, &run), 0);
+	hold(&b, false);
+	assert_int_equal(jobs_wait(b.jobs, first, &run), 0);
+	said = read_file(&b, "said");
+	assert_string_equal(said, "(no such file)");
 	bench_finish(&b);
 }
 
@@ -994,6 +1293,16 @@ int main(void)
 	        cmocka_unit_test(test_trigger_changes_the_job),
 	        cmocka_unit_test(test_long_options_fit_the_history),
 	        cmocka_unit_test(test_warnings_of_makers),
+	        cmocka_unit_test(test_hooks_get_the_facts),
+	        cmocka_unit_test(test_hooks_of_several_databases),
+	        cmocka_unit_test(test_pre_hook_that_fails),
+	        cmocka_unit_test(test_post_hook_that_fails),
+	        cmocka_unit_test(test_hook_that_takes_too_long),
+	        cmocka_unit_test(test_post_hook_is_a_part_of_the_run),
+	        cmocka_unit_test(test_cancel_in_pre_hook),
+	        cmocka_unit_test(test_cancel_in_post_hook),
+	        cmocka_unit_test(test_stop_in_post_hook),
+	        cmocka_unit_test(test_no_hooks_before_the_beginning),
 	        cmocka_unit_test(test_one_run_of_a_job),
 	        cmocka_unit_test(test_one_that_fails_does_not_stop_the_others),
 	        cmocka_unit_test(test_many_failures_fit_the_history),
