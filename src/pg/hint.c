@@ -91,6 +91,10 @@ static const struct {
         {"could not obtain lock",
          "somebody holds or awaits an exclusive lock on that table (ALTER TABLE, TRUNCATE, VACUUM FULL): try "
          "again at a quieter time"},
+        {"due to statement timeout",
+         "somebody holds a lock on that table for longer than lock_wait_timeout: try again at a quieter "
+         "time, or give it longer",
+         "LOCK TABLE"},
         {"due to statement timeout", "the role or the database has a statement_timeout: ALTER ROLE … SET "
                                      "statement_timeout = 0"},
         {"invalid page", "the server's data is damaged: see its log, and the documentation of pg_amcheck"},

@@ -54,6 +54,12 @@ struct pg_table {             /* a table with data: TABLE DATA of an archive's t
  * none of a table in the snapshot.
  */
 int pg_tables_learn(struct pg_session *s, struct pg_table *tables, size_t count, struct error *err);
+/**
+ * pg_tables_check() - each of @tables still has the file that it had in the session's snapshot
+ * A table that was truncated or rewritten after the snapshot was taken is not in it any more, and reads as
+ * empty: -ESTALE (ERROR_CONFLICT) names one. Once the session has locked them this cannot change.
+ */
+int pg_tables_check(struct pg_session *s, const struct pg_table *tables, size_t count, struct error *err);
 /** pg_table_finish() - free what @t holds. */
 void pg_table_finish(struct pg_table *t);
 
