@@ -107,13 +107,14 @@ const struct conf_key conf_keys[] = {
                  "and "
                  "of the lock that keeps a second daemon away. It must be on a local disk, and must not lie "
                  "inside the mountpoint."},
-        {KEEPFS(memory_bytes), .name = "memory", .type = CONF_BYTES, .fallback = "192M", .min = 64 * MIB,
+        {KEEPFS(memory_bytes), .name = "memory", .type = CONF_BYTES, .fallback = "256M", .min = 64 * MIB,
          .max = 1 * TIB,
          .help = "The size of the buffer pool, the daemon's one memory limit: half of it is for reading, "
                  "half for "
                  "uploads. More memory makes more transfers run at once; the size of a backup does not "
                  "matter. "
-                 "The half for uploads must hold four parts (part_size) for each of parallel_runs."},
+                 "The half for uploads must hold three parts (part_size), and four more for each of "
+                 "parallel_runs."},
         {KEEPFS(parallel_runs), .name = "parallel_runs", .type = CONF_INT, .fallback = "2", .min = 1,
          .max = 64,
          .help = "How many backup jobs run at the same time; others wait in the queue. One job never runs "

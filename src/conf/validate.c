@@ -131,14 +131,16 @@ static void check_s3_store(struct conf_loader *l)
 		              "is for sse = aws:kms only, but", "sse = aws:kms, or no sse_kms_key");
 }
 
-/* Each run's upload holds up to four parts: one being filled, three on their way. */
+/* An upload holds five parts: the first, one being filled, three on their way. What it is fed from takes up
+ * to a quarter of the half that is for uploads. With this, one run never waits for another for ever, and
+ * mostly not at all. */
 static void check_memory(struct conf_loader *l)
 {
 	const struct conf *c = &l->conf;
 	int memory = key_of(CONF_SECTION_KEEPFS, "memory"),
 	    part_size = key_of(CONF_SECTION_STORE, "part_size");
 	int runs = key_of(CONF_SECTION_KEEPFS, "parallel_runs");
-	uint64_t needed = 2 * 4 * c->store.part_bytes * (uint64_t)c->parallel_runs;
+	uint64_t needed = 2 * (3 + 4 * (uint64_t)c->parallel_runs) * c->store.part_bytes;
 	_cleanup(str) struct str allowed = {0}, what = {0};
 
 	if (c->memory_bytes >= needed || conf_origin_of(&l->conf, runs, 0)->wrong)
@@ -146,13 +148,13 @@ static void check_memory(struct conf_loader *l)
 	str_append(&allowed, "memory = ");
 	conf_bytes_format(needed, &allowed);
 	str_append(&allowed, " or more, or smaller values of part_size and parallel_runs");
-	str_append(&what, "half of memory must hold 4 parts for each of ");
+	str_append(&what, "half of memory must hold 3 parts, and 4 more for each of ");
 	describe(l, runs, 0, true, &what);
 	str_append(&what, ", but with");
 	/* parallel_runs may be the only one that was set: then it is the place. */
 	if (!conf_origin_of(&l->conf, memory, 0)->given && !conf_origin_of(&l->conf, part_size, 0)->given)
 		contradiction(l, runs, memory,
-		              "half of memory must hold 4 parts of part_size for each run, but",
+		              "half of memory must hold 3 parts of part_size, and 4 more for each run, but",
 		              str_text(&allowed));
 	else
 		contradiction(l, memory, part_size, str_text(&what), str_text(&allowed));

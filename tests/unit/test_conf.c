@@ -117,7 +117,7 @@ static void test_defaults(void **state)
 	assert_null(f->conf.path);
 	assert_string_equal(f->conf.mountpoint, "/mnt/keep");
 	assert_string_equal(f->conf.state_dir, geteuid() == 0 ? "/var/lib/keepfs" : "/home/x/state/keepfs");
-	assert_int_equal(f->conf.memory_bytes, 192 << 20);
+	assert_int_equal(f->conf.memory_bytes, 256 << 20);
 	assert_int_equal(f->conf.parallel_runs, 2);
 	assert_false(f->conf.allow_other);
 	assert_int_equal(f->conf.owner, geteuid());
@@ -592,10 +592,10 @@ static void test_contradictions(void **state)
 	         ":4: [store] url = dir:/o: lies inside"},
 	        {"[keepfs]\nstate_dir = /o/s\n[store]\nurl = dir:/o\n",
 	         ":2: [keepfs] state_dir = /o/s: lies inside"},
-	        {"[keepfs]\nmemory = 64M\n", ":2: [keepfs] memory = 64M: half of memory must hold 4 parts "
-	                                     "for each of [keepfs] parallel_runs = 2 "
+	        {"[keepfs]\nmemory = 64M\n", ":2: [keepfs] memory = 64M: half of memory must hold 3 parts, "
+	                                     "and 4 more for each of [keepfs] parallel_runs = 2 "
 	                                     "(default), but with [store] part_size = 8M (default); allowed: "
-	                                     "memory = 128M or more, or smaller"},
+	                                     "memory = 176M or more, or smaller"},
 	        {"[keepfs]\nparallel_runs = 4\n", ":2: [keepfs] parallel_runs = 4: half of memory"},
 	        {"[store]\npart_size = 64M\n", ":2: [store] part_size = 64M: half of memory"},
 	        {"[backup a]\n[backup full]\nformat = plain\ncompression = zstd\n",
@@ -641,7 +641,7 @@ static void test_contradictions(void **state)
 		refuse(f, cases[i].text, expected);
 	}
 	/* Not contradictions. */
-	accept(f, "[keepfs]\nmemory = 64M\nparallel_runs = 1\n");
+	accept(f, "[keepfs]\nmemory = 112M\nparallel_runs = 1\n");
 	accept(f, "[store]\nurl = s3://bucket\nendpoint = http://127.0.0.1:80\nallow_http = on\n");
 	accept(f, "[store]\nendpoint =\nsse = none\n");
 	accept(f, "[keepfs]\nmountpoint = /srv/keep\nstate_dir = /srv/keepfs\n");
@@ -885,7 +885,7 @@ static void test_effective(void **state)
 	assert_non_null(strstr(t, "\nsession_token =   # default\n"));
 	assert_non_null(strstr(t, "\nstop_grace = 90s  # KEEPFS_STOP_GRACE\n"));
 	assert_non_null(strstr(t, "\nregion = eu-central-1  # AWS_REGION\n"));
-	assert_non_null(strstr(t, "\nmemory = 192M  # default\n"));
+	assert_non_null(strstr(t, "\nmemory = 256M  # default\n"));
 	assert_non_null(strstr(t, "\nfile_mode = 0600  # default\n"));
 	assert_non_null(strstr(t, "\n[backup full]\ndatabase = postgresql://user:********@host/db?x=1  # "));
 	assert_non_null(strstr(t, "\n[backup b]\ndatabase = host=h password=******** user=u  # "));
