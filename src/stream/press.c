@@ -21,7 +21,7 @@
 #include <string.h>
 
 #define BATCHES_PER_THREAD 2U
-#define BUFFERS_PER_BATCH  2U
+#define BUFFERS_PER_BATCH  (PRESS_BUFFERS_PER_THREAD / BATCHES_PER_THREAD)
 #define RECORDS_AT_MOST    256U
 /* A mark sends off what is at least that much: small batches keep all threads busy. */
 #define WORTH_A_THREAD ((size_t)256 << 10)
@@ -340,7 +340,7 @@ int press_finish(struct press *p, struct error *err)
 
 static int reserve(struct press *p, struct error *err)
 {
-	size_t buffers = (size_t)p->options.threads * BATCHES_PER_THREAD * BUFFERS_PER_BATCH;
+	size_t buffers = (size_t)p->options.threads * PRESS_BUFFERS_PER_THREAD;
 	int r = pool_reserve(p->options.pool, buffers, p->options.cancel);
 
 	if (r == -ECANCELED)

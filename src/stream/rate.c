@@ -25,7 +25,6 @@ struct rate *rate_new(uint64_t bytes_per_s)
 
 	pthread_mutex_init(&r->lock, NULL);
 	r->bytes_per_s = (double)bytes_per_s;
-	r->account = r->bytes_per_s;
 	r->at_us = clock_mono_us();
 	return r;
 }

@@ -20,6 +20,8 @@ struct ordered_out { /* the consumer; a negative return ends it all with that an
  * a segment under work, 2 * threads of them): pool_reserve() may wait. The caller's thread is the consumer
  * too: @out is called from within press_write(), press_mark() and press_finish().
  */
+/** PRESS_BUFFERS_PER_THREAD - of the pool, which press_new() reserves. */
+#define PRESS_BUFFERS_PER_THREAD 4U
 struct press;
 struct press_options {
 	struct compression compression;
