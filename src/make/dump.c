@@ -3,278 +3,513 @@
  * trustworthy, so it stands in one place:
  *
  *   ask the server → choose pg_dump → reserve the name (recorded: a crash from here on can be cleared up)
- *   → pump pg_dump's output through digest and check into the upload, until its end
- *   → exit status 0 → the archive is whole → the upload is completed → the artifact is published
+ *   → the roles of the cluster → the data, compressed on its way into the store, its end checked
+ *   → everything read back from the store → the artifact is published
  *
- * The upload is finished only after the exit status: an end of output alone says nothing, it is also what a
- * killed pg_dump leaves. Just before, the name must still be free in the store: a second keepfs that writes
- * to the same place may have made a backup of that name, which must not be replaced. Whatever fails, the
- * upload is aborted and the reserved name given up.
+ * An object is completed only after the maker's exit status and the checks of its content: an end of output
+ * alone says nothing, it is also what a killed pg_dump leaves. Just before, the name must still be free in
+ * the store: a second keepfs that writes to the same place may have made a backup of that name, which must
+ * not be replaced. Whatever fails, what was begun is aborted and the reserved name given up.
  */
 #include "config.h"
+
+#include "contents.h"
+#include "dump.h"
 
 #include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
-#include <keepfs/base/str.h>
-#include <keepfs/make.h>
-#include <keepfs/pg.h>
-#include <keepfs/proc.h>
-#include <keepfs/stream.h>
+#include <keepfs/stream/ordered.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-DEFINE_CLEANUP(secret, char *, mem_free_secret)
+#define AUTO_READERS_MAX   8
+#define AUTO_BYTES_EACH    ((uint64_t)64 << 20) /* a reader for less is not worth its connection */
+#define FIRST_ZSTD_VERSION 160000
 
-struct work { /* what the steps hand to each other */
-	const struct make_context *ctx;
-	const struct make_dump *dump;
-	struct pg_facts server;
-	char program[PG_PATH_BYTES];
-	char program_version[128];
-	char *path;      /* of the artifact, once reserved */
-	bool publishing; /* its manifest may be there, and be ours */
-	int64_t started_at_us;
-	int64_t started_mono_us;
-	struct stream_facts stream;
-	struct pg_archive_facts archive;
-};
-
-static void say(const struct work *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void say(const struct work *w, const char *fmt, ...)
+void dump_say(const struct dump *d, const char *fmt, ...)
 {
 	_cleanup(str) struct str line = {0};
 	va_list args;
 
-	if (!w->dump->log)
+	if (!d->order->log)
 		return;
 	va_start(args, fmt);
 	str_vappendf(&line, fmt, args);
 	va_end(args);
-	w->dump->log(w->dump->log_arg, str_text(&line));
+	d->order->log(d->order->log_arg, str_text(&line));
 }
 
-static void say_server(const struct work *w)
+void dump_warn(const struct dump *d, const char *fmt, ...)
 {
-	const struct pg_facts *s = &w->server;
-	char size[16];
+	_cleanup(str) struct str line = {0};
+	va_list args;
 
-	say(w, "server: PostgreSQL %s, database \"%s\" (%s), role \"%s\"", s->version, s->database,
-	    s->database_bytes ? str_format_bytes(size, sizeof(size), s->database_bytes) : "size not known",
-	    s->user);
-	if (s->unreadable_table[0])
-		say(w, "warning: role \"%s\" may not read %s: pg_dump will fail unless it leaves it out",
-		    s->user, s->unreadable_table);
-	if (s->rls_table[0])
-		say(w, "warning: row-level security of %s applies to role \"%s\": pg_dump will fail",
-		    s->rls_table, s->user);
+	va_start(args, fmt);
+	str_vappendf(&line, fmt, args);
+	va_end(args);
+	dump_say(d, "warning: %s", str_text(&line));
+	if (d->order->warn)
+		d->order->warn(d->order->log_arg, str_text(&line));
 }
 
-static int prepare(struct work *w, struct error *err)
+int dump_read(const struct dump *d, uint64_t bytes, struct error *err)
 {
-	const struct conf_backup *job = w->dump->job;
-	int r = pg_learn(job->database, w->dump->database, w->dump->cancel, &w->server, err);
-
-	if (r < 0)
-		return r;
-	say_server(w);
-	r = pg_find_program("pg_dump", job->pg_bindir, w->server.version_num, w->program, w->program_version,
-	                    err);
-	if (r < 0)
-		return r;
-	say(w, "program: %s %s", w->program, w->program_version);
+	if (d->order->progress)
+		atomic_fetch_add(&d->order->progress->read_bytes, bytes);
+	if (rate_take(d->rate, bytes, d->order->cancel) < 0)
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 	return 0;
 }
 
-/* pg_dump's words are in @err already; what to do about them comes behind. */
-static int with_hint(int r, const struct proc *p, struct error *err)
+unsigned dump_cores(void)
 {
-	const char *hint = pg_hint(proc_stderr(p));
-	size_t len;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-	if (!err || r == -ECANCELED)
+	return cores < 1 ? 1 : (unsigned)cores;
+}
+
+/* The part of the pool that is for uploads. */
+static size_t upload_buffers(const struct dump *d)
+{
+	return pool_buffers(d->ctx->pool) / 2;
+}
+
+/* What one dump may take of a quarter of that. */
+static size_t feeding_buffers(const struct dump *d)
+{
+	return upload_buffers(d) / 4 / (size_t)d->ctx->conf->parallel_runs;
+}
+
+unsigned dump_press_threads(const struct dump *d)
+{
+	size_t most = feeding_buffers(d) / PRESS_BUFFERS_PER_THREAD;
+	unsigned cores = dump_cores();
+
+	return most < 1 ? 1 : most < cores ? (unsigned)most : cores;
+}
+
+size_t dump_turns_buffers(const struct dump *d)
+{
+	return feeding_buffers(d);
+}
+
+size_t dump_toc_bytes(const struct dump *d)
+{
+	return upload_buffers(d) / 4 * POOL_BUFFER_BYTES;
+}
+
+/* Objects and files. */
+
+int dump_open_object(const struct dump *d, const char *key, size_t head_bytes,
+                     struct stream_object **ret_object, struct error *err)
+{
+	const struct conf_store *store = &d->ctx->conf->store;
+	struct make_progress *progress = d->order->progress;
+	const struct stream_upload_options options = {
+	        .store = d->ctx->store,
+	        .pool = d->ctx->pool,
+	        .key = key,
+	        .part_bytes = store->part_bytes,
+	        .max_parts = store->max_parts > 0 ? (unsigned)store->max_parts : 0,
+	        .head_bytes = head_bytes,
+	        .cancel = d->order->cancel,
+	        .sent_bytes = progress ? &progress->sent_bytes : NULL,
+	};
+
+	return stream_object_new(&options, ret_object, err);
+}
+
+static int check_free(const struct dump *d, struct error *err)
+{
+	return artifact_check_free(d->ctx->store, d->ctx->catalog, d->path, d->order->cancel, err);
+}
+
+int dump_finish_object(struct dump *d, struct stream_object *object, const void *head, struct error *err)
+{
+	struct stream_facts facts = {0};
+	int r = check_free(d, err);
+
+	if (r == 0)
+		r = stream_object_finish(object, head, &facts, err);
+	if (r < 0)
 		return r;
-	if (!hint)
-		hint = pg_hint(err->message);
-	if (!hint)
-		return r;
-	/* Should both not fit, the hint is cut, never the words. */
-	len = strlen(err->message);
-	snprintf(err->message + len, sizeof(err->message) - len, " (%s)", hint);
+	d->m.size_bytes = d->m.stored_bytes = facts.bytes;
+	d->m.extents = facts.extents;
+	d->m.extents_count = facts.extents.count;
+	str_copy(d->m.sha256, sizeof(d->m.sha256), facts.sha256);
+	return 0;
+}
+
+void dump_note_file(struct dump *d, const char *name, struct stream_facts *facts)
+{
+	struct manifest_file *file = manifest_add_file(&d->m, name);
+
+	file->size_bytes = facts->bytes;
+	file->extents = facts->extents;
+	file->extents_count = facts->extents.count;
+	str_copy(file->sha256, sizeof(file->sha256), facts->sha256);
+	facts->extents = (struct extents){0};
+}
+
+int dump_finish_file(struct dump *d, const char *name, struct stream_object *object, struct error *err)
+{
+	struct stream_facts facts = {0};
+	int r = stream_object_finish(object, NULL, &facts, err);
+
+	if (r == 0)
+		dump_note_file(d, name, &facts);
 	return r;
 }
 
-static int start_pg_dump(struct work *w, struct proc **ret_proc, struct error *err)
+int dump_put_file(struct dump *d, const char *name, const void *data, size_t len, struct error *err)
 {
-	_cleanup(free) char *conninfo = NULL;
-	_cleanup(secret) char *password = NULL;
-	_cleanup(free) char *dbname = NULL;
-	int r = pg_child_conninfo(w->dump->job->database, w->dump->database, &conninfo, &password, err);
+	_cleanup(stream_object) struct stream_object *object = NULL;
+	_cleanup(free) char *key = dump_file_key(d, name);
+	int r = dump_open_object(d, key, 0, &object, err);
 
-	if (r < 0)
-		return r;
-	dbname = mem_printf("--dbname=%s", conninfo);
-	/* Without a connection string libpq's environment decides, as it did when the server was asked. */
-	const char *const argv[] = {w->program, "--format=custom", "--no-password",
-	                            conninfo[0] ? dbname : NULL, NULL};
-	/* In English, so that hints can be found and everybody can search for the words. */
-	const char *const env[] = {"LC_ALL=C", password, NULL};
-	const struct proc_options options = {.argv = argv,
-	                                     .extra_env = env,
-	                                     .on_stderr_line = w->dump->log,
-	                                     .arg = w->dump->log_arg,
-	                                     .cancel = w->dump->cancel};
-
-	return proc_start(&options, ret_proc, err);
+	if (r == 0)
+		r = stream_object_write(object, data, len, err);
+	return r < 0 ? r : dump_finish_file(d, name, object, err);
 }
 
-static int open_stream(struct work *w, struct sink **ret_sink, struct error *err)
+char *dump_file_name(const struct dump *d, const char *what)
 {
-	const struct conf_store *store = &w->ctx->conf->store;
-	struct make_progress *progress = w->dump->progress;
-	const struct stream_upload_options options = {
-	        .store = w->ctx->store,
-	        .pool = w->ctx->pool,
-	        .key = w->path,
-	        .part_bytes = store->part_bytes,
-	        .max_parts = store->max_parts > 0 ? (unsigned)store->max_parts : 0,
-	        .cancel = w->dump->cancel,
-	        .sent_bytes = progress ? &progress->sent_bytes : NULL,
-	};
-	struct sink *upload;
-	int r = stream_upload_new(&options, &upload, err);
+	_cleanup(free) char *stem = manifest_stem(d->path);
+
+	return d->m.is_directory ? mem_strdup(what) : mem_printf("%s.%s", strrchr(stem, '/') + 1, what);
+}
+
+char *dump_file_key(const struct dump *d, const char *name)
+{
+	const char *slash = strrchr(d->path, '/');
+
+	if (d->m.is_directory)
+		return mem_printf("%s/%s", d->path, name);
+	return mem_printf("%.*s/%s", (int)(slash - d->path), d->path, name);
+}
+
+/* Before anything is written. */
+
+static void say_server(const struct dump *d)
+{
+	const struct pg_facts *s = &d->server;
+	char size[16];
+
+	dump_say(d, "server: PostgreSQL %s, database \"%s\" (%s), role \"%s\"", s->version, s->database,
+	         s->database_bytes ? str_format_bytes(size, sizeof(size), s->database_bytes)
+	                           : "size not known",
+	         s->user);
+	if (s->unreadable_table[0])
+		dump_say(d, "warning: role \"%s\" may not read %s: pg_dump will fail unless it leaves it out",
+		         s->user, s->unreadable_table);
+	if (s->rls_table[0])
+		dump_say(d, "warning: row-level security of %s applies to role \"%s\": pg_dump will fail",
+		         s->rls_table, s->user);
+}
+
+/* The pg_restore beside the pg_dump that is used. */
+static bool pg_restore_takes_zstd(const struct dump *d)
+{
+	const char *slash = strrchr(d->program, '/');
+	_cleanup(free) char *program = mem_printf("%.*s/pg_restore", (int)(slash - d->program), d->program);
+	struct error err = {0};
+	int r = pg_program_takes_zstd(program, d->order->cancel, &err);
 
 	if (r < 0)
-		return r;
-	*ret_sink = stream_digest_new(stream_archive_check_new(upload, &w->archive), &w->stream);
+		dump_say(d, "whether %s reads zstd could not be found out, so gzip is used: %s", program,
+		         err.message);
+	return r > 0;
+}
+
+static bool zstd_is_read(const struct dump *d)
+{
+	/* Version 15 of pg_restore does not know it at all. */
+	return d->job->format == CONF_FORMAT_CUSTOM && d->server.version_num >= FIRST_ZSTD_VERSION &&
+	       pg_restore_takes_zstd(d);
+}
+
+static int choose_compression(struct dump *d, struct error *err)
+{
+	bool zstd = zstd_is_read(d);
+
+	d->compression = compression_resolve(&d->job->compression, zstd);
+	if (d->compression.method == COMPRESSION_ZSTD && !zstd)
+		return error_set(err, ERROR_USAGE, ENOTSUP,
+		                 "compression zstd needs a server and a pg_restore of PostgreSQL 16 or newer "
+		                 "that read it: the server is %s, "
+		                 "the program %s %s; use fast, small or gzip",
+		                 d->server.version, d->program, d->program_version);
 	return 0;
 }
 
-static int transfer(struct work *w, struct error *err)
+static int prepare(struct dump *d, struct error *err)
 {
-	struct make_progress *progress = w->dump->progress;
-	/* Released in the reverse order: a failed store first stops pg_dump, then aborts the upload. */
-	_cleanup(sink) struct sink *sink = NULL;
-	_cleanup(proc) struct proc *p = NULL;
-	int r = open_stream(w, &sink, err);
+	char compression[16];
+	int r = pg_learn(d->job->database, d->order->database, d->order->cancel, &d->server, err);
 
-	if (r == 0)
-		r = start_pg_dump(w, &p, err);
-	if (r == 0)
-		r = stream_pump(proc_stdout(p), sink, w->dump->cancel,
-		                progress ? &progress->read_bytes : NULL, err);
 	if (r < 0)
 		return r;
-	r = proc_wait(p, err);
+	say_server(d);
+	r = pg_find_program("pg_dump", d->job->pg_bindir, d->server.version_num, d->program,
+	                    d->program_version, err);
+	if (r == 0)
+		r = choose_compression(d, err);
 	if (r < 0)
-		return with_hint(r, p, err);
-	r = artifact_check_free(w->ctx->store, w->ctx->catalog, w->path, w->dump->cancel, err);
-	return r < 0 ? r : sink_finish(sink, err);
+		return r;
+	dump_say(d, "program: %s %s; compression: %s", d->program, d->program_version,
+	         compression_format(&d->compression, compression));
+	return 0;
 }
 
-static void describe(struct work *w, struct manifest *m)
+/* A name says what is missing: nobody shall take a schema for a backup. */
+static char *choose_suffix(const struct dump *d)
 {
-	const struct pg_facts *s = &w->server;
+	static const char *const contents[] = {
+	        [CONF_CONTENT_FULL] = "", [CONF_CONTENT_SCHEMA] = ".schema", [CONF_CONTENT_DATA] = ".data"};
+	const char *content = contents[d->job->content];
+	const char *ending = ".dump";
 
-	*m = (struct manifest){
-	        .path = mem_strdup(w->path),
-	        .job = mem_strdup(w->dump->job->name),
-	        .kind = mem_strdup("dump"),
-	        .database = mem_strdup(w->dump->label),
-	        .server_version = mem_strdup(s->version),
-	        .tool_version = mem_strdup(w->program_version),
-	        .system_identifier = mem_strdup(s->system_identifier[0] ? s->system_identifier : NULL),
-	        .triggered_by = mem_strdup(w->dump->triggered_by),
-	        .format = mem_strdup("custom"),
-	        .content = mem_strdup("full"),
-	        .compression = mem_strdup("gzip"),
-	        .keepfs_version = mem_strdup(KEEPFS_VERSION),
-	        .run_id = w->dump->run_id,
-	        .started_at_us = w->started_at_us,
-	        .finished_at_us = clock_now_us(),
-	        .size_bytes = w->stream.bytes,
-	        .stored_bytes = w->stream.bytes,
-	        .extents = w->stream.extents,
-	        .extents_count = w->stream.extents.count,
-	};
-	w->stream.extents = (struct extents){0};
-	str_copy(m->sha256, sizeof(m->sha256), w->stream.sha256);
-	str_copy(m->stored_sha256, sizeof(m->stored_sha256), w->stream.sha256);
+	if (d->order->partial && !content[0])
+		content = ".partial";
+	if (d->job->format == CONF_FORMAT_DIRECTORY)
+		ending = "";
+	else if (d->job->format == CONF_FORMAT_PLAIN)
+		ending = d->compression.method == COMPRESSION_GZIP ? ".sql.gz" : ".sql";
+	return mem_printf("%s%s", content, ending);
 }
 
-static void say_done(const struct work *w, const struct manifest *m)
+static void describe(struct dump *d)
 {
-	int64_t taken_us = clock_mono_us() - w->started_mono_us;
+	static const char *const formats[] = {[CONF_FORMAT_CUSTOM] = "custom",
+	                                      [CONF_FORMAT_PLAIN] = "plain",
+	                                      [CONF_FORMAT_DIRECTORY] = "directory"};
+	static const char *const contents[] = {
+	        [CONF_CONTENT_FULL] = "full", [CONF_CONTENT_SCHEMA] = "schema", [CONF_CONTENT_DATA] = "data"};
+	const struct pg_facts *s = &d->server;
+
+	d->m.path = mem_strdup(d->path);
+	d->m.job = mem_strdup(d->job->name);
+	d->m.kind = mem_strdup("dump");
+	d->m.database = mem_strdup(d->order->label);
+	d->m.server_version = mem_strdup(s->version);
+	d->m.tool_version = mem_strdup(d->program_version);
+	d->m.system_identifier = mem_strdup(s->system_identifier[0] ? s->system_identifier : NULL);
+	d->m.triggered_by = mem_strdup(d->order->triggered_by);
+	d->m.keepfs_version = mem_strdup(KEEPFS_VERSION);
+	d->m.format = mem_strdup(formats[d->job->format]);
+	d->m.content = mem_strdup(contents[d->job->content]);
+	d->m.note = mem_strdup(d->order->note);
+	d->m.partial = d->order->partial;
+	d->m.is_directory = d->job->format == CONF_FORMAT_DIRECTORY;
+	d->m.run_id = d->order->run_id;
+}
+
+/* The data. */
+
+static unsigned wanted_readers(const struct dump *d)
+{
+	uint64_t by_size = d->server.database_bytes / AUTO_BYTES_EACH;
+	unsigned readers = dump_cores();
+
+	if (d->job->content == CONF_CONTENT_SCHEMA)
+		return 1;
+	if (d->job->connections > 0)
+		return (unsigned)d->job->connections;
+	if (readers > AUTO_READERS_MAX)
+		readers = AUTO_READERS_MAX;
+	return by_size < readers ? (unsigned)by_size : readers;
+}
+
+static int try_parallel(struct dump *d, struct contents *contents, struct error *err)
+{
+	unsigned readers = wanted_readers(d);
+	struct error why = {0};
+	int r;
+
+	if (readers < 2)
+		return PARALLEL_NOT_POSSIBLE;
+	r = parallel_archive(d, contents, readers, &why);
+	if (r == PARALLEL_NOT_POSSIBLE)
+		dump_say(d, "reading over one connection: %s", why.message);
+	else if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+static int write_tables_csv(struct dump *d, const struct contents *contents, struct error *err)
+{
+	_cleanup(free) char *name = dump_file_name(d, "tables.csv");
+	_cleanup(str) struct str csv = {0};
+	struct rows totals;
+	char size[16];
+
+	contents_totals(contents, &totals);
+	dump_say(d, "data: %zu entries, %" PRIu64 " rows, %s", contents->count, totals.count,
+	         str_format_bytes(size, sizeof(size), totals.bytes));
+	contents_write_csv(contents, &csv);
+	return dump_put_file(d, name, csv.data, csv.len, err);
+}
+
+int make_archive(struct dump *d, struct error *err)
+{
+	_cleanup(contents) struct contents *contents = contents_new();
+	int r = try_parallel(d, contents, err);
+
+	if (r == PARALLEL_NOT_POSSIBLE) {
+		contents_free(contents);
+		contents = contents_new();
+		r = transcode_archive(d, contents, err);
+	}
+	if (r == 0 && d->job->content != CONF_CONTENT_SCHEMA)
+		r = write_tables_csv(d, contents, err);
+	return r;
+}
+
+static int make_data(struct dump *d, struct error *err)
+{
+	struct error why = {0};
+	int r;
+
+	if (d->job->format == CONF_FORMAT_PLAIN)
+		return make_plain(d, err);
+	r = make_archive(d, &why);
+	if (r == -ENOTSUP && d->job->format == CONF_FORMAT_CUSTOM) {
+		dump_warn(d,
+		          "%s; the archive is stored as pg_dump writes it, and only pg_dump's exit status "
+		          "says that it is whole",
+		          why.message);
+		return make_passed(d, err);
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct manifest_file *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+/* The files of a directory, and the list of their digests, whose own is the artifact's. */
+static int close_directory(struct dump *d, struct error *err)
+{
+	_cleanup(str) struct str sums = {0};
+	int r;
+
+	qsort(d->m.files, d->m.file_count, sizeof(*d->m.files), by_name);
+	for (size_t i = 0; i < d->m.file_count; i++) {
+		str_appendf(&sums, "%s  %s\n", d->m.files[i].sha256, d->m.files[i].name);
+		d->m.size_bytes += d->m.files[i].size_bytes;
+	}
+	r = check_free(d, err);
+	if (r == 0)
+		r = dump_put_file(d, "SHA256SUMS", sums.data, sums.len, err);
+	if (r < 0)
+		return r;
+	d->m.size_bytes += sums.len;
+	str_copy(d->m.sha256, sizeof(d->m.sha256), d->m.files[d->m.file_count - 1].sha256);
+	return 0;
+}
+
+static void say_done(const struct dump *d)
+{
+	int64_t taken_us = clock_mono_us() - d->started_mono_us;
 	double seconds = (double)(taken_us > 0 ? taken_us : 1) / (double)US_PER_S;
 	char size[16], rate[16];
 
-	say(w, "done: %s, %s in %.1f s (%s/s), sha256 %s", m->path,
-	    str_format_bytes(size, sizeof(size), m->size_bytes), seconds,
-	    str_format_bytes(rate, sizeof(rate), (unsigned long long)((double)m->size_bytes / seconds)),
-	    m->sha256);
+	dump_say(
+	        d, "done: %s, %s in %.1f s (%s/s), sha256 %s", d->m.path,
+	        str_format_bytes(size, sizeof(size), d->m.size_bytes), seconds,
+	        str_format_bytes(rate, sizeof(rate), (unsigned long long)((double)d->m.size_bytes / seconds)),
+	        d->m.sha256[0] ? d->m.sha256 : "not known");
 }
 
-static int transfer_and_publish(struct work *w, struct manifest *m, struct error *err)
+static int make_and_publish(struct dump *d, struct error *err)
 {
-	int r = transfer(w, err);
+	char compression[16];
+	int r = check_free(d, err);
 
+	if (r == 0 && conf_backup_has_globals(d->job))
+		r = make_globals(d, err);
+	if (r == 0)
+		r = make_data(d, err);
+	if (r == 0 && d->m.is_directory)
+		r = close_directory(d, err);
+	if (r == 0 && d->job->verify == CONF_VERIFY_READBACK)
+		r = verify_artifact(d, err);
 	if (r < 0)
 		return r;
-	say(w, "archive: version %u.%u, %llu entries, %llu of them with data: whole",
-	    w->archive.version_major, w->archive.version_minor, (unsigned long long)w->archive.toc_entries,
-	    (unsigned long long)w->archive.data_entries);
-	describe(w, m);
-	w->publishing = true;
-	return artifact_publish(w->ctx->store, w->ctx->catalog, m, w->dump->cancel, err);
+	if (!d->m.is_directory)
+		str_copy(d->m.stored_sha256, sizeof(d->m.stored_sha256), d->m.sha256);
+	d->m.compression = mem_strdup(compression_format(&d->compression, compression));
+	d->m.finished_at_us = clock_now_us();
+	d->publishing = true;
+	return artifact_publish(d->ctx->store, d->ctx->catalog, &d->m, d->order->cancel, err);
 }
 
-static void give_up(struct work *w)
+static void give_up(struct dump *d)
 {
 	struct error err = {0};
 	int r = 0;
 
 	/* A manifest that is there before we published is another's, whatever it says. */
-	if (!w->publishing)
-		r = artifact_check_free(w->ctx->store, w->ctx->catalog, w->path, NULL, &err);
+	if (!d->publishing)
+		r = artifact_check_free(d->ctx->store, d->ctx->catalog, d->path, NULL, &err);
 	if (r == -EEXIST)
 		return;
 	if (r == 0)
-		r = artifact_discard(w->ctx->store, w->ctx->catalog, w->path, &err);
+		r = artifact_discard(d->ctx->store, d->ctx->catalog, d->path, &err);
 	if (r == 0)
 		return;
-	say(w, "warning: what is left of %s will be cleared up at the next start: %s", w->path, err.message);
-	log_warning("what is left of %s will be cleared up at the next start: %s", w->path, err.message);
+	dump_say(d, "warning: what is left of %s will be cleared up at the next start: %s", d->path,
+	         err.message);
+	log_warning("what is left of %s will be cleared up at the next start: %s", d->path, err.message);
 }
 
-int make_dump(const struct make_context *ctx, const struct make_dump *dump, struct manifest *ret,
-              struct error *err)
+static int reserve(struct dump *d, struct error *err)
 {
-	struct work w = {.ctx = ctx,
-	                 .dump = dump,
-	                 .started_at_us = clock_now_us(),
-	                 .started_mono_us = clock_mono_us()};
-	struct manifest m = {0};
-	int r = prepare(&w, err);
+	_cleanup(free) char *suffix = choose_suffix(d);
+	int r = artifact_reserve(d->ctx->catalog, d->order->directory, suffix, d->order->run_id,
+	                         d->m.started_at_us, &d->path, err);
 
 	if (r == 0)
-		r = artifact_reserve(ctx->catalog, dump->directory, ".dump", dump->run_id, w.started_at_us,
-		                     &w.path, err);
+		describe(d);
+	return r;
+}
+
+int make_dump(const struct make_context *ctx, const struct make_dump *order, struct manifest *ret,
+              struct error *err)
+{
+	struct dump d = {.ctx = ctx,
+	                 .order = order,
+	                 .job = order->job,
+	                 .m.started_at_us = clock_now_us(),
+	                 .started_mono_us = clock_mono_us()};
+	int r = prepare(&d, err);
+
+	d.rate = rate_new(d.job->max_rate_bytes);
+	if (r == 0)
+		r = reserve(&d, err);
 	if (r == 0) {
-		r = transfer_and_publish(&w, &m, err);
+		r = make_and_publish(&d, err);
 		if (r < 0)
-			give_up(&w);
+			give_up(&d);
 	}
 	if (r == 0) {
-		say_done(&w, &m);
-		*ret = m;
+		say_done(&d);
+		*ret = d.m;
 	} else {
-		manifest_finish(&m);
+		manifest_finish(&d.m);
 	}
-	extents_finish(&w.stream.extents);
-	free(w.path);
+	rate_free(d.rate);
+	free(d.path);
 	return r;
 }

@@ -62,7 +62,7 @@ class Keepfs:
         self.state = self.directory / "state"
         self.conf = self.directory / "keepfs.conf"
         self.jobs = jobs
-        self.settings = {"mountpoint": self.mountpoint, "state_dir": self.state, "memory": "64M", "parallel_runs": 1,
+        self.settings = {"mountpoint": self.mountpoint, "state_dir": self.state, "memory": "112M", "parallel_runs": 1,
                          **keepfs_settings}
         self.store_settings = dict(store.settings)
         self.mark = f"KEEPFS_E2E={uuid.uuid4()}"

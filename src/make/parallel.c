@@ -1,0 +1,249 @@
+/*
+ * Several connections, one snapshot, one archive. What is hard to know about a schema stays pg_dump's: it is
+ * begun with the leader's snapshot, and gives the header and the table of contents, which say what data there
+ * is and with which COPY. Then it is ended, and readers take the tables, slice by slice; their slices come
+ * out in turn, so that the file is that which pg_dump would have written.
+ *
+ * A snapshot does not protect from TRUNCATE: a table that is emptied later is empty in it, too. What protects
+ * is a lock. So the leader locks every table, and then makes sure that none was emptied or rewritten since
+ * the snapshot was taken; it does so again at the end, which shows that it never lost its locks. pg_dump by
+ * itself has no such check.
+ *
+ * Whatever is not as it must be before the first byte of data (a pooler, too few connections, a lock that
+ * somebody waits for) means that one connection has to do; later it fails the run.
+ */
+#include "output.h"
+#include "reader.h"
+#include "toc.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/workers.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define LOCK_NOT_AVAILABLE "55P03"
+
+struct leader {
+	struct dump *dump;
+	struct contents *contents;
+	struct pg_session *session;
+	char *snapshot;
+	struct pg_table *tables; /* one for each of the contents' items */
+	struct toc_reader toc;
+	struct sink sink;
+};
+
+/* Until the table of contents is complete; then the pump is stopped. */
+static int leader_write(struct sink *s, const void *data, size_t len, struct error *err)
+{
+	struct leader *l = (struct leader *)((char *)s - offsetof(struct leader, sink));
+	int r = toc_reader_feed(&l->toc, data, len, err);
+
+	return r == 0 && l->toc.complete ? -ESHUTDOWN : r;
+}
+
+static const struct sink_ops leader_ops = {.write = leader_write};
+
+static int read_toc(struct leader *l, struct proc *p, struct error *err)
+{
+	int r = stream_pump(proc_stdout(p), &l->sink, l->dump->order->cancel, NULL, err);
+
+	if (l->toc.complete)
+		return 0;
+	if (r == 0)
+		r = child_wait(p, err);
+	if (r < 0)
+		return r;
+	return error_set(err, ERROR_CORRUPT, EBADMSG, "pg_dump ended before its table of contents");
+}
+
+static int lock_tables(struct leader *l, struct error *err)
+{
+	for (size_t i = 0; i < l->contents->count; i++) {
+		_cleanup(free) char *relation = NULL;
+		int r;
+
+		if (l->contents->items[i].blobs)
+			continue;
+		relation = pg_copy_relation(l->contents->items[i].copy_stmt);
+		if (!relation)
+			return error_set(err, ERROR_USAGE, ENOTSUP, "%s.%s is not dumped by COPY",
+			                 l->contents->items[i].schema, l->contents->items[i].table);
+		r = pg_lock_relation(l->session, relation, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Large objects have no table: their places in the array stay empty. */
+static int learn_tables(struct leader *l, struct error *err)
+{
+	size_t count = l->contents->count, known = 0;
+	_cleanup(free) struct pg_table *asked = mem_array(count, sizeof(*asked));
+	int r;
+
+	l->tables = mem_array(count, sizeof(*l->tables));
+	for (size_t i = 0; i < count; i++)
+		if (!l->contents->items[i].blobs)
+			asked[known++].oid = l->contents->items[i].oid;
+	r = pg_tables_learn(l->session, asked, known, err);
+	for (size_t i = 0, at = 0; i < count; i++)
+		if (!l->contents->items[i].blobs)
+			l->tables[i] = asked[at++];
+	return r;
+}
+
+static int ask_pg_dump(struct leader *l, struct error *err)
+{
+	_cleanup(arguments) struct arguments a = {0};
+	_cleanup(proc) struct proc *p = NULL;
+	int r;
+
+	arguments_add(&a, "--format=custom");
+	arguments_add(&a, "--compress=0");
+	arguments_add(&a, "--snapshot=%s", l->snapshot);
+	arguments_of_job(l->dump, &a);
+	r = child_start(l->dump, l->dump->program, &a, &p, err);
+	if (r == 0)
+		r = read_toc(l, p, err);
+	if (r == 0)
+		r = lock_tables(l, err);
+	return r < 0 ? r : learn_tables(l, err);
+}
+
+static int prepare(struct leader *l, struct error *err)
+{
+	struct dump *d = l->dump;
+	int r = pg_session_open(d->job->database, d->order->database, "keepfs", d->order->cancel, &l->session,
+	                        err);
+
+	if (r == 0)
+		r = pg_snapshot_export(l->session, &l->snapshot, err);
+	if (r == 0)
+		r = ask_pg_dump(l, err);
+	return r < 0 ? r : pg_tables_check(l->session, l->tables, l->contents->count, err);
+}
+
+/* How many readers the server lets in. */
+static int count_readers(struct leader *l, unsigned wanted, unsigned *ret, struct error *err)
+{
+	struct pg_server_room room;
+	int r = pg_server_room(l->session, &room, err);
+	int most;
+
+	if (r < 0)
+		return r;
+	most = room.free_connections;
+	if (room.role_limit >= 0 && room.role_limit < most)
+		most = room.role_limit;
+	*ret = most < (int)wanted ? (unsigned)(most > 0 ? most : 0) : wanted;
+	if (*ret < wanted)
+		dump_say(l->dump, "%d connections are free at the server: reading over %u instead of %u",
+		         most, *ret, wanted);
+	return 0;
+}
+
+static int deliver(struct readers *readers, struct turns *turns, struct output *output, struct error *err)
+{
+	const struct ordered_out out = output_ordered(output);
+	int r = turns_deliver(turns, &out, err);
+
+	readers_stop(readers, r < 0);
+	return r;
+}
+
+static int read_tape(struct leader *l, struct readers *readers, const struct tape *tape,
+                     struct output *output, struct error *err)
+{
+	struct pool *pool = l->dump->ctx->pool;
+	size_t buffers = dump_turns_buffers(l->dump);
+	struct turns *turns;
+	int r = pool_reserve(pool, buffers, l->dump->order->cancel);
+
+	if (r < 0)
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled while waiting for memory");
+	turns = turns_new(buffers * POOL_BUFFER_BYTES, l->dump->order->cancel);
+	r = output_begin(output, err);
+	if (r == 0)
+		r = readers_start(readers, tape, turns, err);
+	if (r == 0)
+		r = deliver(readers, turns, output, err);
+	readers_stop(readers, true);
+	turns_free(turns);
+	pool_unreserve(pool, buffers);
+	return r;
+}
+
+static int read_all(struct leader *l, struct readers *readers, const struct tape *tape, struct error *err)
+{
+	_cleanup(output) struct output *output = output_new(l->dump, l->contents, toc_reader_head(&l->toc));
+	int r = read_tape(l, readers, tape, output, err);
+
+	if (r == 0)
+		r = pg_tables_check(l->session, l->tables, l->contents->count, err);
+	return r < 0 ? r : output_finish(output, err);
+}
+
+static uint64_t total_bytes(const struct leader *l)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < l->contents->count; i++)
+		bytes += l->tables[i].total_bytes;
+	return bytes;
+}
+
+static int run(struct leader *l, unsigned wanted, struct error *err)
+{
+	struct tape tape = {0};
+	struct readers *readers = NULL;
+	unsigned count = 0;
+	struct error why = {0};
+	int r = prepare(l, &why);
+
+	if (r == 0)
+		r = count_readers(l, wanted, &count, &why);
+	if (r == 0 && count < 2)
+		r = error_set(&why, ERROR_UNAVAILABLE, EAGAIN,
+		              "the server has no connection free for another reader");
+	if (r == 0) {
+		tape_cut(&tape, l->contents, l->tables,
+		         tape_slice_bytes(total_bytes(l), count,
+		                          dump_turns_buffers(l->dump) * POOL_BUFFER_BYTES));
+		r = readers_open(l->dump, l->contents, l->snapshot, count, &readers, &why);
+	}
+	if (r < 0 && r != -ECANCELED && r != -ENOTSUP && r != -EFBIG)
+		r = PARALLEL_NOT_POSSIBLE;
+	if (r == 0) {
+		dump_say(l->dump,
+		         "reading over %u connections in one snapshot: %zu entries with data, %zu slices",
+		         count, l->contents->count, tape.slice_count);
+		r = read_all(l, readers, &tape, &why);
+		/* Somebody wants a table for himself, and waits for our lock: as before the first byte. */
+		if (r < 0 && strcmp(why.code, LOCK_NOT_AVAILABLE) == 0)
+			r = PARALLEL_NOT_POSSIBLE;
+	}
+	readers_free(readers);
+	tape_finish(&tape);
+	if (r != 0 && err)
+		*err = why;
+	return r;
+}
+
+int parallel_archive(struct dump *d, struct contents *contents, unsigned connections, struct error *err)
+{
+	struct leader l = {.dump = d, .contents = contents, .sink.ops = &leader_ops};
+	int r;
+
+	toc_reader_init(&l.toc, contents, dump_toc_bytes(d), NULL);
+	r = run(&l, connections, err);
+	pg_session_free(l.session);
+	toc_reader_finish(&l.toc);
+	free(l.snapshot);
+	for (size_t i = 0; l.tables && i < contents->count; i++)
+		pg_table_finish(&l.tables[i]);
+	free(l.tables);
+	return r;
+}

@@ -1,0 +1,193 @@
+/*
+ * SQL text: plain dumps, and the roles of a cluster. It is one gzip file, whose segments several threads
+ * compress. That it is whole, it says itself: the programs write a last line when they are done, and only
+ * then exit with 0.
+ */
+#include "dump.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/stream/ordered.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define TAIL_BYTES 1024
+
+struct text {
+	struct sink sink;
+	struct dump *dump;
+	struct press *press;
+	struct stream_object *object;
+	bool gzip;
+	bool limited; /* the job's rate applies */
+	uint32_t check;
+	uint64_t raw_bytes;
+	char tail[TAIL_BYTES + 1]; /* the last bytes of the text */
+	size_t tail_bytes;
+};
+
+static void keep_tail(struct text *t, const char *data, size_t len)
+{
+	size_t keep = len < TAIL_BYTES ? TAIL_BYTES - len : 0;
+
+	if (len > TAIL_BYTES) {
+		data += len - TAIL_BYTES;
+		len = TAIL_BYTES;
+	}
+	if (keep > t->tail_bytes)
+		keep = t->tail_bytes;
+	memmove(t->tail, t->tail + t->tail_bytes - keep, keep);
+	memcpy(t->tail + keep, data, len);
+	t->tail_bytes = keep + len;
+	t->tail[t->tail_bytes] = '\0';
+}
+
+static int text_write(struct sink *s, const void *data, size_t len, struct error *err)
+{
+	struct text *t = (struct text *)s;
+	int r = t->limited ? dump_read(t->dump, len, err) : 0;
+
+	keep_tail(t, data, len);
+	return r < 0 ? r : press_write(t->press, data, len, err);
+}
+
+static const struct sink_ops text_ops = {.write = text_write};
+
+static int take_segment(void *arg, const struct segment *s, const void *data, struct error *err)
+{
+	struct text *t = arg;
+
+	t->check = segment_check_join(SEGMENT_CHECK_CRC32, t->check, s->check, s->raw_bytes);
+	t->raw_bytes += s->raw_bytes;
+	return stream_object_write(t->object, data, s->bytes, err);
+}
+
+static int open_press(struct text *t, const struct compression *compression, unsigned threads,
+                      struct error *err)
+{
+	const struct press_options options = {
+	        .compression = *compression,
+	        .check = SEGMENT_CHECK_CRC32,
+	        .threads = threads,
+	        .pool = t->dump->ctx->pool,
+	        .cancel = t->dump->order->cancel,
+	        .out = {.segment = take_segment, .arg = t},
+	};
+
+	t->gzip = compression->method == COMPRESSION_GZIP;
+	t->check = segment_check_empty(SEGMENT_CHECK_CRC32);
+	return press_new(&options, &t->press, err);
+}
+
+static int begin(struct text *t, const char *key, struct error *err)
+{
+	uint8_t head[GZIP_HEAD_BYTES];
+	int r = dump_open_object(t->dump, key, 0, &t->object, err);
+
+	if (r < 0 || !t->gzip)
+		return r;
+	gzip_head(head);
+	return stream_object_write(t->object, head, sizeof(head), err);
+}
+
+static int end(struct text *t, const char *last_words, struct error *err)
+{
+	uint8_t tail[GZIP_TAIL_BYTES];
+	int r;
+
+	if (memchr(t->tail, '\0', t->tail_bytes) || !strstr(t->tail, last_words))
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the text is cut off: its last line, \"%s\", did not come", last_words);
+	r = press_finish(t->press, err);
+	if (r < 0 || !t->gzip)
+		return r;
+	gzip_tail(t->check, t->raw_bytes, tail);
+	return stream_object_write(t->object, tail, sizeof(tail), err);
+}
+
+/* From @program's output to an object that is only left to be finished. */
+static int write_text(struct text *t, const char *program, const struct arguments *a, const char *key,
+                      const char *last_words, struct error *err)
+{
+	_cleanup(proc) struct proc *p = NULL;
+	int r = begin(t, key, err);
+
+	t->sink.ops = &text_ops;
+	if (r == 0)
+		r = child_start(t->dump, program, a, &p, err);
+	if (r == 0)
+		r = stream_pump(proc_stdout(p), &t->sink, t->dump->order->cancel, NULL, err);
+	if (r == 0)
+		r = child_wait(p, err);
+	return r < 0 ? r : end(t, last_words, err);
+}
+
+static void text_finish(struct text *t)
+{
+	press_free(t->press);
+	stream_object_free(t->object);
+}
+
+int make_plain(struct dump *d, struct error *err)
+{
+	_cleanup(arguments) struct arguments a = {0};
+	struct text t = {.dump = d, .limited = true};
+	int r;
+
+	arguments_add(&a, "--format=plain");
+	arguments_of_job(d, &a);
+	r = open_press(&t, &d->compression, dump_press_threads(d), err);
+	if (r == 0)
+		r = write_text(&t, d->program, &a, d->path, "-- PostgreSQL database dump complete", err);
+	if (r == 0)
+		r = dump_finish_object(d, t.object, NULL, err);
+	text_finish(&t);
+	return r;
+}
+
+static int write_globals(struct dump *d, const char *program, bool passwords, struct error *err)
+{
+	static const struct compression gzip = {COMPRESSION_GZIP, COMPRESSION_ISAL};
+	_cleanup(arguments) struct arguments a = {0};
+	_cleanup(free) char *name = dump_file_name(d, "globals.sql.gz"), *key = dump_file_key(d, name);
+	struct text t = {.dump = d};
+	int r;
+
+	arguments_add(&a, "--globals-only");
+	arguments_add(&a, "--database=%s", d->server.database);
+	if (!passwords)
+		arguments_add(&a, "--no-role-passwords");
+	if (d->job->lock_wait_timeout_ms > 0)
+		arguments_add(&a, "--lock-wait-timeout=%lld", (long long)d->job->lock_wait_timeout_ms);
+	r = open_press(&t, &gzip, 1, err);
+	if (r == 0)
+		r = write_text(&t, program, &a, key, "-- PostgreSQL database cluster dump complete", err);
+	if (r == 0)
+		r = dump_finish_file(d, name, t.object, err);
+	text_finish(&t);
+	return r;
+}
+
+int make_globals(struct dump *d, struct error *err)
+{
+	char program[PG_PATH_BYTES], version[128];
+	struct error first = {0};
+	int r = pg_find_program("pg_dumpall", d->job->pg_bindir, d->server.version_num, program, version,
+	                        err);
+
+	if (r == 0)
+		r = write_globals(d, program, true, &first);
+	if (r == -EIO && strstr(first.message, "pg_authid")) {
+		dump_say(d,
+		         "warning: role \"%s\" may not read the passwords of roles: globals.sql holds the "
+		         "roles without them",
+		         d->server.user);
+		r = write_globals(d, program, false, &first);
+	}
+	if (r < 0 && first.message[0] && err) {
+		*err = first;
+		error_prefix(err,
+		             "the roles of the cluster could not be dumped (globals = no leaves them out)");
+	}
+	return r;
+}

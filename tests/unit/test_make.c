@@ -1,0 +1,285 @@
+/* What of a dump is pure: which entries have data, and how tables are cut into slices. */
+#include "../../src/make/contents.h"
+#include "../../src/make/tape.h"
+
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MIB ((uint64_t)1 << 20)
+
+/* Contents. */
+
+static struct pg_archive_entry table_entry(int dump_id, const char *schema, const char *table,
+                                           const char *oid)
+{
+	return (struct pg_archive_entry){
+	        .dump_id = dump_id,
+	        .has_data = true,
+	        .oid = oid,
+	        .tag = table,
+	        .desc = "TABLE DATA",
+	        .defn = "",
+	        .copy_stmt = "COPY public.t (a) FROM stdin;\n",
+	        .namespace = schema,
+	        .place_at = (uint64_t)dump_id * 100,
+	};
+}
+
+static struct pg_archive_entry other_entry(int dump_id, const char *desc, const char *defn)
+{
+	return (struct pg_archive_entry){.dump_id = dump_id,
+	                                 .oid = "0",
+	                                 .tag = "",
+	                                 .desc = desc,
+	                                 .defn = defn,
+	                                 .copy_stmt = "",
+	                                 .namespace = ""};
+}
+
+static void add(struct contents *c, struct pg_archive_entry entry)
+{
+	assert_int_equal(contents_add(c, &entry, NULL), 0);
+}
+
+static void test_entries_with_data(void **state)
+{
+	_cleanup(contents) struct contents *c = contents_new();
+	_cleanup(str) struct str csv = {0};
+	struct error err = {0};
+
+	add(c, other_entry(1, "ENCODING", "SET client_encoding = 'LATIN1';\n"));
+	add(c, other_entry(2, "SCHEMA", "CREATE SCHEMA s;\n"));
+	add(c, table_entry(9, "s", "one", "16384"));
+	add(c, table_entry(4, "s,\"x\"", "two", "4294967295"));
+	contents_complete(c);
+
+	assert_string_equal(c->encoding, "LATIN1");
+	assert_int_equal(c->count, 2);
+	assert_null(contents_find(c, 2));
+	assert_string_equal(contents_find(c, 9)->table, "one");
+	assert_int_equal(contents_find(c, 4)->oid, UINT32_MAX);
+
+	contents_count_rows(c, contents_find(c, 9), &(struct rows){2, 10, 0xff});
+	contents_count_rows(c, contents_find(c, 9), &(struct rows){1, 5, UINT64_MAX});
+	contents_write_csv(c, &csv);
+	assert_string_equal(str_text(&csv), "schema,table,rows,bytes,hash\n"
+	                                    "s,one,3,15,00000000000000fe\n"
+	                                    "\"s,\"\"x\"\"\",two,0,0,0000000000000000\n");
+
+	contents_find(c, 9)->ended = true;
+	assert_int_equal(contents_check(c, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "two"));
+	contents_find(c, 4)->ended = true;
+	assert_int_equal(contents_check(c, &err), 0);
+}
+
+static void test_large_objects_of_all(void **state)
+{
+	_cleanup(contents) struct contents *c = contents_new();
+	struct pg_archive_entry blobs = other_entry(7, "BLOBS", "");
+
+	blobs.has_data = true;
+	add(c, blobs);
+	contents_complete(c);
+	assert_true(c->items[0].blobs);
+	assert_false(c->items[0].listed);
+}
+
+static void test_large_objects_in_groups(void **state)
+{
+	_cleanup(contents) struct contents *c = contents_new();
+	struct pg_archive_entry first = other_entry(7, "BLOBS", ""), second = other_entry(8, "BLOBS", "");
+	const int of_first[] = {5, 99}, of_second[] = {6, 99};
+
+	add(c, other_entry(5, "BLOB METADATA", "16400\n4000000000\n"));
+	add(c, other_entry(6, "BLOB METADATA", "3\n"));
+	first.has_data = second.has_data = true;
+	first.dependencies = of_first;
+	second.dependencies = of_second;
+	first.dependency_count = second.dependency_count = 2;
+	add(c, second);
+	add(c, first);
+	contents_complete(c);
+	assert_true(c->items[0].listed && c->items[1].listed);
+	assert_int_equal(c->items[0].oid_count, 1);
+	assert_int_equal(c->items[1].oid_count, 2);
+	assert_int_equal(c->items[1].oids[1], 4000000000U);
+}
+
+static void test_bad_lists_of_large_objects(void **state)
+{
+	static const char *const bad[] = {"x\n", "1\n-2\n", "1 2", "99999999999\n", "18446744073709551616\n"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		_cleanup(contents) struct contents *c = contents_new();
+		struct pg_archive_entry entry = other_entry(5, "BLOB METADATA", bad[i]);
+		struct error err = {0};
+
+		assert_int_equal(contents_add(c, &entry, &err), -EBADMSG);
+		assert_int_equal(err.class, ERROR_CORRUPT);
+	}
+}
+
+/* The tape. */
+
+struct cut {
+	struct contents *contents;
+	struct pg_table tables[16];
+	struct tape tape;
+};
+
+static void cut_begin(struct cut *cut)
+{
+	*cut = (struct cut){.contents = contents_new()};
+}
+
+static void cut_table(struct cut *cut, uint64_t bytes, bool by_pages, const char *copy_stmt)
+{
+	size_t i = cut->contents->count;
+	struct pg_archive_entry entry = table_entry((int)i + 1, "s", "t", "1");
+
+	entry.copy_stmt = copy_stmt;
+	add(cut->contents, entry);
+	cut->tables[i] = (struct pg_table){
+	        .total_bytes = bytes, .pages = (uint32_t)(bytes / 8192), .by_pages = by_pages};
+}
+
+static void cut_end(struct cut *cut)
+{
+	tape_finish(&cut->tape);
+	contents_free(cut->contents);
+}
+
+/* Every slice has pieces, they are the tape's in order, and each entry's pieces are its pages without a gap.
+ */
+static void assert_tape_is_whole(const struct cut *cut)
+{
+	const struct tape *t = &cut->tape;
+	size_t piece = 0, entry = 0;
+	uint32_t next_page = 0;
+
+	for (size_t s = 0; s < t->slice_count; s++) {
+		assert_int_equal(t->slices[s].first_piece, piece);
+		assert_true(t->slices[s].pieces > 0);
+		piece += t->slices[s].pieces;
+	}
+	assert_int_equal(piece, t->piece_count);
+	for (size_t i = 0; i < t->piece_count; i++) {
+		const struct piece *p = &t->pieces[i];
+
+		assert_ptr_equal(p->content, &cut->contents->items[entry]);
+		assert_int_equal(p->from_page, next_page);
+		assert_int_equal(p->first, next_page == 0);
+		assert_true(p->to_page > p->from_page);
+		next_page = p->to_page;
+		assert_int_equal(p->last, next_page == UINT32_MAX);
+		if (p->last) {
+			next_page = 0;
+			entry++;
+		}
+	}
+	assert_int_equal(entry, cut->contents->count);
+}
+
+static void test_small_tables_share_slices(void **state)
+{
+	struct cut cut;
+
+	cut_begin(&cut);
+	for (int i = 0; i < 10; i++)
+		cut_table(&cut, 1 * MIB, true, "COPY s.t (a) FROM stdin;\n");
+	tape_cut(&cut.tape, cut.contents, cut.tables, 4 * MIB);
+	assert_tape_is_whole(&cut);
+	assert_int_equal(cut.tape.slice_count, 3);
+	assert_int_equal(cut.tape.bytes, 10 * MIB);
+	cut_end(&cut);
+}
+
+static void test_large_table_is_cut_by_pages(void **state)
+{
+	struct cut cut;
+
+	cut_begin(&cut);
+	cut_table(&cut, 1 * MIB, true, "COPY s.t (a) FROM stdin;\n");
+	cut_table(&cut, 101 * MIB, true, "COPY s.t (a) FROM stdin;\n");
+	cut_table(&cut, 1 * MIB, true, "COPY s.t (a) FROM stdin;\n");
+	tape_cut(&cut.tape, cut.contents, cut.tables, 10 * MIB);
+	assert_tape_is_whole(&cut);
+	assert_int_equal(cut.tape.slice_count, 1 + 11 + 1);
+	cut_end(&cut);
+}
+
+static void test_what_must_not_be_cut(void **state)
+{
+	struct cut cut;
+
+	cut_begin(&cut);
+	cut_table(&cut, 100 * MIB, false, "COPY s.t (a) FROM stdin;\n");
+	cut_table(&cut, 100 * MIB, true, "COPY s.t  FROM stdin;\n");
+	cut_table(&cut, 100 * MIB, true, "COPY s.\"a)\"  FROM stdin;\n");
+	cut_table(&cut, 0, true, "COPY s.t (a) FROM stdin;\n");
+	tape_cut(&cut.tape, cut.contents, cut.tables, 10 * MIB);
+	assert_tape_is_whole(&cut);
+	assert_int_equal(cut.tape.piece_count, 4);
+	cut_end(&cut);
+}
+
+static void test_toast_counts_as_weight(void **state)
+{
+	struct cut cut;
+
+	/* Two pages of heap, and a lot beside them: no more ranges than pages. */
+	cut_begin(&cut);
+	cut_table(&cut, 100 * MIB, true, "COPY s.t (a) FROM stdin;\n");
+	cut.tables[0].pages = 2;
+	tape_cut(&cut.tape, cut.contents, cut.tables, 10 * MIB);
+	assert_tape_is_whole(&cut);
+	assert_int_equal(cut.tape.slice_count, 2);
+	cut_end(&cut);
+}
+
+static void test_nothing_to_cut(void **state)
+{
+	struct cut cut;
+
+	cut_begin(&cut);
+	tape_cut(&cut.tape, cut.contents, cut.tables, 10 * MIB);
+	assert_int_equal(cut.tape.slice_count, 0);
+	cut_end(&cut);
+}
+
+static void test_size_of_slices(void **state)
+{
+	assert_int_equal(tape_slice_bytes(0, 4, 32 * MIB), 2 * MIB);
+	assert_int_equal(tape_slice_bytes(640 * MIB, 2, 32 * MIB), 20 * MIB);
+	assert_int_equal(tape_slice_bytes(UINT64_MAX, 1, 32 * MIB), 32 * MIB);
+	/* What they make out of turn has to fit. */
+	assert_int_equal(tape_slice_bytes(UINT64_MAX, 4, 16 * MIB), 8 * MIB);
+	assert_int_equal(tape_slice_bytes(UINT64_MAX, 16, 1 * MIB), 2 * MIB);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_entries_with_data),
+	        cmocka_unit_test(test_large_objects_of_all),
+	        cmocka_unit_test(test_large_objects_in_groups),
+	        cmocka_unit_test(test_bad_lists_of_large_objects),
+	        cmocka_unit_test(test_small_tables_share_slices),
+	        cmocka_unit_test(test_large_table_is_cut_by_pages),
+	        cmocka_unit_test(test_what_must_not_be_cut),
+	        cmocka_unit_test(test_toast_counts_as_weight),
+	        cmocka_unit_test(test_nothing_to_cut),
+	        cmocka_unit_test(test_size_of_slices),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
