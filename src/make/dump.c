@@ -160,8 +160,10 @@ void dump_note_file(struct dump *d, const char *name, struct stream_facts *facts
 int dump_finish_file(struct dump *d, const char *name, struct stream_object *object, struct error *err)
 {
 	struct stream_facts facts = {0};
-	int r = stream_object_finish(object, NULL, &facts, err);
+	int r = check_free(d, err);
 
+	if (r == 0)
+		r = stream_object_finish(object, NULL, &facts, err);
 	if (r == 0)
 		dump_note_file(d, name, &facts);
 	return r;

@@ -56,7 +56,7 @@ def test_two_runs_of_a_job_never_overlap(keepfs, pg):
 
 def test_two_jobs_run_side_by_side(new_keepfs, pg):
     keepfs = new_keepfs({"a": {"database": pg.uri("sample")}, "b": {"database": pg.uri("postgres")}}, parallel_runs=2,
-                        memory="128M").mount()
+                        memory="176M").mount()
     with pg.lock("sample", "sales.orders"):
         slow = keepfs.trigger("a")
         keepfs.wait_run(slow, {"running"})

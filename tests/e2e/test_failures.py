@@ -590,7 +590,12 @@ def test_a_second_keepfs_in_the_same_place(new_keepfs, pg, tmp_path, end):
         for directory in ("", "manifests/"):
             (keepfs.store.root / f"{directory}backups/full").mkdir(parents=True, exist_ok=True)
         keepfs.store.put(ours, before)
-        keepfs.store.put(f"manifests/{ours}.json", theirs.store.get(f"manifests/{name}.json").replace(name.encode(), ours.encode()))
+        stem, their_stem = ours.removesuffix(".dump"), name.removesuffix(".dump")
+        beside = {key.replace(their_stem, stem): theirs.store.get(key) for key in theirs.store.keys()
+                  if key.startswith(their_stem) and key != name}
+        for key, content in beside.items():
+            keepfs.store.put(key, content)
+        keepfs.store.put(f"manifests/{ours}.json", theirs.store.get(f"manifests/{name}.json").replace(os.path.basename(their_stem).encode(), os.path.basename(stem).encode()))
         if end == "cancelled":
             keepfs.path("jobs", str(run), "cancel").write_text("1\n")
             keepfs.wait_run(run)
@@ -600,6 +605,7 @@ def test_a_second_keepfs_in_the_same_place(new_keepfs, pg, tmp_path, end):
     assert keepfs.store.get(ours) == before
     assert f"manifests/{ours}.json" in keepfs.store.keys()
     assert keepfs.artifacts() == []
+    assert {key: keepfs.store.get(key) for key in beside} == beside
 
 
 def test_a_second_daemon_is_refused(keepfs):

@@ -32,7 +32,8 @@ def test_backup_is_copied_and_restored(keepfs, pg, scratch, tmp_path):
     (name,) = keepfs.artifacts()
     assert NAME.match(name)
     directory = keepfs.path("backups", "full")
-    assert sorted(shell("ls", directory).split()) == sorted([name, "SHA256SUMS", "latest.dump"])
+    stem = name.split(".")[0]
+    assert sorted(shell("ls", directory).split()) == sorted([name, f"{stem}.globals.sql.gz", f"{stem}.tables.csv", "SHA256SUMS", "latest.dump"])
     assert os.readlink(directory / "latest.dump") == name
 
     copy = tmp_path / "copy"
@@ -114,7 +115,8 @@ def test_two_backups_of_one_second_sort(keepfs):
     assert len(names) == 2
     assert os.readlink(keepfs.path("backups", "full", "latest.dump")) == keepfs.run_artifact(second["run"])
     assert keepfs.run_artifact(first["run"]) != keepfs.run_artifact(second["run"])
-    assert len(keepfs.text("backups", "full", "SHA256SUMS").splitlines()) == 2
+    sums = keepfs.text("backups", "full", "SHA256SUMS").splitlines()
+    assert sorted(line.split()[1] for line in sums if line.endswith(".dump")) == names
 
 
 def test_a_new_artifact_is_seen_at_once(keepfs):
@@ -184,7 +186,8 @@ def test_status_files(keepfs, pg):
     assert rows[0]["sha256"] == run["sha256"] and int(rows[0]["size_bytes"]) == run["size_bytes"]
     assert run["kind"] == "dump" and run["triggered_by"]
     stats = json.loads(keepfs.text("status", "stats.json"))
-    assert run["size_bytes"] in json_values(stats)
+    files = [path for path in keepfs.path("backups", "full").iterdir() if path.is_file() and path.name[0].isdigit()]
+    assert sum(path.stat().st_size for path in files) in json_values(stats)
     audit = [json.loads(line) for line in keepfs.text("status", "audit.jsonl").splitlines()]
     assert any(a["action"] == "trigger" and a["uid"] == os.getuid() and a["pid"] > 0 and a["command"] for a in audit)
     assert keepfs.text("status", "health").split()[0] in ("OK", "WARN")
