@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import select
 import signal
 import sqlite3
@@ -12,6 +13,7 @@ import uuid
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("KEEPFS", str(TOP / "build/src/keepfs"))
 DEADLINE_S = float(os.environ.get("KEEPFS_E2E_DEADLINE_S", "120"))
+ARTIFACT = re.compile(r"^\d{8}T\d{6}Z(-\d+)?(\.(schema|data|partial))?(\.dump|\.sql|\.sql\.gz)?$")
 ENDED = {"completed", "failed", "cancelled"}
 
 
@@ -213,8 +215,7 @@ class Keepfs:
 
     def artifacts(self, directory="full"):
         """names of the artifacts of a directory, oldest first"""
-        return sorted(n for n in os.listdir(self.path("backups", directory))
-                      if n.endswith(".dump") and not n.startswith("latest"))
+        return sorted(n for n in os.listdir(self.path("backups", directory)) if ARTIFACT.match(n))
 
     # the end
 
