@@ -1,4 +1,5 @@
 """One keepfs under test: its configuration, its mount, its processes, and the state it must leave behind."""
+import errno
 import json
 import os
 import pathlib
@@ -176,6 +177,18 @@ class Keepfs:
     def trigger(self, command="now"):
         """returns the number of the run"""
         return int(self.ask("trigger", command).split()[0])
+
+    def refused(self, name, command):
+        """the reason, by reading the control file that took the command for none"""
+        fd = os.open(self.path("control", name), os.O_RDWR)
+        try:
+            os.write(fd, command.encode() + b"\n")
+        except OSError as error:
+            assert error.errno == errno.EINVAL
+            return os.read(fd, 65536).decode()
+        finally:
+            os.close(fd)
+        raise AssertionError(f"{command} was taken")
 
     def run_status(self, run):
         return parse_status(self.text("jobs", str(run), "status"))

@@ -26,7 +26,9 @@ def free_port():
 
 
 class Postgres:
-    def __init__(self):
+    def __init__(self, settings=""):
+        """@settings: lines for postgresql.conf"""
+        self.settings = settings
         self.bindir = newest_bindir()
         self.as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-pg-"))
@@ -57,7 +59,7 @@ class Postgres:
             conf.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\n"
                        f"unix_socket_directories = '{self.directory}'\n"
                        "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nshared_buffers = 64MB\n"
-                       "max_wal_size = 2GB\nautovacuum = off\n")
+                       "max_wal_size = 2GB\nautovacuum = off\n" + self.settings)
         (self.data / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
         self.start()
 

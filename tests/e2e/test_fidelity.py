@@ -151,9 +151,8 @@ def zstd_is_refused(keepfs, keys):
 @pytest.mark.parametrize("keys, restore_jobs", [
     ("jobs=1", 1), ("jobs=4", 2), ("jobs=auto compression=small", 2), ("jobs=1 compression=none", 2), ("jobs=4 compression=none", 1),
     ("jobs=4 compression=gzip:1", 1), ("jobs=1 compression=gzip:9", 1), ("jobs=4 compression=zstd:3", 2),
-    ("format=plain jobs=1", 1), ("format=plain jobs=4 compression=gzip:1", 1), ("format=plain compression=none", 1),
-    ("format=directory jobs=1", 2), ("format=directory jobs=4 compression=none", 2), ("format=directory jobs=4 compression=gzip:6", 1),
-    ("format=directory jobs=4 compression=zstd:1", 2)])
+    ("format=plain", 1), ("format=plain compression=gzip:1", 1), ("format=plain compression=none", 1),
+    ("format=directory jobs=1", 2), ("format=directory jobs=4 compression=none", 2), ("format=directory jobs=4 compression=gzip:6", 1)])
 def test_everything_comes_back(new_keepfs, pg, with_everything, copy, keys, restore_jobs):
     keepfs = new_keepfs({"full": {"database": pg.uri("everything")}}).mount()
     if "zstd" in keys and not newer_than_15(pg):
@@ -161,7 +160,8 @@ def test_everything_comes_back(new_keepfs, pg, with_everything, copy, keys, rest
     path = dump(keepfs, keys)
     restore(pg, path, copy, restore_jobs)
     assert with_everything.differs(copy) == ""
-    with_everything.check_tables(beside(path, "tables.csv").read_text())
+    if "plain" not in keys:
+        with_everything.check_tables(beside(path, "tables.csv").read_text())
 
 
 def test_the_table_of_contents_is_that_of_pg_dump(new_keepfs, pg, with_everything, tmp_path):
@@ -180,11 +180,14 @@ def test_the_table_of_contents_is_that_of_pg_dump(new_keepfs, pg, with_everythin
 def test_rows_and_bytes_of_each_table(new_keepfs, pg, with_everything):
     """the list beside the dump names every table that has data, and counts as pg_dump's own text does"""
     keepfs = new_keepfs({"full": {"database": pg.uri("everything")}}).mount()
-    text = beside(dump(keepfs, "jobs=4"), "tables.csv").read_text(newline="")
+    text = beside(dump(keepfs, "jobs=4"), "tables.csv").read_bytes().decode()
     rows = list(csv.DictReader(text.splitlines(keepends=True)))
     assert list(rows[0]) == ["schema", "table", "rows", "bytes", "hash"]
-    listed = {(row["schema"], row["table"]): (int(row["rows"]), int(row["bytes"])) for row in rows}
-    assert len(listed) == len(rows)
+    large_objects = [row for row in rows if not row["hash"]]
+    assert sum(int(row["rows"]) for row in large_objects) == int(pg.sql("everything", "SELECT count(*) FROM pg_largeobject_metadata"))
+    assert sum(int(row["bytes"]) for row in large_objects) == int(pg.sql("everything", "SELECT sum(length(lo_get(oid))) FROM pg_largeobject_metadata"))
+    listed = {(row["schema"], row["table"]): (int(row["rows"]), int(row["bytes"])) for row in rows if row["hash"]}
+    assert len(listed) + len(large_objects) == len(rows)
     with plain_dump(pg, "everything", "--data-only") as words:
         expected = tables_of(words.stdout.read().decode())
     assert listed == expected
@@ -198,6 +201,10 @@ def test_large_rows_and_tables_come_back(new_keepfs, pg, large, scratch, keys, r
     """a row of 70 MB, a table of many ranges with holes; in the same memory as ever"""
     keepfs = new_keepfs({"full": {"database": pg.uri("large")}}).mount()
     path = dump(keepfs, keys)
+    if "jobs=4" in keys:
+        log = keepfs.text("jobs", str(keepfs.history()[-1]["run"]), "log")
+        entries, slices = map(int, re.search(r"4 connections .* (\d+) entries with data, (\d+) slices", log).groups())
+        assert slices > entries  # else no table was read in ranges
     large.check_tables(beside(path, "tables.csv").read_text())
     restore(pg, path, scratch, restore_jobs)
     assert large.differs(scratch) == ""

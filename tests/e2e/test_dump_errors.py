@@ -1,0 +1,253 @@
+"""Each way in which a dump fails ends as failed, in the words of pg_dump or the server, and leaves nothing: no object, no part, no name."""
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+import daemon
+import postgres
+
+SLOW = "max_rate=4M/s"  # of 64 MB: whatever is done to it happens in the middle
+BOTH = pytest.mark.parametrize("jobs", [1, 4])
+
+
+def nothing_is_left(keepfs):
+    assert keepfs.store.uploads() == [] and keepfs.store.keys() == []
+    directory = keepfs.path("backups", "full")
+    assert not directory.exists() or set(os.listdir(directory)) <= {"SHA256SUMS"}
+    assert keepfs.processes().keys() == set(keepfs.daemons())
+
+
+def failed(keepfs, run, *words):
+    """every word (a regular expression) is in the run's error"""
+    status = keepfs.wait_run(run)
+    assert status["state"] == "failed", status
+    error = keepfs.history(run)["error"]
+    for word in words:
+        assert re.search(word, error, re.I), error
+    assert keepfs.text("status", "health").split()[0] in ("WARN", "CRIT")
+    nothing_is_left(keepfs)
+    return error
+
+
+def sessions(pg, database, condition):
+    return pg.sql("postgres", f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}' AND backend_type = 'client backend' AND {condition}").split()
+
+
+def copying(pg, database):
+    """the sessions that send rows now"""
+    return daemon.wait_until(lambda: sessions(pg, database, "state = 'active' AND query LIKE 'COPY %'"), "rows to be read")
+
+
+@pytest.fixture
+def of_noise(new_keepfs, pg, noise):
+    return new_keepfs({"full": {"database": pg.uri(noise)}}).mount()
+
+
+# in the middle
+
+
+@pytest.mark.parametrize("keys", ["jobs=1", "format=directory jobs=1", "format=plain"])
+def test_pg_dump_is_killed(of_noise, pg, noise, keys):
+    run = of_noise.trigger(f"full {keys} {SLOW}")
+    copying(pg, noise)
+    (pid,) = of_noise.children("pg_dump")
+    os.kill(pid, signal.SIGKILL)
+    failed(of_noise, run, "pg_dump", "signal 9|killed")
+
+
+@pytest.mark.parametrize("keys", ["jobs=1", "jobs=4", "format=directory jobs=4", "format=plain"])
+def test_a_session_is_terminated(of_noise, pg, noise, keys):
+    """that of pg_dump, or one of those that keepfs reads with"""
+    run = of_noise.trigger(f"full {keys} {SLOW}")
+    pid = copying(pg, noise)[-1]
+    name = pg.sql("postgres", f"SELECT application_name, pg_terminate_backend({pid}) FROM pg_stat_activity WHERE pid = {pid}").split("|")[0]
+    assert name.startswith("keepfs" if "jobs=4" in keys else "pg_dump")
+    failed(of_noise, run, "terminating connection|server closed the connection")
+
+
+def test_the_session_of_the_snapshot_is_terminated(of_noise, pg, noise):
+    """it holds the tables: without it somebody could have changed them. It is noticed at the end"""
+    run = of_noise.trigger("full jobs=4 max_rate=24M/s")
+    copying(pg, noise)
+    (pid,) = sessions(pg, noise, "application_name LIKE 'keepfs%' AND state = 'idle in transaction' AND backend_xmin IS NOT NULL "
+                                 "AND NOT query LIKE 'COPY %' AND EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_stat_activity.pid "
+                                 "AND mode = 'AccessShareLock' AND relation IS NOT NULL)")
+    pg.sql("postgres", f"SELECT pg_terminate_backend({pid})")
+    failed(of_noise, run, "terminating connection|server closed the connection")
+
+
+@BOTH
+def test_the_server_is_stopped(new_keepfs, own_pg, jobs):
+    own_pg.create("long")
+    postgres.fill_noise(own_pg, "long", 16)
+    keepfs = new_keepfs({"full": {"database": own_pg.uri("long")}}).mount()
+    run = keepfs.trigger(f"full jobs={jobs} {SLOW}")
+    copying(own_pg, "long")
+    own_pg.stop()
+    failed(keepfs, run, "terminating connection|server closed the connection|connection to server")
+    own_pg.start()
+    assert keepfs.backup(f"full jobs={jobs}")["state"] == "completed"
+
+
+@pytest.mark.parametrize("keys", ["jobs=1", "jobs=4", "format=directory jobs=4", "format=plain"])
+def test_it_is_cancelled(of_noise, pg, noise, keys):
+    run = of_noise.trigger(f"full {keys} {SLOW}")
+    copying(pg, noise)
+    of_noise.path("jobs", str(run), "cancel").write_text("1\n")
+    assert of_noise.wait_run(run)["state"] == "cancelled"
+    nothing_is_left(of_noise)
+    daemon.wait_until(lambda: not sessions(pg, noise, "true"), "the server to notice")
+
+
+@pytest.fixture
+def two_tables(pg):
+    """a large table, and one that is read after it"""
+    pg.create("two_tables")
+    postgres.fill_noise(pg, "two_tables", 12)
+    pg.sql("two_tables", "CREATE TABLE public.z_last AS SELECT generate_series(1, 1000) AS id")
+    yield "two_tables"
+    pg.drop("two_tables")
+
+
+@BOTH
+def test_somebody_waits_for_a_table_of_the_dump(new_keepfs, pg, two_tables, jobs):
+    """an ACCESS EXCLUSIVE lock that waits for ours lets nobody past: a second reader that waited behind it would wait for ever"""
+    keepfs = new_keepfs({"full": {"database": pg.uri(two_tables)}}).mount()
+    run = keepfs.trigger(f"full jobs={jobs} max_rate=6M/s")
+    copying(pg, two_tables)
+    waiter = subprocess.Popen([str(pg.bindir / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", pg.uri(two_tables), "-c",
+                               "ALTER TABLE public.z_last ADD n int"], stdin=subprocess.DEVNULL)
+    daemon.wait_until(lambda: sessions(pg, two_tables, "wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE %'"), "the lock to be waited for")
+    assert keepfs.wait_run(run)["state"] in ("completed", "failed")
+    assert waiter.wait(daemon.DEADLINE_S) == 0
+    if keepfs.history(run)["state"] == "failed":
+        nothing_is_left(keepfs)
+    else:
+        path = keepfs.path("backups", "full", "latest.dump")
+        assert "z_last" in pg.tool("pg_restore", "-l", path)
+        # Of the time before the column came, or, when it was read anew over one connection, of the time after.
+        assert pg.tool("pg_restore", "-a", "-t", "z_last", "-f", "-", path).count("\n") > 1000
+
+
+# from the start
+
+
+@pytest.fixture
+def few_locks():
+    """a server whose lock table is smaller than the database has tables"""
+    server = postgres.Postgres("max_locks_per_transaction = 10\nmax_connections = 20\nmax_wal_senders = 2\n")
+    try:
+        server.create("wide")
+        server.sql("wide", "DO $$ BEGIN FOR i IN 1..3000 LOOP EXECUTE format('CREATE TABLE t%s ()', i); IF i % 50 = 0 THEN COMMIT; END IF; "
+                           "END LOOP; END $$")
+        yield server
+    finally:
+        server.remove()
+
+
+@BOTH
+def test_out_of_locks(new_keepfs, few_locks, jobs):
+    keepfs = new_keepfs({"full": {"database": few_locks.uri("wide")}}).mount()
+    failed(keepfs, keepfs.trigger(f"full jobs={jobs}"), "out of shared memory", "max_locks_per_transaction")
+
+
+def role(pg, name, *grants):
+    pg.sql("postgres", f"DO $$ BEGIN CREATE ROLE {name} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    for database, grant in grants:
+        pg.sql(database, grant)
+    return name
+
+
+@pytest.fixture
+def three_tables(pg):
+    pg.create("three_tables")
+    for name in "abc":
+        pg.sql("three_tables", f"CREATE TABLE public.{name} AS SELECT generate_series(1, 10) AS id")
+    yield "three_tables"
+    pg.drop("three_tables")
+
+
+@BOTH
+def test_a_table_under_row_security(new_keepfs, pg, three_tables, jobs):
+    """a role that sees some rows only: never a dump of these"""
+    limited = role(pg, "limited", (three_tables, "GRANT pg_read_all_data TO limited"), (three_tables, "ALTER TABLE public.b ENABLE ROW LEVEL SECURITY"))
+    keepfs = new_keepfs({"full": {"database": pg.uri(three_tables, user=limited)}}).mount()
+    failed(keepfs, keepfs.trigger(f"full jobs={jobs}"), "row-level security", r"\bb\b", "BYPASSRLS")
+
+
+@BOTH
+@pytest.mark.parametrize("keys", ["", "format=directory"])
+def test_permission_denied_on_one_table(new_keepfs, pg, three_tables, jobs, keys):
+    partly = role(pg, "partly", (three_tables, "GRANT SELECT ON public.a, public.c TO partly"))
+    keepfs = new_keepfs({"full": {"database": pg.uri(three_tables, user=partly)}}).mount()
+    failed(keepfs, keepfs.trigger(f"full jobs={jobs} {keys}"), "permission denied", r"\bb\b")
+    pg.sql(three_tables, "GRANT SELECT ON public.b TO partly")
+    assert keepfs.backup(f"full jobs={jobs} {keys}")["state"] == "completed"
+
+
+@BOTH
+def test_large_objects_of_somebody_else(new_keepfs, pg, three_tables, jobs):
+    partly = role(pg, "partly", (three_tables, "GRANT SELECT ON public.a, public.b, public.c TO partly"), (three_tables, "SELECT lo_create(4711)"))
+    keepfs = new_keepfs({"full": {"database": pg.uri(three_tables, user=partly)}}).mount()
+    failed(keepfs, keepfs.trigger(f"full jobs={jobs}"), "permission denied", "large object")
+
+
+def test_a_client_older_than_the_server(new_keepfs, pg, tmp_path):
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "pg_dump").write_text('#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 9.6.24" || exit 1\n')
+    (old / "pg_dump").chmod(0o755)
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "pg_bindir": old}}).mount()
+    major = pg.sql("postgres", "SHOW server_version").split(".")[0]
+    failed(keepfs, keepfs.trigger(), "pg_dump", r"9\.6\.24", rf"\b{major}\b")
+
+
+@BOTH
+def test_a_program_that_writes_no_archive(new_keepfs, pg, tmp_path, jobs):
+    """whatever it writes and however gladly it ends: an archive that is cut off, or none, is never taken for a backup"""
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    cuts = [3000, 200000] if jobs == 1 else [3000]  # in the table of contents, and in the data
+    for words in (*(f'"$real" "$@" | head -c {cut}' for cut in cuts), "echo PGDMP", "true"):
+        (bin / "pg_dump").write_text(f'#!/bin/sh\nreal={pg.bindir}/pg_dump\n[ "$1" = --version ] && exec "$real" --version\n{words}\n')
+        (bin / "pg_dump").chmod(0o755)
+        keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "pg_bindir": bin, "globals": "no"}}).mount()
+        failed(keepfs, keepfs.trigger(f"full jobs={jobs}"))
+        failed(keepfs, keepfs.trigger("full format=plain"))
+        keepfs.unmount()
+
+
+@BOTH
+def test_a_lock_is_waited_for_only_so_long(new_keepfs, pg, jobs):
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "lock_wait_timeout": "500ms"}}).mount()
+    with pg.lock("sample", "sales.orders"):
+        failed(keepfs, keepfs.trigger(f"full jobs={jobs}"), "timeout", "lock_wait_timeout")
+    assert keepfs.backup(f"full jobs={jobs}")["state"] == "completed"
+
+
+# the store
+
+
+@pytest.mark.parametrize("keys", ["jobs=1", "jobs=4", "format=directory jobs=4", "format=plain"])
+@pytest.mark.parametrize("fault", ["get:1+:corrupt", "get:1+:eio"])
+def test_what_was_sent_cannot_be_read_back(new_keepfs, pg, fault, keys):
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample")}})
+    keepfs.store_settings["faults"] = fault
+    keepfs.write_conf()
+    keepfs.mount()
+    failed(keepfs, keepfs.trigger(f"full {keys}"), "read")
+    assert keepfs.backup(f"full {keys} verify=none")["state"] == "completed"
+
+
+@pytest.mark.parametrize("store", ["dir", "ceph"], indirect=True)
+@pytest.mark.parametrize("fault", ["part:2:eio", "complete:1:eio", "begin:1:eio", "put:1:nospace", "put:2:nospace"])
+@pytest.mark.parametrize("keys", ["jobs=4", "format=directory jobs=4"])
+def test_a_store_that_fails(new_keepfs, pg, noise, fault, keys):
+    keepfs = new_keepfs({"full": {"database": pg.uri(noise)}})
+    keepfs.store_settings["faults"] = fault
+    keepfs.write_conf()
+    keepfs.mount()
+    failed(keepfs, keepfs.trigger(f"full {keys}"))

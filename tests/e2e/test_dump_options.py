@@ -1,0 +1,270 @@
+"""What a job and a trigger may ask of a dump: how much of the database, beside what, how fast, with which commands around it."""
+import gzip
+import os
+import pathlib
+import re
+import stat
+import subprocess
+
+import pytest
+
+import daemon
+import postgres
+from test_fidelity import beside, dump, plain_digest, restore
+
+ODD = """'archive."odd name, 1"'"""  # as a shell quotes it; to pg_dump a pattern with a quoted name
+
+
+def entries(pg, path):
+    """what an archive holds, as pg_restore lists it"""
+    return [line.split(";", 1)[1] for line in pg.tool("pg_restore", "-l", path).splitlines() if not line.startswith(";")]
+
+
+@pytest.mark.parametrize("format, jobs", [("custom", 1), ("custom", 4), ("directory", 4), ("plain", 1)])
+def test_the_schema_then_the_data(keepfs, pg, scratch, format, jobs):
+    """two halves make a whole; each says by its name what it lacks"""
+    endings = {"custom": ".dump", "directory": "", "plain": ".sql.gz"}
+    schema = dump(keepfs, f"format={format} content=schema")
+    assert schema.name.endswith(".schema" + endings[format]) and schema.is_dir() == (format == "directory")
+    restore(pg, schema, scratch, 1)
+    assert plain_digest(pg, scratch, "-s") == plain_digest(pg, "sample", "-s")
+    assert pg.sql(scratch, "SELECT count(*) FROM sales.orders") == "0"
+    data = dump(keepfs, f"format={format} content=data jobs={jobs}")
+    assert data.name.endswith(".data" + endings[format])
+    restore(pg, data, scratch, 1)
+    assert plain_digest(pg, scratch) == plain_digest(pg, "sample")
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+@pytest.mark.parametrize("keys, options", [
+    ("schemas=sales", ["-n", "sales"]), ("exclude_schemas='arch*, sales'", ["-N", "arch*", "-N", "sales"]), ("tables=public.orgs", ["-t", "public.orgs"]),
+    (f"tables={ODD}", ["-t", 'archive."odd name, 1"']), (f"tables='public.*,sales.orders' exclude_tables={ODD}", ["-t", "public.*", "-t", "sales.orders"]),
+    ("exclude_tables=sales.orders", ["-T", "sales.orders"]), ("exclude_table_data='sales.*'", ["--exclude-table-data=sales.*"]),
+    ("schemas=public content=data", ["-n", "public", "-a"])])
+def test_parts_of_a_database(keepfs, pg, tmp_path, keys, options, jobs):
+    """exactly what pg_dump dumps by the same options; and nobody takes it for the backup"""
+    keepfs.backup()
+    (whole,) = keepfs.artifacts()
+    part = dump(keepfs, f"{keys} jobs={jobs}")
+    pg.tool("pg_dump", "-Fc", *options, "-d", pg.uri("sample"), "-f", tmp_path / "dump")
+    assert entries(pg, part) == entries(pg, tmp_path / "dump")
+    assert part.name.endswith(".data.dump" if "content" in keys else ".partial.dump")
+    assert not beside(part, "globals.sql.gz").exists()
+    assert os.readlink(part.with_name("latest.dump")) == whole
+    assert os.getxattr(part, "user.keepfs.partial") == b"yes"
+    with pytest.raises(PermissionError):
+        part.with_name(whole).unlink()
+    part.unlink()
+    assert keepfs.artifacts() == [whole]
+
+
+def test_a_pattern_that_fits_nothing(keepfs):
+    run = keepfs.trigger("full tables=nosuch")
+    assert keepfs.wait_run(run)["state"] == "failed"
+    assert "no matching tables" in keepfs.history(run)["error"]
+    assert keepfs.store.keys() == []
+
+
+def test_globals(keepfs, pg, tmp_path):
+    """roles with their passwords beside each whole dump, for nobody else to read"""
+    pg.sql("postgres", "DO $$ BEGIN CREATE ROLE \"a \"\"role\"\"\" PASSWORD 'x'; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    path = beside(dump(keepfs, "jobs=auto"), "globals.sql.gz")
+    text = gzip.decompress(path.read_bytes()).decode()
+
+    def statements(words):
+        return [line for line in words.splitlines() if line and not line.startswith(("--", "\\restrict", "\\unrestrict"))]
+
+    assert statements(text) == statements(pg.tool("pg_dumpall", "--globals-only", "-d", pg.uri("postgres")))
+    assert 'CREATE ROLE "a ""role""";' in text and "PASSWORD 'SCRAM-SHA-256$" in text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for keys in ("globals=no", "content=schema", "exclude_table_data=sales.orders"):
+        assert not beside(dump(keepfs, keys), "globals.sql.gz").exists(), keys
+    for keys in ("content=schema globals=yes", "exclude_table_data=sales.orders globals=yes"):
+        assert beside(dump(keepfs, keys), "globals.sql.gz").exists(), keys
+    inside = dump(keepfs, "format=directory") / "globals.sql.gz"
+    assert statements(gzip.decompress(inside.read_bytes()).decode()) == statements(text)
+
+
+@pytest.fixture
+def own_database(pg):
+    """a database that a role owns which may do nothing else"""
+    pg.sql("postgres", "DO $$ BEGIN CREATE ROLE plain_user LOGIN PASSWORD 'hidden'; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    pg.create("of_a_plain_user")
+    pg.sql("of_a_plain_user", "CREATE TABLE t (id int); INSERT INTO t VALUES (1); ALTER TABLE t OWNER TO plain_user")
+    yield "of_a_plain_user"
+    pg.drop("of_a_plain_user")
+
+
+def test_globals_without_the_right_to_read_passwords(new_keepfs, pg, own_database):
+    keepfs = new_keepfs({"full": {"database": pg.uri(own_database, user="plain_user")}}).mount()
+    path = dump(keepfs, "jobs=auto")
+    text = gzip.decompress(beside(path, "globals.sql.gz").read_bytes()).decode()
+    assert "CREATE ROLE plain_user;" in text and "PASSWORD" not in text
+    run = keepfs.history()[-1]["run"]
+    assert "passwords" in keepfs.text("jobs", str(run), "log")
+
+
+def test_a_note(keepfs):
+    note = 'before "the" upgrade; ä, \\ and, commas'
+    run = keepfs.trigger("full note='" + note + "'")
+    assert keepfs.wait_run(run)["state"] == "completed"
+    assert keepfs.history(run)["note"] == note
+    assert os.getxattr(keepfs.path("backups", "full", "latest.dump"), "user.keepfs.note").decode() == note
+    assert keepfs.run_status(run)["note"] == note
+    keepfs.unmount()
+    for path in keepfs.state.glob("catalog.db*"):
+        path.unlink()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert os.getxattr(keepfs.path("backups", "full", "latest.dump"), "user.keepfs.note").decode() == note
+
+
+@pytest.mark.parametrize("keys", ["jobs=1", "jobs=4", "format=plain"])
+def test_max_rate(new_keepfs, pg, noise, keys):
+    """64 MB as text at 24 MB a second: not in less than two seconds, and not for ever"""
+    keepfs = new_keepfs({"full": {"database": pg.uri(noise)}}).mount()
+    seconds = keepfs.backup(f"full {keys} max_rate=24M/s verify=none")["seconds"]
+    assert 2 <= seconds < 30
+
+
+HOOK = "env | grep ^KEEPFS_ | sort > {0}/{1}; echo from {1}"
+
+
+def hooked(new_keepfs, pg, tmp_path, database="sample", **settings):
+    for name in ("pre", "post"):
+        (tmp_path / f"{name}.sh").write_text(f"#!/bin/sh\n{HOOK.format(tmp_path, name)}\n")
+        (tmp_path / f"{name}.sh").chmod(0o755)
+    return new_keepfs({"full": {"database": pg.uri(database), "pre_hook": tmp_path / "pre.sh", "post_hook": tmp_path / "post.sh", **settings}}).mount()
+
+
+def told(path):
+    return dict(line.split("=", 1) for line in path.read_text().splitlines())
+
+
+def test_hooks(new_keepfs, pg, tmp_path):
+    keepfs = hooked(new_keepfs, pg, tmp_path)
+    history = keepfs.backup("full note='of the hooks'")
+    before, after = told(tmp_path / "pre"), told(tmp_path / "post")
+    assert before["KEEPFS_JOB"] == "full" and before["KEEPFS_RUN"] == str(history["run"]) and before["KEEPFS_NOTE"] == "of the hooks"
+    assert "KEEPFS_STATE" not in before
+    assert after["KEEPFS_STATE"] == "completed" and after["KEEPFS_SHA256"] == history["sha256"]
+    assert after["KEEPFS_SIZE_BYTES"] == str(history["size_bytes"])
+    assert (keepfs.mountpoint / after["KEEPFS_ARTIFACTS"].splitlines()[0]).exists()
+    log = keepfs.text("jobs", str(history["run"]), "log")
+    assert "from pre" in log and "from post" in log
+
+
+def test_a_failing_pre_hook_fails_the_run(new_keepfs, pg, tmp_path):
+    keepfs = hooked(new_keepfs, pg, tmp_path, pre_hook="echo not today; exit 3")
+    run = keepfs.trigger()
+    assert keepfs.wait_run(run)["state"] == "failed"
+    assert "pre_hook" in keepfs.history(run)["error"] and "3" in keepfs.history(run)["error"]
+    assert "not today" in keepfs.text("jobs", str(run), "log")
+    assert keepfs.store.keys() == [] and keepfs.artifacts() == []
+
+
+def test_the_post_hook_is_told_of_a_failure(new_keepfs, pg, tmp_path):
+    keepfs = hooked(new_keepfs, pg, tmp_path, database="nosuch")
+    assert keepfs.wait_run(keepfs.trigger())["state"] == "failed"
+    after = told(tmp_path / "post")
+    assert after["KEEPFS_STATE"] == "failed" and "nosuch" in after["KEEPFS_ERROR"]
+
+
+def test_a_failing_post_hook_is_a_warning(new_keepfs, pg, tmp_path):
+    keepfs = hooked(new_keepfs, pg, tmp_path, post_hook="echo no mail; exit 1")
+    history = keepfs.backup()
+    assert len(keepfs.artifacts()) == 1
+    assert "post_hook" in keepfs.text("jobs", str(history["run"]), "log")
+
+
+def test_a_hook_that_hangs_is_ended(new_keepfs, pg, tmp_path):
+    keepfs = hooked(new_keepfs, pg, tmp_path, pre_hook="sleep 1000", hook_timeout="300ms")
+    run = keepfs.trigger()
+    assert keepfs.wait_run(run)["state"] == "failed"
+    assert "pre_hook" in keepfs.history(run)["error"]
+    assert keepfs.children("sleep") == []
+
+
+def test_nice(new_keepfs, pg):
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "nice": 7, "ionice": "idle"}}).mount()
+    with pg.lock("sample", "sales.orders") as lock:
+        run = keepfs.trigger("full jobs=1")
+        lock.wait_until_waited_for()
+        (pid,) = keepfs.children("pg_dump")
+        assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0) + 7
+        assert subprocess.run(["ionice", "-p", str(pid)], check=True, text=True, stdout=subprocess.PIPE).stdout.strip() == "idle"
+        (own,) = keepfs.daemons()
+        assert os.getpriority(os.PRIO_PROCESS, own) == os.getpriority(os.PRIO_PROCESS, 0)
+    assert keepfs.wait_run(run)["state"] == "completed"
+
+
+@pytest.mark.parametrize("keys, words", [
+    ("format=tar", ["format", "custom", "plain", "directory"]), ("compression=lz4", ["compression", "fast", "small"]),
+    ("compression=gzip:10", ["compression", "gzip:9"]), ("format=plain compression=zstd", ["compression", "format = plain", "gzip"]),
+    ("format=plain jobs=4", ["jobs", "format = plain"]), ("content=schema jobs=2", ["jobs", "content = schema"]),
+    ("content=schema exclude_table_data=x", ["exclude_table_data", "content"]), ("schemas=a tables=b", ["schemas", "tables"]),
+    ("globals=yes content=data", ["globals", "content"]), ("globals=yes tables=t", ["globals", "tables"]), ("jobs=0", ["jobs", "auto"]),
+    ("jobs=1000", ["jobs", "64"]), ("jobs=1 jobs=2", ["jobs", "twice"]), ("database=other", ["database", "cannot be changed"]),
+    ("pre_hook=x", ["pre_hook", "cannot be changed"]), ("max_rate=fast", ["max_rate"]), ("verify=maybe", ["verify", "readback", "none"]),
+    ("formt=plain", ["formt", "did you mean format"])])
+def test_what_contradicts_is_refused(keepfs, keys, words):
+    """in the write, with a reason; nothing is begun"""
+    reason = keepfs.refused("trigger", f"full {keys}")
+    for word in words:
+        assert word in reason, reason
+    assert keepfs.history() == []
+
+
+def test_contradictions_in_the_configuration(new_keepfs, pg):
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "format": "plain", "jobs": 4}})
+    done = keepfs.run("check", check=False)
+    assert done.returncode == 2 and "jobs" in done.stderr and "format" in done.stderr and f"{keepfs.conf}:" in done.stderr
+
+
+def test_a_job_of_its_own_kind(new_keepfs, pg, scratch):
+    """what the configuration asks for is whole: latest shows it, and a trigger may ask for something else"""
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "format": "directory", "compression": "none", "jobs": 3}}).mount()
+    path = dump(keepfs, "note=x")
+    assert path.is_dir() and (path / "toc.dat").exists()
+    assert os.getxattr(path, "user.keepfs.partial") == b"no"
+    restore(pg, path, scratch, 2)
+    assert plain_digest(pg, scratch) == plain_digest(pg, "sample")
+    assert dump(keepfs, "format=custom").suffix == ".dump"
+
+
+def test_the_log_tells_how_it_was_read(keepfs, pg):
+    run = keepfs.trigger("full jobs=3")
+    assert keepfs.wait_run(run)["state"] == "completed"
+    assert re.search(r"\b3 connections\b", keepfs.text("jobs", str(run), "log"))
+
+
+@pytest.fixture
+def crowded_pg():
+    """a server with few connections"""
+    server = postgres.Postgres("max_connections = 8\nsuperuser_reserved_connections = 3\n")
+    try:
+        server.create("sample")
+        server.sql("sample", postgres.SAMPLE)
+        yield server
+    finally:
+        server.remove()
+
+
+def test_fewer_connections_than_asked_for(new_keepfs, crowded_pg, scratch_of):
+    """what the server has left is used, and the log says so"""
+    keepfs = new_keepfs({"full": {"database": crowded_pg.uri("sample")}}).mount()
+    path = dump(keepfs, "jobs=8")
+    log = keepfs.text("jobs", str(keepfs.history()[-1]["run"]), "log")
+    assert "connection" in log and "8" in log
+    target = scratch_of(crowded_pg)
+    restore(crowded_pg, path, target, 1)
+    assert plain_digest(crowded_pg, target) == plain_digest(crowded_pg, "sample")
+
+
+@pytest.fixture
+def scratch_of():
+    def make(server):
+        server.create("scratch")
+        return "scratch"
+
+    return make
