@@ -158,8 +158,10 @@ int session_connect(struct pg_session *ret, const char *conninfo, const char *da
 {
 	_cleanup(pq_options) PQconninfoOption *options = NULL;
 	/* Later ones win over earlier ones, and only the first dbname is taken apart. */
-	const char *const keywords[] = {"fallback_application_name", "dbname", "dbname", NULL};
-	const char *const values[] = {application, conninfo, database, NULL};
+	const char *const keywords[] = {CONNINFO_ALIVE, "fallback_application_name", "dbname", "dbname",
+	                                NULL};
+	const char *const values[] = {CONNINFO_ALIVE_VALUES, application, conninfo, database, NULL};
+	size_t from;
 	int r = conninfo_parse(conninfo, &options, err);
 
 	if (r < 0)
@@ -169,7 +171,8 @@ int session_connect(struct pg_session *ret, const char *conninfo, const char *da
 	r = cancel_fd_open(&ret->cancel, cancel);
 	if (r < 0)
 		return error_system(err, -r, "making an eventfd");
-	ret->conn = PQconnectStartParams(keywords, values, 1);
+	from = conninfo_leaves_alive(options) ? 0 : CONNINFO_ALIVE_COUNT;
+	ret->conn = PQconnectStartParams(keywords + from, values + from, 1);
 	PQsetNoticeProcessor(ret->conn, log_notice, NULL);
 	r = connect_to(ret, err);
 	if (r < 0)

@@ -81,6 +81,17 @@ const char *conninfo_value(const PQconninfoOption *options, const char *keyword)
 	return NULL;
 }
 
+bool conninfo_leaves_alive(const PQconninfoOption *options)
+{
+	static const char *const deciding[] = {CONNINFO_ALIVE, "keepalives", "tcp_user_timeout", "service"};
+	const char *service = getenv("PGSERVICE");
+
+	for (size_t i = 0; i < ARRAY_SIZE(deciding); i++)
+		if (conninfo_value(options, deciding[i]))
+			return false;
+	return !service || !service[0];
+}
+
 static void append_option(struct str *out, const char *keyword, const char *value)
 {
 	if (out->len > 0)
@@ -97,6 +108,7 @@ static void append_option(struct str *out, const char *keyword, const char *valu
 int pg_child_conninfo(const char *conninfo, const char *database, char **ret_conninfo, char **ret_env,
                       struct error *err)
 {
+	static const char *const alive[] = {CONNINFO_ALIVE}, *const alive_values[] = {CONNINFO_ALIVE_VALUES};
 	_cleanup(pq_options) PQconninfoOption *options = NULL;
 	_cleanup(str) struct str out = {0};
 	const char *password;
@@ -119,6 +131,8 @@ int pg_child_conninfo(const char *conninfo, const char *database, char **ret_con
 		if (o->val && o->val[0] && !moved && !replaced)
 			append_option(&out, o->keyword, o->val);
 	}
+	for (size_t i = 0; i < CONNINFO_ALIVE_COUNT && conninfo_leaves_alive(options); i++)
+		append_option(&out, alive[i], alive_values[i]);
 	*ret_env = password ? mem_printf("PGPASSWORD=%s", password) : NULL;
 	*ret_conninfo = str_take(&out);
 	return 0;

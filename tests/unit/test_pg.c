@@ -22,6 +22,8 @@
 
 #include <cmocka.h>
 
+#define ALIVE "keepalives_idle='60' keepalives_interval='15' keepalives_count='4'"
+
 static void expect_child(const char *conninfo, const char *database, const char *expected,
                          const char *expected_env)
 {
@@ -37,16 +39,22 @@ static void expect_child(const char *conninfo, const char *database, const char 
 
 static void test_child_conninfo(void **state)
 {
-	expect_child("", NULL, "", NULL);
-	expect_child("mydb", NULL, "dbname='mydb'", NULL);
-	expect_child("it's", NULL, "dbname='it\\'s'", NULL);
-	expect_child("", "other", "dbname='other'", NULL);
-	expect_child("host=h dbname=one", "two", "dbname='two' host='h'", NULL);
+	/* A server that vanished is noticed, unless somebody has said how. */
+	expect_child("", NULL, ALIVE, NULL);
+	expect_child("mydb", NULL, "dbname='mydb' " ALIVE, NULL);
+	expect_child("it's", NULL, "dbname='it\\'s' " ALIVE, NULL);
+	expect_child("", "other", "dbname='other' " ALIVE, NULL);
+	expect_child("host=h dbname=one", "two", "dbname='two' host='h' " ALIVE, NULL);
 	expect_child("service=prod password='a b\\'c'", NULL, "service='prod'", "PGPASSWORD=a b'c");
 	expect_child("postgresql://me:s%40cret@h:5433/db?sslmode=require", "x\\y",
 	             "dbname='x\\\\y' user='me' host='h' "
-	             "port='5433' sslmode='require'",
+	             "port='5433' sslmode='require' " ALIVE,
 	             "PGPASSWORD=s@cret");
+	expect_child("host=h keepalives=0", NULL, "host='h' keepalives='0'", NULL);
+	expect_child("host=h tcp_user_timeout=5000", NULL, "host='h' tcp_user_timeout='5000'", NULL);
+	setenv("PGSERVICE", "prod", 1);
+	expect_child("host=h", NULL, "host='h'", NULL);
+	unsetenv("PGSERVICE");
 }
 
 /* No part of a string that may hold a password is told. */
