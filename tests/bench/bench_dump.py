@@ -54,9 +54,12 @@ class Way:
         self.seconds, self.cpu, self.server_cpu, self.peak_mib, self.size = [], [], [], [], 0
 
     def round(self, server):
+        """what the server spends is known when its processes have ended"""
         postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
         before = cpu_s(postmaster, with_itself=False)
         seconds, cpu, peak_mib, self.size = self.measure()
+        daemon.wait_until(lambda: server.sql("postgres", "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") == "1",
+                          "the server's processes to end")
         self.seconds.append(seconds)
         self.cpu.append(cpu)
         self.server_cpu.append(cpu_s(postmaster, with_itself=False) - before)
