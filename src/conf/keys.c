@@ -308,7 +308,8 @@ const struct conf_key conf_keys[] = {
                  "together."},
         {BACKUP(nice), .name = "nice", .type = CONF_INT, .fallback = "0", .min = 0, .max = 19,
          .example = "10",
-         .help = "How far pg_dump and pg_dumpall give way to other processes for processor time, see "
+         .help = "How far pg_dump, pg_dumpall and what reads over several connections give way to other "
+                 "processes for processor time, see "
                  "nice(1). 0 is as usual, 19 is furthest."},
         {BACKUP(ionice), .name = "ionice", .type = CONF_ENUM, .fallback = "none", .choices = ionices,
          .example = "low",

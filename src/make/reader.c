@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define BLOBS_AT_ONCE 1000
 
@@ -249,6 +250,9 @@ static void *reader_main(void *arg)
 	struct reader *rd = arg;
 	const struct slice *slice;
 
+	/* Of this thread alone, which does what pg_dump would do with that priority. */
+	if (rd->all->dump->job->nice > 0)
+		setpriority(PRIO_PROCESS, 0, (int)rd->all->dump->job->nice);
 	while ((slice = next_slice(rd))) {
 		struct error err = {0};
 		int r = read_slice(rd, slice, &err);
