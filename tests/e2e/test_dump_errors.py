@@ -33,12 +33,14 @@ def failed(keepfs, run, *words):
 
 
 def sessions(pg, database, condition):
-    return pg.sql("postgres", f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}' AND backend_type = 'client backend' AND {condition}").split()
+    return pg.sql("postgres", f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}' AND backend_type = 'client backend' AND {condition} "
+                              "ORDER BY backend_start").split()
 
 
-def copying(pg, database):
-    """the sessions that send rows now"""
-    return daemon.wait_until(lambda: sessions(pg, database, "state = 'active' AND query LIKE 'COPY %'"), "rows to be read")
+def copying(pg, database, keys="jobs=1"):
+    """the sessions that send rows now: pg_dump's; with more jobs than one keepfs's own, for pg_dump is stopped when it begins with its rows"""
+    name = "keepfs" if "jobs=4" in keys else "pg_dump"
+    return daemon.wait_until(lambda: sessions(pg, database, f"application_name = '{name}' AND state = 'active' AND query LIKE 'COPY %'"), "rows to be read")
 
 
 @pytest.fixture
@@ -62,19 +64,16 @@ def test_pg_dump_is_killed(of_noise, pg, noise, keys):
 def test_a_session_is_terminated(of_noise, pg, noise, keys):
     """that of pg_dump, or one of those that keepfs reads with"""
     run = of_noise.trigger(f"full {keys} {SLOW}")
-    pid = copying(pg, noise)[-1]
-    name = pg.sql("postgres", f"SELECT application_name, pg_terminate_backend({pid}) FROM pg_stat_activity WHERE pid = {pid}").split("|")[0]
-    assert name.startswith("keepfs" if "jobs=4" in keys else "pg_dump")
+    pid = copying(pg, noise, keys)[-1]
+    assert pg.sql("postgres", f"SELECT pg_terminate_backend({pid})") == "t"
     failed(of_noise, run, "terminating connection|server closed the connection")
 
 
 def test_the_session_of_the_snapshot_is_terminated(of_noise, pg, noise):
     """it holds the tables: without it somebody could have changed them. It is noticed at the end"""
     run = of_noise.trigger("full jobs=4 max_rate=24M/s")
-    copying(pg, noise)
-    (pid,) = sessions(pg, noise, "application_name LIKE 'keepfs%' AND state = 'idle in transaction' AND backend_xmin IS NOT NULL "
-                                 "AND NOT query LIKE 'COPY %' AND EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_stat_activity.pid "
-                                 "AND mode = 'AccessShareLock' AND relation IS NOT NULL)")
+    copying(pg, noise, "jobs=4")
+    pid = sessions(pg, noise, "application_name = 'keepfs'")[0]  # it is there first: the others join its snapshot
     pg.sql("postgres", f"SELECT pg_terminate_backend({pid})")
     failed(of_noise, run, "terminating connection|server closed the connection")
 
@@ -85,7 +84,7 @@ def test_the_server_is_stopped(new_keepfs, own_pg, jobs):
     postgres.fill_noise(own_pg, "long", 16)
     keepfs = new_keepfs({"full": {"database": own_pg.uri("long")}}).mount()
     run = keepfs.trigger(f"full jobs={jobs} {SLOW}")
-    copying(own_pg, "long")
+    copying(own_pg, "long", f"jobs={jobs}")
     own_pg.stop()
     failed(keepfs, run, "terminating connection|server closed the connection|connection to server")
     own_pg.start()
@@ -95,7 +94,7 @@ def test_the_server_is_stopped(new_keepfs, own_pg, jobs):
 @pytest.mark.parametrize("keys", ["jobs=1", "jobs=4", "format=directory jobs=4", "format=plain"])
 def test_it_is_cancelled(of_noise, pg, noise, keys):
     run = of_noise.trigger(f"full {keys} {SLOW}")
-    copying(pg, noise)
+    copying(pg, noise, keys)
     of_noise.path("jobs", str(run), "cancel").write_text("1\n")
     assert of_noise.wait_run(run)["state"] == "cancelled"
     nothing_is_left(of_noise)
@@ -117,7 +116,7 @@ def test_somebody_waits_for_a_table_of_the_dump(new_keepfs, pg, two_tables, jobs
     """an ACCESS EXCLUSIVE lock that waits for ours lets nobody past: a second reader that waited behind it would wait for ever"""
     keepfs = new_keepfs({"full": {"database": pg.uri(two_tables)}}).mount()
     run = keepfs.trigger(f"full jobs={jobs} max_rate=6M/s")
-    copying(pg, two_tables)
+    copying(pg, two_tables, f"jobs={jobs}")
     waiter = subprocess.Popen([str(pg.bindir / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", pg.uri(two_tables), "-c",
                                "ALTER TABLE public.z_last ADD n int"], stdin=subprocess.DEVNULL)
     daemon.wait_until(lambda: sessions(pg, two_tables, "wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE %'"), "the lock to be waited for")
