@@ -46,6 +46,14 @@ struct manifest_file *manifest_add_file(struct manifest *m, const char *name)
 	return &m->files[count];
 }
 
+void manifest_drop_last_file(struct manifest *m)
+{
+	struct manifest_file *file = &m->files[--m->file_count];
+
+	free(file->name);
+	extents_finish(&file->extents);
+}
+
 static void copy_files(struct manifest *dst, const struct manifest *src)
 {
 	dst->files = NULL;

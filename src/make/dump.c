@@ -328,18 +328,39 @@ static unsigned wanted_readers(const struct dump *d)
 	return by_size < readers ? (unsigned)by_size : readers;
 }
 
+/* A way to make the data was given up: the files that it has stored, those behind the first @keep, are no
+ * part of what is made in another way. */
+static int take_back_files(struct dump *d, size_t keep, struct error *err)
+{
+	const struct store_call call = {.cancel = d->order->cancel};
+
+	while (d->m.file_count > keep) {
+		_cleanup(free) char *key = dump_file_key(d, d->m.files[d->m.file_count - 1].name);
+		int r = store_remove(d->ctx->store, &call, key, err);
+
+		if (r < 0)
+			return r;
+		manifest_drop_last_file(&d->m);
+	}
+	return 0;
+}
+
 static int try_parallel(struct dump *d, struct contents *contents, struct error *err)
 {
 	unsigned readers = wanted_readers(d);
+	size_t files = d->m.file_count;
 	struct error why = {0};
 	int r;
 
 	if (readers < 2)
 		return PARALLEL_NOT_POSSIBLE;
 	r = parallel_archive(d, contents, readers, &why);
-	if (r == PARALLEL_NOT_POSSIBLE)
+	if (r == PARALLEL_NOT_POSSIBLE) {
 		dump_say(d, "reading over one connection: %s", why.message);
-	else if (r < 0 && err)
+		r = take_back_files(d, files, err);
+		return r < 0 ? r : PARALLEL_NOT_POSSIBLE;
+	}
+	if (r < 0 && err)
 		*err = why;
 	return r;
 }

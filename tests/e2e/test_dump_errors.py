@@ -131,6 +131,26 @@ def test_somebody_waits_for_a_table_of_the_dump(new_keepfs, pg, two_tables, jobs
         assert pg.tool("pg_restore", "-a", "-t", "z_last", "-f", "-", path).count("\n") > 1000
 
 
+def test_what_was_begun_over_several_connections_leaves_no_file(new_keepfs, pg, two_tables):
+    """what a lock has stopped is read anew over one connection: of what was stored until then nothing is in the directory"""
+    pg.sql(two_tables, "CREATE TABLE public.a_first AS SELECT generate_series(1, 1000) AS id; CREATE TABLE public.a_gone (id int)")
+    keepfs = new_keepfs({"full": {"database": pg.uri(two_tables), "format": "directory"}}).mount()
+    run = keepfs.trigger("full jobs=2 max_rate=4M/s")
+    copying(pg, two_tables)
+    # The first one has to wait: the second is read by then, and has other numbers for its neighbours when it is gone.
+    waiter = subprocess.Popen([str(pg.bindir / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", pg.uri(two_tables), "-c",
+                               "DROP TABLE public.z_last, public.a_gone"], stdin=subprocess.DEVNULL)
+    assert keepfs.wait_run(run)["state"] == "completed"
+    assert waiter.wait(daemon.DEADLINE_S) == 0
+    assert "reading over one connection: reading public.z_last: cannot lock" in keepfs.text("jobs", str(run), "log")
+    path = keepfs.path("backups", "full", "latest")
+    listed = re.findall(r"^(\d+); 0 \d+ TABLE DATA", pg.tool("pg_restore", "-l", path), re.M)
+    files = {name for name in os.listdir(path) if name.endswith(".dat.gz")}
+    assert len(listed) == 2 and files == {f"{number}.dat.gz" for number in listed}
+    assert keepfs.store.keys() == [*(f"backups/full/{os.readlink(path)}/{name}" for name in sorted(os.listdir(path))),
+                                   f"manifests/backups/full/{os.readlink(path)}.json"]
+
+
 # from the start
 
 

@@ -73,6 +73,8 @@ void manifest_copy(struct manifest *dst, const struct manifest *src);
 
 /** manifest_add_file() - a copy of @name; the file is zeroed else, and the caller's to fill. */
 struct manifest_file *manifest_add_file(struct manifest *m, const char *name);
+/** manifest_drop_last_file() - the one that was added last; there is one. */
+void manifest_drop_last_file(struct manifest *m);
 /** manifest_file_path() - heap: where a file of @m is, in the tree and in the bucket. */
 char *manifest_file_path(const struct manifest *m, const struct manifest_file *f);
 /** manifest_stem() - heap: "backups/full/20261120T020000Z" of an artifact's path: all that belongs to it
