@@ -392,6 +392,57 @@ static void test_unknown_table(void **state)
 	assert_int_equal(pg_tables_learn(w->s, NULL, 0, &err), 0);
 }
 
+static void expect_problem(struct pg_session *s, struct pg_table *table, const char *problem)
+{
+	struct error err = {0};
+	int r = pg_tables_check(s, table, 1, &err);
+
+	if (r != (problem ? -ESTALE : 0) || (problem && !strstr(err.message, problem)))
+		fail_msg("%d: %s", r, err.message);
+}
+
+/* What a snapshot would show otherwise than it was, and as whose rows. */
+static void test_check(void **state)
+{
+	static const struct {
+		const char *change, *problem;
+	} cases[] = {
+	        {"INSERT INTO \"Check\".a VALUES (1); CREATE INDEX ON \"Check\".a (i)", NULL},
+	        {"TRUNCATE \"Check\".a", "\"Check\".a was truncated or rewritten"},
+	        {"VACUUM FULL \"Check\".a", "\"Check\".a was truncated or rewritten"},
+	        {"ALTER TABLE \"Check\".a RENAME TO c", "\"Check\".a was renamed or dropped"},
+	        {"ALTER TABLE \"Check\".a RENAME TO c; ALTER TABLE \"Check\".b RENAME TO a",
+	         "\"Check\".a was renamed or dropped"},
+	        {"ALTER SCHEMA \"Check\" RENAME TO old", "\"Check\".a was renamed or dropped"},
+	        {"ALTER SCHEMA \"Check\" RENAME TO old; CREATE SCHEMA \"Check\" CREATE TABLE a (i int)",
+	         "\"Check\".a was renamed or dropped"},
+	        {"DROP TABLE \"Check\".a", "\"Check\".a was renamed or dropped"},
+	};
+	struct pg_session *s = server_open(DATABASE, NULL);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct pg_session *leader = server_open(DATABASE, NULL);
+		_cleanup(free) char *oid = NULL, *snapshot = NULL;
+		struct pg_table table = {0};
+		struct error err = {0};
+
+		server_run(s, "DROP SCHEMA IF EXISTS \"Check\", old CASCADE");
+		server_run(s, "CREATE SCHEMA \"Check\" CREATE TABLE a (i int) CREATE TABLE b (i int)");
+		server_run(s, "INSERT INTO \"Check\".a SELECT generate_series(1, 100)");
+		oid = server_value(s, "SELECT '\"Check\".a'::regclass::oid");
+		table.oid = (uint32_t)strtoul(oid, NULL, 10);
+		if (pg_snapshot_export(leader, &snapshot, &err) < 0)
+			fail_msg("%s", err.message);
+		expect_problem(leader, &table, NULL);
+		server_run(s, cases[i].change);
+		expect_problem(leader, &table, cases[i].problem);
+		expect_problem(leader, &table, cases[i].problem);
+		pg_session_free(leader);
+	}
+	server_run(s, "DROP SCHEMA IF EXISTS \"Check\", old CASCADE");
+	pg_session_free(s);
+}
+
 /* The relation of every statement can be locked, as it is written there. */
 static void test_lock_by_statement(void **state)
 {
@@ -438,6 +489,7 @@ int main(void)
 	        TEST(test_plan),
 	        TEST(test_facts),
 	        TEST(test_unknown_table),
+	        cmocka_unit_test(test_check),
 	        TEST(test_lock_by_statement),
 	};
 

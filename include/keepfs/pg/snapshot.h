@@ -55,9 +55,10 @@ struct pg_table {             /* a table with data: TABLE DATA of an archive's t
  */
 int pg_tables_learn(struct pg_session *s, struct pg_table *tables, size_t count, struct error *err);
 /**
- * pg_tables_check() - each of @tables still has the file that it had in the session's snapshot
+ * pg_tables_check() - each of @tables still has the file and the name that it had in the session's snapshot
  * A table that was truncated or rewritten after the snapshot was taken is not in it any more, and reads as
- * empty: -ESTALE (ERROR_CONFLICT) names one. Once the session has locked them this cannot change.
+ * empty; and what has its name now may be another table: -ESTALE (ERROR_CONFLICT) names one. Once the session
+ * has locked them this cannot change, but for the names of schemas.
  */
 int pg_tables_check(struct pg_session *s, const struct pg_table *tables, size_t count, struct error *err);
 /** pg_table_finish() - free what @t holds. */
