@@ -58,21 +58,26 @@ static int read_toc(struct leader *l, struct proc *p, struct error *err)
 	return error_set(err, ERROR_CORRUPT, EBADMSG, "pg_dump ended before its table of contents");
 }
 
-static int lock_tables(struct leader *l, struct error *err)
+/* By their own names: the archive's statement may name the root of a partitioned table instead, whose lock
+ * protects none of its partitions. */
+static int lock_tables(struct leader *l, struct pg_table *tables, size_t count, struct error *err)
+{
+	int r = pg_tables_name(l->session, tables, count, err);
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = pg_lock_relation(l->session, tables[i].relation, err);
+	return r;
+}
+
+static int check_statements(struct leader *l, struct error *err)
 {
 	for (size_t i = 0; i < l->contents->count; i++) {
-		_cleanup(free) char *relation = NULL;
-		int r;
+		const struct content *content = &l->contents->items[i];
+		_cleanup(free) char *relation = pg_copy_relation(content->copy_stmt);
 
-		if (l->contents->items[i].blobs)
-			continue;
-		relation = pg_copy_relation(l->contents->items[i].copy_stmt);
-		if (!relation)
-			return error_set(err, ERROR_USAGE, ENOTSUP, "%s.%s is not dumped by COPY",
-			                 l->contents->items[i].schema, l->contents->items[i].table);
-		r = pg_lock_relation(l->session, relation, err);
-		if (r < 0)
-			return r;
+		if (!relation && !content->blobs)
+			return error_set(err, ERROR_USAGE, EINVAL, "%s.%s is not dumped by COPY",
+			                 content->schema, content->table);
 	}
 	return 0;
 }
@@ -88,7 +93,9 @@ static int learn_tables(struct leader *l, struct error *err)
 	for (size_t i = 0; i < count; i++)
 		if (!l->contents->items[i].blobs)
 			asked[known++].oid = l->contents->items[i].oid;
-	r = pg_tables_learn(l->session, asked, known, err);
+	r = lock_tables(l, asked, known, err);
+	if (r == 0)
+		r = pg_tables_learn(l->session, asked, known, err);
 	for (size_t i = 0, at = 0; i < count; i++)
 		if (!l->contents->items[i].blobs)
 			l->tables[i] = asked[at++];
@@ -109,7 +116,7 @@ static int ask_pg_dump(struct leader *l, struct error *err)
 	if (r == 0)
 		r = read_toc(l, p, err);
 	if (r == 0)
-		r = lock_tables(l, err);
+		r = check_statements(l, err);
 	return r < 0 ? r : learn_tables(l, err);
 }
 

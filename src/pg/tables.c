@@ -31,6 +31,13 @@ static const char about_tables[] =
         " JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace"
         " %s";
 
+static const char names_of_tables[] =
+        "SELECT o.n,"
+        " pg_catalog.quote_ident(s.nspname) || '.' || pg_catalog.quote_ident(c.relname)"
+        " FROM pg_catalog.unnest('{%s}'::oid[]) WITH ORDINALITY o(oid, n)"
+        " JOIN pg_catalog.pg_class c ON c.oid = o.oid"
+        " JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace";
+
 static const char is_heap[] = "c.relkind IN ('r', 'm') AND a.amhandler = 'heap_tableam_handler'::regproc";
 static const char join_methods[] = "LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam";
 
@@ -49,17 +56,27 @@ static bool is_true(const char *text)
 	return text && text[0] == 't';
 }
 
-static int take_table(void *arg, const struct pg_row *row, struct error *err)
+static int take_name(void *arg, const struct pg_row *row, struct error *err)
 {
 	const struct batch *batch = arg;
 	uint64_t place = number(row->values[0]);
-	struct pg_table *t;
 
 	if (place < 1 || place > batch->count)
 		return error_set(err, ERROR_INTERNAL, EPROTO,
 		                 "PostgreSQL tells of a table that was not asked for");
-	t = &batch->tables[place - 1];
-	mem_replace_string(&t->relation, row->values[1]);
+	mem_replace_string(&batch->tables[place - 1].relation, row->values[1]);
+	return 0;
+}
+
+static int take_table(void *arg, const struct pg_row *row, struct error *err)
+{
+	const struct batch *batch = arg;
+	struct pg_table *t;
+	int r = take_name(arg, row, err);
+
+	if (r < 0)
+		return r;
+	t = &batch->tables[number(row->values[0]) - 1];
 	mem_replace_string(&t->condition, row->values[6]);
 	t->main_bytes = number(row->values[2]);
 	t->total_bytes = number(row->values[3]);
@@ -69,7 +86,7 @@ static int take_table(void *arg, const struct pg_row *row, struct error *err)
 	return 0;
 }
 
-static int learn_batch(struct pg_session *s, const struct batch *batch, struct error *err)
+static int ask_batch(struct pg_session *s, const struct batch *batch, bool names, struct error *err)
 {
 	bool has_ranges = PQserverVersion(s->conn) >= 140000;
 	_cleanup(str) struct str oids = {0};
@@ -78,9 +95,12 @@ static int learn_batch(struct pg_session *s, const struct batch *batch, struct e
 
 	for (size_t i = 0; i < batch->count; i++)
 		str_appendf(&oids, "%s%u", i > 0 ? "," : "", batch->tables[i].oid);
-	str_appendf(&sql, about_tables, has_ranges ? is_heap : "false", str_text(&oids),
-	            has_ranges ? join_methods : "");
-	r = pg_session_rows(s, str_text(&sql), take_table, (void *)batch, err);
+	if (names)
+		str_appendf(&sql, names_of_tables, str_text(&oids));
+	else
+		str_appendf(&sql, about_tables, has_ranges ? is_heap : "false", str_text(&oids),
+		            has_ranges ? join_methods : "");
+	r = pg_session_rows(s, str_text(&sql), names ? take_name : take_table, (void *)batch, err);
 	for (size_t i = 0; r == 0 && i < batch->count; i++) {
 		if (!batch->tables[i].relation)
 			r = error_set(err, ERROR_NOT_FOUND, ENOENT,
@@ -90,7 +110,7 @@ static int learn_batch(struct pg_session *s, const struct batch *batch, struct e
 	return r;
 }
 
-int pg_tables_learn(struct pg_session *s, struct pg_table *tables, size_t count, struct error *err)
+static int ask(struct pg_session *s, struct pg_table *tables, size_t count, bool names, struct error *err)
 {
 	int r = 0;
 
@@ -99,9 +119,19 @@ int pg_tables_learn(struct pg_session *s, struct pg_table *tables, size_t count,
 		const struct batch batch = {.tables = tables + done,
 		                            .count = left < TABLES_PER_QUERY ? left : TABLES_PER_QUERY};
 
-		r = learn_batch(s, &batch, err);
+		r = ask_batch(s, &batch, names, err);
 	}
 	return r;
+}
+
+int pg_tables_name(struct pg_session *s, struct pg_table *tables, size_t count, struct error *err)
+{
+	return ask(s, tables, count, true, err);
+}
+
+int pg_tables_learn(struct pg_session *s, struct pg_table *tables, size_t count, struct error *err)
+{
+	return ask(s, tables, count, false, err);
 }
 
 void pg_table_finish(struct pg_table *t)

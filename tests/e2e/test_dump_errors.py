@@ -151,6 +151,19 @@ def test_what_was_begun_over_several_connections_leaves_no_file(new_keepfs, pg, 
                                    f"manifests/backups/full/{os.readlink(path)}.json"]
 
 
+def test_partitions_that_are_loaded_through_their_root_are_locked(new_keepfs, pg, two_tables):
+    """pg_dump writes COPY to the root when rows may belong to another partition later; what is read is the partition"""
+    pg.sql(two_tables, "CREATE TYPE public.color AS ENUM ('red', 'green'); CREATE TABLE public.hashed (c public.color) PARTITION BY HASH (c); "
+                       "CREATE TABLE public.z_hashed PARTITION OF public.hashed FOR VALUES WITH (MODULUS 1, REMAINDER 0)")
+    keepfs = new_keepfs({"full": {"database": pg.uri(two_tables)}}).mount()
+    run = keepfs.trigger("full jobs=2 max_rate=4M/s")
+    copying(pg, two_tables)
+    assert "z_hashed" in pg.sql(two_tables, "SELECT l.relation::regclass FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+                                            "WHERE a.state = 'idle in transaction' AND l.locktype = 'relation'").split()
+    assert keepfs.wait_run(run)["state"] == "completed"
+    assert "load via partition root" in pg.tool("pg_restore", "-f", "-", keepfs.path("backups", "full", "latest.dump"))
+
+
 # from the start
 
 

@@ -44,6 +44,9 @@ struct pg_table {             /* a table with data: TABLE DATA of an archive's t
 	char *condition; /* out, heap: "WHERE …" of an extension's configuration table; NULL */
 	bool foreign;    /* out: a foreign table */
 };
+/** pg_tables_name() - fill only @relation of @count tables, for pg_lock_relation(): waits for no lock. Else
+ * as pg_tables_learn(). */
+int pg_tables_name(struct pg_session *s, struct pg_table *tables, size_t count, struct error *err);
 /**
  * pg_tables_learn() - fill the out fields of @count tables: one query for some thousands of them
  * @tables: @relation and @condition are freed when they are replaced; pg_table_finish() frees them in the end
