@@ -29,6 +29,7 @@ struct leader {
 	struct contents *contents;
 	struct pg_session *session;
 	char *snapshot;
+	char *server;            /* its mark */
 	struct pg_table *tables; /* one for each of the contents' items */
 	struct toc_reader toc;
 	struct sink sink;
@@ -129,6 +130,8 @@ static int prepare(struct leader *l, struct error *err)
 	if (r == 0)
 		r = pg_snapshot_export(l->session, &l->snapshot, err);
 	if (r == 0)
+		r = pg_server_mark(l->session, &l->server, err);
+	if (r == 0)
 		r = ask_pg_dump(l, err);
 	return r < 0 ? r : pg_tables_check(l->session, l->tables, l->contents->count, err);
 }
@@ -219,7 +222,7 @@ static int run(struct leader *l, unsigned wanted, struct error *err)
 		tape_cut(&tape, l->contents, l->tables,
 		         tape_slice_bytes(total_bytes(l), count,
 		                          dump_turns_buffers(l->dump) * POOL_BUFFER_BYTES));
-		r = readers_open(l->dump, l->contents, l->snapshot, count, &readers, &why);
+		r = readers_open(l->dump, l->contents, l->snapshot, l->server, count, &readers, &why);
 	}
 	if (r < 0 && r != -ECANCELED && r != -ENOTSUP && r != -EFBIG)
 		r = PARALLEL_NOT_POSSIBLE;
@@ -249,6 +252,7 @@ int parallel_archive(struct dump *d, struct contents *contents, unsigned connect
 	pg_session_free(l.session);
 	toc_reader_finish(&l.toc);
 	free(l.snapshot);
+	free(l.server);
 	for (size_t i = 0; l.tables && i < contents->count; i++)
 		pg_table_finish(&l.tables[i]);
 	free(l.tables);

@@ -270,7 +270,7 @@ static void stop_readers(void *arg)
 	cancel_set(&((struct readers *)arg)->stop);
 }
 
-static int open_reader(struct reader *rd, const char *snapshot, struct error *err)
+static int open_reader(struct reader *rd, const char *snapshot, const char *server, struct error *err)
 {
 	struct dump *d = rd->all->dump;
 	const char *encoding = rd->all->contents->encoding;
@@ -278,11 +278,12 @@ static int open_reader(struct reader *rd, const char *snapshot, struct error *er
 	                        err);
 
 	return r < 0 ? r
-	             : pg_snapshot_join(rd->session, snapshot, encoding, d->job->lock_wait_timeout_ms, err);
+	             : pg_snapshot_join(rd->session, snapshot, server, encoding, d->job->lock_wait_timeout_ms,
+	                                err);
 }
 
-int readers_open(struct dump *d, struct contents *contents, const char *snapshot, unsigned count,
-                 struct readers **ret_readers, struct error *err)
+int readers_open(struct dump *d, struct contents *contents, const char *snapshot, const char *server,
+                 unsigned count, struct readers **ret_readers, struct error *err)
 {
 	struct readers *all = mem_alloc(sizeof(*all));
 	int r = 0;
@@ -303,7 +304,7 @@ int readers_open(struct dump *d, struct contents *contents, const char *snapshot
 		rd->raw = mem_alloc(SEGMENT_RAW_BYTES);
 		rd->out_bytes = compressor_bound(&d->compression, SEGMENT_RAW_BYTES);
 		rd->out = mem_alloc(rd->out_bytes);
-		r = open_reader(rd, snapshot, err);
+		r = open_reader(rd, snapshot, server, err);
 	}
 	if (r < 0) {
 		readers_free(all);

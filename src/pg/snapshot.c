@@ -80,7 +80,26 @@ int pg_snapshot_export(struct pg_session *s, char **ret_snapshot, struct error *
 	return 0;
 }
 
-int pg_snapshot_join(struct pg_session *s, const char *snapshot, const char *encoding,
+int pg_server_mark(struct pg_session *s, char **ret_mark, struct error *err)
+{
+	return pg_session_value(s, "SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())",
+	                        ret_mark, err);
+}
+
+/* A snapshot's name is made of small numbers: where one address leads to several servers, another one may
+ * have exported its own under the same. */
+static int check_mark(struct pg_session *s, const char *mark, struct error *err)
+{
+	_cleanup(free) char *found = NULL;
+	int r = pg_server_mark(s, &found, err);
+
+	if (r < 0 || str_equal(found, mark))
+		return r;
+	return error_set(err, ERROR_UNAVAILABLE, ESTALE,
+	                 "this connection reached another server (one address for several, or a pooler)");
+}
+
+int pg_snapshot_join(struct pg_session *s, const char *snapshot, const char *mark, const char *encoding,
                      int64_t lock_wait_timeout_ms, struct error *err)
 {
 	_cleanup(free) char *snapshot_literal = pg_quote_literal(snapshot);
@@ -92,6 +111,8 @@ int pg_snapshot_join(struct pg_session *s, const char *snapshot, const char *enc
 	            snapshot_literal, encoding_literal);
 	append_settings(&sql, PQserverVersion(s->conn), lock_wait_timeout_ms);
 	r = pg_session_run(s, str_text(&sql), err);
+	if (r == 0)
+		r = check_mark(s, mark, err);
 	if (r == 0)
 		return 0;
 	error_prefix(err, "cannot read the same state of the database over another connection");

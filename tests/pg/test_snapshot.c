@@ -24,11 +24,22 @@ static char *export_snapshot(struct pg_session *s)
 	return snapshot;
 }
 
-static void join(struct pg_session *s, const char *snapshot, int64_t lock_wait_timeout_ms)
+static char *mark_of(struct pg_session *s)
 {
 	struct error err = {0};
+	char *mark = NULL;
 
-	if (pg_snapshot_join(s, snapshot, "UTF8", lock_wait_timeout_ms, &err) < 0)
+	if (pg_server_mark(s, &mark, &err) < 0)
+		fail_msg("%s", err.message);
+	return mark;
+}
+
+static void join(struct pg_session *s, const char *snapshot, int64_t lock_wait_timeout_ms)
+{
+	_cleanup(free) char *mark = mark_of(s);
+	struct error err = {0};
+
+	if (pg_snapshot_join(s, snapshot, mark, "UTF8", lock_wait_timeout_ms, &err) < 0)
 		fail_msg("%s", err.message);
 }
 
@@ -133,9 +144,10 @@ static void test_leader_may_idle(void **state)
 
 static void expect_no_join(struct pg_session *s, const char *snapshot, const char *words)
 {
+	_cleanup(free) char *mark = mark_of(s);
 	struct error err = {0};
 
-	assert_true(pg_snapshot_join(s, snapshot, "UTF8", 0, &err) < 0);
+	assert_true(pg_snapshot_join(s, snapshot, mark, "UTF8", 0, &err) < 0);
 	if (!strstr(err.message, words))
 		fail_msg("not \"%s\": %s", words, err.message);
 	server_expect(s, "SELECT 'still there'", "still there");
@@ -145,14 +157,18 @@ static void test_no_join(void **state)
 {
 	struct pg_session *leader = server_open(DATABASE, NULL), *s = server_open(DATABASE, NULL);
 	struct pg_session *elsewhere = server_open("postgres", NULL);
-	_cleanup(free) char *snapshot = export_snapshot(leader);
+	_cleanup(free) char *snapshot = export_snapshot(leader), *mark = mark_of(leader);
 	struct error err = {0};
 
 	expect_no_join(s, "no such", "not to a pooler");
 	expect_no_join(s, "0000FFFF-0000FFFF-9", "not to a pooler");
 	expect_no_join(elsewhere, snapshot, "(this connection reached another database");
-	assert_true(pg_snapshot_join(s, snapshot, "no such", 0, &err) < 0);
+	assert_true(pg_snapshot_join(s, snapshot, mark, "no such", 0, &err) < 0);
 	assert_non_null(strstr(err.message, "client_encoding"));
+	/* As when another server has a snapshot of that name. */
+	assert_true(pg_snapshot_join(s, snapshot, "1789000000.123456", "UTF8", 0, &err) < 0);
+	assert_non_null(strstr(err.message, "reached another server"));
+	server_expect(s, "SELECT 'still there'", "still there");
 	join(s, snapshot, 0);
 	server_run(s, "COMMIT");
 	pg_session_free(leader);

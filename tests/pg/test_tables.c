@@ -157,7 +157,7 @@ static struct section *parse(const char *text)
 
 struct world { /* what one test needs */
 	struct pg_session *leader, *s;
-	char *snapshot, *text;
+	char *snapshot, *mark, *text;
 	struct section *sections;
 };
 
@@ -169,7 +169,8 @@ static int set_up(void **state)
 	w->leader = server_open(DATABASE, NULL);
 	w->s = server_open(DATABASE, NULL);
 	if (pg_snapshot_export(w->leader, &w->snapshot, &err) < 0 ||
-	    pg_snapshot_join(w->s, w->snapshot, "UTF8", 1000, &err) < 0)
+	    pg_server_mark(w->leader, &w->mark, &err) < 0 ||
+	    pg_snapshot_join(w->s, w->snapshot, w->mark, "UTF8", 1000, &err) < 0)
 		fail_msg("%s", err.message);
 	w->text = dump(w->snapshot);
 	w->sections = parse(w->text);
@@ -193,6 +194,7 @@ static int tear_down(void **state)
 	pg_session_free(w->leader);
 	pg_session_free(w->s);
 	free(w->snapshot);
+	free(w->mark);
 	free(w->text);
 	free(w);
 	return 0;
