@@ -176,8 +176,12 @@ static int read_tape(struct leader *l, struct readers *readers, const struct tap
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled while waiting for memory");
 	turns = turns_new(buffers * POOL_BUFFER_BYTES, l->dump->order->cancel);
 	r = output_begin(output, err);
-	if (r == 0)
+	if (r == 0) {
 		r = readers_start(readers, tape, turns, err);
+		/* Those that were started may wait for their turn, which nobody takes. */
+		if (r < 0)
+			turns_fail(turns, r, err);
+	}
 	if (r == 0)
 		r = deliver(readers, turns, output, err);
 	readers_stop(readers, true);
