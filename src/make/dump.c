@@ -111,7 +111,7 @@ int dump_open_object(const struct dump *d, const char *key, size_t head_bytes,
 {
 	const struct conf_store *store = &d->ctx->conf->store;
 	struct make_progress *progress = d->order->progress;
-	const struct stream_upload_options options = {
+	const struct stream_object_options options = {
 	        .store = d->ctx->store,
 	        .pool = d->ctx->pool,
 	        .key = key,

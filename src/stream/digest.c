@@ -86,8 +86,3 @@ struct sink *digest_new(struct sink *next, struct stream_facts *facts, bool hash
 	d->sha256 = hash ? sha256_new() : NULL;
 	return &d->sink;
 }
-
-struct sink *stream_digest_new(struct sink *next, struct stream_facts *facts)
-{
-	return digest_new(next, facts, true);
-}

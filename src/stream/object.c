@@ -28,12 +28,12 @@ static void enter_head(struct stream_object *o)
 	o->facts.bytes = o->head_bytes;
 }
 
-int stream_object_new(const struct stream_upload_options *options, struct stream_object **ret_object,
+int stream_object_new(const struct stream_object_options *options, struct stream_object **ret_object,
                       struct error *err)
 {
 	struct sink *upload;
 	struct stream_object *o;
-	int r = stream_upload_new(options, &upload, err);
+	int r = upload_new(options, &upload, err);
 
 	if (r < 0)
 		return r;

@@ -1,5 +1,5 @@
 /* The stages of a stream share nothing but these three calls. */
-#include <keepfs/stream.h>
+#include "sink.h"
 
 int sink_write(struct sink *s, const void *data, size_t len, struct error *err)
 {

@@ -64,7 +64,7 @@ struct upload {
 	size_t sent_count, sent_cap; /* lock */
 };
 
-uint64_t stream_upload_part_bytes(uint64_t first_bytes, uint64_t max_bytes, unsigned number)
+uint64_t upload_part_bytes(uint64_t first_bytes, uint64_t max_bytes, unsigned number)
 {
 	unsigned doublings = number > 0 ? (number - 1) / PARTS_OF_ONE_SIZE : 0;
 	uint64_t bytes = first_bytes;
@@ -204,7 +204,7 @@ static bool reserve_growth(struct upload *up, uint64_t part_bytes)
 
 static void grow(struct upload *up, unsigned number)
 {
-	uint64_t want = stream_upload_part_bytes(up->first_part_bytes, up->max_part_bytes, number);
+	uint64_t want = upload_part_bytes(up->first_part_bytes, up->max_part_bytes, number);
 
 	for (; want > up->part_bytes; want /= 2) {
 		if (reserve_growth(up, want)) {
@@ -395,7 +395,7 @@ static uint64_t at_least(uint64_t value, uint64_t least)
 	return value > least ? value : least;
 }
 
-static void choose_sizes(struct upload *up, const struct stream_upload_options *options,
+static void choose_sizes(struct upload *up, const struct stream_object_options *options,
                          const struct store_features *features)
 {
 	up->max_part_bytes = features->max_part_bytes;
@@ -449,7 +449,7 @@ static int reserve(struct upload *up, struct cancel *cancel, struct error *err)
 	return 0;
 }
 
-int stream_upload_new(const struct stream_upload_options *options, struct sink **ret_sink, struct error *err)
+int upload_new(const struct stream_object_options *options, struct sink **ret_sink, struct error *err)
 {
 	struct store_features features = {0};
 	struct upload *up;

@@ -1,4 +1,7 @@
 /* Streams: filters, the pump, and the upload against a store in memory that can fail and wait. */
+#include "../../src/stream/digest.h"
+#include "../../src/stream/upload.h"
+
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -230,7 +233,7 @@ struct fixture {
 	struct pool *pool;
 	struct cancel cancel;
 	atomic_uint_least64_t sent_bytes;
-	struct stream_upload_options options;
+	struct stream_object_options options;
 };
 
 static int set_up(void **state)
@@ -245,7 +248,7 @@ static int set_up(void **state)
 	pthread_cond_init(&f->memory.changed, NULL);
 	f->pool = pool_new(16 * MIB);
 	cancel_init(&f->cancel);
-	f->options = (struct stream_upload_options){.store = &f->memory.store,
+	f->options = (struct stream_object_options){.store = &f->memory.store,
 	                                            .pool = f->pool,
 	                                            .key = "backups/full/x.dump",
 	                                            .part_bytes = 1000,
@@ -279,7 +282,7 @@ static struct sink *new_upload(struct fixture *f)
 	struct error err = {0};
 	struct sink *sink = NULL;
 
-	assert_int_equal(stream_upload_new(&f->options, &sink, &err), 0);
+	assert_int_equal(upload_new(&f->options, &sink, &err), 0);
 	return sink;
 }
 
@@ -396,14 +399,14 @@ static void test_no_growth_without_memory(void **state)
 
 static void test_part_bytes(void **state)
 {
-	assert_int_equal(stream_upload_part_bytes(8 * MIB, 64 * MIB, 1), 8 * MIB);
-	assert_int_equal(stream_upload_part_bytes(8 * MIB, 64 * MIB, 250), 8 * MIB);
-	assert_int_equal(stream_upload_part_bytes(8 * MIB, 64 * MIB, 251), 16 * MIB);
-	assert_int_equal(stream_upload_part_bytes(8 * MIB, 64 * MIB, 501), 32 * MIB);
-	assert_int_equal(stream_upload_part_bytes(8 * MIB, 50 * MIB, 10000), 50 * MIB);
-	assert_int_equal(stream_upload_part_bytes(8 * MIB, UINT64_MAX, 10000), 8 * MIB << 39);
-	assert_true(stream_upload_part_bytes(UINT64_MAX / 2, UINT64_MAX, 10000) == UINT64_MAX);
-	assert_int_equal(stream_upload_part_bytes(64 * MIB, 8 * MIB, 1), 8 * MIB);
+	assert_int_equal(upload_part_bytes(8 * MIB, 64 * MIB, 1), 8 * MIB);
+	assert_int_equal(upload_part_bytes(8 * MIB, 64 * MIB, 250), 8 * MIB);
+	assert_int_equal(upload_part_bytes(8 * MIB, 64 * MIB, 251), 16 * MIB);
+	assert_int_equal(upload_part_bytes(8 * MIB, 64 * MIB, 501), 32 * MIB);
+	assert_int_equal(upload_part_bytes(8 * MIB, 50 * MIB, 10000), 50 * MIB);
+	assert_int_equal(upload_part_bytes(8 * MIB, UINT64_MAX, 10000), 8 * MIB << 39);
+	assert_true(upload_part_bytes(UINT64_MAX / 2, UINT64_MAX, 10000) == UINT64_MAX);
+	assert_int_equal(upload_part_bytes(64 * MIB, 8 * MIB, 1), 8 * MIB);
 }
 
 /* The store is told how large part 1 will be, before any other comes; it is sent when all others were. */
@@ -492,7 +495,7 @@ static void test_pool_too_small(void **state)
 	struct sink *sink = NULL;
 
 	f->options.part_bytes = 5 * MIB;
-	assert_int_equal(stream_upload_new(&f->options, &sink, &err), -ENOSPC);
+	assert_int_equal(upload_new(&f->options, &sink, &err), -ENOSPC);
 	assert_non_null(strstr(err.message, "part_size"));
 	assert_null(sink);
 }
@@ -636,7 +639,7 @@ static void test_cancelled_reservation(void **state)
 	struct sink *sink = NULL;
 
 	cancel_set(&f->cancel);
-	assert_int_equal(stream_upload_new(&f->options, &sink, &err), -ECANCELED);
+	assert_int_equal(upload_new(&f->options, &sink, &err), -ECANCELED);
 	assert_int_equal(err.class, ERROR_CANCELLED);
 }
 
@@ -686,7 +689,7 @@ static void expect_digest(size_t len, size_t piece, size_t extents)
 	_cleanup(str) struct str kept = {0};
 	struct stream_facts facts = {0};
 	bool finished = false;
-	struct sink *sink = stream_digest_new(keeper_new(&kept, &finished, 0), &facts);
+	struct sink *sink = digest_new(keeper_new(&kept, &finished, 0), &facts, true);
 	uint8_t digest[SHA256_BYTES];
 	char hex[SHA256_HEX_BYTES];
 
@@ -720,50 +723,6 @@ static void test_digest(void **state)
 	expect_digest(EXTENT_MAX_BYTES, 1000, 1);
 	expect_digest(2 * EXTENT_MAX_BYTES + 1, 65536, 3);
 	expect_digest(3 * EXTENT_MAX_BYTES, 3 * EXTENT_MAX_BYTES, 3);
-}
-
-static void load_sample(struct str *out)
-{
-	assert_int_equal(fd_read_file(TEST_DATA "/small.dump", 1 << 20, out), 0);
-}
-
-static void test_archive_check(void **state)
-{
-	_cleanup(str) struct str data = {0};
-	_cleanup(str) struct str kept = {0};
-	struct pg_archive_facts facts = {0};
-	bool finished = false;
-	struct sink *sink;
-
-	load_sample(&data);
-	sink = stream_archive_check_new(keeper_new(&kept, &finished, 0), &facts);
-	assert_int_equal(sink_write(sink, data.data, data.len, NULL), 0);
-	assert_int_equal(sink_finish(sink, NULL), 0);
-	sink_free(sink);
-	assert_true(finished);
-	assert_int_equal(kept.len, data.len);
-	assert_string_equal(facts.database, "small");
-}
-
-static void test_archive_check_holds_back(void **state)
-{
-	_cleanup(str) struct str data = {0};
-	_cleanup(str) struct str kept = {0};
-	struct pg_archive_facts facts = {0};
-	bool finished = false;
-	struct sink *sink;
-
-	load_sample(&data);
-	sink = stream_archive_check_new(keeper_new(&kept, &finished, 0), &facts);
-	assert_int_equal(sink_write(sink, data.data, data.len - 1, NULL), 0);
-	assert_int_equal(sink_finish(sink, NULL), -EBADMSG);
-	sink_free(sink);
-	assert_false(finished);
-	str_clear(&kept);
-	sink = stream_archive_check_new(keeper_new(&kept, &finished, 0), &facts);
-	assert_int_equal(sink_write(sink, "no archive", 10, NULL), -EBADMSG);
-	sink_free(sink);
-	assert_int_equal(kept.len, 0);
 }
 
 /* The pump. */
@@ -879,8 +838,6 @@ int main(void)
 	        UPLOAD_TEST(test_freed_while_the_store_is_slow),
 	        UPLOAD_TEST(test_cancelled_reservation),
 	        cmocka_unit_test(test_digest),
-	        cmocka_unit_test(test_archive_check),
-	        cmocka_unit_test(test_archive_check_holds_back),
 	        cmocka_unit_test(test_pump),
 	        cmocka_unit_test(test_pump_tells_the_sinks_failure),
 	        cmocka_unit_test(test_pump_is_cancelled_while_silent),

@@ -14,7 +14,7 @@ struct fixture {
 	struct pool *pool;
 	struct cancel cancel;
 	atomic_uint_least64_t sent_bytes;
-	struct stream_upload_options options;
+	struct stream_object_options options;
 	struct str data;
 };
 
@@ -24,7 +24,7 @@ static int set_up(void **state)
 
 	f->pool = pool_new(24 * MIB);
 	cancel_init(&f->cancel);
-	f->options = (struct stream_upload_options){.pool = f->pool,
+	f->options = (struct stream_object_options){.pool = f->pool,
 	                                            .key = KEY,
 	                                            .part_bytes = 1000,
 	                                            .cancel = &f->cancel,
