@@ -66,14 +66,14 @@ static void test_nobody_listens(void **state)
 
 static void test_takes_too_long(void **state)
 {
-	const struct hook hook = {
-	        .name = "pre_hook", .command = "echo begun; sleep 600", .timeout_ms = 100};
+	const struct hook hook = {.name = "pre_hook", .command = "echo begun; sleep 600", .timeout_ms = 100};
 	struct error err = {0};
 
 	assert_int_equal(hook_run(&hook, &err), -ETIMEDOUT);
 	assert_int_equal(err.class, ERROR_TIMEOUT);
-	assert_string_equal(err.message,
-	                    "pre_hook: it took longer than 0.1 s: sh was killed by signal 15 (Terminated): begun");
+	assert_string_equal(
+	        err.message,
+	        "pre_hook: it took longer than 0.1 s: sh was killed by signal 15 (Terminated): begun");
 	expect_no_child();
 }
 
