@@ -13,11 +13,8 @@ struct pg_facts {
 	char database[256];
 	char user[128];
 	uint64_t database_bytes; /* pg_database_size(); 0 when not permitted */
-	bool in_recovery;        /* a standby */
-	char encoding[32];       /* of the database: "UTF8" */
 	bool superuser;
 	bool bypass_rls;
-	bool can_read_all;          /* by whatever right: there is no @unreadable_table */
 	char unreadable_table[256]; /* one table or sequence that the role may not read; "" when there is none
 	                             */
 	char rls_table[256]; /* one table under row security that would make pg_dump fail for this role; "" */

@@ -25,8 +25,7 @@ static const char about_server[] =
         "COALESCE(pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('pg_catalog.pg_control_system("
         ")'), "
         "'EXECUTE'), false), "
-        "pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CONNECT'), "
-        "pg_catalog.pg_is_in_recovery(), pg_catalog.getdatabaseencoding() "
+        "pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CONNECT') "
         "FROM pg_catalog.pg_roles WHERE rolname = current_user";
 
 static const char about_cluster[] = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
@@ -112,7 +111,6 @@ static int learn_rights(struct pg_session *s, struct pg_facts *facts, struct err
 		r = ask_text(s, about_rights, facts->unreadable_table, sizeof(facts->unreadable_table), err);
 	if (r == 0 && !facts->bypass_rls)
 		r = ask_text(s, about_row_security, facts->rls_table, sizeof(facts->rls_table), err);
-	facts->can_read_all = !facts->unreadable_table[0];
 	return r;
 }
 
@@ -137,8 +135,6 @@ static int learn(struct pg_session *s, struct pg_facts *facts, struct error *err
 	str_copy(facts->user, sizeof(facts->user), PQgetvalue(result, 0, 2));
 	facts->superuser = is_true(result, 3);
 	facts->bypass_rls = is_true(result, 4);
-	facts->in_recovery = is_true(result, 7);
-	str_copy(facts->encoding, sizeof(facts->encoding), PQgetvalue(result, 0, 8));
 	if (is_true(result, 5))
 		r = ask_text(s, about_cluster, facts->system_identifier, sizeof(facts->system_identifier),
 		             err);

@@ -7,6 +7,8 @@
  * pg_class; which file it has now is what pg_relation_filenode() says, and whose its name is now
  * to_regclass(): they do not look through the snapshot.
  */
+#include "statement.h"
+
 #include <keepfs/base/str.h>
 #include <keepfs/pg/snapshot.h>
 

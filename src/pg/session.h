@@ -1,9 +1,9 @@
 #pragma once
 /** A connection whose every wait can be cancelled. What this room's files share; private to it. */
 #include "conninfo.h"
+#include "statement.h"
 
 #include <keepfs/base/cancel.h>
-#include <keepfs/pg/session.h>
 #include <stdint.h>
 
 DEFINE_CLEANUP(pg_result, PGresult *, PQclear)

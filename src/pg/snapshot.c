@@ -141,8 +141,7 @@ static const char about_room[] =
         " CASE WHEN r.rolconnlimit >= 0 AND NOT r.rolsuper THEN r.rolconnlimit - (SELECT count(*)"
         "  FROM pg_catalog.pg_stat_activity a WHERE a.usesysid = r.oid) END,"
         " CASE WHEN d.datconnlimit >= 0 AND NOT r.rolsuper THEN d.datconnlimit - (SELECT numbackends"
-        "  FROM pg_catalog.pg_stat_database b WHERE b.datid = d.oid) END,"
-        " pg_catalog.pg_is_in_recovery()"
+        "  FROM pg_catalog.pg_stat_database b WHERE b.datid = d.oid) END"
         " FROM pg_catalog.pg_roles r, pg_catalog.pg_database d"
         " WHERE r.rolname = session_user AND d.datname = pg_catalog.current_database()";
 
@@ -162,7 +161,6 @@ static int take_room(void *arg, const struct pg_row *row, struct error *err)
 
 	room->free_connections = number_or(row->values[0], 0);
 	room->role_limit = least == INT_MAX ? -1 : least;
-	room->in_recovery = row->values[3][0] == 't';
 	return 0;
 }
 

@@ -17,7 +17,6 @@
 static const char about_tables[] =
         "SELECT o.n,"
         " pg_catalog.quote_ident(s.nspname) || '.' || pg_catalog.quote_ident(c.relname),"
-        " CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_relation_size(c.oid) END,"
         " CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_table_size(c.oid) END,"
         " CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_relation_size(c.oid)"
         "  / pg_catalog.current_setting('block_size')::bigint END,"
@@ -77,12 +76,11 @@ static int take_table(void *arg, const struct pg_row *row, struct error *err)
 	if (r < 0)
 		return r;
 	t = &batch->tables[number(row->values[0]) - 1];
-	mem_replace_string(&t->condition, row->values[6]);
-	t->main_bytes = number(row->values[2]);
-	t->total_bytes = number(row->values[3]);
-	t->pages = (uint32_t)number(row->values[4]);
-	t->foreign = is_true(row->values[5]);
-	t->by_pages = is_true(row->values[7]) && !t->condition;
+	mem_replace_string(&t->condition, row->values[5]);
+	t->total_bytes = number(row->values[2]);
+	t->pages = (uint32_t)number(row->values[3]);
+	t->foreign = is_true(row->values[4]);
+	t->by_pages = is_true(row->values[6]) && !t->condition;
 	return 0;
 }
 

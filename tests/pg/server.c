@@ -89,8 +89,9 @@ void server_wait(struct pg_session *s, const char *sql)
 void server_database(const char *database)
 {
 	struct pg_session *s = server_open("postgres", NULL);
-	_cleanup(free) char *name = pg_quote_identifier(database);
-	_cleanup(free) char *sql = mem_printf("CREATE DATABASE %s", name);
+	_cleanup(free) char *literal = pg_quote_literal(database);
+	_cleanup(free) char *ask = mem_printf("SELECT format('CREATE DATABASE %%I', %s)", literal);
+	_cleanup(free) char *sql = server_value(s, ask);
 
 	server_run(s, sql);
 	pg_session_free(s);

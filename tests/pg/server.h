@@ -1,7 +1,8 @@
 #pragma once
 /* A database on the server that on_postgres has started, for one program of tests. */
+#include "../../src/pg/statement.h"
+
 #include <keepfs/base/str.h>
-#include <keepfs/pg/session.h>
 
 /* The server's connection string; its directory, which the server may write to. */
 const char *server_conninfo(void);
@@ -11,8 +12,8 @@ char *server_program(const char *name);
 
 /* server_database() - make it; asserts. */
 void server_database(const char *database);
-/* server_open(), server_run(), server_value() - as in keepfs/pg/session.h; a failure is told and ends the
- * test.
+/* server_open(), server_run(), server_value() - as in the two headers of sessions; a failure is told and ends
+ * the test.
  */
 struct pg_session *server_open(const char *database, struct cancel *cancel);
 void server_run(struct pg_session *s, const char *sql);

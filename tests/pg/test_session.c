@@ -144,16 +144,11 @@ static void test_quoting(void **state)
 		const char *text = texts[i / 2];
 		_cleanup(free) char *literal = pg_quote_literal(text);
 		_cleanup(free) char *sql = mem_printf("SELECT %s", literal);
-		_cleanup(free) char *name = pg_quote_identifier(text);
-		_cleanup(free) char *named = mem_printf("SELECT column_name FROM (SELECT 1 AS %s) x, "
-		                                        "json_object_keys(row_to_json(x)) column_name",
-		                                        text[0] ? name : "\" \"");
 
 		if (i % 2 == 1 && strcmp(text, "plain") == 0 && pg_session_run(s, modes[1], NULL) < 0)
 			break; /* newer servers have no other mode */
 		server_run(s, modes[i % 2]);
 		server_expect(s, sql, text);
-		server_expect(s, named, text[0] ? text : " ");
 	}
 	pg_session_free(s);
 }
@@ -393,7 +388,6 @@ static void test_room(void **state)
 	server_wait(s, "SELECT sum(numbackends) = 1 FROM pg_stat_database");
 	assert_int_equal(pg_server_room(s, &room, NULL), 0);
 	assert_int_equal(room.role_limit, -1);
-	assert_false(room.in_recovery);
 	assert_int_equal(room.free_connections, 40 - 3 - 1); /* on_postgres */
 	assert_int_equal(pg_session_open(conninfo, DATABASE, "limited", NULL, &limited, NULL), 0);
 	/* The server tells of a new session in its own time. */
@@ -422,16 +416,14 @@ static void test_facts(void **state)
 	struct pg_facts facts;
 	struct error err = {0};
 
-	server_run(s, "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
-	if (pg_learn(server_conninfo(), "latin", NULL, &facts, &err) < 0)
+	server_run(s, "CREATE DATABASE another");
+	if (pg_learn(server_conninfo(), "another", NULL, &facts, &err) < 0)
 		fail_msg("%s", err.message);
 	assert_int_equal(facts.version_num, strtol(version, NULL, 10));
-	assert_string_equal(facts.database, "latin");
-	assert_string_equal(facts.encoding, "LATIN1");
-	assert_false(facts.in_recovery);
+	assert_string_equal(facts.database, "another");
 	assert_int_equal(pg_learn(server_conninfo(), "postgres", NULL, &facts, &err), 0);
-	assert_string_equal(facts.encoding, "UTF8");
-	server_run(s, "DROP DATABASE latin");
+	assert_string_equal(facts.database, "postgres");
+	server_run(s, "DROP DATABASE another");
 	pg_session_free(s);
 }
 

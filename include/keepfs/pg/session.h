@@ -1,9 +1,9 @@
 #pragma once
 /**
- * A connection for a backup's own reading: statements, and COPY to the client as a stream. A session belongs
- * to one thread. Every wait ends with -ECANCELED when the session's token is set; there is no other limit,
- * since a query over a large table may take hours. Failures: negative errno and @err with the server's words,
- * its SQLSTATE in err->code, and a hint where there is one (pg_hint()).
+ * A connection for a backup's own reading: COPY to the client as a stream. A session belongs to one thread.
+ * Every wait ends with -ECANCELED when the session's token is set; there is no other limit, since a query
+ * over a large table may take hours. Failures: negative errno and @err with the server's words, its SQLSTATE
+ * in err->code, and a hint where there is one (pg_hint()).
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/cleanup.h>
@@ -22,26 +22,6 @@ int pg_session_open(const char *conninfo, const char *database, const char *appl
 struct pg_session *pg_session_free(struct pg_session *s);
 DEFINE_CLEANUP(pg_session, struct pg_session *, pg_session_free)
 
-/** pg_session_run() - statements without a result that matters; several may be separated by ';'. */
-int pg_session_run(struct pg_session *s, const char *sql, struct error *err);
-/** pg_session_value() - heap: the first column of the first row; NULL for a NULL or no row (returns 0). */
-int pg_session_value(struct pg_session *s, const char *sql, char **ret_value, struct error *err);
-
-/** struct pg_row - borrowed for the call; values in text format, NUL-terminated, NULL for NULL. */
-struct pg_row {
-	int columns;
-	const char *const *values;
-	const int *lengths;
-};
-typedef int (*pg_take_row)(void *arg, const struct pg_row *row, struct error *err);
-/** pg_session_rows() - @take for each row of the result, which is held in memory whole: @take may use the
- * session itself. A negative return of @take ends it, and is returned; the session can still be used. */
-int pg_session_rows(struct pg_session *s, const char *sql, pg_take_row take, void *arg, struct error *err);
-/** pg_session_rows_binary() - the same with values in binary format: bytea as its bytes, int4/oid as 4 bytes
- * big-endian. One statement only. */
-int pg_session_rows_binary(struct pg_session *s, const char *sql, pg_take_row take, void *arg,
-                           struct error *err);
-
 typedef int (*pg_take_data)(void *arg, const void *data, size_t len, struct error *err);
 /**
  * pg_session_copy() - "COPY … TO STDOUT": @take for each message of data (in text format: one row with its
@@ -51,7 +31,3 @@ typedef int (*pg_take_data)(void *arg, const void *data, size_t len, struct erro
  * -ECANCELED. After a failure that the server told, the session can still be used.
  */
 int pg_session_copy(struct pg_session *s, const char *sql, pg_take_data take, void *arg, struct error *err);
-/** pg_quote_identifier(), pg_quote_literal() - heap. They mean the same whatever the session's settings are.
- */
-char *pg_quote_identifier(const char *name);
-char *pg_quote_literal(const char *text);

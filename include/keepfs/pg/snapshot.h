@@ -32,15 +32,13 @@ int pg_snapshot_join(struct pg_session *s, const char *snapshot, const char *mar
 struct pg_server_room {       /* how many connections a backup may open */
 	int free_connections; /* of max_connections, less those reserved and in use */
 	int role_limit; /* of the role and the database, less those in use; -1: none, as for superusers */
-	bool in_recovery;
 };
 int pg_server_room(struct pg_session *s, struct pg_server_room *ret, struct error *err);
 
 struct pg_table {             /* a table with data: TABLE DATA of an archive's table of contents */
 	uint32_t oid;         /* in: its oid */
 	char *relation;       /* out, heap: "public.t", quoted */
-	uint64_t main_bytes;  /* out: of the heap; 0 when not known */
-	uint64_t total_bytes; /* out: with TOAST */
+	uint64_t total_bytes; /* out: with TOAST; 0 when not known */
 	uint32_t
 	        pages; /* out: of the heap, now: later pages are not in the snapshot's range, but may exist */
 	bool by_pages; /* out: may be read in ranges of pages: a heap, and the server is 14 or newer */
