@@ -30,11 +30,9 @@ DEFINE_CLEANUP(catalog, struct catalog *, catalog_free)
 /** catalog_generation() - grows with every committed write of this process: a cheap "has anything changed?".
  */
 uint64_t catalog_generation(const struct catalog *c);
-/** catalog_lock() - take <state_dir>/lock for this process (it lasts until exit or catalog_unlock()); -EBUSY
+/** catalog_lock() - take <state_dir>/lock for this process (it lasts until @ret_fd is closed); -EBUSY
  * names the holder's pid. */
 int catalog_lock(const char *state_dir, int *ret_fd, struct error *err);
-/** catalog_unlock() - @fd from catalog_lock(); -1 does nothing. */
-void catalog_unlock(int fd);
 
 /** catalog_store_url() - heap: the store whose artifacts are listed here; NULL before one was set. */
 char *catalog_store_url(struct catalog *c);

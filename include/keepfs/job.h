@@ -47,5 +47,3 @@ void jobs_append_word(struct str *command, const char *word);
 int jobs_cancel(struct jobs *j, int64_t run_id, struct error *err);
 /** jobs_progress() - false when the run is not live: *@ret is zeroed then. */
 bool jobs_progress(struct jobs *j, int64_t run_id, struct report_progress *ret);
-/** jobs_wait() - until the run has ended. */
-int jobs_wait(struct jobs *j, int64_t run_id, struct catalog_run *ret_run);

@@ -22,8 +22,6 @@ void report_trouble(struct report_troubles *t, const char *path, int errnum, con
  * was none. One that came several times in a row ends in "(6 times)" and has the last one's time. The path
  * stands there once, also when the message begins with it. */
 void report_last_error(struct report_troubles *t, struct spool *out);
-/** report_last_read_failure() - when an EIO was noted last; 0: never. */
-int64_t report_last_read_failure(struct report_troubles *t);
 /** report_troubles_generation() - grows with each. */
 uint64_t report_troubles_generation(struct report_troubles *t);
 

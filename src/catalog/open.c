@@ -143,9 +143,3 @@ int catalog_lock(const char *state_dir, int *ret_fd, struct error *err)
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
-
-void catalog_unlock(int fd)
-{
-	if (fd >= 0)
-		close(fd);
-}

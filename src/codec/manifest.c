@@ -54,41 +54,6 @@ void manifest_drop_last_file(struct manifest *m)
 	extents_finish(&file->extents);
 }
 
-static void copy_files(struct manifest *dst, const struct manifest *src)
-{
-	dst->files = NULL;
-	dst->file_count = 0;
-	for (size_t i = 0; i < src->file_count; i++) {
-		const struct manifest_file *from = &src->files[i];
-		struct manifest_file *to = manifest_add_file(dst, from->name);
-
-		to->size_bytes = from->size_bytes;
-		to->extents_count = from->extents_count;
-		memcpy(to->sha256, from->sha256, sizeof(to->sha256));
-	}
-}
-
-void manifest_copy(struct manifest *dst, const struct manifest *src)
-{
-	*dst = *src;
-	dst->extents = (struct extents){0};
-	dst->path = mem_strdup(src->path);
-	dst->job = mem_strdup(src->job);
-	dst->kind = mem_strdup(src->kind);
-	dst->database = mem_strdup(src->database);
-	dst->server_version = mem_strdup(src->server_version);
-	dst->tool_version = mem_strdup(src->tool_version);
-	dst->system_identifier = mem_strdup(src->system_identifier);
-	dst->triggered_by = mem_strdup(src->triggered_by);
-	dst->format = mem_strdup(src->format);
-	dst->content = mem_strdup(src->content);
-	dst->compression = mem_strdup(src->compression);
-	dst->note = mem_strdup(src->note);
-	dst->keepfs_version = mem_strdup(src->keepfs_version);
-	dst->extents_key = mem_strdup(src->extents_key);
-	copy_files(dst, src);
-}
-
 static void append_table(struct str *out, const struct extents *x)
 {
 	size_t len;

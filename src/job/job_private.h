@@ -27,6 +27,8 @@ struct jobs_options {
 
 /* jobs_start() - jobs_new() with any maker, and other limits. */
 int jobs_start(const struct jobs_options *options, struct jobs **ret_jobs, struct error *err);
+/* jobs_wait() - until the run has ended: for tests, which have no mount to poll. */
+int jobs_wait(struct jobs *j, int64_t run_id, struct catalog_run *ret_run);
 
 enum live_state {
 	LIVE_PENDING,

@@ -193,7 +193,7 @@ static void check_damaged(struct health *h)
 
 static void check_reads(struct health *h, struct report_troubles *troubles)
 {
-	int64_t failed_at_us = troubles ? report_last_read_failure(troubles) : 0;
+	int64_t failed_at_us = troubles ? troubles_last_read_failure(troubles) : 0;
 	char age[32];
 
 	if (failed_at_us && h->now_us - failed_at_us < READS_RECENTLY_US)

@@ -1,5 +1,5 @@
 #pragma once
-/** What the texts of this room share: walking through the history, JSON of a run, small formats. */
+/** What the texts of this room share: walking through the history, JSON of a run, small formats, troubles. */
 #include <keepfs/codec/json.h>
 #include <keepfs/report.h>
 
@@ -17,3 +17,6 @@ void spool_json(struct spool *out, struct json *j);
 void append_flat(struct str *out, const char *text);
 /** format_time() - ISO 8601, @none for 0; returns @buf. */
 const char *format_time(int64_t at_us, const char *none, char buf[static 32]);
+
+/** troubles_last_read_failure() - when an EIO was noted last; 0: never. */
+int64_t troubles_last_read_failure(struct report_troubles *t);

@@ -120,7 +120,7 @@ uint64_t report_troubles_generation(struct report_troubles *t)
 	return generation;
 }
 
-int64_t report_last_read_failure(struct report_troubles *t)
+int64_t troubles_last_read_failure(struct report_troubles *t)
 {
 	int64_t at_us;
 

@@ -251,23 +251,6 @@ static void table_of_its_own_is_loaded_later(void **state)
 	assert_int_equal(back.extents.count, 2);
 }
 
-static void copy_is_deep_without_extents(void **state)
-{
-	_cleanup(manifest) struct manifest m = {0}, copy = {0};
-
-	make_with_files(&m);
-	manifest_copy(&copy, &m);
-	assert_same(&m, &copy);
-	assert_ptr_not_equal(m.path, copy.path);
-	assert_ptr_not_equal(m.files[0].name, copy.files[0].name);
-	assert_int_equal(copy.extents.count, 0);
-	assert_int_equal(copy.extents_count, 2);
-	assert_int_equal(copy.files[0].extents.count, 0);
-	assert_int_equal(copy.files[0].extents_count, 1);
-	assert_string_equal(manifest_add_file(&copy, "x")->name, "x");
-	assert_int_equal(m.file_count, 2);
-}
-
 static void every_truncation_is_refused(void **state)
 {
 	_cleanup(manifest) struct manifest m = {0}, back = {0};
@@ -577,7 +560,6 @@ int main(void)
 	        cmocka_unit_test(what_is_not_known_stays_unknown),
 	        cmocka_unit_test(absent_identifier_stays_absent),
 	        cmocka_unit_test(table_of_its_own_is_loaded_later),
-	        cmocka_unit_test(copy_is_deep_without_extents),
 	        cmocka_unit_test(every_truncation_is_refused),
 	        cmocka_unit_test(wrong_fields_are_named),
 	        cmocka_unit_test(wrong_files_are_refused),

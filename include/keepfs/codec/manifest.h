@@ -68,8 +68,6 @@ static inline void cleanup_manifest(struct manifest *m)
 {
 	manifest_finish(m);
 }
-/** manifest_copy() - a deep copy into @dst (which held nothing), without the extents. */
-void manifest_copy(struct manifest *dst, const struct manifest *src);
 
 /** manifest_add_file() - a copy of @name; the file is zeroed else, and the caller's to fill. */
 struct manifest_file *manifest_add_file(struct manifest *m, const char *name);
