@@ -41,11 +41,13 @@ struct make_dump {
 };
 
 /**
- * make_dump() - one database, dumped by pg_dump -Fc into the store, published
+ * make_dump() - one database, dumped into the store as its job says, published
  *
- * Published only after the end of pg_dump's output AND its exit status 0 AND a check of the whole archive's
- * structure. On failure nothing stays in the store, and @err holds pg_dump's own words with a hint.
+ * Published only when the programs that made something ended with 0, each entry of the table of contents has
+ * its data (SQL text: its last line), and, unless the job says verify = none, everything was read back from
+ * the store. On failure nothing stays in the store, and @err holds the words of the program or the server
+ * with a hint.
  * @ret: the artifact; the caller's manifest_finish()
  */
-int make_dump(const struct make_context *ctx, const struct make_dump *dump, struct manifest *ret,
+int make_dump(const struct make_context *ctx, const struct make_dump *order, struct manifest *ret,
               struct error *err);

@@ -5,7 +5,6 @@
 #include <keepfs/base/mem.h>
 
 #include <errno.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +60,13 @@ void arguments_of_job(const struct dump *d, struct arguments *a)
 	add_patterns(a, "exclude-table-data", job->exclude_table_data);
 	if (job->lock_wait_timeout_ms > 0)
 		arguments_add(a, "--lock-wait-timeout=%lld", (long long)job->lock_wait_timeout_ms);
+}
+
+void arguments_of_archive(const struct dump *d, struct arguments *a)
+{
+	arguments_add(a, "--format=custom");
+	arguments_add(a, "--compress=0");
+	arguments_of_job(d, a);
 }
 
 int child_start(const struct dump *d, const char *program, const struct arguments *a, struct proc **ret_proc,

@@ -23,9 +23,7 @@ struct directory {
 	struct workers *workers;
 	/* The file that is being written. */
 	char name[NAME_BYTES];
-	struct stream_object *object;
-	uint32_t check;
-	uint64_t raw_bytes;
+	struct segment_file file;
 	struct str blobs; /* large objects of the present block: lines of blobs.toc */
 	/* Files that are being completed. */
 	pthread_mutex_t lock;
@@ -46,12 +44,13 @@ static bool compressed(const struct directory *dir)
 	return dir->output.dump->compression.method == COMPRESSION_GZIP;
 }
 
-static int told_failure(struct directory *dir, unsigned most_pending, struct error *err)
+/* Until at most @most files are being completed. */
+static int wait_for_files(struct directory *dir, unsigned most, struct error *err)
 {
 	int r;
 
 	pthread_mutex_lock(&dir->lock);
-	while (dir->pending > most_pending)
+	while (dir->pending > most)
 		pthread_cond_wait(&dir->changed, &dir->lock);
 	r = dir->failed;
 	if (r < 0 && err)
@@ -85,12 +84,12 @@ static void complete(void *arg)
 static int open_file(struct directory *dir, const char *name, struct error *err)
 {
 	_cleanup(free) char *key = mem_printf("%s/%s", dir->output.dump->path, name);
-	int r = told_failure(dir, FINISHED_AT_ONCE, err);
+	int r = wait_for_files(dir, FINISHED_AT_ONCE, err);
 
 	if (r < 0)
 		return r;
 	str_copy(dir->name, sizeof(dir->name), name);
-	return dump_open_object(dir->output.dump, key, 0, &dir->object, err);
+	return dump_open_object(dir->output.dump, key, 0, &dir->file.object, err);
 }
 
 static void close_file(struct directory *dir)
@@ -98,7 +97,7 @@ static void close_file(struct directory *dir)
 	struct completion *c = mem_alloc(sizeof(*c));
 
 	c->directory = dir;
-	c->object = take_ptr(&dir->object);
+	c->object = take_ptr(&dir->file.object);
 	str_copy(c->name, sizeof(c->name), dir->name);
 	pthread_mutex_lock(&dir->lock);
 	dir->pending++;
@@ -111,7 +110,7 @@ static int put_file(struct directory *dir, const char *name, const void *data, s
 	int r = open_file(dir, name, err);
 
 	if (r == 0)
-		r = stream_object_write(dir->object, data, len, err);
+		r = stream_object_write(dir->file.object, data, len, err);
 	if (r == 0)
 		close_file(dir);
 	return r;
@@ -121,28 +120,17 @@ static int put_file(struct directory *dir, const char *name, const void *data, s
 static int open_data(struct directory *dir, const char *name, struct error *err)
 {
 	char full[NAME_BYTES];
-	uint8_t head[GZIP_HEAD_BYTES];
 	int r;
 
 	snprintf(full, sizeof(full), "%s%s", name, compressed(dir) ? ".gz" : "");
 	r = open_file(dir, full, err);
-	dir->raw_bytes = 0;
-	dir->check = segment_check_empty(SEGMENT_CHECK_CRC32);
-	if (r < 0 || !compressed(dir))
-		return r;
-	gzip_head(head);
-	return stream_object_write(dir->object, head, sizeof(head), err);
+	return r < 0 ? r : segment_file_begin(&dir->file, dir->file.object, compressed(dir), err);
 }
 
 static int close_data(struct directory *dir, struct error *err)
 {
-	uint8_t tail[GZIP_TAIL_BYTES];
-	int r = 0;
+	int r = segment_file_end(&dir->file, err);
 
-	if (compressed(dir)) {
-		gzip_tail(dir->check, dir->raw_bytes, tail);
-		r = stream_object_write(dir->object, tail, sizeof(tail), err);
-	}
 	if (r == 0)
 		close_file(dir);
 	return r;
@@ -161,9 +149,7 @@ static int directory_segment(struct output *o, const struct segment *s, const vo
 {
 	struct directory *dir = (struct directory *)o;
 
-	dir->check = segment_check_join(SEGMENT_CHECK_CRC32, dir->check, s->check, s->raw_bytes);
-	dir->raw_bytes += s->raw_bytes;
-	return stream_object_write(dir->object, data, s->bytes, err);
+	return segment_file_add(&dir->file, s, data, err);
 }
 
 /* As toc.dat names it: up to version 1.15 there is one list of large objects, later one for each group. */
@@ -254,7 +240,7 @@ static int directory_finish(struct output *o, struct error *err)
 	_cleanup(free) uint8_t *toc = pg_archive_head_to_directory(o->head, file_name, &naming, &len);
 	int r = put_file(dir, "toc.dat", toc, len, err);
 
-	return r < 0 ? r : told_failure(dir, 0, err);
+	return r < 0 ? r : wait_for_files(dir, 0, err);
 }
 
 static void directory_free(struct output *o)
@@ -262,7 +248,7 @@ static void directory_free(struct output *o)
 	struct directory *dir = (struct directory *)o;
 
 	workers_free(dir->workers);
-	stream_object_free(dir->object);
+	stream_object_free(dir->file.object);
 	str_finish(&dir->blobs);
 	pthread_cond_destroy(&dir->changed);
 	pthread_mutex_destroy(&dir->lock);

@@ -24,7 +24,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -102,98 +101,6 @@ size_t dump_turns_buffers(const struct dump *d)
 size_t dump_toc_bytes(const struct dump *d)
 {
 	return upload_buffers(d) / 4 * POOL_BUFFER_BYTES;
-}
-
-/* Objects and files. */
-
-int dump_open_object(const struct dump *d, const char *key, size_t head_bytes,
-                     struct stream_object **ret_object, struct error *err)
-{
-	const struct conf_store *store = &d->ctx->conf->store;
-	struct make_progress *progress = d->order->progress;
-	const struct stream_object_options options = {
-	        .store = d->ctx->store,
-	        .pool = d->ctx->pool,
-	        .key = key,
-	        .part_bytes = store->part_bytes,
-	        .max_parts = store->max_parts > 0 ? (unsigned)store->max_parts : 0,
-	        .head_bytes = head_bytes,
-	        .cancel = d->order->cancel,
-	        .sent_bytes = progress ? &progress->sent_bytes : NULL,
-	};
-
-	return stream_object_new(&options, ret_object, err);
-}
-
-static int check_free(const struct dump *d, struct error *err)
-{
-	return artifact_check_free(d->ctx->store, d->ctx->catalog, d->path, d->order->cancel, err);
-}
-
-int dump_finish_object(struct dump *d, struct stream_object *object, const void *head, struct error *err)
-{
-	struct stream_facts facts = {0};
-	int r = check_free(d, err);
-
-	if (r == 0)
-		r = stream_object_finish(object, head, &facts, err);
-	if (r < 0)
-		return r;
-	d->m.size_bytes = d->m.stored_bytes = facts.bytes;
-	d->m.extents = facts.extents;
-	d->m.extents_count = facts.extents.count;
-	str_copy(d->m.sha256, sizeof(d->m.sha256), facts.sha256);
-	return 0;
-}
-
-void dump_note_file(struct dump *d, const char *name, struct stream_facts *facts)
-{
-	struct manifest_file *file = manifest_add_file(&d->m, name);
-
-	file->size_bytes = facts->bytes;
-	file->extents = facts->extents;
-	file->extents_count = facts->extents.count;
-	str_copy(file->sha256, sizeof(file->sha256), facts->sha256);
-	facts->extents = (struct extents){0};
-}
-
-int dump_finish_file(struct dump *d, const char *name, struct stream_object *object, struct error *err)
-{
-	struct stream_facts facts = {0};
-	int r = check_free(d, err);
-
-	if (r == 0)
-		r = stream_object_finish(object, NULL, &facts, err);
-	if (r == 0)
-		dump_note_file(d, name, &facts);
-	return r;
-}
-
-int dump_put_file(struct dump *d, const char *name, const void *data, size_t len, struct error *err)
-{
-	_cleanup(stream_object) struct stream_object *object = NULL;
-	_cleanup(free) char *key = dump_file_key(d, name);
-	int r = dump_open_object(d, key, 0, &object, err);
-
-	if (r == 0)
-		r = stream_object_write(object, data, len, err);
-	return r < 0 ? r : dump_finish_file(d, name, object, err);
-}
-
-char *dump_file_name(const struct dump *d, const char *what)
-{
-	_cleanup(free) char *stem = manifest_stem(d->path);
-
-	return d->m.is_directory ? mem_strdup(what) : mem_printf("%s.%s", strrchr(stem, '/') + 1, what);
-}
-
-char *dump_file_key(const struct dump *d, const char *name)
-{
-	const char *slash = strrchr(d->path, '/');
-
-	if (d->m.is_directory)
-		return mem_printf("%s/%s", d->path, name);
-	return mem_printf("%.*s/%s", (int)(slash - d->path), d->path, name);
 }
 
 /* Before anything is written. */
@@ -432,7 +339,7 @@ static int close_directory(struct dump *d, struct error *err)
 		str_appendf(&sums, "%s  %s\n", d->m.files[i].sha256, d->m.files[i].name);
 		d->m.size_bytes += d->m.files[i].size_bytes;
 	}
-	r = check_free(d, err);
+	r = dump_check_free(d, err);
 	if (r == 0)
 		r = dump_put_file(d, "SHA256SUMS", sums.data, sums.len, err);
 	if (r < 0)
@@ -458,7 +365,7 @@ static void say_done(const struct dump *d)
 static int make_and_publish(struct dump *d, struct error *err)
 {
 	char compression[16];
-	int r = check_free(d, err);
+	int r = dump_check_free(d, err);
 
 	if (r == 0 && conf_backup_has_globals(d->job))
 		r = make_globals(d, err);

@@ -3,13 +3,17 @@
  * What the steps of one dump hand to each other.
  *
  *   dump.c       the order of the steps: from the first question to the listed artifact
+ *   files.c      what is put into the store, and entered in the manifest
  *   child.c      PostgreSQL's programs, run with the job's options
+ *   toc.c        an archive's header and table of contents, kept until they are whole
  *   contents.c   which entries of an archive have data, and what was counted of each
  *   transcode.c  pg_dump's stream, compressed anew: one connection
  *   parallel.c   tables read over several connections, in one snapshot
  *   tape.c       how the tables are cut into slices for that
- *   archive.c    what comes out of either, written as one custom archive
- *   directory.c  …or as the files of a directory
+ *   reader.c     one connection of them, and its thread
+ *   output.c     where the data goes, whichever way it was read:
+ *   archive.c    into one custom archive
+ *   directory.c  …or into the files of a directory
  *   text.c       SQL text, compressed: plain dumps, and the roles of the cluster
  *   passed.c     an archive of a version that is not known here, as pg_dump wrote it
  *   verify.c     everything read back from the store
@@ -58,6 +62,9 @@ unsigned dump_press_threads(const struct dump *d);
 size_t dump_turns_buffers(const struct dump *d);
 /** dump_toc_bytes() - how large a table of contents may be: it is kept in memory. */
 size_t dump_toc_bytes(const struct dump *d);
+/** dump_check_free() - the artifact's name is still free in the store; -EEXIST: another keepfs has taken it.
+ */
+int dump_check_free(const struct dump *d, struct error *err);
 /** dump_open_object() - an object of this dump in the store. */
 int dump_open_object(const struct dump *d, const char *key, size_t head_bytes,
                      struct stream_object **ret_object, struct error *err);
@@ -76,6 +83,19 @@ char *dump_file_name(const struct dump *d, const char *what);
 /** dump_file_key() - heap: where it is in the store. */
 char *dump_file_key(const struct dump *d, const char *name);
 
+/** A file that consists of segments: one gzip member, or just the bytes. */
+struct segment_file {
+	struct stream_object *object; /* the caller's to finish and free */
+	bool gzip;
+	uint32_t check;
+	uint64_t raw_bytes;
+};
+/** segment_file_begin() - in @object, to which nothing was written yet. Segments of a @gzip file carry
+ * SEGMENT_CHECK_CRC32. */
+int segment_file_begin(struct segment_file *f, struct stream_object *object, bool gzip, struct error *err);
+int segment_file_add(struct segment_file *f, const struct segment *s, const void *data, struct error *err);
+int segment_file_end(struct segment_file *f, struct error *err);
+
 /** A program's arguments, as they are gathered. */
 struct arguments {
 	char **items; /* NULL-terminated, each on the heap */
@@ -89,6 +109,8 @@ static inline void cleanup_arguments(struct arguments *a)
 }
 /** arguments_of_job() - pg_dump's options for what the job dumps: content, filters, lock timeout. */
 void arguments_of_job(const struct dump *d, struct arguments *a);
+/** arguments_of_archive() - likewise, for an archive that is compressed here. */
+void arguments_of_archive(const struct dump *d, struct arguments *a);
 /** child_start() - @program with @a, connected to the dump's database; its words go to the run's log. */
 int child_start(const struct dump *d, const char *program, const struct arguments *a, struct proc **ret_proc,
                 struct error *err);

@@ -25,6 +25,7 @@
 #define LOCK_NOT_AVAILABLE "55P03"
 
 struct leader {
+	struct sink sink; /* of pg_dump's output */
 	struct dump *dump;
 	struct contents *contents;
 	struct pg_session *session;
@@ -32,13 +33,12 @@ struct leader {
 	char *server;            /* its mark */
 	struct pg_table *tables; /* one for each of the contents' items */
 	struct toc_reader toc;
-	struct sink sink;
 };
 
 /* Until the table of contents is complete; then the pump is stopped. */
 static int leader_write(struct sink *s, const void *data, size_t len, struct error *err)
 {
-	struct leader *l = (struct leader *)((char *)s - offsetof(struct leader, sink));
+	struct leader *l = (struct leader *)s;
 	int r = toc_reader_feed(&l->toc, data, len, err);
 
 	return r == 0 && l->toc.complete ? -ESHUTDOWN : r;
@@ -109,10 +109,8 @@ static int ask_pg_dump(struct leader *l, struct error *err)
 	_cleanup(proc) struct proc *p = NULL;
 	int r;
 
-	arguments_add(&a, "--format=custom");
-	arguments_add(&a, "--compress=0");
 	arguments_add(&a, "--snapshot=%s", l->snapshot);
-	arguments_of_job(l->dump, &a);
+	arguments_of_archive(l->dump, &a);
 	r = child_start(l->dump, l->dump->program, &a, &p, err);
 	if (r == 0)
 		r = read_toc(l, p, err);
@@ -248,7 +246,7 @@ static int run(struct leader *l, unsigned wanted, struct error *err)
 
 int parallel_archive(struct dump *d, struct contents *contents, unsigned connections, struct error *err)
 {
-	struct leader l = {.dump = d, .contents = contents, .sink.ops = &leader_ops};
+	struct leader l = {.sink.ops = &leader_ops, .dump = d, .contents = contents};
 	int r;
 
 	toc_reader_init(&l.toc, contents, dump_toc_bytes(d), NULL);

@@ -16,12 +16,10 @@
 struct text {
 	struct sink sink;
 	struct dump *dump;
+	struct compression compression;
 	struct press *press;
-	struct stream_object *object;
-	bool gzip;
-	bool limited; /* the job's rate applies */
-	uint32_t check;
-	uint64_t raw_bytes;
+	struct segment_file file;
+	bool limited;              /* the job's rate applies */
 	char tail[TAIL_BYTES + 1]; /* the last bytes of the text */
 	size_t tail_bytes;
 };
@@ -57,16 +55,13 @@ static int take_segment(void *arg, const struct segment *s, const void *data, st
 {
 	struct text *t = arg;
 
-	t->check = segment_check_join(SEGMENT_CHECK_CRC32, t->check, s->check, s->raw_bytes);
-	t->raw_bytes += s->raw_bytes;
-	return stream_object_write(t->object, data, s->bytes, err);
+	return segment_file_add(&t->file, s, data, err);
 }
 
-static int open_press(struct text *t, const struct compression *compression, unsigned threads,
-                      struct error *err)
+static int open_press(struct text *t, unsigned threads, struct error *err)
 {
 	const struct press_options options = {
-	        .compression = *compression,
+	        .compression = t->compression,
 	        .check = SEGMENT_CHECK_CRC32,
 	        .threads = threads,
 	        .pool = t->dump->ctx->pool,
@@ -74,35 +69,27 @@ static int open_press(struct text *t, const struct compression *compression, uns
 	        .out = {.segment = take_segment, .arg = t},
 	};
 
-	t->gzip = compression->method == COMPRESSION_GZIP;
-	t->check = segment_check_empty(SEGMENT_CHECK_CRC32);
 	return press_new(&options, &t->press, err);
 }
 
 static int begin(struct text *t, const char *key, struct error *err)
 {
-	uint8_t head[GZIP_HEAD_BYTES];
-	int r = dump_open_object(t->dump, key, 0, &t->object, err);
+	struct stream_object *object;
+	bool gzip = t->compression.method == COMPRESSION_GZIP;
+	int r = dump_open_object(t->dump, key, 0, &object, err);
 
-	if (r < 0 || !t->gzip)
-		return r;
-	gzip_head(head);
-	return stream_object_write(t->object, head, sizeof(head), err);
+	return r < 0 ? r : segment_file_begin(&t->file, object, gzip, err);
 }
 
 static int end(struct text *t, const char *last_words, struct error *err)
 {
-	uint8_t tail[GZIP_TAIL_BYTES];
 	int r;
 
 	if (memchr(t->tail, '\0', t->tail_bytes) || !strstr(t->tail, last_words))
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
 		                 "the text is cut off: its last line, \"%s\", did not come", last_words);
 	r = press_finish(t->press, err);
-	if (r < 0 || !t->gzip)
-		return r;
-	gzip_tail(t->check, t->raw_bytes, tail);
-	return stream_object_write(t->object, tail, sizeof(tail), err);
+	return r < 0 ? r : segment_file_end(&t->file, err);
 }
 
 /* From @program's output to an object that is only left to be finished. */
@@ -125,32 +112,31 @@ static int write_text(struct text *t, const char *program, const struct argument
 static void text_finish(struct text *t)
 {
 	press_free(t->press);
-	stream_object_free(t->object);
+	stream_object_free(t->file.object);
 }
 
 int make_plain(struct dump *d, struct error *err)
 {
 	_cleanup(arguments) struct arguments a = {0};
-	struct text t = {.dump = d, .limited = true};
+	struct text t = {.dump = d, .compression = d->compression, .limited = true};
 	int r;
 
 	arguments_add(&a, "--format=plain");
 	arguments_of_job(d, &a);
-	r = open_press(&t, &d->compression, dump_press_threads(d), err);
+	r = open_press(&t, dump_press_threads(d), err);
 	if (r == 0)
 		r = write_text(&t, d->program, &a, d->path, "-- PostgreSQL database dump complete", err);
 	if (r == 0)
-		r = dump_finish_object(d, t.object, NULL, err);
+		r = dump_finish_object(d, t.file.object, NULL, err);
 	text_finish(&t);
 	return r;
 }
 
 static int write_globals(struct dump *d, const char *program, bool passwords, struct error *err)
 {
-	static const struct compression gzip = {COMPRESSION_GZIP, COMPRESSION_ISAL};
 	_cleanup(arguments) struct arguments a = {0};
 	_cleanup(free) char *name = dump_file_name(d, "globals.sql.gz"), *key = dump_file_key(d, name);
-	struct text t = {.dump = d};
+	struct text t = {.dump = d, .compression = {COMPRESSION_GZIP, COMPRESSION_ISAL}};
 	int r;
 
 	arguments_add(&a, "--globals-only");
@@ -159,11 +145,11 @@ static int write_globals(struct dump *d, const char *program, bool passwords, st
 		arguments_add(&a, "--no-role-passwords");
 	if (d->job->lock_wait_timeout_ms > 0)
 		arguments_add(&a, "--lock-wait-timeout=%lld", (long long)d->job->lock_wait_timeout_ms);
-	r = open_press(&t, &gzip, 1, err);
+	r = open_press(&t, 1, err);
 	if (r == 0)
 		r = write_text(&t, program, &a, key, "-- PostgreSQL database cluster dump complete", err);
 	if (r == 0)
-		r = dump_finish_file(d, name, t.object, err);
+		r = dump_finish_file(d, name, t.file.object, err);
 	text_finish(&t);
 	return r;
 }

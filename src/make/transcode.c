@@ -133,9 +133,7 @@ static int run(struct transcode *t, struct error *err)
 	_cleanup(proc) struct proc *p = NULL;
 	int r;
 
-	arguments_add(&a, "--format=custom");
-	arguments_add(&a, "--compress=0");
-	arguments_of_job(t->dump, &a);
+	arguments_of_archive(t->dump, &a);
 	r = child_start(t->dump, t->dump->program, &a, &p, err);
 	return r < 0 ? r : pump(t, p, err);
 }
