@@ -22,6 +22,8 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/name.h>
 
+#include "catalog_test.h"
+
 #define AT_US       (INT64_C(1795140000) * US_PER_S) /* 2026-11-20T02:00:00Z */
 #define FIRST       "backups/full/20261120T020000Z.dump"
 #define SECOND      "backups/full/20261120T020000Z-2.dump"
@@ -374,17 +376,6 @@ static void describe_shape(struct manifest *m, const struct shape *shape, const 
 			m->size_bytes += bytes;
 	}
 	seal(m);
-}
-
-/* A run to add; valid until the next. */
-static const struct catalog_run *run_of(const char *job, const char *by)
-{
-	static struct catalog_run run;
-
-	run = (struct catalog_run){.kind = "dump"};
-	str_copy(run.job, sizeof(run.job), job);
-	str_copy(run.triggered_by, sizeof(run.triggered_by), by);
-	return &run;
 }
 
 static int upload(struct fixture *f, const char *path, size_t bytes, struct error *err)

@@ -24,6 +24,8 @@
 #include <keepfs/catalog.h>
 #include <keepfs/codec/name.h>
 
+#include "catalog_test.h"
+
 #define SECONDS INT64_C(1795140000) /* 2026-11-20T02:00:00Z */
 #define AT_US   (SECONDS * US_PER_S)
 
@@ -173,17 +175,6 @@ static uint64_t ino_at(const char *directory, int64_t sequence)
 	name_format(sequence, ".dump", name);
 	path = mem_printf("%s/%s", directory, name);
 	return ino_of_artifact(path);
-}
-
-/* A run to add; valid until the next. */
-static const struct catalog_run *run_of(const char *job, const char *by)
-{
-	static struct catalog_run run;
-
-	run = (struct catalog_run){.kind = "dump"};
-	str_copy(run.job, sizeof(run.job), job);
-	str_copy(run.triggered_by, sizeof(run.triggered_by), by);
-	return &run;
 }
 
 static struct catalog_entry entry_of(struct fixture *f, uint64_t ino)

@@ -803,18 +803,26 @@ static void test_cancel_in_pre_hook(void **state)
 	bench_finish(&b);
 }
 
+/* A run whose backup is made, and whose hook never ends. */
+static int64_t begin_in_post_hook(struct bench *b, char **ret_post)
+{
+	int64_t id;
+
+	bench_init(b, 1);
+	make_fifo(b, "begun");
+	*ret_post = set_hook(b, &b->backups[0].post_hook, "cat /dev/null > @/begun; exec sleep 600");
+	id = trigger(b, "full");
+	meet(b, "begun", O_RDONLY);
+	return id;
+}
+
 static void test_cancel_in_post_hook(void **state)
 {
 	_cleanup(free) char *post = NULL;
 	struct catalog_run run;
 	struct bench b;
-	int64_t id;
+	int64_t id = begin_in_post_hook(&b, &post);
 
-	bench_init(&b, 1);
-	make_fifo(&b, "begun");
-	post = set_hook(&b, &b.backups[0].post_hook, "cat /dev/null > @/begun; exec sleep 600");
-	id = trigger(&b, "full");
-	meet(&b, "begun", O_RDONLY);
 	assert_int_equal(jobs_cancel(b.jobs, id, NULL), 0);
 	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
 	/* The backup is made. */
@@ -829,13 +837,8 @@ static void test_stop_in_post_hook(void **state)
 	_cleanup(free) char *post = NULL;
 	struct catalog_run run;
 	struct bench b;
-	int64_t id;
+	int64_t id = begin_in_post_hook(&b, &post);
 
-	bench_init(&b, 1);
-	make_fifo(&b, "begun");
-	post = set_hook(&b, &b.backups[0].post_hook, "cat /dev/null > @/begun; exec sleep 600");
-	id = trigger(&b, "full");
-	meet(&b, "begun", O_RDONLY);
 	jobs_stop(b.jobs, 0);
 	assert_int_equal(catalog_run(b.ctx.catalog, id, &run), 0);
 	assert_int_equal(run.state, RUN_COMPLETED);

@@ -267,7 +267,8 @@ static void test_unknown_archive(void **state)
 	struct fixture *f = *state;
 	struct error err = {0};
 
-	prepare(f, CONF_FORMAT_CUSTOM, ".dump", "printf 'PGDMP\\001\\143\\000\\004\\010\\001'; exec cat " ARCHIVE);
+	prepare(f, CONF_FORMAT_CUSTOM, ".dump",
+	        "printf 'PGDMP\\001\\143\\000\\004\\010\\001'; exec cat " ARCHIVE);
 	assert_int_equal(transcode_archive(&f->dump, f->contents, &err), -ENOTSUP);
 	assert_non_null(strstr(err.message, "1.99"));
 	expect_objects(f, "");
