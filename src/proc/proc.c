@@ -53,6 +53,7 @@ struct proc {
 	int wait_status;      /* likewise */
 	bool timed_out;       /* likewise */
 	atomic_bool stopping; /* a cancel or proc_free() asked for the end */
+	atomic_bool unheard;  /* proc_free(): what it says of its end is told to nobody */
 };
 
 static void ask_to_stop(void *arg)
@@ -64,12 +65,19 @@ static void ask_to_stop(void *arg)
 	(void)!write(p->wake_fd, &one, sizeof(one));
 }
 
+static void mute_when_unheard(struct proc *p)
+{
+	if (atomic_load(&p->unheard))
+		p->tail.on_line = NULL;
+}
+
 /* false: the pipe's other end is closed, nothing more will come. */
 static bool read_stderr(struct proc *p)
 {
 	char piece[READ_STDERR_BYTES];
 	ssize_t n = read(p->stderr_fd, piece, sizeof(piece));
 
+	mute_when_unheard(p);
 	if (n > 0)
 		tail_add(&p->tail, piece, (size_t)n);
 	return n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN));
@@ -89,6 +97,7 @@ static void reap(struct proc *p)
 	drain_stderr(p);
 	while (waitpid(p->pid, &p->wait_status, 0) < 0 && errno == EINTR)
 		;
+	mute_when_unheard(p);
 	tail_end(&p->tail);
 }
 
@@ -342,6 +351,7 @@ struct proc *proc_free(struct proc *p)
 {
 	if (!p)
 		return NULL;
+	atomic_store(&p->unheard, true);
 	/* First the pipe, so that a child that sleeps in write() wakes. */
 	close_fd(p->stdout_fd);
 	if (p->keeper_runs)

@@ -257,15 +257,22 @@ static void test_cancelled_before(void **state)
 	cancel_finish(&cancel);
 }
 
+/* Its words to that are nobody's business: it was done with. */
 static void test_free_ends_the_child(void **state)
 {
-	struct proc *p =
-	        start_shell("trap 'echo ended >&2; exit 0' TERM; sleep 600 & echo ready; wait", NULL);
+	const char *const argv[] = {
+	        "/bin/sh", "-c",
+	        "trap 'echo ended >&2; printf so >&2; exit 0' TERM; sleep 600 & echo ready; wait", NULL};
+	struct lines lines = {0};
+	struct proc_options options = {.argv = argv, .on_stderr_line = add_line, .arg = &lines};
+	struct proc *p = NULL;
 	char piece[16];
 
+	assert_int_equal(proc_start(&options, &p, NULL), 0);
 	assert_true(read(proc_stdout(p), piece, sizeof(piece)) > 0);
 	assert_null(proc_free(p));
 	assert_null(proc_free(NULL));
+	assert_int_equal(lines.count, 0);
 	expect_no_child();
 }
 
