@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 
 #define QUOTED_BYTES ((size_t)1000)
+#define LINE_BYTES                                                                                           \
+	((size_t)330) /* of a line that is longer, a statement with thousands of names, its begin */
 #define QUOTED_LINES 8
 
 static const char *base_name(const char *path)
@@ -17,41 +19,63 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* Where the last QUOTED_LINES lines, at most QUOTED_BYTES, of @text[0..len) begin. */
+static size_t quoted_len(size_t line_len)
+{
+	return line_len < LINE_BYTES ? line_len : LINE_BYTES;
+}
+
+/* Where the last QUOTED_LINES lines of @text[0..len) begin, or fewer: as many as QUOTED_BYTES hold. */
 static const char *last_lines(const char *text, size_t len)
 {
-	const char *from = text + len;
-	const char *best = NULL;
-	int lines = 0;
+	const char *best = text + len, *end = text + len;
+	size_t bytes = 0;
 
-	while (from > text && (size_t)(text + len - from) < QUOTED_BYTES && lines < QUOTED_LINES) {
-		from--;
-		if (from == text || from[-1] == '\n') {
-			best = from;
-			lines++;
-		}
+	for (int lines = 0; lines < QUOTED_LINES && end > text; lines++) {
+		const char *from = end;
+
+		while (from > text && from[-1] != '\n')
+			from--;
+		bytes += quoted_len((size_t)(end - from)) + 2;
+		if (bytes > QUOTED_BYTES)
+			break;
+		best = from;
+		end = from > text ? from - 1 : text;
 	}
-	if (best)
-		return best;
-	/* A line that is cut begins with a whole character of UTF-8. */
-	while (from < text + len && ((unsigned char)*from & 0xc0) == 0x80)
-		from++;
-	return from;
+	return best;
+}
+
+static void quote_line(struct str *out, const char *line, size_t len)
+{
+	size_t quoted = quoted_len(len);
+
+	while (len > 0 && line[0] == '\t') {
+		line++;
+		len--;
+	}
+	/* What is cut ends with a whole character of UTF-8. */
+	while (quoted < len && quoted > 0 && ((unsigned char)line[quoted] & 0xc0) == 0x80)
+		quoted--;
+	for (size_t i = 0; i < quoted && i < len; i++)
+		str_append_char(out, line[i] == '\r' || line[i] == '\t' ? ' ' : line[i]);
+	if (quoted < len)
+		str_append(out, "…");
 }
 
 static void quote_end(struct str *out, const char *text)
 {
 	size_t len = strlen(text);
-	const char *from;
+	const char *end, *next;
 
 	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == ' '))
 		len--;
-	from = last_lines(text, len);
-	for (const char *p = from; p < text + len; p++) {
-		if (*p == '\n')
+	end = text + len;
+	for (const char *p = last_lines(text, len); p < end; p = next + 1) {
+		next = memchr(p, '\n', (size_t)(end - p));
+		if (!next)
+			next = end;
+		quote_line(out, p, (size_t)(next - p));
+		if (next < end)
 			str_append(out, "; ");
-		else if (*p != '\t' || p == from || p[-1] != '\n')
-			str_append_char(out, *p == '\r' || *p == '\t' ? ' ' : *p);
 	}
 }
 

@@ -186,6 +186,23 @@ static void test_long_words(void **state)
 	assert_true(strlen(err.message) < 1200);
 }
 
+/* What comes before a statement that names thousands of tables is what matters. */
+static void test_long_line(void **state)
+{
+	_cleanup(proc) struct proc *p =
+	        start_shell("echo 'error: no room' >&2; printf '\\tdetail: it was:' >&2; i=0; "
+	                    "while [ $i -lt 9000 ]; do printf ' täble' >&2; i=$((i+1)); done; exit 1",
+	                    NULL);
+	struct error err = {0};
+
+	assert_int_equal(proc_wait(p, &err), -EIO);
+	assert_non_null(strstr(err.message, "status 1: error: no room; detail: it was: täble täble"));
+	assert_true(str_ends(err.message, "…"));
+	assert_true(strlen(err.message) < 1200);
+	for (const char *at = err.message; *at; at += str_utf8_char(at))
+		assert_int_not_equal(str_utf8_char(at), 0);
+}
+
 /* A grandchild that holds standard error open neither keeps proc_wait() nor stays. */
 static void test_grandchild(void **state)
 {
@@ -405,6 +422,7 @@ int main(void)
 	        cmocka_unit_test(test_clean_start),
 	        cmocka_unit_test(test_lines),
 	        cmocka_unit_test(test_long_words),
+	        cmocka_unit_test(test_long_line),
 	        cmocka_unit_test(test_grandchild),
 	        cmocka_unit_test(test_cancel),
 	        cmocka_unit_test(test_cancelled_before),
