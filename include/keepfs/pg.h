@@ -6,6 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum pg_pooler {
+	PG_POOLER_NONE,
+	PG_POOLER_OF_SESSIONS,     /* a session of the server's for each connection, as long as it is open */
+	PG_POOLER_OF_TRANSACTIONS, /* another one for each transaction: no settings stay, or others get them
+	                            */
+};
+
 struct pg_facts {
 	int version_num;            /* 150018 */
 	char version[128];          /* "15.18 (Debian 15.18-0+deb12u1)" */
@@ -13,6 +20,8 @@ struct pg_facts {
 	char database[256];
 	char user[128];
 	uint64_t database_bytes; /* pg_database_size(); 0 when not permitted */
+	bool in_recovery;        /* a standby */
+	enum pg_pooler pooler;   /* what the connection goes through */
 	bool superuser;
 	bool bypass_rls;
 	char unreadable_table[256]; /* one table or sequence that the role may not read; "" when there is none
@@ -31,9 +40,11 @@ struct pg_facts {
  * Waits for at most connect_timeout at each host, from @conninfo, its service or the environment (10 s when
  * none sets it, 0: for ever), and 30 s for each answer. A host that takes no connection in that time is
  * followed by the next one; one that takes it and then keeps silent ends the attempt. Names of hosts are
- * looked up by the system, for as long as it takes: neither limit nor cancel reach there.
- * Return: 0; -ECANCELED; -ETIMEDOUT (ERROR_TIMEOUT); else negative with @err: ERROR_UNAVAILABLE, ERROR_DENIED
- * or ERROR_USAGE, message with libpq's words and without passwords.
+ * looked up by the system, for as long as it takes: neither limit nor cancel reach there. Nothing is left in
+ * a session that a pooler may give to others. A pooler must have a second connection for a moment: without
+ * one it cannot be known whether pg_dump may be used through it. Return: 0; -ECANCELED; -ETIMEDOUT
+ * (ERROR_TIMEOUT); else negative with @err: ERROR_UNAVAILABLE, ERROR_DENIED or ERROR_USAGE, message with
+ * libpq's words and without passwords.
  */
 int pg_learn(const char *conninfo, const char *database, struct cancel *cancel, struct pg_facts *ret,
              struct error *err);

@@ -6,10 +6,12 @@
 #include "session.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/str.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 #include <sys/socket.h>
 
 #define CONNECT_LIMIT_MS 10000
+#define CLOSE_LIMIT_MS   500
 
 static const char cannot_connect[] = "cannot connect to PostgreSQL";
 
@@ -182,8 +185,31 @@ int session_connect(struct pg_session *ret, const char *conninfo, const char *da
 	return r;
 }
 
+/* The server closes its end when the session does not count any more: who has a limit of connections can
+ * open the next one then. */
+static void wait_for_close(int fd)
+{
+	int64_t until_ms = clock_mono_ms() + CLOSE_LIMIT_MS;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	char rest[4096];
+
+	for (;;) {
+		int64_t left_ms = until_ms - clock_mono_ms();
+
+		if (left_ms <= 0 || poll(&p, 1, (int)left_ms) <= 0)
+			return;
+		if (recv(fd, rest, sizeof(rest), MSG_DONTWAIT) <= 0)
+			return;
+	}
+}
+
 void session_disconnect(struct pg_session *s)
 {
+	bool idle = PQstatus(s->conn) == CONNECTION_OK && PQtransactionStatus(s->conn) != PQTRANS_ACTIVE;
+	_cleanup(fd) int fd = idle ? fcntl(PQsocket(s->conn), F_DUPFD_CLOEXEC, 0) : -1;
+
 	PQfinish(s->conn);
+	if (fd >= 0)
+		wait_for_close(fd);
 	cancel_fd_close(&s->cancel);
 }

@@ -56,6 +56,11 @@ static const struct {
         {"No such file or directory", "a socket's directory is given as host=/directory", "on socket"},
         {"could not translate host name",
          "is the host's name spelled right, and does the name server answer?"},
+        {"statement pooling mode",
+         "the pooler gives each statement another session of the server, over which nothing can be backed "
+         "up: connect to the server itself, or to a pool with pool_mode = session"},
+        {"query_wait_timeout", "the pooler had no session of the server left: raise its pool_size, or "
+                               "connect to the server itself"},
         {"took the connection but gave no answer",
          "the server is overloaded or hangs, or something else listens there: see its log, and that of a "
          "pooler before it"},

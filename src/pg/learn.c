@@ -15,9 +15,9 @@
 #define OLDEST_SERVER   90500 /* row security, which decides whether a dump is whole */
 #define ANSWER_LIMIT_MS 30000
 
-/* The server gives up before we do: after that the connection can still be used. */
-static const char set_up[] = "SET search_path = pg_catalog; SET statement_timeout = '25s'; "
-                             "SET default_transaction_read_only = on; SET client_encoding = 'UTF8'";
+/* Within a transaction, so that nothing stays with a pooler's session. The server gives up before we do. */
+static const char set_up[] = "BEGIN TRANSACTION READ ONLY; SET LOCAL search_path = pg_catalog; "
+                             "SET LOCAL statement_timeout = '25s'; SET LOCAL client_encoding = 'UTF8'";
 
 static const char about_server[] =
         "SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_database(), current_user, "
@@ -25,7 +25,8 @@ static const char about_server[] =
         "COALESCE(pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('pg_catalog.pg_control_system("
         ")'), "
         "'EXECUTE'), false), "
-        "pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CONNECT') "
+        "pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CONNECT'), "
+        "pg_catalog.pg_is_in_recovery(), pg_catalog.pg_backend_pid() "
         "FROM pg_catalog.pg_roles WHERE rolname = current_user";
 
 static const char about_cluster[] = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
@@ -114,7 +115,7 @@ static int learn_rights(struct pg_session *s, struct pg_facts *facts, struct err
 	return r;
 }
 
-static int learn(struct pg_session *s, struct pg_facts *facts, struct error *err)
+static int learn(struct pg_session *s, struct pg_facts *facts, int *ret_pid, struct error *err)
 {
 	_cleanup(pg_result) PGresult *settings = NULL;
 	_cleanup(pg_result) PGresult *result = NULL;
@@ -135,24 +136,33 @@ static int learn(struct pg_session *s, struct pg_facts *facts, struct error *err
 	str_copy(facts->user, sizeof(facts->user), PQgetvalue(result, 0, 2));
 	facts->superuser = is_true(result, 3);
 	facts->bypass_rls = is_true(result, 4);
+	facts->in_recovery = is_true(result, 7);
+	*ret_pid = (int)strtol(PQgetvalue(result, 0, 8), NULL, 10);
 	if (is_true(result, 5))
 		r = ask_text(s, about_cluster, facts->system_identifier, sizeof(facts->system_identifier),
 		             err);
+	if (r == 0)
+		r = learn_rights(s, facts, err);
+	/* At last: when it fails, so has the transaction. */
 	if (r == 0 && is_true(result, 6))
 		r = ask_size(s, &facts->database_bytes, err);
-	return r < 0 ? r : learn_rights(s, facts, err);
+	return r < 0 ? r : pg_session_run(s, "COMMIT", err);
 }
 
 int pg_learn(const char *conninfo, const char *database, struct cancel *cancel, struct pg_facts *ret,
              struct error *err)
 {
+	const struct session_place place = {conninfo, database, cancel};
 	struct pg_facts facts = {0};
 	struct pg_session s;
 	int r = session_connect(&s, conninfo, database, "keepfs", cancel, err);
+	int pid = 0;
 
 	if (r < 0)
 		return r;
-	r = learn(&s, &facts, err);
+	r = learn(&s, &facts, &pid, err);
+	if (r == 0)
+		r = session_find_pooler(&s, &place, pid, &facts.pooler, err);
 	session_disconnect(&s);
 	if (r == 0)
 		*ret = facts;

@@ -4,6 +4,7 @@
 #include "statement.h"
 
 #include <keepfs/base/cancel.h>
+#include <keepfs/pg.h>
 #include <stdint.h>
 
 DEFINE_CLEANUP(pg_result, PGresult *, PQclear)
@@ -17,8 +18,23 @@ struct pg_session {
  * is. */
 int session_connect(struct pg_session *ret, const char *conninfo, const char *database,
                     const char *application, struct cancel *cancel, struct error *err);
-/** session_disconnect() - close the socket, and nothing more. */
+/** session_disconnect() - say goodbye, and wait a moment until the server has ended the session; does not end
+ * a statement. */
 void session_disconnect(struct pg_session *s);
+
+/** struct session_place - where another session like it is opened, as session_connect() takes it */
+struct session_place {
+	const char *conninfo, *database;
+	struct cancel *cancel;
+};
+/**
+ * session_find_pooler() - what stands between @s and the server; @pid: what pg_backend_pid() said in @s
+ * @s: not within a transaction. Opens a second session for a moment when there is a pooler. Waits for at most
+ * 10 s for each answer.
+ * Return: 0; negative errno when that second session gives no answer: @s can only be closed then.
+ */
+int session_find_pooler(struct pg_session *s, const struct session_place *place, int pid, enum pg_pooler *ret,
+                        struct error *err);
 
 /** struct session_query - what is asked, and for how long an answer is waited for */
 struct session_query {

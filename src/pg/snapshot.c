@@ -13,6 +13,9 @@
 #include <limits.h>
 #include <string.h>
 
+/* None of it waits in the server. It does in a pooler that has no session left. */
+#define JOIN_LIMIT_MS 10000
+
 static const struct {
 	int since; /* server's version */
 	const char *name, *value;
@@ -56,7 +59,7 @@ static void append_settings(struct str *sql, int server_version, int64_t lock_wa
 /* What began may have failed halfway: the next one must not find a transaction that is aborted. */
 static int roll_back(struct pg_session *s, int r)
 {
-	if (r != -ECANCELED && PQtransactionStatus(s->conn) != PQTRANS_IDLE)
+	if (r != -ECANCELED && r != -ETIMEDOUT && PQtransactionStatus(s->conn) != PQTRANS_IDLE)
 		(void)pg_session_run(s, "ROLLBACK", NULL);
 	return r;
 }
@@ -104,13 +107,15 @@ int pg_snapshot_join(struct pg_session *s, const char *snapshot, const char *mar
 {
 	_cleanup(free) char *snapshot_literal = pg_quote_literal(snapshot);
 	_cleanup(free) char *encoding_literal = pg_quote_literal(encoding);
+	_cleanup(pg_result) PGresult *result = NULL;
 	_cleanup(str) struct str sql = {0};
 	int r;
 
 	str_appendf(&sql, "%s SET TRANSACTION SNAPSHOT %s; SET LOCAL client_encoding = %s;", begin,
 	            snapshot_literal, encoding_literal);
 	append_settings(&sql, PQserverVersion(s->conn), lock_wait_timeout_ms);
-	r = pg_session_run(s, str_text(&sql), err);
+	r = session_ask(s, &(struct session_query){.sql = str_text(&sql), .limit_ms = JOIN_LIMIT_MS}, &result,
+	                err);
 	if (r == 0)
 		r = check_mark(s, mark, err);
 	if (r == 0)
