@@ -41,7 +41,14 @@ static void add_facts(struct probe *p, const char *name, const struct pg_facts *
 {
 	char size[32];
 
-	if (f->unreadable_table[0]) {
+	if (f->pooler == PG_POOLER_OF_TRANSACTIONS) {
+		probe_add(
+		        p, false, name,
+		        "the connection leads to a pooler that gives each transaction another session of the "
+		        "server, which pg_dump cannot be used with: connect to the server itself, or to a "
+		        "pool "
+		        "with pool_mode = session");
+	} else if (f->unreadable_table[0]) {
 		add_unreadable(p, name, f);
 	} else if (f->rls_table[0]) {
 		probe_add(p, false, name,

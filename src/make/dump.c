@@ -24,6 +24,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -114,6 +116,10 @@ static void say_server(const struct dump *d)
 	         s->database_bytes ? str_format_bytes(size, sizeof(size), s->database_bytes)
 	                           : "size not known",
 	         s->user);
+	if (s->in_recovery)
+		dump_say(d, "the server is a standby");
+	if (s->pooler == PG_POOLER_OF_SESSIONS)
+		dump_say(d, "a pooler stands before the server");
 	if (s->unreadable_table[0])
 		dump_say(d, "warning: role \"%s\" may not read %s: pg_dump will fail unless it leaves it out",
 		         s->user, s->unreadable_table);
@@ -157,23 +163,47 @@ static int choose_compression(struct dump *d, struct error *err)
 	return 0;
 }
 
+/* pg_dump sets what it needs for its session, row_security among it, before its transaction begins. */
+static int check_pooler(const struct dump *d, struct error *err)
+{
+	if (d->server.pooler != PG_POOLER_OF_TRANSACTIONS)
+		return 0;
+	return error_set(err, ERROR_USAGE, EINVAL,
+	                 "the connection leads to a pooler that gives each transaction another session of "
+	                 "the server, so pg_dump's settings would get lost and rows could be missing: "
+	                 "connect to the server itself, or to a pool with pool_mode = session");
+}
+
+static void say_program(const struct dump *d)
+{
+	long major = strtol(d->program_version, NULL, 10);
+	char compression[16];
+
+	dump_say(d, "program: %s %s; compression: %s", d->program, d->program_version,
+	         compression_format(&d->compression, compression));
+	if (major > d->server.version_num / 10000 && d->job->format != CONF_FORMAT_PLAIN)
+		dump_say(d,
+		         "that program is newer than the server: a pg_restore of version %ld or newer may "
+		         "be needed to read this backup",
+		         major);
+}
+
 static int prepare(struct dump *d, struct error *err)
 {
-	char compression[16];
 	int r = pg_learn(d->job->database, d->order->database, d->order->cancel, &d->server, err);
 
 	if (r < 0)
 		return r;
 	say_server(d);
-	r = pg_find_program("pg_dump", d->job->pg_bindir, d->server.version_num, d->program,
-	                    d->program_version, err);
+	r = check_pooler(d, err);
+	if (r == 0)
+		r = pg_find_program("pg_dump", d->job->pg_bindir, d->server.version_num, d->program,
+		                    d->program_version, err);
 	if (r == 0)
 		r = choose_compression(d, err);
-	if (r < 0)
-		return r;
-	dump_say(d, "program: %s %s; compression: %s", d->program, d->program_version,
-	         compression_format(&d->compression, compression));
-	return 0;
+	if (r == 0)
+		say_program(d);
+	return r;
 }
 
 /* A name says what is missing: nobody shall take a schema for a backup. */

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #define LOCK_NOT_AVAILABLE "55P03"
+#define FIRST_WITH_RANGES  140000
 
 struct leader {
 	struct sink sink; /* of pg_dump's output */
@@ -119,22 +120,7 @@ static int ask_pg_dump(struct leader *l, struct error *err)
 	return r < 0 ? r : learn_tables(l, err);
 }
 
-static int prepare(struct leader *l, struct error *err)
-{
-	struct dump *d = l->dump;
-	int r = pg_session_open(d->job->database, d->order->database, "keepfs", d->order->cancel, &l->session,
-	                        err);
-
-	if (r == 0)
-		r = pg_snapshot_export(l->session, &l->snapshot, err);
-	if (r == 0)
-		r = pg_server_mark(l->session, &l->server, err);
-	if (r == 0)
-		r = ask_pg_dump(l, err);
-	return r < 0 ? r : pg_tables_check(l->session, l->tables, l->contents->count, err);
-}
-
-/* How many readers the server lets in. */
+/* How many readers the server lets in: asked before pg_dump takes the place of one of them for a while. */
 static int count_readers(struct leader *l, unsigned wanted, unsigned *ret, struct error *err)
 {
 	struct pg_server_room room;
@@ -148,9 +134,29 @@ static int count_readers(struct leader *l, unsigned wanted, unsigned *ret, struc
 		most = room.role_limit;
 	*ret = most < (int)wanted ? (unsigned)(most > 0 ? most : 0) : wanted;
 	if (*ret < wanted)
-		dump_say(l->dump, "%d connections are free at the server: reading over %u instead of %u",
-		         most, *ret, wanted);
+		dump_say(l->dump, "%d more connections are free at the server, of %u that were wanted",
+		         most > 0 ? most : 0, wanted);
+	if (*ret < 2)
+		return error_set(err, ERROR_UNAVAILABLE, EAGAIN,
+		                 "the server has no connection free for another reader");
 	return 0;
+}
+
+static int prepare(struct leader *l, unsigned wanted, unsigned *ret_readers, struct error *err)
+{
+	struct dump *d = l->dump;
+	int r = pg_session_open(d->job->database, d->order->database, "keepfs", d->order->cancel, &l->session,
+	                        err);
+
+	if (r == 0)
+		r = pg_snapshot_export(l->session, &l->snapshot, err);
+	if (r == 0)
+		r = pg_server_mark(l->session, &l->server, err);
+	if (r == 0)
+		r = count_readers(l, wanted, ret_readers, err);
+	if (r == 0)
+		r = ask_pg_dump(l, err);
+	return r < 0 ? r : pg_tables_check(l->session, l->tables, l->contents->count, err);
 }
 
 static int deliver(struct readers *readers, struct turns *turns, struct output *output, struct error *err)
@@ -207,31 +213,35 @@ static uint64_t total_bytes(const struct leader *l)
 	return bytes;
 }
 
+static void say_plan(const struct leader *l, unsigned readers, size_t slices)
+{
+	const struct dump *d = l->dump;
+
+	dump_say(d, "reading over %u connections in one snapshot: %zu entries with data, %zu slices", readers,
+	         l->contents->count, slices);
+	if (d->server.version_num < FIRST_WITH_RANGES)
+		dump_say(d, "a server before PostgreSQL 14 reads no part of a table: each is read whole, "
+		            "over one "
+		            "connection");
+}
+
 static int run(struct leader *l, unsigned wanted, struct error *err)
 {
 	struct tape tape = {0};
 	struct readers *readers = NULL;
 	unsigned count = 0;
 	struct error why = {0};
-	int r = prepare(l, &why);
+	int r = prepare(l, wanted, &count, &why);
 
 	if (r == 0)
-		r = count_readers(l, wanted, &count, &why);
-	if (r == 0 && count < 2)
-		r = error_set(&why, ERROR_UNAVAILABLE, EAGAIN,
-		              "the server has no connection free for another reader");
+		r = readers_open(l->dump, l->contents, l->snapshot, l->server, &count, &readers, &why);
+	if (r < 0 && r != -ECANCELED && r != -ENOTSUP && r != -EFBIG)
+		r = PARALLEL_NOT_POSSIBLE;
 	if (r == 0) {
 		tape_cut(&tape, l->contents, l->tables,
 		         tape_slice_bytes(total_bytes(l), count,
 		                          dump_turns_buffers(l->dump) * POOL_BUFFER_BYTES));
-		r = readers_open(l->dump, l->contents, l->snapshot, l->server, count, &readers, &why);
-	}
-	if (r < 0 && r != -ECANCELED && r != -ENOTSUP && r != -EFBIG)
-		r = PARALLEL_NOT_POSSIBLE;
-	if (r == 0) {
-		dump_say(l->dump,
-		         "reading over %u connections in one snapshot: %zu entries with data, %zu slices",
-		         count, l->contents->count, tape.slice_count);
+		say_plan(l, count, tape.slice_count);
 		r = read_all(l, readers, &tape, &why);
 		/* Somebody wants a table for himself, and waits for our lock: as before the first byte. */
 		if (r < 0 && strcmp(why.code, LOCK_NOT_AVAILABLE) == 0)

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define BLOBS_AT_ONCE 1000
+#define BLOBS_AT_ONCE  1000
+#define FEWEST_READERS 2
 
 static const char end_of_rows[] = "\\.\n\n\n"; /* as pg_dump ends the data of a table */
 
@@ -36,6 +37,7 @@ struct reader {
 struct readers {
 	struct dump *dump;
 	struct contents *contents;
+	const char *snapshot, *server; /* while they are opened */
 	struct cancel stop;
 	struct cancel_hook outer_hook; /* the run's token sets ours */
 	struct turns *turns;
@@ -270,46 +272,84 @@ static void stop_readers(void *arg)
 	cancel_set(&((struct readers *)arg)->stop);
 }
 
-static int open_reader(struct reader *rd, const char *snapshot, const char *server, struct error *err)
+static int open_reader(struct reader *rd, struct error *err)
 {
-	struct dump *d = rd->all->dump;
-	const char *encoding = rd->all->contents->encoding;
+	const struct readers *all = rd->all;
+	struct dump *d = all->dump;
 	int r = pg_session_open(d->job->database, d->order->database, "keepfs", &rd->all->stop, &rd->session,
 	                        err);
 
 	return r < 0 ? r
-	             : pg_snapshot_join(rd->session, snapshot, server, encoding, d->job->lock_wait_timeout_ms,
-	                                err);
+	             : pg_snapshot_join(rd->session, all->snapshot, all->server, all->contents->encoding,
+	                                d->job->lock_wait_timeout_ms, err);
+}
+
+static int add_reader(struct readers *all, struct error *err)
+{
+	struct reader *rd = &all->items[all->count++];
+	struct dump *d = all->dump;
+
+	rd->all = all;
+	rd->compressor = compressor_new(&d->compression, output_check(d));
+	rd->rows = rows_scan_new();
+	rd->raw = mem_alloc(SEGMENT_RAW_BYTES);
+	rd->out_bytes = compressor_bound(&d->compression, SEGMENT_RAW_BYTES);
+	rd->out = mem_alloc(rd->out_bytes);
+	return open_reader(rd, err);
+}
+
+static void free_reader(struct reader *rd)
+{
+	pg_session_free(rd->session);
+	compressor_free(rd->compressor);
+	rows_scan_free(rd->rows);
+	free(rd->raw);
+	free(rd->out);
+	*rd = (struct reader){0};
+}
+
+/* Those that were let in are enough, if they are more than one. */
+static int open_as_many(struct readers *all, unsigned wanted, struct error *err)
+{
+	while (all->count < wanted) {
+		struct error why = {0};
+		int r = add_reader(all, &why);
+
+		if (r == 0)
+			continue;
+		if (all->count <= FEWEST_READERS || r == -ECANCELED) {
+			if (err)
+				*err = why;
+			return r;
+		}
+		free_reader(&all->items[--all->count]);
+		dump_say(all->dump, "no more than %u connections can be had: %s", all->count, why.message);
+		break;
+	}
+	return 0;
 }
 
 int readers_open(struct dump *d, struct contents *contents, const char *snapshot, const char *server,
-                 unsigned count, struct readers **ret_readers, struct error *err)
+                 unsigned *count, struct readers **ret_readers, struct error *err)
 {
 	struct readers *all = mem_alloc(sizeof(*all));
-	int r = 0;
+	int r;
 
 	all->dump = d;
 	all->contents = contents;
+	all->snapshot = snapshot;
+	all->server = server;
 	pthread_mutex_init(&all->lock, NULL);
 	cancel_init(&all->stop);
 	all->outer_hook = (struct cancel_hook){.wake = stop_readers, .arg = all};
 	cancel_add_hook(d->order->cancel, &all->outer_hook);
-	all->items = mem_array(count, sizeof(*all->items));
-	while (r == 0 && all->count < count) {
-		struct reader *rd = &all->items[all->count++];
-
-		rd->all = all;
-		rd->compressor = compressor_new(&d->compression, output_check(d));
-		rd->rows = rows_scan_new();
-		rd->raw = mem_alloc(SEGMENT_RAW_BYTES);
-		rd->out_bytes = compressor_bound(&d->compression, SEGMENT_RAW_BYTES);
-		rd->out = mem_alloc(rd->out_bytes);
-		r = open_reader(rd, snapshot, server, err);
-	}
+	all->items = mem_array(*count, sizeof(*all->items));
+	r = open_as_many(all, *count, err);
 	if (r < 0) {
 		readers_free(all);
 		return r;
 	}
+	*count = all->count;
 	*ret_readers = all;
 	return 0;
 }
@@ -346,15 +386,8 @@ struct readers *readers_free(struct readers *all)
 	if (!all)
 		return NULL;
 	cancel_remove_hook(all->dump->order->cancel, &all->outer_hook);
-	for (unsigned i = 0; i < all->count; i++) {
-		struct reader *rd = &all->items[i];
-
-		pg_session_free(rd->session);
-		compressor_free(rd->compressor);
-		rows_scan_free(rd->rows);
-		free(rd->raw);
-		free(rd->out);
-	}
+	for (unsigned i = 0; i < all->count; i++)
+		free_reader(&all->items[i]);
 	cancel_finish(&all->stop);
 	pthread_mutex_destroy(&all->lock);
 	free(all->items);

@@ -24,8 +24,8 @@ int pg_server_mark(struct pg_session *s, char **ret_mark, struct error *err);
 /** pg_snapshot_join() - begin a transaction that sees the same, with the same settings. @mark: of the
  * leader's server. @encoding: client_encoding, of the archive. Fails where the other end of @s is not the
  * server of the snapshot (a pooler, a standby), or the leader's transaction is over; the session can be used
- * again then. -ETIMEDOUT after 10 s without an answer (a pooler has no session left); the session can only be closed
- * then.
+ * again then. -ETIMEDOUT after 10 s without an answer (a pooler has no session left); the session can only be
+ * closed then.
  * @lock_wait_timeout_ms: how long a statement waits for a lock; 0: for ever. */
 int pg_snapshot_join(struct pg_session *s, const char *snapshot, const char *mark, const char *encoding,
                      int64_t lock_wait_timeout_ms, struct error *err);
