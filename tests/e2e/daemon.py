@@ -14,6 +14,7 @@ import uuid
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("KEEPFS", str(TOP / "build/src/keepfs"))
 DEADLINE_S = float(os.environ.get("KEEPFS_E2E_DEADLINE_S", "120"))
+PG_BINDIR = os.environ.get("KEEPFS_TEST_PG_BINDIR")
 ARTIFACT = re.compile(r"^\d{8}T\d{6}Z(-\d+)?(\.(schema|data|partial))?(\.dump|\.sql|\.sql\.gz)?$")
 ENDED = {"completed", "failed", "cancelled"}
 
@@ -53,6 +54,8 @@ def arguments_of(pid):
 def clean_environment():
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("KEEPFS_", "AWS_", "PG", "NOTIFY_"))}
     keep.pop("KEEPFS", None)
+    if PG_BINDIR:
+        keep["PATH"] = f"{PG_BINDIR}:{keep['PATH']}"
     return keep
 
 

@@ -12,9 +12,9 @@ PASSWORD = "correct horse"
 
 
 def newest_bindir():
-    """of Debian's; KEEPFS_E2E_PG_BINDIR names another one, for a test against a version that Debian does not have"""
-    if "KEEPFS_E2E_PG_BINDIR" in os.environ:
-        return pathlib.Path(os.environ["KEEPFS_E2E_PG_BINDIR"])
+    """of Debian's; KEEPFS_TEST_PG_BINDIR names another one, for a test against a version that Debian does not have"""
+    if daemon.PG_BINDIR:
+        return pathlib.Path(daemon.PG_BINDIR)
     found = [p for p in pathlib.Path("/usr/lib/postgresql").glob("*/bin") if (p / "initdb").exists()]
     return max(found, key=lambda p: int(p.parent.name), default=None)
 

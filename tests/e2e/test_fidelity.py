@@ -111,8 +111,8 @@ def beside(path, name):
     return path / name if path.is_dir() else path.with_name(f"{path.name.split('.')[0]}.{name}")
 
 
-def newer_than_15(pg):
-    return int(pg.sql("postgres", "SHOW server_version_num")) >= 160000
+def major(pg):
+    return int(pg.sql("postgres", "SHOW server_version_num")) // 10000
 
 
 def dump(keepfs, keys):
@@ -132,9 +132,8 @@ def test_the_builder(pg, with_everything, copy, tmp_path):
     """every type of object is in the database, and pg_dump itself gives it back: what the other tests compare with is sound"""
     pg.tool("pg_dump", "-Fc", "-d", pg.uri("everything"), "-f", tmp_path / "dump")
     listed = pg.tool("pg_restore", "-l", tmp_path / "dump")
-    major = int(pg.sql("postgres", "SHOW server_version_num")) // 10000
     missing = [entry for entry in everything.ENTRIES if not re.search(rf"^\d+; \d+ \d+ {entry} ", listed, re.M)]
-    assert missing == ([] if major >= 14 else ["TABLE ATTACH"])
+    assert missing == ([] if major(pg) >= 14 else ["TABLE ATTACH"])
     restore(pg, pathlib.Path(tmp_path / "dump").rename(tmp_path / "x.dump"), copy, 1)
     assert with_everything.differs(copy) == ""
 
@@ -155,7 +154,7 @@ def zstd_is_refused(keepfs, keys):
     ("format=directory jobs=1", 2), ("format=directory jobs=4 compression=none", 2), ("format=directory jobs=4 compression=gzip:6", 1)])
 def test_everything_comes_back(new_keepfs, pg, with_everything, copy, keys, restore_jobs):
     keepfs = new_keepfs({"full": {"database": pg.uri("everything")}}).mount()
-    if "zstd" in keys and not newer_than_15(pg):
+    if "zstd" in keys and major(pg) < 16:
         return zstd_is_refused(keepfs, keys)
     path = dump(keepfs, keys)
     restore(pg, path, copy, restore_jobs)
@@ -204,7 +203,10 @@ def test_large_rows_and_tables_come_back(new_keepfs, pg, large, scratch, keys, r
     if "jobs=4" in keys:
         log = keepfs.text("jobs", str(keepfs.history()[-1]["run"]), "log")
         entries, slices = map(int, re.search(r"4 connections .* (\d+) entries with data, (\d+) slices", log).groups())
-        assert slices > entries  # else no table was read in ranges
+        if major(pg) >= 14:
+            assert slices > entries  # else no table was read in ranges
+        else:
+            assert slices <= entries and "before PostgreSQL 14" in log
     large.check_tables(beside(path, "tables.csv").read_text())
     restore(pg, path, scratch, restore_jobs)
     assert large.differs(scratch) == ""
