@@ -1,11 +1,12 @@
 /*
- * Whether a pooler stands before the server, and whether it keeps sessions apart. pg_dump sets what it needs for
- * its session, before its transaction begins: a pooler that hands each transaction to any session of the
+ * Whether a pooler stands before the server, and whether it keeps sessions apart. pg_dump sets what it needs
+ * for its session, before its transaction begins: a pooler that hands each transaction to any session of the
  * server loses that (rows under row security would be left out, in silence), and leaves it to others.
  *
  * The number of its process is told by the server twice: in the greeting, which a pooler answers by itself,
- * and by a function, which only the server answers. Where they differ, two connections are asked for it while both are
- * open: in a session of its own each has one number, which does not change and which the other has not.
+ * and by a function, which only the server answers. Where they differ, two connections are asked for it while
+ * both are open: in a session of its own each has one number, which does not change and which the other has
+ * not.
  */
 #include "session.h"
 
@@ -44,8 +45,8 @@ static int compare(struct pg_session *s, struct pg_session *other, int pid, bool
 	return r < 0 ? r : pg_session_run(other, "COMMIT", err);
 }
 
-int session_find_pooler(struct pg_session *s, const struct session_place *place, int pid,
-                        enum pg_pooler *ret, struct error *err)
+int session_find_pooler(struct pg_session *s, const struct session_place *place, int pid, enum pg_pooler *ret,
+                        struct error *err)
 {
 	struct pg_session other;
 	bool apart = true;

@@ -60,8 +60,13 @@ class Postgres:
                        f"unix_socket_directories = '{self.directory}'\n"
                        "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nshared_buffers = 64MB\n"
                        "max_wal_size = 2GB\nautovacuum = off\n" + self.settings)
-        (self.data / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+        (self.data / "pg_hba.conf").write_text("local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
         self.start()
+
+    def set(self, text):
+        """further lines for postgresql.conf, which win; read when the server starts"""
+        with open(self.data / "postgresql.conf", "a") as conf:
+            conf.write(text)
 
     def start(self):
         # pg_ctl's own output goes to a file: the server would keep a pipe open.
@@ -115,6 +120,57 @@ class Postgres:
     def lock(self, database, table):
         """a session that holds a table exclusively: pg_dump waits for it as long as it lasts (use as a context)"""
         return TableLock(self, database, table)
+
+
+class Standby(Postgres):
+    """a copy of a server, which follows it"""
+
+    def __init__(self, primary, settings=""):
+        self.primary = primary
+        super().__init__(settings)
+
+    def _create(self):
+        self._run("pg_basebackup", "-R", "-c", "fast", "--no-sync", "-D", self.data, "-d", self.primary.uri(""))
+        self.set(f"port = {self.port}\nunix_socket_directories = '{self.directory}'\n{self.settings}")
+        self.start()
+
+    def catch_up(self):
+        position = self.primary.sql("postgres", "SELECT pg_current_wal_lsn()")
+        daemon.wait_until(lambda: self.sql("postgres", f"SELECT pg_last_wal_replay_lsn() >= '{position}'") == "t", "the standby to catch up")
+
+
+class Pooler:
+    """PgBouncer before a server, on a unix socket of its own"""
+    PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+
+    def __init__(self, server, mode, size=20, wait_s=120):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-pgb-"))
+        self.port = free_port()
+        conf = self.directory / "pgbouncer.ini"
+        conf.write_text(f"[databases]\n* = host={server.directory} port={server.port} user=postgres\n[pgbouncer]\nlisten_addr =\n"
+                        f"listen_port = {self.port}\nunix_socket_dir = {self.directory}\nauth_type = any\npool_mode = {mode}\n"
+                        f"default_pool_size = {size}\nmax_client_conn = 100\nquery_wait_timeout = {wait_s}\n")
+        os.chmod(self.directory, 0o755)
+        if server.as_user:
+            shutil.chown(self.directory, "postgres")
+        with open(self.directory.with_suffix(".log"), "wb") as log:
+            self.process = subprocess.Popen([self.PROGRAM, str(conf)], cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            **({"user": "postgres"} if server.as_user else {}))
+        socket_file = self.directory / f".s.PGSQL.{self.port}"
+        daemon.wait_until(lambda: socket_file.exists() or self.process.poll() is not None, "pgbouncer to listen")
+        if self.process.poll() is not None:
+            words = self.directory.with_suffix(".log").read_text()
+            self.remove()
+            raise RuntimeError(f"pgbouncer: {words}")
+
+    def uri(self, database):
+        return f"postgresql:///{database}?host={self.directory}&port={self.port}&user=postgres"
+
+    def remove(self):
+        self.process.terminate()
+        self.process.wait()
+        self.directory.with_suffix(".log").unlink()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class TableLock:

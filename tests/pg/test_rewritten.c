@@ -1,5 +1,5 @@
-/* What happens to a table between a snapshot and the lock on it: what the snapshot would show empty, or in other
- * pages, is noticed; all else is none of a dump's business. */
+/* What happens to a table between a snapshot and the lock on it: what the snapshot would show empty, or in
+ * other pages, is noticed; all else is none of a dump's business. */
 #include "server.h"
 
 #include <keepfs/base/mem.h>
@@ -128,12 +128,13 @@ static int make_database(void **state)
 
 	server_database(DATABASE);
 	s = server_open(DATABASE, NULL);
-	server_run(s, "CREATE TABLE public.untouched (a int); INSERT INTO public.untouched VALUES (1), (2);"
-	              "CREATE TABLE public.\"odd, one\" (a int);"
-	              "INSERT INTO public.\"odd, one\" SELECT generate_series(1, 5000);"
-	              "CREATE TABLE public.parts (a int, b text, k text) PARTITION BY LIST (k);"
-	              "CREATE TABLE public.part PARTITION OF public.parts (PRIMARY KEY (a)) FOR VALUES IN ('k');"
-	              "INSERT INTO public.parts SELECT i, repeat('b', 90), 'k' FROM generate_series(1, 500) i");
+	server_run(s,
+	           "CREATE TABLE public.untouched (a int); INSERT INTO public.untouched VALUES (1), (2);"
+	           "CREATE TABLE public.\"odd, one\" (a int);"
+	           "INSERT INTO public.\"odd, one\" SELECT generate_series(1, 5000);"
+	           "CREATE TABLE public.parts (a int, b text, k text) PARTITION BY LIST (k);"
+	           "CREATE TABLE public.part PARTITION OF public.parts (PRIMARY KEY (a)) FOR VALUES IN ('k');"
+	           "INSERT INTO public.parts SELECT i, repeat('b', 90), 'k' FROM generate_series(1, 500) i");
 	pg_session_free(s);
 	return 0;
 }
