@@ -3,10 +3,14 @@
  * What a store takes its time for is to complete an object, so that is done by a few threads while the next
  * file is written: thousands of small tables do not wait for each other. The first failure decides.
  *
+ * Whether the name is still ours is not asked for each of them, but once in a while: a second keepfs that
+ * writes to the same place has published its own, and would lose all files that have the same names.
+ *
  * toc.dat comes last but for SHA256SUMS, the digest of all the others, whose own digest is the artifact's.
  */
 #include "output.h"
 
+#include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
 
@@ -17,6 +21,7 @@
 
 #define FINISHED_AT_ONCE 3
 #define NAME_BYTES       64
+#define CHECK_EVERY_MS   1000
 
 struct directory {
 	struct output output;
@@ -28,6 +33,7 @@ struct directory {
 	/* Files that are being completed. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	int64_t checked_ms;   /* lock: when the name was found free */
 	unsigned pending;     /* lock */
 	int failed;           /* lock */
 	struct error failure; /* lock */
@@ -59,14 +65,36 @@ static int wait_for_files(struct directory *dir, unsigned most, struct error *er
 	return r;
 }
 
+static int check_free(struct directory *dir, struct error *err)
+{
+	int64_t now_ms = clock_mono_ms();
+	bool due;
+	int r;
+
+	pthread_mutex_lock(&dir->lock);
+	due = dir->checked_ms == 0 || now_ms - dir->checked_ms >= CHECK_EVERY_MS;
+	r = dir->failed;
+	pthread_mutex_unlock(&dir->lock);
+	if (r < 0 || !due)
+		return r;
+	r = dump_check_free(dir->output.dump, err);
+	pthread_mutex_lock(&dir->lock);
+	if (r == 0)
+		dir->checked_ms = now_ms;
+	pthread_mutex_unlock(&dir->lock);
+	return r;
+}
+
 static void complete(void *arg)
 {
 	struct completion *c = arg;
 	struct directory *dir = c->directory;
 	struct stream_facts facts = {0};
 	struct error err = {0};
-	int r = stream_object_finish(c->object, NULL, &facts, &err);
+	int r = check_free(dir, &err);
 
+	if (r == 0)
+		r = stream_object_finish(c->object, NULL, &facts, &err);
 	stream_object_free(c->object);
 	pthread_mutex_lock(&dir->lock);
 	if (r == 0) {

@@ -608,6 +608,24 @@ def test_a_second_keepfs_in_the_same_place(new_keepfs, pg, tmp_path, end):
     assert {key: keepfs.store.get(key) for key in beside} == beside
 
 
+def test_a_second_keepfs_in_the_same_directory(new_keepfs, pg):
+    """the files of both have the same names: none of theirs is replaced when they were faster"""
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "format": "directory"}}).mount()
+    keepfs.backup()
+    theirs = keepfs.artifacts()[0]
+    with pg.lock("sample", "sales.orders"):
+        run = keepfs.trigger("full globals=no")
+        keepfs.wait_run(run, {"running"})
+        ((ours,),) = daemon.wait_until(lambda: keepfs.catalog().execute("SELECT path FROM intent").fetchall(), "the name to be chosen")
+        name = os.path.basename(ours)
+        for key in [key for key in keepfs.store.keys() if theirs in key]:
+            keepfs.store.put(key.replace(theirs, name), b"what they made" if ".dat" in key else keepfs.store.get(key).replace(theirs.encode(), name.encode()))
+        before = {key: keepfs.store.get(key) for key in keepfs.store.keys() if name in key}
+    assert keepfs.wait_run(run)["state"] == "failed"
+    assert "second keepfs" in keepfs.history(run)["error"]
+    assert {key: keepfs.store.get(key) for key in keepfs.store.keys() if name in key} == before
+
+
 def test_a_second_daemon_is_refused(keepfs):
     done = keepfs.run("mount", check=False)
     assert done.returncode != 0
