@@ -17,6 +17,9 @@ static void format_eta(char *buf, size_t size, int64_t eta_s)
 {
 	if (eta_s < 0)
 		snprintf(buf, size, "--:--");
+	else if (eta_s >= 3600)
+		snprintf(buf, size, "%lld:%02lld:%02lld", (long long)eta_s / 3600, (long long)eta_s / 60 % 60,
+		         (long long)eta_s % 60);
 	else
 		snprintf(buf, size, "%02lld:%02lld", (long long)eta_s / 60, (long long)eta_s % 60);
 }
@@ -48,7 +51,8 @@ static void draw_bar(int64_t run_id, const struct report_progress *f)
 	if (f->verifying)
 		format_bar(bar, sizeof(bar), f->verified_bytes, f->sent_bytes ? f->sent_bytes : UINT64_MAX);
 	else if (f->expected_bytes)
-		format_bar(bar, sizeof(bar), f->read_bytes, f->expected_bytes);
+		/* What is expected is a backup's size: what is read is larger by what compression saves. */
+		format_bar(bar, sizeof(bar), f->sent_bytes, f->expected_bytes);
 	if (f->verifying)
 		fprintf(stderr, "\r\033[Krun %lld %s verifying %s", (long long)run_id, bar, done);
 	else if (f->expected_bytes)

@@ -8,6 +8,8 @@
 
 #include <keepfs/base/clock.h>
 
+#define LEAST_SENT_PART 50 /* of what is expected: with less an estimate would be off by much */
+
 static uint64_t read_bytes(const struct run *run)
 {
 	return run->done_read + atomic_load(&run->progress.read_bytes);
@@ -156,13 +158,15 @@ void *watch_main(void *arg)
  * Seconds until all is sent, -1: not known
  *
  * What is expected is the last backup's size, so it is measured against what was sent; that is smaller than
- * what was read, as it is compressed, but comes in large parts: the speed is that of reading.
+ * what was read, as it is compressed, but comes in large parts: the speed is that of reading. The small files
+ * beside a backup are sent before its first part, and tell nothing of how much is left.
  */
 static int64_t estimate_eta(const struct report_progress *p)
 {
 	double left;
 
-	if (p->rate_bytes_per_s == 0 || p->sent_bytes == 0 || p->expected_bytes <= p->sent_bytes)
+	if (p->rate_bytes_per_s == 0 || p->sent_bytes == 0 || p->expected_bytes <= p->sent_bytes ||
+	    p->sent_bytes < p->expected_bytes / LEAST_SENT_PART)
 		return -1;
 	left = (double)(p->expected_bytes - p->sent_bytes) / (double)p->sent_bytes;
 	return (int64_t)(left * (double)p->read_bytes / (double)p->rate_bytes_per_s);

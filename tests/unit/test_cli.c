@@ -344,9 +344,12 @@ static void a_terminal_shows_the_phase(void **state)
 	                            .expected_bytes = 100,
 	                            .rate_bytes_per_s = 10,
 	                            .eta_s = 5};
-	_cleanup(free) char *dumping = drawn(&p), *verifying = NULL, *unknown = NULL;
+	_cleanup(free) char *dumping = drawn(&p), *later = NULL, *verifying = NULL, *unknown = NULL;
 
-	assert_string_equal(dumping, "run 17 [###############...............] 50% 50 B 10 B/s ETA 00:05");
+	assert_string_equal(dumping, "run 17 [############..................] 40% 50 B 10 B/s ETA 00:05");
+	p.eta_s = 2 * 3600 + 3 * 60 + 4;
+	later = drawn(&p);
+	assert_string_equal(later, "run 17 [############..................] 40% 50 B 10 B/s ETA 2:03:04");
 	p.verified_bytes = 10;
 	p.verifying = true;
 	verifying = drawn(&p);

@@ -1240,7 +1240,9 @@ static void test_events_are_few(void **state)
 	int64_t id;
 
 	bench_init(&b, 1);
+	add_artifact(&b, 1000000);
 	hold(&b, true);
+	b.add_bytes = 1000;
 	id = trigger(&b, "full");
 	wait_running(&b, 1);
 	/* There is progress after each event, so there could be another one at any time. */
@@ -1255,7 +1257,12 @@ static void test_events_are_few(void **state)
 	pthread_mutex_unlock(&b.lock);
 	assert_true(jobs_progress(b.jobs, id, &p));
 	assert_true(p.rate_bytes_per_s > 0);
+	/* A file beside the backup was sent, and nothing of the backup itself. */
+	assert_int_equal(p.sent_bytes, 500);
 	assert_int_equal(p.eta_s, -1);
+	atomic_fetch_add(&b.progress->sent_bytes, 500000);
+	assert_true(jobs_progress(b.jobs, id, &p));
+	assert_in_range(p.eta_s, 0, 3600);
 	hold(&b, false);
 	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
 	jobs_stop(b.jobs, 0);
