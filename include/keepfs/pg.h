@@ -27,6 +27,8 @@ struct pg_facts {
 	char unreadable_table[256]; /* one table or sequence that the role may not read; "" when there is none
 	                             */
 	char rls_table[256]; /* one table under row security that would make pg_dump fail for this role; "" */
+	char unreadable_large_object[32]; /* the oid of one that the role may not read; "" when there is none,
+	                                     or they are too many to look at */
 };
 
 /**

@@ -37,7 +37,15 @@ static void add_unreadable(struct probe *p, const char *name, const struct pg_fa
 		          f->user, f->unreadable_table, f->user);
 }
 
-static void add_facts(struct probe *p, const char *name, const struct pg_facts *f)
+/* As pg_dump has it: what chooses schemas or tables leaves them out. */
+static bool has_large_objects(const struct conf_backup *job)
+{
+	return job->content != CONF_CONTENT_SCHEMA && !(job->schemas && job->schemas[0]) &&
+	       !(job->tables && job->tables[0]);
+}
+
+static void add_facts(struct probe *p, const struct conf_backup *job, const char *name,
+                      const struct pg_facts *f)
 {
 	char size[32];
 
@@ -56,10 +64,18 @@ static void add_facts(struct probe *p, const char *name, const struct pg_facts *
 		          "superuser: ALTER "
 		          "ROLE \"%s\" BYPASSRLS, or back up as the owner of the tables",
 		          f->rls_table, f->user, f->user);
+	} else if (f->unreadable_large_object[0] && has_large_objects(job)) {
+		probe_add(
+		        p, false, name,
+		        "user %s may not read large object %s, so pg_dump would fail; as a superuser: ALTER "
+		        "ROLE \"%s\" SET lo_compat_privileges = on (which lets it write them, too), or back "
+		        "up as their owner",
+		        f->user, f->unreadable_large_object, f->user);
 	} else {
 		str_format_bytes(size, sizeof(size), f->database_bytes);
-		probe_add(p, true, name, "PostgreSQL %s, as user %s, who may read everything%s%s", f->version,
-		          f->user, f->database_bytes > 0 ? "; size " : "", f->database_bytes > 0 ? size : "");
+		probe_add(p, true, name, "PostgreSQL %s, as user %s, who may read %s%s%s", f->version,
+		          f->user, f->unreadable_large_object[0] ? "what the job dumps" : "everything",
+		          f->database_bytes > 0 ? "; size " : "", f->database_bytes > 0 ? size : "");
 	}
 }
 
@@ -90,7 +106,7 @@ static void probe_database(struct probe *p, const struct conf_backup *job, const
 		return;
 	}
 	server->version_num = facts.version_num;
-	add_facts(p, name, &facts);
+	add_facts(p, job, name, &facts);
 }
 
 static void probe_program(struct probe *p, const struct conf_backup *job, const struct server *server)

@@ -15,8 +15,9 @@ static const struct {
          "owner of the tables or a superuser"},
         {"permission denied for database",
          "grant the role the right to connect: GRANT CONNECT ON DATABASE … TO …"},
-        {"permission denied for large object",
-         "large objects belong to roles one by one: dump as their owner or as a superuser"},
+        {"permission denied for large object", "large objects belong to roles one by one: dump as their "
+                                               "owner or as a superuser, or ALTER ROLE … SET "
+                                               "lo_compat_privileges = on"},
         {"permission denied for schema",
          "let the role into the schema: GRANT USAGE ON SCHEMA … TO …, or GRANT pg_read_all_data TO … "
          "(PostgreSQL 14 and newer)"},

@@ -232,6 +232,19 @@ def test_a_client_older_than_the_server(new_keepfs, pg, tmp_path):
     old.mkdir()
     (old / "pg_dump").write_text('#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 9.6.24" || exit 1\n')
     (old / "pg_dump").chmod(0o755)
+    done = keepfs.run("check", check=False)
+    assert done.returncode == 1 and re.search(r"^FAIL .*large object 4711\b.*ALTER ROLE", done.stdout, re.M), done.stdout
+    keepfs.jobs["full"]["tables"] = "public.*"  # which leaves them out
+    keepfs.write_conf()
+    assert keepfs.run("check").returncode == 0
+    del keepfs.jobs["full"]["tables"]
+    keepfs.write_conf()
+    pg.sql("postgres", "ALTER ROLE partly SET lo_compat_privileges = on")
+    try:
+        assert keepfs.run("check").returncode == 0
+        assert keepfs.backup(f"full jobs={jobs}")["state"] == "completed"
+    finally:
+        pg.sql("postgres", "ALTER ROLE partly RESET lo_compat_privileges")
     keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "pg_bindir": old}}).mount()
     major = pg.sql("postgres", "SHOW server_version").split(".")[0]
     failed(keepfs, keepfs.trigger(), "pg_dump", r"9\.6\.24", rf"\b{major}\b")
