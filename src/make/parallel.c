@@ -10,7 +10,8 @@
  * itself has no such check.
  *
  * Whatever is not as it must be before the first byte of data (a pooler, too few connections, a lock that
- * somebody waits for) means that one connection has to do; later it fails the run.
+ * somebody waits for) means that one connection has to do, unless that would fail, too; later it fails the
+ * run.
  */
 #include "output.h"
 #include "reader.h"
@@ -24,6 +25,27 @@
 
 #define LOCK_NOT_AVAILABLE "55P03"
 #define FIRST_WITH_RANGES  140000
+
+/* What pg_dump was refused by the server, whatever the connections: one alone would be refused the same,
+ * after it has waited for the same lock once more. */
+static bool is_final(int r, const struct error *why)
+{
+	static const struct {
+		const char *words, *also;
+	} finals[] = {{"permission denied", ""},
+	              {"row-level security", ""},
+	              {"no matching ", ""},
+	              {"canceling statement due to statement timeout", "LOCK TABLE"}};
+
+	if (r == -ECANCELED || r == -ENOTSUP || r == -EFBIG)
+		return true;
+	if (!str_starts(why->message, "pg_dump "))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(finals); i++)
+		if (strstr(why->message, finals[i].words) && strstr(why->message, finals[i].also))
+			return true;
+	return false;
+}
 
 struct leader {
 	struct sink sink; /* of pg_dump's output */
@@ -235,7 +257,7 @@ static int run(struct leader *l, unsigned wanted, struct error *err)
 
 	if (r == 0)
 		r = readers_open(l->dump, l->contents, l->snapshot, l->server, &count, &readers, &why);
-	if (r < 0 && r != -ECANCELED && r != -ENOTSUP && r != -EFBIG)
+	if (r < 0 && !is_final(r, &why))
 		r = PARALLEL_NOT_POSSIBLE;
 	if (r == 0) {
 		tape_cut(&tape, l->contents, l->tables,

@@ -32,6 +32,11 @@ def failed(keepfs, run, *words):
     return error
 
 
+def attempts(keepfs, run):
+    """how often pg_dump has told the run's log why it fails"""
+    return len(re.findall(r"^\S+ pg_dump: error: ", keepfs.text("jobs", str(run), "log"), re.M))
+
+
 def sessions(pg, database, condition):
     return pg.sql("postgres", f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}' AND backend_type = 'client backend' AND {condition} "
                               "ORDER BY backend_start").split()
@@ -215,7 +220,9 @@ def test_a_table_under_row_security(new_keepfs, pg, three_tables, jobs):
 def test_permission_denied_on_one_table(new_keepfs, pg, three_tables, jobs, keys):
     partly = role(pg, "partly", (three_tables, "GRANT SELECT ON public.a, public.c TO partly"))
     keepfs = new_keepfs({"full": {"database": pg.uri(three_tables, user=partly)}}).mount()
-    failed(keepfs, keepfs.trigger(f"full jobs={jobs} {keys}"), "permission denied", r"\bb\b")
+    run = keepfs.trigger(f"full jobs={jobs} {keys}")
+    failed(keepfs, run, "permission denied", r"\bb\b")
+    assert attempts(keepfs, run) == 1
     pg.sql(three_tables, "GRANT SELECT ON public.b TO partly")
     assert keepfs.backup(f"full jobs={jobs} {keys}")["state"] == "completed"
 
@@ -225,13 +232,6 @@ def test_large_objects_of_somebody_else(new_keepfs, pg, three_tables, jobs):
     partly = role(pg, "partly", (three_tables, "GRANT SELECT ON public.a, public.b, public.c TO partly"), (three_tables, "SELECT lo_create(4711)"))
     keepfs = new_keepfs({"full": {"database": pg.uri(three_tables, user=partly)}}).mount()
     failed(keepfs, keepfs.trigger(f"full jobs={jobs}"), "permission denied", "large object")
-
-
-def test_a_client_older_than_the_server(new_keepfs, pg, tmp_path):
-    old = tmp_path / "old"
-    old.mkdir()
-    (old / "pg_dump").write_text('#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 9.6.24" || exit 1\n')
-    (old / "pg_dump").chmod(0o755)
     done = keepfs.run("check", check=False)
     assert done.returncode == 1 and re.search(r"^FAIL .*large object 4711\b.*ALTER ROLE", done.stdout, re.M), done.stdout
     keepfs.jobs["full"]["tables"] = "public.*"  # which leaves them out
@@ -245,6 +245,13 @@ def test_a_client_older_than_the_server(new_keepfs, pg, tmp_path):
         assert keepfs.backup(f"full jobs={jobs}")["state"] == "completed"
     finally:
         pg.sql("postgres", "ALTER ROLE partly RESET lo_compat_privileges")
+
+
+def test_a_client_older_than_the_server(new_keepfs, pg, tmp_path):
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "pg_dump").write_text('#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 9.6.24" || exit 1\n')
+    (old / "pg_dump").chmod(0o755)
     keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "pg_bindir": old}}).mount()
     major = pg.sql("postgres", "SHOW server_version").split(".")[0]
     failed(keepfs, keepfs.trigger(), "pg_dump", r"9\.6\.24", rf"\b{major}\b")
@@ -269,7 +276,9 @@ def test_a_program_that_writes_no_archive(new_keepfs, pg, tmp_path, jobs):
 def test_a_lock_is_waited_for_only_so_long(new_keepfs, pg, jobs):
     keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "lock_wait_timeout": "500ms"}}).mount()
     with pg.lock("sample", "sales.orders"):
-        failed(keepfs, keepfs.trigger(f"full jobs={jobs}"), "timeout", "lock_wait_timeout")
+        run = keepfs.trigger(f"full jobs={jobs}")
+        failed(keepfs, run, "timeout", "lock_wait_timeout")
+        assert attempts(keepfs, run) == 1
     assert keepfs.backup(f"full jobs={jobs}")["state"] == "completed"
 
 
