@@ -75,6 +75,21 @@ void str_appendf(struct str *s, const char *fmt, ...)
 	va_end(args);
 }
 
+void str_append_csv(struct str *s, const char *text)
+{
+	if (!strpbrk(text, ",\"\r\n")) {
+		str_append(s, text);
+		return;
+	}
+	str_append_char(s, '"');
+	for (; *text; text++) {
+		if (*text == '"')
+			str_append_char(s, '"');
+		str_append_char(s, *text);
+	}
+	str_append_char(s, '"');
+}
+
 const char *str_text(const struct str *s)
 {
 	return s->data ? s->data : "";

@@ -201,31 +201,15 @@ int contents_check(const struct contents *c, struct error *err)
 	return 0;
 }
 
-/* RFC 4180: quoted when it has to be. */
-static void append_csv(struct str *out, const char *text)
-{
-	if (!strpbrk(text, ",\"\r\n")) {
-		str_append(out, text);
-		return;
-	}
-	str_append_char(out, '"');
-	for (; *text; text++) {
-		if (*text == '"')
-			str_append_char(out, '"');
-		str_append_char(out, *text);
-	}
-	str_append_char(out, '"');
-}
-
 void contents_write_csv(const struct contents *c, struct str *out)
 {
 	str_append(out, "schema,table,rows,bytes,hash\n");
 	for (size_t i = 0; i < c->count; i++) {
 		const struct content *item = &c->items[i];
 
-		append_csv(out, item->schema);
+		str_append_csv(out, item->schema);
 		str_append_char(out, ',');
-		append_csv(out, item->table);
+		str_append_csv(out, item->table);
 		str_appendf(out, ",%" PRIu64 ",%" PRIu64 ",", item->rows.count, item->rows.bytes);
 		if (!item->blobs)
 			str_appendf(out, "%016" PRIx64, item->rows.hash);

@@ -82,17 +82,7 @@ static void append_csv(struct str *line, const char *text)
 {
 	if (line->len)
 		str_append_char(line, ',');
-	if (!strpbrk(text, ",\"\r\n")) {
-		str_append(line, text);
-		return;
-	}
-	str_append_char(line, '"');
-	for (; *text; text++) {
-		if (*text == '"')
-			str_append_char(line, '"');
-		str_append_char(line, *text);
-	}
-	str_append_char(line, '"');
+	str_append_csv(line, text);
 }
 
 static bool write_csv_line(void *arg, const struct catalog_run *run)

@@ -99,6 +99,19 @@ static void characters_of_utf8_are_told_apart(void **state)
 		assert_int_equal(str_utf8_char(cases[i].text), cases[i].len);
 }
 
+static void csv_is_quoted_where_it_must(void **state)
+{
+	_cleanup(str) struct str s = {0};
+
+	str_append_csv(&s, "plain text");
+	str_append_csv(&s, "");
+	str_append_csv(&s, "|a,b|");
+	str_append_csv(&s, "a \"b\"");
+	str_append_csv(&s, "\n");
+	str_append_csv(&s, "\r");
+	assert_string_equal(str_text(&s), "plain text\"|a,b|\"\"a \"\"b\"\"\"\"\n\"\"\r\"");
+}
+
 static void bytes_are_written_for_people(void **state)
 {
 	char buf[16];
@@ -349,6 +362,7 @@ int main(void)
 	        cmocka_unit_test(error_cuts_what_is_too_long),
 	        cmocka_unit_test(str_grows_and_is_text),
 	        cmocka_unit_test(characters_of_utf8_are_told_apart),
+	        cmocka_unit_test(csv_is_quoted_where_it_must),
 	        cmocka_unit_test(bytes_are_written_for_people),
 	        cmocka_unit_test(time_survives_a_round_trip),
 	        cmocka_unit_test(what_is_no_time_is_refused),

@@ -22,6 +22,8 @@ void str_append_bytes(struct str *s, const void *bytes, size_t len);
 void str_append_char(struct str *s, char c);
 void str_appendf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void str_vappendf(struct str *s, const char *fmt, va_list args);
+/** str_append_csv() - one field, in quotes when it has to be (RFC 4180); the comma is the caller's. */
+void str_append_csv(struct str *s, const char *text);
 /** str_text() - the text; "" for an empty string. Borrowed until the next change. */
 const char *str_text(const struct str *s);
 /** str_take() - the text on the heap (never NULL); @s is empty afterwards. */
