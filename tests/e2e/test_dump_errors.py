@@ -44,7 +44,7 @@ def sessions(pg, database, condition):
 
 def copying(pg, database, keys="jobs=1"):
     """the sessions that send rows now: pg_dump's; with more jobs than one keepfs's own, for pg_dump is stopped when it begins with its rows"""
-    name = "keepfs" if "jobs=4" in keys else "pg_dump"
+    name = "keepfs" if re.search("jobs=[2-9]", keys) else "pg_dump"
     return daemon.wait_until(lambda: sessions(pg, database, f"application_name = '{name}' AND state = 'active' AND query LIKE 'COPY %'"), "rows to be read")
 
 
@@ -141,7 +141,7 @@ def test_what_was_begun_over_several_connections_leaves_no_file(new_keepfs, pg, 
     pg.sql(two_tables, "CREATE TABLE public.a_first AS SELECT generate_series(1, 1000) AS id; CREATE TABLE public.a_gone (id int)")
     keepfs = new_keepfs({"full": {"database": pg.uri(two_tables), "format": "directory"}}).mount()
     run = keepfs.trigger("full jobs=2 max_rate=4M/s")
-    copying(pg, two_tables)
+    copying(pg, two_tables, "jobs=2")
     # The first one has to wait: the second is read by then, and has other numbers for its neighbours when it is gone.
     waiter = subprocess.Popen([str(pg.bindir / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", pg.uri(two_tables), "-c",
                                "DROP TABLE public.z_last, public.a_gone"], stdin=subprocess.DEVNULL)
@@ -162,7 +162,7 @@ def test_partitions_that_are_loaded_through_their_root_are_locked(new_keepfs, pg
                        "CREATE TABLE public.z_hashed PARTITION OF public.hashed FOR VALUES WITH (MODULUS 1, REMAINDER 0)")
     keepfs = new_keepfs({"full": {"database": pg.uri(two_tables)}}).mount()
     run = keepfs.trigger("full jobs=2 max_rate=4M/s")
-    copying(pg, two_tables)
+    copying(pg, two_tables, "jobs=2")
     assert "z_hashed" in pg.sql(two_tables, "SELECT l.relation::regclass FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
                                             "WHERE a.state = 'idle in transaction' AND l.locktype = 'relation'").split()
     assert keepfs.wait_run(run)["state"] == "completed"
