@@ -20,6 +20,7 @@
 #define SUMS_BIT     UINT64_C(2)
 
 #define STAT_BLOCK_BYTES 512
+#define GLOBALS          "globals.sql.gz"
 #define IO_BYTES         (1 << 20) /* cp and friends take st_blksize for their buffer */
 
 static const struct {
@@ -365,7 +366,10 @@ int node_stat(struct fs *fs, const struct node *node, struct stat *ret)
 	if (node_is_directory(node)) {
 		stat_directory(fs, node, &st, &mtime_us);
 	} else if (node_is_stored(node)) {
-		st.st_mode = S_IFREG | conf->file_mode;
+		/* The roles of the cluster come with the hashes of their passwords: for nobody but the owner.
+		 */
+		st.st_mode =
+		        S_IFREG | (conf->file_mode & (str_ends(node->entry.name, GLOBALS) ? 0700U : 07777U));
 		st.st_size = (off_t)node->entry.size_bytes;
 		mtime_us = node->entry.mtime_us;
 	} else if (node->kind == NODE_LATEST) {

@@ -102,6 +102,20 @@ static int add_list(struct contents *c, const struct pg_archive_entry *entry, st
 	return parse_list(list, entry->defn, err);
 }
 
+/* Nobody wrote an archive in which the large objects are in groups, and some in none. */
+static int check_list(const struct contents *c, const struct content *blobs, struct error *err)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		const struct content *other = &c->items[i];
+
+		if (other != blobs && other->blobs && (!other->listed || !blobs->listed))
+			return error_set(err, ERROR_CORRUPT, EBADMSG,
+			                 "the archive does not say which large objects entry %d holds",
+			                 blobs->dump_id);
+	}
+	return 0;
+}
+
 static void take_list(struct contents *c, const struct pg_archive_entry *entry, struct content *blobs)
 {
 	for (size_t d = 0; d < entry->dependency_count; d++) {
@@ -149,9 +163,10 @@ int contents_add(struct contents *c, const struct pg_archive_entry *entry, struc
 	content->table = mem_strdup(content->blobs ? "pg_largeobject" : entry->tag);
 	content->copy_stmt = mem_strdup(entry->copy_stmt);
 	parse_oid(&oid, &content->oid);
-	if (content->blobs)
-		take_list(c, entry, content);
-	return 0;
+	if (!content->blobs)
+		return 0;
+	take_list(c, entry, content);
+	return check_list(c, content, err);
 }
 
 static int by_number(const void *a, const void *b)

@@ -85,6 +85,12 @@ def test_globals(keepfs, pg, tmp_path):
     assert statements(gzip.decompress(inside.read_bytes()).decode()) == statements(text)
 
 
+def test_globals_are_for_the_owner_alone(new_keepfs, pg):
+    """whatever others may read: hashes of passwords are not among it"""
+    path = dump(new_keepfs({"full": {"database": pg.uri("sample")}}, file_mode="0644").mount(), "jobs=1")
+    assert [stat.S_IMODE(p.stat().st_mode) for p in (path, beside(path, "tables.csv"), beside(path, "globals.sql.gz"))] == [0o644, 0o644, 0o600]
+
+
 @pytest.fixture
 def own_database(pg):
     """a database that a role owns which may do nothing else"""

@@ -128,6 +128,19 @@ static void test_bad_lists_of_large_objects(void **state)
 	}
 }
 
+/* One that may mean all of them stands alone, or they would be dumped twice. */
+static void test_large_objects_that_nobody_lists(void **state)
+{
+	_cleanup(contents) struct contents *c = contents_new();
+	struct pg_archive_entry first = other_entry(7, "BLOBS", ""), second = other_entry(8, "BLOBS", "");
+	struct error err = {0};
+
+	first.has_data = second.has_data = true;
+	add(c, first);
+	assert_int_equal(contents_add(c, &second, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "entry 8"));
+}
+
 /* The tape. */
 
 struct cut {
@@ -273,6 +286,7 @@ int main(void)
 	        cmocka_unit_test(test_large_objects_of_all),
 	        cmocka_unit_test(test_large_objects_in_groups),
 	        cmocka_unit_test(test_bad_lists_of_large_objects),
+	        cmocka_unit_test(test_large_objects_that_nobody_lists),
 	        cmocka_unit_test(test_small_tables_share_slices),
 	        cmocka_unit_test(test_large_table_is_cut_by_pages),
 	        cmocka_unit_test(test_what_must_not_be_cut),

@@ -111,7 +111,12 @@ static bool fits_body(struct dir_upload *up, const struct piece *pieces, size_t 
 
 static int finish_file(int fd, uint64_t bytes)
 {
-	return ftruncate(fd, (off_t)bytes) < 0 || fsync(fd) < 0 ? -errno : 0;
+	if (ftruncate(fd, (off_t)bytes) < 0 || fsync(fd) < 0)
+		return -errno;
+	/* Whoever reads it next shall see what the disk holds, and the database on this host keeps its cache.
+	 */
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	return 0;
 }
 
 static int join_in_body(struct dir_upload *up, const struct store_call *call, const struct piece *pieces,

@@ -135,6 +135,8 @@ int dir_temp_publish(struct dir_temp *t, int dir_fd, const char *leaf, bool only
 
 	if (fsync(t->fd) < 0)
 		return -errno;
+	/* As after an upload: the next reader sees what the disk holds. */
+	posix_fadvise(t->fd, 0, 0, POSIX_FADV_DONTNEED);
 	/* Also where it may replace: mostly the object is new, and a nameless file then never needs a name.
 	 */
 	r = link_new(t, dir_fd, leaf);
