@@ -178,16 +178,21 @@ static int write_fixed(struct fs *fs, enum fixed_file file, struct spool *out)
 static int write_run_file(struct fs *fs, const struct node *node, struct spool *out)
 {
 	struct report_progress progress;
+	struct node now;
+	/* @node is from before the generation was read: the run may have ended in between. */
+	int r = node_load(fs, node->ino, &now);
 
-	switch (node->run_file) {
+	if (r < 0)
+		return r;
+	switch (now.run_file) {
 	case RUN_STATUS:
-		return report_run_status(fs->ctx.catalog, &node->run, out);
+		return report_run_status(fs->ctx.catalog, &now.run, out);
 	case RUN_PROGRESS:
-		jobs_progress(fs->jobs, node->run.id, &progress);
-		report_run_progress(&node->run, &progress, out);
+		jobs_progress(fs->jobs, now.run.id, &progress);
+		report_run_progress(&now.run, &progress, out);
 		return spool_error(out);
 	default:
-		return report_run_log(fs->ctx.catalog, node->run.id, out);
+		return report_run_log(fs->ctx.catalog, now.run.id, out);
 	}
 }
 

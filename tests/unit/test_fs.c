@@ -1,6 +1,7 @@
 /* The tree over a real catalog, and requests that are answered later, with a kernel that is played by the
  * test over a socket. */
 #include "../../src/fs/internal.h"
+#include "../../src/fs/text.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -699,6 +700,31 @@ static void rmdir_takes_a_directory_whole(void **state)
 	             "./ ../ latest.dump SHA256SUMS " DUMP " " SCHEMA " " TABLES " " GLOBALS " ");
 }
 
+/* Whoever looked at a run just before it ended must not keep its text as that of its end: nothing would
+ * change it any more, and who waits for the end would wait for ever. */
+static void a_run_that_ends_while_its_status_is_made(void **state)
+{
+	const struct catalog_run run = {.job = "full", .kind = "dump"};
+	struct fixture *f = *state;
+	struct node root, jobs, directory, before;
+	struct text *text = NULL;
+	char number[24], words[1024] = "";
+	int64_t id = 0;
+
+	assert_int_equal(catalog_add_run(f->catalog, &run, &id, NULL), 0);
+	assert_int_equal(catalog_start_run(f->catalog, id, NULL), 0);
+	snprintf(number, sizeof(number), "%" PRId64, id);
+	assert_int_equal(node_load(f->fs, FUSE_ROOT_ID, &root), 0);
+	assert_int_equal(node_child(f->fs, &root, "jobs", &jobs), 0);
+	assert_int_equal(node_child(f->fs, &jobs, number, &directory), 0);
+	assert_int_equal(node_child(f->fs, &directory, "status", &before), 0);
+	assert_int_equal(catalog_finish_run(f->catalog, id, RUN_COMPLETED, NULL, NULL), 0);
+	assert_int_equal(text_open(f->fs, &before, &text), 0);
+	assert_true(text_read(text, words, sizeof(words) - 1, 0) > 0);
+	text_unref(text);
+	assert_non_null(strstr(words, "state completed\n"));
+}
+
 static void the_last_one_stays(void **state)
 {
 	struct fixture *f = *state;
@@ -732,6 +758,7 @@ int main(void)
 	        TREE_TEST(rm_takes_along_what_lies_beside),
 	        TREE_TEST(rmdir_takes_a_directory_whole),
 	        TREE_TEST(the_last_one_stays),
+	        TREE_TEST(a_run_that_ends_while_its_status_is_made),
 	};
 
 	return cmocka_run_group_tests_name("fs", tests, NULL, NULL);
