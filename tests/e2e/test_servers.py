@@ -101,7 +101,7 @@ def test_a_conflict_with_recovery(new_keepfs, primary, standby, jobs):
     """the standby must not wait for us, and the rows of our snapshot go"""
     keepfs = new_keepfs({"full": {"database": standby.uri("long")}}).mount()
     run = keepfs.trigger(f"full jobs={jobs} {SLOW}")
-    copying(standby, "long")
+    copying(standby, "long", f"jobs={jobs}")
     primary.sql("long", f"DELETE FROM public.noise WHERE id % 5 = {jobs}")
     primary.sql("long", "VACUUM public.noise")
     failed(keepfs, run, "conflict with recovery", "hot_standby_feedback")
