@@ -85,7 +85,9 @@ int pg_snapshot_export(struct pg_session *s, char **ret_snapshot, struct error *
 
 int pg_server_mark(struct pg_session *s, char **ret_mark, struct error *err)
 {
-	return pg_session_value(s, "SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())",
+	/* A number before version 14 is written as the session's extra_float_digits says. */
+	return pg_session_value(s,
+	                        "SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())::numeric",
 	                        ret_mark, err);
 }
 
