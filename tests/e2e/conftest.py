@@ -32,13 +32,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def pg():
     """a PostgreSQL for the session, with the database `sample` of a few MB"""
-    server = postgres.Postgres()
-    try:
-        server.create("sample")
-        server.sql("sample", postgres.SAMPLE)
+    with postgres.with_sample() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="session")

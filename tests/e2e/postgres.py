@@ -1,4 +1,5 @@
 """A throw-away PostgreSQL: a cluster of its own in a temporary directory, on a unix socket and a free port of 127.0.0.1."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -221,3 +222,15 @@ def fill_noise(postgres, database, megabytes):
     postgres.sql(database, "ALTER TABLE public.noise ALTER body SET STORAGE EXTERNAL")
     postgres.sql(database, "INSERT INTO public.noise SELECT n, (SELECT decode(string_agg(md5(i::text || '/' || n), ''), 'hex') "
                            f"FROM generate_series(1, 4096) i) FROM generate_series(1, {megabytes * 16}) n")
+
+
+@contextlib.contextmanager
+def with_sample(settings=""):
+    """a server with the database `sample`, for as long as it is needed"""
+    server = Postgres(settings)
+    try:
+        server.create("sample")
+        server.sql("sample", SAMPLE)
+        yield server
+    finally:
+        server.remove()

@@ -247,13 +247,8 @@ def test_the_log_tells_how_it_was_read(keepfs, pg):
 @pytest.fixture
 def crowded_pg():
     """a server with few connections"""
-    server = postgres.Postgres("max_connections = 8\nsuperuser_reserved_connections = 3\n")
-    try:
-        server.create("sample")
-        server.sql("sample", postgres.SAMPLE)
+    with postgres.with_sample("max_connections = 8\nsuperuser_reserved_connections = 3\n") as server:
         yield server
-    finally:
-        server.remove()
 
 
 def test_fewer_connections_than_asked_for(new_keepfs, crowded_pg, scratch_of):
