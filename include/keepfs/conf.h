@@ -30,12 +30,24 @@ struct conf_store {
 	int sse; /* enum conf_sse */
 	char *sse_kms_key;
 	int64_t connect_timeout_ms;
+	int64_t first_byte_timeout_ms; /* of a get */
 	int64_t stall_timeout_ms;
 	int64_t retry_deadline_ms;
 	uint64_t part_bytes; /* of the first parts; grows with the part number */
 	int64_t max_parts;
 	uint64_t capacity_bytes; /* 0: not known */
 	char *faults;            /* store_fault_new(); "" for none */
+};
+
+enum conf_sha256 { CONF_SHA256_AUTO, CONF_SHA256_ALWAYS, CONF_SHA256_NEVER };
+
+struct conf_read {            /* the section [read] */
+	uint64_t ahead_bytes; /* key `read_ahead`: of one open file */
+	int64_t connections;  /* gets in flight */
+	int sha256;           /* enum conf_sha256 */
+	char *cache_dir;      /* "": no disk cache */
+	uint64_t cache_bytes; /* key `cache_size` */
+	int64_t link_ttl_ms;
 };
 
 enum conf_format { CONF_FORMAT_CUSTOM, CONF_FORMAT_PLAIN, CONF_FORMAT_DIRECTORY };
@@ -82,6 +94,7 @@ struct conf {
 	int64_t stop_grace_ms;
 	int log_level; /* enum log_level */
 	struct conf_store store;
+	struct conf_read read;
 	struct conf_backup *backups; /* in the order of the file */
 	size_t backup_count;
 	struct conf_origins *origins; /* where each value came from: conf_load()'s own; NULL: not known */

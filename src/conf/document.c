@@ -58,7 +58,8 @@ void conf_write_template(struct str *out, const char *state_dir, const char *mou
 	        "example: remove the '#' and change the value. A value stands on one line; a '#' or ';' "
 	        "after a space begins a comment. Sizes are powers of 1024 (64M, 2G), durations have a unit "
 	        "(500ms, 30s, 5m, 2h, 1d). Any key can be set from the environment, which wins: "
-	        "KEEPFS_<KEY> for [keepfs], KEEPFS_STORE_<KEY>, KEEPFS_BACKUP_<NAME>_<KEY>. 'keepfs check' "
+	        "KEEPFS_<KEY> for [keepfs], KEEPFS_STORE_<KEY>, KEEPFS_READ_<KEY>, "
+	        "KEEPFS_BACKUP_<NAME>_<KEY>. 'keepfs check' "
 	        "tries everything out. More: keepfs.conf(5).");
 	for (int s = 0; s < CONF_SECTION_COUNT; s++) {
 		str_append_char(out, '\n');

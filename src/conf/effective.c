@@ -36,6 +36,8 @@ void conf_write_effective(const struct conf *c, struct str *out)
 	append_section(c, CONF_SECTION_KEEPFS, 0, out);
 	str_append(out, "\n[store]\n");
 	append_section(c, CONF_SECTION_STORE, 0, out);
+	str_append(out, "\n[read]\n");
+	append_section(c, CONF_SECTION_READ, 0, out);
 	for (size_t job = 0; job < c->backup_count; job++) {
 		str_appendf(out, "\n[backup %s]\n", c->backups[job].name);
 		append_section(c, CONF_SECTION_BACKUP, job, out);

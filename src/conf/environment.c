@@ -1,6 +1,6 @@
-/* KEEPFS_<KEY>, KEEPFS_STORE_<KEY>, KEEPFS_BACKUP_<NAME>_<KEY>: any key from the environment, which wins over
- * the file. A variable that begins with KEEPFS_ and means nothing is an error, as an unknown key is: a
- * mistyped name must not be silently ignored. */
+/* KEEPFS_<KEY>, KEEPFS_STORE_<KEY>, KEEPFS_READ_<KEY>, KEEPFS_BACKUP_<NAME>_<KEY>: any key from the
+ * environment, which wins over the file. A variable that begins with KEEPFS_ and means nothing is an error,
+ * as an unknown key is: a mistyped name must not be silently ignored. */
 #include "load.h"
 
 #include <keepfs/base/mem.h>
@@ -56,7 +56,7 @@ static char **list_names(size_t *ret_count)
 	return names;
 }
 
-/* The variables of [keepfs] and [store], for lookup and for suggestions. */
+/* The variables of [keepfs], [store] and [read], for lookup and for suggestions. */
 static int find_single(const char *name)
 {
 	for (size_t i = 0; i < conf_key_count; i++) {
@@ -158,7 +158,7 @@ static void unknown_variable(struct conf_loader *l, const char *name)
 	else
 		conf_problem(l, 0,
 		             "%s: this environment variable means nothing; allowed: KEEPFS_<KEY>, "
-		             "KEEPFS_STORE_<KEY>, "
+		             "KEEPFS_STORE_<KEY>, KEEPFS_READ_<KEY>, "
 		             "KEEPFS_BACKUP_<NAME>_<KEY> with the keys of keepfs.conf(5)",
 		             name);
 	for (size_t i = 0; i < conf_key_count; i++)

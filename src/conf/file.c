@@ -65,9 +65,10 @@ static void unknown_section(struct conf_loader *l, int line, const char *name)
 		conf_problem(l, line, "%s:%d: [%s]: no such section; did you mean %s?", l->conf.path, line,
 		             name, conf_sections[index].header);
 	else
-		conf_problem(l, line,
-		             "%s:%d: [%s]: no such section; allowed: [keepfs], [store], [backup NAME]",
-		             l->conf.path, line, name);
+		conf_problem(
+		        l, line,
+		        "%s:%d: [%s]: no such section; allowed: [keepfs], [store], [read], [backup NAME]",
+		        l->conf.path, line, name);
 }
 
 static void on_section(void *arg, int line, const char *name)
@@ -82,6 +83,8 @@ static void on_section(void *arg, int line, const char *name)
 		begin_single(l, line, CONF_SECTION_KEEPFS);
 	} else if (strcmp(name, "store") == 0) {
 		begin_single(l, line, CONF_SECTION_STORE);
+	} else if (strcmp(name, "read") == 0) {
+		begin_single(l, line, CONF_SECTION_READ);
 	} else if (str_starts(name, "backup ") || str_starts(name, "backup\t") ||
 	           strcmp(name, "backup") == 0) {
 		name += strlen("backup");

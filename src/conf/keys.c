@@ -71,6 +71,13 @@ static const struct conf_choice ionices[] = {
         {NULL, 0},
 };
 
+static const struct conf_choice sha256_words[] = {
+        {"auto", CONF_SHA256_AUTO},
+        {"always", CONF_SHA256_ALWAYS},
+        {"never", CONF_SHA256_NEVER},
+        {NULL, 0},
+};
+
 const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_KEEPFS] = {"keepfs", "[keepfs]", "The daemon and its mount."},
         [CONF_SECTION_STORE] =
@@ -81,6 +88,9 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  "AWS_PROFILE, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, "
                  "AWS_CA_BUNDLE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE) apply where a key is not set "
                  "here."},
+        [CONF_SECTION_READ] = {"read", "[read]",
+                               "How backups are read from the store. Every byte is checked against the "
+                               "backup's manifest before it is handed out, whatever stands here."},
         [CONF_SECTION_BACKUP] =
                 {"backup", "[backup NAME]",
                  "A backup job, one section each. NAME is the job's name and its directory below backups/: 1 "
@@ -93,6 +103,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
 
 #define KEEPFS(field) CONF_SECTION_KEEPFS, .offset = offsetof(struct conf, field)
 #define STORE(field)  CONF_SECTION_STORE, .offset = offsetof(struct conf_store, field)
+#define READ(field)   CONF_SECTION_READ, .offset = offsetof(struct conf_read, field)
 #define BACKUP(field) CONF_SECTION_BACKUP, .offset = offsetof(struct conf_backup, field)
 
 const struct conf_key conf_keys[] = {
@@ -200,6 +211,10 @@ const struct conf_key conf_keys[] = {
          .help = "The id or ARN of the key for sse = aws:kms; when it is empty, the account's default key."},
         {STORE(connect_timeout_ms), .name = "connect_timeout", .type = CONF_DURATION, .fallback = "10s",
          .min = 100, .max = 1 * HOUR, .help = "How long to wait for a connection to the S3 server."},
+        {STORE(first_byte_timeout_ms), .name = "first_byte_timeout", .type = CONF_DURATION, .fallback = "15s",
+         .min = 100, .max = 1 * HOUR,
+         .help = "How long the S3 server may take to begin its answer to a read; then the request is given "
+                 "up and made again over another connection."},
         {STORE(stall_timeout_ms), .name = "stall_timeout", .type = CONF_DURATION, .fallback = "30s",
          .min = 100, .max = 1 * HOUR,
          .help = "A transfer in which no byte moves for so long is given up and tried again."},
@@ -230,6 +245,29 @@ const struct conf_key conf_keys[] = {
                  "or N% "
                  "(at random); what is eio, unavailable, timeout, corrupt, slow:MILLISECONDS, crash or "
                  "nospace."},
+
+        {READ(ahead_bytes), .name = "read_ahead", .type = CONF_BYTES, .fallback = "32M", .min = 0,
+         .max = 4 * GIB,
+         .help = "How much is fetched ahead of each file that is read in order, at most; less when many "
+                 "are read at once and memory is short. Raise it, and memory, for a store that is far away: "
+                 "bandwidth times round trip is what must be under way. 0 fetches only what is asked for."},
+        {READ(connections), .name = "connections", .type = CONF_INT, .fallback = "16", .min = 2, .max = 256,
+         .help = "How many reads from the store are under way at the same time, over one connection each."},
+        {READ(sha256), .name = "sha256", .type = CONF_ENUM, .fallback = "auto", .choices = sha256_words,
+         .help = "Whether the SHA-256 of a file that is read from beginning to end is compared with the "
+                 "manifest's, beside the CRC-32C of each piece: 'auto' when that was not done for 30 days, "
+                 "'always', or 'never'."},
+        {READ(cache_dir), .name = "cache_dir", .type = CONF_PATH, .fallback = "",
+         .example = "/var/cache/keepfs",
+         .help = "A directory on a local disk for a cache of what was read, so that the same backup is "
+                 "fetched once for several restores. Empty: no cache. It holds backups: keep it on a disk "
+                 "that is as well protected as the store."},
+        {READ(cache_bytes), .name = "cache_size", .type = CONF_BYTES, .fallback = "10G", .min = 64 * MIB,
+         .max = 1024 * TIB,
+         .help = "How large the cache may become; what was not used for longest goes first."},
+        {READ(link_ttl_ms), .name = "link_ttl", .type = CONF_DURATION, .fallback = "15m", .min = 1 * SECOND,
+         .max = 7 * 24 * HOUR,
+         .help = "How long the URLs that links/ hands out are valid. S3 allows seven days at most."},
 
         {BACKUP(database), .name = "database", .type = CONF_CONNECTION, .fallback = "",
          .example = "postgresql://backup@db.example.net/shop",
@@ -359,6 +397,8 @@ void conf_key_env(const struct conf_key *key, const char *job, struct str *out)
 	str_append(out, "KEEPFS_");
 	if (key->section == CONF_SECTION_STORE)
 		str_append(out, "STORE_");
+	if (key->section == CONF_SECTION_READ)
+		str_append(out, "READ_");
 	if (key->section == CONF_SECTION_BACKUP) {
 		str_append(out, "BACKUP_");
 		if (job[0] == '<') /* a placeholder of the documentation */
@@ -374,6 +414,8 @@ void *conf_section_base(struct conf *c, enum conf_section section, size_t job)
 {
 	if (section == CONF_SECTION_STORE)
 		return &c->store;
+	if (section == CONF_SECTION_READ)
+		return &c->read;
 	if (section == CONF_SECTION_BACKUP)
 		return &c->backups[job];
 	return c;

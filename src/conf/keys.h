@@ -5,7 +5,13 @@
  */
 #include <keepfs/conf.h>
 
-enum conf_section { CONF_SECTION_KEEPFS, CONF_SECTION_STORE, CONF_SECTION_BACKUP, CONF_SECTION_COUNT };
+enum conf_section {
+	CONF_SECTION_KEEPFS,
+	CONF_SECTION_STORE,
+	CONF_SECTION_READ,
+	CONF_SECTION_BACKUP,
+	CONF_SECTION_COUNT
+};
 
 enum conf_type {                   /* the field's C type */
 	         CONF_STRING,      /* char * */

@@ -250,12 +250,20 @@ static void test_whole_file(void **state)
 	          "sse = aws:kms\n"
 	          "sse_kms_key = arn:aws:kms:x\n"
 	          "connect_timeout = 500ms\n"
+	          "first_byte_timeout = 3s\n"
 	          "stall_timeout = 1m\n"
 	          "retry_deadline = 0\n"
 	          "part_size = 16 MB\n"
 	          "max_parts = 1000\n"
 	          "capacity = 2T\n"
 	          "faults = part:3:unavailable, get:1:eio\n"
+	          "[read]\n"
+	          "read_ahead = 8M\n"
+	          "connections = 4\n"
+	          "sha256 = always\n"
+	          "cache_dir = /var/cache/keepfs/\n"
+	          "cache_size = 1T\n"
+	          "link_ttl = 1h\n"
 	          "[backup full]\n"
 	          "database = postgresql:///primary?service=x\n"
 	          "[backup tenants.2]\n"
@@ -286,7 +294,14 @@ static void test_whole_file(void **state)
 	assert_int_equal(f->conf.store.sse, CONF_SSE_KMS);
 	assert_string_equal(f->conf.store.sse_kms_key, "arn:aws:kms:x");
 	assert_int_equal(f->conf.store.connect_timeout_ms, 500);
+	assert_int_equal(f->conf.store.first_byte_timeout_ms, 3000);
 	assert_int_equal(f->conf.store.retry_deadline_ms, 0);
+	assert_int_equal(f->conf.read.ahead_bytes, 8 << 20);
+	assert_int_equal(f->conf.read.connections, 4);
+	assert_int_equal(f->conf.read.sha256, CONF_SHA256_ALWAYS);
+	assert_string_equal(f->conf.read.cache_dir, "/var/cache/keepfs");
+	assert_int_equal(f->conf.read.cache_bytes, INT64_C(1) << 40);
+	assert_int_equal(f->conf.read.link_ttl_ms, 3600000);
 	assert_int_equal(f->conf.store.part_bytes, 16 << 20);
 	assert_int_equal(f->conf.store.max_parts, 1000);
 	assert_int_equal(f->conf.store.capacity_bytes, INT64_C(2) << 40);
@@ -294,7 +309,7 @@ static void test_whole_file(void **state)
 	assert_int_equal(f->conf.backup_count, 3);
 	assert_string_equal(f->conf.backups[0].database, "postgresql:///primary?service=x");
 	assert_string_equal(f->conf.backups[1].name, "tenants.2");
-	assert_int_equal(f->conf.backups[1].line, 36);
+	assert_int_equal(f->conf.backups[1].line, 44);
 	assert_string_equal(f->conf.backups[1].databases[1], "my db");
 	assert_string_equal(f->conf.backups[1].databases[2], "other");
 	assert_string_equal(f->conf.backups[1].databases[3], "q\"q");
@@ -467,7 +482,8 @@ static void test_all_at_once(void **state)
 	        ":11: the line has no ']' at its end\n"
 	        ":13: [store] bucket: no such key; allowed: url endpoint region access_key secret_key "
 	        "session_token "
-	        "profile addressing allow_http ca_file sse sse_kms_key connect_timeout stall_timeout "
+	        "profile addressing allow_http ca_file sse sse_kms_key connect_timeout first_byte_timeout "
+	        "stall_timeout "
 	        "retry_deadline "
 	        "part_size max_parts capacity faults\n"
 	        ":14: the line has no key before its '='\n"
@@ -483,7 +499,7 @@ static void test_all_at_once(void **state)
 	        ". _ -, not "
 	        "beginning with '.' or '-', and not 'now'\n"
 	        ":21: [keepfs]: this section begins on line 2 already: put its keys there\n"
-	        ":22: [exports]: no such section; allowed: [keepfs], [store], [backup NAME]\n"
+	        ":22: [exports]: no such section; allowed: [keepfs], [store], [read], [backup NAME]\n"
 	        ":23: the line has text behind the ']' of its section\n"
 	        ":24: the line names no section between '[' and ']'\n");
 }
