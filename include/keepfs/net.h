@@ -43,7 +43,7 @@ struct net_request {
 	struct cancel *cancel;
 };
 
-struct net_response {
+struct net_response {        /* what came is told of an exchange that failed, too */
 	int status;          /* HTTP status; 0 when there was no answer */
 	struct str headers;  /* as received, lines ended by "\n", names in lower case: net_header_find() */
 	struct str text;     /* the body when `into` was NULL or the status was no 2xx; at most 8 MiB */

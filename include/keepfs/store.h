@@ -65,6 +65,12 @@ struct store_put_options {
 
 struct store_get_options {
 	const char *if_match; /* -ESTALE when the object's etag is another; NULL: do not care */
+	/* NULL, or STORE_ETAG_BYTES: the etag of the object that the bytes are of; "" when the store did not
+	 * say. Set on success, and on a failure that *ret_filled tells of bytes. */
+	char *ret_etag;
+	/* NULL, or how many bytes from the beginning of the buffers are the object's, also after a failure: a
+	 * transfer that broke off can be taken up again from there, with if_match = its etag. */
+	uint64_t *ret_filled;
 };
 
 struct store_features {
@@ -80,7 +86,9 @@ struct store_features {
 struct store;
 struct store_upload;
 
-/** struct store_ops - what a driver implements; every slot is set. Semantics: the store_…() functions below.
+/**
+ * struct store_ops - what a driver implements; every slot is set. Semantics: the store_…() functions below.
+ * get: whoever calls the slot has begun its answers with store_get_begin().
  */
 struct store_ops {
 	int (*put)(struct store *, const struct store_call *, const char *key, const struct iovec *,
@@ -225,9 +233,9 @@ struct store *store_retry_new(struct store *inner, int64_t deadline_ms);
  * @inner: consumed on failure, too
  * @spec: "op:when:what" rules separated by ',' ("": none). op: put get head remove list begin part complete
  * abort uploads *; when: N (the Nth such call, from 1), N+ (from the Nth on), N% (at random); what: eio (not
- * retried), unavailable (retried), timeout (the call is made, but its answer is lost; retried), corrupt (get:
- * one byte flipped; else like eio), slow:MS (then goes on), crash (SIGKILL to self), nospace. The first rule
- * that applies decides.
+ * retried), unavailable (retried), timeout (the call is made, but its answer is lost, of a get the second
+ * half of the bytes; retried), corrupt (get: one byte flipped; else like eio), slow:MS (then goes on), crash
+ * (SIGKILL to self), nospace. The first rule that applies decides.
  */
 int store_fault_new(struct store *inner, const char *spec, struct store **ret_store, struct error *err);
 /** store_open() - the store that the configuration describes, wrapped: retry(fault?(driver)). @net may be

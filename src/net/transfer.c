@@ -370,13 +370,21 @@ static int failure(struct transfer *t, CURLcode code)
 	}
 }
 
-void transfer_end(struct transfer *t, CURLcode code)
+/* What came, of an exchange that was broken off, too. */
+static void tell_what_came(struct transfer *t)
 {
 	long status = 0;
 
+	if (!t->easy) /* it never left the queue */
+		return;
 	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	t->out->status = (int)status;
 	t->out->into_bytes = t->into.passed;
+}
+
+void transfer_end(struct transfer *t, CURLcode code)
+{
+	tell_what_came(t);
 	t->result = code == CURLE_OK ? 0 : failure(t, code);
 }
 
@@ -393,6 +401,7 @@ void transfer_timeout(struct transfer *t)
 {
 	char text[128];
 
+	tell_what_came(t);
 	if (t->req->deadline_ms && clock_mono_ms() >= t->req->deadline_ms)
 		snprintf(text, sizeof(text), "the request was not done by its deadline");
 	else
@@ -403,5 +412,6 @@ void transfer_timeout(struct transfer *t)
 
 void transfer_cancel(struct transfer *t)
 {
+	tell_what_came(t);
 	t->result = error_set(t->err, ERROR_CANCELLED, ECANCELED, "the request was cancelled");
 }

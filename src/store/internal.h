@@ -10,3 +10,7 @@ int store_call_check(const struct store_call *call, const char *doing, struct er
 int store_prefix_check(const char *prefix, struct error *err);
 /** store_iov_bytes() - the sum of the buffers' lengths. */
 uint64_t store_iov_bytes(const struct iovec *iov, int count);
+/** store_get_begin() - nothing is known yet: *ret_etag "", *ret_filled 0, where they are asked for. */
+void store_get_begin(const struct store_get_options *options);
+/** store_get_tell() - the answers of a get of which @filled bytes came, of the object with @etag. */
+void store_get_tell(const struct store_get_options *options, const char *etag, uint64_t filled);

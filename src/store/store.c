@@ -7,6 +7,7 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
 
 #include <errno.h>
 #include <string.h>
@@ -70,6 +71,19 @@ int store_put_bytes(struct store *s, const struct store_call *call, const char *
 	return store_put(s, call, key, &iov, len > 0, options, err);
 }
 
+void store_get_begin(const struct store_get_options *options)
+{
+	store_get_tell(options, "", 0);
+}
+
+void store_get_tell(const struct store_get_options *options, const char *etag, uint64_t filled)
+{
+	if (options->ret_etag)
+		str_copy(options->ret_etag, STORE_ETAG_BYTES, etag);
+	if (options->ret_filled)
+		*options->ret_filled = filled;
+}
+
 /* No store can send nothing of an object: whether nothing can be read there, its head tells. */
 static int get_nothing(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
                        const struct store_get_options *options, struct error *err)
@@ -84,6 +98,7 @@ static int get_nothing(struct store *s, const struct store_call *call, const cha
 	if (offset > object.bytes)
 		return error_set(err, ERROR_USAGE, ERANGE, "%s: %s ends before byte %llu", s->name, key,
 		                 (unsigned long long)offset);
+	store_get_tell(options, object.etag, 0);
 	return 0;
 }
 
@@ -91,12 +106,14 @@ int store_get(struct store *s, const struct store_call *call, const char *key, u
               const struct iovec *iov, int count, const struct store_get_options *options, struct error *err)
 {
 	static const struct store_get_options plain = {0};
-	int r = check(call, key, "reading an object", err);
+	int r;
 
-	if (r < 0)
-		return r;
 	if (!options)
 		options = &plain;
+	store_get_begin(options);
+	r = check(call, key, "reading an object", err);
+	if (r < 0)
+		return r;
 	if (store_iov_bytes(iov, count) == 0)
 		return get_nothing(s, call, key, offset, options, err);
 	return s->ops->get(s, call, key, offset, iov, count, options, err);

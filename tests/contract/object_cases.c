@@ -213,6 +213,59 @@ static void if_match(void **state)
 	assert_fails(ESTALE, ERROR_CONFLICT, store_get(t->store, NULL, key, 0, NULL, 0, &match, &err));
 }
 
+/* What a get says of where its bytes are from, and how many came. */
+static void gets_tell_what_they_got(void **state)
+{
+	struct suite *t = *state;
+	char key[STORE_KEY_BYTES], got[8], etag[STORE_ETAG_BYTES] = "?";
+	struct iovec iov[] = {{got, 3}, {got + 3, 0}, {got + 3, 4}}, longer = {got, sizeof(got)};
+	uint64_t filled = 77;
+	struct store_object object;
+	struct store_get_options tell = {.ret_etag = etag, .ret_filled = &filled};
+
+	suite_put(t, suite_key(t, key, "told"), "0123456789");
+	assert_ok(store_head(t->store, NULL, key, &object, &err));
+	assert_ok(store_get(t->store, NULL, key, 2, iov, 3, &tell, &err));
+	assert_string_equal(etag, object.etag);
+	assert_int_equal(filled, 7);
+	assert_ok(store_get(t->store, NULL, key, 10, NULL, 0, &tell, &err));
+	assert_string_equal(etag, object.etag);
+	assert_int_equal(filled, 0);
+	assert_ok(store_get(t->store, NULL, key, 0, iov, 3, &tell, &err));
+	assert_fails(ERANGE, ERROR_USAGE, store_get(t->store, NULL, key, 3, &longer, 1, &tell, &err));
+	assert_int_equal(filled, 0);
+	assert_ok(store_get(t->store, NULL, key, 0, iov, 3, &tell, &err));
+	assert_fails(ENOENT, ERROR_NOT_FOUND,
+	             store_get(t->store, NULL, suite_key(t, key, "none"), 0, iov, 3, &tell, &err));
+	assert_string_equal(etag, "");
+	assert_int_equal(filled, 0);
+	assert_fails(EINVAL, ERROR_USAGE, store_get(t->store, NULL, "", 0, iov, 3, &tell, &err));
+	assert_int_equal(filled, 0);
+}
+
+/* if_match together with what is told: the old object's etag never passes for the new one's. */
+static void a_replaced_object_tells_its_own_etag(void **state)
+{
+	struct suite *t = *state;
+	char key[STORE_KEY_BYTES], got[3], old[STORE_ETAG_BYTES], new[STORE_ETAG_BYTES];
+	struct iovec iov = {got, sizeof(got)};
+	uint64_t filled = 77;
+	struct store_get_options first = {.ret_etag = old}, match = {.if_match = old};
+
+	suite_put(t, suite_key(t, key, "r"), "old");
+	assert_ok(store_get(t->store, NULL, key, 0, &iov, 1, &first, &err));
+	suite_put(t, key, "new");
+	match.ret_etag = new;
+	match.ret_filled = &filled;
+	assert_fails(ESTALE, ERROR_CONFLICT, store_get(t->store, NULL, key, 0, &iov, 1, &match, &err));
+	assert_int_equal(filled, 0);
+	match.if_match = NULL;
+	assert_ok(store_get(t->store, NULL, key, 0, &iov, 1, &match, &err));
+	assert_string_not_equal(old, new);
+	assert_int_equal(filled, 3);
+	assert_memory_equal(got, "new", 3);
+}
+
 static void keys_with_special_characters(void **state)
 {
 	static const char *const names[] = {
@@ -388,6 +441,8 @@ const struct CMUnitTest object_cases[] = {
         CASE(missing_objects),
         CASE(get_all_is_bounded),
         CASE(if_match),
+        CASE(gets_tell_what_they_got),
+        CASE(a_replaced_object_tells_its_own_etag),
         CASE(keys_with_special_characters),
         CASE(longest_key),
         CASE(unsafe_keys_are_refused),

@@ -506,6 +506,24 @@ static void test_stall(void **state)
 	world_end(&w);
 }
 
+/* An exchange that is stopped tells what had come until then. */
+static void test_stall_tells_what_came(void **state)
+{
+	char buf[10];
+	const struct iovec into = {buf, sizeof(buf)};
+	struct world w;
+
+	world_begin(&w, reply_stall, 4);
+	w.req.into = &into;
+	w.req.into_count = 1;
+	w.req.stall_timeout_ms = 30;
+	expect_timeout(&w, "no byte moved");
+	assert_int_equal(w.answer.status, 200);
+	assert_int_equal(w.answer.into_bytes, 1);
+	assert_memory_equal(buf, "x", 1);
+	world_end(&w);
+}
+
 static void test_too_large(void **state)
 {
 	struct world w;
@@ -751,6 +769,7 @@ int main(void)
 	        cmocka_unit_test(test_closed_in_the_body),
 	        cmocka_unit_test(test_garbage),
 	        cmocka_unit_test(test_stall),
+	        cmocka_unit_test(test_stall_tells_what_came),
 	        cmocka_unit_test(test_too_large),
 	        cmocka_unit_test(test_text_is_limited),
 	        cmocka_unit_test(test_cancel),

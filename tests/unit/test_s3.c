@@ -240,6 +240,59 @@ static void test_refusals(void **state)
 	}
 }
 
+#define ETAG "ETag: \"e1\"\r\n"
+
+struct breakage {
+	const char *answer;
+	const char *if_match;
+	uint64_t offset, filled;
+	const char *etag; /* what is told; of nothing when nothing came */
+};
+
+/* Four bytes from @offset are asked for, and the connection closes too early. */
+static const struct breakage breakages[] = {
+        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nab", NULL, 1, 2, "e1"},
+        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nab", "e1", 1, 2, "e1"},
+        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n\r\nab", NULL, 1, 2, ""},
+        /* A weak one names no bytes. */
+        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\nETag: W/\"e1\"\r\n\r\nab", NULL, 1, 2,
+         ""},
+        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\n", NULL, 1, 0, ""},
+        /* The object ends before what was asked for, and the connection before that. */
+        {"206 x\r\nContent-Length: 3\r\nContent-Range: bytes 1-3/4\r\n" ETAG "\r\nab", NULL, 1, 2, "e1"},
+        {"200 OK\r\nContent-Length: 4\r\n" ETAG "\r\nab", NULL, 0, 2, "e1"},
+        /* Other bytes than those asked for, or of another object. */
+        {"200 OK\r\nContent-Length: 4\r\n" ETAG "\r\nab", NULL, 1, 0, ""},
+        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 0-3/9\r\n" ETAG "\r\nab", NULL, 1, 0, ""},
+        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-1/9\r\n" ETAG "\r\nab", NULL, 1, 0, ""},
+        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes\r\n" ETAG "\r\nab", NULL, 1, 0, ""},
+        {"206 x\r\nContent-Length: 4\r\n" ETAG "\r\nab", NULL, 1, 0, ""},
+        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nab", "e0", 1, 0, ""},
+        {"500 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nab", NULL, 1, 0, ""},
+};
+
+static void test_what_came_before_a_break(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(breakages); i++) {
+		const struct breakage *b = &breakages[i];
+		char buf[4], etag[STORE_ETAG_BYTES] = "?";
+		uint64_t filled = 77;
+		struct iovec iov = {buf, sizeof(buf)};
+		struct store_get_options options = {
+		        .if_match = b->if_match, .ret_etag = etag, .ret_filled = &filled};
+		struct world w;
+
+		world_begin(&w, SCRIPT(b->answer));
+		assert_int_equal(store_get(w.store, NULL, "a", b->offset, &iov, 1, &options, &w.err),
+		                 -ECONNRESET);
+		assert_true(w.err.retry);
+		assert_int_equal(filled, b->filled);
+		assert_string_equal(etag, b->etag);
+		assert_memory_equal(buf, "ab", b->filled);
+		world_end(&w);
+	}
+}
+
 static void test_retry_after(void **state)
 {
 	struct store_call call = {NULL, clock_mono_ms() + 10000};
@@ -596,6 +649,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_refusals),
+	        cmocka_unit_test(test_what_came_before_a_break),
 	        cmocka_unit_test(test_retry_after),
 	        cmocka_unit_test(test_what_is_sent),
 	        cmocka_unit_test(test_settings),

@@ -157,6 +157,29 @@ static void corrupt_flips_one_byte(void **state)
 	expect(s, "k", "01234567");
 }
 
+static void a_get_breaks_off_in_the_middle(void **state)
+{
+	_cleanup(store) struct store *s = new_faulty("get:1:timeout,get:2:unavailable");
+	char got[8] = "", etag[STORE_ETAG_BYTES];
+	struct iovec iov[] = {{got, 1}, {got + 1, 0}, {got + 1, 6}};
+	uint64_t filled = 0;
+	struct store_get_options tell = {.ret_etag = etag, .ret_filled = &filled};
+	struct store_object object;
+
+	assert_int_equal(put(s, "k", "01234567", false), 0);
+	assert_int_equal(store_head(s, NULL, "k", &object, NULL), 0);
+	assert_int_equal(store_get(s, NULL, "k", 1, iov, 3, &tell, NULL), -ETIMEDOUT);
+	assert_int_equal(filled, 3);
+	assert_string_equal(etag, object.etag);
+	assert_memory_equal(got, "123\0\0\0\0", 7);
+	assert_int_equal(store_get(s, NULL, "k", 1, iov, 3, &tell, NULL), -EAGAIN);
+	assert_int_equal(filled, 0);
+	assert_string_equal(etag, "");
+	assert_int_equal(store_get(s, NULL, "k", 1, iov, 3, &tell, NULL), 0);
+	assert_int_equal(filled, 7);
+	assert_string_equal(got, "1234567");
+}
+
 static void lost_answers_are_of_calls_that_were_made(void **state)
 {
 	_cleanup(store) struct store *s =
@@ -273,11 +296,17 @@ static void open_refuses_wrong_rules(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(wrong_rules_are_named),          TEST(rules_count_their_calls),
-	        TEST(rules_count_across_threads),     TEST(every_call_can_fail),
-	        TEST(corrupt_flips_one_byte),         TEST(lost_answers_are_of_calls_that_were_made),
-	        TEST(slow_calls_can_be_ended),        TEST(crash_kills_the_process),
-	        TEST(open_puts_faults_below_retries), TEST(open_refuses_what_is_no_store),
+	        TEST(wrong_rules_are_named),
+	        TEST(rules_count_their_calls),
+	        TEST(rules_count_across_threads),
+	        TEST(every_call_can_fail),
+	        TEST(corrupt_flips_one_byte),
+	        TEST(a_get_breaks_off_in_the_middle),
+	        TEST(lost_answers_are_of_calls_that_were_made),
+	        TEST(slow_calls_can_be_ended),
+	        TEST(crash_kills_the_process),
+	        TEST(open_puts_faults_below_retries),
+	        TEST(open_refuses_what_is_no_store),
 	        TEST(open_refuses_wrong_rules),
 	};
 

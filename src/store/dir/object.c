@@ -49,8 +49,9 @@ static int open_object(struct dir_store *d, const char *key, struct stat *ret_st
 	return S_ISREG(ret_st->st_mode) ? take_fd(&fd) : -ENOENT;
 }
 
+/* @filled: counts the bytes that came, also when not all do. */
 static int read_iov(int fd, uint64_t offset, const struct iovec *iov, int count,
-                    const struct store_call *call)
+                    const struct store_call *call, uint64_t *filled)
 {
 	for (int i = 0; i < count; i++) {
 		for (size_t at = 0; at < iov[i].iov_len;) {
@@ -69,25 +70,23 @@ static int read_iov(int fd, uint64_t offset, const struct iovec *iov, int count,
 			if (n > 0) {
 				at += (size_t)n;
 				offset += (uint64_t)n;
+				*filled += (uint64_t)n;
 			}
 		}
 	}
 	return 0;
 }
 
-static int check_read(struct dir_store *d, const struct stat *st, const char *key, uint64_t offset,
-                      uint64_t bytes, const char *if_match, struct error *err)
+static int check_read(struct dir_store *d, const struct store_object *object, uint64_t offset, uint64_t bytes,
+                      const char *if_match, struct error *err)
 {
-	struct store_object object;
-	uint64_t size = (uint64_t)st->st_size;
-
-	dir_fill_object(st, key, &object);
-	if (if_match && strcmp(if_match, object.etag) != 0)
-		return error_set(err, ERROR_CONFLICT, ESTALE, "%s: %s was replaced", d->base.name, key);
-	if (offset > size || bytes > size - offset)
+	if (if_match && strcmp(if_match, object->etag) != 0)
+		return error_set(err, ERROR_CONFLICT, ESTALE, "%s: %s was replaced", d->base.name,
+		                 object->key);
+	if (offset > object->bytes || bytes > object->bytes - offset)
 		return error_set(err, ERROR_USAGE, ERANGE,
-		                 "%s: %s has %llu bytes: %llu from %llu are not there", d->base.name, key,
-		                 (unsigned long long)size, (unsigned long long)bytes,
+		                 "%s: %s has %llu bytes: %llu from %llu are not there", d->base.name,
+		                 object->key, (unsigned long long)object->bytes, (unsigned long long)bytes,
 		                 (unsigned long long)offset);
 	return 0;
 }
@@ -98,14 +97,18 @@ int dir_get(struct store *s, const struct store_call *call, const char *key, uin
 	struct dir_store *d = dir_store_of(s);
 	struct stat st;
 	_cleanup(fd) int fd = open_object(d, key, &st);
+	struct store_object object;
+	uint64_t filled = 0;
 	int r;
 
 	if (fd < 0)
 		return dir_error(d, fd, err, "read", key);
-	r = check_read(d, &st, key, offset, store_iov_bytes(iov, count), options->if_match, err);
+	dir_fill_object(&st, key, &object);
+	r = check_read(d, &object, offset, store_iov_bytes(iov, count), options->if_match, err);
 	if (r < 0)
 		return r;
-	r = read_iov(fd, offset, iov, count, call);
+	r = read_iov(fd, offset, iov, count, call, &filled);
+	store_get_tell(options, object.etag, filled);
 	return r < 0 ? dir_error(d, r, err, "read", key) : 0;
 }
 

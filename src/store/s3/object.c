@@ -7,6 +7,7 @@
  * "Only if absent" is one atomic request where the server knows If-None-Match. Where it answers 501, that is
  * remembered for the store's life, and the object is looked for first: the best that such a server allows.
  */
+#include "../internal.h"
 #include "s3.h"
 
 #include <errno.h>
@@ -110,15 +111,6 @@ static bool parse_content_range(const struct net_response *answer, struct conten
 	return true;
 }
 
-static uint64_t total_bytes(const struct iovec *iov, int count)
-{
-	uint64_t total = 0;
-
-	for (int i = 0; i < count; i++)
-		total += iov[i].iov_len;
-	return total;
-}
-
 static int wrong_answer(const struct s3 *s, const char *key, const char *what, struct error *err)
 {
 	error_set(err, ERROR_UNAVAILABLE, EPROTO, "GET %s/%s: %s", s->store.name, key, what);
@@ -161,35 +153,78 @@ static int check_etag(const struct s3 *s, const char *key, const char *want,
 	                 s->store.name, key);
 }
 
+/* The etag of the object that the answer is of, as callers may ask for it by If-Match: a weak one is no name
+ * of bytes, and matches nothing. */
+static void strong_etag(const struct net_response *answer, char ret_etag[static STORE_ETAG_BYTES])
+{
+	char text[STORE_ETAG_BYTES + 8];
+
+	net_header_find(answer, "etag", text, sizeof(text));
+	s3_etag(str_starts(text, "W/") ? "" : text, ret_etag);
+}
+
+/* How many bytes a transfer that broke off has brought: none, unless the answer says that they are the ones.
+ */
+static uint64_t bytes_before_break(const struct net_response *answer, uint64_t offset)
+{
+	struct content_range range;
+
+	if (answer->status == 200)
+		return offset ? 0 : answer->into_bytes;
+	if (answer->status != 206 || !parse_content_range(answer, &range) || range.first != offset ||
+	    answer->into_bytes > range.last - range.first + 1)
+		return 0;
+	return answer->into_bytes;
+}
+
+static void tell_of_break(const struct store_get_options *options, const struct net_response *answer,
+                          uint64_t offset)
+{
+	uint64_t filled = bytes_before_break(answer, offset);
+	char etag[STORE_ETAG_BYTES];
+
+	strong_etag(answer, etag);
+	/* The server may not know If-Match: then the bytes are of whatever it has. */
+	if (filled && (!options->if_match || !*etag || str_equal(etag, options->if_match)))
+		store_get_tell(options, etag, filled);
+}
+
 int s3_get(struct store *store, const struct store_call *call, const char *key, uint64_t offset,
            const struct iovec *iov, int count, const struct store_get_options *options, struct error *err)
 {
 	struct s3 *s = (struct s3 *)store;
 	_cleanup(net_response) struct net_response answer = {0};
-	_cleanup(free) char *etag = NULL;
+	_cleanup(free) char *quoted = NULL;
 	struct s3_request r = {.method = "GET", .key = key, .into = iov, .into_count = count};
 	struct error spare = {0};
-	uint64_t want = total_bytes(iov, count);
-	char range[64];
+	uint64_t want = store_iov_bytes(iov, count);
+	char range[64], etag[STORE_ETAG_BYTES];
 	int rc;
 
 	err = err ? err : &spare;
 	snprintf(range, sizeof(range), "bytes=%llu-%llu", (unsigned long long)offset,
 	         (unsigned long long)(offset + want - 1));
 	s3_add_header(&r, "range", range);
-	if (options && options->if_match) {
-		etag = s3_etag_quoted(options->if_match);
-		s3_add_header(&r, "if-match", etag);
+	if (options->if_match) {
+		quoted = s3_etag_quoted(options->if_match);
+		s3_add_header(&r, "if-match", quoted);
 	}
 	rc = s3_perform(s, call, &r, &answer, err);
 	if (rc == -EMSGSIZE)
 		return wrong_answer(
 		        s, key, "the server sent more than was asked for; it seems to ignore ranges", err);
-	if (!rc)
-		rc = check_range(s, key, offset, want, &answer, err);
-	if (!rc && etag)
+	if (rc) {
+		tell_of_break(options, &answer, offset);
+		return rc;
+	}
+	rc = check_range(s, key, offset, want, &answer, err);
+	if (!rc && quoted)
 		rc = check_etag(s, key, options->if_match, &answer, err);
-	return rc;
+	if (rc)
+		return rc;
+	strong_etag(&answer, etag);
+	store_get_tell(options, etag, want);
+	return 0;
 }
 
 /*

@@ -120,19 +120,39 @@ static void flip_a_byte(const struct iovec *iov, int count)
 	}
 }
 
+/* The transfer broke off in the middle of the bytes that came. */
+static void lose_second_half(const struct iovec *iov, int count, uint64_t *filled)
+{
+	uint64_t at = *filled /= 2;
+
+	for (int i = 0; i < count; i++) {
+		size_t kept = at < iov[i].iov_len ? (size_t)at : iov[i].iov_len;
+
+		memset((char *)iov[i].iov_base + kept, 0, iov[i].iov_len - kept);
+		at -= kept;
+	}
+}
+
 static int fault_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
                      const struct iovec *iov, int count, const struct store_get_options *options,
                      struct error *err)
 {
 	struct store *inner = fault_of(s)->inner;
+	struct store_get_options inner_options = *options;
+	uint64_t filled = 0;
 	enum fault_what what;
 	int r = before(s, FAULT_GET, call, key, &what, err);
 
 	if (r < 0)
 		return r;
-	r = inner->ops->get(inner, call, key, offset, iov, count, options, err);
+	inner_options.ret_filled = &filled;
+	r = inner->ops->get(inner, call, key, offset, iov, count, &inner_options, err);
 	if (r == 0 && what == FAULT_CORRUPT)
 		flip_a_byte(iov, count);
+	if (what == FAULT_TIMEOUT)
+		lose_second_half(iov, count, &filled);
+	if (options->ret_filled)
+		*options->ret_filled = filled;
 	return after(what, FAULT_GET, key, r, err);
 }
 
