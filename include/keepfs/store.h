@@ -1,7 +1,7 @@
 #pragma once
 /**
- * The object store: keys and bytes. One contract, which the drivers (dir, s3) and the wrappers (retry, fault)
- * keep alike; tests/contract holds them to it.
+ * The object store: keys and bytes. One contract, which the drivers (dir, s3) and the wrappers (retry, meter,
+ * fault) keep alike; tests/contract holds them to it.
  *
  * - Keys are UTF-8 text without control characters, relative to the store's prefix, '/'-separated: no empty
  * component, no "." or "..", at most 900 bytes, and not beginning with ".keepfs"; anything else is -EINVAL
@@ -23,6 +23,8 @@
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
+#include <keepfs/base/histogram.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -238,6 +240,38 @@ struct store *store_retry_new(struct store *inner, int64_t deadline_ms);
  * (SIGKILL to self), nospace. The first rule that applies decides.
  */
 int store_fault_new(struct store *inner, const char *spec, struct store **ret_store, struct error *err);
-/** store_open() - the store that the configuration describes, wrapped: retry(fault?(driver)). @net may be
- * NULL for dir. */
-int store_open(const struct conf_store *conf, struct net *net, struct store **ret_store, struct error *err);
+
+enum store_call_kind {
+	STORE_CALL_PUT,
+	STORE_CALL_GET,
+	STORE_CALL_HEAD,
+	STORE_CALL_REMOVE,
+	STORE_CALL_LIST,
+	STORE_CALL_BEGIN,
+	STORE_CALL_PART,
+	STORE_CALL_COMPLETE,
+	STORE_CALL_ABORT,
+	STORE_CALL_UPLOADS,
+	STORE_CALL_KINDS
+};
+/** store_call_name() - "put", "get", "part" …, the words of store_fault_new(): static. */
+const char *store_call_name(enum store_call_kind kind);
+
+/** struct store_metrics - what was asked of a store since the process began, each try counted. Any thread. */
+struct store_metrics {
+	struct {
+		atomic_ullong calls; /* that have returned */
+		/* Of these. A cancellation is none, nor is that the object of a get or head is not there,
+		 * ends before, or is another: these are answers. */
+		atomic_ullong failures;
+		atomic_ullong bytes; /* of content, sent or received, of calls that succeeded */
+		struct histogram duration;
+	} of[STORE_CALL_KINDS];
+	atomic_ullong failures_by_class[ERROR_CLASSES];
+};
+/** store_meter_new() - wrap @inner (consumed): count into @metrics, which outlives the store. */
+struct store *store_meter_new(struct store *inner, struct store_metrics *metrics);
+/** store_open() - the store that the configuration describes, wrapped: retry(meter?(fault?(driver))).
+ * @net may be NULL for dir; @metrics NULL: not counted. */
+int store_open(const struct conf_store *conf, struct net *net, struct store_metrics *metrics,
+               struct store **ret_store, struct error *err);

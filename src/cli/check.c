@@ -57,7 +57,7 @@ int cmd_check(const struct cli_options *options)
 	if (fd_make_dirs(conf.state_dir, 0700) == 0 &&
 	    catalog_open(conf.state_dir, &catalog, &catalog_error) < 0)
 		fprintf(stderr, "keepfs: the result cannot be kept: %s\n", catalog_error.message);
-	engine_open_store(&conf, &net, &store, &store_error);
+	engine_open_store(&conf, NULL, &net, &store, &store_error);
 	check_run(&conf, store, &store_error, catalog, result);
 	store_free(store);
 	net_free(net);

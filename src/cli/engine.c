@@ -15,8 +15,8 @@
 #define RECOVERY_DEADLINE_MS 10000
 #define MAX_CONNECTIONS      32
 
-int engine_open_store(const struct conf *conf, struct net **ret_net, struct store **ret_store,
-                      struct error *err)
+int engine_open_store(const struct conf *conf, struct store_metrics *metrics, struct net **ret_net,
+                      struct store **ret_store, struct error *err)
 {
 	const struct net_options options = {
 	        .ca_file = conf->store.ca_file && *conf->store.ca_file ? conf->store.ca_file : NULL,
@@ -28,7 +28,7 @@ int engine_open_store(const struct conf *conf, struct net **ret_net, struct stor
 	r = net_new(&options, &net, err);
 	if (r < 0)
 		return r;
-	r = store_open(&conf->store, net, ret_store, err);
+	r = store_open(&conf->store, net, metrics, ret_store, err);
 	if (r < 0) {
 		net_free(net);
 		return r;
@@ -68,7 +68,7 @@ static int settle(struct engine *e, bool is_new, struct error *err)
 	int r;
 
 	hasty.retry_deadline_ms = RECOVERY_DEADLINE_MS;
-	r = store_open(&hasty, e->net, &store, err);
+	r = store_open(&hasty, e->net, e->metrics, &store, err);
 	if (r == 0 && is_new)
 		r = begin_catalog(e, store, err);
 	if (r == 0)
@@ -165,7 +165,7 @@ static int open_parts(struct engine *e, struct error *err)
 	if (r == 0)
 		r = check_bound(e, &is_new, err);
 	if (r == 0)
-		r = engine_open_store(e->conf, &e->net, &e->store, err);
+		r = engine_open_store(e->conf, e->metrics, &e->net, &e->store, err);
 	if (r < 0)
 		return r;
 	e->pool = pool_new(e->conf->memory_bytes);
@@ -180,7 +180,7 @@ static int open_parts(struct engine *e, struct error *err)
 
 int engine_open(const struct conf *conf, struct engine *ret, struct error *err)
 {
-	struct engine e = {.conf = conf, .lock_fd = -1};
+	struct engine e = {.conf = conf, .lock_fd = -1, .metrics = mem_alloc(sizeof(*e.metrics))};
 	int r = open_parts(&e, err);
 
 	if (r < 0) {
@@ -195,6 +195,8 @@ void engine_close(struct engine *e)
 {
 	e->pool = pool_free(e->pool);
 	e->store = store_free(e->store);
+	free(e->metrics);
+	e->metrics = NULL;
 	e->net = net_free(e->net);
 	e->catalog = catalog_free(e->catalog);
 	if (e->lock_fd >= 0)

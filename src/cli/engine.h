@@ -14,14 +14,15 @@ struct engine {
 	struct catalog *catalog;
 	struct net *net;
 	struct store *store;
+	struct store_metrics *metrics; /* of all that this process asks of the store */
 	struct pool *pool;
 	struct make_context make;
 };
 
 /** engine_open() - take the lock, open catalog and store, settle what a crash left. @err says what to do. */
 int engine_open(const struct conf *conf, struct engine *ret, struct error *err);
-/** engine_open_store() - the store alone, for commands that need no more. */
-int engine_open_store(const struct conf *conf, struct net **ret_net, struct store **ret_store,
-                      struct error *err);
+/** engine_open_store() - the store alone, for commands that need no more. @metrics: store_open()'s. */
+int engine_open_store(const struct conf *conf, struct store_metrics *metrics, struct net **ret_net,
+                      struct store **ret_store, struct error *err);
 /** engine_close() - in the reverse order; every job and reader must have ended. */
 void engine_close(struct engine *e);

@@ -68,7 +68,7 @@ static int rebuild(const struct conf *conf, struct artifact_rebuild *io, struct 
 	if (r == 0)
 		r = open_catalog(conf, &catalog, err);
 	if (r == 0)
-		r = engine_open_store(conf, &net, &store, err);
+		r = engine_open_store(conf, NULL, &net, &store, err);
 	if (r == 0) {
 		const struct catalog_audit entry = {
 		        .at_us = clock_now_us(),

@@ -1,5 +1,5 @@
 /* Which driver a URL names, and how the wrappers lie around it: faults are made below the retries, so that
- * what is rehearsed is what would happen. */
+ * what is rehearsed is what would happen; and they are counted, each try by itself, as a real store's are. */
 #include <keepfs/base/str.h>
 #include <keepfs/conf.h>
 #include <keepfs/store.h>
@@ -18,7 +18,8 @@ static int open_driver(const struct conf_store *conf, struct net *net, struct st
 	                 conf->url ? conf->url : "");
 }
 
-int store_open(const struct conf_store *conf, struct net *net, struct store **ret_store, struct error *err)
+int store_open(const struct conf_store *conf, struct net *net, struct store_metrics *metrics,
+               struct store **ret_store, struct error *err)
 {
 	struct store *s = NULL;
 	int r = open_driver(conf, net, &s, err);
@@ -30,6 +31,8 @@ int store_open(const struct conf_store *conf, struct net *net, struct store **re
 		if (r < 0)
 			return r;
 	}
+	if (metrics)
+		s = store_meter_new(s, metrics);
 	*ret_store = store_retry_new(s, conf->retry_deadline_ms);
 	return 0;
 }

@@ -53,10 +53,21 @@ static void open_fault(struct suite *t)
 	wrap_fault(t, "");
 }
 
+/* Counters only: nobody looks at them here. */
+static struct store_metrics metrics;
+
+static void open_meter(struct suite *t)
+{
+	open_dir(t);
+	t->store = store_meter_new(t->store, &metrics);
+}
+
+/* Wrapped as store_open() does it. */
 static void open_trouble(struct suite *t)
 {
 	open_dir(t);
 	wrap_fault(t, TROUBLE);
+	t->store = store_meter_new(t->store, &metrics);
 	t->store = store_retry_new(t->store, RETRY_DEADLINE_MS);
 }
 
@@ -71,13 +82,18 @@ static const struct {
 	const char *name;
 	void (*open)(struct suite *t);
 } kinds[] = {
-        {"dir", open_dir},         {"retry", open_retry},   {"fault", open_fault},
-        {"trouble", open_trouble}, {"s3", factory_open_s3}, {"s3-trouble", open_s3_trouble},
+        {"dir", open_dir},
+        {"retry", open_retry},
+        {"fault", open_fault},
+        {"meter", open_meter},
+        {"trouble", open_trouble},
+        {"s3", factory_open_s3},
+        {"s3-trouble", open_s3_trouble},
 };
 
 const char *suite_kinds(void)
 {
-	return "dir|retry|fault|trouble|s3|s3-trouble";
+	return "dir|retry|fault|meter|trouble|s3|s3-trouble";
 }
 
 bool suite_open(struct suite *t, const char *kind)

@@ -205,7 +205,7 @@ static int set_up(void **state)
 	f->url = mem_printf("dir:%s/objects", f->directory);
 	f->conf = (struct conf){.state_dir = f->directory, .file_mode = 0600, .dir_mode = 0750};
 	f->conf.store.url = f->url;
-	assert_int_equal(store_open(&f->conf.store, NULL, &f->store, NULL), 0);
+	assert_int_equal(store_open(&f->conf.store, NULL, NULL, &f->store, NULL), 0);
 	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
 	f->troubles = report_troubles_new();
 	ctx = (struct fs_context){

@@ -65,9 +65,9 @@ static void test_what_no_clock_should_say(void **state)
 	assert_int_equal(atomic_load(&h.sum_us), 1001 * YEAR_US - 1);
 }
 
-#define THREADS  8
-#define EACH     20000
-#define MOST_MS  7
+#define THREADS 8
+#define EACH    20000
+#define MOST_MS 7
 
 static void *add_many(void *arg)
 {

@@ -255,7 +255,7 @@ static void open_puts_faults_below_retries(void **state)
 	struct store_object object;
 	struct error err = {0};
 
-	assert_int_equal(store_open(&conf, NULL, &s, &err), 0);
+	assert_int_equal(store_open(&conf, NULL, NULL, &s, &err), 0);
 	assert_string_equal(s->name, url);
 	assert_int_equal(put(s, "k", "x", false), 0);
 	assert_int_equal(store_head(s, NULL, "k", &object, NULL), -EIO);
@@ -272,7 +272,7 @@ static void open_refuses_what_is_no_store(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(urls); i++) {
 		struct conf_store conf = {.url = (char *)urls[i], .faults = "", .retry_deadline_ms = 1000};
 
-		assert_int_equal(store_open(&conf, NULL, &s, &err), -EINVAL);
+		assert_int_equal(store_open(&conf, NULL, NULL, &s, &err), -EINVAL);
 		assert_int_equal(err.class, ERROR_USAGE);
 		assert_non_null(strstr(err.message, "dir:/"));
 	}
@@ -286,7 +286,7 @@ static void open_refuses_wrong_rules(void **state)
 	struct store *s = NULL;
 	struct error err = {0};
 
-	assert_int_equal(store_open(&conf, NULL, &s, &err), -EINVAL);
+	assert_int_equal(store_open(&conf, NULL, NULL, &s, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "put:1:explode"));
 	assert_null(s);
 }

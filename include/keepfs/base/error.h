@@ -23,6 +23,7 @@ enum error_class {
 	ERROR_CANCELLED,   /* somebody asked to stop */
 	ERROR_INTERNAL     /* a defect or an unexpected system error */
 };
+#define ERROR_CLASSES (ERROR_INTERNAL + 1)
 
 /** struct error - in the caller's memory, zero-initialised (`struct error err = {0}`); holds nothing to free.
  */

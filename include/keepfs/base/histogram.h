@@ -14,8 +14,8 @@ struct histogram {
 	atomic_ullong sum_us;
 };
 
-/** histogram_add() - count one. A negative duration (a clock that was set) is none at all: 0; one of more than
- * a year adds a year to the sum, so that no single one can make it overflow. */
+/** histogram_add() - count one. A negative duration (a clock that was set) is none at all: 0; one of more
+ * than a year adds a year to the sum, so that no single one can make it overflow. */
 void histogram_add(struct histogram *h, int64_t duration_us);
 /** histogram_bound_us() - the longest duration that bucket @i counts: 100 us to 10 s in steps of 1, 2.5, 5,
  * 10 …, then 60 s; INT64_MAX for the last. */

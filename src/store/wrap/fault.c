@@ -34,16 +34,16 @@ static struct fault_upload *upload_of(const struct store_upload *up)
 	return (struct fault_upload *)up; /* likewise */
 }
 
-static int fail(enum error_class class, int errnum, bool retry, enum fault_op op, const char *key,
+static int fail(enum error_class class, int errnum, bool retry, enum store_call_kind op, const char *key,
                 const char *how, struct error *err)
 {
-	error_set(err, class, errnum, "%s of %s: %s (a rehearsed fault)", fault_op_name(op), key, how);
+	error_set(err, class, errnum, "%s of %s: %s (a rehearsed fault)", store_call_name(op), key, how);
 	if (err)
 		err->retry = retry;
 	return -errnum;
 }
 
-static int hold_up(const struct store_call *call, int64_t ms, enum fault_op op, struct error *err)
+static int hold_up(const struct store_call *call, int64_t ms, enum store_call_kind op, struct error *err)
 {
 	int64_t until_ms = clock_mono_ms() + ms;
 
@@ -51,11 +51,11 @@ static int hold_up(const struct store_call *call, int64_t ms, enum fault_op op, 
 		until_ms = call->deadline_ms;
 	if (until_ms > clock_mono_ms())
 		cancel_sleep_ms(call ? call->cancel : NULL, until_ms - clock_mono_ms());
-	return store_call_check(call, fault_op_name(op), err);
+	return store_call_check(call, store_call_name(op), err);
 }
 
 /* What shall happen to this call: negative when it is over before it is made. */
-static int before(struct store *s, enum fault_op op, const struct store_call *call, const char *key,
+static int before(struct store *s, enum store_call_kind op, const struct store_call *call, const char *key,
                   enum fault_what *ret_what, struct error *err)
 {
 	int64_t slow_ms;
@@ -69,7 +69,7 @@ static int before(struct store *s, enum fault_op op, const struct store_call *ca
 	}
 	switch (*ret_what) {
 	case FAULT_CORRUPT:
-		if (op == FAULT_GET)
+		if (op == STORE_CALL_GET)
 			return 0;
 		__attribute__((fallthrough));
 	case FAULT_EIO:
@@ -87,7 +87,7 @@ static int before(struct store *s, enum fault_op op, const struct store_call *ca
 }
 
 /* The result of the wrapped call, unless it is to be lost. */
-static int after(enum fault_what what, enum fault_op op, const char *key, int r, struct error *err)
+static int after(enum fault_what what, enum store_call_kind op, const char *key, int r, struct error *err)
 {
 	if (what != FAULT_TIMEOUT)
 		return r;
@@ -99,12 +99,12 @@ static int fault_put(struct store *s, const struct store_call *call, const char 
 {
 	struct store *inner = fault_of(s)->inner;
 	enum fault_what what;
-	int r = before(s, FAULT_PUT, call, key, &what, err);
+	int r = before(s, STORE_CALL_PUT, call, key, &what, err);
 
 	if (r < 0)
 		return r;
 	r = inner->ops->put(inner, call, key, iov, count, options, err);
-	return after(what, FAULT_PUT, key, r, err);
+	return after(what, STORE_CALL_PUT, key, r, err);
 }
 
 static void flip_a_byte(const struct iovec *iov, int count)
@@ -141,7 +141,7 @@ static int fault_get(struct store *s, const struct store_call *call, const char 
 	struct store_get_options inner_options = *options;
 	uint64_t filled = 0;
 	enum fault_what what;
-	int r = before(s, FAULT_GET, call, key, &what, err);
+	int r = before(s, STORE_CALL_GET, call, key, &what, err);
 
 	if (r < 0)
 		return r;
@@ -153,7 +153,7 @@ static int fault_get(struct store *s, const struct store_call *call, const char 
 		lose_second_half(iov, count, &filled);
 	if (options->ret_filled)
 		*options->ret_filled = filled;
-	return after(what, FAULT_GET, key, r, err);
+	return after(what, STORE_CALL_GET, key, r, err);
 }
 
 static int fault_head(struct store *s, const struct store_call *call, const char *key,
@@ -162,12 +162,12 @@ static int fault_head(struct store *s, const struct store_call *call, const char
 	struct store *inner = fault_of(s)->inner;
 	struct store_object object;
 	enum fault_what what;
-	int r = before(s, FAULT_HEAD, call, key, &what, err);
+	int r = before(s, STORE_CALL_HEAD, call, key, &what, err);
 
 	if (r < 0)
 		return r;
 	r = inner->ops->head(inner, call, key, &object, err);
-	r = after(what, FAULT_HEAD, key, r, err);
+	r = after(what, STORE_CALL_HEAD, key, r, err);
 	if (r == 0)
 		*ret = object;
 	return r;
@@ -177,12 +177,12 @@ static int fault_remove(struct store *s, const struct store_call *call, const ch
 {
 	struct store *inner = fault_of(s)->inner;
 	enum fault_what what;
-	int r = before(s, FAULT_REMOVE, call, key, &what, err);
+	int r = before(s, STORE_CALL_REMOVE, call, key, &what, err);
 
 	if (r < 0)
 		return r;
 	r = inner->ops->remove(inner, call, key, err);
-	return after(what, FAULT_REMOVE, key, r, err);
+	return after(what, STORE_CALL_REMOVE, key, r, err);
 }
 
 static int fault_list(struct store *s, const struct store_call *call, const char *prefix,
@@ -194,12 +194,12 @@ static int fault_list(struct store *s, const struct store_call *call, const char
 	enum fault_what what;
 	size_t n = 0;
 	bool more = false;
-	int r = before(s, FAULT_LIST, call, prefix, &what, err);
+	int r = before(s, STORE_CALL_LIST, call, prefix, &what, err);
 
 	if (r < 0)
 		return r;
 	r = inner->ops->list(inner, call, prefix, start_after, max, &objects, &n, &more, err);
-	r = after(what, FAULT_LIST, prefix, r, err);
+	r = after(what, STORE_CALL_LIST, prefix, r, err);
 	if (r < 0)
 		return r;
 	*ret_objects = take_ptr(&objects);
@@ -215,12 +215,12 @@ static int fault_upload_begin(struct store *s, const struct store_call *call, co
 	_cleanup(store_upload) struct store_upload *inner_up = NULL;
 	struct fault_upload *up;
 	enum fault_what what;
-	int r = before(s, FAULT_BEGIN, call, key, &what, err);
+	int r = before(s, STORE_CALL_BEGIN, call, key, &what, err);
 
 	if (r < 0)
 		return r;
 	r = inner->ops->upload_begin(inner, call, key, &inner_up, err);
-	r = after(what, FAULT_BEGIN, key, r, err);
+	r = after(what, STORE_CALL_BEGIN, key, r, err);
 	if (r < 0)
 		return r;
 	up = mem_alloc(sizeof(*up));
@@ -241,12 +241,12 @@ static int fault_upload_part(struct store_upload *base, const struct store_call 
 	struct store_upload *inner = upload_of(base)->inner;
 	struct store_part part;
 	enum fault_what what;
-	int r = before(base->store, FAULT_PART, call, base->key, &what, err);
+	int r = before(base->store, STORE_CALL_PART, call, base->key, &what, err);
 
 	if (r < 0)
 		return r;
 	r = inner->ops->upload_part(inner, call, number, iov, count, &part, err);
-	r = after(what, FAULT_PART, base->key, r, err);
+	r = after(what, STORE_CALL_PART, base->key, r, err);
 	if (r == 0)
 		*ret = part;
 	return r;
@@ -257,12 +257,12 @@ static int fault_upload_complete(struct store_upload *base, const struct store_c
 {
 	struct store_upload *inner = upload_of(base)->inner;
 	enum fault_what what;
-	int r = before(base->store, FAULT_COMPLETE, call, base->key, &what, err);
+	int r = before(base->store, STORE_CALL_COMPLETE, call, base->key, &what, err);
 
 	if (r < 0)
 		return r;
 	r = inner->ops->upload_complete(inner, call, parts, count, err);
-	return after(what, FAULT_COMPLETE, base->key, r, err);
+	return after(what, STORE_CALL_COMPLETE, base->key, r, err);
 }
 
 static const char *fault_upload_id(const struct store_upload *up)
@@ -285,12 +285,12 @@ static int fault_upload_abort(struct store *s, const struct store_call *call, co
 {
 	struct store *inner = fault_of(s)->inner;
 	enum fault_what what;
-	int r = before(s, FAULT_ABORT, call, key, &what, err);
+	int r = before(s, STORE_CALL_ABORT, call, key, &what, err);
 
 	if (r < 0)
 		return r;
 	r = inner->ops->upload_abort(inner, call, key, upload_id, err);
-	return after(what, FAULT_ABORT, key, r, err);
+	return after(what, STORE_CALL_ABORT, key, r, err);
 }
 
 static int fault_upload_list(struct store *s, const struct store_call *call, const char *prefix,
@@ -300,12 +300,12 @@ static int fault_upload_list(struct store *s, const struct store_call *call, con
 	struct store_upload_info *uploads = NULL;
 	enum fault_what what;
 	size_t n = 0;
-	int r = before(s, FAULT_UPLOADS, call, prefix, &what, err);
+	int r = before(s, STORE_CALL_UPLOADS, call, prefix, &what, err);
 
 	if (r < 0)
 		return r;
 	r = inner->ops->upload_list(inner, call, prefix, &uploads, &n, err);
-	r = after(what, FAULT_UPLOADS, prefix, r, err);
+	r = after(what, STORE_CALL_UPLOADS, prefix, r, err);
 	if (r < 0) {
 		store_upload_list_free(uploads, n);
 		return r;

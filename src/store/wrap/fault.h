@@ -4,19 +4,7 @@
 
 #include <stdatomic.h>
 
-enum fault_op {
-	FAULT_PUT,
-	FAULT_GET,
-	FAULT_HEAD,
-	FAULT_REMOVE,
-	FAULT_LIST,
-	FAULT_BEGIN,
-	FAULT_PART,
-	FAULT_COMPLETE,
-	FAULT_ABORT,
-	FAULT_UPLOADS,
-	FAULT_ANY
-};
+#define FAULT_ANY STORE_CALL_KINDS /* of a rule: each of them */
 
 enum fault_when { FAULT_NTH, FAULT_FROM, FAULT_PERCENT };
 
@@ -32,7 +20,7 @@ enum fault_what {
 };
 
 struct fault_rule {
-	enum fault_op op;
+	enum store_call_kind op; /* or FAULT_ANY */
 	enum fault_when when;
 	enum fault_what what;
 	uint64_t n;
@@ -52,5 +40,4 @@ void fault_rules_finish(struct fault_rules *rules);
  * fault_decide() - count a call of @op and find what shall happen to it
  * @ret_slow_ms: how long it shall be held up before
  */
-enum fault_what fault_decide(struct fault_rules *rules, enum fault_op op, int64_t *ret_slow_ms);
-const char *fault_op_name(enum fault_op op);
+enum fault_what fault_decide(struct fault_rules *rules, enum store_call_kind op, int64_t *ret_slow_ms);

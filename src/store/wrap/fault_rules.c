@@ -12,26 +12,12 @@
 
 #define MOST_SLOW_MS 3600000
 
-static const char *const op_names[] = {
-        [FAULT_PUT] = "put",     [FAULT_GET] = "get",
-        [FAULT_HEAD] = "head",   [FAULT_REMOVE] = "remove",
-        [FAULT_LIST] = "list",   [FAULT_BEGIN] = "begin",
-        [FAULT_PART] = "part",   [FAULT_COMPLETE] = "complete",
-        [FAULT_ABORT] = "abort", [FAULT_UPLOADS] = "uploads",
-        [FAULT_ANY] = "*",
-};
-
 static const char *const what_names[] = {
         [FAULT_EIO] = "eio",         [FAULT_UNAVAILABLE] = "unavailable",
         [FAULT_TIMEOUT] = "timeout", [FAULT_CORRUPT] = "corrupt",
         [FAULT_SLOW] = "slow",       [FAULT_CRASH] = "crash",
         [FAULT_NOSPACE] = "nospace",
 };
-
-const char *fault_op_name(enum fault_op op)
-{
-	return op_names[op];
-}
 
 /* Digits only, 1 to @most; *@ret_rest is what follows them. */
 static bool parse_number(const char *text, uint64_t most, uint64_t *ret, const char **ret_rest)
@@ -49,15 +35,19 @@ static bool parse_number(const char *text, uint64_t most, uint64_t *ret, const c
 	return at > text && n > 0;
 }
 
-static const char *parse_op(const char *text, struct fault_rule *rule)
+/* @problem: memory for the text that is returned. */
+static const char *parse_op(const char *text, struct fault_rule *rule, struct str *problem)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(op_names); i++) {
-		if (str_equal(op_names[i], text)) {
-			rule->op = (enum fault_op)i;
+	str_append(problem, "the call is one of");
+	for (unsigned i = 0; i < STORE_CALL_KINDS; i++) {
+		rule->op = (enum store_call_kind)i;
+		if (str_equal(store_call_name(rule->op), text))
 			return NULL;
-		}
+		str_appendf(problem, " %s", store_call_name(rule->op));
 	}
-	return "the call is one of put get head remove list begin part complete abort uploads *";
+	rule->op = FAULT_ANY;
+	str_append(problem, " *");
+	return str_equal("*", text) ? NULL : str_text(problem);
 }
 
 static const char *parse_when(const char *text, struct fault_rule *rule)
@@ -95,13 +85,14 @@ static const char *parse_what(const char *text, struct fault_rule *rule)
 static int parse_rule(char *text, struct fault_rule *ret, struct error *err)
 {
 	_cleanup(free) char *whole = mem_strdup(text);
+	_cleanup(str) struct str words = {0};
 	char *when = strchr(text, ':');
 	char *what = when ? strchr(when + 1, ':') : NULL;
 	const char *problem = "a rule is call:when:what";
 
 	if (what) {
 		*when++ = *what++ = '\0';
-		problem = parse_op(text, ret);
+		problem = parse_op(text, ret, &words);
 		if (!problem)
 			problem = parse_when(when, ret);
 		if (!problem)
@@ -164,7 +155,7 @@ static bool applies(struct fault_rule *rule)
 	}
 }
 
-enum fault_what fault_decide(struct fault_rules *rules, enum fault_op op, int64_t *ret_slow_ms)
+enum fault_what fault_decide(struct fault_rules *rules, enum store_call_kind op, int64_t *ret_slow_ms)
 {
 	enum fault_what what = FAULT_NOTHING;
 
