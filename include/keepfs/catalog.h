@@ -128,6 +128,10 @@ int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool keep_last, str
  * damaged file is beside is not. The first reason stays; a rebuild forgets it. */
 int catalog_mark_damaged(struct catalog *c, uint64_t ino, const char *reason, struct error *err);
 bool catalog_is_damaged(struct catalog *c, uint64_t ino);
+/** catalog_set_verified() - the bytes of artifact @ino were read whole at @at_us, and were right. Of an
+ * artifact that is a directory, and of further files, nothing is kept. A rebuild goes back to what the
+ * manifest says. */
+int catalog_set_verified(struct catalog *c, uint64_t ino, int64_t at_us, struct error *err);
 /** catalog_damaged() - call @row for each artifact, and each file beside one, that was marked. */
 int catalog_damaged(struct catalog *c,
                     void (*row)(void *arg, uint64_t ino, const char *path, const char *reason), void *arg);
@@ -228,7 +232,7 @@ struct catalog_audit {
 	int64_t at_us;
 	int64_t uid, pid; /* -1: keepfs itself */
 	char command[64];
-	char action[32]; /* "trigger", "remove", "cancel", "probe", "rebuild" */
+	char action[32]; /* "read", "trigger", "remove", "cancel", "probe", "rebuild" */
 	char object[512];
 	char result[16]; /* "ok", "denied", "failed" */
 	char detail[512];

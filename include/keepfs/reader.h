@@ -1,15 +1,18 @@
 #pragma once
 /**
- * Reading artifacts: a byte range of the file → checked bytes. Blocks (runs of extents, at most one pool
- * buffer each) are fetched from the store by ranged gets on the reader's own threads, several at once and
- * ahead of a sequential reader; each extent is checked against the manifest's CRC-32C before a byte of it is
+ * Reading artifacts: a byte range of the file → checked bytes. What is asked for, and what is expected to be
+ * asked for next, is fetched by ranged gets from the store, on the reader's own
+ * threads, several at once. Each extent is checked against the manifest's CRC-32C before a byte of it is
  * handed out. Blocks are shared by all readers of an artifact and kept, while it is open, until their buffers
  * are wanted. A request never blocks its caller; it is answered once, by a callback.
  */
 #include <keepfs/base/error.h>
+#include <keepfs/base/histogram.h>
 #include <keepfs/base/pool.h>
 #include <keepfs/codec/extents.h>
+#include <keepfs/codec/hash.h>
 #include <keepfs/store.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -20,11 +23,27 @@
 struct reader;
 struct reader_file;
 
+/** struct reader_metrics - since the process began. Any thread. */
+struct reader_metrics {
+	atomic_ullong requests, request_bytes; /* answered with bytes */
+	atomic_ullong failures;                /* answered with an error; not cancellations */
+	atomic_ullong cancelled;
+	struct histogram duration;   /* of all requests, from reader_read() to the answer */
+	atomic_ullong fetched_bytes; /* from the store */
+	atomic_ullong ahead_bytes;   /* of these, before anybody asked */
+	atomic_ullong wrong_extents; /* CRC-32C was not the manifest's; what was got again counts again */
+	atomic_ullong whole, whole_wrong; /* SHA-256 of whole files compared; of these, not the manifest's */
+	atomic_llong open_files;
+	atomic_llong used_buffers; /* of 1 MiB, with what is kept for others */
+};
+
 struct reader_options {
-	struct store *store; /* borrowed */
-	struct pool *pool;   /* borrowed; the reader reserves @buffers of it */
-	size_t buffers;      /* at least READER_BUFFERS_MIN */
-	unsigned threads;    /* gets in flight */
+	struct store *store;            /* borrowed */
+	struct pool *pool;              /* borrowed; the reader reserves @buffers of it */
+	size_t buffers;                 /* at least READER_BUFFERS_MIN */
+	unsigned threads;               /* gets in flight; at least 2 */
+	uint64_t ahead_bytes;           /* the largest read-ahead of one file; 0: none */
+	struct reader_metrics *metrics; /* borrowed */
 };
 
 /**
@@ -36,17 +55,28 @@ int reader_new(const struct reader_options *options, struct reader **ret_reader,
 /** reader_free() - every file closed; waits for gets in flight (cancelled). NULL allowed; returns NULL. */
 struct reader *reader_free(struct reader *r);
 
-/**
- * reader_open() - @key's bytes; @extents is consumed, on failure too. Files of the same @ino share blocks.
- * Never blocks on the store. Return: 0; -ESHUTDOWN after reader_cancel_all().
- */
-int reader_open(struct reader *r, uint64_t ino, const char *key, struct extents *extents,
-                struct reader_file **ret_file, struct error *err);
+struct reader_what {
+	uint64_t ino;            /* files of the same one share blocks */
+	const char *key;         /* of the object; copied */
+	struct extents *extents; /* consumed, on failure too */
+	const char *sha256;      /* hex, of the whole file; "" or NULL: not known */
+	bool whole; /* compare the SHA-256 when the file is read from beginning to end in order */
+};
+
+/** reader_open() - never blocks on the store. Return: 0; -ESHUTDOWN after reader_cancel_all(). */
+int reader_open(struct reader *r, const struct reader_what *what, struct reader_file **ret_file,
+                struct error *err);
+
+struct reader_file_stats {
+	uint64_t requests, bytes; /* that were answered with bytes; what the kernel had is not asked for */
+	uint64_t failures;
+	bool whole; /* its SHA-256 was compared, and is the manifest's */
+};
 /**
  * reader_close() - requests still pending are answered with -ECANCELED first; answers that are being given on
- * other threads are waited for. Not from within done().
+ * other threads are waited for. Not from within done(). @ret: NULL, or what was read through this file.
  */
-void reader_close(struct reader_file *f);
+void reader_close(struct reader_file *f, struct reader_file_stats *ret);
 
 struct reader_request { /* in the caller's memory until done */
 	uint64_t offset;
@@ -55,14 +85,21 @@ struct reader_request { /* in the caller's memory until done */
 	 * done() - the one answer, on a thread of the reader's or, when the bytes are there, on the caller's,
 	 * before reader_read() returns; with no lock held
 	 * @result: 0: @iov holds exactly the bytes from offset, cut only at the end of the file; borrowed for
-	 * the call. Negative: @err says why: -EIO (the store failed, or ERROR_CORRUPT: wrong bytes),
-	 * -ECANCELED.
+	 * the call. Negative: @err says why: -EIO (the store failed, or ERROR_CORRUPT: wrong bytes), -ESTALE
+	 * (another object has taken its place while the file was open), -ECANCELED.
 	 */
 	void (*done)(struct reader_request *req, int result, const struct iovec *iov, int count,
 	             const struct error *err);
+	uint64_t tag;             /* the caller's, for reader_cancel(): no other of this file has it now */
 	struct reader_file *file; /* set by reader_read() */
 };
 
 void reader_read(struct reader_file *f, struct reader_request *req);
+/**
+ * reader_cancel() - nobody wants the answer of the request with this tag any more: done() is called with
+ * -ECANCELED before this returns, and what is fetched for it alone is given up. Does nothing when its answer
+ * was given, or is being given. Not from within done().
+ */
+void reader_cancel(struct reader_file *f, uint64_t tag);
 /** reader_cancel_all() - refuse and end all requests (-EIO): shutdown. Files stay to be closed. */
 void reader_cancel_all(struct reader *r);

@@ -1,6 +1,7 @@
 /*
- * What reading has shown to be damaged. A file in an artifact that is a directory is a part of it, so the
- * artifact is damaged as well; a file beside an artifact is not, and leaves it as good as it was.
+ * What reading has shown: that a backup is right, or damaged. A file in an artifact that is a directory is a
+ * part of it, so the artifact is damaged as well; a file beside an artifact is not, and leaves it as good as
+ * it was.
  */
 #include "db.h"
 
@@ -34,6 +35,18 @@ int catalog_mark_damaged(struct catalog *c, uint64_t ino, const char *reason, st
 	if (r < 0)
 		return r;
 	return write_end(c, mark(c->writer, ino, reason), err);
+}
+
+int catalog_set_verified(struct catalog *c, uint64_t ino, int64_t at_us, struct error *err)
+{
+	static const char sql[] =
+	        "UPDATE artifact SET verified_at_us = ?2 WHERE ino = ?1 AND is_directory = 0"
+	        " AND damaged IS NULL AND verified_at_us < ?2";
+	int r = write_begin(c, err);
+
+	if (r < 0)
+		return r;
+	return write_end(c, db_run(c->writer, sql, VALUES(ino_value(ino), int_value(at_us))), err);
 }
 
 bool catalog_is_damaged(struct catalog *c, uint64_t ino)

@@ -13,14 +13,14 @@
 /* The first look at the store must not hold up a start for long when the store is down: what it cannot settle
  * is settled at the next one. */
 #define RECOVERY_DEADLINE_MS 10000
-#define MAX_CONNECTIONS      32
+#define OTHER_CONNECTIONS    16 /* beside those for reading */
 
 int engine_open_store(const struct conf *conf, struct store_metrics *metrics, struct net **ret_net,
                       struct store **ret_store, struct error *err)
 {
 	const struct net_options options = {
 	        .ca_file = conf->store.ca_file && *conf->store.ca_file ? conf->store.ca_file : NULL,
-	        .max_connections = MAX_CONNECTIONS,
+	        .max_connections = OTHER_CONNECTIONS + (unsigned)conf->read.connections,
 	};
 	struct net *net = NULL;
 	int r;

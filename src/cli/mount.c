@@ -26,12 +26,12 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-#define READER_THREADS    16
 #define SHUTDOWN_EXTRA_MS 20000 /* beyond the grace period: cancelled runs clean up */
 
 struct daemon {
 	struct engine engine;
 	struct report_troubles *troubles;
+	struct reader_metrics reader_metrics;
 	struct reader *reader;
 	struct fs *fs;
 	struct jobs *jobs;
@@ -46,7 +46,9 @@ static int start(struct daemon *d, const char *mountpoint, const char *mount_opt
 	        .store = d->engine.store,
 	        .pool = d->engine.pool,
 	        .buffers = pool_buffers(d->engine.pool) / 2,
-	        .threads = READER_THREADS,
+	        .threads = (unsigned)conf->read.connections,
+	        .ahead_bytes = conf->read.ahead_bytes,
+	        .metrics = &d->reader_metrics,
 	};
 	struct fs_context context;
 	int r;

@@ -173,6 +173,6 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 	c->bytes = size;
 	caller_of(req, &c->audit);
 	snprintf(c->by, sizeof(c->by), "uid %lld (%s)", (long long)c->audit.uid, c->audit.command);
-	pending_init(&c->pending, req);
+	pending_init(&c->pending, req, NULL);
 	workers_add(fs->workers, run_command, c);
 }

@@ -34,8 +34,7 @@ void handle_free(struct handle *h)
 	if (h->next)
 		h->next->link = h->link;
 	pthread_mutex_unlock(&h->fs->handles_lock);
-	if (h->file)
-		reader_close(h->file);
+	artifact_file_close(h->fs, h->artifact);
 	if (h->watch)
 		watch_free(h->watch);
 	text_unref(h->text);
@@ -85,9 +84,10 @@ static int text_handle(struct fs *fs, struct node *node, struct handle **ret_han
 	return 0;
 }
 
-static int open_node(struct fs *fs, struct node *node, const struct fuse_file_info *fi,
+static int open_node(fuse_req_t req, struct node *node, const struct fuse_file_info *fi,
                      struct handle **ret_handle, struct error *err)
 {
+	struct fs *fs = fs_of(req);
 	bool writing = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
 
 	if (node_is_directory(node))
@@ -99,7 +99,7 @@ static int open_node(struct fs *fs, struct node *node, const struct fuse_file_in
 	if (writing)
 		return -EPERM;
 	if (node_is_stored(node))
-		return artifact_file_open(fs, node, ret_handle, err);
+		return artifact_file_open(req, node, ret_handle, err);
 	return text_handle(fs, node, ret_handle);
 }
 
@@ -112,7 +112,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int r = node_load(fs, ino, &node);
 
 	if (r == 0)
-		r = open_node(fs, &node, fi, &h, &err);
+		r = open_node(req, &node, fi, &h, &err);
 	if (r < 0) {
 		if (err.message[0]) {
 			_cleanup(free) char *path = catalog_path(fs->ctx.catalog, node.ino);

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 
+struct artifact_file;
 struct texts;
 struct watches;
 
@@ -21,7 +22,9 @@ struct fs {
 	int64_t started_at_us; /* mtime of what has none of its own */
 	struct texts *texts;
 	struct watches *watches;
-	struct workers *workers; /* commands and removals: they wait for the catalog's disk and the store */
+	struct workers
+	        *workers; /* what waits for the catalog's disk or the store: commands, removals, notes */
+	atomic_ullong read_tag; /* the last read's */
 	pthread_mutex_t handles_lock;
 	struct handle *handles; /* handles_lock: open files */
 	struct fuse_session *session;
@@ -39,7 +42,7 @@ struct handle {
 	struct handle *next, **link; /* fs->handles_lock */
 	enum handle_kind kind;
 	uint64_t ino;
-	struct reader_file *file; /* HANDLE_ARTIFACT */
+	struct artifact_file *artifact; /* HANDLE_ARTIFACT */
 	struct text
 	        *text; /* HANDLE_TEXT; HANDLE_COMMAND: the answer that is read, NULL before there is one */
 	struct watch *watch; /* jobs/<run>/…: NULL elsewhere */
@@ -80,13 +83,20 @@ int node_entry_param(struct fs *fs, const struct node *node, struct fuse_entry_p
  * first; whoever does claims it, the other finds it claimed. That keeps "exactly one reply" true and lets a
  * killed process go at once.
  */
+struct pending_work { /* what an interrupt ends; the file is open until the request has its answer */
+	void (*give_up)(struct reader_file *file, uint64_t tag);
+	struct reader_file *file;
+	uint64_t tag;
+};
 struct pending {
 	fuse_req_t req;
+	struct pending_work work;
 	atomic_int state; /* pending.c */
 };
 
-/** pending_init() - from now on an interrupt answers with EINTR. */
-void pending_init(struct pending *p, fuse_req_t req);
+/** pending_init() - from now on an interrupt gives up the work (NULL: it goes on unheard) and answers with
+ * EINTR. False when it has done so already: a read then must not begin, since its file may be gone. */
+bool pending_init(struct pending *p, fuse_req_t req, const struct pending_work *work);
 /** pending_claim() - true once: the caller must reply now. After it returned, @p may be freed. */
 bool pending_claim(struct pending *p);
 
@@ -123,5 +133,8 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 /** command_open() - a handle of a command file; it reads the last answer that anybody got. */
 struct handle *command_open(struct fs *fs, const struct node *node);
 /** artifact_file_open() - a handle that reads the bytes of an artifact, or of one of its further files. */
-int artifact_file_open(struct fs *fs, const struct node *node, struct handle **ret_handle, struct error *err);
+int artifact_file_open(fuse_req_t req, const struct node *node, struct handle **ret_handle,
+                       struct error *err);
 void artifact_file_read(fuse_req_t req, struct handle *h, size_t size, off_t off);
+/** artifact_file_close() - and note who read what. NULL allowed. */
+void artifact_file_close(struct fs *fs, struct artifact_file *file);

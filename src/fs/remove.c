@@ -147,7 +147,7 @@ static void begin_removal(fuse_req_t req, const struct node *parent, const struc
 	if (node->kind == NODE_ARTIFACT)
 		catalog_files(fs->ctx.catalog, node->ino, note_beside, removal);
 	caller_of(req, &removal->audit);
-	pending_init(&removal->pending, req);
+	pending_init(&removal->pending, req, NULL);
 	workers_add(fs->workers, remove_one, removal);
 }
 

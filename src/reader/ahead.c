@@ -2,9 +2,10 @@
  * Read-ahead. Each open file has a position, the highest end of what it read in order, and a window, how many
  * blocks beyond it should be on their way. The kernel sends one sequential reader's requests out of order, so
  * a request counts as in order when it lies within the window of the position, before or behind. The window
- * begins with one block at the second request in order and doubles with each block that is entered; another
- * request ends it. Read-ahead is asked for in batches, so that one get brings several blocks, and it takes no
- * buffer that somebody needs: when there is none, the window shrinks.
+ * begins with one block at the second request in order (and the rest of the one that is being read) and
+ * doubles with each block that is entered; another request ends it. Read-ahead is asked for in batches, so
+ * that one get brings several blocks, and it takes no buffer that somebody needs: when there is none, the
+ * window shrinks.
  */
 #include "reader_private.h"
 
@@ -14,7 +15,7 @@ static unsigned window_limit(const struct reader *r)
 {
 	size_t share = r->block_count / 4;
 
-	return share < AHEAD_BLOCKS ? (unsigned)share : AHEAD_BLOCKS;
+	return share < r->ahead_blocks_max ? (unsigned)share : r->ahead_blocks_max;
 }
 
 static uint64_t block_end(const struct artifact *a, uint64_t position)
@@ -56,36 +57,49 @@ static bool advance(struct reader_file *f, uint64_t offset, uint64_t end)
 	return true;
 }
 
+/* Have @parts of a block fetched as far as they are not there; false when there is no buffer to spare for it.
+ */
+static bool fetch_ahead(struct reader *r, struct artifact *a, const struct span *span, parts_t parts)
+{
+	struct block *b = block_find(r, a, span->first);
+
+	if (b)
+		block_pin(r, b);
+	else
+		b = r->queue ? NULL : block_make(r, a, span, false);
+	if (!b)
+		return false;
+	block_want_ahead(r, b, parts);
+	block_unpin(r, b);
+	return true;
+}
+
 void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end)
 {
-	struct reader *r = f->reader;
 	struct artifact *a = f->artifact;
-	uint64_t from, target, batch;
+	uint64_t here, target, from, batch = POOL_BUFFER_BYTES;
 
-	if (!advance(f, offset, end))
+	if (!advance(f, offset, end) || f->window == 0 || f->position == a->extents.total_bytes)
 		return;
-	from = block_end(a, f->position);
-	target = from + f->window * POOL_BUFFER_BYTES;
+	here = block_span(&a->extents, f->position).offset;
+	target = here + (f->window + 1) * POOL_BUFFER_BYTES;
 	if (target > a->extents.total_bytes)
 		target = a->extents.total_bytes;
-	if (f->ahead > from)
-		from = f->ahead;
-	batch = f->window > 4 ? f->window / 4 * POOL_BUFFER_BYTES : POOL_BUFFER_BYTES;
-	if (from >= target || (target - from < batch && target < a->extents.total_bytes))
+	from = f->ahead > f->position ? f->ahead : f->position;
+	if (f->window > FETCH_BLOCKS)
+		batch = f->window / 4 * POOL_BUFFER_BYTES;
+	if (from >= target ||
+	    (from > here + POOL_BUFFER_BYTES && target - from < batch && target < a->extents.total_bytes))
 		return;
 	while (from < target) {
 		struct span span = block_span(&a->extents, from);
+		uint64_t next = span.offset + span.bytes;
 
-		if (!block_find(r, a, span.first)) {
-			struct block *b = r->queue ? NULL : block_make(r, a, &span, false);
-
-			if (!b) {
-				f->window = f->window > 1 ? f->window / 2 : 1;
-				break;
-			}
-			block_queue(r, b, false);
+		if (!fetch_ahead(f->reader, a, &span, span_parts_of(&a->extents, &span, from, next))) {
+			f->window = f->window > 1 ? f->window / 2 : 1;
+			break;
 		}
-		from = span.offset + span.bytes;
+		from = next;
 	}
 	f->ahead = from;
 }

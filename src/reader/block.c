@@ -1,68 +1,36 @@
 /*
- * Blocks: the unit of fetching, sharing and forgetting. Memory is a fixed array of slots, one for each buffer
- * of the reader's reservation, so nothing here grows with an artifact.
+ * Blocks: the unit of memory, of sharing and of forgetting; their parts are what is fetched. Memory is a
+ * fixed array of slots, one for each buffer of the reader's reservation, so nothing here grows with an
+ * artifact.
  *
- * Which extents form a block must follow from the extent table alone, without a list of blocks. The file is
- * cut into cells of one buffer; the extents that begin in one cell form one block, or, when they are longer
- * than a buffer together, two: all but the last (they end within the cell's length of its first) and the
- * last. With extents of exactly 1 MiB that is one extent a block; small ones are fetched together.
- *
- * A buffer is taken from the least recently used block that nobody needs. Blocks that read-ahead brought and
- * nobody has seen yet are spared while they are young, or two sequential readers would throw out each other's
- * next block for ever; a request that waits may take them all the same.
+ * Each slot is in the one list that its state says, and block_changed() sees to that; whoever changes a block
+ * calls it. A buffer is taken from the least recently used block that nobody needs. Blocks that read-ahead
+ * brought and nobody has seen yet are spared while they are young, or two sequential readers would throw out
+ * each other's next block for ever; a request that waits may take them all the same.
  */
 #include "reader_private.h"
 
 #include <keepfs/base/mem.h>
 
 #include <assert.h>
-#include <errno.h>
-
-#define CELL_BYTES ((uint64_t)POOL_BUFFER_BYTES)
-
-static uint64_t extents_span_bytes(const struct extents *x, size_t first, size_t last)
-{
-	return x->items[last].offset + x->items[last].length - x->items[first].offset;
-}
-
-struct span block_span(const struct extents *x, uint64_t offset)
-{
-	size_t here = extents_find(x, offset);
-	uint64_t cell = x->items[here].offset / CELL_BYTES * CELL_BYTES;
-	size_t first = extents_find(x, cell);
-	size_t last = extents_find(x, cell + CELL_BYTES - 1);
-
-	if (x->items[first].offset < cell)
-		first++;
-	if (last == x->count)
-		last--;
-	if (extents_span_bytes(x, first, last) > CELL_BYTES) {
-		if (here == last)
-			first = last;
-		else
-			last--;
-	}
-	return (struct span){.first = first,
-	                     .count = last - first + 1,
-	                     .offset = x->items[first].offset,
-	                     .bytes = (size_t)extents_span_bytes(x, first, last)};
-}
 
 static void list_add(struct block_list *list, struct block *b)
 {
+	b->list = list;
 	b->prev = list->last;
 	b->next = NULL;
 	*(list->last ? &list->last->next : &list->first) = b;
 	list->last = b;
-	list->count++;
 }
 
-static void list_remove(struct block_list *list, struct block *b)
+static void list_remove(struct block *b)
 {
-	*(b->prev ? &b->prev->next : &list->first) = b->next;
-	*(b->next ? &b->next->prev : &list->last) = b->prev;
+	if (!b->list)
+		return;
+	*(b->prev ? &b->prev->next : &b->list->first) = b->next;
+	*(b->next ? &b->next->prev : &b->list->last) = b->prev;
 	b->prev = b->next = NULL;
-	list->count--;
+	b->list = NULL;
 }
 
 void block_table_init(struct reader *r)
@@ -74,11 +42,12 @@ void block_table_init(struct reader *r)
 	r->blocks = mem_array(r->block_count, sizeof(*r->blocks));
 	for (size_t i = 0; i < r->block_count; i++)
 		list_add(&r->free, &r->blocks[i]);
+	r->available = r->block_count;
 }
 
 void block_table_finish(struct reader *r)
 {
-	assert(r->free.count == r->block_count);
+	assert(r->available == r->block_count && !r->idle.first && !r->ahead.first);
 	free(r->blocks);
 	free(r->buckets);
 }
@@ -109,14 +78,9 @@ static void unhash(struct reader *r, struct block *b)
 	*at = b->hash_next;
 }
 
-size_t block_available(const struct reader *r)
-{
-	return r->free.count + r->unpinned.count + r->ahead.count;
-}
-
 bool block_is_available(const struct block *b)
 {
-	return (b->state == BLOCK_READY && b->pins == 0) || (b->state == BLOCK_QUEUED && !b->demanded);
+	return !b->pins && !b->loading && !b->wanted;
 }
 
 /* Is it unlikely that somebody will want @b soon? Age is counted in blocks made since, not in time. */
@@ -128,25 +92,32 @@ static bool is_expendable(const struct reader *r, const struct block *b)
 /* The slot to use next: free, or taken from the block that is needed least. */
 static struct block *find_slot(struct reader *r, bool for_request)
 {
-	struct block *b = r->unpinned.first;
+	struct block *b = r->idle.first;
 
 	if (r->free.first)
 		return r->free.first;
 	while (b && !is_expendable(r, b))
 		b = b->next;
-	if (!b && for_request)
-		b = r->unpinned.first ? r->unpinned.first : r->ahead.last;
+	if (b || !for_request)
+		return b;
+	if (r->idle.first)
+		return r->idle.first;
+	for (b = r->ahead.last; b && !block_is_available(b); b = b->prev)
+		;
 	return b;
 }
 
-static void leave_list(struct reader *r, struct block *b)
+/* The slot without its block, in no list; its buffer is the caller's. */
+static char *empty(struct reader *r, struct block *b)
 {
-	if (b->state == BLOCK_FREE)
-		list_remove(&r->free, b);
-	else if (b->state == BLOCK_QUEUED)
-		list_remove(b->demanded ? &r->demanded : &r->ahead, b);
-	else if (b->state == BLOCK_READY && b->pins == 0)
-		list_remove(&r->unpinned, b);
+	char *buffer = b->buffer;
+
+	list_remove(b);
+	unhash(r, b);
+	whole_lost(r, b);
+	atomic_fetch_sub(&r->metrics->used_buffers, 1);
+	*b = (struct block){0};
+	return buffer;
 }
 
 struct block *block_make(struct reader *r, struct artifact *a, const struct span *span, bool for_request)
@@ -157,67 +128,88 @@ struct block *block_make(struct reader *r, struct artifact *a, const struct span
 
 	if (!b)
 		return NULL;
-	leave_list(r, b);
-	if (b->state != BLOCK_FREE)
-		unhash(r, b);
-	buffer = b->buffer ? b->buffer : pool_take(r->pool);
+	list_remove(b);
+	buffer = b->artifact ? empty(r, b) : pool_take(r->pool);
 	at = bucket(r, a, span->first);
-	*b = (struct block){
-	        .artifact = a, .span = *span, .buffer = buffer, .tick = ++r->tick, .hash_next = *at};
+	*b = (struct block){.artifact = a,
+	                    .span = *span,
+	                    .buffer = buffer,
+	                    .tick = ++r->tick,
+	                    .pins = 1,
+	                    .hash_next = *at};
 	*at = b;
+	r->available--;
+	atomic_fetch_add(&r->metrics->used_buffers, 1);
 	return b;
 }
 
-void block_queue(struct reader *r, struct block *b, bool demanded)
+static struct block_list *list_of(struct reader *r, const struct block *b)
 {
-	b->state = BLOCK_QUEUED;
-	b->demanded = demanded;
-	list_add(demanded ? &r->demanded : &r->ahead, b);
-	pthread_cond_signal(&r->work);
+	if (b->wanted)
+		return &r->wanted;
+	if (b->ahead)
+		return &r->ahead;
+	return b->pins || b->loading ? NULL : &r->idle;
 }
 
-void block_unqueue(struct reader *r, struct block *b)
+void block_changed(struct reader *r, struct block *b)
 {
-	leave_list(r, b);
-	b->state = BLOCK_LOADING;
-	b->artifact->loading++;
+	bool available = block_is_available(b);
+	struct block_list *list = list_of(r, b);
+
+	if (available && !b->available)
+		r->available++;
+	if (!available && b->available)
+		r->available--;
+	b->available = available;
+	if (available && !b->ready && !b->ahead) {
+		pool_give(r->pool, empty(r, b));
+		list_add(&r->free, b);
+		return;
+	}
+	if (list == b->list)
+		return;
+	list_remove(b);
+	if (list)
+		list_add(list, b);
 }
 
 void block_pin(struct reader *r, struct block *b)
 {
-	if (b->state == BLOCK_READY && b->pins == 0)
-		list_remove(&r->unpinned, b);
 	b->pins++;
-	/* What read-ahead had queued is urgent now. */
-	if (b->state == BLOCK_QUEUED && !b->demanded) {
-		leave_list(r, b);
-		block_queue(r, b, true);
-	}
+	block_changed(r, b);
 }
 
 void block_unpin(struct reader *r, struct block *b)
 {
-	if (--b->pins > 0)
+	/* Who wanted something had it pinned. */
+	if (--b->pins == 0)
+		b->wanted = 0;
+	block_changed(r, b);
+}
+
+void block_want(struct reader *r, struct block *b, parts_t parts)
+{
+	b->wanted |= parts & ~(b->ready | b->loading);
+	b->ahead &= ~b->wanted;
+	if (!b->wanted)
 		return;
-	if (b->state == BLOCK_READY)
-		list_add(&r->unpinned, b);
-	else if (b->state == BLOCK_QUEUED)
-		block_drop(r, b);
+	block_changed(r, b);
+	pthread_cond_signal(&r->work);
 }
 
-void block_ready(struct reader *r, struct block *b)
+void block_want_ahead(struct reader *r, struct block *b, parts_t parts)
 {
-	b->state = BLOCK_READY;
-	if (b->pins == 0)
-		list_add(&r->unpinned, b);
+	parts &= ~(b->ready | b->loading | b->wanted | b->ahead);
+	if (!parts)
+		return;
+	b->ahead |= parts;
+	block_changed(r, b);
+	pthread_cond_signal(&r->work);
 }
 
-void block_drop(struct reader *r, struct block *b)
+void block_clear(struct reader *r, struct block *b)
 {
-	assert(b->pins == 0 && b->state != BLOCK_FREE);
-	leave_list(r, b);
-	unhash(r, b);
-	pool_give(r->pool, b->buffer);
-	*b = (struct block){.state = BLOCK_FREE};
-	list_add(&r->free, b);
+	b->ready = b->wanted = b->ahead = 0;
+	block_changed(r, b);
 }

@@ -1,140 +1,255 @@
 /*
- * The threads that bring blocks. Each takes the first queued block, what requests wait for before what was
- * only foreseen, and with it the blocks behind it that are queued too, up to FETCH_BLOCKS: one ranged get
- * into several buffers. One thread is always left for requests, so that a burst of read-ahead never delays
- * them by a whole get.
+ * The threads that bring blocks. Each takes parts of the first block that something is to be fetched of, what
+ * requests wait for before what was only foreseen, and with them those of the blocks behind it that follow
+ * without a gap, up to FETCH_BLOCKS: one ranged get into several buffers. One thread is always left for
+ * requests, so that a burst of read-ahead never delays them by a whole get.
  *
- * No byte leaves here unchecked. A block with a wrong CRC is got once more, alone: the bytes may have been
+ * No byte leaves here unchecked. A part with a wrong CRC is got once more, alone: the bytes may have been
  * spoilt on their way. Wrong again, it is the object that is wrong, and the requests fail. The store's own
  * failures are passed on; trying again is the retry wrapper's, and it has given up. Nothing that failed is
  * kept: the next request for it begins anew.
+ *
+ * The first get of an artifact learns the object's etag, all others insist on it: bytes of two objects are
+ * never handed out as one file's.
  */
 #include "reader_private.h"
 
 #include <keepfs/base/clock.h>
-#include <keepfs/codec/hash.h>
+#include <keepfs/base/str.h>
 
 #include <errno.h>
 
 #define FAILED_HOLD_MS 5000
-
-struct batch {
-	struct artifact *artifact;
-	struct block *blocks[FETCH_BLOCKS];
-	unsigned count;
-	bool ahead; /* nobody waited when it was taken */
-};
 
 static bool may_read_ahead(const struct reader *r)
 {
 	return r->ahead.first && (r->ahead_gets == 0 || r->ahead_gets + 1 < r->threads);
 }
 
-/* With the lock: what to get next; false when the reader ends. */
-static bool take_batch(struct fetcher *f, struct batch *ret)
+/* Take the first run of parts of @b that are to be fetched; false when there is none, or, for a further
+ * piece, none that follows the last. */
+static bool take_piece(struct reader *r, struct batch *batch, struct block *b)
 {
-	struct reader *r = f->reader;
-	struct block *b;
+	parts_t parts = batch->ahead ? b->ahead : b->wanted;
+	/* Of a hole between two wanted parts it costs less to bring it than to ask twice. */
+	parts_t fill = batch->ahead ? 0 : span_parts(&b->span) & ~(b->ready | b->loading);
+	parts_t run = parts_run(parts, fill);
+	const struct extent *first, *last;
 
-	while (!r->ending && !r->demanded.first && !may_read_ahead(r))
-		pthread_cond_wait(&r->work, &r->lock);
-	if (r->ending)
+	if (!run || (batch->count > 0 && !(run & 1)))
 		return false;
-	b = r->demanded.first ? r->demanded.first : r->ahead.first;
-	*ret = (struct batch){.artifact = b->artifact, .ahead = !b->demanded};
-	while (b && b->state == BLOCK_QUEUED && b->demanded == !ret->ahead && ret->count < FETCH_BLOCKS) {
-		block_unqueue(r, b);
-		ret->blocks[ret->count++] = b;
-		b = block_find(r, ret->artifact, b->span.first + b->span.count);
-	}
-	if (ret->ahead)
-		r->ahead_gets++;
-	cancel_init(&f->cancel);
-	f->artifact = ret->artifact;
+	first = &b->artifact->extents.items[span_extent(&b->span, (unsigned)__builtin_ctzll(run))];
+	last = &b->artifact->extents.items[span_extent(&b->span, 64 - (unsigned)__builtin_clzll(run)) - 1];
+	batch->pieces[batch->count++] = (struct piece){
+	        .block = b,
+	        .parts = run,
+	        .from = (size_t)(first->offset - b->span.offset),
+	        .bytes = (size_t)(last->offset + last->length - first->offset),
+	};
+	b->loading |= run;
+	b->wanted &= ~run;
+	b->ahead &= ~run;
+	block_changed(r, b);
 	return true;
 }
 
-static int get(struct fetcher *f, struct block *const *blocks, unsigned count, struct error *err)
+static bool reaches_end(const struct piece *p)
 {
-	const struct store_call call = {.cancel = &f->cancel};
-	const struct store_get_options options = {0};
-	struct iovec iov[FETCH_BLOCKS];
-	struct span last = blocks[count - 1]->span;
-	int r;
+	return p->from + p->bytes == p->block->span.bytes;
+}
 
-	for (unsigned i = 0; i < count; i++)
-		iov[i] = (struct iovec){blocks[i]->buffer, blocks[i]->span.bytes};
-	*err = (struct error){0};
-	r = store_get(f->reader->store, &call, blocks[0]->artifact->key, blocks[0]->span.offset, iov,
-	              (int)count, &options, err);
-	if (r >= 0)
+/* With the lock: what to get next; false when the reader ends. */
+static bool take_batch(struct fetcher *f)
+{
+	struct reader *r = f->reader;
+	struct batch *batch = &f->batch;
+	struct block *b;
+
+	while (!r->ending && !r->wanted.first && !may_read_ahead(r))
+		pthread_cond_wait(&r->work, &r->lock);
+	if (r->ending)
+		return false;
+	b = r->wanted.first ? r->wanted.first : r->ahead.first;
+	*batch = (struct batch){.artifact = b->artifact, .ahead = !r->wanted.first};
+	while (b && batch->count < FETCH_BLOCKS && take_piece(r, batch, b) &&
+	       reaches_end(&batch->pieces[batch->count - 1]))
+		b = block_find(r, batch->artifact, b->span.first + b->span.count);
+	batch->artifact->users++;
+	str_copy(batch->etag, sizeof(batch->etag), batch->artifact->etag);
+	if (batch->ahead)
+		r->ahead_gets++;
+	cancel_init(&f->cancel);
+	return true;
+}
+
+void fetch_cancel_unwanted(struct reader *r)
+{
+	for (unsigned i = 0; i < r->threads; i++) {
+		struct fetcher *f = &r->fetchers[i];
+		bool wanted = f->batch.ahead;
+
+		if (!f->batch.artifact)
+			continue;
+		for (unsigned k = 0; k < f->batch.count; k++)
+			for (struct wait *w = f->batch.pieces[k].block->waits; w; w = w->next)
+				wanted |= (w->need & f->batch.pieces[k].parts) != 0;
+		if (!wanted)
+			cancel_set(&f->cancel);
+	}
+}
+
+/* The object's etag is known now, or is another than the one the file began with. */
+static int learn_etag(struct reader *r, struct batch *batch, const char *etag, struct error *err)
+{
+	struct artifact *a = batch->artifact;
+	bool other;
+
+	if (!etag[0])
 		return 0;
+	pthread_mutex_lock(&r->lock);
+	if (!a->etag[0])
+		str_copy(a->etag, sizeof(a->etag), etag);
+	other = !str_equal(a->etag, etag);
+	pthread_mutex_unlock(&r->lock);
+	str_copy(batch->etag, sizeof(batch->etag), etag);
+	return other ? error_set(err, ERROR_CONFLICT, ESTALE, "the object is another one now") : 0;
+}
+
+static void note_stale(struct reader *r, struct artifact *a)
+{
+	pthread_mutex_lock(&r->lock);
+	a->stale = true;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static uint64_t piece_offset(const struct piece *p)
+{
+	return p->block->span.offset + p->from;
+}
+
+static int failure(struct reader *r, struct artifact *a, const struct piece *pieces, unsigned count,
+                   int result, struct error *err)
+{
+	const struct piece *last = &pieces[count - 1];
+
 	if (!err->message[0])
-		error_system(err, -r, "the store cannot be read");
-	error_prefix(err, "bytes %llu to %llu of %s", (unsigned long long)blocks[0]->span.offset,
-	             (unsigned long long)(last.offset + last.bytes - 1), blocks[0]->artifact->key);
+		error_system(err, -result, "the store cannot be read");
+	error_prefix(err, "bytes %llu to %llu of %s", (unsigned long long)piece_offset(pieces),
+	             (unsigned long long)(piece_offset(last) + last->bytes - 1), a->key);
+	if (result == -ECANCELED)
+		return result;
+	if (result == -ESTALE) {
+		note_stale(r, a);
+		return error_set(err, ERROR_CONFLICT, ESTALE,
+		                 "%s was replaced in the store while it was open: open it again", a->key);
+	}
 	/* To the store the range is wrong; the manifest says that it is the object. */
-	if (r == -ERANGE)
+	if (result == -ERANGE)
 		err->class = ERROR_CORRUPT;
 	err->errnum = EIO;
 	return -EIO;
 }
 
-static int check(const struct block *b, struct error *err)
+/* One ranged get for consecutive pieces. */
+static int get(struct fetcher *f, const struct piece *pieces, unsigned count, struct error *err)
 {
-	const struct extent *x = &b->artifact->extents.items[b->span.first];
+	struct reader *r = f->reader;
+	struct batch *batch = &f->batch;
+	char etag[STORE_ETAG_BYTES] = "";
+	const struct store_call call = {.cancel = &f->cancel};
+	const struct store_get_options options = {.if_match = batch->etag[0] ? batch->etag : NULL,
+	                                          .ret_etag = etag};
+	struct iovec iov[FETCH_BLOCKS];
+	uint64_t bytes = 0;
+	int result;
 
-	for (size_t i = 0; i < b->span.count; i++, x++) {
+	for (unsigned i = 0; i < count; i++) {
+		iov[i] = (struct iovec){pieces[i].block->buffer + pieces[i].from, pieces[i].bytes};
+		bytes += pieces[i].bytes;
+	}
+	*err = (struct error){0};
+	result = store_get(r->store, &call, batch->artifact->key, piece_offset(pieces), iov, (int)count,
+	                   &options, err);
+	if (result == 0)
+		result = learn_etag(r, batch, etag, err);
+	if (result < 0)
+		return failure(r, batch->artifact, pieces, count, result, err);
+	atomic_fetch_add(&r->metrics->fetched_bytes, bytes);
+	if (batch->ahead)
+		atomic_fetch_add(&r->metrics->ahead_bytes, bytes);
+	return 0;
+}
+
+static int check(struct reader *r, const struct piece *p, struct error *err)
+{
+	const struct block *b = p->block;
+	const struct artifact *a = b->artifact;
+	size_t i = extents_find(&a->extents, piece_offset(p));
+
+	for (; i < a->extents.count && a->extents.items[i].offset < piece_offset(p) + p->bytes; i++) {
+		const struct extent *x = &a->extents.items[i];
 		uint32_t found = crc32c(0, b->buffer + (x->offset - b->span.offset), x->length);
 
-		if (found != x->crc32c)
-			return error_set(
-			        err, ERROR_CORRUPT, EIO,
-			        "%s is damaged in the store: the %u bytes from offset %llu have CRC-32C "
-			        "%08x, its manifest says %08x; do not rely on this backup",
-			        b->artifact->key, x->length, (unsigned long long)x->offset, found, x->crc32c);
+		if (found == x->crc32c)
+			continue;
+		atomic_fetch_add(&r->metrics->wrong_extents, 1);
+		return error_set(err, ERROR_CORRUPT, EIO,
+		                 "%s is damaged in the store: the %u bytes from offset %llu have CRC-32C "
+		                 "%08x, its manifest says %08x; do not rely on this backup",
+		                 a->key, x->length, (unsigned long long)x->offset, found, x->crc32c);
 	}
 	return 0;
 }
 
-static int check_or_get_again(struct fetcher *f, struct block *b, struct error *err)
+static int check_or_get_again(struct fetcher *f, const struct piece *p, struct error *err)
 {
-	int r = check(b, err);
+	int result = check(f->reader, p, err);
 
-	if (r < 0)
-		r = get(f, &b, 1, err);
+	if (result < 0)
+		result = get(f, p, 1, err);
 	else
 		return 0;
-	return r < 0 ? r : check(b, err);
+	return result < 0 ? result : check(f->reader, p, err);
 }
 
-static bool is_wanted(struct reader *r, const struct block *b)
+static bool is_wanted(struct reader *r, const struct piece *p)
 {
-	bool wanted;
+	bool wanted = false;
 
 	pthread_mutex_lock(&r->lock);
-	wanted = b->pins > 0;
+	for (const struct wait *w = p->block->waits; w; w = w->next)
+		wanted |= (w->need & p->parts) != 0;
 	pthread_mutex_unlock(&r->lock);
 	return wanted;
 }
 
-/* @b's get has ended with @result: tell those who wait. */
-static void settle(struct reader *r, struct block *b, int result, const struct error *err)
+/* @p's get has ended with @result: tell those who wait. */
+static void settle(struct reader *r, const struct piece *p, int result, const struct error *err)
 {
 	struct answers answers = {0};
+	struct block *b = p->block;
 	struct artifact *a = b->artifact;
+	parts_t needed = 0;
 
 	pthread_mutex_lock(&r->lock);
-	a->loading--;
-	if (result == 0) {
-		block_ready(r, b);
-		request_block_ready(b, &answers);
-	} else {
-		request_block_failed(r, b, result, err, &answers);
+	block_pin(r, b);
+	for (const struct wait *w = b->waits; w; w = w->next)
+		needed |= w->need & p->parts;
+	if (result < 0) {
+		b->loading &= ~p->parts;
+		if (result == -ECANCELED && needed && !r->refusing)
+			/* Given up for those who have gone; these have come since. */
+			block_want(r, b, needed);
+		else
+			request_parts_failed(r, b, p->parts, result, err, &answers);
+	} else if (whole_arrived(r, b, p->parts)) {
+		b->loading &= ~p->parts;
+		b->ready |= p->parts;
+		request_parts_ready(b, p->parts, &answers);
 	}
-	if (result < 0 || a->files == 0)
-		block_drop(r, b);
-	artifact_release(a);
+	if (a->files == 0)
+		b->ready = 0;
+	block_unpin(r, b);
 	request_deliver(r, &answers);
 	pthread_mutex_unlock(&r->lock);
 }
@@ -162,55 +277,69 @@ static void note_failure(struct reader *r, struct artifact *a, const struct erro
 	pthread_mutex_unlock(&r->lock);
 }
 
-static int get_or_fail_fast(struct fetcher *f, const struct batch *batch, struct error *err)
+static int get_or_fail_fast(struct fetcher *f, const struct piece *pieces, unsigned count, struct error *err)
 {
+	struct artifact *a = f->batch.artifact;
 	int result;
 
-	if (failed_just_now(f->reader, batch->artifact, err))
+	if (failed_just_now(f->reader, a, err))
 		return -EIO;
-	result = get(f, batch->blocks, batch->count, err);
+	result = get(f, pieces, count, err);
 	if (result < 0 && err->retry)
-		note_failure(f->reader, batch->artifact, err);
+		note_failure(f->reader, a, err);
 	return result;
 }
 
-static void fetch(struct fetcher *f, const struct batch *batch)
+/* Consecutive pieces, from the store. */
+static void fetch_from_store(struct fetcher *f, const struct piece *pieces, unsigned count)
 {
 	struct reader *r = f->reader;
 	struct error err;
-	int result = get_or_fail_fast(f, batch, &err);
+	int result = get_or_fail_fast(f, pieces, count, &err);
 	/* A get that ended for good may have failed for one block of several only, an object cut short for
 	 * instance: those that somebody waits for are tried alone. */
-	bool alone = result < 0 && batch->count > 1 && !err.retry && !cancel_is_set(&f->cancel);
+	bool alone = result == -EIO && count > 1 && !err.retry && !cancel_is_set(&f->cancel);
 
-	for (unsigned i = 0; i < batch->count; i++) {
-		struct block *b = batch->blocks[i];
+	for (unsigned i = 0; i < count; i++) {
+		const struct piece *p = &pieces[i];
 		struct error one = err;
-		int block_result = result;
+		int piece_result = result;
 
-		if (alone && is_wanted(r, b))
-			block_result = get(f, &b, 1, &one);
-		if (block_result == 0)
-			block_result = check_or_get_again(f, b, &one);
-		settle(r, b, block_result, &one);
+		if (alone && is_wanted(r, p))
+			piece_result = get(f, p, 1, &one);
+		if (piece_result == 0)
+			piece_result = check_or_get_again(f, p, &one);
+		settle(r, p, piece_result, &one);
 	}
+}
+
+static void finish_batch(struct fetcher *f)
+{
+	struct reader *r = f->reader;
+	struct artifact *a = f->batch.artifact;
+	struct answers answers = {0};
+
+	whole_go_on(r, a, &answers);
+	request_deliver(r, &answers);
+	if (f->batch.ahead)
+		r->ahead_gets--;
+	f->batch.artifact = NULL;
+	a->users--;
+	artifact_release(a);
+	cancel_finish(&f->cancel);
 }
 
 void *fetch_main(void *arg)
 {
 	struct fetcher *f = arg;
 	struct reader *r = f->reader;
-	struct batch batch;
 
 	pthread_mutex_lock(&r->lock);
-	while (take_batch(f, &batch)) {
+	while (take_batch(f)) {
 		pthread_mutex_unlock(&r->lock);
-		fetch(f, &batch);
+		fetch_from_store(f, f->batch.pieces, f->batch.count);
 		pthread_mutex_lock(&r->lock);
-		f->artifact = NULL;
-		cancel_finish(&f->cancel);
-		if (batch.ahead)
-			r->ahead_gets--;
+		finish_batch(f);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return NULL;

@@ -44,6 +44,13 @@ static int check_options(const struct reader_options *options, struct error *err
 	return 0;
 }
 
+static unsigned ahead_blocks(const struct reader_options *options)
+{
+	uint64_t blocks = (options->ahead_bytes + POOL_BUFFER_BYTES - 1) / POOL_BUFFER_BYTES;
+
+	return blocks < options->buffers ? (unsigned)blocks : (unsigned)options->buffers;
+}
+
 int reader_new(const struct reader_options *options, struct reader **ret_reader, struct error *err)
 {
 	struct reader *r;
@@ -54,7 +61,9 @@ int reader_new(const struct reader_options *options, struct reader **ret_reader,
 	r = mem_alloc(sizeof(*r));
 	*r = (struct reader){.store = options->store,
 	                     .pool = options->pool,
+	                     .metrics = options->metrics,
 	                     .block_count = options->buffers,
+	                     .ahead_blocks_max = ahead_blocks(options),
 	                     .threads = options->threads};
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->work, NULL);
@@ -74,7 +83,7 @@ int reader_new(const struct reader_options *options, struct reader **ret_reader,
 static void cancel_gets(struct reader *r, const struct artifact *a)
 {
 	for (unsigned i = 0; i < r->threads; i++)
-		if (r->fetchers[i].artifact && (!a || r->fetchers[i].artifact == a))
+		if (r->fetchers[i].batch.artifact && (!a || r->fetchers[i].batch.artifact == a))
 			cancel_set(&r->fetchers[i].cancel);
 }
 
@@ -101,8 +110,9 @@ struct reader *reader_free(struct reader *r)
 
 void artifact_release(struct artifact *a)
 {
-	if (a->files > 0 || a->loading > 0)
+	if (a->files > 0 || a->users > 0)
 		return;
+	sha256_free(a->whole_hash);
 	extents_finish(&a->extents);
 	free(a->key);
 	free(a);
@@ -113,47 +123,60 @@ static struct artifact **artifact_bucket(struct reader *r, uint64_t ino)
 	return &r->artifacts[(ino * UINT64_C(0x9E3779B97F4A7C15)) >> 32 & (ARTIFACT_BUCKETS - 1)];
 }
 
-static bool is_artifact(const struct artifact *a, uint64_t ino, const char *key, const struct extents *x)
+static bool is_artifact(const struct artifact *a, const struct reader_what *what)
 {
-	return a->ino == ino && str_equal(a->key, key) && a->extents.count == x->count &&
+	const struct extents *x = what->extents;
+
+	return a->ino == what->ino && !a->stale && str_equal(a->key, what->key) &&
+	       a->extents.count == x->count &&
 	       (x->count == 0 || memcmp(a->extents.items, x->items, x->count * sizeof(*x->items)) == 0);
 }
 
-/* With the lock: the artifact that is open already, or a new one that takes what @extents holds. */
-static struct artifact *artifact_get(struct reader *r, uint64_t ino, const char *key, struct extents *extents)
+static struct artifact *artifact_new(const struct reader_what *what)
 {
-	struct artifact **bucket = artifact_bucket(r, ino);
+	struct artifact *a = mem_alloc(sizeof(*a));
+
+	*a = (struct artifact){.ino = what->ino, .key = mem_strdup(what->key), .extents = *what->extents};
+	*what->extents = (struct extents){0};
+	str_copy(a->sha256, sizeof(a->sha256), what->sha256 ? what->sha256 : "");
+	return a;
+}
+
+/* With the lock: the artifact that is open already, or a new one that takes what @what's extents hold. */
+static struct artifact *artifact_get(struct reader *r, const struct reader_what *what)
+{
+	struct artifact **bucket = artifact_bucket(r, what->ino);
 	struct artifact *a = *bucket;
 
-	while (a && !is_artifact(a, ino, key, extents))
+	while (a && !is_artifact(a, what))
 		a = a->next;
 	if (!a) {
-		a = mem_alloc(sizeof(*a));
-		*a = (struct artifact){
-		        .ino = ino, .key = mem_strdup(key), .extents = *extents, .next = *bucket};
-		*extents = (struct extents){0};
+		a = artifact_new(what);
+		a->next = *bucket;
 		*bucket = a;
 	}
+	if (what->whole && a->sha256[0] && a->whole == WHOLE_OFF)
+		a->whole = WHOLE_ON;
 	a->files++;
 	return a;
 }
 
-int reader_open(struct reader *r, uint64_t ino, const char *key, struct extents *extents,
-                struct reader_file **ret_file, struct error *err)
+int reader_open(struct reader *r, const struct reader_what *what, struct reader_file **ret_file,
+                struct error *err)
 {
 	struct reader_file *f = NULL;
 
 	pthread_mutex_lock(&r->lock);
 	if (!r->refusing) {
 		f = mem_alloc(sizeof(*f));
-		*f = (struct reader_file){
-		        .reader = r, .artifact = artifact_get(r, ino, key, extents), .next = r->files};
+		*f = (struct reader_file){.reader = r, .artifact = artifact_get(r, what), .next = r->files};
 		if (f->next)
 			f->next->prev = f;
 		r->files = f;
+		atomic_fetch_add(&r->metrics->open_files, 1);
 	}
 	pthread_mutex_unlock(&r->lock);
-	extents_finish(extents);
+	extents_finish(what->extents);
 	if (!f)
 		return error_set(err, ERROR_CANCELLED, ESHUTDOWN, "keepfs is shutting down");
 	*ret_file = f;
@@ -161,19 +184,17 @@ int reader_open(struct reader *r, uint64_t ino, const char *key, struct extents 
 }
 
 /* With the lock: the last file of @a is closed. */
-static void artifact_close(struct reader *r, struct artifact *a)
+static void artifact_close(struct reader *r, struct artifact *a, struct answers *answers)
 {
 	struct artifact **at = artifact_bucket(r, a->ino);
 
 	while (*at != a)
 		at = &(*at)->next;
 	*at = a->next;
-	for (size_t i = 0; i < r->block_count; i++) {
-		struct block *b = &r->blocks[i];
-
-		if (b->artifact == a && b->state != BLOCK_LOADING)
-			block_drop(r, b);
-	}
+	whole_end(r, a, answers);
+	for (size_t i = 0; i < r->block_count; i++)
+		if (r->blocks[i].artifact == a)
+			block_clear(r, &r->blocks[i]);
 	cancel_gets(r, a);
 	artifact_release(a);
 }
@@ -184,7 +205,7 @@ static void fail_all(struct reader_file *f, int errnum, const struct error *err,
 		request_fail(f->reader, f->pendings, -errnum, err, answers);
 }
 
-void reader_close(struct reader_file *f)
+void reader_close(struct reader_file *f, struct reader_file_stats *ret)
 {
 	static const struct error closed = {
 	        .class = ERROR_CANCELLED, .errnum = ECANCELED, .message = "the file was closed"};
@@ -199,11 +220,15 @@ void reader_close(struct reader_file *f)
 	*(f->prev ? &f->prev->next : &r->files) = f->next;
 	if (f->next)
 		f->next->prev = f->prev;
+	f->stats.whole = f->artifact->whole == WHOLE_RIGHT;
+	if (ret)
+		*ret = f->stats;
 	if (--f->artifact->files == 0)
-		artifact_close(r, f->artifact);
+		artifact_close(r, f->artifact, &answers);
 	/* The buffers that came free may be what others wait for. */
 	request_deliver(r, &answers);
 	pthread_mutex_unlock(&r->lock);
+	atomic_fetch_sub(&r->metrics->open_files, 1);
 	free(f);
 }
 
@@ -217,8 +242,11 @@ void reader_cancel_all(struct reader *r)
 	r->refusing = true;
 	for (struct reader_file *f = r->files; f; f = f->next)
 		fail_all(f, EIO, &ended, &answers);
-	while (r->ahead.first)
-		block_drop(r, r->ahead.first);
+	for (size_t i = 0; i < r->block_count; i++)
+		if (r->blocks[i].artifact && r->blocks[i].ahead) {
+			r->blocks[i].ahead = 0;
+			block_changed(r, &r->blocks[i]);
+		}
 	cancel_gets(r, NULL);
 	request_deliver(r, &answers);
 	pthread_mutex_unlock(&r->lock);

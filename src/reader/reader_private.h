@@ -1,13 +1,9 @@
 #pragma once
-/*
- * What the files of this room share. One lock, reader->lock, guards everything below but what says otherwise;
- * it is never held across the store or a done().
- *
- *   reader.c   life: the reader, its files, their artifacts
- *   block.c    which extents make a block; the table of blocks; whose buffer may be taken
- *   request.c  requests: admitted, pinned to blocks, answered once
- *   ahead.c    who reads in order, and what to fetch before it is asked for
- *   fetch.c    the threads that get blocks from the store and check them
+/**
+ * The reader's rooms within: blocks (block.c), which bytes of a file a block and its parts are (span.c),
+ * requests and their answers (request.c), read-ahead (ahead.c), threads that bring blocks from cache and
+ * store and check them (fetch.c), and the SHA-256 of what is read whole (whole.c). One lock guards all of it;
+ * gets, checks, disk and done() run without.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/reader.h>
@@ -15,72 +11,95 @@
 #include <stdbool.h>
 
 #define ARTIFACT_BUCKETS   64
-#define FETCH_BLOCKS       4  /* the most that one get brings */
-#define AHEAD_BLOCKS       16 /* the largest read-ahead window */
-#define REQUEST_BLOCKS_MAX 6  /* see block_span() */
+#define FETCH_BLOCKS       4 /* the most that one get brings */
+#define REQUEST_BLOCKS_MAX 6 /* see block_span() */
+#define PARTS_MAX          64
 
 struct pending;
 
-/* struct span - one block's place: consecutive extents, and the bytes they cover. */
+/** struct span - one block's place: consecutive extents, and the bytes they cover. */
 struct span {
 	size_t first, count;
 	uint64_t offset;
 	size_t bytes;
 };
 
-enum block_state {
-	BLOCK_FREE,    /* in reader->free */
-	BLOCK_QUEUED,  /* in reader->demanded or reader->ahead */
-	BLOCK_LOADING, /* a thread gets it; in no list */
-	BLOCK_READY,   /* checked; in reader->unpinned while nobody needs it */
-};
+/* A block's parts: its extents, or runs of them when there are more than PARTS_MAX; one bit each. */
+typedef uint64_t parts_t;
 
-/* struct wait - one block that a request needs: pinned by it, and waited for until it is ready. */
+/** struct wait - one block that a request needs: pinned by it, and waited for until its parts are ready. */
 struct wait {
 	struct pending *pending;
 	struct block *block;
-	struct wait *next; /* of the same block, while it is not ready */
-};
-
-struct block { /* a slot of reader->blocks; has a buffer in every state but BLOCK_FREE */
-	struct artifact *artifact;
-	struct span span;
-	char *buffer; /* contents: written while LOADING by its thread, read while READY by all who pin it */
-	enum block_state state;
-	bool demanded;      /* QUEUED: in which list */
-	bool used;          /* some of it was handed out */
-	uint64_t tick;      /* of reader->tick when it was made */
-	unsigned pins;      /* requests that need it */
-	struct wait *waits; /* requests that wait for it */
-	struct block *hash_next;
-	struct block *prev, *next; /* in the one list it is in */
+	parts_t need;      /* parts that are not ready yet */
+	struct wait *next; /* of the same block, while need is not 0 */
 };
 
 struct block_list {
 	struct block *first, *last;
-	size_t count;
 };
 
-struct artifact { /* what is open, once however often it is; never changes but for the counts and the link */
+struct block { /* a slot of reader->blocks; it has a buffer and an artifact while in use */
+	struct artifact *artifact; /* NULL: the slot is free */
+	struct span span;
+	char *buffer; /* a part's bytes: written while it is loading by its thread, read while ready by all */
+	/* No part is in two of these. */
+	parts_t ready;   /* checked */
+	parts_t wanted;  /* to be fetched: requests wait */
+	parts_t ahead;   /* to be fetched: nobody waits yet */
+	parts_t loading; /* being fetched */
+	bool used;       /* some of it was handed out */
+	bool available;  /* reader->available counts it; block_changed()'s own */
+	bool kept;       /* pinned until it is hashed; whole.c's own */
+	uint64_t tick;   /* of reader->tick when it was made */
+	unsigned pins;   /* requests and threads that need it to stay */
+	struct wait *waits;
+	struct block *hash_next;
+	struct block_list *list; /* where it is; NULL: in none */
+	struct block *prev, *next;
+};
+
+enum whole_state {
+	WHOLE_OFF,    /* not asked for, or not possible any more */
+	WHOLE_ON,     /* all before whole_next was hashed */
+	WHOLE_BUSY,   /* a thread hashes the block at whole_next */
+	WHOLE_ENDING, /* it does, and the last file was closed meanwhile */
+	WHOLE_RIGHT,  /* the file's SHA-256 is the manifest's */
+	WHOLE_WRONG,
+};
+
+struct artifact { /* what is open, once however often it is; key, sha256 and extents never change */
 	uint64_t ino;
 	char *key;
+	char sha256[SHA256_HEX_BYTES]; /* "": not known */
 	struct extents extents;
-	unsigned files;   /* open */
-	unsigned loading; /* blocks that threads are getting: they use key and extents without the lock */
+	char etag[STORE_ETAG_BYTES]; /* of the object that the first get found; "": none yet */
+	bool stale;                  /* the object is another one by now: not for further files */
+	unsigned files;              /* open */
+	unsigned users;          /* batches that threads work on: they use key and extents without the lock */
 	int64_t failed_until_ms; /* the store gave up at its deadline: until then nobody waits for that again
 	                          */
 	struct error failure;    /* what it said */
+	enum whole_state whole;
+	struct error wrong; /* WHOLE_WRONG */
+	uint64_t whole_next;
+	struct sha256 *whole_hash; /* the thread's that made whole BUSY */
+	unsigned whole_kept;       /* blocks that wait for their turn to be hashed */
+	struct block
+	        *whole_held; /* the last block: its bytes are right, its parts loading until the verdict */
+	parts_t whole_held_parts;
 	struct artifact *next;
 };
 
 struct pending { /* a request that was not answered yet */
 	struct reader_request *request;
 	struct reader_file *file;
+	int64_t began_us;
 	uint64_t offset;
 	size_t len; /* cut at the end of the file */
 	struct wait waits[REQUEST_BLOCKS_MAX];
 	unsigned count;   /* of waits; 0 before it is admitted */
-	unsigned missing; /* blocks that are not ready */
+	unsigned missing; /* blocks with parts that are not ready */
 	int result;
 	const struct error *err;                 /* borrowed until it is answered */
 	struct pending *prev, *next;             /* file->pendings */
@@ -99,7 +118,8 @@ struct reader_file {
 	struct reader *reader;
 	struct artifact *artifact;
 	struct pending *pendings;
-	unsigned answering;              /* done() is to be called or running */
+	unsigned answering; /* done() is to be called or running */
+	struct reader_file_stats stats;
 	struct reader_file *prev, *next; /* reader->files */
 	/* Read-ahead, see ahead.c. */
 	bool started;
@@ -108,62 +128,93 @@ struct reader_file {
 	unsigned window;   /* blocks to be ahead of position */
 };
 
+struct piece { /* consecutive parts of one block */
+	struct block *block;
+	parts_t parts;
+	size_t from, bytes; /* in the block */
+};
+
+struct batch { /* what one get brings: pieces of consecutive blocks */
+	struct artifact *artifact;
+	struct piece pieces[FETCH_BLOCKS];
+	unsigned count;
+	bool ahead; /* nobody waited when it was taken */
+	char etag[STORE_ETAG_BYTES];
+};
+
 struct fetcher { /* one thread */
 	struct reader *reader;
 	pthread_t thread;
-	struct artifact *artifact; /* being fetched from; NULL while idle */
-	struct cancel cancel;      /* of its running get; valid while artifact is set */
+	struct batch
+	        batch; /* artifact: NULL while idle. The thread's own, and read by others with the lock */
+	struct cancel cancel; /* of its running get; valid while batch.artifact is set */
 };
 
 struct reader {
 	struct store *store;
 	struct pool *pool;
+	struct reader_metrics *metrics;
 	pthread_mutex_t lock;
-	pthread_cond_t work;     /* blocks were queued, or ending */
+	pthread_cond_t work;     /* parts are to be fetched, or ending */
 	pthread_cond_t answered; /* some file->answering fell to 0 */
 	bool refusing;           /* reader_cancel_all() */
 	bool ending;             /* reader_free() */
 	size_t block_count;
+	size_t available; /* how many block_make()s for requests would succeed now */
 	struct block *blocks;
-	struct block_list free;     /* slots without use */
-	struct block_list demanded; /* QUEUED: requests wait for them */
-	struct block_list ahead;    /* QUEUED: nobody waits yet */
-	struct block_list unpinned; /* READY and pinned by none, least recently used first */
-	uint64_t tick;              /* grows with each block made */
+	struct block_list free;
+	struct block_list wanted; /* have wanted parts, in the order of asking */
+	struct block_list ahead;  /* have no wanted parts, but ahead ones */
+	struct block_list idle;   /* nobody needs them now; least recently used first */
+	uint64_t tick;            /* grows with each block made */
 	size_t bucket_count;
 	struct block **buckets;
 	struct artifact *artifacts[ARTIFACT_BUCKETS];
 	struct reader_file *files;
 	struct pending *queue, *queue_last; /* requests for which there were no buffers, in order */
+	struct answers late;                /* decided where nobody tells them: request_deliver() does */
+	unsigned ahead_blocks_max;          /* the largest window */
 	unsigned ahead_gets;                /* gets in flight that nobody waits for */
 	unsigned threads;                   /* as asked for; set before they start */
 	struct fetcher *fetchers;
 	unsigned started; /* of fetchers; only for reader_new() and reader_free() */
 };
 
+/* span.c; pure. */
+
+/* block_span() - the block that holds the byte at @offset, which is before the end. */
+struct span block_span(const struct extents *x, uint64_t offset);
+/* span_parts() - all parts of a block. */
+parts_t span_parts(const struct span *span);
+/* span_parts_of() - the parts that hold the bytes of the file from @from to @to (excluded), cut at the
+ * block's ends. */
+parts_t span_parts_of(const struct extents *x, const struct span *span, uint64_t from, uint64_t to);
+/* span_extents() - the first extent of a part; PARTS: the one behind the last. */
+size_t span_extent(const struct span *span, unsigned part);
+/* parts_run() - the consecutive parts of @parts that begin with the lowest; it goes on over a hole of one
+ * part that is in @fill, when more of @parts follow. */
+parts_t parts_run(parts_t parts, parts_t fill);
+
 /* block.c; all with the lock held. */
 
-/* block_span() - the block that holds the byte at @offset, which is before the end. Pure: no lock. */
-struct span block_span(const struct extents *x, uint64_t offset);
 void block_table_init(struct reader *r);
 void block_table_finish(struct reader *r);
 struct block *block_find(struct reader *r, const struct artifact *a, size_t first_extent);
-/* block_available() - how many block_make()s for requests would succeed now. */
-size_t block_available(const struct reader *r);
-/* block_is_available() - is @b one that block_available() counts? */
+/* block_is_available() - could its buffer be another's? */
 bool block_is_available(const struct block *b);
-/* block_make() - a slot with a buffer for @span, in no list; NULL when there is none. For read-ahead it takes
- * no buffer whose bytes somebody is likely to want soon. */
+/* block_make() - a block with a buffer and nothing in it, pinned once for the caller; NULL when there is
+ * none. For read-ahead it takes no buffer whose bytes somebody is likely to want soon. */
 struct block *block_make(struct reader *r, struct artifact *a, const struct span *span, bool for_request);
-void block_queue(struct reader *r, struct block *b, bool demanded);
-/* block_unqueue() - a thread takes @b: LOADING. */
-void block_unqueue(struct reader *r, struct block *b);
+/* block_changed() - after a change of its parts or pins: put @b into the list where it belongs now; forget it
+ * when there is nothing in it. */
+void block_changed(struct reader *r, struct block *b);
 void block_pin(struct reader *r, struct block *b);
 void block_unpin(struct reader *r, struct block *b);
-/* block_ready() - its bytes were checked. */
-void block_ready(struct reader *r, struct block *b);
-/* block_drop() - forget @b, whatever its state; its buffer goes back to the pool. No pins. */
-void block_drop(struct reader *r, struct block *b);
+/* block_want(), block_want_ahead() - have the threads fetch those of @parts that are not there. */
+void block_want(struct reader *r, struct block *b, parts_t parts);
+void block_want_ahead(struct reader *r, struct block *b, parts_t parts);
+/* block_clear() - forget what is ready, wanted or ahead; what is loading stays. */
+void block_clear(struct reader *r, struct block *b);
 
 /* request.c; all with the lock held. */
 
@@ -171,10 +222,10 @@ void block_drop(struct reader *r, struct block *b);
  * returned. */
 void request_fail(struct reader *r, struct pending *p, int result, const struct error *err,
                   struct answers *answers);
-/* request_block_ready() - those who waited for @b need it no more; some may be complete. */
-void request_block_ready(struct block *b, struct answers *answers);
-void request_block_failed(struct reader *r, struct block *b, int result, const struct error *err,
-                          struct answers *answers);
+/* request_parts_ready() - those who waited for @parts of @b need them no more; some may be complete. */
+void request_parts_ready(struct block *b, parts_t parts, struct answers *answers);
+void request_parts_failed(struct reader *r, struct block *b, parts_t parts, int result,
+                          const struct error *err, struct answers *answers);
 /* request_deliver() - call done() for each, with the lock released; admits queued requests as buffers come
  * free. */
 void request_deliver(struct reader *r, struct answers *answers);
@@ -184,6 +235,21 @@ void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end);
 
 /* fetch.c */
 void *fetch_main(void *arg);
+/* fetch_cancel_unwanted() - lock held: end the gets that requests began and none waits for any more. */
+void fetch_cancel_unwanted(struct reader *r);
 
-/* reader.c, lock held: free @a when it has no files and no loading blocks. */
+/* whole.c; all with the lock held. */
+
+/* whole_arrived() - @parts of @b were checked: false when they must wait for the file's SHA-256. They stay
+ * loading then; whole_go_on() gives them out. */
+bool whole_arrived(struct reader *r, struct block *b, parts_t parts);
+/* whole_lost() - @b is being forgotten: nothing waits for it any more. */
+void whole_lost(struct reader *r, struct block *b);
+/* whole_go_on() - after something came, or will not come: hash what is there now (with the lock released
+ * meanwhile), and give out, or fail, what was held when the hash is there or cannot be had. */
+void whole_go_on(struct reader *r, struct artifact *a, struct answers *answers);
+/* whole_end() - the last file of @a is closed. */
+void whole_end(struct reader *r, struct artifact *a, struct answers *answers);
+
+/* reader.c, lock held: free @a when it has no files and no users. */
 void artifact_release(struct artifact *a);

@@ -1,8 +1,9 @@
 /*
- * Requests. One needs up to REQUEST_BLOCKS_MAX blocks at once. It is admitted when all of them are in memory
- * or can have a buffer now, and takes all at once; else it waits in one queue, holding nothing. So whoever
- * holds blocks needs no more of them, every get that is under way ends, and the queue moves: no deadlock,
- * whatever the number of readers. The queue is served in order; only what needs no buffer may pass.
+ * Requests. One needs up to REQUEST_BLOCKS_MAX blocks at once, and some of the parts of each. It is admitted
+ * when all of them are in memory or can have a buffer now, and takes all at once; else it waits in one queue,
+ * holding nothing. So whoever holds blocks needs no more of them, every get that is under way ends, and the
+ * queue moves: no deadlock, whatever the number of readers. The queue is served in order; only what needs no
+ * buffer may pass.
  *
  * An answer is decided under the lock (the pending leaves its file and its request forgets it), so it is
  * decided once, whoever comes first: a block, a failure, close. It is told without the lock, by
@@ -10,6 +11,7 @@
  */
 #include "reader_private.h"
 
+#include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 
 #include <errno.h>
@@ -84,80 +86,101 @@ void request_fail(struct reader *r, struct pending *p, int result, const struct 
 	decide(p, result, err, answers);
 }
 
-void request_block_ready(struct block *b, struct answers *answers)
+void request_parts_ready(struct block *b, parts_t parts, struct answers *answers)
 {
-	while (b->waits) {
-		struct wait *w = b->waits;
+	struct wait **at = &b->waits, *w;
 
-		b->waits = w->next;
+	while ((w = *at)) {
+		w->need &= ~parts;
+		if (w->need) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
 		if (--w->pending->missing == 0)
 			decide(w->pending, 0, NULL, answers);
 	}
 }
 
-void request_block_failed(struct reader *r, struct block *b, int result, const struct error *err,
-                          struct answers *answers)
+void request_parts_failed(struct reader *r, struct block *b, parts_t parts, int result,
+                          const struct error *err, struct answers *answers)
 {
-	while (b->waits)
-		request_fail(r, b->waits->pending, result, err, answers);
+	struct wait *w = b->waits, *next;
+
+	for (; w; w = next) {
+		next = w->next;
+		if (w->need & parts)
+			request_fail(r, w->pending, result, err, answers);
+	}
 }
 
-/* The blocks of @p's range; NULL for those not in memory. Returns how many are not, and in *@ret_own how many
- * of the others block_available() counts. */
-static unsigned survey(struct reader *r, struct pending *p, struct span *spans, struct block **blocks,
-                       unsigned *ret_count, size_t *ret_own)
+/* struct place - one block of a request's range. */
+struct place {
+	struct span span;
+	parts_t need;
+	struct block *block; /* NULL: not in memory */
+};
+
+/* The blocks of @p's range. Returns how many are not in memory, and in *@ret_own how many of the others
+ * reader->available counts. */
+static unsigned survey(struct reader *r, struct pending *p, struct place *places, unsigned *ret_count,
+                       size_t *ret_own)
 {
 	struct artifact *a = p->file->artifact;
+	uint64_t end = p->offset + p->len;
 	unsigned n = 0, missing = 0;
 
 	*ret_own = 0;
-	for (uint64_t at = p->offset; at < p->offset + p->len; n++) {
-		spans[n] = block_span(&a->extents, at);
-		blocks[n] = block_find(r, a, spans[n].first);
-		if (!blocks[n])
+	for (uint64_t at = p->offset; at < end; n++) {
+		struct place *place = &places[n];
+
+		place->span = block_span(&a->extents, at);
+		place->need = span_parts_of(&a->extents, &place->span, at, end);
+		place->block = block_find(r, a, place->span.first);
+		if (!place->block)
 			missing++;
-		else if (block_is_available(blocks[n]))
+		else if (block_is_available(place->block))
 			(*ret_own)++;
-		at = spans[n].offset + spans[n].bytes;
+		at = place->span.offset + place->span.bytes;
 	}
 	*ret_count = n;
 	return missing;
 }
 
-static void wait_for(struct pending *p, struct block *b)
+/* @b is pinned for @p: have it bring what is needed of it. */
+static void wait_for(struct reader *r, struct pending *p, struct block *b, parts_t need)
 {
 	struct wait *w = &p->waits[p->count++];
 
-	*w = (struct wait){.pending = p, .block = b};
-	if (b->state == BLOCK_READY)
+	*w = (struct wait){.pending = p, .block = b, .need = need & ~b->ready};
+	if (!w->need)
 		return;
 	w->next = b->waits;
 	b->waits = w;
 	p->missing++;
+	block_want(r, b, w->need);
 }
 
 /* Let @p have its blocks; false when there are not enough buffers for them now, or it may take none. */
 static bool admit(struct reader *r, struct pending *p, bool may_take, struct answers *answers)
 {
-	struct span spans[REQUEST_BLOCKS_MAX];
-	struct block *blocks[REQUEST_BLOCKS_MAX];
+	struct place places[REQUEST_BLOCKS_MAX];
 	unsigned count, missing;
 	size_t own;
 
-	missing = survey(r, p, spans, blocks, &count, &own);
-	if (missing > 0 && (!may_take || missing > block_available(r) - own))
+	missing = survey(r, p, places, &count, &own);
+	if (missing > 0 && (!may_take || missing > r->available - own))
 		return false;
 	/* Those in memory first, so that making the others does not take their buffers. */
 	for (unsigned i = 0; i < count; i++)
-		if (blocks[i])
-			block_pin(r, blocks[i]);
+		if (places[i].block)
+			block_pin(r, places[i].block);
 	for (unsigned i = 0; i < count; i++) {
-		if (!blocks[i]) {
-			blocks[i] = block_make(r, p->file->artifact, &spans[i], true);
-			blocks[i]->pins = 1;
-			block_queue(r, blocks[i], true);
-		}
-		wait_for(p, blocks[i]);
+		struct place *place = &places[i];
+
+		if (!place->block)
+			place->block = block_make(r, p->file->artifact, &place->span, true);
+		wait_for(r, p, place->block, place->need);
 	}
 	if (p->missing == 0)
 		decide(p, 0, NULL, answers);
@@ -170,6 +193,37 @@ static void admit_queued(struct reader *r, struct answers *answers)
 
 	while ((p = r->queue) && admit(r, p, true, answers))
 		dequeue(r, p);
+}
+
+/* Requests that were decided while a block was forgotten. */
+static void take_late(struct reader *r, struct answers *answers)
+{
+	if (!r->late.first)
+		return;
+	*(answers->last ? &answers->last->answer_next : &answers->first) = r->late.first;
+	answers->last = r->late.last;
+	r->late = (struct answers){0};
+}
+
+/* With the lock: count @p's answer. */
+static void count(struct reader *r, struct pending *p)
+{
+	struct reader_metrics *m = r->metrics;
+
+	if (p->result == -ECANCELED) {
+		atomic_fetch_add(&m->cancelled, 1);
+		return;
+	}
+	histogram_add(&m->duration, clock_mono_us() - p->began_us);
+	if (p->result < 0) {
+		atomic_fetch_add(&m->failures, 1);
+		p->file->stats.failures++;
+		return;
+	}
+	atomic_fetch_add(&m->requests, 1);
+	atomic_fetch_add(&m->request_bytes, p->len);
+	p->file->stats.requests++;
+	p->file->stats.bytes += p->len;
 }
 
 static void tell(struct pending *p)
@@ -199,6 +253,7 @@ void request_deliver(struct reader *r, struct answers *answers)
 		struct pending *p;
 
 		admit_queued(r, answers);
+		take_late(r, answers);
 		p = answers->first;
 		if (!p)
 			return;
@@ -207,6 +262,7 @@ void request_deliver(struct reader *r, struct answers *answers)
 			answers->last = NULL;
 		for (unsigned i = 0; i < p->count; i++)
 			p->waits[i].block->used = true;
+		count(r, p);
 		pthread_mutex_unlock(&r->lock);
 		tell(p);
 		pthread_mutex_lock(&r->lock);
@@ -217,29 +273,28 @@ void request_deliver(struct reader *r, struct answers *answers)
 	}
 }
 
-static void refuse(struct reader_request *req, enum error_class class, int errnum, const char *why)
-{
-	struct error err = {0};
-
-	error_set(&err, class, errnum, "%s", why);
-	req->done(req, -errnum, NULL, 0, &err);
-}
-
-/* With the lock: begin @req, whose range is not empty and cut at the end; false when the reader refuses. */
-static bool begin(struct reader_file *f, struct reader_request *req, size_t len, struct answers *answers)
+/* With the lock: begin @req, whose range is not empty and cut at the end; else 0 is not returned, and @err
+ * says why. */
+static int begin(struct reader_file *f, struct reader_request *req, size_t len, struct answers *answers,
+                 struct error *err)
 {
 	struct reader *r = f->reader;
 	struct pending *p;
 
 	if (r->refusing)
-		return false;
+		return error_set(err, ERROR_CANCELLED, EIO, "keepfs is shutting down");
+	if (f->artifact->whole == WHOLE_WRONG) {
+		*err = f->artifact->wrong;
+		return -EIO;
+	}
 	p = mem_alloc(sizeof(*p));
-	*p = (struct pending){.request = req, .file = f, .offset = req->offset, .len = len};
+	*p = (struct pending){
+	        .request = req, .file = f, .began_us = clock_mono_us(), .offset = req->offset, .len = len};
 	list_pending(p);
 	if (!admit(r, p, !r->queue, answers))
 		enqueue(r, p);
 	ahead_note(f, req->offset, req->offset + len);
-	return true;
+	return 0;
 }
 
 void reader_read(struct reader_file *f, struct reader_request *req)
@@ -247,11 +302,13 @@ void reader_read(struct reader_file *f, struct reader_request *req)
 	struct reader *r = f->reader;
 	uint64_t total = f->artifact->extents.total_bytes;
 	struct answers answers = {0};
-	bool begun;
+	struct error err = {0};
+	int result;
 
 	req->file = f;
 	if (req->len > READER_REQUEST_BYTES) {
-		refuse(req, ERROR_USAGE, EINVAL, "a read of more than 1 MiB at once is not possible");
+		error_set(&err, ERROR_USAGE, EINVAL, "a read of more than 1 MiB at once is not possible");
+		req->done(req, -EINVAL, NULL, 0, &err);
 		return;
 	}
 	if (req->len == 0 || req->offset >= total) {
@@ -259,11 +316,31 @@ void reader_read(struct reader_file *f, struct reader_request *req)
 		return;
 	}
 	pthread_mutex_lock(&r->lock);
-	begun = begin(f, req, total - req->offset < req->len ? (size_t)(total - req->offset) : req->len,
-	              &answers);
-	if (begun)
+	result = begin(f, req, total - req->offset < req->len ? (size_t)(total - req->offset) : req->len,
+	               &answers, &err);
+	if (result == 0)
 		request_deliver(r, &answers);
 	pthread_mutex_unlock(&r->lock);
-	if (!begun)
-		refuse(req, ERROR_CANCELLED, EIO, "keepfs is shutting down");
+	if (result < 0)
+		req->done(req, result, NULL, 0, &err);
+}
+
+void reader_cancel(struct reader_file *f, uint64_t tag)
+{
+	static const struct error gone = {
+	        .class = ERROR_CANCELLED, .errnum = ECANCELED, .message = "the read was interrupted"};
+	struct reader *r = f->reader;
+	struct answers answers = {0};
+	struct pending *p;
+
+	pthread_mutex_lock(&r->lock);
+	p = f->pendings;
+	while (p && p->request->tag != tag)
+		p = p->next;
+	if (p) {
+		request_fail(r, p, -ECANCELED, &gone, &answers);
+		fetch_cancel_unwanted(r);
+		request_deliver(r, &answers);
+	}
+	pthread_mutex_unlock(&r->lock);
 }

@@ -794,6 +794,35 @@ static void a_damaged_one_is_not_good(void **state)
 	assert_int_equal(damaged, 1);
 }
 
+static int64_t verified_at(struct fixture *f, uint64_t ino)
+{
+	_cleanup(manifest) struct manifest m = {0};
+
+	assert_int_equal(catalog_manifest(f->catalog, ino, &m), 0);
+	return m.verified_at_us;
+}
+
+static void reading_the_whole_verifies(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t first = ino_at("backups/full", SECONDS * 1000),
+	         second = ino_at("backups/full", SECONDS * 1000 + 1);
+	int64_t later = INT64_C(4000000000) * US_PER_S;
+
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000 + 1, 2, 10), 0);
+	assert_int_equal(catalog_set_verified(f->catalog, first, later, NULL), 0);
+	assert_int_equal(verified_at(f, first), later);
+	assert_true(verified_at(f, second) < later);
+	/* Never back, never of a damaged one, and not of one that is gone. */
+	assert_int_equal(catalog_set_verified(f->catalog, first, later - 1, NULL), 0);
+	assert_int_equal(verified_at(f, first), later);
+	assert_int_equal(catalog_mark_damaged(f->catalog, second, "flipped bits", NULL), 0);
+	assert_int_equal(catalog_set_verified(f->catalog, second, later, NULL), 0);
+	assert_true(verified_at(f, second) < later);
+	assert_int_equal(catalog_set_verified(f->catalog, 12345, later, NULL), 0);
+}
+
 static void append_damaged(void *arg, uint64_t ino, const char *path, const char *reason)
 {
 	assert_int_equal(ino, ino_of_artifact(path));
@@ -1649,6 +1678,7 @@ int main(void)
 	        TEST(what_is_entombed_is_hidden),
 	        TEST(the_last_one_is_kept),
 	        TEST(a_damaged_one_is_not_good),
+	        TEST(reading_the_whole_verifies),
 	        TEST(a_damaged_file_damages_the_directory_it_is_in),
 	        TEST(the_store_is_remembered),
 	        TEST(another_at_the_same_place_is_refused),

@@ -51,7 +51,7 @@ static ssize_t device_write(int fd, struct iovec *iov, int count, void *userdata
 
 static void begin(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	pending_init(&pending, req);
+	assert_false(pending_init(&pending, req, NULL));
 }
 
 static void serve_one(struct fuse_session *session)

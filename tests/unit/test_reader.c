@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,11 +31,14 @@ struct held_store {
 	unsigned cancelled; /* gets that ended so */
 	unsigned gets;
 	uint64_t bytes;
-	unsigned fail;    /* so many next gets fail */
-	bool dead;        /* gets fail as after the whole deadline: trying again might have helped */
-	unsigned corrupt; /* so many next gets have a wrong byte at corrupt_at, when they cover it */
+	unsigned fail;       /* so many next gets fail */
+	uint64_t fail_below; /* gets that begin before it fail */
+	bool dead;           /* gets fail as after the whole deadline: trying again might have helped */
+	unsigned corrupt;    /* so many next gets have a wrong byte at corrupt_at, when they cover it */
 	uint64_t corrupt_at;
-	uint64_t end; /* the object ends here: a get beyond fails with -ERANGE */
+	uint64_t end;     /* the object ends here: a get beyond fails with -ERANGE */
+	const char *etag; /* of the object now */
+	bool alternate;   /* each get has another one */
 };
 
 /* The content of every object: a period that is prime, twice, so that any piece of up to 1 MiB is one copy.
@@ -93,6 +98,7 @@ static int held_get(struct store *store, const struct store_call *call, const ch
 {
 	struct held_store *s = (struct held_store *)store;
 	uint64_t at = offset, corrupt_at = UINT64_MAX, end;
+	const char *etag;
 	bool fail;
 
 	if (wait_held(s, call->cancel))
@@ -104,8 +110,9 @@ static int held_get(struct store *store, const struct store_call *call, const ch
 	s->bytes += at - offset;
 	pthread_cond_broadcast(&s->changed);
 	end = s->end;
-	fail = s->fail > 0;
-	if (fail)
+	etag = s->alternate && s->gets % 2 ? "other" : s->etag;
+	fail = s->fail > 0 || offset < s->fail_below;
+	if (s->fail > 0)
 		s->fail--;
 	if (s->corrupt > 0 && s->corrupt_at >= offset && s->corrupt_at < at) {
 		s->corrupt--;
@@ -117,8 +124,11 @@ static int held_get(struct store *store, const struct store_call *call, const ch
 		err->retry = s->dead;
 		return -ECONNREFUSED;
 	}
+	if (options->if_match && strcmp(options->if_match, etag) != 0)
+		return error_set(err, ERROR_CONFLICT, ESTALE, "another object");
 	if (at > end)
 		return error_set(err, ERROR_USAGE, ERANGE, "the object is too short");
+	snprintf(options->ret_etag, STORE_ETAG_BYTES, "%s", etag);
 	at = offset;
 	for (int i = 0; i < count; i++) {
 		fill(iov[i].iov_base, at, iov[i].iov_len);
@@ -133,8 +143,10 @@ static const struct store_ops held_ops = {.get = held_get};
 
 static void held_store_init(struct held_store *s, uint64_t size)
 {
-	*s = (struct held_store){
-	        .base = {.ops = &held_ops, .name = (char *)"held:"}, .size = size, .end = size};
+	*s = (struct held_store){.base = {.ops = &held_ops, .name = (char *)"held:"},
+	                         .size = size,
+	                         .end = size,
+	                         .etag = "first"};
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 }
@@ -239,7 +251,10 @@ static void request_done(struct reader_request *base, int result, const struct i
 
 static void start(struct test_request *req, struct reader_file *f, uint64_t offset, size_t len)
 {
-	*req = (struct test_request){.base = {.offset = offset, .len = len, .done = request_done}};
+	static atomic_ullong tag;
+
+	*req = (struct test_request){
+	        .base = {.offset = offset, .len = len, .tag = ++tag, .done = request_done}};
 	pthread_mutex_init(&req->lock, NULL);
 	pthread_cond_init(&req->changed, NULL);
 	reader_read(f, &req->base);
@@ -273,7 +288,9 @@ struct bench {
 	struct held_store store;
 	struct pool *pool;
 	struct reader *reader;
+	struct reader_metrics metrics;
 	struct extents extents;
+	char sha256[SHA256_HEX_BYTES]; /* "": not compared */
 	struct reader_file *file;
 };
 
@@ -283,10 +300,15 @@ static const uint32_t odd_extents[] = {1 << 20, 1, 1048575, 4096, 700001, 17, 1 
 static struct reader_file *open_file(struct bench *b, uint64_t ino)
 {
 	struct extents x = copy_extents(&b->extents);
+	const struct reader_what what = {.ino = ino,
+	                                 .key = "backups/full/20261120T020000Z.dump",
+	                                 .extents = &x,
+	                                 .sha256 = b->sha256,
+	                                 .whole = b->sha256[0] != '\0'};
 	struct reader_file *f;
 	struct error err = {0};
 
-	assert_int_equal(reader_open(b->reader, ino, "backups/full/20261120T020000Z.dump", &x, &f, &err), 0);
+	assert_int_equal(reader_open(b->reader, &what, &f, &err), 0);
 	assert_null(x.items);
 	return f;
 }
@@ -294,9 +316,11 @@ static struct reader_file *open_file(struct bench *b, uint64_t ino)
 static void bench_init(struct bench *b, uint64_t size, const uint32_t *lengths, size_t count, size_t buffers,
                        unsigned threads)
 {
-	struct reader_options options = {.buffers = buffers, .threads = threads};
+	struct reader_options options = {
+	        .buffers = buffers, .threads = threads, .ahead_bytes = 16 * MIB, .metrics = &b->metrics};
 	struct error err = {0};
 
+	*b = (struct bench){0};
 	held_store_init(&b->store, size);
 	b->pool = pool_new(buffers * MIB);
 	options.store = &b->store.base;
@@ -309,13 +333,15 @@ static void bench_init(struct bench *b, uint64_t size, const uint32_t *lengths, 
 static void bench_finish(struct bench *b)
 {
 	if (b->file)
-		reader_close(b->file);
+		reader_close(b->file, NULL);
 	assert_null(reader_free(b->reader));
 	/* Everything was given back: the whole pool can be had. */
 	assert_true(pool_try_reserve(b->pool, pool_buffers(b->pool)));
 	pool_unreserve(b->pool, pool_buffers(b->pool));
 	pool_free(b->pool);
 	extents_finish(&b->extents);
+	assert_int_equal(b->metrics.used_buffers, 0);
+	assert_int_equal(b->metrics.open_files, 0);
 }
 
 static void test_block_span(void **state)
@@ -415,7 +441,7 @@ static void *stress_main(void *arg)
 		for (int n = 0; n < (i % 16 ? 1 : 12); n++, offset += len)
 			assert_int_equal(read_range(f, s->size, offset, len), 0);
 	}
-	reader_close(f);
+	reader_close(f, NULL);
 	return NULL;
 }
 
@@ -461,7 +487,7 @@ static void test_more_readers_than_buffers(void **state)
 		}
 	}
 	for (unsigned i = 0; i < READERS; i++)
-		reader_close(files[i]);
+		reader_close(files[i], NULL);
 	for (unsigned i = 0; i < READERS; i++)
 		for (unsigned n = 0; n < EACH; n++)
 			assert_int_equal(reqs[i][n].answers, 1);
@@ -548,7 +574,8 @@ static void test_random_fetches_only_its_block(void **state)
 	bench_finish(&b);
 }
 
-static void test_small_extents_come_together(void **state)
+/* More extents than a block has parts: a part is a run of them. */
+static void test_tiny_extents_come_together(void **state)
 {
 	static const uint32_t small[] = {4096};
 	uint64_t size = MIB;
@@ -557,7 +584,91 @@ static void test_small_extents_come_together(void **state)
 	bench_init(&b, size, small, 1, 8, 1);
 	assert_int_equal(read_range(b.file, size, 500000, 10), 0);
 	assert_int_equal(b.store.gets, 1);
-	assert_int_equal(b.store.bytes, MIB);
+	assert_int_equal(b.store.bytes, 4 * 4096);
+	bench_finish(&b);
+}
+
+static void test_only_the_parts_that_are_asked_for(void **state)
+{
+	static const uint32_t fine[] = {65536};
+	uint64_t size = 64 * MIB;
+	struct test_request first, second, third;
+	struct bench b;
+
+	bench_init(&b, size, fine, 1, 16, 3);
+	b.reader->ahead_blocks_max = 0;
+	assert_int_equal(read_range(b.file, size, 40 * MIB + 65536, 65536), 0);
+	assert_int_equal(b.store.bytes, 65536);
+	/* Across an edge of blocks: one get. */
+	assert_int_equal(read_range(b.file, size, 21 * MIB - 1, 2), 0);
+	assert_int_equal(b.store.gets, 2);
+	assert_int_equal(b.store.bytes, 3 * 65536);
+	/* What is there is not got again, what is beside it alone. */
+	assert_int_equal(read_range(b.file, size, 40 * MIB + 65536, 2 * 65536), 0);
+	assert_int_equal(b.store.gets, 3);
+	assert_int_equal(b.store.bytes, 4 * 65536);
+	/* Two gets fill one block at the same time, a third request waits for both. */
+	hold(&b.store, true);
+	start(&first, b.file, 50 * MIB, 65536);
+	wait_for_held(&b.store, 1);
+	start(&second, b.file, 50 * MIB + 65536, 65536);
+	wait_for_held(&b.store, 2);
+	start(&third, b.file, 50 * MIB + 65000, 1000);
+	hold(&b.store, false);
+	assert_int_equal(finish(&first), 0);
+	assert_int_equal(finish(&second), 0);
+	assert_int_equal(finish(&third), 0);
+	assert_false(first.wrong || second.wrong || third.wrong);
+	bench_finish(&b);
+}
+
+/* With one thread busy, requests gather; a hole of one part between two is got with them. */
+static void test_near_requests_are_one_get(void **state)
+{
+	static const uint32_t fine[] = {65536};
+	uint64_t size = 64 * MIB;
+	struct test_request busy, first, second, far;
+	struct bench b;
+
+	bench_init(&b, size, fine, 1, 16, 1);
+	b.reader->ahead_blocks_max = 0;
+	hold(&b.store, true);
+	start(&busy, b.file, 0, 1);
+	wait_for_held(&b.store, 1);
+	start(&first, b.file, 30 * MIB, 65536);
+	start(&second, b.file, 30 * MIB + 2 * 65536, 65536);
+	start(&far, b.file, 30 * MIB + 6 * 65536, 65536);
+	hold(&b.store, false);
+	assert_int_equal(finish(&busy), 0);
+	assert_int_equal(finish(&first), 0);
+	assert_int_equal(finish(&second), 0);
+	assert_int_equal(finish(&far), 0);
+	assert_int_equal(b.store.gets, 3);
+	assert_int_equal(b.store.bytes, 5 * 65536);
+	assert_int_equal(read_range(b.file, size, 30 * MIB + 65536, 65536), 0);
+	assert_int_equal(b.store.gets, 3);
+	bench_finish(&b);
+}
+
+static void test_part_of_a_block_fails(void **state)
+{
+	static const uint32_t fine[] = {65536};
+	uint64_t size = 8 * MIB;
+	struct test_request good, bad;
+	struct bench b;
+
+	bench_init(&b, size, fine, 1, 8, 1);
+	b.reader->ahead_blocks_max = 0;
+	assert_int_equal(read_range(b.file, size, 3 * MIB, 65536), 0);
+	b.store.corrupt_at = 3 * MIB + 70000;
+	b.store.corrupt = 4;
+	start(&bad, b.file, 3 * MIB, 131072);
+	assert_int_equal(finish(&bad), -EIO);
+	start(&good, b.file, 3 * MIB, 65536);
+	assert_int_equal(finish(&good), 0);
+	assert_int_equal(b.store.gets, 3);
+	assert_int_equal(b.metrics.wrong_extents, 2);
+	assert_int_equal(b.metrics.failures, 1);
 	bench_finish(&b);
 }
 
@@ -566,6 +677,7 @@ static void test_readers_share_blocks(void **state)
 	uint64_t size = 10 * MIB;
 	struct reader_file *second;
 	struct extents other;
+	struct reader_what what = {.ino = 1, .key = "backups/full/20261120T020000Z.dump"};
 	struct error err = {0};
 	struct bench b;
 
@@ -574,18 +686,18 @@ static void test_readers_share_blocks(void **state)
 	assert_int_equal(read_range(b.file, size, 5 * MIB + 200, 100), 0);
 	assert_int_equal(read_range(second, size, 5 * MIB + 100, 100), 0);
 	assert_int_equal(b.store.gets, 1);
-	reader_close(second);
+	reader_close(second, NULL);
 	assert_int_equal(read_range(b.file, size, 5 * MIB, 100), 0);
 	assert_int_equal(b.store.gets, 1);
 	/* The same inode with another table is another artifact: its bytes are never mixed in. */
 	other = make_extents(size - 1, full_extents, 1);
-	assert_int_equal(
-	        reader_open(b.reader, 1, "backups/full/20261120T020000Z.dump", &other, &second, &err), 0);
+	what.extents = &other;
+	assert_int_equal(reader_open(b.reader, &what, &second, &err), 0);
 	assert_int_equal(read_range(second, size - 1, 5 * MIB, 100), 0);
 	assert_int_equal(b.store.gets, 2);
-	reader_close(second);
+	reader_close(second, NULL);
 	/* With the last one closed nothing is kept. */
-	reader_close(b.file);
+	reader_close(b.file, NULL);
 	b.file = open_file(&b, 1);
 	assert_int_equal(read_range(b.file, size, 5 * MIB, 100), 0);
 	assert_int_equal(b.store.gets, 3);
@@ -682,7 +794,7 @@ static void test_one_block_of_a_merged_get_fails(void **state)
 	assert_non_null(strstr(bad.err.message, "bytes 6291456 to 7340031"));
 	assert_int_equal(bad.err.class, ERROR_CORRUPT);
 	assert_int_equal(b.store.gets, 4);
-	reader_close(other);
+	reader_close(other, NULL);
 	bench_finish(&b);
 }
 
@@ -701,7 +813,7 @@ static void test_close_with_requests_pending(void **state)
 		start(&reqs[i], b.file, i * 2 * MIB, 10);
 	wait_for_held(&b.store, 2);
 	start(&stays, other, 10, 10);
-	reader_close(b.file);
+	reader_close(b.file, NULL);
 	b.file = NULL;
 	for (unsigned i = 0; i < 30; i++) {
 		assert_int_equal(reqs[i].answers, 1);
@@ -712,7 +824,7 @@ static void test_close_with_requests_pending(void **state)
 	wait_for_held(&b.store, 1);
 	hold(&b.store, false);
 	assert_int_equal(finish(&stays), 0);
-	reader_close(other);
+	reader_close(other, NULL);
 	bench_finish(&b);
 }
 
@@ -721,6 +833,7 @@ static void test_cancel_all(void **state)
 	uint64_t size = 16 * MIB;
 	struct test_request reqs[12], late;
 	struct extents x;
+	const struct reader_what what = {.ino = 5, .key = "k", .extents = &x};
 	struct reader_file *f;
 	struct error err = {0};
 	struct bench b;
@@ -739,7 +852,7 @@ static void test_cancel_all(void **state)
 	assert_int_equal(finish(&late), -EIO);
 	assert_string_equal(late.err.message, "keepfs is shutting down");
 	x = copy_extents(&b.extents);
-	assert_int_equal(reader_open(b.reader, 5, "k", &x, &f, &err), -ESHUTDOWN);
+	assert_int_equal(reader_open(b.reader, &what, &f, &err), -ESHUTDOWN);
 	assert_null(x.items);
 	bench_finish(&b);
 	assert_int_equal(b.store.held, 0);
@@ -763,11 +876,262 @@ static void test_free_cancels_gets(void **state)
 	assert_int_equal(b.store.cancelled, 1);
 }
 
+static void test_replaced_while_open(void **state)
+{
+	uint64_t size = 8 * MIB;
+	struct reader_file *anew;
+	struct test_request req;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 1);
+	assert_int_equal(read_range(b.file, size, 0, 10), 0);
+	b.store.etag = "second";
+	start(&req, b.file, 4 * MIB, 10);
+	assert_int_equal(finish(&req), -ESTALE);
+	assert_non_null(strstr(req.err.message, "was replaced"));
+	assert_int_equal(req.err.class, ERROR_CONFLICT);
+	/* What was read before is the first object's, and right. */
+	assert_int_equal(read_range(b.file, size, 0, 10), 0);
+	/* Who opens it now reads the second object, checked like any. */
+	anew = open_file(&b, 1);
+	assert_int_equal(read_range(anew, size, 4 * MIB, 10), 0);
+	start(&req, b.file, 4 * MIB, 10);
+	assert_int_equal(finish(&req), -ESTALE);
+	reader_close(anew, NULL);
+	bench_finish(&b);
+}
+
+/* Two gets begin before any etag is known: the later to return must be of the same object. */
+static void test_replaced_between_the_first_gets(void **state)
+{
+	uint64_t size = 8 * MIB;
+	struct test_request one, two;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 2);
+	hold(&b.store, true);
+	start(&one, b.file, 0, 10);
+	start(&two, b.file, 4 * MIB, 10);
+	wait_for_held(&b.store, 2);
+	pthread_mutex_lock(&b.store.lock);
+	b.store.alternate = true;
+	pthread_mutex_unlock(&b.store.lock);
+	hold(&b.store, false);
+	finish(&one);
+	finish(&two);
+	assert_int_equal(one.result + two.result, -ESTALE);
+	bench_finish(&b);
+}
+
+static void test_no_etag(void **state)
+{
+	uint64_t size = 8 * MIB;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 1);
+	b.store.etag = "";
+	assert_int_equal(read_range(b.file, size, 0, 10), 0);
+	assert_int_equal(read_range(b.file, size, 4 * MIB, 10), 0);
+	bench_finish(&b);
+}
+
+static void hash_content(uint64_t size, char ret[static SHA256_HEX_BYTES])
+{
+	_cleanup(free) unsigned char *data = malloc(MIB);
+	struct sha256 *h = sha256_new();
+	uint8_t digest[SHA256_BYTES];
+
+	for (uint64_t at = 0; at < size; at += MIB) {
+		size_t len = size - at < MIB ? (size_t)(size - at) : MIB;
+
+		fill(data, at, len);
+		sha256_update(h, data, len);
+	}
+	sha256_final(h, digest);
+	sha256_free(h);
+	hex_encode(digest, sizeof(digest), ret);
+}
+
+static void bench_init_whole(struct bench *b, uint64_t size, const uint32_t *lengths, size_t count,
+                             size_t buffers, unsigned threads, bool right)
+{
+	bench_init(b, size, lengths, count, buffers, threads);
+	reader_close(b->file, NULL);
+	hash_content(size, b->sha256);
+	if (!right)
+		b->sha256[0] = b->sha256[0] == 'a' ? 'b' : 'a';
+	b->file = open_file(b, 1);
+}
+
+static void test_whole(void **state)
+{
+	static const struct {
+		const uint32_t *lengths;
+		size_t count;
+		uint64_t size;
+		size_t request_bytes;
+	} cases[] = {
+	        {full_extents, 1, 40 * MIB, 128 << 10},
+	        {odd_extents, ARRAY_SIZE(odd_extents), 40 * MIB + 777, 300007},
+	        {odd_extents, ARRAY_SIZE(odd_extents), 4711, 65536},
+	        {full_extents, 1, 1, 1},
+	};
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+		uint64_t size = cases[i / 2].size, at = 0;
+		struct reader_file_stats stats;
+		int last = 0;
+		struct bench b;
+
+		bench_init_whole(&b, size, cases[i / 2].lengths, cases[i / 2].count, 32, 4, i % 2 == 0);
+		for (; at < size; at += cases[i / 2].request_bytes) {
+			last = read_range(b.file, size, at, cases[i / 2].request_bytes);
+			if (last < 0)
+				break;
+		}
+		/* The last bytes come only when the whole is right. Read-ahead may have shown it before. */
+		assert_int_equal(last, i % 2 == 0 ? 0 : -EIO);
+		if (i % 2)
+			assert_int_equal(read_range(b.file, size, 0, 1), -EIO);
+		reader_close(b.file, &stats);
+		b.file = NULL;
+		assert_int_equal(stats.whole, i % 2 == 0);
+		assert_int_equal(b.metrics.whole, 1);
+		assert_int_equal(b.metrics.whole_wrong, i % 2);
+		bench_finish(&b);
+	}
+}
+
+/* Nothing waits for a hash that cannot be had. */
+static void test_whole_is_not_waited_for(void **state)
+{
+	uint64_t size = 20 * MIB;
+	struct reader_file_stats stats;
+	struct test_request end, other;
+	struct bench b;
+
+	/* The end alone; the beginning and the end. */
+	bench_init_whole(&b, size, full_extents, 1, 32, 2, true);
+	assert_int_equal(read_range(b.file, size, size - 10, 10), 0);
+	assert_int_equal(read_range(b.file, size, 0, 10), 0);
+	bench_finish(&b);
+	bench_init_whole(&b, size, full_extents, 1, 32, 2, true);
+	assert_int_equal(read_range(b.file, size, 0, 10), 0);
+	assert_int_equal(read_range(b.file, size, size - 10, 10), 0);
+	reader_close(b.file, &stats);
+	b.file = NULL;
+	assert_false(stats.whole);
+	bench_finish(&b);
+	/* What comes before is on its way, fails, and leaves the end to itself. */
+	bench_init_whole(&b, 2 * MIB, full_extents, 1, 32, 2, true);
+	hold(&b.store, true);
+	start(&end, b.file, 0, 10);
+	wait_for_held(&b.store, 1);
+	start(&other, b.file, MIB, 10);
+	wait_for_held(&b.store, 2);
+	pthread_mutex_lock(&b.store.lock);
+	b.store.fail_below = MIB;
+	pthread_mutex_unlock(&b.store.lock);
+	hold(&b.store, false);
+	assert_int_equal(finish(&end), -EIO);
+	assert_int_equal(finish(&other), 0);
+	bench_finish(&b);
+}
+
+/* In any order and by several readers, while blocks come and go: the last byte always comes. */
+static void test_whole_under_load(void **state)
+{
+	uint64_t size = 20 * MIB + 4711;
+	pthread_t threads[8];
+	struct stress stress[8];
+	struct bench b;
+
+	bench_init_whole(&b, size, odd_extents, ARRAY_SIZE(odd_extents), 10, 4, true);
+	for (unsigned i = 0; i < 8; i++) {
+		stress[i] = (struct stress){.b = &b, .size = size, .seed = i + 1};
+		assert_int_equal(pthread_create(&threads[i], NULL, stress_main, &stress[i]), 0);
+	}
+	for (unsigned i = 0; i < 8; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(read_range(b.file, size, size - 1, 1), 0);
+	bench_finish(&b);
+}
+
+static void test_cancel_one(void **state)
+{
+	uint64_t size = 16 * MIB;
+	struct test_request gone, stays;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 2);
+	hold(&b.store, true);
+	start(&gone, b.file, 0, 10);
+	start(&stays, b.file, 8 * MIB, 10);
+	wait_for_held(&b.store, 2);
+	reader_cancel(b.file, gone.base.tag + 1000);
+	reader_cancel(b.file, gone.base.tag);
+	assert_int_equal(gone.answers, 1);
+	assert_int_equal(gone.result, -ECANCELED);
+	/* Its get ends at once; the other's goes on. */
+	wait_for_cancelled(&b.store, 1);
+	reader_cancel(b.file, gone.base.tag);
+	hold(&b.store, false);
+	assert_int_equal(finish(&stays), 0);
+	assert_int_equal(b.metrics.cancelled, 1);
+	assert_int_equal(read_range(b.file, size, 0, 10), 0);
+	bench_finish(&b);
+}
+
+/* Whoever asks while a get is being given up for another gets the bytes all the same. */
+static void test_cancel_one_of_two(void **state)
+{
+	uint64_t size = 16 * MIB;
+	struct test_request gone, stays;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 1);
+	b.reader->ahead_blocks_max = 0;
+	for (int i = 0; i < 100; i++) {
+		hold(&b.store, true);
+		start(&gone, b.file, (uint64_t)(i % 16) * MIB, 10);
+		reader_cancel(b.file, gone.base.tag);
+		start(&stays, b.file, (uint64_t)(i % 16) * MIB + 20, 10);
+		hold(&b.store, false);
+		assert_int_equal(finish(&stays), 0);
+		assert_int_equal(finish(&gone), -ECANCELED);
+	}
+	bench_finish(&b);
+}
+
+static void test_no_read_ahead(void **state)
+{
+	uint64_t size = 8 * MIB;
+	struct reader_metrics metrics = {0};
+	struct bench b;
+	struct reader_options options = {.buffers = 8, .threads = 2, .metrics = &metrics};
+	struct error err = {0};
+
+	bench_init(&b, size, full_extents, 1, 8, 2);
+	reader_close(b.file, NULL);
+	reader_free(b.reader);
+	options.store = &b.store.base;
+	options.pool = b.pool;
+	assert_int_equal(reader_new(&options, &b.reader, &err), 0);
+	b.file = open_file(&b, 1);
+	for (uint64_t at = 0; at < 4 * MIB; at += 65536)
+		assert_int_equal(read_range(b.file, size, at, 65536), 0);
+	assert_int_equal(b.store.bytes, 4 * MIB);
+	assert_int_equal(metrics.ahead_bytes, 0);
+	bench_finish(&b);
+}
+
 static void test_options(void **state)
 {
 	struct held_store store;
 	struct pool *pool = pool_new(10 * MIB);
-	struct reader_options options = {.store = &store.base, .pool = pool, .buffers = 7, .threads = 1};
+	struct reader_metrics metrics = {0};
+	struct reader_options options = {
+	        .store = &store.base, .pool = pool, .buffers = 7, .threads = 1, .metrics = &metrics};
 	struct reader *r = NULL;
 	struct error err = {0};
 
@@ -796,7 +1160,7 @@ int main(void)
 	        cmocka_unit_test(test_window_doubles_from_one_block),
 	        cmocka_unit_test(test_out_of_order_is_sequential),
 	        cmocka_unit_test(test_random_fetches_only_its_block),
-	        cmocka_unit_test(test_small_extents_come_together),
+	        cmocka_unit_test(test_tiny_extents_come_together),
 	        cmocka_unit_test(test_readers_share_blocks),
 	        cmocka_unit_test(test_corruption),
 	        cmocka_unit_test(test_store_failure),
@@ -805,6 +1169,18 @@ int main(void)
 	        cmocka_unit_test(test_close_with_requests_pending),
 	        cmocka_unit_test(test_cancel_all),
 	        cmocka_unit_test(test_free_cancels_gets),
+	        cmocka_unit_test(test_only_the_parts_that_are_asked_for),
+	        cmocka_unit_test(test_near_requests_are_one_get),
+	        cmocka_unit_test(test_part_of_a_block_fails),
+	        cmocka_unit_test(test_replaced_while_open),
+	        cmocka_unit_test(test_replaced_between_the_first_gets),
+	        cmocka_unit_test(test_no_etag),
+	        cmocka_unit_test(test_whole),
+	        cmocka_unit_test(test_whole_is_not_waited_for),
+	        cmocka_unit_test(test_whole_under_load),
+	        cmocka_unit_test(test_cancel_one),
+	        cmocka_unit_test(test_cancel_one_of_two),
+	        cmocka_unit_test(test_no_read_ahead),
 	        cmocka_unit_test(test_options),
 	};
 

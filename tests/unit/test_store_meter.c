@@ -179,9 +179,12 @@ static void the_names_are_those_of_fault_rules(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(each_call_counts_for_itself), TEST(each_call_can_fail),
-	        TEST(answers_are_no_failures),     TEST(a_lost_upload_is_a_failure),
-	        TEST(each_try_counts),             TEST(the_names_are_those_of_fault_rules),
+	        TEST(each_call_counts_for_itself),
+	        TEST(each_call_can_fail),
+	        TEST(answers_are_no_failures),
+	        TEST(a_lost_upload_is_a_failure),
+	        TEST(each_try_counts),
+	        TEST(the_names_are_those_of_fault_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,166 @@
+/*
+ * The SHA-256 of a file that is read from beginning to end. Every byte was checked before by its CRC-32C;
+ * this one is of the whole, and costs no transfer. Blocks are hashed in their order, each as soon as it is
+ * there, by the thread that brought it or the one before it. Until then it is kept, so that hashing that
+ * falls behind slows read-ahead down, and is not given up. The last block's last part waits for the result,
+ * so that whoever reads all of the file and gets no error has the right file.
+ *
+ * Things wait only while the next block to hash is there or on its way; what is on its way holds its buffer
+ * already, so this ends. whole_go_on() is called after each fetch, whole_lost() for each block that is
+ * forgotten; then what waited goes on without, until somebody reads the missing block again.
+ */
+#include "reader_private.h"
+
+#include <keepfs/base/str.h>
+
+#include <errno.h>
+
+static bool is_going_on(const struct artifact *a)
+{
+	return a->whole == WHOLE_ON || a->whole == WHOLE_BUSY;
+}
+
+/* The last part of @span. */
+static parts_t last_part(const struct span *span)
+{
+	parts_t all = span_parts(span);
+
+	return all & ~(all >> 1);
+}
+
+static void unkeep(struct reader *r, struct block *b)
+{
+	if (!b->kept)
+		return;
+	b->kept = false;
+	b->artifact->whole_kept--;
+	block_unpin(r, b);
+}
+
+bool whole_arrived(struct reader *r, struct block *b, parts_t parts)
+{
+	struct artifact *a = b->artifact;
+
+	if (!is_going_on(a) || a->files == 0 || b->span.offset < a->whole_next)
+		return true;
+	if (!b->kept) {
+		b->kept = true;
+		a->whole_kept++;
+		block_pin(r, b);
+	}
+	if (b->span.offset + b->span.bytes < a->extents.total_bytes || !(parts & last_part(&b->span)))
+		return true;
+	a->whole_held = b;
+	a->whole_held_parts = parts;
+	return false;
+}
+
+/* Nothing is held or kept any more; @err: why what was held is wrong, or NULL. */
+static void give_up(struct reader *r, struct artifact *a, const struct error *err, struct answers *answers)
+{
+	struct block *b = a->whole_held;
+	parts_t parts = a->whole_held_parts;
+
+	a->whole_held = NULL;
+	a->whole_held_parts = 0;
+	if (b) {
+		b->loading &= ~parts;
+		if (err) {
+			request_parts_failed(r, b, parts, -EIO, err, answers);
+		} else {
+			b->ready |= parts;
+			request_parts_ready(b, parts, answers);
+		}
+	}
+	/* What is held is kept as well. */
+	for (size_t i = 0; i < r->block_count && a->whole_kept > 0; i++)
+		if (r->blocks[i].artifact == a)
+			unkeep(r, &r->blocks[i]);
+}
+
+void whole_lost(struct reader *r, struct block *b)
+{
+	struct artifact *a = b->artifact;
+
+	if (a->whole == WHOLE_ON && b->span.offset == a->whole_next)
+		give_up(r, a, NULL, &r->late);
+}
+
+void whole_end(struct reader *r, struct artifact *a, struct answers *answers)
+{
+	if (a->whole != WHOLE_BUSY)
+		give_up(r, a, NULL, answers);
+	if (is_going_on(a))
+		a->whole = a->whole == WHOLE_BUSY ? WHOLE_ENDING : WHOLE_OFF;
+}
+
+static void judge(struct reader *r, struct artifact *a)
+{
+	uint8_t digest[SHA256_BYTES];
+	char hex[SHA256_HEX_BYTES];
+
+	sha256_final(a->whole_hash, digest);
+	a->whole_hash = sha256_free(a->whole_hash);
+	hex_encode(digest, sizeof(digest), hex);
+	a->whole = str_equal(hex, a->sha256) ? WHOLE_RIGHT : WHOLE_WRONG;
+	atomic_fetch_add(&r->metrics->whole, 1);
+	if (a->whole == WHOLE_RIGHT)
+		return;
+	atomic_fetch_add(&r->metrics->whole_wrong, 1);
+	error_set(&a->wrong, ERROR_CORRUPT, EIO,
+	          "%s is damaged: the SHA-256 of its %llu bytes is %s, its manifest says %s; do not rely on "
+	          "this "
+	          "backup",
+	          a->key, (unsigned long long)a->extents.total_bytes, hex, a->sha256);
+}
+
+/* The block at whole_next, when all of it is there; in *@ret_coming, whether it will be without being asked
+ * for again. */
+static struct block *next_block(struct reader *r, struct artifact *a, bool *ret_coming)
+{
+	struct span span = block_span(&a->extents, a->whole_next);
+	struct block *b = block_find(r, a, span.first);
+	parts_t all = span_parts(&span), there;
+
+	*ret_coming = false;
+	if (!b)
+		return NULL;
+	there = b->ready | (b == a->whole_held ? a->whole_held_parts : 0);
+	*ret_coming = ((there | b->loading | b->wanted | b->ahead) & all) == all;
+	return there == all ? b : NULL;
+}
+
+static void hash_block(struct reader *r, struct artifact *a, struct block *b)
+{
+	a->whole = WHOLE_BUSY;
+	block_pin(r, b);
+	a->users++;
+	pthread_mutex_unlock(&r->lock);
+	if (!a->whole_hash)
+		a->whole_hash = sha256_new();
+	sha256_update(a->whole_hash, b->buffer, b->span.bytes);
+	pthread_mutex_lock(&r->lock);
+	a->users--;
+	a->whole = a->whole == WHOLE_ENDING ? WHOLE_OFF : WHOLE_ON;
+	a->whole_next += b->span.bytes;
+	if (a->whole_held != b)
+		unkeep(r, b);
+	block_unpin(r, b);
+}
+
+void whole_go_on(struct reader *r, struct artifact *a, struct answers *answers)
+{
+	bool coming = false;
+
+	while (a->whole == WHOLE_ON) {
+		struct block *b = next_block(r, a, &coming);
+
+		if (!b)
+			break;
+		hash_block(r, a, b);
+		if (a->whole_next == a->extents.total_bytes)
+			judge(r, a);
+	}
+	if (a->whole != WHOLE_BUSY && a->whole != WHOLE_ENDING && !(a->whole == WHOLE_ON && coming))
+		give_up(r, a, a->whole == WHOLE_WRONG ? &a->wrong : NULL, answers);
+}
