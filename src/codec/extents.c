@@ -5,9 +5,11 @@
 #include <keepfs/codec/extents.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/hash.h>
 
 #define ENCODED_BYTES 8 /* of one extent */
 
@@ -42,6 +44,41 @@ size_t extents_find(const struct extents *x, uint64_t offset)
 			high = middle;
 	}
 	return low;
+}
+
+/* Whether @next, which follows @x, ends before the multiple of @length behind the beginning of @x. */
+static bool is_within(const struct extent *x, const struct extent *next, uint32_t length)
+{
+	return (next->offset + next->length - 1) / length == x->offset / length;
+}
+
+void extents_merge(struct extents *x, size_t first, uint32_t length)
+{
+	struct extent *last = NULL;
+
+	for (size_t i = first; i < x->count; i++) {
+		const struct extent next = x->items[i];
+
+		if (last && is_within(last, &next, length)) {
+			last->crc32c = crc32c_combine(last->crc32c, next.crc32c, next.length);
+			last->length += next.length;
+		} else {
+			last = last ? last + 1 : &x->items[first];
+			*last = next;
+		}
+	}
+	if (last)
+		x->count = (size_t)(last - x->items) + 1;
+}
+
+void extents_limit(struct extents *x, size_t most)
+{
+	if (x->count <= most)
+		return;
+	for (uint32_t length = EXTENT_MIN_BYTES; x->count > most && length <= EXTENT_MAX_BYTES; length *= 2)
+		extents_merge(x, 0, length);
+	x->cap = x->count;
+	x->items = mem_resize(x->items, x->cap, sizeof(*x->items));
 }
 
 static void put_u32(uint8_t *out, uint32_t value)

@@ -79,6 +79,40 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t len)
 	return ~crc;
 }
 
+/*
+ * Polynomials modulo that of CRC-32C, over GF(2). Bit 31 is the coefficient of x^0, and bit 0 that of x^31:
+ * the order in which the CRC's register has them.
+ */
+#define CRC32C_POLYNOMIAL UINT32_C(0x82f63b78)
+#define X_TO_THE_0        UINT32_C(0x80000000)
+#define X_TO_THE_8        UINT32_C(0x00800000)
+
+static uint32_t multiply_modulo(uint32_t a, uint32_t b)
+{
+	uint32_t product = 0;
+
+	for (; a; a <<= 1) {
+		if (a & X_TO_THE_0)
+			product ^= b;
+		b = b & 1 ? b >> 1 ^ CRC32C_POLYNOMIAL : b >> 1;
+	}
+	return product;
+}
+
+uint32_t crc32c_combine(uint32_t first, uint32_t second, uint64_t second_bytes)
+{
+	uint32_t power = X_TO_THE_8;
+
+	/* The bits that the CRC inverts before and behind cancel each other out, so that nothing is said of
+	 * them here. */
+	for (uint64_t bits = second_bytes; bits; bits >>= 1) {
+		if (bits & 1)
+			first = multiply_modulo(power, first);
+		power = multiply_modulo(power, power);
+	}
+	return first ^ second;
+}
+
 uint64_t hash64(const char *text)
 {
 	uint8_t digest[SHA256_BYTES];

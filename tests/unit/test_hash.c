@@ -53,6 +53,35 @@ static void crc32c_of_rfc_3720(void **state)
 	assert_int_equal(crc32c(0, "123456789", 9), 0xe3069283);
 }
 
+static void crc32c_of_what_is_joined(void **state)
+{
+	static uint8_t bytes[300000];
+	uint32_t x = 1;
+
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		x = x * 1664525 + 1013904223;
+		bytes[i] = (uint8_t)(x >> 24);
+	}
+	for (size_t first = 0; first <= sizeof(bytes); first = first * 3 + 1) {
+		for (size_t len = 0; len <= sizeof(bytes) - first; len = len * 2 + (len < 70 ? 1 : 7)) {
+			uint32_t a = crc32c(0, bytes, first), b = crc32c(0, bytes + first, len);
+
+			assert_int_equal(crc32c_combine(a, b, len), crc32c(a, bytes + first, len));
+		}
+	}
+	/* In three steps of any grouping, and of lengths that no memory has: zeros behind zeros. */
+	for (unsigned shift = 3; shift < 63; shift++) {
+		uint64_t half = UINT64_C(1) << shift;
+		uint32_t a = crc32c(0, bytes, 5), zeros = crc32c(0, (uint8_t[8]){0}, 8), twice;
+
+		for (unsigned i = 3; i < shift; i++)
+			zeros = crc32c_combine(zeros, zeros, UINT64_C(1) << i);
+		twice = crc32c_combine(zeros, zeros, half);
+		assert_int_equal(crc32c_combine(crc32c_combine(a, zeros, half), zeros, half),
+		                 crc32c_combine(a, twice, 2 * half));
+	}
+}
+
 static void base64_of_rfc_4648(void **state)
 {
 	static const char *const pairs[][2] = {
@@ -91,9 +120,10 @@ static void hash64_never_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(sha256_of_published_texts),    cmocka_unit_test(hmac_of_rfc_4231),
-	        cmocka_unit_test(crc32c_of_rfc_3720),           cmocka_unit_test(base64_of_rfc_4648),
-	        cmocka_unit_test(what_is_no_base64_is_refused), cmocka_unit_test(hash64_never_changes),
+	        cmocka_unit_test(sha256_of_published_texts), cmocka_unit_test(hmac_of_rfc_4231),
+	        cmocka_unit_test(crc32c_of_rfc_3720),        cmocka_unit_test(base64_of_rfc_4648),
+	        cmocka_unit_test(crc32c_of_what_is_joined),  cmocka_unit_test(what_is_no_base64_is_refused),
+	        cmocka_unit_test(hash64_never_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,10 @@ void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
 void hex_encode(const uint8_t *data, size_t len, char *out);
 /** crc32c() - CRC-32C (Castagnoli), as in RFC 3720; start with @crc 0, continue with the last result. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
+/** crc32c_combine() - the CRC-32C of what has @first and, behind it, of @second_bytes bytes that have
+ * @second. The method is that of zlib's crc32_combine(), by Mark Adler: the first one times x^(8 *
+ * @second_bytes), modulo the polynomial, in some 64 steps at most, whatever the length. */
+uint32_t crc32c_combine(uint32_t first, uint32_t second, uint64_t second_bytes);
 /** hash64() - the first 8 bytes of the SHA-256 of @text, little-endian: stable for ever, used for inode
  * numbers. */
 uint64_t hash64(const char *text);
