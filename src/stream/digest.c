@@ -1,5 +1,9 @@
-/* Counts, hashes and lists extents of what passes. Every extent but the last is EXTENT_MAX_BYTES long,
- * however the bytes come. */
+/*
+ * Counts, hashes and lists extents of what passes. Extents end at multiples of one length of the whole
+ * object's offsets, and at its end, however the bytes come. The length begins at EXTENT_MIN_BYTES; when the
+ * table is full, it doubles, and what lies between the same two multiples is merged. At EXTENT_MAX_BYTES it
+ * stays, and the table grows. Of a head, which was entered before, nothing is merged: its CRCs are not known.
+ */
 #include "digest.h"
 
 #include <keepfs/base/mem.h>
@@ -9,29 +13,70 @@ struct digest {
 	struct sink *next;
 	struct stream_facts *facts;
 	struct sha256 *sha256; /* NULL: not wanted */
+	size_t head_extents;
+	size_t max_extents;
+	uint32_t length;       /* of whose multiples extents end at each */
 	uint32_t extent_bytes; /* of the extent that is not full yet */
 	uint32_t extent_crc;
 };
 
-static void end_extent(struct digest *d)
+/* What is left until the extent is full. */
+static uint32_t room_in_extent(const struct digest *d)
 {
-	if (d->extent_bytes == 0)
+	uint64_t end = d->facts->extents.total_bytes + d->extent_bytes;
+
+	return d->length - (uint32_t)(end % d->length);
+}
+
+/* The last extent goes on, with the open one behind it, when the new length lets it. */
+static void reopen_last(struct digest *d)
+{
+	struct extents *x = &d->facts->extents;
+	const struct extent *last = &x->items[x->count - 1];
+
+	if (x->count == d->head_extents || x->total_bytes % d->length == 0)
 		return;
+	d->extent_crc = crc32c_combine(last->crc32c, d->extent_crc, d->extent_bytes);
+	d->extent_bytes += last->length;
+	x->total_bytes = last->offset;
+	x->count--;
+}
+
+static void make_room_in_table(struct digest *d)
+{
+	struct extents *x = &d->facts->extents;
+
+	while (x->count >= d->max_extents && d->length < EXTENT_MAX_BYTES) {
+		d->length *= 2;
+		extents_merge(x, d->head_extents, d->length);
+		reopen_last(d);
+	}
+}
+
+static void enter_extent(struct digest *d)
+{
 	extents_append(&d->facts->extents, d->extent_bytes, d->extent_crc);
 	d->extent_bytes = 0;
 	d->extent_crc = 0;
 }
 
+static bool is_extent_full(const struct digest *d)
+{
+	return d->extent_bytes > 0 && room_in_extent(d) == d->length;
+}
+
 static void add_to_extents(struct digest *d, const uint8_t *data, size_t len)
 {
 	while (len > 0) {
-		size_t room = EXTENT_MAX_BYTES - d->extent_bytes;
+		size_t room = room_in_extent(d);
 		size_t n = len < room ? len : room;
 
 		d->extent_crc = crc32c(d->extent_crc, data, n);
 		d->extent_bytes += (uint32_t)n;
-		if (d->extent_bytes == EXTENT_MAX_BYTES)
-			end_extent(d);
+		if (is_extent_full(d))
+			make_room_in_table(d);
+		if (is_extent_full(d))
+			enter_extent(d);
 		data += n;
 		len -= n;
 	}
@@ -53,7 +98,10 @@ static int digest_finish(struct sink *s, struct error *err)
 	struct digest *d = (struct digest *)s;
 	uint8_t digest[SHA256_BYTES];
 
-	end_extent(d);
+	if (d->extent_bytes > 0) {
+		make_room_in_table(d);
+		enter_extent(d);
+	}
 	if (d->sha256) {
 		sha256_final(d->sha256, digest);
 		hex_encode(digest, sizeof(digest), d->facts->sha256);
@@ -76,7 +124,7 @@ static const struct sink_ops digest_ops = {
         .free = digest_free,
 };
 
-struct sink *digest_new(struct sink *next, struct stream_facts *facts, bool hash)
+struct sink *digest_new(struct sink *next, struct stream_facts *facts, bool hash, size_t max_extents)
 {
 	struct digest *d = mem_alloc(sizeof(*d));
 
@@ -84,5 +132,8 @@ struct sink *digest_new(struct sink *next, struct stream_facts *facts, bool hash
 	d->next = next;
 	d->facts = facts;
 	d->sha256 = hash ? sha256_new() : NULL;
+	d->head_extents = facts->extents.count;
+	d->max_extents = max_extents;
+	d->length = EXTENT_MIN_BYTES;
 	return &d->sink;
 }

@@ -20,7 +20,7 @@ struct stream_object {
 static void enter_head(struct stream_object *o)
 {
 	for (size_t left = o->head_bytes; left > 0;) {
-		uint32_t n = left < EXTENT_MAX_BYTES ? (uint32_t)left : EXTENT_MAX_BYTES;
+		uint32_t n = left < EXTENT_MIN_BYTES ? (uint32_t)left : EXTENT_MIN_BYTES;
 
 		extents_append(&o->facts.extents, n, 0);
 		left -= n;
@@ -40,8 +40,8 @@ int stream_object_new(const struct stream_object_options *options, struct stream
 	o = mem_alloc(sizeof(*o));
 	o->head_bytes = options->head_bytes;
 	o->upload = upload;
-	o->sink = digest_new(upload, &o->facts, o->head_bytes == 0);
 	enter_head(o);
+	o->sink = digest_new(upload, &o->facts, o->head_bytes == 0, EXTENTS_MAX);
 	*ret_object = o;
 	return 0;
 }

@@ -683,13 +683,30 @@ static struct sink *keeper_new(struct str *data, bool *finished, int fail)
 	return &k->sink;
 }
 
+/* They end at the multiples of one length behind the head, and at the end. */
+static void expect_extents(const struct extents *x, const struct str *data, size_t head, uint32_t length)
+{
+	uint64_t at = head;
+
+	assert_int_equal(x->total_bytes, data->len);
+	for (size_t i = head ? 1 : 0; i < x->count; i++) {
+		uint64_t end = at / length * length + length;
+
+		assert_int_equal(x->items[i].offset, at);
+		assert_int_equal(x->items[i].length, (end < data->len ? end : data->len) - at);
+		assert_int_equal(x->items[i].crc32c, crc32c(0, data->data + at, x->items[i].length));
+		at += x->items[i].length;
+	}
+	assert_int_equal(at, data->len);
+}
+
 static void expect_digest(size_t len, size_t piece, size_t extents)
 {
 	_cleanup(str) struct str data = {0};
 	_cleanup(str) struct str kept = {0};
 	struct stream_facts facts = {0};
 	bool finished = false;
-	struct sink *sink = digest_new(keeper_new(&kept, &finished, 0), &facts, true);
+	struct sink *sink = digest_new(keeper_new(&kept, &finished, 0), &facts, true, EXTENTS_MAX);
 	uint8_t digest[SHA256_BYTES];
 	char hex[SHA256_HEX_BYTES];
 
@@ -706,13 +723,7 @@ static void expect_digest(size_t len, size_t piece, size_t extents)
 	hex_encode(digest, sizeof(digest), hex);
 	assert_string_equal(facts.sha256, hex);
 	assert_int_equal(facts.extents.count, extents);
-	assert_int_equal(facts.extents.total_bytes, len);
-	for (size_t i = 0; i < extents; i++) {
-		const struct extent *x = &facts.extents.items[i];
-
-		assert_true(i + 1 == extents || x->length == EXTENT_MAX_BYTES);
-		assert_int_equal(x->crc32c, crc32c(0, data.data + x->offset, x->length));
-	}
+	expect_extents(&facts.extents, &data, 0, EXTENT_MIN_BYTES);
 	extents_finish(&facts.extents);
 }
 
@@ -720,9 +731,60 @@ static void test_digest(void **state)
 {
 	expect_digest(0, 1, 0);
 	expect_digest(1, 1, 1);
-	expect_digest(EXTENT_MAX_BYTES, 1000, 1);
-	expect_digest(2 * EXTENT_MAX_BYTES + 1, 65536, 3);
-	expect_digest(3 * EXTENT_MAX_BYTES, 3 * EXTENT_MAX_BYTES, 3);
+	expect_digest(EXTENT_MIN_BYTES - 1, 1000, 1);
+	expect_digest(EXTENT_MIN_BYTES, 1000, 1);
+	expect_digest(2 * EXTENT_MIN_BYTES + 1, 65536, 3);
+	expect_digest(3 * EXTENT_MIN_BYTES, 3 * EXTENT_MIN_BYTES, 3);
+}
+
+/* A table of few extents: their length doubles when there would be more. */
+static void expect_limited(const struct str *whole, size_t head, size_t len, size_t most, uint32_t length)
+{
+	const struct str data = {.data = whole->data, .len = len};
+	const size_t piece = most * 10007;
+	_cleanup(str) struct str kept = {0};
+	struct stream_facts facts = {0};
+	bool finished = false;
+	struct sink *sink;
+
+	if (head)
+		extents_append(&facts.extents, (uint32_t)head, 0);
+	sink = digest_new(keeper_new(&kept, &finished, 0), &facts, false, most);
+	for (size_t at = head; at < len; at += piece)
+		assert_int_equal(sink_write(sink, data.data + at, len - at < piece ? len - at : piece, NULL),
+		                 0);
+	assert_int_equal(sink_finish(sink, NULL), 0);
+	sink_free(sink);
+	expect_extents(&facts.extents, &data, head, length);
+	if (head) {
+		assert_int_equal(facts.extents.items[0].length, head);
+		assert_int_equal(facts.extents.items[0].crc32c, 0);
+	}
+	extents_finish(&facts.extents);
+}
+
+static void test_limited_extents(void **state)
+{
+	static const size_t heads[] = {
+	        0, 1, 100, EXTENT_MIN_BYTES - 1, EXTENT_MIN_BYTES, EXTENT_MIN_BYTES + 1};
+	const size_t most = 7;
+	_cleanup(str) struct str data = {0};
+
+	make_data(&data, 9 * MIB);
+	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+		for (uint32_t length = EXTENT_MIN_BYTES; length < EXTENT_MAX_BYTES; length *= 2) {
+			/* The head counts, and what follows it up to a multiple. */
+			size_t full = heads[i] / length * length + (most - (heads[i] > 0)) * length;
+
+			expect_limited(&data, heads[i], full - 1, most, length);
+			expect_limited(&data, heads[i], full, most, length);
+			expect_limited(&data, heads[i], full + 1, most, 2 * length);
+		}
+	}
+	expect_limited(&data, 0, 9 * MIB, most, EXTENT_MAX_BYTES);
+	expect_limited(&data, 0, 8 * MIB + 1, 1, EXTENT_MAX_BYTES);
+	expect_limited(&data, 100, 2 * MIB, 1, EXTENT_MAX_BYTES); /* no room but the head's */
+	expect_limited(&data, 3, 4, 1, EXTENT_MAX_BYTES);
 }
 
 /* The pump. */
@@ -838,6 +900,7 @@ int main(void)
 	        UPLOAD_TEST(test_freed_while_the_store_is_slow),
 	        UPLOAD_TEST(test_cancelled_reservation),
 	        cmocka_unit_test(test_digest),
+	        cmocka_unit_test(test_limited_extents),
 	        cmocka_unit_test(test_pump),
 	        cmocka_unit_test(test_pump_tells_the_sinks_failure),
 	        cmocka_unit_test(test_pump_is_cancelled_while_silent),
