@@ -39,6 +39,7 @@ struct dump {
 	bool passed;       /* an archive as pg_dump wrote it: nothing is known of its inside */
 	bool publishing;   /* its manifest may be there, and be ours */
 	struct manifest m; /* as it is filled */
+	size_t extents;    /* of all files that are entered there */
 	int64_t started_mono_us;
 };
 

@@ -46,6 +46,7 @@ int dump_finish_object(struct dump *d, struct stream_object *object, const void 
 	d->m.size_bytes = d->m.stored_bytes = facts.bytes;
 	d->m.extents = facts.extents;
 	d->m.extents_count = facts.extents.count;
+	d->extents += facts.extents.count;
 	str_copy(d->m.sha256, sizeof(d->m.sha256), facts.sha256);
 	return 0;
 }
@@ -54,6 +55,10 @@ void dump_note_file(struct dump *d, const char *name, struct stream_facts *facts
 {
 	struct manifest_file *file = manifest_add_file(&d->m, name);
 
+	/* All tables are in memory until they are published: thousands of files are not to have as many
+	 * extents each as one file may have. */
+	extents_limit(&facts->extents, d->extents < EXTENTS_MAX ? EXTENTS_MAX - d->extents : 0);
+	d->extents += facts->extents.count;
 	file->size_bytes = facts->bytes;
 	file->extents = facts->extents;
 	file->extents_count = facts->extents.count;

@@ -390,6 +390,36 @@ static void test_order_of_entries(void **state)
 	assert_int_equal(output_finish(&o, &err), 0);
 }
 
+static size_t note(struct fixture *f, const char *name, size_t extents)
+{
+	struct stream_facts facts = {.bytes = extents * EXTENT_MIN_BYTES};
+	const struct manifest_file *file;
+
+	for (size_t i = 0; i < extents; i++)
+		extents_append(&facts.extents, EXTENT_MIN_BYTES, 0);
+	dump_note_file(&f->dump, name, &facts);
+	assert_int_equal(facts.extents.count, 0);
+	file = &f->dump.m.files[f->dump.m.file_count - 1];
+	assert_string_equal(file->name, name);
+	assert_int_equal(file->extents.total_bytes, file->size_bytes);
+	assert_int_equal(file->extents_count, file->extents.count);
+	return file->extents.count;
+}
+
+/* One table's worth of extents for all files: the rest has long ones. */
+static void test_extents_of_many_files(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(note(f, "1", EXTENTS_MAX - 110), EXTENTS_MAX - 110);
+	assert_int_equal(note(f, "2", 100), 100);
+	assert_int_equal(note(f, "3", 34), 9); /* 256 KiB */
+	assert_int_equal(note(f, "4", 34), 3); /* 1 MiB */
+	assert_int_equal(note(f, "5", 33), 3);
+	assert_int_equal(note(f, "6", 1), 1);
+	assert_int_equal(note(f, "7", 0), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -407,6 +437,7 @@ int main(void)
 	        TEST(test_text_is_cut_off),
 	        TEST(test_text_of_a_program_that_fails),
 	        TEST(test_order_of_entries),
+	        TEST(test_extents_of_many_files),
 	};
 
 	return cmocka_run_group_tests_name("make_output", tests, NULL, NULL);
