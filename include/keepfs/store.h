@@ -67,8 +67,8 @@ struct store_put_options {
 
 struct store_get_options {
 	const char *if_match; /* -ESTALE when the object's etag is another; NULL: do not care */
-	/* NULL, or STORE_ETAG_BYTES: the etag of the object that the bytes are of; "" when the store did not
-	 * say. Set on success, and on a failure that *ret_filled tells of bytes. */
+	/* NULL, or STORE_ETAG_BYTES (not those of if_match): the etag of the object that the bytes are of; ""
+	 * when the store did not say. Set on success, and on a failure that *ret_filled tells of bytes. */
 	char *ret_etag;
 	/* NULL, or how many bytes from the beginning of the buffers are the object's, also after a failure: a
 	 * transfer that broke off can be taken up again from there, with if_match = its etag. */
@@ -227,7 +227,7 @@ int store_s3_new(const struct conf_store *conf, struct net *net, struct store **
 /**
  * store_retry_new() - wrap @inner (consumed): calls that failed with error.retry are tried again, with capped
  * exponential back-off and full jitter, not before error.retry_after_ms, until @deadline_ms after the call
- * began.
+ * began. A get goes on where it broke off, of the same object, else it begins again.
  */
 struct store *store_retry_new(struct store *inner, int64_t deadline_ms);
 /**

@@ -218,6 +218,14 @@ static const struct refusal refusals[] = {
          ERROR_UNAVAILABLE, true, "length"},
         {"206 Partial\r\nContent-Length: 2\r\nContent-Range: bytes 1-2/3\r\n\r\nel", ERANGE, ERROR_USAGE,
          false, "ends at byte 3"},
+        /* Fewer bytes say nothing about where the object ends, unless they say it. */
+        {"206 Partial\r\nContent-Length: 2\r\nContent-Range: bytes 1-2/30\r\n\r\nel", EPROTO,
+         ERROR_UNAVAILABLE, true, "fewer bytes"},
+        {"206 Partial\r\nContent-Length: 2\r\nContent-Range: bytes 1-2/*\r\n\r\nel", EPROTO,
+         ERROR_UNAVAILABLE, true, "fewer bytes"},
+        {"206 Partial\r\nContent-Length: 2\r\nContent-Range: bytes 1-4/5\r\n\r\nel", EPROTO,
+         ERROR_UNAVAILABLE, true, "length"},
+        {"200 OK\r\nContent-Length: 3\r\n\r\nhel", EPROTO, ERROR_UNAVAILABLE, true, "ignores ranges"},
 };
 
 static void test_refusals(void **state)
@@ -289,6 +297,36 @@ static void test_what_came_before_a_break(void **state)
 		assert_int_equal(filled, b->filled);
 		assert_string_equal(etag, b->etag);
 		assert_memory_equal(buf, "ab", b->filled);
+		world_end(&w);
+	}
+}
+
+/* An answer that is whole but shorter than what was asked for is a part of it, when it says so. */
+static void test_a_short_answer_is_a_part(void **state)
+{
+	static const struct breakage answers[] = {
+	        {"206 x\r\nContent-Length: 2\r\nContent-Range: bytes 1-2/9\r\n" ETAG "\r\nab", NULL, 1, 2,
+	         "e1"},
+	        {"206 x\r\nContent-Length: 2\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nab", NULL, 1, 0,
+	         ""},
+	        {"206 x\r\nContent-Length: 2\r\nContent-Range: bytes 0-1/9\r\n" ETAG "\r\nab", NULL, 1, 0,
+	         ""},
+	        {"200 OK\r\nContent-Length: 2\r\n" ETAG "\r\nab", NULL, 0, 0, ""},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		char buf[4], etag[STORE_ETAG_BYTES] = "?";
+		uint64_t filled = 77;
+		struct iovec iov = {buf, sizeof(buf)};
+		struct store_get_options options = {.ret_etag = etag, .ret_filled = &filled};
+		struct world w;
+
+		world_begin(&w, SCRIPT(answers[i].answer));
+		assert_int_equal(store_get(w.store, NULL, "a", answers[i].offset, &iov, 1, &options, &w.err),
+		                 -EPROTO);
+		assert_true(w.err.retry);
+		assert_int_equal(filled, answers[i].filled);
+		assert_string_equal(etag, answers[i].etag);
 		world_end(&w);
 	}
 }
@@ -650,6 +688,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_refusals),
 	        cmocka_unit_test(test_what_came_before_a_break),
+	        cmocka_unit_test(test_a_short_answer_is_a_part),
 	        cmocka_unit_test(test_retry_after),
 	        cmocka_unit_test(test_what_is_sent),
 	        cmocka_unit_test(test_settings),

@@ -8,6 +8,16 @@
 #include <errno.h>
 
 #define MOST_WAITS 64
+#define MOST_GETS  16
+
+/* One answer: @bytes of @object come, then @result. */
+struct get_step {
+	const char *object, *etag;
+	size_t bytes;
+	int result;
+	bool final; /* no `retry` in the error */
+	int64_t retry_after_ms;
+};
 
 struct world {
 	/* The clock. */
@@ -20,6 +30,10 @@ struct world {
 	int64_t head_takes_ms, retry_after_ms;
 	bool retry;
 	int then; /* what the calls after that return */
+	/* The store whose get breaks off. */
+	const struct get_step *steps; /* one for each get */
+	size_t gets, get_count;
+	char asked[MOST_GETS][64]; /* "offset+bytes if_match", of each get */
 };
 
 static struct world *world;
@@ -298,6 +312,201 @@ static void a_lost_upload_is_not_taken_for_completed(void **state)
 	assert_int_equal(store_upload_complete(up, NULL, &part, 1, NULL), -ENOENT);
 }
 
+static int breaking_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
+                        const struct iovec *iov, int count, const struct store_get_options *options,
+                        struct error *err)
+{
+	const struct get_step *step = &world->steps[world->gets];
+	uint64_t want = store_iov_bytes(iov, count), at = 0;
+
+	assert_true(world->gets < world->get_count);
+	assert_non_null(options->ret_filled);
+	assert_string_equal(options->ret_etag, "");
+	assert_int_equal(*options->ret_filled, 0);
+	snprintf(world->asked[world->gets++], sizeof(world->asked[0]), "%llu+%llu %s",
+	         (unsigned long long)offset, (unsigned long long)want,
+	         options->if_match ? options->if_match : "-");
+	for (int i = 0; i < count; i++) {
+		for (size_t j = 0; j < iov[i].iov_len; j++, at++)
+			((char *)iov[i].iov_base)[j] = at < step->bytes ? step->object[offset + at] : '?';
+	}
+	if (step->bytes)
+		store_get_tell(options, step->etag, step->bytes);
+	if (step->result < 0) {
+		error_set(err, ERROR_UNAVAILABLE, -step->result, "broken off");
+		err->retry = !step->final;
+		err->retry_after_ms = step->retry_after_ms;
+	}
+	return step->result;
+}
+
+static struct store *new_breaking(const struct get_step *steps, size_t count)
+{
+	static const struct store_ops ops = {.get = breaking_get, .free = flaky_free};
+	struct store *s = mem_alloc(sizeof(*s));
+
+	*s = (struct store){&ops, mem_strdup("breaking:")};
+	world->steps = steps;
+	world->get_count = count;
+	return retry_new(s, 60000, &timing);
+}
+
+#define OLD "0123456789"
+#define NEW "abcdefghij"
+
+struct get {
+	char bytes[9];
+	char etag[STORE_ETAG_BYTES];
+	uint64_t filled;
+	struct error err;
+	int result;
+};
+
+/* Eight bytes from the second on, into several buffers. */
+static struct get get_eight(struct store *s, const char *if_match)
+{
+	struct get g = {0};
+	const struct iovec iov[] = {{g.bytes, 3}, {g.bytes + 3, 0}, {g.bytes + 3, 1}, {g.bytes + 4, 4}};
+	const struct store_get_options options = {
+	        .if_match = if_match, .ret_etag = g.etag, .ret_filled = &g.filled};
+
+	g.result = store_get(s, NULL, "k", 1, iov, 4, &options, &g.err);
+	return g;
+}
+
+#define BEGIN(s, ...)                                                                                        \
+	static const struct get_step steps_[] = {__VA_ARGS__};                                               \
+	_cleanup(store) struct store *s = new_breaking(steps_, ARRAY_SIZE(steps_))
+
+static void expect_whole(const struct get *g, const char *object, const char *etag)
+{
+	assert_int_equal(g->result, 0);
+	assert_memory_equal(g->bytes, object + 1, 8);
+	assert_string_equal(g->etag, etag);
+	assert_int_equal(g->filled, 8);
+	assert_int_equal(world->gets, world->get_count);
+}
+
+static void a_get_goes_on_where_it_broke_off(void **state)
+{
+	BEGIN(s, {OLD, "e", 2, -ECONNRESET}, {OLD, "e", 0, -ETIMEDOUT}, {OLD, "e", 5, -ECONNRESET},
+	      {OLD, "e", 1, 0});
+	struct get g = get_eight(s, NULL);
+
+	expect_whole(&g, OLD, "e");
+	assert_string_equal(world->asked[0], "1+8 -");
+	assert_string_equal(world->asked[1], "3+6 e");
+	assert_string_equal(world->asked[2], "3+6 e");
+	assert_string_equal(world->asked[3], "8+1 e");
+}
+
+static void a_get_goes_on_with_the_callers_etag(void **state)
+{
+	BEGIN(s, {OLD, "", 4, -ECONNRESET}, {OLD, "", 4, 0}); /* the server says none itself */
+	struct get g = get_eight(s, "mine");
+
+	expect_whole(&g, OLD, "mine");
+	assert_string_equal(world->asked[0], "1+8 mine");
+	assert_string_equal(world->asked[1], "5+4 mine");
+}
+
+static void what_broke_off_behind_the_last_byte_is_whole(void **state)
+{
+	BEGIN(s, {OLD, "e", 8, -ECONNRESET});
+	struct get g = get_eight(s, NULL);
+
+	expect_whole(&g, OLD, "e");
+}
+
+/* Another object in mid-get: its bytes must not follow those of the first. */
+static void a_get_of_a_replaced_object_begins_again(void **state)
+{
+	BEGIN(s, {OLD, "e", 4, -ECONNRESET}, {NEW, "n", 0, -ESTALE, true}, {NEW, "n", 3, -ECONNRESET},
+	      {NEW, "n", 5, 0});
+	struct get g = get_eight(s, NULL);
+
+	expect_whole(&g, NEW, "n");
+	assert_string_equal(world->asked[1], "5+4 e");
+	assert_string_equal(world->asked[2], "1+8 -");
+	assert_string_equal(world->asked[3], "4+5 n");
+}
+
+/* By a shorter one, at a server that looks at the range first. */
+static void a_get_past_the_end_of_a_replaced_object_begins_again(void **state)
+{
+	BEGIN(s, {OLD, "e", 4, -ECONNRESET}, {"ab", "n", 0, -ERANGE, true}, {"ab", "n", 0, -ERANGE, true});
+	struct get g = get_eight(s, NULL);
+
+	assert_int_equal(g.result, -ERANGE);
+	assert_int_equal(g.filled, 0);
+	assert_string_equal(g.etag, "");
+	assert_string_equal(world->asked[2], "1+8 -");
+}
+
+static void a_replaced_object_is_the_business_of_who_named_it(void **state)
+{
+	BEGIN(s, {OLD, "e", 4, -ECONNRESET}, {NEW, "n", 0, -ESTALE, true});
+	struct get g = get_eight(s, "e");
+
+	assert_int_equal(g.result, -ESTALE);
+	assert_int_equal(g.filled, 4);
+	assert_string_equal(g.etag, "e");
+	assert_memory_equal(g.bytes, OLD + 1, 4);
+}
+
+static void without_an_etag_a_get_begins_again(void **state)
+{
+	BEGIN(s, {OLD, "", 4, -ECONNRESET}, {NEW, "", 7, -ECONNRESET}, {NEW, "", 8, 0});
+	struct get g = get_eight(s, NULL);
+
+	expect_whole(&g, NEW, "");
+	assert_string_equal(world->asked[1], "1+8 -");
+	assert_string_equal(world->asked[2], "1+8 -");
+}
+
+static void bytes_end_the_doubling_of_waits(void **state)
+{
+	static const int64_t expected[] = {100, 200, 100, 200, 100, 7000};
+	BEGIN(s, {OLD, "e", 0, -ETIMEDOUT}, {OLD, "e", 0, -ETIMEDOUT}, {OLD, "e", 1, -ETIMEDOUT},
+	      {OLD, "e", 0, -ETIMEDOUT}, {OLD, "e", 1, -ETIMEDOUT}, {OLD, "e", 1, -EAGAIN, false, 7000},
+	      {OLD, "e", 5, 0});
+	struct get g = get_eight(s, NULL);
+
+	expect_whole(&g, OLD, "e");
+	assert_int_equal(world->wait_count, ARRAY_SIZE(expected));
+	assert_memory_equal(world->waits, expected, sizeof(expected));
+}
+
+/* One byte at each try, and yet no longer than allowed. */
+static void bytes_move_no_deadline(void **state)
+{
+	BEGIN(s, {OLD, "e", 1, -ETIMEDOUT, false, 25000}, {OLD, "e", 1, -ETIMEDOUT, false, 25000},
+	      {OLD, "e", 1, -ETIMEDOUT, false, 25000});
+	int64_t began_ms = world->now_ms;
+	struct get g = get_eight(s, NULL);
+
+	assert_int_equal(g.result, -ETIMEDOUT);
+	assert_int_equal(world->gets, 3);
+	assert_true(world->now_ms - began_ms < 60000);
+	assert_int_equal(g.filled, 3);
+	assert_string_equal(g.etag, "e");
+	assert_memory_equal(g.bytes, OLD + 1, 3);
+	assert_string_equal(g.err.message, "gave up after 3 tries in 50.0 s: broken off");
+}
+
+static void a_get_goes_on_over_a_real_store(void **state)
+{
+	_cleanup(store) struct store *s =
+	        retry_new(new_faulty("get:1:timeout,get:2:unavailable,get:3:timeout"), 60000, &timing);
+	struct get g;
+
+	assert_int_equal(put(s, "k", OLD, false), 0);
+	g = get_eight(s, NULL);
+	assert_int_equal(g.result, 0);
+	assert_memory_equal(g.bytes, OLD + 1, 8);
+	assert_string_not_equal(g.etag, "");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -318,6 +527,16 @@ int main(void)
 	        TEST(an_object_that_cannot_be_compared_is_an_error),
 	        TEST(an_own_completion_is_recognised),
 	        TEST(a_lost_upload_is_not_taken_for_completed),
+	        TEST(a_get_goes_on_where_it_broke_off),
+	        TEST(a_get_goes_on_with_the_callers_etag),
+	        TEST(what_broke_off_behind_the_last_byte_is_whole),
+	        TEST(a_get_of_a_replaced_object_begins_again),
+	        TEST(a_get_past_the_end_of_a_replaced_object_begins_again),
+	        TEST(a_replaced_object_is_the_business_of_who_named_it),
+	        TEST(without_an_etag_a_get_begins_again),
+	        TEST(bytes_end_the_doubling_of_waits),
+	        TEST(bytes_move_no_deadline),
+	        TEST(a_get_goes_on_over_a_real_store),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

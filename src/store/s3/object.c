@@ -96,18 +96,20 @@ int s3_put(struct store *store, const struct store_call *call, const char *key, 
 struct content_range {
 	uint64_t first;
 	uint64_t last;
+	bool to_the_end; /* the object has no byte behind `last` */
 };
 
 static bool parse_content_range(const struct net_response *answer, struct content_range *ret)
 {
 	char text[128];
-	unsigned long long first, last;
+	unsigned long long first, last, total;
 	int end = 0;
 
 	net_header_find(answer, "content-range", text, sizeof(text));
 	if (sscanf(text, "bytes %llu-%llu/%n", &first, &last, &end) != 2 || !end || last < first)
 		return false;
-	*ret = (struct content_range){first, last};
+	*ret = (struct content_range){.first = first, .last = last};
+	ret->to_the_end = sscanf(text + end, "%llu", &total) == 1 && total == last + 1;
 	return true;
 }
 
@@ -131,13 +133,18 @@ static int check_range(const struct s3 *s, const char *key, uint64_t offset, uin
 	}
 	if (answer->status != 206 || !parse_content_range(answer, &range) || range.first != offset)
 		return wrong_answer(s, key, "the server sent another range than the one asked for", err);
-	if (range.last - range.first + 1 < want && answer->into_bytes == range.last - range.first + 1)
+	if (range.to_the_end && answer->into_bytes < want &&
+	    answer->into_bytes == range.last - range.first + 1)
 		return error_set(err, ERROR_USAGE, ERANGE,
 		                 "GET %s/%s: the object ends at byte %llu, before %llu", s->store.name, key,
 		                 (unsigned long long)range.last + 1, (unsigned long long)(offset + want));
-	if (answer->into_bytes != want)
-		return wrong_answer(s, key, "the answer's length is not what it says", err);
-	return 0;
+	if (answer->into_bytes == want)
+		return 0;
+	return wrong_answer(s, key,
+	                    answer->into_bytes == range.last - range.first + 1
+	                            ? "the server sent fewer bytes than were asked for"
+	                            : "the answer's length is not what it says",
+	                    err);
 }
 
 static int check_etag(const struct s3 *s, const char *key, const char *want,
@@ -163,30 +170,52 @@ static void strong_etag(const struct net_response *answer, char ret_etag[static 
 	s3_etag(str_starts(text, "W/") ? "" : text, ret_etag);
 }
 
-/* How many bytes a transfer that broke off has brought: none, unless the answer says that they are the ones.
- */
-static uint64_t bytes_before_break(const struct net_response *answer, uint64_t offset)
+/* How many bytes a get has brought that failed with @rc (0: its answer was too short): none, unless the
+ * answer says that they are the ones. */
+static uint64_t bytes_of_a_part(const struct net_response *answer, uint64_t offset, int rc)
 {
 	struct content_range range;
 
 	if (answer->status == 200)
-		return offset ? 0 : answer->into_bytes;
-	if (answer->status != 206 || !parse_content_range(answer, &range) || range.first != offset ||
-	    answer->into_bytes > range.last - range.first + 1)
+		return rc && offset == 0 ? answer->into_bytes : 0;
+	if (answer->status != 206 || !parse_content_range(answer, &range) || range.first != offset)
+		return 0;
+	if (answer->into_bytes > range.last - range.first + 1 ||
+	    (!rc && answer->into_bytes != range.last - range.first + 1))
 		return 0;
 	return answer->into_bytes;
 }
 
-static void tell_of_break(const struct store_get_options *options, const struct net_response *answer,
-                          uint64_t offset)
+static void tell_of_a_part(const struct store_get_options *options, const struct net_response *answer,
+                           uint64_t offset, int rc)
 {
-	uint64_t filled = bytes_before_break(answer, offset);
+	uint64_t filled = bytes_of_a_part(answer, offset, rc);
 	char etag[STORE_ETAG_BYTES];
 
 	strong_etag(answer, etag);
 	/* The server may not know If-Match: then the bytes are of whatever it has. */
 	if (filled && (!options->if_match || !*etag || str_equal(etag, options->if_match)))
 		store_get_tell(options, etag, filled);
+}
+
+/* The answer to a get that did not fail: its bytes, or what is wrong with them. */
+static int judge(const struct s3 *s, const char *key, uint64_t offset, uint64_t want,
+                 const struct store_get_options *options, const struct net_response *answer,
+                 struct error *err)
+{
+	char etag[STORE_ETAG_BYTES];
+	int rc = options->if_match ? check_etag(s, key, options->if_match, answer, err) : 0;
+
+	if (!rc) {
+		rc = check_range(s, key, offset, want, answer, err);
+		if (rc == -EPROTO)
+			tell_of_a_part(options, answer, offset, 0);
+	}
+	if (rc)
+		return rc;
+	strong_etag(answer, etag);
+	store_get_tell(options, etag, want);
+	return 0;
 }
 
 int s3_get(struct store *store, const struct store_call *call, const char *key, uint64_t offset,
@@ -198,7 +227,7 @@ int s3_get(struct store *store, const struct store_call *call, const char *key, 
 	struct s3_request r = {.method = "GET", .key = key, .into = iov, .into_count = count};
 	struct error spare = {0};
 	uint64_t want = store_iov_bytes(iov, count);
-	char range[64], etag[STORE_ETAG_BYTES];
+	char range[64];
 	int rc;
 
 	err = err ? err : &spare;
@@ -214,17 +243,10 @@ int s3_get(struct store *store, const struct store_call *call, const char *key, 
 		return wrong_answer(
 		        s, key, "the server sent more than was asked for; it seems to ignore ranges", err);
 	if (rc) {
-		tell_of_break(options, &answer, offset);
+		tell_of_a_part(options, &answer, offset, rc);
 		return rc;
 	}
-	rc = check_range(s, key, offset, want, &answer, err);
-	if (!rc && quoted)
-		rc = check_etag(s, key, options->if_match, &answer, err);
-	if (rc)
-		return rc;
-	strong_etag(&answer, etag);
-	store_get_tell(options, etag, want);
-	return 0;
+	return judge(s, key, offset, want, options, &answer, err);
 }
 
 /*

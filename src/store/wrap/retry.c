@@ -1,15 +1,10 @@
 /*
- * The one place where calls are tried again. What holds:
- *
- * - Only a failure that says `retry` is tried again, and never beyond the earlier of the caller's deadline
- * and our own. The wait is random between nothing and a bound that doubles (full jitter), so that many
- * clients of a server in trouble do not come back together; it is never shorter than what the server asked
- * for.
- * - A failed call may have been carried out: its answer was lost. Most calls can simply be made again. Two
- *   cannot, since the second is refused because of the first: a put with only_if_absent, and a completion.
- *   These look whether the object is the one they would have made.
+ * The one place where calls are tried again; how is in tries.c, and in resume.c for gets. A failed call may
+ * have been carried out: its answer was lost. Most calls can simply be made again. Two cannot, since the
+ * second is refused because of the first: a put with only_if_absent, and a completion. These look whether the
+ * object is the one they would have made.
  */
-#include "retry.h"
+#include "tries.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
@@ -18,124 +13,18 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define FIRST_WAIT_MS 100
-#define MOST_WAIT_MS  10000
 /* Up to here an object that may be ours is read to compare; manifests and leases are smaller. */
 #define COMPARE_BYTES ((uint64_t)1 << 20)
-
-struct retry_store {
-	struct store base;
-	struct store *inner;
-	int64_t deadline_ms;
-	struct retry_timing timing;
-};
 
 struct retry_upload {
 	struct store_upload base;
 	struct store_upload *inner;
 };
 
-/* One call and its tries. */
-struct tries {
-	struct retry_store *s;
-	struct store_call call; /* the caller's, with the deadline that applies */
-	int64_t began_ms;
-	unsigned failed; /* tries that failed and were made again */
-	bool gave_up, cancelled;
-	struct error error; /* of the last try */
-	struct error cause; /* of the last failure that said `retry` */
-};
-
-static struct retry_store *retry_of(struct store *s)
-{
-	return (struct retry_store *)s; /* `base` is the first member */
-}
-
 static struct retry_upload *upload_of(const struct store_upload *up)
 {
-	return (struct retry_upload *)up; /* likewise */
+	return (struct retry_upload *)up; /* `base` is the first member */
 }
-
-static void tries_begin(struct tries *t, struct store *s, const struct store_call *call)
-{
-	*t = (struct tries){.s = retry_of(s)};
-	if (call)
-		t->call = *call;
-	t->began_ms = t->s->timing.now_ms(t->s->timing.arg);
-	if (!t->call.deadline_ms || t->call.deadline_ms > t->began_ms + t->s->deadline_ms)
-		t->call.deadline_ms = t->began_ms + t->s->deadline_ms;
-}
-
-static int64_t wait_ms(const struct tries *t)
-{
-	int64_t bound = FIRST_WAIT_MS;
-	int64_t ms;
-
-	for (unsigned i = 0; i < t->failed && bound < MOST_WAIT_MS; i++)
-		bound *= 2;
-	ms = t->s->timing.dice(t->s->timing.arg, bound < MOST_WAIT_MS ? bound : MOST_WAIT_MS);
-	return ms > t->error.retry_after_ms ? ms : t->error.retry_after_ms;
-}
-
-/* After a try that returned @r: true when the call shall be made again, now. */
-static bool tries_again(struct tries *t, int r)
-{
-	const struct retry_timing *timing = &t->s->timing;
-	int64_t ms;
-
-	if (r >= 0 || !t->error.retry)
-		return false;
-	t->cause = t->error;
-	ms = wait_ms(t);
-	if (ms >= t->call.deadline_ms - timing->now_ms(timing->arg)) {
-		t->gave_up = true;
-		return false;
-	}
-	if (timing->sleep_ms(timing->arg, t->call.cancel, ms)) {
-		t->cancelled = true;
-		return false;
-	}
-	t->failed++;
-	t->error = (struct error){0};
-	return true;
-}
-
-/* What the caller is told: the result of the last try, in its words, and how long it was tried. */
-static int tries_end(struct tries *t, int r, struct error *err)
-{
-	const struct retry_timing *timing = &t->s->timing;
-	double tried_s = (double)(timing->now_ms(timing->arg) - t->began_ms) / 1000;
-
-	if (r >= 0)
-		return r;
-	if (t->cancelled)
-		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled after %u %s in %.1f s: %s",
-		                 t->failed + 1, t->failed ? "tries" : "try", tried_s, t->cause.message);
-	/* The deadline ended a later try: what was wrong is what the tries before it said. */
-	if (r == -ETIMEDOUT && !t->gave_up && t->failed) {
-		t->error = t->cause;
-		r = -t->cause.errnum;
-		t->gave_up = true;
-	}
-	if (!err)
-		return r;
-	*err = t->error;
-	if (t->gave_up)
-		error_prefix(err, "gave up after %u %s in %.1f s", t->failed + 1, t->failed ? "tries" : "try",
-		             tried_s);
-	return r;
-}
-
-/* TRY() - make a call of the wrapped store until it succeeds or shall not be made again. Inside @call_,
- * `&t.call` and `&t.error` are what it is to be called with. */
-#define TRY(t, call_)                                                                                        \
-	({                                                                                                   \
-		int try_r_;                                                                                  \
-		do                                                                                           \
-			try_r_ = (call_);                                                                    \
-		while (tries_again(t, try_r_));                                                              \
-		try_r_;                                                                                      \
-	})
 
 static bool same_bytes(const struct iovec *iov, int count, const char *data)
 {
@@ -179,19 +68,6 @@ static int retry_put(struct store *s, const struct store_call *call, const char 
 	if (r == STORE_EXISTS && t.failed)
 		return is_it_ours(s, &t.call, key, iov, count, err);
 	return tries_end(&t, r, err);
-}
-
-static int retry_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
-                     const struct iovec *iov, int count, const struct store_get_options *options,
-                     struct error *err)
-{
-	struct store *inner = retry_of(s)->inner;
-	struct tries t;
-
-	tries_begin(&t, s, call);
-	return tries_end(&t,
-	                 TRY(&t, inner->ops->get(inner, &t.call, key, offset, iov, count, options, &t.error)),
-	                 err);
 }
 
 static int retry_head(struct store *s, const struct store_call *call, const char *key,
@@ -347,7 +223,7 @@ static struct store *retry_free(struct store *s)
 
 static const struct store_ops retry_ops = {
         .put = retry_put,
-        .get = retry_get,
+        .get = retry_resumed_get,
         .head = retry_head,
         .remove = retry_remove,
         .list = retry_list,
