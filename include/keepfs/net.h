@@ -38,8 +38,9 @@ struct net_request {
 	const struct iovec *into; /* where the body of a 2xx answer goes; NULL: into the response's text */
 	int into_count;
 	int64_t connect_timeout_ms;
-	int64_t stall_timeout_ms; /* no byte in either direction for so long: -ETIMEDOUT */
-	int64_t deadline_ms;      /* clock_mono_ms(); 0: none */
+	int64_t stall_timeout_ms;      /* no byte in either direction for so long: -ETIMEDOUT */
+	int64_t first_byte_timeout_ms; /* likewise, but until the answer begins; 0: stall_timeout_ms */
+	int64_t deadline_ms;           /* clock_mono_ms(); 0: none */
 	struct cancel *cancel;
 };
 
@@ -60,6 +61,9 @@ char *net_header_find(const struct net_response *r, const char *name, char *buf,
 
 /**
  * net_perform() - one HTTP exchange, not retried, redirects not followed
+ *
+ * After one that fell silent (a timeout of the first byte or a stall) no connection that existed by then is
+ * used again: those that were kept may be as dead as the one that was.
  *
  * Return: 0 when an answer came, whatever its status; else negative with @err: ERROR_UNAVAILABLE (connection
  * refused, lost, DNS; retry set), ERROR_TIMEOUT (retry set), ERROR_DENIED (TLS certificate not trusted, with

@@ -7,6 +7,10 @@
  * for their deadline and for cancellation. The thread sleeps in curl_multi_poll() until a socket, a wakeup,
  * or the earliest due time.
  *
+ * Connections are kept in a share. When a transfer fell silent, its server may have gone without a word, and
+ * then each kept connection is a trap that costs the next request a timeout: from then on transfers begin in
+ * a new share. The old one goes, with the connections in it, when its last transfer has ended.
+ *
  * A cancel hook runs in a stranger's thread with the token's lock held: it only sets a flag and wakes.
  */
 #include "transfer.h"
@@ -21,6 +25,11 @@
 struct queue { /* FIFO */
 	struct transfer *first;
 	struct transfer **end;
+};
+
+struct kept { /* connections; touched by the transfer thread only */
+	CURLSH *share;
+	unsigned users; /* transfers, and the net while it is the current one */
 };
 
 struct net {
@@ -39,6 +48,7 @@ struct net {
 	struct queue waiting;
 	struct transfer *running;
 	unsigned running_count;
+	struct kept *kept; /* what transfers begin with */
 };
 
 static void queue_init(struct queue *q)
@@ -78,11 +88,47 @@ static void tell_caller(struct net *net, struct transfer *t)
 	pthread_mutex_unlock(&net->lock);
 }
 
+static struct kept *kept_new(void)
+{
+	struct kept *k = mem_alloc(sizeof(*k));
+
+	k->users = 1;
+	k->share = curl_share_init();
+	if (k->share && curl_share_setopt(k->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK)
+		return k;
+	curl_share_cleanup(k->share);
+	free(k);
+	return NULL;
+}
+
+static void kept_drop(struct kept *k, unsigned users)
+{
+	if (!k)
+		return;
+	k->users -= users;
+	if (k->users)
+		return;
+	curl_share_cleanup(k->share);
+	free(k);
+}
+
+/* @t has left its connection. When it fell silent, those beside it are not used again; without memory for
+ * others they have to be. */
+static void leave_kept(struct net *net, struct transfer *t)
+{
+	struct kept *fresh = t->fell_silent && t->kept == net->kept ? kept_new() : NULL;
+
+	if (fresh)
+		net->kept = fresh;
+	kept_drop(t->kept, fresh ? 2 : 1);
+}
+
 /* A running transfer whose result is set: off the multi handle, back to its caller. */
 static void finish_running(struct net *net, struct transfer *t)
 {
 	curl_multi_remove_handle(net->multi, t->easy);
 	transfer_release(t);
+	leave_kept(net, t);
 	unlink_transfer(&net->running, t);
 	net->running_count--;
 	tell_caller(net, t);
@@ -117,13 +163,16 @@ static void start_waiting(struct net *net)
 		struct transfer *t = net->waiting.first;
 
 		queue_remove(&net->waiting, t);
-		if (!transfer_begin(t) && curl_multi_add_handle(net->multi, t->easy) != CURLM_OK)
+		t->kept = net->kept;
+		if (!transfer_begin(t, t->kept->share) &&
+		    curl_multi_add_handle(net->multi, t->easy) != CURLM_OK)
 			t->result = error_system(t->err, ENOMEM, "cannot begin an HTTP request");
 		if (t->result) {
 			transfer_release(t);
 			tell_caller(net, t);
 			continue;
 		}
+		t->kept->users++;
 		t->next = net->running;
 		net->running = t;
 		net->running_count++;
@@ -232,6 +281,7 @@ static struct net *destroy(struct net *net)
 {
 	if (net->multi)
 		curl_multi_cleanup(net->multi);
+	kept_drop(net->kept, 1);
 	pthread_cond_destroy(&net->callers_changed);
 	pthread_mutex_destroy(&net->lock);
 	free(net->ca_file);
@@ -253,7 +303,8 @@ int net_new(const struct net_options *options, struct net **ret_net, struct erro
 		net->ca_file = mem_strdup(options->ca_file);
 	net->max_connections = options->max_connections ? options->max_connections : 1;
 	net->multi = curl_multi_init();
-	if (!net->multi) {
+	net->kept = kept_new();
+	if (!net->multi || !net->kept) {
 		destroy(net);
 		return error_system(err, ENOMEM, "cannot start curl");
 	}

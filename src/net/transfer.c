@@ -8,7 +8,8 @@
  *
  * Time: curl watches over the connection's start; the deadline and the stall are watched by the transfer
  * thread, which knows them for transfers that wait for a free connection too. A stall counts from the last
- * byte in either direction, and only once there is a connection.
+ * byte in either direction, and only once there is a connection; until the answer begins, it may have a limit
+ * of its own.
  */
 #include "transfer.h"
 
@@ -130,6 +131,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
 	size_t len = size * count, text = len;
 
 	t->moved_at_ms = clock_mono_ms();
+	t->answered = true;
 	/* A status line begins a new set: what came before belonged to an interim answer (100). */
 	if (len >= 5 && !memcmp(data, "HTTP/", 5)) {
 		str_clear(&t->out->headers);
@@ -232,6 +234,9 @@ static void set_connection(struct transfer *t)
 	curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
+	/* Else whoever is stopped while its host's name is looked up would hold up all others until that is
+	 * done. */
+	curl_easy_setopt(t->easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->curl_text);
 	curl_easy_setopt(t->easy, CURLOPT_USERAGENT, "keepfs/" KEEPFS_VERSION);
 	curl_easy_setopt(t->easy, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -266,7 +271,7 @@ static void set_method(struct transfer *t)
 	curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, req->method);
 }
 
-int transfer_begin(struct transfer *t)
+int transfer_begin(struct transfer *t, CURLSH *share)
 {
 	t->body = (struct iov_cursor){.iov = t->req->body, .count = t->req->body_count};
 	t->into = (struct iov_cursor){.iov = t->req->into, .count = t->req->into_count};
@@ -276,6 +281,7 @@ int transfer_begin(struct transfer *t)
 		return t->result;
 	}
 	set_connection(t);
+	curl_easy_setopt(t->easy, CURLOPT_SHARE, share);
 	set_callbacks(t);
 	set_method(t);
 	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
@@ -351,6 +357,8 @@ static int failure(struct transfer *t, CURLcode code)
 		return unavailable(t, ECONNREFUSED, "cannot connect to");
 	case CURLE_OPERATION_TIMEDOUT:
 		return timed_out(t, "no connection within the time for connecting");
+	case CURLE_SSL_CONNECT_ERROR:
+		return unavailable(t, EPROTO, "cannot agree on TLS with");
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_ISSUER_ERROR:
 		return not_trusted(t);
@@ -388,12 +396,20 @@ void transfer_end(struct transfer *t, CURLcode code)
 	t->result = code == CURLE_OK ? 0 : failure(t, code);
 }
 
+/* How long no byte may move, as it stands. */
+static int64_t silence_ms(const struct transfer *t)
+{
+	return !t->answered && t->req->first_byte_timeout_ms > 0 ? t->req->first_byte_timeout_ms
+	                                                         : t->req->stall_timeout_ms;
+}
+
 int64_t transfer_due_ms(const struct transfer *t)
 {
 	int64_t due = t->req->deadline_ms ? t->req->deadline_ms : INT64_MAX;
+	int64_t silence = silence_ms(t);
 
-	if (t->moved_at_ms && t->req->stall_timeout_ms > 0 && t->moved_at_ms + t->req->stall_timeout_ms < due)
-		due = t->moved_at_ms + t->req->stall_timeout_ms;
+	if (t->moved_at_ms && silence > 0 && t->moved_at_ms + silence < due)
+		due = t->moved_at_ms + silence;
 	return due;
 }
 
@@ -402,11 +418,12 @@ void transfer_timeout(struct transfer *t)
 	char text[128];
 
 	tell_what_came(t);
-	if (t->req->deadline_ms && clock_mono_ms() >= t->req->deadline_ms)
+	t->fell_silent = !t->req->deadline_ms || clock_mono_ms() < t->req->deadline_ms;
+	if (!t->fell_silent)
 		snprintf(text, sizeof(text), "the request was not done by its deadline");
 	else
-		snprintf(text, sizeof(text), "no byte moved for %.1f s",
-		         (double)t->req->stall_timeout_ms / 1000);
+		snprintf(text, sizeof(text), "no byte %s for %.1f s",
+		         t->answered ? "moved" : "of an answer came", (double)silence_ms(t) / 1000);
 	t->result = timed_out(t, text);
 }
 

@@ -24,6 +24,7 @@ struct transfer {
 	struct net_response *out;
 	struct error *err; /* may be NULL */
 	const char *ca_file;
+	struct kept *kept; /* the net's */
 
 	CURL *easy;
 	struct curl_slist *headers;
@@ -33,6 +34,8 @@ struct transfer {
 	bool too_large; /* the answer does not fit where it should go */
 	curl_off_t sent_bytes;
 	int64_t moved_at_ms; /* when the last byte moved; 0 before a connection is there */
+	bool answered;       /* the answer has begun */
+	bool fell_silent;    /* it was ended because no byte moved */
 
 	atomic_bool cancelled; /* set by the cancel hook, in any thread */
 	int result;
@@ -41,8 +44,9 @@ struct transfer {
 	struct transfer *next;
 };
 
-/** transfer_begin() - make and fill the curl handle; on failure the result and error are set. */
-int transfer_begin(struct transfer *t);
+/** transfer_begin() - make and fill the curl handle, which takes its connection from @share and leaves it
+ * there; on failure the result and error are set. */
+int transfer_begin(struct transfer *t, CURLSH *share);
 /** transfer_end() - take curl's verdict: sets the result and the error. */
 void transfer_end(struct transfer *t, CURLcode code);
 /** transfer_release() - free the curl handle, which must have left its multi handle. */

@@ -3,9 +3,11 @@
 #include <keepfs/net.h>
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -23,6 +25,7 @@
 
 #define CONNECTIONS_MAX 32
 #define LONG_MS         30000
+#define TLS_HANDSHAKE   0x16
 
 struct server;
 
@@ -50,6 +53,8 @@ struct server {
 	int at_once;      /* lock: being answered now */
 	int most_at_once; /* lock */
 	bool open_gate;   /* lock: reply_at_gate() answers */
+	int silent;       /* lock: so many of the first connections do not answer any more */
+	int closed;       /* lock: connections whose client has closed them, of the silent ones */
 	int accepted;     /* lock */
 	struct connection connections[CONNECTIONS_MAX];
 };
@@ -99,6 +104,9 @@ static bool read_request(struct connection *c)
 		if (got <= 0)
 			return false;
 		str_append_bytes(&c->request, buf, (size_t)got);
+		if (buf[0] ==
+		    TLS_HANDSHAKE) /* to one that speaks none: it answers what it does not understand */
+			return true;
 	}
 }
 
@@ -126,6 +134,10 @@ static void *serve_connection(void *arg)
 		s->at_once--;
 		pthread_mutex_unlock(&s->lock);
 	}
+	pthread_mutex_lock(&s->lock);
+	s->closed += c - s->connections < s->silent;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
 	SSL_free(c->tls);
 	shutdown(c->fd, SHUT_RDWR);
 	str_finish(&c->request);
@@ -524,6 +536,190 @@ static void test_stall_tells_what_came(void **state)
 	world_end(&w);
 }
 
+static void *perform_in_thread(void *arg)
+{
+	return (void *)(intptr_t)perform(arg);
+}
+
+static bool reply_at_gate(struct connection *c)
+{
+	struct server *s = c->server;
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->open_gate)
+		pthread_cond_wait(&s->changed, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+	return reply_hello(c);
+}
+
+static void open_gate(struct server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->open_gate = true;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static bool reply_never(struct connection *c)
+{
+	char byte;
+
+	while (receive(c, &byte, 1) > 0)
+		;
+	return false;
+}
+
+static void test_first_byte(void **state)
+{
+	struct world w;
+
+	world_begin(&w, reply_never, 4);
+	w.req.first_byte_timeout_ms = 30;
+	expect_timeout(&w, "no byte of an answer came for 0.0 s");
+	assert_int_equal(w.answer.status, 0);
+	world_end(&w);
+	world_begin(&w, reply_stall, 4); /* once there is one, it may take its time */
+	w.req.first_byte_timeout_ms = LONG_MS;
+	w.req.stall_timeout_ms = 30;
+	expect_timeout(&w, "no byte moved");
+	world_end(&w);
+}
+
+static bool reply_unless_silent(struct connection *c)
+{
+	struct server *s = c->server;
+	bool silent;
+
+	pthread_mutex_lock(&s->lock);
+	silent = c - s->connections < s->silent;
+	pthread_mutex_unlock(&s->lock);
+	return silent ? reply_never(c) : reply_at_gate(c);
+}
+
+/* Several kept connections whose server goes without a word: one costs a timeout, not each of them. */
+static void test_a_silent_server_costs_one_timeout(void **state)
+{
+	struct world w, each[3];
+	pthread_t threads[ARRAY_SIZE(each)];
+	void *result;
+
+	world_begin(&w, reply_unless_silent, 4);
+	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
+		each[i] = (struct world){.net = w.net, .req = w.req};
+		assert_int_equal(pthread_create(&threads[i], NULL, perform_in_thread, &each[i]), 0);
+	}
+	wait_for_requests(&w.server, 3);
+	open_gate(&w.server);
+	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
+		pthread_join(threads[i], &result);
+		assert_int_equal((intptr_t)result, 0);
+		net_response_finish(&each[i].answer);
+	}
+	assert_int_equal(counted(&w.server, &w.server.accepted), 3);
+	pthread_mutex_lock(&w.server.lock);
+	w.server.silent = 3;
+	pthread_mutex_unlock(&w.server.lock);
+	w.req.first_byte_timeout_ms = 30;
+	expect_timeout(&w, "no byte of an answer");
+	w.req.first_byte_timeout_ms = LONG_MS;
+	assert_int_equal(perform(&w), 0);
+	assert_int_equal(perform(&w), 0);
+	assert_int_equal(counted(&w.server, &w.server.requests), 6);
+	assert_int_equal(counted(&w.server, &w.server.accepted), 4); /* the new one is kept */
+	pthread_mutex_lock(&w.server.lock);                          /* and the old ones are not */
+	while (w.server.closed < 3)
+		pthread_cond_wait(&w.server.changed, &w.server.lock);
+	pthread_mutex_unlock(&w.server.lock);
+	world_end(&w);
+}
+
+/* Names that end in ".hangs" are looked up until the test lets them fail. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	int waiting; /* lock */
+	bool fail;   /* lock */
+} lookups = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false};
+
+/* curl finds this one before the C library's. */
+int getaddrinfo(const char *restrict name, const char *restrict service,
+                const struct addrinfo *restrict hints, struct addrinfo **restrict ret)
+{
+	typedef int (*getaddrinfo_fn)(const char *, const char *, const struct addrinfo *,
+	                              struct addrinfo **);
+	getaddrinfo_fn real = (getaddrinfo_fn)dlsym(RTLD_NEXT, "getaddrinfo");
+
+	if (!name || !str_ends(name, ".hangs"))
+		return real(name, service, hints, ret);
+	pthread_mutex_lock(&lookups.lock);
+	lookups.waiting++;
+	pthread_cond_broadcast(&lookups.changed);
+	while (!lookups.fail)
+		pthread_cond_wait(&lookups.changed, &lookups.lock);
+	lookups.waiting--;
+	pthread_cond_broadcast(&lookups.changed);
+	pthread_mutex_unlock(&lookups.lock);
+	return EAI_AGAIN;
+}
+
+static void wait_for_lookups(int count)
+{
+	pthread_mutex_lock(&lookups.lock);
+	while (lookups.waiting != count)
+		pthread_cond_wait(&lookups.changed, &lookups.lock);
+	pthread_mutex_unlock(&lookups.lock);
+}
+
+static void lookups_fail(bool fail)
+{
+	pthread_mutex_lock(&lookups.lock);
+	lookups.fail = fail;
+	pthread_cond_broadcast(&lookups.changed);
+	pthread_mutex_unlock(&lookups.lock);
+	if (fail)
+		wait_for_lookups(0);
+}
+
+/* A name server that does not answer holds up neither those who are stopped nor anybody else. */
+static void test_a_lookup_that_hangs(void **state)
+{
+	struct cancel cancel;
+	struct world w, other;
+	pthread_t thread;
+	void *result;
+
+	cancel_init(&cancel);
+	world_begin(&w, reply_hello, 4);
+	other = (struct world){.net = w.net, .req = w.req};
+	w.req.url = "http://one.hangs/";
+	w.req.cancel = &cancel;
+	assert_int_equal(pthread_create(&thread, NULL, perform_in_thread, &w), 0);
+	wait_for_lookups(1);
+	assert_int_equal(perform(&other), 0);
+	cancel_set(&cancel);
+	pthread_join(thread, &result);
+	assert_int_equal((intptr_t)result, -ECANCELED);
+	assert_int_equal(perform(&other), 0);
+	w.req.cancel = NULL;
+	w.req.connect_timeout_ms = 30;
+	expect_timeout(&w, "no connection within the time for connecting");
+	wait_for_lookups(2);
+	w.req.connect_timeout_ms = LONG_MS;
+	w.req.deadline_ms = clock_mono_ms() + 30;
+	expect_timeout(&w, "deadline");
+	assert_int_equal(perform(&other), 0);
+	lookups_fail(true);
+	w.req.deadline_ms = clock_mono_ms() + LONG_MS;
+	assert_int_equal(perform(&w), -EHOSTUNREACH);
+	assert_int_equal(w.err.class, ERROR_UNAVAILABLE);
+	assert_true(w.err.retry);
+	assert_non_null(strstr(w.err.message, "cannot find http://one.hangs"));
+	lookups_fail(false);
+	net_response_finish(&other.answer);
+	world_end(&w);
+	cancel_finish(&cancel);
+}
+
 static void test_too_large(void **state)
 {
 	struct world w;
@@ -560,11 +756,6 @@ static void test_text_is_limited(void **state)
 	world_begin(&w, reply_endless, 4);
 	assert_int_equal(perform(&w), -EMSGSIZE);
 	world_end(&w);
-}
-
-static void *perform_in_thread(void *arg)
-{
-	return (void *)(intptr_t)perform(arg);
 }
 
 static void test_cancel(void **state)
@@ -630,17 +821,6 @@ static void test_free_ends_what_runs(void **state)
 	world_end(&w);
 }
 
-static bool reply_at_gate(struct connection *c)
-{
-	struct server *s = c->server;
-
-	pthread_mutex_lock(&s->lock);
-	while (!s->open_gate)
-		pthread_cond_wait(&s->changed, &s->lock);
-	pthread_mutex_unlock(&s->lock);
-	return reply_hello(c);
-}
-
 static void test_many_on_few_connections(void **state)
 {
 	struct world w, each[12];
@@ -653,10 +833,7 @@ static void test_many_on_few_connections(void **state)
 		assert_int_equal(pthread_create(&threads[i], NULL, perform_in_thread, &each[i]), 0);
 	}
 	wait_for_requests(&w.server, 3);
-	pthread_mutex_lock(&w.server.lock);
-	w.server.open_gate = true;
-	pthread_cond_broadcast(&w.server.changed);
-	pthread_mutex_unlock(&w.server.lock);
+	open_gate(&w.server);
 	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
 		pthread_join(threads[i], &result);
 		assert_int_equal((intptr_t)result, 0);
@@ -755,6 +932,18 @@ static void test_tls_is_verified(void **state)
 	unlink(pem);
 }
 
+static void test_no_tls_is_spoken(void **state)
+{
+	struct server server;
+	struct error err;
+
+	server_start(&server, reply_hello, NULL);
+	assert_int_equal(perform_tls(NULL, "127.0.0.1", server.port, &err), -EPROTO);
+	assert_int_equal(err.class, ERROR_UNAVAILABLE);
+	assert_non_null(strstr(err.message, "cannot agree on TLS with https://127.0.0.1:"));
+	server_stop(&server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -770,6 +959,9 @@ int main(void)
 	        cmocka_unit_test(test_garbage),
 	        cmocka_unit_test(test_stall),
 	        cmocka_unit_test(test_stall_tells_what_came),
+	        cmocka_unit_test(test_first_byte),
+	        cmocka_unit_test(test_a_silent_server_costs_one_timeout),
+	        cmocka_unit_test(test_a_lookup_that_hangs),
 	        cmocka_unit_test(test_too_large),
 	        cmocka_unit_test(test_text_is_limited),
 	        cmocka_unit_test(test_cancel),
@@ -778,6 +970,7 @@ int main(void)
 	        cmocka_unit_test(test_many_on_few_connections),
 	        cmocka_unit_test(test_other_schemes),
 	        cmocka_unit_test(test_tls_is_verified),
+	        cmocka_unit_test(test_no_tls_is_spoken),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -180,6 +180,7 @@ static int exchange(struct s3 *s, const struct store_call *call, const struct s3
 	        .into_count = r->into_count,
 	        .connect_timeout_ms = s->conf->connect_timeout_ms,
 	        .stall_timeout_ms = s->conf->stall_timeout_ms,
+	        .first_byte_timeout_ms = r->into ? s->conf->first_byte_timeout_ms : 0,
 	        .deadline_ms = call && call->deadline_ms ? call->deadline_ms
 	                                                 : clock_mono_ms() + s->conf->retry_deadline_ms,
 	        .cancel = call ? call->cancel : NULL,

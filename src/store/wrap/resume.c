@@ -31,7 +31,8 @@ static int rest_of(const struct resume *g, struct iovec *rest)
 
 		skip -= past;
 		if (past < g->iov[i].iov_len)
-			rest[n++] = (struct iovec){(char *)g->iov[i].iov_base + past, g->iov[i].iov_len - past};
+			rest[n++] =
+			        (struct iovec){(char *)g->iov[i].iov_base + past, g->iov[i].iov_len - past};
 	}
 	return n;
 }

@@ -18,7 +18,7 @@ struct tries {
 	struct retry_store *s;
 	struct store_call call; /* the caller's, with the deadline that applies */
 	int64_t began_ms;
-	unsigned failed; /* tries that failed and were made again */
+	unsigned failed;    /* tries that failed and were made again */
 	unsigned doublings; /* of the bound of the next wait */
 	bool gave_up, cancelled;
 	struct error error; /* of the last try */
@@ -26,11 +26,13 @@ struct tries {
 };
 
 void tries_begin(struct tries *t, struct store *s, const struct store_call *call);
-/** tries_again() - after a try that returned @r: true when the call shall be made again, now: it has waited. */
+/** tries_again() - after a try that returned @r: true when the call shall be made again, now: it has waited.
+ */
 bool tries_again(struct tries *t, int r);
 /** tries_made_progress() - the last try failed, but was not in vain: the next wait is a first one. */
 void tries_made_progress(struct tries *t);
-/** tries_end() - what the caller is told: the result of the last try, in its words, and how long it was tried.
+/** tries_end() - what the caller is told: the result of the last try, in its words, and how long it was
+ * tried.
  */
 int tries_end(struct tries *t, int r, struct error *err);
 
