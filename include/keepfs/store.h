@@ -24,6 +24,7 @@
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
 #include <keepfs/base/histogram.h>
+#include <keepfs/base/str.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -116,6 +117,7 @@ struct store_ops {
 	                    struct error *);
 	int (*upload_list)(struct store *, const struct store_call *, const char *prefix,
 	                   struct store_upload_info **ret_uploads, size_t *ret_count, struct error *);
+	int (*presign)(struct store *, const char *key, int64_t ttl_ms, struct str *ret_url, struct error *);
 	int (*features)(struct store *, struct store_features *, struct error *);
 	struct store *(*free)(struct store *);
 };
@@ -204,6 +206,14 @@ int store_upload_abort(struct store *s, const struct store_call *call, const cha
 int store_upload_list(struct store *s, const struct store_call *call, const char *prefix,
                       struct store_upload_info **ret_uploads, size_t *ret_count, struct error *err);
 void store_upload_list_free(struct store_upload_info *uploads, size_t count);
+/**
+ * store_presign() - append a URL with which anybody can GET the object for @ttl_ms, and nothing else
+ * @ttl_ms: 1 s to 7 days (else -EINVAL); what is over a whole second is cut off
+ *
+ * Computed, without a request: the object may not be there. Return: 0; -ENOTSUP: the store has no such URLs
+ * (dir:), said in @err; -ENOKEY without credentials. Credentials that are temporary may end before @ttl_ms.
+ */
+int store_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url, struct error *err);
 int store_features(struct store *s, struct store_features *ret, struct error *err);
 /** store_free() - close; wrappers free what they wrap. NULL allowed, returns NULL. */
 struct store *store_free(struct store *s);

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #define MAX_PAGE 1000
+/* S3's own limit for a presigned URL. */
+#define MAX_PRESIGN_MS (INT64_C(7) * 24 * 3600 * 1000)
 /* How often a small object may be replaced while it is being read before we give up. */
 #define GET_ALL_TRIES 5
 
@@ -268,6 +270,19 @@ void store_upload_list_free(struct store_upload_info *uploads, size_t count)
 	for (size_t i = 0; i < count; i++)
 		free(uploads[i].upload_id);
 	free(uploads);
+}
+
+int store_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url, struct error *err)
+{
+	int r = store_key_check(key, err);
+
+	if (r < 0)
+		return r;
+	if (ttl_ms < 1000 || ttl_ms > MAX_PRESIGN_MS)
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "a URL that is valid for %lld ms was asked for: 1 s to 7 days",
+		                 (long long)ttl_ms);
+	return s->ops->presign(s, key, ttl_ms, ret_url, err);
 }
 
 int store_features(struct store *s, struct store_features *ret, struct error *err)

@@ -23,8 +23,8 @@ static size_t add(struct CMUnitTest *all, size_t at, const struct CMUnitTest *ca
 
 static int run(struct suite *t)
 {
-	size_t most =
-	        object_case_count + list_case_count + upload_case_count + waiting_case_count + dir_case_count;
+	size_t most = object_case_count + list_case_count + upload_case_count + waiting_case_count +
+	              presign_case_count + dir_case_count;
 	_cleanup(free) struct CMUnitTest *all = mem_array(most, sizeof(*all));
 	size_t n = 0;
 
@@ -32,6 +32,7 @@ static int run(struct suite *t)
 	n = add(all, n, list_cases, list_case_count, t);
 	n = add(all, n, upload_cases, upload_case_count, t);
 	n = add(all, n, waiting_cases, waiting_case_count, t);
+	n = add(all, n, presign_cases, presign_case_count, t);
 	if (strcmp(t->kind, "dir") == 0)
 		n = add(all, n, dir_cases, dir_case_count, t);
 	return _cmocka_run_group_tests(t->kind, all, n, NULL, NULL);

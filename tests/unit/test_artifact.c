@@ -185,6 +185,12 @@ static int mortal_upload_list(struct store *s, const struct store_call *call, co
 	return store_upload_list(mortal_of(s)->inner, call, prefix, ret_uploads, ret_count, err);
 }
 
+static int mortal_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url,
+                          struct error *err)
+{
+	return store_presign(mortal_of(s)->inner, key, ttl_ms, ret_url, err);
+}
+
 static int mortal_features(struct store *s, struct store_features *ret, struct error *err)
 {
 	return store_features(mortal_of(s)->inner, ret, err);
@@ -212,6 +218,7 @@ static const struct store_ops mortal_ops = {
         .upload_free = mortal_upload_free,
         .upload_abort = mortal_upload_abort,
         .upload_list = mortal_upload_list,
+        .presign = mortal_presign,
         .features = mortal_features,
         .free = mortal_free,
 };

@@ -683,6 +683,70 @@ static void test_changed_credentials_are_read_again(void **state)
 	unsetenv("AWS_SHARED_CREDENTIALS_FILE");
 }
 
+/* Made without a request: the script has no answer. */
+static char *presigned(struct world *w, int64_t ttl_ms)
+{
+	struct str url = {0};
+
+	assert_int_equal(store_presign(w->store, "a/b c=.dump", ttl_ms, &url, &w->err), 0);
+	return str_take(&url);
+}
+
+static void test_presigned(void **state)
+{
+	_cleanup(free) char *by_path = NULL, *by_host = NULL, *begin = NULL;
+	struct world w;
+
+	world_begin(&w, (const char *const[]){NULL});
+	by_path = presigned(&w, 900999);
+	begin = mem_printf("%s/bucket/pre/a/b%%20c%%3D.dump?X-Amz-Algorithm=AWS4-HMAC-SHA256&"
+	                   "X-Amz-Credential=AKIA%%2F",
+	                   w.endpoint);
+	assert_true(str_starts(by_path, begin));
+	assert_non_null(strstr(by_path, "%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date="));
+	assert_non_null(strstr(by_path, "&X-Amz-Expires=900&X-Amz-SignedHeaders=host&X-Amz-Signature="));
+	assert_null(strstr(by_path, "hush"));
+
+	store_free(w.store);
+	w.conf.addressing = CONF_ADDRESSING_VIRTUAL;
+	w.conf.session_token = (char *)"to/ken";
+	world_open_store(&w);
+	by_host = presigned(&w, 604800000);
+	free(begin);
+	begin = mem_printf("http://bucket.127.0.0.1:%d/pre/a/b%%20c%%3D.dump?", w.script.port);
+	assert_true(str_starts(by_host, begin));
+	assert_non_null(strstr(by_host, "&X-Amz-Expires=604800&X-Amz-Security-Token=to%2Fken&"));
+	world_end(&w);
+}
+
+static void test_presigned_with_the_credentials_in_force(void **state)
+{
+	_cleanup(free) char *first = NULL, *second = NULL;
+	_cleanup(str) struct str none = {0};
+	char path[] = "/tmp/test_s3_XXXXXX";
+	struct world w;
+
+	close(mkstemp(path));
+	write_credentials(path, "FIRST");
+	setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1);
+	unsetenv("AWS_ACCESS_KEY_ID");
+	unsetenv("AWS_SECRET_ACCESS_KEY");
+	unsetenv("AWS_PROFILE");
+	world_begin(&w, (const char *const[]){NULL});
+	w.conf.access_key = w.conf.secret_key = (char *)"";
+	first = presigned(&w, 1000);
+	write_credentials(path, "SECOND");
+	second = presigned(&w, 1000);
+	assert_non_null(strstr(first, "Credential=FIRST%2F"));
+	assert_non_null(strstr(second, "Credential=SECOND%2F"));
+	assert_non_null(strstr(second, "Security-Token=t-SECOND&"));
+	unlink(path);
+	assert_int_equal(store_presign(w.store, "a", 1000, &none, &w.err), -ENOKEY);
+	assert_int_equal(none.len, 0);
+	world_end(&w);
+	unsetenv("AWS_SHARED_CREDENTIALS_FILE");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -701,6 +765,8 @@ int main(void)
 	        cmocka_unit_test(test_upload_answers),
 	        cmocka_unit_test(test_abort),
 	        cmocka_unit_test(test_changed_credentials_are_read_again),
+	        cmocka_unit_test(test_presigned),
+	        cmocka_unit_test(test_presigned_with_the_credentials_in_force),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

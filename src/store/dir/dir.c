@@ -103,6 +103,16 @@ bool dir_id_valid(const char *id)
 	return strlen(id) == DIR_ID_BYTES - 1 && strspn(id, "0123456789abcdef") == DIR_ID_BYTES - 1;
 }
 
+static int dir_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url,
+                       struct error *err)
+{
+	return error_set(
+	        err, ERROR_USAGE, ENOTSUP,
+	        "the store %s is a directory and has no URLs: copy the file from backups/ of the mount "
+	        "instead",
+	        s->name);
+}
+
 static int dir_features(struct store *s, struct store_features *ret, struct error *err)
 {
 	struct dir_store *d = dir_store_of(s);
@@ -150,6 +160,7 @@ static const struct store_ops dir_ops = {
         .upload_free = dir_upload_free,
         .upload_abort = dir_upload_abort,
         .upload_list = dir_upload_list,
+        .presign = dir_presign,
         .features = dir_features,
         .free = dir_free,
 };

@@ -65,6 +65,7 @@ static const struct store_ops s3_ops = {
         .upload_free = s3_upload_free,
         .upload_abort = s3_upload_abort,
         .upload_list = s3_upload_list,
+        .presign = s3_presign,
         .features = s3_features,
         .free = s3_free,
 };

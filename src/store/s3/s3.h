@@ -128,3 +128,4 @@ int s3_upload_abort(struct store *store, const struct store_call *call, const ch
                     const char *upload_id, struct error *err);
 int s3_upload_list(struct store *store, const struct store_call *call, const char *prefix,
                    struct store_upload_info **ret, size_t *ret_count, struct error *err);
+int s3_presign(struct store *store, const char *key, int64_t ttl_ms, struct str *ret_url, struct error *err);

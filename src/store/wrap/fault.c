@@ -315,6 +315,14 @@ static int fault_upload_list(struct store *s, const struct store_call *call, con
 	return 0;
 }
 
+static int fault_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url,
+                         struct error *err)
+{
+	struct store *inner = fault_of(s)->inner;
+
+	return inner->ops->presign(inner, key, ttl_ms, ret_url, err);
+}
+
 static int fault_features(struct store *s, struct store_features *ret, struct error *err)
 {
 	return store_features(fault_of(s)->inner, ret, err);
@@ -345,6 +353,7 @@ static const struct store_ops fault_ops = {
         .upload_free = fault_upload_free,
         .upload_abort = fault_upload_abort,
         .upload_list = fault_upload_list,
+        .presign = fault_presign,
         .features = fault_features,
         .free = fault_free,
 };

@@ -224,6 +224,15 @@ static int meter_upload_list(struct store *s, const struct store_call *call, con
 	return end(&c, inner->ops->upload_list(inner, call, prefix, ret_uploads, ret_count, err), 0);
 }
 
+/* Nothing is asked of the store for it: nothing to count. */
+static int meter_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url,
+                         struct error *err)
+{
+	struct store *inner = meter_of(s)->inner;
+
+	return inner->ops->presign(inner, key, ttl_ms, ret_url, err);
+}
+
 static int meter_features(struct store *s, struct store_features *ret, struct error *err)
 {
 	return store_features(meter_of(s)->inner, ret, err);
@@ -253,6 +262,7 @@ static const struct store_ops meter_ops = {
         .upload_free = meter_upload_free,
         .upload_abort = meter_upload_abort,
         .upload_list = meter_upload_list,
+        .presign = meter_presign,
         .features = meter_features,
         .free = meter_free,
 };

@@ -206,6 +206,14 @@ static int retry_upload_list(struct store *s, const struct store_call *call, con
 	        err);
 }
 
+static int retry_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url,
+                         struct error *err)
+{
+	struct store *inner = retry_of(s)->inner;
+
+	return inner->ops->presign(inner, key, ttl_ms, ret_url, err);
+}
+
 static int retry_features(struct store *s, struct store_features *ret, struct error *err)
 {
 	return store_features(retry_of(s)->inner, ret, err);
@@ -235,6 +243,7 @@ static const struct store_ops retry_ops = {
         .upload_free = retry_upload_free,
         .upload_abort = retry_upload_abort,
         .upload_list = retry_upload_list,
+        .presign = retry_presign,
         .features = retry_features,
         .free = retry_free,
 };
