@@ -48,23 +48,27 @@ struct listing {
 	struct node directory;
 };
 
+static mode_t type_of(const struct node *node)
+{
+	if (node_is_directory(node))
+		return S_IFDIR;
+	return node->kind == NODE_LATEST ? S_IFLNK : S_IFREG;
+}
+
 /* False when the buffer is full. */
 static bool add(struct listing *l, const char *name, const struct node *node, off_t next_offset)
 {
-	struct fuse_entry_param param = {.ino = node->ino};
+	struct fuse_entry_param param = {.attr.st_ino = node->ino, .attr.st_mode = type_of(node)};
 	size_t need;
 
 	if (l->plus) {
-		/* What vanished since it was listed is left out; the rest goes on. */
-		if (node_entry_param(l->fs, node, &param) < 0)
+		/* What vanished since it was listed is left out; the rest goes on. A link's attributes may
+		 * not be kept, so they would only be computed in vain: inode 0 leaves them to a lookup. */
+		if (node->kind != NODE_LINK && node_entry_param(l->fs, node, &param) < 0)
 			return true;
 		need = fuse_add_direntry_plus(l->req, l->buf + l->used, l->size - l->used, name, &param,
 		                              next_offset);
 	} else {
-		param.attr.st_ino = node->ino;
-		param.attr.st_mode = node_is_directory(node)     ? S_IFDIR
-		                     : node->kind == NODE_LATEST ? S_IFLNK
-		                                                 : S_IFREG;
 		need = fuse_add_direntry(l->req, l->buf + l->used, l->size - l->used, name, &param.attr,
 		                         next_offset);
 	}
@@ -76,11 +80,15 @@ static bool add(struct listing *l, const char *name, const struct node *node, of
 
 static uint64_t parent_of(const struct node *directory)
 {
+	uint64_t above = directory->entry.parent_ino;
+
 	if (directory->kind == NODE_RUN)
 		return INO_JOBS;
-	if (directory->kind == NODE_DIRECTORY || directory->kind == NODE_ARTIFACT_DIRECTORY)
-		return directory->entry.parent_ino ? directory->entry.parent_ino : INO_BACKUPS;
-	return INO_ROOT;
+	if (directory->kind != NODE_DIRECTORY && directory->kind != NODE_ARTIFACT_DIRECTORY)
+		return INO_ROOT;
+	if (directory->mirrored)
+		return above ? ino_link(above) : INO_LINKS;
+	return above ? above : INO_BACKUPS;
 }
 
 static bool add_dots(struct listing *l, off_t *off)
@@ -115,7 +123,7 @@ static int fixed_entry(struct listing *l, unsigned index, struct node *ret, char
 			return 1;
 		r = node_load(l->fs, index == 0 ? ino_latest(d->ino) : ino_sums(d->ino), ret);
 		snprintf(name, NAME_MAX_BYTES, SUMS_NAME);
-		return r == 0 && index == 0 ? node_latest(l->fs, d->ino, &target, name) : r;
+		return r == 0 && index == 0 ? node_latest(l->fs, d->entry.ino, &target, name) : r;
 	}
 	if (d->kind == NODE_RUN) {
 		if (index >= RUN_FILE_COUNT - 1)
@@ -125,12 +133,12 @@ static int fixed_entry(struct listing *l, unsigned index, struct node *ret, char
 		return 0;
 	}
 	if (d->ino == INO_ROOT) {
-		if (index > INO_CONTROL - INO_BACKUPS)
+		if (index > INO_LINKS - INO_BACKUPS)
 			return 1;
 		snprintf(name, NAME_MAX_BYTES, "%s", fixed_directory_name(INO_BACKUPS + index));
 		return node_load(l->fs, INO_BACKUPS + index, ret);
 	}
-	if (d->ino == INO_BACKUPS || d->ino == INO_JOBS || index >= FIXED_COUNT)
+	if (node_is_listing(d) || d->ino == INO_JOBS || index >= FIXED_COUNT)
 		return 1;
 	if (fixed_parent((enum fixed_file)index) != d->ino)
 		return -ENOENT;
@@ -165,16 +173,16 @@ static size_t page_entries(const struct listing *l)
 static bool add_entries(struct listing *l, const struct range *range, off_t off)
 {
 	int64_t after = off >= range->base ? off - range->base : -1;
-	uint64_t ino = l->directory.ino == INO_BACKUPS ? 0 : l->directory.ino;
 	size_t max = page_entries(l);
 	_cleanup(free) struct catalog_entry *page = mem_array(max, sizeof(*page));
 	ssize_t count;
 
-	while ((count = catalog_entries(l->fs->ctx.catalog, ino, range->kind, after, page, max)) > 0) {
+	while ((count = catalog_entries(l->fs->ctx.catalog, l->directory.entry.ino, range->kind, after, page,
+	                                max)) > 0) {
 		for (ssize_t i = 0; i < count; i++) {
 			struct node node;
 
-			node_of_entry(&page[i], &node);
+			node_of_entry(&l->directory, &page[i], &node);
 			if (!add(l, page[i].name, &node, range->base + page[i].sequence))
 				return false;
 			after = page[i].sequence;
@@ -215,7 +223,6 @@ static void add_runs(struct listing *l, off_t off)
 static void fill(struct listing *l, off_t off)
 {
 	bool artifact = l->directory.kind == NODE_ARTIFACT_DIRECTORY;
-	bool catalog = artifact || l->directory.kind == NODE_DIRECTORY || l->directory.ino == INO_BACKUPS;
 
 	if (off < 2 && !add_dots(l, &off))
 		return;
@@ -223,7 +230,7 @@ static void fill(struct listing *l, off_t off)
 		return;
 	if (l->directory.ino == INO_JOBS)
 		add_runs(l, off);
-	for (size_t i = 0; catalog && i < ARRAY_SIZE(ranges); i++) {
+	for (size_t i = 0; node_is_listing(&l->directory) && i < ARRAY_SIZE(ranges); i++) {
 		if (off >= ranges[i].end || (artifact && ranges[i].kind != CATALOG_FILE))
 			continue;
 		if (!add_entries(l, &ranges[i], off))

@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#define OPENED_LATER 1
+
 struct handle *handle_new(struct fs *fs, enum handle_kind kind, uint64_t ino)
 {
 	struct handle *h = mem_alloc(sizeof(*h));
@@ -84,6 +86,7 @@ static int text_handle(struct fs *fs, struct node *node, struct handle **ret_han
 	return 0;
 }
 
+/* Return: 0 with a handle; OPENED_LATER: it takes a worker; negative errno. */
 static int open_node(fuse_req_t req, struct node *node, const struct fuse_file_info *fi,
                      struct handle **ret_handle, struct error *err)
 {
@@ -98,9 +101,31 @@ static int open_node(fuse_req_t req, struct node *node, const struct fuse_file_i
 	}
 	if (writing)
 		return -EPERM;
+	if (node->kind == NODE_LINK)
+		return OPENED_LATER;
 	if (node_is_stored(node))
 		return artifact_file_open(req, node, ret_handle, err);
 	return text_handle(fs, node, ret_handle);
+}
+
+static void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
+{
+	fi->fh = (uintptr_t)h;
+	fi->keep_cache = h->kind == HANDLE_ARTIFACT;
+	/* Texts have no size before they are opened: the kernel must ask for each byte. */
+	fi->direct_io = h->kind != HANDLE_ARTIFACT;
+	/* An open that the caller gave up is not followed by a release. */
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		handle_free(h);
+}
+
+void reply_open_text(fuse_req_t req, struct fs *fs, uint64_t ino, struct text *text,
+                     struct fuse_file_info *fi)
+{
+	struct handle *h = handle_new(fs, HANDLE_TEXT, ino);
+
+	h->text = text;
+	reply_open(req, h, fi);
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -115,20 +140,17 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		r = open_node(req, &node, fi, &h, &err);
 	if (r < 0) {
 		if (err.message[0]) {
-			_cleanup(free) char *path = catalog_path(fs->ctx.catalog, node.ino);
+			_cleanup(free) char *path = node_path(fs, &node);
 
 			report_trouble(fs->ctx.troubles, path, -r, err.message);
 		}
 		fuse_reply_err(req, -r);
 		return;
 	}
-	fi->fh = (uintptr_t)h;
-	fi->keep_cache = h->kind == HANDLE_ARTIFACT;
-	/* Texts have no size before they are opened: the kernel must ask for each byte. */
-	fi->direct_io = h->kind != HANDLE_ARTIFACT;
-	/* An open that the caller gave up is not followed by a release. */
-	if (fuse_reply_open(req, fi) == -ENOENT)
-		handle_free(h);
+	if (r == OPENED_LATER)
+		link_open(req, &node, fi);
+	else
+		reply_open(req, h, fi);
 }
 
 static void read_text(fuse_req_t req, struct handle *h, size_t size, off_t off)

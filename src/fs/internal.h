@@ -22,9 +22,9 @@ struct fs {
 	int64_t started_at_us; /* mtime of what has none of its own */
 	struct texts *texts;
 	struct watches *watches;
-	struct workers
-	        *workers; /* what waits for the catalog's disk or the store: commands, removals, notes */
-	atomic_ullong read_tag; /* the last read's */
+	struct workers *workers; /* what waits for the catalog's disk or the store: commands, removals, links,
+	                            notes */
+	atomic_ullong read_tag;  /* the last read's */
 	pthread_mutex_t handles_lock;
 	struct handle *handles; /* handles_lock: open files */
 	struct fuse_session *session;
@@ -64,6 +64,9 @@ static inline struct handle *handle_of(const struct fuse_file_info *fi)
 
 struct handle *handle_new(struct fs *fs, enum handle_kind kind, uint64_t ino);
 void handle_free(struct handle *h);
+/** reply_open_text() - answer an open with a file that reads @text (consumed). */
+void reply_open_text(fuse_req_t req, struct fs *fs, uint64_t ino, struct text *text,
+                     struct fuse_file_info *fi);
 /** handles_free() - the files that are still open when the session is over: their releases never come. */
 void handles_free(struct fs *fs);
 /** handle_text_bytes() - length of the text that an open handle reads. */
@@ -130,6 +133,10 @@ void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct f
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 
+/** link_bytes() - how long a file of links/ is; 0 where no URL can be made. Nobody is given one. */
+uint64_t link_bytes(struct fs *fs, const struct node *node);
+/** link_open() - answer, later, an open for reading of a file of links/: with a URL that is made for it. */
+void link_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi);
 /** command_open() - a handle of a command file; it reads the last answer that anybody got. */
 struct handle *command_open(struct fs *fs, const struct node *node);
 /** artifact_file_open() - a handle that reads the bytes of an artifact, or of one of its further files. */

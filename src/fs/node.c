@@ -7,12 +7,14 @@
 #include "internal.h"
 #include "text.h"
 
+#include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define BIT_LINK     (UINT64_C(1) << 63)
 #define BIT_CATALOG  (UINT64_C(1) << 62)
 #define BIT_ARTIFACT (UINT64_C(1) << 61)
 #define BIT_RUN      (UINT64_C(1) << 60)
@@ -42,8 +44,11 @@ static const struct {
 
 static const char *const run_files[RUN_FILE_COUNT] = {"", "status", "progress", "log", "cancel"};
 
-static const char *const fixed_directories[] = {
-        [INO_BACKUPS] = "backups", [INO_JOBS] = "jobs", [INO_STATUS] = "status", [INO_CONTROL] = "control"};
+static const char *const fixed_directories[] = {[INO_BACKUPS] = "backups",
+                                                [INO_JOBS] = "jobs",
+                                                [INO_STATUS] = "status",
+                                                [INO_CONTROL] = "control",
+                                                [INO_LINKS] = "links"};
 
 const char *fixed_name(enum fixed_file file)
 {
@@ -75,10 +80,21 @@ uint64_t ino_sums(uint64_t directory_ino)
 	return directory_ino | SUMS_BIT;
 }
 
+uint64_t ino_link(uint64_t ino)
+{
+	return BIT_LINK | ino;
+}
+
 bool node_is_directory(const struct node *node)
 {
 	return node->kind == NODE_FIXED_DIRECTORY || node->kind == NODE_DIRECTORY ||
 	       node->kind == NODE_ARTIFACT_DIRECTORY || node->kind == NODE_RUN;
+}
+
+bool node_is_listing(const struct node *node)
+{
+	return node->kind == NODE_DIRECTORY || node->kind == NODE_ARTIFACT_DIRECTORY ||
+	       node->ino == INO_BACKUPS || node->ino == INO_LINKS;
 }
 
 bool node_is_stored(const struct node *node)
@@ -88,7 +104,7 @@ bool node_is_stored(const struct node *node)
 
 bool node_is_artifact(const struct node *node)
 {
-	return node->kind == NODE_ARTIFACT || node->kind == NODE_ARTIFACT_DIRECTORY;
+	return !node->mirrored && (node->kind == NODE_ARTIFACT || node->kind == NODE_ARTIFACT_DIRECTORY);
 }
 
 bool node_is_command(const struct node *node)
@@ -99,17 +115,36 @@ bool node_is_command(const struct node *node)
 
 bool node_is_text(const struct node *node)
 {
-	return node->kind == NODE_SUMS ||
+	return node->kind == NODE_SUMS || node->kind == NODE_LINK ||
 	       ((node->kind == NODE_FIXED_FILE || node->kind == NODE_RUN_FILE) && !node_is_command(node));
 }
 
-void node_of_entry(const struct catalog_entry *entry, struct node *ret)
+/* From a node of backups/ to the one of links/ that mirrors it. -ENOENT: none does, since it is no object. */
+static int mirror(struct node *node)
+{
+	if (node->kind == NODE_SUMS)
+		return -ENOENT;
+	if (node_is_stored(node))
+		node->kind = NODE_LINK;
+	node->ino = ino_link(node->ino);
+	node->mirrored = true;
+	return 0;
+}
+
+static void load_entry(const struct catalog_entry *entry, struct node *ret)
 {
 	*ret = (struct node){.ino = entry->ino, .kind = NODE_DIRECTORY, .entry = *entry};
 	if (entry->kind == CATALOG_ARTIFACT)
 		ret->kind = entry->is_directory ? NODE_ARTIFACT_DIRECTORY : NODE_ARTIFACT;
 	else if (entry->kind == CATALOG_FILE)
 		ret->kind = NODE_FILE;
+}
+
+void node_of_entry(const struct node *directory, const struct catalog_entry *entry, struct node *ret)
+{
+	load_entry(entry, ret);
+	if (directory->mirrored)
+		mirror(ret);
 }
 
 void node_of_run(const struct catalog_run *run, enum run_file file, struct node *ret)
@@ -174,7 +209,8 @@ static int load_run(struct fs *fs, int64_t run_id, enum run_file file, struct no
 static int load_fixed(struct fs *fs, uint64_t ino, struct node *ret)
 {
 	*ret = (struct node){.ino = ino, .kind = NODE_FIXED_DIRECTORY};
-	if (ino == INO_BACKUPS)
+	ret->mirrored = ino == INO_LINKS;
+	if (node_is_listing(ret))
 		return catalog_entry_by_ino(fs->ctx.catalog, 0, &ret->entry);
 	if (ino >= INO_ROOT && ino <= INO_CONTROL)
 		return 0;
@@ -190,12 +226,17 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 	struct catalog_entry entry;
 	int r;
 
+	if (ino & BIT_LINK) {
+		ino &= ~BIT_LINK;
+		r = ino & BIT_CATALOG ? node_load(fs, ino, ret) : -ENOENT;
+		return r < 0 ? r : mirror(ret);
+	}
 	if (ino & BIT_CATALOG) {
 		if (!(ino & BIT_ARTIFACT) && ino & (LATEST_BIT | SUMS_BIT))
 			return load_generated(fs, ino, ret);
 		r = catalog_entry_by_ino(fs->ctx.catalog, ino, &entry);
 		if (r == 0)
-			node_of_entry(&entry, ret);
+			load_entry(&entry, ret);
 		return r;
 	}
 	if (ino & BIT_RUN)
@@ -219,19 +260,20 @@ static int generated_child(struct fs *fs, uint64_t directory_ino, const char *na
 	return r < 0 ? r : -ENOENT;
 }
 
-static int child_of_backups(struct fs *fs, const struct node *parent, const char *name, struct node *ret)
+static int child_of_listing(struct fs *fs, const struct node *parent, const char *name, struct node *ret)
 {
-	uint64_t directory_ino = parent->ino == INO_BACKUPS ? 0 : parent->ino;
 	struct catalog_entry entry;
 	int r = -ENOENT;
 
 	if (parent->kind == NODE_DIRECTORY)
-		r = generated_child(fs, directory_ino, name, ret);
+		r = generated_child(fs, parent->entry.ino, name, ret);
+	if (r == 0 && parent->mirrored)
+		r = mirror(ret);
 	if (r != -ENOENT)
 		return r;
-	r = catalog_entry_by_name(fs->ctx.catalog, directory_ino, name, &entry);
+	r = catalog_entry_by_name(fs->ctx.catalog, parent->entry.ino, name, &entry);
 	if (r == 0)
-		node_of_entry(&entry, ret);
+		node_of_entry(parent, &entry, ret);
 	return r;
 }
 
@@ -253,7 +295,7 @@ static int child_of_jobs(struct fs *fs, const char *name, struct node *ret)
 static int child_of_fixed(struct fs *fs, uint64_t parent, const char *name, struct node *ret)
 {
 	if (parent == INO_ROOT) {
-		for (uint64_t ino = INO_BACKUPS; ino <= INO_CONTROL; ino++) {
+		for (uint64_t ino = INO_BACKUPS; ino <= INO_LINKS; ino++) {
 			if (strcmp(name, fixed_directories[ino]) == 0)
 				return load_fixed(fs, ino, ret);
 		}
@@ -268,9 +310,8 @@ static int child_of_fixed(struct fs *fs, uint64_t parent, const char *name, stru
 
 int node_child(struct fs *fs, const struct node *parent, const char *name, struct node *ret)
 {
-	if (parent->kind == NODE_DIRECTORY || parent->kind == NODE_ARTIFACT_DIRECTORY ||
-	    parent->ino == INO_BACKUPS)
-		return child_of_backups(fs, parent, name, ret);
+	if (node_is_listing(parent))
+		return child_of_listing(fs, parent, name, ret);
 	if (parent->ino == INO_JOBS)
 		return child_of_jobs(fs, name, ret);
 	if (parent->kind == NODE_RUN) {
@@ -300,13 +341,13 @@ static void stat_directory(struct fs *fs, const struct node *node, struct stat *
 	st->st_mode = S_IFDIR | fs->ctx.conf->dir_mode;
 	st->st_nlink = 2;
 	if (node->ino == INO_ROOT)
-		st->st_nlink += 4;
+		st->st_nlink += INO_LINKS - INO_ROOT;
 	if (node->kind == NODE_ARTIFACT_DIRECTORY) {
 		/* Nothing can be made or removed in it. */
 		st->st_mode = S_IFDIR | (fs->ctx.conf->dir_mode & ~(mode_t)0222);
 		*mtime_us = node->entry.mtime_us;
 	}
-	if (node->kind == NODE_DIRECTORY || node->ino == INO_BACKUPS) {
+	if (node_is_listing(node) && node->kind != NODE_ARTIFACT_DIRECTORY) {
 		st->st_nlink += node->entry.subdirectories;
 		if (node->entry.mtime_us)
 			*mtime_us = node->entry.mtime_us;
@@ -316,6 +357,12 @@ static void stat_directory(struct fs *fs, const struct node *node, struct stat *
 		st->st_nlink = 1;
 	if (node->kind == NODE_RUN)
 		*mtime_us = run_mtime_us(&node->run);
+}
+
+/* The roles of the cluster come with the hashes of their passwords: for nobody but the owner. */
+static mode_t readable_by(const struct node *node)
+{
+	return str_ends(node->entry.name, GLOBALS) ? 0700 : 07777;
 }
 
 static int stat_latest(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
@@ -366,11 +413,12 @@ int node_stat(struct fs *fs, const struct node *node, struct stat *ret)
 	if (node_is_directory(node)) {
 		stat_directory(fs, node, &st, &mtime_us);
 	} else if (node_is_stored(node)) {
-		/* The roles of the cluster come with the hashes of their passwords: for nobody but the owner.
-		 */
-		st.st_mode =
-		        S_IFREG | (conf->file_mode & (str_ends(node->entry.name, GLOBALS) ? 0700U : 07777U));
+		st.st_mode = S_IFREG | (conf->file_mode & readable_by(node));
 		st.st_size = (off_t)node->entry.size_bytes;
+		mtime_us = node->entry.mtime_us;
+	} else if (node->kind == NODE_LINK) {
+		st.st_mode = S_IFREG | (conf->file_mode & readable_by(node) & 0444);
+		st.st_size = (off_t)link_bytes(fs, node);
 		mtime_us = node->entry.mtime_us;
 	} else if (node->kind == NODE_LATEST) {
 		r = stat_latest(fs, node, &st, &mtime_us);
@@ -385,4 +433,16 @@ int node_stat(struct fs *fs, const struct node *node, struct stat *ret)
 	st.st_mtim = st.st_ctim = st.st_atim = clock_to_timespec(mtime_us);
 	*ret = st;
 	return 0;
+}
+
+char *node_path(struct fs *fs, const struct node *node)
+{
+	_cleanup(free) char *path = NULL;
+
+	if (node->entry.ino != 0 || node_is_listing(node))
+		path = catalog_path(fs->ctx.catalog, node->entry.ino);
+	if (!path || !node->mirrored)
+		return take_ptr(&path);
+	return mem_printf("%s%s", fixed_directories[INO_LINKS],
+	                  path + strlen(fixed_directories[INO_BACKUPS]));
 }

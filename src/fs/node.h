@@ -8,6 +8,7 @@
  *   bit 62, bit 61, hash            an artifact, or one of its further files (ino_of_artifact())
  *   bit 62, hash & ~3               a directory of backups/ (ino_of_directory()); | 1 its latest link, | 2
  * its SHA256SUMS
+ *   bit 63 | ino in backups/        what mirrors it in links/ (ino_link())
  */
 #include <keepfs/catalog.h>
 
@@ -24,6 +25,7 @@ struct fs;
 #define INO_JOBS    UINT64_C(3)
 #define INO_STATUS  UINT64_C(4)
 #define INO_CONTROL UINT64_C(5)
+#define INO_LINKS   UINT64_C(6)
 #define INO_FIXED   UINT64_C(16) /* the first of the fixed files, in the order of enum fixed_file */
 
 enum fixed_file {
@@ -43,14 +45,15 @@ enum fixed_file {
 enum run_file { RUN_DIRECTORY, RUN_STATUS, RUN_PROGRESS, RUN_LOG, RUN_CANCEL, RUN_FILE_COUNT };
 
 enum node_kind {
-	NODE_FIXED_DIRECTORY, /* /, backups/, jobs/, status/, control/ */
+	NODE_FIXED_DIRECTORY, /* /, backups/, jobs/, status/, control/, links/ */
 	NODE_FIXED_FILE,      /* status/…, control/… */
-	NODE_DIRECTORY,       /* below backups/ */
+	NODE_DIRECTORY,       /* below backups/ or links/ */
 	NODE_ARTIFACT,        /* that is a file */
 	NODE_ARTIFACT_DIRECTORY,
 	NODE_FILE, /* a further file of an artifact: beside it, or in it when that is a directory */
 	NODE_LATEST,
 	NODE_SUMS,
+	NODE_LINK,     /* below links/: the URL of an artifact that is a file, or of a further file */
 	NODE_RUN,      /* jobs/<run>/ */
 	NODE_RUN_FILE, /* jobs/<run>/status … */
 };
@@ -60,8 +63,9 @@ struct node {
 	enum node_kind kind;
 	enum fixed_file fixed;      /* NODE_FIXED_FILE */
 	enum run_file run_file;     /* NODE_RUN_FILE */
+	bool mirrored;              /* links/ and all below it */
 	struct catalog_entry entry; /* below backups/, and of backups/ itself; NODE_LATEST, NODE_SUMS: the
-	                               directory's */
+	                               directory's. @mirrored: of what is mirrored, its inode number, too */
 	struct catalog_run run;     /* NODE_RUN, NODE_RUN_FILE */
 };
 
@@ -75,10 +79,12 @@ const char *run_file_name(enum run_file file);
 int node_load(struct fs *fs, uint64_t ino, struct node *ret);
 /** node_child() - @name in directory @parent; -ENOENT, -ENOTDIR. */
 int node_child(struct fs *fs, const struct node *parent, const char *name, struct node *ret);
-/** node_of_entry(), node_of_run() - without another query. */
-void node_of_entry(const struct catalog_entry *entry, struct node *ret);
+/** node_of_entry(), node_of_run() - without another query; of an entry in @directory. */
+void node_of_entry(const struct node *directory, const struct catalog_entry *entry, struct node *ret);
 void node_of_run(const struct catalog_run *run, enum run_file file, struct node *ret);
 bool node_is_directory(const struct node *node);
+/** node_is_listing() - a directory whose entries the catalog lists. */
+bool node_is_listing(const struct node *node);
 /** node_is_stored() - a file whose bytes are an object in the store. */
 bool node_is_stored(const struct node *node);
 /** node_is_artifact() - what rm and rmdir can remove. */
@@ -93,5 +99,9 @@ int node_latest(struct fs *fs, uint64_t directory_ino, struct catalog_entry *ret
                 char ret_name[static NAME_MAX_BYTES]);
 uint64_t ino_latest(uint64_t directory_ino);
 uint64_t ino_sums(uint64_t directory_ino);
+uint64_t ino_link(uint64_t ino);
+/** node_path() - heap: the path of a node below backups/ or links/ ("links/full/…"); NULL for others, and
+ * when it is gone. */
+char *node_path(struct fs *fs, const struct node *node);
 /** node_stat() - all of struct stat; may make the text of a status file to know its size. */
 int node_stat(struct fs *fs, const struct node *node, struct stat *ret);

@@ -31,9 +31,9 @@ static void removal_free(struct removal *removal)
 	free(removal);
 }
 
-static void forget_name(const struct removal *removal, const char *name)
+static void forget_name(const struct removal *removal, uint64_t parent_ino, const char *name)
 {
-	fuse_lowlevel_notify_inval_entry(removal->fs->session, removal->parent_ino, name, strlen(name));
+	fuse_lowlevel_notify_inval_entry(removal->fs->session, parent_ino, name, strlen(name));
 }
 
 /* Only after the answer: until then the kernel holds the directory's lock, which forgetting a name takes. */
@@ -43,9 +43,12 @@ static void tell_kernel(const struct removal *removal, bool forgotten)
 
 	/* A directory's name takes all below it along. */
 	if (!forgotten)
-		forget_name(removal, removal->name);
-	for (size_t i = 0; i < removal->beside_count; i++)
-		forget_name(removal, removal->beside[i]);
+		forget_name(removal, removal->parent_ino, removal->name);
+	forget_name(removal, ino_link(removal->parent_ino), removal->name);
+	for (size_t i = 0; i < removal->beside_count; i++) {
+		forget_name(removal, removal->parent_ino, removal->beside[i]);
+		forget_name(removal, ino_link(removal->parent_ino), removal->beside[i]);
+	}
 	*strrchr(directory, '/') = '\0';
 	directory_changed(removal->fs, directory);
 }
@@ -80,7 +83,7 @@ static char *path_below(struct fs *fs, const struct node *parent, const char *na
 		return mem_printf("jobs/%lld/%s", (long long)parent->run.id, name);
 	if (parent->kind == NODE_FIXED_DIRECTORY)
 		return mem_printf("%s/%s", fixed_directory_name(parent->ino), name);
-	directory = catalog_path(fs->ctx.catalog, parent->ino);
+	directory = node_path(fs, parent);
 	return directory ? mem_printf("%s/%s", directory, name) : mem_strdup(name);
 }
 
@@ -92,6 +95,10 @@ static char *reason_to_stay(struct fs *fs, const struct node *parent, const stru
 	_cleanup(free) char *artifact = NULL;
 	const char *own;
 
+	if (node->mirrored) {
+		*ret_path = path_below(fs, parent, name);
+		return mem_strdup("links/ only mirrors backups/: what is removed there vanishes here");
+	}
 	if (node->kind == NODE_FILE)
 		artifact = catalog_path(fs->ctx.catalog, node->entry.artifact_ino);
 	if (!artifact) {

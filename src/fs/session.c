@@ -128,10 +128,14 @@ void directory_changed(struct fs *fs, const char *path)
 	char *slash;
 
 	while ((slash = strrchr(above, '/'))) {
-		forget_attributes(fs, ino_of_directory(above));
+		uint64_t ino = ino_of_directory(above);
+
+		forget_attributes(fs, ino);
+		forget_attributes(fs, ino_link(ino));
 		*slash = '\0';
 	}
 	forget_attributes(fs, INO_BACKUPS);
+	forget_attributes(fs, INO_LINKS);
 }
 
 static void on_directory_changed(void *arg, const char *path)

@@ -263,11 +263,18 @@ uint64_t text_bytes(const struct text *text)
 	return spool_size(text->spool);
 }
 
-void text_set_answer(struct fs *fs, uint64_t ino, const char *answer)
+struct text *text_with(struct fs *fs, uint64_t ino, const char *content)
 {
 	struct text *text = text_new(fs, ino, GENERATION_NEVER);
 
-	spool_append(text->spool, answer, strlen(answer));
+	spool_append(text->spool, content, strlen(content));
+	return text;
+}
+
+void text_set_answer(struct fs *fs, uint64_t ino, const char *answer)
+{
+	struct text *text = text_with(fs, ino, answer);
+
 	keep(fs->texts, text);
 	text_unref(text);
 }

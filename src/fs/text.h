@@ -22,6 +22,8 @@ int text_size(struct fs *fs, const struct node *node, uint64_t *ret_bytes, int64
 ssize_t text_read(const struct text *text, void *buf, size_t len, uint64_t offset);
 uint64_t text_bytes(const struct text *text);
 void text_unref(struct text *text);
+/** text_with() - a text that is nobody else's, and kept nowhere; release with text_unref(). */
+struct text *text_with(struct fs *fs, uint64_t ino, const char *content);
 /** text_set_answer(), text_answer() - what a command file last answered, for those who read it; NULL when it
  * never did. */
 void text_set_answer(struct fs *fs, uint64_t ino, const char *answer);

@@ -15,7 +15,8 @@
 #define HTTP_DENIED  403
 #define HTTP_MISSING 404
 
-/* As curl would: the URL, perhaps a range, no credentials. Returns the status; the body in *@ret_body (heap). */
+/* As curl would: the URL, perhaps a range, no credentials. Returns the status; the body in *@ret_body (heap).
+ */
 static int http(const char *method, const char *url, const char *range, char **ret_body)
 {
 	const struct net_header headers[] = {{"Range", range}};

@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <linux/fuse.h>
@@ -116,6 +117,9 @@ static const struct fuse_lowlevel_ops operations = {
         .lookup = op_lookup,
         .getattr = op_getattr,
         .readlink = op_readlink,
+        .open = op_open,
+        .read = op_read,
+        .release = op_release,
         .unlink = op_unlink,
         .rmdir = op_rmdir,
         .readdir = op_readdir,
@@ -134,7 +138,8 @@ struct fixture {
 	struct fs *fs;
 	int kernel; /* the kernel's end of the session */
 	uint64_t unique;
-	struct str told; /* names that the kernel was told to forget, each with a line end */
+	struct str told; /* names that the kernel was told to forget, each with a line end; "links/" before
+	                    one that was there */
 };
 
 /* The body of one message from keepfs: 0 and up its length, negative the error that it carries. What answers
@@ -155,9 +160,13 @@ static ssize_t receive(struct fixture *f, char *body, size_t size, int flags)
 			memcpy(body, message + sizeof(*head), len);
 			return head->error ? head->error : (ssize_t)len;
 		}
-		if (head->error == FUSE_NOTIFY_INVAL_ENTRY)
-			str_appendf(&f->told, "%s\n",
-			            message + sizeof(*head) + sizeof(struct fuse_notify_inval_entry_out));
+		if (head->error == FUSE_NOTIFY_INVAL_ENTRY) {
+			const struct fuse_notify_inval_entry_out *forget =
+			        (const struct fuse_notify_inval_entry_out *)(head + 1);
+
+			str_appendf(&f->told, "%s%s\n", forget->parent >> 63 ? "links/" : "",
+			            (const char *)(forget + 1));
+		}
 	}
 	return -EAGAIN;
 }
@@ -195,17 +204,23 @@ static void connect_kernel(struct fixture *f)
 	assert_true(ask(f, FUSE_INIT, 0, &init, sizeof(init), answer) > 0);
 }
 
-static int set_up(void **state)
+static int set_up_over(void **state, const char *url)
 {
 	struct fixture *f = mem_alloc(sizeof(*f));
 	struct fs_context ctx;
 
 	str_copy(f->directory, sizeof(f->directory), "/tmp/keepfs-fs-XXXXXX");
 	assert_non_null(mkdtemp(f->directory));
-	f->url = mem_printf("dir:%s/objects", f->directory);
-	f->conf = (struct conf){.state_dir = f->directory, .file_mode = 0600, .dir_mode = 0750};
+	f->url = url ? mem_strdup(url) : mem_printf("dir:%s/objects", f->directory);
+	f->conf = (struct conf){.state_dir = f->directory, .file_mode = 0640, .dir_mode = 0750};
+	f->conf.read.link_ttl_ms = 900000;
 	f->conf.store.url = f->url;
-	assert_int_equal(store_open(&f->conf.store, NULL, NULL, &f->store, NULL), 0);
+	f->conf.store.access_key = (char *)"AKIA";
+	f->conf.store.secret_key = (char *)"hush-hush";
+	/* An S3 store without a network: no request is made. */
+	assert_int_equal(url ? store_s3_new(&f->conf.store, NULL, &f->store, NULL)
+	                     : store_open(&f->conf.store, NULL, NULL, &f->store, NULL),
+	                 0);
 	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
 	f->troubles = report_troubles_new();
 	ctx = (struct fs_context){
@@ -214,6 +229,16 @@ static int set_up(void **state)
 	connect_kernel(f);
 	*state = f;
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	return set_up_over(state, NULL);
+}
+
+static int set_up_s3(void **state)
+{
+	return set_up_over(state, "s3://bucket/pre");
 }
 
 static int remove_one_path(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -429,12 +454,12 @@ static void attributes(void **state)
 	assert_int_equal(st.st_mode, S_IFDIR | 0750);
 	assert_int_equal(st.st_nlink, 3);
 	st = stat_at(f, "backups/full/" TREE "/toc.dat");
-	assert_int_equal(st.st_mode, S_IFREG | 0600);
+	assert_int_equal(st.st_mode, S_IFREG | 0640);
 	assert_int_equal(st.st_nlink, 1);
 	assert_int_equal(st.st_size, 10);
 	assert_int_equal(st.st_mtim.tv_sec, FINISHED + A_DAY_S);
 	st = stat_at(f, "backups/full/" TABLES);
-	assert_int_equal(st.st_mode, S_IFREG | 0600);
+	assert_int_equal(st.st_mode, S_IFREG | 0640);
 	assert_int_equal(st.st_size, 10);
 	assert_int_equal(st.st_mtim.tv_sec, FINISHED);
 	assert_int_equal(stat_at(f, "backups/full/" DUMP).st_size, 100);
@@ -450,6 +475,11 @@ static void what_is_not_there(void **state)
 	        "backups/full/" TREE "/nothing",
 	        "backups/full/latest.dump",
 	        "backups/" TREE,
+	        "links/full/SHA256SUMS",
+	        "links/full/latest.dump",
+	        "links/full/20261120T020000Z.nothing",
+	        "links/" TREE,
+	        "links/full/" TREE "/latest",
 	};
 	struct fixture *f = *state;
 	struct node node;
@@ -460,6 +490,7 @@ static void what_is_not_there(void **state)
 			fail_msg("%s", paths[i]);
 	}
 	assert_int_equal(find(f, "backups/full/" TABLES "/x", &node), -ENOTDIR);
+	assert_int_equal(find(f, "links/full/" TABLES "/x", &node), -ENOTDIR);
 }
 
 static void assert_latest(struct fixture *f, const char *name, const char *target)
@@ -531,7 +562,8 @@ static void assert_attributes(struct fixture *f, const char *path, const char *c
 		const char *want = wanted[i][1];
 
 		if (!str_equal(value ? value : "(none)", want ? want : "(none)"))
-			fail_msg("%s of %s is %s, not %s", wanted[i][0], path, value, want);
+			fail_msg("%s of %s is %s, not %s", wanted[i][0], path, value ? value : "(none)",
+			         want ? want : "(none)");
 	}
 }
 
@@ -679,7 +711,8 @@ static void rm_takes_along_what_lies_beside(void **state)
 	add_some(f);
 	assert_int_equal(try_remove(f, FUSE_UNLINK, "backups/full", DUMP), 0);
 	/* Its own name is forgotten by whoever asked for it. */
-	assert_string_equal(told(f), TABLES "\n" GLOBALS "\n");
+	assert_string_equal(told(f),
+	                    "links/" DUMP "\n" TABLES "\nlinks/" TABLES "\n" GLOBALS "\nlinks/" GLOBALS "\n");
 	assert_lists(f, "backups/full", "./ ../ latest SHA256SUMS " TREE "/ " SCHEMA " ");
 }
 
@@ -692,7 +725,7 @@ static void rmdir_takes_a_directory_whole(void **state)
 	add_some(f);
 	inside = ino_at(f, "backups/full/" TREE "/toc.dat");
 	assert_int_equal(try_remove(f, FUSE_RMDIR, "backups/full", TREE), 0);
-	assert_string_equal(told(f), "");
+	assert_string_equal(told(f), "links/" TREE "\n");
 	assert_int_equal(find(f, "backups/full/" TREE, &node), -ENOENT);
 	assert_int_equal(node_load(f->fs, inside, &node), -ENOENT);
 	assert_int_equal(stat_at(f, "backups/full").st_nlink, 2);
@@ -734,15 +767,269 @@ static void the_last_one_stays(void **state)
 	add(f, "full/" SCHEMA, true, NULL);
 	assert_int_equal(try_remove(f, FUSE_RMDIR, "backups/full", TREE), -EPERM);
 	/* The kernel may have dropped it: it is told to ask anew. */
-	assert_string_equal(told(f), TREE "\n");
+	assert_string_equal(told(f), TREE "\nlinks/" TREE "\n");
 	why = last_error(f);
 	assert_true(str_starts(why, "EPERM backups/full/" TREE));
 	assert_lists(f, "backups/full/" TREE, "./ ../ toc.dat 3456.dat.gz SHA256SUMS ");
 }
 
+/* Links */
+
+static void links_mirror_backups(void **state)
+{
+	struct fixture *f = *state;
+
+	add_some(f);
+	add(f, "tenants/a=20b/" DUMP, false, NULL);
+	assert_lists(f, "links", "./ ../ full/ tenants/ ");
+	assert_lists(f, "links/full", "./ ../ latest " DUMP " " TREE "/ " SCHEMA " " TABLES " " GLOBALS " ");
+	assert_lists(f, "links/full/" TREE, "./ ../ toc.dat 3456.dat.gz SHA256SUMS ");
+	assert_lists(f, "links/tenants", "./ ../ a=20b/ ");
+	assert_lists(f, "links/tenants/a=20b", "./ ../ latest.dump " DUMP " ");
+	assert_int_equal(stat_at(f, "links").st_nlink, 4);
+	assert_int_equal(stat_at(f, "links/full").st_nlink, 3);
+	assert_int_equal(stat_at(f, "links/full").st_mode, S_IFDIR | 0750);
+	assert_int_equal(stat_at(f, "links/full").st_mtim.tv_sec, stat_at(f, "backups/full").st_mtim.tv_sec);
+}
+
+static void root_is_counted(struct fixture *f)
+{
+	struct node root;
+	struct stat st;
+
+	assert_int_equal(node_load(f->fs, INO_ROOT, &root), 0);
+	assert_int_equal(node_stat(f->fs, &root, &st), 0);
+	assert_int_equal(st.st_nlink, 7);
+}
+
+/* Nothing has the number of something else, and numbers of nothing lead nowhere. */
+static void links_mirror_backups_numbers(void **state)
+{
+	static const char *const paths[] = {"full",       "full/latest",           "full/" DUMP,
+	                                    "full/" TREE, "full/" TREE "/toc.dat", "full/" TABLES};
+	static const uint64_t none[] = {INO_ROOT,    INO_BACKUPS,
+	                                INO_LINKS,   INO_STATUS,
+	                                INO_CONTROL, INO_FIXED,
+	                                0,           UINT64_C(1) << 60 | 1 << 3,
+	                                (1 << 20),   UINT64_C(5) << 61 | 12};
+	struct fixture *f = *state;
+	struct node node;
+
+	add_some(f);
+	root_is_counted(f);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		_cleanup(free) char *backup = mem_printf("backups/%s", paths[i]);
+		_cleanup(free) char *link = mem_printf("links/%s", paths[i]);
+
+		assert_int_equal(ino_at(f, link), ino_link(ino_at(f, backup)));
+		assert_int_equal(node_load(f->fs, ino_at(f, link), &node), 0);
+		assert_int_equal(node.ino, ino_at(f, link));
+		assert_true(node.mirrored);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		assert_int_equal(node_load(f->fs, ino_link(none[i]), &node), -ENOENT);
+	assert_int_equal(node_load(f->fs, ino_link(ino_at(f, "backups/full/SHA256SUMS")), &node), -ENOENT);
+}
+
+static void links_go_with_their_backups(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *why = NULL;
+	uint64_t inside;
+	struct node node;
+
+	add_some(f);
+	assert_int_equal(try_remove(f, FUSE_UNLINK, "links/full", DUMP), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_RMDIR, "links/full", TREE), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_UNLINK, "links/full/" TREE, "toc.dat"), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_RMDIR, "links", "full"), -EPERM);
+	why = last_error(f);
+#define MIRROR ": links/ only mirrors backups/: what is removed there vanishes here\n"
+	assert_string_equal(why, "EPERM links/full" MIRROR "EPERM links/full/" TREE "/toc.dat" MIRROR
+	                         "EPERM links/full/" TREE MIRROR "EPERM links/full/" DUMP MIRROR);
+	inside = ino_at(f, "links/full/" TREE "/toc.dat");
+	assert_int_equal(try_remove(f, FUSE_RMDIR, "backups/full", TREE), 0);
+	assert_int_equal(find(f, "links/full/" TREE, &node), -ENOENT);
+	assert_int_equal(node_load(f->fs, inside, &node), -ENOENT);
+	assert_int_equal(stat_at(f, "links/full").st_nlink, 2);
+}
+
+/* Opens for reading, unless @flags say else; what the file holds (heap), with errno's negative NULL. */
+static char *open_and_read(struct fixture *f, const char *path, uint32_t flags, int *ret_result)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fuse_open_in how = {.flags = flags};
+	struct fuse_read_in in = {.size = 4096};
+	struct fuse_release_in out = {0};
+	uint64_t ino = ino_at(f, path);
+	char *text;
+	ssize_t n = ask(f, FUSE_OPEN, ino, &how, sizeof(how), answer);
+
+	*ret_result = n < 0 ? (int)n : 0;
+	if (n < 0)
+		return NULL;
+	assert_true(((const struct fuse_open_out *)answer)->open_flags & FOPEN_DIRECT_IO);
+	in.fh = out.fh = ((const struct fuse_open_out *)answer)->fh;
+	n = ask(f, FUSE_READ, ino, &in, sizeof(in), answer);
+	assert_true(n >= 0);
+	text = mem_printf("%.*s", (int)n, answer);
+	in.offset = (uint64_t)n;
+	assert_int_equal(ask(f, FUSE_READ, ino, &in, sizeof(in), answer), 0);
+	assert_int_equal(ask(f, FUSE_RELEASE, ino, &out, sizeof(out), answer), 0);
+	return text;
+}
+
+static void see_audit(void *arg, const struct catalog_audit *entry)
+{
+	str_appendf(arg, "%s %s %s %.12s;", entry->action, entry->object, entry->result, entry->detail);
+}
+
+static char *audited(struct fixture *f)
+{
+	struct str seen = {0};
+
+	assert_int_equal(catalog_audits(f->catalog, see_audit, &seen), 0);
+	return str_take(&seen);
+}
+
+static void assert_link(struct fixture *f, const char *path)
+{
+	_cleanup(free) char *begin =
+	        mem_printf("https://bucket.s3.us-east-1.amazonaws.com/pre/backups%s?X-Amz-Algorithm=",
+	                   path + strlen("links"));
+	_cleanup(free) char *line = NULL;
+	int result;
+
+	line = open_and_read(f, path, 0, &result);
+	assert_int_equal(result, 0);
+	assert_true(str_starts(line, begin));
+	assert_non_null(strstr(line, "&X-Amz-Expires=900&"));
+	assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
+	assert_int_equal(stat_at(f, path).st_size, strlen(line));
+}
+
+static void attributes_of_links(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *audits = NULL;
+	struct stat st;
+
+	add_some(f);
+	st = stat_at(f, "links/full/" DUMP);
+	assert_int_equal(st.st_mode, S_IFREG | 0440);
+	assert_int_equal(st.st_nlink, 1);
+	assert_int_equal(st.st_mtim.tv_sec, FINISHED);
+	assert_true(st.st_size > 200);
+	assert_int_equal(st.st_blocks, 1);
+	assert_int_equal(stat_at(f, "links/full/" GLOBALS).st_mode, S_IFREG | 0400);
+	assert_int_equal(stat_at(f, "links/full/" TREE).st_mode, S_IFDIR | 0550);
+	assert_int_equal(stat_at(f, "links/full/latest").st_size, strlen(TREE));
+	assert_null(attribute(f, "links/full/" DUMP, "sha256"));
+	assert_null(attribute(f, "links/full/" TREE, "sha256"));
+	/* All that was seen, and nobody was given a URL. */
+	audits = audited(f);
+	assert_string_equal(audits, "");
+}
+
+static void each_open_makes_a_url(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *audits = NULL;
+
+	add_some(f);
+	assert_link(f, "links/full/" DUMP);
+	assert_link(f, "links/full/" DUMP);
+	assert_link(f, "links/full/" TABLES);
+	assert_link(f, "links/full/" TREE "/SHA256SUMS");
+	audits = audited(f);
+	assert_string_equal(audits, "link backups/full/" TREE "/SHA256SUMS ok valid until ;"
+	                            "link backups/full/" TABLES " ok valid until ;"
+	                            "link backups/full/" DUMP " ok valid until ;"
+	                            "link backups/full/" DUMP " ok valid until ;");
+}
+
+static void a_link_is_only_read(void **state)
+{
+	static const uint32_t flags[] = {O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC};
+	struct fixture *f = *state;
+	_cleanup(free) char *audits = NULL;
+	int result;
+
+	add_some(f);
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		assert_null(open_and_read(f, "links/full/" DUMP, flags[i], &result));
+		assert_int_equal(result, -EPERM);
+	}
+	audits = audited(f);
+	assert_string_equal(audits, "");
+}
+
+/* One line, whoever reads the whole tree. */
+static void a_directory_has_no_urls(void **state)
+{
+	static const char *const paths[] = {"links/full/" DUMP, "links/full/" TABLES};
+	struct fixture *f = *state;
+	_cleanup(free) char *why = NULL, *audits = NULL;
+	int result;
+
+	add_some(f);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		assert_int_equal(stat_at(f, paths[i]).st_size, 0);
+		assert_null(open_and_read(f, paths[i], 0, &result));
+		assert_int_equal(result, -EOPNOTSUPP);
+	}
+	why = last_error(f);
+	assert_true(str_starts(why, "ENOTSUP links: the store dir:/tmp/") ||
+	            str_starts(why, "EOPNOTSUPP links: the store dir:/tmp/"));
+	assert_true(str_ends(why,
+	                     "/objects is a directory and has no URLs: copy the file from backups/ of the "
+	                     "mount instead (2 times)\n"));
+	audits = audited(f);
+	assert_string_equal(audits, "");
+}
+
+static void no_link_to_what_is_damaged(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *why = NULL, *audits = NULL;
+	int result;
+
+	add_some(f);
+	assert_int_equal(catalog_mark_damaged(f->catalog, ino_at(f, "backups/full/" DUMP), "bad", NULL), 0);
+	assert_null(open_and_read(f, "links/full/" DUMP, 0, &result));
+	assert_int_equal(result, -EIO);
+	why = last_error(f);
+	assert_true(
+	        str_starts(why, "EIO links/full/" DUMP ": no link, since backups/full/" DUMP " is damaged"));
+	audits = audited(f);
+	assert_string_equal(audits, "");
+	assert_link(f, "links/full/" TABLES);
+}
+
+static void no_link_without_credentials(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *why = NULL;
+	int result;
+
+	f->conf.store.access_key = f->conf.store.secret_key = (char *)"";
+	setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent", 1);
+	unsetenv("AWS_ACCESS_KEY_ID");
+	unsetenv("AWS_SECRET_ACCESS_KEY");
+	add_some(f);
+	assert_int_equal(stat_at(f, "links/full/" DUMP).st_size, 0);
+	assert_null(open_and_read(f, "links/full/" DUMP, 0, &result));
+	assert_int_equal(result, -ENOKEY);
+	why = last_error(f);
+	assert_true(str_starts(why, "ENOKEY links/full/" DUMP ": "));
+	assert_non_null(strstr(why, "/nonexistent"));
+	unsetenv("AWS_SHARED_CREDENTIALS_FILE");
+}
+
 int main(void)
 {
 #define TREE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define LINK_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_s3, tear_down)
 	static const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(an_interrupt_that_came_first),
 	        TREE_TEST(all_that_belongs_to_an_artifact_is_listed),
@@ -759,6 +1046,15 @@ int main(void)
 	        TREE_TEST(rmdir_takes_a_directory_whole),
 	        TREE_TEST(the_last_one_stays),
 	        TREE_TEST(a_run_that_ends_while_its_status_is_made),
+	        TREE_TEST(links_mirror_backups),
+	        TREE_TEST(links_mirror_backups_numbers),
+	        TREE_TEST(links_go_with_their_backups),
+	        TREE_TEST(a_directory_has_no_urls),
+	        LINK_TEST(attributes_of_links),
+	        LINK_TEST(each_open_makes_a_url),
+	        LINK_TEST(a_link_is_only_read),
+	        LINK_TEST(no_link_to_what_is_damaged),
+	        LINK_TEST(no_link_without_credentials),
 	};
 
 	return cmocka_run_group_tests_name("fs", tests, NULL, NULL);
