@@ -169,6 +169,7 @@ int catalog_intents(struct catalog *c, void (*row)(void *arg, int64_t run_id, co
 /* Runs: the history. */
 
 enum run_state { RUN_PENDING, RUN_RUNNING, RUN_COMPLETED, RUN_FAILED, RUN_CANCELLED };
+#define RUN_STATES (RUN_CANCELLED + 1)
 const char *run_state_name(enum run_state state);
 
 struct catalog_run {
@@ -222,6 +223,12 @@ int catalog_run_log(struct catalog *c, int64_t id, void (*row)(void *arg, int64_
 /** catalog_unfinished_runs() - call @row for each pending or running one: at start these are a crash's. */
 int catalog_unfinished_runs(struct catalog *c, void (*row)(void *arg, const struct catalog_run *run),
                             void *arg);
+/** catalog_run_totals() - call @row for each job that ever ran and each state that a run of it ever was in:
+ * how many are in it now, and when the last of these ended (0: none has), by job. Costs nothing per run. */
+int catalog_run_totals(struct catalog *c,
+                       void (*row)(void *arg, const char *job, enum run_state state, uint64_t runs,
+                                   int64_t last_finished_at_us),
+                       void *arg);
 /** catalog_last_size() - size of the last artifact of a directory that is not partial, for an estimate of
  * progress; 0 when there is none. */
 uint64_t catalog_last_size(struct catalog *c, const char *directory_path);

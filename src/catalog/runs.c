@@ -179,6 +179,26 @@ ssize_t catalog_runs(struct catalog *c, const char *job, int64_t before, struct 
 	return r < 0 ? r : (ssize_t)count;
 }
 
+int catalog_run_totals(struct catalog *c,
+                       void (*row)(void *arg, const char *job, enum run_state state, uint64_t runs,
+                                   int64_t last_finished_at_us),
+                       void *arg)
+{
+	static const char sql[] =
+	        "SELECT job, state, runs, last_finished_at_us FROM run_total ORDER BY job, state";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_query(reader, &statement, sql, NULL, 0);
+	while (r >= 0 && (r = db_step(reader, statement)) > 0)
+		row(arg, (const char *)sqlite3_column_text(statement, 0),
+		    (enum run_state)sqlite3_column_int(statement, 1), column_u64(statement, 2),
+		    sqlite3_column_int64(statement, 3));
+	return r;
+}
+
 int catalog_unfinished_runs(struct catalog *c, void (*row)(void *arg, const struct catalog_run *run),
                             void *arg)
 {

@@ -5,9 +5,10 @@
  * and none is ever changed once it was released: a change of the tables is another one at the end of the
  * list.
  *
- * What a directory says of its files (how many, the size of SHA256SUMS) and the totals of a job are columns
- * that triggers keep, so that they are true in every commit and no reader counts rows. An artifact's row is
- * found in its directory's order without an index beside it; `tomb` hides it while it is being deleted.
+ * What a directory says of its files (how many, the size of SHA256SUMS) and the totals of a job (of its
+ * artifacts: total; of its runs: run_total) are columns that triggers keep, so that they are true in every
+ * commit and no reader counts rows. An artifact's row is found in its directory's order without an index
+ * beside it; `tomb` hides it while it is being deleted.
  *
  * The further files of an artifact have rows of their own, in the order of what shows them: the directory of
  * the artifact, or the artifact that is one. They are one range there, from files_from on in files_ino. They
@@ -213,6 +214,25 @@ static const char *const migrations[] = {
         " url TEXT PRIMARY KEY,"
         " at_us INTEGER NOT NULL"
         ") STRICT, WITHOUT ROWID;",
+
+        /* How many runs of a job are in each state: who asks for that often must not walk the history. */
+        "CREATE TABLE run_total ("
+        " job TEXT NOT NULL,"
+        " state INTEGER NOT NULL,"
+        " runs INTEGER NOT NULL,"
+        " last_finished_at_us INTEGER NOT NULL,"
+        " PRIMARY KEY (job, state)"
+        ") STRICT, WITHOUT ROWID;"
+        "INSERT INTO run_total SELECT job, state, count(*), max(finished_at_us) FROM run GROUP BY job, state;"
+        "CREATE TRIGGER run_made AFTER INSERT ON run BEGIN"
+        " INSERT INTO run_total VALUES (NEW.job, NEW.state, 1, NEW.finished_at_us)"
+        "  ON CONFLICT (job, state) DO UPDATE SET runs = runs + 1,"
+        "  last_finished_at_us = max(last_finished_at_us, excluded.last_finished_at_us); END;"
+        "CREATE TRIGGER run_moved AFTER UPDATE OF state, finished_at_us ON run BEGIN"
+        " UPDATE run_total SET runs = runs - 1 WHERE job = OLD.job AND state = OLD.state;"
+        " INSERT INTO run_total VALUES (NEW.job, NEW.state, 1, NEW.finished_at_us)"
+        "  ON CONFLICT (job, state) DO UPDATE SET runs = runs + 1,"
+        "  last_finished_at_us = max(last_finished_at_us, excluded.last_finished_at_us); END;",
 };
 
 static const char version_sql[] = "PRAGMA user_version";

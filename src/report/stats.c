@@ -1,16 +1,14 @@
-/* stats.json: totals of everything and of each job. One walk through the history counts for all jobs at once,
- * also for those that are not configured any more; memory is one record for each job that ever ran. */
+/* stats.json: totals of everything and of each job, also of those that are not configured any more; memory is
+ * one record for each job that ever ran. */
 #include "runs.h"
 
 #include <keepfs/base/mem.h>
 
 #include <string.h>
 
-#define STATES (RUN_CANCELLED + 1)
-
 struct job_counts {
 	char *job; /* NULL: all */
-	int64_t runs[STATES];
+	int64_t runs[RUN_STATES];
 	int64_t last_success_us, last_failure_us;
 };
 
@@ -29,23 +27,21 @@ static struct job_counts *find_job(struct counts *counts, const char *job)
 	return &counts->jobs[counts->count++];
 }
 
-static void count_run(struct job_counts *counts, const struct catalog_run *run)
+static void count_runs(struct job_counts *counts, enum run_state state, uint64_t runs, int64_t last_us)
 {
-	counts->runs[run->state]++;
-	/* The newest comes first. */
-	if (run->state == RUN_COMPLETED && run->finished_at_us > counts->last_success_us)
-		counts->last_success_us = run->finished_at_us;
-	if (run->state == RUN_FAILED && run->finished_at_us > counts->last_failure_us)
-		counts->last_failure_us = run->finished_at_us;
+	counts->runs[state] += (int64_t)runs;
+	if (state == RUN_COMPLETED && last_us > counts->last_success_us)
+		counts->last_success_us = last_us;
+	if (state == RUN_FAILED && last_us > counts->last_failure_us)
+		counts->last_failure_us = last_us;
 }
 
-static bool count_row(void *arg, const struct catalog_run *run)
+static void count_row(void *arg, const char *job, enum run_state state, uint64_t runs, int64_t last_us)
 {
 	struct counts *counts = arg;
 
-	count_run(find_job(counts, run->job), run);
-	count_run(&counts->jobs[0], run);
-	return true;
+	count_runs(find_job(counts, job), state, runs, last_us);
+	count_runs(&counts->jobs[0], state, runs, last_us);
 }
 
 static int set_totals(struct catalog *c, const struct job_counts *counts, struct json *j)
@@ -61,7 +57,7 @@ static int set_totals(struct catalog *c, const struct job_counts *counts, struct
 	json_set_time(j, "newest_whole", totals.newest_whole_at_us);
 	json_set_time(j, "last_success", counts->last_success_us);
 	json_set_time(j, "last_failure", counts->last_failure_us);
-	for (int state = 0; state < STATES; state++)
+	for (int state = 0; state < RUN_STATES; state++)
 		json_set_int(runs, run_state_name((enum run_state)state), counts->runs[state]);
 	json_set(j, "runs", runs);
 	return rc;
@@ -110,7 +106,7 @@ int report_stats_json(struct catalog *c, const struct conf *conf, struct spool *
 
 	for (size_t i = 0; i < conf->backup_count; i++)
 		find_job(&counts, conf->backups[i].name);
-	rc = runs_each(c, NULL, count_row, &counts);
+	rc = catalog_run_totals(c, count_row, &counts);
 	if (rc == 0)
 		rc = write_stats(c, conf, &counts, out);
 	for (size_t i = 0; i < counts.count; i++)

@@ -1138,6 +1138,74 @@ static void a_job_has_one_run_at_a_time(void **state)
 	assert_int_equal(new_run(f, "full"), 3);
 }
 
+struct run_totals {
+	uint64_t full[RUN_STATES], media[RUN_STATES];
+	int64_t full_ended[RUN_STATES];
+};
+
+static void take_run_total(void *arg, const char *job, enum run_state state, uint64_t runs, int64_t ended_us)
+{
+	struct run_totals *totals = arg;
+
+	if (strcmp(job, "full") == 0) {
+		totals->full[state] = runs;
+		totals->full_ended[state] = ended_us;
+	} else {
+		assert_string_equal(job, "media");
+		totals->media[state] = runs;
+	}
+}
+
+static void runs_are_counted_by_state(void **state)
+{
+	struct fixture *f = *state;
+	struct run_totals none = {0}, live = {0}, ended = {0};
+	struct catalog_run run;
+	int64_t id = new_run(f, "full"), last = 0;
+
+	assert_int_equal(catalog_run_totals(f->catalog, take_run_total, &none), 0);
+	assert_int_equal(none.full[RUN_PENDING], 1);
+	assert_int_equal(catalog_start_run(f->catalog, id, NULL), 0);
+	new_run(f, "media");
+	assert_int_equal(catalog_run_totals(f->catalog, take_run_total, &live), 0);
+	assert_int_equal(live.full[RUN_PENDING], 0);
+	assert_int_equal(live.full[RUN_RUNNING], 1);
+	assert_int_equal(live.full_ended[RUN_RUNNING], 0);
+	assert_int_equal(live.media[RUN_PENDING], 1);
+	assert_int_equal(catalog_finish_run(f->catalog, id, RUN_FAILED, "no", NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		last = new_run(f, "full");
+		assert_int_equal(catalog_start_run(f->catalog, last, NULL), 0);
+		assert_int_equal(catalog_finish_run(f->catalog, last, RUN_COMPLETED, NULL, NULL), 0);
+	}
+	assert_int_equal(catalog_finish_run(f->catalog, new_run(f, "full"), RUN_CANCELLED, NULL, NULL), 0);
+	assert_int_equal(catalog_run_totals(f->catalog, take_run_total, &ended), 0);
+	assert_int_equal(ended.full[RUN_RUNNING], 0);
+	assert_int_equal(ended.full[RUN_COMPLETED], 2);
+	assert_int_equal(ended.full[RUN_FAILED], 1);
+	assert_int_equal(ended.full[RUN_CANCELLED], 1);
+	assert_int_equal(catalog_run(f->catalog, last, &run), 0);
+	assert_int_equal(ended.full_ended[RUN_COMPLETED], run.finished_at_us);
+	assert_int_equal(catalog_run(f->catalog, id, &run), 0);
+	assert_int_equal(ended.full_ended[RUN_FAILED], run.finished_at_us);
+}
+
+/* A run that is made of two manifests counts once, and ended when the later one did. */
+static void runs_of_a_rebuild_are_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct run_totals totals = {0};
+
+	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+	assert_int_equal(add_for(f, "b", (SECONDS + 5) * 1000, 9), 0);
+	assert_int_equal(add_for(f, "a", SECONDS * 1000, 9), 0);
+	assert_int_equal(add_for(f, "a", (SECONDS + 60) * 1000, 10), 0);
+	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
+	assert_int_equal(catalog_run_totals(f->catalog, take_run_total, &totals), 0);
+	assert_int_equal(totals.full[RUN_COMPLETED], 2);
+	assert_int_equal(totals.full_ended[RUN_COMPLETED], AT_US + 61 * US_PER_S + 5);
+}
+
 static void a_run_keeps_what_its_trigger_said(void **state)
 {
 	struct fixture *f = *state;
@@ -1693,6 +1761,8 @@ int main(void)
 	        TEST(a_rebuild_keeps_tombs),
 	        TEST(a_rebuild_makes_unknown_runs),
 	        TEST(a_job_has_one_run_at_a_time),
+	        TEST(runs_are_counted_by_state),
+	        TEST(runs_of_a_rebuild_are_counted),
 	        TEST(a_run_keeps_what_its_trigger_said),
 	        TEST(states_go_forward_only),
 	        TEST(a_run_sums_up_its_targets),
