@@ -79,3 +79,26 @@ void report_run_progress(const struct catalog_run *run, const struct report_prog
 int report_run_log(struct catalog *c, int64_t run_id, struct spool *out);
 /** report_run_json() - one run as one line of JSON, as in history.jsonl. */
 void report_run_json(const struct catalog_run *run, struct spool *out);
+
+struct store;
+struct store_metrics;
+struct reader_metrics;
+
+struct report_sources { /* what the metrics are of; all borrowed */
+	struct catalog *catalog;
+	const struct conf *conf;
+	struct report_troubles *troubles;            /* NULL without a mount */
+	struct store *store;                         /* its capacity; NULL: not told */
+	const struct store_metrics *store_metrics;   /* NULL: not told */
+	const struct reader_metrics *reader_metrics; /* NULL: not told */
+	/* A live run's figures, as jobs_progress(); NULL: not told. */
+	bool (*progress)(void *arg, int64_t run_id, struct report_progress *ret);
+	void *progress_arg;
+};
+/**
+ * report_metrics() - everything that monitoring may want to know, as Prometheus's text exposition (0.0.4)
+ *
+ * docs/operations.md lists the metrics: their names are a promise to those who have written alerts. What it
+ * costs depends on the number of jobs, not on that of backups or runs.
+ */
+int report_metrics(const struct report_sources *from, struct spool *out);

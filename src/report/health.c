@@ -23,6 +23,8 @@ struct health {
 	unsigned checks, bad;
 	enum report_health worst;
 	bool catalog_failed;
+	void (*row)(void *arg, const char *check, enum report_health level); /* NULL: only text is wanted */
+	void *arg;
 };
 
 static const char *const level_names[] = {"OK", "WARN", "CRIT"};
@@ -42,6 +44,8 @@ static void tell(struct health *h, enum report_health level, const char *what, c
 	append_flat(&h->lines, str_text(&text));
 	str_append_char(&h->lines, '\n');
 	h->checks++;
+	if (h->row)
+		h->row(h->arg, what, level);
 	if (level > h->worst)
 		h->worst = level;
 	if (level == REPORT_OK)
@@ -303,27 +307,51 @@ static void check_space(struct health *h, const char *what, const char *path)
 		tell(h, REPORT_OK, what, "%s are free in %s", free_text, path);
 }
 
+static void check_all(struct health *h, struct report_troubles *troubles)
+{
+	const struct conf *conf = h->conf;
+
+	for (size_t i = 0; i < conf->backup_count; i++)
+		check_job(h, conf->backups[i].name);
+	check_damaged(h);
+	check_reads(h, troubles);
+	check_store(h);
+	check_probes(h);
+	check_space(h, "space for the catalog", conf->state_dir);
+	if (str_starts(conf->store.url, "dir:"))
+		check_space(h, "space for backups", conf->store.url + strlen("dir:"));
+}
+
+static void finish(struct health *h)
+{
+	str_finish(&h->lines);
+	str_finish(&h->summary);
+}
+
 enum report_health report_health(struct catalog *c, const struct conf *conf, struct report_troubles *troubles,
                                  int64_t now_us, struct spool *out)
 {
 	struct health h = {.catalog = c, .conf = conf, .now_us = now_us};
 
-	for (size_t i = 0; i < conf->backup_count; i++)
-		check_job(&h, conf->backups[i].name);
-	check_damaged(&h);
-	check_reads(&h, troubles);
-	check_store(&h);
-	check_probes(&h);
-	check_space(&h, "space for the catalog", conf->state_dir);
-	if (str_starts(conf->store.url, "dir:"))
-		check_space(&h, "space for backups", conf->store.url + strlen("dir:"));
+	check_all(&h, troubles);
 	if (h.bad)
 		spool_appendf(out, "%s %u of %u checks: %s\n", level_names[h.worst], h.bad, h.checks,
 		              str_text(&h.summary));
 	else
 		spool_appendf(out, "OK all %u checks are well\n", h.checks);
 	spool_append(out, str_text(&h.lines), h.lines.len);
-	str_finish(&h.lines);
-	str_finish(&h.summary);
+	finish(&h);
+	return h.worst;
+}
+
+enum report_health health_levels(struct catalog *c, const struct conf *conf, struct report_troubles *troubles,
+                                 int64_t now_us,
+                                 void (*row)(void *arg, const char *check, enum report_health level),
+                                 void *arg)
+{
+	struct health h = {.catalog = c, .conf = conf, .now_us = now_us, .row = row, .arg = arg};
+
+	check_all(&h, troubles);
+	finish(&h);
 	return h.worst;
 }

@@ -1,5 +1,6 @@
 #pragma once
-/** What the texts of this room share: walking through the history, JSON of a run, small formats, troubles. */
+/** What the texts of this room share: walking through the history, JSON of a run, small formats, health,
+ * troubles. */
 #include <keepfs/codec/json.h>
 #include <keepfs/report.h>
 
@@ -17,6 +18,13 @@ void spool_json(struct spool *out, struct json *j);
 void append_flat(struct str *out, const char *text);
 /** format_time() - ISO 8601, @none for 0; returns @buf. */
 const char *format_time(int64_t at_us, const char *none, char buf[static 32]);
+
+/** health_levels() - report_health() without its text: @row is called for each line, with its name ("job
+ * full", "store"; the same one may come again). Returns the worst level. */
+enum report_health health_levels(struct catalog *c, const struct conf *conf, struct report_troubles *troubles,
+                                 int64_t now_us,
+                                 void (*row)(void *arg, const char *check, enum report_health level),
+                                 void *arg);
 
 /** troubles_last_read_failure() - when an EIO was noted last; 0: never. */
 int64_t troubles_last_read_failure(struct report_troubles *t);

@@ -681,6 +681,8 @@ static void test_broken_catalog(void **state)
 	assert_true(report_history_csv(f->catalog, f->out) < 0);
 	assert_true(report_history_jsonl(f->catalog, f->out) < 0);
 	assert_true(report_stats_json(f->catalog, &f->conf, f->out) < 0);
+	assert_true(report_metrics(&(struct report_sources){.catalog = f->catalog, .conf = &f->conf},
+	                           f->out) < 0);
 }
 
 /* Troubles */
