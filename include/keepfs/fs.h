@@ -16,7 +16,9 @@ struct fs_context { /* all borrowed */
 	struct catalog *catalog;
 	struct reader *reader;
 	struct report_troubles *troubles;
-	const char *mount_options; /* of -o, for the kernel; NULL */
+	const struct store_metrics *store_metrics;   /* for status/metrics.prom; NULL: not told */
+	const struct reader_metrics *reader_metrics; /* likewise */
+	const char *mount_options;                   /* of -o, for the kernel; NULL */
 };
 
 /** fs_new() - the tree, not mounted yet. */

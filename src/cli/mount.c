@@ -63,6 +63,8 @@ static int start(struct daemon *d, const char *mountpoint, const char *mount_opt
 	        .catalog = d->engine.catalog,
 	        .reader = d->reader,
 	        .troubles = d->troubles,
+	        .store_metrics = d->engine.metrics,
+	        .reader_metrics = &d->reader_metrics,
 	        .mount_options = mount_options,
 	};
 	r = fs_new(&context, &d->fs, err);

@@ -40,6 +40,7 @@ static const struct {
         [FIXED_TRIGGER] = {"trigger", INO_CONTROL, true},
         [FIXED_PROBE] = {"probe", INO_CONTROL, true},
         [FIXED_README] = {"README", INO_CONTROL, false},
+        [FIXED_METRICS] = {"metrics.prom", INO_STATUS, false},
 };
 
 static const char *const run_files[RUN_FILE_COUNT] = {"", "status", "progress", "log", "cancel"};

@@ -133,6 +133,8 @@ static uint64_t generation_of(struct fs *fs, const struct node *node)
 	case FIXED_CONFIG:
 	case FIXED_README:
 		return 1;
+	case FIXED_METRICS:
+		return GENERATION_NEVER;
 	default:
 		return catalog;
 	}
@@ -144,6 +146,29 @@ static void write_config(struct fs *fs, struct spool *out)
 
 	conf_write_effective(fs->ctx.conf, &text);
 	spool_append(out, str_text(&text), text.len);
+}
+
+static bool live_progress(void *arg, int64_t run_id, struct report_progress *ret)
+{
+	const struct fs *fs = arg;
+
+	return jobs_progress(fs->jobs, run_id, ret);
+}
+
+static int write_metrics(struct fs *fs, struct spool *out)
+{
+	const struct report_sources sources = {
+	        .catalog = fs->ctx.catalog,
+	        .conf = fs->ctx.conf,
+	        .troubles = fs->ctx.troubles,
+	        .store = fs->ctx.store,
+	        .store_metrics = fs->ctx.store_metrics,
+	        .reader_metrics = fs->ctx.reader_metrics,
+	        .progress = live_progress,
+	        .progress_arg = fs,
+	};
+
+	return report_metrics(&sources, out);
 }
 
 static int write_fixed(struct fs *fs, enum fixed_file file, struct spool *out)
@@ -159,6 +184,8 @@ static int write_fixed(struct fs *fs, enum fixed_file file, struct spool *out)
 		return report_stats_json(catalog, fs->ctx.conf, out);
 	case FIXED_AUDIT:
 		return report_audit_jsonl(catalog, out);
+	case FIXED_METRICS:
+		return write_metrics(fs, out);
 	case FIXED_HEALTH:
 		report_health(catalog, fs->ctx.conf, fs->ctx.troubles, clock_now_us(), out);
 		break;
@@ -239,8 +266,8 @@ int text_size(struct fs *fs, const struct node *node, uint64_t *ret_bytes, int64
 	struct text *text = NULL;
 	int r = 0;
 
-	/* A text that is made anew at each open (live progress): its size is that of the last open, which is
-	 * what fstat is asked for. */
+	/* A text that is made anew at each open (live progress, metrics): its size is that of the last open,
+	 * which is what fstat is asked for. */
 	if (generation_of(fs, node) == GENERATION_NEVER)
 		text = find(fs->texts, node->ino, GENERATION_NEVER);
 	if (!text)

@@ -758,6 +758,40 @@ static void a_run_that_ends_while_its_status_is_made(void **state)
 	assert_non_null(strstr(words, "state completed\n"));
 }
 
+/* How many bytes the text of status/metrics.prom has for this open; it must hold @line. */
+static uint64_t open_metrics(struct fixture *f, const char *line)
+{
+	static char words[64 << 10];
+	struct text *text = NULL;
+	struct node node;
+	uint64_t bytes;
+	ssize_t n;
+
+	assert_int_equal(find(f, "status/metrics.prom", &node), 0);
+	assert_int_equal(text_open(f->fs, &node, &text), 0);
+	bytes = text_bytes(text);
+	n = text_read(text, words, sizeof(words) - 1, 0);
+	assert_int_equal(n, bytes);
+	words[n] = '\0';
+	assert_non_null(strstr(words, line));
+	text_unref(text);
+	return bytes;
+}
+
+/* Counters change without the catalog: each open makes the text anew, and the size is that of the last. */
+static void metrics_are_of_now(void **state)
+{
+	static struct store_metrics metrics;
+	struct fixture *f = *state;
+	uint64_t bytes;
+
+	f->fs->ctx.store_metrics = &metrics;
+	open_metrics(f, "\nkeepfs_store_calls_total{call=\"get\"} 0\n");
+	atomic_store(&metrics.of[STORE_CALL_GET].calls, UINT64_MAX);
+	bytes = open_metrics(f, "\nkeepfs_store_calls_total{call=\"get\"} 18446744073709551615\n");
+	assert_int_equal(stat_at(f, "status/metrics.prom").st_size, bytes);
+}
+
 static void the_last_one_stays(void **state)
 {
 	struct fixture *f = *state;
@@ -1055,6 +1089,7 @@ int main(void)
 	        LINK_TEST(a_link_is_only_read),
 	        LINK_TEST(no_link_to_what_is_damaged),
 	        LINK_TEST(no_link_without_credentials),
+	        TREE_TEST(metrics_are_of_now),
 	};
 
 	return cmocka_run_group_tests_name("fs", tests, NULL, NULL);
