@@ -89,6 +89,30 @@ static void check_places(struct conf_loader *l)
 		              "a state_dir outside the store's directory");
 }
 
+/* The cache may be deleted at any time, so nothing else may lie in it; and it is no part of what is served or
+ * stored. Below state_dir it does no harm. */
+static void check_cache_place(struct conf_loader *l)
+{
+	const struct conf *c = &l->conf;
+	const char *cache = c->read.cache_dir;
+	int key = key_of(CONF_SECTION_READ, "cache_dir"), url = key_of(CONF_SECTION_STORE, "url");
+	const char *dir = str_starts(c->store.url, "dir:") ? c->store.url + strlen("dir:") : NULL;
+	bool around_state = is_inside(c->state_dir, cache);
+
+	if (!*cache)
+		return;
+	if (is_inside(cache, c->mountpoint) || is_inside(c->mountpoint, cache))
+		contradiction(l, key, key_of(CONF_SECTION_KEEPFS, "mountpoint"), "lies inside, around or at",
+		              "a directory for the cache alone");
+	if (around_state)
+		contradiction(l, key, key_of(CONF_SECTION_KEEPFS, "state_dir"), "lies around or at",
+		              "a directory for the cache alone, such as one in state_dir");
+	/* The default store lies in state_dir: that was told already. */
+	if (dir && (is_inside(cache, dir) || is_inside(dir, cache)) &&
+	    !(around_state && !conf_origin_of(&l->conf, url, 0)->given))
+		contradiction(l, key, url, "lies inside, around or at", "a directory for the cache alone");
+}
+
 static void check_dir_store(struct conf_loader *l)
 {
 	int url = key_of(CONF_SECTION_STORE, "url");
@@ -185,6 +209,7 @@ static void check_jobs(struct conf_loader *l)
 void conf_validate(struct conf_loader *l)
 {
 	check_places(l);
+	check_cache_place(l);
 	if (str_starts(l->conf.store.url, "dir:"))
 		check_dir_store(l);
 	else

@@ -608,6 +608,22 @@ static void test_contradictions(void **state)
 	         ":4: [store] url = dir:/o: lies inside"},
 	        {"[keepfs]\nstate_dir = /o/s\n[store]\nurl = dir:/o\n",
 	         ":2: [keepfs] state_dir = /o/s: lies inside"},
+	        {"[keepfs]\nmountpoint = /m\n[read]\ncache_dir = /m/c\n",
+	         ":4: [read] cache_dir = /m/c: lies inside, around or at [keepfs] mountpoint = /m (FILE:2); "
+	         "allowed: a directory for the cache alone"},
+	        {"[keepfs]\nmountpoint = /c/m\n[read]\ncache_dir = /c\n",
+	         ":4: [read] cache_dir = /c: lies inside, around or at [keepfs] mountpoint"},
+	        {"[read]\ncache_dir = /mnt/keep\n", "at [keepfs] mountpoint = /mnt/keep (default)"},
+	        {"[store]\nurl = dir:/o\n[read]\ncache_dir = /o/c\n",
+	         ":4: [read] cache_dir = /o/c: lies inside, around or at [store] url = dir:/o (FILE:2)"},
+	        {"[store]\nurl = dir:/o\n[read]\ncache_dir = /o\n", ":4: [read] cache_dir = /o: lies"},
+	        {"[store]\nurl = dir:/c/o\n[read]\ncache_dir = /c\n",
+	         ":4: [read] cache_dir = /c: lies inside, around or at [store] url"},
+	        {"[keepfs]\nstate_dir = /s\n[read]\ncache_dir = /s\n",
+	         ":4: [read] cache_dir = /s: lies around or at [keepfs] state_dir = /s (FILE:2); allowed: a "
+	         "directory for the cache alone, such as one in state_dir"},
+	        {"[keepfs]\nstate_dir = /c/s\n[read]\ncache_dir = /c\n",
+	         ":4: [read] cache_dir = /c: lies around or at [keepfs] state_dir"},
 	        {"[keepfs]\nmemory = 64M\n", ":2: [keepfs] memory = 64M: half of memory must hold 3 parts, "
 	                                     "and 4 more for each of [keepfs] parallel_runs = 2 "
 	                                     "(default), but with [store] part_size = 8M (default); allowed: "
@@ -661,6 +677,9 @@ static void test_contradictions(void **state)
 	accept(f, "[store]\nurl = s3://bucket\nendpoint = http://127.0.0.1:80\nallow_http = on\n");
 	accept(f, "[store]\nendpoint =\nsse = none\n");
 	accept(f, "[keepfs]\nmountpoint = /srv/keep\nstate_dir = /srv/keepfs\n");
+	accept(f, "[keepfs]\nstate_dir = /s\n[read]\ncache_dir = /s/cache\n");
+	accept(f, "[store]\nurl = dir:/srv/c\n[read]\ncache_dir = /srv/cache\n");
+	accept(f, "[store]\nurl = s3://bucket/c\n[read]\ncache_dir = /c\n");
 	accept(f, "[backup full]\nformat = plain\ncompression = gzip:9\njobs = 1\n");
 	accept(f, "[backup full]\nformat = directory\ncompression = none\njobs = 8\n");
 	accept(f, "[backup full]\ncontent = schema\njobs = auto\nglobals = yes\n");
