@@ -651,7 +651,7 @@ static void test_random_tables(void **state)
 	open_slots(f, SLOTS);
 	f->cache = cache_free(f->cache);
 	load_file(f->table, &header);
-	for (unsigned round = 0; round < 200; round++) {
+	for (unsigned round = 0; round < 120; round++) {
 		memcpy(table, header.data, RECORD);
 		for (uint32_t i = 0; i < SLOTS + 2; i++)
 			random_record(&x, i, table + (i + 1) * RECORD);
@@ -903,7 +903,7 @@ static void test_large_limit(void **state)
 /* Many threads, few slots: every byte that is read is of the piece that was asked for. */
 
 #define STRESS_THREADS 6
-#define STRESS_OPS     1500
+#define STRESS_OPS     600
 #define STRESS_FILES   3
 #define STRESS_PIECES  6
 
