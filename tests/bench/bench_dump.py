@@ -6,44 +6,23 @@ BENCH_PARTS        of dir,s3,one_table,restore; default all
 """
 import os
 import pathlib
-import resource
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "tests/e2e"))
-import bench_data  # noqa: E402
-import daemon  # noqa: E402
-import postgres  # noqa: E402
-import stores  # noqa: E402
+import bench_common
+import bench_data
+import bench_mounts
+import daemon
+import postgres
+import stores
+from bench_common import children_cpu_s, cpu_s
 
 MEGABYTES = int(os.environ.get("BENCH_DUMP_MB", "1200"))
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
-PARTS = os.environ.get("BENCH_PARTS", "dir,s3,one_table,restore").split(",")
-TICKS = os.sysconf("SC_CLK_TCK")
+PARTS = bench_common.parts("dir,s3,one_table,restore")
 DEADLINE_S = 1800
-
-
-def cpu_s(pid, with_itself=True):
-    """of a process and of its children that have ended"""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(fields[i]) for i in ((11, 12, 13, 14) if with_itself else (13, 14))) / TICKS
-
-
-def children_cpu_s():
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def status_mib(pid, key):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1]) / 1024
-    return 0
 
 
 class Way:
@@ -97,13 +76,13 @@ class Dump(Way):
     def measure(self):
         (pid,) = self.keepfs.daemons()
         old = self.keepfs.artifacts()
-        pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak of resident memory begins anew
+        bench_common.forget_peak(pid)
         before, start = cpu_s(pid), time.monotonic()
         run = self.keepfs.trigger(f"full {self.keys}")
         status = self.keepfs.wait_run(run, deadline_s=DEADLINE_S)
         seconds = time.monotonic() - start
         assert status["state"] == "completed", self.keepfs.history(run)
-        figures = seconds, cpu_s(pid) - before, status_mib(pid, "VmHWM"), self.keepfs.history(run)["size_bytes"]
+        figures = seconds, cpu_s(pid) - before, bench_common.status_mib(pid, "VmHWM"), self.keepfs.history(run)["size_bytes"]
         for name in old:
             self.keepfs.path("backups", "full", name).unlink()
         if self.after:
@@ -113,31 +92,18 @@ class Dump(Way):
 
 def table(title, ways, bases):
     """one line per way; how many times as fast as each of @bases it is, and how large beside the first of these"""
-    print(f"\n{title}: medians of {ROUNDS} (load {pathlib.Path('/proc/loadavg').read_text().split()[0]})")
-    print(f"  {'':<36}{'seconds':>9}{'min':>7}{'max':>7}{'cpu':>7}{'server':>8}{'MB':>8}{'size':>7}{'peak MiB':>9}  "
-          + "  ".join(f"x {base.name}" for base in bases))
+    rows = []
     for way in ways:
-        size = f"{way.size / bases[0].size:6.2f}" if way.size else ""
-        size_mb = f"{way.size / 1e6:.0f}" if way.size else ""
-        peak = f"{max(way.peak_mib):.0f}" if max(way.peak_mib) else ""
-        ratios = "  ".join(f"{base.median() / way.median():>{len(base.name) + 2}.2f}" for base in bases)
-        print(f"  {way.name:<36}{way.median():9.2f}{min(way.seconds):7.2f}{max(way.seconds):7.2f}{statistics.median(way.cpu):7.1f}"
-              f"{statistics.median(way.server_cpu):8.1f}{size_mb:>8}{size:>7}{peak:>9}  {ratios}", flush=True)
+        size = [f"{way.size / 1e6:.0f}", f"{way.size / bases[0].size:.2f}"] if way.size else [None, None]
+        rows.append([way.name, f"{way.median():.2f}", f"{min(way.seconds):.2f}", f"{max(way.seconds):.2f}", f"{statistics.median(way.cpu):.1f}",
+                     f"{statistics.median(way.server_cpu):.1f}", *size, f"{max(way.peak_mib):.0f}" if max(way.peak_mib) else None,
+                     *(f"{base.median() / way.median():.2f}" for base in bases)])
+    bench_common.print_table(title, ["", "seconds", "min", "max", "cpu", "server", "MB", "size", "peak MiB", *(f"x {base.name}" for base in bases)],
+                             rows)
 
 
 def play(server, ways):
-    for _ in range(ROUNDS):
-        for way in ways:
-            way.round(server)
-
-
-def scratch_directory(directory, megabytes):
-    """in memory where that is large enough: what a directory dump without compression is limited by is then the server alone"""
-    memory = pathlib.Path("/dev/shm")
-    if memory.is_dir() and shutil.disk_usage(memory).free > megabytes * 1.5e6:
-        return pathlib.Path(tempfile.mkdtemp(prefix="keepfs-bench-", dir=memory)), "tmpfs"
-    (directory / "scratch").mkdir(exist_ok=True)
-    return directory / "scratch", "disk"
+    bench_common.interleaved([lambda way=way: way.round(server) for way in ways])
 
 
 def mounted(directory, name, store, uri):
@@ -149,7 +115,7 @@ def mounted(directory, name, store, uri):
 def into_dir(directory, server, database, title):
     uri = server.uri(database)
     bin = server.bindir
-    scratch, where = scratch_directory(directory, MEGABYTES)
+    scratch, where = bench_common.scratch_directory(directory, MEGABYTES)
     keepfs = mounted(directory, f"dir-{database}", stores.DirStore(directory / f"objects-{database}"), uri)
     pg_dump = Command("pg_dump -Fc", f"{bin}/pg_dump -Fc -d '{uri}' -f {directory}/x.dump", output=directory / "x.dump")
     limit = Command(f"pg_dump -Fd -j2 -Z0 ({where})", f"{bin}/pg_dump -Fd -j2 -Z0 -d '{uri}' -f {scratch}/x", output=scratch / "x")
@@ -169,12 +135,10 @@ def peers(server, s3, uri, directory, collect):
     f = s3.facts
     pg_dump = f"{server.bindir}/pg_dump -Fc -d '{uri}'"
     found = []
-    if shutil.which("rclone"):
-        environment = {"RCLONE_CONFIG_B_TYPE": "s3", "RCLONE_CONFIG_B_PROVIDER": "Ceph", "RCLONE_CONFIG_B_ENDPOINT": f["ENDPOINT"],
-                       "RCLONE_CONFIG_B_ACCESS_KEY_ID": f["ACCESS_KEY"], "RCLONE_CONFIG_B_SECRET_ACCESS_KEY": f["SECRET_KEY"],
-                       "RCLONE_CONFIG": str(directory / "rclone.conf")}
+    if bench_common.installed("rclone", "rclone", "rclone rcat"):
+        environment = bench_mounts.rclone_environment(f, directory)
         found.append(Command("pg_dump -Fc | rclone rcat", f"{pg_dump} | rclone rcat B:{stores.BUCKET}/peer/rclone.dump", environment, after=collect))
-    if shutil.which("aws"):
+    if bench_common.installed("aws", "awscli", "aws s3 cp"):
         environment = {"AWS_ACCESS_KEY_ID": f["ACCESS_KEY"], "AWS_SECRET_ACCESS_KEY": f["SECRET_KEY"], "AWS_DEFAULT_REGION": f["REGION"],
                        "AWS_CONFIG_FILE": str(directory / "aws.conf"), "AWS_EC2_METADATA_DISABLED": "true"}
         found.append(Command("pg_dump -Fc | aws s3 cp -", f"{pg_dump} | aws s3 cp --only-show-errors --endpoint-url {f['ENDPOINT']} - "

@@ -5,14 +5,13 @@ import random
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "tests/e2e"))
-import daemon  # noqa: E402
-import stores  # noqa: E402
+import bench_common
+import bench_mounts
+import daemon
+import stores
 
 COUNT = int(os.environ.get("BENCH_ARTIFACTS", "100000"))
 PEER_COUNT = int(os.environ.get("BENCH_PEER_OBJECTS", "10000"))
@@ -23,13 +22,6 @@ def seconds(command):
     start = time.monotonic()
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     return time.monotonic() - start
-
-
-def status_kib(pid, key):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1])
-    return 0
 
 
 def row(what, value, limit=""):
@@ -51,7 +43,7 @@ def keepfs_figures(directory, count):
         keepfs.mount()
         once = {"mount until it serves, s": time.monotonic() - start}
         (pid,) = keepfs.daemons()
-        once["resident after the mount, MiB"] = status_kib(pid, "VmRSS") / 1024
+        once["resident after the mount, MiB"] = bench_common.status_mib(pid, "VmRSS")
         once["first ls -f of the directory, s"] = seconds(["ls", "-f", full])
         names = [n for n in os.listdir(full) if n.startswith("2")]
         assert len(names) == count
@@ -68,7 +60,7 @@ def keepfs_figures(directory, count):
         once["cold lookup by name, median, ms"] = statistics.median(times) * 1000
         once["cold lookup by name, 99 %, ms"] = sorted(times)[990] * 1000
         seconds(["ls", "-l", full])
-        once["resident after all of it, MiB"] = status_kib(pid, "VmRSS") / 1024
+        once["resident after all of it, MiB"] = bench_common.status_mib(pid, "VmRSS")
         keepfs.unmount()
         for what, value in once.items():
             figures.setdefault(what, []).append(value)
@@ -77,32 +69,17 @@ def keepfs_figures(directory, count):
 
 def peer_figures(directory, server, prefix):
     """{name: (ls -f s, ls -l s, resident MiB)} of other mounts of the same bucket"""
-    f = server.facts
-    password = directory / "passwd-s3fs"
-    password.write_text(f"{f['ACCESS_KEY']}:{f['SECRET_KEY']}\n")
-    password.chmod(0o600)
-    rclone = {"RCLONE_CONFIG_B_TYPE": "s3", "RCLONE_CONFIG_B_PROVIDER": "Ceph", "RCLONE_CONFIG_B_ENDPOINT": f["ENDPOINT"],
-              "RCLONE_CONFIG_B_ACCESS_KEY_ID": f["ACCESS_KEY"], "RCLONE_CONFIG_B_SECRET_ACCESS_KEY": f["SECRET_KEY"],
-              "RCLONE_CONFIG": str(directory / "rclone.conf")}
-    where = directory / "peer"
-    where.mkdir()
-    peers = {
-        "rclone mount": ["rclone", "mount", f"B:{stores.BUCKET}", str(where)],
-        "s3fs": ["s3fs", stores.BUCKET, str(where), "-f", "-o", f"passwd_file={password}", "-o", f"url={f['ENDPOINT']}", "-o",
-                 "use_path_request_style"],
-    }
     found = {}
-    for name, command in peers.items():
-        if not shutil.which(command[0]):
-            print(f"  {name} is not installed: left out")
+    for kind in (bench_mounts.Rclone, bench_mounts.S3fs):
+        mount = kind(server.facts, directory, prefix)
+        if not bench_common.installed(mount.command[0], mount.command[0], mount.name):
             continue
-        with open(directory / f"{command[0]}.log", "wb") as log:
-            process = subprocess.Popen(command, env={**daemon.clean_environment(), **rclone}, stdout=log, stderr=log)
-        daemon.wait_until(lambda: os.path.ismount(where), f"the mount of {name}", 60)
-        found[name] = (seconds(["ls", "-f", where / prefix]), seconds(["ls", "-l", where / prefix]),
-                       status_kib(process.pid, "VmRSS") / 1024)
-        subprocess.run(["fusermount3", "-u", str(where)], check=True)
-        process.wait()
+        mount.start()
+        try:
+            found[mount.name] = (seconds(["ls", "-f", mount.path("")]), seconds(["ls", "-l", mount.path("")]),
+                                 bench_common.status_mib(mount.pid, "VmRSS"))
+        finally:
+            mount.stop()
     return found
 
 

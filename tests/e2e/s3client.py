@@ -11,28 +11,52 @@ class S3Error(Exception):
     pass
 
 
+def _encoded(query):
+    return "&".join(f"{urllib.parse.quote(k, safe='-_.~')}={urllib.parse.quote(str(v), safe='-_.~')}"
+                    for k, v in sorted(dict(query).items()))
+
+
+def _now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+
+
 class S3Client:
     def __init__(self, endpoint, region, access_key, secret_key, bucket):
         url = urllib.parse.urlsplit(endpoint)
         self.host, self.port = url.hostname, url.port
         self.region, self.access_key, self.secret_key, self.bucket = region, access_key, secret_key, bucket
 
+    def _path(self, key):
+        return urllib.parse.quote(f"/{self.bucket}/{key}" if key else f"/{self.bucket}", safe="/-_.~")
+
+    def _scope(self, stamp):
+        return f"{stamp[:8]}/{self.region}/s3/aws4_request"
+
+    def _signature(self, stamp, canonical):
+        key = ("AWS4" + self.secret_key).encode()
+        for part in self._scope(stamp).split("/"):
+            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        text = "\n".join(["AWS4-HMAC-SHA256", stamp, self._scope(stamp), hashlib.sha256(canonical.encode()).hexdigest()])
+        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+    def url(self, key, valid_s):
+        """that anybody may get the object with, for so long"""
+        path, stamp, host = self._path(key), _now(), f"{self.host}:{self.port}"
+        pairs = _encoded({"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": f"{self.access_key}/{self._scope(stamp)}",
+                          "X-Amz-Date": stamp, "X-Amz-Expires": valid_s, "X-Amz-SignedHeaders": "host"})
+        signature = self._signature(stamp, "\n".join(["GET", path, pairs, f"host:{host}", "", "host", "UNSIGNED-PAYLOAD"]))
+        return f"http://{host}{path}?{pairs}&X-Amz-Signature={signature}"
+
     def request(self, method, key="", query=(), body=b""):
-        path = urllib.parse.quote(f"/{self.bucket}/{key}" if key else f"/{self.bucket}", safe="/-_.~")
-        pairs = "&".join(f"{urllib.parse.quote(k, safe='-_.~')}={urllib.parse.quote(str(v), safe='-_.~')}"
-                         for k, v in sorted(dict(query).items()))
-        stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        path = self._path(key)
+        pairs = _encoded(query)
+        stamp = _now()
         payload = hashlib.sha256(body).hexdigest()
         headers = {"host": f"{self.host}:{self.port}", "x-amz-content-sha256": payload, "x-amz-date": stamp}
         names = ";".join(sorted(headers))
-        canonical = "\n".join([method, path, pairs, *(f"{n}:{headers[n]}" for n in sorted(headers)), "", names, payload])
-        scope = f"{stamp[:8]}/{self.region}/s3/aws4_request"
-        key_bytes = ("AWS4" + self.secret_key).encode()
-        for part in scope.split("/"):
-            key_bytes = hmac.new(key_bytes, part.encode(), hashlib.sha256).digest()
-        text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-        signature = hmac.new(key_bytes, text.encode(), hashlib.sha256).hexdigest()
-        headers["authorization"] = (f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope},SignedHeaders={names},"
+        signature = self._signature(stamp, "\n".join([method, path, pairs, *(f"{n}:{headers[n]}" for n in sorted(headers)), "",
+                                                      names, payload]))
+        headers["authorization"] = (f"AWS4-HMAC-SHA256 Credential={self.access_key}/{self._scope(stamp)},SignedHeaders={names},"
                                     f"Signature={signature}")
         del headers["host"]
         connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
