@@ -43,9 +43,11 @@ struct cache_piece {
 int cache_open(const char *dir, uint64_t max_bytes, struct cache **ret_cache, struct error *err);
 /** cache_free() - no call under way; writes down what was used last. NULL allowed; returns NULL. */
 struct cache *cache_free(struct cache *c);
-/** cache_read() - fill @iov (exactly @piece->bytes) when that very piece is there: true. Its bytes may be
- * wrong. False: @iov's memory may have been written to. */
-bool cache_read(struct cache *c, const struct cache_piece *piece, const struct iovec *iov, int count);
+/** cache_read() - fill @iov with the bytes of @piece from its @skip-th on, when that very piece is there:
+ * true. They may be wrong. False: @iov's memory may have been written to. @iov does not go beyond the piece.
+ */
+bool cache_read(struct cache *c, const struct cache_piece *piece, uint32_t skip, const struct iovec *iov,
+                int count);
 /** cache_write() - keep a piece; may forget others, may do nothing (when the disk fails, or is too slow).
  * @iov is exactly @piece->bytes. */
 void cache_write(struct cache *c, const struct cache_piece *piece, const struct iovec *iov, int count);

@@ -15,6 +15,7 @@ struct fs_context { /* all borrowed */
 	struct store *store;
 	struct catalog *catalog;
 	struct reader *reader;
+	struct cache *cache; /* what the reader keeps on the disk: deleted backups leave it; NULL: none */
 	struct report_troubles *troubles;
 	const struct store_metrics *store_metrics;   /* for status/metrics.prom; NULL: not told */
 	const struct reader_metrics *reader_metrics; /* likewise */

@@ -1,7 +1,7 @@
 #pragma once
 /**
  * Reading artifacts: a byte range of the file → checked bytes. What is asked for, and what is expected to be
- * asked for next, is fetched by ranged gets from the store, on the reader's own
+ * asked for next, is fetched from the disk cache or by ranged gets from the store, on the reader's own
  * threads, several at once. Each extent is checked against the manifest's CRC-32C before a byte of it is
  * handed out. Blocks are shared by all readers of an artifact and kept, while it is open, until their buffers
  * are wanted. A request never blocks its caller; it is answered once, by a callback.
@@ -9,6 +9,7 @@
 #include <keepfs/base/error.h>
 #include <keepfs/base/histogram.h>
 #include <keepfs/base/pool.h>
+#include <keepfs/cache.h>
 #include <keepfs/codec/extents.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/store.h>
@@ -30,7 +31,7 @@ struct reader_metrics {
 	atomic_ullong cancelled;
 	struct histogram duration;   /* of all requests, from reader_read() to the answer */
 	atomic_ullong fetched_bytes; /* from the store */
-	atomic_ullong ahead_bytes;   /* of these, before anybody asked */
+	atomic_ullong ahead_bytes;   /* of these, and of what the disk cache gave: before anybody asked */
 	atomic_ullong wrong_extents; /* CRC-32C was not the manifest's; what was got again counts again */
 	atomic_ullong whole, whole_wrong; /* SHA-256 of whole files compared; of these, not the manifest's */
 	atomic_llong open_files;
@@ -39,6 +40,7 @@ struct reader_metrics {
 
 struct reader_options {
 	struct store *store;            /* borrowed */
+	struct cache *cache;            /* borrowed; NULL: none */
 	struct pool *pool;              /* borrowed; the reader reserves @buffers of it */
 	size_t buffers;                 /* at least READER_BUFFERS_MIN */
 	unsigned threads;               /* gets in flight; at least 2 */
@@ -93,6 +95,10 @@ struct reader_request { /* in the caller's memory until done */
 	uint64_t tag;             /* the caller's, for reader_cancel(): no other of this file has it now */
 	struct reader_file *file; /* set by reader_read() */
 };
+
+/** reader_cache_id() - under which name the disk cache keeps what is read of a file: made of its SHA-256, or,
+ * when that is not known ("" or NULL), of its extent table. Pure. */
+void reader_cache_id(const char *sha256, const struct extents *x, uint8_t ret[static CACHE_ID_BYTES]);
 
 void reader_read(struct reader_file *f, struct reader_request *req);
 /**

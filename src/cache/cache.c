@@ -166,10 +166,19 @@ static struct slot *pin(struct cache *c, const struct cache_piece *piece, struct
 	return slot;
 }
 
-static void unpin(struct cache *c, struct slot *slot, bool worked)
+static uint64_t iov_bytes(const struct iovec *iov, int count)
 {
-	bool empty = false;
-	uint32_t bytes = slot->bytes;
+	uint64_t bytes = 0;
+
+	for (int i = 0; i < count; i++)
+		bytes += iov[i].iov_len;
+	return bytes;
+}
+
+/* @bytes of it were read; 0: the disk failed. */
+static void unpin(struct cache *c, struct slot *slot, uint64_t bytes)
+{
+	bool empty = false, worked = bytes > 0;
 
 	pthread_mutex_lock(&c->lock);
 	backoff_note(&c->reading, worked);
@@ -193,7 +202,8 @@ static void unpin(struct cache *c, struct slot *slot, bool worked)
 		empty_slot(c, slot);
 }
 
-bool cache_read(struct cache *c, const struct cache_piece *piece, const struct iovec *iov, int count)
+bool cache_read(struct cache *c, const struct cache_piece *piece, uint32_t skip, const struct iovec *iov,
+                int count)
 {
 	struct table_entry entry;
 	struct slot *slot;
@@ -206,10 +216,10 @@ bool cache_read(struct cache *c, const struct cache_piece *piece, const struct i
 	if (!slot)
 		return false;
 	number = slots_number(&c->slots, slot);
-	worked = disk_read(&c->disk, number, iov, count, piece->bytes) == 0;
+	worked = disk_read(&c->disk, number, skip, iov, count) == 0;
 	if (worked && entry.piece.bytes > 0)
 		table_write(&c->disk, number, &entry);
-	unpin(c, slot, worked);
+	unpin(c, slot, worked ? iov_bytes(iov, count) : 0);
 	return worked;
 }
 

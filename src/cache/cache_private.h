@@ -79,8 +79,9 @@ int disk_trouble(struct disk *d, enum disk_work work, int r);
 bool disk_is_full(int r);
 /** disk_check_gone() - look whether the files still have names; when not, give their space back. */
 bool disk_check_gone(struct disk *d);
-/* Slots. 0 or a negative errno that was told; -ENODATA: the file was cut. */
-int disk_read(struct disk *d, uint32_t slot, const struct iovec *iov, int count, uint32_t bytes);
+/* Slots. 0 or a negative errno that was told; -ENODATA: the file was cut. @skip: bytes of the slot before
+ * those. */
+int disk_read(struct disk *d, uint32_t slot, uint32_t skip, const struct iovec *iov, int count);
 int disk_write(struct disk *d, uint32_t slot, const struct iovec *iov, int count, uint32_t bytes);
 int disk_empty(struct disk *d, uint64_t offset, uint64_t bytes);
 /** disk_drop() - the system need not keep the slot in memory. */

@@ -190,13 +190,18 @@ static off_t place(uint32_t slot)
 	return (off_t)slot * (off_t)CACHE_SLOT_BYTES;
 }
 
-int disk_read(struct disk *d, uint32_t slot, const struct iovec *iov, int count, uint32_t bytes)
+void disk_drop(struct disk *d, uint32_t slot)
 {
-	int r = transfer(d->data_fd, iov, count, place(slot), false);
+	posix_fadvise(d->data_fd, place(slot), (off_t)CACHE_SLOT_BYTES, POSIX_FADV_DONTNEED);
+}
+
+int disk_read(struct disk *d, uint32_t slot, uint32_t skip, const struct iovec *iov, int count)
+{
+	int r = transfer(d->data_fd, iov, count, place(slot) + skip, false);
 
 	if (r < 0)
 		return disk_trouble(d, DISK_READ, r);
-	posix_fadvise(d->data_fd, place(slot), bytes, POSIX_FADV_DONTNEED);
+	disk_drop(d, slot);
 	return 0;
 }
 
@@ -209,11 +214,6 @@ int disk_write(struct disk *d, uint32_t slot, const struct iovec *iov, int count
 	/* Begin to write it out: who is faster than the disk shall notice now, not when memory is full. */
 	posix_fadvise(d->data_fd, place(slot), bytes, POSIX_FADV_DONTNEED);
 	return 0;
-}
-
-void disk_drop(struct disk *d, uint32_t slot)
-{
-	posix_fadvise(d->data_fd, place(slot), (off_t)CACHE_SLOT_BYTES, POSIX_FADV_DONTNEED);
 }
 
 int disk_empty(struct disk *d, uint64_t offset, uint64_t bytes)

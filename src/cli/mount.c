@@ -13,6 +13,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/cache.h>
 #include <keepfs/fs.h>
 
 #include <config.h>
@@ -32,6 +33,7 @@ struct daemon {
 	struct engine engine;
 	struct report_troubles *troubles;
 	struct reader_metrics reader_metrics;
+	struct cache *cache;
 	struct reader *reader;
 	struct fs *fs;
 	struct jobs *jobs;
@@ -39,10 +41,23 @@ struct daemon {
 	int stopped_fd; /* jobs have ended */
 };
 
+/* Without it everything works, only slower: a cache's disk that is missing must not be the reason for a
+ * missing backup. */
+static void open_cache(struct daemon *d)
+{
+	const struct conf_read *conf = &d->engine.conf->read;
+	struct error err = {0};
+
+	if (!conf->cache_dir[0])
+		return;
+	if (cache_open(conf->cache_dir, conf->cache_bytes, &d->cache, &err) < 0)
+		log_warning("there is no disk cache: %s", err.message);
+}
+
 static int start(struct daemon *d, const char *mountpoint, const char *mount_options, struct error *err)
 {
 	const struct conf *conf = d->engine.conf;
-	const struct reader_options reader_options = {
+	struct reader_options reader_options = {
 	        .store = d->engine.store,
 	        .pool = d->engine.pool,
 	        .buffers = pool_buffers(d->engine.pool) / 2,
@@ -54,6 +69,8 @@ static int start(struct daemon *d, const char *mountpoint, const char *mount_opt
 	int r;
 
 	d->troubles = report_troubles_new();
+	open_cache(d);
+	reader_options.cache = d->cache;
 	r = reader_new(&reader_options, &d->reader, err);
 	if (r < 0)
 		return r;
@@ -62,6 +79,7 @@ static int start(struct daemon *d, const char *mountpoint, const char *mount_opt
 	        .store = d->engine.store,
 	        .catalog = d->engine.catalog,
 	        .reader = d->reader,
+	        .cache = d->cache,
 	        .troubles = d->troubles,
 	        .store_metrics = d->engine.metrics,
 	        .reader_metrics = &d->reader_metrics,
@@ -101,6 +119,7 @@ static void stop(struct daemon *d)
 	d->jobs = jobs_free(d->jobs);
 	d->fs = fs_free(d->fs);
 	d->reader = reader_free(d->reader);
+	d->cache = cache_free(d->cache);
 	d->troubles = report_troubles_free(d->troubles);
 	engine_close(&d->engine);
 }

@@ -53,13 +53,59 @@ static void tell_kernel(const struct removal *removal, bool forgotten)
 	directory_changed(removal->fs, directory);
 }
 
+/* struct cached - the names under which the disk cache knows the files of an artifact. */
+struct cached {
+	uint8_t (*ids)[CACHE_ID_BYTES];
+	size_t count;
+};
+
+static void add_cached(struct cached *c, const char *sha256, const struct extents *x)
+{
+	c->ids = mem_resize(c->ids, c->count + 1, sizeof(*c->ids));
+	reader_cache_id(sha256, x, c->ids[c->count++]);
+}
+
+static void add_cached_file(void *arg, const char *name, uint64_t size_bytes, const char *sha256)
+{
+	static const struct extents none = {0};
+
+	add_cached(arg, sha256, &none);
+}
+
+/* To be called while the catalog knows it. */
+static void find_cached(struct fs *fs, uint64_t ino, struct cached *ret)
+{
+	_cleanup(extents) struct extents extents = {0};
+	char sha256[SHA256_HEX_BYTES] = "";
+
+	if (!fs->ctx.cache)
+		return;
+	if (catalog_file_sha256(fs->ctx.catalog, ino, sha256) == 0 &&
+	    catalog_extents(fs->ctx.catalog, ino, &extents) == 0)
+		add_cached(ret, sha256, &extents);
+	if (catalog_files(fs->ctx.catalog, ino, add_cached_file, ret) < 0)
+		log_warning(
+		        "some of a removed backup may stay in the disk cache: the catalog cannot be read");
+}
+
+static void forget_cached(struct fs *fs, struct cached *c, bool removed)
+{
+	for (size_t i = 0; i < c->count && removed; i++)
+		cache_forget_file(fs->ctx.cache, c->ids[i]);
+	free(c->ids);
+}
+
 static void remove_one(void *arg)
 {
 	struct removal *removal = arg;
+	struct cached cached = {0};
 	struct error err = {0};
 	bool told;
-	int r = artifact_remove(removal->fs->ctx.store, removal->fs->ctx.catalog, removal->ino, &err);
+	int r;
 
+	find_cached(removal->fs, removal->ino, &cached);
+	r = artifact_remove(removal->fs->ctx.store, removal->fs->ctx.catalog, removal->ino, &err);
+	forget_cached(removal->fs, &cached, r == 0);
 	audit(removal->fs, &removal->audit, "remove", removal->path, r, err.message);
 	if (r < 0)
 		report_trouble(removal->fs->ctx.troubles, removal->path, -r, err.message);

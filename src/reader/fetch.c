@@ -192,7 +192,6 @@ static int check(struct reader *r, const struct piece *p, struct error *err)
 
 		if (found == x->crc32c)
 			continue;
-		atomic_fetch_add(&r->metrics->wrong_extents, 1);
 		return error_set(err, ERROR_CORRUPT, EIO,
 		                 "%s is damaged in the store: the %u bytes from offset %llu have CRC-32C "
 		                 "%08x, its manifest says %08x; do not rely on this backup",
@@ -201,15 +200,40 @@ static int check(struct reader *r, const struct piece *p, struct error *err)
 	return 0;
 }
 
+static void note_cached(struct reader *r, struct block *b)
+{
+	pthread_mutex_lock(&r->lock);
+	b->cached = true;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static bool from_cache(struct reader *r, const struct piece *p)
+{
+	if (!cached_read(r, p))
+		return false;
+	if (check(r, p, NULL) == 0) {
+		note_cached(r, p->block);
+		return true;
+	}
+	cached_forget(r, p);
+	return false;
+}
+
 static int check_or_get_again(struct fetcher *f, const struct piece *p, struct error *err)
 {
-	int result = check(f->reader, p, err);
+	struct reader *r = f->reader;
+	int result = check(r, p, err);
 
-	if (result < 0)
-		result = get(f, p, 1, err);
-	else
+	if (result == 0)
 		return 0;
-	return result < 0 ? result : check(f->reader, p, err);
+	atomic_fetch_add(&r->metrics->wrong_extents, 1);
+	result = get(f, p, 1, err);
+	if (result < 0)
+		return result;
+	result = check(r, p, err);
+	if (result < 0)
+		atomic_fetch_add(&r->metrics->wrong_extents, 1);
+	return result;
 }
 
 static bool is_wanted(struct reader *r, const struct piece *p)
@@ -223,16 +247,18 @@ static bool is_wanted(struct reader *r, const struct piece *p)
 	return wanted;
 }
 
-/* @p's get has ended with @result: tell those who wait. */
-static void settle(struct reader *r, const struct piece *p, int result, const struct error *err)
+/* @p's get has ended with @result: tell those who wait. True: its block is to be given to the disk cache. */
+static bool settle(struct reader *r, const struct piece *p, int result, const struct error *err)
 {
 	struct answers answers = {0};
 	struct block *b = p->block;
 	struct artifact *a = b->artifact;
 	parts_t needed = 0;
+	bool offered;
 
 	pthread_mutex_lock(&r->lock);
 	block_pin(r, b);
+	offered = result == 0 && cached_offer(r, b, p->parts);
 	for (const struct wait *w = b->waits; w; w = w->next)
 		needed |= w->need & p->parts;
 	if (result < 0) {
@@ -252,6 +278,7 @@ static void settle(struct reader *r, const struct piece *p, int result, const st
 	block_unpin(r, b);
 	request_deliver(r, &answers);
 	pthread_mutex_unlock(&r->lock);
+	return offered;
 }
 
 /* The kernel asks again, page by page, for what a failed read-ahead did not bring, and a copy has more blocks
@@ -299,6 +326,7 @@ static void fetch_from_store(struct fetcher *f, const struct piece *pieces, unsi
 	/* A get that ended for good may have failed for one block of several only, an object cut short for
 	 * instance: those that somebody waits for are tried alone. */
 	bool alone = result == -EIO && count > 1 && !err.retry && !cancel_is_set(&f->cancel);
+	bool offered[FETCH_BLOCKS];
 
 	for (unsigned i = 0; i < count; i++) {
 		const struct piece *p = &pieces[i];
@@ -309,8 +337,36 @@ static void fetch_from_store(struct fetcher *f, const struct piece *pieces, unsi
 			piece_result = get(f, p, 1, &one);
 		if (piece_result == 0)
 			piece_result = check_or_get_again(f, p, &one);
-		settle(r, p, piece_result, &one);
+		offered[i] = settle(r, p, piece_result, &one);
 	}
+	for (unsigned i = 0; i < count; i++)
+		if (offered[i])
+			cached_write(r, pieces[i].block);
+}
+
+/* What the disk cache has is given out at once, the rest is got from the store. */
+static void fetch(struct fetcher *f)
+{
+	struct reader *r = f->reader;
+	const struct batch *batch = &f->batch;
+	unsigned missing = 0; /* pieces before the current one that the cache did not have */
+
+	for (unsigned i = 0; i < batch->count; i++) {
+		const struct piece *p = &batch->pieces[i];
+
+		if (!r->cache || !from_cache(r, p)) {
+			missing++;
+			continue;
+		}
+		if (missing > 0)
+			fetch_from_store(f, p - missing, missing);
+		missing = 0;
+		if (batch->ahead)
+			atomic_fetch_add(&r->metrics->ahead_bytes, p->bytes);
+		settle(r, p, 0, NULL);
+	}
+	if (missing > 0)
+		fetch_from_store(f, batch->pieces + batch->count - missing, missing);
 }
 
 static void finish_batch(struct fetcher *f)
@@ -337,7 +393,7 @@ void *fetch_main(void *arg)
 	pthread_mutex_lock(&r->lock);
 	while (take_batch(f)) {
 		pthread_mutex_unlock(&r->lock);
-		fetch_from_store(f, f->batch.pieces, f->batch.count);
+		fetch(f);
 		pthread_mutex_lock(&r->lock);
 		finish_batch(f);
 	}

@@ -60,6 +60,7 @@ int reader_new(const struct reader_options *options, struct reader **ret_reader,
 		return result;
 	r = mem_alloc(sizeof(*r));
 	*r = (struct reader){.store = options->store,
+	                     .cache = options->cache,
 	                     .pool = options->pool,
 	                     .metrics = options->metrics,
 	                     .block_count = options->buffers,
@@ -139,6 +140,7 @@ static struct artifact *artifact_new(const struct reader_what *what)
 	*a = (struct artifact){.ino = what->ino, .key = mem_strdup(what->key), .extents = *what->extents};
 	*what->extents = (struct extents){0};
 	str_copy(a->sha256, sizeof(a->sha256), what->sha256 ? what->sha256 : "");
+	reader_cache_id(a->sha256, &a->extents, a->cache_id);
 	return a;
 }
 

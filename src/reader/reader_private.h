@@ -50,6 +50,7 @@ struct block { /* a slot of reader->blocks; it has a buffer and an artifact whil
 	parts_t loading; /* being fetched */
 	bool used;       /* some of it was handed out */
 	bool available;  /* reader->available counts it; block_changed()'s own */
+	bool cached;     /* the disk cache has it, or had its chance */
 	bool kept;       /* pinned until it is hashed; whole.c's own */
 	uint64_t tick;   /* of reader->tick when it was made */
 	unsigned pins;   /* requests and threads that need it to stay */
@@ -73,6 +74,7 @@ struct artifact { /* what is open, once however often it is; key, sha256 and ext
 	char *key;
 	char sha256[SHA256_HEX_BYTES]; /* "": not known */
 	struct extents extents;
+	uint8_t cache_id[CACHE_ID_BYTES];
 	char etag[STORE_ETAG_BYTES]; /* of the object that the first get found; "": none yet */
 	bool stale;                  /* the object is another one by now: not for further files */
 	unsigned files;              /* open */
@@ -152,6 +154,7 @@ struct fetcher { /* one thread */
 
 struct reader {
 	struct store *store;
+	struct cache *cache;
 	struct pool *pool;
 	struct reader_metrics *metrics;
 	pthread_mutex_t lock;
@@ -237,6 +240,17 @@ void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end);
 void *fetch_main(void *arg);
 /* fetch_cancel_unwanted() - lock held: end the gets that requests began and none waits for any more. */
 void fetch_cancel_unwanted(struct reader *r);
+
+/* cached.c */
+
+/* cached_read() - the bytes of @p from the disk cache; they may be wrong. */
+bool cached_read(struct reader *r, const struct piece *p);
+/* cached_forget() - they are wrong. */
+void cached_forget(struct reader *r, const struct piece *p);
+/* cached_offer() - lock held; with @parts @b is whole, and the disk cache has not got it yet: true, and it
+ * stays until cached_write(). */
+bool cached_offer(struct reader *r, struct block *b, parts_t parts);
+void cached_write(struct reader *r, struct block *b);
 
 /* whole.c; all with the lock held. */
 

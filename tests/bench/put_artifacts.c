@@ -39,7 +39,7 @@ static int open_place(struct place *p, const char *conf_path, struct error *err)
 	if (r == 0)
 		r = net_new(&options, &p->net, err);
 	if (r == 0)
-		r = store_open(&p->conf.store, p->net, &p->store, err);
+		r = store_open(&p->conf.store, p->net, NULL, &p->store, err);
 	if (r < 0)
 		return r;
 	p->pool = pool_new(p->conf.memory_bytes);

@@ -112,7 +112,7 @@ static int look(struct cache *c, const struct cache_piece *p)
 	_cleanup(free) char *want = mem_alloc(p->bytes), *have = mem_alloc(p->bytes);
 	struct iovec iov = {have, p->bytes};
 
-	if (!cache_read(c, p, &iov, 1))
+	if (!cache_read(c, p, 0, &iov, 1))
 		return 0;
 	make_bytes(p, want);
 	return memcmp(want, have, p->bytes) == 0 ? 1 : -1;
@@ -236,8 +236,13 @@ static void test_scattered_memory(void **state)
 	}
 	open_slots(f, 1);
 	cache_write(f->cache, &p, from, COUNT);
-	assert_true(cache_read(f->cache, &p, to, COUNT));
+	assert_true(cache_read(f->cache, &p, 0, to, COUNT));
 	assert_memory_equal(want, have, p.bytes);
+	/* From the middle. */
+	memset(have, 0, p.bytes);
+	assert_true(cache_read(f->cache, &p, 1001, to, 10));
+	assert_memory_equal(want + 1001, have, 30);
+	assert_int_equal(have[30], 0);
 }
 
 static void test_survives_a_restart(void **state)

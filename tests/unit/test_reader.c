@@ -8,6 +8,7 @@
 #include "../../src/reader/reader_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -1125,6 +1127,78 @@ static void test_no_read_ahead(void **state)
 	bench_finish(&b);
 }
 
+static struct reader *with_cache(struct bench *b, struct cache *cache)
+{
+	const struct reader_options options = {.store = &b->store.base,
+	                                       .cache = cache,
+	                                       .pool = b->pool,
+	                                       .buffers = 8,
+	                                       .threads = 2,
+	                                       .metrics = &b->metrics};
+	struct reader *r;
+	struct error err = {0};
+
+	reader_close(b->file, NULL);
+	reader_free(b->reader);
+	assert_int_equal(reader_new(&options, &r, &err), 0);
+	b->reader = r;
+	b->file = open_file(b, 1);
+	return r;
+}
+
+static void test_disk_cache(void **state)
+{
+	static const uint32_t fine[] = {65536};
+	uint64_t size = 20 * MIB + 777;
+	char dir[] = "/tmp/keepfs-reader-XXXXXX", path[128];
+	struct cache_stats stats;
+	struct cache *cache;
+	struct error err = {0};
+	unsigned char wrong;
+	struct bench b;
+	int fd;
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(cache_open(dir, 64 * MIB, &cache, &err), 0);
+	bench_init(&b, size, fine, 1, 8, 2);
+	with_cache(&b, cache);
+	for (uint64_t at = 0; at < size; at += MIB)
+		assert_int_equal(read_range(b.file, size, at, MIB), 0);
+	assert_int_equal(b.store.bytes, size);
+	/* Another open, another daemon, in any order: nothing is fetched. */
+	with_cache(&b, cache);
+	for (uint64_t at = size / MIB * MIB + MIB; at > 0; at -= MIB)
+		assert_int_equal(read_range(b.file, size, at - 1000, 70000), 0);
+	assert_int_equal(b.store.bytes, size);
+	/* A byte that is wrong on the disk costs one fetch. */
+	snprintf(path, sizeof(path), "%s/keepfs-cache.data", dir);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (off_t at = 5; at < 21 * (off_t)MIB; at += MIB) {
+		if (pread(fd, &wrong, 1, at) == 1) {
+			wrong ^= 1;
+			assert_int_equal(pwrite(fd, &wrong, 1, at), 1);
+		}
+	}
+	close(fd);
+	with_cache(&b, cache);
+	assert_int_equal(read_range(b.file, size, 3 * MIB, MIB), 0);
+	assert_int_equal(b.store.bytes, size + MIB);
+	assert_int_equal(b.metrics.wrong_extents, 0);
+	cache_stats(cache, &stats);
+	assert_int_equal(stats.wrong, 1);
+	/* It is in the cache again. */
+	with_cache(&b, cache);
+	assert_int_equal(read_range(b.file, size, 3 * MIB, MIB), 0);
+	assert_int_equal(b.store.bytes, size + MIB);
+	bench_finish(&b);
+	cache_free(cache);
+	assert_int_equal(unlink(path), 0);
+	snprintf(path, sizeof(path), "%s/keepfs-cache.table", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_options(void **state)
 {
 	struct held_store store;
@@ -1181,6 +1255,7 @@ int main(void)
 	        cmocka_unit_test(test_cancel_one),
 	        cmocka_unit_test(test_cancel_one_of_two),
 	        cmocka_unit_test(test_no_read_ahead),
+	        cmocka_unit_test(test_disk_cache),
 	        cmocka_unit_test(test_options),
 	};
 
