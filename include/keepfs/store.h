@@ -274,7 +274,9 @@ struct store_metrics {
 		/* Of these. A cancellation is none, nor is that the object of a get or head is not there,
 		 * ends before, or is another: these are answers. */
 		atomic_ullong failures;
-		atomic_ullong bytes; /* of content, sent or received, of calls that succeeded */
+		/* Of content, sent or received, of calls that succeeded; of a get that broke off what came.
+		 */
+		atomic_ullong bytes;
 		struct histogram duration;
 	} of[STORE_CALL_KINDS];
 	atomic_ullong failures_by_class[ERROR_CLASSES];

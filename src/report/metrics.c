@@ -34,7 +34,7 @@ static void tell_calls(struct spool *out, const struct store_metrics *m)
 		expose_number(out, "keepfs_store_failures_total", LABELS("call", store_call_name(kind)),
 		              atomic_load(&m->of[kind].failures));
 	expose_family(out, "keepfs_store_bytes_total", "counter",
-	              "Bytes of objects that were sent or received by calls that succeeded.");
+	              "Bytes of objects that were sent by calls that succeeded, or received.");
 	for (unsigned kind = 0; kind < STORE_CALL_KINDS; kind++)
 		if (carries_content(kind))
 			expose_number(out, "keepfs_store_bytes_total", LABELS("call", store_call_name(kind)),

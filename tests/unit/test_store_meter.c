@@ -125,6 +125,25 @@ static void answers_are_no_failures(void **state)
 	expect_failures(ERROR_NONE, 0);
 }
 
+/* What came before a get broke off counts: nobody asks for it again. */
+static void what_came_counts(void **state)
+{
+	_cleanup(store) struct store *s = new_metered("get:1:timeout,get:2:eio");
+	uint64_t filled = 0;
+	struct store_get_options options = {.ret_filled = &filled};
+	char got[8];
+	struct iovec iov = {got, sizeof(got)};
+
+	assert_int_equal(put(s, "k", "01234567", false), 0);
+	assert_int_equal(store_get(s, NULL, "k", 0, &iov, 1, &options, NULL), -ETIMEDOUT);
+	assert_in_range(filled, 1, 7);
+	expect_counts(STORE_CALL_GET, 1, 1, filled);
+	assert_int_equal(store_get(s, NULL, "k", 0, &iov, 1, &options, NULL), -EIO);
+	assert_int_equal(filled, 0);
+	assert_int_equal(store_get(s, NULL, "k", 0, &iov, 1, &options, NULL), 0);
+	expect_counts(STORE_CALL_GET, 3, 2, 4 + 8);
+}
+
 /* An upload that is gone is no answer that anybody hopes for. */
 static void a_lost_upload_is_a_failure(void **state)
 {
@@ -181,6 +200,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        TEST(each_call_counts_for_itself),
 	        TEST(each_call_can_fail),
+	        TEST(what_came_counts),
 	        TEST(answers_are_no_failures),
 	        TEST(a_lost_upload_is_a_failure),
 	        TEST(each_try_counts),

@@ -104,10 +104,15 @@ static int meter_get(struct store *s, const struct store_call *call, const char 
 {
 	struct store *inner = meter_of(s)->inner;
 	struct metered c;
+	int r;
 
 	err = begin(&c, s, STORE_CALL_GET, err);
-	return end(&c, inner->ops->get(inner, call, key, offset, iov, count, options, err),
-	           store_iov_bytes(iov, count));
+	r = end(&c, inner->ops->get(inner, call, key, offset, iov, count, options, err),
+	        store_iov_bytes(iov, count));
+	/* What came before it broke off is kept, and not asked for again. */
+	if (r < 0 && options->ret_filled)
+		atomic_fetch_add(&c.m->metrics->of[STORE_CALL_GET].bytes, *options->ret_filled);
+	return r;
 }
 
 static int meter_head(struct store *s, const struct store_call *call, const char *key,
