@@ -105,6 +105,38 @@ def test_reads_from_the_store(keepfs):
     assert after.get("keepfs_store_failures_total", call="get") == 0
 
 
+def test_reads_of_a_backup(keepfs):
+    """what readers were given, and what came from the store for them"""
+    run = keepfs.backup()
+    keepfs.remount()
+    path = keepfs.path("backups", "full", "latest.dump")
+    before = metrics(keepfs)
+    assert before.get("keepfs_read_open_files") == before.get("keepfs_read_bytes_total") == 0
+    with open(path, "rb") as f:
+        assert len(f.read()) == run["size_bytes"]
+        after = metrics(keepfs)
+    assert after.get("keepfs_read_bytes_total") == run["size_bytes"]
+    assert after.get("keepfs_read_open_files") == 1
+    assert after.get("keepfs_read_fetched_bytes_total") == run["size_bytes"]
+    requests = after.get("keepfs_read_requests_total")
+    assert requests >= 1 and after.get("keepfs_read_duration_seconds_count") == requests
+    assert after.get("keepfs_read_failures_total") == after.get("keepfs_read_wrong_extents_total") == 0
+    daemon.wait_until(lambda: metrics(keepfs).get("keepfs_read_open_files") == 0, "the file to be closed")
+    again = path.read_bytes()
+    assert len(again) == run["size_bytes"]
+    assert metrics(keepfs).get("keepfs_read_bytes_total") == run["size_bytes"]  # from the kernel's cache
+    assert metrics(keepfs).get("keepfs_read_wrong_files_total") == 0
+
+
+def test_a_file_that_is_read_whole(new_keepfs, pg):
+    """nothing has read it before, so its SHA-256 is compared now, once"""
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "format": "plain", "verify": "none"}}).mount()
+    keepfs.backup()
+    keepfs.path("backups", "full", "latest.sql.gz").read_bytes()
+    daemon.wait_until(lambda: metrics(keepfs).get("keepfs_read_whole_files_total") == 1, "the hash to be compared")
+    assert metrics(keepfs).get("keepfs_read_wrong_files_total") == 0
+
+
 def test_failures_of_the_store(new_keepfs):
     """each try counts, by call and by class, also when a later one succeeds"""
     keepfs = new_keepfs()
@@ -134,6 +166,8 @@ def test_a_damaged_backup(keepfs):
     with pytest.raises(OSError) as caught:
         keepfs.path(key).read_bytes()
     assert caught.value.errno == errno.EIO
+    m = metrics(keepfs)
+    assert m.get("keepfs_read_failures_total") >= 1 and m.get("keepfs_read_wrong_extents_total") >= 2  # it is got twice
     daemon.wait_until(lambda: metrics(keepfs).get("keepfs_damaged_backups") == 1, "the backup to be marked")
     assert metrics(keepfs).get("keepfs_health_check_status", check="damaged backup") == 2
 
