@@ -19,6 +19,7 @@ struct fs_context { /* all borrowed */
 	struct report_troubles *troubles;
 	const struct store_metrics *store_metrics;   /* for status/metrics.prom; NULL: not told */
 	const struct reader_metrics *reader_metrics; /* likewise */
+	struct cache *cache;                         /* of @reader: for the metrics; NULL: there is none */
 	const char *mount_options;                   /* of -o, for the kernel; NULL */
 };
 

@@ -83,6 +83,7 @@ void report_run_json(const struct catalog_run *run, struct spool *out);
 struct store;
 struct store_metrics;
 struct reader_metrics;
+struct cache;
 
 struct report_sources { /* what the metrics are of; all borrowed */
 	struct catalog *catalog;
@@ -91,6 +92,7 @@ struct report_sources { /* what the metrics are of; all borrowed */
 	struct store *store;                         /* its capacity; NULL: not told */
 	const struct store_metrics *store_metrics;   /* NULL: not told */
 	const struct reader_metrics *reader_metrics; /* NULL: not told */
+	struct cache *cache;                         /* NULL: there is none */
 	/* A live run's figures, as jobs_progress(); NULL: not told. */
 	bool (*progress)(void *arg, int64_t run_id, struct report_progress *ret);
 	void *progress_arg;

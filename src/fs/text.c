@@ -164,6 +164,7 @@ static int write_metrics(struct fs *fs, struct spool *out)
 	        .store = fs->ctx.store,
 	        .store_metrics = fs->ctx.store_metrics,
 	        .reader_metrics = fs->ctx.reader_metrics,
+	        .cache = fs->ctx.cache,
 	        .progress = live_progress,
 	        .progress_arg = fs,
 	};

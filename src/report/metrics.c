@@ -10,6 +10,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/pool.h>
+#include <keepfs/cache.h>
 #include <keepfs/reader.h>
 #include <keepfs/store.h>
 
@@ -118,6 +119,29 @@ static void tell_reader(struct spool *out, const struct reader_metrics *m)
 	             at_least_zero(&m->used_buffers) * POOL_BUFFER_BYTES);
 }
 
+static void tell_cache(struct spool *out, struct cache *cache)
+{
+	struct cache_stats s;
+
+	cache_stats(cache, &s);
+	expose_gauge(out, "keepfs_cache_size_bytes", "How much the disk cache may hold.", s.max_bytes);
+	expose_gauge(out, "keepfs_cache_used_bytes", "How much it holds.", s.used_bytes);
+	expose_gauge(out, "keepfs_cache_pieces", "Pieces of backups that it holds.", s.pieces);
+	expose_counter(out, "keepfs_cache_hits_total", "Pieces that were found in the disk cache.", s.hits);
+	expose_counter(out, "keepfs_cache_misses_total", "Pieces that were looked for there in vain.",
+	               s.misses);
+	expose_counter(out, "keepfs_cache_read_bytes_total", "Bytes that came from the disk cache.",
+	               s.hit_bytes);
+	expose_counter(out, "keepfs_cache_written_bytes_total", "Bytes that were put into the disk cache.",
+	               s.written_bytes);
+	expose_counter(out, "keepfs_cache_evictions_total", "Pieces that had to make room for others.",
+	               s.evictions);
+	expose_counter(out, "keepfs_cache_wrong_total",
+	               "Pieces whose bytes were not those of the backup: they were fetched again.", s.wrong);
+	expose_counter(out, "keepfs_cache_failures_total", "Failures of the disk cache's own disk.",
+	               s.failures);
+}
+
 int report_metrics(const struct report_sources *from, struct spool *out)
 {
 	int r;
@@ -132,6 +156,8 @@ int report_metrics(const struct report_sources *from, struct spool *out)
 	tell_store(from, out);
 	if (from->reader_metrics)
 		tell_reader(out, from->reader_metrics);
+	if (from->cache)
+		tell_cache(out, from->cache);
 	expose_gauge(out, "keepfs_pool_bytes", "Size of the pool of buffers, for uploads and reads.",
 	             from->conf->memory_bytes / POOL_BUFFER_BYTES * POOL_BUFFER_BYTES);
 	metrics_process(out);

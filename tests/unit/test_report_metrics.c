@@ -16,6 +16,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/cache.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/reader.h>
 #include <keepfs/report.h>
@@ -431,6 +432,32 @@ static void test_reader(void **state)
 	assert_line(text, "keepfs_read_duration_seconds_count 0");
 }
 
+static void test_cache(void **state)
+{
+	struct fixture *f = *state;
+	struct cache_piece piece = {.bytes = 5}, other = {.offset = 5, .bytes = 5};
+	struct iovec iov = {(char[5]){"hello"}, 5};
+	_cleanup(free) char *directory = mem_printf("%s/cache", f->directory), *text = NULL;
+
+	assert_int_equal(cache_open(directory, 4 * CACHE_SLOT_BYTES, &f->sources.cache, NULL), 0);
+	cache_write(f->sources.cache, &piece, &iov, 1);
+	assert_true(cache_read(f->sources.cache, &piece, &iov, 1));
+	assert_true(cache_read(f->sources.cache, &piece, &iov, 1));
+	assert_false(cache_read(f->sources.cache, &other, &iov, 1));
+	text = metrics_of(f);
+	f->sources.cache = cache_free(f->sources.cache);
+	assert_line(text, "keepfs_cache_size_bytes 4194304");
+	assert_line(text, "keepfs_cache_used_bytes 5");
+	assert_line(text, "keepfs_cache_pieces 1");
+	assert_line(text, "keepfs_cache_hits_total 2");
+	assert_line(text, "keepfs_cache_misses_total 1");
+	assert_line(text, "keepfs_cache_read_bytes_total 10");
+	assert_line(text, "keepfs_cache_written_bytes_total 5");
+	assert_line(text, "keepfs_cache_evictions_total 0");
+	assert_line(text, "keepfs_cache_wrong_total 0");
+	assert_line(text, "keepfs_cache_failures_total 0");
+}
+
 /* Nobody is there but the catalog. */
 static void test_least(void **state)
 {
@@ -441,6 +468,7 @@ static void test_least(void **state)
 	assert_none(text, "keepfs_store_calls");
 	assert_none(text, "keepfs_store_capacity");
 	assert_none(text, "keepfs_read_");
+	assert_none(text, "keepfs_cache_");
 	assert_none(text, "keepfs_live_run_read_bytes{");
 	assert_line(text, "keepfs_pool_bytes 3145728");
 	assert_line(text, "keepfs_damaged_backups 0");
@@ -490,6 +518,7 @@ int main(void)
 	        TEST(test_live_runs),
 	        TEST(test_health),
 	        TEST(test_store),
+	        TEST(test_cache),
 	        TEST(test_reader),
 	        TEST(test_least),
 	        TEST(test_this_process_has_begun),
