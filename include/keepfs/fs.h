@@ -15,11 +15,10 @@ struct fs_context { /* all borrowed */
 	struct store *store;
 	struct catalog *catalog;
 	struct reader *reader;
-	struct cache *cache; /* what the reader keeps on the disk: deleted backups leave it; NULL: none */
+	struct cache *cache; /* of @reader; deleted backups leave it; NULL: there is none */
 	struct report_troubles *troubles;
 	const struct store_metrics *store_metrics;   /* for status/metrics.prom; NULL: not told */
 	const struct reader_metrics *reader_metrics; /* likewise */
-	struct cache *cache;                         /* of @reader: for the metrics; NULL: there is none */
 	const char *mount_options;                   /* of -o, for the kernel; NULL */
 };
 

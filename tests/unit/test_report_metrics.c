@@ -441,9 +441,9 @@ static void test_cache(void **state)
 
 	assert_int_equal(cache_open(directory, 4 * CACHE_SLOT_BYTES, &f->sources.cache, NULL), 0);
 	cache_write(f->sources.cache, &piece, &iov, 1);
-	assert_true(cache_read(f->sources.cache, &piece, &iov, 1));
-	assert_true(cache_read(f->sources.cache, &piece, &iov, 1));
-	assert_false(cache_read(f->sources.cache, &other, &iov, 1));
+	assert_true(cache_read(f->sources.cache, &piece, 0, &iov, 1));
+	assert_true(cache_read(f->sources.cache, &piece, 0, &iov, 1));
+	assert_false(cache_read(f->sources.cache, &other, 0, &iov, 1));
 	text = metrics_of(f);
 	f->sources.cache = cache_free(f->sources.cache);
 	assert_line(text, "keepfs_cache_size_bytes 4194304");
