@@ -239,7 +239,7 @@ struct catalog_audit {
 	int64_t at_us;
 	int64_t uid, pid; /* -1: keepfs itself */
 	char command[64];
-	char action[32]; /* "read", "trigger", "remove", "cancel", "probe", "rebuild" */
+	char action[32]; /* "read", "link", "trigger", "remove", "cancel", "probe", "rebuild", "damaged" */
 	char object[512];
 	char result[16]; /* "ok", "denied", "failed" */
 	char detail[512];

@@ -36,6 +36,17 @@ static void forget_name(const struct removal *removal, uint64_t parent_ino, cons
 	fuse_lowlevel_notify_inval_entry(removal->fs->session, parent_ino, name, strlen(name));
 }
 
+/* Before the answer, so that no link is seen after it: the directory in links/ is another, and whoever locks
+ * that waits for no worker. */
+static void forget_links(const struct removal *removal)
+{
+	uint64_t parent_ino = ino_link(removal->parent_ino);
+
+	forget_name(removal, parent_ino, removal->name);
+	for (size_t i = 0; i < removal->beside_count; i++)
+		forget_name(removal, parent_ino, removal->beside[i]);
+}
+
 /* Only after the answer: until then the kernel holds the directory's lock, which forgetting a name takes. */
 static void tell_kernel(const struct removal *removal, bool forgotten)
 {
@@ -44,11 +55,8 @@ static void tell_kernel(const struct removal *removal, bool forgotten)
 	/* A directory's name takes all below it along. */
 	if (!forgotten)
 		forget_name(removal, removal->parent_ino, removal->name);
-	forget_name(removal, ino_link(removal->parent_ino), removal->name);
-	for (size_t i = 0; i < removal->beside_count; i++) {
+	for (size_t i = 0; i < removal->beside_count; i++)
 		forget_name(removal, removal->parent_ino, removal->beside[i]);
-		forget_name(removal, ino_link(removal->parent_ino), removal->beside[i]);
-	}
 	*strrchr(directory, '/') = '\0';
 	directory_changed(removal->fs, directory);
 }
@@ -109,6 +117,7 @@ static void remove_one(void *arg)
 	audit(removal->fs, &removal->audit, "remove", removal->path, r, err.message);
 	if (r < 0)
 		report_trouble(removal->fs->ctx.troubles, removal->path, -r, err.message);
+	forget_links(removal);
 	told = pending_claim(&removal->pending);
 	if (told)
 		fuse_reply_err(removal->pending.req, r < 0 ? -r : 0);
