@@ -71,6 +71,7 @@ class Keepfs:
         self.settings = {"mountpoint": self.mountpoint, "state_dir": self.state, "memory": "112M", "parallel_runs": 1,
                          **keepfs_settings}
         self.store_settings = dict(store.settings)
+        self.read_settings = {}
         self.mark = f"KEEPFS_E2E={uuid.uuid4()}"
         self.env = {**clean_environment(), "HOME": str(self.directory), "E2E_MARK": self.mark}
         self.uploads_may_stay = False
@@ -83,6 +84,8 @@ class Keepfs:
             return [f"[{title}]", *(f"{key} = {value}" for key, value in settings.items()), ""]
 
         lines = section("keepfs", self.settings) + section("store", self.store_settings)
+        if self.read_settings:
+            lines += section("read", self.read_settings)
         for name, settings in self.jobs.items():
             lines += section(f"backup {name}", settings)
         self.conf.write_text("\n".join(lines))
