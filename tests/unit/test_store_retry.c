@@ -16,7 +16,7 @@ struct get_step {
 	size_t bytes;
 	int result;
 	bool final; /* no `retry` in the error */
-	int64_t retry_after_ms;
+	int64_t retry_after_ms, takes_ms;
 };
 
 struct world {
@@ -320,6 +320,7 @@ static int breaking_get(struct store *s, const struct store_call *call, const ch
 	uint64_t want = store_iov_bytes(iov, count), at = 0;
 
 	assert_true(world->gets < world->get_count);
+	world->now_ms += step->takes_ms;
 	assert_non_null(options->ret_filled);
 	assert_string_equal(options->ret_etag, "");
 	assert_int_equal(*options->ret_filled, 0);
@@ -333,7 +334,7 @@ static int breaking_get(struct store *s, const struct store_call *call, const ch
 	if (step->bytes)
 		store_get_tell(options, step->etag, step->bytes);
 	if (step->result < 0) {
-		error_set(err, ERROR_UNAVAILABLE, -step->result, "broken off");
+		error_set(err, ERROR_UNAVAILABLE, -step->result, "broken off by %d", step->result);
 		err->retry = !step->final;
 		err->retry_after_ms = step->retry_after_ms;
 	}
@@ -491,7 +492,18 @@ static void bytes_move_no_deadline(void **state)
 	assert_int_equal(g.filled, 3);
 	assert_string_equal(g.etag, "e");
 	assert_memory_equal(g.bytes, OLD + 1, 3);
-	assert_string_equal(g.err.message, "gave up after 3 tries in 50.0 s: broken off");
+	assert_string_equal(g.err.message, "gave up after 3 tries in 50.0 s: broken off by -110");
+}
+
+/* A transfer that its deadline ended says `retry`, like every timeout. */
+static void a_transfer_that_the_deadline_ended_keeps_the_earlier_words(void **state)
+{
+	BEGIN(s, {OLD, "e", 1, -EAGAIN, false, 40000}, {OLD, "e", 1, -ETIMEDOUT, false, 0, 30000});
+	struct get g = get_eight(s, NULL);
+
+	assert_int_equal(g.result, -EAGAIN);
+	assert_string_equal(g.err.message, "gave up after 2 tries in 70.0 s: broken off by -11");
+	assert_int_equal(g.filled, 2);
 }
 
 static void a_get_goes_on_over_a_real_store(void **state)
@@ -536,6 +548,7 @@ int main(void)
 	        TEST(without_an_etag_a_get_begins_again),
 	        TEST(bytes_end_the_doubling_of_waits),
 	        TEST(bytes_move_no_deadline),
+	        TEST(a_transfer_that_the_deadline_ended_keeps_the_earlier_words),
 	        TEST(a_get_goes_on_over_a_real_store),
 	};
 

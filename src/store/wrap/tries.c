@@ -38,13 +38,15 @@ static int64_t wait_ms(const struct tries *t)
 bool tries_again(struct tries *t, int r)
 {
 	const struct retry_timing *timing = &t->s->timing;
-	int64_t ms;
+	int64_t ms, left_ms = t->call.deadline_ms - timing->now_ms(timing->arg);
 
 	if (r >= 0 || !t->error.retry)
 		return false;
+	if (left_ms <= 0 && r == -ETIMEDOUT && t->failed) /* ended by the deadline: tries_end() */
+		return false;
 	t->cause = t->error;
 	ms = wait_ms(t);
-	if (ms >= t->call.deadline_ms - timing->now_ms(timing->arg)) {
+	if (ms >= left_ms) {
 		t->gave_up = true;
 		return false;
 	}
