@@ -92,7 +92,8 @@ struct reader_request { /* in the caller's memory until done */
 	 */
 	void (*done)(struct reader_request *req, int result, const struct iovec *iov, int count,
 	             const struct error *err);
-	uint64_t tag;             /* the caller's, for reader_cancel(): no other of this file has it now */
+	uint64_t tag;   /* the caller's, for reader_cancel(): not 0, and no other of this file has it now */
+	uint64_t owner; /* likewise, for reader_cancel_owner() */
 	struct reader_file *file; /* set by reader_read() */
 };
 
@@ -107,5 +108,7 @@ void reader_read(struct reader_file *f, struct reader_request *req);
  * was given, or is being given. Not from within done().
  */
 void reader_cancel(struct reader_file *f, uint64_t tag);
+/** reader_cancel_owner() - the same for all requests of @owner: it has closed its descriptor, or died. */
+void reader_cancel_owner(struct reader_file *f, uint64_t owner);
 /** reader_cancel_all() - refuse and end all requests (-EIO): shutdown. Files stay to be closed. */
 void reader_cancel_all(struct reader *r);

@@ -125,8 +125,11 @@ void artifact_file_read(fuse_req_t req, struct handle *h, size_t size, off_t off
 	struct read_request *rr = mem_alloc(sizeof(*rr));
 	uint64_t tag = atomic_fetch_add(&fs->read_tag, 1) + 1;
 
-	rr->request =
-	        (struct reader_request){.offset = (uint64_t)off, .len = size, .tag = tag, .done = read_done};
+	rr->request = (struct reader_request){.offset = (uint64_t)off,
+	                                      .len = size,
+	                                      .tag = tag,
+	                                      .owner = (uint64_t)fuse_req_ctx(req)->pid,
+	                                      .done = read_done};
 	rr->fs = fs;
 	rr->ino = h->ino;
 	if (pending_init(&rr->pending, req,
@@ -134,6 +137,11 @@ void artifact_file_read(fuse_req_t req, struct handle *h, size_t size, off_t off
 		reader_read(file, &rr->request);
 	else
 		free(rr);
+}
+
+void artifact_file_flush(fuse_req_t req, struct handle *h)
+{
+	reader_cancel_owner(h->artifact->file, (uint64_t)fuse_req_ctx(req)->pid);
 }
 
 static void note_reading(void *arg)

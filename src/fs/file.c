@@ -180,9 +180,13 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		read_text(req, h, size, off);
 }
 
-/* Commands act in write and say there what is wrong: nothing is left to do, or to fail, at close. */
+/* Commands act in write and say there what is wrong: nothing is left to fail at close. */
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct handle *h = handle_of(fi);
+
+	if (h->kind == HANDLE_ARTIFACT)
+		artifact_file_flush(req, h);
 	fuse_reply_err(req, 0);
 }
 

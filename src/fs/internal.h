@@ -143,5 +143,9 @@ struct handle *command_open(struct fs *fs, const struct node *node);
 int artifact_file_open(fuse_req_t req, const struct node *node, struct handle **ret_handle,
                        struct error *err);
 void artifact_file_read(fuse_req_t req, struct handle *h, size_t size, off_t off);
+/** artifact_file_flush() - the caller has closed a descriptor: nobody else waits for what was read ahead for
+ * it that would not ask again. Without this what it had asked for would go on until the store's deadline,
+ * since a release comes only when all is answered. */
+void artifact_file_flush(fuse_req_t req, struct handle *h);
 /** artifact_file_close() - and note who read what. NULL allowed. */
 void artifact_file_close(struct fs *fs, struct artifact_file *file);

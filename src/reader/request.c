@@ -325,22 +325,32 @@ void reader_read(struct reader_file *f, struct reader_request *req)
 		req->done(req, result, NULL, 0, &err);
 }
 
-void reader_cancel(struct reader_file *f, uint64_t tag)
+static void cancel_those(struct reader_file *f, uint64_t tag, uint64_t owner)
 {
 	static const struct error gone = {
 	        .class = ERROR_CANCELLED, .errnum = ECANCELED, .message = "the read was interrupted"};
 	struct reader *r = f->reader;
 	struct answers answers = {0};
-	struct pending *p;
+	struct pending *p, *next;
 
 	pthread_mutex_lock(&r->lock);
-	p = f->pendings;
-	while (p && p->request->tag != tag)
-		p = p->next;
-	if (p) {
-		request_fail(r, p, -ECANCELED, &gone, &answers);
-		fetch_cancel_unwanted(r);
-		request_deliver(r, &answers);
+	for (p = f->pendings; p; p = next) {
+		next = p->next;
+		if (tag ? p->request->tag == tag : p->request->owner == owner)
+			request_fail(r, p, -ECANCELED, &gone, &answers);
 	}
+	if (answers.first)
+		fetch_cancel_unwanted(r);
+	request_deliver(r, &answers);
 	pthread_mutex_unlock(&r->lock);
+}
+
+void reader_cancel(struct reader_file *f, uint64_t tag)
+{
+	cancel_those(f, tag, 0);
+}
+
+void reader_cancel_owner(struct reader_file *f, uint64_t owner)
+{
+	cancel_those(f, 0, owner);
 }

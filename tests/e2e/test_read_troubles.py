@@ -13,6 +13,7 @@ import threading
 import pytest
 
 import daemon
+from exposition import Metrics
 import faulty_s3
 import postgres
 from faulty_s3 import (busy_until_date, corrupted, cut, fewer, garbage, refused, shifted, silent, slow, stalled, truncated,
@@ -410,6 +411,10 @@ def test_credentials_that_are_renewed_in_mid_file(mount, made, tmp_path):
 # nobody else is held up
 
 
+def metrics(keepfs):
+    return Metrics(keepfs.path("status", "metrics.prom").read_bytes().decode())
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("trouble", [silent, stalled(0.5)], ids=["silent", "stalled"])
 def test_a_reader_that_is_killed_goes_at_once(mount, made, number, trouble):
@@ -420,6 +425,8 @@ def test_a_reader_that_is_killed_goes_at_once(mount, made, number, trouble):
         made.server.wait_asked(1)
         reader.send_signal(number)
         assert reader.wait(60) == -number
+    # Nor does keepfs go on with what nobody waits for.
+    daemon.wait_until(lambda: metrics(keepfs).get("keepfs_read_open_files") == 0, "the file to be closed")
     assert not damaged(keepfs)
 
 

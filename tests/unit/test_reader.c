@@ -251,15 +251,21 @@ static void request_done(struct reader_request *base, int result, const struct i
 	pthread_mutex_unlock(&req->lock);
 }
 
-static void start(struct test_request *req, struct reader_file *f, uint64_t offset, size_t len)
+static void start_of(struct test_request *req, struct reader_file *f, uint64_t offset, size_t len,
+                     uint64_t owner)
 {
 	static atomic_ullong tag;
 
 	*req = (struct test_request){
-	        .base = {.offset = offset, .len = len, .tag = ++tag, .done = request_done}};
+	        .base = {.offset = offset, .len = len, .tag = ++tag, .owner = owner, .done = request_done}};
 	pthread_mutex_init(&req->lock, NULL);
 	pthread_cond_init(&req->changed, NULL);
 	reader_read(f, &req->base);
+}
+
+static void start(struct test_request *req, struct reader_file *f, uint64_t offset, size_t len)
+{
+	start_of(req, f, offset, len, 1);
 }
 
 static int finish(struct test_request *req)
@@ -1084,6 +1090,31 @@ static void test_cancel_one(void **state)
 	bench_finish(&b);
 }
 
+static void test_cancel_an_owner(void **state)
+{
+	uint64_t size = 16 * MIB;
+	struct test_request gone[3], stays;
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 8, 4);
+	b.reader->ahead_blocks_max = 0;
+	hold(&b.store, true);
+	for (unsigned i = 0; i < 3; i++)
+		start_of(&gone[i], b.file, i * 2 * MIB, 10, 7);
+	start_of(&stays, b.file, 2 * MIB + 100, 10, 8);
+	wait_for_held(&b.store, 3);
+	reader_cancel_owner(b.file, 9);
+	reader_cancel_owner(b.file, 7);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(gone[i].result, -ECANCELED);
+	/* But for the get that another waits for, too. */
+	wait_for_cancelled(&b.store, 2);
+	wait_for_held(&b.store, 1);
+	hold(&b.store, false);
+	assert_int_equal(finish(&stays), 0);
+	bench_finish(&b);
+}
+
 /* Whoever asks while a get is being given up for another gets the bytes all the same. */
 static void test_cancel_one_of_two(void **state)
 {
@@ -1254,6 +1285,7 @@ int main(void)
 	        cmocka_unit_test(test_whole_under_load),
 	        cmocka_unit_test(test_cancel_one),
 	        cmocka_unit_test(test_cancel_one_of_two),
+	        cmocka_unit_test(test_cancel_an_owner),
 	        cmocka_unit_test(test_no_read_ahead),
 	        cmocka_unit_test(test_disk_cache),
 	        cmocka_unit_test(test_options),
