@@ -239,10 +239,10 @@ def first_bytes(place, scratch):
     found = bench_common.measured({floor: lambda: spread(bench_floors.latencies_ms(ranges)),
                                    **{m.name: lambda m=m: through(m, read) for m in place.mounts}})
     ground = found[floor].median("ms")
+    rows = [[name, f"{one.median('ms'):.2f}", f"{one.min('least'):.2f}", f"{one.max('most'):.2f}", f"{one.median('ms') / ground:.2f}"]
+            for name, one in found.items()]
     bench_common.print_table(f"open, and {RANDOM_BYTES >> 10} KiB read, of a file that was not read before, {place.name}",
-                             ["", "ms", "min", "max", "x floor"],
-                             [[name, f"{one.median('ms'):.2f}", f"{one.min('least'):.2f}", f"{one.max('most'):.2f}", f"{one.median('ms') / ground:.2f}"]
-                              for name, one in found.items()])
+                             ["", "ms", "min", "max", "x floor"], rows)
     ours = found["keepfs"].median("ms") / ground
     bench_common.goal(f"{ours:.2f} times one range over a kept connection, wanted at most 1.2", ours <= 1.2)
 
