@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+
 struct waiter {
 	struct pool *pool;
 	struct waiter *next; /* pool->lock */
@@ -20,6 +22,8 @@ struct waiter {
 struct pool {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	char *mapping; /* has room for @memory to begin at a huge page */
+	size_t mapped_bytes;
 	char *memory;
 	size_t count;
 	size_t reserved;      /* lock */
@@ -36,12 +40,16 @@ struct pool *pool_new(uint64_t bytes)
 	pool->count = (size_t)(bytes / POOL_BUFFER_BYTES);
 	if (pool->count == 0)
 		pool->count = 1;
-	pool->memory = mmap(NULL, pool->count * POOL_BUFFER_BYTES, PROT_READ | PROT_WRITE,
-	                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (pool->memory == MAP_FAILED) {
+	pool->mapped_bytes = pool->count * POOL_BUFFER_BYTES + HUGE_PAGE_BYTES;
+	pool->mapping = mmap(NULL, pool->mapped_bytes, PROT_READ | PROT_WRITE,
+	                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (pool->mapping == MAP_FAILED) {
 		free(pool);
 		return NULL;
 	}
+	pool->memory = pool->mapping + (-(uintptr_t)pool->mapping & (HUGE_PAGE_BYTES - 1));
+	/* Else every transfer of a few MiB takes a thousand page faults, a tenth of its processor time. */
+	madvise(pool->memory, pool->count * POOL_BUFFER_BYTES, MADV_HUGEPAGE);
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->changed, NULL);
 	pool->free_buffers = mem_array(pool->count, sizeof(void *));
@@ -55,7 +63,7 @@ struct pool *pool_free(struct pool *pool)
 	if (!pool)
 		return NULL;
 	assert(pool->taken == 0);
-	munmap(pool->memory, pool->count * POOL_BUFFER_BYTES);
+	munmap(pool->mapping, pool->mapped_bytes);
 	pthread_cond_destroy(&pool->changed);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool->free_buffers);

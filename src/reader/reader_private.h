@@ -44,16 +44,16 @@ struct block { /* a slot of reader->blocks; it has a buffer and an artifact whil
 	struct span span;
 	char *buffer; /* a part's bytes: written while it is loading by its thread, read while ready by all */
 	/* No part is in two of these. */
-	parts_t ready;   /* checked */
-	parts_t wanted;  /* to be fetched: requests wait */
-	parts_t ahead;   /* to be fetched: nobody waits yet */
-	parts_t loading; /* being fetched */
-	bool used;       /* some of it was handed out */
-	bool available;  /* reader->available counts it; block_changed()'s own */
-	bool cached;     /* the disk cache has it, or had its chance */
-	bool kept;       /* pinned until it is hashed; whole.c's own */
-	uint64_t tick;   /* of reader->tick when it was made */
-	unsigned pins;   /* requests and threads that need it to stay */
+	parts_t ready;     /* checked */
+	parts_t wanted;    /* to be fetched: requests wait */
+	parts_t ahead;     /* to be fetched: nobody waits yet */
+	parts_t loading;   /* being fetched */
+	size_t used_bytes; /* handed out; what was handed out twice counts twice */
+	bool available;    /* reader->available counts it; block_changed()'s own */
+	bool cached;       /* the disk cache has it, or had its chance */
+	bool kept;         /* pinned until it is hashed; whole.c's own */
+	uint64_t tick;     /* of reader->tick when it was made */
+	unsigned pins;     /* requests and threads that need it to stay */
 	struct wait *waits;
 	struct block *hash_next;
 	struct block_list *list; /* where it is; NULL: in none */
@@ -169,6 +169,7 @@ struct reader {
 	struct block_list wanted; /* have wanted parts, in the order of asking */
 	struct block_list ahead;  /* have no wanted parts, but ahead ones */
 	struct block_list idle;   /* nobody needs them now; least recently used first */
+	struct block_list spent;  /* likewise, and all of it was handed out; most recently used last */
 	uint64_t tick;            /* grows with each block made */
 	size_t bucket_count;
 	struct block **buckets;

@@ -205,6 +205,14 @@ static void take_late(struct reader *r, struct answers *answers)
 	r->late = (struct answers){0};
 }
 
+/* How many bytes of a block lie between @from and @to. */
+static size_t overlap(const struct span *span, uint64_t from, uint64_t to)
+{
+	uint64_t first = from > span->offset ? from : span->offset, end = span->offset + span->bytes;
+
+	return (size_t)((to < end ? to : end) - first);
+}
+
 /* With the lock: count @p's answer. */
 static void count(struct reader *r, struct pending *p)
 {
@@ -219,6 +227,11 @@ static void count(struct reader *r, struct pending *p)
 		atomic_fetch_add(&m->failures, 1);
 		p->file->stats.failures++;
 		return;
+	}
+	for (unsigned i = 0; i < p->count; i++) {
+		struct block *b = p->waits[i].block;
+
+		b->used_bytes += overlap(&b->span, p->offset, p->offset + p->len);
 	}
 	atomic_fetch_add(&m->requests, 1);
 	atomic_fetch_add(&m->request_bytes, p->len);
@@ -260,8 +273,6 @@ void request_deliver(struct reader *r, struct answers *answers)
 		answers->first = p->answer_next;
 		if (!answers->first)
 			answers->last = NULL;
-		for (unsigned i = 0; i < p->count; i++)
-			p->waits[i].block->used = true;
 		count(r, p);
 		pthread_mutex_unlock(&r->lock);
 		tell(p);
