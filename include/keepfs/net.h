@@ -1,8 +1,7 @@
 #pragma once
 /**
- * HTTP over libcurl (which no other room includes): one transfer thread owns every curl handle and drives
- * them through curl-multi; connections are kept and reused. Callers block in net_perform() until their own
- * transfer has ended. The thread only moves bytes: between the socket and the caller's buffers.
+ * HTTP over libcurl (which no other room includes): each thread that calls net_perform() drives its own
+ * transfer, between the socket and its buffers; connections are kept and reused by all.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/error.h>
@@ -18,9 +17,10 @@ struct net_options {
 	unsigned max_connections;
 };
 
-/** net_new() - start the transfer thread. */
+/** net_new() - no connection is made yet. */
 int net_new(const struct net_options *options, struct net **ret_net, struct error *err);
-/** net_free() - ends transfers that still run (-ECANCELED), joins the thread. NULL allowed; returns NULL. */
+/** net_free() - ends transfers that still run (-ECANCELED), waits for their callers to leave. NULL allowed;
+ * returns NULL. */
 struct net *net_free(struct net *net);
 
 struct net_header {

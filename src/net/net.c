@@ -1,15 +1,13 @@
 /*
- * The transfer thread.
+ * Lines. Each transfer is driven by the thread that waits for it: nothing is handed to another thread and
+ * back, and as many processors move bytes, and decrypt them, as there are transfers. A line is a curl-multi
+ * of one's own, with the connection that its last transfer left; the one that was given back last is the next
+ * to be taken, since its connection is the least likely to be closed by now. At most max_connections lines
+ * exist; who finds none waits in the order of coming, still watched for its deadline and for cancellation.
  *
- * It alone touches curl: callers hand over a transfer that lies on their own stack, wake the thread, and
- * sleep until it says done. From then on nothing of the transfer is touched any more, so the caller may
- * return at once. At most max_connections transfers run; the rest wait in the order they came, still watched
- * for their deadline and for cancellation. The thread sleeps in curl_multi_poll() until a socket, a wakeup,
- * or the earliest due time.
- *
- * Connections are kept in a share. When a transfer fell silent, its server may have gone without a word, and
- * then each kept connection is a trap that costs the next request a timeout: from then on transfers begin in
- * a new share. The old one goes, with the connections in it, when its last transfer has ended.
+ * When a transfer fell silent, its server may have gone without a word, and then each kept connection is a
+ * trap that costs the next request a timeout: the lines of that time are given up, those in use when they are
+ * given back.
  *
  * A cancel hook runs in a stranger's thread with the token's lock held: it only sets a flag and wakes.
  */
@@ -18,51 +16,34 @@
 #include <errno.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
-#include <keepfs/base/workers.h>
 #include <limits.h>
 #include <string.h>
 
-struct queue { /* FIFO */
-	struct transfer *first;
-	struct transfer **end;
-};
+#define CONNECTIONS_KEPT 1 /* by each line */
 
-struct kept { /* connections; touched by the transfer thread only */
-	CURLSH *share;
-	unsigned users; /* transfers, and the net while it is the current one */
+struct line {
+	CURLM *multi;
+	uint64_t age; /* net->age when it was made */
+	struct line *next;
 };
 
 struct net {
-	CURLM *multi;
-	pthread_t thread;
+	CURLSH *share; /* names that were looked up and TLS sessions, for all lines */
+	pthread_mutex_t share_locks[CURL_LOCK_DATA_LAST];
 	char *ca_file;
 	unsigned max_connections;
 
 	pthread_mutex_t lock;
 	pthread_cond_t callers_changed;
-	struct queue incoming; /* lock */
-	unsigned callers;      /* lock: threads within net_perform() */
-	bool stopping;         /* lock */
-
-	/* The thread's own. */
-	struct queue waiting;
+	/* All below: lock. */
+	struct line *idle;
+	unsigned line_count;                     /* idle, and in use */
+	uint64_t age;                            /* grows when a transfer fell silent */
+	struct transfer *waiting, **waiting_end; /* for a line, in the order they came */
 	struct transfer *running;
-	unsigned running_count;
-	struct kept *kept; /* what transfers begin with */
+	unsigned callers; /* threads within net_perform() */
+	bool stopping;
 };
-
-static void queue_init(struct queue *q)
-{
-	q->first = NULL;
-	q->end = &q->first;
-}
-
-static void queue_add(struct queue *q, struct transfer *t)
-{
-	t->next = NULL;
-	*q->end = t;
-	q->end = &t->next;
-}
 
 static void unlink_transfer(struct transfer **link, struct transfer *t)
 {
@@ -71,166 +52,141 @@ static void unlink_transfer(struct transfer **link, struct transfer *t)
 	*link = t->next;
 }
 
-static void queue_remove(struct queue *q, struct transfer *t)
+static struct line *line_new(uint64_t age)
 {
-	unlink_transfer(&q->first, t);
-	q->end = &q->first;
-	while (*q->end)
-		q->end = &(*q->end)->next;
-}
+	struct line *line = mem_alloc(sizeof(*line));
 
-/* The caller may be gone as soon as the lock is released: the signal is given before. */
-static void tell_caller(struct net *net, struct transfer *t)
-{
-	pthread_mutex_lock(&net->lock);
-	t->done = true;
-	pthread_cond_signal(&t->done_changed);
-	pthread_mutex_unlock(&net->lock);
-}
-
-static struct kept *kept_new(void)
-{
-	struct kept *k = mem_alloc(sizeof(*k));
-
-	k->users = 1;
-	k->share = curl_share_init();
-	if (k->share && curl_share_setopt(k->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK)
-		return k;
-	curl_share_cleanup(k->share);
-	free(k);
+	line->age = age;
+	line->multi = curl_multi_init();
+	if (line->multi) {
+		curl_multi_setopt(line->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
+		return line;
+	}
+	free(line);
 	return NULL;
 }
 
-static void kept_drop(struct kept *k, unsigned users)
+static struct line *line_free(struct line *line)
 {
-	if (!k)
-		return;
-	k->users -= users;
-	if (k->users)
-		return;
-	curl_share_cleanup(k->share);
-	free(k);
+	if (!line)
+		return NULL;
+	curl_multi_cleanup(line->multi);
+	free(line);
+	return NULL;
 }
 
-/* @t has left its connection. When it fell silent, those beside it are not used again; without memory for
- * others they have to be. */
-static void leave_kept(struct net *net, struct transfer *t)
+/* With the lock: the first who waits may have one now. */
+static void tell_first(struct net *net)
 {
-	struct kept *fresh = t->fell_silent && t->kept == net->kept ? kept_new() : NULL;
-
-	if (fresh)
-		net->kept = fresh;
-	kept_drop(t->kept, fresh ? 2 : 1);
+	if (net->waiting && (net->idle || net->line_count < net->max_connections))
+		pthread_cond_signal(&net->waiting->changed);
 }
 
-/* A running transfer whose result is set: off the multi handle, back to its caller. */
-static void finish_running(struct net *net, struct transfer *t)
+/* Sets the result of a transfer that must not go on; with the lock, or when it runs. */
+static bool must_end(struct transfer *t)
 {
-	curl_multi_remove_handle(net->multi, t->easy);
-	transfer_release(t);
-	leave_kept(net, t);
-	unlink_transfer(&net->running, t);
-	net->running_count--;
-	tell_caller(net, t);
-}
-
-static void finish_waiting(struct net *net, struct transfer *t)
-{
-	queue_remove(&net->waiting, t);
-	tell_caller(net, t);
-}
-
-static bool take_incoming(struct net *net)
-{
-	struct transfer *t, *next;
-	bool stopping;
-
-	pthread_mutex_lock(&net->lock);
-	t = net->incoming.first;
-	queue_init(&net->incoming);
-	stopping = net->stopping;
-	pthread_mutex_unlock(&net->lock);
-	for (; t; t = next) {
-		next = t->next;
-		queue_add(&net->waiting, t);
-	}
-	return stopping;
-}
-
-static void start_waiting(struct net *net)
-{
-	while (net->waiting.first && net->running_count < net->max_connections) {
-		struct transfer *t = net->waiting.first;
-
-		queue_remove(&net->waiting, t);
-		t->kept = net->kept;
-		if (!transfer_begin(t, t->kept->share) &&
-		    curl_multi_add_handle(net->multi, t->easy) != CURLM_OK)
-			t->result = error_system(t->err, ENOMEM, "cannot begin an HTTP request");
-		if (t->result) {
-			transfer_release(t);
-			tell_caller(net, t);
-			continue;
-		}
-		t->kept->users++;
-		t->next = net->running;
-		net->running = t;
-		net->running_count++;
-	}
-}
-
-static void collect_finished(struct net *net)
-{
-	CURLMsg *message;
-	int left;
-
-	while ((message = curl_multi_info_read(net->multi, &left))) {
-		CURLcode code = message->data.result;
-		struct transfer *t = NULL;
-
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &t);
-		transfer_end(t, code);
-		finish_running(net, t);
-	}
-}
-
-/* Sets the result of a transfer that must not go on. */
-static bool must_end(struct transfer *t, int64_t now_ms, bool stopping)
-{
-	if (stopping || atomic_load(&t->cancelled)) {
+	if (atomic_load(&t->cancelled)) {
 		transfer_cancel(t);
 		return true;
 	}
-	if (now_ms >= transfer_due_ms(t)) {
+	if (clock_mono_ms() >= transfer_due_ms(t)) {
 		transfer_timeout(t);
 		return true;
 	}
 	return false;
 }
 
-/* Ends what is cancelled or late; returns when the next one will be late. */
-static int64_t end_overdue(struct net *net, bool stopping)
+/* With the lock: until it is @t's turn and there is a line for it; false when it has ended before. */
+static bool wait_for_line(struct net *net, struct transfer *t)
 {
-	int64_t now_ms = clock_mono_ms(), due_ms = INT64_MAX;
-	struct transfer *t, *next;
+	struct transfer **at = &net->waiting;
+	int64_t due_ms = transfer_due_ms(t);
 
-	for (t = net->running; t; t = next) {
-		next = t->next;
-		if (must_end(t, now_ms, stopping))
-			finish_running(net, t);
-		else if (transfer_due_ms(t) < due_ms)
-			due_ms = transfer_due_ms(t);
+	t->next = NULL;
+	*net->waiting_end = t;
+	net->waiting_end = &t->next;
+	while (!must_end(t) &&
+	       (net->waiting != t || !(net->idle || net->line_count < net->max_connections))) {
+		if (due_ms == INT64_MAX)
+			pthread_cond_wait(&t->changed, &net->lock);
+		else
+			clock_cond_wait_ms(&t->changed, &net->lock, due_ms - clock_mono_ms());
 	}
-	for (t = net->waiting.first; t; t = next) {
-		next = t->next;
-		if (must_end(t, now_ms, stopping))
-			finish_waiting(net, t);
-		else if (transfer_due_ms(t) < due_ms)
-			due_ms = transfer_due_ms(t);
+	unlink_transfer(&net->waiting, t);
+	while (*at)
+		at = &(*at)->next;
+	net->waiting_end = at;
+	return t->result == 0;
+}
+
+/* A line for @t, which counts as running from then on; NULL: its result is set. */
+static struct line *take_line(struct net *net, struct transfer *t)
+{
+	struct line *line = NULL;
+
+	pthread_mutex_lock(&net->lock);
+	if (wait_for_line(net, t)) {
+		line = net->idle;
+		if (line)
+			net->idle = line->next;
+		else if ((line = line_new(net->age)))
+			net->line_count++;
+		else
+			t->result = error_system(t->err, ENOMEM, "cannot begin an HTTP request");
 	}
-	return due_ms;
+	if (line) {
+		t->multi = line->multi;
+		t->next = net->running;
+		net->running = t;
+	}
+	tell_first(net);
+	pthread_mutex_unlock(&net->lock);
+	return line;
+}
+
+/* With the lock: take the lines out that nobody uses; the caller frees them. */
+static struct line *take_idle(struct net *net)
+{
+	struct line *idle = net->idle;
+
+	for (struct line *line = idle; line; line = line->next)
+		net->line_count--;
+	net->idle = NULL;
+	return idle;
+}
+
+static void free_lines(struct line *line)
+{
+	while (line) {
+		struct line *next = line->next;
+
+		line_free(line);
+		line = next;
+	}
+}
+
+static void give_line(struct net *net, struct line *line, struct transfer *t)
+{
+	struct line *old = NULL;
+
+	pthread_mutex_lock(&net->lock);
+	unlink_transfer(&net->running, t);
+	t->multi = NULL;
+	if (t->fell_silent && line->age == net->age) {
+		net->age++;
+		old = take_idle(net);
+	}
+	if (line->age == net->age) {
+		line->next = net->idle;
+		net->idle = line;
+	} else {
+		line->next = old;
+		old = line;
+		net->line_count--;
+	}
+	tell_first(net);
+	pthread_mutex_unlock(&net->lock);
+	free_lines(old);
 }
 
 static int poll_timeout_ms(int64_t due_ms)
@@ -245,29 +201,41 @@ static int poll_timeout_ms(int64_t due_ms)
 	return wait_ms < INT_MAX ? (int)wait_ms : INT_MAX;
 }
 
-static void *run(void *arg)
+/* Until curl says that it is done, or it must end. */
+static void drive(struct transfer *t)
 {
-	struct net *net = arg;
-
 	for (;;) {
-		bool stopping = take_incoming(net);
-		int64_t due_ms = end_overdue(net, stopping);
-		int running;
+		CURLMsg *message;
+		int left;
 
-		if (stopping)
-			return NULL;
-		start_waiting(net);
-		curl_multi_perform(net->multi, &running);
-		collect_finished(net);
-		/* What ended made room: start the next before sleeping. */
-		if (net->waiting.first && net->running_count < net->max_connections)
-			continue;
-		/* A transfer that has just connected got a due time only now. */
-		for (struct transfer *t = net->running; t; t = t->next)
-			if (transfer_due_ms(t) < due_ms)
-				due_ms = transfer_due_ms(t);
-		curl_multi_poll(net->multi, NULL, 0, poll_timeout_ms(due_ms), NULL);
+		curl_multi_perform(t->multi, &left);
+		message = curl_multi_info_read(t->multi, &left);
+		if (message && message->msg == CURLMSG_DONE) {
+			transfer_end(t, message->data.result);
+			return;
+		}
+		if (must_end(t))
+			return;
+		curl_multi_poll(t->multi, NULL, 0, poll_timeout_ms(transfer_due_ms(t)), NULL);
 	}
+}
+
+static void run(struct net *net, struct transfer *t)
+{
+	struct line *line = take_line(net, t);
+
+	if (!line)
+		return;
+	if (!transfer_begin(t, net->share)) {
+		if (curl_multi_add_handle(line->multi, t->easy) == CURLM_OK) {
+			drive(t);
+			curl_multi_remove_handle(line->multi, t->easy);
+		} else {
+			t->result = error_system(t->err, ENOMEM, "cannot begin an HTTP request");
+		}
+	}
+	transfer_release(t);
+	give_line(net, line, t);
 }
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -277,11 +245,27 @@ static void init_curl(void)
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
+static void lock_share(CURL *easy, curl_lock_data data, curl_lock_access access, void *arg)
+{
+	struct net *net = arg;
+
+	pthread_mutex_lock(&net->share_locks[data]);
+}
+
+static void unlock_share(CURL *easy, curl_lock_data data, void *arg)
+{
+	struct net *net = arg;
+
+	pthread_mutex_unlock(&net->share_locks[data]);
+}
+
 static struct net *destroy(struct net *net)
 {
-	if (net->multi)
-		curl_multi_cleanup(net->multi);
-	kept_drop(net->kept, 1);
+	free_lines(net->idle);
+	if (net->share)
+		curl_share_cleanup(net->share);
+	for (int i = 0; i < CURL_LOCK_DATA_LAST; i++)
+		pthread_mutex_destroy(&net->share_locks[i]);
 	pthread_cond_destroy(&net->callers_changed);
 	pthread_mutex_destroy(&net->lock);
 	free(net->ca_file);
@@ -292,30 +276,39 @@ static struct net *destroy(struct net *net)
 int net_new(const struct net_options *options, struct net **ret_net, struct error *err)
 {
 	struct net *net = mem_alloc(sizeof(*net));
-	int rc;
 
 	pthread_once(&curl_once, init_curl);
 	pthread_mutex_init(&net->lock, NULL);
 	pthread_cond_init(&net->callers_changed, NULL);
-	queue_init(&net->incoming);
-	queue_init(&net->waiting);
+	for (int i = 0; i < CURL_LOCK_DATA_LAST; i++)
+		pthread_mutex_init(&net->share_locks[i], NULL);
+	net->waiting_end = &net->waiting;
 	if (options->ca_file && *options->ca_file)
 		net->ca_file = mem_strdup(options->ca_file);
 	net->max_connections = options->max_connections ? options->max_connections : 1;
-	net->multi = curl_multi_init();
-	net->kept = kept_new();
-	if (!net->multi || !net->kept) {
+	net->share = curl_share_init();
+	if (!net->share) {
 		destroy(net);
 		return error_system(err, ENOMEM, "cannot start curl");
 	}
-	curl_multi_setopt(net->multi, CURLMOPT_MAXCONNECTS, (long)net->max_connections);
-	rc = thread_start(&net->thread, "transfer", run, net);
-	if (rc) {
-		destroy(net);
-		return error_system(err, -rc, "cannot start the transfer thread");
-	}
+	/* Not the connections: threads cannot share those. */
+	curl_share_setopt(net->share, CURLSHOPT_LOCKFUNC, lock_share);
+	curl_share_setopt(net->share, CURLSHOPT_UNLOCKFUNC, unlock_share);
+	curl_share_setopt(net->share, CURLSHOPT_USERDATA, net);
+	curl_share_setopt(net->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
+	curl_share_setopt(net->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 	*ret_net = net;
 	return 0;
+}
+
+/* With the lock. */
+static void stop(struct transfer *t)
+{
+	atomic_store(&t->cancelled, true);
+	if (t->multi)
+		curl_multi_wakeup(t->multi);
+	else
+		pthread_cond_signal(&t->changed);
 }
 
 struct net *net_free(struct net *net)
@@ -324,10 +317,10 @@ struct net *net_free(struct net *net)
 		return NULL;
 	pthread_mutex_lock(&net->lock);
 	net->stopping = true;
-	pthread_mutex_unlock(&net->lock);
-	curl_multi_wakeup(net->multi);
-	pthread_join(net->thread, NULL);
-	pthread_mutex_lock(&net->lock);
+	for (struct transfer *t = net->running; t; t = t->next)
+		stop(t);
+	for (struct transfer *t = net->waiting; t; t = t->next)
+		stop(t);
 	while (net->callers)
 		pthread_cond_wait(&net->callers_changed, &net->lock);
 	pthread_mutex_unlock(&net->lock);
@@ -335,16 +328,29 @@ struct net *net_free(struct net *net)
 }
 
 struct hook_arg {
+	struct net *net;
 	struct transfer *t;
-	CURLM *multi;
 };
 
 static void wake(void *arg)
 {
 	struct hook_arg *h = arg;
 
-	atomic_store(&h->t->cancelled, true);
-	curl_multi_wakeup(h->multi);
+	pthread_mutex_lock(&h->net->lock);
+	stop(h->t);
+	pthread_mutex_unlock(&h->net->lock);
+}
+
+/* False when the net is being freed. */
+static bool enter(struct net *net)
+{
+	bool entered;
+
+	pthread_mutex_lock(&net->lock);
+	entered = !net->stopping;
+	net->callers++;
+	pthread_mutex_unlock(&net->lock);
+	return entered;
 }
 
 static void leave(struct net *net)
@@ -355,44 +361,22 @@ static void leave(struct net *net)
 	pthread_mutex_unlock(&net->lock);
 }
 
-/* Hands the transfer over and waits; false when the net is being freed. */
-static bool hand_over(struct net *net, struct transfer *t)
-{
-	bool accepted;
-
-	pthread_mutex_lock(&net->lock);
-	accepted = !net->stopping;
-	if (accepted)
-		queue_add(&net->incoming, t);
-	pthread_mutex_unlock(&net->lock);
-	if (!accepted)
-		return false;
-	curl_multi_wakeup(net->multi);
-	pthread_mutex_lock(&net->lock);
-	while (!t->done)
-		pthread_cond_wait(&t->done_changed, &net->lock);
-	pthread_mutex_unlock(&net->lock);
-	return true;
-}
-
 int net_perform(struct net *net, const struct net_request *req, struct net_response *ret, struct error *err)
 {
 	struct transfer t = {.req = req, .out = ret, .err = err, .ca_file = net->ca_file};
-	struct hook_arg hook_arg = {&t, net->multi};
+	struct hook_arg hook_arg = {net, &t};
 	struct cancel_hook hook = {.wake = wake, .arg = &hook_arg};
 
 	*ret = (struct net_response){0};
 	if (!str_starts(req->url, "https://") && !str_starts(req->url, "http://"))
 		return error_set(err, ERROR_USAGE, EINVAL, "not a URL that begins with https:// or http://");
-	pthread_mutex_lock(&net->lock);
-	net->callers++;
-	pthread_mutex_unlock(&net->lock);
-	pthread_cond_init(&t.done_changed, NULL);
+	clock_cond_init(&t.changed);
+	if (!enter(net))
+		atomic_store(&t.cancelled, true);
 	cancel_add_hook(req->cancel, &hook);
-	if (!hand_over(net, &t))
-		transfer_cancel(&t);
+	run(net, &t);
 	cancel_remove_hook(req->cancel, &hook);
-	pthread_cond_destroy(&t.done_changed);
+	pthread_cond_destroy(&t.changed);
 	leave(net);
 	return t.result;
 }

@@ -1,8 +1,7 @@
 #pragma once
 /**
  * One HTTP exchange: a curl handle, its callbacks and what became of it. Lives on the stack of the thread
- * that waits in net_perform(); used by the transfer thread only, from the moment it is queued until `done` is
- * set.
+ * that waits in net_perform() and drives it; others touch what is said to be theirs, too.
  */
 #include <curl/curl.h>
 #include <keepfs/net.h>
@@ -24,7 +23,6 @@ struct transfer {
 	struct net_response *out;
 	struct error *err; /* may be NULL */
 	const char *ca_file;
-	struct kept *kept; /* the net's */
 
 	CURL *easy;
 	struct curl_slist *headers;
@@ -39,13 +37,13 @@ struct transfer {
 
 	atomic_bool cancelled; /* set by the cancel hook, in any thread */
 	int result;
-	bool done; /* the net's lock */
-	pthread_cond_t done_changed;
+	/* The net's lock: */
+	CURLM *multi;           /* while it runs */
+	pthread_cond_t changed; /* it may be its turn for a line, or it was cancelled */
 	struct transfer *next;
 };
 
-/** transfer_begin() - make and fill the curl handle, which takes its connection from @share and leaves it
- * there; on failure the result and error are set. */
+/** transfer_begin() - make and fill the curl handle; on failure the result and error are set. */
 int transfer_begin(struct transfer *t, CURLSH *share);
 /** transfer_end() - take curl's verdict: sets the result and the error. */
 void transfer_end(struct transfer *t, CURLcode code);

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #define ARTIFACT_BUCKETS   64
-#define FETCH_BLOCKS       4 /* the most that one get brings */
+#define FETCH_BLOCKS       8 /* the most that one get brings */
 #define REQUEST_BLOCKS_MAX 6 /* see block_span() */
 #define PARTS_MAX          64
 
