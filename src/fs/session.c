@@ -84,6 +84,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	/* Always names with attributes: what lists a directory of backups mostly wants their sizes and times,
 	 * too. */
 	conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
+	/* The kernel waits for the pieces of an O_DIRECT read that it sends all at once in a way that no
+	 * signal ends: whoever reads so could not be killed while the store hangs. */
+	conn->want &= ~(unsigned)FUSE_CAP_ASYNC_DIO;
 	/* There is nothing here that a kernel-side lock or splice from memory would make faster. */
 	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 }
