@@ -23,6 +23,7 @@ def _crc_table():
 CRC_TABLE = _crc_table()
 
 
+@functools.lru_cache(maxsize=1024)
 def crc32c(data):
     crc = 0xFFFFFFFF
     for byte in data:
@@ -41,19 +42,25 @@ def sums(files):
 
 @functools.lru_cache(maxsize=256)
 def _extents(data):
-    pieces = [data[i:i + EXTENT_BYTES] for i in range(0, len(data), EXTENT_BYTES)]
+    if isinstance(data, tuple):
+        pieces = data
+    else:
+        pieces = [data[i:i + EXTENT_BYTES] for i in range(0, len(data), EXTENT_BYTES)]
     return b"".join(struct.pack("<II", len(piece), crc32c(piece)) for piece in pieces)
 
 
 def publish(store, path, data=None, files=None, run=1, **facts):
     """
-    @path: "backups/full/20261120T020000Z.dump"; @data: its bytes, None when it is a directory
+    @path: "backups/full/20261120T020000Z.dump"; @data: its bytes, or a tuple of its extents; None when it is a directory
     @files: {name: bytes} of its further files; a directory gets a SHA256SUMS in addition
     """
     directory, name = path.rsplit("/", 1)
     when, _, suffix = NAME.fullmatch(name).groups()
     began = datetime.datetime.strptime(when, "%Y%m%dT%H%M%SZ")
     files = dict(files or {})
+    table = _extents(data or b"")
+    if isinstance(data, tuple):
+        data = b"".join(data)
     if data is None:
         files["SHA256SUMS"] = sums(files)
     prefix = path if data is None else directory
@@ -61,7 +68,7 @@ def publish(store, path, data=None, files=None, run=1, **facts):
         store.put(f"{prefix}/{file}", content)
     if data is not None:
         store.put(path, data)
-    tables = [_extents(data or b""), *map(_extents, files.values())]
+    tables = [table, *map(_extents, files.values())]
     digest = sha256(files["SHA256SUMS"] if data is None else data)
     manifest = {
         "version": 1, "path": path, "job": path.split("/")[1], "kind": "dump", "run": run, "database": "sample",
