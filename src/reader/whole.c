@@ -67,7 +67,7 @@ static void give_up(struct reader *r, struct artifact *a, const struct error *er
 		b->loading &= ~parts;
 		if (err) {
 			request_parts_failed(r, b, parts, -EIO, err, answers);
-		} else {
+		} else if (a->files > 0) { /* else nothing of @a may stay */
 			b->ready |= parts;
 			request_parts_ready(b, parts, answers);
 		}

@@ -1047,6 +1047,28 @@ static void test_whole_is_not_waited_for(void **state)
 	bench_finish(&b);
 }
 
+/* The last file is closed while a thread hashes: nothing of the artifact stays in memory, where another
+ * file's blocks could be taken for it. */
+static void test_whole_is_closed_while_it_is_hashed(void **state)
+{
+	uint64_t size = 12 * MIB;
+	struct test_request reqs[12];
+	struct bench b;
+
+	for (unsigned round = 0; round < 20; round++) {
+		bench_init_whole(&b, size, full_extents, 1, 16, 4, true);
+		for (unsigned i = 0; i < 12; i++)
+			start(&reqs[i], b.file, i * MIB, 10);
+		wait_for_bytes(&b.store, size);
+		for (unsigned i = 0; i < 11; i++)
+			assert_int_equal(finish(&reqs[i]), 0);
+		reader_close(b.file, NULL);
+		b.file = NULL;
+		assert_int_equal(reqs[11].answers, 1);
+		bench_finish(&b);
+	}
+}
+
 /* In any order and by several readers, while blocks come and go: the last byte always comes. */
 static void test_whole_under_load(void **state)
 {
@@ -1283,6 +1305,7 @@ int main(void)
 	        cmocka_unit_test(test_no_etag),
 	        cmocka_unit_test(test_whole),
 	        cmocka_unit_test(test_whole_is_not_waited_for),
+	        cmocka_unit_test(test_whole_is_closed_while_it_is_hashed),
 	        cmocka_unit_test(test_whole_under_load),
 	        cmocka_unit_test(test_cancel_one),
 	        cmocka_unit_test(test_cancel_one_of_two),
