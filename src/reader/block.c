@@ -189,8 +189,10 @@ void block_pin(struct reader *r, struct block *b)
 void block_unpin(struct reader *r, struct block *b)
 {
 	/* Who wanted something had it pinned. */
-	if (--b->pins == 0)
+	if (--b->pins == 0 && b->wanted) {
 		b->wanted = 0;
+		whole_lost(r, b);
+	}
 	block_changed(r, b);
 }
 

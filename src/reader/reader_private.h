@@ -258,7 +258,8 @@ void cached_write(struct reader *r, struct block *b);
 /* whole_arrived() - @parts of @b were checked: false when they must wait for the file's SHA-256. They stay
  * loading then; whole_go_on() gives them out. */
 bool whole_arrived(struct reader *r, struct block *b, parts_t parts);
-/* whole_lost() - @b is being forgotten: nothing waits for it any more. */
+/* whole_lost() - @b is being forgotten, or parts of it that were to be fetched are not: nothing waits for it
+ * any more. */
 void whole_lost(struct reader *r, struct block *b);
 /* whole_go_on() - after something came, or will not come: hash what is there now (with the lock released
  * meanwhile), and give out, or fail, what was held when the hash is there or cannot be had. */

@@ -68,12 +68,13 @@ static void stop_waiting(struct wait *w)
 		*at = w->next;
 }
 
+/* It stops waiting before the first block goes, since that may make others ready. */
 static void release_blocks(struct reader *r, struct pending *p)
 {
-	for (unsigned i = 0; i < p->count; i++) {
+	for (unsigned i = 0; i < p->count; i++)
 		stop_waiting(&p->waits[i]);
+	for (unsigned i = 0; i < p->count; i++)
 		block_unpin(r, p->waits[i].block);
-	}
 	p->count = 0;
 }
 

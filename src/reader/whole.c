@@ -7,7 +7,8 @@
  *
  * Things wait only while the next block to hash is there or on its way; what is on its way holds its buffer
  * already, so this ends. whole_go_on() is called after each fetch, whole_lost() for each block that is
- * forgotten; then what waited goes on without, until somebody reads the missing block again.
+ * forgotten or not wanted any more; then what waited goes on without, until somebody reads the missing block
+ * again.
  */
 #include "reader_private.h"
 

@@ -38,9 +38,10 @@ struct held_store {
 	bool dead;           /* gets fail as after the whole deadline: trying again might have helped */
 	unsigned corrupt;    /* so many next gets have a wrong byte at corrupt_at, when they cover it */
 	uint64_t corrupt_at;
-	uint64_t end;     /* the object ends here: a get beyond fails with -ERANGE */
-	const char *etag; /* of the object now */
-	bool alternate;   /* each get has another one */
+	uint64_t end;      /* the object ends here: a get beyond fails with -ERANGE */
+	const char *etag;  /* of the object now */
+	bool alternate;    /* each get has another one */
+	uint64_t stuck_at; /* gets that begin here are held whatever `hold` says; 0: none */
 };
 
 /* The content of every object: a period that is prime, twice, so that any piece of up to 1 MiB is one copy.
@@ -75,7 +76,7 @@ static void wake_get(void *arg)
 }
 
 /* Wait while the store holds its gets; true when the call was cancelled. */
-static bool wait_held(struct held_store *s, struct cancel *cancel)
+static bool wait_held(struct held_store *s, struct cancel *cancel, uint64_t offset)
 {
 	struct held_get get = {.store = s};
 	struct cancel_hook hook = {.wake = wake_get, .arg = &get};
@@ -84,7 +85,7 @@ static bool wait_held(struct held_store *s, struct cancel *cancel)
 	pthread_mutex_lock(&s->lock);
 	s->held++;
 	pthread_cond_broadcast(&s->changed);
-	while (s->hold && !get.cancelled)
+	while ((s->hold || (s->stuck_at && offset == s->stuck_at)) && !get.cancelled)
 		pthread_cond_wait(&s->changed, &s->lock);
 	s->held--;
 	s->cancelled += get.cancelled;
@@ -103,7 +104,7 @@ static int held_get(struct store *store, const struct store_call *call, const ch
 	const char *etag;
 	bool fail;
 
-	if (wait_held(s, call->cancel))
+	if (wait_held(s, call->cancel, offset))
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 	pthread_mutex_lock(&s->lock);
 	for (int i = 0; i < count; i++)
@@ -157,6 +158,14 @@ static void hold(struct held_store *s, bool on)
 {
 	pthread_mutex_lock(&s->lock);
 	s->hold = on;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void stick(struct held_store *s, uint64_t offset)
+{
+	pthread_mutex_lock(&s->lock);
+	s->stuck_at = offset;
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -1069,6 +1078,40 @@ static void test_whole_is_closed_while_it_is_hashed(void **state)
 	}
 }
 
+/* The end waits for the beginning, which nobody wants any more before its get began. */
+static void test_whole_is_given_up_with_what_it_waits_for(void **state)
+{
+	static const uint32_t lengths[] = {65536};
+	uint64_t size = 8 * MIB;
+	struct test_request stuck[2], rest, end;
+	struct reader_file *other;
+	struct bench b;
+
+	bench_init_whole(&b, size, lengths, 1, 32, 2, true);
+	b.reader->ahead_blocks_max = 0;
+	other = open_file(&b, 2);
+	assert_int_equal(read_range(b.file, size, 0, 10), 0);
+	hold(&b.store, true);
+	start(&end, b.file, size - 10, 10);
+	wait_for_held(&b.store, 1);
+	stick(&b.store, 4 * MIB);
+	start(&stuck[0], other, 4 * MIB, 10);
+	wait_for_held(&b.store, 2);
+	start(&stuck[1], b.file, 4 * MIB, 10);
+	start(&rest, b.file, 65536, MIB - 65536);
+	hold(&b.store, false);
+	/* The end is there and held, both threads are stuck elsewhere. */
+	wait_for_bytes(&b.store, 2 * 65536);
+	wait_for_held(&b.store, 2);
+	reader_cancel(b.file, rest.base.tag);
+	assert_int_equal(finish(&end), 0);
+	stick(&b.store, 0);
+	assert_int_equal(finish(&stuck[0]), 0);
+	assert_int_equal(finish(&stuck[1]), 0);
+	reader_close(other, NULL);
+	bench_finish(&b);
+}
+
 /* In any order and by several readers, while blocks come and go: the last byte always comes. */
 static void test_whole_under_load(void **state)
 {
@@ -1306,6 +1349,7 @@ int main(void)
 	        cmocka_unit_test(test_whole),
 	        cmocka_unit_test(test_whole_is_not_waited_for),
 	        cmocka_unit_test(test_whole_is_closed_while_it_is_hashed),
+	        cmocka_unit_test(test_whole_is_given_up_with_what_it_waits_for),
 	        cmocka_unit_test(test_whole_under_load),
 	        cmocka_unit_test(test_cancel_one),
 	        cmocka_unit_test(test_cancel_one_of_two),
