@@ -247,6 +247,16 @@ static bool is_wanted(struct reader *r, const struct piece *p)
 	return wanted;
 }
 
+/* With the lock. Of a file that is wrong as a whole nobody shall have what the verdict was waited for with,
+ * should it come once more. */
+static int judge(const struct artifact *a, int result, const struct error **err)
+{
+	if (result < 0 || a->whole != WHOLE_WRONG)
+		return result;
+	*err = &a->wrong;
+	return -EIO;
+}
+
 /* @p's get has ended with @result: tell those who wait. True: its block is to be given to the disk cache. */
 static bool settle(struct reader *r, const struct piece *p, int result, const struct error *err)
 {
@@ -257,6 +267,7 @@ static bool settle(struct reader *r, const struct piece *p, int result, const st
 	bool offered;
 
 	pthread_mutex_lock(&r->lock);
+	result = judge(a, result, &err);
 	block_pin(r, b);
 	offered = result == 0 && cached_offer(r, b, p->parts);
 	for (const struct wait *w = b->waits; w; w = w->next)

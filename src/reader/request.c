@@ -285,20 +285,29 @@ void request_deliver(struct reader *r, struct answers *answers)
 	}
 }
 
+/* With the lock: a request that cannot even begin is answered with an error as well. */
+static int refuse(struct reader_file *f, const struct error *why, struct error *err)
+{
+	atomic_fetch_add(&f->reader->metrics->failures, 1);
+	f->stats.failures++;
+	*err = *why;
+	return -EIO;
+}
+
 /* With the lock: begin @req, whose range is not empty and cut at the end; else 0 is not returned, and @err
  * says why. */
 static int begin(struct reader_file *f, struct reader_request *req, size_t len, struct answers *answers,
                  struct error *err)
 {
+	static const struct error ending = {
+	        .class = ERROR_CANCELLED, .errnum = EIO, .message = "keepfs is shutting down"};
 	struct reader *r = f->reader;
 	struct pending *p;
 
 	if (r->refusing)
-		return error_set(err, ERROR_CANCELLED, EIO, "keepfs is shutting down");
-	if (f->artifact->whole == WHOLE_WRONG) {
-		*err = f->artifact->wrong;
-		return -EIO;
-	}
+		return refuse(f, &ending, err);
+	if (f->artifact->whole == WHOLE_WRONG)
+		return refuse(f, &f->artifact->wrong, err);
 	p = mem_alloc(sizeof(*p));
 	*p = (struct pending){
 	        .request = req, .file = f, .began_us = clock_mono_us(), .offset = req->offset, .len = len};

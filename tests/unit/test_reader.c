@@ -1112,6 +1112,34 @@ static void test_whole_is_given_up_with_what_it_waits_for(void **state)
 	bench_finish(&b);
 }
 
+/* What was asked for before the verdict, and comes after it, is as wrong as the rest; and it counts. */
+static void test_whole_is_wrong_for_who_waits(void **state)
+{
+	uint64_t size = 3 * MIB;
+	struct reader_file_stats stats;
+	struct test_request end;
+	struct bench b;
+
+	bench_init_whole(&b, size, full_extents, 1, 32, 2, false);
+	b.reader->ahead_blocks_max = 0;
+	hold(&b.store, true);
+	start(&end, b.file, size - 10, 10);
+	wait_for_held(&b.store, 1);
+	pthread_mutex_lock(&b.reader->lock);
+	b.file->artifact->whole = WHOLE_WRONG;
+	error_set(&b.file->artifact->wrong, ERROR_CORRUPT, EIO, "it is wrong");
+	pthread_mutex_unlock(&b.reader->lock);
+	hold(&b.store, false);
+	assert_int_equal(finish(&end), -EIO);
+	assert_string_equal(end.err.message, "it is wrong");
+	assert_int_equal(read_range(b.file, size, 0, 10), -EIO);
+	reader_close(b.file, &stats);
+	b.file = NULL;
+	assert_int_equal(stats.failures, 2);
+	assert_int_equal(b.metrics.failures, 2);
+	bench_finish(&b);
+}
+
 /* In any order and by several readers, while blocks come and go: the last byte always comes. */
 static void test_whole_under_load(void **state)
 {
@@ -1350,6 +1378,7 @@ int main(void)
 	        cmocka_unit_test(test_whole_is_not_waited_for),
 	        cmocka_unit_test(test_whole_is_closed_while_it_is_hashed),
 	        cmocka_unit_test(test_whole_is_given_up_with_what_it_waits_for),
+	        cmocka_unit_test(test_whole_is_wrong_for_who_waits),
 	        cmocka_unit_test(test_whole_under_load),
 	        cmocka_unit_test(test_cancel_one),
 	        cmocka_unit_test(test_cancel_one_of_two),
