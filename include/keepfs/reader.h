@@ -72,7 +72,8 @@ int reader_open(struct reader *r, const struct reader_what *what, struct reader_
 struct reader_file_stats {
 	uint64_t requests, bytes; /* that were answered with bytes; what the kernel had is not asked for */
 	uint64_t failures;
-	bool whole; /* its SHA-256 was compared, and is the manifest's */
+	bool whole;             /* its SHA-256 was compared, and is the manifest's */
+	int64_t verified_at_us; /* when, if all of it came from the store; else 0 */
 };
 /**
  * reader_close() - requests still pending are answered with -ECANCELED first; answers that are being given on

@@ -152,7 +152,8 @@ static void note_reading(void *arg)
 	struct error err = {0};
 	char detail[160];
 
-	if (s->whole && catalog_set_verified(f->fs->ctx.catalog, f->ino, clock_now_us(), &err) < 0)
+	if (s->verified_at_us &&
+	    catalog_set_verified(f->fs->ctx.catalog, f->ino, s->verified_at_us, &err) < 0)
 		log_warning("that %s was read whole and is right could not be noted: %s", path, err.message);
 	/* What the kernel's cache had was read, too, but not from here. */
 	snprintf(detail, sizeof(detail), "%llu of %llu bytes in %llu requests, %llu failed%s",

@@ -204,6 +204,7 @@ static void note_cached(struct reader *r, struct block *b)
 {
 	pthread_mutex_lock(&r->lock);
 	b->cached = true;
+	b->artifact->whole_cached = true;
 	pthread_mutex_unlock(&r->lock);
 }
 

@@ -83,7 +83,9 @@ struct artifact { /* what is open, once however often it is; key, sha256 and ext
 	                          */
 	struct error failure;    /* what it said */
 	enum whole_state whole;
-	struct error wrong; /* WHOLE_WRONG */
+	struct error wrong;     /* WHOLE_WRONG */
+	bool whole_cached;      /* some of it came from the disk cache: the store may have something else */
+	int64_t verified_at_us; /* WHOLE_RIGHT, and all came from the store; else 0 */
 	uint64_t whole_next;
 	struct sha256 *whole_hash; /* the thread's that made whole BUSY */
 	unsigned whole_kept;       /* blocks that wait for their turn to be hashed */

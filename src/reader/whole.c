@@ -12,6 +12,7 @@
  */
 #include "reader_private.h"
 
+#include <keepfs/base/clock.h>
 #include <keepfs/base/str.h>
 
 #include <errno.h>
@@ -105,8 +106,10 @@ static void judge(struct reader *r, struct artifact *a)
 	hex_encode(digest, sizeof(digest), hex);
 	a->whole = str_equal(hex, a->sha256) ? WHOLE_RIGHT : WHOLE_WRONG;
 	atomic_fetch_add(&r->metrics->whole, 1);
-	if (a->whole == WHOLE_RIGHT)
+	if (a->whole == WHOLE_RIGHT) {
+		a->verified_at_us = a->whole_cached ? 0 : clock_now_us();
 		return;
+	}
 	atomic_fetch_add(&r->metrics->whole_wrong, 1);
 	error_set(&a->wrong, ERROR_CORRUPT, EIO,
 	          "%s is damaged: the SHA-256 of its %llu bytes is %s, its manifest says %s; do not rely on "

@@ -1324,6 +1324,40 @@ static void test_disk_cache(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* What the disk cache has is right, but says nothing of what the store has. */
+static void test_only_the_store_verifies(void **state)
+{
+	static const char *const names[] = {"keepfs-cache.data", "keepfs-cache.table"};
+	uint64_t size = 3 * MIB;
+	char dir[] = "/tmp/keepfs-reader-XXXXXX", path[128];
+	struct cache *cache;
+	struct error err = {0};
+	struct bench b;
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(cache_open(dir, 64 * MIB, &cache, &err), 0);
+	bench_init_whole(&b, size, full_extents, 1, 8, 2, true);
+	for (unsigned round = 0; round < 2; round++) {
+		struct reader_file_stats stats;
+
+		with_cache(&b, cache);
+		for (uint64_t at = 0; at < size; at += MIB)
+			assert_int_equal(read_range(b.file, size, at, MIB), 0);
+		reader_close(b.file, &stats);
+		b.file = open_file(&b, 1);
+		assert_true(stats.whole);
+		assert_int_equal(stats.verified_at_us > 0, round == 0);
+		assert_int_equal(b.store.bytes, size);
+	}
+	bench_finish(&b);
+	cache_free(cache);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		assert_int_equal(unlink(path), 0);
+	}
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_options(void **state)
 {
 	struct held_store store;
@@ -1385,6 +1419,7 @@ int main(void)
 	        cmocka_unit_test(test_cancel_an_owner),
 	        cmocka_unit_test(test_no_read_ahead),
 	        cmocka_unit_test(test_disk_cache),
+	        cmocka_unit_test(test_only_the_store_verifies),
 	        cmocka_unit_test(test_options),
 	};
 
