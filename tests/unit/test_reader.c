@@ -1358,6 +1358,85 @@ static void test_only_the_store_verifies(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* Files are opened and closed, requests answered, cancelled and failed, gets slow: each request has one
+ * answer, and its bytes are right. */
+struct chaos {
+	struct bench *b;
+	uint64_t size;
+	unsigned seed;
+	unsigned rounds;
+};
+
+#define CHAOS_REQUESTS 6
+
+static void chaos_round(struct chaos *c)
+{
+	struct reader_file *f = open_file(c->b, 1 + (uint64_t)rand_r(&c->seed) % 3);
+	struct test_request reqs[CHAOS_REQUESTS];
+	bool in_order = rand_r(&c->seed) % 2;
+	uint64_t at = rand_r(&c->seed) % 3 ? 0 : (uint64_t)rand_r(&c->seed) % c->size;
+
+	for (unsigned k = 0; k < 12; k++) {
+		for (unsigned i = 0; i < CHAOS_REQUESTS; i++) {
+			size_t len = 1 + (size_t)rand_r(&c->seed) % MIB;
+
+			if (!in_order)
+				at = rand_r(&c->seed) % 4 ? (uint64_t)rand_r(&c->seed) % c->size
+				                          : c->size - 10;
+			start(&reqs[i], f, at, len);
+			at += len;
+		}
+		for (unsigned i = 0; i < CHAOS_REQUESTS; i++)
+			if (rand_r(&c->seed) % 3 == 0)
+				reader_cancel(f, reqs[i].base.tag);
+		if (k == 11 && rand_r(&c->seed) % 2)
+			break;
+		for (unsigned i = 0; i < CHAOS_REQUESTS; i++) {
+			finish(&reqs[i]);
+			assert_false(reqs[i].wrong);
+		}
+	}
+	reader_close(f, NULL);
+	for (unsigned i = 0; i < CHAOS_REQUESTS; i++) {
+		assert_int_equal(reqs[i].answers, 1);
+		assert_false(reqs[i].wrong);
+	}
+}
+
+static void *chaos_main(void *arg)
+{
+	struct chaos *c = arg;
+
+	for (unsigned i = 0; i < c->rounds; i++) {
+		chaos_round(c);
+		if (i % 5 == 0) {
+			pthread_mutex_lock(&c->b->store.lock);
+			c->b->store.fail = 1;
+			pthread_mutex_unlock(&c->b->store.lock);
+		}
+	}
+	return NULL;
+}
+
+static void test_chaos(void **state)
+{
+	unsigned rounds = getenv("CHAOS") ? (unsigned)atoi(getenv("CHAOS")) : 3;
+	uint64_t size = 7 * MIB + 4711;
+	pthread_t threads[4];
+	struct chaos chaos[4];
+	struct bench b;
+
+	bench_init_whole(&b, size, odd_extents, ARRAY_SIZE(odd_extents), 10, 3, true);
+	for (unsigned i = 0; i < 4; i++) {
+		chaos[i] = (struct chaos){.b = &b, .size = size, .seed = i + 1, .rounds = rounds};
+		assert_int_equal(pthread_create(&threads[i], NULL, chaos_main, &chaos[i]), 0);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	b.store.fail = 0;
+	bench_finish(&b);
+}
+
 static void test_options(void **state)
 {
 	struct held_store store;
@@ -1420,6 +1499,7 @@ int main(void)
 	        cmocka_unit_test(test_no_read_ahead),
 	        cmocka_unit_test(test_disk_cache),
 	        cmocka_unit_test(test_only_the_store_verifies),
+	        cmocka_unit_test(test_chaos),
 	        cmocka_unit_test(test_options),
 	};
 
