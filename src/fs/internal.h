@@ -24,7 +24,8 @@ struct fs {
 	struct watches *watches;
 	struct workers *workers; /* what waits for the catalog's disk or the store: commands, removals, links,
 	                            notes */
-	atomic_ullong read_tag;  /* the last read's */
+	struct workers *forgetters; /* has the kernel forget names: see remove.c */
+	atomic_ullong read_tag;     /* the last read's */
 	pthread_mutex_t handles_lock;
 	struct handle *handles; /* handles_lock: open files */
 	struct fuse_session *session;

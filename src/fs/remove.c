@@ -18,6 +18,7 @@ struct removal {
 	char *name, *path;
 	char **beside; /* further files that lie beside the artifact's own */
 	size_t beside_count;
+	bool forgotten; /* the kernel has forgotten its name by itself */
 	struct catalog_audit audit;
 };
 
@@ -47,18 +48,21 @@ static void forget_links(const struct removal *removal)
 		forget_name(removal, parent_ino, removal->beside[i]);
 }
 
-/* Only after the answer: until then the kernel holds the directory's lock, which forgetting a name takes. */
-static void tell_kernel(const struct removal *removal, bool forgotten)
+/* Only after the answer: until then the kernel holds the directory's lock, which forgetting a name takes. The
+ * next rm may have it by then, and waits for a worker: so this is no worker's business. */
+static void tell_kernel(void *arg)
 {
+	struct removal *removal = arg;
 	_cleanup(free) char *directory = mem_strdup(removal->path);
 
 	/* A directory's name takes all below it along. */
-	if (!forgotten)
+	if (!removal->forgotten)
 		forget_name(removal, removal->parent_ino, removal->name);
 	for (size_t i = 0; i < removal->beside_count; i++)
 		forget_name(removal, removal->parent_ino, removal->beside[i]);
 	*strrchr(directory, '/') = '\0';
 	directory_changed(removal->fs, directory);
+	removal_free(removal);
 }
 
 /* struct cached - the names under which the disk cache knows the files of an artifact. */
@@ -123,8 +127,8 @@ static void remove_one(void *arg)
 		fuse_reply_err(removal->pending.req, r < 0 ? -r : 0);
 	/* The kernel forgets the name by itself only when rm was told of success. A removal that was
 	 * interrupted, or whose store failed half-way, has hidden the file all the same. */
-	tell_kernel(removal, told && r == 0);
-	removal_free(removal);
+	removal->forgotten = told && r == 0;
+	workers_add(removal->fs->forgetters, tell_kernel, removal);
 }
 
 /* The path of @name in @parent, as seen from the mount's root (heap). */

@@ -166,7 +166,8 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	        .run_changed = run_changed, .directory_changed = on_directory_changed, .arg = fs};
 	fs->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fs->workers = workers_new("command", WORKERS);
-	if (fs->ended_fd < 0 || !fs->workers) {
+	fs->forgetters = workers_new("forget", 1);
+	if (fs->ended_fd < 0 || !fs->workers || !fs->forgetters) {
 		fs_free(fs);
 		return error_set(err, ERROR_INTERNAL, ENOMEM, "could not start the threads of the mount");
 	}
@@ -423,6 +424,8 @@ void fs_unmount(struct fs *fs)
 void fs_finish_commands(struct fs *fs)
 {
 	fs->workers = workers_free(fs->workers);
+	/* They have nothing new to forget then. */
+	fs->forgetters = workers_free(fs->forgetters);
 }
 
 struct fs *fs_free(struct fs *fs)

@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+import handmade
+
 
 @pytest.fixture
 def three(keepfs):
@@ -111,3 +113,24 @@ def test_a_store_that_does_not_answer_keeps_the_deletion_in_mind(new_keepfs):
     # Either it was never begun, or the start finished it: the listing and the store agree (orphans are looked for at the end).
     in_store = any(oldest in key for key in keepfs.store.keys())
     assert (oldest in keepfs.artifacts()) == in_store
+
+
+def test_many_rm_at_once(new_keepfs, store):
+    """each waits for its directory, and so does forgetting what lay beside those that went before"""
+    names = [f"202511{day:02}T{hour:02}0000Z" for day in range(1, 5) for hour in range(24)]
+    for run, name in enumerate(names, 1):
+        handmade.publish(store, f"backups/full/{name}.dump", b"PGDMP", {f"{name}.tables.csv": b"schema,table,rows\n"}, run=run)
+    keepfs = new_keepfs()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    directory = keepfs.path("backups", "full")
+    for name in os.listdir(directory):
+        os.stat(directory / name)
+    rms = [subprocess.Popen(["rm", *(str(directory / f"{name}.dump") for name in names[at:-1:12])], stdin=subprocess.DEVNULL)
+           for at in range(12)]
+    try:
+        assert [rm.wait(60) for rm in rms] == [0] * len(rms)
+    finally:
+        for rm in rms:
+            rm.kill()
+    assert keepfs.artifacts() == [f"{names[-1]}.dump"]
