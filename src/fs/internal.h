@@ -25,6 +25,8 @@ struct fs {
 	struct workers *workers; /* what waits for the catalog's disk or the store: commands, removals, links,
 	                            notes */
 	struct workers *forgetters; /* has the kernel forget names: see remove.c */
+	pthread_mutex_t forgetting; /* held while the kernel forgets names */
+	atomic_bool ending;         /* removals are refused, and nothing is forgotten any more */
 	atomic_ullong read_tag;     /* the last read's */
 	pthread_mutex_t handles_lock;
 	struct handle *handles; /* handles_lock: open files */

@@ -50,9 +50,8 @@ static void forget_links(const struct removal *removal)
 
 /* Only after the answer: until then the kernel holds the directory's lock, which forgetting a name takes. The
  * next rm may have it by then, and waits for a worker: so this is no worker's business. */
-static void tell_kernel(void *arg)
+static void forget_removed(const struct removal *removal)
 {
-	struct removal *removal = arg;
 	_cleanup(free) char *directory = mem_strdup(removal->path);
 
 	/* A directory's name takes all below it along. */
@@ -62,6 +61,17 @@ static void tell_kernel(void *arg)
 		forget_name(removal, removal->parent_ino, removal->beside[i]);
 	*strrchr(directory, '/') = '\0';
 	directory_changed(removal->fs, directory);
+}
+
+static void tell_kernel(void *arg)
+{
+	struct removal *removal = arg;
+	struct fs *fs = removal->fs;
+
+	pthread_mutex_lock(&fs->forgetting);
+	if (!atomic_load(&fs->ending))
+		forget_removed(removal);
+	pthread_mutex_unlock(&fs->forgetting);
 	removal_free(removal);
 }
 
@@ -121,7 +131,8 @@ static void remove_one(void *arg)
 	audit(removal->fs, &removal->audit, "remove", removal->path, r, err.message);
 	if (r < 0)
 		report_trouble(removal->fs->ctx.troubles, removal->path, -r, err.message);
-	forget_links(removal);
+	if (!atomic_load(&removal->fs->ending))
+		forget_links(removal);
 	told = pending_claim(&removal->pending);
 	if (told)
 		fuse_reply_err(removal->pending.req, r < 0 ? -r : 0);
@@ -221,7 +232,7 @@ static void remove_node(fuse_req_t req, fuse_ino_t parent_ino, const char *name,
 {
 	struct fs *fs = fs_of(req);
 	struct node parent, node;
-	int r = node_load(fs, parent_ino, &parent);
+	int r = atomic_load(&fs->ending) ? -ESHUTDOWN : node_load(fs, parent_ino, &parent);
 
 	if (r == 0)
 		r = node_child(fs, &parent, name, &node);

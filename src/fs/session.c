@@ -160,6 +160,7 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->ctx = *ctx;
 	fs->started_at_us = clock_now_us();
 	pthread_mutex_init(&fs->handles_lock, NULL);
+	pthread_mutex_init(&fs->forgetting, NULL);
 	fs->texts = texts_new();
 	fs->watches = watches_new();
 	fs->events = (struct jobs_events){
@@ -396,6 +397,16 @@ static bool ended_from_outside(const struct fs *fs)
 	return poll(&pfd, 1, 0) == 1 && pfd.revents & POLLERR;
 }
 
+/* What the kernel is just forgetting waits for a directory's lock. The rm that holds it must be answered, so
+ * the loop goes on until then: whom nobody reads keeps the lock, and the forgetting thread would never end.
+ */
+static void end_forgetting(struct fs *fs)
+{
+	atomic_store(&fs->ending, true);
+	pthread_mutex_lock(&fs->forgetting);
+	pthread_mutex_unlock(&fs->forgetting);
+}
+
 void fs_unmount(struct fs *fs)
 {
 	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
@@ -407,6 +418,7 @@ void fs_unmount(struct fs *fs)
 	 * in flight still answer to it: that is left for the end, in fs_free(). */
 	if (!ended_from_outside(fs))
 		unmount_lazily(fs->mountpoint);
+	end_forgetting(fs);
 	fuse_session_exit(fs->session);
 	/* The signal may arrive just before the loop goes to sleep, so it is sent until the loop has ended.
 	 */
@@ -440,6 +452,7 @@ struct fs *fs_free(struct fs *fs)
 		fuse_session_unmount(fs->session);
 		fuse_session_destroy(fs->session);
 	}
+	pthread_mutex_destroy(&fs->forgetting);
 	pthread_mutex_destroy(&fs->handles_lock);
 	watches_free(fs->watches);
 	texts_free(fs->texts);

@@ -2,7 +2,9 @@
 import errno
 import json
 import os
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -115,8 +117,8 @@ def test_a_store_that_does_not_answer_keeps_the_deletion_in_mind(new_keepfs):
     assert (oldest in keepfs.artifacts()) == in_store
 
 
-def test_many_rm_at_once(new_keepfs, store):
-    """each waits for its directory, and so does forgetting what lay beside those that went before"""
+def many_rm(new_keepfs, store):
+    """(keepfs, the last name, 12 processes that remove 95 others at once)"""
     names = [f"202511{day:02}T{hour:02}0000Z" for day in range(1, 5) for hour in range(24)]
     for run, name in enumerate(names, 1):
         handmade.publish(store, f"backups/full/{name}.dump", b"PGDMP", {f"{name}.tables.csv": b"schema,table,rows\n"}, run=run)
@@ -126,11 +128,31 @@ def test_many_rm_at_once(new_keepfs, store):
     directory = keepfs.path("backups", "full")
     for name in os.listdir(directory):
         os.stat(directory / name)
-    rms = [subprocess.Popen(["rm", *(str(directory / f"{name}.dump") for name in names[at:-1:12])], stdin=subprocess.DEVNULL)
-           for at in range(12)]
+    rms = [subprocess.Popen(["rm", *(str(directory / f"{name}.dump") for name in names[at:-1:12])], stdin=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL) for at in range(12)]
+    return keepfs, names[-1], rms
+
+
+def test_many_rm_at_once(new_keepfs, store):
+    """each waits for its directory, and so does forgetting what lay beside those that went before"""
+    keepfs, last, rms = many_rm(new_keepfs, store)
     try:
         assert [rm.wait(60) for rm in rms] == [0] * len(rms)
     finally:
         for rm in rms:
             rm.kill()
-    assert keepfs.artifacts() == [f"{names[-1]}.dump"]
+    assert keepfs.artifacts() == [f"{last}.dump"]
+
+
+@pytest.mark.parametrize("after_s", [0, 0.05, 0.1, 0.2])
+def test_the_end_does_not_wait_for_rm(new_keepfs, store, after_s):
+    """an rm that the daemon does not read any more keeps its directory locked: nothing may wait for that"""
+    keepfs, _, rms = many_rm(new_keepfs, store)
+    time.sleep(after_s)
+    try:
+        keepfs.signal(signal.SIGTERM)
+        for rm in rms:
+            rm.wait(60)
+    finally:
+        for rm in rms:
+            rm.kill()
