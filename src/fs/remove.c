@@ -110,9 +110,12 @@ static void find_cached(struct fs *fs, uint64_t ino, struct cached *ret)
 		        "some of a removed backup may stay in the disk cache: the catalog cannot be read");
 }
 
-static void forget_cached(struct fs *fs, struct cached *c, bool removed)
+/* Also when its deletion goes on at the next start: it is not listed any more. */
+static void forget_cached(struct fs *fs, uint64_t ino, struct cached *c)
 {
-	for (size_t i = 0; i < c->count && removed; i++)
+	_cleanup(free) char *path = c->count > 0 ? catalog_path(fs->ctx.catalog, ino) : NULL;
+
+	for (size_t i = 0; i < c->count && !path; i++)
 		cache_forget_file(fs->ctx.cache, c->ids[i]);
 	free(c->ids);
 }
@@ -120,18 +123,19 @@ static void forget_cached(struct fs *fs, struct cached *c, bool removed)
 static void remove_one(void *arg)
 {
 	struct removal *removal = arg;
+	struct fs *fs = removal->fs;
+	uint64_t ino = removal->ino;
 	struct cached cached = {0};
 	struct error err = {0};
 	bool told;
 	int r;
 
-	find_cached(removal->fs, removal->ino, &cached);
-	r = artifact_remove(removal->fs->ctx.store, removal->fs->ctx.catalog, removal->ino, &err);
-	forget_cached(removal->fs, &cached, r == 0);
-	audit(removal->fs, &removal->audit, "remove", removal->path, r, err.message);
+	find_cached(fs, ino, &cached);
+	r = artifact_remove(fs->ctx.store, fs->ctx.catalog, ino, &err);
+	audit(fs, &removal->audit, "remove", removal->path, r, err.message);
 	if (r < 0)
-		report_trouble(removal->fs->ctx.troubles, removal->path, -r, err.message);
-	if (!atomic_load(&removal->fs->ending))
+		report_trouble(fs->ctx.troubles, removal->path, -r, err.message);
+	if (!atomic_load(&fs->ending))
 		forget_links(removal);
 	told = pending_claim(&removal->pending);
 	if (told)
@@ -139,7 +143,8 @@ static void remove_one(void *arg)
 	/* The kernel forgets the name by itself only when rm was told of success. A removal that was
 	 * interrupted, or whose store failed half-way, has hidden the file all the same. */
 	removal->forgotten = told && r == 0;
-	workers_add(removal->fs->forgetters, tell_kernel, removal);
+	workers_add(fs->forgetters, tell_kernel, removal);
+	forget_cached(fs, ino, &cached);
 }
 
 /* The path of @name in @parent, as seen from the mount's root (heap). */
