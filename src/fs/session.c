@@ -28,7 +28,7 @@
 #define READ_AHEAD_KIB       4096
 #define MAX_BACKGROUND       128
 #define CONGESTION_THRESHOLD 120
-#define FUSE_THREADS         8
+#define FUSE_THREADS         4
 #define WORKERS              4
 #define WAKE_SIGNAL          SIGUSR1
 
