@@ -89,8 +89,7 @@ struct artifact { /* what is open, once however often it is; key, sha256 and ext
 	uint64_t whole_next;
 	struct sha256 *whole_hash; /* the thread's that made whole BUSY */
 	unsigned whole_kept;       /* blocks that wait for their turn to be hashed */
-	struct block
-	        *whole_held; /* the last block: its bytes are right, its parts loading until the verdict */
+	struct block *whole_held;  /* what came last: right, but loading until the verdict */
 	parts_t whole_held_parts;
 	struct artifact *next;
 };

@@ -2,13 +2,13 @@
  * The SHA-256 of a file that is read from beginning to end. Every byte was checked before by its CRC-32C;
  * this one is of the whole, and costs no transfer. Blocks are hashed in their order, each as soon as it is
  * there, by the thread that brought it or the one before it. Until then it is kept, so that hashing that
- * falls behind slows read-ahead down, and is not given up. The last block's last part waits for the result,
- * so that whoever reads all of the file and gets no error has the right file.
+ * falls behind slows read-ahead down, and is not given up. What comes last, wherever in the file it is, waits
+ * for the result, so that whoever reads all of the file and gets no error has the right file.
  *
- * Things wait only while the next block to hash is there or on its way; what is on its way holds its buffer
+ * Blocks are kept only while the next one to hash is there or on its way; what is on its way holds its buffer
  * already, so this ends. whole_go_on() is called after each fetch, whole_lost() for each block that is
- * forgotten or not wanted any more; then what waited goes on without, until somebody reads the missing block
- * again.
+ * forgotten or not wanted any more; then they are kept no longer, until somebody reads the missing block
+ * again. What waits for the result waits for nothing but the hashing of what is there.
  */
 #include "reader_private.h"
 
@@ -22,14 +22,6 @@ static bool is_going_on(const struct artifact *a)
 	return a->whole == WHOLE_ON || a->whole == WHOLE_BUSY;
 }
 
-/* The last part of @span. */
-static parts_t last_part(const struct span *span)
-{
-	parts_t all = span_parts(span);
-
-	return all & ~(all >> 1);
-}
-
 static void unkeep(struct reader *r, struct block *b)
 {
 	if (!b->kept)
@@ -37,6 +29,23 @@ static void unkeep(struct reader *r, struct block *b)
 	b->kept = false;
 	b->artifact->whole_kept--;
 	block_unpin(r, b);
+}
+
+/* With @parts of @b, is all there that is not hashed yet? What is there is kept: this looks at no more blocks
+ * than there are buffers. */
+static bool is_complete(struct reader *r, const struct artifact *a, const struct block *b, parts_t parts)
+{
+	uint64_t at = a->whole_next;
+
+	while (at < a->extents.total_bytes) {
+		struct span span = block_span(&a->extents, at);
+		const struct block *here = block_find(r, a, span.first);
+
+		if (!here || (here->ready | (here == b ? parts : 0)) != span_parts(&span))
+			return false;
+		at += span.bytes;
+	}
+	return true;
 }
 
 bool whole_arrived(struct reader *r, struct block *b, parts_t parts)
@@ -50,7 +59,7 @@ bool whole_arrived(struct reader *r, struct block *b, parts_t parts)
 		a->whole_kept++;
 		block_pin(r, b);
 	}
-	if (b->span.offset + b->span.bytes < a->extents.total_bytes || !(parts & last_part(&b->span)))
+	if (!is_complete(r, a, b, parts))
 		return true;
 	a->whole_held = b;
 	a->whole_held_parts = parts;

@@ -1020,6 +1020,25 @@ static void test_whole(void **state)
 	}
 }
 
+/* What comes last, wherever it is, waits for the verdict. */
+static void test_whole_out_of_order(void **state)
+{
+	static const uint32_t fine[] = {65536};
+	static const unsigned order[] = {3, 0, 2, 1};
+	uint64_t size = 3 * 65536 + 777;
+	struct bench b;
+
+	for (int right = 0; right < 2; right++) {
+		bench_init_whole(&b, size, fine, 1, 32, 2, right);
+		b.reader->ahead_blocks_max = 0;
+		for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+			assert_int_equal(read_range(b.file, size, order[i] * 65536, 65536),
+			                 i < 3 || right ? 0 : -EIO);
+		assert_int_equal(b.metrics.whole, 1);
+		bench_finish(&b);
+	}
+}
+
 /* Nothing waits for a hash that cannot be had. */
 static void test_whole_is_not_waited_for(void **state)
 {
@@ -1488,6 +1507,7 @@ int main(void)
 	        cmocka_unit_test(test_replaced_between_the_first_gets),
 	        cmocka_unit_test(test_no_etag),
 	        cmocka_unit_test(test_whole),
+	        cmocka_unit_test(test_whole_out_of_order),
 	        cmocka_unit_test(test_whole_is_not_waited_for),
 	        cmocka_unit_test(test_whole_is_closed_while_it_is_hashed),
 	        cmocka_unit_test(test_whole_is_given_up_with_what_it_waits_for),
