@@ -346,20 +346,27 @@ void reader_read(struct reader_file *f, struct reader_request *req)
 		req->done(req, result, NULL, 0, &err);
 }
 
+static struct pending *find_pending(const struct reader_file *f, uint64_t tag, uint64_t owner)
+{
+	struct pending *p = f->pendings;
+
+	while (p && (tag ? p->request->tag != tag : p->request->owner != owner))
+		p = p->next;
+	return p;
+}
+
 static void cancel_those(struct reader_file *f, uint64_t tag, uint64_t owner)
 {
 	static const struct error gone = {
 	        .class = ERROR_CANCELLED, .errnum = ECANCELED, .message = "the read was interrupted"};
 	struct reader *r = f->reader;
 	struct answers answers = {0};
-	struct pending *p, *next;
+	struct pending *p;
 
 	pthread_mutex_lock(&r->lock);
-	for (p = f->pendings; p; p = next) {
-		next = p->next;
-		if (tag ? p->request->tag == tag : p->request->owner == owner)
-			request_fail(r, p, -ECANCELED, &gone, &answers);
-	}
+	/* With one other ones may be decided: each time from the beginning. */
+	while ((p = find_pending(f, tag, owner)))
+		request_fail(r, p, -ECANCELED, &gone, &answers);
 	if (answers.first)
 		fetch_cancel_unwanted(r);
 	request_deliver(r, &answers);
