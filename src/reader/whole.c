@@ -174,6 +174,10 @@ void whole_go_on(struct reader *r, struct artifact *a, struct answers *answers)
 		if (a->whole_next == a->extents.total_bytes)
 			judge(r, a);
 	}
+	/* It may be long in coming, and other files need buffers, too. What is let go can still be hashed as
+	 * long as nobody takes its buffer. */
+	if (a->whole_kept > r->block_count / 2)
+		coming = false;
 	if (a->whole != WHOLE_BUSY && a->whole != WHOLE_ENDING && !(a->whole == WHOLE_ON && coming))
 		give_up(r, a, a->whole == WHOLE_WRONG ? &a->wrong : NULL, answers);
 }

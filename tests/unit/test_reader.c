@@ -1144,6 +1144,28 @@ static void test_whole_is_given_up_with_what_it_waits_for(void **state)
 	expect_end_after_cancel(true);
 }
 
+/* Waiting for a hash takes no more than half of the buffers when the next block to hash is late. */
+static void test_whole_and_a_late_block(void **state)
+{
+	static const uint32_t lengths[] = {65536};
+	uint64_t size = 20 * MIB;
+	struct test_request late;
+	struct bench b;
+
+	bench_init_whole(&b, size, lengths, 1, 8, 3, true);
+	b.reader->ahead_blocks_max = 0;
+	assert_int_equal(read_range(b.file, size, 0, 10), 0);
+	stick(&b.store, 65536);
+	start(&late, b.file, 65536, MIB - 65536);
+	wait_for_held(&b.store, 1);
+	for (uint64_t at = MIB; at < size - MIB; at += MIB)
+		assert_int_equal(read_range(b.file, size, at, 10), 0);
+	assert_int_equal(late.answers, 0);
+	stick(&b.store, 0);
+	assert_int_equal(finish(&late), 0);
+	bench_finish(&b);
+}
+
 /* What was asked for before the verdict, and comes after it, is as wrong as the rest; and it counts. */
 static void test_whole_is_wrong_for_who_waits(void **state)
 {
@@ -1524,6 +1546,7 @@ int main(void)
 	        cmocka_unit_test(test_whole_is_not_waited_for),
 	        cmocka_unit_test(test_whole_is_closed_while_it_is_hashed),
 	        cmocka_unit_test(test_whole_is_given_up_with_what_it_waits_for),
+	        cmocka_unit_test(test_whole_and_a_late_block),
 	        cmocka_unit_test(test_whole_is_wrong_for_who_waits),
 	        cmocka_unit_test(test_whole_under_load),
 	        cmocka_unit_test(test_cancel_one),

@@ -122,7 +122,8 @@ static int chaos_get(struct store *store, const struct store_call *call, const c
 			return error_set(err, ERROR_USAGE, ERANGE, "the object is too short");
 		break;
 	default:
-		((unsigned char *)iov[where % (unsigned)count].iov_base)[where % iov[where % (unsigned)count].iov_len] ^=
+		((unsigned char *)iov[where % (unsigned)count]
+		         .iov_base)[where % iov[where % (unsigned)count].iov_len] ^=
 		        (unsigned char)(1 << where % 8);
 	}
 	return 0;
@@ -183,7 +184,7 @@ struct request {
 	const struct file *file;
 	pthread_mutex_t lock;
 	pthread_cond_t answered;
-	unsigned answers; /* lock */
+	unsigned answers;      /* lock */
 	bool may_be_cancelled; /* lock */
 };
 
@@ -230,7 +231,8 @@ struct user {
 	unsigned files; /* to open */
 };
 
-static uint64_t next_offset(struct user *u, const struct file *f, uint64_t *next, size_t len, unsigned pattern)
+static uint64_t next_offset(struct user *u, const struct file *f, uint64_t *next, size_t len,
+                            unsigned pattern)
 {
 	uint64_t offset = *next;
 
@@ -243,7 +245,8 @@ static uint64_t next_offset(struct user *u, const struct file *f, uint64_t *next
 		return offset + below(&u->seed, 3) * len;
 	case 2: /* extents' edges */
 		if (f->extents.count) {
-			const struct extent *x = &f->extents.items[below(&u->seed, (unsigned)f->extents.count)];
+			const struct extent *x =
+			        &f->extents.items[below(&u->seed, (unsigned)f->extents.count)];
 
 			offset = x->offset + (below(&u->seed, 2) ? x->length : 0) + below(&u->seed, 3);
 			return offset > 0 ? offset - 1 : 0;
@@ -280,12 +283,13 @@ static void cancel(struct reader_file *file, struct request *q, bool owner)
 		reader_cancel(file, q->base.tag);
 }
 
-static void ask(struct user *u, struct reader_file *file, const struct file *f, struct request *q, uint64_t number,
-                uint64_t offset, size_t len)
+static void ask(struct user *u, struct reader_file *file, const struct file *f, struct request *q,
+                uint64_t number, uint64_t offset, size_t len)
 {
-	*q = (struct request){.base = {.offset = offset, .len = len, .done = answer, .tag = number, .owner = number},
-	                      .chaos = u->chaos,
-	                      .file = f};
+	*q = (struct request){
+	        .base = {.offset = offset, .len = len, .done = answer, .tag = number, .owner = number},
+	        .chaos = u->chaos,
+	        .file = f};
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->answered, NULL);
 	reader_read(file, &q->base);
@@ -304,10 +308,12 @@ static void use_file(struct user *u, struct reader_file *file, const struct file
 			wait_for(&requests[waited++ % REQUESTS]);
 		if (pattern > 1)
 			len = next_len(u);
-		ask(u, file, f, &requests[asked % REQUESTS], asked + 1, next_offset(u, f, &next, len, pattern), len);
+		ask(u, file, f, &requests[asked % REQUESTS], asked + 1,
+		    next_offset(u, f, &next, len, pattern), len);
 		asked++;
 		if (below(&u->seed, 100) < cancels)
-			cancel(file, &requests[(waited + below(&u->seed, asked - waited)) % REQUESTS], asked % 2);
+			cancel(file, &requests[(waited + below(&u->seed, asked - waited)) % REQUESTS],
+			       asked % 2);
 	}
 	if (below(&u->seed, 2))
 		while (waited < asked)
@@ -380,8 +386,10 @@ static void run_round(unsigned seed)
 	options.pool = pool_new(options.buffers * MIB);
 	must(reader_new(&options, &users[0].reader, &err) == 0);
 	for (unsigned i = 0; i < READERS; i++) {
-		users[i] = (struct user){
-		        .chaos = &c, .reader = users[0].reader, .seed = seed + i, .files = 1 + below(&seed, 6)};
+		users[i] = (struct user){.chaos = &c,
+		                         .reader = users[0].reader,
+		                         .seed = seed + i,
+		                         .files = 1 + below(&seed, 6)};
 		must(pthread_create(&threads[i], NULL, use, &users[i]) == 0);
 	}
 	if (below(&seed, 4) == 0) {
