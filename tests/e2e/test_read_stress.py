@@ -97,12 +97,13 @@ def library(request, noise, pg, tmp_path_factory):
     store.clear()
 
 
-def open_library(new_keepfs, library, faults=None, memory_mib=112):
+def open_library(new_keepfs, library, faults=None, memory_mib=112, **read_settings):
     """a mount of all that is in the library"""
     keepfs = new_keepfs(store=library.store, memory=f"{memory_mib}M")
+    keepfs.read_settings = read_settings
     if memory_mib < 112:
         keepfs.store_settings["part_size"] = "5M"
-        keepfs.write_conf()
+    keepfs.write_conf()
     keepfs.run("rebuild")
     if faults:
         keepfs.store_settings["faults"] = faults
@@ -260,9 +261,10 @@ def test_seeks(new_keepfs, library):
     expect_all(keepfs, library)
 
 
-def test_seeks_in_small_memory_with_trouble(new_keepfs, library):
+def test_seeks_in_small_memory_with_trouble(new_keepfs, library, tmp_path):
     faults = "get:3:corrupt,get:150:corrupt,get:5%:slow:20"
-    keepfs = open_library(new_keepfs, library, faults=faults, memory_mib=SMALL_MIB)
+    keepfs = open_library(new_keepfs, library, faults=faults, memory_mib=SMALL_MIB, sha256="always",
+                          cache_dir=tmp_path / "cache", cache_size="64M")
     seek_stress(keepfs, library, 2)
     assert keepfs.text("status", "last-error") == "" or "damaged" not in keepfs.text("status", "last-error")
     expect_all(keepfs, library)
@@ -392,7 +394,7 @@ def end_readers(children, number):
 
 
 def test_a_thousand_killed_readers(new_keepfs, library):
-    keepfs = open_library(new_keepfs, library, faults="get:1+:slow:200")
+    keepfs = open_library(new_keepfs, library, faults="get:1+:slow:200", sha256="always")
     chance = random.Random(5)
     for batch in range(20):
         end_readers(start_readers(keepfs, library, 50, chance), signal.SIGINT if batch % 2 else signal.SIGKILL)
@@ -415,7 +417,7 @@ def test_readers_are_killed_while_the_store_hangs(new_keepfs, library):
 
 
 def test_sixteen_readers_in_small_memory(new_keepfs, library):
-    keepfs = open_library(new_keepfs, library, memory_mib=SMALL_MIB)
+    keepfs = open_library(new_keepfs, library, memory_mib=SMALL_MIB, sha256="always")
     large = sorted(library.files, key=lambda path: len(library.files[path]))[-16:]
     together(*(functools.partial(sequential, at(keepfs, path), library.files[path], chunk) for path, chunk in
                zip(large, itertools.cycle([PIECE, 128 * KIB, MIB, 3 * MIB]))))
