@@ -180,6 +180,7 @@ struct catalog_run {
 	char triggered_by[128];
 	char note[256];    /* of whoever triggered it; "" */
 	char options[512]; /* what the trigger changed of the job: "format=plain content=schema"; "" */
+	char damaged[512]; /* reading has shown it of a backup that the run made: its name and why; "" */
 	char warning[512]; /* completed, but somebody should look: shown by health until the next run; "" */
 	int64_t queued_at_us, started_at_us, finished_at_us; /* 0: not yet */
 	uint64_t size_bytes;                                 /* sum of its artifacts */

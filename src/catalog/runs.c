@@ -121,7 +121,9 @@ int catalog_finish_run(struct catalog *c, int64_t id, enum run_state state, cons
 #define RUN                                                                                                  \
 	"SELECT id, job, kind, state, triggered_by, queued_at_us, started_at_us, finished_at_us, "           \
 	"size_bytes,"                                                                                        \
-	" targets, targets_failed, sha256, error, note, options, warning FROM run WHERE "
+	" targets, targets_failed, sha256, error, note, options, warning,"                                   \
+	" (SELECT name || ': ' || damaged FROM artifact WHERE run_id = run.id AND damaged IS NOT NULL"       \
+	" AND tomb = 0) FROM run WHERE "
 
 static void read_run(sqlite3_stmt *row, struct catalog_run *run)
 {
@@ -143,6 +145,7 @@ static void read_run(sqlite3_stmt *row, struct catalog_run *run)
 	column_text(row, 13, run->note, sizeof(run->note));
 	column_text(row, 14, run->options, sizeof(run->options));
 	column_text(row, 15, run->warning, sizeof(run->warning));
+	column_text(row, 16, run->damaged, sizeof(run->damaged));
 }
 
 int catalog_run(struct catalog *c, int64_t id, struct catalog_run *ret)

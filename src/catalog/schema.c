@@ -232,7 +232,9 @@ static const char *const migrations[] = {
         " UPDATE run_total SET runs = runs - 1 WHERE job = OLD.job AND state = OLD.state;"
         " INSERT INTO run_total VALUES (NEW.job, NEW.state, 1, NEW.finished_at_us)"
         "  ON CONFLICT (job, state) DO UPDATE SET runs = runs + 1,"
-        "  last_finished_at_us = max(last_finished_at_us, excluded.last_finished_at_us); END;",
+        "  last_finished_at_us = max(last_finished_at_us, excluded.last_finished_at_us); END;"
+        /* The history tells of each run what became of its backups. */
+        "CREATE INDEX damaged_of_run ON artifact (run_id) WHERE damaged IS NOT NULL;",
 };
 
 static const char version_sql[] = "PRAGMA user_version";

@@ -76,6 +76,7 @@ int report_run_status(struct catalog *c, const struct catalog_run *run, struct s
 	append_line(&text, "note", run->note);
 	append_line(&text, "options", run->options);
 	append_line(&text, "warning", run->warning);
+	append_line(&text, "damaged", run->damaged);
 	spool_append(out, str_text(&text), text.len);
 	rc = write_targets(c, run->id, out);
 	return rc < 0 ? rc : spool_error(out);

@@ -108,6 +108,7 @@ static bool write_csv_line(void *arg, const struct catalog_run *run)
 	append_csv(&line, run->note);
 	append_csv(&line, run->options);
 	append_csv(&line, run->warning);
+	append_csv(&line, run->damaged);
 	str_append(&line, "\r\n");
 	spool_append(arg, str_text(&line), line.len);
 	return spool_error(arg) == 0;
@@ -122,7 +123,7 @@ int report_history_csv(struct catalog *c, struct spool *out)
 {
 	static const char header[] =
 	        "run,job,kind,state,triggered_by,queued,started,finished,seconds,size_bytes,sha256,"
-	        "targets,targets_failed,error,note,options,warning\r\n";
+	        "targets,targets_failed,error,note,options,warning,damaged\r\n";
 
 	spool_append(out, header, sizeof(header) - 1);
 	return result_of(runs_each(c, NULL, write_csv_line, out), out);
@@ -159,6 +160,7 @@ void report_run_json(const struct catalog_run *run, struct spool *out)
 	set_text(j, "note", run->note);
 	set_text(j, "options", run->options);
 	set_text(j, "warning", run->warning);
+	set_text(j, "damaged", run->damaged);
 	spool_json(out, j);
 }
 

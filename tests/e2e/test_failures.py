@@ -737,6 +737,9 @@ def test_a_damaged_backup_counts_as_none(keepfs, spoil):
     health = keepfs.text("status", "health")
     assert health.startswith("CRIT") and damaged in health
     assert any(entry["action"] == "damaged" for entry in map(json.loads, keepfs.text("status", "audit.jsonl").splitlines()))
+    run = int(os.getxattr(keepfs.path("backups", "full", damaged), "user.keepfs.run"))
+    assert keepfs.history(run)["damaged"].startswith(f"{damaged}: ")
+    assert [one["damaged"] for one in keepfs.history() if one["run"] != run] == [None]
     with pytest.raises(PermissionError):
         keepfs.path("backups", "full", good).unlink()
     keepfs.path("backups", "full", damaged).unlink()

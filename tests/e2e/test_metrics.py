@@ -240,7 +240,7 @@ def test_a_catalog_of_before_runs_were_counted(keepfs):
     keepfs.backup()
     keepfs.unmount()
     catalog = sqlite3.connect(keepfs.state / "catalog.db")
-    catalog.executescript("DROP TRIGGER run_made; DROP TRIGGER run_moved; DROP TABLE run_total; PRAGMA user_version = 1")
+    catalog.executescript("DROP INDEX damaged_of_run; DROP TRIGGER run_made; DROP TRIGGER run_moved; DROP TABLE run_total; PRAGMA user_version = 1")
     catalog.close()
     keepfs.mount()
     keepfs.backup()

@@ -777,14 +777,25 @@ static void a_damaged_one_is_not_good(void **state)
 	struct fixture *f = *state;
 	uint64_t first = ino_at("backups/full", SECONDS * 1000),
 	         second = ino_at("backups/full", SECONDS * 1000 + 1);
+	const struct catalog_run made = {.job = "full", .kind = "dump", .triggered_by = "test"};
+	struct catalog_run run;
+	int64_t id;
 	unsigned damaged = 0;
 
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(catalog_add_run(f->catalog, &made, &id, NULL), 0);
+		assert_int_equal(catalog_finish_run(f->catalog, id, RUN_COMPLETED, NULL, NULL), 0);
+	}
 	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
 	assert_int_equal(add(f, "backups/full", SECONDS * 1000 + 1, 2, 10), 0);
 	assert_int_equal(catalog_mark_damaged(f->catalog, second, "flipped bits", NULL), 0);
 	assert_int_equal(catalog_mark_damaged(f->catalog, second, "later", NULL), 0);
 	assert_true(catalog_is_damaged(f->catalog, second));
 	assert_false(catalog_is_damaged(f->catalog, first));
+	assert_int_equal(catalog_run(f->catalog, 2, &run), 0);
+	assert_string_equal(run.damaged, "20261120T020000Z-2.dump: flipped bits");
+	assert_int_equal(catalog_run(f->catalog, 1, &run), 0);
+	assert_string_equal(run.damaged, "");
 	assert_int_equal(catalog_damaged(f->catalog, count_damaged, &damaged), 0);
 	assert_int_equal(damaged, 1);
 	/* The older one is the last that is good; the damaged one need not be kept. */

@@ -170,6 +170,7 @@ static const struct catalog_run sample = {
         .note = "before the release",
         .options = "format=plain",
         .warning = "look at it",
+        .damaged = "x.dump: flipped",
 };
 
 /* History */
@@ -183,7 +184,7 @@ static void test_history_empty(void **state)
 	csv = text_of(f);
 	assert_string_equal(
 	        csv, "run,job,kind,state,triggered_by,queued,started,finished,seconds,size_bytes,sha256,"
-	             "targets,targets_failed,error,note,options,warning\r\n");
+	             "targets,targets_failed,error,note,options,warning,damaged\r\n");
 	assert_int_equal(report_history_jsonl(f->catalog, f->out), 0);
 	jsonl = text_of(f);
 	assert_string_equal(jsonl, "");
@@ -204,8 +205,8 @@ static void test_history_csv_quoting(void **state)
 	first = strstr(csv, "\r\n") + 2;
 	/* The newest first; what is not known yet is empty. */
 	assert_true(str_starts(first, "2,full,dump,running,uid 0 (bash),20"));
-	assert_has(first, "Z,,,0,,0,0,,,\"tables=a,b\",slow\r\n1,full,dump,failed,");
-	assert_true(str_ends(csv, ",0,,0,0,\"pg_dump: \"\"no\"\", it said\nand more\",,,\r\n"));
+	assert_has(first, "Z,,,0,,0,0,,,\"tables=a,b\",slow,\r\n1,full,dump,failed,");
+	assert_true(str_ends(csv, ",0,,0,0,\"pg_dump: \"\"no\"\", it said\nand more\",,,,\r\n"));
 }
 
 /* More runs than a page of the catalog. */
@@ -247,11 +248,12 @@ static void test_run_json(void **state)
 	                    "\"size_bytes\":12,\"sha256\":null,\"targets\":2,\"targets_failed\":1,"
 	                    "\"error\":\"pg_dump: \\\"no\\\", it said\\nand more\","
 	                    "\"note\":\"before the release\",\"options\":\"format=plain\","
-	                    "\"warning\":\"look at it\"}\n");
+	                    "\"warning\":\"look at it\",\"damaged\":\"x.dump: flipped\"}\n");
 	report_run_json(&young, f->out);
 	young_text = text_of(f);
 	assert_has(young_text, "\"started\":null,\"finished\":null,\"seconds\":null,");
-	assert_has(young_text, "\"error\":null,\"note\":null,\"options\":null,\"warning\":null}");
+	assert_has(young_text,
+	           "\"error\":null,\"note\":null,\"options\":null,\"warning\":null,\"damaged\":null}");
 }
 
 /* Files of a run */
@@ -273,13 +275,14 @@ static void test_run_status(void **state)
 	assert_int_equal(report_run_status(f->catalog, &run, f->out), 0);
 	text = text_of(f);
 	assert_string_equal(
-	        text, "run 1\njob full\nkind dump\nstate failed\ntriggered_by uid 0 (bash)\n"
-	              "queued 2026-11-20T02:00:00Z\nstarted 2026-11-20T02:00:01Z\n"
-	              "finished 2026-11-20T02:00:02Z\nseconds 1.500\nsize_bytes 12\nsha256 -\ntargets 2\n"
-	              "targets_failed 1\nerror pg_dump: \"no\", it said | and more\n"
-	              "note before the release\noptions format=plain\nwarning look at it\n"
-	              "target completed 12 backups/full/x.dump acme co\n"
-	              "target failed 0 - zoo: no such | database\n");
+	        text,
+	        "run 1\njob full\nkind dump\nstate failed\ntriggered_by uid 0 (bash)\n"
+	        "queued 2026-11-20T02:00:00Z\nstarted 2026-11-20T02:00:01Z\n"
+	        "finished 2026-11-20T02:00:02Z\nseconds 1.500\nsize_bytes 12\nsha256 -\ntargets 2\n"
+	        "targets_failed 1\nerror pg_dump: \"no\", it said | and more\n"
+	        "note before the release\noptions format=plain\nwarning look at it\ndamaged x.dump: flipped\n"
+	        "target completed 12 backups/full/x.dump acme co\n"
+	        "target failed 0 - zoo: no such | database\n");
 }
 
 static void test_run_status_many_targets(void **state)
