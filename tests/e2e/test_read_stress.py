@@ -173,6 +173,15 @@ def expect_bounded(keepfs, configured_mib):
     assert int(facts["VmHWM"].split()[0]) * KIB < (configured_mib + 64) * MIB
 
 
+def wait_until_idle(keepfs):
+    """nobody reads: no file is open, no buffer in use, no request unanswered"""
+    def idle():
+        metrics = keepfs.text("status", "metrics.prom").splitlines()
+        return {"keepfs_read_open_files 0", "keepfs_read_buffer_bytes 0"} <= set(metrics)
+
+    daemon.wait_until(idle, "the end of all reading")
+
+
 # Patterns
 
 
@@ -398,6 +407,7 @@ def test_a_thousand_killed_readers(new_keepfs, library):
     chance = random.Random(5)
     for batch in range(20):
         end_readers(start_readers(keepfs, library, 50, chance), signal.SIGINT if batch % 2 else signal.SIGKILL)
+    wait_until_idle(keepfs)
     assert len(os.listdir(keepfs.path("backups", "full"))) > len(library.files)
     together(*(functools.partial(sequential, at(keepfs, path), data) for path, data in library.files.items()))
     expect_bounded(keepfs, 112)
@@ -409,6 +419,7 @@ def test_readers_are_killed_while_the_store_hangs(new_keepfs, library):
     chance = random.Random(6)
     for number in signal.SIGKILL, signal.SIGINT:
         end_readers(start_readers(keepfs, library, 30, chance), number)
+    wait_until_idle(keepfs)
     keepfs.unmount()
     del keepfs.store_settings["faults"]
     keepfs.write_conf()
@@ -538,5 +549,9 @@ def test_few_descriptors_are_enough(new_keepfs, library):
 @pytest.mark.parametrize("library", ["ceph"], indirect=True)
 def test_seeks_in_an_s3_store(new_keepfs, library):
     keepfs = open_library(new_keepfs, library)
+    chance = random.Random(8)
+    for _ in range(4):
+        end_readers(start_readers(keepfs, library, 30, chance), signal.SIGKILL)
+    wait_until_idle(keepfs)
     seek_stress(keepfs, library, 2)
     expect_all(keepfs, library)
