@@ -75,8 +75,8 @@ int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *
 /** catalog_entry_by_name() - in directory @parent_ino (0: backups/). */
 int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *name,
                           struct catalog_entry *ret);
-/** catalog_entry_latest() - the newest artifact of a directory that is not partial, else the newest one;
- * -ENOENT when it has none. */
+/** catalog_entry_latest() - the newest artifact of a directory that is neither partial nor damaged,
+ * else the newest that is not partial, else the newest; -ENOENT when it has none. */
 int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret);
 /**
  * catalog_entries() - a page of a directory: those of one kind, by sequence, greater than @after
@@ -155,7 +155,7 @@ struct catalog_totals {
 	uint64_t artifacts;
 	uint64_t stored_bytes;              /* with their further files */
 	int64_t oldest_at_us, newest_at_us; /* 0: none */
-	int64_t newest_whole_at_us;         /* of those that are not partial */
+	int64_t newest_whole_at_us;         /* of those that are neither partial nor damaged */
 };
 int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *ret); /* @job NULL: all */
 

@@ -50,7 +50,7 @@ int report_history_csv(struct catalog *c, struct spool *out);
 int report_history_jsonl(struct catalog *c, struct spool *out);
 /** report_stats_json() - {artifacts, stored_bytes, oldest, newest, newest_whole, last_success, last_failure,
  * runs: {STATE: count}, jobs: {NAME: the same}, store: {url, verified, capacity_bytes}}. newest_whole: of
- * those that are not partial. */
+ * those that are neither partial nor damaged. */
 int report_stats_json(struct catalog *c, const struct conf *conf, struct spool *out);
 /** report_audit_jsonl() - {at, uid, pid, command, action, object, result, detail} a line, newest first. */
 int report_audit_jsonl(struct catalog *c, struct spool *out);

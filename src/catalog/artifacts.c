@@ -225,7 +225,7 @@ int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *re
 	        " coalesce(max((SELECT max(finished_at_us) FROM artifact WHERE tomb = 0 AND job = t.job)), "
 	        "0),"
 	        " coalesce(max((SELECT max(finished_at_us) FROM artifact WHERE tomb = 0 AND partial = 0"
-	        "  AND job = t.job)), 0)"
+	        "  AND damaged IS NULL AND job = t.job)), 0)"
 	        " FROM total t WHERE ?1 IS NULL OR t.job = ?1";
 	_cleanup(reader) struct connection *reader = NULL;
 	_cleanup(statement) sqlite3_stmt *row = NULL;

@@ -109,6 +109,9 @@ int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *na
 
 int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret)
 {
+	static const char good_sql[] =
+	        ARTIFACTS_OF(WHOLE) "partial = 0 AND damaged IS NULL AND directory_ino = ?1 ORDER BY "
+	                            "sequence DESC LIMIT 1";
 	static const char whole_sql[] =
 	        ARTIFACTS_OF(WHOLE) "partial = 0 AND directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
 	static const char any_sql[] = ARTIFACTS "directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
@@ -117,7 +120,9 @@ int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catal
 
 	if (r < 0)
 		return r;
-	r = find_entry(reader, CATALOG_ARTIFACT, whole_sql, VALUES(ino_value(directory_ino)), ret);
+	r = find_entry(reader, CATALOG_ARTIFACT, good_sql, VALUES(ino_value(directory_ino)), ret);
+	if (r == -ENOENT)
+		r = find_entry(reader, CATALOG_ARTIFACT, whole_sql, VALUES(ino_value(directory_ino)), ret);
 	if (r == -ENOENT)
 		r = find_entry(reader, CATALOG_ARTIFACT, any_sql, VALUES(ino_value(directory_ino)), ret);
 	return r;

@@ -155,7 +155,8 @@ static void check_job(struct health *h, const char *job)
 		tell_good_job(h, what, view);
 	else if (view->totals.artifacts > 0)
 		tell(h, REPORT_WARN, what,
-		     "has partial backups only; make a whole one with: keepfs trigger %s", job);
+		     "has only backups that are partial or damaged; make a good one with: keepfs trigger %s",
+		     job);
 	else if (view->last.id)
 		tell(h, REPORT_WARN, what, "run %" PRId64 " completed %s, but its backup is gone",
 		     view->last.id, format_time(view->last.finished_at_us, "-", at));

@@ -140,7 +140,7 @@ static const struct {
         {ALL, "keepfs_stored_bytes", BYTES(totals.stored_bytes),
          "Bytes of backups in the store, with the files beside them."},
         {CONFIGURED, "keepfs_newest_backup_timestamp_seconds", SECONDS(totals.newest_whole_at_us),
-         "When the newest whole backup was completed; 0: there is none."},
+         "When the newest whole backup that is not known to be damaged was completed; 0: there is none."},
         {CONFIGURED, "keepfs_last_success_timestamp_seconds", SECONDS(last_success_us),
          "When a run last completed; 0: never."},
         {CONFIGURED, "keepfs_last_failure_timestamp_seconds", SECONDS(last_failure_us),

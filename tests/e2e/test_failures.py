@@ -734,6 +734,7 @@ def test_a_damaged_backup_counts_as_none(keepfs, spoil):
         keepfs.path("backups", "full", damaged).read_bytes()
     assert caught.value.errno == errno.EIO
     assert os.getxattr(keepfs.path("backups", "full", damaged), "user.keepfs.state") == b"damaged"
+    assert os.readlink(keepfs.path("backups", "full", "latest.dump")) == good
     health = keepfs.text("status", "health")
     assert health.startswith("CRIT") and damaged in health
     assert any(entry["action"] == "damaged" for entry in map(json.loads, keepfs.text("status", "audit.jsonl").splitlines()))

@@ -780,13 +780,18 @@ static void a_damaged_one_is_not_good(void **state)
 	const struct catalog_run made = {.job = "full", .kind = "dump", .triggered_by = "test"};
 	struct catalog_run run;
 	int64_t id;
+	struct catalog_entry latest;
+	struct catalog_totals totals;
 	unsigned damaged = 0;
+	int64_t good_at_us;
 
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(catalog_add_run(f->catalog, &made, &id, NULL), 0);
 		assert_int_equal(catalog_finish_run(f->catalog, id, RUN_COMPLETED, NULL, NULL), 0);
 	}
 	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	assert_int_equal(catalog_totals(f->catalog, NULL, &totals), 0);
+	good_at_us = totals.newest_whole_at_us;
 	assert_int_equal(add(f, "backups/full", SECONDS * 1000 + 1, 2, 10), 0);
 	assert_int_equal(catalog_mark_damaged(f->catalog, second, "flipped bits", NULL), 0);
 	assert_int_equal(catalog_mark_damaged(f->catalog, second, "later", NULL), 0);
@@ -798,9 +803,21 @@ static void a_damaged_one_is_not_good(void **state)
 	assert_string_equal(run.damaged, "");
 	assert_int_equal(catalog_damaged(f->catalog, count_damaged, &damaged), 0);
 	assert_int_equal(damaged, 1);
+	/* The older one is what "latest" and the newest whole backup mean now. */
+	assert_int_equal(catalog_entry_by_ino(f->catalog, first, &latest), 0);
+	assert_int_equal(catalog_entry_latest(f->catalog, latest.parent_ino, &latest), 0);
+	assert_int_equal(latest.ino, first);
+	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
+	assert_int_equal(totals.newest_whole_at_us, good_at_us);
 	/* The older one is the last that is good; the damaged one need not be kept. */
 	assert_int_equal(catalog_entomb_artifact(f->catalog, first, true, NULL), -EPERM);
+	assert_int_equal(catalog_mark_damaged(f->catalog, first, "too short", NULL), 0);
+	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
+	assert_int_equal(totals.newest_whole_at_us, 0);
+	assert_int_equal(catalog_entry_latest(f->catalog, latest.parent_ino, &latest), 0);
+	assert_int_equal(latest.ino, second);
 	assert_int_equal(catalog_entomb_artifact(f->catalog, second, true, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, first, true, NULL), 0);
 	assert_false(catalog_damaged(f->catalog, count_damaged, &damaged) < 0);
 	assert_int_equal(damaged, 1);
 }

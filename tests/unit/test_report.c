@@ -555,9 +555,9 @@ static void test_health_partial_backups(void **state)
 	add_artifact_as(f, "full", 0, add_changed_run(f, "full", "content=schema", RUN_COMPLETED, NULL), 100,
 	                true);
 	assert_int_equal(health(f, &text), REPORT_WARN);
-	assert_has(
-	        text,
-	        "\nWARN  job full: has partial backups only; make a whole one with: keepfs trigger full\n");
+	assert_has(text,
+	           "\nWARN  job full: has only backups that are partial or damaged; make a good one with: "
+	           "keepfs trigger full\n");
 	add_run(f, "full", RUN_FAILED, "refused");
 	assert_int_equal(health(f, &text), REPORT_CRIT);
 	assert_has(text, "\nCRIT  job full: there is no good backup; run 2 failed ");

@@ -359,7 +359,7 @@ static void test_health(void **state)
 	assert_line(text, "keepfs_health_status 2");
 	assert_line(text, "keepfs_health_check_status{check=\"damaged backup\"} 2");
 	assert_int_equal(count_parts(text, "{check=\"damaged backup\"}"), 1);
-	assert_line(text, "keepfs_health_check_status{check=\"job full\"} 0");
+	assert_line(text, "keepfs_health_check_status{check=\"job full\"} 1");
 	assert_line(text, "keepfs_health_check_status{check=\"job tenants\"} 1");
 	assert_line(text, "keepfs_health_check_status{check=\"store\"} 1");
 	assert_line(text, "keepfs_health_check_status{check=\"check database full/\\\"odd\\\"\"} 1");
