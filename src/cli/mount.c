@@ -170,7 +170,7 @@ static void supervise(struct daemon *d, const char *mountpoint)
 		signal_number = wait_for(d, fs_wait_fd(d->fs), -1);
 	} while (signal_number == SIGHUP);
 	notify_systemd("STOPPING=1");
-	log_info(signal_number ? "%s on signal %d: running backups have %lld s to end" : "%s was unmounted",
+	log_info(signal_number ? "%s ends on signal %d: running backups have %lld s" : "%s was unmounted",
 	         mountpoint, signal_number, (long long)d->engine.conf->stop_grace_ms / 1000);
 	if (thread_start(&stopper, "stop", stop_jobs, d) < 0)
 		return;
@@ -197,6 +197,10 @@ static int serve(const struct conf *conf, const char *mountpoint, const char *mo
 	sigset_t signals;
 	int r;
 
+	/* Until it serves, what it says is both for who started it and for whoever reads the log later. */
+	if (log_fd >= 0)
+		log_to_file(log_fd, true);
+
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
@@ -215,8 +219,10 @@ static int serve(const struct conf *conf, const char *mountpoint, const char *mo
 	}
 	log_info("keepfs %s serves %s from %s", KEEPFS_VERSION, mountpoint, d.engine.store->name);
 	notify_systemd("READY=1");
-	if (log_fd >= 0)
+	if (log_fd >= 0) {
+		log_to_file(log_fd, false);
 		dup2(log_fd, STDERR_FILENO);
+	}
 	if (ready_fd >= 0)
 		(void)!write(ready_fd, "", 1);
 	supervise(&d, mountpoint);

@@ -704,6 +704,20 @@ def test_a_mountpoint_by_another_name(new_keepfs, tmp_path):
         keepfs.signal(signal.SIGTERM)
 
 
+def test_the_log_tells_how_the_daemon_began(new_keepfs):
+    """who reads the log later was not there when it was started, nor is the terminal"""
+    keepfs = new_keepfs()
+    keepfs.read_settings = {"cache_dir": keepfs.directory / "not" / "there"}
+    keepfs.write_conf()
+    said = keepfs.run("mount", env={**keepfs.env, "JOURNAL_STREAM": "8:1"}).stderr.splitlines()
+    log = [line.split(": ", 1) for line in (keepfs.state / "keepfs.log").read_text().splitlines()]
+    assert [text for _, text in log] == [line[len("<4>"):] for line in said]
+    assert [level.split("Z ")[1] for level, _ in log] == ["warning", "info"], log
+    assert "there is no disk cache" in log[0][1] and "serves" in log[1][1]
+    keepfs.backup()
+    assert "<" not in {line[0] for line in (keepfs.state / "keepfs.log").read_text().splitlines()}
+
+
 def test_a_lost_catalog_is_noticed(keepfs):
     """an empty tree over a full store would make `rsync --delete` empty the other copies too"""
     keepfs.backup()
