@@ -156,10 +156,13 @@ static void note_reading(void *arg)
 	    catalog_set_verified(f->fs->ctx.catalog, f->ino, s->verified_at_us, &err) < 0)
 		log_warning("that %s was read whole and is right could not be noted: %s", path, err.message);
 	/* What the kernel's cache had was read, too, but not from here. */
-	snprintf(detail, sizeof(detail), "%llu of %llu bytes in %llu requests, %llu failed%s",
-	         (unsigned long long)s->bytes, (unsigned long long)f->size_bytes,
-	         (unsigned long long)s->requests, (unsigned long long)s->failures,
-	         s->whole ? "; the SHA-256 of the whole is right" : "");
+	if (s->requests == 0 && s->failures == 0)
+		str_copy(detail, sizeof(detail), "no request: what was read came from the kernel's cache");
+	else
+		snprintf(detail, sizeof(detail), "%llu of %llu bytes in %llu requests, %llu failed%s",
+		         (unsigned long long)s->bytes, (unsigned long long)f->size_bytes,
+		         (unsigned long long)s->requests, (unsigned long long)s->failures,
+		         s->whole ? "; the SHA-256 of the whole is right" : "");
 	audit(f->fs, &f->reader, "read", path ? path : "a removed backup", s->failures ? -EIO : 0, detail);
 	free(f);
 }
