@@ -115,8 +115,9 @@ int cmd_rebuild(const struct cli_options *options)
 		       (unsigned long long)io.artifacts, (unsigned long long)io.bytes,
 		       (unsigned long long)io.problems);
 	else
-		printf("the catalog is made anew: %llu backups (%s), %llu problems%s\n",
-		       (unsigned long long)io.artifacts, str_format_bytes(size, sizeof(size), io.bytes),
-		       (unsigned long long)io.problems, io.problems ? "; what they name is not in it" : "");
+		printf("the catalog is made anew: %llu backup%s (%s), %llu problem%s%s\n",
+		       (unsigned long long)io.artifacts, io.artifacts == 1 ? "" : "s",
+		       str_format_bytes(size, sizeof(size), io.bytes), (unsigned long long)io.problems,
+		       io.problems == 1 ? "" : "s", io.problems ? "; what they name is not in it" : "");
 	return io.problems ? CLI_FAILED : CLI_DONE;
 }
