@@ -421,10 +421,15 @@ def test_a_reader_that_is_killed_goes_at_once(mount, made, number, trouble):
     """long before any timeout"""
     keepfs = mount(SLOWEST)
     made.server.trouble(trouble)
-    with subprocess.Popen(["cat", keepfs.artifact], stdout=subprocess.DEVNULL) as reader:
-        made.server.wait_asked(1)
-        reader.send_signal(number)
-        assert reader.wait(60) == -number
+    # Whoever was started in the background ignores SIGINT, and so would its children.
+    with subprocess.Popen(["cat", keepfs.artifact], stdout=subprocess.DEVNULL,
+                          preexec_fn=lambda: signal.signal(number, signal.SIG_DFL) if number != signal.SIGKILL else None) as reader:
+        try:
+            made.server.wait_asked(1)
+            reader.send_signal(number)
+            assert reader.wait(60) == -number
+        finally:
+            reader.kill()
     # Nor does keepfs go on with what nobody waits for.
     daemon.wait_until(lambda: metrics(keepfs).get("keepfs_read_open_files") == 0, "the file to be closed")
     assert not damaged(keepfs)
