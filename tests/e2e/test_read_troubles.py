@@ -273,6 +273,8 @@ def test_nobody_listens(mount, made):
     made.server.close()
     expect_error(keepfs, made, "cannot connect")
     assert not damaged(keepfs)
+    # While nobody has an error yet, the log says what everybody waits for.
+    assert re.search("warning: .*cannot connect.*; it is tried again for up to", (keepfs.state / "keepfs.log").read_text())
     made.server.listen()
     daemon.wait_until(lambda: read(keepfs.artifact, made.bytes) == (len(made.bytes), None), "reading to work again")
 

@@ -9,10 +9,13 @@
  */
 #include "tries.h"
 
+#include <keepfs/base/log.h>
+
 #include <errno.h>
 
 #define FIRST_WAIT_MS 100
 #define MOST_WAIT_MS  10000
+#define TELL_EVERY_MS 60000
 
 void tries_begin(struct tries *t, struct store *s, const struct store_call *call)
 {
@@ -35,6 +38,18 @@ static int64_t wait_ms(const struct tries *t)
 	return ms > t->error.retry_after_ms ? ms : t->error.retry_after_ms;
 }
 
+/* Whoever waits sees nothing but latency until the deadline: the log says why, once a minute. */
+static void tell(struct tries *t, int64_t left_ms)
+{
+	int64_t now_ms = t->s->timing.now_ms(t->s->timing.arg);
+	long long before_ms = atomic_load(&t->s->told_at_ms);
+
+	if ((before_ms && now_ms - before_ms < TELL_EVERY_MS) ||
+	    !atomic_compare_exchange_strong(&t->s->told_at_ms, &before_ms, now_ms))
+		return;
+	log_warning("%s; it is tried again for up to %lld s", t->cause.message, (long long)left_ms / 1000);
+}
+
 bool tries_again(struct tries *t, int r)
 {
 	const struct retry_timing *timing = &t->s->timing;
@@ -50,6 +65,8 @@ bool tries_again(struct tries *t, int r)
 		t->gave_up = true;
 		return false;
 	}
+	if (t->failed > 0)
+		tell(t, left_ms);
 	if (timing->sleep_ms(timing->arg, t->call.cancel, ms)) {
 		t->cancelled = true;
 		return false;

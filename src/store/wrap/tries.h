@@ -2,11 +2,14 @@
 /** One call of the retry wrapper and its tries. */
 #include "retry.h"
 
+#include <stdatomic.h>
+
 struct retry_store {
 	struct store base;
 	struct store *inner;
 	int64_t deadline_ms;
 	struct retry_timing timing;
+	atomic_llong told_at_ms; /* when the log last said that something is tried again; 0: never */
 };
 
 static inline struct retry_store *retry_of(struct store *s)
