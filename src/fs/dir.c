@@ -84,10 +84,12 @@ static uint64_t parent_of(const struct node *directory)
 
 	if (directory->kind == NODE_RUN)
 		return INO_JOBS;
+	if (directory->ino == INO_LINKED_BACKUPS)
+		return INO_LINKS;
 	if (directory->kind != NODE_DIRECTORY && directory->kind != NODE_ARTIFACT_DIRECTORY)
 		return INO_ROOT;
 	if (directory->mirrored)
-		return above ? ino_link(above) : INO_LINKS;
+		return above ? ino_link(above) : INO_LINKED_BACKUPS;
 	return above ? above : INO_BACKUPS;
 }
 
@@ -137,6 +139,10 @@ static int fixed_entry(struct listing *l, unsigned index, struct node *ret, char
 			return 1;
 		snprintf(name, NAME_MAX_BYTES, "%s", fixed_directory_name(INO_BACKUPS + index));
 		return node_load(l->fs, INO_BACKUPS + index, ret);
+	}
+	if (d->ino == INO_LINKS) {
+		snprintf(name, NAME_MAX_BYTES, "%s", fixed_directory_name(INO_LINKED_BACKUPS));
+		return index > 0 ? 1 : node_load(l->fs, INO_LINKED_BACKUPS, ret);
 	}
 	if (node_is_listing(d) || d->ino == INO_JOBS || index >= FIXED_COUNT)
 		return 1;

@@ -45,11 +45,9 @@ static const struct {
 
 static const char *const run_files[RUN_FILE_COUNT] = {"", "status", "progress", "log", "cancel"};
 
-static const char *const fixed_directories[] = {[INO_BACKUPS] = "backups",
-                                                [INO_JOBS] = "jobs",
-                                                [INO_STATUS] = "status",
-                                                [INO_CONTROL] = "control",
-                                                [INO_LINKS] = "links"};
+static const char *const fixed_directories[] = {
+        [INO_BACKUPS] = "backups", [INO_JOBS] = "jobs",   [INO_STATUS] = "status",
+        [INO_CONTROL] = "control", [INO_LINKS] = "links", [INO_LINKED_BACKUPS] = "backups"};
 
 const char *fixed_name(enum fixed_file file)
 {
@@ -95,7 +93,7 @@ bool node_is_directory(const struct node *node)
 bool node_is_listing(const struct node *node)
 {
 	return node->kind == NODE_DIRECTORY || node->kind == NODE_ARTIFACT_DIRECTORY ||
-	       node->ino == INO_BACKUPS || node->ino == INO_LINKS;
+	       node->ino == INO_BACKUPS || node->ino == INO_LINKED_BACKUPS;
 }
 
 bool node_is_stored(const struct node *node)
@@ -210,10 +208,10 @@ static int load_run(struct fs *fs, int64_t run_id, enum run_file file, struct no
 static int load_fixed(struct fs *fs, uint64_t ino, struct node *ret)
 {
 	*ret = (struct node){.ino = ino, .kind = NODE_FIXED_DIRECTORY};
-	ret->mirrored = ino == INO_LINKS;
+	ret->mirrored = ino == INO_LINKS || ino == INO_LINKED_BACKUPS;
 	if (node_is_listing(ret))
 		return catalog_entry_by_ino(fs->ctx.catalog, 0, &ret->entry);
-	if (ino >= INO_ROOT && ino <= INO_CONTROL)
+	if (ino >= INO_ROOT && ino <= INO_LINKS)
 		return 0;
 	if (ino < INO_FIXED || ino >= INO_FIXED + FIXED_COUNT)
 		return -ENOENT;
@@ -302,6 +300,8 @@ static int child_of_fixed(struct fs *fs, uint64_t parent, const char *name, stru
 		}
 		return -ENOENT;
 	}
+	if (parent == INO_LINKS && strcmp(name, fixed_directories[INO_LINKED_BACKUPS]) == 0)
+		return load_fixed(fs, INO_LINKED_BACKUPS, ret);
 	for (unsigned i = 0; i < FIXED_COUNT; i++) {
 		if (fixed_files[i].parent == parent && strcmp(name, fixed_files[i].name) == 0)
 			return load_fixed(fs, INO_FIXED + i, ret);
@@ -343,6 +343,8 @@ static void stat_directory(struct fs *fs, const struct node *node, struct stat *
 	st->st_nlink = 2;
 	if (node->ino == INO_ROOT)
 		st->st_nlink += INO_LINKS - INO_ROOT;
+	if (node->ino == INO_LINKS)
+		st->st_nlink++;
 	if (node->kind == NODE_ARTIFACT_DIRECTORY) {
 		/* Nothing can be made or removed in it. */
 		st->st_mode = S_IFDIR | (fs->ctx.conf->dir_mode & ~(mode_t)0222);
@@ -444,6 +446,5 @@ char *node_path(struct fs *fs, const struct node *node)
 		path = catalog_path(fs->ctx.catalog, node->entry.ino);
 	if (!path || !node->mirrored)
 		return take_ptr(&path);
-	return mem_printf("%s%s", fixed_directories[INO_LINKS],
-	                  path + strlen(fixed_directories[INO_BACKUPS]));
+	return mem_printf("%s/%s", fixed_directories[INO_LINKS], path);
 }

@@ -20,13 +20,14 @@ struct fs;
 
 #define SUMS_NAME "SHA256SUMS"
 
-#define INO_ROOT    UINT64_C(1)
-#define INO_BACKUPS UINT64_C(2)
-#define INO_JOBS    UINT64_C(3)
-#define INO_STATUS  UINT64_C(4)
-#define INO_CONTROL UINT64_C(5)
-#define INO_LINKS   UINT64_C(6)
-#define INO_FIXED   UINT64_C(16) /* the first of the fixed files, in the order of enum fixed_file */
+#define INO_ROOT           UINT64_C(1)
+#define INO_BACKUPS        UINT64_C(2)
+#define INO_JOBS           UINT64_C(3)
+#define INO_STATUS         UINT64_C(4)
+#define INO_CONTROL        UINT64_C(5)
+#define INO_LINKS          UINT64_C(6)
+#define INO_LINKED_BACKUPS UINT64_C(7)  /* links/backups/ */
+#define INO_FIXED          UINT64_C(16) /* the first of the fixed files, in the order of enum fixed_file */
 
 enum fixed_file {
 	FIXED_HEALTH,

@@ -156,7 +156,7 @@ static char *path_below(struct fs *fs, const struct node *parent, const char *na
 		return mem_strdup(name);
 	if (parent->kind == NODE_RUN)
 		return mem_printf("jobs/%lld/%s", (long long)parent->run.id, name);
-	if (parent->kind == NODE_FIXED_DIRECTORY)
+	if (parent->kind == NODE_FIXED_DIRECTORY && !node_is_listing(parent))
 		return mem_printf("%s/%s", fixed_directory_name(parent->ino), name);
 	directory = node_path(fs, parent);
 	return directory ? mem_printf("%s/%s", directory, name) : mem_strdup(name);

@@ -138,7 +138,7 @@ void directory_changed(struct fs *fs, const char *path)
 		*slash = '\0';
 	}
 	forget_attributes(fs, INO_BACKUPS);
-	forget_attributes(fs, INO_LINKS);
+	forget_attributes(fs, INO_LINKED_BACKUPS);
 }
 
 static void on_directory_changed(void *arg, const char *path)

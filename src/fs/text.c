@@ -44,7 +44,7 @@ static const char readme[] =
         "         errors: EINVAL wrong command, EBUSY the job already runs; the reason: cat trigger\n"
         "probe    echo now > probe        check store, PostgreSQL, pg_dump and disk; the result: cat probe\n"
         "\n"
-        "To hand out a backup: cat links/<job>/<name> gives a URL for it that ends by itself\n"
+        "To hand out a backup: cat links/backups/<job>/<name> gives a URL that ends by itself\n"
         "To stop a run: echo 1 > jobs/<run>/cancel\n"
         "To remove a backup: rm backups/<job>/<name>, or rmdir when it is a directory. What lies beside it\n"
         "(.tables.csv, .globals.sql.gz) goes with it. The last whole one is refused.\n";

@@ -56,7 +56,7 @@ def curl(url, *options):
 
 def link(keepfs, *parts):
     """the URL in a file of links/: one line"""
-    (url,) = re.fullmatch(r"(http://\S+)\n", keepfs.text("links", *parts)).groups()
+    (url,) = re.fullmatch(r"(http://\S+)\n", keepfs.text("links", "backups", *parts)).groups()
     return url
 
 
@@ -73,23 +73,24 @@ def tree_of(top, without=()):
 @on_s3
 def test_the_link_of_a_new_backup(keepfs):
     """from a trigger to a file that somebody else restores"""
-    assert os.listdir(keepfs.path("links")) == ["full"] and os.listdir(keepfs.path("links", "full")) == []
+    assert os.listdir(keepfs.path("links")) == ["backups"] and os.listdir(keepfs.path("links", "backups")) == ["full"]
+    assert os.listdir(keepfs.path("links", "backups", "full")) == []
     run = keepfs.backup()
     (name,) = keepfs.artifacts()
-    assert set(os.listdir(keepfs.path("links", "full"))) == set(os.listdir(keepfs.path("backups", "full"))) - {"SHA256SUMS"}
+    assert set(os.listdir(keepfs.path("links", "backups", "full"))) == set(os.listdir(keepfs.path("backups", "full"))) - {"SHA256SUMS"}
     status, body = curl(link(keepfs, "full", name))
     assert status == 200 and body == keepfs.path("backups", "full", name).read_bytes()
     assert hashlib.sha256(body).hexdigest() == run["sha256"]
     assert link(keepfs, "full", "latest.dump").split("?")[0] == link(keepfs, "full", name).split("?")[0]
-    as_documented = f"curl -q -sS --noproxy '*' \"$(cat {keepfs.path('links/full/latest.dump')})\" | sha256sum"
+    as_documented = f"curl -q -sS --noproxy '*' \"$(cat {keepfs.path('links/backups/full/latest.dump')})\" | sha256sum"
     assert shell(as_documented).split()[0] == run["sha256"]
 
 
 @on_s3
 def test_every_file_has_one(filled):
-    for where, _, names in os.walk(filled.path("links")):
+    for where, _, names in os.walk(filled.path("links", "backups")):
         for name in names:
-            inside = os.path.relpath(os.path.join(where, name), filled.path("links"))
+            inside = os.path.relpath(os.path.join(where, name), filled.path("links", "backups"))
             status, body = curl(link(filled, inside))
             assert (status, body) == (200, filled.path("backups", inside).read_bytes()), inside
     assert curl(link(filled, "tenants", ODD, "latest.dump"))[1] == b"odd" + DATA[:1000]
@@ -122,7 +123,7 @@ def test_a_database_with_an_odd_name(new_keepfs, pg):
     try:
         keepfs = new_keepfs({"tenants": {"database": pg.uri("postgres"), "databases": f'"{database}"'}}).mount()
         keepfs.backup()
-        (directory,) = os.listdir(keepfs.path("links", "tenants"))
+        (directory,) = os.listdir(keepfs.path("links", "backups", "tenants"))
         path = f"tenants/{directory}/latest.dump"
         assert "=20" in directory and "%3D20" in link(keepfs, path)
         assert curl(link(keepfs, path)) == (200, keepfs.path("backups", path).read_bytes())
@@ -132,7 +133,7 @@ def test_a_database_with_an_odd_name(new_keepfs, pg):
 
 @on_s3
 def test_each_open_makes_one(filled):
-    path = filled.path("links", "full", f"{DUMP}.dump")
+    path = filled.path("links", "backups", "full", f"{DUMP}.dump")
     with open(path) as first:
         before = first.read()
         # Until the clock of the signature, of whole seconds, has moved.
@@ -160,7 +161,7 @@ def test_it_ends(new_keepfs, store):
 
 @on_ceph
 def test_who_asked_is_written_down(filled):
-    path = filled.path("links", "full", f"{DUMP}.tables.csv")
+    path = filled.path("links", "backups", "full", f"{DUMP}.tables.csv")
     shell(f"ls -lR {filled.path('links')}; find {filled.path('links')}; stat {path}; du -a {filled.path('links')}")
     assert links_made(filled) == [], "looking makes no URL"
     shell(f"cat {path} {path}")
@@ -175,8 +176,8 @@ def test_who_asked_is_written_down(filled):
 
 
 def test_a_directory_has_none(filled):
-    path = filled.path("links", "full", f"{DUMP}.dump")
-    for one in path, filled.path("links", "full", TREE, "toc.dat"):
+    path = filled.path("links", "backups", "full", f"{DUMP}.dump")
+    for one in path, filled.path("links", "backups", "full", TREE, "toc.dat"):
         with pytest.raises(OSError) as caught:
             open(one)
         assert caught.value.errno == errno.ENOTSUP
@@ -191,7 +192,7 @@ def test_a_directory_has_none(filled):
 
 @on_each_store
 def test_the_tree_is_that_of_backups(filled):
-    links, backups = filled.path("links"), filled.path("backups")
+    links, backups = filled.path("links", "backups"), filled.path("backups")
     sums = {str(filled.path("backups", d, "SHA256SUMS")) for d in ("full", f"tenants/{ODD}")}
     assert tree_of(links) == tree_of(backups, without=sums)
     assert shell("find . -type d | sort", links) == shell("find . -type d | sort", backups)
@@ -224,15 +225,15 @@ def test_standard_tools(filled, tmp_path):
             text = (top / name).read_text()
             assert re.fullmatch(r"http://\S+\n", text) and len(text) == (links / name).stat().st_size
             assert curl(text.strip())[0] == 200
-    assert shell(f"head -c 7 {links}/full/{DUMP}.dump") == "http://"
-    assert shell(f"dd if={links}/full/{DUMP}.dump bs=1 skip=4 count=3 status=none") == "://"
-    assert shell(f"wc -l < {links}/full/{DUMP}.dump").strip() == "1"
+    assert shell(f"head -c 7 {links}/backups/full/{DUMP}.dump") == "http://"
+    assert shell(f"dd if={links}/backups/full/{DUMP}.dump bs=1 skip=4 count=3 status=none") == "://"
+    assert shell(f"wc -l < {links}/backups/full/{DUMP}.dump").strip() == "1"
 
 
 @on_each_store
 def test_it_goes_with_the_backup(filled):
     """what the kernel knows of it must not outlive it"""
-    links = filled.path("links", "full")
+    links = filled.path("links", "backups", "full")
     dump = [f"{DUMP}.dump", *BESIDE]
     for name in [*dump, TREE, f"{TREE}/toc.dat"]:
         os.stat(links / name)
@@ -276,14 +277,14 @@ def test_keys_that_are_rotated(filled):
     filled.mount()
     assert curl(link(filled, "full", f"{DUMP}.dump"))[0] == 200
     credentials.write_text("[default]\naws_access_key_id = NEW\naws_secret_access_key = new\naws_session_token = to/ken\n")
-    path = filled.path("links", "full", f"{DUMP}.dump")
+    path = filled.path("links", "backups", "full", f"{DUMP}.dump")
     text = path.read_text()
     assert "Credential=NEW%2F" in text and "&X-Amz-Security-Token=to%2Fken&" in text and len(text) == path.stat().st_size
     credentials.unlink()
     with pytest.raises(OSError) as caught:
         path.read_text()
     assert caught.value.errno == errno.ENOKEY and path.stat().st_size == 0
-    assert f"links/full/{DUMP}.dump" in filled.text("status", "last-error")
+    assert f"links/backups/full/{DUMP}.dump" in filled.text("status", "last-error")
     credentials.write_text(profile)
     assert curl(link(filled, "full", f"{DUMP}.dump"))[0] == 200
 
@@ -294,9 +295,9 @@ def test_what_is_damaged_has_none(filled):
     with pytest.raises(OSError):
         filled.path("backups", "full", f"{DUMP}.dump").read_bytes()
     with pytest.raises(OSError) as caught:
-        filled.path("links", "full", f"{DUMP}.dump").read_text()
+        filled.path("links", "backups", "full", f"{DUMP}.dump").read_text()
     assert caught.value.errno == errno.EIO
-    assert f"links/full/{DUMP}.dump: no link, since" in filled.text("status", "last-error")
+    assert f"links/backups/full/{DUMP}.dump: no link, since" in filled.text("status", "last-error")
 
 
 @on_ceph
@@ -323,7 +324,7 @@ def test_only_readers_of_a_backup_get_its_link(new_keepfs, store):
         keepfs.mount()
         try:
             def as_nobody(name):
-                return subprocess.run(["runuser", "-u", "nobody", "--", "cat", keepfs.path("links", "full", name)],
+                return subprocess.run(["runuser", "-u", "nobody", "--", "cat", keepfs.path("links", "backups", "full", name)],
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
             assert as_nobody(f"{DUMP}.dump").stdout.startswith("http://")

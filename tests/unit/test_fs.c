@@ -475,11 +475,12 @@ static void what_is_not_there(void **state)
 	        "backups/full/" TREE "/nothing",
 	        "backups/full/latest.dump",
 	        "backups/" TREE,
-	        "links/full/SHA256SUMS",
-	        "links/full/latest.dump",
-	        "links/full/20261120T020000Z.nothing",
-	        "links/" TREE,
-	        "links/full/" TREE "/latest",
+	        "links/backups/full/SHA256SUMS",
+	        "links/backups/full/latest.dump",
+	        "links/backups/full/20261120T020000Z.nothing",
+	        "links/backups/" TREE,
+	        "links/full",
+	        "links/backups/full/" TREE "/latest",
 	};
 	struct fixture *f = *state;
 	struct node node;
@@ -490,7 +491,7 @@ static void what_is_not_there(void **state)
 			fail_msg("%s", paths[i]);
 	}
 	assert_int_equal(find(f, "backups/full/" TABLES "/x", &node), -ENOTDIR);
-	assert_int_equal(find(f, "links/full/" TABLES "/x", &node), -ENOTDIR);
+	assert_int_equal(find(f, "links/backups/full/" TABLES "/x", &node), -ENOTDIR);
 }
 
 static void assert_latest(struct fixture *f, const char *name, const char *target)
@@ -815,15 +816,19 @@ static void links_mirror_backups(void **state)
 
 	add_some(f);
 	add(f, "tenants/a=20b/" DUMP, false, NULL);
-	assert_lists(f, "links", "./ ../ full/ tenants/ ");
-	assert_lists(f, "links/full", "./ ../ latest " DUMP " " TREE "/ " SCHEMA " " TABLES " " GLOBALS " ");
-	assert_lists(f, "links/full/" TREE, "./ ../ toc.dat 3456.dat.gz SHA256SUMS ");
-	assert_lists(f, "links/tenants", "./ ../ a=20b/ ");
-	assert_lists(f, "links/tenants/a=20b", "./ ../ latest.dump " DUMP " ");
-	assert_int_equal(stat_at(f, "links").st_nlink, 4);
-	assert_int_equal(stat_at(f, "links/full").st_nlink, 3);
-	assert_int_equal(stat_at(f, "links/full").st_mode, S_IFDIR | 0750);
-	assert_int_equal(stat_at(f, "links/full").st_mtim.tv_sec, stat_at(f, "backups/full").st_mtim.tv_sec);
+	assert_lists(f, "links", "./ ../ backups/ ");
+	assert_lists(f, "links/backups", "./ ../ full/ tenants/ ");
+	assert_int_equal(stat_at(f, "links").st_nlink, 3);
+	assert_lists(f, "links/backups/full",
+	             "./ ../ latest " DUMP " " TREE "/ " SCHEMA " " TABLES " " GLOBALS " ");
+	assert_lists(f, "links/backups/full/" TREE, "./ ../ toc.dat 3456.dat.gz SHA256SUMS ");
+	assert_lists(f, "links/backups/tenants", "./ ../ a=20b/ ");
+	assert_lists(f, "links/backups/tenants/a=20b", "./ ../ latest.dump " DUMP " ");
+	assert_int_equal(stat_at(f, "links/backups").st_nlink, 4);
+	assert_int_equal(stat_at(f, "links/backups/full").st_nlink, 3);
+	assert_int_equal(stat_at(f, "links/backups/full").st_mode, S_IFDIR | 0750);
+	assert_int_equal(stat_at(f, "links/backups/full").st_mtim.tv_sec,
+	                 stat_at(f, "backups/full").st_mtim.tv_sec);
 }
 
 static void root_is_counted(struct fixture *f)
@@ -853,7 +858,7 @@ static void links_mirror_backups_numbers(void **state)
 	root_is_counted(f);
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		_cleanup(free) char *backup = mem_printf("backups/%s", paths[i]);
-		_cleanup(free) char *link = mem_printf("links/%s", paths[i]);
+		_cleanup(free) char *link = mem_printf("links/backups/%s", paths[i]);
 
 		assert_int_equal(ino_at(f, link), ino_link(ino_at(f, backup)));
 		assert_int_equal(node_load(f->fs, ino_at(f, link), &node), 0);
@@ -873,19 +878,20 @@ static void links_go_with_their_backups(void **state)
 	struct node node;
 
 	add_some(f);
-	assert_int_equal(try_remove(f, FUSE_UNLINK, "links/full", DUMP), -EPERM);
-	assert_int_equal(try_remove(f, FUSE_RMDIR, "links/full", TREE), -EPERM);
-	assert_int_equal(try_remove(f, FUSE_UNLINK, "links/full/" TREE, "toc.dat"), -EPERM);
-	assert_int_equal(try_remove(f, FUSE_RMDIR, "links", "full"), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_UNLINK, "links/backups/full", DUMP), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_RMDIR, "links/backups/full", TREE), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_UNLINK, "links/backups/full/" TREE, "toc.dat"), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_RMDIR, "links/backups", "full"), -EPERM);
 	why = last_error(f);
 #define MIRROR ": links/ only mirrors backups/: what is removed there vanishes here\n"
-	assert_string_equal(why, "EPERM links/full" MIRROR "EPERM links/full/" TREE "/toc.dat" MIRROR
-	                         "EPERM links/full/" TREE MIRROR "EPERM links/full/" DUMP MIRROR);
-	inside = ino_at(f, "links/full/" TREE "/toc.dat");
+	assert_string_equal(why, "EPERM links/backups/full" MIRROR "EPERM links/backups/full/" TREE
+	                         "/toc.dat" MIRROR "EPERM links/backups/full/" TREE MIRROR
+	                         "EPERM links/backups/full/" DUMP MIRROR);
+	inside = ino_at(f, "links/backups/full/" TREE "/toc.dat");
 	assert_int_equal(try_remove(f, FUSE_RMDIR, "backups/full", TREE), 0);
-	assert_int_equal(find(f, "links/full/" TREE, &node), -ENOENT);
+	assert_int_equal(find(f, "links/backups/full/" TREE, &node), -ENOENT);
 	assert_int_equal(node_load(f->fs, inside, &node), -ENOENT);
-	assert_int_equal(stat_at(f, "links/full").st_nlink, 2);
+	assert_int_equal(stat_at(f, "links/backups/full").st_nlink, 2);
 }
 
 /* Opens for reading, unless @flags say else; what the file holds (heap), with errno's negative NULL. */
@@ -928,9 +934,8 @@ static char *audited(struct fixture *f)
 
 static void assert_link(struct fixture *f, const char *path)
 {
-	_cleanup(free) char *begin =
-	        mem_printf("https://bucket.s3.us-east-1.amazonaws.com/pre/backups%s?X-Amz-Algorithm=",
-	                   path + strlen("links"));
+	_cleanup(free) char *begin = mem_printf(
+	        "https://bucket.s3.us-east-1.amazonaws.com/pre/%s?X-Amz-Algorithm=", path + strlen("links/"));
 	_cleanup(free) char *line = NULL;
 	int result;
 
@@ -949,17 +954,17 @@ static void attributes_of_links(void **state)
 	struct stat st;
 
 	add_some(f);
-	st = stat_at(f, "links/full/" DUMP);
+	st = stat_at(f, "links/backups/full/" DUMP);
 	assert_int_equal(st.st_mode, S_IFREG | 0440);
 	assert_int_equal(st.st_nlink, 1);
 	assert_int_equal(st.st_mtim.tv_sec, FINISHED);
 	assert_true(st.st_size > 200);
 	assert_int_equal(st.st_blocks, 1);
-	assert_int_equal(stat_at(f, "links/full/" GLOBALS).st_mode, S_IFREG | 0400);
-	assert_int_equal(stat_at(f, "links/full/" TREE).st_mode, S_IFDIR | 0550);
-	assert_int_equal(stat_at(f, "links/full/latest").st_size, strlen(TREE));
-	assert_null(attribute(f, "links/full/" DUMP, "sha256"));
-	assert_null(attribute(f, "links/full/" TREE, "sha256"));
+	assert_int_equal(stat_at(f, "links/backups/full/" GLOBALS).st_mode, S_IFREG | 0400);
+	assert_int_equal(stat_at(f, "links/backups/full/" TREE).st_mode, S_IFDIR | 0550);
+	assert_int_equal(stat_at(f, "links/backups/full/latest").st_size, strlen(TREE));
+	assert_null(attribute(f, "links/backups/full/" DUMP, "sha256"));
+	assert_null(attribute(f, "links/backups/full/" TREE, "sha256"));
 	/* All that was seen, and nobody was given a URL. */
 	audits = audited(f);
 	assert_string_equal(audits, "");
@@ -971,10 +976,10 @@ static void each_open_makes_a_url(void **state)
 	_cleanup(free) char *audits = NULL;
 
 	add_some(f);
-	assert_link(f, "links/full/" DUMP);
-	assert_link(f, "links/full/" DUMP);
-	assert_link(f, "links/full/" TABLES);
-	assert_link(f, "links/full/" TREE "/SHA256SUMS");
+	assert_link(f, "links/backups/full/" DUMP);
+	assert_link(f, "links/backups/full/" DUMP);
+	assert_link(f, "links/backups/full/" TABLES);
+	assert_link(f, "links/backups/full/" TREE "/SHA256SUMS");
 	audits = audited(f);
 	assert_string_equal(audits, "link backups/full/" TREE "/SHA256SUMS ok valid until ;"
 	                            "link backups/full/" TABLES " ok valid until ;"
@@ -991,7 +996,7 @@ static void a_link_is_only_read(void **state)
 
 	add_some(f);
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
-		assert_null(open_and_read(f, "links/full/" DUMP, flags[i], &result));
+		assert_null(open_and_read(f, "links/backups/full/" DUMP, flags[i], &result));
 		assert_int_equal(result, -EPERM);
 	}
 	audits = audited(f);
@@ -1001,7 +1006,7 @@ static void a_link_is_only_read(void **state)
 /* One line, whoever reads the whole tree. */
 static void a_directory_has_no_urls(void **state)
 {
-	static const char *const paths[] = {"links/full/" DUMP, "links/full/" TABLES};
+	static const char *const paths[] = {"links/backups/full/" DUMP, "links/backups/full/" TABLES};
 	struct fixture *f = *state;
 	_cleanup(free) char *why = NULL, *audits = NULL;
 	int result;
@@ -1029,14 +1034,14 @@ static void no_link_to_what_is_damaged(void **state)
 
 	add_some(f);
 	assert_int_equal(catalog_mark_damaged(f->catalog, ino_at(f, "backups/full/" DUMP), "bad", NULL), 0);
-	assert_null(open_and_read(f, "links/full/" DUMP, 0, &result));
+	assert_null(open_and_read(f, "links/backups/full/" DUMP, 0, &result));
 	assert_int_equal(result, -EIO);
 	why = last_error(f);
-	assert_true(
-	        str_starts(why, "EIO links/full/" DUMP ": no link, since backups/full/" DUMP " is damaged"));
+	assert_true(str_starts(why, "EIO links/backups/full/" DUMP ": no link, since backups/full/" DUMP
+	                            " is damaged"));
 	audits = audited(f);
 	assert_string_equal(audits, "");
-	assert_link(f, "links/full/" TABLES);
+	assert_link(f, "links/backups/full/" TABLES);
 }
 
 static void no_link_without_credentials(void **state)
@@ -1050,11 +1055,11 @@ static void no_link_without_credentials(void **state)
 	unsetenv("AWS_ACCESS_KEY_ID");
 	unsetenv("AWS_SECRET_ACCESS_KEY");
 	add_some(f);
-	assert_int_equal(stat_at(f, "links/full/" DUMP).st_size, 0);
-	assert_null(open_and_read(f, "links/full/" DUMP, 0, &result));
+	assert_int_equal(stat_at(f, "links/backups/full/" DUMP).st_size, 0);
+	assert_null(open_and_read(f, "links/backups/full/" DUMP, 0, &result));
 	assert_int_equal(result, -ENOKEY);
 	why = last_error(f);
-	assert_true(str_starts(why, "ENOKEY links/full/" DUMP ": "));
+	assert_true(str_starts(why, "ENOKEY links/backups/full/" DUMP ": "));
 	assert_non_null(strstr(why, "/nonexistent"));
 	unsetenv("AWS_SHARED_CREDENTIALS_FILE");
 }
