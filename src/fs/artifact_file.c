@@ -141,7 +141,11 @@ void artifact_file_read(fuse_req_t req, struct handle *h, size_t size, off_t off
 
 void artifact_file_flush(fuse_req_t req, struct handle *h)
 {
-	reader_cancel_owner(h->artifact->file, (uint64_t)fuse_req_ctx(req)->pid);
+	pid_t pid = fuse_req_ctx(req)->pid;
+
+	/* 0: of another PID namespace, where all have this number. */
+	if (pid != 0)
+		reader_cancel_owner(h->artifact->file, (uint64_t)pid);
 }
 
 static void note_reading(void *arg)
