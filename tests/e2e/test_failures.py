@@ -365,7 +365,7 @@ def test_rebuild_names_what_is_wrong(new_keepfs):
     keepfs.store.put(manifest, text[:len(text) // 2])
     done = keepfs.run("rebuild", check=False)
     assert done.returncode == 1 and bad in done.stderr
-    assert "1 backups" in done.stdout and "1 problems" in done.stdout
+    assert " 1 backup (" in done.stdout and " 1 problem;" in done.stdout
     keepfs.mount()
     assert keepfs.artifacts() == [good]
     keepfs.unmount()
