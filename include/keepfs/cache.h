@@ -25,7 +25,7 @@ struct cache;
 /** struct cache_piece - a range of one file's content. Two pieces of a file do not overlap, or the caller
  * does not mind. */
 struct cache_piece {
-	uint8_t id[CACHE_ID_BYTES]; /* names the content: the file's SHA-256, or a digest of its extent table
+	uint8_t id[CACHE_ID_BYTES]; /* names the content: a digest of its SHA-256, or of its extent table
 	                             */
 	uint64_t offset;
 	uint32_t bytes; /* 1 to CACHE_SLOT_BYTES */

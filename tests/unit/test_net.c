@@ -585,6 +585,28 @@ static void test_first_byte(void **state)
 	world_end(&w);
 }
 
+/* @count requests at the same time, at least three of which wait at the gate before it is opened; all are
+ * answered. */
+static void perform_at_once(struct world *w, size_t count)
+{
+	struct world each[12];
+	pthread_t threads[ARRAY_SIZE(each)];
+	void *result;
+
+	for (size_t i = 0; i < count; i++) {
+		each[i] = (struct world){.net = w->net, .req = w->req};
+		assert_int_equal(pthread_create(&threads[i], NULL, perform_in_thread, &each[i]), 0);
+	}
+	wait_for_requests(&w->server, 3);
+	open_gate(&w->server);
+	for (size_t i = 0; i < count; i++) {
+		pthread_join(threads[i], &result);
+		assert_int_equal((intptr_t)result, 0);
+		assert_string_equal(str_text(&each[i].answer.text), "hello");
+		net_response_finish(&each[i].answer);
+	}
+}
+
 static bool reply_unless_silent(struct connection *c)
 {
 	struct server *s = c->server;
@@ -599,22 +621,10 @@ static bool reply_unless_silent(struct connection *c)
 /* Several kept connections whose server goes without a word: one costs a timeout, not each of them. */
 static void test_a_silent_server_costs_one_timeout(void **state)
 {
-	struct world w, each[3];
-	pthread_t threads[ARRAY_SIZE(each)];
-	void *result;
+	struct world w;
 
 	world_begin(&w, reply_unless_silent, 4);
-	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
-		each[i] = (struct world){.net = w.net, .req = w.req};
-		assert_int_equal(pthread_create(&threads[i], NULL, perform_in_thread, &each[i]), 0);
-	}
-	wait_for_requests(&w.server, 3);
-	open_gate(&w.server);
-	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
-		pthread_join(threads[i], &result);
-		assert_int_equal((intptr_t)result, 0);
-		net_response_finish(&each[i].answer);
-	}
+	perform_at_once(&w, 3);
 	assert_int_equal(counted(&w.server, &w.server.accepted), 3);
 	pthread_mutex_lock(&w.server.lock);
 	w.server.silent = 3;
@@ -823,24 +833,11 @@ static void test_free_ends_what_runs(void **state)
 
 static void test_many_on_few_connections(void **state)
 {
-	struct world w, each[12];
-	pthread_t threads[ARRAY_SIZE(each)];
-	void *result;
+	struct world w;
 
 	world_begin(&w, reply_at_gate, 3);
-	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
-		each[i] = (struct world){.net = w.net, .req = w.req};
-		assert_int_equal(pthread_create(&threads[i], NULL, perform_in_thread, &each[i]), 0);
-	}
-	wait_for_requests(&w.server, 3);
-	open_gate(&w.server);
-	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
-		pthread_join(threads[i], &result);
-		assert_int_equal((intptr_t)result, 0);
-		assert_string_equal(str_text(&each[i].answer.text), "hello");
-		net_response_finish(&each[i].answer);
-	}
-	assert_int_equal(counted(&w.server, &w.server.requests), ARRAY_SIZE(each));
+	perform_at_once(&w, 12);
+	assert_int_equal(counted(&w.server, &w.server.requests), 12);
 	assert_int_equal(counted(&w.server, &w.server.most_at_once), 3);
 	world_end(&w);
 }

@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +19,8 @@
 #include <keepfs/codec/name.h>
 #include <keepfs/reader.h>
 #include <keepfs/report.h>
+
+#include "report_test.h"
 
 #include "../../src/report/exposition.h"
 #include "catalog_test.h"
@@ -56,18 +57,13 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
 	spool_free(f->out);
 	catalog_free(f->catalog);
-	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	remove_tree(f->directory);
 	free(f);
 	return 0;
 }
@@ -75,14 +71,7 @@ static int tear_down(void **state)
 /* What was written since the last call, on the heap. */
 static char *text_of(struct fixture *f)
 {
-	size_t size = spool_size(f->out);
-	char *text = mem_alloc(size + 1);
-
-	assert_int_equal(spool_error(f->out), 0);
-	assert_int_equal(spool_read(f->out, text, size, 0), size);
-	spool_free(f->out);
-	f->out = spool_new(f->directory);
-	return text;
+	return take_text(&f->out, f->directory);
 }
 
 static char *metrics_of(struct fixture *f)
