@@ -133,14 +133,15 @@ static bool is_artifact(const struct artifact *a, const struct reader_what *what
 	       (x->count == 0 || memcmp(a->extents.items, x->items, x->count * sizeof(*x->items)) == 0);
 }
 
-static struct artifact *artifact_new(const struct reader_what *what)
+static struct artifact *artifact_new(const struct reader *r, const struct reader_what *what)
 {
 	struct artifact *a = mem_alloc(sizeof(*a));
 
 	*a = (struct artifact){.ino = what->ino, .key = mem_strdup(what->key), .extents = *what->extents};
 	*what->extents = (struct extents){0};
 	str_copy(a->sha256, sizeof(a->sha256), what->sha256 ? what->sha256 : "");
-	reader_cache_id(a->sha256, &a->extents, a->cache_id);
+	if (r->cache)
+		reader_cache_id(a->sha256, &a->extents, a->cache_id);
 	return a;
 }
 
@@ -153,7 +154,7 @@ static struct artifact *artifact_get(struct reader *r, const struct reader_what 
 	while (a && !is_artifact(a, what))
 		a = a->next;
 	if (!a) {
-		a = artifact_new(what);
+		a = artifact_new(r, what);
 		a->next = *bucket;
 		*bucket = a;
 	}
