@@ -1,7 +1,9 @@
 /*
- * The pool is one anonymous mapping, cut into buffers. Pages come into being when first written, and go back
- * to the system when no reservation is left. Reservations are granted first come, first served: a large one
- * that waits is not overtaken for ever by small ones.
+ * The pool is one anonymous mapping, cut into buffers. Pages come into being when first written. When nobody
+ * holds a buffer any more, they go back to the system, but for those of the first few buffers, which are then
+ * the next to be taken: who takes one buffer now and then (the first read of a file) does not wait each time
+ * until the system has cleared a huge page for it. Reservations are granted first come, first served: a large
+ * one that waits is not overtaken for ever by small ones.
  */
 #include <keepfs/base/mem.h>
 #include <keepfs/base/pool.h>
@@ -12,6 +14,7 @@
 #include <sys/mman.h>
 
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
+#define WARM_BUFFERS    8 /* that keep their pages while nobody holds one; whole huge pages */
 
 struct waiter {
 	struct pool *pool;
@@ -28,10 +31,19 @@ struct pool {
 	size_t count;
 	size_t reserved;      /* lock */
 	size_t taken;         /* lock */
+	size_t touched;       /* lock: those behind so many from the beginning have no pages */
 	size_t free_count;    /* lock */
 	void **free_buffers;  /* lock: a stack, the most recently used on top */
 	struct waiter *first; /* lock: reservations that wait, in the order they came */
 };
+
+/* All of them are free: the first one is the next. */
+static void stack_buffers(struct pool *pool)
+{
+	for (size_t i = 0; i < pool->count; i++)
+		pool->free_buffers[pool->count - 1 - i] = pool->memory + i * POOL_BUFFER_BYTES;
+	pool->free_count = pool->count;
+}
 
 struct pool *pool_new(uint64_t bytes)
 {
@@ -53,8 +65,7 @@ struct pool *pool_new(uint64_t bytes)
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->changed, NULL);
 	pool->free_buffers = mem_array(pool->count, sizeof(void *));
-	for (size_t i = pool->count; i > 0; i--)
-		pool->free_buffers[pool->free_count++] = pool->memory + (i - 1) * POOL_BUFFER_BYTES;
+	stack_buffers(pool);
 	return pool;
 }
 
@@ -152,25 +163,36 @@ void pool_unreserve(struct pool *pool, size_t count)
 
 void *pool_take(struct pool *pool)
 {
-	void *buffer;
+	char *buffer;
+	size_t end;
 
 	pthread_mutex_lock(&pool->lock);
 	assert(pool->taken < pool->reserved);
 	pool->taken++;
 	buffer = pool->free_buffers[--pool->free_count];
+	end = (size_t)(buffer - pool->memory) / POOL_BUFFER_BYTES + 1;
+	if (end > pool->touched)
+		pool->touched = end;
 	pthread_mutex_unlock(&pool->lock);
 	return buffer;
+}
+
+/* With the lock, and nobody holding a buffer. */
+static void become_idle(struct pool *pool)
+{
+	stack_buffers(pool);
+	if (pool->touched <= WARM_BUFFERS)
+		return;
+	madvise(pool->memory + WARM_BUFFERS * POOL_BUFFER_BYTES,
+	        (pool->touched - WARM_BUFFERS) * POOL_BUFFER_BYTES, MADV_DONTNEED);
+	pool->touched = WARM_BUFFERS;
 }
 
 void pool_give(struct pool *pool, void *buffer)
 {
 	pthread_mutex_lock(&pool->lock);
-	/* With nobody else holding a buffer the burst is over: the memory goes back to the system. */
-	bool idle = pool->taken == 1;
-
 	pool->free_buffers[pool->free_count++] = buffer;
-	pool->taken--;
-	if (idle)
-		madvise(pool->memory, pool->count * POOL_BUFFER_BYTES, MADV_DONTNEED);
+	if (--pool->taken == 0)
+		become_idle(pool);
 	pthread_mutex_unlock(&pool->lock);
 }

@@ -17,7 +17,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -280,6 +282,43 @@ static void a_waiting_reservation_is_granted_or_cancelled(void **state)
 	cancel_finish(&cancel);
 }
 
+static size_t resident_pages(const void *memory, size_t bytes)
+{
+	size_t pages = bytes / (size_t)sysconf(_SC_PAGESIZE), count = 0;
+	unsigned char *resident = mem_alloc(pages);
+
+	assert_int_equal(mincore((void *)memory, bytes, resident), 0);
+	for (size_t i = 0; i < pages; i++)
+		count += resident[i] & 1;
+	free(resident);
+	return count;
+}
+
+static void pool_gives_memory_back(void **state)
+{
+	struct pool *pool = pool_new(24 * POOL_BUFFER_BYTES);
+	size_t pages = POOL_BUFFER_BYTES / (size_t)sysconf(_SC_PAGESIZE), left = 0;
+	void *buffers[24];
+
+	assert_true(pool_try_reserve(pool, 24));
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 24; i++)
+			buffers[i] = memset(pool_take(pool), 1, POOL_BUFFER_BYTES);
+		for (int i = 0; i < 24; i++)
+			pool_give(pool, buffers[i]);
+		left = 0;
+		for (int i = 0; i < 24; i++)
+			left += resident_pages(buffers[i], POOL_BUFFER_BYTES);
+		/* A few stay for who takes one now and then: those that are taken next. */
+		assert_in_range(left, pages, 8 * pages);
+	}
+	buffers[0] = pool_take(pool);
+	assert_int_equal(resident_pages(buffers[0], POOL_BUFFER_BYTES), pages);
+	pool_give(pool, buffers[0]);
+	pool_unreserve(pool, 24);
+	pool_free(pool);
+}
+
 static void spool_holds_more_than_memory(void **state)
 {
 	char directory[] = "/tmp/keepfs-spool-XXXXXX";
@@ -369,6 +408,7 @@ int main(void)
 	        cmocka_unit_test(cancel_wakes_hooks_once),
 	        cmocka_unit_test(cancel_makes_a_descriptor_readable),
 	        cmocka_unit_test(pool_gives_only_what_it_has),
+	        cmocka_unit_test(pool_gives_memory_back),
 	        cmocka_unit_test(a_waiting_reservation_is_granted_or_cancelled),
 	        cmocka_unit_test(spool_holds_more_than_memory),
 	        cmocka_unit_test(spool_tells_that_it_could_not_write),

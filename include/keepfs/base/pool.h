@@ -5,9 +5,9 @@
  * waiting is the back-pressure: a pipe is not read, a transfer is not begun, memory does not grow.
  *
  * So that two users who each hold half of what they need cannot wait for each other for ever, buffers are
- * taken only within a reservation: reserve first (may wait), then take (never waits, never fails). Buffers
- * that are given back and not wanted for reuse are returned to the system (MADV_DONTNEED) when the last
- * reservation ends, so that an idle daemon is small.
+ * taken only within a reservation: reserve first (may wait), then take (never waits, never fails). When the
+ * last buffer is given back, the memory of all but a few goes back to the system (MADV_DONTNEED), so that an
+ * idle daemon is small.
  */
 #include <keepfs/base/cancel.h>
 #include <stdbool.h>
