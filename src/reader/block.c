@@ -6,6 +6,8 @@
  * Each slot is in the one list that its state says, and block_changed() sees to that; whoever changes a block
  * calls it. A buffer is taken first from the block that was handed out whole last: nobody is likely to ask
  * for it again, since the kernel's page cache has it, and it is still in the processor's caches. Then from
+ * what random reads left, blocks of which all that was fetched was handed out, but for the latest few: they,
+ * too, use the same memory again and again instead of all of it in turn. Then from
  * those that were never used, then from the least recently used block that nobody needs. Blocks that
  * read-ahead brought and nobody has seen yet are spared while they are young, or two sequential readers would
  * throw out each other's next block for ever; a request that waits may take them all the same.
@@ -16,8 +18,11 @@
 
 #include <assert.h>
 
+#define SCRAPS_KEPT 8
+
 static void list_add(struct block_list *list, struct block *b)
 {
+	list->count++;
 	b->list = list;
 	b->prev = list->last;
 	b->next = NULL;
@@ -29,6 +34,7 @@ static void list_remove(struct block *b)
 {
 	if (!b->list)
 		return;
+	b->list->count--;
 	*(b->prev ? &b->prev->next : &b->list->first) = b->next;
 	*(b->next ? &b->next->prev : &b->list->last) = b->prev;
 	b->prev = b->next = NULL;
@@ -49,7 +55,7 @@ void block_table_init(struct reader *r)
 
 void block_table_finish(struct reader *r)
 {
-	assert(r->available == r->block_count && !r->idle.first && !r->spent.first);
+	assert(r->available == r->block_count && r->free.count == r->block_count);
 	free(r->blocks);
 	free(r->buckets);
 }
@@ -98,6 +104,8 @@ static struct block *find_slot(struct reader *r, bool for_request)
 
 	if (r->spent.last)
 		return r->spent.last;
+	if (r->scraps.count > SCRAPS_KEPT || (r->scraps.count > 0 && !r->free.first))
+		return r->scraps.first;
 	if (r->free.first)
 		return r->free.first;
 	while (b && !is_expendable(r, b))
@@ -155,7 +163,10 @@ static struct block_list *list_of(struct reader *r, const struct block *b)
 		return &r->ahead;
 	if (b->pins || b->loading)
 		return NULL;
-	return b->used_bytes >= b->span.bytes ? &r->spent : &r->idle;
+	if (b->used_bytes >= b->span.bytes)
+		return &r->spent;
+	return b->used_bytes >= span_parts_bytes(&b->artifact->extents, &b->span, b->ready) ? &r->scraps
+	                                                                                    : &r->idle;
 }
 
 void block_changed(struct reader *r, struct block *b)

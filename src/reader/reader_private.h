@@ -37,6 +37,7 @@ struct wait {
 
 struct block_list {
 	struct block *first, *last;
+	size_t count;
 };
 
 struct block { /* a slot of reader->blocks; it has a buffer and an artifact while in use */
@@ -170,8 +171,10 @@ struct reader {
 	struct block_list wanted; /* have wanted parts, in the order of asking */
 	struct block_list ahead;  /* have no wanted parts, but ahead ones */
 	struct block_list idle;   /* nobody needs them now; least recently used first */
-	struct block_list spent;  /* likewise, and all of it was handed out; most recently used last */
-	uint64_t tick;            /* grows with each block made */
+	struct block_list
+	        scraps; /* likewise, all of what is there was handed out, but that is not all of them */
+	struct block_list spent; /* likewise, and all of it was handed out; most recently used last */
+	uint64_t tick;           /* grows with each block made */
 	size_t bucket_count;
 	struct block **buckets;
 	struct artifact *artifacts[ARTIFACT_BUCKETS];
@@ -194,7 +197,9 @@ parts_t span_parts(const struct span *span);
 /* span_parts_of() - the parts that hold the bytes of the file from @from to @to (excluded), cut at the
  * block's ends. */
 parts_t span_parts_of(const struct extents *x, const struct span *span, uint64_t from, uint64_t to);
-/* span_extents() - the first extent of a part; PARTS: the one behind the last. */
+/* span_parts_bytes() - how many bytes these parts have. */
+size_t span_parts_bytes(const struct extents *x, const struct span *span, parts_t parts);
+/* span_extent() - the first extent of a part; PARTS: the one behind the last. */
 size_t span_extent(const struct span *span, unsigned part);
 /* parts_run() - the consecutive parts of @parts that begin with the lowest; it goes on over a hole of one
  * part that is in @fill, when more of @parts follow. */

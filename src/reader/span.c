@@ -10,9 +10,9 @@
 
 #define CELL_BYTES ((uint64_t)POOL_BUFFER_BYTES)
 
-static uint64_t extents_span_bytes(const struct extents *x, size_t first, size_t last)
+static size_t extents_span_bytes(const struct extents *x, size_t first, size_t last)
 {
-	return x->items[last].offset + x->items[last].length - x->items[first].offset;
+	return (size_t)(x->items[last].offset + x->items[last].length - x->items[first].offset);
 }
 
 struct span block_span(const struct extents *x, uint64_t offset)
@@ -35,7 +35,7 @@ struct span block_span(const struct extents *x, uint64_t offset)
 	return (struct span){.first = first,
 	                     .count = last - first + 1,
 	                     .offset = x->items[first].offset,
-	                     .bytes = (size_t)extents_span_bytes(x, first, last)};
+	                     .bytes = extents_span_bytes(x, first, last)};
 }
 
 static unsigned part_count(const struct span *span)
@@ -57,6 +57,20 @@ parts_t span_parts(const struct span *span)
 size_t span_extent(const struct span *span, unsigned part)
 {
 	return span->first + part * span->count / part_count(span);
+}
+
+size_t span_parts_bytes(const struct extents *x, const struct span *span, parts_t parts)
+{
+	size_t bytes = 0;
+
+	while (parts) {
+		parts_t run = parts_run(parts, 0);
+		unsigned first = (unsigned)__builtin_ctzll(run), last = 63 - (unsigned)__builtin_clzll(run);
+
+		bytes += extents_span_bytes(x, span_extent(span, first), span_extent(span, last + 1) - 1);
+		parts &= ~run;
+	}
+	return bytes;
 }
 
 /* The part that holds extent @i of the table: the inverse of span_extent(). */

@@ -639,6 +639,21 @@ static void test_only_the_parts_that_are_asked_for(void **state)
 	bench_finish(&b);
 }
 
+/* What random reads leave behind does not take the place of all memory. */
+static void test_random_reads_use_little_memory(void **state)
+{
+	static const uint32_t fine[] = {65536};
+	uint64_t size = 64 * MIB;
+	struct bench b;
+
+	bench_init(&b, size, fine, 1, 48, 3);
+	for (uint64_t i = 0; i < 60; i++) {
+		assert_int_equal(read_range(b.file, size, i * 37 % 60 * MIB + 65536, 65536), 0);
+		assert_in_range(atomic_load(&b.metrics.used_buffers), 1, 12);
+	}
+	bench_finish(&b);
+}
+
 /* With one thread busy, requests gather; a hole of one part between two is got with them. */
 static void test_near_requests_are_one_get(void **state)
 {
@@ -1536,6 +1551,7 @@ int main(void)
 	        cmocka_unit_test(test_cancel_all),
 	        cmocka_unit_test(test_free_cancels_gets),
 	        cmocka_unit_test(test_only_the_parts_that_are_asked_for),
+	        cmocka_unit_test(test_random_reads_use_little_memory),
 	        cmocka_unit_test(test_near_requests_are_one_get),
 	        cmocka_unit_test(test_part_of_a_block_fails),
 	        cmocka_unit_test(test_replaced_while_open),
