@@ -28,6 +28,8 @@ struct net_header {
 	const char *value;
 };
 
+struct net_response;
+
 struct net_request {
 	const char *method; /* GET, HEAD, PUT, POST, DELETE */
 	const char *url;    /* complete and encoded; sent as it is (no dot-segment removal) */
@@ -37,6 +39,10 @@ struct net_request {
 	int body_count;
 	const struct iovec *into; /* where the body of a 2xx answer goes; NULL: into the response's text */
 	int into_count;
+	/* NULL, or called after each piece that went into `into`, on the caller's thread: @so_far has the
+	 * status, the headers, and how many bytes of `into` are filled. Not to be finished. */
+	void (*into_filled)(void *arg, const struct net_response *so_far);
+	void *into_arg;
 	int64_t connect_timeout_ms;
 	int64_t stall_timeout_ms;      /* no byte in either direction for so long: -ETIMEDOUT */
 	int64_t first_byte_timeout_ms; /* likewise, but until the answer begins; 0: stall_timeout_ms */

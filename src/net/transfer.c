@@ -85,6 +85,18 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
+/* What came so far. */
+static void tell_what_came(struct transfer *t)
+{
+	long status = 0;
+
+	if (!t->easy) /* it never left the queue */
+		return;
+	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	t->out->status = (int)status;
+	t->out->into_bytes = t->into.passed;
+}
+
 static bool is_success(const struct transfer *t)
 {
 	long status = 0;
@@ -93,18 +105,26 @@ static bool is_success(const struct transfer *t)
 	return status >= 200 && status < 300;
 }
 
+static size_t into_buffers(struct transfer *t, char *data, size_t len)
+{
+	size_t moved = cursor_move(&t->into, data, len, true);
+
+	t->too_large = moved < len;
+	if (t->req->into_filled) {
+		tell_what_came(t);
+		t->req->into_filled(t->req->into_arg, t->out);
+	}
+	return moved;
+}
+
 static size_t on_write(char *data, size_t size, size_t count, void *arg)
 {
 	struct transfer *t = arg;
 	size_t len = size * count;
 
 	t->moved_at_ms = clock_mono_ms();
-	if (t->req->into && is_success(t)) {
-		size_t moved = cursor_move(&t->into, data, len, true);
-
-		t->too_large = moved < len;
-		return moved;
-	}
+	if (t->req->into && is_success(t))
+		return into_buffers(t, data, len);
 	if (t->out->text.len + len > NET_TEXT_MAX) {
 		t->too_large = true;
 		return 0;
@@ -376,18 +396,6 @@ static int failure(struct transfer *t, CURLcode code)
 	default:
 		return unavailable(t, ECONNRESET, "lost the connection to");
 	}
-}
-
-/* What came, of an exchange that was broken off, too. */
-static void tell_what_came(struct transfer *t)
-{
-	long status = 0;
-
-	if (!t->easy) /* it never left the queue */
-		return;
-	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-	t->out->status = (int)status;
-	t->out->into_bytes = t->into.passed;
 }
 
 void transfer_end(struct transfer *t, CURLcode code)

@@ -13,6 +13,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -298,6 +299,53 @@ static void test_get_into_buffers(void **state)
 	assert_int_equal(counted(&w.server, &w.server.requests), 3);
 	assert_int_equal(counted(&w.server, &w.server.accepted), 1); /* the connection was kept */
 	world_end(&w);
+}
+
+struct filling {
+	char seen[64];
+};
+
+static sem_t piece_seen;
+
+static void on_filled(void *arg, const struct net_response *so_far)
+{
+	struct filling *f = arg;
+	size_t len = strlen(f->seen);
+	char etag[8];
+
+	net_header_find(so_far, "etag", etag, sizeof(etag));
+	snprintf(f->seen + len, sizeof(f->seen) - len, "%d %s %llu;", so_far->status, etag,
+	         (unsigned long long)so_far->into_bytes);
+	if (so_far->into_bytes == 2)
+		sem_post(&piece_seen);
+}
+
+/* The second piece is sent when the first was seen. */
+static bool reply_in_pieces(struct connection *c)
+{
+	if (!send_text(c, "HTTP/1.1 206 x\r\nContent-Length: 5\r\nETag: e\r\n\r\nhe"))
+		return false;
+	sem_wait(&piece_seen);
+	return send_text(c, "llo");
+}
+
+static void test_buffers_fill(void **state)
+{
+	struct filling f = {0};
+	struct world w;
+	char first[2], rest[3];
+	const struct iovec into[] = {{first, 2}, {rest, 3}};
+
+	sem_init(&piece_seen, 0, 0);
+	world_begin(&w, reply_in_pieces, 4);
+	w.req.into = into;
+	w.req.into_count = 2;
+	w.req.into_filled = on_filled;
+	w.req.into_arg = &f;
+	assert_int_equal(perform(&w), 0);
+	assert_string_equal(f.seen, "206 e 2;206 e 5;");
+	world_end(&w);
+	sem_destroy(&piece_seen);
 }
 
 static bool reply_request(struct connection *c)
@@ -945,6 +993,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_get_into_buffers),
+	        cmocka_unit_test(test_buffers_fill),
 	        cmocka_unit_test(test_what_is_sent),
 	        cmocka_unit_test(test_put_from_buffers),
 	        cmocka_unit_test(test_head),
