@@ -74,6 +74,14 @@ struct store_get_options {
 	/* NULL, or how many bytes from the beginning of the buffers are the object's, also after a failure: a
 	 * transfer that broke off can be taken up again from there, with if_match = its etag. */
 	uint64_t *ret_filled;
+	/*
+	 * NULL, or called while bytes come, on the caller's thread: the first @filled bytes of the buffers
+	 * are those of the object with @etag (never ""), and this get does not touch them again. @filled
+	 * grows; how often it is told is up to the store, and it may be never. A get that has told of bytes
+	 * does not begin anew with another object, but fails with -ESTALE as it would with if_match.
+	 */
+	void (*arrived)(void *arg, uint64_t filled, const char *etag);
+	void *arrived_arg;
 };
 
 struct store_features {

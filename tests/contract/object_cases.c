@@ -243,6 +243,45 @@ static void gets_tell_what_they_got(void **state)
 	assert_int_equal(filled, 0);
 }
 
+struct arrivals {
+	const char *bytes; /* of the object, from where the get begins */
+	char *got;         /* its buffer */
+	const char *etag;
+	uint64_t filled;
+	bool wrong;
+};
+
+static void on_arrived(void *arg, uint64_t filled, const char *etag)
+{
+	struct arrivals *a = arg;
+
+	a->wrong |= filled < a->filled || strcmp(etag, a->etag) != 0 || memcmp(a->got, a->bytes, filled) != 0;
+	a->filled = filled;
+}
+
+/* What is told of while a get runs is there by then, and of the object. */
+static void what_arrives_is_there(void **state)
+{
+	struct suite *t = *state;
+	char key[STORE_KEY_BYTES];
+	size_t size = (size_t)3 << 20;
+	_cleanup(free) char *data = mem_alloc(size + 1), *got = mem_alloc(size);
+	struct iovec iov[] = {{got, 1000}, {got + 1000, size - 1007}};
+	struct store_object object;
+	struct arrivals a = {.bytes = data + 7, .got = got, .etag = object.etag};
+	struct store_get_options options = {.arrived = on_arrived, .arrived_arg = &a};
+
+	for (size_t i = 0; i < size; i++)
+		data[i] = (char)('a' + i * 7919 % 26);
+	suite_put(t, suite_key(t, key, "arrives"), data);
+	assert_ok(store_head(t->store, NULL, key, &object, &err));
+	assert_ok(store_get(t->store, NULL, key, 7, iov, 2, &options, &err));
+	assert_memory_equal(got, data + 7, size - 7);
+	assert_false(a.wrong);
+	/* It need not be told. */
+	assert_true(a.filled == 0 || a.filled == size - 7);
+}
+
 /* if_match together with what is told: the old object's etag never passes for the new one's. */
 static void a_replaced_object_tells_its_own_etag(void **state)
 {
@@ -442,6 +481,7 @@ const struct CMUnitTest object_cases[] = {
         CASE(get_all_is_bounded),
         CASE(if_match),
         CASE(gets_tell_what_they_got),
+        CASE(what_arrives_is_there),
         CASE(a_replaced_object_tells_its_own_etag),
         CASE(keys_with_special_characters),
         CASE(longest_key),

@@ -331,6 +331,59 @@ static void test_a_short_answer_is_a_part(void **state)
 	}
 }
 
+struct arrival {
+	const char *answer;
+	const char *if_match;
+	const char *told; /* the last that is told, "bytes etag" */
+	int result;
+};
+
+static void on_arrived(void *arg, uint64_t filled, const char *etag)
+{
+	snprintf(arg, 32, "%llu %s", (unsigned long long)filled, etag);
+}
+
+/* What a get tells of while it runs: only bytes that the answer says are the ones. Four from 1 are asked for.
+ */
+static void test_arrivals(void **state)
+{
+	static const struct arrival arrivals[] = {
+	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nabcd", NULL, "4 e1",
+	         0},
+	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nabcd", "e1", "4 e1",
+	         0},
+	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nab", NULL, "2 e1",
+	         -ECONNRESET},
+	        /* Another object, at a server that does not know If-Match; nobody knows which; others' bytes.
+	         */
+	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nabcd", "e0", "",
+	         -ESTALE},
+	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n\r\nabcd", NULL, "", 0},
+	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\nETag: W/\"e1\"\r\n\r\nabcd",
+	         NULL, "", 0},
+	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 0-3/9\r\n" ETAG "\r\nabcd", NULL, "",
+	         -EPROTO},
+	        {"206 x\r\nContent-Length: 4\r\n" ETAG "\r\nabcd", NULL, "", -EPROTO},
+	        {"200 OK\r\nContent-Length: 4\r\n" ETAG "\r\nabcd", NULL, "", -EPROTO},
+	        {"404 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nabcd", NULL, "",
+	         -EPROTO},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(arrivals); i++) {
+		const struct arrival *a = &arrivals[i];
+		char buf[4], told[32] = "";
+		struct iovec iov = {buf, sizeof(buf)};
+		struct store_get_options options = {
+		        .if_match = a->if_match, .arrived = on_arrived, .arrived_arg = told};
+		struct world w;
+
+		world_begin(&w, SCRIPT(a->answer));
+		assert_int_equal(store_get(w.store, NULL, "a", 1, &iov, 1, &options, &w.err), a->result);
+		assert_string_equal(told, a->told);
+		world_end(&w);
+	}
+}
+
 static void test_retry_after(void **state)
 {
 	struct store_call call = {NULL, clock_mono_ms() + 10000};
@@ -753,6 +806,7 @@ int main(void)
 	        cmocka_unit_test(test_refusals),
 	        cmocka_unit_test(test_what_came_before_a_break),
 	        cmocka_unit_test(test_a_short_answer_is_a_part),
+	        cmocka_unit_test(test_arrivals),
 	        cmocka_unit_test(test_retry_after),
 	        cmocka_unit_test(test_what_is_sent),
 	        cmocka_unit_test(test_settings),

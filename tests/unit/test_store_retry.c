@@ -17,6 +17,7 @@ struct get_step {
 	int result;
 	bool final; /* no `retry` in the error */
 	int64_t retry_after_ms, takes_ms;
+	bool forgets; /* after the failure it does not say what came */
 };
 
 struct world {
@@ -331,8 +332,13 @@ static int breaking_get(struct store *s, const struct store_call *call, const ch
 		for (size_t j = 0; j < iov[i].iov_len; j++, at++)
 			((char *)iov[i].iov_base)[j] = at < step->bytes ? step->object[offset + at] : '?';
 	}
-	if (step->bytes)
+	if (step->bytes && !step->forgets)
 		store_get_tell(options, step->etag, step->bytes);
+	/* Not always all of it: what is told of is never more than what came. */
+	if (options->arrived && *step->etag) {
+		options->arrived(options->arrived_arg, step->bytes / 2, step->etag);
+		options->arrived(options->arrived_arg, step->bytes - step->bytes % 2, step->etag);
+	}
 	if (step->result < 0) {
 		error_set(err, ERROR_UNAVAILABLE, -step->result, "broken off by %d", step->result);
 		err->retry = !step->final;
@@ -356,6 +362,7 @@ static struct store *new_breaking(const struct get_step *steps, size_t count)
 #define NEW "abcdefghij"
 
 struct get {
+	char told[64]; /* what arrived, in its order: "bytes@etag " */
 	char bytes[9];
 	char etag[STORE_ETAG_BYTES];
 	uint64_t filled;
@@ -465,6 +472,70 @@ static void without_an_etag_a_get_begins_again(void **state)
 	assert_string_equal(world->asked[2], "1+8 -");
 }
 
+static void on_arrived(void *arg, uint64_t filled, const char *etag)
+{
+	struct get *g = arg;
+	size_t len = strlen(g->told);
+
+	snprintf(g->told + len, sizeof(g->told) - len, "%.*s@%s ", (int)filled, g->bytes, etag);
+}
+
+/* The same as get_eight(), told of what arrives. */
+static void get_eight_as_it_arrives(struct store *s, const char *if_match, struct get *g)
+{
+	const struct iovec iov = {g->bytes, 8};
+	const struct store_get_options options = {.if_match = if_match,
+	                                          .ret_etag = g->etag,
+	                                          .ret_filled = &g->filled,
+	                                          .arrived = on_arrived,
+	                                          .arrived_arg = g};
+
+	*g = (struct get){0};
+	g->result = store_get(s, NULL, "k", 1, &iov, 1, &options, &g->err);
+}
+
+static void what_arrives_is_told_over_all_tries(void **state)
+{
+	BEGIN(s, {OLD, "e", 2, -ECONNRESET}, {OLD, "e", 0, -ETIMEDOUT}, {OLD, "e", 6, 0});
+	struct get g;
+
+	get_eight_as_it_arrives(s, NULL, &g);
+	expect_whole(&g, OLD, "e");
+	assert_string_equal(g.told, "1@e 12@e 12@e 12@e 12345@e 12345678@e ");
+}
+
+/* Somebody has the first bytes already: they are not written again, whatever the last try said of them. */
+static void what_was_told_of_is_kept(void **state)
+{
+	BEGIN(s, {OLD, "e", 4, -ECONNRESET, .forgets = true}, {OLD, "e", 4, 0});
+	struct get g;
+
+	get_eight_as_it_arrives(s, NULL, &g);
+	expect_whole(&g, OLD, "e");
+	assert_string_equal(world->asked[1], "5+4 e");
+}
+
+static void a_get_that_has_told_does_not_begin_again(void **state)
+{
+	BEGIN(s, {OLD, "e", 4, -ECONNRESET}, {NEW, "n", 0, -ESTALE, true});
+	struct get g;
+
+	get_eight_as_it_arrives(s, NULL, &g);
+	assert_int_equal(g.result, -ESTALE);
+	assert_memory_equal(g.bytes, OLD + 1, 4);
+	assert_int_equal(world->gets, 2);
+}
+
+static void without_an_etag_nothing_is_told(void **state)
+{
+	BEGIN(s, {OLD, "", 4, -ECONNRESET}, {NEW, "", 8, 0});
+	struct get g;
+
+	get_eight_as_it_arrives(s, NULL, &g);
+	expect_whole(&g, NEW, "");
+	assert_string_equal(g.told, "");
+}
+
 static void bytes_end_the_doubling_of_waits(void **state)
 {
 	static const int64_t expected[] = {100, 200, 100, 200, 100, 7000};
@@ -546,6 +617,10 @@ int main(void)
 	        TEST(a_get_past_the_end_of_a_replaced_object_begins_again),
 	        TEST(a_replaced_object_is_the_business_of_who_named_it),
 	        TEST(without_an_etag_a_get_begins_again),
+	        TEST(what_arrives_is_told_over_all_tries),
+	        TEST(what_was_told_of_is_kept),
+	        TEST(a_get_that_has_told_does_not_begin_again),
+	        TEST(without_an_etag_nothing_is_told),
 	        TEST(bytes_end_the_doubling_of_waits),
 	        TEST(bytes_move_no_deadline),
 	        TEST(a_transfer_that_the_deadline_ended_keeps_the_earlier_words),

@@ -51,7 +51,8 @@ static int open_object(struct dir_store *d, const char *key, struct stat *ret_st
 
 /* @filled: counts the bytes that came, also when not all do. */
 static int read_iov(int fd, uint64_t offset, const struct iovec *iov, int count,
-                    const struct store_call *call, uint64_t *filled)
+                    const struct store_call *call, const struct store_get_options *options, const char *etag,
+                    uint64_t *filled)
 {
 	for (int i = 0; i < count; i++) {
 		for (size_t at = 0; at < iov[i].iov_len;) {
@@ -71,6 +72,8 @@ static int read_iov(int fd, uint64_t offset, const struct iovec *iov, int count,
 				at += (size_t)n;
 				offset += (uint64_t)n;
 				*filled += (uint64_t)n;
+				if (options->arrived)
+					options->arrived(options->arrived_arg, *filled, etag);
 			}
 		}
 	}
@@ -107,7 +110,7 @@ int dir_get(struct store *s, const struct store_call *call, const char *key, uin
 	r = check_read(d, &object, offset, store_iov_bytes(iov, count), options->if_match, err);
 	if (r < 0)
 		return r;
-	r = read_iov(fd, offset, iov, count, call, &filled);
+	r = read_iov(fd, offset, iov, count, call, options, object.etag, &filled);
 	store_get_tell(options, object.etag, filled);
 	return r < 0 ? dir_error(d, r, err, "read", key) : 0;
 }

@@ -198,6 +198,29 @@ static void tell_of_a_part(const struct store_get_options *options, const struct
 		store_get_tell(options, etag, filled);
 }
 
+/* A get whose caller wants to know what has come as it comes. */
+struct arriving {
+	uint64_t offset;
+	const struct store_get_options *options;
+	bool judged;
+	bool right; /* the answer says that its bytes are the ones */
+	char etag[STORE_ETAG_BYTES];
+};
+
+static void on_filled(void *arg, const struct net_response *so_far)
+{
+	struct arriving *a = arg;
+
+	if (!a->judged) {
+		a->judged = true;
+		strong_etag(so_far, a->etag);
+		a->right = *a->etag && bytes_of_a_part(so_far, a->offset, -ECONNRESET) > 0 &&
+		           (!a->options->if_match || str_equal(a->etag, a->options->if_match));
+	}
+	if (a->right)
+		a->options->arrived(a->options->arrived_arg, so_far->into_bytes, a->etag);
+}
+
 /* The answer to a get that did not fail: its bytes, or what is wrong with them. */
 static int judge(const struct s3 *s, const char *key, uint64_t offset, uint64_t want,
                  const struct store_get_options *options, const struct net_response *answer,
@@ -224,7 +247,13 @@ int s3_get(struct store *store, const struct store_call *call, const char *key, 
 	struct s3 *s = (struct s3 *)store;
 	_cleanup(net_response) struct net_response answer = {0};
 	_cleanup(free) char *quoted = NULL;
-	struct s3_request r = {.method = "GET", .key = key, .into = iov, .into_count = count};
+	struct arriving arriving = {.offset = offset, .options = options};
+	struct s3_request r = {.method = "GET",
+	                       .key = key,
+	                       .into = iov,
+	                       .into_count = count,
+	                       .into_filled = options->arrived ? on_filled : NULL,
+	                       .into_arg = &arriving};
 	struct error spare = {0};
 	uint64_t want = store_iov_bytes(iov, count);
 	char range[64];

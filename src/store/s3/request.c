@@ -178,6 +178,8 @@ static int exchange(struct s3 *s, const struct store_call *call, const struct s3
 	        .body_count = r->body_count,
 	        .into = r->into,
 	        .into_count = r->into_count,
+	        .into_filled = r->into_filled,
+	        .into_arg = r->into_arg,
 	        .connect_timeout_ms = s->conf->connect_timeout_ms,
 	        .stall_timeout_ms = s->conf->stall_timeout_ms,
 	        .first_byte_timeout_ms = r->into ? s->conf->first_byte_timeout_ms : 0,

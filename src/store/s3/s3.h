@@ -61,6 +61,8 @@ struct s3_request {
 	int body_count;
 	const struct iovec *into;
 	int into_count;
+	void (*into_filled)(void *arg, const struct net_response *so_far); /* as net_request's */
+	void *into_arg;
 };
 
 void s3_add_query(struct s3_request *r, const char *name, const char *value);

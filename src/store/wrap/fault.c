@@ -146,6 +146,7 @@ static int fault_get(struct store *s, const struct store_call *call, const char 
 	if (r < 0)
 		return r;
 	inner_options.ret_filled = &filled;
+	inner_options.arrived = NULL; /* what came may be made to have never come, or wrong */
 	r = inner->ops->get(inner, call, key, offset, iov, count, &inner_options, err);
 	if (r == 0 && what == FAULT_CORRUPT)
 		flip_a_byte(iov, count);

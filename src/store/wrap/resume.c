@@ -2,7 +2,8 @@
  * A get that is tried again goes on where it broke off: what came is kept, and only the rest is asked for, on
  * the condition that the object is still the one whose bytes came (If-Match). Without an etag to ask for, or
  * when the object was replaced meanwhile, it begins again from the start: bytes of two objects never stand in
- * one buffer. Only when the caller named the object by if_match is a replaced one the caller's business.
+ * one buffer. Only when the caller named the object by if_match, or was told already that bytes of it have
+ * arrived, is a replaced one the caller's business.
  */
 #include "tries.h"
 
@@ -15,8 +16,9 @@ struct resume {
 	const struct iovec *iov; /* the caller's */
 	int count;
 	uint64_t want, done;
-	const char *if_match;        /* the caller's; NULL: none */
-	char etag[STORE_ETAG_BYTES]; /* of the object whose bytes came, when done > 0 */
+	const struct store_get_options *options; /* the caller's */
+	uint64_t told;                           /* the caller was told that so many have arrived */
+	char etag[STORE_ETAG_BYTES]; /* of the object whose bytes came, when done > 0 or told > 0 */
 	struct iovec *rest;          /* iov without what is done */
 };
 
@@ -37,22 +39,36 @@ static int rest_of(const struct resume *g, struct iovec *rest)
 	return n;
 }
 
-/* After a try that failed with @r and left @filled bytes of the object @etag. */
+static void on_arrived(void *arg, uint64_t filled, const char *etag)
+{
+	struct resume *g = arg;
+
+	if (g->done == 0)
+		str_copy(g->etag, sizeof(g->etag), etag);
+	g->told = g->done + filled;
+	g->options->arrived(g->options->arrived_arg, g->told, etag);
+}
+
+/* After a try that failed and left @filled bytes of the object @etag. */
 static void keep_what_came(struct resume *g, struct tries *t, const char *etag, uint64_t filled)
 {
-	if (filled == 0 || !t->error.retry)
+	const char *if_match = g->options->if_match;
+
+	if (!t->error.retry || (filled == 0 && g->told <= g->done))
 		return;
 	tries_made_progress(t);
-	if (g->done == 0)
-		str_copy(g->etag, sizeof(g->etag), g->if_match ? g->if_match : etag);
+	if (g->done == 0 && g->told == 0)
+		str_copy(g->etag, sizeof(g->etag), if_match ? if_match : etag);
 	if (*g->etag)
 		g->done += filled;
+	if (g->done < g->told)
+		g->done = g->told;
 }
 
 /* The object is not, or not as long as, the one whose bytes came: both are found out anew. */
 static bool begins_anew(struct resume *g, struct tries *t, int r)
 {
-	if (g->done == 0 || g->if_match || (r != -ESTALE && r != -ERANGE))
+	if (g->done == 0 || g->told > 0 || g->options->if_match || (r != -ESTALE && r != -ERANGE))
 		return false;
 	g->done = 0;
 	tries_made_progress(t);
@@ -65,8 +81,11 @@ static int try_once(struct resume *g, struct tries *t, const char *key, uint64_t
 	struct store *inner = t->s->inner;
 	char etag[STORE_ETAG_BYTES] = "";
 	uint64_t filled = 0;
-	const struct store_get_options options = {
-	        .if_match = g->done ? g->etag : g->if_match, .ret_etag = etag, .ret_filled = &filled};
+	const struct store_get_options options = {.if_match = g->done ? g->etag : g->options->if_match,
+	                                          .ret_etag = etag,
+	                                          .ret_filled = &filled,
+	                                          .arrived = g->options->arrived ? on_arrived : NULL,
+	                                          .arrived_arg = g};
 	int count = rest_of(g, g->rest);
 	int r = inner->ops->get(inner, &t->call, key, offset + g->done, g->rest, count, &options, &t->error);
 
@@ -87,11 +106,14 @@ int retry_resumed_get(struct store *s, const struct store_call *call, const char
                       struct error *err)
 {
 	_cleanup(free) struct iovec *rest = mem_array((size_t)count, sizeof(*rest));
-	struct resume g = {.iov = iov, .count = count, .want = store_iov_bytes(iov, count), .rest = rest};
+	struct resume g = {.iov = iov,
+	                   .count = count,
+	                   .want = store_iov_bytes(iov, count),
+	                   .rest = rest,
+	                   .options = options};
 	struct tries t;
 	int r;
 
-	g.if_match = options->if_match;
 	tries_begin(&t, s, call);
 	r = TRY(&t, try_once(&g, &t, key, offset));
 	store_get_tell(options, g.done ? g.etag : "", g.done);
