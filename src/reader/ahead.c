@@ -3,19 +3,80 @@
  * blocks beyond it should be on their way. The kernel sends one sequential reader's requests out of order, so
  * a request counts as in order when it lies within the window of the position, before or behind. The window
  * begins with one block at the second request in order (and the rest of the one that is being read) and
- * doubles with each block that is entered; another request ends it. Read-ahead is asked for in batches, so
- * that one get brings several blocks, and it takes no buffer that somebody needs: when there is none, the
- * window shrinks.
+ * doubles with each block that is entered; another request ends it. It takes no buffer that somebody needs:
+ * when there is none, the window shrinks.
+ *
+ * The window is fetched by few large gets or by more small ones: each that begins takes what is to be fetched
+ * by then. One get brings its bytes in order, so that they are given out while they are still in the
+ * processor's caches, and costs the store less than two. But over a network one connection alone is often far
+ * slower than all of them together. So the slower gets are, the more of them run at once: as many as would be
+ * fast together, if none took from the others.
  */
 #include "reader_private.h"
 
-#define SLACK_BLOCKS 2 /* distance that is in order while the window is small */
+#include <keepfs/base/clock.h>
+
+#define SLACK_BLOCKS       2 /* distance that is in order while the window is small */
+#define ASKED_SHARE        4 /* of the window is asked for at once */
+#define FAST_BYTES_PER_S   (UINT64_C(512) << 20)
+#define GETS_MIN           2 /* one begins while the other ends */
+#define GETS_MAX           8
+#define MEASURED_MIN_BYTES (UINT64_C(1) << 20)
 
 static unsigned window_limit(const struct reader *r)
 {
 	size_t share = r->block_count / 4;
 
 	return share < r->ahead_blocks_max ? (unsigned)share : r->ahead_blocks_max;
+}
+
+void ahead_measure(struct reader *r, uint64_t bytes, int64_t duration_us)
+{
+	uint64_t rate = bytes * US_PER_S / (uint64_t)(duration_us > 0 ? duration_us : 1);
+
+	if (bytes < MEASURED_MIN_BYTES)
+		return;
+	r->get_bytes_per_s = r->get_bytes_per_s ? (3 * r->get_bytes_per_s + rate) / 4 : rate;
+}
+
+/* How many gets of one file are worth running at once. */
+static unsigned gets_of_a_file(const struct reader *r)
+{
+	uint64_t gets = r->get_bytes_per_s ? FAST_BYTES_PER_S / r->get_bytes_per_s + 1 : GETS_MIN;
+
+	return gets < GETS_MIN ? GETS_MIN : gets > GETS_MAX ? GETS_MAX : (unsigned)gets;
+}
+
+bool ahead_may_begin(const struct reader *r)
+{
+	unsigned most = gets_of_a_file(r);
+
+	if (most < r->sequential_files)
+		most = r->sequential_files;
+	if (most >= r->threads)
+		most = r->threads - 1;
+	return r->ahead_gets == 0 || r->ahead_gets < most;
+}
+
+unsigned ahead_get_blocks(const struct reader *r)
+{
+	unsigned blocks = r->ahead_blocks_max / gets_of_a_file(r);
+
+	return blocks < 1 ? 1 : blocks < FETCH_BLOCKS ? blocks : FETCH_BLOCKS;
+}
+
+static void set_window(struct reader_file *f, unsigned blocks)
+{
+	if (!f->window && blocks)
+		f->reader->sequential_files++;
+	if (f->window && !blocks)
+		f->reader->sequential_files--;
+	f->window = blocks;
+}
+
+void ahead_end(struct reader_file *f)
+{
+	set_window(f, 0);
 }
 
 static uint64_t block_end(const struct artifact *a, uint64_t position)
@@ -35,11 +96,12 @@ static bool in_order(const struct reader_file *f, uint64_t offset, uint64_t end)
 /* Move the position on to @end; false when there is nothing to do for that. */
 static bool advance(struct reader_file *f, uint64_t offset, uint64_t end)
 {
+	unsigned blocks;
 	bool entered;
 
 	if (!in_order(f, offset, end) || !f->started) {
 		f->started = true;
-		f->window = 0;
+		set_window(f, 0);
 		f->position = end;
 		f->ahead = 0;
 		return false;
@@ -48,12 +110,8 @@ static bool advance(struct reader_file *f, uint64_t offset, uint64_t end)
 		return false;
 	entered = end > block_end(f->artifact, f->position);
 	f->position = end;
-	if (f->window == 0)
-		f->window = 1;
-	else if (entered)
-		f->window *= 2;
-	if (f->window > window_limit(f->reader))
-		f->window = window_limit(f->reader);
+	blocks = f->window == 0 ? 1 : entered ? 2 * f->window : f->window;
+	set_window(f, blocks < window_limit(f->reader) ? blocks : window_limit(f->reader));
 	return true;
 }
 
@@ -77,7 +135,7 @@ static bool fetch_ahead(struct reader *r, struct artifact *a, const struct span 
 void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end)
 {
 	struct artifact *a = f->artifact;
-	uint64_t here, target, from, batch = POOL_BUFFER_BYTES;
+	uint64_t here, target, from;
 
 	if (!advance(f, offset, end) || f->window == 0 || f->position == a->extents.total_bytes)
 		return;
@@ -86,17 +144,16 @@ void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end)
 	if (target > a->extents.total_bytes)
 		target = a->extents.total_bytes;
 	from = f->ahead > f->position ? f->ahead : f->position;
-	if (f->window > FETCH_BLOCKS)
-		batch = f->window / 4 * POOL_BUFFER_BYTES;
-	if (from >= target ||
-	    (from > here + POOL_BUFFER_BYTES && target - from < batch && target < a->extents.total_bytes))
+	/* Nothing small is asked for while there is enough. */
+	if (from > here + POOL_BUFFER_BYTES && target < a->extents.total_bytes &&
+	    target - from < f->window / ASKED_SHARE * POOL_BUFFER_BYTES)
 		return;
 	while (from < target) {
 		struct span span = block_span(&a->extents, from);
 		uint64_t next = span.offset + span.bytes;
 
 		if (!fetch_ahead(f->reader, a, &span, span_parts_of(&a->extents, &span, from, next))) {
-			f->window = f->window > 1 ? f->window / 2 : 1;
+			set_window(f, f->window > 1 ? f->window / 2 : 1);
 			break;
 		}
 		from = next;

@@ -4,10 +4,13 @@
  * without a gap, up to FETCH_BLOCKS: one ranged get into several buffers. One thread is always left for
  * requests, so that a burst of read-ahead never delays them by a whole get.
  *
- * No byte leaves here unchecked. A part with a wrong CRC is got once more, alone: the bytes may have been
- * spoilt on their way. Wrong again, it is the object that is wrong, and the requests fail. The store's own
- * failures are passed on; trying again is the retry wrapper's, and it has given up. Nothing that failed is
- * kept: the next request for it begins anew.
+ * A piece is checked and given out as soon as its bytes have arrived, while the get goes on: it is still in
+ * the processor's caches then, and who waits for the first of sixteen blocks does not wait for the last.
+ *
+ * No byte leaves here unchecked. A part with a wrong CRC is got once more, alone, when the get is over: the
+ * bytes may have been spoilt on their way. Wrong again, it is the object that is wrong, and the requests
+ * fail. The store's own failures are passed on; trying again is the retry wrapper's, and it has given up.
+ * Nothing that failed is kept: the next request for it begins anew.
  *
  * The first get of an artifact learns the object's etag, all others insist on it: bytes of two objects are
  * never handed out as one file's.
@@ -23,7 +26,7 @@
 
 static bool may_read_ahead(const struct reader *r)
 {
-	return r->ahead.first && (r->ahead_gets == 0 || r->ahead_gets + 1 < r->threads);
+	return r->ahead.first && ahead_may_begin(r);
 }
 
 /* Take the first run of parts of @b that are to be fetched; false when there is none, or, for a further
@@ -64,6 +67,7 @@ static bool take_batch(struct fetcher *f)
 	struct reader *r = f->reader;
 	struct batch *batch = &f->batch;
 	struct block *b;
+	unsigned most;
 
 	while (!r->ending && !r->wanted.first && !may_read_ahead(r))
 		pthread_cond_wait(&r->work, &r->lock);
@@ -71,7 +75,8 @@ static bool take_batch(struct fetcher *f)
 		return false;
 	b = r->wanted.first ? r->wanted.first : r->ahead.first;
 	*batch = (struct batch){.artifact = b->artifact, .ahead = !r->wanted.first};
-	while (b && batch->count < FETCH_BLOCKS && take_piece(r, batch, b) &&
+	most = batch->ahead ? ahead_get_blocks(r) : FETCH_BLOCKS;
+	while (b && batch->count < most && take_piece(r, batch, b) &&
 	       reaches_end(&batch->pieces[batch->count - 1]))
 		b = block_find(r, batch->artifact, b->span.first + b->span.count);
 	batch->artifact->users++;
@@ -150,34 +155,78 @@ static int failure(struct reader *r, struct artifact *a, const struct piece *pie
 	return -EIO;
 }
 
-/* One ranged get for consecutive pieces. */
-static int get(struct fetcher *f, const struct piece *pieces, unsigned count, struct error *err)
+static void count_fetched(struct fetcher *f, const struct piece *p)
 {
+	struct reader_metrics *m = f->reader->metrics;
+
+	atomic_fetch_add(&m->fetched_bytes, p->bytes);
+	if (f->batch.ahead)
+		atomic_fetch_add(&m->ahead_bytes, p->bytes);
+}
+
+/* struct run - consecutive pieces that one get brings, and how far it has come. */
+struct run {
+	struct fetcher *f;
+	const struct piece *pieces;
+	unsigned count;
+	unsigned settled; /* given out while the get was running */
+	uint64_t settled_bytes;
+	bool etag_known;
+	bool stopped;               /* what comes next is wrong: it waits for the end of the get */
+	bool offered[FETCH_BLOCKS]; /* to the disk cache; for each that was given out */
+};
+
+static void note_duration(struct reader *r, uint64_t bytes, int64_t duration_us)
+{
+	pthread_mutex_lock(&r->lock);
+	ahead_measure(r, bytes, duration_us);
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* One ranged get for the pieces of @run that are not settled yet. */
+static int get(struct run *run, void (*arrived)(void *, uint64_t, const char *), struct error *err)
+{
+	struct fetcher *f = run->f;
 	struct reader *r = f->reader;
 	struct batch *batch = &f->batch;
 	char etag[STORE_ETAG_BYTES] = "";
 	const struct store_call call = {.cancel = &f->cancel};
 	const struct store_get_options options = {.if_match = batch->etag[0] ? batch->etag : NULL,
-	                                          .ret_etag = etag};
+	                                          .ret_etag = etag,
+	                                          .arrived = arrived,
+	                                          .arrived_arg = run};
 	struct iovec iov[FETCH_BLOCKS];
+	int64_t began_us = clock_mono_us();
 	uint64_t bytes = 0;
 	int result;
 
-	for (unsigned i = 0; i < count; i++) {
-		iov[i] = (struct iovec){pieces[i].block->buffer + pieces[i].from, pieces[i].bytes};
-		bytes += pieces[i].bytes;
+	for (unsigned i = 0; i < run->count; i++) {
+		const struct piece *p = &run->pieces[i];
+
+		iov[i] = (struct iovec){p->block->buffer + p->from, p->bytes};
+		bytes += p->bytes;
 	}
 	*err = (struct error){0};
-	result = store_get(r->store, &call, batch->artifact->key, piece_offset(pieces), iov, (int)count,
-	                   &options, err);
+	result = store_get(r->store, &call, batch->artifact->key, piece_offset(run->pieces), iov,
+	                   (int)run->count, &options, err);
 	if (result == 0)
 		result = learn_etag(r, batch, etag, err);
-	if (result < 0)
-		return failure(r, batch->artifact, pieces, count, result, err);
-	atomic_fetch_add(&r->metrics->fetched_bytes, bytes);
+	/* What broke off when all was given out broke off behind the last byte. */
+	if (result < 0 && run->settled < run->count)
+		return failure(r, batch->artifact, run->pieces + run->settled, run->count - run->settled,
+		               result, err);
+	for (unsigned i = run->settled; i < run->count; i++)
+		count_fetched(f, &run->pieces[i]);
 	if (batch->ahead)
-		atomic_fetch_add(&r->metrics->ahead_bytes, bytes);
+		note_duration(r, bytes, clock_mono_us() - began_us);
 	return 0;
+}
+
+static int get_one(struct fetcher *f, const struct piece *p, struct error *err)
+{
+	struct run run = {.f = f, .pieces = p, .count = 1};
+
+	return get(&run, NULL, err);
 }
 
 static int check(struct reader *r, const struct piece *p, struct error *err)
@@ -228,7 +277,7 @@ static int check_or_get_again(struct fetcher *f, const struct piece *p, struct e
 	if (result == 0)
 		return 0;
 	atomic_fetch_add(&r->metrics->wrong_extents, 1);
-	result = get(f, p, 1, err);
+	result = get_one(f, p, err);
 	if (result < 0)
 		return result;
 	result = check(r, p, err);
@@ -316,16 +365,41 @@ static void note_failure(struct reader *r, struct artifact *a, const struct erro
 	pthread_mutex_unlock(&r->lock);
 }
 
-static int get_or_fail_fast(struct fetcher *f, const struct piece *pieces, unsigned count, struct error *err)
+/* @filled bytes of the run have arrived: give out what is complete and right. */
+static void on_arrived(void *arg, uint64_t filled, const char *etag)
 {
-	struct artifact *a = f->batch.artifact;
+	struct run *run = arg;
+	struct reader *r = run->f->reader;
+
+	if (!run->etag_known && learn_etag(r, &run->f->batch, etag, NULL) < 0)
+		run->stopped = true;
+	run->etag_known = true;
+	while (!run->stopped && run->settled < run->count) {
+		const struct piece *p = &run->pieces[run->settled];
+
+		if (filled < run->settled_bytes + p->bytes)
+			return;
+		if (check(r, p, NULL) < 0) {
+			run->stopped = true;
+			return;
+		}
+		count_fetched(run->f, p);
+		run->offered[run->settled++] = settle(r, p, 0, NULL);
+		run->settled_bytes += p->bytes;
+	}
+}
+
+static int get_or_fail_fast(struct run *run, struct error *err)
+{
+	struct reader *r = run->f->reader;
+	struct artifact *a = run->f->batch.artifact;
 	int result;
 
-	if (failed_just_now(f->reader, a, err))
+	if (failed_just_now(r, a, err))
 		return -EIO;
-	result = get(f, pieces, count, err);
+	result = get(run, on_arrived, err);
 	if (result < 0 && err->retry)
-		note_failure(f->reader, a, err);
+		note_failure(r, a, err);
 	return result;
 }
 
@@ -333,26 +407,26 @@ static int get_or_fail_fast(struct fetcher *f, const struct piece *pieces, unsig
 static void fetch_from_store(struct fetcher *f, const struct piece *pieces, unsigned count)
 {
 	struct reader *r = f->reader;
+	struct run run = {.f = f, .pieces = pieces, .count = count};
 	struct error err;
-	int result = get_or_fail_fast(f, pieces, count, &err);
+	int result = get_or_fail_fast(&run, &err);
 	/* A get that ended for good may have failed for one block of several only, an object cut short for
 	 * instance: those that somebody waits for are tried alone. */
-	bool alone = result == -EIO && count > 1 && !err.retry && !cancel_is_set(&f->cancel);
-	bool offered[FETCH_BLOCKS];
+	bool alone = result == -EIO && count - run.settled > 1 && !err.retry && !cancel_is_set(&f->cancel);
 
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = run.settled; i < count; i++) {
 		const struct piece *p = &pieces[i];
 		struct error one = err;
 		int piece_result = result;
 
 		if (alone && is_wanted(r, p))
-			piece_result = get(f, p, 1, &one);
+			piece_result = get_one(f, p, &one);
 		if (piece_result == 0)
 			piece_result = check_or_get_again(f, p, &one);
-		offered[i] = settle(r, p, piece_result, &one);
+		run.offered[i] = settle(r, p, piece_result, &one);
 	}
 	for (unsigned i = 0; i < count; i++)
-		if (offered[i])
+		if (run.offered[i])
 			cached_write(r, pieces[i].block);
 }
 

@@ -223,6 +223,7 @@ void reader_close(struct reader_file *f, struct reader_file_stats *ret)
 	*(f->prev ? &f->prev->next : &r->files) = f->next;
 	if (f->next)
 		f->next->prev = f->prev;
+	ahead_end(f);
 	f->stats.whole = f->artifact->whole == WHOLE_RIGHT;
 	f->stats.verified_at_us = f->artifact->verified_at_us;
 	if (ret)

@@ -11,8 +11,8 @@
 #include <stdbool.h>
 
 #define ARTIFACT_BUCKETS   64
-#define FETCH_BLOCKS       8 /* the most that one get brings */
-#define REQUEST_BLOCKS_MAX 6 /* see block_span() */
+#define FETCH_BLOCKS       16 /* the most that one get brings */
+#define REQUEST_BLOCKS_MAX 6  /* see block_span() */
 #define PARTS_MAX          64
 
 struct pending;
@@ -183,6 +183,8 @@ struct reader {
 	struct answers late;                /* decided where nobody tells them: request_deliver() does */
 	unsigned ahead_blocks_max;          /* the largest window */
 	unsigned ahead_gets;                /* gets in flight that nobody waits for */
+	unsigned sequential_files;          /* files with a window */
+	uint64_t get_bytes_per_s;           /* of one get of read-ahead, of late; 0: not known */
 	unsigned threads;                   /* as asked for; set before they start */
 	struct fetcher *fetchers;
 	unsigned started; /* of fetchers; only for reader_new() and reader_free() */
@@ -241,6 +243,16 @@ void request_parts_failed(struct reader *r, struct block *b, parts_t parts, int 
 void request_deliver(struct reader *r, struct answers *answers);
 
 /* ahead.c, lock held. */
+
+/* ahead_end() - the file is closed. */
+void ahead_end(struct reader_file *f);
+/* ahead_measure() - a get of read-ahead took so long for so many bytes. */
+void ahead_measure(struct reader *r, uint64_t bytes, int64_t duration_us);
+/* ahead_may_begin() - may one more get of read-ahead run? One thread is always left for requests. */
+bool ahead_may_begin(const struct reader *r);
+/* ahead_get_blocks() - the most that a get of read-ahead brings. */
+unsigned ahead_get_blocks(const struct reader *r);
+/* ahead_note() - @f's range from @offset to @end was asked for. */
 void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end);
 
 /* fetch.c */

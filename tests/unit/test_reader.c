@@ -38,10 +38,13 @@ struct held_store {
 	bool dead;           /* gets fail as after the whole deadline: trying again might have helped */
 	unsigned corrupt;    /* so many next gets have a wrong byte at corrupt_at, when they cover it */
 	uint64_t corrupt_at;
-	uint64_t end;      /* the object ends here: a get beyond fails with -ERANGE */
-	const char *etag;  /* of the object now */
-	bool alternate;    /* each get has another one */
-	uint64_t stuck_at; /* gets that begin here are held whatever `hold` says; 0: none */
+	uint64_t end;           /* the object ends here: a get beyond fails with -ERANGE */
+	const char *etag;       /* of the object now */
+	bool alternate;         /* each get has another one */
+	uint64_t stuck_at;      /* gets that begin here are held whatever `hold` says; 0: none */
+	uint64_t early;         /* so many bytes of a get arrive, and are told of, before it is held */
+	const char *early_etag; /* what is told of them; NULL: etag */
+	bool breaks;            /* gets break off after these */
 };
 
 /* The content of every object: a period that is prime, twice, so that any piece of up to 1 MiB is one copy.
@@ -95,6 +98,44 @@ static bool wait_held(struct held_store *s, struct cancel *cancel, uint64_t offs
 	return get.cancelled;
 }
 
+/* The first bytes come at once, the rest of the buffers holds anything meanwhile. */
+static bool arrive_early(struct held_store *s, uint64_t offset, const struct iovec *iov, int count,
+                         const struct store_get_options *options)
+{
+	uint64_t early, corrupt_at, filled = 0;
+	const char *etag;
+
+	pthread_mutex_lock(&s->lock);
+	early = options->arrived ? s->early : 0;
+	corrupt_at = s->corrupt > 0 ? s->corrupt_at : UINT64_MAX;
+	etag = s->early_etag ? s->early_etag : s->etag;
+	pthread_mutex_unlock(&s->lock);
+	for (int i = 0; i < count && early > 0; i++) {
+		unsigned char *to = iov[i].iov_base;
+		size_t len = iov[i].iov_len;
+
+		memset(to, 0xEE, len);
+		fill(to, offset + filled, filled + len < early ? len : (size_t)(early - filled));
+		if (corrupt_at >= offset + filled && corrupt_at < offset + filled + len)
+			to[corrupt_at - offset - filled] ^= 1;
+		filled += len;
+		if (filled >= early)
+			break;
+		options->arrived(options->arrived_arg, filled, etag);
+	}
+	if (early > 0)
+		options->arrived(options->arrived_arg, filled < early ? filled : early, etag);
+	return early > 0;
+}
+
+/* As the store tells it when its deadline is over. */
+static int lost(struct error *err)
+{
+	error_set(err, ERROR_UNAVAILABLE, ECONNRESET, "the connection was lost");
+	err->retry = true;
+	return -ECONNRESET;
+}
+
 static int held_get(struct store *store, const struct store_call *call, const char *key, uint64_t offset,
                     const struct iovec *iov, int count, const struct store_get_options *options,
                     struct error *err)
@@ -104,6 +145,8 @@ static int held_get(struct store *store, const struct store_call *call, const ch
 	const char *etag;
 	bool fail;
 
+	if (arrive_early(s, offset, iov, count, options) && s->breaks)
+		return lost(err);
 	if (wait_held(s, call->cancel, offset))
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 	pthread_mutex_lock(&s->lock);
@@ -680,6 +723,160 @@ static void test_near_requests_are_one_get(void **state)
 	assert_int_equal(read_range(b.file, size, 30 * MIB + 65536, 65536), 0);
 	assert_int_equal(b.store.gets, 3);
 	bench_finish(&b);
+}
+
+/* Three requests whose blocks one get brings; it is held when @early bytes of it have arrived. */
+struct three {
+	struct bench b;
+	struct test_request busy, reqs[3];
+};
+
+static void three_begin(struct three *t)
+{
+	bench_init(&t->b, 64 * MIB, full_extents, 1, 16, 1);
+	t->b.reader->ahead_blocks_max = 0;
+	hold(&t->b.store, true);
+	start(&t->busy, t->b.file, 0, 1);
+	wait_for_held(&t->b.store, 1);
+	for (unsigned i = 0; i < 3; i++)
+		start(&t->reqs[i], t->b.file, (10 + i) * MIB, MIB);
+}
+
+static void three_arrive(struct three *t, uint64_t early)
+{
+	pthread_mutex_lock(&t->b.store.lock);
+	t->b.store.early = early;
+	t->b.store.stuck_at = 10 * MIB;
+	pthread_mutex_unlock(&t->b.store.lock);
+	hold(&t->b.store, false);
+	assert_int_equal(finish(&t->busy), 0);
+	wait_for_held(&t->b.store, t->b.store.breaks ? 0 : 1);
+}
+
+static unsigned answers_of(struct test_request *req)
+{
+	unsigned count;
+
+	pthread_mutex_lock(&req->lock);
+	count = req->answers;
+	pthread_mutex_unlock(&req->lock);
+	return count;
+}
+
+/* The get goes on; in the end these are the results. */
+static void three_end(struct three *t, int first, int second, int third)
+{
+	const int expected[] = {first, second, third};
+
+	stick(&t->b.store, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(finish(&t->reqs[i]), expected[i]);
+		assert_int_equal(t->reqs[i].answers, 1);
+		assert_false(t->reqs[i].wrong);
+	}
+	bench_finish(&t->b);
+}
+
+/* Who waits for the first block of a get does not wait for the last. */
+static void test_blocks_are_given_out_as_they_arrive(void **state)
+{
+	struct three t;
+
+	three_begin(&t);
+	three_arrive(&t, 2 * MIB + 5);
+	assert_int_equal(finish(&t.reqs[0]), 0);
+	assert_int_equal(finish(&t.reqs[1]), 0);
+	assert_int_equal(read_range(t.b.file, 64 * MIB, 11 * MIB + 7, 100), 0);
+	assert_int_equal(answers_of(&t.reqs[2]), 0);
+	assert_int_equal(atomic_load(&t.b.metrics.fetched_bytes), 3 * MIB);
+	three_end(&t, 0, 0, 0);
+	assert_int_equal(t.b.store.gets, 2);
+	assert_int_equal(t.b.metrics.fetched_bytes, 4 * MIB);
+}
+
+/* A wrong byte in the second one: it is got again when the get is over, and what is behind it waits as well.
+ */
+static void test_what_arrives_wrong_is_not_given_out(void **state)
+{
+	for (unsigned times = 1; times <= 2; times++) {
+		struct three t;
+
+		three_begin(&t);
+		t.b.store.corrupt_at = 11 * MIB + 9;
+		t.b.store.corrupt = times;
+		three_arrive(&t, 3 * MIB);
+		assert_int_equal(finish(&t.reqs[0]), 0);
+		assert_int_equal(answers_of(&t.reqs[1]) + answers_of(&t.reqs[2]), 0);
+		three_end(&t, 0, times == 1 ? 0 : -EIO, 0);
+		assert_int_equal(t.b.store.gets, 3);
+		assert_int_equal(t.b.metrics.wrong_extents, times);
+	}
+}
+
+static void test_a_get_that_breaks_off_has_given_out_what_arrived(void **state)
+{
+	struct three t;
+
+	three_begin(&t);
+	t.b.store.breaks = true;
+	three_arrive(&t, MIB + MIB / 2);
+	three_end(&t, 0, -EIO, -EIO);
+	assert_int_equal(t.b.metrics.fetched_bytes, 2 * MIB);
+}
+
+static void test_what_arrives_of_another_object_is_not_given_out(void **state)
+{
+	struct three t;
+
+	three_begin(&t);
+	t.b.store.early_etag = "second";
+	three_arrive(&t, 3 * MIB);
+	assert_int_equal(answers_of(&t.reqs[0]) + answers_of(&t.reqs[1]) + answers_of(&t.reqs[2]), 0);
+	pthread_mutex_lock(&t.b.store.lock);
+	t.b.store.etag = "second";
+	pthread_mutex_unlock(&t.b.store.lock);
+	three_end(&t, -ESTALE, -ESTALE, -ESTALE);
+}
+
+/* Gets that are slow do not take much from each other: then more of them run at once. */
+static void test_slow_gets_are_many(void **state)
+{
+	static const struct {
+		uint64_t bytes_per_s;
+		unsigned files, gets, blocks;
+	} cases[] = {{0, 1, 2, 16},         {UINT64_C(2) << 30, 1, 2, 16},
+	             {300 << 20, 1, 2, 16}, {150 << 20, 1, 4, 8},
+	             {100 << 20, 1, 6, 5},  {10 << 20, 1, 8, 4},
+	             {0, 5, 5, 16},         {0, 100, 15, 16},
+	             {1 << 20, 100, 15, 4}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct reader r = {.threads = 16, .ahead_blocks_max = 32};
+		unsigned gets = 0;
+
+		r.sequential_files = cases[i].files;
+		if (cases[i].bytes_per_s)
+			ahead_measure(&r, 16 * cases[i].bytes_per_s, 16 * 1000 * 1000);
+		while (ahead_may_begin(&r))
+			r.ahead_gets = ++gets;
+		assert_int_equal(gets, cases[i].gets);
+		assert_int_equal(ahead_get_blocks(&r), cases[i].blocks);
+	}
+}
+
+/* What was measured of late counts more, small gets do not. */
+static void test_gets_are_measured(void **state)
+{
+	struct reader r = {0};
+
+	ahead_measure(&r, 8 * MIB, 1000000);
+	assert_int_equal(r.get_bytes_per_s, 8 * MIB);
+	ahead_measure(&r, MIB - 1, 1);
+	assert_int_equal(r.get_bytes_per_s, 8 * MIB);
+	ahead_measure(&r, 16 * MIB, 1000000);
+	assert_int_equal(r.get_bytes_per_s, 10 * MIB);
+	ahead_measure(&r, 2 * MIB, 0);
+	assert_true(r.get_bytes_per_s > 1000 * MIB);
 }
 
 static void test_part_of_a_block_fails(void **state)
@@ -1553,6 +1750,12 @@ int main(void)
 	        cmocka_unit_test(test_only_the_parts_that_are_asked_for),
 	        cmocka_unit_test(test_random_reads_use_little_memory),
 	        cmocka_unit_test(test_near_requests_are_one_get),
+	        cmocka_unit_test(test_blocks_are_given_out_as_they_arrive),
+	        cmocka_unit_test(test_what_arrives_wrong_is_not_given_out),
+	        cmocka_unit_test(test_a_get_that_breaks_off_has_given_out_what_arrived),
+	        cmocka_unit_test(test_what_arrives_of_another_object_is_not_given_out),
+	        cmocka_unit_test(test_slow_gets_are_many),
+	        cmocka_unit_test(test_gets_are_measured),
 	        cmocka_unit_test(test_part_of_a_block_fails),
 	        cmocka_unit_test(test_replaced_while_open),
 	        cmocka_unit_test(test_replaced_between_the_first_gets),

@@ -76,6 +76,15 @@ static bool be_late(const struct store_call *call, unsigned turns)
 	return false;
 }
 
+/* So many bytes have arrived, and now a buffer with so many more: all of it, or some. */
+static void tell(const struct store_get_options *options, uint64_t filled, size_t more, unsigned where,
+                 const char *etag)
+{
+	if (options->arrived)
+		options->arrived(options->arrived_arg, filled + (where % 3 ? more : where % (more + 1)),
+		                 etag);
+}
+
 static int chaos_get(struct store *store, const struct store_call *call, const char *key, uint64_t offset,
                      const struct iovec *iov, int count, const struct store_get_options *options,
                      struct error *err)
@@ -108,10 +117,13 @@ static int chaos_get(struct store *store, const struct store_call *call, const c
 		if (what < c->trouble && what % 3 == 0 && i == count - 1)
 			break;
 		memcpy(iov[i].iov_base, f->data + at, iov[i].iov_len);
+		if (other && i == 0)
+			((unsigned char *)iov[0].iov_base)[where % iov[0].iov_len] ^= 1;
+		/* What is told of is not touched again: the byte that is spoilt below must be in the rest. */
+		if (where % 2 && (what >= c->trouble || what % 3 != 2))
+			tell(options, at - offset, iov[i].iov_len, where, other ? "other" : key);
 		at += iov[i].iov_len;
 	}
-	if (other)
-		((unsigned char *)iov[0].iov_base)[where % iov[0].iov_len] ^= 1;
 	if (what >= c->trouble)
 		return 0;
 	switch (what % 3) {
