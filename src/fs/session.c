@@ -25,7 +25,7 @@
 #include <sys/wait.h>
 
 #define MAX_READ_BYTES       (1 << 20) /* libfuse 3.14's largest request: 256 pages */
-#define READ_AHEAD_KIB       4096
+#define READ_AHEAD_KIB       1024
 #define MAX_BACKGROUND       128
 #define CONGESTION_THRESHOLD 120
 #define FUSE_THREADS         4
