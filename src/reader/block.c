@@ -214,7 +214,7 @@ void block_want(struct reader *r, struct block *b, parts_t parts)
 	if (!b->wanted)
 		return;
 	block_changed(r, b);
-	pthread_cond_signal(&r->work);
+	fetch_wake(r);
 }
 
 void block_want_ahead(struct reader *r, struct block *b, parts_t parts)
@@ -224,7 +224,7 @@ void block_want_ahead(struct reader *r, struct block *b, parts_t parts)
 		return;
 	b->ahead |= parts;
 	block_changed(r, b);
-	pthread_cond_signal(&r->work);
+	fetch_wake(r);
 }
 
 void block_clear(struct reader *r, struct block *b)

@@ -61,6 +61,46 @@ static bool reaches_end(const struct piece *p)
 	return p->from + p->bytes == p->block->span.bytes;
 }
 
+/* Of threads that are on their way already each takes something. */
+static bool is_one_more_needed(const struct reader *r)
+{
+	return r->waking < r->wanted.count || (r->waking == 0 && may_read_ahead(r));
+}
+
+void fetch_wake(struct reader *r)
+{
+	struct fetcher *f = r->idle_fetchers;
+
+	if (!f || !is_one_more_needed(r))
+		return;
+	r->idle_fetchers = f->idle_next;
+	f->idle = false;
+	r->waking++;
+	pthread_cond_signal(&f->wake);
+}
+
+void fetch_end(struct reader *r)
+{
+	r->ending = true;
+	for (unsigned i = 0; i < r->threads; i++)
+		pthread_cond_signal(&r->fetchers[i].wake);
+}
+
+/* With the lock: until there is something to do. The thread that came last goes first: what it needs is still
+ * in the processor's caches. */
+static void be_idle(struct fetcher *f)
+{
+	struct reader *r = f->reader;
+
+	f->idle = true;
+	f->idle_next = r->idle_fetchers;
+	r->idle_fetchers = f;
+	while (f->idle && !r->ending)
+		pthread_cond_wait(&f->wake, &r->lock);
+	if (!f->idle)
+		r->waking--;
+}
+
 /* With the lock: what to get next; false when the reader ends. */
 static bool take_batch(struct fetcher *f)
 {
@@ -70,7 +110,7 @@ static bool take_batch(struct fetcher *f)
 	unsigned most;
 
 	while (!r->ending && !r->wanted.first && !may_read_ahead(r))
-		pthread_cond_wait(&r->work, &r->lock);
+		be_idle(f);
 	if (r->ending)
 		return false;
 	b = r->wanted.first ? r->wanted.first : r->ahead.first;
@@ -84,6 +124,7 @@ static bool take_batch(struct fetcher *f)
 	if (batch->ahead)
 		r->ahead_gets++;
 	cancel_init(&f->cancel);
+	fetch_wake(r);
 	return true;
 }
 

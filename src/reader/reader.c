@@ -67,10 +67,11 @@ int reader_new(const struct reader_options *options, struct reader **ret_reader,
 	                     .ahead_blocks_max = ahead_blocks(options),
 	                     .threads = options->threads};
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->work, NULL);
 	pthread_cond_init(&r->answered, NULL);
 	block_table_init(r);
 	r->fetchers = mem_array(options->threads, sizeof(*r->fetchers));
+	for (unsigned i = 0; i < r->threads; i++)
+		pthread_cond_init(&r->fetchers[i].wake, NULL);
 	result = start_threads(r, err);
 	if (result < 0) {
 		reader_free(r);
@@ -93,16 +94,16 @@ struct reader *reader_free(struct reader *r)
 	if (!r)
 		return NULL;
 	pthread_mutex_lock(&r->lock);
-	r->ending = true;
+	fetch_end(r);
 	cancel_gets(r, NULL);
-	pthread_cond_broadcast(&r->work);
 	pthread_mutex_unlock(&r->lock);
 	for (unsigned i = 0; i < r->started; i++)
 		pthread_join(r->fetchers[i].thread, NULL);
 	block_table_finish(r);
 	pool_unreserve(r->pool, r->block_count);
 	pthread_cond_destroy(&r->answered);
-	pthread_cond_destroy(&r->work);
+	for (unsigned i = 0; i < r->threads; i++)
+		pthread_cond_destroy(&r->fetchers[i].wake);
 	pthread_mutex_destroy(&r->lock);
 	free(r->fetchers);
 	free(r);

@@ -152,6 +152,9 @@ struct fetcher { /* one thread */
 	struct batch
 	        batch; /* artifact: NULL while idle. The thread's own, and read by others with the lock */
 	struct cancel cancel; /* of its running get; valid while batch.artifact is set */
+	bool idle;            /* it is in reader->idle_fetchers */
+	struct fetcher *idle_next;
+	pthread_cond_t wake; /* not idle any more, or ending */
 };
 
 struct reader {
@@ -160,7 +163,6 @@ struct reader {
 	struct pool *pool;
 	struct reader_metrics *metrics;
 	pthread_mutex_t lock;
-	pthread_cond_t work;     /* parts are to be fetched, or ending */
 	pthread_cond_t answered; /* some file->answering fell to 0 */
 	bool refusing;           /* reader_cancel_all() */
 	bool ending;             /* reader_free() */
@@ -187,7 +189,9 @@ struct reader {
 	uint64_t get_bytes_per_s;           /* of one get of read-ahead, of late; 0: not known */
 	unsigned threads;                   /* as asked for; set before they start */
 	struct fetcher *fetchers;
-	unsigned started; /* of fetchers; only for reader_new() and reader_free() */
+	struct fetcher *idle_fetchers; /* the one that became so last is the first */
+	unsigned waking;               /* woken, but not running yet */
+	unsigned started;              /* of fetchers; only for reader_new() and reader_free() */
 };
 
 /* span.c; pure. */
@@ -256,6 +260,11 @@ unsigned ahead_get_blocks(const struct reader *r);
 void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end);
 
 /* fetch.c */
+
+/* fetch_wake() - with the lock: there is something to be fetched. */
+void fetch_wake(struct reader *r);
+/* fetch_end() - with the lock: the threads shall end. */
+void fetch_end(struct reader *r);
 void *fetch_main(void *arg);
 /* fetch_cancel_unwanted() - lock held: end the gets that requests began and none waits for any more. */
 void fetch_cancel_unwanted(struct reader *r);
