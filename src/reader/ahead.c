@@ -9,8 +9,8 @@
  * The window is fetched by few large gets or by more small ones: each that begins takes what is to be fetched
  * by then. One get brings its bytes in order, so that they are given out while they are still in the
  * processor's caches, and costs the store less than two. But over a network one connection alone is often far
- * slower than all of them together. So the slower gets are, the more of them run at once: as many as would be
- * fast together, if none took from the others.
+ * slower than several together. So it begins with two, one of which begins while the other ends, and as long
+ * as that is not fast, twice as many are tried: when they bring clearly more together they stay.
  */
 #include "reader_private.h"
 
@@ -18,10 +18,12 @@
 
 #define SLACK_BLOCKS       2 /* distance that is in order while the window is small */
 #define ASKED_SHARE        4 /* of the window is asked for at once */
-#define FAST_BYTES_PER_S   (UINT64_C(512) << 20)
-#define GETS_MIN           2 /* one begins while the other ends */
+#define GETS_MIN           2 /* of one file at once */
 #define GETS_MAX           8
-#define MEASURED_MIN_BYTES (UINT64_C(1) << 20)
+#define FAST_BYTES_PER_S   (UINT64_C(1) << 30) /* all together: FUSE gives out no more */
+#define MEASURED_MIN_BYTES (UINT64_C(4) << 20) /* of a smaller get the time to its first byte is too much */
+#define MEASURED_GETS      8                   /* until it is decided */
+#define HELD_GETS          64                  /* until more are tried again */
 
 static unsigned window_limit(const struct reader *r)
 {
@@ -30,26 +32,56 @@ static unsigned window_limit(const struct reader *r)
 	return share < r->ahead_blocks_max ? (unsigned)share : r->ahead_blocks_max;
 }
 
+static void try_gets(struct ahead_gets *g, unsigned gets, unsigned hold)
+{
+	g->at_once = gets;
+	g->hold = hold;
+	g->measured = 0;
+	g->sum_bytes_per_s = 0;
+}
+
+/* Enough was measured: more gets at once, fewer, or as many as now? */
+static void decide(struct ahead_gets *g)
+{
+	uint64_t before = g->fewer_bytes_per_s, now = g->sum_bytes_per_s / g->measured;
+
+	g->fewer_bytes_per_s = 0;
+	if (before && now < before + before / 8) {
+		try_gets(g, g->at_once / 2, HELD_GETS);
+	} else if (now < FAST_BYTES_PER_S && g->at_once < GETS_MAX) {
+		g->fewer_bytes_per_s = now;
+		/* Those that run already began with fewer beside them. */
+		try_gets(g, 2 * g->at_once, g->at_once);
+	} else {
+		try_gets(g, g->at_once, HELD_GETS);
+	}
+}
+
 void ahead_measure(struct reader *r, uint64_t bytes, int64_t duration_us)
 {
-	uint64_t rate = bytes * US_PER_S / (uint64_t)(duration_us > 0 ? duration_us : 1);
+	struct ahead_gets *g = &r->gets;
 
 	if (bytes < MEASURED_MIN_BYTES)
 		return;
-	r->get_bytes_per_s = r->get_bytes_per_s ? (3 * r->get_bytes_per_s + rate) / 4 : rate;
+	if (g->hold > 0) {
+		g->hold--;
+		return;
+	}
+	/* It is one of those that run now. */
+	g->sum_bytes_per_s +=
+	        bytes * US_PER_S / (uint64_t)(duration_us > 0 ? duration_us : 1) * r->ahead_gets;
+	if (++g->measured == MEASURED_GETS)
+		decide(g);
 }
 
-/* How many gets of one file are worth running at once. */
-static unsigned gets_of_a_file(const struct reader *r)
+void ahead_init(struct reader *r)
 {
-	uint64_t gets = r->get_bytes_per_s ? FAST_BYTES_PER_S / r->get_bytes_per_s + 1 : GETS_MIN;
-
-	return gets < GETS_MIN ? GETS_MIN : gets > GETS_MAX ? GETS_MAX : (unsigned)gets;
+	r->gets.at_once = GETS_MIN;
 }
 
 bool ahead_may_begin(const struct reader *r)
 {
-	unsigned most = gets_of_a_file(r);
+	unsigned most = r->gets.at_once;
 
 	if (most < r->sequential_files)
 		most = r->sequential_files;
@@ -60,7 +92,7 @@ bool ahead_may_begin(const struct reader *r)
 
 unsigned ahead_get_blocks(const struct reader *r)
 {
-	unsigned blocks = r->ahead_blocks_max / gets_of_a_file(r);
+	unsigned blocks = r->ahead_blocks_max / r->gets.at_once;
 
 	return blocks < 1 ? 1 : blocks < FETCH_BLOCKS ? blocks : FETCH_BLOCKS;
 }

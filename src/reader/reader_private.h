@@ -146,6 +146,15 @@ struct batch { /* what one get brings: pieces of consecutive blocks */
 	char etag[STORE_ETAG_BYTES];
 };
 
+struct ahead_gets { /* how many gets of read-ahead of one file run at once, and what is known of that; ahead.c
+	             */
+	unsigned at_once;
+	unsigned hold;              /* so many gets are not measured */
+	unsigned measured;          /* gets since at_once was changed, or looked at */
+	uint64_t sum_bytes_per_s;   /* over these, of what all brought that ran at once */
+	uint64_t fewer_bytes_per_s; /* the mean of that with half as many; 0: more are not being tried */
+};
+
 struct fetcher { /* one thread */
 	struct reader *reader;
 	pthread_t thread;
@@ -186,8 +195,8 @@ struct reader {
 	unsigned ahead_blocks_max;          /* the largest window */
 	unsigned ahead_gets;                /* gets in flight that nobody waits for */
 	unsigned sequential_files;          /* files with a window */
-	uint64_t get_bytes_per_s;           /* of one get of read-ahead, of late; 0: not known */
-	unsigned threads;                   /* as asked for; set before they start */
+	struct ahead_gets gets;
+	unsigned threads; /* as asked for; set before they start */
 	struct fetcher *fetchers;
 	struct fetcher *idle_fetchers; /* the one that became so last is the first */
 	unsigned waking;               /* woken, but not running yet */
@@ -248,9 +257,11 @@ void request_deliver(struct reader *r, struct answers *answers);
 
 /* ahead.c, lock held. */
 
+void ahead_init(struct reader *r);
 /* ahead_end() - the file is closed. */
 void ahead_end(struct reader_file *f);
-/* ahead_measure() - a get of read-ahead took so long for so many bytes. */
+/* ahead_measure() - a get of read-ahead, which reader->ahead_gets still counts, took so long for so many
+ * bytes. */
 void ahead_measure(struct reader *r, uint64_t bytes, int64_t duration_us);
 /* ahead_may_begin() - may one more get of read-ahead run? One thread is always left for requests. */
 bool ahead_may_begin(const struct reader *r);

@@ -838,45 +838,75 @@ static void test_what_arrives_of_another_object_is_not_given_out(void **state)
 	three_end(&t, -ESTALE, -ESTALE, -ESTALE);
 }
 
-/* Gets that are slow do not take much from each other: then more of them run at once. */
-static void test_slow_gets_are_many(void **state)
+/* @count gets end, each of which was so fast when so many ran at once. */
+static void gets_end(struct reader *r, unsigned count, const unsigned mib_per_s[static 9])
 {
-	static const struct {
-		uint64_t bytes_per_s;
-		unsigned files, gets, blocks;
-	} cases[] = {{0, 1, 2, 16},         {UINT64_C(2) << 30, 1, 2, 16},
-	             {300 << 20, 1, 2, 16}, {150 << 20, 1, 4, 8},
-	             {100 << 20, 1, 6, 5},  {10 << 20, 1, 8, 4},
-	             {0, 5, 5, 16},         {0, 100, 15, 16},
-	             {1 << 20, 100, 15, 4}};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct reader r = {.threads = 16, .ahead_blocks_max = 32};
-		unsigned gets = 0;
-
-		r.sequential_files = cases[i].files;
-		if (cases[i].bytes_per_s)
-			ahead_measure(&r, 16 * cases[i].bytes_per_s, 16 * 1000 * 1000);
-		while (ahead_may_begin(&r))
-			r.ahead_gets = ++gets;
-		assert_int_equal(gets, cases[i].gets);
-		assert_int_equal(ahead_get_blocks(&r), cases[i].blocks);
+	for (unsigned i = 0; i < count; i++) {
+		r->ahead_gets = r->gets.at_once;
+		ahead_measure(r, 4 * MIB, 4000000 / mib_per_s[r->gets.at_once]);
 	}
 }
 
-/* What was measured of late counts more, small gets do not. */
-static void test_gets_are_measured(void **state)
+static void test_how_many_gets_at_once(void **state)
 {
-	struct reader r = {0};
+	static const unsigned connections[9] = {[2] = 80, [4] = 80, [8] = 70}; /* each has a limit */
+	static const unsigned line[9] = {[2] = 200, [4] = 100, [8] = 50};      /* all have one together */
+	static const unsigned both[9] = {[2] = 150, [4] = 120, [8] = 61};
+	static const unsigned fast[9] = {[2] = 600, [4] = 600, [8] = 600};
+	struct reader r = {.threads = 16, .ahead_blocks_max = 32};
 
-	ahead_measure(&r, 8 * MIB, 1000000);
-	assert_int_equal(r.get_bytes_per_s, 8 * MIB);
-	ahead_measure(&r, MIB - 1, 1);
-	assert_int_equal(r.get_bytes_per_s, 8 * MIB);
-	ahead_measure(&r, 16 * MIB, 1000000);
-	assert_int_equal(r.get_bytes_per_s, 10 * MIB);
-	ahead_measure(&r, 2 * MIB, 0);
-	assert_true(r.get_bytes_per_s > 1000 * MIB);
+	ahead_init(&r);
+	assert_int_equal(ahead_get_blocks(&r), 16);
+	gets_end(&r, 7, connections);
+	assert_int_equal(r.gets.at_once, 2);
+	gets_end(&r, 1, connections);
+	assert_int_equal(r.gets.at_once, 4);
+	assert_int_equal(ahead_get_blocks(&r), 8);
+	gets_end(&r, 12, connections);
+	assert_int_equal(r.gets.at_once, 8);
+	assert_int_equal(ahead_get_blocks(&r), 4);
+	gets_end(&r, 1000, connections);
+	assert_int_equal(r.gets.at_once, 8);
+
+	ahead_init(&r);
+	r.gets = (struct ahead_gets){.at_once = 2};
+	gets_end(&r, 8, line);
+	assert_int_equal(r.gets.at_once, 4);
+	gets_end(&r, 12, line);
+	assert_int_equal(r.gets.at_once, 2);
+	/* Not again at once. */
+	gets_end(&r, 60, line);
+	assert_int_equal(r.gets.at_once, 2);
+	gets_end(&r, 12, line);
+	assert_int_equal(r.gets.at_once, 4);
+
+	r.gets = (struct ahead_gets){.at_once = 2};
+	gets_end(&r, 8 + 12 + 16, both);
+	assert_int_equal(r.gets.at_once, 4);
+
+	r.gets = (struct ahead_gets){.at_once = 2};
+	gets_end(&r, 1000, fast);
+	assert_int_equal(r.gets.at_once, 2);
+	ahead_measure(&r, MIB, 1000000);
+	ahead_measure(&r, 8 * MIB, 0);
+	assert_int_equal(r.gets.at_once, 2);
+}
+
+static void test_gets_of_several_files(void **state)
+{
+	static const struct {
+		unsigned files, threads, gets;
+	} cases[] = {{1, 16, 2}, {2, 16, 2}, {5, 16, 5}, {100, 16, 15}, {1, 2, 1}, {1, 1, 1}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct reader r = {.threads = cases[i].threads, .sequential_files = cases[i].files};
+		unsigned gets = 0;
+
+		ahead_init(&r);
+		while (ahead_may_begin(&r))
+			r.ahead_gets = ++gets;
+		assert_int_equal(gets, cases[i].gets);
+	}
 }
 
 static void test_part_of_a_block_fails(void **state)
@@ -1754,8 +1784,8 @@ int main(void)
 	        cmocka_unit_test(test_what_arrives_wrong_is_not_given_out),
 	        cmocka_unit_test(test_a_get_that_breaks_off_has_given_out_what_arrived),
 	        cmocka_unit_test(test_what_arrives_of_another_object_is_not_given_out),
-	        cmocka_unit_test(test_slow_gets_are_many),
-	        cmocka_unit_test(test_gets_are_measured),
+	        cmocka_unit_test(test_how_many_gets_at_once),
+	        cmocka_unit_test(test_gets_of_several_files),
 	        cmocka_unit_test(test_part_of_a_block_fails),
 	        cmocka_unit_test(test_replaced_while_open),
 	        cmocka_unit_test(test_replaced_between_the_first_gets),
