@@ -17,7 +17,6 @@
 #include <keepfs/base/clock.h>
 
 #define SLACK_BLOCKS       2 /* distance that is in order while the window is small */
-#define ASKED_SHARE        4 /* of the window is asked for at once */
 #define GETS_MIN           2 /* of one file at once */
 #define GETS_MAX           8
 #define FAST_BYTES_PER_S   (UINT64_C(1) << 30) /* all together: FUSE gives out no more */
@@ -25,10 +24,16 @@
 #define MEASURED_GETS      8                   /* until it is decided */
 #define HELD_GETS          64                  /* until more are tried again */
 
+/* Of all memory a fourth is left for what is being handed out, and no file has more than another: what one
+ * read ahead beyond its share, others would take from it before it was read. */
 static unsigned window_limit(const struct reader *r)
 {
-	size_t share = r->block_count / 4;
+	size_t share = r->block_count / 4, files = r->sequential_files;
 
+	if (files > 3)
+		share = r->block_count * 3 / 4 / files;
+	if (share < 1)
+		share = 1;
 	return share < r->ahead_blocks_max ? (unsigned)share : r->ahead_blocks_max;
 }
 
@@ -176,9 +181,10 @@ void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end)
 	if (target > a->extents.total_bytes)
 		target = a->extents.total_bytes;
 	from = f->ahead > f->position ? f->ahead : f->position;
-	/* Nothing small is asked for while there is enough. */
+	/* Nothing small is asked for while there is enough: of several files, others are on their way, too.
+	 */
 	if (from > here + POOL_BUFFER_BYTES && target < a->extents.total_bytes &&
-	    target - from < f->window / ASKED_SHARE * POOL_BUFFER_BYTES)
+	    target - from < f->window / (f->reader->sequential_files > 1 ? 2 : 4) * POOL_BUFFER_BYTES)
 		return;
 	while (from < target) {
 		struct span span = block_span(&a->extents, from);

@@ -7,10 +7,10 @@
  * calls it. A buffer is taken first from the block that was handed out whole last: nobody is likely to ask
  * for it again, since the kernel's page cache has it, and it is still in the processor's caches. Then from
  * what random reads left, blocks of which all that was fetched was handed out, but for the latest few: they,
- * too, use the same memory again and again instead of all of it in turn. Then from
- * those that were never used, then from the least recently used block that nobody needs. Blocks that
- * read-ahead brought and nobody has seen yet are spared while they are young, or two sequential readers would
- * throw out each other's next block for ever; a request that waits may take them all the same.
+ * too, use the same memory again and again instead of all of it in turn. Then from those that were never
+ * used, then from the least recently used block that nobody needs. Blocks of which nobody has seen everything
+ * yet are spared while they are young, or sequential readers would throw out each other's next block for
+ * ever; a request that waits may take them all the same.
  */
 #include "reader_private.h"
 
@@ -91,10 +91,11 @@ bool block_is_available(const struct block *b)
 	return !b->pins && !b->loading && !b->wanted;
 }
 
-/* Is it unlikely that somebody will want @b soon? Age is counted in blocks made since, not in time. */
+/* Is it unlikely that somebody will still want what was not handed out of @b? Age is counted in blocks made
+ * since, not in time. */
 static bool is_expendable(const struct reader *r, const struct block *b)
 {
-	return b->used_bytes || r->tick - b->tick > r->block_count;
+	return r->tick - b->tick > r->block_count;
 }
 
 /* The slot to use next: free, or taken from the block that is needed least. */

@@ -569,6 +569,26 @@ static void test_sequential_reads_ahead(void **state)
 	bench_finish(&b);
 }
 
+/* What one reads ahead, another does not take from it before it was read. */
+static void test_many_sequential_readers_share_memory(void **state)
+{
+	enum { READERS = 16 };
+	uint64_t size = 24 * MIB;
+	struct reader_file *files[READERS];
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 64, 8);
+	for (unsigned i = 0; i < READERS; i++)
+		files[i] = open_file(&b, 100 + i);
+	for (uint64_t at = 0; at < size; at += 128 << 10)
+		for (unsigned i = 0; i < READERS; i++)
+			assert_int_equal(read_range(files[i], size, at, 128 << 10), 0);
+	for (unsigned i = 0; i < READERS; i++)
+		reader_close(files[i], NULL);
+	assert_in_range(b.store.bytes, READERS * size, READERS * size * 21 / 20);
+	bench_finish(&b);
+}
+
 static void test_window_doubles_from_one_block(void **state)
 {
 	static const struct {
@@ -1765,6 +1785,7 @@ int main(void)
 	        cmocka_unit_test(test_every_byte_under_load),
 	        cmocka_unit_test(test_more_readers_than_buffers),
 	        cmocka_unit_test(test_sequential_reads_ahead),
+	        cmocka_unit_test(test_many_sequential_readers_share_memory),
 	        cmocka_unit_test(test_window_doubles_from_one_block),
 	        cmocka_unit_test(test_out_of_order_is_sequential),
 	        cmocka_unit_test(test_random_fetches_only_its_block),
