@@ -113,6 +113,8 @@ static size_t into_buffers(struct transfer *t, char *data, size_t len)
 	if (t->req->into_filled) {
 		tell_what_came(t);
 		t->req->into_filled(t->req->into_arg, t->out);
+		/* What that took is not the server's silence. */
+		t->moved_at_ms = clock_mono_ms();
 	}
 	return moved;
 }

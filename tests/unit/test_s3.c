@@ -354,6 +354,8 @@ static void test_arrivals(void **state)
 	         0},
 	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nab", NULL, "2 e1",
 	         -ECONNRESET},
+	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-3/9\r\n" ETAG "\r\nabcd", NULL, "3 e1",
+	         0},
 	        /* Another object, at a server that does not know If-Match; nobody knows which; others' bytes.
 	         */
 	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nabcd", "e0", "",

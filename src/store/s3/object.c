@@ -170,18 +170,25 @@ static void strong_etag(const struct net_response *answer, char ret_etag[static 
 	s3_etag(str_starts(text, "W/") ? "" : text, ret_etag);
 }
 
+/* How many bytes from @offset on the answer says that it holds; 0: others. */
+static uint64_t bytes_announced(const struct net_response *answer, uint64_t offset)
+{
+	struct content_range range;
+
+	if (answer->status != 206 || !parse_content_range(answer, &range) || range.first != offset)
+		return 0;
+	return range.last - range.first + 1;
+}
+
 /* How many bytes a get has brought that failed with @rc (0: its answer was too short): none, unless the
  * answer says that they are the ones. */
 static uint64_t bytes_of_a_part(const struct net_response *answer, uint64_t offset, int rc)
 {
-	struct content_range range;
+	uint64_t announced = bytes_announced(answer, offset);
 
 	if (answer->status == 200)
 		return rc && offset == 0 ? answer->into_bytes : 0;
-	if (answer->status != 206 || !parse_content_range(answer, &range) || range.first != offset)
-		return 0;
-	if (answer->into_bytes > range.last - range.first + 1 ||
-	    (!rc && answer->into_bytes != range.last - range.first + 1))
+	if (answer->into_bytes > announced || (!rc && answer->into_bytes != announced))
 		return 0;
 	return answer->into_bytes;
 }
@@ -203,7 +210,7 @@ struct arriving {
 	uint64_t offset;
 	const struct store_get_options *options;
 	bool judged;
-	bool right; /* the answer says that its bytes are the ones */
+	uint64_t right; /* so many bytes are the ones, as the answer says */
 	char etag[STORE_ETAG_BYTES];
 };
 
@@ -214,11 +221,12 @@ static void on_filled(void *arg, const struct net_response *so_far)
 	if (!a->judged) {
 		a->judged = true;
 		strong_etag(so_far, a->etag);
-		a->right = *a->etag && bytes_of_a_part(so_far, a->offset, -ECONNRESET) > 0 &&
-		           (!a->options->if_match || str_equal(a->etag, a->options->if_match));
+		if (*a->etag && (!a->options->if_match || str_equal(a->etag, a->options->if_match)))
+			a->right = bytes_announced(so_far, a->offset);
 	}
 	if (a->right)
-		a->options->arrived(a->options->arrived_arg, so_far->into_bytes, a->etag);
+		a->options->arrived(a->options->arrived_arg,
+		                    so_far->into_bytes < a->right ? so_far->into_bytes : a->right, a->etag);
 }
 
 /* The answer to a get that did not fail: its bytes, or what is wrong with them. */
