@@ -16,9 +16,8 @@
 
 #include <keepfs/base/clock.h>
 
-#define SLACK_BLOCKS       2 /* distance that is in order while the window is small */
-#define GETS_MIN           2 /* of one file at once */
-#define GETS_MAX           8
+#define SLACK_BLOCKS       2                   /* distance that is in order while the window is small */
+#define GETS_MIN           2                   /* of one file at once */
 #define FAST_BYTES_PER_S   (UINT64_C(1) << 30) /* all together: FUSE gives out no more */
 #define MEASURED_MIN_BYTES (UINT64_C(4) << 20) /* of a smaller get the time to its first byte is too much */
 #define MEASURED_GETS      8                   /* until it is decided */
@@ -46,14 +45,18 @@ static void try_gets(struct ahead_gets *g, unsigned gets, unsigned hold)
 }
 
 /* Enough was measured: more gets at once, fewer, or as many as now? */
-static void decide(struct ahead_gets *g)
+static void decide(struct reader *r)
 {
+	struct ahead_gets *g = &r->gets;
 	uint64_t before = g->fewer_bytes_per_s, now = g->sum_bytes_per_s / g->measured;
+	/* They must be large enough to be measured. */
+	bool more = 2 * g->at_once < r->threads &&
+	            r->ahead_blocks_max / (2 * g->at_once) * POOL_BUFFER_BYTES >= MEASURED_MIN_BYTES;
 
 	g->fewer_bytes_per_s = 0;
 	if (before && now < before + before / 8) {
 		try_gets(g, g->at_once / 2, HELD_GETS);
-	} else if (now < FAST_BYTES_PER_S && g->at_once < GETS_MAX) {
+	} else if (now < FAST_BYTES_PER_S && more) {
 		g->fewer_bytes_per_s = now;
 		/* Those that run already began with fewer beside them. */
 		try_gets(g, 2 * g->at_once, g->at_once);
@@ -76,7 +79,7 @@ void ahead_measure(struct reader *r, uint64_t bytes, int64_t duration_us)
 	g->sum_bytes_per_s +=
 	        bytes * US_PER_S / (uint64_t)(duration_us > 0 ? duration_us : 1) * r->ahead_gets;
 	if (++g->measured == MEASURED_GETS)
-		decide(g);
+		decide(r);
 }
 
 void ahead_init(struct reader *r)
@@ -88,8 +91,9 @@ bool ahead_may_begin(const struct reader *r)
 {
 	unsigned most = r->gets.at_once;
 
-	if (most < r->sequential_files)
-		most = r->sequential_files;
+	/* So that no file waits for the gets of another. */
+	if (r->sequential_files > 1)
+		most += r->sequential_files - 1;
 	if (most >= r->threads)
 		most = r->threads - 1;
 	return r->ahead_gets == 0 || r->ahead_gets < most;
@@ -130,6 +134,17 @@ static bool in_order(const struct reader_file *f, uint64_t offset, uint64_t end)
 	return offset <= f->position + slack && end + slack >= f->position;
 }
 
+/* Who has not read on for as long as it takes to fill all memory has no share of it any more. */
+static void end_stale_windows(struct reader *r)
+{
+	if (r->tick - r->stale_tick < r->block_count)
+		return;
+	r->stale_tick = r->tick;
+	for (struct reader_file *f = r->files; f; f = f->next)
+		if (f->window && r->tick - f->tick > r->block_count)
+			set_window(f, 0);
+}
+
 /* Move the position on to @end; false when there is nothing to do for that. */
 static bool advance(struct reader_file *f, uint64_t offset, uint64_t end)
 {
@@ -147,6 +162,8 @@ static bool advance(struct reader_file *f, uint64_t offset, uint64_t end)
 		return false;
 	entered = end > block_end(f->artifact, f->position);
 	f->position = end;
+	f->tick = f->reader->tick;
+	end_stale_windows(f->reader);
 	blocks = f->window == 0 ? 1 : entered ? 2 * f->window : f->window;
 	set_window(f, blocks < window_limit(f->reader) ? blocks : window_limit(f->reader));
 	return true;

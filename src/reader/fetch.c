@@ -208,13 +208,12 @@ static void count_fetched(struct fetcher *f, const struct piece *p)
 /* struct run - consecutive pieces that one get brings, and how far it has come. */
 struct run {
 	struct fetcher *f;
-	const struct piece *pieces;
+	struct piece *pieces;
 	unsigned count;
 	unsigned settled; /* given out while the get was running */
 	uint64_t settled_bytes;
 	bool etag_known;
-	bool stopped;               /* what comes next is wrong: it waits for the end of the get */
-	bool offered[FETCH_BLOCKS]; /* to the disk cache; for each that was given out */
+	bool stopped; /* what comes next is wrong: it waits for the end of the get */
 };
 
 static void note_duration(struct reader *r, uint64_t bytes, int64_t duration_us)
@@ -263,7 +262,7 @@ static int get(struct run *run, void (*arrived)(void *, uint64_t, const char *),
 	return 0;
 }
 
-static int get_one(struct fetcher *f, const struct piece *p, struct error *err)
+static int get_one(struct fetcher *f, struct piece *p, struct error *err)
 {
 	struct run run = {.f = f, .pieces = p, .count = 1};
 
@@ -310,7 +309,7 @@ static bool from_cache(struct reader *r, const struct piece *p)
 	return false;
 }
 
-static int check_or_get_again(struct fetcher *f, const struct piece *p, struct error *err)
+static int check_or_get_again(struct fetcher *f, struct piece *p, struct error *err)
 {
 	struct reader *r = f->reader;
 	int result = check(r, p, err);
@@ -348,19 +347,18 @@ static int judge(const struct artifact *a, int result, const struct error **err)
 	return -EIO;
 }
 
-/* @p's get has ended with @result: tell those who wait. True: its block is to be given to the disk cache. */
-static bool settle(struct reader *r, const struct piece *p, int result, const struct error *err)
+/* @p's get has ended with @result, or brought it: tell those who wait. */
+static void settle(struct reader *r, struct piece *p, int result, const struct error *err)
 {
 	struct answers answers = {0};
 	struct block *b = p->block;
 	struct artifact *a = b->artifact;
 	parts_t needed = 0;
-	bool offered;
 
 	pthread_mutex_lock(&r->lock);
 	result = judge(a, result, &err);
 	block_pin(r, b);
-	offered = result == 0 && cached_offer(r, b, p->parts);
+	p->offered = result == 0 && cached_offer(r, b, p->parts);
 	for (const struct wait *w = b->waits; w; w = w->next)
 		needed |= w->need & p->parts;
 	if (result < 0) {
@@ -377,10 +375,10 @@ static bool settle(struct reader *r, const struct piece *p, int result, const st
 	}
 	if (a->files == 0)
 		b->ready = 0;
+	p->parts = 0;
 	block_unpin(r, b);
 	request_deliver(r, &answers);
 	pthread_mutex_unlock(&r->lock);
-	return offered;
 }
 
 /* The kernel asks again, page by page, for what a failed read-ahead did not bring, and a copy has more blocks
@@ -416,7 +414,7 @@ static void on_arrived(void *arg, uint64_t filled, const char *etag)
 		run->stopped = true;
 	run->etag_known = true;
 	while (!run->stopped && run->settled < run->count) {
-		const struct piece *p = &run->pieces[run->settled];
+		struct piece *p = &run->pieces[run->settled];
 
 		if (filled < run->settled_bytes + p->bytes)
 			return;
@@ -425,8 +423,9 @@ static void on_arrived(void *arg, uint64_t filled, const char *etag)
 			return;
 		}
 		count_fetched(run->f, p);
-		run->offered[run->settled++] = settle(r, p, 0, NULL);
+		run->settled++;
 		run->settled_bytes += p->bytes;
+		settle(r, p, 0, NULL);
 	}
 }
 
@@ -445,7 +444,7 @@ static int get_or_fail_fast(struct run *run, struct error *err)
 }
 
 /* Consecutive pieces, from the store. */
-static void fetch_from_store(struct fetcher *f, const struct piece *pieces, unsigned count)
+static void fetch_from_store(struct fetcher *f, struct piece *pieces, unsigned count)
 {
 	struct reader *r = f->reader;
 	struct run run = {.f = f, .pieces = pieces, .count = count};
@@ -456,7 +455,7 @@ static void fetch_from_store(struct fetcher *f, const struct piece *pieces, unsi
 	bool alone = result == -EIO && count - run.settled > 1 && !err.retry && !cancel_is_set(&f->cancel);
 
 	for (unsigned i = run.settled; i < count; i++) {
-		const struct piece *p = &pieces[i];
+		struct piece *p = &pieces[i];
 		struct error one = err;
 		int piece_result = result;
 
@@ -464,22 +463,33 @@ static void fetch_from_store(struct fetcher *f, const struct piece *pieces, unsi
 			piece_result = get_one(f, p, &one);
 		if (piece_result == 0)
 			piece_result = check_or_get_again(f, p, &one);
-		run.offered[i] = settle(r, p, piece_result, &one);
+		settle(r, p, piece_result, &one);
 	}
-	for (unsigned i = 0; i < count; i++)
-		if (run.offered[i])
-			cached_write(r, pieces[i].block);
+}
+
+/* What is left to do, hashing and the disk cache, is no get: another one may begin. */
+static void end_ahead(struct fetcher *f)
+{
+	struct reader *r = f->reader;
+
+	pthread_mutex_lock(&r->lock);
+	if (f->batch.ahead) {
+		f->batch.ahead = false;
+		r->ahead_gets--;
+		fetch_wake(r);
+	}
+	pthread_mutex_unlock(&r->lock);
 }
 
 /* What the disk cache has is given out at once, the rest is got from the store. */
 static void fetch(struct fetcher *f)
 {
 	struct reader *r = f->reader;
-	const struct batch *batch = &f->batch;
+	struct batch *batch = &f->batch;
 	unsigned missing = 0; /* pieces before the current one that the cache did not have */
 
 	for (unsigned i = 0; i < batch->count; i++) {
-		const struct piece *p = &batch->pieces[i];
+		struct piece *p = &batch->pieces[i];
 
 		if (!r->cache || !from_cache(r, p)) {
 			missing++;
@@ -494,6 +504,10 @@ static void fetch(struct fetcher *f)
 	}
 	if (missing > 0)
 		fetch_from_store(f, batch->pieces + batch->count - missing, missing);
+	end_ahead(f);
+	for (unsigned i = 0; i < batch->count; i++)
+		if (batch->pieces[i].offered)
+			cached_write(r, batch->pieces[i].block);
 }
 
 static void finish_batch(struct fetcher *f)
@@ -504,8 +518,6 @@ static void finish_batch(struct fetcher *f)
 
 	whole_go_on(r, a, &answers);
 	request_deliver(r, &answers);
-	if (f->batch.ahead)
-		r->ahead_gets--;
 	f->batch.artifact = NULL;
 	a->users--;
 	artifact_release(a);

@@ -130,19 +130,21 @@ struct reader_file {
 	uint64_t position; /* highest end of what was read in order */
 	uint64_t ahead;    /* read-ahead was asked for up to here */
 	unsigned window;   /* blocks to be ahead of position */
+	uint64_t tick;     /* reader->tick when position moved last */
 };
 
 struct piece { /* consecutive parts of one block */
 	struct block *block;
-	parts_t parts;
+	parts_t parts;      /* 0 when it is settled: the block may be another's by then */
 	size_t from, bytes; /* in the block */
+	bool offered;       /* to the disk cache, for which the block is pinned */
 };
 
 struct batch { /* what one get brings: pieces of consecutive blocks */
 	struct artifact *artifact;
 	struct piece pieces[FETCH_BLOCKS];
 	unsigned count;
-	bool ahead; /* nobody waited when it was taken */
+	bool ahead; /* nobody waited when it was taken; reader->ahead_gets counts it as long as it is set */
 	char etag[STORE_ETAG_BYTES];
 };
 
@@ -195,6 +197,7 @@ struct reader {
 	unsigned ahead_blocks_max;          /* the largest window */
 	unsigned ahead_gets;                /* gets in flight that nobody waits for */
 	unsigned sequential_files;          /* files with a window */
+	uint64_t stale_tick;                /* when windows were last looked through */
 	struct ahead_gets gets;
 	unsigned threads; /* as asked for; set before they start */
 	struct fetcher *fetchers;

@@ -589,6 +589,35 @@ static void test_many_sequential_readers_share_memory(void **state)
 	bench_finish(&b);
 }
 
+/* Files that are open, but not read any more, have no share. */
+static void test_idle_readers_have_no_share(void **state)
+{
+	enum { IDLE = 10 };
+	uint64_t size = 200 * MIB;
+	struct reader_file *idle[IDLE];
+	struct bench b;
+
+	bench_init(&b, size, full_extents, 1, 64, 8);
+	for (unsigned i = 0; i < IDLE; i++) {
+		idle[i] = open_file(&b, 100 + i);
+		for (unsigned n = 0; n < 3; n++)
+			assert_int_equal(read_range(idle[i], size, n * MIB, MIB), 0);
+	}
+	assert_int_equal(b.reader->sequential_files, IDLE);
+	for (uint64_t at = 0; at < size; at += MIB)
+		assert_int_equal(read_range(b.file, size, at, MIB), 0);
+	assert_int_equal(b.reader->sequential_files, 1);
+	assert_int_equal(b.file->window, 16);
+	/* One that goes on has one again. */
+	for (unsigned n = 3; n < 6; n++)
+		assert_int_equal(read_range(idle[0], size, n * MIB, MIB), 0);
+	assert_int_equal(b.reader->sequential_files, 2);
+	for (unsigned i = 0; i < IDLE; i++)
+		reader_close(idle[i], NULL);
+	assert_int_equal(b.reader->sequential_files, 1);
+	bench_finish(&b);
+}
+
 static void test_window_doubles_from_one_block(void **state)
 {
 	static const struct {
@@ -814,6 +843,24 @@ static void test_blocks_are_given_out_as_they_arrive(void **state)
 	assert_int_equal(t.b.metrics.fetched_bytes, 4 * MIB);
 }
 
+/* The first block's buffer has another user by the time when nobody wants the others any more. */
+static void test_the_rest_of_a_get_is_given_up(void **state)
+{
+	struct test_request other;
+	struct three t;
+
+	three_begin(&t);
+	three_arrive(&t, MIB);
+	assert_int_equal(finish(&t.reqs[0]), 0);
+	start(&other, t.b.file, 40 * MIB, MIB);
+	reader_cancel(t.b.file, t.reqs[1].base.tag);
+	assert_int_equal(t.b.store.cancelled, 0);
+	reader_cancel(t.b.file, t.reqs[2].base.tag);
+	wait_for_cancelled(&t.b.store, 1);
+	assert_int_equal(finish(&other), 0);
+	three_end(&t, 0, -ECANCELED, -ECANCELED);
+}
+
 /* A wrong byte in the second one: it is got again when the get is over, and what is behind it waits as well.
  */
 static void test_what_arrives_wrong_is_not_given_out(void **state)
@@ -904,6 +951,12 @@ static void test_how_many_gets_at_once(void **state)
 	gets_end(&r, 8 + 12 + 16, both);
 	assert_int_equal(r.gets.at_once, 4);
 
+	/* No more than there are threads. */
+	r.threads = 8;
+	r.gets = (struct ahead_gets){.at_once = 2};
+	gets_end(&r, 1000, connections);
+	assert_int_equal(r.gets.at_once, 4);
+
 	r.gets = (struct ahead_gets){.at_once = 2};
 	gets_end(&r, 1000, fast);
 	assert_int_equal(r.gets.at_once, 2);
@@ -916,7 +969,7 @@ static void test_gets_of_several_files(void **state)
 {
 	static const struct {
 		unsigned files, threads, gets;
-	} cases[] = {{1, 16, 2}, {2, 16, 2}, {5, 16, 5}, {100, 16, 15}, {1, 2, 1}, {1, 1, 1}};
+	} cases[] = {{1, 16, 2}, {2, 16, 3}, {5, 16, 6}, {100, 16, 15}, {1, 2, 1}, {1, 1, 1}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct reader r = {.threads = cases[i].threads, .sequential_files = cases[i].files};
@@ -1786,6 +1839,7 @@ int main(void)
 	        cmocka_unit_test(test_more_readers_than_buffers),
 	        cmocka_unit_test(test_sequential_reads_ahead),
 	        cmocka_unit_test(test_many_sequential_readers_share_memory),
+	        cmocka_unit_test(test_idle_readers_have_no_share),
 	        cmocka_unit_test(test_window_doubles_from_one_block),
 	        cmocka_unit_test(test_out_of_order_is_sequential),
 	        cmocka_unit_test(test_random_fetches_only_its_block),
@@ -1802,6 +1856,7 @@ int main(void)
 	        cmocka_unit_test(test_random_reads_use_little_memory),
 	        cmocka_unit_test(test_near_requests_are_one_get),
 	        cmocka_unit_test(test_blocks_are_given_out_as_they_arrive),
+	        cmocka_unit_test(test_the_rest_of_a_get_is_given_up),
 	        cmocka_unit_test(test_what_arrives_wrong_is_not_given_out),
 	        cmocka_unit_test(test_a_get_that_breaks_off_has_given_out_what_arrived),
 	        cmocka_unit_test(test_what_arrives_of_another_object_is_not_given_out),
