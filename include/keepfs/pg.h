@@ -58,6 +58,9 @@ int pg_learn(const char *conninfo, const char *database, struct cancel *cancel, 
  */
 int pg_child_conninfo(const char *conninfo, const char *database, char **ret_conninfo, char **ret_env,
                       struct error *err);
+/** pg_database_conninfo() - heap: a connection string that names the database @name and nothing else. For
+ * programs that take a name with a "=" for such a string. */
+char *pg_database_conninfo(const char *name);
 /** pg_conninfo_database() - heap: the database that @conninfo (and libpq's environment) names, or the service
  * that does; for labels. "" when @conninfo cannot be read. */
 char *pg_conninfo_database(const char *conninfo);

@@ -136,11 +136,12 @@ static int write_globals(struct dump *d, const char *program, bool passwords, st
 {
 	_cleanup(arguments) struct arguments a = {0};
 	_cleanup(free) char *name = dump_file_name(d, "globals.sql.gz"), *key = dump_file_key(d, name);
+	_cleanup(free) char *database = pg_database_conninfo(d->server.database);
 	struct text t = {.dump = d, .compression = {COMPRESSION_GZIP, COMPRESSION_ISAL}};
 	int r;
 
 	arguments_add(&a, "--globals-only");
-	arguments_add(&a, "--database=%s", d->server.database);
+	arguments_add(&a, "--database=%s", database);
 	if (!passwords)
 		arguments_add(&a, "--no-role-passwords");
 	if (d->job->lock_wait_timeout_ms > 0)

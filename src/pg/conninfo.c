@@ -33,19 +33,31 @@ static bool may_hold_secret(const char *conninfo)
 	return strstr(conninfo, "password") || strchr(conninfo, '@');
 }
 
+static void append_option(struct str *out, const char *keyword, const char *value)
+{
+	if (out->len > 0)
+		str_append_char(out, ' ');
+	str_appendf(out, "%s='", keyword);
+	for (; *value; value++) {
+		if (*value == '\'' || *value == '\\')
+			str_append_char(out, '\\');
+		str_append_char(out, *value);
+	}
+	str_append_char(out, '\'');
+}
+
+char *pg_database_conninfo(const char *name)
+{
+	_cleanup(str) struct str out = {0};
+
+	append_option(&out, "dbname", name);
+	return str_take(&out);
+}
+
 static PQconninfoOption *parse_plain(const char *name, char **ret_words)
 {
-	_cleanup(free) char *text = NULL;
-	_cleanup(str) struct str quoted = {0};
+	_cleanup(free) char *text = pg_database_conninfo(name);
 
-	str_append(&quoted, "dbname='");
-	for (; *name; name++) {
-		if (*name == '\'' || *name == '\\')
-			str_append_char(&quoted, '\\');
-		str_append_char(&quoted, *name);
-	}
-	str_append_char(&quoted, '\'');
-	text = str_take(&quoted);
 	return PQconninfoParse(text, ret_words);
 }
 
@@ -90,19 +102,6 @@ bool conninfo_leaves_alive(const PQconninfoOption *options)
 		if (conninfo_value(options, deciding[i]))
 			return false;
 	return !service || !service[0];
-}
-
-static void append_option(struct str *out, const char *keyword, const char *value)
-{
-	if (out->len > 0)
-		str_append_char(out, ' ');
-	str_appendf(out, "%s='", keyword);
-	for (; *value; value++) {
-		if (*value == '\'' || *value == '\\')
-			str_append_char(out, '\\');
-		str_append_char(out, *value);
-	}
-	str_append_char(out, '\'');
 }
 
 int pg_child_conninfo(const char *conninfo, const char *database, char **ret_conninfo, char **ret_env,

@@ -5,6 +5,7 @@ import pathlib
 import re
 import stat
 import subprocess
+import urllib.parse
 
 import pytest
 
@@ -83,6 +84,21 @@ def test_globals(keepfs, pg, tmp_path):
         assert beside(dump(keepfs, keys), "globals.sql.gz").exists(), keys
     inside = dump(keepfs, "format=directory") / "globals.sql.gz"
     assert statements(gzip.decompress(inside.read_bytes()).decode()) == statements(text)
+
+
+def test_a_database_whose_name_looks_like_a_connection_string(new_keepfs, pg, tmp_path):
+    name = "host=nowhere 'or' so"
+    quoted = urllib.parse.quote(name)
+    pg.create(name)
+    try:
+        pg.sql(quoted, "CREATE TABLE t (id int); INSERT INTO t VALUES (1), (2)")
+        keepfs = new_keepfs({"full": {"database": pg.uri(quoted)}}).mount()
+        path = dump(keepfs, "jobs=1")
+        assert beside(path, "globals.sql.gz").exists()
+        assert "COPY public.t" in pg.tool("pg_restore", "-f", "-", str(path))
+        assert keepfs.history()[-1]["state"] == "completed" and not keepfs.history()[-1]["warning"]
+    finally:
+        pg.drop(name)
 
 
 def test_globals_are_for_the_owner_alone(new_keepfs, pg):
