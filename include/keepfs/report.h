@@ -18,6 +18,9 @@ struct report_troubles *report_troubles_free(struct report_troubles *t);
 /** report_trouble() - note one, newest first, 32 are kept; @path may be NULL. The same again as the newest
  * only counts it up. */
 void report_trouble(struct report_troubles *t, const char *path, int errnum, const char *message);
+/** report_no_cache() - the disk cache that is configured cannot be used, for the reason @why: health says so.
+ */
+void report_no_cache(struct report_troubles *t, const char *why);
 /** report_last_error() - "2026-11-20T02:00:00Z EIO backups/full/….dump: why", newest first; empty when there
  * was none. One that came several times in a row ends in "(6 times)" and has the last one's time. The path
  * stands there once, also when the message begins with it. */
@@ -37,9 +40,9 @@ uint64_t report_troubles_generation(struct report_troubles *t);
  * smaller for no success: partial backups make no job healthy. store: WARN when neither `keepfs check` nor a
  * completed run has ever used it. check NAME: failed in the last probe, and no run (of the job that it names,
  * else any) has completed since: CRIT for the store, else WARN. damaged backup: reading showed that the store
- * does not hold its bytes any more: CRIT. reads: one failed in the last ten minutes: WARN. space for the
- * catalog, space for backups (dir: only): less than 64 MiB or 5 percent free: WARN. catalog: cannot be read:
- * CRIT.
+ * does not hold its bytes any more: CRIT. reads: one failed in the last ten minutes: WARN. disk cache: one is
+ * configured, and cannot be used (report_no_cache()): WARN. space for the catalog, space for backups (dir:
+ * only): less than 64 MiB or 5 percent free: WARN. catalog: cannot be read: CRIT.
  */
 enum report_health report_health(struct catalog *c, const struct conf *conf, struct report_troubles *troubles,
                                  int64_t now_us, struct spool *out);

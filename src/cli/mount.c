@@ -50,8 +50,10 @@ static void open_cache(struct daemon *d)
 
 	if (!conf->cache_dir[0])
 		return;
-	if (cache_open(conf->cache_dir, conf->cache_bytes, &d->cache, &err) < 0)
+	if (cache_open(conf->cache_dir, conf->cache_bytes, &d->cache, &err) < 0) {
 		log_warning("there is no disk cache: %s", err.message);
+		report_no_cache(d->troubles, err.message);
+	}
 }
 
 static int start(struct daemon *d, const char *mountpoint, const char *mount_options, struct error *err)

@@ -207,6 +207,15 @@ static void check_reads(struct health *h, struct report_troubles *troubles)
 		     format_age(h->now_us - failed_at_us, age));
 }
 
+static void check_cache(struct health *h, struct report_troubles *troubles)
+{
+	_cleanup(free) char *why = troubles ? troubles_no_cache(troubles) : NULL;
+
+	if (why)
+		tell(h, REPORT_WARN, "disk cache",
+		     "there is none, all is read from the store: %s; mount anew when that is mended", why);
+}
+
 /* Probes and the store. */
 
 static bool find_completed(void *arg, const struct catalog_run *run)
@@ -316,6 +325,7 @@ static void check_all(struct health *h, struct report_troubles *troubles)
 		check_job(h, conf->backups[i].name);
 	check_damaged(h);
 	check_reads(h, troubles);
+	check_cache(h, troubles);
 	check_store(h);
 	check_probes(h);
 	check_space(h, "space for the catalog", conf->state_dir);

@@ -24,6 +24,7 @@ struct report_troubles {
 	uint64_t count;                     /* lock; of different ones */
 	uint64_t generation;                /* lock */
 	int64_t last_eio_us;                /* lock */
+	char *no_cache;                     /* lock; NULL: there is nothing to say */
 };
 
 struct report_troubles *report_troubles_new(void)
@@ -40,6 +41,7 @@ struct report_troubles *report_troubles_free(struct report_troubles *t)
 		return NULL;
 	for (size_t i = 0; i < TROUBLES_KEPT; i++)
 		free(t->kept[i].text);
+	free(t->no_cache);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 	return NULL;
@@ -89,6 +91,24 @@ void report_trouble(struct report_troubles *t, const char *path, int errnum, con
 	}
 	t->generation++;
 	pthread_mutex_unlock(&t->lock);
+}
+
+void report_no_cache(struct report_troubles *t, const char *why)
+{
+	pthread_mutex_lock(&t->lock);
+	free(t->no_cache);
+	t->no_cache = mem_strdup(why);
+	pthread_mutex_unlock(&t->lock);
+}
+
+char *troubles_no_cache(struct report_troubles *t)
+{
+	char *why;
+
+	pthread_mutex_lock(&t->lock);
+	why = t->no_cache ? mem_strdup(t->no_cache) : NULL;
+	pthread_mutex_unlock(&t->lock);
+	return why;
 }
 
 void report_last_error(struct report_troubles *t, struct spool *out)

@@ -714,6 +714,7 @@ def test_the_log_tells_how_the_daemon_began(new_keepfs):
     assert [text for _, text in log] == [line[len("<4>"):] for line in said]
     assert [level.split("Z ")[1] for level, _ in log] == ["warning", "info"], log
     assert "there is no disk cache" in log[0][1] and "serves" in log[1][1]
+    assert "WARN  disk cache: " in keepfs.text("status", "health")
     keepfs.backup()
     assert "<" not in {line[0] for line in (keepfs.state / "keepfs.log").read_text().splitlines()}
 

@@ -464,6 +464,23 @@ static void test_health_reads(void **state)
 	report_troubles_free(t);
 }
 
+static void test_health_cache(void **state)
+{
+	struct fixture *f = *state;
+	struct report_troubles *t = report_troubles_new();
+	_cleanup(free) char *without = NULL, *told = NULL;
+
+	report_health(f->catalog, &f->conf, t, clock_now_us(), f->out);
+	without = text_of(f);
+	assert_null(strstr(without, "disk cache"));
+	report_no_cache(t, "/var/cache/keepfs: no such file");
+	assert_true(report_health(f->catalog, &f->conf, t, clock_now_us(), f->out) >= REPORT_WARN);
+	told = text_of(f);
+	assert_non_null(strstr(told, "WARN  disk cache: "));
+	assert_non_null(strstr(told, "/var/cache/keepfs: no such file"));
+	report_troubles_free(t);
+}
+
 static void set_probe(struct fixture *f, const char *check, bool ok, int64_t at_us)
 {
 	struct catalog_probe probe = {.ok = ok, .at_us = at_us};
@@ -764,6 +781,7 @@ int main(void)
 	        REPORT_TEST(test_health_backup_gone),
 	        REPORT_TEST(test_health_probes),
 	        REPORT_TEST(test_health_reads),
+	        REPORT_TEST(test_health_cache),
 	        REPORT_TEST(test_health_space),
 	        REPORT_TEST(test_broken_catalog),
 	        REPORT_TEST(test_troubles),
