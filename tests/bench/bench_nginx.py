@@ -1,5 +1,7 @@
-"""nginx before an S3 server: objects that were put aside are served as files, by ranges; everything else is passed on."""
+"""nginx before an S3 server: objects that were put aside are served as files, by ranges; everything else is passed on. Also at the other end
+of a link of limited rate, in a network namespace of its own."""
 import os
+import shutil
 import subprocess
 
 import bench_common  # noqa: F401
@@ -29,7 +31,7 @@ http {{
     default_type application/octet-stream;
     upstream store {{ server {target}; keepalive 16; }}
     server {{
-        listen 127.0.0.1:{port};
+        listen {address}:{port};
         root {root};
         location / {{
             error_page 418 = @store;
@@ -50,17 +52,17 @@ http {{
 
 
 class Nginx:
-    def __init__(self, directory, root, endpoint):
-        """@root: objects as files, BUCKET/KEY; @endpoint: the server that has the rest"""
+    def __init__(self, directory, root, endpoint, address="127.0.0.1", within=()):
+        """@root: objects as files, BUCKET/KEY; @endpoint: the server that has the rest; @within: a command that runs nginx elsewhere"""
         self.directory = directory / "nginx"
         self.directory.mkdir()
         port = postgres.free_port()
-        self.endpoint = f"http://127.0.0.1:{port}"
+        self.endpoint = f"http://{address}:{port}"
         conf = self.directory / "nginx.conf"
-        conf.write_text(CONF.format(directory=self.directory, root=root, port=port, target=endpoint.removeprefix("http://"),
+        conf.write_text(CONF.format(directory=self.directory, root=root, address=address, port=port, target=endpoint.removeprefix("http://"),
                                     user="user root;" if os.geteuid() == 0 else ""))
         with open(self.directory / "out.log", "wb") as log:
-            self.process = subprocess.Popen(["nginx", "-p", str(self.directory), "-e", str(self.directory / "error.log"), "-c", str(conf)],
+            self.process = subprocess.Popen([*within, "nginx", "-p", str(self.directory), "-e", str(self.directory / "error.log"), "-c", str(conf)],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         daemon.wait_until(lambda: self._answers() or self.process.poll() is not None, "nginx", 60)
         assert self.process.poll() is None, (self.directory / "out.log").read_text()
@@ -71,3 +73,38 @@ class Nginx:
     def stop(self):
         self.process.terminate()
         self.process.wait()
+
+
+class Link:
+    """a network namespace behind a pair of interfaces, from which no more than @rate (of tc: 8gbit) comes"""
+
+    NEAR, FAR = "10.199.0.1", "10.199.0.2"
+
+    def __init__(self, rate):
+        self.name = f"keepfs-bench-{os.getpid()}"
+        near, far = f"kb{os.getpid()}n", f"kb{os.getpid()}f"
+        self.within = ["ip", "netns", "exec", self.name]
+        self._run("ip", "netns", "add", self.name)
+        try:
+            self._run("ip", "link", "add", near, "type", "veth", "peer", "name", far)
+            self._run("ip", "link", "set", far, "netns", self.name)
+            self._run("ip", "addr", "add", f"{self.NEAR}/30", "dev", near)
+            self._run("ip", "link", "set", near, "up")
+            self._run(*self.within, "ip", "addr", "add", f"{self.FAR}/30", "dev", far)
+            self._run(*self.within, "ip", "link", "set", far, "up")
+            self._run(*self.within, "tc", "qdisc", "add", "dev", far, "root", "tbf", "rate", rate, "burst", "1m", "latency", "20ms")
+        except BaseException:
+            self.remove()
+            raise
+
+    @staticmethod
+    def _run(*command):
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+    @staticmethod
+    def is_possible():
+        return os.geteuid() == 0 and all(shutil.which(program) for program in ("ip", "tc"))
+
+    def remove(self):
+        """the interfaces go with it"""
+        self._run("ip", "netns", "del", self.name)

@@ -5,8 +5,11 @@ BENCH_READ_IOS     reads of 64 KiB per round and way in `random`, default 1024; 
 BENCH_READ_S       seconds allow, default 5
 BENCH_ROUNDS       default 5
 BENCH_PARTS        of sequential,copy,warm,random,first,four,memory; default all
-BENCH_STORES       of ceph,nginx; default both. nginx serves the objects as files: its limits are not the S3 server's
+BENCH_STORES       of ceph,nginx,link; default ceph,nginx. nginx serves the objects as files: its limits are not the S3 server's; link is
+                   nginx at the other end of a link (as root): its limit is not that of the processors that keepfs and it share
+BENCH_LINK         the link's rate, default 8gbit
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -29,6 +32,7 @@ IOS = int(os.environ.get("BENCH_READ_IOS", "1024"))
 SECONDS = int(os.environ.get("BENCH_READ_S", "5"))
 PARTS = bench_common.parts("sequential,copy,warm,random,first,four,memory")
 STORES = os.environ.get("BENCH_STORES", "ceph,nginx").split(",")
+LINK = os.environ.get("BENCH_LINK", "8gbit")
 PREFIX = "bench"
 # No round number: of a file that ends where one of its chunks does, rclone asks for an empty range, which nginx refuses.
 LARGE_BYTES = (MEGABYTES << 20) + 12345
@@ -108,10 +112,10 @@ def floor_ways(place):
     return {"curl": lambda: once(bench_floors.stream, url), "8 curls, 8 MiB each": lambda: once(bench_floors.pieces, url, LARGE_BYTES)}
 
 
-def compare_rates(title, place, read):
-    """a cold read of the large file by each way, and the goals for it"""
+def compare_rates(title, place, read, more=None):
+    """a cold read of the large file by each way, and the goals for it; @more: ways that are only shown"""
     floors = floor_ways(place)
-    found = bench_common.measured({**floors, **{m.name: lambda m=m: through(m, read) for m in place.mounts}})
+    found = bench_common.measured({**floors, **{m.name: lambda m=m: through(m, read) for m in place.mounts}, **(more or {})})
     best_floor, best_peer = rates_table(title, found, place, floors)
     ours = rate(found["keepfs"])
     bench_common.goal(f"{ours / best_floor:.2f} of the best floor, wanted 0.9", ours >= 0.9 * best_floor)
@@ -123,7 +127,10 @@ def compare_rates(title, place, read):
 
 
 def sequential(place, scratch):
-    compare_rates("dd bs=1M, cold", place, lambda mount: run(*dd(mount.path(place.large))))
+    """and past the kernel's page cache, which only keepfs is asked for: the others do not take it for what it is"""
+    (keepfs,) = [mount for mount in place.mounts if mount.name == "keepfs"]
+    direct = {"keepfs, O_DIRECT": lambda: through(keepfs, lambda mount: run(*dd(mount.path(place.large), "iflag=direct")))}
+    compare_rates("dd bs=1M, cold", place, lambda mount: run(*dd(mount.path(place.large))), direct)
 
 
 def copy(place, scratch):
@@ -301,14 +308,33 @@ def put_artifacts(keepfs):
     return done.stdout.split()
 
 
-def nginx_before(directory, scratch, ceph):
-    """with all objects as files in @scratch"""
+def put_aside(scratch, ceph):
+    """all objects as files below a directory, as nginx wants them"""
     root = scratch / "objects"
     for artifact, url in ceph.urls.items():
         file = root / stores.BUCKET / PREFIX / artifact
         file.parent.mkdir(parents=True, exist_ok=True)
         run("curl", "-q", "-s", "-f", "-o", file, url)
-    return bench_nginx.Nginx(directory, root, ceph.endpoint)
+    return root
+
+
+@contextlib.contextmanager
+def nginx_at(directory, *arguments, **options):
+    nginx = bench_nginx.Nginx(directory, *arguments, **options)
+    try:
+        yield nginx
+    finally:
+        nginx.stop()
+        shutil.rmtree(nginx.directory)
+
+
+@contextlib.contextmanager
+def link(rate):
+    one = bench_nginx.Link(rate)
+    try:
+        yield one
+    finally:
+        one.remove()
 
 
 def measure(place, scratch):
@@ -326,7 +352,7 @@ def main():
     bench_common.installed("s3fs", "s3fs", "s3fs")
     directory = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-bench-"))
     scratch, where = bench_common.scratch_directory(directory, 4 * MEGABYTES)
-    server = keepfs = nginx = None
+    server = keepfs = None
     try:
         server = stores.S3Server("ceph")
         facts = server.facts
@@ -339,12 +365,19 @@ def main():
         ceph = Place("Ceph", facts["ENDPOINT"], facts, artifacts, mounts_of(directory, facts, keepfs, facts["ENDPOINT"]))
         if "ceph" in STORES:
             measure(ceph, scratch)
-        if "nginx" in STORES and bench_common.installed("nginx", "nginx", "the plain HTTP server"):
-            nginx = nginx_before(directory, scratch, ceph)
-            measure(Place("nginx", nginx.endpoint, facts, artifacts, mounts_of(directory, facts, keepfs, nginx.endpoint)), scratch)
+        if {"nginx", "link"} & set(STORES) and bench_common.installed("nginx", "nginx", "the plain HTTP server"):
+            root = put_aside(scratch, ceph)
+            if "nginx" in STORES:
+                with nginx_at(directory, root, ceph.endpoint) as nginx:
+                    measure(Place("nginx", nginx.endpoint, facts, artifacts, mounts_of(directory, facts, keepfs, nginx.endpoint)), scratch)
+            if "link" in STORES and not bench_nginx.Link.is_possible():
+                print("  a link is for root, and needs ip and tc (the Debian package iproute2): it is left out")
+            elif "link" in STORES:
+                # The peers ask for what only the S3 server tells, and that is not reached from there.
+                with link(LINK) as far, nginx_at(directory, root, ceph.endpoint, address=far.FAR, within=far.within) as nginx:
+                    alone = [bench_mounts.KeepfsMount(keepfs, nginx.endpoint)]
+                    measure(Place(f"nginx behind {LINK}", nginx.endpoint, facts, artifacts, alone), scratch)
     finally:
-        if nginx:
-            nginx.stop()
         if keepfs:
             keepfs.store_settings["endpoint"] = facts["ENDPOINT"]
             keepfs.close()
