@@ -173,8 +173,8 @@ static void canonical_request(const struct sigv4_request *req, const struct sigv
 	str_appendf(out, "\n%s", req->payload_sha256);
 }
 
-static void signing_key(const struct sigv4_credentials *cred, const char *date,
-                        uint8_t key[static SHA256_BYTES])
+static void derive_key(const struct sigv4_credentials *cred, const char *date,
+                       uint8_t key[static SHA256_BYTES])
 {
 	const char *steps[] = {cred->region, cred->service, "aws4_request"};
 	char *first = mem_printf("AWS4%s", cred->secret_key);
@@ -187,6 +187,20 @@ static void signing_key(const struct sigv4_credentials *cred, const char *date,
 	}
 	mem_free_secret(first);
 	explicit_bzero(next, sizeof(next));
+}
+
+_Static_assert(sizeof(((struct sigv4_key *)NULL)->bytes) == SHA256_BYTES, "a key is a digest");
+
+void sigv4_key_init(struct sigv4_key *key, const struct sigv4_credentials *cred, int64_t at_us)
+{
+	char time[CLOCK_NAME_BYTES], date[sizeof(key->date)];
+
+	clock_format_name(at_us, time);
+	str_copy(date, sizeof(date), time);
+	if (strcmp(key->date, date) == 0)
+		return;
+	memcpy(key->date, date, sizeof(date));
+	derive_key(cred, date, key->bytes);
 }
 
 struct stamp {
@@ -217,7 +231,10 @@ static void signature(const struct stamp *stamp, const struct sigv4_credentials 
 	sha256_once(str_text(canonical), canonical->len, digest);
 	hex_encode(digest, sizeof(digest), ret_hex);
 	str_appendf(&text, ALGORITHM "\n%s\n%s\n%s", stamp->time, stamp->scope, ret_hex);
-	signing_key(cred, stamp->date, key);
+	if (cred->key && strcmp(cred->key->date, stamp->date) == 0)
+		memcpy(key, cred->key->bytes, sizeof(key));
+	else
+		derive_key(cred, stamp->date, key);
 	hmac_sha256(key, sizeof(key), str_text(&text), text.len, digest);
 	hex_encode(digest, sizeof(digest), ret_hex);
 	explicit_bzero(key, sizeof(key));

@@ -141,10 +141,10 @@ static void append_header(struct str *headers, const char *line, size_t len)
 
 	if (!colon)
 		return;
-	for (const char *c = line; c < colon; c++)
-		str_append_char(headers, *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c);
-	str_append_bytes(headers, colon, len - (size_t)(colon - line));
+	str_append_bytes(headers, line, len);
 	str_append_char(headers, '\n');
+	for (char *c = headers->data + headers->len - len - 1; *c != ':'; c++)
+		*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
 }
 
 static size_t on_header(char *data, size_t size, size_t count, void *arg)

@@ -30,12 +30,39 @@ static const struct sigv4_credentials example = {
 
 static void check(const struct sigv4_request *req, const char *names, const char *signature)
 {
-	_cleanup(str) struct str got = {0}, want = {0};
+	_cleanup(str) struct str want = {0};
+	struct sigv4_key key = {0}, yesterdays = {0};
+	const struct sigv4_key *const keys[] = {NULL, &key, &yesterdays};
 
-	sigv4_authorization(req, &example, AT_US, &got);
 	str_appendf(&want, "AWS4-HMAC-SHA256 Credential=" SCOPE ",SignedHeaders=%s,Signature=%s", names,
 	            signature);
-	assert_string_equal(str_text(&got), str_text(&want));
+	sigv4_key_init(&key, &example, AT_US + 1);
+	sigv4_key_init(&yesterdays, &example, AT_US - 1);
+	for (int i = 0; i < 3; i++) {
+		_cleanup(str) struct str got = {0};
+		struct sigv4_credentials cred = example;
+
+		cred.key = keys[i];
+		sigv4_authorization(req, &cred, AT_US, &got);
+		assert_string_equal(str_text(&got), str_text(&want));
+	}
+}
+
+/* It is made anew for another day, and only then. */
+static void test_key(void **state)
+{
+	struct sigv4_credentials other = example;
+	struct sigv4_key key = {0}, first;
+
+	sigv4_key_init(&key, &example, AT_US);
+	assert_string_equal(key.date, "20130524");
+	first = key;
+	other.secret_key = "another";
+	sigv4_key_init(&key, &other, AT_US + INT64_C(86399) * US_PER_S);
+	assert_memory_equal(key.bytes, first.bytes, sizeof(key.bytes));
+	sigv4_key_init(&key, &example, AT_US + INT64_C(86400) * US_PER_S);
+	assert_string_equal(key.date, "20130525");
+	assert_memory_not_equal(key.bytes, first.bytes, sizeof(key.bytes));
 }
 
 static void test_get_object(void **state)
@@ -169,10 +196,15 @@ static void test_query_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_get_object),    cmocka_unit_test(test_put_object),
-	        cmocka_unit_test(test_get_lifecycle), cmocka_unit_test(test_list_objects),
-	        cmocka_unit_test(test_presigned),     cmocka_unit_test(test_presigned_with_token),
-	        cmocka_unit_test(test_uri_encode),    cmocka_unit_test(test_query_order),
+	        cmocka_unit_test(test_key),
+	        cmocka_unit_test(test_get_object),
+	        cmocka_unit_test(test_put_object),
+	        cmocka_unit_test(test_get_lifecycle),
+	        cmocka_unit_test(test_list_objects),
+	        cmocka_unit_test(test_presigned),
+	        cmocka_unit_test(test_presigned_with_token),
+	        cmocka_unit_test(test_uri_encode),
+	        cmocka_unit_test(test_query_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,13 +26,26 @@ struct sigv4_request {
 	const char *payload_sha256; /* hex, or SIGV4_UNSIGNED_PAYLOAD */
 };
 
+/** struct sigv4_key - what a secret key becomes for one day, region and service. As secret as that. */
+struct sigv4_key {
+	char date[9]; /* 20130524; "": none */
+	uint8_t bytes[32];
+};
+
 struct sigv4_credentials {
 	const char *access_key;
 	const char *secret_key;
 	const char *session_token; /* NULL: none. For headers the caller signs x-amz-security-token itself */
 	const char *region;
 	const char *service; /* "s3" */
+	/* NULL, or sigv4_key_init()'s of these credentials: it spares four of five HMACs on its day, and is
+	 * not used on others. */
+	const struct sigv4_key *key;
 };
+
+/** sigv4_key_init() - derive the key for the day of @at_us, when @key is not of that day already. To be wiped
+ * in the end. */
+void sigv4_key_init(struct sigv4_key *key, const struct sigv4_credentials *cred, int64_t at_us);
 
 /** sigv4_uri_encode() - append @text percent-encoded as SigV4 wants it; '/' stays when @keep_slash. */
 void sigv4_uri_encode(const char *text, int keep_slash, struct str *out);

@@ -21,6 +21,7 @@ void s3_credentials_unref(struct s3_credentials *c)
 	if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
 		return;
 	aws_credentials_finish(&c->aws);
+	explicit_bzero(&c->key, sizeof(c->key));
 	free(c);
 }
 
@@ -127,10 +128,22 @@ static void cleanup_signing(struct signing *g)
 	str_finish(&g->authorization);
 }
 
-static void sign(struct s3 *s, const struct s3_request *r, const struct aws_credentials *aws,
+/* The day's key is derived once. */
+static void get_key(struct s3 *s, struct s3_credentials *credentials, const struct sigv4_credentials *cred,
+                    int64_t now_us, struct sigv4_key *ret)
+{
+	pthread_mutex_lock(&s->lock);
+	sigv4_key_init(&credentials->key, cred, now_us);
+	*ret = credentials->key;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void sign(struct s3 *s, const struct s3_request *r, struct s3_credentials *credentials,
                  struct signing *g)
 {
-	const struct sigv4_credentials cred = {
+	const struct aws_credentials *aws = &credentials->aws;
+	struct sigv4_key key;
+	struct sigv4_credentials cred = {
 	        .access_key = aws->access_key,
 	        .secret_key = aws->secret_key,
 	        .session_token = aws->session_token,
@@ -157,7 +170,10 @@ static void sign(struct s3 *s, const struct s3_request *r, const struct aws_cred
 	req.headers = g->headers;
 	req.header_count = g->header_count;
 	req.payload_sha256 = g->hash;
+	get_key(s, credentials, &cred, now_us, &key);
+	cred.key = &key;
 	sigv4_authorization(&req, &cred, now_us, &g->authorization);
+	explicit_bzero(&key, sizeof(key));
 
 	str_append(&g->url, s->place.base);
 	sigv4_uri_encode(g->path, 1, &g->url);
@@ -204,7 +220,7 @@ int s3_perform(struct s3 *s, const struct store_call *call, const struct s3_requ
 	*answer = (struct net_response){0};
 	if (rc)
 		return rc;
-	sign(s, r, &credentials->aws, &g);
+	sign(s, r, credentials, &g);
 	rc = exchange(s, call, r, &g, answer, err);
 	if (rc) {
 		error_prefix(err, "%s %s%s%s", r->method, s->store.name, r->key ? "/" : "",

@@ -28,6 +28,7 @@ struct s3_credentials { /* shared by the requests that are being signed; freed w
 	struct aws_credentials aws;
 	uint64_t stamp; /* aws_credentials_stamp() before they were read */
 	atomic_uint refs;
+	struct sigv4_key key; /* s3->lock: of the last request */
 };
 
 struct s3 {
