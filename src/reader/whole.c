@@ -59,7 +59,9 @@ bool whole_arrived(struct reader *r, struct block *b, parts_t parts)
 		a->whole_kept++;
 		block_pin(r, b);
 	}
-	if (!is_complete(r, a, b, parts))
+	/* One is enough for who reads all. It may have been hashed while another one, which nobody kept, went
+	 * and came again. */
+	if (a->whole_held || !is_complete(r, a, b, parts))
 		return true;
 	a->whole_held = b;
 	a->whole_held_parts = parts;
