@@ -26,7 +26,7 @@
 
 static bool may_read_ahead(const struct reader *r)
 {
-	return r->ahead.first && ahead_may_begin(r);
+	return r->ahead.first && gets_may_begin(r);
 }
 
 /* Take the first run of parts of @b that are to be fetched; false when there is none, or, for a further
@@ -115,7 +115,7 @@ static bool take_batch(struct fetcher *f)
 		return false;
 	b = r->wanted.first ? r->wanted.first : r->ahead.first;
 	*batch = (struct batch){.artifact = b->artifact, .ahead = !r->wanted.first};
-	most = batch->ahead ? ahead_get_blocks(r) : FETCH_BLOCKS;
+	most = batch->ahead ? gets_blocks(r) : FETCH_BLOCKS;
 	while (b && batch->count < most && take_piece(r, batch, b) &&
 	       reaches_end(&batch->pieces[batch->count - 1]))
 		b = block_find(r, batch->artifact, b->span.first + b->span.count);
@@ -219,7 +219,7 @@ struct run {
 static void note_duration(struct reader *r, uint64_t bytes, int64_t duration_us)
 {
 	pthread_mutex_lock(&r->lock);
-	ahead_measure(r, bytes, duration_us);
+	gets_measure(r, bytes, duration_us);
 	pthread_mutex_unlock(&r->lock);
 }
 

@@ -69,7 +69,7 @@ int reader_new(const struct reader_options *options, struct reader **ret_reader,
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->answered, NULL);
 	block_table_init(r);
-	ahead_init(r);
+	gets_init(r);
 	r->fetchers = mem_array(options->threads, sizeof(*r->fetchers));
 	for (unsigned i = 0; i < r->threads; i++)
 		pthread_cond_init(&r->fetchers[i].wake, NULL);

@@ -1,9 +1,9 @@
 #pragma once
 /**
  * The reader's rooms within: blocks (block.c), which bytes of a file a block and its parts are (span.c),
- * requests and their answers (request.c), read-ahead (ahead.c), threads that bring blocks from cache and
- * store and check them (fetch.c), and the SHA-256 of what is read whole (whole.c). One lock guards all of it;
- * gets, checks, disk and done() run without.
+ * requests and their answers (request.c), read-ahead (ahead.c) and how many gets of it run at once (gets.c),
+ * threads that bring blocks from cache and store and check them (fetch.c), and the SHA-256 of what is read
+ * whole (whole.c). One lock guards all of it; gets, checks, disk and done() run without.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/reader.h>
@@ -148,8 +148,9 @@ struct batch { /* what one get brings: pieces of consecutive blocks */
 	char etag[STORE_ETAG_BYTES];
 };
 
-struct ahead_gets { /* how many gets of read-ahead of one file run at once, and what is known of that; ahead.c
-	             */
+struct gets_tuning { /* how many gets of read-ahead of one file run at once, and what is known of that;
+	              * ahead.c
+	              */
 	unsigned at_once;
 	unsigned hold;              /* so many gets are not measured */
 	unsigned measured;          /* gets since at_once was changed, or looked at */
@@ -198,7 +199,7 @@ struct reader {
 	unsigned ahead_gets;                /* gets in flight that nobody waits for */
 	unsigned sequential_files;          /* files with a window */
 	uint64_t stale_tick;                /* when windows were last looked through */
-	struct ahead_gets gets;
+	struct gets_tuning gets;
 	unsigned threads; /* as asked for; set before they start */
 	struct fetcher *fetchers;
 	struct fetcher *idle_fetchers; /* the one that became so last is the first */
@@ -260,18 +261,21 @@ void request_deliver(struct reader *r, struct answers *answers);
 
 /* ahead.c, lock held. */
 
-void ahead_init(struct reader *r);
-/* ahead_end() - the file is closed. */
-void ahead_end(struct reader_file *f);
-/* ahead_measure() - a get of read-ahead, which reader->ahead_gets still counts, took so long for so many
- * bytes. */
-void ahead_measure(struct reader *r, uint64_t bytes, int64_t duration_us);
-/* ahead_may_begin() - may one more get of read-ahead run? One thread is always left for requests. */
-bool ahead_may_begin(const struct reader *r);
-/* ahead_get_blocks() - the most that a get of read-ahead brings. */
-unsigned ahead_get_blocks(const struct reader *r);
 /* ahead_note() - @f's range from @offset to @end was asked for. */
 void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end);
+/* ahead_end() - the file is closed. */
+void ahead_end(struct reader_file *f);
+
+/* gets.c, lock held. */
+
+void gets_init(struct reader *r);
+/* gets_measure() - a get of read-ahead, which reader->ahead_gets still counts, took so long for so many
+ * bytes. */
+void gets_measure(struct reader *r, uint64_t bytes, int64_t duration_us);
+/* gets_may_begin() - may one more get of read-ahead run? One thread is always left for requests. */
+bool gets_may_begin(const struct reader *r);
+/* gets_blocks() - the most that a get of read-ahead brings. */
+unsigned gets_blocks(const struct reader *r);
 
 /* fetch.c */
 
