@@ -223,7 +223,7 @@ static void note_duration(struct reader *r, uint64_t bytes, int64_t duration_us)
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* One ranged get for the pieces of @run that are not settled yet. */
+/* One ranged get for all pieces of @run; @arrived settles those that come while it runs. */
 static int get(struct run *run, void (*arrived)(void *, uint64_t, const char *), struct error *err)
 {
 	struct fetcher *f = run->f;
