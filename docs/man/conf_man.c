@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Build-time: keepfs.conf(5) in scdoc's format, from its frame (argv[1]) and the table of keys. The frame has
  * one line "@OPTIONS@", which is replaced by what the table says. */
 #include <keepfs/base/fd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The life of an artifact across store and catalog. The bucket is the truth: an artifact exists when its
@@ -40,8 +41,8 @@ struct artifact_recovery {
 	unsigned discarded; /* unfinished ones, aborted and deleted */
 	unsigned removed;   /* deletions brought to their end */
 	unsigned runs_failed;
-	unsigned left; /* could not be settled: the store did not answer; tried again at the next start or
-	                  trigger */
+	/* could not be settled: the store did not answer; tried again at the next start or trigger */
+	unsigned left;
 };
 /** artifact_recover() - before anything else writes: settle what a crash left. Runs that were pending or
  * running become failed ("interrupted"). */
@@ -51,8 +52,8 @@ int artifact_recover(struct store *store, struct catalog *catalog, struct artifa
 struct artifact_rebuild {
 	unsigned threads; /* in: manifests fetched at once */
 	void (*progress)(void *arg, uint64_t done);
-	void (*problem)(void *arg, const char *text); /* a manifest that cannot be used, an object missing or
-	                                                 of another size, an object without manifest */
+	/* a manifest that cannot be used, an object missing or of another size, an object without manifest */
+	void (*problem)(void *arg, const char *text);
 	void *arg;
 	uint64_t artifacts; /* out */
 	uint64_t bytes;     /* out */

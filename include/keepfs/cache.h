@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The disk cache: pieces of immutable files on a local disk, so that what was fetched once is not fetched
- * again. A fixed number of slots of 1 MiB, in one file; a small table says what is in which
- * slot. Least recently used goes first.
+ * again. A fixed number of slots of 1 MiB, in one file; a small table says what is in which slot. Least
+ * recently used goes first.
  *
  * The cache is not trusted, and need not be: whoever reads from it checks the bytes against the manifest, and
  * forgets a piece that is wrong. So nothing is synced, a crash can lose or spoil any part of it, and a cache
@@ -25,8 +26,7 @@ struct cache;
 /** struct cache_piece - a range of one file's content. Two pieces of a file do not overlap, or the caller
  * does not mind. */
 struct cache_piece {
-	uint8_t id[CACHE_ID_BYTES]; /* names the content: a digest of its SHA-256, or of its extent table
-	                             */
+	uint8_t id[CACHE_ID_BYTES]; /* names the content: a digest of its SHA-256, or of its extent table */
 	uint64_t offset;
 	uint32_t bytes; /* 1 to CACHE_SLOT_BYTES */
 };
@@ -44,8 +44,8 @@ int cache_open(const char *dir, uint64_t max_bytes, struct cache **ret_cache, st
 /** cache_free() - no call under way; writes down what was used last. NULL allowed; returns NULL. */
 struct cache *cache_free(struct cache *c);
 /** cache_read() - fill @iov with the bytes of @piece from its @skip-th on, when that very piece is there:
- * true. They may be wrong. False: @iov's memory may have been written to. @iov does not go beyond the piece.
- */
+ * true. They may be wrong. False: @iov's memory may have been written to. @iov does not go beyond the
+ * piece. */
 bool cache_read(struct cache *c, const struct cache_piece *piece, uint32_t skip, const struct iovec *iov,
                 int count);
 /** cache_write() - keep a piece; may forget others, may do nothing (when the disk fails, or is too slow).

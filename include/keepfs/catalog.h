@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The catalog: SQLite (which no other room includes) in <state_dir>/catalog.db, WAL mode, synchronous=FULL.
@@ -27,11 +28,11 @@ int catalog_open(const char *state_dir, struct catalog **ret_catalog, struct err
 /** catalog_free() - checkpoint and close. NULL allowed; returns NULL. */
 struct catalog *catalog_free(struct catalog *c);
 DEFINE_CLEANUP(catalog, struct catalog *, catalog_free)
-/** catalog_generation() - grows with every committed write of this process: a cheap "has anything changed?".
- */
+/** catalog_generation() - grows with every committed write of this process: a cheap "has anything
+ * changed?". */
 uint64_t catalog_generation(const struct catalog *c);
-/** catalog_lock() - take <state_dir>/lock for this process (it lasts until @ret_fd is closed); -EBUSY
- * names the holder's pid. */
+/** catalog_lock() - take <state_dir>/lock for this process (it lasts until @ret_fd is closed); -EBUSY names
+ * the holder's pid. */
 int catalog_lock(const char *state_dir, int *ret_fd, struct error *err);
 
 /** catalog_store_url() - heap: the store whose artifacts are listed here; NULL before one was set. */
@@ -52,9 +53,9 @@ struct catalog_entry {       /* a file or a directory below backups/ */
 	enum catalog_kind kind;
 	bool is_directory;
 	uint64_t artifact_ino; /* CATALOG_FILE: whose it is; CATALOG_ARTIFACT: its own */
-	int64_t sequence; /* position among those of its kind in its directory. Artifacts: name_sequence().
-	                     Directories: order of creation. Files of an artifact: by artifact, then in the
-	                     manifest's order */
+	/* position among those of its kind in its directory. Artifacts: name_sequence(). Directories: order
+	 * of creation. Files of an artifact: by artifact, then in the manifest's order */
+	int64_t sequence;
 	char name[NAME_MAX_BYTES];
 	uint64_t size_bytes;     /* files */
 	int64_t mtime_us;        /* files: completion. Directories: last publication or removal */
@@ -75,8 +76,8 @@ int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *
 /** catalog_entry_by_name() - in directory @parent_ino (0: backups/). */
 int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *name,
                           struct catalog_entry *ret);
-/** catalog_entry_latest() - the newest artifact of a directory that is neither partial nor damaged,
- * else the newest that is not partial, else the newest; -ENOENT when it has none. */
+/** catalog_entry_latest() - the newest artifact of a directory that is neither partial nor damaged, else the
+ * newest that is not partial, else the newest; -ENOENT when it has none. */
 int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret);
 /**
  * catalog_entries() - a page of a directory: those of one kind, by sequence, greater than @after

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The probe (`keepfs check`, control/probe): does everything that a backup needs work now? */
 #include <keepfs/catalog.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The configuration: keepfs.conf, an INI file, into one typed and validated struct. One table
@@ -58,18 +59,18 @@ enum conf_ionice { CONF_IONICE_NONE, CONF_IONICE_LOW, CONF_IONICE_IDLE };
 
 struct conf_backup { /* a section [backup NAME] */
 	char *name;
-	int line;         /* where the section begins */
-	char *database;   /* libpq connection string or URI; "" lets libpq's environment decide */
-	char **databases; /* names: each is dumped over `database`'s connection into a directory of its own;
-	                     NULL-terminated, may be empty */
-	char *pg_bindir;  /* "": found by version */
-	int format;       /* enum conf_format */
+	int line;       /* where the section begins */
+	char *database; /* libpq connection string or URI; "" lets libpq's environment decide */
+	/* names: each is dumped over `database`'s connection into a directory of its own; NULL-terminated,
+	 * may be empty */
+	char **databases;
+	char *pg_bindir; /* "": found by version */
+	int format;      /* enum conf_format */
 	struct compression_choice compression;
 	int content;         /* enum conf_content */
 	int64_t connections; /* key `jobs`: how many read at once; 0: auto */
 	char **schemas, **exclude_schemas, **tables, **exclude_tables,
-	        **exclude_table_data; /* patterns as pg_dump takes them;
-	                                  NULL-terminated, may be empty */
+	        **exclude_table_data; /* patterns as pg_dump takes them; NULL-terminated, may be empty */
 	int globals;                  /* enum conf_globals; auto: beside each full dump of everything */
 	int verify;                   /* enum conf_verify */
 	uint64_t max_rate_bytes;      /* per second, read from the server; 0: no limit */
@@ -141,8 +142,8 @@ struct aws_credentials {
 	char *access_key;
 	char *secret_key;
 	char *session_token; /* NULL: none */
-	char *source; /* for messages: "[store] access_key", "AWS_ACCESS_KEY_ID", "/root/.aws/credentials
-	                 [default]" */
+	/* for messages: "[store] access_key", "AWS_ACCESS_KEY_ID", "/root/.aws/credentials [default]" */
+	char *source;
 };
 
 void aws_credentials_finish(struct aws_credentials *c);
@@ -173,8 +174,8 @@ struct conf_backup *conf_backup_free(struct conf_backup *job);
 DEFINE_CLEANUP(conf_backup, struct conf_backup *, conf_backup_free)
 /** conf_backup_has_globals() - roles and tablespaces are kept beside what @job dumps. */
 bool conf_backup_has_globals(const struct conf_backup *job);
-/** conf_backup_format() - append the value of @job's @key in the form in which it is always written
- * ("gzip:6" for "gzip"); nothing for a key that does not exist. */
+/** conf_backup_format() - append the value of @job's @key in the form in which it is always written ("gzip:6"
+ * for "gzip"); nothing for a key that does not exist. */
 void conf_backup_format(const struct conf_backup *job, const char *key, struct str *out);
 /** conf_list_trigger_keys() - append the keys that a trigger takes: "format, compression, …, note". */
 void conf_list_trigger_keys(struct str *out);

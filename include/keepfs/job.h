@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Runs: queued durably, run by a bounded set of threads, watched, cancelled, recovered. One run of a job at a

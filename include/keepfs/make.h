@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What makes the bytes of a backup. Blocking: called on a job's thread. */
 #include <keepfs/base/cancel.h>
@@ -26,8 +27,8 @@ struct make_dump {
 	bool partial;                  /* what it changed leaves something out */
 	const char *note;              /* NULL: none */
 	const char *database;          /* one of job->databases; NULL: the one that job->database names */
-	const char *label;     /* the database's name in history and manifest: behind a pooler the server says
-	                          another */
+	/* the database's name in history and manifest: behind a pooler the server says another */
+	const char *label;
 	const char *directory; /* "backups/full" or "backups/tenants/acme" */
 	int64_t run_id;
 	const char *triggered_by;
@@ -35,8 +36,8 @@ struct make_dump {
 	void (*warn)(void *arg,
 	             const char *text); /* the backup is whole, but somebody should look; arg: log_arg */
 	struct cancel *cancel;
-	void (*log)(void *arg, const char *line); /* lines for the run's log: what keepfs does, what pg_dump
-	                                             says. Any thread */
+	/* lines for the run's log: what keepfs does, what pg_dump says. Any thread */
+	void (*log)(void *arg, const char *line);
 	void *log_arg;
 };
 

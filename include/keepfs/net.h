@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * HTTP over libcurl (which no other room includes): each thread that calls net_perform() drives its own

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** PostgreSQL: connections and what backups need to know of a server, over libpq (which no other room
  * includes); its programs on disk. */
@@ -8,9 +9,9 @@
 
 enum pg_pooler {
 	PG_POOLER_NONE,
-	PG_POOLER_OF_SESSIONS,     /* a session of the server's for each connection, as long as it is open */
-	PG_POOLER_OF_TRANSACTIONS, /* another one for each transaction: no settings stay, or others get them
-	                            */
+	PG_POOLER_OF_SESSIONS, /* a session of the server's for each connection, as long as it is open */
+	/* another one for each transaction: no settings stay, or others get them */
+	PG_POOLER_OF_TRANSACTIONS,
 };
 
 struct pg_facts {
@@ -24,11 +25,12 @@ struct pg_facts {
 	enum pg_pooler pooler;   /* what the connection goes through */
 	bool superuser;
 	bool bypass_rls;
-	char unreadable_table[256]; /* one table or sequence that the role may not read; "" when there is none
-	                             */
+	/* one table or sequence that the role may not read; "" when there is none */
+	char unreadable_table[256];
 	char rls_table[256]; /* one table under row security that would make pg_dump fail for this role; "" */
-	char unreadable_large_object[32]; /* the oid of one that the role may not read; "" when there is none,
-	                                     or they are too many to look at */
+	/* the oid of one that the role may not read; "" when there is none, or they are too many to look
+	 * at */
+	char unreadable_large_object[32];
 };
 
 /**
@@ -85,9 +87,8 @@ int pg_find_program(const char *name, const char *bindir, int version_num,
                     char ret_path[static PG_PATH_BYTES], char ret_version[static 128], struct error *err);
 
 /**
- * pg_program_takes_zstd() - can this pg_restore read archives that are compressed with zstd?
- * Asks it to list an empty one, which is a file in $TMPDIR for that time. Blocks for as long as the program
- * takes.
+ * pg_program_takes_zstd() - can this pg_restore read archives that are compressed with zstd? Asks it to list
+ * an empty one, which is a file in $TMPDIR for that time. Blocks for as long as the program takes.
  * Return: 1: yes; 0: no, it was built without, or is older than 16; negative errno with @err.
  */
 int pg_program_takes_zstd(const char *pg_restore, struct cancel *cancel, struct error *err);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Child processes. A child is: posix_spawn'ed, with its own process group, a clean signal mask and default
@@ -37,9 +38,10 @@ struct proc_options {
 	 * instructions run without. A failure is a warning line to on_stderr_line, or the log. */
 	int nice; /* 0 to 19 */
 	enum proc_ionice ionice;
-	int64_t timeout_ms;   /* then it is ended as by @cancel; 0: none */
-	bool output_to_lines; /* its standard output goes where its standard error goes, in the order it is
-	                         written; proc_stdout() is -1 then */
+	int64_t timeout_ms; /* then it is ended as by @cancel; 0: none */
+	/* its standard output goes where its standard error goes, in the order it is written; proc_stdout()
+	 * is -1 then */
+	bool output_to_lines;
 };
 
 int proc_start(const struct proc_options *options, struct proc **ret_proc, struct error *err);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Reading artifacts: a byte range of the file → checked bytes. What is asked for, and what is expected to be

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Texts about the state of things, for status/, jobs/ and the command line. Each writes into a spool;
@@ -18,8 +19,8 @@ struct report_troubles *report_troubles_free(struct report_troubles *t);
 /** report_trouble() - note one, newest first, 32 are kept; @path may be NULL. The same again as the newest
  * only counts it up. */
 void report_trouble(struct report_troubles *t, const char *path, int errnum, const char *message);
-/** report_no_cache() - the disk cache that is configured cannot be used, for the reason @why: health says so.
- */
+/** report_no_cache() - the disk cache that is configured cannot be used, for the reason @why: health says
+ * so. */
 void report_no_cache(struct report_troubles *t, const char *why);
 /** report_last_error() - "2026-11-20T02:00:00Z EIO backups/full/….dump: why", newest first; empty when there
  * was none. One that came several times in a row ends in "(6 times)" and has the last one's time. The path

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The object store: keys and bytes. One contract, which the drivers (dir, s3) and the wrappers (retry, meter,
@@ -40,8 +41,8 @@
 /** struct store_call - how one call may wait. NULL stands for { NULL, 0 }. */
 struct store_call {
 	struct cancel *cancel; /* borrowed; NULL: cannot be cancelled */
-	int64_t deadline_ms;   /* clock_mono_ms() at which to give up, retries included; 0: the store's own
-	                          default */
+	/* clock_mono_ms() at which to give up, retries included; 0: the store's own default */
+	int64_t deadline_ms;
 };
 
 struct store_object {
@@ -202,8 +203,8 @@ int store_upload_complete(struct store_upload *up, const struct store_call *call
                           const struct store_part *parts, size_t count, struct error *err);
 /** store_upload_id() - what store_upload_abort() needs in a later process; borrowed. */
 const char *store_upload_id(const struct store_upload *up);
-/** store_upload_free() - forget the handle; the upload itself stays until completed or aborted. NULL allowed.
- */
+/** store_upload_free() - forget the handle; the upload itself stays until completed or aborted. NULL
+ * allowed. */
 struct store_upload *store_upload_free(struct store_upload *up);
 DEFINE_CLEANUP(store_upload, struct store_upload *, store_upload_free)
 /** store_upload_abort() - drop an upload and its parts; one that is not there is success. No part call may be
@@ -282,8 +283,8 @@ struct store_metrics {
 		/* Of these. A cancellation is none, nor is that the object of a get or head is not there,
 		 * ends before, or is another: these are answers. */
 		atomic_ullong failures;
-		/* Of content, sent or received, of calls that succeeded; of a get that broke off what came.
-		 */
+		/* Of content, sent or received, of calls that succeeded; of a get that broke off what
+		 * came. */
 		atomic_ullong bytes;
 		struct histogram duration;
 	} of[STORE_CALL_KINDS];

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Streams: bytes from a descriptor into a sink, and into an object of a store. One thread drives a stream;
@@ -46,12 +47,13 @@ struct stream_object_options {
 	struct store *store; /* borrowed, as all of these */
 	struct pool *pool;
 	const char *key;
-	uint64_t part_bytes; /* of the first parts, at least the store's minimum; doubles every 250 parts
-	                        while half of the pool stays free */
-	unsigned max_parts;  /* 0: the store's; never more than that */
-	size_t head_bytes;   /* the object's first bytes, which are only known at the end; 0: none. The first
-	                        part holds at least these, is kept (its memory is reserved beside the others')
-	                        and sent last */
+	/* of the first parts, at least the store's minimum; doubles every 250 parts while half of the pool
+	 * stays free */
+	uint64_t part_bytes;
+	unsigned max_parts; /* 0: the store's; never more than that */
+	/* the object's first bytes, which are only known at the end; 0: none. The first part holds at least
+	 * these, is kept (its memory is reserved beside the others') and sent last */
+	size_t head_bytes;
 	struct cancel *cancel;
 	atomic_uint_least64_t *sent_bytes; /* counts what the store has taken; NULL */
 };

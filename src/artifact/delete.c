@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Deletion of all that an artifact has in the store. The manifest goes first: from then on what is left is a
  * leftover. What is below the stem is found by listing it, so that nothing has to be known of an artifact but
@@ -5,7 +6,7 @@
  *
  * A directory may hold a hundred thousand objects: those are deleted by several threads.
  */
-#include "internal.h"
+#include "artifact_private.h"
 
 #include <errno.h>
 #include <string.h>

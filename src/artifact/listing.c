@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Objects by their prefix, a page at a time: memory does not grow with how many there are. */
-#include "internal.h"
+#include "artifact_private.h"
 
 #define PAGE_OBJECTS 1000
 

@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A manifest against the objects that are there. Both are walked in the order of their keys, so that neither
  * is searched and no request is made for an object that is in its place.
  */
-#include "internal.h"
+#include "artifact_private.h"
 
 #include <errno.h>
 #include <inttypes.h>

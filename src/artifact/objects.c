@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The objects of one artifact. A store that fails and an artifact that is damaged are told apart everywhere:
  * the first must never lead to a deletion.
  */
-#include "internal.h"
+#include "artifact_private.h"
 
 #include <errno.h>
 #include <string.h>

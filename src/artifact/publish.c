@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The making of an artifact, and its end.
  *
@@ -5,7 +6,7 @@
  * It ends together with the listing of the artifact; or when its remains are gone; or when it turns out that
  * the name belongs to another keepfs, whose manifest must not be deleted.
  */
-#include "internal.h"
+#include "artifact_private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -55,8 +56,7 @@ static int conflict(const struct store *store, const char *key, const char *how,
 {
 	return error_set(
 	        err, ERROR_CONFLICT, EEXIST,
-	        "%s: %s exists already%s: a second keepfs writes to the same place; give each its own "
-	        "prefix in [store] url",
+	        "%s: %s exists already%s: a second keepfs writes to the same place; give each its own prefix in [store] url",
 	        store->name, key, how);
 }
 

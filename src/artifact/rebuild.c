@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The list of artifacts from the bucket alone.
  *
@@ -12,7 +13,7 @@
  * or a directory is named like one, this does not hold, and a bucket may change while it is walked: so what
  * seems to be missing is asked for by name before it is reported. Nothing is ever deleted here.
  */
-#include "internal.h"
+#include "artifact_private.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * After a crash. An intent is a name that may hold anything from nothing to a whole artifact whose row is
  * missing; the manifest decides which. A tombstone is a deletion to go on with. Neither is given up on: what
  * the store does not answer now stays as it is for the next start, and keepfs works without it.
  */
-#include "internal.h"
+#include "artifact_private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -183,8 +184,8 @@ int artifact_recover(struct store *store, struct catalog *catalog, struct artifa
 	r = settle_all(&s, &tombs, settle_tomb, err);
 	if (r == 0)
 		r = settle_all(&s, &intents, settle_intent, err);
-	/* Last: an artifact that was adopted is noted at its run as long as that one is there to be noted at.
-	 */
+	/* Last: an artifact that was adopted is noted at its run as long as that one is there to be noted
+	 * at. */
 	if (r == 0)
 		r = settle_all(&s, &runs, settle_run, err);
 	if (r == 0)

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Deletion. The tombstone comes first: from then on nobody sees the artifact, and every start goes on where
  * this stopped. The manifest goes before the object, since an object without a manifest is a leftover, and a
  * manifest without its object a backup that cannot be read.
  */
-#include "internal.h"
+#include "artifact_private.h"
 
 #include <errno.h>
 

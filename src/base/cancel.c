@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A stop token. Waiters either sleep on it or add a hook that wakes them where they sleep. Hooks run under
  * the token's lock: that is what makes "after cancel_remove_hook() it is not running" true without another

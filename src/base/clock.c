@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Time: the system's clocks, and the two ways in which keepfs writes a point in time. */
 #include <keepfs/base/clock.h>
 

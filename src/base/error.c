@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Errors as values: see the header. Nothing here allocates, so that an error can always be told. */
 #include <keepfs/base/error.h>
 #include <keepfs/base/str.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Whole reads and writes: EINTR and short transfers end here. */
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Each duration is counted in one bucket, by one atomic addition: who writes the buckets down adds them up.
  * Bucket and sum are two additions, so a reader in between may see one without the other; over many calls

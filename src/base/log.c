@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The log: one write(2) a line, so that lines of several threads never mix. */
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>

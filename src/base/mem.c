@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Small allocations that do not fail: see the header for why that is sound here. */
 #include <keepfs/base/mem.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The pool is one anonymous mapping, cut into buffers. Pages come into being when first written. When nobody
  * holds a buffer any more, they go back to the system, but for those of the first few buffers, which are then

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Text that grows past SPOOL_MEMORY_BYTES is moved to an unlinked file, once; from then on the file holds all
  * of it. */
 #include <keepfs/base/fd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Growing strings: capacity doubles, and the byte behind the text is always NUL. */
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Worker threads around one queue. Signals are blocked in them: the main thread takes all signals by
  * signalfd. */
 #include <keepfs/base/mem.h>

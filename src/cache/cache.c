@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The calls. One lock guards what is in which slot; no I/O is done with it. Whoever reads a slot pins it,
  * whoever fills or empties one has it alone (SLOT_FILLING, SLOT_LEAVING), so bytes that are on their way to a
@@ -8,8 +9,8 @@
  * of a deleted backup is left in corners. On the disk a record is cleared before its slot gets other bytes,
  * and written when they are there.
  *
- * A disk that fails is tried again after 1, 2, 4, … calls that do nothing, so that a dying one cannot hold
- * up every read. A full one is not grown into: the oldest piece makes room instead.
+ * A disk that fails is tried again after 1, 2, 4, … calls that do nothing, so that a dying one cannot hold up
+ * every read. A full one is not grown into: the oldest piece makes room instead.
  */
 #include "cache_private.h"
 
@@ -115,8 +116,8 @@ static struct table_entry entry_of(const struct slot *slot)
 	return entry;
 }
 
-/* Empty a slot that is SLOT_LEAVING; all of it, since blocks that are emptied in part stay. Without the lock.
- */
+/* Empty a slot that is SLOT_LEAVING; all of it, since blocks that are emptied in part stay. Without the
+ * lock. */
 static void empty_slot(struct cache *c, struct slot *slot)
 {
 	uint32_t number = slots_number(&c->slots, slot);
@@ -140,8 +141,8 @@ static bool forget_slot(struct cache *c, struct slot *slot)
 	return true;
 }
 
-/* Find and pin; @ret_entry is what its record should say, when that is worth writing (else its bytes are 0).
- */
+/* Find and pin; @ret_entry is what its record should say, when that is worth writing (else its bytes are
+ * 0). */
 static struct slot *pin(struct cache *c, const struct cache_piece *piece, struct table_entry *ret_entry)
 {
 	struct slot *slot;

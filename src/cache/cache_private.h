@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The disk cache's own: slots in memory (slots.c), the two files (disk.c), their table (table.c). */
 #include <keepfs/cache.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The two files, one for the data (slots of CACHE_SLOT_BYTES, with holes where nothing is), one for the
  * table. They have names that nobody else gives a file, since what is in them may be thrown away. They are
@@ -36,10 +37,10 @@ static int open_directory(const char *dir, struct error *err)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_system(err, errno, "cannot open the cache directory %s", dir);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
-		return error_set(err, ERROR_DENIED, EPERM,
-		                 "others than its owner may write in the cache directory %s, and the cache "
-		                 "holds backups: chmod 700 it, or name another [read] cache_dir",
-		                 dir);
+		return error_set(
+		        err, ERROR_DENIED, EPERM,
+		        "others than its owner may write in the cache directory %s, and the cache holds backups: chmod 700 it, or name another [read] cache_dir",
+		        dir);
 	return take_fd(&fd);
 }
 
@@ -86,8 +87,7 @@ int disk_open(struct disk *d, const char *dir, struct error *err)
 		if (errno == EWOULDBLOCK)
 			return error_set(
 			        err, ERROR_CONFLICT, EBUSY,
-			        "another keepfs uses the cache directory %s: give each its own [read] "
-			        "cache_dir, or wait until the other has ended",
+			        "another keepfs uses the cache directory %s: give each its own [read] cache_dir, or wait until the other has ended",
 			        dir);
 		return error_system(err, errno, "cannot lock %s/" TABLE_NAME, dir);
 	}
@@ -131,10 +131,9 @@ int disk_trouble(struct disk *d, enum disk_work work, int r)
 	bit = 1U << ((unsigned)work * KINDS + kind);
 	atomic_fetch_add(&d->failures, 1);
 	if (!(atomic_fetch_or(&d->told, bit) & bit))
-		log_warning("the disk cache in %s %s: %s; reading goes on from the store, and this is not "
-		            "told again",
-		            d->dir, works[work],
-		            kind == CUT ? "somebody has cut its file" : strerrordesc_np(-r));
+		log_warning(
+		        "the disk cache in %s %s: %s; reading goes on from the store, and this is not told again",
+		        d->dir, works[work], kind == CUT ? "somebody has cut its file" : strerrordesc_np(-r));
 	return r;
 }
 
@@ -149,9 +148,9 @@ bool disk_check_gone(struct disk *d)
 	if (data.st_nlink > 0 && table.st_nlink > 0)
 		return false;
 	if (!atomic_exchange(&d->gone, true)) {
-		log_warning("the disk cache in %s was deleted while it was in use: there is none until the "
-		            "next start",
-		            d->dir);
+		log_warning(
+		        "the disk cache in %s was deleted while it was in use: there is none until the next start",
+		        d->dir);
 		/* Whoever deleted it wants the space. */
 		(void)!ftruncate(d->data_fd, 0);
 		(void)!ftruncate(d->table_fd, 0);

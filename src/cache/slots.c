@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Slots in memory: found by a hash, kept in the order of their last use. A slot is in exactly one place:
  * never used (from `fresh` on), in the free list, in the list of the least recently used (ready, not pinned),

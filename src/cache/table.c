@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The table on the disk: a header, then a record of the same size for each slot, little-endian, each with a
  * CRC-32C of its own that covers the slot's number too. A record that is damaged, was written by half, or
@@ -258,8 +259,8 @@ int table_load(struct disk *d, struct slots *s, struct error *err)
 	dropped = load_records(d, s, (uint64_t)table.st_size, (uint64_t)data.st_size);
 	order(s);
 	if (dropped > 0)
-		log_info("the disk cache in %s: %u of its pieces were dropped, because their records or "
-		         "places are damaged",
-		         d->dir, dropped);
+		log_info(
+		        "the disk cache in %s: %u of its pieces were dropped, because their records or places are damaged",
+		        d->dir, dropped);
 	return empty_rest(d, s, (uint64_t)data.st_size, err);
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The rows of artifacts as they come and go. Each change is one transaction with all that depends on it: the
  * counts of the directory (by triggers), its mtime, the run that made the artifact, the intent that announced

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Which store this catalog is an index of. Under another address its artifacts would be ghosts: listed, and
  * not there.

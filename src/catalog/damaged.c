@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What reading has shown: that a backup is right, or damaged. A file in an artifact that is a directory is a
  * part of it, so the artifact is damaged as well; a file beside an artifact is not, and leaves it as good as

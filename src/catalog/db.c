@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Connections and transactions.
  *
@@ -334,8 +335,8 @@ static int begin_step(struct connection *writer)
 {
 	static const char savepoint_sql[] = "SAVEPOINT step";
 
-	/* SQLite ends the whole transaction itself when the disk is full: nothing may follow outside of it.
-	 */
+	/* SQLite ends the whole transaction itself when the disk is full: nothing may follow outside of
+	 * it. */
 	if (sqlite3_get_autocommit(writer->db))
 		return error_set(&writer->error, ERROR_INTERNAL, EIO,
 		                 "the rebuild was rolled back by an earlier failure");

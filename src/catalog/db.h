@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * How the files of this room talk to SQLite: connections with their prepared statements, bound values, the

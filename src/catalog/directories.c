@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Directories: rows that exist for as long as something is in them, or a job is configured to write there.
  * Their inode numbers come from their paths; a number that another path has already is an error, never

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The tree as the mount reads it. Every lookup is by a key, every page of a directory is one range of one,
  * and what is entombed is never seen.

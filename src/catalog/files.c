@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The further files of artifacts, and the extent tables of all. Files come and go with their artifact, but
  * not by a trigger: a statement that changes a hundred thousand rows would keep what it may have to undo in

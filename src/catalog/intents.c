@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Intents: what a run is about to write, recorded before its first byte. An intent holds its place in the
  * directory, so that no two artifacts can be given one name, and it ends in the transaction that lists the

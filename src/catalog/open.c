@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Opening and closing. A catalog that is damaged, of another program, or of a newer keepfs is refused with
  * the way out: it is an index, and the bucket can make it anew. Its files are the owner's alone, since the

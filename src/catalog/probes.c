@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Probes: the last result of `keepfs check`, and when the check of each store last passed. The second
  * outlives the first: a store that is down today was verified all the same.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The frame of a rebuild: one transaction around all that is listed anew. It belongs to the thread that began
  * it; other writers wait until it ends, readers see the catalog as it was.

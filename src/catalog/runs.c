@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Runs: the history, of which the catalog is the truth. That a job has one run at a time is a unique index,
  * so no race can break it. A run's sums are columns that are made anew whenever one of its targets changes,

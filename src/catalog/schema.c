@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The tables, and how an older file becomes a newer one.
  *
@@ -45,7 +46,7 @@ static const char *const migrations[] = {
         "INSERT INTO directory (ino, sequence, name, path, mtime_us) VALUES (0, 0, 'backups', 'backups', 0);"
 
         /* Numbered in the order they come: inode numbers are hashes, and would scatter them over the whole
-           file. */
+         * file. */
         "CREATE TABLE extent_table ("
         " id INTEGER PRIMARY KEY,"
         " encoded BLOB NOT NULL"

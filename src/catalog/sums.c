@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * SHA256SUMS of a directory. How long it is stands in the directory's row, from the very lines that are
  * written here: a file whose size were another could not be read to its end.

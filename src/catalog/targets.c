@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The databases of a run. An artifact that is listed is noted at its run here, so that a run knows what it
  * made even when the process ended before it could say so; and a rebuild makes runs that are not known from

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The probe: it does what a backup does, in small, and says of each part whether it works, or what to do. All
  * parts are tried, whatever fails; the catalog gets the result as a whole, at the end, or none.

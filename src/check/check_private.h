@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* What the files of this room share. One probe is the work of one thread: there is no lock. */
 #include <keepfs/check.h>

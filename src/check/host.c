@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The host: space and rights where the catalog lives, and what mounting needs. */
 #include "check_private.h"
 
@@ -49,20 +50,19 @@ void probe_catalog(struct probe *p, const struct conf *conf)
 	}
 	r = try_write(dir);
 	if (r < 0) {
-		probe_add(p, false, "catalog",
-		          "%s cannot be written: %s; keepfs must be able to make files there, as the user it "
-		          "runs as",
-		          dir, strerrordesc_np(-r));
+		probe_add(
+		        p, false, "catalog",
+		        "%s cannot be written: %s; keepfs must be able to make files there, as the user it runs as",
+		        dir, strerrordesc_np(-r));
 		return;
 	}
 	available = (uint64_t)vfs.f_bavail * vfs.f_frsize;
 	str_format_bytes(text, sizeof(text), available);
 	if (available < CATALOG_SPACE_BYTES)
-		probe_add(p, false, "catalog",
-		          "only %s are free in %s: the catalog needs room, without it no backup can be "
-		          "recorded; free "
-		          "some space",
-		          text, dir);
+		probe_add(
+		        p, false, "catalog",
+		        "only %s are free in %s: the catalog needs room, without it no backup can be recorded; free some space",
+		        text, dir);
 	else
 		probe_add(p, true, "catalog", "%s can be written, %s are free", dir, text);
 }
@@ -109,20 +109,18 @@ void probe_fuse(struct probe *p, const struct conf *conf)
 	bool root = geteuid() == 0;
 
 	if (fd < 0)
-		probe_add(p, false, "fuse",
-		          "/dev/fuse cannot be opened: %s; load the module (modprobe fuse), or give the "
-		          "container the "
-		          "device (--device /dev/fuse --cap-add SYS_ADMIN)",
-		          strerrordesc_np(errno));
+		probe_add(
+		        p, false, "fuse",
+		        "/dev/fuse cannot be opened: %s; load the module (modprobe fuse), or give the container the device (--device /dev/fuse --cap-add SYS_ADMIN)",
+		        strerrordesc_np(errno));
 	else if (!root && !find_program("fusermount3"))
-		probe_add(p, false, "fuse",
-		          "fusermount3 is not in the PATH, and only root mounts without it; install the "
-		          "package fuse3");
+		probe_add(
+		        p, false, "fuse",
+		        "fusermount3 is not in the PATH, and only root mounts without it; install the package fuse3");
 	else if (!root && conf->allow_other && !users_may_allow_other())
 		probe_add(
 		        p, false, "fuse",
-		        "[keepfs] allow_other is set, which /etc/fuse.conf does not let users do; add a line "
-		        "'user_allow_other' there, or unset it");
+		        "[keepfs] allow_other is set, which /etc/fuse.conf does not let users do; add a line 'user_allow_other' there, or unset it");
 	else
 		probe_add(p, true, "fuse", "/dev/fuse can be opened%s", root ? "" : ", fusermount3 is there");
 }

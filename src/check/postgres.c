@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The databases of one job, and the pg_dump for their server. When the server does not answer for one
  * database, the others of the job are not tried: each would wait as long for the same answer.
@@ -24,11 +25,10 @@ static void item_name(char *buf, size_t buf_bytes, const struct conf_backup *job
 static void add_unreadable(struct probe *p, const char *name, const struct pg_facts *f)
 {
 	if (f->version_num >= 140000)
-		probe_add(p, false, name,
-		          "user %s may not read table %s, so pg_dump would fail; as a superuser: GRANT "
-		          "pg_read_all_data "
-		          "TO \"%s\"",
-		          f->user, f->unreadable_table, f->user);
+		probe_add(
+		        p, false, name,
+		        "user %s may not read table %s, so pg_dump would fail; as a superuser: GRANT pg_read_all_data TO \"%s\"",
+		        f->user, f->unreadable_table, f->user);
 	else
 		probe_add(p, false, name,
 		          "user %s may not read table %s, so pg_dump would fail; as its owner: GRANT SELECT "
@@ -52,24 +52,21 @@ static void add_facts(struct probe *p, const struct conf_backup *job, const char
 	if (f->pooler == PG_POOLER_OF_TRANSACTIONS) {
 		probe_add(
 		        p, false, name,
-		        "the connection leads to a pooler that gives each transaction another session of the "
-		        "server, which pg_dump cannot be used with: connect to the server itself, or to a "
-		        "pool "
-		        "with pool_mode = session");
+		        "the connection leads to a pooler that gives each transaction another session of the server, which pg_dump cannot be used with: "
+		        "connect to the server itself, or to a pool with pool_mode = session");
 	} else if (f->unreadable_table[0]) {
 		add_unreadable(p, name, f);
 	} else if (f->rls_table[0]) {
-		probe_add(p, false, name,
-		          "row security of table %s applies to user %s, so pg_dump would refuse; as a "
-		          "superuser: ALTER "
-		          "ROLE \"%s\" BYPASSRLS, or back up as the owner of the tables",
-		          f->rls_table, f->user, f->user);
+		probe_add(
+		        p, false, name,
+		        "row security of table %s applies to user %s, so pg_dump would refuse; as a superuser: "
+		        "ALTER ROLE \"%s\" BYPASSRLS, or back up as the owner of the tables",
+		        f->rls_table, f->user, f->user);
 	} else if (f->unreadable_large_object[0] && has_large_objects(job)) {
 		probe_add(
 		        p, false, name,
-		        "user %s may not read large object %s, so pg_dump would fail; as a superuser: ALTER "
-		        "ROLE \"%s\" SET lo_compat_privileges = on (which lets it write them, too), or back "
-		        "up as their owner",
+		        "user %s may not read large object %s, so pg_dump would fail; as a superuser: "
+		        "ALTER ROLE \"%s\" SET lo_compat_privileges = on (which lets it write them, too), or back up as their owner",
 		        f->user, f->unreadable_large_object, f->user);
 	} else {
 		str_format_bytes(size, sizeof(size), f->database_bytes);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The store: a small object is written, created once more (which must not replace it), read back and
  * compared, deleted, and gone. Its name is new each time, below state/, where no artifact is ever looked for;
@@ -52,8 +53,7 @@ static int write_object(struct store *s, const struct object *o, struct error *e
 	if (r == STORE_EXISTS)
 		return error_set(
 		        err, ERROR_CORRUPT, EIO,
-		        "the store says that an object of a name that is new is there already: its answers "
-		        "cannot be relied on");
+		        "the store says that an object of a name that is new is there already: its answers cannot be relied on");
 	if (r < 0)
 		error_prefix(err, "a small object cannot be written");
 	return r;
@@ -87,8 +87,7 @@ static int read_back(struct store *s, const struct object *o, struct error *err)
 	if (memcmp(found, o->data, sizeof(found)) != 0)
 		return error_set(
 		        err, ERROR_CORRUPT, EIO,
-		        "the object that was written is read back with other bytes: the store damages or "
-		        "overwrites what it is given, do not use it");
+		        "the object that was written is read back with other bytes: the store damages or overwrites what it is given, do not use it");
 	return 0;
 }
 
@@ -108,8 +107,7 @@ static int remove_object(struct store *s, const struct object *o, struct error *
 		return r;
 	return error_set(
 	        err, ERROR_CONFLICT, EBUSY,
-	        "the object %s is still there after it was deleted: the store locks or retains objects, so "
-	        "backups could never be removed",
+	        "the object %s is still there after it was deleted: the store locks or retains objects, so backups could never be removed",
 	        o->key);
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* keepfs check: the probe, without a mount. */
 #include "cli.h"
 

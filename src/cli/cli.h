@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
  * The command line: one file per command, one table in main.c. A command gets the options that were given and
@@ -33,8 +34,8 @@ struct cli_options {
 struct cli_command {
 	const char *name;
 	const char *arguments; /* for the usage line */
-	const char *options;   /* letters of the options that it takes: c m o f j(son) w(ait) F(orce)
-	                          s(tate-dir) S(tore) */
+	/* letters of the options that it takes: c m o f j(son) w(ait) F(orce) s(tate-dir) S(tore) */
+	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);
 	bool takes_keys; /* of a job, to change them for one run */

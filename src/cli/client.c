@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "client.h"
 
 #include "progress.h"
@@ -42,8 +43,7 @@ int client_find(const struct cli_options *options, char **ret_mountpoint)
 	if (statx(AT_FDCWD, probe, AT_STATX_FORCE_SYNC, STATX_TYPE, &st) < 0) {
 		if (errno == EACCES || errno == EPERM)
 			fprintf(stderr,
-			        "keepfs: %s is not open to this user: be its owner, or mount with "
-			        "allow_other\n",
+			        "keepfs: %s is not open to this user: be its owner, or mount with allow_other\n",
 			        mountpoint);
 		else if (errno == ENOTCONN)
 			fprintf(stderr,
@@ -51,8 +51,7 @@ int client_find(const struct cli_options *options, char **ret_mountpoint)
 			        mountpoint);
 		else
 			fprintf(stderr,
-			        "keepfs: no keepfs is mounted on %s: start it with 'keepfs mount', or name "
-			        "another with -m\n",
+			        "keepfs: no keepfs is mounted on %s: start it with 'keepfs mount', or name another with -m\n",
 			        mountpoint);
 		return CLI_UNREACHABLE;
 	}

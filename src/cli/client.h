@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* Talking to a mount: by its files, like everybody. */
 #include "cli.h"
@@ -13,9 +14,9 @@ int client_read(const char *mountpoint, const char *path, struct str *out);
  * -EINVAL, -EBUSY … */
 int client_command(const char *mountpoint, const char *path, const char *command, struct str *answer);
 enum client_show {
-	CLIENT_SHOW_ALL,   /* each state as it comes, at the end the whole status */
-	CLIENT_SHOW_BRIEF, /* one line for a success, else the whole status, to standard error: what cron is
-	                      to mail */
+	CLIENT_SHOW_ALL, /* each state as it comes, at the end the whole status */
+	/* one line for a success, else the whole status, to standard error: what cron is to mail */
+	CLIENT_SHOW_BRIEF,
 	CLIENT_SHOW_NOTHING,
 };
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Parsing the command line: the same few options everywhere, each command says which of them it takes. */
 #include "cli.h"
 
@@ -34,8 +35,8 @@ static const struct {
 	char letter;
 	const char *text;
 } option_help[] = {
-        {'c', "  -c, --config FILE     configuration (else KEEPFS_CONFIG, ~/.config/keepfs/keepfs.conf, "
-              "/etc/keepfs/keepfs.conf)\n"},
+        {'c',
+         "  -c, --config FILE     configuration (else KEEPFS_CONFIG, ~/.config/keepfs/keepfs.conf, /etc/keepfs/keepfs.conf)\n"},
         {'m', "  -m, --mountpoint DIR  where it is mounted (else KEEPFS_MOUNT, else the configuration's)\n"},
         {'f', "  -f, --foreground      stay in the foreground and log to standard error\n"},
         {'o', "  -o OPTIONS            mount options, separated by commas, as in fstab (allow_other)\n"},
@@ -52,8 +53,8 @@ static const struct {
 } elsewhere[] = {
         {"umount", "unmount with umount(8)"},
         {"unmount", "unmount with umount(8)"},
-        {"restore", "restore with pg_restore from the mount: pg_restore -d DATABASE "
-                    "MOUNTPOINT/backups/JOB/latest.dump"},
+        {"restore",
+         "restore with pg_restore from the mount: pg_restore -d DATABASE MOUNTPOINT/backups/JOB/latest.dump"},
         {"list", "list the backups with: ls MOUNTPOINT/backups"},
         {"ls", "list the backups with: ls MOUNTPOINT/backups"},
 };
@@ -110,8 +111,7 @@ static void print_keys(const struct cli_command *command)
 	_cleanup(str) struct str keys = {0};
 
 	conf_list_trigger_keys(&keys);
-	printf("\nkeys of the job (keepfs.conf(5)) that can be changed for this run, and a note for the "
-	       "history:\n"
+	printf("\nkeys of the job (keepfs.conf(5)) that can be changed for this run, and a note for the history:\n"
 	       "  %s\nfor example:\n  keepfs %s full content=schema note='before the migration'\n",
 	       str_text(&keys), command->name);
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "engine.h"
 
 #include <keepfs/artifact.h>
@@ -37,8 +38,8 @@ int engine_open_store(const struct conf *conf, struct store_metrics *metrics, st
 	return 0;
 }
 
-/* A catalog that is new begins with an empty store: what is there already would not be listed, and look lost.
- */
+/* A catalog that is new begins with an empty store: what is there already would not be listed, and look
+ * lost. */
 static int begin_catalog(struct engine *e, struct store *store, struct error *err)
 {
 	_cleanup(free) struct store_object *found = NULL;
@@ -52,11 +53,10 @@ static int begin_catalog(struct engine *e, struct store *store, struct error *er
 		return r;
 	}
 	if (count > 0)
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "%s holds backups that the catalog in %s does not know: list them with "
-		                 "'keepfs rebuild', or give this "
-		                 "keepfs a prefix of its own in [store] url",
-		                 e->conf->store.url, e->conf->state_dir);
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%s holds backups that the catalog in %s does not know: list them with 'keepfs rebuild', or give this keepfs a prefix of its own in [store] url",
+		        e->conf->store.url, e->conf->state_dir);
 	return catalog_set_store_url(e->catalog, e->conf->store.url, err);
 }
 
@@ -76,13 +76,13 @@ static int settle(struct engine *e, bool is_new, struct error *err)
 	if (r < 0)
 		return r;
 	if (recovery.adopted || recovery.discarded || recovery.removed || recovery.runs_failed)
-		log_info("after a crash: %u unfinished runs failed, %u uploads discarded, %u backups "
-		         "adopted, %u removals finished",
-		         recovery.runs_failed, recovery.discarded, recovery.adopted, recovery.removed);
+		log_info(
+		        "after a crash: %u unfinished runs failed, %u uploads discarded, %u backups adopted, %u removals finished",
+		        recovery.runs_failed, recovery.discarded, recovery.adopted, recovery.removed);
 	if (recovery.left)
-		log_warning("%u leftovers of a crash are still in the store, which did not answer: they are "
-		            "settled at the next start",
-		            recovery.left);
+		log_warning(
+		        "%u leftovers of a crash are still in the store, which did not answer: they are settled at the next start",
+		        recovery.left);
 	return 0;
 }
 
@@ -138,17 +138,17 @@ static int check_bound(struct engine *e, bool *ret_new, struct error *err)
 	if (totals.artifacts == 0)
 		return 0;
 	if (known && *ret_new)
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "the catalog in %s lists %llu backups of %s, but [store] url is %s: set the "
-		                 "old url again, give this "
-		                 "store a state_dir of its own, or list what it holds with 'keepfs rebuild'",
-		                 e->conf->state_dir, (unsigned long long)totals.artifacts, known, url);
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "the catalog in %s lists %llu backups of %s, but [store] url is %s: "
+		        "set the old url again, give this store a state_dir of its own, or list what it holds with 'keepfs rebuild'",
+		        e->conf->state_dir, (unsigned long long)totals.artifacts, known, url);
 	if (str_starts(url, "dir:") && !store_dir_is_used(url + strlen("dir:")))
-		return error_set(err, ERROR_USAGE, ENOENT,
-		                 "%s holds nothing of keepfs's, but the catalog lists %llu backups there: is "
-		                 "its disk mounted? If they "
-		                 "are lost for good, start anew with 'keepfs rebuild'",
-		                 url, (unsigned long long)totals.artifacts);
+		return error_set(
+		        err, ERROR_USAGE, ENOENT,
+		        "%s holds nothing of keepfs's, but the catalog lists %llu backups there: "
+		        "is its disk mounted? If they are lost for good, start anew with 'keepfs rebuild'",
+		        url, (unsigned long long)totals.artifacts);
 	return 0;
 }
 

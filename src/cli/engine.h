@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* What the commands that work without a mount and the mount itself have in common: everything below the file
  * system, in one piece. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* keepfs init: a configuration to start from, every key with its help. */
 #include "cli.h"
 

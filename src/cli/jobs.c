@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* keepfs jobs: the history as a table, or one run whole. */
 #include "client.h"
 

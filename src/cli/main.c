@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The program. Everything it can do is in the library. */
 #include "cli.h"
 

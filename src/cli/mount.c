@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * keepfs mount: the daemon. In the background the parent returns only when the mount serves, so that the next
  * command of a script finds it. The main thread supervises: it waits for signals and for the mount's end, and

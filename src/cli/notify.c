@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* sd_notify(3) without its library: one datagram. */
 #include "notify.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* How a run's progress is shown: a bar that is drawn over itself on a terminal, a line for each change of
  * state elsewhere. */

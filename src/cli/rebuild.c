@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* keepfs rebuild: the catalog anew from the bucket. A catalog that cannot be opened is put aside, never
  * deleted. */
 #include "cli.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* keepfs run: one backup without a mount, for cron or a container's job. Ctrl-C cancels it cleanly. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* keepfs status: status/health, and its first word as the exit status. */
 #include "client.h"
 

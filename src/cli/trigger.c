@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* keepfs trigger: write to control/trigger, and perhaps wait. */
 #include "client.h"
 

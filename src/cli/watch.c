@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* keepfs watch: follow one run. */
 #include "client.h"
 

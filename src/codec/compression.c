@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Compression of segments. Every method is a row of `coders`; what a segment is worth without its neighbours
  * is decided here: deflate starts each one with an empty window and ends it with a full flush, zstd makes a
@@ -103,8 +104,8 @@ static int isal_deflate_at(struct compressor *c, uint32_t level, const uint8_t *
 }
 
 /* The best level takes twice the time of the fast one. For texts it is worth it; for rows of numbers, hashes
- * and JSON it gains next to nothing. A sample of the segment tells, so the same bytes always become the same.
- */
+ * and JSON it gains next to nothing. A sample of the segment tells, so the same bytes always become the
+ * same. */
 static uint32_t choose_level(struct compressor *c, const uint8_t *raw, size_t raw_bytes, uint8_t *out,
                              size_t out_bytes)
 {

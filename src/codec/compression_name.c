@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* How people write a compression, and what it means where it is used. */
 #include <keepfs/base/str.h>
 #include <keepfs/codec/compression.h>
@@ -65,10 +66,10 @@ int compression_parse(const char *text, struct compression_choice *ret, struct e
 		if (word_parse(&words[i], text, ret))
 			return 0;
 	}
-	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "'%s' is no compression: use fast, small, none, gzip, gzip:1 to gzip:%d, zstd, or "
-	                 "zstd:1 to zstd:%d",
-	                 text, GZIP_LEVELS, ZSTD_LEVELS);
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "'%s' is no compression: use fast, small, none, gzip, gzip:1 to gzip:%d, zstd, or zstd:1 to zstd:%d",
+	        text, GZIP_LEVELS, ZSTD_LEVELS);
 }
 
 struct compression compression_resolve(const struct compression_choice *choice, bool zstd)

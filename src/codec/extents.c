@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Extent tables. The offsets are sums of the lengths before them: they are made here and nowhere else, so a
  * table that was decoded is contiguous from 0 to its total by construction.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Digests: OpenSSL's EVP and ISA-L do the work; this file only gives them one shape. */
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/hash.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * JSON over jansson. A `struct json *` is a jansson value under another name: nothing of jansson's shows
  * outside this file. Building never fails: text is made valid UTF-8 before jansson sees it, and memory for

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Manifests in memory, and how they are written. The tables of all files are one in their stored form, with
  * one hash: an artifact is described by two objects at most, however many files it has.

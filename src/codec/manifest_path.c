@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Paths and keys: where an artifact is, and all that belongs to it. Everything of one artifact begins with
  * its stem, which no other artifact has, so that it can be found, and deleted, without knowing what it is.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What of a manifest's names is valid: shared by those who read manifests and those who read keys. */
 #include <keepfs/codec/manifest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Manifests as they are read. What is decoded here was fetched from a bucket that others may write to, and
  * decides later what is read, listed and deleted. So a manifest that decodes holds true: its path is one that
@@ -18,8 +19,8 @@
 
 #define EXTENT_STORED_BYTES 8
 
-/* One decoding: each take_…() reads a field; the first that is wrong fills `err` and makes `failed` negative.
- */
+/* One decoding: each take_…() reads a field; the first that is wrong fills `err` and makes `failed`
+ * negative. */
 struct decoding {
 	const char *source;
 	const struct json *object;
@@ -247,8 +248,8 @@ static int load_table(const char *source, const char *of, const uint8_t *encoded
 	}
 	if (table.total_bytes != size_bytes)
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "%s: %zu extents with %" PRIu64 " bytes, but the manifest says that the "
-		                 "\"size\" of %s is %" PRIu64,
+		                 "%s: %zu extents with %" PRIu64
+		                 " bytes, but the manifest says that the \"size\" of %s is %" PRIu64,
 		                 source, table.count, table.total_bytes, of, size_bytes);
 	extents_finish(ret);
 	*ret = table;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Names. A name and its sequence determine each other (up to the suffix), so that a directory is ordered, and
  * a name is found, by one number. Inode numbers come from the path alone: they are the same after a remount
@@ -44,8 +45,8 @@ bool name_is_safe(const char *name)
 	return len >= 1 && len <= SAFE_MAX_BYTES && name[len] == '\0' && name[0] != '.' && name[0] != '-';
 }
 
-/* "-2" to "-1000" without leading zeros at *@at; moves *@at behind it. 0: there is a '-' and no such number.
- */
+/* "-2" to "-1000" without leading zeros at *@at; moves *@at behind it. 0: there is a '-' and no such
+ * number. */
 static int64_t parse_ordinal(const char **at)
 {
 	const char *digits = *at + 1;

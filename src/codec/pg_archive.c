@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * PostgreSQL's custom archive as a stream. The file is a sequence of fields; a table (pg_archive_fields.c)
  * says for each of them what kind it is and in which versions it exists. The machine gathers one field at a
@@ -103,10 +104,10 @@ static int bad(struct pg_archive_scan *s, const char *what, long long value)
 
 static int unknown_version(struct pg_archive_scan *s)
 {
-	return error_set(&s->failure, ERROR_USAGE, ENOTSUP,
-	                 "the archive has format version %u.%u; known are 1.%d to 1.%d. Use a pg_dump that "
-	                 "writes one of these, or a newer keepfs",
-	                 s->facts.version_major, s->facts.version_minor, OLDEST_MINOR, NEWEST_MINOR);
+	return error_set(
+	        &s->failure, ERROR_USAGE, ENOTSUP,
+	        "the archive has format version %u.%u; known are 1.%d to 1.%d. Use a pg_dump that writes one of these, or a newer keepfs",
+	        s->facts.version_major, s->facts.version_minor, OLDEST_MINOR, NEWEST_MINOR);
 }
 
 static void go(struct pg_archive_scan *s, enum pg_archive_state next)
@@ -423,11 +424,10 @@ static int took_text_length(struct pg_archive_scan *s, int length)
 	if (length < -1 || length > (s->state == DEPENDENCY ? NUMBER_MAX_BYTES : TEXT_MAX_BYTES))
 		return bad(s, "its length cannot be", length);
 	if (length > KEPT_MAX_BYTES && is_kept(s))
-		return error_set(&s->failure, ERROR_USAGE, EFBIG,
-		                 "the %s before offset %llu of the archive has %d bytes, more than %d "
-		                 "are not read here",
-		                 fields[s->state].name, (unsigned long long)s->offset, length,
-		                 KEPT_MAX_BYTES);
+		return error_set(
+		        &s->failure, ERROR_USAGE, EFBIG,
+		        "the %s before offset %llu of the archive has %d bytes, more than %d are not read here",
+		        fields[s->state].name, (unsigned long long)s->offset, length, KEPT_MAX_BYTES);
 	s->passed = 0;
 	s->skip = length > 0 ? (uint64_t)length : 0;
 	if (length < 0) {

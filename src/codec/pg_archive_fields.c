@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The one place that knows the layout of archives: what a new version of the format adds is a line here. */
 #include "pg_archive_fields.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
  * The fields of PostgreSQL's custom archive in the order of the file, and for each what kind it is, in which

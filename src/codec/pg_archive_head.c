@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Header and table of contents as they were read, patched in place: nothing is taken apart and written anew,
  * so whatever a later pg_dump puts there stays as it is. Only for the directory format, whose entries have

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* An integer as archives hold it: the byte of its sign, and 4 bytes of its magnitude, the low one first.
  * Source: pg_backup_archiver.c (WriteInt). */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Data blocks. What pg_restore reads as one piece of compressed data is the data of a table, or one large
  * object: exactly one zlib stream, even for no data at all, or any number of zstd frames, each of which must

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Rows of COPY's text format. A line feed always ends a row: the ones in values are written as "\n" with a
  * backslash. So rows are found by memchr() alone, and only a row that is cut in two by the pieces it comes in

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * AWS Signature Version 4, as S3 wants it.
  *

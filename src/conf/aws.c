@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* AWS's credentials, found in AWS's order. The shared credentials file is rotated by other programs while
  * keepfs runs, and some of them write it in place: a profile that lacks one of its two keys, or a file
  * without a byte, is taken for half-written, and worth another look. */
@@ -172,25 +173,16 @@ static int from_file(const struct conf_store *conf, struct aws_credentials *c, s
 	int rc = path ? read_section(path, &w, &bytes) : -ENOENT;
 
 	if (rc < 0)
-		return error_set(err, ERROR_DENIED, ENOKEY,
-		                 "no S3 credentials: neither in the configuration ([store] access_key and "
-		                 "secret_key), "
-		                 "nor in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), and "
-		                 "the shared "
-		                 "credentials file %s cannot be read: %s",
-		                 path ? path : "~/.aws/credentials",
-		                 path ? strerror(-rc) : "HOME is not set");
+		return error_set(
+		        err, ERROR_DENIED, ENOKEY,
+		        "no S3 credentials: neither in the configuration ([store] access_key and secret_key), nor in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), and the shared credentials file %s cannot be read: %s",
+		        path ? path : "~/.aws/credentials", path ? strerror(-rc) : "HOME is not set");
 	if (bytes == 0)
 		return incomplete(err, path, "is empty");
 	if (!w.found)
 		return error_set(
 		        err, ERROR_DENIED, ENOKEY,
-		        "no S3 credentials: neither in the configuration ([store] access_key and "
-		        "secret_key), "
-		        "nor in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), and the "
-		        "shared "
-		        "credentials file %s has no profile [%s] (it is chosen by [store] profile or "
-		        "AWS_PROFILE)",
+		        "no S3 credentials: neither in the configuration ([store] access_key and secret_key), nor in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), and the shared credentials file %s has no profile [%s] (it is chosen by [store] profile or AWS_PROFILE)",
 		        path, w.section);
 	if (!c->access_key || !c->secret_key) {
 		what = mem_printf("has no %s in its profile [%s]",

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the keys of one job say about each other: the same rules for a configuration and for what a trigger
  * makes of a job. Pure. */
 #include "backup.h"

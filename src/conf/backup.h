@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** Rules between the keys of one job. Pure. */
 #include <keepfs/conf.h>

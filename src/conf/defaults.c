@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What applies where nobody said anything: AWS's variables for an s3:// store, then the table's defaults,
  * then those that depend on the user and on other keys. In the table's order, so a default may use what
  * stands above. */

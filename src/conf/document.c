@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The table for people: the commented file of `keepfs init`, the OPTIONS part of keepfs.conf(5) in scdoc's
  * format. */
 #include "value.h"

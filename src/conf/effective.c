@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The configuration in force: what a daemon really uses, each value with its source, nothing secret. */
 #include "load.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* KEEPFS_<KEY>, KEEPFS_STORE_<KEY>, KEEPFS_READ_<KEY>, KEEPFS_BACKUP_<NAME>_<KEY>: any key from the
  * environment, which wins over the file. A variable that begins with KEEPFS_ and means nothing is an error,
  * as an unknown key is: a mistyped name must not be silently ignored. */
@@ -156,11 +157,11 @@ static void unknown_variable(struct conf_loader *l, const char *name)
 		conf_problem(l, 0, "%s: this environment variable means nothing; did you mean %s?", name,
 		             nearest);
 	else
-		conf_problem(l, 0,
-		             "%s: this environment variable means nothing; allowed: KEEPFS_<KEY>, "
-		             "KEEPFS_STORE_<KEY>, KEEPFS_READ_<KEY>, "
-		             "KEEPFS_BACKUP_<NAME>_<KEY> with the keys of keepfs.conf(5)",
-		             name);
+		conf_problem(
+		        l, 0,
+		        "%s: this environment variable means nothing; allowed: "
+		        "KEEPFS_<KEY>, KEEPFS_STORE_<KEY>, KEEPFS_READ_<KEY>, KEEPFS_BACKUP_<NAME>_<KEY> with the keys of keepfs.conf(5)",
+		        name);
 	for (size_t i = 0; i < conf_key_count; i++)
 		str_finish(&texts[i]);
 }
@@ -174,8 +175,7 @@ static void set_of_job(struct conf_loader *l, int key, const char *variable, cha
 	if (ambiguous || matches > 1) {
 		conf_problem(
 		        l, 0,
-		        "%s: this environment variable could mean more than one job; allowed: jobs whose "
-		        "names differ in letters or digits, or this key in the file",
+		        "%s: this environment variable could mean more than one job; allowed: jobs whose names differ in letters or digits, or this key in the file",
 		        variable);
 		return;
 	}

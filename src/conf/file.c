@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* keepfs.conf, line by line: which section, which key, and what cannot be either. */
 #include "load.h"
 
@@ -31,11 +32,10 @@ static void begin_job(struct conf_loader *l, int line, const char *name)
 		return;
 	}
 	if (wrong)
-		conf_problem(l, line,
-		             "%s:%d: [backup %s]: the name %s; allowed: 1 to 200 of A-Z a-z 0-9 . _ -, not "
-		             "beginning "
-		             "with '.' or '-', and not 'now'",
-		             l->conf.path, line, name, wrong);
+		conf_problem(
+		        l, line,
+		        "%s:%d: [backup %s]: the name %s; allowed: 1 to 200 of A-Z a-z 0-9 . _ -, not beginning with '.' or '-', and not 'now'",
+		        l->conf.path, line, name, wrong);
 	/* Also after a wrong name, so that the section's values are looked at, too. */
 	l->job = conf_add_job(l, name, line);
 }

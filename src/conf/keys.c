@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* THE table. A key that is not declared here does not exist; a key that is here is parsed, overridden from
  * the environment, written to the template, documented and shown. What a single value cannot tell
  * (contradictions between keys) is in validate.c. */
@@ -83,22 +84,22 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_STORE] =
                 {"store", "[store]",
                  "Where the backups are kept: a directory or an S3 bucket. keepfs never creates a bucket. "
-                 "The "
-                 "environment variables of AWS (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, "
-                 "AWS_PROFILE, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, "
-                 "AWS_CA_BUNDLE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE) apply where a key is not set "
-                 "here."},
-        [CONF_SECTION_READ] = {"read", "[read]",
-                               "How backups are read from the store. Every byte is checked against the "
-                               "backup's manifest before it is handed out, whatever stands here."},
+                 "The environment variables of AWS (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
+                 "AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3, "
+                 "AWS_ENDPOINT_URL, AWS_CA_BUNDLE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE) apply "
+                 "where a key is not set here."},
+        [CONF_SECTION_READ] =
+                {"read", "[read]",
+                 "How backups are read from the store. Every byte is checked against the backup's "
+                 "manifest before it is handed out, whatever stands here."},
         [CONF_SECTION_BACKUP] =
                 {"backup", "[backup NAME]",
-                 "A backup job, one section each. NAME is the job's name and its directory below backups/: 1 "
-                 "to 200 of the characters A-Z a-z 0-9 . _ -, not beginning with '.' or '-'; 'now' is "
-                 "reserved. When there is no such section, and no job comes from the environment either, one "
-                 "job named 'full' is made, which backs up the database that libpq's environment variables "
-                 "(PGHOST, PGDATABASE, PGSERVICE, …) lead to: keepfs can be configured through environment "
-                 "variables alone."},
+                 "A backup job, one section each. NAME is the job's name and its directory below "
+                 "backups/: 1 to 200 of the characters A-Z a-z 0-9 . _ -, not beginning with '.' or '-'; "
+                 "'now' is reserved. When there is no such section, and no job comes from the environment "
+                 "either, one job named 'full' is made, which backs up the database that libpq's "
+                 "environment variables (PGHOST, PGDATABASE, PGSERVICE, …) lead to: keepfs can be "
+                 "configured through environment variables alone."},
 };
 
 #define KEEPFS(field) CONF_SECTION_KEEPFS, .offset = offsetof(struct conf, field)
@@ -108,63 +109,54 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
 
 const struct conf_key conf_keys[] = {
         {KEEPFS(mountpoint), .name = "mountpoint", .type = CONF_PATH, .fallback = "/mnt/keep",
-         .help = "The directory where the backups are shown. 'keepfs mount' mounts there, and the commands "
-                 "that "
-                 "talk to a mount look for it there, when none is named on the command line."},
+         .help = "The directory where the backups are shown. 'keepfs mount' mounts there, and the "
+                 "commands that talk to a mount look for it there, when none is named on the command line."},
         {KEEPFS(state_dir), .name = "state_dir", .type = CONF_PATH,
          .computed = "/var/lib/keepfs for root; else $XDG_STATE_HOME/keepfs, or ~/.local/state/keepfs",
          .example = "/var/lib/keepfs",
-         .help = "The directory of the catalog (an index that 'keepfs rebuild' can make anew from the store) "
-                 "and "
-                 "of the lock that keeps a second daemon away. It must be on a local disk, and must not lie "
-                 "inside the mountpoint."},
+         .help = "The directory of the catalog (an index that 'keepfs rebuild' can make anew from the "
+                 "store) and of the lock that keeps a second daemon away. It must be on a local disk, and "
+                 "must not lie inside the mountpoint."},
         {KEEPFS(memory_bytes), .name = "memory", .type = CONF_BYTES, .fallback = "256M", .min = 64 * MIB,
          .max = 1 * TIB,
          .help = "The size of the buffer pool, the daemon's one memory limit: half of it is for reading, "
-                 "half for "
-                 "uploads. More memory makes more transfers run at once; the size of a backup does not "
-                 "matter. "
-                 "The half for uploads must hold three parts (part_size), and four more for each of "
-                 "parallel_runs."},
+                 "half for uploads. More memory makes more transfers run at once; the size of a backup "
+                 "does not matter. The half for uploads must hold three parts (part_size), and four more "
+                 "for each of parallel_runs."},
         {KEEPFS(parallel_runs), .name = "parallel_runs", .type = CONF_INT, .fallback = "2", .min = 1,
          .max = 64,
          .help = "How many backup jobs run at the same time; others wait in the queue. One job never runs "
-                 "twice "
-                 "at the same time."},
+                 "twice at the same time."},
         {KEEPFS(allow_other), .name = "allow_other", .type = CONF_BOOL, .fallback = "no",
-         .help = "Lets users other than the one who mounts see the mount, as far as owner, group, file_mode "
-                 "and "
-                 "dir_mode allow. For a daemon that does not run as root, /etc/fuse.conf must hold "
-                 "user_allow_other."},
+         .help = "Lets users other than the one who mounts see the mount, as far as owner, group, "
+                 "file_mode and dir_mode allow. For a daemon that does not run as root, /etc/fuse.conf "
+                 "must hold user_allow_other."},
         {KEEPFS(owner), .name = "owner", .type = CONF_USER, .computed = "the user that the daemon runs as",
          .example = "root", .help = "The user, by name or number, who owns the files in the mount."},
         {KEEPFS(group), .name = "group", .type = CONF_GROUP, .computed = "the group that the daemon runs as",
          .example = "root", .help = "The group, by name or number, of the files in the mount."},
         {KEEPFS(file_mode), .name = "file_mode", .type = CONF_MODE, .fallback = "0600",
-         .help = "The permissions of backups and status files in the mount. Backups hold everything that the "
-                 "database holds: be careful with more than the default."},
+         .help = "The permissions of backups and status files in the mount. Backups hold everything that "
+                 "the database holds: be careful with more than the default."},
         {KEEPFS(dir_mode), .name = "dir_mode", .type = CONF_MODE, .fallback = "0700",
          .help = "The permissions of the directories in the mount."},
         {KEEPFS(stop_grace_ms), .name = "stop_grace", .type = CONF_DURATION, .fallback = "30s", .min = 0,
          .max = 24 * HOUR,
-         .help = "How long running backups may go on after the daemon was asked to stop (SIGTERM); what is "
-                 "not "
-                 "finished then is cancelled, and nothing of it is kept."},
+         .help = "How long running backups may go on after the daemon was asked to stop (SIGTERM); what "
+                 "is not finished then is cancelled, and nothing of it is kept."},
         {KEEPFS(log_level), .name = "log_level", .type = CONF_ENUM, .fallback = "info", .choices = log_levels,
          .help = "The least important lines that the log shows."},
 
         {STORE(url), .name = "url", .type = CONF_STORE_URL, .computed = "dir:STATE_DIR/objects",
          .example = "s3://example-backups/prod",
-         .help = "The place of the objects: dir: and an absolute path for a directory, or s3://BUCKET/PREFIX "
-                 "for a "
-                 "bucket of S3 or of a server that speaks its protocol. The prefix may be left out. A "
-                 "directory on "
-                 "the database's own disk is lost together with it: use another disk, or a bucket."},
+         .help = "The place of the objects: dir: and an absolute path for a directory, or "
+                 "s3://BUCKET/PREFIX for a bucket of S3 or of a server that speaks its protocol. The "
+                 "prefix may be left out. A directory on the database's own disk is lost together with "
+                 "it: use another disk, or a bucket."},
         {STORE(endpoint), .name = "endpoint", .type = CONF_ENDPOINT, .fallback = "", .s3_only = true,
          .also = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}, .example = "https://s3.example.net:9000",
          .help = "The address of the S3 server, when it is not AWS. Plain http:// is refused unless "
-                 "allow_http is "
-                 "set."},
+                 "allow_http is set."},
         {STORE(region), .name = "region", .type = CONF_STRING,
          .computed =
                  "AWS_REGION, AWS_DEFAULT_REGION, the region of the profile in ~/.aws/config, else us-east-1",
@@ -179,22 +171,19 @@ const struct conf_key conf_keys[] = {
         {STORE(secret_key), .name = "secret_key", .type = CONF_STRING, .fallback = "", .secret = true,
          .s3_only = true, .example = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
          .help = "The secret that belongs to access_key. A file that holds it should be readable by the "
-                 "daemon's "
-                 "user alone (chmod 600)."},
+                 "daemon's user alone (chmod 600)."},
         {STORE(session_token), .name = "session_token", .type = CONF_STRING, .fallback = "", .secret = true,
          .s3_only = true, .example = "FwoGZXIvYXdzEXAMPLE",
-         .help = "The session token of temporary credentials. As these expire, the shared credentials file "
-                 "is the "
-                 "better place for them."},
+         .help = "The session token of temporary credentials. As these expire, the shared credentials "
+                 "file is the better place for them."},
         {STORE(profile), .name = "profile", .type = CONF_STRING, .fallback = "", .s3_only = true,
          .example = "backup",
-         .help = "The profile to use in the shared credentials file and in ~/.aws/config; when it is empty, "
-                 "AWS_PROFILE, else 'default'."},
+         .help = "The profile to use in the shared credentials file and in ~/.aws/config; when it is "
+                 "empty, AWS_PROFILE, else 'default'."},
         {STORE(addressing), .name = "addressing", .type = CONF_ENUM, .fallback = "auto",
          .choices = addressings,
          .help = "How requests name the bucket: 'virtual' as a part of the host name, 'path' as a part of "
-                 "the path. "
-                 "'auto' is virtual for AWS and path for every other endpoint."},
+                 "the path. 'auto' is virtual for AWS and path for every other endpoint."},
         {STORE(allow_http), .name = "allow_http", .type = CONF_BOOL, .fallback = "no",
          .help = "Permits an endpoint with http://, which sends backups over the network as clear text."},
         {STORE(ca_file), .name = "ca_file", .type = CONF_PATH, .fallback = "", .also = {"AWS_CA_BUNDLE"},
@@ -203,9 +192,8 @@ const struct conf_key conf_keys[] = {
                  "certificate of one's own authority."},
         {STORE(sse), .name = "sse", .type = CONF_ENUM, .fallback = "none", .choices = encryptions,
          .s3_only = true, .example = "aws:kms",
-         .help = "Asks the S3 server to encrypt what it stores: with its own keys (AES256), or with a key of "
-                 "AWS's "
-                 "key management service (aws:kms)."},
+         .help = "Asks the S3 server to encrypt what it stores: with its own keys (AES256), or with a key "
+                 "of AWS's key management service (aws:kms)."},
         {STORE(sse_kms_key), .name = "sse_kms_key", .type = CONF_STRING, .fallback = "", .s3_only = true,
          .example = "arn:aws:kms:us-east-1:111122223333:key/1234abcd",
          .help = "The id or ARN of the key for sse = aws:kms; when it is empty, the account's default key."},
@@ -213,50 +201,45 @@ const struct conf_key conf_keys[] = {
          .min = 100, .max = 1 * HOUR, .help = "How long to wait for a connection to the S3 server."},
         {STORE(first_byte_timeout_ms), .name = "first_byte_timeout", .type = CONF_DURATION, .fallback = "15s",
          .min = 100, .max = 1 * HOUR,
-         .help = "How long the S3 server may take to begin its answer to a read; then the request is given "
-                 "up and made again over another connection."},
+         .help = "How long the S3 server may take to begin its answer to a read; then the request is "
+                 "given up and made again over another connection."},
         {STORE(stall_timeout_ms), .name = "stall_timeout", .type = CONF_DURATION, .fallback = "30s",
          .min = 100, .max = 1 * HOUR,
          .help = "A transfer in which no byte moves for so long is given up and tried again."},
         {STORE(retry_deadline_ms), .name = "retry_deadline", .type = CONF_DURATION, .fallback = "2m",
          .min = 0, .max = 24 * HOUR,
-         .help = "How long one request is tried again and again before its failure is final: a backup fails, "
-                 "a "
-                 "reader gets an input/output error. 0 tries once."},
+         .help = "How long one request is tried again and again before its failure is final: a backup "
+                 "fails, a reader gets an input/output error. 0 tries once."},
         {STORE(part_bytes), .name = "part_size", .type = CONF_BYTES, .fallback = "8M", .min = 5 * MIB,
          .max = 5 * GIB,
-         .help = "The size of the first parts of an upload; later parts grow, so that max_parts are enough "
-                 "for any "
-                 "backup. S3 refuses parts below 5M."},
+         .help = "The size of the first parts of an upload; later parts grow, so that max_parts are "
+                 "enough for any backup. S3 refuses parts below 5M."},
         {STORE(max_parts), .name = "max_parts", .type = CONF_INT, .fallback = "10000", .min = 1, .max = 10000,
          .help = "How many parts the server allows in one upload. AWS allows 10000, some others 1000."},
         {STORE(capacity_bytes), .name = "capacity", .type = CONF_BYTES, .fallback = "none", .min = 0,
          .max = INT64_MAX, .example = "2T",
-         .help = "The size that df shows for the mount, when the store has a quota that keepfs cannot know. "
-                 "It "
-                 "limits nothing."},
+         .help = "The size that df shows for the mount, when the store has a quota that keepfs cannot "
+                 "know. It limits nothing."},
         {STORE(faults), .name = "faults", .type = CONF_STRING, .fallback = "",
          .example = "part:3:unavailable, get:10+:eio",
          .help = "Makes the store fail on purpose: for rehearsing failures and for tests, never for real "
-                 "backups. "
-                 "Rules OPERATION:WHEN:WHAT, separated by commas: the operation is put, get, head, remove, "
-                 "list, "
-                 "begin, part, complete, abort, uploads or *; when is N (the Nth call), N+ (from the Nth on) "
-                 "or N% "
-                 "(at random); what is eio, unavailable, timeout, corrupt, slow:MILLISECONDS, crash or "
-                 "nospace."},
+                 "backups. Rules OPERATION:WHEN:WHAT, separated by commas: the operation is put, get, "
+                 "head, remove, list, begin, part, complete, abort, uploads or *; when is N (the Nth "
+                 "call), N+ (from the Nth on) or N% (at random); what is eio, unavailable, timeout, "
+                 "corrupt, slow:MILLISECONDS, crash or nospace."},
 
         {READ(ahead_bytes), .name = "read_ahead", .type = CONF_BYTES, .fallback = "32M", .min = 0,
          .max = 4 * GIB,
          .help = "How much is fetched ahead of each file that is read in order, at most; less when many "
-                 "are read at once and memory is short. Raise it, and memory, for a store that is far away: "
-                 "bandwidth times round trip is what must be under way. 0 fetches only what is asked for."},
+                 "are read at once and memory is short. Raise it, and memory, for a store that is far "
+                 "away: bandwidth times round trip is what must be under way. 0 fetches only what is "
+                 "asked for."},
         {READ(connections), .name = "connections", .type = CONF_INT, .fallback = "16", .min = 2, .max = 256,
          .help = "How many reads from the store are under way at the same time, over one connection each."},
         {READ(sha256), .name = "sha256", .type = CONF_ENUM, .fallback = "auto", .choices = sha256_words,
          .help = "Whether the SHA-256 of a file that is read from beginning to end is compared with the "
-                 "manifest's, beside the CRC-32C of each piece: 'auto' when that was not done for 30 days, "
-                 "'always', or 'never'."},
+                 "manifest's, beside the CRC-32C of each piece: 'auto' when that was not done for 30 "
+                 "days, 'always', or 'never'."},
         {READ(cache_dir), .name = "cache_dir", .type = CONF_PATH, .fallback = "",
          .example = "/var/cache/keepfs",
          .help = "A directory on a local disk for a cache of what was read, so that the same backup is "
@@ -271,44 +254,41 @@ const struct conf_key conf_keys[] = {
 
         {BACKUP(database), .name = "database", .type = CONF_CONNECTION, .fallback = "",
          .example = "postgresql://backup@db.example.net/shop",
-         .help = "The database to back up, as a libpq connection string or URI. What it does not say comes "
-                 "from "
-                 "libpq's environment variables, service file and password file (~/.pgpass), as it does for "
-                 "psql. "
-                 "Keep the password in one of these rather than here."},
+         .help = "The database to back up, as a libpq connection string or URI. What it does not say "
+                 "comes from libpq's environment variables, service file and password file (~/.pgpass), "
+                 "as it does for psql. Keep the password in one of these rather than here."},
         {BACKUP(databases), .name = "databases", .type = CONF_WORDS, .fallback = "",
          .example = "shop, billing",
          .help = "The names of several databases to back up, each into a directory of its own below the "
-                 "job's, "
-                 "over the server and user of 'database'. Names are separated by commas or spaces; one that "
-                 "holds "
-                 "either is put in double quotes. A database that fails does not stop the others."},
+                 "job's, over the server and user of 'database'. Names are separated by commas or spaces; "
+                 "one that holds either is put in double quotes. A database that fails does not stop the "
+                 "others."},
         {BACKUP(pg_bindir), .name = "pg_bindir", .type = CONF_PATH, .fallback = "",
          .example = "/usr/lib/postgresql/15/bin",
          .help = "The directory of the pg_dump to use. When it is empty, the one that fits the server's "
-                 "version is "
-                 "looked for below /usr/lib/postgresql and in PATH."},
+                 "version is looked for below /usr/lib/postgresql and in PATH."},
         {BACKUP(format), .name = "format", .type = CONF_ENUM, .fallback = "custom", .choices = formats,
          .trigger = true,
          .help = "What a backup is: 'custom', one .dump file, of which pg_restore restores all or parts, "
-                 "several tables at once; 'plain', one file of SQL for psql, .sql.gz (.sql with compression "
-                 "= none); 'directory', a directory of files for pg_restore -Fd."},
+                 "several tables at once; 'plain', one file of SQL for psql, .sql.gz (.sql with "
+                 "compression = none); 'directory', a directory of files for pg_restore -Fd."},
         {BACKUP(compression), .name = "compression", .type = CONF_COMPRESSION, .fallback = "fast",
          .trigger = true,
-         .help = "'fast' costs little time: zstd level 1 where server and client tools are PostgreSQL 16 or "
-                 "newer, else a fast gzip. 'small' takes more time for less space: zstd "
-                 "level 9, else gzip level 9. gzip and zstd with a level are exactly that. Backups in the "
-                 "formats plain and directory are gzip or not compressed."},
+         .help = "'fast' costs little time: zstd level 1 where server and client tools are PostgreSQL 16 "
+                 "or newer, else a fast gzip. 'small' takes more time for less space: zstd level 9, else "
+                 "gzip level 9. gzip and zstd with a level are exactly that. Backups in the formats plain "
+                 "and directory are gzip or not compressed."},
         {BACKUP(content), .name = "content", .type = CONF_ENUM, .fallback = "full", .choices = contents,
          .trigger = true,
-         .help = "What is dumped of a database: all of it, only its definitions (schema), or only the rows "
-                 "(data)."},
+         .help = "What is dumped of a database: all of it, only its definitions (schema), or only the "
+                 "rows (data)."},
         {BACKUP(connections), .name = "jobs", .type = CONF_INT, .fallback = "auto", .zero = "auto", .min = 1,
          .max = 64, .trigger = true,
          .help = "How many connections read a database at once, in one snapshot, into one backup; large "
                  "tables are read in pieces. 'auto' decides by processors, size, and the connections that "
-                 "server and role have left. Where the server or a pooler cannot do it, fewer are used, and "
-                 "the run's log says so. A plain backup and one of the schema alone are read through one."},
+                 "server and role have left. Where the server or a pooler cannot do it, fewer are used, "
+                 "and the run's log says so. A plain backup and one of the schema alone are read through "
+                 "one."},
         {BACKUP(schemas), .name = "schemas", .type = CONF_PATTERNS, .fallback = "",
          .example = "public, shop*", .trigger = true, .filter = true,
          .help = "Dumps only the schemas that match one of these patterns (pg_dump --schema), and what is "
@@ -330,16 +310,15 @@ const struct conf_key conf_keys[] = {
                  "--exclude-table-data)."},
         {BACKUP(globals), .name = "globals", .type = CONF_ENUM, .fallback = "auto", .choices = globals_words,
          .trigger = true,
-         .help = "Keeps roles, their passwords and memberships, and tablespaces (pg_dumpall --globals-only) "
-                 "beside a backup: 'auto' beside each one that is full and leaves nothing out, 'yes' beside "
-                 "one of the schema, or with exclude_table_data, too. Without the right to read passwords "
-                 "they are left out, with a "
-                 "warning."},
+         .help = "Keeps roles, their passwords and memberships, and tablespaces (pg_dumpall "
+                 "--globals-only) beside a backup: 'auto' beside each one that is full and leaves nothing "
+                 "out, 'yes' beside one of the schema, or with exclude_table_data, too. Without the right "
+                 "to read passwords they are left out, with a warning."},
         {BACKUP(verify), .name = "verify", .type = CONF_ENUM, .fallback = "readback",
          .choices = verifications, .trigger = true,
          .help = "'readback' reads each backup once from the store before it is listed: this proves that "
-                 "the store holds what was sent, and gives the SHA-256. 'none' saves that transfer; such a "
-                 "backup may have no SHA-256."},
+                 "the store holds what was sent, and gives the SHA-256. 'none' saves that transfer; such "
+                 "a backup may have no SHA-256."},
         {BACKUP(max_rate_bytes), .name = "max_rate", .type = CONF_RATE, .fallback = "none", .min = 64 * KIB,
          .max = TIB, .example = "50M/s", .trigger = true,
          .help = "How many bytes are read from the server per second, before compression, all connections "
@@ -347,8 +326,7 @@ const struct conf_key conf_keys[] = {
         {BACKUP(nice), .name = "nice", .type = CONF_INT, .fallback = "0", .min = 0, .max = 19,
          .example = "10",
          .help = "How far pg_dump, pg_dumpall and what reads over several connections give way to other "
-                 "processes for processor time, see "
-                 "nice(1). 0 is as usual, 19 is furthest."},
+                 "processes for processor time, see nice(1). 0 is as usual, 19 is furthest."},
         {BACKUP(ionice), .name = "ionice", .type = CONF_ENUM, .fallback = "none", .choices = ionices,
          .example = "low",
          .help = "How far they give way for the disk, see ionice(1): 'low' is the lowest priority of the "
@@ -361,16 +339,16 @@ const struct conf_key conf_keys[] = {
          .example = "/usr/local/bin/before-backup",
          .help = "A command (for /bin/sh -c) that is run before the first database of each run. The run's "
                  "facts are in its environment: KEEPFS_JOB, KEEPFS_RUN, KEEPFS_DATABASES, "
-                 "KEEPFS_TRIGGERED_BY, KEEPFS_NOTE, KEEPFS_STORE and KEEPFS_CONFIG. When it fails, the run "
-                 "fails and nothing is dumped. What it prints is in the run's log. More than one command is "
-                 "better written as a script: a ';' after a space begins a comment here, too."},
+                 "KEEPFS_TRIGGERED_BY, KEEPFS_NOTE, KEEPFS_STORE and KEEPFS_CONFIG. When it fails, the "
+                 "run fails and nothing is dumped. What it prints is in the run's log. More than one "
+                 "command is better written as a script: a ';' after a space begins a comment here, too."},
         {BACKUP(post_hook), .name = "post_hook", .type = CONF_STRING, .fallback = "",
          .example = "/usr/local/bin/after-backup",
-         .help = "The same at the end of each run that has begun, also of one that failed or was cancelled. "
-                 "Beside the above there are KEEPFS_STATE (completed, failed or cancelled), KEEPFS_ERROR, "
-                 "KEEPFS_SIZE_BYTES, KEEPFS_ARTIFACTS (paths below the mountpoint, one on each line), "
-                 "KEEPFS_SHA256 (when there is one backup), KEEPFS_STARTED and KEEPFS_FINISHED. When it "
-                 "fails, the run gets a warning: the backup is made."},
+         .help = "The same at the end of each run that has begun, also of one that failed or was "
+                 "cancelled. Beside the above there are KEEPFS_STATE (completed, failed or cancelled), "
+                 "KEEPFS_ERROR, KEEPFS_SIZE_BYTES, KEEPFS_ARTIFACTS (paths below the mountpoint, one on "
+                 "each line), KEEPFS_SHA256 (when there is one backup), KEEPFS_STARTED and "
+                 "KEEPFS_FINISHED. When it fails, the run gets a warning: the backup is made."},
         {BACKUP(hook_timeout_ms), .name = "hook_timeout", .type = CONF_DURATION, .fallback = "10m",
          .min = 100, .max = 24 * HOUR,
          .help = "How long each hook may take; then it is ended, and has failed."},

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The table of keys: everything that conf knows about a key of keepfs.conf is declared here, once. Parser,
@@ -48,8 +49,9 @@ struct conf_key {
 	int64_t min, max;     /* CONF_INT, CONF_BYTES, CONF_DURATION, CONF_RATE; both included */
 	const char *zero;     /* CONF_INT, CONF_DURATION: the word that stands for 0; NULL: there is none */
 	const struct conf_choice *choices; /* CONF_ENUM */
-	const char *also[3]; /* other programs' environment variables that apply before the default, first
-	                        wins; for an s3:// store only */
+	/* other programs' environment variables that apply before the default, first wins; for an s3:// store
+	 * only */
+	const char *also[3];
 	bool secret;         /* never shown */
 	bool s3_only;        /* contradicts a dir: store */
 	bool trigger;        /* a trigger may change it for its run */

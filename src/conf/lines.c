@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* inih reads lines through a function of ours, so the number of the line is known when inih calls back with
  * its pair, and a line for which it does not call back was no pair. inih's buffer has a size that was fixed
  * when it was built (200 bytes in Debian), and it never tells that a line was cut: a longer line is handed

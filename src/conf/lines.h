@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * INI text as events with line numbers, over inih. On top of inih: sections without keys and with long names,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From file, environment and defaults to one struct conf. Nothing stops at the first problem: each is noted
  * with its place, a key with a wrong value keeps its default, and validation goes on, so that all are shown
  * at once. */
@@ -172,8 +173,7 @@ static void warn_of_readers(struct conf_loader *l)
 			if (!str_equal(str_text(&plain), str_text(&shown)))
 				conf_warning(
 				        l, origin->line,
-				        "%s: %s: every user of this system can read this secret; protect it "
-				        "with: chmod 600 %s",
+				        "%s: %s: every user of this system can read this secret; protect it with: chmod 600 %s",
 				        origin->text, str_text(&title), l->conf.path);
 			if (plain.data)
 				explicit_bzero(plain.data, plain.cap);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What the parts of conf_load() share. One thread. */
 #include "keys.h"
@@ -38,8 +39,8 @@ void conf_problem(struct conf_loader *l, int line, const char *fmt, ...)
 void conf_warning(struct conf_loader *l, int line, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));
 
-/** conf_origin_of() - where a key's value came from; never NULL. @job is used for CONF_SECTION_BACKUP only.
- */
+/** conf_origin_of() - where a key's value came from; never NULL. @job is used for CONF_SECTION_BACKUP
+ * only. */
 struct conf_origin *conf_origin_of(struct conf *c, int key, size_t job);
 /** conf_set() - parse and store a value that was given at @origin_text; notes a problem when it is wrong. */
 void conf_set(struct conf_loader *l, int key, size_t job, const char *value, const char *origin_text,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Passwords in libpq's connection strings are hidden rather too often than too rarely: a string that libpq
  * would refuse must not show its password either. */
 #include "value.h"

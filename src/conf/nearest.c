@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a mistyped name was probably meant to be: the known name with the fewest edits, when they are few for
  * its length. */
 #include "load.h"

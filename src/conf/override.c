@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One run's own copy of a job: what a trigger writes as key=value is parsed by the same table as the file,
  * and held against the same rules. A trigger may change how and what is dumped, never from where to where. */
 #include "backup.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Paths, the store's URL and its endpoint: checked and brought to one form, so that later code can compare
  * and append without looking again. */
 #include "value.h"
@@ -97,15 +98,15 @@ static char *normalise_s3_url(const char *text, struct str *wrong)
 	if (!is_bucket_name(bucket, bucket_len)) {
 		str_append(
 		        wrong,
-		        "names no possible bucket: 3 to 63 of A-Z a-z 0-9 . _ -, beginning with a letter or "
-		        "digit");
+		        "names no possible bucket: 3 to 63 of A-Z a-z 0-9 . _ -, beginning with a letter or digit");
 		return NULL;
 	}
 	for (const char *p = bucket + bucket_len; *p; p++) {
 		if (isalnum((unsigned char)*p) || strchr("._-/=+", *p))
 			continue;
-		str_append(wrong, "has a character in its prefix that makes trouble in S3 (A-Z a-z 0-9 . _ - "
-		                  "= + / do not)");
+		str_append(
+		        wrong,
+		        "has a character in its prefix that makes trouble in S3 (A-Z a-z 0-9 . _ - = + / do not)");
 		return NULL;
 	}
 	while (len > bucket_len && bucket[len - 1] == '/')

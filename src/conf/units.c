@@ -1,5 +1,6 @@
-/* Numbers with units. What is written is read back to the same value: the largest unit
- * that divides a number evenly is used. */
+// SPDX-License-Identifier: Apache-2.0
+/* Numbers with units. What is written is read back to the same value: the largest unit that divides a number
+ * evenly is used. */
 #include "units.h"
 
 #include <ctype.h>

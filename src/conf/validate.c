@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What no single value can tell: contradictions between keys. Each is told at the place of a key that the
  * administrator has set, with the other's value and place. Keys whose own value was refused are left out:
  * that was told already. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One value of a key: a table by type of how to read, write and free a field. An empty text is a value only
  * where the default is empty: there it means 'not set'. */
 #include "value.h"

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
-/** One value: text to field and back, by the type of its key. Pure, but for user and group names and $HOME.
- */
+/** One value: text to field and back, by the type of its key. Pure, but for user and group names and
+ * $HOME. */
 #include "keys.h"
 
 /**

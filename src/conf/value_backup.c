@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The types of values that only a backup has: lists of names and of patterns, compression, a rate. */
 #include "units.h"
 #include "value_ops.h"
@@ -41,9 +42,9 @@ static int parse_patterns(const struct conf_key *key, const char *text, void *fi
 
 static void allow_patterns(const struct conf_key *key, struct str *out)
 {
-	str_append(out,
-	           "different patterns as pg_dump takes them, separated by commas or spaces (a name with "
-	           "these, or with capitals, in double quotes)");
+	str_append(
+	        out,
+	        "different patterns as pg_dump takes them, separated by commas or spaces (a name with these, or with capitals, in double quotes)");
 }
 
 static void format_patterns(const struct conf_key *key, const void *field, struct str *out)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The types of values, for the table in value.c: how each is read, described and written. */
 #include "keys.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Lists of names and of patterns: entries are separated by commas or spaces, and one that holds these is in
  * double quotes. Around a name the quotes are keepfs's own and are taken away; in a pattern they are
  * pg_dump's, and stay. What is written is read back to the same list. */

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** Lists of words, NULL-terminated on the heap; NULL is an empty one to those who read. Pure. */
 #include <keepfs/base/str.h>
 
-/** conf_words_parse() - names: NULL with @wrong when an entry is empty or repeats, or a quote is not closed.
- */
+/** conf_words_parse() - names: NULL with @wrong when an entry is empty or repeats, or a quote is not
+ * closed. */
 char **conf_words_parse(const char *text, struct str *wrong);
 void conf_words_format(char *const *words, struct str *out);
 /** conf_patterns_parse() - patterns as pg_dump takes them, with their double quotes: 'public."My Table"' is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Reading a backup, or one of its further files: each request is handed to the reader and answered by its
  * callback, so that no FUSE thread waits for the store. A failure is EIO (ESTALE: another object has taken
@@ -5,7 +6,7 @@
  *
  * Who read what is noted when the file is closed, by a worker: that waits for the catalog's disk.
  */
-#include "internal.h"
+#include "fs_private.h"
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Names and attributes: lookup, getattr, setattr, readlink, statfs, and who may keep what for how long. */
-#include "internal.h"
+#include "fs_private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,8 +16,8 @@ void node_timeouts(const struct node *node, double *ret_entry_s, double *ret_att
 
 	/* The latest link moves, and SHA256SUMS goes with the last file. */
 	*ret_entry_s = node->kind == NODE_LATEST || node->kind == NODE_SUMS ? 0 : ATTR_FOREVER_S;
-	/* Directories are checked at each step of each path: their change is told (session.c), not asked for.
-	 */
+	/* Directories are checked at each step of each path: their change is told (session.c), not asked
+	 * for. */
 	*ret_attr_s = lasting ? ATTR_FOREVER_S : 0;
 }
 

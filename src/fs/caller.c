@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Who made a request, for the audit and the history. */
-#include "internal.h"
+#include "fs_private.h"
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>

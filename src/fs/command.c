@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Command files: one command per write, judged in the write itself, answered from the same descriptor. The
  * work waits for the catalog's disk, or (probe) for the network, so it is done by this room's workers.
  */
-#include "internal.h"
+#include "fs_private.h"
 #include "text.h"
 
 #include <keepfs/base/log.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Directories are read by cursor: the offset that the kernel hands back says where to go on, so an open
  * directory holds no state and a directory of a million files costs no memory. Offsets:
@@ -10,7 +11,7 @@
  *
  * An artifact that is a directory has only its files.
  */
-#include "internal.h"
+#include "fs_private.h"
 
 #include <keepfs/base/mem.h>
 

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Open files: which kind of handle a node gets, and reads and releases by kind. */
-#include "internal.h"
+#include "fs_private.h"
 #include "text.h"
 #include "watch.h"
 

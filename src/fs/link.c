@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * links/: files that hold a URL, with which somebody who has no mount and no credentials gets the object. It
  * is made when the file is opened, and each time it is written down who asked for it: whoever has the URL
  * reads the backup until it ends, and nobody sees that. Size and listing are told without making one for
  * anybody: what is computed for them does not leave this file.
  */
-#include "internal.h"
+#include "fs_private.h"
 #include "text.h"
 
 #include <keepfs/base/mem.h>
@@ -49,8 +50,7 @@ static int refuse_damaged(struct fs *fs, const struct node *node, const char *ke
 		return 0;
 	return error_set(
 	        err, ERROR_CORRUPT, EIO,
-	        "no link, since %s is damaged (see status/health) and nobody would notice; what can be "
-	        "read of it is in backups/",
+	        "no link, since %s is damaged (see status/health) and nobody would notice; what can be read of it is in backups/",
 	        key);
 }
 
@@ -85,8 +85,8 @@ static int make_text(struct link_request *lr, struct text **ret_text, struct err
 
 static void note_failure(struct link_request *lr, int r, const struct error *err)
 {
-	/* Where there are no URLs there are none for any file: one line, whoever goes through the whole tree.
-	 */
+	/* Where there are no URLs there are none for any file: one line, whoever goes through the whole
+	 * tree. */
 	_cleanup(free) char *path =
 	        r == -ENOTSUP ? mem_strdup(fixed_directory_name(INO_LINKS)) : node_path(lr->fs, &lr->node);
 

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * From inode numbers and names to nodes, and from nodes to struct stat. Every question is answered from the
  * number itself or by one indexed query of the catalog; nothing here waits for the store.
  */
 #include "node.h"
 
-#include "internal.h"
+#include "fs_private.h"
 #include "text.h"
 
 #include <keepfs/base/mem.h>

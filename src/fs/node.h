@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
  * Nodes: what an inode number stands for. Nothing is kept for a node: its number says where its facts are, so
@@ -63,12 +64,13 @@ enum node_kind {
 struct node {
 	uint64_t ino;
 	enum node_kind kind;
-	enum fixed_file fixed;      /* NODE_FIXED_FILE */
-	enum run_file run_file;     /* NODE_RUN_FILE */
-	bool mirrored;              /* links/ and all below it */
-	struct catalog_entry entry; /* below backups/, and of backups/ itself; NODE_LATEST, NODE_SUMS: the
-	                               directory's. @mirrored: of what is mirrored, its inode number, too */
-	struct catalog_run run;     /* NODE_RUN, NODE_RUN_FILE */
+	enum fixed_file fixed;  /* NODE_FIXED_FILE */
+	enum run_file run_file; /* NODE_RUN_FILE */
+	bool mirrored;          /* links/ and all below it */
+	/* below backups/, and of backups/ itself; NODE_LATEST, NODE_SUMS: the directory's. @mirrored: of what
+	 * is mirrored, its inode number, too */
+	struct catalog_entry entry;
+	struct catalog_run run; /* NODE_RUN, NODE_RUN_FILE */
 };
 
 /** fixed_name() - "health"; fixed_parent() - the directory that holds it. */

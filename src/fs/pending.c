@@ -1,12 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
- * See internal.h. libfuse runs the interrupt callback with the request's lock held; clearing the callback
+ * See fs_private.h. libfuse runs the interrupt callback with the request's lock held; clearing the callback
  * takes that lock, so after it no callback is running. The callback itself touches only the pending, before
  * it claims it, and the request, once it has.
  *
  * An interrupt that came before the callback is set calls it from within the setting, which goes on to use
  * the request: then only a note is taken, and the answer given when the setting is done.
  */
-#include "internal.h"
+#include "fs_private.h"
 
 #include <errno.h>
 

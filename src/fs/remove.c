@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * rm and rmdir: one artifact leaves the store and the listing, with all files that belong to it. Refusals say
  * why in status/last-error, and every attempt at an artifact is in the audit.
  */
-#include "internal.h"
+#include "fs_private.h"
 
 #include <keepfs/artifact.h>
 #include <keepfs/base/log.h>

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The session with the kernel: mount options, the threads that decode requests, and the end. FUSE's own loop
  * runs on a thread of this room; main is never inside it. Ending is: unmount (lazily, so that open files
  * cannot hold it up), tell the session to exit, and signal its loop, which sleeps where only a signal reaches
  * it, until it has gone.
  */
-#include "internal.h"
+#include "fs_private.h"
 #include "text.h"
 #include "watch.h"
 
@@ -372,11 +373,10 @@ int fs_mount(struct fs *fs, const char *mountpoint, struct error *err)
 		return error_set(err, ERROR_USAGE, EINVAL, "the mount options were refused: %s",
 		                 options.data);
 	if (fuse_session_mount(fs->session, mountpoint) < 0)
-		return error_set(err, ERROR_DENIED, EPERM,
-		                 "could not mount on %s; as a user this needs fusermount3 (package fuse3), "
-		                 "in a container /dev/fuse "
-		                 "and CAP_SYS_ADMIN, with allow_other 'user_allow_other' in /etc/fuse.conf",
-		                 mountpoint);
+		return error_set(
+		        err, ERROR_DENIED, EPERM,
+		        "could not mount on %s; as a user this needs fusermount3 (package fuse3), in a container /dev/fuse and CAP_SYS_ADMIN, with allow_other 'user_allow_other' in /etc/fuse.conf",
+		        mountpoint);
 	fs->mountpoint = mem_strdup(mountpoint);
 	sigaction(WAKE_SIGNAL, &action, NULL);
 	r = thread_start(&fs->loop, "fuse", serve, fs);
@@ -398,8 +398,8 @@ static bool ended_from_outside(const struct fs *fs)
 }
 
 /* What the kernel is just forgetting waits for a directory's lock. The rm that holds it must be answered, so
- * the loop goes on until then: whom nobody reads keeps the lock, and the forgetting thread would never end.
- */
+ * the loop goes on until then: whom nobody reads keeps the lock, and the forgetting thread would never
+ * end. */
 static void end_forgetting(struct fs *fs)
 {
 	atomic_store(&fs->ending, true);
@@ -420,8 +420,8 @@ void fs_unmount(struct fs *fs)
 		unmount_lazily(fs->mountpoint);
 	end_forgetting(fs);
 	fuse_session_exit(fs->session);
-	/* The signal may arrive just before the loop goes to sleep, so it is sent until the loop has ended.
-	 */
+	/* The signal may arrive just before the loop goes to sleep, so it is sent until the loop has
+	 * ended. */
 	for (;;) {
 		struct timespec until = clock_to_timespec(clock_now_us() + 10 * 1000);
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The cache holds the newest text of a few files, keyed by inode and by a generation: a number that changes
  * when the text could. Making a text happens outside the lock; of two threads that make the same one, the
@@ -5,7 +6,7 @@
  */
 #include "text.h"
 
-#include "internal.h"
+#include "fs_private.h"
 
 #include <keepfs/base/mem.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
  * Text files of the tree: made when opened, and then unchanging for that open. The last text of a file is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The open watches are a list under one lock; kernel notifications are sent after it was released. */
 #include "watch.h"
 

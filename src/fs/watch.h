@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
  * poll(2) on jobs/<run>/…: readable (POLLIN | POLLPRI) once the run has changed since the file was opened, or
  * has ended. So whoever waits for a run waits, and does not ask again and again.
  */
-#include "internal.h"
+#include "fs_private.h"
 
 struct watches;
 struct watch;

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Extended attributes of artifacts and of their further files: user.keepfs.…, from the catalog. A further
  * file has a checksum and a size of its own, and else what is known of its artifact. */
-#include "internal.h"
+#include "fs_private.h"
 
 #include <keepfs/base/str.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A parser of one pass: each token is collected with its quotes taken away, together with the place of its
  * first '=' that was not quoted. What is not UTF-8, and control characters, are refused, quoted or not: what

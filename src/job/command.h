@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* Commands as written to control files: words and key=value pairs, with the shell's quoting. Pure. */
 #include <keepfs/base/error.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A run's end must reach the catalog, or its job would count as running for ever: while the disk under the
  * catalog is full the runner tries again until it is not, or keepfs stops (the next start then fails the

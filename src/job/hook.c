@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A hook is a child like any other, but that nobody reads its output: all of it is words for the log. */
 #include "hook.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* Commands of the operator around a run. Private to this room. */
 #include <keepfs/base/cancel.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A job's hooks, and the facts that they find in their environment. The post hook of a run that was cancelled
  * runs all the same: what the first one has stopped it is to start again. So it has a cancel of its own.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The queue. A run is written to the catalog before its trigger returns, and the catalog refuses a second one
  * of the same job, so what is in memory here is only what is alive: at most one run a job. Under the lock a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
  * What the files of this room share. jobs->lock guards everything but what says otherwise; it is never held

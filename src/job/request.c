@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From the text of a trigger to a job that can be run. Everything that can be wrong with a trigger is found
  * here, while whoever wrote it still waits for an answer. */
 #include "request.h"
@@ -53,8 +54,7 @@ static int refuse_words(const struct conf *conf, const struct command *c, struct
 	conf_list_trigger_keys(&keys);
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
-	        "'%.100s' is not written as key=value, without spaces around '=' and with the key in "
-	        "lower case; keys: %s",
+	        "'%.100s' is not written as key=value, without spaces around '=' and with the key in lower case; keys: %s",
 	        c->words[i], str_text(&keys));
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* What a trigger asks for: a job, as its keys change it, and a note. Pure. */
 #include <keepfs/base/cleanup.h>
@@ -10,8 +11,9 @@ struct request {
 	struct conf_backup *job; /* a copy, with what was asked for */
 	bool partial;            /* it leaves out what the job would dump */
 	char *note;              /* NULL: none */
-	char *options;           /* the keys but for the note, each value as it is always written: "jobs=2
-	                            compression=gzip:6"; NULL: none */
+	/* the keys but for the note, each value as it is always written: "jobs=2 compression=gzip:6"; NULL:
+	 * none */
+	char *options;
 };
 
 void request_finish(struct request *r);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * One run: every database of its job in turn, each with a result of its own in the catalog. One that fails
  * does not stop the others; the run is completed only when all are. After a cancel no other one is begun, but

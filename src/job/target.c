@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The databases of a job: where each is reached, how it is called, and where its backups go. */
 #include "job_private.h"
 

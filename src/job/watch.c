@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Progress and events. Makers only add to counters; one thread looks at those of running runs four times a
  * second, which gives the rate, tells of changes, and ends what was cancelled before it began. With no run

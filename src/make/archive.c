@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One custom archive with true offsets: data goes out as it comes, header and table of contents last. */
 #include "output.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* PostgreSQL's own programs. They speak English, so that hints can be found and everybody can search for
  * their words, and get the password through the environment, never in an argument that ps shows. */
 #include "dump.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What is known of each entry with data. Numbers of entries are looked up by bisection once the table of
  * contents is complete; until then there is nothing to look up, since data follows it.
@@ -207,11 +208,10 @@ int contents_check(const struct contents *c, struct error *err)
 {
 	for (size_t i = 0; i < c->count; i++) {
 		if (!c->items[i].ended)
-			return error_set(err, ERROR_CORRUPT, EBADMSG,
-			                 "the data of %s.%s (entry %d of the table of contents) did not "
-			                 "come: the dump is not "
-			                 "whole",
-			                 c->items[i].schema, c->items[i].table, c->items[i].dump_id);
+			return error_set(
+			        err, ERROR_CORRUPT, EBADMSG,
+			        "the data of %s.%s (entry %d of the table of contents) did not come: the dump is not whole",
+			        c->items[i].schema, c->items[i].table, c->items[i].dump_id);
 	}
 	return 0;
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The entries of an archive that have data, in the order of its table of contents, and what is known of
  * each. */

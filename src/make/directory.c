@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The files of a directory as pg_dump -Fd makes them, each an object of its own below the artifact's path.
  * What a store takes its time for is to complete an object, so that is done by a few threads while the next

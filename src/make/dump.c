@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * One dump, from the first question to the listed artifact. The order of the steps is what makes a backup
  * trustworthy, so it stands in one place:
@@ -155,11 +156,10 @@ static int choose_compression(struct dump *d, struct error *err)
 
 	d->compression = compression_resolve(&d->job->compression, zstd);
 	if (d->compression.method == COMPRESSION_ZSTD && !zstd)
-		return error_set(err, ERROR_USAGE, ENOTSUP,
-		                 "compression zstd needs a server and a pg_restore of PostgreSQL 16 or newer "
-		                 "that read it: the server is %s, "
-		                 "the program %s %s; use fast, small or gzip",
-		                 d->server.version, d->program, d->program_version);
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "compression zstd needs a server and a pg_restore of PostgreSQL 16 or newer that read it: the server is %s, the program %s %s; use fast, small or gzip",
+		        d->server.version, d->program, d->program_version);
 	return 0;
 }
 
@@ -168,10 +168,10 @@ static int check_pooler(const struct dump *d, struct error *err)
 {
 	if (d->server.pooler != PG_POOLER_OF_TRANSACTIONS)
 		return 0;
-	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "the connection leads to a pooler that gives each transaction another session of "
-	                 "the server, so pg_dump's settings would get lost and rows could be missing: "
-	                 "connect to the server itself, or to a pool with pool_mode = session");
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "the connection leads to a pooler that gives each transaction another session of the server, so pg_dump's settings would get lost and rows could be missing: "
+	        "connect to the server itself, or to a pool with pool_mode = session");
 }
 
 static void say_program(const struct dump *d)
@@ -182,10 +182,10 @@ static void say_program(const struct dump *d)
 	dump_say(d, "program: %s %s; compression: %s", d->program, d->program_version,
 	         compression_format(&d->compression, compression));
 	if (major > d->server.version_num / 10000 && d->job->format != CONF_FORMAT_PLAIN)
-		dump_say(d,
-		         "that program is newer than the server: a pg_restore of version %ld or newer may "
-		         "be needed to read this backup",
-		         major);
+		dump_say(
+		        d,
+		        "that program is newer than the server: a pg_restore of version %ld or newer may be needed to read this backup",
+		        major);
 }
 
 static int prepare(struct dump *d, struct error *err)
@@ -340,10 +340,10 @@ static int make_data(struct dump *d, struct error *err)
 		return make_plain(d, err);
 	r = make_archive(d, &why);
 	if (r == -ENOTSUP && d->job->format == CONF_FORMAT_CUSTOM) {
-		dump_warn(d,
-		          "%s; the archive is stored as pg_dump writes it, and only pg_dump's exit status "
-		          "says that it is whole",
-		          why.message);
+		dump_warn(
+		        d,
+		        "%s; the archive is stored as pg_dump writes it, and only pg_dump's exit status says that it is whole",
+		        why.message);
 		return make_passed(d, err);
 	}
 	if (r < 0 && err)

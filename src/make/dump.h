@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
  * What the steps of one dump hand to each other.
@@ -63,8 +64,8 @@ unsigned dump_press_threads(const struct dump *d);
 size_t dump_turns_buffers(const struct dump *d);
 /** dump_toc_bytes() - how large a table of contents may be: it is kept in memory. */
 size_t dump_toc_bytes(const struct dump *d);
-/** dump_check_free() - the artifact's name is still free in the store; -EEXIST: another keepfs has taken it.
- */
+/** dump_check_free() - the artifact's name is still free in the store; -EEXIST: another keepfs has taken
+ * it. */
 int dump_check_free(const struct dump *d, struct error *err);
 /** dump_open_object() - an object of this dump in the store. */
 int dump_open_object(const struct dump *d, const char *key, size_t head_bytes,
@@ -141,6 +142,6 @@ int transcode_archive(struct dump *d, struct contents *contents, struct error *e
 /** parallel_archive() - the tables over @connections connections in one snapshot. */
 int parallel_archive(struct dump *d, struct contents *contents, unsigned connections, struct error *err);
 
-/** verify_artifact() - read everything back; sets sha256 (of the artifact's own object) and verified_at_us.
- */
+/** verify_artifact() - read everything back; sets sha256 (of the artifact's own object) and
+ * verified_at_us. */
 int verify_artifact(struct dump *d, struct error *err);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What a dump puts into the store: the artifact's own object, its further files, and the files of which a
  * directory consists. Each is entered in the manifest when it is complete, and completed only while the name

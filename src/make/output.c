@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What both kinds of output share. An entry is begun once, and none is left out: neither is left to the
  * makers. */
 #include "output.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Where compressed segments and the marks between them go: one custom archive, or the files of a directory.
@@ -10,9 +11,10 @@
 #include <keepfs/stream/ordered.h>
 
 enum mark {
-	MARK_BLOCK, /* value: the entry's number. An entry's block begins; segments of its rows follow, or
-	               large objects */
-	MARK_BLOB,  /* value: the large object's oid; its segments follow */
+	/* value: the entry's number. An entry's block begins; segments of its rows follow, or large
+	 * objects */
+	MARK_BLOCK,
+	MARK_BLOB, /* value: the large object's oid; its segments follow */
 	MARK_BLOB_END,
 	MARK_BLOCK_END,
 };

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Several connections, one snapshot, one archive. What is hard to know about a schema stays pg_dump's: it is
  * begun with the leader's snapshot, and gives the header and the table of contents, which say what data there
@@ -242,9 +243,9 @@ static void say_plan(const struct leader *l, unsigned readers, size_t slices)
 	dump_say(d, "reading over %u connections in one snapshot: %zu entries with data, %zu slices", readers,
 	         l->contents->count, slices);
 	if (d->server.version_num < FIRST_WITH_RANGES)
-		dump_say(d, "a server before PostgreSQL 14 reads no part of a table: each is read whole, "
-		            "over one "
-		            "connection");
+		dump_say(
+		        d,
+		        "a server before PostgreSQL 14 reads no part of a table: each is read whole, over one connection");
 }
 
 static int run(struct leader *l, unsigned wanted, struct error *err)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* An archive of a version that is not known here, from a pg_dump that is newer than this keepfs: stored as
  * pg_dump compresses it. Only its exit status says that it is whole. */
 #include "dump.h"

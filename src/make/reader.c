@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What a reader does: take the next slice, and with it the next turn, both under one lock; read its pieces by
  * COPY, compress them on the way, hand over the segments. The first failure ends all of them: through the

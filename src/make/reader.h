@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The readers of a parallel dump: a thread, a connection and a compressor each. */
 #include "dump.h"

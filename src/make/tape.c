@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A table is cut only where the server can read ranges of its pages, and only when it is more than a slice.
  * Its last range has no end: pages that were added meanwhile hold nothing of the snapshot, and asking for
  * them costs nothing. */

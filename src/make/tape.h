@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The tape: all entries with data, end to end in the order of the table of contents, cut into slices of about

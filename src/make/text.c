@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * SQL text: plain dumps, and the roles of a cluster. It is one gzip file, whose segments several threads
  * compress. That it is whole, it says itself: the programs write a last line when they are done, and only
@@ -165,10 +166,10 @@ int make_globals(struct dump *d, struct error *err)
 	if (r == 0)
 		r = write_globals(d, program, true, &first);
 	if (r == -EIO && strstr(first.message, "pg_authid")) {
-		dump_say(d,
-		         "warning: role \"%s\" may not read the passwords of roles: globals.sql holds the "
-		         "roles without them",
-		         d->server.user);
+		dump_say(
+		        d,
+		        "warning: role \"%s\" may not read the passwords of roles: globals.sql holds the roles without them",
+		        d->server.user);
 		r = write_globals(d, program, false, &first);
 	}
 	if (r < 0 && first.message[0] && err) {

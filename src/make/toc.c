@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The scan tells that the table of contents is complete in the middle of a piece that it is fed: what follows
  * in that piece is data already, and is cut off from what was kept. */
 #include "toc.h"
@@ -44,11 +45,10 @@ int toc_reader_feed(struct toc_reader *t, const void *data, size_t len, struct e
 {
 	if (!t->complete) {
 		if (t->bytes.len + len > t->max_bytes)
-			return error_set(err, ERROR_USAGE, EFBIG,
-			                 "the table of contents of this database takes more than %zu MiB, "
-			                 "which must be kept in "
-			                 "memory until the end: raise memory in [keepfs]",
-			                 t->max_bytes >> 20);
+			return error_set(
+			        err, ERROR_USAGE, EFBIG,
+			        "the table of contents of this database takes more than %zu MiB, which must be kept in memory until the end: raise memory in [keepfs]",
+			        t->max_bytes >> 20);
 		str_append_bytes(&t->bytes, data, len);
 	}
 	return pg_archive_scan_feed(t->scan, data, len, err);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The beginning of an archive as pg_dump writes it, kept until its table of contents is complete. */
 #include "contents.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * One connection: pg_dump reads and writes an archive without compression into a pipe; here it is parsed, its
  * rows are counted, and its data goes through the press. The table of contents comes first, and is kept:

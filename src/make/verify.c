@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Reading back: the store is asked for every byte that it was given. What comes is checked against the
  * checksums of what was sent, an archive's structure to its end; the SHA-256 that everybody can check later

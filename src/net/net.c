@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Lines. Each transfer is driven by the thread that waits for it: nothing is handed to another thread and
  * back, and as many processors move bytes, and decrypt them, as there are transfers. A line is a curl-multi

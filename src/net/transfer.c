@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * One exchange through a curl handle.
  *
@@ -221,8 +222,8 @@ static int add_header(struct transfer *t, const char *name, const char *value)
 
 static int set_headers(struct transfer *t)
 {
-	/* A round trip before each body would cost more than a refused body does; "Expect:" takes curl's out.
-	 */
+	/* A round trip before each body would cost more than a refused body does; "Expect:" takes curl's
+	 * out. */
 	struct curl_slist *first = curl_slist_append(NULL, "Expect:");
 	int rc = first ? 0 : -ENOMEM;
 
@@ -347,9 +348,8 @@ static int not_trusted(struct transfer *t)
 	server_name(t, server, sizeof(server));
 	return error_set(
 	        t->err, ERROR_DENIED, EACCES,
-	        "the TLS certificate of %s is not trusted: %s. If the server belongs to you, name the PEM "
-	        "file of "
-	        "its certification authority as ca_file (now: %s); else somebody may be between you and it",
+	        "the TLS certificate of %s is not trusted: %s. If the server belongs to you, name the PEM file of its certification authority as ca_file (now: %s); "
+	        "else somebody may be between you and it",
 	        server, t->curl_text, t->ca_file ? t->ca_file : "the system's");
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * One HTTP exchange: a curl handle, its callbacks and what became of it. Lives on the stack of the thread

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Connecting, with a limit for each host. libpq leaves the limit to callers that do not wait in it, and
  * cannot be told to go on to the next host; but shutting down a socket that is not connected yet fails it,
@@ -185,8 +186,8 @@ int session_connect(struct pg_session *ret, const char *conninfo, const char *da
 	return r;
 }
 
-/* The server closes its end when the session does not count any more: who has a limit of connections can
- * open the next one then. */
+/* The server closes its end when the session does not count any more: who has a limit of connections can open
+ * the next one then. */
 static void wait_for_close(int fd)
 {
 	int64_t until_ms = clock_mono_ms() + CLOSE_LIMIT_MS;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Connection strings. libpq parses them, in both notations; this file only decides what goes where. The
  * password never reaches an argument list, where every user of the host could read it, nor a message: libpq's
@@ -116,10 +117,10 @@ int pg_child_conninfo(const char *conninfo, const char *database, char **ret_con
 	if (r < 0)
 		return r;
 	if (conninfo_value(options, "sslpassword"))
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "the connection string of the database holds sslpassword, which cannot be "
-		                 "handed to pg_dump unseen: move it to a service file (pg_service.conf) and "
-		                 "name that with service=");
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "the connection string of the database holds sslpassword, which cannot be handed to pg_dump unseen: "
+		        "move it to a service file (pg_service.conf) and name that with service=");
 	password = conninfo_value(options, "password");
 	if (database)
 		append_option(&out, "dbname", database);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** Connection strings, taken apart by libpq itself. Private to this room. */
 #include <keepfs/base/cleanup.h>

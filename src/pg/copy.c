@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * COPY to the client. All rows that have arrived are handed on before the next look at the socket, and the
  * socket is read before it is waited for: a server that is faster than us costs no wait at all, one that is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * From the statement that would load a table to the one that reads it, as dumpTableData_copy() of pg_dump
  * makes it. The archive's statement is only taken apart where quoting allows: its names may hold anything.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What went wrong with a statement, in the words of the server, and what its SQLSTATE means for keepfs. */
 #include "session.h"
 

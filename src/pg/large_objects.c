@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Large objects. Their sizes are not known, and asking costs about as much as reading a small one; so the
  * first bytes of many are read in one question, and an object that is longer than that is then read on by

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What a backup needs to know of a server before it begins. One short connection; each question whose right
  * the role may lack is asked only when a first question said that it has it, so that none fails. Names are

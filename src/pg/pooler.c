@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Whether a pooler stands before the server, and whether it keeps sessions apart. pg_dump sets what it needs
  * for its session, before its transaction begins: a pooler that hands each transaction to any session of the
@@ -65,8 +66,9 @@ int session_find_pooler(struct pg_session *s, const struct session_place *place,
 	}
 	if (r < 0) {
 		if (r != -ECANCELED)
-			error_prefix(err, "a pooler stands before PostgreSQL, and whether it keeps sessions "
-			                  "apart cannot be found out over a second connection");
+			error_prefix(
+			        err,
+			        "a pooler stands before PostgreSQL, and whether it keeps sessions apart cannot be found out over a second connection");
 		return r;
 	}
 	*ret = apart && now == pid ? PG_POOLER_OF_SESSIONS : PG_POOLER_OF_TRANSACTIONS;

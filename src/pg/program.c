@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Which of the client programs on this host to use. pg_dump refuses a server that is newer than itself, and
  * reads older ones; the nearest version is taken, because an archive can only be read by a pg_restore that is
@@ -134,11 +135,11 @@ static int not_found(const struct choice *choice, const char *bindir, struct err
 		snprintf(version, sizeof(version), "%d", major);
 	else
 		snprintf(version, sizeof(version), "%d.%d", major, minor);
-	return error_set(err, ERROR_USAGE, ENOENT,
-	                 "no %s for a server of version %s: it must be %s or newer. Found %s%s%s. Install "
-	                 "postgresql-client-%s, or name the directory of the programs: pg_bindir",
-	                 choice->name, version, version, choice->found.len ? "only " : "none",
-	                 str_text(&choice->found), bindir ? " in pg_bindir" : "", version);
+	return error_set(
+	        err, ERROR_USAGE, ENOENT,
+	        "no %s for a server of version %s: it must be %s or newer. Found %s%s%s. Install postgresql-client-%s, or name the directory of the programs: pg_bindir",
+	        choice->name, version, version, choice->found.len ? "only " : "none",
+	        str_text(&choice->found), bindir ? " in pg_bindir" : "", version);
 }
 
 int pg_find_program(const char *name, const char *bindir, int version_num,

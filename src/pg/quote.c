@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Texts in statements, quoted so that no setting changes what they say. */
 #include "statement.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Tables whose rows a snapshot does not show any more, or not under their names. TRUNCATE, and whatever
  * writes a table anew, gives it another file, which holds nothing for older snapshots: they see an empty

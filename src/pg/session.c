@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Statements and their results. A statement is sent whole and each of its results is taken before the next
  * one begins, so after a failure that the server told the session can still be used; after a wait that ended

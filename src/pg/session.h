@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** A connection whose every wait can be cancelled. What this room's files share; private to it. */
 #include "conninfo.h"

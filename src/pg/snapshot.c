@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Transactions that see one state of a database. Everything is set within the transaction, in the one message
  * that begins it: a snapshot must be taken over before the first question, and no setting may stay with a
@@ -30,7 +31,7 @@ static const struct {
         {90600, "idle_in_transaction_session_timeout", "0"},
         {170000, "transaction_timeout", "0"},
         /* A range of pages by a scan of just these pages. The costs of what is not wanted look enormous,
-           which must not make the server compile the query. */
+         * which must not make the server compile the query. */
         {0, "enable_seqscan", "off"},
         {0, "enable_indexscan", "off"},
         {90200, "enable_indexonlyscan", "off"},

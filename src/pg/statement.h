@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** Statements over a session, and what stands in them. Private to this room: no other one holds SQL. */
 #include <keepfs/pg/session.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Ending a statement at the server. Closing the socket alone is not enough: a server that is not writing (a
  * scan through dead rows, a function that takes hours) does not notice, and keeps its locks and its snapshot.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What is known of tables before they are read: how large, in how many pages, and which of them can only be
  * read in a way of their own. Thousands of tables are asked for in one question.

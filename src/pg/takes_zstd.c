@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Whether a pg_restore was built with zstd. No option of it tells; but it warns when it opens an archive that
  * it could not decompress, even one that holds nothing. Such an archive is given to it here.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * libpq without its waits: its own blocking calls have a limit only for connecting, and none can be
  * cancelled. Here the thread sleeps in one poll() on the connection and on the cancel token.

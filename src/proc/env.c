@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The environment of a child: ours, and what the caller puts in its place. */
 #include "env.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The end of a child, told to a person on one line: the last lines of what it said are joined by "; ". */
 #include "message.h"
 

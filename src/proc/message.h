@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** message_of_end() - fill @err with how @program ended (a status of waitpid()) and the last lines of
  * @stderr_text. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Priorities are set from outside, on the group of a child that runs already: posix_spawn() has no word for
  * them, and code of ours between fork and exec would run in a copy of a process with many threads. Both calls

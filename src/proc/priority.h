@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** How much of the machine a child may take from others. */
 #include <keepfs/proc.h>

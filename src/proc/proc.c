@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
- * Child processes. Each child has one thread here, its keeper, and only the keeper signals and reaps it: so
- * a signal can never reach a process that got the same number later. The keeper sleeps in one poll() on the
+ * Child processes. Each child has one thread here, its keeper, and only the keeper signals and reaps it: so a
+ * signal can never reach a process that got the same number later. The keeper sleeps in one poll() on the
  * child's pidfd, on its standard error, and on an eventfd through which a cancel or proc_free() wakes it.
  *
  * Nothing outlives its child: when the leader has ended, whatever is left of its process group is killed
@@ -212,8 +213,8 @@ static int spawn(struct proc *p, const struct proc_options *options, int stdout_
 	return -r;
 }
 
-/* A pipe whose ends are none of the standard descriptors, so that dup2() in the child cannot overwrite one.
- */
+/* A pipe whose ends are none of the standard descriptors, so that dup2() in the child cannot overwrite
+ * one. */
 static int open_pipe(int *ret_read, int *ret_write)
 {
 	int ends[2];

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Bounded memory of an unbounded text: a head that is filled once, and behind it a window on the end. */
 #include "tail.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What a child wrote to its standard error: the first and the last 32 KiB of it, and line by line while it
  * runs. Used by one thread at a time. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Read-ahead. Each open file has a position, the highest end of what it read in order, and a window, how many
  * blocks beyond it should be on their way. The kernel sends one sequential reader's requests out of order, so
@@ -86,8 +87,8 @@ static bool advance(struct reader_file *f, uint64_t offset, uint64_t end)
 	return true;
 }
 
-/* Have @parts of a block fetched as far as they are not there; false when there is no buffer to spare for it.
- */
+/* Have @parts of a block fetched as far as they are not there; false when there is no buffer to spare for
+ * it. */
 static bool fetch_ahead(struct reader *r, struct artifact *a, const struct span *span, parts_t parts)
 {
 	struct block *b = block_find(r, a, span->first);
@@ -115,8 +116,8 @@ void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end)
 	if (target > a->extents.total_bytes)
 		target = a->extents.total_bytes;
 	from = f->ahead > f->position ? f->ahead : f->position;
-	/* Nothing small is asked for while there is enough: of several files, others are on their way, too.
-	 */
+	/* Nothing small is asked for while there is enough: of several files, others are on their way,
+	 * too. */
 	if (from > here + POOL_BUFFER_BYTES && target < a->extents.total_bytes &&
 	    target - from < f->window / (f->reader->sequential_files > 1 ? 2 : 4) * POOL_BUFFER_BYTES)
 		return;

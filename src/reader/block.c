@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Blocks: the unit of memory, of sharing and of forgetting; their parts are what is fetched. Memory is a
  * fixed array of slots, one for each buffer of the reader's reservation, so nothing here grows with an

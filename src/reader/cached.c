@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The disk cache. It keeps whole blocks: what is read in order, as a restore does. A random read of a block
  * that is not there leaves nothing in it. A block is offered once; what the cache does with it is its own

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The threads that bring blocks. Each takes parts of the first block that something is to be fetched of, what
  * requests wait for before what was only foreseen, and with them those of the blocks behind it that follow
@@ -281,10 +282,10 @@ static int check(struct reader *r, const struct piece *p, struct error *err)
 
 		if (found == x->crc32c)
 			continue;
-		return error_set(err, ERROR_CORRUPT, EIO,
-		                 "%s is damaged in the store: the %u bytes from offset %llu have CRC-32C "
-		                 "%08x, its manifest says %08x; do not rely on this backup",
-		                 a->key, x->length, (unsigned long long)x->offset, found, x->crc32c);
+		return error_set(
+		        err, ERROR_CORRUPT, EIO,
+		        "%s is damaged in the store: the %u bytes from offset %llu have CRC-32C %08x, its manifest says %08x; do not rely on this backup",
+		        a->key, x->length, (unsigned long long)x->offset, found, x->crc32c);
 	}
 	return 0;
 }

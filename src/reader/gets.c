@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * How many gets of read-ahead run at once. The window of a file is fetched by few large gets or by more small
  * ones: each that begins takes what is to be fetched by then. One get brings its bytes in order, so that they

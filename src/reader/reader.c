@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The reader's life, and that of its files. Files of one artifact (the same inode, key and extent table)
  * share it and its blocks. With its last file an artifact loses its blocks at once, gets under way for it are
- * cancelled, and the memory is the next one's: what is read again soon comes from the kernel's page cache.
- * An artifact outlives its last file only until those gets have returned.
+ * cancelled, and the memory is the next one's: what is read again soon comes from the kernel's page cache. An
+ * artifact outlives its last file only until those gets have returned.
  */
 #include "reader_private.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The reader's rooms within: blocks (block.c), which bytes of a file a block and its parts are (span.c),
@@ -79,10 +80,10 @@ struct artifact { /* what is open, once however often it is; key, sha256 and ext
 	char etag[STORE_ETAG_BYTES]; /* of the object that the first get found; "": none yet */
 	bool stale;                  /* the object is another one by now: not for further files */
 	unsigned files;              /* open */
-	unsigned users;          /* batches that threads work on: they use key and extents without the lock */
-	int64_t failed_until_ms; /* the store gave up at its deadline: until then nobody waits for that again
-	                          */
-	struct error failure;    /* what it said */
+	unsigned users; /* batches that threads work on: they use key and extents without the lock */
+	/* the store gave up at its deadline: until then nobody waits for that again */
+	int64_t failed_until_ms;
+	struct error failure; /* what it said */
 	enum whole_state whole;
 	struct error wrong;     /* WHOLE_WRONG */
 	bool whole_cached;      /* some of it came from the disk cache: the store may have something else */
@@ -148,9 +149,8 @@ struct batch { /* what one get brings: pieces of consecutive blocks */
 	char etag[STORE_ETAG_BYTES];
 };
 
-struct gets_tuning { /* how many gets of read-ahead of one file run at once, and what is known of that;
-	              * ahead.c
-	              */
+/* how many gets of read-ahead of one file run at once, and what is known of that; ahead.c */
+struct gets_tuning {
 	unsigned at_once;
 	unsigned hold;              /* so many gets are not measured */
 	unsigned measured;          /* gets since at_once was changed, or looked at */

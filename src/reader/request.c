@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Requests. One needs up to REQUEST_BLOCKS_MAX blocks at once, and some of the parts of each. It is admitted
  * when all of them are in memory or can have a buffer now, and takes all at once; else it waits in one queue,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Which bytes a block is. It must follow from the extent table alone, without a list of blocks. The file is
  * cut into cells of one buffer; the extents that begin in one cell form one block, or, when they are longer

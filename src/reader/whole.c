@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The SHA-256 of a file that is read from beginning to end. Every byte was checked before by its CRC-32C;
  * this one is of the whole, and costs no transfer. Blocks are hashed in their order, each as soon as it is
@@ -122,11 +123,10 @@ static void judge(struct reader *r, struct artifact *a)
 		return;
 	}
 	atomic_fetch_add(&r->metrics->whole_wrong, 1);
-	error_set(&a->wrong, ERROR_CORRUPT, EIO,
-	          "%s is damaged: the SHA-256 of its %llu bytes is %s, its manifest says %s; do not rely on "
-	          "this "
-	          "backup",
-	          a->key, (unsigned long long)a->extents.total_bytes, hex, a->sha256);
+	error_set(
+	        &a->wrong, ERROR_CORRUPT, EIO,
+	        "%s is damaged: the SHA-256 of its %llu bytes is %s, its manifest says %s; do not rely on this backup",
+	        a->key, (unsigned long long)a->extents.total_bytes, hex, a->sha256);
 }
 
 /* The block at whole_next, when all of it is there; in *@ret_coming, whether it will be without being asked

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Lines of metrics. A label's value comes from people (names of databases), so it is escaped, and what is not
  * UTF-8 is replaced: one wrong byte would make the reader refuse the whole text. */
 #include "exposition.h"

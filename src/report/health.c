@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Health: is there anything that somebody should look at? The rules are in include/keepfs/report.h. What was
  * told by a probe is taken as outdated when a run has completed since: that run has proved the opposite. */
 #include "runs.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * status/metrics.prom. Counters are read where they are kept, one by one, without a lock: figures of one text
  * may be of slightly different moments. Whoever is not there (no disk cache, say) has no lines.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Health in numbers. Several lines of status/health may bear one name (damaged backups, say): the worst of
  * them counts, because a series must not come twice. */
 #include "exposition.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Metrics of backups and runs, by job. All that is asked of the catalog is kept there as sums, or is one row:
  * neither time nor memory depends on how many backups or runs there are, only on how many jobs.

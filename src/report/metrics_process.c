@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What monitoring wants to know of any process: by the names that Prometheus's client libraries give it,
  * behind our own prefix, because the exporter that passes our file on has these names for itself. */
 #include "exposition.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The audit and SHA256SUMS: rows of the catalog, one line each. */
 #include "runs.h"
 

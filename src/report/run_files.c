@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What jobs/<run>/ shows: status for people and scripts, progress as one line, the log. */
 #include "runs.h"
 

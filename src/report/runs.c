@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The history's texts. It is read in pages, newest first; a run that ends meanwhile is told as it was or as
  * it is, never twice, because a page ends at a run's number. */
 #include "runs.h"
@@ -122,8 +123,7 @@ static int result_of(int rc, const struct spool *out)
 int report_history_csv(struct catalog *c, struct spool *out)
 {
 	static const char header[] =
-	        "run,job,kind,state,triggered_by,queued,started,finished,seconds,size_bytes,sha256,"
-	        "targets,targets_failed,error,note,options,warning,damaged\r\n";
+	        "run,job,kind,state,triggered_by,queued,started,finished,seconds,size_bytes,sha256,targets,targets_failed,error,note,options,warning,damaged\r\n";
 
 	spool_append(out, header, sizeof(header) - 1);
 	return result_of(runs_each(c, NULL, write_csv_line, out), out);

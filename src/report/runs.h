@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What the texts of this room share: walking through the history, JSON of a run, small formats, health,
  * troubles. */

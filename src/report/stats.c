@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* stats.json: totals of everything and of each job, also of those that are not configured any more; memory is
  * one record for each job that ever ran. */
 #include "runs.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The last failures, in memory: errno tells a reader of the mount what class of thing went wrong, this tells
  * why. */
 #include "runs.h"

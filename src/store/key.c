@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Which keys are safe. The rule is the same for every store, so that objects can move between them: a key
  * that is fine here names a file below a directory and an S3 object alike, and survives XML (no control
  * characters).
  */
-#include "internal.h"
+#include "store_private.h"
 
 #include <keepfs/base/str.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Which driver a URL names, and how the wrappers lie around it: faults are made below the retries, so that
  * what is rehearsed is what would happen; and they are counted, each try by itself, as a real store's are. */
 #include <keepfs/base/str.h>

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The contract's front: what is the same for every store is done here once - keys and arguments are checked,
  * a call that is cancelled or late is refused - and the rest is handed to the driver. A driver may therefore
  * trust its arguments. Wrappers call the wrapped driver's slots directly: the checks were made.
  */
-#include "internal.h"
+#include "store_private.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>

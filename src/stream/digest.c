@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Counts, hashes and lists extents of what passes. Extents end at multiples of one length of the whole
  * object's offsets, and at its end, however the bytes come. The length begins at EXTENT_MIN_BYTES; when the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The filter in front of an upload. Private to this room. */
 #include "sink.h"

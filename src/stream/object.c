@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * One object: what is written passes the digest and goes into the upload. With a head the first bytes come
  * last, so their extents are entered with their lengths at once and with their CRCs at the end; a SHA-256,

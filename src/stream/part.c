@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The only place of an upload where bytes are kept. Buffers are filled one after the other, so the byte at an
  * offset is found by division. */
 #include "part.h"

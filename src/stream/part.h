@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** A part of an upload: bytes in buffers of the pool, taken one by one as they are filled. Private to this
  * room; one thread at a time. */

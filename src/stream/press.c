@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The press. Raw bytes are gathered in batches: one whole segment, or several small ones and the marks
  * between them, so that a hundred thousand small tables are not as many hand-overs to threads. Batches stand

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From a descriptor into a sink. The thread sleeps in poll() on the descriptor and on that of the cancel
  * token, so it notices a cancel while the other end is silent. */
 #include "sink.h"

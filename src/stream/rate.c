@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A limit of bytes per second. The account is refilled by the clock and charged by what was moved; whoever
  * overdraws it sleeps for as long as the refill of what is owed takes. Each taker counts from the state that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Reading an object back. It is cut into spans of whole extents; a few of them are got at the same time, each
  * into buffers of its own, and checked against their CRCs by the thread that got them. The caller's thread
@@ -100,11 +101,11 @@ static int check(struct span *s)
 		uint32_t found = crc_of(s, x);
 
 		if (found != x->crc32c)
-			return error_set(&s->err, ERROR_CORRUPT, EBADMSG,
-			                 "%s is damaged in the store: the %u bytes from offset %llu have "
-			                 "CRC-32C %08x, %08x was sent; do not rely on it",
-			                 s->back->options->key, x->length, (unsigned long long)x->offset,
-			                 found, x->crc32c);
+			return error_set(
+			        &s->err, ERROR_CORRUPT, EBADMSG,
+			        "%s is damaged in the store: the %u bytes from offset %llu have CRC-32C %08x, %08x was sent; do not rely on it",
+			        s->back->options->key, x->length, (unsigned long long)x->offset, found,
+			        x->crc32c);
 	}
 	return 0;
 }

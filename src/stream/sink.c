@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The stages of a stream share nothing but these three calls. */
 #include "sink.h"
 

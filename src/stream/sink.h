@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** Stages: a filter holds the next stage and owns it; the last one is an upload. Private to this room. */
 #include <keepfs/stream.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Turns: what several makers make at once comes out one turn after the other. What holds:
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The sink that ends in a store. One part is filled while up to three are sent, so four are reserved: that is
  * all the memory an upload has, and when all of it is in use the writer waits, and with it the source.
@@ -223,9 +224,7 @@ static int too_many_parts(struct upload *up)
 	r = error_set(
 	        &failure, ERROR_USAGE, EFBIG,
 	        "%s: the backup needs more than %u parts, which now have %s each: raise part_size in "
-	        "[store], "
-	        "or memory in [keepfs], half of which parts may grow into, or max_parts in [store] if it is "
-	        "lower than what the store allows",
+	        "[store], or memory in [keepfs], half of which parts may grow into, or max_parts in [store] if it is lower than what the store allows",
 	        up->key, up->max_parts, str_format_bytes(size, sizeof(size), up->part_bytes));
 	return note_failure(up, r, &failure);
 }
@@ -418,15 +417,14 @@ static int no_memory(struct upload *up, size_t buffers, size_t first_buffers, st
 	if (buffers <= pool_buffers(up->pool))
 		return error_set(
 		        err, ERROR_USAGE, EFBIG,
-		        "%s: its table of contents, %s, is held in memory until the end: that makes "
-		        "%zu MiB for the upload, and there are %zu MiB: raise memory in [keepfs], or "
-		        "lower part_size in [store]",
+		        "%s: its table of contents, %s, is held in memory until the end: that makes %zu MiB for the upload, and there are %zu MiB: "
+		        "raise memory in [keepfs], or lower part_size in [store]",
 		        up->key, str_format_bytes(size, sizeof(size), up->head_bytes),
 		        buffers + first_buffers, pool_buffers(up->pool));
-	return error_set(err, ERROR_USAGE, ENOSPC,
-	                 "an upload holds %u parts in memory, %zu MiB in all, and there are %zu MiB: lower "
-	                 "part_size in [store], or raise memory in [keepfs]",
-	                 PARTS_HELD, buffers, pool_buffers(up->pool));
+	return error_set(
+	        err, ERROR_USAGE, ENOSPC,
+	        "an upload holds %u parts in memory, %zu MiB in all, and there are %zu MiB: lower part_size in [store], or raise memory in [keepfs]",
+	        PARTS_HELD, buffers, pool_buffers(up->pool));
 }
 
 static int reserve(struct upload *up, struct cancel *cancel, struct error *err)
@@ -436,10 +434,10 @@ static int reserve(struct upload *up, struct cancel *cancel, struct error *err)
 	int r;
 
 	if (up->head_bytes > up->max_part_bytes)
-		return error_set(err, ERROR_USAGE, EFBIG,
-		                 "%s: the table of contents is larger than a part of an upload may be in "
-		                 "this store: dump fewer objects at once",
-		                 up->key);
+		return error_set(
+		        err, ERROR_USAGE, EFBIG,
+		        "%s: the table of contents is larger than a part of an upload may be in this store: dump fewer objects at once",
+		        up->key);
 	r = pool_reserve(up->pool, buffers + first_buffers, cancel);
 	if (r == -ECANCELED)
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled while waiting for memory");

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The sink that ends in a store. Private to this room. */
 #include "sink.h"

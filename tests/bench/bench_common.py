@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the benchmarks share: rounds, what a process used, where scratch files go, tables."""
 import os
 import pathlib

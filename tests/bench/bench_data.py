@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The benchmark's databases: deterministic, and built by the server alone."""
 import subprocess
 

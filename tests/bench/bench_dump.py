@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dumps through keepfs next to pg_dump, rclone and the AWS client, on one database and in one run, as medians and ratios.
 
 BENCH_DUMP_MB      size of the database as text, default 1200

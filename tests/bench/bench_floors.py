@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What HTTP itself allows: curl on presigned URLs, with nothing between it and the server."""
 import subprocess
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Mounts of one bucket, each a process of its own that is started and ended for every figure: nothing is cached then."""
 import os
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nginx before an S3 server: objects that were put aside are served as files, by ranges; everything else is passed on. Also at the other end
 of a link of limited rate, in a network namespace of its own."""
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading backups through the mount next to rclone mount and s3fs, and to what curl gets of the same server: one run, medians, ratios.
 
 BENCH_READ_MB      size of the large backup, default 1024; others, all together, are twice as large

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """100,000 artifacts: how soon the mount is there, how fast it lists, how small it stays; and next to general mounts of a bucket."""
 import os
 import pathlib

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* fill_catalog STATE_DIR COUNT: a catalog that lists COUNT artifacts in backups/full, to measure the tree
  * with. */
 #include <keepfs/base/clock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* put_artifacts KEEPFS.CONF BYTES...: one backup of each of these sizes, of bytes that nothing compresses,
  * made as a run makes them but for the database. Prints their paths. No daemon may run. */
 #include <keepfs/artifact.h>

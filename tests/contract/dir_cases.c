@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What only a directory can promise: modes, and no way out of it. */
 #include "suite.h"
 

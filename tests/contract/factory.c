@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The stores that the contract is tried on. */
 #include "suite.h"
 #include "factory.h"

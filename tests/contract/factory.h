@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The stores that need more than a directory. */
 #include "suite.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A bucket on a server that somebody else started. */
 #include "factory.h"
 

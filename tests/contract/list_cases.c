@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Lists: byte order, pages, prefixes. */
 #include "suite.h"
 

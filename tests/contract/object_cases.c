@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Whole objects: put, get, head, remove. */
 #include "suite.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* URLs for others: what somebody can do with one who knows nothing else of the store. */
 #include "suite.h"
 
@@ -15,8 +16,8 @@
 #define HTTP_DENIED  403
 #define HTTP_MISSING 404
 
-/* As curl would: the URL, perhaps a range, no credentials. Returns the status; the body in *@ret_body (heap).
- */
+/* As curl would: the URL, perhaps a range, no credentials. Returns the status; the body in *@ret_body
+ * (heap). */
 static int http(const char *method, const char *url, const char *range, char **ret_body)
 {
 	const struct net_header headers[] = {{"Range", range}};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The frame around the cases: a prefix of its own for each, and a look at what it left. */
 #include "suite.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What the cases of the store contract share. Each case gets a fresh key prefix in a store that is opened
  * once. */
@@ -21,8 +22,8 @@ struct suite {
 	char prefix[64];     /* of this case's keys; ends with '/' */
 };
 
-/** suite_open() - open the store that @kind names; false: not a kind. Skips (77) when it is not configured.
- */
+/** suite_open() - open the store that @kind names; false: not a kind. Skips (77) when it is not
+ * configured. */
 bool suite_open(struct suite *t, const char *kind);
 void suite_close(struct suite *t);
 /** suite_kinds() - for the usage text. */

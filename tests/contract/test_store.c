@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The contract of include/keepfs/store.h, which every driver and wrapper passes alike:
  *

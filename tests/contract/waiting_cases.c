@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Calls that are cancelled or late do nothing and say so. */
 #include "suite.h"
 

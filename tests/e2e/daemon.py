@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One keepfs under test: its configuration, its mount, its processes, and the state it must leave behind."""
 import errno
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds everything.sql: a database with every type of object, on a server of 12 to 18."""
 import contextlib
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prometheus's text exposition format 0.0.4, read strictly: what the format's own readers forgive is refused, too."""
 import math
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An S3 server of the tests' own, small enough to misbehave on demand: objects are in memory, signatures are not looked at.
 
 A trouble is a function (answer) that is called in place of the good answer to a GET of an object below backups/, in the

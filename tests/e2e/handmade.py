@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Backups put into a store by hand: objects and manifests as docs/formats.md describes them, for `keepfs rebuild`."""
 import base64
 import datetime

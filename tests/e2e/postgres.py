@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A throw-away PostgreSQL: a cluster of its own in a temporary directory, on a unix socket and a free port of 127.0.0.1."""
 import contextlib
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small S3 client of the tests' own, to look into a bucket without keepfs: http.client and Signature Version 4."""
 import datetime
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stores that the tests run on: what keepfs is told about each, and a way to look into it behind keepfs's back."""
 import pathlib
 import shlex

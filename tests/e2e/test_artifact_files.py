@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Backups of several files: those beside a dump, and those that are directories. Made by hand, listed by `keepfs rebuild`."""
 import errno
 import hashlib

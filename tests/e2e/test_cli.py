@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The commands: help, exit codes (0 done, 1 failed, 2 used wrongly, 3 not reachable), --json, starting in every manner."""
 import json
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """control/: commands are judged in the write, answers are read from the same descriptor, rights are checked."""
 import errno
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each way in which a dump fails ends as failed, in the words of pg_dump or the server, and leaves nothing: no object, no part, no name."""
 import os
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a job and a trigger may ask of a dump: how much of the database, beside what, how fast, with which commands around it."""
 import gzip
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What goes wrong in practice: each failure is seen, named, and leaves nothing behind."""
 import errno
 import hashlib

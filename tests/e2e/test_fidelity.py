@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Nothing is missing: a database with every type of object, dumped in each way, restored, is the same to pg_dump, byte for byte."""
 import csv
 import gzip

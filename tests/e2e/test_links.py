@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """links/: files that hold a URL, with which somebody who has neither mount nor credentials gets the backup. A9"""
 import contextlib
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The main job: mount, trigger a backup, look at it, copy it out, restore it. On each kind of store."""
 import csv
 import hashlib

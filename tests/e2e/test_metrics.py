@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """status/metrics.prom: its format, and that its figures are those of what was done."""
 import errno
 import os

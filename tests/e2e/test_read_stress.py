@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """
 Many readers at once, in every pattern and at every edge: whatever they are given is compared with what was stored. Readers
 that die, files that are removed, and mounts that go away under them may cost an answer, but never give a wrong byte.

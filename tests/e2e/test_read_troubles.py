@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a reader sees when the store misbehaves: right bytes after a while for what retries can cure, else EIO with the reason."""
 import contextlib
 import errno

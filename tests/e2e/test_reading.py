@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who read what, the SHA-256 of what is read whole, and the disk cache."""
 import errno
 import json

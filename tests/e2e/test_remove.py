@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """rm: deletes one artifact from the store and the listing; never the last good one; always audited."""
 import errno
 import json

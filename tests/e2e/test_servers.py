@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Servers that are not simply there: behind a pooler, a standby, with few connections, with a pg_dump of another version."""
 import os
 import re

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* libFuzzer's entry into what it tests; fuzz_driver.c uses it, too. */
 #include <stddef.h>

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Fuzzing without libFuzzer, the same on every run: archives built here and the files of directories, each as
  * it is and mutated many times.
  *
  * fuzz_driver [-m MUTATIONS] [-w DIRECTORY] [DIRECTORY…]
- *	-m	how many of each input (default 100)
- *	-w	only write the built archives there: libFuzzer's corpus to begin with
+ * *	-m	how many of each input (default 100)
+ * *	-w	only write the built archives there: libFuzzer's corpus to begin with
  */
 #include "fuzz.h"
 

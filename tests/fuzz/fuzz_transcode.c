@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Any bytes at all, as an archive: scanned, compressed anew and written. Whatever they are, nothing may
  * break; what the scan finds must not depend on the pieces it gets; and if it was a whole archive, so is what

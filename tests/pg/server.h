@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* A database on the server that on_postgres has started, for one program of tests. */
 #include "../../src/pg/statement.h"
@@ -13,8 +14,7 @@ char *server_program(const char *name);
 /* server_database() - make it; asserts. */
 void server_database(const char *database);
 /* server_open(), server_run(), server_value() - as in the two headers of sessions; a failure is told and ends
- * the test.
- */
+ * the test. */
 struct pg_session *server_open(const char *database, struct cancel *cancel);
 void server_run(struct pg_session *s, const char *sql);
 char *server_value(struct pg_session *s, const char *sql);

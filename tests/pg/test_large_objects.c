@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Large objects: which there are, and all of their bytes. */
 #include "server.h"
 

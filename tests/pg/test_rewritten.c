@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What happens to a table between a snapshot and the lock on it: what the snapshot would show empty, or in
  * other pages, is noticed; all else is none of a dump's business. */
 #include "server.h"

@@ -1,5 +1,6 @@
-/* Sessions: results, failures, COPY, and that a statement which nobody waits for any more ends at the server.
- */
+// SPDX-License-Identifier: Apache-2.0
+/* Sessions: results, failures, COPY, and that a statement which nobody waits for any more ends at the
+ * server. */
 #include "server.h"
 
 #include <keepfs/base/clock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Snapshots: what sessions that join one see, under which settings, and where they cannot join. */
 #include "server.h"
 

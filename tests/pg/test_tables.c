@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Tables: what is read in whole or in ranges is what pg_dump writes. pg_dump itself says what that is: each
  * "COPY … FROM stdin" of its plain output, with the rows behind it, in a snapshot that the test exported.
@@ -252,7 +253,7 @@ static void test_whole_tables(void **state)
 		pg_table_finish(&table);
 	}
 	/* plain, odd, dropped, generated, only_generated, no_columns, no_rows, toasted, parent, child,
-	   hashed_0, hashed_1, config_some, config_all, file */
+	 * hashed_0, hashed_1, config_some, config_all, file */
 	assert_int_equal(count, 15);
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The format once more, in the writing direction, and without the code that is tested. */
 #include "archive_build.h"
 

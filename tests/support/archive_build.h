@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
  * Archives that are built by hand, of every version and as wrong as wanted: what the tests of the reader, of

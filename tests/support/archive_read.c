@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * An archive's data as pg_restore reads it (compress_gzip.c, compress_zstd.c): chunk by chunk. Where it would
  * silently lose something, or never end, this fails.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
  * What an archive holds, taken out of it in the way pg_restore does, and as strictly: a test compares two of

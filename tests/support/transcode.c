@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The head is complete only when the last block was written: it goes before them at the end. */
 #include "transcode.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
  * An archive compressed anew, in one thread: scan, compressor, writer and head put together in the shortest

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What tests that fill a catalog share. */
 #include <keepfs/base/str.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* What tests of texts over a real catalog share; cmocka's headers come before. */
 #include <ftw.h>

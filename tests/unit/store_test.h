@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What the tests of the store's wrappers share: a fresh directory for each, and a store in it that fails by
  * rules. */

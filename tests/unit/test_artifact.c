@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The life of an artifact, with a store that dies at each of its calls in turn: whatever the moment, a
  * restart finds the artifact whole or wholly gone. And the list that is rebuilt from the bucket is the list

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The ground floor: errors, strings, time, cancel tokens, the buffer pool, spools, workers. */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/clock.h>

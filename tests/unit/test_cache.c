@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The disk cache: what is found again, in what order pieces go, and that no damage to its files does more
- * than lose pieces. Each piece's bytes follow from its name, so whatever is read can be told from all others.
- */
+ * than lose pieces. Each piece's bytes follow from its name, so whatever is read can be told from all
+ * others. */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>

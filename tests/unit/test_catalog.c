@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The catalog: what is listed, found, counted, hidden; runs and their rules; damaged, foreign and newer
  * files; a full disk. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The probe over a store in memory that misbehaves on demand. No server answers: what pg says of one is tried
  * end to end. */
 #include <keepfs/base/cleanup.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The command line: what is used wrongly says so and does nothing. */
 #include "../../src/cli/cli.h"
 #include "../../src/cli/progress.h"

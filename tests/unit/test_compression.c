@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Segments: whatever made them, they are read back by zlib and zstd, alone and one behind the other. */
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -258,8 +259,8 @@ static __attribute__((noinline)) void fill_stack(uint16_t value)
 		locals[i] = value;
 }
 
-/* Neither what is in a compressor from the last segment, nor what lay in memory, has a part in the next one.
- */
+/* Neither what is in a compressor from the last segment, nor what lay in memory, has a part in the next
+ * one. */
 static void test_same_for_everyone(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {

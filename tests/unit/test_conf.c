@@ -1,5 +1,6 @@
-/* conf: every key's good and bad values, problems all at once with their lines, environment, documents, AWS.
- */
+// SPDX-License-Identifier: Apache-2.0
+/* conf: every key's good and bad values, problems all at once with their lines, environment, documents,
+ * AWS. */
 #include "../../src/conf/load.h"
 #include "../../src/conf/units.h"
 #include "../../src/conf/value.h"

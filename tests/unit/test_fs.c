@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The tree over a real catalog, and requests that are answered later, with a kernel that is played by the
  * test over a socket. */
-#include "../../src/fs/internal.h"
+#include "../../src/fs/fs_private.h"
 #include "../../src/fs/text.h"
 
 #include <keepfs/base/mem.h>
@@ -138,8 +139,9 @@ struct fixture {
 	struct fs *fs;
 	int kernel; /* the kernel's end of the session */
 	uint64_t unique;
-	struct str told; /* names that the kernel was told to forget, each with a line end; "links/" before
-	                    one that was there */
+	/* names that the kernel was told to forget, each with a line end; "links/" before one that was
+	 * there */
+	struct str told;
 };
 
 /* The body of one message from keepfs: 0 and up its length, negative the error that it carries. What answers
@@ -322,8 +324,8 @@ static void add(struct fixture *f, const char *name, bool partial, const char *c
 static const char *const dump_files[] = {TABLES, GLOBALS, NULL};
 static const char *const tree_files[] = {"toc.dat", "3456.dat.gz", "SHA256SUMS", NULL};
 
-/* A dump with two files beside it, a newer one that is a directory, and one that is newer still, but partial.
- */
+/* A dump with two files beside it, a newer one that is a directory, and one that is newer still, but
+ * partial. */
 static void add_some(struct fixture *f)
 {
 	add(f, "full/" DUMP, false, dump_files);

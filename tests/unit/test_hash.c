@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Digests against published values. */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/str.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Which bucket counts a duration, what is no sensible duration, and that no thread's is lost. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Hooks: what reaches them, what they say, and how they end. */
 #include "../../src/job/hook.h"
 

@@ -1,5 +1,6 @@
-/* Jobs over a real catalog, with a maker that does as it is told: it waits, fails, counts, and moves no byte.
- */
+// SPDX-License-Identifier: Apache-2.0
+/* Jobs over a real catalog, with a maker that does as it is told: it waits, fails, counts, and moves no
+ * byte. */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* JSON: what is written reads back, bad text is refused, text that is not UTF-8 is mended. */
 #include <setjmp.h>
 #include <stdarg.h>

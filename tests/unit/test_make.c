@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What of a dump is pure: which entries have data, and how tables are cut into slices. */
 #include "../../src/make/contents.h"
 #include "../../src/make/tape.h"
@@ -171,8 +172,8 @@ static void cut_end(struct cut *cut)
 	contents_free(cut->contents);
 }
 
-/* Every slice has pieces, they are the tape's in order, and each entry's pieces are its pages without a gap.
- */
+/* Every slice has pieces, they are the tape's in order, and each entry's pieces are its pages without a
+ * gap. */
 static void assert_tape_is_whole(const struct cut *cut)
 {
 	const struct tape *t = &cut->tape;

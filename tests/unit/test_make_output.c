@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What a program writes, and what becomes of it in the store: archives and text that are whole, cut off, or
  * written by a program that fails. The programs are a line of shell each. And the order in which entries may

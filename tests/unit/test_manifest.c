@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Manifests and extent tables: what is written reads back; nothing that is cut, of a wrong type or does not
  * add up passes. */
 #include <setjmp.h>

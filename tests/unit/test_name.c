@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Names: sequence and name determine each other; what is no name is refused; inodes never change. */
 #include <setjmp.h>
 #include <stdarg.h>

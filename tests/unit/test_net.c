@@ -1,5 +1,6 @@
-/* The transfer thread against a small server of its own that does what servers and networks do on bad days.
- */
+// SPDX-License-Identifier: Apache-2.0
+/* The transfer thread against a small server of its own that does what servers and networks do on bad
+ * days. */
 #include <keepfs/net.h>
 
 #include <arpa/inet.h>
@@ -789,8 +790,8 @@ static void test_too_large(void **state)
 	w.req.into_count = 1;
 	assert_int_equal(perform(&w), -EMSGSIZE);
 	assert_false(w.err.retry);
-	/* A server that answers wrongly says nothing about the object: it must not pass for a damaged backup.
-	 */
+	/* A server that answers wrongly says nothing about the object: it must not pass for a damaged
+	 * backup. */
 	assert_int_equal(w.err.class, ERROR_INTERNAL);
 	assert_memory_equal(buf, "hell", 4);
 	world_end(&w);

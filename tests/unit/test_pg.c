@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Connection strings, hints and the choice of programs, and what becomes of a server that keeps silent: all
  * that needs no real one. */
 #include "../../src/pg/session.h"

@@ -1,5 +1,6 @@
-/* The reader of PostgreSQL's archives: real ones, built ones of every version, and broken ones of every kind.
- */
+// SPDX-License-Identifier: Apache-2.0
+/* The reader of PostgreSQL's archives: real ones, built ones of every version, and broken ones of every
+ * kind. */
 #include "../support/archive_build.h"
 
 #include <keepfs/base/fd.h>

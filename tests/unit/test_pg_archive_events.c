@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the reader of PostgreSQL's archives tells while it reads: as lines, in their order. */
 #include "../support/archive_build.h"
 
@@ -190,8 +191,8 @@ static void expect_no_limit_unheard(const struct str *data)
 	pg_archive_scan_free(s);
 }
 
-/* Of a text that is only said to be there nothing is kept; of one that is too large not even its beginning.
- */
+/* Of a text that is only said to be there nothing is kept; of one that is too large not even its
+ * beginning. */
 static void test_texts_too_large(void **state)
 {
 	struct listener l = {0};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Archives that are written anew: their data compressed, their offsets known, and nothing else changed. */
 #include "../support/archive_build.h"
 #include "../support/archive_read.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Statements that read a table, made from those that load it; texts in statements. All of it pure. */
 #include "../../src/pg/statement.h"
 

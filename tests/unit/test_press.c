@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The press: whatever the threads, what comes out is what one compressor makes of one segment after the
  * other. */
 #include <keepfs/base/mem.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Children: their output, their words, their end, and that none is left. */
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The rate that several threads share. */
 #include <keepfs/base/clock.h>
 #include <keepfs/base/workers.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Objects that are read back from a directory: whole, spoilt on their way, damaged, cut, and grown. */
 #include "store_test.h"
 

@@ -1,5 +1,6 @@
-/* The reader over a store in memory that can hold its gets, fail them, flip bytes, and counts what it gave.
- */
+// SPDX-License-Identifier: Apache-2.0
+/* The reader over a store in memory that can hold its gets, fail them, flip bytes, and counts what it
+ * gave. */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/hash.h>
@@ -48,8 +49,8 @@ struct held_store {
 	bool breaks;            /* gets break off after these */
 };
 
-/* The content of every object: a period that is prime, twice, so that any piece of up to 1 MiB is one copy.
- */
+/* The content of every object: a period that is prime, twice, so that any piece of up to 1 MiB is one
+ * copy. */
 #define PERIOD 1048583
 static unsigned char content[2 * PERIOD];
 
@@ -862,8 +863,8 @@ static void test_the_rest_of_a_get_is_given_up(void **state)
 	three_end(&t, 0, -ECANCELED, -ECANCELED);
 }
 
-/* A wrong byte in the second one: it is got again when the get is over, and what is behind it waits as well.
- */
+/* A wrong byte in the second one: it is got again when the get is over, and what is behind it waits as
+ * well. */
 static void test_what_arrives_wrong_is_not_given_out(void **state)
 {
 	for (unsigned times = 1; times <= 2; times++) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The reader under a store that does everything at random: it is late, fails, spoils bytes, and ends short.
  * Files have contents of their own and extent tables of any shape; threads read them, several requests at a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The texts of status/ and jobs/, over a real catalog. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* status/metrics.prom: the lines of its format, and what they say of a catalog and of counters. That the
  * whole text is well formed is looked at on a real mount (tests/e2e/test_metrics.py). */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Counting and hashing of rows: in any order, in pieces of any size. */
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>

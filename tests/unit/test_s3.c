@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The S3 driver against a script: answers that a real server gives on its bad days only, or not on demand.
  * What servers do on good days, signatures included, tests/contract tries on real ones.
@@ -343,8 +344,8 @@ static void on_arrived(void *arg, uint64_t filled, const char *etag)
 	snprintf(arg, 32, "%llu %s", (unsigned long long)filled, etag);
 }
 
-/* What a get tells of while it runs: only bytes that the answer says are the ones. Four from 1 are asked for.
- */
+/* What a get tells of while it runs: only bytes that the answer says are the ones. Four from 1 are asked
+ * for. */
 static void test_arrivals(void **state)
 {
 	static const struct arrival arrivals[] = {
@@ -356,8 +357,8 @@ static void test_arrivals(void **state)
 	         -ECONNRESET},
 	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-3/9\r\n" ETAG "\r\nabcd", NULL, "3 e1",
 	         0},
-	        /* Another object, at a server that does not know If-Match; nobody knows which; others' bytes.
-	         */
+	        /* Another object, at a server that does not know If-Match; nobody knows which; others'
+	         * bytes. */
 	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n" ETAG "\r\nabcd", "e0", "",
 	         -ESTALE},
 	        {"206 x\r\nContent-Length: 4\r\nContent-Range: bytes 1-4/9\r\n\r\nabcd", NULL, "", 0},

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* S3's XML: answers as AWS, Ceph and Swift give them, cut at each byte, garbage, and documents that only want
  * to hurt. */
 #include <keepfs/codec/s3xml.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The signer against the examples that AWS publishes: sig-v4-header-based-auth.html,
  * sigv4-query-string-auth.html. */
 #include <keepfs/codec/sigv4.h>

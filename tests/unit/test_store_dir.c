@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the dir: driver does inside: temporaries, slots of parts, large directories, and stores in a bad
  * state. What it does outside, the contract's suite checks. */
 #include "../../src/store/dir/dir.h"

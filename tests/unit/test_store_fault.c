@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Which calls fail, by which rule, and how. And how store_open() puts the wrappers together. */
 #include "store_test.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the meter counts of each call, what it takes for a failure, and that each try counts. */
 #include "store_test.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What is tried again, when, and for how long. The clock moves only when the wrapper waits. */
 #include "../../src/store/wrap/retry.h"
 #include "store_test.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Streams: filters, the pump, and the upload against a store in memory that can fail and wait. */
 #include "../../src/stream/digest.h"
 #include "../../src/stream/upload.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Objects: bytes, extents and digests, with heads that come last, in a directory that can fail. */
 #include "store_test.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Turns: order, budget, and every way to end. */
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>

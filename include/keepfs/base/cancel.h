@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * A request to stop, shared by those who wait and the one who asks. Set once, never unset. Blocking calls of
@@ -9,8 +10,9 @@
 #include <stdint.h>
 
 struct cancel_hook {
-	void (*wake)(void *arg); /* called once by cancel_set(), in the setter's thread, with the token's lock
-	                            held: it must only wake */
+	/* called once by cancel_set(), in the setter's thread, with the token's lock held: it must only
+	 * wake */
+	void (*wake)(void *arg);
 	void *arg;
 	struct cancel_hook *next;
 };

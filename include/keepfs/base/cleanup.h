@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Ownership by scope: a local that owns something carries one of these attributes, and gives it away with

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Time. Points in time are int64_t microseconds since the Unix epoch, UTC (`…_at_us`); durations say their

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Errors. A function that can fail returns 0 or a negative errno, which callers pass on unchanged; a positive
@@ -25,8 +26,8 @@ enum error_class {
 };
 #define ERROR_CLASSES (ERROR_INTERNAL + 1)
 
-/** struct error - in the caller's memory, zero-initialised (`struct error err = {0}`); holds nothing to free.
- */
+/** struct error - in the caller's memory, zero-initialised (`struct error err = {0}`); holds nothing to
+ * free. */
 struct error {
 	enum error_class class;
 	int errnum;             /* positive errno */
@@ -49,8 +50,8 @@ int error_set(struct error *err, enum error_class class, int errnum, const char 
 /** error_prefix() - put "<text>: " before @err's message; a NULL or empty @err stays as it is. */
 void error_prefix(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/** error_system() - error_set() for a failed system call: class from @errnum, message "<text>: <strerror>".
- */
+/** error_system() - error_set() for a failed system call: class from @errnum, message "<text>:
+ * <strerror>". */
 int error_system(struct error *err, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /** error_class_name() - "denied", "timeout", …: static. */

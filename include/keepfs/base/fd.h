@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** Descriptors: whole reads and writes, whole files. All return 0 or a negative errno unless they say
  * otherwise. */

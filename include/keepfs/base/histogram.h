@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Histograms of durations, in the manner of Prometheus: fixed bounds, counters that only grow. Lock-free; any

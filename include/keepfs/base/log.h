@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The log: lines on standard error, in a file, or both. On standard error under systemd (JOURNAL_STREAM) each

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Small allocations. They never return NULL: when the system has no memory for a few bytes the process ends

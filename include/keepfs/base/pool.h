@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The buffer pool: the one memory limit of the daemon. It owns a fixed number of buffers of

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Text of any length in bounded memory: the first SPOOL_MEMORY_BYTES are kept in memory, what goes beyond
@@ -17,8 +18,8 @@ struct spool;
 struct spool *spool_new(const char *directory);
 struct spool *spool_free(struct spool *s);
 DEFINE_CLEANUP(spool, struct spool *, spool_free)
-/** spool_append() - a failure (disk full) is remembered and told by spool_error(); later appends do nothing.
- */
+/** spool_append() - a failure (disk full) is remembered and told by spool_error(); later appends do
+ * nothing. */
 void spool_append(struct spool *s, const char *bytes, size_t len);
 void spool_appendf(struct spool *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** spool_error() - 0, or the negative errno of the first failed append. */

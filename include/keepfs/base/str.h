@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * A growing byte string. `data` is never NULL after the first append and always NUL-terminated, so it can be

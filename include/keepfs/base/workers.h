@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** A fixed set of threads that run tasks in the order they came. Signals are blocked in all of them. */
 struct workers;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Compression in independent segments, so that any number of threads can compress one stream: raw deflate by

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The extent table of an artifact: consecutive lengths of at most EXTENT_MAX_BYTES, each with the CRC-32C of
@@ -48,6 +49,6 @@ void extents_merge(struct extents *x, size_t first, uint32_t length);
 void extents_limit(struct extents *x, size_t most);
 /** extents_encode() - the stored form on the heap, 8 bytes an extent; *@ret_len its length. */
 uint8_t *extents_encode(const struct extents *x, size_t *ret_len);
-/** extents_decode() - replaces @x; -EBADMSG when lengths are 0 or too large, or the size is no multiple of 8.
- */
+/** extents_decode() - replaces @x; -EBADMSG when lengths are 0 or too large, or the size is no multiple of
+ * 8. */
 int extents_decode(const uint8_t *data, size_t len, struct extents *x, struct error *err);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** Digests, by OpenSSL and ISA-L. Pure; any thread. */
 #include <stddef.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * JSON, over jansson (which no other room includes). Values are trees with one owner; setters consume the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The manifest: what keepfs knows of one artifact, as JSON beside the artifact in the bucket. An artifact
@@ -39,28 +40,28 @@ struct manifest {
 	char *content;           /* "full", "schema", "data" */
 	char *compression;       /* "gzip", "gzip:6", "zstd:1", "none" */
 	char *note;              /* what whoever triggered it wrote; NULL */
-	bool partial;      /* less than the job's own configuration asks for: no substitute for a whole one */
-	bool is_directory; /* the artifact is a directory: @files holds all of it, and there is no object at
-	                      @path */
+	bool partial; /* less than the job's own configuration asks for: no substitute for a whole one */
+	/* the artifact is a directory: @files holds all of it, and there is no object at @path */
+	bool is_directory;
 	char *keepfs_version;
 	int64_t run_id;
 	int64_t started_at_us;
-	int64_t finished_at_us;        /* the artifact's mtime */
-	int64_t verified_at_us;        /* when it was read back whole from the store; 0: it was not */
-	uint64_t size_bytes;           /* of the file that users read; of a directory: the sum of its files */
-	char sha256[SHA256_HEX_BYTES]; /* of that file; of a directory: of its SHA256SUMS; "": not known
-	                                  (verify = none) */
-	uint64_t stored_bytes; /* of the object; equal to size_bytes while nothing transforms it; 0 for a
-	                          directory */
+	int64_t finished_at_us; /* the artifact's mtime */
+	int64_t verified_at_us; /* when it was read back whole from the store; 0: it was not */
+	uint64_t size_bytes;    /* of the file that users read; of a directory: the sum of its files */
+	/* of that file; of a directory: of its SHA256SUMS; "": not known (verify = none) */
+	char sha256[SHA256_HEX_BYTES];
+	/* of the object; equal to size_bytes while nothing transforms it; 0 for a directory */
+	uint64_t stored_bytes;
 	char stored_sha256[SHA256_HEX_BYTES]; /* "" where @sha256 is, and for a directory */
 	struct manifest_file *files;          /* in the order in which they are listed */
 	size_t file_count;
-	struct extents extents; /* empty until loaded when the table is an object of its own; empty for a
-	                           directory */
+	/* empty until loaded when the table is an object of its own; empty for a directory */
+	struct extents extents;
 	uint64_t extents_count; /* also when not loaded; of @extents alone */
 	char *extents_key;      /* that object's key; NULL: the table is in the manifest */
-	char extents_sha256[SHA256_HEX_BYTES]; /* of the stored form: the table of the artifact's object, then
-	                                          that of each of @files */
+	/* of the stored form: the table of the artifact's object, then that of each of @files */
+	char extents_sha256[SHA256_HEX_BYTES];
 };
 
 void manifest_finish(struct manifest *m);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Names of artifacts and directories. Artifact: UTC time in ISO 8601 basic, "-<n>" when it is not the first

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * PostgreSQL's custom archive format (pg_dump -Fc), versions 1.12 to 1.16, read as a stream: header, table of

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Header and table of contents of an archive, taken as pg_dump wrote them, and changed where a new archive
@@ -33,9 +34,8 @@ uint8_t *pg_archive_head_to_directory(const struct pg_archive_head *h,
                                       size_t *ret_len);
 
 /**
- * struct pg_archive_writer - the data blocks of a custom archive, from compressed segments
- * Blocks come in any order, one at a time. Bytes go to @emit as they are ready, a call's in the order of the
- * file.
+ * struct pg_archive_writer - the data blocks of a custom archive, from compressed segments Blocks come in any
+ * order, one at a time. Bytes go to @emit as they are ready, a call's in the order of the file.
  */
 struct pg_archive_writer;
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Rows of a table in COPY's text format, counted and hashed as they pass. The hash does not depend on the

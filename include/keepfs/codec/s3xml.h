@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The XML of S3's answers and requests, over expat. Pure. Unknown elements are ignored; DTDs and entities
  * are refused. */

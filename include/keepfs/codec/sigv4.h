@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * AWS Signature Version 4 for S3: pure, no clock, no I/O.

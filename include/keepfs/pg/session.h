@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * A connection for a backup's own reading: COPY to the client as a stream. A session belongs to one thread.

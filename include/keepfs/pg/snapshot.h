@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Reading one state of a database over several connections: a leader exports its snapshot, others join it;
@@ -60,8 +61,8 @@ int pg_tables_name(struct pg_session *s, struct pg_table *tables, size_t count, 
  */
 int pg_tables_learn(struct pg_session *s, struct pg_table *tables, size_t count, struct error *err);
 /**
- * pg_tables_check() - each of @tables still has the file and the name that it had in the session's snapshot
- * A table that was truncated or rewritten after the snapshot was taken is not in it any more, and reads as
+ * pg_tables_check() - each of @tables still has the file and the name that it had in the session's snapshot A
+ * table that was truncated or rewritten after the snapshot was taken is not in it any more, and reads as
  * empty; and what has its name now may be another table: -ESTALE (ERROR_CONFLICT) names one. Once the session
  * has locked them this cannot change, but for the names of schemas.
  */

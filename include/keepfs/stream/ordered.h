@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * Work that several threads do at once, and that comes out in order: of one stream compressed by a pool of

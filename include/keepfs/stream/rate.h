@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
-/** A limit of bytes per second that several threads share: a token bucket of one second's worth, empty
- * at the beginning: after a pause a short burst passes at once, and the mean over any longer time keeps to
- * the limit. */
+/** A limit of bytes per second that several threads share: a token bucket of one second's worth, empty at the
+ * beginning: after a pause a short burst passes at once, and the mean over any longer time keeps to the
+ * limit. */
 #include <keepfs/base/cancel.h>
 #include <stdint.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
  * The proof that a store holds what was sent: the object is read once, in order, every extent is checked

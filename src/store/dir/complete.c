@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Completing an upload: the parts become one file, that file is synced and renamed to the key. Mostly the
- * body is that file already, and only parts that came before their turn are copied into their slots. When
- * the parts' places in the body do not fit the list (a part was left out, or has another length now), all is
+ * body is that file already, and only parts that came before their turn are copied into their slots. When the
+ * parts' places in the body do not fit the list (a part was left out, or has another length now), all is
  * copied into a new file. Until the rename nothing that is needed is destroyed, so a completion that failed
  * can be tried again.
  */
@@ -113,8 +114,8 @@ static int finish_file(int fd, uint64_t bytes)
 {
 	if (ftruncate(fd, (off_t)bytes) < 0 || fsync(fd) < 0)
 		return -errno;
-	/* Whoever reads it next shall see what the disk holds, and the database on this host keeps its cache.
-	 */
+	/* Whoever reads it next shall see what the disk holds, and the database on this host keeps its
+	 * cache. */
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	return 0;
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Objects as plain files below one directory: the key is the path. What holds:
  *
@@ -38,14 +39,12 @@ int dir_error(struct dir_store *d, int r, struct error *err, const char *verb, c
 	case EDQUOT:
 		return error_set(
 		        err, ERROR_NO_SPACE, -r,
-		        "cannot %s %s: there is no space left in %s (%s): free some, or move the store to "
-		        "a larger disk",
+		        "cannot %s %s: there is no space left in %s (%s): free some, or move the store to a larger disk",
 		        verb, what, d->root, strerrordesc_np(-r));
 	case ELOOP:
 		return error_set(
 		        err, ERROR_USAGE, ELOOP,
-		        "cannot %s %s: a part of its path in %s is a symbolic link, and none is followed "
-		        "there: use a bind mount instead",
+		        "cannot %s %s: a part of its path in %s is a symbolic link, and none is followed there: use a bind mount instead",
 		        verb, what, d->root);
 	case EISDIR:
 	case ENOTDIR:
@@ -108,8 +107,7 @@ static int dir_presign(struct store *s, const char *key, int64_t ttl_ms, struct 
 {
 	return error_set(
 	        err, ERROR_USAGE, ENOTSUP,
-	        "the store %s is a directory and has no URLs: copy the file from backups/ of the mount "
-	        "instead",
+	        "the store %s is a directory and has no URLs: copy the file from backups/ of the mount instead",
 	        s->name);
 }
 

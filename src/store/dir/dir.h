@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The dir: driver's own struct and what its files share. */
-#include "../internal.h"
+#include "../store_private.h"
 
 #include <pthread.h>
 #include <sys/stat.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Keys in byte order, a page at a time. A directory's names are ordered as they appear in keys: a directory
  * as "name/", so that "a-b" comes before "a/b" comes before "aa". Names are taken in batches, the smallest

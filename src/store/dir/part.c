@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Parts, written so that completing an upload copies nothing. The file "body" becomes the object. A part has
  * a slot in it, its final place, as soon as all parts before it are known by number and length; it is known

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * From a key to an open directory. Each component is opened in its parent without following links, so no key
  * and no link planted below the root can lead outside, also when directories are moved meanwhile.

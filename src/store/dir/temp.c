@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Files that are not there yet. Where the file system has it, a temporary has no name at all (O_TMPFILE) and
  * vanishes with its process; an object that is new gets its name by one linkat(). To replace an object takes
@@ -137,8 +138,8 @@ int dir_temp_publish(struct dir_temp *t, int dir_fd, const char *leaf, bool only
 		return -errno;
 	/* As after an upload: the next reader sees what the disk holds. */
 	posix_fadvise(t->fd, 0, 0, POSIX_FADV_DONTNEED);
-	/* Also where it may replace: mostly the object is new, and a nameless file then never needs a name.
-	 */
+	/* Also where it may replace: mostly the object is new, and a nameless file then never needs a
+	 * name. */
 	r = link_new(t, dir_fd, leaf);
 	if (r == STORE_EXISTS && !only_if_absent)
 		r = replace(t, dir_fd, leaf);

@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Uploads. On disk an upload is a file uploads/<id>.key, which holds its key, and a directory uploads/<id>.
  * The key file is the first to come (whole, by dir_temp_publish) and the last to go: whatever a crash leaves
- * can be listed and aborted. How the parts lie in the directory only the handle knows, since only its
- * process can complete the upload: see part.c.
+ * can be listed and aborted. How the parts lie in the directory only the handle knows, since only its process
+ * can complete the upload: see part.c.
  */
 #include "upload.h"
 

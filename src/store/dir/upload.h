@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** An open upload of the dir: driver. */
 #include "dir.h"

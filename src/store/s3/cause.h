@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What S3's error codes mean for us: class, errno, whether to try again, and the advice for people. */
 #include <keepfs/base/error.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * From an answer that is an error to a struct error: what failed, why, what to do, and the server's own words
  * with its request id, for whoever operates it.
@@ -107,8 +108,9 @@ static void explain_rights(const struct s3_failure *f, struct str *out)
 	if (!f->request->key || str_equal(f->request->method, "HEAD"))
 		str_append(out, "s3:ListBucket and s3:ListBucketMultipartUploads on the bucket");
 	else if (str_equal(f->request->method, "GET"))
-		str_append(out, "s3:GetObject on the objects, and s3:ListBucket, without which a missing "
-		                "object looks like this");
+		str_append(
+		        out,
+		        "s3:GetObject on the objects, and s3:ListBucket, without which a missing object looks like this");
 	else if (str_equal(f->request->method, "DELETE"))
 		str_append(out, "s3:DeleteObject and s3:AbortMultipartUpload on the objects");
 	else
@@ -143,17 +145,16 @@ static void explain(const struct s3_failure *f, const struct s3_cause *cause, co
 		explain_access_key(f, out);
 		break;
 	case S3_ADVICE_SECRET_KEY:
-		str_appendf(out,
-		            "the secret key does not belong to access key %s (both from %s): mend "
-		            "secret_key, or access_key",
-		            access_key(f), key_source(f));
+		str_appendf(
+		        out,
+		        "the secret key does not belong to access key %s (both from %s): mend secret_key, or access_key",
+		        access_key(f), key_source(f));
 		break;
 	case S3_ADVICE_TOKEN:
-		str_appendf(out,
-		            "the session token (from %s) has expired or is wrong: renew the credentials; a "
-		            "changed "
-		            "credentials file is read again without a remount",
-		            key_source(f));
+		str_appendf(
+		        out,
+		        "the session token (from %s) has expired or is wrong: renew the credentials; a changed credentials file is read again without a remount",
+		        key_source(f));
 		break;
 	case S3_ADVICE_RIGHTS:
 		explain_rights(f, out);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Pages of objects.
  *
@@ -88,8 +89,7 @@ static int list_more(struct s3 *s, const struct store_call *call, const char *pr
 	}
 	if (page->disordered)
 		return error_set(err, ERROR_USAGE, EPROTO,
-		                 "GET %s: the server does not list keys in byte order, which "
-		                 "keepfs needs",
+		                 "GET %s: the server does not list keys in byte order, which keepfs needs",
 		                 s->store.name);
 	free(*token);
 	*token = list.truncated ? take_ptr(&list.next_token) : NULL;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Whole objects: put, ranged get, head, delete.
  *
@@ -7,7 +8,7 @@
  * "Only if absent" is one atomic request where the server knows If-None-Match. Where it answers 501, that is
  * remembered for the store's life, and the object is looked for first: the best that such a server allows.
  */
-#include "../internal.h"
+#include "../store_private.h"
 #include "s3.h"
 
 #include <errno.h>
@@ -87,9 +88,9 @@ int s3_put(struct store *store, const struct store_call *call, const char *key, 
 	rc = put_after_look(s, call, key, iov, count, options, err);
 	/* The 501 may have meant another header: only now it is sure. */
 	if (rc >= 0 && !atomic_exchange(&s->no_conditional_put, true))
-		log_info("%s: the server has no conditional writes; objects are looked for before they are "
-		         "created",
-		         store->name);
+		log_info(
+		        "%s: the server has no conditional writes; objects are looked for before they are created",
+		        store->name);
 	return rc;
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Where a bucket is: from the configuration to the parts that a request is put together from.
  *
@@ -84,10 +85,9 @@ static int parse_endpoint(struct endpoint *e, const struct conf_store *conf, str
 	if (!str_equal(e->scheme, "https") && !str_equal(e->scheme, "http"))
 		return usage(err, "endpoint", text, "begins neither with https:// nor with http://");
 	if (str_equal(e->scheme, "http") && !conf->allow_http)
-		return usage(err, "endpoint", text,
-		             "backups would cross the network unencrypted: use https://, or set allow_http = "
-		             "yes when the "
-		             "network is trusted");
+		return usage(
+		        err, "endpoint", text,
+		        "backups would cross the network unencrypted: use https://, or set allow_http = yes when the network is trusted");
 	len = strcspn(rest, "/");
 	e->host = mem_printf("%.*s", (int)len, rest);
 	if (!len || strpbrk(rest, "?#@ "))

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A GET that is signed now and made by somebody else, later. Only the host is signed with it: a client may
  * ask for a range, or send what headers it likes. The object's bytes are the server's to vouch for: keepfs

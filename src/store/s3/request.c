@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * One request: the URL, the hash of the body, the signature, the exchange.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The S3 driver's own: one bucket, how a request to it is made, and what its answers mean. */
 #include <keepfs/codec/hash.h>
@@ -94,8 +95,8 @@ struct s3_failure {
  * errno. */
 int s3_fail(const struct s3_failure *f, struct error *err);
 
-/** s3_fail_late() - the same for a 2xx whose body is an error, or nothing that makes sense (then: try again).
- */
+/** s3_fail_late() - the same for a 2xx whose body is an error, or nothing that makes sense (then: try
+ * again). */
 int s3_fail_late(struct s3 *s, const struct s3_request *r, const struct net_response *answer,
                  struct error *err);
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A store that fails on purpose. Each call first asks the rules; what they say happens before the wrapped
  * call (it is never made), or after it (its answer is lost, a byte of it is wrong). The errors are those that

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The rules of the fault wrapper. */
-#include "../internal.h"
+#include "../store_private.h"
 
 #include <stdatomic.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The rules "op:when:what": reading them, and telling which one a call meets. Every rule counts all calls
  * that it is about, also those that an earlier rule decides. */
 #include "fault.h"

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Counts what is asked of a store: every call that reaches it, how long it took, whether it failed and with
  * what. It lies below the retries, so that each try counts: a store that fails every second call looks well
  * from above. Nothing but counters is kept, and the calls pass through unchanged.
  */
-#include "../internal.h"
+#include "../store_private.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A get that is tried again goes on where it broke off: what came is kept, and only the rest is asked for, on
  * the condition that the object is still the one whose bytes came (If-Match). Without an etag to ask for, or

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The one place where calls are tried again; how is in tries.c, and in resume.c for gets. A failed call may
  * have been carried out: its answer was lost. Most calls can simply be made again. Two cannot, since the

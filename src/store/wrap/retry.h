@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The retry wrapper's clock and dice, so that its tests take no time and know what comes. */
-#include "../internal.h"
+#include "../store_private.h"
 
 struct retry_timing {
 	int64_t (*now_ms)(void *arg);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** One call of the retry wrapper and its tries. */
 #include "retry.h"
@@ -29,14 +30,13 @@ struct tries {
 };
 
 void tries_begin(struct tries *t, struct store *s, const struct store_call *call);
-/** tries_again() - after a try that returned @r: true when the call shall be made again, now: it has waited.
- */
+/** tries_again() - after a try that returned @r: true when the call shall be made again, now: it has
+ * waited. */
 bool tries_again(struct tries *t, int r);
 /** tries_made_progress() - the last try failed, but was not in vain: the next wait is a first one. */
 void tries_made_progress(struct tries *t);
 /** tries_end() - what the caller is told: the result of the last try, in its words, and how long it was
- * tried.
- */
+ * tried. */
 int tries_end(struct tries *t, int r, struct error *err);
 
 /* TRY() - make a call of the wrapped store until it succeeds or shall not be made again. Inside @call_,

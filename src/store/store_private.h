@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What the files of this room share: checks that every driver and wrapper makes in the same way. */
 #include <keepfs/store.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* What the files of this room share. */
 #define FUSE_USE_VERSION 314
@@ -22,8 +23,8 @@ struct fs {
 	int64_t started_at_us; /* mtime of what has none of its own */
 	struct texts *texts;
 	struct watches *watches;
-	struct workers *workers; /* what waits for the catalog's disk or the store: commands, removals, links,
-	                            notes */
+	/* what waits for the catalog's disk or the store: commands, removals, links, notes */
+	struct workers *workers;
 	struct workers *forgetters; /* has the kernel forget names: see remove.c */
 	pthread_mutex_t forgetting; /* held while the kernel forgets names */
 	atomic_bool ending;         /* removals are refused, and nothing is forgotten any more */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What the files of this room share: an artifact's objects in the store. */
 #include <keepfs/artifact.h>
@@ -57,8 +58,8 @@ struct artifact_match {
 	 * ends the matching. */
 	int (*unknown)(void *arg, const char *key, struct error *err);
 	void *arg;
-	/* Out: what is wrong, "" when nothing is. With @broken the backup itself, else only a file beside it.
-	 */
+	/* Out: what is wrong, "" when nothing is. With @broken the backup itself, else only a file beside
+	 * it. */
 	struct str problem;
 	bool broken;
 };
