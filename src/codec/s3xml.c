@@ -124,12 +124,12 @@ static const char *walk_parse(struct walk *w, const char *xml, size_t len)
 
 static int parse_error(struct error *err, const char *what, const char *problem)
 {
-	int rc = error_set(err, ERROR_UNAVAILABLE, EPROTO, "the S3 server's answer is not a valid %s: %s",
-	                   what, problem);
+	int r = error_set(err, ERROR_UNAVAILABLE, EPROTO, "the S3 server's answer is not a valid %s: %s",
+	                  what, problem);
 
 	if (err)
 		err->retry = true;
-	return rc;
+	return r;
 }
 
 struct error_walk {

@@ -87,15 +87,15 @@ static const struct conf_lines_events file_events = {on_section, on_pair, on_bad
 static int read_section(const char *path, struct wanted *w, size_t *ret_bytes)
 {
 	struct str text = {0};
-	int rc = fd_read_file(path, FILE_MAX_BYTES, &text);
+	int r = fd_read_file(path, FILE_MAX_BYTES, &text);
 
-	if (rc == 0)
+	if (r == 0)
 		conf_lines_parse(str_text(&text), text.len, &file_events, w);
 	*ret_bytes = text.len;
 	if (text.data)
 		explicit_bzero(text.data, text.cap);
 	str_finish(&text);
-	return rc;
+	return r;
 }
 
 char *aws_profile_region(const struct conf_store *store, char **ret_source)
@@ -150,14 +150,14 @@ static int from_environment(struct aws_credentials *c, struct error *err)
 
 static int incomplete(struct error *err, const char *path, const char *what)
 {
-	int rc = error_set(
+	int r = error_set(
 	        err, ERROR_DENIED, ENOKEY,
 	        "the shared credentials file %s %s; it may be half-written: if this stays so, complete it",
 	        path, what);
 
 	if (err)
 		err->retry = true;
-	return rc;
+	return r;
 }
 
 static int from_file(const struct conf_store *conf, struct aws_credentials *c, struct error *err)
@@ -170,13 +170,13 @@ static int from_file(const struct conf_store *conf, struct aws_credentials *c, s
 	        .values = {&c->access_key, &c->secret_key, &c->session_token},
 	};
 	size_t bytes = 0;
-	int rc = path ? read_section(path, &w, &bytes) : -ENOENT;
+	int r = path ? read_section(path, &w, &bytes) : -ENOENT;
 
-	if (rc < 0)
+	if (r < 0)
 		return error_set(
 		        err, ERROR_DENIED, ENOKEY,
 		        "no S3 credentials: neither in the configuration ([store] access_key and secret_key), nor in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), and the shared credentials file %s cannot be read: %s",
-		        path ? path : "~/.aws/credentials", path ? strerror(-rc) : "HOME is not set");
+		        path ? path : "~/.aws/credentials", path ? strerror(-r) : "HOME is not set");
 	if (bytes == 0)
 		return incomplete(err, path, "is empty");
 	if (!w.found)
@@ -196,17 +196,17 @@ static int from_file(const struct conf_store *conf, struct aws_credentials *c, s
 int aws_credentials_load(const struct conf_store *conf, struct aws_credentials *ret, struct error *err)
 {
 	struct aws_credentials c = {0};
-	int rc = from_conf(conf, &c);
+	int r = from_conf(conf, &c);
 
-	if (rc == -ENOENT)
-		rc = from_environment(&c, err);
-	if (rc == -ENOENT)
-		rc = from_file(conf, &c, err);
-	if (rc == 0)
+	if (r == -ENOENT)
+		r = from_environment(&c, err);
+	if (r == -ENOENT)
+		r = from_file(conf, &c, err);
+	if (r == 0)
 		*ret = c;
 	else
 		aws_credentials_finish(&c);
-	return rc;
+	return r;
 }
 
 static uint64_t mix(uint64_t hash, uint64_t value)

@@ -151,14 +151,14 @@ static const struct conf_lines_events file_events = {on_section, on_pair, on_bad
 int conf_read_file(struct conf_loader *l)
 {
 	struct str text = {0};
-	int rc = fd_read_file(l->conf.path, FILE_MAX_BYTES, &text);
+	int r = fd_read_file(l->conf.path, FILE_MAX_BYTES, &text);
 
-	if (rc == 0)
+	if (r == 0)
 		conf_lines_parse(str_text(&text), text.len, &file_events, l);
 	else
-		conf_problem(l, 0, "%s: cannot be read: %s", l->conf.path, strerror(-rc));
+		conf_problem(l, 0, "%s: cannot be read: %s", l->conf.path, strerror(-r));
 	if (text.data)
 		explicit_bzero(text.data, text.cap);
 	str_finish(&text);
-	return rc;
+	return r;
 }

@@ -184,28 +184,28 @@ static void warn_of_readers(struct conf_loader *l)
 int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems)
 {
 	struct conf_loader l = {0};
-	int rc = 0;
+	int r = 0;
 
 	l.conf.path = mem_strdup(path);
 	l.conf.origins = mem_alloc(sizeof(*l.conf.origins));
 	l.conf.origins->of = new_origins();
 	if (path)
-		rc = conf_read_file(&l);
-	if (rc == 0) {
+		r = conf_read_file(&l);
+	if (r == 0) {
 		conf_read_environment(&l);
 		conf_set_defaults(&l);
 		conf_validate(&l);
 		if (path)
 			warn_of_readers(&l);
 	}
-	if (rc == 0 && l.error_count > 0)
-		rc = -EINVAL;
+	if (r == 0 && l.error_count > 0)
+		r = -EINVAL;
 	finish_problems(&l, ret_problems);
-	if (rc == 0)
+	if (r == 0)
 		*ret_conf = l.conf;
 	else
 		conf_finish(&l.conf);
-	return rc;
+	return r;
 }
 
 void conf_finish(struct conf *c)

@@ -98,7 +98,7 @@ struct first_clash {
 	const struct conf_backup *job;
 	const char *const *keys;
 	size_t count;
-	int rc;
+	int r;
 	struct error *err;
 };
 
@@ -120,12 +120,12 @@ static void on_clash(void *arg, const struct conf_clash *clash)
 	struct first_clash *f = arg;
 	_cleanup(str) struct str key = {0}, other = {0};
 
-	if (f->rc < 0)
+	if (f->r < 0)
 		return;
 	describe(f, clash->key, &key);
 	describe(f, clash->other, &other);
-	f->rc = error_set(f->err, ERROR_USAGE, EINVAL, "%s: %s %s; allowed: %s", str_text(&key), clash->what,
-	                  str_text(&other), clash->allowed);
+	f->r = error_set(f->err, ERROR_USAGE, EINVAL, "%s: %s %s; allowed: %s", str_text(&key), clash->what,
+	                 str_text(&other), clash->allowed);
 }
 
 static bool is_partial(const struct conf_backup *job, const struct conf_backup *copy)
@@ -149,22 +149,22 @@ int conf_backup_override(const struct conf_backup *job, const char *const *keys,
 	struct first_clash clash = {.job = copy, .keys = keys, .count = count, .err = err};
 
 	for (size_t i = 0; i < count; i++) {
-		int rc = 0;
+		int r = 0;
 
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(keys[i], keys[j]) == 0)
 				return error_set(err, ERROR_USAGE, EINVAL, "%.100s: this key is given twice",
 				                 keys[i]);
 		if (strcmp(keys[i], "note") != 0)
-			rc = set_key(copy, keys[i], values[i], err);
-		if (rc < 0)
-			return rc;
+			r = set_key(copy, keys[i], values[i], err);
+		if (r < 0)
+			return r;
 	}
 	/* What contradicts itself in the configuration was refused when that was loaded. */
 	if (count > 0)
 		conf_backup_check(copy, on_clash, &clash);
-	if (clash.rc < 0)
-		return clash.rc;
+	if (clash.r < 0)
+		return clash.r;
 	*ret_partial = is_partial(job, copy);
 	*ret_job = take_ptr(&copy);
 	return 0;

@@ -48,13 +48,13 @@ int conf_int_parse(const char *text, int64_t *ret)
 {
 	const char *end;
 	int64_t value;
-	int rc = parse_digits(text, &end, &value);
+	int r = parse_digits(text, &end, &value);
 
-	if (rc == 0 && *end)
+	if (r == 0 && *end)
 		return -EINVAL;
-	if (rc == 0)
+	if (r == 0)
 		*ret = value;
-	return rc;
+	return r;
 }
 
 static bool is_byte_unit(const char *text, const char *letter)
@@ -71,15 +71,15 @@ int conf_bytes_parse(const char *text, uint64_t *ret)
 {
 	const char *end;
 	int64_t value;
-	int rc;
+	int r;
 
 	if (strcasecmp(text, "none") == 0) {
 		*ret = 0;
 		return 0;
 	}
-	rc = parse_digits(text, &end, &value);
-	if (rc < 0)
-		return rc;
+	r = parse_digits(text, &end, &value);
+	if (r < 0)
+		return r;
 	while (*end == ' ')
 		end++;
 	for (size_t i = 0; i < ARRAY_SIZE(byte_units); i++) {
@@ -133,10 +133,10 @@ int conf_duration_parse(const char *text, int64_t *ret_ms)
 {
 	const char *end;
 	int64_t value;
-	int rc = parse_digits(text, &end, &value);
+	int r = parse_digits(text, &end, &value);
 
-	if (rc < 0)
-		return rc;
+	if (r < 0)
+		return r;
 	while (*end == ' ')
 		end++;
 	for (size_t i = 0; i < ARRAY_SIZE(time_units); i++) {

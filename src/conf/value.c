@@ -124,12 +124,12 @@ static void format_bool(const struct conf_key *key, const void *field, struct st
 	str_append(out, *(const bool *)field ? "yes" : "no");
 }
 
-int conf_value_check_range(const struct conf_key *key, int rc, int64_t value, const char *what,
+int conf_value_check_range(const struct conf_key *key, int r, int64_t value, const char *what,
                            struct str *wrong)
 {
-	if (rc == -ERANGE || (rc == 0 && value > key->max))
+	if (r == -ERANGE || (r == 0 && value > key->max))
 		return conf_value_wrong(wrong, "is too large");
-	if (rc < 0)
+	if (r < 0)
 		return conf_value_wrong(wrong, what);
 	if (value < key->min)
 		return conf_value_wrong(wrong, "is too small");
@@ -139,12 +139,12 @@ int conf_value_check_range(const struct conf_key *key, int rc, int64_t value, co
 static int parse_bytes(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	uint64_t value = 0;
-	int rc = conf_bytes_parse(text, &value);
+	int r = conf_bytes_parse(text, &value);
 
-	rc = conf_value_check_range(key, rc, (int64_t)value, "is no size", wrong);
-	if (rc == 0)
+	r = conf_value_check_range(key, r, (int64_t)value, "is no size", wrong);
+	if (r == 0)
 		*(uint64_t *)field = value;
-	return rc;
+	return r;
 }
 
 static void allow_bytes(const struct conf_key *key, struct str *out)
@@ -180,15 +180,15 @@ static void allow_zero_word(const struct conf_key *key, struct str *out)
 static int parse_duration(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	int64_t value = 0;
-	int rc = 0;
+	int r = 0;
 
 	if (!is_zero_word(key, text)) {
-		rc = conf_duration_parse(text, &value);
-		rc = conf_value_check_range(key, rc, value, "is no duration", wrong);
+		r = conf_duration_parse(text, &value);
+		r = conf_value_check_range(key, r, value, "is no duration", wrong);
 	}
-	if (rc == 0)
+	if (r == 0)
 		*(int64_t *)field = value;
-	return rc;
+	return r;
 }
 
 static void allow_duration(const struct conf_key *key, struct str *out)
@@ -213,15 +213,15 @@ static void format_duration(const struct conf_key *key, const void *field, struc
 static int parse_int(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	int64_t value = 0;
-	int rc = 0;
+	int r = 0;
 
 	if (!is_zero_word(key, text)) {
-		rc = conf_int_parse(text, &value);
-		rc = conf_value_check_range(key, rc, value, "is no whole number", wrong);
+		r = conf_int_parse(text, &value);
+		r = conf_value_check_range(key, r, value, "is no whole number", wrong);
 	}
-	if (rc == 0)
+	if (r == 0)
 		*(int64_t *)field = value;
-	return rc;
+	return r;
 }
 
 static void allow_int(const struct conf_key *key, struct str *out)

@@ -94,13 +94,13 @@ const struct value_ops conf_compression_ops = {parse_compression, allow_compress
 static int parse_rate(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	uint64_t value = 0;
-	int rc = conf_rate_parse(text, &value);
+	int r = conf_rate_parse(text, &value);
 
-	if (rc < 0 || value > 0)
-		rc = conf_value_check_range(key, rc, (int64_t)value, "is no rate", wrong);
-	if (rc == 0)
+	if (r < 0 || value > 0)
+		r = conf_value_check_range(key, r, (int64_t)value, "is no rate", wrong);
+	if (r == 0)
 		*(uint64_t *)field = value;
-	return rc;
+	return r;
 }
 
 static void allow_rate(const struct conf_key *key, struct str *out)

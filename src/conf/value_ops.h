@@ -13,7 +13,7 @@ extern const struct value_ops conf_words_ops, conf_patterns_ops, conf_compressio
 
 /** conf_value_wrong() - say what is wrong; returns -EINVAL. */
 int conf_value_wrong(struct str *wrong, const char *what);
-/** conf_value_check_range() - is what a parser returned (@rc, @value) within the key's bounds? @what: when it
+/** conf_value_check_range() - is what a parser returned (@r, @value) within the key's bounds? @what: when it
  * is no number at all. */
-int conf_value_check_range(const struct conf_key *key, int rc, int64_t value, const char *what,
+int conf_value_check_range(const struct conf_key *key, int r, int64_t value, const char *what,
                            struct str *wrong);

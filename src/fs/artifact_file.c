@@ -92,27 +92,27 @@ static void note_damage(struct read_request *rr, const char *path, const char *m
 	audit(rr->fs, &entry, "damaged", path, r, r < 0 ? err.message : message);
 }
 
-static void note_failure(struct read_request *rr, int result, const struct error *err)
+static void note_failure(struct read_request *rr, int r, const struct error *err)
 {
 	_cleanup(free) char *path = catalog_path(rr->fs->ctx.catalog, rr->ino);
 	const char *message = err && err->message[0] ? err->message : "the read failed";
 
-	report_trouble(rr->fs->ctx.troubles, path, -result, message);
+	report_trouble(rr->fs->ctx.troubles, path, -r, message);
 	if (err && (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND))
 		note_damage(rr, path, message);
 	log_error("read of %s failed: %s", path ? path : "a removed backup", message);
 }
 
-static void read_done(struct reader_request *request, int result, const struct iovec *iov, int count,
+static void read_done(struct reader_request *request, int r, const struct iovec *iov, int count,
                       const struct error *err)
 {
 	struct read_request *rr = (struct read_request *)request;
 
-	if (result < 0 && result != -ECANCELED)
-		note_failure(rr, result, err);
+	if (r < 0 && r != -ECANCELED)
+		note_failure(rr, r, err);
 	if (pending_claim(&rr->pending)) {
-		if (result < 0)
-			fuse_reply_err(rr->pending.req, result == -ESTALE ? ESTALE : EIO);
+		if (r < 0)
+			fuse_reply_err(rr->pending.req, r == -ESTALE ? ESTALE : EIO);
 		else
 			fuse_reply_iov(rr->pending.req, iov, count);
 	}

@@ -225,12 +225,12 @@ static int set_headers(struct transfer *t)
 	/* A round trip before each body would cost more than a refused body does; "Expect:" takes curl's
 	 * out. */
 	struct curl_slist *first = curl_slist_append(NULL, "Expect:");
-	int rc = first ? 0 : -ENOMEM;
+	int r = first ? 0 : -ENOMEM;
 
 	t->headers = first;
-	for (size_t i = 0; !rc && i < t->req->header_count; i++)
-		rc = add_header(t, t->req->headers[i].name, t->req->headers[i].value);
-	return rc;
+	for (size_t i = 0; !r && i < t->req->header_count; i++)
+		r = add_header(t, t->req->headers[i].name, t->req->headers[i].value);
+	return r;
 }
 
 static void set_callbacks(struct transfer *t)

@@ -13,15 +13,15 @@
 
 /* Of all memory a fourth is left for what is being handed out, and no file has more than another: what one
  * read ahead beyond its share, others would take from it before it was read. */
-static unsigned window_limit(const struct reader *r)
+static unsigned window_limit(const struct reader *reader)
 {
-	size_t share = r->block_count / 4, files = r->sequential_files;
+	size_t share = reader->block_count / 4, files = reader->sequential_files;
 
 	if (files > 3)
-		share = r->block_count * 3 / 4 / files;
+		share = reader->block_count * 3 / 4 / files;
 	if (share < 1)
 		share = 1;
-	return share < r->ahead_blocks_max ? (unsigned)share : r->ahead_blocks_max;
+	return share < reader->ahead_blocks_max ? (unsigned)share : reader->ahead_blocks_max;
 }
 
 static void set_window(struct reader_file *f, unsigned blocks)
@@ -53,13 +53,13 @@ static bool in_order(const struct reader_file *f, uint64_t offset, uint64_t end)
 }
 
 /* Who has not read on for as long as it takes to fill all memory has no share of it any more. */
-static void end_stale_windows(struct reader *r)
+static void end_stale_windows(struct reader *reader)
 {
-	if (r->tick - r->stale_tick < r->block_count)
+	if (reader->tick - reader->stale_tick < reader->block_count)
 		return;
-	r->stale_tick = r->tick;
-	for (struct reader_file *f = r->files; f; f = f->next)
-		if (f->window && r->tick - f->tick > r->block_count)
+	reader->stale_tick = reader->tick;
+	for (struct reader_file *f = reader->files; f; f = f->next)
+		if (f->window && reader->tick - f->tick > reader->block_count)
 			set_window(f, 0);
 }
 
@@ -89,18 +89,18 @@ static bool advance(struct reader_file *f, uint64_t offset, uint64_t end)
 
 /* Have @parts of a block fetched as far as they are not there; false when there is no buffer to spare for
  * it. */
-static bool fetch_ahead(struct reader *r, struct artifact *a, const struct span *span, parts_t parts)
+static bool fetch_ahead(struct reader *reader, struct artifact *a, const struct span *span, parts_t parts)
 {
-	struct block *b = block_find(r, a, span->first);
+	struct block *b = block_find(reader, a, span->first);
 
 	if (b)
-		block_pin(r, b);
+		block_pin(reader, b);
 	else
-		b = r->queue ? NULL : block_make(r, a, span, false);
+		b = reader->queue ? NULL : block_make(reader, a, span, false);
 	if (!b)
 		return false;
-	block_want_ahead(r, b, parts);
-	block_unpin(r, b);
+	block_want_ahead(reader, b, parts);
+	block_unpin(reader, b);
 	return true;
 }
 

@@ -42,45 +42,45 @@ static void list_remove(struct block *b)
 	b->list = NULL;
 }
 
-void block_table_init(struct reader *r)
+void block_table_init(struct reader *reader)
 {
-	r->bucket_count = 16;
-	while (r->bucket_count < 2 * r->block_count)
-		r->bucket_count *= 2;
-	r->buckets = mem_array(r->bucket_count, sizeof(*r->buckets));
-	r->blocks = mem_array(r->block_count, sizeof(*r->blocks));
-	for (size_t i = 0; i < r->block_count; i++)
-		list_add(&r->free, &r->blocks[i]);
-	r->available = r->block_count;
+	reader->bucket_count = 16;
+	while (reader->bucket_count < 2 * reader->block_count)
+		reader->bucket_count *= 2;
+	reader->buckets = mem_array(reader->bucket_count, sizeof(*reader->buckets));
+	reader->blocks = mem_array(reader->block_count, sizeof(*reader->blocks));
+	for (size_t i = 0; i < reader->block_count; i++)
+		list_add(&reader->free, &reader->blocks[i]);
+	reader->available = reader->block_count;
 }
 
-void block_table_finish(struct reader *r)
+void block_table_finish(struct reader *reader)
 {
-	assert(r->available == r->block_count && r->free.count == r->block_count);
-	free(r->blocks);
-	free(r->buckets);
+	assert(reader->available == reader->block_count && reader->free.count == reader->block_count);
+	free(reader->blocks);
+	free(reader->buckets);
 }
 
-static struct block **bucket(struct reader *r, const struct artifact *a, size_t first_extent)
+static struct block **bucket(struct reader *reader, const struct artifact *a, size_t first_extent)
 {
 	uint64_t h = ((uintptr_t)a >> 4) * UINT64_C(0x9E3779B97F4A7C15) + first_extent;
 
 	h *= UINT64_C(0x9E3779B97F4A7C15);
-	return &r->buckets[(h >> 32) & (r->bucket_count - 1)];
+	return &reader->buckets[(h >> 32) & (reader->bucket_count - 1)];
 }
 
-struct block *block_find(struct reader *r, const struct artifact *a, size_t first_extent)
+struct block *block_find(struct reader *reader, const struct artifact *a, size_t first_extent)
 {
-	struct block *b = *bucket(r, a, first_extent);
+	struct block *b = *bucket(reader, a, first_extent);
 
 	while (b && (b->artifact != a || b->span.first != first_extent))
 		b = b->hash_next;
 	return b;
 }
 
-static void unhash(struct reader *r, struct block *b)
+static void unhash(struct reader *reader, struct block *b)
 {
-	struct block **at = bucket(r, b->artifact, b->span.first);
+	struct block **at = bucket(reader, b->artifact, b->span.first);
 
 	while (*at != b)
 		at = &(*at)->hash_next;
@@ -94,96 +94,96 @@ bool block_is_available(const struct block *b)
 
 /* Is it unlikely that somebody will still want what was not handed out of @b? Age is counted in blocks made
  * since, not in time. */
-static bool is_expendable(const struct reader *r, const struct block *b)
+static bool is_expendable(const struct reader *reader, const struct block *b)
 {
-	return r->tick - b->tick > r->block_count;
+	return reader->tick - b->tick > reader->block_count;
 }
 
 /* The slot to use next: free, or taken from the block that is needed least. */
-static struct block *find_slot(struct reader *r, bool for_request)
+static struct block *find_slot(struct reader *reader, bool for_request)
 {
-	struct block *b = r->idle.first;
+	struct block *b = reader->idle.first;
 
-	if (r->spent.last)
-		return r->spent.last;
-	if (r->scraps.count > SCRAPS_KEPT || (r->scraps.count > 0 && !r->free.first))
-		return r->scraps.first;
-	if (r->free.first)
-		return r->free.first;
-	while (b && !is_expendable(r, b))
+	if (reader->spent.last)
+		return reader->spent.last;
+	if (reader->scraps.count > SCRAPS_KEPT || (reader->scraps.count > 0 && !reader->free.first))
+		return reader->scraps.first;
+	if (reader->free.first)
+		return reader->free.first;
+	while (b && !is_expendable(reader, b))
 		b = b->next;
 	if (b || !for_request)
 		return b;
-	if (r->idle.first)
-		return r->idle.first;
-	for (b = r->ahead.last; b && !block_is_available(b); b = b->prev)
+	if (reader->idle.first)
+		return reader->idle.first;
+	for (b = reader->ahead.last; b && !block_is_available(b); b = b->prev)
 		;
 	return b;
 }
 
 /* The slot without its block, in no list; its buffer is the caller's. */
-static char *empty(struct reader *r, struct block *b)
+static char *empty(struct reader *reader, struct block *b)
 {
 	char *buffer = b->buffer;
 
 	list_remove(b);
-	unhash(r, b);
-	whole_lost(r, b);
-	atomic_fetch_sub(&r->metrics->used_buffers, 1);
+	unhash(reader, b);
+	whole_lost(reader, b);
+	atomic_fetch_sub(&reader->metrics->used_buffers, 1);
 	*b = (struct block){0};
 	return buffer;
 }
 
-struct block *block_make(struct reader *r, struct artifact *a, const struct span *span, bool for_request)
+struct block *block_make(struct reader *reader, struct artifact *a, const struct span *span, bool for_request)
 {
-	struct block *b = find_slot(r, for_request);
+	struct block *b = find_slot(reader, for_request);
 	struct block **at;
 	char *buffer;
 
 	if (!b)
 		return NULL;
 	list_remove(b);
-	buffer = b->artifact ? empty(r, b) : pool_take(r->pool);
-	at = bucket(r, a, span->first);
+	buffer = b->artifact ? empty(reader, b) : pool_take(reader->pool);
+	at = bucket(reader, a, span->first);
 	*b = (struct block){.artifact = a,
 	                    .span = *span,
 	                    .buffer = buffer,
-	                    .tick = ++r->tick,
+	                    .tick = ++reader->tick,
 	                    .pins = 1,
 	                    .hash_next = *at};
 	*at = b;
-	r->available--;
-	atomic_fetch_add(&r->metrics->used_buffers, 1);
+	reader->available--;
+	atomic_fetch_add(&reader->metrics->used_buffers, 1);
 	return b;
 }
 
-static struct block_list *list_of(struct reader *r, const struct block *b)
+static struct block_list *list_of(struct reader *reader, const struct block *b)
 {
 	if (b->wanted)
-		return &r->wanted;
+		return &reader->wanted;
 	if (b->ahead)
-		return &r->ahead;
+		return &reader->ahead;
 	if (b->pins || b->loading)
 		return NULL;
 	if (b->used_bytes >= b->span.bytes)
-		return &r->spent;
-	return b->used_bytes >= span_parts_bytes(&b->artifact->extents, &b->span, b->ready) ? &r->scraps
-	                                                                                    : &r->idle;
+		return &reader->spent;
+	return b->used_bytes >= span_parts_bytes(&b->artifact->extents, &b->span, b->ready) ? &reader->scraps
+	                                                                                    : &reader->idle;
 }
 
-void block_changed(struct reader *r, struct block *b)
+void block_changed(struct reader *reader, struct block *b)
 {
 	bool available = block_is_available(b);
-	struct block_list *list = list_of(r, b);
+	struct block_list *list = list_of(reader, b);
 
 	if (available && !b->available)
-		r->available++;
+		reader->available++;
 	if (!available && b->available)
-		r->available--;
+		reader->available--;
 	b->available = available;
 	if (available && !b->ready && !b->ahead) {
-		pool_give(r->pool, empty(r, b));
-		list_add(&r->free, b);
+		pool_give(reader->pool, empty(reader, b));
+		list_add(&reader->free, b);
 		return;
 	}
 	if (list == b->list)
@@ -193,44 +193,44 @@ void block_changed(struct reader *r, struct block *b)
 		list_add(list, b);
 }
 
-void block_pin(struct reader *r, struct block *b)
+void block_pin(struct reader *reader, struct block *b)
 {
 	b->pins++;
-	block_changed(r, b);
+	block_changed(reader, b);
 }
 
-void block_unpin(struct reader *r, struct block *b)
+void block_unpin(struct reader *reader, struct block *b)
 {
 	/* Who wanted something had it pinned. */
 	if (--b->pins == 0 && b->wanted) {
 		b->wanted = 0;
-		whole_lost(r, b);
+		whole_lost(reader, b);
 	}
-	block_changed(r, b);
+	block_changed(reader, b);
 }
 
-void block_want(struct reader *r, struct block *b, parts_t parts)
+void block_want(struct reader *reader, struct block *b, parts_t parts)
 {
 	b->wanted |= parts & ~(b->ready | b->loading);
 	b->ahead &= ~b->wanted;
 	if (!b->wanted)
 		return;
-	block_changed(r, b);
-	fetch_wake(r);
+	block_changed(reader, b);
+	fetch_wake(reader);
 }
 
-void block_want_ahead(struct reader *r, struct block *b, parts_t parts)
+void block_want_ahead(struct reader *reader, struct block *b, parts_t parts)
 {
 	parts &= ~(b->ready | b->loading | b->wanted | b->ahead);
 	if (!parts)
 		return;
 	b->ahead |= parts;
-	block_changed(r, b);
-	fetch_wake(r);
+	block_changed(reader, b);
+	fetch_wake(reader);
 }
 
-void block_clear(struct reader *r, struct block *b)
+void block_clear(struct reader *reader, struct block *b)
 {
 	b->ready = b->wanted = b->ahead = 0;
-	block_changed(r, b);
+	block_changed(reader, b);
 }

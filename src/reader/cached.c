@@ -32,39 +32,39 @@ static struct cache_piece cache_piece_of(const struct block *b)
 	return piece;
 }
 
-bool cached_read(struct reader *r, const struct piece *p)
+bool cached_read(struct reader *reader, const struct piece *p)
 {
 	const struct cache_piece piece = cache_piece_of(p->block);
 	const struct iovec iov = {p->block->buffer + p->from, p->bytes};
 
-	return cache_read(r->cache, &piece, (uint32_t)p->from, &iov, 1);
+	return cache_read(reader->cache, &piece, (uint32_t)p->from, &iov, 1);
 }
 
-void cached_forget(struct reader *r, const struct piece *p)
+void cached_forget(struct reader *reader, const struct piece *p)
 {
 	const struct cache_piece piece = cache_piece_of(p->block);
 
-	cache_forget(r->cache, &piece);
+	cache_forget(reader->cache, &piece);
 }
 
-bool cached_offer(struct reader *r, struct block *b, parts_t parts)
+bool cached_offer(struct reader *reader, struct block *b, parts_t parts)
 {
-	if (!r->cache || b->cached || (b->ready | parts) != span_parts(&b->span))
+	if (!reader->cache || b->cached || (b->ready | parts) != span_parts(&b->span))
 		return false;
 	b->cached = true;
-	block_pin(r, b);
+	block_pin(reader, b);
 	return true;
 }
 
-void cached_write(struct reader *r, struct block *b)
+void cached_write(struct reader *reader, struct block *b)
 {
 	const struct cache_piece piece = cache_piece_of(b);
 	const struct iovec iov = {b->buffer, b->span.bytes};
 	struct answers answers = {0};
 
-	cache_write(r->cache, &piece, &iov, 1);
-	pthread_mutex_lock(&r->lock);
-	block_unpin(r, b);
-	request_deliver(r, &answers);
-	pthread_mutex_unlock(&r->lock);
+	cache_write(reader->cache, &piece, &iov, 1);
+	pthread_mutex_lock(&reader->lock);
+	block_unpin(reader, b);
+	request_deliver(reader, &answers);
+	pthread_mutex_unlock(&reader->lock);
 }

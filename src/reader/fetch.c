@@ -25,14 +25,14 @@
 
 #define FAILED_HOLD_MS 5000
 
-static bool may_read_ahead(const struct reader *r)
+static bool may_read_ahead(const struct reader *reader)
 {
-	return r->ahead.first && gets_may_begin(r);
+	return reader->ahead.first && gets_may_begin(reader);
 }
 
 /* Take the first run of parts of @b that are to be fetched; false when there is none, or, for a further
  * piece, none that follows the last. */
-static bool take_piece(struct reader *r, struct batch *batch, struct block *b)
+static bool take_piece(struct reader *reader, struct batch *batch, struct block *b)
 {
 	parts_t parts = batch->ahead ? b->ahead : b->wanted;
 	/* Of a hole between two wanted parts it costs less to bring it than to ask twice. */
@@ -53,7 +53,7 @@ static bool take_piece(struct reader *r, struct batch *batch, struct block *b)
 	b->loading |= run;
 	b->wanted &= ~run;
 	b->ahead &= ~run;
-	block_changed(r, b);
+	block_changed(reader, b);
 	return true;
 }
 
@@ -63,76 +63,76 @@ static bool reaches_end(const struct piece *p)
 }
 
 /* Of threads that are on their way already each takes something. */
-static bool is_one_more_needed(const struct reader *r)
+static bool is_one_more_needed(const struct reader *reader)
 {
-	return r->waking < r->wanted.count || (r->waking == 0 && may_read_ahead(r));
+	return reader->waking < reader->wanted.count || (reader->waking == 0 && may_read_ahead(reader));
 }
 
-void fetch_wake(struct reader *r)
+void fetch_wake(struct reader *reader)
 {
-	struct fetcher *f = r->idle_fetchers;
+	struct fetcher *f = reader->idle_fetchers;
 
-	if (!f || !is_one_more_needed(r))
+	if (!f || !is_one_more_needed(reader))
 		return;
-	r->idle_fetchers = f->idle_next;
+	reader->idle_fetchers = f->idle_next;
 	f->idle = false;
-	r->waking++;
+	reader->waking++;
 	pthread_cond_signal(&f->wake);
 }
 
-void fetch_end(struct reader *r)
+void fetch_end(struct reader *reader)
 {
-	r->ending = true;
-	for (unsigned i = 0; i < r->threads; i++)
-		pthread_cond_signal(&r->fetchers[i].wake);
+	reader->ending = true;
+	for (unsigned i = 0; i < reader->threads; i++)
+		pthread_cond_signal(&reader->fetchers[i].wake);
 }
 
 /* With the lock: until there is something to do. The thread that came last goes first: what it needs is still
  * in the processor's caches. */
 static void be_idle(struct fetcher *f)
 {
-	struct reader *r = f->reader;
+	struct reader *reader = f->reader;
 
 	f->idle = true;
-	f->idle_next = r->idle_fetchers;
-	r->idle_fetchers = f;
-	while (f->idle && !r->ending)
-		pthread_cond_wait(&f->wake, &r->lock);
+	f->idle_next = reader->idle_fetchers;
+	reader->idle_fetchers = f;
+	while (f->idle && !reader->ending)
+		pthread_cond_wait(&f->wake, &reader->lock);
 	if (!f->idle)
-		r->waking--;
+		reader->waking--;
 }
 
 /* With the lock: what to get next; false when the reader ends. */
 static bool take_batch(struct fetcher *f)
 {
-	struct reader *r = f->reader;
+	struct reader *reader = f->reader;
 	struct batch *batch = &f->batch;
 	struct block *b;
 	unsigned most;
 
-	while (!r->ending && !r->wanted.first && !may_read_ahead(r))
+	while (!reader->ending && !reader->wanted.first && !may_read_ahead(reader))
 		be_idle(f);
-	if (r->ending)
+	if (reader->ending)
 		return false;
-	b = r->wanted.first ? r->wanted.first : r->ahead.first;
-	*batch = (struct batch){.artifact = b->artifact, .ahead = !r->wanted.first};
-	most = batch->ahead ? gets_blocks(r) : FETCH_BLOCKS;
-	while (b && batch->count < most && take_piece(r, batch, b) &&
+	b = reader->wanted.first ? reader->wanted.first : reader->ahead.first;
+	*batch = (struct batch){.artifact = b->artifact, .ahead = !reader->wanted.first};
+	most = batch->ahead ? gets_blocks(reader) : FETCH_BLOCKS;
+	while (b && batch->count < most && take_piece(reader, batch, b) &&
 	       reaches_end(&batch->pieces[batch->count - 1]))
-		b = block_find(r, batch->artifact, b->span.first + b->span.count);
+		b = block_find(reader, batch->artifact, b->span.first + b->span.count);
 	batch->artifact->users++;
 	str_copy(batch->etag, sizeof(batch->etag), batch->artifact->etag);
 	if (batch->ahead)
-		r->ahead_gets++;
+		reader->ahead_gets++;
 	cancel_init(&f->cancel);
-	fetch_wake(r);
+	fetch_wake(reader);
 	return true;
 }
 
-void fetch_cancel_unwanted(struct reader *r)
+void fetch_cancel_unwanted(struct reader *reader)
 {
-	for (unsigned i = 0; i < r->threads; i++) {
-		struct fetcher *f = &r->fetchers[i];
+	for (unsigned i = 0; i < reader->threads; i++) {
+		struct fetcher *f = &reader->fetchers[i];
 		bool wanted = f->batch.ahead;
 
 		if (!f->batch.artifact)
@@ -146,27 +146,27 @@ void fetch_cancel_unwanted(struct reader *r)
 }
 
 /* The object's etag is known now, or is another than the one the file began with. */
-static int learn_etag(struct reader *r, struct batch *batch, const char *etag, struct error *err)
+static int learn_etag(struct reader *reader, struct batch *batch, const char *etag, struct error *err)
 {
 	struct artifact *a = batch->artifact;
 	bool other;
 
 	if (!etag[0])
 		return 0;
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&reader->lock);
 	if (!a->etag[0])
 		str_copy(a->etag, sizeof(a->etag), etag);
 	other = !str_equal(a->etag, etag);
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&reader->lock);
 	str_copy(batch->etag, sizeof(batch->etag), etag);
 	return other ? error_set(err, ERROR_CONFLICT, ESTALE, "the object is another one now") : 0;
 }
 
-static void note_stale(struct reader *r, struct artifact *a)
+static void note_stale(struct reader *reader, struct artifact *a)
 {
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&reader->lock);
 	a->stale = true;
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&reader->lock);
 }
 
 static uint64_t piece_offset(const struct piece *p)
@@ -174,24 +174,24 @@ static uint64_t piece_offset(const struct piece *p)
 	return p->block->span.offset + p->from;
 }
 
-static int failure(struct reader *r, struct artifact *a, const struct piece *pieces, unsigned count,
-                   int result, struct error *err)
+static int failure(struct reader *reader, struct artifact *a, const struct piece *pieces, unsigned count,
+                   int r, struct error *err)
 {
 	const struct piece *last = &pieces[count - 1];
 
 	if (!err->message[0])
-		error_system(err, -result, "the store cannot be read");
+		error_system(err, -r, "the store cannot be read");
 	error_prefix(err, "bytes %llu to %llu of %s", (unsigned long long)piece_offset(pieces),
 	             (unsigned long long)(piece_offset(last) + last->bytes - 1), a->key);
-	if (result == -ECANCELED)
-		return result;
-	if (result == -ESTALE) {
-		note_stale(r, a);
+	if (r == -ECANCELED)
+		return r;
+	if (r == -ESTALE) {
+		note_stale(reader, a);
 		return error_set(err, ERROR_CONFLICT, ESTALE,
 		                 "%s was replaced in the store while it was open: open it again", a->key);
 	}
 	/* To the store the range is wrong; the manifest says that it is the object. */
-	if (result == -ERANGE)
+	if (r == -ERANGE)
 		err->class = ERROR_CORRUPT;
 	err->errnum = EIO;
 	return -EIO;
@@ -217,18 +217,18 @@ struct run {
 	bool stopped; /* what comes next is wrong: it waits for the end of the get */
 };
 
-static void note_duration(struct reader *r, uint64_t bytes, int64_t duration_us)
+static void note_duration(struct reader *reader, uint64_t bytes, int64_t duration_us)
 {
-	pthread_mutex_lock(&r->lock);
-	gets_measure(r, bytes, duration_us);
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_lock(&reader->lock);
+	gets_measure(reader, bytes, duration_us);
+	pthread_mutex_unlock(&reader->lock);
 }
 
 /* One ranged get for all pieces of @run; @arrived settles those that come while it runs. */
 static int get(struct run *run, void (*arrived)(void *, uint64_t, const char *), struct error *err)
 {
 	struct fetcher *f = run->f;
-	struct reader *r = f->reader;
+	struct reader *reader = f->reader;
 	struct batch *batch = &f->batch;
 	char etag[STORE_ETAG_BYTES] = "";
 	const struct store_call call = {.cancel = &f->cancel};
@@ -239,7 +239,7 @@ static int get(struct run *run, void (*arrived)(void *, uint64_t, const char *),
 	struct iovec iov[FETCH_BLOCKS];
 	int64_t began_us = clock_mono_us();
 	uint64_t bytes = 0;
-	int result;
+	int r;
 
 	for (unsigned i = 0; i < run->count; i++) {
 		const struct piece *p = &run->pieces[i];
@@ -248,18 +248,18 @@ static int get(struct run *run, void (*arrived)(void *, uint64_t, const char *),
 		bytes += p->bytes;
 	}
 	*err = (struct error){0};
-	result = store_get(r->store, &call, batch->artifact->key, piece_offset(run->pieces), iov,
-	                   (int)run->count, &options, err);
-	if (result == 0)
-		result = learn_etag(r, batch, etag, err);
+	r = store_get(reader->store, &call, batch->artifact->key, piece_offset(run->pieces), iov,
+	              (int)run->count, &options, err);
+	if (r == 0)
+		r = learn_etag(reader, batch, etag, err);
 	/* What broke off when all was given out broke off behind the last byte. */
-	if (result < 0 && run->settled < run->count)
-		return failure(r, batch->artifact, run->pieces + run->settled, run->count - run->settled,
-		               result, err);
+	if (r < 0 && run->settled < run->count)
+		return failure(reader, batch->artifact, run->pieces + run->settled, run->count - run->settled,
+		               r, err);
 	for (unsigned i = run->settled; i < run->count; i++)
 		count_fetched(f, &run->pieces[i]);
 	if (batch->ahead)
-		note_duration(r, bytes, clock_mono_us() - began_us);
+		note_duration(reader, bytes, clock_mono_us() - began_us);
 	return 0;
 }
 
@@ -270,7 +270,7 @@ static int get_one(struct fetcher *f, struct piece *p, struct error *err)
 	return get(&run, NULL, err);
 }
 
-static int check(struct reader *r, const struct piece *p, struct error *err)
+static int check(struct reader *reader, const struct piece *p, struct error *err)
 {
 	const struct block *b = p->block;
 	const struct artifact *a = b->artifact;
@@ -290,86 +290,86 @@ static int check(struct reader *r, const struct piece *p, struct error *err)
 	return 0;
 }
 
-static void note_cached(struct reader *r, struct block *b)
+static void note_cached(struct reader *reader, struct block *b)
 {
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&reader->lock);
 	b->cached = true;
 	b->artifact->whole_cached = true;
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&reader->lock);
 }
 
-static bool from_cache(struct reader *r, const struct piece *p)
+static bool from_cache(struct reader *reader, const struct piece *p)
 {
-	if (!cached_read(r, p))
+	if (!cached_read(reader, p))
 		return false;
-	if (check(r, p, NULL) == 0) {
-		note_cached(r, p->block);
+	if (check(reader, p, NULL) == 0) {
+		note_cached(reader, p->block);
 		return true;
 	}
-	cached_forget(r, p);
+	cached_forget(reader, p);
 	return false;
 }
 
 static int check_or_get_again(struct fetcher *f, struct piece *p, struct error *err)
 {
-	struct reader *r = f->reader;
-	int result = check(r, p, err);
+	struct reader *reader = f->reader;
+	int r = check(reader, p, err);
 
-	if (result == 0)
+	if (r == 0)
 		return 0;
-	atomic_fetch_add(&r->metrics->wrong_extents, 1);
-	result = get_one(f, p, err);
-	if (result < 0)
-		return result;
-	result = check(r, p, err);
-	if (result < 0)
-		atomic_fetch_add(&r->metrics->wrong_extents, 1);
-	return result;
+	atomic_fetch_add(&reader->metrics->wrong_extents, 1);
+	r = get_one(f, p, err);
+	if (r < 0)
+		return r;
+	r = check(reader, p, err);
+	if (r < 0)
+		atomic_fetch_add(&reader->metrics->wrong_extents, 1);
+	return r;
 }
 
-static bool is_wanted(struct reader *r, const struct piece *p)
+static bool is_wanted(struct reader *reader, const struct piece *p)
 {
 	bool wanted = false;
 
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&reader->lock);
 	for (const struct wait *w = p->block->waits; w; w = w->next)
 		wanted |= (w->need & p->parts) != 0;
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&reader->lock);
 	return wanted;
 }
 
 /* With the lock. Of a file that is wrong as a whole nobody shall have what the verdict was waited for with,
  * should it come once more. */
-static int judge(const struct artifact *a, int result, const struct error **err)
+static int judge(const struct artifact *a, int r, const struct error **err)
 {
-	if (result < 0 || a->whole != WHOLE_WRONG)
-		return result;
+	if (r < 0 || a->whole != WHOLE_WRONG)
+		return r;
 	*err = &a->wrong;
 	return -EIO;
 }
 
-/* @p's get has ended with @result, or brought it: tell those who wait. */
-static void settle(struct reader *r, struct piece *p, int result, const struct error *err)
+/* @p's get has ended with @r, or brought it: tell those who wait. */
+static void settle(struct reader *reader, struct piece *p, int r, const struct error *err)
 {
 	struct answers answers = {0};
 	struct block *b = p->block;
 	struct artifact *a = b->artifact;
 	parts_t needed = 0;
 
-	pthread_mutex_lock(&r->lock);
-	result = judge(a, result, &err);
-	block_pin(r, b);
-	p->offered = result == 0 && cached_offer(r, b, p->parts);
+	pthread_mutex_lock(&reader->lock);
+	r = judge(a, r, &err);
+	block_pin(reader, b);
+	p->offered = r == 0 && cached_offer(reader, b, p->parts);
 	for (const struct wait *w = b->waits; w; w = w->next)
 		needed |= w->need & p->parts;
-	if (result < 0) {
+	if (r < 0) {
 		b->loading &= ~p->parts;
-		if (result == -ECANCELED && needed && !r->refusing)
+		if (r == -ECANCELED && needed && !reader->refusing)
 			/* Given up for those who have gone; these have come since. */
-			block_want(r, b, needed);
+			block_want(reader, b, needed);
 		else
-			request_parts_failed(r, b, p->parts, result, err, &answers);
-	} else if (whole_arrived(r, b, p->parts)) {
+			request_parts_failed(reader, b, p->parts, r, err, &answers);
+	} else if (whole_arrived(reader, b, p->parts)) {
 		b->loading &= ~p->parts;
 		b->ready |= p->parts;
 		request_parts_ready(b, p->parts, &answers);
@@ -377,41 +377,41 @@ static void settle(struct reader *r, struct piece *p, int result, const struct e
 	if (a->files == 0)
 		b->ready = 0;
 	p->parts = 0;
-	block_unpin(r, b);
-	request_deliver(r, &answers);
-	pthread_mutex_unlock(&r->lock);
+	block_unpin(reader, b);
+	request_deliver(reader, &answers);
+	pthread_mutex_unlock(&reader->lock);
 }
 
 /* The kernel asks again, page by page, for what a failed read-ahead did not bring, and a copy has more blocks
  * queued: without a memory each of them would wait for the store's whole deadline. */
-static bool failed_just_now(struct reader *r, const struct artifact *a, struct error *err)
+static bool failed_just_now(struct reader *reader, const struct artifact *a, struct error *err)
 {
 	bool failed;
 
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&reader->lock);
 	failed = clock_mono_ms() < a->failed_until_ms;
 	if (failed)
 		*err = a->failure;
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&reader->lock);
 	return failed;
 }
 
 /* @err.retry: trying again might have helped, but the time for that was over. */
-static void note_failure(struct reader *r, struct artifact *a, const struct error *err)
+static void note_failure(struct reader *reader, struct artifact *a, const struct error *err)
 {
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&reader->lock);
 	a->failed_until_ms = clock_mono_ms() + FAILED_HOLD_MS;
 	a->failure = *err;
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&reader->lock);
 }
 
 /* @filled bytes of the run have arrived: give out what is complete and right. */
 static void on_arrived(void *arg, uint64_t filled, const char *etag)
 {
 	struct run *run = arg;
-	struct reader *r = run->f->reader;
+	struct reader *reader = run->f->reader;
 
-	if (!run->etag_known && learn_etag(r, &run->f->batch, etag, NULL) < 0)
+	if (!run->etag_known && learn_etag(reader, &run->f->batch, etag, NULL) < 0)
 		run->stopped = true;
 	run->etag_known = true;
 	while (!run->stopped && run->settled < run->count) {
@@ -419,80 +419,80 @@ static void on_arrived(void *arg, uint64_t filled, const char *etag)
 
 		if (filled < run->settled_bytes + p->bytes)
 			return;
-		if (check(r, p, NULL) < 0) {
+		if (check(reader, p, NULL) < 0) {
 			run->stopped = true;
 			return;
 		}
 		count_fetched(run->f, p);
 		run->settled++;
 		run->settled_bytes += p->bytes;
-		settle(r, p, 0, NULL);
+		settle(reader, p, 0, NULL);
 	}
 }
 
 static int get_or_fail_fast(struct run *run, struct error *err)
 {
-	struct reader *r = run->f->reader;
+	struct reader *reader = run->f->reader;
 	struct artifact *a = run->f->batch.artifact;
-	int result;
+	int r;
 
-	if (failed_just_now(r, a, err))
+	if (failed_just_now(reader, a, err))
 		return -EIO;
-	result = get(run, on_arrived, err);
-	if (result < 0 && err->retry)
-		note_failure(r, a, err);
-	return result;
+	r = get(run, on_arrived, err);
+	if (r < 0 && err->retry)
+		note_failure(reader, a, err);
+	return r;
 }
 
 /* Consecutive pieces, from the store. */
 static void fetch_from_store(struct fetcher *f, struct piece *pieces, unsigned count)
 {
-	struct reader *r = f->reader;
+	struct reader *reader = f->reader;
 	struct run run = {.f = f, .pieces = pieces, .count = count};
 	struct error err;
-	int result = get_or_fail_fast(&run, &err);
+	int r = get_or_fail_fast(&run, &err);
 	/* A get that ended for good may have failed for one block of several only, an object cut short for
 	 * instance: those that somebody waits for are tried alone. */
-	bool alone = result == -EIO && count - run.settled > 1 && !err.retry && !cancel_is_set(&f->cancel);
+	bool alone = r == -EIO && count - run.settled > 1 && !err.retry && !cancel_is_set(&f->cancel);
 
 	for (unsigned i = run.settled; i < count; i++) {
 		struct piece *p = &pieces[i];
 		struct error one = err;
-		int piece_result = result;
+		int piece_result = r;
 
-		if (alone && is_wanted(r, p))
+		if (alone && is_wanted(reader, p))
 			piece_result = get_one(f, p, &one);
 		if (piece_result == 0)
 			piece_result = check_or_get_again(f, p, &one);
-		settle(r, p, piece_result, &one);
+		settle(reader, p, piece_result, &one);
 	}
 }
 
 /* What is left to do, hashing and the disk cache, is no get: another one may begin. */
 static void end_ahead(struct fetcher *f)
 {
-	struct reader *r = f->reader;
+	struct reader *reader = f->reader;
 
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&reader->lock);
 	if (f->batch.ahead) {
 		f->batch.ahead = false;
-		r->ahead_gets--;
-		fetch_wake(r);
+		reader->ahead_gets--;
+		fetch_wake(reader);
 	}
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&reader->lock);
 }
 
 /* What the disk cache has is given out at once, the rest is got from the store. */
 static void fetch(struct fetcher *f)
 {
-	struct reader *r = f->reader;
+	struct reader *reader = f->reader;
 	struct batch *batch = &f->batch;
 	unsigned missing = 0; /* pieces before the current one that the cache did not have */
 
 	for (unsigned i = 0; i < batch->count; i++) {
 		struct piece *p = &batch->pieces[i];
 
-		if (!r->cache || !from_cache(r, p)) {
+		if (!reader->cache || !from_cache(reader, p)) {
 			missing++;
 			continue;
 		}
@@ -500,25 +500,25 @@ static void fetch(struct fetcher *f)
 			fetch_from_store(f, p - missing, missing);
 		missing = 0;
 		if (batch->ahead)
-			atomic_fetch_add(&r->metrics->ahead_bytes, p->bytes);
-		settle(r, p, 0, NULL);
+			atomic_fetch_add(&reader->metrics->ahead_bytes, p->bytes);
+		settle(reader, p, 0, NULL);
 	}
 	if (missing > 0)
 		fetch_from_store(f, batch->pieces + batch->count - missing, missing);
 	end_ahead(f);
 	for (unsigned i = 0; i < batch->count; i++)
 		if (batch->pieces[i].offered)
-			cached_write(r, batch->pieces[i].block);
+			cached_write(reader, batch->pieces[i].block);
 }
 
 static void finish_batch(struct fetcher *f)
 {
-	struct reader *r = f->reader;
+	struct reader *reader = f->reader;
 	struct artifact *a = f->batch.artifact;
 	struct answers answers = {0};
 
-	whole_go_on(r, a, &answers);
-	request_deliver(r, &answers);
+	whole_go_on(reader, a, &answers);
+	request_deliver(reader, &answers);
 	f->batch.artifact = NULL;
 	a->users--;
 	artifact_release(a);
@@ -528,15 +528,15 @@ static void finish_batch(struct fetcher *f)
 void *fetch_main(void *arg)
 {
 	struct fetcher *f = arg;
-	struct reader *r = f->reader;
+	struct reader *reader = f->reader;
 
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&reader->lock);
 	while (take_batch(f)) {
-		pthread_mutex_unlock(&r->lock);
+		pthread_mutex_unlock(&reader->lock);
 		fetch(f);
-		pthread_mutex_lock(&r->lock);
+		pthread_mutex_lock(&reader->lock);
 		finish_batch(f);
 	}
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&reader->lock);
 	return NULL;
 }

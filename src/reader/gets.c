@@ -26,13 +26,13 @@ static void try_gets(struct gets_tuning *g, unsigned gets, unsigned hold)
 }
 
 /* Enough was measured: more gets at once, fewer, or as many as now? */
-static void decide(struct reader *r)
+static void decide(struct reader *reader)
 {
-	struct gets_tuning *g = &r->gets;
+	struct gets_tuning *g = &reader->gets;
 	uint64_t before = g->fewer_bytes_per_s, now = g->sum_bytes_per_s / g->measured;
 	/* They must be large enough to be measured. */
-	bool more = 2 * g->at_once < r->threads &&
-	            r->ahead_blocks_max / (2 * g->at_once) * POOL_BUFFER_BYTES >= MEASURED_MIN_BYTES;
+	bool more = 2 * g->at_once < reader->threads &&
+	            reader->ahead_blocks_max / (2 * g->at_once) * POOL_BUFFER_BYTES >= MEASURED_MIN_BYTES;
 
 	g->fewer_bytes_per_s = 0;
 	if (before && now < before + before / 8) {
@@ -46,9 +46,9 @@ static void decide(struct reader *r)
 	}
 }
 
-void gets_measure(struct reader *r, uint64_t bytes, int64_t duration_us)
+void gets_measure(struct reader *reader, uint64_t bytes, int64_t duration_us)
 {
-	struct gets_tuning *g = &r->gets;
+	struct gets_tuning *g = &reader->gets;
 
 	if (bytes < MEASURED_MIN_BYTES)
 		return;
@@ -58,31 +58,31 @@ void gets_measure(struct reader *r, uint64_t bytes, int64_t duration_us)
 	}
 	/* It is one of those that run now. */
 	g->sum_bytes_per_s +=
-	        bytes * US_PER_S / (uint64_t)(duration_us > 0 ? duration_us : 1) * r->ahead_gets;
+	        bytes * US_PER_S / (uint64_t)(duration_us > 0 ? duration_us : 1) * reader->ahead_gets;
 	if (++g->measured == MEASURED_GETS)
-		decide(r);
+		decide(reader);
 }
 
-void gets_init(struct reader *r)
+void gets_init(struct reader *reader)
 {
-	r->gets.at_once = GETS_MIN;
+	reader->gets.at_once = GETS_MIN;
 }
 
-bool gets_may_begin(const struct reader *r)
+bool gets_may_begin(const struct reader *reader)
 {
-	unsigned most = r->gets.at_once;
+	unsigned most = reader->gets.at_once;
 
 	/* So that no file waits for the gets of another. */
-	if (r->sequential_files > 1)
-		most += r->sequential_files - 1;
-	if (most >= r->threads)
-		most = r->threads - 1;
-	return r->ahead_gets == 0 || r->ahead_gets < most;
+	if (reader->sequential_files > 1)
+		most += reader->sequential_files - 1;
+	if (most >= reader->threads)
+		most = reader->threads - 1;
+	return reader->ahead_gets == 0 || reader->ahead_gets < most;
 }
 
-unsigned gets_blocks(const struct reader *r)
+unsigned gets_blocks(const struct reader *reader)
 {
-	unsigned blocks = r->ahead_blocks_max / r->gets.at_once;
+	unsigned blocks = reader->ahead_blocks_max / reader->gets.at_once;
 
 	return blocks < 1 ? 1 : blocks < FETCH_BLOCKS ? blocks : FETCH_BLOCKS;
 }

@@ -15,19 +15,19 @@
 #include <errno.h>
 #include <string.h>
 
-static int start_threads(struct reader *r, struct error *err)
+static int start_threads(struct reader *reader, struct error *err)
 {
-	int result = 0;
+	int r = 0;
 
-	while (result == 0 && r->started < r->threads) {
-		struct fetcher *f = &r->fetchers[r->started];
+	while (r == 0 && reader->started < reader->threads) {
+		struct fetcher *f = &reader->fetchers[reader->started];
 
-		f->reader = r;
-		result = thread_start(&f->thread, "read-fetch", fetch_main, f);
-		if (result == 0)
-			r->started++;
+		f->reader = reader;
+		r = thread_start(&f->thread, "read-fetch", fetch_main, f);
+		if (r == 0)
+			reader->started++;
 	}
-	return result == 0 ? 0 : error_system(err, -result, "threads for reading cannot be started");
+	return r == 0 ? 0 : error_system(err, -r, "threads for reading cannot be started");
 }
 
 static int check_options(const struct reader_options *options, struct error *err)
@@ -54,61 +54,61 @@ static unsigned ahead_blocks(const struct reader_options *options)
 
 int reader_new(const struct reader_options *options, struct reader **ret_reader, struct error *err)
 {
-	struct reader *r;
-	int result = check_options(options, err);
+	struct reader *reader;
+	int r = check_options(options, err);
 
-	if (result < 0)
-		return result;
-	r = mem_alloc(sizeof(*r));
-	*r = (struct reader){.store = options->store,
-	                     .cache = options->cache,
-	                     .pool = options->pool,
-	                     .metrics = options->metrics,
-	                     .block_count = options->buffers,
-	                     .ahead_blocks_max = ahead_blocks(options),
-	                     .threads = options->threads};
-	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->answered, NULL);
-	block_table_init(r);
-	gets_init(r);
-	r->fetchers = mem_array(options->threads, sizeof(*r->fetchers));
-	for (unsigned i = 0; i < r->threads; i++)
-		pthread_cond_init(&r->fetchers[i].wake, NULL);
-	result = start_threads(r, err);
-	if (result < 0) {
-		reader_free(r);
-		return result;
+	if (r < 0)
+		return r;
+	reader = mem_alloc(sizeof(*reader));
+	*reader = (struct reader){.store = options->store,
+	                          .cache = options->cache,
+	                          .pool = options->pool,
+	                          .metrics = options->metrics,
+	                          .block_count = options->buffers,
+	                          .ahead_blocks_max = ahead_blocks(options),
+	                          .threads = options->threads};
+	pthread_mutex_init(&reader->lock, NULL);
+	pthread_cond_init(&reader->answered, NULL);
+	block_table_init(reader);
+	gets_init(reader);
+	reader->fetchers = mem_array(options->threads, sizeof(*reader->fetchers));
+	for (unsigned i = 0; i < reader->threads; i++)
+		pthread_cond_init(&reader->fetchers[i].wake, NULL);
+	r = start_threads(reader, err);
+	if (r < 0) {
+		reader_free(reader);
+		return r;
 	}
-	*ret_reader = r;
+	*ret_reader = reader;
 	return 0;
 }
 
 /* With the lock: end the gets under way for @a, or for all. Their hooks only wake, as base/cancel.h wants. */
-static void cancel_gets(struct reader *r, const struct artifact *a)
+static void cancel_gets(struct reader *reader, const struct artifact *a)
 {
-	for (unsigned i = 0; i < r->threads; i++)
-		if (r->fetchers[i].batch.artifact && (!a || r->fetchers[i].batch.artifact == a))
-			cancel_set(&r->fetchers[i].cancel);
+	for (unsigned i = 0; i < reader->threads; i++)
+		if (reader->fetchers[i].batch.artifact && (!a || reader->fetchers[i].batch.artifact == a))
+			cancel_set(&reader->fetchers[i].cancel);
 }
 
-struct reader *reader_free(struct reader *r)
+struct reader *reader_free(struct reader *reader)
 {
-	if (!r)
+	if (!reader)
 		return NULL;
-	pthread_mutex_lock(&r->lock);
-	fetch_end(r);
-	cancel_gets(r, NULL);
-	pthread_mutex_unlock(&r->lock);
-	for (unsigned i = 0; i < r->started; i++)
-		pthread_join(r->fetchers[i].thread, NULL);
-	block_table_finish(r);
-	pool_unreserve(r->pool, r->block_count);
-	pthread_cond_destroy(&r->answered);
-	for (unsigned i = 0; i < r->threads; i++)
-		pthread_cond_destroy(&r->fetchers[i].wake);
-	pthread_mutex_destroy(&r->lock);
-	free(r->fetchers);
-	free(r);
+	pthread_mutex_lock(&reader->lock);
+	fetch_end(reader);
+	cancel_gets(reader, NULL);
+	pthread_mutex_unlock(&reader->lock);
+	for (unsigned i = 0; i < reader->started; i++)
+		pthread_join(reader->fetchers[i].thread, NULL);
+	block_table_finish(reader);
+	pool_unreserve(reader->pool, reader->block_count);
+	pthread_cond_destroy(&reader->answered);
+	for (unsigned i = 0; i < reader->threads; i++)
+		pthread_cond_destroy(&reader->fetchers[i].wake);
+	pthread_mutex_destroy(&reader->lock);
+	free(reader->fetchers);
+	free(reader);
 	return NULL;
 }
 
@@ -122,9 +122,9 @@ void artifact_release(struct artifact *a)
 	free(a);
 }
 
-static struct artifact **artifact_bucket(struct reader *r, uint64_t ino)
+static struct artifact **artifact_bucket(struct reader *reader, uint64_t ino)
 {
-	return &r->artifacts[(ino * UINT64_C(0x9E3779B97F4A7C15)) >> 32 & (ARTIFACT_BUCKETS - 1)];
+	return &reader->artifacts[(ino * UINT64_C(0x9E3779B97F4A7C15)) >> 32 & (ARTIFACT_BUCKETS - 1)];
 }
 
 static bool is_artifact(const struct artifact *a, const struct reader_what *what)
@@ -136,28 +136,28 @@ static bool is_artifact(const struct artifact *a, const struct reader_what *what
 	       (x->count == 0 || memcmp(a->extents.items, x->items, x->count * sizeof(*x->items)) == 0);
 }
 
-static struct artifact *artifact_new(const struct reader *r, const struct reader_what *what)
+static struct artifact *artifact_new(const struct reader *reader, const struct reader_what *what)
 {
 	struct artifact *a = mem_alloc(sizeof(*a));
 
 	*a = (struct artifact){.ino = what->ino, .key = mem_strdup(what->key), .extents = *what->extents};
 	*what->extents = (struct extents){0};
 	str_copy(a->sha256, sizeof(a->sha256), what->sha256 ? what->sha256 : "");
-	if (r->cache)
+	if (reader->cache)
 		reader_cache_id(a->sha256, &a->extents, a->cache_id);
 	return a;
 }
 
 /* With the lock: the artifact that is open already, or a new one that takes what @what's extents hold. */
-static struct artifact *artifact_get(struct reader *r, const struct reader_what *what)
+static struct artifact *artifact_get(struct reader *reader, const struct reader_what *what)
 {
-	struct artifact **bucket = artifact_bucket(r, what->ino);
+	struct artifact **bucket = artifact_bucket(reader, what->ino);
 	struct artifact *a = *bucket;
 
 	while (a && !is_artifact(a, what))
 		a = a->next;
 	if (!a) {
-		a = artifact_new(r, what);
+		a = artifact_new(reader, what);
 		a->next = *bucket;
 		*bucket = a;
 	}
@@ -167,21 +167,22 @@ static struct artifact *artifact_get(struct reader *r, const struct reader_what 
 	return a;
 }
 
-int reader_open(struct reader *r, const struct reader_what *what, struct reader_file **ret_file,
+int reader_open(struct reader *reader, const struct reader_what *what, struct reader_file **ret_file,
                 struct error *err)
 {
 	struct reader_file *f = NULL;
 
-	pthread_mutex_lock(&r->lock);
-	if (!r->refusing) {
+	pthread_mutex_lock(&reader->lock);
+	if (!reader->refusing) {
 		f = mem_alloc(sizeof(*f));
-		*f = (struct reader_file){.reader = r, .artifact = artifact_get(r, what), .next = r->files};
+		*f = (struct reader_file){
+		        .reader = reader, .artifact = artifact_get(reader, what), .next = reader->files};
 		if (f->next)
 			f->next->prev = f;
-		r->files = f;
-		atomic_fetch_add(&r->metrics->open_files, 1);
+		reader->files = f;
+		atomic_fetch_add(&reader->metrics->open_files, 1);
 	}
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&reader->lock);
 	extents_finish(what->extents);
 	if (!f)
 		return error_set(err, ERROR_CANCELLED, ESHUTDOWN, "keepfs is shutting down");
@@ -190,18 +191,18 @@ int reader_open(struct reader *r, const struct reader_what *what, struct reader_
 }
 
 /* With the lock: the last file of @a is closed. */
-static void artifact_close(struct reader *r, struct artifact *a, struct answers *answers)
+static void artifact_close(struct reader *reader, struct artifact *a, struct answers *answers)
 {
-	struct artifact **at = artifact_bucket(r, a->ino);
+	struct artifact **at = artifact_bucket(reader, a->ino);
 
 	while (*at != a)
 		at = &(*at)->next;
 	*at = a->next;
-	whole_end(r, a, answers);
-	for (size_t i = 0; i < r->block_count; i++)
-		if (r->blocks[i].artifact == a)
-			block_clear(r, &r->blocks[i]);
-	cancel_gets(r, a);
+	whole_end(reader, a, answers);
+	for (size_t i = 0; i < reader->block_count; i++)
+		if (reader->blocks[i].artifact == a)
+			block_clear(reader, &reader->blocks[i]);
+	cancel_gets(reader, a);
 	artifact_release(a);
 }
 
@@ -215,15 +216,15 @@ void reader_close(struct reader_file *f, struct reader_file_stats *ret)
 {
 	static const struct error closed = {
 	        .class = ERROR_CANCELLED, .errnum = ECANCELED, .message = "the file was closed"};
-	struct reader *r = f->reader;
+	struct reader *reader = f->reader;
 	struct answers answers = {0};
 
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&reader->lock);
 	fail_all(f, ECANCELED, &closed, &answers);
-	request_deliver(r, &answers);
+	request_deliver(reader, &answers);
 	while (f->answering > 0)
-		pthread_cond_wait(&r->answered, &r->lock);
-	*(f->prev ? &f->prev->next : &r->files) = f->next;
+		pthread_cond_wait(&reader->answered, &reader->lock);
+	*(f->prev ? &f->prev->next : &reader->files) = f->next;
 	if (f->next)
 		f->next->prev = f->prev;
 	ahead_end(f);
@@ -232,30 +233,30 @@ void reader_close(struct reader_file *f, struct reader_file_stats *ret)
 	if (ret)
 		*ret = f->stats;
 	if (--f->artifact->files == 0)
-		artifact_close(r, f->artifact, &answers);
+		artifact_close(reader, f->artifact, &answers);
 	/* The buffers that came free may be what others wait for. */
-	request_deliver(r, &answers);
-	pthread_mutex_unlock(&r->lock);
-	atomic_fetch_sub(&r->metrics->open_files, 1);
+	request_deliver(reader, &answers);
+	pthread_mutex_unlock(&reader->lock);
+	atomic_fetch_sub(&reader->metrics->open_files, 1);
 	free(f);
 }
 
-void reader_cancel_all(struct reader *r)
+void reader_cancel_all(struct reader *reader)
 {
 	static const struct error ended = {
 	        .class = ERROR_CANCELLED, .errnum = EIO, .message = "keepfs is shutting down"};
 	struct answers answers = {0};
 
-	pthread_mutex_lock(&r->lock);
-	r->refusing = true;
-	for (struct reader_file *f = r->files; f; f = f->next)
+	pthread_mutex_lock(&reader->lock);
+	reader->refusing = true;
+	for (struct reader_file *f = reader->files; f; f = f->next)
 		fail_all(f, EIO, &ended, &answers);
-	for (size_t i = 0; i < r->block_count; i++)
-		if (r->blocks[i].artifact && r->blocks[i].ahead) {
-			r->blocks[i].ahead = 0;
-			block_changed(r, &r->blocks[i]);
+	for (size_t i = 0; i < reader->block_count; i++)
+		if (reader->blocks[i].artifact && reader->blocks[i].ahead) {
+			reader->blocks[i].ahead = 0;
+			block_changed(reader, &reader->blocks[i]);
 		}
-	cancel_gets(r, NULL);
-	request_deliver(r, &answers);
-	pthread_mutex_unlock(&r->lock);
+	cancel_gets(reader, NULL);
+	request_deliver(reader, &answers);
+	pthread_mutex_unlock(&reader->lock);
 }

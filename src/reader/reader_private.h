@@ -226,38 +226,39 @@ parts_t parts_run(parts_t parts, parts_t fill);
 
 /* block.c; all with the lock held. */
 
-void block_table_init(struct reader *r);
-void block_table_finish(struct reader *r);
-struct block *block_find(struct reader *r, const struct artifact *a, size_t first_extent);
+void block_table_init(struct reader *reader);
+void block_table_finish(struct reader *reader);
+struct block *block_find(struct reader *reader, const struct artifact *a, size_t first_extent);
 /* block_is_available() - could its buffer be another's? */
 bool block_is_available(const struct block *b);
 /* block_make() - a block with a buffer and nothing in it, pinned once for the caller; NULL when there is
  * none. For read-ahead it takes no buffer whose bytes somebody is likely to want soon. */
-struct block *block_make(struct reader *r, struct artifact *a, const struct span *span, bool for_request);
+struct block *block_make(struct reader *reader, struct artifact *a, const struct span *span,
+                         bool for_request);
 /* block_changed() - after a change of its parts or pins: put @b into the list where it belongs now; forget it
  * when there is nothing in it. */
-void block_changed(struct reader *r, struct block *b);
-void block_pin(struct reader *r, struct block *b);
-void block_unpin(struct reader *r, struct block *b);
+void block_changed(struct reader *reader, struct block *b);
+void block_pin(struct reader *reader, struct block *b);
+void block_unpin(struct reader *reader, struct block *b);
 /* block_want(), block_want_ahead() - have the threads fetch those of @parts that are not there. */
-void block_want(struct reader *r, struct block *b, parts_t parts);
-void block_want_ahead(struct reader *r, struct block *b, parts_t parts);
+void block_want(struct reader *reader, struct block *b, parts_t parts);
+void block_want_ahead(struct reader *reader, struct block *b, parts_t parts);
 /* block_clear() - forget what is ready, wanted or ahead; what is loading stays. */
-void block_clear(struct reader *r, struct block *b);
+void block_clear(struct reader *reader, struct block *b);
 
 /* request.c; all with the lock held. */
 
-/* request_fail() - @p's answer is @result; it lets go of its blocks. @err is borrowed until request_deliver()
+/* request_fail() - @p's answer is @r; it lets go of its blocks. @err is borrowed until request_deliver()
  * returned. */
-void request_fail(struct reader *r, struct pending *p, int result, const struct error *err,
+void request_fail(struct reader *reader, struct pending *p, int r, const struct error *err,
                   struct answers *answers);
 /* request_parts_ready() - those who waited for @parts of @b need them no more; some may be complete. */
 void request_parts_ready(struct block *b, parts_t parts, struct answers *answers);
-void request_parts_failed(struct reader *r, struct block *b, parts_t parts, int result,
+void request_parts_failed(struct reader *reader, struct block *b, parts_t parts, int r,
                           const struct error *err, struct answers *answers);
 /* request_deliver() - call done() for each, with the lock released; admits queued requests as buffers come
  * free. */
-void request_deliver(struct reader *r, struct answers *answers);
+void request_deliver(struct reader *reader, struct answers *answers);
 
 /* ahead.c, lock held. */
 
@@ -268,49 +269,49 @@ void ahead_end(struct reader_file *f);
 
 /* gets.c, lock held. */
 
-void gets_init(struct reader *r);
+void gets_init(struct reader *reader);
 /* gets_measure() - a get of read-ahead, which reader->ahead_gets still counts, took so long for so many
  * bytes. */
-void gets_measure(struct reader *r, uint64_t bytes, int64_t duration_us);
+void gets_measure(struct reader *reader, uint64_t bytes, int64_t duration_us);
 /* gets_may_begin() - may one more get of read-ahead run? One thread is always left for requests. */
-bool gets_may_begin(const struct reader *r);
+bool gets_may_begin(const struct reader *reader);
 /* gets_blocks() - the most that a get of read-ahead brings. */
-unsigned gets_blocks(const struct reader *r);
+unsigned gets_blocks(const struct reader *reader);
 
 /* fetch.c */
 
 /* fetch_wake() - with the lock: there is something to be fetched. */
-void fetch_wake(struct reader *r);
+void fetch_wake(struct reader *reader);
 /* fetch_end() - with the lock: the threads shall end. */
-void fetch_end(struct reader *r);
+void fetch_end(struct reader *reader);
 void *fetch_main(void *arg);
 /* fetch_cancel_unwanted() - lock held: end the gets that requests began and none waits for any more. */
-void fetch_cancel_unwanted(struct reader *r);
+void fetch_cancel_unwanted(struct reader *reader);
 
 /* cached.c */
 
 /* cached_read() - the bytes of @p from the disk cache; they may be wrong. */
-bool cached_read(struct reader *r, const struct piece *p);
+bool cached_read(struct reader *reader, const struct piece *p);
 /* cached_forget() - they are wrong. */
-void cached_forget(struct reader *r, const struct piece *p);
+void cached_forget(struct reader *reader, const struct piece *p);
 /* cached_offer() - lock held; with @parts @b is whole, and the disk cache has not got it yet: true, and it
  * stays until cached_write(). */
-bool cached_offer(struct reader *r, struct block *b, parts_t parts);
-void cached_write(struct reader *r, struct block *b);
+bool cached_offer(struct reader *reader, struct block *b, parts_t parts);
+void cached_write(struct reader *reader, struct block *b);
 
 /* whole.c; all with the lock held. */
 
 /* whole_arrived() - @parts of @b were checked: false when they must wait for the file's SHA-256. They stay
  * loading then; whole_go_on() gives them out. */
-bool whole_arrived(struct reader *r, struct block *b, parts_t parts);
+bool whole_arrived(struct reader *reader, struct block *b, parts_t parts);
 /* whole_lost() - @b is being forgotten, or parts of it that were to be fetched are not: nothing waits for it
  * any more. */
-void whole_lost(struct reader *r, struct block *b);
+void whole_lost(struct reader *reader, struct block *b);
 /* whole_go_on() - after something came, or will not come: hash what is there now (with the lock released
  * meanwhile), and give out, or fail, what was held when the hash is there or cannot be had. */
-void whole_go_on(struct reader *r, struct artifact *a, struct answers *answers);
+void whole_go_on(struct reader *reader, struct artifact *a, struct answers *answers);
 /* whole_end() - the last file of @a is closed. */
-void whole_end(struct reader *r, struct artifact *a, struct answers *answers);
+void whole_end(struct reader *reader, struct artifact *a, struct answers *answers);
 
 /* reader.c, lock held: free @a when it has no files and no users. */
 void artifact_release(struct artifact *a);

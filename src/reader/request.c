@@ -32,27 +32,27 @@ static void unlist_pending(struct pending *p)
 		p->next->prev = p->prev;
 }
 
-static void enqueue(struct reader *r, struct pending *p)
+static void enqueue(struct reader *reader, struct pending *p)
 {
 	p->queued = true;
-	p->queue_prev = r->queue_last;
-	*(r->queue_last ? &r->queue_last->queue_next : &r->queue) = p;
-	r->queue_last = p;
+	p->queue_prev = reader->queue_last;
+	*(reader->queue_last ? &reader->queue_last->queue_next : &reader->queue) = p;
+	reader->queue_last = p;
 }
 
-static void dequeue(struct reader *r, struct pending *p)
+static void dequeue(struct reader *reader, struct pending *p)
 {
 	p->queued = false;
-	*(p->queue_prev ? &p->queue_prev->queue_next : &r->queue) = p->queue_next;
-	*(p->queue_next ? &p->queue_next->queue_prev : &r->queue_last) = p->queue_prev;
+	*(p->queue_prev ? &p->queue_prev->queue_next : &reader->queue) = p->queue_next;
+	*(p->queue_next ? &p->queue_next->queue_prev : &reader->queue_last) = p->queue_prev;
 	p->queue_prev = p->queue_next = NULL;
 }
 
-static void decide(struct pending *p, int result, const struct error *err, struct answers *answers)
+static void decide(struct pending *p, int r, const struct error *err, struct answers *answers)
 {
 	unlist_pending(p);
 	p->file->answering++;
-	p->result = result;
+	p->result = r;
 	p->err = err;
 	p->answer_next = NULL;
 	*(answers->last ? &answers->last->answer_next : &answers->first) = p;
@@ -70,22 +70,22 @@ static void stop_waiting(struct wait *w)
 }
 
 /* It stops waiting before the first block goes, since that may make others ready. */
-static void release_blocks(struct reader *r, struct pending *p)
+static void release_blocks(struct reader *reader, struct pending *p)
 {
 	for (unsigned i = 0; i < p->count; i++)
 		stop_waiting(&p->waits[i]);
 	for (unsigned i = 0; i < p->count; i++)
-		block_unpin(r, p->waits[i].block);
+		block_unpin(reader, p->waits[i].block);
 	p->count = 0;
 }
 
-void request_fail(struct reader *r, struct pending *p, int result, const struct error *err,
+void request_fail(struct reader *reader, struct pending *p, int r, const struct error *err,
                   struct answers *answers)
 {
 	if (p->queued)
-		dequeue(r, p);
-	release_blocks(r, p);
-	decide(p, result, err, answers);
+		dequeue(reader, p);
+	release_blocks(reader, p);
+	decide(p, r, err, answers);
 }
 
 void request_parts_ready(struct block *b, parts_t parts, struct answers *answers)
@@ -104,7 +104,7 @@ void request_parts_ready(struct block *b, parts_t parts, struct answers *answers
 	}
 }
 
-void request_parts_failed(struct reader *r, struct block *b, parts_t parts, int result,
+void request_parts_failed(struct reader *reader, struct block *b, parts_t parts, int r,
                           const struct error *err, struct answers *answers)
 {
 	struct wait *w = b->waits, *next;
@@ -112,7 +112,7 @@ void request_parts_failed(struct reader *r, struct block *b, parts_t parts, int 
 	for (; w; w = next) {
 		next = w->next;
 		if (w->need & parts)
-			request_fail(r, w->pending, result, err, answers);
+			request_fail(reader, w->pending, r, err, answers);
 	}
 }
 
@@ -125,7 +125,7 @@ struct place {
 
 /* The blocks of @p's range. Returns how many are not in memory, and in *@ret_own how many of the others
  * reader->available counts. */
-static unsigned survey(struct reader *r, struct pending *p, struct place *places, unsigned *ret_count,
+static unsigned survey(struct reader *reader, struct pending *p, struct place *places, unsigned *ret_count,
                        size_t *ret_own)
 {
 	struct artifact *a = p->file->artifact;
@@ -138,7 +138,7 @@ static unsigned survey(struct reader *r, struct pending *p, struct place *places
 
 		place->span = block_span(&a->extents, at);
 		place->need = span_parts_of(&a->extents, &place->span, at, end);
-		place->block = block_find(r, a, place->span.first);
+		place->block = block_find(reader, a, place->span.first);
 		if (!place->block)
 			missing++;
 		else if (block_is_available(place->block))
@@ -150,7 +150,7 @@ static unsigned survey(struct reader *r, struct pending *p, struct place *places
 }
 
 /* @b is pinned for @p: have it bring what is needed of it. */
-static void wait_for(struct reader *r, struct pending *p, struct block *b, parts_t need)
+static void wait_for(struct reader *reader, struct pending *p, struct block *b, parts_t need)
 {
 	struct wait *w = &p->waits[p->count++];
 
@@ -160,51 +160,51 @@ static void wait_for(struct reader *r, struct pending *p, struct block *b, parts
 	w->next = b->waits;
 	b->waits = w;
 	p->missing++;
-	block_want(r, b, w->need);
+	block_want(reader, b, w->need);
 }
 
 /* Let @p have its blocks; false when there are not enough buffers for them now, or it may take none. */
-static bool admit(struct reader *r, struct pending *p, bool may_take, struct answers *answers)
+static bool admit(struct reader *reader, struct pending *p, bool may_take, struct answers *answers)
 {
 	struct place places[REQUEST_BLOCKS_MAX];
 	unsigned count, missing;
 	size_t own;
 
-	missing = survey(r, p, places, &count, &own);
-	if (missing > 0 && (!may_take || missing > r->available - own))
+	missing = survey(reader, p, places, &count, &own);
+	if (missing > 0 && (!may_take || missing > reader->available - own))
 		return false;
 	/* Those in memory first, so that making the others does not take their buffers. */
 	for (unsigned i = 0; i < count; i++)
 		if (places[i].block)
-			block_pin(r, places[i].block);
+			block_pin(reader, places[i].block);
 	for (unsigned i = 0; i < count; i++) {
 		struct place *place = &places[i];
 
 		if (!place->block)
-			place->block = block_make(r, p->file->artifact, &place->span, true);
-		wait_for(r, p, place->block, place->need);
+			place->block = block_make(reader, p->file->artifact, &place->span, true);
+		wait_for(reader, p, place->block, place->need);
 	}
 	if (p->missing == 0)
 		decide(p, 0, NULL, answers);
 	return true;
 }
 
-static void admit_queued(struct reader *r, struct answers *answers)
+static void admit_queued(struct reader *reader, struct answers *answers)
 {
 	struct pending *p;
 
-	while ((p = r->queue) && admit(r, p, true, answers))
-		dequeue(r, p);
+	while ((p = reader->queue) && admit(reader, p, true, answers))
+		dequeue(reader, p);
 }
 
 /* Requests that were decided while a block was forgotten. */
-static void take_late(struct reader *r, struct answers *answers)
+static void take_late(struct reader *reader, struct answers *answers)
 {
-	if (!r->late.first)
+	if (!reader->late.first)
 		return;
-	*(answers->last ? &answers->last->answer_next : &answers->first) = r->late.first;
-	answers->last = r->late.last;
-	r->late = (struct answers){0};
+	*(answers->last ? &answers->last->answer_next : &answers->first) = reader->late.first;
+	answers->last = reader->late.last;
+	reader->late = (struct answers){0};
 }
 
 /* How many bytes of a block lie between @from and @to. */
@@ -216,9 +216,9 @@ static size_t overlap(const struct span *span, uint64_t from, uint64_t to)
 }
 
 /* With the lock: count @p's answer. */
-static void count(struct reader *r, struct pending *p)
+static void count(struct reader *reader, struct pending *p)
 {
-	struct reader_metrics *m = r->metrics;
+	struct reader_metrics *m = reader->metrics;
 
 	if (p->result == -ECANCELED) {
 		atomic_fetch_add(&m->cancelled, 1);
@@ -262,26 +262,26 @@ static void tell(struct pending *p)
 	request->done(request, 0, iov, (int)p->count, NULL);
 }
 
-void request_deliver(struct reader *r, struct answers *answers)
+void request_deliver(struct reader *reader, struct answers *answers)
 {
 	for (;;) {
 		struct pending *p;
 
-		admit_queued(r, answers);
-		take_late(r, answers);
+		admit_queued(reader, answers);
+		take_late(reader, answers);
 		p = answers->first;
 		if (!p)
 			return;
 		answers->first = p->answer_next;
 		if (!answers->first)
 			answers->last = NULL;
-		count(r, p);
-		pthread_mutex_unlock(&r->lock);
+		count(reader, p);
+		pthread_mutex_unlock(&reader->lock);
 		tell(p);
-		pthread_mutex_lock(&r->lock);
-		release_blocks(r, p);
+		pthread_mutex_lock(&reader->lock);
+		release_blocks(reader, p);
 		if (--p->file->answering == 0)
-			pthread_cond_broadcast(&r->answered);
+			pthread_cond_broadcast(&reader->answered);
 		free(p);
 	}
 }
@@ -302,10 +302,10 @@ static int begin(struct reader_file *f, struct reader_request *req, size_t len, 
 {
 	static const struct error ending = {
 	        .class = ERROR_CANCELLED, .errnum = EIO, .message = "keepfs is shutting down"};
-	struct reader *r = f->reader;
+	struct reader *reader = f->reader;
 	struct pending *p;
 
-	if (r->refusing)
+	if (reader->refusing)
 		return refuse(f, &ending, err);
 	if (f->artifact->whole == WHOLE_WRONG)
 		return refuse(f, &f->artifact->wrong, err);
@@ -313,19 +313,19 @@ static int begin(struct reader_file *f, struct reader_request *req, size_t len, 
 	*p = (struct pending){
 	        .request = req, .file = f, .began_us = clock_mono_us(), .offset = req->offset, .len = len};
 	list_pending(p);
-	if (!admit(r, p, !r->queue, answers))
-		enqueue(r, p);
+	if (!admit(reader, p, !reader->queue, answers))
+		enqueue(reader, p);
 	ahead_note(f, req->offset, req->offset + len);
 	return 0;
 }
 
 void reader_read(struct reader_file *f, struct reader_request *req)
 {
-	struct reader *r = f->reader;
+	struct reader *reader = f->reader;
 	uint64_t total = f->artifact->extents.total_bytes;
 	struct answers answers = {0};
 	struct error err = {0};
-	int result;
+	int r;
 
 	req->file = f;
 	if (req->len > READER_REQUEST_BYTES) {
@@ -337,14 +337,14 @@ void reader_read(struct reader_file *f, struct reader_request *req)
 		req->done(req, 0, NULL, 0, NULL);
 		return;
 	}
-	pthread_mutex_lock(&r->lock);
-	result = begin(f, req, total - req->offset < req->len ? (size_t)(total - req->offset) : req->len,
-	               &answers, &err);
-	if (result == 0)
-		request_deliver(r, &answers);
-	pthread_mutex_unlock(&r->lock);
-	if (result < 0)
-		req->done(req, result, NULL, 0, &err);
+	pthread_mutex_lock(&reader->lock);
+	r = begin(f, req, total - req->offset < req->len ? (size_t)(total - req->offset) : req->len, &answers,
+	          &err);
+	if (r == 0)
+		request_deliver(reader, &answers);
+	pthread_mutex_unlock(&reader->lock);
+	if (r < 0)
+		req->done(req, r, NULL, 0, &err);
 }
 
 static struct pending *find_pending(const struct reader_file *f, uint64_t tag, uint64_t owner)
@@ -360,18 +360,18 @@ static void cancel_those(struct reader_file *f, uint64_t tag, uint64_t owner)
 {
 	static const struct error gone = {
 	        .class = ERROR_CANCELLED, .errnum = ECANCELED, .message = "the read was interrupted"};
-	struct reader *r = f->reader;
+	struct reader *reader = f->reader;
 	struct answers answers = {0};
 	struct pending *p;
 
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&reader->lock);
 	/* With one other ones may be decided: each time from the beginning. */
 	while ((p = find_pending(f, tag, owner)))
-		request_fail(r, p, -ECANCELED, &gone, &answers);
+		request_fail(reader, p, -ECANCELED, &gone, &answers);
 	if (answers.first)
-		fetch_cancel_unwanted(r);
-	request_deliver(r, &answers);
-	pthread_mutex_unlock(&r->lock);
+		fetch_cancel_unwanted(reader);
+	request_deliver(reader, &answers);
+	pthread_mutex_unlock(&reader->lock);
 }
 
 void reader_cancel(struct reader_file *f, uint64_t tag)

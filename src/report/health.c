@@ -55,11 +55,11 @@ static void tell(struct health *h, enum report_health level, const char *what, c
 }
 
 /* The catalog could not answer: told once, however many questions it was asked. */
-static void tell_catalog(struct health *h, int rc)
+static void tell_catalog(struct health *h, int r)
 {
 	if (!h->catalog_failed)
 		tell(h, REPORT_CRIT, "catalog",
-		     "cannot be read: %s; look at the daemon's log, and see 'keepfs rebuild'", strerror(-rc));
+		     "cannot be read: %s; look at the daemon's log, and see 'keepfs rebuild'", strerror(-r));
 	h->catalog_failed = true;
 }
 
@@ -143,13 +143,13 @@ static void check_job(struct health *h, const char *job)
 {
 	_cleanup(free) struct job_view *view = mem_alloc(sizeof(*view));
 	_cleanup(free) char *what = mem_printf("job %s", job);
-	int rc = catalog_totals(h->catalog, job, &view->totals);
+	int r = catalog_totals(h->catalog, job, &view->totals);
 	char at[32];
 
-	if (rc == 0)
-		rc = runs_each(h->catalog, job, view_run, view);
-	if (rc < 0)
-		tell_catalog(h, rc);
+	if (r == 0)
+		r = runs_each(h->catalog, job, view_run, view);
+	if (r < 0)
+		tell_catalog(h, r);
 	else if (view->last.id && view->last.state == RUN_FAILED)
 		tell_failed_job(h, what, view);
 	else if (view->totals.newest_whole_at_us)
@@ -189,10 +189,10 @@ static void tell_damaged(void *arg, uint64_t ino, const char *path, const char *
 static void check_damaged(struct health *h)
 {
 	struct damaged d = {.health = h};
-	int rc = catalog_damaged(h->catalog, tell_damaged, &d);
+	int r = catalog_damaged(h->catalog, tell_damaged, &d);
 
-	if (rc < 0)
-		tell_catalog(h, rc);
+	if (r < 0)
+		tell_catalog(h, r);
 	if (d.count > DAMAGED_SHOWN)
 		tell(h, REPORT_CRIT, "damaged backups", "%" PRIu64 " in all", d.count);
 }
@@ -231,10 +231,10 @@ static bool find_completed(void *arg, const struct catalog_run *run)
 static int64_t last_completed(struct health *h, const char *job)
 {
 	int64_t at_us = 0;
-	int rc = runs_each(h->catalog, job, find_completed, &at_us);
+	int r = runs_each(h->catalog, job, find_completed, &at_us);
 
-	if (rc < 0)
-		tell_catalog(h, rc);
+	if (r < 0)
+		tell_catalog(h, r);
 	return at_us;
 }
 

@@ -27,9 +27,9 @@ static void write_audit(void *arg, const struct catalog_audit *entry)
 
 int report_audit_jsonl(struct catalog *c, struct spool *out)
 {
-	int rc = catalog_audits(c, write_audit, out);
+	int r = catalog_audits(c, write_audit, out);
 
-	return rc < 0 ? rc : spool_error(out);
+	return r < 0 ? r : spool_error(out);
 }
 
 static void write_sum(void *arg, const char *line)
@@ -39,7 +39,7 @@ static void write_sum(void *arg, const char *line)
 
 int report_sums(struct catalog *c, uint64_t directory_ino, struct spool *out)
 {
-	int rc = catalog_sums(c, directory_ino, write_sum, out);
+	int r = catalog_sums(c, directory_ino, write_sum, out);
 
-	return rc < 0 ? rc : spool_error(out);
+	return r < 0 ? r : spool_error(out);
 }

@@ -55,7 +55,7 @@ int report_run_status(struct catalog *c, const struct catalog_run *run, struct s
 {
 	_cleanup(str) struct str text = {0};
 	char at[32];
-	int rc;
+	int r;
 
 	str_appendf(&text, "run %" PRId64 "\n", run->id);
 	append_line(&text, "job", run->job);
@@ -79,8 +79,8 @@ int report_run_status(struct catalog *c, const struct catalog_run *run, struct s
 	append_line(&text, "warning", run->warning);
 	append_line(&text, "damaged", run->damaged);
 	spool_append(out, str_text(&text), text.len);
-	rc = write_targets(c, run->id, out);
-	return rc < 0 ? rc : spool_error(out);
+	r = write_targets(c, run->id, out);
+	return r < 0 ? r : spool_error(out);
 }
 
 /* A value without spaces, as pairs are separated by them: these, '%' and control bytes become "%XX". */
@@ -137,7 +137,7 @@ static void write_log_line(void *arg, int64_t at_us, const char *line)
 
 int report_run_log(struct catalog *c, int64_t run_id, struct spool *out)
 {
-	int rc = catalog_run_log(c, run_id, write_log_line, out);
+	int r = catalog_run_log(c, run_id, write_log_line, out);
 
-	return rc < 0 ? rc : spool_error(out);
+	return r < 0 ? r : spool_error(out);
 }

@@ -115,9 +115,9 @@ static bool write_csv_line(void *arg, const struct catalog_run *run)
 	return spool_error(arg) == 0;
 }
 
-static int result_of(int rc, const struct spool *out)
+static int result_of(int r, const struct spool *out)
 {
-	return rc < 0 ? rc : spool_error(out);
+	return r < 0 ? r : spool_error(out);
 }
 
 int report_history_csv(struct catalog *c, struct spool *out)

@@ -49,7 +49,7 @@ static int set_totals(struct catalog *c, const struct job_counts *counts, struct
 {
 	struct catalog_totals totals = {0};
 	struct json *runs = json_object_new();
-	int rc = catalog_totals(c, counts->job, &totals);
+	int r = catalog_totals(c, counts->job, &totals);
 
 	json_set_int(j, "artifacts", (int64_t)totals.artifacts);
 	json_set_int(j, "stored_bytes", (int64_t)totals.stored_bytes);
@@ -61,7 +61,7 @@ static int set_totals(struct catalog *c, const struct job_counts *counts, struct
 	for (int state = 0; state < RUN_STATES; state++)
 		json_set_int(runs, run_state_name((enum run_state)state), counts->runs[state]);
 	json_set(j, "runs", runs);
-	return rc;
+	return r;
 }
 
 static void set_store(struct catalog *c, const struct conf *conf, struct json *j)
@@ -82,7 +82,7 @@ static int write_stats(struct catalog *c, const struct conf *conf, struct counts
 	_cleanup(json) struct json *j = json_object_new();
 	_cleanup(str) struct str text = {0};
 	struct json *jobs = json_object_new();
-	int rc = set_totals(c, &counts->jobs[0], j);
+	int r = set_totals(c, &counts->jobs[0], j);
 
 	for (size_t i = 1; i < counts->count; i++) {
 		struct json *job = json_object_new();
@@ -90,28 +90,28 @@ static int write_stats(struct catalog *c, const struct conf *conf, struct counts
 
 		json_set(jobs, counts->jobs[i].job, job);
 		if (job_rc < 0)
-			rc = job_rc;
+			r = job_rc;
 	}
 	json_set(j, "jobs", jobs);
 	set_store(c, conf, j);
 	json_write(j, 2, &text);
 	str_append_char(&text, '\n');
 	spool_append(out, str_text(&text), text.len);
-	return rc < 0 ? rc : spool_error(out);
+	return r < 0 ? r : spool_error(out);
 }
 
 int report_stats_json(struct catalog *c, const struct conf *conf, struct spool *out)
 {
 	struct counts counts = {.jobs = mem_alloc(sizeof(*counts.jobs)), .count = 1};
-	int rc;
+	int r;
 
 	for (size_t i = 0; i < conf->backup_count; i++)
 		find_job(&counts, conf->backups[i].name);
-	rc = catalog_run_totals(c, count_row, &counts);
-	if (rc == 0)
-		rc = write_stats(c, conf, &counts, out);
+	r = catalog_run_totals(c, count_row, &counts);
+	if (r == 0)
+		r = write_stats(c, conf, &counts, out);
 	for (size_t i = 0; i < counts.count; i++)
 		free(counts.jobs[i].job);
 	free(counts.jobs);
-	return rc;
+	return r;
 }

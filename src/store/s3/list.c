@@ -64,28 +64,28 @@ static int list_more(struct s3 *s, const struct store_call *call, const char *pr
 	_cleanup(list) struct s3xml_list list = {.object = on_object, .arg = page};
 	_cleanup(free) char *full_prefix = mem_printf("%s%s", s->place.prefix, prefix);
 	_cleanup(free) char *after = NULL;
-	struct s3_request r = {.method = "GET"};
+	struct s3_request request = {.method = "GET"};
 	char max[24];
-	int rc;
+	int r;
 
 	snprintf(max, sizeof(max), "%zu", page->max - page->count);
-	s3_add_query(&r, "list-type", "2");
-	s3_add_query(&r, "encoding-type", "url");
-	s3_add_query(&r, "max-keys", max);
-	s3_add_query(&r, "prefix", full_prefix);
+	s3_add_query(&request, "list-type", "2");
+	s3_add_query(&request, "encoding-type", "url");
+	s3_add_query(&request, "max-keys", max);
+	s3_add_query(&request, "prefix", full_prefix);
 	if (*token) {
-		s3_add_query(&r, "continuation-token", *token);
+		s3_add_query(&request, "continuation-token", *token);
 	} else if (page->start_after) {
 		after = mem_printf("%s%s", s->place.prefix, page->start_after);
-		s3_add_query(&r, "start-after", after);
+		s3_add_query(&request, "start-after", after);
 	}
-	rc = s3_perform(s, call, &r, &answer, err);
-	if (rc)
-		return rc;
-	rc = s3xml_parse_list(str_text(&answer.text), answer.text.len, &list, err);
-	if (rc) {
+	r = s3_perform(s, call, &request, &answer, err);
+	if (r)
+		return r;
+	r = s3xml_parse_list(str_text(&answer.text), answer.text.len, &list, err);
+	if (r) {
 		error_prefix(err, "GET %s", s->store.name);
-		return rc;
+		return r;
 	}
 	if (page->disordered)
 		return error_set(err, ERROR_USAGE, EPROTO,
@@ -108,12 +108,12 @@ int s3_list(struct store *store, const struct store_call *call, const char *pref
 	_cleanup(free) char *token = NULL;
 	struct page page = {.s = s, .start_after = start_after, .objects = objects, .max = max};
 	struct error spare = {0};
-	int rc;
+	int r;
 
 	do {
-		rc = list_more(s, call, prefix, &page, &token, err ? err : &spare);
-		if (rc)
-			return rc;
+		r = list_more(s, call, prefix, &page, &token, err ? err : &spare);
+		if (r)
+			return r;
 	} while (token && page.count < max);
 	*ret_objects = take_ptr(&objects);
 	*ret_count = page.count;
@@ -161,23 +161,23 @@ static int uploads_more(struct s3 *s, const struct store_call *call, const char 
 	_cleanup(net_response) struct net_response answer = {0};
 	_cleanup(list) struct s3xml_list list = {.upload = on_upload, .arg = u};
 	_cleanup(free) char *key_marker = mem_strdup(u->last_key), *id_marker = mem_strdup(u->last_id);
-	struct s3_request r = {.method = "GET"};
-	int rc;
+	struct s3_request request = {.method = "GET"};
+	int r;
 
 	/* No encoding-type: Ceph would encode the keys and not say so. */
-	s3_add_query(&r, "uploads", "");
-	s3_add_query(&r, "prefix", full_prefix);
+	s3_add_query(&request, "uploads", "");
+	s3_add_query(&request, "prefix", full_prefix);
 	if (key_marker) {
-		s3_add_query(&r, "key-marker", key_marker);
-		s3_add_query(&r, "upload-id-marker", id_marker);
+		s3_add_query(&request, "key-marker", key_marker);
+		s3_add_query(&request, "upload-id-marker", id_marker);
 	}
-	rc = s3_perform(s, call, &r, &answer, err);
-	if (rc)
-		return rc;
-	rc = s3xml_parse_list(str_text(&answer.text), answer.text.len, &list, err);
-	if (rc) {
+	r = s3_perform(s, call, &request, &answer, err);
+	if (r)
+		return r;
+	r = s3xml_parse_list(str_text(&answer.text), answer.text.len, &list, err);
+	if (r) {
 		error_prefix(err, "GET %s", s->store.name);
-		return rc;
+		return r;
 	}
 	*ret_more = list.truncated;
 	if (list.truncated && str_equal(key_marker, u->last_key) && str_equal(id_marker, u->last_id))
@@ -196,10 +196,10 @@ int s3_upload_list(struct store *store, const struct store_call *call, const cha
 	bool more;
 
 	do {
-		int rc = uploads_more(s, call, full_prefix, &u, &more, err ? err : &spare);
+		int r = uploads_more(s, call, full_prefix, &u, &more, err ? err : &spare);
 
-		if (rc)
-			return rc;
+		if (r)
+			return r;
 	} while (more);
 	*ret_count = u.count;
 	u.count = 0;

@@ -39,19 +39,19 @@ static int put_once(struct s3 *s, const struct store_call *call, const char *key
                     int count, const struct store_put_options *options, bool conditional, struct error *err)
 {
 	_cleanup(net_response) struct net_response answer = {0};
-	struct s3_request r = {.method = "PUT", .key = key, .body = iov, .body_count = count};
+	struct s3_request request = {.method = "PUT", .key = key, .body = iov, .body_count = count};
 	const char *type =
 	        options && options->content_type ? options->content_type : "application/octet-stream";
-	int rc;
+	int r;
 
-	s3_add_header(&r, "content-type", type);
-	s3_add_encryption(s, &r);
+	s3_add_header(&request, "content-type", type);
+	s3_add_encryption(s, &request);
 	if (conditional)
-		s3_add_header(&r, "if-none-match", "*");
-	rc = s3_perform(s, call, &r, &answer, err);
-	if (!rc)
+		s3_add_header(&request, "if-none-match", "*");
+	r = s3_perform(s, call, &request, &answer, err);
+	if (!r)
 		s3_check_encryption(s, &answer);
-	return rc;
+	return r;
 }
 
 static int put_after_look(struct s3 *s, const struct store_call *call, const char *key,
@@ -59,12 +59,12 @@ static int put_after_look(struct s3 *s, const struct store_call *call, const cha
                           struct error *err)
 {
 	struct store_object there;
-	int rc = s3_head(&s->store, call, key, &there, err);
+	int r = s3_head(&s->store, call, key, &there, err);
 
-	if (!rc)
+	if (!r)
 		return STORE_EXISTS;
-	if (rc != -ENOENT)
-		return rc;
+	if (r != -ENOENT)
+		return r;
 	return put_once(s, call, key, iov, count, options, false, err);
 }
 
@@ -73,25 +73,25 @@ int s3_put(struct store *store, const struct store_call *call, const char *key, 
 {
 	struct s3 *s = (struct s3 *)store;
 	struct error spare = {0};
-	int rc;
+	int r;
 
 	err = err ? err : &spare;
 	if (!options || !options->only_if_absent)
 		return put_once(s, call, key, iov, count, options, false, err);
 	if (atomic_load(&s->no_conditional_put))
 		return put_after_look(s, call, key, iov, count, options, err);
-	rc = put_once(s, call, key, iov, count, options, true, err);
-	if (rc && err->http_status == 412)
+	r = put_once(s, call, key, iov, count, options, true, err);
+	if (r && err->http_status == 412)
 		return STORE_EXISTS;
-	if (rc != -EOPNOTSUPP || err->http_status != 501)
-		return rc;
-	rc = put_after_look(s, call, key, iov, count, options, err);
+	if (r != -EOPNOTSUPP || err->http_status != 501)
+		return r;
+	r = put_after_look(s, call, key, iov, count, options, err);
 	/* The 501 may have meant another header: only now it is sure. */
-	if (rc >= 0 && !atomic_exchange(&s->no_conditional_put, true))
+	if (r >= 0 && !atomic_exchange(&s->no_conditional_put, true))
 		log_info(
 		        "%s: the server has no conditional writes; objects are looked for before they are created",
 		        store->name);
-	return rc;
+	return r;
 }
 
 struct content_range {
@@ -181,23 +181,23 @@ static uint64_t bytes_announced(const struct net_response *answer, uint64_t offs
 	return range.last - range.first + 1;
 }
 
-/* How many bytes a get has brought that failed with @rc (0: its answer was too short): none, unless the
+/* How many bytes a get has brought that failed with @r (0: its answer was too short): none, unless the
  * answer says that they are the ones. */
-static uint64_t bytes_of_a_part(const struct net_response *answer, uint64_t offset, int rc)
+static uint64_t bytes_of_a_part(const struct net_response *answer, uint64_t offset, int r)
 {
 	uint64_t announced = bytes_announced(answer, offset);
 
 	if (answer->status == 200)
-		return rc && offset == 0 ? answer->into_bytes : 0;
-	if (answer->into_bytes > announced || (!rc && answer->into_bytes != announced))
+		return r && offset == 0 ? answer->into_bytes : 0;
+	if (answer->into_bytes > announced || (!r && answer->into_bytes != announced))
 		return 0;
 	return answer->into_bytes;
 }
 
 static void tell_of_a_part(const struct store_get_options *options, const struct net_response *answer,
-                           uint64_t offset, int rc)
+                           uint64_t offset, int r)
 {
-	uint64_t filled = bytes_of_a_part(answer, offset, rc);
+	uint64_t filled = bytes_of_a_part(answer, offset, r);
 	char etag[STORE_ETAG_BYTES];
 
 	strong_etag(answer, etag);
@@ -236,15 +236,15 @@ static int judge(const struct s3 *s, const char *key, uint64_t offset, uint64_t 
                  struct error *err)
 {
 	char etag[STORE_ETAG_BYTES];
-	int rc = options->if_match ? check_etag(s, key, options->if_match, answer, err) : 0;
+	int r = options->if_match ? check_etag(s, key, options->if_match, answer, err) : 0;
 
-	if (!rc) {
-		rc = check_range(s, key, offset, want, answer, err);
-		if (rc == -EPROTO)
+	if (!r) {
+		r = check_range(s, key, offset, want, answer, err);
+		if (r == -EPROTO)
 			tell_of_a_part(options, answer, offset, 0);
 	}
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	strong_etag(answer, etag);
 	store_get_tell(options, etag, want);
 	return 0;
@@ -257,32 +257,32 @@ int s3_get(struct store *store, const struct store_call *call, const char *key, 
 	_cleanup(net_response) struct net_response answer = {0};
 	_cleanup(free) char *quoted = NULL;
 	struct arriving arriving = {.offset = offset, .options = options};
-	struct s3_request r = {.method = "GET",
-	                       .key = key,
-	                       .into = iov,
-	                       .into_count = count,
-	                       .into_filled = options->arrived ? on_filled : NULL,
-	                       .into_arg = &arriving};
+	struct s3_request request = {.method = "GET",
+	                             .key = key,
+	                             .into = iov,
+	                             .into_count = count,
+	                             .into_filled = options->arrived ? on_filled : NULL,
+	                             .into_arg = &arriving};
 	struct error spare = {0};
 	uint64_t want = store_iov_bytes(iov, count);
 	char range[64];
-	int rc;
+	int r;
 
 	err = err ? err : &spare;
 	snprintf(range, sizeof(range), "bytes=%llu-%llu", (unsigned long long)offset,
 	         (unsigned long long)(offset + want - 1));
-	s3_add_header(&r, "range", range);
+	s3_add_header(&request, "range", range);
 	if (options->if_match) {
 		quoted = s3_etag_quoted(options->if_match);
-		s3_add_header(&r, "if-match", quoted);
+		s3_add_header(&request, "if-match", quoted);
 	}
-	rc = s3_perform(s, call, &r, &answer, err);
-	if (rc == -EMSGSIZE)
+	r = s3_perform(s, call, &request, &answer, err);
+	if (r == -EMSGSIZE)
 		return wrong_answer(
 		        s, key, "the server sent more than was asked for; it seems to ignore ranges", err);
-	if (rc) {
-		tell_of_a_part(options, &answer, offset, rc);
-		return rc;
+	if (r) {
+		tell_of_a_part(options, &answer, offset, r);
+		return r;
 	}
 	return judge(s, key, offset, want, options, &answer, err);
 }
@@ -295,12 +295,12 @@ int s3_get(struct store *store, const struct store_call *call, const char *key, 
 static int ask_why(struct s3 *s, const struct store_call *call, const char *key, struct error *err)
 {
 	_cleanup(net_response) struct net_response answer = {0};
-	struct s3_request r = {.method = "GET", .key = key};
-	int rc;
+	struct s3_request request = {.method = "GET", .key = key};
+	int r;
 
-	s3_add_header(&r, "range", "bytes=0-0");
-	rc = s3_perform(s, call, &r, &answer, err);
-	return rc == -ERANGE ? 0 : rc;
+	s3_add_header(&request, "range", "bytes=0-0");
+	r = s3_perform(s, call, &request, &answer, err);
+	return r == -ERANGE ? 0 : r;
 }
 
 static int parse_head(const struct s3 *s, const char *key, const struct net_response *answer,
@@ -325,21 +325,21 @@ int s3_head(struct store *store, const struct store_call *call, const char *key,
             struct error *err)
 {
 	struct s3 *s = (struct s3 *)store;
-	struct s3_request r = {.method = "HEAD", .key = key};
+	struct s3_request request = {.method = "HEAD", .key = key};
 	struct error spare = {0};
 
 	err = err ? err : &spare;
 	for (int i = 0; i < HEAD_TRIES; i++) {
 		_cleanup(net_response) struct net_response answer = {0};
-		int rc = s3_perform(s, call, &r, &answer, err);
+		int r = s3_perform(s, call, &request, &answer, err);
 
-		if (!rc)
+		if (!r)
 			return parse_head(s, key, &answer, ret, err);
 		if (answer.status < 300 || answer.status >= 500 || answer.status == 429)
-			return rc;
-		rc = ask_why(s, call, key, err);
-		if (rc)
-			return rc;
+			return r;
+		r = ask_why(s, call, key, err);
+		if (r)
+			return r;
 		/* Somebody created the object in between. */
 	}
 	return wrong_answer(s, key, "HEAD and GET contradict each other", err);
@@ -348,9 +348,9 @@ int s3_head(struct store *store, const struct store_call *call, const char *key,
 int s3_remove(struct store *store, const struct store_call *call, const char *key, struct error *err)
 {
 	_cleanup(net_response) struct net_response answer = {0};
-	struct s3_request r = {.method = "DELETE", .key = key};
+	struct s3_request request = {.method = "DELETE", .key = key};
 	struct error spare = {0};
-	int rc = s3_perform((struct s3 *)store, call, &r, &answer, err ? err : &spare);
+	int r = s3_perform((struct s3 *)store, call, &request, &answer, err ? err : &spare);
 
-	return rc == -ENOENT ? 0 : rc;
+	return r == -ENOENT ? 0 : r;
 }

@@ -119,17 +119,17 @@ static bool wants_virtual_host(const struct s3_place *place, const struct conf_s
 int s3_place_init(struct s3_place *place, const struct conf_store *conf, struct error *err)
 {
 	_cleanup(endpoint) struct endpoint e = {0};
-	int rc = parse_url(place, conf->url, err);
+	int r = parse_url(place, conf->url, err);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	place->region = mem_strdup(conf->region && *conf->region ? conf->region : "us-east-1");
 	if (conf->endpoint && *conf->endpoint)
-		rc = parse_endpoint(&e, conf, err);
+		r = parse_endpoint(&e, conf, err);
 	else
 		aws_endpoint(&e, place->region);
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	if (wants_virtual_host(place, conf)) {
 		place->host = mem_printf("%s.%s", place->bucket, e.host);
 		place->root = mem_printf("%s/", e.path);

@@ -44,16 +44,16 @@ int s3_credentials_get(struct s3 *s, struct s3_credentials **ret, struct error *
 	/* Before the file is read: when it changes meanwhile, the next call reads it once more. */
 	uint64_t stamp = aws_credentials_stamp(s->conf);
 	struct s3_credentials *fresh, *old;
-	int rc;
+	int r;
 
 	*ret = current_credentials(s, stamp);
 	if (*ret)
 		return 0;
 	fresh = mem_alloc(sizeof(*fresh));
-	rc = aws_credentials_load(s->conf, &fresh->aws, err);
-	if (rc) {
+	r = aws_credentials_load(s->conf, &fresh->aws, err);
+	if (r) {
 		free(fresh);
-		return rc;
+		return r;
 	}
 	fresh->stamp = stamp;
 	atomic_store(&fresh->refs, 2);
@@ -66,23 +66,24 @@ int s3_credentials_get(struct s3 *s, struct s3_credentials **ret, struct error *
 	return 0;
 }
 
-void s3_add_query(struct s3_request *r, const char *name, const char *value)
+void s3_add_query(struct s3_request *request, const char *name, const char *value)
 {
-	r->query[r->query_count++] = (struct sigv4_pair){name, value};
+	request->query[request->query_count++] = (struct sigv4_pair){name, value};
 }
 
-void s3_add_header(struct s3_request *r, const char *name, const char *value)
+void s3_add_header(struct s3_request *request, const char *name, const char *value)
 {
-	r->headers[r->header_count++] = (struct sigv4_pair){name, value};
+	request->headers[request->header_count++] = (struct sigv4_pair){name, value};
 }
 
-void s3_add_encryption(struct s3 *s, struct s3_request *r)
+void s3_add_encryption(struct s3 *s, struct s3_request *request)
 {
 	if (s->conf->sse == CONF_SSE_NONE)
 		return;
-	s3_add_header(r, "x-amz-server-side-encryption", s->conf->sse == CONF_SSE_KMS ? "aws:kms" : "AES256");
+	s3_add_header(request, "x-amz-server-side-encryption",
+	              s->conf->sse == CONF_SSE_KMS ? "aws:kms" : "AES256");
 	if (s->conf->sse == CONF_SSE_KMS && s->conf->sse_kms_key && *s->conf->sse_kms_key)
-		s3_add_header(r, "x-amz-server-side-encryption-aws-kms-key-id", s->conf->sse_kms_key);
+		s3_add_header(request, "x-amz-server-side-encryption-aws-kms-key-id", s->conf->sse_kms_key);
 }
 
 void s3_check_encryption(struct s3 *s, const struct net_response *answer)
@@ -100,13 +101,13 @@ void s3_check_encryption(struct s3 *s, const struct net_response *answer)
 	        s->store.name, want, *got ? "reports " : "reports none", got);
 }
 
-static void hash_body(const struct s3_request *r, char ret_hex[static SHA256_HEX_BYTES])
+static void hash_body(const struct s3_request *request, char ret_hex[static SHA256_HEX_BYTES])
 {
 	struct sha256 *h = sha256_new();
 	uint8_t digest[SHA256_BYTES];
 
-	for (int i = 0; i < r->body_count; i++)
-		sha256_update(h, r->body[i].iov_base, r->body[i].iov_len);
+	for (int i = 0; i < request->body_count; i++)
+		sha256_update(h, request->body[i].iov_base, request->body[i].iov_len);
 	sha256_final(h, digest);
 	sha256_free(h);
 	hex_encode(digest, sizeof(digest), ret_hex);
@@ -139,7 +140,7 @@ static void get_key(struct s3 *s, struct s3_credentials *credentials, const stru
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void sign(struct s3 *s, const struct s3_request *r, struct s3_credentials *credentials,
+static void sign(struct s3 *s, const struct s3_request *request, struct s3_credentials *credentials,
                  struct signing *g)
 {
 	const struct aws_credentials *aws = &credentials->aws;
@@ -151,21 +152,22 @@ static void sign(struct s3 *s, const struct s3_request *r, struct s3_credentials
 	        .region = s->place.region,
 	        .service = "s3",
 	};
-	struct sigv4_request req = {.method = r->method, .query = r->query, .query_count = r->query_count};
+	struct sigv4_request req = {
+	        .method = request->method, .query = request->query, .query_count = request->query_count};
 	int64_t now_us = clock_now_us();
 
-	hash_body(r, g->hash);
+	hash_body(request, g->hash);
 	clock_format_name(now_us, g->time);
-	g->path = r->key ? mem_printf("%s%s%s", s->place.root, s->place.prefix, r->key)
-	                 : mem_strdup(s->place.root);
+	g->path = request->key ? mem_printf("%s%s%s", s->place.root, s->place.prefix, request->key)
+	                       : mem_strdup(s->place.root);
 	g->headers[g->header_count++] = (struct sigv4_pair){"host", s->place.host};
 	g->headers[g->header_count++] = (struct sigv4_pair){"x-amz-content-sha256", g->hash};
 	g->headers[g->header_count++] = (struct sigv4_pair){"x-amz-date", g->time};
 	if (aws->session_token && *aws->session_token)
 		g->headers[g->header_count++] =
 		        (struct sigv4_pair){"x-amz-security-token", aws->session_token};
-	for (size_t i = 0; i < r->header_count; i++)
-		g->headers[g->header_count++] = r->headers[i];
+	for (size_t i = 0; i < request->header_count; i++)
+		g->headers[g->header_count++] = request->headers[i];
 
 	req.path = g->path;
 	req.headers = g->headers;
@@ -178,28 +180,28 @@ static void sign(struct s3 *s, const struct s3_request *r, struct s3_credentials
 
 	str_append(&g->url, s->place.base);
 	sigv4_uri_encode(g->path, 1, &g->url);
-	if (r->query_count)
+	if (request->query_count)
 		str_append_char(&g->url, '?');
-	sigv4_query(r->query, r->query_count, &g->url);
+	sigv4_query(request->query, request->query_count, &g->url);
 }
 
-static int exchange(struct s3 *s, const struct store_call *call, const struct s3_request *r,
+static int exchange(struct s3 *s, const struct store_call *call, const struct s3_request *request,
                     const struct signing *g, struct net_response *answer, struct error *err)
 {
 	struct net_header headers[SIGNED_MAX];
 	struct net_request req = {
-	        .method = r->method,
+	        .method = request->method,
 	        .url = str_text(&g->url),
 	        .headers = headers,
-	        .body = r->body,
-	        .body_count = r->body_count,
-	        .into = r->into,
-	        .into_count = r->into_count,
-	        .into_filled = r->into_filled,
-	        .into_arg = r->into_arg,
+	        .body = request->body,
+	        .body_count = request->body_count,
+	        .into = request->into,
+	        .into_count = request->into_count,
+	        .into_filled = request->into_filled,
+	        .into_arg = request->into_arg,
 	        .connect_timeout_ms = s->conf->connect_timeout_ms,
 	        .stall_timeout_ms = s->conf->stall_timeout_ms,
-	        .first_byte_timeout_ms = r->into ? s->conf->first_byte_timeout_ms : 0,
+	        .first_byte_timeout_ms = request->into ? s->conf->first_byte_timeout_ms : 0,
 	        .deadline_ms = call && call->deadline_ms ? call->deadline_ms
 	                                                 : clock_mono_ms() + s->conf->retry_deadline_ms,
 	        .cancel = call ? call->cancel : NULL,
@@ -211,24 +213,24 @@ static int exchange(struct s3 *s, const struct store_call *call, const struct s3
 	return net_perform(s->net, &req, answer, err);
 }
 
-int s3_perform(struct s3 *s, const struct store_call *call, const struct s3_request *r,
+int s3_perform(struct s3 *s, const struct store_call *call, const struct s3_request *request,
                struct net_response *answer, struct error *err)
 {
 	_cleanup(s3_credentials) struct s3_credentials *credentials = NULL;
 	_cleanup(signing) struct signing g = {0};
-	int rc = s3_credentials_get(s, &credentials, err);
+	int r = s3_credentials_get(s, &credentials, err);
 
 	*answer = (struct net_response){0};
-	if (rc)
-		return rc;
-	sign(s, r, credentials, &g);
-	rc = exchange(s, call, r, &g, answer, err);
-	if (rc) {
-		error_prefix(err, "%s %s%s%s", r->method, s->store.name, r->key ? "/" : "",
-		             r->key ? r->key : "");
-		return rc;
+	if (r)
+		return r;
+	sign(s, request, credentials, &g);
+	r = exchange(s, call, request, &g, answer, err);
+	if (r) {
+		error_prefix(err, "%s %s%s%s", request->method, s->store.name, request->key ? "/" : "",
+		             request->key ? request->key : "");
+		return r;
 	}
 	if (answer->status >= 200 && answer->status < 300)
 		return 0;
-	return s3_fail(&(struct s3_failure){s, r, credentials, answer}, err);
+	return s3_fail(&(struct s3_failure){s, request, credentials, answer}, err);
 }

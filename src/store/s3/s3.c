@@ -74,16 +74,16 @@ static const struct store_ops s3_ops = {
 int store_s3_new(const struct conf_store *conf, struct net *net, struct store **ret_store, struct error *err)
 {
 	struct s3 *s = mem_alloc(sizeof(*s));
-	int rc;
+	int r;
 
 	pthread_mutex_init(&s->lock, NULL);
 	s->store.ops = &s3_ops;
 	s->conf = conf;
 	s->net = net;
-	rc = s3_place_init(&s->place, conf, err);
-	if (rc) {
+	r = s3_place_init(&s->place, conf, err);
+	if (r) {
 		s3_free(&s->store);
-		return rc;
+		return r;
 	}
 	s->store.name = mem_printf("s3://%s/%s", s->place.bucket, s->place.prefix);
 	s->store.name[strlen(s->store.name) - 1] = '\0';

@@ -29,19 +29,19 @@ int s3_upload_begin(struct store *store, const struct store_call *call, const ch
 {
 	struct s3 *s = (struct s3 *)store;
 	_cleanup(net_response) struct net_response answer = {0};
-	struct s3_request r = {.method = "POST", .key = key};
+	struct s3_request request = {.method = "POST", .key = key};
 	struct error spare = {0};
 	struct s3_upload *up;
 	char *id;
-	int rc;
+	int r;
 
 	err = err ? err : &spare;
-	s3_add_query(&r, "uploads", "");
-	s3_add_header(&r, "content-type", "application/octet-stream");
-	s3_add_encryption(s, &r);
-	rc = s3_perform(s, call, &r, &answer, err);
-	if (rc)
-		return rc;
+	s3_add_query(&request, "uploads", "");
+	s3_add_header(&request, "content-type", "application/octet-stream");
+	s3_add_encryption(s, &request);
+	r = s3_perform(s, call, &request, &answer, err);
+	if (r)
+		return r;
 	id = s3xml_parse_upload_id(str_text(&answer.text), answer.text.len, err);
 	if (!id) {
 		error_prefix(err, "POST %s/%s", store->name, key);
@@ -66,18 +66,18 @@ int s3_upload_part(struct store_upload *upload, const struct store_call *call, u
 	struct s3 *s = (struct s3 *)upload->store;
 	struct s3_upload *up = (struct s3_upload *)upload;
 	_cleanup(net_response) struct net_response answer = {0};
-	struct s3_request r = {.method = "PUT", .key = upload->key, .body = iov, .body_count = count};
+	struct s3_request request = {.method = "PUT", .key = upload->key, .body = iov, .body_count = count};
 	struct error spare = {0};
 	char text[STORE_ETAG_BYTES + 8], number_text[16];
-	int rc;
+	int r;
 
 	err = err ? err : &spare;
 	snprintf(number_text, sizeof(number_text), "%u", number);
-	s3_add_query(&r, "partNumber", number_text);
-	s3_add_query(&r, "uploadId", up->id);
-	rc = s3_perform(s, call, &r, &answer, err);
-	if (rc)
-		return rc;
+	s3_add_query(&request, "partNumber", number_text);
+	s3_add_query(&request, "uploadId", up->id);
+	r = s3_perform(s, call, &request, &answer, err);
+	if (r)
+		return r;
 	net_header_find(&answer, "etag", text, sizeof(text));
 	if (!*text)
 		return error_set(err, ERROR_UNAVAILABLE, EPROTO, "PUT %s/%s: the server gave part %u no ETag",
@@ -119,15 +119,15 @@ static int find_completed(struct s3 *s, const struct store_call *call, const cha
 	struct store_object object;
 	struct error head_err = {0};
 	uint64_t bytes = 0;
-	int rc = s3_head(&s->store, call, key, &object, &head_err);
+	int r = s3_head(&s->store, call, key, &object, &head_err);
 
-	if (rc && rc != -ENOENT) {
+	if (r && r != -ENOENT) {
 		*err = head_err;
-		return rc;
+		return r;
 	}
 	for (size_t i = 0; i < count; i++)
 		bytes += parts[i].bytes;
-	if (!rc && object.bytes == bytes && !has_other_part_count(object.etag, count))
+	if (!r && object.bytes == bytes && !has_other_part_count(object.etag, count))
 		return 0;
 	return -ENOENT;
 }
@@ -137,21 +137,21 @@ static int upload_request(struct s3 *s, const struct store_call *call, const cha
                           const char *upload_id, struct error *err)
 {
 	_cleanup(net_response) struct net_response answer = {0};
-	struct s3_request r = {.method = method, .key = key};
+	struct s3_request request = {.method = method, .key = key};
 
-	s3_add_query(&r, "uploadId", upload_id);
-	return s3_perform(s, call, &r, &answer, err);
+	s3_add_query(&request, "uploadId", upload_id);
+	return s3_perform(s, call, &request, &answer, err);
 }
 
 /* Ceph says 500 (as if it were at work on it) when the upload is gone: its parts are asked for, which it
  * knows better. */
 static int complete_failed(struct s3 *s, const struct store_call *call, const char *key,
-                           const char *upload_id, int rc, struct error *err)
+                           const char *upload_id, int r, struct error *err)
 {
 	struct error parts_err = {0};
 
 	if (err->http_status != 500 || upload_request(s, call, "GET", key, upload_id, &parts_err) != -ENOENT)
-		return rc;
+		return r;
 	error_set(err, ERROR_NOT_FOUND, ENOENT,
 	          "POST %s/%s: there is no such upload: it was aborted or completed", s->store.name, key);
 	return -ENOENT;
@@ -165,29 +165,29 @@ int s3_upload_complete(struct store_upload *upload, const struct store_call *cal
 	_cleanup(str) struct str body = {0};
 	_cleanup(free) char *etag = NULL;
 	struct s3_upload *up = (struct s3_upload *)upload;
-	struct s3_request r = {.method = "POST", .key = upload->key};
+	struct s3_request request = {.method = "POST", .key = upload->key};
 	struct error spare = {0};
 	struct iovec iov;
-	int rc;
+	int r;
 
 	err = err ? err : &spare;
 	write_complete(parts, count, &body);
 	iov = (struct iovec){body.data, body.len};
-	r.body = &iov;
-	r.body_count = 1;
-	s3_add_query(&r, "uploadId", up->id);
-	s3_add_header(&r, "content-type", "application/xml");
-	rc = s3_perform(s, call, &r, &answer, err);
-	if (!rc) {
+	request.body = &iov;
+	request.body_count = 1;
+	s3_add_query(&request, "uploadId", up->id);
+	s3_add_header(&request, "content-type", "application/xml");
+	r = s3_perform(s, call, &request, &answer, err);
+	if (!r) {
 		etag = s3xml_parse_complete_etag(str_text(&answer.text), answer.text.len);
 		if (etag)
 			return 0;
-		rc = s3_fail_late(s, &r, &answer, err);
+		r = s3_fail_late(s, &request, &answer, err);
 	}
-	rc = complete_failed(s, call, upload->key, up->id, rc, err);
-	if (rc == -ENOENT)
+	r = complete_failed(s, call, upload->key, up->id, r, err);
+	if (r == -ENOENT)
 		return find_completed(s, call, upload->key, parts, count, err);
-	return rc;
+	return r;
 }
 
 const char *s3_upload_id(const struct store_upload *upload)
@@ -212,19 +212,19 @@ int s3_upload_abort(struct store *store, const struct store_call *call, const ch
 {
 	struct s3 *s = (struct s3 *)store;
 	struct error spare = {0};
-	int rc;
+	int r;
 
 	err = err ? err : &spare;
 	for (int i = 0; i < ABORT_TRIES; i++) {
-		rc = upload_request(s, call, "DELETE", key, upload_id, err);
-		if (rc)
-			return rc == -ENOENT ? 0 : rc;
-		rc = upload_request(s, call, "GET", key, upload_id, err); /* the list of its parts */
-		if (rc == -ENOENT ||
-		    rc == -EACCES) /* gone; or we may not look, and must believe the first answer */
+		r = upload_request(s, call, "DELETE", key, upload_id, err);
+		if (r)
+			return r == -ENOENT ? 0 : r;
+		r = upload_request(s, call, "GET", key, upload_id, err); /* the list of its parts */
+		if (r == -ENOENT ||
+		    r == -EACCES) /* gone; or we may not look, and must believe the first answer */
 			return 0;
-		if (rc)
-			return rc;
+		if (r)
+			return r;
 	}
 	error_set(err, ERROR_UNAVAILABLE, EBUSY, "DELETE %s/%s: the server still holds parts of upload %s",
 	          store->name, key, upload_id);
