@@ -88,8 +88,8 @@ ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, enum catalog_
                         struct catalog_entry *entries, size_t max);
 /** catalog_path() - heap: the path of an entry ("backups/full/…"); NULL when there is none. */
 char *catalog_path(struct catalog *c, uint64_t ino);
-/** catalog_manifest() - all facts of an artifact without its extents and files; -ENOENT. @ino may be that of
- * one of its files: the facts are the artifact's. */
+/** catalog_manifest() - all facts of an artifact without its objects and files; -ENOENT. @ino may be that of one of its
+ * files: the facts are the artifact's. */
 int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret);
 /** catalog_files() - call @row for each further file of an artifact, in order. */
 int catalog_files(struct catalog *c, uint64_t artifact_ino,
@@ -98,8 +98,10 @@ int catalog_files(struct catalog *c, uint64_t artifact_ino,
 /** catalog_file_sha256() - of an artifact's file or of one of its further files into @ret ("" when not
  * known); -ENOENT. */
 int catalog_file_sha256(struct catalog *c, uint64_t ino, char ret[static SHA256_HEX_BYTES]);
-/** catalog_extents() - the extent table of an artifact's file, or of one of its further files; -ENOENT. */
-int catalog_extents(struct catalog *c, uint64_t ino, struct extents *ret);
+/** catalog_object() - what the store holds of an artifact's file, or of one of its further files, with its extents;
+ * finish with manifest_object_finish(). -ENOENT when there is no such file, or nothing of it that this keepfs knows how
+ * to read. */
+int catalog_object(struct catalog *c, uint64_t ino, struct manifest_object *ret);
 /** catalog_sums() - call @row for each line of a directory's SHA256SUMS, oldest artifact first, its files
  * behind it: without the line end. An artifact that is a directory has one line, for the SHA256SUMS in it;
  * one whose digest is not known has a comment ("# NAME: not read back, so its SHA-256 is not known"). */
@@ -120,10 +122,9 @@ int catalog_sums(struct catalog *c, uint64_t directory_ino, void (*row)(void *ar
  * number.
  */
 int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err);
-/** catalog_entomb_artifact() - hide it and its files from every query above: its deletion has begun. With
- * @keep_last -EPERM for the last of its directory that is not damaged; a partial one is no other for one that
- * is not. */
-int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool keep_last, struct error *err);
+/** catalog_entomb_artifact() - hide it and its files from every query above: its deletion has begun. With @by_policy
+ * -EPERM where policy_check_removal() forbids it, asked in the same transaction. */
+int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool by_policy, struct error *err);
 /** catalog_mark_damaged() - reading it has shown that the store no longer holds its bytes: it counts as no
  * good backup any more. So is the artifact that is a directory when a file of it is; the artifact that a
  * damaged file is beside is not. The first reason stays; a rebuild forgets it. */
@@ -164,6 +165,11 @@ int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *re
  * nothing that the next start cannot find. */
 
 int catalog_add_intent(struct catalog *c, int64_t run_id, const char *path, struct error *err);
+/** catalog_stem_taken() - 1 when an artifact with that stem ("2026-11-20") is in the directory, is being deleted there,
+ * or announced; 0; negative errno. */
+int catalog_stem_taken(struct catalog *c, const char *directory_path, const char *stem);
+/** catalog_intent_run() - the run that announced @path; -ENOENT. */
+int catalog_intent_run(struct catalog *c, const char *path, int64_t *ret_run_id);
 int catalog_drop_intent(struct catalog *c, const char *path, struct error *err);
 int catalog_intents(struct catalog *c, void (*row)(void *arg, int64_t run_id, const char *path), void *arg);
 
@@ -191,8 +197,8 @@ struct catalog_run {
 	char error[1536];
 };
 
-struct catalog_target { /* one database of a run */
-	char database[256];
+struct catalog_target { /* one thing that a run makes an artifact of: a database, a directory */
+	char label[256];
 	enum run_state state;
 	char path[512]; /* of its artifact; "" */
 	uint64_t size_bytes;

@@ -57,29 +57,25 @@ enum conf_globals { CONF_GLOBALS_AUTO, CONF_GLOBALS_YES, CONF_GLOBALS_NO };
 enum conf_verify { CONF_VERIFY_READBACK, CONF_VERIFY_NONE };
 enum conf_ionice { CONF_IONICE_NONE, CONF_IONICE_LOW, CONF_IONICE_IDLE };
 
-struct conf_backup { /* a section [backup NAME] */
-	char *name;
-	int line;       /* where the section begins */
-	char *database; /* libpq connection string or URI; "" lets libpq's environment decide */
-	/* names: each is dumped over `database`'s connection into a directory of its own; NULL-terminated,
-	 * may be empty */
-	char **databases;
-	char *pg_bindir; /* "": found by version */
-	int format;      /* enum conf_format */
-	struct compression_choice compression;
-	int content;         /* enum conf_content */
-	int64_t connections; /* key `jobs`: how many read at once; 0: auto */
-	char **schemas, **exclude_schemas, **tables, **exclude_tables,
-	        **exclude_table_data; /* patterns as pg_dump takes them; NULL-terminated, may be empty */
-	int globals;                  /* enum conf_globals; auto: beside each full dump of everything */
-	int verify;                   /* enum conf_verify */
-	uint64_t max_rate_bytes;      /* per second, read from the server; 0: no limit */
-	int64_t nice;                 /* 0 to 19, of the child processes */
-	int ionice;                   /* enum conf_ionice */
-	int64_t lock_wait_timeout_ms; /* 0: wait for ever */
-	char *pre_hook, *post_hook;   /* for /bin/sh -c; "" for none */
-	int64_t hook_timeout_ms;
+enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES };
+
+struct conf_dump { /* what only a section [backup NAME] has */
+	char *database; char **databases; char *pg_bindir; int format; int content; int64_t connections;
+	char **schemas, **exclude_schemas, **tables, **exclude_tables, **exclude_table_data;
+	int globals; int64_t lock_wait_timeout_ms;
 };
+
+struct conf_files { char *path; char **exclude; char *each; int64_t settle_ms; bool cross_mounts, skip_unreadable; };
+
+struct conf_job {
+	char *name; int line; enum conf_job_kind kind;
+	struct compression_choice compression;
+	int verify; uint64_t max_rate_bytes; int64_t nice; int ionice; char *pre_hook, *post_hook; int64_t hook_timeout_ms;
+	struct conf_dump dump;
+	struct conf_files files;
+};
+#define conf_backup conf_job
+#define conf_job_has_globals conf_backup_has_globals
 
 struct conf {
 	char *path; /* the file read; NULL when there was none (environment only) */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The mount: the tree of docs/, served over libfuse's low-level API (which no other room includes). */
+#include <keepfs/artifact.h>
 #include <keepfs/base/error.h>
 #include <keepfs/catalog.h>
 #include <keepfs/conf.h>
@@ -13,6 +14,7 @@ struct fs;
 
 struct fs_context { /* all borrowed */
 	const struct conf *conf;
+	struct repository *repository; /* of @store and @catalog */
 	struct store *store;
 	struct catalog *catalog;
 	struct reader *reader;

@@ -15,7 +15,6 @@ struct jobs;
 struct jobs_events { /* called on a job's thread, with no lock held; must not block for long */
 	void (*run_changed)(void *arg,
 	                    int64_t run_id); /* state or progress; at most five times a second a run */
-	void (*directory_changed)(void *arg, const char *path); /* a new artifact is listed */
 	void *arg;
 };
 

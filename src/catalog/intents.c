@@ -7,18 +7,16 @@
 #include "db.h"
 
 #include <errno.h>
+#include <string.h>
+
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/name.h>
 
 int intent_drop(struct connection *c, const char *path)
 {
-	static const char sql[] = "DELETE FROM intent WHERE directory = ?1 AND sequence = ?2 AND path = ?3";
-	_cleanup(free) char *directory = NULL;
-	const char *name;
-	int64_t sequence;
-	int r = path_split(c, path, &directory, &name, &sequence);
+	static const char sql[] = "DELETE FROM intent WHERE path = ?1";
 
-	if (r < 0)
-		return r;
-	return db_run(c, sql, VALUES(text_value(directory), int_value(sequence), text_value(path)));
+	return db_run(c, sql, VALUES(text_value(path)));
 }
 
 static int find_place(struct connection *c, const char *directory, int64_t sequence)
@@ -38,25 +36,71 @@ bool catalog_sequence_taken(struct catalog *c, const char *directory_path, int64
 	return reader_get(c, &reader) == 0 && find_place(reader, directory_path, sequence) == 0;
 }
 
+/* Is something of that stem there, or announced? It is not named by time. */
+static int find_stem(struct connection *c, const char *directory, const char *stem)
+{
+	/* '/' is the character behind '.', so that this is the range of all names that go on with a suffix. */
+	static const char sql[] =
+	        "SELECT 1 FROM intent WHERE path = ?1 || '/' || ?2"
+	        " OR (path >= ?1 || '/' || ?2 || '.' AND path < ?1 || '/' || ?2 || '/')"
+	        " UNION ALL SELECT 1 FROM artifact WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1)"
+	        " AND named = 1 AND (name = ?2 OR (name >= ?2 || '.' AND name < ?2 || '/')) LIMIT 1";
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+
+	return db_row(c, &row, sql, VALUES(text_value(directory), text_value(stem)));
+}
+
+static int find_taken(struct connection *c, const char *directory, const char *stem)
+{
+	int64_t sequence = name_sequence(stem);
+
+	return sequence >= 0 ? find_place(c, directory, sequence) : find_stem(c, directory, stem);
+}
+
+int catalog_stem_taken(struct catalog *c, const char *directory_path, const char *stem)
+{
+	_cleanup(reader) struct connection *reader = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = find_taken(reader, directory_path, stem);
+	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+}
+
 static int add_intent(struct connection *c, int64_t run_id, const char *path)
 {
 	static const char sql[] =
-	        "INSERT INTO intent (directory, sequence, path, run_id) VALUES (?1, ?2, ?3, ?4)";
-	_cleanup(free) char *directory = NULL;
+	        "INSERT INTO intent (path, directory, sequence, run_id) VALUES (?1, ?2, ?3, ?4)";
+	_cleanup(free) char *directory = NULL, *stem = NULL;
 	const char *name;
 	int64_t sequence;
 	int r = path_split(c, path, &directory, &name, &sequence);
 
 	if (r < 0)
 		return r;
-	r = find_place(c, directory, sequence);
+	stem = mem_printf("%.*s", (int)strcspn(name, "."), name);
+	r = find_taken(c, directory, stem);
 	if (r == 0)
 		return error_set(&c->error, ERROR_CONFLICT, EEXIST, "the name of %s is taken", path);
 	if (r != -ENOENT)
 		return r;
-	return db_run(
-	        c, sql,
-	        VALUES(text_value(directory), int_value(sequence), text_value(path), int_value(run_id)));
+	return db_run(c, sql,
+	              VALUES(text_value(path), text_value(directory),
+	                     sequence < 0 ? text_value(NULL) : int_value(sequence), int_value(run_id)));
+}
+
+int catalog_intent_run(struct catalog *c, const char *path, int64_t *ret_run_id)
+{
+	static const char sql[] = "SELECT run_id FROM intent WHERE path = ?1";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	int r = reader_get(c, &reader);
+
+	if (r == 0)
+		r = db_row(reader, &row, sql, VALUES(text_value(path)));
+	if (r == 0)
+		*ret_run_id = sqlite3_column_int64(row, 0);
+	return r;
 }
 
 int catalog_add_intent(struct catalog *c, int64_t run_id, const char *path, struct error *err)

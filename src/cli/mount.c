@@ -79,6 +79,7 @@ static int start(struct daemon *d, const char *mountpoint, const char *mount_opt
 		return r;
 	context = (struct fs_context){
 	        .conf = conf,
+	        .repository = &d->engine.repository,
 	        .store = d->engine.store,
 	        .catalog = d->engine.catalog,
 	        .reader = d->reader,
@@ -89,6 +90,8 @@ static int start(struct daemon *d, const char *mountpoint, const char *mount_opt
 	        .mount_options = mount_options,
 	};
 	r = fs_new(&context, &d->fs, err);
+	if (r == 0)
+		r = artifact_tidier_new(&d->engine.repository, &d->engine.tidier, err);
 	if (r == 0)
 		r = jobs_new(&d->engine.make, fs_events(d->fs), &d->jobs, err);
 	if (r < 0)

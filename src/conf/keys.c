@@ -252,22 +252,22 @@ const struct conf_key conf_keys[] = {
          .max = 7 * 24 * HOUR,
          .help = "How long the URLs that links/ hands out are valid. S3 allows seven days at most."},
 
-        {BACKUP(database), .name = "database", .type = CONF_CONNECTION, .fallback = "",
+        {BACKUP(dump.database), .name = "database", .type = CONF_CONNECTION, .fallback = "",
          .example = "postgresql://backup@db.example.net/shop",
          .help = "The database to back up, as a libpq connection string or URI. What it does not say "
                  "comes from libpq's environment variables, service file and password file (~/.pgpass), "
                  "as it does for psql. Keep the password in one of these rather than here."},
-        {BACKUP(databases), .name = "databases", .type = CONF_WORDS, .fallback = "",
+        {BACKUP(dump.databases), .name = "databases", .type = CONF_WORDS, .fallback = "",
          .example = "shop, billing",
          .help = "The names of several databases to back up, each into a directory of its own below the "
                  "job's, over the server and user of 'database'. Names are separated by commas or spaces; "
                  "one that holds either is put in double quotes. A database that fails does not stop the "
                  "others."},
-        {BACKUP(pg_bindir), .name = "pg_bindir", .type = CONF_PATH, .fallback = "",
+        {BACKUP(dump.pg_bindir), .name = "pg_bindir", .type = CONF_PATH, .fallback = "",
          .example = "/usr/lib/postgresql/15/bin",
          .help = "The directory of the pg_dump to use. When it is empty, the one that fits the server's "
                  "version is looked for below /usr/lib/postgresql and in PATH."},
-        {BACKUP(format), .name = "format", .type = CONF_ENUM, .fallback = "custom", .choices = formats,
+        {BACKUP(dump.format), .name = "format", .type = CONF_ENUM, .fallback = "custom", .choices = formats,
          .trigger = true,
          .help = "What a backup is: 'custom', one .dump file, of which pg_restore restores all or parts, "
                  "several tables at once; 'plain', one file of SQL for psql, .sql.gz (.sql with "
@@ -278,37 +278,37 @@ const struct conf_key conf_keys[] = {
                  "or newer, else a fast gzip. 'small' takes more time for less space: zstd level 9, else "
                  "gzip level 9. gzip and zstd with a level are exactly that. Backups in the formats plain "
                  "and directory are gzip or not compressed."},
-        {BACKUP(content), .name = "content", .type = CONF_ENUM, .fallback = "full", .choices = contents,
+        {BACKUP(dump.content), .name = "content", .type = CONF_ENUM, .fallback = "full", .choices = contents,
          .trigger = true,
          .help = "What is dumped of a database: all of it, only its definitions (schema), or only the "
                  "rows (data)."},
-        {BACKUP(connections), .name = "jobs", .type = CONF_INT, .fallback = "auto", .zero = "auto", .min = 1,
+        {BACKUP(dump.connections), .name = "jobs", .type = CONF_INT, .fallback = "auto", .zero = "auto", .min = 1,
          .max = 64, .trigger = true,
          .help = "How many connections read a database at once, in one snapshot, into one backup; large "
                  "tables are read in pieces. 'auto' decides by processors, size, and the connections that "
                  "server and role have left. Where the server or a pooler cannot do it, fewer are used, "
                  "and the run's log says so. A plain backup and one of the schema alone are read through "
                  "one."},
-        {BACKUP(schemas), .name = "schemas", .type = CONF_PATTERNS, .fallback = "",
+        {BACKUP(dump.schemas), .name = "schemas", .type = CONF_PATTERNS, .fallback = "",
          .example = "public, shop*", .trigger = true, .filter = true,
          .help = "Dumps only the schemas that match one of these patterns (pg_dump --schema), and what is "
                  "in them: no large objects, no extensions. Cannot be used together with 'tables'."},
-        {BACKUP(exclude_schemas), .name = "exclude_schemas", .type = CONF_PATTERNS, .fallback = "",
+        {BACKUP(dump.exclude_schemas), .name = "exclude_schemas", .type = CONF_PATTERNS, .fallback = "",
          .example = "scratch, temp_*", .trigger = true, .filter = true,
          .help = "Leaves out the schemas that match one of these patterns (pg_dump --exclude-schema)."},
-        {BACKUP(tables), .name = "tables", .type = CONF_PATTERNS, .fallback = "",
+        {BACKUP(dump.tables), .name = "tables", .type = CONF_PATTERNS, .fallback = "",
          .example = "public.orders, shop.\"Order Items\"", .trigger = true, .filter = true,
          .help = "Dumps only the tables, views and sequences that match one of these patterns (pg_dump "
                  "--table): not what they depend on, so such a backup may not restore into an empty "
                  "database."},
-        {BACKUP(exclude_tables), .name = "exclude_tables", .type = CONF_PATTERNS, .fallback = "",
+        {BACKUP(dump.exclude_tables), .name = "exclude_tables", .type = CONF_PATTERNS, .fallback = "",
          .example = "public.cache_*", .trigger = true, .filter = true,
          .help = "Leaves out the tables that match one of these patterns (pg_dump --exclude-table)."},
-        {BACKUP(exclude_table_data), .name = "exclude_table_data", .type = CONF_PATTERNS, .fallback = "",
+        {BACKUP(dump.exclude_table_data), .name = "exclude_table_data", .type = CONF_PATTERNS, .fallback = "",
          .example = "public.sessions, audit.*", .trigger = true, .filter = true,
          .help = "Dumps the tables that match one of these patterns without their rows (pg_dump "
                  "--exclude-table-data)."},
-        {BACKUP(globals), .name = "globals", .type = CONF_ENUM, .fallback = "auto", .choices = globals_words,
+        {BACKUP(dump.globals), .name = "globals", .type = CONF_ENUM, .fallback = "auto", .choices = globals_words,
          .trigger = true,
          .help = "Keeps roles, their passwords and memberships, and tablespaces (pg_dumpall "
                  "--globals-only) beside a backup: 'auto' beside each one that is full and leaves nothing "
@@ -331,7 +331,7 @@ const struct conf_key conf_keys[] = {
          .example = "low",
          .help = "How far they give way for the disk, see ionice(1): 'low' is the lowest priority of the "
                  "class best-effort, 'idle' takes only what nobody else wants."},
-        {BACKUP(lock_wait_timeout_ms), .name = "lock_wait_timeout", .type = CONF_DURATION, .fallback = "none",
+        {BACKUP(dump.lock_wait_timeout_ms), .name = "lock_wait_timeout", .type = CONF_DURATION, .fallback = "none",
          .zero = "none", .min = 1, .max = 24 * HOUR, .example = "5m",
          .help = "How long to wait for the lock on each table that a backup needs (ACCESS SHARE: only DDL "
                  "is in its way); then the backup fails. With 'none' it waits as long as it takes."},

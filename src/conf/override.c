@@ -130,7 +130,7 @@ static void on_clash(void *arg, const struct conf_clash *clash)
 
 static bool is_partial(const struct conf_backup *job, const struct conf_backup *copy)
 {
-	bool same = job->content == copy->content;
+	bool same = job->dump.content == copy->dump.content;
 
 	for (size_t i = 0; i < conf_key_count; i++) {
 		size_t offset = conf_keys[i].offset;

@@ -46,26 +46,33 @@ static bool check_whole(struct fs *fs, uint64_t ino)
 int artifact_file_open(fuse_req_t req, const struct node *node, struct handle **ret_handle, struct error *err)
 {
 	struct fs *fs = fs_of(req);
-	_cleanup(extents) struct extents extents = {0};
+	_cleanup(manifest_object) struct manifest_object object = {0};
 	_cleanup(free) char *path = catalog_path(fs->ctx.catalog, node->ino);
 	char sha256[SHA256_HEX_BYTES] = "";
 	struct artifact_file *f;
-	struct reader_what what = {.ino = node->ino, .key = path, .extents = &extents, .sha256 = sha256};
+	struct reader_what what = {.ino = node->ino, .sha256 = sha256};
 	int r;
 
 	if (!path)
 		return -ENOENT;
-	r = catalog_extents(fs->ctx.catalog, node->ino, &extents);
+	r = catalog_object(fs->ctx.catalog, node->ino, &object);
 	if (r == 0)
 		r = catalog_file_sha256(fs->ctx.catalog, node->ino, sha256);
+	if (r == -ENOENT || object.cipher)
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "%s is kept in a way that this keepfs does not know%s%s: read it with the newer keepfs that made it",
+		        path, object.cipher ? ", by the cipher " : "", object.cipher ? object.cipher : "");
 	if (r < 0)
 		return error_set(
 		        err, ERROR_INTERNAL, -r,
 		        "the catalog holds no checksums for %s: stop the mount and run 'keepfs rebuild'",
 		        path);
+	what.key = object.key;
+	what.extents = &object.extents;
 	what.whole = check_whole(fs, node->ino);
 	f = mem_alloc(sizeof(*f));
-	*f = (struct artifact_file){.fs = fs, .ino = node->ino, .size_bytes = extents.total_bytes};
+	*f = (struct artifact_file){.fs = fs, .ino = node->ino, .size_bytes = object.extents.total_bytes};
 	caller_of(req, &f->reader);
 	r = reader_open(fs->ctx.reader, &what, &f->file, err);
 	if (r < 0) {

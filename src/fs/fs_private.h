@@ -20,6 +20,7 @@ struct fs {
 	struct fs_context ctx;
 	struct jobs *jobs;
 	struct jobs_events events;
+	struct artifact_events artifact_events;
 	int64_t started_at_us; /* mtime of what has none of its own */
 	struct texts *texts;
 	struct watches *watches;

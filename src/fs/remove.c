@@ -98,14 +98,14 @@ static void add_cached_file(void *arg, const char *name, uint64_t size_bytes, co
 /* To be called while the catalog knows it. */
 static void find_cached(struct fs *fs, uint64_t ino, struct cached *ret)
 {
-	_cleanup(extents) struct extents extents = {0};
+	_cleanup(manifest_object) struct manifest_object object = {0};
 	char sha256[SHA256_HEX_BYTES] = "";
 
 	if (!fs->ctx.cache)
 		return;
 	if (catalog_file_sha256(fs->ctx.catalog, ino, sha256) == 0 &&
-	    catalog_extents(fs->ctx.catalog, ino, &extents) == 0)
-		add_cached(ret, sha256, &extents);
+	    catalog_object(fs->ctx.catalog, ino, &object) == 0)
+		add_cached(ret, sha256, &object.extents);
 	if (catalog_files(fs->ctx.catalog, ino, add_cached_file, ret) < 0)
 		log_warning(
 		        "some of a removed backup may stay in the disk cache: the catalog cannot be read");
@@ -132,7 +132,7 @@ static void remove_one(void *arg)
 	int r;
 
 	find_cached(fs, ino, &cached);
-	r = artifact_remove(fs->ctx.store, fs->ctx.catalog, ino, &err);
+	r = artifact_remove(fs->ctx.repository, ino, &err);
 	audit(fs, &removal->audit, "remove", removal->path, r, err.message);
 	if (r < 0)
 		report_trouble(fs->ctx.troubles, removal->path, -r, err.message);

@@ -142,9 +142,11 @@ void directory_changed(struct fs *fs, const char *path)
 	forget_attributes(fs, INO_LINKED_BACKUPS);
 }
 
-static void on_directory_changed(void *arg, const char *path)
+static void on_listed(void *arg, const struct manifest *m)
 {
-	directory_changed(arg, path);
+	_cleanup(free) char *directory = mem_printf("%.*s", (int)(strrchr(m->path, '/') - m->path), m->path);
+
+	directory_changed(arg, directory);
 }
 
 static void run_changed(void *arg, int64_t run_id)
@@ -165,7 +167,9 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->texts = texts_new();
 	fs->watches = watches_new();
 	fs->events = (struct jobs_events){
-	        .run_changed = run_changed, .directory_changed = on_directory_changed, .arg = fs};
+	        .run_changed = run_changed, .arg = fs};
+	fs->artifact_events = (struct artifact_events){.listed = on_listed, .arg = fs};
+	repository_listen(fs->ctx.repository, &fs->artifact_events);
 	fs->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fs->workers = workers_new("command", WORKERS);
 	fs->forgetters = workers_new("forget", 1);

@@ -10,13 +10,10 @@
 
 #define PREFIX "user.keepfs."
 
+/* What every artifact has; behind them come the facts of its kind, under their own names. */
 static const char *const names[] = {
-        "sha256",         "job",          "kind",
-        "database",       "run",          "state",
-        "server_version", "tool_version", "system_identifier",
-        "started_at",     "verified_at",  "triggered_by",
-        "format",         "content",      "compression",
-        "partial",        "note",         "stored_bytes",
+        "sha256",       "job",     "kind", "target",       "run", "state", "started_at", "verified_at",
+        "triggered_by", "partial", "note", "stored_bytes",
 };
 
 struct facts {
@@ -36,6 +33,14 @@ static bool append_time(struct str *out, int64_t at_us)
 	return true;
 }
 
+static bool is_common(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
 /* The value of attribute @name ("sha256"); false when there is none. */
 static bool value_of(const struct facts *facts, const char *name, struct str *out)
 {
@@ -47,15 +52,9 @@ static bool value_of(const struct facts *facts, const char *name, struct str *ou
 	        {"sha256", *facts->sha256 ? facts->sha256 : NULL},
 	        {"job", m->job},
 	        {"kind", m->kind},
-	        {"database", m->database},
+	        {"target", m->target},
 	        {"state", facts->damaged ? "damaged" : run_state_name(RUN_COMPLETED)},
-	        {"server_version", m->server_version},
-	        {"tool_version", m->tool_version},
-	        {"system_identifier", m->system_identifier},
 	        {"triggered_by", m->triggered_by},
-	        {"format", m->format},
-	        {"content", m->content},
-	        {"compression", m->compression},
 	        {"partial", m->partial ? "yes" : "no"},
 	        {"note", m->note},
 	};
@@ -77,8 +76,18 @@ static bool value_of(const struct facts *facts, const char *name, struct str *ou
 	else if (strcmp(name, "verified_at") == 0)
 		return append_time(out, m->verified_at_us);
 	else
-		return false;
+		return m->facts && json_scalar_text(json_get(m->facts, name), out);
 	return true;
+}
+
+static void append_name(const struct facts *facts, const char *name, struct str *list)
+{
+	_cleanup(str) struct str value = {0};
+
+	if (!value_of(facts, name, &value))
+		return;
+	str_appendf(list, PREFIX "%s", name);
+	str_append_char(list, '\0');
 }
 
 static void reply_bytes(fuse_req_t req, const struct str *value, size_t size)
@@ -94,6 +103,7 @@ static void reply_bytes(fuse_req_t req, const struct str *value, size_t size)
 /* 0 with the facts of an artifact or of a further file; 1 when @ino is neither. */
 static int load(struct fs *fs, fuse_ino_t ino, struct facts *ret)
 {
+	_cleanup(manifest_object) struct manifest_object object = {0};
 	struct catalog *catalog = fs->ctx.catalog;
 	struct node node;
 	int r = node_load(fs, ino, &node);
@@ -105,8 +115,9 @@ static int load(struct fs *fs, fuse_ino_t ino, struct facts *ret)
 	r = catalog_manifest(catalog, ino, &ret->manifest);
 	if (r == 0)
 		r = catalog_file_sha256(catalog, ino, ret->sha256);
-	/* The bytes of a directory are those of its files, and these are stored as they are read. */
-	ret->stored_bytes = node.kind == NODE_ARTIFACT ? ret->manifest.stored_bytes : node.entry.size_bytes;
+	ret->stored_bytes = node.entry.size_bytes;
+	if (r == 0 && catalog_object(catalog, ino, &object) == 0)
+		ret->stored_bytes = object.stored_bytes;
 	ret->damaged =
 	        catalog_is_damaged(catalog, ino) || (node.entry.parent_ino == node.entry.artifact_ino &&
 	                                             catalog_is_damaged(catalog, node.entry.parent_ino));
@@ -140,14 +151,12 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	struct facts facts = {0};
 	int r = load(fs_of(req), ino, &facts);
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
-		_cleanup(str) struct str value = {0};
-
-		if (!value_of(&facts, names[i], &value))
-			continue;
-		str_appendf(&list, PREFIX "%s", names[i]);
-		str_append_char(&list, '\0');
-	}
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++)
+		append_name(&facts, names[i], &list);
+	for (const char *name = r == 0 ? json_first_key(facts.manifest.facts) : NULL; name;
+	     name = json_next_key(facts.manifest.facts, name))
+		if (!is_common(name))
+			append_name(&facts, name, &list);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else

@@ -12,6 +12,7 @@
 #include <ftw.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +26,9 @@
 #include <keepfs/catalog.h>
 #include <keepfs/codec/name.h>
 
+#include "../support/manifests.h"
 #include "catalog_test.h"
+#include "manifest_support.h"
 
 #define SECONDS INT64_C(1795140000) /* 2026-11-20T02:00:00Z */
 #define AT_US   (SECONDS * US_PER_S)
@@ -72,55 +75,41 @@ static char *file_path(const struct fixture *f, const char *name)
 	return mem_printf("%s/%s", f->directory, name);
 }
 
-static void seal(struct manifest *m)
-{
-	size_t len;
-
-	free(manifest_seal_extents(m, &len));
-}
-
 static void add_file(struct manifest *m, const char *name, uint32_t size)
 {
-	struct manifest_file *f = manifest_add_file(m, name);
 	uint8_t digest[SHA256_BYTES];
+	char hex[SHA256_HEX_BYTES];
 
-	f->size_bytes = size;
 	sha256_once(name, strlen(name), digest);
-	hex_encode(digest, sizeof(digest), f->sha256);
-	if (size > 0)
-		extents_append(&f->extents, size, size);
+	hex_encode(digest, sizeof(digest), hex);
+	manifest_put_file(m, name, size, size > 0, hex);
 }
 
-/* A manifest of @size bytes, finished one second after its name says it began. */
-static void fill(struct manifest *m, const char *directory, int64_t sequence, int64_t run_id, uint32_t size)
+/* Finished one second after its name says it began. */
+static void begin_at(struct manifest *m, const char *directory, int64_t sequence, const char *suffix, int64_t run_id)
 {
 	char name[NAME_MAX_BYTES];
+	_cleanup(free) char *path = NULL;
 	uint8_t digest[SHA256_BYTES];
 
-	name_format(sequence, ".dump", name);
-	*m = (struct manifest){
-	        .path = mem_printf("%s/%s", directory, name),
-	        .job = mem_strdup("full"),
-	        .kind = mem_strdup("dump"),
-	        .database = mem_strdup("primary"),
-	        .server_version = mem_strdup("15.18"),
-	        .tool_version = mem_strdup("15.18"),
-	        .triggered_by = mem_strdup("uid 0 (bash)"),
-	        .format = mem_strdup("custom"),
-	        .content = mem_strdup("full"),
-	        .compression = mem_strdup("gzip"),
-	        .keepfs_version = mem_strdup("0.1.0"),
-	        .run_id = run_id,
-	        .started_at_us = sequence / 1000 * US_PER_S,
-	        .finished_at_us = (sequence / 1000 + 1) * US_PER_S + 5,
-	        .size_bytes = size,
-	        .stored_bytes = size,
-	};
-	sha256_once(m->path, strlen(m->path), digest);
+	name_format(sequence, suffix, name);
+	path = mem_printf("%s/%s", directory, name);
+	manifest_describe(m, path, run_id, "primary");
+	m->started_at_us = sequence / 1000 * US_PER_S;
+	m->finished_at_us = (sequence / 1000 + 1) * US_PER_S + 5;
+	sha256_once(path, strlen(path), digest);
 	hex_encode(digest, sizeof(digest), m->sha256);
-	hex_encode(digest, sizeof(digest), m->stored_sha256);
-	extents_append(&m->extents, size, 0xabcdef01);
-	seal(m);
+}
+
+/* A manifest of @size bytes. */
+static void fill(struct manifest *m, const char *directory, int64_t sequence, int64_t run_id, uint32_t size)
+{
+	char sha256[SHA256_HEX_BYTES];
+
+	begin_at(m, directory, sequence, ".dump", run_id);
+	str_copy(sha256, sizeof(sha256), m->sha256);
+	manifest_put_own(m, size, 1, sha256);
+	manifest_seal(m);
 }
 
 /* With two files beside it, of 3 and of 0 bytes. */
@@ -134,7 +123,7 @@ static void fill_beside(struct manifest *m, const char *directory, int64_t seque
 	add_file(m, name, 3);
 	name_format(sequence, ".globals.sql.gz", name);
 	add_file(m, name, 0);
-	seal(m);
+	manifest_seal(m);
 }
 
 /* A directory of @count files: "f0" of 1 byte, "f1" of 2, … */
@@ -143,21 +132,14 @@ static void fill_directory(struct manifest *m, const char *directory, int64_t se
 {
 	char name[NAME_MAX_BYTES];
 
-	fill(m, directory, sequence, run_id, 1);
-	name_format(sequence, "", name);
-	free(m->path);
-	m->path = mem_printf("%s/%s", directory, name);
-	mem_replace_string(&m->format, "directory");
+	begin_at(m, directory, sequence, "", run_id);
 	m->is_directory = true;
-	m->stored_bytes = m->size_bytes = 0;
-	m->stored_sha256[0] = '\0';
-	extents_finish(&m->extents);
 	for (uint32_t i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "f%u", i);
 		add_file(m, name, i + 1);
 		m->size_bytes += i + 1;
 	}
-	seal(m);
+	manifest_seal(m);
 }
 
 static int add(struct fixture *f, const char *directory, int64_t sequence, int64_t run_id, uint32_t size)
@@ -299,30 +281,36 @@ static void a_manifest_is_kept_whole(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup(manifest) struct manifest m = {0}, back = {0};
-	_cleanup(extents) struct extents x = {0};
+	_cleanup(manifest_object) struct manifest_object o = {0};
 	_cleanup(str) struct str text = {0}, text_back = {0};
 	uint64_t ino;
 
 	fill(&m, "backups/full", SECONDS * 1000, 7, 4242);
-	m.system_identifier = mem_strdup("7301234567890123456");
+	manifest_set_fact(&m, "system_identifier", "7301234567890123456");
+	manifest_set_fact_int(&m, "rows", INT64_MAX);
 	m.note = mem_strdup("before the upgrade");
-	mem_replace_string(&m.format, "plain");
-	mem_replace_string(&m.content, "schema");
-	mem_replace_string(&m.compression, "zstd:1");
+	mem_replace_string(&m.objects[0].key, "elsewhere/x.age");
+	m.objects[0].cipher = mem_strdup("age");
 	m.partial = true;
 	m.verified_at_us = AT_US + 77;
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
 	reopen(f);
 	ino = ino_of_artifact(m.path);
 	assert_int_equal(catalog_manifest(f->catalog, ino, &back), 0);
-	assert_int_equal(catalog_extents(f->catalog, ino, &x), 0);
-	back.extents = x;
-	x = (struct extents){0};
+	assert_int_equal(catalog_object(f->catalog, ino, &o), 0);
+	/* Its files and objects are asked for one by one. */
+	str_copy(back.extents_sha256, sizeof(back.extents_sha256), m.extents_sha256);
+	manifest_add_file(&back, m.files[0].name)->object = manifest_add_object(&back, "");
+	back.files[0].size_bytes = back.size_bytes;
+	str_copy(back.files[0].sha256, sizeof(back.files[0].sha256), back.sha256);
+	free(back.objects[0].key);
+	back.objects[0] = o;
+	o = (struct manifest_object){0};
 	manifest_encode(&m, &text);
 	manifest_encode(&back, &text_back);
 	assert_string_equal(str_text(&text), str_text(&text_back));
 	assert_int_equal(catalog_manifest(f->catalog, ino ^ 1, &back), -ENOENT);
-	assert_int_equal(catalog_extents(f->catalog, ino ^ 1, &x), -ENOENT);
+	assert_int_equal(catalog_object(f->catalog, ino ^ 1, &o), -ENOENT);
 }
 
 static void collect_sums(void *arg, const char *line)
@@ -371,7 +359,7 @@ static void a_file_beside_is_found_in_every_way(void **state)
 	         ino = ino_of_artifact("backups/full/20261120T020000Z.tables.csv");
 	_cleanup(free) char *path = NULL;
 	_cleanup(manifest) struct manifest m = {0};
-	_cleanup(extents) struct extents x = {0};
+	_cleanup(manifest_object) struct manifest_object o = {0};
 	struct catalog_entry entry;
 	char sha256[SHA256_HEX_BYTES], again[SHA256_HEX_BYTES];
 
@@ -393,8 +381,8 @@ static void a_file_beside_is_found_in_every_way(void **state)
 	assert_string_equal(path, "backups/full/20261120T020000Z.tables.csv");
 	assert_int_equal(catalog_manifest(f->catalog, ino, &m), 0);
 	assert_string_equal(m.path, "backups/full/20261120T020000Z.dump");
-	assert_int_equal(catalog_extents(f->catalog, ino, &x), 0);
-	assert_int_equal(x.total_bytes, 3);
+	assert_int_equal(catalog_object(f->catalog, ino, &o), 0);
+	assert_int_equal(o.extents.total_bytes, 3);
 	assert_int_equal(catalog_file_sha256(f->catalog, ino, sha256), 0);
 	assert_int_equal(catalog_file_sha256(f->catalog, main, again), 0);
 	assert_string_equal(again, m.sha256);
@@ -415,7 +403,7 @@ static void a_directory_artifact_is_found_in_every_way(void **state)
 	         artifact = ino_of_artifact("backups/full/20261120T020000Z"),
 	         ino = ino_of_artifact("backups/full/20261120T020000Z/f2");
 	_cleanup(free) char *path = NULL;
-	_cleanup(extents) struct extents x = {0};
+	_cleanup(manifest_object) struct manifest_object o = {0};
 	struct catalog_entry entry;
 
 	assert_int_equal(add_directory(f, "backups/full", SECONDS * 1000, 4), 0);
@@ -435,10 +423,9 @@ static void a_directory_artifact_is_found_in_every_way(void **state)
 	assert_int_equal(entry.size_bytes, 3);
 	path = catalog_path(f->catalog, ino);
 	assert_string_equal(path, "backups/full/20261120T020000Z/f2");
-	assert_int_equal(catalog_extents(f->catalog, ino, &x), 0);
-	assert_int_equal(x.total_bytes, 3);
-	assert_int_equal(catalog_extents(f->catalog, artifact, &x), 0);
-	assert_int_equal(x.count, 0);
+	assert_int_equal(catalog_object(f->catalog, ino, &o), 0);
+	assert_int_equal(o.extents.total_bytes, 3);
+	assert_int_equal(catalog_object(f->catalog, artifact, &o), -ENOENT);
 	assert_int_equal(catalog_entry_by_name(f->catalog, artifact, "f4", &entry), -ENOENT);
 	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "f2", &entry), -ENOENT);
 	/* What is in it is not in the directory that it is in. */
@@ -495,15 +482,15 @@ static void sums_of_every_kind_are_counted(void **state)
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
 	fill_directory(&unknown, "backups/full", SECONDS * 1000 + 1, 1, 100);
 	str_appendf(&expected, "%s  20261120T020000Z.dump\n%s  20261120T020000Z.tables.csv\n", m.sha256,
-	            m.files[0].sha256);
-	str_appendf(&expected, "%s  20261120T020000Z.globals.sql.gz\n", m.files[1].sha256);
+	            m.files[1].sha256);
+	str_appendf(&expected, "%s  20261120T020000Z.globals.sql.gz\n", m.files[2].sha256);
 	str_appendf(&expected, "%s  20261120T020000Z-2/SHA256SUMS\n", unknown.sha256);
 	assert_int_equal(catalog_add_artifact(f->catalog, &unknown, NULL), 0);
 	manifest_finish(&unknown);
 	fill_beside(&unknown, "backups/full", SECONDS * 1000 + 2, 1, 10);
-	unknown.sha256[0] = unknown.files[1].sha256[0] = '\0';
+	unknown.sha256[0] = unknown.files[2].sha256[0] = '\0';
 	str_append(&expected, "# 20261120T020000Z-3.dump: not read back, so its SHA-256 is not known\n");
-	str_appendf(&expected, "%s  20261120T020000Z-3.tables.csv\n", unknown.files[0].sha256);
+	str_appendf(&expected, "%s  20261120T020000Z-3.tables.csv\n", unknown.files[1].sha256);
 	str_append(&expected,
 	           "# 20261120T020000Z-3.globals.sql.gz: not read back, so its SHA-256 is not known\n");
 	assert_int_equal(catalog_add_artifact(f->catalog, &unknown, NULL), 0);
@@ -536,7 +523,7 @@ static void files_are_hidden_with_their_artifact(void **state)
 	_cleanup(str) struct str seen = {0};
 	struct catalog_entry entry;
 	struct manifest m;
-	struct extents x = {0};
+	struct manifest_object o;
 	char sha256[SHA256_HEX_BYTES];
 
 	assert_int_equal(add_beside(f, "backups/full", SECONDS * 1000, 10), 0);
@@ -554,7 +541,7 @@ static void files_are_hidden_with_their_artifact(void **state)
 	assert_int_equal(catalog_entry_by_ino(f->catalog, within, &entry), -ENOENT);
 	assert_int_equal(catalog_entry_by_name(f->catalog, artifact, "f0", &entry), -ENOENT);
 	assert_int_equal(catalog_manifest(f->catalog, within, &m), -ENOENT);
-	assert_int_equal(catalog_extents(f->catalog, within, &x), -ENOENT);
+	assert_int_equal(catalog_object(f->catalog, within, &o), -ENOENT);
 	assert_int_equal(catalog_file_sha256(f->catalog, within, sha256), -ENOENT);
 	assert_int_equal(catalog_files(f->catalog, artifact, append_name, &seen), 0);
 	assert_int_equal(catalog_sums(f->catalog, directory, collect_sums, &seen), 0);
@@ -581,10 +568,10 @@ static void files_that_cannot_be_listed_are_refused(void **state)
 		snprintf(name, sizeof(name), "20261120T020000Z.%d", i);
 		add_file(&many, name, 1);
 	}
-	seal(&many);
+	manifest_seal(&many);
 	assert_int_equal(catalog_add_artifact(f->catalog, &many, &err), -EINVAL);
 	fill_beside(&unloaded, "backups/full", SECONDS * 1000, 1, 10);
-	extents_finish(&unloaded.files[0].extents);
+	extents_finish(&unloaded.objects[1].extents);
 	assert_int_equal(catalog_add_artifact(f->catalog, &unloaded, &err), -EINVAL);
 	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "full", &entry), -ENOENT);
 
@@ -594,13 +581,198 @@ static void files_that_cannot_be_listed_are_refused(void **state)
 	fill_directory(&within, "backups/full", SECONDS * 1000, 1, 3);
 	add_file(&within, "20261120T020000Z.dump", 1);
 	within.size_bytes++;
-	seal(&within);
+	manifest_seal(&within);
 	assert_int_equal(catalog_add_artifact(f->catalog, &within, &err), -EEXIST);
 	assert_non_null(strstr(err.message, "backups/full/20261120T020000Z/20261120T020000Z.dump"));
 	assert_int_equal(catalog_drop_artifact(f->catalog, ino_of_artifact(artifact.path), NULL), 0);
 	assert_int_equal(catalog_add_artifact(f->catalog, &within, NULL), 0);
 	assert_int_equal(catalog_add_artifact(f->catalog, &artifact, &err), -EEXIST);
 	assert_int_equal(entry_of(f, ino_of_artifact(artifact.path)).kind, CATALOG_FILE);
+}
+
+/* A directory with directories in it, as a base backup has. */
+static void files_may_lie_deeper(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t artifact = ino_of_artifact("backups/full/20261120T020000Z"),
+	         base = ino_of_artifact("backups/full/20261120T020000Z/base"),
+	         one = ino_of_artifact("backups/full/20261120T020000Z/base/1"),
+	         file = ino_of_artifact("backups/full/20261120T020000Z/base/1/2619"),
+	         none = ino_of_artifact("backups/full/20261120T020000Z/none");
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(manifest_object) struct manifest_object o = {0};
+	_cleanup(free) char *path = NULL;
+	_cleanup(str) struct str names = {0};
+	struct catalog_entry entry, page[8];
+	struct manifest_file *unknown;
+
+	fill_directory(&m, "backups/full", SECONDS * 1000, 1, 1); /* f0, of one byte */
+	add_file(&m, "base/1/2619", 7);
+	add_file(&m, "base/1/2620", 8);
+	add_file(&m, "base/x", 9);
+	manifest_add_file(&m, "none/");
+	unknown = manifest_add_file(&m, "unknown"); /* kept in a way that is not known */
+	unknown->size_bytes = 5;
+	str_copy(unknown->sha256, sizeof(unknown->sha256), m.sha256);
+	m.size_bytes += 7 + 8 + 9 + 5;
+	manifest_seal(&m);
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+
+	assert_int_equal(entry_of(f, artifact).subdirectories, 2);
+	assert_int_equal(catalog_entries(f->catalog, artifact, CATALOG_FILE, -1, page, 8), 4);
+	assert_string_equal(page[0].name, "f0");
+	assert_string_equal(page[1].name, "base");
+	assert_true(page[1].is_directory);
+	assert_int_equal(page[1].subdirectories, 1);
+	assert_string_equal(page[2].name, "none");
+	assert_string_equal(page[3].name, "unknown");
+	assert_int_equal(catalog_entries(f->catalog, artifact, CATALOG_FILE, page[0].sequence, page, 1), 1);
+	assert_string_equal(page[0].name, "base");
+	assert_int_equal(catalog_entries(f->catalog, base, CATALOG_FILE, -1, page, 8), 2);
+	assert_string_equal(page[0].name, "1");
+	assert_string_equal(page[1].name, "x");
+	assert_int_equal(catalog_entries(f->catalog, one, CATALOG_FILE, -1, page, 8), 2);
+	assert_int_equal(page[0].ino, file);
+	assert_int_equal(page[0].size_bytes, 7);
+	assert_int_equal(page[0].parent_ino, one);
+	assert_int_equal(page[0].artifact_ino, artifact);
+	assert_int_equal(catalog_entries(f->catalog, none, CATALOG_FILE, -1, page, 8), 0);
+	assert_true(entry_of(f, none).is_directory);
+
+	assert_int_equal(catalog_entry_by_name(f->catalog, artifact, "base", &entry), 0);
+	assert_int_equal(entry.ino, base);
+	assert_int_equal(entry.parent_ino, artifact);
+	assert_int_equal(catalog_entry_by_name(f->catalog, base, "1", &entry), 0);
+	assert_int_equal(catalog_entry_by_name(f->catalog, one, "2619", &entry), 0);
+	assert_int_equal(entry.ino, file);
+	assert_int_equal(catalog_entry_by_name(f->catalog, artifact, "2619", &entry), -ENOENT);
+	assert_int_equal(catalog_entry_by_name(f->catalog, one, "x", &entry), -ENOENT);
+	path = catalog_path(f->catalog, file);
+	assert_string_equal(path, "backups/full/20261120T020000Z/base/1/2619");
+	assert_int_equal(catalog_object(f->catalog, file, &o), 0);
+	assert_string_equal(o.key, path);
+	assert_int_equal(catalog_object(f->catalog, base, &o), -ENOENT);
+	assert_int_equal(catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020000Z/unknown"), &o),
+	                 -ENOENT);
+	assert_int_equal(catalog_files(f->catalog, artifact, append_name, &names), 0);
+	assert_string_equal(str_text(&names), "f0 1;base/1/2619 7;base/1/2620 8;base/x 9;unknown 5;");
+
+	assert_int_equal(catalog_drop_artifact(f->catalog, artifact, NULL), 0);
+	assert_int_equal(catalog_entry_by_ino(f->catalog, file, &entry), -ENOENT);
+	assert_int_equal(catalog_entry_by_ino(f->catalog, one, &entry), -ENOENT);
+}
+
+static void name_it(struct manifest *m, const char *directory, const char *name, int64_t sequence)
+{
+	fill(m, directory, sequence, 1, 10);
+	free(m->path);
+	m->path = mem_printf("%s/%s", directory, name);
+	mem_replace_string(&m->files[0].name, name);
+	mem_replace_string(&m->objects[0].key, m->path);
+}
+
+/* Of one second, and beside one that is named by time. */
+static void artifacts_may_have_names(void **state)
+{
+	static const char *const names[] = {"2026-11.tar.gz", "2026-12.tar.gz", "zz.tar"};
+	struct fixture *f = *state;
+	uint64_t directory = ino_of_directory("backups/full");
+	struct catalog_entry entry, page[8];
+	int64_t again;
+
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup(manifest) struct manifest m = {0};
+
+		name_it(&m, "backups/full", names[i], SECONDS * 1000);
+		assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+		assert_int_equal(catalog_entry_by_name(f->catalog, directory, names[i], &entry), 0);
+		assert_int_equal(entry.sequence, SECONDS * 1000 + 1 + (int64_t)i);
+		assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0); /* again: where it was */
+		assert_int_equal(catalog_entry_by_name(f->catalog, directory, names[i], &entry), 0);
+		again = entry.sequence;
+		assert_int_equal(again, SECONDS * 1000 + 1 + (int64_t)i);
+	}
+	assert_int_equal(catalog_entries(f->catalog, directory, CATALOG_ARTIFACT, -1, page, 8), 4);
+	assert_string_equal(page[3].name, "zz.tar");
+	directory_counts_are_true(f, "backups/full", 4);
+	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "2026-11.tar", &entry), -ENOENT);
+
+	assert_int_equal(catalog_stem_taken(f->catalog, "backups/full", "2026-11"), 1);
+	assert_int_equal(catalog_stem_taken(f->catalog, "backups/full", "2026-1"), 0);
+	assert_int_equal(catalog_stem_taken(f->catalog, "backups/full", "20261120T020000Z"), 1);
+	assert_int_equal(catalog_stem_taken(f->catalog, "backups/none", "2026-11"), 0);
+	assert_int_equal(catalog_add_intent(f->catalog, 7, "backups/full/new.tar", NULL), 0);
+	assert_int_equal(catalog_add_intent(f->catalog, 8, "backups/full/new.tar.gz", NULL), -EEXIST);
+	assert_int_equal(catalog_add_intent(f->catalog, 8, "backups/full/2026-11.tar", NULL), -EEXIST);
+	assert_int_equal(catalog_stem_taken(f->catalog, "backups/full", "new"), 1);
+	assert_int_equal(catalog_intent_run(f->catalog, "backups/full/new.tar", &again), 0);
+	assert_int_equal(again, 7);
+	assert_int_equal(catalog_drop_intent(f->catalog, "backups/full/new.tar", NULL), 0);
+	assert_int_equal(catalog_stem_taken(f->catalog, "backups/full", "new"), 0);
+	assert_int_equal(catalog_intent_run(f->catalog, "backups/full/new.tar", &again), -ENOENT);
+}
+
+static void run_sql(const char *file, const char *script)
+{
+	_cleanup(str) struct str sql = {0};
+	char *why = NULL;
+	sqlite3 *db;
+
+	read_text(script, &sql);
+	assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+	if (sqlite3_exec(db, str_text(&sql), NULL, NULL, &why) != SQLITE_OK)
+		fail_msg("%s", why);
+	sqlite3_close(db);
+}
+
+/* tests/unit/data/catalog-v2.sql: what keepfs 0.1 kept. */
+static void an_older_catalog_becomes_a_newer_one(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *file = file_path(f, "catalog.db"), *command = NULL;
+	_cleanup(manifest) struct manifest m = {0}, directory = {0};
+	_cleanup(manifest_object) struct manifest_object own = {0}, beside = {0}, within = {0};
+	_cleanup(str) struct str sums = {0};
+	struct catalog_target target;
+	int64_t run_id;
+
+	catalog_free(take_ptr(&f->catalog));
+	assert_int_equal(unlink(file), 0);
+	run_sql(file, TEST_DATA "/catalog-v2.sql");
+	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
+
+	assert_int_equal(catalog_manifest(f->catalog, ino_of_artifact("backups/full/20261120T020000Z.dump"), &m), 0);
+	assert_string_equal(m.target, "shop");
+	assert_string_equal(manifest_fact(&m, "server_version"), "15.18");
+	assert_string_equal(manifest_fact(&m, "compression"), "gzip");
+	assert_null(manifest_fact(&m, "system_identifier"));
+	assert_int_equal(
+	        catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020000Z.dump"), &own), 0);
+	assert_string_equal(own.key, "backups/full/20261120T020000Z.dump");
+	assert_int_equal(own.stored_bytes, 5);
+	assert_int_equal(own.extents.total_bytes, 5);
+	assert_string_equal(own.stored_sha256, m.sha256);
+	assert_int_equal(
+	        catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020000Z.tables.csv"), &beside), 0);
+	assert_string_equal(beside.key, "backups/full/20261120T020000Z.tables.csv");
+	assert_int_equal(beside.stored_bytes, 3);
+	assert_int_equal(
+	        catalog_manifest(f->catalog, ino_of_artifact("backups/full/20261120T020001Z"), &directory), 0);
+	assert_true(directory.is_directory);
+	assert_int_equal(
+	        catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020001Z/toc.dat"), &within), 0);
+	assert_string_equal(within.key, "backups/full/20261120T020001Z/toc.dat");
+	directory_counts_are_true(f, "backups/full", 2);
+	assert_int_equal(catalog_run_targets(f->catalog, 1, 0, &target, 1), 1);
+	assert_string_equal(target.label, "shop");
+	assert_int_equal(catalog_intent_run(f->catalog, "backups/full/20261120T020005Z.dump", &run_id), 0);
+	assert_int_equal(run_id, 3);
+	/* It is as good as a new one. */
+	assert_int_equal(add(f, "backups/full", (SECONDS + 9) * 1000, 1, 10), 0);
+	assert_int_equal(catalog_drop_artifact(f->catalog, ino_of_artifact("backups/full/20261120T020001Z"), NULL),
+	                 0);
+	directory_counts_are_true(f, "backups/full", 2);
 }
 
 #define MANY_FILES 5000
@@ -720,7 +892,7 @@ static void what_is_entombed_is_hidden(void **state)
 	uint64_t directory = ino_of_directory("backups/full"), ino = ino_at("backups/full", SECONDS * 1000);
 	struct catalog_entry entry;
 	struct manifest m;
-	struct extents x = {0};
+	struct manifest_object o;
 	int64_t before = clock_now_us();
 	unsigned tombs = 0;
 
@@ -732,7 +904,7 @@ static void what_is_entombed_is_hidden(void **state)
 	assert_int_equal(catalog_entry_latest(f->catalog, directory, &entry), -ENOENT);
 	assert_int_equal(catalog_entries(f->catalog, directory, CATALOG_ARTIFACT, -1, &entry, 1), 0);
 	assert_int_equal(catalog_manifest(f->catalog, ino, &m), -ENOENT);
-	assert_int_equal(catalog_extents(f->catalog, ino, &x), -ENOENT);
+	assert_int_equal(catalog_object(f->catalog, ino, &o), -ENOENT);
 	assert_null(catalog_path(f->catalog, ino));
 	assert_int_equal(catalog_entomb_artifact(f->catalog, ino, false, NULL), -ENOENT);
 	assert_true(catalog_sequence_taken(f->catalog, "backups/full", SECONDS * 1000));
@@ -918,7 +1090,7 @@ static void an_unloaded_table_is_refused(void **state)
 	struct catalog_entry entry;
 
 	fill(&m, "backups/full", SECONDS * 1000, 1, 10);
-	extents_finish(&m.extents);
+	extents_finish(&m.objects[0].extents);
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), -EINVAL);
 	/* Nothing of the transaction is left, not even the directory. */
 	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "full", &entry), -ENOENT);
@@ -1102,7 +1274,7 @@ static int add_for(struct fixture *f, const char *database, int64_t sequence, in
 	_cleanup(manifest) struct manifest m = {0};
 
 	fill(&m, "backups/full", sequence, run_id, 10);
-	mem_replace_string(&m.database, database);
+	mem_replace_string(&m.target, database);
 	return catalog_add_artifact(f->catalog, &m, NULL);
 }
 
@@ -1283,8 +1455,8 @@ static void a_run_sums_up_its_targets(void **state)
 	struct fixture *f = *state;
 	int64_t id = new_run(f, "full");
 	struct catalog_target bad = {
-	        .database = "b", .state = RUN_FAILED, .size_bytes = 5, .error = "no such role"};
-	struct catalog_target good = {.database = "a", .state = RUN_RUNNING};
+	        .label = "b", .state = RUN_FAILED, .size_bytes = 5, .error = "no such role"};
+	struct catalog_target good = {.label = "a", .state = RUN_RUNNING};
 	struct catalog_target targets[4];
 	struct catalog_run run;
 
@@ -1301,11 +1473,11 @@ static void a_run_sums_up_its_targets(void **state)
 	assert_int_equal(run.size_bytes, 10);
 	assert_int_equal(strlen(run.sha256), 64);
 	assert_int_equal(catalog_run_targets(f->catalog, id, 0, targets, 4), 2);
-	assert_string_equal(targets[0].database, "a");
+	assert_string_equal(targets[0].label, "a");
 	assert_string_equal(targets[0].path, "backups/full/20261120T020000Z.dump");
 	assert_string_equal(targets[1].error, "no such role");
 	assert_int_equal(catalog_run_targets(f->catalog, id, 1, targets, 4), 1);
-	assert_string_equal(targets[0].database, "b");
+	assert_string_equal(targets[0].label, "b");
 	assert_int_equal(catalog_run_targets(f->catalog, id, 2, targets, 4), 0);
 	assert_int_equal(catalog_set_target(f->catalog, 99, &good, NULL), -ENOENT);
 }
@@ -1314,7 +1486,7 @@ static void put_target(struct fixture *f, int64_t id, const char *database, enum
 {
 	struct catalog_target target = {.state = state};
 
-	str_copy(target.database, sizeof(target.database), database);
+	str_copy(target.label, sizeof(target.label), database);
 	if (state == RUN_FAILED)
 		str_copy(target.error, sizeof(target.error), "no such role");
 	assert_int_equal(catalog_set_target(f->catalog, id, &target, NULL), 0);
@@ -1769,6 +1941,9 @@ int main(void)
 	        TEST(sums_of_every_kind_are_counted),
 	        TEST(files_are_hidden_with_their_artifact),
 	        TEST(files_that_cannot_be_listed_are_refused),
+	        TEST(files_may_lie_deeper),
+	        TEST(artifacts_may_have_names),
+	        TEST(an_older_catalog_becomes_a_newer_one),
 	        TEST(a_large_directory_comes_in_pages),
 	        TEST(a_partial_one_stands_in_for_none),
 	        TEST(counts_follow_every_change),

@@ -27,7 +27,7 @@ static int archive_begin(struct output *o, struct error *err)
 
 	pg_archive_head_bytes(o->head, &head_bytes);
 	options.begin = head_bytes;
-	r = dump_open_object(o->dump, o->dump->path, head_bytes, &a->object, err);
+	r = draft_open(o->dump->draft, NULL, head_bytes, &a->object, err);
 	if (r == 0)
 		a->writer = pg_archive_writer_new(&options);
 	return r;
@@ -73,7 +73,7 @@ static int archive_finish(struct output *o, struct error *err)
 	size_t head_bytes;
 	const uint8_t *head = pg_archive_head_bytes(o->head, &head_bytes);
 
-	return dump_finish_object(o->dump, a->object, head, err);
+	return draft_finish(o->dump->draft, NULL, a->object, head, err);
 }
 
 static void archive_free(struct output *o)

@@ -15,7 +15,7 @@ struct passed {
 static int passed_write(struct sink *s, const void *data, size_t len, struct error *err)
 {
 	struct passed *p = (struct passed *)s;
-	int r = dump_read(p->dump, len, err);
+	int r = draft_pace(p->dump->draft, len, err);
 
 	return r < 0 ? r : stream_object_write(p->object, data, len, err);
 }
@@ -27,7 +27,7 @@ static int pass(struct passed *passed, struct error *err)
 	_cleanup(arguments) struct arguments a = {0};
 	_cleanup(proc) struct proc *p = NULL;
 	struct dump *d = passed->dump;
-	int r = dump_open_object(d, d->path, 0, &passed->object, err);
+	int r = draft_open(d->draft, NULL, 0, &passed->object, err);
 
 	arguments_add(&a, "--format=custom");
 	arguments_of_job(d, &a);
@@ -37,7 +37,7 @@ static int pass(struct passed *passed, struct error *err)
 		r = stream_pump(proc_stdout(p), &passed->sink, d->order->cancel, NULL, err);
 	if (r == 0)
 		r = child_wait(p, err);
-	return r < 0 ? r : dump_finish_object(d, passed->object, NULL, err);
+	return r < 0 ? r : draft_finish(d->draft, NULL, passed->object, NULL, err);
 }
 
 int make_passed(struct dump *d, struct error *err)

@@ -31,7 +31,7 @@ static int open_press(struct transcode *t, struct error *err)
 	const struct press_options options = {
 	        .compression = t->dump->compression,
 	        .check = output_check(t->dump),
-	        .threads = dump_press_threads(t->dump),
+	        .threads = make_press_threads(t->dump->ctx),
 	        .pool = t->dump->ctx->pool,
 	        .cancel = t->dump->order->cancel,
 	        .out = output_ordered(t->output),
@@ -103,7 +103,7 @@ static int on_block_end(void *arg, struct error *err)
 static int transcode_write(struct sink *s, const void *data, size_t len, struct error *err)
 {
 	struct transcode *t = (struct transcode *)((char *)s - offsetof(struct transcode, sink));
-	int r = dump_read(t->dump, len, err);
+	int r = draft_pace(t->dump->draft, len, err);
 
 	if (r == 0)
 		r = toc_reader_feed(&t->toc, data, len, err);
@@ -149,7 +149,7 @@ int transcode_archive(struct dump *d, struct contents *contents, struct error *e
 	struct transcode t = {.dump = d, .sink.ops = &transcode_ops};
 	int r;
 
-	toc_reader_init(&t.toc, contents, dump_toc_bytes(d), &events);
+	toc_reader_init(&t.toc, contents, make_kept_bytes(d->ctx), &events);
 	t.toc.on_complete = on_complete;
 	t.rows = rows_scan_new();
 	r = run(&t, err);

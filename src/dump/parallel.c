@@ -15,7 +15,7 @@
  * run.
  */
 #include "output.h"
-#include "reader.h"
+#include "table_reader.h"
 #include "toc.h"
 
 #include <keepfs/base/mem.h>
@@ -157,7 +157,7 @@ static int count_readers(struct leader *l, unsigned wanted, unsigned *ret, struc
 		most = room.role_limit;
 	*ret = most < (int)wanted ? (unsigned)(most > 0 ? most : 0) : wanted;
 	if (*ret < wanted)
-		dump_say(l->dump, "%d more connections are free at the server, of %u that were wanted",
+		make_say(l->dump->order, "%d more connections are free at the server, of %u that were wanted",
 		         most > 0 ? most : 0, wanted);
 	if (*ret < 2)
 		return error_set(err, ERROR_UNAVAILABLE, EAGAIN,
@@ -168,8 +168,8 @@ static int count_readers(struct leader *l, unsigned wanted, unsigned *ret, struc
 static int prepare(struct leader *l, unsigned wanted, unsigned *ret_readers, struct error *err)
 {
 	struct dump *d = l->dump;
-	int r = pg_session_open(d->job->database, d->order->database, "keepfs", d->order->cancel, &l->session,
-	                        err);
+	int r = pg_session_open(d->conf->database, d->order->target->name, "keepfs", d->order->cancel,
+	                        &l->session, err);
 
 	if (r == 0)
 		r = pg_snapshot_export(l->session, &l->snapshot, err);
@@ -195,7 +195,7 @@ static int read_tape(struct leader *l, struct readers *readers, const struct tap
                      struct output *output, struct error *err)
 {
 	struct pool *pool = l->dump->ctx->pool;
-	size_t buffers = dump_turns_buffers(l->dump);
+	size_t buffers = make_turns_buffers(l->dump->ctx);
 	struct turns *turns;
 	int r = pool_reserve(pool, buffers, l->dump->order->cancel);
 
@@ -240,11 +240,11 @@ static void say_plan(const struct leader *l, unsigned readers, size_t slices)
 {
 	const struct dump *d = l->dump;
 
-	dump_say(d, "reading over %u connections in one snapshot: %zu entries with data, %zu slices", readers,
-	         l->contents->count, slices);
+	make_say(d->order, "reading over %u connections in one snapshot: %zu entries with data, %zu slices",
+	         readers, l->contents->count, slices);
 	if (d->server.version_num < FIRST_WITH_RANGES)
-		dump_say(
-		        d,
+		make_say(
+		        d->order,
 		        "a server before PostgreSQL 14 reads no part of a table: each is read whole, over one connection");
 }
 
@@ -263,7 +263,7 @@ static int run(struct leader *l, unsigned wanted, struct error *err)
 	if (r == 0) {
 		tape_cut(&tape, l->contents, l->tables,
 		         tape_slice_bytes(total_bytes(l), count,
-		                          dump_turns_buffers(l->dump) * POOL_BUFFER_BYTES));
+		                          make_turns_buffers(l->dump->ctx) * POOL_BUFFER_BYTES));
 		say_plan(l, count, tape.slice_count);
 		r = read_all(l, readers, &tape, &why);
 		/* Somebody wants a table for himself, and waits for our lock: as before the first byte. */
@@ -282,7 +282,7 @@ int parallel_archive(struct dump *d, struct contents *contents, unsigned connect
 	struct leader l = {.sink.ops = &leader_ops, .dump = d, .contents = contents};
 	int r;
 
-	toc_reader_init(&l.toc, contents, dump_toc_bytes(d), NULL);
+	toc_reader_init(&l.toc, contents, make_kept_bytes(d->ctx), NULL);
 	r = run(&l, connections, err);
 	pg_session_free(l.session);
 	toc_reader_finish(&l.toc);

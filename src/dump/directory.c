@@ -78,7 +78,7 @@ static int check_free(struct directory *dir, struct error *err)
 	pthread_mutex_unlock(&dir->lock);
 	if (r < 0 || !due)
 		return r;
-	r = dump_check_free(dir->output.dump, err);
+	r = draft_check_free(dir->output.dump->draft, err);
 	pthread_mutex_lock(&dir->lock);
 	if (r == 0)
 		dir->checked_ms = now_ms;
@@ -99,7 +99,7 @@ static void complete(void *arg)
 	stream_object_free(c->object);
 	pthread_mutex_lock(&dir->lock);
 	if (r == 0) {
-		dump_note_file(dir->output.dump, c->name, &facts);
+		draft_enter(dir->output.dump->draft, c->name, &facts);
 	} else if (!dir->failed) {
 		dir->failed = r;
 		dir->failure = err;
@@ -112,13 +112,12 @@ static void complete(void *arg)
 
 static int open_file(struct directory *dir, const char *name, struct error *err)
 {
-	_cleanup(free) char *key = mem_printf("%s/%s", dir->output.dump->path, name);
 	int r = wait_for_files(dir, FINISHED_AT_ONCE, err);
 
 	if (r < 0)
 		return r;
 	str_copy(dir->name, sizeof(dir->name), name);
-	return dump_open_object(dir->output.dump, key, 0, &dir->file.object, err);
+	return draft_open(dir->output.dump->draft, name, 0, &dir->file.object, err);
 }
 
 static void close_file(struct directory *dir)

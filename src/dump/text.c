@@ -44,7 +44,7 @@ static void keep_tail(struct text *t, const char *data, size_t len)
 static int text_write(struct sink *s, const void *data, size_t len, struct error *err)
 {
 	struct text *t = (struct text *)s;
-	int r = t->limited ? dump_read(t->dump, len, err) : 0;
+	int r = t->limited ? draft_pace(t->dump->draft, len, err) : 0;
 
 	keep_tail(t, data, len);
 	return r < 0 ? r : press_write(t->press, data, len, err);
@@ -73,11 +73,12 @@ static int open_press(struct text *t, unsigned threads, struct error *err)
 	return press_new(&options, &t->press, err);
 }
 
-static int begin(struct text *t, const char *key, struct error *err)
+/* @name: of the file; NULL: of the artifact itself. */
+static int begin(struct text *t, const char *name, struct error *err)
 {
 	struct stream_object *object;
 	bool gzip = t->compression.method == COMPRESSION_GZIP;
-	int r = dump_open_object(t->dump, key, 0, &object, err);
+	int r = draft_open(t->dump->draft, name, 0, &object, err);
 
 	return r < 0 ? r : segment_file_begin(&t->file, object, gzip, err);
 }
@@ -94,11 +95,11 @@ static int end(struct text *t, const char *last_words, struct error *err)
 }
 
 /* From @program's output to an object that is only left to be finished. */
-static int write_text(struct text *t, const char *program, const struct arguments *a, const char *key,
+static int write_text(struct text *t, const char *program, const struct arguments *a, const char *name,
                       const char *last_words, struct error *err)
 {
 	_cleanup(proc) struct proc *p = NULL;
-	int r = begin(t, key, err);
+	int r = begin(t, name, err);
 
 	t->sink.ops = &text_ops;
 	if (r == 0)
@@ -124,11 +125,11 @@ int make_plain(struct dump *d, struct error *err)
 
 	arguments_add(&a, "--format=plain");
 	arguments_of_job(d, &a);
-	r = open_press(&t, dump_press_threads(d), err);
+	r = open_press(&t, make_press_threads(d->ctx), err);
 	if (r == 0)
-		r = write_text(&t, d->program, &a, d->path, "-- PostgreSQL database dump complete", err);
+		r = write_text(&t, d->program, &a, NULL, "-- PostgreSQL database dump complete", err);
 	if (r == 0)
-		r = dump_finish_object(d, t.file.object, NULL, err);
+		r = draft_finish(d->draft, NULL, t.file.object, NULL, err);
 	text_finish(&t);
 	return r;
 }
@@ -136,7 +137,7 @@ int make_plain(struct dump *d, struct error *err)
 static int write_globals(struct dump *d, const char *program, bool passwords, struct error *err)
 {
 	_cleanup(arguments) struct arguments a = {0};
-	_cleanup(free) char *name = dump_file_name(d, "globals.sql.gz"), *key = dump_file_key(d, name);
+	_cleanup(free) char *name = draft_file_name(d->draft, "globals.sql.gz");
 	_cleanup(free) char *database = pg_database_conninfo(d->server.database);
 	struct text t = {.dump = d, .compression = {COMPRESSION_GZIP, COMPRESSION_ISAL}};
 	int r;
@@ -145,13 +146,13 @@ static int write_globals(struct dump *d, const char *program, bool passwords, st
 	arguments_add(&a, "--database=%s", database);
 	if (!passwords)
 		arguments_add(&a, "--no-role-passwords");
-	if (d->job->lock_wait_timeout_ms > 0)
-		arguments_add(&a, "--lock-wait-timeout=%lld", (long long)d->job->lock_wait_timeout_ms);
+	if (d->conf->lock_wait_timeout_ms > 0)
+		arguments_add(&a, "--lock-wait-timeout=%lld", (long long)d->conf->lock_wait_timeout_ms);
 	r = open_press(&t, 1, err);
 	if (r == 0)
-		r = write_text(&t, program, &a, key, "-- PostgreSQL database cluster dump complete", err);
+		r = write_text(&t, program, &a, name, "-- PostgreSQL database cluster dump complete", err);
 	if (r == 0)
-		r = dump_finish_file(d, name, t.file.object, err);
+		r = draft_finish(d->draft, name, t.file.object, NULL, err);
 	text_finish(&t);
 	return r;
 }
@@ -160,14 +161,14 @@ int make_globals(struct dump *d, struct error *err)
 {
 	char program[PG_PATH_BYTES], version[128];
 	struct error first = {0};
-	int r = pg_find_program("pg_dumpall", d->job->pg_bindir, d->server.version_num, program, version,
+	int r = pg_find_program("pg_dumpall", d->conf->pg_bindir, d->server.version_num, program, version,
 	                        err);
 
 	if (r == 0)
 		r = write_globals(d, program, true, &first);
 	if (r == -EIO && strstr(first.message, "pg_authid")) {
-		dump_say(
-		        d,
+		make_say(
+		        d->order,
 		        "warning: role \"%s\" may not read the passwords of roles: globals.sql holds the roles without them",
 		        d->server.user);
 		r = write_globals(d, program, false, &first);

@@ -4,7 +4,7 @@
  * COPY, compress them on the way, hand over the segments. The first failure ends all of them: through the
  * turns those who make something, through a token of their own those who wait for the server.
  */
-#include "reader.h"
+#include "table_reader.h"
 #include "output.h"
 
 #include <keepfs/base/mem.h>
@@ -94,7 +94,7 @@ static int mark(struct reader *rd, enum mark what, uint64_t value, struct error 
 static int take_rows(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct reader *rd = arg;
-	int r = dump_read(rd->all->dump, len, err);
+	int r = draft_pace(rd->all->dump->draft, len, err);
 
 	if (r < 0)
 		return r;
@@ -147,7 +147,7 @@ static int begin_blob(void *arg, uint32_t oid, struct error *err)
 static int take_blob(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct reader *rd = arg;
-	int r = dump_read(rd->all->dump, len, err);
+	int r = draft_pace(rd->all->dump->draft, len, err);
 
 	rd->counted.bytes += len;
 	return r < 0 ? r : gather(rd, data, len, err);
@@ -277,12 +277,12 @@ static int open_reader(struct reader *rd, struct error *err)
 {
 	const struct readers *all = rd->all;
 	struct dump *d = all->dump;
-	int r = pg_session_open(d->job->database, d->order->database, "keepfs", &rd->all->stop, &rd->session,
-	                        err);
+	int r = pg_session_open(d->conf->database, d->order->target->name, "keepfs", &rd->all->stop,
+	                        &rd->session, err);
 
 	return r < 0 ? r
 	             : pg_snapshot_join(rd->session, all->snapshot, all->server, all->contents->encoding,
-	                                d->job->lock_wait_timeout_ms, err);
+	                                d->conf->lock_wait_timeout_ms, err);
 }
 
 static int add_reader(struct readers *all, struct error *err)
@@ -324,7 +324,8 @@ static int open_as_many(struct readers *all, unsigned wanted, struct error *err)
 			return r;
 		}
 		free_reader(&all->items[--all->count]);
-		dump_say(all->dump, "no more than %u connections can be had: %s", all->count, why.message);
+		make_say(all->dump->order, "no more than %u connections can be had: %s", all->count,
+		         why.message);
 		break;
 	}
 	return 0;
