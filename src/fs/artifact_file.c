@@ -85,6 +85,11 @@ static void read_done(struct reader_request *request, int r, const struct iovec 
 	free(rr);
 }
 
+static void give_up_read(void *file, uint64_t tag)
+{
+	reader_cancel(file, tag);
+}
+
 static void read_range(fuse_req_t req, struct handle *h, size_t size, off_t off)
 {
 	struct fs *fs = h->fs;
@@ -100,15 +105,15 @@ static void read_range(fuse_req_t req, struct handle *h, size_t size, off_t off)
 	rr->fs = fs;
 	rr->ino = h->ino;
 	if (pending_init(&rr->pending, req,
-	                 &(struct pending_work){.give_up = reader_cancel, .file = file, .tag = tag}))
+	                 &(struct pending_work){.give_up = give_up_read, .arg = file, .tag = tag}))
 		reader_read(file, &rr->request);
 	else
 		free(rr);
 }
 
-/* The caller has closed a descriptor: nobody else waits for what was read ahead for it that would not ask again.
- * Without this what it had asked for would go on until the store's deadline, since a release comes only when
- * all is answered. */
+/* The caller has closed a descriptor: nobody else waits for what was read ahead for it that would not ask
+ * again. Without this what it had asked for would go on until the store's deadline, since a release comes
+ * only when all is answered. */
 static void give_up_reads(fuse_req_t req, struct handle *h)
 {
 	pid_t pid = fuse_req_ctx(req)->pid;

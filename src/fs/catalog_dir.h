@@ -3,8 +3,8 @@
 /* Directories whose entries the catalog lists. */
 #include "dir.h"
 
-/** catalog_list() - list the entries of one kind of @directory, the kind's offsets being from @base up to, not
- * including, @end. 0: no more of them; 1: the page is full; negative errno: the catalog cannot tell the rest. */
+/** catalog_list() - give the entries of one kind of @directory that come behind @after to listing_add().
+ * 0: no more of them; 1: the page is full; negative errno: the catalog cannot tell the rest. */
 int catalog_list(struct fs *fs, const struct node *directory, enum catalog_kind kind, off_t after,
                  struct listing *l);
 /** catalog_lookup() - what the catalog has as @name in @directory; -ENOENT. */

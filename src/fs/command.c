@@ -21,8 +21,8 @@ struct command_handle {
 	struct handle base;
 	pthread_mutex_t lock;
 	struct text *text; /* lock: the answer that is read; NULL: there is none yet */
-	/* lock: a write moves the descriptor's position, and the answer begins wherever the first read after it
-	 * happens to be. -1: not read yet. */
+	/* lock: a write moves the descriptor's position, and the answer begins wherever the first read after
+	 * it happens to be. -1: not read yet. */
 	off_t answer_at;
 };
 
@@ -50,8 +50,8 @@ static void run_command(void *arg)
 	}
 	text_set_answer(c->fs, c->node.ino, str_text(&answer));
 	text = text_answer(c->fs, c->node.ino);
-	/* Once answered, or interrupted, the caller may close the file: before the claim, and after the answer, the
-	 * handle may be gone. */
+	/* Once answered, or interrupted, the caller may close the file: before the claim, and after the
+	 * answer, the handle may be gone. */
 	if (pending_claim(&c->pending)) {
 		give_answer(c->handle, text);
 		if (r < 0)

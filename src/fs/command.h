@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
- * What was written to a command file, for the function of its row (made_file.h). It belongs to the worker that
- * carries it out; the caller may have gone meanwhile, and the work goes on unheard.
+ * What was written to a command file, for the function of its row (made_file.h). It belongs to the worker
+ * that carries it out; the caller may have gone meanwhile, and the work goes on unheard.
  */
 #include "fs_private.h"
 

@@ -2,11 +2,11 @@
 #pragma once
 /*
  * Directories are read by cursor: the offset that the kernel hands back says where to go on, so an open
- * directory holds no state and a directory of a million files costs no memory. An entry's offset is that behind
- * it; offsets grow from entry to entry. They are:
+ * directory holds no state and a directory of a million files costs no memory. An entry's offset is that
+ * behind it; offsets grow from entry to entry. They are:
  *
  *   1, 2                 behind "." and ".."
- *   3 … 31               behind the entry at a fixed position, from 0 on: what tables hold, and what is made up
+ *   3 … 31               behind the entry at a fixed position, from 0: from tables, or made up
  *   32 + sequence        behind a subdirectory, or jobs/<run> (the run's number)
  *   bit 61 | sequence    behind an artifact
  *   bit 62 | sequence    behind a further file of an artifact

@@ -15,9 +15,9 @@
 struct texts;
 struct watches;
 
-/* One mount. Locks of this room: fs->handles_lock, fs->forgetting, and those of texts, watches, and a command's
- * handle. None is taken while another is held, and none but fs->forgetting is held while the kernel, the
- * catalog's writers, the store or the network is waited for. */
+/* One mount. Locks of this room: fs->handles_lock, fs->forgetting, and those of texts, watches, and a
+ * command's handle. None is taken while another is held, and none but fs->forgetting is held while the
+ * kernel, the catalog's writers, the store or the network is waited for. */
 struct fs {
 	struct fs_context ctx;
 	struct jobs *jobs;
@@ -56,10 +56,16 @@ int node_entry_param(struct fs *fs, const struct node *node, struct fuse_entry_p
  * A request that is answered later, by another thread. Either the answer or an interrupt of the caller comes
  * first; whoever does claims it, the other finds it claimed. That keeps "exactly one reply" true and lets a
  * killed process go at once.
+ *
+ * The kernel interrupts a request when a signal comes for the process that waits for it, and waits for the
+ * answer all the same. Once it is answered, with EINTR, the process may close the file, so that a release
+ * comes and the handle goes, while the thread that was to answer is still at work. Therefore a struct pending
+ * lies on the heap, in a struct that belongs to that thread and has a copy of all that it needs; and a handle
+ * is only touched between a claim that was true and the answer.
  */
-struct pending_work { /* what an interrupt ends; the file is open until the request has its answer */
-	void (*give_up)(struct reader_file *file, uint64_t tag);
-	struct reader_file *file;
+struct pending_work { /* what an interrupt ends, before it answers */
+	void (*give_up)(void *arg, uint64_t tag);
+	void *arg; /* must live until the request has its answer, as the open file does */
 	uint64_t tag;
 };
 struct pending {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What is made up in a directory of artifacts: the link to the latest one, and SHA256SUMS. They are there when
- * the directory holds an artifact, and as long as nothing that is stored has their name.
+ * What is made up in a directory of artifacts: the link to the latest one, and SHA256SUMS. They are there
+ * when the directory holds an artifact, and as long as nothing that is stored has their name.
  */
 #include "catalog_dir.h"
 #include "fs_private.h"

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * links/, which shows the roots of artifacts once more (those that say so), with files that hold a URL, with which somebody who has no mount and no credentials gets the object. It
- * is made when the file is opened, and each time it is written down who asked for it: whoever has the URL
- * reads the backup until it ends, and nobody sees that. Size and listing are told without making one for
- * anybody: what is computed for them does not leave this file.
+ * links/: the roots of artifacts once more, those that say so, with files that hold a URL. With it somebody
+ * who has no mount and no credentials gets the object. It is made when the file is opened, and each time it
+ * is written down who asked for it: whoever has the URL reads the backup until it ends, and nobody sees that.
+ * Size and listing are told without making one for anybody: what is computed for them does not leave this
+ * file.
  */
 #include "catalog_dir.h"
 #include "fs_private.h"

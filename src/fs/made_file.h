@@ -20,16 +20,16 @@ struct made_file {
 	unsigned number;
 	const char *name;
 
-	/* A text. write: all of it into @out; 0 or negative errno (an error, then, for whoever opens it; never a
-	 * shorter text). Any thread; may wait for the local disk. */
+	/* A text. write: all of it into @out; 0 or negative errno (an error, then, for whoever opens it;
+	 * never a shorter text). Any thread; may wait for the local disk. */
 	int (*write)(struct fs *fs, const struct node *node, struct spool *out);
-	/* A number that differs whenever the text could: the text is made anew only then. One of text.h, or the
-	 * file's own. */
+	/* A number that differs whenever the text could: the text is made anew only then. One of text.h, or
+	 * the file's own. */
 	uint64_t (*generation)(struct fs *fs, const struct node *node);
 
-	/* A command file. run: carry out what was written (c->text); 0, or negative errno with @err, which the
-	 * writer gets. @answer is what can be read afterwards. It writes the audit itself. On a worker of this
-	 * room: may wait for the network. */
+	/* A command file. run: carry out what was written (c->text); 0, or negative errno with @err, which
+	 * the writer gets. @answer is what can be read afterwards. It writes the audit itself. On a worker of
+	 * this room: may wait for the network. */
 	int (*run)(struct command *c, struct str *answer, struct error *err);
 	const char *help; /* whole lines: the paragraph of control/README */
 };

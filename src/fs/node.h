@@ -5,16 +5,16 @@
  * that a tree of a million files costs no memory, and the same file has the same number after every remount.
  *
  *   1 … 15                          the fixed directories (below), and the roots (tree_roots in codec/name.h)
- *   16 + number                     a file of status/ or control/, by its number in status_files, control_files
+ *   16 + number                     a file of status/ or control/, by its number in made_file.h's tables
  *   bit 60, run << 3                jobs/<run>; + 1 + number: a file of it, by its number in run_files
  *   bit 62, bit 61, hash            an artifact, or one of its further files (ino_of_artifact())
- *   bit 62, hash & ~3               a directory below a root (ino_of_directory()); | 1 its latest link, | 2 its
- *                                   SHA256SUMS
+ *   bit 62, hash & ~3               a directory below a root (ino_of_directory()); | 1 its latest link,
+ *                                   | 2 its SHA256SUMS
  *   bit 63 | any with bit 62        what mirrors it in links/ (ino_link())
  *
- * What can be done with a node is told by its class. A struct node is a value: it is filled by one query of the
- * catalog, lives on the stack of whoever answers a request, owns nothing, and may be copied. What it says was
- * true when it was loaded.
+ * What can be done with a node is told by its class. A struct node is a value: it is filled by one query of
+ * the catalog, lives on the stack of whoever answers a request, owns nothing, and may be copied. What it says
+ * was true when it was loaded.
  */
 #include <keepfs/base/error.h>
 #include <keepfs/catalog.h>
@@ -46,9 +46,10 @@ struct node_class;
 struct node {
 	uint64_t ino;
 	const struct node_class *class; /* never NULL in a node that was loaded */
-	const struct tree_root *root;   /* of backups/ itself and of what mirrors it; NULL for all others */
-	/* What lies in a root, and the root itself: the catalog's row. The latest link and SHA256SUMS: the row of
-	 * their directory. In links/: the row of what is mirrored, so that its inode number is not the node's. */
+	const struct tree_root *root;   /* of a root itself and of what mirrors it; NULL for all others */
+	/* What lies in a root, and the root itself: the catalog's row. The latest link and SHA256SUMS: the
+	 * row of their directory. In links/: the row of what is mirrored, so that its inode number is not the
+	 * node's. */
 	struct catalog_entry entry;
 	struct catalog_run run;         /* jobs/<run> and its files */
 	const struct made_files *files; /* a directory of made files: which ones */
@@ -62,15 +63,16 @@ typedef int node_open_fn(struct fuse_req *req, const struct node *node, const st
 #define OPENED_LATER 1 /* the class answers the request itself, from another thread (link.c) */
 
 /*
- * The class of a node: what the kernel can ask of it. Those that are NULL have one answer for all classes, which
- * is given by the function in brackets, and nowhere else. The slots run on FUSE's threads and may wait for the
- * local disk, but for nothing else: what waits for the store or the network is handed to fs->workers or to the
- * reader. They hold no lock of this room. Except for open, create and remove they answer no request.
+ * The class of a node: what the kernel can ask of it. Those that are NULL have one answer for all classes,
+ * which is given by the function in brackets, and nowhere else. The slots run on FUSE's threads and may wait
+ * for the local disk, but for nothing else: what waits for the store or the network is handed to fs->workers
+ * or to the reader. They hold no lock of this room. None answers a request but open, when it returns
+ * OPENED_LATER, and remove.
  */
 struct node_class {
 	mode_t type; /* S_IFDIR, S_IFREG or S_IFLNK */
-	/* How long the kernel may keep the name, and the attributes: 0, or ATTR_FOREVER_S for what changes only
-	 * through this mount or is told to the kernel (notify.c). */
+	/* How long the kernel may keep the name, and the attributes: 0, or ATTR_FOREVER_S for what changes
+	 * only through this mount or is told to the kernel (notify.c). */
 	double name_s, attributes_s;
 	bool in_links; /* links/ and all below it */
 	/* The kernel may open it for writing, and for truncating: others answer EPERM. */
@@ -88,32 +90,34 @@ struct node_class {
 	int (*list)(struct fs *fs, const struct node *directory, off_t after, struct listing *l);
 	/* The inode number of "..", of directories. NULL: the root of the mount [node_parent()]. */
 	uint64_t (*parent)(const struct node *directory);
-	/* Add to what node_stat() has filled in: permissions in st_mode (its type is set), st_size, st_nlink when
-	 * it is not 1, and *mtime_us when it is not the start of the mount. Never NULL. */
+	/* Add to what node_stat() has filled in: permissions in st_mode (its type is set), st_size, st_nlink
+	 * when it is not 1, and *mtime_us when it is not the start of the mount. Never NULL. */
 	int (*stat)(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us);
-	/* A change of attributes, O_TRUNC being one: 0 leaves them as they are. NULL: EPERM [op_setattr()]. */
+	/* A change of attributes, O_TRUNC being one: 0 takes it for done. NULL: EPERM [op_setattr()]. */
 	int (*setattr)(struct fs *fs, const struct node *node, const struct stat *attr, int to_set);
-	/* Heap: the path in the tree without a leading '/' ("" for the root of the mount); NULL when it is gone.
-	 * NULL slot: it is not needed for messages [node_path(): NULL]. */
+	/* Heap: the path in the tree without a leading '/' ("" for the root of the mount); NULL when it is
+	 * gone. NULL slot: it is not needed for messages [node_path(): NULL]. */
 	char *(*path)(struct fs *fs, const struct node *node);
 	/* Where a symbolic link leads. NULL: no link [op_readlink(): EINVAL]. */
 	int (*readlink)(struct fs *fs, const struct node *node, char ret_target[static NAME_MAX_BYTES]);
-	/* The facts of an artifact or a file of one. NULL: it has no attributes of ours [op_getxattr(): ENODATA]. */
+	/* The facts of an artifact or a file of one. NULL: it has no attributes of ours [op_getxattr():
+	 * ENODATA]. */
 	int (*facts)(struct fs *fs, const struct node *node, struct facts *ret);
 	/* NULL: nothing to read [node_open(): EISDIR, a symbolic link ELOOP]. */
 	node_open_fn *open;
-	/* Make file @name in a directory and open it: 0 with the new node and its handle, or negative errno as for
-	 * open. It is one request with its open, and the caller has seen that no such name exists. No class has it
-	 * yet. NULL: EPERM [node_create()]. */
+	/* Make file @name in a directory and open it: 0 with the new node and its handle, or negative errno
+	 * as for open. It is one request with its open, and the caller has seen that no such name exists. No
+	 * class has it yet. NULL: EPERM [node_create()]. */
 	int (*create)(struct fuse_req *req, const struct node *directory, const char *name,
 	              const struct fuse_file_info *fi, struct node *ret, struct handle **ret_handle,
 	              struct error *err);
-	/* rm or rmdir (which of them fits the type was checked). 0: it answers the request, now or later; negative
-	 * errno: it did not. NULL: EPERM, with why_kept in status/last-error [remove_node(), remove.c]. */
+	/* rm or rmdir (which of them fits the type was checked). 0: it answers the request, now or later;
+	 * negative errno: it did not. NULL: EPERM, with why_kept in status/last-error [remove_node(),
+	 * remove.c]. */
 	int (*remove)(struct fuse_req *req, const struct node *directory, const struct node *node,
 	              const char *name);
-	/* Heap: why it cannot be removed, and in *@ret_path (heap) what that is about. NULL: it is made by keepfs
-	 * itself [remove.c]. */
+	/* Heap: why it cannot be removed, and in *@ret_path (heap) what that is about. NULL, or one that
+	 * answers NULL: it is made by keepfs itself [note_refusal(), remove.c]. */
 	char *(*why_kept)(struct fs *fs, const struct node *directory, const struct node *node,
 	                  const char *name, char **ret_path);
 };

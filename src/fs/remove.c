@@ -3,10 +3,10 @@
  * rm and rmdir: one artifact leaves the store and the listing, with all files that belong to it. Refusals say
  * why in status/last-error, and every attempt at an artifact is in the audit.
  *
- * Whether something may be removed is decided in two places: the class of a node says whether it is an artifact
- * at all (slot `remove`), artifact_remove() whether this one may go. What follows is a chain of steps, each of which
- * needs only the facts of the removal: carry_out(), answer(), and those who are told, the kernel (notify.h) and the
- * cache (removed.h).
+ * Whether something may be removed is decided in two places: the class of a node says whether it is an
+ * artifact at all (slot `remove`), artifact_remove() whether this one may go. What follows is a chain of
+ * steps, each of which needs only the facts of the removal: carry_out(), answer(), and those who are told,
+ * the kernel (notify.h) and the cache (removed.h).
  */
 #include "fs_private.h"
 #include "notify.h"
@@ -48,8 +48,8 @@ static void answer(struct removal *removal, int r)
 	removal->answered = r == 0;
 }
 
-/* At the end of the mount nothing is forgotten any more: see end_forgetting() in session.c, which waits for the
- * lock to know that nobody does it now. */
+/* At the end of the mount nothing is forgotten any more: see end_forgetting() in session.c, which waits for
+ * the lock to know that nobody does it now. */
 static void tell_kernel(void *arg)
 {
 	struct removal *removal = arg;

@@ -13,7 +13,7 @@ struct removed {
 	uint64_t directory_ino;       /* of the directory that showed it */
 	uint64_t links_directory_ino; /* of what mirrors that in links/ */
 	char *path;
-	char **beside; /* names of the further files that lay beside its own; those in a directory go with it */
+	char **beside; /* names of the files that lay beside its own; those in a directory go with it */
 	size_t beside_count;
 };
 

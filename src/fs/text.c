@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Texts, and the handles that read them. The cache holds the newest text of a few files, keyed by inode and by a
- * generation: a number that changes when the text could. Making a text happens outside the lock; of two threads
- * that make the same one, the later is kept. A text never changes once it was made: it is read without a lock.
+ * Texts, and the handles that read them. The cache holds the newest text of a few files, keyed by inode and
+ * by a generation: a number that changes when the text could. Making a text happens outside the lock; of two
+ * threads that make the same one, the later is kept. A text never changes once it was made: it is read
+ * without a lock.
  */
 #include "text.h"
 

@@ -43,7 +43,8 @@ struct fixture {
 	struct str told;
 };
 
-/** set_up() - over a store that is a directory; set_up_s3(): over S3, without a network, so no request is made. */
+/** set_up() - over a store that is a directory; set_up_s3(): over S3, without a network, so no request is
+ * made. */
 int set_up(void **state);
 int set_up_s3(void **state);
 /** set_up_with() - as set_up(), with @ops as what the kernel's requests come to. */
@@ -58,17 +59,17 @@ void serve_one(struct fuse_session *session);
 /** ask() - send a request and serve it: 0 and up the length of the answer's body in @answer (MESSAGE_BYTES),
  * negative the error. */
 ssize_t ask(struct fixture *f, uint32_t opcode, uint64_t ino, const void *body, size_t len, char *answer);
-/** receive() - the body of one message from keepfs: 0 and up its length, negative the error that it carries; -EAGAIN:
- * there is none. What answers no request goes to f->told, and the next message is awaited. */
+/** receive() - the body of one message from keepfs: 0 and up its length, negative the error that it carries;
+ * -EAGAIN: there is none. What answers no request goes to f->told, and the next message is awaited. */
 ssize_t receive(struct fixture *f, char *body, size_t size, int flags);
 /** told() - once the workers are done, all that they had to tell the kernel. */
 const char *told(struct fixture *f);
 
-/** add() - an artifact "full/20261120T020000Z.dump" with further files (NULL-terminated; may be NULL). One without
- * a suffix is a directory. Its own file has 100 bytes, a further one 10. */
+/** add() - an artifact "full/20261120T020000Z.dump" with further files (NULL-terminated; may be NULL). One
+ * without a suffix is a directory. Its own file has 100 bytes, a further one 10. */
 void add(struct fixture *f, const char *name, bool partial, const char *const *files);
-/** add_some() - a dump with two files beside it, a newer one that is a directory, and one that is newer still, but
- * partial. */
+/** add_some() - a dump with two files beside it, a newer one that is a directory, and one that is newer
+ * still, but partial. */
 void add_some(struct fixture *f);
 
 #define DUMP     "20261120T020000Z.dump"

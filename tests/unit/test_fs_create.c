@@ -14,7 +14,11 @@
 struct own_handle {
 	struct handle base;
 	struct str written;
-	struct pending flush;
+};
+
+struct flush_request { /* of the worker alone: an interrupted caller may have closed the file */
+	struct pending pending;
+	size_t bytes;
 };
 
 static int live; /* handles */
@@ -27,18 +31,20 @@ static void write_own(fuse_req_t req, struct handle *h, const char *buf, size_t 
 
 static void store(void *arg)
 {
-	struct own_handle *own = arg;
+	struct flush_request *fr = arg;
 
-	if (pending_claim(&own->flush))
-		fuse_reply_err(own->flush.req, own->written.len > LONGEST ? EFBIG : 0);
+	if (pending_claim(&fr->pending))
+		fuse_reply_err(fr->pending.req, fr->bytes > LONGEST ? EFBIG : 0);
+	free(fr);
 }
 
 static void flush_own(fuse_req_t req, struct handle *h)
 {
-	struct own_handle *own = (struct own_handle *)h;
+	struct flush_request *fr = mem_alloc(sizeof(*fr));
 
-	pending_init(&own->flush, req, NULL);
-	workers_add(h->fs->workers, store, own);
+	fr->bytes = ((struct own_handle *)h)->written.len;
+	pending_init(&fr->pending, req, NULL);
+	workers_add(h->fs->workers, store, fr);
 }
 
 static void release_own(struct handle *h)
