@@ -12,6 +12,7 @@
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/error.h>
+#include <keepfs/cache.h>
 #include <keepfs/catalog.h>
 #include <keepfs/codec/manifest.h>
 #include <keepfs/store.h>
@@ -22,6 +23,9 @@ struct artifact_removed {
 	const char *path;
 	bool is_directory;
 	const char *const *beside; /* names of the files that lie beside its own, NULL-terminated */
+	/* Under which names the disk cache may have what was read of it (reader_cache_id()). */
+	const uint8_t (*cache_ids)[CACHE_ID_BYTES];
+	size_t cache_id_count;
 };
 
 /**
@@ -32,8 +36,6 @@ struct artifact_removed {
  */
 struct artifact_events {
 	void (*listed)(void *arg, const struct manifest *m);
-	/* Before the rows are hidden: what can only be asked of the catalog while it lists the artifact. */
-	void (*removing)(void *arg, uint64_t ino);
 	/* It is not listed any more, even if its deletion from the store goes on later. */
 	void (*removed)(void *arg, const struct artifact_removed *what);
 	void *arg;

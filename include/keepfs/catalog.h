@@ -98,6 +98,9 @@ int catalog_files(struct catalog *c, uint64_t artifact_ino,
 /** catalog_file_sha256() - of an artifact's file or of one of its further files into @ret ("" when not
  * known); -ENOENT. */
 int catalog_file_sha256(struct catalog *c, uint64_t ino, char ret[static SHA256_HEX_BYTES]);
+/** catalog_key() - heap: of the object of an artifact's file, or of one of its further files; NULL where
+ * catalog_object() has none. */
+char *catalog_key(struct catalog *c, uint64_t ino);
 /** catalog_object() - what the store holds of an artifact's file, or of one of its further files, with its extents;
  * finish with manifest_object_finish(). -ENOENT when there is no such file, or nothing of it that this keepfs knows how
  * to read. */

@@ -296,3 +296,15 @@ int catalog_object(struct catalog *c, uint64_t ino, struct manifest_object *ret)
 		r = db_row(reader, &row, sql, VALUES(ino_value(ino)));
 	return r < 0 ? r : read_object(row, ret);
 }
+
+char *catalog_key(struct catalog *c, uint64_t ino)
+{
+	static const char sql[] =
+	        "SELECT key FROM object WHERE key <> '' AND id = (" OF_EITHER("object_id") ")";
+	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+
+	if (reader_get(c, &reader) < 0 || db_row(reader, &row, sql, VALUES(ino_value(ino))) < 0)
+		return NULL;
+	return column_string(row, 0);
+}

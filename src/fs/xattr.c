@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Extended attributes of artifacts and of their further files: user.keepfs.…, from the catalog. A further
- * file has a checksum and a size of its own, and else what is known of its artifact. */
+/* Extended attributes of artifacts and of their further files: user.keepfs.…, from the catalog. */
+#include "xattr.h"
+
 #include "fs_private.h"
 
 #include <keepfs/base/str.h>
@@ -12,15 +13,8 @@
 
 /* What every artifact has; behind them come the facts of its kind, under their own names. */
 static const char *const names[] = {
-        "sha256",       "job",     "kind", "target",       "run", "state", "started_at", "verified_at",
-        "triggered_by", "partial", "note", "stored_bytes",
-};
-
-struct facts {
-	struct manifest manifest;      /* of the artifact */
-	char sha256[SHA256_HEX_BYTES]; /* "": not known */
-	uint64_t stored_bytes;
-	bool damaged; /* of a file in a directory: that one or another of it */
+        "sha256",     "job",         "kind",         "target",  "run",  "state",
+        "started_at", "verified_at", "triggered_by", "partial", "note", "stored_bytes",
 };
 
 static bool append_time(struct str *out, int64_t at_us)
@@ -100,28 +94,15 @@ static void reply_bytes(fuse_req_t req, const struct str *value, size_t size)
 		fuse_reply_buf(req, str_text(value), value->len);
 }
 
-/* 0 with the facts of an artifact or of a further file; 1 when @ino is neither. */
+/* 0 with the facts of a node; 1: it has none. */
 static int load(struct fs *fs, fuse_ino_t ino, struct facts *ret)
 {
-	_cleanup(manifest_object) struct manifest_object object = {0};
-	struct catalog *catalog = fs->ctx.catalog;
 	struct node node;
 	int r = node_load(fs, ino, &node);
 
 	if (r < 0)
 		return r;
-	if (!node_is_stored(&node) && !node_is_artifact(&node))
-		return 1;
-	r = catalog_manifest(catalog, ino, &ret->manifest);
-	if (r == 0)
-		r = catalog_file_sha256(catalog, ino, ret->sha256);
-	ret->stored_bytes = node.entry.size_bytes;
-	if (r == 0 && catalog_object(catalog, ino, &object) == 0)
-		ret->stored_bytes = object.stored_bytes;
-	ret->damaged =
-	        catalog_is_damaged(catalog, ino) || (node.entry.parent_ino == node.entry.artifact_ino &&
-	                                             catalog_is_damaged(catalog, node.entry.parent_ino));
-	return r;
+	return node.class->facts ? node.class->facts(fs, &node, ret) : 1;
 }
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)

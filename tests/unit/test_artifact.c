@@ -312,8 +312,8 @@ static void restart(struct fixture *f)
 	set_repository(f);
 }
 
-static int reserve(struct fixture *f, const char *directory, const char *suffix, int64_t run_id, int64_t at_us,
-                   char **ret_path, struct error *err)
+static int reserve(struct fixture *f, const char *directory, const char *suffix, int64_t run_id,
+                   int64_t at_us, char **ret_path, struct error *err)
 {
 	const struct artifact_name name = {.directory = directory, .suffix = suffix, .at_us = at_us};
 
@@ -423,8 +423,7 @@ static int make_shape(struct fixture *f, const struct shape *shape, const char *
 	struct error err = {0};
 	int r;
 
-	assert_int_equal(
-	        reserve(f, directory, shape->suffix, run_id, AT_US + 1, &path, &err), 0);
+	assert_int_equal(reserve(f, directory, shape->suffix, run_id, AT_US + 1, &path, &err), 0);
 	describe_shape(&m, shape, path, run_id, database, pieces);
 	r = upload_all(f, &m, &err);
 	if (r == 0)
@@ -600,8 +599,7 @@ static void names_are_reserved_once(void **state)
 	struct fixture *f = *state;
 	_cleanup(free) char *a = NULL, *b = NULL, *other = NULL;
 
-	assert_int_equal(reserve(f, "backups/full", ".dump", 1, AT_US + 999999, &a, NULL),
-	                 0);
+	assert_int_equal(reserve(f, "backups/full", ".dump", 1, AT_US + 999999, &a, NULL), 0);
 	assert_int_equal(reserve(f, "backups/full", ".dump", 2, AT_US, &b, NULL), 0);
 	assert_int_equal(reserve(f, "backups/other", ".dump", 3, AT_US, &other, NULL), 0);
 	assert_string_equal(a, FIRST);
@@ -726,8 +724,7 @@ static bool recover_and_die(unsigned n, bool after, const struct shape *shape)
 	assert_int_equal(make_shape(&f, shape, "backups/full", 1, "primary", 5, &first), 0);
 	assert_int_equal(make_shape(&f, shape, "backups/full", 2, "primary", 5, &second), 0);
 	assert_int_equal(catalog_entomb_artifact(f.catalog, ino_of_artifact(first), true, NULL), 0);
-	assert_int_equal(reserve(&f, "backups/full", shape->suffix, 3, AT_US, &path, NULL),
-	                 0);
+	assert_int_equal(reserve(&f, "backups/full", shape->suffix, 3, AT_US, &path, NULL), 0);
 	/* All but one are there, which is on its way. */
 	describe_shape(&m, shape, path, 3, "primary", 5);
 	part = m.file_count ? manifest_file_path(&m, &m.files[m.file_count - 1]) : mem_strdup(path);
@@ -772,8 +769,7 @@ static void recover_without(struct fixture *f, const struct shape *shape, int mi
 	_cleanup(manifest) struct manifest m = {0};
 	struct artifact_recovery recovery = {0};
 
-	assert_int_equal(reserve(f, "backups/full", shape->suffix, 1, AT_US, &path, NULL),
-	                 0);
+	assert_int_equal(reserve(f, "backups/full", shape->suffix, 1, AT_US, &path, NULL), 0);
 	describe_shape(&m, shape, path, 1, "primary", 5);
 	assert_int_equal(upload_all(f, &m, NULL), 0);
 	put_manifest_of(f, &m);
@@ -1072,7 +1068,8 @@ static void write_files(struct fixture *f, uint64_t ino, struct str *out)
 		_cleanup(manifest_object) struct manifest_object o = {0};
 
 		assert_int_equal(catalog_object(f->catalog, entry.ino, &o), 0);
-		str_appendf(out, "  %" PRIu64 " of %" PRIu64 ": %" PRId64 " %s %" PRIu64 " %" PRId64 " %s %zu\n",
+		str_appendf(out,
+		            "  %" PRIu64 " of %" PRIu64 ": %" PRId64 " %s %" PRIu64 " %" PRId64 " %s %zu\n",
 		            entry.ino, entry.artifact_ino, entry.sequence, path, entry.size_bytes,
 		            entry.mtime_us, o.key, o.extents.count);
 	}

@@ -86,7 +86,8 @@ static void add_file(struct manifest *m, const char *name, uint32_t size)
 }
 
 /* Finished one second after its name says it began. */
-static void begin_at(struct manifest *m, const char *directory, int64_t sequence, const char *suffix, int64_t run_id)
+static void begin_at(struct manifest *m, const char *directory, int64_t sequence, const char *suffix,
+                     int64_t run_id)
 {
 	char name[NAME_MAX_BYTES];
 	_cleanup(free) char *path = NULL;
@@ -652,8 +653,9 @@ static void files_may_lie_deeper(void **state)
 	assert_int_equal(catalog_object(f->catalog, file, &o), 0);
 	assert_string_equal(o.key, path);
 	assert_int_equal(catalog_object(f->catalog, base, &o), -ENOENT);
-	assert_int_equal(catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020000Z/unknown"), &o),
-	                 -ENOENT);
+	assert_int_equal(
+	        catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020000Z/unknown"), &o),
+	        -ENOENT);
 	assert_int_equal(catalog_files(f->catalog, artifact, append_name, &names), 0);
 	assert_string_equal(str_text(&names), "f0 1;base/1/2619 7;base/1/2620 8;base/x 9;unknown 5;");
 
@@ -742,7 +744,8 @@ static void an_older_catalog_becomes_a_newer_one(void **state)
 	run_sql(file, TEST_DATA "/catalog-v2.sql");
 	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
 
-	assert_int_equal(catalog_manifest(f->catalog, ino_of_artifact("backups/full/20261120T020000Z.dump"), &m), 0);
+	assert_int_equal(
+	        catalog_manifest(f->catalog, ino_of_artifact("backups/full/20261120T020000Z.dump"), &m), 0);
 	assert_string_equal(m.target, "shop");
 	assert_string_equal(manifest_fact(&m, "server_version"), "15.18");
 	assert_string_equal(manifest_fact(&m, "compression"), "gzip");
@@ -753,15 +756,18 @@ static void an_older_catalog_becomes_a_newer_one(void **state)
 	assert_int_equal(own.stored_bytes, 5);
 	assert_int_equal(own.extents.total_bytes, 5);
 	assert_string_equal(own.stored_sha256, m.sha256);
-	assert_int_equal(
-	        catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020000Z.tables.csv"), &beside), 0);
+	assert_int_equal(catalog_object(f->catalog,
+	                                ino_of_artifact("backups/full/20261120T020000Z.tables.csv"), &beside),
+	                 0);
 	assert_string_equal(beside.key, "backups/full/20261120T020000Z.tables.csv");
 	assert_int_equal(beside.stored_bytes, 3);
 	assert_int_equal(
-	        catalog_manifest(f->catalog, ino_of_artifact("backups/full/20261120T020001Z"), &directory), 0);
+	        catalog_manifest(f->catalog, ino_of_artifact("backups/full/20261120T020001Z"), &directory),
+	        0);
 	assert_true(directory.is_directory);
 	assert_int_equal(
-	        catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020001Z/toc.dat"), &within), 0);
+	        catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020001Z/toc.dat"), &within),
+	        0);
 	assert_string_equal(within.key, "backups/full/20261120T020001Z/toc.dat");
 	directory_counts_are_true(f, "backups/full", 2);
 	assert_int_equal(catalog_run_targets(f->catalog, 1, 0, &target, 1), 1);
@@ -770,8 +776,8 @@ static void an_older_catalog_becomes_a_newer_one(void **state)
 	assert_int_equal(run_id, 3);
 	/* It is as good as a new one. */
 	assert_int_equal(add(f, "backups/full", (SECONDS + 9) * 1000, 1, 10), 0);
-	assert_int_equal(catalog_drop_artifact(f->catalog, ino_of_artifact("backups/full/20261120T020001Z"), NULL),
-	                 0);
+	assert_int_equal(
+	        catalog_drop_artifact(f->catalog, ino_of_artifact("backups/full/20261120T020001Z"), NULL), 0);
 	directory_counts_are_true(f, "backups/full", 2);
 }
 

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../support/manifests.h"
+
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
@@ -96,39 +98,21 @@ static void add_artifact_as(struct fixture *f, const char *job, int64_t second, 
                             bool partial)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	_cleanup(free) uint8_t *encoded = NULL;
-	_cleanup(free) char *directory = mem_printf("backups/%s", job);
-	char name[NAME_MAX_BYTES];
+	_cleanup(free) char *directory = mem_printf("backups/%s", job), *path = NULL;
+	char name[NAME_MAX_BYTES], sha256[SHA256_HEX_BYTES] = "";
 	uint8_t digest[SHA256_BYTES];
-	size_t len;
 
 	name_format((AT_S + second) * 1000, partial ? ".schema.dump" : ".dump", name);
-	m = (struct manifest){
-	        .path = mem_printf("%s/%s", directory, name),
-	        .job = mem_strdup(job),
-	        .kind = mem_strdup("dump"),
-	        .database = mem_strdup("primary"),
-	        .server_version = mem_strdup("15.18"),
-	        .tool_version = mem_strdup("15.18"),
-	        .triggered_by = mem_strdup("uid 0 (bash)"),
-	        .format = mem_strdup("custom"),
-	        .content = mem_strdup(partial ? "schema" : "full"),
-	        .compression = mem_strdup("gzip"),
-	        .partial = partial,
-	        .keepfs_version = mem_strdup("0.1.0"),
-	        .run_id = run_id,
-	        .started_at_us = AT_US + second * US_PER_S,
-	        .finished_at_us = AT_US + second * US_PER_S,
-	        .size_bytes = size,
-	        .stored_bytes = size,
-	};
-	sha256_once(m.path, strlen(m.path), digest);
-	hex_encode(digest, sizeof(digest), m.sha256);
-	hex_encode(digest, sizeof(digest), m.stored_sha256);
-	extents_append(&m.extents, size, 1);
-	if (partial)
-		m.sha256[0] = m.stored_sha256[0] = '\0'; /* not read back */
-	encoded = manifest_seal_extents(&m, &len);
+	path = mem_printf("%s/%s", directory, name);
+	manifest_describe(&m, path, run_id, "primary");
+	mem_replace_string(&m.job, job);
+	m.partial = partial;
+	m.started_at_us = m.finished_at_us = AT_US + second * US_PER_S;
+	sha256_once(path, strlen(path), digest);
+	if (!partial) /* else not read back */
+		hex_encode(digest, sizeof(digest), sha256);
+	manifest_put_own(&m, size, 1, sha256);
+	manifest_seal(&m);
 	assert_int_equal(catalog_ensure_directory(f->catalog, directory, AT_US, NULL), 0);
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
 }
@@ -252,11 +236,9 @@ static void test_run_status(void **state)
 {
 	struct fixture *f = *state;
 	struct catalog_run run = sample;
-	struct catalog_target good = {.database = "acme co",
-	                              .state = RUN_COMPLETED,
-	                              .path = "backups/full/x.dump",
-	                              .size_bytes = 12};
-	struct catalog_target bad = {.database = "zoo", .state = RUN_FAILED, .error = "no such\ndatabase\n"};
+	struct catalog_target good = {
+	        .label = "acme co", .state = RUN_COMPLETED, .path = "backups/full/x.dump", .size_bytes = 12};
+	struct catalog_target bad = {.label = "zoo", .state = RUN_FAILED, .error = "no such\ndatabase\n"};
 	_cleanup(free) char *text = NULL;
 
 	run.id = add_run(f, "full", RUN_RUNNING, NULL);
@@ -286,7 +268,7 @@ static void test_run_status_many_targets(void **state)
 	for (int i = 0; i < 40; i++) {
 		struct catalog_target target = {.state = RUN_PENDING};
 
-		snprintf(target.database, sizeof(target.database), "db%02d", i);
+		snprintf(target.label, sizeof(target.label), "db%02d", i);
 		assert_int_equal(catalog_set_target(f->catalog, run.id, &target, NULL), 0);
 	}
 	assert_int_equal(report_run_status(f->catalog, &run, f->out), 0);
@@ -308,7 +290,7 @@ static void test_run_progress(void **state)
 	                            .elapsed_ms = 1500,
 	                            .rate_bytes_per_s = 6,
 	                            .eta_s = 5,
-	                            .database = "a b%",
+	                            .target = "a b%",
 	                            .targets_done = 1};
 	_cleanup(free) char *live = NULL, *unknown = NULL, *pending = NULL, *ended = NULL;
 
@@ -319,7 +301,7 @@ static void test_run_progress(void **state)
 	                    "elapsed_ms=1500 rate_bytes_per_s=6 eta_s=5 targets_done=1 verified_bytes=3 "
 	                    "phase=dumping database=a%20b%25\n");
 	p.eta_s = -1;
-	p.database[0] = '\0';
+	p.target[0] = '\0';
 	p.verifying = true;
 	report_run_progress(&run, &p, f->out);
 	unknown = text_of(f);

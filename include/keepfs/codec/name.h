@@ -39,14 +39,15 @@ uint64_t ino_of_artifact(const char *path);
 uint64_t ino_of_directory(const char *path);
 
 /**
- * struct tree_root - a directory of the mount's root whose files are stored artifacts. A path of the tree, and
- * the key of an object, begins with the name of its root. tree_roots is the one list of them: a further root
- * is a further row there.
+ * struct tree_root - a directory of the mount's root whose files are stored artifacts. A path of the tree,
+ * and the key of an object, begins with the name of its root. tree_roots is the one list of them: a further
+ * root is a further row there.
  */
 struct tree_root {
 	const char *name; /* "backups" */
-	/* The inode number of its directory, and of the one that mirrors it in links/ (0: links/ does not show
-	 * it). From 2 to 15, used by nothing else (src/fs/node.h), and never changed: programs remember them. */
+	/* The inode number of its directory, and of the one that mirrors it in links/ (0: links/ does not
+	 * show it). From 2 to 15, used by nothing else (src/fs/node.h), and never changed: programs remember
+	 * them. */
 	uint64_t ino, links_ino;
 	/* What the catalog calls it: the parent_ino of the directories that are directly in it. */
 	uint64_t catalog_ino;
