@@ -14,9 +14,7 @@ struct fs;
 
 struct fs_context { /* all borrowed */
 	const struct conf *conf;
-	struct repository *repository; /* of @store and @catalog */
-	struct store *store;
-	struct catalog *catalog;
+	struct repository *repository;
 	struct reader *reader;
 	struct cache *cache; /* of @reader; deleted backups leave it; NULL: there is none */
 	struct report_troubles *troubles;

@@ -80,8 +80,6 @@ static int start(struct daemon *d, const char *mountpoint, const char *mount_opt
 	context = (struct fs_context){
 	        .conf = conf,
 	        .repository = &d->engine.repository,
-	        .store = d->engine.store,
-	        .catalog = d->engine.catalog,
 	        .reader = d->reader,
 	        .cache = d->cache,
 	        .troubles = d->troubles,

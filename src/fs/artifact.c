@@ -33,7 +33,7 @@ static int stat_file(struct fs *fs, const struct node *node, struct stat *st, in
 static int facts_of_file(struct fs *fs, const struct node *node, struct facts *ret)
 {
 	_cleanup(manifest_object) struct manifest_object object = {0};
-	struct catalog *catalog = fs->ctx.catalog;
+	struct catalog *catalog = fs->ctx.repository->catalog;
 	uint64_t ino = node->ino, artifact_ino = node->entry.artifact_ino;
 	int r = catalog_manifest(catalog, ino, &ret->manifest);
 
@@ -51,7 +51,7 @@ static int facts_of_file(struct fs *fs, const struct node *node, struct facts *r
 static char *why_file_is_kept(struct fs *fs, const struct node *directory, const struct node *node,
                               const char *name, char **ret_path)
 {
-	_cleanup(free) char *artifact = catalog_path(fs->ctx.catalog, node->entry.artifact_ino);
+	_cleanup(free) char *artifact = catalog_path(fs->ctx.repository->catalog, node->entry.artifact_ino);
 	const char *own;
 
 	if (!artifact) {

@@ -39,7 +39,7 @@ static bool check_whole(struct fs *fs, uint64_t ino)
 
 	if (fs->ctx.conf->read.sha256 != CONF_SHA256_AUTO)
 		return fs->ctx.conf->read.sha256 == CONF_SHA256_ALWAYS;
-	return catalog_manifest(fs->ctx.catalog, ino, &m) == 0 &&
+	return catalog_manifest(fs->ctx.repository->catalog, ino, &m) == 0 &&
 	       clock_now_us() - m.verified_at_us > CHECKED_LONG_AGO_US;
 }
 
@@ -50,9 +50,9 @@ static void note_damage(struct read_request *rr, const char *path, const char *m
 	struct error err = {0};
 	int r;
 
-	if (!path || catalog_is_damaged(rr->fs->ctx.catalog, rr->ino))
+	if (!path || catalog_is_damaged(rr->fs->ctx.repository->catalog, rr->ino))
 		return;
-	r = catalog_mark_damaged(rr->fs->ctx.catalog, rr->ino, message, &err);
+	r = catalog_mark_damaged(rr->fs->ctx.repository->catalog, rr->ino, message, &err);
 	if (r < 0)
 		log_error("%s could not be marked as damaged: %s", path, err.message);
 	audit(rr->fs, &entry, "damaged", path, r, r < 0 ? err.message : message);
@@ -60,7 +60,7 @@ static void note_damage(struct read_request *rr, const char *path, const char *m
 
 static void note_failure(struct read_request *rr, int r, const struct error *err)
 {
-	_cleanup(free) char *path = catalog_path(rr->fs->ctx.catalog, rr->ino);
+	_cleanup(free) char *path = catalog_path(rr->fs->ctx.repository->catalog, rr->ino);
 	const char *message = err && err->message[0] ? err->message : "the read failed";
 
 	report_trouble(rr->fs->ctx.troubles, path, -r, message);
@@ -128,12 +128,12 @@ static void note_reading(void *arg)
 {
 	struct artifact_file *f = arg;
 	const struct reader_file_stats *s = &f->stats;
-	_cleanup(free) char *path = catalog_path(f->base.fs->ctx.catalog, f->base.ino);
+	_cleanup(free) char *path = catalog_path(f->base.fs->ctx.repository->catalog, f->base.ino);
 	struct error err = {0};
 	char detail[160];
 
-	if (s->verified_at_us &&
-	    catalog_set_verified(f->base.fs->ctx.catalog, f->base.ino, s->verified_at_us, &err) < 0)
+	if (s->verified_at_us && catalog_set_verified(f->base.fs->ctx.repository->catalog, f->base.ino,
+	                                              s->verified_at_us, &err) < 0)
 		log_warning("that %s was read whole and is right could not be noted: %s", path, err.message);
 	/* What the kernel's cache had was read, too, but not from here. */
 	if (s->requests == 0 && s->failures == 0)
@@ -168,7 +168,7 @@ int artifact_file_open(fuse_req_t req, const struct node *node, const struct fus
 {
 	struct fs *fs = fs_of(req);
 	_cleanup(manifest_object) struct manifest_object object = {0};
-	_cleanup(free) char *path = catalog_path(fs->ctx.catalog, node->ino);
+	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, node->ino);
 	char sha256[SHA256_HEX_BYTES] = "";
 	struct artifact_file *f;
 	struct reader_what what = {.ino = node->ino, .sha256 = sha256};
@@ -176,9 +176,9 @@ int artifact_file_open(fuse_req_t req, const struct node *node, const struct fus
 
 	if (!path)
 		return -ENOENT;
-	r = catalog_object(fs->ctx.catalog, node->ino, &object);
+	r = catalog_object(fs->ctx.repository->catalog, node->ino, &object);
 	if (r == 0)
-		r = catalog_file_sha256(fs->ctx.catalog, node->ino, sha256);
+		r = catalog_file_sha256(fs->ctx.repository->catalog, node->ino, sha256);
 	if (r == -ENOENT || object.cipher)
 		return error_set(
 		        err, ERROR_USAGE, ENOTSUP,

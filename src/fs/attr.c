@@ -102,10 +102,10 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	struct store_features features;
 	struct catalog_totals totals;
 	uint64_t used, available;
-	int r = catalog_totals(fs->ctx.catalog, NULL, &totals);
+	int r = catalog_totals(fs->ctx.repository->catalog, NULL, &totals);
 
 	if (r == 0)
-		r = store_features(fs->ctx.store, &features, NULL);
+		r = store_features(repository_store(fs->ctx.repository), &features, NULL);
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;

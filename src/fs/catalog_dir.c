@@ -39,7 +39,7 @@ static const struct node_class *class_of_entry(const struct catalog_entry *entry
 int catalog_load(struct fs *fs, uint64_t ino, struct node *ret)
 {
 	struct catalog_entry entry;
-	int r = catalog_entry_by_ino(fs->ctx.catalog, ino, &entry);
+	int r = catalog_entry_by_ino(fs->ctx.repository->catalog, ino, &entry);
 
 	if (r == 0)
 		*ret = (struct node){.ino = ino, .class = class_of_entry(&entry), .entry = entry};
@@ -56,7 +56,7 @@ void node_of_entry(const struct node *directory, const struct catalog_entry *ent
 int catalog_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
 	struct catalog_entry entry;
-	int r = catalog_entry_by_name(fs->ctx.catalog, directory->entry.ino, name, &entry);
+	int r = catalog_entry_by_name(fs->ctx.repository->catalog, directory->entry.ino, name, &entry);
 
 	if (r == 0)
 		node_of_entry(directory, &entry, ret);
@@ -75,8 +75,8 @@ int catalog_list(struct fs *fs, const struct node *directory, enum catalog_kind 
 	if (after >= range->end)
 		return 0;
 	page = mem_array(max, sizeof(*page));
-	while ((count = catalog_entries(fs->ctx.catalog, directory->entry.ino, kind, sequence, page, max)) >
-	       0) {
+	while ((count = catalog_entries(fs->ctx.repository->catalog, directory->entry.ino, kind, sequence,
+	                                page, max)) > 0) {
 		for (ssize_t i = 0; i < count; i++) {
 			struct node node;
 
@@ -176,12 +176,12 @@ uint64_t linked_parent(const struct node *directory)
 
 char *catalog_node_path(struct fs *fs, const struct node *node)
 {
-	return catalog_path(fs->ctx.catalog, node->entry.ino);
+	return catalog_path(fs->ctx.repository->catalog, node->entry.ino);
 }
 
 char *linked_path(struct fs *fs, const struct node *node)
 {
-	_cleanup(free) char *path = catalog_path(fs->ctx.catalog, node->entry.ino);
+	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, node->entry.ino);
 
 	return path ? mem_printf(LINKS_NAME "/%s", path) : NULL;
 }

@@ -34,7 +34,8 @@ static int probe(struct command *c, struct str *answer, struct error *err)
 		r = error_set(err, ERROR_USAGE, EINVAL, "'%s' is not a command for probe: write 'now'",
 		              c->text);
 	} else {
-		check_run(c->fs->ctx.conf, c->fs->ctx.store, NULL, c->fs->ctx.catalog, check);
+		check_run(c->fs->ctx.conf, repository_store(c->fs->ctx.repository), NULL,
+		          c->fs->ctx.repository->catalog, check);
 		for (size_t i = 0; i < check->count; i++)
 			str_appendf(answer, "%s %s: %s\n", check->items[i].ok ? "ok  " : "FAIL",
 			            check->items[i].check, check->items[i].detail);

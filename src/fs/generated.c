@@ -18,7 +18,7 @@
 
 static int write_sums(struct fs *fs, const struct node *node, struct spool *out)
 {
-	return report_sums(fs->ctx.catalog, node->entry.ino, out);
+	return report_sums(fs->ctx.repository->catalog, node->entry.ino, out);
 }
 
 static const struct made_file sums_file = {
@@ -28,7 +28,7 @@ int node_latest(struct fs *fs, uint64_t directory_ino, struct catalog_entry *ret
                 char ret_name[static NAME_MAX_BYTES])
 {
 	const char *suffix;
-	int r = catalog_entry_latest(fs->ctx.catalog, directory_ino, ret_target);
+	int r = catalog_entry_latest(fs->ctx.repository->catalog, directory_ino, ret_target);
 
 	if (r < 0)
 		return r;
@@ -43,12 +43,12 @@ static bool is_hidden(struct fs *fs, const struct catalog_entry *directory, cons
 	struct catalog_entry other;
 
 	return directory->subdirectories > 0 &&
-	       catalog_entry_by_name(fs->ctx.catalog, directory->ino, name, &other) == 0;
+	       catalog_entry_by_name(fs->ctx.repository->catalog, directory->ino, name, &other) == 0;
 }
 
 static int load(struct fs *fs, uint64_t directory_ino, struct node *ret)
 {
-	int r = catalog_entry_by_ino(fs->ctx.catalog, directory_ino, &ret->entry);
+	int r = catalog_entry_by_ino(fs->ctx.repository->catalog, directory_ino, &ret->entry);
 
 	return r == 0 && ret->entry.files == 0 ? -ENOENT : r;
 }

@@ -34,7 +34,7 @@ int run_load(struct fs *fs, int64_t run_id, unsigned file, struct node *ret)
 
 	if (file != DIRECTORY_OF_RUN && !(row = made_file_at(&run_files, file - 1)))
 		return -ENOENT;
-	r = catalog_run(fs->ctx.catalog, run_id, &run);
+	r = catalog_run(fs->ctx.repository->catalog, run_id, &run);
 	if (r < 0)
 		return r;
 	node_of_run(&run, &directory);
@@ -53,7 +53,7 @@ static int write_status(struct fs *fs, const struct node *node, struct spool *ou
 	struct node now;
 	int r = node_load(fs, node->ino, &now);
 
-	return r < 0 ? r : report_run_status(fs->ctx.catalog, &now.run, out);
+	return r < 0 ? r : report_run_status(fs->ctx.repository->catalog, &now.run, out);
 }
 
 static int write_progress(struct fs *fs, const struct node *node, struct spool *out)
@@ -83,7 +83,7 @@ static int write_log(struct fs *fs, const struct node *node, struct spool *out)
 	struct node now;
 	int r = node_load(fs, node->ino, &now);
 
-	return r < 0 ? r : report_run_log(fs->ctx.catalog, now.run.id, out);
+	return r < 0 ? r : report_run_log(fs->ctx.repository->catalog, now.run.id, out);
 }
 
 static int cancel(struct command *c, struct str *answer, struct error *err)
@@ -215,7 +215,7 @@ static int jobs_list(struct fs *fs, const struct node *directory, off_t after, s
 	/* The oldest run is number 1: "before 1" is the end, not the beginning. */
 	if (after >= OFFSET_NUMBERED && before <= 1)
 		return 0;
-	while ((count = catalog_runs(fs->ctx.catalog, NULL, before, page, max)) > 0) {
+	while ((count = catalog_runs(fs->ctx.repository->catalog, NULL, before, page, max)) > 0) {
 		for (ssize_t i = 0; i < count; i++) {
 			char name[NUMBER_BYTES];
 			struct node node;

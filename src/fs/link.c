@@ -28,7 +28,8 @@ struct link_request {
 
 static int append_line(struct fs *fs, const char *key, struct str *out, struct error *err)
 {
-	int r = store_presign(fs->ctx.store, key, fs->ctx.conf->read.link_ttl_ms, out, err);
+	int r = store_presign(repository_store(fs->ctx.repository), key, fs->ctx.conf->read.link_ttl_ms, out,
+	                      err);
 
 	if (r == 0)
 		str_append_char(out, '\n');
@@ -38,7 +39,7 @@ static int append_line(struct fs *fs, const char *key, struct str *out, struct e
 /* How long the file is; 0 where no URL can be made. */
 static uint64_t link_bytes(struct fs *fs, const struct node *node)
 {
-	_cleanup(free) char *key = catalog_key(fs->ctx.catalog, node->entry.ino);
+	_cleanup(free) char *key = catalog_key(fs->ctx.repository->catalog, node->entry.ino);
 	_cleanup(str) struct str line = {0};
 
 	if (!key || append_line(fs, key, &line, NULL) < 0)
@@ -49,7 +50,7 @@ static uint64_t link_bytes(struct fs *fs, const struct node *node)
 /* keepfs checks what it reads; whoever fetches by a URL reads past it. */
 static int refuse_damaged(struct fs *fs, const struct node *node, const char *path, struct error *err)
 {
-	if (!catalog_is_damaged(fs->ctx.catalog, node->entry.ino))
+	if (!catalog_is_damaged(fs->ctx.repository->catalog, node->entry.ino))
 		return 0;
 	return error_set(
 	        err, ERROR_CORRUPT, EIO,
@@ -70,8 +71,8 @@ static void audit_link(struct link_request *lr, const char *path)
 static int make_text(struct link_request *lr, struct text **ret_text, struct error *err)
 {
 	struct fs *fs = lr->fs;
-	_cleanup(free) char *path = catalog_path(fs->ctx.catalog, lr->node.entry.ino);
-	_cleanup(free) char *key = catalog_key(fs->ctx.catalog, lr->node.entry.ino);
+	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, lr->node.entry.ino);
+	_cleanup(free) char *key = catalog_key(fs->ctx.repository->catalog, lr->node.entry.ino);
 	_cleanup(str) struct str line = {0};
 	int r;
 

@@ -44,7 +44,7 @@ int artifact_begin_removal(fuse_req_t req, const struct node *directory, const s
                            const char *name)
 {
 	struct fs *fs = fs_of(req);
-	char *path = catalog_path(fs->ctx.catalog, node->ino);
+	char *path = catalog_path(fs->ctx.repository->catalog, node->ino);
 	struct removal *removal;
 
 	if (!path)

@@ -35,7 +35,7 @@ int root_load(struct fs *fs, const struct tree_root *root, bool links, struct no
 	*ret = (struct node){.ino = links ? root->links_ino : root->ino,
 	                     .class = links ? &class_linked_root : &class_root,
 	                     .root = root};
-	return catalog_entry_by_ino(fs->ctx.catalog, root->catalog_ino, &ret->entry);
+	return catalog_entry_by_ino(fs->ctx.repository->catalog, root->catalog_ino, &ret->entry);
 }
 
 static int load_file(uint64_t ino, struct node *ret)

@@ -10,7 +10,7 @@
 
 static int write_health(struct fs *fs, const struct node *node, struct spool *out)
 {
-	report_health(fs->ctx.catalog, fs->ctx.conf, fs->ctx.troubles, clock_now_us(), out);
+	report_health(fs->ctx.repository->catalog, fs->ctx.conf, fs->ctx.troubles, clock_now_us(), out);
 	return spool_error(out);
 }
 
@@ -21,17 +21,17 @@ static uint64_t health_generation(struct fs *fs, const struct node *node)
 
 static int write_history_csv(struct fs *fs, const struct node *node, struct spool *out)
 {
-	return report_history_csv(fs->ctx.catalog, out);
+	return report_history_csv(fs->ctx.repository->catalog, out);
 }
 
 static int write_history_jsonl(struct fs *fs, const struct node *node, struct spool *out)
 {
-	return report_history_jsonl(fs->ctx.catalog, out);
+	return report_history_jsonl(fs->ctx.repository->catalog, out);
 }
 
 static int write_stats(struct fs *fs, const struct node *node, struct spool *out)
 {
-	return report_stats_json(fs->ctx.catalog, fs->ctx.conf, out);
+	return report_stats_json(fs->ctx.repository->catalog, fs->ctx.conf, out);
 }
 
 static int write_last_error(struct fs *fs, const struct node *node, struct spool *out)
@@ -56,7 +56,7 @@ static int write_config(struct fs *fs, const struct node *node, struct spool *ou
 
 static int write_audit(struct fs *fs, const struct node *node, struct spool *out)
 {
-	return report_audit_jsonl(fs->ctx.catalog, out);
+	return report_audit_jsonl(fs->ctx.repository->catalog, out);
 }
 
 static bool live_progress(void *arg, int64_t run_id, struct report_progress *ret)
@@ -69,10 +69,10 @@ static bool live_progress(void *arg, int64_t run_id, struct report_progress *ret
 static int write_metrics(struct fs *fs, const struct node *node, struct spool *out)
 {
 	const struct report_sources sources = {
-	        .catalog = fs->ctx.catalog,
+	        .catalog = fs->ctx.repository->catalog,
 	        .conf = fs->ctx.conf,
 	        .troubles = fs->ctx.troubles,
-	        .store = fs->ctx.store,
+	        .store = repository_store(fs->ctx.repository),
 	        .store_metrics = fs->ctx.store_metrics,
 	        .reader_metrics = fs->ctx.reader_metrics,
 	        .cache = fs->ctx.cache,

@@ -100,7 +100,7 @@ static void keep(struct texts *t, struct text *text)
 
 uint64_t text_by_catalog(struct fs *fs, const struct node *node)
 {
-	return catalog_generation(fs->ctx.catalog) + 1;
+	return catalog_generation(fs->ctx.repository->catalog) + 1;
 }
 
 uint64_t text_constant(struct fs *fs, const struct node *node)

@@ -122,8 +122,8 @@ static int set_up_over(void **state, const char *url, const struct fuse_lowlevel
 	                 0);
 	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
 	f->troubles = report_troubles_new();
-	ctx = (struct fs_context){
-	        .conf = &f->conf, .store = f->store, .catalog = f->catalog, .troubles = f->troubles};
+	f->repository = (struct repository){.store = f->store, .catalog = f->catalog};
+	ctx = (struct fs_context){.conf = &f->conf, .repository = &f->repository, .troubles = f->troubles};
 	assert_int_equal(fs_new(&ctx, &f->fs, NULL), 0);
 	connect_kernel(f, ops);
 	*state = f;

@@ -9,6 +9,7 @@
 #include "../../src/fs/made_file.h"
 #include "../../src/fs/text.h"
 
+#include <keepfs/artifact.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 
@@ -34,6 +35,7 @@ struct fixture {
 	struct conf conf;
 	struct store *store;
 	struct catalog *catalog;
+	struct repository repository; /* of both */
 	struct report_troubles *troubles;
 	struct fs *fs;
 	int kernel; /* the kernel's end of the session */

@@ -1150,6 +1150,7 @@ static void lose_catalog(struct fixture *f)
 	catalog_free(take_ptr(&f->catalog));
 	nftw(f->state_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	assert_int_equal(catalog_open(f->state_dir, &f->catalog, NULL), 0);
+	set_repository(f);
 }
 
 struct heard {
