@@ -23,10 +23,10 @@ struct make_progress {                        /* written by the maker, read by a
 };
 
 struct make_dump {
-	const struct conf_backup *job; /* with what the trigger changed */
-	bool partial;                  /* what it changed leaves something out */
-	const char *note;              /* NULL: none */
-	const char *database;          /* one of job->databases; NULL: the one that job->database names */
+	const struct conf_job *job; /* with what the trigger changed */
+	bool partial;               /* what it changed leaves something out */
+	const char *note;           /* NULL: none */
+	const char *database;       /* one of the job's databases; NULL: the one that its `database` names */
 	/* the database's name in history and manifest: behind a pooler the server says another */
 	const char *label;
 	const char *directory; /* "backups/full" or "backups/tenants/acme" */

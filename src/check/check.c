@@ -67,9 +67,9 @@ void check_run(const struct conf *conf, struct store *store, const struct error 
 	probe_store(&p, store, store_err);
 	probe_catalog(&p, conf);
 	probe_fuse(&p, conf);
-	for (size_t i = 0; i < conf->backup_count; i++)
-		probe_backup(&p, &conf->backups[i]);
-	if (conf->backup_count == 0)
+	for (size_t i = 0; i < conf->job_count; i++)
+		probe_backup(&p, &conf->jobs[i]);
+	if (conf->job_count == 0)
 		probe_add(&p, false, "jobs",
 		          "no backup is configured: add a section [backup NAME] to the configuration");
 	add_others(&p);

@@ -17,7 +17,7 @@ struct server {           /* what the databases of one job have told of it */
 	char silent[256]; /* the database for which it did not answer; "" */
 };
 
-static void item_name(char *buf, size_t buf_bytes, const struct conf_backup *job, const char *database)
+static void item_name(char *buf, size_t buf_bytes, const struct conf_job *job, const char *database)
 {
 	snprintf(buf, buf_bytes, "database %s/%s", job->name, database);
 }
@@ -38,14 +38,13 @@ static void add_unreadable(struct probe *p, const char *name, const struct pg_fa
 }
 
 /* As pg_dump has it: what chooses schemas or tables leaves them out. */
-static bool has_large_objects(const struct conf_backup *job)
+static bool has_large_objects(const struct conf_job *job)
 {
-	return job->content != CONF_CONTENT_SCHEMA && !(job->schemas && job->schemas[0]) &&
-	       !(job->tables && job->tables[0]);
+	return job->dump.content != CONF_CONTENT_SCHEMA && !(job->dump.schemas && job->dump.schemas[0]) &&
+	       !(job->dump.tables && job->dump.tables[0]);
 }
 
-static void add_facts(struct probe *p, const struct conf_backup *job, const char *name,
-                      const struct pg_facts *f)
+static void add_facts(struct probe *p, const struct conf_job *job, const char *name, const struct pg_facts *f)
 {
 	char size[32];
 
@@ -81,10 +80,10 @@ static bool is_silence(const struct error *err)
 	return err->class == ERROR_UNAVAILABLE || err->class == ERROR_TIMEOUT;
 }
 
-static void probe_database(struct probe *p, const struct conf_backup *job, const char *database,
+static void probe_database(struct probe *p, const struct conf_job *job, const char *database,
                            struct server *server)
 {
-	_cleanup(free) char *own = database ? NULL : pg_conninfo_database(job->database);
+	_cleanup(free) char *own = database ? NULL : pg_conninfo_database(job->dump.database);
 	const char *label = database ? database : own ? own : "?";
 	struct pg_facts facts = {0};
 	struct error err = {0};
@@ -96,7 +95,7 @@ static void probe_database(struct probe *p, const struct conf_backup *job, const
 		          server->silent);
 		return;
 	}
-	if (pg_learn(job->database, database, NULL, &facts, &err) < 0) {
+	if (pg_learn(job->dump.database, database, NULL, &facts, &err) < 0) {
 		probe_add(p, false, name, "%s", err.message);
 		if (is_silence(&err))
 			str_copy(server->silent, sizeof(server->silent), label);
@@ -106,13 +105,13 @@ static void probe_database(struct probe *p, const struct conf_backup *job, const
 	add_facts(p, job, name, &facts);
 }
 
-static void probe_program(struct probe *p, const struct conf_backup *job, const struct server *server)
+static void probe_program(struct probe *p, const struct conf_job *job, const struct server *server)
 {
 	char path[PG_PATH_BYTES], version[128], name[sizeof(p->ret->items[0].check)];
 	struct error err = {0};
 
 	snprintf(name, sizeof(name), "pg_dump %s", job->name);
-	if (pg_find_program("pg_dump", job->pg_bindir, server->version_num, path, version, &err) < 0)
+	if (pg_find_program("pg_dump", job->dump.pg_bindir, server->version_num, path, version, &err) < 0)
 		probe_add(p, false, name, "%s", err.message);
 	else if (server->version_num == 0)
 		probe_add(p, true, name,
@@ -122,13 +121,13 @@ static void probe_program(struct probe *p, const struct conf_backup *job, const 
 		probe_add(p, true, name, "%s, version %s, fits the server", path, version);
 }
 
-void probe_backup(struct probe *p, const struct conf_backup *job)
+void probe_backup(struct probe *p, const struct conf_job *job)
 {
 	struct server server = {0};
 
-	if (!job->databases || !job->databases[0])
+	if (!job->dump.databases || !job->dump.databases[0])
 		probe_database(p, job, NULL, &server);
-	for (size_t i = 0; job->databases && job->databases[i]; i++)
-		probe_database(p, job, job->databases[i], &server);
+	for (size_t i = 0; job->dump.databases && job->dump.databases[i]; i++)
+		probe_database(p, job, job->dump.databases[i], &server);
 	probe_program(p, job, &server);
 }

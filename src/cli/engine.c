@@ -95,20 +95,20 @@ static int make_directories(struct engine *e, struct error *err)
 	char **keep;
 	int r = 0;
 
-	for (size_t i = 0; i < conf->backup_count; i++) {
+	for (size_t i = 0; i < conf->job_count; i++) {
 		max++;
-		for (char **database = conf->backups[i].databases; database && *database; database++)
+		for (char **database = conf->jobs[i].dump.databases; database && *database; database++)
 			max++;
 	}
 	keep = mem_array(max, sizeof(*keep));
-	for (size_t i = 0; i < conf->backup_count; i++) {
-		const struct conf_backup *backup = &conf->backups[i];
+	for (size_t i = 0; i < conf->job_count; i++) {
+		const struct conf_job *job = &conf->jobs[i];
 
-		keep[count++] = mem_printf("backups/%s", backup->name);
-		for (char **database = backup->databases; database && *database; database++) {
+		keep[count++] = mem_printf("backups/%s", job->name);
+		for (char **database = job->dump.databases; database && *database; database++) {
 			_cleanup(free) char *name = name_from_database(*database);
 
-			keep[count++] = mem_printf("backups/%s/%s", backup->name, name);
+			keep[count++] = mem_printf("backups/%s/%s", job->name, name);
 		}
 	}
 	r = catalog_drop_empty_directories(e->catalog, (const char *const *)keep, err);

@@ -43,7 +43,7 @@ static const char *text_or_empty(const char *text)
 	return text ? text : "";
 }
 
-static void add_databases(struct facts *f, const struct conf_backup *job)
+static void add_databases(struct facts *f, const struct conf_job *job)
 {
 	_cleanup(str) struct str names = {0};
 	size_t count = target_count(job);

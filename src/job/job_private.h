@@ -130,8 +130,8 @@ struct target {               /* a database of a job */
 	char *directory;
 };
 
-size_t target_count(const struct conf_backup *job);
-void target_init(struct target *t, const struct conf_backup *job, size_t index);
+size_t target_count(const struct conf_job *job);
+void target_init(struct target *t, const struct conf_job *job, size_t index);
 void target_finish(struct target *t);
 static inline void cleanup_target(struct target *t)
 {

@@ -12,28 +12,28 @@ void target_finish(struct target *t)
 	free(t->directory);
 }
 
-size_t target_count(const struct conf_backup *job)
+size_t target_count(const struct conf_job *job)
 {
 	size_t n = 0;
 
-	while (job->databases && job->databases[n])
+	while (job->dump.databases && job->dump.databases[n])
 		n++;
 	return n > 0 ? n : 1;
 }
 
-void target_init(struct target *t, const struct conf_backup *job, size_t index)
+void target_init(struct target *t, const struct conf_job *job, size_t index)
 {
 	_cleanup(free) char *name = NULL;
 
 	*t = (struct target){0};
-	if (!job->databases || !job->databases[0]) {
-		t->label = pg_conninfo_database(job->database);
+	if (!job->dump.databases || !job->dump.databases[0]) {
+		t->label = pg_conninfo_database(job->dump.database);
 		if (!t->label)
 			t->label = mem_strdup(job->name);
 		t->directory = mem_printf("backups/%s", job->name);
 		return;
 	}
-	t->database = job->databases[index];
+	t->database = job->dump.databases[index];
 	t->label = mem_strdup(t->database);
 	name = name_from_database(t->database);
 	t->directory = mem_printf("backups/%s/%s", job->name, name);

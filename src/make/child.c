@@ -44,7 +44,7 @@ static bool add_patterns(struct arguments *a, const char *option, char *const *p
 
 void arguments_of_job(const struct dump *d, struct arguments *a)
 {
-	const struct conf_backup *job = d->job;
+	const struct conf_dump *job = &d->job->dump;
 	bool chosen;
 
 	if (job->content == CONF_CONTENT_SCHEMA)
@@ -76,7 +76,7 @@ int child_start(const struct dump *d, const char *program, const struct argument
 	_cleanup(arguments) struct arguments all = {0};
 	_cleanup(free) char *conninfo = NULL;
 	_cleanup(secret) char *password = NULL;
-	int r = pg_child_conninfo(d->job->database, d->order->database, &conninfo, &password, err);
+	int r = pg_child_conninfo(d->job->dump.database, d->order->database, &conninfo, &password, err);
 
 	if (r < 0)
 		return r;

@@ -146,7 +146,7 @@ static bool pg_restore_takes_zstd(const struct dump *d)
 static bool zstd_is_read(const struct dump *d)
 {
 	/* Version 15 of pg_restore does not know it at all. */
-	return d->job->format == CONF_FORMAT_CUSTOM && d->server.version_num >= FIRST_ZSTD_VERSION &&
+	return d->job->dump.format == CONF_FORMAT_CUSTOM && d->server.version_num >= FIRST_ZSTD_VERSION &&
 	       pg_restore_takes_zstd(d);
 }
 
@@ -181,7 +181,7 @@ static void say_program(const struct dump *d)
 
 	dump_say(d, "program: %s %s; compression: %s", d->program, d->program_version,
 	         compression_format(&d->compression, compression));
-	if (major > d->server.version_num / 10000 && d->job->format != CONF_FORMAT_PLAIN)
+	if (major > d->server.version_num / 10000 && d->job->dump.format != CONF_FORMAT_PLAIN)
 		dump_say(
 		        d,
 		        "that program is newer than the server: a pg_restore of version %ld or newer may be needed to read this backup",
@@ -190,14 +190,14 @@ static void say_program(const struct dump *d)
 
 static int prepare(struct dump *d, struct error *err)
 {
-	int r = pg_learn(d->job->database, d->order->database, d->order->cancel, &d->server, err);
+	int r = pg_learn(d->job->dump.database, d->order->database, d->order->cancel, &d->server, err);
 
 	if (r < 0)
 		return r;
 	say_server(d);
 	r = check_pooler(d, err);
 	if (r == 0)
-		r = pg_find_program("pg_dump", d->job->pg_bindir, d->server.version_num, d->program,
+		r = pg_find_program("pg_dump", d->job->dump.pg_bindir, d->server.version_num, d->program,
 		                    d->program_version, err);
 	if (r == 0)
 		r = choose_compression(d, err);
@@ -211,14 +211,14 @@ static char *choose_suffix(const struct dump *d)
 {
 	static const char *const contents[] = {
 	        [CONF_CONTENT_FULL] = "", [CONF_CONTENT_SCHEMA] = ".schema", [CONF_CONTENT_DATA] = ".data"};
-	const char *content = contents[d->job->content];
+	const char *content = contents[d->job->dump.content];
 	const char *ending = ".dump";
 
 	if (d->order->partial && !content[0])
 		content = ".partial";
-	if (d->job->format == CONF_FORMAT_DIRECTORY)
+	if (d->job->dump.format == CONF_FORMAT_DIRECTORY)
 		ending = "";
-	else if (d->job->format == CONF_FORMAT_PLAIN)
+	else if (d->job->dump.format == CONF_FORMAT_PLAIN)
 		ending = d->compression.method == COMPRESSION_GZIP ? ".sql.gz" : ".sql";
 	return mem_printf("%s%s", content, ending);
 }
@@ -241,11 +241,11 @@ static void describe(struct dump *d)
 	d->m.system_identifier = mem_strdup(s->system_identifier[0] ? s->system_identifier : NULL);
 	d->m.triggered_by = mem_strdup(d->order->triggered_by);
 	d->m.keepfs_version = mem_strdup(KEEPFS_VERSION);
-	d->m.format = mem_strdup(formats[d->job->format]);
-	d->m.content = mem_strdup(contents[d->job->content]);
+	d->m.format = mem_strdup(formats[d->job->dump.format]);
+	d->m.content = mem_strdup(contents[d->job->dump.content]);
 	d->m.note = mem_strdup(d->order->note);
 	d->m.partial = d->order->partial;
-	d->m.is_directory = d->job->format == CONF_FORMAT_DIRECTORY;
+	d->m.is_directory = d->job->dump.format == CONF_FORMAT_DIRECTORY;
 	d->m.run_id = d->order->run_id;
 }
 
@@ -256,10 +256,10 @@ static unsigned wanted_readers(const struct dump *d)
 	uint64_t by_size = d->server.database_bytes / AUTO_BYTES_EACH;
 	unsigned readers = dump_cores();
 
-	if (d->job->content == CONF_CONTENT_SCHEMA)
+	if (d->job->dump.content == CONF_CONTENT_SCHEMA)
 		return 1;
-	if (d->job->connections > 0)
-		return (unsigned)d->job->connections;
+	if (d->job->dump.connections > 0)
+		return (unsigned)d->job->dump.connections;
 	if (readers > AUTO_READERS_MAX)
 		readers = AUTO_READERS_MAX;
 	return by_size < readers ? (unsigned)by_size : readers;
@@ -326,7 +326,7 @@ int make_archive(struct dump *d, struct error *err)
 		contents = contents_new();
 		r = transcode_archive(d, contents, err);
 	}
-	if (r == 0 && d->job->content != CONF_CONTENT_SCHEMA)
+	if (r == 0 && d->job->dump.content != CONF_CONTENT_SCHEMA)
 		r = write_tables_csv(d, contents, err);
 	return r;
 }
@@ -336,10 +336,10 @@ static int make_data(struct dump *d, struct error *err)
 	struct error why = {0};
 	int r;
 
-	if (d->job->format == CONF_FORMAT_PLAIN)
+	if (d->job->dump.format == CONF_FORMAT_PLAIN)
 		return make_plain(d, err);
 	r = make_archive(d, &why);
-	if (r == -ENOTSUP && d->job->format == CONF_FORMAT_CUSTOM) {
+	if (r == -ENOTSUP && d->job->dump.format == CONF_FORMAT_CUSTOM) {
 		dump_warn(
 		        d,
 		        "%s; the archive is stored as pg_dump writes it, and only pg_dump's exit status says that it is whole",
@@ -397,7 +397,7 @@ static int make_and_publish(struct dump *d, struct error *err)
 	char compression[16];
 	int r = dump_check_free(d, err);
 
-	if (r == 0 && conf_backup_has_globals(d->job))
+	if (r == 0 && conf_dump_has_globals(&d->job->dump))
 		r = make_globals(d, err);
 	if (r == 0)
 		r = make_data(d, err);

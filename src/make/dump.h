@@ -30,7 +30,7 @@
 struct dump {
 	const struct make_context *ctx;
 	const struct make_dump *order;
-	const struct conf_backup *job; /* order's */
+	const struct conf_job *job; /* order's */
 	struct pg_facts server;
 	char program[PG_PATH_BYTES]; /* pg_dump */
 	char program_version[128];

@@ -9,7 +9,7 @@
 
 struct output *output_new(struct dump *d, struct contents *contents, struct pg_archive_head *head)
 {
-	struct output *o = d->job->format == CONF_FORMAT_DIRECTORY ? directory_new() : archive_new();
+	struct output *o = d->job->dump.format == CONF_FORMAT_DIRECTORY ? directory_new() : archive_new();
 
 	o->dump = d;
 	o->contents = contents;
@@ -35,7 +35,7 @@ enum segment_check output_check(const struct dump *d)
 	if (d->compression.method != COMPRESSION_GZIP)
 		return SEGMENT_CHECK_NONE;
 	/* zlib streams in an archive, gzip files in a directory. */
-	return d->job->format == CONF_FORMAT_CUSTOM ? SEGMENT_CHECK_ADLER32 : SEGMENT_CHECK_CRC32;
+	return d->job->dump.format == CONF_FORMAT_CUSTOM ? SEGMENT_CHECK_ADLER32 : SEGMENT_CHECK_CRC32;
 }
 
 int output_begin(struct output *o, struct error *err)

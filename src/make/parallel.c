@@ -168,8 +168,8 @@ static int count_readers(struct leader *l, unsigned wanted, unsigned *ret, struc
 static int prepare(struct leader *l, unsigned wanted, unsigned *ret_readers, struct error *err)
 {
 	struct dump *d = l->dump;
-	int r = pg_session_open(d->job->database, d->order->database, "keepfs", d->order->cancel, &l->session,
-	                        err);
+	int r = pg_session_open(d->job->dump.database, d->order->database, "keepfs", d->order->cancel,
+	                        &l->session, err);
 
 	if (r == 0)
 		r = pg_snapshot_export(l->session, &l->snapshot, err);

@@ -277,12 +277,12 @@ static int open_reader(struct reader *rd, struct error *err)
 {
 	const struct readers *all = rd->all;
 	struct dump *d = all->dump;
-	int r = pg_session_open(d->job->database, d->order->database, "keepfs", &rd->all->stop, &rd->session,
-	                        err);
+	int r = pg_session_open(d->job->dump.database, d->order->database, "keepfs", &rd->all->stop,
+	                        &rd->session, err);
 
 	return r < 0 ? r
 	             : pg_snapshot_join(rd->session, all->snapshot, all->server, all->contents->encoding,
-	                                d->job->lock_wait_timeout_ms, err);
+	                                d->job->dump.lock_wait_timeout_ms, err);
 }
 
 static int add_reader(struct readers *all, struct error *err)

@@ -145,8 +145,8 @@ static int write_globals(struct dump *d, const char *program, bool passwords, st
 	arguments_add(&a, "--database=%s", database);
 	if (!passwords)
 		arguments_add(&a, "--no-role-passwords");
-	if (d->job->lock_wait_timeout_ms > 0)
-		arguments_add(&a, "--lock-wait-timeout=%lld", (long long)d->job->lock_wait_timeout_ms);
+	if (d->job->dump.lock_wait_timeout_ms > 0)
+		arguments_add(&a, "--lock-wait-timeout=%lld", (long long)d->job->dump.lock_wait_timeout_ms);
 	r = open_press(&t, 1, err);
 	if (r == 0)
 		r = write_text(&t, program, &a, key, "-- PostgreSQL database cluster dump complete", err);
@@ -160,7 +160,7 @@ int make_globals(struct dump *d, struct error *err)
 {
 	char program[PG_PATH_BYTES], version[128];
 	struct error first = {0};
-	int r = pg_find_program("pg_dumpall", d->job->pg_bindir, d->server.version_num, program, version,
+	int r = pg_find_program("pg_dumpall", d->job->dump.pg_bindir, d->server.version_num, program, version,
 	                        err);
 
 	if (r == 0)

@@ -52,7 +52,7 @@ static int read_object(const struct dump *d, const char *key, const struct exten
 /* The artifact's own object. What is not known of an archive cannot be read to its end either. */
 static int verify_object(struct dump *d, struct error *err)
 {
-	bool archive = d->job->format == CONF_FORMAT_CUSTOM && !d->passed;
+	bool archive = d->job->dump.format == CONF_FORMAT_CUSTOM && !d->passed;
 	struct pg_archive_scan *scan = archive ? pg_archive_scan_new(NULL) : NULL;
 	int r = read_object(d, d->path, &d->m.extents, scan, d->m.sha256, err);
 

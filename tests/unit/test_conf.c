@@ -138,33 +138,33 @@ static void test_defaults(void **state)
 	assert_int_equal(f->conf.store.max_parts, 10000);
 	assert_int_equal(f->conf.store.capacity_bytes, 0);
 	assert_string_equal(f->conf.store.faults, "");
-	assert_int_equal(f->conf.backup_count, 1);
-	assert_string_equal(f->conf.backups[0].name, "full");
-	assert_string_equal(f->conf.backups[0].database, "");
-	assert_null(f->conf.backups[0].databases[0]);
-	assert_int_equal(f->conf.backups[0].format, CONF_FORMAT_CUSTOM);
-	assert_int_equal(f->conf.backups[0].compression.kind, COMPRESS_FAST);
-	assert_int_equal(f->conf.backups[0].content, CONF_CONTENT_FULL);
-	assert_int_equal(f->conf.backups[0].connections, 0);
-	assert_null(f->conf.backups[0].schemas[0]);
-	assert_null(f->conf.backups[0].exclude_table_data[0]);
-	assert_int_equal(f->conf.backups[0].globals, CONF_GLOBALS_AUTO);
-	assert_int_equal(f->conf.backups[0].verify, CONF_VERIFY_READBACK);
-	assert_int_equal(f->conf.backups[0].max_rate_bytes, 0);
-	assert_int_equal(f->conf.backups[0].nice, 0);
-	assert_int_equal(f->conf.backups[0].ionice, CONF_IONICE_NONE);
-	assert_int_equal(f->conf.backups[0].lock_wait_timeout_ms, 0);
-	assert_string_equal(f->conf.backups[0].pre_hook, "");
-	assert_string_equal(f->conf.backups[0].post_hook, "");
-	assert_int_equal(f->conf.backups[0].hook_timeout_ms, 600000);
-	assert_ptr_equal(conf_find_backup(&f->conf, "full"), &f->conf.backups[0]);
-	assert_null(conf_find_backup(&f->conf, "now"));
+	assert_int_equal(f->conf.job_count, 1);
+	assert_string_equal(f->conf.jobs[0].name, "full");
+	assert_string_equal(f->conf.jobs[0].dump.database, "");
+	assert_null(f->conf.jobs[0].dump.databases[0]);
+	assert_int_equal(f->conf.jobs[0].dump.format, CONF_FORMAT_CUSTOM);
+	assert_int_equal(f->conf.jobs[0].compression.kind, COMPRESS_FAST);
+	assert_int_equal(f->conf.jobs[0].dump.content, CONF_CONTENT_FULL);
+	assert_int_equal(f->conf.jobs[0].dump.connections, 0);
+	assert_null(f->conf.jobs[0].dump.schemas[0]);
+	assert_null(f->conf.jobs[0].dump.exclude_table_data[0]);
+	assert_int_equal(f->conf.jobs[0].dump.globals, CONF_GLOBALS_AUTO);
+	assert_int_equal(f->conf.jobs[0].verify, CONF_VERIFY_READBACK);
+	assert_int_equal(f->conf.jobs[0].max_rate_bytes, 0);
+	assert_int_equal(f->conf.jobs[0].nice, 0);
+	assert_int_equal(f->conf.jobs[0].ionice, CONF_IONICE_NONE);
+	assert_int_equal(f->conf.jobs[0].dump.lock_wait_timeout_ms, 0);
+	assert_string_equal(f->conf.jobs[0].pre_hook, "");
+	assert_string_equal(f->conf.jobs[0].post_hook, "");
+	assert_int_equal(f->conf.jobs[0].hook_timeout_ms, 600000);
+	assert_ptr_equal(conf_find_job(&f->conf, "full"), &f->conf.jobs[0]);
+	assert_null(conf_find_job(&f->conf, "now"));
 }
 
 static void test_backup_keys(void **state)
 {
 	struct fixture *f = *state;
-	const struct conf_backup *b;
+	const struct conf_job *b;
 
 	accept(f, "[backup full]\n"
 	          "format = Directory\n"
@@ -189,35 +189,35 @@ static void test_backup_keys(void **state)
 	          "tables = a.b\n"
 	          "max_rate = 2G\n"
 	          "lock_wait_timeout = none\n");
-	b = &f->conf.backups[0];
-	assert_int_equal(b->format, CONF_FORMAT_DIRECTORY);
+	b = &f->conf.jobs[0];
+	assert_int_equal(b->dump.format, CONF_FORMAT_DIRECTORY);
 	assert_int_equal(b->compression.kind, COMPRESS_GZIP);
 	assert_int_equal(b->compression.level, 9);
-	assert_int_equal(b->content, CONF_CONTENT_DATA);
-	assert_int_equal(b->connections, 64);
-	assert_string_equal(b->schemas[0], "public");
-	assert_string_equal(b->schemas[1], "\"My Schema\"");
-	assert_string_equal(b->schemas[2], "shop*");
-	assert_null(b->schemas[3]);
-	assert_string_equal(b->exclude_schemas[0], "temp_*");
-	assert_string_equal(b->exclude_tables[0], "public.\"A, b\"");
-	assert_string_equal(b->exclude_tables[1], "\"X\"\"y\".z");
-	assert_null(b->exclude_tables[2]);
-	assert_string_equal(b->exclude_table_data[0], "*.log");
-	assert_int_equal(b->globals, CONF_GLOBALS_NO);
+	assert_int_equal(b->dump.content, CONF_CONTENT_DATA);
+	assert_int_equal(b->dump.connections, 64);
+	assert_string_equal(b->dump.schemas[0], "public");
+	assert_string_equal(b->dump.schemas[1], "\"My Schema\"");
+	assert_string_equal(b->dump.schemas[2], "shop*");
+	assert_null(b->dump.schemas[3]);
+	assert_string_equal(b->dump.exclude_schemas[0], "temp_*");
+	assert_string_equal(b->dump.exclude_tables[0], "public.\"A, b\"");
+	assert_string_equal(b->dump.exclude_tables[1], "\"X\"\"y\".z");
+	assert_null(b->dump.exclude_tables[2]);
+	assert_string_equal(b->dump.exclude_table_data[0], "*.log");
+	assert_int_equal(b->dump.globals, CONF_GLOBALS_NO);
 	assert_int_equal(b->verify, CONF_VERIFY_NONE);
 	assert_int_equal(b->max_rate_bytes, 50 << 20);
 	assert_int_equal(b->nice, 19);
 	assert_int_equal(b->ionice, CONF_IONICE_IDLE);
-	assert_int_equal(b->lock_wait_timeout_ms, 90000);
+	assert_int_equal(b->dump.lock_wait_timeout_ms, 90000);
 	assert_string_equal(b->pre_hook, "test -e /x && echo \"$KEEPFS_JOB\"");
 	assert_string_equal(b->post_hook, "/bin/true;/bin/false");
 	assert_int_equal(b->hook_timeout_ms, 5000);
-	b = &f->conf.backups[1];
-	assert_int_equal(b->connections, 0);
-	assert_string_equal(b->tables[0], "a.b");
+	b = &f->conf.jobs[1];
+	assert_int_equal(b->dump.connections, 0);
+	assert_string_equal(b->dump.tables[0], "a.b");
 	assert_int_equal(b->max_rate_bytes, INT64_C(2) << 30);
-	assert_int_equal(b->lock_wait_timeout_ms, 0);
+	assert_int_equal(b->dump.lock_wait_timeout_ms, 0);
 }
 
 static void test_whole_file(void **state)
@@ -307,16 +307,16 @@ static void test_whole_file(void **state)
 	assert_int_equal(f->conf.store.max_parts, 1000);
 	assert_int_equal(f->conf.store.capacity_bytes, INT64_C(2) << 40);
 	assert_string_equal(f->conf.store.faults, "part:3:unavailable, get:1:eio");
-	assert_int_equal(f->conf.backup_count, 3);
-	assert_string_equal(f->conf.backups[0].database, "postgresql:///primary?service=x");
-	assert_string_equal(f->conf.backups[1].name, "tenants.2");
-	assert_int_equal(f->conf.backups[1].line, 44);
-	assert_string_equal(f->conf.backups[1].databases[1], "my db");
-	assert_string_equal(f->conf.backups[1].databases[2], "other");
-	assert_string_equal(f->conf.backups[1].databases[3], "q\"q");
-	assert_null(f->conf.backups[1].databases[4]);
-	assert_string_equal(f->conf.backups[1].pg_bindir, "/usr/lib/postgresql/15/bin");
-	assert_string_equal(f->conf.backups[2].name, "empty");
+	assert_int_equal(f->conf.job_count, 3);
+	assert_string_equal(f->conf.jobs[0].dump.database, "postgresql:///primary?service=x");
+	assert_string_equal(f->conf.jobs[1].name, "tenants.2");
+	assert_int_equal(f->conf.jobs[1].line, 44);
+	assert_string_equal(f->conf.jobs[1].dump.databases[1], "my db");
+	assert_string_equal(f->conf.jobs[1].dump.databases[2], "other");
+	assert_string_equal(f->conf.jobs[1].dump.databases[3], "q\"q");
+	assert_null(f->conf.jobs[1].dump.databases[4]);
+	assert_string_equal(f->conf.jobs[1].dump.pg_bindir, "/usr/lib/postgresql/15/bin");
+	assert_string_equal(f->conf.jobs[2].name, "empty");
 }
 
 /* Each with a wrong value in a file that is otherwise right. */
@@ -505,6 +505,18 @@ static void test_all_at_once(void **state)
 	        ":24: the line names no section between '[' and ']'\n");
 }
 
+static void test_nearest_section(void **state)
+{
+	struct fixture *f = *state;
+
+	refuse(f, "[bakup x]\n", ":1: [bakup x]: no such section; did you mean [backup x]?\n");
+	refuse(f, "[Backup  x y]\n", "[Backup  x y]: no such section; did you mean [backup x y]?\n");
+	refuse(f, "[bakup]\n", "[bakup]: no such section; did you mean [backup NAME]?\n");
+	refuse(f, "[raed]\nanything = goes\n", "[raed]: no such section; did you mean [read]?\n");
+	refuse(f, "[store x]\n", "[store x]: no such section; did you mean [store]?\n");
+	refuse(f, "[backups x]\n", "did you mean [backup x]?\n");
+}
+
 static void test_lines(void **state)
 {
 	struct fixture *f = *state;
@@ -525,8 +537,8 @@ static void test_lines(void **state)
 	free(text);
 	text = mem_printf("[backup %s]\ndatabase = x\n", name);
 	accept(f, text);
-	assert_string_equal(f->conf.backups[0].name, name);
-	assert_string_equal(f->conf.backups[0].database, "x");
+	assert_string_equal(f->conf.jobs[0].name, name);
+	assert_string_equal(f->conf.jobs[0].dump.database, "x");
 	name[200] = 'n';
 	free(text);
 	text = mem_printf("[backup %s]\n", name);
@@ -715,23 +727,23 @@ static void test_environment(void **state)
 	assert_string_equal(f->conf.mountpoint, "/env");
 	assert_int_equal(f->conf.log_level, LOG_LEVEL_DEBUG);
 	assert_string_equal(f->conf.store.url, "s3://from-env");
-	assert_int_equal(f->conf.backup_count, 4);
-	assert_string_equal(f->conf.backups[0].name, "Full");
-	assert_string_equal(f->conf.backups[0].database, "dbname=x");
-	assert_string_equal(f->conf.backups[0].exclude_tables[0], "x");
-	assert_int_equal(f->conf.backups[0].connections, 3);
-	assert_string_equal(f->conf.backups[1].pg_bindir, "/bin");
-	assert_string_equal(f->conf.backups[2].tables[0], "y");
-	assert_string_equal(f->conf.backups[3].name, "new_one");
-	assert_string_equal(f->conf.backups[3].databases[1], "q");
-	assert_string_equal(f->conf.backups[3].pg_bindir, "/pg");
+	assert_int_equal(f->conf.job_count, 4);
+	assert_string_equal(f->conf.jobs[0].name, "Full");
+	assert_string_equal(f->conf.jobs[0].dump.database, "dbname=x");
+	assert_string_equal(f->conf.jobs[0].dump.exclude_tables[0], "x");
+	assert_int_equal(f->conf.jobs[0].dump.connections, 3);
+	assert_string_equal(f->conf.jobs[1].dump.pg_bindir, "/bin");
+	assert_string_equal(f->conf.jobs[2].dump.tables[0], "y");
+	assert_string_equal(f->conf.jobs[3].name, "new_one");
+	assert_string_equal(f->conf.jobs[3].dump.databases[1], "q");
+	assert_string_equal(f->conf.jobs[3].dump.pg_bindir, "/pg");
 	/* Environment alone: jobs from there, and no default job beside them. */
 	reset(f);
 	assert_int_equal(conf_load(NULL, &f->conf, &f->problems), 0);
-	assert_int_equal(f->conf.backup_count, 4);
-	assert_string_equal(conf_find_backup(&f->conf, "old")->exclude_tables[0], "y");
-	assert_null(conf_find_backup(&f->conf, "Full"));
-	assert_string_equal(conf_find_backup(&f->conf, "full")->database, "dbname=x");
+	assert_int_equal(f->conf.job_count, 4);
+	assert_string_equal(conf_find_job(&f->conf, "old")->dump.exclude_tables[0], "y");
+	assert_null(conf_find_job(&f->conf, "Full"));
+	assert_string_equal(conf_find_job(&f->conf, "full")->dump.database, "dbname=x");
 }
 
 /* A hook may call keepfs: the facts in its environment are no keys. */
@@ -792,32 +804,39 @@ static void test_environment_problems(void **state)
 	assert_null(strstr(str_text(&f->problems), "hidden"));
 }
 
+static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
+{
+	const struct conf_key *k = &conf_keys[ref.key];
+	const char *example = k->example ? k->example : k->fallback;
+	_cleanup(str) struct str name = {0}, value = {0};
+
+	conf_key_env(ref.section, k, "full", &name);
+	setenv("KEEPFS_STORE_URL", "s3://bucket", 1);
+	setenv(str_text(&name), example, 1);
+	if (strcmp(k->name, "secret_key") == 0 || strcmp(k->name, "session_token") == 0)
+		setenv("KEEPFS_STORE_ACCESS_KEY", "A", 1);
+	if (strcmp(k->name, "access_key") == 0 || strcmp(k->name, "session_token") == 0)
+		setenv("KEEPFS_STORE_SECRET_KEY", "A", 1);
+	if (strcmp(k->name, "sse_kms_key") == 0)
+		setenv("KEEPFS_STORE_SSE", "aws:kms", 1);
+	if (conf_load(NULL, &f->conf, &f->problems) != 0)
+		fail_msg("%s: %s", str_text(&name), str_text(&f->problems));
+	assert_string_equal(conf_origin_of(&f->conf, ref)->text, str_text(&name));
+	conf_value_format(k, conf_base(&f->conf, ref), &value);
+	assert_string_equal(str_text(&value), example);
+	reset(f);
+	clearenv();
+	setenv("HOME", f->dir, 1);
+}
+
 /* Every key has a variable, and that one sets it. */
 static void test_every_key_from_environment(void **state)
 {
-	struct fixture *f = *state;
+	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
+		struct conf_ref ref = {.section = s, .key = -1};
 
-	for (int i = 0; i < (int)conf_key_count; i++) {
-		const struct conf_key *k = &conf_keys[i];
-		_cleanup(str) struct str name = {0}, value = {0};
-
-		conf_key_env(k, "full", &name);
-		setenv("KEEPFS_STORE_URL", "s3://bucket", 1);
-		setenv(str_text(&name), k->example ? k->example : k->fallback, 1);
-		if (strcmp(k->name, "secret_key") == 0 || strcmp(k->name, "session_token") == 0)
-			setenv("KEEPFS_STORE_ACCESS_KEY", "A", 1);
-		if (strcmp(k->name, "access_key") == 0 || strcmp(k->name, "session_token") == 0)
-			setenv("KEEPFS_STORE_SECRET_KEY", "A", 1);
-		if (strcmp(k->name, "sse_kms_key") == 0)
-			setenv("KEEPFS_STORE_SSE", "aws:kms", 1);
-		if (conf_load(NULL, &f->conf, &f->problems) != 0)
-			fail_msg("%s: %s", str_text(&name), str_text(&f->problems));
-		assert_string_equal(conf_origin_of(&f->conf, i, 0)->text, str_text(&name));
-		conf_value_format(k, conf_section_base(&f->conf, k->section, 0), &value);
-		assert_string_equal(str_text(&value), k->example ? k->example : k->fallback);
-		reset(f);
-		clearenv();
-		setenv("HOME", f->dir, 1);
+		while (conf_next_key(&ref))
+			set_key_from_environment(*state, ref);
 	}
 }
 
@@ -831,6 +850,23 @@ static void uncomment(const char *template, const char *but, struct str *out)
 			str_append_bytes(out, p + 1, len - 1);
 		else
 			str_append_bytes(out, p, len);
+	}
+}
+
+/* Every value of the configuration in force is a default, or comes from the file, but for keys that hold @but. */
+static void check_origins(struct fixture *f, bool from_file, const char *but)
+{
+	struct conf_ref ref;
+
+	for (size_t n = 0; conf_place(&f->conf, n, &ref); n++) {
+		while (conf_next_key(&ref)) {
+			const struct conf_origin *origin = conf_origin_of(&f->conf, ref);
+
+			if (from_file)
+				assert_true(origin->line > 0 || strstr(conf_keys[ref.key].name, but));
+			else
+				assert_string_equal(origin->text, "default");
+		}
 	}
 }
 
@@ -849,9 +885,9 @@ static void test_template(void **state)
 		_cleanup(free) char *line = mem_printf("\n#%s = ", k->name);
 
 		assert_non_null(strstr(str_text(&text), line));
-		assert_string_equal(conf_origin_of(&f->conf, (int)i, 0)->text, "default");
 		assert_true(strlen(k->help) > 20 && k->help[strlen(k->help) - 1] == '.');
 	}
+	check_origins(f, false, "");
 	conf_write_effective(&f->conf, &again);
 	conf_finish(&f->conf);
 	assert_int_equal(conf_load(NULL, &f->conf, &f->problems), 0);
@@ -860,15 +896,11 @@ static void test_template(void **state)
 	/* Every line that it offers can be taken as it stands, but for one that contradicts another. */
 	uncomment(str_text(&text), "schemas = ", &all);
 	accept(f, str_text(&all));
-	for (size_t i = 0; i < conf_key_count; i++)
-		if (!strstr(conf_keys[i].name, "schemas"))
-			assert_true(conf_origin_of(&f->conf, (int)i, 0)->line > 0);
+	check_origins(f, true, "schemas");
 	str_clear(&all);
 	uncomment(str_text(&text), "tables = ", &all);
 	accept(f, str_text(&all));
-	for (size_t i = 0; i < conf_key_count; i++)
-		if (!strstr(conf_keys[i].name, "tables"))
-			assert_true(conf_origin_of(&f->conf, (int)i, 0)->line > 0);
+	check_origins(f, true, "tables");
 	/* With what `keepfs init` was told. */
 	str_clear(&text);
 	conf_write_template(&text, "/s", "/m", "dir:/o");
@@ -887,7 +919,7 @@ static void test_man(void **state)
 	conf_write_man(&text);
 	assert_true(str_starts(str_text(&text), "# OPTIONS\n"));
 	for (size_t i = 0; i < conf_key_count; i++) {
-		_cleanup(str) struct str env = {0}, line = {0};
+		_cleanup(str) struct str line = {0};
 
 		str_append(&line, "\n*");
 		for (const char *p = conf_keys[i].name; *p; p++)
@@ -1109,7 +1141,7 @@ static void test_find_path(void **state)
 }
 
 /* What a trigger makes of a job; @pairs: key, value, …, NULL. */
-static int override(const struct conf_backup *job, const char *const *pairs, struct conf_backup **ret,
+static int override(const struct conf_job *job, const char *const *pairs, struct conf_job **ret,
                     bool *ret_partial, struct error *err)
 {
 	const char *keys[8], *values[8];
@@ -1119,7 +1151,7 @@ static int override(const struct conf_backup *job, const char *const *pairs, str
 		keys[count] = pairs[2 * count];
 		values[count] = pairs[2 * count + 1];
 	}
-	return conf_backup_override(job, keys, values, count, ret, ret_partial, err);
+	return conf_job_override(job, keys, values, count, ret, ret_partial, err);
 }
 
 static void test_override(void **state)
@@ -1129,35 +1161,35 @@ static void test_override(void **state)
 	                                    "gzip",   "tables", "a.b,\"C d\"", "max_rate",  "1MB/s",
 	                                    "jobs",   "1",      NULL};
 	static const char *const none[] = {NULL};
-	_cleanup(conf_backup) struct conf_backup *copy = NULL, *plain = NULL;
+	_cleanup(conf_job) struct conf_job *copy = NULL, *plain = NULL;
 	_cleanup(str) struct str text = {0};
 	bool partial = true;
 
 	accept(f, "[backup full]\ndatabase = host=h\ndatabases = a b\njobs = 4\npre_hook = x\n");
-	assert_int_equal(override(&f->conf.backups[0], none, &plain, &partial, NULL), 0);
+	assert_int_equal(override(&f->conf.jobs[0], none, &plain, &partial, NULL), 0);
 	assert_false(partial);
-	assert_ptr_not_equal(plain->databases, f->conf.backups[0].databases);
-	assert_int_equal(override(&f->conf.backups[0], pairs, &copy, &partial, NULL), 0);
+	assert_ptr_not_equal(plain->dump.databases, f->conf.jobs[0].dump.databases);
+	assert_int_equal(override(&f->conf.jobs[0], pairs, &copy, &partial, NULL), 0);
 	assert_true(partial);
 	/* The copies do not need the configuration any more. */
 	reset(f);
 	assert_string_equal(plain->name, "full");
-	assert_string_equal(plain->database, "host=h");
-	assert_string_equal(plain->databases[1], "b");
-	assert_int_equal(plain->connections, 4);
+	assert_string_equal(plain->dump.database, "host=h");
+	assert_string_equal(plain->dump.databases[1], "b");
+	assert_int_equal(plain->dump.connections, 4);
 	assert_string_equal(copy->pre_hook, "x");
 	assert_int_equal(copy->hook_timeout_ms, 600000);
-	assert_int_equal(copy->format, CONF_FORMAT_PLAIN);
-	assert_int_equal(copy->connections, 1);
-	assert_string_equal(copy->tables[1], "\"C d\"");
-	conf_backup_format(copy, "compression", &text);
+	assert_int_equal(copy->dump.format, CONF_FORMAT_PLAIN);
+	assert_int_equal(copy->dump.connections, 1);
+	assert_string_equal(copy->dump.tables[1], "\"C d\"");
+	conf_job_format(copy, "compression", &text);
 	str_append_char(&text, '|');
-	conf_backup_format(copy, "tables", &text);
+	conf_job_format(copy, "tables", &text);
 	str_append_char(&text, '|');
-	conf_backup_format(copy, "max_rate", &text);
-	conf_backup_format(copy, "note", &text);
+	conf_job_format(copy, "max_rate", &text);
+	conf_job_format(copy, "note", &text);
 	assert_string_equal(str_text(&text), "gzip:6|a.b, \"C d\"|1M/s");
-	assert_null(conf_backup_free(NULL));
+	assert_null(conf_job_free(NULL));
 }
 
 static void test_override_refuses(void **state)
@@ -1207,12 +1239,11 @@ static void test_override_refuses(void **state)
 
 	accept(f, "[backup full]\njobs = 4\nexclude_table_data = log\n");
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct conf_backup *copy = NULL;
+		struct conf_job *copy = NULL;
 		struct error err = {0};
 		bool partial;
 
-		assert_int_equal(override(&f->conf.backups[0], cases[i].pairs, &copy, &partial, &err),
-		                 -EINVAL);
+		assert_int_equal(override(&f->conf.jobs[0], cases[i].pairs, &copy, &partial, &err), -EINVAL);
 		assert_null(copy);
 		assert_int_equal(err.class, ERROR_USAGE);
 		if (!strstr(err.message, cases[i].expected))
@@ -1250,12 +1281,12 @@ static void test_override_partial(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup(free) char *text = mem_printf("[backup full]\n%s", cases[i].job);
-		_cleanup(conf_backup) struct conf_backup *copy = NULL;
+		_cleanup(conf_job) struct conf_job *copy = NULL;
 		struct error err = {0};
 		bool partial = !cases[i].partial;
 
 		accept(f, text);
-		if (override(&f->conf.backups[0], cases[i].pairs, &copy, &partial, &err) != 0)
+		if (override(&f->conf.jobs[0], cases[i].pairs, &copy, &partial, &err) != 0)
 			fail_msg("%s", err.message);
 		if (partial != cases[i].partial)
 			fail_msg("%s%s=%s", cases[i].job, cases[i].pairs[0], cases[i].pairs[1]);
@@ -1433,6 +1464,7 @@ int main(void)
 	        CONF_TEST(test_whole_file),
 	        CONF_TEST(test_bad_values),
 	        CONF_TEST(test_all_at_once),
+	        CONF_TEST(test_nearest_section),
 	        CONF_TEST(test_lines),
 	        CONF_TEST(test_truncated),
 	        CONF_TEST(test_file_that_cannot_be_read),

@@ -31,7 +31,7 @@ struct bench {
 	struct make_context ctx; /* first: the maker finds the bench by it */
 	char state_dir[64];
 	struct conf conf;
-	struct conf_backup backups[2]; /* copies of the two below, for tests to change */
+	struct conf_job backups[2]; /* copies of the two below, for tests to change */
 	struct jobs_events events;
 	struct jobs *jobs;
 	pthread_mutex_t lock;
@@ -73,7 +73,7 @@ static void describe_job(const struct make_dump *dump, char *buf, size_t size)
 	_cleanup(str) struct str text = {0};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		conf_backup_format(dump->job, keys[i], &text);
+		conf_job_format(dump->job, keys[i], &text);
 		str_append_char(&text, '|');
 	}
 	snprintf(buf, size, "%s%s|%s", str_text(&text), dump->partial ? "partial" : "whole",
@@ -160,14 +160,14 @@ static void on_directory_changed(void *arg, const char *path)
 static char *no_databases[] = {NULL};
 static char *tenants[] = {(char *)"acme", (char *)"bad one", (char *)"silent", (char *)"zeta", NULL};
 
-static struct conf_backup backups[] = {
+static struct conf_job backups[] = {
         {.name = (char *)"full",
-         .database = (char *)"postgresql:///primary",
-         .databases = no_databases,
+         .dump.database = (char *)"postgresql:///primary",
+         .dump.databases = no_databases,
          .hook_timeout_ms = 60000},
         {.name = (char *)"tenants",
-         .database = (char *)"postgresql:///",
-         .databases = tenants,
+         .dump.database = (char *)"postgresql:///",
+         .dump.databases = tenants,
          .hook_timeout_ms = 60000},
 };
 
@@ -185,8 +185,8 @@ static void bench_init(struct bench *b, int64_t parallel_runs)
 	assert_int_equal(catalog_open(b->state_dir, &b->ctx.catalog, &err), 0);
 	memcpy(b->backups, backups, sizeof(backups));
 	b->conf = (struct conf){.parallel_runs = parallel_runs,
-	                        .backups = b->backups,
-	                        .backup_count = 2,
+	                        .jobs = b->backups,
+	                        .job_count = 2,
 	                        .path = (char *)"/etc/keepfs/keepfs.conf",
 	                        .store.url = (char *)"dir:/objects"};
 	b->ctx.conf = &b->conf;
@@ -427,14 +427,14 @@ static void test_trigger_refuses(void **state)
 			assert_non_null(strstr(err.message, "now, full, tenants"));
 	}
 	assert_int_equal(catalog_runs(b.ctx.catalog, NULL, 0, &run, 1), 0);
-	b.conf.backup_count = 0;
+	b.conf.job_count = 0;
 	{
 		struct error err = {0};
 
 		assert_int_equal(jobs_trigger(b.jobs, "now", "test", &run, &err), -EINVAL);
 		assert_non_null(strstr(err.message, "[backup NAME]"));
 	}
-	b.conf.backup_count = 2;
+	b.conf.job_count = 2;
 	bench_finish(&b);
 }
 
@@ -927,7 +927,7 @@ static void test_many_failures_fit_the_history(void **state)
 	static char long_name[] = "bad-0123456789012345678901234567890123456789012345678901234567890";
 	char *names[41];
 	char copies[40][80];
-	struct conf_backup many = {.name = (char *)"many", .database = (char *)"", .databases = names};
+	struct conf_job many = {.name = (char *)"many", .dump.database = (char *)"", .dump.databases = names};
 	struct catalog_run run;
 	struct bench b;
 
@@ -937,8 +937,8 @@ static void test_many_failures_fit_the_history(void **state)
 	}
 	names[40] = NULL;
 	bench_init(&b, 1);
-	b.conf.backups = &many;
-	b.conf.backup_count = 1;
+	b.conf.jobs = &many;
+	b.conf.job_count = 1;
 	assert_int_equal(jobs_wait(b.jobs, trigger(&b, "many"), &run), 0);
 	assert_non_null(strstr(run.error, "40 of 40 databases failed: bad-0123"));
 	assert_true(str_ends(run.error, "; and others"));

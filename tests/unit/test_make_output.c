@@ -22,7 +22,7 @@
 
 struct fixture {
 	struct conf conf;
-	struct conf_backup job;
+	struct conf_job job;
 	struct make_context ctx;
 	struct make_dump order;
 	struct dump dump;
@@ -38,7 +38,7 @@ static int set_up(void **state)
 	objects = mem_printf("%s/objects", root);
 	f->conf.parallel_runs = 1;
 	f->conf.store.part_bytes = (uint64_t)1 << 20;
-	f->job.database = "dbname=x";
+	f->job.dump.database = "dbname=x";
 	f->ctx.conf = &f->conf;
 	f->ctx.pool = pool_new((uint64_t)64 << 20);
 	assert_int_equal(store_dir_new(objects, &f->ctx.store, NULL), 0);
@@ -72,7 +72,7 @@ static void prepare(struct fixture *f, int format, const char *suffix, const cha
 	_cleanup(free) char *script = mem_printf("#!/bin/sh\n%s\n", program);
 	_cleanup(fd) int fd = -1;
 
-	f->job.format = format;
+	f->job.dump.format = format;
 	f->dump.m.is_directory = format == CONF_FORMAT_DIRECTORY;
 	f->dump.path = mem_printf("%s%s", STEM, suffix);
 	snprintf(f->dump.program, sizeof(f->dump.program), "%s/pg_dump", root);
