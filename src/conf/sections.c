@@ -37,8 +37,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .env = "STORE_",
                  .keys = CONF_KEYS_STORE,
                  .offset = offsetof(struct conf, store),
-                 .help =
-                         "Where the backups are kept: a directory or an S3 bucket. keepfs never creates a bucket. "
+                 .help = "Where the backups are kept: a directory or an S3 bucket. keepfs never creates a bucket. "
                          "The environment variables of AWS (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
                          "AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3, "
                          "AWS_ENDPOINT_URL, AWS_CA_BUNDLE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE) apply "
@@ -61,8 +60,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .kind = CONF_JOB_DUMP,
                  .check = conf_dump_check,
                  .takes_everything = conf_dump_takes_everything,
-                 .help =
-                         "A backup job, one section each. NAME is the job's name and its directory below "
+                 .help = "A backup job, one section each. NAME is the job's name and its directory below "
                          "backups/: 1 to 200 of the characters A-Z a-z 0-9 . _ -, not beginning with '.' or '-'; "
                          "'now' is reserved. When there is no such section, and no job comes from the environment "
                          "either, one job named 'full' is made, which backs up the database that libpq's "

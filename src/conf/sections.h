@@ -21,11 +21,11 @@ enum conf_section {
 };
 
 enum conf_key_set { /* bits, as a section can have several */
-	CONF_KEYS_KEEPFS = 1 << 0,
-	CONF_KEYS_STORE = 1 << 1,
-	CONF_KEYS_READ = 1 << 2,
-	CONF_KEYS_JOB = 1 << 3, /* what every job has */
-	CONF_KEYS_DUMP = 1 << 4,
+	            CONF_KEYS_KEEPFS = 1 << 0,
+	            CONF_KEYS_STORE = 1 << 1,
+	            CONF_KEYS_READ = 1 << 2,
+	            CONF_KEYS_JOB = 1 << 3, /* what every job has */
+	            CONF_KEYS_DUMP = 1 << 4,
 };
 
 /* An array on the heap, with a member of struct conf that points to it and one that counts its items. Offsets:
@@ -33,10 +33,10 @@ enum conf_key_set { /* bits, as a section can have several */
 struct conf_list {
 	size_t items, count;
 	size_t item_bytes;
-	size_t name;    /* char * */
-	size_t line;    /* int: where the section begins; 0: it is not from the file */
-	size_t kind;    /* int: which of the sections that share the list it is */
-	size_t origins; /* struct conf_origin *: by index of conf_keys; NULL: not known */
+	size_t name;      /* char * */
+	size_t line;      /* int: where the section begins; 0: it is not from the file */
+	size_t kind;      /* int: which of the sections that share the list it is */
+	size_t origins;   /* struct conf_origin *: by index of conf_keys; NULL: not known */
 	const char *item; /* what it is, for people: "job" */
 	/* what else is wrong with a name that is unique; NULL when nothing is */
 	const char *(*name_wrong)(const char *name);
@@ -44,14 +44,14 @@ struct conf_list {
 };
 
 struct conf_section_info {
-	const char *name;     /* "store", "backup" */
-	const char *header;   /* for people: "[store]", "[backup NAME]" */
-	const char *env;      /* what stands behind KEEPFS_ in its variables, before <NAME>_: "STORE_" */
-	const char *help;     /* whole sentences, for administrators */
-	const char *example;  /* named: the header that the template shows, "[backup full]" */
-	bool is_extra;        /* the template shows its header as a comment */
-	unsigned keys;        /* enum conf_key_set, joined by | */
-	size_t offset;        /* single: of its struct in struct conf */
+	const char *name;    /* "store", "backup" */
+	const char *header;  /* for people: "[store]", "[backup NAME]" */
+	const char *env;     /* what stands behind KEEPFS_ in its variables, before <NAME>_: "STORE_" */
+	const char *help;    /* whole sentences, for administrators */
+	const char *example; /* named: the header that the template shows, "[backup full]" */
+	bool is_extra;       /* the template shows its header as a comment */
+	unsigned keys;       /* enum conf_key_set, joined by | */
+	size_t offset;       /* single: of its struct in struct conf */
 	const struct conf_list *list; /* named; NULL for a single one */
 	int kind;                     /* among those that share the list */
 	/* jobs: tell each contradiction between the section's keys; NULL: there are no rules */
