@@ -30,7 +30,7 @@ struct jobs *jobs_free(struct jobs *j);
 
 /**
  * jobs_trigger() - a command as written to control/trigger: "now", "full note='before the migration' jobs=2"
- * The name of a job, and key=value pairs with shell quoting: what conf_backup_override() takes, and a note
+ * The name of a job, and key=value pairs with shell quoting: what conf_job_override() takes, and a note
  * (at most 200 bytes). When it returns 0 the run is queued durably.
  * @by:         who, for the history
  * Return: 0; -EINVAL (unknown job, key, value or quoting, keys that contradict each other; the message lists

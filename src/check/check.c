@@ -74,9 +74,9 @@ void check_run(const struct conf *conf, struct store *store, const struct error 
 	probe_store(&p, store, store_err);
 	probe_catalog(&p, conf);
 	probe_fuse(&p, conf);
-	for (size_t i = 0; i < conf->backup_count; i++)
-		kind_of(&conf->backups[i])->check(&conf->backups[i], &findings);
-	if (conf->backup_count == 0)
+	for (size_t i = 0; i < conf->job_count; i++)
+		kind_of(&conf->jobs[i])->check(&conf->jobs[i], &findings);
+	if (conf->job_count == 0)
 		probe_add(&p, false, "jobs",
 		          "no backup is configured: add a section [backup NAME] to the configuration");
 	add_others(&p);

@@ -107,9 +107,9 @@ static void gather_directories(struct engine *e, struct directories *d)
 {
 	const struct conf *conf = e->conf;
 
-	for (size_t i = 0; i < conf->backup_count; i++) {
+	for (size_t i = 0; i < conf->job_count; i++) {
 		_cleanup(make_targets) struct make_targets targets = {0};
-		const struct conf_job *job = &conf->backups[i];
+		const struct conf_job *job = &conf->jobs[i];
 
 		add_directory(d, make_directory_of(job, NULL));
 		if (kind_of(job)->targets(&e->make, job, &targets, NULL) < 0)

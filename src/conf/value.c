@@ -437,6 +437,18 @@ static enum heap heap_of(const struct conf_key *key)
 	}
 }
 
+bool conf_value_same(const struct conf_key *key, const void *base, const void *other)
+{
+	_cleanup(str) struct str a = {0}, b = {0};
+
+	if (heap_of(key) == HEAP_WORDS)
+		return conf_words_same(*(char **const *)((const char *)base + key->offset),
+		                       *(char **const *)((const char *)other + key->offset));
+	conf_value_format(key, base, &a);
+	conf_value_format(key, other, &b);
+	return str_equal(str_text(&a), str_text(&b));
+}
+
 void conf_value_detach(const struct conf_key *key, void *base)
 {
 	void *field = (char *)base + key->offset;

@@ -294,7 +294,7 @@ static int dump_make(const struct make_context *ctx, const struct make_order *or
 
 	if (r == 0)
 		r = begin(&d, started_at_us, err);
-	if (r == 0 && conf_job_has_globals(d.job))
+	if (r == 0 && conf_dump_has_globals(d.conf))
 		r = make_globals(&d, err);
 	if (r == 0)
 		r = make_data(&d, err);

@@ -234,7 +234,8 @@ static void enqueue(struct jobs *j, struct run *run)
 	pthread_cond_broadcast(&j->changed);
 }
 
-static void describe(const struct jobs *j, const struct request *request, const char *by, struct catalog_run *ret)
+static void describe(const struct jobs *j, const struct request *request, const char *by,
+                     struct catalog_run *ret)
 {
 	*ret = (struct catalog_run){.state = RUN_PENDING};
 	str_copy(ret->kind, sizeof(ret->kind), j->options.kind_of(request->job)->name);

@@ -19,10 +19,10 @@
 #define WATCH_SAMPLES     16  /* the rate is that of the last 4 s */
 
 struct jobs_options {
-	const struct make_context *ctx;   /* borrowed */
-	const struct jobs_events *events; /* borrowed; NULL: none */
+	const struct make_context *ctx;                                 /* borrowed */
+	const struct jobs_events *events;                               /* borrowed; NULL: none */
 	const struct make_kind *(*kind_of)(const struct conf_job *job); /* kind_of(); tests have their own */
-	int64_t hook_stop_ms;           /* of post hooks, after the grace period of jobs_stop() */
+	int64_t hook_stop_ms; /* of post hooks, after the grace period of jobs_stop() */
 };
 
 /* jobs_start() - jobs_new() with any maker, and other limits. */
@@ -48,10 +48,10 @@ struct run { /* a live run, in jobs->runs until its end was told and nobody wait
 	struct request request; /* job, note … */
 	char *triggered_by;
 	struct make_targets targets; /* once it runs */
-	struct cancel cancel;      /* its own lock */
-	const char *cancel_reason; /* static text; set before cancel is, or with LIVE_LEAVING */
-	bool in_post_hook;         /* how the run ends is decided */
-	struct cancel hook_cancel; /* of the post hook; its own lock */
+	struct cancel cancel;        /* its own lock */
+	const char *cancel_reason;   /* static text; set before cancel is, or with LIVE_LEAVING */
+	bool in_post_hook;           /* how the run ends is decided */
+	struct cancel hook_cancel;   /* of the post hook; its own lock */
 	enum live_state state;
 	int64_t leave_at_ms; /* LIVE_LEAVING: when its end is to be written (again) */
 	bool unkept;         /* its end could not be written; whoever writes it */
@@ -62,7 +62,7 @@ struct run { /* a live run, in jobs->runs until its end was told and nobody wait
 	uint64_t done_read, done_sent, done_verified; /* of those before it */
 	uint64_t expected_bytes;
 	int64_t started_ms; /* 0: not yet */
-	char target[256]; /* the label of the present one */
+	char target[256];   /* the label of the present one */
 	uint64_t targets_done;
 	struct sample samples[WATCH_SAMPLES]; /* a ring */
 	size_t sample_count;                  /* ever taken */

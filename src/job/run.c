@@ -68,8 +68,8 @@ static int record_target(struct jobs *j, struct run *run, const struct catalog_t
 	int r = catalog_set_target(j->options.ctx->repository->catalog, run->id, t, &err);
 
 	if (r < 0)
-		log_error("run %lld of job %s: the state of %s could not be kept: %s",
-		          (long long)run->id, run->request.job->name, t->label, err.message);
+		log_error("run %lld of job %s: the state of %s could not be kept: %s", (long long)run->id,
+		          run->request.job->name, t->label, err.message);
 	return r;
 }
 

@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* A dump of "shop" that has no files yet; fields are the test's to change. */
-static inline void manifest_describe(struct manifest *m, const char *path, int64_t run_id, const char *database)
+static inline void manifest_describe(struct manifest *m, const char *path, int64_t run_id,
+                                     const char *database)
 {
 	*m = (struct manifest){
 	        .path = mem_strdup(path),

@@ -131,7 +131,7 @@ static void bench_init(struct bench *b)
 	log_set_level(0);
 	str_copy(b->state_dir, sizeof(b->state_dir), "/tmp/keepfs-test-check-XXXXXX");
 	assert_non_null(mkdtemp(b->state_dir));
-	b->conf = (struct conf){.state_dir = b->state_dir, .backups = &b->job, .backup_count = 1};
+	b->conf = (struct conf){.state_dir = b->state_dir, .jobs = &b->job, .job_count = 1};
 	b->conf.store.url = (char *)"one:";
 	b->result = mem_alloc(sizeof(*b->result));
 }
@@ -297,7 +297,7 @@ static void test_no_job(void **state)
 	struct bench b;
 
 	bench_init(&b);
-	b.conf.backup_count = 0;
+	b.conf.job_count = 0;
 	check_run(&b.conf, NULL, NULL, NULL, b.result);
 	assert_false(find_item(b.result, "jobs")->ok);
 	bench_finish(&b);

@@ -76,7 +76,7 @@ static void describe_job(const struct make_order *order, char *buf, size_t size)
 	_cleanup(str) struct str text = {0};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		conf_backup_format(order->job, keys[i], &text);
+		conf_job_format(order->job, keys[i], &text);
 		str_append_char(&text, '|');
 	}
 	snprintf(buf, size, "%s%s|%s", str_text(&text), order->partial ? "partial" : "whole",
@@ -186,8 +186,8 @@ static void bench_init(struct bench *b, int64_t parallel_runs)
 	assert_int_equal(catalog_open(b->state_dir, &b->repository.catalog, &err), 0);
 	memcpy(b->backups, backups, sizeof(backups));
 	b->conf = (struct conf){.parallel_runs = parallel_runs,
-	                        .backups = b->backups,
-	                        .backup_count = 2,
+	                        .jobs = b->backups,
+	                        .job_count = 2,
 	                        .path = (char *)"/etc/keepfs/keepfs.conf",
 	                        .store.url = (char *)"dir:/objects"};
 	b->ctx.conf = &b->conf;
@@ -428,14 +428,14 @@ static void test_trigger_refuses(void **state)
 			assert_non_null(strstr(err.message, "now, full, tenants"));
 	}
 	assert_int_equal(catalog_runs(b.repository.catalog, NULL, 0, &run, 1), 0);
-	b.conf.backup_count = 0;
+	b.conf.job_count = 0;
 	{
 		struct error err = {0};
 
 		assert_int_equal(jobs_trigger(b.jobs, "now", "test", &run, &err), -EINVAL);
 		assert_non_null(strstr(err.message, "[backup NAME]"));
 	}
-	b.conf.backup_count = 2;
+	b.conf.job_count = 2;
 	bench_finish(&b);
 }
 
@@ -937,8 +937,8 @@ static void test_many_failures_fit_the_history(void **state)
 	}
 	names[40] = NULL;
 	bench_init(&b, 1);
-	b.conf.backups = &many;
-	b.conf.backup_count = 1;
+	b.conf.jobs = &many;
+	b.conf.job_count = 1;
 	assert_int_equal(jobs_wait(b.jobs, trigger(&b, "many"), &run), 0);
 	assert_non_null(strstr(run.error, "40 of 40 databases failed: bad-0123"));
 	assert_true(str_ends(run.error, "; and others"));

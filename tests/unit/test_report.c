@@ -32,7 +32,7 @@ struct fixture {
 	char *directory;
 	struct catalog *catalog;
 	struct conf conf;
-	struct conf_backup jobs[2];
+	struct conf_job jobs[2];
 	struct spool *out;
 };
 
@@ -45,8 +45,8 @@ static int set_up(void **state)
 	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
 	f->jobs[0].name = (char *)"full";
 	f->jobs[1].name = (char *)"tenants";
-	f->conf.backups = f->jobs;
-	f->conf.backup_count = 1;
+	f->conf.jobs = f->jobs;
+	f->conf.job_count = 1;
 	f->conf.state_dir = f->directory;
 	f->conf.store.url = (char *)"s3://bucket";
 	f->out = spool_new(f->directory);
@@ -380,7 +380,7 @@ static void test_stats(void **state)
 	const struct json *full, *old, *tenants;
 	int64_t number = 0, at = 0;
 
-	f->conf.backup_count = 2;
+	f->conf.job_count = 2;
 	f->conf.store.capacity_bytes = 5000;
 	add_artifact(f, "full", 0, add_run(f, "full", RUN_COMPLETED, NULL), 100);
 	add_artifact(f, "full", 60, add_run(f, "full", RUN_COMPLETED, NULL), 150);
@@ -527,7 +527,7 @@ static void test_health_failed_runs(void **state)
 	assert_has(text, "\nWARN  job full: run 3 failed 20");
 	assert_has(text, ": again; the newest good backup is of 2026-11-20T02:00:00Z\n");
 	/* Another job's failures do not touch this one. */
-	f->conf.backup_count = 2;
+	f->conf.job_count = 2;
 	add_run(f, "full", RUN_COMPLETED, NULL);
 	add_run(f, "tenants", RUN_FAILED, "x");
 	assert_int_equal(health(f, &text), REPORT_CRIT);
@@ -612,7 +612,7 @@ static void test_health_probes(void **state)
 	_cleanup(free) char *text = NULL;
 	int64_t later = clock_now_us() + 3600 * US_PER_S;
 
-	f->conf.backup_count = 2;
+	f->conf.job_count = 2;
 	add_artifact(f, "full", 0, add_run(f, "full", RUN_COMPLETED, NULL), 100);
 	add_artifact(f, "tenants", 0, add_run(f, "tenants", RUN_COMPLETED, NULL), 100);
 	set_probe(f, "store", false, later);
@@ -626,7 +626,7 @@ static void test_health_probes(void **state)
 	set_probe(f, "database full/shop", false, AT_US - US_PER_S);
 	assert_int_equal(health(f, &text), REPORT_OK);
 	/* but not a run of another job. */
-	f->conf.backup_count = 1;
+	f->conf.job_count = 1;
 	f->jobs[0].name = (char *)"other";
 	set_probe(f, "database other/shop", false, AT_US - US_PER_S);
 	assert_int_equal(health(f, &text), REPORT_WARN);

@@ -35,7 +35,7 @@ struct fixture {
 	char directory[64];
 	struct catalog *catalog;
 	struct conf conf;
-	struct conf_backup jobs[2];
+	struct conf_job jobs[2];
 	struct report_sources sources;
 	struct spool *out;
 };
@@ -49,8 +49,8 @@ static int set_up(void **state)
 	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
 	f->jobs[0].name = (char *)"full";
 	f->jobs[1].name = (char *)"tenants";
-	f->conf = (struct conf){.backups = f->jobs,
-	                        .backup_count = 2,
+	f->conf = (struct conf){.jobs = f->jobs,
+	                        .job_count = 2,
 	                        .state_dir = f->directory,
 	                        .memory_bytes = 3 * POOL_BUFFER_BYTES + 1,
 	                        .store.url = (char *)"s3://bucket"};

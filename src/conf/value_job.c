@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The types of values that only a backup has: lists of names and of patterns, compression, a rate. */
+/* The types of values that only a job has: lists of names and of patterns, compression, a rate. */
 #include "units.h"
 #include "value_ops.h"
 #include "words.h"
