@@ -68,7 +68,8 @@ void check_run(const struct conf *conf, struct store *store, const struct error 
 	probe_catalog(&p, conf);
 	probe_fuse(&p, conf);
 	for (size_t i = 0; i < conf->job_count; i++)
-		probe_backup(&p, &conf->jobs[i]);
+		if (conf->jobs[i].kind == CONF_JOB_DUMP)
+			probe_backup(&p, &conf->jobs[i]);
 	if (conf->job_count == 0)
 		probe_add(&p, false, "jobs",
 		          "no backup is configured: add a section [backup NAME] to the configuration");

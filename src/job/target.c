@@ -27,7 +27,7 @@ void target_init(struct target *t, const struct conf_job *job, size_t index)
 
 	*t = (struct target){0};
 	if (!job->dump.databases || !job->dump.databases[0]) {
-		t->label = pg_conninfo_database(job->dump.database);
+		t->label = job->kind == CONF_JOB_DUMP ? pg_conninfo_database(job->dump.database) : NULL;
 		if (!t->label)
 			t->label = mem_strdup(job->name);
 		t->directory = mem_printf("backups/%s", job->name);

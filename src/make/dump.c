@@ -445,6 +445,13 @@ static int reserve(struct dump *d, struct error *err)
 	return r;
 }
 
+static int refuse_kind(const struct conf_job *job, struct error *err)
+{
+	return error_set(err, ERROR_USAGE, ENOTSUP,
+	                 "[files %s]: this keepfs is not built to archive directories; use a later one",
+	                 job->name);
+}
+
 int make_dump(const struct make_context *ctx, const struct make_dump *order, struct manifest *ret,
               struct error *err)
 {
@@ -453,7 +460,7 @@ int make_dump(const struct make_context *ctx, const struct make_dump *order, str
 	                 .job = order->job,
 	                 .m.started_at_us = clock_now_us(),
 	                 .started_mono_us = clock_mono_us()};
-	int r = prepare(&d, err);
+	int r = order->job->kind == CONF_JOB_DUMP ? prepare(&d, err) : refuse_kind(order->job, err);
 
 	d.rate = rate_new(d.job->max_rate_bytes);
 	if (r == 0)

@@ -103,5 +103,6 @@ static inline void accept(struct fixture *f, const char *text)
 
 /* The tests clear the environment, in which the runner asks for its format. */
 #define RUN_CONF_TESTS(tests)                                                                                \
-	(str_equal(getenv("CMOCKA_MESSAGE_OUTPUT"), "TAP") ? cmocka_set_message_output(CM_OUTPUT_TAP) : (void)0, \
+	(str_equal(getenv("CMOCKA_MESSAGE_OUTPUT"), "TAP") ? cmocka_set_message_output(CM_OUTPUT_TAP)        \
+	                                                   : (void)0,                                        \
 	 cmocka_run_group_tests(tests, NULL, NULL))

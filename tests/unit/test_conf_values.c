@@ -332,11 +332,8 @@ static void test_mask(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        CONF_TEST(test_defaults),
-	        CONF_TEST(test_bad_values),
-	        cmocka_unit_test(test_units),
-	        cmocka_unit_test(test_patterns),
-	        cmocka_unit_test(test_mask),
+	        CONF_TEST(test_defaults),        CONF_TEST(test_bad_values),  cmocka_unit_test(test_units),
+	        cmocka_unit_test(test_patterns), cmocka_unit_test(test_mask),
 	};
 
 	return RUN_CONF_TESTS(tests);
