@@ -72,7 +72,16 @@ struct conf_dump {      /* what only a job that dumps databases has: [backup NAM
 	int64_t lock_wait_timeout_ms; /* 0: wait for ever */
 };
 
-enum conf_job_kind { CONF_JOB_DUMP };
+struct conf_files {     /* what only a job that archives a directory has: [files NAME] */
+	char *path;     /* absolute, normalised */
+	char **exclude; /* patterns, relative to `path`; NULL-terminated, may be empty */
+	char *each; /* "": one archive of all; else a pattern for subdirectories, relative to `path`: each gets one */
+	int64_t settle_ms; /* with `each`: a subdirectory is taken when nothing in it has changed for so long */
+	bool cross_mounts;
+	bool skip_unreadable; /* what cannot be read is counted, and does not fail the run */
+};
+
+enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES };
 
 /* A job, whatever its kind: what all have, and the part of its own kind. The parts of other kinds are all zero. */
 struct conf_job {
@@ -87,7 +96,8 @@ struct conf_job {
 	int ionice;                 /* enum conf_ionice */
 	char *pre_hook, *post_hook; /* for /bin/sh -c; "" for none */
 	int64_t hook_timeout_ms;
-	struct conf_dump dump; /* CONF_JOB_DUMP */
+	struct conf_dump dump;   /* CONF_JOB_DUMP */
+	struct conf_files files; /* CONF_JOB_FILES */
 };
 
 struct conf {

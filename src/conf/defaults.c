@@ -86,6 +86,38 @@ static void set_default(struct conf_loader *l, struct conf_ref ref)
 		origin->text = source ? take_ptr(&source) : mem_strdup("default");
 }
 
+static void tell_missing(struct conf_loader *l, struct conf_ref ref)
+{
+	const struct conf_key *k = &conf_keys[ref.key];
+	const struct conf_list *list = conf_sections[ref.section].list;
+	const void *base = conf_base(&l->conf, ref);
+	int line = list ? conf_item_line(list, base) : l->lines[ref.section];
+	_cleanup(str) struct str place = {0}, title = {0}, allowed = {0};
+
+	if (line > 0)
+		str_appendf(&place, "%s:%d", l->conf.path, line);
+	else
+		conf_key_env(ref.section, k, list ? conf_item_name(list, base) : NULL, &place);
+	conf_ref_title(&l->conf, ref, &title);
+	conf_value_allowed(k, &allowed);
+	conf_problem(l, line, "%s: %s: is not set; allowed: %s", str_text(&place), str_text(&title),
+	             str_text(&allowed));
+}
+
+/* A key without a default has no value: an example stands for it, so that the other keys can be looked at. */
+static void require(struct conf_loader *l, struct conf_ref ref)
+{
+	struct conf_origin *origin = conf_origin_of(&l->conf, ref);
+	_cleanup(str) struct str ignored = {0};
+
+	if (!origin->text) {
+		tell_missing(l, ref);
+		origin->text = mem_strdup("default");
+		origin->wrong = true;
+	}
+	conf_value_parse(&conf_keys[ref.key], conf_keys[ref.key].example, conf_base(&l->conf, ref), &ignored);
+}
+
 static void set_missing(struct conf_loader *l, struct conf_ref ref)
 {
 	const struct conf_origin *origin = conf_origin_of(&l->conf, ref);
@@ -94,7 +126,10 @@ static void set_missing(struct conf_loader *l, struct conf_ref ref)
 		return;
 	if (!origin->text && is_s3(&l->conf) && set_from_also(l, ref))
 		return;
-	set_default(l, ref);
+	if (conf_keys[ref.key].required)
+		require(l, ref);
+	else
+		set_default(l, ref);
 }
 
 void conf_set_defaults(struct conf_loader *l)

@@ -10,7 +10,9 @@
 /* "Default: …", in words. */
 static void append_default(const struct conf_key *k, struct str *out)
 {
-	if (k->computed)
+	if (k->required)
+		str_append(out, "none, this key has to be set");
+	else if (k->computed)
 		str_append(out, k->computed);
 	else
 		str_append(out, *k->fallback ? k->fallback : "empty");

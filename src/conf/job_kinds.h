@@ -9,3 +9,7 @@
 void conf_dump_check(const struct conf_job *job, const struct conf_clashes *clashes);
 /** conf_dump_takes_everything() - is a dump by @job a whole one? */
 bool conf_dump_takes_everything(const struct conf_job *job);
+
+/** The same for a job that archives a directory. */
+void conf_files_check(const struct conf_job *job, const struct conf_clashes *clashes);
+bool conf_files_takes_everything(const struct conf_job *job);

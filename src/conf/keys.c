@@ -84,6 +84,7 @@ static const struct conf_choice sha256_words[] = {
 #define READ(field)   CONF_KEYS_READ, .offset = offsetof(struct conf_read, field)
 #define JOB(field)    CONF_KEYS_JOB, .offset = offsetof(struct conf_job, field)
 #define DUMP(field)   CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, dump.field)
+#define FILES(field)  CONF_KEYS_FILES, .offset = offsetof(struct conf_job, files.field)
 
 const struct conf_key conf_keys[] = {
         {KEEPFS(mountpoint), .name = "mountpoint", .type = CONF_PATH, .fallback = "/mnt/keep",
@@ -230,6 +231,28 @@ const struct conf_key conf_keys[] = {
          .max = 7 * 24 * HOUR,
          .help = "How long the URLs that links/ hands out are valid. S3 allows seven days at most."},
 
+        {FILES(path), .name = "path", .type = CONF_PATH, .required = true, .example = "/srv/documents",
+         .help = "The directory that is archived. The names in an archive are relative to it."},
+        {FILES(exclude), .name = "exclude", .type = CONF_FILE_PATTERNS, .fallback = "",
+         .example = "*.tmp, cache/*", .trigger = true, .filter = true,
+         .help = "Leaves out what matches one of these patterns, and all below a directory that does. A pattern "
+                 "without a '/' matches names at any depth, one with a '/' the path below 'path'; a '/' at its end "
+                 "matches directories only."},
+        {FILES(each), .name = "each", .type = CONF_SUBDIRECTORIES, .fallback = "", .example = "projects/*/",
+         .help = "Makes one archive of each subdirectory that matches this pattern, in place of one of all. Each "
+                 "is archived exactly once, by the first run that finds it settled, and the archive is kept for "
+                 "ever. When it is empty, every run makes one archive of all below 'path'."},
+        {FILES(settle_ms), .name = "settle", .type = CONF_DURATION, .fallback = "10m", .min = 0,
+         .max = 365 * 24 * HOUR,
+         .help = "A subdirectory of 'each' is archived when nothing in it has changed for so long; until then it "
+                 "is left for a later run."},
+        {FILES(cross_mounts), .name = "cross_mounts", .type = CONF_BOOL, .fallback = "no",
+         .help = "Archives also what is mounted below 'path' from other file systems. With 'no' the directory "
+                 "where something else is mounted is archived empty."},
+        {FILES(skip_unreadable), .name = "skip_unreadable", .type = CONF_BOOL, .fallback = "no",
+         .help = "Leaves out files that cannot be read: they are counted, and the run's log tells of them. With "
+                 "'no' the first of them makes the run fail."},
+
         {DUMP(database), .name = "database", .type = CONF_CONNECTION, .fallback = "",
          .example = "postgresql://backup@db.example.net/shop",
          .help = "The database to back up, as a libpq connection string or URI. What it does not say "
@@ -254,7 +277,8 @@ const struct conf_key conf_keys[] = {
          .help = "'fast' costs little time: zstd level 1 where server and client tools are PostgreSQL 16 "
                  "or newer, else a fast gzip. 'small' takes more time for less space: zstd level 9, else "
                  "gzip level 9. gzip and zstd with a level are exactly that. Backups in the formats plain "
-                 "and directory are gzip or not compressed."},
+                 "and directory are gzip or not compressed. An archive of files is a .tar.zst with 'fast' and "
+                 "'small'."},
         {DUMP(content), .name = "content", .type = CONF_ENUM, .fallback = "full", .choices = contents,
          .trigger = true, .filter = true,
          .help = "What is dumped of a database: all of it, only its definitions (schema), or only the "
@@ -298,11 +322,11 @@ const struct conf_key conf_keys[] = {
                  "a backup may have no SHA-256."},
         {JOB(max_rate_bytes), .name = "max_rate", .type = CONF_RATE, .fallback = "none", .min = 64 * KIB,
          .max = TIB, .example = "50M/s", .trigger = true,
-         .help = "How many bytes are read from the server per second, before compression, all connections "
-                 "together."},
+         .help = "How many bytes are read per second, before compression: from the server, all connections "
+                 "together, or from files."},
         {JOB(nice), .name = "nice", .type = CONF_INT, .fallback = "0", .min = 0, .max = 19, .example = "10",
-         .help = "How far pg_dump, pg_dumpall and what reads over several connections give way to other "
-                 "processes for processor time, see nice(1). 0 is as usual, 19 is furthest."},
+         .help = "How far pg_dump, pg_dumpall and what reads over several connections, or reads files, give "
+                 "way to other processes for processor time, see nice(1). 0 is as usual, 19 is furthest."},
         {JOB(ionice), .name = "ionice", .type = CONF_ENUM, .fallback = "none", .choices = ionices,
          .example = "low",
          .help = "How far they give way for the disk, see ionice(1): 'low' is the lowest priority of the "
@@ -313,10 +337,11 @@ const struct conf_key conf_keys[] = {
                  "is in its way); then the backup fails. With 'none' it waits as long as it takes."},
         {JOB(pre_hook), .name = "pre_hook", .type = CONF_STRING, .fallback = "",
          .example = "/usr/local/bin/before-backup",
-         .help = "A command (for /bin/sh -c) that is run before the first database of each run. The run's "
+         .help = "A command (for /bin/sh -c) that is run before the first database of each run, or before files "
+                 "are read. The run's "
                  "facts are in its environment: KEEPFS_JOB, KEEPFS_RUN, KEEPFS_DATABASES, "
                  "KEEPFS_TRIGGERED_BY, KEEPFS_NOTE, KEEPFS_STORE and KEEPFS_CONFIG. When it fails, the "
-                 "run fails and nothing is dumped. What it prints is in the run's log. More than one "
+                 "run fails and nothing is backed up. What it prints is in the run's log. More than one "
                  "command is better written as a script: a ';' after a space begins a comment here, too."},
         {JOB(post_hook), .name = "post_hook", .type = CONF_STRING, .fallback = "",
          .example = "/usr/local/bin/after-backup",

@@ -7,24 +7,26 @@
  */
 #include "sections.h"
 
-enum conf_type {                   /* the field's C type */
-	         CONF_STRING,      /* char * */
-	         CONF_CONNECTION,  /* char *: a libpq connection string or URI; may hold a password */
-	         CONF_PATH,        /* char *: absolute, normalised; "~/" is the user's home */
-	         CONF_STORE_URL,   /* char *: s3://bucket[/prefix] or dir:/path */
-	         CONF_ENDPOINT,    /* char *: http[s]://host[:port] */
-	         CONF_BOOL,        /* bool */
-	         CONF_BYTES,       /* uint64_t */
-	         CONF_DURATION,    /* int64_t, milliseconds */
-	         CONF_INT,         /* int64_t */
-	         CONF_ENUM,        /* int */
-	         CONF_MODE,        /* mode_t */
-	         CONF_USER,        /* uid_t */
-	         CONF_GROUP,       /* gid_t */
-	         CONF_WORDS,       /* char **: names, NULL-terminated */
-	         CONF_PATTERNS,    /* char **: patterns as pg_dump takes them, NULL-terminated */
-	         CONF_COMPRESSION, /* struct compression_choice */
-	         CONF_RATE,        /* uint64_t, bytes per second; 0: none */
+enum conf_type {                      /* the field's C type */
+	         CONF_STRING,         /* char * */
+	         CONF_CONNECTION,     /* char *: a libpq connection string or URI; may hold a password */
+	         CONF_PATH,           /* char *: absolute, normalised; "~/" is the user's home */
+	         CONF_STORE_URL,      /* char *: s3://bucket[/prefix] or dir:/path */
+	         CONF_ENDPOINT,       /* char *: http[s]://host[:port] */
+	         CONF_BOOL,           /* bool */
+	         CONF_BYTES,          /* uint64_t */
+	         CONF_DURATION,       /* int64_t, milliseconds */
+	         CONF_INT,            /* int64_t */
+	         CONF_ENUM,           /* int */
+	         CONF_MODE,           /* mode_t */
+	         CONF_USER,           /* uid_t */
+	         CONF_GROUP,          /* gid_t */
+	         CONF_WORDS,          /* char **: names, NULL-terminated */
+	         CONF_PATTERNS,       /* char **: patterns as pg_dump takes them, NULL-terminated */
+	         CONF_FILE_PATTERNS,  /* char **: patterns of paths below a directory, NULL-terminated */
+	         CONF_SUBDIRECTORIES, /* char *: a pattern of directories below another; ends in '/' */
+	         CONF_COMPRESSION,    /* struct compression_choice */
+	         CONF_RATE,           /* uint64_t, bytes per second; 0: none */
 };
 
 struct conf_choice { /* a word of a CONF_ENUM; ends with a NULL word */
@@ -45,6 +47,7 @@ struct conf_key {
 	/* other programs' environment variables that apply before the default, first wins; for an s3:// store
 	 * only */
 	const char *also[3];
+	bool required;       /* there is no default; @example stands for it after a problem was told */
 	bool secret;         /* never shown */
 	bool s3_only;        /* contradicts a dir: store */
 	bool trigger;        /* a trigger may change it for its run */

@@ -62,10 +62,25 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .takes_everything = conf_dump_takes_everything,
                  .help = "A backup job, one section each. NAME is the job's name and its directory below "
                          "backups/: 1 to 200 of the characters A-Z a-z 0-9 . _ -, not beginning with '.' or '-'; "
-                         "'now' is reserved. When there is no such section, and no job comes from the environment "
-                         "either, one job named 'full' is made, which backs up the database that libpq's "
+                         "'now' is reserved. When there is no job of any kind, neither in the file nor from the "
+                         "environment, one job named 'full' is made, which backs up the database that libpq's "
                          "environment variables (PGHOST, PGDATABASE, PGSERVICE, …) lead to: keepfs can be "
                          "configured through environment variables alone."},
+        [CONF_SECTION_FILES] =
+                {.name = "files",
+                 .header = "[files NAME]",
+                 .env = "FILES_",
+                 .example = "[files documents]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_FILES,
+                 .list = &jobs,
+                 .kind = CONF_JOB_FILES,
+                 .check = conf_files_check,
+                 .takes_everything = conf_files_takes_everything,
+                 .help = "A job that archives a directory as tar, one section each. NAME is chosen as for "
+                         "[backup NAME], and no two jobs of any kind may have the same, since it is the name of a "
+                         "directory below backups/. With 'each' there is one archive for each of certain "
+                         "subdirectories, otherwise one of the whole directory at every run."},
 };
 
 /* The list of @section, when it is the first of those that share it: so each list is walked once. */

@@ -17,6 +17,7 @@ enum conf_section {
 	CONF_SECTION_STORE,
 	CONF_SECTION_READ,
 	CONF_SECTION_BACKUP,
+	CONF_SECTION_FILES,
 	CONF_SECTION_COUNT
 };
 
@@ -26,6 +27,7 @@ enum conf_key_set { /* bits, as a section can have several */
 	            CONF_KEYS_READ = 1 << 2,
 	            CONF_KEYS_JOB = 1 << 3, /* what every job has */
 	            CONF_KEYS_DUMP = 1 << 4,
+	            CONF_KEYS_FILES = 1 << 5,
 };
 
 /* An array on the heap, with a member of struct conf that points to it and one that counts its items. Offsets:

@@ -190,6 +190,27 @@ static void check_memory(struct conf_loader *l)
 		contradiction(l, memory, part_size, str_text(&what), str_text(&allowed));
 }
 
+/* An archive of what holds the archives would hold itself. */
+static void check_files_places(struct conf_loader *l)
+{
+	const struct conf *c = &l->conf;
+	const char *dir = str_starts(c->store.url, "dir:") ? c->store.url + strlen("dir:") : NULL;
+	struct conf_ref path = key_of(CONF_SECTION_FILES, "path");
+
+	for (path.item = 0; path.item < c->job_count; path.item++) {
+		const struct conf_job *job = &c->jobs[path.item];
+
+		if (job->kind != CONF_JOB_FILES)
+			continue;
+		if (is_inside(job->files.path, c->mountpoint))
+			contradiction(l, path, key_of(CONF_SECTION_KEEPFS, "mountpoint"), "lies inside or at",
+			              "a directory that is not shown by keepfs itself");
+		if (dir && is_inside(job->files.path, dir))
+			contradiction(l, path, key_of(CONF_SECTION_STORE, "url"), "lies inside or at",
+			              "a directory outside the store's");
+	}
+}
+
 struct checked {
 	struct conf_loader *loader;
 	struct conf_ref ref; /* its section */
@@ -225,5 +246,6 @@ void conf_validate(struct conf_loader *l)
 	else
 		check_s3_store(l);
 	check_memory(l);
+	check_files_places(l);
 	check_sections(l);
 }

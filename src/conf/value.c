@@ -378,6 +378,10 @@ static const struct value_ops *ops_of(const struct conf_key *key)
 		return &conf_words_ops;
 	case CONF_PATTERNS:
 		return &conf_patterns_ops;
+	case CONF_FILE_PATTERNS:
+		return &conf_file_patterns_ops;
+	case CONF_SUBDIRECTORIES:
+		return &conf_subdirectories_ops;
 	case CONF_COMPRESSION:
 		return &conf_compression_ops;
 	case CONF_RATE:
@@ -428,9 +432,11 @@ static enum heap heap_of(const struct conf_key *key)
 	case CONF_PATH:
 	case CONF_STORE_URL:
 	case CONF_ENDPOINT:
+	case CONF_SUBDIRECTORIES:
 		return HEAP_TEXT;
 	case CONF_WORDS:
 	case CONF_PATTERNS:
+	case CONF_FILE_PATTERNS:
 		return HEAP_WORDS;
 	default:
 		return HEAP_NOTHING;

@@ -303,6 +303,20 @@ static void test_no_job(void **state)
 	bench_finish(&b);
 }
 
+/* A job that archives files asks no server. */
+static void test_other_kinds_of_jobs(void **state)
+{
+	struct bench b;
+
+	bench_init(&b);
+	b.job = (struct conf_job){
+	        .name = (char *)"docs", .kind = CONF_JOB_FILES, .files.path = (char *)"/srv"};
+	check_run(&b.conf, NULL, NULL, NULL, b.result);
+	for (size_t i = 0; i < b.result->count; i++)
+		assert_null(strstr(b.result->items[i].check, "docs"));
+	bench_finish(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +327,7 @@ int main(void)
 	        cmocka_unit_test(test_server_that_does_not_answer),
 	        cmocka_unit_test(test_more_findings_than_fit),
 	        cmocka_unit_test(test_no_job),
+	        cmocka_unit_test(test_other_kinds_of_jobs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

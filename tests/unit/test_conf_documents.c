@@ -56,6 +56,11 @@ static void test_template(void **state)
 		assert_true(strlen(k->help) > 20 && k->help[strlen(k->help) - 1] == '.');
 	}
 	check_origins(f, false, "");
+	/* What is shared is explained once. */
+	assert_non_null(strstr(str_text(&text), "\n#[files documents]\n"));
+	assert_non_null(strstr(str_text(&text),
+	                       "\n#skip_unreadable = no\n\n# As in [backup NAME]:\n#compression = fast\n"
+	                       "#verify = readback\n"));
 	conf_write_effective(&f->conf, &again);
 	conf_finish(&f->conf);
 	assert_int_equal(conf_load(NULL, &f->conf, &f->problems), 0);
@@ -96,6 +101,9 @@ static void test_man(void **state)
 		assert_non_null(strstr(str_text(&text), str_text(&line)));
 	}
 	assert_non_null(strstr(str_text(&text), "Environment: KEEPFS\\_BACKUP\\_<NAME>\\_PG\\_BINDIR.\n"));
+	assert_non_null(strstr(str_text(&text),
+	                       "\n\nAs in [backup NAME], with variables that begin with "
+	                       "KEEPFS\\_FILES\\_<NAME>\\_: *compression*, *verify*, *max\\_rate*, "));
 	assert_non_null(strstr(str_text(&text), "Environment: KEEPFS\\_STORE\\_REGION, then AWS\\_REGION, "
 	                                        "AWS\\_DEFAULT\\_REGION.\n"));
 }

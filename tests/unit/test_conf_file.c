@@ -172,7 +172,7 @@ static void test_all_at_once(void **state)
 	        ". _ -, not "
 	        "beginning with '.' or '-', and not 'now'\n"
 	        ":21: [keepfs]: this section begins on line 2 already: put its keys there\n"
-	        ":22: [exports]: no such section; allowed: [keepfs], [store], [read], [backup NAME]\n"
+	        ":22: [exports]: no such section; allowed: [keepfs], [store], [read], [backup NAME], [files NAME]\n"
 	        ":23: the line has text behind the ']' of its section\n"
 	        ":24: the line names no section between '[' and ']'\n");
 }
@@ -187,6 +187,8 @@ static void test_nearest_section(void **state)
 	refuse(f, "[raed]\nanything = goes\n", "[raed]: no such section; did you mean [read]?\n");
 	refuse(f, "[store x]\n", "[store x]: no such section; did you mean [store]?\n");
 	refuse(f, "[backups x]\n", "did you mean [backup x]?\n");
+	refuse(f, "[file x]\n", ":1: [file x]: no such section; did you mean [files x]?\n");
+	refuse(f, "[fiels]\n", "[fiels]: no such section; did you mean [files NAME]?\n");
 }
 
 static void test_lines(void **state)

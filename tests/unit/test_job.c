@@ -439,6 +439,32 @@ static void test_trigger_refuses(void **state)
 	bench_finish(&b);
 }
 
+/* Any kind of job can be the first, which 'now' means; its keys are those of its kind. */
+static void test_trigger_of_files(void **state)
+{
+	static char *no_patterns[] = {NULL};
+	struct conf_job docs = {.name = (char *)"docs", .kind = CONF_JOB_FILES};
+	struct catalog_run run;
+	struct error err = {0};
+	struct bench b;
+
+	docs.files = (struct conf_files){
+	        .path = (char *)"/srv", .exclude = no_patterns, .each = (char *)"", .settle_ms = 600000};
+	bench_init(&b, 1);
+	b.conf.jobs = &docs;
+	b.conf.job_count = 1;
+	assert_int_equal(jobs_wait(b.jobs, trigger(&b, "now exclude='*.tmp b' compression=gzip"), &run), 0);
+	assert_string_equal(run.job, "docs");
+	assert_string_equal(run.options, "exclude='*.tmp, b' compression=gzip:6");
+	assert_string_equal(b.order, "backups/docs ");
+	assert_int_equal(jobs_trigger(b.jobs, "docs format=plain", "test", &run, &err), -EINVAL);
+	assert_non_null(
+	        strstr(err.message, "format: [files docs] has no such key; allowed: exclude, compression"));
+	assert_int_equal(jobs_trigger(b.jobs, "docs verify = none", "test", &run, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "keys: exclude, compression, verify, max_rate, note"));
+	bench_finish(&b);
+}
+
 static void test_trigger_refuses_keys(void **state)
 {
 	static const char *const bad[][2] = {
@@ -1283,6 +1309,7 @@ int main(void)
 	        cmocka_unit_test(test_command_append),
 	        cmocka_unit_test(test_run_completes),
 	        cmocka_unit_test(test_trigger_refuses),
+	        cmocka_unit_test(test_trigger_of_files),
 	        cmocka_unit_test(test_trigger_refuses_keys),
 	        cmocka_unit_test(test_trigger_changes_the_job),
 	        cmocka_unit_test(test_long_options_fit_the_history),
