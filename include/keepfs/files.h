@@ -20,9 +20,9 @@
 
 /** struct files_source - which directory, and what of it; everything is borrowed */
 struct files_source {
-	const char *root;       /* absolute; may itself be a link to a directory */
-	char *const *exclude;   /* patterns (keepfs/files/exclude.h), ended by NULL; NULL: none */
-	bool cross_mounts;      /* false: a directory where something else is mounted is archived empty */
+	const char *root;     /* absolute; may itself be a link to a directory */
+	char *const *exclude; /* patterns (keepfs/files/exclude.h), ended by NULL; NULL: none */
+	bool cross_mounts;    /* false: a directory where something else is mounted is archived empty */
 	struct cancel *cancel;
 	/* One line without "\n" for each trouble that a person should know of, at most 20 of a kind, then how many there are more;
 	 * names in it are printable, whatever they hold. NULL: nobody asks. */
@@ -32,9 +32,10 @@ struct files_source {
 
 struct files_options {
 	struct files_source source;
-	const char *prefix;   /* in front of all names in the archive: "PREFIX/a"; NULL: "./a", as of `tar -C root -c .` */
-	bool skip_unreadable; /* false: a file that cannot be read is an error */
-	struct sink *sink;    /* is not finished here */
+	const char *
+	        prefix; /* in front of all names in the archive: "PREFIX/a"; NULL: "./a", as of `tar -C root -c .` */
+	bool skip_unreadable;                 /* false: a file that cannot be read is an error */
+	struct sink *sink;                    /* is not finished here */
 	atomic_uint_least64_t *written_bytes; /* a live count of the archive's bytes; NULL */
 	/* called after each piece of at most 1 MiB; waits to keep to a rate, or ends it with an error; NULL */
 	int (*pace)(void *arg, uint64_t bytes, struct error *err);
@@ -69,7 +70,7 @@ int files_write_tar(const struct files_options *options, struct files_facts *ret
 
 /** struct files_subdirectory - one that matched */
 struct files_subdirectory {
-	const char *path;     /* relative to the root; borrowed for the call */
+	const char *path; /* relative to the root; borrowed for the call */
 	/* When anything in it changed last: the newest time of change of itself and all below it (ctime, which nobody can set, and
 	 * mtime unless it is in the future). What is excluded or mounted is not looked at. */
 	int64_t changed_at_us;
@@ -85,4 +86,5 @@ struct files_subdirectory {
  * Reads no file, but the attributes of all in them. Links are not followed, and are no subdirectories.
  */
 int files_subdirectories(const struct files_source *source, const char *pattern,
-                         int (*row)(void *arg, const struct files_subdirectory *d, struct error *err), struct error *err);
+                         int (*row)(void *arg, const struct files_subdirectory *d, struct error *err),
+                         struct error *err);

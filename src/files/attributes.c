@@ -21,7 +21,7 @@ static const struct {
 	bool has_id;
 	const char *name;
 } acl_tags[] = {
-        {0x01, false, "user"}, {0x02, true, "user"},   {0x04, false, "group"},
+        {0x01, false, "user"}, {0x02, true, "user"},  {0x04, false, "group"},
         {0x08, true, "group"}, {0x10, false, "mask"}, {0x20, false, "other"},
 };
 
@@ -87,7 +87,8 @@ static void append_attribute(struct str *records, const char *name, const void *
 
 static int append_one(struct attributes *a, const char *path, const char *name, struct str *records)
 {
-	bool access = str_equal(name, "system.posix_acl_access"), def = str_equal(name, "system.posix_acl_default");
+	bool access = str_equal(name, "system.posix_acl_access"),
+	     def = str_equal(name, "system.posix_acl_default");
 	ssize_t len;
 
 	if (str_starts(name, "system.") && !access && !def)
@@ -96,7 +97,8 @@ static int append_one(struct attributes *a, const char *path, const char *name, 
 	if (len < 0) /* ENODATA: removed since it was listed */
 		return errno == ENODATA ? 0 : -errno;
 	if (access || def)
-		return append_acl(records, access ? "SCHILY.acl.access" : "SCHILY.acl.default", a->value, (size_t)len);
+		return append_acl(records, access ? "SCHILY.acl.access" : "SCHILY.acl.default", a->value,
+		                  (size_t)len);
 	append_attribute(records, name, a->value, (size_t)len);
 	return 0;
 }

@@ -3,7 +3,8 @@
 /** Extended attributes and ACLs, as records of an archive. */
 #include <keepfs/base/str.h>
 
-#define ATTRIBUTE_BYTES ((size_t)64 << 10) /* Linux' bound of a list and of a value: XATTR_LIST_MAX, XATTR_SIZE_MAX */
+#define ATTRIBUTE_BYTES                                                                                      \
+	((size_t)64 << 10) /* Linux' bound of a list and of a value: XATTR_LIST_MAX, XATTR_SIZE_MAX */
 
 struct attributes { /* where they are read; several MiB on no stack */
 	char names[ATTRIBUTE_BYTES];

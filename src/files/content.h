@@ -12,10 +12,10 @@ struct content {
 	uint64_t size;
 	bool sparse;
 	struct data_map data;
-	struct str map;    /* what is in front of the data of a file with holes; whole blocks */
-	bool was_cached;   /* others use this file: it stays in the system's cache */
-	uint64_t dropped;  /* up to here the cache was told to forget it */
-	int errnum;        /* why reading failed, positive; 0 */
+	struct str map;   /* what is in front of the data of a file with holes; whole blocks */
+	bool was_cached;  /* others use this file: it stays in the system's cache */
+	uint64_t dropped; /* up to here the cache was told to forget it */
+	int errnum;       /* why reading failed, positive; 0 */
 };
 
 /** content_init() - look at the file, which is as @st says; reads nothing. */

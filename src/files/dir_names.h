@@ -9,10 +9,10 @@
 
 #define DIR_NAMES_AT_ONCE ((size_t)100000)
 
-struct dir_names { /* start with {0} */
-	DIR *dir;          /* NULL once everything was read */
-	struct str bytes;  /* the names of this piece, each with its NUL */
-	size_t *sorted;    /* where they begin */
+struct dir_names {        /* start with {0} */
+	DIR *dir;         /* NULL once everything was read */
+	struct str bytes; /* the names of this piece, each with its NUL */
+	size_t *sorted;   /* where they begin */
 	size_t room, count, next;
 };
 

@@ -74,7 +74,8 @@ static bool match_character(struct span *pattern, struct span *name)
 		return false;
 	if (*pattern->at == '?' || *pattern->at == '[') {
 		behind = *pattern->at == '?' ? pattern->at + 1 : bracket_end(pattern->at, pattern->end);
-		if (!behind || (*pattern->at == '[' && !match_bracket(pattern->at, behind, (unsigned char)*name->at)))
+		if (!behind ||
+		    (*pattern->at == '[' && !match_bracket(pattern->at, behind, (unsigned char)*name->at)))
 			return false;
 		pattern->at = behind;
 		name->at += character_bytes(name->at);

@@ -7,7 +7,8 @@
 struct hard_links { /* start with {0} */
 	struct hard_link **buckets;
 	size_t bucket_count, count;
-	struct hard_link *seen; /* the last one of which all names were seen: what was returned stays for one call */
+	struct hard_link
+	        *seen; /* the last one of which all names were seen: what was returned stays for one call */
 };
 
 /** hard_links_see() - the name under which the file is in the archive, borrowed until the next call; NULL when this is the

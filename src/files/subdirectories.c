@@ -63,7 +63,8 @@ static int visit_candidate(struct search *s, const struct walk_entry *e, size_t 
 
 	if (r < 0)
 		return r;
-	if (!S_ISDIR(e->st->stx_mode) || e->other_mount || !exclude_match(s->levels[depth - 1], e->path, true))
+	if (!S_ISDIR(e->st->stx_mode) || e->other_mount ||
+	    !exclude_match(s->levels[depth - 1], e->path, true))
 		return WALK_LEAVE_OUT;
 	if (depth < s->level_count)
 		return 0;
@@ -100,9 +101,10 @@ static int check_pattern(const char *pattern, struct error *err)
 	int r = exclude_check(pattern, err);
 
 	if (r == 0 && strstr(pattern, "**"))
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "the pattern \"%.200s\" has \"**\": subdirectories are found at one depth only, as in \"*\" or \"*/*\"",
-		                 pattern);
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "the pattern \"%.200s\" has \"**\": subdirectories are found at one depth only, as in \"*\" or \"*/*\"",
+		        pattern);
 	return r;
 }
 
@@ -111,7 +113,8 @@ static void add_levels(struct search *s, const char *pattern)
 {
 	for (const char *p = pattern; *p == '/' && p[1]; p += strcspn(p + 1, "/") + 1) {
 		s->levels = mem_resize(s->levels, s->level_count + 1, sizeof(*s->levels));
-		s->levels[s->level_count++] = mem_printf("%.*s", (int)(p + 1 + strcspn(p + 1, "/") - pattern), pattern);
+		s->levels[s->level_count++] =
+		        mem_printf("%.*s", (int)(p + 1 + strcspn(p + 1, "/") - pattern), pattern);
 	}
 }
 
@@ -123,7 +126,8 @@ static void search_finish(struct search *s)
 	free(s->path);
 }
 
-int files_subdirectories(const struct files_source *source, const char *pattern, row_function *row, struct error *err)
+int files_subdirectories(const struct files_source *source, const char *pattern, row_function *row,
+                         struct error *err)
 {
 	struct search s = {.source = source, .row = row, .now_us = clock_now_us()};
 	struct walk_visitor visitor = {.visit = visit, .trouble = note_trouble, .arg = &s};

@@ -123,7 +123,8 @@ static void append_time_record(struct str *out, const char *keyword, struct time
 		seconds++;
 		nanoseconds = 1000000000 - nanoseconds;
 	}
-	snprintf(text, sizeof(text), "%s%lld.%09ld", at.tv_sec < 0 ? "-" : "", seconds < 0 ? -seconds : seconds, nanoseconds);
+	snprintf(text, sizeof(text), "%s%lld.%09ld", at.tv_sec < 0 ? "-" : "",
+	         seconds < 0 ? -seconds : seconds, nanoseconds);
 	append_text_record(out, keyword, text);
 }
 
@@ -148,7 +149,8 @@ static void put_texts(struct tar_header *h, const struct tar_entry *e, struct st
 		bool fits;
 	} texts[] = {
 	        {e->sparse ? "GNU.sparse.name" : "path", e->path, put_name(h, e)},
-	        {"linkpath", e->link ? e->link : "", put_text(h->link, sizeof(h->link), e->link ? e->link : "")},
+	        {"linkpath", e->link ? e->link : "",
+	         put_text(h->link, sizeof(h->link), e->link ? e->link : "")},
 	        {"uname", e->uname, put_text(h->uname, sizeof(h->uname) - 1, e->uname)},
 	        {"gname", e->gname, put_text(h->gname, sizeof(h->gname) - 1, e->gname)},
 	};
@@ -196,7 +198,8 @@ static void append_extended(struct str *out, const struct tar_entry *e, const st
 {
 	struct tar_header h = {0};
 
-	str_copy(h.name, sizeof(h.name), e->type == TAR_DIRECTORY ? "PaxHeaders/directory" : "PaxHeaders/file");
+	str_copy(h.name, sizeof(h.name),
+	         e->type == TAR_DIRECTORY ? "PaxHeaders/directory" : "PaxHeaders/file");
 	put_number(h.mode, sizeof(h.mode), 0644);
 	put_number(h.uid, sizeof(h.uid), 0);
 	put_number(h.gid, sizeof(h.gid), 0);

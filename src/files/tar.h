@@ -14,18 +14,18 @@
 #include <stdint.h>
 #include <time.h>
 
-#define TAR_FILE      '0'
-#define TAR_HARD_LINK '1'
-#define TAR_SYMLINK   '2'
-#define TAR_CHARACTER '3'
-#define TAR_BLOCK     '4'
-#define TAR_DIRECTORY '5'
-#define TAR_FIFO      '6'
+#define TAR_FILE       '0'
+#define TAR_HARD_LINK  '1'
+#define TAR_SYMLINK    '2'
+#define TAR_CHARACTER  '3'
+#define TAR_BLOCK      '4'
+#define TAR_DIRECTORY  '5'
+#define TAR_FIFO       '6'
 #define TAR_CONTIGUOUS '7'
-#define TAR_EXTENDED  'x'
-#define TAR_GLOBAL    'g'
-#define TAR_LONG_NAME 'L'
-#define TAR_LONG_LINK 'K'
+#define TAR_EXTENDED   'x'
+#define TAR_GLOBAL     'g'
+#define TAR_LONG_NAME  'L'
+#define TAR_LONG_LINK  'K'
 
 struct tar_header { /* as it stands in the archive; numbers are octal, with zeros in front and one NUL behind */
 	char name[100];

@@ -18,8 +18,8 @@ void tar_check_init(struct tar_check *c)
 
 static int corrupt(const struct tar_check *c, struct error *err, const char *what)
 {
-	return error_set(err, ERROR_CORRUPT, EBADMSG, "the archive is damaged near byte %llu: %s", (unsigned long long)c->at,
-	                 what);
+	return error_set(err, ERROR_CORRUPT, EBADMSG, "the archive is damaged near byte %llu: %s",
+	                 (unsigned long long)c->at, what);
 }
 
 /* A number of a header: octal digits, or base 256 when the first bit is set. Return: -EBADMSG when it is none. */

@@ -12,9 +12,11 @@ static const struct {
 } texts[TROUBLE_KINDS] = {
         [TROUBLE_CHANGED] = {"changed while it was read: the archive may hold a mix of old and new",
                              "further files changed while they were read"},
-        [TROUBLE_VANISHED] = {"vanished before it could be read", "further files vanished before they could be read"},
+        [TROUBLE_VANISHED] = {"vanished before it could be read",
+                              "further files vanished before they could be read"},
         [TROUBLE_UNREADABLE] = {"cannot be read", "further files cannot be read"},
-        [TROUBLE_SOCKET] = {"is a socket, which an archive cannot hold: left out", "further sockets were left out"},
+        [TROUBLE_SOCKET] = {"is a socket, which an archive cannot hold: left out",
+                            "further sockets were left out"},
         [TROUBLE_MOUNT] = {"something else is mounted here: its content is left out",
                            "further names are of another mount and were left out"},
 };
@@ -74,7 +76,8 @@ void troubles_end(const struct troubles *t)
 
 		if (t->counts[kind] <= TOLD_OF_A_KIND)
 			continue;
-		str_appendf(&line, "and %" PRIu64 " %s", t->counts[kind] - TOLD_OF_A_KIND, texts[kind].others);
+		str_appendf(&line, "and %" PRIu64 " %s", t->counts[kind] - TOLD_OF_A_KIND,
+		            texts[kind].others);
 		t->source->say(t->source->arg, str_text(&line));
 	}
 }
@@ -86,8 +89,9 @@ int troubles_error(const struct troubles *t, struct error *err)
 
 	if (others > 0)
 		snprintf(more, sizeof(more), " (and %" PRIu64 " more)", others);
-	return error_set(err, t->first_errnum == EACCES || t->first_errnum == EPERM ? ERROR_DENIED : ERROR_UNAVAILABLE,
-	                 t->first_errnum,
-	                 "%.200s: cannot read \"%s\"%s: %s. Give keepfs the right to read, exclude it, or set skip_unreadable = yes to back up the rest",
-	                 t->source->root, t->first_path, more, strerror(t->first_errnum));
+	return error_set(
+	        err, t->first_errnum == EACCES || t->first_errnum == EPERM ? ERROR_DENIED : ERROR_UNAVAILABLE,
+	        t->first_errnum,
+	        "%.200s: cannot read \"%s\"%s: %s. Give keepfs the right to read, exclude it, or set skip_unreadable = yes to back up the rest",
+	        t->source->root, t->first_path, more, strerror(t->first_errnum));
 }

@@ -10,7 +10,7 @@
 
 #define WALK_LEAVE_OUT 1
 
-struct walk_entry { /* borrowed for the call */
+struct walk_entry {       /* borrowed for the call */
 	const char *path; /* relative to the root, which is "" */
 	int fd;           /* of O_PATH */
 	const struct statx *st;

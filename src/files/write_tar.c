@@ -91,13 +91,13 @@ static void look_again(struct writer *w, const struct walk_entry *e, int fd, con
 {
 	struct statx now;
 
-	if (walk_stat(fd, &now) < 0 || now.stx_size != before->stx_size || times_differ(now.stx_mtime, before->stx_mtime) ||
-	    times_differ(now.stx_ctime, before->stx_ctime))
+	if (walk_stat(fd, &now) < 0 || now.stx_size != before->stx_size ||
+	    times_differ(now.stx_mtime, before->stx_mtime) || times_differ(now.stx_ctime, before->stx_ctime))
 		troubles_note(&w->troubles, TROUBLE_CHANGED, e->path, 0);
 }
 
-static int write_content(struct writer *w, const struct walk_entry *e, struct content *c, const struct statx *st,
-                         struct error *err)
+static int write_content(struct writer *w, const struct walk_entry *e, struct content *c,
+                         const struct statx *st, struct error *err)
 {
 	struct tar_entry entry = describe(w, st, TAR_FILE);
 	int r;
@@ -126,7 +126,9 @@ static int write_file(struct writer *w, const struct walk_entry *e, struct error
 	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
 		return error_system(err, -r, "opening a file below %s", w->options->source.root);
 	if (r < 0) {
-		troubles_note(&w->troubles, r == -ESTALE || r == -ENOENT ? TROUBLE_VANISHED : TROUBLE_UNREADABLE, e->path, -r);
+		troubles_note(&w->troubles,
+		              r == -ESTALE || r == -ENOENT ? TROUBLE_VANISHED : TROUBLE_UNREADABLE, e->path,
+		              -r);
 		return 0;
 	}
 	if (is_doomed(w) || !read_attributes(w, e))
@@ -140,7 +142,8 @@ static int write_file(struct writer *w, const struct walk_entry *e, struct error
 	return 1;
 }
 
-static int write_plain(struct writer *w, const struct walk_entry *e, char type, uint64_t *count, struct error *err)
+static int write_plain(struct writer *w, const struct walk_entry *e, char type, uint64_t *count,
+                       struct error *err)
 {
 	struct tar_entry entry;
 	int r;
@@ -196,7 +199,9 @@ static int write_by_kind(struct writer *w, const struct walk_entry *e, struct er
 /* A number that is used again belongs to another file: it was born at another time. */
 static uint64_t identity(const struct statx *st)
 {
-	uint64_t born = st->stx_mask & STATX_BTIME ? (uint64_t)st->stx_btime.tv_sec * 1000000000 + st->stx_btime.tv_nsec : 0;
+	uint64_t born = st->stx_mask & STATX_BTIME
+	                        ? (uint64_t)st->stx_btime.tv_sec * 1000000000 + st->stx_btime.tv_nsec
+	                        : 0;
 
 	return walk_device(st) ^ born << 16;
 }

@@ -111,7 +111,8 @@ static void no_pattern_takes_long(void **state)
 	name[sizeof(name) - 1] = '\0';
 	assert_false(exclude_match("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", name, false));
 	assert_false(exclude_match("**/a/**/a/**/a/**/a/**/a/**/a/**/a/**/a/**/b",
-	                           "a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a", false));
+	                           "a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a",
+	                           false));
 }
 
 static void bad_patterns_are_refused(void **state)
@@ -119,10 +120,10 @@ static void bad_patterns_are_refused(void **state)
 	static const struct {
 		const char *pattern, *why;
 	} bad[] = {
-	        {"", "empty"},       {"/", "slashes"},    {"//", "slashes"},     {"a//b", "slashes"},
-	        {"a//", "slashes"},  {".", "no names"},   {"..", "no names"},    {"./a", "no names"},
-	        {"a/../b", "no names"}, {"[abc", "no ]"}, {"a[/]b", "no ]"},     {"[]", "no ]"},
-	        {"[!]", "no ]"},     {"\\", "behind"},    {"a\\", "behind"},     {"a\\/b", "behind"},
+	        {"", "empty"},           {"/", "slashes"},   {"//", "slashes"},  {"a//b", "slashes"},
+	        {"a//", "slashes"},      {".", "no names"},  {"..", "no names"}, {"./a", "no names"},
+	        {"a/../b", "no names"},  {"[abc", "no ]"},   {"a[/]b", "no ]"},  {"[]", "no ]"},
+	        {"[!]", "no ]"},         {"\\", "behind"},   {"a\\", "behind"},  {"a\\/b", "behind"},
 	        {"[\xc3\xa4]", "ASCII"}, {"\\\\[a", "no ]"},
 	};
 	char long_one[5000];

@@ -13,8 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char long_name[] = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
-                                "0123456789";
+static const char long_name[] =
+        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+        "0123456789";
 
 static void append_zeros(struct str *out, size_t bytes)
 {
@@ -25,7 +26,8 @@ static void append_zeros(struct str *out, size_t bytes)
 /* An entry of @type with @size bytes of data. */
 static void append_entry(struct str *out, const char *path, char type, size_t size)
 {
-	struct tar_entry e = {.path = path, .type = type, .uname = "u", .gname = "g", .size = size, .mtime = {1, 5}};
+	struct tar_entry e = {
+	        .path = path, .type = type, .uname = "u", .gname = "g", .size = size, .mtime = {1, 5}};
 
 	tar_append_entry(out, &e);
 	for (size_t i = 0; i < size; i++)
@@ -94,7 +96,8 @@ static void cut_anywhere(void **state)
 static void any_changed_byte_of_a_header(void **state)
 {
 	_cleanup(str) struct str archive = {0};
-	size_t behind_records = 2 * TAR_BLOCK_BYTES; /* of "./": an extended header, its records, the header */
+	size_t behind_records =
+	        2 * TAR_BLOCK_BYTES; /* of "./": an extended header, its records, the header */
 
 	make_archive(&archive);
 	for (size_t at = 0; at < TAR_BLOCK_BYTES; at++)
@@ -102,7 +105,8 @@ static void any_changed_byte_of_a_header(void **state)
 			size_t i = at + (at % 2 ? behind_records : 0);
 
 			/* What ends the checksum may be a space or a NUL: it is no part of what it covers. */
-			if (at >= offsetof(struct tar_header, checksum) && at < offsetof(struct tar_header, type))
+			if (at >= offsetof(struct tar_header, checksum) &&
+			    at < offsetof(struct tar_header, type))
 				continue;
 			archive.data[i] ^= (char)(1 << bit);
 			if (check(archive.data, archive.len, 4096, NULL, NULL) != -EBADMSG)
@@ -197,8 +201,18 @@ static int check_records(const char *records, size_t len, size_t data_bytes, str
 
 static void records_of_extended_headers(void **state)
 {
-	static const char *const bad[] = {"x", "5", "5 a=", "6 a=b\n", "7 a=b\n", "4 a=b\n", "0 a=b\n", " a=b\n", "-6 a=b\n",
-	                                  "6 abc\n", "99999999999999999999999999 a=b\n", "9 size=x\n", "6 a=b\n\n",
+	static const char *const bad[] = {"x",
+	                                  "5",
+	                                  "5 a=",
+	                                  "7 a=b\n",
+	                                  "4 a=b\n",
+	                                  "0 a=b\n",
+	                                  " a=b\n",
+	                                  "-6 a=b\n",
+	                                  "6 abc\n",
+	                                  "99999999999999999999999999 a=b\n",
+	                                  "9 size=x\n",
+	                                  "6 a=b\n\n",
 	                                  "29 size=18446744073709551617\n"};
 
 	assert_int_equal(check_records("6 a=b\n", 0, 0, NULL), 0);
@@ -248,9 +262,12 @@ static void ends_that_are_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(whole_in_pieces_of_any_size), cmocka_unit_test(cut_anywhere),
-	        cmocka_unit_test(any_changed_byte_of_a_header), cmocka_unit_test(bad_headers),
-	        cmocka_unit_test(sizes_in_base_256),           cmocka_unit_test(records_of_extended_headers),
+	        cmocka_unit_test(whole_in_pieces_of_any_size),
+	        cmocka_unit_test(cut_anywhere),
+	        cmocka_unit_test(any_changed_byte_of_a_header),
+	        cmocka_unit_test(bad_headers),
+	        cmocka_unit_test(sizes_in_base_256),
+	        cmocka_unit_test(records_of_extended_headers),
 	        cmocka_unit_test(ends_that_are_none),
 	};
 

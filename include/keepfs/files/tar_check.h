@@ -14,15 +14,15 @@
 #define TAR_BLOCK_BYTES 512
 
 struct tar_check {   /* in the caller's memory; nothing to free; its fields are private */
-	uint64_t at;     /* how many bytes there were */
+	uint64_t at; /* how many bytes there were */
 	uint64_t entries;
 	char block[TAR_BLOCK_BYTES];
 	size_t block_bytes;
 	uint64_t data_left, padding_left;
-	bool extended;   /* the data are records of an extended header */
-	bool awaits;     /* an extended header or a long name was there, its entry was not yet */
+	bool extended; /* the data are records of an extended header */
+	bool awaits;   /* an extended header or a long name was there, its entry was not yet */
 	unsigned zero_blocks;
-	uint64_t size;   /* what a record "size" said of the next entry */
+	uint64_t size; /* what a record "size" said of the next entry */
 	bool has_size;
 	/* The record that is being read: "LENGTH KEYWORD=VALUE\n". */
 	int part;
