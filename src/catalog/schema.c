@@ -24,6 +24,9 @@
 #define APPLICATION_ID 1801807216 /* "keep": this file is no other program's */
 
 _Static_assert(MANIFEST_BESIDE_MAX == 64, "files_from reckons with it");
+/* Older files hold these numbers, and run_active names the first two. */
+_Static_assert(RUN_PENDING == 0 && RUN_RUNNING == 1, "a run that has not ended");
+_Static_assert(RUN_COMPLETED == 2 && RUN_FAILED == 3 && RUN_CANCELLED == 4, "a run that has ended");
 
 static const char *const migrations[] = {
         "PRAGMA application_id = 1801807216;"

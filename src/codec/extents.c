@@ -14,6 +14,12 @@
 
 #define ENCODED_BYTES 8 /* of one extent */
 
+/* What docs/formats.md promises to whoever reads a table without keepfs. */
+_Static_assert(ENCODED_BYTES == 2 * sizeof(uint32_t), "an extent is stored as its length and its CRC-32C");
+_Static_assert(EXTENT_MAX_BYTES == 1 << 20, "readers may refuse an extent of more than 1 MiB");
+_Static_assert(EXTENT_MAX_BYTES % EXTENT_MIN_BYTES == 0, "long extents end where short ones do");
+_Static_assert(EXTENTS_MAX *ENCODED_BYTES == 512 << 10, "a table that can be shorter has at most 512 KiB");
+
 void extents_finish(struct extents *x)
 {
 	free(x->items);

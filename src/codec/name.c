@@ -24,6 +24,13 @@
 #define INO_DIRECTORY (UINT64_C(1) << 62)
 #define INO_LOW_BITS  UINT64_C(3)
 
+/* Catalogs hold these numbers, and programs that look at the mount remember them. */
+_Static_assert(INO_ARTIFACT == UINT64_C(0x6000000000000000), "an artifact has bits 62 and 61");
+_Static_assert(INO_DIRECTORY == UINT64_C(0x4000000000000000), "a directory has bit 62 alone");
+_Static_assert((INO_KIND_MASK & INO_LOW_BITS) == 0, "kind and generated files have bits of their own");
+_Static_assert(CLOCK_NAME_BYTES == sizeof("20261120T020000Z"), "a name begins with a time of one length");
+_Static_assert(SAFE_MAX_BYTES + HASH_HEX_BYTES < NAME_MAX_BYTES, "a file system takes every name");
+
 static bool is_safe_char(char c)
 {
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
