@@ -75,7 +75,8 @@ struct conf_dump {      /* what only a job that dumps databases has: [backup NAM
 struct conf_files {     /* what only a job that archives a directory has: [files NAME] */
 	char *path;     /* absolute, normalised */
 	char **exclude; /* patterns, relative to `path`; NULL-terminated, may be empty */
-	char *each; /* "": one archive of all; else a pattern for subdirectories, relative to `path`: each gets one */
+	/* "": one archive of all; else a pattern for subdirectories, relative to `path`, ending in '/': each gets one */
+	char *each;
 	int64_t settle_ms; /* with `each`: a subdirectory is taken when nothing in it has changed for so long */
 	bool cross_mounts;
 	bool skip_unreadable; /* what cannot be read is counted, and does not fail the run */
