@@ -55,8 +55,7 @@ uint64_t cells_plain_offset(const struct cells *c, uint64_t stored)
 
 bool cells_is_border(const struct cells *c, uint64_t stored)
 {
-	return stored == 0 ||
-	       (stored > c->head_bytes && (stored - c->head_bytes) % c->stored_bytes == 0);
+	return stored == 0 || (stored > c->head_bytes && (stored - c->head_bytes) % c->stored_bytes == 0);
 }
 
 uint32_t cells_unit_bytes(const struct cells *c)
