@@ -281,19 +281,6 @@ static void test_size_of_slices(void **state)
 	assert_int_equal(tape_slice_bytes(UINT64_MAX, 16, 1 * MIB), 2 * MIB);
 }
 
-static void test_other_kinds_of_jobs_are_refused(void **state)
-{
-	const struct conf_job job = {.name = (char *)"docs", .kind = CONF_JOB_FILES};
-	const struct make_context ctx = {0};
-	const struct make_dump order = {.job = &job};
-	struct manifest m;
-	struct error err = {0};
-
-	assert_int_equal(make_dump(&ctx, &order, &m, &err), -ENOTSUP);
-	assert_int_equal(err.class, ERROR_USAGE);
-	assert_non_null(strstr(err.message, "[files docs]: this keepfs is not built to archive directories"));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,7 +295,6 @@ int main(void)
 	        cmocka_unit_test(test_toast_counts_as_weight),
 	        cmocka_unit_test(test_nothing_to_cut),
 	        cmocka_unit_test(test_size_of_slices),
-	        cmocka_unit_test(test_other_kinds_of_jobs_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
