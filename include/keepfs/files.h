@@ -13,6 +13,7 @@
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/error.h>
+#include <keepfs/make.h>
 #include <keepfs/stream.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -88,3 +89,6 @@ struct files_subdirectory {
 int files_subdirectories(const struct files_source *source, const char *pattern,
                          int (*row)(void *arg, const struct files_subdirectory *d, struct error *err),
                          struct error *err);
+
+/** files_kind - the kind of jobs that archive directories, [files NAME]. */
+extern const struct make_kind files_kind;

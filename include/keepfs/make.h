@@ -82,7 +82,8 @@ void make_found(const struct make_findings *findings, bool ok, const char *name,
 
 /** struct make_kind - a kind of jobs: a row of the table in src/kinds. */
 struct make_kind {
-	const char *name; /* of manifests and history: "dump" */
+	const char *name;         /* of manifests and history: "dump" */
+	const char *targets_name; /* what its targets are, for people: "databases" */
 	/**
 	 * targets() - what one run of @job makes, in order; may be none
 	 * Negative: it could not be found out, @err says why.

@@ -60,3 +60,7 @@ struct proc *proc_free(struct proc *p);
 DEFINE_CLEANUP(proc, struct proc *, proc_free)
 /** proc_capture() - run a short command to its end and append its standard output (at most 1 MiB) to @out. */
 int proc_capture(const char *const *argv, struct str *out, struct error *err);
+
+/** proc_lower_thread() - have the calling thread give way as a child with these options would (proc_options); for threads
+ * that do what a program would do else. What cannot be lowered is said in the log. */
+void proc_lower_thread(int nice, int ionice);

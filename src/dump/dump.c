@@ -308,6 +308,7 @@ static int dump_make(const struct make_context *ctx, const struct make_order *or
 
 const struct make_kind dump_kind = {
         .name = "dump",
+        .targets_name = "databases",
         .targets = dump_targets,
         .make = dump_make,
         .check = dump_check,

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #define BLOBS_AT_ONCE  1000
 #define FEWEST_READERS 2
@@ -253,9 +252,8 @@ static void *reader_main(void *arg)
 	struct reader *rd = arg;
 	const struct slice *slice;
 
-	/* Of this thread alone, which does what pg_dump would do with that priority. */
-	if (rd->all->dump->job->nice > 0)
-		setpriority(PRIO_PROCESS, 0, (int)rd->all->dump->job->nice);
+	/* It does what pg_dump would do with that priority. */
+	proc_lower_thread((int)rd->all->dump->job->nice, rd->all->dump->job->ionice);
 	while ((slice = next_slice(rd))) {
 		struct error err = {0};
 		int r = read_slice(rd, slice, &err);

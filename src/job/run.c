@@ -223,9 +223,10 @@ static void decide(struct jobs *j, struct run *run, const struct outcome *o, str
 	if (o->failed > 0 && o->targets == 1)
 		str_copy(e->error, sizeof(e->error), o->failures);
 	else if (o->failed > 0)
-		snprintf(e->error, sizeof(e->error), "%s%zu of %zu databases failed: %s%s",
+		snprintf(e->error, sizeof(e->error), "%s%zu of %zu %s failed: %s%s",
 		         e->state == RUN_CANCELLED ? "cancelled; before, " : "", o->failed, o->targets,
-		         o->failures, o->failed > FAILURES_SHOWN ? "; and others" : "");
+		         j->options.kind_of(run->request.job)->targets_name, o->failures,
+		         o->failed > FAILURES_SHOWN ? "; and others" : "");
 }
 
 static void run_targets(struct jobs *j, struct run *run, struct outcome *o)

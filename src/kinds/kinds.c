@@ -5,11 +5,13 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/dump.h>
+#include <keepfs/files.h>
 
 #include <string.h>
 
 static const struct make_kind *const kinds[] = {
         [CONF_JOB_DUMP] = &dump_kind,
+        [CONF_JOB_FILES] = &files_kind,
 };
 
 const struct make_kind *kind_of(const struct conf_job *job)

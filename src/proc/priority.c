@@ -31,10 +31,15 @@ static void warn(const struct proc_options *options, const char *what, int errnu
 		log_warning("%s", line);
 }
 
+static int io_priority(int ionice)
+{
+	return ionice == PROC_IONICE_IDLE ? IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0)
+	                                  : IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, LOWEST_LEVEL);
+}
+
 void priority_lower(pid_t pid, const struct proc_options *options)
 {
-	int io = options->ionice == PROC_IONICE_IDLE ? IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0)
-	                                             : IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, LOWEST_LEVEL);
+	int io = io_priority(options->ionice);
 
 	/* Never a higher one than it has from us. */
 	if (options->nice > getpriority(PRIO_PGRP, (id_t)pid) &&
@@ -42,4 +47,14 @@ void priority_lower(pid_t pid, const struct proc_options *options)
 		warn(options, "priority", errno);
 	if (options->ionice != PROC_IONICE_NONE && syscall(SYS_ioprio_set, IOPRIO_WHO_PGRP, pid, io) < 0)
 		warn(options, "I/O priority", errno);
+}
+
+void proc_lower_thread(int nice, int ionice)
+{
+	/* Of this thread alone: that is what Linux takes "process 0" for. */
+	if (nice > 0 && setpriority(PRIO_PROCESS, 0, nice) < 0)
+		log_warning("cannot lower the priority of a thread: %s", strerror(errno));
+	if (ionice != PROC_IONICE_NONE &&
+	    syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, io_priority(ionice)) < 0)
+		log_warning("cannot lower the I/O priority of a thread: %s", strerror(errno));
 }

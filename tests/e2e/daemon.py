@@ -62,7 +62,7 @@ def clean_environment():
 
 class Keepfs:
     def __init__(self, directory, store, jobs, **keepfs_settings):
-        """@jobs: {name: settings of its section}"""
+        """@jobs: {name: settings of its section}; the name of one that is no dump is the section's: files media"""
         self.directory = pathlib.Path(directory)
         self.store = store
         self.mountpoint = self.directory / "mnt"
@@ -88,7 +88,7 @@ class Keepfs:
         if self.read_settings:
             lines += section("read", self.read_settings)
         for name, settings in self.jobs.items():
-            lines += section(f"backup {name}", settings)
+            lines += section(name if " " in name else f"backup {name}", settings)
         self.conf.write_text("\n".join(lines))
         self.conf.chmod(0o600)
 
@@ -279,14 +279,9 @@ def parse_status(text):
 def orphans(store):
     """objects that no manifest describes, and those described that are not there"""
     keys = store.keys()
-    objects = {key for key in keys if key.startswith("backups/")}
+    objects = {key for key in keys if not key.startswith("manifests/") or not key.endswith((".json", ".extents"))}
     described = set()
     for key in keys:
         if key.startswith("manifests/") and key.endswith(".json"):
-            manifest = json.loads(store.get(key))
-            path, files = manifest["path"], [f["name"] for f in manifest.get("files", [])]
-            if manifest.get("format") == "directory":
-                described |= {f"{path}/{name}" for name in files}
-            else:
-                described |= {path, *(f"{os.path.dirname(path)}/{name}" for name in files)}
+            described |= {one["key"] for one in json.loads(store.get(key))["objects"]}
     return sorted(objects ^ described)

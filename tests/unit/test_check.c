@@ -304,16 +304,19 @@ static void test_no_job(void **state)
 }
 
 /* A job that archives files asks no server. */
-static void test_other_kinds_of_jobs(void **state)
+/* Each kind of job is asked in its own way. */
+static void test_directories_of_a_job(void **state)
 {
 	struct bench b;
 
 	bench_init(&b);
-	b.job = (struct conf_job){
-	        .name = (char *)"docs", .kind = CONF_JOB_FILES, .files.path = (char *)"/srv"};
+	b.job = (struct conf_job){.name = (char *)"docs", .kind = CONF_JOB_FILES, .files.path = b.state_dir};
 	check_run(&b.conf, NULL, NULL, NULL, b.result);
-	for (size_t i = 0; i < b.result->count; i++)
-		assert_null(strstr(b.result->items[i].check, "docs"));
+	assert_true(find_item(b.result, "files docs")->ok);
+	b.job.files.path = (char *)"/nowhere/at/all";
+	check_run(&b.conf, NULL, NULL, NULL, b.result);
+	assert_false(find_item(b.result, "files docs")->ok);
+	assert_non_null(strstr(find_item(b.result, "files docs")->detail, "/nowhere/at/all cannot be read"));
 	bench_finish(&b);
 }
 
@@ -327,7 +330,7 @@ int main(void)
 	        cmocka_unit_test(test_server_that_does_not_answer),
 	        cmocka_unit_test(test_more_findings_than_fit),
 	        cmocka_unit_test(test_no_job),
-	        cmocka_unit_test(test_other_kinds_of_jobs),
+	        cmocka_unit_test(test_directories_of_a_job),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
