@@ -54,11 +54,12 @@ static int compare(const void *a, const void *b, void *bytes)
 static int read_piece(struct dir_names *l, struct cancel *cancel)
 {
 	const struct dirent *entry = NULL;
+	size_t most = l->at_once ? l->at_once : DIR_NAMES_AT_ONCE;
 	int errnum = 0;
 
 	l->count = l->next = 0;
 	str_clear(&l->bytes);
-	while (l->count < DIR_NAMES_AT_ONCE) {
+	while (l->count < most) {
 		if (l->count % ASK_EVERY == 0 && cancel_is_set(cancel))
 			return ECANCELED;
 		errno = 0;

@@ -14,6 +14,7 @@ struct dir_names {        /* start with {0} */
 	struct str bytes; /* the names of this piece, each with its NUL */
 	size_t *sorted;   /* where they begin */
 	size_t room, count, next;
+	size_t at_once; /* 0: DIR_NAMES_AT_ONCE */
 };
 
 /** dir_names_open() - @fd stays the caller's, and must stay open while dir_names_ended() is false. 0 or negative errno. */

@@ -276,6 +276,16 @@ def parse_status(text):
     return {key: value.strip() for key, _, value in (line.partition(" ") for line in text.splitlines() if line)}
 
 
+def _objects_of(manifest):
+    """the keys of the objects a manifest describes; version 1 names them by the backup's path and its files' names"""
+    if "objects" in manifest:
+        return {one["key"] for one in manifest["objects"]}
+    path = manifest["path"]
+    prefix = path if manifest["format"] == "directory" else path.rsplit("/", 1)[0]
+    keys = {f"{prefix}/{file['name']}" for file in manifest["files"]}
+    return keys if manifest["format"] == "directory" else keys | {path}
+
+
 def orphans(store):
     """objects that no manifest describes, and those described that are not there"""
     keys = store.keys()
@@ -283,5 +293,5 @@ def orphans(store):
     described = set()
     for key in keys:
         if key.startswith("manifests/") and key.endswith(".json"):
-            described |= {one["key"] for one in json.loads(store.get(key))["objects"]}
+            described |= _objects_of(json.loads(store.get(key)))
     return sorted(objects ^ described)
