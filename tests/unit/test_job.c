@@ -9,6 +9,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/dump.h>
+#include <keepfs/files.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog.h>
 
@@ -135,11 +136,11 @@ static int fake_make(const struct make_context *ctx, const struct make_order *or
 }
 
 /* Dumps, but for the maker. */
-static struct make_kind kind;
+static struct make_kind fake_kinds[2]; /* by enum conf_job_kind: the real ones, but for what makes */
 
 static const struct make_kind *fake_kind(const struct conf_job *job)
 {
-	return &kind;
+	return &fake_kinds[job->kind];
 }
 
 static void on_run_changed(void *arg, int64_t run_id)
@@ -175,8 +176,10 @@ static void bench_init(struct bench *b, int64_t parallel_runs)
 	struct jobs_options options = {.kind_of = fake_kind, .hook_stop_ms = 50};
 	struct error err = {0};
 
-	kind = dump_kind;
-	kind.make = fake_make;
+	fake_kinds[CONF_JOB_DUMP] = dump_kind;
+	fake_kinds[CONF_JOB_FILES] = files_kind;
+	for (size_t i = 0; i < ARRAY_SIZE(fake_kinds); i++)
+		fake_kinds[i].make = fake_make;
 	*b = (struct bench){0};
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->changed, NULL);
