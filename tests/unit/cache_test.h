@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/** What the tests of the disk cache share: a cache of some slots in a directory of each test's own, and pieces whose bytes
- * follow from their names, so that whatever is read can be told from all others. */
+/** What the tests of the disk cache share: a cache of some slots in a directory of each test's own, and
+ * pieces whose bytes follow from their names, so that whatever is read can be told from all others. */
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/** What the tests of net share: a small server of their own, with TLS where it is told to, that answers as a test tells
- * it, and a world of a server, a net and a request for it. */
+/** What the tests of net share: a small server of their own, with TLS where it is told to, that answers
+ * as a test tells it, and a world of a server, a net and a request for it. */
 #include <keepfs/base/clock.h>
 #include <keepfs/base/str.h>
 #include <keepfs/net.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
- * What the tests of the S3 driver share: a script of answers that a real server gives on its bad days only, or not on
- * demand, and a store that asks for them. What servers do on good days, signatures included, tests/contract tries on real
- * ones.
+ * What the tests of the S3 driver share: a script of answers that a real server gives on its bad days
+ * only, or not on demand, and a store that asks for them. What servers do on good days, signatures
+ * included, tests/contract tries on real ones.
  */
 #include <keepfs/conf.h>
 #include <keepfs/net.h>
