@@ -12,9 +12,13 @@ import postgres
 import stores
 
 
-def pytest_configure():
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow(quicker): takes more than 15 s, and the test called `quicker` keeps the promise, too; "
+                                       "`tools/test all` runs it")
     # Whoever stops the tests (a time limit, say) leaves no server behind: like Ctrl-C, it ends in the fixtures' clean-up.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Ctrl-C itself is ignored by what a shell started in the background, unless it says otherwise.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Any bytes at all, as the header and table of contents of an archive. When the scan takes them, they can be patched without
- * another byte changing, say the same afterwards, and become a directory's table of contents of a known length. When they
- * are no such thing, or no longer, that is found out.
+ * Any bytes at all, as the header and table of contents of an archive. When the scan takes them, they
+ * can be patched without another byte changing, say the same afterwards, and become a directory's
+ * table of contents of a known length. When they are no such thing, or no longer, that is found out.
  */
 #include "fuzz.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Any bytes at all, written to a control file. What is refused has a reason; what is taken holds no control characters, and
- * is taken the same when it is written again with the shell's quotes.
+ * Any bytes at all, written to a control file. What is refused has a reason; what is taken holds no
+ * control characters, and is taken the same when it is written again with the shell's quotes.
  */
 #include "fuzz.h"
 

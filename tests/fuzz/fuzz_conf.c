@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Any bytes at all, as keepfs.conf. What is refused is refused with problems, each on a line of its own that a terminal can
- * show; the configuration in force is a file that says the same; and a secret is never shown.
+ * Any bytes at all, as keepfs.conf. What is refused is refused with problems, each on a line of its
+ * own that a terminal can show; the configuration in force is a file that says the same; and a secret
+ * is never shown.
  */
 #include "fuzz.h"
 

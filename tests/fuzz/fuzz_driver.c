@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Fuzzing without libFuzzer, the same on every run: the files of directories, each as it is and mutated many times.
+ * Fuzzing without libFuzzer, the same on every run: the files of directories, each as it is and
+ * mutated many times.
  *
  * fuzz_NAME [-m MUTATIONS] DIRECTORY|FILE…
  * *	-m	how many of each input (default 100)
  *
- * The inputs are run in a child process. When it dies, what it died of is written to crash-NAME in the present directory:
- * mend the parser, and keep that file in the corpus.
+ * The inputs are run in a child process. When it dies, what it died of is written to crash-NAME in the
+ * present directory: mend the parser, and keep that file in the corpus.
  */
 #include "fuzz.h"
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Any bytes at all, as a stored table of extents. What is taken is without gaps, finds each of its offsets, is stored as the
- * same bytes, and covers the same bytes with the same checksum when it is made shorter.
+ * Any bytes at all, as a stored table of extents. What is taken is without gaps, finds each of its
+ * offsets, is stored as the same bytes, and covers the same bytes with the same checksum when it is
+ * made shorter.
  */
 #include "fuzz.h"
 

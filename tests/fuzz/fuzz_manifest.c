@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Any bytes at all, as a manifest from a bucket that others may write to. What is refused leaves nothing behind and names
- * its source; what is taken is written as a manifest that is taken again, and is the same.
+ * Any bytes at all, as a manifest from a bucket that others may write to. What is refused leaves
+ * nothing behind and names its source; what is taken is written as a manifest that is taken again, and
+ * is the same.
  */
 #include "fuzz.h"
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Any bytes at all, as a name in the tree, as a database's, and as the key of an object. A name and its sequence determine
- * each other; whatever a database is called, it gets a directory that is one; a key is a manifest's or it is none.
+ * Any bytes at all, as a name in the tree, as a database's, and as the key of an object. A name and
+ * its sequence determine each other; whatever a database is called, it gets a directory that is one; a
+ * key is a manifest's or it is none.
  */
 #include "fuzz.h"
 

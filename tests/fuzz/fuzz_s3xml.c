@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Any bytes at all, as each of an S3 server's answers. At most one of the parsers takes them, or they are refused with a
- * message; entries have what their contract says; and what is made of a server's texts is well-formed again.
+ * Any bytes at all, as each of an S3 server's answers. At most one of the parsers takes them, or they
+ * are refused with a message; entries have what their contract says; and what is made of a server's
+ * texts is well-formed again.
  */
 #include "fuzz.h"
 

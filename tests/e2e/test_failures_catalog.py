@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A catalog that is lost, damaged, without space, of another store, or wanted by two daemons."""
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+
+import pytest
+
+import daemon
+import stores
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tmpfs")
+
+
+def everything(keepfs):
+    """all that users see of the artifacts"""
+    seen = {}
+    for parent, _, names in os.walk(keepfs.path("backups")):
+        for name in sorted(names):
+            path = os.path.join(parent, name)
+            s = os.lstat(path)
+            relative = os.path.relpath(path, keepfs.mountpoint)
+            if os.path.islink(path):
+                seen[relative] = os.readlink(path)
+            else:
+                with open(path, "rb") as f:
+                    digest = hashlib.sha256(f.read()).hexdigest()
+                seen[relative] = (s.st_ino, s.st_size, s.st_mtime_ns, s.st_mode, s.st_blocks, digest,
+                                  {x: os.getxattr(path, x) for x in sorted(os.listxattr(path))})
+    return seen
+
+
+@pytest.mark.parametrize("store", ["dir", "ceph", "swift"], indirect=True)
+def test_a_lost_catalog_is_rebuilt(new_keepfs, pg, noise):
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample")}, "big": {"database": pg.uri(noise)},
+                         "many": {"database": pg.uri("postgres"), "databases": "sample, postgres"}}).mount()
+    for job in ("full", "full", "big", "many"):
+        keepfs.backup(job)
+    before = everything(keepfs)
+    runs = {(r["run"], r["job"], r["state"], r["size_bytes"]) for r in keepfs.history()}
+    keepfs.unmount()
+    for path in keepfs.state.glob("catalog.db*"):
+        path.unlink()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert everything(keepfs) == before
+    assert {(r["run"], r["job"], r["state"], r["size_bytes"]) for r in keepfs.history()} == runs
+    keepfs.backup("full")
+
+
+def test_rebuild_names_what_is_wrong(new_keepfs):
+    keepfs = new_keepfs().mount()
+    keepfs.backup()
+    keepfs.backup()
+    good, bad = keepfs.artifacts()
+    keepfs.unmount()
+    manifest = f"manifests/backups/full/{bad}.json"
+    text = keepfs.store.get(manifest)
+    keepfs.store.put(manifest, text[:len(text) // 2])
+    done = keepfs.run("rebuild", check=False)
+    assert done.returncode == 1 and bad in done.stderr
+    assert " 1 backup (" in done.stdout and " 1 problem;" in done.stdout
+    keepfs.mount()
+    assert keepfs.artifacts() == [good]
+    keepfs.unmount()
+    keepfs.store.put(manifest, text)
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert keepfs.artifacts() == [good, bad]
+
+
+def test_a_catalog_that_is_garbage(new_keepfs):
+    keepfs = new_keepfs().mount()
+    keepfs.backup()
+    names = keepfs.artifacts()
+    keepfs.unmount()
+    for path in keepfs.state.glob("catalog.db*"):
+        path.unlink()
+    (keepfs.state / "catalog.db").write_bytes(b"this is no database" * 1000)
+    done = keepfs.run("mount", check=False)
+    assert done.returncode != 0 and "rebuild" in done.stdout + done.stderr
+    assert "aside" in keepfs.run("rebuild").stderr
+    assert [path.read_bytes()[:19] for path in keepfs.state.glob("catalog.db.broken-*")] == [b"this is no database"]
+    keepfs.mount()
+    assert keepfs.artifacts() == names
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    where = tmp_path / "small"
+    where.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "keepfs-small", str(where)], check=True)
+    yield where
+    subprocess.run(["umount", str(where)], check=True)
+
+
+@needs_root
+def test_disk_full_under_the_catalog(small_disk, new_keepfs):
+    """reading goes on; a trigger says that the disk is full; with room again everything works, without a restart"""
+    keepfs = new_keepfs(state_dir=small_disk / "state")
+    keepfs.state = small_disk / "state"
+    keepfs.mount()
+    keepfs.backup()
+    with open(small_disk / "filler", "wb", buffering=0) as f:
+        try:
+            for size in (65536, 1):
+                try:
+                    while True:
+                        f.write(b"x" * size)
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC
+        finally:
+            pass
+    try:
+        run = keepfs.trigger()
+    except OSError as error:
+        assert error.errno == errno.ENOSPC
+    else:
+        assert keepfs.wait_run(run)["state"] == "failed"
+    assert subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=keepfs.path("backups", "full"), stdout=subprocess.DEVNULL).returncode == 0
+    assert keepfs.text("status", "health").split()[0] in ("WARN", "CRIT")
+    (small_disk / "filler").unlink()
+    keepfs.backup()
+    assert len(keepfs.artifacts()) == 2
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_a_second_keepfs_in_the_same_place(new_keepfs, pg, tmp_path, end):
+    """both begin in the same second, with the same number of the run: whoever comes later replaces and removes nothing"""
+    theirs = new_keepfs(directory=tmp_path / "theirs", store=stores.DirStore(tmp_path / "elsewhere")).mount()
+    theirs.backup()
+    keepfs = new_keepfs().mount()
+    with pg.lock("sample", "sales.orders"):
+        run = keepfs.trigger()
+        keepfs.wait_run(run, {"running"})
+        ((ours,),) = daemon.wait_until(lambda: keepfs.catalog().execute("SELECT path FROM intent").fetchall(), "the name to be chosen")
+        name = "backups/full/" + theirs.artifacts()[0]
+        before = b"what they made"
+        for directory in ("", "manifests/"):
+            (keepfs.store.root / f"{directory}backups/full").mkdir(parents=True, exist_ok=True)
+        keepfs.store.put(ours, before)
+        stem, their_stem = ours.removesuffix(".dump"), name.removesuffix(".dump")
+        beside = {key.replace(their_stem, stem): theirs.store.get(key) for key in theirs.store.keys()
+                  if key.startswith(their_stem) and key != name}
+        for key, content in beside.items():
+            keepfs.store.put(key, content)
+        keepfs.store.put(f"manifests/{ours}.json", theirs.store.get(f"manifests/{name}.json").replace(os.path.basename(their_stem).encode(), os.path.basename(stem).encode()))
+        if end == "cancelled":
+            keepfs.path("jobs", str(run), "cancel").write_text("1\n")
+            keepfs.wait_run(run)
+    status = keepfs.wait_run(run)
+    assert status["state"] == end
+    assert end == "cancelled" or "second keepfs" in keepfs.history(run)["error"]
+    assert keepfs.store.get(ours) == before
+    assert f"manifests/{ours}.json" in keepfs.store.keys()
+    assert keepfs.artifacts() == []
+    assert {key: keepfs.store.get(key) for key in beside} == beside
+
+
+def test_a_second_keepfs_in_the_same_directory(new_keepfs, pg):
+    """the files of both have the same names: none of theirs is replaced when they were faster"""
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "format": "directory"}}).mount()
+    keepfs.backup()
+    theirs = keepfs.artifacts()[0]
+    with pg.lock("sample", "sales.orders"):
+        run = keepfs.trigger("full globals=no")
+        keepfs.wait_run(run, {"running"})
+        ((ours,),) = daemon.wait_until(lambda: keepfs.catalog().execute("SELECT path FROM intent").fetchall(), "the name to be chosen")
+        name = os.path.basename(ours)
+        for key in [key for key in keepfs.store.keys() if theirs in key]:
+            keepfs.store.put(key.replace(theirs, name), b"what they made" if ".dat" in key else keepfs.store.get(key).replace(theirs.encode(), name.encode()))
+        before = {key: keepfs.store.get(key) for key in keepfs.store.keys() if name in key}
+    assert keepfs.wait_run(run)["state"] == "failed"
+    assert "second keepfs" in keepfs.history(run)["error"]
+    assert {key: keepfs.store.get(key) for key in keepfs.store.keys() if name in key} == before
+
+
+def test_a_second_daemon_is_refused(keepfs):
+    done = keepfs.run("mount", check=False)
+    assert done.returncode != 0
+    assert str(keepfs.daemons()[0]) in done.stderr + done.stdout
+    keepfs.backup()
+
+
+def test_another_daemon_on_the_same_mountpoint_is_refused(keepfs, new_keepfs):
+    """and the mount that is there is not harmed"""
+    other = new_keepfs(directory=keepfs.directory / "other", mountpoint=keepfs.mountpoint)
+    done = other.run("mount", check=False)
+    assert done.returncode != 0 and str(keepfs.mountpoint) in done.stderr
+    keepfs.backup()
+
+
+def test_another_store_under_the_same_catalog_is_refused(keepfs, tmp_path):
+    """its backups would be listed and not be there"""
+    keepfs.backup()
+    keepfs.unmount()
+    old = keepfs.store_settings["url"]
+    keepfs.store_settings["url"] = f"dir:{tmp_path / 'elsewhere'}"
+    keepfs.write_conf()
+    for command in (["mount"], ["run", "full"]):
+        done = keepfs.run(*command, check=False)
+        assert done.returncode == 2 and old in done.stderr and "keepfs rebuild" in done.stderr, done.stderr
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert keepfs.artifacts() == []
+    keepfs.unmount()
+    keepfs.store_settings["url"] = old
+    keepfs.write_conf()
+    assert "keepfs rebuild" in keepfs.run("mount", check=False).stderr
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert len(keepfs.artifacts()) == 1
+
+
+def test_a_disk_that_is_not_mounted_is_noticed(keepfs):
+    """the empty mountpoint of the store's disk is not taken for the store"""
+    keepfs.backup()
+    keepfs.unmount()
+    root, away = keepfs.store.root, keepfs.store.root.with_name("away")
+    root.rename(away)
+    root.mkdir()
+    done = keepfs.run("mount", check=False)
+    assert done.returncode == 2 and "is its disk mounted?" in done.stderr, done.stderr
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    away.rename(root)
+    keepfs.mount()
+    assert len(keepfs.artifacts()) == 1
+
+
+def test_a_mountpoint_by_another_name(new_keepfs, tmp_path):
+    """with a space in it, and through a link: a stale mount is found all the same"""
+    (tmp_path / "with space").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "with space")
+    keepfs = new_keepfs(mountpoint=tmp_path / "link" / "mnt")
+    keepfs.mountpoint = tmp_path / "with space" / "mnt"
+    keepfs.mountpoint.mkdir()
+    keepfs.run("mount")
+    keepfs.kill()
+    keepfs.run("mount")
+    assert os.listdir(keepfs.mountpoint)
+    for pid in keepfs.daemons():
+        keepfs.signal(signal.SIGTERM)
+
+
+def test_a_lost_catalog_is_noticed(keepfs):
+    """an empty tree over a full store would make `rsync --delete` empty the other copies too"""
+    keepfs.backup()
+    keepfs.unmount()
+    for left in keepfs.state.glob("catalog.db*"):
+        left.unlink()
+    for command in (["mount"], ["run", "full"]):
+        done = keepfs.run(*command, check=False)
+        assert done.returncode == 2 and "keepfs rebuild" in done.stderr, done.stderr
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert len(keepfs.artifacts()) == 1
