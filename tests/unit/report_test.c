@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <ftw.h>
 
+#define FIRST_PAGE_BYTES 4096 /* of the catalog: its schema */
+
 int set_up(void **state)
 {
 	struct fixture *f = mem_alloc(sizeof(*f));
@@ -146,22 +148,32 @@ void set_probe(struct fixture *f, const char *check, bool ok, int64_t at_us)
 	assert_int_equal(catalog_set_probes(f->catalog, f->conf.store.url, &probe, 1, NULL), 0);
 }
 
+static void add_long_history(struct fixture *f)
+{
+	char error[1400];
+
+	memset(error, 'x', sizeof(error) - 1);
+	error[sizeof(error) - 1] = '\0';
+	for (int i = 0; i < 20; i++)
+		add_run(f, "full", RUN_CANCELLED, error);
+}
+
 void break_catalog(struct fixture *f)
 {
-	_cleanup(free) char *path = mem_printf("%s/catalog.db", f->directory);
-	_cleanup(free) char *garbage = mem_alloc(4096);
+	_cleanup(free) char *path = mem_printf("%s/catalog.db", f->directory), *garbage = NULL;
 	_cleanup(fd) int fd = -1;
+	size_t len;
 
-	memset(garbage, 'x', 1400);
-	for (int i = 0; i < 20; i++)
-		add_run(f, "full", RUN_CANCELLED, garbage);
+	add_long_history(f);
 	catalog_free(take_ptr(&f->catalog));
 	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
 	f->sources.catalog = f->catalog;
-	memset(garbage, 'x', 4096);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
-	assert_int_equal(fd_pwrite_all(fd, garbage, (size_t)lseek(fd, 0, SEEK_END) - 4096, 4096), 0);
+	len = (size_t)lseek(fd, 0, SEEK_END) - FIRST_PAGE_BYTES;
+	garbage = mem_alloc(len);
+	memset(garbage, 'x', len);
+	assert_int_equal(fd_pwrite_all(fd, garbage, len, FIRST_PAGE_BYTES), 0);
 }
 
 void assert_has(const char *text, const char *part)

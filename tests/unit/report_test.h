@@ -59,7 +59,7 @@ uint64_t add_partial_artifact(struct fixture *f, const char *job, int64_t second
                               uint32_t size);
 /** set_probe() - the only result of the last `keepfs check`. */
 void set_probe(struct fixture *f, const char *check, bool ok, int64_t at_us);
-/** break_catalog() - open it anew, and make the newest pages of its history unreadable. */
+/** break_catalog() - open it anew, and put garbage in place of all but its first page. */
 void break_catalog(struct fixture *f);
 
 void assert_has(const char *text, const char *part);
