@@ -257,6 +257,23 @@ static uint32_t check_of(enum segment_check check, const void *raw, size_t raw_b
 	}
 }
 
+/* In blocks of a fixed length, which compilers turn into a few instructions: rows are counted at the speed of memory. */
+static uint32_t count_lines(const uint8_t *raw, size_t len)
+{
+	uint32_t lines = 0;
+
+	for (; len >= 64; raw += 64, len -= 64) {
+		uint8_t found = 0;
+
+		for (int i = 0; i < 64; i++)
+			found = (uint8_t)(found + (raw[i] == '\n'));
+		lines += found;
+	}
+	for (; len > 0; raw++, len--)
+		lines += *raw == '\n';
+	return lines;
+}
+
 int compressor_run(struct compressor *c, const void *raw, size_t raw_bytes, void *out, size_t out_bytes,
                    struct segment *ret, struct error *err)
 {
@@ -270,7 +287,8 @@ int compressor_run(struct compressor *c, const void *raw, size_t raw_bytes, void
 
 	if (r < 0)
 		return r;
-	*ret = (struct segment){raw_bytes, bytes, check_of(c->check, raw, raw_bytes)};
+	*ret = (struct segment){raw_bytes, bytes, check_of(c->check, raw, raw_bytes),
+	                        count_lines(raw, raw_bytes)};
 	return 0;
 }
 

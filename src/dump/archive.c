@@ -38,6 +38,11 @@ static int archive_segment(struct output *o, const struct segment *s, const void
 	return pg_archive_writer_segment(((struct archive *)o)->writer, s, data, err);
 }
 
+static uint64_t archive_offset(const struct output *o)
+{
+	return pg_archive_writer_offset(((const struct archive *)o)->writer);
+}
+
 static int begin_block(struct archive *a, uint64_t dump_id, struct error *err)
 {
 	const struct content *content;
@@ -88,6 +93,7 @@ static void archive_free(struct output *o)
 static const struct output_ops archive_ops = {
         .begin = archive_begin,
         .segment = archive_segment,
+        .offset = archive_offset,
         .mark = archive_mark,
         .finish = archive_finish,
         .free = archive_free,

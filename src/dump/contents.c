@@ -42,6 +42,7 @@ struct contents *contents_free(struct contents *c)
 	free_items(c->items, c->count);
 	free_items(c->lists, c->list_count);
 	free(c->by_id);
+	segment_index_finish(&c->index);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 	return NULL;

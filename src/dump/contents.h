@@ -4,6 +4,7 @@
  * each. */
 #include <keepfs/codec/pg_archive.h>
 #include <keepfs/codec/rows.h>
+#include <keepfs/codec/segments.h>
 #include <keepfs/base/str.h>
 #include <pthread.h>
 
@@ -29,6 +30,8 @@ struct contents {
 	size_t list_count, list_cap;
 	/* Numbers of entries to items, sorted once the table of contents is complete. */
 	struct content **by_id;
+	struct segment_index
+	        index; /* where their data can be entered: the output's, one thread's at a time */
 	pthread_mutex_t lock;
 };
 

@@ -180,6 +180,11 @@ static int directory_segment(struct output *o, const struct segment *s, const vo
 	return segment_file_add(&dir->file, s, data, err);
 }
 
+static uint64_t directory_offset(const struct output *o)
+{
+	return ((const struct directory *)o)->file.bytes;
+}
+
 /* As toc.dat names it: up to version 1.15 there is one list of large objects, later one for each group. */
 static void data_name(const struct content *content, char name[static NAME_BYTES])
 {
@@ -286,6 +291,7 @@ static void directory_free(struct output *o)
 static const struct output_ops directory_ops = {
         .begin = directory_begin,
         .segment = directory_segment,
+        .offset = directory_offset,
         .mark = directory_mark,
         .finish = directory_finish,
         .free = directory_free,

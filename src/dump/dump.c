@@ -215,6 +215,20 @@ static int write_tables_csv(struct dump *d, const struct contents *contents, str
 	return draft_put(d->draft, name, csv.data, csv.len, err);
 }
 
+/* A small object beside the manifest: see codec/segments.h. Like the other small files it comes when the archive's own
+ * object, with its part of the memory, is done with. */
+static int write_index(struct dump *d, const struct contents *contents, struct error *err)
+{
+	_cleanup(free) char *key = manifest_index_key(draft_manifest(d->draft)->path);
+	_cleanup(free) uint8_t *data = NULL;
+	size_t len;
+
+	if (contents->index.count == 0)
+		return 0;
+	data = segment_index_encode(&contents->index, &len);
+	return draft_put_object(d->draft, MANIFEST_ROLE_SEGMENTS, key, data, len, err);
+}
+
 int make_archive(struct dump *d, struct error *err)
 {
 	_cleanup(contents) struct contents *contents = contents_new();
@@ -227,7 +241,7 @@ int make_archive(struct dump *d, struct error *err)
 	}
 	if (r == 0 && d->conf->content != CONF_CONTENT_SCHEMA)
 		r = write_tables_csv(d, contents, err);
-	return r;
+	return r < 0 ? r : write_index(d, contents, err);
 }
 
 static int make_data(struct dump *d, struct error *err)

@@ -46,7 +46,13 @@ int output_begin(struct output *o, struct error *err)
 static int take_segment(void *arg, const struct segment *s, const void *data, struct error *err)
 {
 	struct output *o = arg;
+	const struct segment_record record = {.entry = o->content ? (uint32_t)o->content->dump_id : 0,
+	                                      .oid = o->oid,
+	                                      .offset = o->ops->offset(o),
+	                                      .raw_bytes = (uint32_t)s->raw_bytes,
+	                                      .lines = s->lines};
 
+	segment_index_add(&o->contents->index, &record, SEGMENT_INDEX_MAX);
 	return o->ops->segment(o, s, data, err);
 }
 
@@ -54,6 +60,7 @@ static int take_mark(void *arg, int what, uint64_t value, struct error *err)
 {
 	struct output *o = arg;
 
+	o->oid = what == MARK_BLOB ? (uint32_t)value : 0;
 	return o->ops->mark(o, (enum mark)what, value, err);
 }
 

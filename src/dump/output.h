@@ -24,6 +24,8 @@ struct output;
 struct output_ops {
 	int (*begin)(struct output *, struct error *);
 	int (*segment)(struct output *, const struct segment *, const void *data, struct error *);
+	/* Where in its file the next segment will be. */
+	uint64_t (*offset)(const struct output *);
 	int (*mark)(struct output *, enum mark, uint64_t value, struct error *);
 	int (*finish)(struct output *, struct error *);
 	void (*free)(struct output *);
@@ -35,6 +37,7 @@ struct output {
 	struct contents *contents;
 	struct pg_archive_head *head;
 	struct content *content; /* whose block it is; NULL between two */
+	uint32_t oid;            /* the large object that has begun; 0: none has */
 };
 
 /** output_new() - for the format of the job; @head is consumed. Reserves nothing. */

@@ -221,6 +221,7 @@ int draft_put_object(struct draft *d, const char *role, const char *key, const v
 {
 	_cleanup(stream_object) struct stream_object *object = NULL;
 	struct stream_facts facts = {0};
+	size_t index;
 	int r = open_object(d, key, 0, &object, err);
 
 	if (r == 0)
@@ -231,7 +232,8 @@ int draft_put_object(struct draft *d, const char *role, const char *key, const v
 		r = stream_object_finish(object, NULL, &facts, err);
 	if (r < 0)
 		return r;
-	d->m.objects[enter_object(d, key, &facts, true)].role = mem_strdup(role);
+	index = enter_object(d, key, &facts, true);
+	d->m.objects[index].role = mem_strdup(role);
 	return 0;
 }
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a job and a trigger may ask of a dump: how much of the database, beside what, how fast, with which commands around it."""
+import struct
+import zlib
 import gzip
 import os
 import pathlib
@@ -286,3 +288,40 @@ def scratch_of():
         return "scratch"
 
     return make
+
+
+def chunk(archive, at):
+    """the compressed bytes of the chunk that begins at @at of a custom archive"""
+    with open(archive, "rb") as f:
+        f.seek(at)
+        length = f.read(5)
+        assert length[0] == 0
+        return f.read(int.from_bytes(length[1:], "little"))
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_the_segment_index_leads_into_the_middle(keepfs, noise, pg, jobs):
+    """the data of a table can be entered at each record, and has as many bytes and rows as it says"""
+    pg.sql(noise, "CREATE TABLE IF NOT EXISTS counted AS SELECT g AS n, md5(g::text) AS h FROM generate_series(1, 200000) g")
+    keepfs.jobs["full"]["database"] = pg.uri(noise)
+    keepfs.unmount()
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup(f"full jobs={jobs} compression=gzip")
+    (name,) = keepfs.artifacts()
+    data = keepfs.store.get(f"manifests/backups/full/{name}.index")
+    magic, version, size, count = struct.unpack_from("<8sIIQ", data)
+    assert (magic, version, size, len(data)) == (b"keepfs-i", 1, 24, 24 + 24 * count)
+    records = list(struct.iter_unpack("<IIQII", data[24:]))
+    archive = keepfs.path("backups", "full", name)
+    seen = set()
+    for entry, oid, offset, raw_bytes, lines in records:
+        bytes_ = chunk(archive, offset)
+        if entry not in seen:  # the zlib stream begins
+            bytes_ = bytes_[2:]
+        seen.add(entry)
+        raw = zlib.decompressobj(-15).decompress(bytes_)
+        assert (len(raw), raw.count(b"\n")) == (raw_bytes, lines)
+    rows = sum(int(line.split(",")[2]) for line in keepfs.text("backups", "full", name.replace(".dump", ".tables.csv")).splitlines()[1:])
+    assert sum(r[4] for r in records) == rows + 3 * len(seen)
+    assert max(sum(1 for r in records if r[0] == e) for e in seen) > 4

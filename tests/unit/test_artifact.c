@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +27,8 @@
 #include <keepfs/codec/name.h>
 
 #include "catalog_test.h"
+#include "manifest_support.h"
+#include "../../src/artifact/artifact_private.h"
 
 #define AT_US       (INT64_C(1795140000) * US_PER_S) /* 2026-11-20T02:00:00Z */
 #define FIRST       "backups/full/20261120T020000Z.dump"
@@ -1411,6 +1414,170 @@ static void a_deletion_that_has_begun_stays_hidden(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void wait_for_nothing_pending(struct fixture *f)
+{
+	unsigned pending = 1;
+
+	while (pending > 0) {
+		pending = 0;
+		assert_int_equal(catalog_intents(f->catalog, count_intent, &pending), 0);
+		assert_int_equal(catalog_tombs(f->catalog, count_tomb, &pending), 0);
+		sched_yield();
+	}
+}
+
+static void what_a_store_did_not_answer_for_is_tried_again(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *first = NULL, *third = NULL;
+	struct artifact_tidier *tidier;
+	struct catalog_run run;
+	int64_t id;
+
+	assert_int_equal(make(f, "backups/full", 1, "primary", 5, &first), 0);
+	assert_int_equal(make(f, "backups/full", 2, "primary", 5, NULL), 0);
+	assert_int_equal(artifact_tidier_start(&f->repo, 1, &tidier, NULL), 0);
+	set_fate(f, 2, false);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL), -EIO);
+	set_fate(f, 0, false);
+	wait_for_nothing_pending(f);
+	assert_false(whole_or_gone(f, first));
+
+	/* The rest of a run that failed; one that lives is left alone. */
+	assert_int_equal(catalog_add_run(f->catalog, run_of("full", "uid 0 (bash)"), &id, NULL), 0);
+	assert_int_equal(catalog_start_run(f->catalog, id, NULL), 0);
+	assert_int_equal(reserve(f, "backups/full", ".dump", id, AT_US + 9 * US_PER_S, &third, NULL), 0);
+	assert_int_equal(put_zeros(f, third, 5, NULL), 0);
+	set_fate(f, 1, false);
+	assert_int_equal(artifact_discard(&f->repo, third, NULL), -EIO);
+	set_fate(f, 0, false);
+	assert_int_equal(catalog_run(f->catalog, id, &run), 0);
+	assert_true(is_there(f, third));
+	assert_int_equal(catalog_finish_run(f->catalog, id, RUN_FAILED, "no", NULL), 0);
+	wait_for_nothing_pending(f);
+	assert_false(is_there(f, third));
+	assert_null(artifact_tidier_free(tidier));
+	assert_nothing_pending(f);
+}
+
+struct heard_events {
+	unsigned listed, removed;
+	char path[128], beside[128];
+	size_t cache_ids;
+};
+
+static void hear_listed(void *arg, const struct manifest *m)
+{
+	struct heard_events *heard = arg;
+
+	heard->listed++;
+	str_copy(heard->path, sizeof(heard->path), m->path);
+}
+
+static void hear_removed(void *arg, const struct artifact_removed *what)
+{
+	struct heard_events *heard = arg;
+
+	heard->removed++;
+	str_copy(heard->path, sizeof(heard->path), what->path);
+	str_copy(heard->beside, sizeof(heard->beside), what->beside[0] ? what->beside[0] : "");
+	heard->cache_ids = what->cache_id_count;
+}
+
+static void who_listens_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct heard_events heard = {0}, other = {0};
+	struct artifact_events events = {.listed = hear_listed, .removed = hear_removed, .arg = &heard};
+	struct artifact_events others = {.removed = hear_removed, .arg = &other};
+	_cleanup(free) char *first = NULL, *second = NULL;
+
+	repository_listen(&f->repo, &events);
+	repository_listen(&f->repo, &others);
+	assert_int_equal(make_shape(f, &with_files, "backups/full", 1, "a", 5, &first), 0);
+	assert_int_equal(heard.listed, 1);
+	assert_string_equal(heard.path, first);
+	assert_int_equal(make_shape(f, &directory_of_3, "backups/full", 2, "a", 5, &second), 0);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL), 0);
+	assert_int_equal(heard.removed, 1);
+	assert_int_equal(other.removed, 1);
+	assert_string_equal(other.path, first);
+	assert_string_equal(heard.beside, "20261120T020000Z.9");
+	assert_int_equal(heard.cache_ids, 3);
+	/* What is refused is no news. */
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(second), NULL), -EPERM);
+	assert_int_equal(heard.removed, 1);
+}
+
+/* An older keepfs after a newer one: it does not understand what that wrote, and must not delete it. */
+static void what_a_newer_keepfs_wrote_is_left_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct artifact_recovery recovery = {0};
+	_cleanup(free) char *path = NULL, *key = NULL;
+
+	assert_int_equal(reserve(f, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	assert_int_equal(put_zeros(f, path, 5, NULL), 0);
+	key = manifest_key(path);
+	put_text(f, key, "{\"version\": 3, \"path\": \"backups/full/20261120T020000Z.dump\"}");
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
+	assert_int_equal(recovery.left, 1);
+	assert_int_equal(recovery.discarded, 0);
+	assert_true(is_there(f, path));
+	assert_true(is_there(f, key));
+}
+
+static char *unknown_kind(const struct manifest *m)
+{
+	return strcmp(m->kind, "base") == 0 ? mem_strdup("the kind \"base\"") : NULL;
+}
+
+static void hear_notice(void *arg, const char *text)
+{
+	str_appendf(&((struct heard *)arg)->problems, "note: %s\n", text);
+}
+
+/* A stored example of a backup that a keepfs makes which is years younger: listed, readable as far as it is known, and
+ * named. */
+static void a_later_kind_is_listed_and_named(void **state)
+{
+	struct fixture *f = *state;
+	struct heard heard = {0};
+	struct artifact_rebuild io = {.threads = 2,
+	                              .problem = hear_problem,
+	                              .notice = hear_notice,
+	                              .unknown = unknown_kind,
+	                              .arg = &heard};
+	_cleanup(str) struct str text = {0};
+	_cleanup(manifest_object) struct manifest_object o = {0};
+	struct catalog_entry entry;
+
+	read_text(TEST_DATA "/manifest-v2-future.json", &text);
+	put_text(f, "manifests/backups/main/20270301T020000Z.index", "12345678");
+	put_text(f, "manifests/backups/main/20270301T020000Z.json", str_text(&text));
+	assert_int_equal(put_zeros(f, "backups/main/20270301T020000Z/backup_label.age", 239, NULL), 0);
+	assert_int_equal(put_zeros(f, "packs/main/0000000000000012.tar.zst", 700, NULL), 0);
+	assert_int_equal(artifact_rebuild(&f->repo, &io, NULL, NULL), 0);
+	assert_int_equal(io.problems, 0);
+	assert_int_equal(io.artifacts, 1);
+	assert_string_equal(
+	        str_text(&heard.problems),
+	        "note: backups/main/20270301T020000Z is listed; keepfs 3.1.4 has written it, and this one does "
+	        "not know the kind \"base\", the fields previous, signature, files[].mode, files[].pieces, "
+	        "objects[].shared\n");
+	assert_int_equal(
+	        catalog_entry_by_ino(
+	                f->catalog, ino_of_artifact("backups/main/20270301T020000Z/base/16384/2619"), &entry),
+	        0);
+	assert_int_equal(entry.size_bytes, 16384);
+	assert_int_equal(
+	        catalog_object(f->catalog, ino_of_artifact("backups/main/20270301T020000Z/backup_label"), &o),
+	        0);
+	assert_string_equal(o.cipher, "age");
+	assert_string_equal(o.key, "backups/main/20270301T020000Z/backup_label.age");
+	str_finish(&heard.problems);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1432,6 +1599,10 @@ int main(void)
 	        TEST(a_run_that_was_interrupted_failed),
 	        TEST(a_manifest_without_its_object_is_not_adopted),
 	        TEST(a_lost_catalog_comes_back_as_it_was),
+	        TEST(what_a_store_did_not_answer_for_is_tried_again),
+	        TEST(who_listens_is_told),
+	        TEST(what_a_newer_keepfs_wrote_is_left_alone),
+	        TEST(a_later_kind_is_listed_and_named),
 	        TEST(what_is_wrong_is_told_and_left),
 	        TEST(what_is_wrong_with_files_is_told),
 	        TEST(stems_that_are_not_alone_are_told),

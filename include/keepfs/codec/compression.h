@@ -47,6 +47,7 @@ struct segment { /* one compressed piece; its bytes are kept beside it */
 	size_t raw_bytes;
 	size_t bytes;
 	uint32_t check; /* of the raw bytes, as the compressor was told to compute */
+	uint32_t lines; /* ends of lines in the raw bytes: of a table each row has one */
 };
 
 struct compressor;
