@@ -7,7 +7,7 @@
 #include <keepfs/conf.h>
 #include <keepfs/job.h>
 #include <keepfs/reader.h>
-#include <keepfs/report.h>
+#include <keepfs/report/troubles.h>
 #include <keepfs/store.h>
 
 struct fs;

@@ -7,7 +7,7 @@
 #include <keepfs/base/error.h>
 #include <keepfs/base/str.h>
 #include <keepfs/make.h>
-#include <keepfs/report.h>
+#include <keepfs/report/run.h>
 #include <sys/types.h>
 
 struct jobs;

@@ -3,7 +3,7 @@
 /* How a run's progress is shown: a bar that is drawn over itself on a terminal, a line for each change of
  * state elsewhere. */
 #include <keepfs/catalog.h>
-#include <keepfs/report.h>
+#include <keepfs/report/run.h>
 
 struct progress {
 	bool terminal;

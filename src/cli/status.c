@@ -3,27 +3,20 @@
 #include "client.h"
 
 #include <keepfs/codec/json.h>
+#include <keepfs/report/health.h>
 
 #include <stdio.h>
 #include <string.h>
 
-static int status_of(const char *health)
-{
-	if (str_starts(health, "OK"))
-		return 0;
-	return str_starts(health, "WARN") ? 1 : 2;
-}
-
-/* {"health": "OK", "checks": [lines], "totals": stats.json} */
-static void print_json(const char *mountpoint, struct str *health)
+/* {"health": "OK", "checks": [lines], "stats": stats.json} */
+static void print_json(const char *mountpoint, enum report_health level, struct str *health)
 {
 	_cleanup(json) struct json *object = json_object_new();
 	_cleanup(str) struct str stats = {0}, out = {0};
 	struct json *checks = json_array_new();
-	static const char *const words[] = {"OK", "WARN", "CRIT"};
 	char *rest = health->data, *line;
 
-	json_set_string(object, "health", words[status_of(str_text(health))]);
+	json_set_string(object, "health", health_level_name(level));
 	while (rest && (line = strsep(&rest, "\n"))) {
 		if (*line)
 			json_append_string(checks, line);
@@ -43,6 +36,7 @@ int cmd_status(const struct cli_options *options)
 {
 	_cleanup(free) char *mountpoint = NULL;
 	_cleanup(str) struct str health = {0};
+	enum report_health level;
 	int status, r;
 
 	if (options->argc > 0)
@@ -56,10 +50,10 @@ int cmd_status(const struct cli_options *options)
 		        strerrordesc_np(-r));
 		return CLI_UNREACHABLE;
 	}
-	status = status_of(str_text(&health));
+	level = health_level_of(str_text(&health));
 	if (options->json)
-		print_json(mountpoint, &health);
+		print_json(mountpoint, level, &health);
 	else
 		fputs(str_text(&health), stdout);
-	return status;
+	return (int)level;
 }

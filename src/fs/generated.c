@@ -9,7 +9,7 @@
 #include "text.h"
 
 #include <keepfs/base/str.h>
-#include <keepfs/report.h>
+#include <keepfs/report/sums.h>
 
 #include <errno.h>
 #include <string.h>

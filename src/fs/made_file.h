@@ -2,13 +2,14 @@
 #pragma once
 /*
  * Files that keepfs makes, by tables: status/ (status.c), control/ (control.c) and jobs/<run>/ (jobs.c). One
- * file is one row and one function. A row is either a text, which has `write` and `generation`, or a command
- * file, which has `run`; tests/unit/test_fs_tables.c holds that.
+ * file is one row and one function. A row is either a text, which has `generation` and one of `write` and
+ * `report`, or a command file, which has `run`; tests/unit/test_fs_tables.c holds that.
  */
 #include "node.h"
 
 #include <keepfs/base/spool.h>
 #include <keepfs/base/str.h>
+#include <keepfs/report/status.h>
 
 #include <stddef.h>
 
@@ -23,6 +24,8 @@ struct made_file {
 	/* A text. write: all of it into @out; 0 or negative errno (an error, then, for whoever opens it;
 	 * never a shorter text). Any thread; may wait for the local disk. */
 	int (*write)(struct fs *fs, const struct node *node, struct spool *out);
+	/* The same, of the room report: it is given status_sources(). */
+	int (*report)(const struct report_sources *from, struct spool *out);
 	/* A number that differs whenever the text could: the text is made anew only then. One of text.h, or
 	 * the file's own. */
 	uint64_t (*generation)(struct fs *fs, const struct node *node);
@@ -42,6 +45,9 @@ struct made_files { /* of one directory */
 };
 
 extern const struct made_files status_files, control_files, run_files;
+
+/** status_sources() - whom the texts of the room report ask, as of now. */
+struct report_sources status_sources(struct fs *fs);
 
 /** made_file_at() - the row with @number; NULL: there is none. */
 const struct made_file *made_file_at(const struct made_files *files, uint64_t number);

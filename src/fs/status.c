@@ -1,43 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* status/: a row and a function for each of its files. */
+/* status/: a row for each of its files. What tells of the state of things is written by the room report. */
 #include "fs_private.h"
 #include "made_file.h"
 #include "text.h"
 
-#include <keepfs/report.h>
+#include <keepfs/report/run.h>
 
 #define HEALTH_AGE_US (10 * US_PER_S) /* ages and free space change without a write to the catalog */
-
-static int write_health(struct fs *fs, const struct node *node, struct spool *out)
-{
-	report_health(fs->ctx.repository->catalog, fs->ctx.conf, fs->ctx.troubles, clock_now_us(), out);
-	return spool_error(out);
-}
 
 static uint64_t health_generation(struct fs *fs, const struct node *node)
 {
 	return text_by_catalog(fs, node) << 32 ^ (uint64_t)(clock_mono_us() / HEALTH_AGE_US);
-}
-
-static int write_history_csv(struct fs *fs, const struct node *node, struct spool *out)
-{
-	return report_history_csv(fs->ctx.repository->catalog, out);
-}
-
-static int write_history_jsonl(struct fs *fs, const struct node *node, struct spool *out)
-{
-	return report_history_jsonl(fs->ctx.repository->catalog, out);
-}
-
-static int write_stats(struct fs *fs, const struct node *node, struct spool *out)
-{
-	return report_stats_json(fs->ctx.repository->catalog, fs->ctx.conf, out);
-}
-
-static int write_last_error(struct fs *fs, const struct node *node, struct spool *out)
-{
-	report_last_error(fs->ctx.troubles, out);
-	return spool_error(out);
 }
 
 static uint64_t troubles_generation(struct fs *fs, const struct node *node)
@@ -54,11 +27,6 @@ static int write_config(struct fs *fs, const struct node *node, struct spool *ou
 	return spool_error(out);
 }
 
-static int write_audit(struct fs *fs, const struct node *node, struct spool *out)
-{
-	return report_audit_jsonl(fs->ctx.repository->catalog, out);
-}
-
 static bool live_progress(void *arg, int64_t run_id, struct report_progress *ret)
 {
 	const struct fs *fs = arg;
@@ -66,11 +34,12 @@ static bool live_progress(void *arg, int64_t run_id, struct report_progress *ret
 	return jobs_progress(fs->jobs, run_id, ret);
 }
 
-static int write_metrics(struct fs *fs, const struct node *node, struct spool *out)
+struct report_sources status_sources(struct fs *fs)
 {
-	const struct report_sources sources = {
+	return (struct report_sources){
 	        .catalog = fs->ctx.repository->catalog,
 	        .conf = fs->ctx.conf,
+	        .now_us = clock_now_us(),
 	        .troubles = fs->ctx.troubles,
 	        .store = repository_store(fs->ctx.repository),
 	        .store_metrics = fs->ctx.store_metrics,
@@ -79,20 +48,18 @@ static int write_metrics(struct fs *fs, const struct node *node, struct spool *o
 	        .progress = live_progress,
 	        .progress_arg = fs,
 	};
-
-	return report_metrics(&sources, out);
 }
 
 static const struct made_file rows[] = {
-        {.number = 0, .name = "health", .write = write_health, .generation = health_generation},
-        {.number = 1, .name = "history.csv", .write = write_history_csv, .generation = text_by_catalog},
-        {.number = 2, .name = "history.jsonl", .write = write_history_jsonl, .generation = text_by_catalog},
-        {.number = 3, .name = "stats.json", .write = write_stats, .generation = text_by_catalog},
-        {.number = 4, .name = "last-error", .write = write_last_error, .generation = troubles_generation},
+        {.number = 0, .name = "health", .report = report_health, .generation = health_generation},
+        {.number = 1, .name = "history.csv", .report = report_history_csv, .generation = text_by_catalog},
+        {.number = 2, .name = "history.jsonl", .report = report_history_jsonl, .generation = text_by_catalog},
+        {.number = 3, .name = "stats.json", .report = report_stats_json, .generation = text_by_catalog},
+        {.number = 4, .name = "last-error", .report = report_last_error, .generation = troubles_generation},
         {.number = 5, .name = "config", .write = write_config, .generation = text_constant},
-        {.number = 6, .name = "audit.jsonl", .write = write_audit, .generation = text_by_catalog},
+        {.number = 6, .name = "audit.jsonl", .report = report_audit_jsonl, .generation = text_by_catalog},
         /* 7 to 9: control.c */
-        {.number = 10, .name = "metrics.prom", .write = write_metrics, .generation = text_never_kept},
+        {.number = 10, .name = "metrics.prom", .report = report_metrics, .generation = text_never_kept},
 };
 
 const struct made_files status_files = {

@@ -125,6 +125,17 @@ static struct text *text_new(struct fs *fs, uint64_t ino, uint64_t generation)
 	return text;
 }
 
+static int make_text(struct fs *fs, const struct node *node, struct spool *out)
+{
+	const struct made_file *file = node->file;
+	struct report_sources sources;
+
+	if (file->write)
+		return file->write(fs, node, out);
+	sources = status_sources(fs);
+	return file->report(&sources, out);
+}
+
 int text_open(struct fs *fs, const struct node *node, struct text **ret_text)
 {
 	/* Read before the text is made: a change in between makes it look old, never new. */
@@ -137,7 +148,7 @@ int text_open(struct fs *fs, const struct node *node, struct text **ret_text)
 	/* A text that is not whole is an error, never a shorter file. */
 	if (!text) {
 		text = text_new(fs, node->ino, generation);
-		r = node->file->write(fs, node, text->spool);
+		r = make_text(fs, node, text->spool);
 		if (r < 0)
 			return r;
 		keep(fs->texts, text);

@@ -59,7 +59,7 @@ static void append_seconds(struct str *lines, uint64_t us)
 	str_appendf(lines, "%" PRIu64 ".%06" PRIu64 "\n", us / US_PER_S, us % US_PER_S);
 }
 
-static void flush(struct spool *out, const struct str *lines)
+static void put_lines(struct spool *out, const struct str *lines)
 {
 	spool_append(out, str_text(lines), lines->len);
 }
@@ -75,7 +75,7 @@ void expose_number(struct spool *out, const char *name, const char *const *label
 
 	append_series(&line, name, "", labels, NULL);
 	append_number(&line, value);
-	flush(out, &line);
+	put_lines(out, &line);
 }
 
 void expose_seconds(struct spool *out, const char *name, const char *const *labels, int64_t us)
@@ -84,7 +84,7 @@ void expose_seconds(struct spool *out, const char *name, const char *const *labe
 
 	append_series(&line, name, "", labels, NULL);
 	append_seconds(&line, us > 0 ? (uint64_t)us : 0);
-	flush(out, &line);
+	put_lines(out, &line);
 }
 
 void expose_histogram(struct spool *out, const char *name, const char *const *labels,
@@ -109,7 +109,7 @@ void expose_histogram(struct spool *out, const char *name, const char *const *la
 	append_seconds(&lines, atomic_load(&h->sum_us));
 	append_series(&lines, name, "_count", labels, NULL);
 	append_number(&lines, count);
-	flush(out, &lines);
+	put_lines(out, &lines);
 }
 
 void expose_counter(struct spool *out, const char *name, const char *help, uint64_t value)

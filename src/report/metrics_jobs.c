@@ -14,6 +14,7 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/report/run.h>
 
 #include <string.h>
 
@@ -42,7 +43,7 @@ struct jobs_facts {
 	size_t count;
 };
 
-static struct job *find_job(struct jobs_facts *jobs, const char *name)
+static struct job *facts_of_job(struct jobs_facts *jobs, const char *name)
 {
 	for (size_t i = 0; i < jobs->count; i++)
 		if (strcmp(jobs->items[i].name, name) == 0)
@@ -54,7 +55,7 @@ static struct job *find_job(struct jobs_facts *jobs, const char *name)
 
 static void take_runs(void *arg, const char *name, enum run_state state, uint64_t runs, int64_t ended_us)
 {
-	struct job *job = find_job(arg, name);
+	struct job *job = facts_of_job(arg, name);
 
 	job->runs[state] = runs;
 	if (state == RUN_COMPLETED)
@@ -87,12 +88,12 @@ static int load_newest_runs(struct catalog *c, struct job *job)
 	return count < 0 ? (int)count : 0;
 }
 
-static int load(const struct report_sources *from, struct jobs_facts *jobs)
+static int load_jobs(const struct report_sources *from, struct jobs_facts *jobs)
 {
 	int r;
 
 	for (size_t i = 0; i < from->conf->job_count; i++)
-		find_job(jobs, from->conf->jobs[i].name)->configured = true;
+		facts_of_job(jobs, from->conf->jobs[i].name)->configured = true;
 	r = catalog_run_totals(from->catalog, take_runs, jobs);
 	for (size_t i = 0; i < jobs->count && r == 0; i++) {
 		struct job *job = &jobs->items[i];
@@ -206,7 +207,7 @@ static void tell_states(struct spool *out, const struct jobs_facts *jobs)
 int metrics_jobs(const struct report_sources *from, struct spool *out)
 {
 	struct jobs_facts jobs = {0};
-	int r = load(from, &jobs);
+	int r = load_jobs(from, &jobs);
 
 	if (r == 0) {
 		tell_states(out, &jobs);

@@ -75,7 +75,7 @@ static void expose_time(struct spool *out, const char *name, const char *type, c
 	expose_seconds(out, name, NO_LABELS, us);
 }
 
-void metrics_process(struct spool *out)
+int metrics_process(const struct report_sources *from, struct spool *out)
 {
 	struct facts facts;
 	struct rlimit limit;
@@ -98,4 +98,5 @@ void metrics_process(struct spool *out)
 		expose_gauge(out, "keepfs_process_open_fds", "Open file descriptors.", fds);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		expose_gauge(out, "keepfs_process_max_fds", "How many may be open.", limit.rlim_cur);
+	return 0;
 }

@@ -1,33 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/** What the texts of this room share: walking through the history, JSON of a run, small formats, health,
- * troubles. */
+/** The history, run by run, and what is told of each run. */
+#include <keepfs/base/str.h>
+#include <keepfs/catalog.h>
 #include <keepfs/codec/json.h>
-#include <keepfs/report.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /** runs_each() - call @row for each run (of @job; NULL: all), newest first, until it returns false. The
  * catalog is asked for pages: no query is open while @row works. Return: 0; negative errno of the catalog. */
 int runs_each(struct catalog *c, const char *job, bool (*row)(void *arg, const struct catalog_run *run),
               void *arg);
 bool run_is_live(const struct catalog_run *run);
-/** run_seconds() - from start to end; negative when it has not begun or not ended. */
-double run_seconds(const struct catalog_run *run);
+/** run_has_duration() - it has begun and ended, in this order (a clock may have been set back). */
+bool run_has_duration(const struct catalog_run *run);
 
-/** spool_json() - @j (consumed) as one line. */
-void spool_json(struct spool *out, struct json *j);
-/** append_flat() - @text as one line: line ends become " | ". */
-void append_flat(struct str *out, const char *text);
-/** format_time() - ISO 8601, @none for 0; returns @buf. */
-const char *format_time(int64_t at_us, const char *none, char buf[static 32]);
+/** struct run_field - one fact of a run: a column of history.csv, a key of history.jsonl, a line of
+ * jobs/<run>/status. */
+struct run_field {
+	const char *name;
+	enum {
+		RUN_FIELD_NUMBER, /* of 64 bits, never negative */
+		RUN_FIELD_TEXT,   /* an array of characters; "": not known */
+		RUN_FIELD_WORD,   /* the same, but always known: in JSON "" is "" and not null */
+		RUN_FIELD_STATE,
+		RUN_FIELD_TIME,    /* 0: not yet */
+		RUN_FIELD_SECONDS, /* from start to end; not known while one of them is not */
+	} type;
+	size_t offset; /* in struct catalog_run; not of RUN_FIELD_SECONDS */
+};
 
-/** health_levels() - report_health() without its text: @row is called for each line, with its name ("job
- * full", "store"; the same one may come again). Returns the worst level. */
-enum report_health health_levels(struct catalog *c, const struct conf *conf, struct report_troubles *troubles,
-                                 int64_t now_us,
-                                 void (*row)(void *arg, const char *check, enum report_health level),
-                                 void *arg);
+/** run_fields - the facts in the order in which all texts tell them. New ones come last. */
+extern const struct run_field run_fields[];
+extern const size_t run_field_count;
 
-/** troubles_last_read_failure() - when an EIO was noted last; 0: never. */
-int64_t troubles_last_read_failure(struct report_troubles *t);
-/** troubles_no_cache() - heap: why the configured disk cache cannot be used; NULL: it can, or none is. */
-char *troubles_no_cache(struct report_troubles *t);
+/** run_field_append() - the fact as a text: times in ISO 8601, seconds with three digits; nothing when it is not
+ * known. */
+void run_field_append(const struct run_field *field, const struct catalog_run *run, struct str *out);
+/** run_field_set() - the same as @field->name of an object: null when it is not known. */
+void run_field_set(const struct run_field *field, const struct catalog_run *run, struct json *object);

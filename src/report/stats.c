@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* stats.json: totals of everything and of each job, also of those that are not configured any more; memory is
  * one record for each job that ever ran. */
-#include "runs.h"
-
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/json.h>
+#include <keepfs/report/status.h>
 
 #include <string.h>
 
@@ -18,7 +18,7 @@ struct counts {
 	size_t count;
 };
 
-static struct job_counts *find_job(struct counts *counts, const char *job)
+static struct job_counts *find_counts(struct counts *counts, const char *job)
 {
 	for (size_t i = 1; i < counts->count; i++)
 		if (strcmp(counts->jobs[i].job, job) == 0)
@@ -41,7 +41,7 @@ static void count_row(void *arg, const char *job, enum run_state state, uint64_t
 {
 	struct counts *counts = arg;
 
-	count_runs(find_job(counts, job), state, runs, last_us);
+	count_runs(find_counts(counts, job), state, runs, last_us);
 	count_runs(&counts->jobs[0], state, runs, last_us);
 }
 
@@ -64,52 +64,62 @@ static int set_totals(struct catalog *c, const struct job_counts *counts, struct
 	return r;
 }
 
-static void set_store(struct catalog *c, const struct conf *conf, struct json *j)
+static void set_store(const struct report_sources *from, struct json *j)
 {
+	const struct conf_store *conf = &from->conf->store;
 	struct json *store = json_object_new();
 
-	json_set_string(store, "url", conf->store.url);
-	json_set_time(store, "verified", catalog_store_verified(c, conf->store.url));
-	if (conf->store.capacity_bytes)
-		json_set_int(store, "capacity_bytes", (int64_t)conf->store.capacity_bytes);
+	json_set_string(store, "url", conf->url);
+	json_set_time(store, "verified", catalog_store_verified(from->catalog, conf->url));
+	if (conf->capacity_bytes)
+		json_set_int(store, "capacity_bytes", (int64_t)conf->capacity_bytes);
 	else
 		json_set_string(store, "capacity_bytes", NULL);
 	json_set(j, "store", store);
 }
 
-static int write_stats(struct catalog *c, const struct conf *conf, struct counts *counts, struct spool *out)
+static int set_jobs(struct catalog *c, const struct counts *counts, struct json *j)
 {
-	_cleanup(json) struct json *j = json_object_new();
-	_cleanup(str) struct str text = {0};
 	struct json *jobs = json_object_new();
-	int r = set_totals(c, &counts->jobs[0], j);
+	int result = 0;
 
 	for (size_t i = 1; i < counts->count; i++) {
 		struct json *job = json_object_new();
-		int job_rc = set_totals(c, &counts->jobs[i], job);
+		int r = set_totals(c, &counts->jobs[i], job);
 
 		json_set(jobs, counts->jobs[i].job, job);
-		if (job_rc < 0)
-			r = job_rc;
+		if (r < 0)
+			result = r;
 	}
 	json_set(j, "jobs", jobs);
-	set_store(c, conf, j);
+	return result;
+}
+
+static int write_stats(const struct report_sources *from, const struct counts *counts, struct spool *out)
+{
+	_cleanup(json) struct json *j = json_object_new();
+	_cleanup(str) struct str text = {0};
+	int r = set_totals(from->catalog, &counts->jobs[0], j);
+
+	if (r == 0)
+		r = set_jobs(from->catalog, counts, j);
+	set_store(from, j);
 	json_write(j, 2, &text);
 	str_append_char(&text, '\n');
 	spool_append(out, str_text(&text), text.len);
 	return r < 0 ? r : spool_error(out);
 }
 
-int report_stats_json(struct catalog *c, const struct conf *conf, struct spool *out)
+int report_stats_json(const struct report_sources *from, struct spool *out)
 {
 	struct counts counts = {.jobs = mem_alloc(sizeof(*counts.jobs)), .count = 1};
 	int r;
 
-	for (size_t i = 0; i < conf->job_count; i++)
-		find_job(&counts, conf->jobs[i].name);
-	r = catalog_run_totals(c, count_row, &counts);
+	for (size_t i = 0; i < from->conf->job_count; i++)
+		find_counts(&counts, from->conf->jobs[i].name);
+	r = catalog_run_totals(from->catalog, count_row, &counts);
 	if (r == 0)
-		r = write_stats(c, conf, &counts, out);
+		r = write_stats(from, &counts, out);
 	for (size_t i = 0; i < counts.count; i++)
 		free(counts.jobs[i].job);
 	free(counts.jobs);

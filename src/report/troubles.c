@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The last failures, in memory: errno tells a reader of the mount what class of thing went wrong, this tells
  * why. */
-#include "runs.h"
+#include "troubles.h"
+
+#include "line.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/report/status.h>
 
 #include <inttypes.h>
 #include <errno.h>
@@ -63,10 +66,10 @@ static char *format_trouble(const char *path, int errnum, const char *message)
 
 	str_appendf(&text, "%s ", name ? name : "error");
 	if (path && *path && !begins_with_path(message, path)) {
-		append_flat(&text, path);
+		line_append_flat(&text, path);
 		str_append(&text, ": ");
 	}
-	append_flat(&text, message);
+	line_append_flat(&text, message);
 	return str_take(&text);
 }
 
@@ -112,23 +115,31 @@ char *troubles_no_cache(struct report_troubles *t)
 	return why;
 }
 
-void report_last_error(struct report_troubles *t, struct spool *out)
+static void append_kept(struct report_troubles *t, struct str *lines)
 {
-	_cleanup(str) struct str lines = {0};
-
-	/* Into memory under the lock, into the spool (which may mean a file) without it. */
-	pthread_mutex_lock(&t->lock);
 	for (uint64_t i = t->count; i > 0 && t->count - i < TROUBLES_KEPT; i--) {
 		const struct trouble *trouble = &t->kept[(i - 1) % TROUBLES_KEPT];
 		char at[32];
 
-		str_appendf(&lines, "%s %s", format_time(trouble->at_us, "-", at), trouble->text);
+		str_appendf(lines, "%s %s", line_time(trouble->at_us, "-", at), trouble->text);
 		if (trouble->times > 1)
-			str_appendf(&lines, " (%" PRIu64 " times)", trouble->times);
-		str_append_char(&lines, '\n');
+			str_appendf(lines, " (%" PRIu64 " times)", trouble->times);
+		str_append_char(lines, '\n');
 	}
-	pthread_mutex_unlock(&t->lock);
+}
+
+int report_last_error(const struct report_sources *from, struct spool *out)
+{
+	_cleanup(str) struct str lines = {0};
+
+	if (!from->troubles)
+		return spool_error(out);
+	/* Into memory under the lock, into the spool (which may mean a file) without it. */
+	pthread_mutex_lock(&from->troubles->lock);
+	append_kept(from->troubles, &lines);
+	pthread_mutex_unlock(&from->troubles->lock);
 	spool_append(out, str_text(&lines), lines.len);
+	return spool_error(out);
 }
 
 uint64_t report_troubles_generation(struct report_troubles *t)

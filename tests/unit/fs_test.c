@@ -309,7 +309,7 @@ char *last_error(struct fixture *f)
 	struct str lines = {0};
 	ssize_t n;
 
-	report_last_error(f->troubles, out);
+	assert_int_equal(report_last_error(&(struct report_sources){.troubles = f->troubles}, out), 0);
 	n = spool_read(out, buf, sizeof(buf) - 1, 0);
 	assert_true(n >= 0);
 	buf[n] = '\0';

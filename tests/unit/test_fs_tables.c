@@ -17,14 +17,17 @@ static void a_row_is_a_text_or_a_command(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
 		for (size_t j = 0; j < tables[i].files->count; j++) {
 			const struct made_file *file = &tables[i].files->rows[j];
-			bool text = file->write && file->generation && !file->run && !file->help;
-			bool command = file->run && file->help && !file->write && !file->generation;
+			bool text = !file->write != !file->report && file->generation && !file->run &&
+			            !file->help;
+			bool command =
+			        file->run && file->help && !file->write && !file->report && !file->generation;
 
 			if (!file->name || !name_is_safe(file->name))
 				fail_msg("row %zu of %s has no name", j, tables[i].path);
 			if (!text && !command)
-				fail_msg("%s/%s: a row has write and generation, or run and help",
-				         tables[i].path, file->name);
+				fail_msg(
+				        "%s/%s: a row has generation and either write or report, or it has run and help",
+				        tables[i].path, file->name);
 		}
 	}
 }
@@ -165,7 +168,7 @@ static void each_text_is_its_own(void **state)
 			_cleanup(free) char *text = NULL;
 			struct node node;
 
-			if (!file->write)
+			if (file->run)
 				continue;
 			assert_int_equal(find(f, path, &node), 0);
 			text = read_text(f, &node);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The audit and SHA256SUMS: rows of the catalog, one line each. */
-#include "runs.h"
+/* The audit: a line for each row of the catalog. */
+#include "line.h"
+
+#include <keepfs/report/status.h>
 
 static void set_number(struct json *j, const char *key, int64_t number)
 {
@@ -22,24 +24,12 @@ static void write_audit(void *arg, const struct catalog_audit *entry)
 	json_set_string(j, "object", entry->object);
 	json_set_string(j, "result", entry->result);
 	json_set_string(j, "detail", entry->detail);
-	spool_json(arg, j);
+	line_json(arg, j);
 }
 
-int report_audit_jsonl(struct catalog *c, struct spool *out)
+int report_audit_jsonl(const struct report_sources *from, struct spool *out)
 {
-	int r = catalog_audits(c, write_audit, out);
-
-	return r < 0 ? r : spool_error(out);
-}
-
-static void write_sum(void *arg, const char *line)
-{
-	spool_appendf(arg, "%s\n", line);
-}
-
-int report_sums(struct catalog *c, uint64_t directory_ino, struct spool *out)
-{
-	int r = catalog_sums(c, directory_ino, write_sum, out);
+	int r = catalog_audits(from->catalog, write_audit, out);
 
 	return r < 0 ? r : spool_error(out);
 }

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * The files of status/ that tell of the state of things. Each has one function, and all functions have the same
+ * signature, so that the mount holds them as rows of a table.
+ *
+ * Each writes the whole text into @out. It may block on the local disk, and runs on any thread; nothing is kept
+ * between two calls. It returns 0, or the negative errno of the catalog or of the spool: the text is not whole then,
+ * and must not be shown as if it were.
+ */
+#include <keepfs/base/spool.h>
+#include <keepfs/catalog.h>
+#include <keepfs/conf.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cache;
+struct reader_metrics;
+struct report_progress;
+struct report_troubles;
+struct store;
+struct store_metrics;
+
+/** struct report_sources - whom the texts ask. All is borrowed; a text uses what it needs, and has no lines about what
+ * is NULL. */
+struct report_sources {
+	struct catalog *catalog;
+	const struct conf *conf;
+	int64_t now_us;                              /* since the epoch: what ages are counted from */
+	struct report_troubles *troubles;            /* NULL without a mount */
+	struct store *store;                         /* it is asked for its capacity */
+	const struct store_metrics *store_metrics;   /* of @store */
+	const struct reader_metrics *reader_metrics; /* of the mount's reader */
+	struct cache *cache;
+	/* The figures of a live run, as jobs_progress() tells them: false when the run has none. */
+	bool (*progress)(void *arg, int64_t run_id, struct report_progress *ret);
+	void *progress_arg;
+};
+
+/** report_health() - the items of health (report/health.h) as health_write() puts them. A catalog that cannot be read
+ * is an item, not an error. */
+int report_health(const struct report_sources *from, struct spool *out);
+/** report_history_csv() - every run, newest first: RFC 4180 with a header line; new columns come last. Times
+ * are ISO 8601, UTC; empty when not known. */
+int report_history_csv(const struct report_sources *from, struct spool *out);
+/** report_history_jsonl() - the same, an object a line, by the same names; null when not known. */
+int report_history_jsonl(const struct report_sources *from, struct spool *out);
+/** report_stats_json() - {artifacts, stored_bytes, oldest, newest, newest_whole, last_success, last_failure,
+ * runs: {STATE: count}, jobs: {NAME: the same}, store: {url, verified, capacity_bytes}}. newest_whole: of
+ * those that are neither partial nor damaged. */
+int report_stats_json(const struct report_sources *from, struct spool *out);
+/** report_last_error() - "2026-11-20T02:00:00Z EIO backups/full/….dump: why", newest first; empty when there
+ * was none. One that came several times in a row ends in "(6 times)" and has the last one's time. The path
+ * stands there once, also when the message begins with it. */
+int report_last_error(const struct report_sources *from, struct spool *out);
+/** report_audit_jsonl() - {at, uid, pid, command, action, object, result, detail} a line, newest first. */
+int report_audit_jsonl(const struct report_sources *from, struct spool *out);
+/**
+ * report_metrics() - everything that monitoring may want to know, as Prometheus's text exposition (0.0.4)
+ *
+ * docs/operations.md lists the metrics: their names are a promise to those who have written alerts. What it
+ * costs depends on the number of jobs, not on that of backups or runs.
+ */
+int report_metrics(const struct report_sources *from, struct spool *out);

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/** The last failures that users ran into (reads, removals, commands), in memory: errno tells a reader of the mount what
+ * class of thing went wrong, status/last-error tells why. Any thread; nothing blocks. */
+#include <stdint.h>
+
+struct report_troubles;
+
+struct report_troubles *report_troubles_new(void);
+/** report_troubles_free() - NULL is allowed; returns NULL. */
+struct report_troubles *report_troubles_free(struct report_troubles *t);
+/** report_trouble() - note one, newest first, 32 are kept; @path may be NULL. The same again as the newest
+ * only counts it up. */
+void report_trouble(struct report_troubles *t, const char *path, int errnum, const char *message);
+/** report_no_cache() - the disk cache that is configured cannot be used, for the reason @why: health says
+ * so. */
+void report_no_cache(struct report_troubles *t, const char *why);
+/** report_troubles_generation() - grows with each. */
+uint64_t report_troubles_generation(struct report_troubles *t);

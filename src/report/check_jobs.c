@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Health of the jobs. A job is as good as its last run that counts; what the catalog has of its backups says
+ * how bad it is when that one failed. */
+#include "checks.h"
+#include "line.h"
+#include "runs.h"
+
+#include <keepfs/base/mem.h>
+
+#include <inttypes.h>
+
+/* How far back the beginning of a trouble is looked for: what health costs must not grow with the history of a
+ * job that has failed for a year. */
+#define RUNS_LOOKED_AT 256
+
+struct job_view {
+	struct catalog_totals totals;
+	struct catalog_run last; /* that failed, or completed as the job is configured; id 0: none */
+	/* The newest that completed with a warning, if not older than @last; id 0: none. */
+	struct catalog_run warned;
+	bool cancelled_since;
+};
+
+/* Did a run that its trigger changed make what the job is for? Its options alone do not tell: a whole backup
+ * since it began does. */
+static bool made_less(const struct job_view *view, const struct catalog_run *run)
+{
+	return *run->options && view->totals.newest_whole_at_us < run->started_at_us;
+}
+
+/* Does the run say how the job is? */
+static bool counts_for_job(const struct job_view *view, const struct catalog_run *run)
+{
+	return run->state == RUN_FAILED || (run->state == RUN_COMPLETED && !made_less(view, run));
+}
+
+static bool view_run(void *arg, const struct catalog_run *run)
+{
+	struct job_view *view = arg;
+
+	if (run->state == RUN_CANCELLED)
+		view->cancelled_since = true;
+	if (run->state == RUN_COMPLETED && *run->warning && !view->warned.id)
+		view->warned = *run;
+	if (!counts_for_job(view, run))
+		return true;
+	view->last = *run;
+	return false;
+}
+
+/* Since when. A job that fails each night does so since the first of these nights. */
+
+struct bad_runs { /* without a good one in between, from the newest back */
+	const struct job_view *view;
+	bool failed; /* they are those that failed; else those that completed with a warning */
+	unsigned looked_at;
+	int64_t since_us; /* 0: not known */
+};
+
+static bool is_bad(const struct bad_runs *bad, const struct catalog_run *run)
+{
+	return bad->failed ? run->state == RUN_FAILED : run->state == RUN_COMPLETED && *run->warning;
+}
+
+static bool find_first_bad(void *arg, const struct catalog_run *run)
+{
+	struct bad_runs *bad = arg;
+
+	if (bad->looked_at++ == RUNS_LOOKED_AT) {
+		bad->since_us = 0;
+		return false;
+	}
+	if (!is_bad(bad, run))
+		return !counts_for_job(bad->view, run);
+	bad->since_us = run->finished_at_us;
+	return true;
+}
+
+static int64_t bad_since(struct checking *c, const char *job, const struct job_view *view, bool failed)
+{
+	struct bad_runs bad = {.view = view, .failed = failed};
+	int r = runs_each(c->from->catalog, job, find_first_bad, &bad);
+
+	if (r < 0)
+		checking_catalog_failed(c, r);
+	return r < 0 ? 0 : bad.since_us;
+}
+
+/* What is told. */
+
+static struct health_item *add_job(struct checking *c, enum report_health level, const char *job)
+{
+	return checking_add(c, level, mem_printf("job %s", job), job);
+}
+
+static void tell_failed_job(struct checking *c, const char *job, const struct job_view *view)
+{
+	int64_t whole_at_us = view->totals.newest_whole_at_us, since_us = bad_since(c, job, view, true);
+	struct health_item *item = add_job(c, whole_at_us ? REPORT_WARN : REPORT_CRIT, job);
+	char at[32], newest[32];
+
+	item->since_us = since_us;
+	line_time(view->last.finished_at_us, "-", at);
+	if (whole_at_us)
+		item->text =
+		        mem_printf("run %" PRId64 " failed %s: %s; the newest good backup is of %s",
+		                   view->last.id, at, view->last.error, line_time(whole_at_us, "-", newest));
+	else
+		item->text = mem_printf("there is no good backup; run %" PRId64 " failed %s: %s",
+		                        view->last.id, at, view->last.error);
+}
+
+static void tell_warned_job(struct checking *c, const char *job, const struct job_view *view)
+{
+	int64_t whole_at_us = view->totals.newest_whole_at_us, since_us = bad_since(c, job, view, false);
+	struct health_item *item = add_job(c, REPORT_WARN, job);
+	char at[32], age[32];
+
+	item->since_us = since_us;
+	item->text =
+	        mem_printf("run %" PRId64 " completed with a warning: %s; the newest backup is of %s, %s ago",
+	                   view->warned.id, view->warned.warning, line_time(whole_at_us, "-", at),
+	                   line_age(c->from->now_us - whole_at_us, age));
+}
+
+static void tell_good_job(struct checking *c, const char *job, const struct job_view *view)
+{
+	int64_t whole_at_us = view->totals.newest_whole_at_us;
+	char at[32], age[32];
+
+	add_job(c, REPORT_OK, job)->text = mem_printf(
+	        "the newest backup is of %s, %s ago; %" PRIu64 " in all", line_time(whole_at_us, "-", at),
+	        line_age(c->from->now_us - whole_at_us, age), view->totals.artifacts);
+}
+
+/* It has no whole backup, and no failure either. */
+static void tell_empty_job(struct checking *c, const char *job, const struct job_view *view)
+{
+	struct health_item *item = add_job(c, REPORT_WARN, job);
+	char at[32];
+
+	if (view->totals.artifacts > 0) {
+		item->text = mem_strdup("has only backups that are partial or damaged");
+		item->what_to_do = mem_printf("make a good one with: keepfs trigger %s", job);
+	} else if (view->last.id) {
+		item->text = mem_printf("run %" PRId64 " completed %s, but its backup is gone", view->last.id,
+		                        line_time(view->last.finished_at_us, "-", at));
+	} else if (view->cancelled_since) {
+		item->text = mem_strdup("has no backup yet: its runs were cancelled");
+	} else {
+		item->text = mem_strdup("has not run yet");
+		item->what_to_do = mem_printf("start it with: keepfs trigger %s", job);
+	}
+}
+
+static void check_job(struct checking *c, const char *job)
+{
+	_cleanup(free) struct job_view *view = mem_alloc(sizeof(*view));
+	int r = catalog_totals(c->from->catalog, job, &view->totals);
+
+	if (r == 0)
+		r = runs_each(c->from->catalog, job, view_run, view);
+	if (r < 0)
+		checking_catalog_failed(c, r);
+	else if (view->last.id && view->last.state == RUN_FAILED)
+		tell_failed_job(c, job, view);
+	else if (!view->totals.newest_whole_at_us)
+		tell_empty_job(c, job, view);
+	else if (view->warned.id)
+		tell_warned_job(c, job, view);
+	else
+		tell_good_job(c, job, view);
+}
+
+void check_jobs(struct checking *c)
+{
+	for (size_t i = 0; i < c->from->conf->job_count; i++)
+		check_job(c, c->from->conf->jobs[i].name);
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Health of the store, and of all that `keepfs check` looks at. What it found is taken as outdated when a run
+ * has completed since: that run has proved the opposite. */
+#include "checks.h"
+#include "line.h"
+#include "runs.h"
+
+#include <keepfs/base/mem.h>
+
+#include <string.h>
+
+#define PROBES_MAX 64
+
+static bool take_completed(void *arg, const struct catalog_run *run)
+{
+	if (run->state != RUN_COMPLETED)
+		return true;
+	*(int64_t *)arg = run->finished_at_us;
+	return false;
+}
+
+/* When a run (of @job; NULL: any) last completed; 0: never. */
+static int64_t last_completed(struct checking *c, const char *job)
+{
+	int64_t at_us = 0;
+	int r = runs_each(c->from->catalog, job, take_completed, &at_us);
+
+	if (r < 0)
+		checking_catalog_failed(c, r);
+	return at_us;
+}
+
+void check_store(struct checking *c)
+{
+	const char *url = c->from->conf->store.url;
+	int64_t verified = catalog_store_verified(c->from->catalog, url);
+	int64_t completed = verified ? 0 : last_completed(c, NULL);
+	struct health_item *item =
+	        checking_add(c, verified || completed ? REPORT_OK : REPORT_WARN, mem_strdup("store"), url);
+	char at[32];
+
+	if (verified) {
+		item->text = mem_printf("%s was verified %s", url, line_time(verified, "-", at));
+	} else if (completed) {
+		item->text = mem_printf("%s took a backup %s; it was not verified by 'keepfs check' yet", url,
+		                        line_time(completed, "-", at));
+	} else {
+		item->text = mem_printf("%s was never verified", url);
+		item->what_to_do = mem_strdup("do so with: keepfs check");
+	}
+}
+
+/* The configured job that a probe is about ("pg_dump full", "database full/shop"); NULL when it is none. */
+static const char *job_of_probe(const struct conf *conf, const char *probe)
+{
+	const char *space = strchr(probe, ' ');
+	_cleanup(free) char *name = NULL;
+	const struct conf_job *job;
+
+	if (!space)
+		return NULL;
+	name = mem_printf("%.*s", (int)strcspn(space + 1, "/"), space + 1);
+	job = conf_find_job(conf, name);
+	return job ? job->name : NULL;
+}
+
+static void tell_probe(struct checking *c, const struct catalog_probe *probe)
+{
+	enum report_health level = strcmp(probe->check, "store") == 0 ? REPORT_CRIT : REPORT_WARN;
+	struct health_item *item = checking_add(c, level, mem_printf("check %s", probe->check), probe->check);
+	char at[32];
+
+	item->since_us = probe->at_us;
+	item->text = mem_printf("failed %s: %s", line_time(probe->at_us, "-", at), probe->detail);
+	item->what_to_do = mem_strdup("try again with: keepfs check");
+}
+
+void check_probes(struct checking *c)
+{
+	_cleanup(free) struct catalog_probe *probes = mem_array(PROBES_MAX, sizeof(*probes));
+	ssize_t count = catalog_probes(c->from->catalog, probes, PROBES_MAX);
+	unsigned failed = 0;
+	char at[32];
+
+	if (count < 0)
+		checking_catalog_failed(c, (int)count);
+	for (ssize_t i = 0; i < count; i++) {
+		if (probes[i].ok ||
+		    last_completed(c, job_of_probe(c->from->conf, probes[i].check)) > probes[i].at_us)
+			continue;
+		failed++;
+		tell_probe(c, &probes[i]);
+	}
+	if (count > 0 && failed == 0)
+		checking_add(c, REPORT_OK, mem_strdup("checks"), "")->text =
+		        mem_printf("nothing that 'keepfs check' found on %s stands in the way",
+		                   line_time(probes[0].at_us, "-", at));
+}

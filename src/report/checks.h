@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * The checks of health. A check looks at one subject (or at each of several), and adds an item for what it finds: also
+ * when all is well, where that is worth a line. What each looks at is told in include/keepfs/report/health.h. It is
+ * called on any thread, and may wait for the local disk, but not for the network.
+ *
+ * A new check is one function here and one row of the table in health.c.
+ */
+#include <keepfs/report/health.h>
+#include <keepfs/report/status.h>
+
+#include <stdbool.h>
+
+/** struct checking - one gathering of health: what the checks ask, and the list that they add to. */
+struct checking {
+	const struct report_sources *from;
+	struct health *found;
+	const char *check;   /* the word of the row that is at work */
+	bool catalog_failed; /* that is said already */
+};
+
+/**
+ * checking_add() - add an item
+ * @name:    consumed; how status/health calls it
+ * @subject: "" when the check has but one
+ *
+ * Return: the item, valid until the next is added; the caller sets text, and what_to_do and since_us if he has them.
+ */
+struct health_item *checking_add(struct checking *c, enum report_health level, char *name,
+                                 const char *subject);
+/** checking_catalog_failed() - the catalog could not answer (@r: its negative errno): that is an item of its own, once,
+ * however many questions it was asked. */
+void checking_catalog_failed(struct checking *c, int r);
+
+void check_jobs(struct checking *c);
+void check_damaged(struct checking *c);
+void check_reads(struct checking *c);
+void check_cache(struct checking *c);
+void check_store(struct checking *c);
+void check_probes(struct checking *c);
+void check_space(struct checking *c);
