@@ -100,7 +100,7 @@ static inline bool wait_held(struct held_store *s, struct cancel *cancel, uint64
 
 /* The first bytes come at once, the rest of the buffers holds anything meanwhile. */
 static inline bool arrive_early(struct held_store *s, uint64_t offset, const struct iovec *iov, int count,
-                         const struct store_get_options *options)
+                                const struct store_get_options *options)
 {
 	uint64_t early, corrupt_at, filled = 0;
 	const char *etag;
@@ -136,9 +136,9 @@ static inline int lost(struct error *err)
 	return -ECONNRESET;
 }
 
-static inline int held_get(struct store *store, const struct store_call *call, const char *key, uint64_t offset,
-                    const struct iovec *iov, int count, const struct store_get_options *options,
-                    struct error *err)
+static inline int held_get(struct store *store, const struct store_call *call, const char *key,
+                           uint64_t offset, const struct iovec *iov, int count,
+                           const struct store_get_options *options, struct error *err)
 {
 	struct held_store *s = (struct held_store *)store;
 	uint64_t at = offset, corrupt_at = UINT64_MAX, end;
@@ -282,7 +282,7 @@ struct test_request {
 };
 
 static inline void request_done(struct reader_request *base, int result, const struct iovec *iov, int count,
-                         const struct error *err)
+                                const struct error *err)
 {
 	struct test_request *req = (struct test_request *)base;
 	uint64_t at = base->offset;
@@ -304,7 +304,7 @@ static inline void request_done(struct reader_request *base, int result, const s
 }
 
 static inline void start_of(struct test_request *req, struct reader_file *f, uint64_t offset, size_t len,
-                     uint64_t owner)
+                            uint64_t owner)
 {
 	static atomic_ullong tag;
 
@@ -373,8 +373,8 @@ static inline struct reader_file *open_file(struct bench *b, uint64_t ino)
 	return f;
 }
 
-static inline void bench_init(struct bench *b, uint64_t size, const uint32_t *lengths, size_t count, size_t buffers,
-                       unsigned threads)
+static inline void bench_init(struct bench *b, uint64_t size, const uint32_t *lengths, size_t count,
+                              size_t buffers, unsigned threads)
 {
 	struct reader_options options = {
 	        .buffers = buffers, .threads = threads, .ahead_bytes = 16 * MIB, .metrics = &b->metrics};
@@ -422,7 +422,7 @@ static inline void hash_content(uint64_t size, char ret[static SHA256_HEX_BYTES]
 }
 
 static inline void bench_init_whole(struct bench *b, uint64_t size, const uint32_t *lengths, size_t count,
-                             size_t buffers, unsigned threads, bool right)
+                                    size_t buffers, unsigned threads, bool right)
 {
 	bench_init(b, size, lengths, count, buffers, threads);
 	reader_close(b->file, NULL);
