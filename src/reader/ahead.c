@@ -6,6 +6,9 @@
  * begins with one block at the second request in order (and the rest of the one that is being read) and
  * doubles with each block that is entered; another request ends it. It takes no buffer that somebody needs:
  * when there is none, the window shrinks.
+ *
+ * All of it is called with the lock, by the caller of reader_read() or reader_close(): it decides what is to be
+ * fetched, and wakes fetchers for it.
  */
 #include "reader_private.h"
 

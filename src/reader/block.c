@@ -12,6 +12,10 @@
  * used, then from the least recently used block that nobody needs. Blocks of which nobody has seen everything
  * yet are spared while they are young, or sequential readers would throw out each other's next block for
  * ever; a request that waits may take them all the same.
+ *
+ * All of it is called with the lock, by callers and fetchers alike. A pin is what keeps a block where it is while
+ * the lock is not held: a request's from its admission until its answer was told, a thread's while it works on it. A
+ * block that is loading needs no pin.
  */
 #include "reader_private.h"
 

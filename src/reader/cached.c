@@ -3,6 +3,9 @@
  * The disk cache. It keeps whole blocks: what is read in order, as a restore does. A random read of a block
  * that is not there leaves nothing in it. A block is offered once; what the cache does with it is its own
  * affair. Its bytes are checked when they come back as those from the store are.
+ *
+ * Fetchers call it, without the lock (but for cached_offer()), since the disk may be slow. The pin that
+ * cached_offer() takes keeps the block until cached_write() is through.
  */
 #include "reader_private.h"
 

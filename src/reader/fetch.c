@@ -15,6 +15,11 @@
  *
  * The first get of an artifact learns the object's etag, all others insist on it: bytes of two objects are
  * never handed out as one file's.
+ *
+ * A fetcher holds the lock while it takes a batch and finishes it, and releases it for all between. Functions here
+ * run on its thread without the lock, and take it for what they have to look up or to change, unless their comment says
+ * "with the lock": these are called by it at both ends, and by callers that have something fetched. What the pieces
+ * of its batch hold is its own until settle(), which makes it everybody's.
  */
 #include "reader_private.h"
 
@@ -30,7 +35,7 @@ static bool may_read_ahead(const struct reader *reader)
 	return reader->ahead.first && gets_may_begin(reader);
 }
 
-/* Take the first run of parts of @b that are to be fetched; false when there is none, or, for a further
+/* With the lock: take the first run of parts of @b that are to be fetched; false when there is none, or, for a further
  * piece, none that follows the last. */
 static bool take_piece(struct reader *reader, struct batch *batch, struct block *b)
 {
@@ -62,7 +67,7 @@ static bool reaches_end(const struct piece *p)
 	return p->from + p->bytes == p->block->span.stored_bytes;
 }
 
-/* Of threads that are on their way already each takes something. */
+/* With the lock. Of threads that are on their way already each takes something. */
 static bool is_one_more_needed(const struct reader *reader)
 {
 	return reader->waking < reader->wanted.count || (reader->waking == 0 && may_read_ahead(reader));
@@ -349,7 +354,8 @@ static int judge(const struct artifact *a, int r, const struct error **err)
 	return -EIO;
 }
 
-/* @p's get has ended with @r, or brought it: tell those who wait. */
+/* @p's get has ended with @r, or brought it: tell those who wait. The block is pinned meanwhile: it is not
+ * loading any more, and the last request that fails would take it along. */
 static void settle(struct reader *reader, struct piece *p, int r, const struct error *err)
 {
 	struct answers answers = {0};
@@ -435,7 +441,7 @@ static void note_failure(struct reader *reader, struct artifact *a, const struct
 	pthread_mutex_unlock(&reader->lock);
 }
 
-/* @filled bytes of the run have arrived: give out what is complete and right. */
+/* On the fetcher's thread, called by the store in the middle of the get: @filled bytes of the run have arrived: give out what is complete and right. */
 static void on_arrived(void *arg, uint64_t filled, const char *etag)
 {
 	struct run *run = arg;

@@ -6,6 +6,8 @@
  * network one connection alone is often far slower than several together. So it begins with two, one of which
  * begins while the other ends, and as long as that is not fast, twice as many are tried, as far as there are
  * threads: when they bring clearly more together they stay.
+ *
+ * All of it is called with the lock: by fetchers, and by whoever wakes one.
  */
 #include "reader_private.h"
 

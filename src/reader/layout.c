@@ -21,7 +21,8 @@ int layout_check(const struct reader_layout *l, const struct extents *x, uint64_
 		                                    : UINT64_MAX;
 		if (bytes == UINT64_MAX)
 			return error_set(err, ERROR_CORRUPT, EBADMSG,
-			                 "an object of %" PRIu64 " bytes cannot be a file in cells of %" PRIu32
+			                 "an object of %" PRIu64
+			                 " bytes cannot be a file in cells of %" PRIu32
 			                 " bytes, which are stored as %" PRIu32,
 			                 x->total_bytes, l->cells.plain_bytes, l->cells.stored_bytes);
 	}
@@ -54,11 +55,10 @@ static int decode_cell(const struct block *b, uint64_t plain, struct error *err)
 
 	if (r >= 0)
 		return 0;
-	return error_set(
-	        err, ERROR_CORRUPT, EIO,
-	        "%s is damaged: the %zu stored bytes from offset %" PRIu64
-	        " are as its manifest says, but are not this file's: %s; do not rely on this backup",
-	        a->key, stored, place, why.message);
+	return error_set(err, ERROR_CORRUPT, EIO,
+	                 "%s is damaged: the %zu stored bytes from offset %" PRIu64
+	                 " are as its manifest says, but are not this file's: %s; do not rely on this backup",
+	                 a->key, stored, place, why.message);
 }
 
 int layout_decode(const struct piece *p, struct error *err)

@@ -4,6 +4,8 @@
  * share it and its blocks. With its last file an artifact loses its blocks at once, gets under way for it are
  * cancelled, and the memory is the next one's: what is read again soon comes from the kernel's page cache. An
  * artifact outlives its last file only until those gets have returned.
+ *
+ * Everything here runs on callers' threads, several at the same time; what has to hold the lock says so.
  */
 #include "reader_private.h"
 
@@ -118,6 +120,7 @@ static void layout_free(struct reader_layout *l)
 		l->ops->free(l);
 }
 
+/* With the lock. */
 void artifact_release(struct artifact *a)
 {
 	if (a->files > 0 || a->users > 0)
@@ -240,6 +243,7 @@ static void artifact_close(struct reader *reader, struct artifact *a, struct ans
 	artifact_release(a);
 }
 
+/* With the lock. */
 static void fail_all(struct reader_file *f, int errnum, const struct error *err, struct answers *answers)
 {
 	while (f->pendings)

@@ -1,10 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
- * The reader's rooms within: blocks (block.c), which bytes of a file a block and its parts are (span.c),
- * requests and their answers (request.c), read-ahead (ahead.c) and how many gets of it run at once (gets.c),
- * threads that bring blocks from cache and store and check them (fetch.c), and the SHA-256 of what is read
- * whole (whole.c). One lock guards all of it; gets, checks, disk and done() run without.
+ * The reader's rooms within: its life and that of its files (reader.c), blocks (block.c), which bytes of a file
+ * a block and its parts are (span.c), files that are not stored as they are (layout.c), requests and their
+ * answers (request.c), read-ahead (ahead.c) and how many gets of it run at once (gets.c), threads that bring
+ * blocks from the store (fetch.c) and the disk cache (cached.c), and the SHA-256 of what is read whole (whole.c).
+ *
+ * Threads. There are two kinds:
+ * - Callers: whoever calls reader_open(), _read(), _cancel(), _close(); in the daemon FUSE's threads. They do
+ *   bookkeeping, and tell answers that are known already. They touch neither the store nor the disk.
+ * - Fetchers: the reader's own, running fetch_main(). Only they get, check, decode, hash, and use the disk cache;
+ *   and they tell the answers that became known by that.
+ *
+ * The lock. There is one, reader->lock. It guards every field of the structs below, but for those of which the
+ * comment says why not. It is held for bookkeeping only, for microseconds: never during a get, a checksum, a
+ * decoding, a hash, a read or write of the disk, or done(). Where a function's comment says "with the lock", its caller
+ * holds it, and holds it still when the function returns. Some release it in between: request_deliver() for
+ * done(), whole_go_on() for hashing, take_batch() and reader_close() for their waiting. After these a block may be gone which the
+ * caller has no pin on, and an artifact to which it is neither a file nor a user.
+ *
+ * Other locks are taken with it held, never the other way round: the pool's, and those behind cancel_set(), whose
+ * hooks only wake. So no hook, and no store, may call the reader.
+ *
+ * What is used without the lock, and who sees to it that it does not change:
+ * - the bytes of a loading part: they are the fetcher's alone that took the part (block->loading);
+ * - the bytes of a ready part: nobody writes them as long as the block is pinned;
+ * - key, extents, layout, cells, bytes of an artifact: never change; it lives as long as it has files or users;
+ * - a fetcher's batch: only its thread changes it, and reads it without the lock; others read it with it.
+ *
+ * Who waits for whom. No thread waits for a request: it is an entry in a list, which whoever brings its last
+ * part finds (block->waits).
+ * - A fetcher waits for work (fetcher->wake): for fetch_wake() by whoever wants parts, or fetch_end().
+ * - A request for which there are no buffers waits in reader->queue, holding none. Each request_deliver() looks
+ *   whether there are enough by now, so whoever lets go of blocks calls it.
+ * - Read-ahead waits for nothing: without a buffer to spare it does not begin.
+ * - reader_close() waits (reader->answered) for the done() of its file that other threads are in. So done() must
+ *   not close a file.
+ * - reader_free() waits for the fetchers to end.
+ * A fetcher whose get is under way has all its buffers. So every get ends, what it brought is given out, buffers
+ * come free, and the queue moves.
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/reader.h>
@@ -128,7 +162,7 @@ struct answers {
 	struct pending *first, *last;
 };
 
-struct reader_file {
+struct reader_file { /* what reader_open() returns */
 	struct reader *reader;
 	struct artifact *artifact;
 	struct pending *pendings;

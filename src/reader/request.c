@@ -9,6 +9,9 @@
  * An answer is decided under the lock (the pending leaves its file and its request forgets it), so it is
  * decided once, whoever comes first: a block, a failure, close. It is told without the lock, by
  * request_deliver(), while the blocks stay pinned.
+ *
+ * All but tell() and what reader.h declares is called with the lock, by callers (a request begins or is cancelled) and by
+ * fetchers (its parts came, or did not).
  */
 #include "reader_private.h"
 

@@ -4,12 +4,16 @@
  * this one is of the whole, and costs no transfer. Blocks are hashed in their order, each as soon as it is
  * there, by the thread that brought it or the one before it. Until then it is kept, so that hashing that
  * falls behind slows read-ahead down, and is not given up. What comes last, wherever in the file it is, waits
- * for the r, so that whoever reads all of the file and gets no error has the right file.
+ * for the verdict, so that whoever reads all of the file and gets no error has the right file.
  *
  * Blocks are kept only while the next one to hash is there or on its way; what is on its way holds its buffer
  * already, so this ends. whole_go_on() is called after each fetch, whole_lost() for each block that is
  * forgotten or not wanted any more; then they are kept no longer, until somebody reads the missing block
- * again. What waits for the r waits for nothing but the hashing of what is there.
+ * again. What waits for the verdict waits for nothing but the hashing of what is there.
+ *
+ * All of it is called with the lock. Hashing releases it: meanwhile the artifact's state is WHOLE_BUSY, which says that
+ * its hash and whole_next are that thread's alone, and that it will look for more itself; so at most one fetcher
+ * hashes a file, and others who bring a block of it do not wait for it.
  */
 #include "reader_private.h"
 

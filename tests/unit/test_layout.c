@@ -22,18 +22,21 @@ struct fixture {
 	struct reader *reader;
 	struct reader_metrics metrics;
 	struct cells cells;
-	struct str plain;  /* the file */
-	char *stored;      /* the object */
+	struct str plain; /* the file */
+	char *stored;     /* the object */
 	struct stream_facts facts;
 	char sha256[SHA256_HEX_BYTES]; /* of the file */
 	struct cache *cache;
 	char cache_dir[64];
 };
 
-static const struct cells small = {.head_bytes = 40, .plain_bytes = 4096, .stored_bytes = 4096 + VEIL_TAG_BYTES};
-static const struct cells age = {.head_bytes = 216, .plain_bytes = 65536, .stored_bytes = 65536 + VEIL_TAG_BYTES};
+static const struct cells small = {
+        .head_bytes = 40, .plain_bytes = 4096, .stored_bytes = 4096 + VEIL_TAG_BYTES};
+static const struct cells age = {
+        .head_bytes = 216, .plain_bytes = 65536, .stored_bytes = 65536 + VEIL_TAG_BYTES};
 static const struct cells headless = {.plain_bytes = 10007, .stored_bytes = 10007 + VEIL_TAG_BYTES};
-static const struct cells large = {.head_bytes = 1000, .plain_bytes = 600000, .stored_bytes = 600000 + VEIL_TAG_BYTES};
+static const struct cells large = {
+        .head_bytes = 1000, .plain_bytes = 600000, .stored_bytes = 600000 + VEIL_TAG_BYTES};
 
 static int set_up(void **state)
 {
@@ -485,8 +488,8 @@ static void test_a_wrong_cell_in_a_sequential_read(void **state)
 		const struct extents *x = &f->facts.extents;
 		const struct extent *here = &x->items[extents_find(x, cells_stored_offset(&f->cells, at))];
 		struct error err = {0};
-		bool with_wrong = here->offset <= 40 + wrong * 4112 &&
-		                  here->offset + here->length > 40 + wrong * 4112;
+		bool with_wrong =
+		        here->offset <= 40 + wrong * 4112 && here->offset + here->length > 40 + wrong * 4112;
 		int r = read_range(f, file, at, 4096, &err);
 
 		if (at / 4096 == wrong)
@@ -530,7 +533,8 @@ static void test_exchanged_cells(void **state)
 	memcpy(first, f->stored + 40, 4112);
 	memcpy(f->stored + 40, f->stored + 40 + 4112, 4112);
 	memcpy(f->stored + 40 + 4112, first, 4112);
-	assert_int_equal(store_put_bytes(f->store, NULL, KEY, f->stored, f->facts.stored_bytes, NULL, NULL), 0);
+	assert_int_equal(store_put_bytes(f->store, NULL, KEY, f->stored, f->facts.stored_bytes, NULL, NULL),
+	                 0);
 	f->facts.extents.items[0].crc32c = crc32c(0, f->stored, f->facts.extents.items[0].length);
 	open_reader(f, 8, 0);
 	file = open_file(f);
@@ -681,6 +685,7 @@ static void spoil_cache(struct fixture *f)
 static void test_disk_cache(void **state)
 {
 	struct fixture *f = *state;
+	uint8_t id[CACHE_ID_BYTES];
 	struct cache_stats stats;
 	struct reader_file *file;
 
@@ -714,6 +719,12 @@ static void test_disk_cache(void **state)
 	assert_int_not_equal(stats.wrong, 0);
 	assert_int_equal(f->metrics.wrong_extents, 0);
 	reader_close(file, NULL);
+
+	/* It is known by what is stored: whoever removes the object needs no layout to find it. */
+	reader_cache_id(f->facts.stored_sha256, &f->facts.extents, id);
+	cache_forget_file(f->cache, id);
+	cache_stats(f->cache, &stats);
+	assert_int_equal(stats.pieces, 0);
 	close_reader(f);
 }
 
@@ -848,7 +859,8 @@ static void test_long_tables(void **state)
 		struct sink *s;
 
 		write_object(f, 5 * MIB + 99, 0, MIB);
-		s = lister_new(drain_new(), &(struct lister_options){.cells = age, .max_extents = most[i], .ret = &x});
+		s = lister_new(drain_new(),
+		               &(struct lister_options){.cells = age, .max_extents = most[i], .ret = &x});
 		for (uint64_t at = 0; at < f->facts.stored_bytes; at += 1000)
 			assert_int_equal(sink_write(s, f->stored + at,
 			                            f->facts.stored_bytes - at < 1000

@@ -42,7 +42,8 @@ struct veil {
 	uint8_t *shared;     /* what follows the head in its last cell */
 	size_t shared_bytes; /* of these, are there */
 	size_t shared_room;  /* for so many more */
-	uint8_t *cell;       /* the one that is being filled; a full one waits until it is known not to be the last */
+	uint8_t *
+	        cell; /* the one that is being filled; a full one waits until it is known not to be the last */
 	size_t cell_bytes;
 	uint64_t number; /* its */
 	bool begun;      /* something was passed on by write */
@@ -157,8 +158,8 @@ struct veil_layout {
 	unsigned *freed; /* counts; NULL */
 };
 
-static inline int veil_decode(const struct reader_layout *l, uint64_t cell, bool last, void *bytes, size_t stored,
-                              struct error *err)
+static inline int veil_decode(const struct reader_layout *l, uint64_t cell, bool last, void *bytes,
+                              size_t stored, struct error *err)
 {
 	uint8_t tag[VEIL_TAG_BYTES], *plain = bytes;
 	size_t len = stored - VEIL_TAG_BYTES;

@@ -1,26 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Streams: filters, the pump, and the upload against a store in memory that can fail and wait. */
-#include "../../src/stream/digest.h"
-#include "../../src/stream/lister.h"
+/* The upload, against a store in memory that can fail and wait. */
 #include "../../src/stream/upload.h"
 
-#include <keepfs/base/fd.h>
-#include <keepfs/base/mem.h>
-#include <keepfs/base/str.h>
+#include "stream_test.h"
+
 #include <keepfs/base/workers.h>
-#include <keepfs/stream.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#define MIB ((uint64_t)1 << 20)
 
 /* A store in memory, of one object. */
 
@@ -286,17 +273,6 @@ static struct sink *new_upload(struct fixture *f)
 
 	assert_int_equal(upload_new(&f->options, &sink, &err), 0);
 	return sink;
-}
-
-/* Bytes of which no stretch repeats soon. */
-static void make_data(struct str *out, size_t len)
-{
-	uint32_t x = 1;
-
-	for (size_t i = 0; i < len; i++) {
-		x = x * 1664525 + 1013904223;
-		str_append_char(out, (char)(x >> 24));
-	}
 }
 
 static void expect_upload(struct fixture *f, size_t len, size_t piece)
@@ -645,244 +621,6 @@ static void test_cancelled_reservation(void **state)
 	assert_int_equal(err.class, ERROR_CANCELLED);
 }
 
-/* A sink that keeps what it gets. */
-
-struct keeper {
-	struct sink sink;
-	struct str *data;
-	bool *finished;
-	int fail; /* what write returns */
-};
-
-static int keeper_write(struct sink *s, const void *data, size_t len, struct error *err)
-{
-	struct keeper *k = (struct keeper *)s;
-
-	if (k->fail)
-		return error_set(err, ERROR_INTERNAL, -k->fail, "the keeper fails");
-	str_append_bytes(k->data, data, len);
-	return 0;
-}
-
-static int keeper_finish(struct sink *s, struct error *err)
-{
-	*((struct keeper *)s)->finished = true;
-	return 0;
-}
-
-static void keeper_free(struct sink *s)
-{
-	free(s);
-}
-
-static const struct sink_ops keeper_ops = {keeper_write, keeper_finish, keeper_free};
-
-static struct sink *keeper_new(struct str *data, bool *finished, int fail)
-{
-	struct keeper *k = mem_alloc(sizeof(*k));
-
-	*k = (struct keeper){.sink = {&keeper_ops}, .data = data, .finished = finished, .fail = fail};
-	return &k->sink;
-}
-
-/* They end at the multiples of one length behind the head, and at the end. */
-static void expect_extents(const struct extents *x, const struct str *data, size_t head, uint32_t length)
-{
-	uint64_t at = head;
-
-	assert_int_equal(x->total_bytes, data->len);
-	for (size_t i = (head + EXTENT_MIN_BYTES - 1) / EXTENT_MIN_BYTES; i < x->count; i++) {
-		uint64_t end = at / length * length + length;
-
-		assert_int_equal(x->items[i].offset, at);
-		assert_int_equal(x->items[i].length, (end < data->len ? end : data->len) - at);
-		assert_int_equal(x->items[i].crc32c, crc32c(0, data->data + at, x->items[i].length));
-		at += x->items[i].length;
-	}
-	assert_int_equal(at, data->len);
-}
-
-static const struct cells no_cells = {.plain_bytes = EXTENT_MIN_BYTES, .stored_bytes = EXTENT_MIN_BYTES};
-
-static struct sink *new_lister(struct sink *next, size_t head, size_t most, struct extents *ret)
-{
-	return lister_new(next,
-	                  &(struct lister_options){
-	                          .cells = no_cells, .head_bytes = head, .max_extents = most, .ret = ret});
-}
-
-static void expect_digest(size_t len, size_t piece, size_t extents)
-{
-	_cleanup(str) struct str data = {0};
-	_cleanup(str) struct str kept = {0};
-	struct stream_facts facts = {0};
-	bool finished = false;
-	struct sink *sink = new_lister(keeper_new(&kept, &finished, 0), 0, EXTENTS_MAX, &facts.extents);
-	uint8_t digest[SHA256_BYTES];
-	char hex[SHA256_HEX_BYTES];
-
-	sink = digest_new(sink, &facts.bytes, facts.sha256);
-	make_data(&data, len);
-	for (size_t at = 0; at < len; at += piece)
-		assert_int_equal(sink_write(sink, data.data + at, len - at < piece ? len - at : piece, NULL),
-		                 0);
-	assert_int_equal(sink_finish(sink, NULL), 0);
-	sink_free(sink);
-	assert_true(finished);
-	assert_int_equal(facts.bytes, len);
-	assert_int_equal(kept.len, len);
-	sha256_once(data.data ? data.data : "", len, digest);
-	hex_encode(digest, sizeof(digest), hex);
-	assert_string_equal(facts.sha256, hex);
-	assert_int_equal(facts.extents.count, extents);
-	expect_extents(&facts.extents, &data, 0, EXTENT_MIN_BYTES);
-	extents_finish(&facts.extents);
-}
-
-static void test_digest(void **state)
-{
-	expect_digest(0, 1, 0);
-	expect_digest(1, 1, 1);
-	expect_digest(EXTENT_MIN_BYTES - 1, 1000, 1);
-	expect_digest(EXTENT_MIN_BYTES, 1000, 1);
-	expect_digest(2 * EXTENT_MIN_BYTES + 1, 65536, 3);
-	expect_digest(3 * EXTENT_MIN_BYTES, 3 * EXTENT_MIN_BYTES, 3);
-}
-
-/* A table of few extents: their length doubles when there would be more. */
-static void expect_limited(const struct str *whole, size_t head, size_t len, size_t most, uint32_t length)
-{
-	const struct str data = {.data = whole->data, .len = len};
-	const size_t piece = most * 10007;
-	_cleanup(str) struct str kept = {0};
-	struct extents extents = {0};
-	bool finished = false;
-	struct sink *sink = new_lister(keeper_new(&kept, &finished, 0), head, most, &extents);
-
-	for (size_t at = head; at < len; at += piece)
-		assert_int_equal(sink_write(sink, data.data + at, len - at < piece ? len - at : piece, NULL),
-		                 0);
-	assert_int_equal(sink_finish(sink, NULL), 0);
-	sink_free(sink);
-	expect_extents(&extents, &data, head, length);
-	for (size_t at = 0, i = 0; at < head; at += EXTENT_MIN_BYTES, i++) {
-		assert_int_equal(extents.items[i].offset, at);
-		assert_int_equal(extents.items[i].crc32c, 0);
-	}
-	extents_finish(&extents);
-}
-
-static void test_limited_extents(void **state)
-{
-	static const size_t heads[] = {
-	        0, 1, 100, EXTENT_MIN_BYTES - 1, EXTENT_MIN_BYTES, EXTENT_MIN_BYTES + 1};
-	const size_t most = 7;
-	_cleanup(str) struct str data = {0};
-
-	make_data(&data, 9 * MIB);
-	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
-		for (uint32_t length = EXTENT_MIN_BYTES; length < EXTENT_MAX_BYTES; length *= 2) {
-			/* The head counts, and what follows it up to a multiple. */
-			size_t head_extents = (heads[i] + EXTENT_MIN_BYTES - 1) / EXTENT_MIN_BYTES;
-			size_t full = heads[i] / length * length + (most - head_extents) * length;
-
-			expect_limited(&data, heads[i], full - 1, most, length);
-			expect_limited(&data, heads[i], full, most, length);
-			expect_limited(&data, heads[i], full + 1, most, 2 * length);
-		}
-	}
-	expect_limited(&data, 0, 9 * MIB, most, EXTENT_MAX_BYTES);
-	expect_limited(&data, 0, 8 * MIB + 1, 1, EXTENT_MAX_BYTES);
-	expect_limited(&data, 100, 2 * MIB, 1, EXTENT_MAX_BYTES); /* no room but the head's */
-	expect_limited(&data, 3, 4, 1, EXTENT_MAX_BYTES);
-}
-
-/* The pump. */
-
-struct writer {
-	int fd;
-	const struct str *data;
-};
-
-static void *write_and_close(void *arg)
-{
-	struct writer *w = arg;
-
-	fd_write_all(w->fd, w->data->data, w->data->len);
-	close(w->fd);
-	return NULL;
-}
-
-static void test_pump(void **state)
-{
-	_cleanup(str) struct str data = {0};
-	_cleanup(str) struct str kept = {0};
-	atomic_uint_least64_t read_bytes = 0;
-	bool finished = false;
-	struct sink *sink = keeper_new(&kept, &finished, 0);
-	struct writer writer = {.data = &data};
-	pthread_t thread;
-	int ends[2];
-
-	make_data(&data, 1000000);
-	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	writer.fd = ends[1];
-	assert_int_equal(thread_start(&thread, "test", write_and_close, &writer), 0);
-	assert_int_equal(stream_pump(ends[0], sink, NULL, &read_bytes, NULL), 0);
-	pthread_join(thread, NULL);
-	close(ends[0]);
-	assert_false(finished);
-	assert_int_equal(read_bytes, data.len);
-	assert_int_equal(kept.len, data.len);
-	assert_int_equal(memcmp(kept.data, data.data, data.len), 0);
-	sink_free(sink);
-}
-
-static void test_pump_tells_the_sinks_failure(void **state)
-{
-	_cleanup(str) struct str kept = {0};
-	bool finished = false;
-	struct sink *sink = keeper_new(&kept, &finished, -EXDEV);
-	struct error err = {0};
-	int ends[2];
-
-	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	assert_int_equal(write(ends[1], "x", 1), 1);
-	assert_int_equal(stream_pump(ends[0], sink, NULL, NULL, &err), -EXDEV);
-	assert_string_equal(err.message, "the keeper fails");
-	close(ends[0]);
-	close(ends[1]);
-	sink_free(sink);
-}
-
-static void *set_cancel(void *arg)
-{
-	cancel_set(arg);
-	return NULL;
-}
-
-static void test_pump_is_cancelled_while_silent(void **state)
-{
-	_cleanup(str) struct str kept = {0};
-	bool finished = false;
-	struct sink *sink = keeper_new(&kept, &finished, 0);
-	struct cancel cancel;
-	struct error err = {0};
-	pthread_t thread;
-	int ends[2];
-
-	cancel_init(&cancel);
-	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	assert_int_equal(thread_start(&thread, "test", set_cancel, &cancel), 0);
-	assert_int_equal(stream_pump(ends[0], sink, &cancel, NULL, &err), -ECANCELED);
-	assert_int_equal(err.class, ERROR_CANCELLED);
-	pthread_join(thread, NULL);
-	close(ends[0]);
-	close(ends[1]);
-	sink_free(sink);
-	cancel_finish(&cancel);
-}
-
 #define UPLOAD_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -909,12 +647,7 @@ int main(void)
 	        UPLOAD_TEST(test_cancel_while_the_store_is_slow),
 	        UPLOAD_TEST(test_freed_while_the_store_is_slow),
 	        UPLOAD_TEST(test_cancelled_reservation),
-	        cmocka_unit_test(test_digest),
-	        cmocka_unit_test(test_limited_extents),
-	        cmocka_unit_test(test_pump),
-	        cmocka_unit_test(test_pump_tells_the_sinks_failure),
-	        cmocka_unit_test(test_pump_is_cancelled_while_silent),
 	};
 
-	return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("upload", tests, NULL, NULL);
 }
