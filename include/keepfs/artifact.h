@@ -11,9 +11,10 @@
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/error.h>
-#include <keepfs/catalog.h>
 #include <keepfs/codec/manifest.h>
 #include <keepfs/store.h>
+
+struct catalog;
 
 /** artifact_reserve() - choose the name for an artifact of @directory ("backups/full") begun at @at_us,
  * record the intent; heap path in @ret_path. @suffix: ".dump", ".schema.dump", ".sql.gz"; "" for one that is

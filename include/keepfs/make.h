@@ -4,10 +4,12 @@
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/error.h>
 #include <keepfs/base/pool.h>
-#include <keepfs/catalog.h>
+#include <keepfs/codec/manifest.h>
 #include <keepfs/conf.h>
 #include <keepfs/store.h>
 #include <stdatomic.h>
+
+struct catalog;
 
 struct make_context { /* all borrowed */
 	const struct conf *conf;

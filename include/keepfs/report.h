@@ -7,8 +7,10 @@
  */
 #include <keepfs/base/error.h>
 #include <keepfs/base/spool.h>
-#include <keepfs/catalog.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/conf.h>
+
+struct catalog;
 
 enum report_health { REPORT_OK, REPORT_WARN, REPORT_CRIT };
 

@@ -21,6 +21,8 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/rebuild.h>
 
 #define MANIFESTS  "manifests/backups/"
 #define OBJECTS    "backups/"

@@ -8,6 +8,8 @@
 
 #include <errno.h>
 
+#include <keepfs/catalog/artifacts.h>
+
 int artifact_remove(struct store *store, struct catalog *catalog, uint64_t ino, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};

@@ -11,6 +11,7 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
 #include <keepfs/codec/name.h>
 
 static uint64_t files_bytes(const struct manifest *m)

@@ -2,6 +2,8 @@
 /* The audit: who did what, for ever. */
 #include "db.h"
 
+#include <keepfs/catalog/audit.h>
+
 int catalog_add_audit(struct catalog *c, const struct catalog_audit *entry, struct error *err)
 {
 	static const char sql[] =

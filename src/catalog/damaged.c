@@ -8,6 +8,8 @@
 
 #include <errno.h>
 
+#include <keepfs/catalog/artifacts.h>
+
 static int mark_file(struct connection *c, uint64_t ino, const char *reason)
 {
 	static const char file_sql[] =

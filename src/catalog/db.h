@@ -13,6 +13,8 @@
 
 #include <keepfs/base/str.h>
 #include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/runs.h>
 
 #define CATALOG_NAME   "catalog.db"
 #define STATEMENTS_MAX 128

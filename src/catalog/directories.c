@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/entries.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/codec/name.h>
 

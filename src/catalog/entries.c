@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
 #include <keepfs/codec/name.h>
 
 #define DIRECTORIES                                                                                          \

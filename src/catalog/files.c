@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/entries.h>
 #include <keepfs/codec/name.h>
 
 int extents_insert(struct connection *c, const char *path, const struct extents *x, uint64_t count,

@@ -8,6 +8,8 @@
 
 #include <errno.h>
 
+#include <keepfs/catalog/intents.h>
+
 int intent_drop(struct connection *c, const char *path)
 {
 	static const char sql[] = "DELETE FROM intent WHERE directory = ?1 AND sequence = ?2 AND path = ?3";

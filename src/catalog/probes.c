@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <keepfs/catalog/probes.h>
+
 #define STORE_CHECK "store"
 
 static int set_probe(struct connection *c, size_t position, const struct catalog_probe *probe,

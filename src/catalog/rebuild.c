@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include <keepfs/catalog/rebuild.h>
+
 static int clear_artifacts(struct connection *c)
 {
 	/* Tombs stay: the bucket may still hold what a deletion has begun to remove. */

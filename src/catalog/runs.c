@@ -10,6 +10,7 @@
 #include <inttypes.h>
 
 #include <keepfs/base/clock.h>
+#include <keepfs/catalog/runs.h>
 
 const char *run_state_name(enum run_state state)
 {

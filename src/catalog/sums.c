@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include <keepfs/catalog/entries.h>
+
 void sums_append(struct str *out, const char *name, bool is_directory, const char *sha256)
 {
 	if (sha256[0])

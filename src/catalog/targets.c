@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include <keepfs/catalog/runs.h>
+
 /* The columns of a run that sum up its targets; a SHA-256 only when one artifact is all there is. */
 static int sum_up(struct connection *c, int64_t run_id)
 {

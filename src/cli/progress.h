@@ -2,7 +2,6 @@
 #pragma once
 /* How a run's progress is shown: a bar that is drawn over itself on a terminal, a line for each change of
  * state elsewhere. */
-#include <keepfs/catalog.h>
 #include <keepfs/report.h>
 
 struct progress {

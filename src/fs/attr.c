@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
+
 #define BLOCK_BYTES 4096
 /* What df shows as free when nobody said how much the bucket may hold. */
 #define UNKNOWN_CAPACITY_BYTES (UINT64_C(1) << 50)

@@ -8,6 +8,8 @@
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/check.h>
 
 #include <errno.h>

@@ -14,6 +14,8 @@
 #include "fs_private.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/runs.h>
 
 #include <errno.h>
 #include <stdio.h>

@@ -10,6 +10,8 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/runs.h>
 
 #include <errno.h>
 #include <stdlib.h>

@@ -11,7 +11,9 @@
  * its SHA256SUMS
  *   bit 63 | ino in backups/        what mirrors it in links/ (ino_link())
  */
-#include <keepfs/catalog.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/runs.h>
+#include <keepfs/codec/name.h>
 
 #include <stdbool.h>
 #include <stdint.h>

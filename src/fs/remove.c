@@ -8,6 +8,8 @@
 #include <keepfs/artifact.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/entries.h>
 
 #include <errno.h>
 #include <string.h>

@@ -9,6 +9,7 @@
 #include "fs_private.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog.h>
 
 #include <string.h>
 

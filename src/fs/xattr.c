@@ -4,6 +4,10 @@
 #include "fs_private.h"
 
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/runs.h>
+#include <keepfs/codec/manifest.h>
 
 #include <errno.h>
 #include <string.h>

@@ -14,6 +14,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/runs.h>
 
 #include <errno.h>
 #include <string.h>

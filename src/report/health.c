@@ -5,6 +5,9 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/probes.h>
+#include <keepfs/catalog/runs.h>
 
 #include <errno.h>
 #include <inttypes.h>

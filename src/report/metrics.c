@@ -12,6 +12,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/pool.h>
 #include <keepfs/cache.h>
+#include <keepfs/catalog/probes.h>
 #include <keepfs/reader.h>
 #include <keepfs/store.h>
 

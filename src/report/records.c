@@ -2,6 +2,9 @@
 /* The audit and SHA256SUMS: rows of the catalog, one line each. */
 #include "runs.h"
 
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/entries.h>
+
 static void set_number(struct json *j, const char *key, int64_t number)
 {
 	if (number >= 0)

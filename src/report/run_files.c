@@ -3,6 +3,7 @@
 #include "runs.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/runs.h>
 
 #include <ctype.h>
 #include <inttypes.h>

@@ -5,6 +5,7 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/runs.h>
 
 #include <ctype.h>
 #include <inttypes.h>

@@ -2,6 +2,7 @@
 #pragma once
 /** What the texts of this room share: walking through the history, JSON of a run, small formats, health,
  * troubles. */
+#include <keepfs/catalog/runs.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/report.h>
 

@@ -4,6 +4,9 @@
 #include "runs.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/probes.h>
+#include <keepfs/catalog/runs.h>
 
 #include <string.h>
 

@@ -23,6 +23,14 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/intents.h>
+#include <keepfs/catalog/probes.h>
+#include <keepfs/catalog/rebuild.h>
+#include <keepfs/catalog/runs.h>
+#include <keepfs/codec/manifest.h>
 #include <keepfs/codec/name.h>
 
 #include "catalog_test.h"

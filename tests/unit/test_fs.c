@@ -6,6 +6,12 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/runs.h>
+#include <keepfs/codec/name.h>
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -15,7 +15,14 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/probes.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/codec/json.h>
+#include <keepfs/codec/manifest.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/report.h>
 

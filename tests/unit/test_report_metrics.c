@@ -17,6 +17,12 @@
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/cache.h>
+#include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/probes.h>
+#include <keepfs/catalog/runs.h>
+#include <keepfs/codec/manifest.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/reader.h>
 #include <keepfs/report.h>
