@@ -77,23 +77,22 @@ static int clear_place(struct connection *c, const struct manifest *m, uint64_t 
 	                               " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?3"
 	                               " UNION ALL SELECT name, 0 FROM artifact_file WHERE ino = ?3";
 	uint64_t ino = ino_of_artifact(m->path);
-	_cleanup(statement) sqlite3_stmt *row = NULL;
+	_cleanup(query) struct query query = query_within(
+	        c, find_sql, VALUES(ino_value(directory_ino), int_value(sequence), ino_value(ino)));
 	bool tomb = false;
-	int r = db_query(c, &row, find_sql,
-	                 VALUES(ino_value(directory_ino), int_value(sequence), ino_value(ino)));
 
-	while (r >= 0 && (r = db_step(c, row)) > 0) {
-		const char *path = (const char *)sqlite3_column_text(row, 0);
+	while (query_next(&query)) {
+		const char *path = column_borrowed(query.row, 0);
 
 		if (strcmp(path, m->path) != 0)
 			return error_set(
 			        &c->error, ERROR_CONFLICT, EEXIST,
 			        "%s has the place or the inode number of %s: one of them needs another name",
 			        m->path, path);
-		tomb = sqlite3_column_int(row, 1);
+		tomb = sqlite3_column_int(query.row, 1);
 	}
-	if (r < 0)
-		return r;
+	if (query.result < 0)
+		return query.result;
 	if (tomb && c->catalog->rebuilding)
 		return CATALOG_ENTOMBED;
 	return delete_artifact(c, ino);
@@ -127,11 +126,7 @@ static int add_artifact(struct connection *c, const struct manifest *m)
 
 int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, add_artifact(c->writer, m), err);
+	return TRANSACTION(c, err, add_artifact(c->writer, m));
 }
 
 /* Is there another good one in a directory? A partial one counts only with @partial. 0; -ENOENT. */
@@ -139,9 +134,8 @@ static int find_other(struct connection *c, uint64_t ino, uint64_t directory_ino
 {
 	static const char sql[] = "SELECT 1 FROM artifact WHERE directory_ino = ?1 AND tomb = 0 AND damaged "
 	                          "IS NULL AND ino <> ?2 AND partial <= ?3 LIMIT 1";
-	_cleanup(statement) sqlite3_stmt *row = NULL;
 
-	return db_row(c, &row, sql, VALUES(ino_value(directory_ino), ino_value(ino), int_value(partial)));
+	return db_find(c, sql, VALUES(ino_value(directory_ino), ino_value(ino), int_value(partial)));
 }
 
 /* 0, or -EPERM with the reason. */
@@ -175,9 +169,8 @@ static int entomb_artifact(struct connection *c, uint64_t ino, bool keep_last)
 	directory_ino = column_u64(row, 0);
 	/* One that is known to be damaged is nothing that has to be kept. */
 	if (keep_last && sqlite3_column_int(row, 1))
-		r = check_not_last(c, ino, directory_ino, sqlite3_column_int(row, 4),
-		                   (const char *)sqlite3_column_text(row, 2),
-		                   (const char *)sqlite3_column_text(row, 3));
+		r = check_not_last(c, ino, directory_ino, sqlite3_column_int(row, 4), column_borrowed(row, 2),
+		                   column_borrowed(row, 3));
 	if (r == 0)
 		r = db_run(c, tomb_sql, VALUES(ino_value(ino)));
 	if (r == 0)
@@ -187,35 +180,23 @@ static int entomb_artifact(struct connection *c, uint64_t ino, bool keep_last)
 
 int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool keep_last, struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, entomb_artifact(c->writer, ino, keep_last), err);
+	return TRANSACTION(c, err, entomb_artifact(c->writer, ino, keep_last));
 }
 
 int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, delete_artifact(c->writer, ino), err);
+	return TRANSACTION(c, err, delete_artifact(c->writer, ino));
 }
 
 int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const char *path), void *arg)
 {
 	static const char sql[] = "SELECT a.ino, d.path || '/' || a.name FROM artifact a"
 	                          " JOIN directory d ON d.ino = a.directory_ino WHERE a.tomb = 1";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
 
-	if (r == 0)
-		r = db_query(reader, &statement, sql, NULL, 0);
-	while (r >= 0 && (r = db_step(reader, statement)) > 0)
-		row(arg, column_u64(statement, 0), (const char *)sqlite3_column_text(statement, 1));
-	return r;
+	while (query_next(&query))
+		row(arg, column_u64(query.row, 0), column_borrowed(query.row, 1));
+	return query.result;
 }
 
 int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *ret)
@@ -229,20 +210,17 @@ int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *re
 	        " coalesce(max((SELECT max(finished_at_us) FROM artifact WHERE tomb = 0 AND partial = 0"
 	        "  AND damaged IS NULL AND job = t.job)), 0)"
 	        " FROM total t WHERE ?1 IS NULL OR t.job = ?1";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(job)));
+	int r = query_one(&query);
 
-	if (r == 0)
-		r = db_row(reader, &row, sql, VALUES(text_value(job)));
 	if (r < 0)
 		return r;
 	*ret = (struct catalog_totals){
-	        .artifacts = column_u64(row, 0),
-	        .stored_bytes = column_u64(row, 1),
-	        .oldest_at_us = sqlite3_column_int64(row, 2),
-	        .newest_at_us = sqlite3_column_int64(row, 3),
-	        .newest_whole_at_us = sqlite3_column_int64(row, 4),
+	        .artifacts = column_u64(query.row, 0),
+	        .stored_bytes = column_u64(query.row, 1),
+	        .oldest_at_us = sqlite3_column_int64(query.row, 2),
+	        .newest_at_us = sqlite3_column_int64(query.row, 3),
+	        .newest_whole_at_us = sqlite3_column_int64(query.row, 4),
 	};
 	return 0;
 }

@@ -162,6 +162,24 @@ int db_row(struct connection *c, sqlite3_stmt **ret_statement, const char *sql, 
 	return r < 0 ? r : 0;
 }
 
+int db_find(struct connection *c, const char *sql, const struct value *values, size_t count)
+{
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+
+	return db_row(c, &statement, sql, values, count);
+}
+
+int db_number(struct connection *c, int64_t *ret_number, const char *sql, const struct value *values,
+              size_t count)
+{
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	int r = db_row(c, &statement, sql, values, count);
+
+	if (r == 0)
+		*ret_number = sqlite3_column_int64(statement, 0);
+	return r;
+}
+
 int db_run(struct connection *c, const char *sql, const struct value *values, size_t count)
 {
 	_cleanup(statement) sqlite3_stmt *statement = NULL;
@@ -199,14 +217,19 @@ void statement_reset(sqlite3_stmt *statement)
 
 void column_text(sqlite3_stmt *statement, int column, char *buf, size_t buf_bytes)
 {
-	const char *text = (const char *)sqlite3_column_text(statement, column);
+	const char *text = column_borrowed(statement, column);
 
 	str_copy(buf, buf_bytes, text ? text : "");
 }
 
+const char *column_borrowed(sqlite3_stmt *statement, int column)
+{
+	return (const char *)sqlite3_column_text(statement, column);
+}
+
 char *column_string(sqlite3_stmt *statement, int column)
 {
-	return mem_strdup((const char *)sqlite3_column_text(statement, column));
+	return mem_strdup(column_borrowed(statement, column));
 }
 
 uint64_t column_u64(sqlite3_stmt *statement, int column)
@@ -260,7 +283,8 @@ struct connection *connection_free(struct connection *c)
 	return NULL;
 }
 
-int reader_get(struct catalog *catalog, struct connection **ret_reader)
+/* An idle connection for reading, or a new one; waits when READERS_MAX are in use. */
+static int reader_get(struct catalog *catalog, struct connection **ret_reader)
 {
 	struct connection *reader;
 	int r = 0;
@@ -287,7 +311,7 @@ int reader_get(struct catalog *catalog, struct connection **ret_reader)
 	return 0;
 }
 
-void reader_put(struct connection *reader)
+static void reader_put(struct connection *reader)
 {
 	struct catalog *catalog = reader->catalog;
 
@@ -296,6 +320,50 @@ void reader_put(struct connection *reader)
 	catalog->idle = reader;
 	pthread_cond_broadcast(&catalog->changed);
 	pthread_mutex_unlock(&catalog->lock);
+}
+
+struct query query_within(struct connection *c, const char *sql, const struct value *values, size_t count)
+{
+	struct query query = {.connection = c};
+
+	query.result = db_query(c, &query.row, sql, values, count);
+	return query;
+}
+
+struct query query_begin(struct catalog *catalog, const char *sql, const struct value *values, size_t count)
+{
+	struct connection *reader;
+	struct query query = {.result = reader_get(catalog, &reader)};
+
+	if (query.result < 0)
+		return query;
+	query = query_within(reader, sql, values, count);
+	query.is_reader = true;
+	return query;
+}
+
+bool query_next(struct query *query)
+{
+	if (query->result >= 0)
+		query->result = db_step(query->connection, query->row);
+	return query->result > 0;
+}
+
+int query_one(struct query *query)
+{
+	if (query_next(query))
+		return 0;
+	return query->result < 0 ? query->result : -ENOENT;
+}
+
+void query_finish(struct query *query)
+{
+	/* The statement first: the next thread may have the connection at once. */
+	if (query->row)
+		statement_reset(query->row);
+	if (query->is_reader)
+		reader_put(query->connection);
+	*query = (struct query){0};
 }
 
 /* Returns whether the caller's writes are steps of its own rebuild. */
@@ -396,9 +464,5 @@ int write_end(struct catalog *catalog, int result, struct error *err)
 int write_run(struct catalog *catalog, struct error *err, const char *sql, const struct value *values,
               size_t count)
 {
-	int r = write_begin(catalog, err);
-
-	if (r < 0)
-		return r;
-	return write_end(catalog, db_run(catalog->writer, sql, values, count), err);
+	return TRANSACTION(catalog, err, db_run(catalog->writer, sql, values, count));
 }

@@ -78,9 +78,15 @@ int db_query(struct connection *c, sqlite3_stmt **ret_statement, const char *sql
              size_t count);
 /** db_step() - 1: a row; 0: no more; negative errno, with @c->error filled. */
 int db_step(struct connection *c, sqlite3_stmt *statement);
-/** db_row() - db_query() and its first row: -ENOENT when there is none. */
+/** db_row() - the first row of a query within a transaction, for the columns: -ENOENT when there is none. Finish
+ * with _cleanup(statement). */
 int db_row(struct connection *c, sqlite3_stmt **ret_statement, const char *sql, const struct value *values,
            size_t count);
+/** db_find() - has the query a row? 0; -ENOENT. */
+int db_find(struct connection *c, const char *sql, const struct value *values, size_t count);
+/** db_number() - the first column of the first row; -ENOENT when there is none. */
+int db_number(struct connection *c, int64_t *ret_number, const char *sql, const struct value *values,
+              size_t count);
 /** db_run() - run a statement that returns no rows. */
 int db_run(struct connection *c, const char *sql, const struct value *values, size_t count);
 /** db_repeat() - run it again and again, until it changes nothing: for many rows in batches. */
@@ -95,6 +101,8 @@ DEFINE_CLEANUP(statement, sqlite3_stmt *, statement_reset)
 
 /** column_text() - copy into a fixed buffer; NULL gives "". */
 void column_text(sqlite3_stmt *statement, int column, char *buf, size_t buf_bytes);
+/** column_borrowed() - as long as the statement stays at this row; NULL gives NULL. */
+const char *column_borrowed(sqlite3_stmt *statement, int column);
 /** column_string() - on the heap; NULL gives NULL. */
 char *column_string(sqlite3_stmt *statement, int column);
 uint64_t column_u64(sqlite3_stmt *statement, int column);
@@ -104,11 +112,38 @@ int connection_open(struct catalog *catalog, bool writes, struct connection **re
                     struct error *err);
 struct connection *connection_free(struct connection *c);
 
-/** reader_get() - an idle connection for reading, or a new one; waits when READERS_MAX are in use. */
-int reader_get(struct catalog *catalog, struct connection **ret_reader);
-void reader_put(struct connection *reader);
-/* Declare the reader before its statements: they are reset before it is handed to the next thread. */
-DEFINE_CLEANUP(reader, struct connection *, reader_put)
+/**
+ * struct query - the rows of a query, one at a time, however many there are
+ *
+ *	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
+ *
+ *	while (query_next(&query))
+ *		row(arg, column_u64(query.row, 0));
+ *	return query.result;
+ *
+ * What fails in between ends the rows and is in @result. The values are borrowed until the query is finished.
+ */
+struct query {
+	struct connection *connection;
+	sqlite3_stmt *row; /* its columns, after query_next() or query_one() */
+	int result;        /* 0: no more rows, 1: a row; negative errno */
+	bool is_reader;    /* the connection is the query's own and goes back when it is finished */
+};
+
+/** query_begin() - on a connection for reading of its own; waits while READERS_MAX of them are in use. */
+struct query query_begin(struct catalog *catalog, const char *sql, const struct value *values, size_t count);
+/** query_within() - on a connection that the caller holds: of the transaction or of another query. */
+struct query query_within(struct connection *c, const char *sql, const struct value *values, size_t count);
+/** query_next() - go to the next row. False when there is none, or when something failed. */
+bool query_next(struct query *query);
+/** query_one() - go to the first row, where one is all that is asked for: 0; -ENOENT when there is none. */
+int query_one(struct query *query);
+void query_finish(struct query *query);
+
+static inline void cleanup_query(struct query *query)
+{
+	query_finish(query);
+}
 
 /** write_begin() - become the one writer and begin a transaction (within a rebuild: a step of it); on 0
  * write_end() must follow. */
@@ -116,6 +151,14 @@ int write_begin(struct catalog *catalog, struct error *err);
 /** write_end() - commit when @result is not negative, else roll back and fill @err from the writer; returns
  * @result or the commit's failure. */
 int write_end(struct catalog *catalog, int result, struct error *err);
+/**
+ * TRANSACTION() - do @change, an expression that is 0 or a negative errno, as one transaction on the writer:
+ * `return TRANSACTION(c, err, add_run(c->writer, run, &id));`
+ *
+ * @change is evaluated within the transaction, once or, when that cannot begin, never; what happens in it is
+ * committed when it is not negative. @catalog is evaluated twice. Its value is that of write_end().
+ */
+#define TRANSACTION(catalog, err, change) (write_begin(catalog, err) ?: write_end(catalog, change, err))
 /** write_run() - one statement as a transaction of its own. */
 int write_run(struct catalog *catalog, struct error *err, const char *sql, const struct value *values,
               size_t count);

@@ -43,7 +43,7 @@ static int check_ino(struct connection *c, uint64_t ino, const char *path)
 		return r;
 	return error_set(&c->error, ERROR_CONFLICT, EEXIST,
 	                 "%s has the inode number of another file, %s: one of them needs another name", path,
-	                 (const char *)sqlite3_column_text(row, 0));
+	                 column_borrowed(row, 0));
 }
 
 static int insert_file(struct connection *c, const struct manifest *m, const struct manifest_file *f,
@@ -101,16 +101,12 @@ int catalog_files(struct catalog *c, uint64_t artifact_ino,
 {
 	static const char sql[] =
 	        "SELECT f.name, f.size_bytes, f.sha256" FILES_OF " AND a.tomb = 0 ORDER BY f.sequence";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(artifact_ino)));
 
-	if (r == 0)
-		r = db_query(reader, &statement, sql, VALUES(ino_value(artifact_ino)));
-	while (r >= 0 && (r = db_step(reader, statement)) > 0)
-		row(arg, (const char *)sqlite3_column_text(statement, 0), column_u64(statement, 1),
-		    (const char *)sqlite3_column_text(statement, 2));
-	return r;
+	while (query_next(&query))
+		row(arg, column_borrowed(query.row, 0), column_u64(query.row, 1),
+		    column_borrowed(query.row, 2));
+	return query.result;
 }
 
 /* What both kinds of files have, of the one with number ?1. */
@@ -122,27 +118,22 @@ int catalog_files(struct catalog *c, uint64_t artifact_ino,
 int catalog_file_sha256(struct catalog *c, uint64_t ino, char ret[static SHA256_HEX_BYTES])
 {
 	static const char sql[] = OF_EITHER("sha256");
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
+	int r = query_one(&query);
 
 	if (r == 0)
-		r = db_row(reader, &row, sql, VALUES(ino_value(ino)));
-	if (r == 0)
-		column_text(row, 0, ret, SHA256_HEX_BYTES);
+		column_text(query.row, 0, ret, SHA256_HEX_BYTES);
 	return r;
 }
 
 int catalog_extents(struct catalog *c, uint64_t ino, struct extents *ret)
 {
 	static const char sql[] = "SELECT encoded FROM extent_table WHERE id = (" OF_EITHER("extents_id") ")";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
+	int r = query_one(&query);
 
-	if (r == 0)
-		r = db_row(reader, &row, sql, VALUES(ino_value(ino)));
 	if (r < 0)
 		return r;
-	return extents_decode(sqlite3_column_blob(row, 0), (size_t)sqlite3_column_bytes(row, 0), ret, NULL);
+	return extents_decode(sqlite3_column_blob(query.row, 0), (size_t)sqlite3_column_bytes(query.row, 0),
+	                      ret, NULL);
 }

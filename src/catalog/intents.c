@@ -23,21 +23,17 @@ int intent_drop(struct connection *c, const char *path)
 	return db_run(c, sql, VALUES(text_value(directory), int_value(sequence), text_value(path)));
 }
 
-static int find_place(struct connection *c, const char *directory, int64_t sequence)
-{
-	static const char sql[] =
-	        "SELECT 1 FROM intent WHERE directory = ?1 AND sequence = ?2 UNION ALL SELECT 1 FROM artifact"
-	        " WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1) AND sequence = ?2";
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-
-	return db_row(c, &row, sql, VALUES(text_value(directory), int_value(sequence)));
-}
+/* What has place ?2 in directory ?1. */
+static const char place_sql[] =
+        "SELECT 1 FROM intent WHERE directory = ?1 AND sequence = ?2 UNION ALL SELECT 1 FROM artifact"
+        " WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1) AND sequence = ?2";
 
 bool catalog_sequence_taken(struct catalog *c, const char *directory_path, int64_t sequence)
 {
-	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(query) struct query query =
+	        query_begin(c, place_sql, VALUES(text_value(directory_path), int_value(sequence)));
 
-	return reader_get(c, &reader) == 0 && find_place(reader, directory_path, sequence) == 0;
+	return query_one(&query) == 0;
 }
 
 static int add_intent(struct connection *c, int64_t run_id, const char *path)
@@ -51,7 +47,7 @@ static int add_intent(struct connection *c, int64_t run_id, const char *path)
 
 	if (r < 0)
 		return r;
-	r = find_place(c, directory, sequence);
+	r = db_find(c, place_sql, VALUES(text_value(directory), int_value(sequence)));
 	if (r == 0)
 		return error_set(&c->error, ERROR_CONFLICT, EEXIST, "the name of %s is taken", path);
 	if (r != -ENOENT)
@@ -63,32 +59,20 @@ static int add_intent(struct connection *c, int64_t run_id, const char *path)
 
 int catalog_add_intent(struct catalog *c, int64_t run_id, const char *path, struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, add_intent(c->writer, run_id, path), err);
+	return TRANSACTION(c, err, add_intent(c->writer, run_id, path));
 }
 
 int catalog_drop_intent(struct catalog *c, const char *path, struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, intent_drop(c->writer, path), err);
+	return TRANSACTION(c, err, intent_drop(c->writer, path));
 }
 
 int catalog_intents(struct catalog *c, void (*row)(void *arg, int64_t run_id, const char *path), void *arg)
 {
 	static const char sql[] = "SELECT run_id, path FROM intent";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
 
-	if (r == 0)
-		r = db_query(reader, &statement, sql, NULL, 0);
-	while (r >= 0 && (r = db_step(reader, statement)) > 0)
-		row(arg, sqlite3_column_int64(statement, 0), (const char *)sqlite3_column_text(statement, 1));
-	return r;
+	while (query_next(&query))
+		row(arg, sqlite3_column_int64(query.row, 0), column_borrowed(query.row, 1));
+	return query.result;
 }

@@ -240,27 +240,17 @@ static const char *const migrations[] = {
 
 static const char version_sql[] = "PRAGMA user_version";
 
-static int read_number(struct connection *c, const char *sql, int64_t *ret_number)
-{
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = db_row(c, &statement, sql, NULL, 0);
-
-	if (r == 0)
-		*ret_number = sqlite3_column_int64(statement, 0);
-	return r;
-}
-
 static int read_version(struct connection *c, int64_t *ret_version)
 {
 	static const char owner_sql[] = "PRAGMA application_id";
 	static const char objects_sql[] = "SELECT count(*) FROM sqlite_schema";
 	int64_t owner = 0, objects = 0;
-	int r = read_number(c, version_sql, ret_version);
+	int r = db_number(c, ret_version, version_sql, NULL, 0);
 
 	if (r == 0)
-		r = read_number(c, owner_sql, &owner);
+		r = db_number(c, &owner, owner_sql, NULL, 0);
 	if (r == 0)
-		r = read_number(c, objects_sql, &objects);
+		r = db_number(c, &objects, objects_sql, NULL, 0);
 	if (r < 0)
 		return r;
 	if (owner != APPLICATION_ID && (*ret_version != 0 || objects != 0))
@@ -279,7 +269,7 @@ static int apply(struct connection *c, int64_t from)
 	int r = db_run(c, begin_sql, NULL, 0);
 
 	if (r == 0)
-		r = read_number(c, version_sql, &version);
+		r = db_number(c, &version, version_sql, NULL, 0);
 	str_appendf(&script, "%s PRAGMA user_version = %d;", migrations[from], (int)from + 1);
 	if (r == 0 && version == from)
 		r = db_script(c, str_text(&script));
@@ -306,7 +296,7 @@ int schema_migrate(struct connection *c)
 	for (; r == 0 && version < newest; version++)
 		r = apply(c, version);
 	if (r == 0)
-		r = read_number(c, root_sql, &root);
+		r = db_number(c, &root, root_sql, NULL, 0);
 	if (r == -ENOENT)
 		return db_fail(c, SQLITE_CORRUPT);
 	return r;
