@@ -4,7 +4,8 @@
  * counts of the directory (by triggers), its mtime, the run that made the artifact, the intent that announced
  * it.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The audit: who did what, for ever. */
-#include "db.h"
+#include "access.h"
 
 #include <keepfs/catalog/audit.h>
 

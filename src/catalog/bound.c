@@ -3,7 +3,7 @@
  * Which store this catalog is an index of. Under another address its artifacts would be ghosts: listed, and
  * not there.
  */
-#include "db.h"
+#include "access.h"
 
 int catalog_set_store_url(struct catalog *c, const char *store_url, struct error *err)
 {

@@ -4,7 +4,7 @@
  * part of it, so the artifact is damaged as well; a file beside an artifact is not, and leaves it as good as
  * it was.
  */
-#include "db.h"
+#include "access.h"
 
 #include <errno.h>
 

@@ -4,7 +4,8 @@
  * Their inode numbers come from their paths; a number that another path has already is an error, never
  * another meaning of it.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <string.h>

@@ -3,7 +3,8 @@
  * The tree as the mount reads it. Every lookup is by a key, every page of a directory is one range of one,
  * and what is entombed is never seen.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <string.h>

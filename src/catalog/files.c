@@ -4,7 +4,8 @@
  * not by a trigger: a statement that changes a hundred thousand rows would keep what it may have to undo in
  * memory, so they go in batches.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 

@@ -4,7 +4,8 @@
  * directory, so that no two artifacts can be given one name, and it ends in the transaction that lists the
  * artifact.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 

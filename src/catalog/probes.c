@@ -3,7 +3,7 @@
  * Probes: the last result of `keepfs check`, and when the check of each store last passed. The second
  * outlives the first: a store that is down today was verified all the same.
  */
-#include "db.h"
+#include "access.h"
 
 #include <errno.h>
 #include <string.h>

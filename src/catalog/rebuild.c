@@ -3,7 +3,7 @@
  * The frame of a rebuild: one transaction around all that is listed anew. It belongs to the thread that began
  * it; other writers wait until it ends, readers see the catalog as it was.
  */
-#include "db.h"
+#include "access.h"
 
 #include <errno.h>
 

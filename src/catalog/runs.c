@@ -4,7 +4,8 @@
  * so no race can break it. A run's sums are columns that are made anew whenever one of its targets changes,
  * in the same transaction.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -15,7 +15,8 @@
  * the artifact, or the artifact that is one. They are one range there, from files_from on in files_ino. They
  * are seen as long as their artifact is.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 

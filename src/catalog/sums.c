@@ -3,7 +3,8 @@
  * SHA256SUMS of a directory. How long it is stands in the directory's row, from the very lines that are
  * written here: a file whose size were another could not be read to its end.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 

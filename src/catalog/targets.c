@@ -4,7 +4,8 @@
  * made even when the process ended before it could say so; and a rebuild makes runs that are not known from
  * what the manifests say.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -51,8 +51,8 @@ int catalog_add_run(struct catalog *c, const struct catalog_run *run, int64_t *r
 int catalog_warn_run(struct catalog *c, int64_t id, const char *warning, struct error *err);
 /** catalog_start_run() - a pending run is running now; -ENOENT when it is not pending. */
 int catalog_start_run(struct catalog *c, int64_t id, struct error *err);
-/** catalog_set_target() - what stands about a database of a run, and with it the run's sums; -ENOENT when there
- * is no such run. */
+/** catalog_set_target() - what stands about a database of a run, and with it the run's sums; -ENOENT when
+ * there is no such run. */
 int catalog_set_target(struct catalog *c, int64_t run_id, const struct catalog_target *target,
                        struct error *err);
 /** catalog_finish_run() - its end, and with the same state and @error (NULL: none) that of its databases that
