@@ -1,66 +1,141 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
- * The life of an artifact across store and catalog. The bucket is the truth: an artifact exists when its
- * manifest does.
+ * The life of an artifact across store and catalog. The bucket is the truth: an artifact exists when its manifest
+ * does.
  *
  * - create: intent (catalog), objects, [extents object], manifest (only if absent), row (ends the intent)
- * - remove: tombstone (catalog), manifest, [extents object], objects, row dropped
+ * - remove: tombstone (catalog), manifest, what lies beside it, objects, row dropped
  * - recover: after a crash, each intent and each tombstone is brought to one of the two ends
+ * - tidy: while the daemon runs, what a store did not answer for is tried again
  * - rebuild: all rows anew from the manifests in the bucket
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/error.h>
+#include <keepfs/cache.h>
 #include <keepfs/codec/manifest.h>
 #include <keepfs/store.h>
 
 struct catalog;
 
-/** artifact_reserve() - choose the name for an artifact of @directory ("backups/full") begun at @at_us,
- * record the intent; heap path in @ret_path. @suffix: ".dump", ".schema.dump", ".sql.gz"; "" for one that is
- * a directory. The intent covers every object whose key begins with the path's stem (manifest_stem()),
- * followed by '.' or '/'. */
-int artifact_reserve(struct catalog *catalog, const char *directory, const char *suffix, int64_t run_id,
-                     int64_t at_us, char **ret_path, struct error *err);
-/** artifact_check_free() - nothing was published below the stem of @path yet; -EEXIST (ERROR_CONFLICT) when
- * it was: by a second keepfs, so the intent is given up, and what is there is left alone. */
-int artifact_check_free(struct store *store, struct catalog *catalog, const char *path, struct cancel *cancel,
-                        struct error *err);
-/** artifact_publish() - the objects are in the store: write extents and manifest, then list it. @m may get
- * its extents_key set. */
-int artifact_publish(struct store *store, struct catalog *catalog, struct manifest *m, struct cancel *cancel,
-                     struct error *err);
-/** artifact_discard() - it did not come to be: abort and delete what is left below its stem, drop the intent.
- * A store that is not reachable leaves the intent for recovery. */
-int artifact_discard(struct store *store, struct catalog *catalog, const char *path, struct error *err);
-/** artifact_remove() - delete one. -EPERM (ERROR_DENIED, with the reason) for the last good one of its
- * directory. Blocks on the store. */
-int artifact_remove(struct store *store, struct catalog *catalog, uint64_t ino, struct error *err);
+/** struct artifact_removed - what of the tree is gone; all borrowed for the call. */
+struct artifact_removed {
+	uint64_t ino;
+	const char *path;
+	bool is_directory;
+	const char *const *beside; /* names of the files that lie beside its own, NULL-terminated */
+	/* Under which names the disk cache may have what was read of it (reader_cache_id()). */
+	const uint8_t (*cache_ids)[CACHE_ID_BYTES];
+	size_t cache_id_count;
+};
+
+/**
+ * struct artifact_events - who wants to know what becomes of artifacts
+ *
+ * Called on the thread that made the change, after it is durable, with no lock held; must not block for long. Any
+ * may be NULL.
+ */
+struct artifact_events {
+	void (*listed)(void *arg, const struct manifest *m);
+	/* It is not listed any more, even if its deletion from the store goes on later. */
+	void (*removed)(void *arg, const struct artifact_removed *what);
+	void *arg;
+	struct artifact_events *next; /* the repository's */
+};
+
+/**
+ * struct repository - where artifacts live: what holds their objects, what lists them, who is told of changes
+ *
+ * It is set up before threads use it, and only read by them. There is one store as long as objects have one place; code
+ * asks for the store of what it works on by repository_store(), so that several can be told apart there.
+ */
+struct repository {
+	struct store *store;            /* borrowed */
+	struct catalog *catalog;        /* borrowed */
+	struct artifact_events *events; /* borrowed, each: a list */
+	struct artifact_tidier
+	        *tidier; /* its own; NULL: what a store does not answer for waits for the next start */
+};
+
+static inline struct store *repository_store(const struct repository *repo)
+{
+	return repo->store;
+}
+
+/** repository_listen() - have @events told; before any thread uses the repository. */
+void repository_listen(struct repository *repo, struct artifact_events *events);
+
+struct artifact_name {
+	const char *directory; /* "backups/full" */
+	const char *stem;      /* of name_stem_from(); NULL: by the time at which it began */
+	const char *suffix;    /* ".dump", ".schema.dump", ".sql.gz", "" */
+	int64_t at_us;         /* when it began */
+};
+
+/** artifact_reserve() - choose the path for an artifact, record the intent; heap path in @ret_path. The intent covers
+ * every object whose key begins with the path's stem (manifest_stem()), followed by '.' or '/'. -EEXIST: one with that
+ * stem is there, or is being made. */
+int artifact_reserve(struct repository *repo, const struct artifact_name *name, int64_t run_id,
+                     char **ret_path, struct error *err);
+/** artifact_check_free() - nothing was published below the stem of @path yet; -EEXIST (ERROR_CONFLICT) when it was: by
+ * a second keepfs, so the intent is given up, and what is there is left alone. */
+int artifact_check_free(struct repository *repo, const char *path, struct cancel *cancel, struct error *err);
+/** ARTIFACT_UNLISTED - the artifact is in the store, whole, with its manifest; but the catalog could not take it. */
+#define ARTIFACT_UNLISTED 1
+/**
+ * artifact_publish() - the objects are in the store: write extents and manifest, then list it, and tell
+ * @m: may get its extents_key set
+ * Return: 0; ARTIFACT_UNLISTED (@err says why): nothing of it may be deleted, it is listed by artifact_tidier or at
+ * the next start; negative errno.
+ */
+int artifact_publish(struct repository *repo, struct manifest *m, struct cancel *cancel, struct error *err);
+/** artifact_discard() - it did not come to be: abort and delete what is left below its stem, drop the intent. A store
+ * that is not reachable leaves the intent for the tidier or the next start. */
+int artifact_discard(struct repository *repo, const char *path, struct error *err);
+/**
+ * artifact_remove() - delete one, and tell
+ *
+ * -EPERM (ERROR_DENIED, with the reason) where policy forbids it (keepfs/policy.h). Blocks on the store; when that
+ * fails the artifact is not listed any more all the same, and the tidier goes on.
+ */
+int artifact_remove(struct repository *repo, uint64_t ino, struct error *err);
 
 struct artifact_recovery {
 	unsigned adopted;   /* whole artifacts whose row was missing */
 	unsigned discarded; /* unfinished ones, aborted and deleted */
 	unsigned removed;   /* deletions brought to their end */
 	unsigned runs_failed;
-	/* could not be settled: the store did not answer; tried again at the next start or trigger */
-	unsigned left;
+	unsigned left; /* could not be settled: the store did not answer, or a newer keepfs has written it */
 };
-/** artifact_recover() - before anything else writes: settle what a crash left. Runs that were pending or
- * running become failed ("interrupted"). */
-int artifact_recover(struct store *store, struct catalog *catalog, struct artifact_recovery *ret,
-                     struct error *err);
+/** artifact_recover() - before anything else writes: settle what a crash left. Runs that were pending or running become
+ * failed ("interrupted"). */
+int artifact_recover(struct repository *repo, struct artifact_recovery *ret, struct error *err);
+
+/**
+ * struct artifact_tidier - a thread that brings to an end what a store did not answer for while the daemon ran:
+ * deletions, and the rest of runs that failed. It waits until there is something to do, and between two attempts from a
+ * minute up to an hour.
+ */
+struct artifact_tidier;
+int artifact_tidier_new(struct repository *repo, struct artifact_tidier **ret_tidier, struct error *err);
+/** artifact_tidier_free() - gives up what it is at. NULL allowed; returns NULL. */
+struct artifact_tidier *artifact_tidier_free(struct artifact_tidier *t);
 
 struct artifact_rebuild {
 	unsigned threads; /* in: manifests fetched at once */
 	void (*progress)(void *arg, uint64_t done);
-	/* a manifest that cannot be used, an object missing or of another size, an object without manifest */
+	/* A manifest that cannot be used, an object missing or of another size, an object without manifest. */
 	void (*problem)(void *arg, const char *text);
+	/* It is listed, but says more than this keepfs knows. */
+	void (*notice)(void *arg, const char *text);
+	/* What of a manifest the caller does not know beside its fields (heap: "kind \"base\""); NULL: nothing. */
+	char *(*unknown)(const struct manifest *m);
 	void *arg;
 	uint64_t artifacts; /* out */
 	uint64_t bytes;     /* out */
 	uint64_t problems;  /* out */
 };
-/** artifact_rebuild() - replace the catalog's artifacts by what the bucket holds, in one transaction; runs
- * that are not known are added from the manifests. Any failure of the store leaves the catalog as it was. */
-int artifact_rebuild(struct store *store, struct catalog *catalog, struct artifact_rebuild *io,
-                     struct cancel *cancel, struct error *err);
+/** artifact_rebuild() - replace the catalog's artifacts by what the bucket holds, in one transaction; runs that are not
+ * known are added from the manifests. Any failure of the store leaves the catalog as it was. */
+int artifact_rebuild(struct repository *repo, struct artifact_rebuild *io, struct cancel *cancel,
+                     struct error *err);

@@ -57,28 +57,48 @@ enum conf_globals { CONF_GLOBALS_AUTO, CONF_GLOBALS_YES, CONF_GLOBALS_NO };
 enum conf_verify { CONF_VERIFY_READBACK, CONF_VERIFY_NONE };
 enum conf_ionice { CONF_IONICE_NONE, CONF_IONICE_LOW, CONF_IONICE_IDLE };
 
-struct conf_backup { /* a section [backup NAME] */
-	char *name;
-	int line;       /* where the section begins */
+struct conf_dump {      /* what only a job that dumps databases has: [backup NAME] */
 	char *database; /* libpq connection string or URI; "" lets libpq's environment decide */
 	/* names: each is dumped over `database`'s connection into a directory of its own; NULL-terminated,
 	 * may be empty */
 	char **databases;
-	char *pg_bindir; /* "": found by version */
-	int format;      /* enum conf_format */
-	struct compression_choice compression;
+	char *pg_bindir;     /* "": found by version */
+	int format;          /* enum conf_format */
 	int content;         /* enum conf_content */
 	int64_t connections; /* key `jobs`: how many read at once; 0: auto */
 	char **schemas, **exclude_schemas, **tables, **exclude_tables,
 	        **exclude_table_data; /* patterns as pg_dump takes them; NULL-terminated, may be empty */
 	int globals;                  /* enum conf_globals; auto: beside each full dump of everything */
-	int verify;                   /* enum conf_verify */
-	uint64_t max_rate_bytes;      /* per second, read from the server; 0: no limit */
-	int64_t nice;                 /* 0 to 19, of the child processes */
-	int ionice;                   /* enum conf_ionice */
 	int64_t lock_wait_timeout_ms; /* 0: wait for ever */
-	char *pre_hook, *post_hook;   /* for /bin/sh -c; "" for none */
+};
+
+struct conf_files {     /* what only a job that archives a directory has: [files NAME] */
+	char *path;     /* absolute, normalised */
+	char **exclude; /* patterns, relative to `path`; NULL-terminated, may be empty */
+	/* "": one archive of all; else a pattern for subdirectories, relative to `path`, ending in '/': each gets one */
+	char *each;
+	int64_t settle_ms; /* with `each`: a subdirectory is taken when nothing in it has changed for so long */
+	bool cross_mounts;
+	bool skip_unreadable; /* what cannot be read is counted, and does not fail the run */
+};
+
+enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES };
+
+/* A job, whatever its kind: what all have, and the part of its own kind. The parts of other kinds are all zero. */
+struct conf_job {
+	char *name;                  /* unique among jobs of all kinds: it is the directory below backups/ */
+	int line;                    /* where its section begins; 0: it is not from the file */
+	int kind;                    /* enum conf_job_kind */
+	struct conf_origin *origins; /* where each value came from: conf_load()'s own; NULL: not known */
+	struct compression_choice compression;
+	int verify;                 /* enum conf_verify */
+	uint64_t max_rate_bytes;    /* per second, read from what is backed up; 0: no limit */
+	int64_t nice;               /* 0 to 19, of the child processes */
+	int ionice;                 /* enum conf_ionice */
+	char *pre_hook, *post_hook; /* for /bin/sh -c; "" for none */
 	int64_t hook_timeout_ms;
+	struct conf_dump dump;   /* CONF_JOB_DUMP */
+	struct conf_files files; /* CONF_JOB_FILES */
 };
 
 struct conf {
@@ -96,9 +116,10 @@ struct conf {
 	int log_level; /* enum log_level */
 	struct conf_store store;
 	struct conf_read read;
-	struct conf_backup *backups; /* in the order of the file */
-	size_t backup_count;
-	struct conf_origins *origins; /* where each value came from: conf_load()'s own; NULL: not known */
+	struct conf_job *jobs; /* of all kinds, in the order of the file */
+	size_t job_count;
+	/* where each value came from, but for those of jobs: conf_load()'s own; NULL: not known */
+	struct conf_origins *origins;
 };
 
 void conf_finish(struct conf *c);
@@ -119,15 +140,15 @@ char *conf_find_path(const char *option);
  * value: what is wrong; allowed: …"; secrets are masked. A line that begins with "warning: " is none that
  * stops: on success too, the text holds these (or nothing).
  *
- * Without any [backup …] section or job from the environment, a job "full" over libpq's environment is made.
+ * Without any job, in the file or from the environment, a job "full" over libpq's environment is made.
  * Return: 0; -EINVAL with @ret_problems filled; -errno when the file cannot be read (said in @ret_problems
  * too).
  */
 int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems);
 /** conf_nearest() - of @count names the one that @word was probably meant to be; NULL when none is near. */
 const char *conf_nearest(const char *word, const char *const *names, size_t count);
-/** conf_find_backup() - by name; NULL when there is none. "now" is not resolved here. */
-const struct conf_backup *conf_find_backup(const struct conf *c, const char *name);
+/** conf_find_job() - by name; NULL when there is none. "now" is not resolved here. */
+const struct conf_job *conf_find_job(const struct conf *c, const char *name);
 
 /** conf_write_template() - the commented file that `keepfs init` writes; @state_dir, @mountpoint and @url are
  * filled in when not NULL. */
@@ -158,24 +179,25 @@ int aws_credentials_load(const struct conf_store *conf, struct aws_credentials *
 uint64_t aws_credentials_stamp(const struct conf_store *conf);
 
 /**
- * conf_backup_override() - a copy of @job with one trigger's keys: heap, freed with conf_backup_free()
- * @keys, @values: @count pairs; only keys that a trigger may change (format, compression, content, jobs,
- * schemas, exclude_schemas, tables, exclude_tables, exclude_table_data, globals, verify, max_rate) and note,
- * which is not the job's and is not looked at
- * @ret_partial: the copy leaves out what @job would have dumped; content or a filter differs, and it is no
- * dump of everything
+ * conf_job_override() - a copy of @job with one trigger's keys: heap, freed with conf_job_free()
+ * @keys, @values: @count pairs; only keys that a trigger may change of a job of this kind
+ * (conf_list_trigger_keys()) and note, which is not the job's and is not looked at
+ * @ret_partial: the copy leaves out what @job would have kept; what chooses (content, a filter, exclude) differs,
+ * and it does not keep everything
  * Return: 0; -EINVAL with a message that names the key and what is allowed, or which two contradict each
  * other.
  */
-int conf_backup_override(const struct conf_backup *job, const char *const *keys, const char *const *values,
-                         size_t count, struct conf_backup **ret_job, bool *ret_partial, struct error *err);
-/** conf_backup_free() - NULL allowed; returns NULL. */
-struct conf_backup *conf_backup_free(struct conf_backup *job);
-DEFINE_CLEANUP(conf_backup, struct conf_backup *, conf_backup_free)
-/** conf_backup_has_globals() - roles and tablespaces are kept beside what @job dumps. */
-bool conf_backup_has_globals(const struct conf_backup *job);
-/** conf_backup_format() - append the value of @job's @key in the form in which it is always written ("gzip:6"
- * for "gzip"); nothing for a key that does not exist. */
-void conf_backup_format(const struct conf_backup *job, const char *key, struct str *out);
-/** conf_list_trigger_keys() - append the keys that a trigger takes: "format, compression, …, note". */
-void conf_list_trigger_keys(struct str *out);
+int conf_job_override(const struct conf_job *job, const char *const *keys, const char *const *values,
+                      size_t count, struct conf_job **ret_job, bool *ret_partial, struct error *err);
+/** conf_job_free() - of conf_job_override(); NULL allowed; returns NULL. */
+struct conf_job *conf_job_free(struct conf_job *job);
+DEFINE_CLEANUP(conf_job, struct conf_job *, conf_job_free)
+/** conf_job_format() - append the value of @job's @key in the form in which it is always written ("gzip:6"
+ * for "gzip"); nothing for a key that its kind does not have. */
+void conf_job_format(const struct conf_job *job, const char *key, struct str *out);
+/** conf_list_trigger_keys() - append the keys that a trigger takes for @job: "format, compression, …, note". */
+void conf_list_trigger_keys(const struct conf_job *job, struct str *out);
+/** conf_write_trigger_keys() - the same for each kind of job, a line each: "  [backup NAME]: format, …, note". */
+void conf_write_trigger_keys(struct str *out);
+/** conf_dump_has_globals() - roles and tablespaces are kept beside what a job dumps. */
+bool conf_dump_has_globals(const struct conf_dump *dump);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The mount: the tree of docs/, served over libfuse's low-level API (which no other room includes). */
+#include <keepfs/artifact.h>
 #include <keepfs/base/error.h>
 #include <keepfs/conf.h>
 #include <keepfs/job.h>
@@ -13,8 +14,7 @@ struct fs;
 
 struct fs_context { /* all borrowed */
 	const struct conf *conf;
-	struct store *store;
-	struct catalog *catalog;
+	struct repository *repository;
 	struct reader *reader;
 	struct cache *cache; /* of @reader; deleted backups leave it; NULL: there is none */
 	struct report_troubles *troubles;

@@ -16,7 +16,6 @@ struct jobs;
 struct jobs_events { /* called on a job's thread, with no lock held; must not block for long */
 	void (*run_changed)(void *arg,
 	                    int64_t run_id); /* state or progress; at most five times a second a run */
-	void (*directory_changed)(void *arg, const char *path); /* a new artifact is listed */
 	void *arg;
 };
 
@@ -32,7 +31,7 @@ struct jobs *jobs_free(struct jobs *j);
 
 /**
  * jobs_trigger() - a command as written to control/trigger: "now", "full note='before the migration' jobs=2"
- * The name of a job, and key=value pairs with shell quoting: what conf_backup_override() takes, and a note
+ * The name of a job, and key=value pairs with shell quoting: what conf_job_override() takes, and a note
  * (at most 200 bytes). When it returns 0 the run is queued durably.
  * @by:         who, for the history
  * Return: 0; -EINVAL (unknown job, key, value or quoting, keys that contradict each other; the message lists

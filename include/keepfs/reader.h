@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
- * Reading artifacts: a byte range of the file → checked bytes. What is asked for, and what is expected to be
+ * Reading artifacts: a byte range of the file → checked bytes. "Stored" bytes are those of the object, "plain"
+ * bytes those of the file: the same, unless the file has a layout. What is asked for, and what is expected to be
  * asked for next, is fetched from the disk cache or by ranged gets from the store, on the reader's own
  * threads, several at once. Each extent is checked against the manifest's CRC-32C before a byte of it is
  * handed out. Blocks are shared by all readers of an artifact and kept, while it is open, until their buffers
@@ -11,6 +12,7 @@
 #include <keepfs/base/histogram.h>
 #include <keepfs/base/pool.h>
 #include <keepfs/cache.h>
+#include <keepfs/codec/cells.h>
 #include <keepfs/codec/extents.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/store.h>
@@ -31,7 +33,7 @@ struct reader_metrics {
 	atomic_ullong failures;                /* answered with an error; not cancellations */
 	atomic_ullong cancelled;
 	struct histogram duration;   /* of all requests, from reader_read() to the answer */
-	atomic_ullong fetched_bytes; /* from the store */
+	atomic_ullong fetched_bytes; /* stored ones, from the store */
 	atomic_ullong ahead_bytes;   /* of these, and of what the disk cache gave: before anybody asked */
 	atomic_ullong wrong_extents; /* CRC-32C was not the manifest's; what was got again counts again */
 	atomic_ullong whole, whole_wrong; /* SHA-256 of whole files compared; of these, not the manifest's */
@@ -58,15 +60,45 @@ int reader_new(const struct reader_options *options, struct reader **ret_reader,
 /** reader_free() - every file closed; waits for gets in flight (cancelled). NULL allowed; returns NULL. */
 struct reader *reader_free(struct reader *r);
 
-struct reader_what {
-	uint64_t ino;            /* files of the same one share blocks */
-	const char *key;         /* of the object; copied */
-	struct extents *extents; /* consumed, on failure too */
-	const char *sha256;      /* hex, of the whole file; "" or NULL: not known */
-	bool whole; /* compare the SHA-256 when the file is read from beginning to end in order */
+struct reader_layout;
+
+struct reader_layout_ops {
+	/**
+	 * decode() - make the stored bytes of a cell plain, in place: they become the first of @bytes
+	 * @cell:   its number in the file, from 0
+	 * @last:   it is the file's last: whoever cut cells off the object would have made another one the last
+	 * @bytes:  as the manifest's CRC-32C says; whatever they are after a failure, nobody sees them
+	 * @stored: their number, cells.stored_bytes or, of the last cell, less
+	 * Several cells at the same time, each on one of the reader's threads, with no lock held; must not
+	 * block. Return: 0; negative with @err: these are not the bytes of this cell of this file.
+	 */
+	int (*decode)(const struct reader_layout *, uint64_t cell, bool last, void *bytes, size_t stored,
+	              struct error *err);
+	void (*free)(struct reader_layout *);
 };
 
-/** reader_open() - never blocks on the store. Return: 0; -ESHUTDOWN after reader_cancel_all(). */
+/**
+ * struct reader_layout - how the plain bytes lie in the stored ones: of a file that is stored as it is, none is
+ * needed. A member of what its operations work on. It never changes; it outlives reader_close() until the
+ * last get has ended.
+ */
+struct reader_layout {
+	const struct reader_layout_ops *ops;
+	struct cells cells;
+};
+
+struct reader_what {
+	uint64_t ino;                 /* files of the same one share blocks */
+	const char *key;              /* of the object; copied */
+	struct extents *extents;      /* of the stored bytes; consumed, on failure too */
+	const char *sha256;           /* hex, of the whole file; "" or NULL: not known */
+	bool whole;                   /* compare it when the file is read from beginning to end in order */
+	struct reader_layout *layout; /* consumed, on failure too; NULL: the stored bytes are the file's */
+	const char *stored_sha256;    /* with a layout: of the object; "" or NULL: not known */
+};
+
+/** reader_open() - never blocks on the store. Return: 0; -ESHUTDOWN after reader_cancel_all(); -EBADMSG
+ * (ERROR_CORRUPT) when no file of this layout has these extents. */
 int reader_open(struct reader *r, const struct reader_what *what, struct reader_file **ret_file,
                 struct error *err);
 
@@ -99,9 +131,9 @@ struct reader_request { /* in the caller's memory until done */
 	struct reader_file *file; /* set by reader_read() */
 };
 
-/** reader_cache_id() - under which name the disk cache keeps what is read of a file: made of its SHA-256, or,
- * when that is not known ("" or NULL), of its extent table. Pure. */
-void reader_cache_id(const char *sha256, const struct extents *x, uint8_t ret[static CACHE_ID_BYTES]);
+/** reader_cache_id() - under which name the disk cache keeps the stored bytes of a file: made of their SHA-256,
+ * or, when that is not known ("" or NULL), of its extent table. Pure. */
+void reader_cache_id(const char *stored_sha256, const struct extents *x, uint8_t ret[static CACHE_ID_BYTES]);
 
 void reader_read(struct reader_file *f, struct reader_request *req);
 /**

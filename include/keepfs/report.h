@@ -70,8 +70,8 @@ struct report_progress { /* a live run's figures; zero for one that has ended */
 	uint64_t expected_bytes; /* from the last run; 0: not known */
 	int64_t elapsed_ms;
 	uint64_t rate_bytes_per_s;
-	int64_t eta_s; /* -1: not known */
-	char database[256];
+	int64_t eta_s;    /* -1: not known */
+	char target[256]; /* the label of the present one: a database, a directory */
 	uint64_t targets_done;
 };
 /** report_run_status() - "key value" lines, in procfs's manner ("-" when not known), then a line "target

@@ -8,39 +8,48 @@
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
 #include <keepfs/base/pool.h>
+#include <keepfs/codec/cells.h>
 #include <keepfs/codec/extents.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/store.h>
+#include <keepfs/stream/sink.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct sink;
-
-struct sink_ops {
-	int (*write)(struct sink *, const void *data, size_t len,
-	             struct error *); /* @data is borrowed for the call */
-	/* For stages that own others; stream_pump() calls neither. */
-	int (*finish)(struct sink *,
-	              struct error *); /* end of data: flush everything; success means: taken over whole */
-	void (*free)(struct sink *);   /* before a successful finish: drop everything that was written */
-};
-
-/** struct sink - where bytes go; a member of what its operations work on */
-struct sink {
-	const struct sink_ops *ops;
-};
 
 /** stream_pump() - read @fd to its end into @sink; does not finish it. -ECANCELED soon after @cancel, even
  * while @fd is silent. @read_bytes: NULL or a live count. */
 int stream_pump(int fd, struct sink *sink, struct cancel *cancel, atomic_uint_least64_t *read_bytes,
                 struct error *err);
 
-/** struct stream_facts - what is known of the bytes of an object */
+/**
+ * struct stream_facts - what is known of the bytes of an object: of the plain ones, which were written, and
+ * of those that the store holds. They are the same unless a stage transformed them.
+ */
 struct stream_facts {
 	uint64_t bytes;
 	char sha256[SHA256_HEX_BYTES]; /* "": not known */
-	struct extents extents;
+	uint64_t stored_bytes;
+	char stored_sha256[SHA256_HEX_BYTES]; /* "": not known */
+	struct extents extents;               /* of the stored bytes: to check or to copy them needs no key */
+};
+
+/**
+ * struct stream_stage - a stage that transforms the bytes of an object, a cipher for instance
+ * What it passes on to @next is to be as @cells say: for each file size exactly cells_stored_bytes() bytes.
+ *
+ * With a head, the file's first @head_bytes bytes are not written but come in the sink's head call, after the
+ * last write. The stage passes on to next's head call all cells that hold bytes of the head, whole, with the
+ * cells' own head before them: cells_covering_bytes() of @head_bytes, or less when the file ends within the
+ * last of them. So of what is written first it keeps back what is in a cell with the head's end, less than
+ * one cell, and it may not pass on a byte by write until that cell is full.
+ */
+struct stream_stage {
+	struct cells cells; /* cells_are_usable() */
+	/* A sink in front of @next, which it owns from then on. What cannot be done is told by the first
+	 * write, head or finish. */
+	struct sink *(*new)(struct sink *next, size_t head_bytes, void *arg);
+	void *arg;
 };
 
 struct stream_object_options {
@@ -51,9 +60,10 @@ struct stream_object_options {
 	 * stays free */
 	uint64_t part_bytes;
 	unsigned max_parts; /* 0: the store's; never more than that */
-	/* the object's first bytes, which are only known at the end; 0: none. The first part holds at least
+	/* the first of the bytes, which are only known at the end; 0: none. The first part holds at least
 	 * these, is kept (its memory is reserved beside the others') and sent last */
 	size_t head_bytes;
+	const struct stream_stage *stage; /* NULL: stored as they are written */
 	struct cancel *cancel;
 	atomic_uint_least64_t *sent_bytes; /* counts what the store has taken; NULL */
 };
@@ -76,8 +86,8 @@ int stream_object_new(const struct stream_object_options *options, struct stream
 int stream_object_write(struct stream_object *o, const void *data, size_t len, struct error *err);
 /** stream_object_finish() - @head: options.head_bytes bytes, NULL when there are none. On 0 the object is in
  * the store, and
- * @ret (held nothing) tells bytes and extents; its sha256 is "" when there was a head: only reading it back
- * tells. */
+ * @ret (held nothing) tells bytes and extents; both SHA-256 are "" when there was a head: only reading it
+ * back tells. */
 int stream_object_finish(struct stream_object *o, const void *head, struct stream_facts *ret,
                          struct error *err);
 /** stream_object_free() - not finished: aborted, nothing stays. NULL allowed. */

@@ -7,16 +7,26 @@
 
 /**
  * artifact_fetch() - the manifest of @path, with its extents
- * Return: 0; ARTIFACT_UNUSABLE when it, or its table, is there but cannot be used (@err says why); -ENOENT
- * when there is no manifest; another negative errno when the store failed, which says nothing about the
- * artifact.
+ * Return: 0; ARTIFACT_UNUSABLE when it, or its table, is there but cannot be used (@err says why); -ENOTSUP when a
+ * newer keepfs has written it; -ENOENT when there is no manifest; another negative errno when the store failed. Only
+ * the first says that there is nothing to keep.
  */
 int artifact_fetch(struct store *store, const struct store_call *call, const char *path, struct manifest *ret,
                    struct error *err);
-/** artifact_delete() - manifest, [extents object], then every object below the stem of @path: in this order.
- * What is not there is success. */
-int artifact_delete(struct store *store, const struct store_call *call, const char *path,
-                    bool has_extents_object, struct error *err);
+/** artifact_delete() - manifest, what lies beside it, then every object below the stem of @path: in this order. What
+ * is not there is success. */
+int artifact_delete(struct store *store, const struct store_call *call, const char *path, struct error *err);
+/** artifact_tell_listed() - have all events told. */
+void artifact_tell_listed(const struct repository *repo, const struct manifest *m);
+/** artifact_left() - something was left in the store: have the tidier, if there is one, try again. */
+void artifact_left(struct repository *repo);
+/** artifact_settle() - bring tombstones, and intents whose run has ended, to their end; what the store does not answer
+ * for is counted as left. */
+int artifact_settle(struct repository *repo, struct cancel *cancel, struct artifact_recovery *counts,
+                    struct error *err);
+/** artifact_tidier_start() - artifact_tidier_new() that waits @first_ms before its first attempt. */
+int artifact_tidier_start(struct repository *repo, int64_t first_ms, struct artifact_tidier **ret_tidier,
+                          struct error *err);
 /** artifact_find_published() - is there a manifest below the stem of @path? 1 and its artifact's path (heap),
  * one of another path before @path itself; 0; negative errno. */
 int artifact_find_published(struct store *store, const struct store_call *call, const char *path,
@@ -28,8 +38,6 @@ int artifact_is_foreign(struct store *store, const struct store_call *call, cons
 /** artifact_abort_uploads() - drop all open uploads below the stem of @path, until none is listed. */
 int artifact_abort_uploads(struct store *store, const struct store_call *call, const char *path,
                            struct error *err);
-/** artifact_object_bytes() - of the object and the further files that a manifest names. */
-uint64_t artifact_object_bytes(const struct manifest *m);
 
 /** struct listing - the objects under a prefix, one after the other, a page in memory. */
 struct listing {

@@ -112,19 +112,27 @@ static int remove_all_below(struct store *store, const struct store_call *call, 
 	return r < 0 ? r : remove_below(store, call, within, err);
 }
 
-int artifact_delete(struct store *store, const struct store_call *call, const char *path,
-                    bool has_extents_object, struct error *err)
+/* What lies beside the manifest: it may be there though no manifest ever was. */
+static int remove_beside_manifest(struct store *store, const struct store_call *call, const char *path,
+                                  struct error *err)
 {
-	_cleanup(free) char *manifest = manifest_key(path), *extents = manifest_extents_key(path),
-	                    *published = NULL;
+	_cleanup(free) char *extents = manifest_extents_key(path), *index = manifest_index_key(path);
+	int r = store_remove(store, call, extents, err);
+
+	return r < 0 ? r : store_remove(store, call, index, err);
+}
+
+int artifact_delete(struct store *store, const struct store_call *call, const char *path, struct error *err)
+{
+	_cleanup(free) char *manifest = manifest_key(path), *published = NULL;
 	int r = artifact_find_published(store, call, path, &published, err);
 	/* A second keepfs may have used the stem: what is below it cannot be told apart. */
 	bool shared = r > 0 && strcmp(published, path) != 0;
 
 	if (r >= 0)
 		r = store_remove(store, call, manifest, err);
-	if (r == 0 && has_extents_object)
-		r = store_remove(store, call, extents, err);
+	if (r == 0)
+		r = remove_beside_manifest(store, call, path, err);
 	if (r == 0 && !shared)
 		r = remove_all_below(store, call, path, err);
 	/* The object itself; where keys are paths, a directory that is empty now. */

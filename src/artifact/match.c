@@ -12,16 +12,14 @@
 #include <keepfs/base/mem.h>
 
 struct expected {
-	const char *name; /* borrowed: behind the last '/' of @directory */
-	uint64_t bytes;
-	bool is_main; /* the backup cannot be read without it */
+	const struct manifest_object *object; /* borrowed */
+	bool is_main;                         /* the backup cannot be read without it */
 };
 
 struct walk {
 	struct listing *l;
 	const struct manifest *m;
 	struct artifact_match *match;
-	char *directory; /* of all its objects, with its '/' */
 	struct expected *expected;
 	size_t count, at;
 };
@@ -30,37 +28,28 @@ char *artifact_prefix(const char *path)
 {
 	_cleanup(free) char *stem = manifest_stem(path);
 
-	/* Only the name of a directory has nothing behind its stem. */
+	/* A directory may have nothing behind its stem. */
 	return mem_printf("%s%s", stem, strcmp(stem, path) == 0 ? "/" : ".");
-}
-
-uint64_t artifact_object_bytes(const struct manifest *m)
-{
-	uint64_t sum = m->stored_bytes;
-
-	for (size_t i = 0; i < m->file_count; i++)
-		sum += m->files[i].size_bytes;
-	return sum;
 }
 
 static int compare_expected(const void *a, const void *b)
 {
-	return strcmp(((const struct expected *)a)->name, ((const struct expected *)b)->name);
+	return strcmp(((const struct expected *)a)->object->key, ((const struct expected *)b)->object->key);
 }
 
-static void expect_all(struct walk *w)
+/* Objects that lie elsewhere (beside the manifest, shared with others) are not in the listing that is walked. */
+static void expect_all(struct walk *w, const char *prefix)
 {
 	const struct manifest *m = w->m;
-	const char *name = strrchr(m->path, '/') + 1;
+	const struct manifest_object *own = manifest_own_object(m);
 
-	w->directory = m->is_directory ? mem_printf("%s/", m->path)
-	                               : mem_printf("%.*s", (int)(name - m->path), m->path);
-	w->expected = mem_array(m->file_count + 1, sizeof(*w->expected));
-	if (!m->is_directory)
-		w->expected[w->count++] = (struct expected){name, m->stored_bytes, true};
-	for (size_t i = 0; i < m->file_count; i++)
-		w->expected[w->count++] =
-		        (struct expected){m->files[i].name, m->files[i].size_bytes, m->is_directory};
+	w->expected = mem_array(m->object_count + 1, sizeof(*w->expected));
+	for (size_t i = 0; i < m->object_count; i++) {
+		const struct manifest_object *o = &m->objects[i];
+
+		if (str_starts(o->key, prefix))
+			w->expected[w->count++] = (struct expected){o, m->is_directory || o == own};
+	}
 	qsort(w->expected, w->count, sizeof(*w->expected), compare_expected);
 }
 
@@ -72,7 +61,7 @@ static void note(struct walk *w, const struct expected *e, const char *what)
 	if (match->problem.len > 0 && (match->broken || !e->is_main))
 		return;
 	str_clear(&match->problem);
-	str_appendf(&match->problem, "%s%s: %s", w->directory, e->name, what);
+	str_appendf(&match->problem, "%s: %s", e->object->key, what);
 	match->broken = e->is_main;
 }
 
@@ -80,9 +69,10 @@ static void compare_bytes(struct walk *w, const struct expected *e, uint64_t byt
 {
 	_cleanup(free) char *what = NULL;
 
-	if (bytes == e->bytes)
+	if (bytes == e->object->stored_bytes)
 		return;
-	what = mem_printf("the object has %" PRIu64 " bytes, its manifest says %" PRIu64, bytes, e->bytes);
+	what = mem_printf("the object has %" PRIu64 " bytes, its manifest says %" PRIu64, bytes,
+	                  e->object->stored_bytes);
 	note(w, e, what);
 }
 
@@ -90,13 +80,12 @@ static void compare_bytes(struct walk *w, const struct expected *e, uint64_t byt
  * for the rest. */
 static int ask_for(struct walk *w, const struct expected *e, struct error *err)
 {
-	_cleanup(free) char *key = mem_printf("%s%s", w->directory, e->name);
 	struct store_object object;
 	int r;
 
 	if (w->match->broken)
 		return 0;
-	r = store_head(w->l->store, w->l->call, key, &object, err);
+	r = store_head(w->l->store, w->l->call, e->object->key, &object, err);
 	if (r == 0)
 		compare_bytes(w, e, object.bytes);
 	else if (r == -ENOENT)
@@ -106,10 +95,10 @@ static int ask_for(struct walk *w, const struct expected *e, struct error *err)
 
 static int see(struct walk *w, const struct store_object *object, struct error *err)
 {
-	const char *name = object->key + strlen(w->directory);
 	int order = -1, r = 0;
 
-	while (r == 0 && w->at < w->count && (order = strcmp(w->expected[w->at].name, name)) < 0)
+	while (r == 0 && w->at < w->count &&
+	       (order = strcmp(w->expected[w->at].object->key, object->key)) < 0)
 		r = ask_for(w, &w->expected[w->at++], err);
 	if (r == 0 && w->at < w->count && order == 0)
 		compare_bytes(w, &w->expected[w->at++], object->bytes);
@@ -143,9 +132,8 @@ int artifact_match(struct listing *l, const struct manifest *m, struct artifact_
 
 	str_clear(&match->problem);
 	match->broken = false;
-	expect_all(&w);
+	expect_all(&w, prefix);
 	r = walk_all(&w, prefix, err);
-	free(w.directory);
 	free(w.expected);
 	return r;
 }

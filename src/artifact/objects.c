@@ -49,8 +49,9 @@ int artifact_fetch(struct store *store, const struct store_call *call, const cha
 
 	if (r < 0)
 		return unusable(r);
-	if (manifest_decode(key, data, len, &m, err) < 0)
-		return ARTIFACT_UNUSABLE;
+	r = manifest_decode(key, data, len, &m, err);
+	if (r < 0)
+		return r == -ENOTSUP ? r : ARTIFACT_UNUSABLE;
 	if (strcmp(m.path, path) != 0) {
 		error_set(err, ERROR_CORRUPT, EBADMSG, "%s: it is the manifest of another artifact, %s", key,
 		          m.path);

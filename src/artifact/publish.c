@@ -21,26 +21,52 @@
 
 #define INLINE_EXTENTS_BYTES ((size_t)64 << 10)
 
-int artifact_reserve(struct catalog *catalog, const char *directory, const char *suffix, int64_t run_id,
-                     int64_t at_us, char **ret_path, struct error *err)
+/* By the time: the first position of that second, or of one behind it, that nothing has. */
+static int reserve_by_time(struct repository *repo, const struct artifact_name *name, int64_t run_id,
+                           char **ret_path, struct error *err)
 {
-	int64_t sequence = at_us / US_PER_S * 1000;
+	int64_t sequence = name_first_sequence(name->at_us);
 
 	for (;; sequence++) {
-		char name[NAME_MAX_BYTES];
+		char text[NAME_MAX_BYTES];
 		_cleanup(free) char *path = NULL;
 		int r;
 
-		if (catalog_sequence_taken(catalog, directory, sequence))
+		if (catalog_sequence_taken(repo->catalog, name->directory, sequence))
 			continue;
-		name_format(sequence, suffix, name);
-		path = mem_printf("%s/%s", directory, name);
-		r = catalog_add_intent(catalog, run_id, path, err);
+		name_format(sequence, name->suffix, text);
+		path = mem_printf("%s/%s", name->directory, text);
+		r = catalog_add_intent(repo->catalog, run_id, path, err);
 		if (r == 0)
 			*ret_path = take_ptr(&path);
 		if (r != -EEXIST) /* else another run was faster */
 			return r;
 	}
+}
+
+static int reserve_stem(struct repository *repo, const struct artifact_name *name, int64_t run_id,
+                        char **ret_path, struct error *err)
+{
+	_cleanup(free) char *path = mem_printf("%s/%s%s", name->directory, name->stem, name->suffix);
+	int r = catalog_stem_taken(repo->catalog, name->directory, name->stem);
+
+	if (r < 0)
+		return error_set(err, ERROR_INTERNAL, -r, "the catalog cannot be read");
+	if (r > 0)
+		return error_set(err, ERROR_CONFLICT, EEXIST,
+		                 "%s: there is a backup of that name already, and it is made once only",
+		                 path);
+	r = catalog_add_intent(repo->catalog, run_id, path, err);
+	if (r == 0)
+		*ret_path = take_ptr(&path);
+	return r;
+}
+
+int artifact_reserve(struct repository *repo, const struct artifact_name *name, int64_t run_id,
+                     char **ret_path, struct error *err)
+{
+	return name->stem ? reserve_stem(repo, name, run_id, ret_path, err)
+	                  : reserve_by_time(repo, name, run_id, ret_path, err);
 }
 
 static bool is_stored(struct store *store, const struct store_call *call, const char *key, const void *data,
@@ -79,6 +105,7 @@ static int put_once(struct store *store, const struct store_call *call, const ch
 	return conflict(store, key, " with other content", err);
 }
 
+/* STORE_EXISTS: nothing of ours was put. */
 static int put_extents(struct store *store, const struct store_call *call, struct manifest *m,
                        struct error *err)
 {
@@ -112,9 +139,9 @@ static void withdraw(struct store *store, struct catalog *catalog, const struct 
 	catalog_drop_intent(catalog, m->path, NULL);
 }
 
-int artifact_check_free(struct store *store, struct catalog *catalog, const char *path, struct cancel *cancel,
-                        struct error *err)
+int artifact_check_free(struct repository *repo, const char *path, struct cancel *cancel, struct error *err)
 {
+	struct store *store = repository_store(repo);
 	const struct store_call call = {.cancel = cancel,
 	                                .deadline_ms = clock_mono_ms() + DISCARD_DEADLINE_MS};
 	_cleanup(free) char *published = NULL, *key = NULL;
@@ -123,58 +150,65 @@ int artifact_check_free(struct store *store, struct catalog *catalog, const char
 	if (r <= 0)
 		return r;
 	key = manifest_key(published);
-	r = catalog_drop_intent(catalog, path, err);
+	r = catalog_drop_intent(repo->catalog, path, err);
 	return r < 0 ? r : conflict(store, key, "", err);
 }
 
-int artifact_publish(struct store *store, struct catalog *catalog, struct manifest *m, struct cancel *cancel,
-                     struct error *err)
+void artifact_tell_listed(const struct repository *repo, const struct manifest *m)
+{
+	for (struct artifact_events *e = repo->events; e; e = e->next)
+		if (e->listed)
+			e->listed(e->arg, m);
+}
+
+int artifact_publish(struct repository *repo, struct manifest *m, struct cancel *cancel, struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
+	struct store *store = repository_store(repo);
 	int table = put_extents(store, &call, m, err);
 	int r = table < 0 ? table : put_manifest(store, &call, m, err);
 
 	if (r == -EEXIST)
-		withdraw(store, catalog, m, table == 0);
+		withdraw(store, repo->catalog, m, table == 0);
 	if (r < 0)
 		return r;
-	return catalog_add_artifact(catalog, m, err);
+	r = catalog_add_artifact(repo->catalog, m, err);
+	if (r < 0) {
+		error_prefix(err, "%s is whole in the store, but could not be listed yet", m->path);
+		artifact_left(repo);
+		return ARTIFACT_UNLISTED;
+	}
+	artifact_tell_listed(repo, m);
+	return 0;
 }
 
-struct search {
-	const char *path;
-	int64_t run_id;
-	bool found;
-};
-
-static void see_intent(void *arg, int64_t run_id, const char *path)
-{
-	struct search *search = arg;
-
-	if (strcmp(path, search->path) != 0)
-		return;
-	search->run_id = run_id;
-	search->found = true;
-}
-
-int artifact_discard(struct store *store, struct catalog *catalog, const char *path, struct error *err)
+int artifact_discard(struct repository *repo, const char *path, struct error *err)
 {
 	/* Whoever waits for the end of a failed run waits for this, too: what a dead store leaves is settled
 	 * at the next start. */
 	const struct store_call call = {.deadline_ms = clock_mono_ms() + DISCARD_DEADLINE_MS};
-	struct search search = {.path = path};
-	int r = catalog_intents(catalog, see_intent, &search);
+	struct store *store = repository_store(repo);
+	int64_t run_id;
+	int r = catalog_intent_run(repo->catalog, path, &run_id);
 
+	if (r == -ENOENT)
+		return 0;
 	if (r < 0)
 		return error_set(err, ERROR_INTERNAL, -r, "the catalog's intents cannot be read");
-	if (!search.found)
-		return 0;
 	r = artifact_abort_uploads(store, &call, path, err);
 	if (r == 0)
-		r = artifact_is_foreign(store, &call, path, search.run_id, err);
+		r = artifact_is_foreign(store, &call, path, run_id, err);
 	if (r == 0)
-		r = artifact_delete(store, &call, path, true, err);
-	if (r < 0)
+		r = artifact_delete(store, &call, path, err);
+	if (r < 0) {
+		artifact_left(repo);
 		return r;
-	return catalog_drop_intent(catalog, path, err);
+	}
+	return catalog_drop_intent(repo->catalog, path, err);
+}
+
+void repository_listen(struct repository *repo, struct artifact_events *events)
+{
+	events->next = repo->events;
+	repo->events = events;
 }

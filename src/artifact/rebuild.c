@@ -23,9 +23,8 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/rebuild.h>
+#include <keepfs/codec/name.h>
 
-#define MANIFESTS  "manifests/backups/"
-#define OBJECTS    "backups/"
 #define PER_THREAD 4 /* manifests on their way or waiting, for each thread */
 /* Of their objects together, unless one alone is larger. */
 #define AHEAD_BYTES ((uint64_t)16 << 20)
@@ -48,7 +47,7 @@ struct rebuild {
 	struct artifact_rebuild *io;
 	struct store_call call;
 	struct listing manifests, objects;
-	char *lone_extents; /* path of a table whose manifest has not come yet */
+	char *lone; /* key of what lies beside a manifest that has not come yet */
 	struct workers *workers;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -140,6 +139,19 @@ static int match_objects(struct rebuild *rb, const struct manifest *m, struct er
 	return r < 0 ? r : !match.broken;
 }
 
+/* A newer keepfs may have written it: it is listed, and what is not known here is named. */
+static void name_unknown(struct rebuild *rb, const struct manifest *m)
+{
+	_cleanup(free) char *what = rb->io->unknown ? rb->io->unknown(m) : NULL, *text = NULL;
+
+	if ((!what && !m->unknown) || !rb->io->notice)
+		return;
+	text = mem_printf("%s is listed; keepfs %s has written it, and this one does not know %s%s%s%s",
+	                  m->path, m->keepfs_version, what ? what : "", what && m->unknown ? ", " : "",
+	                  m->unknown ? "the fields " : "", m->unknown ? m->unknown : "");
+	rb->io->notice(rb->io->arg, text);
+}
+
 static int list_artifact(struct rebuild *rb, const struct manifest *m, struct error *err)
 {
 	struct error why = {0};
@@ -153,7 +165,8 @@ static int list_artifact(struct rebuild *rb, const struct manifest *m, struct er
 		*err = why;
 	if (r == 0) {
 		rb->io->artifacts++;
-		rb->io->bytes += artifact_object_bytes(m);
+		rb->io->bytes += manifest_stored_bytes(m);
+		name_unknown(rb, m);
 	}
 	return r < 0 ? r : 0;
 }
@@ -166,9 +179,10 @@ static int list_slot(struct rebuild *rb, struct slot *slot, struct error *err)
 
 	if (r < 0)
 		return r;
-	if (slot->result == ARTIFACT_UNUSABLE)
+	if (slot->result == ARTIFACT_UNUSABLE || slot->result == -ENOTSUP)
 		problem(rb, "%s", slot->error.message);
-	if (slot->result == ARTIFACT_UNUSABLE || slot->result == -ENOENT) /* removed since it was listed */
+	/* -ENOENT: removed since it was listed. */
+	if (slot->result == ARTIFACT_UNUSABLE || slot->result == -ENOTSUP || slot->result == -ENOENT)
 		return pass_objects(rb, prefix, err);
 	if (slot->result < 0) {
 		if (err)
@@ -224,20 +238,24 @@ static int submit(struct rebuild *rb, const char *path, uint64_t bytes, struct e
 	return 0;
 }
 
-static void tell_lone_extents(struct rebuild *rb)
+static void tell_lone(struct rebuild *rb)
 {
-	if (rb->lone_extents)
-		problem(rb, "%s: an extent table without a manifest", rb->lone_extents);
-	mem_replace_string(&rb->lone_extents, NULL);
+	if (rb->lone)
+		problem(rb, "%s: it belongs to a manifest, which is not there", rb->lone);
+	mem_replace_string(&rb->lone, NULL);
 }
 
-/* What stands among the manifests and is none: an extent table (its manifest comes next), or something
+/* What stands among the manifests and is none: something that lies beside one, which comes next, or something
  * foreign. */
 static void skip_other(struct rebuild *rb, const char *key)
 {
-	tell_lone_extents(rb);
-	if (str_ends(key, ".extents"))
-		mem_replace_string(&rb->lone_extents, key);
+	const char *dot = strrchr(key, '.');
+
+	if (rb->lone && dot && strncmp(rb->lone, key, (size_t)(dot - key) + 1) == 0)
+		return;
+	tell_lone(rb);
+	if (str_ends(key, ".extents") || str_ends(key, ".index"))
+		mem_replace_string(&rb->lone, key);
 	else
 		problem(rb, "%s: not the key of a manifest", key);
 }
@@ -245,19 +263,18 @@ static void skip_other(struct rebuild *rb, const char *key)
 static int take_manifest(struct rebuild *rb, const struct store_object *object, struct error *err)
 {
 	_cleanup(free) char *path = manifest_path_of_key(object->key);
-	_cleanup(free) char *extents = path ? manifest_extents_key(path) : NULL;
 
 	if (!path) {
 		skip_other(rb, object->key);
 		return 0;
 	}
-	if (str_equal(rb->lone_extents, extents))
-		mem_replace_string(&rb->lone_extents, NULL);
-	tell_lone_extents(rb);
+	if (rb->lone && manifest_is_beside(rb->lone, path))
+		mem_replace_string(&rb->lone, NULL);
+	tell_lone(rb);
 	return submit(rb, path, object->bytes, err);
 }
 
-static int walk(struct rebuild *rb, struct error *err)
+static int walk_manifests(struct rebuild *rb, struct error *err)
 {
 	const struct store_object *manifest;
 	int r;
@@ -278,7 +295,25 @@ static int walk(struct rebuild *rb, struct error *err)
 	if (r == 0)
 		r = skip_objects(rb, NULL, err);
 	if (r == 0)
-		tell_lone_extents(rb);
+		tell_lone(rb);
+	return r;
+}
+
+/* One root of the tree after the other: below each both listings are in the same order. */
+static int walk(struct rebuild *rb, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < tree_roots_count; i++) {
+		_cleanup(free) char *objects = mem_printf("%s/", tree_roots[i].name);
+		_cleanup(free) char *manifests = mem_printf("manifests/%s", objects);
+
+		rb->manifests = (struct listing){.store = rb->store, .call = &rb->call, .prefix = manifests};
+		rb->objects = (struct listing){.store = rb->store, .call = &rb->call, .prefix = objects};
+		r = walk_manifests(rb, err);
+		listing_finish(&rb->manifests);
+		listing_finish(&rb->objects);
+	}
 	return r;
 }
 
@@ -300,9 +335,7 @@ static void finish(struct rebuild *rb)
 	for (size_t i = 0; i < rb->limit; i++)
 		free_slot(&rb->slots[i]);
 	free(rb->slots);
-	free(rb->lone_extents);
-	listing_finish(&rb->manifests);
-	listing_finish(&rb->objects);
+	free(rb->lone);
 	pthread_cond_destroy(&rb->changed);
 	pthread_mutex_destroy(&rb->lock);
 }
@@ -318,12 +351,12 @@ static int rebuild_all(struct rebuild *rb, struct error *err)
 	return r < 0 ? r : ended;
 }
 
-int artifact_rebuild(struct store *store, struct catalog *catalog, struct artifact_rebuild *io,
-                     struct cancel *cancel, struct error *err)
+int artifact_rebuild(struct repository *repo, struct artifact_rebuild *io, struct cancel *cancel,
+                     struct error *err)
 {
 	struct rebuild rb = {
-	        .store = store,
-	        .catalog = catalog,
+	        .store = repository_store(repo),
+	        .catalog = repo->catalog,
 	        .io = io,
 	        .call = {.cancel = cancel},
 	        .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -331,8 +364,6 @@ int artifact_rebuild(struct store *store, struct catalog *catalog, struct artifa
 	};
 	int r;
 
-	rb.manifests = (struct listing){.store = store, .call = &rb.call, .prefix = MANIFESTS};
-	rb.objects = (struct listing){.store = store, .call = &rb.call, .prefix = OBJECTS};
 	io->artifacts = io->bytes = io->problems = 0;
 	r = start(&rb, err);
 	if (r == 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * After a crash. An intent is a name that may hold anything from nothing to a whole artifact whose row is
+ * After a crash, and when the store has not answered. An intent is a name that may hold anything from nothing to a whole artifact whose row is
  * missing; the manifest decides which. A tombstone is a deletion to go on with. Neither is given up on: what
  * the store does not answer now stays as it is for the next start, and keepfs works without it.
  */
@@ -64,15 +64,17 @@ static void remember_run(void *arg, const struct catalog_run *run)
 
 /* Each settle_…() returns 0, or a negative errno with `is_store` telling whose failure it was. */
 struct settling {
+	struct repository *repo;
 	struct store *store;
 	struct catalog *catalog;
+	struct store_call call;
 	struct artifact_recovery *counts;
 	bool is_store;
 };
 
 static int settle_tomb(struct settling *s, const struct leftover *tomb, struct error *err)
 {
-	int r = artifact_delete(s->store, NULL, tomb->path, true, err);
+	int r = artifact_delete(s->store, &s->call, tomb->path, err);
 
 	s->is_store = r < 0;
 	if (r == 0)
@@ -83,10 +85,10 @@ static int settle_tomb(struct settling *s, const struct leftover *tomb, struct e
 }
 
 /* Returns 1 when the objects of @m are there, as far as the backup needs them; 0 when they are not. */
-static int has_objects(struct store *store, const struct manifest *m, struct error *err)
+static int has_objects(struct settling *s, const struct manifest *m, struct error *err)
 {
 	_cleanup(free) char *prefix = artifact_prefix(m->path);
-	_cleanup(listing) struct listing l = {.store = store, .prefix = prefix};
+	_cleanup(listing) struct listing l = {.store = s->store, .call = &s->call, .prefix = prefix};
 	struct artifact_match match = {0};
 	int r = artifact_match(&l, m, &match, err);
 
@@ -97,15 +99,15 @@ static int has_objects(struct store *store, const struct manifest *m, struct err
 }
 
 /* Returns 1 and the manifest when @path is a whole artifact; 0 when it is not. */
-static int find_whole(struct store *store, const char *path, struct manifest *ret, struct error *err)
+static int find_whole(struct settling *s, const char *path, struct manifest *ret, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	int r = artifact_fetch(store, NULL, path, &m, err);
+	int r = artifact_fetch(s->store, &s->call, path, &m, err);
 
 	if (r == -ENOENT || r == ARTIFACT_UNUSABLE)
 		return 0;
 	if (r == 0)
-		r = has_objects(store, &m, err);
+		r = has_objects(s, &m, err);
 	if (r <= 0)
 		return r;
 	*ret = m;
@@ -117,21 +119,23 @@ static int settle_intent(struct settling *s, const struct leftover *intent, stru
 {
 	_cleanup(manifest) struct manifest m = {0};
 	bool foreign, whole;
-	int r = artifact_abort_uploads(s->store, NULL, intent->path, err);
+	int r = artifact_abort_uploads(s->store, &s->call, intent->path, err);
 
 	if (r == 0)
-		r = artifact_is_foreign(s->store, NULL, intent->path, intent->run_id, err);
+		r = artifact_is_foreign(s->store, &s->call, intent->path, intent->run_id, err);
 	foreign = r > 0;
 	if (r == 0)
-		r = find_whole(s->store, intent->path, &m, err);
+		r = find_whole(s, intent->path, &m, err);
 	whole = r > 0 && !foreign;
 	if (r == 0)
-		r = artifact_delete(s->store, NULL, intent->path, true, err);
+		r = artifact_delete(s->store, &s->call, intent->path, err);
 	s->is_store = r < 0;
 	if (r < 0)
 		return r;
 	r = whole ? catalog_add_artifact(s->catalog, &m, err)
 	          : catalog_drop_intent(s->catalog, intent->path, err);
+	if (r == 0 && whole)
+		artifact_tell_listed(s->repo, &m);
 	if (r == 0)
 		*(whole ? &s->counts->adopted : &s->counts->discarded) += 1;
 	return r;
@@ -159,8 +163,8 @@ static int settle_all(struct settling *s, const struct leftovers *l,
 
 		if (r < 0 && s->is_store) {
 			s->counts->left++;
-			log_warning("what a crash left of %s stays until the next start: %s",
-			            l->items[i].path, failure.message);
+			log_warning("what is left of %s stays for now: %s", l->items[i].path,
+			            failure.message);
 		} else if (r < 0) {
 			if (err)
 				*err = failure;
@@ -170,28 +174,63 @@ static int settle_all(struct settling *s, const struct leftovers *l,
 	return 0;
 }
 
-int artifact_recover(struct store *store, struct catalog *catalog, struct artifact_recovery *ret,
-                     struct error *err)
+static int read_leftovers(struct catalog *catalog, struct leftovers *tombs, struct leftovers *intents,
+                          struct error *err)
+{
+	int r = catalog_tombs(catalog, remember_tomb, tombs);
+
+	if (r == 0)
+		r = catalog_intents(catalog, remember_intent, intents);
+	return r < 0 ? error_set(err, ERROR_INTERNAL, -r, "the catalog cannot be read") : 0;
+}
+
+int artifact_recover(struct repository *repo, struct artifact_recovery *ret, struct error *err)
 {
 	_cleanup(leftovers) struct leftovers tombs = {0}, intents = {0}, runs = {0};
 	struct artifact_recovery counts = {0};
-	struct settling s = {.store = store, .catalog = catalog, .counts = &counts};
-	int r = catalog_tombs(catalog, remember_tomb, &tombs);
+	struct settling s = {
+	        .repo = repo, .store = repository_store(repo), .catalog = repo->catalog, .counts = &counts};
+	int r = read_leftovers(repo->catalog, &tombs, &intents, err);
 
+	if (r == 0 && catalog_unfinished_runs(repo->catalog, remember_run, &runs) < 0)
+		r = error_set(err, ERROR_INTERNAL, EIO, "the catalog cannot be read");
 	if (r == 0)
-		r = catalog_intents(catalog, remember_intent, &intents);
-	if (r == 0)
-		r = catalog_unfinished_runs(catalog, remember_run, &runs);
-	if (r < 0)
-		return error_set(err, ERROR_INTERNAL, -r, "the catalog cannot be read");
-	r = settle_all(&s, &tombs, settle_tomb, err);
+		r = settle_all(&s, &tombs, settle_tomb, err);
 	if (r == 0)
 		r = settle_all(&s, &intents, settle_intent, err);
-	/* Last: an artifact that was adopted is noted at its run as long as that one is there to be noted
-	 * at. */
+	/* Last: an artifact that was adopted is noted at its run as long as that one is there to be noted at. */
 	if (r == 0)
 		r = settle_all(&s, &runs, settle_run, err);
 	if (r == 0)
 		*ret = counts;
 	return r;
+}
+
+/* An intent belongs to its run as long as that one lives. */
+static int settle_abandoned(struct settling *s, const struct leftover *intent, struct error *err)
+{
+	struct catalog_run run;
+	int r = catalog_run(s->catalog, intent->run_id, &run);
+
+	if (r == 0 && (run.state == RUN_PENDING || run.state == RUN_RUNNING)) {
+		s->counts->left++;
+		return 0;
+	}
+	return settle_intent(s, intent, err);
+}
+
+int artifact_settle(struct repository *repo, struct cancel *cancel, struct artifact_recovery *counts,
+                    struct error *err)
+{
+	_cleanup(leftovers) struct leftovers tombs = {0}, intents = {0};
+	struct settling s = {.repo = repo,
+	                     .store = repository_store(repo),
+	                     .catalog = repo->catalog,
+	                     .call = {.cancel = cancel},
+	                     .counts = counts};
+	int r = read_leftovers(repo->catalog, &tombs, &intents, err);
+
+	if (r == 0)
+		r = settle_all(&s, &tombs, settle_tomb, err);
+	return r < 0 ? r : settle_all(&s, &intents, settle_abandoned, err);
 }

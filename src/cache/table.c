@@ -33,6 +33,11 @@ struct header {
 	uint32_t check;
 };
 _Static_assert(sizeof(struct header) == RECORD_BYTES, "the header has the size of a record");
+_Static_assert(sizeof(TABLE_MAGIC) - 1 == sizeof(((struct header *)0)->magic), "the magic fills its field");
+_Static_assert(offsetof(struct header, version) == 8 && offsetof(struct header, slot_bytes) == 16 &&
+                       offsetof(struct header, slots) == 24 && offsetof(struct header, check) == 60,
+               "the header is as docs/formats.md says");
+_Static_assert(CACHE_SLOT_BYTES == 1 << 20, "a slot is 1 MiB: another size is another TABLE_VERSION");
 
 struct record {
 	uint8_t id[CACHE_ID_BYTES];
@@ -41,6 +46,9 @@ struct record {
 	uint32_t check;
 };
 _Static_assert(sizeof(struct record) == RECORD_BYTES, "a record has no gaps");
+_Static_assert(offsetof(struct record, offset) == 32 && offsetof(struct record, tick) == 40 &&
+                       offsetof(struct record, bytes) == 48 && offsetof(struct record, check) == 60,
+               "a record is as docs/formats.md says");
 
 static const struct record empty_record;
 

@@ -14,48 +14,44 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/policy.h>
 
-static uint64_t files_bytes(const struct manifest *m)
+/* Of all that it has in the store beside its own object. */
+static uint64_t other_bytes(const struct manifest *m, const struct manifest_object *own)
 {
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < m->file_count; i++)
-		sum += m->files[i].size_bytes;
-	return sum;
+	return manifest_stored_bytes(m) - (own ? own->stored_bytes : 0);
 }
 
 static int insert_artifact(struct connection *c, const struct manifest *m, uint64_t directory_ino,
                            int64_t sequence, const char *name)
 {
 	static const char sql[] =
-	        "INSERT INTO artifact (directory_ino, sequence, ino, name, is_directory, partial, size_bytes,"
-	        " finished_at_us, verified_at_us, sha256, stored_bytes, stored_sha256, job, kind, database,"
-	        " server_version, tool_version, system_identifier, triggered_by, format, content,"
-	        " compression, note, keepfs_version, run_id, started_at_us, extents_count, extents_key,"
-	        " extents_sha256, extents_id, files, files_bytes, sums_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6,"
-	        " ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25,"
-	        " ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)";
-	int64_t extents_id = 0;
-	int r = extents_insert(c, m->path, &m->extents, m->extents_count, &extents_id);
+	        "INSERT INTO artifact (directory_ino, sequence, ino, name, named, is_directory, partial, size_bytes,"
+	        " finished_at_us, verified_at_us, sha256, stored_bytes, job, kind, target, triggered_by, note,"
+	        " keepfs_version, run_id, started_at_us, facts, object_id, files, files_bytes, sums_bytes)"
+	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
+	        " ?21, ?22, 0, ?23, ?24)";
+	const struct manifest_object *own = manifest_own_object(m);
+	_cleanup(str) struct str facts = {0};
+	int64_t object_id = 0;
+	int r = object_insert(c, own, &object_id);
 
 	if (r < 0)
 		return r;
-	return db_run(c, sql,
-	              VALUES(ino_value(directory_ino), int_value(sequence),
-	                     ino_value(ino_of_artifact(m->path)), text_value(name),
-	                     int_value(m->is_directory), int_value(m->partial),
-	                     int_value((int64_t)m->size_bytes), int_value(m->finished_at_us),
-	                     int_value(m->verified_at_us), text_value(m->sha256),
-	                     int_value((int64_t)m->stored_bytes), text_value(m->stored_sha256),
-	                     text_value(m->job), text_value(m->kind), text_value(m->database),
-	                     text_value(m->server_version), text_value(m->tool_version),
-	                     text_value(m->system_identifier), text_value(m->triggered_by),
-	                     text_value(m->format), text_value(m->content), text_value(m->compression),
-	                     text_value(m->note), text_value(m->keepfs_version), int_value(m->run_id),
-	                     int_value(m->started_at_us), int_value((int64_t)m->extents_count),
-	                     text_value(m->extents_key), text_value(m->extents_sha256), int_value(extents_id),
-	                     int_value((int64_t)m->file_count), int_value((int64_t)files_bytes(m)),
-	                     int_value((int64_t)sums_bytes(m, name))));
+	if (m->facts)
+		json_write(m->facts, 0, &facts);
+	return db_run(
+	        c, sql,
+	        VALUES(ino_value(directory_ino), int_value(sequence), ino_value(ino_of_artifact(m->path)),
+	               text_value(name), int_value(name_sequence(name) < 0), int_value(m->is_directory),
+	               int_value(m->partial), int_value((int64_t)m->size_bytes), int_value(m->finished_at_us),
+	               int_value(m->verified_at_us), text_value(m->sha256),
+	               int_value(own ? (int64_t)own->stored_bytes : 0), text_value(m->job),
+	               text_value(m->kind), text_value(m->target), text_value(m->triggered_by),
+	               text_value(m->note), text_value(m->keepfs_version), int_value(m->run_id),
+	               int_value(m->started_at_us), text_value(facts.len > 0 ? str_text(&facts) : "{}"),
+	               int_value(object_id), int_value((int64_t)other_bytes(m, own)),
+	               int_value((int64_t)sums_bytes(m, name))));
 }
 
 static int delete_artifact(struct connection *c, uint64_t ino)
@@ -99,6 +95,24 @@ static int clear_place(struct connection *c, const struct manifest *m, uint64_t 
 	return delete_artifact(c, ino);
 }
 
+/* One that is not named by time has the place of the time at which it began, or the next that is free; the one that it
+ * had, when it is listed anew. */
+static int find_free_place(struct connection *c, const struct manifest *m, uint64_t directory_ino,
+                           int64_t *ret_sequence)
+{
+	static const char own_sql[] = "SELECT sequence FROM artifact WHERE ino = ?1";
+	static const char free_sql[] =
+	        "SELECT coalesce(min(a.sequence) + 1, ?2) FROM artifact a WHERE a.directory_ino = ?1 AND a.sequence >= ?2"
+	        " AND NOT EXISTS (SELECT 1 FROM artifact b WHERE b.directory_ino = ?1 AND b.sequence = a.sequence + 1)"
+	        " AND EXISTS (SELECT 1 FROM artifact b WHERE b.directory_ino = ?1 AND b.sequence = ?2)";
+	int r = db_number(c, ret_sequence, own_sql, VALUES(ino_value(ino_of_artifact(m->path))));
+
+	if (r != -ENOENT)
+		return r;
+	return db_number(c, ret_sequence, free_sql,
+	                 VALUES(ino_value(directory_ino), int_value(name_first_sequence(m->started_at_us))));
+}
+
 static int add_artifact(struct connection *c, const struct manifest *m)
 {
 	_cleanup(free) char *directory = NULL;
@@ -109,6 +123,8 @@ static int add_artifact(struct connection *c, const struct manifest *m)
 
 	if (r == 0)
 		r = directory_ensure(c, directory, m->finished_at_us, &directory_ino);
+	if (r == 0 && sequence < 0)
+		r = find_free_place(c, m, directory_ino, &sequence);
 	if (r == 0)
 		r = clear_place(c, m, directory_ino, sequence);
 	if (r != 0)
@@ -139,23 +155,21 @@ static int find_other(struct connection *c, uint64_t ino, uint64_t directory_ino
 	return db_find(c, sql, VALUES(ino_value(directory_ino), ino_value(ino), int_value(partial)));
 }
 
-/* 0, or -EPERM with the reason. */
-static int check_not_last(struct connection *c, uint64_t ino, uint64_t directory_ino, bool partial,
-                          const char *directory, const char *name)
+static int check_policy(struct connection *c, uint64_t ino, uint64_t directory_ino, sqlite3_stmt *row)
 {
-	int r = find_other(c, ino, directory_ino, partial);
-	bool others;
+	const struct policy_removal facts = {
+	        .directory = column_borrowed(row, 2),
+	        .name = column_borrowed(row, 3),
+	        .damaged = !sqlite3_column_int(row, 1),
+	        .partial = sqlite3_column_int(row, 4),
+	        .other_whole = find_other(c, ino, directory_ino, false) == 0,
+	        .other_usable = find_other(c, ino, directory_ino, true) == 0,
+	};
 
-	if (r != -ENOENT)
-		return r;
-	others = find_other(c, ino, directory_ino, true) == 0;
-	return error_set(
-	        &c->error, ERROR_DENIED, EPERM,
-	        "%s/%s is the last good backup in %s and cannot be removed%s: make another one first",
-	        directory, name, directory, others ? " (the others are partial)" : "");
+	return policy_check_removal(&facts, &c->error);
 }
 
-static int entomb_artifact(struct connection *c, uint64_t ino, bool keep_last)
+static int entomb_artifact(struct connection *c, uint64_t ino, bool by_policy)
 {
 	static const char find_sql[] =
 	        "SELECT d.ino, a.damaged IS NULL, d.path, a.name, a.partial FROM artifact a"
@@ -168,10 +182,8 @@ static int entomb_artifact(struct connection *c, uint64_t ino, bool keep_last)
 	if (r < 0)
 		return r;
 	directory_ino = column_u64(row, 0);
-	/* One that is known to be damaged is nothing that has to be kept. */
-	if (keep_last && sqlite3_column_int(row, 1))
-		r = check_not_last(c, ino, directory_ino, sqlite3_column_int(row, 4), column_borrowed(row, 2),
-		                   column_borrowed(row, 3));
+	if (by_policy)
+		r = check_policy(c, ino, directory_ino, row);
 	if (r == 0)
 		r = db_run(c, tomb_sql, VALUES(ino_value(ino)));
 	if (r == 0)
@@ -179,9 +191,9 @@ static int entomb_artifact(struct connection *c, uint64_t ino, bool keep_last)
 	return r;
 }
 
-int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool keep_last, struct error *err)
+int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool by_policy, struct error *err)
 {
-	return TRANSACTION(c, err, entomb_artifact(c->writer, ino, keep_last));
+	return TRANSACTION(c, err, entomb_artifact(c->writer, ino, by_policy));
 }
 
 int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err)

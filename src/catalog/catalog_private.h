@@ -6,7 +6,7 @@
  *
  *   directories.c          directories
  *   artifacts.c            artifacts, and with them the tombs
- *   files.c                their further files, and the extent tables of all
+ *   files.c                their further files, and the objects of all
  *   damaged.c              what reading has shown of both
  *   intents.c              what is about to be written
  *   runs.c, targets.c      the history
@@ -22,7 +22,6 @@
 
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/runs.h>
-#include <keepfs/codec/extents.h>
 #include <keepfs/codec/manifest.h>
 
 /** schema_migrate() - bring the file to the newest format, or refuse it; the reason is in @c->error. */
@@ -51,10 +50,8 @@ int directory_touch(struct connection *c, uint64_t ino, int64_t mtime_us);
  * such path. */
 int path_split(struct connection *c, const char *path, char **ret_directory, const char **ret_name,
                int64_t *ret_sequence);
-/** extents_insert() - a table of its own; its number. -EINVAL when it is not the one that was loaded for
- * @path. */
-int extents_insert(struct connection *c, const char *path, const struct extents *x, uint64_t count,
-                   int64_t *ret_id);
+/** object_insert() - its number. @o NULL: a row for nothing in the store. -EINVAL when its extents were not loaded. */
+int object_insert(struct connection *c, const struct manifest_object *o, int64_t *ret_id);
 /** files_insert() - the rows of an artifact's further files. */
 int files_insert(struct connection *c, const struct manifest *m, uint64_t directory_ino, int64_t sequence);
 /** files_delete() - drop them, a batch at a time. */

@@ -15,19 +15,17 @@
 #include <keepfs/codec/json.h>
 #include <keepfs/codec/name.h>
 
-#define TREE "backups"
-
 int path_split(struct connection *c, const char *path, char **ret_directory, const char **ret_name,
                int64_t *ret_sequence)
 {
 	const char *slash = strrchr(path, '/');
-	int64_t sequence = slash ? name_sequence(slash + 1) : -1;
 
-	if (sequence < 0 || !str_starts(path, TREE "/") || slash == path + strlen(TREE))
+	if (!slash || !slash[1] || name_is_reserved(slash + 1) || !tree_root_of(path) ||
+	    slash == strchr(path, '/'))
 		return error_set(&c->error, ERROR_USAGE, EINVAL, "'%s' is no path of a backup", path);
 	*ret_directory = mem_printf("%.*s", (int)(slash - path), path);
 	*ret_name = slash + 1;
-	*ret_sequence = sequence;
+	*ret_sequence = name_sequence(slash + 1);
 	return 0;
 }
 
@@ -69,15 +67,16 @@ static int find_directory(struct connection *c, const char *path, uint64_t *ret_
 
 int directory_ensure(struct connection *c, const char *path, int64_t mtime_us, uint64_t *ret_ino)
 {
-	static const char root_sql[] = "UPDATE directory SET mtime_us = ?1 WHERE ino = 0 AND mtime_us = 0";
-	uint64_t ino = 0;
+	static const char root_sql[] = "UPDATE directory SET mtime_us = ?2 WHERE ino = ?1 AND mtime_us = 0";
+	const struct tree_root *root = tree_root_of(path);
+	uint64_t ino = root ? root->catalog_ino : 0;
 	int r = find_directory(c, path, ret_ino);
 
 	if (r != -ENOENT)
 		return r;
-	if (!str_starts(path, TREE "/") || str_ends(path, "/"))
+	if (!root || str_ends(path, "/"))
 		return error_set(&c->error, ERROR_USAGE, EINVAL, "'%s' is no directory of backups", path);
-	for (const char *name = path + strlen(TREE "/"); name;) {
+	for (const char *name = path + strlen(root->name) + 1; name;) {
 		size_t len = strcspn(name, "/");
 		const char *end = name + len;
 		_cleanup(free) char *part = mem_printf("%.*s", (int)(end - path), path);
@@ -93,8 +92,8 @@ int directory_ensure(struct connection *c, const char *path, int64_t mtime_us, u
 			return r;
 		name = *end ? end + 1 : NULL;
 	}
-	/* backups/ itself has no time of its own before something is in it. */
-	r = db_run(c, root_sql, VALUES(int_value(mtime_us)));
+	/* A root has no time of its own before something is in it. */
+	r = db_run(c, root_sql, VALUES(ino_value(root->catalog_ino), int_value(mtime_us)));
 	if (r == 0)
 		*ret_ino = ino;
 	return r;
@@ -121,10 +120,10 @@ int catalog_ensure_directory(struct catalog *c, const char *path, int64_t mtime_
 
 static int drop_empty(struct connection *c, const char *keep_json)
 {
-	static const char sql[] =
-	        "DELETE FROM directory AS d WHERE files = 0 AND subdirectories = 0 AND ino <> 0"
-	        " AND NOT EXISTS (SELECT 1 FROM artifact WHERE directory_ino = d.ino)"
-	        " AND path NOT IN (SELECT value FROM json_each(?1))";
+	static const char sql[] = "DELETE FROM directory AS d WHERE files = 0 AND subdirectories = 0"
+	                          " AND parent_ino IS NOT NULL"
+	                          " AND NOT EXISTS (SELECT 1 FROM artifact WHERE directory_ino = d.ino)"
+	                          " AND path NOT IN (SELECT value FROM json_each(?1))";
 
 	/* Dropping the last directory in another makes that one empty too. */
 	return db_repeat(c, sql, VALUES(text_value(keep_json)));

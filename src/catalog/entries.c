@@ -18,15 +18,24 @@
 	"SELECT ino, parent_ino, sequence, name, mtime_us, subdirectories, files, sums_bytes FROM "          \
 	"directory WHERE "
 #define ARTIFACTS_OF(table)                                                                                  \
-	"SELECT ino, directory_ino, sequence, name, finished_at_us, size_bytes, is_directory, files FROM "   \
-	"" table " WHERE tomb = 0 AND "
+	"SELECT ino, directory_ino, sequence, name, finished_at_us, size_bytes, is_directory, files,"        \
+	" subdirectories FROM " table " WHERE tomb = 0 AND "
 #define ARTIFACTS ARTIFACTS_OF("artifact")
 /* However many partial ones are behind it. */
 #define WHOLE "artifact INDEXED BY artifact_whole"
 /* CROSS JOIN: in the order of the files, whatever the planner thinks of it. */
 #define FILES                                                                                                \
-	"SELECT f.ino, f.parent_ino, f.sequence, f.name, a.finished_at_us, f.size_bytes, f.artifact_ino"     \
+	"SELECT f.ino, coalesce(f.within_ino, f.parent_ino), f.sequence, f.name, a.finished_at_us,"          \
+	" f.size_bytes, f.artifact_ino, f.is_directory, f.subdirectories"                                    \
 	" FROM artifact_file f CROSS JOIN artifact a ON a.ino = f.artifact_ino WHERE a.tomb = 0 AND "
+
+/* Names of files that lie deeper begin with their directories'. */
+static void read_name(sqlite3_stmt *row, enum catalog_kind kind, struct catalog_entry *entry)
+{
+	const char *name = column_borrowed(row, 3), *slash = strrchr(name, '/');
+
+	str_copy(entry->name, sizeof(entry->name), kind == CATALOG_FILE && slash ? slash + 1 : name);
+}
 
 static void read_entry(sqlite3_stmt *row, enum catalog_kind kind, struct catalog_entry *entry)
 {
@@ -37,7 +46,7 @@ static void read_entry(sqlite3_stmt *row, enum catalog_kind kind, struct catalog
 	        .sequence = sqlite3_column_int64(row, 2),
 	        .mtime_us = sqlite3_column_int64(row, 4),
 	};
-	column_text(row, 3, entry->name, sizeof(entry->name));
+	read_name(row, kind, entry);
 	switch (kind) {
 	case CATALOG_DIRECTORY:
 		entry->is_directory = true;
@@ -50,10 +59,13 @@ static void read_entry(sqlite3_stmt *row, enum catalog_kind kind, struct catalog
 		entry->size_bytes = column_u64(row, 5);
 		entry->is_directory = sqlite3_column_int(row, 6);
 		entry->files = entry->is_directory ? (uint32_t)column_u64(row, 7) : 0;
+		entry->subdirectories = (uint32_t)column_u64(row, 8);
 		break;
 	case CATALOG_FILE:
 		entry->size_bytes = column_u64(row, 5);
 		entry->artifact_ino = column_u64(row, 6);
+		entry->is_directory = sqlite3_column_int(row, 7);
+		entry->subdirectories = (uint32_t)column_u64(row, 8);
 		break;
 	}
 }
@@ -84,20 +96,44 @@ int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *
 	return r;
 }
 
+/* An artifact that is named by time is found by its place. */
+static int find_artifact(struct catalog *c, uint64_t parent_ino, const char *name, struct catalog_entry *ret)
+{
+	static const char place_sql[] = ARTIFACTS "directory_ino = ?1 AND sequence = ?2 AND name = ?3";
+	static const char name_sql[] = ARTIFACTS "directory_ino = ?1 AND name = ?2 AND named = 1";
+	int64_t sequence = name_sequence(name);
+
+	if (sequence >= 0)
+		return find_entry(c, CATALOG_ARTIFACT, place_sql,
+		                  VALUES(ino_value(parent_ino), int_value(sequence), text_value(name)), ret);
+	return find_entry(c, CATALOG_ARTIFACT, name_sql, VALUES(ino_value(parent_ino), text_value(name)),
+	                  ret);
+}
+
+/* In an artifact that is a directory, in a directory within one, or beside an artifact. */
+static int find_file(struct catalog *c, uint64_t parent_ino, const char *name, struct catalog_entry *ret)
+{
+	static const char sql[] = FILES "f.parent_ino = ?1 AND f.name = ?2";
+	static const char within_sql[] =
+	        FILES "(f.parent_ino, f.name) = (SELECT artifact_ino, name || '/' || ?2 FROM artifact_file"
+	              " WHERE ino = ?1 AND is_directory = 1)";
+	int r = find_entry(c, CATALOG_FILE, sql, VALUES(ino_value(parent_ino), text_value(name)), ret);
+
+	if (r == -ENOENT && ino_is_artifact(parent_ino))
+		r = find_entry(c, CATALOG_FILE, within_sql, VALUES(ino_value(parent_ino), text_value(name)),
+		               ret);
+	return r;
+}
+
 int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *name, struct catalog_entry *ret)
 {
 	static const char directory_sql[] = DIRECTORIES "parent_ino = ?1 AND name = ?2";
-	static const char artifact_sql[] = ARTIFACTS "directory_ino = ?1 AND sequence = ?2 AND name = ?3";
-	static const char file_sql[] = FILES "f.parent_ino = ?1 AND f.name = ?2";
-	int64_t sequence = name_sequence(name);
 	int r = -ENOENT;
 
-	if (sequence >= 0)
-		r = find_entry(c, CATALOG_ARTIFACT, artifact_sql,
-		               VALUES(ino_value(parent_ino), int_value(sequence), text_value(name)), ret);
-	if (r == -ENOENT && (sequence >= 0 || ino_is_artifact(parent_ino)))
-		r = find_entry(c, CATALOG_FILE, file_sql, VALUES(ino_value(parent_ino), text_value(name)),
-		               ret);
+	if (!ino_is_artifact(parent_ino))
+		r = find_artifact(c, parent_ino, name, ret);
+	if (r == -ENOENT)
+		r = find_file(c, parent_ino, name, ret);
 	if (r == -ENOENT)
 		r = find_entry(c, CATALOG_DIRECTORY, directory_sql,
 		               VALUES(ino_value(parent_ino), text_value(name)), ret);
@@ -121,6 +157,18 @@ int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catal
 	return r;
 }
 
+/* Does anything lie deeper in what has that number: then its files are listed by what shows them. */
+static bool has_depth(struct catalog *c, uint64_t ino)
+{
+	static const char sql[] = "SELECT 1 FROM artifact_file WHERE within_ino = ?1 LIMIT 1";
+	_cleanup(query) struct query query = {0};
+
+	if (!ino_is_artifact(ino))
+		return false;
+	query = query_begin(c, sql, VALUES(ino_value(ino)));
+	return query_one(&query) == 0;
+}
+
 ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, enum catalog_kind kind, int64_t after,
                         struct catalog_entry *entries, size_t max)
 {
@@ -130,14 +178,18 @@ ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, enum catalog_
 	        ARTIFACTS "directory_ino = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
 	static const char file_sql[] =
 	        FILES "f.parent_ino = ?1 AND f.sequence > ?2 ORDER BY f.sequence LIMIT ?3";
+	static const char within_sql[] =
+	        FILES "f.within_ino = ?1 AND f.sequence > ?2 ORDER BY f.sequence LIMIT ?3";
 	static const char *const sql[] = {
 	        [CATALOG_DIRECTORY] = directory_sql,
 	        [CATALOG_ARTIFACT] = artifact_sql,
 	        [CATALOG_FILE] = file_sql,
 	};
+	bool deep = kind == CATALOG_FILE && has_depth(c, directory_ino);
 	size_t count = 0;
-	_cleanup(query) struct query query = query_begin(
-	        c, sql[kind], VALUES(ino_value(directory_ino), int_value(after), int_value((int64_t)max)));
+	_cleanup(query) struct query query =
+	        query_begin(c, deep ? within_sql : sql[kind],
+	                    VALUES(ino_value(directory_ino), int_value(after), int_value((int64_t)max)));
 
 	while (count < max && query_next(&query))
 		read_entry(query.row, kind, &entries[count++]);
@@ -163,19 +215,14 @@ char *catalog_path(struct catalog *c, uint64_t ino)
 
 static void read_manifest(sqlite3_stmt *row, struct manifest *m)
 {
+	const char *facts;
 	int column = 0;
 
 	m->path = column_string(row, column++);
 	m->job = column_string(row, column++);
 	m->kind = column_string(row, column++);
-	m->database = column_string(row, column++);
-	m->server_version = column_string(row, column++);
-	m->tool_version = column_string(row, column++);
-	m->system_identifier = column_string(row, column++);
+	m->target = column_string(row, column++);
 	m->triggered_by = column_string(row, column++);
-	m->format = column_string(row, column++);
-	m->content = column_string(row, column++);
-	m->compression = column_string(row, column++);
 	m->note = column_string(row, column++);
 	m->partial = sqlite3_column_int(row, column++);
 	m->is_directory = sqlite3_column_int(row, column++);
@@ -186,21 +233,15 @@ static void read_manifest(sqlite3_stmt *row, struct manifest *m)
 	m->verified_at_us = sqlite3_column_int64(row, column++);
 	m->size_bytes = column_u64(row, column++);
 	column_text(row, column++, m->sha256, sizeof(m->sha256));
-	m->stored_bytes = column_u64(row, column++);
-	column_text(row, column++, m->stored_sha256, sizeof(m->stored_sha256));
-	m->extents_count = column_u64(row, column++);
-	m->extents_key = column_string(row, column++);
-	column_text(row, column++, m->extents_sha256, sizeof(m->extents_sha256));
+	facts = column_borrowed(row, column++);
+	m->facts = json_parse(facts, strlen(facts), NULL);
 }
 
 int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
 {
 	static const char sql[] =
-	        "SELECT d.path || '/' || a.name, job, kind, database, server_version, tool_version, "
-	        "system_identifier,"
-	        " triggered_by, format, content, compression, note, partial, is_directory, keepfs_version,"
-	        " run_id, started_at_us, finished_at_us, verified_at_us, size_bytes, sha256,"
-	        " stored_bytes, stored_sha256, extents_count, extents_key, extents_sha256"
+	        "SELECT d.path || '/' || a.name, job, kind, target, triggered_by, note, partial, is_directory,"
+	        " keepfs_version, run_id, started_at_us, finished_at_us, verified_at_us, size_bytes, sha256, facts"
 	        " FROM artifact a JOIN directory d ON d.ino = a.directory_ino WHERE a.tomb = 0"
 	        " AND a.ino = coalesce((SELECT artifact_ino FROM artifact_file WHERE ino = ?1), ?1)";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));

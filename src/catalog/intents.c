@@ -8,20 +8,17 @@
 #include "catalog_private.h"
 
 #include <errno.h>
+#include <string.h>
 
+#include <keepfs/base/mem.h>
 #include <keepfs/catalog/intents.h>
+#include <keepfs/codec/name.h>
 
 int intent_drop(struct connection *c, const char *path)
 {
-	static const char sql[] = "DELETE FROM intent WHERE directory = ?1 AND sequence = ?2 AND path = ?3";
-	_cleanup(free) char *directory = NULL;
-	const char *name;
-	int64_t sequence;
-	int r = path_split(c, path, &directory, &name, &sequence);
+	static const char sql[] = "DELETE FROM intent WHERE path = ?1";
 
-	if (r < 0)
-		return r;
-	return db_run(c, sql, VALUES(text_value(directory), int_value(sequence), text_value(path)));
+	return db_run(c, sql, VALUES(text_value(path)));
 }
 
 /* What has place ?2 in directory ?1. */
@@ -37,25 +34,72 @@ bool catalog_sequence_taken(struct catalog *c, const char *directory_path, int64
 	return query_one(&query) == 0;
 }
 
+/* What has stem ?2 in directory ?1 and is not named by time: there, or announced. */
+static const char stem_sql[] =
+        /* '/' is the character behind '.', so that this is the range of all names that go on with a suffix. */
+        "SELECT 1 FROM intent WHERE path = ?1 || '/' || ?2"
+        " OR (path >= ?1 || '/' || ?2 || '.' AND path < ?1 || '/' || ?2 || '/')"
+        " UNION ALL SELECT 1 FROM artifact WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1)"
+        " AND named = 1 AND (name = ?2 OR (name >= ?2 || '.' AND name < ?2 || '/')) LIMIT 1";
+
+/* How to find what has a stem: by the place that its time gives it, or by its name. */
+struct place {
+	const char *sql;
+	struct value value; /* its ?2 */
+};
+
+static struct place place_of(const char *stem)
+{
+	int64_t sequence = name_sequence(stem);
+
+	if (sequence >= 0)
+		return (struct place){.sql = place_sql, .value = int_value(sequence)};
+	return (struct place){.sql = stem_sql, .value = text_value(stem)};
+}
+
+int catalog_stem_taken(struct catalog *c, const char *directory_path, const char *stem)
+{
+	struct place place = place_of(stem);
+	_cleanup(query) struct query query =
+	        query_begin(c, place.sql, VALUES(text_value(directory_path), place.value));
+	int r = query_one(&query);
+
+	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+}
+
 static int add_intent(struct connection *c, int64_t run_id, const char *path)
 {
 	static const char sql[] =
-	        "INSERT INTO intent (directory, sequence, path, run_id) VALUES (?1, ?2, ?3, ?4)";
-	_cleanup(free) char *directory = NULL;
+	        "INSERT INTO intent (path, directory, sequence, run_id) VALUES (?1, ?2, ?3, ?4)";
+	_cleanup(free) char *directory = NULL, *stem = NULL;
+	struct place place;
 	const char *name;
 	int64_t sequence;
 	int r = path_split(c, path, &directory, &name, &sequence);
 
 	if (r < 0)
 		return r;
-	r = db_find(c, place_sql, VALUES(text_value(directory), int_value(sequence)));
+	stem = mem_printf("%.*s", (int)strcspn(name, "."), name);
+	place = place_of(stem);
+	r = db_find(c, place.sql, VALUES(text_value(directory), place.value));
 	if (r == 0)
 		return error_set(&c->error, ERROR_CONFLICT, EEXIST, "the name of %s is taken", path);
 	if (r != -ENOENT)
 		return r;
-	return db_run(
-	        c, sql,
-	        VALUES(text_value(directory), int_value(sequence), text_value(path), int_value(run_id)));
+	return db_run(c, sql,
+	              VALUES(text_value(path), text_value(directory),
+	                     sequence < 0 ? text_value(NULL) : int_value(sequence), int_value(run_id)));
+}
+
+int catalog_intent_run(struct catalog *c, const char *path, int64_t *ret_run_id)
+{
+	static const char sql[] = "SELECT run_id FROM intent WHERE path = ?1";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(path)));
+	int r = query_one(&query);
+
+	if (r == 0)
+		*ret_run_id = sqlite3_column_int64(query.row, 0);
+	return r;
 }
 
 int catalog_add_intent(struct catalog *c, int64_t run_id, const char *path, struct error *err)

@@ -11,8 +11,8 @@
  * commit and no reader counts rows. An artifact's row is found in its directory's order without an index
  * beside it; `tomb` hides it while it is being deleted.
  *
- * The further files of an artifact have rows of their own, in the order of what shows them: the directory of
- * the artifact, or the artifact that is one. They are one range there, from files_from on in files_ino. They
+ * The further files of an artifact have rows of their own, in the order of the manifest: below the directory of
+ * the artifact, or below the artifact that is one. They are one range there, from files_from on in files_ino. They
  * are seen as long as their artifact is.
  */
 #include "access.h"
@@ -20,9 +20,14 @@
 
 #include <errno.h>
 
+#include <keepfs/codec/name.h>
+
 #define APPLICATION_ID 1801807216 /* "keep": this file is no other program's */
 
 _Static_assert(MANIFEST_BESIDE_MAX == 64, "files_from reckons with it");
+/* Older files hold these numbers, and run_active names the first two. */
+_Static_assert(RUN_PENDING == 0 && RUN_RUNNING == 1, "a run that has not ended");
+_Static_assert(RUN_COMPLETED == 2 && RUN_FAILED == 3 && RUN_CANCELLED == 4, "a run that has ended");
 
 static const char *const migrations[] = {
         "PRAGMA application_id = 1801807216;"
@@ -237,6 +242,79 @@ static const char *const migrations[] = {
         "  last_finished_at_us = max(last_finished_at_us, excluded.last_finished_at_us); END;"
         /* The history tells of each run what became of its backups. */
         "CREATE INDEX damaged_of_run ON artifact (run_id) WHERE damaged IS NOT NULL;",
+
+        /* What the store holds has rows of its own: a key is looked up, never made of a path. What only one kind of
+         * backup has is facts, not columns. Artifacts may be named otherwise than by time, and files of one that is a
+         * directory may lie deeper in it. */
+        "ALTER TABLE extent_table RENAME TO object;"
+        "ALTER TABLE object RENAME COLUMN encoded TO extents;"
+        "ALTER TABLE object ADD COLUMN key TEXT NOT NULL DEFAULT '';" /* '': nothing in the store */
+        "ALTER TABLE object ADD COLUMN cipher TEXT;"
+        "ALTER TABLE object ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE object ADD COLUMN stored_sha256 TEXT NOT NULL DEFAULT '';"
+        "UPDATE object SET (key, stored_bytes, stored_sha256) ="
+        " (SELECT d.path || '/' || a.name, a.stored_bytes, a.stored_sha256 FROM artifact a"
+        "  JOIN directory d ON d.ino = a.directory_ino WHERE a.extents_id = object.id)"
+        " WHERE id IN (SELECT extents_id FROM artifact WHERE is_directory = 0);"
+        "UPDATE object SET (key, stored_bytes, stored_sha256) ="
+        " (SELECT d.path || '/' || iif(a.is_directory, a.name || '/', '') || f.name, f.size_bytes, f.sha256"
+        "  FROM artifact_file f JOIN artifact a ON a.ino = f.artifact_ino"
+        "  JOIN directory d ON d.ino = a.directory_ino WHERE f.extents_id = object.id)"
+        " WHERE id IN (SELECT extents_id FROM artifact_file);"
+        "ALTER TABLE artifact RENAME COLUMN extents_id TO object_id;"
+        "ALTER TABLE artifact_file RENAME COLUMN extents_id TO object_id;"
+        /* Objects that no file shows. */
+        "CREATE TABLE artifact_object ("
+        " artifact_ino INTEGER NOT NULL,"
+        " role TEXT NOT NULL,"
+        " object_id INTEGER NOT NULL REFERENCES object (id),"
+        " PRIMARY KEY (artifact_ino, role)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE UNIQUE INDEX artifact_object_object ON artifact_object (object_id);"
+        "CREATE TRIGGER artifact_object_forgotten AFTER DELETE ON artifact_object BEGIN"
+        " DELETE FROM object WHERE id = OLD.object_id; END;"
+        "CREATE TRIGGER artifact_objects_forgotten AFTER DELETE ON artifact BEGIN"
+        " DELETE FROM artifact_object WHERE artifact_ino = OLD.ino; END;"
+
+        "ALTER TABLE artifact ADD COLUMN target TEXT NOT NULL DEFAULT '';"
+        "ALTER TABLE artifact ADD COLUMN facts TEXT NOT NULL DEFAULT '{}';"
+        "UPDATE artifact SET target = database, facts = json_patch('{}', json_object('database', database,"
+        " 'server_version', server_version, 'tool_version', tool_version, 'system_identifier',"
+        " system_identifier, 'format', format, 'content', content, 'compression', compression));"
+        "ALTER TABLE artifact DROP COLUMN database;"
+        "ALTER TABLE artifact DROP COLUMN server_version;"
+        "ALTER TABLE artifact DROP COLUMN tool_version;"
+        "ALTER TABLE artifact DROP COLUMN system_identifier;"
+        "ALTER TABLE artifact DROP COLUMN format;"
+        "ALTER TABLE artifact DROP COLUMN content;"
+        "ALTER TABLE artifact DROP COLUMN compression;"
+        "ALTER TABLE artifact DROP COLUMN stored_sha256;"
+        "ALTER TABLE artifact DROP COLUMN extents_count;"
+        "ALTER TABLE artifact DROP COLUMN extents_key;"
+        "ALTER TABLE artifact DROP COLUMN extents_sha256;"
+        "ALTER TABLE artifact ADD COLUMN named INTEGER NOT NULL DEFAULT 0;"          /* not by the time */
+        "ALTER TABLE artifact ADD COLUMN subdirectories INTEGER NOT NULL DEFAULT 0;" /* of a directory */
+        "CREATE UNIQUE INDEX artifact_named ON artifact (directory_ino, name) WHERE named = 1;"
+
+        /* A file that lies deeper has the name with its directories, which have rows, too, and within_ino is the one
+         * that shows it; NULL where nothing lies deeper. */
+        "ALTER TABLE artifact_file ADD COLUMN is_directory INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact_file ADD COLUMN subdirectories INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact_file ADD COLUMN within_ino INTEGER;"
+        "CREATE INDEX artifact_file_within ON artifact_file (within_ino, sequence) WHERE within_ino IS NOT NULL;"
+
+        "ALTER TABLE intent RENAME TO intent_v2;"
+        "CREATE TABLE intent ("
+        " path TEXT PRIMARY KEY,"
+        " directory TEXT NOT NULL,"
+        " sequence INTEGER," /* NULL: not named by time */
+        " run_id INTEGER NOT NULL"
+        ") STRICT, WITHOUT ROWID;"
+        "INSERT INTO intent SELECT path, directory, sequence, run_id FROM intent_v2;"
+        "DROP TABLE intent_v2;"
+        "CREATE UNIQUE INDEX intent_place ON intent (directory, sequence) WHERE sequence IS NOT NULL;"
+
+        "ALTER TABLE run_target RENAME COLUMN database TO label;",
 };
 
 static const char version_sql[] = "PRAGMA user_version";
@@ -281,11 +359,27 @@ static int apply(struct connection *c, int64_t from)
 	return r;
 }
 
+/* A root that came with a newer keepfs has no row yet. The first one is of every catalog: without it this is none. */
+static int make_roots(struct connection *c)
+{
+	static const char find_sql[] = "SELECT ino FROM directory WHERE ino = 0";
+	static const char sql[] = "INSERT OR IGNORE INTO directory (ino, sequence, name, path, mtime_us)"
+	                          " VALUES (?1, 0, ?2, ?2, 0)";
+	int64_t root = 0;
+	int r = db_number(c, &root, find_sql, NULL, 0);
+
+	if (r == -ENOENT)
+		return db_fail(c, SQLITE_CORRUPT);
+	for (size_t i = 1; r == 0 && i < tree_roots_count; i++)
+		r = db_run(c, sql,
+		           VALUES(ino_value(tree_roots[i].catalog_ino), text_value(tree_roots[i].name)));
+	return r;
+}
+
 int schema_migrate(struct connection *c)
 {
-	static const char root_sql[] = "SELECT ino FROM directory WHERE ino = 0";
 	const int64_t newest = (int64_t)ARRAY_SIZE(migrations);
-	int64_t version = 0, root = 0;
+	int64_t version = 0;
 	int r = read_version(c, &version);
 
 	if (r == 0 && version > newest)
@@ -296,9 +390,5 @@ int schema_migrate(struct connection *c)
 		                 c->catalog->file, (int)version, (int)newest);
 	for (; r == 0 && version < newest; version++)
 		r = apply(c, version);
-	if (r == 0)
-		r = db_number(c, &root, root_sql, NULL, 0);
-	if (r == -ENOENT)
-		return db_fail(c, SQLITE_CORRUPT);
-	return r;
+	return r < 0 ? r : make_roots(c);
 }

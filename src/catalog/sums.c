@@ -25,7 +25,7 @@ uint64_t sums_bytes(const struct manifest *m, const char *name)
 
 	sums_append(&line, name, m->is_directory, m->sha256);
 	bytes = line.len + 1;
-	for (size_t i = 0; !m->is_directory && i < m->file_count; i++) {
+	for (size_t i = 1; !m->is_directory && i < m->file_count; i++) {
 		str_clear(&line);
 		sums_append(&line, m->files[i].name, false, m->files[i].sha256);
 		bytes += line.len + 1;

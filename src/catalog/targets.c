@@ -29,9 +29,9 @@ static int set_target(struct connection *c, int64_t run_id, const struct catalog
 {
 	static const char known_sql[] = "SELECT 1 FROM run WHERE id = ?1";
 	static const char set_sql[] =
-	        "INSERT INTO run_target (run_id, database, state, path, size_bytes, error) VALUES (?1, ?2, "
+	        "INSERT INTO run_target (run_id, label, state, path, size_bytes, error) VALUES (?1, ?2, "
 	        "?3, ?4, ?5, ?6)"
-	        " ON CONFLICT (run_id, database) DO UPDATE SET state = excluded.state, path = excluded.path,"
+	        " ON CONFLICT (run_id, label) DO UPDATE SET state = excluded.state, path = excluded.path,"
 	        " size_bytes = excluded.size_bytes, error = excluded.error,"
 	        " sha256 = CASE path WHEN excluded.path THEN sha256 ELSE '' END";
 	int r = db_find(c, known_sql, VALUES(int_value(run_id)));
@@ -40,7 +40,7 @@ static int set_target(struct connection *c, int64_t run_id, const struct catalog
 		return error_set(&c->error, ERROR_NOT_FOUND, ENOENT, "there is no run %" PRId64, run_id);
 	if (r == 0)
 		r = db_run(c, set_sql,
-		           VALUES(int_value(run_id), text_value(target->database), int_value(target->state),
+		           VALUES(int_value(run_id), text_value(target->label), int_value(target->state),
 		                  text_value(target->path), int_value((int64_t)target->size_bytes),
 		                  text_value(target->error)));
 	if (r == 0)
@@ -69,7 +69,7 @@ ssize_t catalog_run_targets(struct catalog *c, int64_t run_id, size_t offset, st
                             size_t max)
 {
 	static const char sql[] =
-	        "SELECT database, state, path, size_bytes, error FROM run_target WHERE run_id = ?1"
+	        "SELECT label, state, path, size_bytes, error FROM run_target WHERE run_id = ?1"
 	        " ORDER BY id LIMIT ?2 OFFSET ?3";
 	size_t count = 0;
 	_cleanup(query) struct query query = query_begin(
@@ -82,7 +82,7 @@ ssize_t catalog_run_targets(struct catalog *c, int64_t run_id, size_t offset, st
 		        .state = (enum run_state)sqlite3_column_int(query.row, 1),
 		        .size_bytes = column_u64(query.row, 3),
 		};
-		column_text(query.row, 0, target->database, sizeof(target->database));
+		column_text(query.row, 0, target->label, sizeof(target->label));
 		column_text(query.row, 2, target->path, sizeof(target->path));
 		column_text(query.row, 4, target->error, sizeof(target->error));
 	}
@@ -92,12 +92,12 @@ ssize_t catalog_run_targets(struct catalog *c, int64_t run_id, size_t offset, st
 static int add_completed_target(struct connection *c, const struct manifest *m)
 {
 	static const char sql[] =
-	        "INSERT INTO run_target (run_id, database, state, path, size_bytes, sha256, error)"
-	        " VALUES (?1, ?2, 2, ?3, ?4, ?5, '') ON CONFLICT (run_id, database) DO UPDATE SET state = 2,"
+	        "INSERT INTO run_target (run_id, label, state, path, size_bytes, sha256, error)"
+	        " VALUES (?1, ?2, 2, ?3, ?4, ?5, '') ON CONFLICT (run_id, label) DO UPDATE SET state = 2,"
 	        " path = excluded.path, size_bytes = excluded.size_bytes, sha256 = excluded.sha256, error = "
 	        "''";
 	int r = db_run(c, sql,
-	               VALUES(int_value(m->run_id), text_value(m->database), text_value(m->path),
+	               VALUES(int_value(m->run_id), text_value(m->target), text_value(m->path),
 	                      int_value((int64_t)m->size_bytes), text_value(m->sha256)));
 
 	return r < 0 ? r : sum_up(c, m->run_id);
@@ -126,18 +126,18 @@ static int make_run(struct connection *c, const struct manifest *m)
 	return r < 0 ? r : add_completed_target(c, m);
 }
 
-/* Another artifact of a run that was made from manifests: a database that it does not have yet. */
+/* Another artifact of a run that was made from manifests: a label that it does not have yet. */
 static int join_run(struct connection *c, const struct manifest *m)
 {
 	static const char sql[] =
 	        "UPDATE run SET started_at_us = min(started_at_us, ?5), queued_at_us = min(queued_at_us, ?5),"
 	        " finished_at_us = max(finished_at_us, ?6) WHERE id = ?1 AND job = ?2 AND kind = ?3"
 	        " AND triggered_by = ?4 AND rebuilt = 1"
-	        " AND NOT EXISTS (SELECT 1 FROM run_target WHERE run_id = ?1 AND database = ?7)";
+	        " AND NOT EXISTS (SELECT 1 FROM run_target WHERE run_id = ?1 AND label = ?7)";
 	int r = db_run(c, sql,
 	               VALUES(int_value(m->run_id), text_value(m->job), text_value(m->kind),
 	                      text_value(m->triggered_by), int_value(m->started_at_us),
-	                      int_value(m->finished_at_us), text_value(m->database)));
+	                      int_value(m->finished_at_us), text_value(m->target)));
 
 	/* Not the same run: its number was used twice, by catalogs that did not know each other. The first
 	 * one stays. */

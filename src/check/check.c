@@ -9,6 +9,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/probes.h>
+#include <keepfs/kinds.h>
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,19 +59,25 @@ static void add_others(struct probe *p)
 	add_item(p, p->others_failed == 0, "others", detail);
 }
 
+static void take_finding(void *arg, bool ok, const char *name, const char *detail)
+{
+	probe_add(arg, ok, name, "%s", detail);
+}
+
 void check_run(const struct conf *conf, struct store *store, const struct error *store_err,
                struct catalog *catalog, struct check_result *ret)
 {
 	struct probe p = {.ret = ret, .at_us = clock_now_us()};
+	const struct make_findings findings = {.add = take_finding, .arg = &p};
 	struct error err = {0};
 
 	*ret = (struct check_result){0};
 	probe_store(&p, store, store_err);
 	probe_catalog(&p, conf);
 	probe_fuse(&p, conf);
-	for (size_t i = 0; i < conf->backup_count; i++)
-		probe_backup(&p, &conf->backups[i]);
-	if (conf->backup_count == 0)
+	for (size_t i = 0; i < conf->job_count; i++)
+		kind_of(&conf->jobs[i])->check(&conf->jobs[i], &findings);
+	if (conf->job_count == 0)
 		probe_add(&p, false, "jobs",
 		          "no backup is configured: add a section [backup NAME] to the configuration");
 	add_others(&p);

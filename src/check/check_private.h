@@ -18,4 +18,3 @@ void probe_add(struct probe *p, bool ok, const char *name, const char *fmt, ...)
 void probe_store(struct probe *p, struct store *store, const struct error *store_err);
 void probe_catalog(struct probe *p, const struct conf *conf);
 void probe_fuse(struct probe *p, const struct conf *conf);
-void probe_backup(struct probe *p, const struct conf_backup *job);

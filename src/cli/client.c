@@ -129,7 +129,7 @@ static void parse_progress(const char *line, char state[static 16], struct repor
 	        .eta_s = *field(line, "eta_s", buf, sizeof(buf)) ? number_field(line, "eta_s") : -1,
 	        .targets_done = (uint64_t)number_field(line, "targets_done"),
 	};
-	str_copy(ret->database, sizeof(ret->database), field(line, "database", buf, sizeof(buf)));
+	str_copy(ret->target, sizeof(ret->target), field(line, "database", buf, sizeof(buf)));
 }
 
 /* One look at a run, then wait until it has changed. @ret_ended: its state is final. */

@@ -110,9 +110,9 @@ static void print_keys(const struct cli_command *command)
 {
 	_cleanup(str) struct str keys = {0};
 
-	conf_list_trigger_keys(&keys);
+	conf_write_trigger_keys(&keys);
 	printf("\nkeys of the job (keepfs.conf(5)) that can be changed for this run, and a note for the history:\n"
-	       "  %s\nfor example:\n  keepfs %s full content=schema note='before the migration'\n",
+	       "%sfor example:\n  keepfs %s full content=schema note='before the migration'\n",
 	       str_text(&keys), command->name);
 }
 

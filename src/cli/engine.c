@@ -11,6 +11,7 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/kinds.h>
 
 #include <errno.h>
 #include <string.h>
@@ -69,14 +70,16 @@ static int settle(struct engine *e, bool is_new, struct error *err)
 	struct conf_store hasty = e->conf->store;
 	_cleanup(store) struct store *store = NULL;
 	struct artifact_recovery recovery = {0};
+	struct repository repository = {.catalog = e->catalog};
 	int r;
 
 	hasty.retry_deadline_ms = RECOVERY_DEADLINE_MS;
 	r = store_open(&hasty, e->net, e->metrics, &store, err);
+	repository.store = store;
 	if (r == 0 && is_new)
 		r = begin_catalog(e, store, err);
 	if (r == 0)
-		r = artifact_recover(store, e->catalog, &recovery, err);
+		r = artifact_recover(&repository, &recovery, err);
 	if (r < 0)
 		return r;
 	if (recovery.adopted || recovery.discarded || recovery.removed || recovery.runs_failed)
@@ -90,37 +93,49 @@ static int settle(struct engine *e, bool is_new, struct error *err)
 	return 0;
 }
 
-/* A directory per job, and per database of a job that names several; directories of jobs that are gone go
- * when they are empty. */
-static int make_directories(struct engine *e, struct error *err)
+struct directories { /* NULL-terminated */
+	char **items;
+	size_t count;
+};
+
+static void add_directory(struct directories *d, char *path)
+{
+	d->items = mem_resize(d->items, d->count + 2, sizeof(*d->items));
+	d->items[d->count++] = path;
+	d->items[d->count] = NULL;
+}
+
+/* The directories of what each job makes; those of jobs that are gone go when they are empty. What a job would make now
+ * may not be known now: then it has its own, and those that are not empty. */
+static void gather_directories(struct engine *e, struct directories *d)
 {
 	const struct conf *conf = e->conf;
-	size_t count = 0, max = 1;
-	char **keep;
-	int r = 0;
 
-	for (size_t i = 0; i < conf->backup_count; i++) {
-		max++;
-		for (char **database = conf->backups[i].databases; database && *database; database++)
-			max++;
+	for (size_t i = 0; i < conf->job_count; i++) {
+		_cleanup(make_targets) struct make_targets targets = {0};
+		const struct conf_job *job = &conf->jobs[i];
+
+		add_directory(d, make_directory_of(job, NULL));
+		if (kind_of(job)->targets(&e->make, job, &targets, NULL) < 0)
+			continue;
+		for (size_t k = 0; k < targets.count; k++)
+			add_directory(d, mem_strdup(targets.items[k].directory));
 	}
-	keep = mem_array(max, sizeof(*keep));
-	for (size_t i = 0; i < conf->backup_count; i++) {
-		const struct conf_backup *backup = &conf->backups[i];
+}
 
-		keep[count++] = mem_printf("backups/%s", backup->name);
-		for (char **database = backup->databases; database && *database; database++) {
-			_cleanup(free) char *name = name_from_database(*database);
+static int make_directories(struct engine *e, struct error *err)
+{
+	struct directories d = {0};
+	int r;
 
-			keep[count++] = mem_printf("backups/%s/%s", backup->name, name);
-		}
-	}
-	r = catalog_drop_empty_directories(e->catalog, (const char *const *)keep, err);
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = catalog_ensure_directory(e->catalog, keep[i], clock_now_us(), err);
-	while (count > 0)
-		free(keep[--count]);
-	free(keep);
+	d.items = mem_array(1, sizeof(*d.items));
+	gather_directories(e, &d);
+	r = catalog_drop_empty_directories(e->catalog, (const char *const *)d.items, err);
+	for (size_t i = 0; i < d.count && r == 0; i++)
+		r = catalog_ensure_directory(e->catalog, d.items[i], clock_now_us(), err);
+	for (size_t i = 0; i < d.count; i++)
+		free(d.items[i]);
+	free(d.items);
 	return r;
 }
 
@@ -176,8 +191,8 @@ static int open_parts(struct engine *e, struct error *err)
 	if (!e->pool)
 		return error_set(err, ERROR_USAGE, ENOMEM,
 		                 "[keepfs] memory is more than this process may have");
-	e->make = (struct make_context){
-	        .conf = e->conf, .store = e->store, .catalog = e->catalog, .pool = e->pool};
+	e->repository = (struct repository){.store = e->store, .catalog = e->catalog};
+	e->make = (struct make_context){.conf = e->conf, .repository = &e->repository, .pool = e->pool};
 	r = settle(e, is_new, err);
 	return r < 0 ? r : make_directories(e, err);
 }
@@ -192,11 +207,14 @@ int engine_open(const struct conf *conf, struct engine *ret, struct error *err)
 		return r;
 	}
 	*ret = e;
+	/* They point to one another. */
+	ret->make.repository = &ret->repository;
 	return 0;
 }
 
 void engine_close(struct engine *e)
 {
+	e->tidier = artifact_tidier_free(e->tidier);
 	e->pool = pool_free(e->pool);
 	e->store = store_free(e->store);
 	free(e->metrics);

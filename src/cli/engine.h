@@ -18,6 +18,8 @@ struct engine {
 	struct store *store;
 	struct store_metrics *metrics; /* of all that this process asks of the store */
 	struct pool *pool;
+	struct repository repository;
+	struct artifact_tidier *tidier;
 	struct make_context make;
 };
 

@@ -79,8 +79,7 @@ static int start(struct daemon *d, const char *mountpoint, const char *mount_opt
 		return r;
 	context = (struct fs_context){
 	        .conf = conf,
-	        .store = d->engine.store,
-	        .catalog = d->engine.catalog,
+	        .repository = &d->engine.repository,
 	        .reader = d->reader,
 	        .cache = d->cache,
 	        .troubles = d->troubles,
@@ -89,6 +88,8 @@ static int start(struct daemon *d, const char *mountpoint, const char *mount_opt
 	        .mount_options = mount_options,
 	};
 	r = fs_new(&context, &d->fs, err);
+	if (r == 0)
+		r = artifact_tidier_new(&d->engine.repository, &d->engine.tidier, err);
 	if (r == 0)
 		r = jobs_new(&d->engine.make, fs_events(d->fs), &d->jobs, err);
 	if (r < 0)

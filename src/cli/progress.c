@@ -63,8 +63,8 @@ static void draw_bar(int64_t run_id, const struct report_progress *f)
 	else
 		fprintf(stderr, "\r\033[Krun %lld %s %s/s %llds", (long long)run_id, done, rate,
 		        (long long)f->elapsed_ms / 1000);
-	if (f->database[0])
-		fprintf(stderr, " %s", f->database);
+	if (f->target[0])
+		fprintf(stderr, " %s", f->target);
 	fflush(stderr);
 }
 

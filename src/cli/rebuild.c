@@ -11,6 +11,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/kinds.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,6 +27,11 @@ static void show_progress(void *arg, uint64_t done)
 static void show_problem(void *arg, const char *text)
 {
 	fprintf(stderr, "keepfs: warning: %s\n", text);
+}
+
+static void show_notice(void *arg, const char *text)
+{
+	fprintf(stderr, "keepfs: note: %s\n", text);
 }
 
 static int put_broken_aside(const struct conf *conf, struct error *err)
@@ -83,7 +89,7 @@ static int rebuild(const struct conf *conf, struct artifact_rebuild *io, struct 
 		        .result = "ok",
 		};
 
-		r = artifact_rebuild(store, catalog, io, NULL, err);
+		r = artifact_rebuild(&(struct repository){.store = store, .catalog = catalog}, io, NULL, err);
 		if (r == 0)
 			r = catalog_set_store_url(catalog, conf->store.url, err);
 		if (r == 0)
@@ -97,7 +103,12 @@ static int rebuild(const struct conf *conf, struct artifact_rebuild *io, struct 
 int cmd_rebuild(const struct cli_options *options)
 {
 	struct artifact_rebuild io = {
-	        .threads = REBUILD_THREADS, .progress = show_progress, .problem = show_problem};
+	        .threads = REBUILD_THREADS,
+	        .progress = show_progress,
+	        .problem = show_problem,
+	        .notice = show_notice,
+	        .unknown = kind_unknown,
+	};
 	_cleanup(conf) struct conf conf = {0};
 	struct error err = {0};
 	char size[16];

@@ -14,6 +14,12 @@
 
 #define ENCODED_BYTES 8 /* of one extent */
 
+/* What docs/formats.md promises to whoever reads a table without keepfs. */
+_Static_assert(ENCODED_BYTES == 2 * sizeof(uint32_t), "an extent is stored as its length and its CRC-32C");
+_Static_assert(EXTENT_MAX_BYTES == 1 << 20, "readers may refuse an extent of more than 1 MiB");
+_Static_assert(EXTENT_MAX_BYTES % EXTENT_MIN_BYTES == 0, "long extents end where short ones do");
+_Static_assert(EXTENTS_MAX *ENCODED_BYTES == 512 << 10, "a table that can be shorter has at most 512 KiB");
+
 void extents_finish(struct extents *x)
 {
 	free(x->items);
@@ -47,20 +53,21 @@ size_t extents_find(const struct extents *x, uint64_t offset)
 	return low;
 }
 
-/* Whether @next, which follows @x, ends before the multiple of @length behind the beginning of @x. */
-static bool is_within(const struct extent *x, const struct extent *next, uint32_t length)
+/* Between which two multiples of @length behind @origin it lies. */
+static uint64_t place_of(uint64_t offset, uint64_t origin, uint32_t length)
 {
-	return (next->offset + next->length - 1) / length == x->offset / length;
+	return offset < origin ? 0 : (offset - origin) / length;
 }
 
-void extents_merge(struct extents *x, size_t first, uint32_t length)
+void extents_merge_from(struct extents *x, size_t first, uint64_t origin, uint32_t length)
 {
 	struct extent *last = NULL;
 
 	for (size_t i = first; i < x->count; i++) {
 		const struct extent next = x->items[i];
 
-		if (last && is_within(last, &next, length)) {
+		if (last && place_of(last->offset, origin, length) ==
+		                    place_of(next.offset + next.length - 1, origin, length)) {
 			last->crc32c = crc32c_combine(last->crc32c, next.crc32c, next.length);
 			last->length += next.length;
 		} else {
@@ -70,6 +77,11 @@ void extents_merge(struct extents *x, size_t first, uint32_t length)
 	}
 	if (last)
 		x->count = (size_t)(last - x->items) + 1;
+}
+
+void extents_merge(struct extents *x, size_t first, uint32_t length)
+{
+	extents_merge_from(x, first, 0, length);
 }
 
 void extents_limit(struct extents *x, size_t most)

@@ -249,3 +249,43 @@ const struct json *json_item(const struct json *array, size_t index)
 {
 	return (const struct json *)json_array_get(const_value_of(array), index);
 }
+
+struct json *json_clone(const struct json *j)
+{
+	return (struct json *)must(json_deep_copy(const_value_of(j)));
+}
+
+bool json_is_object_value(const struct json *j)
+{
+	return json_is_object(const_value_of(j));
+}
+
+/* Iterating changes nothing, but jansson's iterators want a value that could be changed. */
+const char *json_first_key(const struct json *object)
+{
+	json_t *value = (json_t *)(uintptr_t)object;
+
+	return json_object_iter_key(json_object_iter(value));
+}
+
+const char *json_next_key(const struct json *object, const char *key)
+{
+	json_t *value = (json_t *)(uintptr_t)object;
+
+	return json_object_iter_key(json_object_iter_next(value, json_object_key_to_iter(key)));
+}
+
+bool json_scalar_text(const struct json *value, struct str *out)
+{
+	const json_t *v = const_value_of(value);
+
+	if (json_is_string(v))
+		str_append(out, json_string_value(v));
+	else if (json_is_boolean(v))
+		str_append(out, json_is_true(v) ? "yes" : "no");
+	else if (json_is_number(v))
+		json_write(value, 0, out);
+	else
+		return false;
+	return true;
+}

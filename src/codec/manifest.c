@@ -1,73 +1,128 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Manifests in memory, and how they are written. The tables of all files are one in their stored form, with
- * one hash: an artifact is described by two objects at most, however many files it has.
+ * Manifests in memory, and how they are written. The extent tables of all objects are one in their stored form,
+ * with one hash: an artifact is described by few objects, however many files it has.
  */
 #include <keepfs/codec/manifest.h>
 
 #include <string.h>
 
 #include <keepfs/base/mem.h>
-#include <keepfs/codec/json.h>
+
+void manifest_object_finish(struct manifest_object *o)
+{
+	free(o->key);
+	free(o->role);
+	free(o->cipher);
+	extents_finish(&o->extents);
+	*o = (struct manifest_object){0};
+}
 
 void manifest_finish(struct manifest *m)
 {
 	free(m->path);
 	free(m->job);
 	free(m->kind);
-	free(m->database);
-	free(m->server_version);
-	free(m->tool_version);
-	free(m->system_identifier);
+	free(m->target);
 	free(m->triggered_by);
-	free(m->format);
-	free(m->content);
-	free(m->compression);
 	free(m->note);
 	free(m->keepfs_version);
+	free(m->unknown);
 	free(m->extents_key);
-	for (size_t i = 0; i < m->file_count; i++) {
+	json_free(m->facts);
+	for (size_t i = 0; i < m->file_count; i++)
 		free(m->files[i].name);
-		extents_finish(&m->files[i].extents);
-	}
 	free(m->files);
-	extents_finish(&m->extents);
+	for (size_t i = 0; i < m->object_count; i++)
+		manifest_object_finish(&m->objects[i]);
+	free(m->objects);
 	*m = (struct manifest){0};
+}
+
+/* The room for items is a power of two. */
+static void *make_room(void *items, size_t count, size_t item_bytes)
+{
+	if ((count & (count - 1)) != 0)
+		return items;
+	return mem_resize(items, count ? 2 * count : 1, item_bytes);
+}
+
+size_t manifest_add_object(struct manifest *m, const char *key)
+{
+	m->objects = make_room(m->objects, m->object_count, sizeof(*m->objects));
+	m->objects[m->object_count] = (struct manifest_object){.key = mem_strdup(key)};
+	return m->object_count++;
 }
 
 struct manifest_file *manifest_add_file(struct manifest *m, const char *name)
 {
-	size_t count = m->file_count;
-
-	/* The room for them is a power of two. */
-	if ((count & (count - 1)) == 0)
-		m->files = mem_resize(m->files, count ? 2 * count : 1, sizeof(*m->files));
-	m->files[count] = (struct manifest_file){.name = mem_strdup(name)};
-	m->file_count++;
-	return &m->files[count];
+	m->files = make_room(m->files, m->file_count, sizeof(*m->files));
+	m->files[m->file_count] =
+	        (struct manifest_file){.name = mem_strdup(name), .object = MANIFEST_NO_OBJECT};
+	return &m->files[m->file_count++];
 }
 
 void manifest_drop_last_file(struct manifest *m)
 {
-	struct manifest_file *file = &m->files[--m->file_count];
-
-	free(file->name);
-	extents_finish(&file->extents);
+	free(m->files[--m->file_count].name);
+	manifest_object_finish(&m->objects[--m->object_count]);
 }
 
-static void append_table(struct str *out, const struct extents *x)
+const struct manifest_object *manifest_own_object(const struct manifest *m)
 {
-	size_t len;
-	_cleanup(free) uint8_t *encoded = extents_encode(x, &len);
+	size_t object = m->is_directory || m->file_count == 0 ? MANIFEST_NO_OBJECT : m->files[0].object;
 
-	str_append_bytes(out, encoded, len);
+	return object == MANIFEST_NO_OBJECT ? NULL : &m->objects[object];
+}
+
+const struct manifest_object *manifest_object_of_role(const struct manifest *m, const char *role)
+{
+	for (size_t i = 0; i < m->object_count; i++)
+		if (str_equal(m->objects[i].role, role))
+			return &m->objects[i];
+	return NULL;
+}
+
+uint64_t manifest_stored_bytes(const struct manifest *m)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < m->object_count; i++)
+		sum += m->objects[i].stored_bytes;
+	return sum;
+}
+
+static struct json *facts_of(struct manifest *m)
+{
+	if (!m->facts)
+		m->facts = json_object_new();
+	return m->facts;
+}
+
+void manifest_set_fact(struct manifest *m, const char *name, const char *value)
+{
+	if (value)
+		json_set_string(facts_of(m), name, value);
+}
+
+void manifest_set_fact_int(struct manifest *m, const char *name, int64_t value)
+{
+	json_set_int(facts_of(m), name, value);
+}
+
+const char *manifest_fact(const struct manifest *m, const char *name)
+{
+	return m->facts ? json_get_string(m->facts, name) : NULL;
 }
 
 static void append_tables(struct str *out, const struct manifest *m)
 {
-	append_table(out, &m->extents);
-	for (size_t i = 0; i < m->file_count; i++)
-		append_table(out, &m->files[i].extents);
+	for (size_t i = 0; i < m->object_count; i++) {
+		size_t len;
+		_cleanup(free) uint8_t *encoded = extents_encode(&m->objects[i].extents, &len);
+
+		str_append_bytes(out, encoded, len);
+	}
 }
 
 uint8_t *manifest_seal_extents(struct manifest *m, size_t *ret_len)
@@ -76,9 +131,8 @@ uint8_t *manifest_seal_extents(struct manifest *m, size_t *ret_len)
 	uint8_t digest[SHA256_BYTES];
 
 	append_tables(&tables, m);
-	m->extents_count = m->extents.count;
-	for (size_t i = 0; i < m->file_count; i++)
-		m->files[i].extents_count = m->files[i].extents.count;
+	for (size_t i = 0; i < m->object_count; i++)
+		m->objects[i].extents_count = m->objects[i].extents.count;
 	sha256_once(str_text(&tables), tables.len, digest);
 	hex_encode(digest, sizeof(digest), m->extents_sha256);
 	*ret_len = tables.len;
@@ -89,7 +143,6 @@ static struct json *encode_extents(const struct manifest *m)
 {
 	struct json *table = json_object_new();
 
-	json_set_int(table, "count", (int64_t)m->extents_count);
 	json_set_string(table, "sha256", m->extents_sha256);
 	if (m->extents_key) {
 		json_set_string(table, "object", m->extents_key);
@@ -120,10 +173,32 @@ static struct json *encode_files(const struct manifest *m)
 		json_set_string(j, "name", f->name);
 		json_set_int(j, "size", (int64_t)f->size_bytes);
 		set_sha256(j, "sha256", f->sha256);
-		json_set_int(j, "extents", (int64_t)f->extents_count);
+		if (f->object != MANIFEST_NO_OBJECT)
+			json_set_int(j, "object", (int64_t)f->object);
 		json_append(files, j);
 	}
 	return files;
+}
+
+static struct json *encode_objects(const struct manifest *m)
+{
+	struct json *objects = json_array_new();
+
+	for (size_t i = 0; i < m->object_count; i++) {
+		const struct manifest_object *o = &m->objects[i];
+		struct json *j = json_object_new();
+
+		json_set_string(j, "key", o->key);
+		if (o->role)
+			json_set_string(j, "role", o->role);
+		if (o->cipher)
+			json_set_string(j, "cipher", o->cipher);
+		json_set_int(j, "size", (int64_t)o->stored_bytes);
+		set_sha256(j, "sha256", o->stored_sha256);
+		json_set_int(j, "extents", (int64_t)o->extents_count);
+		json_append(objects, j);
+	}
+	return objects;
 }
 
 void manifest_encode(const struct manifest *m, struct str *out)
@@ -132,28 +207,23 @@ void manifest_encode(const struct manifest *m, struct str *out)
 
 	json_set_int(j, "version", MANIFEST_VERSION);
 	json_set_string(j, "path", m->path);
+	json_set_string(j, "type", m->is_directory ? "directory" : "file");
 	json_set_string(j, "job", m->job);
 	json_set_string(j, "kind", m->kind);
+	json_set_string(j, "target", m->target);
 	json_set_int(j, "run", m->run_id);
-	json_set_string(j, "database", m->database);
-	json_set_string(j, "server_version", m->server_version);
-	json_set_string(j, "tool_version", m->tool_version);
-	json_set_string(j, "system_identifier", m->system_identifier);
 	json_set_string(j, "triggered_by", m->triggered_by);
 	json_set_string(j, "note", m->note);
-	json_set_string(j, "format", m->format);
-	json_set_string(j, "content", m->content);
-	json_set_string(j, "compression", m->compression);
 	json_set_bool(j, "partial", m->partial);
 	json_set_time(j, "started_at", m->started_at_us);
 	json_set_time(j, "finished_at", m->finished_at_us);
 	json_set_time(j, "verified_at", m->verified_at_us);
+	json_set_string(j, "keepfs_version", m->keepfs_version);
 	json_set_int(j, "size", (int64_t)m->size_bytes);
 	set_sha256(j, "sha256", m->sha256);
-	json_set_int(j, "stored_size", (int64_t)m->stored_bytes);
-	set_sha256(j, "stored_sha256", m->stored_sha256);
-	json_set_string(j, "keepfs_version", m->keepfs_version);
+	json_set(j, "facts", m->facts ? json_clone(m->facts) : json_object_new());
 	json_set(j, "files", encode_files(m));
+	json_set(j, "objects", encode_objects(m));
 	json_set(j, "extents", encode_extents(m));
 	json_write(j, 2, out);
 	str_append_char(out, '\n');

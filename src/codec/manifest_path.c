@@ -3,18 +3,21 @@
  * Paths and keys: where an artifact is, and all that belongs to it. Everything of one artifact begins with
  * its stem, which no other artifact has, so that it can be found, and deleted, without knowing what it is.
  */
-#include "manifest_path.h"
+#include "manifest_private.h"
 
 #include <string.h>
 
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/name.h>
 
-#define ROOT           "manifests/"
-#define SUFFIX         ".json"
-#define TREE           "backups/"
-#define PATH_MAX_BYTES 512 /* with NUL: leaves room for ROOT and suffixes in a store's key */
-#define COMPONENT_MAX  200
+#define ROOT               "manifests/"
+#define SUFFIX             ".json"
+#define EXTENTS            ".extents"
+#define INDEX              ".index"
+#define PATH_MAX_BYTES     512 /* with NUL: leaves room for ROOT and suffixes in a store's key */
+#define KEY_MAX_BYTES      1024
+#define COMPONENT_MAX      200
+#define FILE_COMPONENT_MAX 255
 
 /* The length of one component of a path as name.h makes them (names, and databases with '='); 0 when it is
  * none. */
@@ -27,22 +30,23 @@ static size_t component_length(const char *text)
 
 bool manifest_path_is_valid(const char *path)
 {
-	const char *at = path + strlen(TREE);
+	const struct tree_root *root = tree_root_of(path);
 	unsigned directories = 0;
+	const char *at = path + strcspn(path, "/");
 
-	if (!str_starts(path, TREE) || strlen(path) >= PATH_MAX_BYTES)
+	if (!root || !*at || strlen(path) >= PATH_MAX_BYTES)
 		return false;
-	for (;;) {
+	for (at++;; at++) {
 		size_t len = component_length(at);
 
 		if (len == 0)
 			return false;
-		if (at[len] == '\0')
-			return directories > 0 && name_sequence(at) >= 0;
-		if (at[len] != '/')
+		at += len;
+		if (at[0] == '\0')
+			return directories > 0 && at[-1] != '.' && !name_is_reserved(at - len);
+		if (at[0] != '/')
 			return false;
 		directories++;
-		at += len + 1;
 	}
 }
 
@@ -60,21 +64,62 @@ static size_t stem_length(const char *path)
 	return (size_t)(name - path) + strcspn(name, ".");
 }
 
-bool manifest_path_is_directory(const char *path)
+/* One component of a name in a directory: what a file system can hold and a line can show. */
+static size_t file_component_length(const char *text)
 {
-	return path[stem_length(path)] == '\0';
+	size_t len = strcspn(text, "/");
+
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+			return 0;
+	if ((len == 1 && text[0] == '.') || (len == 2 && text[0] == '.' && text[1] == '.'))
+		return 0;
+	return len > FILE_COMPONENT_MAX ? 0 : len;
 }
 
-bool manifest_file_name_is_valid(const char *path, const char *name)
+static bool is_name_within(const char *name)
 {
-	size_t len = strcspn(name_of(path), ".");
-
-	if (!name_is_safe(name))
+	if (strlen(name) >= PATH_MAX_BYTES)
 		return false;
-	if (manifest_path_is_directory(path))
-		return true;
-	return strncmp(name, name_of(path), len) == 0 && name[len] == '.' && name[len + 1] != '\0' &&
-	       strcmp(name, name_of(path)) != 0;
+	for (;;) {
+		size_t len = file_component_length(name);
+
+		if (len == 0)
+			return false;
+		name += len;
+		if (name[0] == '\0' || name[1] == '\0')
+			return true;
+		name++;
+	}
+}
+
+bool manifest_file_name_is_valid(const struct manifest *m, const char *name)
+{
+	size_t len = strcspn(name_of(m->path), ".");
+
+	if (m->is_directory)
+		return is_name_within(name);
+	return name_is_safe(name) && strncmp(name, name_of(m->path), len) == 0 && name[len] == '.' &&
+	       name[len + 1] != '\0' && strcmp(name, name_of(m->path)) != 0;
+}
+
+bool manifest_object_key_is_valid(const char *path, const char *key)
+{
+	const char *at = key;
+
+	if (strlen(key) >= KEY_MAX_BYTES)
+		return false;
+	for (;;) {
+		size_t len = file_component_length(at);
+
+		if (len == 0)
+			return false;
+		at += len;
+		if (at[0] == '\0')
+			break;
+		at++;
+	}
+	return !str_starts(key, ROOT) || manifest_is_beside(key, path);
 }
 
 char *manifest_file_path(const struct manifest *m, const struct manifest_file *f)
@@ -96,7 +141,22 @@ char *manifest_key(const char *path)
 
 char *manifest_extents_key(const char *path)
 {
-	return mem_printf(ROOT "%s.extents", path);
+	return mem_printf(ROOT "%s" EXTENTS, path);
+}
+
+char *manifest_index_key(const char *path)
+{
+	return mem_printf(ROOT "%s" INDEX, path);
+}
+
+bool manifest_is_beside(const char *key, const char *path)
+{
+	size_t len = strlen(path);
+
+	if (!str_starts(key, ROOT) || strncmp(key + strlen(ROOT), path, len) != 0)
+		return false;
+	key += strlen(ROOT) + len;
+	return str_equal(key, EXTENTS) || str_equal(key, INDEX);
 }
 
 char *manifest_path_of_key(const char *key)

@@ -14,14 +14,22 @@
 #include <keepfs/base/str.h>
 #include <keepfs/codec/hash.h>
 
-#define PER_SECOND     1000 /* artifacts that one second has names for */
-#define SAFE_MAX_BYTES 200
-#define HASH_HEX_BYTES 16
+#define PER_SECOND       1000 /* artifacts that one second has names for */
+#define SAFE_MAX_BYTES   200
+#define HASH_HEX_BYTES   16
+#define SUFFIX_MAX_BYTES 16 /* ".partial.tar.zst" */
 
 #define INO_KIND_MASK (UINT64_C(7) << 61) /* the sign bit, bit 62 and bit 61 */
 #define INO_ARTIFACT  (UINT64_C(3) << 61)
 #define INO_DIRECTORY (UINT64_C(1) << 62)
 #define INO_LOW_BITS  UINT64_C(3)
+
+/* Catalogs hold these numbers, and programs that look at the mount remember them. */
+_Static_assert(INO_ARTIFACT == UINT64_C(0x6000000000000000), "an artifact has bits 62 and 61");
+_Static_assert(INO_DIRECTORY == UINT64_C(0x4000000000000000), "a directory has bit 62 alone");
+_Static_assert((INO_KIND_MASK & INO_LOW_BITS) == 0, "kind and generated files have bits of their own");
+_Static_assert(CLOCK_NAME_BYTES == sizeof("20261120T020000Z"), "a name begins with a time of one length");
+_Static_assert(SAFE_MAX_BYTES + HASH_HEX_BYTES < NAME_MAX_BYTES, "a file system takes every name");
 
 static bool is_safe_char(char c)
 {
@@ -89,6 +97,23 @@ void name_format(int64_t sequence, const char *suffix, char buf[static NAME_MAX_
 		snprintf(buf, NAME_MAX_BYTES, "%s-%d%s", time, ordinal, suffix);
 }
 
+static void append_escaped(struct str *out, char c)
+{
+	str_appendf(out, "=%02X", (unsigned char)c);
+}
+
+/* No file system takes a name of any length whole; the hash keeps two long ones apart. */
+static char *cut_name(struct str *name, const char *text, size_t max_bytes)
+{
+	_cleanup(str) struct str cut = {0};
+
+	if (name->len <= max_bytes)
+		return str_take(name);
+	str_append_bytes(&cut, str_text(name), max_bytes - HASH_HEX_BYTES - 1);
+	str_appendf(&cut, "=%016llx", (unsigned long long)hash64(text));
+	return str_take(&cut);
+}
+
 char *name_from_database(const char *database)
 {
 	_cleanup(str) struct str name = {0};
@@ -99,17 +124,43 @@ char *name_from_database(const char *database)
 		if (is_safe_char(*at) && !leading)
 			str_append_char(&name, *at);
 		else
-			str_appendf(&name, "=%02X", (unsigned char)*at);
+			append_escaped(&name, *at);
 	}
-	if (name.len > SAFE_MAX_BYTES) {
-		/* No file system takes it whole; the hash keeps two long names apart. */
-		_cleanup(str) struct str cut = {0};
+	return cut_name(&name, database, SAFE_MAX_BYTES);
+}
 
-		str_append_bytes(&cut, str_text(&name), SAFE_MAX_BYTES - HASH_HEX_BYTES - 1);
-		str_appendf(&cut, "=%016llx", (unsigned long long)hash64(database));
-		return str_take(&cut);
+bool name_is_reserved(const char *name)
+{
+	size_t stem = strcspn(name, ".");
+
+	return (stem == strlen("latest") && strncmp(name, "latest", stem) == 0) ||
+	       strcmp(name, "SHA256SUMS") == 0;
+}
+
+char *name_stem_from(const char *text)
+{
+	bool reserved = name_is_reserved(text);
+	_cleanup(str) struct str name = {0};
+
+	for (const char *at = text; *at; at++) {
+		bool leading = at == text && *at == '-';
+
+		if (is_safe_char(*at) && *at != '.' && !leading && !reserved)
+			str_append_char(&name, *at);
+		else
+			append_escaped(&name, *at);
 	}
-	return str_take(&name);
+	return cut_name(&name, text, SAFE_MAX_BYTES - SUFFIX_MAX_BYTES);
+}
+
+int64_t name_first_sequence(int64_t at_us)
+{
+	return at_us / US_PER_S * PER_SECOND;
+}
+
+const char *name_suffix(const char *name)
+{
+	return name + strcspn(name, ".");
 }
 
 uint64_t ino_of_artifact(const char *path)

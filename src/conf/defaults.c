@@ -15,15 +15,17 @@ static bool is_s3(const struct conf *c)
 	return c->store.url && str_starts(c->store.url, "s3://");
 }
 
-static bool set_from_also(struct conf_loader *l, int key)
+static bool set_from_also(struct conf_loader *l, struct conf_ref ref)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(conf_keys[key].also) && conf_keys[key].also[i]; i++) {
-		const char *name = conf_keys[key].also[i], *value = getenv(name);
+	const struct conf_key *k = &conf_keys[ref.key];
+
+	for (size_t i = 0; i < ARRAY_SIZE(k->also) && k->also[i]; i++) {
+		const char *name = k->also[i], *value = getenv(name);
 
 		if (!value || !*value)
 			continue;
-		conf_set(l, key, 0, value, name, 0, false);
-		return !conf_origin_of(&l->conf, key, 0)->wrong;
+		conf_set(l, ref, value, name, 0, false);
+		return !conf_origin_of(&l->conf, ref)->wrong;
 	}
 	return false;
 }
@@ -61,10 +63,11 @@ static char *compute_text(struct conf *c, const char *name, char **ret_source)
 	return default_region(c, ret_source);
 }
 
-static void set_default(struct conf_loader *l, int key, size_t job)
+static void set_default(struct conf_loader *l, struct conf_ref ref)
 {
-	const struct conf_key *k = &conf_keys[key];
-	struct conf_origin *origin = conf_origin_of(&l->conf, key, job);
+	const struct conf_key *k = &conf_keys[ref.key];
+	const char *header = conf_sections[ref.section].header;
+	struct conf_origin *origin = conf_origin_of(&l->conf, ref);
 	_cleanup(free) char *source = NULL;
 	_cleanup(free) char *computed = NULL;
 	_cleanup(str) struct str wrong = {0};
@@ -72,33 +75,70 @@ static void set_default(struct conf_loader *l, int key, size_t job)
 	if (!k->fallback)
 		computed = compute_text(&l->conf, k->name, &source);
 	if (!k->fallback && !computed) {
-		conf_problem(l, 0, "%s %s: has no default, as HOME is not set; set this key",
-		             conf_sections[k->section].header, k->name);
+		conf_problem(l, 0, "%s %s: has no default, as HOME is not set; set this key", header,
+		             k->name);
 		computed = mem_strdup("/var/lib/keepfs"); /* so that the other keys can be looked at */
 	}
-	if (conf_value_parse(k, computed ? computed : k->fallback,
-	                     conf_section_base(&l->conf, k->section, job), &wrong) < 0)
-		conf_problem(l, 0, "%s %s: the default %s %s; set this key", conf_sections[k->section].header,
-		             k->name, computed ? computed : k->fallback, str_text(&wrong));
+	if (conf_value_parse(k, computed ? computed : k->fallback, conf_base(&l->conf, ref), &wrong) < 0)
+		conf_problem(l, 0, "%s %s: the default %s %s; set this key", header, k->name,
+		             computed ? computed : k->fallback, str_text(&wrong));
 	if (!origin->text)
 		origin->text = source ? take_ptr(&source) : mem_strdup("default");
 }
 
+static void tell_missing(struct conf_loader *l, struct conf_ref ref)
+{
+	const struct conf_key *k = &conf_keys[ref.key];
+	const struct conf_list *list = conf_sections[ref.section].list;
+	const void *base = conf_base(&l->conf, ref);
+	int line = list ? conf_item_line(list, base) : l->lines[ref.section];
+	_cleanup(str) struct str place = {0}, title = {0}, allowed = {0};
+
+	if (line > 0)
+		str_appendf(&place, "%s:%d", l->conf.path, line);
+	else
+		conf_key_env(ref.section, k, list ? conf_item_name(list, base) : NULL, &place);
+	conf_ref_title(&l->conf, ref, &title);
+	conf_value_allowed(k, &allowed);
+	conf_problem(l, line, "%s: %s: is not set; allowed: %s", str_text(&place), str_text(&title),
+	             str_text(&allowed));
+}
+
+/* A key without a default has no value: an example stands for it, so that the other keys can be looked at. */
+static void require(struct conf_loader *l, struct conf_ref ref)
+{
+	struct conf_origin *origin = conf_origin_of(&l->conf, ref);
+	_cleanup(str) struct str ignored = {0};
+
+	if (!origin->text) {
+		tell_missing(l, ref);
+		origin->text = mem_strdup("default");
+		origin->wrong = true;
+	}
+	conf_value_parse(&conf_keys[ref.key], conf_keys[ref.key].example, conf_base(&l->conf, ref), &ignored);
+}
+
+static void set_missing(struct conf_loader *l, struct conf_ref ref)
+{
+	const struct conf_origin *origin = conf_origin_of(&l->conf, ref);
+
+	if (origin->text && !origin->wrong)
+		return;
+	if (!origin->text && is_s3(&l->conf) && set_from_also(l, ref))
+		return;
+	if (conf_keys[ref.key].required)
+		require(l, ref);
+	else
+		set_default(l, ref);
+}
+
 void conf_set_defaults(struct conf_loader *l)
 {
-	if (l->conf.backup_count == 0)
-		conf_add_job(l, "full", 0);
-	for (int key = 0; key < (int)conf_key_count; key++) {
-		size_t jobs = conf_keys[key].section == CONF_SECTION_BACKUP ? l->conf.backup_count : 1;
+	struct conf_ref ref;
 
-		for (size_t job = 0; job < jobs; job++) {
-			const struct conf_origin *origin = conf_origin_of(&l->conf, key, job);
-
-			if (origin->text && !origin->wrong)
-				continue;
-			if (!origin->text && is_s3(&l->conf) && set_from_also(l, key))
-				continue;
-			set_default(l, key, job);
-		}
-	}
+	if (l->conf.job_count == 0)
+		conf_add_section(l, CONF_SECTION_BACKUP, "full", 0);
+	for (size_t n = 0; conf_place(&l->conf, n, &ref); n++)
+		while (conf_next_key(&ref))
+			set_missing(l, ref);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* KEEPFS_<KEY>, KEEPFS_STORE_<KEY>, KEEPFS_READ_<KEY>, KEEPFS_BACKUP_<NAME>_<KEY>: any key from the
+/* KEEPFS_<KEY>, KEEPFS_STORE_<KEY>, KEEPFS_BACKUP_<NAME>_<KEY>, as the table of sections says: any key from the
  * environment, which wins over the file. A variable that begins with KEEPFS_ and means nothing is an error,
  * as an unknown key is: a mistyped name must not be silently ignored. */
 #include "load.h"
@@ -57,139 +57,206 @@ static char **list_names(size_t *ret_count)
 	return names;
 }
 
-/* The variables of [keepfs], [store] and [read], for lookup and for suggestions. */
-static int find_single(const char *name)
+/* The key of a single section whose variable this is. */
+static bool find_single(const char *name, struct conf_ref *ret)
 {
-	for (size_t i = 0; i < conf_key_count; i++) {
-		_cleanup(str) struct str env = {0};
+	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
+		struct conf_ref ref = {.section = s, .key = -1};
 
-		if (conf_keys[i].section == CONF_SECTION_BACKUP)
-			continue;
-		conf_key_env(&conf_keys[i], NULL, &env);
-		if (strcmp(str_text(&env), name) == 0)
-			return (int)i;
+		while (!conf_sections[s].list && conf_next_key(&ref)) {
+			_cleanup(str) struct str env = {0};
+
+			conf_key_env(s, &conf_keys[ref.key], NULL, &env);
+			if (strcmp(str_text(&env), name) != 0)
+				continue;
+			*ret = ref;
+			return true;
+		}
 	}
-	return -1;
+	return false;
 }
 
-/* How many jobs @name (as in a variable) can mean; *@ret_job is the last of them. */
-static size_t match_jobs(const struct conf *c, const char *name, size_t *ret_job)
+/* How many sections @section @name (as in a variable) can mean; *@ret_item is the last of them. */
+static size_t match_items(const struct conf *c, enum conf_section section, const char *name, size_t *ret_item)
 {
-	_cleanup(free) char *wanted = mem_printf("KEEPFS_BACKUP_%s_DATABASE", name);
-	int key = conf_key_find(CONF_SECTION_BACKUP, "database");
+	const struct conf_list *list = conf_sections[section].list;
 	size_t count = 0;
 
-	for (size_t i = 0; i < c->backup_count; i++) {
-		_cleanup(str) struct str env = {0};
+	for (size_t i = 0; i < conf_item_count(c, list); i++) {
+		const void *item = conf_item(c, list, i);
+		_cleanup(str) struct str word = {0};
 
-		conf_key_env(&conf_keys[key], c->backups[i].name, &env);
-		if (strcmp(str_text(&env), wanted) != 0)
+		conf_env_word(&word, conf_item_name(list, item));
+		if (conf_item_section(list, item) != section || strcmp(str_text(&word), name) != 0)
 			continue;
-		*ret_job = i;
+		*ret_item = i;
 		count++;
 	}
 	return count;
 }
 
-/* The <NAME> in a variable, when that can be one of key @k; else NULL. */
-static char *job_in_variable(const struct conf_key *k, const char *name)
+/* The <NAME> in a variable, when that can be one of the key @ref; else NULL. */
+static char *item_in_variable(struct conf_ref ref, const char *name)
 {
-	static const char prefix[] = "KEEPFS_BACKUP_";
+	_cleanup(free) char *prefix = mem_printf("KEEPFS_%s", conf_sections[ref.section].env);
 	_cleanup(str) struct str env = {0};
-	size_t len = strlen(name), tail_len;
+	size_t len = strlen(name), prefix_len = strlen(prefix), tail_len;
 	const char *tail;
 
-	conf_key_env(k, "", &env);
-	tail = str_text(&env) + sizeof(prefix) - 1; /* "_DATABASE" */
+	conf_key_env(ref.section, &conf_keys[ref.key], "", &env);
+	tail = str_text(&env) + prefix_len; /* "_DATABASE" */
 	tail_len = strlen(tail);
-	if (!str_starts(name, prefix) || !str_ends(name, tail) || len <= sizeof(prefix) - 1 + tail_len)
+	if (!str_starts(name, prefix) || !str_ends(name, tail) || len <= prefix_len + tail_len)
 		return NULL;
-	return mem_printf("%.*s", (int)(len - tail_len - (sizeof(prefix) - 1)), name + sizeof(prefix) - 1);
+	return mem_printf("%.*s", (int)(len - tail_len - prefix_len), name + prefix_len);
+}
+
+struct named { /* what a variable of a named section can mean */
+	struct conf_ref ref;
+	char *item;     /* the <NAME> in it; NULL: it means nothing */
+	bool known;     /* there is such a section */
+	bool ambiguous; /* there are several */
+};
+
+static void cleanup_named(struct named *n)
+{
+	free(n->item);
+}
+
+/* Is the key @ref with @item a better reading of the variable? That of a section that is there is; else that of
+ * the longer key. */
+static void weigh(const struct conf *c, struct named *found, struct conf_ref ref, char **item)
+{
+	size_t ignored, len = strlen(conf_keys[ref.key].name);
+	bool known = match_items(c, ref.section, *item, &ignored) > 0;
+
+	found->ambiguous |= known && found->known;
+	if (found->item && (known == found->known ? len < strlen(conf_keys[found->ref.key].name) : !known))
+		return;
+	found->ref = ref;
+	found->known = known;
+	free(found->item);
+	found->item = take_ptr(item);
 }
 
 /*
- * The key whose variable for some job this is; *@ret_job is the <NAME> in it
+ * The key whose variable for some named section this is
  *
  * KEEPFS_BACKUP_FULL_EXCLUDE_TABLES is exclude_tables of the job full, unless there is a job full_exclude,
  * and no job full.
  */
-static int find_of_job(const struct conf *c, const char *name, char **ret_job, bool *ret_ambiguous)
+static void find_named(const struct conf *c, const char *name, struct named *found)
 {
-	size_t found_len = 0;
-	bool found_known = false;
-	int found = -1;
+	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
+		struct conf_ref ref = {.section = s, .key = -1};
 
-	*ret_ambiguous = false;
-	for (size_t i = 0; i < conf_key_count; i++) {
-		_cleanup(free) char *job = conf_keys[i].section == CONF_SECTION_BACKUP
-		                                   ? job_in_variable(&conf_keys[i], name)
-		                                   : NULL;
-		size_t ignored, len = strlen(conf_keys[i].name);
-		bool known = job && match_jobs(c, job, &ignored) > 0;
+		while (conf_sections[s].list && conf_next_key(&ref)) {
+			_cleanup(free) char *item = item_in_variable(ref, name);
 
-		*ret_ambiguous |= known && found_known;
-		if (!job || (found >= 0 && (known == found_known ? len < found_len : !known)))
-			continue;
-		found = (int)i;
-		found_len = len;
-		found_known = known;
-		free(*ret_job);
-		*ret_job = take_ptr(&job);
+			if (item)
+				weigh(c, found, ref, &item);
+		}
 	}
-	return found;
+}
+
+/* Every variable that there is, for suggestions; heap, texts as well. */
+static char **list_known(size_t *ret_count)
+{
+	char **known = mem_array(CONF_SECTION_COUNT * conf_key_count + 2, sizeof(*known));
+	size_t count = 0;
+
+	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
+		struct conf_ref ref = {.section = s, .key = -1};
+
+		while (conf_next_key(&ref)) {
+			struct str env = {0};
+
+			conf_key_env(s, &conf_keys[ref.key], "<NAME>", &env);
+			known[count++] = str_take(&env);
+		}
+	}
+	known[count++] = mem_strdup("KEEPFS_CONFIG");
+	known[count++] = mem_strdup("KEEPFS_MOUNT");
+	*ret_count = count;
+	return known;
 }
 
 static void unknown_variable(struct conf_loader *l, const char *name)
 {
-	_cleanup(free) const char **known = mem_array(conf_key_count + 2, sizeof(*known));
-	_cleanup(free) struct str *texts = mem_array(conf_key_count, sizeof(*texts));
-	const char *nearest;
-	size_t count = 0;
+	size_t count;
+	_cleanup(free) char **known = list_known(&count);
+	const char *nearest = conf_nearest(name, (const char *const *)known, count);
+	_cleanup(str) struct str hint = {0};
 
-	for (size_t i = 0; i < conf_key_count; i++) {
-		conf_key_env(&conf_keys[i], "<NAME>", &texts[i]);
-		known[count++] = str_text(&texts[i]);
+	if (nearest) {
+		str_appendf(&hint, "did you mean %s?", nearest);
+	} else {
+		for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
+			str_append(&hint, s > 0 ? ", " : "allowed: ");
+			conf_variable_shape(s, &hint);
+		}
+		str_append(&hint, " with the keys of keepfs.conf(5)");
 	}
-	known[count++] = "KEEPFS_CONFIG";
-	known[count++] = "KEEPFS_MOUNT";
-	nearest = conf_nearest(name, known, count);
-	if (nearest)
-		conf_problem(l, 0, "%s: this environment variable means nothing; did you mean %s?", name,
-		             nearest);
-	else
-		conf_problem(
-		        l, 0,
-		        "%s: this environment variable means nothing; allowed: "
-		        "KEEPFS_<KEY>, KEEPFS_STORE_<KEY>, KEEPFS_READ_<KEY>, KEEPFS_BACKUP_<NAME>_<KEY> with the keys of keepfs.conf(5)",
-		        name);
-	for (size_t i = 0; i < conf_key_count; i++)
-		str_finish(&texts[i]);
+	conf_problem(l, 0, "%s: this environment variable means nothing; %s", name, str_text(&hint));
+	while (count > 0)
+		free(known[--count]);
 }
 
-static void set_of_job(struct conf_loader *l, int key, const char *variable, char *name, bool ambiguous,
-                       const char *value)
+/* A section of this name that is there only because of the variable. */
+static bool add_named(struct conf_loader *l, const char *variable, struct named *n)
 {
-	size_t job = 0, matches = match_jobs(&l->conf, name, &job);
+	const struct conf_list *list = conf_sections[n->ref.section].list;
 	const char *wrong;
+	const void *same;
 
-	if (ambiguous || matches > 1) {
+	for (char *p = n->item; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	wrong = list->name_wrong(n->item);
+	same = conf_item_find(&l->conf, list, n->item);
+	if (wrong)
+		conf_problem(l, 0, "%s: the %s's name %s %s", variable, list->item, n->item, wrong);
+	else if (same)
 		conf_problem(
 		        l, 0,
-		        "%s: this environment variable could mean more than one job; allowed: jobs whose names differ in letters or digits, or this key in the file",
-		        variable);
-		return;
-	}
-	if (matches == 0) {
-		for (char *p = name; *p; p++)
-			*p = (char)tolower((unsigned char)*p);
-		wrong = conf_job_name_wrong(name);
-		if (wrong) {
-			conf_problem(l, 0, "%s: the job's name %s %s", variable, name, wrong);
-			return;
-		}
-		job = conf_add_job(l, name, 0);
-	}
-	conf_set(l, key, job, value, variable, 0, true);
+		        "%s: there is [%s %s] already, and no two %ss of any kind may have the same name: give one of them another",
+		        variable, conf_sections[conf_item_section(list, same)].name, n->item, list->item);
+	if (wrong || same)
+		return false;
+	n->ref.item = conf_add_section(l, n->ref.section, n->item, 0);
+	return true;
+}
+
+static void set_named(struct conf_loader *l, const char *variable, struct named *n, const char *value)
+{
+	const struct conf_list *list = conf_sections[n->ref.section].list;
+	size_t matches = match_items(&l->conf, n->ref.section, n->item, &n->ref.item);
+
+	if (n->ambiguous || matches > 1)
+		conf_problem(
+		        l, 0,
+		        "%s: this environment variable could mean more than one %s; allowed: %ss whose names differ in letters or digits, or this key in the file",
+		        variable, list->item, list->item);
+	else if (matches == 1 || add_named(l, variable, n))
+		conf_set(l, n->ref, value, variable, 0, true);
+}
+
+static void read_variable(struct conf_loader *l, const char *name)
+{
+	_cleanup(named) struct named named = {0};
+	const char *value = getenv(name);
+	struct conf_ref ref;
+	bool single = find_single(name, &ref);
+
+	if (!single)
+		find_named(&l->conf, name, &named);
+	if (!single && !named.item)
+		unknown_variable(l, name);
+	else if (!value || !*value)
+		return; /* an empty variable is as good as none: service managers make them */
+	else if (single)
+		conf_set(l, ref, value, name, 0, true);
+	else
+		set_named(l, name, &named, value);
 }
 
 void conf_read_environment(struct conf_loader *l)
@@ -198,21 +265,7 @@ void conf_read_environment(struct conf_loader *l)
 	_cleanup(free) char **names = list_names(&count);
 
 	for (size_t i = 0; i < count; i++) {
-		_cleanup(free) char *name = names[i];
-		_cleanup(free) char *job = NULL;
-		const char *value = getenv(name);
-		int key = find_single(name);
-		bool ambiguous = false;
-
-		if (key < 0)
-			key = find_of_job(&l->conf, name, &job, &ambiguous);
-		if (key < 0)
-			unknown_variable(l, name);
-		else if (!value || !*value)
-			continue; /* an empty variable is as good as none: service managers make them */
-		else if (job)
-			set_of_job(l, key, name, job, ambiguous, value);
-		else
-			conf_set(l, key, 0, value, name, 0, true);
+		read_variable(l, names[i]);
+		free(names[i]);
 	}
 }

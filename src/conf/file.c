@@ -19,30 +19,46 @@ static void on_bad(void *arg, int line, const char *what)
 	conf_problem(l, line, "%s:%d: the line %s", l->conf.path, line, what);
 }
 
-static void begin_job(struct conf_loader *l, int line, const char *name)
+/* A name that is taken, by a section of any kind that shares the list. */
+static void name_is_taken(struct conf_loader *l, int line, enum conf_section section, const char *name,
+                          const void *same)
 {
-	const char *wrong = conf_job_name_wrong(name);
-	const struct conf_backup *same = conf_find_backup(&l->conf, name);
+	const struct conf_list *list = conf_sections[section].list;
+	enum conf_section other = conf_item_section(list, same);
+	int first = conf_item_line(list, same);
 
-	l->section = CONF_SECTION_BACKUP;
+	if (other == section)
+		conf_problem(l, line, "%s:%d: [%s %s]: a %s of this name begins on line %d already",
+		             l->conf.path, line, conf_sections[section].name, name, list->item, first);
+	else
+		conf_problem(
+		        l, line,
+		        "%s:%d: [%s %s]: [%s %s] begins on line %d already, and no two %ss of any kind may have the same name: give one of them another",
+		        l->conf.path, line, conf_sections[section].name, name, conf_sections[other].name,
+		        name, first, list->item);
+}
+
+static void begin_named(struct conf_loader *l, int line, enum conf_section section, const char *name)
+{
+	const struct conf_list *list = conf_sections[section].list;
+	const char *wrong = list->name_wrong(name);
+	const void *same = conf_item_find(&l->conf, list, name);
+
 	if (same) {
-		conf_problem(l, line, "%s:%d: [backup %s]: a job of this name begins on line %d already",
-		             l->conf.path, line, name, same->line);
+		name_is_taken(l, line, section, name, same);
 		l->skip = true;
 		return;
 	}
 	if (wrong)
-		conf_problem(
-		        l, line,
-		        "%s:%d: [backup %s]: the name %s; allowed: 1 to 200 of A-Z a-z 0-9 . _ -, not beginning with '.' or '-', and not 'now'",
-		        l->conf.path, line, name, wrong);
+		conf_problem(l, line, "%s:%d: [%s %s]: the name %s; allowed: %s", l->conf.path, line,
+		             conf_sections[section].name, name, wrong, list->name_allowed);
 	/* Also after a wrong name, so that the section's values are looked at, too. */
-	l->job = conf_add_job(l, name, line);
+	l->at = (struct conf_ref){.section = section, .item = conf_add_section(l, section, name, line)};
 }
 
 static void begin_single(struct conf_loader *l, int line, enum conf_section section)
 {
-	l->section = section;
+	l->at = (struct conf_ref){.section = section};
 	if (l->lines[section] == 0) {
 		l->lines[section] = line;
 		return;
@@ -51,70 +67,106 @@ static void begin_single(struct conf_loader *l, int line, enum conf_section sect
 	             l->conf.path, line, conf_sections[section].header, l->lines[section]);
 }
 
-static void unknown_section(struct conf_loader *l, int line, const char *name)
+static void list_sections(struct str *out)
 {
-	static const char *const names[] = {"keepfs", "store", "backup"};
-	_cleanup(free) char *first = mem_printf("%.*s", (int)strcspn(name, " \t"), name);
-	const char *nearest = conf_nearest(first, names, ARRAY_SIZE(names));
-	int index = 0;
-
-	l->skip = true;
-	while (nearest && names[index] != nearest)
-		index++;
-	if (nearest)
-		conf_problem(l, line, "%s:%d: [%s]: no such section; did you mean %s?", l->conf.path, line,
-		             name, conf_sections[index].header);
-	else
-		conf_problem(
-		        l, line,
-		        "%s:%d: [%s]: no such section; allowed: [keepfs], [store], [read], [backup NAME]",
-		        l->conf.path, line, name);
+	for (size_t s = 0; s < CONF_SECTION_COUNT; s++)
+		str_appendf(out, "%s%s", s > 0 ? ", " : "", conf_sections[s].header);
 }
 
-static void on_section(void *arg, int line, const char *name)
+static int nearest_section(const char *word)
+{
+	const char *names[CONF_SECTION_COUNT], *nearest;
+
+	for (size_t s = 0; s < CONF_SECTION_COUNT; s++)
+		names[s] = conf_sections[s].name;
+	nearest = conf_nearest(word, names, CONF_SECTION_COUNT);
+	for (int s = 0; nearest && s < CONF_SECTION_COUNT; s++)
+		if (names[s] == nearest)
+			return s;
+	return -1;
+}
+
+static void unknown_section(struct conf_loader *l, int line, const char *text)
+{
+	size_t len = strcspn(text, " \t");
+	_cleanup(free) char *word = mem_printf("%.*s", (int)len, text);
+	const char *name = text + len + strspn(text + len, " \t");
+	_cleanup(str) struct str hint = {0};
+	int nearest = nearest_section(word);
+
+	l->skip = true;
+	if (nearest < 0) {
+		str_append(&hint, "allowed: ");
+		list_sections(&hint);
+	} else if (conf_sections[nearest].list && *name) {
+		str_appendf(&hint, "did you mean [%s %s]?", conf_sections[nearest].name, name);
+	} else {
+		str_appendf(&hint, "did you mean %s?", conf_sections[nearest].header);
+	}
+	conf_problem(l, line, "%s:%d: [%s]: no such section; %s", l->conf.path, line, text, str_text(&hint));
+}
+
+/* What stands behind a section's own name in @text; NULL when @text is another section. */
+static const char *behind_name(enum conf_section section, const char *text)
+{
+	size_t len = strlen(conf_sections[section].name);
+
+	if (strncmp(text, conf_sections[section].name, len) != 0 || !strchr(" \t", text[len]))
+		return NULL;
+	text += len;
+	return text + strspn(text, " \t");
+}
+
+static void on_section(void *arg, int line, const char *text)
 {
 	struct conf_loader *l = arg;
 
 	l->in_section = true;
-	l->skip = *name == '\0';
+	l->skip = *text == '\0';
 	if (l->skip)
 		return;
-	if (strcmp(name, "keepfs") == 0) {
-		begin_single(l, line, CONF_SECTION_KEEPFS);
-	} else if (strcmp(name, "store") == 0) {
-		begin_single(l, line, CONF_SECTION_STORE);
-	} else if (strcmp(name, "read") == 0) {
-		begin_single(l, line, CONF_SECTION_READ);
-	} else if (str_starts(name, "backup ") || str_starts(name, "backup\t") ||
-	           strcmp(name, "backup") == 0) {
-		name += strlen("backup");
-		begin_job(l, line, name + strspn(name, " \t"));
-	} else {
-		unknown_section(l, line, name);
+	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
+		const char *name = behind_name(s, text);
+
+		if (name && conf_sections[s].list) {
+			begin_named(l, line, s, name);
+			return;
+		}
+		if (strcmp(text, conf_sections[s].name) == 0) {
+			begin_single(l, line, s);
+			return;
+		}
 	}
+	unknown_section(l, line, text);
+}
+
+/* "it belongs into [backup NAME]"; nothing when no section has such a key. */
+static void tell_owners(const char *name, struct str *hint)
+{
+	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++)
+		if (conf_key_find(s, name) >= 0)
+			str_appendf(hint, "%s%s", hint->len == 0 ? "it belongs into " : " or ",
+			            conf_sections[s].header);
 }
 
 static void unknown_key(struct conf_loader *l, int line, const char *name)
 {
-	const char *nearest = conf_nearest_key(l->section, name);
-	bool is_job = l->section == CONF_SECTION_BACKUP;
-	_cleanup(str) struct str hint = {0};
+	const char *nearest = conf_nearest_key(l->at.section, name);
+	struct conf_ref ref = {.section = l->at.section, .key = -1};
+	_cleanup(str) struct str title = {0}, hint = {0};
 
-	for (int s = 0; s < CONF_SECTION_COUNT; s++)
-		if (hint.len == 0 && conf_key_find(s, name) >= 0)
-			str_appendf(&hint, "it belongs into %s", conf_sections[s].header);
+	conf_place_title(&l->conf, l->at, &title);
+	tell_owners(name, &hint);
 	if (hint.len == 0 && nearest)
 		str_appendf(&hint, "did you mean %s?", nearest);
 	if (hint.len == 0) {
 		str_append(&hint, "allowed:");
-		for (size_t i = 0; i < conf_key_count; i++)
-			if (conf_keys[i].section == l->section)
-				str_appendf(&hint, " %s", conf_keys[i].name);
+		while (conf_next_key(&ref))
+			str_appendf(&hint, " %s", conf_keys[ref.key].name);
 	}
 	/* The value is not shown: it might be a secret under a mistyped name. */
-	conf_problem(l, line, "%s:%d: [%s%s%s] %s: no such key; %s", l->conf.path, line,
-	             conf_sections[l->section].name, is_job ? " " : "",
-	             is_job ? l->conf.backups[l->job].name : "", name, str_text(&hint));
+	conf_problem(l, line, "%s:%d: %s %s: no such key; %s", l->conf.path, line, str_text(&title), name,
+	             str_text(&hint));
 }
 
 static void on_pair(void *arg, int line, const char *name, const char *value)
@@ -123,25 +175,25 @@ static void on_pair(void *arg, int line, const char *name, const char *value)
 	_cleanup(free) char *origin_text = mem_printf("%s:%d", l->conf.path, line);
 	_cleanup(str) struct str title = {0};
 	const struct conf_origin *first;
-	int key;
+	struct conf_ref ref = l->at;
 
 	if (!l->in_section)
 		conf_problem(l, line, "%s: %s: stands before the first [section]", origin_text, name);
 	if (!l->in_section || l->skip)
 		return;
-	key = conf_key_find(l->section, name);
-	if (key < 0) {
+	ref.key = conf_key_find(ref.section, name);
+	if (ref.key < 0) {
 		unknown_key(l, line, name);
 		return;
 	}
-	first = conf_origin_of(&l->conf, key, l->job);
+	first = conf_origin_of(&l->conf, ref);
 	if (first->line == 0) {
-		conf_set(l, key, l->job, value, origin_text, line, true);
+		conf_set(l, ref, value, origin_text, line, true);
 		return;
 	}
-	conf_key_title(&l->conf, key, l->job, &title);
+	conf_ref_title(&l->conf, ref, &title);
 	str_append(&title, " = ");
-	conf_value_show(&conf_keys[key], value, &title);
+	conf_value_show(&conf_keys[ref.key], value, &title);
 	conf_problem(l, line, "%s: %s: is set twice; the first time on line %d", origin_text,
 	             str_text(&title), first->line);
 }

@@ -79,33 +79,12 @@ static const struct conf_choice sha256_words[] = {
         {NULL, 0},
 };
 
-const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
-        [CONF_SECTION_KEEPFS] = {"keepfs", "[keepfs]", "The daemon and its mount."},
-        [CONF_SECTION_STORE] =
-                {"store", "[store]",
-                 "Where the backups are kept: a directory or an S3 bucket. keepfs never creates a bucket. "
-                 "The environment variables of AWS (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
-                 "AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3, "
-                 "AWS_ENDPOINT_URL, AWS_CA_BUNDLE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE) apply "
-                 "where a key is not set here."},
-        [CONF_SECTION_READ] =
-                {"read", "[read]",
-                 "How backups are read from the store. Every byte is checked against the backup's "
-                 "manifest before it is handed out, whatever stands here."},
-        [CONF_SECTION_BACKUP] =
-                {"backup", "[backup NAME]",
-                 "A backup job, one section each. NAME is the job's name and its directory below "
-                 "backups/: 1 to 200 of the characters A-Z a-z 0-9 . _ -, not beginning with '.' or '-'; "
-                 "'now' is reserved. When there is no such section, and no job comes from the environment "
-                 "either, one job named 'full' is made, which backs up the database that libpq's "
-                 "environment variables (PGHOST, PGDATABASE, PGSERVICE, …) lead to: keepfs can be "
-                 "configured through environment variables alone."},
-};
-
-#define KEEPFS(field) CONF_SECTION_KEEPFS, .offset = offsetof(struct conf, field)
-#define STORE(field)  CONF_SECTION_STORE, .offset = offsetof(struct conf_store, field)
-#define READ(field)   CONF_SECTION_READ, .offset = offsetof(struct conf_read, field)
-#define BACKUP(field) CONF_SECTION_BACKUP, .offset = offsetof(struct conf_backup, field)
+#define KEEPFS(field) CONF_KEYS_KEEPFS, .offset = offsetof(struct conf, field)
+#define STORE(field)  CONF_KEYS_STORE, .offset = offsetof(struct conf_store, field)
+#define READ(field)   CONF_KEYS_READ, .offset = offsetof(struct conf_read, field)
+#define JOB(field)    CONF_KEYS_JOB, .offset = offsetof(struct conf_job, field)
+#define DUMP(field)   CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, dump.field)
+#define FILES(field)  CONF_KEYS_FILES, .offset = offsetof(struct conf_job, files.field)
 
 const struct conf_key conf_keys[] = {
         {KEEPFS(mountpoint), .name = "mountpoint", .type = CONF_PATH, .fallback = "/mnt/keep",
@@ -252,149 +231,175 @@ const struct conf_key conf_keys[] = {
          .max = 7 * 24 * HOUR,
          .help = "How long the URLs that links/ hands out are valid. S3 allows seven days at most."},
 
-        {BACKUP(database), .name = "database", .type = CONF_CONNECTION, .fallback = "",
+        {FILES(path), .name = "path", .type = CONF_PATH, .required = true, .example = "/srv/documents",
+         .help = "The directory that is archived. The names in an archive are relative to it."},
+        {FILES(exclude), .name = "exclude", .type = CONF_FILE_PATTERNS, .fallback = "",
+         .example = "*.tmp, cache/*", .trigger = true, .filter = true,
+         .help = "Leaves out what matches one of these patterns, and all below a directory that does. A pattern "
+                 "without a '/' matches names at any depth, one with a '/' the path below 'path'; a '/' at its end "
+                 "matches directories only."},
+        {FILES(each), .name = "each", .type = CONF_SUBDIRECTORIES, .fallback = "", .example = "projects/*/",
+         .help = "Makes one archive of each subdirectory that matches this pattern, in place of one of all. Each "
+                 "is archived exactly once, by the first run that finds it settled, and the archive is kept for "
+                 "ever. When it is empty, every run makes one archive of all below 'path'."},
+        {FILES(settle_ms), .name = "settle", .type = CONF_DURATION, .fallback = "10m", .min = 0,
+         .max = 365 * 24 * HOUR,
+         .help = "A subdirectory of 'each' is archived when nothing in it has changed for so long; until then it "
+                 "is left for a later run."},
+        {FILES(cross_mounts), .name = "cross_mounts", .type = CONF_BOOL, .fallback = "no",
+         .help = "Archives also what is mounted below 'path' from other file systems. With 'no' the directory "
+                 "where something else is mounted is archived empty."},
+        {FILES(skip_unreadable), .name = "skip_unreadable", .type = CONF_BOOL, .fallback = "no",
+         .help = "Leaves out files that cannot be read: they are counted, and the run's log tells of them. With "
+                 "'no' the first of them makes the run fail."},
+
+        {DUMP(database), .name = "database", .type = CONF_CONNECTION, .fallback = "",
          .example = "postgresql://backup@db.example.net/shop",
          .help = "The database to back up, as a libpq connection string or URI. What it does not say "
                  "comes from libpq's environment variables, service file and password file (~/.pgpass), "
                  "as it does for psql. Keep the password in one of these rather than here."},
-        {BACKUP(databases), .name = "databases", .type = CONF_WORDS, .fallback = "",
-         .example = "shop, billing",
+        {DUMP(databases), .name = "databases", .type = CONF_WORDS, .fallback = "", .example = "shop, billing",
          .help = "The names of several databases to back up, each into a directory of its own below the "
                  "job's, over the server and user of 'database'. Names are separated by commas or spaces; "
                  "one that holds either is put in double quotes. A database that fails does not stop the "
                  "others."},
-        {BACKUP(pg_bindir), .name = "pg_bindir", .type = CONF_PATH, .fallback = "",
+        {DUMP(pg_bindir), .name = "pg_bindir", .type = CONF_PATH, .fallback = "",
          .example = "/usr/lib/postgresql/15/bin",
          .help = "The directory of the pg_dump to use. When it is empty, the one that fits the server's "
                  "version is looked for below /usr/lib/postgresql and in PATH."},
-        {BACKUP(format), .name = "format", .type = CONF_ENUM, .fallback = "custom", .choices = formats,
+        {DUMP(format), .name = "format", .type = CONF_ENUM, .fallback = "custom", .choices = formats,
          .trigger = true,
          .help = "What a backup is: 'custom', one .dump file, of which pg_restore restores all or parts, "
                  "several tables at once; 'plain', one file of SQL for psql, .sql.gz (.sql with "
                  "compression = none); 'directory', a directory of files for pg_restore -Fd."},
-        {BACKUP(compression), .name = "compression", .type = CONF_COMPRESSION, .fallback = "fast",
+        {JOB(compression), .name = "compression", .type = CONF_COMPRESSION, .fallback = "fast",
          .trigger = true,
          .help = "'fast' costs little time: zstd level 1 where server and client tools are PostgreSQL 16 "
                  "or newer, else a fast gzip. 'small' takes more time for less space: zstd level 9, else "
                  "gzip level 9. gzip and zstd with a level are exactly that. Backups in the formats plain "
-                 "and directory are gzip or not compressed."},
-        {BACKUP(content), .name = "content", .type = CONF_ENUM, .fallback = "full", .choices = contents,
-         .trigger = true,
+                 "and directory are gzip or not compressed. An archive of files is a .tar.zst with 'fast' and "
+                 "'small'."},
+        {DUMP(content), .name = "content", .type = CONF_ENUM, .fallback = "full", .choices = contents,
+         .trigger = true, .filter = true,
          .help = "What is dumped of a database: all of it, only its definitions (schema), or only the "
                  "rows (data)."},
-        {BACKUP(connections), .name = "jobs", .type = CONF_INT, .fallback = "auto", .zero = "auto", .min = 1,
+        {DUMP(connections), .name = "jobs", .type = CONF_INT, .fallback = "auto", .zero = "auto", .min = 1,
          .max = 64, .trigger = true,
          .help = "How many connections read a database at once, in one snapshot, into one backup; large "
                  "tables are read in pieces. 'auto' decides by processors, size, and the connections that "
                  "server and role have left. Where the server or a pooler cannot do it, fewer are used, "
                  "and the run's log says so. A plain backup and one of the schema alone are read through "
                  "one."},
-        {BACKUP(schemas), .name = "schemas", .type = CONF_PATTERNS, .fallback = "",
-         .example = "public, shop*", .trigger = true, .filter = true,
+        {DUMP(schemas), .name = "schemas", .type = CONF_PATTERNS, .fallback = "", .example = "public, shop*",
+         .trigger = true, .filter = true,
          .help = "Dumps only the schemas that match one of these patterns (pg_dump --schema), and what is "
                  "in them: no large objects, no extensions. Cannot be used together with 'tables'."},
-        {BACKUP(exclude_schemas), .name = "exclude_schemas", .type = CONF_PATTERNS, .fallback = "",
+        {DUMP(exclude_schemas), .name = "exclude_schemas", .type = CONF_PATTERNS, .fallback = "",
          .example = "scratch, temp_*", .trigger = true, .filter = true,
          .help = "Leaves out the schemas that match one of these patterns (pg_dump --exclude-schema)."},
-        {BACKUP(tables), .name = "tables", .type = CONF_PATTERNS, .fallback = "",
+        {DUMP(tables), .name = "tables", .type = CONF_PATTERNS, .fallback = "",
          .example = "public.orders, shop.\"Order Items\"", .trigger = true, .filter = true,
          .help = "Dumps only the tables, views and sequences that match one of these patterns (pg_dump "
                  "--table): not what they depend on, so such a backup may not restore into an empty "
                  "database."},
-        {BACKUP(exclude_tables), .name = "exclude_tables", .type = CONF_PATTERNS, .fallback = "",
+        {DUMP(exclude_tables), .name = "exclude_tables", .type = CONF_PATTERNS, .fallback = "",
          .example = "public.cache_*", .trigger = true, .filter = true,
          .help = "Leaves out the tables that match one of these patterns (pg_dump --exclude-table)."},
-        {BACKUP(exclude_table_data), .name = "exclude_table_data", .type = CONF_PATTERNS, .fallback = "",
+        {DUMP(exclude_table_data), .name = "exclude_table_data", .type = CONF_PATTERNS, .fallback = "",
          .example = "public.sessions, audit.*", .trigger = true, .filter = true,
          .help = "Dumps the tables that match one of these patterns without their rows (pg_dump "
                  "--exclude-table-data)."},
-        {BACKUP(globals), .name = "globals", .type = CONF_ENUM, .fallback = "auto", .choices = globals_words,
+        {DUMP(globals), .name = "globals", .type = CONF_ENUM, .fallback = "auto", .choices = globals_words,
          .trigger = true,
          .help = "Keeps roles, their passwords and memberships, and tablespaces (pg_dumpall "
                  "--globals-only) beside a backup: 'auto' beside each one that is full and leaves nothing "
                  "out, 'yes' beside one of the schema, or with exclude_table_data, too. Without the right "
                  "to read passwords they are left out, with a warning."},
-        {BACKUP(verify), .name = "verify", .type = CONF_ENUM, .fallback = "readback",
-         .choices = verifications, .trigger = true,
+        {JOB(verify), .name = "verify", .type = CONF_ENUM, .fallback = "readback", .choices = verifications,
+         .trigger = true,
          .help = "'readback' reads each backup once from the store before it is listed: this proves that "
                  "the store holds what was sent, and gives the SHA-256. 'none' saves that transfer; such "
                  "a backup may have no SHA-256."},
-        {BACKUP(max_rate_bytes), .name = "max_rate", .type = CONF_RATE, .fallback = "none", .min = 64 * KIB,
+        {JOB(max_rate_bytes), .name = "max_rate", .type = CONF_RATE, .fallback = "none", .min = 64 * KIB,
          .max = TIB, .example = "50M/s", .trigger = true,
-         .help = "How many bytes are read from the server per second, before compression, all connections "
-                 "together."},
-        {BACKUP(nice), .name = "nice", .type = CONF_INT, .fallback = "0", .min = 0, .max = 19,
-         .example = "10",
-         .help = "How far pg_dump, pg_dumpall and what reads over several connections give way to other "
-                 "processes for processor time, see nice(1). 0 is as usual, 19 is furthest."},
-        {BACKUP(ionice), .name = "ionice", .type = CONF_ENUM, .fallback = "none", .choices = ionices,
+         .help = "How many bytes are read per second, before compression: from the server, all connections "
+                 "together, or from files."},
+        {JOB(nice), .name = "nice", .type = CONF_INT, .fallback = "0", .min = 0, .max = 19, .example = "10",
+         .help = "How far pg_dump, pg_dumpall and what reads over several connections, or reads files, give "
+                 "way to other processes for processor time, see nice(1). 0 is as usual, 19 is furthest."},
+        {JOB(ionice), .name = "ionice", .type = CONF_ENUM, .fallback = "none", .choices = ionices,
          .example = "low",
          .help = "How far they give way for the disk, see ionice(1): 'low' is the lowest priority of the "
                  "class best-effort, 'idle' takes only what nobody else wants."},
-        {BACKUP(lock_wait_timeout_ms), .name = "lock_wait_timeout", .type = CONF_DURATION, .fallback = "none",
+        {DUMP(lock_wait_timeout_ms), .name = "lock_wait_timeout", .type = CONF_DURATION, .fallback = "none",
          .zero = "none", .min = 1, .max = 24 * HOUR, .example = "5m",
          .help = "How long to wait for the lock on each table that a backup needs (ACCESS SHARE: only DDL "
                  "is in its way); then the backup fails. With 'none' it waits as long as it takes."},
-        {BACKUP(pre_hook), .name = "pre_hook", .type = CONF_STRING, .fallback = "",
+        {JOB(pre_hook), .name = "pre_hook", .type = CONF_STRING, .fallback = "",
          .example = "/usr/local/bin/before-backup",
-         .help = "A command (for /bin/sh -c) that is run before the first database of each run. The run's "
+         .help = "A command (for /bin/sh -c) that is run before the first database of each run, or before files "
+                 "are read. The run's "
                  "facts are in its environment: KEEPFS_JOB, KEEPFS_RUN, KEEPFS_DATABASES, "
                  "KEEPFS_TRIGGERED_BY, KEEPFS_NOTE, KEEPFS_STORE and KEEPFS_CONFIG. When it fails, the "
-                 "run fails and nothing is dumped. What it prints is in the run's log. More than one "
+                 "run fails and nothing is backed up. What it prints is in the run's log. More than one "
                  "command is better written as a script: a ';' after a space begins a comment here, too."},
-        {BACKUP(post_hook), .name = "post_hook", .type = CONF_STRING, .fallback = "",
+        {JOB(post_hook), .name = "post_hook", .type = CONF_STRING, .fallback = "",
          .example = "/usr/local/bin/after-backup",
          .help = "The same at the end of each run that has begun, also of one that failed or was "
                  "cancelled. Beside the above there are KEEPFS_STATE (completed, failed or cancelled), "
                  "KEEPFS_ERROR, KEEPFS_SIZE_BYTES, KEEPFS_ARTIFACTS (paths below the mountpoint, one on "
                  "each line), KEEPFS_SHA256 (when there is one backup), KEEPFS_STARTED and "
                  "KEEPFS_FINISHED. When it fails, the run gets a warning: the backup is made."},
-        {BACKUP(hook_timeout_ms), .name = "hook_timeout", .type = CONF_DURATION, .fallback = "10m",
-         .min = 100, .max = 24 * HOUR,
-         .help = "How long each hook may take; then it is ended, and has failed."},
+        {JOB(hook_timeout_ms), .name = "hook_timeout", .type = CONF_DURATION, .fallback = "10m", .min = 100,
+         .max = 24 * HOUR, .help = "How long each hook may take; then it is ended, and has failed."},
 };
 const size_t conf_key_count = ARRAY_SIZE(conf_keys);
 
+bool conf_key_applies(const struct conf_key *key, enum conf_section section)
+{
+	return conf_sections[section].keys & key->set;
+}
+
+bool conf_next_key(struct conf_ref *ref)
+{
+	do
+		ref->key++;
+	while (ref->key < (int)conf_key_count && !conf_key_applies(&conf_keys[ref->key], ref->section));
+	return ref->key < (int)conf_key_count;
+}
+
 int conf_key_find(enum conf_section section, const char *name)
 {
-	for (size_t i = 0; i < conf_key_count; i++)
-		if (conf_keys[i].section == section && strcmp(conf_keys[i].name, name) == 0)
-			return (int)i;
+	struct conf_ref ref = {.section = section, .key = -1};
+
+	while (conf_next_key(&ref))
+		if (strcmp(conf_keys[ref.key].name, name) == 0)
+			return ref.key;
 	return -1;
 }
 
-static void append_env_word(struct str *out, const char *word)
+void conf_env_word(struct str *out, const char *word)
 {
 	for (; *word; word++)
 		str_append_char(out,
 		                isalnum((unsigned char)*word) ? (char)toupper((unsigned char)*word) : '_');
 }
 
-void conf_key_env(const struct conf_key *key, const char *job, struct str *out)
+void conf_key_env(enum conf_section section, const struct conf_key *key, const char *item, struct str *out)
 {
-	str_append(out, "KEEPFS_");
-	if (key->section == CONF_SECTION_STORE)
-		str_append(out, "STORE_");
-	if (key->section == CONF_SECTION_READ)
-		str_append(out, "READ_");
-	if (key->section == CONF_SECTION_BACKUP) {
-		str_append(out, "BACKUP_");
-		if (job[0] == '<') /* a placeholder of the documentation */
-			str_append(out, job);
+	str_appendf(out, "KEEPFS_%s", conf_sections[section].env);
+	if (conf_sections[section].list) {
+		if (item[0] == '<') /* a placeholder of the documentation */
+			str_append(out, item);
 		else
-			append_env_word(out, job);
+			conf_env_word(out, item);
 		str_append_char(out, '_');
 	}
-	append_env_word(out, key->name);
+	conf_env_word(out, key->name);
 }
 
-void *conf_section_base(struct conf *c, enum conf_section section, size_t job)
+void conf_variable_shape(enum conf_section section, struct str *out)
 {
-	if (section == CONF_SECTION_STORE)
-		return &c->store;
-	if (section == CONF_SECTION_READ)
-		return &c->read;
-	if (section == CONF_SECTION_BACKUP)
-		return &c->backups[job];
-	return c;
+	str_appendf(out, "KEEPFS_%s%s<KEY>", conf_sections[section].env,
+	            conf_sections[section].list ? "<NAME>_" : "");
 }

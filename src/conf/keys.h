@@ -2,36 +2,31 @@
 #pragma once
 /**
  * The table of keys: everything that conf knows about a key of keepfs.conf is declared here, once. Parser,
- * defaults, environment, template, man page and effective configuration walk it.
+ * defaults, environment, template, man page and effective configuration walk it. Which section has which keys
+ * is said by sets of keys (sections.h).
  */
-#include <keepfs/conf.h>
+#include "sections.h"
 
-enum conf_section {
-	CONF_SECTION_KEEPFS,
-	CONF_SECTION_STORE,
-	CONF_SECTION_READ,
-	CONF_SECTION_BACKUP,
-	CONF_SECTION_COUNT
-};
-
-enum conf_type {                   /* the field's C type */
-	         CONF_STRING,      /* char * */
-	         CONF_CONNECTION,  /* char *: a libpq connection string or URI; may hold a password */
-	         CONF_PATH,        /* char *: absolute, normalised; "~/" is the user's home */
-	         CONF_STORE_URL,   /* char *: s3://bucket[/prefix] or dir:/path */
-	         CONF_ENDPOINT,    /* char *: http[s]://host[:port] */
-	         CONF_BOOL,        /* bool */
-	         CONF_BYTES,       /* uint64_t */
-	         CONF_DURATION,    /* int64_t, milliseconds */
-	         CONF_INT,         /* int64_t */
-	         CONF_ENUM,        /* int */
-	         CONF_MODE,        /* mode_t */
-	         CONF_USER,        /* uid_t */
-	         CONF_GROUP,       /* gid_t */
-	         CONF_WORDS,       /* char **: names, NULL-terminated */
-	         CONF_PATTERNS,    /* char **: patterns as pg_dump takes them, NULL-terminated */
-	         CONF_COMPRESSION, /* struct compression_choice */
-	         CONF_RATE,        /* uint64_t, bytes per second; 0: none */
+enum conf_type {                      /* the field's C type */
+	         CONF_STRING,         /* char * */
+	         CONF_CONNECTION,     /* char *: a libpq connection string or URI; may hold a password */
+	         CONF_PATH,           /* char *: absolute, normalised; "~/" is the user's home */
+	         CONF_STORE_URL,      /* char *: s3://bucket[/prefix] or dir:/path */
+	         CONF_ENDPOINT,       /* char *: http[s]://host[:port] */
+	         CONF_BOOL,           /* bool */
+	         CONF_BYTES,          /* uint64_t */
+	         CONF_DURATION,       /* int64_t, milliseconds */
+	         CONF_INT,            /* int64_t */
+	         CONF_ENUM,           /* int */
+	         CONF_MODE,           /* mode_t */
+	         CONF_USER,           /* uid_t */
+	         CONF_GROUP,          /* gid_t */
+	         CONF_WORDS,          /* char **: names, NULL-terminated */
+	         CONF_PATTERNS,       /* char **: patterns as pg_dump takes them, NULL-terminated */
+	         CONF_FILE_PATTERNS,  /* char **: patterns of paths below a directory, NULL-terminated */
+	         CONF_SUBDIRECTORIES, /* char *: a pattern of directories below another; ends in '/' */
+	         CONF_COMPRESSION,    /* struct compression_choice */
+	         CONF_RATE,           /* uint64_t, bytes per second; 0: none */
 };
 
 struct conf_choice { /* a word of a CONF_ENUM; ends with a NULL word */
@@ -40,7 +35,7 @@ struct conf_choice { /* a word of a CONF_ENUM; ends with a NULL word */
 };
 
 struct conf_key {
-	enum conf_section section;
+	enum conf_key_set set; /* it is a key of each section that has this set */
 	const char *name;
 	enum conf_type type;
 	size_t offset;        /* of the field, in the section's struct */
@@ -52,10 +47,11 @@ struct conf_key {
 	/* other programs' environment variables that apply before the default, first wins; for an s3:// store
 	 * only */
 	const char *also[3];
+	bool required;       /* there is no default; @example stands for it after a problem was told */
 	bool secret;         /* never shown */
 	bool s3_only;        /* contradicts a dir: store */
 	bool trigger;        /* a trigger may change it for its run */
-	bool filter;         /* CONF_PATTERNS: says what of a database is dumped */
+	bool filter;         /* says what of all there is a job keeps */
 	const char *example; /* what the template shows; NULL: the default */
 	const char *help;    /* whole sentences, for administrators */
 };
@@ -63,17 +59,14 @@ struct conf_key {
 extern const struct conf_key conf_keys[];
 extern const size_t conf_key_count;
 
-struct conf_section_info {
-	const char *name;   /* "keepfs" */
-	const char *header; /* "[keepfs]", "[backup NAME]" */
-	const char *help;
-};
-extern const struct conf_section_info conf_sections[CONF_SECTION_COUNT];
-
+/** conf_key_applies() - has the section this key? */
+bool conf_key_applies(const struct conf_key *key, enum conf_section section);
 /** conf_key_find() - the index of a key, -1 when the section has none of this name. */
 int conf_key_find(enum conf_section section, const char *name);
-/** conf_key_env() - append the name of the variable that overrides a key; @job (a backup job's name, as it is
- * or "<NAME>" for documentation) is used for CONF_SECTION_BACKUP only. */
-void conf_key_env(const struct conf_key *key, const char *job, struct str *out);
-/** conf_section_base() - the struct that holds the section's fields; @job: index of the backup job. */
-void *conf_section_base(struct conf *c, enum conf_section section, size_t job);
+/** conf_key_env() - append the name of the variable that overrides a section's key; @item (the name of a named
+ * section as it is, or "<NAME>" for documentation) is not used for a single one. */
+void conf_key_env(enum conf_section section, const struct conf_key *key, const char *item, struct str *out);
+/** conf_env_word() - append @word as it stands in a variable: "A_B" for "a-b". */
+void conf_env_word(struct str *out, const char *word);
+/** conf_variable_shape() - append what a section's variables look like: "KEEPFS_BACKUP_<NAME>_<KEY>". */
+void conf_variable_shape(enum conf_section section, struct str *out);

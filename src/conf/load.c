@@ -76,45 +76,37 @@ static void free_origins(struct conf_origin *of)
 	free(of);
 }
 
-struct conf_origin *conf_origin_of(struct conf *c, int key, size_t job)
+struct conf_origin *conf_origin_of(const struct conf *c, struct conf_ref ref)
 {
-	if (conf_keys[key].section == CONF_SECTION_BACKUP)
-		return &c->origins->of_jobs[job][key];
-	return &c->origins->of[key];
+	const struct conf_list *list = conf_sections[ref.section].list;
+	struct conf_origin *of = list         ? *conf_item_origins(list, conf_item(c, list, ref.item))
+	                         : c->origins ? c->origins->of[ref.section]
+	                                      : NULL;
+
+	return of ? &of[ref.key] : NULL;
 }
 
-void conf_key_title(const struct conf *c, int key, size_t job, struct str *out)
-{
-	const struct conf_key *k = &conf_keys[key];
-
-	if (k->section == CONF_SECTION_BACKUP)
-		str_appendf(out, "[backup %s] %s", c->backups[job].name, k->name);
-	else
-		str_appendf(out, "%s %s", conf_sections[k->section].header, k->name);
-}
-
-static void value_problem(struct conf_loader *l, int key, size_t job, const char *value,
+static void value_problem(struct conf_loader *l, struct conf_ref ref, const char *value,
                           const char *origin_text, int line, const char *wrong)
 {
 	_cleanup(str) struct str title = {0}, shown = {0}, allowed = {0};
 
-	conf_key_title(&l->conf, key, job, &title);
-	conf_value_show(&conf_keys[key], value, &shown);
-	conf_value_allowed(&conf_keys[key], &allowed);
+	conf_ref_title(&l->conf, ref, &title);
+	conf_value_show(&conf_keys[ref.key], value, &shown);
+	conf_value_allowed(&conf_keys[ref.key], &allowed);
 	conf_problem(l, line, "%s: %s = %s: %s; allowed: %s", origin_text, str_text(&title), str_text(&shown),
 	             wrong, str_text(&allowed));
 }
 
-void conf_set(struct conf_loader *l, int key, size_t job, const char *value, const char *origin_text,
+void conf_set(struct conf_loader *l, struct conf_ref ref, const char *value, const char *origin_text,
               int line, bool given)
 {
-	const struct conf_key *k = &conf_keys[key];
-	struct conf_origin *origin = conf_origin_of(&l->conf, key, job);
+	struct conf_origin *origin = conf_origin_of(&l->conf, ref);
 	_cleanup(str) struct str wrong = {0};
 
-	origin->wrong = conf_value_parse(k, value, conf_section_base(&l->conf, k->section, job), &wrong) < 0;
+	origin->wrong = conf_value_parse(&conf_keys[ref.key], value, conf_base(&l->conf, ref), &wrong) < 0;
 	if (origin->wrong)
-		value_problem(l, key, job, value, origin_text, line, str_text(&wrong));
+		value_problem(l, ref, value, origin_text, line, str_text(&wrong));
 	mem_replace_string(&origin->text, origin_text);
 	origin->line = line;
 	origin->given = given;
@@ -138,47 +130,54 @@ const char *conf_job_name_wrong(const char *name)
 	return NULL;
 }
 
-size_t conf_add_job(struct conf_loader *l, const char *name, int line)
+size_t conf_add_section(struct conf_loader *l, enum conf_section section, const char *name, int line)
 {
-	struct conf *c = &l->conf;
-	size_t job = c->backup_count++;
+	const struct conf_list *list = conf_sections[section].list;
+	size_t item = conf_item_add(&l->conf, section, name, line);
 
-	c->backups = mem_resize(c->backups, c->backup_count, sizeof(*c->backups));
-	c->origins->of_jobs = mem_resize(c->origins->of_jobs, c->backup_count, sizeof(*c->origins->of_jobs));
-	c->origins->of_jobs[job] = new_origins();
-	c->backups[job] = (struct conf_backup){.name = mem_strdup(name), .line = line};
-	return job;
+	*conf_item_origins(list, conf_item(&l->conf, list, item)) = new_origins();
+	return item;
+}
+
+static void warn_of_reader(struct conf_loader *l, struct conf_ref ref)
+{
+	const struct conf_origin *origin = conf_origin_of(&l->conf, ref);
+	_cleanup(str) struct str plain = {0}, shown = {0}, title = {0};
+
+	if (origin->line == 0)
+		return;
+	conf_value_format(&conf_keys[ref.key], conf_base(&l->conf, ref), &plain);
+	conf_value_show(&conf_keys[ref.key], str_text(&plain), &shown);
+	conf_ref_title(&l->conf, ref, &title);
+	if (!str_equal(str_text(&plain), str_text(&shown)))
+		conf_warning(
+		        l, origin->line,
+		        "%s: %s: every user of this system can read this secret; protect it with: chmod 600 %s",
+		        origin->text, str_text(&title), l->conf.path);
+	if (plain.data)
+		explicit_bzero(plain.data, plain.cap);
 }
 
 /* A secret in a file that everybody can read is a secret no more. */
 static void warn_of_readers(struct conf_loader *l)
 {
+	struct conf_ref ref;
 	struct stat st;
 
 	if (stat(l->conf.path, &st) < 0 || !(st.st_mode & S_IROTH))
 		return;
-	for (size_t i = 0; i < conf_key_count; i++) {
-		bool many = conf_keys[i].section == CONF_SECTION_BACKUP;
+	for (size_t n = 0; conf_place(&l->conf, n, &ref); n++)
+		while (conf_next_key(&ref))
+			warn_of_reader(l, ref);
+}
 
-		for (size_t job = 0; job < (many ? l->conf.backup_count : 1); job++) {
-			const struct conf_origin *origin = conf_origin_of(&l->conf, (int)i, job);
-			_cleanup(str) struct str plain = {0}, shown = {0}, title = {0};
+static struct conf_origins *new_all_origins(void)
+{
+	struct conf_origins *origins = mem_alloc(sizeof(*origins));
 
-			if (origin->line == 0)
-				continue;
-			conf_value_format(&conf_keys[i],
-			                  conf_section_base(&l->conf, conf_keys[i].section, job), &plain);
-			conf_value_show(&conf_keys[i], str_text(&plain), &shown);
-			conf_key_title(&l->conf, (int)i, job, &title);
-			if (!str_equal(str_text(&plain), str_text(&shown)))
-				conf_warning(
-				        l, origin->line,
-				        "%s: %s: every user of this system can read this secret; protect it with: chmod 600 %s",
-				        origin->text, str_text(&title), l->conf.path);
-			if (plain.data)
-				explicit_bzero(plain.data, plain.cap);
-		}
-	}
+	for (size_t s = 0; s < CONF_SECTION_COUNT; s++)
+		origins->of[s] = new_origins();
+	return origins;
 }
 
 int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems)
@@ -187,8 +186,7 @@ int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems)
 	int r = 0;
 
 	l.conf.path = mem_strdup(path);
-	l.conf.origins = mem_alloc(sizeof(*l.conf.origins));
-	l.conf.origins->of = new_origins();
+	l.conf.origins = new_all_origins();
 	if (path)
 		r = conf_read_file(&l);
 	if (r == 0) {
@@ -208,33 +206,36 @@ int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems)
 	return r;
 }
 
+static void finish_section(struct conf *c, struct conf_ref ref)
+{
+	const struct conf_list *list = conf_sections[ref.section].list;
+
+	while (conf_next_key(&ref))
+		conf_value_finish(&conf_keys[ref.key], conf_base(c, ref));
+	if (list)
+		free_origins(*conf_item_origins(list, conf_item(c, list, ref.item)));
+}
+
 void conf_finish(struct conf *c)
 {
-	for (size_t i = 0; i < conf_key_count; i++)
-		for (size_t job = 0;
-		     job < (conf_keys[i].section == CONF_SECTION_BACKUP ? c->backup_count : 1); job++)
-			conf_value_finish(&conf_keys[i], conf_section_base(c, conf_keys[i].section, job));
-	for (size_t job = 0; job < c->backup_count; job++) {
-		free(c->backups[job].name);
+	struct conf_ref ref;
+
+	for (size_t n = 0; conf_place(c, n, &ref); n++)
+		finish_section(c, ref);
+	for (size_t s = 0; s < CONF_SECTION_COUNT; s++) {
+		if (conf_sections[s].list)
+			conf_items_free(c, conf_sections[s].list);
 		if (c->origins)
-			free_origins(c->origins->of_jobs[job]);
-	}
-	if (c->origins) {
-		free_origins(c->origins->of);
-		free(c->origins->of_jobs);
+			free_origins(c->origins->of[s]);
 	}
 	free(c->origins);
-	free(c->backups);
 	free(c->path);
 	*c = (struct conf){0};
 }
 
-const struct conf_backup *conf_find_backup(const struct conf *c, const char *name)
+const struct conf_job *conf_find_job(const struct conf *c, const char *name)
 {
-	for (size_t i = 0; i < c->backup_count; i++)
-		if (strcmp(c->backups[i].name, name) == 0)
-			return &c->backups[i];
-	return NULL;
+	return conf_item_find(c, conf_jobs, name);
 }
 
 char *conf_find_path(const char *option)

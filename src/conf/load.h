@@ -10,9 +10,8 @@ struct conf_origin {
 	bool wrong; /* the value was refused (and that was told): the field holds another */
 };
 
-struct conf_origins {                 /* by index of conf_keys */
-	struct conf_origin *of;       /* [keepfs] and [store] */
-	struct conf_origin **of_jobs; /* of each backup */
+struct conf_origins { /* of single sections: by index of conf_keys; those of an item are with it */
+	struct conf_origin *of[CONF_SECTION_COUNT];
 };
 
 struct conf_problem {
@@ -26,11 +25,10 @@ struct conf_loader {
 	size_t problem_count;
 	size_t error_count; /* problems that are no warnings */
 	/* while the file is read: */
-	enum conf_section section;
-	size_t job;                    /* of CONF_SECTION_BACKUP */
+	struct conf_ref at;            /* the section whose keys follow */
 	bool skip;                     /* the section is unknown or wrong: its keys are left alone */
 	bool in_section;               /* false before the first */
-	int lines[CONF_SECTION_COUNT]; /* where [keepfs] and [store] began */
+	int lines[CONF_SECTION_COUNT]; /* where each single section began */
 };
 
 /** conf_problem() - note a problem; @line 0 sorts behind all of the file's. */
@@ -39,20 +37,18 @@ void conf_problem(struct conf_loader *l, int line, const char *fmt, ...)
 void conf_warning(struct conf_loader *l, int line, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));
 
-/** conf_origin_of() - where a key's value came from; never NULL. @job is used for CONF_SECTION_BACKUP
- * only. */
-struct conf_origin *conf_origin_of(struct conf *c, int key, size_t job);
+/** conf_origin_of() - where a key's value came from; never NULL, but for a struct conf that was not loaded. */
+struct conf_origin *conf_origin_of(const struct conf *c, struct conf_ref ref);
 /** conf_set() - parse and store a value that was given at @origin_text; notes a problem when it is wrong. */
-void conf_set(struct conf_loader *l, int key, size_t job, const char *value, const char *origin_text,
+void conf_set(struct conf_loader *l, struct conf_ref ref, const char *value, const char *origin_text,
               int line, bool given);
-/** conf_add_job() - a job with defaults; returns its index. The name must have been checked. */
-size_t conf_add_job(struct conf_loader *l, const char *name, int line);
+/** conf_add_section() - a named section without any value; returns its index in its list. The name must have
+ * been checked. */
+size_t conf_add_section(struct conf_loader *l, enum conf_section section, const char *name, int line);
 /** conf_job_name_wrong() - what is wrong with a job's name; NULL when nothing is. */
 const char *conf_job_name_wrong(const char *name);
-/** conf_key_title() - "[store] url", "[backup full] database". */
-void conf_key_title(const struct conf *c, int key, size_t job, struct str *out);
 
-/** conf_nearest_key() - the same among a section's keys. */
+/** conf_nearest_key() - conf_nearest() among a section's keys. */
 const char *conf_nearest_key(enum conf_section section, const char *word);
 
 /** conf_read_file() - l->conf.path; 0, or -errno when it cannot be read. */

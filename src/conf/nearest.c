@@ -63,10 +63,10 @@ const char *conf_nearest(const char *word, const char *const *names, size_t coun
 const char *conf_nearest_key(enum conf_section section, const char *word)
 {
 	_cleanup(free) const char **names = mem_array(conf_key_count, sizeof(*names));
+	struct conf_ref ref = {.section = section, .key = -1};
 	size_t count = 0;
 
-	for (size_t i = 0; i < conf_key_count; i++)
-		if (conf_keys[i].section == section)
-			names[count++] = conf_keys[i].name;
+	while (conf_next_key(&ref))
+		names[count++] = conf_keys[ref.key].name;
 	return conf_nearest(word, names, count);
 }

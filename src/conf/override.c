@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One run's own copy of a job: what a trigger writes as key=value is parsed by the same table as the file,
- * and held against the same rules. A trigger may change how and what is dumped, never from where to where. */
-#include "backup.h"
+ * and held against the same rules. A trigger may change how and what is kept, never from where to where. */
 #include "load.h"
 #include "value.h"
-#include "words.h"
 
 #include <keepfs/base/mem.h>
 
@@ -13,80 +11,129 @@
 
 #define SHOWN_BYTES 100 /* of a value, in a message */
 
-static struct conf_backup *copy_backup(const struct conf_backup *job)
+static enum conf_section section_of(const struct conf_job *job)
 {
-	struct conf_backup *copy = mem_alloc(sizeof(*copy));
+	return conf_list_section(conf_jobs, job->kind);
+}
+
+static struct conf_ref first_key(const struct conf_job *job)
+{
+	return (struct conf_ref){.section = section_of(job), .key = -1};
+}
+
+static struct conf_job *copy_job(const struct conf_job *job)
+{
+	struct conf_job *copy = mem_alloc(sizeof(*copy));
+	struct conf_ref ref = first_key(job);
 
 	*copy = *job;
 	copy->name = mem_strdup(job->name);
-	for (size_t i = 0; i < conf_key_count; i++)
-		if (conf_keys[i].section == CONF_SECTION_BACKUP)
-			conf_value_detach(&conf_keys[i], copy);
+	copy->origins = NULL;
+	while (conf_next_key(&ref))
+		conf_value_detach(&conf_keys[ref.key], copy);
 	return copy;
 }
 
-struct conf_backup *conf_backup_free(struct conf_backup *job)
+struct conf_job *conf_job_free(struct conf_job *job)
 {
+	struct conf_ref ref;
+
 	if (!job)
 		return NULL;
-	for (size_t i = 0; i < conf_key_count; i++)
-		if (conf_keys[i].section == CONF_SECTION_BACKUP)
-			conf_value_finish(&conf_keys[i], job);
+	ref = first_key(job);
+	while (conf_next_key(&ref))
+		conf_value_finish(&conf_keys[ref.key], job);
 	free(job->name);
 	free(job);
 	return NULL;
 }
 
-void conf_backup_format(const struct conf_backup *job, const char *key, struct str *out)
+void conf_job_format(const struct conf_job *job, const char *key, struct str *out)
 {
-	int index = conf_key_find(CONF_SECTION_BACKUP, key);
+	int index = conf_key_find(section_of(job), key);
 
 	if (index >= 0)
 		conf_value_format(&conf_keys[index], job, out);
 }
 
-void conf_list_trigger_keys(struct str *out)
+/* From one key that a trigger may change to the next, as conf_next_key() does. */
+static bool next_trigger_key(struct conf_ref *ref)
 {
-	for (size_t i = 0; i < conf_key_count; i++)
-		if (conf_keys[i].trigger)
-			str_appendf(out, "%s, ", conf_keys[i].name);
+	while (conf_next_key(ref))
+		if (conf_keys[ref->key].trigger)
+			return true;
+	return false;
+}
+
+static void list_trigger_keys(struct conf_ref ref, struct str *out)
+{
+	while (next_trigger_key(&ref))
+		str_appendf(out, "%s, ", conf_keys[ref.key].name);
 	str_append(out, "note");
 }
 
-static const char *nearest_trigger_key(const char *word)
+void conf_list_trigger_keys(const struct conf_job *job, struct str *out)
+{
+	list_trigger_keys(first_key(job), out);
+}
+
+void conf_write_trigger_keys(struct str *out)
+{
+	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
+		if (conf_sections[s].list != conf_jobs)
+			continue;
+		str_appendf(out, "  %s: ", conf_sections[s].header);
+		list_trigger_keys((struct conf_ref){.section = s, .key = -1}, out);
+		str_append_char(out, '\n');
+	}
+}
+
+static const char *nearest_trigger_key(const struct conf_job *job, const char *word)
 {
 	_cleanup(free) const char **names = mem_array(conf_key_count + 1, sizeof(*names));
+	struct conf_ref ref = first_key(job);
 	size_t count = 0;
 
-	for (size_t i = 0; i < conf_key_count; i++)
-		if (conf_keys[i].trigger)
-			names[count++] = conf_keys[i].name;
+	while (next_trigger_key(&ref))
+		names[count++] = conf_keys[ref.key].name;
 	names[count++] = "note";
 	return conf_nearest(word, names, count);
 }
 
-static int refuse_key(const char *name, struct error *err)
+/* A key of jobs of another kind. */
+static bool is_of_other_kind(const char *name)
 {
-	const char *nearest = nearest_trigger_key(name);
-	bool known = conf_key_find(CONF_SECTION_BACKUP, name) >= 0;
+	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++)
+		if (conf_sections[s].list == conf_jobs && conf_key_find(s, name) >= 0)
+			return true;
+	return false;
+}
+
+static int refuse_key(const struct conf_job *job, const char *name, struct error *err)
+{
+	const char *nearest = nearest_trigger_key(job, name);
+	bool known = conf_key_find(section_of(job), name) >= 0, other = !known && is_of_other_kind(name);
 	_cleanup(str) struct str allowed = {0};
 
-	if (nearest && !known)
+	if (nearest && !known && !other)
 		return error_set(err, ERROR_USAGE, EINVAL, "%.100s: no such key; did you mean %s?", name,
 		                 nearest);
-	conf_list_trigger_keys(&allowed);
+	conf_list_trigger_keys(job, &allowed);
+	if (other)
+		return error_set(err, ERROR_USAGE, EINVAL, "%.100s: [%s %s] has no such key; allowed: %s",
+		                 name, conf_sections[section_of(job)].name, job->name, str_text(&allowed));
 	return error_set(err, ERROR_USAGE, EINVAL, "%.100s: %s; allowed: %s", name,
 	                 known ? "this key cannot be changed for one run" : "no such key",
 	                 str_text(&allowed));
 }
 
-static int set_key(struct conf_backup *job, const char *name, const char *value, struct error *err)
+static int set_key(struct conf_job *job, const char *name, const char *value, struct error *err)
 {
-	int key = conf_key_find(CONF_SECTION_BACKUP, name);
+	int key = conf_key_find(section_of(job), name);
 	_cleanup(str) struct str wrong = {0}, allowed = {0};
 
 	if (key < 0 || !conf_keys[key].trigger)
-		return refuse_key(name, err);
+		return refuse_key(job, name, err);
 	if (conf_value_parse(&conf_keys[key], value, job, &wrong) == 0)
 		return 0;
 	conf_value_allowed(&conf_keys[key], &allowed);
@@ -95,7 +142,7 @@ static int set_key(struct conf_backup *job, const char *name, const char *value,
 }
 
 struct first_clash {
-	const struct conf_backup *job;
+	const struct conf_job *job;
 	const char *const *keys;
 	size_t count;
 	int r;
@@ -110,7 +157,7 @@ static void describe(const struct first_clash *f, const char *name, struct str *
 
 	for (size_t i = 0; i < f->count; i++)
 		given |= strcmp(f->keys[i], name) == 0;
-	conf_backup_format(f->job, name, &value);
+	conf_job_format(f->job, name, &value);
 	str_appendf(out, "%s = %.*s%s%s", name, SHOWN_BYTES, str_text(&value),
 	            value.len > SHOWN_BYTES ? "…" : "", given ? "" : " (of the job)");
 }
@@ -128,26 +175,21 @@ static void on_clash(void *arg, const struct conf_clash *clash)
 	                 str_text(&other), clash->allowed);
 }
 
-static bool is_partial(const struct conf_backup *job, const struct conf_backup *copy)
+static bool is_partial(const struct conf_job *job, const struct conf_job *copy)
 {
-	bool same = job->content == copy->content;
+	const struct conf_section_info *section = &conf_sections[section_of(job)];
+	struct conf_ref ref = first_key(job);
+	bool same = true;
 
-	for (size_t i = 0; i < conf_key_count; i++) {
-		size_t offset = conf_keys[i].offset;
-
-		if (conf_keys[i].filter)
-			same &= conf_words_same(*(char **const *)((const char *)job + offset),
-			                        *(char **const *)((const char *)copy + offset));
-	}
-	return !same && !conf_backup_takes_everything(copy);
+	while (conf_next_key(&ref))
+		if (conf_keys[ref.key].filter)
+			same &= conf_value_same(&conf_keys[ref.key], job, copy);
+	return !same && !section->takes_everything(copy);
 }
 
-int conf_backup_override(const struct conf_backup *job, const char *const *keys, const char *const *values,
-                         size_t count, struct conf_backup **ret_job, bool *ret_partial, struct error *err)
+static int set_keys(struct conf_job *job, const char *const *keys, const char *const *values, size_t count,
+                    struct error *err)
 {
-	_cleanup(conf_backup) struct conf_backup *copy = copy_backup(job);
-	struct first_clash clash = {.job = copy, .keys = keys, .count = count, .err = err};
-
 	for (size_t i = 0; i < count; i++) {
 		int r = 0;
 
@@ -156,13 +198,26 @@ int conf_backup_override(const struct conf_backup *job, const char *const *keys,
 				return error_set(err, ERROR_USAGE, EINVAL, "%.100s: this key is given twice",
 				                 keys[i]);
 		if (strcmp(keys[i], "note") != 0)
-			r = set_key(copy, keys[i], values[i], err);
+			r = set_key(job, keys[i], values[i], err);
 		if (r < 0)
 			return r;
 	}
+	return 0;
+}
+
+int conf_job_override(const struct conf_job *job, const char *const *keys, const char *const *values,
+                      size_t count, struct conf_job **ret_job, bool *ret_partial, struct error *err)
+{
+	_cleanup(conf_job) struct conf_job *copy = copy_job(job);
+	struct first_clash clash = {.job = copy, .keys = keys, .count = count, .err = err};
+	const struct conf_clashes clashes = {on_clash, &clash};
+	int r = set_keys(copy, keys, values, count, err);
+
+	if (r < 0)
+		return r;
 	/* What contradicts itself in the configuration was refused when that was loaded. */
 	if (count > 0)
-		conf_backup_check(copy, on_clash, &clash);
+		conf_sections[section_of(job)].check(copy, &clashes);
 	if (clash.r < 0)
 		return clash.r;
 	*ret_partial = is_partial(job, copy);

@@ -6,59 +6,57 @@
 
 #include <keepfs/base/mem.h>
 
-#include "backup.h"
 #include "units.h"
 #include "value.h"
 
 #include <string.h>
 
-static int key_of(enum conf_section section, const char *name)
+static struct conf_ref key_of(enum conf_section section, const char *name)
 {
-	return conf_key_find(section, name);
+	return (struct conf_ref){.section = section, .key = conf_key_find(section, name)};
 }
 
 /* "[store] sse = none (default)" */
-static void describe(struct conf_loader *l, int key, size_t job, bool with_origin, struct str *out)
+static void describe(struct conf_loader *l, struct conf_ref ref, bool with_origin, struct str *out)
 {
-	const struct conf_key *k = &conf_keys[key];
+	const struct conf_key *k = &conf_keys[ref.key];
 	_cleanup(str) struct str value = {0};
 
-	conf_key_title(&l->conf, key, job, out);
+	conf_ref_title(&l->conf, ref, out);
 	str_append(out, " = ");
-	conf_value_format(k, conf_section_base(&l->conf, k->section, job), &value);
+	conf_value_format(k, conf_base(&l->conf, ref), &value);
 	conf_value_show(k, str_text(&value), out);
 	if (with_origin)
-		str_appendf(out, " (%s)", conf_origin_of(&l->conf, key, job)->text);
+		str_appendf(out, " (%s)", conf_origin_of(&l->conf, ref)->text);
 	if (value.data)
 		explicit_bzero(value.data, value.cap);
 }
 
 /* "@a: <what> @b; allowed: …"; the other way round when @a is a default, which nobody can go to. */
-static void contradiction_in(struct conf_loader *l, size_t job, int a, int b, const char *what,
-                             const char *allowed)
+static void contradiction(struct conf_loader *l, struct conf_ref a, struct conf_ref b, const char *what,
+                          const char *allowed)
 {
-	const struct conf_origin *at = conf_origin_of(&l->conf, a, job),
-	                         *other = conf_origin_of(&l->conf, b, job);
+	const struct conf_origin *at = conf_origin_of(&l->conf, a), *other = conf_origin_of(&l->conf, b);
 	_cleanup(str) struct str a_text = {0}, b_text = {0};
 
 	if (at->wrong || other->wrong)
 		return;
 	if (str_equal(at->text, "default") && other->given) {
-		int swap = a;
+		struct conf_ref swap = a;
 
 		a = b;
 		b = swap;
 		at = other;
 	}
-	describe(l, a, job, false, &a_text);
-	describe(l, b, job, true, &b_text);
+	describe(l, a, false, &a_text);
+	describe(l, b, true, &b_text);
 	conf_problem(l, at->line, "%s: %s: %s %s; allowed: %s", at->text, str_text(&a_text), what,
 	             str_text(&b_text), allowed);
 }
 
-static void contradiction(struct conf_loader *l, int a, int b, const char *what, const char *allowed)
+static bool is_given(struct conf_loader *l, struct conf_ref ref)
 {
-	contradiction_in(l, 0, a, b, what, allowed);
+	return conf_origin_of(&l->conf, ref)->given;
 }
 
 static bool is_inside(const char *path, const char *dir)
@@ -71,9 +69,9 @@ static bool is_inside(const char *path, const char *dir)
 static void check_places(struct conf_loader *l)
 {
 	const struct conf *c = &l->conf;
-	int mountpoint = key_of(CONF_SECTION_KEEPFS, "mountpoint"),
-	    state_dir = key_of(CONF_SECTION_KEEPFS, "state_dir");
-	int url = key_of(CONF_SECTION_STORE, "url");
+	struct conf_ref mountpoint = key_of(CONF_SECTION_KEEPFS, "mountpoint");
+	struct conf_ref state_dir = key_of(CONF_SECTION_KEEPFS, "state_dir");
+	struct conf_ref url = key_of(CONF_SECTION_STORE, "url");
 	bool nested = is_inside(c->state_dir, c->mountpoint) || is_inside(c->mountpoint, c->state_dir);
 	const char *dir = str_starts(c->store.url, "dir:") ? c->store.url + strlen("dir:") : NULL;
 
@@ -81,7 +79,7 @@ static void check_places(struct conf_loader *l)
 		contradiction(l, state_dir, mountpoint, "lies inside, around or at",
 		              "two separate directories");
 	/* The default store lies in state_dir: that was told already. */
-	if (!dir || (nested && !conf_origin_of(&l->conf, url, 0)->given))
+	if (!dir || (nested && !is_given(l, url)))
 		return;
 	if (is_inside(dir, c->mountpoint) || is_inside(c->mountpoint, dir))
 		contradiction(l, url, mountpoint, "lies inside, around or at", "two separate directories");
@@ -96,7 +94,7 @@ static void check_cache_place(struct conf_loader *l)
 {
 	const struct conf *c = &l->conf;
 	const char *cache = c->read.cache_dir;
-	int key = key_of(CONF_SECTION_READ, "cache_dir"), url = key_of(CONF_SECTION_STORE, "url");
+	struct conf_ref key = key_of(CONF_SECTION_READ, "cache_dir"), url = key_of(CONF_SECTION_STORE, "url");
 	const char *dir = str_starts(c->store.url, "dir:") ? c->store.url + strlen("dir:") : NULL;
 	bool around_state = is_inside(c->state_dir, cache);
 
@@ -109,34 +107,41 @@ static void check_cache_place(struct conf_loader *l)
 		contradiction(l, key, key_of(CONF_SECTION_KEEPFS, "state_dir"), "lies around or at",
 		              "a directory for the cache alone, such as one in state_dir");
 	/* The default store lies in state_dir: that was told already. */
-	if (dir && (is_inside(cache, dir) || is_inside(dir, cache)) &&
-	    !(around_state && !conf_origin_of(&l->conf, url, 0)->given))
+	if (dir && (is_inside(cache, dir) || is_inside(dir, cache)) && !(around_state && !is_given(l, url)))
 		contradiction(l, key, url, "lies inside, around or at", "a directory for the cache alone");
+}
+
+/* A key for buckets, with more than its default. */
+static bool speaks_of_a_bucket(struct conf_loader *l, struct conf_ref ref)
+{
+	const struct conf_key *k = &conf_keys[ref.key];
+	_cleanup(str) struct str value = {0};
+	bool speaks;
+
+	if (!k->s3_only || !is_given(l, ref))
+		return false;
+	conf_value_format(k, conf_base(&l->conf, ref), &value);
+	speaks = !str_equal(str_text(&value), k->fallback);
+	if (value.data)
+		explicit_bzero(value.data, value.cap);
+	return speaks;
 }
 
 static void check_dir_store(struct conf_loader *l)
 {
-	int url = key_of(CONF_SECTION_STORE, "url");
+	struct conf_ref ref = {.section = CONF_SECTION_STORE, .key = -1};
 
-	for (int i = 0; i < (int)conf_key_count; i++) {
-		_cleanup(str) struct str value = {0};
-
-		if (!conf_keys[i].s3_only || !conf_origin_of(&l->conf, i, 0)->given)
-			continue;
-		conf_value_format(&conf_keys[i], &l->conf.store, &value);
-		if (!str_equal(str_text(&value), conf_keys[i].fallback))
-			contradiction(l, i, url, "is for a bucket only, but",
+	while (conf_next_key(&ref))
+		if (speaks_of_a_bucket(l, ref))
+			contradiction(l, ref, key_of(CONF_SECTION_STORE, "url"), "is for a bucket only, but",
 			              "this key with an s3:// url only");
-		if (value.data)
-			explicit_bzero(value.data, value.cap);
-	}
 }
 
 static void check_s3_store(struct conf_loader *l)
 {
 	const struct conf_store *s = &l->conf.store;
-	int access_key = key_of(CONF_SECTION_STORE, "access_key"),
-	    secret_key = key_of(CONF_SECTION_STORE, "secret_key");
+	struct conf_ref access_key = key_of(CONF_SECTION_STORE, "access_key");
+	struct conf_ref secret_key = key_of(CONF_SECTION_STORE, "secret_key");
 
 	if (str_starts(s->endpoint, "http://") && !s->allow_http)
 		contradiction(l, key_of(CONF_SECTION_STORE, "endpoint"),
@@ -162,22 +167,22 @@ static void check_s3_store(struct conf_loader *l)
 static void check_memory(struct conf_loader *l)
 {
 	const struct conf *c = &l->conf;
-	int memory = key_of(CONF_SECTION_KEEPFS, "memory"),
-	    part_size = key_of(CONF_SECTION_STORE, "part_size");
-	int runs = key_of(CONF_SECTION_KEEPFS, "parallel_runs");
+	struct conf_ref memory = key_of(CONF_SECTION_KEEPFS, "memory");
+	struct conf_ref part_size = key_of(CONF_SECTION_STORE, "part_size");
+	struct conf_ref runs = key_of(CONF_SECTION_KEEPFS, "parallel_runs");
 	uint64_t needed = 2 * (3 + 4 * (uint64_t)c->parallel_runs) * c->store.part_bytes;
 	_cleanup(str) struct str allowed = {0}, what = {0};
 
-	if (c->memory_bytes >= needed || conf_origin_of(&l->conf, runs, 0)->wrong)
+	if (c->memory_bytes >= needed || conf_origin_of(&l->conf, runs)->wrong)
 		return;
 	str_append(&allowed, "memory = ");
 	conf_bytes_format(needed, &allowed);
 	str_append(&allowed, " or more, or smaller values of part_size and parallel_runs");
 	str_append(&what, "half of memory must hold 3 parts, and 4 more for each of ");
-	describe(l, runs, 0, true, &what);
+	describe(l, runs, true, &what);
 	str_append(&what, ", but with");
 	/* parallel_runs may be the only one that was set: then it is the place. */
-	if (!conf_origin_of(&l->conf, memory, 0)->given && !conf_origin_of(&l->conf, part_size, 0)->given)
+	if (!is_given(l, memory) && !is_given(l, part_size))
 		contradiction(l, runs, memory,
 		              "half of memory must hold 3 parts of part_size, and 4 more for each run, but",
 		              str_text(&allowed));
@@ -185,26 +190,51 @@ static void check_memory(struct conf_loader *l)
 		contradiction(l, memory, part_size, str_text(&what), str_text(&allowed));
 }
 
-struct checked_job {
+/* An archive of what holds the archives would hold itself. */
+static void check_files_places(struct conf_loader *l)
+{
+	const struct conf *c = &l->conf;
+	const char *dir = str_starts(c->store.url, "dir:") ? c->store.url + strlen("dir:") : NULL;
+	struct conf_ref path = key_of(CONF_SECTION_FILES, "path");
+
+	for (path.item = 0; path.item < c->job_count; path.item++) {
+		const struct conf_job *job = &c->jobs[path.item];
+
+		if (job->kind != CONF_JOB_FILES)
+			continue;
+		if (is_inside(job->files.path, c->mountpoint))
+			contradiction(l, path, key_of(CONF_SECTION_KEEPFS, "mountpoint"), "lies inside or at",
+			              "a directory that is not shown by keepfs itself");
+		if (dir && is_inside(job->files.path, dir))
+			contradiction(l, path, key_of(CONF_SECTION_STORE, "url"), "lies inside or at",
+			              "a directory outside the store's");
+	}
+}
+
+struct checked {
 	struct conf_loader *loader;
-	size_t job;
+	struct conf_ref ref; /* its section */
 };
 
 static void on_clash(void *arg, const struct conf_clash *clash)
 {
-	const struct checked_job *checked = arg;
+	const struct checked *checked = arg;
+	struct conf_ref key = checked->ref, other = checked->ref;
 
-	contradiction_in(checked->loader, checked->job, key_of(CONF_SECTION_BACKUP, clash->key),
-	                 key_of(CONF_SECTION_BACKUP, clash->other), clash->what, clash->allowed);
+	key.key = conf_key_find(key.section, clash->key);
+	other.key = conf_key_find(other.section, clash->other);
+	contradiction(checked->loader, key, other, clash->what, clash->allowed);
 }
 
-static void check_jobs(struct conf_loader *l)
+/* By the rules that the sections have for themselves. */
+static void check_sections(struct conf_loader *l)
 {
-	for (size_t job = 0; job < l->conf.backup_count; job++) {
-		struct checked_job checked = {l, job};
+	struct checked checked = {.loader = l};
+	const struct conf_clashes clashes = {on_clash, &checked};
 
-		conf_backup_check(&l->conf.backups[job], on_clash, &checked);
-	}
+	for (size_t n = 0; conf_place(&l->conf, n, &checked.ref); n++)
+		if (conf_sections[checked.ref.section].check)
+			conf_sections[checked.ref.section].check(conf_base(&l->conf, checked.ref), &clashes);
 }
 
 void conf_validate(struct conf_loader *l)
@@ -216,5 +246,6 @@ void conf_validate(struct conf_loader *l)
 	else
 		check_s3_store(l);
 	check_memory(l);
-	check_jobs(l);
+	check_files_places(l);
+	check_sections(l);
 }

@@ -378,6 +378,10 @@ static const struct value_ops *ops_of(const struct conf_key *key)
 		return &conf_words_ops;
 	case CONF_PATTERNS:
 		return &conf_patterns_ops;
+	case CONF_FILE_PATTERNS:
+		return &conf_file_patterns_ops;
+	case CONF_SUBDIRECTORIES:
+		return &conf_subdirectories_ops;
 	case CONF_COMPRESSION:
 		return &conf_compression_ops;
 	case CONF_RATE:
@@ -428,13 +432,27 @@ static enum heap heap_of(const struct conf_key *key)
 	case CONF_PATH:
 	case CONF_STORE_URL:
 	case CONF_ENDPOINT:
+	case CONF_SUBDIRECTORIES:
 		return HEAP_TEXT;
 	case CONF_WORDS:
 	case CONF_PATTERNS:
+	case CONF_FILE_PATTERNS:
 		return HEAP_WORDS;
 	default:
 		return HEAP_NOTHING;
 	}
+}
+
+bool conf_value_same(const struct conf_key *key, const void *base, const void *other)
+{
+	_cleanup(str) struct str a = {0}, b = {0};
+
+	if (heap_of(key) == HEAP_WORDS)
+		return conf_words_same(*(char **const *)((const char *)base + key->offset),
+		                       *(char **const *)((const char *)other + key->offset));
+	conf_value_format(key, base, &a);
+	conf_value_format(key, other, &b);
+	return str_equal(str_text(&a), str_text(&b));
 }
 
 void conf_value_detach(const struct conf_key *key, void *base)

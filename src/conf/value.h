@@ -5,7 +5,7 @@
 #include "keys.h"
 
 /**
- * conf_value_parse() - set the field of @key in @base (a struct conf, conf_store or conf_backup) from @text
+ * conf_value_parse() - set the field of @key in @base (the struct of its section) from @text
  * @wrong: what is wrong, for people, when it is not a value of this type ("is no number"); not allowed to be
  * empty either
  * Return: 0; -EINVAL with the field untouched.
@@ -15,6 +15,8 @@ int conf_value_parse(const struct conf_key *key, const char *text, void *base, s
 void conf_value_allowed(const struct conf_key *key, struct str *out);
 /** conf_value_format() - the field as text that conf_value_parse() reads back to the same; not masked. */
 void conf_value_format(const struct conf_key *key, const void *base, struct str *out);
+/** conf_value_same() - do two structs say the same? Lists do in any order. */
+bool conf_value_same(const struct conf_key *key, const void *base, const void *other);
 /** conf_value_show() - for people: secrets as "********", passwords in connection strings too. */
 void conf_value_show(const struct conf_key *key, const char *text, struct str *out);
 /** conf_value_detach() - after the struct was copied: give the copy's field a heap of its own. */

@@ -10,6 +10,7 @@ struct value_ops {
 };
 
 extern const struct value_ops conf_words_ops, conf_patterns_ops, conf_compression_ops, conf_rate_ops;
+extern const struct value_ops conf_file_patterns_ops, conf_subdirectories_ops;
 
 /** conf_value_wrong() - say what is wrong; returns -EINVAL. */
 int conf_value_wrong(struct str *wrong, const char *what);

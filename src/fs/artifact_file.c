@@ -7,6 +7,7 @@
  * Who read what is noted when the file is closed, by a worker: that waits for the catalog's disk.
  */
 #include "fs_private.h"
+#include "handle.h"
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
@@ -20,8 +21,7 @@
 #define CHECKED_LONG_AGO_US (30 * 24 * 3600 * US_PER_S)
 
 struct artifact_file {
-	struct fs *fs;
-	uint64_t ino;
+	struct handle base;
 	uint64_t size_bytes;
 	struct reader_file *file;
 	struct catalog_audit reader; /* who opened it */
@@ -42,42 +42,8 @@ static bool check_whole(struct fs *fs, uint64_t ino)
 
 	if (fs->ctx.conf->read.sha256 != CONF_SHA256_AUTO)
 		return fs->ctx.conf->read.sha256 == CONF_SHA256_ALWAYS;
-	return catalog_manifest(fs->ctx.catalog, ino, &m) == 0 &&
+	return catalog_manifest(fs->ctx.repository->catalog, ino, &m) == 0 &&
 	       clock_now_us() - m.verified_at_us > CHECKED_LONG_AGO_US;
-}
-
-int artifact_file_open(fuse_req_t req, const struct node *node, struct handle **ret_handle, struct error *err)
-{
-	struct fs *fs = fs_of(req);
-	_cleanup(extents) struct extents extents = {0};
-	_cleanup(free) char *path = catalog_path(fs->ctx.catalog, node->ino);
-	char sha256[SHA256_HEX_BYTES] = "";
-	struct artifact_file *f;
-	struct reader_what what = {.ino = node->ino, .key = path, .extents = &extents, .sha256 = sha256};
-	int r;
-
-	if (!path)
-		return -ENOENT;
-	r = catalog_extents(fs->ctx.catalog, node->ino, &extents);
-	if (r == 0)
-		r = catalog_file_sha256(fs->ctx.catalog, node->ino, sha256);
-	if (r < 0)
-		return error_set(
-		        err, ERROR_INTERNAL, -r,
-		        "the catalog holds no checksums for %s: stop the mount and run 'keepfs rebuild'",
-		        path);
-	what.whole = check_whole(fs, node->ino);
-	f = mem_alloc(sizeof(*f));
-	*f = (struct artifact_file){.fs = fs, .ino = node->ino, .size_bytes = extents.total_bytes};
-	caller_of(req, &f->reader);
-	r = reader_open(fs->ctx.reader, &what, &f->file, err);
-	if (r < 0) {
-		free(f);
-		return r;
-	}
-	*ret_handle = handle_new(fs, HANDLE_ARTIFACT, node->ino);
-	(*ret_handle)->artifact = f;
-	return 0;
 }
 
 /* The store answered, and what it holds is not the backup. */
@@ -87,9 +53,9 @@ static void note_damage(struct read_request *rr, const char *path, const char *m
 	struct error err = {0};
 	int r;
 
-	if (!path || catalog_is_damaged(rr->fs->ctx.catalog, rr->ino))
+	if (!path || catalog_is_damaged(rr->fs->ctx.repository->catalog, rr->ino))
 		return;
-	r = catalog_mark_damaged(rr->fs->ctx.catalog, rr->ino, message, &err);
+	r = catalog_mark_damaged(rr->fs->ctx.repository->catalog, rr->ino, message, &err);
 	if (r < 0)
 		log_error("%s could not be marked as damaged: %s", path, err.message);
 	audit(rr->fs, &entry, "damaged", path, r, r < 0 ? err.message : message);
@@ -97,7 +63,7 @@ static void note_damage(struct read_request *rr, const char *path, const char *m
 
 static void note_failure(struct read_request *rr, int r, const struct error *err)
 {
-	_cleanup(free) char *path = catalog_path(rr->fs->ctx.catalog, rr->ino);
+	_cleanup(free) char *path = catalog_path(rr->fs->ctx.repository->catalog, rr->ino);
 	const char *message = err && err->message[0] ? err->message : "the read failed";
 
 	report_trouble(rr->fs->ctx.troubles, path, -r, message);
@@ -122,10 +88,15 @@ static void read_done(struct reader_request *request, int r, const struct iovec 
 	free(rr);
 }
 
-void artifact_file_read(fuse_req_t req, struct handle *h, size_t size, off_t off)
+static void give_up_read(void *file, uint64_t tag)
 {
-	struct fs *fs = fs_of(req);
-	struct reader_file *file = h->artifact->file;
+	reader_cancel(file, tag);
+}
+
+static void read_range(fuse_req_t req, struct handle *h, size_t size, off_t off)
+{
+	struct fs *fs = h->fs;
+	struct reader_file *file = ((struct artifact_file *)h)->file;
 	struct read_request *rr = mem_alloc(sizeof(*rr));
 	uint64_t tag = atomic_fetch_add(&fs->read_tag, 1) + 1;
 
@@ -137,31 +108,35 @@ void artifact_file_read(fuse_req_t req, struct handle *h, size_t size, off_t off
 	rr->fs = fs;
 	rr->ino = h->ino;
 	if (pending_init(&rr->pending, req,
-	                 &(struct pending_work){.give_up = reader_cancel, .file = file, .tag = tag}))
+	                 &(struct pending_work){.give_up = give_up_read, .arg = file, .tag = tag}))
 		reader_read(file, &rr->request);
 	else
 		free(rr);
 }
 
-void artifact_file_flush(fuse_req_t req, struct handle *h)
+/* The caller has closed a descriptor: nobody else waits for what was read ahead for it that would not ask
+ * again. Without this what it had asked for would go on until the store's deadline, since a release comes
+ * only when all is answered. */
+static void give_up_reads(fuse_req_t req, struct handle *h)
 {
 	pid_t pid = fuse_req_ctx(req)->pid;
 
 	/* 0: of another PID namespace, where all have this number. */
 	if (pid != 0)
-		reader_cancel_owner(h->artifact->file, (uint64_t)pid);
+		reader_cancel_owner(((struct artifact_file *)h)->file, (uint64_t)pid);
+	fuse_reply_err(req, 0);
 }
 
 static void note_reading(void *arg)
 {
 	struct artifact_file *f = arg;
 	const struct reader_file_stats *s = &f->stats;
-	_cleanup(free) char *path = catalog_path(f->fs->ctx.catalog, f->ino);
+	_cleanup(free) char *path = catalog_path(f->base.fs->ctx.repository->catalog, f->base.ino);
 	struct error err = {0};
 	char detail[160];
 
-	if (s->verified_at_us &&
-	    catalog_set_verified(f->fs->ctx.catalog, f->ino, s->verified_at_us, &err) < 0)
+	if (s->verified_at_us && catalog_set_verified(f->base.fs->ctx.repository->catalog, f->base.ino,
+	                                              s->verified_at_us, &err) < 0)
 		log_warning("that %s was read whole and is right could not be noted: %s", path, err.message);
 	/* What the kernel's cache had was read, too, but not from here. */
 	if (s->requests == 0 && s->failures == 0)
@@ -171,17 +146,64 @@ static void note_reading(void *arg)
 		         (unsigned long long)s->bytes, (unsigned long long)f->size_bytes,
 		         (unsigned long long)s->requests, (unsigned long long)s->failures,
 		         s->whole ? "; the SHA-256 of the whole is right" : "");
-	audit(f->fs, &f->reader, "read", path ? path : "a removed backup", s->failures ? -EIO : 0, detail);
+	audit(f->base.fs, &f->reader, "read", path ? path : "a removed backup", s->failures ? -EIO : 0,
+	      detail);
 	free(f);
 }
 
-void artifact_file_close(struct fs *fs, struct artifact_file *f)
+/* The workers have gone when the mount has: then it is noted here. */
+static void release(struct handle *h)
 {
-	if (!f)
-		return;
+	struct artifact_file *f = (struct artifact_file *)h;
+
 	reader_close(f->file, &f->stats);
-	if (fs->workers)
-		workers_add(fs->workers, note_reading, f);
+	if (h->fs->workers)
+		workers_add(h->fs->workers, note_reading, f);
 	else
 		note_reading(f);
+}
+
+static const struct handle_ops ops = {
+        .lasting = true, .read = read_range, .flush = give_up_reads, .release = release};
+
+int artifact_file_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
+                       struct handle **ret_handle, struct error *err)
+{
+	struct fs *fs = fs_of(req);
+	_cleanup(manifest_object) struct manifest_object object = {0};
+	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, node->ino);
+	char sha256[SHA256_HEX_BYTES] = "";
+	struct artifact_file *f;
+	struct reader_what what = {.ino = node->ino, .sha256 = sha256};
+	int r;
+
+	if (!path)
+		return -ENOENT;
+	r = catalog_object(fs->ctx.repository->catalog, node->ino, &object);
+	if (r == 0)
+		r = catalog_file_sha256(fs->ctx.repository->catalog, node->ino, sha256);
+	if (r == -ENOENT || object.cipher)
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "%s is kept in a way that this keepfs does not know%s%s: read it with the newer keepfs that made it",
+		        path, object.cipher ? ", by the cipher " : "", object.cipher ? object.cipher : "");
+	if (r < 0)
+		return error_set(
+		        err, ERROR_INTERNAL, -r,
+		        "the catalog holds no checksums for %s: stop the mount and run 'keepfs rebuild'",
+		        path);
+	what.key = object.key;
+	what.extents = &object.extents;
+	what.whole = check_whole(fs, node->ino);
+	f = mem_alloc(sizeof(*f));
+	f->size_bytes = object.extents.total_bytes;
+	caller_of(req, &f->reader);
+	r = reader_open(fs->ctx.reader, &what, &f->file, err);
+	if (r < 0) {
+		free(f);
+		return r;
+	}
+	handle_init(&f->base, fs, &ops, node->ino);
+	*ret_handle = &f->base;
+	return 0;
 }

@@ -1,95 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Command files: one command per write, judged in the write itself, answered from the same descriptor. The
- * work waits for the catalog's disk, or (probe) for the network, so it is done by this room's workers.
+ * work waits for the catalog's disk, or (probe) for the network, so it is done by this room's workers, in the
+ * function of the file's row. Nothing is left to fail at close: the handles need no flush.
  */
-#include "fs_private.h"
+#include "command.h"
+
+#include "made_file.h"
 #include "text.h"
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
-#include <keepfs/catalog/audit.h>
-#include <keepfs/catalog/runs.h>
-#include <keepfs/check.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #define COMMAND_MAX_BYTES 4096
 
-struct command {
-	struct pending pending;
-	struct fs *fs;
-	struct handle *handle;
-	struct node node;
-	struct catalog_audit audit;
-	char by[128];
-	size_t bytes; /* of the write: what a success returns */
-	char text[];
+struct command_handle {
+	struct handle base;
+	pthread_mutex_t lock;
+	struct text *text; /* lock: the answer that is read; NULL: there is none yet */
+	/* lock: a write moves the descriptor's position, and the answer begins wherever the first read after
+	 * it happens to be. -1: not read yet. */
+	off_t answer_at;
 };
 
-struct handle *command_open(struct fs *fs, const struct node *node)
-{
-	struct handle *h = handle_new(fs, HANDLE_COMMAND, node->ino);
-
-	h->text = text_answer(fs, node->ino);
-	return h;
-}
-
-static void run_trigger(struct command *c, struct str *answer, struct error *err, int *result)
-{
-	struct catalog_run run;
-
-	*result = jobs_trigger(c->fs->jobs, c->text, c->by, &run, err);
-	if (*result == 0)
-		str_appendf(answer, "%lld %s %s\n", (long long)run.id, run_state_name(RUN_PENDING), run.job);
-	audit(c->fs, &c->audit, "trigger", c->text, *result, *result < 0 ? err->message : str_text(answer));
-}
-
-static void run_cancel(struct command *c, struct str *answer, struct error *err, int *result)
-{
-	_cleanup(free) char *object = mem_printf("jobs/%lld", (long long)c->node.run.id);
-
-	if (strcmp(c->text, "1") != 0)
-		*result = error_set(err, ERROR_USAGE, EINVAL,
-		                    "'%s' is not a command for cancel: write 1 to stop run %lld", c->text,
-		                    (long long)c->node.run.id);
-	else
-		*result = jobs_cancel(c->fs->jobs, c->node.run.id, err);
-	if (*result == 0)
-		str_appendf(answer, "%lld cancelling\n", (long long)c->node.run.id);
-	audit(c->fs, &c->audit, "cancel", object, *result, *result < 0 ? err->message : "");
-}
-
-static void run_probe(struct command *c, struct str *answer, struct error *err, int *result)
-{
-	_cleanup(free) struct check_result *check = mem_alloc(sizeof(*check));
-
-	if (strcmp(c->text, "now") != 0) {
-		*result = error_set(err, ERROR_USAGE, EINVAL, "'%s' is not a command for probe: write 'now'",
-		                    c->text);
-	} else {
-		check_run(c->fs->ctx.conf, c->fs->ctx.store, NULL, c->fs->ctx.catalog, check);
-		for (size_t i = 0; i < check->count; i++)
-			str_appendf(answer, "%s %s: %s\n", check->items[i].ok ? "ok  " : "FAIL",
-			            check->items[i].check, check->items[i].detail);
-		*result = 0;
-	}
-	audit(c->fs, &c->audit, "probe", "control/probe", *result,
-	      *result < 0     ? err->message
-	      : check->failed ? "some checks failed"
-	                      : "all checks passed");
-}
-
 /* @text is consumed. */
-static void give_answer(struct handle *h, struct text *text)
+static void give_answer(struct command_handle *ch, struct text *text)
 {
-	pthread_mutex_lock(&h->lock);
-	text_unref(h->text);
-	h->text = text;
-	h->answer_at = -1;
-	pthread_mutex_unlock(&h->lock);
+	pthread_mutex_lock(&ch->lock);
+	text_unref(ch->text);
+	ch->text = text;
+	ch->answer_at = -1;
+	pthread_mutex_unlock(&ch->lock);
 }
 
 static void run_command(void *arg)
@@ -98,25 +42,20 @@ static void run_command(void *arg)
 	_cleanup(str) struct str answer = {0};
 	struct error err = {0};
 	struct text *text;
-	int result;
+	int r = c->node.file->run(c, &answer, &err);
 
-	if (c->node.kind == NODE_RUN_FILE)
-		run_cancel(c, &answer, &err, &result);
-	else if (c->node.fixed == FIXED_TRIGGER)
-		run_trigger(c, &answer, &err, &result);
-	else
-		run_probe(c, &answer, &err, &result);
-	if (result < 0) {
-		str_appendf(&answer, "%s: %s\n", strerrorname_np(-result), err.message);
-		report_trouble(c->fs->ctx.troubles, c->audit.object, -result, err.message);
+	if (r < 0) {
+		str_appendf(&answer, "%s: %s\n", strerrorname_np(-r), err.message);
+		report_trouble(c->fs->ctx.troubles, c->audit.object, -r, err.message);
 	}
 	text_set_answer(c->fs, c->node.ino, str_text(&answer));
-	/* Once answered, the caller may close the file: the handle is not touched after the claim. */
 	text = text_answer(c->fs, c->node.ino);
+	/* Once answered, or interrupted, the caller may close the file: before the claim, and after the
+	 * answer, the handle may be gone. */
 	if (pending_claim(&c->pending)) {
 		give_answer(c->handle, text);
-		if (result < 0)
-			fuse_reply_err(c->pending.req, -result);
+		if (r < 0)
+			fuse_reply_err(c->pending.req, -r);
 		else
 			fuse_reply_write(c->pending.req, c->bytes);
 	} else {
@@ -141,17 +80,26 @@ static int take_text(const char *buf, size_t size, struct command *c)
 	return 0;
 }
 
-void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
-              struct fuse_file_info *fi)
+static void refuse_text(fuse_req_t req, struct command_handle *ch)
 {
-	struct fs *fs = fs_of(req);
-	struct handle *h = handle_of(fi);
+	static const char why[] =
+	        "EINVAL: a command is one line of text and is not empty; see control/README\n";
+	struct fs *fs = ch->base.fs;
+
+	text_set_answer(fs, ch->base.ino, why);
+	give_answer(ch, text_answer(fs, ch->base.ino));
+	report_trouble(fs->ctx.troubles, "control", EINVAL, why);
+	fuse_reply_err(req, EINVAL);
+}
+
+static void write_command(fuse_req_t req, struct handle *h, const char *buf, size_t size, off_t off)
+{
+	struct command_handle *ch = (struct command_handle *)h;
+	struct fs *fs = h->fs;
 	struct command *c;
 	struct node node;
-	int r = node_load(fs, ino, &node);
+	int r = node_load(fs, h->ino, &node);
 
-	if (r == 0 && h->kind != HANDLE_COMMAND)
-		r = -EBADF;
 	if (r == 0 && size > COMMAND_MAX_BYTES)
 		r = -EINVAL;
 	if (r < 0) {
@@ -160,22 +108,81 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 	}
 	c = mem_alloc(sizeof(*c) + size + 1);
 	if (take_text(buf, size, c) < 0) {
-		static const char why[] =
-		        "EINVAL: a command is one line of text and is not empty; see control/README\n";
-
-		text_set_answer(fs, ino, why);
-		give_answer(h, text_answer(fs, ino));
-		report_trouble(fs->ctx.troubles, "control", EINVAL, why);
 		free(c);
-		fuse_reply_err(req, EINVAL);
+		refuse_text(req, ch);
 		return;
 	}
 	c->fs = fs;
-	c->handle = h;
+	c->handle = ch;
 	c->node = node;
 	c->bytes = size;
 	caller_of(req, &c->audit);
 	snprintf(c->by, sizeof(c->by), "uid %lld (%s)", (long long)c->audit.uid, c->audit.command);
+	/* An interrupt answers the caller, and the command goes on: it may have begun to act. */
 	pending_init(&c->pending, req, NULL);
 	workers_add(fs->workers, run_command, c);
 }
+
+static void read_answer(fuse_req_t req, struct handle *h, size_t size, off_t off)
+{
+	struct command_handle *ch = (struct command_handle *)h;
+	_cleanup(free) char *buf = mem_alloc(size);
+	ssize_t n = 0;
+
+	pthread_mutex_lock(&ch->lock);
+	if (ch->answer_at < 0)
+		ch->answer_at = off;
+	if (ch->text && off >= ch->answer_at)
+		n = text_read(ch->text, buf, size, (uint64_t)(off - ch->answer_at));
+	pthread_mutex_unlock(&ch->lock);
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_buf(req, buf, (size_t)n);
+}
+
+static void release(struct handle *h)
+{
+	struct command_handle *ch = (struct command_handle *)h;
+
+	text_unref(ch->text);
+	pthread_mutex_destroy(&ch->lock);
+	free(ch);
+}
+
+static const struct handle_ops ops = {.read = read_answer, .write = write_command, .release = release};
+
+/* It reads the last answer that anybody got, until it has one of its own. */
+static int command_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
+                        struct handle **ret_handle, struct error *err)
+{
+	struct fs *fs = fs_of(req);
+	struct command_handle *ch = mem_alloc(sizeof(*ch));
+
+	pthread_mutex_init(&ch->lock, NULL);
+	ch->text = text_answer(fs, node->ino);
+	handle_init(&ch->base, fs, &ops, node->ino);
+	*ret_handle = &ch->base;
+	return 0;
+}
+
+static int command_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+{
+	st->st_mode |= fs->ctx.conf->file_mode;
+	return 0;
+}
+
+/* `echo > control/trigger` truncates, `cp -p` sets times: harmless here. */
+static int keep_attributes(struct fs *fs, const struct node *node, const struct stat *attr, int to_set)
+{
+	return 0;
+}
+
+const struct node_class class_command = {
+        .type = S_IFREG,
+        .name_s = ATTR_FOREVER_S,
+        .writable = true,
+        .stat = command_stat,
+        .setattr = keep_attributes,
+        .open = command_open,
+};

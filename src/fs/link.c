@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * links/: files that hold a URL, with which somebody who has no mount and no credentials gets the object. It
- * is made when the file is opened, and each time it is written down who asked for it: whoever has the URL
- * reads the backup until it ends, and nobody sees that. Size and listing are told without making one for
- * anybody: what is computed for them does not leave this file.
+ * links/: the roots of artifacts once more, those that say so, with files that hold a URL. With it somebody
+ * who has no mount and no credentials gets the object. It is made when the file is opened, and each time it
+ * is written down who asked for it: whoever has the URL reads the backup until it ends, and nobody sees that.
+ * Size and listing are told without making one for anybody: what is computed for them does not leave this
+ * file.
  */
+#include "catalog_dir.h"
 #include "fs_private.h"
 #include "text.h"
 
@@ -29,16 +31,18 @@ struct link_request {
 
 static int append_line(struct fs *fs, const char *key, struct str *out, struct error *err)
 {
-	int r = store_presign(fs->ctx.store, key, fs->ctx.conf->read.link_ttl_ms, out, err);
+	int r = store_presign(repository_store(fs->ctx.repository), key, fs->ctx.conf->read.link_ttl_ms, out,
+	                      err);
 
 	if (r == 0)
 		str_append_char(out, '\n');
 	return r;
 }
 
-uint64_t link_bytes(struct fs *fs, const struct node *node)
+/* How long the file is; 0 where no URL can be made. */
+static uint64_t link_bytes(struct fs *fs, const struct node *node)
 {
-	_cleanup(free) char *key = catalog_path(fs->ctx.catalog, node->entry.ino);
+	_cleanup(free) char *key = catalog_key(fs->ctx.repository->catalog, node->entry.ino);
 	_cleanup(str) struct str line = {0};
 
 	if (!key || append_line(fs, key, &line, NULL) < 0)
@@ -47,41 +51,42 @@ uint64_t link_bytes(struct fs *fs, const struct node *node)
 }
 
 /* keepfs checks what it reads; whoever fetches by a URL reads past it. */
-static int refuse_damaged(struct fs *fs, const struct node *node, const char *key, struct error *err)
+static int refuse_damaged(struct fs *fs, const struct node *node, const char *path, struct error *err)
 {
-	if (!catalog_is_damaged(fs->ctx.catalog, node->entry.ino))
+	if (!catalog_is_damaged(fs->ctx.repository->catalog, node->entry.ino))
 		return 0;
 	return error_set(
 	        err, ERROR_CORRUPT, EIO,
-	        "no link, since %s is damaged (see status/health) and nobody would notice; what can be read of it is in backups/",
-	        key);
+	        "no link, since %s is damaged (see status/health) and nobody would notice; what can be read of it is in %.*s/",
+	        path, (int)strcspn(path, "/"), path);
 }
 
-static void audit_link(struct link_request *lr, const char *key)
+static void audit_link(struct link_request *lr, const char *path)
 {
 	int64_t ttl_s = lr->fs->ctx.conf->read.link_ttl_ms / MS_PER_S;
 	char until[CLOCK_ISO_BYTES], detail[64];
 
 	snprintf(detail, sizeof(detail), "valid until %s",
 	         clock_format_iso(clock_now_us() + ttl_s * US_PER_S, until));
-	audit(lr->fs, &lr->audit, "link", key, 0, detail);
+	audit(lr->fs, &lr->audit, "link", path, 0, detail);
 }
 
 static int make_text(struct link_request *lr, struct text **ret_text, struct error *err)
 {
 	struct fs *fs = lr->fs;
-	_cleanup(free) char *key = catalog_path(fs->ctx.catalog, lr->node.entry.ino);
+	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, lr->node.entry.ino);
+	_cleanup(free) char *key = catalog_key(fs->ctx.repository->catalog, lr->node.entry.ino);
 	_cleanup(str) struct str line = {0};
 	int r;
 
-	if (!key)
+	if (!path || !key)
 		return -ENOENT;
-	r = refuse_damaged(fs, &lr->node, key, err);
+	r = refuse_damaged(fs, &lr->node, path, err);
 	if (r == 0)
 		r = append_line(fs, key, &line, err);
 	if (r < 0)
 		return r;
-	audit_link(lr, key);
+	audit_link(lr, path);
 	*ret_text = text_with(fs, lr->node.ino, str_text(&line));
 	return 0;
 }
@@ -90,8 +95,7 @@ static void note_failure(struct link_request *lr, int r, const struct error *err
 {
 	/* Where there are no URLs there are none for any file: one line, whoever goes through the whole
 	 * tree. */
-	_cleanup(free) char *path =
-	        r == -ENOTSUP ? mem_strdup(fixed_directory_name(INO_LINKS)) : node_path(lr->fs, &lr->node);
+	_cleanup(free) char *path = r == -ENOTSUP ? mem_strdup(LINKS_NAME) : node_path(lr->fs, &lr->node);
 
 	if (err->message[0])
 		report_trouble(lr->fs->ctx.troubles, path, -r, err->message);
@@ -111,11 +115,13 @@ static void make_link(void *arg)
 	else if (r < 0)
 		fuse_reply_err(lr->pending.req, -r);
 	else
-		reply_open_text(lr->pending.req, lr->fs, lr->node.ino, text, &lr->fi);
+		reply_open(lr->pending.req, text_handle_new(lr->fs, lr->node.ino, text, NULL), &lr->fi);
 	free(lr);
 }
 
-void link_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi)
+/* A worker makes the URL, because the audit has to be on the disk before anybody has it. */
+static int link_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
+                     struct handle **ret_handle, struct error *err)
 {
 	struct link_request *lr = mem_alloc(sizeof(*lr));
 
@@ -125,4 +131,68 @@ void link_open(fuse_req_t req, const struct node *node, const struct fuse_file_i
 	caller_of(req, &lr->audit);
 	pending_init(&lr->pending, req, NULL);
 	workers_add(lr->fs->workers, make_link, lr);
+	return OPENED_LATER;
 }
+
+static int link_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+{
+	st->st_mode |= file_permissions(fs, node) & 0444;
+	st->st_size = (off_t)link_bytes(fs, node);
+	*mtime_us = node->entry.mtime_us;
+	return 0;
+}
+
+const struct node_class class_link = {
+        .type = S_IFREG,
+        .name_s = ATTR_FOREVER_S,
+        .in_links = true,
+        .stat_is_costly = true,
+        .stat = link_stat,
+        .path = linked_path,
+        .open = link_open,
+        .why_kept = linked_why_kept,
+};
+
+/* links/ itself. */
+
+static int links_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
+{
+	for (size_t i = 0; i < tree_roots_count; i++) {
+		if (tree_roots[i].links_ino && strcmp(name, tree_roots[i].name) == 0)
+			return root_load(fs, &tree_roots[i], true, ret);
+	}
+	return -ENOENT;
+}
+
+static int links_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+{
+	for (size_t i = listing_position(after); i < tree_roots_count; i++) {
+		struct node node;
+
+		if (tree_roots[i].links_ino && root_load(fs, &tree_roots[i], true, &node) == 0 &&
+		    !listing_add(l, tree_roots[i].name, &node, OFFSET_FIXED + (off_t)i))
+			break;
+	}
+	return 0;
+}
+
+static int links_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+{
+	st->st_mode |= fs->ctx.conf->dir_mode;
+	st->st_nlink = 2;
+	for (size_t i = 0; i < tree_roots_count; i++)
+		st->st_nlink += tree_roots[i].links_ino != 0;
+	return 0;
+}
+
+const struct node_class class_links = {
+        .type = S_IFDIR,
+        .name_s = ATTR_FOREVER_S,
+        .attributes_s = ATTR_FOREVER_S,
+        .in_links = true,
+        .lookup = links_lookup,
+        .list = links_list,
+        .stat = links_stat,
+        .path = fixed_directory_path,
+        .why_kept = linked_why_kept,
+};

@@ -4,110 +4,178 @@
  * Nodes: what an inode number stands for. Nothing is kept for a node: its number says where its facts are, so
  * that a tree of a million files costs no memory, and the same file has the same number after every remount.
  *
- *   1 … 63                          the fixed part of the tree
- *   bit 60, run << 3 | which        jobs/<run> and its files
+ *   1 … 15                          the fixed directories (below), and the roots (tree_roots in codec/name.h)
+ *   16 + number                     a file of status/ or control/, by its number in made_file.h's tables
+ *   bit 60, run << 3                jobs/<run>; + 1 + number: a file of it, by its number in run_files
  *   bit 62, bit 61, hash            an artifact, or one of its further files (ino_of_artifact())
- *   bit 62, hash & ~3               a directory of backups/ (ino_of_directory()); | 1 its latest link, | 2
- * its SHA256SUMS
- *   bit 63 | ino in backups/        what mirrors it in links/ (ino_link())
+ *   bit 62, hash & ~3               a directory below a root (ino_of_directory()); | 1 its latest link,
+ *                                   | 2 its SHA256SUMS
+ *   bit 63 | any with bit 62        what mirrors it in links/ (ino_link())
+ *
+ * What can be done with a node is told by its class. A struct node is a value: it is filled by one query of
+ * the catalog, lives on the stack of whoever answers a request, owns nothing, and may be copied. What it says
+ * was true when it was loaded.
  */
+#include <keepfs/base/error.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/runs.h>
-#include <keepfs/codec/name.h>
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
 struct fs;
+struct facts;
+struct fuse_req;
+struct fuse_file_info;
+struct handle;
+struct listing;
+struct made_file;
+struct made_files;
+struct node_class;
 
-#define SUMS_NAME "SHA256SUMS"
+#define INO_ROOT    UINT64_C(1)
+#define INO_JOBS    UINT64_C(3)
+#define INO_STATUS  UINT64_C(4)
+#define INO_CONTROL UINT64_C(5)
+#define INO_LINKS   UINT64_C(6)
+#define INO_FIXED   UINT64_C(16) /* + the number of a file in status/ or control/ */
 
-#define INO_ROOT           UINT64_C(1)
-#define INO_BACKUPS        UINT64_C(2)
-#define INO_JOBS           UINT64_C(3)
-#define INO_STATUS         UINT64_C(4)
-#define INO_CONTROL        UINT64_C(5)
-#define INO_LINKS          UINT64_C(6)
-#define INO_LINKED_BACKUPS UINT64_C(7)  /* links/backups/ */
-#define INO_FIXED          UINT64_C(16) /* the first of the fixed files, in the order of enum fixed_file */
-
-enum fixed_file {
-	FIXED_HEALTH,
-	FIXED_HISTORY_CSV,
-	FIXED_HISTORY_JSONL,
-	FIXED_STATS,
-	FIXED_LAST_ERROR,
-	FIXED_CONFIG,
-	FIXED_AUDIT,
-	FIXED_TRIGGER,
-	FIXED_PROBE,
-	FIXED_README,
-	FIXED_METRICS,
-	FIXED_COUNT
-};
-
-enum run_file { RUN_DIRECTORY, RUN_STATUS, RUN_PROGRESS, RUN_LOG, RUN_CANCEL, RUN_FILE_COUNT };
-
-enum node_kind {
-	NODE_FIXED_DIRECTORY, /* /, backups/, jobs/, status/, control/, links/ */
-	NODE_FIXED_FILE,      /* status/…, control/… */
-	NODE_DIRECTORY,       /* below backups/ or links/ */
-	NODE_ARTIFACT,        /* that is a file */
-	NODE_ARTIFACT_DIRECTORY,
-	NODE_FILE, /* a further file of an artifact: beside it, or in it when that is a directory */
-	NODE_LATEST,
-	NODE_SUMS,
-	NODE_LINK,     /* below links/: the URL of an artifact that is a file, or of a further file */
-	NODE_RUN,      /* jobs/<run>/ */
-	NODE_RUN_FILE, /* jobs/<run>/status … */
-};
+#define LINKS_NAME "links"
+#define SUMS_NAME  "SHA256SUMS"
 
 struct node {
 	uint64_t ino;
-	enum node_kind kind;
-	enum fixed_file fixed;  /* NODE_FIXED_FILE */
-	enum run_file run_file; /* NODE_RUN_FILE */
-	bool mirrored;          /* links/ and all below it */
-	/* below backups/, and of backups/ itself; NODE_LATEST, NODE_SUMS: the directory's. @mirrored: of what
-	 * is mirrored, its inode number, too */
+	const struct node_class *class; /* never NULL in a node that was loaded */
+	const struct tree_root *root;   /* of a root itself and of what mirrors it; NULL for all others */
+	/* What lies in a root, and the root itself: the catalog's row. The latest link and SHA256SUMS: the
+	 * row of their directory. In links/: the row of what is mirrored, so that its inode number is not the
+	 * node's. */
 	struct catalog_entry entry;
-	struct catalog_run run; /* NODE_RUN, NODE_RUN_FILE */
+	struct catalog_run run;         /* jobs/<run> and its files */
+	const struct made_files *files; /* a directory of made files: which ones */
+	const struct made_file *file;   /* a file that keepfs makes: its row */
 };
 
-/** fixed_name() - "health"; fixed_parent() - the directory that holds it. */
-const char *fixed_name(enum fixed_file file);
-uint64_t fixed_parent(enum fixed_file file);
-const char *fixed_directory_name(uint64_t ino);
-const char *run_file_name(enum run_file file);
+/* What an open() is given. Return: 0 with a handle; OPENED_LATER; negative errno, with a message in @err when
+ * status/last-error is to have one. */
+typedef int node_open_fn(struct fuse_req *req, const struct node *node, const struct fuse_file_info *fi,
+                         struct handle **ret_handle, struct error *err);
+#define OPENED_LATER 1 /* the class answers the request itself, from another thread (link.c) */
+
+/*
+ * The class of a node: what the kernel can ask of it. Those that are NULL have one answer for all classes,
+ * which is given by the function in brackets, and nowhere else. The slots run on FUSE's threads and may wait
+ * for the local disk, but for nothing else: what waits for the store or the network is handed to fs->workers
+ * or to the reader. They hold no lock of this room. None answers a request but open, when it returns
+ * OPENED_LATER, and remove.
+ */
+struct node_class {
+	mode_t type; /* S_IFDIR, S_IFREG or S_IFLNK */
+	/* How long the kernel may keep the name, and the attributes: 0, or ATTR_FOREVER_S for what changes
+	 * only through this mount or is told to the kernel (notify.c). */
+	double name_s, attributes_s;
+	bool in_links; /* links/ and all below it */
+	/* The kernel may open it for writing, and for truncating: others answer EPERM. */
+	bool writable;
+	/* Its attributes are computed only when somebody asks for them: a listing leaves them out. */
+	bool stat_is_costly;
+	/* The class of what mirrors it in links/. NULL: nothing does [node_mirror(): ENOENT]. */
+	const struct node_class *mirror;
+
+	/* Its child @name. NULL: no directory [node_child(): ENOTDIR]. */
+	int (*lookup)(struct fs *fs, const struct node *directory, const char *name, struct node *ret);
+	/* One page of a directory: give what comes behind the offset @after to listing_add(), in the order of
+	 * offsets (dir.h), until that returns false or no more is there. Negative errno: the rest cannot be
+	 * told. NULL: no directory [list(), dir.c: ENOTDIR]. */
+	int (*list)(struct fs *fs, const struct node *directory, off_t after, struct listing *l);
+	/* The inode number of "..", of directories. NULL: the root of the mount [node_parent()]. */
+	uint64_t (*parent)(const struct node *directory);
+	/* Add to what node_stat() has filled in: permissions in st_mode (its type is set), st_size, st_nlink
+	 * when it is not 1, and *mtime_us when it is not the start of the mount. Never NULL. */
+	int (*stat)(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us);
+	/* A change of attributes, O_TRUNC being one: 0 takes it for done. NULL: EPERM [op_setattr()]. */
+	int (*setattr)(struct fs *fs, const struct node *node, const struct stat *attr, int to_set);
+	/* Heap: the path in the tree without a leading '/' ("" for the root of the mount); NULL when it is
+	 * gone. NULL slot: it is not needed for messages [node_path(): NULL]. */
+	char *(*path)(struct fs *fs, const struct node *node);
+	/* Where a symbolic link leads. NULL: no link [op_readlink(): EINVAL]. */
+	int (*readlink)(struct fs *fs, const struct node *node, char ret_target[static NAME_MAX_BYTES]);
+	/* The facts of an artifact or a file of one. NULL: it has no attributes of ours [op_getxattr():
+	 * ENODATA]. */
+	int (*facts)(struct fs *fs, const struct node *node, struct facts *ret);
+	/* NULL: nothing to read [node_open(): EISDIR, a symbolic link ELOOP]. */
+	node_open_fn *open;
+	/* Make file @name in a directory and open it: 0 with the new node and its handle, or negative errno
+	 * as for open. It is one request with its open, and the caller has seen that no such name exists. No
+	 * class has it yet. NULL: EPERM [node_create()]. */
+	int (*create)(struct fuse_req *req, const struct node *directory, const char *name,
+	              const struct fuse_file_info *fi, struct node *ret, struct handle **ret_handle,
+	              struct error *err);
+	/* rm or rmdir (which of them fits the type was checked). 0: it answers the request, now or later;
+	 * negative errno: it did not. NULL: EPERM, with why_kept in status/last-error [remove_node(),
+	 * remove.c]. */
+	int (*remove)(struct fuse_req *req, const struct node *directory, const struct node *node,
+	              const char *name);
+	/* Heap: why it cannot be removed, and in *@ret_path (heap) what that is about. NULL, or one that
+	 * answers NULL: it is made by keepfs itself [note_refusal(), remove.c]. */
+	char *(*why_kept)(struct fs *fs, const struct node *directory, const struct node *node,
+	                  const char *name, char **ret_path);
+};
+
+/* The classes, by the file that has them. */
+extern const struct node_class class_top, class_fixed_directory;                      /* root.c */
+extern const struct node_class class_root, class_directory;                           /* catalog_dir.c */
+extern const struct node_class class_linked_root, class_linked_directory;             /* catalog_dir.c */
+extern const struct node_class class_latest, class_linked_latest, class_sums;         /* generated.c */
+extern const struct node_class class_artifact, class_file;                            /* artifact.c */
+extern const struct node_class class_artifact_directory, class_artifact_subdirectory; /* artifact.c */
+extern const struct node_class class_linked_artifact_directory;                       /* artifact.c */
+extern const struct node_class class_links, class_link;                               /* link.c */
+extern const struct node_class class_jobs, class_run, class_run_text;                 /* jobs.c */
+extern const struct node_class class_text;                                            /* text.c */
+extern const struct node_class class_command;                                         /* command.c */
 
 /** node_load() - the node of @ino; -ENOENT when it is gone. */
 int node_load(struct fs *fs, uint64_t ino, struct node *ret);
 /** node_child() - @name in directory @parent; -ENOENT, -ENOTDIR. */
 int node_child(struct fs *fs, const struct node *parent, const char *name, struct node *ret);
-/** node_of_entry(), node_of_run() - without another query; of an entry in @directory. */
-void node_of_entry(const struct node *directory, const struct catalog_entry *entry, struct node *ret);
-void node_of_run(const struct catalog_run *run, enum run_file file, struct node *ret);
+/** node_parent() - the inode number of a directory's "..". */
+uint64_t node_parent(const struct node *directory);
+/** node_mirror() - from a node of a root to the one of links/ that mirrors it; -ENOENT: none does. */
+int node_mirror(struct node *node);
+/** node_is_directory() - by its type: holds other nodes. */
 bool node_is_directory(const struct node *node);
-/** node_is_listing() - a directory whose entries the catalog lists. */
-bool node_is_listing(const struct node *node);
-/** node_is_stored() - a file whose bytes are an object in the store. */
-bool node_is_stored(const struct node *node);
-/** node_is_artifact() - what rm and rmdir can remove. */
-bool node_is_artifact(const struct node *node);
-/** node_is_command() - written to: control/trigger, control/probe, jobs/<run>/cancel. */
-bool node_is_command(const struct node *node);
-/** node_is_text() - made when opened; its size is that text's. */
-bool node_is_text(const struct node *node);
-/** node_latest() - the entry that a NODE_LATEST points to, and its own name ("latest.dump"; "latest" when the
- * target is a directory); -ENOENT. */
-int node_latest(struct fs *fs, uint64_t directory_ino, struct catalog_entry *ret_target,
-                char ret_name[static NAME_MAX_BYTES]);
+/** node_path() - heap: the path of a directory, or of a file in a root or in links/ ("links/full/…"); NULL
+ * for others, and when it is gone. */
+char *node_path(struct fs *fs, const struct node *node);
+/** node_path_below() - heap: the path of @name in @directory; just @name when that is gone. */
+char *node_path_below(struct fs *fs, const struct node *directory, const char *name);
+/** node_stat() - all of struct stat; may make the text of a status file to know its size. */
+int node_stat(struct fs *fs, const struct node *node, struct stat *ret);
+
 uint64_t ino_latest(uint64_t directory_ino);
 uint64_t ino_sums(uint64_t directory_ino);
 uint64_t ino_link(uint64_t ino);
-/** node_path() - heap: the path of a node below backups/ or links/ ("links/full/…"); NULL for others, and
- * when it is gone. */
-char *node_path(struct fs *fs, const struct node *node);
-/** node_stat() - all of struct stat; may make the text of a status file to know its size. */
-int node_stat(struct fs *fs, const struct node *node, struct stat *ret);
+/** ino_of_run() - of jobs/<run>, and, with @file from 1, of a file of it (its number and 1). */
+uint64_t ino_of_run(int64_t run_id, unsigned file);
+
+/* Where node_load() finds a node, by the range of its number. -ENOENT: there is none. */
+int fixed_load(struct fs *fs, uint64_t ino, struct node *ret);                /* root.c */
+int run_load(struct fs *fs, int64_t run_id, unsigned file, struct node *ret); /* jobs.c; ino_of_run() */
+int catalog_load(struct fs *fs, uint64_t ino, struct node *ret);              /* catalog_dir.c */
+int latest_load(struct fs *fs, uint64_t directory_ino, struct node *ret);     /* generated.c */
+int sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret);       /* generated.c */
+
+/** root_load() - a root, or (@links) what mirrors it in links/. */
+int root_load(struct fs *fs, const struct tree_root *root, bool links, struct node *ret);
+/** node_of_entry() - the node of the catalog's row @entry of @directory, without another query. */
+void node_of_entry(const struct node *directory, const struct catalog_entry *entry, struct node *ret);
+/** generated_child() - the latest link or SHA256SUMS of @directory, when @name is theirs; -ENOENT. */
+int generated_child(struct fs *fs, const struct node *directory, const char *name, struct node *ret);
+/** node_latest() - what the latest link of a directory points to, and the link's own name ("latest.dump";
+ * "latest" when the target is a directory); -ENOENT. */
+int node_latest(struct fs *fs, uint64_t directory_ino, struct catalog_entry *ret_target,
+                char ret_name[static NAME_MAX_BYTES]);
+/** file_permissions() - of a stored file of the catalog: what the configuration says, less for secrets. */
+mode_t file_permissions(struct fs *fs, const struct node *node);

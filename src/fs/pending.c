@@ -31,7 +31,7 @@ static void on_interrupt(fuse_req_t req, void *data)
 	if (move(p, PENDING_NEW, PENDING_INTERRUPTED) || !move(p, PENDING_OPEN, PENDING_CLAIMED))
 		return;
 	if (work.give_up)
-		work.give_up(work.file, work.tag);
+		work.give_up(work.arg, work.tag);
 	fuse_reply_err(req, EINTR);
 }
 

@@ -6,6 +6,8 @@
  * it, until it has gone.
  */
 #include "fs_private.h"
+#include "handle.h"
+#include "notify.h"
 #include "text.h"
 #include "watch.h"
 
@@ -65,12 +67,6 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	refuse(req);
 }
 
-static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-                      struct fuse_file_info *fi)
-{
-	refuse(req);
-}
-
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                         int flags)
 {
@@ -121,31 +117,11 @@ static const struct fuse_lowlevel_ops operations = {
         .poll = op_poll,
 };
 
-static void forget_attributes(struct fs *fs, uint64_t ino)
+static void on_artifact_listed(void *arg, const struct manifest *m)
 {
-	/* -1: the attributes, not the (absent) pages. What the kernel does not know, it need not forget. */
-	fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
-}
+	_cleanup(free) char *directory = mem_printf("%.*s", (int)(strrchr(m->path, '/') - m->path), m->path);
 
-void directory_changed(struct fs *fs, const char *path)
-{
-	_cleanup(free) char *above = mem_strdup(path);
-	char *slash;
-
-	while ((slash = strrchr(above, '/'))) {
-		uint64_t ino = ino_of_directory(above);
-
-		forget_attributes(fs, ino);
-		forget_attributes(fs, ino_link(ino));
-		*slash = '\0';
-	}
-	forget_attributes(fs, INO_BACKUPS);
-	forget_attributes(fs, INO_LINKED_BACKUPS);
-}
-
-static void on_directory_changed(void *arg, const char *path)
-{
-	directory_changed(arg, path);
+	notify_directory_changed(arg, directory);
 }
 
 static void run_changed(void *arg, int64_t run_id)
@@ -165,8 +141,10 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	pthread_mutex_init(&fs->forgetting, NULL);
 	fs->texts = texts_new();
 	fs->watches = watches_new();
-	fs->events = (struct jobs_events){
-	        .run_changed = run_changed, .directory_changed = on_directory_changed, .arg = fs};
+	fs->events = (struct jobs_events){.run_changed = run_changed, .arg = fs};
+	fs->artifact_events = (struct artifact_events){
+	        .listed = on_artifact_listed, .removed = on_artifact_removed, .arg = fs};
+	repository_listen(fs->ctx.repository, &fs->artifact_events);
 	fs->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fs->workers = workers_new("command", WORKERS);
 	fs->forgetters = workers_new("forget", 1);

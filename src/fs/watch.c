@@ -4,9 +4,6 @@
 
 #include <keepfs/base/mem.h>
 
-#include <errno.h>
-#include <poll.h>
-
 struct watch {
 	struct watches *home;
 	int64_t run_id;
@@ -92,23 +89,20 @@ void watches_notify(struct watches *w, int64_t run_id)
 	}
 }
 
-void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *ph)
+void watch_poll(fuse_req_t req, struct watch *watch, struct fuse_pollhandle *ph)
 {
-	struct watch *watch = handle_of(fi)->watch;
-	struct fuse_pollhandle *old = ph;
-	bool ready = true;
+	struct fuse_pollhandle *unused = ph;
+	bool ready;
 
-	if (watch) {
-		pthread_mutex_lock(&watch->home->lock);
-		ready = watch->ready;
-		/* A watcher that is told 'ready' now needs no second word later. */
-		if (ph && !ready) {
-			old = watch->pollhandle;
-			watch->pollhandle = ph;
-		}
-		pthread_mutex_unlock(&watch->home->lock);
+	pthread_mutex_lock(&watch->home->lock);
+	ready = watch->ready;
+	/* A watcher that is told 'ready' now needs no second word later. */
+	if (ph && !ready) {
+		unused = watch->pollhandle;
+		watch->pollhandle = ph;
 	}
-	if (old)
-		fuse_pollhandle_destroy(old);
-	fuse_reply_poll(req, ready ? POLLIN | POLLPRI | POLLRDNORM : 0);
+	pthread_mutex_unlock(&watch->home->lock);
+	if (unused)
+		fuse_pollhandle_destroy(unused);
+	fuse_reply_poll(req, ready ? WATCH_READY : 0);
 }

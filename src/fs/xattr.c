@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Extended attributes of artifacts and of their further files: user.keepfs.…, from the catalog. A further
- * file has a checksum and a size of its own, and else what is known of its artifact. */
+/* Extended attributes of artifacts and of their further files: user.keepfs.…, from the catalog. */
+#include "xattr.h"
+
 #include "fs_private.h"
 
 #include <keepfs/base/str.h>
-#include <keepfs/catalog/artifacts.h>
-#include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/codec/manifest.h>
 
@@ -14,20 +13,10 @@
 
 #define PREFIX "user.keepfs."
 
+/* What every artifact has; behind them come the facts of its kind, under their own names. */
 static const char *const names[] = {
-        "sha256",         "job",          "kind",
-        "database",       "run",          "state",
-        "server_version", "tool_version", "system_identifier",
-        "started_at",     "verified_at",  "triggered_by",
-        "format",         "content",      "compression",
-        "partial",        "note",         "stored_bytes",
-};
-
-struct facts {
-	struct manifest manifest;      /* of the artifact */
-	char sha256[SHA256_HEX_BYTES]; /* "": not known */
-	uint64_t stored_bytes;
-	bool damaged; /* of a file in a directory: that one or another of it */
+        "sha256",     "job",         "kind",         "target",  "run",  "state",
+        "started_at", "verified_at", "triggered_by", "partial", "note", "stored_bytes",
 };
 
 static bool append_time(struct str *out, int64_t at_us)
@@ -38,6 +27,14 @@ static bool append_time(struct str *out, int64_t at_us)
 		return false;
 	str_append(out, clock_format_iso(at_us, iso));
 	return true;
+}
+
+static bool is_common(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
 }
 
 /* The value of attribute @name ("sha256"); false when there is none. */
@@ -51,15 +48,9 @@ static bool value_of(const struct facts *facts, const char *name, struct str *ou
 	        {"sha256", *facts->sha256 ? facts->sha256 : NULL},
 	        {"job", m->job},
 	        {"kind", m->kind},
-	        {"database", m->database},
+	        {"target", m->target},
 	        {"state", facts->damaged ? "damaged" : run_state_name(RUN_COMPLETED)},
-	        {"server_version", m->server_version},
-	        {"tool_version", m->tool_version},
-	        {"system_identifier", m->system_identifier},
 	        {"triggered_by", m->triggered_by},
-	        {"format", m->format},
-	        {"content", m->content},
-	        {"compression", m->compression},
 	        {"partial", m->partial ? "yes" : "no"},
 	        {"note", m->note},
 	};
@@ -81,8 +72,18 @@ static bool value_of(const struct facts *facts, const char *name, struct str *ou
 	else if (strcmp(name, "verified_at") == 0)
 		return append_time(out, m->verified_at_us);
 	else
-		return false;
+		return m->facts && json_scalar_text(json_get(m->facts, name), out);
 	return true;
+}
+
+static void append_name(const struct facts *facts, const char *name, struct str *list)
+{
+	_cleanup(str) struct str value = {0};
+
+	if (!value_of(facts, name, &value))
+		return;
+	str_appendf(list, PREFIX "%s", name);
+	str_append_char(list, '\0');
 }
 
 static void reply_bytes(fuse_req_t req, const struct str *value, size_t size)
@@ -95,26 +96,15 @@ static void reply_bytes(fuse_req_t req, const struct str *value, size_t size)
 		fuse_reply_buf(req, str_text(value), value->len);
 }
 
-/* 0 with the facts of an artifact or of a further file; 1 when @ino is neither. */
+/* 0 with the facts of a node; 1: it has none. */
 static int load(struct fs *fs, fuse_ino_t ino, struct facts *ret)
 {
-	struct catalog *catalog = fs->ctx.catalog;
 	struct node node;
 	int r = node_load(fs, ino, &node);
 
 	if (r < 0)
 		return r;
-	if (!node_is_stored(&node) && !node_is_artifact(&node))
-		return 1;
-	r = catalog_manifest(catalog, ino, &ret->manifest);
-	if (r == 0)
-		r = catalog_file_sha256(catalog, ino, ret->sha256);
-	/* The bytes of a directory are those of its files, and these are stored as they are read. */
-	ret->stored_bytes = node.kind == NODE_ARTIFACT ? ret->manifest.stored_bytes : node.entry.size_bytes;
-	ret->damaged =
-	        catalog_is_damaged(catalog, ino) || (node.entry.parent_ino == node.entry.artifact_ino &&
-	                                             catalog_is_damaged(catalog, node.entry.parent_ino));
-	return r;
+	return node.class->facts ? node.class->facts(fs, &node, ret) : 1;
 }
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
@@ -144,14 +134,12 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	struct facts facts = {0};
 	int r = load(fs_of(req), ino, &facts);
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
-		_cleanup(str) struct str value = {0};
-
-		if (!value_of(&facts, names[i], &value))
-			continue;
-		str_appendf(&list, PREFIX "%s", names[i]);
-		str_append_char(&list, '\0');
-	}
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++)
+		append_name(&facts, names[i], &list);
+	for (const char *name = r == 0 ? json_first_key(facts.manifest.facts) : NULL; name;
+	     name = json_next_key(facts.manifest.facts, name))
+		if (!is_common(name))
+			append_name(&facts, name, &list);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else

@@ -32,7 +32,7 @@ static bool wait_for_stop(struct jobs *j, int64_t ms)
 static bool record_end(struct jobs *j, struct run *run, enum run_state state, const char *error)
 {
 	struct error err = {0};
-	int r = catalog_finish_run(j->options.ctx->catalog, run->id, state, error, &err);
+	int r = catalog_finish_run(j->options.ctx->repository->catalog, run->id, state, error, &err);
 
 	if (r == 0 || r == -ENOENT)
 		return true;

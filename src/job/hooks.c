@@ -44,17 +44,13 @@ static const char *text_or_empty(const char *text)
 	return text ? text : "";
 }
 
-static void add_databases(struct facts *f, const struct conf_backup *job)
+/* The name is from when databases were all that there was. */
+static void add_targets(struct facts *f, const struct make_targets *targets)
 {
 	_cleanup(str) struct str names = {0};
-	size_t count = target_count(job);
 
-	for (size_t i = 0; i < count && names.len < LIST_MAX_BYTES; i++) {
-		_cleanup(target) struct target t;
-
-		target_init(&t, job, i);
-		str_appendf(&names, "%s%s", i > 0 ? "," : "", t.label);
-	}
+	for (size_t i = 0; i < targets->count && names.len < LIST_MAX_BYTES; i++)
+		str_appendf(&names, "%s%s", i > 0 ? "," : "", targets->items[i].label);
 	add_fact(f, "KEEPFS_DATABASES=%s", str_text(&names));
 }
 
@@ -64,7 +60,7 @@ static void add_run_facts(struct facts *f, struct jobs *j, const struct run *run
 
 	add_fact(f, "KEEPFS_JOB=%s", run->request.job->name);
 	add_fact(f, "KEEPFS_RUN=%" PRId64, run->id);
-	add_databases(f, run->request.job);
+	add_targets(f, &run->targets);
 	add_fact(f, "KEEPFS_TRIGGERED_BY=%s", run->triggered_by);
 	add_fact(f, "KEEPFS_NOTE=%s", text_or_empty(run->request.note));
 	add_fact(f, "KEEPFS_STORE=%s", text_or_empty(conf->store.url));
@@ -77,7 +73,7 @@ static void add_ending_facts(struct facts *f, struct jobs *j, const struct run *
 	char started[CLOCK_ISO_BYTES] = "", finished[CLOCK_ISO_BYTES];
 	struct catalog_run known;
 
-	if (catalog_run(j->options.ctx->catalog, run->id, &known) == 0)
+	if (catalog_run(j->options.ctx->repository->catalog, run->id, &known) == 0)
 		clock_format_iso(known.started_at_us, started);
 	add_fact(f, "KEEPFS_STATE=%s", run_state_name(ending->state));
 	add_fact(f, "KEEPFS_ERROR=%s", ending->error);

@@ -15,6 +15,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/kinds.h>
 
 #include <errno.h>
 #include <string.h>
@@ -65,6 +66,7 @@ void run_release(struct jobs *j, struct run *run)
 	cancel_finish(&run->cancel);
 	cancel_finish(&run->hook_cancel);
 	request_finish(&run->request);
+	make_targets_finish(&run->targets);
 	free(run->triggered_by);
 	free(run);
 }
@@ -127,7 +129,7 @@ int jobs_new(const struct make_context *ctx, const struct jobs_events *events, s
              struct error *err)
 {
 	const struct jobs_options options = {
-	        .ctx = ctx, .events = events, .make = make_dump, .hook_stop_ms = HOOK_STOP_MS};
+	        .ctx = ctx, .events = events, .kind_of = kind_of, .hook_stop_ms = HOOK_STOP_MS};
 
 	return jobs_start(&options, ret_jobs, err);
 }
@@ -233,9 +235,11 @@ static void enqueue(struct jobs *j, struct run *run)
 	pthread_cond_broadcast(&j->changed);
 }
 
-static void describe(const struct request *request, const char *by, struct catalog_run *ret)
+static void describe(const struct jobs *j, const struct request *request, const char *by,
+                     struct catalog_run *ret)
 {
-	*ret = (struct catalog_run){.kind = "dump", .state = RUN_PENDING};
+	*ret = (struct catalog_run){.state = RUN_PENDING};
+	str_copy(ret->kind, sizeof(ret->kind), j->options.kind_of(request->job)->name);
 	str_copy(ret->job, sizeof(ret->job), request->job->name);
 	str_copy(ret->triggered_by, sizeof(ret->triggered_by), by);
 	str_copy(ret->note, sizeof(ret->note), request->note ? request->note : "");
@@ -260,15 +264,15 @@ int jobs_trigger(struct jobs *j, const char *command, const char *by, struct cat
 
 	if (r < 0)
 		return r;
-	describe(&request, by, &added);
+	describe(j, &request, by, &added);
 	pthread_mutex_lock(&j->lock);
 	stopping = j->stopping;
 	j->adding += !stopping;
 	pthread_mutex_unlock(&j->lock);
 	if (stopping)
 		return refuse_stopping(err);
-	r = catalog_add_run(ctx->catalog, &added, &id, err);
-	if (r == 0 && ret_run && catalog_run(ctx->catalog, id, ret_run) < 0) {
+	r = catalog_add_run(ctx->repository->catalog, &added, &id, err);
+	if (r == 0 && ret_run && catalog_run(ctx->repository->catalog, id, ret_run) < 0) {
 		*ret_run = added;
 		ret_run->id = id;
 	}
@@ -286,7 +290,7 @@ static int refuse_cancel(struct jobs *j, int64_t run_id, struct error *err)
 {
 	struct catalog_run run;
 
-	if (catalog_run(j->options.ctx->catalog, run_id, &run) < 0)
+	if (catalog_run(j->options.ctx->repository->catalog, run_id, &run) < 0)
 		return error_set(err, ERROR_NOT_FOUND, ESRCH, "there is no run %lld", (long long)run_id);
 	return error_set(err, ERROR_CONFLICT, ESRCH, "run %lld of job %s is %s: there is nothing to cancel",
 	                 (long long)run_id, run.job, run_state_name(run.state));
@@ -325,7 +329,7 @@ int jobs_wait(struct jobs *j, int64_t run_id, struct catalog_run *ret_run)
 		run_release(j, run);
 	}
 	pthread_mutex_unlock(&j->lock);
-	r = catalog_run(j->options.ctx->catalog, run_id, ret_run);
+	r = catalog_run(j->options.ctx->repository->catalog, run_id, ret_run);
 	if (r == 0 && (ret_run->state == RUN_PENDING || ret_run->state == RUN_RUNNING))
 		return -ESRCH;
 	return r;

@@ -20,11 +20,10 @@
 #define WATCH_SAMPLES     16  /* the rate is that of the last 4 s */
 
 struct jobs_options {
-	const struct make_context *ctx;   /* borrowed */
-	const struct jobs_events *events; /* borrowed; NULL: none */
-	int (*make)(const struct make_context *ctx, const struct make_dump *dump, struct manifest *ret,
-	            struct error *err); /* make_dump() */
-	int64_t hook_stop_ms;           /* of post hooks, after the grace period of jobs_stop() */
+	const struct make_context *ctx;                                 /* borrowed */
+	const struct jobs_events *events;                               /* borrowed; NULL: none */
+	const struct make_kind *(*kind_of)(const struct conf_job *job); /* kind_of(); tests have their own */
+	int64_t hook_stop_ms; /* of post hooks, after the grace period of jobs_stop() */
 };
 
 /* jobs_start() - jobs_new() with any maker, and other limits. */
@@ -49,21 +48,22 @@ struct run { /* a live run, in jobs->runs until its end was told and nobody wait
 	int64_t id;
 	struct request request; /* job, note … */
 	char *triggered_by;
-	struct cancel cancel;      /* its own lock */
-	const char *cancel_reason; /* static text; set before cancel is, or with LIVE_LEAVING */
-	bool in_post_hook;         /* how the run ends is decided */
-	struct cancel hook_cancel; /* of the post hook; its own lock */
+	struct make_targets targets; /* once it runs */
+	struct cancel cancel;        /* its own lock */
+	const char *cancel_reason;   /* static text; set before cancel is, or with LIVE_LEAVING */
+	bool in_post_hook;           /* how the run ends is decided */
+	struct cancel hook_cancel;   /* of the post hook; its own lock */
 	enum live_state state;
 	int64_t leave_at_ms; /* LIVE_LEAVING: when its end is to be written (again) */
 	bool unkept;         /* its end could not be written; whoever writes it */
 	unsigned waiters;
 	struct run *next;
 	/* Progress. */
-	struct make_progress progress;                /* of the present database; atomic */
+	struct make_progress progress;                /* of the present target; atomic */
 	uint64_t done_read, done_sent, done_verified; /* of those before it */
 	uint64_t expected_bytes;
 	int64_t started_ms; /* 0: not yet */
-	char database[256];
+	char target[256];   /* the label of the present one */
 	uint64_t targets_done;
 	struct sample samples[WATCH_SAMPLES]; /* a ring */
 	size_t sample_count;                  /* ever taken */
@@ -88,7 +88,7 @@ struct jobs {
 	bool has_watcher;
 };
 
-struct outcome { /* of a run's databases, as they end */
+struct outcome { /* of a run's targets, as they end */
 	size_t targets, failed, cancelled;
 	char failures[1400]; /* the first ones */
 	uint64_t size_bytes;
@@ -124,20 +124,6 @@ int run_pre_hook(struct jobs *j, struct run *run, struct error *err);
 /* run_post_hook() - tell it how the run ends; what goes wrong is a warning of the run. No lock held. */
 void run_post_hook(struct jobs *j, struct run *run, const struct ending *ending,
                    const struct outcome *outcome);
-
-struct target {               /* a database of a job */
-	const char *database; /* NULL: the one of the job's connection */
-	char *label;          /* its name, for people */
-	char *directory;
-};
-
-size_t target_count(const struct conf_backup *job);
-void target_init(struct target *t, const struct conf_backup *job, size_t index);
-void target_finish(struct target *t);
-static inline void cleanup_target(struct target *t)
-{
-	target_finish(t);
-}
 
 /* With the lock held. */
 void run_changed(struct jobs *j, struct run *run);

@@ -15,7 +15,7 @@
 
 void request_finish(struct request *r)
 {
-	conf_backup_free(r->job);
+	conf_job_free(r->job);
 	free(r->note);
 	free(r->options);
 	*r = (struct request){0};
@@ -25,10 +25,10 @@ void request_finish(struct request *r)
 static void list_allowed(const struct conf *conf, struct str *out)
 {
 	str_append(out, "now");
-	for (size_t i = 0; i < conf->backup_count && i < JOBS_SHOWN; i++)
-		str_appendf(out, ", %s", conf->backups[i].name);
-	if (conf->backup_count > JOBS_SHOWN)
-		str_appendf(out, " and %zu more", conf->backup_count - JOBS_SHOWN);
+	for (size_t i = 0; i < conf->job_count && i < JOBS_SHOWN; i++)
+		str_appendf(out, ", %s", conf->jobs[i].name);
+	if (conf->job_count > JOBS_SHOWN)
+		str_appendf(out, " and %zu more", conf->job_count - JOBS_SHOWN);
 }
 
 static int refuse(const struct conf *conf, struct error *err, const char *what, const char *which)
@@ -40,10 +40,16 @@ static int refuse(const struct conf *conf, struct error *err, const char *what, 
 	                 which ? which : "", which ? "'" : "", str_text(&allowed));
 }
 
+static const struct conf_job *job_of_word(const struct conf *conf, const char *word)
+{
+	return str_equal(word, "now") ? &conf->jobs[0] : conf_find_job(conf, word);
+}
+
 /* A second word: mostly a pair that is written otherwise. */
 static int refuse_words(const struct conf *conf, const struct command *c, struct error *err)
 {
 	_cleanup(str) struct str keys = {0};
+	const struct conf_job *job = job_of_word(conf, c->words[0]);
 	size_t i = 1;
 
 	while (i < c->word_count && !strchr(c->words[i], '='))
@@ -51,17 +57,17 @@ static int refuse_words(const struct conf *conf, const struct command *c, struct
 	if (i == c->word_count)
 		return refuse(conf, err, "one job is triggered at a time, but behind it there is",
 		              c->words[1]);
-	conf_list_trigger_keys(&keys);
+	conf_list_trigger_keys(job ? job : &conf->jobs[0], &keys);
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
 	        "'%.100s' is not written as key=value, without spaces around '=' and with the key in lower case; keys: %s",
 	        c->words[i], str_text(&keys));
 }
 
-static int find_job(const struct conf *conf, const struct command *c, const struct conf_backup **ret_job,
+static int find_job(const struct conf *conf, const struct command *c, const struct conf_job **ret_job,
                     struct error *err)
 {
-	if (conf->backup_count == 0)
+	if (conf->job_count == 0)
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "no backup is configured: add a section [backup NAME] to the configuration");
 	if (c->word_count == 0)
@@ -70,7 +76,7 @@ static int find_job(const struct conf *conf, const struct command *c, const stru
 		              NULL);
 	if (c->word_count > 1)
 		return refuse_words(conf, c, err);
-	*ret_job = str_equal(c->words[0], "now") ? &conf->backups[0] : conf_find_backup(conf, c->words[0]);
+	*ret_job = job_of_word(conf, c->words[0]);
 	return *ret_job ? 0 : refuse(conf, err, "there is no job", c->words[0]);
 }
 
@@ -100,7 +106,7 @@ static void write_options(const struct command *c, struct request *r)
 		if (str_equal(c->options[i].key, "note"))
 			continue;
 		str_appendf(&pair, "%s=", c->options[i].key);
-		conf_backup_format(r->job, c->options[i].key, &pair);
+		conf_job_format(r->job, c->options[i].key, &pair);
 		command_append(&text, str_text(&pair));
 	}
 	if (text.len > 0)
@@ -108,7 +114,7 @@ static void write_options(const struct command *c, struct request *r)
 	str_finish(&text);
 }
 
-static int change_job(const struct conf_backup *job, const struct command *c, struct request *r,
+static int change_job(const struct conf_job *job, const struct command *c, struct request *r,
                       struct error *err)
 {
 	_cleanup(free) const char **keys = mem_array(c->option_count + 1, sizeof(*keys));
@@ -118,14 +124,14 @@ static int change_job(const struct conf_backup *job, const struct command *c, st
 		keys[i] = c->options[i].key;
 		values[i] = c->options[i].value;
 	}
-	return conf_backup_override(job, keys, values, c->option_count, &r->job, &r->partial, err);
+	return conf_job_override(job, keys, values, c->option_count, &r->job, &r->partial, err);
 }
 
 int request_parse(const struct conf *conf, const char *text, struct request *ret, struct error *err)
 {
 	_cleanup(request) struct request request = {0};
 	_cleanup(command) struct command c = {0};
-	const struct conf_backup *job;
+	const struct conf_job *job;
 	int r = command_parse(text, &c, err);
 
 	if (r == 0)

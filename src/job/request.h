@@ -8,9 +8,9 @@
 #define NOTE_MAX_BYTES 200
 
 struct request {
-	struct conf_backup *job; /* a copy, with what was asked for */
-	bool partial;            /* it leaves out what the job would dump */
-	char *note;              /* NULL: none */
+	struct conf_job *job; /* a copy, with what was asked for */
+	bool partial;         /* it leaves out what the job would dump */
+	char *note;           /* NULL: none */
 	/* the keys but for the note, each value as it is always written: "jobs=2 compression=gzip:6"; NULL:
 	 * none */
 	char *options;

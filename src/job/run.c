@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One run: every database of its job in turn, each with a result of its own in the catalog. One that fails
+ * One run: every target of its job (a database, a directory) in turn, each with a result of its own in the catalog. One that fails
  * does not stop the others; the run is completed only when all are. After a cancel no other one is begun, but
  * what is whole stays.
  *
@@ -32,7 +32,7 @@ void run_log(struct jobs *j, struct run *run, const char *fmt, ...)
 	va_start(args, fmt);
 	str_vappendf(&line, fmt, args);
 	va_end(args);
-	catalog_log_run(j->options.ctx->catalog, run->id, str_text(&line), NULL);
+	catalog_log_run(j->options.ctx->repository->catalog, run->id, str_text(&line), NULL);
 }
 
 void run_warn(struct jobs *j, struct run *run, const char *text)
@@ -40,7 +40,7 @@ void run_warn(struct jobs *j, struct run *run, const char *text)
 	struct error err = {0};
 
 	run_log(j, run, "warning: %s", text);
-	if (catalog_warn_run(j->options.ctx->catalog, run->id, text, &err) < 0)
+	if (catalog_warn_run(j->options.ctx->repository->catalog, run->id, text, &err) < 0)
 		log_error("run %lld of job %s: a warning could not be kept: %s: %s", (long long)run->id,
 		          run->request.job->name, text, err.message);
 }
@@ -67,11 +67,11 @@ static void warn_of_maker(void *arg, const char *text)
 static int record_target(struct jobs *j, struct run *run, const struct catalog_target *t)
 {
 	struct error err = {0};
-	int r = catalog_set_target(j->options.ctx->catalog, run->id, t, &err);
+	int r = catalog_set_target(j->options.ctx->repository->catalog, run->id, t, &err);
 
 	if (r < 0)
-		log_error("run %lld of job %s: the state of database %s could not be kept: %s",
-		          (long long)run->id, run->request.job->name, t->database, err.message);
+		log_error("run %lld of job %s: the state of %s could not be kept: %s", (long long)run->id,
+		          run->request.job->name, t->label, err.message);
 	return r;
 }
 
@@ -87,17 +87,16 @@ static void count_target(struct jobs *j, struct run *run)
 	pthread_mutex_unlock(&j->lock);
 }
 
-static int make(struct jobs *j, struct run *run, const struct target *t, struct manifest *ret,
+static int make(struct jobs *j, struct run *run, const struct make_target *t, struct manifest *ret,
                 struct error *err)
 {
 	struct maker_log log = {j, run};
-	const struct make_dump dump = {
-	        .job = run->request.job,
+	const struct conf_job *job = run->request.job;
+	const struct make_order order = {
+	        .job = job,
 	        .partial = run->request.partial,
 	        .note = run->request.note,
-	        .database = t->database,
-	        .label = t->label,
-	        .directory = t->directory,
+	        .target = t,
 	        .run_id = run->id,
 	        .triggered_by = run->triggered_by,
 	        .progress = &run->progress,
@@ -108,10 +107,10 @@ static int make(struct jobs *j, struct run *run, const struct target *t, struct 
 	};
 
 	pthread_mutex_lock(&j->lock);
-	str_copy(run->database, sizeof(run->database), t->label);
+	str_copy(run->target, sizeof(run->target), t->label);
 	run_changed(j, run);
 	pthread_mutex_unlock(&j->lock);
-	return j->options.make(j->options.ctx, &dump, ret, err);
+	return j->options.kind_of(job)->make(j->options.ctx, &order, ret, err);
 }
 
 static void note_failure(struct outcome *o, const char *label, const char *message)
@@ -138,15 +137,14 @@ static void note_artifact(struct outcome *o, const struct manifest *m)
 		str_appendf(&o->artifacts, "%s%s", o->artifacts.len > 0 ? "\n" : "", m->path);
 }
 
-static void run_target(struct jobs *j, struct run *run, const struct target *t, struct outcome *o)
+static void run_target(struct jobs *j, struct run *run, const struct make_target *t, struct outcome *o)
 {
-	const struct jobs_events *events = j->options.events;
 	struct catalog_target result = {.state = RUN_RUNNING};
 	_cleanup(manifest) struct manifest m = {0};
 	struct error err = {0};
 	int r;
 
-	str_copy(result.database, sizeof(result.database), t->label);
+	str_copy(result.label, sizeof(result.label), t->label);
 	record_target(j, run, &result);
 	r = make(j, run, t, &m, &err);
 	if (r == 0) {
@@ -161,7 +159,7 @@ static void run_target(struct jobs *j, struct run *run, const struct target *t, 
 			error_system(&err, -r, "the backup of %s failed", t->label);
 		result.state = cancelled ? RUN_CANCELLED : RUN_FAILED;
 		str_copy(result.error, sizeof(result.error), cancelled ? "cancelled" : err.message);
-		run_log(j, run, "database %s: %s", t->label, result.error);
+		run_log(j, run, "%s: %s", t->label, result.error);
 		if (cancelled)
 			o->cancelled++;
 		else
@@ -169,34 +167,32 @@ static void run_target(struct jobs *j, struct run *run, const struct target *t, 
 	}
 	record_target(j, run, &result);
 	count_target(j, run);
-	if (r == 0 && events && events->directory_changed)
-		events->directory_changed(events->arg, t->directory);
 }
 
 /* After a cancel: the databases that were not begun. */
-static void skip_target(struct jobs *j, struct run *run, const struct target *t, struct outcome *o)
+static void skip_target(struct jobs *j, struct run *run, const struct make_target *t, struct outcome *o)
 {
 	struct catalog_target result = {.state = RUN_CANCELLED, .error = "cancelled before it began"};
 
-	str_copy(result.database, sizeof(result.database), t->label);
+	str_copy(result.label, sizeof(result.label), t->label);
 	record_target(j, run, &result);
 	o->cancelled++;
 }
 
-/* Every database is listed as pending before the first begins, and what the last artifacts' sizes promise is
- * summed up. */
-static void prepare(struct jobs *j, struct run *run, size_t count)
+/* Every target is listed as pending before the first begins, and what the last artifacts' sizes promise is summed up. */
+static void prepare(struct jobs *j, struct run *run)
 {
 	uint64_t expected = 0;
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < run->targets.count; i++) {
+		const struct make_target *t = &run->targets.items[i];
 		struct catalog_target pending = {.state = RUN_PENDING};
-		_cleanup(target) struct target t;
 
-		target_init(&t, run->request.job, i);
-		str_copy(pending.database, sizeof(pending.database), t.label);
+		str_copy(pending.label, sizeof(pending.label), t->label);
 		record_target(j, run, &pending);
-		expected += catalog_last_size(j->options.ctx->catalog, t.directory);
+		/* One that is made once has no last one. */
+		if (!t->stem)
+			expected += catalog_last_size(j->options.ctx->repository->catalog, t->directory);
 	}
 	pthread_mutex_lock(&j->lock);
 	/* Of a smaller one than the last nothing is known. */
@@ -237,13 +233,12 @@ static void decide(struct jobs *j, struct run *run, const struct outcome *o, str
 static void run_targets(struct jobs *j, struct run *run, struct outcome *o)
 {
 	for (size_t i = 0; i < o->targets; i++) {
-		_cleanup(target) struct target t;
+		const struct make_target *t = &run->targets.items[i];
 
-		target_init(&t, run->request.job, i);
 		if (cancel_is_set(&run->cancel))
-			skip_target(j, run, &t, o);
+			skip_target(j, run, t, o);
 		else
-			run_target(j, run, &t, o);
+			run_target(j, run, t, o);
 	}
 }
 
@@ -261,24 +256,48 @@ static void log_begin(struct jobs *j, struct run *run)
 		run_log(j, run, "partial: it leaves out what the job would dump");
 }
 
+static int find_targets(struct jobs *j, struct run *run, struct error *err)
+{
+	const struct conf_job *job = run->request.job;
+	int r;
+
+	make_targets_finish(&run->targets);
+	r = j->options.kind_of(job)->targets(j->options.ctx, job, &run->targets, err);
+	if (r == 0)
+		prepare(j, run);
+	return r;
+}
+
+/* The hook is told what the run is about, and may prepare it (mount a snapshot): so that is asked for once more. */
+static int begin(struct jobs *j, struct run *run, struct error *err)
+{
+	const char *hook = run->request.job->pre_hook;
+	int r = find_targets(j, run, err);
+
+	if (!hook || !hook[0])
+		return r;
+	r = run_pre_hook(j, run, err);
+	return r < 0 ? r : find_targets(j, run, err);
+}
+
 void run_execute(struct jobs *j, struct run *run)
 {
-	struct outcome outcome = {.targets = target_count(run->request.job)};
+	struct outcome outcome = {0};
 	struct ending ending;
 	struct error err = {0};
 
-	if (catalog_start_run(j->options.ctx->catalog, run->id, &err) < 0) {
+	if (catalog_start_run(j->options.ctx->repository->catalog, run->id, &err) < 0) {
 		error_prefix(&err, "the run could not begin");
 		run_finish(j, run, RUN_FAILED, err.message);
 		return;
 	}
 	log_begin(j, run);
-	prepare(j, run, outcome.targets);
-	if (run_pre_hook(j, run, &err) == 0 || cancel_is_set(&run->cancel)) {
+	if (begin(j, run, &err) == 0 || cancel_is_set(&run->cancel)) {
+		outcome.targets = run->targets.count;
 		run_targets(j, run, &outcome);
 		decide(j, run, &outcome, &ending);
 	} else {
-		/* Its databases, which are pending, fail with it. */
+		/* Its targets, which are pending, fail with it. */
 		ending = (struct ending){.state = RUN_FAILED};
 		str_copy(ending.error, sizeof(ending.error), err.message);
 	}

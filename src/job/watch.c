@@ -188,7 +188,7 @@ static void fill(const struct run *run, struct report_progress *ret)
 	ret->verified_bytes = verified_bytes(run);
 	ret->verifying = atomic_load(&run->progress.verified_bytes) > 0;
 	ret->elapsed_ms = now_ms - run->started_ms;
-	str_copy(ret->database, sizeof(ret->database), run->database);
+	str_copy(ret->target, sizeof(ret->target), run->target);
 	from = oldest(run);
 	if (now_ms > from->at_ms)
 		ret->rate_bytes_per_s =

@@ -40,7 +40,7 @@ void ahead_end(struct reader_file *f)
 
 static uint64_t block_end(const struct artifact *a, uint64_t position)
 {
-	struct span span = block_span(&a->extents, position - 1);
+	struct span span = block_span(&a->extents, a->cells, position - 1);
 
 	return span.offset + span.bytes;
 }
@@ -109,23 +109,24 @@ void ahead_note(struct reader_file *f, uint64_t offset, uint64_t end)
 	struct artifact *a = f->artifact;
 	uint64_t here, target, from;
 
-	if (!advance(f, offset, end) || f->window == 0 || f->position == a->extents.total_bytes)
+	if (!advance(f, offset, end) || f->window == 0 || f->position == a->bytes)
 		return;
-	here = block_span(&a->extents, f->position).offset;
+	here = block_span(&a->extents, a->cells, f->position).offset;
 	target = here + (f->window + 1) * POOL_BUFFER_BYTES;
-	if (target > a->extents.total_bytes)
-		target = a->extents.total_bytes;
+	if (target > a->bytes)
+		target = a->bytes;
 	from = f->ahead > f->position ? f->ahead : f->position;
 	/* Nothing small is asked for while there is enough: of several files, others are on their way,
 	 * too. */
-	if (from > here + POOL_BUFFER_BYTES && target < a->extents.total_bytes &&
+	if (from > here + POOL_BUFFER_BYTES && target < a->bytes &&
 	    target - from < f->window / (f->reader->sequential_files > 1 ? 2 : 4) * POOL_BUFFER_BYTES)
 		return;
 	while (from < target) {
-		struct span span = block_span(&a->extents, from);
+		struct span span = block_span(&a->extents, a->cells, from);
 		uint64_t next = span.offset + span.bytes;
 
-		if (!fetch_ahead(f->reader, a, &span, span_parts_of(&a->extents, &span, from, next))) {
+		if (!fetch_ahead(f->reader, a, &span,
+		                 span_parts_of(&a->extents, a->cells, &span, from, next))) {
 			set_window(f, f->window > 1 ? f->window / 2 : 1);
 			break;
 		}

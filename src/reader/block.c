@@ -167,8 +167,10 @@ static struct block_list *list_of(struct reader *reader, const struct block *b)
 		return NULL;
 	if (b->used_bytes >= b->span.bytes)
 		return &reader->spent;
-	return b->used_bytes >= span_parts_bytes(&b->artifact->extents, &b->span, b->ready) ? &reader->scraps
-	                                                                                    : &reader->idle;
+	return b->used_bytes >=
+	                       span_parts_bytes(&b->artifact->extents, b->artifact->cells, &b->span, b->ready)
+	               ? &reader->scraps
+	               : &reader->idle;
 }
 
 void block_changed(struct reader *reader, struct block *b)

@@ -10,14 +10,14 @@
 
 #include <string.h>
 
-void reader_cache_id(const char *sha256, const struct extents *x, uint8_t ret[static CACHE_ID_BYTES])
+void reader_cache_id(const char *stored_sha256, const struct extents *x, uint8_t ret[static CACHE_ID_BYTES])
 {
 	_cleanup(free) uint8_t *table = NULL;
 	size_t len;
 
 	_Static_assert(CACHE_ID_BYTES == SHA256_BYTES, "a digest is the name");
-	if (sha256 && *sha256) {
-		sha256_once(sha256, strlen(sha256), ret);
+	if (stored_sha256 && *stored_sha256) {
+		sha256_once(stored_sha256, strlen(stored_sha256), ret);
 		return;
 	}
 	table = extents_encode(x, &len);
@@ -26,7 +26,7 @@ void reader_cache_id(const char *sha256, const struct extents *x, uint8_t ret[st
 
 static struct cache_piece cache_piece_of(const struct block *b)
 {
-	struct cache_piece piece = {.offset = b->span.offset, .bytes = (uint32_t)b->span.bytes};
+	struct cache_piece piece = {.offset = b->span.stored_offset, .bytes = (uint32_t)b->span.stored_bytes};
 
 	memcpy(piece.id, b->artifact->cache_id, sizeof(piece.id));
 	return piece;
@@ -51,6 +51,8 @@ bool cached_offer(struct reader *reader, struct block *b, parts_t parts)
 {
 	if (!reader->cache || b->cached || (b->ready | parts) != span_parts(&b->span))
 		return false;
+	if (b->artifact->layout && b->ready)
+		return false;
 	b->cached = true;
 	block_pin(reader, b);
 	return true;
@@ -59,7 +61,7 @@ bool cached_offer(struct reader *reader, struct block *b, parts_t parts)
 void cached_write(struct reader *reader, struct block *b)
 {
 	const struct cache_piece piece = cache_piece_of(b);
-	const struct iovec iov = {b->buffer, b->span.bytes};
+	const struct iovec iov = {b->buffer, b->span.stored_bytes};
 	struct answers answers = {0};
 
 	cache_write(reader->cache, &piece, &iov, 1);

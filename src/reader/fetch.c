@@ -47,7 +47,7 @@ static bool take_piece(struct reader *reader, struct batch *batch, struct block 
 	batch->pieces[batch->count++] = (struct piece){
 	        .block = b,
 	        .parts = run,
-	        .from = (size_t)(first->offset - b->span.offset),
+	        .from = (size_t)(first->offset - b->span.stored_offset),
 	        .bytes = (size_t)(last->offset + last->length - first->offset),
 	};
 	b->loading |= run;
@@ -59,7 +59,7 @@ static bool take_piece(struct reader *reader, struct batch *batch, struct block 
 
 static bool reaches_end(const struct piece *p)
 {
-	return p->from + p->bytes == p->block->span.bytes;
+	return p->from + p->bytes == p->block->span.stored_bytes;
 }
 
 /* Of threads that are on their way already each takes something. */
@@ -169,9 +169,10 @@ static void note_stale(struct reader *reader, struct artifact *a)
 	pthread_mutex_unlock(&reader->lock);
 }
 
+/* In the object, as everything here. */
 static uint64_t piece_offset(const struct piece *p)
 {
-	return p->block->span.offset + p->from;
+	return p->block->span.stored_offset + p->from;
 }
 
 static int failure(struct reader *reader, struct artifact *a, const struct piece *pieces, unsigned count,
@@ -278,7 +279,7 @@ static int check(struct reader *reader, const struct piece *p, struct error *err
 
 	for (; i < a->extents.count && a->extents.items[i].offset < piece_offset(p) + p->bytes; i++) {
 		const struct extent *x = &a->extents.items[i];
-		uint32_t found = crc32c(0, b->buffer + (x->offset - b->span.offset), x->length);
+		uint32_t found = crc32c(0, b->buffer + (x->offset - b->span.stored_offset), x->length);
 
 		if (found == x->crc32c)
 			continue;
@@ -382,6 +383,35 @@ static void settle(struct reader *reader, struct piece *p, int r, const struct e
 	pthread_mutex_unlock(&reader->lock);
 }
 
+/* What the disk cache keeps are stored bytes: it has them before they are decoded, and who waits for them waits
+ * for its disk, too. Of a block that came in several pieces it gets nothing: some were decoded before the rest
+ * was there. */
+static void offer_stored(struct reader *reader, const struct piece *p)
+{
+	bool offered;
+
+	pthread_mutex_lock(&reader->lock);
+	offered = cached_offer(reader, p->block, p->parts);
+	pthread_mutex_unlock(&reader->lock);
+	if (offered)
+		cached_write(reader, p->block);
+}
+
+/* The stored bytes of @p are there, and are as the manifest says. */
+static void give_out(struct reader *reader, struct piece *p)
+{
+	struct error err = {0};
+	int r;
+
+	if (!p->block->artifact->layout) {
+		settle(reader, p, 0, NULL);
+		return;
+	}
+	offer_stored(reader, p);
+	r = layout_decode(p, &err);
+	settle(reader, p, r, &err);
+}
+
 /* The kernel asks again, page by page, for what a failed read-ahead did not bring, and a copy has more blocks
  * queued: without a memory each of them would wait for the store's whole deadline. */
 static bool failed_just_now(struct reader *reader, const struct artifact *a, struct error *err)
@@ -426,7 +456,7 @@ static void on_arrived(void *arg, uint64_t filled, const char *etag)
 		count_fetched(run->f, p);
 		run->settled++;
 		run->settled_bytes += p->bytes;
-		settle(reader, p, 0, NULL);
+		give_out(reader, p);
 	}
 }
 
@@ -464,7 +494,10 @@ static void fetch_from_store(struct fetcher *f, struct piece *pieces, unsigned c
 			piece_result = get_one(f, p, &one);
 		if (piece_result == 0)
 			piece_result = check_or_get_again(f, p, &one);
-		settle(reader, p, piece_result, &one);
+		if (piece_result == 0)
+			give_out(reader, p);
+		else
+			settle(reader, p, piece_result, &one);
 	}
 }
 
@@ -501,7 +534,7 @@ static void fetch(struct fetcher *f)
 		missing = 0;
 		if (batch->ahead)
 			atomic_fetch_add(&reader->metrics->ahead_bytes, p->bytes);
-		settle(reader, p, 0, NULL);
+		give_out(reader, p);
 	}
 	if (missing > 0)
 		fetch_from_store(f, batch->pieces + batch->count - missing, missing);

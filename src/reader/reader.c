@@ -112,12 +112,19 @@ struct reader *reader_free(struct reader *reader)
 	return NULL;
 }
 
+static void layout_free(struct reader_layout *l)
+{
+	if (l)
+		l->ops->free(l);
+}
+
 void artifact_release(struct artifact *a)
 {
 	if (a->files > 0 || a->users > 0)
 		return;
 	sha256_free(a->whole_hash);
 	extents_finish(&a->extents);
+	layout_free(a->layout);
 	free(a->key);
 	free(a);
 }
@@ -132,24 +139,30 @@ static bool is_artifact(const struct artifact *a, const struct reader_what *what
 	const struct extents *x = what->extents;
 
 	return a->ino == what->ino && !a->stale && str_equal(a->key, what->key) &&
-	       a->extents.count == x->count &&
+	       !a->layout == !what->layout && a->extents.count == x->count &&
 	       (x->count == 0 || memcmp(a->extents.items, x->items, x->count * sizeof(*x->items)) == 0);
 }
 
-static struct artifact *artifact_new(const struct reader *reader, const struct reader_what *what)
+static struct artifact *artifact_new(const struct reader *reader, const struct reader_what *what,
+                                     struct reader_layout **layout, uint64_t bytes)
 {
 	struct artifact *a = mem_alloc(sizeof(*a));
 
-	*a = (struct artifact){.ino = what->ino, .key = mem_strdup(what->key), .extents = *what->extents};
+	*a = (struct artifact){
+	        .ino = what->ino, .key = mem_strdup(what->key), .extents = *what->extents, .bytes = bytes};
 	*what->extents = (struct extents){0};
+	a->layout = take_ptr(layout);
+	a->cells = a->layout ? &a->layout->cells : NULL;
 	str_copy(a->sha256, sizeof(a->sha256), what->sha256 ? what->sha256 : "");
 	if (reader->cache)
-		reader_cache_id(a->sha256, &a->extents, a->cache_id);
+		reader_cache_id(a->layout ? what->stored_sha256 : what->sha256, &a->extents, a->cache_id);
 	return a;
 }
 
-/* With the lock: the artifact that is open already, or a new one that takes what @what's extents hold. */
-static struct artifact *artifact_get(struct reader *reader, const struct reader_what *what)
+/* With the lock: the artifact that is open already, or a new one that takes what @what's extents hold, and
+ * *@layout. */
+static struct artifact *artifact_get(struct reader *reader, const struct reader_what *what,
+                                     struct reader_layout **layout, uint64_t bytes)
 {
 	struct artifact **bucket = artifact_bucket(reader, what->ino);
 	struct artifact *a = *bucket;
@@ -157,7 +170,7 @@ static struct artifact *artifact_get(struct reader *reader, const struct reader_
 	while (a && !is_artifact(a, what))
 		a = a->next;
 	if (!a) {
-		a = artifact_new(reader, what);
+		a = artifact_new(reader, what, layout, bytes);
 		a->next = *bucket;
 		*bucket = a;
 	}
@@ -167,27 +180,48 @@ static struct artifact *artifact_get(struct reader *reader, const struct reader_
 	return a;
 }
 
-int reader_open(struct reader *reader, const struct reader_what *what, struct reader_file **ret_file,
-                struct error *err)
+/* Return: NULL when the reader takes no files any more. */
+static struct reader_file *file_new(struct reader *reader, const struct reader_what *what,
+                                    struct reader_layout **layout, uint64_t bytes)
 {
 	struct reader_file *f = NULL;
 
 	pthread_mutex_lock(&reader->lock);
 	if (!reader->refusing) {
 		f = mem_alloc(sizeof(*f));
-		*f = (struct reader_file){
-		        .reader = reader, .artifact = artifact_get(reader, what), .next = reader->files};
+		*f = (struct reader_file){.reader = reader,
+		                          .artifact = artifact_get(reader, what, layout, bytes),
+		                          .next = reader->files};
 		if (f->next)
 			f->next->prev = f;
 		reader->files = f;
 		atomic_fetch_add(&reader->metrics->open_files, 1);
 	}
 	pthread_mutex_unlock(&reader->lock);
+	return f;
+}
+
+int reader_open(struct reader *reader, const struct reader_what *what, struct reader_file **ret_file,
+                struct error *err)
+{
+	struct reader_layout *layout = what->layout;
+	struct reader_file *f = NULL;
+	uint64_t bytes;
+	int r = layout_check(layout, what->extents, &bytes, err);
+
+	if (r == 0) {
+		f = file_new(reader, what, &layout, bytes);
+		if (!f)
+			r = error_set(err, ERROR_CANCELLED, ESHUTDOWN, "keepfs is shutting down");
+	} else {
+		error_prefix(err, "%s", what->key);
+	}
+	/* Whatever the artifact did not take. */
+	layout_free(layout);
 	extents_finish(what->extents);
-	if (!f)
-		return error_set(err, ERROR_CANCELLED, ESHUTDOWN, "keepfs is shutting down");
-	*ret_file = f;
-	return 0;
+	if (r == 0)
+		*ret_file = f;
+	return r;
 }
 
 /* With the lock: the last file of @a is closed. */

@@ -13,15 +13,19 @@
 
 #define ARTIFACT_BUCKETS   64
 #define FETCH_BLOCKS       16 /* the most that one get brings */
-#define REQUEST_BLOCKS_MAX 6  /* see block_span() */
+#define REQUEST_BLOCKS_MAX 8  /* see span.c */
+#define REQUEST_IOV_MAX    (READER_REQUEST_BYTES / CELL_PLAIN_MIN_BYTES + 1) /* see layout.c */
 #define PARTS_MAX          64
 
 struct pending;
 
-/** struct span - one block's place: consecutive extents, and the bytes they cover. */
+/** struct span - one block's place: consecutive extents, the bytes of the object that they cover, and those
+ * of the file. */
 struct span {
 	size_t first, count;
-	uint64_t offset;
+	uint64_t stored_offset;
+	size_t stored_bytes;
+	uint64_t offset; /* plain */
 	size_t bytes;
 };
 
@@ -44,7 +48,9 @@ struct block_list {
 struct block { /* a slot of reader->blocks; it has a buffer and an artifact while in use */
 	struct artifact *artifact; /* NULL: the slot is free */
 	struct span span;
-	char *buffer; /* a part's bytes: written while it is loading by its thread, read while ready by all */
+	/* The stored bytes, each part's at its place. Written while the part is loading by its thread, which in
+	 * the end makes each cell plain where it lies; read while it is ready by all. */
+	char *buffer;
 	/* No part is in two of these. */
 	parts_t ready;     /* checked */
 	parts_t wanted;    /* to be fetched: requests wait */
@@ -71,15 +77,18 @@ enum whole_state {
 	WHOLE_WRONG,
 };
 
-struct artifact { /* what is open, once however often it is; key, sha256 and extents never change */
+struct artifact { /* what is open, once however often it is; key to bytes never change */
 	uint64_t ino;
 	char *key;
 	char sha256[SHA256_HEX_BYTES]; /* "": not known */
-	struct extents extents;
+	struct extents extents;        /* stored */
 	uint8_t cache_id[CACHE_ID_BYTES];
-	char etag[STORE_ETAG_BYTES]; /* of the object that the first get found; "": none yet */
-	bool stale;                  /* the object is another one by now: not for further files */
-	unsigned files;              /* open */
+	struct reader_layout *layout; /* NULL: stored bytes are the file's */
+	const struct cells *cells;    /* the layout's; NULL likewise */
+	uint64_t bytes;               /* plain */
+	char etag[STORE_ETAG_BYTES];  /* of the object that the first get found; "": none yet */
+	bool stale;                   /* the object is another one by now: not for further files */
+	unsigned files;               /* open */
 	unsigned users; /* batches that threads work on: they use key and extents without the lock */
 	/* the store gave up at its deadline: until then nobody waits for that again */
 	int64_t failed_until_ms;
@@ -207,22 +216,37 @@ struct reader {
 	unsigned started;              /* of fetchers; only for reader_new() and reader_free() */
 };
 
-/* span.c; pure. */
+/* span.c; pure. @c: the cells of the file's layout, NULL: it has none. */
 
-/* block_span() - the block that holds the byte at @offset, which is before the end. */
-struct span block_span(const struct extents *x, uint64_t offset);
+/* block_span() - the block that holds the file's byte at @offset, which is before the end. */
+struct span block_span(const struct extents *x, const struct cells *c, uint64_t offset);
 /* span_parts() - all parts of a block. */
 parts_t span_parts(const struct span *span);
 /* span_parts_of() - the parts that hold the bytes of the file from @from to @to (excluded), cut at the
  * block's ends. */
-parts_t span_parts_of(const struct extents *x, const struct span *span, uint64_t from, uint64_t to);
-/* span_parts_bytes() - how many bytes these parts have. */
-size_t span_parts_bytes(const struct extents *x, const struct span *span, parts_t parts);
+parts_t span_parts_of(const struct extents *x, const struct cells *c, const struct span *span, uint64_t from,
+                      uint64_t to);
+/* span_parts_bytes() - how many bytes of the file these parts have. */
+size_t span_parts_bytes(const struct extents *x, const struct cells *c, const struct span *span,
+                        parts_t parts);
 /* span_extent() - the first extent of a part; PARTS: the one behind the last. */
 size_t span_extent(const struct span *span, unsigned part);
 /* parts_run() - the consecutive parts of @parts that begin with the lowest; it goes on over a hole of one
  * part that is in @fill, when more of @parts follow. */
 parts_t parts_run(parts_t parts, parts_t fill);
+
+/* layout.c; any thread, without the lock: what they look at does not change while a piece is loading, or a
+ * block with ready parts is pinned. */
+
+/* layout_check() - is the table one of this layout's? On 0 *@ret_bytes is the size of the file. */
+int layout_check(const struct reader_layout *l, const struct extents *x, uint64_t *ret_bytes,
+                 struct error *err);
+/* layout_decode() - make the cells of @p, whose stored bytes are right, plain where they lie. Nothing to do
+ * without a layout. */
+int layout_decode(const struct piece *p, struct error *err);
+/* layout_iov() - where the file's bytes from @from to @to (excluded), all of @b, lie in its buffer; @iov has
+ * room. Returns how many stretches these are: without a layout one, else one for each cell. */
+int layout_iov(const struct block *b, uint64_t from, uint64_t to, struct iovec *iov);
 
 /* block.c; all with the lock held. */
 
@@ -294,8 +318,8 @@ void fetch_cancel_unwanted(struct reader *reader);
 bool cached_read(struct reader *reader, const struct piece *p);
 /* cached_forget() - they are wrong. */
 void cached_forget(struct reader *reader, const struct piece *p);
-/* cached_offer() - lock held; with @parts @b is whole, and the disk cache has not got it yet: true, and it
- * stays until cached_write(). */
+/* cached_offer() - lock held; with @parts @b is whole, has nothing but stored bytes in it, and the disk cache
+ * has not got it yet: true, and it stays until cached_write(). */
 bool cached_offer(struct reader *reader, struct block *b, parts_t parts);
 void cached_write(struct reader *reader, struct block *b);
 

@@ -136,8 +136,8 @@ static unsigned survey(struct reader *reader, struct pending *p, struct place *p
 	for (uint64_t at = p->offset; at < end; n++) {
 		struct place *place = &places[n];
 
-		place->span = block_span(&a->extents, at);
-		place->need = span_parts_of(&a->extents, &place->span, at, end);
+		place->span = block_span(&a->extents, a->cells, at);
+		place->need = span_parts_of(&a->extents, a->cells, &place->span, at, end);
 		place->block = block_find(reader, a, place->span.first);
 		if (!place->block)
 			missing++;
@@ -243,23 +243,23 @@ static void count(struct reader *reader, struct pending *p)
 
 static void tell(struct pending *p)
 {
-	struct iovec iov[REQUEST_BLOCKS_MAX];
+	struct iovec iov[REQUEST_IOV_MAX];
 	uint64_t at = p->offset, end = p->offset + p->len;
 	struct reader_request *request = p->request;
+	int count = 0;
 
 	if (p->result < 0) {
 		request->done(request, p->result, NULL, 0, p->err);
 		return;
 	}
 	for (unsigned i = 0; i < p->count; i++) {
-		const struct span *span = &p->waits[i].block->span;
-		uint64_t stop = span->offset + span->bytes < end ? span->offset + span->bytes : end;
+		const struct block *b = p->waits[i].block;
+		uint64_t stop = b->span.offset + b->span.bytes < end ? b->span.offset + b->span.bytes : end;
 
-		iov[i].iov_base = p->waits[i].block->buffer + (at - span->offset);
-		iov[i].iov_len = (size_t)(stop - at);
+		count += layout_iov(b, at, stop, iov + count);
 		at = stop;
 	}
-	request->done(request, 0, iov, (int)p->count, NULL);
+	request->done(request, 0, iov, count, NULL);
 }
 
 void request_deliver(struct reader *reader, struct answers *answers)
@@ -322,7 +322,7 @@ static int begin(struct reader_file *f, struct reader_request *req, size_t len, 
 void reader_read(struct reader_file *f, struct reader_request *req)
 {
 	struct reader *reader = f->reader;
-	uint64_t total = f->artifact->extents.total_bytes;
+	uint64_t total = f->artifact->bytes;
 	struct answers answers = {0};
 	struct error err = {0};
 	int r;

@@ -38,8 +38,8 @@ static bool is_complete(struct reader *reader, const struct artifact *a, const s
 {
 	uint64_t at = a->whole_next;
 
-	while (at < a->extents.total_bytes) {
-		struct span span = block_span(&a->extents, at);
+	while (at < a->bytes) {
+		struct span span = block_span(&a->extents, a->cells, at);
 		const struct block *here = block_find(reader, a, span.first);
 
 		if (!here || (here->ready | (here == b ? parts : 0)) != span_parts(&span))
@@ -127,14 +127,14 @@ static void judge(struct reader *reader, struct artifact *a)
 	error_set(
 	        &a->wrong, ERROR_CORRUPT, EIO,
 	        "%s is damaged: the SHA-256 of its %llu bytes is %s, its manifest says %s; do not rely on this backup",
-	        a->key, (unsigned long long)a->extents.total_bytes, hex, a->sha256);
+	        a->key, (unsigned long long)a->bytes, hex, a->sha256);
 }
 
 /* The block at whole_next, when all of it is there; in *@ret_coming, whether it will be without being asked
  * for again. */
 static struct block *next_block(struct reader *reader, struct artifact *a, bool *ret_coming)
 {
-	struct span span = block_span(&a->extents, a->whole_next);
+	struct span span = block_span(&a->extents, a->cells, a->whole_next);
 	struct block *b = block_find(reader, a, span.first);
 	parts_t all = span_parts(&span), there;
 
@@ -146,6 +146,15 @@ static struct block *next_block(struct reader *reader, struct artifact *a, bool 
 	return there == all ? b : NULL;
 }
 
+static void hash_bytes(struct sha256 *hash, const struct block *b)
+{
+	struct iovec iov[REQUEST_IOV_MAX];
+	int count = layout_iov(b, b->span.offset, b->span.offset + b->span.bytes, iov);
+
+	for (int i = 0; i < count; i++)
+		sha256_update(hash, iov[i].iov_base, iov[i].iov_len);
+}
+
 static void hash_block(struct reader *reader, struct artifact *a, struct block *b)
 {
 	a->whole = WHOLE_BUSY;
@@ -154,7 +163,7 @@ static void hash_block(struct reader *reader, struct artifact *a, struct block *
 	pthread_mutex_unlock(&reader->lock);
 	if (!a->whole_hash)
 		a->whole_hash = sha256_new();
-	sha256_update(a->whole_hash, b->buffer, b->span.bytes);
+	hash_bytes(a->whole_hash, b);
 	pthread_mutex_lock(&reader->lock);
 	a->users--;
 	a->whole = a->whole == WHOLE_ENDING ? WHOLE_OFF : WHOLE_ON;
@@ -174,7 +183,7 @@ void whole_go_on(struct reader *reader, struct artifact *a, struct answers *answ
 		if (!b)
 			break;
 		hash_block(reader, a, b);
-		if (a->whole_next == a->extents.total_bytes)
+		if (a->whole_next == a->bytes)
 			judge(reader, a);
 	}
 	/* It may be long in coming, and other files need buffers, too. What is let go can still be hashed as

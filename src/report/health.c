@@ -246,12 +246,12 @@ static const char *job_of_check(const struct conf *conf, const char *check)
 {
 	const char *space = strchr(check, ' ');
 	_cleanup(free) char *name = NULL;
-	const struct conf_backup *job;
+	const struct conf_job *job;
 
 	if (!space)
 		return NULL;
 	name = mem_printf("%.*s", (int)strcspn(space + 1, "/"), space + 1);
-	job = conf_find_backup(conf, name);
+	job = conf_find_job(conf, name);
 	return job ? job->name : NULL;
 }
 
@@ -325,8 +325,8 @@ static void check_all(struct health *h, struct report_troubles *troubles)
 {
 	const struct conf *conf = h->conf;
 
-	for (size_t i = 0; i < conf->backup_count; i++)
-		check_job(h, conf->backups[i].name);
+	for (size_t i = 0; i < conf->job_count; i++)
+		check_job(h, conf->jobs[i].name);
 	check_damaged(h);
 	check_reads(h, troubles);
 	check_cache(h, troubles);

@@ -93,8 +93,8 @@ static int load(const struct report_sources *from, struct jobs_facts *jobs)
 {
 	int r;
 
-	for (size_t i = 0; i < from->conf->backup_count; i++)
-		find_job(jobs, from->conf->backups[i].name)->configured = true;
+	for (size_t i = 0; i < from->conf->job_count; i++)
+		find_job(jobs, from->conf->jobs[i].name)->configured = true;
 	r = catalog_run_totals(from->catalog, take_runs, jobs);
 	for (size_t i = 0; i < jobs->count && r == 0; i++) {
 		struct job *job = &jobs->items[i];

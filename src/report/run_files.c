@@ -26,7 +26,7 @@ static void append_target(struct str *out, const struct catalog_target *target)
 {
 	str_appendf(out, "target %s %" PRIu64 " %s ", run_state_name(target->state), target->size_bytes,
 	            *target->path ? target->path : "-");
-	append_flat(out, target->database);
+	append_flat(out, target->label);
 	if (*target->error) {
 		str_append(out, ": ");
 		append_flat(out, target->error);
@@ -111,9 +111,9 @@ void report_run_progress(const struct catalog_run *run, const struct report_prog
 		            p->verified_bytes);
 		if (run->state == RUN_RUNNING)
 			str_appendf(&line, " phase=%s", p->verifying ? "verifying" : "dumping");
-		if (*p->database) {
+		if (*p->target) {
 			str_append(&line, " database=");
-			append_word(&line, p->database);
+			append_word(&line, p->target);
 		}
 	} else {
 		str_appendf(&line, " size_bytes=%" PRIu64, run->size_bytes);

@@ -108,8 +108,8 @@ int report_stats_json(struct catalog *c, const struct conf *conf, struct spool *
 	struct counts counts = {.jobs = mem_alloc(sizeof(*counts.jobs)), .count = 1};
 	int r;
 
-	for (size_t i = 0; i < conf->backup_count; i++)
-		find_job(&counts, conf->backups[i].name);
+	for (size_t i = 0; i < conf->job_count; i++)
+		find_job(&counts, conf->jobs[i].name);
 	r = catalog_run_totals(c, count_row, &counts);
 	if (r == 0)
 		r = write_stats(c, conf, &counts, out);

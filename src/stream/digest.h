@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/** The filter in front of an upload. Private to this room. */
-#include "sink.h"
+/** A stage that counts and hashes what passes. Private to this room. */
+#include <keepfs/codec/hash.h>
+#include <keepfs/stream/sink.h>
+#include <stdint.h>
 
-/** digest_new() - passes bytes on to @next (consumed), counts and @hash: hashes them, and lists their
- * extents, in @facts (borrowed), which is complete after sink_finish(). What @facts holds already is kept:
- * bytes that come before those that pass. @max_extents: how many, with those, are listed before extents
- * become longer. */
-struct sink *digest_new(struct sink *next, struct stream_facts *facts, bool hash, size_t max_extents);
+/** digest_new() - passes bytes on to @next (consumed), adds their number to *@bytes, and, unless @sha256 is
+ * NULL, sets their SHA-256 when they end: the digest of a stream with a head is not computed, since that
+ * needs the bytes in order. Both are borrowed. */
+struct sink *digest_new(struct sink *next, uint64_t *bytes, char *sha256);

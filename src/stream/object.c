@@ -1,48 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One object: what is written passes the digest and goes into the upload. With a head the first bytes come
- * last, so their extents are entered with their lengths at once and with their CRCs at the end; a SHA-256,
- * which needs all bytes in order, is not computed then.
+ * One object: a chain of stages, built from its end.
+ *
+ *     digest of the plain bytes → [the stage → digest of the stored bytes] → list of extents → upload
+ *
+ * With a head the first bytes come last: their extents are entered with their lengths at once and with their
+ * CRCs at the end, and a SHA-256, which needs all bytes in order, is not computed.
  */
 #include "digest.h"
+#include "lister.h"
 #include "upload.h"
 
 #include <keepfs/base/mem.h>
 
 #include <assert.h>
+#include <string.h>
+
+/* Of bytes that are stored as they are, any extent can be read by itself. */
+static const struct cells no_cells = {.plain_bytes = EXTENT_MIN_BYTES, .stored_bytes = EXTENT_MIN_BYTES};
 
 struct stream_object {
-	size_t head_bytes;
+	const struct stream_stage *stage; /* NULL: stored bytes are the plain ones */
+	size_t head_bytes;                /* plain */
 	struct stream_facts facts;
-	struct sink *upload; /* owned by @sink */
-	struct sink *sink;   /* the digest in front of it */
+	struct sink *sink; /* the first of the chain */
 };
 
-static void enter_head(struct stream_object *o)
+static struct sink *list_extents(struct stream_object *o, struct sink *next, size_t stored_head_bytes)
 {
-	for (size_t left = o->head_bytes; left > 0;) {
-		uint32_t n = left < EXTENT_MIN_BYTES ? (uint32_t)left : EXTENT_MIN_BYTES;
+	return lister_new(next, &(struct lister_options){.cells = o->stage ? o->stage->cells : no_cells,
+	                                                 .head_bytes = stored_head_bytes,
+	                                                 .max_extents = EXTENTS_MAX,
+	                                                 .ret = &o->facts.extents});
+}
 
-		extents_append(&o->facts.extents, n, 0);
-		left -= n;
-	}
-	o->facts.bytes = o->head_bytes;
+static struct sink *transform(struct stream_object *o, struct sink *next)
+{
+	struct stream_facts *facts = &o->facts;
+	struct sink *stored =
+	        digest_new(next, &facts->stored_bytes, o->head_bytes ? NULL : facts->stored_sha256);
+
+	return o->stage->new (stored, o->head_bytes, o->stage->arg);
 }
 
 int stream_object_new(const struct stream_object_options *options, struct stream_object **ret_object,
                       struct error *err)
 {
-	struct sink *upload;
+	struct stream_object_options stored = *options;
 	struct stream_object *o;
-	int r = upload_new(options, &upload, err);
+	struct sink *sink;
+	int r;
 
+	if (options->stage) {
+		assert(cells_are_usable(&options->stage->cells));
+		stored.head_bytes = (size_t)cells_covering_bytes(&options->stage->cells, options->head_bytes);
+	}
+	r = upload_new(&stored, &sink, err);
 	if (r < 0)
 		return r;
 	o = mem_alloc(sizeof(*o));
-	o->head_bytes = options->head_bytes;
-	o->upload = upload;
-	enter_head(o);
-	o->sink = digest_new(upload, &o->facts, o->head_bytes == 0, EXTENTS_MAX);
+	*o = (struct stream_object){.stage = options->stage, .head_bytes = options->head_bytes};
+	sink = list_extents(o, sink, stored.head_bytes);
+	if (o->stage)
+		sink = transform(o, sink);
+	o->sink = digest_new(sink, &o->facts.bytes, o->head_bytes ? NULL : o->facts.sha256);
 	*ret_object = o;
 	return 0;
 }
@@ -52,29 +73,25 @@ int stream_object_write(struct stream_object *o, const void *data, size_t len, s
 	return sink_write(o->sink, data, len, err);
 }
 
-static int set_head(struct stream_object *o, const uint8_t *head, struct error *err)
-{
-	struct extent *x = o->facts.extents.items;
-
-	for (; x < o->facts.extents.items + o->facts.extents.count && x->offset < o->head_bytes; x++)
-		x->crc32c = crc32c(0, head + x->offset, x->length);
-	return upload_set_head(o->upload, head, err);
-}
-
 int stream_object_finish(struct stream_object *o, const void *head, struct stream_facts *ret,
                          struct error *err)
 {
+	struct stream_facts *facts = &o->facts;
 	int r = 0;
 
 	assert((head != NULL) == (o->head_bytes > 0));
 	if (head)
-		r = set_head(o, head, err);
+		r = sink_head(o->sink, head, o->head_bytes, err);
 	if (r == 0)
 		r = sink_finish(o->sink, err);
 	if (r < 0)
 		return r;
-	*ret = o->facts;
-	o->facts = (struct stream_facts){0};
+	if (!o->stage) {
+		facts->stored_bytes = facts->bytes;
+		memcpy(facts->stored_sha256, facts->sha256, sizeof(facts->stored_sha256));
+	}
+	*ret = *facts;
+	*facts = (struct stream_facts){0};
 	return 0;
 }
 

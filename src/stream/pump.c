@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* From a descriptor into a sink. The thread sleeps in poll() on the descriptor and on that of the cancel
  * token, so it notices a cancel while the other end is silent. */
-#include "sink.h"
-
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/stream.h>
 
 #include <errno.h>
 #include <poll.h>

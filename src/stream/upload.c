@@ -280,11 +280,13 @@ static int upload_write(struct sink *s, const void *data, size_t len, struct err
 	return 0;
 }
 
-int upload_set_head(struct sink *s, const void *head, struct error *err)
+static int upload_head(struct sink *s, const void *head, size_t len, struct error *err)
 {
 	struct upload *up = (struct upload *)s;
 	int r = told_failure(up, err);
 
+	assert(len == up->head_bytes || (len > 0 && len < up->head_bytes && up->last_number == 0));
+	up->head_bytes = len;
 	if (r == 0 && up->last_number == 0)
 		r = begin_part(up, err); /* nothing follows it */
 	if (r < 0)
@@ -387,6 +389,7 @@ static const struct sink_ops upload_ops = {
         .write = upload_write,
         .finish = upload_finish,
         .free = upload_free,
+        .head = upload_head,
 };
 
 static uint64_t at_least(uint64_t value, uint64_t least)

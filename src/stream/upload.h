@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The sink that ends in a store. Private to this room. */
-#include "sink.h"
+#include <keepfs/stream.h>
 
-/** upload_new() - as stream_object_new() says; freed unfinished, the upload is aborted and nothing stays. */
+/** upload_new() - as stream_object_new() says, of stored bytes: options.head_bytes, too, are those that are
+ * stored. Its head may be shorter when nothing was written. Freed unfinished, the upload is aborted and nothing
+ * stays. */
 int upload_new(const struct stream_object_options *options, struct sink **ret_sink, struct error *err);
-/** upload_set_head() - the object's first bytes, options.head_bytes of them: once, before sink_finish(). */
-int upload_set_head(struct sink *upload, const void *head, struct error *err);
 /** upload_part_bytes() - size of part @number (from 1) when the largest allowed is @max_bytes: pure. */
 uint64_t upload_part_bytes(uint64_t first_bytes, uint64_t max_bytes, unsigned number);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* fill_catalog STATE_DIR COUNT: a catalog that lists COUNT artifacts in backups/full, to measure the tree
  * with. */
+#include "../support/manifests.h"
+
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog.h>
@@ -17,30 +19,18 @@
 static int add(struct catalog *catalog, int64_t number, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	char name[NAME_MAX_BYTES];
+	_cleanup(free) char *path = NULL;
+	char name[NAME_MAX_BYTES], sha256[SHA256_HEX_BYTES] = "";
 	int64_t at_us = FIRST_AT_US + number * 60 * US_PER_S;
 
 	name_format(at_us / US_PER_S * 1000, ".dump", name);
-	m.path = mem_printf("backups/full/%s", name);
-	m.job = mem_strdup("full");
-	m.kind = mem_strdup("dump");
-	m.database = mem_strdup("bench");
-	m.server_version = mem_strdup("15.0");
-	m.tool_version = mem_strdup("15.0");
-	m.triggered_by = mem_strdup("bench");
-	m.format = mem_strdup("custom");
-	m.content = mem_strdup("full");
-	m.compression = mem_strdup("gzip");
-	m.keepfs_version = mem_strdup("bench");
-	m.run_id = number + 1;
+	path = mem_printf("backups/full/%s", name);
+	memset(sha256, 'a', SHA256_HEX_BYTES - 1);
+	manifest_describe(&m, path, number + 1, "bench");
 	m.started_at_us = at_us;
 	m.finished_at_us = at_us + 30 * US_PER_S;
-	m.size_bytes = m.stored_bytes = ARTIFACT_BYTES;
-	memset(m.sha256, 'a', SHA256_HEX_BYTES - 1);
-	memset(m.stored_sha256, 'a', SHA256_HEX_BYTES - 1);
-	for (int i = 0; i < 3; i++)
-		extents_append(&m.extents, EXTENT_MAX_BYTES, (uint32_t)number);
-	m.extents_count = m.extents.count;
+	manifest_put_own(&m, ARTIFACT_BYTES, 3, sha256);
+	m.objects[0].extents_count = m.objects[0].extents.count;
 	return catalog_add_artifact(catalog, &m, err);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* put_artifacts KEEPFS.CONF BYTES...: one backup of each of these sizes, of bytes that nothing compresses,
  * made as a run makes them but for the database. Prints their paths. No daemon may run. */
+#include "../support/manifests.h"
+
 #include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
@@ -92,25 +94,14 @@ static int write_object(struct place *p, const char *key, uint64_t bytes, uint64
 static void describe(struct manifest *m, const char *path, int64_t run_id, int64_t at_us,
                      struct stream_facts *facts)
 {
-	m->path = mem_strdup(path);
-	m->job = mem_strdup("full");
-	m->kind = mem_strdup("dump");
-	m->database = mem_strdup("bench");
-	m->server_version = mem_strdup("15.0");
-	m->tool_version = mem_strdup("15.0");
-	m->triggered_by = mem_strdup("bench");
-	m->format = mem_strdup("custom");
-	m->content = mem_strdup("full");
-	m->compression = mem_strdup("none");
-	m->keepfs_version = mem_strdup("bench");
-	m->run_id = run_id;
+	struct manifest_object *own;
+
+	manifest_describe(m, path, run_id, "bench");
+	manifest_set_fact(m, "compression", "none");
 	m->started_at_us = at_us;
 	m->finished_at_us = m->verified_at_us = clock_now_us();
-	m->size_bytes = m->stored_bytes = facts->bytes;
-	memcpy(m->sha256, facts->sha256, sizeof(m->sha256));
-	memcpy(m->stored_sha256, facts->sha256, sizeof(m->stored_sha256));
-	m->extents = facts->extents;
-	m->extents_count = m->extents.count;
+	own = manifest_put_own(m, facts->bytes, 0, facts->sha256);
+	own->extents = facts->extents;
 }
 
 static int put_one(struct place *p, uint64_t bytes, struct error *err)
@@ -118,20 +109,22 @@ static int put_one(struct place *p, uint64_t bytes, struct error *err)
 	const struct catalog_run run = {.job = "full", .kind = "dump", .triggered_by = "bench"};
 	_cleanup(manifest) struct manifest m = {0};
 	_cleanup(free) char *path = NULL;
+	struct repository repo = {.store = p->store, .catalog = p->catalog};
 	struct stream_facts facts = {0};
 	int64_t at_us = clock_now_us(), run_id;
+	const struct artifact_name name = {.directory = DIRECTORY, .suffix = ".dump", .at_us = at_us};
 	int r = catalog_add_run(p->catalog, &run, &run_id, err);
 
 	if (r == 0)
 		r = catalog_start_run(p->catalog, run_id, err);
 	if (r == 0)
-		r = artifact_reserve(p->catalog, DIRECTORY, ".dump", run_id, at_us, &path, err);
+		r = artifact_reserve(&repo, &name, run_id, &path, err);
 	if (r == 0)
 		r = write_object(p, path, bytes, (uint64_t)run_id, &facts, err);
 	if (r < 0)
 		return r;
 	describe(&m, path, run_id, at_us, &facts);
-	r = artifact_publish(p->store, p->catalog, &m, NULL, err);
+	r = artifact_publish(&repo, &m, NULL, err);
 	if (r == 0)
 		r = catalog_finish_run(p->catalog, run_id, RUN_COMPLETED, NULL, err);
 	if (r == 0)

@@ -1,102 +1,129 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Fuzzing without libFuzzer, the same on every run: archives built here and the files of directories, each as
- * it is and mutated many times.
+ * Fuzzing without libFuzzer, the same on every run: the files of directories, each as it is and mutated many times.
  *
- * fuzz_driver [-m MUTATIONS] [-w DIRECTORY] [DIRECTORY…]
+ * fuzz_NAME [-m MUTATIONS] DIRECTORY|FILE…
  * *	-m	how many of each input (default 100)
- * *	-w	only write the built archives there: libFuzzer's corpus to begin with
+ *
+ * The inputs are run in a child process. When it dies, what it died of is written to crash-NAME in the present directory:
+ * mend the parser, and keep that file in the corpus.
  */
 #include "fuzz.h"
 
-#include "../support/archive_build.h"
-
+#include <keepfs/base/cleanup.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#define INPUT_MAX_BYTES   (1 << 20)
+#define INPUT_MAX_BYTES   (1 << 18)
 #define DEFAULT_MUTATIONS 100
 
 struct inputs {
 	struct str *bytes;
+	char **names;
 	size_t count;
 };
 
-static struct str *add_input(struct inputs *in)
+struct present { /* what the child is at, in memory that it shares with its parent */
+	size_t len;
+	char name[256];
+	unsigned long mutation;
+	uint8_t bytes[INPUT_MAX_BYTES];
+};
+
+static int read_input(struct inputs *in, const char *path)
 {
 	in->bytes = mem_resize(in->bytes, in->count + 1, sizeof(*in->bytes));
+	in->names = mem_resize(in->names, in->count + 1, sizeof(*in->names));
 	in->bytes[in->count] = (struct str){0};
-	return &in->bytes[in->count++];
+	in->names[in->count] = mem_strdup(path);
+	return fd_read_file(path, INPUT_MAX_BYTES / 2, &in->bytes[in->count++]);
 }
 
-static void build_inputs(struct inputs *in)
+static int take_all(const struct dirent *entry)
 {
-	for (int minor = 12; minor <= 16; minor++) {
-		struct archive_shape shape = archive_sound;
+	return entry->d_name[0] != '.';
+}
 
-		shape.minor = minor;
-		shape.compression = minor % 2;
-		shape.offset_size = minor == 13 ? 4 : 8;
-		archive_put_whole(add_input(in), &shape);
-		archive_put_rich(add_input(in), &shape, 200);
+/* In the order of their names: a mutation takes from the inputs before it, too. */
+static int read_directory(struct inputs *in, const char *path)
+{
+	struct dirent **entries;
+	int count = scandir(path, &entries, take_all, alphasort);
+	int r = count < 0 ? -errno : 0;
+
+	for (int i = 0; i < count; i++) {
+		_cleanup(free) char *file = mem_printf("%s/%s", path, entries[i]->d_name);
+
+		if (r == 0)
+			r = read_input(in, file);
+		free(entries[i]);
 	}
-	archive_put_toc(add_input(in), &archive_sound);
+	if (count >= 0)
+		free(entries);
+	return r;
 }
 
 static int read_inputs(struct inputs *in, const char *path)
 {
-	DIR *dir = opendir(path);
-	int r = dir ? 0 : -errno;
+	int r = read_directory(in, path);
 
-	for (const struct dirent *e = dir ? readdir(dir) : NULL; e && r == 0; e = readdir(dir)) {
-		_cleanup(free) char *file = mem_printf("%s/%s", path, e->d_name);
-
-		if (e->d_name[0] != '.')
-			r = fd_read_file(file, INPUT_MAX_BYTES, add_input(in));
-	}
-	if (dir)
-		closedir(dir);
+	if (r == -ENOTDIR)
+		r = read_input(in, path);
 	if (r < 0)
 		fprintf(stderr, "cannot read %s: %s\n", path, strerror(-r));
 	return r;
 }
 
-static int write_inputs(const struct inputs *in, const char *path)
-{
-	for (size_t i = 0; i < in->count; i++) {
-		_cleanup(free) char *name = mem_printf("%s/built-%zu.dump", path, i);
-		FILE *f = fopen(name, "wb");
-		bool ok = f && fwrite(in->bytes[i].data, 1, in->bytes[i].len, f) == in->bytes[i].len;
-
-		if ((f && fclose(f) != 0) || !ok) {
-			fprintf(stderr, "cannot write %s: %s\n", name, strerror(errno));
-			return -EIO;
-		}
-	}
-	return 0;
-}
-
-static uint64_t random_below(uint64_t *seed, uint64_t end)
+static size_t random_below(uint64_t *seed, size_t end)
 {
 	*seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (*seed >> 33) % end;
+	return (size_t)(*seed >> 33) % end;
+}
+
+/* @with in the place of the @cut bytes at @at. */
+static void replace(struct str *s, size_t at, size_t cut, const char *with, size_t len)
+{
+	_cleanup(str) struct str rest = {0}, copy = {0};
+
+	str_append_bytes(&rest, s->data + at + cut, s->len - at - cut);
+	str_append_bytes(&copy, with, len);
+	s->len = at;
+	str_append_bytes(s, str_text(&copy), copy.len);
+	str_append_bytes(s, str_text(&rest), rest.len);
+}
+
+/* A range of any input in the place of a range: that is how words of one come into another. */
+static void splice(const struct inputs *in, struct str *s, size_t at, size_t n, uint64_t *seed)
+{
+	const struct str *other = &in->bytes[random_below(seed, in->count)];
+	size_t from, len;
+
+	if (other->len == 0)
+		return;
+	from = random_below(seed, other->len);
+	len = 1 + random_below(seed, other->len - from < 40 ? other->len - from : 40);
+	replace(s, at, random_below(seed, 2) ? n : 0, other->data + from, len);
 }
 
 /* One change: of a bit, a byte, a length, or of how much there is. */
-static void mutate(struct str *s, uint64_t *seed)
+static void mutate(const struct inputs *in, struct str *s, uint64_t *seed)
 {
-	static const uint8_t telling[] = {0, 1, 2, 3, 4, 5, 0x7f, 0x80, 0xff};
-	size_t at = (size_t)random_below(seed, s->len), left = s->len - at;
-	size_t n = 1 + (size_t)random_below(seed, left < 40 ? left : 40);
-	_cleanup(str) struct str rest = {0};
+	static const uint8_t telling[] = {0,   1,    2,    3,    4,   5,   0x7f, 0x80, 0xff,
+	                                  '"', '\'', '\\', '\n', ' ', '=', '0',  '-',  '/'};
+	size_t at = random_below(seed, s->len), left = s->len - at;
+	size_t n = 1 + random_below(seed, left < 40 ? left : 40);
 
-	switch (random_below(seed, 6)) {
+	switch (random_below(seed, 7)) {
 	case 0:
 		s->data[at] ^= (char)(1 << random_below(seed, 8));
 		return;
@@ -107,14 +134,13 @@ static void mutate(struct str *s, uint64_t *seed)
 		s->data[at] = (char)telling[random_below(seed, sizeof(telling))];
 		return;
 	case 3: /* a range again */
-		str_append_bytes(&rest, s->data + at, left);
-		s->len = at + n;
-		str_append_bytes(s, rest.data, rest.len);
+		replace(s, at + n, 0, s->data + at, n);
 		return;
 	case 4: /* without a range */
-		str_append_bytes(&rest, s->data + at + n, left - n);
-		s->len = at;
-		str_append_bytes(s, str_text(&rest), rest.len);
+		replace(s, at, n, "", 0);
+		return;
+	case 5:
+		splice(in, s, at, n, seed);
 		return;
 	default:
 		s->len = random_below(seed, 8) ? s->len : at;
@@ -122,66 +148,108 @@ static void mutate(struct str *s, uint64_t *seed)
 }
 
 /* Each input is a heap block of its own length: reading beyond it is noticed. */
-static void run(const struct str *input)
+static void run(const struct str *input, struct present *present)
 {
 	_cleanup(free) uint8_t *exact = mem_alloc(input->len ? input->len : 1);
 
 	memcpy(exact, str_text(input), input->len);
+	memcpy(present->bytes, exact, input->len);
+	present->len = input->len;
 	LLVMFuzzerTestOneInput(exact, input->len);
 }
 
-static void run_mutations(const struct str *input, size_t index, unsigned long mutations)
+static void run_mutations(const struct inputs *in, size_t index, unsigned long mutations,
+                          struct present *present)
 {
+	const struct str *input = &in->bytes[index];
 	uint64_t seed = index + 1;
 
 	for (unsigned long i = 0; i < mutations && input->len > 0; i++) {
 		_cleanup(str) struct str mutant = {0};
 
 		str_append_bytes(&mutant, input->data, input->len);
-		for (uint64_t n = 1 + random_below(&seed, 4); n > 0 && mutant.len > 0; n--)
-			mutate(&mutant, &seed);
-		run(&mutant);
+		for (size_t n = 1 + random_below(&seed, 4); n > 0 && mutant.len > 0; n--)
+			mutate(in, &mutant, &seed);
+		present->mutation = i + 1;
+		run(&mutant, present);
 	}
 }
 
-static void run_all(const struct inputs *in, unsigned long mutations)
+static void run_all(const struct inputs *in, unsigned long mutations, struct present *present)
 {
 	for (size_t i = 0; i < in->count; i++) {
-		run(&in->bytes[i]);
-		run_mutations(&in->bytes[i], i, mutations);
+		str_copy(present->name, sizeof(present->name), in->names[i]);
+		present->mutation = 0;
+		run(&in->bytes[i], present);
+		run_mutations(in, i, mutations, present);
 	}
 	printf("%zu inputs, %lu mutations of each\n", in->count, mutations);
 }
 
+static void keep(const char *program, const struct present *present)
+{
+	const char *slash = strrchr(program, '/'), *name = slash ? slash + 1 : program;
+	_cleanup(free) char *path = mem_printf("crash-%s", str_starts(name, "fuzz_") ? name + 5 : name);
+	FILE *f = fopen(path, "wb");
+	bool ok = f && fwrite(present->bytes, 1, present->len, f) == present->len;
+
+	if ((f && fclose(f) != 0) || !ok)
+		fprintf(stderr, "cannot write %s: %s\n", path, strerror(errno));
+	fprintf(stderr, "%s, mutation %lu, ends the process; it is kept in %s\n", present->name,
+	        present->mutation, path);
+}
+
+/* 0 when the child ran all inputs to its end. */
+static int run_in_child(const char *program, const struct inputs *in, unsigned long mutations)
+{
+	struct present *present =
+	        mmap(NULL, sizeof(*present), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int status = 0;
+	pid_t pid;
+
+	if (present == MAP_FAILED || (pid = fork()) < 0) {
+		fprintf(stderr, "cannot start: %s\n", strerror(errno));
+		return -1;
+	}
+	if (pid == 0) {
+		run_all(in, mutations, present);
+		exit(0); /* looks for leaks, too */
+	}
+	waitpid(pid, &status, 0);
+	if (status != 0)
+		keep(program, present);
+	return status == 0 ? 0 : -1;
+}
+
 static void finish(struct inputs *in)
 {
-	for (size_t i = 0; i < in->count; i++)
+	for (size_t i = 0; i < in->count; i++) {
 		str_finish(&in->bytes[i]);
+		free(in->names[i]);
+	}
 	free(in->bytes);
+	free(in->names);
 }
 
 int main(int argc, char **argv)
 {
 	unsigned long mutations = DEFAULT_MUTATIONS;
-	const char *write_to = NULL;
 	struct inputs in = {0};
 	int r = 0;
 
-	for (int option; (option = getopt(argc, argv, "m:w:")) != -1;) {
+	for (int option; (option = getopt(argc, argv, "m:")) != -1;) {
 		if (option == '?')
 			return 2;
-		if (option == 'm')
-			mutations = strtoul(optarg, NULL, 10);
-		else
-			write_to = optarg;
+		mutations = strtoul(optarg, NULL, 10);
 	}
-	build_inputs(&in);
 	for (int i = optind; i < argc && r == 0; i++)
 		r = read_inputs(&in, argv[i]);
-	if (r == 0 && write_to)
-		r = write_inputs(&in, write_to);
-	else if (r == 0)
-		run_all(&in, mutations);
+	if (r == 0 && in.count == 0) {
+		fprintf(stderr, "no inputs\n");
+		r = -ENOENT;
+	}
+	if (r == 0)
+		r = run_in_child(argv[0], &in, mutations);
 	finish(&in);
 	return r < 0 ? 1 : 0;
 }

@@ -9,8 +9,7 @@
 #include "../support/archive_read.h"
 #include "../support/transcode.h"
 
-#include <stdio.h>
-#include <stdlib.h>
+#include <keepfs/base/str.h>
 
 #define PIECE_MAX_BYTES   700
 #define SEGMENT_MAX_BYTES 900
@@ -19,14 +18,6 @@ static const struct compression all[] = {{COMPRESSION_NONE, 0},
                                          {COMPRESSION_GZIP, COMPRESSION_ISAL},
                                          {COMPRESSION_GZIP, 1},
                                          {COMPRESSION_ZSTD, 1}};
-
-static void must(bool condition, const char *what, const struct error *err)
-{
-	if (condition)
-		return;
-	fprintf(stderr, "not so: %s (%s)\n", what, err->message);
-	abort();
-}
 
 static struct transcode_options options_from(const uint8_t *data, size_t size)
 {
@@ -50,15 +41,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct error in_pieces = {0}, at_once = {0}, err = {0};
 	int r = transcode(data, size, &options, &out, &in_pieces);
 
-	must(r == archive_read(data, size, false, &before, &at_once), "the same for every size of the pieces",
-	     &in_pieces);
+	fuzz_must(r == archive_read(data, size, false, &before, &at_once),
+	          "the same for every size of the pieces", in_pieces.message);
 	if (r < 0) {
-		must(at_once.message[0] && str_equal(at_once.message, in_pieces.message), "the same message",
-		     &in_pieces);
+		fuzz_must(at_once.message[0] && str_equal(at_once.message, in_pieces.message),
+		          "the same message", in_pieces.message);
 		return 0;
 	}
-	must(archive_read(out.data, out.len, true, &after, &err) == 0, "the new archive can be read", &err);
-	must(archive_content_equal(&before, &after), "it holds the same", &err);
-	must(archive_offsets_right(out.data, out.len), "its offsets are right", &err);
+	fuzz_must(archive_read(out.data, out.len, true, &after, &err) == 0, "the new archive can be read",
+	          err.message);
+	fuzz_must(archive_content_equal(&before, &after), "it holds the same", err.message);
+	fuzz_must(archive_offsets_right(out.data, out.len), "its offsets are right", err.message);
 	return 0;
 }

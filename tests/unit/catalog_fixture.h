@@ -19,6 +19,8 @@
 #include <keepfs/codec/manifest.h>
 #include <keepfs/codec/name.h>
 
+#include "../support/manifests.h"
+
 #define SECONDS INT64_C(1795140000) /* 2026-11-20T02:00:00Z */
 #define AT_US   (SECONDS * US_PER_S)
 
@@ -64,56 +66,43 @@ static inline char *file_path(const struct fixture *f, const char *name)
 	return mem_printf("%s/%s", f->directory, name);
 }
 
-static inline void seal(struct manifest *m)
-{
-	size_t len;
-
-	free(manifest_seal_extents(m, &len));
-}
-
 static inline void add_file(struct manifest *m, const char *name, uint32_t size)
 {
-	struct manifest_file *f = manifest_add_file(m, name);
 	uint8_t digest[SHA256_BYTES];
+	char hex[SHA256_HEX_BYTES];
 
-	f->size_bytes = size;
 	sha256_once(name, strlen(name), digest);
-	hex_encode(digest, sizeof(digest), f->sha256);
-	if (size > 0)
-		extents_append(&f->extents, size, size);
+	hex_encode(digest, sizeof(digest), hex);
+	manifest_put_file(m, name, size, size > 0, hex);
 }
 
-/* A manifest of @size bytes, finished one second after its name says it began. */
+/* Finished one second after its name says it began. */
+static inline void begin_at(struct manifest *m, const char *directory, int64_t sequence, const char *suffix,
+                            int64_t run_id)
+{
+	char name[NAME_MAX_BYTES];
+	_cleanup(free) char *path = NULL;
+	uint8_t digest[SHA256_BYTES];
+
+	name_format(sequence, suffix, name);
+	path = mem_printf("%s/%s", directory, name);
+	manifest_describe(m, path, run_id, "primary");
+	m->started_at_us = sequence / 1000 * US_PER_S;
+	m->finished_at_us = (sequence / 1000 + 1) * US_PER_S + 5;
+	sha256_once(path, strlen(path), digest);
+	hex_encode(digest, sizeof(digest), m->sha256);
+}
+
+/* A manifest of @size bytes. */
 static inline void fill(struct manifest *m, const char *directory, int64_t sequence, int64_t run_id,
                         uint32_t size)
 {
-	char name[NAME_MAX_BYTES];
-	uint8_t digest[SHA256_BYTES];
+	char sha256[SHA256_HEX_BYTES];
 
-	name_format(sequence, ".dump", name);
-	*m = (struct manifest){
-	        .path = mem_printf("%s/%s", directory, name),
-	        .job = mem_strdup("full"),
-	        .kind = mem_strdup("dump"),
-	        .database = mem_strdup("primary"),
-	        .server_version = mem_strdup("15.18"),
-	        .tool_version = mem_strdup("15.18"),
-	        .triggered_by = mem_strdup("uid 0 (bash)"),
-	        .format = mem_strdup("custom"),
-	        .content = mem_strdup("full"),
-	        .compression = mem_strdup("gzip"),
-	        .keepfs_version = mem_strdup("0.1.0"),
-	        .run_id = run_id,
-	        .started_at_us = sequence / 1000 * US_PER_S,
-	        .finished_at_us = (sequence / 1000 + 1) * US_PER_S + 5,
-	        .size_bytes = size,
-	        .stored_bytes = size,
-	};
-	sha256_once(m->path, strlen(m->path), digest);
-	hex_encode(digest, sizeof(digest), m->sha256);
-	hex_encode(digest, sizeof(digest), m->stored_sha256);
-	extents_append(&m->extents, size, 0xabcdef01);
-	seal(m);
+	begin_at(m, directory, sequence, ".dump", run_id);
+	str_copy(sha256, sizeof(sha256), m->sha256);
+	manifest_put_own(m, size, 1, sha256);
+	manifest_seal(m);
 }
 
 /* With two files beside it, of 3 and of 0 bytes. */
@@ -127,7 +116,7 @@ static inline void fill_beside(struct manifest *m, const char *directory, int64_
 	add_file(m, name, 3);
 	name_format(sequence, ".globals.sql.gz", name);
 	add_file(m, name, 0);
-	seal(m);
+	manifest_seal(m);
 }
 
 /* A directory of @count files: "f0" of 1 byte, "f1" of 2, … */
@@ -136,21 +125,14 @@ static inline void fill_directory(struct manifest *m, const char *directory, int
 {
 	char name[NAME_MAX_BYTES];
 
-	fill(m, directory, sequence, run_id, 1);
-	name_format(sequence, "", name);
-	free(m->path);
-	m->path = mem_printf("%s/%s", directory, name);
-	mem_replace_string(&m->format, "directory");
+	begin_at(m, directory, sequence, "", run_id);
 	m->is_directory = true;
-	m->stored_bytes = m->size_bytes = 0;
-	m->stored_sha256[0] = '\0';
-	extents_finish(&m->extents);
 	for (uint32_t i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "f%u", i);
 		add_file(m, name, i + 1);
 		m->size_bytes += i + 1;
 	}
-	seal(m);
+	manifest_seal(m);
 }
 
 static inline int add(struct fixture *f, const char *directory, int64_t sequence, int64_t run_id,
@@ -224,7 +206,7 @@ static inline int add_for(struct fixture *f, const char *database, int64_t seque
 	_cleanup(manifest) struct manifest m = {0};
 
 	fill(&m, "backups/full", sequence, run_id, 10);
-	mem_replace_string(&m.database, database);
+	mem_replace_string(&m.target, database);
 	return catalog_add_artifact(f->catalog, &m, NULL);
 }
 

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../support/manifests.h"
+
 #include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
@@ -234,7 +236,13 @@ struct fixture {
 	char *state_dir, *objects;
 	struct store *store;
 	struct catalog *catalog;
+	struct repository repo; /* of both */
 };
+
+static void set_repository(struct fixture *f)
+{
+	f->repo = (struct repository){.store = f->store, .catalog = f->catalog};
+}
 
 /* A life for each call, each with a store and a catalog of its own: in memory, where there is a place for it,
  * since no disk fails here. */
@@ -253,6 +261,7 @@ static void fixture_begin(struct fixture *f)
 	m->base = (struct store){.ops = &mortal_ops, .name = m->inner->name};
 	f->store = &m->base;
 	assert_int_equal(catalog_open(f->state_dir, &f->catalog, NULL), 0);
+	set_repository(f);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -305,44 +314,32 @@ static void restart(struct fixture *f)
 	set_fate(f, 0, false);
 	catalog_free(take_ptr(&f->catalog));
 	assert_int_equal(catalog_open(f->state_dir, &f->catalog, NULL), 0);
+	set_repository(f);
 }
 
-static void seal(struct manifest *m)
+static int reserve(struct fixture *f, const char *directory, const char *suffix, int64_t run_id,
+                   int64_t at_us, char **ret_path, struct error *err)
 {
-	size_t len;
+	const struct artifact_name name = {.directory = directory, .suffix = suffix, .at_us = at_us};
 
-	free(manifest_seal_extents(m, &len));
+	return artifact_reserve(&f->repo, &name, run_id, ret_path, err);
 }
 
-static void describe(struct manifest *m, const char *path, int64_t run_id, const char *database,
-                     uint32_t pieces)
+static void describe(struct manifest *m, const char *path, int64_t run_id, const char *database)
+{
+	manifest_describe(m, path, run_id, database);
+	m->started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S + 3;
+	m->finished_at_us = m->started_at_us + 17;
+}
+
+static void put_own(struct manifest *m, uint32_t pieces)
 {
 	uint8_t digest[SHA256_BYTES];
+	char hex[SHA256_HEX_BYTES];
 
-	*m = (struct manifest){
-	        .path = mem_strdup(path),
-	        .job = mem_strdup("full"),
-	        .kind = mem_strdup("dump"),
-	        .database = mem_strdup(database),
-	        .server_version = mem_strdup("15.18"),
-	        .tool_version = mem_strdup("15.18"),
-	        .triggered_by = mem_strdup("uid 0 (bash)"),
-	        .format = mem_strdup("custom"),
-	        .content = mem_strdup("full"),
-	        .compression = mem_strdup("gzip"),
-	        .keepfs_version = mem_strdup("0.1.0"),
-	        .run_id = run_id,
-	        .started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S + 3,
-	        .size_bytes = pieces,
-	        .stored_bytes = pieces,
-	};
-	m->finished_at_us = m->started_at_us + 17;
-	sha256_once(path, strlen(path), digest);
-	hex_encode(digest, sizeof(digest), m->sha256);
-	hex_encode(digest, sizeof(digest), m->stored_sha256);
-	for (uint32_t i = 0; i < pieces; i++)
-		extents_append(&m->extents, 1, i);
-	seal(m);
+	sha256_once(m->path, strlen(m->path), digest);
+	hex_encode(digest, sizeof(digest), hex);
+	manifest_put_own(m, pieces, pieces, hex);
 }
 
 /* What an artifact consists of. */
@@ -356,12 +353,10 @@ static const struct shape *const shapes[] = {&dump, &with_files, &directory_of_3
 
 static void add_file(struct manifest *m, const char *name, uint32_t bytes)
 {
-	struct manifest_file *f = manifest_add_file(m, name);
+	char sha256[SHA256_HEX_BYTES] = "";
 
-	f->size_bytes = bytes;
-	memset(f->sha256, 'a', SHA256_HEX_BYTES - 1);
-	for (uint32_t i = 0; i < bytes; i++)
-		extents_append(&f->extents, 1, i);
+	memset(sha256, 'a', SHA256_HEX_BYTES - 1);
+	manifest_put_file(m, name, bytes, bytes, sha256);
 }
 
 static void describe_shape(struct manifest *m, const struct shape *shape, const char *path, int64_t run_id,
@@ -370,14 +365,12 @@ static void describe_shape(struct manifest *m, const struct shape *shape, const 
 	_cleanup(free) char *stem = manifest_stem(path);
 	bool is_directory = shape->suffix[0] == '\0';
 
-	describe(m, path, run_id, database, pieces);
-	if (is_directory) {
-		mem_replace_string(&m->format, "directory");
-		m->is_directory = true;
-		m->size_bytes = m->stored_bytes = 0;
-		m->stored_sha256[0] = '\0';
-		extents_finish(&m->extents);
-	}
+	describe(m, path, run_id, database);
+	m->is_directory = is_directory;
+	if (is_directory)
+		memset(m->sha256, 'b', SHA256_HEX_BYTES - 1);
+	else
+		put_own(m, pieces);
 	for (unsigned i = 0; i < shape->files; i++) {
 		/* Not in the order of their names; the first of a directory has all the pieces. */
 		_cleanup(free) char *name = is_directory ? mem_printf("%u.dat", shape->files - i)
@@ -388,7 +381,7 @@ static void describe_shape(struct manifest *m, const struct shape *shape, const 
 		if (is_directory)
 			m->size_bytes += bytes;
 	}
-	seal(m);
+	manifest_seal(m);
 }
 
 static int upload(struct fixture *f, const char *path, size_t bytes, struct error *err)
@@ -416,9 +409,9 @@ static int put_zeros(struct fixture *f, const char *path, size_t bytes, struct e
 
 static int upload_all(struct fixture *f, const struct manifest *m, struct error *err)
 {
-	int r = m->is_directory ? 0 : upload(f, m->path, m->stored_bytes, err);
+	int r = m->is_directory ? 0 : upload(f, m->path, m->size_bytes, err);
 
-	for (size_t i = 0; r == 0 && i < m->file_count; i++) {
+	for (size_t i = manifest_first_beside(m); r == 0 && i < m->file_count; i++) {
 		_cleanup(free) char *path = manifest_file_path(m, &m->files[i]);
 
 		r = put_zeros(f, path, m->files[i].size_bytes, err);
@@ -435,15 +428,14 @@ static int make_shape(struct fixture *f, const struct shape *shape, const char *
 	struct error err = {0};
 	int r;
 
-	assert_int_equal(
-	        artifact_reserve(f->catalog, directory, shape->suffix, run_id, AT_US + 1, &path, &err), 0);
+	assert_int_equal(reserve(f, directory, shape->suffix, run_id, AT_US + 1, &path, &err), 0);
 	describe_shape(&m, shape, path, run_id, database, pieces);
 	r = upload_all(f, &m, &err);
 	if (r == 0)
-		r = artifact_publish(f->store, f->catalog, &m, NULL, &err);
+		r = artifact_publish(&f->repo, &m, NULL, &err);
 	if (r < 0) {
 		assert_true(err.message[0] != '\0');
-		artifact_discard(f->store, f->catalog, path, NULL);
+		artifact_discard(&f->repo, path, NULL);
 	}
 	if (ret_path)
 		*ret_path = take_ptr(&path);
@@ -516,17 +508,18 @@ static void files_are_there(struct fixture *f, const struct manifest *m)
 {
 	_cleanup(free) char *stem = manifest_stem(m->path);
 
-	assert_int_equal(count_below(f, stem), m->file_count + !m->is_directory);
+	assert_int_equal(count_below(f, stem), m->file_count);
 	for (size_t i = 0; i < m->file_count; i++) {
 		_cleanup(free) char *path = manifest_file_path(m, &m->files[i]);
-		_cleanup(extents) struct extents x = {0};
+		_cleanup(manifest_object) struct manifest_object o = {0};
 		struct catalog_entry entry;
 
 		assert_true(is_there(f, path));
 		assert_int_equal(catalog_entry_by_ino(f->catalog, ino_of_artifact(path), &entry), 0);
 		assert_int_equal(entry.size_bytes, m->files[i].size_bytes);
-		assert_int_equal(catalog_extents(f->catalog, entry.ino, &x), 0);
-		assert_int_equal(x.total_bytes, entry.size_bytes);
+		assert_int_equal(catalog_object(f->catalog, entry.ino, &o), 0);
+		assert_string_equal(o.key, path);
+		assert_int_equal(o.extents.total_bytes, entry.size_bytes);
 	}
 }
 
@@ -536,7 +529,6 @@ static bool whole_or_gone(struct fixture *f, const char *path)
 	_cleanup(free) char *manifest = manifest_key(path), *extents = manifest_extents_key(path),
 	                    *text = NULL, *stem = manifest_stem(path);
 	_cleanup(manifest) struct manifest m = {0};
-	_cleanup(extents) struct extents x = {0};
 	uint64_t ino = ino_of_artifact(path);
 	struct catalog_entry entry;
 	bool listed = catalog_entry_by_ino(f->catalog, ino, &entry) == 0;
@@ -551,8 +543,6 @@ static bool whole_or_gone(struct fixture *f, const char *path)
 	assert_int_equal(store_get_all(f->store, NULL, manifest, 1 << 20, &text, &len, NULL), 0);
 	assert_int_equal(manifest_decode(manifest, text, len, &m, NULL), 0);
 	assert_int_equal(is_there(f, extents), m.extents_key != NULL);
-	assert_int_equal(catalog_extents(f->catalog, ino, &x), 0);
-	assert_int_equal(x.total_bytes, m.is_directory ? 0 : entry.size_bytes);
 	assert_int_equal(entry.size_bytes, m.size_bytes);
 	assert_int_equal(is_there(f, path), !m.is_directory);
 	files_are_there(f, &m);
@@ -614,10 +604,9 @@ static void names_are_reserved_once(void **state)
 	struct fixture *f = *state;
 	_cleanup(free) char *a = NULL, *b = NULL, *other = NULL;
 
-	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US + 999999, &a, NULL),
-	                 0);
-	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 2, AT_US, &b, NULL), 0);
-	assert_int_equal(artifact_reserve(f->catalog, "backups/other", ".dump", 3, AT_US, &other, NULL), 0);
+	assert_int_equal(reserve(f, "backups/full", ".dump", 1, AT_US + 999999, &a, NULL), 0);
+	assert_int_equal(reserve(f, "backups/full", ".dump", 2, AT_US, &b, NULL), 0);
+	assert_int_equal(reserve(f, "backups/other", ".dump", 3, AT_US, &other, NULL), 0);
 	assert_string_equal(a, FIRST);
 	assert_string_equal(b, SECOND);
 	assert_string_equal(other, "backups/other/20261120T020000Z.dump");
@@ -638,7 +627,7 @@ static bool make_and_die(unsigned n, bool after, const struct shape *shape, uint
 	died = is_dead(&f);
 	assert_true(died || made == 0);
 	restart(&f);
-	assert_int_equal(artifact_recover(f.store, f.catalog, &recovery, NULL), 0);
+	assert_int_equal(artifact_recover(&f.repo, &recovery, NULL), 0);
 	assert_int_equal(recovery.left, 0);
 	assert_true(whole_or_gone(&f, path) || made < 0);
 	assert_nothing_pending(&f);
@@ -687,13 +676,13 @@ static bool remove_and_die(unsigned n, bool after, const struct shape *shape, ui
 	assert_int_equal(make_shape(&f, shape, "backups/full", 1, "primary", pieces, &first), 0);
 	assert_int_equal(make_shape(&f, shape, "backups/full", 2, "primary", 5, &second), 0);
 	set_fate(&f, n, after);
-	removed = artifact_remove(f.store, f.catalog, ino_of_artifact(first), &err);
+	removed = artifact_remove(&f.repo, ino_of_artifact(first), &err);
 	died = is_dead(&f);
 	assert_int_equal(removed < 0, died);
 	if (died)
 		assert_non_null(strstr(err.message, first));
 	restart(&f);
-	assert_int_equal(artifact_recover(f.store, f.catalog, &recovery, NULL), 0);
+	assert_int_equal(artifact_recover(&f.repo, &recovery, NULL), 0);
 	assert_int_equal(recovery.removed, died);
 	assert_false(whole_or_gone(&f, first));
 	assert_true(whole_or_gone(&f, second));
@@ -704,13 +693,13 @@ static bool remove_and_die(unsigned n, bool after, const struct shape *shape, ui
 
 static void removing_may_end_at_any_call(void **state)
 {
-	/* The search for another's manifest, the manifest, [its table,] two listings, and the object by its
-	 * name; and each object that was listed. */
+	/* The search for another's manifest, the manifest, what may lie beside it (table, index), two listings,
+	 * and the object by its name; and each object that was listed. */
 	static const struct fate_case cases[] = {
-	        {&dump, 100, 5 + 1, true},
-	        {&dump, MANY_PIECES, 6 + 1, true},
-	        {&with_files, 100, 5 + 3, false},
-	        {&directory_of_3, MANY_PIECES, 6 + 3, false},
+	        {&dump, 100, 7 + 1, true},
+	        {&dump, MANY_PIECES, 7 + 1, true},
+	        {&with_files, 100, 7 + 3, false},
+	        {&directory_of_3, MANY_PIECES, 7 + 3, false},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -740,8 +729,7 @@ static bool recover_and_die(unsigned n, bool after, const struct shape *shape)
 	assert_int_equal(make_shape(&f, shape, "backups/full", 1, "primary", 5, &first), 0);
 	assert_int_equal(make_shape(&f, shape, "backups/full", 2, "primary", 5, &second), 0);
 	assert_int_equal(catalog_entomb_artifact(f.catalog, ino_of_artifact(first), true, NULL), 0);
-	assert_int_equal(artifact_reserve(f.catalog, "backups/full", shape->suffix, 3, AT_US, &path, NULL),
-	                 0);
+	assert_int_equal(reserve(&f, "backups/full", shape->suffix, 3, AT_US, &path, NULL), 0);
 	/* All but one are there, which is on its way. */
 	describe_shape(&m, shape, path, 3, "primary", 5);
 	part = m.file_count ? manifest_file_path(&m, &m.files[m.file_count - 1]) : mem_strdup(path);
@@ -751,11 +739,11 @@ static bool recover_and_die(unsigned n, bool after, const struct shape *shape)
 	}
 	assert_int_equal(store_upload_begin(f.store, NULL, part, &up, NULL), 0);
 	set_fate(&f, n, after);
-	assert_int_equal(artifact_recover(f.store, f.catalog, &recovery, &err), 0);
+	assert_int_equal(artifact_recover(&f.repo, &recovery, &err), 0);
 	died = is_dead(&f);
 	assert_int_equal(recovery.left > 0, died);
 	restart(&f);
-	assert_int_equal(artifact_recover(f.store, f.catalog, &recovery, &err), 0);
+	assert_int_equal(artifact_recover(&f.repo, &recovery, &err), 0);
 	assert_int_equal(recovery.left, 0);
 	assert_false(whole_or_gone(&f, first));
 	assert_false(whole_or_gone(&f, path));
@@ -786,17 +774,15 @@ static void recover_without(struct fixture *f, const struct shape *shape, int mi
 	_cleanup(manifest) struct manifest m = {0};
 	struct artifact_recovery recovery = {0};
 
-	assert_int_equal(artifact_reserve(f->catalog, "backups/full", shape->suffix, 1, AT_US, &path, NULL),
-	                 0);
+	assert_int_equal(reserve(f, "backups/full", shape->suffix, 1, AT_US, &path, NULL), 0);
 	describe_shape(&m, shape, path, 1, "primary", 5);
 	assert_int_equal(upload_all(f, &m, NULL), 0);
 	put_manifest_of(f, &m);
 	if (missing >= 0) {
-		key = missing < (int)m.file_count ? manifest_file_path(&m, &m.files[missing])
-		                                  : mem_strdup(path);
+		key = mem_strdup(m.objects[missing].key);
 		assert_int_equal(store_remove(f->store, NULL, key, NULL), 0);
 	}
-	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
 	assert_int_equal(recovery.adopted, adopted);
 	assert_int_equal(recovery.discarded, !adopted);
 	assert_nothing_pending(f);
@@ -811,11 +797,11 @@ static void what_the_manifest_names_decides(void **state)
 	recover_without(f, &directory_of_3, -1, 1);
 	assert_true(whole_or_gone(f, "backups/full/20261120T020000Z-2"));
 	/* Without the dump it is nothing; without a file beside it, it is still a dump. */
-	recover_without(f, &with_files, 2, 0);
+	recover_without(f, &with_files, 0, 0);
 	assert_false(whole_or_gone(f, "backups/full/20261120T020000Z-3.dump"));
 	recover_without(f, &directory_of_3, 1, 0);
 	assert_false(whole_or_gone(f, "backups/full/20261120T020000Z-3"));
-	recover_without(f, &with_files, 1, 1);
+	recover_without(f, &with_files, 2, 1);
 	assert_true(is_there(f, "backups/full/20261120T020000Z-3.dump"));
 	assert_true(is_there(f, "backups/full/20261120T020000Z-3.9"));
 	assert_false(is_there(f, "backups/full/20261120T020000Z-3.8"));
@@ -833,11 +819,11 @@ static void many_files_are_removed(void **state)
 	assert_int_equal(make_shape(f, &directory_of_3, "backups/full", 2, "primary", 5, &second), 0);
 	assert_true(whole_or_gone(f, first));
 	set_fate(f, 20, false); /* while several threads delete */
-	assert_int_equal(artifact_remove(f->store, f->catalog, ino_of_artifact(first), &err), -EIO);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), &err), -EIO);
 	assert_non_null(strstr(err.message, "the store is dead"));
 	restart(f);
 	assert_true(count_below(f, first) > 10);
-	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
 	assert_int_equal(recovery.removed, 1);
 	assert_false(whole_or_gone(f, first));
 	assert_true(whole_or_gone(f, second));
@@ -854,11 +840,11 @@ static void the_last_one_is_not_removed(void **state)
 	struct error err = {0};
 
 	assert_int_equal(make(f, "backups/full", 1, "primary", 5, NULL), 0);
-	assert_int_equal(artifact_remove(f->store, f->catalog, ino_of_artifact(FIRST), &err), -EPERM);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(FIRST), &err), -EPERM);
 	assert_int_equal(err.class, ERROR_DENIED);
 	assert_non_null(strstr(err.message, "last"));
 	assert_true(whole_or_gone(f, FIRST));
-	assert_int_equal(artifact_remove(f->store, f->catalog, ino_of_artifact(SECOND), &err), -ENOENT);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(SECOND), &err), -ENOENT);
 }
 
 static void a_lost_answer_is_no_conflict(void **state)
@@ -867,13 +853,13 @@ static void a_lost_answer_is_no_conflict(void **state)
 	_cleanup(manifest) struct manifest m = {0};
 	_cleanup(free) char *path = NULL;
 
-	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
-	describe(&m, path, 1, "primary", MANY_PIECES);
+	assert_int_equal(reserve(f, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	describe_shape(&m, &dump, path, 1, "primary", MANY_PIECES);
 	assert_int_equal(upload(f, path, MANY_PIECES, NULL), 0);
 	set_fate(f, 2, true); /* the table, then the manifest, whose answer is lost */
-	assert_int_equal(artifact_publish(f->store, f->catalog, &m, NULL, NULL), -EIO);
+	assert_int_equal(artifact_publish(&f->repo, &m, NULL, NULL), -EIO);
 	set_fate(f, 0, false);
-	assert_int_equal(artifact_publish(f->store, f->catalog, &m, NULL, NULL), 0);
+	assert_int_equal(artifact_publish(&f->repo, &m, NULL, NULL), 0);
 	assert_true(whole_or_gone(f, FIRST));
 	assert_nothing_pending(f);
 }
@@ -885,15 +871,15 @@ static void anothers_manifest_is_left_alone(void **state)
 	_cleanup(free) char *path = NULL;
 	struct error err = {0};
 
-	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
-	describe(&theirs, path, 77, "theirs", 5);
-	describe(&ours, path, 1, "primary", MANY_PIECES);
+	assert_int_equal(reserve(f, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	describe_shape(&theirs, &dump, path, 77, "theirs", 5);
+	describe_shape(&ours, &dump, path, 1, "primary", MANY_PIECES);
 	assert_int_equal(upload(f, path, 5, NULL), 0);
 	put_manifest_of(f, &theirs);
-	assert_int_equal(artifact_publish(f->store, f->catalog, &ours, NULL, &err), -EEXIST);
+	assert_int_equal(artifact_publish(&f->repo, &ours, NULL, &err), -EEXIST);
 	assert_int_equal(err.class, ERROR_CONFLICT);
 	assert_non_null(strstr(err.message, "second keepfs"));
-	assert_int_equal(artifact_discard(f->store, f->catalog, path, NULL), 0);
+	assert_int_equal(artifact_discard(&f->repo, path, NULL), 0);
 	assert_true(is_there(f, FIRST));
 	assert_true(is_there(f, "manifests/" FIRST ".json"));
 	assert_false(is_there(f, "manifests/" FIRST ".extents"));
@@ -908,15 +894,15 @@ static void what_was_not_published_yet_is_anothers(void **state)
 	_cleanup(free) char *path = NULL;
 	struct error err = {0};
 
-	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
-	assert_int_equal(artifact_check_free(f->store, f->catalog, path, NULL, &err), 0);
-	describe(&theirs, path, 1, "theirs", 5);
+	assert_int_equal(reserve(f, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	assert_int_equal(artifact_check_free(&f->repo, path, NULL, &err), 0);
+	describe_shape(&theirs, &dump, path, 1, "theirs", 5);
 	put_text(f, path, "12345");
 	put_manifest_of(f, &theirs);
-	assert_int_equal(artifact_check_free(f->store, f->catalog, path, NULL, &err), -EEXIST);
+	assert_int_equal(artifact_check_free(&f->repo, path, NULL, &err), -EEXIST);
 	assert_int_equal(err.class, ERROR_CONFLICT);
 	assert_non_null(strstr(err.message, "second keepfs"));
-	assert_int_equal(artifact_discard(f->store, f->catalog, path, NULL), 0);
+	assert_int_equal(artifact_discard(&f->repo, path, NULL), 0);
 	assert_true(is_there(f, FIRST));
 	assert_true(is_there(f, "manifests/" FIRST ".json"));
 	assert_nothing_pending(f);
@@ -930,11 +916,11 @@ static void anothers_artifact_is_not_adopted(void **state)
 	_cleanup(free) char *path = NULL;
 	struct catalog_entry entry;
 
-	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
-	describe(&theirs, path, 77, "theirs", 5);
+	assert_int_equal(reserve(f, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	describe_shape(&theirs, &dump, path, 77, "theirs", 5);
 	put_text(f, path, "12345");
 	put_manifest_of(f, &theirs);
-	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
 	assert_int_equal(recovery.adopted, 0);
 	assert_int_equal(catalog_entry_by_ino(f->catalog, ino_of_artifact(path), &entry), -ENOENT);
 	assert_true(is_there(f, FIRST));
@@ -955,16 +941,16 @@ static void anothers_stem_is_left_alone(void **state)
 	assert_int_equal(upload_all(f, &theirs, NULL), 0);
 	put_text(f, "backups/full/20261120T020000Z.9", "theirs, too");
 	put_manifest_of(f, &theirs);
-	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	assert_int_equal(reserve(f, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
 	put_text(f, path, "12345");
-	assert_int_equal(artifact_check_free(f->store, f->catalog, path, NULL, &err), -EEXIST);
+	assert_int_equal(artifact_check_free(&f->repo, path, NULL, &err), -EEXIST);
 	assert_non_null(strstr(err.message, "20261120T020000Z.json exists already"));
-	assert_int_equal(artifact_discard(f->store, f->catalog, path, NULL), 0);
+	assert_int_equal(artifact_discard(&f->repo, path, NULL), 0);
 	assert_int_equal(count_below(f, "backups/full/20261120T020000Z"), 5);
 	free(take_ptr(&path));
 
-	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
-	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(reserve(f, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
 	assert_int_equal(recovery.discarded, 1);
 	assert_int_equal(count_below(f, "backups/full/20261120T020000Z"), 5);
 
@@ -972,7 +958,7 @@ static void anothers_stem_is_left_alone(void **state)
 	assert_int_equal(make(f, "backups/full", 2, "primary", 5, &ours), 0);
 	assert_string_equal(ours, FIRST);
 	assert_int_equal(make(f, "backups/full", 3, "primary", 5, NULL), 0);
-	assert_int_equal(artifact_remove(f->store, f->catalog, ino_of_artifact(ours), &err), 0);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(ours), &err), 0);
 	assert_false(is_there(f, ours));
 	assert_false(is_there(f, "manifests/" FIRST ".json"));
 	assert_int_equal(count_below(f, "backups/full/20261120T020000Z"), 4);
@@ -1002,15 +988,15 @@ static void discarding_clears_what_is_ours_only(void **state)
 	struct store_upload_info *uploads = NULL;
 	size_t count = 0;
 
-	assert_int_equal(artifact_discard(f->store, f->catalog, FIRST, NULL), 0);
+	assert_int_equal(artifact_discard(&f->repo, FIRST, NULL), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
 		leave(f, ours[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		leave(f, others[i]);
-	assert_int_equal(artifact_discard(f->store, f->catalog, FIRST, NULL), 0);
+	assert_int_equal(artifact_discard(&f->repo, FIRST, NULL), 0);
 	assert_true(is_there(f, FIRST)); /* without an intent it is not ours */
-	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
-	assert_int_equal(artifact_discard(f->store, f->catalog, path, NULL), 0);
+	assert_int_equal(reserve(f, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	assert_int_equal(artifact_discard(&f->repo, path, NULL), 0);
 	assert_int_equal(store_upload_list(f->store, NULL, "", &uploads, &count, NULL), 0);
 	assert_int_equal(count, ARRAY_SIZE(others));
 	store_upload_list_free(uploads, count);
@@ -1023,8 +1009,8 @@ static void discarding_clears_what_is_ours_only(void **state)
 static void a_run_that_was_interrupted_failed(void **state)
 {
 	struct fixture *f = *state;
-	struct catalog_target targets[3] = {{.database = "a", .state = RUN_RUNNING},
-	                                    {.database = "b", .state = RUN_PENDING}};
+	struct catalog_target targets[3] = {{.label = "a", .state = RUN_RUNNING},
+	                                    {.label = "b", .state = RUN_PENDING}};
 	struct artifact_recovery recovery = {0};
 	struct catalog_run run;
 	int64_t id;
@@ -1035,7 +1021,7 @@ static void a_run_that_was_interrupted_failed(void **state)
 		assert_int_equal(catalog_set_target(f->catalog, id, &targets[i], NULL), 0);
 	assert_int_equal(make(f, "backups/full", id, "a", 5, NULL), 0);
 	restart(f);
-	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
 	assert_int_equal(recovery.runs_failed, 1);
 	assert_int_equal(catalog_run(f->catalog, id, &run), 0);
 	assert_int_equal(run.state, RUN_FAILED);
@@ -1054,11 +1040,11 @@ static void a_manifest_without_its_object_is_not_adopted(void **state)
 	_cleanup(free) char *path = NULL;
 	_cleanup(manifest) struct manifest m = {0};
 
-	assert_int_equal(artifact_reserve(f->catalog, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
-	describe(&m, path, 1, "primary", 5);
+	assert_int_equal(reserve(f, "backups/full", ".dump", 1, AT_US, &path, NULL), 0);
+	describe_shape(&m, &dump, path, 1, "primary", 5);
 	put_text(f, path, "1234");
 	put_manifest_of(f, &m);
-	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
 	assert_int_equal(recovery.discarded, 1);
 	assert_false(whole_or_gone(f, path));
 	assert_nothing_pending(f);
@@ -1084,21 +1070,24 @@ static void write_files(struct fixture *f, uint64_t ino, struct str *out)
 	for (int64_t after = -1; catalog_entries(f->catalog, ino, CATALOG_FILE, after, &entry, 1) > 0;
 	     after = entry.sequence) {
 		_cleanup(free) char *path = catalog_path(f->catalog, entry.ino);
-		_cleanup(extents) struct extents x = {0};
+		_cleanup(manifest_object) struct manifest_object o = {0};
 
-		assert_int_equal(catalog_extents(f->catalog, entry.ino, &x), 0);
-		str_appendf(out, "  %" PRIu64 " of %" PRIu64 ": %" PRId64 " %s %" PRIu64 " %" PRId64 " %zu\n",
+		assert_int_equal(catalog_object(f->catalog, entry.ino, &o), 0);
+		str_appendf(out,
+		            "  %" PRIu64 " of %" PRIu64 ": %" PRId64 " %s %" PRIu64 " %" PRId64 " %s %zu\n",
 		            entry.ino, entry.artifact_ino, entry.sequence, path, entry.size_bytes,
-		            entry.mtime_us, x.count);
+		            entry.mtime_us, o.key, o.extents.count);
 	}
 }
 
 static void write_file(struct fixture *f, const struct catalog_entry *entry, struct str *out)
 {
 	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(manifest_object) struct manifest_object o = {0};
 
 	assert_int_equal(catalog_manifest(f->catalog, entry->ino, &m), 0);
-	assert_int_equal(catalog_extents(f->catalog, entry->ino, &m.extents), 0);
+	assert_int_equal(catalog_object(f->catalog, entry->ino, &o), entry->is_directory ? -ENOENT : 0);
+	str_appendf(out, "  %s %zu\n", o.key ? o.key : "none", o.extents.count);
 	assert_int_equal(catalog_files(f->catalog, entry->ino, see_file, out), 0);
 	str_appendf(out, "  %" PRIu64 " %" PRId64 " %s %" PRIu64 " %" PRId64 "\n", entry->ino,
 	            entry->sequence, entry->name, entry->size_bytes, entry->mtime_us);
@@ -1166,6 +1155,7 @@ static void lose_catalog(struct fixture *f)
 	catalog_free(take_ptr(&f->catalog));
 	nftw(f->state_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	assert_int_equal(catalog_open(f->state_dir, &f->catalog, NULL), 0);
+	set_repository(f);
 }
 
 struct heard {
@@ -1188,7 +1178,7 @@ static int rebuild(struct fixture *f, struct artifact_rebuild *io, struct heard 
 {
 	*io = (struct artifact_rebuild){
 	        .threads = 3, .progress = hear_progress, .problem = hear_problem, .arg = heard};
-	return artifact_rebuild(f->store, f->catalog, io, cancel, err);
+	return artifact_rebuild(&f->repo, io, cancel, err);
 }
 
 static void a_lost_catalog_comes_back_as_it_was(void **state)
@@ -1221,7 +1211,7 @@ static void what_is_wrong_is_told_and_left(void **state)
 	        "manifests/backups/acme=20x/20261120T020000Z-4.dump.json: it is the manifest of another",
 	        "backups/acme=20x/20261120T020000Z-5.dump: an object without a manifest",
 	        "manifests/backups/full/deep/20261120T020000Z.dump.extents: the extent table's SHA-256",
-	        "manifests/backups/full/zzz.extents: an extent table without a manifest",
+	        "manifests/backups/full/zzz.extents: it belongs to a manifest, which is not there",
 	        "manifests/backups/notes.txt: not the key",
 	        "backups/zzz.txt: an object without a manifest",
 	};
@@ -1234,7 +1224,7 @@ static void what_is_wrong_is_told_and_left(void **state)
 	assert_int_equal(store_remove(f->store, NULL, "backups/acme=20x/20261120T020000Z.dump", NULL), 0);
 	put_text(f, "backups/acme=20x/20261120T020000Z-2.dump", "x");
 	put_text(f, "manifests/backups/acme=20x/20261120T020000Z-3.dump.json", "{");
-	describe(&other, FIRST, 1, "x", 6);
+	describe_shape(&other, &dump, FIRST, 1, "x", 6);
 	put_manifest_of(f, &other);
 	{
 		_cleanup(free) char *text = NULL;
@@ -1308,7 +1298,7 @@ static void what_is_wrong_with_files_is_told(void **state)
 		add_file(&m, name, 1);
 		m.size_bytes++;
 	}
-	seal(&m);
+	manifest_seal(&m);
 	put_manifest_of(f, &m);
 	assert_int_equal(rebuild(f, &io, &heard, NULL, NULL), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
@@ -1415,11 +1405,11 @@ static void a_deletion_that_has_begun_stays_hidden(void **state)
 	assert_int_equal(make(f, "backups/full", 1, "primary", 5, NULL), 0);
 	assert_int_equal(make(f, "backups/full", 2, "primary", 5, NULL), 0);
 	set_fate(f, 1, false);
-	assert_int_equal(artifact_remove(f->store, f->catalog, ino_of_artifact(FIRST), NULL), -EIO);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(FIRST), NULL), -EIO);
 	set_fate(f, 0, false);
 	assert_int_equal(rebuild(f, &io, &heard, NULL, NULL), 0);
 	assert_int_equal(io.artifacts, 1);
-	assert_int_equal(artifact_recover(f->store, f->catalog, &recovery, NULL), 0);
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
 	assert_int_equal(recovery.removed, 1);
 	assert_false(whole_or_gone(f, FIRST));
 }

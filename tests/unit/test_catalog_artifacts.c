@@ -27,30 +27,36 @@ static void a_manifest_is_kept_whole(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup(manifest) struct manifest m = {0}, back = {0};
-	_cleanup(extents) struct extents x = {0};
+	_cleanup(manifest_object) struct manifest_object o = {0};
 	_cleanup(str) struct str text = {0}, text_back = {0};
 	uint64_t ino;
 
 	fill(&m, "backups/full", SECONDS * 1000, 7, 4242);
-	m.system_identifier = mem_strdup("7301234567890123456");
+	manifest_set_fact(&m, "system_identifier", "7301234567890123456");
+	manifest_set_fact_int(&m, "rows", INT64_MAX);
 	m.note = mem_strdup("before the upgrade");
-	mem_replace_string(&m.format, "plain");
-	mem_replace_string(&m.content, "schema");
-	mem_replace_string(&m.compression, "zstd:1");
+	mem_replace_string(&m.objects[0].key, "elsewhere/x.age");
+	m.objects[0].cipher = mem_strdup("age");
 	m.partial = true;
 	m.verified_at_us = AT_US + 77;
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
 	reopen(f);
 	ino = ino_of_artifact(m.path);
 	assert_int_equal(catalog_manifest(f->catalog, ino, &back), 0);
-	assert_int_equal(catalog_extents(f->catalog, ino, &x), 0);
-	back.extents = x;
-	x = (struct extents){0};
+	assert_int_equal(catalog_object(f->catalog, ino, &o), 0);
+	/* Its files and objects are asked for one by one. */
+	str_copy(back.extents_sha256, sizeof(back.extents_sha256), m.extents_sha256);
+	manifest_add_file(&back, m.files[0].name)->object = manifest_add_object(&back, "");
+	back.files[0].size_bytes = back.size_bytes;
+	str_copy(back.files[0].sha256, sizeof(back.files[0].sha256), back.sha256);
+	free(back.objects[0].key);
+	back.objects[0] = o;
+	o = (struct manifest_object){0};
 	manifest_encode(&m, &text);
 	manifest_encode(&back, &text_back);
 	assert_string_equal(str_text(&text), str_text(&text_back));
 	assert_int_equal(catalog_manifest(f->catalog, ino ^ 1, &back), -ENOENT);
-	assert_int_equal(catalog_extents(f->catalog, ino ^ 1, &x), -ENOENT);
+	assert_int_equal(catalog_object(f->catalog, ino ^ 1, &o), -ENOENT);
 }
 
 static void files_that_cannot_be_listed_are_refused(void **state)
@@ -67,10 +73,10 @@ static void files_that_cannot_be_listed_are_refused(void **state)
 		snprintf(name, sizeof(name), "20261120T020000Z.%d", i);
 		add_file(&many, name, 1);
 	}
-	seal(&many);
+	manifest_seal(&many);
 	assert_int_equal(catalog_add_artifact(f->catalog, &many, &err), -EINVAL);
 	fill_beside(&unloaded, "backups/full", SECONDS * 1000, 1, 10);
-	extents_finish(&unloaded.files[0].extents);
+	extents_finish(&unloaded.objects[1].extents);
 	assert_int_equal(catalog_add_artifact(f->catalog, &unloaded, &err), -EINVAL);
 	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "full", &entry), -ENOENT);
 
@@ -80,13 +86,64 @@ static void files_that_cannot_be_listed_are_refused(void **state)
 	fill_directory(&within, "backups/full", SECONDS * 1000, 1, 3);
 	add_file(&within, "20261120T020000Z.dump", 1);
 	within.size_bytes++;
-	seal(&within);
+	manifest_seal(&within);
 	assert_int_equal(catalog_add_artifact(f->catalog, &within, &err), -EEXIST);
 	assert_non_null(strstr(err.message, "backups/full/20261120T020000Z/20261120T020000Z.dump"));
 	assert_int_equal(catalog_drop_artifact(f->catalog, ino_of_artifact(artifact.path), NULL), 0);
 	assert_int_equal(catalog_add_artifact(f->catalog, &within, NULL), 0);
 	assert_int_equal(catalog_add_artifact(f->catalog, &artifact, &err), -EEXIST);
 	assert_int_equal(entry_of(f, ino_of_artifact(artifact.path)).kind, CATALOG_FILE);
+}
+
+static void name_it(struct manifest *m, const char *directory, const char *name, int64_t sequence)
+{
+	fill(m, directory, sequence, 1, 10);
+	free(m->path);
+	m->path = mem_printf("%s/%s", directory, name);
+	mem_replace_string(&m->files[0].name, name);
+	mem_replace_string(&m->objects[0].key, m->path);
+}
+
+/* Of one second, and beside one that is named by time. */
+static void artifacts_may_have_names(void **state)
+{
+	static const char *const names[] = {"2026-11.tar.gz", "2026-12.tar.gz", "zz.tar"};
+	struct fixture *f = *state;
+	uint64_t directory = ino_of_directory("backups/full");
+	struct catalog_entry entry, page[8];
+	int64_t again;
+
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup(manifest) struct manifest m = {0};
+
+		name_it(&m, "backups/full", names[i], SECONDS * 1000);
+		assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+		assert_int_equal(catalog_entry_by_name(f->catalog, directory, names[i], &entry), 0);
+		assert_int_equal(entry.sequence, SECONDS * 1000 + 1 + (int64_t)i);
+		assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0); /* again: where it was */
+		assert_int_equal(catalog_entry_by_name(f->catalog, directory, names[i], &entry), 0);
+		again = entry.sequence;
+		assert_int_equal(again, SECONDS * 1000 + 1 + (int64_t)i);
+	}
+	assert_int_equal(catalog_entries(f->catalog, directory, CATALOG_ARTIFACT, -1, page, 8), 4);
+	assert_string_equal(page[3].name, "zz.tar");
+	directory_counts_are_true(f, "backups/full", 4);
+	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "2026-11.tar", &entry), -ENOENT);
+
+	assert_int_equal(catalog_stem_taken(f->catalog, "backups/full", "2026-11"), 1);
+	assert_int_equal(catalog_stem_taken(f->catalog, "backups/full", "2026-1"), 0);
+	assert_int_equal(catalog_stem_taken(f->catalog, "backups/full", "20261120T020000Z"), 1);
+	assert_int_equal(catalog_stem_taken(f->catalog, "backups/none", "2026-11"), 0);
+	assert_int_equal(catalog_add_intent(f->catalog, 7, "backups/full/new.tar", NULL), 0);
+	assert_int_equal(catalog_add_intent(f->catalog, 8, "backups/full/new.tar.gz", NULL), -EEXIST);
+	assert_int_equal(catalog_add_intent(f->catalog, 8, "backups/full/2026-11.tar", NULL), -EEXIST);
+	assert_int_equal(catalog_stem_taken(f->catalog, "backups/full", "new"), 1);
+	assert_int_equal(catalog_intent_run(f->catalog, "backups/full/new.tar", &again), 0);
+	assert_int_equal(again, 7);
+	assert_int_equal(catalog_drop_intent(f->catalog, "backups/full/new.tar", NULL), 0);
+	assert_int_equal(catalog_stem_taken(f->catalog, "backups/full", "new"), 0);
+	assert_int_equal(catalog_intent_run(f->catalog, "backups/full/new.tar", &again), -ENOENT);
 }
 
 static int add_partial(struct fixture *f, int64_t sequence, uint32_t size)
@@ -170,7 +227,7 @@ static void what_is_entombed_is_hidden(void **state)
 	uint64_t directory = ino_of_directory("backups/full"), ino = ino_at("backups/full", SECONDS * 1000);
 	struct catalog_entry entry;
 	struct manifest m;
-	struct extents x = {0};
+	struct manifest_object o;
 	int64_t before = clock_now_us();
 	unsigned tombs = 0;
 
@@ -182,7 +239,7 @@ static void what_is_entombed_is_hidden(void **state)
 	assert_int_equal(catalog_entry_latest(f->catalog, directory, &entry), -ENOENT);
 	assert_int_equal(catalog_entries(f->catalog, directory, CATALOG_ARTIFACT, -1, &entry, 1), 0);
 	assert_int_equal(catalog_manifest(f->catalog, ino, &m), -ENOENT);
-	assert_int_equal(catalog_extents(f->catalog, ino, &x), -ENOENT);
+	assert_int_equal(catalog_object(f->catalog, ino, &o), -ENOENT);
 	assert_null(catalog_path(f->catalog, ino));
 	assert_int_equal(catalog_entomb_artifact(f->catalog, ino, false, NULL), -ENOENT);
 	assert_true(catalog_sequence_taken(f->catalog, "backups/full", SECONDS * 1000));
@@ -238,7 +295,7 @@ static void an_unloaded_table_is_refused(void **state)
 	struct catalog_entry entry;
 
 	fill(&m, "backups/full", SECONDS * 1000, 1, 10);
-	extents_finish(&m.extents);
+	extents_finish(&m.objects[0].extents);
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), -EINVAL);
 	/* Nothing of the transaction is left, not even the directory. */
 	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "full", &entry), -ENOENT);
@@ -247,13 +304,10 @@ static void an_unloaded_table_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(a_manifest_is_kept_whole),
-	        TEST(files_that_cannot_be_listed_are_refused),
-	        TEST(a_partial_one_stands_in_for_none),
-	        TEST(counts_follow_every_change),
-	        TEST(what_is_entombed_is_hidden),
-	        TEST(the_last_one_is_kept),
-	        TEST(another_at_the_same_place_is_refused),
+	        TEST(a_manifest_is_kept_whole),     TEST(files_that_cannot_be_listed_are_refused),
+	        TEST(artifacts_may_have_names),     TEST(a_partial_one_stands_in_for_none),
+	        TEST(counts_follow_every_change),   TEST(what_is_entombed_is_hidden),
+	        TEST(the_last_one_is_kept),         TEST(another_at_the_same_place_is_refused),
 	        TEST(an_unloaded_table_is_refused),
 	};
 

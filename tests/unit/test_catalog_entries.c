@@ -134,7 +134,7 @@ static void a_file_beside_is_found_in_every_way(void **state)
 	         ino = ino_of_artifact("backups/full/20261120T020000Z.tables.csv");
 	_cleanup(free) char *path = NULL;
 	_cleanup(manifest) struct manifest m = {0};
-	_cleanup(extents) struct extents x = {0};
+	_cleanup(manifest_object) struct manifest_object o = {0};
 	struct catalog_entry entry;
 	char sha256[SHA256_HEX_BYTES], again[SHA256_HEX_BYTES];
 
@@ -156,8 +156,8 @@ static void a_file_beside_is_found_in_every_way(void **state)
 	assert_string_equal(path, "backups/full/20261120T020000Z.tables.csv");
 	assert_int_equal(catalog_manifest(f->catalog, ino, &m), 0);
 	assert_string_equal(m.path, "backups/full/20261120T020000Z.dump");
-	assert_int_equal(catalog_extents(f->catalog, ino, &x), 0);
-	assert_int_equal(x.total_bytes, 3);
+	assert_int_equal(catalog_object(f->catalog, ino, &o), 0);
+	assert_int_equal(o.extents.total_bytes, 3);
 	assert_int_equal(catalog_file_sha256(f->catalog, ino, sha256), 0);
 	assert_int_equal(catalog_file_sha256(f->catalog, main, again), 0);
 	assert_string_equal(again, m.sha256);
@@ -178,7 +178,7 @@ static void a_directory_artifact_is_found_in_every_way(void **state)
 	         artifact = ino_of_artifact("backups/full/20261120T020000Z"),
 	         ino = ino_of_artifact("backups/full/20261120T020000Z/f2");
 	_cleanup(free) char *path = NULL;
-	_cleanup(extents) struct extents x = {0};
+	_cleanup(manifest_object) struct manifest_object o = {0};
 	struct catalog_entry entry;
 
 	assert_int_equal(add_directory(f, "backups/full", SECONDS * 1000, 4), 0);
@@ -198,10 +198,9 @@ static void a_directory_artifact_is_found_in_every_way(void **state)
 	assert_int_equal(entry.size_bytes, 3);
 	path = catalog_path(f->catalog, ino);
 	assert_string_equal(path, "backups/full/20261120T020000Z/f2");
-	assert_int_equal(catalog_extents(f->catalog, ino, &x), 0);
-	assert_int_equal(x.total_bytes, 3);
-	assert_int_equal(catalog_extents(f->catalog, artifact, &x), 0);
-	assert_int_equal(x.count, 0);
+	assert_int_equal(catalog_object(f->catalog, ino, &o), 0);
+	assert_int_equal(o.extents.total_bytes, 3);
+	assert_int_equal(catalog_object(f->catalog, artifact, &o), -ENOENT);
 	assert_int_equal(catalog_entry_by_name(f->catalog, artifact, "f4", &entry), -ENOENT);
 	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "f2", &entry), -ENOENT);
 	/* What is in it is not in the directory that it is in. */
@@ -258,15 +257,15 @@ static void sums_of_every_kind_are_counted(void **state)
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
 	fill_directory(&unknown, "backups/full", SECONDS * 1000 + 1, 1, 100);
 	str_appendf(&expected, "%s  20261120T020000Z.dump\n%s  20261120T020000Z.tables.csv\n", m.sha256,
-	            m.files[0].sha256);
-	str_appendf(&expected, "%s  20261120T020000Z.globals.sql.gz\n", m.files[1].sha256);
+	            m.files[1].sha256);
+	str_appendf(&expected, "%s  20261120T020000Z.globals.sql.gz\n", m.files[2].sha256);
 	str_appendf(&expected, "%s  20261120T020000Z-2/SHA256SUMS\n", unknown.sha256);
 	assert_int_equal(catalog_add_artifact(f->catalog, &unknown, NULL), 0);
 	manifest_finish(&unknown);
 	fill_beside(&unknown, "backups/full", SECONDS * 1000 + 2, 1, 10);
-	unknown.sha256[0] = unknown.files[1].sha256[0] = '\0';
+	unknown.sha256[0] = unknown.files[2].sha256[0] = '\0';
 	str_append(&expected, "# 20261120T020000Z-3.dump: not read back, so its SHA-256 is not known\n");
-	str_appendf(&expected, "%s  20261120T020000Z-3.tables.csv\n", unknown.files[0].sha256);
+	str_appendf(&expected, "%s  20261120T020000Z-3.tables.csv\n", unknown.files[1].sha256);
 	str_append(&expected,
 	           "# 20261120T020000Z-3.globals.sql.gz: not read back, so its SHA-256 is not known\n");
 	assert_int_equal(catalog_add_artifact(f->catalog, &unknown, NULL), 0);
@@ -299,7 +298,7 @@ static void files_are_hidden_with_their_artifact(void **state)
 	_cleanup(str) struct str seen = {0};
 	struct catalog_entry entry;
 	struct manifest m;
-	struct extents x = {0};
+	struct manifest_object o;
 	char sha256[SHA256_HEX_BYTES];
 
 	assert_int_equal(add_beside(f, "backups/full", SECONDS * 1000, 10), 0);
@@ -317,7 +316,7 @@ static void files_are_hidden_with_their_artifact(void **state)
 	assert_int_equal(catalog_entry_by_ino(f->catalog, within, &entry), -ENOENT);
 	assert_int_equal(catalog_entry_by_name(f->catalog, artifact, "f0", &entry), -ENOENT);
 	assert_int_equal(catalog_manifest(f->catalog, within, &m), -ENOENT);
-	assert_int_equal(catalog_extents(f->catalog, within, &x), -ENOENT);
+	assert_int_equal(catalog_object(f->catalog, within, &o), -ENOENT);
 	assert_int_equal(catalog_file_sha256(f->catalog, within, sha256), -ENOENT);
 	assert_int_equal(catalog_files(f->catalog, artifact, append_name, &seen), 0);
 	assert_int_equal(catalog_sums(f->catalog, directory, collect_sums, &seen), 0);
@@ -328,6 +327,79 @@ static void files_are_hidden_with_their_artifact(void **state)
 	assert_int_equal(add_directory(f, "backups/full", SECONDS * 1000 + 1, 2), 0);
 	assert_int_equal(entry_of(f, within).size_bytes, 1);
 	assert_int_equal(entry_of(f, artifact).files, 2);
+}
+
+/* A directory with directories in it, as a base backup has. */
+static void files_may_lie_deeper(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t artifact = ino_of_artifact("backups/full/20261120T020000Z"),
+	         base = ino_of_artifact("backups/full/20261120T020000Z/base"),
+	         one = ino_of_artifact("backups/full/20261120T020000Z/base/1"),
+	         file = ino_of_artifact("backups/full/20261120T020000Z/base/1/2619"),
+	         none = ino_of_artifact("backups/full/20261120T020000Z/none");
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(manifest_object) struct manifest_object o = {0};
+	_cleanup(free) char *path = NULL;
+	_cleanup(str) struct str names = {0};
+	struct catalog_entry entry, page[8];
+	struct manifest_file *unknown;
+
+	fill_directory(&m, "backups/full", SECONDS * 1000, 1, 1); /* f0, of one byte */
+	add_file(&m, "base/1/2619", 7);
+	add_file(&m, "base/1/2620", 8);
+	add_file(&m, "base/x", 9);
+	manifest_add_file(&m, "none/");
+	unknown = manifest_add_file(&m, "unknown"); /* kept in a way that is not known */
+	unknown->size_bytes = 5;
+	str_copy(unknown->sha256, sizeof(unknown->sha256), m.sha256);
+	m.size_bytes += 7 + 8 + 9 + 5;
+	manifest_seal(&m);
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+
+	assert_int_equal(entry_of(f, artifact).subdirectories, 2);
+	assert_int_equal(catalog_entries(f->catalog, artifact, CATALOG_FILE, -1, page, 8), 4);
+	assert_string_equal(page[0].name, "f0");
+	assert_string_equal(page[1].name, "base");
+	assert_true(page[1].is_directory);
+	assert_int_equal(page[1].subdirectories, 1);
+	assert_string_equal(page[2].name, "none");
+	assert_string_equal(page[3].name, "unknown");
+	assert_int_equal(catalog_entries(f->catalog, artifact, CATALOG_FILE, page[0].sequence, page, 1), 1);
+	assert_string_equal(page[0].name, "base");
+	assert_int_equal(catalog_entries(f->catalog, base, CATALOG_FILE, -1, page, 8), 2);
+	assert_string_equal(page[0].name, "1");
+	assert_string_equal(page[1].name, "x");
+	assert_int_equal(catalog_entries(f->catalog, one, CATALOG_FILE, -1, page, 8), 2);
+	assert_int_equal(page[0].ino, file);
+	assert_int_equal(page[0].size_bytes, 7);
+	assert_int_equal(page[0].parent_ino, one);
+	assert_int_equal(page[0].artifact_ino, artifact);
+	assert_int_equal(catalog_entries(f->catalog, none, CATALOG_FILE, -1, page, 8), 0);
+	assert_true(entry_of(f, none).is_directory);
+
+	assert_int_equal(catalog_entry_by_name(f->catalog, artifact, "base", &entry), 0);
+	assert_int_equal(entry.ino, base);
+	assert_int_equal(entry.parent_ino, artifact);
+	assert_int_equal(catalog_entry_by_name(f->catalog, base, "1", &entry), 0);
+	assert_int_equal(catalog_entry_by_name(f->catalog, one, "2619", &entry), 0);
+	assert_int_equal(entry.ino, file);
+	assert_int_equal(catalog_entry_by_name(f->catalog, artifact, "2619", &entry), -ENOENT);
+	assert_int_equal(catalog_entry_by_name(f->catalog, one, "x", &entry), -ENOENT);
+	path = catalog_path(f->catalog, file);
+	assert_string_equal(path, "backups/full/20261120T020000Z/base/1/2619");
+	assert_int_equal(catalog_object(f->catalog, file, &o), 0);
+	assert_string_equal(o.key, path);
+	assert_int_equal(catalog_object(f->catalog, base, &o), -ENOENT);
+	assert_int_equal(
+	        catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020000Z/unknown"), &o),
+	        -ENOENT);
+	assert_int_equal(catalog_files(f->catalog, artifact, append_name, &names), 0);
+	assert_string_equal(str_text(&names), "f0 1;base/1/2619 7;base/1/2620 8;base/x 9;unknown 5;");
+
+	assert_int_equal(catalog_drop_artifact(f->catalog, artifact, NULL), 0);
+	assert_int_equal(catalog_entry_by_ino(f->catalog, file, &entry), -ENOENT);
+	assert_int_equal(catalog_entry_by_ino(f->catalog, one, &entry), -ENOENT);
 }
 
 #define MANY_FILES 5000
@@ -409,6 +481,7 @@ int main(void)
 	        TEST(files_come_with_their_artifact),
 	        TEST(sums_of_every_kind_are_counted),
 	        TEST(files_are_hidden_with_their_artifact),
+	        TEST(files_may_lie_deeper),
 	        TEST(a_large_directory_comes_in_pages),
 	        TEST(pages_hold_every_entry_once_in_order),
 	};

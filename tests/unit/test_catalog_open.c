@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,10 +20,14 @@
 #include <keepfs/base/fd.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/intents.h>
 #include <keepfs/catalog/rebuild.h>
+#include <keepfs/catalog/runs.h>
 
 #include "catalog_fixture.h"
+#include "manifest_support.h"
 
 static void files_are_for_their_owner_alone(void **state)
 {
@@ -49,6 +54,72 @@ static void the_store_is_remembered(void **state)
 	assert_int_equal(catalog_set_store_url(f->catalog, "s3://b/c", NULL), 0);
 	url = catalog_store_url(f->catalog);
 	assert_string_equal(url, "s3://b/c");
+}
+
+static void run_sql(const char *file, const char *script)
+{
+	_cleanup(str) struct str sql = {0};
+	char *why = NULL;
+	sqlite3 *db;
+
+	read_text(script, &sql);
+	assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+	if (sqlite3_exec(db, str_text(&sql), NULL, NULL, &why) != SQLITE_OK)
+		fail_msg("%s", why);
+	sqlite3_close(db);
+}
+
+/* tests/unit/data/catalog-v2.sql: what keepfs 0.1 kept. */
+static void an_older_catalog_becomes_a_newer_one(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *file = file_path(f, "catalog.db"), *command = NULL;
+	_cleanup(manifest) struct manifest m = {0}, directory = {0};
+	_cleanup(manifest_object) struct manifest_object own = {0}, beside = {0}, within = {0};
+	_cleanup(str) struct str sums = {0};
+	struct catalog_target target;
+	int64_t run_id;
+
+	catalog_free(take_ptr(&f->catalog));
+	assert_int_equal(unlink(file), 0);
+	run_sql(file, TEST_DATA "/catalog-v2.sql");
+	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
+
+	assert_int_equal(
+	        catalog_manifest(f->catalog, ino_of_artifact("backups/full/20261120T020000Z.dump"), &m), 0);
+	assert_string_equal(m.target, "shop");
+	assert_string_equal(manifest_fact(&m, "server_version"), "15.18");
+	assert_string_equal(manifest_fact(&m, "compression"), "gzip");
+	assert_null(manifest_fact(&m, "system_identifier"));
+	assert_int_equal(
+	        catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020000Z.dump"), &own), 0);
+	assert_string_equal(own.key, "backups/full/20261120T020000Z.dump");
+	assert_int_equal(own.stored_bytes, 5);
+	assert_int_equal(own.extents.total_bytes, 5);
+	assert_string_equal(own.stored_sha256, m.sha256);
+	assert_int_equal(catalog_object(f->catalog,
+	                                ino_of_artifact("backups/full/20261120T020000Z.tables.csv"), &beside),
+	                 0);
+	assert_string_equal(beside.key, "backups/full/20261120T020000Z.tables.csv");
+	assert_int_equal(beside.stored_bytes, 3);
+	assert_int_equal(
+	        catalog_manifest(f->catalog, ino_of_artifact("backups/full/20261120T020001Z"), &directory),
+	        0);
+	assert_true(directory.is_directory);
+	assert_int_equal(
+	        catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020001Z/toc.dat"), &within),
+	        0);
+	assert_string_equal(within.key, "backups/full/20261120T020001Z/toc.dat");
+	directory_counts_are_true(f, "backups/full", 2);
+	assert_int_equal(catalog_run_targets(f->catalog, 1, 0, &target, 1), 1);
+	assert_string_equal(target.label, "shop");
+	assert_int_equal(catalog_intent_run(f->catalog, "backups/full/20261120T020005Z.dump", &run_id), 0);
+	assert_int_equal(run_id, 3);
+	/* It is as good as a new one. */
+	assert_int_equal(add(f, "backups/full", (SECONDS + 9) * 1000, 1, 10), 0);
+	assert_int_equal(
+	        catalog_drop_artifact(f->catalog, ino_of_artifact("backups/full/20261120T020001Z"), NULL), 0);
+	directory_counts_are_true(f, "backups/full", 2);
 }
 
 static void add_many(struct fixture *f, int64_t count)
@@ -186,6 +257,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        TEST(files_are_for_their_owner_alone),
 	        TEST(the_store_is_remembered),
+	        TEST(an_older_catalog_becomes_a_newer_one),
 	        TEST(an_empty_file_becomes_a_catalog),
 	        TEST(many_may_be_the_first_to_open),
 	        TEST(a_newer_format_is_refused),

@@ -161,8 +161,8 @@ static void a_run_sums_up_its_targets(void **state)
 	struct fixture *f = *state;
 	int64_t id = new_run(f, "full");
 	struct catalog_target bad = {
-	        .database = "b", .state = RUN_FAILED, .size_bytes = 5, .error = "no such role"};
-	struct catalog_target good = {.database = "a", .state = RUN_RUNNING};
+	        .label = "b", .state = RUN_FAILED, .size_bytes = 5, .error = "no such role"};
+	struct catalog_target good = {.label = "a", .state = RUN_RUNNING};
 	struct catalog_target targets[4];
 	struct catalog_run run;
 
@@ -179,11 +179,11 @@ static void a_run_sums_up_its_targets(void **state)
 	assert_int_equal(run.size_bytes, 10);
 	assert_int_equal(strlen(run.sha256), 64);
 	assert_int_equal(catalog_run_targets(f->catalog, id, 0, targets, 4), 2);
-	assert_string_equal(targets[0].database, "a");
+	assert_string_equal(targets[0].label, "a");
 	assert_string_equal(targets[0].path, "backups/full/20261120T020000Z.dump");
 	assert_string_equal(targets[1].error, "no such role");
 	assert_int_equal(catalog_run_targets(f->catalog, id, 1, targets, 4), 1);
-	assert_string_equal(targets[0].database, "b");
+	assert_string_equal(targets[0].label, "b");
 	assert_int_equal(catalog_run_targets(f->catalog, id, 2, targets, 4), 0);
 	assert_int_equal(catalog_set_target(f->catalog, 99, &good, NULL), -ENOENT);
 }
@@ -192,7 +192,7 @@ static void put_target(struct fixture *f, int64_t id, const char *database, enum
 {
 	struct catalog_target target = {.state = state};
 
-	str_copy(target.database, sizeof(target.database), database);
+	str_copy(target.label, sizeof(target.label), database);
 	if (state == RUN_FAILED)
 		str_copy(target.error, sizeof(target.error), "no such role");
 	assert_int_equal(catalog_set_target(f->catalog, id, &target, NULL), 0);

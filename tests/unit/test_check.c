@@ -117,7 +117,7 @@ static struct one_store one_store(enum trouble trouble)
 struct bench {
 	char state_dir[64];
 	struct conf conf;
-	struct conf_backup job;
+	struct conf_job job;
 	char **databases;
 	struct check_result *result;
 };
@@ -127,13 +127,13 @@ static char *no_databases[] = {NULL};
 static void bench_init(struct bench *b)
 {
 	*b = (struct bench){.job = {.name = (char *)"full",
-	                            .database = (char *)"postgresql:///x?host=/nowhere/at/all",
-	                            .databases = no_databases,
-	                            .pg_bindir = (char *)""}};
+	                            .dump.database = (char *)"postgresql:///x?host=/nowhere/at/all",
+	                            .dump.databases = no_databases,
+	                            .dump.pg_bindir = (char *)""}};
 	log_set_level(0);
 	str_copy(b->state_dir, sizeof(b->state_dir), "/tmp/keepfs-test-check-XXXXXX");
 	assert_non_null(mkdtemp(b->state_dir));
-	b->conf = (struct conf){.state_dir = b->state_dir, .backups = &b->job, .backup_count = 1};
+	b->conf = (struct conf){.state_dir = b->state_dir, .jobs = &b->job, .job_count = 1};
 	b->conf.store.url = (char *)"one:";
 	b->result = mem_alloc(sizeof(*b->result));
 }
@@ -261,7 +261,7 @@ static void test_server_that_does_not_answer(void **state)
 	check_run(&b.conf, NULL, NULL, NULL, b.result);
 	assert_false(find_item(b.result, "database full/x")->ok);
 	assert_non_null(find_item(b.result, "pg_dump full"));
-	b.job.databases = databases;
+	b.job.dump.databases = databases;
 	check_run(&b.conf, NULL, NULL, NULL, b.result);
 	assert_non_null(strstr(find_item(b.result, "database full/one")->detail, "/nowhere/at/all"));
 	assert_string_equal(find_item(b.result, "database full/two")->detail,
@@ -282,8 +282,8 @@ static void test_more_findings_than_fit(void **state)
 		databases[i] = names[i];
 	}
 	bench_init(&b);
-	b.job.databases = databases;
-	b.job.pg_bindir = (char *)"/nowhere/at/all";
+	b.job.dump.databases = databases;
+	b.job.dump.pg_bindir = (char *)"/nowhere/at/all";
 	check_run(&b.conf, NULL, NULL, NULL, b.result);
 	assert_int_equal(b.result->count, CHECK_MAX);
 	last = &b.result->items[CHECK_MAX - 1];
@@ -299,9 +299,23 @@ static void test_no_job(void **state)
 	struct bench b;
 
 	bench_init(&b);
-	b.conf.backup_count = 0;
+	b.conf.job_count = 0;
 	check_run(&b.conf, NULL, NULL, NULL, b.result);
 	assert_false(find_item(b.result, "jobs")->ok);
+	bench_finish(&b);
+}
+
+/* A job that archives files asks no server. */
+static void test_other_kinds_of_jobs(void **state)
+{
+	struct bench b;
+
+	bench_init(&b);
+	b.job = (struct conf_job){
+	        .name = (char *)"docs", .kind = CONF_JOB_FILES, .files.path = (char *)"/srv"};
+	check_run(&b.conf, NULL, NULL, NULL, b.result);
+	for (size_t i = 0; i < b.result->count; i++)
+		assert_null(strstr(b.result->items[i].check, "docs"));
 	bench_finish(&b);
 }
 
@@ -315,6 +329,7 @@ int main(void)
 	        cmocka_unit_test(test_server_that_does_not_answer),
 	        cmocka_unit_test(test_more_findings_than_fit),
 	        cmocka_unit_test(test_no_job),
+	        cmocka_unit_test(test_other_kinds_of_jobs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Jobs over a real catalog, with a maker that does as it is told: it waits, fails, counts, and moves no
  * byte. */
+#include "../support/manifests.h"
+
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/dump.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/artifacts.h>
@@ -32,9 +35,10 @@
 
 struct bench {
 	struct make_context ctx; /* first: the maker finds the bench by it */
+	struct repository repository;
 	char state_dir[64];
 	struct conf conf;
-	struct conf_backup backups[2]; /* copies of the two below, for tests to change */
+	struct conf_job backups[2]; /* copies of the two below, for tests to change */
 	struct jobs_events events;
 	struct jobs *jobs;
 	pthread_mutex_t lock;
@@ -51,7 +55,6 @@ struct bench {
 	char asked[512];                /* how the last maker was asked: its job's keys, and note */
 	struct make_progress *progress; /* of the maker that is at work */
 	unsigned events_told;
-	char directories[512];
 	unsigned ends_told; /* events of a run whose end the catalog held already */
 };
 
@@ -70,35 +73,35 @@ static void wake_make(void *arg)
 	pthread_mutex_unlock(&held->bench->lock);
 }
 
-static void describe_job(const struct make_dump *dump, char *buf, size_t size)
+static void describe_job(const struct make_order *order, char *buf, size_t size)
 {
 	static const char *const keys[] = {"format", "compression", "content", "jobs", "tables", "max_rate"};
 	_cleanup(str) struct str text = {0};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		conf_backup_format(dump->job, keys[i], &text);
+		conf_job_format(order->job, keys[i], &text);
 		str_append_char(&text, '|');
 	}
-	snprintf(buf, size, "%s%s|%s", str_text(&text), dump->partial ? "partial" : "whole",
-	         dump->note ? dump->note : "(none)");
+	snprintf(buf, size, "%s%s|%s", str_text(&text), order->partial ? "partial" : "whole",
+	         order->note ? order->note : "(none)");
 }
 
-static bool wait_held(struct bench *b, const struct make_dump *dump)
+static bool wait_held(struct bench *b, const struct make_order *order)
 {
 	struct held_make held = {.bench = b};
 	struct cancel_hook hook = {.wake = wake_make, .arg = &held};
 
-	cancel_add_hook(dump->cancel, &hook);
+	cancel_add_hook(order->cancel, &hook);
 	pthread_mutex_lock(&b->lock);
 	b->made++;
 	b->running++;
-	b->progress = dump->progress;
-	str_copy(b->order + strlen(b->order), sizeof(b->order) - strlen(b->order), dump->directory);
+	b->progress = order->progress;
+	str_copy(b->order + strlen(b->order), sizeof(b->order) - strlen(b->order), order->target->directory);
 	str_copy(b->order + strlen(b->order), sizeof(b->order) - strlen(b->order), " ");
-	atomic_fetch_add(&dump->progress->read_bytes, b->add_bytes);
-	atomic_fetch_add(&dump->progress->sent_bytes, b->add_bytes / 2);
-	atomic_fetch_add(&dump->progress->verified_bytes, b->add_verified);
-	describe_job(dump, b->asked, sizeof(b->asked));
+	atomic_fetch_add(&order->progress->read_bytes, b->add_bytes);
+	atomic_fetch_add(&order->progress->sent_bytes, b->add_bytes / 2);
+	atomic_fetch_add(&order->progress->verified_bytes, b->add_verified);
+	describe_job(order, b->asked, sizeof(b->asked));
 	pthread_cond_broadcast(&b->changed);
 	while (b->hold && b->pass == 0 && !held.cancelled)
 		pthread_cond_wait(&b->changed, &b->lock);
@@ -107,31 +110,39 @@ static bool wait_held(struct bench *b, const struct make_dump *dump)
 	b->running--;
 	pthread_cond_broadcast(&b->changed);
 	pthread_mutex_unlock(&b->lock);
-	cancel_remove_hook(dump->cancel, &hook);
+	cancel_remove_hook(order->cancel, &hook);
 	return held.cancelled;
 }
 
-static int fake_make(const struct make_context *ctx, const struct make_dump *dump, struct manifest *ret,
+static int fake_make(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
                      struct error *err)
 {
 	struct bench *b = (struct bench *)ctx;
 
-	dump->log(dump->log_arg, "pg_dump: saving");
-	if (wait_held(b, dump))
+	order->log(order->log_arg, "pg_dump: saving");
+	if (wait_held(b, order))
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
-	if (dump->database && str_starts(dump->database, "bad"))
+	if (order->target->name && str_starts(order->target->name, "bad"))
 		return error_set(err, ERROR_DENIED, EACCES, "pg_dump: error: no rights on %s",
-		                 dump->database);
-	if (dump->database && str_starts(dump->database, "silent"))
+		                 order->target->name);
+	if (order->target->name && str_starts(order->target->name, "silent"))
 		return -ENOMEM;
 	if (b->warning)
-		dump->warn(dump->log_arg, b->warning);
+		order->warn(order->log_arg, b->warning);
 	*ret = (struct manifest){
-	        .path = mem_printf("%s/20261120T020000Z.dump", dump->directory),
+	        .path = mem_printf("%s/20261120T020000Z.dump", order->target->directory),
 	        .size_bytes = 1000,
 	};
 	memset(ret->sha256, 'a', SHA256_HEX_BYTES - 1);
 	return 0;
+}
+
+/* Dumps, but for the maker. */
+static struct make_kind kind;
+
+static const struct make_kind *fake_kind(const struct conf_job *job)
+{
+	return &kind;
 }
 
 static void on_run_changed(void *arg, int64_t run_id)
@@ -139,7 +150,7 @@ static void on_run_changed(void *arg, int64_t run_id)
 	struct bench *b = arg;
 	struct catalog_run run;
 
-	assert_int_equal(catalog_run(b->ctx.catalog, run_id, &run), 0);
+	assert_int_equal(catalog_run(b->repository.catalog, run_id, &run), 0);
 	pthread_mutex_lock(&b->lock);
 	if (run.state != RUN_PENDING && run.state != RUN_RUNNING)
 		b->ends_told++;
@@ -148,52 +159,43 @@ static void on_run_changed(void *arg, int64_t run_id)
 	pthread_mutex_unlock(&b->lock);
 }
 
-static void on_directory_changed(void *arg, const char *path)
-{
-	struct bench *b = arg;
-
-	pthread_mutex_lock(&b->lock);
-	str_copy(b->directories + strlen(b->directories), sizeof(b->directories) - strlen(b->directories),
-	         path);
-	str_copy(b->directories + strlen(b->directories), sizeof(b->directories) - strlen(b->directories),
-	         " ");
-	pthread_mutex_unlock(&b->lock);
-}
-
 static char *no_databases[] = {NULL};
 static char *tenants[] = {(char *)"acme", (char *)"bad one", (char *)"silent", (char *)"zeta", NULL};
 
-static struct conf_backup backups[] = {
+static struct conf_job backups[] = {
         {.name = (char *)"full",
-         .database = (char *)"postgresql:///primary",
-         .databases = no_databases,
+         .dump.database = (char *)"postgresql:///primary",
+         .dump.databases = no_databases,
          .hook_timeout_ms = 60000},
         {.name = (char *)"tenants",
-         .database = (char *)"postgresql:///",
-         .databases = tenants,
+         .dump.database = (char *)"postgresql:///",
+         .dump.databases = tenants,
          .hook_timeout_ms = 60000},
 };
 
 static void bench_init(struct bench *b, int64_t parallel_runs)
 {
-	struct jobs_options options = {.make = fake_make, .hook_stop_ms = 50};
+	struct jobs_options options = {.kind_of = fake_kind, .hook_stop_ms = 50};
 	struct error err = {0};
 
+	kind = dump_kind;
+	kind.make = fake_make;
 	*b = (struct bench){0};
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->changed, NULL);
 	log_set_level(0);
 	str_copy(b->state_dir, sizeof(b->state_dir), "/tmp/keepfs-test-job-XXXXXX");
 	assert_non_null(mkdtemp(b->state_dir));
-	assert_int_equal(catalog_open(b->state_dir, &b->ctx.catalog, &err), 0);
+	assert_int_equal(catalog_open(b->state_dir, &b->repository.catalog, &err), 0);
 	memcpy(b->backups, backups, sizeof(backups));
 	b->conf = (struct conf){.parallel_runs = parallel_runs,
-	                        .backups = b->backups,
-	                        .backup_count = 2,
+	                        .jobs = b->backups,
+	                        .job_count = 2,
 	                        .path = (char *)"/etc/keepfs/keepfs.conf",
 	                        .store.url = (char *)"dir:/objects"};
 	b->ctx.conf = &b->conf;
-	b->events = (struct jobs_events){on_run_changed, on_directory_changed, b};
+	b->ctx.repository = &b->repository;
+	b->events = (struct jobs_events){on_run_changed, b};
 	options.ctx = &b->ctx;
 	options.events = &b->events;
 	assert_int_equal(jobs_start(&options, &b->jobs, &err), 0);
@@ -207,7 +209,7 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 static void bench_finish(struct bench *b)
 {
 	assert_null(jobs_free(b->jobs));
-	catalog_free(b->ctx.catalog);
+	catalog_free(b->repository.catalog);
 	assert_int_equal(nftw(b->state_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
 	pthread_cond_destroy(&b->changed);
 	pthread_mutex_destroy(&b->lock);
@@ -396,14 +398,13 @@ static void test_run_completes(void **state)
 	assert_string_equal(run.triggered_by, "uid 0 (test)");
 	assert_string_equal(run.error, "");
 	assert_int_equal(run.size_bytes, 1000);
-	assert_int_equal(catalog_run_targets(b.ctx.catalog, id, 0, &target, 1), 1);
-	assert_string_equal(target.database, "primary");
+	assert_int_equal(catalog_run_targets(b.repository.catalog, id, 0, &target, 1), 1);
+	assert_string_equal(target.label, "primary");
 	assert_string_equal(target.path, "backups/full/20261120T020000Z.dump");
 	assert_int_equal(target.state, RUN_COMPLETED);
-	assert_int_equal(catalog_run_log(b.ctx.catalog, id, count_line, &lines), 0);
+	assert_int_equal(catalog_run_log(b.repository.catalog, id, count_line, &lines), 0);
 	assert_int_equal(lines, 2);
 	assert_string_equal(b.order, "backups/full ");
-	assert_string_equal(b.directories, "backups/full ");
 	/* Its name does as well, and again when the first has ended. */
 	assert_int_equal(jobs_wait(b.jobs, trigger(&b, "'full'"), &run), 0);
 	assert_int_equal(run.state, RUN_COMPLETED);
@@ -429,15 +430,41 @@ static void test_trigger_refuses(void **state)
 		if (bad[i][0] != '\'')
 			assert_non_null(strstr(err.message, "now, full, tenants"));
 	}
-	assert_int_equal(catalog_runs(b.ctx.catalog, NULL, 0, &run, 1), 0);
-	b.conf.backup_count = 0;
+	assert_int_equal(catalog_runs(b.repository.catalog, NULL, 0, &run, 1), 0);
+	b.conf.job_count = 0;
 	{
 		struct error err = {0};
 
 		assert_int_equal(jobs_trigger(b.jobs, "now", "test", &run, &err), -EINVAL);
 		assert_non_null(strstr(err.message, "[backup NAME]"));
 	}
-	b.conf.backup_count = 2;
+	b.conf.job_count = 2;
+	bench_finish(&b);
+}
+
+/* Any kind of job can be the first, which 'now' means; its keys are those of its kind. */
+static void test_trigger_of_files(void **state)
+{
+	static char *no_patterns[] = {NULL};
+	struct conf_job docs = {.name = (char *)"docs", .kind = CONF_JOB_FILES};
+	struct catalog_run run;
+	struct error err = {0};
+	struct bench b;
+
+	docs.files = (struct conf_files){
+	        .path = (char *)"/srv", .exclude = no_patterns, .each = (char *)"", .settle_ms = 600000};
+	bench_init(&b, 1);
+	b.conf.jobs = &docs;
+	b.conf.job_count = 1;
+	assert_int_equal(jobs_wait(b.jobs, trigger(&b, "now exclude='*.tmp b' compression=gzip"), &run), 0);
+	assert_string_equal(run.job, "docs");
+	assert_string_equal(run.options, "exclude='*.tmp, b' compression=gzip:6");
+	assert_string_equal(b.order, "backups/docs ");
+	assert_int_equal(jobs_trigger(b.jobs, "docs format=plain", "test", &run, &err), -EINVAL);
+	assert_non_null(
+	        strstr(err.message, "format: [files docs] has no such key; allowed: exclude, compression"));
+	assert_int_equal(jobs_trigger(b.jobs, "docs verify = none", "test", &run, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "keys: exclude, compression, verify, max_rate, note"));
 	bench_finish(&b);
 }
 
@@ -484,7 +511,7 @@ static void test_trigger_refuses_keys(void **state)
 		assert_int_equal(jobs_trigger(b.jobs, str_text(&text), "test", &run, &err), -EINVAL);
 		assert_string_equal(err.message, "note: has 201 bytes; allowed: at most 200");
 	}
-	assert_int_equal(catalog_runs(b.ctx.catalog, NULL, 0, &run, 1), 0);
+	assert_int_equal(catalog_runs(b.repository.catalog, NULL, 0, &run, 1), 0);
 	text.data[--text.len] = '\0';
 	assert_int_equal(jobs_wait(b.jobs, trigger(&b, str_text(&text)), &run), 0);
 	assert_int_equal(strlen(run.note), NOTE_MAX_BYTES);
@@ -501,7 +528,7 @@ static char *read_log(struct bench *b, int64_t id)
 {
 	struct str text = {0};
 
-	assert_int_equal(catalog_run_log(b->ctx.catalog, id, collect_line, &text), 0);
+	assert_int_equal(catalog_run_log(b->repository.catalog, id, collect_line, &text), 0);
 	return str_take(&text);
 }
 
@@ -710,7 +737,7 @@ static void test_pre_hook_that_fails(void **state)
 	assert_non_null(strstr(run.error, "pre_hook"));
 	assert_non_null(strstr(run.error, "no lock on the filesystem"));
 	assert_string_equal(b.order, "");
-	assert_int_equal(catalog_run_targets(b.ctx.catalog, id, 0, targets, 5), 4);
+	assert_int_equal(catalog_run_targets(b.repository.catalog, id, 0, targets, 5), 4);
 	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(targets[i].state, RUN_FAILED);
 	said = read_file(&b, "post");
@@ -770,7 +797,7 @@ static void test_post_hook_is_a_part_of_the_run(void **state)
 	post = set_hook(&b, &b.backups[0].post_hook, "cat /dev/null > @/begun; cat @/go");
 	id = trigger(&b, "full");
 	meet(&b, "begun", O_RDONLY);
-	assert_int_equal(catalog_run(b.ctx.catalog, id, &run), 0);
+	assert_int_equal(catalog_run(b.repository.catalog, id, &run), 0);
 	assert_int_equal(run.state, RUN_RUNNING);
 	assert_int_equal(jobs_trigger(b.jobs, "full", "test", &run, NULL), -EBUSY);
 	meet(&b, "go", O_WRONLY);
@@ -800,7 +827,7 @@ static void test_cancel_in_pre_hook(void **state)
 	assert_string_equal(run.error, "cancelled");
 	assert_string_equal(run.warning, "");
 	assert_string_equal(b.order, "");
-	assert_int_equal(catalog_run_targets(b.ctx.catalog, id, 0, &target, 1), 1);
+	assert_int_equal(catalog_run_targets(b.repository.catalog, id, 0, &target, 1), 1);
 	assert_int_equal(target.state, RUN_CANCELLED);
 	said = read_file(&b, "post");
 	assert_string_equal(said, "cancelled cancelled\n");
@@ -844,7 +871,7 @@ static void test_stop_in_post_hook(void **state)
 	int64_t id = begin_in_post_hook(&b, &post);
 
 	jobs_stop(b.jobs, 0);
-	assert_int_equal(catalog_run(b.ctx.catalog, id, &run), 0);
+	assert_int_equal(catalog_run(b.repository.catalog, id, &run), 0);
 	assert_int_equal(run.state, RUN_COMPLETED);
 	assert_non_null(strstr(run.warning, "post_hook"));
 	bench_finish(&b);
@@ -914,8 +941,7 @@ static void test_one_that_fails_does_not_stop_the_others(void **state)
 	                       "silent: the backup of silent failed"));
 	assert_string_equal(b.order, "backups/tenants/acme backups/tenants/bad=20one backups/tenants/silent "
 	                             "backups/tenants/zeta ");
-	assert_string_equal(b.directories, "backups/tenants/acme backups/tenants/zeta ");
-	assert_int_equal(catalog_run_targets(b.ctx.catalog, id, 0, targets, 5), 4);
+	assert_int_equal(catalog_run_targets(b.repository.catalog, id, 0, targets, 5), 4);
 	assert_int_equal(targets[0].state, RUN_COMPLETED);
 	assert_int_equal(targets[1].state, RUN_FAILED);
 	assert_string_equal(targets[1].error, "pg_dump: error: no rights on bad one");
@@ -930,7 +956,7 @@ static void test_many_failures_fit_the_history(void **state)
 	static char long_name[] = "bad-0123456789012345678901234567890123456789012345678901234567890";
 	char *names[41];
 	char copies[40][80];
-	struct conf_backup many = {.name = (char *)"many", .database = (char *)"", .databases = names};
+	struct conf_job many = {.name = (char *)"many", .dump.database = (char *)"", .dump.databases = names};
 	struct catalog_run run;
 	struct bench b;
 
@@ -940,8 +966,8 @@ static void test_many_failures_fit_the_history(void **state)
 	}
 	names[40] = NULL;
 	bench_init(&b, 1);
-	b.conf.backups = &many;
-	b.conf.backup_count = 1;
+	b.conf.jobs = &many;
+	b.conf.job_count = 1;
 	assert_int_equal(jobs_wait(b.jobs, trigger(&b, "many"), &run), 0);
 	assert_non_null(strstr(run.error, "40 of 40 databases failed: bad-0123"));
 	assert_true(str_ends(run.error, "; and others"));
@@ -965,7 +991,7 @@ static void test_cancel_running(void **state)
 	assert_int_equal(run.state, RUN_CANCELLED);
 	assert_string_equal(run.error, "cancelled");
 	assert_string_equal(b.order, "backups/tenants/acme ");
-	assert_int_equal(catalog_run_targets(b.ctx.catalog, id, 0, targets, 4), 4);
+	assert_int_equal(catalog_run_targets(b.repository.catalog, id, 0, targets, 4), 4);
 	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(targets[i].state, RUN_CANCELLED);
 	assert_int_equal(jobs_cancel(b.jobs, id, &err), -ESRCH);
@@ -1027,7 +1053,7 @@ static void test_cancel_pending_on_a_full_disk(void **state)
 	/* It does not wait for room, and may be asked again. */
 	assert_int_equal(jobs_cancel(b.jobs, second, NULL), 0);
 	assert_int_equal(jobs_cancel(b.jobs, second, NULL), 0);
-	assert_int_equal(catalog_run(b.ctx.catalog, second, &run), 0);
+	assert_int_equal(catalog_run(b.repository.catalog, second, &run), 0);
 	assert_int_equal(run.state, RUN_PENDING);
 	refuse_writes(false);
 	assert_int_equal(jobs_wait(b.jobs, second, &run), 0);
@@ -1085,7 +1111,7 @@ static void test_stop_within_grace(void **state)
 	assert_int_equal(pthread_create(&stopper, NULL, stop_main, &b), 0);
 	hold(&b, false);
 	pthread_join(stopper, NULL);
-	assert_int_equal(catalog_run(b.ctx.catalog, id, &run), 0);
+	assert_int_equal(catalog_run(b.repository.catalog, id, &run), 0);
 	assert_int_equal(run.state, RUN_COMPLETED);
 	assert_int_equal(b.ends_told, 1);
 	assert_int_equal(jobs_trigger(b.jobs, "full", "test", &run, &err), -ESHUTDOWN);
@@ -1104,10 +1130,10 @@ static void test_stop_cancels(void **state)
 	wait_running(&b, 1);
 	second = trigger(&b, "tenants");
 	jobs_stop(b.jobs, 0);
-	assert_int_equal(catalog_run(b.ctx.catalog, first, &run), 0);
+	assert_int_equal(catalog_run(b.repository.catalog, first, &run), 0);
 	assert_int_equal(run.state, RUN_CANCELLED);
 	assert_string_equal(run.error, "cancelled: keepfs was stopped");
-	assert_int_equal(catalog_run(b.ctx.catalog, second, &run), 0);
+	assert_int_equal(catalog_run(b.repository.catalog, second, &run), 0);
 	assert_int_equal(run.state, RUN_CANCELLED);
 	assert_non_null(strstr(run.error, "before it began"));
 	assert_int_equal(b.ends_told, 2);
@@ -1116,33 +1142,16 @@ static void test_stop_cancels(void **state)
 
 static void add_artifact(struct bench *b, uint64_t size_bytes)
 {
-	struct manifest m = {
-	        .path = (char *)"backups/full/20261119T020000Z.dump",
-	        .job = (char *)"full",
-	        .kind = (char *)"dump",
-	        .database = (char *)"primary",
-	        .server_version = (char *)"15.1",
-	        .tool_version = (char *)"15.1",
-	        .triggered_by = (char *)"test",
-	        .format = (char *)"custom",
-	        .content = (char *)"full",
-	        .compression = (char *)"gzip",
-	        .keepfs_version = (char *)"0",
-	        .started_at_us = 1,
-	        .finished_at_us = 2,
-	        .size_bytes = size_bytes,
-	        .stored_bytes = size_bytes,
-	};
+	_cleanup(manifest) struct manifest m = {0};
 	struct error err = {0};
 
-	memset(m.sha256, '0', SHA256_HEX_BYTES - 1);
-	memset(m.stored_sha256, '0', SHA256_HEX_BYTES - 1);
-	while (m.extents.total_bytes < size_bytes)
-		extents_append(&m.extents, 1000, 0);
-	m.extents_count = m.extents.count;
-	assert_int_equal(catalog_ensure_directory(b->ctx.catalog, "backups/full", 1, &err), 0);
-	assert_int_equal(catalog_add_artifact(b->ctx.catalog, &m, &err), 0);
-	extents_finish(&m.extents);
+	manifest_describe(&m, "backups/full/20261119T020000Z.dump", 1, "primary");
+	m.started_at_us = 1;
+	m.finished_at_us = 2;
+	manifest_put_own(&m, size_bytes, (uint32_t)(size_bytes / 1000), "");
+	manifest_seal(&m);
+	assert_int_equal(catalog_ensure_directory(b->repository.catalog, "backups/full", 1, &err), 0);
+	assert_int_equal(catalog_add_artifact(b->repository.catalog, &m, &err), 0);
 }
 
 static void test_progress(void **state)
@@ -1165,7 +1174,7 @@ static void test_progress(void **state)
 	assert_false(p.verifying);
 	assert_int_equal(p.expected_bytes, 5000);
 	assert_int_equal(p.targets_done, 0);
-	assert_string_equal(p.database, "primary");
+	assert_string_equal(p.target, "primary");
 	assert_in_range(p.elapsed_ms, 0, 60000);
 	hold(&b, false);
 	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
@@ -1230,7 +1239,7 @@ static void test_progress_over_databases(void **state)
 	assert_true(jobs_progress(b.jobs, id, &p));
 	assert_int_equal(p.targets_done, 1);
 	assert_int_equal(p.read_bytes, 600);
-	assert_string_equal(p.database, "bad one");
+	assert_string_equal(p.target, "bad one");
 	hold(&b, false);
 	bench_finish(&b);
 }
@@ -1285,7 +1294,7 @@ static void test_wait_for_what_is_not_there(void **state)
 	assert_int_equal(jobs_wait(b.jobs, 4711, &run), -ENOENT);
 	/* One that a crash left and that nobody runs. */
 	assert_int_equal(
-	        catalog_add_run(b.ctx.catalog,
+	        catalog_add_run(b.repository.catalog,
 	                        &(struct catalog_run){.job = "gone", .kind = "dump", .triggered_by = "test"},
 	                        &id, &err),
 	        0);
@@ -1303,6 +1312,7 @@ int main(void)
 	        cmocka_unit_test(test_command_append),
 	        cmocka_unit_test(test_run_completes),
 	        cmocka_unit_test(test_trigger_refuses),
+	        cmocka_unit_test(test_trigger_of_files),
 	        cmocka_unit_test(test_trigger_refuses_keys),
 	        cmocka_unit_test(test_trigger_changes_the_job),
 	        cmocka_unit_test(test_long_options_fit_the_history),

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What of a dump is pure: which entries have data, and how tables are cut into slices. */
-#include "../../src/make/contents.h"
-#include "../../src/make/tape.h"
+#include "../../src/dump/contents.h"
+#include "../../src/dump/tape.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/make.h>
 
 #include <errno.h>
 #include <setjmp.h>

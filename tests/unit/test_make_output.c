@@ -4,45 +4,60 @@
  * written by a program that fails. The programs are a line of shell each. And the order in which entries may
  * come, which no maker is trusted with.
  */
-#include "../../src/make/output.h"
+#include "../../src/dump/output.h"
 #include "../support/archive_read.h"
 #include "store_test.h"
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 #include <zlib.h>
 
-#define STEM    "backups/full/20261120T020000Z"
-#define ARCHIVE TEST_DATA "/small-z0.dump"
-#define LAST    "-- PostgreSQL database dump complete"
+#define STEM        "backups/full/20261120T020000Z"
+#define ARCHIVE     TEST_DATA "/small-z0.dump"
+#define BEGAN_AT_US INT64_C(1795140000000000) /* 2026-11-20T02:00:00Z */
+#define LAST        "-- PostgreSQL database dump complete"
 
 struct fixture {
 	struct conf conf;
-	struct conf_backup job;
+	struct conf_job job;
 	struct make_context ctx;
-	struct make_dump order;
+	struct make_target target;
+	struct make_order order;
 	struct dump dump;
+	struct repository repository;
+	struct manifest *m; /* the draft's */
+	char *path;         /* of the artifact */
 	struct contents *contents;
 };
 
 static int set_up(void **state)
 {
 	struct fixture *f = mem_alloc(sizeof(*f));
-	_cleanup(free) char *objects = NULL;
+	_cleanup(free) char *objects = NULL, *state_dir = NULL;
 
 	assert_int_equal(root_setup(state), 0);
 	objects = mem_printf("%s/objects", root);
 	f->conf.parallel_runs = 1;
 	f->conf.store.part_bytes = (uint64_t)1 << 20;
-	f->job.database = "dbname=x";
+	f->job.dump.database = "dbname=x";
+	f->job.name = "full";
+	f->job.verify = CONF_VERIFY_NONE;
 	f->ctx.conf = &f->conf;
 	f->ctx.pool = pool_new((uint64_t)64 << 20);
-	assert_int_equal(store_dir_new(objects, &f->ctx.store, NULL), 0);
-	f->order.job = f->dump.job = &f->job;
+	state_dir = mem_printf("%s/state", root);
+	assert_int_equal(store_dir_new(objects, &f->repository.store, NULL), 0);
+	assert_int_equal(catalog_open(state_dir, &f->repository.catalog, NULL), 0);
+	f->ctx.repository = &f->repository;
+	f->target = (struct make_target){.label = "x", .directory = "backups/full"};
+	f->order = (struct make_order){
+	        .job = &f->job, .target = &f->target, .run_id = 1, .triggered_by = "test"};
+	f->dump.job = &f->job;
+	f->dump.conf = &f->job.dump;
 	f->dump.ctx = &f->ctx;
 	f->dump.order = &f->order;
 	f->dump.compression = (struct compression){COMPRESSION_GZIP, COMPRESSION_ISAL};
@@ -55,13 +70,13 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
+	draft_free(f->dump.draft);
 	/* Every buffer and every promise came back. */
 	assert_true(pool_try_reserve(f->ctx.pool, pool_buffers(f->ctx.pool)));
 	pool_free(f->ctx.pool);
-	store_free(f->ctx.store);
+	store_free(f->repository.store);
+	catalog_free(f->repository.catalog);
 	contents_free(f->contents);
-	manifest_finish(&f->dump.m);
-	free(f->dump.path);
 	free(f);
 	return root_teardown(state);
 }
@@ -72,9 +87,19 @@ static void prepare(struct fixture *f, int format, const char *suffix, const cha
 	_cleanup(free) char *script = mem_printf("#!/bin/sh\n%s\n", program);
 	_cleanup(fd) int fd = -1;
 
-	f->job.format = format;
-	f->dump.m.is_directory = format == CONF_FORMAT_DIRECTORY;
-	f->dump.path = mem_printf("%s%s", STEM, suffix);
+	const struct draft_options options = {.ctx = &f->ctx,
+	                                      .order = &f->order,
+	                                      .kind = "dump",
+	                                      .suffix = suffix,
+	                                      .is_directory = format == CONF_FORMAT_DIRECTORY,
+	                                      .started_at_us = BEGAN_AT_US};
+
+	f->job.dump.format = format;
+	/* What was not published is taken back, and its name is free again. */
+	f->dump.draft = draft_free(f->dump.draft);
+	assert_int_equal(draft_new(&options, &f->dump.draft, NULL), 0);
+	f->m = draft_manifest(f->dump.draft);
+	f->path = f->m->path;
 	snprintf(f->dump.program, sizeof(f->dump.program), "%s/pg_dump", root);
 	fd = open(f->dump.program, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
 	assert_true(fd >= 0);
@@ -86,7 +111,7 @@ static void get(struct fixture *f, const char *key, struct str *out)
 	char *data;
 	size_t len;
 
-	assert_int_equal(store_get_all(f->ctx.store, NULL, key, 1 << 20, &data, &len, NULL), 0);
+	assert_int_equal(store_get_all(f->repository.store, NULL, key, 1 << 20, &data, &len, NULL), 0);
 	str_append_bytes(out, data, len);
 	free(data);
 }
@@ -99,7 +124,8 @@ static void expect_objects(struct fixture *f, const char *expected)
 	size_t count;
 	bool more;
 
-	assert_int_equal(store_list(f->ctx.store, NULL, "", NULL, 1000, &objects, &count, &more, NULL), 0);
+	assert_int_equal(store_list(f->repository.store, NULL, "", NULL, 1000, &objects, &count, &more, NULL),
+	                 0);
 	for (size_t i = 0; i < count; i++) {
 		assert_true(str_starts(objects[i].key, STEM));
 		str_appendf(&got, "%s ", objects[i].key + strlen(STEM));
@@ -137,14 +163,14 @@ static void test_custom_archive(void **state)
 	prepare(f, CONF_FORMAT_CUSTOM, ".dump", "exec cat " ARCHIVE);
 	assert_int_equal(transcode_archive(&f->dump, f->contents, NULL), 0);
 	expect_objects(f, ".dump ");
-	get(f, f->dump.path, &out);
+	get(f, f->path, &out);
 	assert_int_equal(fd_read_file(ARCHIVE, 1 << 20, &in), 0);
 	assert_int_equal(archive_read(in.data, in.len, false, &before, NULL), 0);
 	assert_int_equal(archive_read(out.data, out.len, true, &after, NULL), 0);
 	assert_true(archive_content_equal(&before, &after));
 	assert_true(archive_offsets_right(out.data, out.len));
-	assert_int_equal(f->dump.m.size_bytes, out.len);
-	assert_int_equal(f->dump.m.extents.total_bytes, out.len);
+	assert_int_equal(f->m->files[0].size_bytes, out.len);
+	assert_int_equal(f->m->objects[0].extents.total_bytes, out.len);
 }
 
 static void test_directory(void **state)
@@ -156,7 +182,7 @@ static void test_directory(void **state)
 	assert_int_equal(transcode_archive(&f->dump, f->contents, NULL), 0);
 	expect_objects(f, "/3359.dat.gz /3360.dat.gz /blob_1234.dat.gz /blob_3000000000.dat.gz /blobs.toc "
 	                  "/toc.dat ");
-	assert_int_equal(f->dump.m.file_count, 6);
+	assert_int_equal(f->m->file_count, 6);
 	get(f, STEM "/blobs.toc", &list);
 	assert_string_equal(str_text(&list), "1234 blob_1234.dat\n3000000000 blob_3000000000.dat\n");
 	get(f, STEM "/3360.dat.gz", &packed);
@@ -243,7 +269,6 @@ static void test_archive_is_cut_off(void **state)
 		assert_int_equal(transcode_archive(&f->dump, f->contents, &err), -EBADMSG);
 		assert_true(err.message[0]);
 		expect_objects(f, "");
-		free(take_ptr(&f->dump.path));
 		assert_int_equal(unlink(f->dump.program), 0);
 		contents_free(f->contents);
 		f->contents = contents_new();
@@ -298,10 +323,10 @@ static void test_text(void **state)
 	prepare(f, CONF_FORMAT_PLAIN, ".sql.gz", LONG_TEXT);
 	assert_int_equal(make_plain(&f->dump, NULL), 0);
 	expect_objects(f, ".sql.gz ");
-	get(f, f->dump.path, &packed);
+	get(f, f->path, &packed);
 	unpack(&packed, &text);
 	expect_long_text(f, &text);
-	assert_int_equal(strlen(f->dump.m.sha256), SHA256_HEX_BYTES - 1);
+	assert_int_equal(strlen(f->m->files[0].sha256), SHA256_HEX_BYTES - 1);
 }
 
 static void test_text_without_compression(void **state)
@@ -312,7 +337,7 @@ static void test_text_without_compression(void **state)
 	f->dump.compression.method = COMPRESSION_NONE;
 	prepare(f, CONF_FORMAT_PLAIN, ".sql", LONG_TEXT);
 	assert_int_equal(make_plain(&f->dump, NULL), 0);
-	get(f, f->dump.path, &text);
+	get(f, f->path, &text);
 	expect_long_text(f, &text);
 }
 
@@ -336,7 +361,6 @@ static void test_text_is_cut_off(void **state)
 		assert_int_equal(make_plain(&f->dump, &err), -EBADMSG);
 		assert_non_null(strstr(err.message, "is cut off"));
 		expect_objects(f, "");
-		free(take_ptr(&f->dump.path));
 		assert_int_equal(unlink(f->dump.program), 0);
 	}
 }
@@ -394,17 +418,19 @@ static void test_order_of_entries(void **state)
 static size_t note(struct fixture *f, const char *name, size_t extents)
 {
 	struct stream_facts facts = {.bytes = extents * EXTENT_MIN_BYTES};
+	const struct manifest_object *object;
 	const struct manifest_file *file;
 
 	for (size_t i = 0; i < extents; i++)
 		extents_append(&facts.extents, EXTENT_MIN_BYTES, 0);
-	dump_note_file(&f->dump, name, &facts);
+	draft_enter(f->dump.draft, name, &facts);
 	assert_int_equal(facts.extents.count, 0);
-	file = &f->dump.m.files[f->dump.m.file_count - 1];
+	file = &f->m->files[f->m->file_count - 1];
 	assert_string_equal(file->name, name);
-	assert_int_equal(file->extents.total_bytes, file->size_bytes);
-	assert_int_equal(file->extents_count, file->extents.count);
-	return file->extents.count;
+	object = &f->m->objects[file->object];
+	assert_int_equal(object->extents.total_bytes, file->size_bytes);
+	assert_int_equal(object->extents_count, object->extents.count);
+	return object->extents.count;
 }
 
 /* One table's worth of extents for all files: the rest has long ones. */
@@ -412,6 +438,7 @@ static void test_extents_of_many_files(void **state)
 {
 	struct fixture *f = *state;
 
+	prepare(f, CONF_FORMAT_DIRECTORY, "", "exit 1");
 	assert_int_equal(note(f, "1", EXTENTS_MAX - 110), EXTENTS_MAX - 110);
 	assert_int_equal(note(f, "2", 100), 100);
 	assert_int_equal(note(f, "3", 34), 9); /* 256 KiB */

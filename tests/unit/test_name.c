@@ -151,13 +151,108 @@ static void inodes_tell_their_kind(void **state)
 	}
 }
 
+static void a_path_names_its_root(void **state)
+{
+	const struct tree_root *root = tree_root_of("backups/full/20261120T020000Z.dump");
+
+	assert_non_null(root);
+	assert_string_equal(root->name, "backups");
+	assert_ptr_equal(tree_root_of("backups"), root);
+	assert_ptr_equal(tree_root_of("backups/"), root);
+	assert_null(tree_root_of("backup"));
+	assert_null(tree_root_of("backups2/full"));
+	assert_null(tree_root_of("links/backups"));
+	assert_null(tree_root_of("/backups"));
+	assert_null(tree_root_of(""));
+}
+
+/* Programs remember inode numbers: these are for ever. */
+static void roots_keep_their_numbers(void **state)
+{
+	const struct tree_root *root = tree_root_of("backups");
+
+	assert_int_equal(root->ino, 2);
+	assert_int_equal(root->links_ino, 7);
+	assert_int_equal(root->catalog_ino, 0);
+}
+
+static void roots_are_told_apart(void **state)
+{
+	uint64_t used = 0;
+
+	assert_true(tree_roots_count > 0);
+	for (size_t i = 0; i < tree_roots_count; i++) {
+		const struct tree_root *root = &tree_roots[i];
+
+		assert_true(name_is_safe(root->name));
+		assert_ptr_equal(tree_root_of(root->name), root);
+		assert_in_range(root->ino, 2, 15);
+		assert_in_range(root->links_ino, 0, 15);
+		assert_false(used & (UINT64_C(1) << root->ino));
+		used |= UINT64_C(1) << root->ino;
+		assert_false(root->links_ino && used & (UINT64_C(1) << root->links_ino));
+		used |= UINT64_C(1) << root->links_ino;
+		for (size_t j = 0; j < i; j++)
+			assert_int_not_equal(tree_roots[j].catalog_ino, root->catalog_ino);
+	}
+}
+
+static void a_stem_has_no_dot(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"2026-11-20", "2026-11-20"}, {"2026.11", "2026=2E11"}, {"a b", "a=20b"},
+	        {"\xc3\xa9", "=C3=A9"},       {"-x", "=2Dx"},           {"latest", "=6C=61=74=65=73=74"},
+	        {".hidden", "=2Ehidden"},     {"latest2", "latest2"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup(free) char *stem = name_stem_from(cases[i][0]);
+
+		assert_string_equal(stem, cases[i][1]);
+	}
+}
+
+static void long_stems_leave_room_and_stay_apart(void **state)
+{
+	char one[301], other[301];
+	_cleanup(free) char *a = NULL, *b = NULL;
+
+	memset(one, 'x', sizeof(one));
+	memset(other, 'x', sizeof(other));
+	one[300] = other[300] = '\0';
+	other[299] = 'y';
+	a = name_stem_from(one);
+	b = name_stem_from(other);
+	assert_true(strlen(a) <= 184);
+	assert_string_not_equal(a, b);
+}
+
+static void some_names_are_keepfs_own(void **state)
+{
+	assert_true(name_is_reserved("latest"));
+	assert_true(name_is_reserved("latest.dump"));
+	assert_true(name_is_reserved("SHA256SUMS"));
+	assert_false(name_is_reserved("latest2.dump"));
+	assert_false(name_is_reserved("20261120T020000Z.dump"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(names_have_their_sequence),    cmocka_unit_test(formatting_is_the_inverse),
-	        cmocka_unit_test(bad_names_have_none),          cmocka_unit_test(safe_names),
-	        cmocka_unit_test(databases_become_directories), cmocka_unit_test(long_databases_stay_apart),
-	        cmocka_unit_test(inodes_never_change),          cmocka_unit_test(inodes_tell_their_kind),
+	        cmocka_unit_test(a_stem_has_no_dot),
+	        cmocka_unit_test(long_stems_leave_room_and_stay_apart),
+	        cmocka_unit_test(some_names_are_keepfs_own),
+	        cmocka_unit_test(names_have_their_sequence),
+	        cmocka_unit_test(formatting_is_the_inverse),
+	        cmocka_unit_test(bad_names_have_none),
+	        cmocka_unit_test(safe_names),
+	        cmocka_unit_test(databases_become_directories),
+	        cmocka_unit_test(long_databases_stay_apart),
+	        cmocka_unit_test(inodes_never_change),
+	        cmocka_unit_test(inodes_tell_their_kind),
+	        cmocka_unit_test(a_path_names_its_root),
+	        cmocka_unit_test(roots_keep_their_numbers),
+	        cmocka_unit_test(roots_are_told_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

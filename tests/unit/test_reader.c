@@ -435,19 +435,19 @@ static void test_block_span(void **state)
 		}
 		/* The blocks are consecutive, no longer than a buffer, the same from each of their bytes. */
 		while (at < x.total_bytes) {
-			struct span span = block_span(&x, at), again;
+			struct span span = block_span(&x, NULL, at), again;
 			unsigned touched = 0;
 
 			assert_int_equal(span.offset, at);
 			assert_int_equal(span.first, extent);
 			assert_in_range(span.bytes, 1, MIB);
-			again = block_span(&x, at + span.bytes - 1);
+			again = block_span(&x, NULL, at + span.bytes - 1);
 			assert_int_equal(again.first, span.first);
 			assert_int_equal(again.count, span.count);
 			/* The longest request from the last byte of this one. */
 			for (uint64_t p = at + span.bytes - 1;
 			     p < x.total_bytes && p < at + span.bytes - 1 + READER_REQUEST_BYTES; touched++) {
-				struct span s = block_span(&x, p);
+				struct span s = block_span(&x, NULL, p);
 
 				p = s.offset + s.bytes;
 			}
@@ -1505,14 +1505,14 @@ static void test_whole_holds_one_block(void **state)
 		sched_yield();
 		pthread_mutex_lock(&b.reader->lock);
 	}
-	span = block_span(&a->extents, 0);
+	span = block_span(&a->extents, NULL, 0);
 	first = block_make(b.reader, a, &span, true);
 	first->loading = 1;
 	assert_false(whole_arrived(b.reader, first, 1));
 	assert_ptr_equal(a->whole_held, first);
 	a->whole = WHOLE_BUSY;
 	a->whole_next = 2 * MIB;
-	span = block_span(&a->extents, 3 * MIB);
+	span = block_span(&a->extents, NULL, 3 * MIB);
 	last = block_find(b.reader, a, span.first);
 	assert_true(whole_arrived(b.reader, last, 1));
 	assert_ptr_equal(a->whole_held, first);

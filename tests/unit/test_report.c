@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../support/manifests.h"
+
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
@@ -37,7 +39,7 @@ struct fixture {
 	char *directory;
 	struct catalog *catalog;
 	struct conf conf;
-	struct conf_backup jobs[2];
+	struct conf_job jobs[2];
 	struct spool *out;
 };
 
@@ -50,8 +52,8 @@ static int set_up(void **state)
 	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
 	f->jobs[0].name = (char *)"full";
 	f->jobs[1].name = (char *)"tenants";
-	f->conf.backups = f->jobs;
-	f->conf.backup_count = 1;
+	f->conf.jobs = f->jobs;
+	f->conf.job_count = 1;
 	f->conf.state_dir = f->directory;
 	f->conf.store.url = (char *)"s3://bucket";
 	f->out = spool_new(f->directory);
@@ -103,39 +105,21 @@ static void add_artifact_as(struct fixture *f, const char *job, int64_t second, 
                             bool partial)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	_cleanup(free) uint8_t *encoded = NULL;
-	_cleanup(free) char *directory = mem_printf("backups/%s", job);
-	char name[NAME_MAX_BYTES];
+	_cleanup(free) char *directory = mem_printf("backups/%s", job), *path = NULL;
+	char name[NAME_MAX_BYTES], sha256[SHA256_HEX_BYTES] = "";
 	uint8_t digest[SHA256_BYTES];
-	size_t len;
 
 	name_format((AT_S + second) * 1000, partial ? ".schema.dump" : ".dump", name);
-	m = (struct manifest){
-	        .path = mem_printf("%s/%s", directory, name),
-	        .job = mem_strdup(job),
-	        .kind = mem_strdup("dump"),
-	        .database = mem_strdup("primary"),
-	        .server_version = mem_strdup("15.18"),
-	        .tool_version = mem_strdup("15.18"),
-	        .triggered_by = mem_strdup("uid 0 (bash)"),
-	        .format = mem_strdup("custom"),
-	        .content = mem_strdup(partial ? "schema" : "full"),
-	        .compression = mem_strdup("gzip"),
-	        .partial = partial,
-	        .keepfs_version = mem_strdup("0.1.0"),
-	        .run_id = run_id,
-	        .started_at_us = AT_US + second * US_PER_S,
-	        .finished_at_us = AT_US + second * US_PER_S,
-	        .size_bytes = size,
-	        .stored_bytes = size,
-	};
-	sha256_once(m.path, strlen(m.path), digest);
-	hex_encode(digest, sizeof(digest), m.sha256);
-	hex_encode(digest, sizeof(digest), m.stored_sha256);
-	extents_append(&m.extents, size, 1);
-	if (partial)
-		m.sha256[0] = m.stored_sha256[0] = '\0'; /* not read back */
-	encoded = manifest_seal_extents(&m, &len);
+	path = mem_printf("%s/%s", directory, name);
+	manifest_describe(&m, path, run_id, "primary");
+	mem_replace_string(&m.job, job);
+	m.partial = partial;
+	m.started_at_us = m.finished_at_us = AT_US + second * US_PER_S;
+	sha256_once(path, strlen(path), digest);
+	if (!partial) /* else not read back */
+		hex_encode(digest, sizeof(digest), sha256);
+	manifest_put_own(&m, size, 1, sha256);
+	manifest_seal(&m);
 	assert_int_equal(catalog_ensure_directory(f->catalog, directory, AT_US, NULL), 0);
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
 }
@@ -259,11 +243,9 @@ static void test_run_status(void **state)
 {
 	struct fixture *f = *state;
 	struct catalog_run run = sample;
-	struct catalog_target good = {.database = "acme co",
-	                              .state = RUN_COMPLETED,
-	                              .path = "backups/full/x.dump",
-	                              .size_bytes = 12};
-	struct catalog_target bad = {.database = "zoo", .state = RUN_FAILED, .error = "no such\ndatabase\n"};
+	struct catalog_target good = {
+	        .label = "acme co", .state = RUN_COMPLETED, .path = "backups/full/x.dump", .size_bytes = 12};
+	struct catalog_target bad = {.label = "zoo", .state = RUN_FAILED, .error = "no such\ndatabase\n"};
 	_cleanup(free) char *text = NULL;
 
 	run.id = add_run(f, "full", RUN_RUNNING, NULL);
@@ -293,7 +275,7 @@ static void test_run_status_many_targets(void **state)
 	for (int i = 0; i < 40; i++) {
 		struct catalog_target target = {.state = RUN_PENDING};
 
-		snprintf(target.database, sizeof(target.database), "db%02d", i);
+		snprintf(target.label, sizeof(target.label), "db%02d", i);
 		assert_int_equal(catalog_set_target(f->catalog, run.id, &target, NULL), 0);
 	}
 	assert_int_equal(report_run_status(f->catalog, &run, f->out), 0);
@@ -315,7 +297,7 @@ static void test_run_progress(void **state)
 	                            .elapsed_ms = 1500,
 	                            .rate_bytes_per_s = 6,
 	                            .eta_s = 5,
-	                            .database = "a b%",
+	                            .target = "a b%",
 	                            .targets_done = 1};
 	_cleanup(free) char *live = NULL, *unknown = NULL, *pending = NULL, *ended = NULL;
 
@@ -326,7 +308,7 @@ static void test_run_progress(void **state)
 	                    "elapsed_ms=1500 rate_bytes_per_s=6 eta_s=5 targets_done=1 verified_bytes=3 "
 	                    "phase=dumping database=a%20b%25\n");
 	p.eta_s = -1;
-	p.database[0] = '\0';
+	p.target[0] = '\0';
 	p.verifying = true;
 	report_run_progress(&run, &p, f->out);
 	unknown = text_of(f);
@@ -405,7 +387,7 @@ static void test_stats(void **state)
 	const struct json *full, *old, *tenants;
 	int64_t number = 0, at = 0;
 
-	f->conf.backup_count = 2;
+	f->conf.job_count = 2;
 	f->conf.store.capacity_bytes = 5000;
 	add_artifact(f, "full", 0, add_run(f, "full", RUN_COMPLETED, NULL), 100);
 	add_artifact(f, "full", 60, add_run(f, "full", RUN_COMPLETED, NULL), 150);
@@ -552,7 +534,7 @@ static void test_health_failed_runs(void **state)
 	assert_has(text, "\nWARN  job full: run 3 failed 20");
 	assert_has(text, ": again; the newest good backup is of 2026-11-20T02:00:00Z\n");
 	/* Another job's failures do not touch this one. */
-	f->conf.backup_count = 2;
+	f->conf.job_count = 2;
 	add_run(f, "full", RUN_COMPLETED, NULL);
 	add_run(f, "tenants", RUN_FAILED, "x");
 	assert_int_equal(health(f, &text), REPORT_CRIT);
@@ -637,7 +619,7 @@ static void test_health_probes(void **state)
 	_cleanup(free) char *text = NULL;
 	int64_t later = clock_now_us() + 3600 * US_PER_S;
 
-	f->conf.backup_count = 2;
+	f->conf.job_count = 2;
 	add_artifact(f, "full", 0, add_run(f, "full", RUN_COMPLETED, NULL), 100);
 	add_artifact(f, "tenants", 0, add_run(f, "tenants", RUN_COMPLETED, NULL), 100);
 	set_probe(f, "store", false, later);
@@ -651,7 +633,7 @@ static void test_health_probes(void **state)
 	set_probe(f, "database full/shop", false, AT_US - US_PER_S);
 	assert_int_equal(health(f, &text), REPORT_OK);
 	/* but not a run of another job. */
-	f->conf.backup_count = 1;
+	f->conf.job_count = 1;
 	f->jobs[0].name = (char *)"other";
 	set_probe(f, "database other/shop", false, AT_US - US_PER_S);
 	assert_int_equal(health(f, &text), REPORT_WARN);

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../support/manifests.h"
+
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
@@ -39,7 +41,7 @@ struct fixture {
 	char directory[64];
 	struct catalog *catalog;
 	struct conf conf;
-	struct conf_backup jobs[2];
+	struct conf_job jobs[2];
 	struct report_sources sources;
 	struct spool *out;
 };
@@ -53,8 +55,8 @@ static int set_up(void **state)
 	assert_int_equal(catalog_open(f->directory, &f->catalog, NULL), 0);
 	f->jobs[0].name = (char *)"full";
 	f->jobs[1].name = (char *)"tenants";
-	f->conf = (struct conf){.backups = f->jobs,
-	                        .backup_count = 2,
+	f->conf = (struct conf){.jobs = f->jobs,
+	                        .job_count = 2,
 	                        .state_dir = f->directory,
 	                        .memory_bytes = 3 * POOL_BUFFER_BYTES + 1,
 	                        .store.url = (char *)"s3://bucket"};
@@ -203,32 +205,19 @@ static int64_t add_run(struct fixture *f, const char *job, enum run_state state)
 /* Returns its inode number. */
 static uint64_t add_backup(struct fixture *f, const char *job, int64_t second, bool partial)
 {
-	_cleanup(manifest) struct manifest m = {
-	        .job = mem_strdup(job),
-	        .kind = mem_strdup("dump"),
-	        .database = mem_strdup("primary"),
-	        .server_version = mem_strdup("15.18"),
-	        .tool_version = mem_strdup("15.18"),
-	        .triggered_by = mem_strdup("cron"),
-	        .format = mem_strdup("custom"),
-	        .content = mem_strdup("full"),
-	        .compression = mem_strdup("gzip"),
-	        .partial = partial,
-	        .keepfs_version = mem_strdup("0.1.0"),
-	        .started_at_us = AT_US,
-	        .finished_at_us = AT_US + second * US_PER_S + 250000,
-	        .size_bytes = 100,
-	        .stored_bytes = 100,
-	};
-	_cleanup(free) char *directory = mem_printf("backups/%s", job);
-	_cleanup(free) uint8_t *extents = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *directory = mem_printf("backups/%s", job), *path = NULL;
 	char name[NAME_MAX_BYTES];
-	size_t len;
 
 	name_format((AT_S + second) * 1000, partial ? ".partial.dump" : ".dump", name);
-	m.path = mem_printf("%s/%s", directory, name);
-	extents_append(&m.extents, 100, 1);
-	extents = manifest_seal_extents(&m, &len);
+	path = mem_printf("%s/%s", directory, name);
+	manifest_describe(&m, path, 0, "primary");
+	mem_replace_string(&m.job, job);
+	m.partial = partial;
+	m.started_at_us = AT_US;
+	m.finished_at_us = AT_US + second * US_PER_S + 250000;
+	manifest_put_own(&m, 100, 1, "");
+	manifest_seal(&m);
 	assert_int_equal(catalog_ensure_directory(f->catalog, directory, AT_US, NULL), 0);
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
 	return ino_of_artifact(m.path);

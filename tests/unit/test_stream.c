@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Streams: filters, the pump, and the upload against a store in memory that can fail and wait. */
 #include "../../src/stream/digest.h"
+#include "../../src/stream/lister.h"
 #include "../../src/stream/upload.h"
 
 #include <keepfs/base/fd.h>
@@ -690,7 +691,7 @@ static void expect_extents(const struct extents *x, const struct str *data, size
 	uint64_t at = head;
 
 	assert_int_equal(x->total_bytes, data->len);
-	for (size_t i = head ? 1 : 0; i < x->count; i++) {
+	for (size_t i = (head + EXTENT_MIN_BYTES - 1) / EXTENT_MIN_BYTES; i < x->count; i++) {
 		uint64_t end = at / length * length + length;
 
 		assert_int_equal(x->items[i].offset, at);
@@ -701,16 +702,26 @@ static void expect_extents(const struct extents *x, const struct str *data, size
 	assert_int_equal(at, data->len);
 }
 
+static const struct cells no_cells = {.plain_bytes = EXTENT_MIN_BYTES, .stored_bytes = EXTENT_MIN_BYTES};
+
+static struct sink *new_lister(struct sink *next, size_t head, size_t most, struct extents *ret)
+{
+	return lister_new(next,
+	                  &(struct lister_options){
+	                          .cells = no_cells, .head_bytes = head, .max_extents = most, .ret = ret});
+}
+
 static void expect_digest(size_t len, size_t piece, size_t extents)
 {
 	_cleanup(str) struct str data = {0};
 	_cleanup(str) struct str kept = {0};
 	struct stream_facts facts = {0};
 	bool finished = false;
-	struct sink *sink = digest_new(keeper_new(&kept, &finished, 0), &facts, true, EXTENTS_MAX);
+	struct sink *sink = new_lister(keeper_new(&kept, &finished, 0), 0, EXTENTS_MAX, &facts.extents);
 	uint8_t digest[SHA256_BYTES];
 	char hex[SHA256_HEX_BYTES];
 
+	sink = digest_new(sink, &facts.bytes, facts.sha256);
 	make_data(&data, len);
 	for (size_t at = 0; at < len; at += piece)
 		assert_int_equal(sink_write(sink, data.data + at, len - at < piece ? len - at : piece, NULL),
@@ -744,24 +755,21 @@ static void expect_limited(const struct str *whole, size_t head, size_t len, siz
 	const struct str data = {.data = whole->data, .len = len};
 	const size_t piece = most * 10007;
 	_cleanup(str) struct str kept = {0};
-	struct stream_facts facts = {0};
+	struct extents extents = {0};
 	bool finished = false;
-	struct sink *sink;
+	struct sink *sink = new_lister(keeper_new(&kept, &finished, 0), head, most, &extents);
 
-	if (head)
-		extents_append(&facts.extents, (uint32_t)head, 0);
-	sink = digest_new(keeper_new(&kept, &finished, 0), &facts, false, most);
 	for (size_t at = head; at < len; at += piece)
 		assert_int_equal(sink_write(sink, data.data + at, len - at < piece ? len - at : piece, NULL),
 		                 0);
 	assert_int_equal(sink_finish(sink, NULL), 0);
 	sink_free(sink);
-	expect_extents(&facts.extents, &data, head, length);
-	if (head) {
-		assert_int_equal(facts.extents.items[0].length, head);
-		assert_int_equal(facts.extents.items[0].crc32c, 0);
+	expect_extents(&extents, &data, head, length);
+	for (size_t at = 0, i = 0; at < head; at += EXTENT_MIN_BYTES, i++) {
+		assert_int_equal(extents.items[i].offset, at);
+		assert_int_equal(extents.items[i].crc32c, 0);
 	}
-	extents_finish(&facts.extents);
+	extents_finish(&extents);
 }
 
 static void test_limited_extents(void **state)
@@ -775,7 +783,8 @@ static void test_limited_extents(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
 		for (uint32_t length = EXTENT_MIN_BYTES; length < EXTENT_MAX_BYTES; length *= 2) {
 			/* The head counts, and what follows it up to a multiple. */
-			size_t full = heads[i] / length * length + (most - (heads[i] > 0)) * length;
+			size_t head_extents = (heads[i] + EXTENT_MIN_BYTES - 1) / EXTENT_MIN_BYTES;
+			size_t full = heads[i] / length * length + (most - head_extents) * length;
 
 			expect_limited(&data, heads[i], full - 1, most, length);
 			expect_limited(&data, heads[i], full, most, length);

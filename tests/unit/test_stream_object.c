@@ -104,7 +104,9 @@ static void expect_facts(struct fixture *f, const struct stream_facts *facts)
 		hex_encode(digest, sizeof(digest), hex);
 	}
 	assert_string_equal(facts->sha256, hex);
+	assert_string_equal(facts->stored_sha256, hex);
 	assert_int_equal(facts->bytes, f->data.len);
+	assert_int_equal(facts->stored_bytes, f->data.len);
 	assert_int_equal(facts->extents.total_bytes, f->data.len);
 	for (size_t i = 0; i < facts->extents.count; i++) {
 		const struct extent *x = &facts->extents.items[i];

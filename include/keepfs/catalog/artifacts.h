@@ -25,14 +25,12 @@ struct catalog;
  * number.
  */
 int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err);
-/** catalog_manifest() - all facts of an artifact without its extents and files; -ENOENT. @ino may be that of
- * one of its files: the facts are the artifact's. */
+/** catalog_manifest() - all facts of an artifact without its objects and files; -ENOENT. @ino may be that of one of its
+ * files: the facts are the artifact's. */
 int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret);
 /** catalog_entomb_artifact() - hide it and its files from the tree and from catalog_manifest(): its deletion
- * has begun. With
- * @keep_last -EPERM for the last of its directory that is not damaged; a partial one is no other for one that
- * is not. */
-int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool keep_last, struct error *err);
+ * has begun. With @by_policy -EPERM where policy_check_removal() forbids it, asked in the same transaction. */
+int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool by_policy, struct error *err);
 /** catalog_drop_artifact() - its object and manifest are gone: forget it. */
 int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err);
 /** catalog_tombs() - call @row with the path of each deletion that has begun and not ended. */

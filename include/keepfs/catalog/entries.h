@@ -6,8 +6,8 @@
  * every function.
  */
 #include <keepfs/base/error.h>
-#include <keepfs/codec/extents.h>
 #include <keepfs/codec/hash.h>
+#include <keepfs/codec/manifest.h>
 #include <keepfs/codec/name.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -70,8 +70,13 @@ int catalog_files(struct catalog *c, uint64_t artifact_ino,
 /** catalog_file_sha256() - of an artifact's file or of one of its further files into @ret ("" when not
  * known); -ENOENT. */
 int catalog_file_sha256(struct catalog *c, uint64_t ino, char ret[static SHA256_HEX_BYTES]);
-/** catalog_extents() - the extent table of an artifact's file, or of one of its further files; -ENOENT. */
-int catalog_extents(struct catalog *c, uint64_t ino, struct extents *ret);
+/** catalog_key() - heap: of the object of an artifact's file, or of one of its further files; NULL where
+ * catalog_object() has none. */
+char *catalog_key(struct catalog *c, uint64_t ino);
+/** catalog_object() - what the store holds of an artifact's file, or of one of its further files, with its extents;
+ * finish with manifest_object_finish(). -ENOENT when there is no such file, or nothing of it that this keepfs knows how
+ * to read. */
+int catalog_object(struct catalog *c, uint64_t ino, struct manifest_object *ret);
 /** catalog_sums() - call @row for each line of a directory's SHA256SUMS, oldest artifact first, its files
  * behind it: without the line end. An artifact that is a directory has one line, for the SHA256SUMS in it;
  * one whose digest is not known has a comment ("# NAME: not read back, so its SHA-256 is not known"). */

@@ -36,8 +36,8 @@ struct catalog_run {
 	char error[1536];
 };
 
-struct catalog_target { /* one database of a run */
-	char database[256];
+struct catalog_target { /* one thing that a run makes an artifact of: a database, a directory */
+	char label[256];
 	enum run_state state;
 	char path[512]; /* of its artifact; "" */
 	uint64_t size_bytes;

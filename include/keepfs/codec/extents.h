@@ -44,6 +44,9 @@ size_t extents_find(const struct extents *x, uint64_t offset);
  * @length: 1 to EXTENT_MAX_BYTES
  */
 void extents_merge(struct extents *x, size_t first, uint32_t length);
+/** extents_merge_from() - the same; the multiples are counted from @origin on, and what lies before it belongs
+ * to the first. */
+void extents_merge_from(struct extents *x, size_t first, uint64_t origin, uint32_t length);
 /** extents_limit() - merge, at multiples of EXTENT_MIN_BYTES and of each double up to EXTENT_MAX_BYTES, until
  * there are at most @most, or nothing is left to merge. */
 void extents_limit(struct extents *x, size_t most);

@@ -42,6 +42,15 @@ bool json_get_time(const struct json *object, const char *key, int64_t *ret_at_u
 const struct json *json_get(const struct json *object, const char *key);
 /** json_get_null() - true when the key is there and its value is null. */
 bool json_get_null(const struct json *object, const char *key);
+/** json_clone() - a value of its own, with all that is in it. */
+struct json *json_clone(const struct json *j);
+bool json_is_object_value(const struct json *j);
+/** json_first_key(), json_next_key() - the keys of an object, in the order in which they were set: borrowed; NULL at
+ * the end. */
+const char *json_first_key(const struct json *object);
+const char *json_next_key(const struct json *object, const char *key);
+/** json_scalar_text() - append a string as it is, a number in decimal, "yes" or "no"; false for anything else. */
+bool json_scalar_text(const struct json *value, struct str *out);
 /** json_count() - how many values an array holds; 0 when it is none. */
 size_t json_count(const struct json *array);
 const struct json *json_item(const struct json *array, size_t index); /* NULL past the end */

@@ -1,67 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
- * The manifest: what keepfs knows of one artifact, as JSON beside the artifact in the bucket. An artifact
- * exists when its manifest does: it is written last and removed first. Format: docs/formats.md.
+ * The manifest: what keepfs knows of one artifact, as JSON beside the artifact in the bucket. An artifact exists
+ * when its manifest does: it is written last and removed first. Format and promises: docs/formats.md.
+ *
+ * It has two lists. `files` is what the tree shows; `objects` is what the store holds. Mostly a file is one object,
+ * but neither the name of an object nor its size follows from the file: an object may be encrypted, may hold the
+ * bytes of many files, or may be for keepfs alone.
  */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/extents.h>
 #include <keepfs/codec/hash.h>
+#include <keepfs/codec/json.h>
 #include <stdint.h>
 
-#define MANIFEST_VERSION 1
-/** MANIFEST_BESIDE_MAX - how many files beside its own an artifact can have that is no directory. */
+/** MANIFEST_VERSION - what is written; versions from 1 on are read. */
+#define MANIFEST_VERSION 2
+/** MANIFEST_BESIDE_MAX - how many files an artifact can have that is no directory, beside its own. */
 #define MANIFEST_BESIDE_MAX 64
+/** MANIFEST_NO_OBJECT - of a file: an empty directory, or one whose bytes are kept in a way that this keepfs does
+ * not know. */
+#define MANIFEST_NO_OBJECT SIZE_MAX
+/** MANIFEST_ROLE_SEGMENTS - the role of an object that holds a segment index (codec/segments.h). */
+#define MANIFEST_ROLE_SEGMENTS "segments"
 
-/** struct manifest_file - a further file of an artifact, an object of its own in the bucket. Of an artifact
- * that is a directory: all that is in it, @name relative to the artifact's path ("toc.dat"). Else: a file
- * beside the artifact's own, in the same directory ("20261120T020000Z.tables.csv"); its name is the
- * artifact's up to the first '.', then what it is. */
-struct manifest_file {
-	char *name;
-	uint64_t size_bytes;
-	char sha256[SHA256_HEX_BYTES];
-	struct extents extents; /* empty until loaded */
+/** struct manifest_object - what the store holds under one key. */
+struct manifest_object {
+	char *key;
+	char *role;   /* NULL: it holds the bytes of files; else what keepfs has it for */
+	char *cipher; /* NULL: not encrypted */
+	uint64_t stored_bytes;
+	char stored_sha256[SHA256_HEX_BYTES]; /* "": not known (verify = none) */
+	struct extents extents;               /* of the stored bytes; empty until loaded */
 	uint64_t extents_count;
 };
 
+void manifest_object_finish(struct manifest_object *o);
+static inline void cleanup_manifest_object(struct manifest_object *o)
+{
+	manifest_object_finish(o);
+}
+
+/** struct manifest_file - what the tree shows under one name. */
+struct manifest_file {
+	/* Relative to the artifact, when that is a directory ("toc.dat", "base/1/2619"; an empty directory ends in
+	 * '/'). Else the name in the artifact's directory: the first file is the artifact's own, the names of the
+	 * others begin with its stem ("20261120T020000Z.tables.csv"). */
+	char *name;
+	uint64_t size_bytes;
+	char sha256[SHA256_HEX_BYTES]; /* of what users read; "": not known */
+	size_t object;                 /* index in objects, or MANIFEST_NO_OBJECT */
+};
+
 struct manifest {
-	char *path;              /* in the tree and in the bucket: "backups/full/20261120T020000Z.dump" */
-	char *job;               /* "full" */
-	char *kind;              /* "dump" */
-	char *database;          /* name of the database */
-	char *server_version;    /* "15.18 (Debian 15.18-0+deb12u1)" */
-	char *tool_version;      /* of pg_dump */
-	char *system_identifier; /* of the cluster, decimal; NULL when the role may not read it */
-	char *triggered_by;      /* "uid 0 (bash)", "keepfs run" */
-	char *format;            /* "custom", "plain"; "directory" if and only if @is_directory */
-	char *content;           /* "full", "schema", "data" */
-	char *compression;       /* "gzip", "gzip:6", "zstd:1", "none" */
-	char *note;              /* what whoever triggered it wrote; NULL */
-	bool partial; /* less than the job's own configuration asks for: no substitute for a whole one */
-	/* the artifact is a directory: @files holds all of it, and there is no object at @path */
-	bool is_directory;
+	char *path;         /* in the tree: "backups/full/20261120T020000Z.dump" */
+	char *job;          /* "full" */
+	char *kind;         /* of the job: "dump", "files"; one that is not known is no error */
+	char *target;       /* what of the job it is of: a database, a directory */
+	char *triggered_by; /* "uid 0 (bash)", "keepfs run" */
+	char *note;         /* what whoever triggered it wrote; NULL */
 	char *keepfs_version;
+	bool partial;      /* less than the job's own configuration asks for: no substitute for a whole one */
+	bool is_directory; /* the artifact is a directory, and @files all that is in it */
 	int64_t run_id;
 	int64_t started_at_us;
-	int64_t finished_at_us; /* the artifact's mtime */
-	int64_t verified_at_us; /* when it was read back whole from the store; 0: it was not */
-	uint64_t size_bytes;    /* of the file that users read; of a directory: the sum of its files */
-	/* of that file; of a directory: of its SHA256SUMS; "": not known (verify = none) */
-	char sha256[SHA256_HEX_BYTES];
-	/* of the object; equal to size_bytes while nothing transforms it; 0 for a directory */
-	uint64_t stored_bytes;
-	char stored_sha256[SHA256_HEX_BYTES]; /* "" where @sha256 is, and for a directory */
-	struct manifest_file *files;          /* in the order in which they are listed */
+	int64_t finished_at_us;        /* the artifact's mtime */
+	int64_t verified_at_us;        /* when it was read back whole from the store; 0: it was not */
+	uint64_t size_bytes;           /* of the file that users read; of a directory: the sum of its files */
+	char sha256[SHA256_HEX_BYTES]; /* of that file; of a directory: of its SHA256SUMS; "": not known */
+	struct manifest_file *files;   /* in the order in which they are listed */
 	size_t file_count;
-	/* empty until loaded when the table is an object of its own; empty for a directory */
-	struct extents extents;
-	uint64_t extents_count; /* also when not loaded; of @extents alone */
-	char *extents_key;      /* that object's key; NULL: the table is in the manifest */
-	/* of the stored form: the table of the artifact's object, then that of each of @files */
-	char extents_sha256[SHA256_HEX_BYTES];
+	struct manifest_object *objects;
+	size_t object_count;
+	struct json *
+	        facts; /* what the kind says of it: an object of strings, numbers and booleans; NULL: nothing */
+	char *unknown;     /* fields that this keepfs does not know: "holds, signature"; NULL: none */
+	char *extents_key; /* of the object that holds the table; NULL: it is in the manifest */
+	char extents_sha256
+	        [SHA256_HEX_BYTES]; /* of the table's stored form: that of each object, in their order */
 };
 
 void manifest_finish(struct manifest *m);
@@ -70,35 +88,63 @@ static inline void cleanup_manifest(struct manifest *m)
 	manifest_finish(m);
 }
 
-/** manifest_add_file() - a copy of @name; the file is zeroed else, and the caller's to fill. */
+/** manifest_add_object() - under a copy of @key; else zeroed, and the caller's to fill. Returns its index. */
+size_t manifest_add_object(struct manifest *m, const char *key);
+/** manifest_add_file() - of a copy of @name, without an object; else zeroed, and the caller's to fill. */
 struct manifest_file *manifest_add_file(struct manifest *m, const char *name);
-/** manifest_drop_last_file() - the one that was added last; there is one. */
+/** manifest_drop_last_file() - the one that was added last, with its object, which was also added last. */
 void manifest_drop_last_file(struct manifest *m);
-/** manifest_file_path() - heap: where a file of @m is, in the tree and in the bucket. */
+/** manifest_own_object() - that of an artifact that is a file; NULL when it is none, or has none. */
+const struct manifest_object *manifest_own_object(const struct manifest *m);
+/** manifest_first_beside() - the index of the first file that is not the artifact's own: 1, or 0 of a directory. */
+static inline size_t manifest_first_beside(const struct manifest *m)
+{
+	return m->is_directory ? 0 : 1;
+}
+/** manifest_object_of_role() - the first with that role; NULL when there is none. */
+const struct manifest_object *manifest_object_of_role(const struct manifest *m, const char *role);
+/** manifest_stored_bytes() - of all objects. */
+uint64_t manifest_stored_bytes(const struct manifest *m);
+
+/** manifest_set_fact() - a fact that is text; NULL sets none. manifest_set_fact_int(): a number. */
+void manifest_set_fact(struct manifest *m, const char *name, const char *value);
+void manifest_set_fact_int(struct manifest *m, const char *name, int64_t value);
+/** manifest_fact() - borrowed; NULL when there is no such fact, or it is not text. */
+const char *manifest_fact(const struct manifest *m, const char *name);
+
+/** manifest_file_path() - heap: where a file of @m is in the tree. */
 char *manifest_file_path(const struct manifest *m, const struct manifest_file *f);
-/** manifest_stem() - heap: "backups/full/20261120T020000Z" of an artifact's path: all that belongs to it
- * begins so, followed by '.' or '/'. */
+/** manifest_stem() - heap: "backups/full/20261120T020000Z" of an artifact's path. The keys of all objects that are
+ * made for it alone begin so, followed by '.' or '/'. */
 char *manifest_stem(const char *path);
 /** manifest_key() - heap: "manifests/<path>.json". */
 char *manifest_key(const char *path);
 /** manifest_path_of_key() - heap: the artifact's path; NULL when @key is not a manifest's key. */
 char *manifest_path_of_key(const char *key);
-/** manifest_extents_key() - heap: "manifests/<path>.extents". */
+/** manifest_extents_key() - heap: "manifests/<path>.extents", a table that is too large for the manifest. */
 char *manifest_extents_key(const char *path);
+/** manifest_index_key() - heap: "manifests/<path>.index", the segment index. */
+char *manifest_index_key(const char *path);
+/** manifest_is_beside() - is @key that of an object which lies beside the manifest of @path, and comes before it in
+ * the order of keys? */
+bool manifest_is_beside(const char *key, const char *path);
 
-/** manifest_seal_extents() - the stored form of all tables of @m, which must be loaded, on the heap: that of
- * the artifact's own file, then that of each further one. Sets the counts and @m->extents_sha256 to it. */
+/** manifest_seal_extents() - the stored form of the tables of all objects, which must be loaded, on the heap. Sets
+ * the counts and @m->extents_sha256 to it. */
 uint8_t *manifest_seal_extents(struct manifest *m, size_t *ret_len);
 /** manifest_encode() - the stored JSON. Extents go inside unless @m->extents_key is set. */
 void manifest_encode(const struct manifest *m, struct str *out);
 /**
  * manifest_decode() - parse and validate
  * @source: what to call it in messages (the key)
- * @m:      held nothing
+ * @m: held nothing
+ *
+ * What is not known to this keepfs is no error: kinds, facts, roles, ciphers, fields (named in @m->unknown), and
+ * files that are kept in another way (they are without an object). What is known must be right.
  * Return: 0; -EBADMSG with a message that names @source and the field; -ENOTSUP for a newer format version.
  */
 int manifest_decode(const char *source, const char *json, size_t len, struct manifest *m, struct error *err);
-/** manifest_load_extents() - take the tables from their stored form, once fetched; -EBADMSG when they are not
- * those that @m describes. */
+/** manifest_load_extents() - take the tables from their stored form, once fetched; -EBADMSG when they are not those
+ * that @m describes. */
 int manifest_load_extents(const char *source, const uint8_t *encoded, size_t len, struct manifest *m,
                           struct error *err);

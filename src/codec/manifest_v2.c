@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Version 2: what the tree shows and what the store holds are two lists. Whatever a later keepfs adds to it (a kind,
+ * a fact, a cipher, another way to keep a file's bytes) is read as far as it is known here, and the rest is named.
+ */
+#include "manifest_private.h"
+
+#include <string.h>
+
+#include <keepfs/base/mem.h>
+
+static void take_type(struct decoding *d, struct manifest *m)
+{
+	const char *type = json_get_string(d->object, "type");
+
+	m->is_directory = str_equal(type, "directory");
+	if (!m->is_directory && !str_equal(type, "file"))
+		refuse(d, "type", "is neither \"file\" nor \"directory\"");
+}
+
+static void take_facts(struct decoding *d, struct manifest *m)
+{
+	const struct json *facts = json_get(d->object, "facts");
+
+	if (!facts)
+		return;
+	if (json_is_object_value(facts))
+		m->facts = json_clone(facts);
+	else
+		refuse(d, "facts", "is no object");
+}
+
+static void take_object(struct decoding *parent, const struct json *object, struct manifest *m)
+{
+	struct decoding d = decoding_of(parent, object);
+	const char *key = json_get_string(object, "key");
+	size_t index = manifest_add_object(m, key ? key : "");
+	struct manifest_object *o = &m->objects[index];
+
+	if (!manifest_object_key_is_valid(m->path, o->key))
+		refuse(&d, "key", "of one of \"objects\" is missing or none that a backup's object can have");
+	take_optional(&d, "role", &o->role);
+	take_optional(&d, "cipher", &o->cipher);
+	o->stored_bytes = take_count(&d, "size");
+	take_known_sha256(&d, "sha256", o->stored_sha256);
+	o->extents_count = take_count(&d, "extents");
+	parent->failed = d.failed;
+}
+
+static void take_file(struct decoding *parent, const struct json *object, struct manifest *m)
+{
+	struct decoding d = decoding_of(parent, object);
+	const char *name = json_get_string(object, "name");
+	struct manifest_file *f = manifest_add_file(m, name ? name : "");
+	uint64_t number;
+
+	f->size_bytes = take_count(&d, "size");
+	take_known_sha256(&d, "sha256", f->sha256);
+	if (json_get(object, "object")) {
+		number = take_count(&d, "object");
+		if (number < m->object_count)
+			f->object = (size_t)number;
+		else
+			refuse(&d, "object", "of one of \"files\" is not in \"objects\"");
+	}
+	parent->failed = d.failed;
+}
+
+/* Where nothing transforms the bytes, a file is as long as its object. */
+static void check_sizes(struct decoding *d, const struct manifest *m)
+{
+	for (size_t i = 0; i < m->file_count; i++) {
+		const struct manifest_file *f = &m->files[i];
+
+		if (f->object == MANIFEST_NO_OBJECT || m->objects[f->object].cipher)
+			continue;
+		if (m->objects[f->object].stored_bytes != f->size_bytes)
+			refuse(d, "size", "of one of \"files\" is not that of its object");
+	}
+}
+
+void manifest_take_v2(struct decoding *d, struct manifest *m)
+{
+	const struct json *objects = json_get(d->object, "objects"), *files = json_get(d->object, "files");
+
+	take_type(d, m);
+	take_string(d, "target", &m->target);
+	take_facts(d, m);
+	for (size_t i = 0; !d->failed && i < json_count(objects); i++)
+		take_object(d, json_item(objects, i), m);
+	for (size_t i = 0; !d->failed && i < json_count(files); i++)
+		take_file(d, json_item(files, i), m);
+	if (!d->failed)
+		check_sizes(d, m);
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/** What the table of sections knows of each kind of job. Pure. */
+#include "clash.h"
+
+#include <keepfs/conf.h>
+
+/** conf_dump_check() - call @told for each contradiction between the keys of a job that dumps. */
+void conf_dump_check(const struct conf_job *job, const struct conf_clashes *clashes);
+/** conf_dump_takes_everything() - is a dump by @job a whole one? */
+bool conf_dump_takes_everything(const struct conf_job *job);
+
+/** The same for a job that archives a directory. */
+void conf_files_check(const struct conf_job *job, const struct conf_clashes *clashes);
+bool conf_files_takes_everything(const struct conf_job *job);

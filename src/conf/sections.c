@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+/* THE table of sections. A section that is not declared here does not exist; one that is here is parsed, can
+ * be given from the environment, is written to the template, documented and shown. Its keys are in keys.c. */
+#include "sections.h"
+
+#include <keepfs/base/mem.h>
+
+#include "job_kinds.h"
+#include "load.h"
+
+#include <string.h>
+
+static const struct conf_list jobs = {
+        .items = offsetof(struct conf, jobs),
+        .count = offsetof(struct conf, job_count),
+        .item_bytes = sizeof(struct conf_job),
+        .name = offsetof(struct conf_job, name),
+        .line = offsetof(struct conf_job, line),
+        .kind = offsetof(struct conf_job, kind),
+        .origins = offsetof(struct conf_job, origins),
+        .item = "job",
+        .name_wrong = conf_job_name_wrong,
+        .name_allowed = "1 to 200 of A-Z a-z 0-9 . _ -, not beginning with '.' or '-', and not 'now'",
+};
+const struct conf_list *const conf_jobs = &jobs;
+
+const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
+        [CONF_SECTION_KEEPFS] = {.name = "keepfs",
+                                 .header = "[keepfs]",
+                                 .env = "",
+                                 .keys = CONF_KEYS_KEEPFS,
+                                 .offset = 0,
+                                 .help = "The daemon and its mount."},
+        [CONF_SECTION_STORE] =
+                {.name = "store",
+                 .header = "[store]",
+                 .env = "STORE_",
+                 .keys = CONF_KEYS_STORE,
+                 .offset = offsetof(struct conf, store),
+                 .help = "Where the backups are kept: a directory or an S3 bucket. keepfs never creates a bucket. "
+                         "The environment variables of AWS (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
+                         "AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3, "
+                         "AWS_ENDPOINT_URL, AWS_CA_BUNDLE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE) apply "
+                         "where a key is not set here."},
+        [CONF_SECTION_READ] =
+                {.name = "read",
+                 .header = "[read]",
+                 .env = "READ_",
+                 .keys = CONF_KEYS_READ,
+                 .offset = offsetof(struct conf, read),
+                 .help = "How backups are read from the store. Every byte is checked against the backup's "
+                         "manifest before it is handed out, whatever stands here."},
+        [CONF_SECTION_BACKUP] =
+                {.name = "backup",
+                 .header = "[backup NAME]",
+                 .env = "BACKUP_",
+                 .example = "[backup full]",
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_DUMP,
+                 .list = &jobs,
+                 .kind = CONF_JOB_DUMP,
+                 .check = conf_dump_check,
+                 .takes_everything = conf_dump_takes_everything,
+                 .help = "A backup job, one section each. NAME is the job's name and its directory below "
+                         "backups/: 1 to 200 of the characters A-Z a-z 0-9 . _ -, not beginning with '.' or '-'; "
+                         "'now' is reserved. When there is no job of any kind, neither in the file nor from the "
+                         "environment, one job named 'full' is made, which backs up the database that libpq's "
+                         "environment variables (PGHOST, PGDATABASE, PGSERVICE, …) lead to: keepfs can be "
+                         "configured through environment variables alone."},
+        [CONF_SECTION_FILES] =
+                {.name = "files",
+                 .header = "[files NAME]",
+                 .env = "FILES_",
+                 .example = "[files documents]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_FILES,
+                 .list = &jobs,
+                 .kind = CONF_JOB_FILES,
+                 .check = conf_files_check,
+                 .takes_everything = conf_files_takes_everything,
+                 .help = "A job that archives a directory as tar, one section each. NAME is chosen as for "
+                         "[backup NAME], and no two jobs of any kind may have the same, since it is the name of a "
+                         "directory below backups/. With 'each' there is one archive for each of certain "
+                         "subdirectories, otherwise one of the whole directory at every run."},
+};
+
+/* The list of @section, when it is the first of those that share it: so each list is walked once. */
+static const struct conf_list *list_begins_at(enum conf_section section)
+{
+	const struct conf_list *list = conf_sections[section].list;
+
+	return list && conf_list_section(list, -1) == section ? list : NULL;
+}
+
+bool conf_place(const struct conf *c, size_t n, struct conf_ref *ret)
+{
+	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
+		const struct conf_list *list = list_begins_at(s);
+		size_t count = list ? conf_item_count(c, list) : conf_sections[s].list ? 0 : 1;
+
+		if (n >= count) {
+			n -= count;
+			continue;
+		}
+		if (list)
+			s = conf_item_section(list, conf_item(c, list, n));
+		*ret = (struct conf_ref){.section = s, .item = n, .key = -1};
+		return true;
+	}
+	return false;
+}
+
+void *conf_base(const struct conf *c, struct conf_ref ref)
+{
+	const struct conf_section_info *section = &conf_sections[ref.section];
+
+	/* Who has a const struct conf reads only. */
+	return section->list ? conf_item(c, section->list, ref.item) : (char *)c + section->offset;
+}
+
+void conf_place_title(const struct conf *c, struct conf_ref ref, struct str *out)
+{
+	const struct conf_section_info *section = &conf_sections[ref.section];
+
+	if (section->list)
+		str_appendf(out, "[%s %s]", section->name,
+		            conf_item_name(section->list, conf_item(c, section->list, ref.item)));
+	else
+		str_append(out, section->header);
+}
+
+void conf_ref_title(const struct conf *c, struct conf_ref ref, struct str *out)
+{
+	conf_place_title(c, ref, out);
+	str_appendf(out, " %s", conf_keys[ref.key].name);
+}

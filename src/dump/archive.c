@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One custom archive with true offsets: data goes out as it comes, header and table of contents last. */
+#include "output.h"
+
+#include <keepfs/base/mem.h>
+
+struct archive {
+	struct output output;
+	struct pg_archive_writer *writer;
+	struct stream_object *object;
+};
+
+static int emit(void *arg, const void *data, size_t len, struct error *err)
+{
+	struct archive *a = arg;
+
+	return stream_object_write(a->object, data, len, err);
+}
+
+static int archive_begin(struct output *o, struct error *err)
+{
+	struct archive *a = (struct archive *)o;
+	struct pg_archive_writer_options options = {
+	        .compression = o->dump->compression, .emit = emit, .arg = a};
+	size_t head_bytes;
+	int r;
+
+	pg_archive_head_bytes(o->head, &head_bytes);
+	options.begin = head_bytes;
+	r = draft_open(o->dump->draft, NULL, head_bytes, &a->object, err);
+	if (r == 0)
+		a->writer = pg_archive_writer_new(&options);
+	return r;
+}
+
+static int archive_segment(struct output *o, const struct segment *s, const void *data, struct error *err)
+{
+	return pg_archive_writer_segment(((struct archive *)o)->writer, s, data, err);
+}
+
+static int begin_block(struct archive *a, uint64_t dump_id, struct error *err)
+{
+	const struct content *content;
+	int r = output_block(&a->output, dump_id, err);
+
+	if (r < 0)
+		return r;
+	content = a->output.content;
+	pg_archive_head_set_offset(a->output.head, content->place_at, pg_archive_writer_offset(a->writer));
+	return pg_archive_writer_block(a->writer, content->dump_id, content->blobs, err);
+}
+
+static int archive_mark(struct output *o, enum mark what, uint64_t value, struct error *err)
+{
+	struct archive *a = (struct archive *)o;
+
+	switch (what) {
+	case MARK_BLOCK:
+		return begin_block(a, value, err);
+	case MARK_BLOB:
+		return pg_archive_writer_blob(a->writer, (uint32_t)value, err);
+	case MARK_BLOB_END:
+		return pg_archive_writer_blob_end(a->writer, err);
+	default:
+		output_block_end(o);
+		return pg_archive_writer_block_end(a->writer, err);
+	}
+}
+
+static int archive_finish(struct output *o, struct error *err)
+{
+	struct archive *a = (struct archive *)o;
+	size_t head_bytes;
+	const uint8_t *head = pg_archive_head_bytes(o->head, &head_bytes);
+
+	return draft_finish(o->dump->draft, NULL, a->object, head, err);
+}
+
+static void archive_free(struct output *o)
+{
+	struct archive *a = (struct archive *)o;
+
+	pg_archive_writer_free(a->writer);
+	stream_object_free(a->object);
+	free(a);
+}
+
+static const struct output_ops archive_ops = {
+        .begin = archive_begin,
+        .segment = archive_segment,
+        .mark = archive_mark,
+        .finish = archive_finish,
+        .free = archive_free,
+};
+
+struct output *archive_new(void)
+{
+	struct archive *a = mem_alloc(sizeof(*a));
+
+	a->output.ops = &archive_ops;
+	return &a->output;
+}

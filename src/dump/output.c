@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What both kinds of output share. An entry is begun once, and none is left out: neither is left to the
+ * makers. */
+#include "output.h"
+
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+
+struct output *output_new(struct dump *d, struct contents *contents, struct pg_archive_head *head)
+{
+	struct output *o = d->conf->format == CONF_FORMAT_DIRECTORY ? directory_new() : archive_new();
+
+	o->dump = d;
+	o->contents = contents;
+	o->head = head;
+	pg_archive_head_set_compression(head, &d->compression);
+	return o;
+}
+
+struct output *output_free(struct output *o)
+{
+	struct pg_archive_head *head;
+
+	if (!o)
+		return NULL;
+	head = o->head;
+	o->ops->free(o);
+	pg_archive_head_free(head);
+	return NULL;
+}
+
+enum segment_check output_check(const struct dump *d)
+{
+	if (d->compression.method != COMPRESSION_GZIP)
+		return SEGMENT_CHECK_NONE;
+	/* zlib streams in an archive, gzip files in a directory. */
+	return d->conf->format == CONF_FORMAT_CUSTOM ? SEGMENT_CHECK_ADLER32 : SEGMENT_CHECK_CRC32;
+}
+
+int output_begin(struct output *o, struct error *err)
+{
+	return o->ops->begin(o, err);
+}
+
+static int take_segment(void *arg, const struct segment *s, const void *data, struct error *err)
+{
+	struct output *o = arg;
+
+	return o->ops->segment(o, s, data, err);
+}
+
+static int take_mark(void *arg, int what, uint64_t value, struct error *err)
+{
+	struct output *o = arg;
+
+	return o->ops->mark(o, (enum mark)what, value, err);
+}
+
+struct ordered_out output_ordered(struct output *o)
+{
+	return (struct ordered_out){.segment = take_segment, .mark = take_mark, .arg = o};
+}
+
+int output_block(struct output *o, uint64_t dump_id, struct error *err)
+{
+	struct content *content = contents_find(o->contents, (int)dump_id);
+
+	if (o->content)
+		return error_set(err, ERROR_INTERNAL, EBADMSG,
+		                 "entry %llu of the archive came within entry %d",
+		                 (unsigned long long)dump_id, o->content->dump_id);
+	if (!content || content->begun)
+		return error_set(err, ERROR_INTERNAL, EBADMSG, "entry %llu of the archive %s",
+		                 (unsigned long long)dump_id,
+		                 content ? "came twice" : "is not in its table of contents");
+	content->begun = true;
+	o->content = content;
+	return 0;
+}
+
+void output_block_end(struct output *o)
+{
+	if (o->content)
+		o->content->ended = true;
+	o->content = NULL;
+}
+
+int output_finish(struct output *o, struct error *err)
+{
+	int r = contents_check(o->contents, err);
+
+	return r < 0 ? r : o->ops->finish(o, err);
+}

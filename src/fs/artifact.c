@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Artifacts and their files as nodes: their attributes, and what is known of them. How their bytes are read
+ * stands in artifact_file.c, how they are removed in remove.c.
+ */
+#include "catalog_dir.h"
+#include "fs_private.h"
+#include "xattr.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
+
+#include <string.h>
+
+#define GLOBALS "globals.sql.gz"
+
+/* The roles of the cluster come with the hashes of their passwords: for nobody but the owner. */
+mode_t file_permissions(struct fs *fs, const struct node *node)
+{
+	return fs->ctx.conf->file_mode & (str_ends(node->entry.name, GLOBALS) ? 0700 : 07777);
+}
+
+static int stat_file(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+{
+	st->st_mode |= file_permissions(fs, node);
+	st->st_size = (off_t)node->entry.size_bytes;
+	*mtime_us = node->entry.mtime_us;
+	return 0;
+}
+
+/* A further file has a checksum and a size of its own, and else what is known of its artifact. The bytes of a
+ * directory are those of its files. */
+static int facts_of_file(struct fs *fs, const struct node *node, struct facts *ret)
+{
+	_cleanup(manifest_object) struct manifest_object object = {0};
+	struct catalog *catalog = fs->ctx.repository->catalog;
+	uint64_t ino = node->ino, artifact_ino = node->entry.artifact_ino;
+	int r = catalog_manifest(catalog, ino, &ret->manifest);
+
+	if (r == 0)
+		r = catalog_file_sha256(catalog, ino, ret->sha256);
+	ret->stored_bytes = node->entry.size_bytes;
+	if (catalog_object(catalog, ino, &object) == 0)
+		ret->stored_bytes = object.stored_bytes;
+	ret->damaged = catalog_is_damaged(catalog, ino) ||
+	               (ret->manifest.is_directory && catalog_is_damaged(catalog, artifact_ino));
+	return r;
+}
+
+/* All files of one artifact give the same answer, so that rm -r leaves one line in status/last-error. */
+static char *why_file_is_kept(struct fs *fs, const struct node *directory, const struct node *node,
+                              const char *name, char **ret_path)
+{
+	_cleanup(free) char *artifact = catalog_path(fs->ctx.repository->catalog, node->entry.artifact_ino);
+	const char *own;
+
+	if (!artifact) {
+		*ret_path = node_path_below(fs, directory, name);
+		return NULL;
+	}
+	own = strrchr(artifact, '/') + 1;
+	/* What lies beside an artifact is shown by the directory of both. */
+	if (directory->entry.kind != CATALOG_DIRECTORY) {
+		*ret_path = mem_strdup(artifact);
+		return mem_printf(
+		        "its files are one backup and go together; remove the directory itself: rmdir %s",
+		        own);
+	}
+	*ret_path = node_path_below(fs, directory, name);
+	return mem_printf("it belongs to a backup and goes with it; remove that one: rm %s", own);
+}
+
+const struct node_class class_artifact = {
+        .type = S_IFREG,
+        .name_s = ATTR_FOREVER_S,
+        .attributes_s = ATTR_FOREVER_S,
+        .mirror = &class_link,
+        .stat = stat_file,
+        .path = catalog_node_path,
+        .facts = facts_of_file,
+        .open = artifact_file_open,
+        .remove = artifact_begin_removal,
+};
+
+/* A further file: beside its artifact, or in it when that is a directory. */
+const struct node_class class_file = {
+        .type = S_IFREG,
+        .name_s = ATTR_FOREVER_S,
+        .attributes_s = ATTR_FOREVER_S,
+        .mirror = &class_link,
+        .stat = stat_file,
+        .path = catalog_node_path,
+        .facts = facts_of_file,
+        .open = artifact_file_open,
+        .why_kept = why_file_is_kept,
+};
+
+/* Artifacts that are directories. */
+
+static int artifact_directory_list(struct fs *fs, const struct node *directory, off_t after,
+                                   struct listing *l)
+{
+	int r = catalog_list(fs, directory, CATALOG_FILE, after, l);
+
+	return r < 0 ? r : 0;
+}
+
+/* Nothing can be made or removed in it. */
+static int artifact_directory_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+{
+	st->st_mode |= fs->ctx.conf->dir_mode & ~(mode_t)0222;
+	st->st_nlink = 2 + node->entry.subdirectories;
+	*mtime_us = node->entry.mtime_us;
+	return 0;
+}
+
+const struct node_class class_artifact_directory = {
+        .type = S_IFDIR,
+        .name_s = ATTR_FOREVER_S,
+        .attributes_s = ATTR_FOREVER_S,
+        .mirror = &class_linked_artifact_directory,
+        .lookup = catalog_lookup,
+        .list = artifact_directory_list,
+        .parent = catalog_parent,
+        .stat = artifact_directory_stat,
+        .path = catalog_node_path,
+        .facts = facts_of_file,
+        .remove = artifact_begin_removal,
+};
+
+/* In an artifact that is a directory, as deep as it goes. */
+const struct node_class class_artifact_subdirectory = {
+        .type = S_IFDIR,
+        .name_s = ATTR_FOREVER_S,
+        .attributes_s = ATTR_FOREVER_S,
+        .mirror = &class_linked_artifact_directory,
+        .lookup = catalog_lookup,
+        .list = artifact_directory_list,
+        .parent = catalog_parent,
+        .stat = artifact_directory_stat,
+        .path = catalog_node_path,
+        .why_kept = why_file_is_kept,
+};
+
+const struct node_class class_linked_artifact_directory = {
+        .type = S_IFDIR,
+        .name_s = ATTR_FOREVER_S,
+        .in_links = true,
+        .lookup = catalog_lookup,
+        .list = artifact_directory_list,
+        .parent = linked_parent,
+        .stat = artifact_directory_stat,
+        .path = linked_path,
+        .why_kept = linked_why_kept,
+};

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+/* status/: a row and a function for each of its files. */
+#include "fs_private.h"
+#include "made_file.h"
+#include "text.h"
+
+#include <keepfs/report.h>
+
+#define HEALTH_AGE_US (10 * US_PER_S) /* ages and free space change without a write to the catalog */
+
+static int write_health(struct fs *fs, const struct node *node, struct spool *out)
+{
+	report_health(fs->ctx.repository->catalog, fs->ctx.conf, fs->ctx.troubles, clock_now_us(), out);
+	return spool_error(out);
+}
+
+static uint64_t health_generation(struct fs *fs, const struct node *node)
+{
+	return text_by_catalog(fs, node) << 32 ^ (uint64_t)(clock_mono_us() / HEALTH_AGE_US);
+}
+
+static int write_history_csv(struct fs *fs, const struct node *node, struct spool *out)
+{
+	return report_history_csv(fs->ctx.repository->catalog, out);
+}
+
+static int write_history_jsonl(struct fs *fs, const struct node *node, struct spool *out)
+{
+	return report_history_jsonl(fs->ctx.repository->catalog, out);
+}
+
+static int write_stats(struct fs *fs, const struct node *node, struct spool *out)
+{
+	return report_stats_json(fs->ctx.repository->catalog, fs->ctx.conf, out);
+}
+
+static int write_last_error(struct fs *fs, const struct node *node, struct spool *out)
+{
+	report_last_error(fs->ctx.troubles, out);
+	return spool_error(out);
+}
+
+static uint64_t troubles_generation(struct fs *fs, const struct node *node)
+{
+	return report_troubles_generation(fs->ctx.troubles) + 1;
+}
+
+static int write_config(struct fs *fs, const struct node *node, struct spool *out)
+{
+	_cleanup(str) struct str text = {0};
+
+	conf_write_effective(fs->ctx.conf, &text);
+	spool_append(out, str_text(&text), text.len);
+	return spool_error(out);
+}
+
+static int write_audit(struct fs *fs, const struct node *node, struct spool *out)
+{
+	return report_audit_jsonl(fs->ctx.repository->catalog, out);
+}
+
+static bool live_progress(void *arg, int64_t run_id, struct report_progress *ret)
+{
+	const struct fs *fs = arg;
+
+	return jobs_progress(fs->jobs, run_id, ret);
+}
+
+static int write_metrics(struct fs *fs, const struct node *node, struct spool *out)
+{
+	const struct report_sources sources = {
+	        .catalog = fs->ctx.repository->catalog,
+	        .conf = fs->ctx.conf,
+	        .troubles = fs->ctx.troubles,
+	        .store = repository_store(fs->ctx.repository),
+	        .store_metrics = fs->ctx.store_metrics,
+	        .reader_metrics = fs->ctx.reader_metrics,
+	        .cache = fs->ctx.cache,
+	        .progress = live_progress,
+	        .progress_arg = fs,
+	};
+
+	return report_metrics(&sources, out);
+}
+
+static const struct made_file rows[] = {
+        {.number = 0, .name = "health", .write = write_health, .generation = health_generation},
+        {.number = 1, .name = "history.csv", .write = write_history_csv, .generation = text_by_catalog},
+        {.number = 2, .name = "history.jsonl", .write = write_history_jsonl, .generation = text_by_catalog},
+        {.number = 3, .name = "stats.json", .write = write_stats, .generation = text_by_catalog},
+        {.number = 4, .name = "last-error", .write = write_last_error, .generation = troubles_generation},
+        {.number = 5, .name = "config", .write = write_config, .generation = text_constant},
+        {.number = 6, .name = "audit.jsonl", .write = write_audit, .generation = text_by_catalog},
+        /* 7 to 9: control.c */
+        {.number = 10, .name = "metrics.prom", .write = write_metrics, .generation = text_never_kept},
+};
+
+const struct made_files status_files = {
+        .rows = rows, .count = ARRAY_SIZE(rows), .text_class = &class_text, .first_ino = INO_FIXED};

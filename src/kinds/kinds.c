@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/* THE table of the kinds of jobs. A further kind is a section of the configuration, a maker in a room of its own, and a
+ * row here. */
+#include <keepfs/kinds.h>
+
+#include <keepfs/base/mem.h>
+#include <keepfs/dump.h>
+
+#include <string.h>
+
+static const struct make_kind *const kinds[] = {
+        [CONF_JOB_DUMP] = &dump_kind,
+};
+
+const struct make_kind *kind_of(const struct conf_job *job)
+{
+	return kinds[job->kind];
+}
+
+char *kind_unknown(const struct manifest *m)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (strcmp(kinds[i]->name, m->kind) == 0)
+			return NULL;
+	return mem_printf("the kind \"%s\"", m->kind);
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A draft's life. Each object is entered in the manifest when it is complete, and completed only while the name is
+ * still free. Whatever fails, what was begun is aborted and the reserved name given up.
+ */
+#include "config.h"
+
+#include "draft_private.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define SUMS_NAME "SHA256SUMS"
+
+static void describe(struct draft *d, const struct draft_options *options, char *path)
+{
+	const struct make_order *order = options->order;
+
+	d->m.path = path;
+	d->m.job = mem_strdup(order->job->name);
+	d->m.kind = mem_strdup(options->kind);
+	d->m.target = mem_strdup(order->target->label);
+	d->m.triggered_by = mem_strdup(order->triggered_by);
+	d->m.note = mem_strdup(order->note);
+	d->m.keepfs_version = mem_strdup(KEEPFS_VERSION);
+	d->m.partial = order->partial;
+	d->m.is_directory = options->is_directory;
+	d->m.run_id = order->run_id;
+	d->m.started_at_us = options->started_at_us;
+}
+
+int draft_new(const struct draft_options *options, struct draft **ret_draft, struct error *err)
+{
+	const struct make_order *order = options->order;
+	const struct artifact_name name = {.directory = order->target->directory,
+	                                   .stem = order->target->stem,
+	                                   .suffix = options->suffix,
+	                                   .at_us = options->started_at_us};
+	char *path = NULL;
+	struct draft *d;
+	int r = artifact_reserve(options->ctx->repository, &name, order->run_id, &path, err);
+
+	if (r < 0)
+		return r;
+	d = mem_alloc(sizeof(*d));
+	d->ctx = options->ctx;
+	d->order = order;
+	d->started_mono_us = clock_mono_us();
+	d->rate = rate_new(order->job->max_rate_bytes);
+	describe(d, options, path);
+	r = draft_check_free(d, err);
+	if (r < 0) {
+		draft_free(d);
+		return r;
+	}
+	*ret_draft = d;
+	return 0;
+}
+
+static void take_back(struct draft *d)
+{
+	struct error err = {0};
+	int r = 0;
+
+	/* A manifest that is there before we published is another's, whatever it says. */
+	if (!d->publishing)
+		r = artifact_check_free(d->ctx->repository, d->m.path, NULL, &err);
+	if (r == -EEXIST)
+		return;
+	if (r == 0)
+		r = artifact_discard(d->ctx->repository, d->m.path, &err);
+	if (r == 0)
+		return;
+	make_say(d->order, "warning: what is left of %s will be cleared up later: %s", d->m.path,
+	         err.message);
+	log_warning("what is left of %s will be cleared up later: %s", d->m.path, err.message);
+}
+
+struct draft *draft_free(struct draft *d)
+{
+	if (!d)
+		return NULL;
+	if (!d->published)
+		take_back(d);
+	rate_free(d->rate);
+	manifest_finish(&d->m);
+	free(d);
+	return NULL;
+}
+
+struct manifest *draft_manifest(struct draft *d)
+{
+	return &d->m;
+}
+
+int draft_pace(struct draft *d, uint64_t bytes, struct error *err)
+{
+	if (d->order->progress)
+		atomic_fetch_add(&d->order->progress->read_bytes, bytes);
+	if (rate_take(d->rate, bytes, d->order->cancel) < 0)
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+	return 0;
+}
+
+int draft_check_free(struct draft *d, struct error *err)
+{
+	return artifact_check_free(d->ctx->repository, d->m.path, d->order->cancel, err);
+}
+
+char *draft_file_name(const struct draft *d, const char *what)
+{
+	_cleanup(free) char *stem = manifest_stem(d->m.path);
+
+	return d->m.is_directory ? mem_strdup(what) : mem_printf("%s.%s", strrchr(stem, '/') + 1, what);
+}
+
+char *draft_key(const struct draft *d, const char *name)
+{
+	const char *slash = strrchr(d->m.path, '/');
+
+	if (!name)
+		return mem_strdup(d->m.path);
+	if (d->m.is_directory)
+		return mem_printf("%s/%s", d->m.path, name);
+	return mem_printf("%.*s/%s", (int)(slash - d->m.path), d->m.path, name);
+}
+
+/* Objects. */
+
+static int open_object(const struct draft *d, const char *key, size_t head_bytes,
+                       struct stream_object **ret_object, struct error *err)
+{
+	const struct conf_store *store = &d->ctx->conf->store;
+	struct make_progress *progress = d->order->progress;
+	const struct stream_object_options options = {
+	        .store = repository_store(d->ctx->repository),
+	        .pool = d->ctx->pool,
+	        .key = key,
+	        .part_bytes = store->part_bytes,
+	        .max_parts = store->max_parts > 0 ? (unsigned)store->max_parts : 0,
+	        .head_bytes = head_bytes,
+	        .cancel = d->order->cancel,
+	        .sent_bytes = progress ? &progress->sent_bytes : NULL,
+	};
+
+	return stream_object_new(&options, ret_object, err);
+}
+
+int draft_open(struct draft *d, const char *name, size_t head_bytes, struct stream_object **ret_object,
+               struct error *err)
+{
+	_cleanup(free) char *key = draft_key(d, name);
+
+	return open_object(d, key, head_bytes, ret_object, err);
+}
+
+/* All tables are in memory until they are published: thousands of files are not to have as many extents each as one
+ * file may have. */
+static size_t enter_object(struct draft *d, const char *key, struct stream_facts *facts, bool limited)
+{
+	size_t index = manifest_add_object(&d->m, key);
+	struct manifest_object *object = &d->m.objects[index];
+
+	if (limited)
+		extents_limit(&facts->extents, d->extents < EXTENTS_MAX ? EXTENTS_MAX - d->extents : 0);
+	d->extents += facts->extents.count;
+	object->stored_bytes = facts->bytes;
+	object->extents_count = facts->extents.count;
+	object->extents = facts->extents;
+	facts->extents = (struct extents){0};
+	str_copy(object->stored_sha256, sizeof(object->stored_sha256), facts->sha256);
+	return index;
+}
+
+static void enter_file(struct draft *d, const char *name, struct stream_facts *facts)
+{
+	const char *own = strrchr(d->m.path, '/') + 1;
+	struct manifest_file *file = manifest_add_file(&d->m, name ? name : own);
+	_cleanup(free) char *key = draft_key(d, name);
+
+	file->size_bytes = facts->bytes;
+	str_copy(file->sha256, sizeof(file->sha256), facts->sha256);
+	/* Nothing comes before the own file, whose table is as long as it has become. */
+	file->object = enter_object(d, key, facts, name != NULL);
+}
+
+void draft_enter(struct draft *d, const char *name, struct stream_facts *facts)
+{
+	enter_file(d, name, facts);
+}
+
+int draft_finish(struct draft *d, const char *name, struct stream_object *object, const void *head,
+                 struct error *err)
+{
+	struct stream_facts facts = {0};
+	int r = draft_check_free(d, err);
+
+	if (r == 0)
+		r = stream_object_finish(object, head, &facts, err);
+	if (r == 0)
+		enter_file(d, name, &facts);
+	return r;
+}
+
+int draft_put(struct draft *d, const char *name, const void *data, size_t len, struct error *err)
+{
+	_cleanup(stream_object) struct stream_object *object = NULL;
+	int r = draft_open(d, name, 0, &object, err);
+
+	if (r == 0)
+		r = stream_object_write(object, data, len, err);
+	return r < 0 ? r : draft_finish(d, name, object, NULL, err);
+}
+
+int draft_put_object(struct draft *d, const char *role, const char *key, const void *data, size_t len,
+                     struct error *err)
+{
+	_cleanup(stream_object) struct stream_object *object = NULL;
+	struct stream_facts facts = {0};
+	int r = open_object(d, key, 0, &object, err);
+
+	if (r == 0)
+		r = stream_object_write(object, data, len, err);
+	if (r == 0)
+		r = draft_check_free(d, err);
+	if (r == 0)
+		r = stream_object_finish(object, NULL, &facts, err);
+	if (r < 0)
+		return r;
+	d->m.objects[enter_object(d, key, &facts, true)].role = mem_strdup(role);
+	return 0;
+}
+
+size_t draft_file_count(const struct draft *d)
+{
+	return d->m.file_count;
+}
+
+int draft_drop_files(struct draft *d, size_t keep, struct error *err)
+{
+	const struct store_call call = {.cancel = d->order->cancel};
+
+	while (d->m.file_count > keep) {
+		const struct manifest_object *object = &d->m.objects[d->m.object_count - 1];
+		int r = store_remove(repository_store(d->ctx->repository), &call, object->key, err);
+
+		if (r < 0)
+			return r;
+		manifest_drop_last_file(&d->m);
+	}
+	return 0;
+}
+
+/* The end. */
+
+static int compare_files(const void *a, const void *b)
+{
+	const struct manifest_file *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+/* The files of a directory, and the list of their digests, whose own is the artifact's. */
+static int close_directory(struct draft *d, struct error *err)
+{
+	_cleanup(str) struct str sums = {0};
+	int r;
+
+	qsort(d->m.files, d->m.file_count, sizeof(*d->m.files), compare_files);
+	for (size_t i = 0; i < d->m.file_count; i++)
+		str_appendf(&sums, "%s  %s\n", d->m.files[i].sha256, d->m.files[i].name);
+	r = draft_put(d, SUMS_NAME, sums.data, sums.len, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < d->m.file_count; i++)
+		d->m.size_bytes += d->m.files[i].size_bytes;
+	str_copy(d->m.sha256, sizeof(d->m.sha256), d->m.files[d->m.file_count - 1].sha256);
+	return 0;
+}
+
+static void say_done(const struct draft *d)
+{
+	int64_t taken_us = clock_mono_us() - d->started_mono_us;
+	double seconds = (double)(taken_us > 0 ? taken_us : 1) / (double)US_PER_S;
+	char size[16], rate[16];
+
+	str_format_bytes(size, sizeof(size), d->m.size_bytes);
+	str_format_bytes(rate, sizeof(rate), (unsigned long long)((double)d->m.size_bytes / seconds));
+	make_say(d->order, "done: %s, %s in %.1f s (%s/s), sha256 %s", d->m.path, size, seconds, rate,
+	         d->m.sha256[0] ? d->m.sha256 : "not known");
+}
+
+/* The own file comes first in listings, whenever it was entered. */
+static void put_own_first(struct draft *d)
+{
+	const char *own = strrchr(d->m.path, '/') + 1;
+
+	for (size_t i = 1; i < d->m.file_count; i++) {
+		struct manifest_file file = d->m.files[i];
+
+		if (strcmp(file.name, own) != 0)
+			continue;
+		memmove(&d->m.files[1], &d->m.files[0], i * sizeof(file));
+		d->m.files[0] = file;
+	}
+}
+
+static void sum_up_file(struct draft *d)
+{
+	d->m.size_bytes = d->m.files[0].size_bytes;
+	str_copy(d->m.sha256, sizeof(d->m.sha256), d->m.files[0].sha256);
+}
+
+int draft_publish(struct draft *d, const struct draft_check *check, struct manifest *ret, struct error *err)
+{
+	int r = 0;
+
+	if (d->m.is_directory)
+		r = close_directory(d, err);
+	else
+		put_own_first(d);
+	if (r == 0 && d->order->job->verify == CONF_VERIFY_READBACK)
+		r = draft_read_back(d, check, err);
+	if (r < 0)
+		return r;
+	if (!d->m.is_directory)
+		sum_up_file(d);
+	d->m.finished_at_us = clock_now_us();
+	d->publishing = true;
+	r = artifact_publish(d->ctx->repository, &d->m, d->order->cancel, err);
+	d->published = r >= 0;
+	if (r != 0)
+		return r == ARTIFACT_UNLISTED ? -EIO : r;
+	say_done(d);
+	*ret = d->m;
+	d->m = (struct manifest){0};
+	return 0;
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Reading back: the store is asked for every byte that it was given. What comes is checked against the checksums of
+ * what was sent, and the own file by whoever knows its structure; the SHA-256 that everybody can check later is that
+ * of what the store holds.
+ */
+#include "draft_private.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/workers.h>
+#include <keepfs/stream/readback.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define OBJECTS_AT_ONCE 4U
+
+struct reading { /* of all objects: of a directory there may be thousands, and each is mostly a wait */
+	struct draft *draft;
+	const struct draft_check *check;
+	pthread_mutex_t lock;
+	size_t next;          /* lock */
+	int failed;           /* lock */
+	struct error failure; /* lock */
+};
+
+static int read_object(const struct draft *d, struct manifest_object *object, const struct draft_check *check,
+                       struct error *err)
+{
+	struct make_progress *progress = d->order->progress;
+	const struct readback_options options = {
+	        .store = repository_store(d->ctx->repository),
+	        .pool = d->ctx->pool,
+	        .key = object->key,
+	        .extents = &object->extents,
+	        .cancel = d->order->cancel,
+	        .done_bytes = progress ? &progress->verified_bytes : NULL,
+	        .take = check ? check->feed : NULL,
+	        .arg = check ? check->arg : NULL,
+	};
+	char known[SHA256_HEX_BYTES];
+	int r;
+
+	str_copy(known, sizeof(known), object->stored_sha256);
+	r = stream_readback(&options, object->stored_sha256, err);
+	if (r == 0 && known[0] && strcmp(known, object->stored_sha256) != 0)
+		r = error_set(
+		        err, ERROR_CORRUPT, EBADMSG,
+		        "%s: the store holds other bytes than were sent: their SHA-256 is %s, and not %s",
+		        object->key, object->stored_sha256, known);
+	return r == 0 && check ? check->end(check->arg, err) : r;
+}
+
+static struct manifest_object *next_object(struct reading *reading)
+{
+	struct manifest *m = &reading->draft->m;
+	struct manifest_object *object = NULL;
+
+	pthread_mutex_lock(&reading->lock);
+	if (reading->failed == 0 && reading->next < m->object_count)
+		object = &m->objects[reading->next++];
+	pthread_mutex_unlock(&reading->lock);
+	return object;
+}
+
+static void *read_some(void *arg)
+{
+	struct reading *reading = arg;
+	const struct manifest_object *own = manifest_own_object(&reading->draft->m);
+	struct manifest_object *object;
+
+	while ((object = next_object(reading))) {
+		struct error err = {0};
+		int r = read_object(reading->draft, object, object == own ? reading->check : NULL, &err);
+
+		if (r == 0)
+			continue;
+		pthread_mutex_lock(&reading->lock);
+		if (reading->failed == 0) {
+			reading->failed = r;
+			reading->failure = err;
+		}
+		pthread_mutex_unlock(&reading->lock);
+	}
+	return NULL;
+}
+
+static int read_all(struct draft *d, const struct draft_check *check, struct error *err)
+{
+	struct reading reading = {.draft = d, .check = check, .lock = PTHREAD_MUTEX_INITIALIZER};
+	pthread_t threads[OBJECTS_AT_ONCE - 1];
+	unsigned started = 0;
+
+	while (started < OBJECTS_AT_ONCE - 1 && started + 1 < d->m.object_count &&
+	       thread_start(&threads[started], "verify", read_some, &reading) == 0)
+		started++;
+	read_some(&reading);
+	for (unsigned i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	pthread_mutex_destroy(&reading.lock);
+	if (reading.failed < 0 && err)
+		*err = reading.failure;
+	return reading.failed;
+}
+
+int draft_read_back(struct draft *d, const struct draft_check *check, struct error *err)
+{
+	int64_t began_us = clock_mono_us();
+	int r = read_all(d, check, err);
+
+	if (r < 0) {
+		error_prefix(err, "the backup was written, but could not be read back");
+		return r;
+	}
+	for (size_t i = 0; i < d->m.file_count; i++)
+		str_copy(d->m.files[i].sha256, sizeof(d->m.files[i].sha256),
+		         d->m.objects[d->m.files[i].object].stored_sha256);
+	d->m.verified_at_us = clock_now_us();
+	make_say(d->order, "read back and checked in %.1f s",
+	         (double)(clock_mono_us() - began_us) / (double)US_PER_S);
+	return 0;
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Lists the extents of what passes. They end at multiples of one length of the object's offsets (counted
+ * behind what comes before the first cell), and at its end, however the bytes come. The length begins with
+ * the whole cells of EXTENT_MIN_BYTES; when the table is full, it becomes the next multiple of itself of
+ * which the longest is one too (without cells to mind: it doubles), and what lies between the same two
+ * multiples is merged. At the longest it stays, and the table grows. Of a head, which is entered before all
+ * else, nothing is merged: its CRCs are known last.
+ */
+#include "lister.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/hash.h>
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct lister {
+	struct sink sink;
+	struct sink *next;
+	struct extents *extents;
+	size_t head_bytes, head_extents;
+	size_t max_extents;
+	uint32_t origin;       /* the multiples are counted from here */
+	uint32_t length;       /* of whose multiples extents end at each */
+	uint32_t max_length;   /* a multiple of it */
+	uint32_t extent_bytes; /* of the extent that is not full yet */
+	uint32_t extent_crc;
+};
+
+/* Does a whole extent end at @offset? */
+static bool is_end(const struct lister *l, uint64_t offset)
+{
+	return offset > l->origin && (offset - l->origin) % l->length == 0;
+}
+
+/* What is left until the extent is full. */
+static uint32_t room_in_extent(const struct lister *l)
+{
+	uint64_t end = l->extents->total_bytes + l->extent_bytes;
+
+	if (end < l->origin)
+		return (uint32_t)(l->origin + l->length - end);
+	return l->length - (uint32_t)((end - l->origin) % l->length);
+}
+
+/* The last extent goes on, with the open one behind it, when the new length lets it. */
+static void reopen_last(struct lister *l)
+{
+	struct extents *x = l->extents;
+	const struct extent *last = &x->items[x->count - 1];
+
+	if (x->count == l->head_extents || is_end(l, x->total_bytes))
+		return;
+	l->extent_crc = crc32c_combine(last->crc32c, l->extent_crc, l->extent_bytes);
+	l->extent_bytes += last->length;
+	x->total_bytes = last->offset;
+	x->count--;
+}
+
+static uint32_t next_length(const struct lister *l)
+{
+	uint32_t length = 2 * l->length;
+
+	while (l->max_length % length)
+		length += l->length;
+	return length;
+}
+
+static void make_room_in_table(struct lister *l)
+{
+	while (l->extents->count >= l->max_extents && l->length < l->max_length) {
+		l->length = next_length(l);
+		extents_merge_from(l->extents, l->head_extents, l->origin, l->length);
+		reopen_last(l);
+	}
+}
+
+static void enter_extent(struct lister *l)
+{
+	extents_append(l->extents, l->extent_bytes, l->extent_crc);
+	l->extent_bytes = 0;
+	l->extent_crc = 0;
+}
+
+static bool is_extent_full(const struct lister *l)
+{
+	return l->extent_bytes > 0 && is_end(l, l->extents->total_bytes + l->extent_bytes);
+}
+
+static void add(struct lister *l, const uint8_t *data, size_t len)
+{
+	while (len > 0) {
+		size_t room = room_in_extent(l);
+		size_t n = len < room ? len : room;
+
+		l->extent_crc = crc32c(l->extent_crc, data, n);
+		l->extent_bytes += (uint32_t)n;
+		if (is_extent_full(l))
+			make_room_in_table(l);
+		if (is_extent_full(l))
+			enter_extent(l);
+		data += n;
+		len -= n;
+	}
+}
+
+static int lister_write(struct sink *s, const void *data, size_t len, struct error *err)
+{
+	struct lister *l = (struct lister *)s;
+
+	add(l, data, len);
+	return sink_write(l->next, data, len, err);
+}
+
+static void enter_head(struct lister *l, size_t head_bytes)
+{
+	extents_finish(l->extents);
+	for (size_t left = head_bytes; left > 0;) {
+		uint32_t room = room_in_extent(l);
+		uint32_t n = left < room ? (uint32_t)left : room;
+
+		extents_append(l->extents, n, 0);
+		left -= n;
+	}
+	l->head_bytes = head_bytes;
+	l->head_extents = l->extents->count;
+}
+
+static bool is_nothing_written(const struct lister *l)
+{
+	return l->extents->total_bytes == l->head_bytes && l->extent_bytes == 0;
+}
+
+static int lister_head(struct sink *s, const void *data, size_t len, struct error *err)
+{
+	struct lister *l = (struct lister *)s;
+
+	if (len != l->head_bytes) {
+		assert(len < l->head_bytes && is_nothing_written(l));
+		enter_head(l, len);
+	}
+	for (size_t i = 0; i < l->head_extents; i++) {
+		struct extent *x = &l->extents->items[i];
+
+		x->crc32c = crc32c(0, (const uint8_t *)data + x->offset, x->length);
+	}
+	return sink_head(l->next, data, len, err);
+}
+
+static int lister_finish(struct sink *s, struct error *err)
+{
+	struct lister *l = (struct lister *)s;
+
+	if (l->extent_bytes > 0) {
+		make_room_in_table(l);
+		enter_extent(l);
+	}
+	return sink_finish(l->next, err);
+}
+
+static void lister_free(struct sink *s)
+{
+	struct lister *l = (struct lister *)s;
+
+	sink_free(l->next);
+	free(l);
+}
+
+static const struct sink_ops lister_ops = {
+        .write = lister_write,
+        .finish = lister_finish,
+        .free = lister_free,
+        .head = lister_head,
+};
+
+struct sink *lister_new(struct sink *next, const struct lister_options *options)
+{
+	struct lister *l = mem_alloc(sizeof(*l));
+
+	*l = (struct lister){.sink.ops = &lister_ops,
+	                     .next = next,
+	                     .extents = options->ret,
+	                     .max_extents = options->max_extents,
+	                     .origin = options->cells.head_bytes,
+	                     .length = cells_unit_bytes(&options->cells),
+	                     .max_length = cells_block_bytes(&options->cells)};
+	enter_head(l, options->head_bytes);
+	return &l->sink;
+}

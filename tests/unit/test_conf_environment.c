@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+/* conf: keys from KEEPFS_ variables. */
+#include "../../src/conf/value.h"
+
+#include <keepfs/base/log.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "conf_test.h"
+
+static void test_environment(void **state)
+{
+	struct fixture *f = *state;
+
+	setenv("KEEPFS_CONFIG", "/x", 1);
+	setenv("KEEPFS_MOUNT", "/x", 1);
+	setenv("KEEPFS_TEST_ANYTHING", "1", 1);
+	setenv("KEEPFS_LOG_LEVEL", "", 1);
+	setenv("KEEPFS_MOUNTPOINT", "/env", 1);
+	setenv("KEEPFS_STORE_URL", "s3://from-env", 1);
+	setenv("KEEPFS_BACKUP_FULL_DATABASE", "dbname=x", 1);
+	setenv("KEEPFS_BACKUP_A_B_PG_BINDIR", "/bin", 1);
+	setenv("KEEPFS_BACKUP_NEW_ONE_DATABASES", "p q", 1);
+	setenv("KEEPFS_BACKUP_NEW_ONE_PG_BINDIR", "/pg", 1);
+	/* Of the job full; of the job old.exclude, as there is one, and none old. */
+	setenv("KEEPFS_BACKUP_FULL_EXCLUDE_TABLES", "x", 1);
+	setenv("KEEPFS_BACKUP_OLD_EXCLUDE_TABLES", "y", 1);
+	setenv("KEEPFS_BACKUP_FULL_JOBS", "3", 1);
+	accept(f, "[keepfs]\nmountpoint = /file\nlog_level = debug\n[backup Full]\ndatabase = y\n[backup "
+	          "a-b]\n[backup old.exclude]\n");
+	assert_string_equal(f->conf.mountpoint, "/env");
+	assert_int_equal(f->conf.log_level, LOG_LEVEL_DEBUG);
+	assert_string_equal(f->conf.store.url, "s3://from-env");
+	assert_int_equal(f->conf.job_count, 4);
+	assert_string_equal(f->conf.jobs[0].name, "Full");
+	assert_string_equal(f->conf.jobs[0].dump.database, "dbname=x");
+	assert_string_equal(f->conf.jobs[0].dump.exclude_tables[0], "x");
+	assert_int_equal(f->conf.jobs[0].dump.connections, 3);
+	assert_string_equal(f->conf.jobs[1].dump.pg_bindir, "/bin");
+	assert_string_equal(f->conf.jobs[2].dump.tables[0], "y");
+	assert_string_equal(f->conf.jobs[3].name, "new_one");
+	assert_string_equal(f->conf.jobs[3].dump.databases[1], "q");
+	assert_string_equal(f->conf.jobs[3].dump.pg_bindir, "/pg");
+	/* Environment alone: jobs from there, and no default job beside them. */
+	reset(f);
+	assert_int_equal(conf_load(NULL, &f->conf, &f->problems), 0);
+	assert_int_equal(f->conf.job_count, 4);
+	assert_string_equal(conf_find_job(&f->conf, "old")->dump.exclude_tables[0], "y");
+	assert_null(conf_find_job(&f->conf, "Full"));
+	assert_string_equal(conf_find_job(&f->conf, "full")->dump.database, "dbname=x");
+}
+
+/* A hook may call keepfs: the facts in its environment are no keys. */
+static void test_environment_of_hooks(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const facts[] = {
+	        "KEEPFS_JOB",        "KEEPFS_RUN",       "KEEPFS_DATABASES", "KEEPFS_TRIGGERED_BY",
+	        "KEEPFS_NOTE",       "KEEPFS_STORE",     "KEEPFS_STATE",     "KEEPFS_ERROR",
+	        "KEEPFS_SIZE_BYTES", "KEEPFS_ARTIFACTS", "KEEPFS_SHA256",    "KEEPFS_STARTED",
+	        "KEEPFS_FINISHED",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(facts); i++)
+		setenv(facts[i], "something", 1);
+	assert_int_equal(conf_load(NULL, &f->conf, &f->problems), 0);
+	assert_string_equal(str_text(&f->problems), "");
+	setenv("KEEPFS_JOBS", "1", 1);
+	reset(f);
+	assert_int_equal(conf_load(NULL, &f->conf, &f->problems), -EINVAL);
+}
+
+static void test_environment_problems(void **state)
+{
+	struct fixture *f = *state;
+
+	setenv("KEEPFS_MEMORY", "1", 1);
+	setenv("KEEPFS_STORE_BUCKET", "b", 1);
+	setenv("KEEPFS_STORE_URLS", "b", 1);
+	setenv("KEEPFS_BACKUP_NOW_DATABASE", "x", 1);
+	setenv("KEEPFS_BACKUP_A_B_DATABASE", "x", 1);
+	setenv("KEEPFS_BACKUP_C_EXCLUDE_TABLES", "x", 1);
+	setenv("KEEPFS_BACKUP__DATABASE", "x", 1);
+	setenv("KEEPFS_STORE_SECRET_KEYS", "hidden", 1);
+	setenv("KEEPFS_LOG_LEVEL", "a\nb", 1);
+	assert_int_equal(load(f, "[backup a-b]\n[backup a.b]\n[backup c]\n[backup "
+	                         "c-exclude]\n[keepfs]\nparallel_runs = x\n"),
+	                 -EINVAL);
+	assert_non_null(strstr(str_text(&f->problems), ":6: [keepfs] parallel_runs = x: "));
+	assert_non_null(strstr(str_text(&f->problems), "\nKEEPFS_MEMORY: [keepfs] memory = 1: is too small"));
+	assert_non_null(strstr(str_text(&f->problems),
+	                       "\nKEEPFS_STORE_URLS: this environment variable means nothing; did you mean "
+	                       "KEEPFS_STORE_URL?\n"));
+	assert_non_null(strstr(str_text(&f->problems),
+	                       "\nKEEPFS_STORE_BUCKET: this environment variable means nothing"));
+	assert_non_null(strstr(str_text(&f->problems), "did you mean KEEPFS_STORE_SECRET_KEY?"));
+	assert_non_null(strstr(str_text(&f->problems),
+	                       "\nKEEPFS_BACKUP_NOW_DATABASE: the job's name now is reserved"));
+	assert_non_null(strstr(str_text(&f->problems),
+	                       "\nKEEPFS_BACKUP_A_B_DATABASE: this environment variable could "
+	                       "mean more than one job"));
+	assert_non_null(
+	        strstr(str_text(&f->problems),
+	               "\nKEEPFS_BACKUP_C_EXCLUDE_TABLES: this environment variable could mean more"));
+	assert_non_null(
+	        strstr(str_text(&f->problems), "\nKEEPFS_BACKUP__DATABASE: this environment variable means"));
+	assert_non_null(strstr(str_text(&f->problems), "KEEPFS_LOG_LEVEL: "));
+	assert_null(strstr(str_text(&f->problems), "hidden"));
+}
+
+static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
+{
+	const struct conf_key *k = &conf_keys[ref.key];
+	const char *example = k->example ? k->example : k->fallback;
+	_cleanup(str) struct str name = {0}, value = {0};
+
+	conf_key_env(ref.section, k, "full", &name);
+	setenv("KEEPFS_STORE_URL", "s3://bucket", 1);
+	if (ref.section == CONF_SECTION_FILES)
+		setenv("KEEPFS_FILES_FULL_PATH", "/srv/x", 1);
+	setenv(str_text(&name), example, 1);
+	if (strcmp(k->name, "secret_key") == 0 || strcmp(k->name, "session_token") == 0)
+		setenv("KEEPFS_STORE_ACCESS_KEY", "A", 1);
+	if (strcmp(k->name, "access_key") == 0 || strcmp(k->name, "session_token") == 0)
+		setenv("KEEPFS_STORE_SECRET_KEY", "A", 1);
+	if (strcmp(k->name, "sse_kms_key") == 0)
+		setenv("KEEPFS_STORE_SSE", "aws:kms", 1);
+	if (conf_load(NULL, &f->conf, &f->problems) != 0)
+		fail_msg("%s: %s", str_text(&name), str_text(&f->problems));
+	assert_string_equal(conf_origin_of(&f->conf, ref)->text, str_text(&name));
+	conf_value_format(k, conf_base(&f->conf, ref), &value);
+	assert_string_equal(str_text(&value), example);
+	reset(f);
+	clearenv();
+	setenv("HOME", f->dir, 1);
+}
+
+/* Every key has a variable, and that one sets it. */
+static void test_every_key_from_environment(void **state)
+{
+	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
+		struct conf_ref ref = {.section = s, .key = -1};
+
+		while (conf_next_key(&ref))
+			set_key_from_environment(*state, ref);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        CONF_TEST(test_environment),
+	        CONF_TEST(test_environment_of_hooks),
+	        CONF_TEST(test_environment_problems),
+	        CONF_TEST(test_every_key_from_environment),
+	};
+
+	return RUN_CONF_TESTS(tests);
+}
