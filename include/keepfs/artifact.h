@@ -13,9 +13,10 @@
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/error.h>
 #include <keepfs/cache.h>
-#include <keepfs/catalog.h>
 #include <keepfs/codec/manifest.h>
 #include <keepfs/store.h>
+
+struct catalog;
 
 /** struct artifact_removed - what of the tree is gone; all borrowed for the call. */
 struct artifact_removed {

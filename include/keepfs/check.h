@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The probe (`keepfs check`, control/probe): does everything that a backup needs work now? */
-#include <keepfs/catalog.h>
+#include <keepfs/catalog/probes.h>
 #include <keepfs/conf.h>
 #include <keepfs/store.h>
+
+struct catalog;
 
 #define CHECK_MAX 64
 

@@ -3,13 +3,13 @@
 /** The mount: the tree of docs/, served over libfuse's low-level API (which no other room includes). */
 #include <keepfs/artifact.h>
 #include <keepfs/base/error.h>
-#include <keepfs/catalog.h>
 #include <keepfs/conf.h>
 #include <keepfs/job.h>
 #include <keepfs/reader.h>
 #include <keepfs/report/troubles.h>
 #include <keepfs/store.h>
 
+struct catalog;
 struct fs;
 
 struct fs_context { /* all borrowed */

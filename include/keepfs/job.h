@@ -6,6 +6,7 @@
  */
 #include <keepfs/base/error.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/make.h>
 #include <keepfs/report/run.h>
 #include <sys/types.h>

@@ -13,6 +13,8 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/intents.h>
 #include <keepfs/codec/name.h>
 
 #define DISCARD_DEADLINE_MS 15000

@@ -21,6 +21,8 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/rebuild.h>
 #include <keepfs/codec/name.h>
 
 #define PER_THREAD 4 /* manifests on their way or waiting, for each thread */

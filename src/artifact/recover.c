@@ -11,6 +11,9 @@
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/intents.h>
+#include <keepfs/catalog/runs.h>
 
 struct leftover {
 	uint64_t ino;   /* of a tomb */

@@ -10,6 +10,8 @@
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
 #include <keepfs/reader.h>
 
 /* What is told of a removal is asked of the catalog before, since it tells nothing of what is hidden. */

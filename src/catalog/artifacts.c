@@ -4,13 +4,15 @@
  * counts of the directory (by triggers), its mtime, the run that made the artifact, the intent that announced
  * it.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/policy.h>
 
@@ -72,23 +74,22 @@ static int clear_place(struct connection *c, const struct manifest *m, uint64_t 
 	                               " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?3"
 	                               " UNION ALL SELECT name, 0 FROM artifact_file WHERE ino = ?3";
 	uint64_t ino = ino_of_artifact(m->path);
-	_cleanup(statement) sqlite3_stmt *row = NULL;
+	_cleanup(query) struct query query = query_within(
+	        c, find_sql, VALUES(ino_value(directory_ino), int_value(sequence), ino_value(ino)));
 	bool tomb = false;
-	int r = db_query(c, &row, find_sql,
-	                 VALUES(ino_value(directory_ino), int_value(sequence), ino_value(ino)));
 
-	while (r >= 0 && (r = db_step(c, row)) > 0) {
-		const char *path = (const char *)sqlite3_column_text(row, 0);
+	while (query_next(&query)) {
+		const char *path = column_borrowed(query.row, 0);
 
 		if (strcmp(path, m->path) != 0)
 			return error_set(
 			        &c->error, ERROR_CONFLICT, EEXIST,
 			        "%s has the place or the inode number of %s: one of them needs another name",
 			        m->path, path);
-		tomb = sqlite3_column_int(row, 1);
+		tomb = sqlite3_column_int(query.row, 1);
 	}
-	if (r < 0)
-		return r;
+	if (query.result < 0)
+		return query.result;
 	if (tomb && c->catalog->rebuilding)
 		return CATALOG_ENTOMBED;
 	return delete_artifact(c, ino);
@@ -104,18 +105,12 @@ static int find_free_place(struct connection *c, const struct manifest *m, uint6
 	        "SELECT coalesce(min(a.sequence) + 1, ?2) FROM artifact a WHERE a.directory_ino = ?1 AND a.sequence >= ?2"
 	        " AND NOT EXISTS (SELECT 1 FROM artifact b WHERE b.directory_ino = ?1 AND b.sequence = a.sequence + 1)"
 	        " AND EXISTS (SELECT 1 FROM artifact b WHERE b.directory_ino = ?1 AND b.sequence = ?2)";
-	_cleanup(statement) sqlite3_stmt *own = NULL, *row = NULL;
-	int r = db_row(c, &own, own_sql, VALUES(ino_value(ino_of_artifact(m->path))));
+	int r = db_number(c, ret_sequence, own_sql, VALUES(ino_value(ino_of_artifact(m->path))));
 
-	if (r == 0)
-		*ret_sequence = sqlite3_column_int64(own, 0);
 	if (r != -ENOENT)
 		return r;
-	r = db_row(c, &row, free_sql,
-	           VALUES(ino_value(directory_ino), int_value(name_first_sequence(m->started_at_us))));
-	if (r == 0)
-		*ret_sequence = sqlite3_column_int64(row, 0);
-	return r;
+	return db_number(c, ret_sequence, free_sql,
+	                 VALUES(ino_value(directory_ino), int_value(name_first_sequence(m->started_at_us))));
 }
 
 static int add_artifact(struct connection *c, const struct manifest *m)
@@ -148,11 +143,7 @@ static int add_artifact(struct connection *c, const struct manifest *m)
 
 int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, add_artifact(c->writer, m), err);
+	return TRANSACTION(c, err, add_artifact(c->writer, m));
 }
 
 /* Is there another good one in a directory? A partial one counts only with @partial. 0; -ENOENT. */
@@ -160,16 +151,15 @@ static int find_other(struct connection *c, uint64_t ino, uint64_t directory_ino
 {
 	static const char sql[] = "SELECT 1 FROM artifact WHERE directory_ino = ?1 AND tomb = 0 AND damaged "
 	                          "IS NULL AND ino <> ?2 AND partial <= ?3 LIMIT 1";
-	_cleanup(statement) sqlite3_stmt *row = NULL;
 
-	return db_row(c, &row, sql, VALUES(ino_value(directory_ino), ino_value(ino), int_value(partial)));
+	return db_find(c, sql, VALUES(ino_value(directory_ino), ino_value(ino), int_value(partial)));
 }
 
 static int check_policy(struct connection *c, uint64_t ino, uint64_t directory_ino, sqlite3_stmt *row)
 {
 	const struct policy_removal facts = {
-	        .directory = (const char *)sqlite3_column_text(row, 2),
-	        .name = (const char *)sqlite3_column_text(row, 3),
+	        .directory = column_borrowed(row, 2),
+	        .name = column_borrowed(row, 3),
 	        .damaged = !sqlite3_column_int(row, 1),
 	        .partial = sqlite3_column_int(row, 4),
 	        .other_whole = find_other(c, ino, directory_ino, false) == 0,
@@ -203,35 +193,23 @@ static int entomb_artifact(struct connection *c, uint64_t ino, bool by_policy)
 
 int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool by_policy, struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, entomb_artifact(c->writer, ino, by_policy), err);
+	return TRANSACTION(c, err, entomb_artifact(c->writer, ino, by_policy));
 }
 
 int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, delete_artifact(c->writer, ino), err);
+	return TRANSACTION(c, err, delete_artifact(c->writer, ino));
 }
 
 int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const char *path), void *arg)
 {
 	static const char sql[] = "SELECT a.ino, d.path || '/' || a.name FROM artifact a"
 	                          " JOIN directory d ON d.ino = a.directory_ino WHERE a.tomb = 1";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
 
-	if (r == 0)
-		r = db_query(reader, &statement, sql, NULL, 0);
-	while (r >= 0 && (r = db_step(reader, statement)) > 0)
-		row(arg, column_u64(statement, 0), (const char *)sqlite3_column_text(statement, 1));
-	return r;
+	while (query_next(&query))
+		row(arg, column_u64(query.row, 0), column_borrowed(query.row, 1));
+	return query.result;
 }
 
 int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *ret)
@@ -245,20 +223,17 @@ int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *re
 	        " coalesce(max((SELECT max(finished_at_us) FROM artifact WHERE tomb = 0 AND partial = 0"
 	        "  AND damaged IS NULL AND job = t.job)), 0)"
 	        " FROM total t WHERE ?1 IS NULL OR t.job = ?1";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(job)));
+	int r = query_one(&query);
 
-	if (r == 0)
-		r = db_row(reader, &row, sql, VALUES(text_value(job)));
 	if (r < 0)
 		return r;
 	*ret = (struct catalog_totals){
-	        .artifacts = column_u64(row, 0),
-	        .stored_bytes = column_u64(row, 1),
-	        .oldest_at_us = sqlite3_column_int64(row, 2),
-	        .newest_at_us = sqlite3_column_int64(row, 3),
-	        .newest_whole_at_us = sqlite3_column_int64(row, 4),
+	        .artifacts = column_u64(query.row, 0),
+	        .stored_bytes = column_u64(query.row, 1),
+	        .oldest_at_us = sqlite3_column_int64(query.row, 2),
+	        .newest_at_us = sqlite3_column_int64(query.row, 3),
+	        .newest_whole_at_us = sqlite3_column_int64(query.row, 4),
 	};
 	return 0;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The audit: who did what, for ever. */
-#include "db.h"
+#include "access.h"
+
+#include <keepfs/catalog/audit.h>
 
 int catalog_add_audit(struct catalog *c, const struct catalog_audit *entry, struct error *err)
 {
@@ -19,25 +21,21 @@ int catalog_audits(struct catalog *c, void (*row)(void *arg, const struct catalo
 {
 	static const char sql[] =
 	        "SELECT at_us, uid, pid, command, action, object, result, detail FROM audit ORDER BY id DESC";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
 
-	if (r == 0)
-		r = db_query(reader, &statement, sql, NULL, 0);
-	while (r >= 0 && (r = db_step(reader, statement)) > 0) {
+	while (query_next(&query)) {
 		struct catalog_audit entry = {
-		        .at_us = sqlite3_column_int64(statement, 0),
-		        .uid = sqlite3_column_int64(statement, 1),
-		        .pid = sqlite3_column_int64(statement, 2),
+		        .at_us = sqlite3_column_int64(query.row, 0),
+		        .uid = sqlite3_column_int64(query.row, 1),
+		        .pid = sqlite3_column_int64(query.row, 2),
 		};
 
-		column_text(statement, 3, entry.command, sizeof(entry.command));
-		column_text(statement, 4, entry.action, sizeof(entry.action));
-		column_text(statement, 5, entry.object, sizeof(entry.object));
-		column_text(statement, 6, entry.result, sizeof(entry.result));
-		column_text(statement, 7, entry.detail, sizeof(entry.detail));
+		column_text(query.row, 3, entry.command, sizeof(entry.command));
+		column_text(query.row, 4, entry.action, sizeof(entry.action));
+		column_text(query.row, 5, entry.object, sizeof(entry.object));
+		column_text(query.row, 6, entry.result, sizeof(entry.result));
+		column_text(query.row, 7, entry.detail, sizeof(entry.detail));
 		row(arg, &entry);
 	}
-	return r;
+	return query.result;
 }

@@ -3,7 +3,7 @@
  * Which store this catalog is an index of. Under another address its artifacts would be ghosts: listed, and
  * not there.
  */
-#include "db.h"
+#include "access.h"
 
 int catalog_set_store_url(struct catalog *c, const char *store_url, struct error *err)
 {
@@ -16,10 +16,9 @@ int catalog_set_store_url(struct catalog *c, const char *store_url, struct error
 char *catalog_store_url(struct catalog *c)
 {
 	static const char sql[] = "SELECT url FROM bound_store";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
 
-	if (reader_get(c, &reader) < 0 || db_row(reader, &row, sql, NULL, 0) < 0)
+	if (query_one(&query) < 0)
 		return NULL;
-	return column_string(row, 0);
+	return column_string(query.row, 0);
 }

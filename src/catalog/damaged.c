@@ -4,9 +4,11 @@
  * part of it, so the artifact is damaged as well; a file beside an artifact is not, and leaves it as good as
  * it was.
  */
-#include "db.h"
+#include "access.h"
 
 #include <errno.h>
+
+#include <keepfs/catalog/artifacts.h>
 
 static int mark_file(struct connection *c, uint64_t ino, const char *reason)
 {
@@ -31,11 +33,7 @@ static int mark(struct connection *c, uint64_t ino, const char *reason)
 
 int catalog_mark_damaged(struct catalog *c, uint64_t ino, const char *reason, struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, mark(c->writer, ino, reason), err);
+	return TRANSACTION(c, err, mark(c->writer, ino, reason));
 }
 
 int catalog_set_verified(struct catalog *c, uint64_t ino, int64_t at_us, struct error *err)
@@ -43,11 +41,8 @@ int catalog_set_verified(struct catalog *c, uint64_t ino, int64_t at_us, struct 
 	static const char sql[] =
 	        "UPDATE artifact SET verified_at_us = ?2 WHERE ino = ?1 AND is_directory = 0"
 	        " AND damaged IS NULL AND verified_at_us < ?2";
-	int r = write_begin(c, err);
 
-	if (r < 0)
-		return r;
-	return write_end(c, db_run(c->writer, sql, VALUES(ino_value(ino), int_value(at_us))), err);
+	return TRANSACTION(c, err, db_run(c->writer, sql, VALUES(ino_value(ino), int_value(at_us))));
 }
 
 bool catalog_is_damaged(struct catalog *c, uint64_t ino)
@@ -55,10 +50,9 @@ bool catalog_is_damaged(struct catalog *c, uint64_t ino)
 	static const char sql[] =
 	        "SELECT 1 FROM artifact WHERE ino = ?1 AND damaged IS NOT NULL"
 	        " UNION ALL SELECT 1 FROM artifact_file WHERE ino = ?1 AND damaged IS NOT NULL";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
 
-	return reader_get(c, &reader) == 0 && db_row(reader, &row, sql, VALUES(ino_value(ino))) == 0;
+	return query_one(&query) == 0;
 }
 
 int catalog_damaged(struct catalog *c,
@@ -71,14 +65,10 @@ int catalog_damaged(struct catalog *c,
 	        " CROSS JOIN artifact a ON a.ino = f.artifact_ino"
 	        " CROSS JOIN directory d ON d.ino = a.directory_ino"
 	        " WHERE f.damaged IS NOT NULL AND a.tomb = 0 AND a.is_directory = 0";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
 
-	if (r == 0)
-		r = db_query(reader, &statement, sql, NULL, 0);
-	while (r >= 0 && (r = db_step(reader, statement)) > 0)
-		row(arg, column_u64(statement, 0), (const char *)sqlite3_column_text(statement, 1),
-		    (const char *)sqlite3_column_text(statement, 2));
-	return r;
+	while (query_next(&query))
+		row(arg, column_u64(query.row, 0), column_borrowed(query.row, 1),
+		    column_borrowed(query.row, 2));
+	return query.result;
 }

@@ -4,12 +4,14 @@
  * Their inode numbers come from their paths; a number that another path has already is an error, never
  * another meaning of it.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/entries.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/codec/name.h>
 
@@ -41,7 +43,7 @@ static int make_directory(struct connection *c, uint64_t parent_ino, const char 
 	if (r == 0)
 		return error_set(&c->error, ERROR_CONFLICT, EEXIST,
 		                 "%s and %s have the same inode number: one of them needs another name", path,
-		                 (const char *)sqlite3_column_text(owner, 0));
+		                 column_borrowed(owner, 0));
 	if (r != -ENOENT)
 		return r;
 	r = db_run(c, insert_sql,
@@ -55,11 +57,11 @@ static int make_directory(struct connection *c, uint64_t parent_ino, const char 
 static int find_directory(struct connection *c, const char *path, uint64_t *ret_ino)
 {
 	static const char sql[] = "SELECT ino FROM directory WHERE path = ?1";
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = db_row(c, &statement, sql, VALUES(text_value(path)));
+	int64_t ino;
+	int r = db_number(c, &ino, sql, VALUES(text_value(path)));
 
 	if (r == 0)
-		*ret_ino = column_u64(statement, 0);
+		*ret_ino = (uint64_t)ino;
 	return r;
 }
 
@@ -112,11 +114,8 @@ int directory_touch(struct connection *c, uint64_t ino, int64_t mtime_us)
 int catalog_ensure_directory(struct catalog *c, const char *path, int64_t mtime_us, struct error *err)
 {
 	uint64_t ino;
-	int r = write_begin(c, err);
 
-	if (r < 0)
-		return r;
-	return write_end(c, directory_ensure(c->writer, path, mtime_us, &ino), err);
+	return TRANSACTION(c, err, directory_ensure(c->writer, path, mtime_us, &ino));
 }
 
 static int drop_empty(struct connection *c, const char *keep_json)
@@ -134,12 +133,9 @@ int catalog_drop_empty_directories(struct catalog *c, const char *const *keep, s
 {
 	_cleanup(json) struct json *paths = json_object_new();
 	_cleanup(str) struct str text = {0};
-	int r = write_begin(c, err);
 
-	if (r < 0)
-		return r;
 	for (; *keep; keep++)
 		json_set_string(paths, *keep, *keep);
 	json_write(paths, 0, &text);
-	return write_end(c, drop_empty(c->writer, str_text(&text)), err);
+	return TRANSACTION(c, err, drop_empty(c->writer, str_text(&text)));
 }

@@ -3,12 +3,15 @@
  * The tree as the mount reads it. Every lookup is by a key, every page of a directory is one range of one,
  * and what is entombed is never seen.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
 #include <keepfs/codec/name.h>
 
 #define DIRECTORIES                                                                                          \
@@ -29,7 +32,7 @@
 /* Names of files that lie deeper begin with their directories'. */
 static void read_name(sqlite3_stmt *row, enum catalog_kind kind, struct catalog_entry *entry)
 {
-	const char *name = (const char *)sqlite3_column_text(row, 3), *slash = strrchr(name, '/');
+	const char *name = column_borrowed(row, 3), *slash = strrchr(name, '/');
 
 	str_copy(entry->name, sizeof(entry->name), kind == CATALOG_FILE && slash ? slash + 1 : name);
 }
@@ -67,14 +70,14 @@ static void read_entry(sqlite3_stmt *row, enum catalog_kind kind, struct catalog
 	}
 }
 
-static int find_entry(struct connection *reader, enum catalog_kind kind, const char *sql,
-                      const struct value *values, size_t count, struct catalog_entry *ret)
+static int find_entry(struct catalog *c, enum catalog_kind kind, const char *sql, const struct value *values,
+                      size_t count, struct catalog_entry *ret)
 {
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = db_row(reader, &row, sql, values, count);
+	_cleanup(query) struct query query = query_begin(c, sql, values, count);
+	int r = query_one(&query);
 
 	if (r == 0)
-		read_entry(row, kind, ret);
+		read_entry(query.row, kind, ret);
 	return r;
 }
 
@@ -83,65 +86,56 @@ int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *
 	static const char directory_sql[] = DIRECTORIES "ino = ?1";
 	static const char artifact_sql[] = ARTIFACTS "ino = ?1";
 	static const char file_sql[] = FILES "f.ino = ?1";
-	_cleanup(reader) struct connection *reader = NULL;
-	int r = reader_get(c, &reader);
+	int r;
 
-	if (r < 0)
-		return r;
 	if (!ino_is_artifact(ino))
-		return find_entry(reader, CATALOG_DIRECTORY, directory_sql, VALUES(ino_value(ino)), ret);
-	r = find_entry(reader, CATALOG_ARTIFACT, artifact_sql, VALUES(ino_value(ino)), ret);
+		return find_entry(c, CATALOG_DIRECTORY, directory_sql, VALUES(ino_value(ino)), ret);
+	r = find_entry(c, CATALOG_ARTIFACT, artifact_sql, VALUES(ino_value(ino)), ret);
 	if (r == -ENOENT)
-		r = find_entry(reader, CATALOG_FILE, file_sql, VALUES(ino_value(ino)), ret);
+		r = find_entry(c, CATALOG_FILE, file_sql, VALUES(ino_value(ino)), ret);
 	return r;
 }
 
 /* An artifact that is named by time is found by its place. */
-static int find_artifact(struct connection *reader, uint64_t parent_ino, const char *name,
-                         struct catalog_entry *ret)
+static int find_artifact(struct catalog *c, uint64_t parent_ino, const char *name, struct catalog_entry *ret)
 {
 	static const char place_sql[] = ARTIFACTS "directory_ino = ?1 AND sequence = ?2 AND name = ?3";
 	static const char name_sql[] = ARTIFACTS "directory_ino = ?1 AND name = ?2 AND named = 1";
 	int64_t sequence = name_sequence(name);
 
 	if (sequence >= 0)
-		return find_entry(reader, CATALOG_ARTIFACT, place_sql,
+		return find_entry(c, CATALOG_ARTIFACT, place_sql,
 		                  VALUES(ino_value(parent_ino), int_value(sequence), text_value(name)), ret);
-	return find_entry(reader, CATALOG_ARTIFACT, name_sql, VALUES(ino_value(parent_ino), text_value(name)),
+	return find_entry(c, CATALOG_ARTIFACT, name_sql, VALUES(ino_value(parent_ino), text_value(name)),
 	                  ret);
 }
 
 /* In an artifact that is a directory, in a directory within one, or beside an artifact. */
-static int find_file(struct connection *reader, uint64_t parent_ino, const char *name,
-                     struct catalog_entry *ret)
+static int find_file(struct catalog *c, uint64_t parent_ino, const char *name, struct catalog_entry *ret)
 {
 	static const char sql[] = FILES "f.parent_ino = ?1 AND f.name = ?2";
 	static const char within_sql[] =
 	        FILES "(f.parent_ino, f.name) = (SELECT artifact_ino, name || '/' || ?2 FROM artifact_file"
 	              " WHERE ino = ?1 AND is_directory = 1)";
-	int r = find_entry(reader, CATALOG_FILE, sql, VALUES(ino_value(parent_ino), text_value(name)), ret);
+	int r = find_entry(c, CATALOG_FILE, sql, VALUES(ino_value(parent_ino), text_value(name)), ret);
 
 	if (r == -ENOENT && ino_is_artifact(parent_ino))
-		r = find_entry(reader, CATALOG_FILE, within_sql,
-		               VALUES(ino_value(parent_ino), text_value(name)), ret);
+		r = find_entry(c, CATALOG_FILE, within_sql, VALUES(ino_value(parent_ino), text_value(name)),
+		               ret);
 	return r;
 }
 
 int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *name, struct catalog_entry *ret)
 {
 	static const char directory_sql[] = DIRECTORIES "parent_ino = ?1 AND name = ?2";
-	_cleanup(reader) struct connection *reader = NULL;
-	int r = reader_get(c, &reader);
+	int r = -ENOENT;
 
-	if (r < 0)
-		return r;
-	r = -ENOENT;
 	if (!ino_is_artifact(parent_ino))
-		r = find_artifact(reader, parent_ino, name, ret);
+		r = find_artifact(c, parent_ino, name, ret);
 	if (r == -ENOENT)
-		r = find_file(reader, parent_ino, name, ret);
+		r = find_file(c, parent_ino, name, ret);
 	if (r == -ENOENT)
-		r = find_entry(reader, CATALOG_DIRECTORY, directory_sql,
+		r = find_entry(c, CATALOG_DIRECTORY, directory_sql,
 		               VALUES(ino_value(parent_ino), text_value(name)), ret);
 	return r;
 }
@@ -154,26 +148,25 @@ int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catal
 	static const char whole_sql[] =
 	        ARTIFACTS_OF(WHOLE) "partial = 0 AND directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
 	static const char any_sql[] = ARTIFACTS "directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
-	_cleanup(reader) struct connection *reader = NULL;
-	int r = reader_get(c, &reader);
+	int r = find_entry(c, CATALOG_ARTIFACT, good_sql, VALUES(ino_value(directory_ino)), ret);
 
-	if (r < 0)
-		return r;
-	r = find_entry(reader, CATALOG_ARTIFACT, good_sql, VALUES(ino_value(directory_ino)), ret);
 	if (r == -ENOENT)
-		r = find_entry(reader, CATALOG_ARTIFACT, whole_sql, VALUES(ino_value(directory_ino)), ret);
+		r = find_entry(c, CATALOG_ARTIFACT, whole_sql, VALUES(ino_value(directory_ino)), ret);
 	if (r == -ENOENT)
-		r = find_entry(reader, CATALOG_ARTIFACT, any_sql, VALUES(ino_value(directory_ino)), ret);
+		r = find_entry(c, CATALOG_ARTIFACT, any_sql, VALUES(ino_value(directory_ino)), ret);
 	return r;
 }
 
 /* Does anything lie deeper in what has that number: then its files are listed by what shows them. */
-static bool has_depth(struct connection *reader, uint64_t ino)
+static bool has_depth(struct catalog *c, uint64_t ino)
 {
 	static const char sql[] = "SELECT 1 FROM artifact_file WHERE within_ino = ?1 LIMIT 1";
-	_cleanup(statement) sqlite3_stmt *row = NULL;
+	_cleanup(query) struct query query = {0};
 
-	return ino_is_artifact(ino) && db_row(reader, &row, sql, VALUES(ino_value(ino))) == 0;
+	if (!ino_is_artifact(ino))
+		return false;
+	query = query_begin(c, sql, VALUES(ino_value(ino)));
+	return query_one(&query) == 0;
 }
 
 ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, enum catalog_kind kind, int64_t after,
@@ -192,21 +185,15 @@ ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, enum catalog_
 	        [CATALOG_ARTIFACT] = artifact_sql,
 	        [CATALOG_FILE] = file_sql,
 	};
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
+	bool deep = kind == CATALOG_FILE && has_depth(c, directory_ino);
 	size_t count = 0;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query =
+	        query_begin(c, deep ? within_sql : sql[kind],
+	                    VALUES(ino_value(directory_ino), int_value(after), int_value((int64_t)max)));
 
-	if (r == 0)
-		r = db_query(reader, &row,
-		             kind == CATALOG_FILE && has_depth(reader, directory_ino) ? within_sql
-		                                                                      : sql[kind],
-		             VALUES(ino_value(directory_ino), int_value(after), int_value((int64_t)max)));
-	if (r < 0)
-		return r;
-	while (count < max && (r = db_step(reader, row)) > 0)
-		read_entry(row, kind, &entries[count++]);
-	return r < 0 ? r : (ssize_t)count;
+	while (count < max && query_next(&query))
+		read_entry(query.row, kind, &entries[count++]);
+	return query.result < 0 ? query.result : (ssize_t)count;
 }
 
 char *catalog_path(struct catalog *c, uint64_t ino)
@@ -218,14 +205,12 @@ char *catalog_path(struct catalog *c, uint64_t ino)
 	        " UNION ALL SELECT d.path || '/' || iif(a.is_directory, a.name || '/', '') || f.name"
 	        " FROM artifact_file f CROSS JOIN artifact a ON a.ino = f.artifact_ino"
 	        " CROSS JOIN directory d ON d.ino = a.directory_ino WHERE f.ino = ?1 AND a.tomb = 0";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
+	_cleanup(query) struct query query =
+	        query_begin(c, ino_is_artifact(ino) ? artifact_sql : directory_sql, VALUES(ino_value(ino)));
 
-	if (reader_get(c, &reader) < 0 ||
-	    db_row(reader, &row, ino_is_artifact(ino) ? artifact_sql : directory_sql,
-	           VALUES(ino_value(ino))) < 0)
+	if (query_one(&query) < 0)
 		return NULL;
-	return column_string(row, 0);
+	return column_string(query.row, 0);
 }
 
 static void read_manifest(sqlite3_stmt *row, struct manifest *m)
@@ -248,7 +233,7 @@ static void read_manifest(sqlite3_stmt *row, struct manifest *m)
 	m->verified_at_us = sqlite3_column_int64(row, column++);
 	m->size_bytes = column_u64(row, column++);
 	column_text(row, column++, m->sha256, sizeof(m->sha256));
-	facts = (const char *)sqlite3_column_text(row, column++);
+	facts = column_borrowed(row, column++);
 	m->facts = json_parse(facts, strlen(facts), NULL);
 }
 
@@ -259,16 +244,13 @@ int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
 	        " keepfs_version, run_id, started_at_us, finished_at_us, verified_at_us, size_bytes, sha256, facts"
 	        " FROM artifact a JOIN directory d ON d.ino = a.directory_ino WHERE a.tomb = 0"
 	        " AND a.ino = coalesce((SELECT artifact_ino FROM artifact_file WHERE ino = ?1), ?1)";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
+	int r = query_one(&query);
 
-	if (r == 0)
-		r = db_row(reader, &row, sql, VALUES(ino_value(ino)));
 	if (r < 0)
 		return r;
 	*ret = (struct manifest){0};
-	read_manifest(row, ret);
+	read_manifest(query.row, ret);
 	return 0;
 }
 
@@ -277,10 +259,9 @@ uint64_t catalog_last_size(struct catalog *c, const char *directory_path)
 	static const char sql[] = "SELECT size_bytes FROM " WHOLE " WHERE tomb = 0 AND partial = 0"
 	                          " AND directory_ino = (SELECT ino FROM directory WHERE path = ?1) ORDER BY "
 	                          "sequence DESC LIMIT 1";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(directory_path)));
 
-	if (reader_get(c, &reader) < 0 || db_row(reader, &row, sql, VALUES(text_value(directory_path))) < 0)
+	if (query_one(&query) < 0)
 		return 0;
-	return column_u64(row, 0);
+	return column_u64(query.row, 0);
 }

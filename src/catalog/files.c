@@ -4,12 +4,14 @@
  * not by a trigger: a statement that changes a hundred thousand rows would keep what it may have to undo in
  * memory, so they go in batches.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/entries.h>
 #include <keepfs/codec/name.h>
 
 int object_insert(struct connection *c, const struct manifest_object *o, int64_t *ret_id)
@@ -48,7 +50,7 @@ static int check_ino(struct connection *c, uint64_t ino, const char *path)
 		return r;
 	return error_set(&c->error, ERROR_CONFLICT, EEXIST,
 	                 "%s has the inode number of another file, %s: one of them needs another name", path,
-	                 (const char *)sqlite3_column_text(row, 0));
+	                 column_borrowed(row, 0));
 }
 
 /* One artifact's files as they are inserted. */
@@ -122,9 +124,8 @@ static int count_subdirectory(struct insertion *i, uint64_t within_ino)
 static int find_row(struct connection *c, uint64_t parent_ino, const char *name)
 {
 	static const char sql[] = "SELECT 1 FROM artifact_file WHERE parent_ino = ?1 AND name = ?2";
-	_cleanup(statement) sqlite3_stmt *row = NULL;
 
-	return db_row(c, &row, sql, VALUES(ino_value(parent_ino), text_value(name)));
+	return db_find(c, sql, VALUES(ino_value(parent_ino), text_value(name)));
 }
 
 /* The directory that is the first @len bytes of a file's name, unless it is there. */
@@ -233,16 +234,12 @@ int catalog_files(struct catalog *c, uint64_t artifact_ino,
 {
 	static const char sql[] = "SELECT f.name, f.size_bytes, f.sha256" FILES_OF
 	                          " AND a.tomb = 0 AND f.is_directory = 0 ORDER BY f.sequence";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(artifact_ino)));
 
-	if (r == 0)
-		r = db_query(reader, &statement, sql, VALUES(ino_value(artifact_ino)));
-	while (r >= 0 && (r = db_step(reader, statement)) > 0)
-		row(arg, (const char *)sqlite3_column_text(statement, 0), column_u64(statement, 1),
-		    (const char *)sqlite3_column_text(statement, 2));
-	return r;
+	while (query_next(&query))
+		row(arg, column_borrowed(query.row, 0), column_u64(query.row, 1),
+		    column_borrowed(query.row, 2));
+	return query.result;
 }
 
 /* What both kinds of files have, of the one with number ?1. */
@@ -254,14 +251,11 @@ int catalog_files(struct catalog *c, uint64_t artifact_ino,
 int catalog_file_sha256(struct catalog *c, uint64_t ino, char ret[static SHA256_HEX_BYTES])
 {
 	static const char sql[] = OF_EITHER("sha256");
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
+	int r = query_one(&query);
 
 	if (r == 0)
-		r = db_row(reader, &row, sql, VALUES(ino_value(ino)));
-	if (r == 0)
-		column_text(row, 0, ret, SHA256_HEX_BYTES);
+		column_text(query.row, 0, ret, SHA256_HEX_BYTES);
 	return r;
 }
 
@@ -282,29 +276,23 @@ static int read_object(sqlite3_stmt *row, struct manifest_object *ret)
 	return 0;
 }
 
-#define OBJECT                                                                                               \
-	"SELECT key, cipher, stored_bytes, stored_sha256, extents FROM object WHERE key <> '' AND id = "
-
 int catalog_object(struct catalog *c, uint64_t ino, struct manifest_object *ret)
 {
-	static const char sql[] = OBJECT "(" OF_EITHER("object_id") ")";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = reader_get(c, &reader);
+	static const char sql[] = "SELECT key, cipher, stored_bytes, stored_sha256, extents FROM object"
+	                          " WHERE key <> '' AND id = (" OF_EITHER("object_id") ")";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
+	int r = query_one(&query);
 
-	if (r == 0)
-		r = db_row(reader, &row, sql, VALUES(ino_value(ino)));
-	return r < 0 ? r : read_object(row, ret);
+	return r < 0 ? r : read_object(query.row, ret);
 }
 
 char *catalog_key(struct catalog *c, uint64_t ino)
 {
 	static const char sql[] =
 	        "SELECT key FROM object WHERE key <> '' AND id = (" OF_EITHER("object_id") ")";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
 
-	if (reader_get(c, &reader) < 0 || db_row(reader, &row, sql, VALUES(ino_value(ino))) < 0)
+	if (query_one(&query) < 0)
 		return NULL;
-	return column_string(row, 0);
+	return column_string(query.row, 0);
 }

@@ -4,12 +4,14 @@
  * directory, so that no two artifacts can be given one name, and it ends in the transaction that lists the
  * artifact.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/intents.h>
 #include <keepfs/codec/name.h>
 
 int intent_drop(struct connection *c, const char *path)
@@ -19,51 +21,49 @@ int intent_drop(struct connection *c, const char *path)
 	return db_run(c, sql, VALUES(text_value(path)));
 }
 
-static int find_place(struct connection *c, const char *directory, int64_t sequence)
-{
-	static const char sql[] =
-	        "SELECT 1 FROM intent WHERE directory = ?1 AND sequence = ?2 UNION ALL SELECT 1 FROM artifact"
-	        " WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1) AND sequence = ?2";
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-
-	return db_row(c, &row, sql, VALUES(text_value(directory), int_value(sequence)));
-}
+/* What has place ?2 in directory ?1. */
+static const char place_sql[] =
+        "SELECT 1 FROM intent WHERE directory = ?1 AND sequence = ?2 UNION ALL SELECT 1 FROM artifact"
+        " WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1) AND sequence = ?2";
 
 bool catalog_sequence_taken(struct catalog *c, const char *directory_path, int64_t sequence)
 {
-	_cleanup(reader) struct connection *reader = NULL;
+	_cleanup(query) struct query query =
+	        query_begin(c, place_sql, VALUES(text_value(directory_path), int_value(sequence)));
 
-	return reader_get(c, &reader) == 0 && find_place(reader, directory_path, sequence) == 0;
+	return query_one(&query) == 0;
 }
 
-/* Is something of that stem there, or announced? It is not named by time. */
-static int find_stem(struct connection *c, const char *directory, const char *stem)
-{
-	/* '/' is the character behind '.', so that this is the range of all names that go on with a suffix. */
-	static const char sql[] =
-	        "SELECT 1 FROM intent WHERE path = ?1 || '/' || ?2"
-	        " OR (path >= ?1 || '/' || ?2 || '.' AND path < ?1 || '/' || ?2 || '/')"
-	        " UNION ALL SELECT 1 FROM artifact WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1)"
-	        " AND named = 1 AND (name = ?2 OR (name >= ?2 || '.' AND name < ?2 || '/')) LIMIT 1";
-	_cleanup(statement) sqlite3_stmt *row = NULL;
+/* What has stem ?2 in directory ?1 and is not named by time: there, or announced. */
+static const char stem_sql[] =
+        /* '/' is the character behind '.', so that this is the range of all names that go on with a suffix. */
+        "SELECT 1 FROM intent WHERE path = ?1 || '/' || ?2"
+        " OR (path >= ?1 || '/' || ?2 || '.' AND path < ?1 || '/' || ?2 || '/')"
+        " UNION ALL SELECT 1 FROM artifact WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1)"
+        " AND named = 1 AND (name = ?2 OR (name >= ?2 || '.' AND name < ?2 || '/')) LIMIT 1";
 
-	return db_row(c, &row, sql, VALUES(text_value(directory), text_value(stem)));
-}
+/* How to find what has a stem: by the place that its time gives it, or by its name. */
+struct place {
+	const char *sql;
+	struct value value; /* its ?2 */
+};
 
-static int find_taken(struct connection *c, const char *directory, const char *stem)
+static struct place place_of(const char *stem)
 {
 	int64_t sequence = name_sequence(stem);
 
-	return sequence >= 0 ? find_place(c, directory, sequence) : find_stem(c, directory, stem);
+	if (sequence >= 0)
+		return (struct place){.sql = place_sql, .value = int_value(sequence)};
+	return (struct place){.sql = stem_sql, .value = text_value(stem)};
 }
 
 int catalog_stem_taken(struct catalog *c, const char *directory_path, const char *stem)
 {
-	_cleanup(reader) struct connection *reader = NULL;
-	int r = reader_get(c, &reader);
+	struct place place = place_of(stem);
+	_cleanup(query) struct query query =
+	        query_begin(c, place.sql, VALUES(text_value(directory_path), place.value));
+	int r = query_one(&query);
 
-	if (r == 0)
-		r = find_taken(reader, directory_path, stem);
 	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
 }
 
@@ -72,6 +72,7 @@ static int add_intent(struct connection *c, int64_t run_id, const char *path)
 	static const char sql[] =
 	        "INSERT INTO intent (path, directory, sequence, run_id) VALUES (?1, ?2, ?3, ?4)";
 	_cleanup(free) char *directory = NULL, *stem = NULL;
+	struct place place;
 	const char *name;
 	int64_t sequence;
 	int r = path_split(c, path, &directory, &name, &sequence);
@@ -79,7 +80,8 @@ static int add_intent(struct connection *c, int64_t run_id, const char *path)
 	if (r < 0)
 		return r;
 	stem = mem_printf("%.*s", (int)strcspn(name, "."), name);
-	r = find_taken(c, directory, stem);
+	place = place_of(stem);
+	r = db_find(c, place.sql, VALUES(text_value(directory), place.value));
 	if (r == 0)
 		return error_set(&c->error, ERROR_CONFLICT, EEXIST, "the name of %s is taken", path);
 	if (r != -ENOENT)
@@ -92,45 +94,30 @@ static int add_intent(struct connection *c, int64_t run_id, const char *path)
 int catalog_intent_run(struct catalog *c, const char *path, int64_t *ret_run_id)
 {
 	static const char sql[] = "SELECT run_id FROM intent WHERE path = ?1";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(path)));
+	int r = query_one(&query);
 
 	if (r == 0)
-		r = db_row(reader, &row, sql, VALUES(text_value(path)));
-	if (r == 0)
-		*ret_run_id = sqlite3_column_int64(row, 0);
+		*ret_run_id = sqlite3_column_int64(query.row, 0);
 	return r;
 }
 
 int catalog_add_intent(struct catalog *c, int64_t run_id, const char *path, struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, add_intent(c->writer, run_id, path), err);
+	return TRANSACTION(c, err, add_intent(c->writer, run_id, path));
 }
 
 int catalog_drop_intent(struct catalog *c, const char *path, struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, intent_drop(c->writer, path), err);
+	return TRANSACTION(c, err, intent_drop(c->writer, path));
 }
 
 int catalog_intents(struct catalog *c, void (*row)(void *arg, int64_t run_id, const char *path), void *arg)
 {
 	static const char sql[] = "SELECT run_id, path FROM intent";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
 
-	if (r == 0)
-		r = db_query(reader, &statement, sql, NULL, 0);
-	while (r >= 0 && (r = db_step(reader, statement)) > 0)
-		row(arg, sqlite3_column_int64(statement, 0), (const char *)sqlite3_column_text(statement, 1));
-	return r;
+	while (query_next(&query))
+		row(arg, sqlite3_column_int64(query.row, 0), column_borrowed(query.row, 1));
+	return query.result;
 }

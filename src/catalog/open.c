@@ -5,7 +5,8 @@
  * history holds what databases said. Two processes may read a catalog, but only the holder of catalog_lock()
  * may be a keepfs that makes backups.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 
+#define CATALOG_NAME   "catalog.db"
 #define FILE_MODE      0600
 #define DIRECTORY_MODE 0700
 

@@ -3,9 +3,11 @@
  * The frame of a rebuild: one transaction around all that is listed anew. It belongs to the thread that began
  * it; other writers wait until it ends, readers see the catalog as it was.
  */
-#include "db.h"
+#include "access.h"
 
 #include <errno.h>
+
+#include <keepfs/catalog/rebuild.h>
 
 static int clear_artifacts(struct connection *c)
 {

@@ -4,12 +4,14 @@
  * so no race can break it. A run's sums are columns that are made anew whenever one of its targets changes,
  * in the same transaction.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <inttypes.h>
 
 #include <keepfs/base/clock.h>
+#include <keepfs/catalog/runs.h>
 
 const char *run_state_name(enum run_state state)
 {
@@ -52,11 +54,8 @@ static int add_run(struct connection *c, const struct catalog_run *run, int64_t 
 int catalog_add_run(struct catalog *c, const struct catalog_run *run, int64_t *ret_id, struct error *err)
 {
 	int64_t id = 0;
-	int r = write_begin(c, err);
+	int r = TRANSACTION(c, err, add_run(c->writer, run, &id));
 
-	if (r < 0)
-		return r;
-	r = write_end(c, add_run(c->writer, run, &id), err);
 	if (r == 0)
 		*ret_id = id;
 	return r;
@@ -76,24 +75,19 @@ static int change_run(struct connection *c, int64_t id, const char *must_be, con
 int catalog_start_run(struct catalog *c, int64_t id, struct error *err)
 {
 	static const char sql[] = "UPDATE run SET state = 1, started_at_us = ?2 WHERE id = ?1 AND state = 0";
-	int r = write_begin(c, err);
 
-	if (r < 0)
-		return r;
-	r = change_run(c->writer, id, "pending", sql, VALUES(int_value(id), int_value(clock_now_us())));
-	return write_end(c, r, err);
+	return TRANSACTION(
+	        c, err,
+	        change_run(c->writer, id, "pending", sql, VALUES(int_value(id), int_value(clock_now_us()))));
 }
 
 int catalog_warn_run(struct catalog *c, int64_t id, const char *warning, struct error *err)
 {
 	static const char sql[] = "UPDATE run SET warning = iif(warning = '', ?2, warning || '; ' || ?2)"
 	                          " WHERE id = ?1";
-	int r = write_begin(c, err);
 
-	if (r < 0)
-		return r;
-	r = change_run(c->writer, id, "known", sql, VALUES(int_value(id), text_value(warning)));
-	return write_end(c, r, err);
+	return TRANSACTION(
+	        c, err, change_run(c->writer, id, "known", sql, VALUES(int_value(id), text_value(warning))));
 }
 
 /* A database whose own end was lost ends with the run. It is one of those for which the run failed or was
@@ -112,11 +106,7 @@ static int finish_run(struct connection *c, int64_t id, enum run_state state, co
 int catalog_finish_run(struct catalog *c, int64_t id, enum run_state state, const char *error,
                        struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, finish_run(c->writer, id, state, error ? error : ""), err);
+	return TRANSACTION(c, err, finish_run(c->writer, id, state, error ? error : ""));
 }
 
 #define RUN                                                                                                  \
@@ -152,14 +142,11 @@ static void read_run(sqlite3_stmt *row, struct catalog_run *run)
 int catalog_run(struct catalog *c, int64_t id, struct catalog_run *ret)
 {
 	static const char sql[] = RUN "id = ?1";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(int_value(id)));
+	int r = query_one(&query);
 
 	if (r == 0)
-		r = db_row(reader, &row, sql, VALUES(int_value(id)));
-	if (r == 0)
-		read_run(row, ret);
+		read_run(query.row, ret);
 	return r;
 }
 
@@ -167,20 +154,14 @@ ssize_t catalog_runs(struct catalog *c, const char *job, int64_t before, struct 
 {
 	static const char all_sql[] = RUN "id < ?1 ORDER BY id DESC LIMIT ?2";
 	static const char job_sql[] = RUN "id < ?1 AND job = ?3 ORDER BY id DESC LIMIT ?2";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
 	struct value values[] = {int_value(before > 0 ? before : INT64_MAX), int_value((int64_t)max),
 	                         text_value(job)};
 	size_t count = 0;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, job ? job_sql : all_sql, values, job ? 3 : 2);
 
-	if (r == 0)
-		r = db_query(reader, &row, job ? job_sql : all_sql, values, job ? 3 : 2);
-	if (r < 0)
-		return r;
-	while (count < max && (r = db_step(reader, row)) > 0)
-		read_run(row, &runs[count++]);
-	return r < 0 ? r : (ssize_t)count;
+	while (count < max && query_next(&query))
+		read_run(query.row, &runs[count++]);
+	return query.result < 0 ? query.result : (ssize_t)count;
 }
 
 int catalog_run_totals(struct catalog *c,
@@ -190,36 +171,27 @@ int catalog_run_totals(struct catalog *c,
 {
 	static const char sql[] =
 	        "SELECT job, state, runs, last_finished_at_us FROM run_total ORDER BY job, state";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
 
-	if (r == 0)
-		r = db_query(reader, &statement, sql, NULL, 0);
-	while (r >= 0 && (r = db_step(reader, statement)) > 0)
-		row(arg, (const char *)sqlite3_column_text(statement, 0),
-		    (enum run_state)sqlite3_column_int(statement, 1), column_u64(statement, 2),
-		    sqlite3_column_int64(statement, 3));
-	return r;
+	while (query_next(&query))
+		row(arg, column_borrowed(query.row, 0), (enum run_state)sqlite3_column_int(query.row, 1),
+		    column_u64(query.row, 2), sqlite3_column_int64(query.row, 3));
+	return query.result;
 }
 
 int catalog_unfinished_runs(struct catalog *c, void (*row)(void *arg, const struct catalog_run *run),
                             void *arg)
 {
 	static const char sql[] = RUN "state IN (0, 1) ORDER BY id";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
 
-	if (r == 0)
-		r = db_query(reader, &statement, sql, NULL, 0);
-	while (r >= 0 && (r = db_step(reader, statement)) > 0) {
+	while (query_next(&query)) {
 		struct catalog_run run;
 
-		read_run(statement, &run);
+		read_run(query.row, &run);
 		row(arg, &run);
 	}
-	return r;
+	return query.result;
 }
 
 #define LOG_LINES_MAX 2000
@@ -230,13 +202,11 @@ static int log_run(struct connection *c, int64_t id, const char *line)
 	static const char insert_sql[] =
 	        "INSERT INTO run_log (run_id, number, at_us, line) VALUES (?1, ?2, ?3, ?4)";
 	static const char forget_sql[] = "DELETE FROM run_log WHERE run_id = ?1 AND number <= ?2";
-	_cleanup(statement) sqlite3_stmt *row = NULL;
 	int64_t number;
-	int r = db_row(c, &row, next_sql, VALUES(int_value(id)));
+	int r = db_number(c, &number, next_sql, VALUES(int_value(id)));
 
 	if (r < 0)
 		return r;
-	number = sqlite3_column_int64(row, 0);
 	r = db_run(c, insert_sql,
 	           VALUES(int_value(id), int_value(number), int_value(clock_now_us()), text_value(line)));
 	if (r == 0)
@@ -246,24 +216,16 @@ static int log_run(struct connection *c, int64_t id, const char *line)
 
 int catalog_log_run(struct catalog *c, int64_t id, const char *line, struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, log_run(c->writer, id, line), err);
+	return TRANSACTION(c, err, log_run(c->writer, id, line));
 }
 
 int catalog_run_log(struct catalog *c, int64_t id, void (*row)(void *arg, int64_t at_us, const char *line),
                     void *arg)
 {
 	static const char sql[] = "SELECT at_us, line FROM run_log WHERE run_id = ?1 ORDER BY number";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(int_value(id)));
 
-	if (r == 0)
-		r = db_query(reader, &statement, sql, VALUES(int_value(id)));
-	while (r >= 0 && (r = db_step(reader, statement)) > 0)
-		row(arg, sqlite3_column_int64(statement, 0), (const char *)sqlite3_column_text(statement, 1));
-	return r;
+	while (query_next(&query))
+		row(arg, sqlite3_column_int64(query.row, 0), column_borrowed(query.row, 1));
+	return query.result;
 }

@@ -15,7 +15,8 @@
  * the artifact, or below the artifact that is one. They are one range there, from files_from on in files_ino. They
  * are seen as long as their artifact is.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 
@@ -318,27 +319,17 @@ static const char *const migrations[] = {
 
 static const char version_sql[] = "PRAGMA user_version";
 
-static int read_number(struct connection *c, const char *sql, int64_t *ret_number)
-{
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
-	int r = db_row(c, &statement, sql, NULL, 0);
-
-	if (r == 0)
-		*ret_number = sqlite3_column_int64(statement, 0);
-	return r;
-}
-
 static int read_version(struct connection *c, int64_t *ret_version)
 {
 	static const char owner_sql[] = "PRAGMA application_id";
 	static const char objects_sql[] = "SELECT count(*) FROM sqlite_schema";
 	int64_t owner = 0, objects = 0;
-	int r = read_number(c, version_sql, ret_version);
+	int r = db_number(c, ret_version, version_sql, NULL, 0);
 
 	if (r == 0)
-		r = read_number(c, owner_sql, &owner);
+		r = db_number(c, &owner, owner_sql, NULL, 0);
 	if (r == 0)
-		r = read_number(c, objects_sql, &objects);
+		r = db_number(c, &objects, objects_sql, NULL, 0);
 	if (r < 0)
 		return r;
 	if (owner != APPLICATION_ID && (*ret_version != 0 || objects != 0))
@@ -357,7 +348,7 @@ static int apply(struct connection *c, int64_t from)
 	int r = db_run(c, begin_sql, NULL, 0);
 
 	if (r == 0)
-		r = read_number(c, version_sql, &version);
+		r = db_number(c, &version, version_sql, NULL, 0);
 	str_appendf(&script, "%s PRAGMA user_version = %d;", migrations[from], (int)from + 1);
 	if (r == 0 && version == from)
 		r = db_script(c, str_text(&script));
@@ -375,7 +366,7 @@ static int make_roots(struct connection *c)
 	static const char sql[] = "INSERT OR IGNORE INTO directory (ino, sequence, name, path, mtime_us)"
 	                          " VALUES (?1, 0, ?2, ?2, 0)";
 	int64_t root = 0;
-	int r = read_number(c, find_sql, &root);
+	int r = db_number(c, &root, find_sql, NULL, 0);
 
 	if (r == -ENOENT)
 		return db_fail(c, SQLITE_CORRUPT);

@@ -3,9 +3,12 @@
  * SHA256SUMS of a directory. How long it is stands in the directory's row, from the very lines that are
  * written here: a file whose size were another could not be read to its end.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
+
+#include <keepfs/catalog/entries.h>
 
 void sums_append(struct str *out, const char *name, bool is_directory, const char *sha256)
 {
@@ -31,7 +34,6 @@ uint64_t sums_bytes(const struct manifest *m, const char *name)
 }
 
 struct sums {
-	struct connection *reader;
 	void (*row)(void *arg, const char *line);
 	void *arg;
 	struct str line;
@@ -40,23 +42,22 @@ struct sums {
 static void tell(struct sums *sums, sqlite3_stmt *row, bool is_directory)
 {
 	str_clear(&sums->line);
-	sums_append(&sums->line, (const char *)sqlite3_column_text(row, 0), is_directory,
-	            (const char *)sqlite3_column_text(row, 1));
+	sums_append(&sums->line, column_borrowed(row, 0), is_directory, column_borrowed(row, 1));
 	sums->row(sums->arg, str_text(&sums->line));
 }
 
 /* The files beside an artifact. */
-static int tell_files(struct sums *sums, uint64_t directory_ino, int64_t from, int64_t count)
+static int tell_files(struct sums *sums, struct connection *reader, uint64_t directory_ino, int64_t from,
+                      int64_t count)
 {
 	static const char sql[] = "SELECT name, sha256 FROM artifact_file WHERE parent_ino = ?1"
 	                          " AND sequence >= ?2 AND sequence < ?3 ORDER BY sequence";
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = db_query(sums->reader, &row, sql,
-	                 VALUES(ino_value(directory_ino), int_value(from), int_value(from + count)));
+	_cleanup(query) struct query query = query_within(
+	        reader, sql, VALUES(ino_value(directory_ino), int_value(from), int_value(from + count)));
 
-	while (r >= 0 && (r = db_step(sums->reader, row)) > 0)
-		tell(sums, row, false);
-	return r;
+	while (query_next(&query))
+		tell(sums, query.row, false);
+	return query.result;
 }
 
 int catalog_sums(struct catalog *c, uint64_t directory_ino, void (*row)(void *arg, const char *line),
@@ -64,22 +65,17 @@ int catalog_sums(struct catalog *c, uint64_t directory_ino, void (*row)(void *ar
 {
 	static const char sql[] = "SELECT name, sha256, is_directory, files_from, files FROM artifact"
 	                          " WHERE tomb = 0 AND directory_ino = ?1 ORDER BY sequence";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(directory_ino)));
 	struct sums sums = {.row = row, .arg = arg};
-	int r = reader_get(c, &reader);
 
-	sums.reader = reader;
-	if (r == 0)
-		r = db_query(reader, &statement, sql, VALUES(ino_value(directory_ino)));
-	while (r >= 0 && (r = db_step(reader, statement)) > 0) {
-		bool is_directory = sqlite3_column_int(statement, 2);
-		int64_t from = sqlite3_column_int64(statement, 3), count = sqlite3_column_int64(statement, 4);
+	while (query_next(&query)) {
+		bool is_directory = sqlite3_column_int(query.row, 2);
+		int64_t from = sqlite3_column_int64(query.row, 3), count = sqlite3_column_int64(query.row, 4);
 
-		tell(&sums, statement, is_directory);
+		tell(&sums, query.row, is_directory);
 		if (!is_directory && count > 0)
-			r = tell_files(&sums, directory_ino, from, count);
+			query.result = tell_files(&sums, query.connection, directory_ino, from, count);
 	}
 	str_finish(&sums.line);
-	return r;
+	return query.result;
 }

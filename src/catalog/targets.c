@@ -4,10 +4,13 @@
  * made even when the process ended before it could say so; and a rebuild makes runs that are not known from
  * what the manifests say.
  */
-#include "db.h"
+#include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 #include <inttypes.h>
+
+#include <keepfs/catalog/runs.h>
 
 /* The columns of a run that sum up its targets; a SHA-256 only when one artifact is all there is. */
 static int sum_up(struct connection *c, int64_t run_id)
@@ -31,8 +34,7 @@ static int set_target(struct connection *c, int64_t run_id, const struct catalog
 	        " ON CONFLICT (run_id, label) DO UPDATE SET state = excluded.state, path = excluded.path,"
 	        " size_bytes = excluded.size_bytes, error = excluded.error,"
 	        " sha256 = CASE path WHEN excluded.path THEN sha256 ELSE '' END";
-	_cleanup(statement) sqlite3_stmt *known = NULL;
-	int r = db_row(c, &known, known_sql, VALUES(int_value(run_id)));
+	int r = db_find(c, known_sql, VALUES(int_value(run_id)));
 
 	if (r == -ENOENT)
 		return error_set(&c->error, ERROR_NOT_FOUND, ENOENT, "there is no run %" PRId64, run_id);
@@ -60,11 +62,7 @@ int run_settle_targets(struct connection *c, int64_t run_id, enum run_state stat
 int catalog_set_target(struct catalog *c, int64_t run_id, const struct catalog_target *target,
                        struct error *err)
 {
-	int r = write_begin(c, err);
-
-	if (r < 0)
-		return r;
-	return write_end(c, set_target(c->writer, run_id, target), err);
+	return TRANSACTION(c, err, set_target(c->writer, run_id, target));
 }
 
 ssize_t catalog_run_targets(struct catalog *c, int64_t run_id, size_t offset, struct catalog_target *targets,
@@ -73,28 +71,22 @@ ssize_t catalog_run_targets(struct catalog *c, int64_t run_id, size_t offset, st
 	static const char sql[] =
 	        "SELECT label, state, path, size_bytes, error FROM run_target WHERE run_id = ?1"
 	        " ORDER BY id LIMIT ?2 OFFSET ?3";
-	_cleanup(reader) struct connection *reader = NULL;
-	_cleanup(statement) sqlite3_stmt *row = NULL;
 	size_t count = 0;
-	int r = reader_get(c, &reader);
+	_cleanup(query) struct query query = query_begin(
+	        c, sql, VALUES(int_value(run_id), int_value((int64_t)max), int_value((int64_t)offset)));
 
-	if (r == 0)
-		r = db_query(reader, &row, sql,
-		             VALUES(int_value(run_id), int_value((int64_t)max), int_value((int64_t)offset)));
-	if (r < 0)
-		return r;
-	while (count < max && (r = db_step(reader, row)) > 0) {
+	while (count < max && query_next(&query)) {
 		struct catalog_target *target = &targets[count++];
 
 		*target = (struct catalog_target){
-		        .state = (enum run_state)sqlite3_column_int(row, 1),
-		        .size_bytes = column_u64(row, 3),
+		        .state = (enum run_state)sqlite3_column_int(query.row, 1),
+		        .size_bytes = column_u64(query.row, 3),
 		};
-		column_text(row, 0, target->label, sizeof(target->label));
-		column_text(row, 2, target->path, sizeof(target->path));
-		column_text(row, 4, target->error, sizeof(target->error));
+		column_text(query.row, 0, target->label, sizeof(target->label));
+		column_text(query.row, 2, target->path, sizeof(target->path));
+		column_text(query.row, 4, target->error, sizeof(target->error));
 	}
-	return r < 0 ? r : (ssize_t)count;
+	return query.result < 0 ? query.result : (ssize_t)count;
 }
 
 static int add_completed_target(struct connection *c, const struct manifest *m)
@@ -114,8 +106,7 @@ static int add_completed_target(struct connection *c, const struct manifest *m)
 int run_note_artifact(struct connection *c, const struct manifest *m)
 {
 	static const char sql[] = "SELECT 1 FROM run WHERE id = ?1 AND job = ?2";
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = db_row(c, &row, sql, VALUES(int_value(m->run_id), text_value(m->job)));
+	int r = db_find(c, sql, VALUES(int_value(m->run_id), text_value(m->job)));
 
 	if (r == -ENOENT)
 		return 0;
@@ -158,8 +149,7 @@ static int join_run(struct connection *c, const struct manifest *m)
 int run_rebuild(struct connection *c, const struct manifest *m)
 {
 	static const char sql[] = "SELECT 1 FROM run WHERE id = ?1";
-	_cleanup(statement) sqlite3_stmt *row = NULL;
-	int r = db_row(c, &row, sql, VALUES(int_value(m->run_id)));
+	int r = db_find(c, sql, VALUES(int_value(m->run_id)));
 
 	if (r == -ENOENT)
 		return make_run(c, m);

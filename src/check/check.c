@@ -8,6 +8,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/probes.h>
 #include <keepfs/kinds.h>
 
 #include <stdarg.h>

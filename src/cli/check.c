@@ -6,6 +6,7 @@
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog.h>
 #include <keepfs/check.h>
 #include <keepfs/codec/json.h>
 

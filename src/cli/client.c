@@ -5,6 +5,7 @@
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/runs.h>
 
 #include <errno.h>
 #include <fcntl.h>

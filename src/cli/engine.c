@@ -7,6 +7,10 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/kinds.h>
 
 #include <errno.h>

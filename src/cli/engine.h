@@ -3,11 +3,12 @@
 /* What the commands that work without a mount and the mount itself have in common: everything below the file
  * system, in one piece. */
 #include <keepfs/base/pool.h>
-#include <keepfs/catalog.h>
 #include <keepfs/conf.h>
 #include <keepfs/job.h>
 #include <keepfs/net.h>
 #include <keepfs/store.h>
+
+struct catalog;
 
 struct engine {
 	const struct conf *conf; /* borrowed */

@@ -2,6 +2,7 @@
 #include "progress.h"
 
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/runs.h>
 
 #include <stdio.h>
 #include <string.h>

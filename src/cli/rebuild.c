@@ -9,6 +9,8 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog.h>
+#include <keepfs/catalog/audit.h>
 #include <keepfs/kinds.h>
 
 #include <errno.h>

@@ -9,6 +9,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/runs.h>
 
 #include <errno.h>
 #include <poll.h>

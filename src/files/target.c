@@ -8,6 +8,7 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/intents.h>
 #include <keepfs/codec/name.h>
 
 #include <errno.h>

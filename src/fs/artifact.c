@@ -9,6 +9,8 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
 
 #include <string.h>
 

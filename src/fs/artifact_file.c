@@ -11,6 +11,9 @@
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/entries.h>
 
 #include <errno.h>
 #include <stdio.h>

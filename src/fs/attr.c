@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <keepfs/catalog/artifacts.h>
+
 #define BLOCK_BYTES 4096
 /* What df shows as free when nobody said how much the bucket may hold. */
 #define UNKNOWN_CAPACITY_BYTES (UINT64_C(1) << 50)

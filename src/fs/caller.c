@@ -4,6 +4,7 @@
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
+#include <keepfs/catalog/audit.h>
 
 #include <ctype.h>
 #include <errno.h>

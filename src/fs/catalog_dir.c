@@ -9,6 +9,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/entries.h>
 
 #include <errno.h>
 #include <string.h>

@@ -3,6 +3,8 @@
 /* Directories whose entries the catalog lists. */
 #include "dir.h"
 
+#include <keepfs/catalog/entries.h>
+
 /** catalog_list() - give the entries of one kind of @directory that come behind @after to listing_add().
  * 0: no more of them; 1: the page is full; negative errno: the catalog cannot tell the rest. */
 int catalog_list(struct fs *fs, const struct node *directory, enum catalog_kind kind, off_t after,

@@ -6,6 +6,8 @@
  */
 #include "fs_private.h"
 
+#include <keepfs/catalog/audit.h>
+
 struct command_handle;
 
 struct command {

@@ -9,6 +9,7 @@
 #include "text.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/check.h>
 
 #include <errno.h>

@@ -8,6 +8,7 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/audit.h>
 #include <keepfs/fs.h>
 
 #include <stdatomic.h>

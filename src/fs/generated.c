@@ -9,6 +9,7 @@
 #include "text.h"
 
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/entries.h>
 #include <keepfs/report/sums.h>
 
 #include <errno.h>

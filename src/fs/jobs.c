@@ -8,6 +8,7 @@
 #include "watch.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/runs.h>
 
 #include <errno.h>
 #include <stdlib.h>

@@ -17,7 +17,8 @@
  * was true when it was loaded.
  */
 #include <keepfs/base/error.h>
-#include <keepfs/catalog.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/runs.h>
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -13,6 +13,8 @@
 
 #include <keepfs/artifact.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/entries.h>
 
 #include <errno.h>
 

@@ -8,6 +8,7 @@
 #include "made_file.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/entries.h>
 
 #include <errno.h>
 #include <string.h>

@@ -15,6 +15,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/codec/name.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -12,6 +12,7 @@
 #include "watch.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog.h>
 
 #include <string.h>
 

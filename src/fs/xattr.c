@@ -5,6 +5,8 @@
 #include "fs_private.h"
 
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/runs.h>
+#include <keepfs/codec/manifest.h>
 
 #include <errno.h>
 #include <string.h>

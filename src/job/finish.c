@@ -8,6 +8,7 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
+#include <keepfs/catalog/runs.h>
 
 #include <errno.h>
 

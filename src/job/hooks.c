@@ -8,6 +8,7 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/runs.h>
 
 #include <inttypes.h>
 #include <string.h>

@@ -14,6 +14,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/kinds.h>
 
 #include <errno.h>

@@ -12,6 +12,7 @@
  */
 #include "request.h"
 
+#include <keepfs/catalog/runs.h>
 #include <keepfs/job.h>
 #include <pthread.h>
 

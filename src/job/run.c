@@ -13,6 +13,8 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/runs.h>
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,6 +4,9 @@
 
 #include <keepfs/report/status.h>
 
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/entries.h>
+
 static void set_number(struct json *j, const char *key, int64_t number)
 {
 	if (number >= 0)

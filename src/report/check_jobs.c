@@ -6,6 +6,8 @@
 #include "runs.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/runs.h>
 
 #include <inttypes.h>
 

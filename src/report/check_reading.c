@@ -7,6 +7,7 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
 
 #include <inttypes.h>
 

@@ -6,6 +6,8 @@
 #include "runs.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/probes.h>
+#include <keepfs/catalog/runs.h>
 
 #include <string.h>
 

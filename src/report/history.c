@@ -5,6 +5,7 @@
 #include "runs.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/report/run.h>
 #include <keepfs/report/status.h>
 

@@ -4,6 +4,7 @@
 #include "exposition.h"
 #include "metrics.h"
 
+#include <keepfs/catalog/artifacts.h>
 #include <keepfs/report/health.h>
 
 #include <string.h>

@@ -14,6 +14,8 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/report/run.h>
 
 #include <string.h>

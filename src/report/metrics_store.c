@@ -4,6 +4,7 @@
 #include "metrics.h"
 
 #include <keepfs/base/cleanup.h>
+#include <keepfs/catalog/probes.h>
 #include <keepfs/store.h>
 
 #include <stddef.h>

@@ -5,6 +5,7 @@
 #include "runs.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/catalog/runs.h>
 
 #include <inttypes.h>
 #include <string.h>

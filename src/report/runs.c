@@ -4,6 +4,7 @@
 #include "runs.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/runs.h>
 
 #define PAGE_RUNS 64
 

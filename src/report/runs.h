@@ -3,6 +3,7 @@
 /** The history, run by run, and what is told of each run. */
 #include <keepfs/base/str.h>
 #include <keepfs/catalog.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/codec/json.h>
 
 #include <stdbool.h>

@@ -2,6 +2,9 @@
 /* stats.json: totals of everything and of each job, also of those that are not configured any more; memory is
  * one record for each job that ever ran. */
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/probes.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/report/status.h>
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* SHA256SUMS: the catalog has the lines. */
+#include <keepfs/catalog/entries.h>
 #include <keepfs/report/sums.h>
 
 static void write_sum(void *arg, const char *line)

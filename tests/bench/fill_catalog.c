@@ -6,6 +6,9 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/rebuild.h>
+#include <keepfs/codec/name.h>
 
 #include <stdio.h>
 #include <string.h>

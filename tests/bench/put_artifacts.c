@@ -6,6 +6,9 @@
 #include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/conf.h>
 #include <keepfs/net.h>
 #include <keepfs/stream.h>

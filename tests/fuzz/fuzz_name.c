@@ -61,7 +61,8 @@ static void check_key(const char *text)
 	if (!path)
 		return;
 	fuzz_must(str_equal(key, text), "a path has one key", path);
-	fuzz_must(!name_is_reserved(strrchr(path, '/') + 1), "a path ends with a name that an artifact may have", path);
+	fuzz_must(!name_is_reserved(strrchr(path, '/') + 1),
+	          "a path ends with a name that an artifact may have", path);
 	fuzz_must(!strstr(path, "//") && !strstr(path, "/."), "a path stays in its tree", path);
 }
 

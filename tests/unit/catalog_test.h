@@ -2,7 +2,7 @@
 #pragma once
 /** What tests that fill a catalog share. */
 #include <keepfs/base/str.h>
-#include <keepfs/catalog.h>
+#include <keepfs/catalog/runs.h>
 
 /** run_of() - a run to add; valid until the next. */
 static inline const struct catalog_run *run_of(const char *job, const char *by)

@@ -3,6 +3,10 @@
 #include "fs_test.h"
 #include "../support/manifests.h"
 
+#include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
+
 #include <ftw.h>
 
 static ssize_t device_read(int fd, void *buf, size_t len, void *userdata)

@@ -4,6 +4,10 @@
 #include "../support/manifests.h"
 
 #include <keepfs/base/fd.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/probes.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/codec/name.h>
 
 #include <fcntl.h>

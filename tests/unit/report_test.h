@@ -8,6 +8,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/report/health.h>
 #include <keepfs/report/run.h>
 #include <keepfs/report/status.h>

@@ -24,6 +24,11 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/intents.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/codec/name.h>
 
 #include "catalog_test.h"

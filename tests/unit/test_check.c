@@ -5,6 +5,8 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog.h>
+#include <keepfs/catalog/probes.h>
 #include <keepfs/check.h>
 
 #include <errno.h>

@@ -2,6 +2,9 @@
 /* links/. */
 #include "fs_test.h"
 
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/audit.h>
+
 static void links_mirror_backups(void **state)
 {
 	struct fixture *f = *state;

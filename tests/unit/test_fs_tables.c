@@ -3,6 +3,7 @@
  * */
 #include "fs_test.h"
 
+#include <keepfs/catalog/runs.h>
 #include <keepfs/codec/name.h>
 
 static const struct table {

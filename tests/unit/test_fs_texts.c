@@ -2,6 +2,8 @@
 /* Texts: when they are made anew. */
 #include "fs_test.h"
 
+#include <keepfs/catalog/runs.h>
+
 /* Whoever looked at a run just before it ended must not keep its text as that of its end: nothing would
  * change it any more, and who waits for the end would wait for ever. */
 static void a_run_that_ends_while_its_status_is_made(void **state)

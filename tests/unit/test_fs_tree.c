@@ -2,6 +2,8 @@
 /* The tree over a real catalog: names, attributes, and extended attributes. */
 #include "fs_test.h"
 
+#include <keepfs/catalog/artifacts.h>
+
 static void all_that_belongs_to_an_artifact_is_listed(void **state)
 {
 	struct fixture *f = *state;

@@ -12,6 +12,9 @@
 #include <keepfs/files.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/runs.h>
 
 #include "../../src/job/command.h"
 #include "../../src/job/job_private.h"

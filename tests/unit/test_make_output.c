@@ -10,6 +10,7 @@
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog.h>
 
 #include <errno.h>
 #include <fcntl.h>

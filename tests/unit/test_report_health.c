@@ -2,6 +2,9 @@
 /* status/health: every line that the checks can write. What the items hold besides is in test_report_items.c. */
 #include "report_test.h"
 
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/runs.h>
+
 /* The text is put in *@ret_text, in place of what was there. */
 static enum report_health health(struct fixture *f, char **ret_text)
 {

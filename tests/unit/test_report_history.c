@@ -2,6 +2,7 @@
 /* status/history.csv and history.jsonl, and a run as one of its lines. */
 #include "report_test.h"
 
+#include <keepfs/catalog/runs.h>
 #include <keepfs/codec/json.h>
 
 static void test_history_empty(void **state)

@@ -3,6 +3,9 @@
  * of the lines are looked at in test_report_health.c. */
 #include "report_test.h"
 
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/runs.h>
+
 /* Ask all checks; release with health_finish(). */
 static struct health gather(struct fixture *f)
 {

@@ -8,6 +8,9 @@
 #include <keepfs/base/fd.h>
 #include <keepfs/base/pool.h>
 #include <keepfs/cache.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/probes.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/reader.h>
 #include <keepfs/store.h>
 

@@ -2,6 +2,9 @@
 /* What is told as it was noted: the audit, SHA256SUMS, and what makes a text fail. */
 #include "report_test.h"
 
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/report/sums.h>
 
 static void test_sums(void **state)

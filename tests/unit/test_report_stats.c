@@ -2,6 +2,7 @@
 /* status/stats.json. */
 #include "report_test.h"
 
+#include <keepfs/catalog/runs.h>
 #include <keepfs/codec/json.h>
 
 static void test_stats(void **state)

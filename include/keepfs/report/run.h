@@ -7,6 +7,7 @@
  */
 #include <keepfs/base/spool.h>
 #include <keepfs/catalog.h>
+#include <keepfs/catalog/runs.h>
 
 #include <stdbool.h>
 #include <stdint.h>

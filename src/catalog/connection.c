@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Connections and transactions.
- *
- * One connection writes. Whoever holds it made `writing` true under the lock and makes it false again; the
- * lock itself is never held while SQLite works. Readers have connections of their own, which WAL lets read
- * while the writer writes; a reader sees what was committed when its statement began.
- *
- * A failed statement leaves its reason in the connection. write_end() hands that on, so that the functions
- * between need not carry it, and so that SQLite's text is taken before the rollback replaces it.
+ * One connection to SQLite: how it is opened and set up, its prepared statements with their values and
+ * columns, and what its result codes mean to people.
  */
-#include "db.h"
+#include "access.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
 
 #define BUSY_TIMEOUT_MS    10000
 #define SPACE_NEEDED_BYTES ((uint64_t)64 << 10) /* what SQLite may want at once */
@@ -162,6 +157,24 @@ int db_row(struct connection *c, sqlite3_stmt **ret_statement, const char *sql, 
 	return r < 0 ? r : 0;
 }
 
+int db_find(struct connection *c, const char *sql, const struct value *values, size_t count)
+{
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+
+	return db_row(c, &statement, sql, values, count);
+}
+
+int db_number(struct connection *c, int64_t *ret_number, const char *sql, const struct value *values,
+              size_t count)
+{
+	_cleanup(statement) sqlite3_stmt *statement = NULL;
+	int r = db_row(c, &statement, sql, values, count);
+
+	if (r == 0)
+		*ret_number = sqlite3_column_int64(statement, 0);
+	return r;
+}
+
 int db_run(struct connection *c, const char *sql, const struct value *values, size_t count)
 {
 	_cleanup(statement) sqlite3_stmt *statement = NULL;
@@ -199,14 +212,19 @@ void statement_reset(sqlite3_stmt *statement)
 
 void column_text(sqlite3_stmt *statement, int column, char *buf, size_t buf_bytes)
 {
-	const char *text = (const char *)sqlite3_column_text(statement, column);
+	const char *text = column_borrowed(statement, column);
 
 	str_copy(buf, buf_bytes, text ? text : "");
 }
 
+const char *column_borrowed(sqlite3_stmt *statement, int column)
+{
+	return (const char *)sqlite3_column_text(statement, column);
+}
+
 char *column_string(sqlite3_stmt *statement, int column)
 {
-	return mem_strdup((const char *)sqlite3_column_text(statement, column));
+	return mem_strdup(column_borrowed(statement, column));
 }
 
 uint64_t column_u64(sqlite3_stmt *statement, int column)
@@ -258,147 +276,4 @@ struct connection *connection_free(struct connection *c)
 	sqlite3_close(c->db);
 	free(c);
 	return NULL;
-}
-
-int reader_get(struct catalog *catalog, struct connection **ret_reader)
-{
-	struct connection *reader;
-	int r = 0;
-
-	pthread_mutex_lock(&catalog->lock);
-	while (!catalog->idle && catalog->readers == READERS_MAX)
-		pthread_cond_wait(&catalog->changed, &catalog->lock);
-	reader = catalog->idle;
-	if (reader)
-		catalog->idle = reader->next;
-	else
-		catalog->readers++;
-	pthread_mutex_unlock(&catalog->lock);
-	if (!reader)
-		r = connection_open(catalog, false, &reader, NULL);
-	if (r < 0) {
-		pthread_mutex_lock(&catalog->lock);
-		catalog->readers--;
-		pthread_cond_broadcast(&catalog->changed);
-		pthread_mutex_unlock(&catalog->lock);
-		return r;
-	}
-	*ret_reader = reader;
-	return 0;
-}
-
-void reader_put(struct connection *reader)
-{
-	struct catalog *catalog = reader->catalog;
-
-	pthread_mutex_lock(&catalog->lock);
-	reader->next = catalog->idle;
-	catalog->idle = reader;
-	pthread_cond_broadcast(&catalog->changed);
-	pthread_mutex_unlock(&catalog->lock);
-}
-
-/* Returns whether the caller's writes are steps of its own rebuild. */
-static bool become_writer(struct catalog *catalog)
-{
-	bool nested;
-
-	pthread_mutex_lock(&catalog->lock);
-	nested = catalog->rebuilding && pthread_equal(catalog->rebuilder, pthread_self());
-	while (!nested && catalog->writing)
-		pthread_cond_wait(&catalog->changed, &catalog->lock);
-	catalog->writing = true;
-	pthread_mutex_unlock(&catalog->lock);
-	return nested;
-}
-
-static bool is_rebuilding(struct catalog *catalog)
-{
-	bool rebuilding;
-
-	pthread_mutex_lock(&catalog->lock);
-	rebuilding = catalog->rebuilding;
-	pthread_mutex_unlock(&catalog->lock);
-	return rebuilding;
-}
-
-static void leave_writer(struct catalog *catalog)
-{
-	pthread_mutex_lock(&catalog->lock);
-	if (!catalog->rebuilding)
-		catalog->writing = false;
-	pthread_cond_broadcast(&catalog->changed);
-	pthread_mutex_unlock(&catalog->lock);
-}
-
-static int begin_step(struct connection *writer)
-{
-	static const char savepoint_sql[] = "SAVEPOINT step";
-
-	/* SQLite ends the whole transaction itself when the disk is full: nothing may follow outside of
-	 * it. */
-	if (sqlite3_get_autocommit(writer->db))
-		return error_set(&writer->error, ERROR_INTERNAL, EIO,
-		                 "the rebuild was rolled back by an earlier failure");
-	return db_run(writer, savepoint_sql, NULL, 0);
-}
-
-int write_begin(struct catalog *catalog, struct error *err)
-{
-	static const char begin_sql[] = "BEGIN IMMEDIATE";
-	bool nested = become_writer(catalog);
-	struct connection *writer = catalog->writer;
-	int r;
-
-	writer->error = (struct error){0};
-	if (!nested)
-		catalog->changes_before = sqlite3_total_changes64(writer->db);
-	r = nested ? begin_step(writer) : db_run(writer, begin_sql, NULL, 0);
-	if (r < 0) {
-		if (err)
-			*err = writer->error;
-		leave_writer(catalog);
-	}
-	return r;
-}
-
-static void roll_back(struct connection *writer, bool nested)
-{
-	if (!sqlite3_get_autocommit(writer->db))
-		sqlite3_exec(writer->db, nested ? "ROLLBACK TO step; RELEASE step" : "ROLLBACK", NULL, NULL,
-		             NULL);
-}
-
-int write_end(struct catalog *catalog, int result, struct error *err)
-{
-	static const char commit_sql[] = "COMMIT", release_sql[] = "RELEASE step";
-	struct connection *writer = catalog->writer;
-	bool nested = is_rebuilding(catalog);
-	int r = result;
-
-	if (r >= 0) {
-		int committed = db_run(writer, nested ? release_sql : commit_sql, NULL, 0);
-
-		if (committed < 0)
-			r = committed;
-		else if (!nested && sqlite3_total_changes64(writer->db) != catalog->changes_before)
-			catalog->generation++;
-	}
-	if (r < 0) {
-		roll_back(writer, nested);
-		if (err)
-			*err = writer->error;
-	}
-	leave_writer(catalog);
-	return r;
-}
-
-int write_run(struct catalog *catalog, struct error *err, const char *sql, const struct value *values,
-              size_t count)
-{
-	int r = write_begin(catalog, err);
-
-	if (r < 0)
-		return r;
-	return write_end(catalog, db_run(catalog->writer, sql, values, count), err);
 }

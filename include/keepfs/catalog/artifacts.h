@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * The rows of artifacts as they come, are found to be right or damaged, and go. See keepfs/catalog.h for what
+ * is true of every function.
+ */
+#include <keepfs/base/error.h>
+#include <keepfs/codec/manifest.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct catalog;
+
+/* catalog_add_artifact() in a rebuild: its deletion has begun, it stays hidden. */
+#define CATALOG_ENTOMBED 1
+
+/**
+ * catalog_add_artifact() - list an artifact (its manifest is durable), note it at its run, drop its intent:
+ * one transaction
+ *
+ * Replaces a row of the same path. Its extents must be loaded. In a rebuild a run that is not known is made
+ * from @m.
+ *
+ * Return: 0; CATALOG_ENTOMBED; -EEXIST when another path has its position in the directory or its inode
+ * number.
+ */
+int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err);
+/** catalog_manifest() - all facts of an artifact without its objects and files; -ENOENT. @ino may be that of one of its
+ * files: the facts are the artifact's. */
+int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret);
+/** catalog_entomb_artifact() - hide it and its files from the tree and from catalog_manifest(): its deletion
+ * has begun. With @by_policy -EPERM where policy_check_removal() forbids it, asked in the same transaction. */
+int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool by_policy, struct error *err);
+/** catalog_drop_artifact() - its object and manifest are gone: forget it. */
+int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err);
+/** catalog_tombs() - call @row with the path of each deletion that has begun and not ended. */
+int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const char *path), void *arg);
+
+/** catalog_mark_damaged() - reading it has shown that the store no longer holds its bytes: it counts as no
+ * good backup any more. So is the artifact that is a directory when a file of it is; the artifact that a
+ * damaged file is beside is not. The first reason stays; a rebuild forgets it. */
+int catalog_mark_damaged(struct catalog *c, uint64_t ino, const char *reason, struct error *err);
+/** catalog_is_damaged() - was the artifact or file @ino marked? False also when it is not known. */
+bool catalog_is_damaged(struct catalog *c, uint64_t ino);
+/** catalog_set_verified() - the bytes of artifact @ino were read whole at @at_us, and were right. Of an
+ * artifact that is a directory, and of further files, nothing is kept. A rebuild goes back to what the
+ * manifest says. */
+int catalog_set_verified(struct catalog *c, uint64_t ino, int64_t at_us, struct error *err);
+/** catalog_damaged() - call @row for each artifact, and each file beside one, that was marked. */
+int catalog_damaged(struct catalog *c,
+                    void (*row)(void *arg, uint64_t ino, const char *path, const char *reason), void *arg);
+
+struct catalog_totals {
+	uint64_t artifacts;
+	uint64_t stored_bytes;              /* with their further files */
+	int64_t oldest_at_us, newest_at_us; /* 0: none */
+	int64_t newest_whole_at_us;         /* of those that are neither partial nor damaged */
+};
+/** catalog_totals() - of the artifacts of a job; @job NULL: of all. */
+int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *ret);

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * What the files of this room share of what the catalog holds. A change of one row brings changes of others
+ * with it, and each kind of row is written in one file:
+ *
+ *   directories.c          directories
+ *   artifacts.c            artifacts, and with them the tombs
+ *   files.c                their further files, and the objects of all
+ *   damaged.c              what reading has shown of both
+ *   intents.c              what is about to be written
+ *   runs.c, targets.c      the history
+ *   rebuild.c              the frame in which all artifacts are listed anew
+ *   audit.c, probes.c, bound.c
+ *   entries.c, sums.c      the tree as it is read
+ *
+ *   connection.c           one connection to SQLite
+ *   access.c               who may use which: queries and transactions
+ *   schema.c, open.c       the file itself
+ */
+#include "connection.h"
+
+#include <keepfs/base/str.h>
+#include <keepfs/catalog/runs.h>
+#include <keepfs/codec/manifest.h>
+
+/** schema_migrate() - bring the file to the newest format, or refuse it; the reason is in @c->error. */
+int schema_migrate(struct connection *c);
+
+/** ino_is_artifact() - of an artifact or one of its files, not of a directory: see codec/name.h. */
+static inline bool ino_is_artifact(uint64_t ino)
+{
+	return ino >> 61 == 3;
+}
+
+/** sums_append() - a line of SHA256SUMS without its end; @sha256 "" when it is not known. */
+void sums_append(struct str *out, const char *name, bool is_directory, const char *sha256);
+/** sums_bytes() - of all lines of an artifact, with their ends. */
+uint64_t sums_bytes(const struct manifest *m, const char *name);
+
+/* Within a transaction. */
+
+/** directory_ensure() - the row of a directory, made with those above it where it is missing; its number.
+ * -EINVAL when the path is none below backups/. */
+int directory_ensure(struct connection *c, const char *path, int64_t mtime_us, uint64_t *ret_ino);
+/** directory_touch() - the mtime of a directory and those above it becomes @mtime_us, never earlier than it
+ * was. */
+int directory_touch(struct connection *c, uint64_t ino, int64_t mtime_us);
+/** path_split() - heap: the directory of an artifact's path; its name and sequence. -EINVAL when it is no
+ * such path. */
+int path_split(struct connection *c, const char *path, char **ret_directory, const char **ret_name,
+               int64_t *ret_sequence);
+/** object_insert() - its number. @o NULL: a row for nothing in the store. -EINVAL when its extents were not loaded. */
+int object_insert(struct connection *c, const struct manifest_object *o, int64_t *ret_id);
+/** files_insert() - the rows of an artifact's further files. */
+int files_insert(struct connection *c, const struct manifest *m, uint64_t directory_ino, int64_t sequence);
+/** files_delete() - drop them, a batch at a time. */
+int files_delete(struct connection *c, uint64_t artifact_ino);
+/** intent_drop() - forget the intent of a path, if there is one. */
+int intent_drop(struct connection *c, const char *path);
+/** run_settle_targets() - databases of a run that are pending or running end with it. */
+int run_settle_targets(struct connection *c, int64_t run_id, enum run_state state, const char *error);
+/** run_note_artifact() - an artifact of a known run is listed: note it there. */
+int run_note_artifact(struct connection *c, const struct manifest *m);
+/** run_rebuild() - add what is not known of an artifact's run. */
+int run_rebuild(struct connection *c, const struct manifest *m);
