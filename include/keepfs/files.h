@@ -24,6 +24,7 @@ struct files_source {
 	const char *root;     /* absolute; may itself be a link to a directory */
 	char *const *exclude; /* patterns (keepfs/files/exclude.h), ended by NULL; NULL: none */
 	bool cross_mounts;    /* false: a directory where something else is mounted is archived empty */
+	int64_t now_us; /* for files_subdirectories(): a time of change that is later was set by somebody */
 	struct cancel *cancel;
 	/* One line without "\n" for each trouble that a person should know of, at most 20 of a kind, then how many there are more;
 	 * names in it are printable, whatever they hold. NULL: nobody asks. */

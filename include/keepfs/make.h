@@ -16,7 +16,11 @@ struct make_context { /* all borrowed */
 	const struct conf *conf;
 	struct repository *repository;
 	struct pool *pool;
+	int64_t (*now_us)(void); /* clock_now_us(), or a test's; NULL: clock_now_us() */
 };
+
+/** make_now_us() - the time by the clock that was handed in: all that a kind names, records or decides by time uses it. */
+int64_t make_now_us(const struct make_context *ctx);
 
 struct make_progress {                        /* written by the maker, read by anybody */
 	atomic_uint_least64_t read_bytes;     /* raw: made by the server, read from the disk */
@@ -96,7 +100,8 @@ struct make_kind {
 	 * Published only when whatever made something ended well, what was made is whole, and, unless the job says
 	 * verify = none, everything was read back from the store. On failure nothing stays in the store, and @err
 	 * holds the words of the program or the server with a hint.
-	 * @ret: the artifact; the caller's manifest_finish()
+	 * @ret: the artifact; the caller's manifest_finish(). A kind whose work is another than an artifact (something is
+	 * checked, or brought back) leaves it zeroed, and returns 0 when that is done.
 	 */
 	int (*make)(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
 	            struct error *err);

@@ -68,13 +68,16 @@ static int run_job(const struct cli_options *options, struct run *run, const cha
                    struct catalog_run *ret, struct error *err)
 {
 	const struct jobs_events events = {.run_changed = run_changed, .arg = run};
+	_cleanup(jobs_order) struct jobs_order order = {0};
 	_cleanup(str) struct str command = {0};
 	int r = jobs_new(&run->engine.make, &events, &run->jobs, err);
 
 	for (int i = 0; i < options->argc; i++)
-		jobs_append_word(&command, options->argv[i]);
+		command_line_append(&command, options->argv[i]);
 	if (r == 0)
-		r = jobs_trigger(run->jobs, str_text(&command), by, ret, err);
+		r = jobs_order_parse(run->engine.conf, str_text(&command), &order, err);
+	if (r == 0)
+		r = jobs_submit(run->jobs, &order, by, ret, err);
 	if (r == 0)
 		r = follow(run, ret->id, options->json, ret, err);
 	run->jobs = jobs_free(run->jobs);

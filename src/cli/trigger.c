@@ -3,7 +3,7 @@
 #include "client.h"
 
 #include <keepfs/base/cleanup.h>
-#include <keepfs/job.h>
+#include <keepfs/codec/command_line.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ int cmd_trigger(const struct cli_options *options)
 	if (options->argc == 0)
 		return cli_usage("trigger needs a command: 'now', or the name of a job");
 	for (int i = 0; i < options->argc; i++)
-		jobs_append_word(&command, options->argv[i]);
+		command_line_append(&command, options->argv[i]);
 	status = client_find(options, &mountpoint);
 	if (status != CLI_DONE)
 		return status;

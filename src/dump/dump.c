@@ -11,7 +11,6 @@
 #include "contents.h"
 #include "dump.h"
 
-#include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/pg_archive.h>
 
@@ -303,7 +302,7 @@ static int dump_make(const struct make_context *ctx, const struct make_order *or
                      struct error *err)
 {
 	struct dump d = {.ctx = ctx, .order = order, .job = order->job, .conf = &order->job->dump};
-	int64_t started_at_us = clock_now_us();
+	int64_t started_at_us = make_now_us(ctx);
 	int r = prepare(&d, err);
 
 	if (r == 0)

@@ -6,7 +6,6 @@
  */
 #include "job.h"
 
-#include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/files/tar_check.h>
@@ -147,7 +146,7 @@ static int begin(struct archive *a, struct error *err)
 	                                      .order = a->order,
 	                                      .kind = files_kind.name,
 	                                      .suffix = suffix,
-	                                      .started_at_us = clock_now_us()};
+	                                      .started_at_us = make_now_us(a->ctx)};
 
 	if (a->order->partial && a->order->target->stem)
 		return error_set(

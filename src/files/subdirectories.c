@@ -129,7 +129,7 @@ static void search_finish(struct search *s)
 int files_subdirectories(const struct files_source *source, const char *pattern, row_function *row,
                          struct error *err)
 {
-	struct search s = {.source = source, .row = row, .now_us = clock_now_us()};
+	struct search s = {.source = source, .row = row, .now_us = source->now_us};
 	struct walk_visitor visitor = {.visit = visit, .trouble = note_trouble, .arg = &s};
 	_cleanup(free) char *anchored = mem_printf("/%s", pattern + (*pattern == '/'));
 	int r = check_pattern(pattern, err);

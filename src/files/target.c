@@ -6,7 +6,6 @@
  */
 #include "job.h"
 
-#include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/intents.h>
 #include <keepfs/codec/name.h>
@@ -63,10 +62,11 @@ static int find_each(const struct make_context *ctx, const struct conf_job *job,
 	                   .targets = ret,
 	                   .directory = make_directory_of(job, NULL),
 	                   .constant = constant_bytes(job->files.each),
-	                   .now_us = clock_now_us()};
+	                   .now_us = make_now_us(ctx)};
 	const struct files_source source = {.root = job->files.path,
 	                                    .exclude = job->files.exclude,
 	                                    .cross_mounts = job->files.cross_mounts,
+	                                    .now_us = s.now_us,
 	                                    .arg = &s};
 	int r = files_subdirectories(&source, job->files.each, take, err);
 

@@ -17,9 +17,12 @@
 
 static int trigger(struct command *c, struct str *answer, struct error *err)
 {
+	_cleanup(jobs_order) struct jobs_order order = {0};
 	struct catalog_run run;
-	int r = jobs_trigger(c->fs->jobs, c->text, c->by, &run, err);
+	int r = jobs_order_parse(c->fs->ctx.conf, c->text, &order, err);
 
+	if (r == 0)
+		r = jobs_submit(c->fs->jobs, &order, c->by, &run, err);
 	if (r == 0)
 		str_appendf(answer, "%lld %s %s\n", (long long)run.id, run_state_name(RUN_PENDING), run.job);
 	audit(c->fs, &c->audit, "trigger", c->text, r, r < 0 ? err->message : str_text(answer));

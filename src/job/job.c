@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The queue. A run is written to the catalog before its trigger returns, and the catalog refuses a second one
+ * The queue. A run is written to the catalog before its order returns, and the catalog refuses a second one
  * of the same job, so what is in memory here is only what is alive: at most one run a job. Under the lock a
  * run leaves LIVE_PENDING either to a runner thread or, cancelled, to the watcher; its owner writes its end
  * to the catalog and then marks it ended. Who cancels never writes: a full disk would hold him. It is freed
  * when its end was told and nobody waits for it.
  */
-#include "command.h"
 #include "job_private.h"
 
 #include <keepfs/base/clock.h>
@@ -247,20 +246,15 @@ static void describe(const struct jobs *j, const struct request *request, const 
 	str_cut(ret->options, sizeof(ret->options), request->options ? request->options : "");
 }
 
-void jobs_append_word(struct str *command, const char *word)
-{
-	command_append(command, word);
-}
-
-int jobs_trigger(struct jobs *j, const char *command, const char *by, struct catalog_run *ret_run,
-                 struct error *err)
+int jobs_submit(struct jobs *j, const struct jobs_order *order, const char *by, struct catalog_run *ret_run,
+                struct error *err)
 {
 	const struct make_context *ctx = j->options.ctx;
 	_cleanup(request) struct request request = {0};
 	struct catalog_run added;
 	int64_t id = 0;
 	bool stopping;
-	int r = request_parse(ctx->conf, command, &request, err);
+	int r = request_init(order, &request, err);
 
 	if (r < 0)
 		return r;

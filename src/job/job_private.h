@@ -4,8 +4,8 @@
  * What the files of this room share. jobs->lock guards everything but what says otherwise; it is never held
  * across the catalog, the maker or an event.
  *
- *   command.c  the text of a trigger, and what its words mean: request.c
- *   job.c      life, triggers, cancelling, waiting; the runner threads
+ *   order.c    from the text of a trigger to an order, and from that to what a run is to do: request.c
+ *   job.c      life, orders, cancelling, waiting; the runner threads
  *   run.c      one run: all databases of its job, and its end: finish.c
  *   hooks.c    the commands before and after: what they are told; hook.c runs one
  *   watch.c    samples of progress, and the thread that tells of changes

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/* What a trigger asks for: a job, as its keys change it, and a note. Pure. */
+/* What a run is to do: a job, as its order changes it, and a note; the run's own, while orders are borrowed. Pure. */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
-#include <keepfs/conf.h>
-
-#define NOTE_MAX_BYTES 200
+#include <keepfs/job.h>
 
 struct request {
 	struct conf_job *job; /* a copy, with what was asked for */
@@ -22,6 +20,5 @@ static inline void cleanup_request(struct request *r)
 	request_finish(r);
 }
 
-/** request_parse() - @text as written to control/trigger. Return: 0; -EINVAL with what is wrong and what is
- * allowed. */
-int request_parse(const struct conf *conf, const char *text, struct request *ret, struct error *err);
+/** request_init() - Return: 0; -EINVAL with what is wrong with @order and what is allowed. */
+int request_init(const struct jobs_order *order, struct request *ret, struct error *err);

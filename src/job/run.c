@@ -128,8 +128,12 @@ static void note_failure(struct outcome *o, const char *label, const char *messa
 	         shown);
 }
 
-static void note_artifact(struct outcome *o, const struct manifest *m)
+static void note_artifact(struct outcome *o, const struct manifest *m, struct catalog_target *result)
 {
+	if (!m->path)
+		return;
+	result->size_bytes = m->size_bytes;
+	str_copy(result->path, sizeof(result->path), m->path);
 	o->size_bytes += m->size_bytes;
 	o->artifact_count++;
 	str_copy(o->sha256, sizeof(o->sha256), m->sha256);
@@ -149,9 +153,7 @@ static void run_target(struct jobs *j, struct run *run, const struct make_target
 	r = make(j, run, t, &m, &err);
 	if (r == 0) {
 		result.state = RUN_COMPLETED;
-		result.size_bytes = m.size_bytes;
-		str_copy(result.path, sizeof(result.path), m.path);
-		note_artifact(o, &m);
+		note_artifact(o, &m, &result);
 	} else {
 		bool cancelled = cancel_is_set(&run->cancel);
 

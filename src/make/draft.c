@@ -331,7 +331,7 @@ int draft_publish(struct draft *d, const struct draft_check *check, struct manif
 		return r;
 	if (!d->m.is_directory)
 		sum_up_file(d);
-	d->m.finished_at_us = clock_now_us();
+	d->m.finished_at_us = make_now_us(d->ctx);
 	d->publishing = true;
 	r = artifact_publish(d->ctx->repository, &d->m, d->order->cancel, err);
 	d->published = r >= 0;

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What makers say, and to whom. */
+/* What makers say, and to whom; and what time it is for them. */
 #include <keepfs/make.h>
 
+#include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/name.h>
 
 #include <stdarg.h>
+
+int64_t make_now_us(const struct make_context *ctx)
+{
+	return ctx->now_us ? ctx->now_us() : clock_now_us();
+}
 
 void make_say(const struct make_order *order, const char *fmt, ...)
 {

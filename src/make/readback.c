@@ -115,7 +115,7 @@ int draft_read_back(struct draft *d, const struct draft_check *check, struct err
 	for (size_t i = 0; i < d->m.file_count; i++)
 		str_copy(d->m.files[i].sha256, sizeof(d->m.files[i].sha256),
 		         d->m.objects[d->m.files[i].object].stored_sha256);
-	d->m.verified_at_us = clock_now_us();
+	d->m.verified_at_us = make_now_us(d->ctx);
 	make_say(d->order, "read back and checked in %.1f s",
 	         (double)(clock_mono_us() - began_us) / (double)US_PER_S);
 	return 0;

@@ -5,9 +5,8 @@
  */
 #include "fuzz.h"
 
-#include "../../src/job/command.h"
-
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/command_line.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,14 +22,14 @@ static void must_be_printable(const char *text)
 	}
 }
 
-static void must_be_sound(const struct command *c)
+static void must_be_sound(const struct command_line *c)
 {
 	for (size_t i = 0; i < c->word_count; i++)
 		must_be_printable(c->words[i]);
-	for (size_t i = 0; i < c->option_count; i++) {
-		const char *key = c->options[i].key;
+	for (size_t i = 0; i < c->pair_count; i++) {
+		const char *key = c->pairs[i].key;
 
-		must_be_printable(c->options[i].value);
+		must_be_printable(c->pairs[i].value);
 		fuzz_must(*key >= 'a' && *key <= 'z', "a key begins with a letter", key);
 		fuzz_must(strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789_-") == strlen(key),
 		          "a key is a key", key);
@@ -43,52 +42,52 @@ static bool looks_like_pair(const char *word)
 	return strchr(word, '=');
 }
 
-/* The words, then the options: false when they cannot be written as they were. */
-static bool write_again(const struct command *c, struct str *out)
+/* The words, then the pairs: false when they cannot be written as they were. */
+static bool write_again(const struct command_line *c, struct str *out)
 {
 	for (size_t i = 0; i < c->word_count; i++) {
 		if (looks_like_pair(c->words[i]))
 			return false;
-		command_append(out, c->words[i]);
+		command_line_append(out, c->words[i]);
 	}
-	for (size_t i = 0; i < c->option_count; i++) {
-		_cleanup(free) char *pair = mem_printf("%s=%s", c->options[i].key, c->options[i].value);
+	for (size_t i = 0; i < c->pair_count; i++) {
+		_cleanup(free) char *pair = mem_printf("%s=%s", c->pairs[i].key, c->pairs[i].value);
 
-		command_append(out, pair);
+		command_line_append(out, pair);
 	}
-	return out->len <= COMMAND_MAX_BYTES;
+	return out->len <= COMMAND_LINE_MAX_BYTES;
 }
 
-static void must_be_same(const struct command *a, const struct command *b, const char *text)
+static void must_be_same(const struct command_line *a, const struct command_line *b, const char *text)
 {
-	fuzz_must(a->word_count == b->word_count && a->option_count == b->option_count,
-	          "as many words and options", text);
+	fuzz_must(a->word_count == b->word_count && a->pair_count == b->pair_count, "as many words and pairs",
+	          text);
 	for (size_t i = 0; i < a->word_count; i++)
 		fuzz_must(str_equal(a->words[i], b->words[i]), "the same word", text);
-	for (size_t i = 0; i < a->option_count; i++) {
-		fuzz_must(str_equal(a->options[i].key, b->options[i].key), "the same key", text);
-		fuzz_must(str_equal(a->options[i].value, b->options[i].value), "the same value", text);
+	for (size_t i = 0; i < a->pair_count; i++) {
+		fuzz_must(str_equal(a->pairs[i].key, b->pairs[i].key), "the same key", text);
+		fuzz_must(str_equal(a->pairs[i].value, b->pairs[i].value), "the same value", text);
 	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup(free) char *text = fuzz_text(data, size);
-	_cleanup(command) struct command c = {0}, again = {0};
+	_cleanup(command_line) struct command_line c = {0}, again = {0};
 	_cleanup(str) struct str written = {0};
 	struct error err = {0};
-	int r = command_parse(text, &c, &err);
+	int r = command_line_parse(text, &c, &err);
 
 	if (r != 0) {
 		fuzz_must_refuse(r, &err);
-		fuzz_must(r == -EINVAL && !c.words && !c.options, "a refused command is none", err.message);
+		fuzz_must(r == -EINVAL && !c.words && !c.pairs, "a refused command is none", err.message);
 		must_be_printable(err.message);
 		return 0;
 	}
 	must_be_sound(&c);
 	if (!write_again(&c, &written))
 		return 0;
-	r = command_parse(str_text(&written), &again, &err);
+	r = command_line_parse(str_text(&written), &again, &err);
 	fuzz_must(r == 0, "what was taken is taken again", err.message);
 	must_be_same(&c, &again, str_text(&written));
 	return 0;

@@ -718,7 +718,8 @@ static int take_row(void *arg, const struct files_subdirectory *d, struct error 
 static struct rows subdirectories(struct fixture *f, const char *pattern, char *const *exclude)
 {
 	struct rows rows = {0};
-	struct files_source source = {.root = f->src, .exclude = exclude, .arg = &rows};
+	struct files_source source = {
+	        .root = f->src, .exclude = exclude, .now_us = clock_now_us(), .arg = &rows};
 
 	if (files_subdirectories(&source, pattern, take_row, &f->err) < 0)
 		fail_msg("%s", f->err.message);

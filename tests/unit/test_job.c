@@ -16,7 +16,6 @@
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/runs.h>
 
-#include "../../src/job/command.h"
 #include "../../src/job/job_private.h"
 
 #include <errno.h>
@@ -52,6 +51,7 @@ struct bench {
 	char order[512];                /* the directories they were given, in order */
 	uint64_t add_bytes;             /* what each maker adds to its progress before it waits */
 	uint64_t add_verified;          /* the same */
+	bool nothing;                   /* makers make no artifact */
 	const char *warning;            /* what each maker warns of */
 	char asked[512];                /* how the last maker was asked: its job's keys, and note */
 	struct make_progress *progress; /* of the maker that is at work */
@@ -130,6 +130,8 @@ static int fake_make(const struct make_context *ctx, const struct make_order *or
 		return -ENOMEM;
 	if (b->warning)
 		order->warn(order->log_arg, b->warning);
+	if (b->nothing)
+		return 0;
 	*ret = (struct manifest){
 	        .path = mem_printf("%s/20261120T020000Z.dump", order->target->directory),
 	        .size_bytes = 1000,
@@ -234,148 +236,24 @@ static void wait_running(struct bench *b, unsigned count)
 	pthread_mutex_unlock(&b->lock);
 }
 
+/* As whoever writes to control/trigger does. */
+static int submit(struct bench *b, const char *command, const char *by, struct catalog_run *ret_run,
+                  struct error *err)
+{
+	_cleanup(jobs_order) struct jobs_order order = {0};
+	int r = jobs_order_parse(&b->conf, command, &order, err);
+
+	return r < 0 ? r : jobs_submit(b->jobs, &order, by, ret_run, err);
+}
+
 static int64_t trigger(struct bench *b, const char *command)
 {
 	struct catalog_run run;
 	struct error err = {0};
 
-	assert_int_equal(jobs_trigger(b->jobs, command, "uid 0 (test)", &run, &err), 0);
+	assert_int_equal(submit(b, command, "uid 0 (test)", &run, &err), 0);
 	assert_true(run.id > 0);
 	return run.id;
-}
-
-static void test_command_words_and_options(void **state)
-{
-	_cleanup(command) struct command c = {0};
-	struct error err = {0};
-
-	assert_int_equal(command_parse(" full\tnote=\"before the \\\"big\\\" one\" 'two words' a\\ b x='' "
-	                               "y=1=2 /p=q 'k'=v k\\=v \"\" =v\n",
-	                               &c, &err),
-	                 0);
-	assert_int_equal(c.word_count, 8);
-	assert_string_equal(c.words[0], "full");
-	assert_string_equal(c.words[1], "two words");
-	assert_string_equal(c.words[2], "a b");
-	assert_string_equal(c.words[3], "/p=q");
-	assert_string_equal(c.words[4], "k=v");
-	assert_string_equal(c.words[5], "k=v");
-	assert_string_equal(c.words[6], "");
-	assert_string_equal(c.words[7], "=v");
-	assert_int_equal(c.option_count, 3);
-	assert_string_equal(c.options[0].key, "note");
-	assert_string_equal(c.options[0].value, "before the \"big\" one");
-	assert_string_equal(c.options[1].key, "x");
-	assert_string_equal(c.options[1].value, "");
-	assert_string_equal(c.options[2].key, "y");
-	assert_string_equal(c.options[2].value, "1=2");
-	command_finish(&c);
-	assert_int_equal(command_parse(" \n\t", &c, &err), 0);
-	assert_int_equal(c.word_count + c.option_count, 0);
-}
-
-static void test_command_refuses(void **state)
-{
-	static const char *const bad[] = {"'open",
-	                                  "\"open",
-	                                  "full \"a\\\"",
-	                                  "a\\",
-	                                  "a\x01",
-	                                  "'\n'",
-	                                  "\"\t\"",
-	                                  "k='\x7f'",
-	                                  "\x1b[0m",
-	                                  "a\\\n",
-	                                  "note=\xff",
-	                                  "note='\xc3'",
-	                                  "note=\xc2\x9b"
-	                                  "31m",
-	                                  "k=\xed\xa0\x80"};
-	_cleanup(free) char *longest = malloc(COMMAND_MAX_BYTES + 2);
-
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct command c = {0};
-		struct error err = {0};
-
-		assert_int_equal(command_parse(bad[i], &c, &err), -EINVAL);
-		assert_int_equal(err.class, ERROR_USAGE);
-		assert_true(strlen(err.message) > 10);
-		assert_null(c.words);
-	}
-	memset(longest, 'x', COMMAND_MAX_BYTES + 1);
-	longest[COMMAND_MAX_BYTES + 1] = '\0';
-	{
-		struct command c = {0};
-
-		assert_int_equal(command_parse(longest, &c, NULL), -EINVAL);
-		longest[COMMAND_MAX_BYTES] = '\0';
-		assert_int_equal(command_parse(longest, &c, NULL), 0);
-		assert_int_equal(c.word_count, 1);
-		command_finish(&c);
-	}
-}
-
-static void test_command_cut_at_every_byte(void **state)
-{
-	static const char whole[] = "full a=\"b \\\" c\" 'd \\ e' f\\ g h=i\\\\ ''";
-	/* Where a cut leaves a quote open or a backslash alone. */
-	for (size_t len = 0; len <= strlen(whole); len++) {
-		_cleanup(free) char *text = strndup(whole, len);
-		bool single = false, twice = false, escaped = false;
-		struct command c = {0};
-
-		for (const char *p = text; *p; p++) {
-			if (escaped)
-				escaped = false;
-			else if (*p == '\\' && !single)
-				escaped = true;
-			else if (*p == '\'' && !twice)
-				single = !single;
-			else if (*p == '"' && !single)
-				twice = !twice;
-		}
-		assert_int_equal(command_parse(text, &c, NULL), single || twice || escaped ? -EINVAL : 0);
-		command_finish(&c);
-	}
-}
-
-/* What was split is one command again, that means the same. */
-static void test_command_append(void **state)
-{
-	static const char *const words[] = {"full",
-	                                    "note=it's \"big\" \\ here",
-	                                    "tables=a.\"B c\", d",
-	                                    "x=",
-	                                    "two words",
-	                                    "Key=v w",
-	                                    "",
-	                                    "=a",
-	                                    "note2=\xc3\xa4",
-	                                    "a-b=$x;y"};
-	_cleanup(command) struct command c = {0};
-	_cleanup(str) struct str text = {0};
-	struct error err = {0};
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		command_append(&text, words[i]);
-	assert_string_equal(
-	        str_text(&text),
-	        "full note='it'\\''s \"big\" \\ here' tables='a.\"B c\", d' x= 'two words' 'Key=v w' "
-	        "'' =a note2=\xc3\xa4 a-b=$x;y");
-	if (command_parse(str_text(&text), &c, &err) < 0)
-		fail_msg("%s", err.message);
-	assert_int_equal(c.word_count, 5);
-	assert_int_equal(c.option_count, 5);
-	for (size_t i = 0, word = 0, option = 0; i < ARRAY_SIZE(words); i++) {
-		_cleanup(free) char *pair =
-		        option < 5 ? mem_printf("%s=%s", c.options[option].key, c.options[option].value)
-		                   : NULL;
-
-		if (pair && strcmp(words[i], pair) == 0)
-			option++;
-		else
-			assert_string_equal(words[i], c.words[word++]);
-	}
 }
 
 static void count_line(void *arg, int64_t at_us, const char *line)
@@ -417,6 +295,26 @@ static void test_run_completes(void **state)
 	bench_finish(&b);
 }
 
+static void a_run_may_make_no_artifact(void **state)
+{
+	struct catalog_target target;
+	struct catalog_run run;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	b.nothing = true;
+	id = trigger(&b, "full");
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_int_equal(run.state, RUN_COMPLETED);
+	assert_int_equal(run.size_bytes, 0);
+	assert_int_equal(catalog_run_targets(b.repository.catalog, id, 0, &target, 1), 1);
+	assert_int_equal(target.state, RUN_COMPLETED);
+	assert_string_equal(target.path, "");
+	assert_int_equal(target.size_bytes, 0);
+	bench_finish(&b);
+}
+
 static void test_trigger_refuses(void **state)
 {
 	static const char *const bad[] = {"",       " \n",   "nothing",    "full tenants",
@@ -428,7 +326,7 @@ static void test_trigger_refuses(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct error err = {0};
 
-		assert_int_equal(jobs_trigger(b.jobs, bad[i], "test", &run, &err), -EINVAL);
+		assert_int_equal(submit(&b, bad[i], "test", &run, &err), -EINVAL);
 		assert_int_equal(err.class, ERROR_USAGE);
 		if (bad[i][0] != '\'')
 			assert_non_null(strstr(err.message, "now, full, tenants"));
@@ -438,7 +336,7 @@ static void test_trigger_refuses(void **state)
 	{
 		struct error err = {0};
 
-		assert_int_equal(jobs_trigger(b.jobs, "now", "test", &run, &err), -EINVAL);
+		assert_int_equal(submit(&b, "now", "test", &run, &err), -EINVAL);
 		assert_non_null(strstr(err.message, "[backup NAME]"));
 	}
 	b.conf.job_count = 2;
@@ -463,11 +361,46 @@ static void test_trigger_of_files(void **state)
 	assert_string_equal(run.job, "docs");
 	assert_string_equal(run.options, "exclude='*.tmp, b' compression=gzip:6");
 	assert_string_equal(b.order, "backups/docs ");
-	assert_int_equal(jobs_trigger(b.jobs, "docs format=plain", "test", &run, &err), -EINVAL);
+	assert_int_equal(submit(&b, "docs format=plain", "test", &run, &err), -EINVAL);
 	assert_non_null(
 	        strstr(err.message, "format: [files docs] has no such key; allowed: exclude, compression"));
-	assert_int_equal(jobs_trigger(b.jobs, "docs verify = none", "test", &run, &err), -EINVAL);
+	assert_int_equal(submit(&b, "docs verify = none", "test", &run, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "keys: exclude, compression, verify, max_rate, note"));
+	bench_finish(&b);
+}
+
+/* An order needs no text: whoever has one in hand gives it as it is, and is refused the same. */
+static void test_an_order_without_text(void **state)
+{
+	const char *keys[] = {"compression", "shape"}, *values[] = {"none", "x"};
+	struct jobs_order order = {.keys = keys, .values = values, .key_count = 1, .note = "nightly"};
+	static const char *const bad_notes[] = {"two\nlines", "\xff", "\x1b[0m", "\xc2\x9b"};
+	struct catalog_run run;
+	struct error err = {0};
+	struct bench b;
+
+	bench_init(&b, 1);
+	order.job = &b.conf.jobs[1];
+	assert_int_equal(jobs_submit(b.jobs, &order, "timer", &run, &err), 0);
+	assert_int_equal(jobs_wait(b.jobs, run.id, &run), 0);
+	assert_string_equal(run.job, "tenants");
+	assert_string_equal(run.triggered_by, "timer");
+	assert_string_equal(run.options, "compression=none");
+	assert_string_equal(run.note, "nightly");
+	order.key_count = 2;
+	assert_int_equal(jobs_submit(b.jobs, &order, "timer", NULL, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "shape: no such key"));
+	order.key_count = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(bad_notes); i++) {
+		err = (struct error){0};
+		order.note = bad_notes[i];
+		assert_int_equal(jobs_submit(b.jobs, &order, "timer", NULL, &err), -EINVAL);
+		assert_non_null(strstr(err.message, "note: must be UTF-8"));
+	}
+	order.note = "";
+	assert_int_equal(jobs_submit(b.jobs, &order, "timer", &run, &err), 0);
+	assert_int_equal(jobs_wait(b.jobs, run.id, &run), 0);
+	assert_string_equal(run.note, "");
 	bench_finish(&b);
 }
 
@@ -498,26 +431,26 @@ static void test_trigger_refuses_keys(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct error err = {0};
 
-		assert_int_equal(jobs_trigger(b.jobs, bad[i][0], "test", &run, &err), -EINVAL);
+		assert_int_equal(submit(&b, bad[i][0], "test", &run, &err), -EINVAL);
 		assert_int_equal(err.class, ERROR_USAGE);
 		if (!strstr(err.message, bad[i][1]))
 			fail_msg("%s: %s", bad[i][0], err.message);
 	}
 	/* As long as a note may be, counted in bytes, and one more. */
 	str_append(&text, "full note=");
-	for (unsigned i = 0; i < NOTE_MAX_BYTES / 2; i++)
+	for (unsigned i = 0; i < JOBS_NOTE_MAX_BYTES / 2; i++)
 		str_append(&text, "\xc3\xa4");
 	str_append_char(&text, 'x');
 	{
 		struct error err = {0};
 
-		assert_int_equal(jobs_trigger(b.jobs, str_text(&text), "test", &run, &err), -EINVAL);
+		assert_int_equal(submit(&b, str_text(&text), "test", &run, &err), -EINVAL);
 		assert_string_equal(err.message, "note: has 201 bytes; allowed: at most 200");
 	}
 	assert_int_equal(catalog_runs(b.repository.catalog, NULL, 0, &run, 1), 0);
 	text.data[--text.len] = '\0';
 	assert_int_equal(jobs_wait(b.jobs, trigger(&b, str_text(&text)), &run), 0);
-	assert_int_equal(strlen(run.note), NOTE_MAX_BYTES);
+	assert_int_equal(strlen(run.note), JOBS_NOTE_MAX_BYTES);
 	bench_finish(&b);
 }
 
@@ -802,7 +735,7 @@ static void test_post_hook_is_a_part_of_the_run(void **state)
 	meet(&b, "begun", O_RDONLY);
 	assert_int_equal(catalog_run(b.repository.catalog, id, &run), 0);
 	assert_int_equal(run.state, RUN_RUNNING);
-	assert_int_equal(jobs_trigger(b.jobs, "full", "test", &run, NULL), -EBUSY);
+	assert_int_equal(submit(&b, "full", "test", &run, NULL), -EBUSY);
 	meet(&b, "go", O_WRONLY);
 	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
 	assert_int_equal(run.state, RUN_COMPLETED);
@@ -915,7 +848,7 @@ static void test_one_run_of_a_job(void **state)
 	hold(&b, true);
 	id = trigger(&b, "full");
 	wait_running(&b, 1);
-	assert_int_equal(jobs_trigger(b.jobs, "now", "test", &run, &err), -EBUSY);
+	assert_int_equal(submit(&b, "now", "test", &run, &err), -EBUSY);
 	/* Another job runs beside it. */
 	trigger(&b, "tenants");
 	wait_running(&b, 2);
@@ -1117,7 +1050,7 @@ static void test_stop_within_grace(void **state)
 	assert_int_equal(catalog_run(b.repository.catalog, id, &run), 0);
 	assert_int_equal(run.state, RUN_COMPLETED);
 	assert_int_equal(b.ends_told, 1);
-	assert_int_equal(jobs_trigger(b.jobs, "full", "test", &run, &err), -ESHUTDOWN);
+	assert_int_equal(submit(&b, "full", "test", &run, &err), -ESHUTDOWN);
 	bench_finish(&b);
 }
 
@@ -1309,13 +1242,11 @@ static void test_wait_for_what_is_not_there(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_command_words_and_options),
-	        cmocka_unit_test(test_command_refuses),
-	        cmocka_unit_test(test_command_cut_at_every_byte),
-	        cmocka_unit_test(test_command_append),
 	        cmocka_unit_test(test_run_completes),
+	        cmocka_unit_test(a_run_may_make_no_artifact),
 	        cmocka_unit_test(test_trigger_refuses),
 	        cmocka_unit_test(test_trigger_of_files),
+	        cmocka_unit_test(test_an_order_without_text),
 	        cmocka_unit_test(test_trigger_refuses_keys),
 	        cmocka_unit_test(test_trigger_changes_the_job),
 	        cmocka_unit_test(test_long_options_fit_the_history),

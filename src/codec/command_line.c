@@ -4,10 +4,9 @@
  * first '=' that was not quoted. What is not UTF-8, and control characters, are refused, quoted or not: what
  * a command holds is shown in logs and in the history, on terminals too.
  */
-#include "command.h"
-
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/codec/command_line.h>
 
 #include <errno.h>
 #include <stdint.h>
@@ -19,17 +18,17 @@ struct token {
 	bool quoted;   /* something before that '=' was quoted */
 };
 
-void command_finish(struct command *c)
+void command_line_finish(struct command_line *c)
 {
 	for (size_t i = 0; i < c->word_count; i++)
 		free(c->words[i]);
-	for (size_t i = 0; i < c->option_count; i++) {
-		free(c->options[i].key);
-		free(c->options[i].value);
+	for (size_t i = 0; i < c->pair_count; i++) {
+		free(c->pairs[i].key);
+		free(c->pairs[i].value);
 	}
 	free(c->words);
-	free(c->options);
-	*c = (struct command){0};
+	free(c->pairs);
+	*c = (struct command_line){0};
 }
 
 static bool is_space(char c)
@@ -118,7 +117,7 @@ static size_t key_bytes(const char *text)
 	return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-");
 }
 
-static bool is_option(const struct token *token)
+static bool is_pair(const struct token *token)
 {
 	const char *text = str_text(&token->text);
 
@@ -126,32 +125,32 @@ static bool is_option(const struct token *token)
 	       key_bytes(text) == token->equals;
 }
 
-static void add_token(struct command *c, struct token *token)
+static void add_token(struct command_line *c, struct token *token)
 {
-	bool option = is_option(token);
+	bool pair = is_pair(token);
 	char *text = str_take(&token->text);
 
-	if (option) {
+	if (pair) {
 		char *value = mem_strdup(text + token->equals + 1);
 
 		text[token->equals] = '\0';
-		c->options = mem_resize(c->options, c->option_count + 1, sizeof(*c->options));
-		c->options[c->option_count++] = (struct command_option){text, value};
+		c->pairs = mem_resize(c->pairs, c->pair_count + 1, sizeof(*c->pairs));
+		c->pairs[c->pair_count++] = (struct command_pair){text, value};
 	} else {
 		c->words = mem_resize(c->words, c->word_count + 1, sizeof(*c->words));
 		c->words[c->word_count++] = text;
 	}
 }
 
-int command_parse(const char *text, struct command *ret, struct error *err)
+int command_line_parse(const char *text, struct command_line *ret, struct error *err)
 {
-	_cleanup(command) struct command c = {0};
+	_cleanup(command_line) struct command_line c = {0};
 	const char *p = text;
 	int checked;
 
-	if (strnlen(text, COMMAND_MAX_BYTES + 1) > COMMAND_MAX_BYTES)
+	if (strnlen(text, COMMAND_LINE_MAX_BYTES + 1) > COMMAND_LINE_MAX_BYTES)
 		return error_set(err, ERROR_USAGE, EINVAL, "a command has at most %d bytes",
-		                 COMMAND_MAX_BYTES);
+		                 COMMAND_LINE_MAX_BYTES);
 	checked = check_text(text, err);
 	if (checked < 0)
 		return checked;
@@ -171,7 +170,7 @@ int command_parse(const char *text, struct command *ret, struct error *err)
 		add_token(&c, &token);
 	}
 	*ret = c;
-	c = (struct command){0};
+	c = (struct command_line){0};
 	return 0;
 }
 
@@ -187,18 +186,18 @@ static void append_quoted(struct str *out, const char *text)
 	str_append_char(out, '\'');
 }
 
-void command_append(struct str *command, const char *word)
+void command_line_append(struct str *command, const char *word)
 {
 	size_t key = key_bytes(word);
-	bool is_pair = key > 0 && word[key] == '=';
+	bool pair = key > 0 && word[key] == '=';
 
 	if (command->len > 0)
 		str_append_char(command, ' ');
-	if (is_pair) {
+	if (pair) {
 		str_append_bytes(command, word, key + 1);
 		word += key + 1;
 	}
-	if (word[strcspn(word, " \t\r\n'\"\\")] || (!*word && !is_pair))
+	if (word[strcspn(word, " \t\r\n'\"\\")] || (!*word && !pair))
 		append_quoted(command, word);
 	else
 		str_append(command, word);

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From the text of a trigger to an order: which words name a job, and which pairs are its keys. What the keys may be, and
+ * their values, is seen to by whoever takes the order (request.c). */
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/job.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define JOBS_SHOWN 30
+
+void jobs_order_finish(struct jobs_order *order)
+{
+	free(order->keys);
+	free(order->values);
+	command_line_finish(&order->line);
+	*order = (struct jobs_order){0};
+}
+
+/* "now, full, tenants": what may be triggered. */
+static void list_allowed(const struct conf *conf, struct str *out)
+{
+	str_append(out, "now");
+	for (size_t i = 0; i < conf->job_count && i < JOBS_SHOWN; i++)
+		str_appendf(out, ", %s", conf->jobs[i].name);
+	if (conf->job_count > JOBS_SHOWN)
+		str_appendf(out, " and %zu more", conf->job_count - JOBS_SHOWN);
+}
+
+static int refuse(const struct conf *conf, struct error *err, const char *what, const char *which)
+{
+	_cleanup(str) struct str allowed = {0};
+
+	list_allowed(conf, &allowed);
+	return error_set(err, ERROR_USAGE, EINVAL, "%s%s%.100s%s; write one of: %s", what, which ? " '" : "",
+	                 which ? which : "", which ? "'" : "", str_text(&allowed));
+}
+
+static const struct conf_job *job_of_word(const struct conf *conf, const char *word)
+{
+	return str_equal(word, "now") ? &conf->jobs[0] : conf_find_job(conf, word);
+}
+
+/* A second word: mostly a pair that is written otherwise. */
+static int refuse_words(const struct conf *conf, const struct command_line *line, struct error *err)
+{
+	_cleanup(str) struct str keys = {0};
+	const struct conf_job *job = job_of_word(conf, line->words[0]);
+	size_t i = 1;
+
+	while (i < line->word_count && !strchr(line->words[i], '='))
+		i++;
+	if (i == line->word_count)
+		return refuse(conf, err, "one job is triggered at a time, but behind it there is",
+		              line->words[1]);
+	conf_list_trigger_keys(job ? job : &conf->jobs[0], &keys);
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "'%.100s' is not written as key=value, without spaces around '=' and with the key in lower case; keys: %s",
+	        line->words[i], str_text(&keys));
+}
+
+static int take_job(const struct conf *conf, struct jobs_order *order, struct error *err)
+{
+	const struct command_line *line = &order->line;
+
+	if (conf->job_count == 0)
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "no backup is configured: add a section [backup NAME] to the configuration");
+	if (line->word_count == 0)
+		return refuse(conf, err,
+		              line->pair_count > 0 ? "the command names no job" : "the command is empty",
+		              NULL);
+	if (line->word_count > 1)
+		return refuse_words(conf, line, err);
+	order->job = job_of_word(conf, line->words[0]);
+	return order->job ? 0 : refuse(conf, err, "there is no job", line->words[0]);
+}
+
+/* The note is the order's own, everything else a key of the job. */
+static int take_pairs(struct jobs_order *order, struct error *err)
+{
+	const struct command_line *line = &order->line;
+
+	order->keys = mem_array(line->pair_count + 1, sizeof(*order->keys));
+	order->values = mem_array(line->pair_count + 1, sizeof(*order->values));
+	for (size_t i = 0; i < line->pair_count; i++) {
+		const struct command_pair *pair = &line->pairs[i];
+
+		if (!str_equal(pair->key, "note")) {
+			order->keys[order->key_count] = pair->key;
+			order->values[order->key_count++] = pair->value;
+		} else if (order->note) {
+			return error_set(err, ERROR_USAGE, EINVAL, "note: this key is given twice");
+		} else {
+			order->note = pair->value;
+		}
+	}
+	return 0;
+}
+
+int jobs_order_parse(const struct conf *conf, const char *text, struct jobs_order *ret, struct error *err)
+{
+	_cleanup(jobs_order) struct jobs_order order = {0};
+	int r = command_line_parse(text, &order.line, err);
+
+	if (r == 0)
+		r = take_job(conf, &order, err);
+	if (r == 0)
+		r = take_pairs(&order, err);
+	if (r < 0)
+		return r;
+	*ret = order;
+	order = (struct jobs_order){0};
+	return 0;
+}

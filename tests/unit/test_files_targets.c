@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a run of a job of files makes: by the catalog, which knows what was archived already, and by the clock, which says
+ * what has been quiet for long enough. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <keepfs/base/cleanup.h>
+#include <keepfs/base/clock.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/catalog.h>
+#include <keepfs/catalog/intents.h>
+#include <keepfs/files.h>
+
+#define SETTLE_MS INT64_C(600000)
+
+struct fixture {
+	char root[64]; /* of the test; in it the catalog, and src/ */
+	struct repository repository;
+	char *no_patterns[1];
+	struct conf_job job;
+	struct make_context ctx;
+};
+
+static int64_t present_us; /* of the clock that is handed in */
+
+static int64_t tell_present(void)
+{
+	return present_us;
+}
+
+static void make_directory(const struct fixture *f, const char *name)
+{
+	_cleanup(free) char *path = mem_printf("%s/%s", f->root, name);
+
+	assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = mem_alloc(sizeof(*f));
+
+	str_copy(f->root, sizeof(f->root), "/tmp/keepfs-targets-XXXXXX");
+	assert_non_null(mkdtemp(f->root));
+	make_directory(f, "src");
+	assert_int_equal(catalog_open(f->root, &f->repository.catalog, NULL), 0);
+	f->job = (struct conf_job){.name = (char *)"docs", .kind = CONF_JOB_FILES};
+	f->job.files = (struct conf_files){.path = mem_printf("%s/src", f->root),
+	                                   .exclude = f->no_patterns,
+	                                   .each = (char *)"*",
+	                                   .settle_ms = SETTLE_MS};
+	f->ctx = (struct make_context){.repository = &f->repository, .now_us = tell_present};
+	*state = f;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	catalog_free(f->repository.catalog);
+	nftw(f->root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	free(f->job.files.path);
+	free(f);
+	return 0;
+}
+
+/* What a run that begins so long after now would make: "a b ". */
+static char *targets_after(struct fixture *f, int64_t ms)
+{
+	_cleanup(make_targets) struct make_targets targets = {0};
+	_cleanup(str) struct str names = {0};
+	struct error err = {0};
+
+	present_us = clock_now_us() + ms * 1000;
+	if (files_kind.targets(&f->ctx, &f->job, &targets, &err) < 0)
+		fail_msg("%s", err.message);
+	for (size_t i = 0; i < targets.count; i++)
+		str_appendf(&names, "%s ", targets.items[i].stem ? targets.items[i].stem : "(by time)");
+	str_append(&names, "");
+	return str_take(&names);
+}
+
+static void expect_targets_after(struct fixture *f, int64_t ms, const char *expected)
+{
+	_cleanup(free) char *names = targets_after(f, ms);
+
+	assert_string_equal(names ? names : "", expected);
+}
+
+static void a_subdirectory_is_taken_when_it_has_settled(void **state)
+{
+	struct fixture *f = *state;
+
+	make_directory(f, "src/2025");
+	make_directory(f, "src/2026");
+	expect_targets_after(f, 0, "");
+	expect_targets_after(f, SETTLE_MS / 2, "");
+	expect_targets_after(f, SETTLE_MS + 1000, "2025 2026 ");
+	/* A clock that was set back takes nothing. */
+	expect_targets_after(f, -2 * SETTLE_MS, "");
+}
+
+static void what_has_an_archive_is_not_taken_again(void **state)
+{
+	struct fixture *f = *state;
+
+	make_directory(f, "src/2025");
+	make_directory(f, "src/2026");
+	assert_int_equal(catalog_add_intent(f->repository.catalog, 1, "backups/docs/2025.tar.gz", NULL), 0);
+	expect_targets_after(f, SETTLE_MS + 1000, "2026 ");
+}
+
+static void without_each_there_is_one_by_time(void **state)
+{
+	struct fixture *f = *state;
+
+	f->job.files.each = (char *)"";
+	expect_targets_after(f, 0, "(by time) ");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(a_subdirectory_is_taken_when_it_has_settled, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_has_an_archive_is_not_taken_again, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(without_each_there_is_one_by_time, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
