@@ -154,7 +154,7 @@ def test_what_was_begun_over_several_connections_leaves_no_file(new_keepfs, pg, 
     files = {name for name in os.listdir(path) if name.endswith(".dat.gz")}
     assert len(listed) == 2 and files == {f"{number}.dat.gz" for number in listed}
     assert keepfs.store.keys() == [*(f"backups/full/{os.readlink(path)}/{name}" for name in sorted(os.listdir(path))),
-                                   f"manifests/backups/full/{os.readlink(path)}.json"]
+                                   *(f"manifests/backups/full/{os.readlink(path)}.{suffix}" for suffix in ("index", "json"))]
 
 
 def test_partitions_that_are_loaded_through_their_root_are_locked(new_keepfs, pg, two_tables):

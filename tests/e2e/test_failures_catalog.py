@@ -143,7 +143,7 @@ def test_a_second_keepfs_in_the_same_place(new_keepfs, pg, tmp_path, end):
         keepfs.store.put(ours, before)
         stem, their_stem = ours.removesuffix(".dump"), name.removesuffix(".dump")
         beside = {key.replace(their_stem, stem): theirs.store.get(key) for key in theirs.store.keys()
-                  if key.startswith(their_stem) and key != name}
+                  if their_stem in key and key != name and not key.endswith(".json")}
         for key, content in beside.items():
             keepfs.store.put(key, content)
         keepfs.store.put(f"manifests/{ours}.json", theirs.store.get(f"manifests/{name}.json").replace(os.path.basename(their_stem).encode(), os.path.basename(stem).encode()))

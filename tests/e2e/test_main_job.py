@@ -188,7 +188,8 @@ def test_status_files(keepfs, pg):
     assert run["kind"] == "dump" and run["triggered_by"]
     stats = json.loads(keepfs.text("status", "stats.json"))
     files = [path for path in keepfs.path("backups", "full").iterdir() if path.is_file() and path.name[0].isdigit()]
-    assert sum(path.stat().st_size for path in files) in json_values(stats)
+    index, = (key for key in keepfs.store.keys() if key.endswith(".index"))
+    assert sum(path.stat().st_size for path in files) + len(keepfs.store.get(index)) in json_values(stats)
     audit = [json.loads(line) for line in keepfs.text("status", "audit.jsonl").splitlines()]
     assert any(a["action"] == "trigger" and a["uid"] == os.getuid() and a["pid"] > 0 and a["command"] for a in audit)
     assert keepfs.text("status", "health").split()[0] in ("OK", "WARN")

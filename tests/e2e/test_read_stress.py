@@ -65,7 +65,12 @@ def edges(store, path):
     manifest = json.loads(store.get(f"manifests/backups/{path}.json"))
     table = manifest["extents"]
     stored = store.get(table["object"]) if table.get("object") else base64.b64decode(table["table"])
-    return [0, *itertools.accumulate(length for length, _ in struct.iter_unpack("<II", stored[:table["count"] * 8]))]
+    lengths = [length for length, _ in struct.iter_unpack("<II", stored)]
+    # Version 2 says for each object how many are its; in version 1 those of the backup itself come first.
+    objects = [(one["key"], one["extents"]) for one in manifest["objects"]] if "objects" in manifest else [(f"backups/{path}", table["count"])]
+    before = [key for key, _ in objects].index(f"backups/{path}")
+    first = sum(count for _, count in objects[:before])
+    return [0, *itertools.accumulate(lengths[first:first + objects[before][1]])]
 
 
 def big_one(library):
