@@ -90,8 +90,8 @@ static int conflict(const struct store *store, const char *key, const char *how,
 
 /* Write an object that nobody else may have written. Returns 0; STORE_EXISTS when it is there with the same
  * content, as after an answer that was lost; -EEXIST when it is another's. */
-static int put_once(struct store *store, const struct store_call *call, const char *key, const void *data,
-                    size_t len, const char *content_type, struct error *err)
+static int put_new_object(struct store *store, const struct store_call *call, const char *key,
+                          const void *data, size_t len, const char *content_type, struct error *err)
 {
 	const struct store_put_options options = {.only_if_absent = true, .content_type = content_type};
 	int failure, r = store_put_bytes(store, call, key, data, len, &options, err);
@@ -116,7 +116,7 @@ static int put_extents(struct store *store, const struct store_call *call, struc
 	m->extents_key = len > INLINE_EXTENTS_BYTES ? manifest_extents_key(m->path) : NULL;
 	if (!m->extents_key)
 		return STORE_EXISTS;
-	return put_once(store, call, m->extents_key, encoded, len, NULL, err);
+	return put_new_object(store, call, m->extents_key, encoded, len, NULL, err);
 }
 
 static int put_manifest(struct store *store, const struct store_call *call, const struct manifest *m,
@@ -127,7 +127,7 @@ static int put_manifest(struct store *store, const struct store_call *call, cons
 	int r;
 
 	manifest_encode(m, &text);
-	r = put_once(store, call, key, text.data, text.len, "application/json", err);
+	r = put_new_object(store, call, key, text.data, text.len, "application/json", err);
 	return r < 0 ? r : 0;
 }
 

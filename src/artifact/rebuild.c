@@ -71,7 +71,7 @@ static void problem(struct rebuild *rb, const char *fmt, ...)
 		rb->io->problem(rb->io->arg, str_text(&text));
 }
 
-static void fetch(void *arg)
+static void fetch_manifest(void *arg)
 {
 	struct slot *slot = arg;
 	struct rebuild *rb = slot->rebuild;
@@ -140,7 +140,7 @@ static int match_objects(struct rebuild *rb, const struct manifest *m, struct er
 }
 
 /* A newer keepfs may have written it: it is listed, and what is not known here is named. */
-static void name_unknown(struct rebuild *rb, const struct manifest *m)
+static void tell_unknown(struct rebuild *rb, const struct manifest *m)
 {
 	_cleanup(free) char *what = rb->io->unknown ? rb->io->unknown(m) : NULL, *text = NULL;
 
@@ -166,7 +166,7 @@ static int list_artifact(struct rebuild *rb, const struct manifest *m, struct er
 	if (r == 0) {
 		rb->io->artifacts++;
 		rb->io->bytes += manifest_stored_bytes(m);
-		name_unknown(rb, m);
+		tell_unknown(rb, m);
 	}
 	return r < 0 ? r : 0;
 }
@@ -220,7 +220,7 @@ static int finish_oldest(struct rebuild *rb, struct error *err)
 	return r;
 }
 
-static int submit(struct rebuild *rb, const char *path, uint64_t bytes, struct error *err)
+static int submit_manifest(struct rebuild *rb, const char *path, uint64_t bytes, struct error *err)
 {
 	struct slot *slot;
 	int r = 0;
@@ -234,7 +234,7 @@ static int submit(struct rebuild *rb, const char *path, uint64_t bytes, struct e
 	slot->path = mem_strdup(path);
 	slot->bytes = bytes;
 	rb->busy_bytes += bytes;
-	workers_add(rb->workers, fetch, slot);
+	workers_add(rb->workers, fetch_manifest, slot);
 	return 0;
 }
 
@@ -271,7 +271,7 @@ static int take_manifest(struct rebuild *rb, const struct store_object *object, 
 	if (rb->lone && manifest_is_beside(rb->lone, path))
 		mem_replace_string(&rb->lone, NULL);
 	tell_lone(rb);
-	return submit(rb, path, object->bytes, err);
+	return submit_manifest(rb, path, object->bytes, err);
 }
 
 static int walk_manifests(struct rebuild *rb, struct error *err)
@@ -300,7 +300,7 @@ static int walk_manifests(struct rebuild *rb, struct error *err)
 }
 
 /* One root of the tree after the other: below each both listings are in the same order. */
-static int walk(struct rebuild *rb, struct error *err)
+static int walk_roots(struct rebuild *rb, struct error *err)
 {
 	int r = 0;
 
@@ -317,7 +317,7 @@ static int walk(struct rebuild *rb, struct error *err)
 	return r;
 }
 
-static int start(struct rebuild *rb, struct error *err)
+static int start_rebuild(struct rebuild *rb, struct error *err)
 {
 	unsigned threads = rb->io->threads ? rb->io->threads : 1;
 
@@ -346,7 +346,7 @@ static int rebuild_all(struct rebuild *rb, struct error *err)
 
 	if (r < 0)
 		return r;
-	r = walk(rb, err);
+	r = walk_roots(rb, err);
 	ended = catalog_end_rebuild(rb->catalog, r == 0, r == 0 ? err : NULL);
 	return r < 0 ? r : ended;
 }
@@ -365,7 +365,7 @@ int artifact_rebuild(struct repository *repo, struct artifact_rebuild *io, struc
 	int r;
 
 	io->artifacts = io->bytes = io->problems = 0;
-	r = start(&rb, err);
+	r = start_rebuild(&rb, err);
 	if (r == 0)
 		r = rebuild_all(&rb, err);
 	finish(&rb);

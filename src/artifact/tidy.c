@@ -57,7 +57,7 @@ static bool wait_until_due(struct artifact_tidier *t)
 	return false;
 }
 
-static unsigned settle(struct artifact_tidier *t)
+static unsigned settle_tombs(struct artifact_tidier *t)
 {
 	struct artifact_recovery counts = {0};
 	struct error err = {0};
@@ -83,7 +83,7 @@ static void *tidier_main(void *arg)
 
 		t->due_ms = 0;
 		pthread_mutex_unlock(&t->lock);
-		left = settle(t);
+		left = settle_tombs(t);
 		pthread_mutex_lock(&t->lock);
 		pause_ms = left == 0 ? t->first_ms : pause_ms < MOST_MS / 2 ? 2 * pause_ms : MOST_MS;
 		if (left > 0)

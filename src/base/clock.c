@@ -57,7 +57,7 @@ char *clock_format_iso(int64_t at_us, char buf[static CLOCK_ISO_BYTES])
 }
 
 /* Reads exactly @digits decimal digits; -1 when one of them is none. */
-static int number(const char *text, int digits)
+static int parse_fixed_digits(const char *text, int digits)
 {
 	int value = 0;
 
@@ -69,7 +69,7 @@ static int number(const char *text, int digits)
 	return value;
 }
 
-static int join(int year, int month, int day, int hour, int minute, int second, int64_t *ret_at_us)
+static int join_fields(int year, int month, int day, int hour, int minute, int second, int64_t *ret_at_us)
 {
 	struct tm tm = {.tm_year = year - 1900,
 	                .tm_mon = month - 1,
@@ -96,8 +96,9 @@ int clock_parse_name(const char *text, int64_t *ret_at_us)
 {
 	if (strnlen(text, CLOCK_NAME_BYTES - 1) < CLOCK_NAME_BYTES - 1 || text[8] != 'T' || text[15] != 'Z')
 		return -EINVAL;
-	return join(number(text, 4), number(text + 4, 2), number(text + 6, 2), number(text + 9, 2),
-	            number(text + 11, 2), number(text + 13, 2), ret_at_us);
+	return join_fields(parse_fixed_digits(text, 4), parse_fixed_digits(text + 4, 2),
+	                   parse_fixed_digits(text + 6, 2), parse_fixed_digits(text + 9, 2),
+	                   parse_fixed_digits(text + 11, 2), parse_fixed_digits(text + 13, 2), ret_at_us);
 }
 
 int clock_parse_iso(const char *text, int64_t *ret_at_us)
@@ -109,8 +110,9 @@ int clock_parse_iso(const char *text, int64_t *ret_at_us)
 	if (strnlen(text, CLOCK_ISO_BYTES - 1) < CLOCK_ISO_BYTES - 1 || text[4] != '-' || text[7] != '-' ||
 	    text[10] != 'T' || text[13] != ':' || text[16] != ':')
 		return -EINVAL;
-	r = join(number(text, 4), number(text + 5, 2), number(text + 8, 2), number(text + 11, 2),
-	         number(text + 14, 2), number(text + 17, 2), &at_us);
+	r = join_fields(parse_fixed_digits(text, 4), parse_fixed_digits(text + 5, 2),
+	                parse_fixed_digits(text + 8, 2), parse_fixed_digits(text + 11, 2),
+	                parse_fixed_digits(text + 14, 2), parse_fixed_digits(text + 17, 2), &at_us);
 	if (r < 0)
 		return r;
 	rest = text + 19;

@@ -24,7 +24,7 @@ void log_to_file(int fd, bool standard_error)
 	atomic_store(&on_standard_error, standard_error);
 }
 
-static const char *level_name(enum log_level level)
+static const char *log_level_name(enum log_level level)
 {
 	switch (level) {
 	case LOG_LEVEL_ERROR:
@@ -63,7 +63,8 @@ void log_line(enum log_level level, const char *fmt, ...)
 	va_start(args, fmt);
 	str_vappendf(&text, fmt, args);
 	va_end(args);
-	snprintf(dated, sizeof(dated), "%s %s: ", clock_format_iso(clock_now_us(), now), level_name(level));
+	snprintf(dated, sizeof(dated), "%s %s: ", clock_format_iso(clock_now_us(), now),
+	         log_level_name(level));
 	snprintf(priority, sizeof(priority), "<%d>", (int)level);
 	if (atomic_load(&on_standard_error))
 		write_line(STDERR_FILENO, getenv("JOURNAL_STREAM") ? priority : dated, str_text(&text));

@@ -88,7 +88,7 @@ size_t pool_buffers(const struct pool *pool)
 	return pool->count;
 }
 
-static void enqueue(struct pool *pool, struct waiter *waiter)
+static void enqueue_waiter(struct pool *pool, struct waiter *waiter)
 {
 	struct waiter **at = &pool->first;
 
@@ -97,7 +97,7 @@ static void enqueue(struct pool *pool, struct waiter *waiter)
 	*at = waiter;
 }
 
-static void dequeue(struct pool *pool, struct waiter *waiter)
+static void dequeue_waiter(struct pool *pool, struct waiter *waiter)
 {
 	struct waiter **at = &pool->first;
 
@@ -106,7 +106,7 @@ static void dequeue(struct pool *pool, struct waiter *waiter)
 	*at = waiter->next;
 }
 
-static void give_up(void *arg)
+static void give_up_waiting(void *arg)
 {
 	struct waiter *waiter = arg;
 
@@ -119,17 +119,17 @@ static void give_up(void *arg)
 int pool_reserve(struct pool *pool, size_t count, struct cancel *cancel)
 {
 	struct waiter waiter = {.pool = pool};
-	struct cancel_hook hook = {.wake = give_up, .arg = &waiter};
+	struct cancel_hook hook = {.wake = give_up_waiting, .arg = &waiter};
 	int r = 0;
 
 	if (count > pool->count)
 		return -ENOSPC;
 	cancel_add_hook(cancel, &hook);
 	pthread_mutex_lock(&pool->lock);
-	enqueue(pool, &waiter);
+	enqueue_waiter(pool, &waiter);
 	while (!waiter.cancelled && (pool->first != &waiter || pool->reserved + count > pool->count))
 		pthread_cond_wait(&pool->changed, &pool->lock);
-	dequeue(pool, &waiter);
+	dequeue_waiter(pool, &waiter);
 	if (waiter.cancelled)
 		r = -ECANCELED;
 	else

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void reserve(struct str *s, size_t more)
+static void reserve_bytes(struct str *s, size_t more)
 {
 	size_t want = s->len + more + 1;
 
@@ -35,7 +35,7 @@ void str_clear(struct str *s)
 
 void str_append_bytes(struct str *s, const void *bytes, size_t len)
 {
-	reserve(s, len);
+	reserve_bytes(s, len);
 	if (len)
 		memcpy(s->data + s->len, bytes, len);
 	s->len += len;
@@ -62,7 +62,7 @@ void str_vappendf(struct str *s, const char *fmt, va_list args)
 	va_end(again);
 	if (len < 0)
 		return;
-	reserve(s, (size_t)len);
+	reserve_bytes(s, (size_t)len);
 	vsnprintf(s->data + s->len, (size_t)len + 1, fmt, args);
 	s->len += (size_t)len;
 }
@@ -100,7 +100,7 @@ char *str_take(struct str *s)
 {
 	char *text;
 
-	reserve(s, 0);
+	reserve_bytes(s, 0);
 	s->data[s->len] = '\0';
 	text = s->data;
 	*s = (struct str){0};

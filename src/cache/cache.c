@@ -14,6 +14,7 @@
  */
 #include "cache_private.h"
 
+#include <keepfs/base/iov.h>
 #include <keepfs/base/mem.h>
 
 #include <assert.h>
@@ -167,15 +168,6 @@ static struct slot *pin(struct cache *c, const struct cache_piece *piece, struct
 	return slot;
 }
 
-static uint64_t iov_bytes(const struct iovec *iov, int count)
-{
-	uint64_t bytes = 0;
-
-	for (int i = 0; i < count; i++)
-		bytes += iov[i].iov_len;
-	return bytes;
-}
-
 /* @bytes of it were read; 0: the disk failed. */
 static void unpin(struct cache *c, struct slot *slot, uint64_t bytes)
 {
@@ -249,8 +241,8 @@ static struct slot *begin_write(struct cache *c, const struct cache_piece *piece
 	return slot;
 }
 
-static int fill(struct cache *c, uint32_t number, const struct table_entry *entry, const struct iovec *iov,
-                int count, uint32_t old_bytes)
+static int fill_slots(struct cache *c, uint32_t number, const struct table_entry *entry,
+                      const struct iovec *iov, int count, uint32_t old_bytes)
 {
 	uint32_t bytes = entry->piece.bytes;
 	int r = old_bytes ? table_clear(&c->disk, number) : 0;
@@ -313,7 +305,7 @@ void cache_write(struct cache *c, const struct cache_piece *piece, const struct 
 	slot = begin_write(c, piece, &entry, &old_bytes);
 	if (!slot)
 		return;
-	r = fill(c, slots_number(&c->slots, slot), &entry, iov, count, old_bytes);
+	r = fill_slots(c, slots_number(&c->slots, slot), &entry, iov, count, old_bytes);
 	end_write(c, slot, r, old_bytes);
 }
 

@@ -52,7 +52,7 @@ static int refuse_file(const char *dir, const char *name, const char *what, stru
 	        name, what);
 }
 
-static int open_file(int dir_fd, const char *dir, const char *name, struct error *err)
+static int open_cache_file(int dir_fd, const char *dir, const char *name, struct error *err)
 {
 	_cleanup(fd) int fd =
 	        openat(dir_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
@@ -80,7 +80,7 @@ int disk_open(struct disk *d, const char *dir, struct error *err)
 
 	if (dir_fd < 0)
 		return dir_fd;
-	table_fd = open_file(dir_fd, dir, TABLE_NAME, err);
+	table_fd = open_cache_file(dir_fd, dir, TABLE_NAME, err);
 	if (table_fd < 0)
 		return table_fd;
 	if (flock(table_fd, LOCK_EX | LOCK_NB) < 0) {
@@ -91,7 +91,7 @@ int disk_open(struct disk *d, const char *dir, struct error *err)
 			        dir);
 		return error_system(err, errno, "cannot lock %s/" TABLE_NAME, dir);
 	}
-	data_fd = open_file(dir_fd, dir, DATA_NAME, err);
+	data_fd = open_cache_file(dir_fd, dir, DATA_NAME, err);
 	if (data_fd < 0)
 		return data_fd;
 	*d = (struct disk){

@@ -55,7 +55,8 @@ static uint32_t link_to(const struct slots *s, const struct slot *slot)
 	return slots_number(s, slot) + 1;
 }
 
-static uint32_t *bucket(const struct slots *s, const uint8_t id[static CACHE_ID_BYTES], uint64_t offset)
+static uint32_t *bucket_of_slot(const struct slots *s, const uint8_t id[static CACHE_ID_BYTES],
+                                uint64_t offset)
 {
 	uint64_t h;
 
@@ -67,7 +68,7 @@ static uint32_t *bucket(const struct slots *s, const uint8_t id[static CACHE_ID_
 
 struct slot *slots_find(const struct slots *s, const struct cache_piece *piece)
 {
-	struct slot *slot = at(s, *bucket(s, piece->id, piece->offset));
+	struct slot *slot = at(s, *bucket_of_slot(s, piece->id, piece->offset));
 
 	while (slot && (slot->offset != piece->offset || slot->bytes != piece->bytes ||
 	                memcmp(slot->id, piece->id, CACHE_ID_BYTES) != 0))
@@ -77,7 +78,7 @@ struct slot *slots_find(const struct slots *s, const struct cache_piece *piece)
 
 void slots_set(struct slots *s, struct slot *slot, const struct cache_piece *piece, enum slot_state state)
 {
-	uint32_t *first = bucket(s, piece->id, piece->offset);
+	uint32_t *first = bucket_of_slot(s, piece->id, piece->offset);
 
 	*slot = (struct slot){.offset = piece->offset,
 	                      .bytes = piece->bytes,
@@ -92,7 +93,7 @@ void slots_set(struct slots *s, struct slot *slot, const struct cache_piece *pie
 
 void slots_unset(struct slots *s, struct slot *slot)
 {
-	uint32_t *link = bucket(s, slot->id, slot->offset);
+	uint32_t *link = bucket_of_slot(s, slot->id, slot->offset);
 
 	while (*link != link_to(s, slot))
 		link = &at(s, *link)->hash_next;

@@ -95,7 +95,7 @@ static bool decode(const struct record *rec, uint32_t slot, struct table_entry *
 	return ret->piece.bytes > 0 && ret->piece.bytes <= CACHE_SLOT_BYTES;
 }
 
-static int put(struct disk *d, const void *data, size_t len, off_t offset)
+static int put_record(struct disk *d, const void *data, size_t len, off_t offset)
 {
 	int r = fd_pwrite_all(d->table_fd, data, len, offset);
 
@@ -107,12 +107,12 @@ int table_write(struct disk *d, uint32_t slot, const struct table_entry *entry)
 	struct record rec;
 
 	encode(&rec, slot, entry->piece.id, entry->piece.offset, entry->piece.bytes, entry->tick);
-	return put(d, &rec, sizeof(rec), record_place(slot));
+	return put_record(d, &rec, sizeof(rec), record_place(slot));
 }
 
 int table_clear(struct disk *d, uint32_t slot)
 {
-	return put(d, &empty_record, sizeof(empty_record), record_place(slot));
+	return put_record(d, &empty_record, sizeof(empty_record), record_place(slot));
 }
 
 void table_save(struct disk *d, struct slots *s)
@@ -132,7 +132,7 @@ void table_save(struct disk *d, struct slots *s)
 			encode(&records[i], first + i, slot->id, slot->offset, slot->bytes, slot->tick);
 			old = old || slot->stored != (uint32_t)slot->tick;
 		}
-		if (old && put(d, records, count * sizeof(*records), record_place(first)) < 0)
+		if (old && put_record(d, records, count * sizeof(*records), record_place(first)) < 0)
 			return;
 	}
 }
@@ -144,7 +144,7 @@ static int begin_anew(struct disk *d, uint32_t slots, struct error *err)
 	if (ftruncate(d->data_fd, 0) < 0 || ftruncate(d->table_fd, 0) < 0)
 		return error_system(err, errno, "cannot empty the disk cache in %s", d->dir);
 	/* A full disk is no reason not to start: until it has space the cache is not kept over a restart. */
-	(void)put(d, &h, sizeof(h), 0);
+	(void)put_record(d, &h, sizeof(h), 0);
 	return 0;
 }
 

@@ -162,7 +162,7 @@ int write_begin(struct catalog *catalog, struct error *err)
 	return r;
 }
 
-static void roll_back(struct connection *writer, bool nested)
+static void roll_back_write(struct connection *writer, bool nested)
 {
 	if (!sqlite3_get_autocommit(writer->db))
 		sqlite3_exec(writer->db, nested ? "ROLLBACK TO step; RELEASE step" : "ROLLBACK", NULL, NULL,
@@ -185,7 +185,7 @@ int write_end(struct catalog *catalog, int result, struct error *err)
 			catalog->generation++;
 	}
 	if (r < 0) {
-		roll_back(writer, nested);
+		roll_back_write(writer, nested);
 		if (err)
 			*err = writer->error;
 	}

@@ -82,7 +82,7 @@ int db_fail(struct connection *c, int code)
 	}
 }
 
-static int prepare(struct connection *c, const char *sql, sqlite3_stmt **ret_statement)
+static int prepare_statement(struct connection *c, const char *sql, sqlite3_stmt **ret_statement)
 {
 	int code;
 
@@ -121,7 +121,7 @@ int db_query(struct connection *c, sqlite3_stmt **ret_statement, const char *sql
              size_t count)
 {
 	sqlite3_stmt *statement;
-	int r = prepare(c, sql, &statement);
+	int r = prepare_statement(c, sql, &statement);
 
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		int code = bind(statement, (int)i + 1, &values[i]);

@@ -23,7 +23,7 @@ static int mark_file(struct connection *c, uint64_t ino, const char *reason)
 	return r < 0 ? r : db_run(c, artifact_sql, VALUES(ino_value(ino), text_value(reason)));
 }
 
-static int mark(struct connection *c, uint64_t ino, const char *reason)
+static int mark_entry(struct connection *c, uint64_t ino, const char *reason)
 {
 	static const char sql[] = "UPDATE artifact SET damaged = ?2 WHERE ino = ?1 AND damaged IS NULL";
 	int r = db_run(c, sql, VALUES(ino_value(ino), text_value(reason)));
@@ -33,7 +33,7 @@ static int mark(struct connection *c, uint64_t ino, const char *reason)
 
 int catalog_mark_damaged(struct catalog *c, uint64_t ino, const char *reason, struct error *err)
 {
-	return TRANSACTION(c, err, mark(c->writer, ino, reason));
+	return TRANSACTION(c, err, mark_entry(c->writer, ino, reason));
 }
 
 int catalog_set_verified(struct catalog *c, uint64_t ino, int64_t at_us, struct error *err)

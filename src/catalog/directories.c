@@ -29,8 +29,8 @@ int path_split(struct connection *c, const char *path, char **ret_directory, con
 	return 0;
 }
 
-static int make_directory(struct connection *c, uint64_t parent_ino, const char *path, const char *name,
-                          int64_t mtime_us, uint64_t *ret_ino)
+static int add_missing_directory(struct connection *c, uint64_t parent_ino, const char *path,
+                                 const char *name, int64_t mtime_us, uint64_t *ret_ino)
 {
 	static const char owner_sql[] = "SELECT path FROM directory WHERE ino = ?1";
 	static const char insert_sql[] =
@@ -87,7 +87,7 @@ int directory_ensure(struct connection *c, const char *path, int64_t mtime_us, u
 			                 path);
 		r = find_directory(c, part, &ino);
 		if (r == -ENOENT)
-			r = make_directory(c, parent_ino, part, part + (name - path), mtime_us, &ino);
+			r = add_missing_directory(c, parent_ino, part, part + (name - path), mtime_us, &ino);
 		if (r < 0)
 			return r;
 		name = *end ? end + 1 : NULL;

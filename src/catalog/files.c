@@ -259,7 +259,7 @@ int catalog_file_sha256(struct catalog *c, uint64_t ino, char ret[static SHA256_
 	return r;
 }
 
-static int read_object(sqlite3_stmt *row, struct manifest_object *ret)
+static int read_object_row(sqlite3_stmt *row, struct manifest_object *ret)
 {
 	struct manifest_object o = {0};
 	int r = extents_decode(sqlite3_column_blob(row, 4), (size_t)sqlite3_column_bytes(row, 4), &o.extents,
@@ -283,7 +283,7 @@ int catalog_object(struct catalog *c, uint64_t ino, struct manifest_object *ret)
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
 	int r = query_one(&query);
 
-	return r < 0 ? r : read_object(query.row, ret);
+	return r < 0 ? r : read_object_row(query.row, ret);
 }
 
 char *catalog_key(struct catalog *c, uint64_t ino)

@@ -48,7 +48,7 @@ struct place {
 	struct value value; /* its ?2 */
 };
 
-static struct place place_of(const char *stem)
+static struct place place_of_stem(const char *stem)
 {
 	int64_t sequence = name_sequence(stem);
 
@@ -59,7 +59,7 @@ static struct place place_of(const char *stem)
 
 int catalog_stem_taken(struct catalog *c, const char *directory_path, const char *stem)
 {
-	struct place place = place_of(stem);
+	struct place place = place_of_stem(stem);
 	_cleanup(query) struct query query =
 	        query_begin(c, place.sql, VALUES(text_value(directory_path), place.value));
 	int r = query_one(&query);
@@ -80,7 +80,7 @@ static int add_intent(struct connection *c, int64_t run_id, const char *path)
 	if (r < 0)
 		return r;
 	stem = mem_printf("%.*s", (int)strcspn(name, "."), name);
-	place = place_of(stem);
+	place = place_of_stem(stem);
 	r = db_find(c, place.sql, VALUES(text_value(directory), place.value));
 	if (r == 0)
 		return error_set(&c->error, ERROR_CONFLICT, EEXIST, "the name of %s is taken", path);

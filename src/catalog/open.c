@@ -30,7 +30,7 @@ static void set_up_sqlite(void)
 	sqlite3_initialize();
 }
 
-static int make_directory(const char *path, struct error *err)
+static int make_state_directory(const char *path, struct error *err)
 {
 	int r = fd_make_dirs(path, DIRECTORY_MODE);
 
@@ -65,7 +65,7 @@ int catalog_open(const char *state_dir, struct catalog **ret_catalog, struct err
 	int r;
 
 	pthread_once(&once, set_up_sqlite);
-	r = make_directory(c->directory, err);
+	r = make_state_directory(c->directory, err);
 	if (r == 0)
 		r = make_file(c->file, err);
 	if (r == 0)
@@ -127,7 +127,7 @@ int catalog_lock(const char *state_dir, int *ret_fd, struct error *err)
 	_cleanup(free) char *path = mem_printf("%s/lock", state_dir);
 	_cleanup(fd) int fd = -1;
 	char pid[24];
-	int r = make_directory(state_dir, err);
+	int r = make_state_directory(state_dir, err);
 
 	if (r < 0)
 		return r;

@@ -39,7 +39,7 @@ struct sums {
 	struct str line;
 };
 
-static void tell(struct sums *sums, sqlite3_stmt *row, bool is_directory)
+static void tell_sum(struct sums *sums, sqlite3_stmt *row, bool is_directory)
 {
 	str_clear(&sums->line);
 	sums_append(&sums->line, column_borrowed(row, 0), is_directory, column_borrowed(row, 1));
@@ -56,7 +56,7 @@ static int tell_files(struct sums *sums, struct connection *reader, uint64_t dir
 	        reader, sql, VALUES(ino_value(directory_ino), int_value(from), int_value(from + count)));
 
 	while (query_next(&query))
-		tell(sums, query.row, false);
+		tell_sum(sums, query.row, false);
 	return query.result;
 }
 
@@ -72,7 +72,7 @@ int catalog_sums(struct catalog *c, uint64_t directory_ino, void (*row)(void *ar
 		bool is_directory = sqlite3_column_int(query.row, 2);
 		int64_t from = sqlite3_column_int64(query.row, 3), count = sqlite3_column_int64(query.row, 4);
 
-		tell(&sums, query.row, is_directory);
+		tell_sum(&sums, query.row, is_directory);
 		if (!is_directory && count > 0)
 			query.result = tell_files(&sums, query.connection, directory_ino, from, count);
 	}

@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-static void print_json(const struct check_result *result)
+static void print_check_json(const struct check_result *result)
 {
 	_cleanup(json) struct json *object = json_object_new();
 	_cleanup(str) struct str out = {0};
@@ -64,7 +64,7 @@ int cmd_check(const struct cli_options *options)
 	store_free(store);
 	net_free(net);
 	if (options->json)
-		print_json(result);
+		print_check_json(result);
 	else
 		print_lines(result);
 	return result->failed ? CLI_FAILED : CLI_DONE;

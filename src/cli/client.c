@@ -67,7 +67,7 @@ int client_read(const char *mountpoint, const char *path, struct str *out)
 	return fd_read_file(full, TEXT_MAX_BYTES, out);
 }
 
-static void read_answer(int fd, struct str *answer)
+static void read_command_answer(int fd, struct str *answer)
 {
 	char piece[4096];
 	ssize_t n;
@@ -88,7 +88,7 @@ int client_command(const char *mountpoint, const char *path, const char *command
 	n = write(fd, command, strlen(command));
 	if (n < 0)
 		r = -errno;
-	read_answer(fd, answer);
+	read_command_answer(fd, answer);
 	return r;
 }
 
@@ -144,7 +144,7 @@ static int look(const char *path, int64_t run_id, struct progress *progress, enu
 
 	if (fd < 0)
 		return -errno;
-	read_answer(fd, &line);
+	read_command_answer(fd, &line);
 	parse_progress(str_text(&line), state, &figures);
 	if (show == CLIENT_SHOW_ALL || (show == CLIENT_SHOW_BRIEF && progress->terminal))
 		progress_show(progress, run_id, state, &figures);
@@ -159,7 +159,7 @@ static int look(const char *path, int64_t run_id, struct progress *progress, enu
 }
 
 /* What follows @key and a space at the start of the first such line; NULL when there is none. */
-static const char *value_of(const char *status, const char *key)
+static const char *status_value(const char *status, const char *key)
 {
 	size_t len = strlen(key);
 
@@ -173,8 +173,8 @@ static const char *value_of(const char *status, const char *key)
 /* "run 17 completed: 73.0 MiB in 11 s, backups/full/….dump" */
 static void print_success(const char *status, int64_t run_id)
 {
-	const char *bytes = value_of(status, "size_bytes"), *seconds = value_of(status, "seconds");
-	const char *targets = value_of(status, "targets"), *target = value_of(status, "target");
+	const char *bytes = status_value(status, "size_bytes"), *seconds = status_value(status, "seconds");
+	const char *targets = status_value(status, "targets"), *target = status_value(status, "target");
 	unsigned long long count = targets ? strtoull(targets, NULL, 10) : 0;
 	char size[16];
 
@@ -196,7 +196,7 @@ static void print_success(const char *status, int64_t run_id)
 /* On standard error, where cron's mail looks. */
 static void print_warning(const char *status, int64_t run_id)
 {
-	const char *warning = value_of(status, "warning");
+	const char *warning = status_value(status, "warning");
 
 	if (warning && strcspn(warning, "\n") > 0 && !str_starts(warning, "-\n"))
 		fprintf(stderr, "keepfs: run %lld completed with a warning: %.*s\n", (long long)run_id,

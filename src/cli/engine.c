@@ -65,7 +65,7 @@ static int begin_catalog(struct engine *e, struct store *store, struct error *er
 	return catalog_set_store_url(e->catalog, e->conf->store.url, err);
 }
 
-static int settle(struct engine *e, bool is_new, struct error *err)
+static int settle_catalog(struct engine *e, bool is_new, struct error *err)
 {
 	struct conf_store hasty = e->conf->store;
 	_cleanup(store) struct store *store = NULL;
@@ -193,7 +193,7 @@ static int open_parts(struct engine *e, struct error *err)
 		                 "[keepfs] memory is more than this process may have");
 	e->repository = (struct repository){.store = e->store, .catalog = e->catalog};
 	e->make = (struct make_context){.conf = e->conf, .repository = &e->repository, .pool = e->pool};
-	r = settle(e, is_new, err);
+	r = settle_catalog(e, is_new, err);
 	return r < 0 ? r : make_directories(e, err);
 }
 

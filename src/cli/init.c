@@ -20,7 +20,7 @@ static char *default_path(void)
 	return mem_printf("%s/.config/keepfs/keepfs.conf", home);
 }
 
-static int write_file(const char *path, const struct str *text, bool force, struct error *err)
+static int write_conf_file(const char *path, const struct str *text, bool force, struct error *err)
 {
 	_cleanup(free) char *directory = mem_strdup(path);
 	char *slash = strrchr(directory, '/');
@@ -52,7 +52,7 @@ int cmd_init(const struct cli_options *options)
 	if (options->argc > 0)
 		return cli_usage("init takes no argument");
 	conf_write_template(&text, options->state_dir, options->mountpoint, options->store_url);
-	if (write_file(path, &text, options->force, &err) < 0)
+	if (write_conf_file(path, &text, options->force, &err) < 0)
 		return cli_fail(&err);
 	printf("%s written. Next:\n"
 	       "  1. edit it: where the backups go ([store]) and what is backed up ([backup ...])\n"

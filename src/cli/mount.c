@@ -57,7 +57,8 @@ static void open_cache(struct daemon *d)
 	}
 }
 
-static int start(struct daemon *d, const char *mountpoint, const char *mount_options, struct error *err)
+static int start_daemon(struct daemon *d, const char *mountpoint, const char *mount_options,
+                        struct error *err)
 {
 	const struct conf *conf = d->engine.conf;
 	struct reader_options reader_options = {
@@ -109,7 +110,7 @@ static void give_back_signals(void)
 	sigprocmask(SIG_UNBLOCK, &signals, NULL);
 }
 
-static void stop(struct daemon *d)
+static void stop_daemon(struct daemon *d)
 {
 	if (d->fs)
 		fs_unmount(d->fs);
@@ -142,7 +143,7 @@ static void *stop_jobs(void *arg)
 #define TOO_LATE (-1)
 
 /* Waits for one of the two; the signal that came, OTHER when @other_fd became readable, or TOO_LATE. */
-static int wait_for(struct daemon *d, int other_fd, int timeout_ms)
+static int wait_for_signal(struct daemon *d, int other_fd, int timeout_ms)
 {
 	struct pollfd fds[] = {{.fd = d->signal_fd, .events = POLLIN}, {.fd = other_fd, .events = POLLIN}};
 	struct signalfd_siginfo info;
@@ -171,7 +172,7 @@ static void supervise(struct daemon *d, const char *mountpoint)
 	int signal_number;
 
 	do {
-		signal_number = wait_for(d, fs_wait_fd(d->fs), -1);
+		signal_number = wait_for_signal(d, fs_wait_fd(d->fs), -1);
 	} while (signal_number == SIGHUP);
 	notify_systemd("STOPPING=1");
 	log_info(signal_number ? "%s ends on signal %d: running backups have %lld s" : "%s was unmounted",
@@ -179,7 +180,7 @@ static void supervise(struct daemon *d, const char *mountpoint)
 	if (thread_start(&stopper, "stop", stop_jobs, d) < 0)
 		return;
 	do {
-		signal_number = wait_for(d, d->stopped_fd, stop_ms(d->engine.conf));
+		signal_number = wait_for_signal(d, d->stopped_fd, stop_ms(d->engine.conf));
 	} while (signal_number == SIGHUP);
 	if (signal_number != OTHER) {
 		/* Asked twice, or stuck: leave at once. What is unfinished is settled at the next start, as
@@ -193,8 +194,8 @@ static void supervise(struct daemon *d, const char *mountpoint)
 	pthread_join(stopper, NULL);
 }
 
-static int serve(const struct conf *conf, const char *mountpoint, const char *mount_options, int ready_fd,
-                 int log_fd)
+static int serve_mount(const struct conf *conf, const char *mountpoint, const char *mount_options,
+                       int ready_fd, int log_fd)
 {
 	struct daemon d = {.engine = {.lock_fd = -1}};
 	struct error err = {0};
@@ -215,10 +216,10 @@ static int serve(const struct conf *conf, const char *mountpoint, const char *mo
 	d.stopped_fd = eventfd(0, EFD_CLOEXEC);
 	r = engine_open(conf, &d.engine, &err);
 	if (r == 0)
-		r = start(&d, mountpoint, mount_options, &err);
+		r = start_daemon(&d, mountpoint, mount_options, &err);
 	if (r < 0) {
 		log_error("%s", err.message);
-		stop(&d);
+		stop_daemon(&d);
 		return err.class == ERROR_USAGE ? CLI_USAGE : CLI_FAILED;
 	}
 	log_info("keepfs %s serves %s from %s", KEEPFS_VERSION, mountpoint, d.engine.store->name);
@@ -230,7 +231,7 @@ static int serve(const struct conf *conf, const char *mountpoint, const char *mo
 	if (ready_fd >= 0)
 		(void)!write(ready_fd, "", 1);
 	supervise(&d, mountpoint);
-	stop(&d);
+	stop_daemon(&d);
 	close(d.signal_fd);
 	close(d.stopped_fd);
 	return CLI_DONE;
@@ -279,7 +280,7 @@ static int go_to_background(const struct conf *conf, const char *mountpoint, con
 	(void)!chdir("/");
 	dup2(null_fd, STDIN_FILENO);
 	dup2(null_fd, STDOUT_FILENO);
-	exit(serve(conf, mountpoint, mount_options, ready[1], log_fd));
+	exit(serve_mount(conf, mountpoint, mount_options, ready[1], log_fd));
 }
 
 /*
@@ -320,6 +321,6 @@ int cmd_mount(const struct cli_options *options)
 	                       : options->mountpoint ? options->mountpoint
 	                                             : conf.mountpoint);
 	if (options->foreground)
-		return serve(&conf, mountpoint, options->mount_options, -1, -1);
+		return serve_mount(&conf, mountpoint, options->mount_options, -1, -1);
 	return go_to_background(&conf, mountpoint, options->mount_options);
 }

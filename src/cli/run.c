@@ -26,7 +26,7 @@ struct run {
 	int signal_fd;
 };
 
-static void run_changed(void *arg, int64_t run_id)
+static void wake_follower(void *arg, int64_t run_id)
 {
 	struct run *run = arg;
 	uint64_t one = 1;
@@ -67,7 +67,7 @@ static int follow(struct run *run, int64_t id, bool quiet, struct catalog_run *r
 static int run_job(const struct cli_options *options, struct run *run, const char *by,
                    struct catalog_run *ret, struct error *err)
 {
-	const struct jobs_events events = {.run_changed = run_changed, .arg = run};
+	const struct jobs_events events = {.run_changed = wake_follower, .arg = run};
 	_cleanup(jobs_order) struct jobs_order order = {0};
 	_cleanup(str) struct str command = {0};
 	int r = jobs_new(&run->engine.make, &events, &run->jobs, err);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* {"health": "OK", "checks": [lines], "stats": stats.json} */
-static void print_json(const char *mountpoint, enum report_health level, struct str *health)
+static void print_status_json(const char *mountpoint, enum report_health level, struct str *health)
 {
 	_cleanup(json) struct json *object = json_object_new();
 	_cleanup(str) struct str stats = {0}, out = {0};
@@ -52,7 +52,7 @@ int cmd_status(const struct cli_options *options)
 	}
 	level = health_level_of(str_text(&health));
 	if (options->json)
-		print_json(mountpoint, level, &health);
+		print_status_json(mountpoint, level, &health);
 	else
 		fputs(str_text(&health), stdout);
 	return (int)level;

@@ -54,7 +54,7 @@ size_t extents_find(const struct extents *x, uint64_t offset)
 }
 
 /* Between which two multiples of @length behind @origin it lies. */
-static uint64_t place_of(uint64_t offset, uint64_t origin, uint32_t length)
+static uint64_t multiple_of(uint64_t offset, uint64_t origin, uint32_t length)
 {
 	return offset < origin ? 0 : (offset - origin) / length;
 }
@@ -66,8 +66,8 @@ void extents_merge_from(struct extents *x, size_t first, uint64_t origin, uint32
 	for (size_t i = first; i < x->count; i++) {
 		const struct extent next = x->items[i];
 
-		if (last && place_of(last->offset, origin, length) ==
-		                    place_of(next.offset + next.length - 1, origin, length)) {
+		if (last && multiple_of(last->offset, origin, length) ==
+		                    multiple_of(next.offset + next.length - 1, origin, length)) {
 			last->crc32c = crc32c_combine(last->crc32c, next.crc32c, next.length);
 			last->length += next.length;
 		} else {

@@ -12,7 +12,7 @@
 
 /* The digests of OpenSSL fail only when the process has no memory, or a policy forbids SHA-256: no backup can
  * be made then. */
-static void must(int ok)
+static void must_digest(int ok)
 {
 	if (!ok)
 		abort();
@@ -22,7 +22,7 @@ struct sha256 *sha256_new(void)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
-	must(ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL));
+	must_digest(ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL));
 	return (struct sha256 *)ctx;
 }
 
@@ -34,23 +34,23 @@ struct sha256 *sha256_free(struct sha256 *h)
 
 void sha256_update(struct sha256 *h, const void *data, size_t len)
 {
-	must(EVP_DigestUpdate((EVP_MD_CTX *)h, data, len));
+	must_digest(EVP_DigestUpdate((EVP_MD_CTX *)h, data, len));
 }
 
 void sha256_final(struct sha256 *h, uint8_t ret_digest[static SHA256_BYTES])
 {
-	must(EVP_DigestFinal_ex((EVP_MD_CTX *)h, ret_digest, NULL));
+	must_digest(EVP_DigestFinal_ex((EVP_MD_CTX *)h, ret_digest, NULL));
 }
 
 void sha256_once(const void *data, size_t len, uint8_t ret_digest[static SHA256_BYTES])
 {
-	must(EVP_Digest(data, len, ret_digest, NULL, EVP_sha256(), NULL));
+	must_digest(EVP_Digest(data, len, ret_digest, NULL, EVP_sha256(), NULL));
 }
 
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
                  uint8_t ret_mac[static SHA256_BYTES])
 {
-	must(HMAC(EVP_sha256(), key, (int)key_len, data, len, ret_mac, NULL) != NULL);
+	must_digest(HMAC(EVP_sha256(), key, (int)key_len, data, len, ret_mac, NULL) != NULL);
 }
 
 void hex_encode(const uint8_t *data, size_t len, char *out)

@@ -15,7 +15,7 @@
 
 #include <keepfs/base/clock.h>
 
-static json_t *value_of(struct json *j)
+static json_t *json_value_of(struct json *j)
 {
 	return (json_t *)j;
 }
@@ -25,7 +25,7 @@ static const json_t *const_value_of(const struct json *j)
 	return (const json_t *)j;
 }
 
-static json_t *must(json_t *value)
+static json_t *must_json(json_t *value)
 {
 	if (!value)
 		abort();
@@ -85,17 +85,17 @@ static void append_utf8(struct str *out, const char *text)
 
 struct json *json_object_new(void)
 {
-	return (struct json *)must(json_object());
+	return (struct json *)must_json(json_object());
 }
 
 struct json *json_array_new(void)
 {
-	return (struct json *)must(json_array());
+	return (struct json *)must_json(json_array());
 }
 
 struct json *json_free(struct json *j)
 {
-	json_decref(value_of(j));
+	json_decref(json_value_of(j));
 	return NULL;
 }
 
@@ -104,7 +104,7 @@ static void set_value(struct json *object, const char *key, json_t *value)
 	_cleanup(str) struct str clean = {0};
 
 	append_utf8(&clean, key);
-	if (json_object_set_new_nocheck(value_of(object), str_text(&clean), must(value)) < 0)
+	if (json_object_set_new_nocheck(json_value_of(object), str_text(&clean), must_json(value)) < 0)
 		abort();
 }
 
@@ -154,12 +154,12 @@ void json_set_time(struct json *object, const char *key, int64_t at_us)
 
 void json_set(struct json *object, const char *key, struct json *value)
 {
-	set_value(object, key, value_of(value));
+	set_value(object, key, json_value_of(value));
 }
 
 void json_append(struct json *array, struct json *value)
 {
-	if (json_array_append_new(value_of(array), must(value_of(value))) < 0)
+	if (json_array_append_new(json_value_of(array), must_json(json_value_of(value))) < 0)
 		abort();
 }
 
@@ -252,7 +252,7 @@ const struct json *json_item(const struct json *array, size_t index)
 
 struct json *json_clone(const struct json *j)
 {
-	return (struct json *)must(json_deep_copy(const_value_of(j)));
+	return (struct json *)must_json(json_deep_copy(const_value_of(j)));
 }
 
 bool json_is_object_value(const struct json *j)

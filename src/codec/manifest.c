@@ -40,7 +40,7 @@ void manifest_finish(struct manifest *m)
 }
 
 /* The room for items is a power of two. */
-static void *make_room(void *items, size_t count, size_t item_bytes)
+static void *make_item_room(void *items, size_t count, size_t item_bytes)
 {
 	if ((count & (count - 1)) != 0)
 		return items;
@@ -49,14 +49,14 @@ static void *make_room(void *items, size_t count, size_t item_bytes)
 
 size_t manifest_add_object(struct manifest *m, const char *key)
 {
-	m->objects = make_room(m->objects, m->object_count, sizeof(*m->objects));
+	m->objects = make_item_room(m->objects, m->object_count, sizeof(*m->objects));
 	m->objects[m->object_count] = (struct manifest_object){.key = mem_strdup(key)};
 	return m->object_count++;
 }
 
 struct manifest_file *manifest_add_file(struct manifest *m, const char *name)
 {
-	m->files = make_room(m->files, m->file_count, sizeof(*m->files));
+	m->files = make_item_room(m->files, m->file_count, sizeof(*m->files));
 	m->files[m->file_count] =
 	        (struct manifest_file){.name = mem_strdup(name), .object = MANIFEST_NO_OBJECT};
 	return &m->files[m->file_count++];
@@ -92,7 +92,7 @@ uint64_t manifest_stored_bytes(const struct manifest *m)
 	return sum;
 }
 
-static struct json *facts_of(struct manifest *m)
+static struct json *fact_slot(struct manifest *m)
 {
 	if (!m->facts)
 		m->facts = json_object_new();
@@ -102,12 +102,12 @@ static struct json *facts_of(struct manifest *m)
 void manifest_set_fact(struct manifest *m, const char *name, const char *value)
 {
 	if (value)
-		json_set_string(facts_of(m), name, value);
+		json_set_string(fact_slot(m), name, value);
 }
 
 void manifest_set_fact_int(struct manifest *m, const char *name, int64_t value)
 {
-	json_set_int(facts_of(m), name, value);
+	json_set_int(fact_slot(m), name, value);
 }
 
 const char *manifest_fact(const struct manifest *m, const char *name)

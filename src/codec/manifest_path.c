@@ -50,7 +50,7 @@ bool manifest_path_is_valid(const char *path)
 	}
 }
 
-static const char *name_of(const char *path)
+static const char *last_name_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
@@ -59,7 +59,7 @@ static const char *name_of(const char *path)
 
 static size_t stem_length(const char *path)
 {
-	const char *name = name_of(path);
+	const char *name = last_name_of(path);
 
 	return (size_t)(name - path) + strcspn(name, ".");
 }
@@ -95,12 +95,12 @@ static bool is_name_within(const char *name)
 
 bool manifest_file_name_is_valid(const struct manifest *m, const char *name)
 {
-	size_t len = strcspn(name_of(m->path), ".");
+	size_t len = strcspn(last_name_of(m->path), ".");
 
 	if (m->is_directory)
 		return is_name_within(name);
-	return name_is_safe(name) && strncmp(name, name_of(m->path), len) == 0 && name[len] == '.' &&
-	       name[len + 1] != '\0' && strcmp(name, name_of(m->path)) != 0;
+	return name_is_safe(name) && strncmp(name, last_name_of(m->path), len) == 0 && name[len] == '.' &&
+	       name[len + 1] != '\0' && strcmp(name, last_name_of(m->path)) != 0;
 }
 
 bool manifest_object_key_is_valid(const char *path, const char *key)
@@ -126,7 +126,7 @@ char *manifest_file_path(const struct manifest *m, const struct manifest_file *f
 {
 	if (m->is_directory)
 		return mem_printf("%s/%s", m->path, f->name);
-	return mem_printf("%.*s%s", (int)(name_of(m->path) - m->path), m->path, f->name);
+	return mem_printf("%.*s%s", (int)(last_name_of(m->path) - m->path), m->path, f->name);
 }
 
 char *manifest_stem(const char *path)

@@ -86,7 +86,7 @@ void manifest_take_common(struct decoding *d, struct manifest *m)
 }
 
 /* In the order of a walk: what is in a directory comes right behind it. */
-static int compare_names(const void *a, const void *b)
+static int compare_in_walk_order(const void *a, const void *b)
 {
 	const unsigned char *x = *(unsigned char *const *)a, *y = *(unsigned char *const *)b;
 
@@ -113,7 +113,7 @@ static bool names_clash(const struct manifest *m)
 
 	for (size_t i = 0; i < m->file_count; i++)
 		names[i] = m->files[i].name;
-	qsort(names, m->file_count, sizeof(*names), compare_names);
+	qsort(names, m->file_count, sizeof(*names), compare_in_walk_order);
 	for (size_t i = 1; i < m->file_count; i++)
 		if (is_same_or_within(names[i], names[i - 1]))
 			return true;

@@ -52,7 +52,7 @@ static void take_fact(struct decoding *d, const char *field, struct manifest *m)
 	manifest_set_fact(m, field, text);
 }
 
-static void take_facts(struct decoding *d, struct manifest *m)
+static void take_v1_facts(struct decoding *d, struct manifest *m)
 {
 	static const char *const formats[] = {"custom", "plain", "directory", NULL};
 	static const char *const contents[] = {"full", "schema", "data", NULL};
@@ -68,7 +68,8 @@ static void take_facts(struct decoding *d, struct manifest *m)
 	m->is_directory = str_equal(manifest_fact(m, "format"), "directory");
 }
 
-static struct manifest_object *add(struct manifest *m, const char *name, uint64_t bytes, const char *sha256)
+static struct manifest_object *add_v1_object(struct manifest *m, const char *name, uint64_t bytes,
+                                             const char *sha256)
 {
 	struct manifest_file *file = manifest_add_file(m, name);
 	_cleanup(free) char *key = manifest_file_path(m, file);
@@ -102,10 +103,10 @@ static void take_own(struct decoding *d, struct manifest *m)
 	}
 	if (stored_bytes != m->size_bytes)
 		refuse(d, "stored_size", "is not the size, as it always is in version 1");
-	add(m, strrchr(m->path, '/') + 1, m->size_bytes, m->sha256)->extents_count = count;
+	add_v1_object(m, strrchr(m->path, '/') + 1, m->size_bytes, m->sha256)->extents_count = count;
 }
 
-static void take_file(struct decoding *parent, const struct json *object, struct manifest *m)
+static void take_v1_file(struct decoding *parent, const struct json *object, struct manifest *m)
 {
 	struct decoding d = decoding_of(parent, object);
 	const char *name = json_get_string(object, "name");
@@ -117,7 +118,7 @@ static void take_file(struct decoding *parent, const struct json *object, struct
 	bytes = take_count(&d, "size");
 	count = take_count(&d, "extents");
 	take_known_sha256(&d, "sha256", sha256);
-	add(m, name ? name : "", bytes, sha256)->extents_count = count;
+	add_v1_object(m, name ? name : "", bytes, sha256)->extents_count = count;
 	parent->failed = d.failed;
 }
 
@@ -125,9 +126,9 @@ void manifest_take_v1(struct decoding *d, struct manifest *m)
 {
 	const struct json *files = json_get(d->object, "files");
 
-	take_facts(d, m);
+	take_v1_facts(d, m);
 	if (!d->failed)
 		take_own(d, m);
 	for (size_t i = 0; !d->failed && i < json_count(files); i++)
-		take_file(d, json_item(files, i), m);
+		take_v1_file(d, json_item(files, i), m);
 }

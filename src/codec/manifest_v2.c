@@ -18,7 +18,7 @@ static void take_type(struct decoding *d, struct manifest *m)
 		refuse(d, "type", "is neither \"file\" nor \"directory\"");
 }
 
-static void take_facts(struct decoding *d, struct manifest *m)
+static void take_v2_facts(struct decoding *d, struct manifest *m)
 {
 	const struct json *facts = json_get(d->object, "facts");
 
@@ -30,7 +30,7 @@ static void take_facts(struct decoding *d, struct manifest *m)
 		refuse(d, "facts", "is no object");
 }
 
-static void take_object(struct decoding *parent, const struct json *object, struct manifest *m)
+static void take_v2_object(struct decoding *parent, const struct json *object, struct manifest *m)
 {
 	struct decoding d = decoding_of(parent, object);
 	const char *key = json_get_string(object, "key");
@@ -47,7 +47,7 @@ static void take_object(struct decoding *parent, const struct json *object, stru
 	parent->failed = d.failed;
 }
 
-static void take_file(struct decoding *parent, const struct json *object, struct manifest *m)
+static void take_v2_file(struct decoding *parent, const struct json *object, struct manifest *m)
 {
 	struct decoding d = decoding_of(parent, object);
 	const char *name = json_get_string(object, "name");
@@ -85,11 +85,11 @@ void manifest_take_v2(struct decoding *d, struct manifest *m)
 
 	take_type(d, m);
 	take_string(d, "target", &m->target);
-	take_facts(d, m);
+	take_v2_facts(d, m);
 	for (size_t i = 0; !d->failed && i < json_count(objects); i++)
-		take_object(d, json_item(objects, i), m);
+		take_v2_object(d, json_item(objects, i), m);
 	for (size_t i = 0; !d->failed && i < json_count(files); i++)
-		take_file(d, json_item(files, i), m);
+		take_v2_file(d, json_item(files, i), m);
 	if (!d->failed)
 		check_sizes(d, m);
 }

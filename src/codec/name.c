@@ -97,7 +97,7 @@ void name_format(int64_t sequence, const char *suffix, char buf[static NAME_MAX_
 		snprintf(buf, NAME_MAX_BYTES, "%s-%d%s", time, ordinal, suffix);
 }
 
-static void append_escaped(struct str *out, char c)
+static void append_name_char(struct str *out, char c)
 {
 	str_appendf(out, "=%02X", (unsigned char)c);
 }
@@ -124,7 +124,7 @@ char *name_from_database(const char *database)
 		if (is_safe_char(*at) && !leading)
 			str_append_char(&name, *at);
 		else
-			append_escaped(&name, *at);
+			append_name_char(&name, *at);
 	}
 	return cut_name(&name, database, SAFE_MAX_BYTES);
 }
@@ -148,7 +148,7 @@ char *name_stem_from(const char *text)
 		if (is_safe_char(*at) && *at != '.' && !leading && !reserved)
 			str_append_char(&name, *at);
 		else
-			append_escaped(&name, *at);
+			append_name_char(&name, *at);
 	}
 	return cut_name(&name, text, SAFE_MAX_BYTES - SUFFIX_MAX_BYTES);
 }

@@ -214,13 +214,13 @@ static int took_block_id(struct pg_archive_scan *s, int id)
 	return s->events.block ? s->events.block(s->events.arg, id, s->in_blobs, &s->failure) : 0;
 }
 
-static int end_block(struct pg_archive_scan *s)
+static int scan_end_of_block(struct pg_archive_scan *s)
 {
 	go(s, BLOCK_TYPE);
 	return s->events.block_end ? s->events.block_end(s->events.arg, &s->failure) : 0;
 }
 
-static int end_blob(struct pg_archive_scan *s)
+static int scan_end_of_blob(struct pg_archive_scan *s)
 {
 	go(s, BLOB_OID);
 	return s->events.blob_end ? s->events.blob_end(s->events.arg, &s->failure) : 0;
@@ -230,7 +230,7 @@ static int end_blob(struct pg_archive_scan *s)
 static int took_blob_oid(struct pg_archive_scan *s, int oid)
 {
 	if (oid == 0)
-		return end_block(s);
+		return scan_end_of_block(s);
 	go(s, CHUNK);
 	return s->events.blob ? s->events.blob(s->events.arg, (uint32_t)oid, &s->failure) : 0;
 }
@@ -241,7 +241,7 @@ static int took_chunk(struct pg_archive_scan *s, int length)
 	if (length < 0)
 		return bad(s, "a length cannot be negative", length);
 	if (length == 0)
-		return s->in_blobs ? end_blob(s) : end_block(s);
+		return s->in_blobs ? scan_end_of_blob(s) : scan_end_of_block(s);
 	s->skip = (uint64_t)length;
 	return 0;
 }
@@ -451,14 +451,14 @@ static int took_number(struct pg_archive_scan *s)
 	return fields[s->state].kind == TEXT ? took_text_length(s, (int)value) : took_integer(s, (int)value);
 }
 
-static size_t wanted(const struct pg_archive_scan *s)
+static size_t wanted_bytes(const struct pg_archive_scan *s)
 {
 	if (fields[s->state].kind != BYTES)
 		return 1 + INT_BYTES;
 	return fields[s->state].bytes ? fields[s->state].bytes : s->facts.offset_bytes;
 }
 
-static void keep(struct pg_archive_scan *s, const uint8_t *data, size_t len)
+static void keep_scanned(struct pg_archive_scan *s, const uint8_t *data, size_t len)
 {
 	const struct pg_archive_field *field = &fields[s->state];
 
@@ -481,13 +481,13 @@ static int pass_over(struct pg_archive_scan *s, const uint8_t *data, size_t len,
 	*ret_taken = n;
 	if (s->state == CHUNK)
 		return s->events.data ? s->events.data(s->events.arg, data, n, &s->failure) : 0;
-	keep(s, data, n);
+	keep_scanned(s, data, n);
 	return s->skip == 0 ? took_text(s) : 0;
 }
 
-static int gather(struct pg_archive_scan *s, const uint8_t *data, size_t len, size_t *ret_taken)
+static int gather_field(struct pg_archive_scan *s, const uint8_t *data, size_t len, size_t *ret_taken)
 {
-	size_t missing = wanted(s) - s->gathered;
+	size_t missing = wanted_bytes(s) - s->gathered;
 	size_t n = len < missing ? len : missing;
 
 	memcpy(s->scratch + s->gathered, data, n);
@@ -500,7 +500,7 @@ static int gather(struct pg_archive_scan *s, const uint8_t *data, size_t len, si
 	return fields[s->state].kind == BYTES ? took_bytes(s) : took_number(s);
 }
 
-static int fail(struct pg_archive_scan *s, int r, struct error *err)
+static int fail_scan(struct pg_archive_scan *s, int r, struct error *err)
 {
 	s->failed = r;
 	if (err)
@@ -513,13 +513,13 @@ int pg_archive_scan_feed(struct pg_archive_scan *s, const void *data, size_t len
 	const uint8_t *p = data;
 
 	if (s->failed)
-		return fail(s, s->failed, err);
+		return fail_scan(s, s->failed, err);
 	while (len > 0) {
 		size_t n = 0;
-		int r = s->skip > 0 ? pass_over(s, p, len, &n) : gather(s, p, len, &n);
+		int r = s->skip > 0 ? pass_over(s, p, len, &n) : gather_field(s, p, len, &n);
 
 		if (r < 0)
-			return fail(s, r, err);
+			return fail_scan(s, r, err);
 		p += n;
 		len -= n;
 	}
@@ -531,7 +531,7 @@ int pg_archive_scan_end(struct pg_archive_scan *s, struct error *err)
 	int r = 0;
 
 	if (s->failed)
-		return fail(s, s->failed, err);
+		return fail_scan(s, s->failed, err);
 	if (s->offset == 0)
 		r = error_set(&s->failure, ERROR_CORRUPT, EBADMSG, "the archive is empty: not a byte came");
 	else if (s->state != BLOCK_TYPE || s->gathered > 0 || s->skip > 0)
@@ -543,5 +543,5 @@ int pg_archive_scan_end(struct pg_archive_scan *s, struct error *err)
 		        &s->failure, ERROR_CORRUPT, EBADMSG,
 		        "the archive is cut off: it should hold the data of %llu entries and holds %llu",
 		        (unsigned long long)s->facts.data_entries, (unsigned long long)s->facts.data_blocks);
-	return r < 0 ? fail(s, r, err) : 0;
+	return r < 0 ? fail_scan(s, r, err) : 0;
 }

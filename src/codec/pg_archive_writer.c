@@ -56,7 +56,7 @@ uint64_t pg_archive_writer_offset(const struct pg_archive_writer *w)
 	return w->offset;
 }
 
-static int emit(struct pg_archive_writer *w, const void *data, size_t len, struct error *err)
+static int emit_bytes(struct pg_archive_writer *w, const void *data, size_t len, struct error *err)
 {
 	int r = w->is.emit(w->is.arg, data, len, err);
 
@@ -81,7 +81,7 @@ static void put_int(struct small *s, int value)
 	put_bytes(s, buf, sizeof(buf));
 }
 
-static void begin_data(struct pg_archive_writer *w)
+static void begin_data_member(struct pg_archive_writer *w)
 {
 	w->segments = 0;
 	w->adler32 = segment_check_empty(SEGMENT_CHECK_ADLER32);
@@ -111,8 +111,8 @@ int pg_archive_writer_block(struct pg_archive_writer *w, int dump_id, bool blobs
 
 	put_int(&s, dump_id);
 	w->in_blobs = blobs;
-	begin_data(w);
-	return emit(w, s.bytes, s.len, err);
+	begin_data_member(w);
+	return emit_bytes(w, s.bytes, s.len, err);
 }
 
 int pg_archive_writer_blob(struct pg_archive_writer *w, uint32_t oid, struct error *err)
@@ -121,8 +121,8 @@ int pg_archive_writer_blob(struct pg_archive_writer *w, uint32_t oid, struct err
 
 	assert(w->in_blobs && oid > 0); /* 0 would end the block */
 	put_int(&s, (int)oid);
-	begin_data(w);
-	return emit(w, s.bytes, s.len, err);
+	begin_data_member(w);
+	return emit_bytes(w, s.bytes, s.len, err);
 }
 
 int pg_archive_writer_segment(struct pg_archive_writer *w, const struct segment *segment, const void *data,
@@ -139,9 +139,9 @@ int pg_archive_writer_segment(struct pg_archive_writer *w, const struct segment 
 	w->adler32 =
 	        segment_check_join(SEGMENT_CHECK_ADLER32, w->adler32, segment->check, segment->raw_bytes);
 	w->segments++;
-	int r = emit(w, s.bytes, s.len, err);
+	int r = emit_bytes(w, s.bytes, s.len, err);
 
-	return r < 0 ? r : emit(w, data, segment->bytes, err);
+	return r < 0 ? r : emit_bytes(w, data, segment->bytes, err);
 }
 
 int pg_archive_writer_blob_end(struct pg_archive_writer *w, struct error *err)
@@ -150,7 +150,7 @@ int pg_archive_writer_blob_end(struct pg_archive_writer *w, struct error *err)
 
 	assert(w->in_blobs);
 	put_data_end(w, &s);
-	return emit(w, s.bytes, s.len, err);
+	return emit_bytes(w, s.bytes, s.len, err);
 }
 
 int pg_archive_writer_block_end(struct pg_archive_writer *w, struct error *err)
@@ -161,5 +161,5 @@ int pg_archive_writer_block_end(struct pg_archive_writer *w, struct error *err)
 		put_int(&s, 0);
 	else
 		put_data_end(w, &s);
-	return emit(w, s.bytes, s.len, err);
+	return emit_bytes(w, s.bytes, s.len, err);
 }

@@ -32,7 +32,7 @@ struct walk {
 	void *arg;
 };
 
-static void refuse(struct walk *w, const char *problem)
+static void refuse_answer(struct walk *w, const char *problem)
 {
 	if (!w->problem)
 		w->problem = problem;
@@ -45,11 +45,11 @@ static void XMLCALL on_start(void *arg, const XML_Char *name, const XML_Char **a
 
 	(void)attributes;
 	if (w->depth == DEPTH_MAX) {
-		refuse(w, "elements are nested too deeply");
+		refuse_answer(w, "elements are nested too deeply");
 		return;
 	}
 	if (strlen(name) >= NAME_BYTES) {
-		refuse(w, "an element's name is too long");
+		refuse_answer(w, "an element's name is too long");
 		return;
 	}
 	str_copy(w->names[w->depth++], NAME_BYTES, name);
@@ -76,7 +76,7 @@ static void XMLCALL on_text(void *arg, const XML_Char *text, int len)
 	if (w->problem)
 		return;
 	if (w->text.len + (size_t)len > TEXT_MAX)
-		refuse(w, "a text is too long");
+		refuse_answer(w, "a text is too long");
 	else
 		str_append_bytes(&w->text, text, (size_t)len);
 }
@@ -88,7 +88,7 @@ static void XMLCALL on_doctype(void *arg, const XML_Char *name, const XML_Char *
 	(void)system_id;
 	(void)public_id;
 	(void)has_internal_subset;
-	refuse(arg, "a document type is not allowed");
+	refuse_answer(arg, "a document type is not allowed");
 }
 
 /* NULL when @xml is well-formed and @w had no objection, else what is wrong (static). */
@@ -228,14 +228,14 @@ static char *key_text(const struct list_walk *l, const char *text)
 	return take_ptr(&decoded);
 }
 
-static void set_key(struct walk *w, char **slot, const char *text)
+static void set_object_key(struct walk *w, char **slot, const char *text)
 {
 	struct list_walk *l = w->arg;
 
 	free(*slot);
 	*slot = key_text(l, text);
 	if (!*slot)
-		refuse(w, "a key is wrongly encoded");
+		refuse_answer(w, "a key is wrongly encoded");
 }
 
 static void entry_field(struct walk *w, struct list_walk *l, const char *name, const char *text)
@@ -243,7 +243,7 @@ static void entry_field(struct walk *w, struct list_walk *l, const char *name, c
 	char *end;
 
 	if (str_equal(name, "Key")) {
-		set_key(w, &l->key, text);
+		set_object_key(w, &l->key, text);
 	} else if (str_equal(name, "ETag")) {
 		mem_replace_string(&l->etag, text);
 	} else if (str_equal(name, "UploadId")) {
@@ -253,7 +253,7 @@ static void entry_field(struct walk *w, struct list_walk *l, const char *name, c
 		l->bytes = strtoull(text, &end, 10);
 		l->has_bytes = *text >= '0' && *text <= '9' && !*end && !errno;
 		if (!l->has_bytes)
-			refuse(w, "a size is not a number");
+			refuse_answer(w, "a size is not a number");
 	}
 }
 
@@ -268,7 +268,7 @@ static void top_field(struct walk *w, struct list_walk *l, const char *name, con
 	else if (str_equal(name, "NextContinuationToken") && *text)
 		mem_replace_string(&list->next_token, text);
 	else if (str_equal(name, "NextKeyMarker") && *text)
-		set_key(w, &list->next_key_marker, text);
+		set_object_key(w, &list->next_key_marker, text);
 	else if (str_equal(name, "NextUploadIdMarker") && *text)
 		mem_replace_string(&list->next_upload_marker, text);
 }
@@ -278,15 +278,15 @@ static void end_entry(struct walk *w, struct list_walk *l, bool is_object)
 	struct s3xml_list *list = l->list;
 
 	if (!l->key || !*l->key) {
-		refuse(w, "an entry has no key");
+		refuse_answer(w, "an entry has no key");
 	} else if (is_object) {
 		if (!l->has_bytes)
-			refuse(w, "an object has no size");
+			refuse_answer(w, "an object has no size");
 		else if (list->object)
 			list->object(list->arg, l->key, l->bytes, l->etag ? l->etag : "");
 	} else {
 		if (!l->upload_id || !*l->upload_id)
-			refuse(w, "an upload has no id");
+			refuse_answer(w, "an upload has no id");
 		else if (list->upload)
 			list->upload(list->arg, l->key, l->upload_id);
 	}
@@ -375,7 +375,7 @@ char *s3xml_parse_complete_etag(const char *xml, size_t len)
 	return parse_field(xml, len, "CompleteMultipartUploadResult", "ETag", &problem);
 }
 
-static void append_escaped(const char *text, struct str *out)
+static void append_xml_text(const char *text, struct str *out)
 {
 	for (; *text; text++) {
 		if (*text == '&')
@@ -396,7 +396,7 @@ void s3xml_write_complete(const struct s3xml_part *parts, size_t count, struct s
 	str_append(out, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
 	for (size_t i = 0; i < count; i++) {
 		str_appendf(out, "<Part><PartNumber>%u</PartNumber><ETag>", parts[i].number);
-		append_escaped(parts[i].etag, out);
+		append_xml_text(parts[i].etag, out);
 		str_append(out, "</ETag></Part>");
 	}
 	str_append(out, "</CompleteMultipartUpload>");

@@ -38,7 +38,7 @@ static bool is_of_same(const struct segment_record *a, const struct segment_reco
 	return a->entry == b->entry && a->oid == b->oid;
 }
 
-static bool join(struct segment_record *a, const struct segment_record *b)
+static bool join_records(struct segment_record *a, const struct segment_record *b)
 {
 	uint32_t raw, lines;
 
@@ -57,7 +57,7 @@ static void merge(struct segment_index *x)
 	bool paired = true;
 
 	for (size_t i = 0; i < x->count; i++) {
-		if (!paired && join(&x->items[kept - 1], &x->items[i])) {
+		if (!paired && join_records(&x->items[kept - 1], &x->items[i])) {
 			paired = true;
 			continue;
 		}
@@ -71,7 +71,7 @@ static void merge(struct segment_index *x)
 
 void segment_index_add(struct segment_index *x, const struct segment_record *segment, size_t most)
 {
-	if (x->count > 0 && x->open < 1U << x->merged && join(&x->items[x->count - 1], segment)) {
+	if (x->count > 0 && x->open < 1U << x->merged && join_records(&x->items[x->count - 1], segment)) {
 		x->open++;
 		return;
 	}
@@ -113,7 +113,7 @@ uint8_t *segment_index_encode(const struct segment_index *x, size_t *ret_len)
 	return data;
 }
 
-static int refuse(struct error *err, const char *why)
+static int refuse_index(struct error *err, const char *why)
 {
 	return error_set(err, ERROR_CORRUPT, EBADMSG, "no segment index: %s", why);
 }
@@ -125,17 +125,17 @@ int segment_index_decode(const uint8_t *data, size_t len, struct segment_index *
 	size_t records;
 
 	if (len < sizeof(head))
-		return refuse(err, "it is too short");
+		return refuse_index(err, "it is too short");
 	memcpy(&head, data, sizeof(head));
 	if (memcmp(head.magic, MAGIC, sizeof(head.magic)) != 0)
-		return refuse(err, "it does not begin like one");
+		return refuse_index(err, "it does not begin like one");
 	if (le32toh(head.version) != VERSION || le32toh(head.record_bytes) != SEGMENT_INDEX_RECORD_BYTES)
 		return error_set(err, ERROR_USAGE, ENOTSUP,
 		                 "the segment index is of version %u, this keepfs knows %d",
 		                 le32toh(head.version), VERSION);
 	records = (len - sizeof(head)) / sizeof(struct stored_record);
 	if (le64toh(head.records) != records || (len - sizeof(head)) % sizeof(struct stored_record) != 0)
-		return refuse(err, "it does not have as many records as it says");
+		return refuse_index(err, "it does not have as many records as it says");
 	index.items = mem_array(records + 1, sizeof(*index.items));
 	index.cap = records + 1;
 	for (; index.count < records; index.count++) {

@@ -117,7 +117,7 @@ static char *lower(const char *text)
 }
 
 /* Without blanks at both ends, and each run of blanks within as one space. */
-static char *trimmed(const char *text)
+static char *trimmed_header(const char *text)
 {
 	_cleanup(str) struct str out = {0};
 	bool blank = false;
@@ -139,7 +139,7 @@ static void sort_headers(const struct sigv4_request *req, struct pairs *ret)
 {
 	pairs_init(ret, req->header_count);
 	for (size_t i = 0; i < req->header_count; i++)
-		pairs_insert(ret, lower(req->headers[i].name), trimmed(req->headers[i].value), false);
+		pairs_insert(ret, lower(req->headers[i].name), trimmed_header(req->headers[i].value), false);
 }
 
 static void append_signed_names(const struct pairs *headers, struct str *out)

@@ -16,11 +16,6 @@
 
 #define FILE_MAX_BYTES ((size_t)1 << 20)
 
-static const char *text_or_empty(const char *text)
-{
-	return text ? text : "";
-}
-
 void aws_credentials_finish(struct aws_credentials *c)
 {
 	mem_free_secret(c->access_key);
@@ -32,7 +27,7 @@ void aws_credentials_finish(struct aws_credentials *c)
 
 const char *aws_profile(const struct conf_store *store)
 {
-	const char *named = text_or_empty(store->profile), *env = text_or_empty(getenv("AWS_PROFILE"));
+	const char *named = str_or_empty(store->profile), *env = str_or_empty(getenv("AWS_PROFILE"));
 
 	return *named ? named : *env ? env : "default";
 }
@@ -40,7 +35,7 @@ const char *aws_profile(const struct conf_store *store)
 /* The file named by @variable, or ~/.aws/<name>; NULL when there is no home either. */
 static char *aws_file(const char *variable, const char *name)
 {
-	const char *env = text_or_empty(getenv(variable));
+	const char *env = str_or_empty(getenv(variable));
 	_cleanup(free) char *home = conf_home();
 
 	if (*env)
@@ -57,7 +52,7 @@ struct wanted {
 	char **values[3];
 };
 
-static void on_section(void *arg, int line, const char *name)
+static void on_profile(void *arg, int line, const char *name)
 {
 	struct wanted *w = arg;
 
@@ -65,7 +60,7 @@ static void on_section(void *arg, int line, const char *name)
 	w->found = w->found || w->inside;
 }
 
-static void on_pair(void *arg, int line, const char *key, const char *value)
+static void on_profile_pair(void *arg, int line, const char *key, const char *value)
 {
 	struct wanted *w = arg;
 
@@ -78,11 +73,11 @@ static void on_pair(void *arg, int line, const char *key, const char *value)
 }
 
 /* Lines that keepfs does not understand are other programs' business. */
-static void on_bad(void *arg, int line, const char *what)
+static void skip_bad_line(void *arg, int line, const char *what)
 {
 }
 
-static const struct conf_lines_events file_events = {on_section, on_pair, on_bad};
+static const struct conf_lines_events file_events = {on_profile, on_profile_pair, skip_bad_line};
 
 static int read_section(const char *path, struct wanted *w, size_t *ret_bytes)
 {
@@ -117,9 +112,9 @@ char *aws_profile_region(const struct conf_store *store, char **ret_source)
 
 static int from_conf(const struct conf_store *conf, struct aws_credentials *c)
 {
-	const char *token = text_or_empty(conf->session_token);
+	const char *token = str_or_empty(conf->session_token);
 
-	if (!*text_or_empty(conf->access_key) || !*text_or_empty(conf->secret_key))
+	if (!*str_or_empty(conf->access_key) || !*str_or_empty(conf->secret_key))
 		return -ENOENT;
 	c->access_key = mem_strdup(conf->access_key);
 	c->secret_key = mem_strdup(conf->secret_key);
@@ -130,9 +125,9 @@ static int from_conf(const struct conf_store *conf, struct aws_credentials *c)
 
 static int from_environment(struct aws_credentials *c, struct error *err)
 {
-	const char *id = text_or_empty(getenv("AWS_ACCESS_KEY_ID"));
-	const char *secret = text_or_empty(getenv("AWS_SECRET_ACCESS_KEY"));
-	const char *token = text_or_empty(getenv("AWS_SESSION_TOKEN"));
+	const char *id = str_or_empty(getenv("AWS_ACCESS_KEY_ID"));
+	const char *secret = str_or_empty(getenv("AWS_SECRET_ACCESS_KEY"));
+	const char *token = str_or_empty(getenv("AWS_SESSION_TOKEN"));
 
 	if (!*id && !*secret)
 		return -ENOENT;

@@ -27,7 +27,7 @@ static bool is_other(const char *name)
 	return str_starts(name, "KEEPFS_TEST_");
 }
 
-static int compare_names(const void *a, const void *b)
+static int compare_variables(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
@@ -52,7 +52,7 @@ static char **list_names(size_t *ret_count)
 		names[count++] = name;
 	}
 	if (count)
-		qsort(names, count, sizeof(*names), compare_names);
+		qsort(names, count, sizeof(*names), compare_variables);
 	*ret_count = count;
 	return names;
 }

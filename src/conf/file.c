@@ -12,7 +12,7 @@
 
 #define FILE_MAX_BYTES ((size_t)1 << 20)
 
-static void on_bad(void *arg, int line, const char *what)
+static void on_bad_line(void *arg, int line, const char *what)
 {
 	struct conf_loader *l = arg;
 
@@ -169,7 +169,7 @@ static void unknown_key(struct conf_loader *l, int line, const char *name)
 	             str_text(&hint));
 }
 
-static void on_pair(void *arg, int line, const char *name, const char *value)
+static void on_key(void *arg, int line, const char *name, const char *value)
 {
 	struct conf_loader *l = arg;
 	_cleanup(free) char *origin_text = mem_printf("%s:%d", l->conf.path, line);
@@ -198,7 +198,7 @@ static void on_pair(void *arg, int line, const char *name, const char *value)
 	             str_text(&title), first->line);
 }
 
-static const struct conf_lines_events file_events = {on_section, on_pair, on_bad};
+static const struct conf_lines_events file_events = {on_section, on_key, on_bad_line};
 
 int conf_read_file(struct conf_loader *l)
 {

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static char **name_of(const struct conf_list *list, const void *item)
+static char **name_slot(const struct conf_list *list, const void *item)
 {
 	return (char **)((char *)item + list->name);
 }
@@ -39,7 +39,7 @@ void *conf_item(const struct conf *c, const struct conf_list *list, size_t item)
 
 const char *conf_item_name(const struct conf_list *list, const void *item)
 {
-	return *name_of(list, item);
+	return *name_slot(list, item);
 }
 
 int conf_item_line(const struct conf_list *list, const void *item)
@@ -75,7 +75,7 @@ size_t conf_item_add(struct conf *c, enum conf_section section, const char *name
 	set_items(c, list, mem_resize(first_item(c, list), index + 1, list->item_bytes), index + 1);
 	item = conf_item(c, list, index);
 	memset(item, 0, list->item_bytes);
-	*name_of(list, item) = mem_strdup(name);
+	*name_slot(list, item) = mem_strdup(name);
 	*(int *)(item + list->line) = line;
 	*(int *)(item + list->kind) = conf_sections[section].kind;
 	return index;
@@ -92,7 +92,7 @@ void *conf_item_find(const struct conf *c, const struct conf_list *list, const c
 void conf_items_free(struct conf *c, const struct conf_list *list)
 {
 	for (size_t i = 0; i < conf_item_count(c, list); i++)
-		free(*name_of(list, conf_item(c, list, i)));
+		free(*name_slot(list, conf_item(c, list, i)));
 	free(first_item(c, list));
 	set_items(c, list, NULL, 0);
 }

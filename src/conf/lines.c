@@ -23,7 +23,7 @@ struct lines {
 	void *arg;
 };
 
-static void settle(struct lines *l)
+static void settle_line(struct lines *l)
 {
 	if (l->unanswered)
 		l->events->bad(l->arg, l->number,
@@ -37,7 +37,7 @@ static bool is_comment_start(const char *text, size_t i)
 }
 
 /* Take the next line into l->line; false when it must be left out. */
-static bool take_line(struct lines *l)
+static bool take_text_line(struct lines *l)
 {
 	const char *start = l->next, *newline = memchr(start, '\n', (size_t)(l->end - start));
 	size_t len = (size_t)((newline ? newline : l->end) - start);
@@ -92,9 +92,9 @@ static char *read_line(char *buf, int size, void *stream)
 {
 	struct lines *l = stream;
 
-	settle(l);
+	settle_line(l);
 	while (l->next < l->end) {
-		if (!take_line(l) || l->line.len == 0)
+		if (!take_text_line(l) || l->line.len == 0)
 			continue;
 		if (l->line.data[0] == '[') {
 			take_section(l);
@@ -131,7 +131,7 @@ void conf_lines_parse(const char *text, size_t len, const struct conf_lines_even
 	if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
 		l.next += 3;
 	ini_parse_stream(read_line, &l, take_pair, &l);
-	settle(&l);
+	settle_line(&l);
 	if (l.line.data)
 		explicit_bzero(l.line.data, l.line.cap);
 	str_finish(&l.line);

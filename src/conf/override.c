@@ -150,7 +150,7 @@ struct first_clash {
 };
 
 /* "jobs = 4", or "jobs = 4 (of the job)" when the trigger did not say so. */
-static void describe(const struct first_clash *f, const char *name, struct str *out)
+static void describe_override(const struct first_clash *f, const char *name, struct str *out)
 {
 	_cleanup(str) struct str value = {0};
 	bool given = false;
@@ -162,15 +162,15 @@ static void describe(const struct first_clash *f, const char *name, struct str *
 	            value.len > SHOWN_BYTES ? "…" : "", given ? "" : " (of the job)");
 }
 
-static void on_clash(void *arg, const struct conf_clash *clash)
+static void keep_first_clash(void *arg, const struct conf_clash *clash)
 {
 	struct first_clash *f = arg;
 	_cleanup(str) struct str key = {0}, other = {0};
 
 	if (f->r < 0)
 		return;
-	describe(f, clash->key, &key);
-	describe(f, clash->other, &other);
+	describe_override(f, clash->key, &key);
+	describe_override(f, clash->other, &other);
 	f->r = error_set(f->err, ERROR_USAGE, EINVAL, "%s: %s %s; allowed: %s", str_text(&key), clash->what,
 	                 str_text(&other), clash->allowed);
 }
@@ -210,7 +210,7 @@ int conf_job_override(const struct conf_job *job, const char *const *keys, const
 {
 	_cleanup(conf_job) struct conf_job *copy = copy_job(job);
 	struct first_clash clash = {.job = copy, .keys = keys, .count = count, .err = err};
-	const struct conf_clashes clashes = {on_clash, &clash};
+	const struct conf_clashes clashes = {keep_first_clash, &clash};
 	int r = set_keys(copy, keys, values, count, err);
 
 	if (r < 0)

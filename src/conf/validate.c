@@ -17,7 +17,7 @@ static struct conf_ref key_of(enum conf_section section, const char *name)
 }
 
 /* "[store] sse = none (default)" */
-static void describe(struct conf_loader *l, struct conf_ref ref, bool with_origin, struct str *out)
+static void describe_key(struct conf_loader *l, struct conf_ref ref, bool with_origin, struct str *out)
 {
 	const struct conf_key *k = &conf_keys[ref.key];
 	_cleanup(str) struct str value = {0};
@@ -48,8 +48,8 @@ static void contradiction(struct conf_loader *l, struct conf_ref a, struct conf_
 		b = swap;
 		at = other;
 	}
-	describe(l, a, false, &a_text);
-	describe(l, b, true, &b_text);
+	describe_key(l, a, false, &a_text);
+	describe_key(l, b, true, &b_text);
 	conf_problem(l, at->line, "%s: %s: %s %s; allowed: %s", at->text, str_text(&a_text), what,
 	             str_text(&b_text), allowed);
 }
@@ -179,7 +179,7 @@ static void check_memory(struct conf_loader *l)
 	conf_bytes_format(needed, &allowed);
 	str_append(&allowed, " or more, or smaller values of part_size and parallel_runs");
 	str_append(&what, "half of memory must hold 3 parts, and 4 more for each of ");
-	describe(l, runs, true, &what);
+	describe_key(l, runs, true, &what);
 	str_append(&what, ", but with");
 	/* parallel_runs may be the only one that was set: then it is the place. */
 	if (!is_given(l, memory) && !is_given(l, part_size))
@@ -216,7 +216,7 @@ struct checked {
 	struct conf_ref ref; /* its section */
 };
 
-static void on_clash(void *arg, const struct conf_clash *clash)
+static void tell_clash(void *arg, const struct conf_clash *clash)
 {
 	const struct checked *checked = arg;
 	struct conf_ref key = checked->ref, other = checked->ref;
@@ -230,7 +230,7 @@ static void on_clash(void *arg, const struct conf_clash *clash)
 static void check_sections(struct conf_loader *l)
 {
 	struct checked checked = {.loader = l};
-	const struct conf_clashes clashes = {on_clash, &checked};
+	const struct conf_clashes clashes = {tell_clash, &checked};
 
 	for (size_t n = 0; conf_place(&l->conf, n, &checked.ref); n++)
 		if (conf_sections[checked.ref.section].check)

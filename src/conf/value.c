@@ -55,12 +55,12 @@ static int parse_path(const struct conf_key *key, const char *text, void *field,
 	return set_text(key, field, *text ? conf_path_normalise(text, wrong) : mem_strdup(""));
 }
 
-static int parse_url(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+static int parse_url_value(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	return set_text(key, field, conf_url_normalise(text, wrong));
 }
 
-static int parse_endpoint(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+static int parse_endpoint_value(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	return set_text(key, field, *text ? conf_endpoint_normalise(text, wrong) : mem_strdup(""));
 }
@@ -359,8 +359,8 @@ static const struct value_ops ops[] = {
         [CONF_STRING] = {parse_string, allow_string, format_text},
         [CONF_CONNECTION] = {parse_connection, allow_connection, format_text},
         [CONF_PATH] = {parse_path, allow_path, format_text},
-        [CONF_STORE_URL] = {parse_url, allow_url, format_text},
-        [CONF_ENDPOINT] = {parse_endpoint, allow_endpoint, format_text},
+        [CONF_STORE_URL] = {parse_url_value, allow_url, format_text},
+        [CONF_ENDPOINT] = {parse_endpoint_value, allow_endpoint, format_text},
         [CONF_BOOL] = {parse_bool, allow_bool, format_bool},
         [CONF_BYTES] = {parse_bytes, allow_bytes, format_bytes},
         [CONF_DURATION] = {parse_duration, allow_duration, format_duration},

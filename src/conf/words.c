@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-static bool is_space(char c)
+static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t';
 }
@@ -20,7 +20,7 @@ static int next_word(const char **text, struct str *word, struct str *wrong)
 	const char *p = *text;
 
 	if (*p != '"') {
-		for (; *p && !is_space(*p) && *p != ','; p++)
+		for (; *p && !is_blank(*p) && *p != ','; p++)
 			str_append_char(word, *p);
 		*text = p;
 		return 0;
@@ -35,7 +35,7 @@ static int next_word(const char **text, struct str *word, struct str *wrong)
 		return -EINVAL;
 	}
 	p++;
-	if (*p && !is_space(*p) && *p != ',') {
+	if (*p && !is_blank(*p) && *p != ',') {
 		str_append(wrong, "has text right behind a closing double quote");
 		return -EINVAL;
 	}
@@ -49,7 +49,7 @@ static int next_pattern(const char **text, struct str *word, struct str *wrong)
 	const char *p = *text;
 	bool quoted = false;
 
-	for (; *p && (quoted || (!is_space(*p) && *p != ',')); p++) {
+	for (; *p && (quoted || (!is_blank(*p) && *p != ',')); p++) {
 		quoted ^= *p == '"';
 		str_append_char(word, *p);
 	}
@@ -79,7 +79,7 @@ static int add_word(char ***words, size_t *count, const char *word, struct str *
 
 static const char *skip_space(const char *p)
 {
-	while (is_space(*p))
+	while (is_blank(*p))
 		p++;
 	return p;
 }

@@ -10,7 +10,7 @@ struct archive {
 	struct stream_object *object;
 };
 
-static int emit(void *arg, const void *data, size_t len, struct error *err)
+static int emit_to_press(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct archive *a = arg;
 
@@ -21,7 +21,7 @@ static int archive_begin(struct output *o, struct error *err)
 {
 	struct archive *a = (struct archive *)o;
 	struct pg_archive_writer_options options = {
-	        .compression = o->dump->compression, .emit = emit, .arg = a};
+	        .compression = o->dump->compression, .emit = emit_to_press, .arg = a};
 	size_t head_bytes;
 	int r;
 
@@ -43,7 +43,7 @@ static uint64_t archive_offset(const struct output *o)
 	return pg_archive_writer_offset(((const struct archive *)o)->writer);
 }
 
-static int begin_block(struct archive *a, uint64_t dump_id, struct error *err)
+static int begin_archive_block(struct archive *a, uint64_t dump_id, struct error *err)
 {
 	const struct content *content;
 	int r = output_block(&a->output, dump_id, err);
@@ -61,7 +61,7 @@ static int archive_mark(struct output *o, enum mark what, uint64_t value, struct
 
 	switch (what) {
 	case MARK_BLOCK:
-		return begin_block(a, value, err);
+		return begin_archive_block(a, value, err);
 	case MARK_BLOB:
 		return pg_archive_writer_blob(a->writer, (uint32_t)value, err);
 	case MARK_BLOB_END:

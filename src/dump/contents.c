@@ -24,7 +24,7 @@ struct contents *contents_new(void)
 	return c;
 }
 
-static void free_items(struct content *items, size_t count)
+static void free_contents(struct content *items, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		free(items[i].schema);
@@ -39,8 +39,8 @@ struct contents *contents_free(struct contents *c)
 {
 	if (!c)
 		return NULL;
-	free_items(c->items, c->count);
-	free_items(c->lists, c->list_count);
+	free_contents(c->items, c->count);
+	free_contents(c->lists, c->list_count);
 	free(c->by_id);
 	segment_index_finish(&c->index);
 	pthread_mutex_destroy(&c->lock);
@@ -48,7 +48,7 @@ struct contents *contents_free(struct contents *c)
 	return NULL;
 }
 
-static struct content *append(struct content **items, size_t *count, size_t *cap)
+static struct content *append_content(struct content **items, size_t *count, size_t *cap)
 {
 	if (*count == *cap) {
 		*cap = *cap ? *cap * 2 : 64;
@@ -76,7 +76,7 @@ static bool parse_oid(const char **text, uint32_t *ret)
 }
 
 /* "16403\n16404\n" */
-static int parse_list(struct content *list, const char *text, struct error *err)
+static int parse_content_list(struct content *list, const char *text, struct error *err)
 {
 	size_t cap = 0;
 	uint32_t oid;
@@ -98,10 +98,10 @@ static int parse_list(struct content *list, const char *text, struct error *err)
 
 static int add_list(struct contents *c, const struct pg_archive_entry *entry, struct error *err)
 {
-	struct content *list = append(&c->lists, &c->list_count, &c->list_cap);
+	struct content *list = append_content(&c->lists, &c->list_count, &c->list_cap);
 
 	list->dump_id = entry->dump_id;
-	return parse_list(list, entry->defn, err);
+	return parse_content_list(list, entry->defn, err);
 }
 
 /* Nobody wrote an archive in which the large objects are in groups, and some in none. */
@@ -157,7 +157,7 @@ int contents_add(struct contents *c, const struct pg_archive_entry *entry, struc
 		return add_list(c, entry, err);
 	if (!entry->has_data)
 		return 0;
-	content = append(&c->items, &c->count, &c->cap);
+	content = append_content(&c->items, &c->count, &c->cap);
 	content->dump_id = entry->dump_id;
 	content->place_at = entry->place_at;
 	content->blobs = strcmp(entry->desc, "BLOBS") == 0;
@@ -171,7 +171,7 @@ int contents_add(struct contents *c, const struct pg_archive_entry *entry, struc
 	return check_list(c, content, err);
 }
 
-static int by_number(const void *a, const void *b)
+static int by_content_number(const void *a, const void *b)
 {
 	const struct content *x = *(struct content *const *)a, *y = *(struct content *const *)b;
 
@@ -184,7 +184,7 @@ void contents_complete(struct contents *c)
 	for (size_t i = 0; i < c->count; i++)
 		c->by_id[i] = &c->items[i];
 	if (c->count > 0)
-		qsort(c->by_id, c->count, sizeof(struct content *), by_number);
+		qsort(c->by_id, c->count, sizeof(struct content *), by_content_number);
 }
 
 struct content *contents_find(const struct contents *c, int dump_id)
@@ -192,7 +192,7 @@ struct content *contents_find(const struct contents *c, int dump_id)
 	struct content key = {.dump_id = dump_id}, *wanted = &key, **found = NULL;
 
 	if (c->count > 0)
-		found = bsearch(&wanted, c->by_id, c->count, sizeof(struct content *), by_number);
+		found = bsearch(&wanted, c->by_id, c->count, sizeof(struct content *), by_content_number);
 	return found ? *found : NULL;
 }
 

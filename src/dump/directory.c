@@ -110,7 +110,7 @@ static void complete(void *arg)
 	free(c);
 }
 
-static int open_file(struct directory *dir, const char *name, struct error *err)
+static int open_data_file(struct directory *dir, const char *name, struct error *err)
 {
 	int r = wait_for_files(dir, FINISHED_AT_ONCE, err);
 
@@ -135,7 +135,7 @@ static void close_file(struct directory *dir)
 
 static int put_file(struct directory *dir, const char *name, const void *data, size_t len, struct error *err)
 {
-	int r = open_file(dir, name, err);
+	int r = open_data_file(dir, name, err);
 
 	if (r == 0)
 		r = stream_object_write(dir->file.object, data, len, err);
@@ -151,7 +151,7 @@ static int open_data(struct directory *dir, const char *name, struct error *err)
 	int r;
 
 	snprintf(full, sizeof(full), "%s%s", name, compressed(dir) ? ".gz" : "");
-	r = open_file(dir, full, err);
+	r = open_data_file(dir, full, err);
 	return r < 0 ? r : segment_file_begin(&dir->file, dir->file.object, compressed(dir), err);
 }
 
@@ -196,7 +196,7 @@ static void data_name(const struct content *content, char name[static NAME_BYTES
 		snprintf(name, NAME_BYTES, "blobs.toc");
 }
 
-static int begin_block(struct directory *dir, uint64_t dump_id, struct error *err)
+static int begin_data_file(struct directory *dir, uint64_t dump_id, struct error *err)
 {
 	char name[NAME_BYTES];
 	int r = output_block(&dir->output, dump_id, err);
@@ -207,7 +207,7 @@ static int begin_block(struct directory *dir, uint64_t dump_id, struct error *er
 	return open_data(dir, name, err);
 }
 
-static int begin_blob(struct directory *dir, uint64_t oid, struct error *err)
+static int begin_blob_file(struct directory *dir, uint64_t oid, struct error *err)
 {
 	char name[NAME_BYTES];
 
@@ -216,7 +216,7 @@ static int begin_blob(struct directory *dir, uint64_t oid, struct error *err)
 	return open_data(dir, name, err);
 }
 
-static int end_block(struct directory *dir, struct error *err)
+static int end_data_file(struct directory *dir, struct error *err)
 {
 	char name[NAME_BYTES];
 	int r;
@@ -236,13 +236,13 @@ static int directory_mark(struct output *o, enum mark what, uint64_t value, stru
 
 	switch (what) {
 	case MARK_BLOCK:
-		return begin_block(dir, value, err);
+		return begin_data_file(dir, value, err);
 	case MARK_BLOB:
-		return begin_blob(dir, value, err);
+		return begin_blob_file(dir, value, err);
 	case MARK_BLOB_END:
 		return close_data(dir, err);
 	default:
-		r = end_block(dir, err);
+		r = end_data_file(dir, err);
 		output_block_end(o);
 		return r;
 	}

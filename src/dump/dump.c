@@ -108,7 +108,7 @@ static void say_program(const struct dump *d)
 		        major);
 }
 
-static int prepare(struct dump *d, struct error *err)
+static int prepare_dump(struct dump *d, struct error *err)
 {
 	int r = pg_learn(d->conf->database, d->order->target->name, d->order->cancel, &d->server, err);
 
@@ -144,7 +144,7 @@ static char *choose_suffix(const struct dump *d)
 }
 
 /* How it was compressed is known at the end: pg_dump may have done it itself. */
-static void describe(const struct dump *d)
+static void describe_dump(const struct dump *d)
 {
 	static const char *const formats[] = {[CONF_FORMAT_CUSTOM] = "custom",
 	                                      [CONF_FORMAT_PLAIN] = "plain",
@@ -274,7 +274,7 @@ static int check_end(void *arg, struct error *err)
 }
 
 /* An archive is read to its end; of one of a version that is not known, nothing can be checked. */
-static int publish(struct dump *d, struct manifest *ret, struct error *err)
+static int publish_dump(struct dump *d, struct manifest *ret, struct error *err)
 {
 	bool archive = d->conf->format == CONF_FORMAT_CUSTOM && !d->passed;
 	struct pg_archive_scan *scan = archive ? pg_archive_scan_new(NULL) : NULL;
@@ -285,7 +285,7 @@ static int publish(struct dump *d, struct manifest *ret, struct error *err)
 	return r;
 }
 
-static int begin(struct dump *d, int64_t started_at_us, struct error *err)
+static int begin_dump(struct dump *d, int64_t started_at_us, struct error *err)
 {
 	_cleanup(free) char *suffix = choose_suffix(d);
 	const struct draft_options options = {.ctx = d->ctx,
@@ -303,17 +303,17 @@ static int dump_make(const struct make_context *ctx, const struct make_order *or
 {
 	struct dump d = {.ctx = ctx, .order = order, .job = order->job, .conf = &order->job->dump};
 	int64_t started_at_us = make_now_us(ctx);
-	int r = prepare(&d, err);
+	int r = prepare_dump(&d, err);
 
 	if (r == 0)
-		r = begin(&d, started_at_us, err);
+		r = begin_dump(&d, started_at_us, err);
 	if (r == 0 && conf_dump_has_globals(d.conf))
 		r = make_globals(&d, err);
 	if (r == 0)
 		r = make_data(&d, err);
 	if (r == 0) {
-		describe(&d);
-		r = publish(&d, ret, err);
+		describe_dump(&d);
+		r = publish_dump(&d, ret, err);
 	}
 	draft_free(d.draft);
 	return r;

@@ -43,7 +43,7 @@ int output_begin(struct output *o, struct error *err)
 	return o->ops->begin(o, err);
 }
 
-static int take_segment(void *arg, const struct segment *s, const void *data, struct error *err)
+static int take_output_segment(void *arg, const struct segment *s, const void *data, struct error *err)
 {
 	struct output *o = arg;
 	const struct segment_record record = {.entry = o->content ? (uint32_t)o->content->dump_id : 0,
@@ -66,7 +66,7 @@ static int take_mark(void *arg, int what, uint64_t value, struct error *err)
 
 struct ordered_out output_ordered(struct output *o)
 {
-	return (struct ordered_out){.segment = take_segment, .mark = take_mark, .arg = o};
+	return (struct ordered_out){.segment = take_output_segment, .mark = take_mark, .arg = o};
 }
 
 int output_block(struct output *o, uint64_t dump_id, struct error *err)

@@ -165,7 +165,7 @@ static int count_readers(struct leader *l, unsigned wanted, unsigned *ret, struc
 	return 0;
 }
 
-static int prepare(struct leader *l, unsigned wanted, unsigned *ret_readers, struct error *err)
+static int prepare_readers(struct leader *l, unsigned wanted, unsigned *ret_readers, struct error *err)
 {
 	struct dump *d = l->dump;
 	int r = pg_session_open(d->conf->database, d->order->target->name, "keepfs", d->order->cancel,
@@ -217,7 +217,8 @@ static int read_tape(struct leader *l, struct readers *readers, const struct tap
 	return r;
 }
 
-static int read_all(struct leader *l, struct readers *readers, const struct tape *tape, struct error *err)
+static int read_all_tables(struct leader *l, struct readers *readers, const struct tape *tape,
+                           struct error *err)
 {
 	_cleanup(output) struct output *output = output_new(l->dump, l->contents, toc_reader_head(&l->toc));
 	int r = read_tape(l, readers, tape, output, err);
@@ -248,13 +249,13 @@ static void say_plan(const struct leader *l, unsigned readers, size_t slices)
 		        "a server before PostgreSQL 14 reads no part of a table: each is read whole, over one connection");
 }
 
-static int run(struct leader *l, unsigned wanted, struct error *err)
+static int run_readers(struct leader *l, unsigned wanted, struct error *err)
 {
 	struct tape tape = {0};
 	struct readers *readers = NULL;
 	unsigned count = 0;
 	struct error why = {0};
-	int r = prepare(l, wanted, &count, &why);
+	int r = prepare_readers(l, wanted, &count, &why);
 
 	if (r == 0)
 		r = readers_open(l->dump, l->contents, l->snapshot, l->server, &count, &readers, &why);
@@ -265,7 +266,7 @@ static int run(struct leader *l, unsigned wanted, struct error *err)
 		         tape_slice_bytes(total_bytes(l), count,
 		                          make_turns_buffers(l->dump->ctx) * POOL_BUFFER_BYTES));
 		say_plan(l, count, tape.slice_count);
-		r = read_all(l, readers, &tape, &why);
+		r = read_all_tables(l, readers, &tape, &why);
 		/* Somebody wants a table for himself, and waits for our lock: as before the first byte. */
 		if (r < 0 && strcmp(why.code, LOCK_NOT_AVAILABLE) == 0)
 			r = PARALLEL_NOT_POSSIBLE;
@@ -283,7 +284,7 @@ int parallel_archive(struct dump *d, struct contents *contents, unsigned connect
 	int r;
 
 	toc_reader_init(&l.toc, contents, make_kept_bytes(d->ctx), NULL);
-	r = run(&l, connections, err);
+	r = run_readers(&l, connections, err);
 	pg_session_free(l.session);
 	toc_reader_finish(&l.toc);
 	free(l.snapshot);

@@ -60,7 +60,7 @@ static int flush(struct reader *rd, struct error *err)
 	return r < 0 ? r : turn_segment(rd->turn, &segment, rd->out, err);
 }
 
-static int gather(struct reader *rd, const void *data, size_t len, struct error *err)
+static int gather_rows(struct reader *rd, const void *data, size_t len, struct error *err)
 {
 	const uint8_t *p = data;
 
@@ -81,7 +81,7 @@ static int gather(struct reader *rd, const void *data, size_t len, struct error 
 	return 0;
 }
 
-static int mark(struct reader *rd, enum mark what, uint64_t value, struct error *err)
+static int put_mark(struct reader *rd, enum mark what, uint64_t value, struct error *err)
 {
 	int r = flush(rd, err);
 
@@ -90,7 +90,7 @@ static int mark(struct reader *rd, enum mark what, uint64_t value, struct error 
 
 /* Tables. */
 
-static int take_rows(void *arg, const void *data, size_t len, struct error *err)
+static int take_copied_rows(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct reader *rd = arg;
 	int r = draft_pace(rd->all->dump->draft, len, err);
@@ -98,7 +98,7 @@ static int take_rows(void *arg, const void *data, size_t len, struct error *err)
 	if (r < 0)
 		return r;
 	rows_scan_feed(rd->rows, data, len);
-	return gather(rd, data, len, err);
+	return gather_rows(rd, data, len, err);
 }
 
 static int copy_rows(struct reader *rd, const struct piece *piece, struct error *err)
@@ -114,7 +114,7 @@ static int copy_rows(struct reader *rd, const struct piece *piece, struct error 
 		                 piece->content->schema, piece->content->table, copy_stmt);
 	r = pg_lock_relation(rd->session, relation, err);
 	if (r == 0)
-		r = pg_session_copy(rd->session, sql, take_rows, rd, err);
+		r = pg_session_copy(rd->session, sql, take_copied_rows, rd, err);
 	if (r < 0)
 		return r;
 	if (!rows_scan_end(rd->rows, &rd->counted))
@@ -130,17 +130,17 @@ static int read_table(struct reader *rd, const struct piece *piece, struct error
 		error_prefix(err, "reading %s.%s", piece->content->schema, piece->content->table);
 		return r;
 	}
-	return piece->last ? gather(rd, end_of_rows, strlen(end_of_rows), err) : 0;
+	return piece->last ? gather_rows(rd, end_of_rows, strlen(end_of_rows), err) : 0;
 }
 
 /* Large objects. */
 
-static int begin_blob(void *arg, uint32_t oid, struct error *err)
+static int mark_blob(void *arg, uint32_t oid, struct error *err)
 {
 	struct reader *rd = arg;
 
 	rd->counted.count++;
-	return mark(rd, MARK_BLOB, oid, err);
+	return put_mark(rd, MARK_BLOB, oid, err);
 }
 
 static int take_blob(void *arg, const void *data, size_t len, struct error *err)
@@ -149,12 +149,12 @@ static int take_blob(void *arg, const void *data, size_t len, struct error *err)
 	int r = draft_pace(rd->all->dump->draft, len, err);
 
 	rd->counted.bytes += len;
-	return r < 0 ? r : gather(rd, data, len, err);
+	return r < 0 ? r : gather_rows(rd, data, len, err);
 }
 
-static int end_blob(void *arg, struct error *err)
+static int mark_end_of_blob(void *arg, struct error *err)
 {
-	return mark(arg, MARK_BLOB_END, 0, err);
+	return put_mark(arg, MARK_BLOB_END, 0, err);
 }
 
 struct oids {
@@ -177,7 +177,7 @@ static int add_oid(void *arg, uint32_t oid, struct error *err)
 static int read_listed(struct reader *rd, const uint32_t *oids, size_t count, struct error *err)
 {
 	const struct pg_large_object_sink sink = {
-	        .begin = begin_blob, .data = take_blob, .end = end_blob, .arg = rd};
+	        .begin = mark_blob, .data = take_blob, .end = mark_end_of_blob, .arg = rd};
 	int r = 0;
 
 	for (size_t at = 0; r == 0 && at < count; at += BLOBS_AT_ONCE) {
@@ -204,9 +204,9 @@ static int read_blobs(struct reader *rd, const struct content *content, struct e
 
 /* Slices. */
 
-static int read_piece(struct reader *rd, const struct piece *piece, struct error *err)
+static int read_table_piece(struct reader *rd, const struct piece *piece, struct error *err)
 {
-	int r = piece->first ? mark(rd, MARK_BLOCK, (uint64_t)piece->content->dump_id, err) : 0;
+	int r = piece->first ? put_mark(rd, MARK_BLOCK, (uint64_t)piece->content->dump_id, err) : 0;
 
 	rd->counted = (struct rows){0};
 	if (r == 0)
@@ -214,7 +214,7 @@ static int read_piece(struct reader *rd, const struct piece *piece, struct error
 	if (r < 0)
 		return r;
 	contents_count_rows(rd->all->contents, piece->content, &rd->counted);
-	return piece->last ? mark(rd, MARK_BLOCK_END, 0, err) : flush(rd, err);
+	return piece->last ? put_mark(rd, MARK_BLOCK_END, 0, err) : flush(rd, err);
 }
 
 static int read_slice(struct reader *rd, const struct slice *slice, struct error *err)
@@ -222,7 +222,7 @@ static int read_slice(struct reader *rd, const struct slice *slice, struct error
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < slice->pieces; i++)
-		r = read_piece(rd, &rd->all->tape->pieces[slice->first_piece + i], err);
+		r = read_table_piece(rd, &rd->all->tape->pieces[slice->first_piece + i], err);
 	/* Before the turn ends: a turn that ended is one that is whole. */
 	if (r < 0)
 		turns_fail(rd->all->turns, r, err);

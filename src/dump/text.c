@@ -52,14 +52,14 @@ static int text_write(struct sink *s, const void *data, size_t len, struct error
 
 static const struct sink_ops text_ops = {.write = text_write};
 
-static int take_segment(void *arg, const struct segment *s, const void *data, struct error *err)
+static int take_text_segment(void *arg, const struct segment *s, const void *data, struct error *err)
 {
 	struct text *t = arg;
 
 	return segment_file_add(&t->file, s, data, err);
 }
 
-static int open_press(struct text *t, unsigned threads, struct error *err)
+static int open_text_press(struct text *t, unsigned threads, struct error *err)
 {
 	const struct press_options options = {
 	        .compression = t->compression,
@@ -67,14 +67,14 @@ static int open_press(struct text *t, unsigned threads, struct error *err)
 	        .threads = threads,
 	        .pool = t->dump->ctx->pool,
 	        .cancel = t->dump->order->cancel,
-	        .out = {.segment = take_segment, .arg = t},
+	        .out = {.segment = take_text_segment, .arg = t},
 	};
 
 	return press_new(&options, &t->press, err);
 }
 
 /* @name: of the file; NULL: of the artifact itself. */
-static int begin(struct text *t, const char *name, struct error *err)
+static int begin_file(struct text *t, const char *name, struct error *err)
 {
 	struct stream_object *object;
 	bool gzip = t->compression.method == COMPRESSION_GZIP;
@@ -83,7 +83,7 @@ static int begin(struct text *t, const char *name, struct error *err)
 	return r < 0 ? r : segment_file_begin(&t->file, object, gzip, err);
 }
 
-static int end(struct text *t, const char *last_words, struct error *err)
+static int end_text(struct text *t, const char *last_words, struct error *err)
 {
 	int r;
 
@@ -99,7 +99,7 @@ static int write_text(struct text *t, const char *program, const struct argument
                       const char *last_words, struct error *err)
 {
 	_cleanup(proc) struct proc *p = NULL;
-	int r = begin(t, name, err);
+	int r = begin_file(t, name, err);
 
 	t->sink.ops = &text_ops;
 	if (r == 0)
@@ -108,7 +108,7 @@ static int write_text(struct text *t, const char *program, const struct argument
 		r = stream_pump(proc_stdout(p), &t->sink, t->dump->order->cancel, NULL, err);
 	if (r == 0)
 		r = child_wait(p, err);
-	return r < 0 ? r : end(t, last_words, err);
+	return r < 0 ? r : end_text(t, last_words, err);
 }
 
 static void text_finish(struct text *t)
@@ -125,7 +125,7 @@ int make_plain(struct dump *d, struct error *err)
 
 	arguments_add(&a, "--format=plain");
 	arguments_of_job(d, &a);
-	r = open_press(&t, make_press_threads(d->ctx), err);
+	r = open_text_press(&t, make_press_threads(d->ctx), err);
 	if (r == 0)
 		r = write_text(&t, d->program, &a, NULL, "-- PostgreSQL database dump complete", err);
 	if (r == 0)
@@ -148,7 +148,7 @@ static int write_globals(struct dump *d, const char *program, bool passwords, st
 		arguments_add(&a, "--no-role-passwords");
 	if (d->conf->lock_wait_timeout_ms > 0)
 		arguments_add(&a, "--lock-wait-timeout=%lld", (long long)d->conf->lock_wait_timeout_ms);
-	r = open_press(&t, 1, err);
+	r = open_text_press(&t, 1, err);
 	if (r == 0)
 		r = write_text(&t, program, &a, name, "-- PostgreSQL database cluster dump complete", err);
 	if (r == 0)

@@ -26,7 +26,7 @@ struct transcode {
 	bool unknown;            /* the archive has a version that is not known here */
 };
 
-static int open_press(struct transcode *t, struct error *err)
+static int open_transcode_press(struct transcode *t, struct error *err)
 {
 	const struct press_options options = {
 	        .compression = t->dump->compression,
@@ -46,7 +46,7 @@ static int on_complete(struct toc_reader *toc, struct error *err)
 	int r;
 
 	t->output = output_new(t->dump, toc->contents, toc_reader_head(toc));
-	r = open_press(t, err);
+	r = open_transcode_press(t, err);
 	return r < 0 ? r : output_begin(t->output, err);
 }
 
@@ -113,7 +113,7 @@ static int transcode_write(struct sink *s, const void *data, size_t len, struct 
 
 static const struct sink_ops transcode_ops = {.write = transcode_write};
 
-static int pump(struct transcode *t, struct proc *p, struct error *err)
+static int pump_pg_dump(struct transcode *t, struct proc *p, struct error *err)
 {
 	int r = stream_pump(proc_stdout(p), &t->sink, t->dump->order->cancel, NULL, err);
 
@@ -128,7 +128,7 @@ static int pump(struct transcode *t, struct proc *p, struct error *err)
 	return r < 0 ? r : output_finish(t->output, err);
 }
 
-static int run(struct transcode *t, struct error *err)
+static int run_pg_dump(struct transcode *t, struct error *err)
 {
 	_cleanup(arguments) struct arguments a = {0};
 	_cleanup(proc) struct proc *p = NULL;
@@ -136,7 +136,7 @@ static int run(struct transcode *t, struct error *err)
 
 	arguments_of_archive(t->dump, &a);
 	r = child_start(t->dump, t->dump->program, &a, &p, err);
-	return r < 0 ? r : pump(t, p, err);
+	return r < 0 ? r : pump_pg_dump(t, p, err);
 }
 
 int transcode_archive(struct dump *d, struct contents *contents, struct error *err)
@@ -152,7 +152,7 @@ int transcode_archive(struct dump *d, struct contents *contents, struct error *e
 	toc_reader_init(&t.toc, contents, make_kept_bytes(d->ctx), &events);
 	t.toc.on_complete = on_complete;
 	t.rows = rows_scan_new();
-	r = run(&t, err);
+	r = run_pg_dump(&t, err);
 	press_free(t.press);
 	output_free(t.output);
 	rows_scan_free(t.rows);

@@ -67,7 +67,7 @@ static void drop_cache(struct content *c, uint64_t to)
 }
 
 /* Return: how many bytes were read; 0 where there are no more. */
-static size_t read_piece(struct content *c, char *room, size_t bytes, uint64_t at)
+static size_t read_content(struct content *c, char *room, size_t bytes, uint64_t at)
 {
 	ssize_t n;
 
@@ -87,7 +87,7 @@ static int write_data_piece(struct content *c, struct data_piece e, struct out *
 		size_t bytes, n;
 		char *room = out_room(out, &bytes);
 
-		n = c->errnum ? 0 : read_piece(c, room, bytes < e.bytes ? bytes : (size_t)e.bytes, e.at);
+		n = c->errnum ? 0 : read_content(c, room, bytes < e.bytes ? bytes : (size_t)e.bytes, e.at);
 		if (n == 0) /* it was cut meanwhile, or is broken: what was promised has to come */
 			return out_zeros(out, e.bytes, err);
 		e.at += n;

@@ -16,7 +16,7 @@ static bool joins(const struct data_map *d, struct data_piece a, struct data_pie
 	return hole == 0 || hole < d->min_hole;
 }
 
-static void put(struct data_map *d, struct data_piece e)
+static void put_data_piece(struct data_map *d, struct data_piece e)
 {
 	struct data_piece *last = d->count > 0 ? &d->rows[d->count - 1] : NULL;
 
@@ -36,7 +36,7 @@ static void give_up_small_holes(struct data_map *d)
 		d->min_hole = d->min_hole ? d->min_hole * 2 : 4096;
 		d->count = 0;
 		for (size_t i = 0; i < count; i++)
-			put(d, d->rows[i]);
+			put_data_piece(d, d->rows[i]);
 	}
 }
 
@@ -48,7 +48,7 @@ void data_map_add(struct data_map *d, struct data_piece e)
 		d->room = d->room ? d->room * 2 : 16;
 		d->rows = mem_resize(d->rows, d->room, sizeof(*d->rows));
 	}
-	put(d, e);
+	put_data_piece(d, e);
 }
 
 void data_map_find(struct data_map *d, int fd, uint64_t size)

@@ -33,7 +33,7 @@ static void close_dir(struct dir_names *l)
 	l->dir = NULL;
 }
 
-static void add(struct dir_names *l, const char *name)
+static void add_name(struct dir_names *l, const char *name)
 {
 	if (str_equal(name, ".") || str_equal(name, ".."))
 		return;
@@ -45,13 +45,13 @@ static void add(struct dir_names *l, const char *name)
 	str_append_bytes(&l->bytes, name, strlen(name) + 1);
 }
 
-static int compare(const void *a, const void *b, void *bytes)
+static int compare_listed(const void *a, const void *b, void *bytes)
 {
 	return strcmp((const char *)bytes + *(const size_t *)a, (const char *)bytes + *(const size_t *)b);
 }
 
 /* Return: why the end came early, or 0. */
-static int read_piece(struct dir_names *l, struct cancel *cancel)
+static int read_name_piece(struct dir_names *l, struct cancel *cancel)
 {
 	const struct dirent *entry = NULL;
 	size_t most = l->at_once ? l->at_once : DIR_NAMES_AT_ONCE;
@@ -67,12 +67,12 @@ static int read_piece(struct dir_names *l, struct cancel *cancel)
 		errnum = errno;
 		if (!entry)
 			break;
-		add(l, entry->d_name);
+		add_name(l, entry->d_name);
 	}
 	if (!entry)
 		close_dir(l);
 	if (l->count > 0)
-		qsort_r(l->sorted, l->count, sizeof(*l->sorted), compare, l->bytes.data);
+		qsort_r(l->sorted, l->count, sizeof(*l->sorted), compare_listed, l->bytes.data);
 	return entry ? 0 : errnum;
 }
 
@@ -82,7 +82,7 @@ const char *dir_names_next(struct dir_names *l, struct cancel *cancel, int *ret_
 	while (l->next == l->count) {
 		if (!l->dir)
 			return NULL;
-		*ret_errnum = read_piece(l, cancel);
+		*ret_errnum = read_name_piece(l, cancel);
 		if (*ret_errnum == ECANCELED)
 			return NULL;
 	}

@@ -20,7 +20,7 @@ static struct span first_name(const char *text)
 }
 
 /* Where the name after @s begins; NULL when it was the last. */
-static const char *after(struct span s)
+static const char *after_span(struct span s)
 {
 	return *s.end ? s.end + 1 : NULL;
 }
@@ -130,15 +130,15 @@ static bool match_path(const char *pattern, const char *path)
 		if (pattern)
 			p = first_name(pattern);
 		if (pattern && is_double_star(p)) {
-			pattern = star = after(p);
+			pattern = star = after_span(p);
 			retry = path;
 			starred = true;
 		} else if (pattern && match_name(p, name)) {
-			pattern = after(p);
-			path = after(name);
+			pattern = after_span(p);
+			path = after_span(name);
 		} else if (starred) {
 			pattern = star;
-			path = retry = after(first_name(retry));
+			path = retry = after_span(first_name(retry));
 		} else {
 			return false;
 		}
@@ -147,7 +147,7 @@ static bool match_path(const char *pattern, const char *path)
 }
 
 /* @pattern without the slashes at its ends, in @buf, which has room for it. */
-static const char *trimmed(const char *pattern, char *buf, size_t buf_bytes)
+static const char *trimmed_pattern(const char *pattern, char *buf, size_t buf_bytes)
 {
 	size_t len;
 
@@ -164,7 +164,7 @@ bool exclude_match(const char *pattern, const char *path, bool is_directory)
 {
 	char buf[PATTERN_BYTES];
 	const char *slash = strrchr(path, '/');
-	const char *core = trimmed(pattern, buf, sizeof(buf));
+	const char *core = trimmed_pattern(pattern, buf, sizeof(buf));
 
 	if (!is_directory && str_ends(pattern, "/"))
 		return false;
@@ -210,7 +210,8 @@ static const char *pattern_fault(const char *pattern, char *buf)
 
 	if (strlen(pattern) >= PATTERN_BYTES)
 		return "it is longer than 4095 bytes";
-	for (const char *p = trimmed(pattern, buf, PATTERN_BYTES); p && !fault; p = after(first_name(p)))
+	for (const char *p = trimmed_pattern(pattern, buf, PATTERN_BYTES); p && !fault;
+	     p = after_span(first_name(p)))
 		fault = name_fault(first_name(p));
 	return fault;
 }

@@ -19,7 +19,7 @@ static size_t bucket_of(const struct hard_links *l, uint64_t device, uint64_t in
 	return (size_t)(hash >> 32) & (l->bucket_count - 1);
 }
 
-static void grow(struct hard_links *l)
+static void grow_links(struct hard_links *l)
 {
 	struct hard_links wider = *l;
 
@@ -37,7 +37,7 @@ static void grow(struct hard_links *l)
 	*l = wider;
 }
 
-static struct hard_link **find(struct hard_links *l, uint64_t device, uint64_t inode)
+static struct hard_link **find_hard_link(struct hard_links *l, uint64_t device, uint64_t inode)
 {
 	struct hard_link **at;
 
@@ -51,7 +51,7 @@ static struct hard_link **find(struct hard_links *l, uint64_t device, uint64_t i
 
 const char *hard_links_see(struct hard_links *l, uint64_t device, uint64_t inode)
 {
-	struct hard_link **at = find(l, device, inode), *h;
+	struct hard_link **at = find_hard_link(l, device, inode), *h;
 
 	if (!at)
 		return NULL;
@@ -78,7 +78,7 @@ void hard_links_add(struct hard_links *l, uint64_t device, uint64_t inode, const
 	h->others = others;
 	memcpy(h->path, path, bytes);
 	if (l->count >= l->bucket_count)
-		grow(l);
+		grow_links(l);
 	bucket = &l->buckets[bucket_of(l, device, inode)];
 	h->next = *bucket;
 	*bucket = h;

@@ -54,12 +54,12 @@ static void say(void *arg, const char *line)
 	make_say(((struct archive *)arg)->order, "%s", line);
 }
 
-static int take_segment(void *arg, const struct segment *s, const void *data, struct error *err)
+static int take_archive_segment(void *arg, const struct segment *s, const void *data, struct error *err)
 {
 	return segment_file_add(&((struct archive *)arg)->file, s, data, err);
 }
 
-static int open_press(struct archive *a, struct error *err)
+static int open_archive_press(struct archive *a, struct error *err)
 {
 	bool gzip = a->compression.method == COMPRESSION_GZIP;
 	const struct press_options options = {
@@ -68,7 +68,7 @@ static int open_press(struct archive *a, struct error *err)
 	        .threads = make_press_threads(a->ctx),
 	        .pool = a->ctx->pool,
 	        .cancel = a->order->cancel,
-	        .out = {.segment = take_segment, .arg = a},
+	        .out = {.segment = take_archive_segment, .arg = a},
 	};
 
 	return press_new(&options, &a->press, err);
@@ -105,7 +105,7 @@ static int check_tar(const struct archive *a, struct error *err)
 }
 
 /* On a thread of its own, so that it alone gives way to others. */
-static void *read_all(void *arg)
+static void *read_whole_directory(void *arg)
 {
 	struct archive *a = arg;
 
@@ -121,7 +121,7 @@ static void *read_all(void *arg)
 static int read_on_a_thread(struct archive *a, struct error *err)
 {
 	pthread_t thread;
-	int r = thread_start(&thread, "files-read", read_all, a);
+	int r = thread_start(&thread, "files-read", read_whole_directory, a);
 
 	if (r < 0)
 		return error_system(err, -r, "a thread for reading %s cannot be started", a->root);
@@ -138,7 +138,7 @@ static const char *suffix_of(const struct compression *c)
 	                                       : ".tar";
 }
 
-static int begin(struct archive *a, struct error *err)
+static int begin_archive(struct archive *a, struct error *err)
 {
 	_cleanup(free) char *suffix =
 	        mem_printf("%s%s", a->order->partial ? ".partial" : "", suffix_of(&a->compression));
@@ -176,7 +176,7 @@ static void say_facts(const struct archive *a)
 		          f->unreadable, a->root);
 }
 
-static void describe(struct archive *a)
+static void describe_archive(struct archive *a)
 {
 	const struct files_facts *f = &a->facts;
 	struct manifest *m = draft_manifest(a->draft);
@@ -212,15 +212,15 @@ static int refuse_own_mount(const struct archive *a, struct error *err)
 	        a->root, mountpoint);
 }
 
-static int make(struct archive *a, struct manifest *ret, struct error *err)
+static int make_files_archive(struct archive *a, struct manifest *ret, struct error *err)
 {
 	struct stream_object *object = NULL;
 	int r = refuse_own_mount(a, err);
 
 	if (r == 0)
-		r = begin(a, err);
+		r = begin_archive(a, err);
 	if (r == 0)
-		r = open_press(a, err);
+		r = open_archive_press(a, err);
 	if (r == 0)
 		r = draft_open(a->draft, NULL, 0, &object, err);
 	if (r == 0)
@@ -235,7 +235,7 @@ static int make(struct archive *a, struct manifest *ret, struct error *err)
 	if (r < 0)
 		return r;
 	say_facts(a);
-	describe(a);
+	describe_archive(a);
 	return draft_publish(a->draft, NULL, ret, err);
 }
 
@@ -252,7 +252,7 @@ int files_make(const struct make_context *ctx, const struct make_order *order, s
 	        .compression = compression_resolve(&order->job->compression, true),
 	        .root = below ? mem_printf("%s/%s", conf->path, below) : mem_strdup(conf->path),
 	};
-	int r = make(&a, ret, err);
+	int r = make_files_archive(&a, ret, err);
 
 	press_free(a.press);
 	draft_free(a.draft);

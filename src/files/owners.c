@@ -32,7 +32,7 @@ static void ask_group(uint32_t gid, char *buf, size_t bytes, int *ret_r, char *n
 
 typedef void owner_ask(uint32_t id, char *buf, size_t bytes, int *ret_r, char *name);
 
-static const char *name_of(struct owner_slot *slots, uint32_t id, owner_ask *ask)
+static const char *owner_name(struct owner_slot *slots, uint32_t id, owner_ask *ask)
 {
 	struct owner_slot *slot = &slots[id % OWNER_SLOTS];
 
@@ -52,10 +52,10 @@ static const char *name_of(struct owner_slot *slots, uint32_t id, owner_ask *ask
 
 const char *owners_user(struct owners *o, uint32_t uid)
 {
-	return name_of(o->users, uid, ask_user);
+	return owner_name(o->users, uid, ask_user);
 }
 
 const char *owners_group(struct owners *o, uint32_t gid)
 {
-	return name_of(o->groups, gid, ask_group);
+	return owner_name(o->groups, gid, ask_group);
 }

@@ -74,7 +74,7 @@ static int visit_candidate(struct search *s, const struct walk_entry *e, size_t 
 	return 0;
 }
 
-static int visit(void *arg, const struct walk_entry *e, struct error *err)
+static int visit_subdirectory(void *arg, const struct walk_entry *e, struct error *err)
 {
 	struct search *s = arg;
 	size_t depth = depth_of(e->path);
@@ -88,7 +88,7 @@ static int visit(void *arg, const struct walk_entry *e, struct error *err)
 }
 
 /* What vanished changed its directory, whose time tells. */
-static void note_trouble(void *arg, enum walk_trouble what, const char *path, int errnum)
+static void note_incomplete(void *arg, enum walk_trouble what, const char *path, int errnum)
 {
 	struct search *s = arg;
 
@@ -130,7 +130,7 @@ int files_subdirectories(const struct files_source *source, const char *pattern,
                          struct error *err)
 {
 	struct search s = {.source = source, .row = row, .now_us = source->now_us};
-	struct walk_visitor visitor = {.visit = visit, .trouble = note_trouble, .arg = &s};
+	struct walk_visitor visitor = {.visit = visit_subdirectory, .trouble = note_incomplete, .arg = &s};
 	_cleanup(free) char *anchored = mem_printf("/%s", pattern + (*pattern == '/'));
 	int r = check_pattern(pattern, err);
 

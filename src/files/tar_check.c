@@ -72,7 +72,7 @@ static bool has_data(char type)
 	return type == TAR_FILE || type == TAR_CONTIGUOUS || type == '\0' || describes_another(type);
 }
 
-static void begin_data(struct tar_check *c, char type, uint64_t size)
+static void begin_entry_data(struct tar_check *c, char type, uint64_t size)
 {
 	c->data_left = size;
 	c->padding_left = -size % TAR_BLOCK_BYTES;
@@ -107,7 +107,7 @@ static int take_header(struct tar_check *c, struct error *err)
 		return corrupt(c, err, "the size in a header is too large");
 	if (size > 0 && !has_data(h->type))
 		return corrupt(c, err, "a header has a size, but is not of a file");
-	begin_data(c, h->type, size);
+	begin_entry_data(c, h->type, size);
 	return 0;
 }
 
@@ -207,7 +207,7 @@ static int take_records(struct tar_check *c, const char *data, size_t len, struc
 }
 
 /* Return: how many of @len bytes it took, or negative. */
-static ssize_t take_data(struct tar_check *c, const char *data, size_t len, struct error *err)
+static ssize_t take_entry_data(struct tar_check *c, const char *data, size_t len, struct error *err)
 {
 	int r = 0;
 
@@ -243,7 +243,7 @@ int tar_check_write(struct tar_check *c, const void *data, size_t len, struct er
 	const char *p = data;
 
 	while (len > 0) {
-		ssize_t n = c->data_left > 0 || c->padding_left > 0 ? take_data(c, p, len, err)
+		ssize_t n = c->data_left > 0 || c->padding_left > 0 ? take_entry_data(c, p, len, err)
 		                                                    : take_header_bytes(c, p, len, err);
 
 		if (n < 0)

@@ -32,7 +32,7 @@ static size_t constant_bytes(const char *pattern)
 	return pattern[wild] ? wild : 0;
 }
 
-static int take(void *arg, const struct files_subdirectory *d, struct error *err)
+static int take_subdirectory(void *arg, const struct files_subdirectory *d, struct error *err)
 {
 	struct search *s = arg;
 	_cleanup(free) char *stem = name_stem_from(d->path + s->constant);
@@ -68,7 +68,7 @@ static int find_each(const struct make_context *ctx, const struct conf_job *job,
 	                                    .cross_mounts = job->files.cross_mounts,
 	                                    .now_us = s.now_us,
 	                                    .arg = &s};
-	int r = files_subdirectories(&source, job->files.each, take, err);
+	int r = files_subdirectories(&source, job->files.each, take_subdirectory, err);
 
 	free(s.directory);
 	return r;

@@ -45,7 +45,7 @@ void path_printable(const char *path, char *buf, size_t bytes)
 	str_cut(buf, bytes, str_text(&text));
 }
 
-static void tell(const struct troubles *t, enum trouble_kind kind, const char *path, int errnum)
+static void tell_trouble(const struct troubles *t, enum trouble_kind kind, const char *path, int errnum)
 {
 	_cleanup(str) struct str line = {0};
 	char name[sizeof(t->first_path)];
@@ -66,7 +66,7 @@ void troubles_note(struct troubles *t, enum trouble_kind kind, const char *path,
 		path_printable(path, t->first_path, sizeof(t->first_path));
 		t->first_errnum = errnum;
 	}
-	tell(t, kind, path, errnum);
+	tell_trouble(t, kind, path, errnum);
 }
 
 void troubles_end(const struct troubles *t)

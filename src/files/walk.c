@@ -127,7 +127,7 @@ static bool accept_level(struct level *l, int fd)
 }
 
 /* The name of level @i in its parent. */
-static char *level_name(const struct walk *w, size_t i)
+static char *walk_level_name(const struct walk *w, size_t i)
 {
 	size_t from = w->levels[i - 1].path_bytes;
 	char *name = mem_printf("%.*s", (int)(w->levels[i].path_bytes - from), str_text(&w->path) + from);
@@ -143,7 +143,7 @@ static bool reopen_from_root(struct walk *w, struct level *l)
 	int fd = fcntl(w->levels[0].fd, F_DUPFD_CLOEXEC, 0);
 
 	for (size_t i = 1; fd >= 0 && &w->levels[i] <= l; i++) {
-		_cleanup(free) char *name = level_name(w, i);
+		_cleanup(free) char *name = walk_level_name(w, i);
 		int next = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 		close(fd);
@@ -173,7 +173,7 @@ static void pop(struct walk *w)
 	w->depth--;
 }
 
-static void set_path(struct walk *w, size_t parent_bytes, const char *name)
+static void set_walk_path(struct walk *w, size_t parent_bytes, const char *name)
 {
 	cut_path(w, parent_bytes);
 	if (parent_bytes > 0)
@@ -206,7 +206,7 @@ static int visit_name(struct walk *w, const struct level *parent, const char *na
 {
 	_cleanup(fd) int fd = -1;
 
-	set_path(w, parent->path_bytes, name);
+	set_walk_path(w, parent->path_bytes, name);
 	if (parent->fd < 0) {
 		trouble(w, WALK_VANISHED, ESTALE);
 		return 0;
@@ -215,7 +215,7 @@ static int visit_name(struct walk *w, const struct level *parent, const char *na
 	return fd < 0 ? open_trouble(w, errno, err) : visit_opened(w, fd, err);
 }
 
-static int step(struct walk *w, struct error *err)
+static int walk_step(struct walk *w, struct error *err)
 {
 	struct level *l = top(w);
 	int r, errnum;
@@ -263,7 +263,7 @@ int walk_directory(const struct files_source *source, const struct walk_visitor 
 		return error_system(err, errno, "%s", source->root);
 	r = visit_root(&w, root, err);
 	while (r == 0 && w.depth > 0)
-		r = step(&w, err);
+		r = walk_step(&w, err);
 	while (w.depth > 0)
 		pop(&w);
 	str_finish(&w.path);

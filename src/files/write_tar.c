@@ -37,7 +37,7 @@ static bool is_doomed(const struct writer *w)
 	return w->troubles.counts[TROUBLE_UNREADABLE] > 0 && !w->options->skip_unreadable;
 }
 
-static void set_path(struct writer *w, const struct walk_entry *e)
+static void set_entry_path(struct writer *w, const struct walk_entry *e)
 {
 	str_clear(&w->path);
 	str_append(&w->path, w->options->prefix ? w->options->prefix : ".");
@@ -48,7 +48,7 @@ static void set_path(struct writer *w, const struct walk_entry *e)
 		str_append_char(&w->path, '/');
 }
 
-static struct tar_entry describe(struct writer *w, const struct statx *st, char type)
+static struct tar_entry describe_entry(struct writer *w, const struct statx *st, char type)
 {
 	return (struct tar_entry){
 	        .path = str_text(&w->path),
@@ -99,7 +99,7 @@ static void look_again(struct writer *w, const struct walk_entry *e, int fd, con
 static int write_content(struct writer *w, const struct walk_entry *e, struct content *c,
                          const struct statx *st, struct error *err)
 {
-	struct tar_entry entry = describe(w, st, TAR_FILE);
+	struct tar_entry entry = describe_entry(w, st, TAR_FILE);
 	int r;
 
 	entry.size = content_archived_bytes(c);
@@ -116,7 +116,7 @@ static int write_content(struct writer *w, const struct walk_entry *e, struct co
 }
 
 /* Return: 1 when it is in the archive; 0 when it could not be read. */
-static int write_file(struct writer *w, const struct walk_entry *e, struct error *err)
+static int write_file_entry(struct writer *w, const struct walk_entry *e, struct error *err)
 {
 	_cleanup(fd) int fd = fd_reopen(e->fd, 0);
 	struct statx st;
@@ -150,7 +150,7 @@ static int write_plain(struct writer *w, const struct walk_entry *e, char type, 
 
 	if (is_doomed(w) || !read_attributes(w, e))
 		return 0;
-	entry = describe(w, e->st, type);
+	entry = describe_entry(w, e->st, type);
 	entry.link = type == TAR_SYMLINK ? str_text(&w->link) : NULL;
 	if (type == TAR_CHARACTER || type == TAR_BLOCK) {
 		entry.major = e->st->stx_rdev_major;
@@ -179,7 +179,7 @@ static int write_by_kind(struct writer *w, const struct walk_entry *e, struct er
 {
 	switch (e->st->stx_mode & S_IFMT) {
 	case S_IFREG:
-		return write_file(w, e, err);
+		return write_file_entry(w, e, err);
 	case S_IFDIR:
 		return write_plain(w, e, TAR_DIRECTORY, &w->facts.directories, err);
 	case S_IFLNK:
@@ -211,7 +211,7 @@ static int write_hard_link(struct writer *w, const struct walk_entry *e, const c
 	struct tar_entry entry;
 
 	str_clear(&w->records);
-	entry = describe(w, e->st, TAR_HARD_LINK);
+	entry = describe_entry(w, e->st, TAR_HARD_LINK);
 	entry.link = first;
 	w->facts.hard_links++;
 	return is_doomed(w) ? 0 : write_headers(w, &entry, err);
@@ -231,7 +231,7 @@ static int write_with_links(struct writer *w, const struct walk_entry *e, struct
 	return r;
 }
 
-static int visit(void *arg, const struct walk_entry *e, struct error *err)
+static int visit_entry(void *arg, const struct walk_entry *e, struct error *err)
 {
 	struct writer *w = arg;
 	bool is_directory = S_ISDIR(e->st->stx_mode);
@@ -242,12 +242,12 @@ static int visit(void *arg, const struct walk_entry *e, struct error *err)
 		if (!is_directory)
 			return 0;
 	}
-	set_path(w, e);
+	set_entry_path(w, e);
 	r = e->st->stx_nlink > 1 && !is_directory ? write_with_links(w, e, err) : write_by_kind(w, e, err);
 	return r < 0 ? r : 0;
 }
 
-static void note_trouble(void *arg, enum walk_trouble what, const char *path, int errnum)
+static void note_walk_trouble(void *arg, enum walk_trouble what, const char *path, int errnum)
 {
 	struct writer *w = arg;
 
@@ -270,7 +270,7 @@ static int write_end(struct writer *w, struct error *err)
 
 static int write_all(struct writer *w, struct error *err)
 {
-	struct walk_visitor visitor = {.visit = visit, .trouble = note_trouble, .arg = w};
+	struct walk_visitor visitor = {.visit = visit_entry, .trouble = note_walk_trouble, .arg = w};
 	int r = walk_directory(&w->options->source, &visitor, err);
 
 	if (r < 0)

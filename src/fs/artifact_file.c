@@ -61,7 +61,7 @@ static void note_damage(struct read_request *rr, const char *path, const char *m
 	audit(rr->fs, &entry, "damaged", path, r, r < 0 ? err.message : message);
 }
 
-static void note_failure(struct read_request *rr, int r, const struct error *err)
+static void note_read_failure(struct read_request *rr, int r, const struct error *err)
 {
 	_cleanup(free) char *path = catalog_path(rr->fs->ctx.repository->catalog, rr->ino);
 	const char *message = err && err->message[0] ? err->message : "the read failed";
@@ -78,7 +78,7 @@ static void read_done(struct reader_request *request, int r, const struct iovec 
 	struct read_request *rr = (struct read_request *)request;
 
 	if (r < 0 && r != -ECANCELED)
-		note_failure(rr, r, err);
+		note_read_failure(rr, r, err);
 	if (pending_claim(&rr->pending)) {
 		if (r < 0)
 			fuse_reply_err(rr->pending.req, r == -ESTALE ? ESTALE : EIO);
@@ -152,7 +152,7 @@ static void note_reading(void *arg)
 }
 
 /* The workers have gone when the mount has: then it is noted here. */
-static void release(struct handle *h)
+static void release_artifact_file(struct handle *h)
 {
 	struct artifact_file *f = (struct artifact_file *)h;
 
@@ -164,7 +164,7 @@ static void release(struct handle *h)
 }
 
 static const struct handle_ops ops = {
-        .lasting = true, .read = read_range, .flush = give_up_reads, .release = release};
+        .lasting = true, .read = read_range, .flush = give_up_reads, .release = release_artifact_file};
 
 int artifact_file_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
                        struct handle **ret_handle, struct error *err)

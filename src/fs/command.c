@@ -141,7 +141,7 @@ static void read_answer(fuse_req_t req, struct handle *h, size_t size, off_t off
 		fuse_reply_buf(req, buf, (size_t)n);
 }
 
-static void release(struct handle *h)
+static void release_command(struct handle *h)
 {
 	struct command_handle *ch = (struct command_handle *)h;
 
@@ -150,7 +150,8 @@ static void release(struct handle *h)
 	free(ch);
 }
 
-static const struct handle_ops ops = {.read = read_answer, .write = write_command, .release = release};
+static const struct handle_ops ops = {
+        .read = read_answer, .write = write_command, .release = release_command};
 
 /* It reads the last answer that anybody got, until it has one of its own. */
 static int command_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,

@@ -58,7 +58,7 @@ static bool add_dots(struct listing *l, const struct node *directory, off_t afte
 	       listing_add(l, "..", &parent, OFFSET_DOTS);
 }
 
-static int fill(struct listing *l, uint64_t ino, off_t after)
+static int fill_reply(struct listing *l, uint64_t ino, off_t after)
 {
 	struct node directory;
 	int r = node_load(l->fs, ino, &directory);
@@ -74,7 +74,7 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after, bool 
 {
 	_cleanup(free) char *buf = mem_alloc(size);
 	struct listing l = {.fs = fs_of(req), .req = req, .buf = buf, .size = size, .plus = plus};
-	int r = fill(&l, ino, after);
+	int r = fill_reply(&l, ino, after);
 
 	/* What was read is told; asked for more, the rest is an error: an empty answer would be the end. */
 	if (r < 0 && l.used == 0)

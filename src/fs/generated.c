@@ -47,7 +47,7 @@ static bool is_hidden(struct fs *fs, const struct catalog_entry *directory, cons
 	       catalog_entry_by_name(fs->ctx.repository->catalog, directory->ino, name, &other) == 0;
 }
 
-static int load(struct fs *fs, uint64_t directory_ino, struct node *ret)
+static int load_generated(struct fs *fs, uint64_t directory_ino, struct node *ret)
 {
 	int r = catalog_entry_by_ino(fs->ctx.repository->catalog, directory_ino, &ret->entry);
 
@@ -61,7 +61,7 @@ int latest_load(struct fs *fs, uint64_t directory_ino, struct node *ret)
 	int r;
 
 	*ret = (struct node){.ino = ino_latest(directory_ino), .class = &class_latest};
-	r = load(fs, directory_ino, ret);
+	r = load_generated(fs, directory_ino, ret);
 	if (r == 0)
 		r = node_latest(fs, directory_ino, &target, name);
 	return r == 0 && is_hidden(fs, &ret->entry, name) ? -ENOENT : r;
@@ -72,7 +72,7 @@ int sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret)
 	int r;
 
 	*ret = (struct node){.ino = ino_sums(directory_ino), .class = &class_sums, .file = &sums_file};
-	r = load(fs, directory_ino, ret);
+	r = load_generated(fs, directory_ino, ret);
 	return r == 0 && is_hidden(fs, &ret->entry, SUMS_NAME) ? -ENOENT : r;
 }
 

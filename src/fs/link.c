@@ -71,7 +71,7 @@ static void audit_link(struct link_request *lr, const char *path)
 	audit(lr->fs, &lr->audit, "link", path, 0, detail);
 }
 
-static int make_text(struct link_request *lr, struct text **ret_text, struct error *err)
+static int make_link_text(struct link_request *lr, struct text **ret_text, struct error *err)
 {
 	struct fs *fs = lr->fs;
 	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, lr->node.entry.ino);
@@ -91,7 +91,7 @@ static int make_text(struct link_request *lr, struct text **ret_text, struct err
 	return 0;
 }
 
-static void note_failure(struct link_request *lr, int r, const struct error *err)
+static void note_link_failure(struct link_request *lr, int r, const struct error *err)
 {
 	/* Where there are no URLs there are none for any file: one line, whoever goes through the whole
 	 * tree. */
@@ -106,10 +106,10 @@ static void make_link(void *arg)
 	struct link_request *lr = arg;
 	struct text *text = NULL;
 	struct error err = {0};
-	int r = make_text(lr, &text, &err);
+	int r = make_link_text(lr, &text, &err);
 
 	if (r < 0)
-		note_failure(lr, r, &err);
+		note_link_failure(lr, r, &err);
 	if (!pending_claim(&lr->pending))
 		text_unref(text);
 	else if (r < 0)

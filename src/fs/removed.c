@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static void find_directory(struct removed *removed)
+static void find_removed_directory(struct removed *removed)
 {
 	const struct tree_root *root = tree_root_of(removed->path);
 	_cleanup(free) char *directory =
@@ -22,7 +22,7 @@ static void find_directory(struct removed *removed)
 void removed_init(struct removed *removed, const struct artifact_removed *what)
 {
 	*removed = (struct removed){.path = mem_strdup(what->path), .cache_id_count = what->cache_id_count};
-	find_directory(removed);
+	find_removed_directory(removed);
 	while (what->beside[removed->beside_count])
 		removed->beside_count++;
 	removed->beside = mem_array(removed->beside_count + 1, sizeof(*removed->beside));

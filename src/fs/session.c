@@ -36,41 +36,41 @@
 #define WORKERS              4
 #define WAKE_SIGNAL          SIGUSR1
 
-static void refuse(fuse_req_t req)
+static void refuse_operation(fuse_req_t req)
 {
 	fuse_reply_err(req, EPERM);
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-	refuse(req);
+	refuse_operation(req);
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	refuse(req);
+	refuse_operation(req);
 }
 
 static void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
 {
-	refuse(req);
+	refuse_operation(req);
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
-	refuse(req);
+	refuse_operation(req);
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
                       const char *new_name, unsigned flags)
 {
-	refuse(req);
+	refuse_operation(req);
 }
 
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                         int flags)
 {
-	refuse(req);
+	refuse_operation(req);
 }
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -124,7 +124,7 @@ static void on_artifact_listed(void *arg, const struct manifest *m)
 	notify_directory_changed(arg, directory);
 }
 
-static void run_changed(void *arg, int64_t run_id)
+static void on_run_changed(void *arg, int64_t run_id)
 {
 	struct fs *fs = arg;
 
@@ -141,7 +141,7 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	pthread_mutex_init(&fs->forgetting, NULL);
 	fs->texts = texts_new();
 	fs->watches = watches_new();
-	fs->events = (struct jobs_events){.run_changed = run_changed, .arg = fs};
+	fs->events = (struct jobs_events){.run_changed = on_run_changed, .arg = fs};
 	fs->artifact_events = (struct artifact_events){
 	        .listed = on_artifact_listed, .removed = on_artifact_removed, .arg = fs};
 	repository_listen(fs->ctx.repository, &fs->artifact_events);
@@ -172,7 +172,7 @@ int fs_wait_fd(const struct fs *fs)
 }
 
 /* In the mount table white space and backslashes are written in octal. */
-static void append_escaped(struct str *out, const char *path)
+static void append_mount_path(struct str *out, const char *path)
 {
 	for (; *path; path++) {
 		if (strchr(" \t\n\\", *path))
@@ -191,7 +191,7 @@ static int find_mount(const char *mountpoint, char ret_device[static 32], bool *
 
 	if (fd_read_file("/proc/self/mountinfo", (size_t)16 << 20, &table) < 0)
 		return -ENOENT;
-	append_escaped(&escaped, mountpoint);
+	append_mount_path(&escaped, mountpoint);
 	for (rest = table.data; (line = strsep(&rest, "\n"));) {
 		char device[32], where[4096];
 		const char *type = strstr(line, " - ");
@@ -300,7 +300,7 @@ static void raise_read_ahead(const char *mountpoint)
 		log_debug("read-ahead of %s stays at the kernel's default", mountpoint);
 }
 
-static void *serve(void *arg)
+static void *serve_requests(void *arg)
 {
 	struct fs *fs = arg;
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -358,7 +358,7 @@ int fs_mount(struct fs *fs, const char *mountpoint, struct error *err)
 		        mountpoint);
 	fs->mountpoint = mem_strdup(mountpoint);
 	sigaction(WAKE_SIGNAL, &action, NULL);
-	r = thread_start(&fs->loop, "fuse", serve, fs);
+	r = thread_start(&fs->loop, "fuse", serve_requests, fs);
 	if (r < 0) {
 		fuse_session_unmount(fs->session);
 		return error_system(err, -r, "could not start the threads of the mount");

@@ -60,7 +60,7 @@ void text_unref(struct text *text)
 
 /* A reference to the cached text of @ino when it is of @generation (any, when GENERATION_NEVER); moves it to
  * the front. */
-static struct text *find(struct texts *t, uint64_t ino, uint64_t generation)
+static struct text *find_text(struct texts *t, uint64_t ino, uint64_t generation)
 {
 	struct text *found = NULL;
 
@@ -83,7 +83,7 @@ static struct text *find(struct texts *t, uint64_t ino, uint64_t generation)
 }
 
 /* Put @text at the front, in place of an older text of the same file or of the least recently used one. */
-static void keep(struct texts *t, struct text *text)
+static void keep_text(struct texts *t, struct text *text)
 {
 	unsigned at = 0;
 	struct text *out;
@@ -126,7 +126,7 @@ static struct text *text_new(struct fs *fs, uint64_t ino, uint64_t generation)
 	return text;
 }
 
-static int make_text(struct fs *fs, const struct node *node, struct spool *out)
+static int make_node_text(struct fs *fs, const struct node *node, struct spool *out)
 {
 	const struct made_file *file = node->file;
 	struct report_sources sources;
@@ -145,14 +145,14 @@ int text_open(struct fs *fs, const struct node *node, struct text **ret_text)
 	int r;
 
 	if (generation != GENERATION_NEVER)
-		text = find(fs->texts, node->ino, generation);
+		text = find_text(fs->texts, node->ino, generation);
 	/* A text that is not whole is an error, never a shorter file. */
 	if (!text) {
 		text = text_new(fs, node->ino, generation);
-		r = make_text(fs, node, text->spool);
+		r = make_node_text(fs, node, text->spool);
 		if (r < 0)
 			return r;
-		keep(fs->texts, text);
+		keep_text(fs->texts, text);
 	}
 	*ret_text = take_ptr(&text);
 	return 0;
@@ -180,13 +180,13 @@ void text_set_answer(struct fs *fs, uint64_t ino, const char *answer)
 {
 	struct text *text = text_with(fs, ino, answer);
 
-	keep(fs->texts, text);
+	keep_text(fs->texts, text);
 	text_unref(text);
 }
 
 struct text *text_answer(struct fs *fs, uint64_t ino)
 {
-	return find(fs->texts, ino, GENERATION_NEVER);
+	return find_text(fs->texts, ino, GENERATION_NEVER);
 }
 
 /* The nodes of texts. */
@@ -199,7 +199,7 @@ int text_file_stat(struct fs *fs, const struct node *node, struct stat *st, int6
 	/* A text that is made anew at each open (live progress, metrics): its size is that of the last open,
 	 * which is what fstat is asked for. */
 	if (node->file->generation(fs, node) == GENERATION_NEVER)
-		text = find(fs->texts, node->ino, GENERATION_NEVER);
+		text = find_text(fs->texts, node->ino, GENERATION_NEVER);
 	if (!text)
 		r = text_open(fs, node, &text);
 	if (r < 0)
@@ -237,7 +237,7 @@ struct text_handle {
 	struct watch *watch; /* NULL: always ready */
 };
 
-static void read_bytes(fuse_req_t req, struct handle *h, size_t size, off_t off)
+static void read_text_bytes(fuse_req_t req, struct handle *h, size_t size, off_t off)
 {
 	const struct text_handle *th = (const struct text_handle *)h;
 	_cleanup(free) char *buf = mem_alloc(size);
@@ -260,7 +260,7 @@ static uint64_t opened_bytes(struct handle *h)
 	return text_bytes(((const struct text_handle *)h)->text);
 }
 
-static void release(struct handle *h)
+static void release_text(struct handle *h)
 {
 	struct text_handle *th = (struct text_handle *)h;
 
@@ -272,9 +272,10 @@ static void release(struct handle *h)
 
 struct handle *text_handle_new(struct fs *fs, uint64_t ino, struct text *text, struct watch *watch)
 {
-	static const struct handle_ops ops = {.read = read_bytes, .bytes = opened_bytes, .release = release};
+	static const struct handle_ops ops = {
+	        .read = read_text_bytes, .bytes = opened_bytes, .release = release_text};
 	static const struct handle_ops watched_ops = {
-	        .read = read_bytes, .poll = poll_run, .bytes = opened_bytes, .release = release};
+	        .read = read_text_bytes, .poll = poll_run, .bytes = opened_bytes, .release = release_text};
 	struct text_handle *th = mem_alloc(sizeof(*th));
 
 	th->text = text;

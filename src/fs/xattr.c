@@ -38,7 +38,7 @@ static bool is_common(const char *name)
 }
 
 /* The value of attribute @name ("sha256"); false when there is none. */
-static bool value_of(const struct facts *facts, const char *name, struct str *out)
+static bool attribute_value(const struct facts *facts, const char *name, struct str *out)
 {
 	const struct manifest *m = &facts->manifest;
 	const struct {
@@ -80,7 +80,7 @@ static void append_name(const struct facts *facts, const char *name, struct str 
 {
 	_cleanup(str) struct str value = {0};
 
-	if (!value_of(facts, name, &value))
+	if (!attribute_value(facts, name, &value))
 		return;
 	str_appendf(list, PREFIX "%s", name);
 	str_append_char(list, '\0');
@@ -97,7 +97,7 @@ static void reply_bytes(fuse_req_t req, const struct str *value, size_t size)
 }
 
 /* 0 with the facts of a node; 1: it has none. */
-static int load(struct fs *fs, fuse_ino_t ino, struct facts *ret)
+static int load_facts(struct fs *fs, fuse_ino_t ino, struct facts *ret)
 {
 	struct node node;
 	int r = node_load(fs, ino, &node);
@@ -118,10 +118,10 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 		fuse_reply_err(req, EOPNOTSUPP);
 		return;
 	}
-	r = str_starts(name, PREFIX) ? load(fs_of(req), ino, &facts) : 1;
+	r = str_starts(name, PREFIX) ? load_facts(fs_of(req), ino, &facts) : 1;
 	if (r < 0)
 		fuse_reply_err(req, -r);
-	else if (r > 0 || !value_of(&facts, name + strlen(PREFIX), &value))
+	else if (r > 0 || !attribute_value(&facts, name + strlen(PREFIX), &value))
 		fuse_reply_err(req, ENODATA);
 	else
 		reply_bytes(req, &value, size);
@@ -132,7 +132,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	_cleanup(str) struct str list = {0};
 	struct facts facts = {0};
-	int r = load(fs_of(req), ino, &facts);
+	int r = load_facts(fs_of(req), ino, &facts);
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++)
 		append_name(&facts, names[i], &list);

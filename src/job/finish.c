@@ -15,7 +15,7 @@
 #define FINISH_RETRY_MS 2000
 
 /* Wait a while, or until keepfs stops; true when it stops. */
-static bool wait_for_stop(struct jobs *j, int64_t ms)
+static bool wait_for_jobs_stop(struct jobs *j, int64_t ms)
 {
 	int64_t until_ms = clock_mono_ms() + ms;
 	bool stopping;
@@ -66,7 +66,7 @@ static void mark_ended(struct jobs *j, struct run *run, enum run_state state, co
 void run_finish(struct jobs *j, struct run *run, enum run_state state, const char *error)
 {
 	log_end(j, run, state, error);
-	while (!record_end(j, run, state, error) && !wait_for_stop(j, FINISH_RETRY_MS))
+	while (!record_end(j, run, state, error) && !wait_for_jobs_stop(j, FINISH_RETRY_MS))
 		;
 	mark_ended(j, run, state, error);
 }

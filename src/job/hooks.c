@@ -39,11 +39,6 @@ static void cleanup_facts(struct facts *f)
 		free(f->items[i]);
 }
 
-static const char *text_or_empty(const char *text)
-{
-	return text ? text : "";
-}
-
 /* The name is from when databases were all that there was. */
 static void add_targets(struct facts *f, const struct make_targets *targets)
 {
@@ -62,9 +57,9 @@ static void add_run_facts(struct facts *f, struct jobs *j, const struct run *run
 	add_fact(f, "KEEPFS_RUN=%" PRId64, run->id);
 	add_targets(f, &run->targets);
 	add_fact(f, "KEEPFS_TRIGGERED_BY=%s", run->triggered_by);
-	add_fact(f, "KEEPFS_NOTE=%s", text_or_empty(run->request.note));
-	add_fact(f, "KEEPFS_STORE=%s", text_or_empty(conf->store.url));
-	add_fact(f, "KEEPFS_CONFIG=%s", text_or_empty(conf->path));
+	add_fact(f, "KEEPFS_NOTE=%s", str_or_empty(run->request.note));
+	add_fact(f, "KEEPFS_STORE=%s", str_or_empty(conf->store.url));
+	add_fact(f, "KEEPFS_CONFIG=%s", str_or_empty(conf->path));
 }
 
 static void add_ending_facts(struct facts *f, struct jobs *j, const struct run *run,
@@ -116,7 +111,7 @@ static int run_one(struct jobs *j, struct run *run, const char *name, const char
 
 int run_pre_hook(struct jobs *j, struct run *run, struct error *err)
 {
-	const char *command = text_or_empty(run->request.job->pre_hook);
+	const char *command = str_or_empty(run->request.job->pre_hook);
 	_cleanup(facts) struct facts facts = {0};
 
 	if (!*command)
@@ -135,7 +130,7 @@ static void set_in_post_hook(struct jobs *j, struct run *run, bool on)
 void run_post_hook(struct jobs *j, struct run *run, const struct ending *ending,
                    const struct outcome *outcome)
 {
-	const char *command = text_or_empty(run->request.job->post_hook);
+	const char *command = str_or_empty(run->request.job->post_hook);
 	_cleanup(facts) struct facts facts = {0};
 	struct error err = {0};
 	int r;

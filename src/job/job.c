@@ -91,7 +91,7 @@ static void *runner_main(void *arg)
 	return NULL;
 }
 
-static int start_threads(struct jobs *j, struct error *err)
+static int start_job_threads(struct jobs *j, struct error *err)
 {
 	unsigned wanted = (unsigned)j->options.ctx->conf->parallel_runs;
 	int r = thread_start(&j->watcher, "job-watch", watch_main, j);
@@ -115,7 +115,7 @@ int jobs_start(const struct jobs_options *options, struct jobs **ret_jobs, struc
 	pthread_mutex_init(&j->lock, NULL);
 	clock_cond_init(&j->changed);
 	clock_cond_init(&j->watch);
-	r = start_threads(j, err);
+	r = start_job_threads(j, err);
 	if (r < 0) {
 		jobs_free(j);
 		return r;
@@ -222,7 +222,7 @@ static int refuse_stopping(struct error *err)
 }
 
 /* With the lock: add @run to the queue, in the order of numbers. */
-static void enqueue(struct jobs *j, struct run *run)
+static void enqueue_run(struct jobs *j, struct run *run)
 {
 	struct run **at = &j->runs;
 
@@ -234,8 +234,8 @@ static void enqueue(struct jobs *j, struct run *run)
 	pthread_cond_broadcast(&j->changed);
 }
 
-static void describe(const struct jobs *j, const struct request *request, const char *by,
-                     struct catalog_run *ret)
+static void describe_run(const struct jobs *j, const struct request *request, const char *by,
+                         struct catalog_run *ret)
 {
 	*ret = (struct catalog_run){.state = RUN_PENDING};
 	str_copy(ret->kind, sizeof(ret->kind), j->options.kind_of(request->job)->name);
@@ -258,7 +258,7 @@ int jobs_submit(struct jobs *j, const struct jobs_order *order, const char *by, 
 
 	if (r < 0)
 		return r;
-	describe(j, &request, by, &added);
+	describe_run(j, &request, by, &added);
 	pthread_mutex_lock(&j->lock);
 	stopping = j->stopping;
 	j->adding += !stopping;
@@ -273,7 +273,7 @@ int jobs_submit(struct jobs *j, const struct jobs_order *order, const char *by, 
 	pthread_mutex_lock(&j->lock);
 	/* jobs_stop() waits for this, and ends the run as a pending one. */
 	if (r == 0)
-		enqueue(j, run_new(id, &request, by));
+		enqueue_run(j, run_new(id, &request, by));
 	j->adding--;
 	pthread_cond_broadcast(&j->changed);
 	pthread_mutex_unlock(&j->lock);

@@ -28,7 +28,7 @@ static void list_allowed(const struct conf *conf, struct str *out)
 		str_appendf(out, " and %zu more", conf->job_count - JOBS_SHOWN);
 }
 
-static int refuse(const struct conf *conf, struct error *err, const char *what, const char *which)
+static int refuse_word(const struct conf *conf, struct error *err, const char *what, const char *which)
 {
 	_cleanup(str) struct str allowed = {0};
 
@@ -52,8 +52,8 @@ static int refuse_words(const struct conf *conf, const struct command_line *line
 	while (i < line->word_count && !strchr(line->words[i], '='))
 		i++;
 	if (i == line->word_count)
-		return refuse(conf, err, "one job is triggered at a time, but behind it there is",
-		              line->words[1]);
+		return refuse_word(conf, err, "one job is triggered at a time, but behind it there is",
+		                   line->words[1]);
 	conf_list_trigger_keys(job ? job : &conf->jobs[0], &keys);
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
@@ -69,13 +69,13 @@ static int take_job(const struct conf *conf, struct jobs_order *order, struct er
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "no backup is configured: add a section [backup NAME] to the configuration");
 	if (line->word_count == 0)
-		return refuse(conf, err,
-		              line->pair_count > 0 ? "the command names no job" : "the command is empty",
-		              NULL);
+		return refuse_word(conf, err,
+		                   line->pair_count > 0 ? "the command names no job" : "the command is empty",
+		                   NULL);
 	if (line->word_count > 1)
 		return refuse_words(conf, line, err);
 	order->job = job_of_word(conf, line->words[0]);
-	return order->job ? 0 : refuse(conf, err, "there is no job", line->words[0]);
+	return order->job ? 0 : refuse_word(conf, err, "there is no job", line->words[0]);
 }
 
 /* The note is the order's own, everything else a key of the job. */

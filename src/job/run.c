@@ -87,8 +87,8 @@ static void count_target(struct jobs *j, struct run *run)
 	pthread_mutex_unlock(&j->lock);
 }
 
-static int make(struct jobs *j, struct run *run, const struct make_target *t, struct manifest *ret,
-                struct error *err)
+static int make_one(struct jobs *j, struct run *run, const struct make_target *t, struct manifest *ret,
+                    struct error *err)
 {
 	struct maker_log log = {j, run};
 	const struct conf_job *job = run->request.job;
@@ -113,7 +113,7 @@ static int make(struct jobs *j, struct run *run, const struct make_target *t, st
 	return j->options.kind_of(job)->make(j->options.ctx, &order, ret, err);
 }
 
-static void note_failure(struct outcome *o, const char *label, const char *message)
+static void note_target_failure(struct outcome *o, const char *label, const char *message)
 {
 	size_t used = strlen(o->failures);
 	char shown[FAILURE_SHOWN_BYTES];
@@ -150,7 +150,7 @@ static void run_target(struct jobs *j, struct run *run, const struct make_target
 
 	str_copy(result.label, sizeof(result.label), t->label);
 	record_target(j, run, &result);
-	r = make(j, run, t, &m, &err);
+	r = make_one(j, run, t, &m, &err);
 	if (r == 0) {
 		result.state = RUN_COMPLETED;
 		note_artifact(o, &m, &result);
@@ -165,7 +165,7 @@ static void run_target(struct jobs *j, struct run *run, const struct make_target
 		if (cancelled)
 			o->cancelled++;
 		else
-			note_failure(o, t->label, err.message);
+			note_target_failure(o, t->label, err.message);
 	}
 	record_target(j, run, &result);
 	count_target(j, run);
@@ -182,7 +182,7 @@ static void skip_target(struct jobs *j, struct run *run, const struct make_targe
 }
 
 /* Every target is listed as pending before the first begins, and what the last artifacts' sizes promise is summed up. */
-static void prepare(struct jobs *j, struct run *run)
+static void prepare_targets(struct jobs *j, struct run *run)
 {
 	uint64_t expected = 0;
 
@@ -215,7 +215,7 @@ const char *run_cancel_reason(struct jobs *j, struct run *run)
 	return reason;
 }
 
-static void decide(struct jobs *j, struct run *run, const struct outcome *o, struct ending *e)
+static void decide_ending(struct jobs *j, struct run *run, const struct outcome *o, struct ending *e)
 {
 	*e = (struct ending){.state = RUN_COMPLETED};
 	if (o->cancelled > 0) {
@@ -267,12 +267,12 @@ static int find_targets(struct jobs *j, struct run *run, struct error *err)
 	make_targets_finish(&run->targets);
 	r = j->options.kind_of(job)->targets(j->options.ctx, job, &run->targets, err);
 	if (r == 0)
-		prepare(j, run);
+		prepare_targets(j, run);
 	return r;
 }
 
 /* The hook is told what the run is about, and may prepare it (mount a snapshot): so that is asked for once more. */
-static int begin(struct jobs *j, struct run *run, struct error *err)
+static int begin_run(struct jobs *j, struct run *run, struct error *err)
 {
 	const char *hook = run->request.job->pre_hook;
 	int r = find_targets(j, run, err);
@@ -295,10 +295,10 @@ void run_execute(struct jobs *j, struct run *run)
 		return;
 	}
 	log_begin(j, run);
-	if (begin(j, run, &err) == 0 || cancel_is_set(&run->cancel)) {
+	if (begin_run(j, run, &err) == 0 || cancel_is_set(&run->cancel)) {
 		outcome.targets = run->targets.count;
 		run_targets(j, run, &outcome);
-		decide(j, run, &outcome, &ending);
+		decide_ending(j, run, &outcome, &ending);
 	} else {
 		/* Its targets, which are pending, fail with it. */
 		ending = (struct ending){.state = RUN_FAILED};

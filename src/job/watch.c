@@ -11,7 +11,7 @@
 
 #define LEAST_SENT_PART 50 /* of what is expected: with less an estimate would be off by much */
 
-static uint64_t read_bytes(const struct run *run)
+static uint64_t run_read_bytes(const struct run *run)
 {
 	return run->done_read + atomic_load(&run->progress.read_bytes);
 }
@@ -28,7 +28,7 @@ static uint64_t verified_bytes(const struct run *run)
 
 void run_sample(struct run *run, int64_t now_ms)
 {
-	uint64_t bytes = read_bytes(run);
+	uint64_t bytes = run_read_bytes(run);
 
 	run->samples[run->sample_count++ % WATCH_SAMPLES] =
 	        (struct sample){now_ms, bytes, bytes + sent_bytes(run) + verified_bytes(run)};
@@ -86,7 +86,7 @@ static struct run *find_leaving(struct jobs *j, int64_t now_ms, int64_t *next_ms
 	return NULL;
 }
 
-static void leave(struct jobs *j, struct run *run)
+static void leave_pending(struct jobs *j, struct run *run)
 {
 	pthread_mutex_unlock(&j->lock);
 	run_leave(j, run);
@@ -113,7 +113,7 @@ static struct run *find_due(struct jobs *j, int64_t now_ms, int64_t *next_ms)
 	return NULL;
 }
 
-static void tell(struct jobs *j, struct run *run, int64_t now_ms)
+static void tell_changed(struct jobs *j, struct run *run, int64_t now_ms)
 {
 	const struct jobs_events *events = j->options.events;
 	bool end = run->state == LIVE_ENDED;
@@ -143,9 +143,9 @@ void *watch_main(void *arg)
 		struct run *due = leaving ? NULL : find_due(j, now_ms, &next_ms);
 
 		if (leaving)
-			leave(j, leaving);
+			leave_pending(j, leaving);
 		else if (due)
-			tell(j, due, now_ms);
+			tell_changed(j, due, now_ms);
 		else if (next_ms == INT64_MAX)
 			pthread_cond_wait(&j->watch, &j->lock);
 		else
@@ -173,7 +173,7 @@ static int64_t estimate_eta(const struct report_progress *p)
 	return (int64_t)(left * (double)p->read_bytes / (double)p->rate_bytes_per_s);
 }
 
-static void fill(const struct run *run, struct report_progress *ret)
+static void fill_progress(const struct run *run, struct report_progress *ret)
 {
 	int64_t now_ms = clock_mono_ms();
 	const struct sample *from;
@@ -183,7 +183,7 @@ static void fill(const struct run *run, struct report_progress *ret)
 	ret->expected_bytes = run->expected_bytes;
 	if (run->started_ms == 0)
 		return;
-	ret->read_bytes = read_bytes(run);
+	ret->read_bytes = run_read_bytes(run);
 	ret->sent_bytes = sent_bytes(run);
 	ret->verified_bytes = verified_bytes(run);
 	ret->verifying = atomic_load(&run->progress.verified_bytes) > 0;
@@ -207,7 +207,7 @@ bool jobs_progress(struct jobs *j, int64_t run_id, struct report_progress *ret)
 		;
 	live = run && run->state != LIVE_ENDED;
 	if (live)
-		fill(run, ret);
+		fill_progress(run, ret);
 	pthread_mutex_unlock(&j->lock);
 	return live;
 }

@@ -16,7 +16,7 @@
 
 #define SUMS_NAME "SHA256SUMS"
 
-static void describe(struct draft *d, const struct draft_options *options, char *path)
+static void describe_draft(struct draft *d, const struct draft_options *options, char *path)
 {
 	const struct make_order *order = options->order;
 
@@ -51,7 +51,7 @@ int draft_new(const struct draft_options *options, struct draft **ret_draft, str
 	d->order = order;
 	d->started_mono_us = clock_mono_us();
 	d->rate = rate_new(order->job->max_rate_bytes);
-	describe(d, options, path);
+	describe_draft(d, options, path);
 	r = draft_check_free(d, err);
 	if (r < 0) {
 		draft_free(d);
@@ -131,8 +131,8 @@ char *draft_key(const struct draft *d, const char *name)
 
 /* Objects. */
 
-static int open_object(const struct draft *d, const char *key, size_t head_bytes,
-                       struct stream_object **ret_object, struct error *err)
+static int open_draft_object(const struct draft *d, const char *key, size_t head_bytes,
+                             struct stream_object **ret_object, struct error *err)
 {
 	const struct conf_store *store = &d->ctx->conf->store;
 	struct make_progress *progress = d->order->progress;
@@ -155,7 +155,7 @@ int draft_open(struct draft *d, const char *name, size_t head_bytes, struct stre
 {
 	_cleanup(free) char *key = draft_key(d, name);
 
-	return open_object(d, key, head_bytes, ret_object, err);
+	return open_draft_object(d, key, head_bytes, ret_object, err);
 }
 
 /* All tables are in memory until they are published: thousands of files are not to have as many extents each as one
@@ -222,7 +222,7 @@ int draft_put_object(struct draft *d, const char *role, const char *key, const v
 	_cleanup(stream_object) struct stream_object *object = NULL;
 	struct stream_facts facts = {0};
 	size_t index;
-	int r = open_object(d, key, 0, &object, err);
+	int r = open_draft_object(d, key, 0, &object, err);
 
 	if (r == 0)
 		r = stream_object_write(object, data, len, err);

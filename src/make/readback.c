@@ -24,8 +24,8 @@ struct reading { /* of all objects: of a directory there may be thousands, and e
 	struct error failure; /* lock */
 };
 
-static int read_object(const struct draft *d, struct manifest_object *object, const struct draft_check *check,
-                       struct error *err)
+static int read_back_object(const struct draft *d, struct manifest_object *object,
+                            const struct draft_check *check, struct error *err)
 {
 	struct make_progress *progress = d->order->progress;
 	const struct readback_options options = {
@@ -71,7 +71,7 @@ static void *read_some(void *arg)
 
 	while ((object = next_object(reading))) {
 		struct error err = {0};
-		int r = read_object(reading->draft, object, object == own ? reading->check : NULL, &err);
+		int r = read_back_object(reading->draft, object, object == own ? reading->check : NULL, &err);
 
 		if (r == 0)
 			continue;
@@ -85,7 +85,7 @@ static void *read_some(void *arg)
 	return NULL;
 }
 
-static int read_all(struct draft *d, const struct draft_check *check, struct error *err)
+static int read_all_objects(struct draft *d, const struct draft_check *check, struct error *err)
 {
 	struct reading reading = {.draft = d, .check = check, .lock = PTHREAD_MUTEX_INITIALIZER};
 	pthread_t threads[OBJECTS_AT_ONCE - 1];
@@ -106,7 +106,7 @@ static int read_all(struct draft *d, const struct draft_check *check, struct err
 int draft_read_back(struct draft *d, const struct draft_check *check, struct error *err)
 {
 	int64_t began_us = clock_mono_us();
-	int r = read_all(d, check, err);
+	int r = read_all_objects(d, check, err);
 
 	if (r < 0) {
 		error_prefix(err, "the backup was written, but could not be read back");

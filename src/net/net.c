@@ -121,7 +121,7 @@ static bool wait_for_line(struct net *net, struct transfer *t)
 }
 
 /* A line for @t, which counts as running from then on; NULL: its result is set. */
-static struct line *take_line(struct net *net, struct transfer *t)
+static struct line *take_connection(struct net *net, struct transfer *t)
 {
 	struct line *line = NULL;
 
@@ -221,9 +221,9 @@ static void drive(struct transfer *t)
 	}
 }
 
-static void run(struct net *net, struct transfer *t)
+static void run_transfer(struct net *net, struct transfer *t)
 {
-	struct line *line = take_line(net, t);
+	struct line *line = take_connection(net, t);
 
 	if (!line)
 		return;
@@ -303,7 +303,7 @@ int net_new(const struct net_options *options, struct net **ret_net, struct erro
 }
 
 /* With the lock. */
-static void stop(struct transfer *t)
+static void stop_transfer(struct transfer *t)
 {
 	atomic_store(&t->cancelled, true);
 	if (t->multi)
@@ -319,9 +319,9 @@ struct net *net_free(struct net *net)
 	pthread_mutex_lock(&net->lock);
 	net->stopping = true;
 	for (struct transfer *t = net->running; t; t = t->next)
-		stop(t);
+		stop_transfer(t);
 	for (struct transfer *t = net->waiting; t; t = t->next)
-		stop(t);
+		stop_transfer(t);
 	while (net->callers)
 		pthread_cond_wait(&net->callers_changed, &net->lock);
 	pthread_mutex_unlock(&net->lock);
@@ -338,7 +338,7 @@ static void wake(void *arg)
 	struct hook_arg *h = arg;
 
 	pthread_mutex_lock(&h->net->lock);
-	stop(h->t);
+	stop_transfer(h->t);
 	pthread_mutex_unlock(&h->net->lock);
 }
 
@@ -354,7 +354,7 @@ static bool enter(struct net *net)
 	return entered;
 }
 
-static void leave(struct net *net)
+static void leave_net(struct net *net)
 {
 	pthread_mutex_lock(&net->lock);
 	net->callers--;
@@ -375,10 +375,10 @@ int net_perform(struct net *net, const struct net_request *req, struct net_respo
 	if (!enter(net))
 		atomic_store(&t.cancelled, true);
 	cancel_add_hook(req->cancel, &hook);
-	run(net, &t);
+	run_transfer(net, &t);
 	cancel_remove_hook(req->cancel, &hook);
 	pthread_cond_destroy(&t.changed);
-	leave(net);
+	leave_net(net);
 	return t.result;
 }
 

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <keepfs/base/clock.h>
+#include <keepfs/base/iov.h>
 #include <keepfs/base/mem.h>
 #include <string.h>
 #include <strings.h>
@@ -57,15 +58,6 @@ static void cursor_seek(struct iov_cursor *c, uint64_t position)
 		c->offset = position - c->passed;
 		c->passed = position;
 	}
-}
-
-static uint64_t iov_bytes(const struct iovec *iov, int count)
-{
-	uint64_t total = 0;
-
-	for (int i = 0; i < count; i++)
-		total += iov[i].iov_len;
-	return total;
 }
 
 static size_t on_read(char *to, size_t size, size_t count, void *arg)
@@ -364,7 +356,7 @@ static int timed_out(struct transfer *t, const char *what)
 	return -ETIMEDOUT;
 }
 
-static int failure(struct transfer *t, CURLcode code)
+static int transfer_failure(struct transfer *t, CURLcode code)
 {
 	if (!t->curl_text[0])
 		str_copy(t->curl_text, sizeof(t->curl_text), curl_easy_strerror(code));
@@ -403,7 +395,7 @@ static int failure(struct transfer *t, CURLcode code)
 void transfer_end(struct transfer *t, CURLcode code)
 {
 	tell_what_came(t);
-	t->result = code == CURLE_OK ? 0 : failure(t, code);
+	t->result = code == CURLE_OK ? 0 : transfer_failure(t, code);
 }
 
 /* How long no byte may move, as it stands. */

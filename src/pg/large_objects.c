@@ -63,7 +63,7 @@ struct reading {
 	size_t count, taken;
 };
 
-static int take_piece(void *arg, const struct pg_row *row, struct error *err)
+static int take_blob_piece(void *arg, const struct pg_row *row, struct error *err)
 {
 	const struct pg_large_object_sink *sink = ((const struct reading *)arg)->sink;
 
@@ -81,7 +81,7 @@ static int take_more(void *arg, const struct pg_row *row, struct error *err)
 	struct more *more = arg;
 
 	more->len = row->lengths[0];
-	return take_piece(more->reading, row, err);
+	return take_blob_piece(more->reading, row, err);
 }
 
 static int read_on(struct reading *reading, uint32_t oid, struct error *err)
@@ -99,7 +99,7 @@ static int read_on(struct reading *reading, uint32_t oid, struct error *err)
 	return r;
 }
 
-static int take_object(void *arg, const struct pg_row *row, struct error *err)
+static int take_large_object(void *arg, const struct pg_row *row, struct error *err)
 {
 	struct reading *reading = arg;
 	const struct pg_large_object_sink *sink = reading->sink;
@@ -116,7 +116,7 @@ static int take_object(void *arg, const struct pg_row *row, struct error *err)
 	reading->taken++;
 	r = sink->begin(sink->arg, oid, err);
 	if (r >= 0)
-		r = take_piece(reading, &piece, err);
+		r = take_blob_piece(reading, &piece, err);
 	if (r >= 0 && piece.lengths[0] == PIECE_BYTES)
 		r = read_on(reading, oid, err);
 	return r < 0 ? r : sink->end(sink->arg, err);
@@ -132,7 +132,7 @@ static int read_batch(struct reading *reading, struct error *err)
 	for (size_t i = 0; i < reading->count; i++)
 		str_appendf(&sql, "%s%u", i > 0 ? "," : "", reading->oids[i]);
 	str_append(&sql, "}'::oid[]) WITH ORDINALITY o(oid, n) ORDER BY o.n");
-	r = pg_session_rows_binary(reading->s, str_text(&sql), take_object, reading, err);
+	r = pg_session_rows_binary(reading->s, str_text(&sql), take_large_object, reading, err);
 	if (r == 0 && reading->taken < reading->count)
 		r = error_set(err, ERROR_INTERNAL, EPROTO, "PostgreSQL leaves out large objects");
 	return r;

@@ -71,8 +71,8 @@ static const char about_large_objects_18[] =
         "WHERE NOT pg_catalog.has_largeobject_privilege(m.oid, 'SELECT') LIMIT 1";
 
 /* The result holds one row, or none when @may_be_empty. */
-static int ask(struct pg_session *s, const char *sql, bool may_be_empty, PGresult **ret_result,
-               struct error *err)
+static int ask_one_row(struct pg_session *s, const char *sql, bool may_be_empty, PGresult **ret_result,
+                       struct error *err)
 {
 	_cleanup(pg_result) PGresult *result = NULL;
 	int r = session_ask(s, &(struct session_query){.sql = sql, .limit_ms = ANSWER_LIMIT_MS}, &result,
@@ -90,14 +90,14 @@ static int ask(struct pg_session *s, const char *sql, bool may_be_empty, PGresul
 static int ask_text(struct pg_session *s, const char *sql, char *text, size_t text_bytes, struct error *err)
 {
 	_cleanup(pg_result) PGresult *result = NULL;
-	int r = ask(s, sql, true, &result, err);
+	int r = ask_one_row(s, sql, true, &result, err);
 
 	if (r == 0)
 		str_copy(text, text_bytes, PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "");
 	return r;
 }
 
-static bool is_true(const PGresult *result, int column)
+static bool is_true_column(const PGresult *result, int column)
 {
 	return PQgetvalue(result, 0, column)[0] == 't';
 }
@@ -145,7 +145,7 @@ static int learn_rights(struct pg_session *s, struct pg_facts *facts, struct err
 	return r;
 }
 
-static int learn(struct pg_session *s, struct pg_facts *facts, int *ret_pid, struct error *err)
+static int learn_facts(struct pg_session *s, struct pg_facts *facts, int *ret_pid, struct error *err)
 {
 	_cleanup(pg_result) PGresult *settings = NULL;
 	_cleanup(pg_result) PGresult *result = NULL;
@@ -156,25 +156,25 @@ static int learn(struct pg_session *s, struct pg_facts *facts, int *ret_pid, str
 		return error_set(err, ERROR_USAGE, ENOTSUP,
 		                 "the server is PostgreSQL %s; keepfs backs up 9.5 and newer",
 		                 PQparameterStatus(s->conn, "server_version"));
-	r = ask(s, set_up, true, &settings, err);
+	r = ask_one_row(s, set_up, true, &settings, err);
 	if (r == 0)
-		r = ask(s, about_server, false, &result, err);
+		r = ask_one_row(s, about_server, false, &result, err);
 	if (r < 0)
 		return r;
 	str_copy(facts->version, sizeof(facts->version), PQgetvalue(result, 0, 0));
 	str_copy(facts->database, sizeof(facts->database), PQgetvalue(result, 0, 1));
 	str_copy(facts->user, sizeof(facts->user), PQgetvalue(result, 0, 2));
-	facts->superuser = is_true(result, 3);
-	facts->bypass_rls = is_true(result, 4);
-	facts->in_recovery = is_true(result, 7);
+	facts->superuser = is_true_column(result, 3);
+	facts->bypass_rls = is_true_column(result, 4);
+	facts->in_recovery = is_true_column(result, 7);
 	*ret_pid = (int)strtol(PQgetvalue(result, 0, 8), NULL, 10);
-	if (is_true(result, 5))
+	if (is_true_column(result, 5))
 		r = ask_text(s, about_cluster, facts->system_identifier, sizeof(facts->system_identifier),
 		             err);
 	if (r == 0)
 		r = learn_rights(s, facts, err);
 	/* At last: when it fails, so has the transaction. */
-	if (r == 0 && is_true(result, 6))
+	if (r == 0 && is_true_column(result, 6))
 		r = ask_size(s, &facts->database_bytes, err);
 	return r < 0 ? r : pg_session_run(s, "COMMIT", err);
 }
@@ -190,7 +190,7 @@ int pg_learn(const char *conninfo, const char *database, struct cancel *cancel, 
 
 	if (r < 0)
 		return r;
-	r = learn(&s, &facts, &pid, err);
+	r = learn_facts(&s, &facts, &pid, err);
 	if (r == 0)
 		r = session_find_pooler(&s, &place, pid, &facts.pooler, err);
 	session_disconnect(&s);

@@ -30,8 +30,8 @@ static int ask_process(struct pg_session *s, const char *sql, int *ret_pid, stru
 }
 
 /* @other stays in a transaction while @s is asked again: who shares its session has to get another one. */
-static int compare(struct pg_session *s, struct pg_session *other, int pid, bool *ret_apart,
-                   struct error *err)
+static int compare_sessions(struct pg_session *s, struct pg_session *other, int pid, bool *ret_apart,
+                            struct error *err)
 {
 	int of_other = 0, now = 0;
 	int r = ask_process(other, "BEGIN; SELECT pg_catalog.pg_backend_pid()", &of_other, err);
@@ -61,7 +61,7 @@ int session_find_pooler(struct pg_session *s, const struct session_place *place,
 	if (r == 0 && now == pid)
 		r = session_connect(&other, place->conninfo, place->database, "keepfs", place->cancel, err);
 	if (r == 0 && now == pid) {
-		r = compare(s, &other, pid, &apart, err);
+		r = compare_sessions(s, &other, pid, &apart, err);
 		session_disconnect(&other);
 	}
 	if (r < 0) {

@@ -80,7 +80,7 @@ static bool is_new(struct choice *choice, const char *path)
 	return true;
 }
 
-static void consider(struct choice *choice, const char *path)
+static void consider_program(struct choice *choice, const char *path)
 {
 	const char *const argv[] = {path, "--version", NULL};
 	_cleanup(str) struct str said = {0};
@@ -101,7 +101,7 @@ static void consider_in(struct choice *choice, const char *directory)
 {
 	_cleanup(free) char *path = mem_printf("%s/%s", directory, choice->name);
 
-	consider(choice, path);
+	consider_program(choice, path);
 }
 
 static void consider_path_variable(struct choice *choice)

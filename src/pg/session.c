@@ -25,7 +25,7 @@ static bool is_copy(ExecStatusType status)
 	return status == PGRES_COPY_OUT || status == PGRES_COPY_IN || status == PGRES_COPY_BOTH;
 }
 
-static bool is_failure(const PGresult *result)
+static bool is_failed_result(const PGresult *result)
 {
 	ExecStatusType status = PQresultStatus(result);
 
@@ -50,7 +50,7 @@ int session_ask(struct pg_session *s, const struct session_query *query, PGresul
 		if (!next)
 			break;
 		/* Behind what the server said last, libpq may say that the connection is gone. */
-		if (is_failure(last)) {
+		if (is_failed_result(last)) {
 			PQclear(next);
 			continue;
 		}
@@ -61,7 +61,7 @@ int session_ask(struct pg_session *s, const struct session_query *query, PGresul
 			return error_set(err, ERROR_INTERNAL, EINVAL,
 			                 "a COPY where a statement was meant: %s", query->sql);
 	}
-	if (!last || is_failure(last))
+	if (!last || is_failed_result(last))
 		return session_fail_query(s, last, err);
 	*ret_result = take_ptr(&last);
 	return 0;
@@ -110,7 +110,7 @@ int pg_session_value(struct pg_session *s, const char *sql, char **ret_value, st
 	return 0;
 }
 
-static int take_rows(const PGresult *result, pg_take_row take, void *arg, struct error *err)
+static int take_result_rows(const PGresult *result, pg_take_row take, void *arg, struct error *err)
 {
 	int columns = PQnfields(result), r = 0;
 	_cleanup(free) const char **values = mem_array((size_t)columns + 1, sizeof(*values));
@@ -133,7 +133,7 @@ static int ask_rows(struct pg_session *s, const struct session_query *query, pg_
 	_cleanup(pg_result) PGresult *result = NULL;
 	int r = session_ask(s, query, &result, err);
 
-	return r < 0 ? r : take_rows(result, take, arg, err);
+	return r < 0 ? r : take_result_rows(result, take, arg, err);
 }
 
 int pg_session_rows(struct pg_session *s, const char *sql, pg_take_row take, void *arg, struct error *err)

@@ -58,7 +58,7 @@ static void append_settings(struct str *sql, int server_version, int64_t lock_wa
 }
 
 /* What began may have failed halfway: the next one must not find a transaction that is aborted. */
-static int roll_back(struct pg_session *s, int r)
+static int roll_back_session(struct pg_session *s, int r)
 {
 	if (r != -ECANCELED && r != -ETIMEDOUT && PQtransactionStatus(s->conn) != PQTRANS_IDLE)
 		(void)pg_session_run(s, "ROLLBACK", NULL);
@@ -79,7 +79,7 @@ int pg_snapshot_export(struct pg_session *s, char **ret_snapshot, struct error *
 	if (r == 0 && !snapshot)
 		r = error_set(err, ERROR_INTERNAL, EPROTO, "PostgreSQL exports a snapshot without a name");
 	if (r < 0)
-		return roll_back(s, r);
+		return roll_back_session(s, r);
 	*ret_snapshot = snapshot;
 	return 0;
 }
@@ -124,7 +124,7 @@ int pg_snapshot_join(struct pg_session *s, const char *snapshot, const char *mar
 	if (r == 0)
 		return 0;
 	error_prefix(err, "cannot read the same state of the database over another connection");
-	return roll_back(s, r);
+	return roll_back_session(s, r);
 }
 
 int pg_lock_relation(struct pg_session *s, const char *relation, struct error *err)

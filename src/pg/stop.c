@@ -22,7 +22,7 @@ struct stop {
 	unsigned holders; /* lock: the thread, and who waits for it; the last one frees */
 };
 
-static void release(struct stop *stop)
+static void release_stop(struct stop *stop)
 {
 	bool last;
 
@@ -48,7 +48,7 @@ static void *stop_main(void *arg)
 	stop->done = true;
 	pthread_cond_signal(&stop->changed);
 	pthread_mutex_unlock(&stop->lock);
-	release(stop);
+	release_stop(stop);
 	return NULL;
 }
 
@@ -87,5 +87,5 @@ void session_stop_statement(const struct pg_session *s)
 	} else {
 		stop->holders--;
 	}
-	release(stop);
+	release_stop(stop);
 }

@@ -46,20 +46,20 @@ struct batch {
 	size_t count;
 };
 
-static uint64_t number(const char *text)
+static uint64_t parse_count(const char *text)
 {
 	return text ? strtoull(text, NULL, 10) : 0;
 }
 
-static bool is_true(const char *text)
+static bool is_true_text(const char *text)
 {
 	return text && text[0] == 't';
 }
 
-static int take_name(void *arg, const struct pg_row *row, struct error *err)
+static int take_table_name(void *arg, const struct pg_row *row, struct error *err)
 {
 	const struct batch *batch = arg;
-	uint64_t place = number(row->values[0]);
+	uint64_t place = parse_count(row->values[0]);
 
 	if (place < 1 || place > batch->count)
 		return error_set(err, ERROR_INTERNAL, EPROTO,
@@ -72,16 +72,16 @@ static int take_table(void *arg, const struct pg_row *row, struct error *err)
 {
 	const struct batch *batch = arg;
 	struct pg_table *t;
-	int r = take_name(arg, row, err);
+	int r = take_table_name(arg, row, err);
 
 	if (r < 0)
 		return r;
-	t = &batch->tables[number(row->values[0]) - 1];
+	t = &batch->tables[parse_count(row->values[0]) - 1];
 	mem_replace_string(&t->condition, row->values[5]);
-	t->total_bytes = number(row->values[2]);
-	t->pages = (uint32_t)number(row->values[3]);
-	t->foreign = is_true(row->values[4]);
-	t->by_pages = is_true(row->values[6]) && !t->condition;
+	t->total_bytes = parse_count(row->values[2]);
+	t->pages = (uint32_t)parse_count(row->values[3]);
+	t->foreign = is_true_text(row->values[4]);
+	t->by_pages = is_true_text(row->values[6]) && !t->condition;
 	return 0;
 }
 
@@ -99,7 +99,7 @@ static int ask_batch(struct pg_session *s, const struct batch *batch, bool names
 	else
 		str_appendf(&sql, about_tables, has_ranges ? is_heap : "false", str_text(&oids),
 		            has_ranges ? join_methods : "");
-	r = pg_session_rows(s, str_text(&sql), names ? take_name : take_table, (void *)batch, err);
+	r = pg_session_rows(s, str_text(&sql), names ? take_table_name : take_table, (void *)batch, err);
 	for (size_t i = 0; r == 0 && i < batch->count; i++) {
 		if (!batch->tables[i].relation)
 			r = error_set(err, ERROR_NOT_FOUND, ENOENT,
@@ -109,7 +109,8 @@ static int ask_batch(struct pg_session *s, const struct batch *batch, bool names
 	return r;
 }
 
-static int ask(struct pg_session *s, struct pg_table *tables, size_t count, bool names, struct error *err)
+static int ask_tables(struct pg_session *s, struct pg_table *tables, size_t count, bool names,
+                      struct error *err)
 {
 	int r = 0;
 
@@ -125,12 +126,12 @@ static int ask(struct pg_session *s, struct pg_table *tables, size_t count, bool
 
 int pg_tables_name(struct pg_session *s, struct pg_table *tables, size_t count, struct error *err)
 {
-	return ask(s, tables, count, true, err);
+	return ask_tables(s, tables, count, true, err);
 }
 
 int pg_tables_learn(struct pg_session *s, struct pg_table *tables, size_t count, struct error *err)
 {
-	return ask(s, tables, count, false, err);
+	return ask_tables(s, tables, count, false, err);
 }
 
 void pg_table_finish(struct pg_table *t)

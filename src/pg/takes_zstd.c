@@ -63,7 +63,7 @@ static int write_archive(struct archive_file *file, struct error *err)
 	return r < 0 ? error_system(err, -r, "writing %s", path) : 0;
 }
 
-static int judge(struct proc *p, struct error *err)
+static int judge_program(struct proc *p, struct error *err)
 {
 	struct error own = {0};
 	int r = proc_wait(p, &own);
@@ -90,5 +90,5 @@ int pg_program_takes_zstd(const char *pg_restore, struct cancel *cancel, struct 
 	/* Its list of an empty archive is less than a pipe holds. */
 	if (r == 0)
 		r = proc_start(&options, &p, err);
-	return r < 0 ? r : judge(p, err);
+	return r < 0 ? r : judge_program(p, err);
 }

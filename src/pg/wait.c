@@ -15,7 +15,7 @@
 #define DEFAULT_PORT "5432"
 
 /* Until when poll() may sleep; @until_ms 0: for ever. */
-static int sleep_ms(int64_t until_ms)
+static int poll_ms(int64_t until_ms)
 {
 	int64_t left_ms = until_ms - clock_mono_ms();
 
@@ -36,7 +36,7 @@ int session_wait(const struct pg_session *s, short events, int64_t until_ms, str
 	if (fds[0].fd < 0)
 		return 1;
 	do
-		n = poll(fds, ARRAY_SIZE(fds), sleep_ms(until_ms));
+		n = poll(fds, ARRAY_SIZE(fds), poll_ms(until_ms));
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return error_system(err, errno, "waiting for PostgreSQL");

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static size_t count(const char *const *list)
+static size_t count_strings(const char *const *list)
 {
 	size_t n = 0;
 
@@ -37,7 +37,7 @@ char **env_merge(const char *const *extra)
 
 	if (!extra)
 		extra = nothing;
-	merged = mem_array(count(own) + count(extra) + 1, sizeof(*merged));
+	merged = mem_array(count_strings(own) + count_strings(extra) + 1, sizeof(*merged));
 	for (; own && *own; own++) {
 		if (!replaced(*own, extra))
 			merged[n++] = (char *)*own;

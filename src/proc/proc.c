@@ -108,7 +108,7 @@ struct deadlines {
 	int64_t kill_at_ms;
 };
 
-static int sleep_ms(const struct deadlines *d)
+static int next_deadline_ms(const struct deadlines *d)
 {
 	int64_t at_ms = d->kill_at_ms ? d->kill_at_ms : d->term_at_ms;
 	int64_t left_ms = at_ms - clock_mono_ms();
@@ -139,7 +139,7 @@ static void meet_deadline(struct proc *p, struct deadlines *d)
 	}
 }
 
-static void *keep(void *arg)
+static void *keep_stderr(void *arg)
 {
 	struct proc *p = arg;
 	struct pollfd fds[] = {
@@ -150,7 +150,7 @@ static void *keep(void *arg)
 	struct deadlines d = {.term_at_ms = p->timeout_ms > 0 ? clock_mono_ms() + p->timeout_ms : 0};
 
 	while (!fds[0].revents) {
-		int n = poll(fds, ARRAY_SIZE(fds), sleep_ms(&d));
+		int n = poll(fds, ARRAY_SIZE(fds), next_deadline_ms(&d));
 
 		/* A child that always has something to say must not keep us from it. */
 		meet_deadline(p, &d);
@@ -265,7 +265,7 @@ static int start_keeper(struct proc *p)
 	if (p->pidfd < 0)
 		r = -errno;
 	if (r == 0)
-		r = thread_start(&p->keeper, "proc", keep, p);
+		r = thread_start(&p->keeper, "proc", keep_stderr, p);
 	if (r < 0)
 		reap(p);
 	p->keeper_runs = r == 0;
@@ -308,7 +308,7 @@ int proc_stdout(const struct proc *p)
 	return p->stdout_fd;
 }
 
-static void join(struct proc *p)
+static void join_reader(struct proc *p)
 {
 	if (!p->keeper_runs)
 		return;
@@ -330,7 +330,7 @@ static int ended_by_us(const struct proc *p, struct error *err)
 
 int proc_wait(struct proc *p, struct error *err)
 {
-	join(p);
+	join_reader(p);
 	if (!p->timed_out && WIFEXITED(p->wait_status) && WEXITSTATUS(p->wait_status) == 0)
 		return 0;
 	message_of_end(p->program, p->wait_status, proc_stderr(p), err);
@@ -357,7 +357,7 @@ struct proc *proc_free(struct proc *p)
 	close_fd(p->stdout_fd);
 	if (p->keeper_runs)
 		ask_to_stop(p);
-	join(p);
+	join_reader(p);
 	close_fd(p->stderr_fd);
 	close_fd(p->wake_fd);
 	close_fd(p->pidfd);

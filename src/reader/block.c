@@ -65,7 +65,7 @@ void block_table_finish(struct reader *reader)
 	free(reader->buckets);
 }
 
-static struct block **bucket(struct reader *reader, const struct artifact *a, size_t first_extent)
+static struct block **bucket_of_block(struct reader *reader, const struct artifact *a, size_t first_extent)
 {
 	uint64_t h = ((uintptr_t)a >> 4) * UINT64_C(0x9E3779B97F4A7C15) + first_extent;
 
@@ -75,7 +75,7 @@ static struct block **bucket(struct reader *reader, const struct artifact *a, si
 
 struct block *block_find(struct reader *reader, const struct artifact *a, size_t first_extent)
 {
-	struct block *b = *bucket(reader, a, first_extent);
+	struct block *b = *bucket_of_block(reader, a, first_extent);
 
 	while (b && (b->artifact != a || b->span.first != first_extent))
 		b = b->hash_next;
@@ -84,7 +84,7 @@ struct block *block_find(struct reader *reader, const struct artifact *a, size_t
 
 static void unhash(struct reader *reader, struct block *b)
 {
-	struct block **at = bucket(reader, b->artifact, b->span.first);
+	struct block **at = bucket_of_block(reader, b->artifact, b->span.first);
 
 	while (*at != b)
 		at = &(*at)->hash_next;
@@ -148,7 +148,7 @@ struct block *block_make(struct reader *reader, struct artifact *a, const struct
 		return NULL;
 	list_remove(b);
 	buffer = b->artifact ? empty(reader, b) : pool_take(reader->pool);
-	at = bucket(reader, a, span->first);
+	at = bucket_of_block(reader, a, span->first);
 	*b = (struct block){.artifact = a,
 	                    .span = *span,
 	                    .buffer = buffer,

@@ -37,7 +37,7 @@ static bool may_read_ahead(const struct reader *reader)
 
 /* With the lock: take the first run of parts of @b that are to be fetched; false when there is none, or, for a further
  * piece, none that follows the last. */
-static bool take_piece(struct reader *reader, struct batch *batch, struct block *b)
+static bool take_parts(struct reader *reader, struct batch *batch, struct block *b)
 {
 	parts_t parts = batch->ahead ? b->ahead : b->wanted;
 	/* Of a hole between two wanted parts it costs less to bring it than to ask twice. */
@@ -122,7 +122,7 @@ static bool take_batch(struct fetcher *f)
 	b = reader->wanted.first ? reader->wanted.first : reader->ahead.first;
 	*batch = (struct batch){.artifact = b->artifact, .ahead = !reader->wanted.first};
 	most = batch->ahead ? gets_blocks(reader) : FETCH_BLOCKS;
-	while (b && batch->count < most && take_piece(reader, batch, b) &&
+	while (b && batch->count < most && take_parts(reader, batch, b) &&
 	       reaches_end(&batch->pieces[batch->count - 1]))
 		b = block_find(reader, batch->artifact, b->span.first + b->span.count);
 	batch->artifact->users++;
@@ -180,8 +180,8 @@ static uint64_t piece_offset(const struct piece *p)
 	return p->block->span.stored_offset + p->from;
 }
 
-static int failure(struct reader *reader, struct artifact *a, const struct piece *pieces, unsigned count,
-                   int r, struct error *err)
+static int get_failure(struct reader *reader, struct artifact *a, const struct piece *pieces, unsigned count,
+                       int r, struct error *err)
 {
 	const struct piece *last = &pieces[count - 1];
 
@@ -231,7 +231,7 @@ static void note_duration(struct reader *reader, uint64_t bytes, int64_t duratio
 }
 
 /* One ranged get for all pieces of @run; @arrived settles those that come while it runs. */
-static int get(struct run *run, void (*arrived)(void *, uint64_t, const char *), struct error *err)
+static int get_run(struct run *run, void (*arrived)(void *, uint64_t, const char *), struct error *err)
 {
 	struct fetcher *f = run->f;
 	struct reader *reader = f->reader;
@@ -260,8 +260,8 @@ static int get(struct run *run, void (*arrived)(void *, uint64_t, const char *),
 		r = learn_etag(reader, batch, etag, err);
 	/* What broke off when all was given out broke off behind the last byte. */
 	if (r < 0 && run->settled < run->count)
-		return failure(reader, batch->artifact, run->pieces + run->settled, run->count - run->settled,
-		               r, err);
+		return get_failure(reader, batch->artifact, run->pieces + run->settled,
+		                   run->count - run->settled, r, err);
 	for (unsigned i = run->settled; i < run->count; i++)
 		count_fetched(f, &run->pieces[i]);
 	if (batch->ahead)
@@ -273,10 +273,10 @@ static int get_one(struct fetcher *f, struct piece *p, struct error *err)
 {
 	struct run run = {.f = f, .pieces = p, .count = 1};
 
-	return get(&run, NULL, err);
+	return get_run(&run, NULL, err);
 }
 
-static int check(struct reader *reader, const struct piece *p, struct error *err)
+static int check_piece(struct reader *reader, const struct piece *p, struct error *err)
 {
 	const struct block *b = p->block;
 	const struct artifact *a = b->artifact;
@@ -308,7 +308,7 @@ static bool from_cache(struct reader *reader, const struct piece *p)
 {
 	if (!cached_read(reader, p))
 		return false;
-	if (check(reader, p, NULL) == 0) {
+	if (check_piece(reader, p, NULL) == 0) {
 		note_cached(reader, p->block);
 		return true;
 	}
@@ -319,7 +319,7 @@ static bool from_cache(struct reader *reader, const struct piece *p)
 static int check_or_get_again(struct fetcher *f, struct piece *p, struct error *err)
 {
 	struct reader *reader = f->reader;
-	int r = check(reader, p, err);
+	int r = check_piece(reader, p, err);
 
 	if (r == 0)
 		return 0;
@@ -327,7 +327,7 @@ static int check_or_get_again(struct fetcher *f, struct piece *p, struct error *
 	r = get_one(f, p, err);
 	if (r < 0)
 		return r;
-	r = check(reader, p, err);
+	r = check_piece(reader, p, err);
 	if (r < 0)
 		atomic_fetch_add(&reader->metrics->wrong_extents, 1);
 	return r;
@@ -346,7 +346,7 @@ static bool is_wanted(struct reader *reader, const struct piece *p)
 
 /* With the lock. Of a file that is wrong as a whole nobody shall have what the verdict was waited for with,
  * should it come once more. */
-static int judge(const struct artifact *a, int r, const struct error **err)
+static int judge_get(const struct artifact *a, int r, const struct error **err)
 {
 	if (r < 0 || a->whole != WHOLE_WRONG)
 		return r;
@@ -356,7 +356,7 @@ static int judge(const struct artifact *a, int r, const struct error **err)
 
 /* @p's get has ended with @r, or brought it: tell those who wait. The block is pinned meanwhile: it is not
  * loading any more, and the last request that fails would take it along. */
-static void settle(struct reader *reader, struct piece *p, int r, const struct error *err)
+static void settle_piece(struct reader *reader, struct piece *p, int r, const struct error *err)
 {
 	struct answers answers = {0};
 	struct block *b = p->block;
@@ -364,7 +364,7 @@ static void settle(struct reader *reader, struct piece *p, int r, const struct e
 	parts_t needed = 0;
 
 	pthread_mutex_lock(&reader->lock);
-	r = judge(a, r, &err);
+	r = judge_get(a, r, &err);
 	block_pin(reader, b);
 	p->offered = r == 0 && cached_offer(reader, b, p->parts);
 	for (const struct wait *w = b->waits; w; w = w->next)
@@ -410,12 +410,12 @@ static void give_out(struct reader *reader, struct piece *p)
 	int r;
 
 	if (!p->block->artifact->layout) {
-		settle(reader, p, 0, NULL);
+		settle_piece(reader, p, 0, NULL);
 		return;
 	}
 	offer_stored(reader, p);
 	r = layout_decode(p, &err);
-	settle(reader, p, r, &err);
+	settle_piece(reader, p, r, &err);
 }
 
 /* The kernel asks again, page by page, for what a failed read-ahead did not bring, and a copy has more blocks
@@ -433,7 +433,7 @@ static bool failed_just_now(struct reader *reader, const struct artifact *a, str
 }
 
 /* @err.retry: trying again might have helped, but the time for that was over. */
-static void note_failure(struct reader *reader, struct artifact *a, const struct error *err)
+static void note_get_failure(struct reader *reader, struct artifact *a, const struct error *err)
 {
 	pthread_mutex_lock(&reader->lock);
 	a->failed_until_ms = clock_mono_ms() + FAILED_HOLD_MS;
@@ -442,7 +442,7 @@ static void note_failure(struct reader *reader, struct artifact *a, const struct
 }
 
 /* On the fetcher's thread, called by the store in the middle of the get: @filled bytes of the run have arrived: give out what is complete and right. */
-static void on_arrived(void *arg, uint64_t filled, const char *etag)
+static void on_pieces_arrived(void *arg, uint64_t filled, const char *etag)
 {
 	struct run *run = arg;
 	struct reader *reader = run->f->reader;
@@ -455,7 +455,7 @@ static void on_arrived(void *arg, uint64_t filled, const char *etag)
 
 		if (filled < run->settled_bytes + p->bytes)
 			return;
-		if (check(reader, p, NULL) < 0) {
+		if (check_piece(reader, p, NULL) < 0) {
 			run->stopped = true;
 			return;
 		}
@@ -474,9 +474,9 @@ static int get_or_fail_fast(struct run *run, struct error *err)
 
 	if (failed_just_now(reader, a, err))
 		return -EIO;
-	r = get(run, on_arrived, err);
+	r = get_run(run, on_pieces_arrived, err);
 	if (r < 0 && err->retry)
-		note_failure(reader, a, err);
+		note_get_failure(reader, a, err);
 	return r;
 }
 
@@ -503,7 +503,7 @@ static void fetch_from_store(struct fetcher *f, struct piece *pieces, unsigned c
 		if (piece_result == 0)
 			give_out(reader, p);
 		else
-			settle(reader, p, piece_result, &one);
+			settle_piece(reader, p, piece_result, &one);
 	}
 }
 
@@ -522,7 +522,7 @@ static void end_ahead(struct fetcher *f)
 }
 
 /* What the disk cache has is given out at once, the rest is got from the store. */
-static void fetch(struct fetcher *f)
+static void fetch_run(struct fetcher *f)
 {
 	struct reader *reader = f->reader;
 	struct batch *batch = &f->batch;
@@ -572,7 +572,7 @@ void *fetch_main(void *arg)
 	pthread_mutex_lock(&reader->lock);
 	while (take_batch(f)) {
 		pthread_mutex_unlock(&reader->lock);
-		fetch(f);
+		fetch_run(f);
 		pthread_mutex_lock(&reader->lock);
 		finish_batch(f);
 	}

@@ -28,7 +28,7 @@ static void try_gets(struct gets_tuning *g, unsigned gets, unsigned hold)
 }
 
 /* Enough was measured: more gets at once, fewer, or as many as now? */
-static void decide(struct reader *reader)
+static void decide_gets(struct reader *reader)
 {
 	struct gets_tuning *g = &reader->gets;
 	uint64_t before = g->fewer_bytes_per_s, now = g->sum_bytes_per_s / g->measured;
@@ -62,7 +62,7 @@ void gets_measure(struct reader *reader, uint64_t bytes, int64_t duration_us)
 	g->sum_bytes_per_s +=
 	        bytes * US_PER_S / (uint64_t)(duration_us > 0 ? duration_us : 1) * reader->ahead_gets;
 	if (++g->measured == MEASURED_GETS)
-		decide(reader);
+		decide_gets(reader);
 }
 
 void gets_init(struct reader *reader)

@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
-static int start_threads(struct reader *reader, struct error *err)
+static int start_reader_threads(struct reader *reader, struct error *err)
 {
 	int r = 0;
 
@@ -76,7 +76,7 @@ int reader_new(const struct reader_options *options, struct reader **ret_reader,
 	reader->fetchers = mem_array(options->threads, sizeof(*reader->fetchers));
 	for (unsigned i = 0; i < reader->threads; i++)
 		pthread_cond_init(&reader->fetchers[i].wake, NULL);
-	r = start_threads(reader, err);
+	r = start_reader_threads(reader, err);
 	if (r < 0) {
 		reader_free(reader);
 		return r;

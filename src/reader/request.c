@@ -35,7 +35,7 @@ static void unlist_pending(struct pending *p)
 		p->next->prev = p->prev;
 }
 
-static void enqueue(struct reader *reader, struct pending *p)
+static void enqueue_request(struct reader *reader, struct pending *p)
 {
 	p->queued = true;
 	p->queue_prev = reader->queue_last;
@@ -43,7 +43,7 @@ static void enqueue(struct reader *reader, struct pending *p)
 	reader->queue_last = p;
 }
 
-static void dequeue(struct reader *reader, struct pending *p)
+static void dequeue_request(struct reader *reader, struct pending *p)
 {
 	p->queued = false;
 	*(p->queue_prev ? &p->queue_prev->queue_next : &reader->queue) = p->queue_next;
@@ -51,7 +51,7 @@ static void dequeue(struct reader *reader, struct pending *p)
 	p->queue_prev = p->queue_next = NULL;
 }
 
-static void decide(struct pending *p, int r, const struct error *err, struct answers *answers)
+static void decide_answer(struct pending *p, int r, const struct error *err, struct answers *answers)
 {
 	unlist_pending(p);
 	p->file->answering++;
@@ -86,9 +86,9 @@ void request_fail(struct reader *reader, struct pending *p, int r, const struct 
                   struct answers *answers)
 {
 	if (p->queued)
-		dequeue(reader, p);
+		dequeue_request(reader, p);
 	release_blocks(reader, p);
-	decide(p, r, err, answers);
+	decide_answer(p, r, err, answers);
 }
 
 void request_parts_ready(struct block *b, parts_t parts, struct answers *answers)
@@ -103,7 +103,7 @@ void request_parts_ready(struct block *b, parts_t parts, struct answers *answers
 		}
 		*at = w->next;
 		if (--w->pending->missing == 0)
-			decide(w->pending, 0, NULL, answers);
+			decide_answer(w->pending, 0, NULL, answers);
 	}
 }
 
@@ -153,7 +153,7 @@ static unsigned survey(struct reader *reader, struct pending *p, struct place *p
 }
 
 /* @b is pinned for @p: have it bring what is needed of it. */
-static void wait_for(struct reader *reader, struct pending *p, struct block *b, parts_t need)
+static void wait_for_parts(struct reader *reader, struct pending *p, struct block *b, parts_t need)
 {
 	struct wait *w = &p->waits[p->count++];
 
@@ -185,10 +185,10 @@ static bool admit(struct reader *reader, struct pending *p, bool may_take, struc
 
 		if (!place->block)
 			place->block = block_make(reader, p->file->artifact, &place->span, true);
-		wait_for(reader, p, place->block, place->need);
+		wait_for_parts(reader, p, place->block, place->need);
 	}
 	if (p->missing == 0)
-		decide(p, 0, NULL, answers);
+		decide_answer(p, 0, NULL, answers);
 	return true;
 }
 
@@ -197,7 +197,7 @@ static void admit_queued(struct reader *reader, struct answers *answers)
 	struct pending *p;
 
 	while ((p = reader->queue) && admit(reader, p, true, answers))
-		dequeue(reader, p);
+		dequeue_request(reader, p);
 }
 
 /* Requests that were decided while a block was forgotten. */
@@ -219,7 +219,7 @@ static size_t overlap(const struct span *span, uint64_t from, uint64_t to)
 }
 
 /* With the lock: count @p's answer. */
-static void count(struct reader *reader, struct pending *p)
+static void count_answer(struct reader *reader, struct pending *p)
 {
 	struct reader_metrics *m = reader->metrics;
 
@@ -244,7 +244,7 @@ static void count(struct reader *reader, struct pending *p)
 	p->file->stats.bytes += p->len;
 }
 
-static void tell(struct pending *p)
+static void tell_answer(struct pending *p)
 {
 	struct iovec iov[REQUEST_IOV_MAX];
 	uint64_t at = p->offset, end = p->offset + p->len;
@@ -278,9 +278,9 @@ void request_deliver(struct reader *reader, struct answers *answers)
 		answers->first = p->answer_next;
 		if (!answers->first)
 			answers->last = NULL;
-		count(reader, p);
+		count_answer(reader, p);
 		pthread_mutex_unlock(&reader->lock);
-		tell(p);
+		tell_answer(p);
 		pthread_mutex_lock(&reader->lock);
 		release_blocks(reader, p);
 		if (--p->file->answering == 0)
@@ -290,7 +290,7 @@ void request_deliver(struct reader *reader, struct answers *answers)
 }
 
 /* With the lock: a request that cannot even begin is answered with an error as well. */
-static int refuse(struct reader_file *f, const struct error *why, struct error *err)
+static int refuse_request(struct reader_file *f, const struct error *why, struct error *err)
 {
 	atomic_fetch_add(&f->reader->metrics->failures, 1);
 	f->stats.failures++;
@@ -300,8 +300,8 @@ static int refuse(struct reader_file *f, const struct error *why, struct error *
 
 /* With the lock: begin @req, whose range is not empty and cut at the end; else 0 is not returned, and @err
  * says why. */
-static int begin(struct reader_file *f, struct reader_request *req, size_t len, struct answers *answers,
-                 struct error *err)
+static int begin_request(struct reader_file *f, struct reader_request *req, size_t len,
+                         struct answers *answers, struct error *err)
 {
 	static const struct error ending = {
 	        .class = ERROR_CANCELLED, .errnum = EIO, .message = "keepfs is shutting down"};
@@ -309,15 +309,15 @@ static int begin(struct reader_file *f, struct reader_request *req, size_t len, 
 	struct pending *p;
 
 	if (reader->refusing)
-		return refuse(f, &ending, err);
+		return refuse_request(f, &ending, err);
 	if (f->artifact->whole == WHOLE_WRONG)
-		return refuse(f, &f->artifact->wrong, err);
+		return refuse_request(f, &f->artifact->wrong, err);
 	p = mem_alloc(sizeof(*p));
 	*p = (struct pending){
 	        .request = req, .file = f, .began_us = clock_mono_us(), .offset = req->offset, .len = len};
 	list_pending(p);
 	if (!admit(reader, p, !reader->queue, answers))
-		enqueue(reader, p);
+		enqueue_request(reader, p);
 	ahead_note(f, req->offset, req->offset + len);
 	return 0;
 }
@@ -341,8 +341,8 @@ void reader_read(struct reader_file *f, struct reader_request *req)
 		return;
 	}
 	pthread_mutex_lock(&reader->lock);
-	r = begin(f, req, total - req->offset < req->len ? (size_t)(total - req->offset) : req->len, &answers,
-	          &err);
+	r = begin_request(f, req, total - req->offset < req->len ? (size_t)(total - req->offset) : req->len,
+	                  &answers, &err);
 	if (r == 0)
 		request_deliver(reader, &answers);
 	pthread_mutex_unlock(&reader->lock);

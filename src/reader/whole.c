@@ -74,8 +74,8 @@ bool whole_arrived(struct reader *reader, struct block *b, parts_t parts)
 }
 
 /* Nothing is held or kept any more; @err: why what was held is wrong, or NULL. */
-static void give_up(struct reader *reader, struct artifact *a, const struct error *err,
-                    struct answers *answers)
+static void give_up_whole(struct reader *reader, struct artifact *a, const struct error *err,
+                          struct answers *answers)
 {
 	struct block *b = a->whole_held;
 	parts_t parts = a->whole_held_parts;
@@ -102,18 +102,18 @@ void whole_lost(struct reader *reader, struct block *b)
 	struct artifact *a = b->artifact;
 
 	if (a->whole == WHOLE_ON && b->span.offset == a->whole_next)
-		give_up(reader, a, NULL, &reader->late);
+		give_up_whole(reader, a, NULL, &reader->late);
 }
 
 void whole_end(struct reader *reader, struct artifact *a, struct answers *answers)
 {
 	if (a->whole != WHOLE_BUSY)
-		give_up(reader, a, NULL, answers);
+		give_up_whole(reader, a, NULL, answers);
 	if (is_going_on(a))
 		a->whole = a->whole == WHOLE_BUSY ? WHOLE_ENDING : WHOLE_OFF;
 }
 
-static void judge(struct reader *reader, struct artifact *a)
+static void judge_whole(struct reader *reader, struct artifact *a)
 {
 	uint8_t digest[SHA256_BYTES];
 	char hex[SHA256_HEX_BYTES];
@@ -188,12 +188,12 @@ void whole_go_on(struct reader *reader, struct artifact *a, struct answers *answ
 			break;
 		hash_block(reader, a, b);
 		if (a->whole_next == a->bytes)
-			judge(reader, a);
+			judge_whole(reader, a);
 	}
 	/* It may be long in coming, and other files need buffers, too. What is let go can still be hashed as
 	 * long as nobody takes its buffer. */
 	if (a->whole_kept > reader->block_count / 2)
 		coming = false;
 	if (a->whole != WHOLE_BUSY && a->whole != WHOLE_ENDING && !(a->whole == WHOLE_ON && coming))
-		give_up(reader, a, a->whole == WHOLE_WRONG ? &a->wrong : NULL, answers);
+		give_up_whole(reader, a, a->whole == WHOLE_WRONG ? &a->wrong : NULL, answers);
 }

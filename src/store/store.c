@@ -7,6 +7,7 @@
 #include "store_private.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/base/iov.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 
@@ -41,16 +42,7 @@ int store_call_check(const struct store_call *call, const char *doing, struct er
 	return r;
 }
 
-uint64_t store_iov_bytes(const struct iovec *iov, int count)
-{
-	uint64_t total = 0;
-
-	for (int i = 0; i < count; i++)
-		total += iov[i].iov_len;
-	return total;
-}
-
-static int check(const struct store_call *call, const char *key, const char *doing, struct error *err)
+static int check_call(const struct store_call *call, const char *key, const char *doing, struct error *err)
 {
 	int r = store_key_check(key, err);
 
@@ -61,7 +53,7 @@ int store_put(struct store *s, const struct store_call *call, const char *key, c
               int count, const struct store_put_options *options, struct error *err)
 {
 	static const struct store_put_options plain = {0};
-	int r = check(call, key, "writing an object", err);
+	int r = check_call(call, key, "writing an object", err);
 
 	return r < 0 ? r : s->ops->put(s, call, key, iov, count, options ? options : &plain, err);
 }
@@ -114,10 +106,10 @@ int store_get(struct store *s, const struct store_call *call, const char *key, u
 	if (!options)
 		options = &plain;
 	store_get_begin(options);
-	r = check(call, key, "reading an object", err);
+	r = check_call(call, key, "reading an object", err);
 	if (r < 0)
 		return r;
-	if (store_iov_bytes(iov, count) == 0)
+	if (iov_bytes(iov, count) == 0)
 		return get_nothing(s, call, key, offset, options, err);
 	return s->ops->get(s, call, key, offset, iov, count, options, err);
 }
@@ -161,14 +153,14 @@ int store_get_all(struct store *s, const struct store_call *call, const char *ke
 int store_head(struct store *s, const struct store_call *call, const char *key, struct store_object *ret,
                struct error *err)
 {
-	int r = check(call, key, "looking for an object", err);
+	int r = check_call(call, key, "looking for an object", err);
 
 	return r < 0 ? r : s->ops->head(s, call, key, ret, err);
 }
 
 int store_remove(struct store *s, const struct store_call *call, const char *key, struct error *err)
 {
-	int r = check(call, key, "removing an object", err);
+	int r = check_call(call, key, "removing an object", err);
 
 	return r < 0 ? r : s->ops->remove(s, call, key, err);
 }
@@ -193,7 +185,7 @@ int store_list(struct store *s, const struct store_call *call, const char *prefi
 int store_upload_begin(struct store *s, const struct store_call *call, const char *key,
                        struct store_upload **ret_upload, struct error *err)
 {
-	int r = check(call, key, "beginning an upload", err);
+	int r = check_call(call, key, "beginning an upload", err);
 
 	return r < 0 ? r : s->ops->upload_begin(s, call, key, ret_upload, err);
 }
@@ -251,7 +243,7 @@ struct store_upload *store_upload_free(struct store_upload *up)
 int store_upload_abort(struct store *s, const struct store_call *call, const char *key, const char *upload_id,
                        struct error *err)
 {
-	int r = check(call, key, "aborting an upload", err);
+	int r = check_call(call, key, "aborting an upload", err);
 
 	return r < 0 ? r : s->ops->upload_abort(s, call, key, upload_id, err);
 }

@@ -9,8 +9,6 @@ int store_call_state(const struct store_call *call);
 int store_call_check(const struct store_call *call, const char *doing, struct error *err);
 /** store_prefix_check() - 0 when keys may begin with @prefix, else -EINVAL with a message. "" is a prefix. */
 int store_prefix_check(const char *prefix, struct error *err);
-/** store_iov_bytes() - the sum of the buffers' lengths. */
-uint64_t store_iov_bytes(const struct iovec *iov, int count);
 /** store_get_begin() - nothing is known yet: *ret_etag "", *ret_filled 0, where they are asked for. */
 void store_get_begin(const struct store_get_options *options);
 /** store_get_tell() - the answers of a get of which @filled bytes came, of the object with @etag. */

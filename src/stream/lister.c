@@ -88,7 +88,7 @@ static bool is_extent_full(const struct lister *l)
 	return l->extent_bytes > 0 && is_end(l, l->extents->total_bytes + l->extent_bytes);
 }
 
-static void add(struct lister *l, const uint8_t *data, size_t len)
+static void add_extent_bytes(struct lister *l, const uint8_t *data, size_t len)
 {
 	while (len > 0) {
 		size_t room = room_in_extent(l);
@@ -109,7 +109,7 @@ static int lister_write(struct sink *s, const void *data, size_t len, struct err
 {
 	struct lister *l = (struct lister *)s;
 
-	add(l, data, len);
+	add_extent_bytes(l, data, len);
 	return sink_write(l->next, data, len, err);
 }
 

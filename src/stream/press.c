@@ -106,7 +106,7 @@ static void compress_batch(void *arg)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static int note_failure(struct press *p, int r, const struct error *failure)
+static int note_press_failure(struct press *p, int r, const struct error *failure)
 {
 	p->failed = r;
 	p->failure = *failure;
@@ -120,13 +120,13 @@ static int check_state(struct press *p, struct error *err)
 	struct error failure = {0};
 
 	if (!p->failed && cancel_is_set(p->options.cancel))
-		note_failure(p, error_set(&failure, ERROR_CANCELLED, ECANCELED, "cancelled"), &failure);
+		note_press_failure(p, error_set(&failure, ERROR_CANCELLED, ECANCELED, "cancelled"), &failure);
 	if (p->failed && err)
 		*err = p->failure;
 	return p->failed;
 }
 
-static int hand_out(const struct ordered_out *out, const struct batch *b, struct error *err)
+static int hand_out_batch(const struct ordered_out *out, const struct batch *b, struct error *err)
 {
 	const uint8_t *data = b->buffers.out;
 	int r = b->r;
@@ -170,11 +170,11 @@ static int deliver_first(struct press *p, bool wait)
 	pthread_mutex_unlock(&p->lock);
 	if (!done)
 		return 1;
-	r = hand_out(&p->options.out, b, &failure);
+	r = hand_out_batch(&p->options.out, b, &failure);
 	empty_batch(p, b);
 	p->first = (p->first + 1) % p->ring_size;
 	p->submitted--;
-	return r < 0 ? note_failure(p, r, &failure) : 0;
+	return r < 0 ? note_press_failure(p, r, &failure) : 0;
 }
 
 static int deliver_ready(struct press *p)
@@ -192,7 +192,7 @@ static struct batch *filling(struct press *p)
 }
 
 /* The batch that is being filled is whole; what is gathered for the next segment is not part of it. */
-static int submit(struct press *p)
+static int submit_batch(struct press *p)
 {
 	struct batch *b = filling(p);
 	int r;
@@ -210,7 +210,7 @@ static int submit_if_worth(struct press *p)
 {
 	const struct batch *b = filling(p);
 
-	return b->raw_bytes >= WORTH_A_THREAD || b->count + 2 > RECORDS_AT_MOST ? submit(p) : 0;
+	return b->raw_bytes >= WORTH_A_THREAD || b->count + 2 > RECORDS_AT_MOST ? submit_batch(p) : 0;
 }
 
 static void end_segment(struct press *p)
@@ -252,7 +252,7 @@ static int move_to_next(struct press *p)
 {
 	struct batch *b = filling(p);
 	const uint8_t *from = b->buffers.raw + b->raw_bytes;
-	int r = submit(p);
+	int r = submit_batch(p);
 
 	if (r == 0)
 		r = need_buffers(p);
@@ -262,7 +262,7 @@ static int move_to_next(struct press *p)
 }
 
 /* Room for at least one more byte of the segment. */
-static int make_room(struct press *p)
+static int make_segment_room(struct press *p)
 {
 	if (!filling(p)->buffers.raw) {
 		int r = need_buffers(p);
@@ -273,12 +273,12 @@ static int make_room(struct press *p)
 	return p->gathered < segment_room(p, filling(p)) ? 0 : move_to_next(p);
 }
 
-static int gather(struct press *p, const uint8_t *data, size_t len)
+static int gather_segment(struct press *p, const uint8_t *data, size_t len)
 {
 	while (len > 0) {
 		struct batch *b;
 		size_t room, n;
-		int r = make_room(p);
+		int r = make_segment_room(p);
 
 		if (r < 0)
 			return r;
@@ -291,7 +291,7 @@ static int gather(struct press *p, const uint8_t *data, size_t len)
 		len -= n;
 		if (p->gathered == SEGMENT_RAW_BYTES) {
 			end_segment(p);
-			r = submit(p);
+			r = submit_batch(p);
 			if (r < 0)
 				return r;
 		}
@@ -300,7 +300,7 @@ static int gather(struct press *p, const uint8_t *data, size_t len)
 }
 
 /* @r of a step that may have failed, told. */
-static int tell(struct press *p, int r, struct error *err)
+static int tell_failed_step(struct press *p, int r, struct error *err)
 {
 	return r < 0 ? check_state(p, err) : 0;
 }
@@ -309,7 +309,7 @@ int press_write(struct press *p, const void *data, size_t len, struct error *err
 {
 	int r = check_state(p, err);
 
-	return r < 0 ? r : tell(p, gather(p, data, len), err);
+	return r < 0 ? r : tell_failed_step(p, gather_segment(p, data, len), err);
 }
 
 int press_mark(struct press *p, int what, uint64_t value, struct error *err)
@@ -322,7 +322,7 @@ int press_mark(struct press *p, int what, uint64_t value, struct error *err)
 	end_segment(p);
 	b = filling(p);
 	b->records[b->count++] = (struct record){.is_mark = true, .what = what, .value = value};
-	return tell(p, submit_if_worth(p), err);
+	return tell_failed_step(p, submit_if_worth(p), err);
 }
 
 int press_finish(struct press *p, struct error *err)
@@ -333,13 +333,13 @@ int press_finish(struct press *p, struct error *err)
 		return r;
 	end_segment(p);
 	if (filling(p)->count > 0)
-		r = submit(p);
+		r = submit_batch(p);
 	while (r == 0 && p->submitted > 0)
 		r = deliver_first(p, true);
-	return tell(p, r, err);
+	return tell_failed_step(p, r, err);
 }
 
-static int reserve(struct press *p, struct error *err)
+static int reserve_press(struct press *p, struct error *err)
 {
 	size_t buffers = (size_t)p->options.threads * PRESS_BUFFERS_PER_THREAD;
 	int r = pool_reserve(p->options.pool, buffers, p->options.cancel);
@@ -392,7 +392,7 @@ int press_new(const struct press_options *options, struct press **ret_press, str
 		p->options.threads = 1;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
-	r = reserve(p, err);
+	r = reserve_press(p, err);
 	if (r < 0)
 		return r;
 	make_batches(p);

@@ -23,7 +23,7 @@ static int wait_for_data(int fd, int cancel_fd, struct error *err)
 }
 
 /* Return: how many bytes; 0 at the end; -EAGAIN when there are none yet. */
-static ssize_t read_piece(int fd, int cancel_fd, void *buf, struct error *err)
+static ssize_t read_fd_piece(int fd, int cancel_fd, void *buf, struct error *err)
 {
 	int r = wait_for_data(fd, cancel_fd, err);
 	ssize_t n;
@@ -36,13 +36,13 @@ static ssize_t read_piece(int fd, int cancel_fd, void *buf, struct error *err)
 	return n < 0 ? error_system(err, errno, "reading data") : n;
 }
 
-static int pump(int fd, int cancel_fd, struct sink *sink, atomic_uint_least64_t *read_bytes,
-                struct error *err)
+static int pump_fd(int fd, int cancel_fd, struct sink *sink, atomic_uint_least64_t *read_bytes,
+                   struct error *err)
 {
 	_cleanup(free) char *buf = mem_alloc(PUMP_BYTES);
 
 	for (;;) {
-		ssize_t n = read_piece(fd, cancel_fd, buf, err);
+		ssize_t n = read_fd_piece(fd, cancel_fd, buf, err);
 		int r;
 
 		if (n == -EAGAIN)
@@ -65,7 +65,7 @@ int stream_pump(int fd, struct sink *sink, struct cancel *cancel, atomic_uint_le
 
 	if (r < 0)
 		return error_system(err, -r, "making an eventfd");
-	r = pump(fd, wake.fd, sink, read_bytes, err);
+	r = pump_fd(fd, wake.fd, sink, read_bytes, err);
 	cancel_fd_close(&wake);
 	return r;
 }

@@ -62,7 +62,7 @@ static int wrong_size(const struct readback *b, struct error *err, const char *h
 	                 b->options->key, how, (unsigned long long)b->options->extents->total_bytes);
 }
 
-static int get(struct span *s)
+static int get_span(struct span *s)
 {
 	const struct readback_options *o = s->back->options;
 	const struct store_call call = {.cancel = &s->back->stop};
@@ -94,7 +94,7 @@ static uint32_t crc_of(const struct span *s, const struct extent *x)
 	return crc;
 }
 
-static int check(struct span *s)
+static int check_span(struct span *s)
 {
 	for (size_t i = 0; i < s->count; i++) {
 		const struct extent *x = &s->extents[i];
@@ -116,11 +116,11 @@ static void get_and_check(void *arg)
 	struct span *s = arg;
 	struct readback *b = s->back;
 
-	s->r = get(s);
-	if (s->r == 0 && check(s) < 0) {
-		s->r = get(s);
+	s->r = get_span(s);
+	if (s->r == 0 && check_span(s) < 0) {
+		s->r = get_span(s);
 		if (s->r == 0)
-			s->r = check(s);
+			s->r = check_span(s);
 	}
 	pthread_mutex_lock(&b->lock);
 	s->busy = false;
@@ -129,7 +129,7 @@ static void get_and_check(void *arg)
 }
 
 /* The next whole extents that fit; false at the end. */
-static bool ask(struct readback *b, struct span *s)
+static bool ask_span(struct readback *b, struct span *s)
 {
 	const struct extents *x = b->options->extents;
 
@@ -150,7 +150,7 @@ static bool ask(struct readback *b, struct span *s)
 	return true;
 }
 
-static int wait_for(struct readback *b, struct span *s, struct error *err)
+static int wait_for_span(struct readback *b, struct span *s, struct error *err)
 {
 	pthread_mutex_lock(&b->lock);
 	while (s->busy)
@@ -181,21 +181,21 @@ static int pass_on(struct readback *b, const struct span *s, struct error *err)
 	return 0;
 }
 
-static int read_all(struct readback *b, struct error *err)
+static int read_all_spans(struct readback *b, struct error *err)
 {
 	unsigned asked = 0;
 
-	while (asked < b->span_count && ask(b, &b->spans[asked]))
+	while (asked < b->span_count && ask_span(b, &b->spans[asked]))
 		asked++;
 	for (unsigned i = 0; asked > 0; i = (i + 1) % b->span_count) {
 		struct span *s = &b->spans[i];
-		int r = wait_for(b, s, err);
+		int r = wait_for_span(b, s, err);
 
 		if (r == 0)
 			r = pass_on(b, s, err);
 		if (r < 0)
 			return r;
-		if (!ask(b, s))
+		if (!ask_span(b, s))
 			asked--;
 	}
 	return 0;
@@ -265,7 +265,7 @@ static int read_with_threads(struct readback *b, struct error *err)
 	if (r < 0)
 		return r;
 	b->workers = workers_new("readback", b->span_count);
-	r = b->workers ? read_all(b, err)
+	r = b->workers ? read_all_spans(b, err)
 	               : error_set(err, ERROR_INTERNAL, EAGAIN, "cannot start a thread for reading back");
 	cancel_set(&b->stop); /* after a failure the other spans are not needed */
 	workers_free(b->workers);

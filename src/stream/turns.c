@@ -66,7 +66,7 @@ static void fail_locked(struct turns *t, int r, const struct error *err)
 }
 
 /* With the lock. Return: 0, or the first failure. */
-static int told_failure(const struct turns *t, struct error *err)
+static int told_turn_failure(const struct turns *t, struct error *err)
 {
 	if (t->failed < 0 && err)
 		*err = t->failure;
@@ -103,7 +103,7 @@ struct turns *turns_new(uint64_t budget_bytes, struct cancel *cancel)
 	return t;
 }
 
-static void free_items(struct item *item)
+static void free_turn_items(struct item *item)
 {
 	while (item) {
 		struct item *next = item->next;
@@ -122,7 +122,7 @@ struct turns *turns_free(struct turns *t)
 		struct turn *turn = t->first;
 
 		t->first = turn->next;
-		free_items(turn->first);
+		free_turn_items(turn->first);
 		free(turn);
 	}
 	pthread_cond_destroy(&t->taken);
@@ -171,7 +171,7 @@ static int claim(struct turn *turn, uint64_t bytes, struct error *err)
 	pthread_mutex_lock(&t->lock);
 	while (!t->failed && !has_room(turn, bytes))
 		pthread_cond_wait(&t->taken, &t->lock);
-	r = told_failure(t, err);
+	r = told_turn_failure(t, err);
 	if (r == 0) {
 		turn->used += bytes;
 		t->used += bytes;
@@ -180,7 +180,7 @@ static int claim(struct turn *turn, uint64_t bytes, struct error *err)
 	return r;
 }
 
-static void append(struct turn *turn, struct item *item)
+static void queue_item(struct turn *turn, struct item *item)
 {
 	struct turns *t = turn->turns;
 
@@ -203,7 +203,7 @@ int turn_segment(struct turn *turn, const struct segment *s, const void *data, s
 	item = mem_alloc(cost(&like));
 	*item = like;
 	memcpy(item->data, data, s->bytes);
-	append(turn, item);
+	queue_item(turn, item);
 	return 0;
 }
 
@@ -217,7 +217,7 @@ int turn_mark(struct turn *turn, int what, uint64_t value, struct error *err)
 		return r;
 	item = mem_alloc(sizeof(*item));
 	*item = like;
-	append(turn, item);
+	queue_item(turn, item);
 	return 0;
 }
 
@@ -247,7 +247,7 @@ static bool is_ready(const struct turns *t)
 }
 
 /* With the lock: what the first turn has, up to TAKEN_AT_ONCE and at least one item. @ret_bytes: its cost. */
-static struct item *take(struct turn *turn, uint64_t *ret_bytes)
+static struct item *take_items(struct turn *turn, uint64_t *ret_bytes)
 {
 	struct item *items = turn->first;
 	struct item **end = &items->next;
@@ -265,7 +265,7 @@ static struct item *take(struct turn *turn, uint64_t *ret_bytes)
 }
 
 /* Consumes @items. */
-static int hand_out(struct item *items, const struct ordered_out *out, struct error *err)
+static int hand_out_items(struct item *items, const struct ordered_out *out, struct error *err)
 {
 	int r = 0;
 
@@ -277,7 +277,7 @@ static int hand_out(struct item *items, const struct ordered_out *out, struct er
 		                  : out->segment(out->arg, &item->segment, item->data, err);
 		free(item);
 	}
-	free_items(items);
+	free_turn_items(items);
 	return r < 0 ? r : 0;
 }
 
@@ -286,11 +286,11 @@ static void deliver_some(struct turns *t, struct turn *turn, const struct ordere
 {
 	struct error failure = {0};
 	uint64_t bytes;
-	struct item *items = take(turn, &bytes);
+	struct item *items = take_items(turn, &bytes);
 	int r;
 
 	pthread_mutex_unlock(&t->lock);
-	r = hand_out(items, out, &failure);
+	r = hand_out_items(items, out, &failure);
 	pthread_mutex_lock(&t->lock);
 	turn->used -= bytes;
 	t->used -= bytes;
@@ -319,7 +319,7 @@ int turns_deliver(struct turns *t, const struct ordered_out *out, struct error *
 	for (;;) {
 		while (!t->failed && !is_ready(t))
 			pthread_cond_wait(&t->made, &t->lock);
-		r = told_failure(t, err);
+		r = told_turn_failure(t, err);
 		if (r < 0 || !t->first)
 			break;
 		if (t->first->first)

@@ -88,7 +88,7 @@ static struct store_call call_of(struct upload *up)
 }
 
 /* The first failure is the cause; what fails after it was stopped by it. */
-static int note_failure(struct upload *up, int r, const struct error *failure)
+static int note_upload_failure(struct upload *up, int r, const struct error *failure)
 {
 	pthread_mutex_lock(&up->lock);
 	if (!up->failed) {
@@ -101,7 +101,7 @@ static int note_failure(struct upload *up, int r, const struct error *failure)
 }
 
 /* Return: 0, or the first failure. */
-static int told_failure(struct upload *up, struct error *err)
+static int told_upload_failure(struct upload *up, struct error *err)
 {
 	int r;
 
@@ -120,7 +120,7 @@ static int wait_for_senders(struct upload *up, unsigned most, struct error *err)
 	while (up->in_flight > most)
 		pthread_cond_wait(&up->changed, &up->lock);
 	pthread_mutex_unlock(&up->lock);
-	return told_failure(up, err);
+	return told_upload_failure(up, err);
 }
 
 static void note_sent(struct upload *up, const struct store_part *part)
@@ -152,7 +152,7 @@ static void send_part(void *arg)
 		sent.bytes = part->bytes;
 		note_sent(up, &sent);
 	} else {
-		note_failure(up, r, &err);
+		note_upload_failure(up, r, &err);
 	}
 	part_free(part);
 	pthread_mutex_lock(&up->lock);
@@ -168,8 +168,8 @@ static int begin_multipart(struct upload *up, struct error *err)
 	int r = store_upload_begin(up->store, &call, up->key, &up->multipart, &failure);
 
 	if (r < 0) {
-		note_failure(up, r, &failure);
-		return told_failure(up, err);
+		note_upload_failure(up, r, &failure);
+		return told_upload_failure(up, err);
 	}
 	if (up->first)
 		store_upload_announce(up->multipart, 1, up->first->bytes);
@@ -203,7 +203,7 @@ static bool reserve_growth(struct upload *up, uint64_t part_bytes)
 	return true;
 }
 
-static void grow(struct upload *up, unsigned number)
+static void grow_parts(struct upload *up, unsigned number)
 {
 	uint64_t want = upload_part_bytes(up->first_part_bytes, up->max_part_bytes, number);
 
@@ -226,7 +226,7 @@ static int too_many_parts(struct upload *up)
 	        "%s: the backup needs more than %u parts, which now have %s each: raise part_size in "
 	        "[store], or memory in [keepfs], half of which parts may grow into, or max_parts in [store] if it is lower than what the store allows",
 	        up->key, up->max_parts, str_format_bytes(size, sizeof(size), up->part_bytes));
-	return note_failure(up, r, &failure);
+	return note_upload_failure(up, r, &failure);
 }
 
 static int begin_part(struct upload *up, struct error *err)
@@ -237,7 +237,7 @@ static int begin_part(struct upload *up, struct error *err)
 		return r;
 	if (up->last_number == up->max_parts) {
 		too_many_parts(up);
-		return told_failure(up, err);
+		return told_upload_failure(up, err);
 	}
 	up->last_number++;
 	if (up->head_bytes && up->last_number == 1) {
@@ -245,7 +245,7 @@ static int begin_part(struct upload *up, struct error *err)
 		part_skip(up->filling, up->head_bytes);
 		return 0;
 	}
-	grow(up, up->last_number);
+	grow_parts(up, up->last_number);
 	up->filling = part_new(up, up->pool, up->last_number, up->part_bytes);
 	return 0;
 }
@@ -264,7 +264,7 @@ static int upload_write(struct sink *s, const void *data, size_t len, struct err
 	const char *p = data;
 
 	while (len > 0) {
-		int r = up->filling ? told_failure(up, err) : begin_part(up, err);
+		int r = up->filling ? told_upload_failure(up, err) : begin_part(up, err);
 		size_t n;
 
 		if (r < 0)
@@ -283,7 +283,7 @@ static int upload_write(struct sink *s, const void *data, size_t len, struct err
 static int upload_head(struct sink *s, const void *head, size_t len, struct error *err)
 {
 	struct upload *up = (struct upload *)s;
-	int r = told_failure(up, err);
+	int r = told_upload_failure(up, err);
 
 	assert(len == up->head_bytes || (len > 0 && len < up->head_bytes && up->last_number == 0));
 	up->head_bytes = len;
@@ -305,8 +305,8 @@ static int put_whole(struct upload *up, struct error *err)
 	                  &failure);
 
 	if (r < 0) {
-		note_failure(up, r, &failure);
-		return told_failure(up, err);
+		note_upload_failure(up, r, &failure);
+		return told_upload_failure(up, err);
 	}
 	if (up->sent_bytes && part)
 		atomic_fetch_add(up->sent_bytes, part->bytes);
@@ -314,7 +314,7 @@ static int put_whole(struct upload *up, struct error *err)
 	return 0;
 }
 
-static int by_number(const void *a, const void *b)
+static int by_part_number(const void *a, const void *b)
 {
 	const struct store_part *x = a, *y = b;
 
@@ -334,11 +334,11 @@ static int complete_multipart(struct upload *up, struct error *err)
 	if (r < 0)
 		return r;
 	/* No sender runs any more: what they wrote is ours. */
-	qsort(up->sent, up->sent_count, sizeof(*up->sent), by_number);
+	qsort(up->sent, up->sent_count, sizeof(*up->sent), by_part_number);
 	r = store_upload_complete(up->multipart, &call, up->sent, up->sent_count, &failure);
 	if (r < 0) {
-		note_failure(up, r, &failure);
-		return told_failure(up, err);
+		note_upload_failure(up, r, &failure);
+		return told_upload_failure(up, err);
 	}
 	up->complete = true;
 	return 0;
@@ -347,7 +347,7 @@ static int complete_multipart(struct upload *up, struct error *err)
 static int upload_finish(struct sink *s, struct error *err)
 {
 	struct upload *up = (struct upload *)s;
-	int r = told_failure(up, err);
+	int r = told_upload_failure(up, err);
 
 	if (r < 0)
 		return r;
@@ -430,7 +430,7 @@ static int no_memory(struct upload *up, size_t buffers, size_t first_buffers, st
 	        PARTS_HELD, buffers, pool_buffers(up->pool));
 }
 
-static int reserve(struct upload *up, struct cancel *cancel, struct error *err)
+static int reserve_part(struct upload *up, struct cancel *cancel, struct error *err)
 {
 	size_t buffers = PARTS_HELD * part_buffers(up->part_bytes);
 	size_t first_buffers = up->head_bytes ? part_buffers(up->head_part_bytes) : 0;
@@ -471,7 +471,7 @@ int upload_new(const struct stream_object_options *options, struct sink **ret_si
 	up->outer = options->cancel;
 	up->outer_hook = (struct cancel_hook){.wake = stop_upload, .arg = up};
 	cancel_add_hook(up->outer, &up->outer_hook);
-	r = reserve(up, options->cancel, err);
+	r = reserve_part(up, options->cancel, err);
 	if (r == 0) {
 		up->workers = workers_new("upload", features.parallel < SENT_AT_ONCE
 		                                            ? (unsigned)at_least(features.parallel, 1)

@@ -18,10 +18,11 @@ static void words_and_pairs_are_split(void **state)
 	_cleanup(command_line) struct command_line c = {0};
 	struct error err = {0};
 
-	assert_int_equal(command_line_parse(" full\tnote=\"before the \\\"big\\\" one\" 'two words' a\\ b x='' "
-	                               "y=1=2 /p=q 'k'=v k\\=v \"\" =v\n",
-	                               &c, &err),
-	                 0);
+	assert_int_equal(
+	        command_line_parse(" full\tnote=\"before the \\\"big\\\" one\" 'two words' a\\ b x='' "
+	                           "y=1=2 /p=q 'k'=v k\\=v \"\" =v\n",
+	                           &c, &err),
+	        0);
 	assert_int_equal(c.word_count, 8);
 	assert_string_equal(c.words[0], "full");
 	assert_string_equal(c.words[1], "two words");
@@ -103,7 +104,8 @@ static void a_cut_command_is_whole_or_refused(void **state)
 			else if (*p == '"' && !single)
 				twice = !twice;
 		}
-		assert_int_equal(command_line_parse(text, &c, NULL), single || twice || escaped ? -EINVAL : 0);
+		assert_int_equal(command_line_parse(text, &c, NULL),
+		                 single || twice || escaped ? -EINVAL : 0);
 		command_line_finish(&c);
 	}
 }
@@ -137,8 +139,7 @@ static void words_become_one_command_again(void **state)
 	assert_int_equal(c.pair_count, 5);
 	for (size_t i = 0, word = 0, option = 0; i < ARRAY_SIZE(words); i++) {
 		_cleanup(free) char *pair =
-		        option < 5 ? mem_printf("%s=%s", c.pairs[option].key, c.pairs[option].value)
-		                   : NULL;
+		        option < 5 ? mem_printf("%s=%s", c.pairs[option].key, c.pairs[option].value) : NULL;
 
 		if (pair && strcmp(words[i], pair) == 0)
 			option++;

@@ -135,7 +135,8 @@ static void without_each_there_is_one_by_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(a_subdirectory_is_taken_when_it_has_settled, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(a_subdirectory_is_taken_when_it_has_settled, set_up,
+	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(what_has_an_archive_is_not_taken_again, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(without_each_there_is_one_by_time, set_up, tear_down),
 	};

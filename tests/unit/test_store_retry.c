@@ -4,6 +4,7 @@
 #include "store_test.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/base/iov.h>
 #include <keepfs/base/str.h>
 
 #include <errno.h>
@@ -319,7 +320,7 @@ static int breaking_get(struct store *s, const struct store_call *call, const ch
                         struct error *err)
 {
 	const struct get_step *step = &world->steps[world->gets];
-	uint64_t want = store_iov_bytes(iov, count), at = 0;
+	uint64_t want = iov_bytes(iov, count), at = 0;
 
 	assert_true(world->gets < world->get_count);
 	world->now_ms += step->takes_ms;

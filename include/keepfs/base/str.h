@@ -36,6 +36,10 @@ static inline void cleanup_str(struct str *s)
 }
 
 /* Plain C strings. */
+static inline const char *str_or_empty(const char *text)
+{
+	return text ? text : "";
+}
 bool str_equal(const char *a, const char *b); /* NULL equals only NULL */
 bool str_starts(const char *text, const char *prefix);
 bool str_ends(const char *text, const char *suffix);

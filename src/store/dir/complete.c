@@ -202,7 +202,7 @@ static int close_upload(struct dir_upload *up, const struct store_part *parts, s
 	return r;
 }
 
-static int publish(struct dir_upload *up, const char *name)
+static int publish_object(struct dir_upload *up, const char *name)
 {
 	struct dir_store *d = dir_store_of(up->base.store);
 	_cleanup(fd) int dir_fd = -1;
@@ -233,7 +233,7 @@ int dir_upload_complete(struct store_upload *base, const struct store_call *call
 		return r;
 	r = dir_upload_join(up, call, parts, count, &name);
 	if (r == 0)
-		r = publish(up, name);
+		r = publish_object(up, name);
 	if (r < 0) {
 		pthread_mutex_lock(&up->lock);
 		up->closed = false;

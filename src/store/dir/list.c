@@ -44,14 +44,14 @@ static void cleanup_names(struct names *n)
 	names_finish(n);
 }
 
-static int compare_names(const void *a, const void *b)
+static int compare_listed_names(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static void names_cut(struct names *n)
 {
-	qsort(n->items, n->count, sizeof(*n->items), compare_names);
+	qsort(n->items, n->count, sizeof(*n->items), compare_listed_names);
 	for (; n->count > BATCH; n->cut = true)
 		free(n->items[--n->count]);
 }
@@ -66,7 +66,7 @@ static void names_add(struct names *n, const char *name, bool is_dir)
 }
 
 /* Whether @key, or for a directory ("…/") a key below it, can belong on the page. */
-static bool wanted(const struct page *p, const char *key, bool is_dir)
+static bool is_on_page(const struct page *p, const char *key, bool is_dir)
 {
 	if (strlen(key) >= STORE_KEY_BYTES)
 		return false;
@@ -96,8 +96,8 @@ static int kind_of(int dir_fd, const struct dirent *entry)
 	return S_ISREG(st.st_mode) ? 'f' : S_ISDIR(st.st_mode) ? 'd' : 0;
 }
 
-static int consider(struct page *p, int dir_fd, const char *path, const struct dirent *entry,
-                    const char *after, struct names *n)
+static int consider_entry(struct page *p, int dir_fd, const char *path, const struct dirent *entry,
+                          const char *after, struct names *n)
 {
 	_cleanup(free) char *key = NULL;
 	int kind;
@@ -107,13 +107,13 @@ static int consider(struct page *p, int dir_fd, const char *path, const struct d
 	kind = kind_of(dir_fd, entry);
 	if (kind == 0 || kind == -ELOOP) {
 		key = mem_printf("%s%s", path, entry->d_name);
-		return kind == -ELOOP && wanted(p, key, true) ? -ELOOP : 0;
+		return kind == -ELOOP && is_on_page(p, key, true) ? -ELOOP : 0;
 	}
 	if (kind < 0)
 		return kind;
 	key = mem_printf("%s%s%s", path, entry->d_name, kind == 'd' ? "/" : "");
 	/* Files that no key can name are not ours. */
-	if (strcmp(key + strlen(path), after) > 0 && wanted(p, key, kind == 'd') &&
+	if (strcmp(key + strlen(path), after) > 0 && is_on_page(p, key, kind == 'd') &&
 	    store_prefix_check(key, NULL) == 0)
 		names_add(n, entry->d_name, kind == 'd');
 	return 0;
@@ -138,7 +138,7 @@ static int read_names(struct page *p, int dir_fd, const char *path, const char *
 		}
 		r = store_call_state(p->call);
 		if (r == 0)
-			r = consider(p, dir_fd, path, entry, after, ret);
+			r = consider_entry(p, dir_fd, path, entry, after, ret);
 	}
 	if (dir)
 		closedir(dir);
@@ -161,9 +161,9 @@ static void page_add(struct page *p, const struct stat *st, const char *key)
 	dir_fill_object(st, key, &p->objects[p->count++]);
 }
 
-static int walk(struct page *p, int dir_fd, const char *path);
+static int walk_directory_page(struct page *p, int dir_fd, const char *path);
 
-static int visit(struct page *p, int dir_fd, const char *path, const char *name)
+static int visit_listed(struct page *p, int dir_fd, const char *path, const char *name)
 {
 	_cleanup(free) char *key = mem_printf("%s%s", path, name);
 	_cleanup(free) char *bare = NULL;
@@ -184,11 +184,11 @@ static int visit(struct page *p, int dir_fd, const char *path, const char *name)
 		return 0;
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	return walk(p, fd, key);
+	return walk_directory_page(p, fd, key);
 }
 
 /* @path: "" or ends with '/'. As deep as a key has components, at most 450. */
-static int walk(struct page *p, int dir_fd, const char *path)
+static int walk_directory_page(struct page *p, int dir_fd, const char *path)
 {
 	_cleanup(free) char *after = mem_strdup("");
 	bool cut = true;
@@ -201,7 +201,7 @@ static int walk(struct page *p, int dir_fd, const char *path)
 		for (size_t i = 0; r == 0 && i < names.count && !p->more; i++) {
 			r = store_call_state(p->call);
 			if (r == 0)
-				r = visit(p, dir_fd, path, names.items[i]);
+				r = visit_listed(p, dir_fd, path, names.items[i]);
 		}
 		cut = names.cut;
 		if (names.count)
@@ -227,7 +227,7 @@ int dir_list(struct store *s, const struct store_call *call, const char *prefix,
 
 	path[slash ? slash + 1 - path : 0] = '\0';
 	fd = dir_walk(d, path, strlen(path), false);
-	r = fd < 0 ? fd : walk(&page, fd, path);
+	r = fd < 0 ? fd : walk_directory_page(&page, fd, path);
 	if (fd == -ENOENT || fd == -ENOTDIR) /* no such directory, no such keys */
 		r = 0;
 	if (r < 0) {

@@ -2,6 +2,8 @@
 /* Whole objects: put, get, head, remove. See dir.c for what holds. */
 #include "dir.h"
 
+#include <keepfs/base/iov.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -34,7 +36,7 @@ static int walk_to_read(struct dir_store *d, const char *key, const char **ret_l
 	return fd == -ENOTDIR ? -ENOENT : fd;
 }
 
-static int open_object(struct dir_store *d, const char *key, struct stat *ret_st)
+static int open_object_file(struct dir_store *d, const char *key, struct stat *ret_st)
 {
 	_cleanup(fd) int dir_fd = -1;
 	_cleanup(fd) int fd = -1;
@@ -100,7 +102,7 @@ int dir_get(struct store *s, const struct store_call *call, const char *key, uin
 {
 	struct dir_store *d = dir_store_of(s);
 	struct stat st;
-	_cleanup(fd) int fd = open_object(d, key, &st);
+	_cleanup(fd) int fd = open_object_file(d, key, &st);
 	struct store_object object;
 	uint64_t filled = 0;
 	int r;
@@ -108,7 +110,7 @@ int dir_get(struct store *s, const struct store_call *call, const char *key, uin
 	if (fd < 0)
 		return dir_error(d, fd, err, "read", key);
 	dir_fill_object(&st, key, &object);
-	r = check_read(d, &object, offset, store_iov_bytes(iov, count), options->if_match, err);
+	r = check_read(d, &object, offset, iov_bytes(iov, count), options->if_match, err);
 	if (r < 0)
 		return r;
 	r = read_iov(fd, offset, iov, count, call, options, object.etag, &filled);

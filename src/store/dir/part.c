@@ -15,6 +15,7 @@
  */
 #include "upload.h"
 
+#include <keepfs/base/iov.h>
 #include <keepfs/base/mem.h>
 
 #include <errno.h>
@@ -64,7 +65,7 @@ static void give_slots(struct dir_upload *up)
 }
 
 /* With the lock. */
-static void learn(struct dir_upload *up, unsigned number, uint64_t bytes)
+static void learn_part_bytes(struct dir_upload *up, unsigned number, uint64_t bytes)
 {
 	struct dir_part *part = part_at(up, number);
 
@@ -80,7 +81,7 @@ void dir_upload_announce(struct store_upload *base, unsigned number, uint64_t by
 	struct dir_upload *up = dir_upload_of(base);
 
 	pthread_mutex_lock(&up->lock);
-	learn(up, number, bytes);
+	learn_part_bytes(up, number, bytes);
 	pthread_mutex_unlock(&up->lock);
 }
 
@@ -100,7 +101,7 @@ static int plan_part(struct dir_upload *up, unsigned number, uint64_t bytes, str
 		return -ENOENT;
 	}
 	up->running++;
-	learn(up, number, bytes);
+	learn_part_bytes(up, number, bytes);
 	part = part_at(up, number);
 	*ret = (struct plan){.generation = ++up->generation, .offset = part->slot_offset};
 	ret->in_slot = part->slot_given && !part->slot_used && part->slot_bytes == bytes;
@@ -123,13 +124,13 @@ static int write_slot(struct dir_upload *up, const struct store_call *call, cons
 	if (st.st_nlink == 0) /* aborted by another handle or process */
 		return -ENOENT;
 	/* A hint: the sync at the end then finds little to do. */
-	sync_file_range(up->body_fd, (off_t)plan->offset, (off_t)store_iov_bytes(iov, count),
+	sync_file_range(up->body_fd, (off_t)plan->offset, (off_t)iov_bytes(iov, count),
 	                SYNC_FILE_RANGE_WRITE);
 	return 0;
 }
 
-static int write_file(struct dir_upload *up, const struct store_call *call, const char *name,
-                      const struct iovec *iov, int count)
+static int write_part_file(struct dir_upload *up, const struct store_call *call, const char *name,
+                           const struct iovec *iov, int count)
 {
 	_cleanup(fd) int fd = openat(up->dir_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 	int r;
@@ -143,8 +144,8 @@ static int write_file(struct dir_upload *up, const struct store_call *call, cons
 }
 
 /* Record how it went. @ret_old: the file of the part that this one replaces, or "". */
-static void end_part(struct dir_upload *up, unsigned number, const struct plan *plan, uint64_t bytes, bool ok,
-                     struct store_part *ret, char ret_old[static UPLOAD_FILE_BYTES])
+static void record_part_end(struct dir_upload *up, unsigned number, const struct plan *plan, uint64_t bytes,
+                            bool ok, struct store_part *ret, char ret_old[static UPLOAD_FILE_BYTES])
 {
 	struct dir_part *part;
 
@@ -172,7 +173,7 @@ int dir_upload_part(struct store_upload *base, const struct store_call *call, un
 {
 	struct dir_upload *up = dir_upload_of(base);
 	char name[UPLOAD_FILE_BYTES], old[UPLOAD_FILE_BYTES];
-	uint64_t bytes = store_iov_bytes(iov, count);
+	uint64_t bytes = iov_bytes(iov, count);
 	struct store_part part;
 	struct plan plan;
 	int r;
@@ -181,8 +182,9 @@ int dir_upload_part(struct store_upload *base, const struct store_call *call, un
 	if (r < 0)
 		return dir_upload_error(up, r, err, "add a part to");
 	dir_upload_part_file(name, number, plan.generation);
-	r = plan.in_slot ? write_slot(up, call, &plan, iov, count) : write_file(up, call, name, iov, count);
-	end_part(up, number, &plan, bytes, r == 0, &part, old);
+	r = plan.in_slot ? write_slot(up, call, &plan, iov, count)
+	                 : write_part_file(up, call, name, iov, count);
+	record_part_end(up, number, &plan, bytes, r == 0, &part, old);
 	if (old[0])
 		unlinkat(up->dir_fd, old, 0);
 	if (r < 0)

@@ -22,7 +22,7 @@ static bool is_link(int dir_fd, const char *name)
 	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
 }
 
-static int settle(struct dir_store *d, int parent_fd, int fd)
+static int settle_directory(struct dir_store *d, int parent_fd, int fd)
 {
 	struct dir_inode *slot;
 	struct stat st;
@@ -44,7 +44,7 @@ static int settle(struct dir_store *d, int parent_fd, int fd)
 	return 0;
 }
 
-static int step(struct dir_store *d, int parent_fd, const char *name, bool make)
+static int path_step(struct dir_store *d, int parent_fd, const char *name, bool make)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	_cleanup(fd) int fd = openat(parent_fd, name, flags);
@@ -60,7 +60,7 @@ static int step(struct dir_store *d, int parent_fd, const char *name, bool make)
 		return r == -ENOTDIR && is_link(parent_fd, name) ? -ELOOP : r;
 	}
 	if (make) {
-		r = settle(d, parent_fd, fd);
+		r = settle_directory(d, parent_fd, fd);
 		if (r < 0)
 			return r;
 	}
@@ -95,7 +95,7 @@ int dir_walk(struct dir_store *d, const char *path, size_t len, bool make)
 		while (at + n < len && path[at + n] != '/')
 			n++;
 		snprintf(name, sizeof(name), "%.*s", (int)n, path + at);
-		next = step(d, fd, name, make);
+		next = path_step(d, fd, name, make);
 		if (next < 0)
 			return next;
 		close(fd);

@@ -82,7 +82,7 @@ void dir_temp_finish(struct dir_temp *t)
 	t->fd = -1;
 }
 
-static int take_name(struct dir_temp *t)
+static int take_temp_name(struct dir_temp *t)
 {
 	if (t->name[0])
 		return 0;
@@ -120,7 +120,7 @@ static int link_new(struct dir_temp *t, int dir_fd, const char *leaf)
 
 static int replace(struct dir_temp *t, int dir_fd, const char *leaf)
 {
-	int r = take_name(t);
+	int r = take_temp_name(t);
 
 	if (r < 0)
 		return r;
@@ -152,7 +152,7 @@ int dir_temp_publish(struct dir_temp *t, int dir_fd, const char *leaf, bool only
 bool dir_temp_works_nameless(struct dir_store *d)
 {
 	struct dir_temp t = {.store = d, .fd = open_nameless(d)};
-	bool works = t.fd >= 0 && take_name(&t) == 0;
+	bool works = t.fd >= 0 && take_temp_name(&t) == 0;
 
 	dir_temp_finish(&t);
 	return works;

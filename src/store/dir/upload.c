@@ -215,7 +215,7 @@ static int compare_uploads(const void *a, const void *b)
 	return order ? order : strcmp(x->upload_id, y->upload_id);
 }
 
-static int consider(struct dir_store *d, const char *name, const char *prefix, struct uploads *u)
+static int consider_upload(struct dir_store *d, const char *name, const char *prefix, struct uploads *u)
 {
 	char id[DIR_ID_BYTES], key[STORE_KEY_BYTES];
 	int r;
@@ -250,7 +250,7 @@ int dir_upload_list(struct store *s, const struct store_call *call, const char *
 	while (r == 0 && dir && (entry = readdir(dir))) {
 		r = store_call_state(call);
 		if (r == 0)
-			r = consider(d, entry->d_name, prefix, &u);
+			r = consider_upload(d, entry->d_name, prefix, &u);
 	}
 	if (dir)
 		closedir(dir);

@@ -12,6 +12,7 @@
 #include "s3.h"
 
 #include <errno.h>
+#include <keepfs/base/iov.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <stdio.h>
@@ -35,8 +36,9 @@ char *s3_etag_quoted(const char *etag)
 	return str_starts(etag, "W/\"") ? mem_strdup(etag) : mem_printf("\"%s\"", etag);
 }
 
-static int put_once(struct s3 *s, const struct store_call *call, const char *key, const struct iovec *iov,
-                    int count, const struct store_put_options *options, bool conditional, struct error *err)
+static int put_attempt(struct s3 *s, const struct store_call *call, const char *key, const struct iovec *iov,
+                       int count, const struct store_put_options *options, bool conditional,
+                       struct error *err)
 {
 	_cleanup(net_response) struct net_response answer = {0};
 	struct s3_request request = {.method = "PUT", .key = key, .body = iov, .body_count = count};
@@ -65,7 +67,7 @@ static int put_after_look(struct s3 *s, const struct store_call *call, const cha
 		return STORE_EXISTS;
 	if (r != -ENOENT)
 		return r;
-	return put_once(s, call, key, iov, count, options, false, err);
+	return put_attempt(s, call, key, iov, count, options, false, err);
 }
 
 int s3_put(struct store *store, const struct store_call *call, const char *key, const struct iovec *iov,
@@ -77,10 +79,10 @@ int s3_put(struct store *store, const struct store_call *call, const char *key, 
 
 	err = err ? err : &spare;
 	if (!options || !options->only_if_absent)
-		return put_once(s, call, key, iov, count, options, false, err);
+		return put_attempt(s, call, key, iov, count, options, false, err);
 	if (atomic_load(&s->no_conditional_put))
 		return put_after_look(s, call, key, iov, count, options, err);
-	r = put_once(s, call, key, iov, count, options, true, err);
+	r = put_attempt(s, call, key, iov, count, options, true, err);
 	if (r && err->http_status == 412)
 		return STORE_EXISTS;
 	if (r != -EOPNOTSUPP || err->http_status != 501)
@@ -231,9 +233,9 @@ static void on_filled(void *arg, const struct net_response *so_far)
 }
 
 /* The answer to a get that did not fail: its bytes, or what is wrong with them. */
-static int judge(const struct s3 *s, const char *key, uint64_t offset, uint64_t want,
-                 const struct store_get_options *options, const struct net_response *answer,
-                 struct error *err)
+static int judge_answer(const struct s3 *s, const char *key, uint64_t offset, uint64_t want,
+                        const struct store_get_options *options, const struct net_response *answer,
+                        struct error *err)
 {
 	char etag[STORE_ETAG_BYTES];
 	int r = options->if_match ? check_etag(s, key, options->if_match, answer, err) : 0;
@@ -264,7 +266,7 @@ int s3_get(struct store *store, const struct store_call *call, const char *key, 
 	                             .into_filled = options->arrived ? on_filled : NULL,
 	                             .into_arg = &arriving};
 	struct error spare = {0};
-	uint64_t want = store_iov_bytes(iov, count);
+	uint64_t want = iov_bytes(iov, count);
 	char range[64];
 	int r;
 
@@ -284,7 +286,7 @@ int s3_get(struct store *store, const struct store_call *call, const char *key, 
 		tell_of_a_part(options, &answer, offset, r);
 		return r;
 	}
-	return judge(s, key, offset, want, options, &answer, err);
+	return judge_answer(s, key, offset, want, options, &answer, err);
 }
 
 /*

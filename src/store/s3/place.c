@@ -41,7 +41,7 @@ static bool is_bucket(const char *name)
 	return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:") == len;
 }
 
-static int parse_url(struct s3_place *place, const char *url, struct error *err)
+static int parse_store_url(struct s3_place *place, const char *url, struct error *err)
 {
 	_cleanup(free) char *prefix = NULL;
 	const char *rest = url + strlen("s3://");
@@ -119,7 +119,7 @@ static bool wants_virtual_host(const struct s3_place *place, const struct conf_s
 int s3_place_init(struct s3_place *place, const struct conf_store *conf, struct error *err)
 {
 	_cleanup(endpoint) struct endpoint e = {0};
-	int r = parse_url(place, conf->url, err);
+	int r = parse_store_url(place, conf->url, err);
 
 	if (r)
 		return r;

@@ -13,6 +13,7 @@
 #include "s3.h"
 
 #include <errno.h>
+#include <keepfs/base/iov.h>
 #include <keepfs/base/mem.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,9 +83,7 @@ int s3_upload_part(struct store_upload *upload, const struct store_call *call, u
 	if (!*text)
 		return error_set(err, ERROR_UNAVAILABLE, EPROTO, "PUT %s/%s: the server gave part %u no ETag",
 		                 s->store.name, upload->key, number);
-	*ret = (struct store_part){.number = number};
-	for (int i = 0; i < count; i++)
-		ret->bytes += iov[i].iov_len;
+	*ret = (struct store_part){.number = number, .bytes = iov_bytes(iov, count)};
 	s3_etag(text, ret->etag);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include "fault.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/base/iov.h>
 #include <keepfs/base/mem.h>
 
 #include <errno.h>
@@ -30,13 +31,13 @@ static struct fault_store *fault_of(struct store *s)
 	return (struct fault_store *)s; /* `base` is the first member */
 }
 
-static struct fault_upload *upload_of(const struct store_upload *up)
+static struct fault_upload *fault_upload_of(const struct store_upload *up)
 {
 	return (struct fault_upload *)up; /* likewise */
 }
 
-static int fail(enum error_class class, int errnum, bool retry, enum store_call_kind op, const char *key,
-                const char *how, struct error *err)
+static int fail_call(enum error_class class, int errnum, bool retry, enum store_call_kind op, const char *key,
+                     const char *how, struct error *err)
 {
 	error_set(err, class, errnum, "%s of %s: %s (a rehearsed fault)", store_call_name(op), key, how);
 	if (err)
@@ -74,11 +75,11 @@ static int before(struct store *s, enum store_call_kind op, const struct store_c
 			return 0;
 		__attribute__((fallthrough));
 	case FAULT_EIO:
-		return fail(ERROR_INTERNAL, EIO, false, op, key, "input/output error", err);
+		return fail_call(ERROR_INTERNAL, EIO, false, op, key, "input/output error", err);
 	case FAULT_UNAVAILABLE:
-		return fail(ERROR_UNAVAILABLE, EAGAIN, true, op, key, "the store is unavailable", err);
+		return fail_call(ERROR_UNAVAILABLE, EAGAIN, true, op, key, "the store is unavailable", err);
 	case FAULT_NOSPACE:
-		return fail(ERROR_NO_SPACE, ENOSPC, false, op, key, "no space left in the store", err);
+		return fail_call(ERROR_NO_SPACE, ENOSPC, false, op, key, "no space left in the store", err);
 	case FAULT_CRASH:
 		kill(getpid(), SIGKILL);
 		return 0;
@@ -88,11 +89,12 @@ static int before(struct store *s, enum store_call_kind op, const struct store_c
 }
 
 /* The result of the wrapped call, unless it is to be lost. */
-static int after(enum fault_what what, enum store_call_kind op, const char *key, int r, struct error *err)
+static int after_call(enum fault_what what, enum store_call_kind op, const char *key, int r,
+                      struct error *err)
 {
 	if (what != FAULT_TIMEOUT)
 		return r;
-	return fail(ERROR_TIMEOUT, ETIMEDOUT, true, op, key, "no answer came in time", err);
+	return fail_call(ERROR_TIMEOUT, ETIMEDOUT, true, op, key, "no answer came in time", err);
 }
 
 static int fault_put(struct store *s, const struct store_call *call, const char *key, const struct iovec *iov,
@@ -105,12 +107,12 @@ static int fault_put(struct store *s, const struct store_call *call, const char 
 	if (r < 0)
 		return r;
 	r = inner->ops->put(inner, call, key, iov, count, options, err);
-	return after(what, STORE_CALL_PUT, key, r, err);
+	return after_call(what, STORE_CALL_PUT, key, r, err);
 }
 
 static void flip_a_byte(const struct iovec *iov, int count)
 {
-	uint64_t at = store_iov_bytes(iov, count) / 2;
+	uint64_t at = iov_bytes(iov, count) / 2;
 
 	for (int i = 0; i < count; i++) {
 		if (at < iov[i].iov_len) {
@@ -155,7 +157,7 @@ static int fault_get(struct store *s, const struct store_call *call, const char 
 		lose_second_half(iov, count, &filled);
 	if (options->ret_filled)
 		*options->ret_filled = filled;
-	return after(what, STORE_CALL_GET, key, r, err);
+	return after_call(what, STORE_CALL_GET, key, r, err);
 }
 
 static int fault_head(struct store *s, const struct store_call *call, const char *key,
@@ -169,7 +171,7 @@ static int fault_head(struct store *s, const struct store_call *call, const char
 	if (r < 0)
 		return r;
 	r = inner->ops->head(inner, call, key, &object, err);
-	r = after(what, STORE_CALL_HEAD, key, r, err);
+	r = after_call(what, STORE_CALL_HEAD, key, r, err);
 	if (r == 0)
 		*ret = object;
 	return r;
@@ -184,7 +186,7 @@ static int fault_remove(struct store *s, const struct store_call *call, const ch
 	if (r < 0)
 		return r;
 	r = inner->ops->remove(inner, call, key, err);
-	return after(what, STORE_CALL_REMOVE, key, r, err);
+	return after_call(what, STORE_CALL_REMOVE, key, r, err);
 }
 
 static int fault_list(struct store *s, const struct store_call *call, const char *prefix,
@@ -201,7 +203,7 @@ static int fault_list(struct store *s, const struct store_call *call, const char
 	if (r < 0)
 		return r;
 	r = inner->ops->list(inner, call, prefix, start_after, max, &objects, &n, &more, err);
-	r = after(what, STORE_CALL_LIST, prefix, r, err);
+	r = after_call(what, STORE_CALL_LIST, prefix, r, err);
 	if (r < 0)
 		return r;
 	*ret_objects = take_ptr(&objects);
@@ -222,7 +224,7 @@ static int fault_upload_begin(struct store *s, const struct store_call *call, co
 	if (r < 0)
 		return r;
 	r = inner->ops->upload_begin(inner, call, key, &inner_up, err);
-	r = after(what, STORE_CALL_BEGIN, key, r, err);
+	r = after_call(what, STORE_CALL_BEGIN, key, r, err);
 	if (r < 0)
 		return r;
 	up = mem_alloc(sizeof(*up));
@@ -234,13 +236,13 @@ static int fault_upload_begin(struct store *s, const struct store_call *call, co
 
 static void fault_upload_announce(struct store_upload *base, unsigned number, uint64_t bytes)
 {
-	store_upload_announce(upload_of(base)->inner, number, bytes);
+	store_upload_announce(fault_upload_of(base)->inner, number, bytes);
 }
 
 static int fault_upload_part(struct store_upload *base, const struct store_call *call, unsigned number,
                              const struct iovec *iov, int count, struct store_part *ret, struct error *err)
 {
-	struct store_upload *inner = upload_of(base)->inner;
+	struct store_upload *inner = fault_upload_of(base)->inner;
 	struct store_part part;
 	enum fault_what what;
 	int r = before(base->store, STORE_CALL_PART, call, base->key, &what, err);
@@ -248,7 +250,7 @@ static int fault_upload_part(struct store_upload *base, const struct store_call 
 	if (r < 0)
 		return r;
 	r = inner->ops->upload_part(inner, call, number, iov, count, &part, err);
-	r = after(what, STORE_CALL_PART, base->key, r, err);
+	r = after_call(what, STORE_CALL_PART, base->key, r, err);
 	if (r == 0)
 		*ret = part;
 	return r;
@@ -257,24 +259,24 @@ static int fault_upload_part(struct store_upload *base, const struct store_call 
 static int fault_upload_complete(struct store_upload *base, const struct store_call *call,
                                  const struct store_part *parts, size_t count, struct error *err)
 {
-	struct store_upload *inner = upload_of(base)->inner;
+	struct store_upload *inner = fault_upload_of(base)->inner;
 	enum fault_what what;
 	int r = before(base->store, STORE_CALL_COMPLETE, call, base->key, &what, err);
 
 	if (r < 0)
 		return r;
 	r = inner->ops->upload_complete(inner, call, parts, count, err);
-	return after(what, STORE_CALL_COMPLETE, base->key, r, err);
+	return after_call(what, STORE_CALL_COMPLETE, base->key, r, err);
 }
 
 static const char *fault_upload_id(const struct store_upload *up)
 {
-	return store_upload_id(upload_of(up)->inner);
+	return store_upload_id(fault_upload_of(up)->inner);
 }
 
 static struct store_upload *fault_upload_free(struct store_upload *base)
 {
-	struct fault_upload *up = upload_of(base);
+	struct fault_upload *up = fault_upload_of(base);
 
 	store_upload_free(up->inner);
 	free(up->base.key);
@@ -292,7 +294,7 @@ static int fault_upload_abort(struct store *s, const struct store_call *call, co
 	if (r < 0)
 		return r;
 	r = inner->ops->upload_abort(inner, call, key, upload_id, err);
-	return after(what, STORE_CALL_ABORT, key, r, err);
+	return after_call(what, STORE_CALL_ABORT, key, r, err);
 }
 
 static int fault_upload_list(struct store *s, const struct store_call *call, const char *prefix,
@@ -307,7 +309,7 @@ static int fault_upload_list(struct store *s, const struct store_call *call, con
 	if (r < 0)
 		return r;
 	r = inner->ops->upload_list(inner, call, prefix, &uploads, &n, err);
-	r = after(what, STORE_CALL_UPLOADS, prefix, r, err);
+	r = after_call(what, STORE_CALL_UPLOADS, prefix, r, err);
 	if (r < 0) {
 		store_upload_list_free(uploads, n);
 		return r;

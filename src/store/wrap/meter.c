@@ -7,6 +7,7 @@
 #include "../store_private.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/base/iov.h>
 #include <keepfs/base/mem.h>
 
 #include <errno.h>
@@ -40,7 +41,7 @@ static struct meter_store *meter_of(struct store *s)
 	return (struct meter_store *)s; /* `base` is the first member */
 }
 
-static struct meter_upload *upload_of(const struct store_upload *up)
+static struct meter_upload *meter_upload_of(const struct store_upload *up)
 {
 	return (struct meter_upload *)up; /* likewise */
 }
@@ -53,7 +54,8 @@ struct metered {
 	struct error error, *err;
 };
 
-static struct error *begin(struct metered *c, struct store *s, enum store_call_kind kind, struct error *err)
+static struct error *begin_call(struct metered *c, struct store *s, enum store_call_kind kind,
+                                struct error *err)
 {
 	c->m = meter_of(s);
 	c->kind = kind;
@@ -63,7 +65,7 @@ static struct error *begin(struct metered *c, struct store *s, enum store_call_k
 	return c->err;
 }
 
-static bool is_failure(enum store_call_kind kind, int r)
+static bool counts_as_failure(enum store_call_kind kind, int r)
 {
 	if (r >= 0 || r == -ECANCELED)
 		return false;
@@ -73,12 +75,12 @@ static bool is_failure(enum store_call_kind kind, int r)
 }
 
 /* @bytes: of content, when the call succeeded. Returns @r. */
-static int end(struct metered *c, int r, uint64_t bytes)
+static int end_call(struct metered *c, int r, uint64_t bytes)
 {
 	struct store_metrics *metrics = c->m->metrics;
 
 	histogram_add(&metrics->of[c->kind].duration, clock_mono_us() - c->began_us);
-	if (is_failure(c->kind, r)) {
+	if (counts_as_failure(c->kind, r)) {
 		atomic_fetch_add(&metrics->of[c->kind].failures, 1);
 		atomic_fetch_add(&metrics->failures_by_class[c->err->class], 1);
 	}
@@ -94,9 +96,9 @@ static int meter_put(struct store *s, const struct store_call *call, const char 
 	struct store *inner = meter_of(s)->inner;
 	struct metered c;
 
-	err = begin(&c, s, STORE_CALL_PUT, err);
-	return end(&c, inner->ops->put(inner, call, key, iov, count, options, err),
-	           store_iov_bytes(iov, count));
+	err = begin_call(&c, s, STORE_CALL_PUT, err);
+	return end_call(&c, inner->ops->put(inner, call, key, iov, count, options, err),
+	                iov_bytes(iov, count));
 }
 
 static int meter_get(struct store *s, const struct store_call *call, const char *key, uint64_t offset,
@@ -107,9 +109,9 @@ static int meter_get(struct store *s, const struct store_call *call, const char 
 	struct metered c;
 	int r;
 
-	err = begin(&c, s, STORE_CALL_GET, err);
-	r = end(&c, inner->ops->get(inner, call, key, offset, iov, count, options, err),
-	        store_iov_bytes(iov, count));
+	err = begin_call(&c, s, STORE_CALL_GET, err);
+	r = end_call(&c, inner->ops->get(inner, call, key, offset, iov, count, options, err),
+	             iov_bytes(iov, count));
 	/* What came before it broke off is kept, and not asked for again. */
 	if (r < 0 && options->ret_filled)
 		atomic_fetch_add(&c.m->metrics->of[STORE_CALL_GET].bytes, *options->ret_filled);
@@ -122,8 +124,8 @@ static int meter_head(struct store *s, const struct store_call *call, const char
 	struct store *inner = meter_of(s)->inner;
 	struct metered c;
 
-	err = begin(&c, s, STORE_CALL_HEAD, err);
-	return end(&c, inner->ops->head(inner, call, key, ret, err), 0);
+	err = begin_call(&c, s, STORE_CALL_HEAD, err);
+	return end_call(&c, inner->ops->head(inner, call, key, ret, err), 0);
 }
 
 static int meter_remove(struct store *s, const struct store_call *call, const char *key, struct error *err)
@@ -131,8 +133,8 @@ static int meter_remove(struct store *s, const struct store_call *call, const ch
 	struct store *inner = meter_of(s)->inner;
 	struct metered c;
 
-	err = begin(&c, s, STORE_CALL_REMOVE, err);
-	return end(&c, inner->ops->remove(inner, call, key, err), 0);
+	err = begin_call(&c, s, STORE_CALL_REMOVE, err);
+	return end_call(&c, inner->ops->remove(inner, call, key, err), 0);
 }
 
 static int meter_list(struct store *s, const struct store_call *call, const char *prefix,
@@ -142,11 +144,11 @@ static int meter_list(struct store *s, const struct store_call *call, const char
 	struct store *inner = meter_of(s)->inner;
 	struct metered c;
 
-	err = begin(&c, s, STORE_CALL_LIST, err);
-	return end(&c,
-	           inner->ops->list(inner, call, prefix, start_after, max, ret_objects, ret_count, ret_more,
-	                            err),
-	           0);
+	err = begin_call(&c, s, STORE_CALL_LIST, err);
+	return end_call(&c,
+	                inner->ops->list(inner, call, prefix, start_after, max, ret_objects, ret_count,
+	                                 ret_more, err),
+	                0);
 }
 
 static int meter_upload_begin(struct store *s, const struct store_call *call, const char *key,
@@ -158,8 +160,8 @@ static int meter_upload_begin(struct store *s, const struct store_call *call, co
 	struct metered c;
 	int r;
 
-	err = begin(&c, s, STORE_CALL_BEGIN, err);
-	r = end(&c, inner->ops->upload_begin(inner, call, key, &inner_up, err), 0);
+	err = begin_call(&c, s, STORE_CALL_BEGIN, err);
+	r = end_call(&c, inner->ops->upload_begin(inner, call, key, &inner_up, err), 0);
 	if (r < 0)
 		return r;
 	up = mem_alloc(sizeof(*up));
@@ -171,38 +173,38 @@ static int meter_upload_begin(struct store *s, const struct store_call *call, co
 
 static void meter_upload_announce(struct store_upload *base, unsigned number, uint64_t bytes)
 {
-	store_upload_announce(upload_of(base)->inner, number, bytes);
+	store_upload_announce(meter_upload_of(base)->inner, number, bytes);
 }
 
 static int meter_upload_part(struct store_upload *base, const struct store_call *call, unsigned number,
                              const struct iovec *iov, int count, struct store_part *ret, struct error *err)
 {
-	struct store_upload *inner = upload_of(base)->inner;
+	struct store_upload *inner = meter_upload_of(base)->inner;
 	struct metered c;
 
-	err = begin(&c, base->store, STORE_CALL_PART, err);
-	return end(&c, inner->ops->upload_part(inner, call, number, iov, count, ret, err),
-	           store_iov_bytes(iov, count));
+	err = begin_call(&c, base->store, STORE_CALL_PART, err);
+	return end_call(&c, inner->ops->upload_part(inner, call, number, iov, count, ret, err),
+	                iov_bytes(iov, count));
 }
 
 static int meter_upload_complete(struct store_upload *base, const struct store_call *call,
                                  const struct store_part *parts, size_t count, struct error *err)
 {
-	struct store_upload *inner = upload_of(base)->inner;
+	struct store_upload *inner = meter_upload_of(base)->inner;
 	struct metered c;
 
-	err = begin(&c, base->store, STORE_CALL_COMPLETE, err);
-	return end(&c, inner->ops->upload_complete(inner, call, parts, count, err), 0);
+	err = begin_call(&c, base->store, STORE_CALL_COMPLETE, err);
+	return end_call(&c, inner->ops->upload_complete(inner, call, parts, count, err), 0);
 }
 
 static const char *meter_upload_id(const struct store_upload *up)
 {
-	return store_upload_id(upload_of(up)->inner);
+	return store_upload_id(meter_upload_of(up)->inner);
 }
 
 static struct store_upload *meter_upload_free(struct store_upload *base)
 {
-	struct meter_upload *up = upload_of(base);
+	struct meter_upload *up = meter_upload_of(base);
 
 	store_upload_free(up->inner);
 	free(up->base.key);
@@ -216,8 +218,8 @@ static int meter_upload_abort(struct store *s, const struct store_call *call, co
 	struct store *inner = meter_of(s)->inner;
 	struct metered c;
 
-	err = begin(&c, s, STORE_CALL_ABORT, err);
-	return end(&c, inner->ops->upload_abort(inner, call, key, upload_id, err), 0);
+	err = begin_call(&c, s, STORE_CALL_ABORT, err);
+	return end_call(&c, inner->ops->upload_abort(inner, call, key, upload_id, err), 0);
 }
 
 static int meter_upload_list(struct store *s, const struct store_call *call, const char *prefix,
@@ -226,8 +228,8 @@ static int meter_upload_list(struct store *s, const struct store_call *call, con
 	struct store *inner = meter_of(s)->inner;
 	struct metered c;
 
-	err = begin(&c, s, STORE_CALL_UPLOADS, err);
-	return end(&c, inner->ops->upload_list(inner, call, prefix, ret_uploads, ret_count, err), 0);
+	err = begin_call(&c, s, STORE_CALL_UPLOADS, err);
+	return end_call(&c, inner->ops->upload_list(inner, call, prefix, ret_uploads, ret_count, err), 0);
 }
 
 /* Nothing is asked of the store for it: nothing to count. */

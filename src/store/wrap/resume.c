@@ -8,6 +8,7 @@
  */
 #include "tries.h"
 
+#include <keepfs/base/iov.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 
@@ -40,7 +41,7 @@ static int rest_of(const struct resume *g, struct iovec *rest)
 	return n;
 }
 
-static void on_arrived(void *arg, uint64_t filled, const char *etag)
+static void on_resumed_bytes(void *arg, uint64_t filled, const char *etag)
 {
 	struct resume *g = arg;
 
@@ -85,7 +86,7 @@ static int try_once(struct resume *g, struct tries *t, const char *key, uint64_t
 	const struct store_get_options options = {.if_match = g->done ? g->etag : g->options->if_match,
 	                                          .ret_etag = etag,
 	                                          .ret_filled = &filled,
-	                                          .arrived = g->options->arrived ? on_arrived : NULL,
+	                                          .arrived = g->options->arrived ? on_resumed_bytes : NULL,
 	                                          .arrived_arg = g};
 	int count = rest_of(g, g->rest);
 	int r = inner->ops->get(inner, &t->call, key, offset + g->done, g->rest, count, &options, &t->error);
@@ -107,11 +108,8 @@ int retry_resumed_get(struct store *s, const struct store_call *call, const char
                       struct error *err)
 {
 	_cleanup(free) struct iovec *rest = mem_array((size_t)count, sizeof(*rest));
-	struct resume g = {.iov = iov,
-	                   .count = count,
-	                   .want = store_iov_bytes(iov, count),
-	                   .rest = rest,
-	                   .options = options};
+	struct resume g = {
+	        .iov = iov, .count = count, .want = iov_bytes(iov, count), .rest = rest, .options = options};
 	struct tries t;
 	int r;
 

@@ -8,6 +8,7 @@
 #include "tries.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/base/iov.h>
 #include <keepfs/base/mem.h>
 
 #include <errno.h>
@@ -22,7 +23,7 @@ struct retry_upload {
 	struct store_upload *inner;
 };
 
-static struct retry_upload *upload_of(const struct store_upload *up)
+static struct retry_upload *retry_upload_of(const struct store_upload *up)
 {
 	return (struct retry_upload *)up; /* `base` is the first member */
 }
@@ -40,7 +41,7 @@ static bool same_bytes(const struct iovec *iov, int count, const char *data)
 static int is_it_ours(struct store *s, const struct store_call *call, const char *key,
                       const struct iovec *iov, int count, struct error *err)
 {
-	uint64_t bytes = store_iov_bytes(iov, count);
+	uint64_t bytes = iov_bytes(iov, count);
 	_cleanup(free) char *data = NULL;
 	size_t len = 0;
 	int r;
@@ -127,13 +128,13 @@ static int retry_upload_begin(struct store *s, const struct store_call *call, co
 
 static void retry_upload_announce(struct store_upload *base, unsigned number, uint64_t bytes)
 {
-	store_upload_announce(upload_of(base)->inner, number, bytes);
+	store_upload_announce(retry_upload_of(base)->inner, number, bytes);
 }
 
 static int retry_upload_part(struct store_upload *base, const struct store_call *call, unsigned number,
                              const struct iovec *iov, int count, struct store_part *ret, struct error *err)
 {
-	struct store_upload *inner = upload_of(base)->inner;
+	struct store_upload *inner = retry_upload_of(base)->inner;
 	struct tries t;
 
 	tries_begin(&t, base->store, call);
@@ -157,7 +158,7 @@ static bool was_completed(struct store *s, const struct store_call *call, const 
 static int retry_upload_complete(struct store_upload *base, const struct store_call *call,
                                  const struct store_part *parts, size_t count, struct error *err)
 {
-	struct store_upload *inner = upload_of(base)->inner;
+	struct store_upload *inner = retry_upload_of(base)->inner;
 	struct tries t;
 	int r;
 
@@ -170,12 +171,12 @@ static int retry_upload_complete(struct store_upload *base, const struct store_c
 
 static const char *retry_upload_id(const struct store_upload *up)
 {
-	return store_upload_id(upload_of(up)->inner);
+	return store_upload_id(retry_upload_of(up)->inner);
 }
 
 static struct store_upload *retry_upload_free(struct store_upload *base)
 {
-	struct retry_upload *up = upload_of(base);
+	struct retry_upload *up = retry_upload_of(base);
 
 	store_upload_free(up->inner);
 	free(up->base.key);

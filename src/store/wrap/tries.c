@@ -40,7 +40,7 @@ static int64_t wait_ms(const struct tries *t)
 }
 
 /* Whoever waits sees nothing but latency until the deadline: the log says why, once a minute. */
-static void tell(struct tries *t, int64_t left_ms)
+static void tell_waiting(struct tries *t, int64_t left_ms)
 {
 	int64_t now_ms = t->s->timing.now_ms(t->s->timing.arg);
 	long long before_ms = atomic_load(&t->s->told_at_ms);
@@ -67,7 +67,7 @@ bool tries_again(struct tries *t, int r)
 		return false;
 	}
 	if (t->failed > 0)
-		tell(t, left_ms);
+		tell_waiting(t, left_ms);
 	if (timing->sleep_ms(timing->arg, t->call.cancel, ms)) {
 		t->cancelled = true;
 		return false;
