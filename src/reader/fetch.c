@@ -19,7 +19,7 @@
  * A fetcher holds the lock while it takes a batch and finishes it, and releases it for all between. Functions here
  * run on its thread without the lock, and take it for what they have to look up or to change, unless their comment says
  * "with the lock": these are called by it at both ends, and by callers that have something fetched. What the pieces
- * of its batch hold is its own until settle(), which makes it everybody's.
+ * of its batch hold is its own until settle_parts(), which makes it everybody's.
  */
 #include "reader_private.h"
 
@@ -35,6 +35,19 @@ static bool may_read_ahead(const struct reader *reader)
 	return reader->ahead.first && gets_may_begin(reader);
 }
 
+/* Consecutive @parts of @b. */
+static struct piece piece_of(struct block *b, parts_t parts)
+{
+	const struct extent *items = b->artifact->extents.items;
+	const struct extent *first = &items[span_extent(&b->span, (unsigned)__builtin_ctzll(parts))];
+	const struct extent *last = &items[span_extent(&b->span, 64 - (unsigned)__builtin_clzll(parts)) - 1];
+
+	return (struct piece){.block = b,
+	                      .parts = parts,
+	                      .from = (size_t)(first->offset - b->span.stored_offset),
+	                      .bytes = (size_t)(last->offset + last->length - first->offset)};
+}
+
 /* With the lock: take the first run of parts of @b that are to be fetched; false when there is none, or, for a further
  * piece, none that follows the last. */
 static bool take_parts(struct reader *reader, struct batch *batch, struct block *b)
@@ -43,18 +56,10 @@ static bool take_parts(struct reader *reader, struct batch *batch, struct block 
 	/* Of a hole between two wanted parts it costs less to bring it than to ask twice. */
 	parts_t fill = batch->ahead ? 0 : span_parts(&b->span) & ~(b->ready | b->loading);
 	parts_t run = parts_run(parts, fill);
-	const struct extent *first, *last;
 
 	if (!run || (batch->count > 0 && !(run & 1)))
 		return false;
-	first = &b->artifact->extents.items[span_extent(&b->span, (unsigned)__builtin_ctzll(run))];
-	last = &b->artifact->extents.items[span_extent(&b->span, 64 - (unsigned)__builtin_clzll(run)) - 1];
-	batch->pieces[batch->count++] = (struct piece){
-	        .block = b,
-	        .parts = run,
-	        .from = (size_t)(first->offset - b->span.stored_offset),
-	        .bytes = (size_t)(last->offset + last->length - first->offset),
-	};
+	batch->pieces[batch->count++] = piece_of(b, run);
 	b->loading |= run;
 	b->wanted &= ~run;
 	b->ahead &= ~run;
@@ -276,7 +281,7 @@ static int get_one(struct fetcher *f, struct piece *p, struct error *err)
 	return get_run(&run, NULL, err);
 }
 
-static int check_piece(struct reader *reader, const struct piece *p, struct error *err)
+static int check_piece(const struct piece *p, struct error *err)
 {
 	const struct block *b = p->block;
 	const struct artifact *a = b->artifact;
@@ -308,7 +313,7 @@ static bool from_cache(struct reader *reader, const struct piece *p)
 {
 	if (!cached_read(reader, p))
 		return false;
-	if (check_piece(reader, p, NULL) == 0) {
+	if (check_piece(p, NULL) == 0) {
 		note_cached(reader, p->block);
 		return true;
 	}
@@ -316,21 +321,44 @@ static bool from_cache(struct reader *reader, const struct piece *p)
 	return false;
 }
 
-static int check_or_get_again(struct fetcher *f, struct piece *p, struct error *err)
+/* The parts of @p, one by one: those that fail @test, and in @err why the first of them did. */
+static parts_t wrong_parts(const struct piece *p, parts_t parts,
+                           int (*test)(const struct piece *part, struct error *err), struct error *err)
+{
+	parts_t wrong = 0;
+
+	for (; parts; parts &= parts - 1) {
+		const struct piece part = piece_of(p->block, parts & -parts);
+		struct error why = {0};
+
+		if (test(&part, &why) == 0)
+			continue;
+		if (!wrong)
+			*err = why;
+		wrong |= part.parts;
+	}
+	return wrong;
+}
+
+/* Which parts of @p are wrong, and in *@ret_r and @err why: in the store, or the second get of it failed. */
+static parts_t check_or_get_again(struct fetcher *f, struct piece *p, int *ret_r, struct error *err)
 {
 	struct reader *reader = f->reader;
-	int r = check_piece(reader, p, err);
+	parts_t wrong;
 
-	if (r == 0)
+	*ret_r = 0;
+	if (check_piece(p, err) == 0)
 		return 0;
 	atomic_fetch_add(&reader->metrics->wrong_extents, 1);
-	r = get_one(f, p, err);
-	if (r < 0)
-		return r;
-	r = check_piece(reader, p, err);
-	if (r < 0)
-		atomic_fetch_add(&reader->metrics->wrong_extents, 1);
-	return r;
+	*ret_r = get_one(f, p, err);
+	if (*ret_r < 0)
+		return p->parts;
+	wrong = wrong_parts(p, p->parts, check_piece, err);
+	if (!wrong)
+		return 0;
+	atomic_fetch_add(&reader->metrics->wrong_extents, 1);
+	*ret_r = -EIO;
+	return wrong;
 }
 
 static bool is_wanted(struct reader *reader, const struct piece *p)
@@ -354,9 +382,10 @@ static int judge_get(const struct artifact *a, int r, const struct error **err)
 	return -EIO;
 }
 
-/* @p's get has ended with @r, or brought it: tell those who wait. The block is pinned meanwhile: it is not
- * loading any more, and the last request that fails would take it along. */
-static void settle_piece(struct reader *reader, struct piece *p, int r, const struct error *err)
+/* The get of @parts of @p has ended with @r, or brought them: tell those who wait. The block is pinned meanwhile: it may
+ * not be loading any more, and the last request that fails would take it along. */
+static void settle_parts(struct reader *reader, struct piece *p, parts_t parts, int r,
+                         const struct error *err)
 {
 	struct answers answers = {0};
 	struct block *b = p->block;
@@ -366,24 +395,25 @@ static void settle_piece(struct reader *reader, struct piece *p, int r, const st
 	pthread_mutex_lock(&reader->lock);
 	r = judge_get(a, r, &err);
 	block_pin(reader, b);
-	p->offered = r == 0 && cached_offer(reader, b, p->parts);
+	if (r == 0 && cached_offer(reader, b, parts))
+		p->offered = true;
 	for (const struct wait *w = b->waits; w; w = w->next)
-		needed |= w->need & p->parts;
+		needed |= w->need & parts;
 	if (r < 0) {
-		b->loading &= ~p->parts;
+		b->loading &= ~parts;
 		if (r == -ECANCELED && needed && !reader->refusing)
 			/* Given up for those who have gone; these have come since. */
 			block_want(reader, b, needed);
 		else
-			request_parts_failed(reader, b, p->parts, r, err, &answers);
-	} else if (whole_arrived(reader, b, p->parts)) {
-		b->loading &= ~p->parts;
-		b->ready |= p->parts;
-		request_parts_ready(b, p->parts, &answers);
+			request_parts_failed(reader, b, parts, r, err, &answers);
+	} else if (whole_arrived(reader, b, parts)) {
+		b->loading &= ~parts;
+		b->ready |= parts;
+		request_parts_ready(b, parts, &answers);
 	}
 	if (a->files == 0)
 		b->ready = 0;
-	p->parts = 0;
+	p->parts &= ~parts;
 	block_unpin(reader, b);
 	request_deliver(reader, &answers);
 	pthread_mutex_unlock(&reader->lock);
@@ -403,19 +433,21 @@ static void offer_stored(struct reader *reader, const struct piece *p)
 		cached_write(reader, p->block);
 }
 
-/* The stored bytes of @p are there, and are as the manifest says. */
-static void give_out(struct reader *reader, struct piece *p)
+/* The stored bytes of @parts of @p are there, and are as the manifest says. */
+static void give_out(struct reader *reader, struct piece *p, parts_t parts)
 {
 	struct error err = {0};
-	int r;
+	parts_t wrong = 0;
 
-	if (!p->block->artifact->layout) {
-		settle_piece(reader, p, 0, NULL);
-		return;
+	if (p->block->artifact->layout) {
+		offer_stored(reader, p);
+		wrong = wrong_parts(p, parts, layout_decode, &err);
 	}
-	offer_stored(reader, p);
-	r = layout_decode(p, &err);
-	settle_piece(reader, p, r, &err);
+	/* When nothing is left to settle the block may be another's: the last of the two ends it. */
+	if (parts & ~wrong)
+		settle_parts(reader, p, parts & ~wrong, 0, NULL);
+	if (wrong)
+		settle_parts(reader, p, wrong, -EIO, &err);
 }
 
 /* The kernel asks again, page by page, for what a failed read-ahead did not bring, and a copy has more blocks
@@ -455,14 +487,14 @@ static void on_pieces_arrived(void *arg, uint64_t filled, const char *etag)
 
 		if (filled < run->settled_bytes + p->bytes)
 			return;
-		if (check_piece(reader, p, NULL) < 0) {
+		if (check_piece(p, NULL) < 0) {
 			run->stopped = true;
 			return;
 		}
 		count_fetched(run->f, p);
 		run->settled++;
 		run->settled_bytes += p->bytes;
-		give_out(reader, p);
+		give_out(reader, p, p->parts);
 	}
 }
 
@@ -493,17 +525,20 @@ static void fetch_from_store(struct fetcher *f, struct piece *pieces, unsigned c
 
 	for (unsigned i = run.settled; i < count; i++) {
 		struct piece *p = &pieces[i];
+		parts_t wrong = p->parts, right;
 		struct error one = err;
 		int piece_result = r;
 
 		if (alone && is_wanted(reader, p))
 			piece_result = get_one(f, p, &one);
 		if (piece_result == 0)
-			piece_result = check_or_get_again(f, p, &one);
-		if (piece_result == 0)
-			give_out(reader, p);
-		else
-			settle_piece(reader, p, piece_result, &one);
+			wrong = check_or_get_again(f, p, &piece_result, &one);
+		/* Who waits for what is right has it, whatever lies beside it. */
+		right = p->parts & ~wrong;
+		if (right)
+			give_out(reader, p, right);
+		if (wrong)
+			settle_parts(reader, p, wrong, piece_result, &one);
 	}
 }
 
@@ -540,7 +575,7 @@ static void fetch_run(struct fetcher *f)
 		missing = 0;
 		if (batch->ahead)
 			atomic_fetch_add(&reader->metrics->ahead_bytes, p->bytes);
-		give_out(reader, p);
+		give_out(reader, p, p->parts);
 	}
 	if (missing > 0)
 		fetch_from_store(f, batch->pieces + batch->count - missing, missing);

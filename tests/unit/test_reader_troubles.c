@@ -24,6 +24,34 @@ static void test_part_of_a_block_fails(void **state)
 	bench_finish(&b);
 }
 
+/* What was read ahead in one piece is right where it is right: only who needs the wrong extent has an error. */
+static void test_part_of_what_was_read_ahead_is_wrong(void **state)
+{
+	static const uint32_t fine[] = {65536};
+	uint64_t size = 8 * MIB;
+	struct test_request second, before, wrong, behind;
+	struct bench b;
+
+	bench_init(&b, size, fine, 1, 8, 2);
+	assert_int_equal(read_range(b.file, size, 0, 65536), 0);
+	b.store.corrupt_at = 6 * 65536 + 7;
+	b.store.corrupt = 2; /* also when it is got once more */
+	hold(&b.store, true);
+	start(&second, b.file, 65536, 65536);
+	wait_for_held(&b.store, 2);
+	start(&before, b.file, 5 * 65536, 65536);
+	start(&wrong, b.file, 6 * 65536 + 100, 10);
+	start(&behind, b.file, 7 * 65536, 65536);
+	hold(&b.store, false);
+	assert_int_equal(finish(&second), 0);
+	assert_int_equal(finish(&before), 0);
+	assert_int_equal(finish(&behind), 0);
+	assert_false(before.wrong || behind.wrong);
+	assert_int_equal(finish(&wrong), -EIO);
+	assert_non_null(strstr(wrong.err.message, "offset 393216"));
+	bench_finish(&b);
+}
+
 static void test_corruption(void **state)
 {
 	uint64_t size = 8 * MIB;
@@ -181,6 +209,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_part_of_a_block_fails),
+	        cmocka_unit_test(test_part_of_what_was_read_ahead_is_wrong),
 	        cmocka_unit_test(test_corruption),
 	        cmocka_unit_test(test_store_failure),
 	        cmocka_unit_test(test_a_dead_store_is_not_waited_for_again),
