@@ -13,6 +13,21 @@
  * Whatever is not as it must be before the first byte of data (a pooler, too few connections, a lock that
  * somebody waits for) means that one connection has to do, unless that would fail, too; later it fails the
  * run.
+ *
+ * Who waits for whom, while the data is read:
+ *
+ * - The thread of the run (deliver()) waits for the reader whose turn it is, and for the store: it is the only one
+ *   that writes to the output. When the store is slow, what it has not taken yet fills the turns' budget.
+ * - The reader whose turn it is waits for the server, and, when the budget is full, for the thread of the run. It
+ *   never waits for another reader.
+ * - The other readers wait for the server, and, when the budget is full, for those whose turns come before theirs.
+ *   They cannot hold up these: has_room() (stream/turns.c) keeps room for the first.
+ * - The server waits for a reader that does not read its socket. So a slow store slows the server, and nothing
+ *   grows in between.
+ *
+ * Slices are taken in the order of the turns (next_slice()), so the first turn always belongs to a reader that is
+ * at work. There is no circle, and whoever fails or is cancelled wakes all: those who wait for room or for a turn
+ * through turns_fail(), those who wait for the server through the token of the readers.
  */
 #include "output.h"
 #include "table_reader.h"
@@ -187,6 +202,8 @@ static int deliver(struct readers *readers, struct turns *turns, struct output *
 	const struct ordered_out out = output_ordered(output);
 	int r = turns_deliver(turns, &out, err);
 
+	/* They are waited for in either case, since they use the turns. After a failure they are told to stop first: a
+	 * server that does not answer would have them wait for as long as it likes. */
 	readers_stop(readers, r < 0);
 	return r;
 }
@@ -199,6 +216,8 @@ static int read_tape(struct leader *l, struct readers *readers, const struct tap
 	struct turns *turns;
 	int r = pool_reserve(pool, buffers, l->dump->order->cancel);
 
+	/* All of it at once, and before anybody reads: two runs that had a part each of what they need would wait for
+	 * one another. */
 	if (r < 0)
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled while waiting for memory");
 	turns = turns_new(buffers * POOL_BUFFER_BYTES, l->dump->order->cancel);

@@ -57,6 +57,7 @@ static int flush(struct reader *rd, struct error *err)
 		return 0;
 	r = compressor_run(rd->compressor, rd->raw, rd->raw_bytes, rd->out, rd->out_bytes, &segment, err);
 	rd->raw_bytes = 0;
+	/* Here a reader waits for room. It does not read its connection meanwhile, so the server waits, too. */
 	return r < 0 ? r : turn_segment(rd->turn, &segment, rd->out, err);
 }
 
@@ -223,7 +224,8 @@ static int read_slice(struct reader *rd, const struct slice *slice, struct error
 
 	for (size_t i = 0; r == 0 && i < slice->pieces; i++)
 		r = read_table_piece(rd, &rd->all->tape->pieces[slice->first_piece + i], err);
-	/* Before the turn ends: a turn that ended is one that is whole. */
+	/* Before the turn ends: one that has ended counts as whole, so the thread of the run would go on to the next
+	 * turn, and the file would have a hole where this slice broke off. */
 	if (r < 0)
 		turns_fail(rd->all->turns, r, err);
 	turn_end(take_ptr(&rd->turn));
@@ -236,6 +238,8 @@ static const struct slice *next_slice(struct reader *rd)
 	struct readers *all = rd->all;
 	const struct slice *slice = NULL;
 
+	/* Slice and turn under one lock: the turns must begin in the order of the slices, because that is the order of
+	 * the file. And the reader of the first turn must be at work, since all others may come to wait for it. */
 	pthread_mutex_lock(&all->lock);
 	if (all->next_slice < all->tape->slice_count && !cancel_is_set(&all->stop)) {
 		slice = &all->tape->slices[all->next_slice++];
