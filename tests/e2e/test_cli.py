@@ -203,6 +203,32 @@ def test_several_databases(new_keepfs, pg):
                   and keepfs.artifacts(f"tenants/{n}")) == ["postgres", "sample"]
 
 
+def test_databases_with_the_names_of_files(new_keepfs, pg, store):
+    """the job's directory has files of these names, and each database has a directory all the same"""
+    names = {"SHA256SUMS": "=53HA256SUMS", "latest.dump": "=6Catest.dump", "20261120T020000Z": "=320261120T020000Z"}
+    keepfs = new_keepfs({"full": {"database": pg.uri("postgres")}})
+    keepfs.run("run", "full")
+    keepfs.jobs["full"]["databases"] = ", ".join(names)
+    keepfs.write_conf()
+    for name in names:
+        pg.create(name)
+    try:
+        keepfs.run("run", "full")
+    finally:
+        for name in names:
+            pg.drop(name)
+    keepfs.run("rebuild")
+    keepfs.mount()
+    full = keepfs.path("backups", "full")
+    (one,) = [n for n in keepfs.artifacts() if n.endswith(".dump")]
+    assert os.readlink(full / "latest.dump") == one and one in (full / "SHA256SUMS").read_text()
+    for name, directory in names.items():
+        (dump,) = keepfs.artifacts(f"full/{directory}")
+        assert os.getxattr(full / directory / dump, "user.keepfs.database").decode() == name
+        assert f"backups/full/{directory}/{dump}" in store.keys()
+    assert {n for n in os.listdir(full) if (full / n).is_dir()} == set(names.values())
+
+
 def test_fstab_style(unmounted):
     """what mount.fuse3 calls: keepfs CONFIG MOUNTPOINT -o options"""
     subprocess.run([daemon.PROGRAM, str(unmounted.conf), str(unmounted.mountpoint), "-o", "rw,noatime"], env=unmounted.env,
