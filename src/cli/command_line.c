@@ -257,7 +257,7 @@ static int run_as_mount_helper(int argc, char **argv)
 	return mount->run(&options);
 }
 
-static int run_command(int argc, char **argv)
+static int run_line(int argc, char **argv)
 {
 	const struct cli_command *command;
 	struct cli_options options = {0};
@@ -283,7 +283,7 @@ static int run_command(int argc, char **argv)
 
 int cli_run(int argc, char **argv)
 {
-	int status = run_command(argc, argv), flushed = cli_flush();
+	int status = run_line(argc, argv), flushed = cli_flush();
 
 	return status == CLI_DONE ? flushed : status;
 }

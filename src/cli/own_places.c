@@ -33,7 +33,7 @@ static inline void cleanup_place(struct place *p)
 	place_finish(p);
 }
 
-static int open_directory(int at, const char *path, struct stat *ret)
+static int open_place(int at, const char *path, struct stat *ret)
 {
 	int fd = openat(at, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -51,11 +51,11 @@ static struct place place_of(const char *path)
 	struct stat st;
 	char *slash;
 
-	while ((p.fd = open_directory(AT_FDCWD, above, &st)) < 0 && (slash = strrchr(above, '/')) &&
+	while ((p.fd = open_place(AT_FDCWD, above, &st)) < 0 && (slash = strrchr(above, '/')) &&
 	       slash != above)
 		*slash = '\0';
 	if (p.fd < 0)
-		p.fd = open_directory(AT_FDCWD, *above == '/' ? "/" : ".", &st);
+		p.fd = open_place(AT_FDCWD, *above == '/' ? "/" : ".", &st);
 	p.missing = mem_strdup(path + strlen(above));
 	return p;
 }
@@ -66,17 +66,17 @@ static bool is_same(const struct stat *a, const struct stat *b)
 }
 
 /* Does the way up from the directory @fd lead through @outer? A directory is below itself. */
-static bool is_below(int fd, const struct stat *outer)
+static bool lies_below(int fd, const struct stat *outer)
 {
 	struct stat here, above;
-	_cleanup(fd) int at = open_directory(fd, ".", &here);
+	_cleanup(fd) int at = open_place(fd, ".", &here);
 
 	while (at >= 0) {
 		int up;
 
 		if (is_same(&here, outer))
 			return true;
-		up = open_directory(at, "..", &above);
+		up = open_place(at, "..", &above);
 		close(at);
 		at = up;
 		if (is_same(&here, &above))
@@ -100,7 +100,7 @@ static bool holds(const struct place *outer, const struct place *inner)
 	if (outer->fd < 0 || inner->fd < 0 || fstat(outer->fd, &a) < 0 || fstat(inner->fd, &b) < 0)
 		return false;
 	if (!*outer->missing)
-		return is_below(inner->fd, &a);
+		return lies_below(inner->fd, &a);
 	return is_same(&a, &b) && goes_on_with(inner->missing, outer->missing);
 }
 
