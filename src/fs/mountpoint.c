@@ -122,10 +122,10 @@ int mountpoint_prepare(const char *mountpoint, bool nonempty, struct error *err)
 	int errnum;
 
 	/* Asked for anew: what the kernel remembers of the root outlives the daemon. */
-	errnum = statx(AT_FDCWD, mountpoint, AT_STATX_FORCE_SYNC | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &st) <
-	                         0
-	                 ? errno
-	                 : 0;
+	errnum =
+	        statx(AT_FDCWD, mountpoint, AT_STATX_FORCE_SYNC | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &st) < 0
+	                ? errno
+	                : 0;
 	keepfs = mountpoint_find(mountpoint, device, &keepfs) == 0 && keepfs;
 	if (errnum == 0 && !S_ISDIR(st.stx_mode))
 		return error_set(err, ERROR_USAGE, ENOTDIR, "the mountpoint %s is not a directory",

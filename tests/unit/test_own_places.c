@@ -37,7 +37,8 @@ static char *path_of(struct fixture *f, const char *format, const char *name)
 
 static int set_up(void **state)
 {
-	static const char *const directories[] = {"state", "cache", "objects", "etc", "media/films", "free", "around/media"};
+	static const char *const directories[] = {"state",       "cache", "objects",     "etc",
+	                                          "media/films", "free",  "around/media"};
 	struct fixture *f = mem_alloc(sizeof(*f));
 	_cleanup(fd) int fd = -1;
 
