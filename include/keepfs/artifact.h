@@ -37,7 +37,8 @@ struct artifact_removed {
  */
 struct artifact_events {
 	void (*listed)(void *arg, const struct manifest *m);
-	/* It is not listed any more, even if its deletion from the store goes on later. */
+	/* It is not listed any more. It was deleted from the store before this is called, or the tidier does that
+	 * later. */
 	void (*removed)(void *arg, const struct artifact_removed *what);
 	void *arg;
 	struct artifact_events *next; /* the repository's */
@@ -53,8 +54,8 @@ struct repository {
 	struct store *store;            /* borrowed */
 	struct catalog *catalog;        /* borrowed */
 	struct artifact_events *events; /* borrowed, each: a list */
-	struct artifact_tidier
-	        *tidier; /* its own; NULL: what a store does not answer for waits for the next start */
+	/* artifact_tidier_new() sets it; NULL: what a store does not answer for waits for the next start */
+	struct artifact_tidier *tidier;
 };
 
 static inline struct store *repository_store(const struct repository *repo)

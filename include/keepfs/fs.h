@@ -29,8 +29,9 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err);
 void fs_set_jobs(struct fs *fs, struct jobs *jobs);
 /** fs_events() - what jobs_new() is to be given, so that the kernel learns of changes. */
 const struct jobs_events *fs_events(struct fs *fs);
-/** fs_mount() - replace a stale mount, mount, start serving on threads of its own; serves when it returns
- * 0. */
+/** fs_mount() - replace a stale mount, mount, start serving on threads of its own; serves when it returns 0.
+ * -ENOTEMPTY (ERROR_USAGE): @mountpoint (absolute, without links) holds something, and mount_options has no
+ * "nonempty". */
 int fs_mount(struct fs *fs, const char *mountpoint, struct error *err);
 /** fs_wait_fd() - an eventfd that becomes readable when the mount has ended from outside (umount). */
 int fs_wait_fd(const struct fs *fs);

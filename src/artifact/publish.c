@@ -185,7 +185,7 @@ int artifact_publish(struct repository *repo, struct manifest *m, struct cancel 
 int artifact_discard(struct repository *repo, const char *path, struct error *err)
 {
 	/* Whoever waits for the end of a failed run waits for this, too: what a dead store leaves is settled
-	 * at the next start. */
+	 * by the tidier, or at the next start. */
 	const struct store_call call = {.deadline_ms = clock_mono_ms() + DISCARD_DEADLINE_MS};
 	struct store *store = repository_store(repo);
 	int64_t run_id;

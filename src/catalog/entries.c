@@ -23,6 +23,8 @@
 #define ARTIFACTS ARTIFACTS_OF("artifact")
 /* However many partial ones are behind it. */
 #define WHOLE "artifact INDEXED BY artifact_whole"
+/* However many of other formats, partial or damaged ones are behind it. */
+#define LATEST "artifact INDEXED BY artifact_latest"
 /* CROSS JOIN: in the order of the files, whatever the planner thinks of it. */
 #define FILES                                                                                                \
 	"SELECT f.ino, coalesce(f.within_ino, f.parent_ino), f.sequence, f.name, a.finished_at_us,"          \
@@ -140,21 +142,37 @@ int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *na
 	return r;
 }
 
-int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret)
+int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, const char *suffix,
+                         struct catalog_entry *ret)
 {
-	static const char good_sql[] =
-	        ARTIFACTS_OF(WHOLE) "partial = 0 AND damaged IS NULL AND directory_ino = ?1 ORDER BY "
-	                            "sequence DESC LIMIT 1";
-	static const char whole_sql[] =
-	        ARTIFACTS_OF(WHOLE) "partial = 0 AND directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
-	static const char any_sql[] = ARTIFACTS "directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
-	int r = find_entry(c, CATALOG_ARTIFACT, good_sql, VALUES(ino_value(directory_ino)), ret);
+	static const char sql[] =
+	        ARTIFACTS_OF(LATEST) "partial = 0 AND directory_ino = ?1 AND suffix = ?2"
+	                             " ORDER BY damaged IS NULL DESC, sequence DESC LIMIT 1";
 
-	if (r == -ENOENT)
-		r = find_entry(c, CATALOG_ARTIFACT, whole_sql, VALUES(ino_value(directory_ino)), ret);
-	if (r == -ENOENT)
-		r = find_entry(c, CATALOG_ARTIFACT, any_sql, VALUES(ino_value(directory_ino)), ret);
-	return r;
+	return find_entry(c, CATALOG_ARTIFACT, sql, VALUES(ino_value(directory_ino), text_value(suffix)),
+	                  ret);
+}
+
+int catalog_next_suffix(struct catalog *c, uint64_t directory_ino, const char *after,
+                        char ret[static NAME_MAX_BYTES])
+{
+	static const char first_sql[] =
+	        "SELECT min(suffix) FROM " LATEST " WHERE tomb = 0 AND partial = 0 AND directory_ino = ?1";
+	static const char next_sql[] = "SELECT min(suffix) FROM " LATEST " WHERE tomb = 0 AND partial = 0"
+	                               " AND directory_ino = ?1 AND suffix > ?2";
+	const struct value values[] = {ino_value(directory_ino), text_value(after)};
+	_cleanup(query) struct query query =
+	        query_begin(c, after ? next_sql : first_sql, values, after ? 2 : 1);
+	char suffix[NAME_MAX_BYTES];
+	int r = query_one(&query);
+
+	if (r < 0)
+		return r;
+	if (sqlite3_column_type(query.row, 0) == SQLITE_NULL)
+		return -ENOENT;
+	column_text(query.row, 0, suffix, sizeof(suffix));
+	str_copy(ret, NAME_MAX_BYTES, suffix);
+	return 0;
 }
 
 /* Does anything lie deeper in what has that number: then its files are listed by what shows them. */

@@ -194,7 +194,10 @@ int catalog_unfinished_runs(struct catalog *c, void (*row)(void *arg, const stru
 	return query.result;
 }
 
-#define LOG_LINES_MAX 2000
+/* Lines are forgotten many at a time: to whoever follows the log it is a file that became shorter then, as one that is
+ * rotated, and between two such moments one that only grows. */
+#define LOG_LINES_KEPT 2000
+#define LOG_LINES_MORE 500
 
 static int log_run(struct connection *c, int64_t id, const char *line)
 {
@@ -209,8 +212,8 @@ static int log_run(struct connection *c, int64_t id, const char *line)
 		return r;
 	r = db_run(c, insert_sql,
 	           VALUES(int_value(id), int_value(number), int_value(clock_now_us()), text_value(line)));
-	if (r == 0)
-		r = db_run(c, forget_sql, VALUES(int_value(id), int_value(number - LOG_LINES_MAX)));
+	if (r == 0 && number % LOG_LINES_MORE == 0)
+		r = db_run(c, forget_sql, VALUES(int_value(id), int_value(number - LOG_LINES_KEPT)));
 	return r;
 }
 
@@ -219,13 +222,15 @@ int catalog_log_run(struct catalog *c, int64_t id, const char *line, struct erro
 	return TRANSACTION(c, err, log_run(c->writer, id, line));
 }
 
-int catalog_run_log(struct catalog *c, int64_t id, void (*row)(void *arg, int64_t at_us, const char *line),
-                    void *arg)
+int catalog_run_log(struct catalog *c, int64_t id, int64_t after,
+                    void (*row)(void *arg, int64_t number, int64_t at_us, const char *line), void *arg)
 {
-	static const char sql[] = "SELECT at_us, line FROM run_log WHERE run_id = ?1 ORDER BY number";
-	_cleanup(query) struct query query = query_begin(c, sql, VALUES(int_value(id)));
+	static const char sql[] =
+	        "SELECT number, at_us, line FROM run_log WHERE run_id = ?1 AND number > ?2 ORDER BY number";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(int_value(id), int_value(after)));
 
 	while (query_next(&query))
-		row(arg, sqlite3_column_int64(query.row, 0), column_borrowed(query.row, 1));
+		row(arg, sqlite3_column_int64(query.row, 0), sqlite3_column_int64(query.row, 1),
+		    column_borrowed(query.row, 2));
 	return query.result;
 }

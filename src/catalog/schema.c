@@ -315,6 +315,11 @@ static const char *const migrations[] = {
         "CREATE UNIQUE INDEX intent_place ON intent (directory, sequence) WHERE sequence IS NOT NULL;"
 
         "ALTER TABLE run_target RENAME COLUMN database TO label;",
+
+        /* The newest of each format, whatever else lies in the directory: what its name says from the first '.' on. */
+        "ALTER TABLE artifact ADD COLUMN suffix TEXT AS (substr(name, instr(name || '.', '.')));"
+        "CREATE INDEX artifact_latest ON artifact (directory_ino, suffix, damaged IS NULL, sequence)"
+        " WHERE tomb = 0 AND partial = 0;",
 };
 
 static const char version_sql[] = "PRAGMA user_version";

@@ -18,3 +18,5 @@ void probe_add(struct probe *p, bool ok, const char *name, const char *fmt, ...)
 void probe_store(struct probe *p, struct store *store, const struct error *store_err);
 void probe_catalog(struct probe *p, const struct conf *conf);
 void probe_fuse(struct probe *p, const struct conf *conf);
+/** fuse_device_advice() - what to do when opening /dev/fuse failed with @errnum: static. */
+const char *fuse_device_advice(int errnum);

@@ -9,10 +9,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define CATALOG_SPACE_BYTES ((uint64_t)64 << 20) /* some 100,000 backups and their history */
 
@@ -103,24 +106,54 @@ static bool users_may_allow_other(void)
 	return false;
 }
 
+const char *fuse_device_advice(int errnum)
+{
+	switch (errnum) {
+	case EACCES:
+	case EPERM:
+		return "the device is there, and this process may not use it: start a container with --device /dev/fuse --cap-add SYS_ADMIN; elsewhere give the user the right (chmod 0666 /dev/fuse)";
+	case ENOENT:
+		return "there is no such device: load the module (modprobe fuse), or start a container with --device /dev/fuse --cap-add SYS_ADMIN";
+	case ENXIO:
+	case ENODEV:
+		return "nothing is behind the device: load the module (modprobe fuse), of the host when this is a container";
+	default:
+		return "see the kernel's log (dmesg)";
+	}
+}
+
+/* May this process call mount(2)? Root may not in a container without the capability, and a service with it needs no
+ * root. */
+static bool may_mount(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	return syscall(SYS_capget, &head, data) == 0 &&
+	       data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
+}
+
 void probe_fuse(struct probe *p, const struct conf *conf)
 {
 	_cleanup(fd) int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	bool root = geteuid() == 0;
+	bool alone = may_mount();
 
 	if (fd < 0)
+		probe_add(p, false, "fuse", "/dev/fuse cannot be opened: %s; %s", strerrordesc_np(errno),
+		          fuse_device_advice(errno));
+	else if (!alone && geteuid() == 0)
 		probe_add(
 		        p, false, "fuse",
-		        "/dev/fuse cannot be opened: %s; load the module (modprobe fuse), or give the container the device (--device /dev/fuse --cap-add SYS_ADMIN)",
-		        strerrordesc_np(errno));
-	else if (!root && !find_program("fusermount3"))
+		        "root may not mount here, since the capability SYS_ADMIN is missing; start the container with --cap-add SYS_ADMIN");
+	else if (!alone && !find_program("fusermount3"))
 		probe_add(
 		        p, false, "fuse",
 		        "fusermount3 is not in the PATH, and only root mounts without it; install the package fuse3");
-	else if (!root && conf->allow_other && !users_may_allow_other())
+	else if (!alone && conf->allow_other && !users_may_allow_other())
 		probe_add(
 		        p, false, "fuse",
 		        "[keepfs] allow_other is set, which /etc/fuse.conf does not let users do; add a line 'user_allow_other' there, or unset it");
 	else
-		probe_add(p, true, "fuse", "/dev/fuse can be opened%s", root ? "" : ", fusermount3 is there");
+		probe_add(p, true, "fuse", "/dev/fuse can be opened%s",
+		          alone ? "" : ", fusermount3 is there");
 }

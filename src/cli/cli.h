@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
- * The command line: one file per command, one table in main.c. A command gets the options that were given and
- * the words that are left, and returns the process's exit status.
+ * The command line: one file per command, one table in command_line.c. A command gets the options that were
+ * given and the words that are left, prints to standard output, and returns the process's exit status. That its
+ * output was written is seen to by cli_run(), for all commands.
  */
 #include <keepfs/base/error.h>
 #include <keepfs/conf.h>
@@ -52,11 +53,15 @@ int cmd_watch(const struct cli_options *options);
 int cmd_rebuild(const struct cli_options *options);
 int cmd_version(const struct cli_options *options);
 
-/** cli_run() - parse @argv and run the command that it names: main(), as a function that tests can call. */
+/** cli_run() - parse @argv and run the command that it names: main(), as a function that tests can call. A status of
+ * CLI_DONE becomes CLI_FAILED when standard output cannot be written. */
 int cli_run(int argc, char **argv);
 /** cli_usage() - say on standard error what is wrong and where help is (the running command's own, when there
  * is one); returns CLI_USAGE. */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** cli_flush() - write what was printed so far: 0, or CLI_FAILED after saying that standard output, this time or
+ * before, could not be written. */
+int cli_flush(void);
 /** cli_fail() - print @err to standard error; returns CLI_FAILED. */
 int cli_fail(const struct error *err);
 /** cli_load_conf() - the configuration that the options name; prints every problem, and how to make a file

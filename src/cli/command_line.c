@@ -10,6 +10,7 @@
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 
 static const struct cli_command commands[] = {
@@ -72,6 +73,21 @@ int cli_usage(const char *fmt, ...)
 	va_end(args);
 	fprintf(stderr, "\nTry 'keepfs %s%s--help'.\n", current ? current->name : "", current ? " " : "");
 	return CLI_USAGE;
+}
+
+int cli_flush(void)
+{
+	bool failed = ferror(stdout);
+
+	errno = 0;
+	if (fflush(stdout) == 0 && !failed)
+		return CLI_DONE;
+	fprintf(stderr, "keepfs: the output could not be written%s%s\n", errno ? ": " : "",
+	        errno ? strerrordesc_np(errno) : "");
+	/* It is told once, and what was lost is not tried again at the end of the process. */
+	__fpurge(stdout);
+	clearerr(stdout);
+	return CLI_FAILED;
 }
 
 int cli_fail(const struct error *err)
@@ -241,7 +257,7 @@ static int run_as_mount_helper(int argc, char **argv)
 	return mount->run(&options);
 }
 
-int cli_run(int argc, char **argv)
+static int run_line(int argc, char **argv)
 {
 	const struct cli_command *command;
 	struct cli_options options = {0};
@@ -263,4 +279,11 @@ int cli_run(int argc, char **argv)
 		return refuse_command(argv[1]);
 	r = parse(command, argc - 1, argv + 1, &options);
 	return r >= 0 ? r : command->run(&options);
+}
+
+int cli_run(int argc, char **argv)
+{
+	int status = run_line(argc, argv), flushed = cli_flush();
+
+	return status == CLI_DONE ? flushed : status;
 }

@@ -9,6 +9,7 @@
 
 #include "engine.h"
 #include "notify.h"
+#include "own_places.h"
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
@@ -284,14 +285,17 @@ static int go_to_background(const struct conf *conf, const char *mountpoint, con
 }
 
 /*
- * The mountpoint as the kernel's mount table has it: absolute, without links. Only its parent is looked at: a
- * mount whose daemon has gone does not answer.
+ * The mountpoint as the kernel's mount table has it: absolute, without links. Of one that is not there yet, only its
+ * parent is.
  */
 static char *canonical(const char *mountpoint)
 {
-	_cleanup(free) char *path = mem_strdup(mountpoint), *parent = NULL;
+	_cleanup(free) char *path = mem_strdup(mountpoint), *parent = NULL,
+	                    *real = realpath(mountpoint, NULL);
 	char *slash;
 
+	if (real)
+		return take_ptr(&real);
 	while (strlen(path) > 1 && path[strlen(path) - 1] == '/')
 		path[strlen(path) - 1] = '\0';
 	slash = strrchr(path, '/');
@@ -310,6 +314,7 @@ int cmd_mount(const struct cli_options *options)
 {
 	_cleanup(conf) struct conf conf = {0};
 	_cleanup(free) char *mountpoint = NULL;
+	struct error err = {0};
 	int r;
 
 	if (options->argc > 1)
@@ -320,6 +325,8 @@ int cmd_mount(const struct cli_options *options)
 	mountpoint = canonical(options->argc == 1    ? options->argv[0]
 	                       : options->mountpoint ? options->mountpoint
 	                                             : conf.mountpoint);
+	if (own_places_check(&conf, mountpoint, &err) < 0)
+		return cli_fail(&err);
 	if (options->foreground)
 		return serve_mount(&conf, mountpoint, options->mount_options, -1, -1);
 	return go_to_background(&conf, mountpoint, options->mount_options);

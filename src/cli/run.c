@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* keepfs run: one backup without a mount, for cron or a container's job. Ctrl-C cancels it cleanly. */
+/* keepfs run: one backup without a mount, for cron or a container's job. Ctrl-C, or the end of the terminal, cancels it
+ * cleanly. */
 #include "cli.h"
 
 #include "engine.h"
@@ -102,13 +103,19 @@ static void print_result(const struct cli_options *options, const struct run *ru
 	}
 }
 
+/* What nohup, or the shell that started it in the background, has it ignore stays ignored. */
 static void catch_signals(struct run *run)
 {
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
 	sigset_t signals;
 
 	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		struct sigaction before;
+
+		if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			sigaddset(&signals, numbers[i]);
+	}
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	run->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);

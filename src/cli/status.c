@@ -55,5 +55,6 @@ int cmd_status(const struct cli_options *options)
 		print_status_json(mountpoint, level, &health);
 	else
 		fputs(str_text(&health), stdout);
-	return (int)level;
+	/* 1 would be taken for WARN. */
+	return cli_flush() == CLI_DONE ? (int)level : CLI_UNREACHABLE;
 }

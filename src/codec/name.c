@@ -114,12 +114,27 @@ static char *cut_name(struct str *name, const char *text, size_t max_bytes)
 	return str_take(&cut);
 }
 
+bool name_is_reserved(const char *name)
+{
+	size_t stem = strcspn(name, ".");
+
+	return (stem == strlen("latest") && strncmp(name, "latest", stem) == 0) ||
+	       strcmp(name, "SHA256SUMS") == 0;
+}
+
+/* What an artifact, a file beside it, or a file that keepfs makes may be called in the directory of a job. */
+static bool is_taken_by_files(const char *name)
+{
+	return name_is_reserved(name) || name_sequence(name) >= 0;
+}
+
 char *name_from_database(const char *database)
 {
+	bool taken = is_taken_by_files(database);
 	_cleanup(str) struct str name = {0};
 
 	for (const char *at = database; *at; at++) {
-		bool leading = at == database && (*at == '.' || *at == '-');
+		bool leading = at == database && (taken || *at == '.' || *at == '-');
 
 		if (is_safe_char(*at) && !leading)
 			str_append_char(&name, *at);
@@ -127,14 +142,6 @@ char *name_from_database(const char *database)
 			append_name_char(&name, *at);
 	}
 	return cut_name(&name, database, SAFE_MAX_BYTES);
-}
-
-bool name_is_reserved(const char *name)
-{
-	size_t stem = strcspn(name, ".");
-
-	return (stem == strlen("latest") && strncmp(name, "latest", stem) == 0) ||
-	       strcmp(name, "SHA256SUMS") == 0;
 }
 
 char *name_stem_from(const char *text)

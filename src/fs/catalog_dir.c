@@ -201,29 +201,10 @@ char *linked_why_kept(struct fs *fs, const struct node *directory, const struct 
 	                  str_text(&roots));
 }
 
-/* What is made up stands before all that is stored. One of it that is not there, or cannot be told, is left
- * out. False: the page is full. */
-static bool list_generated(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
-{
-	const uint64_t inos[] = {ino_latest(directory->ino), ino_sums(directory->ino)};
-
-	for (size_t i = listing_position(after); i < ARRAY_SIZE(inos); i++) {
-		char name[NAME_MAX_BYTES] = SUMS_NAME;
-		struct catalog_entry target;
-		struct node node;
-		int r = node_load(fs, inos[i], &node);
-
-		if (r == 0 && S_ISLNK(node.class->type))
-			r = node_latest(fs, directory->entry.ino, &target, name);
-		if (r == 0 && !listing_add(l, name, &node, OFFSET_FIXED + (off_t)i))
-			return false;
-	}
-	return true;
-}
-
+/* What is made up stands before all that is stored. */
 static int directory_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
-	return list_generated(fs, directory, after, l) ? list_all_kinds(fs, directory, after, l) : 0;
+	return generated_list(fs, directory, after, l) ? list_all_kinds(fs, directory, after, l) : 0;
 }
 
 static int directory_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)

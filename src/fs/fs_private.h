@@ -16,7 +16,7 @@
 struct texts;
 struct watches;
 
-/* One mount. Locks of this room: fs->handles_lock, fs->forgetting, and those of texts, watches, and a
+/* One mount. Locks of this room: fs->handles_lock, fs->forgetting, and those of texts, watches, an open text and a
  * command's handle. None is taken while another is held, and none but fs->forgetting is held while the
  * kernel, the catalog's writers, the store or the network is waited for. */
 struct fs {

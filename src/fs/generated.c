@@ -1,21 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What is made up in a directory of artifacts: the link to the latest one, and SHA256SUMS. They are there
- * when the directory holds an artifact, and as long as nothing that is stored has their name.
+ * What is made up in a directory of artifacts: a link to the latest one of each format, and SHA256SUMS. They are
+ * there when the directory holds an artifact (for a link: one of its format that is not partial), and as long as
+ * nothing that is stored has their name.
  */
 #include "catalog_dir.h"
 #include "fs_private.h"
 #include "made_file.h"
 #include "text.h"
 
+#include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/report/sums.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define LATEST_NAME "latest"
+
+/* Where they stand in the listing of their directory. */
+#define POSITION_SUMS   0
+#define POSITION_LATEST 1 /* of the first link, in the order of their suffixes */
+#define POSITION_END    (OFFSET_NUMBERED - OFFSET_FIXED)
 
 static int write_sums(struct fs *fs, const struct node *node, struct spool *out)
 {
@@ -25,46 +34,44 @@ static int write_sums(struct fs *fs, const struct node *node, struct spool *out)
 static const struct made_file sums_file = {
         .name = SUMS_NAME, .write = write_sums, .generation = text_by_catalog};
 
-int node_latest(struct fs *fs, uint64_t directory_ino, struct catalog_entry *ret_target,
-                char ret_name[static NAME_MAX_BYTES])
-{
-	const char *suffix;
-	int r = catalog_entry_latest(fs->ctx.repository->catalog, directory_ino, ret_target);
-
-	if (r < 0)
-		return r;
-	suffix = strchr(ret_target->name, '.');
-	snprintf(ret_name, NAME_MAX_BYTES, LATEST_NAME "%s", suffix ? suffix : "");
-	return 0;
-}
-
-/* A database may have that name, too: what is stored comes before what is made up. */
-static bool is_hidden(struct fs *fs, const struct catalog_entry *directory, const char *name)
+/* A directory of a database may have that name (one of an earlier keepfs): what is stored comes before what is
+ * made up. */
+static bool is_hidden(struct fs *fs, uint64_t directory_ino, const char *name)
 {
 	struct catalog_entry other;
 
-	return directory->subdirectories > 0 &&
-	       catalog_entry_by_name(fs->ctx.repository->catalog, directory->ino, name, &other) == 0;
+	return catalog_entry_by_name(fs->ctx.repository->catalog, directory_ino, name, &other) == 0;
 }
 
-static int load_generated(struct fs *fs, uint64_t directory_ino, struct node *ret)
+static void node_of_latest(const struct catalog_entry *target, struct node *ret)
 {
-	int r = catalog_entry_by_ino(fs->ctx.repository->catalog, directory_ino, &ret->entry);
-
-	return r == 0 && ret->entry.files == 0 ? -ENOENT : r;
+	*ret = (struct node){.ino = ino_latest(target->ino), .class = &class_latest, .entry = *target};
 }
 
-int latest_load(struct fs *fs, uint64_t directory_ino, struct node *ret)
+int latest_load(struct fs *fs, uint64_t artifact_ino, struct node *ret)
 {
 	struct catalog_entry target;
-	char name[NAME_MAX_BYTES];
-	int r;
+	int r = catalog_entry_by_ino(fs->ctx.repository->catalog, artifact_ino, &target);
 
-	*ret = (struct node){.ino = ino_latest(directory_ino), .class = &class_latest};
-	r = load_generated(fs, directory_ino, ret);
+	if (r == 0 && target.kind != CATALOG_ARTIFACT)
+		r = -ENOENT;
 	if (r == 0)
-		r = node_latest(fs, directory_ino, &target, name);
-	return r == 0 && is_hidden(fs, &ret->entry, name) ? -ENOENT : r;
+		node_of_latest(&target, ret);
+	return r;
+}
+
+/* The link for one format: "latest.dump", or "latest" for directories. */
+static int find_latest(struct fs *fs, uint64_t directory_ino, const char *suffix, struct node *ret)
+{
+	_cleanup(free) char *name = mem_printf(LATEST_NAME "%s", suffix);
+	struct catalog_entry target;
+	int r = catalog_entry_latest(fs->ctx.repository->catalog, directory_ino, suffix, &target);
+
+	if (r == 0 && is_hidden(fs, directory_ino, name))
+		r = -ENOENT;
+	if (r == 0)
+		node_of_latest(&target, ret);
+	return r;
 }
 
 int sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret)
@@ -72,58 +79,70 @@ int sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret)
 	int r;
 
 	*ret = (struct node){.ino = ino_sums(directory_ino), .class = &class_sums, .file = &sums_file};
-	r = load_generated(fs, directory_ino, ret);
-	return r == 0 && is_hidden(fs, &ret->entry, SUMS_NAME) ? -ENOENT : r;
+	r = catalog_entry_by_ino(fs->ctx.repository->catalog, directory_ino, &ret->entry);
+	if (r == 0 && (ret->entry.files == 0 || is_hidden(fs, directory_ino, SUMS_NAME)))
+		r = -ENOENT;
+	return r;
 }
 
-static int child(struct fs *fs, uint64_t directory_ino, const char *name, struct node *ret)
+static int find_generated(struct fs *fs, uint64_t directory_ino, const char *name, struct node *ret)
 {
-	struct catalog_entry target;
-	char latest[NAME_MAX_BYTES];
-	int r;
-
 	if (strcmp(name, SUMS_NAME) == 0)
 		return sums_load(fs, directory_ino, ret);
-	if (!str_starts(name, LATEST_NAME))
-		return -ENOENT;
-	r = node_latest(fs, directory_ino, &target, latest);
-	if (r == 0 && strcmp(latest, name) == 0)
-		return latest_load(fs, directory_ino, ret);
-	return r < 0 ? r : -ENOENT;
+	if (name_is_reserved(name))
+		return find_latest(fs, directory_ino, name_suffix(name), ret);
+	return -ENOENT;
 }
 
 int generated_child(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
-	int r = child(fs, directory->entry.ino, name, ret);
+	int r = find_generated(fs, directory->entry.ino, name, ret);
 
 	return r == 0 && directory->class->in_links ? node_mirror(ret) : r;
 }
 
-/* The link. It moves, and so its name is asked for each time. */
+/* One that is not there, or cannot be told, is left out. False: the page is full. */
+static bool list_one(struct fs *fs, const struct node *directory, const char *name, unsigned position,
+                     struct listing *l)
+{
+	struct node node;
+
+	return generated_child(fs, directory, name, &node) < 0 ||
+	       listing_add(l, name, &node, OFFSET_FIXED + (off_t)position);
+}
+
+bool generated_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+{
+	struct catalog *catalog = fs->ctx.repository->catalog;
+	char name[NAME_MAX_BYTES + sizeof(LATEST_NAME)], suffix[NAME_MAX_BYTES];
+	unsigned position = listing_position(after);
+	int r = catalog_next_suffix(catalog, directory->entry.ino, NULL, suffix);
+
+	if (position == POSITION_SUMS && !list_one(fs, directory, SUMS_NAME, POSITION_SUMS, l))
+		return false;
+	for (unsigned i = POSITION_LATEST; r == 0 && i < POSITION_END; i++) {
+		snprintf(name, sizeof(name), LATEST_NAME "%s", suffix);
+		if (i >= position && !list_one(fs, directory, name, i, l))
+			return false;
+		r = catalog_next_suffix(catalog, directory->entry.ino, suffix, suffix);
+	}
+	return true;
+}
+
+/* The links. They move, and so a name is asked for each time. */
 
 static int latest_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
 {
-	struct catalog_entry target;
-	char name[NAME_MAX_BYTES];
-	int r = node_latest(fs, node->entry.ino, &target, name);
-
-	if (r < 0)
-		return r;
 	st->st_mode |= 0777;
-	st->st_size = (off_t)strlen(target.name);
-	*mtime_us = target.mtime_us;
+	st->st_size = (off_t)strlen(node->entry.name);
+	*mtime_us = node->entry.mtime_us;
 	return 0;
 }
 
 static int latest_readlink(struct fs *fs, const struct node *node, char ret_target[static NAME_MAX_BYTES])
 {
-	struct catalog_entry target;
-	char name[NAME_MAX_BYTES];
-	int r = node_latest(fs, node->entry.ino, &target, name);
-
-	if (r == 0)
-		str_copy(ret_target, NAME_MAX_BYTES, target.name);
-	return r;
+	str_copy(ret_target, NAME_MAX_BYTES, node->entry.name);
+	return 0;
 }
 
 const struct node_class class_latest = {

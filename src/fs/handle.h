@@ -2,7 +2,7 @@
 #pragma once
 /*
  * Handles: open files. A kind of handle is a struct that begins with a struct handle, and a table of what can
- * be done with it; it is a file of its own (artifact_file.c, text.c, command.c), and nobody else knows of it.
+ * be done with it; it is a file of its own (artifact_file.c, text_handle.c, command.c), and nobody else knows of it.
  *
  * The life of one: the open (or create) slot of a node's class makes it with handle_init(); from the answer
  * to the open on the kernel holds it, as fi->fh, and it lives until release. The kernel sends a release when

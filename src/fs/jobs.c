@@ -46,7 +46,7 @@ int run_load(struct fs *fs, int64_t run_id, unsigned file, struct node *ret)
 	return 0;
 }
 
-/* The files of a run. Each writer loads the run anew: the node is from before the text's generation was read,
+/* The files of a run. Those that tell of its row load it anew: the node is from before the text's generation was read,
  * and the run may have ended in between. */
 
 static int write_status(struct fs *fs, const struct node *node, struct spool *out)
@@ -79,12 +79,9 @@ static uint64_t progress_generation(struct fs *fs, const struct node *node)
 	                                                        : text_by_catalog(fs, node);
 }
 
-static int write_log(struct fs *fs, const struct node *node, struct spool *out)
+static int follow_log(struct fs *fs, const struct node *node, int64_t *position, struct spool *out)
 {
-	struct node now;
-	int r = node_load(fs, node->ino, &now);
-
-	return r < 0 ? r : report_run_log(fs->ctx.repository->catalog, now.run.id, out);
+	return report_run_log(fs->ctx.repository->catalog, node->run.id, position, out);
 }
 
 static int cancel(struct command *c, struct str *answer, struct error *err)
@@ -108,7 +105,7 @@ static int cancel(struct command *c, struct str *answer, struct error *err)
 static const struct made_file rows[] = {
         {.number = 0, .name = "status", .write = write_status, .generation = text_by_catalog},
         {.number = 1, .name = "progress", .write = write_progress, .generation = progress_generation},
-        {.number = 2, .name = "log", .write = write_log, .generation = text_by_catalog},
+        {.number = 2, .name = "log", .follow = follow_log, .generation = text_by_catalog},
         {.number = 3, .name = "cancel", .run = cancel, .help = "To stop a run: echo 1 > jobs/<run>/cancel\n"},
 };
 
@@ -148,7 +145,7 @@ static int run_text_open(fuse_req_t req, const struct node *node, const struct f
 	r = text_open(fs, &now, &text);
 	if (r < 0)
 		return r;
-	*ret_handle = text_handle_new(fs, node->ino, text, take_ptr(&watch));
+	*ret_handle = text_handle_new(fs, node, text, take_ptr(&watch));
 	return 0;
 }
 

@@ -115,7 +115,7 @@ static void make_link(void *arg)
 	else if (r < 0)
 		fuse_reply_err(lr->pending.req, -r);
 	else
-		reply_open(lr->pending.req, text_handle_new(lr->fs, lr->node.ino, text, NULL), &lr->fi);
+		reply_open(lr->pending.req, text_handle_new(lr->fs, &lr->node, text, NULL), &lr->fi);
 	free(lr);
 }
 

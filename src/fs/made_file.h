@@ -2,8 +2,8 @@
 #pragma once
 /*
  * Files that keepfs makes, by tables: status/ (status.c), control/ (control.c) and jobs/<run>/ (jobs.c). One
- * file is one row and one function. A row is either a text, which has `generation` and one of `write` and
- * `report`, or a command file, which has `run`; tests/unit/test_fs_tables.c holds that.
+ * file is one row and one function. A row is either a text, which has `generation` and one of `write`, `report`
+ * and `follow`, or a command file, which has `run`; tests/unit/test_fs_tables.c holds that.
  */
 #include "node.h"
 
@@ -26,6 +26,10 @@ struct made_file {
 	int (*write)(struct fs *fs, const struct node *node, struct spool *out);
 	/* The same, of the room report: it is given status_sources(). */
 	int (*report)(const struct report_sources *from, struct spool *out);
+	/* Of a text to which lines are added, so that `tail -f` shows them. With *@position = REPORT_WHOLE (room report)
+	 * all of it, as `write`; else what came behind *@position, in the order in which it came, perhaps not all of it
+	 * at once. *@position is moved behind what was written. */
+	int (*follow)(struct fs *fs, const struct node *node, int64_t *position, struct spool *out);
 	/* A number that differs whenever the text could: the text is made anew only then. One of text.h, or
 	 * the file's own. */
 	uint64_t (*generation)(struct fs *fs, const struct node *node);

@@ -16,7 +16,7 @@
 #define BIT_CATALOG   (UINT64_C(1) << 62)
 #define BIT_ARTIFACT  (UINT64_C(1) << 61)
 #define BIT_RUN       (UINT64_C(1) << 60)
-#define BIT_LATEST    UINT64_C(1)
+#define BITS_MADE_UP  UINT64_C(3)
 #define BIT_SUMS      UINT64_C(2)
 #define RUN_SHIFT     3
 #define RUN_FILE_MASK UINT64_C(7)
@@ -24,9 +24,9 @@
 #define STAT_BLOCK_BYTES 512
 #define IO_BYTES         (1 << 20) /* cp and friends take st_blksize for their buffer */
 
-uint64_t ino_latest(uint64_t directory_ino)
+uint64_t ino_latest(uint64_t artifact_ino)
 {
-	return directory_ino | BIT_LATEST;
+	return artifact_ino & ~BIT_CATALOG;
 }
 
 uint64_t ino_sums(uint64_t directory_ino)
@@ -61,11 +61,9 @@ int node_mirror(struct node *node)
 /* A directory below a root, or what is made up in it. */
 static int load_directory(struct fs *fs, uint64_t ino, struct node *ret)
 {
-	switch (ino & (BIT_LATEST | BIT_SUMS)) {
+	switch (ino & BITS_MADE_UP) {
 	case 0:
 		return catalog_load(fs, ino, ret);
-	case BIT_LATEST:
-		return latest_load(fs, ino & ~BIT_LATEST, ret);
 	case BIT_SUMS:
 		return sums_load(fs, ino & ~BIT_SUMS, ret);
 	default:
@@ -79,11 +77,13 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 
 	if (ino & BIT_LINK) {
 		ino &= ~BIT_LINK;
-		r = ino & BIT_CATALOG ? node_load(fs, ino, ret) : -ENOENT;
+		r = ino & (BIT_CATALOG | BIT_ARTIFACT) ? node_load(fs, ino, ret) : -ENOENT;
 		return r < 0 ? r : node_mirror(ret);
 	}
 	if (ino & BIT_CATALOG)
 		return ino & BIT_ARTIFACT ? catalog_load(fs, ino, ret) : load_directory(fs, ino, ret);
+	if (ino & BIT_ARTIFACT)
+		return latest_load(fs, ino | BIT_CATALOG, ret);
 	if (ino & BIT_RUN)
 		return run_load(fs, (int64_t)((ino & ~BIT_RUN) >> RUN_SHIFT), ino & RUN_FILE_MASK, ret);
 	return fixed_load(fs, ino, ret);

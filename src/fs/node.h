@@ -8,9 +8,10 @@
  *   16 + number                     a file of status/ or control/, by its number in made_file.h's tables
  *   bit 60, run << 3                jobs/<run>; + 1 + number: a file of it, by its number in run_files
  *   bit 62, bit 61, hash            an artifact, or one of its further files (ino_of_artifact())
- *   bit 62, hash & ~3               a directory below a root (ino_of_directory()); | 1 its latest link,
- *                                   | 2 its SHA256SUMS
- *   bit 63 | any with bit 62        what mirrors it in links/ (ino_link())
+ *   bit 61, hash                    the latest link that leads to that artifact (ino_latest()): one that leads to
+ *                                   another is another link
+ *   bit 62, hash & ~3               a directory below a root (ino_of_directory()); | 2 its SHA256SUMS
+ *   bit 63 | any with bit 62 or 61  what mirrors it in links/ (ino_link())
  *
  * What can be done with a node is told by its class. A struct node is a value: it is filled by one query of
  * the catalog, lives on the stack of whoever answers a request, owns nothing, and may be copied. What it says
@@ -48,9 +49,9 @@ struct node {
 	uint64_t ino;
 	const struct node_class *class; /* never NULL in a node that was loaded */
 	const struct tree_root *root;   /* of a root itself and of what mirrors it; NULL for all others */
-	/* What lies in a root, and the root itself: the catalog's row. The latest link and SHA256SUMS: the
-	 * row of their directory. In links/: the row of what is mirrored, so that its inode number is not the
-	 * node's. */
+	/* What lies in a root, and the root itself: the catalog's row. A latest link: the row of what it leads
+	 * to. SHA256SUMS: the row of its directory. In links/: the row of what is mirrored, so that its inode
+	 * number is not the node's. */
 	struct catalog_entry entry;
 	struct catalog_run run;         /* jobs/<run> and its files */
 	const struct made_files *files; /* a directory of made files: which ones */
@@ -154,7 +155,7 @@ char *node_path_below(struct fs *fs, const struct node *directory, const char *n
 /** node_stat() - all of struct stat; may make the text of a status file to know its size. */
 int node_stat(struct fs *fs, const struct node *node, struct stat *ret);
 
-uint64_t ino_latest(uint64_t directory_ino);
+uint64_t ino_latest(uint64_t artifact_ino);
 uint64_t ino_sums(uint64_t directory_ino);
 uint64_t ino_link(uint64_t ino);
 /** ino_of_run() - of jobs/<run>, and, with @file from 1, of a file of it (its number and 1). */
@@ -164,18 +165,16 @@ uint64_t ino_of_run(int64_t run_id, unsigned file);
 int fixed_load(struct fs *fs, uint64_t ino, struct node *ret);                /* root.c */
 int run_load(struct fs *fs, int64_t run_id, unsigned file, struct node *ret); /* jobs.c; ino_of_run() */
 int catalog_load(struct fs *fs, uint64_t ino, struct node *ret);              /* catalog_dir.c */
-int latest_load(struct fs *fs, uint64_t directory_ino, struct node *ret);     /* generated.c */
+int latest_load(struct fs *fs, uint64_t artifact_ino, struct node *ret);      /* generated.c */
 int sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret);       /* generated.c */
 
 /** root_load() - a root, or (@links) what mirrors it in links/. */
 int root_load(struct fs *fs, const struct tree_root *root, bool links, struct node *ret);
 /** node_of_entry() - the node of the catalog's row @entry of @directory, without another query. */
 void node_of_entry(const struct node *directory, const struct catalog_entry *entry, struct node *ret);
-/** generated_child() - the latest link or SHA256SUMS of @directory, when @name is theirs; -ENOENT. */
+/** generated_child() - a latest link or SHA256SUMS of @directory, when @name is theirs; -ENOENT. */
 int generated_child(struct fs *fs, const struct node *directory, const char *name, struct node *ret);
-/** node_latest() - what the latest link of a directory points to, and the link's own name ("latest.dump";
- * "latest" when the target is a directory); -ENOENT. */
-int node_latest(struct fs *fs, uint64_t directory_ino, struct catalog_entry *ret_target,
-                char ret_name[static NAME_MAX_BYTES]);
+/** generated_list() - give those of @directory that come behind @after to listing_add(); false: the page is full. */
+bool generated_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l);
 /** file_permissions() - of a stored file of the catalog: what the configuration says, less for secrets. */
 mode_t file_permissions(struct fs *fs, const struct node *node);

@@ -7,6 +7,7 @@
  */
 #include "fs_private.h"
 #include "handle.h"
+#include "mountpoint.h"
 #include "notify.h"
 #include "text.h"
 #include "watch.h"
@@ -21,12 +22,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
 
 #define MAX_READ_BYTES       (1 << 20) /* libfuse 3.14's largest request: 256 pages */
 #define READ_AHEAD_KIB       1024
@@ -35,6 +33,7 @@
 #define FUSE_THREADS         4
 #define WORKERS              4
 #define WAKE_SIGNAL          SIGUSR1
+#define NONEMPTY             "nonempty" /* the option */
 
 static void refuse_operation(fuse_req_t req)
 {
@@ -171,94 +170,29 @@ int fs_wait_fd(const struct fs *fs)
 	return fs->ended_fd;
 }
 
-/* In the mount table white space and backslashes are written in octal. */
-static void append_mount_path(struct str *out, const char *path)
-{
-	for (; *path; path++) {
-		if (strchr(" \t\n\\", *path))
-			str_appendf(out, "\\%03o", (unsigned)*path);
-		else
-			str_append_char(out, *path);
-	}
-}
-
-/* The mounts of this process, line by line: "36 35 0:57 / /mnt/keep rw … - fuse.keepfs keepfs rw,…". */
-static int find_mount(const char *mountpoint, char ret_device[static 32], bool *ret_keepfs)
-{
-	_cleanup(str) struct str table = {0}, escaped = {0};
-	char *rest, *line;
-	int found = -ENOENT;
-
-	if (fd_read_file("/proc/self/mountinfo", (size_t)16 << 20, &table) < 0)
-		return -ENOENT;
-	append_mount_path(&escaped, mountpoint);
-	for (rest = table.data; (line = strsep(&rest, "\n"));) {
-		char device[32], where[4096];
-		const char *type = strstr(line, " - ");
-
-		if (!type || sscanf(line, "%*s %*s %31s %*s %4095s", device, where) != 2 ||
-		    strcmp(where, str_text(&escaped)) != 0)
-			continue;
-		/* The last one is the one on top. */
-		*ret_keepfs = str_starts(type, " - fuse.keepfs ");
-		str_copy(ret_device, 32, device);
-		found = 0;
-	}
-	return found;
-}
-
-static void unmount_lazily(const char *mountpoint)
-{
-	const char *const argv[] = {"fusermount3", "-u", "-z", "-q", "--", mountpoint, NULL};
-	extern char **environ;
-	pid_t pid;
-
-	if (umount2(mountpoint, MNT_DETACH) == 0 || errno != EPERM)
-		return;
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) == 0)
-		waitpid(pid, NULL, 0);
-}
-
-/* A daemon that was killed leaves a mount that answers every call with ENOTCONN. Only such a one is taken
- * away. */
-static int clear_mountpoint(const char *mountpoint, struct error *err)
-{
-	char device[32];
-	struct statx st;
-	bool keepfs;
-	int errnum;
-
-	/* Asked for anew: what the kernel remembers of the root outlives the daemon. */
-	errnum = statx(AT_FDCWD, mountpoint, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st) < 0 ? errno : 0;
-	keepfs = find_mount(mountpoint, device, &keepfs) == 0 && keepfs;
-	if (errnum == 0 && !S_ISDIR(st.stx_mode))
-		return error_set(err, ERROR_USAGE, ENOTDIR, "the mountpoint %s is not a directory",
-		                 mountpoint);
-	if (errnum == 0 && keepfs)
-		return error_set(err, ERROR_CONFLICT, EBUSY,
-		                 "a keepfs is mounted on %s already; end it with: umount %s", mountpoint,
-		                 mountpoint);
-	if (errnum == ENOTCONN && keepfs) {
-		log_warning("%s holds a mount whose daemon has gone: it is replaced", mountpoint);
-		unmount_lazily(mountpoint);
-		return 0;
-	}
-	if (errnum == ENOENT)
-		errnum = -fd_make_dirs(mountpoint, 0755);
-	return errnum ? error_system(err, errnum, "the mountpoint %s cannot be used", mountpoint) : 0;
-}
-
-/* Options of fstab that are for mount(8) and systemd, not for the file system. */
+/* Options of fstab that are for mount(8), systemd and keepfs, not for the file system. */
 static bool is_mount_only(const char *option)
 {
 	static const char *const names[] = {"_netdev", "noauto", "auto",  "nofail", "defaults",
-	                                    "user",    "users",  "owner", "group"};
+	                                    "user",    "users",  "owner", "group",  NONEMPTY};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (strcmp(option, names[i]) == 0)
 			return true;
 	}
 	return str_starts(option, "x-") || str_starts(option, "comment=");
+}
+
+static bool has_mount_option(const struct fs *fs, const char *name)
+{
+	_cleanup(free) char *options = mem_strdup(fs->ctx.mount_options);
+	char *rest = options, *option;
+
+	while (options && (option = strsep(&rest, ","))) {
+		if (strcmp(option, name) == 0)
+			return true;
+	}
+	return false;
 }
 
 static void mount_options(const struct fs *fs, struct str *out)
@@ -286,10 +220,10 @@ static void raise_read_ahead(const char *mountpoint)
 {
 	_cleanup(free) char *path = NULL;
 	_cleanup(fd) int fd = -1;
-	char device[32], text[16];
+	char device[MOUNT_DEVICE_BYTES], text[16];
 	bool keepfs;
 
-	if (find_mount(mountpoint, device, &keepfs) < 0 || !keepfs)
+	if (mountpoint_find(mountpoint, device, &keepfs) < 0 || !keepfs)
 		return;
 	path = mem_printf("/sys/class/bdi/%s/read_ahead_kb", device);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -339,7 +273,7 @@ int fs_mount(struct fs *fs, const char *mountpoint, struct error *err)
 	_cleanup(str) struct str options = {0};
 	char *argv[] = {(char *)"keepfs", (char *)"-o", NULL, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
-	int r = clear_mountpoint(mountpoint, err);
+	int r = mountpoint_prepare(mountpoint, has_mount_option(fs, NONEMPTY), err);
 
 	if (r < 0)
 		return r;
@@ -396,7 +330,7 @@ void fs_unmount(struct fs *fs)
 	/* libfuse's own unmount closes the connection, whose number the next open() would get while commands
 	 * in flight still answer to it: that is left for the end, in fs_free(). */
 	if (!ended_from_outside(fs))
-		unmount_lazily(fs->mountpoint);
+		mountpoint_detach(fs->mountpoint);
 	end_forgetting(fs);
 	fuse_session_exit(fs->session);
 	/* The signal may arrive just before the loop goes to sleep, so it is sent until the loop has

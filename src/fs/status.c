@@ -27,6 +27,20 @@ static int write_config(struct fs *fs, const struct node *node, struct spool *ou
 	return spool_error(out);
 }
 
+static int follow_last_error(struct fs *fs, const struct node *node, int64_t *position, struct spool *out)
+{
+	struct report_sources sources = status_sources(fs);
+
+	return report_last_error_since(&sources, position, out);
+}
+
+static int follow_audit(struct fs *fs, const struct node *node, int64_t *position, struct spool *out)
+{
+	struct report_sources sources = status_sources(fs);
+
+	return report_audit_since(&sources, position, out);
+}
+
 static bool live_progress(void *arg, int64_t run_id, struct report_progress *ret)
 {
 	const struct fs *fs = arg;
@@ -55,9 +69,9 @@ static const struct made_file rows[] = {
         {.number = 1, .name = "history.csv", .report = report_history_csv, .generation = text_by_catalog},
         {.number = 2, .name = "history.jsonl", .report = report_history_jsonl, .generation = text_by_catalog},
         {.number = 3, .name = "stats.json", .report = report_stats_json, .generation = text_by_catalog},
-        {.number = 4, .name = "last-error", .report = report_last_error, .generation = troubles_generation},
+        {.number = 4, .name = "last-error", .follow = follow_last_error, .generation = troubles_generation},
         {.number = 5, .name = "config", .write = write_config, .generation = text_constant},
-        {.number = 6, .name = "audit.jsonl", .report = report_audit_jsonl, .generation = text_by_catalog},
+        {.number = 6, .name = "audit.jsonl", .follow = follow_audit, .generation = text_by_catalog},
         /* 7 to 9: control.c */
         {.number = 10, .name = "metrics.prom", .report = report_metrics, .generation = text_never_kept},
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Texts, and the handles that read them. The cache holds the newest text of a few files, keyed by inode and
+ * Texts. The cache holds the newest text of a few files, keyed by inode and
  * by a generation: a number that changes when the text could. Making a text happens outside the lock; of two
  * threads that make the same one, the later is kept. A text never changes once it was made: it is read
  * without a lock.
@@ -9,11 +9,11 @@
 
 #include "fs_private.h"
 #include "made_file.h"
-#include "watch.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog.h>
 
+#include <errno.h>
 #include <string.h>
 
 #define CACHED_TEXTS 32
@@ -22,6 +22,7 @@ struct text {
 	atomic_uint refs;
 	uint64_t ino;
 	uint64_t generation;
+	int64_t position; /* of what can be followed */
 	int64_t made_at_us;
 	struct spool *spool;
 };
@@ -126,15 +127,18 @@ static struct text *text_new(struct fs *fs, uint64_t ino, uint64_t generation)
 	return text;
 }
 
-static int make_node_text(struct fs *fs, const struct node *node, struct spool *out)
+static int make_node_text(struct fs *fs, const struct node *node, struct text *text)
 {
 	const struct made_file *file = node->file;
 	struct report_sources sources;
 
+	text->position = REPORT_WHOLE;
+	if (file->follow)
+		return file->follow(fs, node, &text->position, text->spool);
 	if (file->write)
-		return file->write(fs, node, out);
+		return file->write(fs, node, text->spool);
 	sources = status_sources(fs);
-	return file->report(&sources, out);
+	return file->report(&sources, text->spool);
 }
 
 int text_open(struct fs *fs, const struct node *node, struct text **ret_text)
@@ -149,7 +153,7 @@ int text_open(struct fs *fs, const struct node *node, struct text **ret_text)
 	/* A text that is not whole is an error, never a shorter file. */
 	if (!text) {
 		text = text_new(fs, node->ino, generation);
-		r = make_node_text(fs, node, text->spool);
+		r = make_node_text(fs, node, text);
 		if (r < 0)
 			return r;
 		keep_text(fs->texts, text);
@@ -166,6 +170,35 @@ ssize_t text_read(const struct text *text, void *buf, size_t len, uint64_t offse
 uint64_t text_bytes(const struct text *text)
 {
 	return spool_size(text->spool);
+}
+
+int64_t text_position(const struct text *text)
+{
+	return text->position;
+}
+
+uint64_t text_generation(const struct text *text)
+{
+	return text->generation;
+}
+
+struct text *text_ref(struct text *text)
+{
+	atomic_fetch_add(&text->refs, 1);
+	return text;
+}
+
+int text_now(struct fs *fs, const struct node *node, struct text **ret_text)
+{
+	struct text *text;
+
+	if (node->file->generation(fs, node) != GENERATION_NEVER)
+		return text_open(fs, node, ret_text);
+	text = find_text(fs->texts, node->ino, GENERATION_NEVER);
+	if (!text)
+		return -ENOENT;
+	*ret_text = text;
+	return 0;
 }
 
 struct text *text_with(struct fs *fs, uint64_t ino, const char *content)
@@ -194,13 +227,11 @@ struct text *text_answer(struct fs *fs, uint64_t ino)
 int text_file_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
 {
 	_cleanup(text) struct text *text = NULL;
-	int r = 0;
-
 	/* A text that is made anew at each open (live progress, metrics): its size is that of the last open,
 	 * which is what fstat is asked for. */
-	if (node->file->generation(fs, node) == GENERATION_NEVER)
-		text = find_text(fs->texts, node->ino, GENERATION_NEVER);
-	if (!text)
+	int r = text_now(fs, node, &text);
+
+	if (r == -ENOENT)
 		r = text_open(fs, node, &text);
 	if (r < 0)
 		return r;
@@ -218,7 +249,7 @@ int text_file_open(fuse_req_t req, const struct node *node, const struct fuse_fi
 	int r = text_open(fs, node, &text);
 
 	if (r == 0)
-		*ret_handle = text_handle_new(fs, node->ino, text, NULL);
+		*ret_handle = text_handle_new(fs, node, text, NULL);
 	return r;
 }
 
@@ -228,58 +259,3 @@ const struct node_class class_text = {
         .stat = text_file_stat,
         .open = text_file_open,
 };
-
-/* The handles. */
-
-struct text_handle {
-	struct handle base;
-	struct text *text;
-	struct watch *watch; /* NULL: always ready */
-};
-
-static void read_text_bytes(fuse_req_t req, struct handle *h, size_t size, off_t off)
-{
-	const struct text_handle *th = (const struct text_handle *)h;
-	_cleanup(free) char *buf = mem_alloc(size);
-	ssize_t n = text_read(th->text, buf, size, (uint64_t)off);
-
-	if (n < 0)
-		fuse_reply_err(req, (int)-n);
-	else
-		fuse_reply_buf(req, buf, (size_t)n);
-}
-
-static void poll_run(fuse_req_t req, struct handle *h, struct fuse_pollhandle *ph)
-{
-	watch_poll(req, ((struct text_handle *)h)->watch, ph);
-}
-
-/* As long as the text of this open, whatever it has become since (lseek(SEEK_END) asks by descriptor). */
-static uint64_t opened_bytes(struct handle *h)
-{
-	return text_bytes(((const struct text_handle *)h)->text);
-}
-
-static void release_text(struct handle *h)
-{
-	struct text_handle *th = (struct text_handle *)h;
-
-	if (th->watch)
-		watch_free(th->watch);
-	text_unref(th->text);
-	free(th);
-}
-
-struct handle *text_handle_new(struct fs *fs, uint64_t ino, struct text *text, struct watch *watch)
-{
-	static const struct handle_ops ops = {
-	        .read = read_text_bytes, .bytes = opened_bytes, .release = release_text};
-	static const struct handle_ops watched_ops = {
-	        .read = read_text_bytes, .poll = poll_run, .bytes = opened_bytes, .release = release_text};
-	struct text_handle *th = mem_alloc(sizeof(*th));
-
-	th->text = text;
-	th->watch = watch;
-	handle_init(&th->base, fs, watch ? &watched_ops : &ops, ino);
-	return &th->base;
-}

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
- * Text files of the tree: made when opened, and then unchanging for that open. The last text of a file is
- * kept and shared while nothing that it tells of has changed, so that stat, open and read agree about its
- * size and cost one making.
+ * Text files of the tree: made when opened, and then unchanging for that open, but for two things that let them
+ * be followed (text_handle.c). The last text of a file is kept and shared while nothing that it tells of has changed,
+ * so that stat, open and read agree about its size and cost one making.
  */
 #include "handle.h"
 #include "node.h"
@@ -22,6 +22,14 @@ struct texts *texts_free(struct texts *t);
 int text_open(struct fs *fs, const struct node *node, struct text **ret_text);
 ssize_t text_read(const struct text *text, void *buf, size_t len, uint64_t offset);
 uint64_t text_bytes(const struct text *text);
+/** text_position(), text_generation() - of a text that can be followed: behind which line it ends, and what the
+ * generation was when it was made. */
+int64_t text_position(const struct text *text);
+uint64_t text_generation(const struct text *text);
+/** text_now() - like text_open(), but of a file that is made anew at each open the text of the last open, as stat has
+ * it; -ENOENT when there was none. */
+int text_now(struct fs *fs, const struct node *node, struct text **ret_text);
+struct text *text_ref(struct text *text);
 void text_unref(struct text *text);
 DEFINE_CLEANUP(text, struct text *, text_unref)
 /** text_with() - a text that is nobody else's, and kept nowhere; release with text_unref(). */
@@ -45,6 +53,7 @@ uint64_t text_never_kept(struct fs *fs, const struct node *node);
 int text_file_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us);
 int text_file_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
                    struct handle **ret_handle, struct error *err);
-/** text_handle_new() - an open file that reads @text (consumed); @watch (consumed) is what poll(2) waits for,
+/** text_handle_new() - an open file that reads @text (consumed) of @node; @watch (consumed) is what poll(2) waits for,
  * NULL: it is always ready. */
-struct handle *text_handle_new(struct fs *fs, uint64_t ino, struct text *text, struct watch *watch);
+struct handle *text_handle_new(struct fs *fs, const struct node *node, struct text *text,
+                               struct watch *watch);

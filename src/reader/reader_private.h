@@ -149,15 +149,15 @@ struct pending { /* a request that was not answered yet */
 	unsigned count;   /* of waits; 0 before it is admitted */
 	unsigned missing; /* blocks with parts that are not ready */
 	int result;
-	const struct error *err;                 /* borrowed until it is answered */
+	const struct error *err;                 /* of a result below 0; borrowed until it is answered */
 	struct pending *prev, *next;             /* file->pendings */
 	struct pending *queue_prev, *queue_next; /* reader->queue */
 	bool queued;
 	struct pending *answer_next; /* struct answers */
 };
 
-/* struct answers - requests whose answer is known, to be told by request_deliver() of the thread that holds
- * this. */
+/* struct answers - requests whose answer is known and was not told yet: those that a thread has decided, told by its
+ * own request_deliver(), or reader->late, told by whoever calls that next. */
 struct answers {
 	struct pending *first, *last;
 };

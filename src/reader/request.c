@@ -10,7 +10,7 @@
  * decided once, whoever comes first: a block, a failure, close. It is told without the lock, by
  * request_deliver(), while the blocks stay pinned.
  *
- * All but tell() and what reader.h declares is called with the lock, by callers (a request begins or is cancelled) and by
+ * All but tell_answer() and what reader.h declares is called with the lock, by callers (a request begins or is cancelled) and by
  * fetchers (its parts came, or did not).
  */
 #include "reader_private.h"

@@ -15,8 +15,16 @@ static void set_number(struct json *j, const char *key, int64_t number)
 		json_set_string(j, key, NULL);
 }
 
+#define FOLLOWED_MAX 1000 /* entries of one piece */
+
+struct audit_writer {
+	struct spool *out;
+	int64_t last; /* the greatest id */
+};
+
 static void write_audit(void *arg, const struct catalog_audit *entry)
 {
+	struct audit_writer *w = arg;
 	struct json *j = json_object_new();
 
 	json_set_time(j, "at", entry->at_us);
@@ -27,12 +35,27 @@ static void write_audit(void *arg, const struct catalog_audit *entry)
 	json_set_string(j, "object", entry->object);
 	json_set_string(j, "result", entry->result);
 	json_set_string(j, "detail", entry->detail);
-	line_json(arg, j);
+	line_json(w->out, j);
+	if (entry->id > w->last)
+		w->last = entry->id;
+}
+
+int report_audit_since(const struct report_sources *from, int64_t *position, struct spool *out)
+{
+	struct audit_writer w = {.out = out, .last = *position == REPORT_WHOLE ? 0 : *position};
+	int r = *position == REPORT_WHOLE
+	                ? catalog_audits(from->catalog, write_audit, &w)
+	                : catalog_audits_since(from->catalog, w.last, FOLLOWED_MAX, write_audit, &w);
+
+	if (r < 0)
+		return r;
+	*position = w.last;
+	return spool_error(out);
 }
 
 int report_audit_jsonl(const struct report_sources *from, struct spool *out)
 {
-	int r = catalog_audits(from->catalog, write_audit, out);
+	int64_t position = REPORT_WHOLE;
 
-	return r < 0 ? r : spool_error(out);
+	return report_audit_since(from, &position, out);
 }

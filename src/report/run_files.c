@@ -117,20 +117,31 @@ void report_run_progress(const struct catalog_run *run, const struct report_prog
 	spool_append(out, str_text(&line), line.len);
 }
 
-static void write_log_line(void *arg, int64_t at_us, const char *line)
+struct log_writer {
+	struct spool *out;
+	int64_t *position;
+};
+
+static void write_log_line(void *arg, int64_t number, int64_t at_us, const char *line)
 {
+	const struct log_writer *w = arg;
 	_cleanup(str) struct str text = {0};
 	char at[32];
 
 	str_appendf(&text, "%s ", line_time(at_us, "-", at));
 	line_append_flat(&text, line ? line : "");
 	str_append_char(&text, '\n');
-	spool_append(arg, str_text(&text), text.len);
+	spool_append(w->out, str_text(&text), text.len);
+	*w->position = number;
 }
 
-int report_run_log(struct catalog *c, int64_t run_id, struct spool *out)
+int report_run_log(struct catalog *c, int64_t run_id, int64_t *position, struct spool *out)
 {
-	int r = catalog_run_log(c, run_id, write_log_line, out);
+	int64_t after = *position == REPORT_WHOLE ? 0 : *position;
+	int r;
 
+	*position = after;
+	r = catalog_run_log(c, run_id, after, write_log_line,
+	                    &(struct log_writer){.out = out, .position = position});
 	return r < 0 ? r : spool_error(out);
 }

@@ -14,7 +14,9 @@
 #include <pthread.h>
 #include <string.h>
 
+/* They are forgotten many at a time, as the lines of a run's log are: a file that is followed only grows in between. */
 #define TROUBLES_KEPT 32
+#define TROUBLES_MAX  64
 
 struct trouble {
 	char *text;    /* "EIO backups/full/….dump: why"; NULL: none yet */
@@ -24,11 +26,12 @@ struct trouble {
 
 struct report_troubles {
 	pthread_mutex_t lock;
-	struct trouble kept[TROUBLES_KEPT]; /* lock; a ring: the newest is at (count - 1) % TROUBLES_KEPT */
-	uint64_t count;                     /* lock; of different ones */
-	uint64_t generation;                /* lock */
-	int64_t last_eio_us;                /* lock */
-	char *no_cache;                     /* lock; NULL: there is nothing to say */
+	struct trouble kept[TROUBLES_MAX]; /* lock; a ring: number n is at n % TROUBLES_MAX */
+	uint64_t first;                    /* lock; the number of the oldest that is kept */
+	uint64_t count;                    /* lock; of different ones so far, so the number of the next */
+	uint64_t generation;               /* lock */
+	int64_t last_eio_us;               /* lock */
+	char *no_cache;                    /* lock; NULL: there is nothing to say */
 };
 
 struct report_troubles *report_troubles_new(void)
@@ -43,7 +46,7 @@ struct report_troubles *report_troubles_free(struct report_troubles *t)
 {
 	if (!t)
 		return NULL;
-	for (size_t i = 0; i < TROUBLES_KEPT; i++)
+	for (size_t i = 0; i < TROUBLES_MAX; i++)
 		free(t->kept[i].text);
 	free(t->no_cache);
 	pthread_mutex_destroy(&t->lock);
@@ -73,6 +76,15 @@ static char *format_trouble(const char *path, int errnum, const char *message)
 	return str_take(&text);
 }
 
+/* With the lock. */
+static void make_room(struct report_troubles *t)
+{
+	if (t->count - t->first < TROUBLES_MAX)
+		return;
+	for (; t->count - t->first > TROUBLES_KEPT; t->first++)
+		free(take_ptr(&t->kept[t->first % TROUBLES_MAX].text));
+}
+
 void report_trouble(struct report_troubles *t, const char *path, int errnum, const char *message)
 {
 	_cleanup(free) char *text = format_trouble(path, errnum, message);
@@ -82,16 +94,14 @@ void report_trouble(struct report_troubles *t, const char *path, int errnum, con
 	pthread_mutex_lock(&t->lock);
 	if (errnum == EIO)
 		t->last_eio_us = now_us;
-	newest = &t->kept[(t->count + TROUBLES_KEPT - 1) % TROUBLES_KEPT];
+	newest = &t->kept[(t->count + TROUBLES_MAX - 1) % TROUBLES_MAX];
 	if (newest->text && strcmp(newest->text, text) == 0) {
 		newest->at_us = now_us;
 		newest->times++;
 	} else {
-		struct trouble *next = &t->kept[t->count++ % TROUBLES_KEPT];
-		char *oldest = next->text;
-
-		*next = (struct trouble){.text = take_ptr(&text), .at_us = now_us, .times = 1};
-		text = oldest;
+		make_room(t);
+		t->kept[t->count++ % TROUBLES_MAX] =
+		        (struct trouble){.text = take_ptr(&text), .at_us = now_us, .times = 1};
 	}
 	t->generation++;
 	pthread_mutex_unlock(&t->lock);
@@ -115,31 +125,54 @@ char *troubles_no_cache(struct report_troubles *t)
 	return why;
 }
 
-static void append_kept(struct report_troubles *t, struct str *lines)
+static void append_trouble(const struct trouble *trouble, struct str *lines)
 {
-	for (uint64_t i = t->count; i > 0 && t->count - i < TROUBLES_KEPT; i--) {
-		const struct trouble *trouble = &t->kept[(i - 1) % TROUBLES_KEPT];
-		char at[32];
+	char at[32];
 
-		str_appendf(lines, "%s %s", line_time(trouble->at_us, "-", at), trouble->text);
-		if (trouble->times > 1)
-			str_appendf(lines, " (%" PRIu64 " times)", trouble->times);
-		str_append_char(lines, '\n');
-	}
+	str_appendf(lines, "%s %s", line_time(trouble->at_us, "-", at), trouble->text);
+	if (trouble->times > 1)
+		str_appendf(lines, " (%" PRIu64 " times)", trouble->times);
+	str_append_char(lines, '\n');
+}
+
+/* With the lock. */
+static void append_all(struct report_troubles *t, struct str *lines)
+{
+	for (uint64_t i = t->count; i > t->first; i--)
+		append_trouble(&t->kept[(i - 1) % TROUBLES_MAX], lines);
+}
+
+/* With the lock. */
+static void append_since(struct report_troubles *t, uint64_t position, struct str *lines)
+{
+	for (uint64_t i = position > t->first ? position : t->first; i < t->count; i++)
+		append_trouble(&t->kept[i % TROUBLES_MAX], lines);
+}
+
+int report_last_error_since(const struct report_sources *from, int64_t *position, struct spool *out)
+{
+	struct report_troubles *t = from->troubles;
+	_cleanup(str) struct str lines = {0};
+
+	if (!t)
+		return spool_error(out);
+	/* Into memory under the lock, into the spool (which may mean a file) without it. */
+	pthread_mutex_lock(&t->lock);
+	if (*position == REPORT_WHOLE)
+		append_all(t, &lines);
+	else
+		append_since(t, (uint64_t)*position, &lines);
+	*position = (int64_t)t->count;
+	pthread_mutex_unlock(&t->lock);
+	spool_append(out, str_text(&lines), lines.len);
+	return spool_error(out);
 }
 
 int report_last_error(const struct report_sources *from, struct spool *out)
 {
-	_cleanup(str) struct str lines = {0};
+	int64_t position = REPORT_WHOLE;
 
-	if (!from->troubles)
-		return spool_error(out);
-	/* Into memory under the lock, into the spool (which may mean a file) without it. */
-	pthread_mutex_lock(&from->troubles->lock);
-	append_kept(from->troubles, &lines);
-	pthread_mutex_unlock(&from->troubles->lock);
-	spool_append(out, str_text(&lines), lines.len);
-	return spool_error(out);
+	return report_last_error_since(from, &position, out);
 }
 
 uint64_t report_troubles_generation(struct report_troubles *t)

@@ -63,10 +63,11 @@ def names_of(stem):
 
 def test_what_is_listed(filled, dumped):
     assert set(os.listdir(full(filled))) == {*names_of(OLD), *names_of(DUMP), TREE, f"{SCHEMA}.schema.dump", "latest",
-                                             "SHA256SUMS"}
+                                             "latest.dump", "SHA256SUMS"}
     assert set(os.listdir(full(filled, TREE))) == {*dumped, "SHA256SUMS"}
     assert os.readlink(full(filled, "latest")) == TREE
     assert (full(filled, "latest") / "toc.dat").read_bytes() == dumped["toc.dat"]
+    assert os.readlink(full(filled, "latest.dump")) == f"{DUMP}.dump"
     listed = shell("ls -R", full(filled))
     assert f"./{TREE}:" in listed and "toc.dat" in listed
     assert shell("find . -type d", full(filled)).split() == [".", f"./{TREE}"]
@@ -234,7 +235,8 @@ def test_a_directory_of_thousands(new_keepfs, store):
     assert shell("sha256sum -c SHA256SUMS", full(keepfs, TREE)).count(": OK") == 5000
 
 
-def test_a_database_called_latest(new_keepfs, store):
+def test_a_database_called_latest_by_an_earlier_keepfs(new_keepfs, store):
+    """which gave it a directory of that name"""
     keepfs = new_keepfs()
     handmade.publish(store, f"backups/full/{TREE}", files={"toc.dat": b"x"})
     handmade.publish(store, f"backups/full/latest/{OLD}.dump", b"y")

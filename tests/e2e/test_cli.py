@@ -188,6 +188,78 @@ def test_run_without_a_mount(unmounted):
     assert unmounted.history()[0]["triggered_by"] .endswith("(keepfs run)")
 
 
+def start_run(keepfs, *before):
+    process = subprocess.Popen([*before, daemon.PROGRAM, "run", "-c", str(keepfs.conf), "full"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=keepfs.env)
+    daemon.wait_until(lambda: (keepfs.state / "catalog.db").exists() and run_states(keepfs) == ["1"], "the run is under way")
+    return process
+
+
+def run_states(keepfs):
+    with keepfs.catalog() as catalog:
+        has_runs = catalog.execute("SELECT 1 FROM sqlite_schema WHERE name = 'run'").fetchone()
+        states = [str(state) for state, in catalog.execute("SELECT state FROM run")] if has_runs else []
+    catalog.close()
+    return states
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_run_is_cancelled_by_a_signal(unmounted, pg, number):
+    """it clears up: nothing is left for the next start to settle"""
+    with pg.lock("sample", "sales.orders"):
+        process = start_run(unmounted)
+        process.send_signal(number)
+        assert process.wait(daemon.DEADLINE_S) == 1
+    assert run_states(unmounted) == ["4"]
+    assert unmounted.store.keys() == [] and unmounted.store.uploads() == []
+
+
+@pytest.mark.skipif(not shutil.which("nohup"), reason="needs nohup")
+def test_run_under_nohup_goes_on(unmounted, pg):
+    with pg.lock("sample", "sales.orders"):
+        process = start_run(unmounted, "nohup")
+        process.send_signal(signal.SIGHUP)
+    assert process.wait(daemon.DEADLINE_S) == 0
+    assert run_states(unmounted) == ["2"]
+
+
+def test_output_that_cannot_be_written(keepfs):
+    def full(*arguments):
+        with open("/dev/full", "wb") as device:
+            done = subprocess.run([daemon.PROGRAM, *arguments, "-c", str(keepfs.conf)], env=keepfs.env, stdin=subprocess.DEVNULL,
+                                  stdout=device, stderr=subprocess.PIPE, text=True, timeout=daemon.DEADLINE_S)
+        assert "the output could not be written: No space left on device" in done.stderr, done.stderr
+        return done.returncode
+
+    keepfs.backup()
+    assert [full(*command) for command in (["jobs"], ["jobs", "1"], ["jobs", "--json"], ["status"], ["check"], ["watch", "1"],
+                                           ["trigger", "--wait", "full"])] == [1, 1, 1, 3, 1, 1, 1]
+    keepfs.unmount()
+    assert [full(*command) for command in (["run", "full"], ["rebuild"])] == [1, 1]
+    assert len(keepfs.catalog().execute("SELECT 1 FROM artifact").fetchall()) == 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a mount of its own")
+def test_a_device_that_may_not_be_used(unmounted):
+    """as in a container without --device: it is there, and that the module is loaded helps nobody"""
+    hidden = unmounted.directory / "devices"
+    hidden.mkdir()
+    done = subprocess.run(["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o nodev tmpfs "$1" && cp -a /dev/fuse "$1/fuse" && '
+                           'mount --bind "$1/fuse" /dev/fuse && "$2" check -c "$3"', "sh", str(hidden), daemon.PROGRAM,
+                           str(unmounted.conf)], env=unmounted.env, capture_output=True, text=True, timeout=daemon.DEADLINE_S)
+    (line,) = [one for one in done.stdout.splitlines() if one.startswith("FAIL ")]
+    assert "/dev/fuse cannot be opened: Permission denied" in line and "--device /dev/fuse --cap-add SYS_ADMIN" in line
+    assert "modprobe" not in line and done.returncode == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs a capability to give up")
+def test_root_that_may_not_mount(unmounted):
+    done = subprocess.run(["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin", daemon.PROGRAM, "check", "-c", str(unmounted.conf)],
+                          env=unmounted.env, capture_output=True, text=True, timeout=daemon.DEADLINE_S)
+    (line,) = [one for one in done.stdout.splitlines() if one.startswith("FAIL ")]
+    assert "fuse: root may not mount here" in line and "--cap-add SYS_ADMIN" in line
+
+
 def test_run_that_fails(new_keepfs, pg):
     keepfs = new_keepfs({"full": {"database": pg.uri("nosuch")}})
     done = keepfs.run("run", "full", check=False)
@@ -201,6 +273,32 @@ def test_several_databases(new_keepfs, pg):
     keepfs.mount()
     assert sorted(n for n in os.listdir(keepfs.path("backups", "tenants")) if keepfs.path("backups", "tenants", n).is_dir()
                   and keepfs.artifacts(f"tenants/{n}")) == ["postgres", "sample"]
+
+
+def test_databases_with_the_names_of_files(new_keepfs, pg, store):
+    """the job's directory has files of these names, and each database has a directory all the same"""
+    names = {"SHA256SUMS": "=53HA256SUMS", "latest.dump": "=6Catest.dump", "20261120T020000Z": "=320261120T020000Z"}
+    keepfs = new_keepfs({"full": {"database": pg.uri("postgres")}})
+    keepfs.run("run", "full")
+    keepfs.jobs["full"]["databases"] = ", ".join(names)
+    keepfs.write_conf()
+    for name in names:
+        pg.create(name)
+    try:
+        keepfs.run("run", "full")
+    finally:
+        for name in names:
+            pg.drop(name)
+    keepfs.run("rebuild")
+    keepfs.mount()
+    full = keepfs.path("backups", "full")
+    (one,) = [n for n in keepfs.artifacts() if n.endswith(".dump")]
+    assert os.readlink(full / "latest.dump") == one and one in (full / "SHA256SUMS").read_text()
+    for name, directory in names.items():
+        (dump,) = keepfs.artifacts(f"full/{directory}")
+        assert os.getxattr(full / directory / dump, "user.keepfs.database").decode() == name
+        assert f"backups/full/{directory}/{dump}" in store.keys()
+    assert {n for n in os.listdir(full) if (full / n).is_dir()} == set(names.values())
 
 
 def test_fstab_style(unmounted):

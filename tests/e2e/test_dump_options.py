@@ -62,6 +62,20 @@ def test_parts_of_a_database(keepfs, pg, tmp_path, keys, options, jobs):
     assert keepfs.artifacts() == [whole]
 
 
+def test_one_run_in_another_format_takes_no_link_away(keepfs):
+    """whoever copies latest.dump each night finds it the morning after, too"""
+    keepfs.backup()
+    (nightly,) = keepfs.artifacts()
+    other, tree = dump(keepfs, "format=plain"), dump(keepfs, "format=directory")
+    dump(keepfs, "content=schema")
+    links = {name: os.readlink(other.with_name(name)) for name in os.listdir(other.parent) if name.startswith("latest")}
+    assert links == {"latest.dump": nightly, "latest.sql.gz": other.name, "latest": tree.name}
+    links_of_urls = keepfs.path("links", "backups", "full")
+    assert links == {name: os.readlink(links_of_urls / name) for name in os.listdir(links_of_urls) if name.startswith("latest")}
+    os.rmdir(tree)
+    assert not os.path.lexists(tree.with_name("latest")) and os.readlink(other.with_name("latest.dump")) == nightly
+
+
 def test_a_pattern_that_fits_nothing(keepfs):
     run = keepfs.trigger("full tables=nosuch")
     assert keepfs.wait_run(run)["state"] == "failed"

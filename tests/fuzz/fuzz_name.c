@@ -50,7 +50,9 @@ static void check_database(const char *text)
 	fuzz_must(len <= NAME_LONGEST && (len > 0 || !*text), "a directory has a name that is not too long",
 	          name);
 	fuzz_must(name[0] != '.' && name[0] != '-' && !strchr(name, '/'), "a directory's name is one", name);
-	if (name_is_safe(text))
+	fuzz_must(!name_is_reserved(name) && name_sequence(name) < 0,
+	          "a directory has no name that a file may have", name);
+	if (name_is_safe(text) && !name_is_reserved(text) && name_sequence(text) < 0)
 		fuzz_must(str_equal(name, text), "a safe name stays as it is", name);
 }
 

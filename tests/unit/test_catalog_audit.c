@@ -42,10 +42,27 @@ static void the_audit_is_newest_first(void **state)
 	                                     "1000 7 rm remove backups/full/x denied the last;");
 }
 
+static void what_came_since_is_oldest_first(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(str) struct str seen = {0}, rest = {0};
+	struct catalog_audit entry = {.at_us = AT_US, .command = "rm", .result = "ok"};
+
+	for (int i = 1; i <= 5; i++) {
+		entry.uid = i;
+		assert_int_equal(catalog_add_audit(f->catalog, &entry, NULL), 0);
+	}
+	assert_int_equal(catalog_audits_since(f->catalog, 2, 2, see_audit, &seen), 0);
+	assert_string_equal(str_text(&seen), "3 0 rm   ok ;4 0 rm   ok ;");
+	assert_int_equal(catalog_audits_since(f->catalog, 5, 2, see_audit, &rest), 0);
+	assert_string_equal(str_text(&rest), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        TEST(the_audit_is_newest_first),
+	        TEST(what_came_since_is_oldest_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

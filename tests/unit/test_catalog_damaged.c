@@ -58,7 +58,7 @@ static void a_damaged_one_is_not_good(void **state)
 	assert_int_equal(damaged, 1);
 	/* The older one is what "latest" and the newest whole backup mean now. */
 	assert_int_equal(catalog_entry_by_ino(f->catalog, first, &latest), 0);
-	assert_int_equal(catalog_entry_latest(f->catalog, latest.parent_ino, &latest), 0);
+	assert_int_equal(catalog_entry_latest(f->catalog, latest.parent_ino, ".dump", &latest), 0);
 	assert_int_equal(latest.ino, first);
 	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
 	assert_int_equal(totals.newest_whole_at_us, good_at_us);
@@ -67,7 +67,7 @@ static void a_damaged_one_is_not_good(void **state)
 	assert_int_equal(catalog_mark_damaged(f->catalog, first, "too short", NULL), 0);
 	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
 	assert_int_equal(totals.newest_whole_at_us, 0);
-	assert_int_equal(catalog_entry_latest(f->catalog, latest.parent_ino, &latest), 0);
+	assert_int_equal(catalog_entry_latest(f->catalog, latest.parent_ino, ".dump", &latest), 0);
 	assert_int_equal(latest.ino, second);
 	assert_int_equal(catalog_entomb_artifact(f->catalog, second, true, NULL), 0);
 	assert_int_equal(catalog_entomb_artifact(f->catalog, first, true, NULL), 0);

@@ -106,7 +106,7 @@ static void an_artifact_is_found_in_every_way(void **state)
 	assert_int_equal(entry.mtime_us, AT_US + US_PER_S + 5);
 	assert_int_equal(entry.sequence, SECONDS * 1000);
 	assert_string_equal(entry_of(f, ino).name, "20261120T020000Z.dump");
-	assert_int_equal(catalog_entry_latest(f->catalog, directory, &entry), 0);
+	assert_int_equal(catalog_entry_latest(f->catalog, directory, ".dump", &entry), 0);
 	assert_int_equal(entry.ino, ino);
 	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "20261120T020000Z.tar", &entry),
 	                 -ENOENT);
@@ -167,7 +167,7 @@ static void a_file_beside_is_found_in_every_way(void **state)
 	                 -ENOENT);
 	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "20261120T020000Z.tables.csv", &entry),
 	                 -ENOENT);
-	assert_int_equal(catalog_entry_latest(f->catalog, directory, &entry), 0);
+	assert_int_equal(catalog_entry_latest(f->catalog, directory, ".dump", &entry), 0);
 	assert_int_equal(entry.ino, main);
 }
 

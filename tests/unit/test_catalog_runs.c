@@ -294,7 +294,7 @@ struct log_seen {
 	char first[32], last[32];
 };
 
-static void see_line(void *arg, int64_t at_us, const char *line)
+static void see_line(void *arg, int64_t number, int64_t at_us, const char *line)
 {
 	struct log_seen *seen = arg;
 
@@ -303,25 +303,45 @@ static void see_line(void *arg, int64_t at_us, const char *line)
 	str_copy(seen->last, sizeof(seen->last), line);
 }
 
-static void a_run_keeps_its_last_2000_lines(void **state)
+static void log_lines(struct fixture *f, int64_t id, int from, int to)
 {
-	struct fixture *f = *state;
-	struct log_seen seen = {0};
-	int64_t id = new_run(f, "full");
-
 	/* One transaction around all of them: a commit each would only wear the disk. */
 	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
-	for (int i = 1; i <= 2005; i++) {
+	for (int i = from; i <= to; i++) {
 		char line[32];
 
 		snprintf(line, sizeof(line), "line %d", i);
 		assert_int_equal(catalog_log_run(f->catalog, id, line, NULL), 0);
 	}
 	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
-	assert_int_equal(catalog_run_log(f->catalog, id, see_line, &seen), 0);
-	assert_int_equal(seen.lines, 2000);
-	assert_string_equal(seen.first, "line 6");
-	assert_string_equal(seen.last, "line 2005");
+}
+
+static void assert_log(struct fixture *f, int64_t id, int64_t after, unsigned lines, const char *first,
+                       const char *last)
+{
+	struct log_seen seen = {0};
+
+	assert_int_equal(catalog_run_log(f->catalog, id, after, see_line, &seen), 0);
+	assert_int_equal(seen.lines, lines);
+	assert_string_equal(seen.first, first);
+	assert_string_equal(seen.last, last);
+}
+
+/* Those before go many at a time: a log that is followed must not lose a line for each that is added. */
+static void a_run_keeps_its_last_2000_lines(void **state)
+{
+	struct fixture *f = *state;
+	int64_t id = new_run(f, "full");
+
+	log_lines(f, id, 1, 2499);
+	assert_log(f, id, 0, 2499, "line 1", "line 2499");
+	log_lines(f, id, 2500, 2500);
+	assert_log(f, id, 0, 2000, "line 501", "line 2500");
+	log_lines(f, id, 2501, 2999);
+	assert_log(f, id, 0, 2499, "line 501", "line 2999");
+	assert_log(f, id, 2997, 2, "line 2998", "line 2999");
+	assert_log(f, id, 2999, 0, "", "");
+	assert_log(f, id, 100, 2499, "line 501", "line 2999");
 }
 
 int main(void)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The probe over a store in memory that misbehaves on demand. No server answers: what pg says of one is tried
  * end to end. */
+#include "../../src/check/check_private.h"
+
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
@@ -252,6 +254,17 @@ static void test_state_directory(void **state)
 	bench_finish(&b);
 }
 
+/* Where the device is there and may not be used, loading a module helps nobody. */
+static void test_advice_on_the_device(void **state)
+{
+	assert_non_null(strstr(fuse_device_advice(EPERM), "--device /dev/fuse --cap-add SYS_ADMIN"));
+	assert_null(strstr(fuse_device_advice(EPERM), "modprobe"));
+	assert_string_equal(fuse_device_advice(EACCES), fuse_device_advice(EPERM));
+	assert_non_null(strstr(fuse_device_advice(ENOENT), "modprobe fuse"));
+	assert_non_null(strstr(fuse_device_advice(ENXIO), "modprobe fuse"));
+	assert_null(strstr(fuse_device_advice(EMFILE), "modprobe"));
+}
+
 static void test_server_that_does_not_answer(void **state)
 {
 	static char *databases[] = {(char *)"one", (char *)"two", NULL};
@@ -329,6 +342,7 @@ int main(void)
 	        cmocka_unit_test(test_store_that_was_not_opened),
 	        cmocka_unit_test(test_result_is_kept_whole),
 	        cmocka_unit_test(test_state_directory),
+	        cmocka_unit_test(test_advice_on_the_device),
 	        cmocka_unit_test(test_server_that_does_not_answer),
 	        cmocka_unit_test(test_more_findings_than_fit),
 	        cmocka_unit_test(test_no_job),

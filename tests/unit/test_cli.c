@@ -28,8 +28,9 @@ static void output_finish(struct output *o)
 	str_finish(&o->err);
 }
 
-/* Runs the words of @line (separated by single spaces) as a command line and keeps what it prints. */
-static struct output run(const char *line)
+/* Runs the words of @line (separated by single spaces) as a command line and keeps what it prints; on @device (NULL:
+ * nowhere else) what goes to standard output. */
+static struct output run_on(const char *line, const char *device)
 {
 	_cleanup(free) char *words = mem_printf("keepfs %s", line);
 	char *rest = words, *word, *argv[16] = {0};
@@ -49,6 +50,10 @@ static struct output run(const char *line)
 		saved[i] = dup(i + 1);
 		snprintf(paths[i], sizeof(paths[i]), "/tmp/keepfs-cli-XXXXXX");
 		fd = mkostemp(paths[i], O_CLOEXEC);
+		if (i == 0 && device) {
+			close(fd);
+			fd = open(device, O_WRONLY | O_CLOEXEC);
+		}
 		assert_true(fd >= 0);
 		dup2(fd, i + 1);
 		close(fd);
@@ -62,6 +67,11 @@ static struct output run(const char *line)
 		unlink(paths[i]);
 	}
 	return o;
+}
+
+static struct output run(const char *line)
+{
+	return run_on(line, NULL);
 }
 
 static void wrong_use_is_told(void **state)
@@ -283,6 +293,48 @@ static void jobs_tell_what_there_is_to_say(void **state)
 	mount_end(&m);
 }
 
+/* A script that keeps the output must see that it has not got it. */
+static void output_that_cannot_be_written_fails(void **state)
+{
+	static const char says[] = "keepfs: the output could not be written: No space left on device\n";
+	static const struct {
+		const char *line;
+		int status;
+	} cases[] = {
+	        {"--help", CLI_FAILED},         {"jobs --help", CLI_FAILED},
+	        {"--version", CLI_FAILED},      {"version", CLI_FAILED},
+	        {"version --json", CLI_FAILED}, {"jobs", CLI_FAILED},
+	        {"jobs --json", CLI_FAILED},    {"jobs 17", CLI_FAILED},
+	        {"status", CLI_UNREACHABLE},    {"status --json", CLI_UNREACHABLE},
+	        {"trigger 17", CLI_FAILED},     {"trigger --wait 17", CLI_FAILED},
+	        {"watch 17", CLI_FAILED},
+	};
+	struct mount m = {"/tmp/keepfs-mount-XXXXXX"};
+	struct output o;
+
+	assert_non_null(mkdtemp(m.directory));
+	setenv("KEEPFS_MOUNT", m.directory, 1);
+	mount_put(&m, "control/README", "");
+	mount_put(&m, "control/trigger", "17 pending full\n");
+	mount_put(&m, "status/history.jsonl", "{\"run\":17,\"job\":\"full\",\"state\":\"completed\"}\n");
+	mount_put(&m, "status/health", "WARN: look\n");
+	mount_put(&m, "jobs/17/progress", "run=17 job=full state=completed size_bytes=1024\n");
+	mount_put(&m, "jobs/17/status", "run 17\nstate completed\n");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		o = run_on(cases[i].line, "/dev/full");
+		if (o.status != cases[i].status || !str_ends(str_text(&o.err), says))
+			fail_msg("keepfs %s: status %d, %s", cases[i].line, o.status, str_text(&o.err));
+		output_finish(&o);
+	}
+	/* Nothing of it comes with what is printed next. */
+	o = run("version");
+	assert_int_equal(o.status, CLI_DONE);
+	assert_true(str_starts(str_text(&o.out), "keepfs "));
+	output_finish(&o);
+	unsetenv("KEEPFS_MOUNT");
+	mount_end(&m);
+}
+
 /* What cron throws away is the success; what it mails is the warning. */
 static void a_warning_goes_to_standard_error(void **state)
 {
@@ -364,6 +416,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(jobs_tell_what_there_is_to_say),
+	        cmocka_unit_test(output_that_cannot_be_written_fails),
 	        cmocka_unit_test(a_warning_goes_to_standard_error),
 	        cmocka_unit_test(a_terminal_shows_the_phase),
 	        cmocka_unit_test(wrong_use_is_told),

@@ -15,7 +15,7 @@ static void links_mirror_backups(void **state)
 	assert_lists(f, "links/backups", "./ ../ full/ tenants/ ");
 	assert_int_equal(stat_at(f, "links").st_nlink, 3);
 	assert_lists(f, "links/backups/full",
-	             "./ ../ latest " DUMP " " TREE "/ " SCHEMA " " TABLES " " GLOBALS " ");
+	             "./ ../ latest latest.dump " DUMP " " TREE "/ " SCHEMA " " TABLES " " GLOBALS " ");
 	assert_lists(f, "links/backups/full/" TREE, "./ ../ toc.dat 3456.dat.gz SHA256SUMS ");
 	assert_lists(f, "links/backups/tenants", "./ ../ a=20b/ ");
 	assert_lists(f, "links/backups/tenants/a=20b", "./ ../ latest.dump " DUMP " ");

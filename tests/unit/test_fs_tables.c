@@ -18,16 +18,15 @@ static void a_row_is_a_text_or_a_command(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
 		for (size_t j = 0; j < tables[i].files->count; j++) {
 			const struct made_file *file = &tables[i].files->rows[j];
-			bool text = !file->write != !file->report && file->generation && !file->run &&
-			            !file->help;
-			bool command =
-			        file->run && file->help && !file->write && !file->report && !file->generation;
+			int writers = !!file->write + !!file->report + !!file->follow;
+			bool text = writers == 1 && file->generation && !file->run && !file->help;
+			bool command = file->run && file->help && writers == 0 && !file->generation;
 
 			if (!file->name || !name_is_safe(file->name))
 				fail_msg("row %zu of %s has no name", j, tables[i].path);
 			if (!text && !command)
 				fail_msg(
-				        "%s/%s: a row has generation and either write or report, or it has run and help",
+				        "%s/%s: a row has generation and one of write, report and follow, or it has run and help",
 				        tables[i].path, file->name);
 		}
 	}

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Texts: when they are made anew. */
+/* Texts: when they are made anew, and how they are followed. */
 #include "fs_test.h"
 
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/rebuild.h>
 #include <keepfs/catalog/runs.h>
 
 /* Whoever looked at a run just before it ended must not keep its text as that of its end: nothing would
@@ -63,11 +65,283 @@ static void metrics_are_of_now(void **state)
 	assert_int_equal(stat_at(f, "status/metrics.prom").st_size, bytes);
 }
 
+/* An open file, as a program that reads it has it. */
+struct reader {
+	struct fixture *f;
+	uint64_t ino, fh, offset;
+};
+
+static struct reader open_path(struct fixture *f, const char *path)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fuse_open_in how = {.flags = O_RDONLY};
+	struct reader r = {.f = f, .ino = ino_at(f, path)};
+
+	assert_int_equal(ask(f, FUSE_OPEN, r.ino, &how, sizeof(how), answer), sizeof(struct fuse_open_out));
+	r.fh = ((const struct fuse_open_out *)answer)->fh;
+	return r;
+}
+
+static ssize_t read_some(struct reader *r, uint32_t size, char *answer)
+{
+	struct fuse_read_in in = {.fh = r->fh, .offset = r->offset, .size = size};
+	ssize_t n = ask(r->f, FUSE_READ, r->ino, &in, sizeof(in), answer);
+
+	if (n > 0)
+		r->offset += (uint64_t)n;
+	return n;
+}
+
+/* Reads on from where the reader is to the end, @size bytes at a time: heap. */
+static char *read_on_by(struct reader *r, uint32_t size)
+{
+	static char answer[MESSAGE_BYTES];
+	struct str text = {0};
+	ssize_t n;
+
+	while ((n = read_some(r, size, answer)) > 0)
+		str_append_bytes(&text, answer, (size_t)n);
+	assert_int_equal(n, 0);
+	return text.data ? str_take(&text) : mem_strdup("");
+}
+
+static void close_reader(struct reader *r)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fuse_release_in out = {.fh = r->fh};
+
+	assert_int_equal(ask(r->f, FUSE_RELEASE, r->ino, &out, sizeof(out), answer), 0);
+}
+
+/* The words behind the time of each line; heap. */
+static char *words_of(char *text)
+{
+	struct str words = {0};
+	char *rest = text, *line;
+
+	while ((line = strsep(&rest, "\n")) && *line)
+		str_appendf(&words, "%s;", strchr(line, ' ') + 1);
+	return words.data ? str_take(&words) : mem_strdup("");
+}
+
+static void assert_reads_on(struct reader *r, const char *words)
+{
+	_cleanup(free) char *text = read_on_by(r, 4096), *seen = words_of(text);
+
+	assert_string_equal(seen, words);
+}
+
+static int64_t start_run(struct fixture *f)
+{
+	const struct catalog_run run = {.job = "full", .kind = "dump"};
+	int64_t id = 0;
+
+	assert_int_equal(catalog_add_run(f->catalog, &run, &id, NULL), 0);
+	assert_int_equal(id, 1);
+	return id;
+}
+
+static void log_line(struct fixture *f, const char *line)
+{
+	assert_int_equal(catalog_log_run(f->catalog, 1, line, NULL), 0);
+}
+
+#define READ_BYTES 60000 /* less than a message */
+#define LOG        "jobs/1/log"
+
+static void a_log_goes_on_where_its_text_ended(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *whole = NULL, *by_bytes = NULL;
+	struct reader r, other;
+
+	start_run(f);
+	log_line(f, "one");
+	r = open_path(f, LOG);
+	other = open_path(f, LOG);
+	assert_reads_on(&r, "one;");
+	assert_reads_on(&r, "");
+	log_line(f, "two");
+	log_line(f, "three");
+	assert_reads_on(&r, "two;three;");
+	assert_int_equal(stat_at(f, LOG).st_size, r.offset);
+	log_line(f, "four");
+	/* What does not read on is told the size to which it would come. */
+	assert_true((uint64_t)stat_at(f, LOG).st_size > r.offset);
+	assert_reads_on(&r, "four;");
+	assert_int_equal(stat_at(f, LOG).st_size, r.offset);
+	r.offset = 0;
+	whole = read_on_by(&r, 4096);
+	assert_int_equal(r.offset, stat_at(f, LOG).st_size);
+	by_bytes = read_on_by(&other, 1);
+	assert_string_equal(by_bytes, whole);
+	close_reader(&r);
+	close_reader(&other);
+}
+
+/* Lines are forgotten many at a time: a reader who goes back to the beginning, as tail does, has the file of now. */
+static void a_log_that_became_shorter_is_read_anew(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *whole = NULL, *again = NULL, *same = NULL, *now = NULL;
+	struct reader r, fresh;
+	uint64_t before;
+
+	start_run(f);
+	for (int i = 1; i <= 20; i++)
+		log_line(f, "line");
+	r = open_path(f, LOG);
+	whole = read_on_by(&r, 4096);
+	r.offset = 0;
+	same = read_on_by(&r, 4096);
+	assert_string_equal(same, whole);
+	before = r.offset;
+	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+	for (int i = 21; i <= 2500; i++)
+		log_line(f, "l");
+	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
+	/* Whoever reads on gets what is new of what there is. */
+	again = read_on_by(&r, READ_BYTES);
+	assert_true(str_ends(again, "Z l\n") && strlen(again) == 2000 * strlen("2026-11-20T02:00:00Z l\n"));
+	assert_true(r.offset > before && (uint64_t)stat_at(f, LOG).st_size < r.offset);
+	r.offset = 0;
+	free(take_ptr(&again));
+	again = read_on_by(&r, READ_BYTES);
+	assert_int_equal(r.offset, stat_at(f, LOG).st_size);
+	fresh = open_path(f, LOG);
+	now = read_on_by(&fresh, READ_BYTES);
+	assert_string_equal(again, now);
+	close_reader(&r);
+	close_reader(&fresh);
+}
+
+static void note(struct fixture *f, int64_t number)
+{
+	const struct catalog_audit entry = {.at_us = number, .uid = number, .action = "read", .result = "ok"};
+
+	assert_int_equal(catalog_add_audit(f->catalog, &entry, NULL), 0);
+}
+
+/* The whole has the newest line first; who follows gets it when it comes, and the size is the same. */
+static void the_audit_is_followed_in_its_order(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *before = NULL, *since = NULL, *now = NULL;
+	struct reader r, fresh;
+
+	note(f, 1);
+	note(f, 2);
+	r = open_path(f, "status/audit.jsonl");
+	before = read_on_by(&r, 4096);
+	assert_true(strstr(before, "\"uid\":2") < strstr(before, "\"uid\":1"));
+	note(f, 3);
+	note(f, 4);
+	since = read_on_by(&r, 4096);
+	assert_true(strstr(since, "\"uid\":3") && strstr(since, "\"uid\":3") < strstr(since, "\"uid\":4"));
+	assert_null(strstr(since, "\"uid\":2"));
+	assert_int_equal(stat_at(f, "status/audit.jsonl").st_size, r.offset);
+	fresh = open_path(f, "status/audit.jsonl");
+	now = read_on_by(&fresh, 4096);
+	assert_true(strstr(now, "\"uid\":4") < strstr(now, "\"uid\":3"));
+	assert_int_equal(fresh.offset, r.offset);
+	close_reader(&r);
+	close_reader(&fresh);
+}
+
+/* Months of it, in bounded memory: what was read is forgotten, and nobody is given something else in its place. */
+static void what_was_followed_is_forgotten(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	struct reader r;
+	uint64_t end;
+
+	note(f, 0);
+	r = open_path(f, "status/audit.jsonl");
+	free(read_on_by(&r, READ_BYTES));
+	end = r.offset;
+	for (int i = 1; i <= 8; i++) {
+		_cleanup(free) char *more = NULL;
+
+		assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+		for (int j = 0; j < 1500; j++)
+			note(f, i * 10000 + j);
+		assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
+		more = read_on_by(&r, READ_BYTES);
+		assert_non_null(strstr(more, "0001,"));
+		assert_int_equal(stat_at(f, "status/audit.jsonl").st_size, r.offset);
+	}
+	assert_true(r.offset > (1 << 20));
+	r.offset = end;
+	assert_int_equal(read_some(&r, 4096, answer), -ESTALE);
+	r.offset = 0;
+	assert_int_equal(read_some(&r, (uint32_t)end, answer), end);
+	close_reader(&r);
+}
+
+static void errors_are_followed(void **state)
+{
+	struct fixture *f = *state;
+	struct reader r;
+
+	report_trouble(f->troubles, "a", EIO, "one");
+	r = open_path(f, "status/last-error");
+	assert_reads_on(&r, "EIO a: one;");
+	report_trouble(f->troubles, "a", EIO, "two");
+	report_trouble(f->troubles, "a", EIO, "three");
+	assert_reads_on(&r, "EIO a: two;EIO a: three;");
+	assert_int_equal(stat_at(f, "status/last-error").st_size, r.offset);
+	/* The same again is only counted. */
+	report_trouble(f->troubles, "a", EIO, "three");
+	assert_reads_on(&r, "");
+	report_trouble(f->troubles, "a", EIO, "four");
+	assert_reads_on(&r, "EIO a: four;");
+	/* Never longer than the file is said to be: tail would show half a line. */
+	assert_true((uint64_t)stat_at(f, "status/last-error").st_size >= r.offset);
+	for (int i = 0; i < 61; i++) {
+		char message[16];
+
+		snprintf(message, sizeof(message), "n%d", i);
+		report_trouble(f->troubles, "a", EIO, message);
+	}
+	assert_true((uint64_t)stat_at(f, "status/last-error").st_size < r.offset + 61 * 20);
+	close_reader(&r);
+}
+
+/* What is rewritten stays for who has it open; it is read anew by who goes back because it has become shorter. */
+static void what_is_rewritten_is_not_mixed(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *live = NULL, *again = NULL, *ended = NULL;
+	struct reader r;
+	int64_t id = start_run(f);
+
+	r = open_path(f, "jobs/1/status");
+	live = read_on_by(&r, 4096);
+	assert_int_equal(
+	        catalog_finish_run(f->catalog, id, RUN_FAILED, "a long reason why it did fail", NULL), 0);
+	assert_reads_on(&r, "");
+	r.offset = 0;
+	again = read_on_by(&r, 4096);
+	assert_string_equal(again, live);
+	close_reader(&r);
+	r = open_path(f, "jobs/1/status");
+	ended = read_on_by(&r, 4096);
+	assert_non_null(strstr(ended, "state failed\n"));
+	close_reader(&r);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	        TREE_TEST(a_run_that_ends_while_its_status_is_made),
 	        TREE_TEST(metrics_are_of_now),
+	        TREE_TEST(a_log_goes_on_where_its_text_ended),
+	        TREE_TEST(a_log_that_became_shorter_is_read_anew),
+	        TREE_TEST(the_audit_is_followed_in_its_order),
+	        TREE_TEST(what_was_followed_is_forgotten),
+	        TREE_TEST(errors_are_followed),
+	        TREE_TEST(what_is_rewritten_is_not_mixed),
 	};
 
 	return cmocka_run_group_tests_name("fs_texts", tests, NULL, NULL);

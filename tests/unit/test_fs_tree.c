@@ -10,7 +10,8 @@ static void all_that_belongs_to_an_artifact_is_listed(void **state)
 
 	add_some(f);
 	assert_lists(f, "backups/full",
-	             "./ ../ latest SHA256SUMS " DUMP " " TREE "/ " SCHEMA " " TABLES " " GLOBALS " ");
+	             "./ ../ SHA256SUMS latest latest.dump " DUMP " " TREE "/ " SCHEMA " " TABLES " " GLOBALS
+	             " ");
 	assert_lists(f, "backups/full/" TREE, "./ ../ toc.dat 3456.dat.gz SHA256SUMS ");
 	assert_lists(f, "backups", "./ ../ full/ ");
 }
@@ -33,7 +34,7 @@ static void a_directory_of_many_files(void **state)
 	assert_true(str_starts(inside, "./ ../ "));
 	assert_string_equal(inside + strlen("./ ../ "), str_text(&expected));
 	listed = list(f, "backups/full", 4096, true);
-	assert_string_equal(listed, "./ ../ latest SHA256SUMS " TREE "/ ");
+	assert_string_equal(listed, "./ ../ SHA256SUMS latest " TREE "/ ");
 	for (int i = 0; i < FILES; i++)
 		free((char *)names[i]);
 	free(names);
@@ -73,10 +74,12 @@ static void what_is_not_there(void **state)
 	        "backups/full/" TREE "/" TABLES,
 	        "backups/full/" TREE "/latest",
 	        "backups/full/" TREE "/nothing",
-	        "backups/full/latest.dump",
+	        "backups/full/latest.sql.gz",
+	        "backups/full/latest.",
+	        "backups/full/latest.schema.dump",
 	        "backups/" TREE,
 	        "links/backups/full/SHA256SUMS",
-	        "links/backups/full/latest.dump",
+	        "links/backups/full/latest.sql.gz",
 	        "links/backups/full/20261120T020000Z.nothing",
 	        "links/backups/" TREE,
 	        "links/full",
@@ -113,13 +116,69 @@ static void the_latest_one(void **state)
 	struct node node;
 
 	add(f, "full/" SCHEMA, true, NULL);
-	assert_latest(f, "latest.schema.dump", SCHEMA);
+	assert_lists(f, "backups/full", "./ ../ SHA256SUMS " SCHEMA " ");
+	assert_int_equal(find(f, "backups/full/latest.schema.dump", &node), -ENOENT);
 	add(f, "full/" DUMP, false, dump_files);
 	assert_latest(f, "latest.dump", DUMP);
-	assert_int_equal(find(f, "backups/full/latest.schema.dump", &node), -ENOENT);
+	add(f, "full/20261120T020001Z.dump", false, NULL);
+	assert_latest(f, "latest.dump", "20261120T020001Z.dump");
+}
+
+/* A run by hand in another format takes nothing away from those who copy latest.dump each night. */
+static void the_latest_one_of_each_format(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t link;
+	struct node node;
+
+	add(f, "full/" DUMP, false, dump_files);
+	link = ino_at(f, "backups/full/latest.dump");
+	add(f, "full/20261123T020000Z.sql.gz", false, NULL);
+	add(f, "full/20261124T020000Z", false, tree_files);
+	add(f, "full/20261125T020000Z.tar.zst", false, NULL);
+	add(f, "full/20261126T020000Z.partial.dump", true, NULL);
+	assert_latest(f, "latest.dump", DUMP);
+	assert_latest(f, "latest.sql.gz", "20261123T020000Z.sql.gz");
+	assert_latest(f, "latest", "20261124T020000Z");
+	assert_latest(f, "latest.tar.zst", "20261125T020000Z.tar.zst");
+	assert_lists(f, "links/backups/full",
+	             "./ ../ latest latest.dump latest.sql.gz latest.tar.zst " DUMP
+	             " 20261123T020000Z.sql.gz 20261124T020000Z/ 20261125T020000Z.tar.zst"
+	             " 20261126T020000Z.partial.dump " TABLES " " GLOBALS " ");
+	/* A damaged one stands back, and none that is good goes with it. */
+	assert_int_equal(
+	        catalog_mark_damaged(f->catalog, ino_at(f, "backups/full/20261124T020000Z"), "bad", NULL), 0);
+	assert_latest(f, "latest", "20261124T020000Z");
 	add(f, "full/" TREE, false, tree_files);
 	assert_latest(f, "latest", TREE);
-	assert_int_equal(find(f, "backups/full/latest.dump", &node), -ENOENT);
+	/* A link that leads elsewhere is another one; the old one is what it was for whoever holds it. */
+	assert_int_equal(node_load(f->fs, link, &node), 0);
+	assert_ptr_equal(node.class, &class_latest);
+	add(f, "full/20261127T020000Z.dump", false, NULL);
+	assert_int_not_equal(ino_at(f, "backups/full/latest.dump"), link);
+	assert_int_equal(node_load(f->fs, link, &node), 0);
+	assert_string_equal(node.entry.name, DUMP);
+	assert_int_equal(node_load(f->fs, ino_latest(ino_at(f, "backups/full/" TABLES)), &node), -ENOENT);
+}
+
+/* More formats than anybody has: all that have a place are listed, once. */
+static void many_formats(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(str) struct str expected = {0};
+	_cleanup(free) char *listed = NULL;
+
+	for (int i = 0; i < 40; i++) {
+		_cleanup(free) char *name = mem_printf("full/20261120T0200%02dZ.f%02d", i, i);
+
+		add(f, name, false, NULL);
+		if (i < 28)
+			str_appendf(&expected, "latest.f%02d ", i);
+	}
+	listed = list(f, "backups/full", 256, false);
+	assert_non_null(strstr(listed, str_text(&expected)));
+	assert_null(strstr(listed, "latest.f28"));
+	assert_latest(f, "latest.f39", "20261120T020039Z.f39");
 }
 
 /* Databases may have any name. */
@@ -136,7 +195,7 @@ static void what_is_stored_hides_what_is_made_up(void **state)
 	assert_ptr_equal(node.class, &class_directory);
 	assert_int_equal(find(f, "backups/full/SHA256SUMS/" DUMP, &node), 0);
 	assert_ptr_equal(node.class, &class_artifact);
-	assert_lists(f, "backups/full/latest", "./ ../ latest.dump SHA256SUMS " DUMP " ");
+	assert_lists(f, "backups/full/latest", "./ ../ SHA256SUMS latest.dump " DUMP " ");
 }
 
 static void assert_attributes(struct fixture *f, const char *path, const char *const (*wanted)[2],
@@ -234,6 +293,8 @@ int main(void)
 	        TREE_TEST(attributes),
 	        TREE_TEST(what_is_not_there),
 	        TREE_TEST(the_latest_one),
+	        TREE_TEST(the_latest_one_of_each_format),
+	        TREE_TEST(many_formats),
 	        TREE_TEST(what_is_stored_hides_what_is_made_up),
 	        TREE_TEST(extended_attributes),
 	        TREE_TEST(extended_attributes_are_listed),

@@ -256,7 +256,7 @@ static int64_t trigger(struct bench *b, const char *command)
 	return run.id;
 }
 
-static void count_line(void *arg, int64_t at_us, const char *line)
+static void count_line(void *arg, int64_t number, int64_t at_us, const char *line)
 {
 	unsigned *found = arg;
 
@@ -283,7 +283,7 @@ static void test_run_completes(void **state)
 	assert_string_equal(target.label, "primary");
 	assert_string_equal(target.path, "backups/full/20261120T020000Z.dump");
 	assert_int_equal(target.state, RUN_COMPLETED);
-	assert_int_equal(catalog_run_log(b.repository.catalog, id, count_line, &lines), 0);
+	assert_int_equal(catalog_run_log(b.repository.catalog, id, 0, count_line, &lines), 0);
 	assert_int_equal(lines, 2);
 	assert_string_equal(b.order, "backups/full ");
 	/* Its name does as well, and again when the first has ended. */
@@ -454,7 +454,7 @@ static void test_trigger_refuses_keys(void **state)
 	bench_finish(&b);
 }
 
-static void collect_line(void *arg, int64_t at_us, const char *line)
+static void collect_line(void *arg, int64_t number, int64_t at_us, const char *line)
 {
 	str_appendf(arg, "%s\n", line);
 }
@@ -464,7 +464,7 @@ static char *read_log(struct bench *b, int64_t id)
 {
 	struct str text = {0};
 
-	assert_int_equal(catalog_run_log(b->repository.catalog, id, collect_line, &text), 0);
+	assert_int_equal(catalog_run_log(b->repository.catalog, id, 0, collect_line, &text), 0);
 	return str_take(&text);
 }
 

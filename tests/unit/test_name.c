@@ -114,6 +114,28 @@ static void databases_become_directories(void **state)
 	assert_directory("\xc3\xbc", "=C3=BC");
 }
 
+/* They would hide a file of that name in the directory of their job, or be hidden by it. */
+static void databases_never_have_the_name_of_a_file(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"SHA256SUMS", "=53HA256SUMS"},
+	        {"latest", "=6Catest"},
+	        {"latest.dump", "=6Catest.dump"},
+	        {"latest.sql.gz", "=6Catest.sql.gz"},
+	        {"latest.tables.csv", "=6Catest.tables.csv"},
+	        {"20261120T020000Z", "=320261120T020000Z"},
+	        {"20261120T020000Z-2.dump", "=320261120T020000Z-2.dump"},
+	        {"20261120T020000Z.tables.csv", "=320261120T020000Z.tables.csv"},
+	        {"latest2", "latest2"},
+	        {"Latest", "Latest"},
+	        {"SHA256SUMS.old", "SHA256SUMS.old"},
+	        {"20261120", "20261120"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_directory(cases[i][0], cases[i][1]);
+}
+
 static void long_databases_stay_apart(void **state)
 {
 	char one[300], other[300];
@@ -239,6 +261,7 @@ static void some_names_are_keepfs_own(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(databases_never_have_the_name_of_a_file),
 	        cmocka_unit_test(a_stem_has_no_dot),
 	        cmocka_unit_test(long_stems_leave_room_and_stay_apart),
 	        cmocka_unit_test(some_names_are_keepfs_own),

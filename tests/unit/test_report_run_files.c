@@ -90,15 +90,24 @@ static void test_run_progress(void **state)
 static void test_run_log(void **state)
 {
 	struct fixture *f = *state;
-	int64_t id = add_run(f, "full", RUN_RUNNING, NULL);
-	_cleanup(free) char *text = NULL;
+	int64_t id = add_run(f, "full", RUN_RUNNING, NULL), position = REPORT_WHOLE;
+	_cleanup(free) char *text = NULL, *more = NULL, *none = NULL;
 
 	assert_int_equal(catalog_log_run(f->catalog, id, "pg_dump: first", NULL), 0);
 	assert_int_equal(catalog_log_run(f->catalog, id, "two\nlines\x01\n", NULL), 0);
-	assert_int_equal(report_run_log(f->catalog, id, f->out), 0);
+	assert_int_equal(report_run_log(f->catalog, id, &position, f->out), 0);
 	text = text_of(f);
 	assert_true(str_starts(text, "20") && str_starts(text + 19, "Z pg_dump: first\n20"));
 	assert_true(str_ends(text, "Z two | lines \n") || str_ends(text, "Z two | lines\n"));
+	assert_int_equal(position, 2);
+	assert_int_equal(report_run_log(f->catalog, id, &position, f->out), 0);
+	none = text_of(f);
+	assert_string_equal(none, "");
+	assert_int_equal(catalog_log_run(f->catalog, id, "third", NULL), 0);
+	assert_int_equal(report_run_log(f->catalog, id, &position, f->out), 0);
+	more = text_of(f);
+	assert_true(str_starts(more + 19, "Z third\n") && strlen(more) == 27);
+	assert_int_equal(position, 3);
 }
 
 int main(void)

@@ -51,9 +51,14 @@ int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *
 /** catalog_entry_by_name() - in directory @parent_ino (0: backups/). */
 int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *name,
                           struct catalog_entry *ret);
-/** catalog_entry_latest() - the newest artifact of a directory that is neither partial nor damaged, else the
- * newest that is not partial, else the newest; -ENOENT when it has none. */
-int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret);
+/** catalog_entry_latest() - of the artifacts of a directory with @suffix (name_suffix()) that are not partial, the newest
+ * that is not damaged, else the newest; -ENOENT when it has none. */
+int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, const char *suffix,
+                         struct catalog_entry *ret);
+/** catalog_next_suffix() - of the suffixes for which there is a latest one the first behind @after, in the order of
+ * their bytes (NULL: the first of all; may be @ret); -ENOENT when there is no more. */
+int catalog_next_suffix(struct catalog *c, uint64_t directory_ino, const char *after,
+                        char ret[static NAME_MAX_BYTES]);
 /**
  * catalog_entries() - a page of a directory: those of one kind, by sequence, greater than @after
  * @directory_ino: of a directory, or of an artifact that is one (which holds only CATALOG_FILE)

@@ -71,9 +71,10 @@ ssize_t catalog_runs(struct catalog *c, const char *job, int64_t before, struct 
  * @offset, at most @max; returns how many. */
 ssize_t catalog_run_targets(struct catalog *c, int64_t run_id, size_t offset, struct catalog_target *targets,
                             size_t max);
-/** catalog_run_log() - call @row for each line of a run's log, oldest first. */
-int catalog_run_log(struct catalog *c, int64_t id, void (*row)(void *arg, int64_t at_us, const char *line),
-                    void *arg);
+/** catalog_run_log() - call @row for each line of a run's log behind the one with the number @after (0: all), oldest first.
+ * The first line of a run has the number 1. The last 2000 lines are kept; older ones go some hundreds at a time. */
+int catalog_run_log(struct catalog *c, int64_t id, int64_t after,
+                    void (*row)(void *arg, int64_t number, int64_t at_us, const char *line), void *arg);
 /** catalog_unfinished_runs() - call @row for each pending or running one: at start these are a crash's. */
 int catalog_unfinished_runs(struct catalog *c, void (*row)(void *arg, const struct catalog_run *run),
                             void *arg);

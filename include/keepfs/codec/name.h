@@ -23,10 +23,11 @@ void name_format(int64_t sequence, const char *suffix, char buf[static NAME_MAX_
 /** name_is_safe() - may stand as one component of a path in the tree and in a bucket: 1 to 200 bytes of
  * [A-Za-z0-9._-], not beginning with '.' or '-'. */
 bool name_is_safe(const char *name);
-/** name_from_database() - heap: the directory name for a database: safe bytes as they are, others as "=XX" (hex). */
+/** name_from_database() - heap: the directory name for a database: safe bytes as they are, others as "=XX" (hex). So is
+ * the first byte of a name that a file of the job's directory may have: one that is reserved, or an artifact's. */
 char *name_from_database(const char *database);
-/** name_is_reserved() - a name that no artifact may have, since keepfs makes files of that name: "latest.dump",
- * "SHA256SUMS". */
+/** name_is_reserved() - a name that no artifact may have, and no directory of a database is given, since keepfs makes
+ * files of that name: "latest.dump", "SHA256SUMS". */
 bool name_is_reserved(const char *name);
 /** name_stem_from() - heap: the stem of an artifact that is named by @text, such as a directory's name: like
  * name_from_database(), but '.' is written as "=2E" too (a stem ends at the first '.'), and all of a name that is

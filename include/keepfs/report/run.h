@@ -8,6 +8,7 @@
 #include <keepfs/base/spool.h>
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/report/status.h>
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,7 +30,8 @@ int report_run_status(struct catalog *c, const struct catalog_run *run, struct s
  * while it lives the fields of @p by their names (eta_s only when known; verifying as phase=verifying or
  * phase=dumping, once it runs; spaces in database as %20), else size_bytes and elapsed_ms. */
 void report_run_progress(const struct catalog_run *run, const struct report_progress *p, struct spool *out);
-/** report_run_log() - "TIME line" lines, oldest first. */
-int report_run_log(struct catalog *c, int64_t run_id, struct spool *out);
+/** report_run_log() - "TIME line" lines, oldest first: those behind *@position, which is moved to the last one.
+ * REPORT_WHOLE: all that there are. */
+int report_run_log(struct catalog *c, int64_t run_id, int64_t *position, struct spool *out);
 /** report_run_json() - one run as one line of JSON, as in history.jsonl. */
 void report_run_json(const struct catalog_run *run, struct spool *out);

@@ -56,6 +56,16 @@ int report_stats_json(const struct report_sources *from, struct spool *out);
 int report_last_error(const struct report_sources *from, struct spool *out);
 /** report_audit_jsonl() - {at, uid, pid, command, action, object, result, detail} a line, newest first. */
 int report_audit_jsonl(const struct report_sources *from, struct spool *out);
+
+/**
+ * What can be followed (tail -f). With *@position = REPORT_WHOLE it is the text of the same name above; else what came
+ * behind *@position, the oldest first, perhaps not all of it at once. *@position is moved behind what was written. As
+ * new lines stand before the others in the whole text, it is longer by just what follows, but for lines that were dropped
+ * from its end, or only counted up.
+ */
+#define REPORT_WHOLE (-1)
+int report_audit_since(const struct report_sources *from, int64_t *position, struct spool *out);
+int report_last_error_since(const struct report_sources *from, int64_t *position, struct spool *out);
 /**
  * report_metrics() - everything that monitoring may want to know, as Prometheus's text exposition (0.0.4)
  *

@@ -9,7 +9,7 @@ struct report_troubles;
 struct report_troubles *report_troubles_new(void);
 /** report_troubles_free() - NULL is allowed; returns NULL. */
 struct report_troubles *report_troubles_free(struct report_troubles *t);
-/** report_trouble() - note one, newest first, 32 are kept; @path may be NULL. The same again as the newest
+/** report_trouble() - note one, newest first, the last 32 at least are kept; @path may be NULL. The same again as the newest
  * only counts it up. */
 void report_trouble(struct report_troubles *t, const char *path, int errnum, const char *message);
 /** report_no_cache() - the disk cache that is configured cannot be used, for the reason @why: health says
