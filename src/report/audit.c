@@ -15,7 +15,7 @@ static void set_number(struct json *j, const char *key, int64_t number)
 		json_set_string(j, key, NULL);
 }
 
-static void write_audit(void *arg, const struct catalog_audit *entry)
+struct json *report_audit_object(const struct catalog_audit *entry)
 {
 	struct json *j = json_object_new();
 
@@ -27,12 +27,17 @@ static void write_audit(void *arg, const struct catalog_audit *entry)
 	json_set_string(j, "object", entry->object);
 	json_set_string(j, "result", entry->result);
 	json_set_string(j, "detail", entry->detail);
-	line_json(arg, j);
+	return j;
+}
+
+static void write_audit(void *arg, const struct catalog_audit *entry)
+{
+	line_json(arg, report_audit_object(entry));
 }
 
 int report_audit_jsonl(const struct report_sources *from, struct spool *out)
 {
-	int r = catalog_audits(from->catalog, write_audit, out);
+	int r = catalog_audits(from->catalog, report_rows_shown(from->conf->audit_keep), write_audit, out);
 
 	return r < 0 ? r : spool_error(out);
 }

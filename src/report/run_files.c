@@ -117,13 +117,19 @@ void report_run_progress(const struct catalog_run *run, const struct report_prog
 	spool_append(out, str_text(&line), line.len);
 }
 
+void run_log_line(struct str *out, int64_t at_us, const char *line)
+{
+	char at[32];
+
+	str_appendf(out, "%s ", line_time(at_us, "-", at));
+	line_append_flat(out, line ? line : "");
+}
+
 static void write_log_line(void *arg, int64_t at_us, const char *line)
 {
 	_cleanup(str) struct str text = {0};
-	char at[32];
 
-	str_appendf(&text, "%s ", line_time(at_us, "-", at));
-	line_append_flat(&text, line ? line : "");
+	run_log_line(&text, at_us, line);
 	str_append_char(&text, '\n');
 	spool_append(arg, str_text(&text), text.len);
 }

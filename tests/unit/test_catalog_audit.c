@@ -37,7 +37,7 @@ static void the_audit_is_newest_first(void **state)
 	entry.uid = entry.pid = -1;
 	str_copy(entry.result, sizeof(entry.result), "ok");
 	assert_int_equal(catalog_add_audit(f->catalog, &entry, NULL), 0);
-	assert_int_equal(catalog_audits(f->catalog, see_audit, &seen), 0);
+	assert_int_equal(catalog_audits(f->catalog, 0, see_audit, &seen), 0);
 	assert_string_equal(str_text(&seen), "-1 -1 rm remove backups/full/x ok the last;"
 	                                     "1000 7 rm remove backups/full/x denied the last;");
 }

@@ -36,6 +36,25 @@ static void test_history_csv_quoting(void **state)
 	assert_true(str_ends(csv, ",0,,0,0,\"pg_dump: \"\"no\"\", it said\nand more\",,,,\r\n"));
 }
 
+/* It grows for ever; the texts do not. */
+static void the_newest_runs_are_told(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *csv = NULL, *jsonl = NULL;
+
+	for (int i = 0; i < 15; i++)
+		add_run(f, "full", RUN_CANCELLED, NULL);
+	f->conf.history_keep = 10;
+	csv = written_by(f, report_history_csv);
+	jsonl = written_by(f, report_history_jsonl);
+	assert_has(csv, "\r\n15,full,");
+	assert_has(csv, "\r\n5,full,");
+	assert_null(strstr(csv, "\r\n4,full,"));
+	assert_has(jsonl, "{\"run\":15,");
+	assert_has(jsonl, "{\"run\":5,");
+	assert_null(strstr(jsonl, "{\"run\":4,"));
+}
+
 /* More runs than a page of the catalog. */
 static void test_history_pages(void **state)
 {
@@ -87,6 +106,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        REPORT_TEST(test_history_empty),
 	        REPORT_TEST(test_history_csv_quoting),
+	        REPORT_TEST(the_newest_runs_are_told),
 	        REPORT_TEST(test_history_pages),
 	        REPORT_TEST(test_run_json),
 	};
