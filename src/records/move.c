@@ -180,7 +180,7 @@ static int begin_next(const struct records_context *ctx, enum record_kind kind, 
 
 /* Rows are dropped only for an object that was seen whole. */
 static int send_record(const struct records_context *ctx, const struct store_call *call,
-                      const struct catalog_record *record, struct error *err)
+                       const struct catalog_record *record, struct error *err)
 {
 	const struct store_put_options options = {.only_if_absent = true, .content_type = "application/gzip"};
 	_cleanup(free) char *stored = NULL;
@@ -192,10 +192,11 @@ static int send_record(const struct records_context *ctx, const struct store_cal
 	if (r < 0)
 		return r;
 	if (bytes != record->bytes || memcmp(stored, record->content, bytes) != 0)
-		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "%s is not what was put there: what it was to hold stays in the catalog; look "
-		                 "at the store, and remove this object there",
-		                 record->key);
+		return error_set(
+		        err, ERROR_CORRUPT, EBADMSG,
+		        "%s is not what was put there: what it was to hold stays in the catalog; look "
+		        "at the store, and remove this object there",
+		        record->key);
 	return 0;
 }
 
@@ -209,7 +210,8 @@ static int end_begun(const struct records_context *ctx, enum record_kind kind, c
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
-		return error_system(err, -r, "what is on its way to the store cannot be read from the catalog");
+		return error_system(err, -r,
+		                    "what is on its way to the store cannot be read from the catalog");
 	r = send_record(ctx, call, &record, err);
 	return r < 0 ? r : catalog_end_record(ctx->catalog, kind, err);
 }

@@ -65,7 +65,8 @@ static void move_due(struct records *r)
 	r->failed_ms = !r->failed_ms ? FIRST_MS : r->failed_ms < MOST_MS / 2 ? 2 * r->failed_ms : MOST_MS;
 	r->again_ms = clock_mono_ms() + r->failed_ms;
 	if (result != -ECANCELED)
-		log_warning("old lines of the audit and old runs stay in the catalog for now: %s", err.message);
+		log_warning("old lines of the audit and old runs stay in the catalog for now: %s",
+		            err.message);
 }
 
 static void *records_main(void *arg)

@@ -72,8 +72,12 @@ static void runs_are_old_by_age(void **state)
 	struct fixture *f = *state;
 
 	add_runs(f, "full", 3);
-	assert_old(f, (struct catalog_run_age){.before_us = clock_now_us() - 3600 * US_PER_S, .keep_of_job = 1}, "");
-	assert_old(f, (struct catalog_run_age){.before_us = clock_now_us() + 3600 * US_PER_S, .keep_of_job = 1}, "1 2 ");
+	assert_old(f,
+	           (struct catalog_run_age){.before_us = clock_now_us() - 3600 * US_PER_S, .keep_of_job = 1},
+	           "");
+	assert_old(f,
+	           (struct catalog_run_age){.before_us = clock_now_us() + 3600 * US_PER_S, .keep_of_job = 1},
+	           "1 2 ");
 }
 
 /* Health looks at the last runs of each job, also of one that runs seldom. */
@@ -115,8 +119,9 @@ static void a_run_that_lives_is_not_old(void **state)
 
 static struct catalog_record record_of(const char *key, const char *content)
 {
-	return (struct catalog_record){
-	        .key = (char *)(uintptr_t)key, .content = (char *)(uintptr_t)content, .bytes = strlen(content)};
+	return (struct catalog_record){.key = (char *)(uintptr_t)key,
+	                               .content = (char *)(uintptr_t)content,
+	                               .bytes = strlen(content)};
 }
 
 static void add_audits(struct fixture *f, int count)
@@ -154,7 +159,8 @@ static void the_audit_is_read_from_its_oldest_line(void **state)
 static void a_record_is_kept_until_its_end(void **state)
 {
 	struct fixture *f = *state;
-	const struct catalog_record record = record_of("records/audit/x", "bytes"), other = record_of("y", "");
+	const struct catalog_record record = record_of("records/audit/x", "bytes"),
+	                            other = record_of("y", "");
 	_cleanup(catalog_record) struct catalog_record kept = {0};
 	const int64_t ids[] = {1, 2};
 	struct error err = {0};

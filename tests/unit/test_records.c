@@ -219,9 +219,10 @@ static void a_line_is_what_the_text_showed(void **state)
 	assert_int_equal(catalog_add_audit(m->f->catalog, &entry, NULL), 0);
 	move(m);
 	lines = read_back(m, "audit");
-	assert_string_equal(lines, "{\"at\":\"2026-11-20T02:00:00.000000Z\",\"uid\":1000,\"pid\":null,\"command\":"
-	                           "\"cp\",\"action\":\"read\",\"object\":\"a \\\"b\\\"\",\"result\":\"ok\","
-	                           "\"detail\":\"d\"}\n");
+	assert_string_equal(lines,
+	                    "{\"at\":\"2026-11-20T02:00:00.000000Z\",\"uid\":1000,\"pid\":null,\"command\":"
+	                    "\"cp\",\"action\":\"read\",\"object\":\"a \\\"b\\\"\",\"result\":\"ok\","
+	                    "\"detail\":\"d\"}\n");
 }
 
 /* More than one object holds. */
@@ -240,7 +241,8 @@ static void many_lines_become_several_objects(void **state)
 	for (const char *at = lines; (at = strchr(at, '\n')); at++)
 		rows++;
 	assert_int_equal(rows, 10090);
-	assert_int_equal(store_list(m->store, NULL, "records/audit/", NULL, 10, &found, &count, &more, NULL), 0);
+	assert_int_equal(store_list(m->store, NULL, "records/audit/", NULL, 10, &found, &count, &more, NULL),
+	                 0);
 	assert_int_equal(count, 2);
 	assert_true(str_starts(found[0].key, "records/audit/20261120T020000Z-000000000001-"));
 	assert_true(str_starts(found[1].key, "records/audit/20261120T020000Z-000000010001-"));
@@ -309,10 +311,12 @@ static void rows_are_not_dropped_for_an_object_that_is_wrong(void **state)
 static void add_ended_runs(struct moving *m, int count)
 {
 	for (int i = 0; i < count; i++) {
-		const struct catalog_target target = {.label = "sh\x1bop", .state = RUN_FAILED, .error = "no"};
+		const struct catalog_target target = {
+		        .label = "sh\x1bop", .state = RUN_FAILED, .error = "no"};
 		int64_t id = 0;
 
-		assert_int_equal(catalog_add_run(m->f->catalog, run_of("full", "uid 0 (bash)"), &id, NULL), 0);
+		assert_int_equal(catalog_add_run(m->f->catalog, run_of("full", "uid 0 (bash)"), &id, NULL),
+		                 0);
 		assert_int_equal(catalog_start_run(m->f->catalog, id, NULL), 0);
 		assert_int_equal(catalog_set_target(m->f->catalog, id, &target, NULL), 0);
 		assert_int_equal(catalog_log_run(m->f->catalog, id, "it said no", NULL), 0);
