@@ -65,8 +65,7 @@ static bool see_whether_old(void *arg, const struct catalog_audit *entry)
 /* Sets what makes a line old, for now: neither, when what is old can wait. */
 static int judge_audit(const struct records_context *ctx, struct old_audits *old)
 {
-	uint64_t shown = report_rows_shown(ctx->conf->audit_keep);
-	int64_t first = 0, age_ms = ctx->conf->audit_age_ms;
+	int64_t keep = ctx->conf->audit_keep, first = 0, age_ms = ctx->conf->audit_age_ms;
 	int r = catalog_audit_span(ctx->catalog, &first, &old->newest);
 
 	if (r < 0)
@@ -75,8 +74,8 @@ static int judge_audit(const struct records_context *ctx, struct old_audits *old
 	r = catalog_audits_after(ctx->catalog, 0, see_whether_old, old);
 	if (old->before_us)
 		old->before_us = due_before_us(ctx, age_ms, false);
-	if (shown && (uint64_t)(old->newest - first + 1) > shown)
-		old->up_to = old->newest - ctx->conf->audit_keep;
+	if (keep && (uint64_t)(old->newest - first + 1) > report_rows_shown(keep))
+		old->up_to = old->newest - keep;
 	return r;
 }
 

@@ -9,9 +9,11 @@
 #include <keepfs/report/run.h>
 #include <keepfs/report/status.h>
 
+#define ROWS_SHOWN_MAX 10000 /* when all are kept: a text is made while somebody waits for its size */
+
 uint64_t report_rows_shown(int64_t keep)
 {
-	return (uint64_t)keep + (uint64_t)keep / 10;
+	return keep ? (uint64_t)keep + (uint64_t)keep / 10 : ROWS_SHOWN_MAX;
 }
 
 struct history_text {
@@ -22,8 +24,7 @@ struct history_text {
 static int write_runs(const struct report_sources *from,
                       bool (*row)(void *arg, const struct catalog_run *run), struct spool *out)
 {
-	uint64_t shown = report_rows_shown(from->conf->history_keep);
-	struct history_text text = {.out = out, .left = shown ? shown : UINT64_MAX};
+	struct history_text text = {.out = out, .left = report_rows_shown(from->conf->history_keep)};
 	int r = runs_each(from->catalog, NULL, row, &text);
 
 	return r < 0 ? r : spool_error(out);

@@ -43,8 +43,8 @@ struct report_sources {
 /** report_health() - the items of health (report/health.h) as health_write() puts them. A catalog that cannot be read
  * is an item, not an error. */
 int report_health(const struct report_sources *from, struct spool *out);
-/** report_rows_shown() - how many of the newest rows a text tells of at most, of which @keep are to be kept (0: all, in
- * both): a tenth more, so that old ones can be moved to the store many at once. */
+/** report_rows_shown() - how many of the newest rows a text tells of at most, of which @keep are to be kept (0:
+ * all): a tenth more, so that old ones can be moved to the store many at once. */
 uint64_t report_rows_shown(int64_t keep);
 /** report_history_csv() - the newest runs, as many as history_keep says, newest first: RFC 4180 with a header line; new columns come last. Times
  * are ISO 8601, UTC; empty when not known. */
