@@ -48,12 +48,13 @@ static bool write_csv_line(void *arg, const struct catalog_run *run)
 	_cleanup(str) struct str line = {0};
 
 	for (size_t i = 0; i < run_field_count; i++) {
-		_cleanup(str) struct str field = {0};
+		_cleanup(str) struct str field = {0}, shown = {0};
 
 		run_field_append(&run_fields[i], run, &field);
+		str_append_visible(&shown, str_text(&field));
 		if (i)
 			str_append_char(&line, ',');
-		str_append_csv(&line, str_text(&field));
+		str_append_csv(&line, str_text(&shown));
 	}
 	str_append(&line, "\r\n");
 	spool_append(text->out, str_text(&line), line.len);

@@ -357,7 +357,7 @@ static void items_as_lines(void **state)
 
 	assert_string_equal(all, "CRIT 4 of 5 checks: job a, check x, space, reads\n"
 	                         "OK    store: fine\n"
-	                         "WARN  job a: two | lines ; do it\n"
+	                         "WARN  job a: two | lines\xef\xbf\xbd; do it\n"
 	                         "CRIT  check x: bad (try)\n"
 	                         "WARN  space: low: make room\n"
 	                         "WARN  reads: fail: see\n");
