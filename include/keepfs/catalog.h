@@ -32,6 +32,10 @@ DEFINE_CLEANUP(catalog, struct catalog *, catalog_free)
 /** catalog_generation() - grows with every committed write of this process: a cheap "has anything
  * changed?". */
 uint64_t catalog_generation(const struct catalog *c);
+/** catalog_audit_generation(), catalog_rest_generation() - the same of the audit alone, and of everything else: each read
+ * of a backup changes the former, and few look at that. */
+uint64_t catalog_audit_generation(const struct catalog *c);
+uint64_t catalog_rest_generation(const struct catalog *c);
 /** catalog_lock() - take <state_dir>/lock for this process (it lasts until @ret_fd is closed); -EBUSY names
  * the holder's pid. */
 int catalog_lock(const char *state_dir, int *ret_fd, struct error *err);

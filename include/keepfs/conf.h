@@ -114,6 +114,10 @@ struct conf {
 	mode_t dir_mode;  /* 0700 */
 	int64_t stop_grace_ms;
 	int log_level; /* enum log_level */
+	/* How many runs, and lines of the audit, the catalog and the texts of status/ keep (0: all), and for how long (0: for
+	 * ever): what is older lies in the store (keepfs/records.h). */
+	int64_t history_keep, audit_keep;
+	int64_t history_age_ms, audit_age_ms;
 	struct conf_store store;
 	struct conf_read read;
 	struct conf_job *jobs; /* of all kinds, in the order of the file */

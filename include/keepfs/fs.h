@@ -6,6 +6,7 @@
 #include <keepfs/conf.h>
 #include <keepfs/job.h>
 #include <keepfs/reader.h>
+#include <keepfs/records.h>
 #include <keepfs/report/troubles.h>
 #include <keepfs/store.h>
 
@@ -18,6 +19,8 @@ struct fs_context { /* all borrowed */
 	struct reader *reader;
 	struct cache *cache; /* of @reader; deleted backups leave it; NULL: there is none */
 	struct report_troubles *troubles;
+	struct records
+	        *records; /* told when something was added to the audit or the history; NULL: nobody is */
 	const struct store_metrics *store_metrics;   /* for status/metrics.prom; NULL: not told */
 	const struct reader_metrics *reader_metrics; /* likewise */
 	const char *mount_options;                   /* of -o, for the kernel; NULL */

@@ -18,6 +18,8 @@ struct jobs_events { /* called on a job's thread, with no lock held; must not bl
 	void (*run_changed)(void *arg,
 	                    int64_t run_id); /* state or progress; at most five times a second a run */
 	void *arg;
+	/* It has ended, and that is in the catalog; after the last run_changed(). May be NULL. */
+	void (*run_ended)(void *arg, int64_t run_id);
 };
 
 /** jobs_new() - start the runner threads (conf->parallel_runs); recovery must have been done. @ctx and

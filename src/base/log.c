@@ -42,7 +42,9 @@ static void write_line(int fd, const char *prefix, const char *text)
 {
 	_cleanup(str) struct str line = {0};
 
-	str_appendf(&line, "%s%s\n", prefix, text);
+	str_append(&line, prefix);
+	str_append_visible(&line, text);
+	str_append_char(&line, '\n');
 	/* Remote texts may hold line ends; one event stays one line. */
 	for (size_t i = 0; i + 1 < line.len; i++) {
 		if (line.data[i] == '\n' || line.data[i] == '\r')

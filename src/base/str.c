@@ -3,8 +3,12 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 
+#include <ctype.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 static void reserve_bytes(struct str *s, size_t more)
 {
@@ -164,6 +168,54 @@ size_t str_utf8_char(const char *text)
 	    (p[0] == 0xf4 && p[1] > 0x8f))
 		return 0;
 	return more ? more + 1 : 0;
+}
+
+/* Characters of Unicode that are no text: C1 controls, what ends a line, and what turns its direction. */
+static bool is_unseen(uint32_t c)
+{
+	return (c >= 0x7f && c <= 0x9f) || c == 0x61c || c == 0x200e || c == 0x200f ||
+	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+size_t str_visible_char(const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t len = str_utf8_char(text);
+
+	if (len == 1 && p[0] < 0x20)
+		return strchr("\t\n\r", p[0]) && p[0] ? 1 : 0;
+	if ((len == 1 && is_unseen(p[0])) || (len == 2 && is_unseen((p[0] & 0x1fU) << 6 | (p[1] & 0x3fU))) ||
+	    (len == 3 && is_unseen((p[0] & 0xfU) << 12 | (p[1] & 0x3fU) << 6 | (p[2] & 0x3fU))))
+		return 0;
+	return len;
+}
+
+void str_append_visible(struct str *s, const char *text)
+{
+	while (*text) {
+		size_t shown = str_visible_char(text), len = shown ? shown : str_utf8_char(text);
+
+		if (shown)
+			str_append_bytes(s, text, shown);
+		else
+			str_append(s, REPLACEMENT);
+		text += len ? len : 1;
+	}
+}
+
+void str_append_line(struct str *s, const char *text)
+{
+	_cleanup(str) struct str shown = {0};
+
+	str_append_visible(&shown, text);
+	while (shown.len > 0 && isspace((unsigned char)shown.data[shown.len - 1]))
+		shown.len--;
+	for (size_t i = 0; i < shown.len; i++) {
+		if (shown.data[i] == '\n')
+			str_append(s, " | ");
+		else
+			str_append_char(s, isspace((unsigned char)shown.data[i]) ? ' ' : shown.data[i]);
+	}
 }
 
 const char *str_format_bytes(char *buf, size_t buf_bytes, unsigned long long bytes)

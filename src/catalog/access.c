@@ -153,6 +153,7 @@ int write_begin(struct catalog *catalog, struct error *err)
 	writer->error = (struct error){0};
 	if (!nested)
 		catalog->changes_before = sqlite3_total_changes64(writer->db);
+	catalog->touches = TOUCHES_REST;
 	r = nested ? begin_step(writer) : db_run(writer, begin_sql, NULL, 0);
 	if (r < 0) {
 		if (err)
@@ -169,6 +170,15 @@ static void roll_back_write(struct connection *writer, bool nested)
 		             NULL);
 }
 
+static void count_change(struct catalog *catalog)
+{
+	if (catalog->touches & TOUCHES_AUDIT)
+		catalog->audit_generation++;
+	if (catalog->touches & TOUCHES_REST)
+		catalog->rest_generation++;
+	catalog->generation++;
+}
+
 int write_end(struct catalog *catalog, int result, struct error *err)
 {
 	static const char commit_sql[] = "COMMIT", release_sql[] = "RELEASE step";
@@ -182,7 +192,7 @@ int write_end(struct catalog *catalog, int result, struct error *err)
 		if (committed < 0)
 			r = committed;
 		else if (!nested && sqlite3_total_changes64(writer->db) != catalog->changes_before)
-			catalog->generation++;
+			count_change(catalog);
 	}
 	if (r < 0) {
 		roll_back_write(writer, nested);

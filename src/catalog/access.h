@@ -14,7 +14,7 @@ struct catalog {
 	char *directory;
 	char *file;
 	struct connection *writer; /* used by whoever made `writing` true */
-	_Atomic uint64_t generation;
+	_Atomic uint64_t generation, audit_generation, rest_generation;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool writing;            /* lock */
@@ -23,6 +23,7 @@ struct catalog {
 	struct connection *idle; /* lock */
 	unsigned readers;        /* lock: open, idle or not */
 	int64_t changes_before;  /* the writer's, when its transaction began */
+	unsigned touches;        /* the writer's: TOUCHES_… that it changes */
 };
 
 /**
@@ -75,6 +76,13 @@ int write_end(struct catalog *catalog, int result, struct error *err);
  * of @change, or the failure to begin or to commit.
  */
 #define TRANSACTION(catalog, err, change) (write_begin(catalog, err) ?: write_end(catalog, change, err))
+/** write_touches() - the transaction changes this, and nothing else; TOUCHES_REST when nobody says so. */
+#define TOUCHES_AUDIT 1U
+#define TOUCHES_REST  2U
+static inline void write_touches(struct catalog *catalog, unsigned what)
+{
+	catalog->touches = what;
+}
 /** write_run() - one statement as a transaction of its own. */
 int write_run(struct catalog *catalog, struct error *err, const char *sql, const struct value *values,
               size_t count);

@@ -11,6 +11,7 @@
  *   intents.c              what is about to be written
  *   runs.c, targets.c      the history
  *   rebuild.c              the frame in which all artifacts are listed anew
+ *   records.c              what leaves the catalog for the store
  *   audit.c, probes.c, bound.c
  *   entries.c, sums.c      the tree as it is read
  *

@@ -108,6 +108,16 @@ uint64_t catalog_generation(const struct catalog *c)
 	return c->generation;
 }
 
+uint64_t catalog_audit_generation(const struct catalog *c)
+{
+	return c->audit_generation;
+}
+
+uint64_t catalog_rest_generation(const struct catalog *c)
+{
+	return c->rest_generation;
+}
+
 static int refuse_lock(int fd, const char *state_dir, struct error *err)
 {
 	char pid[24] = "";

@@ -57,6 +57,7 @@ int catalog_end_rebuild(struct catalog *c, bool commit, struct error *err)
 	int r;
 
 	set_rebuilding(c, false);
+	write_touches(c, TOUCHES_AUDIT | TOUCHES_REST);
 	if (!commit) {
 		write_end(c, -ECANCELED, NULL);
 		return 0;

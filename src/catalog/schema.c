@@ -20,6 +20,7 @@
 
 #include <errno.h>
 
+#include <keepfs/catalog/records.h>
 #include <keepfs/codec/name.h>
 
 #define APPLICATION_ID 1801807216 /* "keep": this file is no other program's */
@@ -28,6 +29,7 @@ _Static_assert(MANIFEST_BESIDE_MAX == 64, "files_from reckons with it");
 /* Older files hold these numbers, and run_active names the first two. */
 _Static_assert(RUN_PENDING == 0 && RUN_RUNNING == 1, "a run that has not ended");
 _Static_assert(RUN_COMPLETED == 2 && RUN_FAILED == 3 && RUN_CANCELLED == 4, "a run that has ended");
+_Static_assert(RECORD_AUDIT == 0 && RECORD_HISTORY == 1, "what a record is of");
 
 static const char *const migrations[] = {
         "PRAGMA application_id = 1801807216;"
@@ -320,6 +322,20 @@ static const char *const migrations[] = {
         "ALTER TABLE artifact ADD COLUMN suffix TEXT AS (substr(name, instr(name || '.', '.')));"
         "CREATE INDEX artifact_latest ON artifact (directory_ino, suffix, damaged IS NULL, sequence)"
         " WHERE tomb = 0 AND partial = 0;",
+        /* What has grown old leaves the catalog for the store. Until the store has it, it waits here as it will be
+         * stored, with the numbers of the rows that it tells of: these are dropped together with it. */
+        "CREATE TABLE record ("
+        " kind INTEGER PRIMARY KEY," /* enum record_kind */
+        " key TEXT NOT NULL,"
+        " content BLOB NOT NULL"
+        ") STRICT;"
+        "CREATE TABLE record_row ("
+        " kind INTEGER NOT NULL REFERENCES record (kind),"
+        " id INTEGER NOT NULL,"
+        " PRIMARY KEY (kind, id)"
+        ") STRICT, WITHOUT ROWID;"
+        /* A run stays as long as it has a backup. */
+        "CREATE INDEX artifact_run ON artifact (run_id);",
 };
 
 static const char version_sql[] = "PRAGMA user_version";

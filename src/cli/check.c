@@ -34,9 +34,13 @@ static void print_check_json(const struct check_result *result)
 
 static void print_lines(const struct check_result *result)
 {
-	for (size_t i = 0; i < result->count; i++)
-		printf("%s %s: %s\n", result->items[i].ok ? "ok  " : "FAIL", result->items[i].check,
-		       result->items[i].detail);
+	for (size_t i = 0; i < result->count; i++) {
+		_cleanup(str) struct str line = {0};
+
+		str_appendf(&line, "%s %s: %s\n", result->items[i].ok ? "ok  " : "FAIL",
+		            result->items[i].check, result->items[i].detail);
+		cli_put(stdout, str_text(&line));
+	}
 }
 
 int cmd_check(const struct cli_options *options)

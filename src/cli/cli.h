@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum cli_status {
 	CLI_DONE = 0,
@@ -56,6 +57,10 @@ int cmd_version(const struct cli_options *options);
 /** cli_run() - parse @argv and run the command that it names: main(), as a function that tests can call. A status of
  * CLI_DONE becomes CLI_FAILED when standard output cannot be written. */
 int cli_run(int argc, char **argv);
+/** cli_put(), cli_put_line() - @text, in which there may be what others wrote, as str_append_visible() and
+ * str_append_line() make it. */
+void cli_put(FILE *f, const char *text);
+void cli_put_line(FILE *f, const char *text);
 /** cli_usage() - say on standard error what is wrong and where help is (the running command's own, when there
  * is one); returns CLI_USAGE. */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

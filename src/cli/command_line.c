@@ -63,14 +63,32 @@ static const struct {
 /* The command whose line is being read or that runs; only for where cli_usage() points. */
 static const struct cli_command *current;
 
+void cli_put(FILE *f, const char *text)
+{
+	_cleanup(str) struct str shown = {0};
+
+	str_append_visible(&shown, text);
+	fputs(str_text(&shown), f);
+}
+
+void cli_put_line(FILE *f, const char *text)
+{
+	_cleanup(str) struct str shown = {0};
+
+	str_append_line(&shown, text);
+	fputs(str_text(&shown), f);
+}
+
 int cli_usage(const char *fmt, ...)
 {
+	_cleanup(str) struct str text = {0};
 	va_list args;
 
-	fputs("keepfs: ", stderr);
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	str_vappendf(&text, fmt, args);
 	va_end(args);
+	fputs("keepfs: ", stderr);
+	cli_put(stderr, str_text(&text));
 	fprintf(stderr, "\nTry 'keepfs %s%s--help'.\n", current ? current->name : "", current ? " " : "");
 	return CLI_USAGE;
 }
@@ -92,7 +110,9 @@ int cli_flush(void)
 
 int cli_fail(const struct error *err)
 {
-	fprintf(stderr, "keepfs: %s\n", err->message);
+	fputs("keepfs: ", stderr);
+	cli_put(stderr, err->message);
+	fputc('\n', stderr);
 	return err->class == ERROR_USAGE ? CLI_USAGE : CLI_FAILED;
 }
 
@@ -102,7 +122,7 @@ int cli_load_conf(const struct cli_options *options, struct conf *ret_conf)
 	_cleanup(str) struct str problems = {0};
 	int r = conf_load(path, ret_conf, &problems);
 
-	fputs(str_text(&problems), stderr);
+	cli_put(stderr, str_text(&problems));
 	if (r == -ENOENT)
 		fprintf(stderr, "keepfs: write a configuration to start from with 'keepfs init -c %s'\n",
 		        path);

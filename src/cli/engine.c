@@ -212,8 +212,14 @@ int engine_open(const struct conf *conf, struct engine *ret, struct error *err)
 	return 0;
 }
 
+struct records_context engine_records(const struct engine *e)
+{
+	return (struct records_context){.conf = e->conf, .catalog = e->catalog, .store = e->store};
+}
+
 void engine_close(struct engine *e)
 {
+	e->records = records_free(e->records);
 	e->tidier = artifact_tidier_free(e->tidier);
 	e->pool = pool_free(e->pool);
 	e->store = store_free(e->store);

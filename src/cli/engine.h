@@ -6,6 +6,7 @@
 #include <keepfs/conf.h>
 #include <keepfs/job.h>
 #include <keepfs/net.h>
+#include <keepfs/records.h>
 #include <keepfs/store.h>
 
 struct catalog;
@@ -20,6 +21,7 @@ struct engine {
 	struct pool *pool;
 	struct repository repository;
 	struct artifact_tidier *tidier;
+	struct records *records;
 	struct make_context make;
 };
 
@@ -28,5 +30,7 @@ int engine_open(const struct conf *conf, struct engine *ret, struct error *err);
 /** engine_open_store() - the store alone, for commands that need no more. @metrics: store_open()'s. */
 int engine_open_store(const struct conf *conf, struct store_metrics *metrics, struct net **ret_net,
                       struct store **ret_store, struct error *err);
+/** engine_records() - what moves old records of this engine. */
+struct records_context engine_records(const struct engine *e);
 /** engine_close() - in the reverse order; every job and reader must have ended. */
 void engine_close(struct engine *e);

@@ -37,14 +37,15 @@ static void print_row(const struct json *run)
 	char size[16] = "-";
 	int64_t id = 0, bytes = 0;
 	const char *started = json_get_string(run, "started");
-	_cleanup(str) struct str remark = {0};
+	_cleanup(str) struct str remark = {0}, shown = {0};
 
 	append_remark(run, &remark);
+	str_append_line(&shown, str_text(&remark));
 	json_get_int(run, "run", &id);
 	if (json_get_int(run, "size_bytes", &bytes) && bytes > 0)
 		str_format_bytes(size, sizeof(size), (unsigned long long)bytes);
 	printf("%-5lld %-16s %-10s %-20.19s %10s  %s\n", (long long)id, or_dash(json_get_string(run, "job")),
-	       or_dash(json_get_string(run, "state")), or_dash(started), size, or_dash(str_text(&remark)));
+	       or_dash(json_get_string(run, "state")), or_dash(started), size, or_dash(str_text(&shown)));
 }
 
 static void print_table(struct str *history)

@@ -70,6 +70,7 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .ahead_bytes = conf->read.ahead_bytes,
 	        .metrics = &d->reader_metrics,
 	};
+	const struct records_context records_context = engine_records(&d->engine);
 	struct fs_context context;
 	int r;
 
@@ -77,6 +78,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	open_cache(d);
 	reader_options.cache = d->cache;
 	r = reader_new(&reader_options, &d->reader, err);
+	if (r == 0)
+		r = records_new(&records_context, &d->engine.records, err);
 	if (r < 0)
 		return r;
 	context = (struct fs_context){
@@ -85,6 +88,7 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .reader = d->reader,
 	        .cache = d->cache,
 	        .troubles = d->troubles,
+	        .records = d->engine.records,
 	        .store_metrics = d->engine.metrics,
 	        .reader_metrics = &d->reader_metrics,
 	        .mount_options = mount_options,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "progress.h"
 
+#include "cli.h"
+
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/runs.h>
 
@@ -63,8 +65,10 @@ static void draw_bar(int64_t run_id, const struct report_progress *f)
 	else
 		fprintf(stderr, "\r\033[Krun %lld %s %s/s %llds", (long long)run_id, done, rate,
 		        (long long)f->elapsed_ms / 1000);
-	if (f->target[0])
-		fprintf(stderr, " %s", f->target);
+	if (f->target[0]) {
+		fputc(' ', stderr);
+		cli_put_line(stderr, f->target);
+	}
 	fflush(stderr);
 }
 

@@ -26,12 +26,16 @@ static void show_progress(void *arg, uint64_t done)
 
 static void show_problem(void *arg, const char *text)
 {
-	fprintf(stderr, "keepfs: warning: %s\n", text);
+	fputs("keepfs: warning: ", stderr);
+	cli_put(stderr, text);
+	fputc('\n', stderr);
 }
 
 static void show_notice(void *arg, const char *text)
 {
-	fprintf(stderr, "keepfs: note: %s\n", text);
+	fputs("keepfs: note: ", stderr);
+	cli_put(stderr, text);
+	fputc('\n', stderr);
 }
 
 static int put_broken_aside(const struct conf *conf, struct error *err)

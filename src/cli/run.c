@@ -6,6 +6,7 @@
 #include "engine.h"
 #include "progress.h"
 
+#include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
@@ -19,6 +20,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+
+#define RECORDS_DEADLINE_MS 30000
 
 struct run {
 	struct engine engine;
@@ -83,6 +86,18 @@ static int run_job(const struct cli_options *options, struct run *run, const cha
 		r = follow(run, ret->id, options->json, ret, err);
 	run->jobs = jobs_free(run->jobs);
 	return r;
+}
+
+/* What has grown old moves into the store, as far as that answers soon; else the next run tries it. */
+static void move_records(const struct run *run)
+{
+	const struct records_context ctx = engine_records(&run->engine);
+	const struct store_call call = {.deadline_ms = clock_mono_ms() + RECORDS_DEADLINE_MS};
+	struct error err = {0};
+
+	if (records_move(&ctx, &call, &err) < 0)
+		log_warning("old lines of the audit and old runs stay in the catalog for now: %s",
+		            err.message);
 }
 
 static void print_result(const struct cli_options *options, const struct run *run,
@@ -151,6 +166,7 @@ int cmd_run(const struct cli_options *options)
 		r = run_job(options, &run, by, &result, &err);
 		if (r == 0)
 			print_result(options, &run, &result);
+		move_records(&run);
 		engine_close(&run.engine);
 	}
 	close(run.signal_fd);

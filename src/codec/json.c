@@ -171,9 +171,33 @@ void json_append_string(struct json *array, const char *value)
 	json_append(array, (struct json *)json_stringn_nocheck(str_text(&clean), clean.len));
 }
 
+/* What is no text (str_append_visible() says what) only stands within strings, and there it can be written by its number:
+ * the same to a program, and harmless on a terminal. @at: its UTF-8, of at most three bytes. */
+static void append_by_number(struct str *out, const unsigned char *at, size_t len)
+{
+	unsigned c = len == 1   ? at[0]
+	             : len == 2 ? (at[0] & 0x1fU) << 6 | (at[1] & 0x3fU)
+	                        : (at[0] & 0xfU) << 12 | (at[1] & 0x3fU) << 6 | (at[2] & 0x3fU);
+
+	str_appendf(out, "\\u%04X", c);
+}
+
+/* jansson writes what is below 0x20 by its number itself; the line ends of its layout are text here. */
 static int append_to_str(const char *bytes, size_t len, void *arg)
 {
-	str_append_bytes(arg, bytes, len);
+	_cleanup(str) struct str piece = {0};
+	const char *text;
+
+	str_append_bytes(&piece, bytes, len);
+	for (text = str_text(&piece); *text;) {
+		size_t shown = str_visible_char(text), n = shown ? shown : str_utf8_char(text);
+
+		if (shown)
+			str_append_bytes(arg, text, shown);
+		else
+			append_by_number(arg, (const unsigned char *)text, n);
+		text += n;
+	}
 	return 0;
 }
 

@@ -125,6 +125,26 @@ const struct conf_key conf_keys[] = {
                  "is not finished then is cancelled, and nothing of it is kept."},
         {KEEPFS(log_level), .name = "log_level", .type = CONF_ENUM, .fallback = "info", .choices = log_levels,
          .help = "The least important lines that the log shows."},
+        {KEEPFS(history_keep), .name = "history_keep", .type = CONF_INT, .fallback = "1000", .zero = "all",
+         .min = 1, .max = 10000,
+         .help = "How many runs status/history.csv and history.jsonl tell of. Older ones are moved from the "
+                 "catalog to the store, below records/history/, with their logs; those whose backups are "
+                 "still there stay in jobs/ until the last of these is gone, and so do the last 256 of each "
+                 "job. Up to a tenth more are kept, so that many go at once. With 'all' nothing is moved for "
+                 "its number, and the texts tell of the newest 10000."},
+        {KEEPFS(history_age_ms), .name = "history_age", .type = CONF_DURATION, .fallback = "none",
+         .zero = "none", .min = 24 * HOUR, .max = 36500 * 24 * HOUR, .example = "730d",
+         .help = "After how long a run is moved, even if there are not too many. With 'none' none is moved "
+                 "for its age."},
+        {KEEPFS(audit_keep), .name = "audit_keep", .type = CONF_INT, .fallback = "2000", .zero = "all",
+         .min = 1, .max = 10000,
+         .help = "How many lines status/audit.jsonl has. Older ones are moved from the catalog to the store, "
+                 "below records/audit/. Up to a tenth more are kept, so that many go at once. With 'all' "
+                 "nothing is moved for its number, and the text has the newest 10000."},
+        {KEEPFS(audit_age_ms), .name = "audit_age", .type = CONF_DURATION, .fallback = "400d", .zero = "none",
+         .min = 24 * HOUR, .max = 36500 * 24 * HOUR,
+         .help = "After how long a line of the audit is moved, even if there are not too many. With 'none' "
+                 "none is moved for its age."},
 
         {STORE(url), .name = "url", .type = CONF_STORE_URL, .computed = "dir:STATE_DIR/objects",
          .example = "s3://example-backups/prod",

@@ -44,7 +44,9 @@ void audit(struct fs *fs, struct catalog_audit *entry, const char *action, const
 	                            : "failed");
 	str_copy(entry->detail, sizeof(entry->detail), detail);
 	entry->detail[strcspn(entry->detail, "\n")] = '\0';
-	if (catalog_add_audit(fs->ctx.repository->catalog, entry, &err) < 0)
+	if (catalog_add_audit(fs->ctx.repository->catalog, entry, &err) == 0)
+		records_look(fs->ctx.records);
+	else
 		log_error("audit: %s %s by uid %lld (%s) could not be written: %s", action, object,
 		          (long long)entry->uid, entry->command, err.message);
 }

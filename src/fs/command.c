@@ -39,7 +39,7 @@ static void give_answer(struct command_handle *ch, struct text *text)
 static void run_command(void *arg)
 {
 	struct command *c = arg;
-	_cleanup(str) struct str answer = {0};
+	_cleanup(str) struct str answer = {0}, shown = {0};
 	struct error err = {0};
 	struct text *text;
 	int r = c->node.file->run(c, &answer, &err);
@@ -48,7 +48,9 @@ static void run_command(void *arg)
 		str_appendf(&answer, "%s: %s\n", strerrorname_np(-r), err.message);
 		report_trouble(c->fs->ctx.troubles, c->audit.object, -r, err.message);
 	}
-	text_set_answer(c->fs, c->node.ino, str_text(&answer));
+	/* Whoever reads the file next sees it on his terminal, with the words of whoever wrote. */
+	str_append_visible(&shown, str_text(&answer));
+	text_set_answer(c->fs, c->node.ino, str_text(&shown));
 	text = text_answer(c->fs, c->node.ino);
 	/* Once answered, or interrupted, the caller may close the file: before the claim, and after the
 	 * answer, the handle may be gone. */

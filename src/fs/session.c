@@ -130,6 +130,13 @@ static void on_run_changed(void *arg, int64_t run_id)
 	watches_notify(fs->watches, run_id);
 }
 
+static void on_run_ended(void *arg, int64_t run_id)
+{
+	struct fs *fs = arg;
+
+	records_look(fs->ctx.records);
+}
+
 int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 {
 	struct fs *fs = mem_alloc(sizeof(*fs));
@@ -140,7 +147,8 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	pthread_mutex_init(&fs->forgetting, NULL);
 	fs->texts = texts_new();
 	fs->watches = watches_new();
-	fs->events = (struct jobs_events){.run_changed = on_run_changed, .arg = fs};
+	fs->events =
+	        (struct jobs_events){.run_changed = on_run_changed, .run_ended = on_run_ended, .arg = fs};
 	fs->artifact_events = (struct artifact_events){
 	        .listed = on_artifact_listed, .removed = on_artifact_removed, .arg = fs};
 	repository_listen(fs->ctx.repository, &fs->artifact_events);

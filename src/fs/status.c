@@ -71,7 +71,7 @@ static const struct made_file rows[] = {
         {.number = 3, .name = "stats.json", .report = report_stats_json, .generation = text_by_catalog},
         {.number = 4, .name = "last-error", .follow = follow_last_error, .generation = troubles_generation},
         {.number = 5, .name = "config", .write = write_config, .generation = text_constant},
-        {.number = 6, .name = "audit.jsonl", .follow = follow_audit, .generation = text_by_catalog},
+        {.number = 6, .name = "audit.jsonl", .follow = follow_audit, .generation = text_by_audit},
         /* 7 to 9: control.c */
         {.number = 10, .name = "metrics.prom", .report = report_metrics, .generation = text_never_kept},
 };

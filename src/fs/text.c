@@ -102,7 +102,12 @@ static void keep_text(struct texts *t, struct text *text)
 
 uint64_t text_by_catalog(struct fs *fs, const struct node *node)
 {
-	return catalog_generation(fs->ctx.repository->catalog) + 1;
+	return catalog_rest_generation(fs->ctx.repository->catalog) + 1;
+}
+
+uint64_t text_by_audit(struct fs *fs, const struct node *node)
+{
+	return catalog_audit_generation(fs->ctx.repository->catalog) + 1;
 }
 
 uint64_t text_constant(struct fs *fs, const struct node *node)

@@ -42,8 +42,10 @@ struct text *text_answer(struct fs *fs, uint64_t ino);
 /* What `generation` of a text's row may be: see made_file.h. A function of a file's own returns a number that
  * is not GENERATION_NEVER, or that, when a text must be made anew at each open. */
 #define GENERATION_NEVER 0
-/** text_by_catalog() - it changes with what is in the catalog. */
+/** text_by_catalog() - it changes with what is in the catalog, but for the audit. */
 uint64_t text_by_catalog(struct fs *fs, const struct node *node);
+/** text_by_audit() - it changes with the audit. */
+uint64_t text_by_audit(struct fs *fs, const struct node *node);
 /** text_constant() - it never changes while the mount lasts. */
 uint64_t text_constant(struct fs *fs, const struct node *node);
 /** text_never_kept() - it may always have changed. */

@@ -215,10 +215,12 @@ const char *run_cancel_reason(struct jobs *j, struct run *run)
 	return reason;
 }
 
-static void decide_ending(struct jobs *j, struct run *run, const struct outcome *o, struct ending *e)
+/* @unbegun: it was cancelled before its targets were known, and so has none that could tell. */
+static void decide_ending(struct jobs *j, struct run *run, const struct outcome *o, bool unbegun,
+                          struct ending *e)
 {
 	*e = (struct ending){.state = RUN_COMPLETED};
-	if (o->cancelled > 0) {
+	if (unbegun || o->cancelled > 0) {
 		e->state = RUN_CANCELLED;
 		str_copy(e->error, sizeof(e->error), run_cancel_reason(j, run));
 	} else if (o->failed > 0) {
@@ -288,6 +290,7 @@ void run_execute(struct jobs *j, struct run *run)
 	struct outcome outcome = {0};
 	struct ending ending;
 	struct error err = {0};
+	int r;
 
 	if (catalog_start_run(j->options.ctx->repository->catalog, run->id, &err) < 0) {
 		error_prefix(&err, "the run could not begin");
@@ -295,10 +298,11 @@ void run_execute(struct jobs *j, struct run *run)
 		return;
 	}
 	log_begin(j, run);
-	if (begin_run(j, run, &err) == 0 || cancel_is_set(&run->cancel)) {
+	r = begin_run(j, run, &err);
+	if (r == 0 || cancel_is_set(&run->cancel)) {
 		outcome.targets = run->targets.count;
 		run_targets(j, run, &outcome);
-		decide_ending(j, run, &outcome, &ending);
+		decide_ending(j, run, &outcome, r < 0, &ending);
 	} else {
 		/* Its targets, which are pending, fail with it. */
 		ending = (struct ending){.state = RUN_FAILED};

@@ -125,6 +125,8 @@ static void tell_changed(struct jobs *j, struct run *run, int64_t now_ms)
 	pthread_mutex_unlock(&j->lock);
 	if (events && events->run_changed)
 		events->run_changed(events->arg, id);
+	if (events && events->run_ended && end)
+		events->run_ended(events->arg, id);
 	pthread_mutex_lock(&j->lock);
 	run->waiters--;
 	run->told_end |= end;

@@ -15,16 +15,8 @@ static void set_number(struct json *j, const char *key, int64_t number)
 		json_set_string(j, key, NULL);
 }
 
-#define FOLLOWED_MAX 1000 /* entries of one piece */
-
-struct audit_writer {
-	struct spool *out;
-	int64_t last; /* the greatest id */
-};
-
-static void write_audit(void *arg, const struct catalog_audit *entry)
+struct json *report_audit_object(const struct catalog_audit *entry)
 {
-	struct audit_writer *w = arg;
 	struct json *j = json_object_new();
 
 	json_set_time(j, "at", entry->at_us);
@@ -35,18 +27,45 @@ static void write_audit(void *arg, const struct catalog_audit *entry)
 	json_set_string(j, "object", entry->object);
 	json_set_string(j, "result", entry->result);
 	json_set_string(j, "detail", entry->detail);
-	line_json(w->out, j);
+	return j;
+}
+
+#define FOLLOWED_MAX 1000 /* entries of one piece */
+
+struct audit_writer {
+	struct spool *out;
+	int64_t last; /* the greatest id */
+	size_t left;  /* of FOLLOWED_MAX */
+};
+
+static void write_audit(void *arg, const struct catalog_audit *entry)
+{
+	struct audit_writer *w = arg;
+
+	line_json(w->out, report_audit_object(entry));
 	if (entry->id > w->last)
 		w->last = entry->id;
 }
 
+static bool write_followed_audit(void *arg, const struct catalog_audit *entry)
+{
+	struct audit_writer *w = arg;
+
+	write_audit(w, entry);
+	return --w->left > 0;
+}
+
 int report_audit_since(const struct report_sources *from, int64_t *position, struct spool *out)
 {
-	struct audit_writer w = {.out = out, .last = *position == REPORT_WHOLE ? 0 : *position};
-	int r = *position == REPORT_WHOLE
-	                ? catalog_audits(from->catalog, write_audit, &w)
-	                : catalog_audits_since(from->catalog, w.last, FOLLOWED_MAX, write_audit, &w);
+	struct audit_writer w = {.out = out, .left = FOLLOWED_MAX};
+	int r;
 
+	if (*position == REPORT_WHOLE) {
+		r = catalog_audits(from->catalog, report_rows_shown(from->conf->audit_keep), write_audit, &w);
+	} else {
+		w.last = *position;
+		r = catalog_audits_after(from->catalog, *position, write_followed_audit, &w);
+	}
 	if (r < 0)
 		return r;
 	*position = w.last;

@@ -11,8 +11,8 @@
 
 #include <inttypes.h>
 
-/* How far back the beginning of a trouble is looked for: what health costs must not grow with the history of a
- * job that has failed for a year. */
+/* How far back is looked, for the last run that counts and for the beginning of a trouble: what health costs must not
+ * grow with the history of a job that has failed for a year. RECORDS_RUNS_OF_JOB of keepfs/records.h is as many. */
 #define RUNS_LOOKED_AT 256
 
 struct job_view {
@@ -21,6 +21,8 @@ struct job_view {
 	/* The newest that completed with a warning, if not older than @last; id 0: none. */
 	struct catalog_run warned;
 	bool cancelled_since;
+	unsigned looked_at;   /* runs, for @last */
+	int64_t failed_at_us; /* the last one that did, however long ago; 0: none */
 };
 
 /* Did a run that its trigger changed make what the job is for? Its options alone do not tell: a whole backup
@@ -45,7 +47,7 @@ static bool view_run(void *arg, const struct catalog_run *run)
 	if (run->state == RUN_COMPLETED && *run->warning && !view->warned.id)
 		view->warned = *run;
 	if (!counts_for_job(view, run))
-		return true;
+		return ++view->looked_at < RUNS_LOOKED_AT;
 	view->last = *run;
 	return false;
 }
@@ -135,6 +137,26 @@ static void tell_good_job(struct checking *c, const char *job, const struct job_
 	        line_age(c->from->now_us - whole_at_us, age), view->totals.artifacts);
 }
 
+/* It failed, and so many runs since then were cancelled or asked for less that the one which failed is not seen. */
+static bool has_hidden_failure(const struct job_view *view)
+{
+	return !view->last.id && view->looked_at == RUNS_LOOKED_AT &&
+	       view->failed_at_us > view->totals.newest_whole_at_us;
+}
+
+static void tell_hidden_failure(struct checking *c, const char *job, const struct job_view *view)
+{
+	int64_t whole_at_us = view->totals.newest_whole_at_us;
+	struct health_item *item = add_job(c, whole_at_us ? REPORT_WARN : REPORT_CRIT, job);
+	char at[32], newest[32];
+
+	item->text = mem_printf("a run failed %s, and none has made a whole backup since; %s%s",
+	                        line_time(view->failed_at_us, "-", at),
+	                        whole_at_us ? "the newest is of " : "there is no good backup",
+	                        line_time(whole_at_us, "", newest));
+	item->what_to_do = mem_printf("make one with: keepfs trigger %s", job);
+}
+
 /* It has no whole backup, and no failure either. */
 static void tell_empty_job(struct checking *c, const char *job, const struct job_view *view)
 {
@@ -162,10 +184,14 @@ static void check_job(struct checking *c, const char *job)
 
 	if (r == 0)
 		r = runs_each(c->from->catalog, job, view_run, view);
+	if (r == 0)
+		r = runs_last_ended(c->from->catalog, job, RUN_FAILED, &view->failed_at_us);
 	if (r < 0)
 		checking_catalog_failed(c, r);
 	else if (view->last.id && view->last.state == RUN_FAILED)
 		tell_failed_job(c, job, view);
+	else if (has_hidden_failure(view))
+		tell_hidden_failure(c, job, view);
 	else if (!view->totals.newest_whole_at_us)
 		tell_empty_job(c, job, view);
 	else if (view->warned.id)

@@ -13,19 +13,11 @@
 
 #define PROBES_MAX 64
 
-static bool take_completed(void *arg, const struct catalog_run *run)
-{
-	if (run->state != RUN_COMPLETED)
-		return true;
-	*(int64_t *)arg = run->finished_at_us;
-	return false;
-}
-
 /* When a run (of @job; NULL: any) last completed; 0: never. */
 static int64_t last_completed(struct checking *c, const char *job)
 {
 	int64_t at_us = 0;
-	int r = runs_each(c->from->catalog, job, take_completed, &at_us);
+	int r = runs_last_ended(c->from->catalog, job, RUN_COMPLETED, &at_us);
 
 	if (r < 0)
 		checking_catalog_failed(c, r);

@@ -8,25 +8,20 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-
-#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+#include <string.h>
 
 static void append_value(struct str *line, const char *text)
 {
-	while (*text) {
-		size_t len = str_utf8_char(text);
+	_cleanup(str) struct str shown = {0};
 
-		if (*text == '\\' || *text == '"') {
-			str_append_char(line, '\\');
-			str_append_char(line, *text);
-		} else if (*text == '\n') {
+	str_append_visible(&shown, text);
+	for (size_t i = 0; i < shown.len; i++) {
+		if (shown.data[i] == '\n')
 			str_append(line, "\\n");
-		} else if (len) {
-			str_append_bytes(line, text, len);
-		} else {
-			str_append(line, REPLACEMENT);
-		}
-		text += len ? len : 1;
+		else if (strchr("\\\"", shown.data[i]))
+			str_appendf(line, "\\%c", shown.data[i]);
+		else
+			str_append_char(line, shown.data[i]);
 	}
 }
 

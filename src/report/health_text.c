@@ -34,8 +34,10 @@ static void append_item(struct str *lines, const struct health_item *item)
 	str_append(&text, item->text);
 	if (item->what_to_do)
 		str_appendf(&text, "%s%s%s", joint->before, item->what_to_do, joint->after);
-	str_appendf(lines, "%-4s  %s: ", health_level_name(item->level), item->name);
-	line_append_flat(lines, str_text(&text));
+	str_appendf(lines, "%-4s  ", health_level_name(item->level));
+	str_append_line(lines, item->name);
+	str_append(lines, ": ");
+	str_append_line(lines, str_text(&text));
 	str_append_char(lines, '\n');
 }
 
@@ -47,11 +49,14 @@ static void append_summary(struct str *lines, const struct health *h)
 	for (size_t i = 0; i < h->count; i++)
 		if (h->items[i].level != REPORT_OK)
 			str_appendf(&names, "%s%s", bad++ ? ", " : "", h->items[i].name);
-	if (bad)
-		str_appendf(lines, "%s %zu of %zu checks: %s\n", health_level_name(health_worst(h)), bad,
-		            h->count, str_text(&names));
-	else
+	if (bad) {
+		str_appendf(lines, "%s %zu of %zu checks: ", health_level_name(health_worst(h)), bad,
+		            h->count);
+		str_append_line(lines, str_text(&names));
+		str_append_char(lines, '\n');
+	} else {
 		str_appendf(lines, "OK all %zu checks are well\n", h->count);
+	}
 }
 
 void health_write(const struct health *h, struct spool *out)

@@ -4,7 +4,6 @@
 
 #include <keepfs/base/clock.h>
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,22 +16,6 @@ void line_json(struct spool *out, struct json *j)
 	json_write(owned, 0, &line);
 	str_append_char(&line, '\n');
 	spool_append(out, str_text(&line), line.len);
-}
-
-void line_append_flat(struct str *out, const char *text)
-{
-	size_t len = strlen(text);
-
-	while (len > 0 && isspace((unsigned char)text[len - 1]))
-		len--;
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '\n')
-			str_append(out, " | ");
-		else if (!iscntrl((unsigned char)text[i]))
-			str_append_char(out, text[i]);
-		else
-			str_append_char(out, ' ');
-	}
 }
 
 const char *line_time(int64_t at_us, const char *none, char buf[static 32])

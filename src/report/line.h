@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/** How the texts of this room put what is the same in all of them: times, what may have several lines, JSON. */
+/** How the texts of this room put what is the same in all of them: times, JSON. */
 #include <keepfs/base/spool.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/json.h>
@@ -9,8 +9,6 @@
 
 /** line_json() - @j (consumed) as one line. */
 void line_json(struct spool *out, struct json *j);
-/** line_append_flat() - @text as a part of one line: line ends become " | ", those at its end are left out. */
-void line_append_flat(struct str *out, const char *text);
 /** line_time() - ISO 8601, @none for 0; returns @buf. */
 const char *line_time(int64_t at_us, const char *none, char buf[static 32]);
 /** line_age() - "3 h", for people; returns @buf. */

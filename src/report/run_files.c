@@ -20,7 +20,7 @@ static void append_fact(struct str *out, const struct run_field *field, const st
 
 	run_field_append(field, run, &value);
 	str_appendf(out, "%s ", field->name);
-	line_append_flat(out, value.len ? str_text(&value) : "-");
+	str_append_line(out, value.len ? str_text(&value) : "-");
 	str_append_char(out, '\n');
 }
 
@@ -29,10 +29,10 @@ static void append_target(struct str *out, const struct catalog_target *target)
 {
 	str_appendf(out, "target %s %" PRIu64 " %s ", run_state_name(target->state), target->size_bytes,
 	            *target->path ? target->path : "-");
-	line_append_flat(out, target->label);
+	str_append_line(out, target->label);
 	if (*target->error) {
 		str_append(out, ": ");
-		line_append_flat(out, target->error);
+		str_append_line(out, target->error);
 	}
 	str_append_char(out, '\n');
 }
@@ -67,14 +67,17 @@ int report_run_status(struct catalog *c, const struct catalog_run *run, struct s
 	return r < 0 ? r : spool_error(out);
 }
 
-/* A value without spaces, as pairs are separated by them: these, '%' and control bytes become "%XX". */
+/* A value without spaces, as pairs are separated by them: these, '%' and what is not to be shown become "%XX". */
 static void append_word(struct str *out, const char *text)
 {
-	for (; *text; text++) {
-		if (isspace((unsigned char)*text) || iscntrl((unsigned char)*text) || *text == '%')
-			str_appendf(out, "%%%02X", (unsigned char)*text);
+	while (*text) {
+		size_t len = isspace((unsigned char)*text) || *text == '%' ? 0 : str_visible_char(text);
+
+		if (len)
+			str_append_bytes(out, text, len);
 		else
-			str_append_char(out, *text);
+			str_appendf(out, "%%%02X", (unsigned char)*text);
+		text += len ? len : 1;
 	}
 }
 
@@ -117,6 +120,14 @@ void report_run_progress(const struct catalog_run *run, const struct report_prog
 	spool_append(out, str_text(&line), line.len);
 }
 
+void run_log_line(struct str *out, int64_t at_us, const char *line)
+{
+	char at[32];
+
+	str_appendf(out, "%s ", line_time(at_us, "-", at));
+	str_append_line(out, line ? line : "");
+}
+
 struct log_writer {
 	struct spool *out;
 	int64_t *position;
@@ -126,10 +137,8 @@ static void write_log_line(void *arg, int64_t number, int64_t at_us, const char 
 {
 	const struct log_writer *w = arg;
 	_cleanup(str) struct str text = {0};
-	char at[32];
 
-	str_appendf(&text, "%s ", line_time(at_us, "-", at));
-	line_append_flat(&text, line ? line : "");
+	run_log_line(&text, at_us, line);
 	str_append_char(&text, '\n');
 	spool_append(w->out, str_text(&text), text.len);
 	*w->position = number;

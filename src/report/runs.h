@@ -14,6 +14,13 @@
  * catalog is asked for pages: no query is open while @row works. Return: 0; negative errno of the catalog. */
 int runs_each(struct catalog *c, const char *job, bool (*row)(void *arg, const struct catalog_run *run),
               void *arg);
+/** runs_last_ended() - when a run (of @job; NULL: of any) last ended in @state, in *@ret_us; 0: none ever did. Costs
+ * nothing per run. */
+int runs_last_ended(struct catalog *c, const char *job, enum run_state state, int64_t *ret_us);
+/** run_object() - the object of history.jsonl; the caller's. */
+struct json *run_object(const struct catalog_run *run);
+/** run_log_line() - a line of a run's log, without its end. */
+void run_log_line(struct str *out, int64_t at_us, const char *line);
 bool run_is_live(const struct catalog_run *run);
 /** run_has_duration() - it has begun and ended, in this order (a clock may have been set back). */
 bool run_has_duration(const struct catalog_run *run);

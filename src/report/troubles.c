@@ -69,10 +69,10 @@ static char *format_trouble(const char *path, int errnum, const char *message)
 
 	str_appendf(&text, "%s ", name ? name : "error");
 	if (path && *path && !begins_with_path(message, path)) {
-		line_append_flat(&text, path);
+		str_append_line(&text, path);
 		str_append(&text, ": ");
 	}
-	line_append_flat(&text, message);
+	str_append_line(&text, message);
 	return str_take(&text);
 }
 

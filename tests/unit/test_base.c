@@ -70,6 +70,47 @@ static void str_grows_and_is_text(void **state)
 	assert_false(str_equal(NULL, ""));
 }
 
+#define FFFD "\xef\xbf\xbd"
+
+/* What others wrote is shown on terminals. */
+static void what_a_terminal_obeys_is_not_shown(void **state)
+{
+	static const struct {
+		const char *text, *visible, *line;
+	} cases[] = {
+	        {"", "", ""},
+	        {"Gr\xc3\xbc\xc3\x9f"
+	         "e \xe2\x82\xac \xf0\x9f\x90\x98",
+	         "Gr\xc3\xbc\xc3\x9f"
+	         "e \xe2\x82\xac \xf0\x9f\x90\x98",
+	         "Gr\xc3\xbc\xc3\x9f"
+	         "e \xe2\x82\xac \xf0\x9f\x90\x98"},
+	        {"a\nb\tc\r\n", "a\nb\tc\r\n", "a | b c"},
+	        {"\x1b[31mred", FFFD "[31mred", FFFD "[31mred"},
+	        {"\x07\x08\x7f", FFFD FFFD FFFD, FFFD FFFD FFFD},
+	        {"\xc2\x9b"
+	         "31m",
+	         FFFD "31m", FFFD "31m"},
+	        {"\xc2\xa0", "\xc2\xa0", "\xc2\xa0"},
+	        /* The direction of text, and line ends of Unicode. */
+	        {"\xe2\x80\xaegpj.exe", FFFD "gpj.exe", FFFD "gpj.exe"},
+	        {"\xe2\x80\x8f\xd8\x9c\xe2\x81\xa6\xe2\x81\xa9\xe2\x80\xa8", FFFD FFFD FFFD FFFD FFFD,
+	         FFFD FFFD FFFD FFFD FFFD},
+	        /* No UTF-8, and what is cut off. */
+	        {"\xff\xfe", FFFD FFFD, FFFD FFFD},
+	        {"a\xe2\x82", "a" FFFD FFFD, "a" FFFD FFFD},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup(str) struct str visible = {0}, line = {0};
+
+		str_append_visible(&visible, cases[i].text);
+		assert_string_equal(str_text(&visible), cases[i].visible);
+		str_append_line(&line, cases[i].text);
+		assert_string_equal(str_text(&line), cases[i].line);
+	}
+}
+
 static void characters_of_utf8_are_told_apart(void **state)
 {
 	static const struct {
@@ -401,6 +442,7 @@ int main(void)
 	        cmocka_unit_test(error_keeps_what_it_is_told),
 	        cmocka_unit_test(error_cuts_what_is_too_long),
 	        cmocka_unit_test(str_grows_and_is_text),
+	        cmocka_unit_test(what_a_terminal_obeys_is_not_shown),
 	        cmocka_unit_test(characters_of_utf8_are_told_apart),
 	        cmocka_unit_test(csv_is_quoted_where_it_must),
 	        cmocka_unit_test(bytes_are_written_for_people),

@@ -123,7 +123,7 @@ static char *audited(struct fixture *f)
 {
 	struct str seen = {0};
 
-	assert_int_equal(catalog_audits(f->catalog, see_audit, &seen), 0);
+	assert_int_equal(catalog_audits(f->catalog, 0, see_audit, &seen), 0);
 	return str_take(&seen);
 }
 

@@ -256,6 +256,7 @@ static void what_was_followed_is_forgotten(void **state)
 	struct reader r;
 	uint64_t end;
 
+	f->conf.audit_keep = 20000;
 	note(f, 0);
 	r = open_path(f, "status/audit.jsonl");
 	free(read_on_by(&r, READ_BYTES));
@@ -331,6 +332,41 @@ static void what_is_rewritten_is_not_mixed(void **state)
 	close_reader(&r);
 }
 
+static struct text *opened(struct fixture *f, const char *path)
+{
+	struct text *text = NULL;
+	struct node node;
+
+	assert_int_equal(find(f, path, &node), 0);
+	assert_int_equal(text_open(f->fs, &node, &text), 0);
+	return text;
+}
+
+/* Is the text of @path made anew when somebody has read a backup? */
+static bool is_changed_by_a_read(struct fixture *f, const char *path)
+{
+	const struct catalog_audit entry = {.action = "read", .result = "ok"};
+	struct text *before = opened(f, path), *after;
+	bool changed;
+
+	assert_int_equal(catalog_add_audit(f->catalog, &entry, NULL), 0);
+	after = opened(f, path);
+	changed = after != before;
+	text_unref(before);
+	text_unref(after);
+	return changed;
+}
+
+static void a_read_changes_the_audit_alone(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(is_changed_by_a_read(f, "status/audit.jsonl"));
+	assert_false(is_changed_by_a_read(f, "status/history.csv"));
+	assert_false(is_changed_by_a_read(f, "status/history.jsonl"));
+	assert_false(is_changed_by_a_read(f, "status/stats.json"));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -342,6 +378,7 @@ int main(void)
 	        TREE_TEST(what_was_followed_is_forgotten),
 	        TREE_TEST(errors_are_followed),
 	        TREE_TEST(what_is_rewritten_is_not_mixed),
+	        TREE_TEST(a_read_changes_the_audit_alone),
 	};
 
 	return cmocka_run_group_tests_name("fs_texts", tests, NULL, NULL);

@@ -743,6 +743,34 @@ static void test_post_hook_is_a_part_of_the_run(void **state)
 	bench_finish(&b);
 }
 
+/* The server does not answer, and somebody cancels while that is waited for. */
+static int targets_fail_and_run_is_cancelled(const struct make_context *ctx, const struct conf_job *job,
+                                             struct make_targets *ret, struct error *err)
+{
+	struct bench *b = (struct bench *)(uintptr_t)ctx;
+
+	assert_int_equal(jobs_cancel(b->jobs, 1, NULL), 0);
+	return error_set(err, ERROR_UNAVAILABLE, EIO, "the server does not answer");
+}
+
+/* Nothing was made: it must not count as a success. */
+static void test_cancel_while_targets_are_looked_for(void **state)
+{
+	struct catalog_run run;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	fake_kinds[CONF_JOB_DUMP].targets = targets_fail_and_run_is_cancelled;
+	id = trigger(&b, "full");
+	assert_int_equal(id, 1);
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_int_equal(run.state, RUN_CANCELLED);
+	assert_string_equal(run.error, "cancelled");
+	assert_string_equal(b.order, "");
+	bench_finish(&b);
+}
+
 static void test_cancel_in_pre_hook(void **state)
 {
 	_cleanup(free) char *pre = NULL, *post = NULL, *said = NULL;
@@ -1257,6 +1285,7 @@ int main(void)
 	        cmocka_unit_test(test_post_hook_that_fails),
 	        cmocka_unit_test(test_hook_that_takes_too_long),
 	        cmocka_unit_test(test_post_hook_is_a_part_of_the_run),
+	        cmocka_unit_test(test_cancel_while_targets_are_looked_for),
 	        cmocka_unit_test(test_cancel_in_pre_hook),
 	        cmocka_unit_test(test_cancel_in_post_hook),
 	        cmocka_unit_test(test_stop_in_post_hook),

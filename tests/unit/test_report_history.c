@@ -36,6 +36,43 @@ static void test_history_csv_quoting(void **state)
 	assert_true(str_ends(csv, ",0,,0,0,\"pg_dump: \"\"no\"\", it said\nand more\",,,,\r\n"));
 }
 
+/* Errors hold what servers and people called things; both texts are shown on terminals. */
+static void test_hostile_text(void **state)
+{
+	static const char error[] = "no \x1b[31m\xe2\x80\xae \xff \"x\"";
+	struct fixture *f = *state;
+	_cleanup(free) char *csv = NULL, *jsonl = NULL;
+	_cleanup(json) struct json *run = NULL;
+
+	add_run(f, "full", RUN_FAILED, error);
+	csv = written_by(f, report_history_csv);
+	assert_has(csv, ",\"no \xef\xbf\xbd[31m\xef\xbf\xbd \xef\xbf\xbd \"\"x\"\"\",");
+	jsonl = written_by(f, report_history_jsonl);
+	assert_has(jsonl, "\"no \\u001B[31m\\u202E \xef\xbf\xbd \\\"x\\\"\"");
+	run = json_parse(jsonl, strlen(jsonl), NULL);
+	assert_non_null(run);
+	assert_string_equal(json_get_string(run, "error"), "no \x1b[31m\xe2\x80\xae \xef\xbf\xbd \"x\"");
+}
+
+/* It grows for ever; the texts do not. */
+static void the_newest_runs_are_told(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *csv = NULL, *jsonl = NULL;
+
+	for (int i = 0; i < 15; i++)
+		add_run(f, "full", RUN_CANCELLED, NULL);
+	f->conf.history_keep = 10;
+	csv = written_by(f, report_history_csv);
+	jsonl = written_by(f, report_history_jsonl);
+	assert_has(csv, "\r\n15,full,");
+	assert_has(csv, "\r\n5,full,");
+	assert_null(strstr(csv, "\r\n4,full,"));
+	assert_has(jsonl, "{\"run\":15,");
+	assert_has(jsonl, "{\"run\":5,");
+	assert_null(strstr(jsonl, "{\"run\":4,"));
+}
+
 /* More runs than a page of the catalog. */
 static void test_history_pages(void **state)
 {
@@ -85,10 +122,9 @@ static void test_run_json(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        REPORT_TEST(test_history_empty),
-	        REPORT_TEST(test_history_csv_quoting),
-	        REPORT_TEST(test_history_pages),
-	        REPORT_TEST(test_run_json),
+	        REPORT_TEST(test_history_empty), REPORT_TEST(test_history_csv_quoting),
+	        REPORT_TEST(test_hostile_text),  REPORT_TEST(the_newest_runs_are_told),
+	        REPORT_TEST(test_history_pages), REPORT_TEST(test_run_json),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,6 +126,23 @@ static void a_job_that_always_failed(void **state)
 	assert_item(f, "job", "full", REPORT_CRIT, 0, NULL);
 }
 
+/* Health does not walk a long history to its end, and takes nothing for good for that. */
+static void a_failure_behind_many_cancelled_runs(void **state)
+{
+	struct fixture *f = *state;
+
+	add_run(f, "full", RUN_FAILED, "no");
+	for (int i = 0; i < 300; i++)
+		add_run(f, "full", RUN_CANCELLED, NULL);
+	assert_item(f, "job", "full", REPORT_CRIT, 0, "keepfs trigger full");
+	/* One that is older than the failure. */
+	add_artifact(f, "full", 0, 0, 100);
+	assert_item(f, "job", "full", REPORT_WARN, 0, "keepfs trigger full");
+	/* And one that is newer: it is of AT_US and so many seconds. */
+	add_artifact(f, "full", clock_now_us() / US_PER_S - AT_S + 60, 0, 100);
+	assert_item(f, "job", "full", REPORT_OK, 0, NULL);
+}
+
 static void a_job_warns_since_the_first_warning(void **state)
 {
 	struct fixture *f = *state;
@@ -340,7 +357,7 @@ static void items_as_lines(void **state)
 
 	assert_string_equal(all, "CRIT 4 of 5 checks: job a, check x, space, reads\n"
 	                         "OK    store: fine\n"
-	                         "WARN  job a: two | lines ; do it\n"
+	                         "WARN  job a: two | lines\xef\xbf\xbd; do it\n"
 	                         "CRIT  check x: bad (try)\n"
 	                         "WARN  space: low: make room\n"
 	                         "WARN  reads: fail: see\n");
@@ -395,6 +412,7 @@ int main(void)
 	        REPORT_TEST(a_job_fails_since_the_first_failure),
 	        REPORT_TEST(a_success_ends_a_failure),
 	        REPORT_TEST(a_job_that_always_failed),
+	        REPORT_TEST(a_failure_behind_many_cancelled_runs),
 	        REPORT_TEST(a_job_warns_since_the_first_warning),
 	        REPORT_TEST(each_job_has_an_item),
 	        REPORT_TEST(damaged_backups),

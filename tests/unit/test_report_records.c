@@ -7,6 +7,15 @@
 #include <keepfs/catalog/runs.h>
 #include <keepfs/report/sums.h>
 
+static unsigned lines_of(const char *text)
+{
+	unsigned lines = 0;
+
+	for (; (text = strchr(text, '\n')); text++)
+		lines++;
+	return lines;
+}
+
 static void test_sums(void **state)
 {
 	struct fixture *f = *state;
@@ -43,6 +52,26 @@ static void test_audit(void **state)
 	              "{\"at\":\"2026-11-20T02:00:00.000000Z\",\"uid\":1000,\"pid\":42,\"command\":"
 	              "\"bash\",\"action\":\"trigger\",\"object\":\"full\",\"result\":\"ok\",\"detail\":"
 	              "\"run 1\"}\n");
+}
+
+/* It grows for ever; the text does not. */
+static void the_newest_lines_of_the_audit_are_told(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *text = NULL;
+
+	for (int i = 0; i < 30; i++) {
+		const struct catalog_audit entry = {
+		        .at_us = AT_US, .pid = i, .action = "read", .result = "ok"};
+
+		assert_int_equal(catalog_add_audit(f->catalog, &entry, NULL), 0);
+	}
+	f->conf.audit_keep = 20;
+	text = written_by(f, report_audit_jsonl);
+	assert_int_equal(lines_of(text), 22);
+	assert_has(text, "\"pid\":29,");
+	assert_has(text, "\"pid\":8,");
+	assert_null(strstr(text, "\"pid\":7,"));
 }
 
 /* A catalog that turns unreadable: never a text that looks whole. */
@@ -86,6 +115,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        REPORT_TEST(test_sums),
 	        REPORT_TEST(test_audit),
+	        REPORT_TEST(the_newest_lines_of_the_audit_are_told),
 	        REPORT_TEST(test_broken_catalog),
 	        REPORT_TEST(test_full_disk),
 	};

@@ -23,6 +23,16 @@ void str_append_bytes(struct str *s, const void *bytes, size_t len);
 void str_append_char(struct str *s, char c);
 void str_appendf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void str_vappendf(struct str *s, const char *fmt, va_list args);
+/**
+ * str_append_visible() - @text, which others wrote, so that it can be shown on a terminal
+ *
+ * What a terminal obeys (control characters, but for line ends and tabs), what changes the direction of the text behind it,
+ * and bytes that are no UTF-8 become U+FFFD each.
+ */
+void str_append_visible(struct str *s, const char *text);
+/** str_append_line() - the same as a part of one line: line ends become " | ", but for those at its end, which are left
+ * out with the white space there; tabs become blanks. */
+void str_append_line(struct str *s, const char *text);
 /** str_append_csv() - one field, in quotes when it has to be (RFC 4180); the comma is the caller's. */
 void str_append_csv(struct str *s, const char *text);
 /** str_text() - the text; "" for an empty string. Borrowed until the next change. */
@@ -51,5 +61,7 @@ void str_cut(char *dst, size_t dst_bytes, const char *src);
 /** str_utf8_char() - the length of the UTF-8 character at @text (RFC 3629: shortest form, no surrogates); 0
  * when it is none. Never reads behind the NUL. */
 size_t str_utf8_char(const char *text);
+/** str_visible_char() - the same when it is one that str_append_visible() leaves as it is; else 0. */
+size_t str_visible_char(const char *text);
 /** str_format_bytes() - "1.2 GiB" into @buf (at least 16 bytes); returns @buf. */
 const char *str_format_bytes(char *buf, size_t buf_bytes, unsigned long long bytes);

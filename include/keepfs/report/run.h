@@ -8,6 +8,7 @@
 #include <keepfs/base/spool.h>
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/codec/json.h>
 #include <keepfs/report/status.h>
 
 #include <stdbool.h>
@@ -33,5 +34,11 @@ void report_run_progress(const struct catalog_run *run, const struct report_prog
 /** report_run_log() - "TIME line" lines, oldest first: those behind *@position, which is moved to the last one.
  * REPORT_WHOLE: all that there are. */
 int report_run_log(struct catalog *c, int64_t run_id, int64_t *position, struct spool *out);
+/**
+ * report_run_record() - all that is known of a run, for when it leaves the catalog: the object of history.jsonl, and
+ * behind its keys `databases`, an array of {target, state, size_bytes, path, error}, and `log`, an array of the lines of
+ * jobs/<run>/log
+ */
+int report_run_record(struct catalog *c, const struct catalog_run *run, struct json **ret_record);
 /** report_run_json() - one run as one line of JSON, as in history.jsonl. */
 void report_run_json(const struct catalog_run *run, struct spool *out);

@@ -16,6 +16,8 @@
 #include <stdint.h>
 
 struct cache;
+struct catalog_audit;
+struct json;
 struct reader_metrics;
 struct report_progress;
 struct report_troubles;
@@ -41,7 +43,10 @@ struct report_sources {
 /** report_health() - the items of health (report/health.h) as health_write() puts them. A catalog that cannot be read
  * is an item, not an error. */
 int report_health(const struct report_sources *from, struct spool *out);
-/** report_history_csv() - every run, newest first: RFC 4180 with a header line; new columns come last. Times
+/** report_rows_shown() - how many of the newest rows a text tells of at most, of which @keep are to be kept (0:
+ * all): a tenth more, so that old ones can be moved to the store many at once. */
+uint64_t report_rows_shown(int64_t keep);
+/** report_history_csv() - the newest runs, as many as history_keep says, newest first: RFC 4180 with a header line; new columns come last. Times
  * are ISO 8601, UTC; empty when not known. */
 int report_history_csv(const struct report_sources *from, struct spool *out);
 /** report_history_jsonl() - the same, an object a line, by the same names; null when not known. */
@@ -54,8 +59,11 @@ int report_stats_json(const struct report_sources *from, struct spool *out);
  * was none. One that came several times in a row ends in "(6 times)" and has the last one's time. The path
  * stands there once, also when the message begins with it. */
 int report_last_error(const struct report_sources *from, struct spool *out);
-/** report_audit_jsonl() - {at, uid, pid, command, action, object, result, detail} a line, newest first. */
+/** report_audit_jsonl() - {at, uid, pid, command, action, object, result, detail} a line, newest first, as many as
+ * audit_keep says. */
 int report_audit_jsonl(const struct report_sources *from, struct spool *out);
+/** report_audit_object() - one line of it; the caller's. */
+struct json *report_audit_object(const struct catalog_audit *entry);
 
 /**
  * What can be followed (tail -f). With *@position = REPORT_WHOLE it is the text of the same name above; else what came

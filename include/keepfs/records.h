@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * Records: the audit and the history grow for ever, the catalog does not. What is beyond history_keep and audit_keep, or
+ * older than history_age and audit_age (keepfs/conf.h), is moved into the store, as compressed lines of JSON below
+ * records/; docs/formats.md says how they are read. Nothing here ever deletes or overwrites one.
+ *
+ * In this order, so that each row is in the catalog or in the store at every moment, and in the store only once: the
+ * object is made and kept in the catalog together with the numbers of its rows (catalog/records.h); it is put, under a
+ * name that its time and its own hash make, and read back; then its rows are dropped. After a crash the kept object is
+ * put once more, and nothing is made anew.
+ *
+ * What stays in any case: the newest line of the audit, since numbers go on from it; runs that live, that have a backup,
+ * and the last RECORDS_RUNS_OF_JOB of each job, since health looks at them.
+ */
+#include <keepfs/base/cancel.h>
+#include <keepfs/base/error.h>
+#include <keepfs/conf.h>
+#include <keepfs/store.h>
+
+#include <stdint.h>
+
+struct catalog;
+struct records;
+
+#define RECORDS_PREFIX      "records/"
+#define RECORDS_RUNS_OF_JOB 256
+
+struct records_context { /* all borrowed */
+	const struct conf *conf;
+	struct catalog *catalog;
+	struct store *store;
+	int64_t (*now_us)(void); /* since the epoch; NULL: clock_now_us() */
+};
+
+/** records_move() - move all that is due, an object at a time. Blocks on the store. Return: 0, also when nothing was;
+ * negative errno with @err: what was not moved stays where it is. */
+int records_move(const struct records_context *ctx, const struct store_call *call, struct error *err);
+
+/**
+ * records_new() - a thread that moves what is due, at once and whenever it is told to look
+ *
+ * When the store fails it tries again after a minute, two, … up to an hour, whether it is told to look or not.
+ */
+int records_new(const struct records_context *ctx, struct records **ret_records, struct error *err);
+/** records_look() - something was added. Any thread; does not block. @r may be NULL. */
+void records_look(struct records *r);
+/** records_free() - gives up what it is at; the next start goes on with it. NULL allowed; returns NULL. */
+struct records *records_free(struct records *r);

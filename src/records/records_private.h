@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/** What the files of this room share: one object in the making. */
+#include <keepfs/base/str.h>
+#include <keepfs/catalog/records.h>
+#include <keepfs/codec/json.h>
+#include <keepfs/records.h>
+
+/* A record that grew to this is full. Its text is in memory while it is made. */
+#define PACK_BYTES ((size_t)4 << 20)
+
+struct pack {
+	struct str text; /* lines of JSON, the oldest first */
+	int64_t *ids;    /* of the rows that they tell of */
+	size_t count, cap;
+	int64_t first_us; /* of the first row */
+};
+
+/** pack_add() - a line more: @object (consumed) tells of row @id, of @at_us. */
+void pack_add(struct pack *p, int64_t id, int64_t at_us, struct json *object);
+bool pack_is_full(const struct pack *p);
+/** pack_record() - the object: lines compressed, and the key, which begins with RECORDS_PREFIX and @directory. */
+int pack_record(const struct pack *p, const char *directory, struct catalog_record *ret, struct error *err);
+void pack_finish(struct pack *p);
+static inline void cleanup_pack(struct pack *p)
+{
+	pack_finish(p);
+}
