@@ -211,29 +211,3 @@ int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const 
 		row(arg, column_u64(query.row, 0), column_borrowed(query.row, 1));
 	return query.result;
 }
-
-int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *ret)
-{
-	static const char sql[] =
-	        "SELECT coalesce(sum(artifacts), 0), coalesce(sum(stored_bytes), 0),"
-	        " coalesce(min((SELECT min(finished_at_us) FROM artifact WHERE tomb = 0 AND job = t.job)), "
-	        "0),"
-	        " coalesce(max((SELECT max(finished_at_us) FROM artifact WHERE tomb = 0 AND job = t.job)), "
-	        "0),"
-	        " coalesce(max((SELECT max(finished_at_us) FROM artifact WHERE tomb = 0 AND partial = 0"
-	        "  AND damaged IS NULL AND job = t.job)), 0)"
-	        " FROM total t WHERE ?1 IS NULL OR t.job = ?1";
-	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(job)));
-	int r = query_one(&query);
-
-	if (r < 0)
-		return r;
-	*ret = (struct catalog_totals){
-	        .artifacts = column_u64(query.row, 0),
-	        .stored_bytes = column_u64(query.row, 1),
-	        .oldest_at_us = sqlite3_column_int64(query.row, 2),
-	        .newest_at_us = sqlite3_column_int64(query.row, 3),
-	        .newest_whole_at_us = sqlite3_column_int64(query.row, 4),
-	};
-	return 0;
-}

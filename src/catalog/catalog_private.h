@@ -8,6 +8,7 @@
  *   artifacts.c            artifacts, and with them the tombs
  *   files.c                their further files, and the objects of all
  *   damaged.c              what reading has shown of both
+ *   newest.c               sums over a job's artifacts, and which was made last
  *   intents.c              what is about to be written
  *   runs.c, targets.c      the history
  *   rebuild.c              the frame in which all artifacts are listed anew

@@ -21,8 +21,10 @@
 	"SELECT ino, directory_ino, sequence, name, finished_at_us, size_bytes, is_directory, files,"        \
 	" subdirectories FROM " table " WHERE tomb = 0 AND "
 #define ARTIFACTS ARTIFACTS_OF("artifact")
-/* However many partial ones are behind it. */
-#define WHOLE "artifact INDEXED BY artifact_whole"
+/* However many of the other kind are behind it. */
+#define WHOLE     "artifact INDEXED BY artifact_whole"
+#define PARTIAL   "artifact INDEXED BY artifact_partial"
+#define MADE_LAST " ORDER BY run_id DESC, sequence DESC LIMIT 1"
 /* CROSS JOIN: in the order of the files, whatever the planner thinks of it. */
 #define FILES                                                                                                \
 	"SELECT f.ino, coalesce(f.within_ino, f.parent_ino), f.sequence, f.name, a.finished_at_us,"          \
@@ -143,17 +145,16 @@ int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *na
 int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret)
 {
 	static const char good_sql[] =
-	        ARTIFACTS_OF(WHOLE) "partial = 0 AND damaged IS NULL AND directory_ino = ?1 ORDER BY "
-	                            "sequence DESC LIMIT 1";
-	static const char whole_sql[] =
-	        ARTIFACTS_OF(WHOLE) "partial = 0 AND directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
-	static const char any_sql[] = ARTIFACTS "directory_ino = ?1 ORDER BY sequence DESC LIMIT 1";
+	        ARTIFACTS_OF(WHOLE) "partial = 0 AND damaged IS NULL AND directory_ino = ?1" MADE_LAST;
+	static const char whole_sql[] = ARTIFACTS_OF(WHOLE) "partial = 0 AND directory_ino = ?1" MADE_LAST;
+	static const char partial_sql[] =
+	        ARTIFACTS_OF(PARTIAL) "partial = 1 AND directory_ino = ?1" MADE_LAST;
 	int r = find_entry(c, CATALOG_ARTIFACT, good_sql, VALUES(ino_value(directory_ino)), ret);
 
 	if (r == -ENOENT)
 		r = find_entry(c, CATALOG_ARTIFACT, whole_sql, VALUES(ino_value(directory_ino)), ret);
 	if (r == -ENOENT)
-		r = find_entry(c, CATALOG_ARTIFACT, any_sql, VALUES(ino_value(directory_ino)), ret);
+		r = find_entry(c, CATALOG_ARTIFACT, partial_sql, VALUES(ino_value(directory_ino)), ret);
 	return r;
 }
 
@@ -256,9 +257,9 @@ int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
 
 uint64_t catalog_last_size(struct catalog *c, const char *directory_path)
 {
-	static const char sql[] = "SELECT size_bytes FROM " WHOLE " WHERE tomb = 0 AND partial = 0"
-	                          " AND directory_ino = (SELECT ino FROM directory WHERE path = ?1) ORDER BY "
-	                          "sequence DESC LIMIT 1";
+	static const char sql[] =
+	        "SELECT size_bytes FROM " WHOLE " WHERE tomb = 0 AND partial = 0"
+	        " AND directory_ino = (SELECT ino FROM directory WHERE path = ?1)" MADE_LAST;
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(directory_path)));
 
 	if (query_one(&query) < 0)

@@ -315,6 +315,18 @@ static const char *const migrations[] = {
         "CREATE UNIQUE INDEX intent_place ON intent (directory, sequence) WHERE sequence IS NOT NULL;"
 
         "ALTER TABLE run_target RENAME COLUMN database TO label;",
+
+        /* The newest is what was made last: by the number of the run, since a clock may have been ahead. */
+        "DROP INDEX artifact_whole;"
+        "DROP INDEX artifact_job_whole;"
+        "CREATE INDEX artifact_whole ON artifact (directory_ino, run_id, sequence)"
+        " WHERE tomb = 0 AND partial = 0;"
+        "CREATE INDEX artifact_partial ON artifact (directory_ino, run_id, sequence)"
+        " WHERE tomb = 0 AND partial = 1;"
+        "CREATE INDEX artifact_job_whole ON artifact (job, run_id, finished_at_us)"
+        " WHERE tomb = 0 AND partial = 0;"
+        "CREATE INDEX artifact_job_partial ON artifact (job, run_id, finished_at_us)"
+        " WHERE tomb = 0 AND partial = 1;",
 };
 
 static const char version_sql[] = "PRAGMA user_version";

@@ -80,6 +80,25 @@ static void a_job_whose_backups_are_gone(void **state)
 	assert_item(f, "job", "full", REPORT_WARN, 0, "keepfs trigger full");
 }
 
+/* 40 days ahead, then with the clock set right. */
+static void a_date_that_is_wrong_is_named(void **state)
+{
+	struct fixture *f = *state;
+	char ahead[] = "backups/full/20261230T020000Z.dump";
+
+	add_artifact(f, "full", 60, 1, 100);
+	assert_none(f, "clock");
+	add_artifact(f, "full", INT64_C(40) * 86400, 2, 100);
+	assert_item(f, "clock", ahead, REPORT_WARN, 0, "remove this one");
+	f->sources.now_us += INT64_C(40) * 86400 * US_PER_S;
+	assert_none(f, "clock");
+	add_artifact(f, "full", INT64_C(39) * 86400, 3, 100);
+	assert_item(f, "clock", ahead, REPORT_WARN, 0, "remove this one");
+	add_artifact(f, "full", INT64_C(41) * 86400, 4, 100);
+	f->sources.now_us += INT64_C(2) * 86400 * US_PER_S;
+	assert_none(f, "clock");
+}
+
 /* It fails since the first failure that no success came behind. */
 static void a_job_fails_since_the_first_failure(void **state)
 {
@@ -391,6 +410,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        REPORT_TEST(a_job_without_runs),
 	        REPORT_TEST(a_good_job),
+	        REPORT_TEST(a_date_that_is_wrong_is_named),
 	        REPORT_TEST(a_job_whose_backups_are_gone),
 	        REPORT_TEST(a_job_fails_since_the_first_failure),
 	        REPORT_TEST(a_success_ends_a_failure),

@@ -50,11 +50,24 @@ int catalog_set_verified(struct catalog *c, uint64_t ino, int64_t at_us, struct 
 int catalog_damaged(struct catalog *c,
                     void (*row)(void *arg, uint64_t ino, const char *path, const char *reason), void *arg);
 
+/** struct catalog_totals - the newest is what was made last, by the number of its run, and not what bears the latest
+ * date: a clock may have been ahead. */
 struct catalog_totals {
 	uint64_t artifacts;
 	uint64_t stored_bytes;              /* with their further files */
 	int64_t oldest_at_us, newest_at_us; /* 0: none */
 	int64_t newest_whole_at_us;         /* of those that are neither partial nor damaged */
+	int64_t newest_whole_run_id;        /* of the same */
 };
 /** catalog_totals() - of the artifacts of a job; @job NULL: of all. */
 int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *ret);
+
+/** struct catalog_dated - the artifact of a job that bears the latest date. */
+struct catalog_dated {
+	char path[512];
+	int64_t at_us;
+	int64_t newest_at_us; /* the date of the one that was made last */
+	bool made_last;       /* no other run has made one since */
+};
+/** catalog_latest_dated() - -ENOENT when the job has none. */
+int catalog_latest_dated(struct catalog *c, const char *job, struct catalog_dated *ret);

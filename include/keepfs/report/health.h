@@ -10,6 +10,8 @@
  * else WARN. That run, or a later one, completed with a warning: WARN. It has not run yet, was only cancelled, or its
  * whole backups are gone: WARN. Cancelled runs count for nothing else, and a run that its trigger made smaller for no
  * success: partial backups make no job healthy.
+ * clock: of a job's backups the one with the latest date is dated in the future, or later than one that was made after it:
+ * WARN. The newest is what was made last all the same.
  * damaged: reading showed that the store does not hold the bytes of a backup any more: CRIT.
  * reads: one failed in the last ten minutes: WARN.
  * cache: a disk cache is configured and cannot be used (report_no_cache()): WARN.
