@@ -21,12 +21,13 @@ void artifact_tell_listed(const struct repository *repo, const struct manifest *
 /** artifact_left() - something was left in the store: have the tidier, if there is one, try again. */
 void artifact_left(struct repository *repo);
 /** artifact_settle() - bring tombstones, and intents whose run has ended, to their end; what the store does not answer
- * for is counted as left. */
+ * for is counted as left, intents of runs that have not ended in *@live. */
 int artifact_settle(struct repository *repo, struct cancel *cancel, struct artifact_recovery *counts,
-                    struct error *err);
-/** artifact_tidier_start() - artifact_tidier_new() that waits @first_ms before its first attempt. */
-int artifact_tidier_start(struct repository *repo, int64_t first_ms, struct artifact_tidier **ret_tidier,
-                          struct error *err);
+                    unsigned *live, struct error *err);
+/** artifact_tidier_start() - artifact_tidier_new() that waits @first_ms before its first attempt, and @compare_ms before
+ * it compares (0: never). */
+int artifact_tidier_start(struct repository *repo, int64_t first_ms, int64_t compare_ms,
+                          struct artifact_tidier **ret_tidier, struct error *err);
 /** artifact_find_published() - is there a manifest below the stem of @path? 1 and its artifact's path (heap),
  * one of another path before @path itself; 0; negative errno. */
 int artifact_find_published(struct store *store, const struct store_call *call, const char *path,
@@ -44,6 +45,7 @@ struct listing {
 	struct store *store;
 	const struct store_call *call;
 	const char *prefix;
+	const char *start_after; /* only keys greater than this; NULL: all */
 	struct store_object *page;
 	size_t count, at;
 	bool ended;
@@ -81,3 +83,6 @@ struct artifact_match {
  */
 int artifact_match(struct listing *l, const struct manifest *m, struct artifact_match *match,
                    struct error *err);
+/** artifact_check_objects() - artifact_match() of one artifact, with a listing of its own. */
+int artifact_check_objects(struct store *store, const struct store_call *call, const struct manifest *m,
+                           struct artifact_match *match, struct error *err);

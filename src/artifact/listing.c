@@ -7,7 +7,7 @@
 int listing_peek(struct listing *l, const struct store_object **ret_object, struct error *err)
 {
 	_cleanup(free) struct store_object *before = NULL;
-	const char *start_after = NULL;
+	const char *start_after = l->start_after;
 	bool more = false;
 	int r;
 

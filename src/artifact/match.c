@@ -123,6 +123,15 @@ static int walk_all(struct walk *w, const char *prefix, struct error *err)
 	return r;
 }
 
+int artifact_check_objects(struct store *store, const struct store_call *call, const struct manifest *m,
+                           struct artifact_match *match, struct error *err)
+{
+	_cleanup(free) char *prefix = artifact_prefix(m->path);
+	_cleanup(listing) struct listing l = {.store = store, .call = call, .prefix = prefix};
+
+	return artifact_match(&l, m, match, err);
+}
+
 int artifact_match(struct listing *l, const struct manifest *m, struct artifact_match *match,
                    struct error *err)
 {

@@ -23,6 +23,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/rebuild.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/codec/name.h>
 
 #define PER_THREAD 4 /* manifests on their way or waiting, for each thread */
@@ -54,6 +55,7 @@ struct rebuild {
 	struct slot *slots; /* a ring: the oldest of `busy` is at `first` */
 	size_t limit, first, busy;
 	uint64_t busy_bytes;
+	int64_t largest_run; /* of all manifests that could be read, listed or not */
 };
 
 static void problem(struct rebuild *rb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -189,6 +191,8 @@ static int list_slot(struct rebuild *rb, struct slot *slot, struct error *err)
 			*err = slot->error;
 		return slot->result;
 	}
+	if (slot->manifest.run_id > rb->largest_run)
+		rb->largest_run = slot->manifest.run_id;
 	r = match_objects(rb, &slot->manifest, err);
 	return r <= 0 ? r : list_artifact(rb, &slot->manifest, err);
 }
@@ -347,6 +351,8 @@ static int rebuild_all(struct rebuild *rb, struct error *err)
 	if (r < 0)
 		return r;
 	r = walk_roots(rb, err);
+	if (r == 0)
+		r = catalog_raise_run_number(rb->catalog, rb->largest_run, err);
 	ended = catalog_end_rebuild(rb->catalog, r == 0, r == 0 ? err : NULL);
 	return r < 0 ? r : ended;
 }

@@ -69,6 +69,7 @@ struct settling {
 	struct catalog *catalog;
 	struct store_call call;
 	struct artifact_recovery *counts;
+	unsigned live; /* intents of runs that have not ended */
 	bool is_store;
 };
 
@@ -87,10 +88,8 @@ static int settle_tomb(struct settling *s, const struct leftover *tomb, struct e
 /* Returns 1 when the objects of @m are there, as far as the backup needs them; 0 when they are not. */
 static int has_objects(struct settling *s, const struct manifest *m, struct error *err)
 {
-	_cleanup(free) char *prefix = artifact_prefix(m->path);
-	_cleanup(listing) struct listing l = {.store = s->store, .call = &s->call, .prefix = prefix};
 	struct artifact_match match = {0};
-	int r = artifact_match(&l, m, &match, err);
+	int r = artifact_check_objects(s->store, &s->call, m, &match, err);
 
 	if (r == 0 && match.problem.len > 0 && !match.broken)
 		log_warning("%s", str_text(&match.problem));
@@ -161,7 +160,8 @@ static int settle_all(struct settling *s, const struct leftovers *l,
 		struct error failure = {0};
 		int r = settle(s, &l->items[i], &failure);
 
-		if (r < 0 && s->is_store) {
+		/* One whose place is taken is no reason to leave the others. */
+		if (r < 0 && (s->is_store || r == -EEXIST)) {
 			s->counts->left++;
 			log_warning("what is left of %s stays for now: %s", l->items[i].path,
 			            failure.message);
@@ -213,14 +213,14 @@ static int settle_abandoned(struct settling *s, const struct leftover *intent, s
 	int r = catalog_run(s->catalog, intent->run_id, &run);
 
 	if (r == 0 && (run.state == RUN_PENDING || run.state == RUN_RUNNING)) {
-		s->counts->left++;
+		s->live++;
 		return 0;
 	}
 	return settle_intent(s, intent, err);
 }
 
 int artifact_settle(struct repository *repo, struct cancel *cancel, struct artifact_recovery *counts,
-                    struct error *err)
+                    unsigned *live, struct error *err)
 {
 	_cleanup(leftovers) struct leftovers tombs = {0}, intents = {0};
 	struct settling s = {.repo = repo,
@@ -232,5 +232,8 @@ int artifact_settle(struct repository *repo, struct cancel *cancel, struct artif
 
 	if (r == 0)
 		r = settle_all(&s, &tombs, settle_tomb, err);
-	return r < 0 ? r : settle_all(&s, &intents, settle_abandoned, err);
+	if (r == 0)
+		r = settle_all(&s, &intents, settle_abandoned, err);
+	*live = s.live;
+	return r;
 }

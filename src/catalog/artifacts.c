@@ -13,6 +13,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/compare.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/policy.h>
 
@@ -113,7 +114,10 @@ static int find_free_place(struct connection *c, const struct manifest *m, uint6
 	                 VALUES(ino_value(directory_ino), int_value(name_first_sequence(m->started_at_us))));
 }
 
-static int add_artifact(struct connection *c, const struct manifest *m)
+/* Why an artifact is listed. */
+enum listing { MADE, REBUILT, ADOPTED };
+
+static int add_artifact(struct connection *c, const struct manifest *m, enum listing listing)
 {
 	_cleanup(free) char *directory = NULL;
 	const char *name;
@@ -135,7 +139,7 @@ static int add_artifact(struct connection *c, const struct manifest *m)
 	if (r == 0)
 		r = directory_touch(c, directory_ino, m->finished_at_us);
 	if (r == 0)
-		r = c->catalog->rebuilding ? run_rebuild(c, m) : run_note_artifact(c, m);
+		r = listing == MADE ? run_note_artifact(c, m) : run_rebuild(c, m);
 	if (r == 0)
 		r = intent_drop(c, m->path);
 	return r;
@@ -143,7 +147,21 @@ static int add_artifact(struct connection *c, const struct manifest *m)
 
 int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err)
 {
-	return TRANSACTION(c, err, add_artifact(c->writer, m));
+	return TRANSACTION(c, err, add_artifact(c->writer, m, c->rebuilding ? REBUILT : MADE));
+}
+
+static int adopt_artifact(struct connection *c, const struct manifest *m)
+{
+	int r = artifact_find_known(c, m->path);
+
+	if (r == 0)
+		return CATALOG_KNOWN;
+	return r == -ENOENT ? add_artifact(c, m, ADOPTED) : r;
+}
+
+int catalog_adopt_artifact(struct catalog *c, const struct manifest *m, struct error *err)
+{
+	return TRANSACTION(c, err, adopt_artifact(c->writer, m));
 }
 
 /* Is there another good one in a directory? A partial one counts only with @partial. 0; -ENOENT. */

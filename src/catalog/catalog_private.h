@@ -12,6 +12,7 @@
  *   intents.c              what is about to be written
  *   runs.c, targets.c      the history
  *   rebuild.c              the frame in which all artifacts are listed anew
+ *   compare.c              what the catalog and the store have different
  *   audit.c, probes.c, bound.c
  *   entries.c, sums.c      the tree as it is read
  *
@@ -57,6 +58,8 @@ int object_insert(struct connection *c, const struct manifest_object *o, int64_t
 int files_insert(struct connection *c, const struct manifest *m, uint64_t directory_ino, int64_t sequence);
 /** files_delete() - drop them, a batch at a time. */
 int files_delete(struct connection *c, uint64_t artifact_ino);
+/** artifact_find_known() - 0 when the artifact @path is listed, being deleted, or announced; -ENOENT. */
+int artifact_find_known(struct connection *c, const char *path);
 /** intent_drop() - forget the intent of a path, if there is one. */
 int intent_drop(struct connection *c, const char *path);
 /** run_settle_targets() - databases of a run that are pending or running end with it. */

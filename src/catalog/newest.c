@@ -23,8 +23,7 @@ static int find_newest(struct connection *c, const char *sql, const char *job, s
 	_cleanup(query) struct query query = query_within(c, sql, VALUES(text_value(job)));
 
 	if (query_next(&query))
-		take_newest(newest, sqlite3_column_int64(query.row, 0),
-		            sqlite3_column_int64(query.row, 1));
+		take_newest(newest, sqlite3_column_int64(query.row, 0), sqlite3_column_int64(query.row, 1));
 	return query.result < 0 ? query.result : 0;
 }
 

@@ -327,6 +327,16 @@ static const char *const migrations[] = {
         " WHERE tomb = 0 AND partial = 0;"
         "CREATE INDEX artifact_job_partial ON artifact (job, run_id, finished_at_us)"
         " WHERE tomb = 0 AND partial = 1;",
+
+        /* What the store holds and is not listed, and why; and the largest number of a run that a manifest bears. */
+        "CREATE TABLE unlisted ("
+        " path TEXT PRIMARY KEY,"
+        " reason TEXT NOT NULL"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE TABLE run_number ("
+        " one INTEGER PRIMARY KEY CHECK (one = 1),"
+        " used INTEGER NOT NULL"
+        ") STRICT;",
 };
 
 static const char version_sql[] = "PRAGMA user_version";

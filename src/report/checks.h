@@ -41,6 +41,7 @@ bool is_ahead(const struct checking *c, int64_t at_us);
 
 void check_jobs(struct checking *c);
 void check_clock(struct checking *c);
+void check_listing(struct checking *c);
 void check_damaged(struct checking *c);
 void check_reads(struct checking *c);
 void check_cache(struct checking *c);
