@@ -22,9 +22,9 @@
 
 #define PAGE_ROWS 256
 /* Another keepfs that has lost the answer to its last put may still take back what it has published. */
-#define YOUNG_US       (INT64_C(3600) * US_PER_S)
-#define UNLISTED_KEPT  100
-#define MISSING_ASKED  1000 /* requests in one comparison, when the store has lost very many */
+#define YOUNG_US      (INT64_C(3600) * US_PER_S)
+#define UNLISTED_KEPT 100
+#define MISSING_ASKED 1000 /* requests in one comparison, when the store has lost very many */
 
 struct comparison {
 	struct repository *repo;
@@ -85,8 +85,8 @@ static int list_unknown(struct comparison *c, const struct manifest *m, struct e
 	if (r != 0)
 		return r < 0 ? r : 0;
 	c->counts->adopted++;
-	log_info("%s of run %" PRId64 " is in the store, and the catalog did not list it: it does now", m->path,
-	         m->run_id);
+	log_info("%s of run %" PRId64 " is in the store, and the catalog did not list it: it does now",
+	         m->path, m->run_id);
 	artifact_tell_listed(c->repo, m);
 	return 0;
 }
@@ -100,8 +100,9 @@ static int weigh_unknown(struct comparison *c, const struct manifest *m, struct 
 		c->largest_run = m->run_id;
 	if (is_young(c, m)) {
 		c->counts->young++;
-		note_unlisted(c, m->path, "it was made within the last hour, by another keepfs or before an older "
-		                          "catalog was put back: it is listed when it is older");
+		note_unlisted(c, m->path,
+		              "it was made within the last hour, by another keepfs or before an older "
+		              "catalog was put back: it is listed when it is older");
 		return 0;
 	}
 	r = artifact_check_objects(c->store, &c->call, m, &match, err);
@@ -244,8 +245,7 @@ static int compare_roots(struct comparison *c, struct error *err)
 
 	for (size_t i = 0; r == 0 && i < tree_roots_count; i++) {
 		_cleanup(free) char *prefix = mem_printf("manifests/%s/", tree_roots[i].name);
-		_cleanup(listing) struct listing l = {
-		        .store = c->store, .call = &c->call, .prefix = prefix};
+		_cleanup(listing) struct listing l = {.store = c->store, .call = &c->call, .prefix = prefix};
 
 		r = consider_all(c, &l, err);
 	}

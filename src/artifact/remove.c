@@ -87,9 +87,12 @@ static int delete_hidden(struct repository *repo, uint64_t ino, const char *path
 {
 	int r = artifact_delete(repository_store(repo), NULL, path, err);
 
-	if (r == 0)
-		return catalog_drop_artifact(repo->catalog, ino, err);
-	error_prefix(err, "%s is no longer listed; its deletion from the store is tried again later", path);
+	if (r < 0)
+		error_prefix(err, "%s is no longer listed; its deletion from the store is tried again later",
+		             path);
+	/* Where the catalog has no space for it, the tomb stays a while: the removal itself is done. */
+	else if (catalog_drop_artifact(repo->catalog, ino, NULL) == 0)
+		return 0;
 	artifact_left(repo);
 	return r;
 }

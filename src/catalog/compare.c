@@ -37,8 +37,7 @@ ssize_t catalog_listed_after(struct catalog *c, uint64_t after_ino, struct catal
 	                          " AND a.ino > ?1 ORDER BY a.ino LIMIT ?2";
 	size_t count = 0;
 	_cleanup(query) struct query query = query_begin(
-	        c, sql,
-	        VALUES(ino_value(after_ino), int_value((int64_t)max), text_value(missing_reason)));
+	        c, sql, VALUES(ino_value(after_ino), int_value((int64_t)max), text_value(missing_reason)));
 
 	while (count < max && query_next(&query)) {
 		struct catalog_listed *row = &rows[count++];

@@ -23,8 +23,8 @@
 #include "catalog_test.h"
 #include "../../src/artifact/artifact_private.h"
 
-#define AT_S  INT64_C(1795140000) /* 2026-11-20T02:00:00Z */
-#define AT_US (AT_S * US_PER_S)
+#define AT_S     INT64_C(1795140000) /* 2026-11-20T02:00:00Z */
+#define AT_US    (AT_S * US_PER_S)
 #define LATER_US (AT_US + INT64_C(86400) * US_PER_S) /* nothing that was made at AT_US is young any more */
 
 struct fixture {

@@ -126,7 +126,8 @@ static void what_is_young_waits(void **state)
 static void what_is_announced_or_being_deleted_is_known(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup(free) char *entombed = make_dump(f, 1, AT_US), *kept = make_dump(f, 2, AT_US + 60 * US_PER_S);
+	_cleanup(free) char *entombed = make_dump(f, 1, AT_US),
+	                    *kept = make_dump(f, 2, AT_US + 60 * US_PER_S);
 	struct artifact_comparison counts;
 
 	assert_int_equal(catalog_entomb_artifact(f->catalog, ino_of_artifact(entombed), true, NULL), 0);

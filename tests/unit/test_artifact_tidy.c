@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a store that fails for a while leaves behind is cleared up without a hand and without a restart. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <sched.h>
+
+#include "artifact_fixture.h"
+
+static struct artifact_tidier *start_tidier(struct fixture *f)
+{
+	struct artifact_tidier *tidier;
+
+	assert_int_equal(artifact_tidier_start(&f->repo, 1, 0, &tidier, NULL), 0);
+	return tidier;
+}
+
+static void wait_until_settled(struct fixture *f)
+{
+	while (count_pending(f) > 0)
+		sched_yield();
+}
+
+/* The store fails at each kind of call that a deletion makes, and then again when the tidier tries. */
+static void a_removal_is_brought_to_its_end(void **state)
+{
+	static const char *const faults[] = {"list:1:eio,list:2:eio", "remove:1:eio,remove:2:eio,remove:3:eio",
+	                                     "remove:2:eio", "remove:4:eio"};
+	struct fixture *f = *state;
+	_cleanup(free) char *kept = make_dump(f, 1, AT_US);
+
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+		_cleanup(free) char *path = make_dump(f, 2, AT_US + (int64_t)(i + 1) * 60 * US_PER_S);
+		_cleanup(free) char *key = manifest_key(path);
+		struct artifact_tidier *tidier;
+		struct error err = {0};
+
+		open_store(f, faults[i]);
+		tidier = start_tidier(f);
+		assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(path), &err), -EIO);
+		assert_non_null(strstr(err.message, "its deletion from the store is tried again later"));
+		assert_false(is_listed(f, path));
+		wait_until_settled(f);
+		artifact_tidier_free(tidier);
+		assert_false(is_stored(f, path));
+		assert_false(is_stored(f, key));
+		assert_true(is_listed(f, kept));
+	}
+}
+
+/* Deletions that the start could not finish do not wait for the next one. */
+static void what_a_start_left_is_tried_again(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *first = make_dump(f, 1, AT_US), *second = make_dump(f, 2, AT_US + 60 * US_PER_S);
+	struct artifact_recovery recovery = {0};
+	struct artifact_tidier *tidier;
+
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ino_of_artifact(first), true, NULL), 0);
+	open_store(f, "list:1:eio");
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
+	assert_int_equal(recovery.left, 1);
+	tidier = start_tidier(f);
+	wait_until_settled(f);
+	artifact_tidier_free(tidier);
+	assert_false(is_stored(f, first));
+	assert_true(is_stored(f, second));
+}
+
+/* Whether a name is still free could not be asked: the draft ends there, and its intent must not stay. */
+static void a_name_that_could_not_be_asked_for_is_given_up(void **state)
+{
+	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = AT_US};
+	struct fixture *f = *state;
+	_cleanup(free) char *path = NULL;
+	struct artifact_tidier *tidier;
+
+	assert_int_equal(artifact_reserve(&f->repo, &name, 7, &path, NULL), 0);
+	put_text(f, path, "123");
+	open_store(f, "list:1:eio,list:2:eio");
+	tidier = start_tidier(f);
+	assert_int_equal(artifact_check_free(&f->repo, path, NULL, NULL), -EIO);
+	wait_until_settled(f);
+	artifact_tidier_free(tidier);
+	assert_false(is_stored(f, path));
+}
+
+/* Another's manifest came first, and the table that we had put beside it could not be taken back. */
+static void a_table_beside_anothers_manifest_goes(void **state)
+{
+	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = AT_US};
+	struct fixture *f = *state;
+	_cleanup(free) char *path = NULL, *table = NULL, *key = NULL;
+	_cleanup(manifest) struct manifest theirs = {0}, ours = {0};
+	struct artifact_tidier *tidier;
+	char sha256[SHA256_HEX_BYTES] = "";
+
+	assert_int_equal(artifact_reserve(&f->repo, &name, 7, &path, NULL), 0);
+	table = manifest_extents_key(path);
+	key = manifest_key(path);
+	describe_dump(&theirs, path, 70);
+	put_object_of(f, &theirs);
+	put_manifest_of(f, &theirs);
+	memset(sha256, 'a', SHA256_HEX_BYTES - 1);
+	manifest_describe(&ours, path, 7, "primary");
+	ours.started_at_us = ours.finished_at_us = AT_US;
+	manifest_put_own(&ours, 9000, 9000, sha256);
+	manifest_seal(&ours);
+	open_store(f, "remove:1:eio");
+	tidier = start_tidier(f);
+	assert_int_equal(artifact_publish(&f->repo, &ours, NULL, NULL), -EEXIST);
+	wait_until_settled(f);
+	artifact_tidier_free(tidier);
+	assert_true(is_stored(f, path));
+	assert_true(is_stored(f, key));
+	assert_false(is_listed(f, path));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        TEST(a_removal_is_brought_to_its_end),
+	        TEST(what_a_start_left_is_tried_again),
+	        TEST(a_name_that_could_not_be_asked_for_is_given_up),
+	        TEST(a_table_beside_anothers_manifest_goes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
