@@ -60,6 +60,26 @@ static inline void cleanup_listing(struct listing *l)
 	listing_finish(l);
 }
 
+/**
+ * struct lookup - objects asked for by name, nearly in the order of their keys, for a request in many
+ *
+ * A page of the listing answers for all keys between where it begins and its last one: that an object is there, and that
+ * none is. A key that it does not cover brings the next page, which begins at that key.
+ */
+struct lookup {
+	struct store *store;
+	const struct store_call *call;
+	const char *prefix; /* of all that is asked for */
+	struct store_object *page;
+	size_t count;
+	char *after; /* the page holds what comes behind this; NULL: there is no page */
+	bool ended;  /* nothing comes behind its last one */
+};
+
+/** lookup_find() - 0 and the object (borrowed until the next call); -ENOENT; another negative errno. */
+int lookup_find(struct lookup *l, const char *key, const struct store_object **ret_object, struct error *err);
+void lookup_finish(struct lookup *l);
+
 /** artifact_prefix() - heap: what the keys of all objects begin with that an artifact of @path has. */
 char *artifact_prefix(const char *path);
 
@@ -68,6 +88,8 @@ struct artifact_match {
 	 * ends the matching. */
 	int (*unknown)(void *arg, const char *key, struct error *err);
 	void *arg;
+	/* Where an object is looked up that is not in its place; NULL: the store is asked for it alone. */
+	struct lookup *lookup;
 	/* Out: what is wrong, "" when nothing is. With @broken the backup itself, else only a file beside
 	 * it. */
 	struct str problem;
@@ -78,7 +100,7 @@ struct artifact_match {
  * artifact_match() - hold a listing against what @m says of its objects: each is there and has its size
  * @l: stands at the first key from artifact_prefix() on, and is moved behind the last
  *
- * An object that is not listed in its place is asked for by name before it counts as missing. Return: 0;
+ * An object that is not listed in its place is looked up by name before it counts as missing. Return: 0;
  * negative errno when the store failed.
  */
 int artifact_match(struct listing *l, const struct manifest *m, struct artifact_match *match,

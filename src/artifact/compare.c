@@ -200,7 +200,7 @@ static int ask_for_manifest(struct comparison *c, const struct catalog_listed *r
 	return catalog_set_missing(c->repo->catalog, row->ino, true, err);
 }
 
-static int compare_listed(struct comparison *c, const struct catalog_listed *row, struct error *err)
+static int weigh_listed(struct comparison *c, const struct catalog_listed *row, struct error *err)
 {
 	if (!was_seen(c, row->ino))
 		return ask_for_manifest(c, row, err);
@@ -218,7 +218,7 @@ static int find_missing(struct comparison *c, struct error *err)
 		qsort(c->seen.inos, c->seen.count, sizeof(*c->seen.inos), compare_numbers);
 	while (r == 0 && (count = catalog_listed_after(c->repo->catalog, after, rows, PAGE_ROWS)) > 0) {
 		for (ssize_t i = 0; r == 0 && i < count; i++)
-			r = compare_listed(c, &rows[i], err);
+			r = weigh_listed(c, &rows[i], err);
 		after = rows[count - 1].ino;
 	}
 	if (r == 0 && count < 0)

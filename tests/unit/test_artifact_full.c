@@ -198,7 +198,8 @@ static int64_t cancel_publication(struct fixture *f)
 	cancel_set(&p.cancel);
 	end_publication(&p);
 	assert_int_equal(p.result, ARTIFACT_UNLISTED);
-	assert_non_null(strstr(p.err.message, "is whole in the store, but could not be listed yet: no space left"));
+	assert_non_null(
+	        strstr(p.err.message, "is whole in the store, but could not be listed yet: no space left"));
 	assert_whole(f, FIRST);
 	assert_false(is_listed(f, FIRST));
 	return p.run_id;

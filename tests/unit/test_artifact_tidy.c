@@ -28,8 +28,9 @@ static void wait_until_settled(struct fixture *f)
 /* The store fails at each kind of call that a deletion makes, and then again when the tidier tries. */
 static void a_removal_is_brought_to_its_end(void **state)
 {
-	static const char *const faults[] = {"list:1:eio,list:2:eio", "remove:1:eio,remove:2:eio,remove:3:eio",
-	                                     "remove:2:eio", "remove:4:eio"};
+	static const char *const faults[] = {"list:1:eio,list:2:eio",
+	                                     "remove:1:eio,remove:2:eio,remove:3:eio", "remove:2:eio",
+	                                     "remove:4:eio"};
 	struct fixture *f = *state;
 	_cleanup(free) char *kept = make_dump(f, 1, AT_US);
 
