@@ -114,6 +114,18 @@ static int find_whole(struct settling *s, const char *path, struct manifest *ret
 	return 1;
 }
 
+/* The name is another's. What may lie beside its manifest is our table, unless that manifest names it. */
+static int take_back_table(struct settling *s, const char *path, struct error *err)
+{
+	_cleanup(free) char *table = manifest_extents_key(path);
+	_cleanup(manifest) struct manifest theirs = {0};
+	int r = artifact_fetch(s->store, &s->call, path, &theirs, err);
+
+	if (r == ARTIFACT_UNUSABLE || r == -ENOTSUP || (r == 0 && theirs.extents_key))
+		return 0;
+	return r < 0 && r != -ENOENT ? r : store_remove(s->store, &s->call, table, err);
+}
+
 static int settle_intent(struct settling *s, const struct leftover *intent, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
@@ -126,7 +138,9 @@ static int settle_intent(struct settling *s, const struct leftover *intent, stru
 	if (r == 0)
 		r = find_whole(s, intent->path, &m, err);
 	whole = r > 0 && !foreign;
-	if (r == 0)
+	if (foreign)
+		r = take_back_table(s, intent->path, err);
+	else if (r == 0)
 		r = artifact_delete(s->store, &s->call, intent->path, err);
 	s->is_store = r < 0;
 	if (r < 0)

@@ -158,6 +158,30 @@ static inline char *make_dump(struct fixture *f, int64_t run_id, int64_t at_us)
 	return path;
 }
 
+/* A run that lives: its intents are its own. */
+static inline int64_t begin_run(struct fixture *f)
+{
+	int64_t id = 0;
+
+	assert_int_equal(catalog_add_run(f->catalog, run_of("full", "x"), &id, NULL), 0);
+	return id;
+}
+
+static inline void end_run(struct fixture *f, int64_t id, enum run_state state)
+{
+	assert_int_equal(catalog_finish_run(f->catalog, id, state, "it ended", NULL), 0);
+	artifact_run_ended(&f->repo);
+}
+
+static inline char *reserve_for(struct fixture *f, int64_t run_id)
+{
+	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = AT_US};
+	char *path = NULL;
+
+	assert_int_equal(artifact_reserve(&f->repo, &name, run_id, &path, NULL), 0);
+	return path;
+}
+
 static inline void count_intent(void *arg, int64_t run_id, const char *path)
 {
 	*(unsigned *)arg += 1;

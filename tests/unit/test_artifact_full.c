@@ -87,15 +87,9 @@ static void make_room(struct fixture *f)
 	_cleanup(fd) int fd = open_ballast(f, O_TRUNC);
 }
 
-static int reserve_for(struct fixture *f, int64_t run_id, char **ret_path, struct error *err)
-{
-	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = AT_US};
-
-	return artifact_reserve(&f->repo, &name, run_id, ret_path, err);
-}
-
 static void nothing_is_begun(void **state)
 {
+	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = AT_US};
 	struct fixture *f = *state;
 	_cleanup(free) char *path = NULL;
 	struct error err = {0};
@@ -103,7 +97,7 @@ static void nothing_is_begun(void **state)
 	if (!mounted)
 		skip();
 	fill_disk(f);
-	assert_int_equal(reserve_for(f, 7, &path, &err), -ENOSPC);
+	assert_int_equal(artifact_reserve(&f->repo, &name, 7, &path, &err), -ENOSPC);
 	assert_non_null(strstr(err.message, "no space left for the catalog"));
 	make_room(f);
 	assert_int_equal(count_pending(f), 0);
@@ -137,8 +131,8 @@ static void begin_publication(struct publication *p, struct fixture *f)
 
 	*p = (struct publication){.f = f, .log = mem_printf("%s/log", f->directory)};
 	cancel_init(&p->cancel);
-	assert_int_equal(catalog_add_run(f->catalog, run_of("full", "x"), &p->run_id, NULL), 0);
-	assert_int_equal(reserve_for(f, p->run_id, &p->path, NULL), 0);
+	p->run_id = begin_run(f);
+	p->path = reserve_for(f, p->run_id);
 	describe_dump(&p->m, p->path, p->run_id);
 	put_object_of(f, &p->m);
 	fill_disk(f);
@@ -238,8 +232,7 @@ static void the_tidier_lists_it(void **state)
 	assert_int_equal(artifact_tidier_start(&f->repo, 1, 0, &tidier, NULL), 0);
 	run_id = cancel_publication(f);
 	make_room(f);
-	assert_int_equal(catalog_finish_run(f->catalog, run_id, RUN_CANCELLED, "cancelled", NULL), 0);
-	artifact_run_ended(&f->repo);
+	end_run(f, run_id, RUN_CANCELLED);
 	wait_until_settled(f);
 	assert_null(artifact_tidier_free(tidier));
 	assert_true(is_listed(f, FIRST));
@@ -252,10 +245,12 @@ static void a_discard_is_ended_by_the_tidier(void **state)
 	struct fixture *f = *state;
 	struct artifact_tidier *tidier;
 	_cleanup(free) char *path = NULL;
+	int64_t run_id;
 
 	if (!mounted)
 		skip();
-	assert_int_equal(reserve_for(f, 7, &path, NULL), 0);
+	run_id = begin_run(f);
+	path = reserve_for(f, run_id);
 	put_text(f, path, "123");
 	assert_int_equal(artifact_tidier_start(&f->repo, 1, 0, &tidier, NULL), 0);
 	fill_disk(f);
@@ -263,6 +258,7 @@ static void a_discard_is_ended_by_the_tidier(void **state)
 	assert_false(is_stored(f, path));
 	assert_int_equal(count_pending(f), 1);
 	make_room(f);
+	end_run(f, run_id, RUN_FAILED);
 	wait_until_settled(f);
 	assert_null(artifact_tidier_free(tidier));
 	assert_false(is_listed(f, path));

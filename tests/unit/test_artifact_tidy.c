@@ -75,16 +75,16 @@ static void what_a_start_left_is_tried_again(void **state)
 /* Whether a name is still free could not be asked: the draft ends there, and its intent must not stay. */
 static void a_name_that_could_not_be_asked_for_is_given_up(void **state)
 {
-	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = AT_US};
 	struct fixture *f = *state;
-	_cleanup(free) char *path = NULL;
+	int64_t run_id = begin_run(f);
+	_cleanup(free) char *path = reserve_for(f, run_id);
 	struct artifact_tidier *tidier;
 
-	assert_int_equal(artifact_reserve(&f->repo, &name, 7, &path, NULL), 0);
 	put_text(f, path, "123");
 	open_store(f, "list:1:eio,list:2:eio");
 	tidier = start_tidier(f);
 	assert_int_equal(artifact_check_free(&f->repo, path, NULL, NULL), -EIO);
+	end_run(f, run_id, RUN_FAILED);
 	wait_until_settled(f);
 	artifact_tidier_free(tidier);
 	assert_false(is_stored(f, path));
@@ -93,31 +93,32 @@ static void a_name_that_could_not_be_asked_for_is_given_up(void **state)
 /* Another's manifest came first, and the table that we had put beside it could not be taken back. */
 static void a_table_beside_anothers_manifest_goes(void **state)
 {
-	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = AT_US};
 	struct fixture *f = *state;
-	_cleanup(free) char *path = NULL, *table = NULL, *key = NULL;
+	int64_t run_id = begin_run(f);
+	_cleanup(free) char *path = reserve_for(f, run_id), *table = manifest_extents_key(path),
+	                    *key = manifest_key(path);
 	_cleanup(manifest) struct manifest theirs = {0}, ours = {0};
 	struct artifact_tidier *tidier;
 	char sha256[SHA256_HEX_BYTES] = "";
 
-	assert_int_equal(artifact_reserve(&f->repo, &name, 7, &path, NULL), 0);
-	table = manifest_extents_key(path);
-	key = manifest_key(path);
 	describe_dump(&theirs, path, 70);
 	put_object_of(f, &theirs);
 	put_manifest_of(f, &theirs);
 	memset(sha256, 'a', SHA256_HEX_BYTES - 1);
-	manifest_describe(&ours, path, 7, "primary");
+	manifest_describe(&ours, path, run_id, "primary");
 	ours.started_at_us = ours.finished_at_us = AT_US;
 	manifest_put_own(&ours, 9000, 9000, sha256);
 	manifest_seal(&ours);
 	open_store(f, "remove:1:eio");
 	tidier = start_tidier(f);
 	assert_int_equal(artifact_publish(&f->repo, &ours, NULL, NULL), -EEXIST);
+	assert_true(is_stored(f, table));
+	end_run(f, run_id, RUN_FAILED);
 	wait_until_settled(f);
 	artifact_tidier_free(tidier);
 	assert_true(is_stored(f, path));
 	assert_true(is_stored(f, key));
+	assert_false(is_stored(f, table));
 	assert_false(is_listed(f, path));
 }
 
