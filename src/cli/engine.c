@@ -3,7 +3,6 @@
 
 #include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
-#include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -199,11 +198,7 @@ static int check_bound(struct engine *e, bool *ret_new, struct error *err)
 static int open_parts(struct engine *e, struct error *err)
 {
 	bool is_new = false;
-	int r = fd_make_dirs(e->conf->state_dir, 0700);
-
-	if (r < 0)
-		return error_system(err, -r, "the state directory %s cannot be made", e->conf->state_dir);
-	r = catalog_lock(e->conf->state_dir, &e->lock_fd, err);
+	int r = catalog_lock(e->conf->state_dir, &e->lock_fd, err);
 	if (r == 0)
 		r = catalog_open(e->conf->state_dir, &e->catalog, err);
 	if (r == 0)
