@@ -141,7 +141,7 @@ static int consider_manifest(struct comparison *c, const char *key, struct error
 	remember_seen(c, ino_of_artifact(path));
 	r = catalog_knows(c->repo->catalog, path);
 	if (r < 0)
-		return error_set(err, ERROR_INTERNAL, -r, "the catalog cannot be read");
+		return error_system(err, -r, "the catalog cannot be read");
 	return r > 0 ? 0 : consider_unknown(c, path, err);
 }
 
@@ -222,7 +222,7 @@ static int find_missing(struct comparison *c, struct error *err)
 		after = rows[count - 1].ino;
 	}
 	if (r == 0 && count < 0)
-		r = error_set(err, ERROR_INTERNAL, (int)-count, "the catalog cannot be read");
+		r = error_system(err, (int)-count, "the catalog cannot be read");
 	return r;
 }
 

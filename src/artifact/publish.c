@@ -53,7 +53,7 @@ static int reserve_stem(struct repository *repo, const struct artifact_name *nam
 	int r = catalog_stem_taken(repo->catalog, name->directory, name->stem);
 
 	if (r < 0)
-		return error_set(err, ERROR_INTERNAL, -r, "the catalog cannot be read");
+		return error_system(err, -r, "the catalog cannot be read");
 	if (r > 0)
 		return error_set(err, ERROR_CONFLICT, EEXIST,
 		                 "%s: there is a backup of that name already, and it is made once only",
@@ -227,7 +227,7 @@ int artifact_discard(struct repository *repo, const char *path, struct error *er
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
-		return error_set(err, ERROR_INTERNAL, -r, "the catalog's intents cannot be read");
+		return error_system(err, -r, "the catalog's intents cannot be read");
 	r = artifact_abort_uploads(store, &call, path, err);
 	if (r == 0)
 		r = artifact_is_foreign(store, &call, path, run_id, err);

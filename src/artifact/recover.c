@@ -195,7 +195,7 @@ static int read_leftovers(struct catalog *catalog, struct leftovers *tombs, stru
 
 	if (r == 0)
 		r = catalog_intents(catalog, remember_intent, intents);
-	return r < 0 ? error_set(err, ERROR_INTERNAL, -r, "the catalog cannot be read") : 0;
+	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
 }
 
 int artifact_recover(struct repository *repo, struct artifact_recovery *ret, struct error *err)
@@ -206,8 +206,11 @@ int artifact_recover(struct repository *repo, struct artifact_recovery *ret, str
 	        .repo = repo, .store = repository_store(repo), .catalog = repo->catalog, .counts = &counts};
 	int r = read_leftovers(repo->catalog, &tombs, &intents, err);
 
-	if (r == 0 && catalog_unfinished_runs(repo->catalog, remember_run, &runs) < 0)
-		r = error_set(err, ERROR_INTERNAL, EIO, "the catalog cannot be read");
+	if (r == 0) {
+		r = catalog_unfinished_runs(repo->catalog, remember_run, &runs);
+		if (r < 0)
+			error_system(err, -r, "the catalog cannot be read");
+	}
 	if (r == 0)
 		r = settle_all(&s, &tombs, settle_tomb, err);
 	if (r == 0)

@@ -106,7 +106,7 @@ int artifact_remove(struct repository *repo, uint64_t ino, struct error *err)
 	if (r == -ENOENT)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "there is no such backup");
 	if (r < 0)
-		return error_set(err, ERROR_INTERNAL, -r, "the catalog cannot be read");
+		return error_system(err, -r, "the catalog cannot be read");
 	facts_gather(repo, ino, &m, &facts);
 	r = catalog_entomb_artifact(repo->catalog, ino, true, err);
 	if (r == 0) {

@@ -14,11 +14,13 @@
 static int refuse_directory(const char *path, const char *what, const char *why, const char *advice,
                             struct error *err)
 {
-	return error_set(err, ERROR_DENIED, EPERM, "%s the %s %s, which holds what only keepfs may change; %s",
-	                 why, what, path, advice);
+	return error_set(err, ERROR_DENIED, EPERM,
+	                 "%s the %s %s, which holds what only keepfs may change; %s", why, what, path,
+	                 advice);
 }
 
-static int check_directory(int fd, const char *path, const char *what, const char *advice, struct error *err)
+static int check_own_directory(int fd, const char *path, const char *what, const char *advice,
+                               struct error *err)
 {
 	struct stat st;
 
@@ -38,7 +40,7 @@ int own_directory_open(const char *path, const char *what, const char *advice, s
 
 	if (fd < 0)
 		return error_system(err, errno, "cannot open the %s %s", what, path);
-	r = check_directory(fd, path, what, advice, err);
+	r = check_own_directory(fd, path, what, advice, err);
 	return r < 0 ? r : take_fd(&fd);
 }
 
@@ -76,8 +78,7 @@ int own_file_open(int dir_fd, const char *dir, const char *name, int flags, cons
                   struct error *err)
 {
 	/* O_NONBLOCK: a fifo is looked at, not waited for. */
-	_cleanup(fd) int fd =
-	        openat(dir_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, FILE_MODE);
+	_cleanup(fd) int fd = openat(dir_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, FILE_MODE);
 	struct stat st;
 	int r;
 
@@ -97,7 +98,8 @@ int own_file_check(int dir_fd, const char *dir, const char *name, const char *ad
 	int r;
 
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? -ENOENT : error_system(err, errno, "cannot look at %s/%s", dir, name);
+		return errno == ENOENT ? -ENOENT
+		                       : error_system(err, errno, "cannot look at %s/%s", dir, name);
 	r = check_file(&st, dir, name, advice, err);
 	if (r < 0)
 		return r;

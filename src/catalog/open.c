@@ -56,7 +56,7 @@ static int make_file(int dir_fd, const char *state_dir, struct error *err)
 }
 
 /* SQLite opens its files by their names. */
-static int check_files(const char *state_dir, struct error *err)
+static int check_catalog_files(const char *state_dir, struct error *err)
 {
 	static const char *const beside[] = {CATALOG_NAME "-wal", CATALOG_NAME "-shm"};
 	_cleanup(fd) int dir_fd = catalog_directory_open(state_dir, err);
@@ -91,7 +91,7 @@ int catalog_open(const char *state_dir, struct catalog **ret_catalog, struct err
 	int r;
 
 	pthread_once(&once, set_up_sqlite);
-	r = check_files(c->directory, err);
+	r = check_catalog_files(c->directory, err);
 	if (r == 0)
 		r = connection_open(c, true, &c->writer, err);
 	if (r < 0)
