@@ -33,7 +33,8 @@ int artifact_tidier_start(struct repository *repo, int64_t first_ms, int64_t com
 int artifact_find_published(struct store *store, const struct store_call *call, const char *path,
                             char **ret_path, struct error *err);
 /** artifact_is_foreign() - 1 when a manifest below the stem of @path is another keepfs's, as far as its path
- * and the number of its run tell; 0 when it is not, or there is none. */
+ * and the number of its run tell; 0 when it is not, or there is none; -EBADMSG when it cannot be used, so that
+ * nothing below the stem may be deleted. */
 int artifact_is_foreign(struct store *store, const struct store_call *call, const char *path, int64_t run_id,
                         struct error *err);
 /** artifact_abort_uploads() - drop all open uploads below the stem of @path, until none is listed. */

@@ -73,12 +73,31 @@ struct settling {
 	bool is_store;
 };
 
+/* Is what the store has now of another run than what was to be deleted? Then an older catalog was put back, and the
+ * deletion it tells of has ended long ago. 1; 0; negative errno. */
+static int was_made_anew(struct settling *s, const char *path, int64_t run_id, struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	int r = artifact_fetch(s->store, &s->call, path, &m, err);
+
+	if (r == 0)
+		return m.run_id != run_id;
+	return r == -ENOENT || r == ARTIFACT_UNUSABLE ? 0 : r;
+}
+
 static int settle_tomb(struct settling *s, const struct leftover *tomb, struct error *err)
 {
-	int r = artifact_delete(s->store, &s->call, tomb->path, err);
+	int64_t run_id;
+	int r = catalog_tomb_run(s->catalog, tomb->ino, &run_id);
 
-	s->is_store = r < 0;
+	s->is_store = false;
+	if (r < 0) /* -ENOENT: it has come to its end meanwhile */
+		return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");
+	r = was_made_anew(s, tomb->path, run_id, err);
 	if (r == 0)
+		r = artifact_delete(s->store, &s->call, tomb->path, err);
+	s->is_store = r < 0;
+	if (r >= 0)
 		r = catalog_drop_artifact(s->catalog, tomb->ino, err);
 	if (r == 0)
 		s->counts->removed++;
@@ -103,8 +122,11 @@ static int find_whole(struct settling *s, const char *path, struct manifest *ret
 	_cleanup(manifest) struct manifest m = {0};
 	int r = artifact_fetch(s->store, &s->call, path, &m, err);
 
-	if (r == -ENOENT || r == ARTIFACT_UNUSABLE)
+	if (r == -ENOENT)
 		return 0;
+	/* One bad read must not be the end of a whole backup: it is read again later. */
+	if (r == ARTIFACT_UNUSABLE)
+		return -EBADMSG;
 	if (r == 0)
 		r = has_objects(s, &m, err);
 	if (r <= 0)

@@ -190,7 +190,8 @@ static int check_policy(struct connection *c, uint64_t ino, uint64_t directory_i
 static int entomb_artifact(struct connection *c, uint64_t ino, bool by_policy)
 {
 	static const char find_sql[] =
-	        "SELECT d.ino, a.damaged IS NULL, d.path, a.name, a.partial FROM artifact a"
+	        "SELECT d.ino, coalesce(a.damaged, '" MISSING_REASON "') = '" MISSING_REASON
+	        "', d.path, a.name, a.partial FROM artifact a"
 	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = 0";
 	static const char tomb_sql[] = "UPDATE artifact SET tomb = 1 WHERE ino = ?1";
 	_cleanup(statement) sqlite3_stmt *row = NULL;
@@ -217,6 +218,17 @@ int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool by_policy, str
 int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err)
 {
 	return TRANSACTION(c, err, delete_artifact(c->writer, ino));
+}
+
+int catalog_tomb_run(struct catalog *c, uint64_t ino, int64_t *ret_run_id)
+{
+	static const char sql[] = "SELECT run_id FROM artifact WHERE ino = ?1 AND tomb = 1";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
+	int r = query_one(&query);
+
+	if (r == 0)
+		*ret_run_id = sqlite3_column_int64(query.row, 0);
+	return r;
 }
 
 int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const char *path), void *arg)

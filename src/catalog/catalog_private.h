@@ -40,6 +40,10 @@ void sums_append(struct str *out, const char *name, bool is_directory, const cha
 /** sums_bytes() - of all lines of an artifact, with their ends. */
 uint64_t sums_bytes(const struct manifest *m, const char *name);
 
+/* Why an artifact counts as damaged that has no manifest in the store any more. Its bytes may still be there, so it is not
+ * for everybody to remove as one that reading has shown to be damaged. */
+#define MISSING_REASON "missing in the store: its manifest is not there any more"
+
 /* Within a transaction. */
 
 /** directory_ensure() - the row of a directory, made with those above it where it is missing; its number.

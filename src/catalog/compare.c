@@ -28,7 +28,7 @@ int artifact_find_known(struct connection *c, const char *path)
 }
 
 /* The reason that says so; one that reading found stays. */
-static const char missing_reason[] = "missing in the store: its manifest is not there any more";
+static const char missing_reason[] = MISSING_REASON;
 
 ssize_t catalog_listed_after(struct catalog *c, uint64_t after_ino, struct catalog_listed *rows, size_t max)
 {

@@ -49,7 +49,7 @@ static int make_file(int dir_fd, const char *state_dir, struct error *err)
 	_cleanup(fd) int fd = openat(dir_fd, CATALOG_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
 
 	if (fd >= 0)
-		return 0;
+		return fsync(dir_fd) < 0 ? error_system(err, errno, "cannot sync %s", state_dir) : 0;
 	if (errno == EEXIST)
 		return own_file_check(dir_fd, state_dir, CATALOG_NAME, advice, err);
 	return error_system(err, errno, "cannot make the catalog %s/" CATALOG_NAME, state_dir);

@@ -122,6 +122,52 @@ static void a_table_beside_anothers_manifest_goes(void **state)
 	assert_false(is_listed(f, path));
 }
 
+/* An older catalog was put back: it tells of a deletion that has ended, and the name was used again since. */
+static void what_was_made_anew_is_not_deleted(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *first = make_dump(f, 1, AT_US), *second = make_dump(f, 2, AT_US + 60 * US_PER_S);
+	_cleanup(free) char *key = manifest_key(first);
+	_cleanup(manifest) struct manifest anew = {0};
+	struct artifact_recovery recovery = {0};
+	struct artifact_comparison counts = {0};
+
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ino_of_artifact(first), true, NULL), 0);
+	describe_dump(&anew, first, 9);
+	put_manifest_of(f, &anew);
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
+	assert_int_equal(recovery.left, 0);
+	assert_int_equal(count_pending(f), 0);
+	assert_true(is_stored(f, first));
+	assert_true(is_stored(f, key));
+	assert_int_equal(artifact_compare(&f->repo, LATER_US, NULL, &counts, NULL), 0);
+	assert_int_equal(counts.adopted, 1);
+	assert_true(is_listed(f, first));
+	assert_true(is_listed(f, second));
+}
+
+/* A manifest that one read brings as garbage is no reason to delete what may be whole. */
+static void what_cannot_be_read_is_not_deleted(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = reserve_for(f, 7), *key = manifest_key(path);
+	struct artifact_recovery recovery = {0};
+	_cleanup(manifest) struct manifest m = {0};
+
+	describe_dump(&m, path, 7);
+	put_object_of(f, &m);
+	put_text(f, key, "garbage");
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
+	assert_int_equal(recovery.left, 1);
+	assert_int_equal(artifact_discard(&f->repo, path, NULL), -EBADMSG);
+	assert_true(is_stored(f, path));
+	assert_true(is_stored(f, key));
+	put_manifest_of(f, &m);
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
+	assert_int_equal(recovery.adopted, 1);
+	assert_true(is_listed(f, path));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -129,6 +175,8 @@ int main(void)
 	        TEST(what_a_start_left_is_tried_again),
 	        TEST(a_name_that_could_not_be_asked_for_is_given_up),
 	        TEST(a_table_beside_anothers_manifest_goes),
+	        TEST(what_was_made_anew_is_not_deleted),
+	        TEST(what_cannot_be_read_is_not_deleted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

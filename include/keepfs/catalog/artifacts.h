@@ -36,6 +36,9 @@ int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err);
 /** catalog_tombs() - call @row with the path of each deletion that has begun and not ended. */
 int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const char *path), void *arg);
 
+/** catalog_tomb_run() - the run that made the artifact whose deletion has begun; -ENOENT. */
+int catalog_tomb_run(struct catalog *c, uint64_t ino, int64_t *ret_run_id);
+
 /** catalog_mark_damaged() - reading it has shown that the store no longer holds its bytes: it counts as no
  * good backup any more. So is the artifact that is a directory when a file of it is; the artifact that a
  * damaged file is beside is not. The first reason stays; a rebuild forgets it. */
