@@ -20,6 +20,11 @@ int artifact_delete(struct store *store, const struct store_call *call, const ch
 void artifact_tell_listed(const struct repository *repo, const struct manifest *m);
 /** artifact_left() - something was left in the store: have the tidier, if there is one, try again. */
 void artifact_left(struct repository *repo);
+/** artifact_removal_begin(), artifact_removal_end() - between them the caller removes artifact @ino, and the tidier leaves it alone: when
+ * one of two has ended a removal, the name may be used again while the other one still deletes below it. */
+void artifact_removal_begin(struct repository *repo, uint64_t ino);
+void artifact_removal_end(struct repository *repo, uint64_t ino);
+bool artifact_is_being_removed(struct repository *repo, uint64_t ino);
 /** artifact_settle() - bring tombstones, and intents whose run has ended, to their end; what the store does not answer
  * for is counted as left, intents of runs that have not ended in *@live. */
 int artifact_settle(struct repository *repo, struct cancel *cancel, struct artifact_recovery *counts,

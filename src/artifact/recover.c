@@ -88,8 +88,12 @@ static int was_made_anew(struct settling *s, const char *path, int64_t run_id, s
 static int settle_tomb(struct settling *s, const struct leftover *tomb, struct error *err)
 {
 	int64_t run_id;
-	int r = catalog_tomb_run(s->catalog, tomb->ino, &run_id);
+	int r;
 
+	/* Whoever removes it tells when something is left. */
+	if (artifact_is_being_removed(s->repo, tomb->ino))
+		return 0;
+	r = catalog_tomb_run(s->catalog, tomb->ino, &run_id);
 	s->is_store = false;
 	if (r < 0) /* -ENOENT: it has come to its end meanwhile */
 		return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");

@@ -29,6 +29,8 @@ struct artifact_tidier {
 	int64_t pause_ms;       /* between the last attempt and the next */
 	bool waits_for_run;     /* lock: something is left of a run that has not ended */
 	int64_t compare_ms;     /* clock_mono_ms() of the next comparison; 0: none */
+	uint64_t *claimed;      /* lock: artifacts that somebody else is removing */
+	size_t claimed_count;   /* lock */
 	bool stopping;          /* lock */
 	pthread_t thread;
 	bool started;
@@ -66,6 +68,55 @@ void artifact_run_ended(struct repository *repo)
 	if (t->waits_for_run)
 		be_due_soon(t);
 	pthread_mutex_unlock(&t->lock);
+}
+
+void artifact_removal_begin(struct repository *repo, uint64_t ino)
+{
+	struct artifact_tidier *t = repo->tidier;
+
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	t->claimed = mem_resize(t->claimed, t->claimed_count + 1, sizeof(*t->claimed));
+	t->claimed[t->claimed_count++] = ino;
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* With the lock: where it is in the list; its length when it is not. */
+static size_t find_claim(const struct artifact_tidier *t, uint64_t ino)
+{
+	size_t i = 0;
+
+	while (i < t->claimed_count && t->claimed[i] != ino)
+		i++;
+	return i;
+}
+
+void artifact_removal_end(struct repository *repo, uint64_t ino)
+{
+	struct artifact_tidier *t = repo->tidier;
+	size_t i;
+
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	i = find_claim(t, ino);
+	if (i < t->claimed_count)
+		t->claimed[i] = t->claimed[--t->claimed_count];
+	pthread_mutex_unlock(&t->lock);
+}
+
+bool artifact_is_being_removed(struct repository *repo, uint64_t ino)
+{
+	struct artifact_tidier *t = repo->tidier;
+	bool claimed;
+
+	if (!t)
+		return false;
+	pthread_mutex_lock(&t->lock);
+	claimed = find_claim(t, ino) < t->claimed_count;
+	pthread_mutex_unlock(&t->lock);
+	return claimed;
 }
 
 /* With the lock: whichever comes first; 0: nothing is to be done. */
@@ -216,6 +267,7 @@ struct artifact_tidier *artifact_tidier_free(struct artifact_tidier *t)
 	pthread_cond_destroy(&t->changed);
 	pthread_mutex_destroy(&t->lock);
 	cancel_finish(&t->cancel);
+	free(t->claimed);
 	free(t);
 	return NULL;
 }

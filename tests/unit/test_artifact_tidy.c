@@ -168,6 +168,48 @@ static void what_cannot_be_read_is_not_deleted(void **state)
 	assert_true(is_listed(f, path));
 }
 
+/* The tidier comes by while somebody removes. */
+static struct fixture *settled_at_remove;
+static const struct store_ops *real_ops;
+
+static int settle_and_remove(struct store *s, const struct store_call *call, const char *key,
+                             struct error *err)
+{
+	struct fixture *f = settled_at_remove;
+	struct artifact_recovery counts = {0};
+	unsigned live = 0;
+
+	settled_at_remove = NULL;
+	if (f) {
+		assert_int_equal(artifact_settle(&f->repo, NULL, &counts, &live, NULL), 0);
+		assert_int_equal(counts.removed + counts.left, 0);
+		assert_int_equal(count_pending(f), 1);
+	}
+	return real_ops->remove(s, call, key, err);
+}
+
+static void a_removal_is_one_threads(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *first = make_dump(f, 1, AT_US), *second = make_dump(f, 2, AT_US + 60 * US_PER_S);
+	struct store_ops ops = *f->store->ops;
+	struct artifact_tidier *tidier;
+
+	assert_int_equal(artifact_tidier_start(&f->repo, INT64_C(3600000), 0, &tidier, NULL), 0);
+	real_ops = f->store->ops;
+	ops.remove = settle_and_remove;
+	f->store->ops = &ops;
+	settled_at_remove = f;
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL), 0);
+	f->store->ops = real_ops;
+	assert_null(settled_at_remove);
+	assert_int_equal(count_pending(f), 0);
+	assert_false(artifact_is_being_removed(&f->repo, ino_of_artifact(first)));
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(second), NULL), -EPERM);
+	assert_false(artifact_is_being_removed(&f->repo, ino_of_artifact(second)));
+	artifact_tidier_free(tidier);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +217,7 @@ int main(void)
 	        TEST(what_a_start_left_is_tried_again),
 	        TEST(a_name_that_could_not_be_asked_for_is_given_up),
 	        TEST(a_table_beside_anothers_manifest_goes),
+	        TEST(a_removal_is_one_threads),
 	        TEST(what_was_made_anew_is_not_deleted),
 	        TEST(what_cannot_be_read_is_not_deleted),
 	};
