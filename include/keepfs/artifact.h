@@ -8,6 +8,7 @@
  * - remove: tombstone (catalog), manifest, what lies beside it, objects, row dropped
  * - recover: after a crash, each intent and each tombstone is brought to one of the two ends
  * - tidy: while the daemon runs, what a store did not answer for is tried again
+ * - compare: what the store has and the catalog does not list is adopted, what it has no more is told
  * - rebuild: all rows anew from the manifests in the bucket
  */
 #include <keepfs/base/cancel.h>
@@ -86,12 +87,14 @@ int artifact_check_free(struct repository *repo, const char *path, struct cancel
 /**
  * artifact_publish() - the objects are in the store: write extents and manifest, then list it, and tell
  * @m: may get its extents_key set
- * Return: 0; ARTIFACT_UNLISTED (@err says why): nothing of it may be deleted, it is listed by artifact_tidier or at
- * the next start; negative errno.
+ *
+ * While the disk under the catalog is full it waits, until there is space or @cancel is set: what is whole is not given
+ * up for that, nor called a failure. Return: 0; ARTIFACT_UNLISTED (@err says why): nothing of it may be deleted, it is
+ * listed by the tidier or at the next start; negative errno.
  */
 int artifact_publish(struct repository *repo, struct manifest *m, struct cancel *cancel, struct error *err);
 /** artifact_discard() - it did not come to be: abort and delete what is left below its stem, drop the intent. A store
- * that is not reachable leaves the intent for the tidier or the next start. */
+ * that is not reachable, or a catalog without space, leaves the intent for the tidier or the next start. */
 int artifact_discard(struct repository *repo, const char *path, struct error *err);
 /**
  * artifact_remove() - delete one, and tell
@@ -112,12 +115,44 @@ struct artifact_recovery {
  * failed ("interrupted"). */
 int artifact_recover(struct repository *repo, struct artifact_recovery *ret, struct error *err);
 
+/** struct artifact_comparison - what comparing brought; sums, so that several may be counted into one. */
+struct artifact_comparison {
+	uint64_t adopted;  /* whole, and listed from now on */
+	uint64_t unlisted; /* in the store, but not listed: health tells why */
+	uint64_t young;    /* of these: another keepfs may be at it, so they are looked at again in an hour */
+	uint64_t missing;  /* listed, but the store has no manifest of them any more: they count as damaged */
+};
+
 /**
- * struct artifact_tidier - a thread that brings to an end what a store did not answer for while the daemon ran:
- * deletions, and the rest of runs that failed. It waits until there is something to do, and between two attempts from a
- * minute up to an hour.
+ * artifact_compare() - hold the catalog against all manifests in the store, by their names
+ * @now_us: what is younger than an hour by its manifest is left alone
+ * @counts: added to, also when it fails
+ *
+ * An artifact that the catalog does not know (it is older than the store: copied back, or of a snapshot) is listed when it
+ * is whole. One that is announced by an intent or being deleted is known. What is listed and has no manifest any more is
+ * marked, never deleted; the mark goes when the manifest is back. Runs that are added get numbers above those of all
+ * manifests that were read.
+ *
+ * It costs one request for each thousand objects below manifests/, and three for each artifact that is not known, one for
+ * each that is missing; and 8 bytes of memory for each artifact. It may run beside all else. A failure of the store
+ * ends it, and no conclusion is drawn from what was not seen.
+ */
+int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *cancel,
+                     struct artifact_comparison *counts, struct error *err);
+/** artifact_look_ahead() - the first part of that, only of what comes in the order of keys behind the newest artifact of
+ * @directory that the catalog knows: one request, when there is nothing. For a start, which must not take long: until
+ * @deadline_ms (clock_mono_ms()). */
+int artifact_look_ahead(struct repository *repo, const char *directory, int64_t now_us, int64_t deadline_ms,
+                        struct artifact_comparison *counts, struct error *err);
+
+/**
+ * struct artifact_tidier - a thread that brings to an end what a store did not answer for, at the start or since: deletions,
+ * and the rest of runs that failed. It waits until there is something to do, and between two attempts from a minute up to
+ * an hour. A minute after it began, and once a day, it compares (artifact_compare()).
  */
 struct artifact_tidier;
+/** artifact_run_ended() - a run has ended in the catalog: what it may have left is the tidier's now, if there is one. */
+void artifact_run_ended(struct repository *repo);
 int artifact_tidier_new(struct repository *repo, struct artifact_tidier **ret_tidier, struct error *err);
 /** artifact_tidier_free() - gives up what it is at. NULL allowed; returns NULL. */
 struct artifact_tidier *artifact_tidier_free(struct artifact_tidier *t);

@@ -23,6 +23,11 @@
 
 struct catalog;
 
+/** catalog_directory_open() - make <state_dir> unless it is there, and refuse it when others have a hand in it
+ * (base/own_file.h, as all its files); a descriptor, or negative errno. */
+int catalog_directory_open(const char *state_dir, struct error *err);
+/** catalog_log_open() - <state_dir>/keepfs.log, to append to; a descriptor, or negative errno. */
+int catalog_log_open(const char *state_dir, struct error *err);
 /** catalog_open() - open or create, migrate; -EBADMSG when the file is no (sound) catalog: the message says
  * to rebuild. */
 int catalog_open(const char *state_dir, struct catalog **ret_catalog, struct error *err);

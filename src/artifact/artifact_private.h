@@ -20,19 +20,26 @@ int artifact_delete(struct store *store, const struct store_call *call, const ch
 void artifact_tell_listed(const struct repository *repo, const struct manifest *m);
 /** artifact_left() - something was left in the store: have the tidier, if there is one, try again. */
 void artifact_left(struct repository *repo);
+/** artifact_removal_begin(), artifact_removal_end() - between them the caller removes artifact @ino, and the tidier leaves it alone: when
+ * one of two has ended a removal, the name may be used again while the other one still deletes below it. */
+void artifact_removal_begin(struct repository *repo, uint64_t ino);
+void artifact_removal_end(struct repository *repo, uint64_t ino);
+bool artifact_is_being_removed(struct repository *repo, uint64_t ino);
 /** artifact_settle() - bring tombstones, and intents whose run has ended, to their end; what the store does not answer
- * for is counted as left. */
+ * for is counted as left, intents of runs that have not ended in *@live. */
 int artifact_settle(struct repository *repo, struct cancel *cancel, struct artifact_recovery *counts,
-                    struct error *err);
-/** artifact_tidier_start() - artifact_tidier_new() that waits @first_ms before its first attempt. */
-int artifact_tidier_start(struct repository *repo, int64_t first_ms, struct artifact_tidier **ret_tidier,
-                          struct error *err);
+                    unsigned *live, struct error *err);
+/** artifact_tidier_start() - artifact_tidier_new() that waits @first_ms before its first attempt, and @compare_ms before
+ * it compares (0: never). */
+int artifact_tidier_start(struct repository *repo, int64_t first_ms, int64_t compare_ms,
+                          struct artifact_tidier **ret_tidier, struct error *err);
 /** artifact_find_published() - is there a manifest below the stem of @path? 1 and its artifact's path (heap),
  * one of another path before @path itself; 0; negative errno. */
 int artifact_find_published(struct store *store, const struct store_call *call, const char *path,
                             char **ret_path, struct error *err);
 /** artifact_is_foreign() - 1 when a manifest below the stem of @path is another keepfs's, as far as its path
- * and the number of its run tell; 0 when it is not, or there is none. */
+ * and the number of its run tell; 0 when it is not, or there is none; -EBADMSG when it cannot be used, so that
+ * nothing below the stem may be deleted. */
 int artifact_is_foreign(struct store *store, const struct store_call *call, const char *path, int64_t run_id,
                         struct error *err);
 /** artifact_abort_uploads() - drop all open uploads below the stem of @path, until none is listed. */
@@ -44,6 +51,7 @@ struct listing {
 	struct store *store;
 	const struct store_call *call;
 	const char *prefix;
+	const char *start_after; /* only keys greater than this; NULL: all */
 	struct store_object *page;
 	size_t count, at;
 	bool ended;
@@ -58,6 +66,26 @@ static inline void cleanup_listing(struct listing *l)
 	listing_finish(l);
 }
 
+/**
+ * struct lookup - objects asked for by name, nearly in the order of their keys, for a request in many
+ *
+ * A page of the listing answers for all keys between where it begins and its last one: that an object is there, and that
+ * none is. A key that it does not cover brings the next page, which begins at that key.
+ */
+struct lookup {
+	struct store *store;
+	const struct store_call *call;
+	const char *prefix; /* of all that is asked for */
+	struct store_object *page;
+	size_t count;
+	char *after; /* the page holds what comes behind this; NULL: there is no page */
+	bool ended;  /* nothing comes behind its last one */
+};
+
+/** lookup_find() - 0 and the object (borrowed until the next call); -ENOENT; another negative errno. */
+int lookup_find(struct lookup *l, const char *key, const struct store_object **ret_object, struct error *err);
+void lookup_finish(struct lookup *l);
+
 /** artifact_prefix() - heap: what the keys of all objects begin with that an artifact of @path has. */
 char *artifact_prefix(const char *path);
 
@@ -66,6 +94,8 @@ struct artifact_match {
 	 * ends the matching. */
 	int (*unknown)(void *arg, const char *key, struct error *err);
 	void *arg;
+	/* Where an object is looked up that is not in its place; NULL: the store is asked for it alone. */
+	struct lookup *lookup;
 	/* Out: what is wrong, "" when nothing is. With @broken the backup itself, else only a file beside
 	 * it. */
 	struct str problem;
@@ -76,8 +106,11 @@ struct artifact_match {
  * artifact_match() - hold a listing against what @m says of its objects: each is there and has its size
  * @l: stands at the first key from artifact_prefix() on, and is moved behind the last
  *
- * An object that is not listed in its place is asked for by name before it counts as missing. Return: 0;
+ * An object that is not listed in its place is looked up by name before it counts as missing. Return: 0;
  * negative errno when the store failed.
  */
 int artifact_match(struct listing *l, const struct manifest *m, struct artifact_match *match,
                    struct error *err);
+/** artifact_check_objects() - artifact_match() of one artifact, with a listing of its own. */
+int artifact_check_objects(struct store *store, const struct store_call *call, const struct manifest *m,
+                           struct artifact_match *match, struct error *err);

@@ -76,18 +76,36 @@ static void compare_bytes(struct walk *w, const struct expected *e, uint64_t byt
 	note(w, e, what);
 }
 
+static int find_object(struct walk *w, const char *key, uint64_t *ret_bytes, struct error *err)
+{
+	const struct store_object *found;
+	struct store_object object;
+	int r;
+
+	if (w->match->lookup) {
+		r = lookup_find(w->match->lookup, key, &found, err);
+		if (r == 0)
+			*ret_bytes = found->bytes;
+		return r;
+	}
+	r = store_head(w->l->store, w->l->call, key, &object, err);
+	if (r == 0)
+		*ret_bytes = object.bytes;
+	return r;
+}
+
 /* Something is not where it was expected in the listing. Once the backup is known to be broken, nobody asks
  * for the rest. */
 static int ask_for(struct walk *w, const struct expected *e, struct error *err)
 {
-	struct store_object object;
+	uint64_t bytes;
 	int r;
 
 	if (w->match->broken)
 		return 0;
-	r = store_head(w->l->store, w->l->call, e->object->key, &object, err);
+	r = find_object(w, e->object->key, &bytes, err);
 	if (r == 0)
-		compare_bytes(w, e, object.bytes);
+		compare_bytes(w, e, bytes);
 	else if (r == -ENOENT)
 		note(w, e, "there is a manifest, but the object is missing");
 	return r == -ENOENT ? 0 : r;
@@ -121,6 +139,15 @@ static int walk_all(struct walk *w, const char *prefix, struct error *err)
 	while (r == 0 && w->at < w->count)
 		r = ask_for(w, &w->expected[w->at++], err);
 	return r;
+}
+
+int artifact_check_objects(struct store *store, const struct store_call *call, const struct manifest *m,
+                           struct artifact_match *match, struct error *err)
+{
+	_cleanup(free) char *prefix = artifact_prefix(m->path);
+	_cleanup(listing) struct listing l = {.store = store, .call = call, .prefix = prefix};
+
+	return artifact_match(&l, m, match, err);
 }
 
 int artifact_match(struct listing *l, const struct manifest *m, struct artifact_match *match,

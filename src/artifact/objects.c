@@ -111,8 +111,11 @@ int artifact_is_foreign(struct store *store, const struct store_call *call, cons
 	if (strcmp(published, path) != 0)
 		return 1;
 	r = artifact_fetch(store, call, path, &m, err);
-	if (r == -ENOENT || r == ARTIFACT_UNUSABLE)
+	if (r == -ENOENT)
 		return 0;
+	/* Whose it is cannot be told: one of ours was written whole. */
+	if (r == ARTIFACT_UNUSABLE)
+		return -EBADMSG;
 	return r < 0 ? r : m.run_id != run_id;
 }
 

@@ -12,12 +12,14 @@
 #include <string.h>
 
 #include <keepfs/base/clock.h>
+#include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/intents.h>
 #include <keepfs/codec/name.h>
 
 #define DISCARD_DEADLINE_MS 15000
+#define SPACE_RETRY_MS      2000
 
 #define INLINE_EXTENTS_BYTES ((size_t)64 << 10)
 
@@ -51,7 +53,7 @@ static int reserve_stem(struct repository *repo, const struct artifact_name *nam
 	int r = catalog_stem_taken(repo->catalog, name->directory, name->stem);
 
 	if (r < 0)
-		return error_set(err, ERROR_INTERNAL, -r, "the catalog cannot be read");
+		return error_system(err, -r, "the catalog cannot be read");
 	if (r > 0)
 		return error_set(err, ERROR_CONFLICT, EEXIST,
 		                 "%s: there is a backup of that name already, and it is made once only",
@@ -131,12 +133,23 @@ static int put_manifest(struct store *store, const struct store_call *call, cons
 	return r < 0 ? r : 0;
 }
 
-/* The name is another's: leave everything under it alone, but for a table that we brought there. */
-static void withdraw(struct store *store, struct catalog *catalog, const struct manifest *m, bool own_table)
+/* An intent that is not needed any more; while the catalog's disk is full it waits for the tidier. */
+static int end_intent(struct repository *repo, const char *path, struct error *err)
 {
-	if (own_table && store_remove(store, NULL, m->extents_key, NULL) < 0)
-		return;
-	catalog_drop_intent(catalog, m->path, NULL);
+	int r = catalog_drop_intent(repo->catalog, path, err);
+
+	if (r < 0)
+		artifact_left(repo);
+	return r;
+}
+
+/* The name is another's: leave everything under it alone, but for a table that we brought there. */
+static void withdraw(struct repository *repo, const struct manifest *m, bool own_table)
+{
+	if (own_table && store_remove(repository_store(repo), NULL, m->extents_key, NULL) < 0)
+		artifact_left(repo);
+	else
+		end_intent(repo, m->path, NULL);
 }
 
 int artifact_check_free(struct repository *repo, const char *path, struct cancel *cancel, struct error *err)
@@ -147,10 +160,12 @@ int artifact_check_free(struct repository *repo, const char *path, struct cancel
 	_cleanup(free) char *published = NULL, *key = NULL;
 	int r = artifact_find_published(store, &call, path, &published, err);
 
+	if (r < 0)
+		artifact_left(repo);
 	if (r <= 0)
 		return r;
 	key = manifest_key(published);
-	r = catalog_drop_intent(repo->catalog, path, err);
+	r = end_intent(repo, path, err);
 	return r < 0 ? r : conflict(store, key, "", err);
 }
 
@@ -161,6 +176,24 @@ void artifact_tell_listed(const struct repository *repo, const struct manifest *
 			e->listed(e->arg, m);
 }
 
+/* While the catalog's disk is full, what is whole waits for space: the run goes on when there is some, or is cancelled. */
+static int list_published(struct repository *repo, const struct manifest *m, struct cancel *cancel,
+                          struct error *err)
+{
+	bool told = false;
+	int r;
+
+	while ((r = catalog_add_artifact(repo->catalog, m, err)) == -ENOSPC) {
+		if (!told && err)
+			log_warning("%s is whole in the store; it is listed as soon as there is space: %s",
+			            m->path, err->message);
+		told = true;
+		if (cancel_sleep_ms(cancel, SPACE_RETRY_MS))
+			break;
+	}
+	return r;
+}
+
 int artifact_publish(struct repository *repo, struct manifest *m, struct cancel *cancel, struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
@@ -169,10 +202,10 @@ int artifact_publish(struct repository *repo, struct manifest *m, struct cancel 
 	int r = table < 0 ? table : put_manifest(store, &call, m, err);
 
 	if (r == -EEXIST)
-		withdraw(store, repo->catalog, m, table == 0);
+		withdraw(repo, m, table == 0);
 	if (r < 0)
 		return r;
-	r = catalog_add_artifact(repo->catalog, m, err);
+	r = list_published(repo, m, cancel, err);
 	if (r < 0) {
 		error_prefix(err, "%s is whole in the store, but could not be listed yet", m->path);
 		artifact_left(repo);
@@ -194,7 +227,7 @@ int artifact_discard(struct repository *repo, const char *path, struct error *er
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
-		return error_set(err, ERROR_INTERNAL, -r, "the catalog's intents cannot be read");
+		return error_system(err, -r, "the catalog's intents cannot be read");
 	r = artifact_abort_uploads(store, &call, path, err);
 	if (r == 0)
 		r = artifact_is_foreign(store, &call, path, run_id, err);
@@ -204,7 +237,7 @@ int artifact_discard(struct repository *repo, const char *path, struct error *er
 		artifact_left(repo);
 		return r;
 	}
-	return catalog_drop_intent(repo->catalog, path, err);
+	return end_intent(repo, path, err);
 }
 
 void repository_listen(struct repository *repo, struct artifact_events *events)

@@ -11,7 +11,8 @@
  * manifest with its stem and '.', and those of another artifact sort before or behind all of them: names of
  * artifacts go on with '-' or digits, which are not between '.' and '/'. Where two artifacts have one stem,
  * or a directory is named like one, this does not hold, and a bucket may change while it is walked: so what
- * seems to be missing is asked for by name before it is reported. Nothing is ever deleted here.
+ * seems to be missing is looked up by name before it is reported: in a page of a listing, which answers for all names
+ * that are near, since there may be thousands of foreign objects. Nothing is ever deleted here.
  */
 #include "artifact_private.h"
 
@@ -23,6 +24,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/rebuild.h>
+#include <keepfs/catalog/runs.h>
 #include <keepfs/codec/name.h>
 
 #define PER_THREAD 4 /* manifests on their way or waiting, for each thread */
@@ -47,6 +49,7 @@ struct rebuild {
 	struct artifact_rebuild *io;
 	struct store_call call;
 	struct listing manifests, objects;
+	struct lookup manifest_names, object_names; /* what is not in its place in these */
 	char *lone; /* key of what lies beside a manifest that has not come yet */
 	struct workers *workers;
 	pthread_mutex_t lock;
@@ -54,6 +57,7 @@ struct rebuild {
 	struct slot *slots; /* a ring: the oldest of `busy` is at `first` */
 	size_t limit, first, busy;
 	uint64_t busy_bytes;
+	int64_t largest_run; /* of all manifests that could be read, listed or not */
 };
 
 static void problem(struct rebuild *rb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -88,9 +92,9 @@ static int on_unexpected(void *arg, const char *path, struct error *err)
 {
 	struct rebuild *rb = arg;
 	_cleanup(free) char *key = manifest_key(path);
-	struct store_object object;
+	const struct store_object *manifest;
 	int r = store_key_check(key, NULL) < 0 ? -ENOENT
-	                                       : store_head(rb->store, &rb->call, key, &object, err);
+	                                       : lookup_find(&rb->manifest_names, key, &manifest, err);
 
 	if (r == -ENOENT) {
 		problem(rb, "%s: an object without a manifest", path);
@@ -130,7 +134,7 @@ static int pass_objects(struct rebuild *rb, const char *prefix, struct error *er
 /* 1 when the backup that @m describes is there; 0 when it is not. */
 static int match_objects(struct rebuild *rb, const struct manifest *m, struct error *err)
 {
-	struct artifact_match match = {.unknown = on_unexpected, .arg = rb};
+	struct artifact_match match = {.unknown = on_unexpected, .arg = rb, .lookup = &rb->object_names};
 	int r = artifact_match(&rb->objects, m, &match, err);
 
 	if (r == 0 && match.problem.len > 0)
@@ -189,6 +193,8 @@ static int list_slot(struct rebuild *rb, struct slot *slot, struct error *err)
 			*err = slot->error;
 		return slot->result;
 	}
+	if (slot->manifest.run_id > rb->largest_run)
+		rb->largest_run = slot->manifest.run_id;
 	r = match_objects(rb, &slot->manifest, err);
 	return r <= 0 ? r : list_artifact(rb, &slot->manifest, err);
 }
@@ -310,9 +316,14 @@ static int walk_roots(struct rebuild *rb, struct error *err)
 
 		rb->manifests = (struct listing){.store = rb->store, .call = &rb->call, .prefix = manifests};
 		rb->objects = (struct listing){.store = rb->store, .call = &rb->call, .prefix = objects};
+		rb->manifest_names =
+		        (struct lookup){.store = rb->store, .call = &rb->call, .prefix = manifests};
+		rb->object_names = (struct lookup){.store = rb->store, .call = &rb->call, .prefix = objects};
 		r = walk_manifests(rb, err);
 		listing_finish(&rb->manifests);
 		listing_finish(&rb->objects);
+		lookup_finish(&rb->manifest_names);
+		lookup_finish(&rb->object_names);
 	}
 	return r;
 }
@@ -347,6 +358,8 @@ static int rebuild_all(struct rebuild *rb, struct error *err)
 	if (r < 0)
 		return r;
 	r = walk_roots(rb, err);
+	if (r == 0)
+		r = catalog_raise_run_number(rb->catalog, rb->largest_run, err);
 	ended = catalog_end_rebuild(rb->catalog, r == 0, r == 0 ? err : NULL);
 	return r < 0 ? r : ended;
 }

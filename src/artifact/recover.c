@@ -69,15 +69,39 @@ struct settling {
 	struct catalog *catalog;
 	struct store_call call;
 	struct artifact_recovery *counts;
+	unsigned live; /* intents of runs that have not ended */
 	bool is_store;
 };
 
+/* Is what the store has now of another run than what was to be deleted? Then an older catalog was put back, and the
+ * deletion it tells of has ended long ago. 1; 0; negative errno. */
+static int was_made_anew(struct settling *s, const char *path, int64_t run_id, struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	int r = artifact_fetch(s->store, &s->call, path, &m, err);
+
+	if (r == 0)
+		return m.run_id != run_id;
+	return r == -ENOENT || r == ARTIFACT_UNUSABLE ? 0 : r;
+}
+
 static int settle_tomb(struct settling *s, const struct leftover *tomb, struct error *err)
 {
-	int r = artifact_delete(s->store, &s->call, tomb->path, err);
+	int64_t run_id;
+	int r;
 
-	s->is_store = r < 0;
+	/* Whoever removes it tells when something is left. */
+	if (artifact_is_being_removed(s->repo, tomb->ino))
+		return 0;
+	r = catalog_tomb_run(s->catalog, tomb->ino, &run_id);
+	s->is_store = false;
+	if (r < 0) /* -ENOENT: it has come to its end meanwhile */
+		return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");
+	r = was_made_anew(s, tomb->path, run_id, err);
 	if (r == 0)
+		r = artifact_delete(s->store, &s->call, tomb->path, err);
+	s->is_store = r < 0;
+	if (r >= 0)
 		r = catalog_drop_artifact(s->catalog, tomb->ino, err);
 	if (r == 0)
 		s->counts->removed++;
@@ -87,10 +111,8 @@ static int settle_tomb(struct settling *s, const struct leftover *tomb, struct e
 /* Returns 1 when the objects of @m are there, as far as the backup needs them; 0 when they are not. */
 static int has_objects(struct settling *s, const struct manifest *m, struct error *err)
 {
-	_cleanup(free) char *prefix = artifact_prefix(m->path);
-	_cleanup(listing) struct listing l = {.store = s->store, .call = &s->call, .prefix = prefix};
 	struct artifact_match match = {0};
-	int r = artifact_match(&l, m, &match, err);
+	int r = artifact_check_objects(s->store, &s->call, m, &match, err);
 
 	if (r == 0 && match.problem.len > 0 && !match.broken)
 		log_warning("%s", str_text(&match.problem));
@@ -104,8 +126,11 @@ static int find_whole(struct settling *s, const char *path, struct manifest *ret
 	_cleanup(manifest) struct manifest m = {0};
 	int r = artifact_fetch(s->store, &s->call, path, &m, err);
 
-	if (r == -ENOENT || r == ARTIFACT_UNUSABLE)
+	if (r == -ENOENT)
 		return 0;
+	/* One bad read must not be the end of a whole backup: it is read again later. */
+	if (r == ARTIFACT_UNUSABLE)
+		return -EBADMSG;
 	if (r == 0)
 		r = has_objects(s, &m, err);
 	if (r <= 0)
@@ -113,6 +138,18 @@ static int find_whole(struct settling *s, const char *path, struct manifest *ret
 	*ret = m;
 	m = (struct manifest){0};
 	return 1;
+}
+
+/* The name is another's. What may lie beside its manifest is our table, unless that manifest names it. */
+static int take_back_table(struct settling *s, const char *path, struct error *err)
+{
+	_cleanup(free) char *table = manifest_extents_key(path);
+	_cleanup(manifest) struct manifest theirs = {0};
+	int r = artifact_fetch(s->store, &s->call, path, &theirs, err);
+
+	if (r == ARTIFACT_UNUSABLE || r == -ENOTSUP || (r == 0 && theirs.extents_key))
+		return 0;
+	return r < 0 && r != -ENOENT ? r : store_remove(s->store, &s->call, table, err);
 }
 
 static int settle_intent(struct settling *s, const struct leftover *intent, struct error *err)
@@ -127,7 +164,9 @@ static int settle_intent(struct settling *s, const struct leftover *intent, stru
 	if (r == 0)
 		r = find_whole(s, intent->path, &m, err);
 	whole = r > 0 && !foreign;
-	if (r == 0)
+	if (foreign)
+		r = take_back_table(s, intent->path, err);
+	else if (r == 0)
 		r = artifact_delete(s->store, &s->call, intent->path, err);
 	s->is_store = r < 0;
 	if (r < 0)
@@ -161,7 +200,8 @@ static int settle_all(struct settling *s, const struct leftovers *l,
 		struct error failure = {0};
 		int r = settle(s, &l->items[i], &failure);
 
-		if (r < 0 && s->is_store) {
+		/* One whose place is taken is no reason to leave the others. */
+		if (r < 0 && (s->is_store || r == -EEXIST)) {
 			s->counts->left++;
 			log_warning("what is left of %s stays for now: %s", l->items[i].path,
 			            failure.message);
@@ -181,7 +221,7 @@ static int read_leftovers(struct catalog *catalog, struct leftovers *tombs, stru
 
 	if (r == 0)
 		r = catalog_intents(catalog, remember_intent, intents);
-	return r < 0 ? error_set(err, ERROR_INTERNAL, -r, "the catalog cannot be read") : 0;
+	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
 }
 
 int artifact_recover(struct repository *repo, struct artifact_recovery *ret, struct error *err)
@@ -192,8 +232,11 @@ int artifact_recover(struct repository *repo, struct artifact_recovery *ret, str
 	        .repo = repo, .store = repository_store(repo), .catalog = repo->catalog, .counts = &counts};
 	int r = read_leftovers(repo->catalog, &tombs, &intents, err);
 
-	if (r == 0 && catalog_unfinished_runs(repo->catalog, remember_run, &runs) < 0)
-		r = error_set(err, ERROR_INTERNAL, EIO, "the catalog cannot be read");
+	if (r == 0) {
+		r = catalog_unfinished_runs(repo->catalog, remember_run, &runs);
+		if (r < 0)
+			error_system(err, -r, "the catalog cannot be read");
+	}
 	if (r == 0)
 		r = settle_all(&s, &tombs, settle_tomb, err);
 	if (r == 0)
@@ -213,14 +256,14 @@ static int settle_abandoned(struct settling *s, const struct leftover *intent, s
 	int r = catalog_run(s->catalog, intent->run_id, &run);
 
 	if (r == 0 && (run.state == RUN_PENDING || run.state == RUN_RUNNING)) {
-		s->counts->left++;
+		s->live++;
 		return 0;
 	}
 	return settle_intent(s, intent, err);
 }
 
 int artifact_settle(struct repository *repo, struct cancel *cancel, struct artifact_recovery *counts,
-                    struct error *err)
+                    unsigned *live, struct error *err)
 {
 	_cleanup(leftovers) struct leftovers tombs = {0}, intents = {0};
 	struct settling s = {.repo = repo,
@@ -232,5 +275,8 @@ int artifact_settle(struct repository *repo, struct cancel *cancel, struct artif
 
 	if (r == 0)
 		r = settle_all(&s, &tombs, settle_tomb, err);
-	return r < 0 ? r : settle_all(&s, &intents, settle_abandoned, err);
+	if (r == 0)
+		r = settle_all(&s, &intents, settle_abandoned, err);
+	*live = s.live;
+	return r;
 }

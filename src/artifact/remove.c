@@ -86,10 +86,15 @@ static void tell_removed(const struct repository *repo, uint64_t ino, const stru
 static int delete_hidden(struct repository *repo, uint64_t ino, const char *path, struct error *err)
 {
 	int r = artifact_delete(repository_store(repo), NULL, path, err);
+	bool ended = r == 0 && catalog_drop_artifact(repo->catalog, ino, NULL) == 0;
 
-	if (r == 0)
-		return catalog_drop_artifact(repo->catalog, ino, err);
-	error_prefix(err, "%s is no longer listed; its deletion from the store is tried again later", path);
+	artifact_removal_end(repo, ino);
+	if (ended)
+		return 0;
+	if (r < 0)
+		error_prefix(err, "%s is no longer listed; its deletion from the store is tried again later",
+		             path);
+	/* Where the catalog has no space for its end, the tomb stays a while: the removal itself is done. */
 	artifact_left(repo);
 	return r;
 }
@@ -103,9 +108,12 @@ int artifact_remove(struct repository *repo, uint64_t ino, struct error *err)
 	if (r == -ENOENT)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "there is no such backup");
 	if (r < 0)
-		return error_set(err, ERROR_INTERNAL, -r, "the catalog cannot be read");
+		return error_system(err, -r, "the catalog cannot be read");
 	facts_gather(repo, ino, &m, &facts);
+	artifact_removal_begin(repo, ino);
 	r = catalog_entomb_artifact(repo->catalog, ino, true, err);
+	if (r < 0)
+		artifact_removal_end(repo, ino);
 	if (r == 0) {
 		r = delete_hidden(repo, ino, m.path, err);
 		/* It is gone from the listing, whatever became of the rest. */

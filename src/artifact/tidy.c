@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What a store did not answer for while the daemon ran: it is tried again, after a minute, after two, …, once an hour at
- * most, until nothing is left. Nobody waits for it, and nothing wakes up while there is nothing to do.
+ * What a store did not answer for is tried again, after a minute, after two, …, once an hour at most, until nothing is
+ * left. And once a day the catalog is held against the store. Nobody waits for either, and nothing wakes up while there
+ * is nothing to do.
  */
 #include "artifact_private.h"
 
@@ -13,8 +14,10 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
 
-#define FIRST_MS INT64_C(60000)
-#define MOST_MS  INT64_C(3600000)
+#define FIRST_MS         INT64_C(60000)
+#define MOST_MS          INT64_C(3600000)
+#define COMPARE_MS       INT64_C(86400000)
+#define COMPARE_AGAIN_MS INT64_C(3900000) /* when it failed, or something was too young: that is an hour */
 
 struct artifact_tidier {
 	struct repository *repo;
@@ -23,10 +26,26 @@ struct artifact_tidier {
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* due_ms, stopping */
 	int64_t due_ms;         /* lock: clock_mono_ms() of the next attempt; 0: nothing is left */
+	int64_t pause_ms;       /* between the last attempt and the next */
+	bool waits_for_run;     /* lock: something is left of a run that has not ended */
+	int64_t compare_ms;     /* clock_mono_ms() of the next comparison; 0: none */
+	uint64_t *claimed;      /* lock: artifacts that somebody else is removing */
+	size_t claimed_count;   /* lock */
 	bool stopping;          /* lock */
 	pthread_t thread;
 	bool started;
 };
+
+/* With the lock: soon, however long the pause is that the last attempt was followed by. */
+static void be_due_soon(struct artifact_tidier *t)
+{
+	int64_t soon_ms = clock_mono_ms() + t->first_ms;
+
+	if (t->due_ms == 0 || t->due_ms > soon_ms)
+		t->due_ms = soon_ms;
+	t->pause_ms = t->first_ms;
+	pthread_cond_signal(&t->changed);
+}
 
 void artifact_left(struct repository *repo)
 {
@@ -35,19 +54,86 @@ void artifact_left(struct repository *repo)
 	if (!t)
 		return;
 	pthread_mutex_lock(&t->lock);
-	if (t->due_ms == 0)
-		t->due_ms = clock_mono_ms() + t->first_ms;
-	pthread_cond_signal(&t->changed);
+	be_due_soon(t);
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* With the lock: until an attempt is due. False: stop. */
+void artifact_run_ended(struct repository *repo)
+{
+	struct artifact_tidier *t = repo->tidier;
+
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	if (t->waits_for_run)
+		be_due_soon(t);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void artifact_removal_begin(struct repository *repo, uint64_t ino)
+{
+	struct artifact_tidier *t = repo->tidier;
+
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	t->claimed = mem_resize(t->claimed, t->claimed_count + 1, sizeof(*t->claimed));
+	t->claimed[t->claimed_count++] = ino;
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* With the lock: where it is in the list; its length when it is not. */
+static size_t find_claim(const struct artifact_tidier *t, uint64_t ino)
+{
+	size_t i = 0;
+
+	while (i < t->claimed_count && t->claimed[i] != ino)
+		i++;
+	return i;
+}
+
+void artifact_removal_end(struct repository *repo, uint64_t ino)
+{
+	struct artifact_tidier *t = repo->tidier;
+	size_t i;
+
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	i = find_claim(t, ino);
+	if (i < t->claimed_count)
+		t->claimed[i] = t->claimed[--t->claimed_count];
+	pthread_mutex_unlock(&t->lock);
+}
+
+bool artifact_is_being_removed(struct repository *repo, uint64_t ino)
+{
+	struct artifact_tidier *t = repo->tidier;
+	bool claimed;
+
+	if (!t)
+		return false;
+	pthread_mutex_lock(&t->lock);
+	claimed = find_claim(t, ino) < t->claimed_count;
+	pthread_mutex_unlock(&t->lock);
+	return claimed;
+}
+
+/* With the lock: whichever comes first; 0: nothing is to be done. */
+static int64_t next_due_ms(const struct artifact_tidier *t)
+{
+	if (t->due_ms == 0 || t->compare_ms == 0)
+		return t->due_ms + t->compare_ms;
+	return t->due_ms < t->compare_ms ? t->due_ms : t->compare_ms;
+}
+
+/* With the lock: until something is due. False: stop. */
 static bool wait_until_due(struct artifact_tidier *t)
 {
 	while (!t->stopping) {
-		int64_t wait_ms = t->due_ms - clock_mono_ms();
+		int64_t due_ms = next_due_ms(t), wait_ms = due_ms - clock_mono_ms();
 
-		if (t->due_ms == 0)
+		if (due_ms == 0)
 			pthread_cond_wait(&t->changed, &t->lock);
 		else if (wait_ms > 0)
 			clock_cond_wait_ms(&t->changed, &t->lock, wait_ms);
@@ -57,11 +143,12 @@ static bool wait_until_due(struct artifact_tidier *t)
 	return false;
 }
 
-static unsigned settle_tombs(struct artifact_tidier *t)
+/* Whether nothing is left that another attempt could end. */
+static bool try_again(struct artifact_tidier *t, unsigned *ret_live)
 {
 	struct artifact_recovery counts = {0};
 	struct error err = {0};
-	int r = artifact_settle(t->repo, &t->cancel, &counts, &err);
+	int r = artifact_settle(t->repo, &t->cancel, &counts, ret_live, &err);
 
 	if (counts.removed || counts.discarded || counts.adopted)
 		log_info(
@@ -69,38 +156,82 @@ static unsigned settle_tombs(struct artifact_tidier *t)
 		        counts.removed, counts.discarded, counts.adopted);
 	if (r < 0 && r != -ECANCELED)
 		log_warning("what is left in the store could not be cleared up: %s", err.message);
-	return r < 0 ? 1 : counts.left;
+	return r == 0 && counts.left == 0;
+}
+
+/* With the lock, which is given up meanwhile. */
+static void make_attempt(struct artifact_tidier *t)
+{
+	unsigned live = 0;
+	bool done;
+
+	t->due_ms = 0;
+	/* Before it is looked at: a run may end meanwhile. */
+	t->waits_for_run = true;
+	pthread_mutex_unlock(&t->lock);
+	done = try_again(t, &live);
+	pthread_mutex_lock(&t->lock);
+	t->waits_for_run = live > 0;
+	t->pause_ms = done ? t->first_ms : t->pause_ms < MOST_MS / 2 ? 2 * t->pause_ms : MOST_MS;
+	if (!done && t->due_ms == 0)
+		t->due_ms = clock_mono_ms() + t->pause_ms;
+}
+
+/* Returns when it is worth comparing again. */
+static int64_t compare_all(struct artifact_tidier *t)
+{
+	struct artifact_comparison counts = {0};
+	struct error err = {0};
+	int r = artifact_compare(t->repo, clock_now_us(), &t->cancel, &counts, &err);
+
+	if (counts.adopted || counts.unlisted || counts.missing)
+		log_warning(
+		        "the catalog was held against the store: %llu backups that it did not list are listed now, "
+		        "%llu in the store are not, %llu that are listed are missing there",
+		        (unsigned long long)counts.adopted, (unsigned long long)counts.unlisted,
+		        (unsigned long long)counts.missing);
+	if (r < 0 && r != -ECANCELED)
+		log_warning("the catalog could not be held against the store: %s", err.message);
+	return r < 0 || counts.young ? COMPARE_AGAIN_MS : COMPARE_MS;
+}
+
+/* With the lock, which is given up meanwhile. */
+static void make_comparison(struct artifact_tidier *t)
+{
+	int64_t next_ms;
+
+	pthread_mutex_unlock(&t->lock);
+	next_ms = compare_all(t);
+	pthread_mutex_lock(&t->lock);
+	t->compare_ms = clock_mono_ms() + next_ms;
 }
 
 static void *tidier_main(void *arg)
 {
 	struct artifact_tidier *t = arg;
-	int64_t pause_ms = t->first_ms;
 
 	pthread_mutex_lock(&t->lock);
 	while (wait_until_due(t)) {
-		unsigned left;
-
-		t->due_ms = 0;
-		pthread_mutex_unlock(&t->lock);
-		left = settle_tombs(t);
-		pthread_mutex_lock(&t->lock);
-		pause_ms = left == 0 ? t->first_ms : pause_ms < MOST_MS / 2 ? 2 * pause_ms : MOST_MS;
-		if (left > 0)
-			t->due_ms = clock_mono_ms() + pause_ms;
+		if (t->due_ms != 0 && t->due_ms <= clock_mono_ms())
+			make_attempt(t);
+		else
+			make_comparison(t);
 	}
 	pthread_mutex_unlock(&t->lock);
 	return NULL;
 }
 
-int artifact_tidier_start(struct repository *repo, int64_t first_ms, struct artifact_tidier **ret_tidier,
-                          struct error *err)
+int artifact_tidier_start(struct repository *repo, int64_t first_ms, int64_t compare_ms,
+                          struct artifact_tidier **ret_tidier, struct error *err)
 {
 	struct artifact_tidier *t = mem_alloc(sizeof(*t));
 	int r;
 
 	t->repo = repo;
-	t->first_ms = first_ms;
+	t->first_ms = t->pause_ms = first_ms;
+	/* What the start could not settle is due as well. */
+	t->due_ms = clock_mono_ms() + first_ms;
+	t->compare_ms = compare_ms ? clock_mono_ms() + compare_ms : 0;
 	cancel_init(&t->cancel);
 	pthread_mutex_init(&t->lock, NULL);
 	clock_cond_init(&t->changed);
@@ -117,7 +248,7 @@ int artifact_tidier_start(struct repository *repo, int64_t first_ms, struct arti
 
 int artifact_tidier_new(struct repository *repo, struct artifact_tidier **ret_tidier, struct error *err)
 {
-	return artifact_tidier_start(repo, FIRST_MS, ret_tidier, err);
+	return artifact_tidier_start(repo, FIRST_MS, FIRST_MS, ret_tidier, err);
 }
 
 struct artifact_tidier *artifact_tidier_free(struct artifact_tidier *t)
@@ -136,6 +267,7 @@ struct artifact_tidier *artifact_tidier_free(struct artifact_tidier *t)
 	pthread_cond_destroy(&t->changed);
 	pthread_mutex_destroy(&t->lock);
 	cancel_finish(&t->cancel);
+	free(t->claimed);
 	free(t);
 	return NULL;
 }

@@ -15,6 +15,7 @@
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/base/own_file.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,51 +27,14 @@
 #define DATA_NAME  "keepfs-cache.data"
 #define TABLE_NAME "keepfs-cache.table"
 
+static const char advice[] = "chmod 700 the directory, move the file away, or name another [read] cache_dir";
+
 static int open_directory(const char *dir, struct error *err)
 {
-	_cleanup(fd) int fd = -1;
-	struct stat st;
-
+	/* Not those above it: they may be on a disk that is not mounted. */
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return error_system(err, errno, "cannot make the cache directory %s", dir);
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_system(err, errno, "cannot open the cache directory %s", dir);
-	if (st.st_mode & (S_IWGRP | S_IWOTH))
-		return error_set(
-		        err, ERROR_DENIED, EPERM,
-		        "others than its owner may write in the cache directory %s, and the cache holds backups: chmod 700 it, or name another [read] cache_dir",
-		        dir);
-	return take_fd(&fd);
-}
-
-static int refuse_file(const char *dir, const char *name, const char *what, struct error *err)
-{
-	return error_set(
-	        err, ERROR_CONFLICT, EPERM,
-	        "%s/%s %s: it is none of the cache's; move it away, or name another [read] cache_dir", dir,
-	        name, what);
-}
-
-static int open_cache_file(int dir_fd, const char *dir, const char *name, struct error *err)
-{
-	_cleanup(fd) int fd =
-	        openat(dir_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-	struct stat st;
-
-	if (fd < 0 && errno == ELOOP)
-		return refuse_file(dir, name, "is a symbolic link", err);
-	if (fd < 0 && errno == EISDIR)
-		return refuse_file(dir, name, "is a directory", err);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_system(err, errno, "cannot open the cache's file %s/%s", dir, name);
-	if (!S_ISREG(st.st_mode))
-		return refuse_file(dir, name, "is not a regular file", err);
-	if (st.st_uid != geteuid())
-		return refuse_file(dir, name, "belongs to another user", err);
-	if ((st.st_mode & 07777) != 0600 && fchmod(fd, 0600) < 0)
-		return error_system(err, errno, "cannot chmod the cache's file %s/%s", dir, name);
-	return take_fd(&fd);
+	return own_directory_open(dir, "cache directory", advice, err);
 }
 
 int disk_open(struct disk *d, const char *dir, struct error *err)
@@ -80,7 +44,7 @@ int disk_open(struct disk *d, const char *dir, struct error *err)
 
 	if (dir_fd < 0)
 		return dir_fd;
-	table_fd = open_cache_file(dir_fd, dir, TABLE_NAME, err);
+	table_fd = own_file_open(dir_fd, dir, TABLE_NAME, O_RDWR | O_CREAT, advice, err);
 	if (table_fd < 0)
 		return table_fd;
 	if (flock(table_fd, LOCK_EX | LOCK_NB) < 0) {
@@ -91,7 +55,7 @@ int disk_open(struct disk *d, const char *dir, struct error *err)
 			        dir);
 		return error_system(err, errno, "cannot lock %s/" TABLE_NAME, dir);
 	}
-	data_fd = open_cache_file(dir_fd, dir, DATA_NAME, err);
+	data_fd = own_file_open(dir_fd, dir, DATA_NAME, O_RDWR | O_CREAT, advice, err);
 	if (data_fd < 0)
 		return data_fd;
 	*d = (struct disk){

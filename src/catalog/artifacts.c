@@ -13,6 +13,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/compare.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/policy.h>
 
@@ -113,7 +114,10 @@ static int find_free_place(struct connection *c, const struct manifest *m, uint6
 	                 VALUES(ino_value(directory_ino), int_value(name_first_sequence(m->started_at_us))));
 }
 
-static int add_artifact(struct connection *c, const struct manifest *m)
+/* Why an artifact is listed. */
+enum listing { MADE, REBUILT, ADOPTED };
+
+static int add_artifact(struct connection *c, const struct manifest *m, enum listing listing)
 {
 	_cleanup(free) char *directory = NULL;
 	const char *name;
@@ -135,7 +139,7 @@ static int add_artifact(struct connection *c, const struct manifest *m)
 	if (r == 0)
 		r = directory_touch(c, directory_ino, m->finished_at_us);
 	if (r == 0)
-		r = c->catalog->rebuilding ? run_rebuild(c, m) : run_note_artifact(c, m);
+		r = listing == MADE ? run_note_artifact(c, m) : run_rebuild(c, m);
 	if (r == 0)
 		r = intent_drop(c, m->path);
 	return r;
@@ -143,7 +147,21 @@ static int add_artifact(struct connection *c, const struct manifest *m)
 
 int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err)
 {
-	return TRANSACTION(c, err, add_artifact(c->writer, m));
+	return TRANSACTION(c, err, add_artifact(c->writer, m, c->rebuilding ? REBUILT : MADE));
+}
+
+static int adopt_artifact(struct connection *c, const struct manifest *m)
+{
+	int r = artifact_find_known(c, m->path);
+
+	if (r == 0)
+		return CATALOG_KNOWN;
+	return r == -ENOENT ? add_artifact(c, m, ADOPTED) : r;
+}
+
+int catalog_adopt_artifact(struct catalog *c, const struct manifest *m, struct error *err)
+{
+	return TRANSACTION(c, err, adopt_artifact(c->writer, m));
 }
 
 /* Is there another good one in a directory? A partial one counts only with @partial. 0; -ENOENT. */
@@ -172,7 +190,8 @@ static int check_policy(struct connection *c, uint64_t ino, uint64_t directory_i
 static int entomb_artifact(struct connection *c, uint64_t ino, bool by_policy)
 {
 	static const char find_sql[] =
-	        "SELECT d.ino, a.damaged IS NULL, d.path, a.name, a.partial FROM artifact a"
+	        "SELECT d.ino, coalesce(a.damaged, '" MISSING_REASON "') = '" MISSING_REASON
+	        "', d.path, a.name, a.partial FROM artifact a"
 	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = 0";
 	static const char tomb_sql[] = "UPDATE artifact SET tomb = 1 WHERE ino = ?1";
 	_cleanup(statement) sqlite3_stmt *row = NULL;
@@ -201,6 +220,17 @@ int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err)
 	return TRANSACTION(c, err, delete_artifact(c->writer, ino));
 }
 
+int catalog_tomb_run(struct catalog *c, uint64_t ino, int64_t *ret_run_id)
+{
+	static const char sql[] = "SELECT run_id FROM artifact WHERE ino = ?1 AND tomb = 1";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
+	int r = query_one(&query);
+
+	if (r == 0)
+		*ret_run_id = sqlite3_column_int64(query.row, 0);
+	return r;
+}
+
 int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const char *path), void *arg)
 {
 	static const char sql[] = "SELECT a.ino, d.path || '/' || a.name FROM artifact a"
@@ -210,30 +240,4 @@ int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const 
 	while (query_next(&query))
 		row(arg, column_u64(query.row, 0), column_borrowed(query.row, 1));
 	return query.result;
-}
-
-int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *ret)
-{
-	static const char sql[] =
-	        "SELECT coalesce(sum(artifacts), 0), coalesce(sum(stored_bytes), 0),"
-	        " coalesce(min((SELECT min(finished_at_us) FROM artifact WHERE tomb = 0 AND job = t.job)), "
-	        "0),"
-	        " coalesce(max((SELECT max(finished_at_us) FROM artifact WHERE tomb = 0 AND job = t.job)), "
-	        "0),"
-	        " coalesce(max((SELECT max(finished_at_us) FROM artifact WHERE tomb = 0 AND partial = 0"
-	        "  AND damaged IS NULL AND job = t.job)), 0)"
-	        " FROM total t WHERE ?1 IS NULL OR t.job = ?1";
-	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(job)));
-	int r = query_one(&query);
-
-	if (r < 0)
-		return r;
-	*ret = (struct catalog_totals){
-	        .artifacts = column_u64(query.row, 0),
-	        .stored_bytes = column_u64(query.row, 1),
-	        .oldest_at_us = sqlite3_column_int64(query.row, 2),
-	        .newest_at_us = sqlite3_column_int64(query.row, 3),
-	        .newest_whole_at_us = sqlite3_column_int64(query.row, 4),
-	};
-	return 0;
 }

@@ -8,10 +8,12 @@
  *   artifacts.c            artifacts, and with them the tombs
  *   files.c                their further files, and the objects of all
  *   damaged.c              what reading has shown of both
+ *   newest.c               sums over a job's artifacts, and which was made last
  *   intents.c              what is about to be written
  *   runs.c, targets.c      the history
  *   rebuild.c              the frame in which all artifacts are listed anew
  *   records.c              what leaves the catalog for the store
+ *   compare.c              what the catalog and the store have different
  *   audit.c, probes.c, bound.c
  *   entries.c, sums.c      the tree as it is read
  *
@@ -39,6 +41,10 @@ void sums_append(struct str *out, const char *name, bool is_directory, const cha
 /** sums_bytes() - of all lines of an artifact, with their ends. */
 uint64_t sums_bytes(const struct manifest *m, const char *name);
 
+/* Why an artifact counts as damaged that has no manifest in the store any more. Its bytes may still be there, so it is not
+ * for everybody to remove as one that reading has shown to be damaged. */
+#define MISSING_REASON "missing in the store: its manifest is not there any more"
+
 /* Within a transaction. */
 
 /** directory_ensure() - the row of a directory, made with those above it where it is missing; its number.
@@ -57,6 +63,8 @@ int object_insert(struct connection *c, const struct manifest_object *o, int64_t
 int files_insert(struct connection *c, const struct manifest *m, uint64_t directory_ino, int64_t sequence);
 /** files_delete() - drop them, a batch at a time. */
 int files_delete(struct connection *c, uint64_t artifact_ino);
+/** artifact_find_known() - 0 when the artifact @path is listed, being deleted, or announced; -ENOENT. */
+int artifact_find_known(struct connection *c, const char *path);
 /** intent_drop() - forget the intent of a path, if there is one. */
 int intent_drop(struct connection *c, const char *path);
 /** run_settle_targets() - databases of a run that are pending or running end with it. */

@@ -147,10 +147,18 @@ int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, const char *
 {
 	static const char sql[] =
 	        ARTIFACTS_OF(LATEST) "partial = 0 AND directory_ino = ?1 AND suffix = ?2"
-	                             " ORDER BY damaged IS NULL DESC, sequence DESC LIMIT 1";
+	                             " ORDER BY damaged IS NULL DESC, run_id DESC, sequence DESC LIMIT 1";
 
 	return find_entry(c, CATALOG_ARTIFACT, sql, VALUES(ino_value(directory_ino), text_value(suffix)),
 	                  ret);
+}
+
+int catalog_entry_made_last(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret)
+{
+	static const char sql[] = ARTIFACTS_OF(WHOLE) "partial = 0 AND directory_ino = ?1"
+	                                              " ORDER BY run_id DESC, sequence DESC LIMIT 1";
+
+	return find_entry(c, CATALOG_ARTIFACT, sql, VALUES(ino_value(directory_ino)), ret);
 }
 
 int catalog_next_suffix(struct catalog *c, uint64_t directory_ino, const char *after,
@@ -275,8 +283,8 @@ int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
 uint64_t catalog_last_size(struct catalog *c, const char *directory_path)
 {
 	static const char sql[] = "SELECT size_bytes FROM " WHOLE " WHERE tomb = 0 AND partial = 0"
-	                          " AND directory_ino = (SELECT ino FROM directory WHERE path = ?1) ORDER BY "
-	                          "sequence DESC LIMIT 1";
+	                          " AND directory_ino = (SELECT ino FROM directory WHERE path = ?1)"
+	                          " ORDER BY run_id DESC, sequence DESC LIMIT 1";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(directory_path)));
 
 	if (query_one(&query) < 0)

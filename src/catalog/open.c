@@ -18,6 +18,7 @@
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/base/own_file.h>
 
 #define CATALOG_NAME   "catalog.db"
 #define FILE_MODE      0600
@@ -30,21 +31,46 @@ static void set_up_sqlite(void)
 	sqlite3_initialize();
 }
 
-static int make_state_directory(const char *path, struct error *err)
-{
-	int r = fd_make_dirs(path, DIRECTORY_MODE);
+static const char advice[] =
+        "chmod 700 the directory, move the file away, or name another [keepfs] state_dir";
 
-	return r < 0 ? error_system(err, -r, "cannot make the state directory %s", path) : 0;
+int catalog_directory_open(const char *state_dir, struct error *err)
+{
+	int r = fd_make_dirs(state_dir, DIRECTORY_MODE);
+
+	if (r < 0)
+		return error_system(err, -r, "cannot make the state directory %s", state_dir);
+	return own_directory_open(state_dir, "state directory", advice, err);
 }
 
 /* SQLite would make the file for all to read; its -wal and -shm files take their mode from this one. */
-static int make_file(const char *path, struct error *err)
+static int make_file(int dir_fd, const char *state_dir, struct error *err)
 {
-	_cleanup(fd) int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+	_cleanup(fd) int fd = openat(dir_fd, CATALOG_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
 
-	if (fd >= 0 || (errno == EEXIST && chmod(path, FILE_MODE) == 0))
-		return 0;
-	return error_system(err, errno, "cannot make the catalog %s", path);
+	if (fd >= 0)
+		return fsync(dir_fd) < 0 ? error_system(err, errno, "cannot sync %s", state_dir) : 0;
+	if (errno == EEXIST)
+		return own_file_check(dir_fd, state_dir, CATALOG_NAME, advice, err);
+	return error_system(err, errno, "cannot make the catalog %s/" CATALOG_NAME, state_dir);
+}
+
+/* SQLite opens its files by their names. */
+static int check_catalog_files(const char *state_dir, struct error *err)
+{
+	static const char *const beside[] = {CATALOG_NAME "-wal", CATALOG_NAME "-shm"};
+	_cleanup(fd) int dir_fd = catalog_directory_open(state_dir, err);
+	int r;
+
+	if (dir_fd < 0)
+		return dir_fd;
+	r = make_file(dir_fd, state_dir, err);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(beside); i++) {
+		r = own_file_check(dir_fd, state_dir, beside[i], advice, err);
+		if (r == -ENOENT)
+			r = 0;
+	}
+	return r;
 }
 
 static struct catalog *catalog_new(const char *state_dir)
@@ -65,9 +91,7 @@ int catalog_open(const char *state_dir, struct catalog **ret_catalog, struct err
 	int r;
 
 	pthread_once(&once, set_up_sqlite);
-	r = make_state_directory(c->directory, err);
-	if (r == 0)
-		r = make_file(c->file, err);
+	r = check_catalog_files(c->directory, err);
 	if (r == 0)
 		r = connection_open(c, true, &c->writer, err);
 	if (r < 0)
@@ -132,22 +156,29 @@ static int refuse_lock(int fd, const char *state_dir, struct error *err)
 	        pid, state_dir);
 }
 
+int catalog_log_open(const char *state_dir, struct error *err)
+{
+	_cleanup(fd) int dir_fd = catalog_directory_open(state_dir, err);
+
+	if (dir_fd < 0)
+		return dir_fd;
+	return own_file_open(dir_fd, state_dir, "keepfs.log", O_WRONLY | O_CREAT | O_APPEND, advice, err);
+}
+
 int catalog_lock(const char *state_dir, int *ret_fd, struct error *err)
 {
-	_cleanup(free) char *path = mem_printf("%s/lock", state_dir);
-	_cleanup(fd) int fd = -1;
+	_cleanup(fd) int dir_fd = catalog_directory_open(state_dir, err), fd = -1;
 	char pid[24];
-	int r = make_state_directory(state_dir, err);
 
-	if (r < 0)
-		return r;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+	if (dir_fd < 0)
+		return dir_fd;
+	fd = own_file_open(dir_fd, state_dir, "lock", O_RDWR | O_CREAT, advice, err);
 	if (fd < 0)
-		return error_system(err, errno, "cannot open %s", path);
+		return fd;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
 			return refuse_lock(fd, state_dir, err);
-		return error_system(err, errno, "cannot lock %s", path);
+		return error_system(err, errno, "cannot lock %s/lock", state_dir);
 	}
 	snprintf(pid, sizeof(pid), "%jd\n", (intmax_t)getpid());
 	/* Only for the message above: a full disk must not stop anyone from taking the lock. */

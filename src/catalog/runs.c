@@ -37,8 +37,9 @@ static int refuse_second_run(struct connection *c, const char *job)
 static int add_run(struct connection *c, const struct catalog_run *run, int64_t *ret_id)
 {
 	static const char sql[] =
-	        "INSERT INTO run (job, kind, state, triggered_by, queued_at_us, note, options)"
-	        " VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6)";
+	        "INSERT INTO run (id, job, kind, state, triggered_by, queued_at_us, note, options)"
+	        " VALUES (1 + max((SELECT coalesce(max(id), 0) FROM run),"
+	        " (SELECT coalesce(max(used), 0) FROM run_number)), ?1, ?2, 0, ?3, ?4, ?5, ?6)";
 	int r = refuse_second_run(c, run->job);
 
 	if (r == 0)
@@ -49,6 +50,15 @@ static int add_run(struct connection *c, const struct catalog_run *run, int64_t 
 	if (r == 0)
 		*ret_id = sqlite3_last_insert_rowid(c->db);
 	return r;
+}
+
+int catalog_raise_run_number(struct catalog *c, int64_t used, struct error *err)
+{
+	static const char sql[] = "INSERT INTO run_number (one, used) VALUES (1, ?1)"
+	                          " ON CONFLICT (one) DO UPDATE SET used = excluded.used"
+	                          " WHERE excluded.used > used";
+
+	return write_run(c, err, sql, VALUES(int_value(used)));
 }
 
 int catalog_add_run(struct catalog *c, const struct catalog_run *run, int64_t *ret_id, struct error *err)

@@ -320,7 +320,7 @@ static const char *const migrations[] = {
 
         /* The newest of each format, whatever else lies in the directory: what its name says from the first '.' on. */
         "ALTER TABLE artifact ADD COLUMN suffix TEXT AS (substr(name, instr(name || '.', '.')));"
-        "CREATE INDEX artifact_latest ON artifact (directory_ino, suffix, damaged IS NULL, sequence)"
+        "CREATE INDEX artifact_latest ON artifact (directory_ino, suffix, damaged IS NULL, run_id, sequence)"
         " WHERE tomb = 0 AND partial = 0;",
         /* What has grown old leaves the catalog for the store. Until the store has it, it waits here as it will be
          * stored, with the numbers of the rows that it tells of: these are dropped together with it. */
@@ -336,6 +336,25 @@ static const char *const migrations[] = {
         ") STRICT, WITHOUT ROWID;"
         /* A run stays as long as it has a backup. */
         "CREATE INDEX artifact_run ON artifact (run_id);",
+        /* The newest is what was made last: by the number of the run, since a clock may have been ahead. */
+        "DROP INDEX artifact_whole;"
+        "DROP INDEX artifact_job_whole;"
+        "CREATE INDEX artifact_whole ON artifact (directory_ino, run_id, sequence)"
+        " WHERE tomb = 0 AND partial = 0;"
+        "CREATE INDEX artifact_job_whole ON artifact (job, run_id, finished_at_us)"
+        " WHERE tomb = 0 AND partial = 0;"
+        "CREATE INDEX artifact_job_partial ON artifact (job, run_id, finished_at_us)"
+        " WHERE tomb = 0 AND partial = 1;",
+
+        /* What the store holds and is not listed, and why; and the largest number of a run that a manifest bears. */
+        "CREATE TABLE unlisted ("
+        " path TEXT PRIMARY KEY,"
+        " reason TEXT NOT NULL"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE TABLE run_number ("
+        " one INTEGER PRIMARY KEY CHECK (one = 1),"
+        " used INTEGER NOT NULL"
+        ") STRICT;",
 };
 
 static const char version_sql[] = "PRAGMA user_version";

@@ -6,6 +6,7 @@
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +40,8 @@ static int try_write(const char *directory)
 void probe_catalog(struct probe *p, const struct conf *conf)
 {
 	const char *dir = conf->state_dir;
+	_cleanup(fd) int dir_fd = -1;
+	struct error err = {0};
 	struct statvfs vfs;
 	uint64_t available;
 	char text[32];
@@ -49,6 +52,11 @@ void probe_catalog(struct probe *p, const struct conf *conf)
 		        p, false, "catalog",
 		        "%s: %s; make it, or set [keepfs] state_dir to a directory that this user may write",
 		        dir, strerrordesc_np(errno));
+		return;
+	}
+	dir_fd = catalog_directory_open(dir, &err);
+	if (dir_fd < 0) {
+		probe_add(p, false, "catalog", "%s", err.message);
 		return;
 	}
 	r = try_write(dir);

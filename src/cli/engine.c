@@ -3,7 +3,6 @@
 
 #include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
-#include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -18,8 +17,9 @@
 
 /* The first look at the store must not hold up a start for long when the store is down: what it cannot settle
  * is settled at the next one. */
-#define RECOVERY_DEADLINE_MS 10000
-#define OTHER_CONNECTIONS    16 /* beside those for reading */
+#define RECOVERY_DEADLINE_MS   10000
+#define LOOK_AHEAD_DEADLINE_MS 10000
+#define OTHER_CONNECTIONS      16 /* beside those for reading */
 
 int engine_open_store(const struct conf *conf, struct store_metrics *metrics, struct net **ret_net,
                       struct store **ret_store, struct error *err)
@@ -88,7 +88,7 @@ static int settle_catalog(struct engine *e, bool is_new, struct error *err)
 		        recovery.runs_failed, recovery.discarded, recovery.adopted, recovery.removed);
 	if (recovery.left)
 		log_warning(
-		        "%u leftovers of a crash are still in the store, which did not answer: they are settled at the next start",
+		        "%u leftovers of a crash are still in the store, which did not answer: that is tried again later, or at the next start",
 		        recovery.left);
 	return 0;
 }
@@ -123,6 +123,29 @@ static void gather_directories(struct engine *e, struct directories *d)
 	}
 }
 
+/* A catalog that was put back knows nothing of what was made since, and would give the numbers of those runs to others. The
+ * tidier compares all; here is looked for what is newer than the newest, before a run can begin. */
+static void look_ahead(struct engine *e, const struct directories *d)
+{
+	const int64_t deadline_ms = clock_mono_ms() + LOOK_AHEAD_DEADLINE_MS;
+	struct artifact_comparison counts = {0};
+	struct error err = {0};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < d->count; i++)
+		r = artifact_look_ahead(&e->repository, d->items[i], clock_now_us(), deadline_ms, &counts,
+		                        &err);
+	if (counts.adopted)
+		log_warning(
+		        "%llu backups in the store were not listed, as if an older catalog had been put back: "
+		        "they are listed now",
+		        (unsigned long long)counts.adopted);
+	if (r < 0)
+		log_warning(
+		        "whether the store holds newer backups than the catalog lists is not known yet: %s",
+		        err.message);
+}
+
 static int make_directories(struct engine *e, struct error *err)
 {
 	struct directories d = {0};
@@ -130,6 +153,7 @@ static int make_directories(struct engine *e, struct error *err)
 
 	d.items = mem_array(1, sizeof(*d.items));
 	gather_directories(e, &d);
+	look_ahead(e, &d);
 	r = catalog_drop_empty_directories(e->catalog, (const char *const *)d.items, err);
 	for (size_t i = 0; i < d.count && r == 0; i++)
 		r = catalog_ensure_directory(e->catalog, d.items[i], clock_now_us(), err);
@@ -174,11 +198,7 @@ static int check_bound(struct engine *e, bool *ret_new, struct error *err)
 static int open_parts(struct engine *e, struct error *err)
 {
 	bool is_new = false;
-	int r = fd_make_dirs(e->conf->state_dir, 0700);
-
-	if (r < 0)
-		return error_system(err, -r, "the state directory %s cannot be made", e->conf->state_dir);
-	r = catalog_lock(e->conf->state_dir, &e->lock_fd, err);
+	int r = catalog_lock(e->conf->state_dir, &e->lock_fd, err);
 	if (r == 0)
 		r = catalog_open(e->conf->state_dir, &e->catalog, err);
 	if (r == 0)

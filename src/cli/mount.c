@@ -11,11 +11,11 @@
 #include "notify.h"
 #include "own_places.h"
 
-#include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/cache.h>
+#include <keepfs/catalog.h>
 #include <keepfs/fs.h>
 
 #include <config.h>
@@ -256,23 +256,19 @@ static int wait_until_ready(pid_t child, int ready_fd)
 
 static int go_to_background(const struct conf *conf, const char *mountpoint, const char *mount_options)
 {
-	_cleanup(free) char *log_path = mem_printf("%s/keepfs.log", conf->state_dir);
-	int ready[2], null_fd, log_fd, r;
+	struct error err = {0};
+	int ready[2], null_fd, log_fd = catalog_log_open(conf->state_dir, &err);
 	pid_t child;
 
-	r = fd_make_dirs(conf->state_dir, 0700);
-	log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (log_fd < 0)
+		return cli_fail(&err);
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (r < 0 || log_fd < 0 || null_fd < 0 || pipe2(ready, O_CLOEXEC) < 0) {
-		struct error err = {0};
-
-		error_system(&err, r < 0 ? -r : errno, "the log %s cannot be written", log_path);
+	if (null_fd < 0 || pipe2(ready, O_CLOEXEC) < 0) {
+		error_system(&err, errno, "the daemon could not be started");
 		return cli_fail(&err);
 	}
 	child = fork();
 	if (child < 0) {
-		struct error err = {0};
-
 		error_system(&err, errno, "no process could be started");
 		return cli_fail(&err);
 	}

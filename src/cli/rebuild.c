@@ -7,7 +7,6 @@
 
 #include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
-#include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/audit.h>
@@ -73,11 +72,7 @@ static int rebuild(const struct conf *conf, struct artifact_rebuild *io, struct 
 	_cleanup(fd) int lock_fd = -1;
 	struct store *store = NULL;
 	struct net *net = NULL;
-	int r = fd_make_dirs(conf->state_dir, 0700);
-
-	if (r < 0)
-		return error_system(err, -r, "the state directory %s cannot be made", conf->state_dir);
-	r = catalog_lock(conf->state_dir, &lock_fd, err);
+	int r = catalog_lock(conf->state_dir, &lock_fd, err);
 	if (r == 0)
 		r = open_catalog(conf, &catalog, err);
 	if (r == 0)

@@ -73,6 +73,8 @@ void manifest_take_common(struct decoding *d, struct manifest *m)
 		refuse(d, "job", "is no name of a job");
 	take_string(d, "kind", &m->kind);
 	m->run_id = (int64_t)take_count(d, "run");
+	if (m->run_id > MANIFEST_RUN_MAX)
+		refuse(d, "run", "is larger than the number of any run");
 	take_string(d, "triggered_by", &m->triggered_by);
 	take_optional(d, "note", &m->note);
 	take_flag(d, "partial", &m->partial);

@@ -6,6 +6,7 @@
  */
 #include "job_private.h"
 
+#include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/catalog/runs.h>
@@ -34,8 +35,10 @@ static bool record_end(struct jobs *j, struct run *run, enum run_state state, co
 	struct error err = {0};
 	int r = catalog_finish_run(j->options.ctx->repository->catalog, run->id, state, error, &err);
 
-	if (r == 0 || r == -ENOENT)
+	if (r == 0 || r == -ENOENT) {
+		artifact_run_ended(j->options.ctx->repository);
 		return true;
+	}
 	if (!run->unkept)
 		log_error("run %lld of job %s is %s, but that could not be kept and is tried again: %s",
 		          (long long)run->id, run->request.job->name, run_state_name(state), err.message);

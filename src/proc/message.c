@@ -11,7 +11,8 @@
 #define QUOTED_BYTES ((size_t)1000)
 #define LINE_BYTES                                                                                           \
 	((size_t)330) /* of a line that is longer, a statement with thousands of names, its begin */
-#define QUOTED_LINES 8
+#define QUOTED_LINES    8
+#define STATEMENT_BYTES ((size_t)80) /* of a statement that failed: the reason stands before it */
 
 static const char *base_name(const char *path)
 {
@@ -80,12 +81,62 @@ static void quote_end(struct str *out, const char *text)
 	}
 }
 
+/* Where the statement begins that pg_dump shows in a line; NULL in all other lines. */
+static const char *statement_in(const char *line, size_t len)
+{
+	static const char *const words[] = {"Query was: ", "Command was: "};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		const char *at = memmem(line, len, words[i], strlen(words[i]));
+
+		if (at)
+			return at + strlen(words[i]);
+	}
+	return NULL;
+}
+
+static bool is_said_by(const char *name, const char *line)
+{
+	return str_starts(line, name) && str_starts(line + strlen(name), ": ");
+}
+
+/* pg_dump shows the whole statement that failed, over as many lines as it has, behind the reason: which the last lines
+ * would not hold any more. Of a statement its begin is kept. */
+static void shorten_statements(const char *name, const char *text, struct str *out)
+{
+	bool in_statement = false;
+	size_t len;
+
+	for (const char *line = text; *line; line += len + (line[len] == '\n')) {
+		const char *statement;
+
+		len = strcspn(line, "\n");
+		in_statement = in_statement && !is_said_by(name, line);
+		if (in_statement)
+			continue;
+		statement = statement_in(line, len);
+		in_statement = statement != NULL;
+		if (statement && (size_t)(line + len - statement) > STATEMENT_BYTES) {
+			size_t cut = STATEMENT_BYTES;
+
+			while (cut > 0 && ((unsigned char)statement[cut] & 0xc0) == 0x80)
+				cut--;
+			str_append_bytes(out, line, (size_t)(statement - line) + cut);
+			str_append(out, "…\n");
+		} else {
+			str_append_bytes(out, line, len);
+			str_append(out, "\n");
+		}
+	}
+}
+
 void message_of_end(const char *program, int wait_status, const char *stderr_text, struct error *err)
 {
-	_cleanup(str) struct str words = {0};
+	_cleanup(str) struct str words = {0}, said = {0};
 	const char *name = base_name(program);
 
-	quote_end(&words, stderr_text);
+	shorten_statements(name, stderr_text, &said);
+	quote_end(&words, str_text(&said));
 	if (WIFSIGNALED(wait_status)) {
 		int number = WTERMSIG(wait_status);
 		const char *text = sigdescr_np(number);

@@ -10,6 +10,7 @@
 #include <keepfs/catalog/runs.h>
 
 #include <inttypes.h>
+#include <stdio.h>
 
 /* How far back is looked, for the last run that counts and for the beginning of a trouble: what health costs must not
  * grow with the history of a job that has failed for a year. RECORDS_RUNS_OF_JOB of keepfs/records.h is as many. */
@@ -29,7 +30,7 @@ struct job_view {
  * since it began does. */
 static bool made_less(const struct job_view *view, const struct catalog_run *run)
 {
-	return *run->options && view->totals.newest_whole_at_us < run->started_at_us;
+	return *run->options && view->totals.newest_whole_run_id < run->id;
 }
 
 /* Does the run say how the job is? */
@@ -114,27 +115,39 @@ static void tell_failed_job(struct checking *c, const char *job, const struct jo
 		                        view->last.id, at, view->last.error);
 }
 
+/* @buf and what it returns: how long ago that was. */
+static const char *tell_ago(struct checking *c, int64_t at_us, char buf[static 48])
+{
+	char age[32];
+
+	if (is_ahead(c, at_us))
+		snprintf(buf, 48, "which is %s ahead", line_age(at_us - c->from->now_us, age));
+	else
+		snprintf(buf, 48, "%s ago", line_age(c->from->now_us - at_us, age));
+	return buf;
+}
+
 static void tell_warned_job(struct checking *c, const char *job, const struct job_view *view)
 {
 	int64_t whole_at_us = view->totals.newest_whole_at_us, since_us = bad_since(c, job, view, false);
 	struct health_item *item = add_job(c, REPORT_WARN, job);
-	char at[32], age[32];
+	char at[32], ago[48];
 
 	item->since_us = since_us;
 	item->text =
-	        mem_printf("run %" PRId64 " completed with a warning: %s; the newest backup is of %s, %s ago",
+	        mem_printf("run %" PRId64 " completed with a warning: %s; the newest backup is of %s, %s",
 	                   view->warned.id, view->warned.warning, line_time(whole_at_us, "-", at),
-	                   line_age(c->from->now_us - whole_at_us, age));
+	                   tell_ago(c, whole_at_us, ago));
 }
 
 static void tell_good_job(struct checking *c, const char *job, const struct job_view *view)
 {
 	int64_t whole_at_us = view->totals.newest_whole_at_us;
-	char at[32], age[32];
+	char at[32], ago[48];
 
-	add_job(c, REPORT_OK, job)->text = mem_printf(
-	        "the newest backup is of %s, %s ago; %" PRIu64 " in all", line_time(whole_at_us, "-", at),
-	        line_age(c->from->now_us - whole_at_us, age), view->totals.artifacts);
+	add_job(c, REPORT_OK, job)->text = mem_printf("the newest backup is of %s, %s; %" PRIu64 " in all",
+	                                              line_time(whole_at_us, "-", at),
+	                                              tell_ago(c, whole_at_us, ago), view->totals.artifacts);
 }
 
 /* It failed, and so many runs since then were cancelled or asked for less that the one which failed is not seen. */

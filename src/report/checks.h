@@ -33,7 +33,15 @@ struct health_item *checking_add(struct checking *c, enum report_health level, c
  * however many questions it was asked. */
 void checking_catalog_failed(struct checking *c, int r);
 
+/* By how much clocks may differ that somebody sets. */
+#define CLOCKS_DIFFER_US (INT64_C(300) * 1000000)
+
+/** is_ahead() - is a time later than now, by more than clocks differ that somebody sets? */
+bool is_ahead(const struct checking *c, int64_t at_us);
+
 void check_jobs(struct checking *c);
+void check_clock(struct checking *c);
+void check_listing(struct checking *c);
 void check_damaged(struct checking *c);
 void check_reads(struct checking *c);
 void check_cache(struct checking *c);

@@ -8,6 +8,7 @@
  * Jobs that are not configured any more have their backups and runs told, since these are still there, but no
  * times: an alert that a backup is too old would never end.
  */
+#include "checks.h"
 #include "exposition.h"
 #include "metrics.h"
 #include "runs.h"
@@ -101,6 +102,9 @@ static int load_jobs(const struct report_sources *from, struct jobs_facts *jobs)
 		struct job *job = &jobs->items[i];
 
 		r = catalog_totals(from->catalog, job->name, &job->totals);
+		/* How old it really is nobody knows: an alert has to take it for too old. */
+		if (job->totals.newest_whole_at_us > from->now_us + CLOCKS_DIFFER_US)
+			job->totals.newest_whole_at_us = 0;
 		if (r == 0)
 			r = load_newest_runs(from->catalog, job);
 		if (job->live_id && from->progress)
@@ -144,7 +148,7 @@ static const struct {
         {ALL, "keepfs_stored_bytes", BYTES(totals.stored_bytes),
          "Bytes of backups in the store, with the files beside them."},
         {CONFIGURED, "keepfs_newest_backup_timestamp_seconds", SECONDS(totals.newest_whole_at_us),
-         "When the newest whole backup that is not known to be damaged was completed; 0: there is none."},
+         "When the newest whole backup that is not known to be damaged was completed; 0: there is none, or it is dated in the future."},
         {CONFIGURED, "keepfs_last_success_timestamp_seconds", SECONDS(last_success_us),
          "When a run last completed; 0: never."},
         {CONFIGURED, "keepfs_last_failure_timestamp_seconds", SECONDS(last_failure_us),

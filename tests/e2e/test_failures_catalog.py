@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A catalog that is lost, damaged, without space, of another store, or wanted by two daemons."""
+import contextlib
+import datetime
 import errno
 import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -96,6 +100,91 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(where)], check=True)
 
 
+def fill(path):
+    """a file that takes all space that is left"""
+    with open(path, "wb", buffering=0) as f:
+        for size in (65536, 1):
+            try:
+                while True:
+                    f.write(b"x" * size)
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+
+
+def intents(keepfs):
+    """the names of what is being made; the catalog's disk can be unmounted afterwards"""
+    with contextlib.closing(keepfs.catalog()) as catalog:
+        return catalog.execute("SELECT path FROM intent").fetchall()
+
+
+@needs_root
+def test_a_backup_that_is_whole_waits_for_space(small_disk, new_keepfs, pg):
+    """the disk becomes full while the last step of a run is at work: nothing is lost, and no hand is needed but for space"""
+    keepfs = new_keepfs(state_dir=small_disk / "state")
+    keepfs.state = small_disk / "state"
+    keepfs.mount()
+    with pg.lock("sample", "sales.orders") as lock:
+        run = keepfs.trigger()
+        lock.wait_until_waited_for()
+        daemon.wait_until(lambda: intents(keepfs), "the name to be chosen")
+        fill(small_disk / "filler")
+    daemon.wait_until(lambda: any(key.startswith("manifests/") and key.endswith(".json") for key in keepfs.store.keys()), "the manifest to be in the store")
+    assert keepfs.run_status(run)["state"] == "running"
+    assert keepfs.artifacts() == []
+    assert "space for the catalog" in keepfs.text("status", "health").splitlines()[0]
+    (small_disk / "filler").unlink()
+    assert keepfs.wait_run(run)["state"] == "completed"
+    assert len(keepfs.artifacts()) == 1
+
+
+def put_back(keepfs, copy, hours=2):
+    """an older state directory in place of the newer one, and what was made since made to look older than an hour"""
+    keepfs.unmount()
+    shutil.rmtree(keepfs.state)
+    shutil.copytree(copy, keepfs.state)
+    for key in keepfs.store.keys():
+        if not key.startswith("manifests/") or not key.endswith(".json"):
+            continue
+        manifest = json.loads(keepfs.store.get(key))
+        for field in ("started_at", "finished_at"):
+            at = datetime.datetime.strptime(manifest[field], "%Y-%m-%dT%H:%M:%S.%fZ") - datetime.timedelta(hours=hours)
+            manifest[field] = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        keepfs.store.put(key, json.dumps(manifest).encode())
+
+
+def test_an_older_catalog_is_put_back(keepfs, tmp_path):
+    """what was made since is listed again by the start, with its runs, and their numbers are not given out twice"""
+    keepfs.backup()
+    keepfs.unmount()
+    shutil.copytree(keepfs.state, tmp_path / "copy")
+    keepfs.mount()
+    for _ in range(2):
+        keepfs.backup()
+    names, latest = keepfs.artifacts(), os.readlink(keepfs.path("backups", "full", "latest.dump"))
+    put_back(keepfs, tmp_path / "copy")
+    keepfs.mount()
+    assert keepfs.artifacts() == names
+    assert os.readlink(keepfs.path("backups", "full", "latest.dump")) == latest
+    assert [(run["run"], run["state"]) for run in keepfs.history()] == [(run, "completed") for run in (3, 2, 1)]
+    assert keepfs.trigger() == 4
+    assert keepfs.wait_run(4)["state"] == "completed"
+
+
+@pytest.mark.parametrize("name", ["catalog.db", "catalog.db-wal", "lock", "keepfs.log"])
+def test_a_link_in_the_state_directory_is_not_followed(new_keepfs, tmp_path, name):
+    keepfs = new_keepfs()
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    target.chmod(0o644)
+    keepfs.state.mkdir(parents=True, exist_ok=True)
+    (keepfs.state / name).symlink_to(target)
+    done = keepfs.run("mount", check=False)
+    assert done.returncode != 0 and f"{name} is a symbolic link" in done.stderr, done.stderr
+    assert target.read_text() == "precious" and target.stat().st_mode & 0o777 == 0o644
+    (keepfs.state / name).unlink()
+    keepfs.mount()
+
+
 @needs_root
 def test_disk_full_under_the_catalog(small_disk, new_keepfs):
     """reading goes on; a trigger says that the disk is full; with room again everything works, without a restart"""
@@ -103,16 +192,7 @@ def test_disk_full_under_the_catalog(small_disk, new_keepfs):
     keepfs.state = small_disk / "state"
     keepfs.mount()
     keepfs.backup()
-    with open(small_disk / "filler", "wb", buffering=0) as f:
-        try:
-            for size in (65536, 1):
-                try:
-                    while True:
-                        f.write(b"x" * size)
-                except OSError as error:
-                    assert error.errno == errno.ENOSPC
-        finally:
-            pass
+    fill(small_disk / "filler")
     try:
         run = keepfs.trigger()
     except OSError as error:

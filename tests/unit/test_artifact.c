@@ -1441,7 +1441,7 @@ static void what_a_store_did_not_answer_for_is_tried_again(void **state)
 
 	assert_int_equal(make(f, "backups/full", 1, "primary", 5, &first), 0);
 	assert_int_equal(make(f, "backups/full", 2, "primary", 5, NULL), 0);
-	assert_int_equal(artifact_tidier_start(&f->repo, 1, &tidier, NULL), 0);
+	assert_int_equal(artifact_tidier_start(&f->repo, 1, 0, &tidier, NULL), 0);
 	set_fate(f, 2, false);
 	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL), -EIO);
 	set_fate(f, 0, false);
@@ -1459,6 +1459,7 @@ static void what_a_store_did_not_answer_for_is_tried_again(void **state)
 	assert_int_equal(catalog_run(f->catalog, id, &run), 0);
 	assert_true(is_there(f, third));
 	assert_int_equal(catalog_finish_run(f->catalog, id, RUN_FAILED, "no", NULL), 0);
+	artifact_run_ended(&f->repo);
 	wait_for_nothing_pending(f);
 	assert_false(is_there(f, third));
 	assert_null(artifact_tidier_free(tidier));

@@ -356,7 +356,8 @@ static void test_files_of_others(void **state)
 	assert_int_equal(mkdir(f->dir, 0700), 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
 		assert_int_equal(symlink(target, names[i]), 0);
-		refuse(f, -EPERM, "is a symbolic link: it is none of the cache's; move it away");
+		refuse(f, -EPERM,
+		       "is a symbolic link, so it is none that keepfs made; chmod 700 the directory, move the file away, or name another [read] cache_dir");
 		assert_int_equal(unlink(names[i]), 0);
 		assert_int_equal(mkdir(names[i], 0700), 0);
 		refuse(f, -EPERM, "is a directory");
@@ -388,7 +389,7 @@ static void test_directories(void **state)
 	assert_int_equal(unlink(f->dir), 0);
 	assert_int_equal(mkdir(f->dir, 0700), 0);
 	assert_int_equal(chmod(f->dir, 0770), 0);
-	refuse(f, -EPERM, "chmod 700 it");
+	refuse(f, -EPERM, "others than its owner may write in the cache directory");
 	assert_int_equal(chmod(f->dir, 0755), 0);
 	store_file(other, "not the cache's", 15);
 	store_file(f->data, "", 0);

@@ -146,13 +146,18 @@ static void artifacts_may_have_names(void **state)
 	assert_int_equal(catalog_intent_run(f->catalog, "backups/full/new.tar", &again), -ENOENT);
 }
 
-static int add_partial(struct fixture *f, int64_t sequence, uint32_t size)
+static int add_partial_of(struct fixture *f, int64_t sequence, int64_t run_id, uint32_t size)
 {
 	_cleanup(manifest) struct manifest m = {0};
 
-	fill(&m, "backups/full", sequence, 1, size);
+	fill(&m, "backups/full", sequence, run_id, size);
 	m.partial = true;
 	return catalog_add_artifact(f->catalog, &m, NULL);
+}
+
+static int add_partial(struct fixture *f, int64_t sequence, uint32_t size)
+{
+	return add_partial_of(f, sequence, 1, size);
 }
 
 static void a_partial_one_stands_in_for_none(void **state)
@@ -191,6 +196,71 @@ static void a_partial_one_stands_in_for_none(void **state)
 	        0);
 	assert_int_equal(
 	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), true, NULL), 0);
+}
+
+#define DAY (INT64_C(86400) * 1000) /* of places */
+
+/* The clock was 40 days ahead when the first was made. */
+static void the_newest_is_what_was_made_last(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t directory = ino_of_directory("backups/full"),
+	         ahead = ino_at("backups/full", SECONDS * 1000 + 40 * DAY);
+	struct catalog_entry entry;
+	struct catalog_totals totals;
+	struct catalog_dated dated;
+
+	assert_int_equal(catalog_latest_dated(f->catalog, "full", &dated), -ENOENT);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000 + 40 * DAY, 7, 40), 0);
+	assert_int_equal(catalog_latest_dated(f->catalog, "full", &dated), 0);
+	assert_true(dated.made_last);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 8, 8), 0);
+	assert_int_equal(catalog_entry_latest(f->catalog, directory, ".dump", &entry), 0);
+	assert_int_equal(entry.size_bytes, 8);
+	assert_int_equal(catalog_last_size(f->catalog, "backups/full"), 8);
+	for (int all = 0; all < 2; all++) {
+		assert_int_equal(catalog_totals(f->catalog, all ? NULL : "full", &totals), 0);
+		assert_int_equal(totals.newest_at_us, AT_US + US_PER_S + 5);
+		assert_int_equal(totals.newest_whole_at_us, AT_US + US_PER_S + 5);
+		assert_int_equal(totals.newest_whole_run_id, 8);
+	}
+	assert_int_equal(catalog_latest_dated(f->catalog, "full", &dated), 0);
+	assert_string_equal(dated.path, "backups/full/20261230T020000Z.dump");
+	assert_false(dated.made_last);
+	assert_int_equal(dated.newest_at_us, AT_US + US_PER_S + 5);
+
+	/* A partial one is the newest of all, but not of the whole ones. */
+	assert_int_equal(add_partial_of(f, (SECONDS + 5) * 1000, 9, 3), 0);
+	assert_int_equal(catalog_entry_latest(f->catalog, directory, ".dump", &entry), 0);
+	assert_int_equal(entry.size_bytes, 8);
+	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
+	assert_int_equal(totals.newest_at_us, AT_US + 6 * US_PER_S + 5);
+	assert_int_equal(totals.newest_whole_run_id, 8);
+
+	/* What stays is asked for by no date: each of the two may go, the last may not. */
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ahead, true, NULL), 0);
+	assert_int_equal(
+	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), true, NULL),
+	        -EPERM);
+}
+
+/* Several databases of one run, and two of one directory: the time decides among them. */
+static void of_one_run_the_newest_began_last(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_entry entry;
+	struct catalog_totals totals;
+
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 3, 1), 0);
+	assert_int_equal(add(f, "backups/full", (SECONDS + 2) * 1000, 3, 2), 0);
+	assert_int_equal(add(f, "backups/other", (SECONDS + 1) * 1000, 3, 3), 0);
+	assert_int_equal(catalog_entry_latest(f->catalog, ino_of_directory("backups/full"), ".dump", &entry),
+	                 0);
+	assert_int_equal(entry.size_bytes, 2);
+	assert_int_equal(catalog_entry_made_last(f->catalog, ino_of_directory("backups/full"), &entry), 0);
+	assert_int_equal(entry.size_bytes, 2);
+	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
+	assert_int_equal(totals.newest_at_us, AT_US + 3 * US_PER_S + 5);
 }
 
 static void counts_follow_every_change(void **state)
@@ -303,10 +373,16 @@ static void an_unloaded_table_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(a_manifest_is_kept_whole),     TEST(files_that_cannot_be_listed_are_refused),
-	        TEST(artifacts_may_have_names),     TEST(a_partial_one_stands_in_for_none),
-	        TEST(counts_follow_every_change),   TEST(what_is_entombed_is_hidden),
-	        TEST(the_last_one_is_kept),         TEST(another_at_the_same_place_is_refused),
+	        TEST(a_manifest_is_kept_whole),
+	        TEST(files_that_cannot_be_listed_are_refused),
+	        TEST(artifacts_may_have_names),
+	        TEST(a_partial_one_stands_in_for_none),
+	        TEST(the_newest_is_what_was_made_last),
+	        TEST(of_one_run_the_newest_began_last),
+	        TEST(counts_follow_every_change),
+	        TEST(what_is_entombed_is_hidden),
+	        TEST(the_last_one_is_kept),
+	        TEST(another_at_the_same_place_is_refused),
 	        TEST(an_unloaded_table_is_refused),
 	};
 

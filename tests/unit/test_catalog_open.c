@@ -44,6 +44,173 @@ static void files_are_for_their_owner_alone(void **state)
 	}
 }
 
+static int open_again(struct fixture *f, struct error *err)
+{
+	*err = (struct error){0};
+	return catalog_open(f->directory, &f->catalog, err);
+}
+
+static int lock_again(struct fixture *f, struct error *err)
+{
+	int fd = -1, r;
+
+	*err = (struct error){0};
+	r = catalog_lock(f->directory, &fd, err);
+	if (r == 0)
+		close(fd);
+	return r;
+}
+
+static int log_again(struct fixture *f, struct error *err)
+{
+	int fd;
+
+	*err = (struct error){0};
+	fd = catalog_log_open(f->directory, err);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+/* All that is kept in the state directory under a name, and what opens it. */
+static const struct {
+	const char *name;
+	int (*open)(struct fixture *f, struct error *err);
+} kept[] = {
+        {"catalog.db", open_again}, {"catalog.db-wal", open_again}, {"catalog.db-shm", open_again},
+        {"lock", lock_again},       {"keepfs.log", log_again},
+};
+
+static void assert_refused_file(struct fixture *f, size_t i, const char *why)
+{
+	struct error err;
+
+	assert_int_equal(kept[i].open(f, &err), -EPERM);
+	assert_null(f->catalog);
+	if (!strstr(err.message, why) || !strstr(err.message, kept[i].name) ||
+	    !strstr(err.message, "name another [keepfs] state_dir"))
+		fail_msg("%s: %s", kept[i].name, err.message);
+}
+
+static void make_text(const char *path, const char *text)
+{
+	_cleanup(fd) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
+}
+
+/* What somebody else put there is neither written, nor read, nor given other rights. */
+static void files_of_others_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *target = file_path(f, "target"), *database = file_path(f, "catalog.db");
+	_cleanup(str) struct str text = {0};
+	struct stat st;
+
+	catalog_free(take_ptr(&f->catalog));
+	make_text(target, "precious");
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		_cleanup(free) char *path = file_path(f, kept[i].name);
+
+		unlink(path);
+		assert_int_equal(symlink(target, path), 0);
+		assert_refused_file(f, i, "is a symbolic link");
+		assert_int_equal(unlink(path), 0);
+		assert_int_equal(mkdir(path, 0700), 0);
+		assert_refused_file(f, i, "is a directory");
+		assert_int_equal(rmdir(path), 0);
+		if (i > 0) { /* which would be another catalog */
+			assert_int_equal(mkfifo(path, 0600), 0);
+			if (kept[i].open != log_again) /* nobody reads it */
+				assert_refused_file(f, i, "is not a regular file");
+			assert_int_equal(unlink(path), 0);
+		}
+		if (geteuid() == 0) {
+			make_text(path, "");
+			assert_int_equal(chown(path, 65534, 65534), 0);
+			assert_refused_file(f, i, "belongs to another user");
+			assert_int_equal(unlink(path), 0);
+		}
+	}
+	read_text(target, &text);
+	assert_string_equal(str_text(&text), "precious");
+	assert_int_equal(stat(target, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0644);
+	assert_int_equal(stat(database, &st), 0); /* begun before the files beside it were looked at */
+}
+
+static void modes_are_put_right(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+	struct stat st;
+
+	catalog_free(take_ptr(&f->catalog));
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		_cleanup(free) char *path = file_path(f, kept[i].name);
+
+		if (i == 1 || i == 2)
+			continue;
+		if (i > 0)
+			make_text(path, "");
+		assert_int_equal(chmod(path, 0666), 0);
+		assert_int_equal(kept[i].open(f, &err), 0);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0600);
+	}
+}
+
+/* Others could put another catalog there. The sticky bit keeps them from it. */
+static void a_directory_of_others_is_refused(void **state)
+{
+	static const struct {
+		mode_t mode;
+		uid_t owner;
+		const char *why; /* NULL: it is taken */
+	} cases[] = {
+	        {0770, 0, "others than its owner may write in the state directory"},
+	        {0707, 0, "others than its owner may write in the state directory"},
+	        {01777, 0, NULL},
+	        {0755, 0, NULL},
+	        {0700, 65534, "another user owns the state directory"},
+	};
+	struct fixture *f = *state;
+	struct error err;
+
+	catalog_free(take_ptr(&f->catalog));
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		if (cases[i].owner && geteuid() != 0)
+			continue;
+		if (geteuid() == 0)
+			assert_int_equal(chown(f->directory, cases[i].owner, 0), 0);
+		assert_int_equal(chmod(f->directory, cases[i].mode), 0);
+		if (!cases[i].why) {
+			assert_int_equal(open_again(f, &err), 0);
+			catalog_free(take_ptr(&f->catalog));
+			continue;
+		}
+		assert_int_equal(open_again(f, &err), -EPERM);
+		assert_non_null(strstr(err.message, cases[i].why));
+		assert_non_null(strstr(err.message, "chmod 700 the directory"));
+		assert_int_equal(lock_again(f, &err), -EPERM);
+		assert_int_equal(log_again(f, &err), -EPERM);
+	}
+}
+
+/* The path may lead over links: whoever configured it chose them. */
+static void a_directory_behind_a_link_is_taken(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *link = file_path(f, "link"), *real = file_path(f, "real");
+	_cleanup(catalog) struct catalog *other = NULL;
+
+	assert_int_equal(mkdir(real, 0700), 0);
+	assert_int_equal(symlink(real, link), 0);
+	assert_int_equal(catalog_open(link, &other, NULL), 0);
+}
+
 static void the_store_is_remembered(void **state)
 {
 	struct fixture *f = *state;
@@ -256,6 +423,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        TEST(files_are_for_their_owner_alone),
+	        TEST(files_of_others_are_refused),
+	        TEST(modes_are_put_right),
+	        TEST(a_directory_of_others_is_refused),
+	        TEST(a_directory_behind_a_link_is_taken),
 	        TEST(the_store_is_remembered),
 	        TEST(an_older_catalog_becomes_a_newer_one),
 	        TEST(an_empty_file_becomes_a_catalog),

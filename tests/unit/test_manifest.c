@@ -358,6 +358,7 @@ static void wrong_fields_are_named(void **state)
 	        {"\"target\":", "\"targets\":", "target"},
 	        {"\"run\": 17", "\"run\": -1", "run"},
 	        {"\"run\": 17", "\"run\": 1.5", "run"},
+	        {"\"run\": 17", "\"run\": 281474976710657", "larger than the number of any run"},
 	        {"\"triggered_by\":", "\"tb\":", "triggered_by"},
 	        {"\"keepfs_version\":", "\"kv\":", "keepfs_version"},
 	        {"\"partial\": false", "\"partial\": 0", "partial"},

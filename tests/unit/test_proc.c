@@ -205,6 +205,41 @@ static void test_long_line(void **state)
 		assert_int_not_equal(str_utf8_char(at), 0);
 }
 
+/* pg_dump shows the whole query behind the reason. */
+static void test_statement(void **state)
+{
+	_cleanup(proc) struct proc *p =
+	        start_shell("echo 'sh: error: query failed: ERROR:  permission denied for table pg_x' >&2; "
+	                    "printf 'sh: detail: Query was: SELECT t.tableoid, t.oid,' >&2; "
+	                    "i=0; while [ $i -lt 40 ]; do printf ' täble_%d,\\n' $i >&2; i=$((i+1)); done; "
+	                    "echo 'sh: hint: ask somebody' >&2; exit 1",
+	                    NULL);
+	struct error err = {0};
+
+	assert_int_equal(proc_wait(p, &err), -EIO);
+	assert_string_equal(
+	        err.message,
+	        "sh ended with exit status 1: sh: error: query failed: ERROR:  permission denied for "
+	        "table pg_x; sh: detail: Query was: SELECT t.tableoid, t.oid, täble_0,; sh: hint: "
+	        "ask somebody");
+}
+
+static void test_long_statement(void **state)
+{
+	_cleanup(proc) struct proc *p = start_shell(
+	        "echo 'sh: error: query failed: ERROR:  no' >&2; printf 'sh: detail: Query was: ' >&2; "
+	        "i=0; while [ $i -lt 100 ]; do printf 'SELECT ' >&2; i=$((i+1)); done; exit 1",
+	        NULL);
+	struct error err = {0};
+
+	assert_int_equal(proc_wait(p, &err), -EIO);
+	assert_non_null(
+	        strstr(err.message,
+	               "status 1: sh: error: query failed: ERROR:  no; sh: detail: Query was: SELECT "));
+	assert_true(str_ends(err.message, "SELECT SEL…"));
+	assert_true(strlen(err.message) < 200);
+}
+
 /* A grandchild that holds standard error open neither keeps proc_wait() nor stays. */
 static void test_grandchild(void **state)
 {
@@ -427,6 +462,8 @@ int main(void)
 	        cmocka_unit_test(test_lines),
 	        cmocka_unit_test(test_long_words),
 	        cmocka_unit_test(test_long_line),
+	        cmocka_unit_test(test_statement),
+	        cmocka_unit_test(test_long_statement),
 	        cmocka_unit_test(test_grandchild),
 	        cmocka_unit_test(test_cancel),
 	        cmocka_unit_test(test_cancelled_before),

@@ -95,7 +95,7 @@ static void test_health_partial_backups(void **state)
 	assert_int_equal(health(f, &text), REPORT_CRIT);
 	add_artifact(f, "full", 60, add_run(f, "full", RUN_COMPLETED, NULL), 100);
 	assert_int_equal(health(f, &text), REPORT_OK);
-	add_partial_artifact(f, "full", 3600, 0, 100);
+	add_partial_artifact(f, "full", 3600, 5, 100);
 	assert_int_equal(health(f, &text), REPORT_OK);
 	assert_has(text,
 	           "\nOK    job full: the newest backup is of 2026-11-20T02:01:00Z, 2 h ago; 3 in all\n");
@@ -106,12 +106,30 @@ static void test_health_changed_run(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup(free) char *text = NULL;
-	int64_t now_s = clock_now_us() / US_PER_S;
 
 	add_run(f, "full", RUN_FAILED, "refused");
-	add_artifact(f, "full", now_s + 60 - AT_S,
-	             add_changed_run(f, "full", "format=plain", RUN_COMPLETED, NULL), 100);
+	add_artifact(f, "full", 0, add_changed_run(f, "full", "format=plain", RUN_COMPLETED, NULL), 100);
 	assert_int_equal(health(f, &text), REPORT_OK);
+}
+
+/* The clock was ahead: the job has its backup, but nobody can say how old it is. */
+static void test_health_date_ahead(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *text = NULL;
+
+	add_artifact(f, "full", INT64_C(40) * 86400 + 10800, add_run(f, "full", RUN_COMPLETED, NULL), 100);
+	assert_int_equal(health(f, &text), REPORT_WARN);
+	assert_has(text,
+	           "\nOK    job full: the newest backup is of 2026-12-30T05:00:00Z, which is 40 days ahead; "
+	           "1 in all\n");
+	assert_has(text,
+	           "\nWARN  clock: backups/full/20261230T050000Z.dump is dated 2026-12-30T05:00:00Z, which "
+	           "is in the future: the clock was ahead when it was made; set the clock ");
+	add_artifact(f, "full", 0, add_run(f, "full", RUN_COMPLETED, NULL), 100);
+	assert_int_equal(health(f, &text), REPORT_WARN);
+	assert_has(text,
+	           "\nOK    job full: the newest backup is of 2026-11-20T02:00:00Z, 3 h ago; 2 in all\n");
 }
 
 static void test_health_warnings(void **state)
@@ -260,19 +278,13 @@ static void test_health_of_a_broken_catalog(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        REPORT_TEST(test_health_new),
-	        REPORT_TEST(test_health_good),
-	        REPORT_TEST(test_health_failed_runs),
-	        REPORT_TEST(test_health_partial_backups),
-	        REPORT_TEST(test_health_changed_run),
-	        REPORT_TEST(test_health_warnings),
-	        REPORT_TEST(test_health_backup_gone),
-	        REPORT_TEST(test_health_probes),
-	        REPORT_TEST(test_health_reads),
-	        REPORT_TEST(test_health_cache),
-	        REPORT_TEST(test_health_damaged),
-	        REPORT_TEST(test_health_space),
-	        REPORT_TEST(test_health_of_a_broken_catalog),
+	        REPORT_TEST(test_health_new),         REPORT_TEST(test_health_good),
+	        REPORT_TEST(test_health_failed_runs), REPORT_TEST(test_health_partial_backups),
+	        REPORT_TEST(test_health_changed_run), REPORT_TEST(test_health_date_ahead),
+	        REPORT_TEST(test_health_warnings),    REPORT_TEST(test_health_backup_gone),
+	        REPORT_TEST(test_health_probes),      REPORT_TEST(test_health_reads),
+	        REPORT_TEST(test_health_cache),       REPORT_TEST(test_health_damaged),
+	        REPORT_TEST(test_health_space),       REPORT_TEST(test_health_of_a_broken_catalog),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "report_test.h"
 
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/compare.h>
 #include <keepfs/catalog/runs.h>
 
 /* Ask all checks; release with health_finish(). */
@@ -78,6 +79,56 @@ static void a_job_whose_backups_are_gone(void **state)
 	assert_item(f, "job", "full", REPORT_WARN, 0, NULL);
 	add_partial_artifact(f, "full", 0, 0, 100);
 	assert_item(f, "job", "full", REPORT_WARN, 0, "keepfs trigger full");
+}
+
+/* 40 days ahead, then with the clock set right. */
+static void a_date_that_is_wrong_is_named(void **state)
+{
+	struct fixture *f = *state;
+	char ahead[] = "backups/full/20261230T020000Z.dump";
+
+	add_artifact(f, "full", 60, 1, 100);
+	assert_none(f, "clock");
+	add_artifact(f, "full", INT64_C(40) * 86400, 2, 100);
+	assert_item(f, "clock", ahead, REPORT_WARN, 0, "remove this one");
+	f->sources.now_us += INT64_C(40) * 86400 * US_PER_S;
+	assert_none(f, "clock");
+	add_artifact(f, "full", INT64_C(39) * 86400, 3, 100);
+	assert_item(f, "clock", ahead, REPORT_WARN, 0, "remove this one");
+	add_artifact(f, "full", INT64_C(41) * 86400, 4, 100);
+	f->sources.now_us += INT64_C(2) * 86400 * US_PER_S;
+	assert_none(f, "clock");
+}
+
+static void what_is_not_listed_is_named(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_unlisted rows[7] = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		snprintf(rows[i].path, sizeof(rows[i].path), "backups/full/%zu.dump", i);
+		str_copy(rows[i].reason, sizeof(rows[i].reason), "not valid JSON");
+	}
+	assert_none(f, "unlisted");
+	assert_int_equal(catalog_set_unlisted(f->catalog, rows, 1, NULL), 0);
+	assert_item(f, "unlisted", "backups/full/0.dump", REPORT_WARN, 0, NULL);
+	assert_int_equal(catalog_set_unlisted(f->catalog, rows, ARRAY_SIZE(rows), NULL), 0);
+	assert_item(f, "unlisted", "backups/full/4.dump", REPORT_WARN, 0, NULL);
+	assert_item(f, "unlisted", "", REPORT_WARN, 0, NULL);
+	assert_int_equal(catalog_set_unlisted(f->catalog, NULL, 0, NULL), 0);
+	assert_none(f, "unlisted");
+}
+
+static void what_is_missing_in_the_store_is_damaged(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t ino = add_artifact(f, "full", 0, add_run(f, "full", RUN_COMPLETED, NULL), 100);
+
+	assert_int_equal(catalog_set_missing(f->catalog, ino, true, NULL), 0);
+	assert_item(f, "damaged", "backups/full/20261120T020000Z.dump", REPORT_CRIT, 0, "make another one");
+	assert_item(f, "job", "full", REPORT_WARN, 0, "make a good one");
+	assert_int_equal(catalog_set_missing(f->catalog, ino, false, NULL), 0);
+	assert_none(f, "damaged");
 }
 
 /* It fails since the first failure that no success came behind. */
@@ -408,6 +459,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        REPORT_TEST(a_job_without_runs),
 	        REPORT_TEST(a_good_job),
+	        REPORT_TEST(a_date_that_is_wrong_is_named),
+	        REPORT_TEST(what_is_not_listed_is_named),
+	        REPORT_TEST(what_is_missing_in_the_store_is_damaged),
 	        REPORT_TEST(a_job_whose_backups_are_gone),
 	        REPORT_TEST(a_job_fails_since_the_first_failure),
 	        REPORT_TEST(a_success_ends_a_failure),

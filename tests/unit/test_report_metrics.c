@@ -141,6 +141,20 @@ static void assert_run_line(const char *text, const char *metric, const char *jo
 	assert_line(text, line);
 }
 
+/* An alert that looks for an old backup must not be kept quiet by a clock that was ahead. */
+static void test_a_date_ahead(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *ahead = NULL, *right = NULL;
+
+	add_artifact(f, "full", INT64_C(40) * 86400, 1, 100);
+	ahead = metrics_of(f);
+	assert_line(ahead, "keepfs_newest_backup_timestamp_seconds{backup_job=\"full\"} 0.000000");
+	add_artifact(f, "full", 60, 2, 100);
+	right = metrics_of(f);
+	assert_line(right, "keepfs_newest_backup_timestamp_seconds{backup_job=\"full\"} 1795140060.000000");
+}
+
 static void test_jobs(void **state)
 {
 	struct fixture *f = *state;
@@ -396,6 +410,7 @@ int main(void)
 	        TEST(test_a_sample),
 	        TEST(test_any_text_is_a_label),
 	        TEST(test_a_histogram),
+	        TEST(test_a_date_ahead),
 	        TEST(test_jobs),
 	        TEST(test_jobs_without_times),
 	        TEST(test_live_runs),

@@ -36,6 +36,9 @@ int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err);
 /** catalog_tombs() - call @row with the path of each deletion that has begun and not ended. */
 int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const char *path), void *arg);
 
+/** catalog_tomb_run() - the run that made the artifact whose deletion has begun; -ENOENT. */
+int catalog_tomb_run(struct catalog *c, uint64_t ino, int64_t *ret_run_id);
+
 /** catalog_mark_damaged() - reading it has shown that the store no longer holds its bytes: it counts as no
  * good backup any more. So is the artifact that is a directory when a file of it is; the artifact that a
  * damaged file is beside is not. The first reason stays; a rebuild forgets it. */
@@ -50,11 +53,24 @@ int catalog_set_verified(struct catalog *c, uint64_t ino, int64_t at_us, struct 
 int catalog_damaged(struct catalog *c,
                     void (*row)(void *arg, uint64_t ino, const char *path, const char *reason), void *arg);
 
+/** struct catalog_totals - the newest is what was made last, by the number of its run, and not what bears the latest
+ * date: a clock may have been ahead. */
 struct catalog_totals {
 	uint64_t artifacts;
 	uint64_t stored_bytes;              /* with their further files */
 	int64_t oldest_at_us, newest_at_us; /* 0: none */
 	int64_t newest_whole_at_us;         /* of those that are neither partial nor damaged */
+	int64_t newest_whole_run_id;        /* of the same */
 };
 /** catalog_totals() - of the artifacts of a job; @job NULL: of all. */
 int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *ret);
+
+/** struct catalog_dated - the artifact of a job that bears the latest date. */
+struct catalog_dated {
+	char path[512];
+	int64_t at_us;
+	int64_t newest_at_us; /* the date of the one that was made last */
+	bool made_last;       /* no other run has made one since */
+};
+/** catalog_latest_dated() - -ENOENT when the job has none. */
+int catalog_latest_dated(struct catalog *c, const char *job, struct catalog_dated *ret);

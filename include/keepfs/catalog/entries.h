@@ -52,9 +52,13 @@ int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *
 int catalog_entry_by_name(struct catalog *c, uint64_t parent_ino, const char *name,
                           struct catalog_entry *ret);
 /** catalog_entry_latest() - of the artifacts of a directory with @suffix (name_suffix()) that are not partial, the newest
- * that is not damaged, else the newest; -ENOENT when it has none. */
+ * that is not damaged, else the newest; -ENOENT when it has none. The newest is what was made last: of the run with
+ * the largest number. */
 int catalog_entry_latest(struct catalog *c, uint64_t directory_ino, const char *suffix,
                          struct catalog_entry *ret);
+/** catalog_entry_made_last() - of the artifacts of a directory that are not partial the newest, of whatever format;
+ * -ENOENT: it has none. */
+int catalog_entry_made_last(struct catalog *c, uint64_t directory_ino, struct catalog_entry *ret);
 /** catalog_next_suffix() - of the suffixes for which there is a latest one the first behind @after, in the order of
  * their bytes (NULL: the first of all; may be @ret); -ENOENT when there is no more. */
 int catalog_next_suffix(struct catalog *c, uint64_t directory_ino, const char *after,
@@ -87,6 +91,6 @@ int catalog_object(struct catalog *c, uint64_t ino, struct manifest_object *ret)
  * one whose digest is not known has a comment ("# NAME: not read back, so its SHA-256 is not known"). */
 int catalog_sums(struct catalog *c, uint64_t directory_ino, void (*row)(void *arg, const char *line),
                  void *arg);
-/** catalog_last_size() - size of the last artifact of a directory that is not partial, for an estimate of
+/** catalog_last_size() - size of the artifact of a directory that was made last and is not partial, for an estimate of
  * progress; 0 when there is none. */
 uint64_t catalog_last_size(struct catalog *c, const char *directory_path);

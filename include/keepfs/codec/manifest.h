@@ -18,6 +18,8 @@
 
 /** MANIFEST_VERSION - what is written; versions from 1 on are read. */
 #define MANIFEST_VERSION 2
+/** MANIFEST_RUN_MAX - no run has a larger number: what is made of it has room for no more. */
+#define MANIFEST_RUN_MAX (INT64_C(1) << 48)
 /** MANIFEST_BESIDE_MAX - how many files an artifact can have that is no directory, beside its own. */
 #define MANIFEST_BESIDE_MAX 64
 /** MANIFEST_NO_OBJECT - of a file: an empty directory, or one whose bytes are kept in a way that this keepfs does

@@ -10,7 +10,10 @@
  * else WARN. That run, or a later one, completed with a warning: WARN. It has not run yet, was only cancelled, or its
  * whole backups are gone: WARN. Cancelled runs count for nothing else, and a run that its trigger made smaller for no
  * success: partial backups make no job healthy.
- * damaged: reading showed that the store does not hold the bytes of a backup any more: CRIT.
+ * clock: of a job's backups the one with the latest date is dated in the future, or later than one that was made after it:
+ * WARN. The newest is what was made last all the same.
+ * unlisted: the store holds a backup that could not be listed (catalog/compare.h): WARN.
+ * damaged: reading showed that the store does not hold the bytes of a backup any more, or it has no manifest of it: CRIT.
  * reads: one failed in the last ten minutes: WARN.
  * cache: a disk cache is configured and cannot be used (report_no_cache()): WARN.
  * store: neither `keepfs check` nor a completed run has ever used it: WARN.

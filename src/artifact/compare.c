@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The catalog against the store, by the names of the manifests. A catalog that was copied back, or came with a snapshot,
+ * is older than the store: what was made since would be seen by nobody, and its numbers of runs would be given out again.
+ *
+ * The catalog is asked about each manifest after it was listed. So one that is published or removed meanwhile is known,
+ * or gone when it is fetched: a row, a tomb or an intent stands for it at every moment between the two.
+ */
+#include "artifact_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/catalog/compare.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/runs.h>
+#include <keepfs/codec/name.h>
+
+#define PAGE_ROWS 256
+/* Another keepfs that has lost the answer to its last put may still take back what it has published. */
+#define YOUNG_US      (INT64_C(3600) * US_PER_S)
+#define UNLISTED_KEPT 100
+#define MISSING_ASKED 1000 /* requests in one comparison, when the store has lost very many */
+
+struct comparison {
+	struct repository *repo;
+	struct store *store;
+	struct store_call call;
+	int64_t now_us;
+	struct artifact_comparison *counts;
+	struct {
+		uint64_t *inos; /* of all artifacts that have a manifest */
+		size_t count, cap;
+	} seen;
+	struct catalog_unlisted *unlisted;
+	size_t unlisted_count;
+	int64_t largest_run;
+};
+
+static void remember_seen(struct comparison *c, uint64_t ino)
+{
+	if (c->seen.count == c->seen.cap) {
+		c->seen.cap = c->seen.cap ? 2 * c->seen.cap : 1024;
+		c->seen.inos = mem_resize(c->seen.inos, c->seen.cap, sizeof(*c->seen.inos));
+	}
+	c->seen.inos[c->seen.count++] = ino;
+}
+
+static void note_unlisted(struct comparison *c, const char *path, const char *reason)
+{
+	struct catalog_unlisted *row;
+
+	c->counts->unlisted++;
+	if (c->unlisted_count == UNLISTED_KEPT)
+		return;
+	c->unlisted = mem_resize(c->unlisted, c->unlisted_count + 1, sizeof(*c->unlisted));
+	row = &c->unlisted[c->unlisted_count++];
+	str_copy(row->path, sizeof(row->path), path);
+	str_cut(row->reason, sizeof(row->reason), reason);
+}
+
+static bool is_young(const struct comparison *c, const struct manifest *m)
+{
+	int64_t age_us = c->now_us - m->finished_at_us;
+
+	return age_us < YOUNG_US && age_us > -YOUNG_US;
+}
+
+/* Of a whole artifact. */
+static int list_unknown(struct comparison *c, const struct manifest *m, struct error *err)
+{
+	struct error why = {0};
+	int r = catalog_adopt_artifact(c->repo->catalog, m, &why);
+
+	if (r == -EEXIST) {
+		note_unlisted(c, m->path, why.message);
+		return 0;
+	}
+	if (r < 0 && err)
+		*err = why;
+	if (r != 0)
+		return r < 0 ? r : 0;
+	c->counts->adopted++;
+	log_info("%s of run %" PRId64 " is in the store, and the catalog did not list it: it does now",
+	         m->path, m->run_id);
+	artifact_tell_listed(c->repo, m);
+	return 0;
+}
+
+static int weigh_unknown(struct comparison *c, const struct manifest *m, struct error *err)
+{
+	struct artifact_match match = {0};
+	int r;
+
+	if (m->run_id > c->largest_run)
+		c->largest_run = m->run_id;
+	if (is_young(c, m)) {
+		c->counts->young++;
+		note_unlisted(c, m->path,
+		              "it was made within the last hour, by another keepfs or before an older "
+		              "catalog was put back: it is listed when it is older");
+		return 0;
+	}
+	r = artifact_check_objects(c->store, &c->call, m, &match, err);
+	if (r == 0 && match.broken)
+		note_unlisted(c, m->path, str_text(&match.problem));
+	else if (r == 0)
+		r = list_unknown(c, m, err);
+	str_finish(&match.problem);
+	return r;
+}
+
+static int consider_unknown(struct comparison *c, const char *path, struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	struct error why = {0};
+	int r = artifact_fetch(c->store, &c->call, path, &m, &why);
+
+	if (r == -ENOENT) /* removed since it was listed */
+		return 0;
+	if (r == ARTIFACT_UNUSABLE || r == -ENOTSUP) {
+		note_unlisted(c, path, why.message);
+		return 0;
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r < 0 ? r : weigh_unknown(c, &m, err);
+}
+
+static int consider_manifest(struct comparison *c, const char *key, struct error *err)
+{
+	_cleanup(free) char *path = manifest_path_of_key(key);
+	int r;
+
+	if (!path)
+		return 0;
+	remember_seen(c, ino_of_artifact(path));
+	r = catalog_knows(c->repo->catalog, path);
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	return r > 0 ? 0 : consider_unknown(c, path, err);
+}
+
+static int consider_all(struct comparison *c, struct listing *l, struct error *err)
+{
+	const struct store_object *object;
+	int r;
+
+	while ((r = listing_peek(l, &object, err)) == 0 && object) {
+		if (cancel_is_set(c->call.cancel))
+			return error_set(err, ERROR_CANCELLED, ECANCELED, "the comparison was cancelled");
+		r = consider_manifest(c, object->key, err);
+		if (r < 0)
+			return r;
+		listing_pop(l);
+	}
+	return r;
+}
+
+/* Numbers are kept also when the rest of it failed. */
+static int keep_numbers(struct comparison *c, struct error *err)
+{
+	return c->largest_run > 0 ? catalog_raise_run_number(c->repo->catalog, c->largest_run, err) : 0;
+}
+
+/* What the catalog lists. */
+
+static int compare_numbers(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool was_seen(const struct comparison *c, uint64_t ino)
+{
+	return bsearch(&ino, c->seen.inos, c->seen.count, sizeof(ino), compare_numbers) != NULL;
+}
+
+/* It was not in the listing, which was made a while ago: published since, or removed by somebody else. */
+static int ask_for_manifest(struct comparison *c, const struct catalog_listed *row, struct error *err)
+{
+	_cleanup(free) char *key = manifest_key(row->path);
+	struct store_object object;
+	int r;
+
+	if (c->counts->missing >= MISSING_ASKED)
+		return 0;
+	r = store_head(c->store, &c->call, key, &object, err);
+	if (r != -ENOENT)
+		return r;
+	c->counts->missing++;
+	if (row->missing)
+		return 0;
+	log_warning("%s is listed, but the store has no manifest of it any more", row->path);
+	return catalog_set_missing(c->repo->catalog, row->ino, true, err);
+}
+
+static int weigh_listed(struct comparison *c, const struct catalog_listed *row, struct error *err)
+{
+	if (!was_seen(c, row->ino))
+		return ask_for_manifest(c, row, err);
+	return row->missing ? catalog_set_missing(c->repo->catalog, row->ino, false, err) : 0;
+}
+
+static int find_missing(struct comparison *c, struct error *err)
+{
+	_cleanup(free) struct catalog_listed *rows = mem_array(PAGE_ROWS, sizeof(*rows));
+	uint64_t after = 0;
+	ssize_t count;
+	int r = 0;
+
+	if (c->seen.count > 0)
+		qsort(c->seen.inos, c->seen.count, sizeof(*c->seen.inos), compare_numbers);
+	while (r == 0 && (count = catalog_listed_after(c->repo->catalog, after, rows, PAGE_ROWS)) > 0) {
+		for (ssize_t i = 0; r == 0 && i < count; i++)
+			r = weigh_listed(c, &rows[i], err);
+		after = rows[count - 1].ino;
+	}
+	if (r == 0 && count < 0)
+		r = error_system(err, (int)-count, "the catalog cannot be read");
+	return r;
+}
+
+static struct comparison comparison_of(struct repository *repo, int64_t now_us,
+                                       struct artifact_comparison *counts)
+{
+	return (struct comparison){
+	        .repo = repo, .store = repository_store(repo), .now_us = now_us, .counts = counts};
+}
+
+static void comparison_finish(struct comparison *c)
+{
+	free(c->seen.inos);
+	free(c->unlisted);
+}
+
+static int compare_roots(struct comparison *c, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < tree_roots_count; i++) {
+		_cleanup(free) char *prefix = mem_printf("manifests/%s/", tree_roots[i].name);
+		_cleanup(listing) struct listing l = {.store = c->store, .call = &c->call, .prefix = prefix};
+
+		r = consider_all(c, &l, err);
+	}
+	return r;
+}
+
+int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *cancel,
+                     struct artifact_comparison *counts, struct error *err)
+{
+	struct comparison c = comparison_of(repo, now_us, counts);
+	int r, kept;
+
+	c.call.cancel = cancel;
+	r = compare_roots(&c, err);
+	kept = keep_numbers(&c, r == 0 ? err : NULL);
+	if (r == 0)
+		r = kept;
+	if (r == 0)
+		r = find_missing(&c, err);
+	if (r == 0)
+		r = catalog_set_unlisted(repo->catalog, c.unlisted, c.unlisted_count, err);
+	comparison_finish(&c);
+	return r;
+}
+
+/* The key behind which new manifests come; NULL: all are new. */
+static char *newest_known_key(struct catalog *catalog, const char *directory)
+{
+	_cleanup(free) char *path = NULL;
+	struct catalog_entry entry;
+
+	if (catalog_entry_made_last(catalog, ino_of_directory(directory), &entry) < 0)
+		return NULL;
+	path = mem_printf("%s/%s", directory, entry.name);
+	return manifest_key(path);
+}
+
+int artifact_look_ahead(struct repository *repo, const char *directory, int64_t now_us, int64_t deadline_ms,
+                        struct artifact_comparison *counts, struct error *err)
+{
+	struct comparison c = comparison_of(repo, now_us, counts);
+	_cleanup(free) char *prefix = mem_printf("manifests/%s/", directory),
+	                    *after = newest_known_key(repo->catalog, directory);
+	_cleanup(listing) struct listing l = {
+	        .store = c.store, .call = &c.call, .prefix = prefix, .start_after = after};
+	int r, kept;
+
+	c.call.deadline_ms = deadline_ms;
+	r = consider_all(&c, &l, err);
+	kept = keep_numbers(&c, r == 0 ? err : NULL);
+	comparison_finish(&c);
+	return r < 0 ? r : kept;
+}
