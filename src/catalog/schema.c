@@ -344,8 +344,7 @@ static const char *const migrations[] = {
         "CREATE INDEX artifact_job_whole ON artifact (job, run_id, finished_at_us)"
         " WHERE tomb = 0 AND partial = 0;"
         "CREATE INDEX artifact_job_partial ON artifact (job, run_id, finished_at_us)"
-        " WHERE tomb = 0 AND partial = 1;",
-
+        " WHERE tomb = 0 AND partial = 1;"
         /* What the store holds and is not listed, and why; and the largest number of a run that a manifest bears. */
         "CREATE TABLE unlisted ("
         " path TEXT PRIMARY KEY,"
