@@ -119,11 +119,11 @@ int catalog_finish_run(struct catalog *c, int64_t id, enum run_state state, cons
 	return TRANSACTION(c, err, finish_run(c->writer, id, state, error ? error : ""));
 }
 
-#define RUN                                                                                                  \
-	"SELECT id, job, kind, state, triggered_by, queued_at_us, started_at_us, finished_at_us, "           \
-	"size_bytes,"                                                                                        \
-	" targets, targets_failed, sha256, error, note, options, warning,"                                   \
-	" (SELECT name || ': ' || damaged FROM artifact WHERE run_id = run.id AND damaged IS NOT NULL"       \
+#define RUN                                                                                                              \
+	"SELECT id, job, kind, state, triggered_by, queued_at_us, started_at_us, finished_at_us, "                       \
+	"size_bytes,"                                                                                                    \
+	" targets, targets_failed, sha256, error, note, options, warning,"                                               \
+	" (SELECT name || ': ' || damaged FROM artifact WHERE run_id = run.id AND job = run.job AND damaged IS NOT NULL" \
 	" AND tomb = 0) FROM run WHERE "
 
 static void read_run(sqlite3_stmt *row, struct catalog_run *run)

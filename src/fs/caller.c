@@ -31,10 +31,11 @@ void caller_of(fuse_req_t req, struct catalog_audit *ret_audit)
 	}
 }
 
-void audit(struct fs *fs, struct catalog_audit *entry, const char *action, const char *object, int result,
-           const char *detail)
+int audit(struct fs *fs, struct catalog_audit *entry, const char *action, const char *object, int result,
+          const char *detail)
 {
 	struct error err = {0};
+	int r;
 
 	str_copy(entry->action, sizeof(entry->action), action);
 	str_copy(entry->object, sizeof(entry->object), object);
@@ -44,9 +45,11 @@ void audit(struct fs *fs, struct catalog_audit *entry, const char *action, const
 	                            : "failed");
 	str_copy(entry->detail, sizeof(entry->detail), detail);
 	entry->detail[strcspn(entry->detail, "\n")] = '\0';
-	if (catalog_add_audit(fs->ctx.repository->catalog, entry, &err) == 0)
+	r = catalog_add_audit(fs->ctx.repository->catalog, entry, &err);
+	if (r == 0)
 		records_look(fs->ctx.records);
 	else
 		log_error("audit: %s %s by uid %lld (%s) could not be written: %s", action, object,
 		          (long long)entry->uid, entry->command, err.message);
+	return r;
 }

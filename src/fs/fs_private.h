@@ -84,9 +84,10 @@ bool pending_claim(struct pending *p);
 
 /** caller_of() - who made a request: "uid 0 (bash)", and an audit entry filled with uid, pid and command. */
 void caller_of(fuse_req_t req, struct catalog_audit *ret_audit);
-/** audit() - complete and write an audit entry; a failure to write is logged. */
-void audit(struct fs *fs, struct catalog_audit *entry, const char *action, const char *object, int result,
-           const char *detail);
+/** audit() - complete and write an audit entry. Return: 0; negative errno when it could not be written, which is logged:
+ * who may only act with an audit must not. */
+int audit(struct fs *fs, struct catalog_audit *entry, const char *action, const char *object, int result,
+          const char *detail);
 
 /* The operations, by file. */
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);

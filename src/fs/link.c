@@ -61,14 +61,20 @@ static int refuse_damaged(struct fs *fs, const struct node *node, const char *pa
 	        path, (int)strcspn(path, "/"), path);
 }
 
-static void audit_link(struct link_request *lr, const char *path)
+static int audit_link(struct link_request *lr, const char *path, struct error *err)
 {
 	int64_t ttl_s = lr->fs->ctx.conf->read.link_ttl_ms / MS_PER_S;
 	char until[CLOCK_ISO_BYTES], detail[64];
+	int r;
 
 	snprintf(detail, sizeof(detail), "valid until %s",
 	         clock_format_iso(clock_now_us() + ttl_s * US_PER_S, until));
-	audit(lr->fs, &lr->audit, "link", path, 0, detail);
+	r = audit(lr->fs, &lr->audit, "link", path, 0, detail);
+	return r == 0 ? 0
+	              : error_set(
+	                        err, ERROR_INTERNAL, -r,
+	                        "no link, since the audit could not say who has it: look at the log, and at the "
+	                        "space under state_dir");
 }
 
 static int make_link_text(struct link_request *lr, struct text **ret_text, struct error *err)
@@ -84,9 +90,10 @@ static int make_link_text(struct link_request *lr, struct text **ret_text, struc
 	r = refuse_damaged(fs, &lr->node, path, err);
 	if (r == 0)
 		r = append_line(fs, key, &line, err);
+	if (r == 0)
+		r = audit_link(lr, path, err);
 	if (r < 0)
 		return r;
-	audit_link(lr, path);
 	*ret_text = text_with(fs, lr->node.ino, str_text(&line));
 	return 0;
 }

@@ -136,10 +136,28 @@ static void a_damaged_file_damages_the_directory_it_is_in(void **state)
 	assert_int_equal(catalog_entomb_artifact(f->catalog, artifact, true, NULL), 0);
 }
 
+/* A catalog that was lost gives its numbers anew: what another job's backup is like is not told of this run. */
+static void damage_is_of_the_run_that_made_it(void **state)
+{
+	struct fixture *f = *state;
+	const struct catalog_run other = {.job = "media", .kind = "dump", .triggered_by = "test"};
+	struct catalog_run run;
+	int64_t id = 0;
+
+	assert_int_equal(catalog_add_run(f->catalog, &other, &id, NULL), 0);
+	assert_int_equal(add(f, "backups/full", SECONDS * 1000, id, 10), 0);
+	assert_int_equal(catalog_mark_damaged(f->catalog, ino_at("backups/full", SECONDS * 1000),
+	                                      "flipped bits", NULL),
+	                 0);
+	assert_int_equal(catalog_run(f->catalog, id, &run), 0);
+	assert_string_equal(run.damaged, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        TEST(a_damaged_one_is_not_good),
+	        TEST(damage_is_of_the_run_that_made_it),
 	        TEST(reading_the_whole_verifies),
 	        TEST(a_damaged_file_damages_the_directory_it_is_in),
 	};

@@ -2,6 +2,9 @@
 /* links/. */
 #include "fs_test.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/audit.h>
 
@@ -259,6 +262,27 @@ static void no_link_without_credentials(void **state)
 	unsetenv("AWS_SHARED_CREDENTIALS_FILE");
 }
 
+/* Nobody gets a URL of whom the audit does not know. */
+static void no_link_without_an_audit(void **state)
+{
+	static const char path[] = "links/backups/full/" DUMP;
+	const struct rlimit none = {0, RLIM_INFINITY}, all = {RLIM_INFINITY, RLIM_INFINITY};
+	struct fixture *f = *state;
+	_cleanup(free) char *error = NULL;
+	int result;
+
+	add_some(f);
+	/* A disk on which nothing can be written. */
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	assert_null(open_and_read(f, path, 0, &result));
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+	assert_true(result < 0);
+	error = last_error(f);
+	assert_non_null(strstr(error, "no link, since the audit could not say who has it"));
+	assert_link(f, path);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -266,7 +290,7 @@ int main(void)
 	        TREE_TEST(links_go_with_their_backups), TREE_TEST(a_directory_has_no_urls),
 	        LINK_TEST(attributes_of_links),         LINK_TEST(each_open_makes_a_url),
 	        LINK_TEST(a_link_is_only_read),         LINK_TEST(no_link_to_what_is_damaged),
-	        LINK_TEST(no_link_without_credentials),
+	        LINK_TEST(no_link_without_credentials), LINK_TEST(no_link_without_an_audit),
 	};
 
 	return cmocka_run_group_tests_name("fs_links", tests, NULL, NULL);
