@@ -50,7 +50,8 @@ int proc_stdout(const struct proc *p);
 /**
  * proc_wait() - until the child has ended and its standard error was read
  * Return: 0 for exit status 0; else -EIO (-ECANCELED; -ETIMEDOUT after timeout_ms) with @err: how it ended
- * and the end of what it wrote to standard error.
+ * and the end of what it wrote to standard error. -ECHILD: nobody knows how it ended, since somebody has had this
+ * process ignore SIGCHLD; that is never a success.
  */
 int proc_wait(struct proc *p, struct error *err);
 /** proc_stderr() - what it wrote, the first and the last 32 KiB with a mark between; valid after proc_wait().

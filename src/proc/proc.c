@@ -52,6 +52,7 @@ struct proc {
 	int64_t timeout_ms;   /* 0: none */
 	struct tail tail;     /* the keeper's; after the join everybody's */
 	int wait_status;      /* likewise */
+	int wait_errnum;      /* likewise; not 0: how it ended is not known */
 	bool timed_out;       /* likewise */
 	atomic_bool stopping; /* a cancel or proc_free() asked for the end */
 	atomic_bool unheard;  /* proc_free(): what it says of its end is told to nobody */
@@ -96,8 +97,12 @@ static void reap(struct proc *p)
 {
 	kill(-p->pid, SIGKILL);
 	drain_stderr(p);
-	while (waitpid(p->pid, &p->wait_status, 0) < 0 && errno == EINTR)
-		;
+	while (waitpid(p->pid, &p->wait_status, 0) < 0) {
+		if (errno == EINTR)
+			continue;
+		p->wait_errnum = errno;
+		break;
+	}
 	mute_when_unheard(p);
 	tail_end(&p->tail);
 }
@@ -331,6 +336,8 @@ static int ended_by_us(const struct proc *p, struct error *err)
 int proc_wait(struct proc *p, struct error *err)
 {
 	join_reader(p);
+	if (p->wait_errnum)
+		return error_system(err, p->wait_errnum, "it is not known how %s ended", p->program);
 	if (!p->timed_out && WIFEXITED(p->wait_status) && WEXITSTATUS(p->wait_status) == 0)
 		return 0;
 	message_of_end(p->program, p->wait_status, proc_stderr(p), err);

@@ -414,6 +414,22 @@ static void test_output_to_lines(void **state)
 	assert_string_equal(err.message, "sh ended with exit status 1: a; b; c");
 }
 
+/* Where SIGCHLD is ignored the kernel throws the status away: no status is not the status 0. */
+static void test_unknown_end(void **state)
+{
+	_cleanup(proc) struct proc *p = NULL;
+	_cleanup(str) struct str out = {0};
+	struct error err = {0};
+
+	signal(SIGCHLD, SIG_IGN);
+	/* More than a pipe holds: it has a keeper before it ends. */
+	p = start_shell("head -c 3000000 /dev/zero; exit 3", NULL);
+	read_all(p, &out);
+	assert_int_equal(proc_wait(p, &err), -ECHILD);
+	signal(SIGCHLD, SIG_DFL);
+	assert_string_equal(err.message, "it is not known how /bin/sh ended: No child processes");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -436,6 +452,7 @@ int main(void)
 	        cmocka_unit_test(test_priority),
 	        cmocka_unit_test(test_timeout),
 	        cmocka_unit_test(test_output_to_lines),
+	        cmocka_unit_test(test_unknown_end),
 	};
 
 	return cmocka_run_group_tests_name("proc", tests, NULL, NULL);
