@@ -145,6 +145,9 @@ char *conf_find_path(const char *option);
  * too).
  */
 int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems);
+/** conf_variable_is_private() - can this variable of the environment ("NAME" or "NAME=value") hold credentials of the
+ * store, or the password of a connection string? Children do not get it. */
+bool conf_variable_is_private(const char *variable);
 /** conf_nearest() - of @count names the one that @word was probably meant to be; NULL when none is near. */
 const char *conf_nearest(const char *word, const char *const *names, size_t count);
 /** conf_find_job() - by name; NULL when there is none. "now" is not resolved here. */

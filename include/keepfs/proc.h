@@ -26,10 +26,17 @@ enum proc_ionice {                   /* of the child's reads and writes, ioprio_
 	           PROC_IONICE_IDLE  /* only while nobody else wants the disk */
 };
 
+/** enum proc_env - what of this process's environment a child gets. Neither gets the credentials of the store, which
+ * delete backups, nor connection strings, which may hold passwords. */
+enum proc_env {
+	PROC_ENV_POSTGRES, /* for programs of PostgreSQL: what these may need, and nothing else */
+	PROC_ENV_HOOK      /* for programs of the administrator: all the rest */
+};
+
 struct proc_options {
 	const char *const *argv; /* argv[0] is a path; NULL-terminated */
-	const char *const
-	        *extra_env; /* "NAME=value" on top of this process's environment; NULL-terminated, or NULL */
+	enum proc_env env;
+	const char *const *extra_env; /* "NAME=value" on top of that; NULL-terminated, or NULL */
 	void (*on_stderr_line)(void *arg,
 	                       const char *line); /* a thread of proc's own; NULL: only collected */
 	void *arg;

@@ -141,18 +141,18 @@ const struct conf_key conf_keys[] = {
                  "AWS_REGION, AWS_DEFAULT_REGION, the region of the profile in ~/.aws/config, else us-east-1",
          .also = {"AWS_REGION", "AWS_DEFAULT_REGION"}, .example = "us-east-1",
          .help = "The region of the bucket. Servers other than AWS mostly want us-east-1."},
-        {STORE(access_key), .name = "access_key", .type = CONF_STRING, .fallback = "", .s3_only = true,
-         .example = "AKIAIOSFODNN7EXAMPLE",
+        {STORE(access_key), .name = "access_key", .type = CONF_STRING, .fallback = "", .credential = true,
+         .s3_only = true, .example = "AKIAIOSFODNN7EXAMPLE",
          .help = "The access key's id. Without it credentials come from AWS_ACCESS_KEY_ID and "
                  "AWS_SECRET_ACCESS_KEY, then from the shared credentials file "
                  "(AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials), which is read again whenever it "
                  "changes."},
         {STORE(secret_key), .name = "secret_key", .type = CONF_STRING, .fallback = "", .secret = true,
-         .s3_only = true, .example = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+         .credential = true, .s3_only = true, .example = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
          .help = "The secret that belongs to access_key. A file that holds it should be readable by the "
                  "daemon's user alone (chmod 600)."},
         {STORE(session_token), .name = "session_token", .type = CONF_STRING, .fallback = "", .secret = true,
-         .s3_only = true, .example = "FwoGZXIvYXdzEXAMPLE",
+         .credential = true, .s3_only = true, .example = "FwoGZXIvYXdzEXAMPLE",
          .help = "The session token of temporary credentials. As these expire, the shared credentials "
                  "file is the better place for them."},
         {STORE(profile), .name = "profile", .type = CONF_STRING, .fallback = "", .s3_only = true,

@@ -49,6 +49,7 @@ struct conf_key {
 	const char *also[3];
 	bool required;       /* there is no default; @example stands for it after a problem was told */
 	bool secret;         /* never shown */
+	bool credential;     /* of the store: children do not get its variable */
 	bool s3_only;        /* contradicts a dir: store */
 	bool trigger;        /* a trigger may change it for its run */
 	bool filter;         /* says what of all there is a job keeps */

@@ -199,7 +199,7 @@ static int prepare_spawn(posix_spawn_file_actions_t *actions, posix_spawnattr_t 
 
 static int spawn(struct proc *p, const struct proc_options *options, int stdout_fd, int stderr_fd)
 {
-	_cleanup(free) char **env = env_merge(options->extra_env);
+	_cleanup(free) char **env = env_merge(options->env, options->extra_env);
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	int r;

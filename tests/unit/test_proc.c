@@ -91,22 +91,55 @@ static void test_no_such_program(void **state)
 	expect_no_child();
 }
 
-static void test_environment(void **state)
+static void expect_environment(enum proc_env which, const char *const *extra, const char *expected)
 {
-	const char *const argv[] = {"/bin/sh", "-c", "echo $KEEPFS_A $KEEPFS_B $KEEPFS_AB", NULL};
-	const char *const extra[] = {"KEEPFS_A=new", "KEEPFS_B=b", NULL};
-	struct proc_options options = {.argv = argv, .extra_env = extra};
+	const char *const argv[] = {
+	        "/bin/sh", "-c",
+	        "env | grep -E '^(KEEPFS|AWS_[APS]|PGT|LC_T|NOTIFY|OTHER)' | LC_ALL=C sort; exit 0", NULL};
+	struct proc_options options = {.argv = argv, .env = which, .extra_env = extra};
 	_cleanup(str) struct str out = {0};
 	_cleanup(proc) struct proc *p = NULL;
 
-	setenv("KEEPFS_A", "old", 1);
-	setenv("KEEPFS_AB", "kept", 1);
 	assert_int_equal(proc_start(&options, &p, NULL), 0);
 	read_all(p, &out);
-	assert_string_equal(str_text(&out), "new b kept\n");
-	assert_string_equal(getenv("KEEPFS_A"), "old");
-	unsetenv("KEEPFS_A");
-	unsetenv("KEEPFS_AB");
+	assert_int_equal(proc_wait(p, NULL), 0);
+	assert_string_equal(str_text(&out), expected);
+}
+
+/* No child gets a secret of keepfs's; pg_dump gets nothing that is not its own. */
+static void test_environment(void **state)
+{
+	static const char *const set[] = {"KEEPFS_STORE_SECRET_KEY",
+	                                  "KEEPFS_STORE_ACCESS_KEY",
+	                                  "KEEPFS_STORE_SESSION_TOKEN",
+	                                  "KEEPFS_BACKUP_FULL_DATABASE",
+	                                  "KEEPFS_BACKUP_A_DATABASE_DATABASE",
+	                                  "AWS_SECRET_ACCESS_KEY",
+	                                  "AWS_ACCESS_KEY_ID",
+	                                  "AWS_SESSION_TOKEN",
+	                                  "NOTIFY_SOCKET",
+	                                  "KEEPFS_STORE_URL",
+	                                  "KEEPFS_MOUNTPOINT",
+	                                  "AWS_PROFILE",
+	                                  "PGTEST",
+	                                  "PGT",
+	                                  "LC_TEST",
+	                                  "OTHER",
+	                                  "KEEPFS_JOB"};
+	const char *const extra[] = {"KEEPFS_JOB=full", "PGT=new", NULL};
+
+	for (size_t i = 0; i < ARRAY_SIZE(set); i++)
+		setenv(set[i], "planted", 1);
+	expect_environment(PROC_ENV_POSTGRES, NULL, "LC_TEST=planted\nPGT=planted\nPGTEST=planted\n");
+	expect_environment(PROC_ENV_POSTGRES, extra,
+	                   "KEEPFS_JOB=full\nLC_TEST=planted\nPGT=new\nPGTEST=planted\n");
+	expect_environment(
+	        PROC_ENV_HOOK, extra,
+	        "AWS_PROFILE=planted\nKEEPFS_JOB=full\nKEEPFS_MOUNTPOINT=planted\n"
+	        "KEEPFS_STORE_URL=planted\nLC_TEST=planted\nOTHER=planted\nPGT=new\nPGTEST=planted\n");
+	assert_string_equal(getenv("PGT"), "planted");
+	for (size_t i = 0; i < ARRAY_SIZE(set); i++)
+		unsetenv(set[i]);
 }
 
 /* Nothing of ours reaches the child: descriptors, blocked or ignored signals, our process group. */
