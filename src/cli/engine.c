@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine.h"
 
+#include "process.h"
+
 #include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
@@ -174,8 +176,11 @@ static int check_bound(struct engine *e, bool *ret_new, struct error *err)
 static int open_parts(struct engine *e, struct error *err)
 {
 	bool is_new = false;
-	int r = fd_make_dirs(e->conf->state_dir, 0700);
+	int r = process_check_files(e->conf, err);
 
+	if (r < 0)
+		return r;
+	r = fd_make_dirs(e->conf->state_dir, 0700);
 	if (r < 0)
 		return error_system(err, -r, "the state directory %s cannot be made", e->conf->state_dir);
 	r = catalog_lock(e->conf->state_dir, &e->lock_fd, err);

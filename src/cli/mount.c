@@ -9,6 +9,7 @@
 
 #include "engine.h"
 #include "notify.h"
+#include "process.h"
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
@@ -255,6 +256,8 @@ static int go_to_background(const struct conf *conf, const char *mountpoint, con
 	int ready[2], null_fd, log_fd, r;
 	pid_t child;
 
+	/* A lock or a pipe of a script would be held for as long as the daemon lives. */
+	process_close_inherited();
 	r = fd_make_dirs(conf->state_dir, 0700);
 	log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);

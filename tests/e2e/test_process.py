@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process inherits, and what the system sends it: descriptors, limits, masks, signals, other people's children."""
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+
+import pytest
+
+import daemon
+
+
+@pytest.fixture
+def unmounted(new_keepfs):
+    return new_keepfs()
+
+
+def start(keepfs, *arguments, before=None, env=None, command=(), **options):
+    """a command as somebody with odd habits starts it; @before is done between fork and exec"""
+    with open(keepfs.directory / "started.err", "wb") as stderr:
+        done = subprocess.run([*command, daemon.PROGRAM, arguments[0], "-c", str(keepfs.conf), *arguments[1:]], env=env or keepfs.env,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, preexec_fn=before,
+                              timeout=daemon.DEADLINE_S, **options)
+    return done.returncode, (keepfs.directory / "started.err").read_text()
+
+
+def close_standard():
+    for fd in (0, 1, 2):
+        os.close(fd)
+
+
+def test_without_standard_descriptors(unmounted):
+    """else a file of the catalog would be standard error, and words of the log would get into it"""
+    code, _ = start(unmounted, "mount", before=close_standard)
+    assert code == 0
+    (pid,) = unmounted.daemons()
+    for fd, name in ((0, "/dev/null"), (1, "/dev/null"), (2, str(unmounted.state / "keepfs.log"))):
+        assert os.readlink(f"/proc/{pid}/fd/{fd}") == name
+    unmounted.backup()
+
+
+def test_no_descriptor_of_others_is_kept(unmounted):
+    """a script's lock would be held for as long as the daemon lives"""
+    with open(unmounted.directory / "lock", "w") as lock:
+        os.set_inheritable(lock.fileno(), True)
+        code, words = start(unmounted, "mount", close_fds=False)
+        assert code == 0, words
+        (pid,) = unmounted.daemons()
+        assert lock.name not in {os.readlink(entry) for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def limit_files(soft, hard):
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_few_open_files(unmounted):
+    code, words = start(unmounted, "mount", before=limit_files(64, 64))
+    assert code == 2
+    assert "may have 64 files open at once, and needs" in words and "LimitNOFILE=" in words
+    assert unmounted.daemons() == []
+    code, words = start(unmounted, "mount", before=limit_files(64, 1024))
+    assert code == 0, words
+    unmounted.backup()
+
+
+@pytest.mark.parametrize("mask", [0, 0o777])
+def test_umask(unmounted, mask):
+    code, words = start(unmounted, "mount", before=lambda: os.umask(mask))
+    assert code == 0, words
+    unmounted.backup()
+    for path in (unmounted.state, *unmounted.state.rglob("*"), *unmounted.store.root.rglob("*")):
+        mode = path.stat().st_mode & 0o777
+        assert mode & 0o700 >= (0o700 if path.is_dir() else 0o600), (path, oct(mode))
+        assert mode & 0o022 == 0, (path, oct(mode))
+
+
+def ignore_children():
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+def block_all():
+    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
+
+
+@pytest.mark.parametrize("before", [ignore_children, block_all])
+def test_signals_are_heard(unmounted, before):
+    """a failed child must not count as one that did its work, nor SIGTERM for nothing"""
+    unmounted.jobs = {**unmounted.jobs, "hooked": {**unmounted.jobs["full"], "pre_hook": "exit 3"}}
+    unmounted.write_conf()
+    code, words = start(unmounted, "mount", before=before)
+    assert code == 0, words
+    unmounted.backup("full")
+    failed = unmounted.wait_run(unmounted.trigger("hooked"))
+    assert failed["state"] == "failed" and "exit status 3" in failed["error"]
+    unmounted.signal(signal.SIGTERM)
+    assert not daemon.is_mounted(unmounted.mountpoint)
+
+
+def test_without_home_and_from_a_deleted_directory(unmounted):
+    gone = unmounted.directory / "gone"
+    gone.mkdir()
+
+    def enter():
+        os.chdir(gone)
+        gone.rmdir()
+
+    env = {name: value for name, value in unmounted.env.items() if name not in ("HOME", "PATH")}
+    code, words = start(unmounted, "mount", before=enter, env=env)
+    assert code == 0, words
+    unmounted.backup()
+
+
+def test_no_name_of_its_own(unmounted):
+    done = subprocess.run(["keepfs"], executable=daemon.PROGRAM, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    assert done.returncode == 2 and "no command given" in done.stderr
