@@ -120,11 +120,11 @@ const struct conf_key conf_keys[] = {
         {KEEPFS(dir_mode), .name = "dir_mode", .type = CONF_MODE, .fallback = "0700",
          .help = "The permissions of the directories in the mount."},
         {KEEPFS(stop_grace_ms), .name = "stop_grace", .type = CONF_DURATION, .fallback = "30s", .min = 0,
-         .max = 24 * HOUR,
+         .max = 24 * HOUR, .reload = true,
          .help = "How long running backups may go on after the daemon was asked to stop (SIGTERM); what "
                  "is not finished then is cancelled, and nothing of it is kept."},
         {KEEPFS(log_level), .name = "log_level", .type = CONF_ENUM, .fallback = "info", .choices = log_levels,
-         .help = "The least important lines that the log shows."},
+         .reload = true, .help = "The least important lines that the log shows."},
 
         {STORE(url), .name = "url", .type = CONF_STORE_URL, .computed = "dir:STATE_DIR/objects",
          .example = "s3://example-backups/prod",
