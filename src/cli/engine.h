@@ -28,5 +28,7 @@ int engine_open(const struct conf *conf, struct engine *ret, struct error *err);
 /** engine_open_store() - the store alone, for commands that need no more. @metrics: store_open()'s. */
 int engine_open_store(const struct conf *conf, struct store_metrics *metrics, struct net **ret_net,
                       struct store **ret_store, struct error *err);
+/** engine_add_directories() - list those of what the jobs of @conf make, which is to be in force. */
+int engine_add_directories(struct engine *e, const struct conf *conf, struct error *err);
 /** engine_close() - in the reverse order; every job and reader must have ended. */
 void engine_close(struct engine *e);
