@@ -69,6 +69,10 @@ DEFINE_CLEANUP(proc, struct proc *, proc_free)
 /** proc_capture() - run a short command to its end and append its standard output (at most 1 MiB) to @out. */
 int proc_capture(const char *const *argv, struct str *out, struct error *err);
 
+/** proc_reap_strangers() - take the status of children that have ended and are nobody's: the init of a container is
+ * given all that lost their parents. To be called at each SIGCHLD. Children of proc_start() are left to their keepers. */
+void proc_reap_strangers(void);
+
 /** proc_lower_thread() - have the calling thread give way as a child with these options would (proc_options); for threads
  * that do what a program would do else. What cannot be lowered is said in the log. */
 void proc_lower_thread(int nice, int ionice);

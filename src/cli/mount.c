@@ -19,6 +19,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/cache.h>
 #include <keepfs/fs.h>
+#include <keepfs/proc.h>
 
 #include <config.h>
 #include <errno.h>
@@ -105,11 +106,20 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	return fs_mount(d->fs, mountpoint, err);
 }
 
+static void leave_at_signal(int number)
+{
+	_exit(CLI_FAILED);
+}
+
 /* Nobody reads the signals any more: from here on a second SIGTERM ends the process as it does any other. */
 static void give_back_signals(void)
 {
 	sigset_t signals;
 
+	if (process_is_init()) {
+		signal(SIGTERM, leave_at_signal);
+		signal(SIGINT, leave_at_signal);
+	}
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
@@ -149,8 +159,7 @@ static void *stop_jobs(void *arg)
 #define OTHER    0
 #define TOO_LATE (-1)
 
-/* Waits for one of the two; the signal that came, OTHER when @other_fd became readable, or TOO_LATE. */
-static int wait_for_signal(struct daemon *d, int other_fd, int timeout_ms)
+static int wait_once(struct daemon *d, int other_fd, int timeout_ms)
 {
 	struct pollfd fds[] = {{.fd = d->signal_fd, .events = POLLIN}, {.fd = other_fd, .events = POLLIN}};
 	struct signalfd_siginfo info;
@@ -163,6 +172,20 @@ static int wait_for_signal(struct daemon *d, int other_fd, int timeout_ms)
 	if (fds[0].revents & POLLIN && read(d->signal_fd, &info, sizeof(info)) == sizeof(info))
 		return (int)info.ssi_signo;
 	return OTHER;
+}
+
+/* Waits for one of the two; the signal that came, OTHER when @other_fd became readable, or TOO_LATE. */
+static int wait_for_signal(struct daemon *d, int other_fd, int timeout_ms)
+{
+	int64_t until_ms = clock_mono_ms() + timeout_ms;
+	int left_ms = timeout_ms, signal_number;
+
+	while ((signal_number = wait_once(d, other_fd, left_ms)) == SIGCHLD) {
+		proc_reap_strangers();
+		if (timeout_ms >= 0)
+			left_ms = until_ms > clock_mono_ms() ? (int)(until_ms - clock_mono_ms()) : 0;
+	}
+	return signal_number;
 }
 
 /* How long jobs may take to stop before they are taken for stuck. */
@@ -250,6 +273,8 @@ static int serve_mount(struct conf *conf, const char *mountpoint, const char *mo
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGHUP);
+	if (process_is_init())
+		sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	d.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);

@@ -99,7 +99,7 @@ void process_close_inherited(void)
 	(void)close_range(FIRST_OTHER_FD, UINT_MAX, 0);
 }
 
-bool process_reaps_strangers(void)
+bool process_is_init(void)
 {
 	return getpid() == 1;
 }

@@ -15,6 +15,6 @@ void process_prepare(void);
 int process_check_files(const struct conf *conf, struct error *err);
 /** process_close_inherited() - descriptors that whoever started us left open, but for the standard ones. */
 void process_close_inherited(void);
-/** process_reaps_strangers() - is this process the init of a container, whose children are all that lost their
- * parents? */
-bool process_reaps_strangers(void);
+/** process_is_init() - of a container: its children are all that lost their parents, and signals that it has no handler
+ * for do nothing. */
+bool process_is_init(void);

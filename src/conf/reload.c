@@ -109,7 +109,7 @@ static void tell_when_new(const struct conf *running, const struct conf *fresh, 
 	str_append(out, " is new\n");
 }
 
-static void merge(const struct conf *running, struct conf *fresh, struct conf_changes *changes)
+static void merge_sections(const struct conf *running, struct conf *fresh, struct conf_changes *changes)
 {
 	struct conf_ref ref;
 
@@ -142,7 +142,7 @@ int conf_reload(const struct conf *running, struct conf *ret_next, struct conf_c
 
 	if (r < 0)
 		return r;
-	merge(running, &fresh, ret_changes);
+	merge_sections(running, &fresh, ret_changes);
 	if (ret_changes->need_restart.len > 0)
 		r = validate_merged(&fresh, ret_problems);
 	if (r == 0)

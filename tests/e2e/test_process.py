@@ -114,3 +114,69 @@ def test_without_home_and_from_a_deleted_directory(unmounted):
 def test_no_name_of_its_own(unmounted):
     done = subprocess.run(["keepfs"], executable=daemon.PROGRAM, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
     assert done.returncode == 2 and "no command given" in done.stderr
+
+
+def zombies_of(parent):
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except (OSError, NotADirectoryError):
+            continue
+        if fields and fields[0] == "Z" and fields[1] == str(parent):
+            found.append(entry.name)
+    return found
+
+
+LEAVES_CHILDREN = "setsid true & setsid sh -c 'true & exit 0' & true"
+
+
+@pytest.fixture
+def init(unmounted):
+    """the daemon as the init of a container: a name space of processes, and nothing else of one"""
+    unmounted.jobs["full"].update(pre_hook=LEAVES_CHILDREN, post_hook=LEAVES_CHILDREN)
+    unmounted.settings["stop_grace"] = "0s"
+    unmounted.write_conf()
+    with open(unmounted.directory / "init.err", "wb") as stderr:
+        unshare = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", daemon.PROGRAM, "mount", "-f", "-c", str(unmounted.conf)],
+                                   env=unmounted.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
+        daemon.wait_until(lambda: daemon.is_mounted(unmounted.mountpoint) or unshare.poll() is not None, "the mount")
+        try:
+            yield unmounted
+            unmounted.signal(signal.SIGTERM)
+        finally:
+            unshare.kill()
+            unshare.wait()
+    assert "Sanitizer" not in (unmounted.directory / "init.err").read_text()
+
+
+needs_name_spaces = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a name space of processes")
+
+
+@needs_name_spaces
+def test_init_leaves_no_zombies(init):
+    """hooks leave children behind, which are init's then; none of ours may be taken for one of these"""
+    (pid,) = init.daemons()
+    (numbers,) = [line.split() for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("NSpid:")]
+    assert numbers[-1] == "1"
+    for _ in range(3):
+        init.backup()
+    daemon.wait_until(lambda: not zombies_of(pid), "zombies to be reaped")
+    init.jobs["full"]["pre_hook"] = "setsid true & exit 3"
+    init.write_conf()
+    os.kill(pid, signal.SIGHUP)
+    daemon.wait_until(lambda: "exit 3" in init.text("status", "config"), "the reload")
+    failed = init.wait_run(init.trigger())
+    assert failed["state"] == "failed" and "exit status 3" in failed["error"]
+    daemon.wait_until(lambda: not zombies_of(pid), "zombies to be reaped")
+    os.kill(pid, signal.SIGTERM)
+    daemon.wait_exit(pid)
+    assert not daemon.is_mounted(init.mountpoint)
+
+
+@needs_name_spaces
+def test_run_as_init_leaves_no_zombies(unmounted):
+    unmounted.jobs["full"].update(pre_hook=LEAVES_CHILDREN, post_hook=LEAVES_CHILDREN)
+    unmounted.write_conf()
+    code, words = start(unmounted, "run", "full", command=("unshare", "--pid", "--fork", "--kill-child"))
+    assert code == 0, words

@@ -42,7 +42,8 @@ static void expect(const struct reloaded *re, const char *taken, const char *nee
 
 static void test_nothing_has_changed(void **state)
 {
-	static const char text[] = "[store]\nurl = s3://bucket\naccess_key = a\nsecret_key = s\n[backup full]\n";
+	static const char text[] =
+	        "[store]\nurl = s3://bucket\naccess_key = a\nsecret_key = s\n[backup full]\n";
 	_cleanup(reloaded) struct reloaded re = {0};
 	struct fixture *f = *state;
 
@@ -50,7 +51,8 @@ static void test_nothing_has_changed(void **state)
 	reload(f, text, &re);
 	expect(&re, "", "");
 	/* In another order, with another spelling, it is the same. */
-	reload(f, "[backup full]\nnice = 0\n[store]\nsecret_key = s\naccess_key = a\nurl = s3://bucket/\n", &re);
+	reload(f, "[backup full]\nnice = 0\n[store]\nsecret_key = s\naccess_key = a\nurl = s3://bucket/\n",
+	       &re);
 	expect(&re, "", "");
 }
 
@@ -60,8 +62,9 @@ static void test_jobs(void **state)
 	struct fixture *f = *state;
 
 	accept(f, "[backup a]\nnice = 5\n[backup b]\n[backup c]\n");
-	reload(f, "[backup c]\ndatabase = postgresql://u:secret@h/x\n[files b]\npath = /srv/b\n[backup a]\nnice = 6\n"
-	          "[backup d]\n",
+	reload(f,
+	       "[backup c]\ndatabase = postgresql://u:secret@h/x\n[files b]\npath = /srv/b\n[backup a]\nnice = 6\n"
+	       "[backup d]\n",
 	       &re);
 	expect(&re,
 	       "[backup a] nice: 5 is now 6\n[backup b] is gone\n"
@@ -137,8 +140,9 @@ static void test_contradicts_what_stays(void **state)
 	accept(f, "[keepfs]\nmountpoint = /mnt/keep\n");
 	reload(f, "[keepfs]\nmountpoint = /mnt/other\n[files x]\npath = /mnt/keep/x\n", &re);
 	assert_int_equal(re.r, -EINVAL);
-	assert_non_null(strstr(str_text(&re.problems),
-	                       "[files x] path = /mnt/keep/x: lies inside or at [keepfs] mountpoint = /mnt/keep"));
+	assert_non_null(
+	        strstr(str_text(&re.problems),
+	               "[files x] path = /mnt/keep/x: lies inside or at [keepfs] mountpoint = /mnt/keep"));
 }
 
 static void *read_versions(void *arg)
@@ -184,9 +188,12 @@ static void test_versions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        CONF_TEST(test_nothing_has_changed),  CONF_TEST(test_jobs),
-	        CONF_TEST(test_needs_a_restart),      CONF_TEST(test_every_key_of_the_daemon),
-	        CONF_TEST(test_wrong),                CONF_TEST(test_contradicts_what_stays),
+	        CONF_TEST(test_nothing_has_changed),
+	        CONF_TEST(test_jobs),
+	        CONF_TEST(test_needs_a_restart),
+	        CONF_TEST(test_every_key_of_the_daemon),
+	        CONF_TEST(test_wrong),
+	        CONF_TEST(test_contradicts_what_stays),
 	        CONF_TEST(test_versions),
 	};
 

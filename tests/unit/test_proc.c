@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -463,6 +465,52 @@ static void test_unknown_end(void **state)
 	assert_string_equal(err.message, "it is not known how /bin/sh ended: No child processes");
 }
 
+static void wait_for_no_child(void)
+{
+	int64_t until_ms = clock_mono_ms() + 60000;
+
+	while (waitid(P_ALL, 0, &(siginfo_t){0}, WNOHANG | WNOWAIT | WEXITED) == 0 || errno != ECHILD) {
+		assert_true(clock_mono_ms() < until_ms);
+		proc_reap_strangers();
+		sched_yield();
+	}
+}
+
+/* As init of a container, which a subreaper is for what comes from it: what a hook leaves behind, in a group of its
+ * own or in the hook's, leaves no zombie; and no child's status is taken from who waits for it. */
+static void test_strangers(void **state)
+{
+	struct error err = {0};
+
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	for (int i = 0; i < 20; i++) {
+		_cleanup(proc) struct proc *p = start_shell("setsid true & (true &) ; exit 3", NULL);
+		_cleanup(proc) struct proc *other = start_shell("setsid sh -c 'exit 5' & exit 0", NULL);
+
+		proc_reap_strangers();
+		assert_int_equal(proc_wait(p, &err), -EIO);
+		assert_string_equal(err.message, "sh ended with exit status 3 and said nothing");
+		assert_int_equal(proc_wait(other, &err), 0);
+	}
+	wait_for_no_child();
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
+}
+
+/* A library that forks waits for its child itself: it is in our group. */
+static void test_children_of_libraries(void **state)
+{
+	siginfo_t info = {0};
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(7);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	proc_reap_strangers();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,6 +534,8 @@ int main(void)
 	        cmocka_unit_test(test_timeout),
 	        cmocka_unit_test(test_output_to_lines),
 	        cmocka_unit_test(test_unknown_end),
+	        cmocka_unit_test(test_strangers),
+	        cmocka_unit_test(test_children_of_libraries),
 	};
 
 	return cmocka_run_group_tests_name("proc", tests, NULL, NULL);
