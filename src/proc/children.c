@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static pthread_mutex_t children_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct child *kept;      /* children_lock */
+static struct child *kept;        /* children_lock */
 static atomic_bool has_strangers; /* proc_reap_strangers() was called */
 
 int children_spawn(struct child *child, const char *path, const posix_spawn_file_actions_t *actions,
