@@ -111,15 +111,49 @@ static void leave_at_signal(int number)
 	_exit(CLI_FAILED);
 }
 
-/* Nobody reads the signals any more: from here on a second SIGTERM ends the process as it does any other. */
+/* While nobody reads them SIGTERM and SIGINT end the process, as they do any other. */
+static void let_signals_end(void)
+{
+	signal(SIGTERM, process_is_init() ? leave_at_signal : SIG_DFL);
+	if (process_is_init())
+		signal(SIGINT, leave_at_signal);
+}
+
+/* A start can wait for a store that does not answer, and nothing is mounted meanwhile: to be ended then is no more than
+ * a crash, which the next start settles. A reload waits until the mount serves. */
+static void keep_reloads(void)
+{
+	sigset_t signals;
+
+	let_signals_end();
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	if (process_is_init())
+		sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
+/* From here on they are read by supervise(). */
+static int take_signals(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	if (process_is_init())
+		sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+/* Nobody reads the signals any more: from here on a second SIGTERM ends the process. */
 static void give_back_signals(void)
 {
 	sigset_t signals;
 
-	if (process_is_init()) {
-		signal(SIGTERM, leave_at_signal);
-		signal(SIGINT, leave_at_signal);
-	}
+	let_signals_end();
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
@@ -262,24 +296,17 @@ static int serve_mount(struct conf *conf, const char *mountpoint, const char *mo
 	struct daemon d = {.live = conf_live_new(conf), .engine = {.lock_fd = -1}, .log = log};
 	_cleanup(conf_ref) const struct conf *first = conf_live_ref(d.live);
 	struct error err = {0};
-	sigset_t signals;
 	int r;
 
 	/* Until it serves, what it says is both for who started it and for whoever reads the log later. */
 	if (log)
 		log_file_begin(log);
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	if (process_is_init())
-		sigaddset(&signals, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	d.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+	keep_reloads();
 	d.stopped_fd = eventfd(0, EFD_CLOEXEC);
 	r = engine_open(first, &d.engine, &err);
+	d.signal_fd = take_signals();
 	if (r == 0)
 		r = start_daemon(&d, mountpoint, mount_options, &err);
 	if (r < 0) {

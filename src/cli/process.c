@@ -26,15 +26,14 @@ static void fill_standard_fds(void)
 		close(fd);
 }
 
-/* Whoever ignores it starts us with it ignored, and then the kernel throws away how our children ended. */
-static void hear_of_children(void)
+/* Whoever ignores SIGCHLD starts us with it ignored, and then the kernel throws away how our children ended. */
+static void hear_signals(void)
 {
-	sigset_t signals;
+	sigset_t none;
 
 	signal(SIGCHLD, SIG_DFL);
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGCHLD);
-	sigprocmask(SIG_UNBLOCK, &signals, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* What others may do is left as it is: hooks make files, too. */
@@ -74,7 +73,7 @@ static void allow_files(void)
 void process_prepare(void)
 {
 	fill_standard_fds();
-	hear_of_children();
+	hear_signals();
 	let_owner_use_files();
 	forbid_cores();
 	allow_files();

@@ -6,7 +6,8 @@
 
 /**
  * process_prepare() - first of all in main(), before any descriptor is opened or thread started
- * Standard descriptors that are closed become /dev/null; SIGCHLD has its default action; the umask lets the owner use
+ * Standard descriptors that are closed become /dev/null; SIGCHLD has its default action, and no signal is blocked; the
+ * umask lets the owner use
  * what is made; there are no core dumps; as many files may be open as the system lets us.
  */
 void process_prepare(void);

@@ -4,7 +4,9 @@ import os
 import pathlib
 import resource
 import signal
+import socket
 import subprocess
+import time
 
 import pytest
 
@@ -83,7 +85,12 @@ def block_all():
     signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
 
 
-@pytest.mark.parametrize("before", [ignore_children, block_all])
+def ignore_the_end():
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("before", [ignore_children, block_all, ignore_the_end])
 def test_signals_are_heard(unmounted, before):
     """a failed child must not count as one that did its work, nor SIGTERM for nothing"""
     unmounted.jobs = {**unmounted.jobs, "hooked": {**unmounted.jobs["full"], "pre_hook": "exit 3"}}
@@ -93,8 +100,46 @@ def test_signals_are_heard(unmounted, before):
     unmounted.backup("full")
     failed = unmounted.wait_run(unmounted.trigger("hooked"))
     assert failed["state"] == "failed" and "exit status 3" in failed["error"]
+    unmounted.signal(signal.SIGHUP, wait=False)
+    daemon.wait_until(lambda: "read again" in (unmounted.state / "keepfs.log").read_text(), "the reload")
     unmounted.signal(signal.SIGTERM)
     assert not daemon.is_mounted(unmounted.mountpoint)
+
+
+@pytest.mark.parametrize("foreground", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_start_that_waits_for_its_store_can_be_ended(unmounted, foreground, number):
+    """a store that says nothing: the first start of all waits for it"""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        mute.settimeout(daemon.DEADLINE_S)
+        unmounted.store_settings = {"url": "s3://bucket", "endpoint": f"http://127.0.0.1:{mute.getsockname()[1]}", "allow_http": "yes",
+                                    "access_key": "a", "secret_key": "b", "retry_deadline": "1h", "first_byte_timeout": "1h",
+                                    "stall_timeout": "1h"}
+        unmounted.write_conf()
+        process = subprocess.Popen([daemon.PROGRAM, "mount", *(["-f"] if foreground else []), "-c", str(unmounted.conf)], env=unmounted.env,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        connection, _ = mute.accept()
+        began = time.monotonic()
+        for pid in unmounted.daemons():
+            if pid != process.pid or foreground:
+                os.kill(pid, number)
+        assert process.wait(daemon.DEADLINE_S) != 0
+        assert time.monotonic() - began < 8  # it would have given up after 10 s
+        connection.close()
+    assert unmounted.processes() == {} and not daemon.is_mounted(unmounted.mountpoint)
+
+
+def test_a_hook_that_hears_nothing_does_not_hold_the_end_up(unmounted):
+    unmounted.jobs["full"].update(pre_hook="trap '' TERM INT HUP; echo ready; while :; do sleep 1000; done", post_hook="trap '' TERM; sleep 1000")
+    unmounted.settings["stop_grace"] = "0s"
+    unmounted.write_conf()
+    unmounted.mount()
+    run = unmounted.trigger()
+    daemon.wait_until(lambda: "ready" in unmounted.text("jobs", str(run), "log"), "the hook to have begun")
+    began = time.monotonic()
+    unmounted.signal(signal.SIGTERM)
+    assert time.monotonic() - began < 30
+    assert unmounted.processes() == {}
 
 
 def test_without_home_and_from_a_deleted_directory(unmounted):
