@@ -66,8 +66,9 @@ int proc_wait(struct proc *p, struct error *err);
 const char *proc_stderr(const struct proc *p);
 struct proc *proc_free(struct proc *p);
 DEFINE_CLEANUP(proc, struct proc *, proc_free)
-/** proc_capture() - run a short command to its end and append its standard output (at most 1 MiB) to @out. */
-int proc_capture(const char *const *argv, struct str *out, struct error *err);
+/** proc_capture() - run a short command to its end and append its standard output (at most 1 MiB) to @out; -ETIMEDOUT
+ * when it takes longer than @timeout_ms, since nothing else ends it. */
+int proc_capture(const char *const *argv, int64_t timeout_ms, struct str *out, struct error *err);
 
 /** proc_reap_strangers() - take the status of children that have ended and are nobody's: the init of a container is
  * given all that lost their parents. To be called at each SIGCHLD. Children of proc_start() are left to their keepers. */

@@ -397,9 +397,9 @@ static int read_output(struct proc *p, struct str *out, struct error *err)
 	}
 }
 
-int proc_capture(const char *const *argv, struct str *out, struct error *err)
+int proc_capture(const char *const *argv, int64_t timeout_ms, struct str *out, struct error *err)
 {
-	struct proc_options options = {.argv = argv};
+	struct proc_options options = {.argv = argv, .timeout_ms = timeout_ms};
 	_cleanup(proc) struct proc *p = NULL;
 	int r;
 

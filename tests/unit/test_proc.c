@@ -341,6 +341,17 @@ static void test_free_while_it_writes(void **state)
 	expect_no_child();
 }
 
+static void test_capture_of_what_does_not_end(void **state)
+{
+	const char *const argv[] = {"/bin/sh", "-c", "echo 16.4; sleep 600", NULL};
+	_cleanup(str) struct str out = {0};
+	struct error err = {0};
+
+	assert_int_equal(proc_capture(argv, 100, &out, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.message, "it took longer than 0.1 s"));
+	expect_no_child();
+}
+
 static void test_capture(void **state)
 {
 	const char *const good[] = {"/bin/echo", "hello", NULL};
@@ -349,11 +360,11 @@ static void test_capture(void **state)
 	_cleanup(str) struct str out = {0};
 	struct error err = {0};
 
-	assert_int_equal(proc_capture(good, &out, &err), 0);
+	assert_int_equal(proc_capture(good, 60000, &out, &err), 0);
 	assert_string_equal(str_text(&out), "hello\n");
-	assert_int_equal(proc_capture(bad, &out, &err), -EIO);
+	assert_int_equal(proc_capture(bad, 60000, &out, &err), -EIO);
 	assert_string_equal(err.message, "sh ended with exit status 2: no");
-	assert_int_equal(proc_capture(endless, &out, &err), -EFBIG);
+	assert_int_equal(proc_capture(endless, 60000, &out, &err), -EFBIG);
 	expect_no_child();
 }
 
@@ -530,6 +541,7 @@ int main(void)
 	        cmocka_unit_test(test_free_ends_the_child),
 	        cmocka_unit_test(test_free_while_it_writes),
 	        cmocka_unit_test(test_capture),
+	        cmocka_unit_test(test_capture_of_what_does_not_end),
 	        cmocka_unit_test(test_priority),
 	        cmocka_unit_test(test_timeout),
 	        cmocka_unit_test(test_output_to_lines),
