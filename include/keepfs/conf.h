@@ -149,6 +149,54 @@ char *conf_find_path(const char *option);
  * too).
  */
 int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems);
+/** struct conf_changes - what a reload has found: a line for each change, old and new value, secrets masked. */
+struct conf_changes {
+	struct str
+	        taken; /* "[backup full] max_rate: none is now 50M/s", "[backup x] is new", "[backup y] is gone" */
+	struct str need_restart; /* "[store] url: dir:/a stays, not yet dir:/b" */
+};
+
+void conf_changes_finish(struct conf_changes *c);
+static inline void cleanup_conf_changes(struct conf_changes *c)
+{
+	conf_changes_finish(c);
+}
+
+/**
+ * conf_reload() - read @running's file and the environment again
+ * @ret_next: what may be in force from now on: all jobs, and those keys of other sections that a daemon can change
+ * while it runs (keepfs.conf(5) says which); the others as in @running
+ * @ret_problems: conf_load()'s
+ * Return: 0; else negative, as conf_load(), with @ret_problems: nothing changes.
+ */
+int conf_reload(const struct conf *running, struct conf *ret_next, struct conf_changes *ret_changes,
+                struct str *ret_problems);
+
+/**
+ * struct conf_live - the configuration in force, which a reload replaces while others read it. Any thread.
+ *
+ * Whoever reads jobs, or another key that can be reloaded, takes a reference, and has one version until he lets go
+ * of it. What a reload cannot change is the same in all versions.
+ */
+struct conf_live;
+
+/** conf_live_new() - *@first is moved into it. */
+struct conf_live *conf_live_new(struct conf *first);
+/** conf_live_free() - versions that somebody refers to live on. NULL allowed; returns NULL. */
+struct conf_live *conf_live_free(struct conf_live *live);
+/** conf_live_ref() - the version in force; the caller's conf_unref(). */
+const struct conf *conf_live_ref(struct conf_live *live);
+/** conf_unref() - of conf_live_ref() only; NULL allowed; returns NULL. */
+const struct conf *conf_unref(const struct conf *conf);
+DEFINE_CLEANUP(conf_ref, const struct conf *, conf_unref)
+/** conf_live_replace() - *@next is moved into it. */
+void conf_live_replace(struct conf_live *live, struct conf *next);
+/** conf_live_generation() - how often it was replaced. */
+uint64_t conf_live_generation(struct conf_live *live);
+
+/** conf_variable_is_private() - can this variable of the environment ("NAME" or "NAME=value") hold credentials of the
+ * store, or the password of a connection string? Children do not get it. */
+bool conf_variable_is_private(const char *variable);
 /** conf_nearest() - of @count names the one that @word was probably meant to be; NULL when none is near. */
 const char *conf_nearest(const char *word, const char *const *names, size_t count);
 /** conf_find_job() - by name; NULL when there is none. "now" is not resolved here. */

@@ -13,8 +13,9 @@
 struct catalog;
 struct fs;
 
-struct fs_context { /* all borrowed */
-	const struct conf *conf;
+struct fs_context {              /* all borrowed */
+	const struct conf *conf; /* as it was at the start: for what a reload does not change */
+	struct conf_live *live;  /* for the rest, jobs above all; NULL: @conf stays in force */
 	struct repository *repository;
 	struct reader *reader;
 	struct cache *cache; /* of @reader; deleted backups leave it; NULL: there is none */

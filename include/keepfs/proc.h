@@ -26,10 +26,17 @@ enum proc_ionice {                   /* of the child's reads and writes, ioprio_
 	           PROC_IONICE_IDLE  /* only while nobody else wants the disk */
 };
 
+/** enum proc_env - what of this process's environment a child gets. Neither gets the credentials of the store, which
+ * delete backups, nor connection strings, which may hold passwords. */
+enum proc_env {
+	PROC_ENV_POSTGRES, /* for programs of PostgreSQL: what these may need, and nothing else */
+	PROC_ENV_HOOK      /* for programs of the administrator: all the rest */
+};
+
 struct proc_options {
 	const char *const *argv; /* argv[0] is a path; NULL-terminated */
-	const char *const
-	        *extra_env; /* "NAME=value" on top of this process's environment; NULL-terminated, or NULL */
+	enum proc_env env;
+	const char *const *extra_env; /* "NAME=value" on top of that; NULL-terminated, or NULL */
 	void (*on_stderr_line)(void *arg,
 	                       const char *line); /* a thread of proc's own; NULL: only collected */
 	void *arg;
@@ -50,7 +57,8 @@ int proc_stdout(const struct proc *p);
 /**
  * proc_wait() - until the child has ended and its standard error was read
  * Return: 0 for exit status 0; else -EIO (-ECANCELED; -ETIMEDOUT after timeout_ms) with @err: how it ended
- * and the end of what it wrote to standard error.
+ * and the end of what it wrote to standard error. -ECHILD: nobody knows how it ended, since somebody has had this
+ * process ignore SIGCHLD; that is never a success.
  */
 int proc_wait(struct proc *p, struct error *err);
 /** proc_stderr() - what it wrote, the first and the last 32 KiB with a mark between; valid after proc_wait().
@@ -58,8 +66,13 @@ int proc_wait(struct proc *p, struct error *err);
 const char *proc_stderr(const struct proc *p);
 struct proc *proc_free(struct proc *p);
 DEFINE_CLEANUP(proc, struct proc *, proc_free)
-/** proc_capture() - run a short command to its end and append its standard output (at most 1 MiB) to @out. */
-int proc_capture(const char *const *argv, struct str *out, struct error *err);
+/** proc_capture() - run a short command to its end and append its standard output (at most 1 MiB) to @out; -ETIMEDOUT
+ * when it takes longer than @timeout_ms, since nothing else ends it. */
+int proc_capture(const char *const *argv, int64_t timeout_ms, struct str *out, struct error *err);
+
+/** proc_reap_strangers() - take the status of children that have ended and are nobody's: the init of a container is
+ * given all that lost their parents. To be called at each SIGCHLD. Children of proc_start() are left to their keepers. */
+void proc_reap_strangers(void);
 
 /** proc_lower_thread() - have the calling thread give way as a child with these options would (proc_options); for threads
  * that do what a program would do else. What cannot be lowered is said in the log. */

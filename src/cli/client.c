@@ -146,6 +146,8 @@ static int look(const char *path, int64_t run_id, struct progress *progress, enu
 		return -errno;
 	read_command_answer(fd, &line);
 	parse_progress(str_text(&line), state, &figures);
+	if (!state[0])
+		return -EIO;
 	if (show == CLIENT_SHOW_ALL || (show == CLIENT_SHOW_BRIEF && progress->terminal))
 		progress_show(progress, run_id, state, &figures);
 	*ret_ended = strcmp(state, run_state_name(RUN_PENDING)) != 0 &&
@@ -227,7 +229,8 @@ int client_watch(const char *mountpoint, int64_t run_id, enum client_show show)
 		        strerrordesc_np(-r));
 		return CLI_UNREACHABLE;
 	}
-	completed = strstr(str_text(&status), "state completed\n") != NULL;
+	/* The line itself: a note, or what a server said, may hold the same words. */
+	completed = str_starts(str_or_empty(status_value(str_text(&status), "state")), "completed\n");
 	if (show == CLIENT_SHOW_BRIEF && completed) {
 		print_success(str_text(&status), run_id);
 		print_warning(str_text(&status), run_id);

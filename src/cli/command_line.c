@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 
 #include <config.h>
@@ -116,16 +117,25 @@ int cli_fail(const struct error *err)
 	return err->class == ERROR_USAGE ? CLI_USAGE : CLI_FAILED;
 }
 
+/* The daemon reads it again from another working directory, and tells hooks where it is. */
+static char *absolute_path(const char *path)
+{
+	_cleanup(free) char *here = path && *path != '/' ? getcwd(NULL, 0) : NULL;
+
+	return here ? mem_printf("%s/%s", here, path) : mem_strdup(path);
+}
+
 int cli_load_conf(const struct cli_options *options, struct conf *ret_conf)
 {
-	_cleanup(free) char *path = conf_find_path(options->config);
+	_cleanup(free) char *named = conf_find_path(options->config);
+	_cleanup(free) char *path = absolute_path(named);
 	_cleanup(str) struct str problems = {0};
 	int r = conf_load(path, ret_conf, &problems);
 
 	cli_put(stderr, str_text(&problems));
 	if (r == -ENOENT)
 		fprintf(stderr, "keepfs: write a configuration to start from with 'keepfs init -c %s'\n",
-		        path);
+		        named);
 	if (r < 0)
 		return CLI_USAGE;
 	log_set_level((enum log_level)ret_conf->log_level);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine.h"
 
+#include "process.h"
+
 #include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
@@ -107,10 +109,8 @@ static void add_directory(struct directories *d, char *path)
 
 /* The directories of what each job makes; those of jobs that are gone go when they are empty. What a job would make now
  * may not be known now: then it has its own, and those that are not empty. */
-static void gather_directories(struct engine *e, struct directories *d)
+static void gather_directories(struct engine *e, const struct conf *conf, struct directories *d)
 {
-	const struct conf *conf = e->conf;
-
 	for (size_t i = 0; i < conf->job_count; i++) {
 		_cleanup(make_targets) struct make_targets targets = {0};
 		const struct conf_job *job = &conf->jobs[i];
@@ -146,21 +146,40 @@ static void look_ahead(struct engine *e, const struct directories *d)
 		        err.message);
 }
 
+static void cleanup_directories(struct directories *d)
+{
+	for (size_t i = 0; i < d->count; i++)
+		free(d->items[i]);
+	free(d->items);
+}
+
+static int ensure_directories(struct engine *e, const struct directories *d, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < d->count && r == 0; i++)
+		r = catalog_ensure_directory(e->catalog, d->items[i], clock_now_us(), err);
+	return r;
+}
+
 static int make_directories(struct engine *e, struct error *err)
 {
-	struct directories d = {0};
+	_cleanup(directories) struct directories d = {.items = mem_array(1, sizeof(*d.items))};
 	int r;
 
-	d.items = mem_array(1, sizeof(*d.items));
-	gather_directories(e, &d);
+	gather_directories(e, e->conf, &d);
 	look_ahead(e, &d);
 	r = catalog_drop_empty_directories(e->catalog, (const char *const *)d.items, err);
-	for (size_t i = 0; i < d.count && r == 0; i++)
-		r = catalog_ensure_directory(e->catalog, d.items[i], clock_now_us(), err);
-	for (size_t i = 0; i < d.count; i++)
-		free(d.items[i]);
-	free(d.items);
-	return r;
+	return r < 0 ? r : ensure_directories(e, &d, err);
+}
+
+/* Those of jobs that are gone go at the next start: a run may be making a backup there. */
+int engine_add_directories(struct engine *e, const struct conf *conf, struct error *err)
+{
+	_cleanup(directories) struct directories d = {.items = mem_array(1, sizeof(*d.items))};
+
+	gather_directories(e, conf, &d);
+	return ensure_directories(e, &d, err);
 }
 
 /*
@@ -198,7 +217,10 @@ static int check_bound(struct engine *e, bool *ret_new, struct error *err)
 static int open_parts(struct engine *e, struct error *err)
 {
 	bool is_new = false;
-	int r = catalog_lock(e->conf->state_dir, &e->lock_fd, err);
+	int r = process_check_files(e->conf, err);
+
+	if (r == 0)
+		r = catalog_lock(e->conf->state_dir, &e->lock_fd, err);
 	if (r == 0)
 		r = catalog_open(e->conf->state_dir, &e->catalog, err);
 	if (r == 0)

@@ -32,5 +32,7 @@ int engine_open_store(const struct conf *conf, struct store_metrics *metrics, st
                       struct store **ret_store, struct error *err);
 /** engine_records() - what moves old records of this engine. */
 struct records_context engine_records(const struct engine *e);
+/** engine_add_directories() - list those of what the jobs of @conf make, which is to be in force. */
+int engine_add_directories(struct engine *e, const struct conf *conf, struct error *err);
 /** engine_close() - in the reverse order; every job and reader must have ended. */
 void engine_close(struct engine *e);

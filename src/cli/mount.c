@@ -8,15 +8,20 @@
 #include "cli.h"
 
 #include "engine.h"
+#include "log_file.h"
 #include "notify.h"
 #include "own_places.h"
+#include "process.h"
+#include "reload.h"
 
+#include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/cache.h>
 #include <keepfs/catalog.h>
 #include <keepfs/fs.h>
+#include <keepfs/proc.h>
 
 #include <config.h>
 #include <errno.h>
@@ -32,7 +37,9 @@
 #define SHUTDOWN_EXTRA_MS 20000 /* beyond the grace period: cancelled runs clean up */
 
 struct daemon {
-	struct engine engine;
+	struct conf_live *live;
+	struct engine engine; /* its conf is that of the start: for what a reload does not change */
+	struct log_file *log; /* NULL: it is standard error */
 	struct report_troubles *troubles;
 	struct reader_metrics reader_metrics;
 	struct cache *cache;
@@ -84,6 +91,7 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 		return r;
 	context = (struct fs_context){
 	        .conf = conf,
+	        .live = d->live,
 	        .repository = &d->engine.repository,
 	        .reader = d->reader,
 	        .cache = d->cache,
@@ -104,11 +112,54 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	return fs_mount(d->fs, mountpoint, err);
 }
 
-/* Nobody reads the signals any more: from here on a second SIGTERM ends the process as it does any other. */
+static void leave_at_signal(int number)
+{
+	_exit(CLI_FAILED);
+}
+
+/* While nobody reads them SIGTERM and SIGINT end the process, as they do any other. */
+static void let_signals_end(void)
+{
+	signal(SIGTERM, process_is_init() ? leave_at_signal : SIG_DFL);
+	if (process_is_init())
+		signal(SIGINT, leave_at_signal);
+}
+
+/* A start can wait for a store that does not answer, and nothing is mounted meanwhile: to be ended then is no more than
+ * a crash, which the next start settles. A reload waits until the mount serves. */
+static void keep_reloads(void)
+{
+	sigset_t signals;
+
+	let_signals_end();
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	if (process_is_init())
+		sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
+/* From here on they are read by supervise(). */
+static int take_signals(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	if (process_is_init())
+		sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+/* Nobody reads the signals any more: from here on a second SIGTERM ends the process. */
 static void give_back_signals(void)
 {
 	sigset_t signals;
 
+	let_signals_end();
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
@@ -137,9 +188,10 @@ static void stop_daemon(struct daemon *d)
 static void *stop_jobs(void *arg)
 {
 	struct daemon *d = arg;
+	_cleanup(conf_ref) const struct conf *conf = conf_live_ref(d->live);
 	uint64_t one = 1;
 
-	jobs_stop(d->jobs, d->engine.conf->stop_grace_ms);
+	jobs_stop(d->jobs, conf->stop_grace_ms);
 	(void)!write(d->stopped_fd, &one, sizeof(one));
 	return NULL;
 }
@@ -147,8 +199,7 @@ static void *stop_jobs(void *arg)
 #define OTHER    0
 #define TOO_LATE (-1)
 
-/* Waits for one of the two; the signal that came, OTHER when @other_fd became readable, or TOO_LATE. */
-static int wait_for_signal(struct daemon *d, int other_fd, int timeout_ms)
+static int wait_once(struct daemon *d, int other_fd, int timeout_ms)
 {
 	struct pollfd fds[] = {{.fd = d->signal_fd, .events = POLLIN}, {.fd = other_fd, .events = POLLIN}};
 	struct signalfd_siginfo info;
@@ -163,6 +214,20 @@ static int wait_for_signal(struct daemon *d, int other_fd, int timeout_ms)
 	return OTHER;
 }
 
+/* Waits for one of the two; the signal that came, OTHER when @other_fd became readable, or TOO_LATE. */
+static int wait_for_signal(struct daemon *d, int other_fd, int timeout_ms)
+{
+	int64_t until_ms = clock_mono_ms() + timeout_ms;
+	int left_ms = timeout_ms, signal_number;
+
+	while ((signal_number = wait_once(d, other_fd, left_ms)) == SIGCHLD) {
+		proc_reap_strangers();
+		if (timeout_ms >= 0)
+			left_ms = until_ms > clock_mono_ms() ? (int)(until_ms - clock_mono_ms()) : 0;
+	}
+	return signal_number;
+}
+
 /* How long jobs may take to stop before they are taken for stuck. */
 static int stop_ms(const struct conf *conf)
 {
@@ -171,22 +236,53 @@ static int stop_ms(const struct conf *conf)
 	return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
+static void reload_daemon(struct daemon *d)
+{
+	_cleanup(free) char *reloading =
+	        mem_printf("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_mono_us());
+
+	notify_systemd(reloading);
+	log_file_reopen(d->log);
+	reload_configuration(&d->engine, d->live, d->troubles);
+	notify_systemd("READY=1");
+}
+
+/* Serves until it is asked to stop; the signal that asked, or OTHER when it was unmounted. */
+static int serve_until_asked(struct daemon *d)
+{
+	for (;;) {
+		int signal_number = wait_for_signal(d, fs_wait_fd(d->fs), -1);
+
+		if (signal_number != SIGHUP)
+			return signal_number;
+		reload_daemon(d);
+	}
+}
+
+/* The log can be rotated to the last. */
+static int wait_for_jobs_to_stop(struct daemon *d, const struct conf *conf)
+{
+	for (;;) {
+		int signal_number = wait_for_signal(d, d->stopped_fd, stop_ms(conf));
+
+		if (signal_number != SIGHUP)
+			return signal_number;
+		log_file_reopen(d->log);
+	}
+}
+
 static void supervise(struct daemon *d, const char *mountpoint)
 {
+	int signal_number = serve_until_asked(d);
+	_cleanup(conf_ref) const struct conf *conf = conf_live_ref(d->live);
 	pthread_t stopper;
-	int signal_number;
 
-	do {
-		signal_number = wait_for_signal(d, fs_wait_fd(d->fs), -1);
-	} while (signal_number == SIGHUP);
 	notify_systemd("STOPPING=1");
 	log_info(signal_number ? "%s ends on signal %d: running backups have %lld s" : "%s was unmounted",
-	         mountpoint, signal_number, (long long)d->engine.conf->stop_grace_ms / 1000);
+	         mountpoint, signal_number, (long long)conf->stop_grace_ms / 1000);
 	if (thread_start(&stopper, "stop", stop_jobs, d) < 0)
 		return;
-	do {
-		signal_number = wait_for_signal(d, d->stopped_fd, stop_ms(d->engine.conf));
-	} while (signal_number == SIGHUP);
+	signal_number = wait_for_jobs_to_stop(d, conf);
 	if (signal_number != OTHER) {
 		/* Asked twice, or stuck: leave at once. What is unfinished is settled at the next start, as
 		 * after a crash. */
@@ -199,44 +295,41 @@ static void supervise(struct daemon *d, const char *mountpoint)
 	pthread_join(stopper, NULL);
 }
 
-static int serve_mount(const struct conf *conf, const char *mountpoint, const char *mount_options,
-                       int ready_fd, int log_fd)
+/* *@conf is moved away. */
+static int serve_mount(struct conf *conf, const char *mountpoint, const char *mount_options, int ready_fd,
+                       struct log_file *log)
 {
-	struct daemon d = {.engine = {.lock_fd = -1}};
+	struct daemon d = {.live = conf_live_new(conf), .engine = {.lock_fd = -1}, .log = log};
+	_cleanup(conf_ref) const struct conf *first = conf_live_ref(d.live);
 	struct error err = {0};
-	sigset_t signals;
 	int r;
 
 	/* Until it serves, what it says is both for who started it and for whoever reads the log later. */
-	if (log_fd >= 0)
-		log_to_file(log_fd, true);
+	if (log)
+		log_file_begin(log);
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	d.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+	keep_reloads();
 	d.stopped_fd = eventfd(0, EFD_CLOEXEC);
-	r = engine_open(conf, &d.engine, &err);
+	r = engine_open(first, &d.engine, &err);
+	d.signal_fd = take_signals();
 	if (r == 0)
 		r = start_daemon(&d, mountpoint, mount_options, &err);
 	if (r < 0) {
 		log_error("%s", err.message);
 		stop_daemon(&d);
+		conf_live_free(d.live);
 		return err.class == ERROR_USAGE ? CLI_USAGE : CLI_FAILED;
 	}
 	log_info("keepfs %s serves %s from %s", KEEPFS_VERSION, mountpoint, d.engine.store->name);
 	notify_systemd("READY=1");
-	if (log_fd >= 0) {
-		log_to_file(log_fd, false);
-		dup2(log_fd, STDERR_FILENO);
-	}
+	if (log)
+		log_file_alone(log);
 	if (ready_fd >= 0)
 		(void)!write(ready_fd, "", 1);
 	supervise(&d, mountpoint);
 	stop_daemon(&d);
+	conf_live_free(d.live);
 	close(d.signal_fd);
 	close(d.stopped_fd);
 	return CLI_DONE;
@@ -254,13 +347,16 @@ static int wait_until_ready(pid_t child, int ready_fd)
 	return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : CLI_FAILED;
 }
 
-static int go_to_background(const struct conf *conf, const char *mountpoint, const char *mount_options)
+static int go_to_background(struct conf *conf, const char *mountpoint, const char *mount_options)
 {
+	struct log_file *log = NULL;
 	struct error err = {0};
-	int ready[2], null_fd, log_fd = catalog_log_open(conf->state_dir, &err);
+	int ready[2], null_fd;
 	pid_t child;
 
-	if (log_fd < 0)
+	/* A lock or a pipe of a script would be held for as long as the daemon lives. */
+	process_close_inherited();
+	if (log_file_open(conf->state_dir, &log, &err) < 0)
 		return cli_fail(&err);
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null_fd < 0 || pipe2(ready, O_CLOEXEC) < 0) {
@@ -281,7 +377,7 @@ static int go_to_background(const struct conf *conf, const char *mountpoint, con
 	(void)!chdir("/");
 	dup2(null_fd, STDIN_FILENO);
 	dup2(null_fd, STDOUT_FILENO);
-	exit(serve_mount(conf, mountpoint, mount_options, ready[1], log_fd));
+	exit(serve_mount(conf, mountpoint, mount_options, ready[1], log));
 }
 
 /*
@@ -328,6 +424,6 @@ int cmd_mount(const struct cli_options *options)
 	if (own_places_check(&conf, mountpoint, &err) < 0)
 		return cli_fail(&err);
 	if (options->foreground)
-		return serve_mount(&conf, mountpoint, options->mount_options, -1, -1);
+		return serve_mount(&conf, mountpoint, options->mount_options, -1, NULL);
 	return go_to_background(&conf, mountpoint, options->mount_options);
 }

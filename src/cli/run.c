@@ -4,6 +4,7 @@
 #include "cli.h"
 
 #include "engine.h"
+#include "process.h"
 #include "progress.h"
 
 #include <keepfs/base/clock.h>
@@ -12,6 +13,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/proc.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -61,7 +63,11 @@ static int follow(struct run *run, int64_t id, bool quiet, struct catalog_run *r
 			;
 		if (fds[0].revents & POLLIN)
 			(void)!read(run->changed_fd, &count, sizeof(count));
-		if (fds[1].revents & POLLIN && read(run->signal_fd, &info, sizeof(info)) == sizeof(info))
+		if (!(fds[1].revents & POLLIN) || read(run->signal_fd, &info, sizeof(info)) != sizeof(info))
+			continue;
+		if (info.ssi_signo == SIGCHLD)
+			proc_reap_strangers();
+		else
 			jobs_cancel(run->jobs, id, NULL);
 	}
 	progress_end(&progress);
@@ -131,6 +137,8 @@ static void catch_signals(struct run *run)
 		if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
 			sigaddset(&signals, numbers[i]);
 	}
+	if (process_is_init())
+		sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	run->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);

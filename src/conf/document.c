@@ -185,7 +185,10 @@ static void append_man_key(struct str *out, enum conf_section section, const str
 		str_append(out, i == 0 ? ", then " : ", ");
 		append_scdoc(out, k->also[i]);
 	}
-	str_append(out, ".\n");
+	str_append(out, ".");
+	if (k->reload)
+		str_append(out, "++\nCan be reloaded: see RELOADING.");
+	str_append(out, "\n");
 }
 
 /* "As in [backup NAME]: *compression*, …" */

@@ -269,3 +269,37 @@ void conf_read_environment(struct conf_loader *l)
 		free(names[i]);
 	}
 }
+
+static bool is_credential(const char *name)
+{
+	static const char *const of_aws[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+	                                     "AWS_SESSION_TOKEN"};
+	struct conf_ref ref;
+
+	for (size_t i = 0; i < ARRAY_SIZE(of_aws); i++)
+		if (str_equal(name, of_aws[i]))
+			return true;
+	return find_single(name, &ref) && conf_keys[ref.key].credential;
+}
+
+static bool is_connection(const char *name)
+{
+	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
+		struct conf_ref ref = {.section = s, .key = -1};
+
+		while (conf_sections[s].list && conf_next_key(&ref)) {
+			_cleanup(free) char *item = item_in_variable(ref, name);
+
+			if (item && conf_keys[ref.key].type == CONF_CONNECTION)
+				return true;
+		}
+	}
+	return false;
+}
+
+bool conf_variable_is_private(const char *variable)
+{
+	_cleanup(free) char *name = mem_printf("%.*s", (int)strcspn(variable, "="), variable);
+
+	return is_credential(name) || is_connection(name);
+}

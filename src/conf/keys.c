@@ -120,11 +120,11 @@ const struct conf_key conf_keys[] = {
         {KEEPFS(dir_mode), .name = "dir_mode", .type = CONF_MODE, .fallback = "0700",
          .help = "The permissions of the directories in the mount."},
         {KEEPFS(stop_grace_ms), .name = "stop_grace", .type = CONF_DURATION, .fallback = "30s", .min = 0,
-         .max = 24 * HOUR,
+         .max = 24 * HOUR, .reload = true,
          .help = "How long running backups may go on after the daemon was asked to stop (SIGTERM); what "
                  "is not finished then is cancelled, and nothing of it is kept."},
         {KEEPFS(log_level), .name = "log_level", .type = CONF_ENUM, .fallback = "info", .choices = log_levels,
-         .help = "The least important lines that the log shows."},
+         .reload = true, .help = "The least important lines that the log shows."},
         {KEEPFS(history_keep), .name = "history_keep", .type = CONF_INT, .fallback = "1000", .zero = "all",
          .min = 1, .max = 10000,
          .help = "How many runs status/history.csv and history.jsonl tell of. Older ones are moved from the "
@@ -161,18 +161,18 @@ const struct conf_key conf_keys[] = {
                  "AWS_REGION, AWS_DEFAULT_REGION, the region of the profile in ~/.aws/config, else us-east-1",
          .also = {"AWS_REGION", "AWS_DEFAULT_REGION"}, .example = "us-east-1",
          .help = "The region of the bucket. Servers other than AWS mostly want us-east-1."},
-        {STORE(access_key), .name = "access_key", .type = CONF_STRING, .fallback = "", .s3_only = true,
-         .example = "AKIAIOSFODNN7EXAMPLE",
+        {STORE(access_key), .name = "access_key", .type = CONF_STRING, .fallback = "", .credential = true,
+         .s3_only = true, .example = "AKIAIOSFODNN7EXAMPLE",
          .help = "The access key's id. Without it credentials come from AWS_ACCESS_KEY_ID and "
                  "AWS_SECRET_ACCESS_KEY, then from the shared credentials file "
                  "(AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials), which is read again whenever it "
                  "changes."},
         {STORE(secret_key), .name = "secret_key", .type = CONF_STRING, .fallback = "", .secret = true,
-         .s3_only = true, .example = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+         .credential = true, .s3_only = true, .example = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
          .help = "The secret that belongs to access_key. A file that holds it should be readable by the "
                  "daemon's user alone (chmod 600)."},
         {STORE(session_token), .name = "session_token", .type = CONF_STRING, .fallback = "", .secret = true,
-         .s3_only = true, .example = "FwoGZXIvYXdzEXAMPLE",
+         .credential = true, .s3_only = true, .example = "FwoGZXIvYXdzEXAMPLE",
          .help = "The session token of temporary credentials. As these expire, the shared credentials "
                  "file is the better place for them."},
         {STORE(profile), .name = "profile", .type = CONF_STRING, .fallback = "", .s3_only = true,

@@ -47,11 +47,13 @@ struct conf_key {
 	/* other programs' environment variables that apply before the default, first wins; for an s3:// store
 	 * only */
 	const char *also[3];
-	bool required;       /* there is no default; @example stands for it after a problem was told */
-	bool secret;         /* never shown */
-	bool s3_only;        /* contradicts a dir: store */
-	bool trigger;        /* a trigger may change it for its run */
-	bool filter;         /* says what of all there is a job keeps */
+	bool required;   /* there is no default; @example stands for it after a problem was told */
+	bool secret;     /* never shown */
+	bool credential; /* of the store: children do not get its variable */
+	bool s3_only;    /* contradicts a dir: store */
+	bool reload;     /* of a single section: a daemon that runs can take another value; jobs always do */
+	bool trigger;    /* a trigger may change it for its run */
+	bool filter;     /* says what of all there is a job keeps */
 	const char *example; /* what the template shows; NULL: the default */
 	const char *help;    /* whole sentences, for administrators */
 };

@@ -44,8 +44,7 @@ void conf_warning(struct conf_loader *l, int line, const char *fmt, ...)
 	va_end(args);
 }
 
-/* Append all of them, by line; those of one line stay in the order they were found in. */
-static void finish_problems(struct conf_loader *l, struct str *out)
+void conf_take_problems(struct conf_loader *l, struct str *out)
 {
 	for (size_t i = 1; i < l->problem_count; i++) {
 		struct conf_problem p = l->problems[i];
@@ -60,6 +59,8 @@ static void finish_problems(struct conf_loader *l, struct str *out)
 		free(l->problems[i].text);
 	}
 	free(l->problems);
+	l->problems = NULL;
+	l->problem_count = 0;
 }
 
 /* Origins and values. */
@@ -198,7 +199,7 @@ int conf_load(const char *path, struct conf *ret_conf, struct str *ret_problems)
 	}
 	if (r == 0 && l.error_count > 0)
 		r = -EINVAL;
-	finish_problems(&l, ret_problems);
+	conf_take_problems(&l, ret_problems);
 	if (r == 0)
 		*ret_conf = l.conf;
 	else

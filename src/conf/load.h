@@ -37,6 +37,10 @@ void conf_problem(struct conf_loader *l, int line, const char *fmt, ...)
 void conf_warning(struct conf_loader *l, int line, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));
 
+/** conf_take_problems() - append all of them to @out, by line; those of one line stay in the order they were found
+ * in. None is left. */
+void conf_take_problems(struct conf_loader *l, struct str *out);
+
 /** conf_origin_of() - where a key's value came from; never NULL, but for a struct conf that was not loaded. */
 struct conf_origin *conf_origin_of(const struct conf *c, struct conf_ref ref);
 /** conf_set() - parse and store a value that was given at @origin_text; notes a problem when it is wrong. */

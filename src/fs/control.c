@@ -18,11 +18,14 @@
 static int trigger(struct command *c, struct str *answer, struct error *err)
 {
 	_cleanup(jobs_order) struct jobs_order order = {0};
+	const struct conf *conf = fs_conf_ref(c->fs);
 	struct catalog_run run;
-	int r = jobs_order_parse(c->fs->ctx.conf, c->text, &order, err);
+	int r = jobs_order_parse(conf, c->text, &order, err);
 
 	if (r == 0)
 		r = jobs_submit(c->fs->jobs, &order, c->by, &run, err);
+	/* A run has a copy of its job. */
+	fs_conf_unref(c->fs, conf);
 	if (r == 0)
 		str_appendf(answer, "%lld %s %s\n", (long long)run.id, run_state_name(RUN_PENDING), run.job);
 	audit(c->fs, &c->audit, "trigger", c->text, r, r < 0 ? err->message : str_text(answer));
@@ -38,8 +41,11 @@ static int probe(struct command *c, struct str *answer, struct error *err)
 		r = error_set(err, ERROR_USAGE, EINVAL, "'%s' is not a command for probe: write 'now'",
 		              c->text);
 	} else {
-		check_run(c->fs->ctx.conf, repository_store(c->fs->ctx.repository), NULL,
-		          c->fs->ctx.repository->catalog, check);
+		const struct conf *conf = fs_conf_ref(c->fs);
+
+		check_run(conf, repository_store(c->fs->ctx.repository), NULL, c->fs->ctx.repository->catalog,
+		          check);
+		fs_conf_unref(c->fs, conf);
 		for (size_t i = 0; i < check->count; i++)
 			str_appendf(answer, "%s %s: %s\n", check->items[i].ok ? "ok  " : "FAIL",
 			            check->items[i].check, check->items[i].detail);

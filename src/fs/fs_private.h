@@ -51,6 +51,19 @@ static inline struct fs *fs_of(fuse_req_t req)
  * them. */
 #define ATTR_FOREVER_S 3600.0
 
+/** fs_conf_ref() - the configuration that is in force now: for jobs, and all else that a reload changes. The caller's
+ * fs_conf_unref(). */
+static inline const struct conf *fs_conf_ref(struct fs *fs)
+{
+	return fs->ctx.live ? conf_live_ref(fs->ctx.live) : fs->ctx.conf;
+}
+
+static inline void fs_conf_unref(struct fs *fs, const struct conf *conf)
+{
+	if (fs->ctx.live)
+		conf_unref(conf);
+}
+
 /** node_entry_param() - @node as a reply to a lookup. */
 int node_entry_param(struct fs *fs, const struct node *node, struct fuse_entry_param *ret);
 

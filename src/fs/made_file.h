@@ -50,8 +50,8 @@ struct made_files { /* of one directory */
 
 extern const struct made_files status_files, control_files, run_files;
 
-/** status_sources() - whom the texts of the room report ask, as of now. */
-struct report_sources status_sources(struct fs *fs);
+/** status_sources() - whom the texts of the room report ask, as of now; @conf: fs_conf_ref()'s. */
+struct report_sources status_sources(struct fs *fs, const struct conf *conf);
 
 /** made_file_at() - the row with @number; NULL: there is none. */
 const struct made_file *made_file_at(const struct made_files *files, uint64_t number);

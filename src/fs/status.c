@@ -20,23 +20,25 @@ static uint64_t troubles_generation(struct fs *fs, const struct node *node)
 
 static int write_config(struct fs *fs, const struct node *node, struct spool *out)
 {
+	const struct conf *conf = fs_conf_ref(fs);
 	_cleanup(str) struct str text = {0};
 
-	conf_write_effective(fs->ctx.conf, &text);
+	conf_write_effective(conf, &text);
+	fs_conf_unref(fs, conf);
 	spool_append(out, str_text(&text), text.len);
 	return spool_error(out);
 }
 
 static int follow_last_error(struct fs *fs, const struct node *node, int64_t *position, struct spool *out)
 {
-	struct report_sources sources = status_sources(fs);
+	struct report_sources sources = status_sources(fs, fs->ctx.conf);
 
 	return report_last_error_since(&sources, position, out);
 }
 
 static int follow_audit(struct fs *fs, const struct node *node, int64_t *position, struct spool *out)
 {
-	struct report_sources sources = status_sources(fs);
+	struct report_sources sources = status_sources(fs, fs->ctx.conf);
 
 	return report_audit_since(&sources, position, out);
 }
@@ -48,11 +50,16 @@ static bool live_progress(void *arg, int64_t run_id, struct report_progress *ret
 	return jobs_progress(fs->jobs, run_id, ret);
 }
 
-struct report_sources status_sources(struct fs *fs)
+static uint64_t conf_generation(struct fs *fs, const struct node *node)
+{
+	return fs->ctx.live ? conf_live_generation(fs->ctx.live) + 1 : 1;
+}
+
+struct report_sources status_sources(struct fs *fs, const struct conf *conf)
 {
 	return (struct report_sources){
 	        .catalog = fs->ctx.repository->catalog,
-	        .conf = fs->ctx.conf,
+	        .conf = conf,
 	        .now_us = clock_now_us(),
 	        .troubles = fs->ctx.troubles,
 	        .store = repository_store(fs->ctx.repository),
@@ -70,7 +77,7 @@ static const struct made_file rows[] = {
         {.number = 2, .name = "history.jsonl", .report = report_history_jsonl, .generation = text_by_catalog},
         {.number = 3, .name = "stats.json", .report = report_stats_json, .generation = text_by_catalog},
         {.number = 4, .name = "last-error", .follow = follow_last_error, .generation = troubles_generation},
-        {.number = 5, .name = "config", .write = write_config, .generation = text_constant},
+        {.number = 5, .name = "config", .write = write_config, .generation = conf_generation},
         {.number = 6, .name = "audit.jsonl", .follow = follow_audit, .generation = text_by_audit},
         /* 7 to 9: control.c */
         {.number = 10, .name = "metrics.prom", .report = report_metrics, .generation = text_never_kept},

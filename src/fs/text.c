@@ -102,7 +102,10 @@ static void keep_text(struct texts *t, struct text *text)
 
 uint64_t text_by_catalog(struct fs *fs, const struct node *node)
 {
-	return catalog_rest_generation(fs->ctx.repository->catalog) + 1;
+	/* Both only grow, so that their sum is another when either is. */
+	uint64_t reloads = fs->ctx.live ? conf_live_generation(fs->ctx.live) : 0;
+
+	return catalog_rest_generation(fs->ctx.repository->catalog) + reloads + 1;
 }
 
 uint64_t text_by_audit(struct fs *fs, const struct node *node)
@@ -136,14 +139,19 @@ static int make_node_text(struct fs *fs, const struct node *node, struct text *t
 {
 	const struct made_file *file = node->file;
 	struct report_sources sources;
+	const struct conf *conf;
+	int r;
 
 	text->position = REPORT_WHOLE;
 	if (file->follow)
 		return file->follow(fs, node, &text->position, text->spool);
 	if (file->write)
 		return file->write(fs, node, text->spool);
-	sources = status_sources(fs);
-	return file->report(&sources, text->spool);
+	conf = fs_conf_ref(fs);
+	sources = status_sources(fs, conf);
+	r = file->report(&sources, text->spool);
+	fs_conf_unref(fs, conf);
+	return r;
 }
 
 int text_open(struct fs *fs, const struct node *node, struct text **ret_text)

@@ -19,6 +19,7 @@ int hook_run(const struct hook *hook, struct error *err)
 	const char *const argv[] = {"/bin/sh", "-c", hook->command, NULL};
 	const struct proc_options options = {
 	        .argv = argv,
+	        .env = PROC_ENV_HOOK,
 	        .extra_env = hook->env,
 	        .on_stderr_line = log_hook_line,
 	        .arg = (void *)hook,

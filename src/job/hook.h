@@ -6,11 +6,10 @@
 #include <stdint.h>
 
 struct hook {
-	const char *name;    /* "pre_hook": in front of its lines in the log, and in its error */
-	const char *command; /* for /bin/sh -c */
-	const char *const
-	        *env;       /* "NAME=value" on top of this process's environment; NULL-terminated, or NULL */
-	int64_t timeout_ms; /* 0: none */
+	const char *name;       /* "pre_hook": in front of its lines in the log, and in its error */
+	const char *command;    /* for /bin/sh -c */
+	const char *const *env; /* "NAME=value" on top of what PROC_ENV_HOOK says; NULL-terminated, or NULL */
+	int64_t timeout_ms;     /* 0: none */
 	struct cancel *cancel;
 	void (*log)(void *arg,
 	            const char *line); /* what it writes, line by line; a thread of its own. NULL */

@@ -15,8 +15,8 @@
 
 #define LIST_MAX_BYTES ((size_t)96 << 10) /* an environment variable holds 128 KiB */
 
-struct facts { /* "NAME=value" */
-	char *items[20];
+struct facts {        /* "NAME=value" */
+	char **items; /* NULL-terminated */
 	size_t count;
 };
 
@@ -30,13 +30,16 @@ static void add_fact(struct facts *f, const char *fmt, ...)
 	va_start(args, fmt);
 	str_vappendf(&text, fmt, args);
 	va_end(args);
+	f->items = mem_resize(f->items, f->count + 2, sizeof(*f->items));
 	f->items[f->count++] = str_take(&text);
+	f->items[f->count] = NULL;
 }
 
 static void cleanup_facts(struct facts *f)
 {
 	for (size_t i = 0; i < f->count; i++)
 		free(f->items[i]);
+	free(f->items);
 }
 
 /* The name is from when databases were all that there was. */

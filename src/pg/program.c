@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ASK_VERSION_MS       60000  /* one that hangs, on a file system that is gone say, is none */
 #define FIRST_OF_NEW_NUMBERS 100000 /* until 9.6 the first two numbers were the major version */
 
 struct program {
@@ -89,7 +90,8 @@ static void consider_program(struct choice *choice, const char *path)
 	if (strlen(path) >= sizeof(program.path) || !is_new(choice, path))
 		return;
 	str_copy(program.path, sizeof(program.path), path);
-	if (proc_capture(argv, &said, NULL) < 0 || parse_version(str_text(&said), &program) < 0)
+	if (proc_capture(argv, ASK_VERSION_MS, &said, NULL) < 0 ||
+	    parse_version(str_text(&said), &program) < 0)
 		return;
 	str_appendf(&choice->found, "%s%s (%s)", choice->found.len ? ", " : "", path, program.version);
 	if (program.major >= choice->wanted &&

@@ -9,6 +9,7 @@
  * outlives the daemon either, without any help of a handler: after a kill -9 both pipes break, and a child
  * that writes gets SIGPIPE, which has its default action again.
  */
+#include "children.h"
 #include "env.h"
 #include "message.h"
 #include "priority.h"
@@ -40,7 +41,7 @@
 
 struct proc {
 	char *program;
-	pid_t pid;
+	struct child child;
 	int pidfd;
 	int stdout_fd;
 	int stderr_fd;
@@ -52,6 +53,7 @@ struct proc {
 	int64_t timeout_ms;   /* 0: none */
 	struct tail tail;     /* the keeper's; after the join everybody's */
 	int wait_status;      /* likewise */
+	int wait_errnum;      /* likewise; not 0: how it ended is not known */
 	bool timed_out;       /* likewise */
 	atomic_bool stopping; /* a cancel or proc_free() asked for the end */
 	atomic_bool unheard;  /* proc_free(): what it says of its end is told to nobody */
@@ -94,10 +96,15 @@ static void drain_stderr(struct proc *p)
 
 static void reap(struct proc *p)
 {
-	kill(-p->pid, SIGKILL);
+	kill(-p->child.pid, SIGKILL);
 	drain_stderr(p);
-	while (waitpid(p->pid, &p->wait_status, 0) < 0 && errno == EINTR)
-		;
+	while (waitpid(p->child.pid, &p->wait_status, 0) < 0) {
+		if (errno == EINTR)
+			continue;
+		p->wait_errnum = errno;
+		break;
+	}
+	children_reaped(&p->child);
 	mute_when_unheard(p);
 	tail_end(&p->tail);
 }
@@ -120,7 +127,7 @@ static int next_deadline_ms(const struct deadlines *d)
 
 static void ask_child_to_end(const struct proc *p, struct deadlines *d)
 {
-	kill(-p->pid, SIGTERM);
+	kill(-p->child.pid, SIGTERM);
 	d->term_at_ms = 0;
 	d->kill_at_ms = clock_mono_ms() + KILL_AFTER_MS;
 }
@@ -131,7 +138,7 @@ static void meet_deadline(struct proc *p, struct deadlines *d)
 	int64_t now_ms = clock_mono_ms();
 
 	if (d->kill_at_ms && now_ms >= d->kill_at_ms) {
-		kill(-p->pid, SIGKILL);
+		kill(-p->child.pid, SIGKILL);
 		d->kill_at_ms = 0;
 	} else if (d->term_at_ms && now_ms >= d->term_at_ms) {
 		p->timed_out = true;
@@ -194,7 +201,7 @@ static int prepare_spawn(posix_spawn_file_actions_t *actions, posix_spawnattr_t 
 
 static int spawn(struct proc *p, const struct proc_options *options, int stdout_fd, int stderr_fd)
 {
-	_cleanup(free) char **env = env_merge(options->extra_env);
+	_cleanup(free) char **env = env_merge(options->env, options->extra_env);
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	int r;
@@ -207,7 +214,7 @@ static int spawn(struct proc *p, const struct proc_options *options, int stdout_
 	}
 	r = prepare_spawn(&actions, &attr, stdout_fd, stderr_fd);
 	if (r == 0)
-		r = posix_spawn(&p->pid, p->program, &actions, &attr, (char *const *)options->argv, env);
+		r = children_spawn(&p->child, p->program, &actions, &attr, (char *const *)options->argv, env);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
 	return -r;
@@ -261,7 +268,7 @@ static int start_keeper(struct proc *p)
 {
 	int r = 0;
 
-	p->pidfd = pidfd_open(p->pid, 0);
+	p->pidfd = pidfd_open(p->child.pid, 0);
 	if (p->pidfd < 0)
 		r = -errno;
 	if (r == 0)
@@ -291,7 +298,7 @@ int proc_start(const struct proc_options *options, struct proc **ret_proc, struc
 	if (r == 0)
 		r = spawn(p, options, options->output_to_lines ? stderr_fd : stdout_fd, stderr_fd);
 	if (r == 0)
-		priority_lower(p->pid, options);
+		priority_lower(p->child.pid, options);
 	if (r == 0)
 		r = start_keeper(p);
 	if (r < 0)
@@ -331,6 +338,8 @@ static int ended_by_us(const struct proc *p, struct error *err)
 int proc_wait(struct proc *p, struct error *err)
 {
 	join_reader(p);
+	if (p->wait_errnum)
+		return error_system(err, p->wait_errnum, "it is not known how %s ended", p->program);
 	if (!p->timed_out && WIFEXITED(p->wait_status) && WEXITSTATUS(p->wait_status) == 0)
 		return 0;
 	message_of_end(p->program, p->wait_status, proc_stderr(p), err);
@@ -388,9 +397,9 @@ static int read_output(struct proc *p, struct str *out, struct error *err)
 	}
 }
 
-int proc_capture(const char *const *argv, struct str *out, struct error *err)
+int proc_capture(const char *const *argv, int64_t timeout_ms, struct str *out, struct error *err)
 {
-	struct proc_options options = {.argv = argv};
+	struct proc_options options = {.argv = argv, .timeout_ms = timeout_ms};
 	_cleanup(proc) struct proc *p = NULL;
 	int r;
 

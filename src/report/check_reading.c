@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Health of what reading has shown: backups that are damaged, reads that fail now, a disk cache that is not
- * there. */
+ * there; and of the configuration's file. */
 #include "checks.h"
 #include "line.h"
 #include "troubles.h"
@@ -69,4 +69,18 @@ void check_cache(struct checking *c)
 	item = checking_add(c, REPORT_WARN, mem_strdup("disk cache"), "");
 	item->text = mem_printf("there is none, all is read from the store: %s", why);
 	item->what_to_do = mem_strdup("mount anew when that is mended");
+}
+
+void check_conf(struct checking *c)
+{
+	struct report_troubles *troubles = c->from->troubles;
+	const char *what_to_do = NULL;
+	_cleanup(free) char *why = troubles ? troubles_conf(troubles, &what_to_do) : NULL;
+	struct health_item *item;
+
+	if (!why)
+		return;
+	item = checking_add(c, REPORT_WARN, mem_strdup("configuration"), "");
+	item->text = mem_strdup(why);
+	item->what_to_do = mem_strdup(what_to_do);
 }

@@ -45,6 +45,7 @@ void check_listing(struct checking *c);
 void check_damaged(struct checking *c);
 void check_reads(struct checking *c);
 void check_cache(struct checking *c);
+void check_conf(struct checking *c);
 void check_store(struct checking *c);
 void check_probes(struct checking *c);
 void check_space(struct checking *c);

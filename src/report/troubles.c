@@ -32,6 +32,8 @@ struct report_troubles {
 	uint64_t generation;               /* lock */
 	int64_t last_eio_us;               /* lock */
 	char *no_cache;                    /* lock; NULL: there is nothing to say */
+	char *conf;                        /* lock; likewise */
+	const char *conf_what_to_do;       /* lock */
 };
 
 struct report_troubles *report_troubles_new(void)
@@ -49,6 +51,7 @@ struct report_troubles *report_troubles_free(struct report_troubles *t)
 	for (size_t i = 0; i < TROUBLES_MAX; i++)
 		free(t->kept[i].text);
 	free(t->no_cache);
+	free(t->conf);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 	return NULL;
@@ -121,6 +124,26 @@ char *troubles_no_cache(struct report_troubles *t)
 
 	pthread_mutex_lock(&t->lock);
 	why = t->no_cache ? mem_strdup(t->no_cache) : NULL;
+	pthread_mutex_unlock(&t->lock);
+	return why;
+}
+
+void report_conf_trouble(struct report_troubles *t, const char *why, const char *what_to_do)
+{
+	pthread_mutex_lock(&t->lock);
+	free(t->conf);
+	t->conf = mem_strdup(why);
+	t->conf_what_to_do = what_to_do;
+	pthread_mutex_unlock(&t->lock);
+}
+
+char *troubles_conf(struct report_troubles *t, const char **ret_what_to_do)
+{
+	char *why;
+
+	pthread_mutex_lock(&t->lock);
+	why = mem_strdup(t->conf);
+	*ret_what_to_do = t->conf_what_to_do;
 	pthread_mutex_unlock(&t->lock);
 	return why;
 }

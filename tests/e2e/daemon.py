@@ -74,7 +74,7 @@ class Keepfs:
         self.store_settings = dict(store.settings)
         self.read_settings = {}
         self.mark = f"KEEPFS_E2E={uuid.uuid4()}"
-        self.env = {**clean_environment(), "HOME": str(self.directory), "E2E_MARK": self.mark}
+        self.env = {**clean_environment(), "HOME": str(self.directory), "PGE2E_MARK": self.mark}  # PG: pg_dump gets it, too
         self.uploads_may_stay = False
         self.logs = 0
         self.mountpoint.mkdir(exist_ok=True)

@@ -266,6 +266,20 @@ def test_run_that_fails(new_keepfs, pg):
     assert done.returncode == 1 and "nosuch" in done.stderr
 
 
+@pytest.mark.parametrize("command", [["trigger", "--wait"], ["watch"]])
+def test_a_note_does_not_make_a_failed_run_a_success(new_keepfs, pg, command):
+    """cron looks at the exit status, and nobody at the note"""
+    keepfs = new_keepfs({"full": {"database": pg.uri("nosuch")}}).mount()
+    note = "note='the one before ended in state completed'"
+    if command == ["watch"]:
+        run = keepfs.trigger(f"full {note}")
+        done = keepfs.run("watch", run, check=False)
+    else:
+        done = keepfs.run(*command, "full", "note=the one before ended in state completed", check=False)
+    assert done.returncode == 1, done.stdout
+    assert "completed:" not in done.stdout and "state failed" in done.stdout + done.stderr
+
+
 def test_several_databases(new_keepfs, pg):
     keepfs = new_keepfs({"tenants": {"database": pg.uri("postgres"), "databases": "sample, nosuch, postgres"}})
     done = keepfs.run("run", "tenants", check=False)

@@ -439,7 +439,7 @@ static void test_takes_zstd(void **state)
 	_cleanup(str) struct str said = {0};
 	struct pg_session *s = server_open(DATABASE, NULL);
 	_cleanup(free) char *version = server_value(s, "SHOW server_version_num");
-	bool writes = strtol(version, NULL, 10) >= 160000 && proc_capture(argv, &said, NULL) == 0;
+	bool writes = strtol(version, NULL, 10) >= 160000 && proc_capture(argv, 60000, &said, NULL) == 0;
 	struct error err = {0};
 	int reads = pg_program_takes_zstd(pg_restore, NULL, &err);
 

@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -91,22 +93,55 @@ static void test_no_such_program(void **state)
 	expect_no_child();
 }
 
-static void test_environment(void **state)
+static void expect_environment(enum proc_env which, const char *const *extra, const char *expected)
 {
-	const char *const argv[] = {"/bin/sh", "-c", "echo $KEEPFS_A $KEEPFS_B $KEEPFS_AB", NULL};
-	const char *const extra[] = {"KEEPFS_A=new", "KEEPFS_B=b", NULL};
-	struct proc_options options = {.argv = argv, .extra_env = extra};
+	const char *const argv[] = {
+	        "/bin/sh", "-c",
+	        "env | grep -E '^(KEEPFS|AWS_[APS]|PGT|LC_T|NOTIFY|OTHER)' | LC_ALL=C sort; exit 0", NULL};
+	struct proc_options options = {.argv = argv, .env = which, .extra_env = extra};
 	_cleanup(str) struct str out = {0};
 	_cleanup(proc) struct proc *p = NULL;
 
-	setenv("KEEPFS_A", "old", 1);
-	setenv("KEEPFS_AB", "kept", 1);
 	assert_int_equal(proc_start(&options, &p, NULL), 0);
 	read_all(p, &out);
-	assert_string_equal(str_text(&out), "new b kept\n");
-	assert_string_equal(getenv("KEEPFS_A"), "old");
-	unsetenv("KEEPFS_A");
-	unsetenv("KEEPFS_AB");
+	assert_int_equal(proc_wait(p, NULL), 0);
+	assert_string_equal(str_text(&out), expected);
+}
+
+/* No child gets a secret of keepfs's; pg_dump gets nothing that is not its own. */
+static void test_environment(void **state)
+{
+	static const char *const set[] = {"KEEPFS_STORE_SECRET_KEY",
+	                                  "KEEPFS_STORE_ACCESS_KEY",
+	                                  "KEEPFS_STORE_SESSION_TOKEN",
+	                                  "KEEPFS_BACKUP_FULL_DATABASE",
+	                                  "KEEPFS_BACKUP_A_DATABASE_DATABASE",
+	                                  "AWS_SECRET_ACCESS_KEY",
+	                                  "AWS_ACCESS_KEY_ID",
+	                                  "AWS_SESSION_TOKEN",
+	                                  "NOTIFY_SOCKET",
+	                                  "KEEPFS_STORE_URL",
+	                                  "KEEPFS_MOUNTPOINT",
+	                                  "AWS_PROFILE",
+	                                  "PGTEST",
+	                                  "PGT",
+	                                  "LC_TEST",
+	                                  "OTHER",
+	                                  "KEEPFS_JOB"};
+	const char *const extra[] = {"KEEPFS_JOB=full", "PGT=new", NULL};
+
+	for (size_t i = 0; i < ARRAY_SIZE(set); i++)
+		setenv(set[i], "planted", 1);
+	expect_environment(PROC_ENV_POSTGRES, NULL, "LC_TEST=planted\nPGT=planted\nPGTEST=planted\n");
+	expect_environment(PROC_ENV_POSTGRES, extra,
+	                   "KEEPFS_JOB=full\nLC_TEST=planted\nPGT=new\nPGTEST=planted\n");
+	expect_environment(
+	        PROC_ENV_HOOK, extra,
+	        "AWS_PROFILE=planted\nKEEPFS_JOB=full\nKEEPFS_MOUNTPOINT=planted\n"
+	        "KEEPFS_STORE_URL=planted\nLC_TEST=planted\nOTHER=planted\nPGT=new\nPGTEST=planted\n");
+	assert_string_equal(getenv("PGT"), "planted");
+	for (size_t i = 0; i < ARRAY_SIZE(set); i++)
+		unsetenv(set[i]);
 }
 
 /* Nothing of ours reaches the child: descriptors, blocked or ignored signals, our process group. */
@@ -341,6 +376,17 @@ static void test_free_while_it_writes(void **state)
 	expect_no_child();
 }
 
+static void test_capture_of_what_does_not_end(void **state)
+{
+	const char *const argv[] = {"/bin/sh", "-c", "echo 16.4; sleep 600", NULL};
+	_cleanup(str) struct str out = {0};
+	struct error err = {0};
+
+	assert_int_equal(proc_capture(argv, 100, &out, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.message, "it took longer than 0.1 s"));
+	expect_no_child();
+}
+
 static void test_capture(void **state)
 {
 	const char *const good[] = {"/bin/echo", "hello", NULL};
@@ -349,11 +395,11 @@ static void test_capture(void **state)
 	_cleanup(str) struct str out = {0};
 	struct error err = {0};
 
-	assert_int_equal(proc_capture(good, &out, &err), 0);
+	assert_int_equal(proc_capture(good, 60000, &out, &err), 0);
 	assert_string_equal(str_text(&out), "hello\n");
-	assert_int_equal(proc_capture(bad, &out, &err), -EIO);
+	assert_int_equal(proc_capture(bad, 60000, &out, &err), -EIO);
 	assert_string_equal(err.message, "sh ended with exit status 2: no");
-	assert_int_equal(proc_capture(endless, &out, &err), -EFBIG);
+	assert_int_equal(proc_capture(endless, 60000, &out, &err), -EFBIG);
 	expect_no_child();
 }
 
@@ -449,6 +495,68 @@ static void test_output_to_lines(void **state)
 	assert_string_equal(err.message, "sh ended with exit status 1: a; b; c");
 }
 
+/* Where SIGCHLD is ignored the kernel throws the status away: no status is not the status 0. */
+static void test_unknown_end(void **state)
+{
+	_cleanup(proc) struct proc *p = NULL;
+	_cleanup(str) struct str out = {0};
+	struct error err = {0};
+
+	signal(SIGCHLD, SIG_IGN);
+	/* More than a pipe holds: it has a keeper before it ends. */
+	p = start_shell("head -c 3000000 /dev/zero; exit 3", NULL);
+	read_all(p, &out);
+	assert_int_equal(proc_wait(p, &err), -ECHILD);
+	signal(SIGCHLD, SIG_DFL);
+	assert_string_equal(err.message, "it is not known how /bin/sh ended: No child processes");
+}
+
+static void wait_for_no_child(void)
+{
+	int64_t until_ms = clock_mono_ms() + 60000;
+
+	while (waitid(P_ALL, 0, &(siginfo_t){0}, WNOHANG | WNOWAIT | WEXITED) == 0 || errno != ECHILD) {
+		assert_true(clock_mono_ms() < until_ms);
+		proc_reap_strangers();
+		sched_yield();
+	}
+}
+
+/* As init of a container, which a subreaper is for what comes from it: what a hook leaves behind, in a group of its
+ * own or in the hook's, leaves no zombie; and no child's status is taken from who waits for it. */
+static void test_strangers(void **state)
+{
+	struct error err = {0};
+
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	for (int i = 0; i < 20; i++) {
+		_cleanup(proc) struct proc *p = start_shell("setsid true & (true &) ; exit 3", NULL);
+		_cleanup(proc) struct proc *other = start_shell("setsid sh -c 'exit 5' & exit 0", NULL);
+
+		proc_reap_strangers();
+		assert_int_equal(proc_wait(p, &err), -EIO);
+		assert_string_equal(err.message, "sh ended with exit status 3 and said nothing");
+		assert_int_equal(proc_wait(other, &err), 0);
+	}
+	wait_for_no_child();
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
+}
+
+/* A library that forks waits for its child itself: it is in our group. */
+static void test_children_of_libraries(void **state)
+{
+	siginfo_t info = {0};
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(7);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	proc_reap_strangers();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -470,9 +578,13 @@ int main(void)
 	        cmocka_unit_test(test_free_ends_the_child),
 	        cmocka_unit_test(test_free_while_it_writes),
 	        cmocka_unit_test(test_capture),
+	        cmocka_unit_test(test_capture_of_what_does_not_end),
 	        cmocka_unit_test(test_priority),
 	        cmocka_unit_test(test_timeout),
 	        cmocka_unit_test(test_output_to_lines),
+	        cmocka_unit_test(test_unknown_end),
+	        cmocka_unit_test(test_strangers),
+	        cmocka_unit_test(test_children_of_libraries),
 	};
 
 	return cmocka_run_group_tests_name("proc", tests, NULL, NULL);

@@ -268,6 +268,19 @@ static void a_cache_that_cannot_be_used(void **state)
 	report_troubles_free(f->sources.troubles);
 }
 
+static void a_configuration_that_is_not_in_force(void **state)
+{
+	struct fixture *f = *state;
+
+	f->sources.troubles = report_troubles_new();
+	assert_none(f, "configuration");
+	report_conf_trouble(f->sources.troubles, "x.conf:3: is wrong", "mend the file");
+	assert_item(f, "configuration", "", REPORT_WARN, 0, "mend the file");
+	report_conf_trouble(f->sources.troubles, NULL, NULL);
+	assert_none(f, "configuration");
+	report_troubles_free(f->sources.troubles);
+}
+
 static void the_store(void **state)
 {
 	struct fixture *f = *state;
@@ -472,6 +485,7 @@ int main(void)
 	        REPORT_TEST(damaged_backups),
 	        REPORT_TEST(failing_reads),
 	        REPORT_TEST(a_cache_that_cannot_be_used),
+	        REPORT_TEST(a_configuration_that_is_not_in_force),
 	        REPORT_TEST(the_store),
 	        REPORT_TEST(probes),
 	        REPORT_TEST(space),

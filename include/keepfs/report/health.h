@@ -16,6 +16,7 @@
  * damaged: reading showed that the store does not hold the bytes of a backup any more, or it has no manifest of it: CRIT.
  * reads: one failed in the last ten minutes: WARN.
  * cache: a disk cache is configured and cannot be used (report_no_cache()): WARN.
+ * configuration: its file was read again, and what it says is wrong, or needs a restart (report_conf_trouble()): WARN.
  * store: neither `keepfs check` nor a completed run has ever used it: WARN.
  * probe: something failed in the last `keepfs check`, and no run (of the job that it names, else any) has completed
  * since: CRIT for the store, else WARN.

@@ -15,5 +15,8 @@ void report_trouble(struct report_troubles *t, const char *path, int errnum, con
 /** report_no_cache() - the disk cache that is configured cannot be used, for the reason @why: health says
  * so. */
 void report_no_cache(struct report_troubles *t, const char *why);
+/** report_conf_trouble() - the file of the configuration says what is not in force, for the reason @why; @what_to_do is
+ * static. NULL, NULL: it is in force. Health says so. */
+void report_conf_trouble(struct report_troubles *t, const char *why, const char *what_to_do);
 /** report_troubles_generation() - grows with each. */
 uint64_t report_troubles_generation(struct report_troubles *t);

@@ -9,6 +9,7 @@
  */
 #include "s3.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
@@ -68,11 +69,13 @@ int s3_credentials_get(struct s3 *s, struct s3_credentials **ret, struct error *
 
 void s3_add_query(struct s3_request *request, const char *name, const char *value)
 {
+	assert(request->query_count < S3_QUERY_MAX);
 	request->query[request->query_count++] = (struct sigv4_pair){name, value};
 }
 
 void s3_add_header(struct s3_request *request, const char *name, const char *value)
 {
+	assert(request->header_count < S3_HEADER_MAX);
 	request->headers[request->header_count++] = (struct sigv4_pair){name, value};
 }
 
