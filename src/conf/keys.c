@@ -342,7 +342,7 @@ const struct conf_key conf_keys[] = {
                  "facts are in its environment: KEEPFS_JOB, KEEPFS_RUN, KEEPFS_DATABASES, "
                  "KEEPFS_TRIGGERED_BY, KEEPFS_NOTE, KEEPFS_STORE and KEEPFS_CONFIG. When it fails, the "
                  "run fails and nothing is backed up. What it prints is in the run's log. More than one "
-                 "command is better written as a script: a ';' after a space begins a comment here, too."},
+                 "command is better written as a script: a ';' after a space begins a comment here, too, unless it stands in quotes."},
         {JOB(post_hook), .name = "post_hook", .type = CONF_STRING, .fallback = "",
          .example = "/usr/local/bin/after-backup",
          .help = "The same at the end of each run that has begun, also of one that failed or was "

@@ -2,9 +2,9 @@
 #pragma once
 /**
  * INI text as events with line numbers, over inih. On top of inih: sections without keys and with long names,
- * lines of any length up to CONF_LINE_MAX, "#" as well as ";" behind a space begins a comment, and every line
- * that is neither section, pair, comment nor blank is told. A value is on one line; leading spaces mean
- * nothing.
+ * lines of any length up to CONF_LINE_MAX, "#" as well as ";" behind a space begins a comment unless it stands
+ * in single or double quotes that are closed on the line, and every line that is neither section, pair,
+ * comment nor blank is told. A value is on one line; leading spaces mean nothing.
  */
 #include <stddef.h>
 
