@@ -22,7 +22,7 @@ static bool set_from_also(struct conf_loader *l, struct conf_ref ref)
 	for (size_t i = 0; i < ARRAY_SIZE(k->also) && k->also[i]; i++) {
 		const char *name = k->also[i], *value = getenv(name);
 
-		if (!value || !*value)
+		if (!value || !value[strspn(value, CONF_WHITE_SPACE)])
 			continue;
 		conf_set(l, ref, value, name, 0, false);
 		return !conf_origin_of(&l->conf, ref)->wrong;

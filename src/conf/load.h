@@ -39,9 +39,11 @@ void conf_warning(struct conf_loader *l, int line, const char *fmt, ...)
 
 /** conf_origin_of() - where a key's value came from; never NULL, but for a struct conf that was not loaded. */
 struct conf_origin *conf_origin_of(const struct conf *c, struct conf_ref ref);
-/** conf_set() - parse and store a value that was given at @origin_text; notes a problem when it is wrong. */
-void conf_set(struct conf_loader *l, struct conf_ref ref, const char *value, const char *origin_text,
-              int line, bool given);
+#define CONF_WHITE_SPACE " \t\r\n\v\f"
+/** conf_set() - parse and store a value that was given at @origin_text, without white space at its ends; notes a
+ * problem when it is wrong. */
+void conf_set(struct conf_loader *l, struct conf_ref ref, const char *text, const char *origin_text, int line,
+              bool given);
 /** conf_add_section() - a named section without any value; returns its index in its list. The name must have
  * been checked. */
 size_t conf_add_section(struct conf_loader *l, enum conf_section section, const char *name, int line);
