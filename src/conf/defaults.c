@@ -5,6 +5,7 @@
 #include "load.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/conf/profiles.h>
 
 #include "value.h"
 
@@ -44,9 +45,14 @@ static char *default_state_dir(void)
 
 static char *default_region(struct conf *c, char **ret_source)
 {
-	char *region = is_s3(c) ? aws_profile_region(&c->store, ret_source) : NULL;
+	const char *profile = conf_profile_name(&c->store, NULL), *region = NULL;
+	_cleanup(conf_profiles) struct conf_profiles *profiles = is_s3(c) ? conf_profiles_read() : NULL;
 
-	return region ? region : mem_strdup("us-east-1");
+	if (profiles)
+		region = conf_profiles_get(profiles, profile, "region");
+	if (region)
+		*ret_source = conf_profiles_place_of(profiles, profile, "region");
+	return mem_strdup(region ? region : "us-east-1");
 }
 
 /* Text of a default that the table cannot hold; NULL when there is none. */

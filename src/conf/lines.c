@@ -19,6 +19,7 @@ struct lines {
 	const char *next, *end;
 	int number;
 	struct str line; /* the current one: without comment, spaces at its ends, line end */
+	int pair_indent; /* how deep the last pair is indented; -1: there is none in this section */
 	bool unanswered; /* it should be a pair, and inih has not called back */
 	const struct conf_lines_events *events;
 	void *arg;
@@ -67,12 +68,28 @@ static size_t comment_start(const char *text, size_t len)
 	return i < len ? i : len;
 }
 
+/* Is a line that is indented so far a part of the pair above it? Else it is remembered as a pair itself. */
+static bool belongs_to_pair(struct lines *l, int indent, char first)
+{
+	if (!l->events->nested)
+		return false;
+	if (first == '[') {
+		l->pair_indent = -1;
+		return false;
+	}
+	if (l->pair_indent >= 0 && indent > l->pair_indent)
+		return true;
+	l->pair_indent = indent;
+	return false;
+}
+
 /* Take the next line into l->line; false when it must be left out. */
 static bool take_text_line(struct lines *l)
 {
 	const char *start = l->next, *newline = memchr(start, '\n', (size_t)(l->end - start));
 	size_t len = (size_t)((newline ? newline : l->end) - start);
 	size_t used;
+	int indent = 0;
 
 	l->next = newline ? newline + 1 : l->end;
 	l->number++;
@@ -87,7 +104,10 @@ static bool take_text_line(struct lines *l)
 	while (used > 0 && (*start == ' ' || *start == '\t')) {
 		start++;
 		used--;
+		indent++;
 	}
+	if (used > 0 && belongs_to_pair(l, indent, *start))
+		return false;
 	for (size_t i = 0; i < used; i++) {
 		if (iscntrl((unsigned char)start[i]) && start[i] != '\t') {
 			_cleanup(str) struct str wrong = {0};
@@ -156,7 +176,7 @@ static int take_pair(void *user, const char *section, const char *name, const ch
 
 void conf_lines_parse(const char *text, size_t len, const struct conf_lines_events *events, void *arg)
 {
-	struct lines l = {.next = text, .end = text + len, .events = events, .arg = arg};
+	struct lines l = {.next = text, .end = text + len, .events = events, .arg = arg, .pair_indent = -1};
 
 	if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
 		l.next += 3;

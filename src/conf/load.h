@@ -58,9 +58,3 @@ int conf_read_file(struct conf_loader *l);
 void conf_read_environment(struct conf_loader *l);
 void conf_set_defaults(struct conf_loader *l);
 void conf_validate(struct conf_loader *l);
-
-/** aws_profile() - the profile that applies; borrowed. */
-const char *aws_profile(const struct conf_store *store);
-/** aws_profile_region() - of that profile in AWS_CONFIG_FILE or ~/.aws/config: heap, NULL when it names none;
- * *@ret_source (heap): "FILE [profile x]". */
-char *aws_profile_region(const struct conf_store *store, char **ret_source);
