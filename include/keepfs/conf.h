@@ -21,10 +21,10 @@ struct conf_store {
 	char *url;        /* "s3://bucket/prefix" or "dir:/absolute/path" */
 	char *endpoint;   /* "" for AWS; "https://host[:port]" (http:// only with allow_http) */
 	char *region;     /* "" until resolved: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-east-1 */
-	char *access_key; /* "": environment, then ~/.aws/credentials (read again when it changes) */
+	char *access_key; /* "": where keepfs/aws.h looks */
 	char *secret_key;
 	char *session_token;
-	char *profile;  /* "": AWS_PROFILE, else "default" */
+	char *profile;  /* "": conf_profile_name() */
 	int addressing; /* enum conf_addressing; auto: virtual-host for AWS, path elsewhere */
 	bool allow_http;
 	char *ca_file;
@@ -210,25 +210,6 @@ void conf_write_man(struct str *out);
 /** conf_write_effective() - the configuration in force as an INI file, each value with its source as a
  * comment; secrets and passwords masked. */
 void conf_write_effective(const struct conf *c, struct str *out);
-
-struct aws_credentials {
-	char *access_key;
-	char *secret_key;
-	char *session_token; /* NULL: none */
-	/* for messages: "[store] access_key", "AWS_ACCESS_KEY_ID", "/root/.aws/credentials [default]" */
-	char *source;
-};
-
-void aws_credentials_finish(struct aws_credentials *c);
-/**
- * aws_credentials_load() - by AWS's order: configuration, environment, shared credentials file
- * The file is read at each call: callers keep the result and call again when aws_credentials_stamp() changed.
- * Return: 0; -ENOKEY with a message that lists where it looked.
- */
-int aws_credentials_load(const struct conf_store *conf, struct aws_credentials *ret, struct error *err);
-/** aws_credentials_stamp() - a number that changes when the shared credentials file does (inode, size,
- * mtime). */
-uint64_t aws_credentials_stamp(const struct conf_store *conf);
 
 /**
  * conf_job_override() - a copy of @job with one trigger's keys: heap, freed with conf_job_free()

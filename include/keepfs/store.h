@@ -100,7 +100,8 @@ struct store_upload;
 
 /**
  * struct store_ops - what a driver implements; every slot is set. Semantics: the store_…() functions below.
- * get: whoever calls the slot has begun its answers with store_get_begin().
+ * get: whoever calls the slot has begun its answers with store_get_begin(). presign: with only_length the URL is for
+ * counting, must not be handed out, and may be signed with credentials that have ended.
  */
 struct store_ops {
 	int (*put)(struct store *, const struct store_call *, const char *key, const struct iovec *,
@@ -126,7 +127,8 @@ struct store_ops {
 	                    struct error *);
 	int (*upload_list)(struct store *, const struct store_call *, const char *prefix,
 	                   struct store_upload_info **ret_uploads, size_t *ret_count, struct error *);
-	int (*presign)(struct store *, const char *key, int64_t ttl_ms, struct str *ret_url, struct error *);
+	int (*presign)(struct store *, const char *key, int64_t ttl_ms, bool only_length, struct str *ret_url,
+	               struct error *);
 	int (*features)(struct store *, struct store_features *, struct error *);
 	struct store *(*free)(struct store *);
 };
@@ -219,10 +221,16 @@ void store_upload_list_free(struct store_upload_info *uploads, size_t count);
  * store_presign() - append a URL with which anybody can GET the object for @ttl_ms, and nothing else
  * @ttl_ms: 1 s to 7 days (else -EINVAL); what is over a whole second is cut off
  *
- * Computed, without a request: the object may not be there. Return: 0; -ENOTSUP: the store has no such URLs
- * (dir:), said in @err; -ENOKEY without credentials. Credentials that are temporary may end before @ttl_ms.
+ * Computed, without a request to the store: the object may not be there. But it may block until there are credentials.
+ * Return: 0; -ENOTSUP: the store has no such URLs (dir:), said in @err; -ENOKEY without credentials. Credentials that
+ * are temporary may end before @ttl_ms.
  */
 int store_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url, struct error *err);
+/**
+ * store_presign_length() - how long such a URL is with the credentials at hand; 0 when there can be none, or are none at
+ * hand. Never blocks for a network; where credentials were renewed meanwhile the URL may have another length.
+ */
+size_t store_presign_length(struct store *s, const char *key, int64_t ttl_ms);
 int store_features(struct store *s, struct store_features *ret, struct error *err);
 /** store_free() - close; wrappers free what they wrap. NULL allowed, returns NULL. */
 struct store *store_free(struct store *s);

@@ -137,6 +137,16 @@ struct error_walk {
 	bool is_error;
 };
 
+/* S3's <Error> has them all; in STS's <ErrorResponse> they are in an <Error> of its own, but for the request's id. */
+static bool is_error_field(const struct walk *w, unsigned depth, const char *parent, const char *name)
+{
+	if (str_equal(w->names[0], "Error"))
+		return depth == 2;
+	if (!str_equal(w->names[0], "ErrorResponse"))
+		return false;
+	return depth == 3 ? str_equal(parent, "Error") : depth == 2 && str_equal(name, "RequestId");
+}
+
 static void error_end(struct walk *w, unsigned depth, const char *parent, const char *name, const char *text)
 {
 	struct error_walk *e = w->arg;
@@ -154,8 +164,8 @@ static void error_end(struct walk *w, unsigned depth, const char *parent, const 
 	};
 
 	if (depth == 1)
-		e->is_error = str_equal(name, "Error");
-	if (depth != 2 || !str_equal(parent, "Error"))
+		e->is_error = str_equal(name, "Error") || str_equal(name, "ErrorResponse");
+	if (!is_error_field(w, depth, parent, name))
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		if (str_equal(name, fields[i].name))
@@ -373,6 +383,72 @@ char *s3xml_parse_complete_etag(const char *xml, size_t len)
 	const char *problem;
 
 	return parse_field(xml, len, "CompleteMultipartUploadResult", "ETag", &problem);
+}
+
+struct credentials_walk {
+	struct s3xml_credentials *out;
+	bool is_answer;
+};
+
+static void credentials_end(struct walk *w, unsigned depth, const char *parent, const char *name,
+                            const char *text)
+{
+	struct credentials_walk *c = w->arg;
+	const struct {
+		const char *name;
+		char **to;
+	} fields[] = {
+	        {"AccessKeyId", &c->out->access_key},
+	        {"SecretAccessKey", &c->out->secret_key},
+	        {"SessionToken", &c->out->session_token},
+	        {"Expiration", &c->out->expiration},
+	};
+
+	if (depth == 1)
+		c->is_answer = str_equal(name, "AssumeRoleResponse") ||
+		               str_equal(name, "AssumeRoleWithWebIdentityResponse");
+	if (depth != 4 || !str_equal(parent, "Credentials"))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		if (!str_equal(name, fields[i].name))
+			continue;
+		mem_free_secret(*fields[i].to);
+		*fields[i].to = mem_strdup(text);
+	}
+	if (w->text.data)
+		explicit_bzero(w->text.data, w->text.len);
+}
+
+int s3xml_parse_credentials(const char *xml, size_t len, struct s3xml_credentials *ret, struct error *err)
+{
+	struct s3xml_credentials found = {0};
+	struct credentials_walk c = {.out = &found};
+	struct walk w = {.end = credentials_end, .arg = &c};
+	const char *problem = walk_parse(&w, xml, len);
+	int r;
+
+	if (!problem && !c.is_answer)
+		problem = "it is another document";
+	if (!problem && (!*str_or_empty(found.access_key) || !*str_or_empty(found.secret_key)))
+		problem = "it has no AccessKeyId and SecretAccessKey";
+	if (!problem) {
+		*ret = found;
+		return 0;
+	}
+	s3xml_credentials_finish(&found);
+	r = error_set(err, ERROR_UNAVAILABLE, EPROTO, "the answer of STS holds no credentials: %s", problem);
+	if (err)
+		err->retry = true;
+	return r;
+}
+
+void s3xml_credentials_finish(struct s3xml_credentials *c)
+{
+	mem_free_secret(c->access_key);
+	mem_free_secret(c->secret_key);
+	mem_free_secret(c->session_token);
+	free(c->expiration);
+	*c = (struct s3xml_credentials){0};
 }
 
 static void append_xml_text(const char *text, struct str *out)

@@ -5,6 +5,7 @@
 #include "load.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/conf/profiles.h>
 
 #include "value.h"
 
@@ -22,7 +23,7 @@ static bool set_from_also(struct conf_loader *l, struct conf_ref ref)
 	for (size_t i = 0; i < ARRAY_SIZE(k->also) && k->also[i]; i++) {
 		const char *name = k->also[i], *value = getenv(name);
 
-		if (!value || !*value)
+		if (!value || !value[strspn(value, CONF_WHITE_SPACE)])
 			continue;
 		conf_set(l, ref, value, name, 0, false);
 		return !conf_origin_of(&l->conf, ref)->wrong;
@@ -44,9 +45,14 @@ static char *default_state_dir(void)
 
 static char *default_region(struct conf *c, char **ret_source)
 {
-	char *region = is_s3(c) ? aws_profile_region(&c->store, ret_source) : NULL;
+	const char *profile = conf_profile_name(&c->store, NULL), *region = NULL;
+	_cleanup(conf_profiles) struct conf_profiles *profiles = is_s3(c) ? conf_profiles_read() : NULL;
 
-	return region ? region : mem_strdup("us-east-1");
+	if (profiles)
+		region = conf_profiles_get(profiles, profile, "region");
+	if (region)
+		*ret_source = conf_profiles_place_of(profiles, profile, "region");
+	return mem_strdup(region ? region : "us-east-1");
 }
 
 /* Text of a default that the table cannot hold; NULL when there is none. */

@@ -86,8 +86,8 @@ static void append_template_head(struct str *out)
 	        &text,
 	        "The configuration of keepfs. All keys are here, commented out, with their defaults or an "
 	        "example: remove the '#' and change the value. A value stands on one line; a '#' or ';' "
-	        "after a space begins a comment. Sizes are powers of 1024 (64M, 2G), durations have a unit "
-	        "(500ms, 30s, 5m, 2h, 1d). Any key can be set from the environment, which wins: ");
+	        "after a space begins a comment, unless it stands in quotes. Sizes are powers of 1024 (64M, 2G), "
+	        "durations have a unit (500ms, 30s, 5m, 2h, 1d). Any key can be set from the environment, which wins: ");
 	append_variables(&text);
 	str_append(&text, ". 'keepfs check' tries everything out. More: keepfs.conf(5).");
 	append_comment(out, str_text(&text));

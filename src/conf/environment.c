@@ -1,30 +1,104 @@
 // SPDX-License-Identifier: Apache-2.0
 /* KEEPFS_<KEY>, KEEPFS_STORE_<KEY>, KEEPFS_BACKUP_<NAME>_<KEY>, as the table of sections says: any key from the
  * environment, which wins over the file. A variable that begins with KEEPFS_ and means nothing is an error,
- * as an unknown key is: a mistyped name must not be silently ignored. */
+ * as an unknown key is: a mistyped name must not be silently ignored. What is left alone are variables that
+ * nobody typed: Kubernetes tells each container of the services of its namespace, and one of these may be
+ * named keepfs, or keepfs-store. */
 #include "load.h"
 
 #include <keepfs/base/mem.h>
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 extern char **environ;
 
-/* What means something without being a key: also the facts that a hook gets, as hooks may call keepfs. */
+/* What means something without being a key: also the facts that a hook gets, as hooks may call keepfs; and what
+ * a compose file's .env, which goes into the environment of its containers, says of the image. */
 static bool is_other(const char *name)
 {
 	static const char *const others[] = {
 	        "KEEPFS_CONFIG",    "KEEPFS_MOUNT",        "KEEPFS_JOB",        "KEEPFS_RUN",
 	        "KEEPFS_DATABASES", "KEEPFS_TRIGGERED_BY", "KEEPFS_NOTE",       "KEEPFS_STORE",
 	        "KEEPFS_STATE",     "KEEPFS_ERROR",        "KEEPFS_SIZE_BYTES", "KEEPFS_ARTIFACTS",
-	        "KEEPFS_SHA256",    "KEEPFS_STARTED",      "KEEPFS_FINISHED",
+	        "KEEPFS_SHA256",    "KEEPFS_STARTED",      "KEEPFS_FINISHED",   "KEEPFS_VERSION",
+	        "KEEPFS_IMAGE",     "KEEPFS_TAG",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		if (str_equal(name, others[i]))
 			return true;
 	return str_starts(name, "KEEPFS_TEST_");
+}
+
+static bool is_number(const char *text, size_t len)
+{
+	return len > 0 && strspn(text, "0123456789") >= len;
+}
+
+static bool is_whole_number(const char *text)
+{
+	return is_number(text, strlen(text));
+}
+
+static bool is_protocol(const char *text, const char *behind)
+{
+	static const char *const protocols[] = {"tcp", "udp", "sctp"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
+		size_t len = strlen(protocols[i]);
+
+		if (strncasecmp(text, protocols[i], len) == 0 && str_equal(text + len, behind))
+			return true;
+	}
+	return false;
+}
+
+/* "tcp://10.0.0.1:9100" */
+static bool is_service_address(const char *value)
+{
+	const char *rest = strstr(value, "://");
+	_cleanup(free) char *scheme = rest ? mem_printf("%.*s", (int)(rest - value), value) : NULL;
+
+	return scheme && is_protocol(scheme, "");
+}
+
+/* What stands behind <SERVICE>_PORT: "", or "_9100_TCP" with nothing, _PROTO, _PORT or _ADDR behind it. */
+static bool is_port_variable(const char *tail, const char *value)
+{
+	size_t digits;
+
+	if (!*tail)
+		return is_service_address(value);
+	if (*tail++ != '_')
+		return false;
+	digits = strspn(tail, "0123456789");
+	if (!is_number(tail, digits) || tail[digits] != '_')
+		return false;
+	tail += digits + 1;
+	return (is_protocol(tail, "") && is_service_address(value)) ||
+	       (is_protocol(tail, "_PROTO") && is_protocol(value, "")) ||
+	       (is_protocol(tail, "_PORT") && is_whole_number(value)) || is_protocol(tail, "_ADDR");
+}
+
+/*
+ * Is this a variable by which Kubernetes (or, of old, a link between containers) tells of a service?
+ * <SERVICE>_SERVICE_HOST, <SERVICE>_SERVICE_PORT[_<NAME>], <SERVICE>_PORT…, with values to match.
+ * kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
+ */
+static bool is_of_service(const char *name, const char *value)
+{
+	for (const char *p = strchr(name, '_'); p; p = strchr(p + 1, '_')) {
+		if (str_equal(p, "_SERVICE_HOST"))
+			return true;
+		if (str_starts(p, "_SERVICE_PORT") && is_whole_number(value) &&
+		    (p[strlen("_SERVICE_PORT")] == '\0' || p[strlen("_SERVICE_PORT")] == '_'))
+			return true;
+		if (str_starts(p, "_PORT") && is_port_variable(p + strlen("_PORT"), value))
+			return true;
+	}
+	return false;
 }
 
 static int compare_variables(const void *a, const void *b)
@@ -249,9 +323,12 @@ static void read_variable(struct conf_loader *l, const char *name)
 
 	if (!single)
 		find_named(&l->conf, name, &named);
+	/* Before a section is made of it: KEEPFS_FILES_X_SERVICE_PORT_PATH may be a service's. */
+	if (!single && !named.known && is_of_service(name, str_or_empty(value)))
+		return;
 	if (!single && !named.item)
 		unknown_variable(l, name);
-	else if (!value || !*value)
+	else if (!value || !value[strspn(value, CONF_WHITE_SPACE)])
 		return; /* an empty variable is as good as none: service managers make them */
 	else if (single)
 		conf_set(l, ref, value, name, 0, true);

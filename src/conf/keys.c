@@ -163,10 +163,10 @@ const struct conf_key conf_keys[] = {
          .help = "The region of the bucket. Servers other than AWS mostly want us-east-1."},
         {STORE(access_key), .name = "access_key", .type = CONF_STRING, .fallback = "", .credential = true,
          .s3_only = true, .example = "AKIAIOSFODNN7EXAMPLE",
-         .help = "The access key's id. Without it credentials come from AWS_ACCESS_KEY_ID and "
-                 "AWS_SECRET_ACCESS_KEY, then from the shared credentials file "
-                 "(AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials), which is read again whenever it "
-                 "changes."},
+         .help = "The access key's id. Without it credentials are looked for as 'aws' does: in "
+                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the profile (its role, its web identity, its "
+                 "keys in ~/.aws/credentials, its credential_process, its keys in ~/.aws/config), then with the "
+                 "container and the instance. The files are read again whenever they change."},
         {STORE(secret_key), .name = "secret_key", .type = CONF_STRING, .fallback = "", .secret = true,
          .credential = true, .s3_only = true, .example = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
          .help = "The secret that belongs to access_key. A file that holds it should be readable by the "
@@ -178,13 +178,15 @@ const struct conf_key conf_keys[] = {
         {STORE(profile), .name = "profile", .type = CONF_STRING, .fallback = "", .s3_only = true,
          .example = "backup",
          .help = "The profile to use in the shared credentials file and in ~/.aws/config; when it is "
-                 "empty, AWS_PROFILE, else 'default'."},
+                 "empty, AWS_PROFILE, AWS_DEFAULT_PROFILE, else 'default'. What it has comes before "
+                 "AWS_ACCESS_KEY_ID and the like in the environment."},
         {STORE(addressing), .name = "addressing", .type = CONF_ENUM, .fallback = "auto",
          .choices = addressings,
          .help = "How requests name the bucket: 'virtual' as a part of the host name, 'path' as a part of "
                  "the path. 'auto' is virtual for AWS and path for every other endpoint."},
         {STORE(allow_http), .name = "allow_http", .type = CONF_BOOL, .fallback = "no",
-         .help = "Permits an endpoint with http://, which sends backups over the network as clear text."},
+         .help = "Permits an endpoint with http://, of S3 or of STS, which sends backups or credentials over the "
+                 "network as clear text."},
         {STORE(ca_file), .name = "ca_file", .type = CONF_PATH, .fallback = "", .also = {"AWS_CA_BUNDLE"},
          .example = "/etc/keepfs/ca.pem",
          .help = "A PEM file with the certificates to trust in place of the system's, for a server with a "
@@ -362,7 +364,7 @@ const struct conf_key conf_keys[] = {
                  "facts are in its environment: KEEPFS_JOB, KEEPFS_RUN, KEEPFS_DATABASES, "
                  "KEEPFS_TRIGGERED_BY, KEEPFS_NOTE, KEEPFS_STORE and KEEPFS_CONFIG. When it fails, the "
                  "run fails and nothing is backed up. What it prints is in the run's log. More than one "
-                 "command is better written as a script: a ';' after a space begins a comment here, too."},
+                 "command is better written as a script: a ';' after a space begins a comment here, too, unless it stands in quotes."},
         {JOB(post_hook), .name = "post_hook", .type = CONF_STRING, .fallback = "",
          .example = "/usr/local/bin/after-backup",
          .help = "The same at the end of each run that has begun, also of one that failed or was "

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* inih reads lines through a function of ours, so the number of the line is known when inih calls back with
  * its pair, and a line for which it does not call back was no pair. inih's buffer has a size that was fixed
- * when it was built (200 bytes in Debian), and it never tells that a line was cut: a longer line is handed
- * over as far as it fits, and its value is taken from the line itself. */
+ * when it was built (200 bytes in Debian), and it never tells that a line was cut; and for inih a comment
+ * begins within quotes, too. So a value is taken from the line itself. */
 #include "lines.h"
 
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/str.h>
+
+#include "value.h"
 
 #include <ctype.h>
 #include <ini.h>
@@ -17,7 +19,7 @@ struct lines {
 	const char *next, *end;
 	int number;
 	struct str line; /* the current one: without comment, spaces at its ends, line end */
-	bool cut;        /* inih has the beginning of it only */
+	int pair_indent; /* how deep the last pair is indented; -1: there is none in this section */
 	bool unanswered; /* it should be a pair, and inih has not called back */
 	const struct conf_lines_events *events;
 	void *arg;
@@ -36,12 +38,58 @@ static bool is_comment_start(const char *text, size_t i)
 	return (text[i] == '#' || text[i] == ';') && (i == 0 || text[i - 1] == ' ' || text[i - 1] == '\t');
 }
 
+/* Behind the quoted text that begins at @i; @i when none does. A quote that is never closed is none, nor is an
+ * apostrophe ("don't"). */
+static size_t quoted_end(const char *text, size_t len, size_t i)
+{
+	char quote = text[i];
+
+	if (quote != '"' && (quote != '\'' || (i > 0 && isalnum((unsigned char)text[i - 1]))))
+		return i;
+	for (size_t end = i + 1; end < len; end++) {
+		if (text[end] == quote)
+			return end + 1;
+		end += text[end] == '\\';
+	}
+	return i;
+}
+
+/* Where the comment of a line begins; @len when it has none. */
+static size_t comment_start(const char *text, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && !is_comment_start(text, i)) {
+		size_t end = quoted_end(text, len, i);
+
+		/* A backslash takes the next character along, a quote as well. */
+		i = end > i ? end : i + 1 + (text[i] == '\\' && i + 1 < len && strchr("'\"\\", text[i + 1]));
+	}
+	return i < len ? i : len;
+}
+
+/* Is a line that is indented so far a part of the pair above it? Else it is remembered as a pair itself. */
+static bool belongs_to_pair(struct lines *l, int indent, char first)
+{
+	if (!l->events->nested)
+		return false;
+	if (first == '[') {
+		l->pair_indent = -1;
+		return false;
+	}
+	if (l->pair_indent >= 0 && indent > l->pair_indent)
+		return true;
+	l->pair_indent = indent;
+	return false;
+}
+
 /* Take the next line into l->line; false when it must be left out. */
 static bool take_text_line(struct lines *l)
 {
 	const char *start = l->next, *newline = memchr(start, '\n', (size_t)(l->end - start));
 	size_t len = (size_t)((newline ? newline : l->end) - start);
-	size_t used = 0;
+	size_t used;
+	int indent = 0;
 
 	l->next = newline ? newline + 1 : l->end;
 	l->number++;
@@ -50,17 +98,22 @@ static bool take_text_line(struct lines *l)
 		l->events->bad(l->arg, l->number, "is longer than 65536 bytes");
 		return false;
 	}
-	while (used < len && !is_comment_start(start, used))
-		used++;
+	used = comment_start(start, len);
 	while (used > 0 && isspace((unsigned char)start[used - 1]))
 		used--;
 	while (used > 0 && (*start == ' ' || *start == '\t')) {
 		start++;
 		used--;
+		indent++;
 	}
+	if (used > 0 && belongs_to_pair(l, indent, *start))
+		return false;
 	for (size_t i = 0; i < used; i++) {
 		if (iscntrl((unsigned char)start[i]) && start[i] != '\t') {
-			l->events->bad(l->arg, l->number, "holds a control character");
+			_cleanup(str) struct str wrong = {0};
+
+			conf_control_wrong(&wrong, start[i]);
+			l->events->bad(l->arg, l->number, str_text(&wrong));
 			return false;
 		}
 	}
@@ -101,7 +154,6 @@ static char *read_line(char *buf, int size, void *stream)
 			continue;
 		}
 		l->unanswered = true;
-		l->cut = l->line.len + 1 > (size_t)size;
 		str_copy(buf, (size_t)size, l->line.data);
 		return buf;
 	}
@@ -113,10 +165,8 @@ static int take_pair(void *user, const char *section, const char *name, const ch
 	struct lines *l = user;
 
 	l->unanswered = false;
-	if (l->cut) {
-		value = l->line.data + strcspn(l->line.data, "=:") + 1;
-		value += strspn(value, " \t");
-	}
+	value = l->line.data + strcspn(l->line.data, "=:") + 1;
+	value += strspn(value, " \t");
 	if (*name)
 		l->events->pair(l->arg, l->number, name, value);
 	else
@@ -126,7 +176,7 @@ static int take_pair(void *user, const char *section, const char *name, const ch
 
 void conf_lines_parse(const char *text, size_t len, const struct conf_lines_events *events, void *arg)
 {
-	struct lines l = {.next = text, .end = text + len, .events = events, .arg = arg};
+	struct lines l = {.next = text, .end = text + len, .events = events, .arg = arg, .pair_indent = -1};
 
 	if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
 		l.next += 3;

@@ -99,18 +99,36 @@ static void value_problem(struct conf_loader *l, struct conf_ref ref, const char
 	             wrong, str_text(&allowed));
 }
 
-void conf_set(struct conf_loader *l, struct conf_ref ref, const char *value, const char *origin_text,
-              int line, bool given)
+/* White space at the ends of a value means nothing: in the file it was taken away, and elsewhere it comes from
+ * an `echo`, or from a line end of Windows. */
+static void append_trimmed(const char *value, struct str *out)
+{
+	size_t len;
+
+	value += strspn(value, CONF_WHITE_SPACE);
+	len = strlen(value);
+	while (len > 0 && strchr(CONF_WHITE_SPACE, value[len - 1]))
+		len--;
+	str_append_bytes(out, value, len);
+}
+
+void conf_set(struct conf_loader *l, struct conf_ref ref, const char *text, const char *origin_text, int line,
+              bool given)
 {
 	struct conf_origin *origin = conf_origin_of(&l->conf, ref);
-	_cleanup(str) struct str wrong = {0};
+	_cleanup(str) struct str wrong = {0}, trimmed = {0};
+	const char *value;
 
+	append_trimmed(text, &trimmed);
+	value = str_text(&trimmed);
 	origin->wrong = conf_value_parse(&conf_keys[ref.key], value, conf_base(&l->conf, ref), &wrong) < 0;
 	if (origin->wrong)
 		value_problem(l, ref, value, origin_text, line, str_text(&wrong));
 	mem_replace_string(&origin->text, origin_text);
 	origin->line = line;
 	origin->given = given;
+	if (trimmed.data)
+		explicit_bzero(trimmed.data, trimmed.cap);
 }
 
 /* Jobs. */

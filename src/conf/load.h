@@ -43,9 +43,11 @@ void conf_take_problems(struct conf_loader *l, struct str *out);
 
 /** conf_origin_of() - where a key's value came from; never NULL, but for a struct conf that was not loaded. */
 struct conf_origin *conf_origin_of(const struct conf *c, struct conf_ref ref);
-/** conf_set() - parse and store a value that was given at @origin_text; notes a problem when it is wrong. */
-void conf_set(struct conf_loader *l, struct conf_ref ref, const char *value, const char *origin_text,
-              int line, bool given);
+#define CONF_WHITE_SPACE " \t\r\n\v\f"
+/** conf_set() - parse and store a value that was given at @origin_text, without white space at its ends; notes a
+ * problem when it is wrong. */
+void conf_set(struct conf_loader *l, struct conf_ref ref, const char *text, const char *origin_text, int line,
+              bool given);
 /** conf_add_section() - a named section without any value; returns its index in its list. The name must have
  * been checked. */
 size_t conf_add_section(struct conf_loader *l, enum conf_section section, const char *name, int line);
@@ -60,9 +62,3 @@ int conf_read_file(struct conf_loader *l);
 void conf_read_environment(struct conf_loader *l);
 void conf_set_defaults(struct conf_loader *l);
 void conf_validate(struct conf_loader *l);
-
-/** aws_profile() - the profile that applies; borrowed. */
-const char *aws_profile(const struct conf_store *store);
-/** aws_profile_region() - of that profile in AWS_CONFIG_FILE or ~/.aws/config: heap, NULL when it names none;
- * *@ret_source (heap): "FILE [profile x]". */
-char *aws_profile_region(const struct conf_store *store, char **ret_source);

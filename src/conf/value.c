@@ -24,6 +24,14 @@ int conf_value_wrong(struct str *wrong, const char *what)
 	return -EINVAL;
 }
 
+int conf_control_wrong(struct str *wrong, char c)
+{
+	const char *name = c == '\n' ? "line feed, " : c == '\r' ? "carriage return, " : "";
+
+	str_appendf(wrong, "holds a control character (%s0x%02x)", name, (unsigned char)c);
+	return -EINVAL;
+}
+
 /* Text of any kind; replaces the field, which may hold an older value. */
 
 static int set_text(const struct conf_key *key, char **field, char *value)
@@ -40,13 +48,44 @@ static int parse_string(const struct conf_key *key, const char *text, void *fiel
 	return set_text(key, field, mem_strdup(text));
 }
 
+/* Behind the value at @text, as libpq reads keyword=value pairs; NULL when its quote is never closed. */
+static const char *connection_value_end(const char *text)
+{
+	bool quoted = *text == '\'';
+
+	for (text += quoted; *text && (quoted ? *text != '\'' : !isspace((unsigned char)*text)); text++)
+		text += *text == '\\' && text[1];
+	if (!quoted)
+		return text;
+	return *text ? text + 1 : NULL;
+}
+
+static bool has_open_quote(const char *text)
+{
+	while (text && *text) {
+		text += strcspn(text, "=");
+		text += *text == '=';
+		text += strspn(text, " \t");
+		text = connection_value_end(text);
+	}
+	return !text;
+}
+
+static bool is_connection_uri(const char *text)
+{
+	return str_starts(text, "postgresql://") || str_starts(text, "postgres://");
+}
+
 static int parse_connection(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-.");
 
-	if (strncmp(text + scheme, "://", 3) == 0 && !str_starts(text, "postgresql://") &&
-	    !str_starts(text, "postgres://"))
+	if (strncmp(text + scheme, "://", 3) == 0 && !is_connection_uri(text))
 		return conf_value_wrong(wrong, "is a URI of something that is not PostgreSQL");
+	if (!is_connection_uri(text) && has_open_quote(text))
+		return conf_value_wrong(
+		        wrong,
+		        "has a quote that is never closed (outside of closed quotes, a '#' or ';' behind a space begins a comment)");
 	return set_text(key, field, mem_strdup(text));
 }
 
@@ -397,7 +436,7 @@ int conf_value_parse(const struct conf_key *key, const char *text, void *base, s
 		return conf_value_wrong(wrong, "is empty");
 	for (const char *p = text; *p; p++)
 		if (iscntrl((unsigned char)*p) && *p != '\t')
-			return conf_value_wrong(wrong, "holds a control character");
+			return conf_control_wrong(wrong, *p);
 	return ops_of(key)->parse(key, text, (char *)base + key->offset, wrong);
 }
 

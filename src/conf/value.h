@@ -11,6 +11,8 @@
  * Return: 0; -EINVAL with the field untouched.
  */
 int conf_value_parse(const struct conf_key *key, const char *text, void *base, struct str *wrong);
+/** conf_control_wrong() - say that a text holds the control character @c, and which that is; returns -EINVAL. */
+int conf_control_wrong(struct str *wrong, char c);
 /** conf_value_allowed() - what the type takes: "yes or no", "64M to 1T, as a number with K, M, G or T". */
 void conf_value_allowed(const struct conf_key *key, struct str *out);
 /** conf_value_format() - the field as text that conf_value_parse() reads back to the same; not masked. */

@@ -43,11 +43,11 @@ static int append_line(struct fs *fs, const char *key, struct str *out, struct e
 static uint64_t link_bytes(struct fs *fs, const struct node *node)
 {
 	_cleanup(free) char *key = catalog_key(fs->ctx.repository->catalog, node->entry.ino);
-	_cleanup(str) struct str line = {0};
+	size_t len = key ? store_presign_length(repository_store(fs->ctx.repository), key,
+	                                        fs->ctx.conf->read.link_ttl_ms)
+	                 : 0;
 
-	if (!key || append_line(fs, key, &line, NULL) < 0)
-		return 0;
-	return line.len;
+	return len ? len + strlen("\n") : 0;
 }
 
 /* keepfs checks what it reads; whoever fetches by a URL reads past it. */

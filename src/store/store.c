@@ -265,7 +265,8 @@ void store_upload_list_free(struct store_upload_info *uploads, size_t count)
 	free(uploads);
 }
 
-int store_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url, struct error *err)
+static int presign(struct store *s, const char *key, int64_t ttl_ms, bool only_length, struct str *ret_url,
+                   struct error *err)
 {
 	int r = store_key_check(key, err);
 
@@ -275,7 +276,22 @@ int store_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "a URL that is valid for %lld ms was asked for: 1 s to 7 days",
 		                 (long long)ttl_ms);
-	return s->ops->presign(s, key, ttl_ms, ret_url, err);
+	return s->ops->presign(s, key, ttl_ms, only_length, ret_url, err);
+}
+
+int store_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url, struct error *err)
+{
+	return presign(s, key, ttl_ms, false, ret_url, err);
+}
+
+size_t store_presign_length(struct store *s, const char *key, int64_t ttl_ms)
+{
+	_cleanup(str) struct str url = {0};
+	size_t len = presign(s, key, ttl_ms, true, &url, NULL) == 0 ? url.len : 0;
+
+	if (url.data)
+		explicit_bzero(url.data, url.cap);
+	return len;
 }
 
 int store_features(struct store *s, struct store_features *ret, struct error *err)

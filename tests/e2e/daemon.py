@@ -55,6 +55,7 @@ def arguments_of(pid):
 def clean_environment():
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("KEEPFS_", "AWS_", "PG", "NOTIFY_"))}
     keep.pop("KEEPFS", None)
+    keep["AWS_EC2_METADATA_DISABLED"] = "true"  # where there is no such service, asking for it takes a second
     if PG_BINDIR:
         keep["PATH"] = f"{PG_BINDIR}:{keep['PATH']}"
     return keep

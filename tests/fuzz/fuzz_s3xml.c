@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Any bytes at all, as each of an S3 server's answers. At most one of the parsers takes them, or they
+ * Any bytes at all, as each of an S3 server's answers, and of STS's. At most one of the parsers takes them, or they
  * are refused with a message; entries have what their contract says; and what is made of a server's
  * texts is well-formed again.
  */
@@ -133,10 +133,25 @@ static bool take_complete(const uint8_t *data, size_t size)
 	return etag;
 }
 
+static bool take_credentials(const uint8_t *data, size_t size)
+{
+	struct s3xml_credentials c = {0};
+	struct error err = {0};
+	int r = s3xml_parse_credentials((const char *)data, size, &c, &err);
+
+	if (r < 0)
+		fuzz_must_refuse(r, &err);
+	else
+		fuzz_must(c.access_key && *c.access_key && c.secret_key && *c.secret_key,
+		          "credentials have a key and a secret", NULL);
+	s3xml_credentials_finish(&c);
+	return r == 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int taken = take_list(data, size) + take_error(data, size) + take_upload_id(data, size) +
-	            take_complete(data, size);
+	            take_complete(data, size) + take_credentials(data, size);
 
 	fuzz_must(taken <= 1, "one document is one answer", NULL);
 	return 0;

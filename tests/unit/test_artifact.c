@@ -196,8 +196,8 @@ static int mortal_upload_list(struct store *s, const struct store_call *call, co
 	return store_upload_list(mortal_of(s)->inner, call, prefix, ret_uploads, ret_count, err);
 }
 
-static int mortal_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url,
-                          struct error *err)
+static int mortal_presign(struct store *s, const char *key, int64_t ttl_ms, bool only_length,
+                          struct str *ret_url, struct error *err)
 {
 	return store_presign(mortal_of(s)->inner, key, ttl_ms, ret_url, err);
 }

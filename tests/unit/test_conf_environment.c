@@ -74,6 +74,105 @@ static void test_environment_of_hooks(void **state)
 	assert_int_equal(conf_load(NULL, &f->conf, &f->problems), -EINVAL);
 }
 
+/* Kubernetes tells each container of the services of its namespace: of one that is named keepfs, keepfs-store or
+ * keepfs-backup-x too. Compose hands its .env on. */
+static void test_environment_of_services(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const variables[][2] = {
+	        {"KEEPFS_PORT", "tcp://10.0.0.1:9100"},
+	        {"KEEPFS_SERVICE_HOST", "10.0.0.1"},
+	        {"KEEPFS_SERVICE_PORT", "9100"},
+	        {"KEEPFS_SERVICE_PORT_HTTP", "9100"},
+	        {"KEEPFS_PORT_9100_TCP", "tcp://10.0.0.1:9100"},
+	        {"KEEPFS_PORT_9100_TCP_ADDR", "10.0.0.1"},
+	        {"KEEPFS_PORT_9100_TCP_PORT", "9100"},
+	        {"KEEPFS_PORT_9100_TCP_PROTO", "tcp"},
+	        {"KEEPFS_STORE_PORT", "tcp://[fd00::1]:9000"},
+	        {"KEEPFS_STORE_SERVICE_HOST", "fd00::1"},
+	        {"KEEPFS_STORE_SERVICE_PORT_URL", "9000"},
+	        {"KEEPFS_STORE_PORT_53_UDP", "udp://10.0.0.2:53"},
+	        {"KEEPFS_STORE_PORT_53_UDP_PROTO", "udp"},
+	        {"KEEPFS_BACKUP_X_SERVICE_PORT_JOBS", "4"},
+	        {"KEEPFS_BACKUP_X_PORT", "tcp://10.0.0.3:80"},
+	        {"KEEPFS_FILES_SERVICE_HOST", "10.0.0.4"},
+	        {"KEEPFS_VERSION", "1.2"},
+	        {"KEEPFS_IMAGE", "registry.example.net/keepfs"},
+	        {"KEEPFS_TAG", "latest"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(variables); i++)
+		setenv(variables[i][0], variables[i][1], 1);
+	if (conf_load(NULL, &f->conf, &f->problems) != 0)
+		fail_msg("%s", str_text(&f->problems));
+	assert_string_equal(str_text(&f->problems), "");
+	assert_int_equal(f->conf.job_count, 1);
+	assert_string_equal(f->conf.jobs[0].name, "full");
+	/* But for a section that is there it is its key. */
+	setenv("KEEPFS_BACKUP_A_SERVICE_PORT_JOBS", "5", 1);
+	accept(f, "[backup a-service-port]\n");
+	assert_int_equal(f->conf.jobs[0].dump.connections, 5);
+}
+
+/* What only looks like one is a mistyped name still. */
+static void test_environment_unlike_services(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const variables[][2] = {
+	        {"KEEPFS_PORT", "9100"},
+	        {"KEEPFS_PORT", "http://10.0.0.1"},
+	        {"KEEPFS_PORTS", "tcp://10.0.0.1:9100"},
+	        {"KEEPFS_SERVICE_PORT", "x"},
+	        {"KEEPFS_SERVICE_PORTS", "9100"},
+	        {"KEEPFS_STORE_SERVICE_HOSTS", "h"},
+	        {"KEEPFS_STORE_PORT_X_TCP", "tcp://h:1"},
+	        {"KEEPFS_STORE_PORT_9_ICMP", "tcp://h:1"},
+	        {"KEEPFS_STORE_PORT_9_TCP_PORT", "x"},
+	        {"KEEPFS_STORE_PORT_9_TCP_PORTS", "9"},
+	        {"KEEPFS_STORE_PORT_", "9"},
+	        {"KEEPFS_VERSIONS", "1"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(variables); i++) {
+		_cleanup(free) char *want =
+		        mem_printf("%s: this environment variable means nothing", variables[i][0]);
+
+		setenv(variables[i][0], variables[i][1], 1);
+		assert_int_equal(conf_load(NULL, &f->conf, &f->problems), -EINVAL);
+		assert_true(str_starts(str_text(&f->problems), want));
+		unsetenv(variables[i][0]);
+		reset(f);
+	}
+}
+
+/* A value that a program wrote often ends with the end of its line. */
+static void test_environment_white_space(void **state)
+{
+	struct fixture *f = *state;
+
+	setenv("KEEPFS_STORE_URL", "s3://bucket\n", 1);
+	setenv("KEEPFS_STORE_ACCESS_KEY", " AKIA\r\n", 1);
+	setenv("KEEPFS_STORE_SECRET_KEY", "sec ret \n\n", 1);
+	setenv("KEEPFS_STORE_SESSION_TOKEN", "\n", 1);
+	setenv("AWS_REGION", "eu-west-1\n", 1);
+	setenv("AWS_CA_BUNDLE", "\n", 1);
+	if (conf_load(NULL, &f->conf, &f->problems) != 0)
+		fail_msg("%s", str_text(&f->problems));
+	assert_string_equal(f->conf.store.url, "s3://bucket");
+	assert_string_equal(f->conf.store.access_key, "AKIA");
+	assert_string_equal(f->conf.store.secret_key, "sec ret");
+	assert_string_equal(f->conf.store.session_token, "");
+	assert_string_equal(f->conf.store.region, "eu-west-1");
+	assert_string_equal(f->conf.store.ca_file, "");
+	reset(f);
+	setenv("KEEPFS_STORE_SECRET_KEY", "hid\rden", 1);
+	assert_int_equal(conf_load(NULL, &f->conf, &f->problems), -EINVAL);
+	assert_non_null(strstr(str_text(&f->problems),
+	                       "KEEPFS_STORE_SECRET_KEY: [store] secret_key = ********: holds a control "
+	                       "character (carriage return, 0x0d); "));
+	assert_null(strstr(str_text(&f->problems), "hid"));
+}
+
 static void test_environment_problems(void **state)
 {
 	struct fixture *f = *state;
@@ -155,6 +254,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        CONF_TEST(test_environment),
 	        CONF_TEST(test_environment_of_hooks),
+	        CONF_TEST(test_environment_of_services),
+	        CONF_TEST(test_environment_unlike_services),
+	        CONF_TEST(test_environment_white_space),
 	        CONF_TEST(test_environment_problems),
 	        CONF_TEST(test_every_key_from_environment),
 	};

@@ -230,6 +230,45 @@ static void test_lines(void **state)
 }
 
 /* A file that was cut anywhere gives problems or a configuration, and nothing worse. */
+/* A comment begins behind a space, but not in quotes. */
+static void test_comments_and_quotes(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *line, *value; /* NULL: refused */
+	} cases[] = {
+	        {"host=h password='a #b ;c' dbname=x # near", "host=h password='a #b ;c' dbname=x"},
+	        {"password='it\\' ;s' ; near", "password='it\\' ;s'"},
+	        {"password=\"a #b\" # near \"", "password=\"a #b\""},
+	        {"dbname=don't # isn't", "dbname=don't"},
+	        {"dbname=\\' # isn't '", "dbname=\\'"},
+	        {"dbname=a#b;c", "dbname=a#b;c"},
+	        {"postgresql://h/d?options='x #y'", "postgresql://h/d?options='x #y'"},
+	        {"password='a #b", NULL},
+	        {"host = h password = 'a ;b", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup(free) char *text = mem_printf("[backup full]\ndatabase = %s\n", cases[i].line);
+
+		if (!cases[i].value) {
+			refuse(f, text, ":2: [backup full] database = ");
+			assert_non_null(
+			        strstr(str_text(&f->problems),
+			               ": has a quote that is never closed (outside of closed quotes, "
+			               "a '#' or ';' behind a space begins a comment); allowed: "));
+			assert_null(strstr(str_text(&f->problems), "'a"));
+			continue;
+		}
+		accept(f, text);
+		assert_string_equal(f->conf.jobs[0].dump.database, cases[i].value);
+	}
+	accept(f, "[backup full]\ntables = public.\"a #b\", c ; near\npre_hook = sh -c 'a ; b' # near\n");
+	assert_string_equal(f->conf.jobs[0].dump.tables[0], "public.\"a #b\"");
+	assert_string_equal(f->conf.jobs[0].dump.tables[1], "c");
+	assert_string_equal(f->conf.jobs[0].pre_hook, "sh -c 'a ; b'");
+}
+
 static void test_truncated(void **state)
 {
 	struct fixture *f = *state;
@@ -313,10 +352,15 @@ static void test_nearest(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        CONF_TEST(test_whole_file),      CONF_TEST(test_all_at_once),
-	        CONF_TEST(test_nearest_section), CONF_TEST(test_lines),
-	        CONF_TEST(test_truncated),       CONF_TEST(test_file_that_cannot_be_read),
-	        CONF_TEST(test_warning),         CONF_TEST(test_find_path),
+	        CONF_TEST(test_whole_file),
+	        CONF_TEST(test_all_at_once),
+	        CONF_TEST(test_nearest_section),
+	        CONF_TEST(test_lines),
+	        CONF_TEST(test_truncated),
+	        CONF_TEST(test_file_that_cannot_be_read),
+	        CONF_TEST(test_warning),
+	        CONF_TEST(test_find_path),
+	        CONF_TEST(test_comments_and_quotes),
 	        cmocka_unit_test(test_nearest),
 	};
 

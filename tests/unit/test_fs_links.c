@@ -250,6 +250,8 @@ static void no_link_without_credentials(void **state)
 
 	f->conf.store.access_key = f->conf.store.secret_key = (char *)"";
 	setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent", 1);
+	setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
+	setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
 	unsetenv("AWS_ACCESS_KEY_ID");
 	unsetenv("AWS_SECRET_ACCESS_KEY");
 	add_some(f);
@@ -260,6 +262,8 @@ static void no_link_without_credentials(void **state)
 	assert_true(str_starts(why, "ENOKEY links/backups/full/" DUMP ": "));
 	assert_non_null(strstr(why, "/nonexistent"));
 	unsetenv("AWS_SHARED_CREDENTIALS_FILE");
+	unsetenv("AWS_CONFIG_FILE");
+	unsetenv("AWS_EC2_METADATA_DISABLED");
 }
 
 /* Nobody gets a URL of whom the audit does not know. */

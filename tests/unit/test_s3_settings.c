@@ -62,6 +62,7 @@ static void test_changed_credentials_are_read_again(void **state)
 	close(mkstemp(path));
 	write_credentials(path, "FIRST");
 	setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1);
+	setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
 	unsetenv("AWS_ACCESS_KEY_ID");
 	unsetenv("AWS_SECRET_ACCESS_KEY");
 	unsetenv("AWS_PROFILE");
@@ -126,6 +127,7 @@ static void test_presigned_with_the_credentials_in_force(void **state)
 	close(mkstemp(path));
 	write_credentials(path, "FIRST");
 	setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1);
+	setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
 	unsetenv("AWS_ACCESS_KEY_ID");
 	unsetenv("AWS_SECRET_ACCESS_KEY");
 	unsetenv("AWS_PROFILE");

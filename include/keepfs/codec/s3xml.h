@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/** The XML of S3's answers and requests, over expat. Pure. Unknown elements are ignored; DTDs and entities
+/** The XML of S3's answers and requests, and of STS's answers, over expat. Pure. Unknown elements are ignored; DTDs and entities
  * are refused. */
 #include <keepfs/base/error.h>
 #include <keepfs/base/str.h>
@@ -17,7 +17,8 @@ struct s3xml_error {
 	char server_time[40]; /* RequestTimeTooSkewed: <ServerTime> */
 };
 
-/** s3xml_parse_error() - false when @xml is not an <Error> document; fields that are absent are "". */
+/** s3xml_parse_error() - false when @xml is not an <Error> document, nor STS's <ErrorResponse>; fields that are absent
+ * are "". */
 bool s3xml_parse_error(const char *xml, size_t len, struct s3xml_error *ret);
 
 /**
@@ -45,6 +46,15 @@ char *s3xml_parse_upload_id(const char *xml, size_t len, struct error *err);
  * none (Ceph 16 does not); NULL when it is no success.
  */
 char *s3xml_parse_complete_etag(const char *xml, size_t len);
+struct s3xml_credentials { /* all heap; NULL when absent */
+	char *access_key, *secret_key, *session_token;
+	char *expiration; /* as it stands there */
+};
+/** s3xml_parse_credentials() - of STS's answers AssumeRoleResponse and AssumeRoleWithWebIdentityResponse: @ret has key and
+ * secret at least. -EPROTO with @err when @xml is no such document. */
+int s3xml_parse_credentials(const char *xml, size_t len, struct s3xml_credentials *ret, struct error *err);
+/** s3xml_credentials_finish() - wiped. */
+void s3xml_credentials_finish(struct s3xml_credentials *c);
 struct s3xml_part {
 	unsigned number;
 	const char *etag;

@@ -102,8 +102,8 @@ bool dir_id_valid(const char *id)
 	return strlen(id) == DIR_ID_BYTES - 1 && strspn(id, "0123456789abcdef") == DIR_ID_BYTES - 1;
 }
 
-static int dir_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url,
-                       struct error *err)
+static int dir_presign(struct store *s, const char *key, int64_t ttl_ms, bool only_length,
+                       struct str *ret_url, struct error *err)
 {
 	return error_set(
 	        err, ERROR_USAGE, ENOTSUP,

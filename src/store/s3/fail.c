@@ -62,13 +62,12 @@ static int64_t retry_after_ms(const struct net_response *answer)
 
 static const char *key_source(const struct s3_failure *f)
 {
-	return f->credentials && f->credentials->aws.source ? f->credentials->aws.source
-	                                                    : "the configuration";
+	return f->credentials && f->credentials->source ? f->credentials->source : "the configuration";
 }
 
 static const char *access_key(const struct s3_failure *f)
 {
-	return f->credentials ? f->credentials->aws.access_key : "";
+	return f->credentials ? f->credentials->access_key : "";
 }
 
 static void explain_region(const struct s3_failure *f, const struct s3xml_error *e, struct str *out)
@@ -182,7 +181,15 @@ static void explain(const struct s3_failure *f, const struct s3_cause *cause, co
 /* A refusal of credentials that are no longer the ones in force says nothing about those that are. */
 static bool credentials_changed(const struct s3_failure *f)
 {
-	return f->credentials && aws_credentials_stamp(f->s->conf) != f->credentials->stamp;
+	return f->credentials && aws_outdated(f->s->aws, f->credentials);
+}
+
+/* Credentials that their source gave for longer than the server takes them: it may have others by now. */
+static bool are_worth_renewing(const struct s3_failure *f, const struct s3_cause *cause)
+{
+	return f->credentials &&
+	       (cause->advice == S3_ADVICE_TOKEN || cause->advice == S3_ADVICE_ACCESS_KEY) &&
+	       aws_refused(f->s->aws, f->credentials);
 }
 
 static void quote_server(const struct s3_failure *f, const struct s3xml_error *e, struct str *out)
@@ -214,7 +221,8 @@ int s3_fail(const struct s3_failure *f, struct error *err)
 	explain(f, cause, &e, &text);
 	quote_server(f, &e, &text);
 	error_set(err, cause->class, cause->errnum, "%s", str_text(&text));
-	err->retry = cause->retry || (cause->class == ERROR_DENIED && credentials_changed(f));
+	err->retry = cause->retry || (cause->class == ERROR_DENIED && credentials_changed(f)) ||
+	             are_worth_renewing(f, cause);
 	err->http_status = f->answer->status;
 	err->retry_after_ms = retry_after_ms(f->answer);
 	str_copy(err->code, sizeof(err->code), e.code);

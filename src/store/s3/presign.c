@@ -6,14 +6,25 @@
  */
 #include "s3.h"
 
+#include <errno.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 
-int s3_presign(struct store *store, const char *key, int64_t ttl_ms, struct str *ret_url, struct error *err)
+static int get_presigner(struct s3 *s, bool only_length, const struct aws_credentials **ret,
+                         struct error *err)
+{
+	if (!only_length)
+		return aws_get(s->aws, NULL, 0, ret, err);
+	*ret = aws_get_at_hand(s->aws);
+	return *ret ? 0 : error_set(err, ERROR_DENIED, ENOKEY, "there are no S3 credentials at hand");
+}
+
+int s3_presign(struct store *store, const char *key, int64_t ttl_ms, bool only_length, struct str *ret_url,
+               struct error *err)
 {
 	struct s3 *s = (struct s3 *)store;
 	const struct sigv4_pair host = {"host", s->place.host};
-	_cleanup(s3_credentials) struct s3_credentials *c = NULL;
+	_cleanup(aws_credentials) const struct aws_credentials *c = NULL;
 	_cleanup(free) char *path = mem_printf("%s%s%s", s->place.root, s->place.prefix, key);
 	const struct sigv4_request req = {.method = "GET",
 	                                  .path = path,
@@ -21,13 +32,13 @@ int s3_presign(struct store *store, const char *key, int64_t ttl_ms, struct str 
 	                                  .header_count = 1,
 	                                  .payload_sha256 = SIGV4_UNSIGNED_PAYLOAD};
 	struct sigv4_credentials cred = {.region = s->place.region, .service = "s3"};
-	int r = s3_credentials_get(s, &c, err);
+	int r = get_presigner(s, only_length, &c, err);
 
 	if (r < 0)
 		return r;
-	cred.access_key = c->aws.access_key;
-	cred.secret_key = c->aws.secret_key;
-	cred.session_token = c->aws.session_token;
+	cred.access_key = c->access_key;
+	cred.secret_key = c->secret_key;
+	cred.session_token = c->session_token;
 	str_append(ret_url, s->place.base);
 	sigv4_uri_encode(path, 1, ret_url);
 	str_append_char(ret_url, '?');

@@ -3,9 +3,8 @@
  * One request: the URL, the hash of the body, the signature, the exchange.
  *
  * All headers that we send are signed, and the body by its real SHA-256: what the server stored is what was
- * meant. Credentials are looked at anew at each signing (one stat(2)), so that a renewed session token or a
- * rotated key is used at once. No lock is held while they are read; two threads may read them at the same
- * time, and the last one wins.
+ * meant. Credentials are asked for at each signing (two stat(2), as long as they stay the same), so that a renewed
+ * session token or a rotated key is used at once.
  */
 #include "s3.h"
 
@@ -17,55 +16,6 @@
 #include <string.h>
 
 #define SIGNED_MAX (S3_HEADER_MAX + 5)
-
-void s3_credentials_unref(struct s3_credentials *c)
-{
-	if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
-		return;
-	aws_credentials_finish(&c->aws);
-	explicit_bzero(&c->key, sizeof(c->key));
-	free(c);
-}
-
-static struct s3_credentials *current_credentials(struct s3 *s, uint64_t stamp)
-{
-	struct s3_credentials *c = NULL;
-
-	pthread_mutex_lock(&s->lock);
-	if (s->credentials && s->credentials->stamp == stamp) {
-		c = s->credentials;
-		atomic_fetch_add(&c->refs, 1);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return c;
-}
-
-int s3_credentials_get(struct s3 *s, struct s3_credentials **ret, struct error *err)
-{
-	/* Before the file is read: when it changes meanwhile, the next call reads it once more. */
-	uint64_t stamp = aws_credentials_stamp(s->conf);
-	struct s3_credentials *fresh, *old;
-	int r;
-
-	*ret = current_credentials(s, stamp);
-	if (*ret)
-		return 0;
-	fresh = mem_alloc(sizeof(*fresh));
-	r = aws_credentials_load(s->conf, &fresh->aws, err);
-	if (r) {
-		free(fresh);
-		return r;
-	}
-	fresh->stamp = stamp;
-	atomic_store(&fresh->refs, 2);
-	pthread_mutex_lock(&s->lock);
-	old = s->credentials;
-	s->credentials = fresh;
-	pthread_mutex_unlock(&s->lock);
-	s3_credentials_unref(old);
-	*ret = fresh;
-	return 0;
-}
 
 void s3_add_query(struct s3_request *request, const char *name, const char *value)
 {
@@ -134,19 +84,21 @@ static void cleanup_signing(struct signing *g)
 }
 
 /* The day's key is derived once. */
-static void get_key(struct s3 *s, struct s3_credentials *credentials, const struct sigv4_credentials *cred,
-                    int64_t now_us, struct sigv4_key *ret)
+static void get_key(struct s3 *s, const struct aws_credentials *credentials,
+                    const struct sigv4_credentials *cred, int64_t now_us, struct sigv4_key *ret)
 {
 	pthread_mutex_lock(&s->lock);
-	sigv4_key_init(&credentials->key, cred, now_us);
-	*ret = credentials->key;
+	if (s->key_serial != credentials->serial)
+		s->key = (struct sigv4_key){0};
+	s->key_serial = credentials->serial;
+	sigv4_key_init(&s->key, cred, now_us);
+	*ret = s->key;
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void sign(struct s3 *s, const struct s3_request *request, struct s3_credentials *credentials,
+static void sign(struct s3 *s, const struct s3_request *request, const struct aws_credentials *aws,
                  struct signing *g)
 {
-	const struct aws_credentials *aws = &credentials->aws;
 	struct sigv4_key key;
 	struct sigv4_credentials cred = {
 	        .access_key = aws->access_key,
@@ -176,7 +128,7 @@ static void sign(struct s3 *s, const struct s3_request *request, struct s3_crede
 	req.headers = g->headers;
 	req.header_count = g->header_count;
 	req.payload_sha256 = g->hash;
-	get_key(s, credentials, &cred, now_us, &key);
+	get_key(s, aws, &cred, now_us, &key);
 	cred.key = &key;
 	sigv4_authorization(&req, &cred, now_us, &g->authorization);
 	explicit_bzero(&key, sizeof(key));
@@ -188,8 +140,9 @@ static void sign(struct s3 *s, const struct s3_request *request, struct s3_crede
 	sigv4_query(request->query, request->query_count, &g->url);
 }
 
-static int exchange(struct s3 *s, const struct store_call *call, const struct s3_request *request,
-                    const struct signing *g, struct net_response *answer, struct error *err)
+static int exchange(struct s3 *s, const struct store_call *call, int64_t deadline_ms,
+                    const struct s3_request *request, const struct signing *g, struct net_response *answer,
+                    struct error *err)
 {
 	struct net_header headers[SIGNED_MAX];
 	struct net_request req = {
@@ -205,8 +158,7 @@ static int exchange(struct s3 *s, const struct store_call *call, const struct s3
 	        .connect_timeout_ms = s->conf->connect_timeout_ms,
 	        .stall_timeout_ms = s->conf->stall_timeout_ms,
 	        .first_byte_timeout_ms = request->into ? s->conf->first_byte_timeout_ms : 0,
-	        .deadline_ms = call && call->deadline_ms ? call->deadline_ms
-	                                                 : clock_mono_ms() + s->conf->retry_deadline_ms,
+	        .deadline_ms = deadline_ms,
 	        .cancel = call ? call->cancel : NULL,
 	};
 
@@ -219,15 +171,17 @@ static int exchange(struct s3 *s, const struct store_call *call, const struct s3
 int s3_perform(struct s3 *s, const struct store_call *call, const struct s3_request *request,
                struct net_response *answer, struct error *err)
 {
-	_cleanup(s3_credentials) struct s3_credentials *credentials = NULL;
+	int64_t deadline_ms =
+	        call && call->deadline_ms ? call->deadline_ms : clock_mono_ms() + s->conf->retry_deadline_ms;
+	_cleanup(aws_credentials) const struct aws_credentials *credentials = NULL;
 	_cleanup(signing) struct signing g = {0};
-	int r = s3_credentials_get(s, &credentials, err);
+	int r = aws_get(s->aws, call ? call->cancel : NULL, deadline_ms, &credentials, err);
 
 	*answer = (struct net_response){0};
 	if (r)
 		return r;
 	sign(s, request, credentials, &g);
-	r = exchange(s, call, request, &g, answer, err);
+	r = exchange(s, call, deadline_ms, request, &g, answer, err);
 	if (r) {
 		error_prefix(err, "%s %s%s%s", request->method, s->store.name, request->key ? "/" : "",
 		             request->key ? request->key : "");

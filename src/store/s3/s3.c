@@ -44,7 +44,8 @@ static struct store *s3_free(struct store *store)
 
 	if (!s)
 		return NULL;
-	s3_credentials_unref(s->credentials);
+	aws_free(s->aws);
+	explicit_bzero(&s->key, sizeof(s->key));
 	s3_place_finish(&s->place);
 	pthread_mutex_destroy(&s->lock);
 	free(s->store.name);
@@ -80,6 +81,7 @@ int store_s3_new(const struct conf_store *conf, struct net *net, struct store **
 	s->store.ops = &s3_ops;
 	s->conf = conf;
 	s->net = net;
+	s->aws = aws_new(conf, net);
 	r = s3_place_init(&s->place, conf, err);
 	if (r) {
 		s3_free(&s->store);

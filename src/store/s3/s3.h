@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** The S3 driver's own: one bucket, how a request to it is made, and what its answers mean. */
+#include <keepfs/aws.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/codec/s3xml.h>
 #include <keepfs/codec/sigv4.h>
@@ -25,29 +26,18 @@ struct s3_place { /* where the bucket is; all heap */
 int s3_place_init(struct s3_place *place, const struct conf_store *conf, struct error *err);
 void s3_place_finish(struct s3_place *place);
 
-struct s3_credentials { /* shared by the requests that are being signed; freed with the last */
-	struct aws_credentials aws;
-	uint64_t stamp; /* aws_credentials_stamp() before they were read */
-	atomic_uint refs;
-	struct sigv4_key key; /* s3->lock: of the last request */
-};
-
 struct s3 {
 	struct store store; /* first */
 	const struct conf_store *conf;
 	struct net *net;
 	struct s3_place place;
+	struct aws *aws;
 	pthread_mutex_t lock;
-	struct s3_credentials *credentials; /* lock; NULL before the first use */
-	atomic_bool no_conditional_put;     /* the server answered 501 to If-None-Match */
+	struct sigv4_key key;           /* lock: of the last request */
+	uint64_t key_serial;            /* lock: of the credentials that it is derived from; 0: none */
+	atomic_bool no_conditional_put; /* the server answered 501 to If-None-Match */
 	atomic_bool warned_encryption;
 };
-
-/** s3_credentials_get() - those in force: read again when the file they may come from has changed. Unref
- * them. */
-int s3_credentials_get(struct s3 *s, struct s3_credentials **ret, struct error *err);
-void s3_credentials_unref(struct s3_credentials *c);
-DEFINE_CLEANUP(s3_credentials, struct s3_credentials *, s3_credentials_unref)
 
 #define S3_QUERY_MAX  8
 #define S3_HEADER_MAX 8
@@ -87,7 +77,7 @@ int s3_perform(struct s3 *s, const struct store_call *call, const struct s3_requ
 struct s3_failure {
 	struct s3 *s;
 	const struct s3_request *request;
-	const struct s3_credentials *credentials;
+	const struct aws_credentials *credentials; /* NULL: they are not what it failed for */
 	const struct net_response *answer;
 };
 
@@ -132,4 +122,5 @@ int s3_upload_abort(struct store *store, const struct store_call *call, const ch
                     const char *upload_id, struct error *err);
 int s3_upload_list(struct store *store, const struct store_call *call, const char *prefix,
                    struct store_upload_info **ret, size_t *ret_count, struct error *err);
-int s3_presign(struct store *store, const char *key, int64_t ttl_ms, struct str *ret_url, struct error *err);
+int s3_presign(struct store *store, const char *key, int64_t ttl_ms, bool only_length, struct str *ret_url,
+               struct error *err);

@@ -233,12 +233,12 @@ static int meter_upload_list(struct store *s, const struct store_call *call, con
 }
 
 /* Nothing is asked of the store for it: nothing to count. */
-static int meter_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url,
-                         struct error *err)
+static int meter_presign(struct store *s, const char *key, int64_t ttl_ms, bool only_length,
+                         struct str *ret_url, struct error *err)
 {
 	struct store *inner = meter_of(s)->inner;
 
-	return inner->ops->presign(inner, key, ttl_ms, ret_url, err);
+	return inner->ops->presign(inner, key, ttl_ms, only_length, ret_url, err);
 }
 
 static int meter_features(struct store *s, struct store_features *ret, struct error *err)

@@ -208,12 +208,16 @@ static int retry_upload_list(struct store *s, const struct store_call *call, con
 	        err);
 }
 
-static int retry_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *ret_url,
-                         struct error *err)
+static int retry_presign(struct store *s, const char *key, int64_t ttl_ms, bool only_length,
+                         struct str *ret_url, struct error *err)
 {
 	struct store *inner = retry_of(s)->inner;
+	struct tries t;
 
-	return inner->ops->presign(inner, key, ttl_ms, ret_url, err);
+	if (only_length)
+		return inner->ops->presign(inner, key, ttl_ms, true, ret_url, err);
+	tries_begin(&t, s, NULL);
+	return tries_end(&t, TRY(&t, inner->ops->presign(inner, key, ttl_ms, false, ret_url, &t.error)), err);
 }
 
 static int retry_features(struct store *s, struct store_features *ret, struct error *err)
