@@ -63,6 +63,7 @@ static int run_program(const struct aws_ask *ask, const char *command, struct st
 	_cleanup(free) const char **environment = aws_environment();
 	const struct proc_options options = {
 	        .argv = (const char *const[]){"/bin/sh", "-c", command, NULL},
+	        .env = PROC_ENV_HOOK,
 	        .extra_env = environment,
 	        .cancel = ask->cancel,
 	        .timeout_ms = time_left_ms(ask),
