@@ -153,6 +153,8 @@ static int write_globals(struct dump *d, const char *program, bool passwords, st
 		r = write_text(&t, program, &a, name, "-- PostgreSQL database cluster dump complete", err);
 	if (r == 0)
 		r = draft_finish(d->draft, name, t.file.object, NULL, err);
+	if (r == 0)
+		draft_keep_secret(d->draft, name);
 	text_finish(&t);
 	return r;
 }
