@@ -2,8 +2,8 @@
 /*
  * One dump, from the first question to the published draft:
  *
- *   ask the server → choose pg_dump → begin a draft → the roles of the cluster → the data, compressed on its way into
- *   the store, its end checked → publish
+ *   ask the server → choose pg_dump → begin a draft → the roles of the cluster, what the database is → the data,
+ *   compressed on its way into the store, its end checked → publish
  *
  * An object is completed only after the maker's exit status and the checks of its content: an end of output alone says
  * nothing, it is also what a killed pg_dump leaves.
@@ -298,6 +298,12 @@ static int begin_dump(struct dump *d, int64_t started_at_us, struct error *err)
 	return draft_new(&options, &d->draft, err);
 }
 
+/* Rows alone are for a database that is there. */
+static bool needs_database(const struct dump *d)
+{
+	return d->conf->format == CONF_FORMAT_PLAIN && d->conf->content != CONF_CONTENT_DATA;
+}
+
 static int dump_make(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
                      struct error *err)
 {
@@ -309,6 +315,8 @@ static int dump_make(const struct make_context *ctx, const struct make_order *or
 		r = begin_dump(&d, started_at_us, err);
 	if (r == 0 && conf_dump_has_globals(d.conf))
 		r = make_globals(&d, err);
+	if (r == 0 && needs_database(&d))
+		r = make_database(&d, err);
 	if (r == 0)
 		r = make_data(&d, err);
 	if (r == 0) {
