@@ -200,18 +200,26 @@ static int try_parallel(struct dump *d, struct contents *contents, struct error 
 	return r;
 }
 
+static int write_csv_lines(void *object, const void *data, size_t len, struct error *err)
+{
+	return stream_object_write(object, data, len, err);
+}
+
 static int write_tables_csv(struct dump *d, const struct contents *contents, struct error *err)
 {
 	_cleanup(free) char *name = draft_file_name(d->draft, "tables.csv");
-	_cleanup(str) struct str csv = {0};
+	_cleanup(stream_object) struct stream_object *object = NULL;
 	struct rows totals;
 	char size[16];
+	int r;
 
 	contents_totals(contents, &totals);
 	make_say(d->order, "data: %zu entries, %" PRIu64 " rows, %s", contents->count, totals.count,
 	         str_format_bytes(size, sizeof(size), totals.bytes));
-	contents_write_csv(contents, &csv);
-	return draft_put(d->draft, name, csv.data, csv.len, err);
+	r = draft_open(d->draft, name, 0, &object, err);
+	if (r == 0)
+		r = contents_write_csv(contents, write_csv_lines, object, err);
+	return r < 0 ? r : draft_finish(d->draft, name, object, NULL, err);
 }
 
 /* A small object beside the manifest: see codec/segments.h. Like the other small files it comes when the archive's own
@@ -230,12 +238,12 @@ static int write_index(struct dump *d, const struct contents *contents, struct e
 
 int make_archive(struct dump *d, struct error *err)
 {
-	_cleanup(contents) struct contents *contents = contents_new();
+	_cleanup(contents) struct contents *contents = contents_new(d->ctx->conf->state_dir);
 	int r = try_parallel(d, contents, err);
 
 	if (r == PARALLEL_NOT_POSSIBLE) {
 		contents_free(contents);
-		contents = contents_new();
+		contents = contents_new(d->ctx->conf->state_dir);
 		r = transcode_archive(d, contents, err);
 	}
 	if (r == 0 && d->conf->content != CONF_CONTENT_SCHEMA)
