@@ -30,6 +30,7 @@ struct directory {
 	/* The file that is being written. */
 	char name[NAME_BYTES];
 	struct segment_file file;
+	size_t opened;       /* files */
 	struct spool *blobs; /* large objects of the present block: lines of blobs.toc; NULL: none yet */
 	/* The entry whose file toc.dat was not asked for yet; the name of the last one that it was. */
 	size_t next;
@@ -119,6 +120,12 @@ static int open_data_file(struct directory *dir, const char *name, struct error 
 
 	if (r < 0)
 		return r;
+	/* Those of the draft itself are few. */
+	if (dir->opened++ == MANIFEST_FILES_MAX - MANIFEST_BESIDE_MAX)
+		return error_set(
+		        err, ERROR_USAGE, EFBIG,
+		        "a backup that is a directory has a file for each table and each large object, and no more than %d: use format = custom",
+		        MANIFEST_FILES_MAX);
 	str_copy(dir->name, sizeof(dir->name), name);
 	return draft_open(dir->output.dump->draft, name, 0, &dir->file.object, err);
 }
