@@ -4,6 +4,7 @@
 #include "toc.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/hash.h>
 
 #include <errno.h>
 
@@ -19,6 +20,7 @@ int toc_write(const struct toc *toc, const struct pg_archive_head_options *optio
 {
 	struct pg_archive_head_options complete = *options;
 	_cleanup(free) uint8_t *piece = mem_alloc(PIECE_BYTES);
+	uint32_t crc = 0;
 	int r = 0;
 
 	complete.facts = toc->facts;
@@ -28,10 +30,22 @@ int toc_write(const struct toc *toc, const struct pg_archive_head_options *optio
 
 		n = left < PIECE_BYTES ? left : PIECE_BYTES;
 		r = spool_get(toc->spool, piece, (size_t)n, at, err);
-		if (r == 0)
-			r = pg_archive_head_feed(head, piece, (size_t)n, err);
+		if (r < 0)
+			break;
+		crc = crc32c(crc, piece, (size_t)n);
+		r = pg_archive_head_feed(head, piece, (size_t)n, err);
 	}
+	if (r == 0 && crc != toc->crc32c)
+		r = error_set(
+		        err, ERROR_CORRUPT, EBADMSG,
+		        "the table of contents was kept in a file under state_dir, and came back with other bytes: look at that disk");
 	return r;
+}
+
+/* The first @len bytes of the piece that is fed belong to it. */
+static void check_in_piece(struct toc_reader *t, uint64_t len)
+{
+	t->toc.crc32c = crc32c(t->toc.crc32c, t->piece, (size_t)len);
 }
 
 static int on_entry(void *arg, const struct pg_archive_entry *entry, struct error *err)
@@ -46,6 +60,7 @@ static int on_toc_end(void *arg, const struct pg_archive_facts *facts, struct er
 	struct toc_reader *t = arg;
 
 	t->toc.facts = *facts;
+	check_in_piece(t, facts->toc_end - t->piece_at);
 	t->complete = true;
 	contents_complete(t->contents);
 	return t->on_complete ? t->on_complete(t, err) : 0;
@@ -82,9 +97,18 @@ static int keep_toc(struct toc_reader *t, const void *data, size_t len, struct e
 
 int toc_reader_feed(struct toc_reader *t, const void *data, size_t len, struct error *err)
 {
-	int r = t->complete ? 0 : keep_toc(t, data, len, err);
+	int r;
 
-	return r < 0 ? r : pg_archive_scan_feed(t->scan, data, len, err);
+	if (t->complete)
+		return pg_archive_scan_feed(t->scan, data, len, err);
+	t->piece = data;
+	t->piece_at = spool_size(t->toc.spool);
+	r = keep_toc(t, data, len, err);
+	if (r == 0)
+		r = pg_archive_scan_feed(t->scan, data, len, err);
+	if (r == 0 && !t->complete)
+		check_in_piece(t, len);
+	return r;
 }
 
 struct toc toc_reader_take(struct toc_reader *t)

@@ -16,10 +16,12 @@
 struct toc {
 	struct pg_archive_facts facts; /* facts.toc_end: how long it is */
 	struct spool *spool;
+	uint32_t crc32c; /* of all of it: what comes back from the disk is checked */
 };
 
 void toc_finish(struct toc *toc);
-/** toc_write() - pass it through a head with these options, whose facts are filled in here. */
+/** toc_write() - pass it through a head with these options, whose facts are filled in here. -EBADMSG: the disk has not kept
+ * what it was given. */
 int toc_write(const struct toc *toc, const struct pg_archive_head_options *options, struct error *err);
 
 struct toc_reader {
@@ -29,6 +31,8 @@ struct toc_reader {
 	uint64_t max_bytes;    /* of the table of contents */
 	struct toc toc;        /* as far as it came */
 	bool complete;
+	const void *piece; /* while it is fed; it begins at @piece_at */
+	uint64_t piece_at;
 	int (*on_complete)(struct toc_reader *,
 	                   struct error *); /* from within the feeding, before any data; NULL */
 };

@@ -243,6 +243,50 @@ static void test_entry_without_an_end(void **state)
 	assert_true(mallinfo2().uordblks - before < 80 * MIB);
 }
 
+static int drop_bytes(void *arg, const void *data, size_t len, struct error *err)
+{
+	*(size_t *)arg += len;
+	return 0;
+}
+
+static uint64_t no_offset(void *arg, uint64_t place_at)
+{
+	return 0;
+}
+
+/* In pieces that end anywhere, the last one with data behind it; and from a disk that does not keep what it is given. */
+static void test_table_of_contents_comes_back(void **state)
+{
+	static const size_t pieces[] = {1, 7, 100000};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+		_cleanup(contents) struct contents *c = contents_new("/tmp");
+		_cleanup(toc_reader) struct toc_reader t;
+		_cleanup(str) struct str bytes = {0};
+		size_t written = 0;
+		const struct pg_archive_head_options head = {
+		        .offset = no_offset, .emit = drop_bytes, .arg = &written};
+		struct error err = {0};
+		struct toc toc;
+
+		toc_reader_init(&t, c, "/tmp", NULL);
+		archive_put_whole(&bytes, &archive_sound);
+		for (size_t at = 0; at < bytes.len; at += pieces[i]) {
+			size_t left = bytes.len - at, n = left < pieces[i] ? left : pieces[i];
+
+			assert_int_equal(toc_reader_feed(&t, bytes.data + at, n, NULL), 0);
+		}
+		assert_true(t.complete);
+		toc = toc_reader_take(&t);
+		assert_int_equal(toc_write(&toc, &head, &err), 0);
+		assert_int_equal(written, toc.facts.toc_end);
+		toc.crc32c ^= 1;
+		assert_int_equal(toc_write(&toc, &head, &err), -EBADMSG);
+		assert_non_null(strstr(err.message, "look at that disk"));
+		toc_finish(&toc);
+	}
+}
+
 static void test_table_of_contents_without_a_disk(void **state)
 {
 	_cleanup(contents) struct contents *c = contents_new("/tmp");
@@ -412,6 +456,7 @@ int main(void)
 	        cmocka_unit_test(test_more_entries_than_are_kept),
 	        cmocka_unit_test(test_table_of_contents_without_an_end),
 	        cmocka_unit_test(test_entry_without_an_end),
+	        cmocka_unit_test(test_table_of_contents_comes_back),
 	        cmocka_unit_test(test_table_of_contents_without_a_disk),
 	        cmocka_unit_test(test_small_tables_share_slices),
 	        cmocka_unit_test(test_large_table_is_cut_by_pages),
