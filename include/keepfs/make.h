@@ -112,14 +112,13 @@ struct make_kind {
 /*
  * Memory. Half of the pool is for uploads, and all runs at once share it. So that none waits for memory that another
  * one holds while that waits, too: what the data comes through (press, turns) takes a quarter at most, over all runs,
- * and is reserved first; then an object, which is freed without waiting for anything more; a table of contents may take
- * another quarter. conf sees to it that the rest holds the parts of an object.
+ * and is reserved first; then an object, which is freed without waiting for anything more. conf sees to it that the rest
+ * holds the parts of an object. What grows with the number of things in a database (its table of contents) is kept on the
+ * disk, in spools below state_dir.
  */
 /** make_press_threads() - how many threads compress. */
 unsigned make_press_threads(const struct make_context *ctx);
 /** make_turns_buffers() - how much may be made out of turn, at most. */
 size_t make_turns_buffers(const struct make_context *ctx);
-/** make_kept_bytes() - how much may be kept in memory until the end: a table of contents. */
-size_t make_kept_bytes(const struct make_context *ctx);
 /** make_cores() - of this machine, for what runs on all of them. */
 unsigned make_cores(void);

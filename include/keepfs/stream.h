@@ -38,8 +38,8 @@ struct stream_facts {
  * struct stream_stage - a stage that transforms the bytes of an object, a cipher for instance
  * What it passes on to @next is to be as @cells say: for each file size exactly cells_stored_bytes() bytes.
  *
- * With a head, the file's first @head_bytes bytes are not written but come in the sink's head call, after the
- * last write. The stage passes on to next's head call all cells that hold bytes of the head, whole, with the
+ * With a head, the file's first @head_bytes bytes are not written but come in the sink's head calls, after the
+ * last write. The stage passes on to next's head calls all cells that hold bytes of the head, whole, with the
  * cells' own head before them: cells_covering_bytes() of @head_bytes, or less when the file ends within the
  * last of them. So of what is written first it keeps back what is in a cell with the head's end, less than
  * one cell, and it may not pass on a byte by write until that cell is full.
@@ -60,8 +60,8 @@ struct stream_object_options {
 	 * stays free */
 	uint64_t part_bytes;
 	unsigned max_parts; /* 0: the store's; never more than that */
-	/* the first of the bytes, which are only known at the end; 0: none. The first part holds at least
-	 * these, is kept (its memory is reserved beside the others') and sent last */
+	/* the first of the bytes, which are only known at the end; 0: none. The parts that hold these are sent last; the
+	 * one in which they end is kept, and its memory is reserved beside the others' */
 	size_t head_bytes;
 	const struct stream_stage *stage; /* NULL: stored as they are written */
 	struct cancel *cancel;
@@ -77,15 +77,17 @@ struct stream_object;
  * stream_object_new() - begin an object
  * Less than one part is a single put in the end; more is a multipart upload, begun with the first full part,
  * several parts in flight. Buffers come from the pool: room for four parts is reserved here (may wait), for
- * larger parts later when it can be had. -EFBIG when memory does not allow for a head of that size, -ENOSPC
- * when it does not for the parts.
+ * larger parts later when it can be had. -ENOSPC when memory does not allow for the parts.
  */
 int stream_object_new(const struct stream_object_options *options, struct stream_object **ret_object,
                       struct error *err);
 /** stream_object_write() - what follows the head, in order; waits while the store is slower. One thread. */
 int stream_object_write(struct stream_object *o, const void *data, size_t len, struct error *err);
-/** stream_object_finish() - @head: options.head_bytes bytes, NULL when there are none. On 0 the object is in
- * the store, and
+/** stream_object_head() - the next of the options.head_bytes bytes of the head, in pieces of any size, when all else was
+ * written. */
+int stream_object_head(struct stream_object *o, const void *data, size_t len, struct error *err);
+/** stream_object_finish() - @head: all of the head, NULL when there is none, or it came by stream_object_head(). On 0 the
+ * object is in the store, and
  * @ret (held nothing) tells bytes and extents; both SHA-256 are "" when there was a head: only reading it
  * back tells. */
 int stream_object_finish(struct stream_object *o, const void *head, struct stream_facts *ret,

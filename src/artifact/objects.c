@@ -10,9 +10,8 @@
 
 #include <keepfs/base/mem.h>
 
-#define MANIFEST_MAX_BYTES ((size_t)64 << 20) /* 100,000 files */
-#define EXTENTS_MAX_BYTES  ((size_t)64 << 20) /* 8 TiB in extents of 1 MiB */
-#define ABORT_ROUNDS       5
+#define EXTENTS_MAX_BYTES ((size_t)64 << 20) /* 8 TiB in extents of 1 MiB */
+#define ABORT_ROUNDS      5
 
 /* -EFBIG is store_get_all()'s own: the object is there, and is not what we wrote. */
 static int unusable(int r)

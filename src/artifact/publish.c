@@ -129,6 +129,11 @@ static int put_manifest(struct store *store, const struct store_call *call, cons
 	int r;
 
 	manifest_encode(m, &text);
+	if (text.len > MANIFEST_MAX_BYTES)
+		return error_set(
+		        err, ERROR_USAGE, EFBIG,
+		        "%s: its %zu files make a manifest of %zu MiB, and no more than %zu MiB can be read again: make a backup that is one file",
+		        m->path, m->file_count, text.len >> 20, MANIFEST_MAX_BYTES >> 20);
 	r = put_new_object(store, call, key, text.data, text.len, "application/json", err);
 	return r < 0 ? r : 0;
 }

@@ -131,3 +131,22 @@ ssize_t spool_read(const struct spool *s, void *buf, size_t len, uint64_t offset
 		       from_memory);
 	return (ssize_t)len;
 }
+
+int spool_put(struct spool *s, const void *bytes, size_t len, struct error *err)
+{
+	spool_append(s, bytes, len);
+	if (s->error == 0)
+		return 0;
+	return error_system(err, -s->error,
+	                    "what is to be kept for a while cannot be written to a file in %s", s->directory);
+}
+
+int spool_get(const struct spool *s, void *buf, size_t len, uint64_t offset, struct error *err)
+{
+	ssize_t n = spool_read(s, buf, len, offset);
+
+	if (n == (ssize_t)len)
+		return 0;
+	return error_system(err, n < 0 ? (int)-n : EIO,
+	                    "what was kept for a while cannot be read from a file in %s", s->directory);
+}

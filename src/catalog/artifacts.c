@@ -23,15 +23,20 @@ static uint64_t other_bytes(const struct manifest *m, const struct manifest_obje
 	return manifest_stored_bytes(m) - (own ? own->stored_bytes : 0);
 }
 
+static bool is_secret(const struct manifest *m)
+{
+	return !m->is_directory && m->file_count > 0 && m->files[0].secret;
+}
+
 static int insert_artifact(struct connection *c, const struct manifest *m, uint64_t directory_ino,
                            int64_t sequence, const char *name)
 {
 	static const char sql[] =
 	        "INSERT INTO artifact (directory_ino, sequence, ino, name, named, is_directory, partial, size_bytes,"
 	        " finished_at_us, verified_at_us, sha256, stored_bytes, job, kind, target, triggered_by, note,"
-	        " keepfs_version, run_id, started_at_us, facts, object_id, files, files_bytes, sums_bytes)"
+	        " keepfs_version, run_id, started_at_us, facts, object_id, files, files_bytes, sums_bytes, secret)"
 	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
-	        " ?21, ?22, 0, ?23, ?24)";
+	        " ?21, ?22, 0, ?23, ?24, ?25)";
 	const struct manifest_object *own = manifest_own_object(m);
 	_cleanup(str) struct str facts = {0};
 	int64_t object_id = 0;
@@ -52,7 +57,7 @@ static int insert_artifact(struct connection *c, const struct manifest *m, uint6
 	               text_value(m->note), text_value(m->keepfs_version), int_value(m->run_id),
 	               int_value(m->started_at_us), text_value(facts.len > 0 ? str_text(&facts) : "{}"),
 	               int_value(object_id), int_value((int64_t)other_bytes(m, own)),
-	               int_value((int64_t)sums_bytes(m, name))));
+	               int_value((int64_t)sums_bytes(m, name)), int_value(is_secret(m))));
 }
 
 static int delete_artifact(struct connection *c, uint64_t ino)

@@ -19,7 +19,7 @@
 	"directory WHERE "
 #define ARTIFACTS_OF(table)                                                                                  \
 	"SELECT ino, directory_ino, sequence, name, finished_at_us, size_bytes, is_directory, files,"        \
-	" subdirectories FROM " table " WHERE tomb = 0 AND "
+	" subdirectories, secret FROM " table " WHERE tomb = 0 AND "
 #define ARTIFACTS ARTIFACTS_OF("artifact")
 /* However many partial ones are behind it. */
 #define WHOLE "artifact INDEXED BY artifact_whole"
@@ -28,7 +28,7 @@
 /* CROSS JOIN: in the order of the files, whatever the planner thinks of it. */
 #define FILES                                                                                                \
 	"SELECT f.ino, coalesce(f.within_ino, f.parent_ino), f.sequence, f.name, a.finished_at_us,"          \
-	" f.size_bytes, f.artifact_ino, f.is_directory, f.subdirectories"                                    \
+	" f.size_bytes, f.artifact_ino, f.is_directory, f.subdirectories, f.secret"                          \
 	" FROM artifact_file f CROSS JOIN artifact a ON a.ino = f.artifact_ino WHERE a.tomb = 0 AND "
 
 /* Names of files that lie deeper begin with their directories'. */
@@ -62,12 +62,14 @@ static void read_entry(sqlite3_stmt *row, enum catalog_kind kind, struct catalog
 		entry->is_directory = sqlite3_column_int(row, 6);
 		entry->files = entry->is_directory ? (uint32_t)column_u64(row, 7) : 0;
 		entry->subdirectories = (uint32_t)column_u64(row, 8);
+		entry->secret = sqlite3_column_int(row, 9);
 		break;
 	case CATALOG_FILE:
 		entry->size_bytes = column_u64(row, 5);
 		entry->artifact_ino = column_u64(row, 6);
 		entry->is_directory = sqlite3_column_int(row, 7);
 		entry->subdirectories = (uint32_t)column_u64(row, 8);
+		entry->secret = sqlite3_column_int(row, 9);
 		break;
 	}
 }

@@ -68,7 +68,7 @@ struct file_row {
 	uint64_t size_bytes;
 	const char *sha256;
 	int64_t object_id;
-	bool is_directory;
+	bool is_directory, secret;
 	uint64_t within_ino; /* 0: where nothing lies deeper */
 };
 
@@ -81,7 +81,8 @@ static int insert_row(struct insertion *i, const char *path, const struct file_r
 {
 	static const char sql[] =
 	        "INSERT INTO artifact_file (parent_ino, sequence, ino, artifact_ino, name, size_bytes,"
-	        " sha256, object_id, is_directory, within_ino) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+	        " sha256, object_id, is_directory, within_ino, secret)"
+	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 	uint64_t ino = ino_of_artifact(path);
 	int r = check_ino(i->c, ino, path);
 
@@ -92,7 +93,8 @@ static int insert_row(struct insertion *i, const char *path, const struct file_r
 	                     ino_value(i->artifact_ino), text_value(row->name),
 	                     int_value((int64_t)row->size_bytes), text_value(row->sha256),
 	                     int_value(row->object_id), int_value(row->is_directory),
-	                     row->within_ino ? ino_value(row->within_ino) : text_value(NULL)));
+	                     row->within_ino ? ino_value(row->within_ino) : text_value(NULL),
+	                     int_value(row->secret)));
 }
 
 /* The directory in which @name lies, of the first @len bytes of it. */
@@ -147,7 +149,8 @@ static int insert_directory(struct insertion *i, const char *name, size_t len)
 static int insert_file(struct insertion *i, const struct manifest_file *f)
 {
 	_cleanup(free) char *path = manifest_file_path(i->m, f);
-	struct file_row row = {.name = f->name, .size_bytes = f->size_bytes, .sha256 = f->sha256};
+	struct file_row row = {
+	        .name = f->name, .size_bytes = f->size_bytes, .sha256 = f->sha256, .secret = f->secret};
 	int r = 0;
 
 	for (const char *slash = strchr(f->name, '/'); i->deep && r == 0 && slash;

@@ -354,6 +354,10 @@ static const char *const migrations[] = {
         " one INTEGER PRIMARY KEY CHECK (one = 1),"
         " used INTEGER NOT NULL"
         ") STRICT;",
+        /* What is shown to nobody but the owner was known by its name only. */
+        "ALTER TABLE artifact ADD COLUMN secret INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact_file ADD COLUMN secret INTEGER NOT NULL DEFAULT 0;"
+        "UPDATE artifact_file SET secret = 1 WHERE is_directory = 0 AND name GLOB '*globals.sql.gz';",
 };
 
 static const char version_sql[] = "PRAGMA user_version";

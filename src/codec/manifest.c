@@ -62,6 +62,11 @@ struct manifest_file *manifest_add_file(struct manifest *m, const char *name)
 	return &m->files[m->file_count++];
 }
 
+bool manifest_name_is_secret(const char *name)
+{
+	return str_ends(name, "globals.sql.gz");
+}
+
 void manifest_drop_last_file(struct manifest *m)
 {
 	free(m->files[--m->file_count].name);
@@ -175,6 +180,8 @@ static struct json *encode_files(const struct manifest *m)
 		set_sha256(j, "sha256", f->sha256);
 		if (f->object != MANIFEST_NO_OBJECT)
 			json_set_int(j, "object", (int64_t)f->object);
+		if (f->secret || manifest_name_is_secret(f->name))
+			json_set_bool(j, "secret", f->secret);
 		json_append(files, j);
 	}
 	return files;

@@ -274,7 +274,7 @@ static void name_unknown_items(const struct json *array, const char *within, con
 static char *unknown_fields(const struct json *j, int64_t version)
 {
 	static const char *const of_file_v1[] = {"name", "size", "sha256", "extents", NULL};
-	static const char *const of_file[] = {"name", "size", "sha256", "object", NULL};
+	static const char *const of_file[] = {"name", "size", "sha256", "object", "secret", NULL};
 	static const char *const of_object[] = {"key", "role", "cipher", "size", "sha256", "extents", NULL};
 	_cleanup(str) struct str names = {0};
 

@@ -77,6 +77,7 @@ static struct manifest_object *add_v1_object(struct manifest *m, const char *nam
 
 	file->object = manifest_add_object(m, key);
 	file->size_bytes = bytes;
+	file->secret = manifest_name_is_secret(name);
 	str_copy(file->sha256, sizeof(file->sha256), sha256);
 	object = &m->objects[file->object];
 	object->stored_bytes = bytes;

@@ -56,6 +56,8 @@ static void take_v2_file(struct decoding *parent, const struct json *object, str
 
 	f->size_bytes = take_count(&d, "size");
 	take_known_sha256(&d, "sha256", f->sha256);
+	f->secret = manifest_name_is_secret(f->name);
+	take_flag(&d, "secret", &f->secret);
 	if (json_get(object, "object")) {
 		number = take_count(&d, "object");
 		if (number < m->object_count)

@@ -375,13 +375,18 @@ static int took_integer(struct pg_archive_scan *s, int value)
 	return 0;
 }
 
-static void add_dependency(struct pg_archive_scan *s, int id)
+static int add_dependency(struct pg_archive_scan *s, int id)
 {
+	if (s->dependency_count == KEPT_MAX_BYTES / sizeof(*s->dependencies))
+		return error_set(&s->failure, ERROR_USAGE, EFBIG,
+		                 "entry %d of the archive depends on more than %zu others", s->dump_id,
+		                 s->dependency_count);
 	if (s->dependency_count == s->dependency_cap) {
 		s->dependency_cap = s->dependency_cap ? s->dependency_cap * 2 : 16;
 		s->dependencies = mem_resize(s->dependencies, s->dependency_cap, sizeof(*s->dependencies));
 	}
 	s->dependencies[s->dependency_count++] = id;
+	return 0;
 }
 
 /* The only number that is written as text. */
@@ -398,9 +403,7 @@ static int took_dependency(struct pg_archive_scan *s)
 	if (id < 0 || id > INT_MAX)
 		return bad(s, "this is no entry's number", id);
 	str_clear(text);
-	if (s->events.entry)
-		add_dependency(s, (int)id);
-	return 0;
+	return s->events.entry ? add_dependency(s, (int)id) : 0;
 }
 
 static int took_text(struct pg_archive_scan *s)
@@ -432,7 +435,9 @@ static int took_text_length(struct pg_archive_scan *s, int length)
 	s->skip = length > 0 ? (uint64_t)length : 0;
 	if (length < 0) {
 		go(s, s->state + 1);
-		return 0;
+		return s->state == DATA_STATE && s->events.place
+		               ? s->events.place(s->events.arg, s->offset, &s->failure)
+		               : 0;
 	}
 	return length == 0 ? took_text(s) : 0;
 }

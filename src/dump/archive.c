@@ -6,6 +6,7 @@
 
 struct archive {
 	struct output output;
+	size_t next; /* whose offset was not asked for yet */
 	struct pg_archive_writer *writer;
 	struct stream_object *object;
 };
@@ -22,10 +23,9 @@ static int archive_begin(struct output *o, struct error *err)
 	struct archive *a = (struct archive *)o;
 	struct pg_archive_writer_options options = {
 	        .compression = o->dump->compression, .emit = emit_to_press, .arg = a};
-	size_t head_bytes;
+	size_t head_bytes = (size_t)o->toc.facts.toc_end;
 	int r;
 
-	pg_archive_head_bytes(o->head, &head_bytes);
 	options.begin = head_bytes;
 	r = draft_open(o->dump->draft, NULL, head_bytes, &a->object, err);
 	if (r == 0)
@@ -45,13 +45,13 @@ static uint64_t archive_offset(const struct output *o)
 
 static int begin_archive_block(struct archive *a, uint64_t dump_id, struct error *err)
 {
-	const struct content *content;
+	struct content *content;
 	int r = output_block(&a->output, dump_id, err);
 
 	if (r < 0)
 		return r;
 	content = a->output.content;
-	pg_archive_head_set_offset(a->output.head, content->place_at, pg_archive_writer_offset(a->writer));
+	content->offset = pg_archive_writer_offset(a->writer);
 	return pg_archive_writer_block(a->writer, content->dump_id, content->blobs, err);
 }
 
@@ -72,13 +72,30 @@ static int archive_mark(struct output *o, enum mark what, uint64_t value, struct
 	}
 }
 
+/* Both go through the table of contents in its order. */
+static uint64_t offset_of_entry(void *arg, uint64_t place_at)
+{
+	struct archive *a = arg;
+	const struct contents *c = a->output.contents;
+
+	if (a->next == c->count || c->items[a->next].place_at != place_at)
+		return 0;
+	return c->items[a->next++].offset;
+}
+
+static int emit_head(void *arg, const void *data, size_t len, struct error *err)
+{
+	return stream_object_head(((struct archive *)arg)->object, data, len, err);
+}
+
 static int archive_finish(struct output *o, struct error *err)
 {
 	struct archive *a = (struct archive *)o;
-	size_t head_bytes;
-	const uint8_t *head = pg_archive_head_bytes(o->head, &head_bytes);
+	const struct pg_archive_head_options head = {
+	        .compression = o->dump->compression, .offset = offset_of_entry, .emit = emit_head, .arg = a};
+	int r = toc_write(&o->toc, &head, err);
 
-	return draft_finish(o->dump->draft, NULL, a->object, head, err);
+	return r < 0 ? r : draft_finish(o->dump->draft, NULL, a->object, NULL, err);
 }
 
 static void archive_free(struct output *o)

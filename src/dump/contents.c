@@ -16,46 +16,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct contents *contents_new(void)
+#define NUMBERS_AT_ONCE     1024
+#define LINES_AT_ONCE_BYTES ((size_t)64 << 10)
+
+struct contents *contents_new(const char *directory)
 {
 	struct contents *c = mem_alloc(sizeof(*c));
 
+	c->max = CONTENTS_MAX;
+	c->spool = spool_new(directory);
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
-}
-
-static void free_contents(struct content *items, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		free(items[i].schema);
-		free(items[i].table);
-		free(items[i].copy_stmt);
-		free(items[i].oids);
-	}
-	free(items);
 }
 
 struct contents *contents_free(struct contents *c)
 {
 	if (!c)
 		return NULL;
-	free_contents(c->items, c->count);
-	free_contents(c->lists, c->list_count);
+	free(c->items);
+	free(c->lists);
 	free(c->by_id);
+	spool_free(c->spool);
 	segment_index_finish(&c->index);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 	return NULL;
-}
-
-static struct content *append_content(struct content **items, size_t *count, size_t *cap)
-{
-	if (*count == *cap) {
-		*cap = *cap ? *cap * 2 : 64;
-		*items = mem_resize(*items, *cap, sizeof(**items));
-	}
-	(*items)[*count] = (struct content){0};
-	return &(*items)[(*count)++];
 }
 
 /* A number of at most 32 bits; false when @text does not begin with one. */
@@ -75,33 +60,40 @@ static bool parse_oid(const char **text, uint32_t *ret)
 	return true;
 }
 
-/* "16403\n16404\n" */
-static int parse_content_list(struct content *list, const char *text, struct error *err)
+/* "16403\n16404\n" becomes as many numbers of 32 bits in the spool. */
+static int add_list_numbers(struct contents *c, struct content_list *list, const char *text,
+                            struct error *err)
 {
-	size_t cap = 0;
-	uint32_t oid;
+	uint32_t oids[NUMBERS_AT_ONCE];
+	size_t count = 0;
+	int r = 0;
 
-	while (parse_oid(&text, &oid)) {
-		if (list->oid_count == cap) {
-			cap = cap ? cap * 2 : 16;
-			list->oids = mem_resize(list->oids, cap, sizeof(*list->oids));
-		}
-		list->oids[list->oid_count++] = oid;
+	while (r == 0 && parse_oid(&text, &oids[count])) {
 		text += strspn(text, "\n");
+		list->place.bytes += sizeof(*oids);
+		if (++count < NUMBERS_AT_ONCE)
+			continue;
+		r = spool_put(c->spool, oids, count * sizeof(*oids), err);
+		count = 0;
 	}
-	if (*text)
-		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "the archive's list of large objects (entry %d) cannot be read at: %.40s",
-		                 list->dump_id, text);
-	return 0;
+	if (r == 0 && *text)
+		r = error_set(err, ERROR_CORRUPT, EBADMSG,
+		              "the archive's list of large objects (entry %d) cannot be read at: %.40s",
+		              list->dump_id, text);
+	return r == 0 ? spool_put(c->spool, oids, count * sizeof(*oids), err) : r;
 }
 
 static int add_list(struct contents *c, const struct pg_archive_entry *entry, struct error *err)
 {
-	struct content *list = append_content(&c->lists, &c->list_count, &c->list_cap);
+	struct content_list *list;
 
-	list->dump_id = entry->dump_id;
-	return parse_content_list(list, entry->defn, err);
+	if (c->list_count == c->list_cap) {
+		c->list_cap = c->list_cap ? c->list_cap * 2 : 64;
+		c->lists = mem_resize(c->lists, c->list_cap, sizeof(*c->lists));
+	}
+	list = &c->lists[c->list_count++];
+	*list = (struct content_list){.dump_id = entry->dump_id, .place.at = spool_size(c->spool)};
+	return add_list_numbers(c, list, entry->defn, err);
 }
 
 /* Nobody wrote an archive in which the large objects are in groups, and some in none. */
@@ -125,8 +117,7 @@ static void take_list(struct contents *c, const struct pg_archive_entry *entry, 
 			if (c->lists[i].dump_id != entry->dependencies[d])
 				continue;
 			blobs->listed = true;
-			blobs->oids = take_ptr(&c->lists[i].oids);
-			blobs->oid_count = c->lists[i].oid_count;
+			blobs->list = c->lists[i].place;
 			/* Each list belongs to one entry, mostly the next: the search stays short. */
 			c->lists[i] = c->lists[--c->list_count];
 			return;
@@ -146,29 +137,69 @@ static void take_encoding(struct contents *c, const char *defn)
 	}
 }
 
+static int append_content(struct contents *c, struct content **ret, struct error *err)
+{
+	if (c->count == c->max)
+		return error_set(
+		        err, ERROR_USAGE, EFBIG,
+		        "the database has more than %zu tables with data: dump it in parts (schemas, exclude_schemas)",
+		        c->max);
+	if (c->count == c->cap) {
+		c->cap = c->cap ? c->cap * 2 : 64;
+		c->items = mem_resize(c->items, c->cap, sizeof(*c->items));
+	}
+	*ret = &c->items[c->count++];
+	**ret = (struct content){0};
+	return 0;
+}
+
+/* Each with its NUL. */
+static int keep_texts(struct contents *c, struct content *content, const char *schema, const char *table,
+                      const char *copy_stmt, struct error *err)
+{
+	const char *const texts[] = {schema, table, copy_stmt};
+	int r = 0;
+
+	content->texts.at = spool_size(c->spool);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++) {
+		size_t len = strlen(texts[i]) + 1;
+
+		content->texts.bytes += (uint32_t)len;
+		r = spool_put(c->spool, texts[i], len, err);
+	}
+	return r;
+}
+
+static int add_content(struct contents *c, const struct pg_archive_entry *entry, struct error *err)
+{
+	struct content *content = NULL;
+	const char *oid = entry->oid;
+	bool blobs = strcmp(entry->desc, "BLOBS") == 0;
+	int r = append_content(c, &content, err);
+
+	if (r < 0)
+		return r;
+	content->dump_id = entry->dump_id;
+	content->place_at = entry->place_at;
+	content->blobs = blobs;
+	/* "COPY public.t (a, b) FROM stdin;\n" */
+	content->has_columns = str_ends(entry->copy_stmt, ") FROM stdin;\n");
+	parse_oid(&oid, &content->oid);
+	r = keep_texts(c, content, blobs ? "pg_catalog" : entry->namespace,
+	               blobs ? "pg_largeobject" : entry->tag, entry->copy_stmt, err);
+	if (r < 0 || !blobs)
+		return r;
+	take_list(c, entry, content);
+	return check_list(c, content, err);
+}
+
 int contents_add(struct contents *c, const struct pg_archive_entry *entry, struct error *err)
 {
-	struct content *content;
-	const char *oid = entry->oid;
-
 	if (strcmp(entry->desc, "ENCODING") == 0)
 		take_encoding(c, entry->defn);
 	if (strcmp(entry->desc, "BLOB METADATA") == 0)
 		return add_list(c, entry, err);
-	if (!entry->has_data)
-		return 0;
-	content = append_content(&c->items, &c->count, &c->cap);
-	content->dump_id = entry->dump_id;
-	content->place_at = entry->place_at;
-	content->blobs = strcmp(entry->desc, "BLOBS") == 0;
-	content->schema = mem_strdup(content->blobs ? "pg_catalog" : entry->namespace);
-	content->table = mem_strdup(content->blobs ? "pg_largeobject" : entry->tag);
-	content->copy_stmt = mem_strdup(entry->copy_stmt);
-	parse_oid(&oid, &content->oid);
-	if (!content->blobs)
-		return 0;
-	take_list(c, entry, content);
-	return check_list(c, content, err);
+	return entry->has_data ? add_content(c, entry, err) : 0;
 }
 
 static int by_content_number(const void *a, const void *b)
@@ -205,32 +236,90 @@ void contents_count_rows(struct contents *c, struct content *content, const stru
 	pthread_mutex_unlock(&c->lock);
 }
 
+int contents_texts(const struct contents *c, const struct content *content, struct content_texts *ret,
+                   struct error *err)
+{
+	char *texts = mem_alloc(content->texts.bytes);
+
+	*ret = (struct content_texts){.schema = texts};
+	if (spool_get(c->spool, texts, content->texts.bytes, content->texts.at, err) < 0)
+		return -EIO;
+	ret->table = texts + strlen(texts) + 1;
+	ret->copy_stmt = ret->table + strlen(ret->table) + 1;
+	return 0;
+}
+
+void content_texts_finish(struct content_texts *t)
+{
+	free(t->schema);
+	*t = (struct content_texts){0};
+}
+
+ssize_t contents_listed(const struct contents *c, const struct content *content, uint64_t *at, uint32_t *oids,
+                        size_t max, struct error *err)
+{
+	size_t left = content->list.bytes / sizeof(*oids) - (size_t)*at, n = left < max ? left : max;
+
+	if (n > 0 &&
+	    spool_get(c->spool, oids, n * sizeof(*oids), content->list.at + *at * sizeof(*oids), err) < 0)
+		return -EIO;
+	*at += n;
+	return (ssize_t)n;
+}
+
 int contents_check(const struct contents *c, struct error *err)
 {
 	for (size_t i = 0; i < c->count; i++) {
-		if (!c->items[i].ended)
-			return error_set(
-			        err, ERROR_CORRUPT, EBADMSG,
-			        "the data of %s.%s (entry %d of the table of contents) did not come: the dump is not whole",
-			        c->items[i].schema, c->items[i].table, c->items[i].dump_id);
+		_cleanup(content_texts) struct content_texts texts = {0};
+		int r;
+
+		if (c->items[i].ended)
+			continue;
+		r = contents_texts(c, &c->items[i], &texts, err);
+		if (r < 0)
+			return r;
+		return error_set(
+		        err, ERROR_CORRUPT, EBADMSG,
+		        "the data of %s.%s (entry %d of the table of contents) did not come: the dump is not whole",
+		        texts.schema, texts.table, c->items[i].dump_id);
 	}
 	return 0;
 }
 
-void contents_write_csv(const struct contents *c, struct str *out)
+static int append_csv_line(const struct contents *c, const struct content *item, struct str *out,
+                           struct error *err)
 {
-	str_append(out, "schema,table,rows,bytes,hash\n");
-	for (size_t i = 0; i < c->count; i++) {
-		const struct content *item = &c->items[i];
+	_cleanup(content_texts) struct content_texts texts = {0};
+	int r = contents_texts(c, item, &texts, err);
 
-		str_append_csv(out, item->schema);
-		str_append_char(out, ',');
-		str_append_csv(out, item->table);
-		str_appendf(out, ",%" PRIu64 ",%" PRIu64 ",", item->rows.count, item->rows.bytes);
-		if (!item->blobs)
-			str_appendf(out, "%016" PRIx64, item->rows.hash);
-		str_append_char(out, '\n');
+	if (r < 0)
+		return r;
+	str_append_csv(out, texts.schema);
+	str_append_char(out, ',');
+	str_append_csv(out, texts.table);
+	str_appendf(out, ",%" PRIu64 ",%" PRIu64 ",", item->rows.count, item->rows.bytes);
+	if (!item->blobs)
+		str_appendf(out, "%016" PRIx64, item->rows.hash);
+	str_append_char(out, '\n');
+	return 0;
+}
+
+int contents_write_csv(const struct contents *c,
+                       int (*write)(void *arg, const void *data, size_t len, struct error *err), void *arg,
+                       struct error *err)
+{
+	_cleanup(str) struct str lines = {0};
+	int r = 0;
+
+	str_append(&lines, "schema,table,rows,bytes,hash\n");
+	for (size_t i = 0; r == 0 && i < c->count; i++) {
+		r = append_csv_line(c, &c->items[i], &lines, err);
+		if (r < 0 || lines.len < LINES_AT_ONCE_BYTES)
+			continue;
+		r = write(arg, lines.data, lines.len, err);
+		str_clear(&lines);
 	}
+	return r == 0 ? write(arg, str_text(&lines), lines.len, err) : r;
 }
 
 void contents_totals(const struct contents *c, struct rows *ret)

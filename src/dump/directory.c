@@ -30,7 +30,11 @@ struct directory {
 	/* The file that is being written. */
 	char name[NAME_BYTES];
 	struct segment_file file;
-	struct str blobs; /* large objects of the present block: lines of blobs.toc */
+	size_t opened;       /* files */
+	struct spool *blobs; /* large objects of the present block: lines of blobs.toc; NULL: none yet */
+	/* The entry whose file toc.dat was not asked for yet; the name of the last one that it was. */
+	size_t next;
+	char entry_name[NAME_BYTES];
 	/* Files that are being completed. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -116,6 +120,12 @@ static int open_data_file(struct directory *dir, const char *name, struct error 
 
 	if (r < 0)
 		return r;
+	/* Those of the draft itself are few. */
+	if (dir->opened++ == MANIFEST_FILES_MAX - MANIFEST_BESIDE_MAX)
+		return error_set(
+		        err, ERROR_USAGE, EFBIG,
+		        "a backup that is a directory has a file for each table and each large object, and no more than %d: use format = custom",
+		        MANIFEST_FILES_MAX);
 	str_copy(dir->name, sizeof(dir->name), name);
 	return draft_open(dir->output.dump->draft, name, 0, &dir->file.object, err);
 }
@@ -133,15 +143,9 @@ static void close_file(struct directory *dir)
 	workers_add(dir->workers, complete, c);
 }
 
-static int put_file(struct directory *dir, const char *name, const void *data, size_t len, struct error *err)
+static int write_file(void *arg, const void *data, size_t len, struct error *err)
 {
-	int r = open_data_file(dir, name, err);
-
-	if (r == 0)
-		r = stream_object_write(dir->file.object, data, len, err);
-	if (r == 0)
-		close_file(dir);
-	return r;
+	return stream_object_write(((struct directory *)arg)->file.object, data, len, err);
 }
 
 /* Data: compressed as the dump is. */
@@ -212,8 +216,27 @@ static int begin_blob_file(struct directory *dir, uint64_t oid, struct error *er
 	char name[NAME_BYTES];
 
 	snprintf(name, sizeof(name), "blob_%" PRIu64 ".dat", oid);
-	str_appendf(&dir->blobs, "%" PRIu64 " %s\n", oid, name);
+	if (!dir->blobs)
+		dir->blobs = spool_new(dir->output.dump->ctx->conf->state_dir);
+	spool_appendf(dir->blobs, "%" PRIu64 " %s\n", oid, name);
 	return open_data(dir, name, err);
+}
+
+/* What the spool could not keep is told by the first put. */
+static int write_blob_lines(struct directory *dir, struct error *err)
+{
+	uint64_t size = dir->blobs ? spool_size(dir->blobs) : 0;
+	char piece[4096];
+	int r = dir->blobs ? spool_put(dir->blobs, "", 0, err) : 0;
+
+	for (uint64_t at = 0, n; r == 0 && at < size; at += n) {
+		n = size - at < sizeof(piece) ? size - at : sizeof(piece);
+		r = spool_get(dir->blobs, piece, (size_t)n, at, err);
+		if (r == 0)
+			r = write_file(dir, piece, (size_t)n, err);
+	}
+	dir->blobs = spool_free(dir->blobs);
+	return r;
 }
 
 static int end_data_file(struct directory *dir, struct error *err)
@@ -224,8 +247,11 @@ static int end_data_file(struct directory *dir, struct error *err)
 	if (!dir->output.content->blobs)
 		return close_data(dir, err);
 	data_name(dir->output.content, name);
-	r = put_file(dir, name, str_text(&dir->blobs), dir->blobs.len, err);
-	str_clear(&dir->blobs);
+	r = open_data_file(dir, name, err);
+	if (r == 0)
+		r = write_blob_lines(dir, err);
+	if (r == 0)
+		close_file(dir);
 	return r;
 }
 
@@ -248,31 +274,32 @@ static int directory_mark(struct output *o, enum mark what, uint64_t value, stru
 	}
 }
 
-struct naming {
-	const struct contents *contents;
-	size_t next;
-	char name[NAME_BYTES];
-};
-
 /* Both go through the table of contents in its order. */
-static const char *file_name(void *arg, uint64_t place_at)
+static const char *name_of_entry(void *arg, uint64_t place_at)
 {
-	struct naming *n = arg;
+	struct directory *dir = arg;
+	const struct contents *c = dir->output.contents;
 
-	if (n->next == n->contents->count || n->contents->items[n->next].place_at != place_at)
+	if (dir->next == c->count || c->items[dir->next].place_at != place_at)
 		return NULL;
-	data_name(&n->contents->items[n->next++], n->name);
-	return n->name;
+	data_name(&c->items[dir->next++], dir->entry_name);
+	return dir->entry_name;
 }
 
 static int directory_finish(struct output *o, struct error *err)
 {
 	struct directory *dir = (struct directory *)o;
-	struct naming naming = {.contents = o->contents};
-	size_t len;
-	_cleanup(free) uint8_t *toc = pg_archive_head_to_directory(o->head, file_name, &naming, &len);
-	int r = put_file(dir, "toc.dat", toc, len, err);
+	const struct pg_archive_head_options head = {.compression = o->dump->compression,
+	                                             .directory = true,
+	                                             .file_name = name_of_entry,
+	                                             .emit = write_file,
+	                                             .arg = dir};
+	int r = open_data_file(dir, "toc.dat", err);
 
+	if (r == 0)
+		r = toc_write(&o->toc, &head, err);
+	if (r == 0)
+		close_file(dir);
 	return r < 0 ? r : wait_for_files(dir, 0, err);
 }
 
@@ -282,7 +309,7 @@ static void directory_free(struct output *o)
 
 	workers_free(dir->workers);
 	stream_object_free(dir->file.object);
-	str_finish(&dir->blobs);
+	spool_free(dir->blobs);
 	pthread_cond_destroy(&dir->changed);
 	pthread_mutex_destroy(&dir->lock);
 	free(dir);

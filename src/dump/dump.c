@@ -2,8 +2,8 @@
 /*
  * One dump, from the first question to the published draft:
  *
- *   ask the server → choose pg_dump → begin a draft → the roles of the cluster → the data, compressed on its way into
- *   the store, its end checked → publish
+ *   ask the server → choose pg_dump → begin a draft → the roles of the cluster, what the database is → the data,
+ *   compressed on its way into the store, its end checked → publish
  *
  * An object is completed only after the maker's exit status and the checks of its content: an end of output alone says
  * nothing, it is also what a killed pg_dump leaves.
@@ -200,18 +200,26 @@ static int try_parallel(struct dump *d, struct contents *contents, struct error 
 	return r;
 }
 
+static int write_csv_lines(void *object, const void *data, size_t len, struct error *err)
+{
+	return stream_object_write(object, data, len, err);
+}
+
 static int write_tables_csv(struct dump *d, const struct contents *contents, struct error *err)
 {
 	_cleanup(free) char *name = draft_file_name(d->draft, "tables.csv");
-	_cleanup(str) struct str csv = {0};
+	_cleanup(stream_object) struct stream_object *object = NULL;
 	struct rows totals;
 	char size[16];
+	int r;
 
 	contents_totals(contents, &totals);
 	make_say(d->order, "data: %zu entries, %" PRIu64 " rows, %s", contents->count, totals.count,
 	         str_format_bytes(size, sizeof(size), totals.bytes));
-	contents_write_csv(contents, &csv);
-	return draft_put(d->draft, name, csv.data, csv.len, err);
+	r = draft_open(d->draft, name, 0, &object, err);
+	if (r == 0)
+		r = contents_write_csv(contents, write_csv_lines, object, err);
+	return r < 0 ? r : draft_finish(d->draft, name, object, NULL, err);
 }
 
 /* A small object beside the manifest: see codec/segments.h. Like the other small files it comes when the archive's own
@@ -230,12 +238,12 @@ static int write_index(struct dump *d, const struct contents *contents, struct e
 
 int make_archive(struct dump *d, struct error *err)
 {
-	_cleanup(contents) struct contents *contents = contents_new();
+	_cleanup(contents) struct contents *contents = contents_new(d->ctx->conf->state_dir);
 	int r = try_parallel(d, contents, err);
 
 	if (r == PARALLEL_NOT_POSSIBLE) {
 		contents_free(contents);
-		contents = contents_new();
+		contents = contents_new(d->ctx->conf->state_dir);
 		r = transcode_archive(d, contents, err);
 	}
 	if (r == 0 && d->conf->content != CONF_CONTENT_SCHEMA)
@@ -298,6 +306,12 @@ static int begin_dump(struct dump *d, int64_t started_at_us, struct error *err)
 	return draft_new(&options, &d->draft, err);
 }
 
+/* Rows alone are for a database that is there. */
+static bool needs_database(const struct dump *d)
+{
+	return d->conf->format == CONF_FORMAT_PLAIN && d->conf->content != CONF_CONTENT_DATA;
+}
+
 static int dump_make(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
                      struct error *err)
 {
@@ -309,6 +323,8 @@ static int dump_make(const struct make_context *ctx, const struct make_order *or
 		r = begin_dump(&d, started_at_us, err);
 	if (r == 0 && conf_dump_has_globals(d.conf))
 		r = make_globals(&d, err);
+	if (r == 0 && needs_database(&d))
+		r = make_database(&d, err);
 	if (r == 0)
 		r = make_data(&d, err);
 	if (r == 0) {

@@ -17,7 +17,7 @@
  *   output.c        where the data goes, whichever way it was read:
  *   archive.c       into one custom archive
  *   directory.c     …or into the files of a directory
- *   text.c          SQL text, compressed: plain dumps, and the roles of the cluster
+ *   text.c          SQL text, compressed: plain dumps, the roles of the cluster, and what a database is
  *   passed.c        an archive of a version that is not known here, as pg_dump wrote it
  */
 #include <keepfs/base/str.h>
@@ -73,6 +73,9 @@ int make_archive(struct dump *d, struct error *err);
 int make_plain(struct dump *d, struct error *err);
 /** make_globals() - roles and tablespaces, a further file of the artifact. */
 int make_globals(struct dump *d, struct error *err);
+/** make_database() - the statement that creates the database, and all that is set for it: a further file of SQL text, which
+ * has none of that. Archives have it inside. */
+int make_database(struct dump *d, struct error *err);
 /** make_passed() - the archive as pg_dump compresses it itself. */
 int make_passed(struct dump *d, struct error *err);
 

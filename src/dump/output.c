@@ -7,26 +7,25 @@
 
 #include <errno.h>
 
-struct output *output_new(struct dump *d, struct contents *contents, struct pg_archive_head *head)
+struct output *output_new(struct dump *d, struct contents *contents, struct toc toc)
 {
 	struct output *o = d->conf->format == CONF_FORMAT_DIRECTORY ? directory_new() : archive_new();
 
 	o->dump = d;
 	o->contents = contents;
-	o->head = head;
-	pg_archive_head_set_compression(head, &d->compression);
+	o->toc = toc;
 	return o;
 }
 
 struct output *output_free(struct output *o)
 {
-	struct pg_archive_head *head;
+	struct toc toc;
 
 	if (!o)
 		return NULL;
-	head = o->head;
+	toc = o->toc;
 	o->ops->free(o);
-	pg_archive_head_free(head);
+	toc_finish(&toc);
 	return NULL;
 }
 

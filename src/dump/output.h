@@ -6,8 +6,8 @@
  */
 #include "contents.h"
 #include "dump.h"
+#include "toc.h"
 
-#include <keepfs/codec/pg_archive_head.h>
 #include <keepfs/stream/ordered.h>
 
 enum mark {
@@ -35,13 +35,13 @@ struct output {
 	const struct output_ops *ops;
 	struct dump *dump;
 	struct contents *contents;
-	struct pg_archive_head *head;
+	struct toc toc;
 	struct content *content; /* whose block it is; NULL between two */
 	uint32_t oid;            /* the large object that has begun; 0: none has */
 };
 
-/** output_new() - for the format of the job; @head is consumed. Reserves nothing. */
-struct output *output_new(struct dump *d, struct contents *contents, struct pg_archive_head *head);
+/** output_new() - for the format of the job; @toc is the output's. Reserves nothing. */
+struct output *output_new(struct dump *d, struct contents *contents, struct toc toc);
 /** output_begin() - the memory for the upload is reserved here, last of all that a dump reserves: so whoever
  * waits for it holds nothing that another one could wait for. */
 int output_begin(struct output *o, struct error *err);

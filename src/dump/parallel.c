@@ -113,11 +113,18 @@ static int check_statements(struct leader *l, struct error *err)
 {
 	for (size_t i = 0; i < l->contents->count; i++) {
 		const struct content *content = &l->contents->items[i];
-		_cleanup(free) char *relation = pg_copy_relation(content->copy_stmt);
+		_cleanup(content_texts) struct content_texts texts = {0};
+		_cleanup(free) char *relation = NULL;
+		int r = content->blobs ? 0 : contents_texts(l->contents, content, &texts, err);
 
-		if (!relation && !content->blobs)
+		if (r < 0)
+			return r;
+		if (content->blobs)
+			continue;
+		relation = pg_copy_relation(texts.copy_stmt);
+		if (!relation)
 			return error_set(err, ERROR_USAGE, EINVAL, "%s.%s is not dumped by COPY",
-			                 content->schema, content->table);
+			                 texts.schema, texts.table);
 	}
 	return 0;
 }
@@ -239,7 +246,7 @@ static int read_tape(struct leader *l, struct readers *readers, const struct tap
 static int read_all_tables(struct leader *l, struct readers *readers, const struct tape *tape,
                            struct error *err)
 {
-	_cleanup(output) struct output *output = output_new(l->dump, l->contents, toc_reader_head(&l->toc));
+	_cleanup(output) struct output *output = output_new(l->dump, l->contents, toc_reader_take(&l->toc));
 	int r = read_tape(l, readers, tape, output, err);
 
 	if (r == 0)
@@ -302,7 +309,7 @@ int parallel_archive(struct dump *d, struct contents *contents, unsigned connect
 	struct leader l = {.sink.ops = &leader_ops, .dump = d, .contents = contents};
 	int r;
 
-	toc_reader_init(&l.toc, contents, make_kept_bytes(d->ctx), NULL);
+	toc_reader_init(&l.toc, contents, d->ctx->conf->state_dir, NULL);
 	r = run_readers(&l, connections, err);
 	pg_session_free(l.session);
 	toc_reader_finish(&l.toc);

@@ -102,17 +102,17 @@ static int take_copied_rows(void *arg, const void *data, size_t len, struct erro
 	return gather_rows(rd, data, len, err);
 }
 
-static int copy_rows(struct reader *rd, const struct piece *piece, struct error *err)
+static int copy_rows(struct reader *rd, const struct piece *piece, const struct content_texts *texts,
+                     struct error *err)
 {
-	const char *copy_stmt = piece->content->copy_stmt;
 	const char *relation = piece->table->relation;
 	_cleanup(free) char *sql =
-	        pg_copy_statement(copy_stmt, piece->table, piece->from_page, piece->to_page);
+	        pg_copy_statement(texts->copy_stmt, piece->table, piece->from_page, piece->to_page);
 	int r;
 
 	if (!sql)
-		return error_set(err, ERROR_INTERNAL, EINVAL, "%s.%s cannot be read by: %s",
-		                 piece->content->schema, piece->content->table, copy_stmt);
+		return error_set(err, ERROR_INTERNAL, EINVAL, "%s.%s cannot be read by: %s", texts->schema,
+		                 texts->table, texts->copy_stmt);
 	r = pg_lock_relation(rd->session, relation, err);
 	if (r == 0)
 		r = pg_session_copy(rd->session, sql, take_copied_rows, rd, err);
@@ -125,10 +125,14 @@ static int copy_rows(struct reader *rd, const struct piece *piece, struct error 
 
 static int read_table(struct reader *rd, const struct piece *piece, struct error *err)
 {
-	int r = copy_rows(rd, piece, err);
+	_cleanup(content_texts) struct content_texts texts = {0};
+	int r = contents_texts(rd->all->contents, piece->content, &texts, err);
 
+	if (r < 0)
+		return r;
+	r = copy_rows(rd, piece, &texts, err);
 	if (r < 0) {
-		error_prefix(err, "reading %s.%s", piece->content->schema, piece->content->table);
+		error_prefix(err, "reading %s.%s", texts.schema, texts.table);
 		return r;
 	}
 	return piece->last ? gather_rows(rd, end_of_rows, strlen(end_of_rows), err) : 0;
@@ -158,49 +162,54 @@ static int mark_end_of_blob(void *arg, struct error *err)
 	return put_mark(arg, MARK_BLOB_END, 0, err);
 }
 
-struct oids {
-	uint32_t *items;
-	size_t count, cap;
-};
-
-static int add_oid(void *arg, uint32_t oid, struct error *err)
-{
-	struct oids *oids = arg;
-
-	if (oids->count == oids->cap) {
-		oids->cap = oids->cap ? oids->cap * 2 : 1024;
-		oids->items = mem_resize(oids->items, oids->cap, sizeof(*oids->items));
-	}
-	oids->items[oids->count++] = oid;
-	return 0;
-}
-
-static int read_listed(struct reader *rd, const uint32_t *oids, size_t count, struct error *err)
+static int read_some_blobs(struct reader *rd, const uint32_t *oids, size_t count, struct error *err)
 {
 	const struct pg_large_object_sink sink = {
 	        .begin = mark_blob, .data = take_blob, .end = mark_end_of_blob, .arg = rd};
-	int r = 0;
 
-	for (size_t at = 0; r == 0 && at < count; at += BLOBS_AT_ONCE) {
-		size_t n = count - at < BLOBS_AT_ONCE ? count - at : BLOBS_AT_ONCE;
+	return pg_large_objects_read(rd->session, oids, count, &sink, err);
+}
 
-		r = pg_large_objects_read(rd->session, oids + at, n, &sink, err);
+static int read_listed(struct reader *rd, const struct content *content, struct error *err)
+{
+	uint32_t oids[BLOBS_AT_ONCE];
+	uint64_t at = 0;
+	ssize_t n;
+
+	while ((n = contents_listed(rd->all->contents, content, &at, oids, BLOBS_AT_ONCE, err)) > 0) {
+		int r = read_some_blobs(rd, oids, (size_t)n, err);
+
+		if (r < 0)
+			return r;
+	}
+	return (int)n;
+}
+
+static int add_oid(void *arg, uint32_t oid, struct error *err)
+{
+	return spool_put(arg, &oid, sizeof(oid), err);
+}
+
+/* There may be millions: their numbers are not kept in memory. */
+static int read_all_blobs(struct reader *rd, struct error *err)
+{
+	_cleanup(spool) struct spool *all = spool_new(rd->all->dump->ctx->conf->state_dir);
+	uint32_t oids[BLOBS_AT_ONCE];
+	int r = pg_large_objects(rd->session, add_oid, all, err);
+	uint64_t size = spool_size(all);
+
+	for (uint64_t at = 0, n; r == 0 && at < size; at += n) {
+		n = size - at < sizeof(oids) ? size - at : sizeof(oids);
+		r = spool_get(all, oids, (size_t)n, at, err);
+		if (r == 0)
+			r = read_some_blobs(rd, oids, (size_t)n / sizeof(*oids), err);
 	}
 	return r;
 }
 
 static int read_blobs(struct reader *rd, const struct content *content, struct error *err)
 {
-	struct oids oids = {0};
-	int r = 0;
-
-	if (content->listed)
-		return read_listed(rd, content->oids, content->oid_count, err);
-	r = pg_large_objects(rd->session, add_oid, &oids, err);
-	if (r == 0)
-		r = read_listed(rd, oids.items, oids.count, err);
-	free(oids.items);
-	return r;
+	return content->listed ? read_listed(rd, content, err) : read_all_blobs(rd, err);
 }
 
 /* Slices. */

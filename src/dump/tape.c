@@ -53,12 +53,6 @@ static void end_slice(struct tape *t)
 	t->slices[t->slice_count++] = (struct slice){first, t->piece_count - first};
 }
 
-/* "COPY public.t (a, b) FROM stdin;\n": without a list there are no columns to select. */
-static bool has_columns(const char *copy_stmt)
-{
-	return copy_stmt && str_ends(copy_stmt, ") FROM stdin;\n");
-}
-
 static void cut_table(struct tape *t, const struct piece *whole, uint64_t slice_bytes)
 {
 	uint64_t ranges = (whole->table->total_bytes + slice_bytes - 1) / slice_bytes;
@@ -93,7 +87,7 @@ void tape_cut(struct tape *ret, struct contents *contents, const struct pg_table
 
 		t.bytes += bytes;
 		if (table && table->by_pages && table->pages > 1 && bytes > slice_bytes &&
-		    has_columns(content->copy_stmt)) {
+		    content->has_columns) { /* without a list of them there are none to select */
 			cut_table(&t, &whole, slice_bytes);
 			weight = 0;
 			continue;

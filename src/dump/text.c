@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * SQL text: plain dumps, and the roles of a cluster. It is one gzip file, whose segments several threads
+ * SQL text: plain dumps, the roles of a cluster, and what a database is. It is one gzip file, whose segments several threads
  * compress. That it is whole, it says itself: the programs write a last line when they are done, and only
  * then exit with 0.
  */
@@ -12,7 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define TAIL_BYTES 1024
+#define TAIL_BYTES      1024
+#define DUMP_LAST_WORDS "-- PostgreSQL database dump complete"
 
 struct text {
 	struct sink sink;
@@ -127,34 +128,49 @@ int make_plain(struct dump *d, struct error *err)
 	arguments_of_job(d, &a);
 	r = open_text_press(&t, make_press_threads(d->ctx), err);
 	if (r == 0)
-		r = write_text(&t, d->program, &a, NULL, "-- PostgreSQL database dump complete", err);
+		r = write_text(&t, d->program, &a, NULL, DUMP_LAST_WORDS, err);
 	if (r == 0)
 		r = draft_finish(d->draft, NULL, t.file.object, NULL, err);
 	text_finish(&t);
 	return r;
 }
 
+/* What belongs to a dump but is no part of it, and may hold secrets. */
+static int write_beside(struct dump *d, const char *program, const struct arguments *a, const char *what,
+                        const char *last_words, struct error *err)
+{
+	_cleanup(free) char *name = draft_file_name(d->draft, what);
+	struct text t = {.dump = d, .compression = {COMPRESSION_GZIP, COMPRESSION_ISAL}};
+	int r = open_text_press(&t, 1, err);
+
+	if (r == 0)
+		r = write_text(&t, program, a, name, last_words, err);
+	if (r == 0)
+		r = draft_finish(d->draft, name, t.file.object, NULL, err);
+	if (r == 0)
+		draft_keep_secret(d->draft, name);
+	text_finish(&t);
+	return r;
+}
+
+static void add_lock_timeout(const struct dump *d, struct arguments *a)
+{
+	if (d->conf->lock_wait_timeout_ms > 0)
+		arguments_add(a, "--lock-wait-timeout=%lld", (long long)d->conf->lock_wait_timeout_ms);
+}
+
 static int write_globals(struct dump *d, const char *program, bool passwords, struct error *err)
 {
 	_cleanup(arguments) struct arguments a = {0};
-	_cleanup(free) char *name = draft_file_name(d->draft, "globals.sql.gz");
 	_cleanup(free) char *database = pg_database_conninfo(d->server.database);
-	struct text t = {.dump = d, .compression = {COMPRESSION_GZIP, COMPRESSION_ISAL}};
-	int r;
 
 	arguments_add(&a, "--globals-only");
 	arguments_add(&a, "--database=%s", database);
 	if (!passwords)
 		arguments_add(&a, "--no-role-passwords");
-	if (d->conf->lock_wait_timeout_ms > 0)
-		arguments_add(&a, "--lock-wait-timeout=%lld", (long long)d->conf->lock_wait_timeout_ms);
-	r = open_text_press(&t, 1, err);
-	if (r == 0)
-		r = write_text(&t, program, &a, name, "-- PostgreSQL database cluster dump complete", err);
-	if (r == 0)
-		r = draft_finish(d->draft, name, t.file.object, NULL, err);
-	text_finish(&t);
-	return r;
+	add_lock_timeout(d, &a);
+	return write_beside(d, program, &a, "globals.sql.gz", "-- PostgreSQL database cluster dump complete",
+	                    err);
 }
 
 int make_globals(struct dump *d, struct error *err)
@@ -178,5 +194,24 @@ int make_globals(struct dump *d, struct error *err)
 		error_prefix(err,
 		             "the roles of the cluster could not be dumped (globals = no leaves them out)");
 	}
+	return r;
+}
+
+/* A schema that is asked for and excluded leaves nothing but the database: whatever belongs to none, such as extensions,
+ * is left out as soon as a schema is asked for. This one is in every database. */
+int make_database(struct dump *d, struct error *err)
+{
+	_cleanup(arguments) struct arguments a = {0};
+	int r;
+
+	arguments_add(&a, "--format=plain");
+	arguments_add(&a, "--create");
+	arguments_add(&a, "--schema-only");
+	arguments_add(&a, "--schema=pg_toast");
+	arguments_add(&a, "--exclude-schema=pg_toast");
+	add_lock_timeout(d, &a);
+	r = write_beside(d, d->program, &a, "database.sql.gz", DUMP_LAST_WORDS, err);
+	if (r < 0 && err)
+		error_prefix(err, "the properties of the database could not be dumped");
 	return r;
 }

@@ -45,7 +45,7 @@ static int on_complete(struct toc_reader *toc, struct error *err)
 	struct transcode *t = (struct transcode *)toc;
 	int r;
 
-	t->output = output_new(t->dump, toc->contents, toc_reader_head(toc));
+	t->output = output_new(t->dump, toc->contents, toc_reader_take(toc));
 	r = open_transcode_press(t, err);
 	return r < 0 ? r : output_begin(t->output, err);
 }
@@ -89,13 +89,22 @@ static int on_blob_end(void *arg, struct error *err)
 	return press_mark(t->press, MARK_BLOB_END, 0, err);
 }
 
+static int cut_within_row(const struct transcode *t, struct error *err)
+{
+	_cleanup(content_texts) struct content_texts texts = {0};
+	int r = contents_texts(t->toc.contents, t->content, &texts, err);
+
+	return r < 0 ? r
+	             : error_set(err, ERROR_CORRUPT, EBADMSG, "the data of %s.%s ends within a row",
+	                         texts.schema, texts.table);
+}
+
 static int on_block_end(void *arg, struct error *err)
 {
 	struct transcode *t = arg;
 
 	if (!t->content->blobs && !rows_scan_end(t->rows, &t->counted))
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "the data of %s.%s ends within a row",
-		                 t->content->schema, t->content->table);
+		return cut_within_row(t, err);
 	contents_count_rows(t->toc.contents, t->content, &t->counted);
 	return press_mark(t->press, MARK_BLOCK_END, 0, err);
 }
@@ -149,7 +158,7 @@ int transcode_archive(struct dump *d, struct contents *contents, struct error *e
 	struct transcode t = {.dump = d, .sink.ops = &transcode_ops};
 	int r;
 
-	toc_reader_init(&t.toc, contents, make_kept_bytes(d->ctx), &events);
+	toc_reader_init(&t.toc, contents, d->ctx->conf->state_dir, &events);
 	t.toc.on_complete = on_complete;
 	t.rows = rows_scan_new();
 	r = run_pg_dump(&t, err);

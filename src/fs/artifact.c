@@ -14,12 +14,10 @@
 
 #include <string.h>
 
-#define GLOBALS "globals.sql.gz"
-
-/* The roles of the cluster come with the hashes of their passwords: for nobody but the owner. */
+/* The roles of a cluster, for instance, come with the hashes of their passwords. */
 mode_t file_permissions(struct fs *fs, const struct node *node)
 {
-	return fs->ctx.conf->file_mode & (str_ends(node->entry.name, GLOBALS) ? 0700 : 07777);
+	return fs->ctx.conf->file_mode & (node->entry.secret ? 0700 : 07777);
 }
 
 static int stat_file(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)

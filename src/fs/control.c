@@ -82,7 +82,7 @@ static const char readme_links[] =
         "To hand out a backup: cat links/backups/<job>/<name> gives a URL that ends by itself\n";
 static const char readme_removal[] =
         "To remove a backup: rm backups/<job>/<name>, or rmdir when it is a directory. What lies beside it\n"
-        "(.tables.csv, .globals.sql.gz) goes with it. The last whole one is refused.\n";
+        "(.tables.csv, .globals.sql.gz, .database.sql.gz) goes with it. The last whole one is refused.\n";
 
 static void append_help(const struct made_files *files, struct spool *out)
 {

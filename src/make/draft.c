@@ -193,6 +193,13 @@ void draft_enter(struct draft *d, const char *name, struct stream_facts *facts)
 	enter_file(d, name, facts);
 }
 
+void draft_keep_secret(struct draft *d, const char *name)
+{
+	for (size_t i = 0; i < d->m.file_count; i++)
+		if (str_equal(d->m.files[i].name, name))
+			d->m.files[i].secret = true;
+}
+
 int draft_finish(struct draft *d, const char *name, struct stream_object *object, const void *head,
                  struct error *err)
 {

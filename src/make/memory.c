@@ -36,8 +36,3 @@ size_t make_turns_buffers(const struct make_context *ctx)
 {
 	return feeding_buffers(ctx);
 }
-
-size_t make_kept_bytes(const struct make_context *ctx)
-{
-	return upload_buffers(ctx) / 4 * POOL_BUFFER_BYTES;
-}

@@ -20,6 +20,8 @@ struct lister {
 	struct sink *next;
 	struct extents *extents;
 	size_t head_bytes, head_extents;
+	size_t head_at, head_extent; /* of these, what came */
+	uint32_t head_crc;           /* of what came of that extent */
 	size_t max_extents;
 	uint32_t origin;       /* the multiples are counted from here */
 	uint32_t length;       /* of whose multiples extents end at each */
@@ -132,19 +134,37 @@ static bool is_nothing_written(const struct lister *l)
 	return l->extents->total_bytes == l->head_bytes && l->extent_bytes == 0;
 }
 
+static void add_head_bytes(struct lister *l, const uint8_t *data, size_t len)
+{
+	while (len > 0) {
+		struct extent *x = &l->extents->items[l->head_extent];
+		size_t room = (size_t)(x->offset + x->length) - l->head_at;
+		size_t n = len < room ? len : room;
+
+		assert(l->head_extent < l->head_extents);
+		l->head_crc = crc32c(l->head_crc, data, n);
+		l->head_at += n;
+		data += n;
+		len -= n;
+		if (n < room)
+			continue;
+		x->crc32c = l->head_crc;
+		l->head_crc = 0;
+		l->head_extent++;
+	}
+}
+
+/* Where nothing follows the head it may be shorter than was said, and is written like everything else. */
 static int lister_head(struct sink *s, const void *data, size_t len, struct error *err)
 {
 	struct lister *l = (struct lister *)s;
 
-	if (len != l->head_bytes) {
-		assert(len < l->head_bytes && is_nothing_written(l));
-		enter_head(l, len);
-	}
-	for (size_t i = 0; i < l->head_extents; i++) {
-		struct extent *x = &l->extents->items[i];
-
-		x->crc32c = crc32c(0, (const uint8_t *)data + x->offset, x->length);
-	}
+	if (l->head_at == 0 && is_nothing_written(l))
+		enter_head(l, 0);
+	if (l->head_bytes > 0)
+		add_head_bytes(l, data, len);
+	else
+		add_extent_bytes(l, data, len);
 	return sink_head(l->next, data, len, err);
 }
 

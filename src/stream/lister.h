@@ -7,7 +7,7 @@
 
 struct lister_options {
 	struct cells cells;  /* extents are made of whole ones, so that each can be undone by itself */
-	size_t head_bytes;   /* that come last; whole cells of them, fewer only if nothing follows */
+	size_t head_bytes;   /* that come last; whole cells of them, fewer only if nothing else is written */
 	size_t max_extents;  /* so many, with the head's, before extents become longer */
 	struct extents *ret; /* borrowed, empty; complete after sink_finish() */
 };

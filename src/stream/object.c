@@ -22,6 +22,7 @@ static const struct cells no_cells = {.plain_bytes = EXTENT_MIN_BYTES, .stored_b
 struct stream_object {
 	const struct stream_stage *stage; /* NULL: stored bytes are the plain ones */
 	size_t head_bytes;                /* plain */
+	size_t head_given;                /* of these, by now */
 	struct stream_facts facts;
 	struct sink *sink; /* the first of the chain */
 };
@@ -73,15 +74,23 @@ int stream_object_write(struct stream_object *o, const void *data, size_t len, s
 	return sink_write(o->sink, data, len, err);
 }
 
+int stream_object_head(struct stream_object *o, const void *data, size_t len, struct error *err)
+{
+	assert(len <= o->head_bytes - o->head_given);
+	o->head_given += len;
+	return sink_head(o->sink, data, len, err);
+}
+
 int stream_object_finish(struct stream_object *o, const void *head, struct stream_facts *ret,
                          struct error *err)
 {
 	struct stream_facts *facts = &o->facts;
 	int r = 0;
 
-	assert((head != NULL) == (o->head_bytes > 0));
-	if (head)
-		r = sink_head(o->sink, head, o->head_bytes, err);
+	/* A failure stays, however often it is asked for. */
+	if (head && o->head_given == 0)
+		r = stream_object_head(o, head, o->head_bytes, err);
+	assert(o->head_given == o->head_bytes);
 	if (r == 0)
 		r = sink_finish(o->sink, err);
 	if (r < 0)

@@ -80,14 +80,16 @@ void part_skip(struct part *part, size_t len)
 	}
 }
 
-void part_set_first(struct part *part, const void *data, size_t len)
+void part_set_skipped(struct part *part, size_t offset, const void *data, size_t len)
 {
 	const char *p = data;
 
-	for (int i = 0; len > 0; i++) {
-		size_t n = len < POOL_BUFFER_BYTES ? len : POOL_BUFFER_BYTES;
+	while (len > 0) {
+		size_t at = offset % POOL_BUFFER_BYTES, room = POOL_BUFFER_BYTES - at;
+		size_t n = len < room ? len : room;
 
-		memcpy(part->iov[i].iov_base, p, n);
+		memcpy((char *)part->iov[offset / POOL_BUFFER_BYTES].iov_base + at, p, n);
+		offset += n;
 		p += n;
 		len -= n;
 	}

@@ -22,9 +22,9 @@ struct part *part_new(void *owner, struct pool *pool, unsigned number, uint64_t 
 struct part *part_free(struct part *part);
 /** part_fill() - copy as much of @data as there is room for; returns how much that was. */
 size_t part_fill(struct part *part, const void *data, size_t len);
-/** part_skip() - leave @len bytes at the beginning of an empty part for part_set_first(). */
+/** part_skip() - leave @len bytes at the beginning of an empty part for part_set_skipped(). */
 void part_skip(struct part *part, size_t len);
-/** part_set_first() - fill in what was skipped. */
-void part_set_first(struct part *part, const void *data, size_t len);
+/** part_set_skipped() - fill in @len of what was skipped, from its @offset on. */
+void part_set_skipped(struct part *part, size_t offset, const void *data, size_t len);
 /** part_buffers() - how many buffers of the pool a part of @bytes needs. */
 size_t part_buffers(uint64_t bytes);

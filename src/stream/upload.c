@@ -6,8 +6,9 @@
  * Part sizes double on the way, so that few parts are enough for a large backup, but only with buffers that
  * nobody needs now: half of the pool stays free for others, readers above all.
  *
- * With a head, part 1 begins with bytes that are known last. It is kept, in buffers of its own, until those
- * are there, and sent behind all others; the store is told its size beforehand.
+ * With a head, the first parts hold bytes that are known last, and are sent behind all others; the store is told
+ * their sizes beforehand. The one in which the head ends goes on with bytes that come early. It is kept, in buffers
+ * of its own; those before it are filled when the head comes, one after the other, however long it is.
  *
  * The first failure of a part decides: it stops the other parts through a token of the upload's own, and is
  * what every later call returns. What was begun is aborted when the sink is freed, also after a cancel: that
@@ -43,16 +44,16 @@ struct upload {
 	struct cancel stop; /* ours: set by the caller's, by a failure and by the end */
 	struct workers *workers;
 	uint64_t first_part_bytes, max_part_bytes;
-	size_t head_bytes;        /* 0: none */
-	uint64_t head_part_bytes; /* with a head: of part 1 */
-	bool head_set;
+	size_t head_bytes;   /* 0: none */
+	size_t head_at;      /* so many of them came */
+	unsigned head_parts; /* with a head: those that hold bytes of it, of the first size */
 	unsigned max_parts;
 	/* The writer's: */
 	uint64_t part_bytes; /* of the next part */
 	size_t reserved;     /* buffers */
 	unsigned last_number;
 	struct part *filling;           /* NULL between two parts */
-	struct part *first;             /* with a head: part 1, once it is full */
+	struct part *kept;              /* with a head: the last of its parts, once it is full */
 	struct store_upload *multipart; /* NULL before the first part is sent */
 	bool complete;
 	/* Shared with the senders: */
@@ -171,8 +172,10 @@ static int begin_multipart(struct upload *up, struct error *err)
 		note_upload_failure(up, r, &failure);
 		return told_upload_failure(up, err);
 	}
-	if (up->first)
-		store_upload_announce(up->multipart, 1, up->first->bytes);
+	for (unsigned number = 1; number < up->head_parts; number++)
+		store_upload_announce(up->multipart, number, up->first_part_bytes);
+	if (up->kept)
+		store_upload_announce(up->multipart, up->head_parts, up->kept->bytes);
 	return 0;
 }
 
@@ -229,20 +232,28 @@ static int too_many_parts(struct upload *up)
 	return note_upload_failure(up, r, &failure);
 }
 
+/* Where the last part that holds bytes of the head begins. */
+static uint64_t kept_part_at(const struct upload *up)
+{
+	return (up->head_parts - 1) * up->first_part_bytes;
+}
+
 static int begin_part(struct upload *up, struct error *err)
 {
+	bool behind_head = up->head_bytes > 0 && up->last_number == 0;
+	unsigned number = behind_head ? up->head_parts : up->last_number + 1;
 	int r = wait_for_senders(up, SENT_AT_ONCE, err);
 
 	if (r < 0)
 		return r;
-	if (up->last_number == up->max_parts) {
+	if (number > up->max_parts) {
 		too_many_parts(up);
 		return told_upload_failure(up, err);
 	}
-	up->last_number++;
-	if (up->head_bytes && up->last_number == 1) {
-		up->filling = part_new(up, up->pool, 1, up->head_part_bytes);
-		part_skip(up->filling, up->head_bytes);
+	up->last_number = number;
+	if (behind_head) {
+		up->filling = part_new(up, up->pool, number, up->first_part_bytes);
+		part_skip(up->filling, (size_t)(up->head_bytes - kept_part_at(up)));
 		return 0;
 	}
 	grow_parts(up, up->last_number);
@@ -252,9 +263,9 @@ static int begin_part(struct upload *up, struct error *err)
 
 static int end_part(struct upload *up, struct error *err)
 {
-	if (!up->head_bytes || up->filling->number > 1)
+	if (up->filling->number > up->head_parts)
 		return hand_over(up, &up->filling, err);
-	up->first = take_ptr(&up->filling);
+	up->kept = take_ptr(&up->filling);
 	return 0;
 }
 
@@ -280,26 +291,69 @@ static int upload_write(struct sink *s, const void *data, size_t len, struct err
 	return 0;
 }
 
-static int upload_head(struct sink *s, const void *head, size_t len, struct error *err)
+/* All else was written: the last part of that goes, since its buffers are needed. */
+static int begin_head(struct upload *up, struct error *err)
 {
-	struct upload *up = (struct upload *)s;
 	int r = told_upload_failure(up, err);
 
-	assert(len == up->head_bytes || (len > 0 && len < up->head_bytes && up->last_number == 0));
-	up->head_bytes = len;
-	if (r == 0 && up->last_number == 0)
-		r = begin_part(up, err); /* nothing follows it */
+	if (r == 0 && up->kept && up->filling)
+		r = hand_over(up, &up->filling, err);
+	else if (!up->kept)
+		up->kept = take_ptr(&up->filling);
+	return r;
+}
+
+/* Into the part that it belongs to. @ret_taken: how much of it. */
+static int put_head_bytes(struct upload *up, const void *data, size_t len, size_t *ret_taken,
+                          struct error *err)
+{
+	unsigned number = (unsigned)(up->head_at / up->first_part_bytes) + 1;
+	int r = 0;
+
+	if (number == up->head_parts) {
+		part_set_skipped(up->kept, (size_t)(up->head_at - kept_part_at(up)), data, len);
+		*ret_taken = len;
+		return 0;
+	}
+	if (!up->filling)
+		r = wait_for_senders(up, SENT_AT_ONCE, err);
 	if (r < 0)
 		return r;
-	part_set_first(up->first ? up->first : up->filling, head, up->head_bytes);
-	up->head_set = true;
-	return 0;
+	if (!up->filling)
+		up->filling = part_new(up, up->pool, number, up->first_part_bytes);
+	*ret_taken = part_fill(up->filling, data, len);
+	return up->filling->bytes == up->filling->max_bytes ? hand_over(up, &up->filling, err) : 0;
+}
+
+/* Where nothing follows the head it may be shorter than was said, and is written like everything else. */
+static int upload_head(struct sink *s, const void *data, size_t len, struct error *err)
+{
+	struct upload *up = (struct upload *)s;
+	const char *p = data;
+	int r = 0;
+
+	if (up->last_number == 0)
+		up->head_bytes = up->head_parts = 0;
+	if (up->head_bytes == 0)
+		return upload_write(s, data, len, err);
+	assert(len <= up->head_bytes - up->head_at);
+	if (up->head_at == 0)
+		r = begin_head(up, err);
+	while (r == 0 && len > 0) {
+		size_t n = 0;
+
+		r = put_head_bytes(up, p, len, &n, err);
+		up->head_at += n;
+		p += n;
+		len -= n;
+	}
+	return r;
 }
 
 static int put_whole(struct upload *up, struct error *err)
 {
 	struct store_call call = call_of(up);
-	struct part *part = up->first ? up->first : up->filling;
+	struct part *part = up->kept ? up->kept : up->filling;
 	struct error failure = {0};
 	int r = store_put(up->store, &call, up->key, part ? part->iov : NULL, part ? part->count : 0, NULL,
 	                  &failure);
@@ -327,8 +381,8 @@ static int complete_multipart(struct upload *up, struct error *err)
 	struct error failure = {0};
 	int r = up->filling ? hand_over(up, &up->filling, err) : 0;
 
-	if (r == 0 && up->first)
-		r = hand_over(up, &up->first, err);
+	if (r == 0 && up->kept)
+		r = hand_over(up, &up->kept, err);
 	if (r == 0)
 		r = wait_for_senders(up, 0, err);
 	if (r < 0)
@@ -351,8 +405,8 @@ static int upload_finish(struct sink *s, struct error *err)
 
 	if (r < 0)
 		return r;
-	assert(!up->head_bytes || up->head_set);
-	return up->multipart || (up->first && up->filling) ? complete_multipart(up, err) : put_whole(up, err);
+	assert(up->head_at == up->head_bytes);
+	return up->multipart || (up->kept && up->filling) ? complete_multipart(up, err) : put_whole(up, err);
 }
 
 static void abort_multipart(struct upload *up)
@@ -372,7 +426,7 @@ static void upload_free(struct sink *s)
 	cancel_set(&up->stop);
 	workers_free(up->workers);
 	part_free(up->filling);
-	part_free(up->first);
+	part_free(up->kept);
 	if (up->multipart && !up->complete)
 		abort_multipart(up);
 	store_upload_free(up->multipart);
@@ -406,47 +460,26 @@ static void choose_sizes(struct upload *up, const struct stream_object_options *
 		up->first_part_bytes = up->max_part_bytes;
 	up->part_bytes = up->first_part_bytes;
 	up->head_bytes = options->head_bytes;
-	up->head_part_bytes = at_least(up->first_part_bytes, up->head_bytes);
+	up->head_parts = (unsigned)((up->head_bytes + up->first_part_bytes - 1) / up->first_part_bytes);
 	up->max_parts = options->max_parts ? options->max_parts : features->max_parts;
 	if (up->max_parts > features->max_parts)
 		up->max_parts = features->max_parts;
 }
 
-/* Room for a head is had in addition: it may be what does not fit. */
-static int no_memory(struct upload *up, size_t buffers, size_t first_buffers, struct error *err)
-{
-	char size[16];
-
-	if (buffers <= pool_buffers(up->pool))
-		return error_set(
-		        err, ERROR_USAGE, EFBIG,
-		        "%s: its table of contents, %s, is held in memory until the end: that makes %zu MiB for the upload, and there are %zu MiB: "
-		        "raise memory in [keepfs], or lower part_size in [store]",
-		        up->key, str_format_bytes(size, sizeof(size), up->head_bytes),
-		        buffers + first_buffers, pool_buffers(up->pool));
-	return error_set(
-	        err, ERROR_USAGE, ENOSPC,
-	        "an upload holds %u parts in memory, %zu MiB in all, and there are %zu MiB: lower part_size in [store], or raise memory in [keepfs]",
-	        PARTS_HELD, buffers, pool_buffers(up->pool));
-}
-
 static int reserve_part(struct upload *up, struct cancel *cancel, struct error *err)
 {
-	size_t buffers = PARTS_HELD * part_buffers(up->part_bytes);
-	size_t first_buffers = up->head_bytes ? part_buffers(up->head_part_bytes) : 0;
-	int r;
+	unsigned parts = PARTS_HELD + (up->head_bytes > 0);
+	size_t buffers = parts * part_buffers(up->part_bytes);
+	int r = pool_reserve(up->pool, buffers, cancel);
 
-	if (up->head_bytes > up->max_part_bytes)
-		return error_set(
-		        err, ERROR_USAGE, EFBIG,
-		        "%s: the table of contents is larger than a part of an upload may be in this store: dump fewer objects at once",
-		        up->key);
-	r = pool_reserve(up->pool, buffers + first_buffers, cancel);
 	if (r == -ECANCELED)
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled while waiting for memory");
 	if (r < 0)
-		return no_memory(up, buffers, first_buffers, err);
-	up->reserved = buffers + first_buffers;
+		return error_set(
+		        err, ERROR_USAGE, ENOSPC,
+		        "an upload holds %u parts in memory, %zu MiB in all, and there are %zu MiB: lower part_size in [store], or raise memory in [keepfs]",
+		        parts, buffers, pool_buffers(up->pool));
+	up->reserved = buffers;
 	return 0;
 }
 

@@ -63,29 +63,64 @@ static bool read_table(const uint8_t *data, size_t size, struct table *t)
 	return t->facts.toc_end > 0;
 }
 
-static struct pg_archive_head *head_of(const uint8_t *data, const struct table *t)
-{
-	uint8_t *copy = mem_alloc((size_t)t->facts.toc_end);
+struct made {
+	const struct table *table;
+	struct str out;
+};
 
-	memcpy(copy, data, (size_t)t->facts.toc_end);
-	return pg_archive_head_new(copy, &t->facts);
+static uint64_t offset_for(void *arg, uint64_t place_at)
+{
+	const struct table *t = ((struct made *)arg)->table;
+
+	for (size_t i = 0; i < t->place_count; i++)
+		if (place_at == t->places[i])
+			return OFFSET >> (8 * (8 - t->facts.offset_bytes));
+	return 0;
+}
+
+static const char *name_for(void *arg, uint64_t place_at)
+{
+	const struct table *t = ((struct made *)arg)->table;
+
+	return t->place_count > 0 && place_at == t->places[0] ? "3456.dat" : NULL;
+}
+
+static int append(void *arg, const void *data, size_t len, struct error *err)
+{
+	str_append_bytes(&((struct made *)arg)->out, data, len);
+	return 0;
+}
+
+/* In two pieces, which end anywhere. */
+static int make_head(const uint8_t *data, struct made *made, bool directory, const struct compression *c,
+                     struct error *err)
+{
+	const struct pg_archive_head_options options = {.facts = made->table->facts,
+	                                                .compression = *c,
+	                                                .directory = directory,
+	                                                .offset = offset_for,
+	                                                .file_name = name_for,
+	                                                .emit = append,
+	                                                .arg = made};
+	_cleanup(pg_archive_head) struct pg_archive_head *h = pg_archive_head_new(&options);
+	size_t len = (size_t)options.facts.toc_end, first = data[len - 1] % len;
+	int r = pg_archive_head_feed(h, data, first, err);
+
+	return r < 0 ? r : pg_archive_head_feed(h, data + first, len - first, err);
 }
 
 static void check_patched(const uint8_t *data, const struct table *t)
 {
 	struct compression c = {t->facts.version_minor >= ZSTD_MINOR ? COMPRESSION_ZSTD : COMPRESSION_GZIP,
 	                        1};
-	_cleanup(pg_archive_head) struct pg_archive_head *h = head_of(data, t);
+	struct made made = {.table = t};
 	struct table again = {0};
 	const uint8_t *bytes;
-	size_t len;
 
-	pg_archive_head_set_compression(h, &c);
-	for (size_t i = 0; i < t->place_count; i++)
-		pg_archive_head_set_offset(h, t->places[i], OFFSET >> (8 * (8 - t->facts.offset_bytes)));
-	bytes = pg_archive_head_bytes(h, &len);
-	fuzz_must(len == t->facts.toc_end, "a patched head keeps its size", NULL);
-	fuzz_must(read_table(bytes, len, &again), "a patched head is one", NULL);
+	fuzz_must(make_head(data, &made, false, &c, NULL) == 0, "a head passes", NULL);
+	bytes = (const uint8_t *)made.out.data;
+	fuzz_must(made.out.len == t->facts.toc_end, "a patched head keeps its size", NULL);
+	fuzz_must(read_table(bytes, made.out.len, &again), "a patched head is one", NULL);
 	fuzz_must(str_equal(str_text(&again.entries), str_text(&t->entries)), "it has the same entries",
 	          str_text(&again.entries));
 	fuzz_must(again.facts.compression ==
@@ -94,39 +129,36 @@ static void check_patched(const uint8_t *data, const struct table *t)
 	for (size_t i = 0; i < t->place_count; i++)
 		fuzz_must(bytes[t->places[i]] == STATE_SET, "an offset is set", NULL);
 	str_finish(&again.entries);
-}
-
-static const char *name_for(void *arg, uint64_t place_at)
-{
-	const struct table *t = arg;
-
-	return t->place_count > 0 && place_at == t->places[0] ? "3456.dat" : NULL;
+	str_finish(&made.out);
 }
 
 static void check_directory(const uint8_t *data, struct table *t)
 {
-	_cleanup(pg_archive_head) struct pg_archive_head *h = head_of(data, t);
-	size_t len = 0, name_bytes = t->place_count ? strlen("3456.dat") : 0;
-	_cleanup(free) uint8_t *toc = pg_archive_head_to_directory(h, name_for, t, &len);
+	const struct compression none = {0};
+	struct made made = {.table = t};
+	size_t name_bytes = t->place_count ? strlen("3456.dat") : 0;
 
-	fuzz_must(toc, "a table of contents can be a directory's", NULL);
-	fuzz_must(len + t->count * (1 + t->facts.offset_bytes) ==
+	fuzz_must(make_head(data, &made, true, &none, NULL) == 0, "a table of contents can be a directory's",
+	          NULL);
+	fuzz_must(made.out.len + t->count * (1 + t->facts.offset_bytes) ==
 	                  t->facts.toc_end + t->count * INT_BYTES + name_bytes,
 	          "a name is in the place of each offset", NULL);
-	fuzz_must(toc[FORMAT_AT] == DIRECTORY, "it says that it is a directory's", NULL);
+	fuzz_must(made.out.data[FORMAT_AT] == DIRECTORY, "it says that it is a directory's", NULL);
+	str_finish(&made.out);
 }
 
 /* What was whole and is no longer: nothing is promised but an end. */
 static void check_damaged(const uint8_t *data, struct table *t)
 {
 	_cleanup(free) uint8_t *damaged = mem_alloc((size_t)t->facts.toc_end);
-	size_t len = 0;
+	const struct compression none = {0};
+	struct made made = {.table = t};
+	struct error err = {0};
 
 	memcpy(damaged, data, (size_t)t->facts.toc_end);
 	damaged[t->facts.toc_end / 2] ^= 0x81;
-	_cleanup(pg_archive_head) struct pg_archive_head *h = head_of(damaged, t);
-
-	free(pg_archive_head_to_directory(h, name_for, t, &len));
+	make_head(damaged, &made, true, &none, &err);
+	str_finish(&made.out);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -11,13 +11,13 @@
 
 struct place {
 	int dump_id;
-	uint64_t at;
+	uint64_t at, offset;
 };
 
 struct transcoder {
 	const struct transcode_options *options;
-	struct str head_bytes; /* all that came, until the head is known */
-	struct pg_archive_head *head;
+	struct str head_bytes;         /* all that came, until the head is known */
+	struct pg_archive_facts facts; /* toc_end: 0 until then */
 	struct place *places;
 	size_t place_count;
 	struct compression compression;
@@ -41,7 +41,7 @@ static int on_entry(void *arg, const struct pg_archive_entry *e, struct error *e
 	if (!e->has_data)
 		return 0;
 	t->places = mem_resize(t->places, t->place_count + 1, sizeof(*t->places));
-	t->places[t->place_count++] = (struct place){e->dump_id, e->place_at};
+	t->places[t->place_count++] = (struct place){e->dump_id, e->place_at, 0};
 	return 0;
 }
 
@@ -52,8 +52,7 @@ static int on_toc_end(void *arg, const struct pg_archive_facts *facts, struct er
 	t->compression = t->options->compression;
 	if (t->compression.method == COMPRESSION_ZSTD && facts->version_minor < ZSTD_MINOR)
 		t->compression = (struct compression){COMPRESSION_GZIP, COMPRESSION_ISAL};
-	t->head = pg_archive_head_new((uint8_t *)str_take(&t->head_bytes), facts);
-	pg_archive_head_set_compression(t->head, &t->compression);
+	t->facts = *facts;
 	t->compressor = compressor_new(&t->compression, SEGMENT_CHECK_ADLER32);
 	t->writer = pg_archive_writer_new(&(struct pg_archive_writer_options){
 	        .compression = t->compression, .begin = facts->toc_end, .emit = append, .arg = &t->blocks});
@@ -66,8 +65,7 @@ static int on_block(void *arg, int dump_id, bool blobs, struct error *err)
 
 	for (size_t i = 0; i < t->place_count; i++) {
 		if (t->places[i].dump_id == dump_id)
-			pg_archive_head_set_offset(t->head, t->places[i].at,
-			                           pg_archive_writer_offset(t->writer));
+			t->places[i].offset = pg_archive_writer_offset(t->writer);
 	}
 	return pg_archive_writer_block(t->writer, dump_id, blobs, err);
 }
@@ -150,7 +148,7 @@ static int feed(struct transcoder *t, struct pg_archive_scan *scan, const uint8_
 		_cleanup(free) uint8_t *piece = mem_alloc(n);
 
 		memcpy(piece, data + at, n);
-		if (!t->head)
+		if (t->facts.toc_end == 0)
 			str_append_bytes(&t->head_bytes, piece, n);
 		r = pg_archive_scan_feed(scan, piece, n, err);
 	}
@@ -161,11 +159,55 @@ static void finish(struct transcoder *t)
 {
 	str_finish(&t->head_bytes);
 	str_finish(&t->blocks);
-	pg_archive_head_free(t->head);
 	pg_archive_writer_free(t->writer);
 	compressor_free(t->compressor);
 	free(t->places);
 	free(t->raw);
+}
+
+static uint64_t offset_of(void *arg, uint64_t place_at)
+{
+	const struct transcoder *t = arg;
+
+	for (size_t i = 0; i < t->place_count; i++)
+		if (t->places[i].at == place_at)
+			return t->places[i].offset;
+	return 0;
+}
+
+struct head_out {
+	struct transcoder *t;
+	struct str *out;
+};
+
+static uint64_t offset_for_head(void *arg, uint64_t place_at)
+{
+	return offset_of(((struct head_out *)arg)->t, place_at);
+}
+
+static int append_head(void *arg, const void *data, size_t len, struct error *err)
+{
+	str_append_bytes(((struct head_out *)arg)->out, data, len);
+	return 0;
+}
+
+static int put_head(struct transcoder *t, struct str *out, struct error *err)
+{
+	struct head_out to = {t, out};
+	const struct pg_archive_head_options options = {.facts = t->facts,
+	                                                .compression = t->compression,
+	                                                .offset = offset_for_head,
+	                                                .emit = append_head,
+	                                                .arg = &to};
+	_cleanup(pg_archive_head) struct pg_archive_head *h = pg_archive_head_new(&options);
+	size_t len = (size_t)t->facts.toc_end;
+	int r = 0;
+
+	for (size_t at = 0, n; r == 0 && at < len; at += n) {
+		n = len - at < t->options->piece_bytes ? len - at : t->options->piece_bytes;
+		r = pg_archive_head_feed(h, t->head_bytes.data + at, n, err);
+	}
+	return r;
 }
 
 int transcode(const void *data, size_t len, const struct transcode_options *options, struct str *out,
@@ -182,14 +224,11 @@ int transcode(const void *data, size_t len, const struct transcode_options *opti
 	                                                        .block_end = on_block_end,
 	                                                        .arg = &t});
 	int r = feed(&t, scan, data, len, err);
-	size_t head_len;
 
-	if (r == 0) {
-		const uint8_t *head = pg_archive_head_bytes(t.head, &head_len);
-
-		str_append_bytes(out, head, head_len);
+	if (r == 0)
+		r = put_head(&t, out, err);
+	if (r == 0)
 		str_append_bytes(out, t.blocks.data, t.blocks.len);
-	}
 	pg_archive_scan_free(scan);
 	finish(&t);
 	return r;

@@ -196,6 +196,7 @@ void add(struct fixture *f, const char *name, bool partial, const char *const *f
 		manifest_put_own(&m, 100, 1, a);
 	for (; files && *files; files++) {
 		manifest_put_file(&m, *files, 10, 1, b);
+		m.files[m.file_count - 1].secret = strstr(*files, "secret") || str_equal(*files, GLOBALS);
 		m.size_bytes += m.is_directory ? 10 : 0;
 	}
 	manifest_seal(&m);

@@ -68,7 +68,8 @@ ssize_t receive(struct fixture *f, char *body, size_t size, int flags);
 const char *told(struct fixture *f);
 
 /** add() - an artifact "full/20261120T020000Z.dump" with further files (NULL-terminated; may be NULL). One
- * without a suffix is a directory. Its own file has 100 bytes, a further one 10. */
+ * without a suffix is a directory. Its own file has 100 bytes, a further one 10, and is
+ * secret when its name says so, or is GLOBALS. */
 void add(struct fixture *f, const char *name, bool partial, const char *const *files);
 /** add_some() - a dump with two files beside it, a newer one that is a directory, and one that is newer
  * still, but partial. */

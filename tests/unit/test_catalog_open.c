@@ -277,6 +277,9 @@ static void an_older_catalog_becomes_a_newer_one(void **state)
 	        catalog_object(f->catalog, ino_of_artifact("backups/full/20261120T020001Z/toc.dat"), &within),
 	        0);
 	assert_string_equal(within.key, "backups/full/20261120T020001Z/toc.dat");
+	/* What had no other sign than its name. */
+	assert_true(entry_of(f, ino_of_artifact("backups/full/20261120T020001Z/globals.sql.gz")).secret);
+	assert_false(entry_of(f, ino_of_artifact("backups/full/20261120T020001Z/toc.dat")).secret);
 	directory_counts_are_true(f, "backups/full", 2);
 	assert_int_equal(catalog_run_targets(f->catalog, 1, 0, &target, 1), 1);
 	assert_string_equal(target.label, "shop");

@@ -66,6 +66,19 @@ static void attributes(void **state)
 	assert_int_equal(stat_at(f, "backups/full/" DUMP).st_size, 100);
 }
 
+/* By what the manifest says, not by the name. */
+static void secrets_are_for_the_owner_alone(void **state)
+{
+	static const char *const names[] = {"globals.sql.gz", "secret", NULL};
+	struct fixture *f = *state;
+
+	add(f, "full/" TREE, false, names);
+	assert_int_equal(stat_at(f, "backups/full/" TREE "/secret").st_mode, S_IFREG | 0600);
+	assert_int_equal(stat_at(f, "backups/full/" TREE "/globals.sql.gz").st_mode, S_IFREG | 0640);
+	assert_int_equal(stat_at(f, "links/backups/full/" TREE "/secret").st_mode, S_IFREG | 0400);
+	assert_int_equal(stat_at(f, "links/backups/full/" TREE "/globals.sql.gz").st_mode, S_IFREG | 0440);
+}
+
 static void what_is_not_there(void **state)
 {
 	static const char *const paths[] = {
@@ -291,6 +304,7 @@ int main(void)
 	        TREE_TEST(all_that_belongs_to_an_artifact_is_listed),
 	        TREE_TEST(a_directory_of_many_files),
 	        TREE_TEST(attributes),
+	        TREE_TEST(secrets_are_for_the_owner_alone),
 	        TREE_TEST(what_is_not_there),
 	        TREE_TEST(the_latest_one),
 	        TREE_TEST(the_latest_one_of_each_format),

@@ -124,8 +124,10 @@ static void write_object(struct fixture *f, size_t len, size_t head, size_t piec
 	assert_int_equal(stream_object_new(&options, &o, &err), 0);
 	for (size_t at = head; r == 0 && at < len; at += piece)
 		r = stream_object_write(o, f->plain.data + at, len - at < piece ? len - at : piece, &err);
+	for (size_t at = 0; r == 0 && at < head; at += piece)
+		r = stream_object_head(o, f->plain.data + at, head - at < piece ? head - at : piece, &err);
 	if (r == 0)
-		r = stream_object_finish(o, head ? f->plain.data : NULL, &f->facts, &err);
+		r = stream_object_finish(o, NULL, &f->facts, &err);
 	if (r < 0)
 		fail_msg("%zu bytes, %zu of them last: %s", len, head, err.message);
 	stream_object_free(o);

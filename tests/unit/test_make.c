@@ -2,11 +2,14 @@
 /* What of a dump is pure: which entries have data, and how tables are cut into slices. */
 #include "../../src/dump/contents.h"
 #include "../../src/dump/tape.h"
+#include "../../src/dump/toc.h"
+#include "../support/archive_build.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/make.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,9 +54,16 @@ static void add(struct contents *c, struct pg_archive_entry entry)
 	assert_int_equal(contents_add(c, &entry, NULL), 0);
 }
 
+static int append_csv(void *arg, const void *data, size_t len, struct error *err)
+{
+	str_append_bytes(arg, data, len);
+	return 0;
+}
+
 static void test_entries_with_data(void **state)
 {
-	_cleanup(contents) struct contents *c = contents_new();
+	_cleanup(content_texts) struct content_texts texts = {0};
+	_cleanup(contents) struct contents *c = contents_new("/tmp");
 	_cleanup(str) struct str csv = {0};
 	struct error err = {0};
 
@@ -66,12 +76,16 @@ static void test_entries_with_data(void **state)
 	assert_string_equal(c->encoding, "LATIN1");
 	assert_int_equal(c->count, 2);
 	assert_null(contents_find(c, 2));
-	assert_string_equal(contents_find(c, 9)->table, "one");
+	assert_int_equal(contents_texts(c, contents_find(c, 9), &texts, NULL), 0);
+	assert_string_equal(texts.schema, "s");
+	assert_string_equal(texts.table, "one");
+	assert_string_equal(texts.copy_stmt, "COPY public.t (a) FROM stdin;\n");
+	assert_true(contents_find(c, 9)->has_columns);
 	assert_int_equal(contents_find(c, 4)->oid, UINT32_MAX);
 
 	contents_count_rows(c, contents_find(c, 9), &(struct rows){2, 10, 0xff});
 	contents_count_rows(c, contents_find(c, 9), &(struct rows){1, 5, UINT64_MAX});
-	contents_write_csv(c, &csv);
+	assert_int_equal(contents_write_csv(c, append_csv, &csv, NULL), 0);
 	assert_string_equal(str_text(&csv), "schema,table,rows,bytes,hash\n"
 	                                    "s,one,3,15,00000000000000fe\n"
 	                                    "\"s,\"\"x\"\"\",two,0,0,0000000000000000\n");
@@ -85,7 +99,7 @@ static void test_entries_with_data(void **state)
 
 static void test_large_objects_of_all(void **state)
 {
-	_cleanup(contents) struct contents *c = contents_new();
+	_cleanup(contents) struct contents *c = contents_new("/tmp");
 	struct pg_archive_entry blobs = other_entry(7, "BLOBS", "");
 
 	blobs.has_data = true;
@@ -97,9 +111,11 @@ static void test_large_objects_of_all(void **state)
 
 static void test_large_objects_in_groups(void **state)
 {
-	_cleanup(contents) struct contents *c = contents_new();
+	_cleanup(contents) struct contents *c = contents_new("/tmp");
 	struct pg_archive_entry first = other_entry(7, "BLOBS", ""), second = other_entry(8, "BLOBS", "");
 	const int of_first[] = {5, 99}, of_second[] = {6, 99};
+	uint32_t oids[4];
+	uint64_t at = 0;
 
 	add(c, other_entry(5, "BLOB METADATA", "16400\n4000000000\n"));
 	add(c, other_entry(6, "BLOB METADATA", "3\n"));
@@ -111,9 +127,14 @@ static void test_large_objects_in_groups(void **state)
 	add(c, first);
 	contents_complete(c);
 	assert_true(c->items[0].listed && c->items[1].listed);
-	assert_int_equal(c->items[0].oid_count, 1);
-	assert_int_equal(c->items[1].oid_count, 2);
-	assert_int_equal(c->items[1].oids[1], 4000000000U);
+	assert_int_equal(contents_listed(c, &c->items[0], &at, oids, 4, NULL), 1);
+	assert_int_equal(oids[0], 3);
+	assert_int_equal(contents_listed(c, &c->items[0], &at, oids, 4, NULL), 0);
+	at = 0;
+	assert_int_equal(contents_listed(c, &c->items[1], &at, oids, 1, NULL), 1);
+	assert_int_equal(oids[0], 16400);
+	assert_int_equal(contents_listed(c, &c->items[1], &at, oids, 4, NULL), 1);
+	assert_int_equal(oids[0], 4000000000U);
 }
 
 static void test_bad_lists_of_large_objects(void **state)
@@ -121,7 +142,7 @@ static void test_bad_lists_of_large_objects(void **state)
 	static const char *const bad[] = {"x\n", "1\n-2\n", "1 2", "99999999999\n", "18446744073709551616\n"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		_cleanup(contents) struct contents *c = contents_new();
+		_cleanup(contents) struct contents *c = contents_new("/tmp");
 		struct pg_archive_entry entry = other_entry(5, "BLOB METADATA", bad[i]);
 		struct error err = {0};
 
@@ -133,7 +154,7 @@ static void test_bad_lists_of_large_objects(void **state)
 /* One that may mean all of them stands alone, or they would be dumped twice. */
 static void test_large_objects_that_nobody_lists(void **state)
 {
-	_cleanup(contents) struct contents *c = contents_new();
+	_cleanup(contents) struct contents *c = contents_new("/tmp");
 	struct pg_archive_entry first = other_entry(7, "BLOBS", ""), second = other_entry(8, "BLOBS", "");
 	struct error err = {0};
 
@@ -141,6 +162,149 @@ static void test_large_objects_that_nobody_lists(void **state)
 	add(c, first);
 	assert_int_equal(contents_add(c, &second, &err), -EBADMSG);
 	assert_non_null(strstr(err.message, "entry 8"));
+}
+
+static void test_more_entries_than_are_kept(void **state)
+{
+	_cleanup(contents) struct contents *c = contents_new("/tmp");
+	struct pg_archive_entry one_more = table_entry(4, "s", "t", "1");
+	struct error err = {0};
+
+	c->max = 3;
+	for (int i = 1; i <= 3; i++)
+		add(c, table_entry(i, "s", "t", "1"));
+	add(c, other_entry(5, "INDEX", ""));
+	assert_int_equal(contents_add(c, &one_more, &err), -EFBIG);
+	assert_non_null(strstr(err.message, "more than 3 tables with data: dump it in parts"));
+}
+
+/* The table of contents. */
+
+static int feed_toc(struct toc_reader *t, struct str *bytes, struct error *err)
+{
+	int r = toc_reader_feed(t, str_text(bytes), bytes->len, err);
+
+	str_clear(bytes);
+	return r;
+}
+
+/* Entry after entry, with data and without: it ends with a clear error, and takes neither memory nor disk meanwhile. */
+static void test_table_of_contents_without_an_end(void **state)
+{
+	_cleanup(contents) struct contents *c = contents_new("/tmp");
+	_cleanup(toc_reader) struct toc_reader t;
+	_cleanup(str) struct str bytes = {0};
+	struct archive_shape shape = archive_sound;
+	size_t before = mallinfo2().uordblks;
+	struct error err = {0};
+	int r = 0;
+
+	toc_reader_init(&t, c, "/tmp", NULL);
+	t.max_bytes = 16 * MIB;
+	shape.entries = 100000000;
+	archive_put_head(&bytes, &shape);
+	for (int id = 1; r == 0; id++) {
+		archive_put_entry(&bytes, &shape, id, id % 50 == 0, id % 50 == 0 ? 1 : 3);
+		r = feed_toc(&t, &bytes, &err);
+	}
+	assert_int_equal(r, -EFBIG);
+	assert_non_null(strstr(err.message, "takes more than 16 MiB"));
+	assert_non_null(strstr(err.message, "/tmp: dump the database in parts"));
+	assert_true(spool_size(t.toc.spool) <= 16 * MIB);
+	assert_true(c->count > 1000);
+	/* Two spools, and what is known of the tables. */
+	assert_true(mallinfo2().uordblks - before < 2 * MIB + 400 * c->count);
+}
+
+/* One list, or one number after another, that does not end. */
+static void test_entry_without_an_end(void **state)
+{
+	_cleanup(contents) struct contents *c = contents_new("/tmp");
+	_cleanup(toc_reader) struct toc_reader t;
+	_cleanup(str) struct str bytes = {0};
+	struct archive_shape shape = archive_sound;
+	size_t before = mallinfo2().uordblks;
+	struct error err = {0};
+	int r = 0;
+
+	toc_reader_init(&t, c, "/tmp", NULL);
+	t.max_bytes = 200 * MIB;
+	archive_put_head(&bytes, &shape);
+	archive_put_entry(&bytes, &shape, 1, 1, 1);
+	/* Its dependencies begin where the NULL and the offset stood. */
+	bytes.len -= 1 + (size_t)shape.offset_size + 5;
+	while (r == 0) {
+		archive_put_text(&bytes, "1");
+		if (bytes.len >= 65536)
+			r = feed_toc(&t, &bytes, &err);
+	}
+	assert_int_equal(r, -EFBIG);
+	assert_non_null(strstr(err.message, "depends on more than"));
+	assert_true(mallinfo2().uordblks - before < 80 * MIB);
+}
+
+static int drop_bytes(void *arg, const void *data, size_t len, struct error *err)
+{
+	*(size_t *)arg += len;
+	return 0;
+}
+
+static uint64_t no_offset(void *arg, uint64_t place_at)
+{
+	return 0;
+}
+
+/* In pieces that end anywhere, the last one with data behind it; and from a disk that does not keep what it is given. */
+static void test_table_of_contents_comes_back(void **state)
+{
+	static const size_t pieces[] = {1, 7, 100000};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+		_cleanup(contents) struct contents *c = contents_new("/tmp");
+		_cleanup(toc_reader) struct toc_reader t;
+		_cleanup(str) struct str bytes = {0};
+		size_t written = 0;
+		const struct pg_archive_head_options head = {
+		        .offset = no_offset, .emit = drop_bytes, .arg = &written};
+		struct error err = {0};
+		struct toc toc;
+
+		toc_reader_init(&t, c, "/tmp", NULL);
+		archive_put_whole(&bytes, &archive_sound);
+		for (size_t at = 0; at < bytes.len; at += pieces[i]) {
+			size_t left = bytes.len - at, n = left < pieces[i] ? left : pieces[i];
+
+			assert_int_equal(toc_reader_feed(&t, bytes.data + at, n, NULL), 0);
+		}
+		assert_true(t.complete);
+		toc = toc_reader_take(&t);
+		assert_int_equal(toc_write(&toc, &head, &err), 0);
+		assert_int_equal(written, toc.facts.toc_end);
+		toc.crc32c ^= 1;
+		assert_int_equal(toc_write(&toc, &head, &err), -EBADMSG);
+		assert_non_null(strstr(err.message, "look at that disk"));
+		toc_finish(&toc);
+	}
+}
+
+static void test_table_of_contents_without_a_disk(void **state)
+{
+	_cleanup(contents) struct contents *c = contents_new("/tmp");
+	_cleanup(toc_reader) struct toc_reader t;
+	_cleanup(str) struct str bytes = {0};
+	struct archive_shape shape = archive_sound;
+	struct error err = {0};
+	int r = 0;
+
+	toc_reader_init(&t, c, "/tmp/there-is-no-such-directory", NULL);
+	shape.entries = 100000000;
+	archive_put_head(&bytes, &shape);
+	for (int id = 1; r == 0; id++) {
+		archive_put_entry(&bytes, &shape, id, 0, 3);
+		r = feed_toc(&t, &bytes, &err);
+	}
+	assert_int_equal(r, -ENOENT);
+	assert_non_null(strstr(err.message, "to a file in /tmp/there-is-no-such-directory"));
 }
 
 /* The tape. */
@@ -153,7 +317,7 @@ struct cut {
 
 static void cut_begin(struct cut *cut)
 {
-	*cut = (struct cut){.contents = contents_new()};
+	*cut = (struct cut){.contents = contents_new("/tmp")};
 }
 
 static void cut_table(struct cut *cut, uint64_t bytes, bool by_pages, const char *copy_stmt)
@@ -289,6 +453,11 @@ int main(void)
 	        cmocka_unit_test(test_large_objects_in_groups),
 	        cmocka_unit_test(test_bad_lists_of_large_objects),
 	        cmocka_unit_test(test_large_objects_that_nobody_lists),
+	        cmocka_unit_test(test_more_entries_than_are_kept),
+	        cmocka_unit_test(test_table_of_contents_without_an_end),
+	        cmocka_unit_test(test_entry_without_an_end),
+	        cmocka_unit_test(test_table_of_contents_comes_back),
+	        cmocka_unit_test(test_table_of_contents_without_a_disk),
 	        cmocka_unit_test(test_small_tables_share_slices),
 	        cmocka_unit_test(test_large_table_is_cut_by_pages),
 	        cmocka_unit_test(test_what_must_not_be_cut),

@@ -38,7 +38,7 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = mem_alloc(sizeof(*f));
-	_cleanup(free) char *objects = NULL, *state_dir = NULL;
+	_cleanup(free) char *objects = NULL;
 
 	assert_int_equal(root_setup(state), 0);
 	objects = mem_printf("%s/objects", root);
@@ -49,9 +49,9 @@ static int set_up(void **state)
 	f->job.verify = CONF_VERIFY_NONE;
 	f->ctx.conf = &f->conf;
 	f->ctx.pool = pool_new((uint64_t)64 << 20);
-	state_dir = mem_printf("%s/state", root);
+	f->conf.state_dir = mem_printf("%s/state", root);
 	assert_int_equal(store_dir_new(objects, &f->repository.store, NULL), 0);
-	assert_int_equal(catalog_open(state_dir, &f->repository.catalog, NULL), 0);
+	assert_int_equal(catalog_open(f->conf.state_dir, &f->repository.catalog, NULL), 0);
 	f->ctx.repository = &f->repository;
 	f->target = (struct make_target){.label = "x", .directory = "backups/full"};
 	f->order = (struct make_order){
@@ -61,7 +61,7 @@ static int set_up(void **state)
 	f->dump.ctx = &f->ctx;
 	f->dump.order = &f->order;
 	f->dump.compression = (struct compression){COMPRESSION_GZIP, COMPRESSION_ISAL};
-	f->contents = contents_new();
+	f->contents = contents_new(f->conf.state_dir);
 	*state = f;
 	return 0;
 }
@@ -77,6 +77,7 @@ static int tear_down(void **state)
 	store_free(f->repository.store);
 	catalog_free(f->repository.catalog);
 	contents_free(f->contents);
+	free(f->conf.state_dir);
 	free(f);
 	return root_teardown(state);
 }
@@ -271,7 +272,7 @@ static void test_archive_is_cut_off(void **state)
 		expect_objects(f, "");
 		assert_int_equal(unlink(f->dump.program), 0);
 		contents_free(f->contents);
-		f->contents = contents_new();
+		f->contents = contents_new(f->conf.state_dir);
 	}
 }
 

@@ -86,6 +86,7 @@ static void make_beside(struct manifest *m)
 	add_file(m, "20261120T020000Z.tables.csv", 300, 'b');
 	add_file(m, "20261120T020000Z.globals.sql.gz", 40, 'c')->stored_sha256[0] = '\0';
 	m->files[2].sha256[0] = '\0';
+	m->files[1].secret = true;
 	index = manifest_add_object(m, "manifests/backups/full/20261120T020000Z.dump.index");
 	m->objects[index].role = mem_strdup(MANIFEST_ROLE_SEGMENTS);
 	m->objects[index].stored_bytes = 9;
@@ -150,6 +151,7 @@ static void assert_same_files(const struct manifest *a, const struct manifest *b
 		assert_int_equal(a->files[i].size_bytes, b->files[i].size_bytes);
 		assert_string_equal(a->files[i].sha256, b->files[i].sha256);
 		assert_int_equal(a->files[i].object, b->files[i].object);
+		assert_int_equal(a->files[i].secret, b->files[i].secret);
 	}
 }
 
@@ -272,6 +274,26 @@ static void what_is_not_known_stays_unknown(void **state)
 	assert_non_null(strstr(text.data, "\"sha256\": null"));
 	assert_int_equal(manifest_decode(SOURCE, text.data, text.len, &back, NULL), 0);
 	assert_same(&m, &back, true);
+}
+
+/* What says nothing was written when the name alone said it. */
+static void what_is_secret_is_said_or_known_by_its_name(void **state)
+{
+	_cleanup(manifest) struct manifest m = {0}, told = {0}, silent = {0};
+	_cleanup(str) struct str text = {0};
+	_cleanup(free) char *without = NULL;
+
+	encode(make_beside, &m, &text);
+	assert_int_equal(manifest_decode(SOURCE, text.data, text.len, &told, NULL), 0);
+	assert_true(told.files[1].secret);
+	assert_false(told.files[0].secret || told.files[2].secret);
+	without = mem_strdup(text.data);
+	for (char *at = without; (at = strstr(at, "\"secret\"")); at++)
+		at[1] = 'x';
+	assert_int_equal(manifest_decode(SOURCE, without, text.len, &silent, NULL), 0);
+	assert_true(silent.files[2].secret);
+	assert_false(silent.files[0].secret || silent.files[1].secret);
+	assert_string_equal(silent.unknown, "files[].xecret");
 }
 
 static void table_of_its_own_is_loaded_later(void **state)
@@ -557,6 +579,7 @@ int main(void)
 	        cmocka_unit_test(facts_are_text_numbers_and_flags),
 	        cmocka_unit_test(what_a_later_keepfs_adds_is_named_and_passed_over),
 	        cmocka_unit_test(what_is_not_known_stays_unknown),
+	        cmocka_unit_test(what_is_secret_is_said_or_known_by_its_name),
 	        cmocka_unit_test(table_of_its_own_is_loaded_later),
 	        cmocka_unit_test(a_table_of_many_files_is_loaded_later),
 	        cmocka_unit_test(every_truncation_is_refused),

@@ -95,6 +95,7 @@ static void files_beside_are_objects_beside(void **state)
 	assert_string_equal(m.objects[m.files[1].object].key, "backups/full/20261120T020000Z.tables.csv");
 	assert_string_equal(m.objects[2].key, "backups/full/20261120T020000Z.globals.sql.gz");
 	assert_string_equal(m.files[2].sha256, "");
+	assert_true(m.files[2].secret && !m.files[1].secret && !m.files[0].secret);
 	assert_int_equal(m.objects[2].extents.total_bytes, 40);
 }
 

@@ -153,35 +153,85 @@ static void test_garbage(void **state)
 
 /* The head alone. */
 
-static struct pg_archive_head *head_of(const struct str *in, struct pg_archive_facts *ret)
+struct made {                   /* of a head */
+	uint64_t place, offset; /* of the one entry that has one */
+	const uint64_t *places; /* of "3456.dat" and "blobs.toc" */
+	struct str out;
+};
+
+static uint64_t offset_for(void *arg, uint64_t place_at)
+{
+	const struct made *m = arg;
+
+	return place_at == m->place ? m->offset : 0;
+}
+
+static const char *name_for(void *arg, uint64_t place_at)
+{
+	const uint64_t *with_name = ((struct made *)arg)->places;
+
+	return place_at == with_name[0] ? "3456.dat" : place_at == with_name[1] ? "blobs.toc" : NULL;
+}
+
+static int append_made(void *arg, const void *data, size_t len, struct error *err)
+{
+	str_append_bytes(&((struct made *)arg)->out, data, len);
+	return 0;
+}
+
+static struct pg_archive_facts facts_of(const struct str *in)
 {
 	struct pg_archive_scan *scan = pg_archive_scan_new(NULL);
-	uint8_t *copy;
+	struct pg_archive_facts facts;
 
 	assert_int_equal(pg_archive_scan_feed(scan, in->data, in->len, NULL), 0);
-	*ret = *pg_archive_scan_facts(scan);
+	facts = *pg_archive_scan_facts(scan);
 	pg_archive_scan_free(scan);
-	copy = mem_alloc((size_t)ret->toc_end);
-	memcpy(copy, in->data, (size_t)ret->toc_end);
-	return pg_archive_head_new(copy, ret);
+	return facts;
 }
+
+/* Each piece is a copy of its own: reading beyond one is noticed. */
+static int make_head(const struct str *in, const struct pg_archive_head_options *options, size_t piece_bytes,
+                     struct error *err)
+{
+	_cleanup(pg_archive_head) struct pg_archive_head *h = pg_archive_head_new(options);
+	size_t len = (size_t)options->facts.toc_end;
+	int r = 0;
+
+	for (size_t at = 0, n; r == 0 && at < len; at += n) {
+		n = len - at < piece_bytes ? len - at : piece_bytes;
+		_cleanup(free) uint8_t *piece = mem_alloc(n);
+
+		memcpy(piece, in->data + at, n);
+		r = pg_archive_head_feed(h, piece, n, err);
+	}
+	return r;
+}
+
+static const size_t piece_sizes[] = {1, 3, 11, 12, 64, 1 << 20};
 
 static void expect_compression(int minor, const struct compression *c, const void *expected, size_t len)
 {
 	_cleanup(str) struct str in = {0};
-	struct pg_archive_facts facts;
 
 	build(&in, minor, 8, 10);
-	_cleanup(pg_archive_head) struct pg_archive_head *h = head_of(&in, &facts);
-	size_t bytes;
+	for (size_t i = 0; i < ARRAY_SIZE(piece_sizes); i++) {
+		struct made made = {0};
+		const struct pg_archive_head_options options = {.facts = facts_of(&in),
+		                                                .compression = *c,
+		                                                .offset = offset_for,
+		                                                .emit = append_made,
+		                                                .arg = &made};
+		const char *now;
 
-	pg_archive_head_set_compression(h, c);
-	const uint8_t *now = pg_archive_head_bytes(h, &bytes);
-
-	assert_int_equal(bytes, facts.toc_end);
-	assert_memory_equal(now, in.data, 11);
-	assert_memory_equal(now + 11, expected, len);
-	assert_memory_equal(now + 11 + len, in.data + 11 + len, bytes - 11 - len);
+		assert_int_equal(make_head(&in, &options, piece_sizes[i], NULL), 0);
+		now = made.out.data;
+		assert_int_equal(made.out.len, options.facts.toc_end);
+		assert_memory_equal(now, in.data, 11);
+		assert_memory_equal(now + 11, expected, len);
+		assert_memory_equal(now + 11 + len, in.data + 11 + len, made.out.len - 11 - len);
+		str_finish(&made.out);
+	}
 }
 
 static void test_compression_in_head(void **state)
@@ -204,16 +254,20 @@ static void test_compression_in_head(void **state)
 static void expect_offset(int offset_size, uint64_t offset, const char *expected)
 {
 	_cleanup(str) struct str in = {0};
-	struct pg_archive_facts facts;
-	size_t len;
 
 	build(&in, 14, offset_size, 10);
-	_cleanup(pg_archive_head) struct pg_archive_head *h = head_of(&in, &facts);
-	size_t place = (size_t)facts.toc_end - (size_t)offset_size - 1;
+	for (size_t i = 0; i < ARRAY_SIZE(piece_sizes); i++) {
+		struct made made = {.offset = offset};
+		const struct pg_archive_head_options options = {
+		        .facts = facts_of(&in), .offset = offset_for, .emit = append_made, .arg = &made};
+		size_t place = (size_t)options.facts.toc_end - (size_t)offset_size - 1;
 
-	pg_archive_head_set_offset(h, place, offset);
-	assert_memory_equal(pg_archive_head_bytes(h, &len), in.data, place);
-	assert_memory_equal(pg_archive_head_bytes(h, &len) + place, expected, (size_t)offset_size + 1);
+		made.place = place;
+		assert_int_equal(make_head(&in, &options, piece_sizes[i], NULL), 0);
+		assert_memory_equal(made.out.data + 16, in.data + 16, place - 16);
+		assert_memory_equal(made.out.data + place, expected, (size_t)offset_size + 1);
+		str_finish(&made.out);
+	}
 }
 
 static void test_offsets_in_head(void **state)
@@ -221,13 +275,6 @@ static void test_offsets_in_head(void **state)
 	expect_offset(8, UINT64_C(0x0102030405060708), "\2\x08\7\6\5\4\3\2\1");
 	expect_offset(4, UINT32_MAX, "\2\xff\xff\xff\xff");
 	expect_offset(4, UINT64_C(1) << 32, "\1\0\0\0\0"); /* too large: not known */
-}
-
-static const char *name_for(void *arg, uint64_t place_at)
-{
-	const uint64_t *with_name = arg;
-
-	return place_at == with_name[0] ? "3456.dat" : place_at == with_name[1] ? "blobs.toc" : NULL;
 }
 
 /* An entry of a directory: a name instead of the offset. */
@@ -243,9 +290,7 @@ static void test_directory(void **state)
 	for (int minor = 12; minor <= 16; minor++) {
 		_cleanup(str) struct str custom = {0}, expected = {0};
 		struct archive_shape shape = archive_sound;
-		struct pg_archive_facts facts;
 		uint64_t places[2];
-		size_t len;
 
 		shape.minor = minor, shape.compression = 1, shape.entries = 3;
 		archive_put_head(&custom, &shape);
@@ -254,29 +299,46 @@ static void test_directory(void **state)
 		archive_put_entry(&custom, &shape, 6, 0, 3);
 		archive_put_entry(&custom, &shape, 7, 1, 1);
 		places[1] = custom.len - 9;
-		_cleanup(pg_archive_head) struct pg_archive_head *h = head_of(&custom, &facts);
 
 		shape.format = 3;
+		shape.compression = minor < 15 ? -1 : 1;
 		archive_put_head(&expected, &shape);
 		put_named_entry(&expected, &shape, 5, "3456.dat");
 		put_named_entry(&expected, &shape, 6, "");
 		put_named_entry(&expected, &shape, 7, "blobs.toc");
-		_cleanup(free) uint8_t *toc = pg_archive_head_to_directory(h, name_for, places, &len);
+		for (size_t i = 0; i < ARRAY_SIZE(piece_sizes); i++) {
+			struct made made = {.places = places};
+			const struct pg_archive_head_options options = {
+			        .facts = facts_of(&custom),
+			        .compression = {COMPRESSION_GZIP, COMPRESSION_ISAL},
+			        .directory = true,
+			        .file_name = name_for,
+			        .emit = append_made,
+			        .arg = &made};
 
-		assert_non_null(toc);
-		assert_int_equal(len, expected.len);
-		assert_memory_equal(toc, expected.data, len);
+			assert_int_equal(make_head(&custom, &options, piece_sizes[i], NULL), 0);
+			assert_int_equal(made.out.len, expected.len);
+			assert_memory_equal(made.out.data, expected.data, expected.len);
+			str_finish(&made.out);
+		}
 	}
 }
 
-static void test_directory_of_nothing(void **state)
+static void test_head_of_nothing(void **state)
 {
-	const struct pg_archive_facts facts = {.toc_end = 20};
-	_cleanup(pg_archive_head) struct pg_archive_head *h = pg_archive_head_new(mem_alloc(20), &facts);
-	uint64_t places[2] = {0};
-	size_t len;
+	_cleanup(str) struct str in = {0};
+	struct made made = {0};
+	const struct pg_archive_head_options options = {
+	        .facts = {.version_minor = 15, .toc_end = 20, .compression_at = 11},
+	        .offset = offset_for,
+	        .emit = append_made,
+	        .arg = &made};
+	struct error err = {0};
 
-	assert_null(pg_archive_head_to_directory(h, name_for, places, &len));
+	str_append(&in, "12345678901234567890");
+	assert_int_equal(make_head(&in, &options, 20, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "PGDMP"));
+	str_finish(&made.out);
 }
 
 /* The writer alone. */
@@ -357,16 +419,11 @@ static void test_failing_emit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_every_version),
-	        cmocka_unit_test(test_several_large_segments),
-	        cmocka_unit_test(test_real_archive),
-	        cmocka_unit_test(test_truncated_at_every_byte),
-	        cmocka_unit_test(test_garbage),
-	        cmocka_unit_test(test_compression_in_head),
-	        cmocka_unit_test(test_offsets_in_head),
-	        cmocka_unit_test(test_directory),
-	        cmocka_unit_test(test_directory_of_nothing),
-	        cmocka_unit_test(test_empty_objects),
+	        cmocka_unit_test(test_every_version),   cmocka_unit_test(test_several_large_segments),
+	        cmocka_unit_test(test_real_archive),    cmocka_unit_test(test_truncated_at_every_byte),
+	        cmocka_unit_test(test_garbage),         cmocka_unit_test(test_compression_in_head),
+	        cmocka_unit_test(test_offsets_in_head), cmocka_unit_test(test_directory),
+	        cmocka_unit_test(test_head_of_nothing), cmocka_unit_test(test_empty_objects),
 	        cmocka_unit_test(test_failing_emit),
 	};
 

@@ -28,8 +28,8 @@ struct memory {
 	unsigned open_uploads;
 	unsigned begun, puts, aborted;
 	unsigned running, most_running;
-	unsigned announced; /* the number; 0: none */
-	uint64_t announced_bytes;
+	unsigned announced; /* parts, from the first on */
+	uint64_t announced_bytes[8];
 	unsigned fail_part; /* this number fails */
 	bool fail_begin, fail_put, fail_complete;
 	bool hold; /* parts wait until it is cleared, or they are cancelled */
@@ -116,10 +116,11 @@ static void memory_upload_announce(struct store_upload *up, unsigned number, uin
 {
 	struct memory *m = memory_of(up->store);
 
-	assert_int_equal(m->announced, 0);
 	assert_int_equal(m->part_count, 0);
+	assert_int_equal(number, m->announced + 1);
+	if (m->announced < ARRAY_SIZE(m->announced_bytes))
+		m->announced_bytes[m->announced] = bytes;
 	m->announced = number;
-	m->announced_bytes = bytes;
 }
 
 static int memory_upload_part(struct store_upload *up, const struct store_call *call, unsigned number,
@@ -387,8 +388,8 @@ static void test_part_bytes(void **state)
 	assert_int_equal(upload_part_bytes(64 * MIB, 8 * MIB, 1), 8 * MIB);
 }
 
-/* The store is told how large part 1 will be, before any other comes; it is sent when all others were. */
-static void expect_head_last(struct fixture *f, size_t head_bytes, uint64_t first_part_bytes)
+/* The store is told how large the head's parts will be, before any other comes; they are sent when all others were. */
+static void expect_head_last(struct fixture *f, size_t head_bytes, unsigned parts)
 {
 	_cleanup(str) struct str data = {0};
 	struct stream_facts facts = {0};
@@ -398,14 +399,17 @@ static void expect_head_last(struct fixture *f, size_t head_bytes, uint64_t firs
 	f->options.head_bytes = head_bytes;
 	assert_int_equal(stream_object_new(&f->options, &o, NULL), 0);
 	assert_int_equal(stream_object_write(o, data.data + head_bytes, 5000, NULL), 0);
-	assert_int_equal(f->memory.announced, 1);
-	assert_int_equal(f->memory.announced_bytes, first_part_bytes);
+	assert_int_equal(f->memory.announced, parts);
 	pthread_mutex_lock(&f->memory.lock);
-	assert_true(f->memory.part_count == 0 || !f->memory.parts[0].there);
+	for (unsigned i = 0; i < parts; i++) {
+		assert_int_equal(f->memory.announced_bytes[i], 1000);
+		assert_true(f->memory.part_count <= i || !f->memory.parts[i].there);
+	}
 	pthread_mutex_unlock(&f->memory.lock);
 	assert_int_equal(stream_object_finish(o, data.data, &facts, NULL), 0);
 	stream_object_free(o);
-	assert_int_equal(f->memory.parts[0].data.len, first_part_bytes);
+	for (unsigned i = 0; i < parts; i++)
+		assert_int_equal(f->memory.parts[i].data.len, 1000);
 	assert_int_equal(f->memory.object.len, data.len);
 	assert_int_equal(memcmp(f->memory.object.data, data.data, data.len), 0);
 	extents_finish(&facts.extents);
@@ -413,15 +417,20 @@ static void expect_head_last(struct fixture *f, size_t head_bytes, uint64_t firs
 
 static void test_head_is_sent_last(void **state)
 {
-	expect_head_last(*state, 10, 1000);
+	expect_head_last(*state, 10, 1);
 }
 
-static void test_large_head_is_a_part(void **state)
+static void test_large_head_is_several_parts(void **state)
 {
-	expect_head_last(*state, 2345, 2345);
+	expect_head_last(*state, 2345, 3);
 }
 
-/* Part 1 is as large as the head, whatever the others' size; its memory is not theirs. */
+static void test_head_of_whole_parts(void **state)
+{
+	expect_head_last(*state, 2000, 2);
+}
+
+/* The parts behind the head grow, its own do not. */
 static void test_head_and_growth(void **state)
 {
 	struct fixture *f = *state;
@@ -431,19 +440,34 @@ static void test_head_and_growth(void **state)
 
 	make_data(&piece, 1 * MIB);
 	f->options.part_bytes = 4000;
-	f->options.head_bytes = 3 * MIB; /* with four parts of one buffer each, more than half is left */
+	f->options.head_bytes = 300000; /* 75 parts */
 	assert_int_equal(stream_object_new(&f->options, &o, NULL), 0);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(stream_object_write(o, piece.data, piece.len, NULL), 0);
-	str_clear(&piece);
-	make_data(&piece, 3 * MIB);
 	assert_int_equal(stream_object_finish(o, piece.data, &facts, NULL), 0);
 	stream_object_free(o);
-	assert_int_equal(f->memory.parts[0].data.len, 3 * MIB);
+	assert_int_equal(f->memory.announced, 75);
+	assert_int_equal(f->memory.parts[74].data.len, 4000);
 	assert_int_equal(f->memory.parts[300].data.len, 4000 * 2);
-	assert_int_equal(f->memory.object.len, 6 * MIB);
-	assert_int_equal(facts.bytes, 6 * MIB);
+	assert_int_equal(f->memory.object.len, 3 * MIB + 300000);
+	assert_int_equal(facts.bytes, 3 * MIB + 300000);
 	extents_finish(&facts.extents);
+}
+
+/* More parts than the store allows for, of which none can be sent before the end. */
+static void test_head_of_too_many_parts(void **state)
+{
+	struct fixture *f = *state;
+	struct stream_object *o = NULL;
+	struct error err = {0};
+
+	f->options.max_parts = 3;
+	f->options.head_bytes = 3001;
+	assert_int_equal(stream_object_new(&f->options, &o, NULL), 0);
+	assert_int_equal(stream_object_write(o, "x", 1, &err), -EFBIG);
+	assert_non_null(strstr(err.message, "part_size"));
+	stream_object_free(o);
+	assert_false(f->memory.object_there);
 }
 
 static void test_too_many_parts(void **state)
@@ -636,8 +660,10 @@ int main(void)
 	        UPLOAD_TEST(test_no_growth_without_memory),
 	        cmocka_unit_test(test_part_bytes),
 	        UPLOAD_TEST(test_head_is_sent_last),
-	        UPLOAD_TEST(test_large_head_is_a_part),
+	        UPLOAD_TEST(test_large_head_is_several_parts),
+	        UPLOAD_TEST(test_head_of_whole_parts),
 	        UPLOAD_TEST(test_head_and_growth),
+	        UPLOAD_TEST(test_head_of_too_many_parts),
 	        UPLOAD_TEST(test_too_many_parts),
 	        UPLOAD_TEST(test_pool_too_small),
 	        UPLOAD_TEST(test_failed_part),

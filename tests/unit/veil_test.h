@@ -38,7 +38,9 @@ struct veil {
 	struct sink sink;
 	struct sink *next;
 	struct cells cells;
-	size_t head_bytes;   /* plain */
+	size_t head_bytes; /* plain */
+	uint8_t *head;     /* as far as it came */
+	size_t head_at;
 	uint8_t *shared;     /* what follows the head in its last cell */
 	size_t shared_bytes; /* of these, are there */
 	size_t shared_room;  /* for so many more */
@@ -92,15 +94,14 @@ static inline int veil_write(struct sink *s, const void *data, size_t len, struc
 	return r;
 }
 
-static inline int veil_head(struct sink *s, const void *data, size_t len, struct error *err)
+static inline int veil_pass_on_head(struct veil *v, struct error *err)
 {
-	struct veil *v = (struct veil *)s;
-	size_t plain = len + v->shared_bytes, stored = v->cells.head_bytes;
+	size_t len = v->head_bytes, plain = len + v->shared_bytes, stored = v->cells.head_bytes;
 	bool more = v->begun || v->cell_bytes > 0;
 	_cleanup(free) uint8_t *in = mem_alloc(plain);
 	_cleanup(free) uint8_t *out = mem_alloc(cells_covering_bytes(&v->cells, plain));
 
-	memcpy(in, data, len);
+	memcpy(in, v->head, len);
 	memcpy(in + len, v->shared, v->shared_bytes);
 	memset(out, VEIL_HEAD_BYTE, stored);
 	for (size_t at = 0; at < plain; at += v->cells.plain_bytes) {
@@ -110,6 +111,15 @@ static inline int veil_head(struct sink *s, const void *data, size_t len, struct
 		                   out + stored);
 	}
 	return sink_head(v->next, out, stored, err);
+}
+
+static inline int veil_head(struct sink *s, const void *data, size_t len, struct error *err)
+{
+	struct veil *v = (struct veil *)s;
+
+	memcpy(v->head + v->head_at, data, len);
+	v->head_at += len;
+	return v->head_at < v->head_bytes ? 0 : veil_pass_on_head(v, err);
 }
 
 static inline int veil_finish(struct sink *s, struct error *err)
@@ -127,6 +137,7 @@ static inline void veil_free(struct sink *s)
 
 	sink_free(v->next);
 	free(v->shared);
+	free(v->head);
 	free(v->cell);
 	free(v);
 }
@@ -140,6 +151,7 @@ static inline struct sink *veil_new(struct sink *next, size_t head_bytes, void *
 
 	*v = (struct veil){.sink = {&ops}, .next = next, .cells = *c, .head_bytes = head_bytes};
 	v->shared = mem_alloc(c->plain_bytes);
+	v->head = mem_alloc(head_bytes + 1);
 	v->cell = mem_alloc(c->plain_bytes);
 	v->shared_room = head_bytes % c->plain_bytes ? c->plain_bytes - head_bytes % c->plain_bytes : 0;
 	v->number = (head_bytes + v->shared_room) / c->plain_bytes;

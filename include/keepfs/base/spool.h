@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
- * Text of any length in bounded memory: the first SPOOL_MEMORY_BYTES are kept in memory, what goes beyond
+ * Text, or other bytes, of any length in bounded memory: the first SPOOL_MEMORY_BYTES are kept in memory, what goes beyond
  * goes to an unlinked file in a directory of the caller's choice. Written once by one thread, then read by
  * any.
  */
 #include <keepfs/base/cleanup.h>
+#include <keepfs/base/error.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -27,3 +28,7 @@ int spool_error(const struct spool *s);
 uint64_t spool_size(const struct spool *s);
 /** spool_read() - up to @len bytes from @offset; returns how many (0 at the end), or a negative errno. */
 ssize_t spool_read(const struct spool *s, void *buf, size_t len, uint64_t offset);
+/** spool_put() - spool_append(), with its failure told in @err: -ENOSPC, for instance. */
+int spool_put(struct spool *s, const void *bytes, size_t len, struct error *err);
+/** spool_get() - exactly @len bytes from @offset; any thread, once all was written. */
+int spool_get(const struct spool *s, void *buf, size_t len, uint64_t offset, struct error *err);

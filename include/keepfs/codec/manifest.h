@@ -22,6 +22,10 @@
 #define MANIFEST_RUN_MAX (INT64_C(1) << 48)
 /** MANIFEST_BESIDE_MAX - how many files an artifact can have that is no directory, beside its own. */
 #define MANIFEST_BESIDE_MAX 64
+/** MANIFEST_FILES_MAX - how many files an artifact that is a directory can have; MANIFEST_MAX_BYTES - how long a manifest
+ * can be: what is longer is not written, since it could not be read. The files of a dump take some 560 bytes each. */
+#define MANIFEST_FILES_MAX 400000
+#define MANIFEST_MAX_BYTES ((size_t)256 << 20)
 /** MANIFEST_NO_OBJECT - of a file: an empty directory, or one whose bytes are kept in a way that this keepfs does
  * not know. */
 #define MANIFEST_NO_OBJECT SIZE_MAX
@@ -54,6 +58,7 @@ struct manifest_file {
 	uint64_t size_bytes;
 	char sha256[SHA256_HEX_BYTES]; /* of what users read; "": not known */
 	size_t object;                 /* index in objects, or MANIFEST_NO_OBJECT */
+	bool secret; /* shown to nobody but the owner of the mount, whatever file_mode says */
 };
 
 struct manifest {
@@ -94,6 +99,9 @@ static inline void cleanup_manifest(struct manifest *m)
 size_t manifest_add_object(struct manifest *m, const char *key);
 /** manifest_add_file() - of a copy of @name, without an object; else zeroed, and the caller's to fill. */
 struct manifest_file *manifest_add_file(struct manifest *m, const char *name);
+/** manifest_name_is_secret() - of a file that a manifest says nothing about: the roles of a cluster, with the hashes of
+ * their passwords, had no other sign than their name at first. */
+bool manifest_name_is_secret(const char *name);
 /** manifest_drop_last_file() - the one that was added last, with its object, which was also added last. */
 void manifest_drop_last_file(struct manifest *m);
 /** manifest_own_object() - that of an artifact that is a file; NULL when it is none, or has none. */

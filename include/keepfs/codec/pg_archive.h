@@ -52,6 +52,9 @@ struct pg_archive_entry { /* of the table of contents; the texts are borrowed fo
  * return ends the scan with that and the filled @err. */
 struct pg_archive_events {
 	int (*entry)(void *arg, const struct pg_archive_entry *entry, struct error *err);
+	/* In each entry, before its offset field is read: the state byte in front of it is at @place_at, and
+	 * everything before that was fed. */
+	int (*place)(void *arg, uint64_t place_at, struct error *err);
 	int (*toc_end)(void *arg, const struct pg_archive_facts *facts, struct error *err);
 	int (*block)(void *arg, int dump_id, bool blobs, struct error *err); /* a data block begins */
 	int (*blob)(void *arg, uint32_t oid,
@@ -63,7 +66,7 @@ struct pg_archive_events {
 };
 
 /** pg_archive_scan_new() - @events is copied; NULL: only check. Texts of entries are kept only when
- * events->entry is set, each at most 64 MiB (longer: -EFBIG). */
+ * events->entry is set, each at most 64 MiB (longer: -EFBIG), and so are the numbers of what an entry depends on. */
 struct pg_archive_scan *pg_archive_scan_new(const struct pg_archive_events *events);
 struct pg_archive_scan *pg_archive_scan_free(struct pg_archive_scan *scan);
 /**

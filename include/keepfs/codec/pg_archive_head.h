@@ -8,30 +8,31 @@
 #include <keepfs/codec/compression.h>
 #include <keepfs/codec/pg_archive.h>
 
+struct pg_archive_head_options {
+	struct pg_archive_facts facts; /* of the archive that pg_dump wrote */
+	/* What pg_restore shall expect. COMPRESSION_ZSTD only from version 1.15 on: older archives cannot say it. */
+	struct compression compression;
+	/* The same as the toc.dat of the directory format (pg_dump -Fd): a string stands in the place of each offset, the
+	 * name of the entry's file. Source: pg_backup_directory.c (WriteExtraToc). */
+	bool directory;
+	/* Of the entry whose place this is; all entries are asked for, in their order. @offset: where its block begins in the
+	 * file, 0 when it has none; one that does not fit into 4 bytes, where offsets have these, is marked as not known:
+	 * pg_restore looks for it. @file_name: borrowed until the next call ("3456.dat", "blobs.toc"), NULL when it has none. */
+	uint64_t (*offset)(void *arg, uint64_t place_at);
+	const char *(*file_name)(void *arg, uint64_t place_at);
+	int (*emit)(void *arg, const void *data, size_t len, struct error *err);
+	void *arg;
+};
+
+/** struct pg_archive_head - a header and table of contents that pass: no more than one piece is in memory */
 struct pg_archive_head;
 
-/** pg_archive_head_new() - @bytes (consumed, heap) are the first facts->toc_end bytes of an archive. */
-struct pg_archive_head *pg_archive_head_new(uint8_t *bytes, const struct pg_archive_facts *facts);
+struct pg_archive_head *pg_archive_head_new(const struct pg_archive_head_options *options);
 struct pg_archive_head *pg_archive_head_free(struct pg_archive_head *h);
 DEFINE_CLEANUP(pg_archive_head, struct pg_archive_head *, pg_archive_head_free)
-/** pg_archive_head_set_compression() - what pg_restore shall expect. COMPRESSION_ZSTD only from version 1.15
- * on: older archives cannot say it. */
-void pg_archive_head_set_compression(struct pg_archive_head *h, const struct compression *c);
-/** pg_archive_head_set_offset() - where the block of the entry with @place_at begins in the file. One that
- * does not fit into 4 bytes, where offsets have these, is marked as not known: pg_restore looks for it. */
-void pg_archive_head_set_offset(struct pg_archive_head *h, uint64_t place_at, uint64_t offset);
-/** pg_archive_head_bytes() - borrowed; as changed so far. */
-const uint8_t *pg_archive_head_bytes(const struct pg_archive_head *h, size_t *ret_len);
-
-/**
- * pg_archive_head_to_directory() - the same as the toc.dat of the directory format (pg_dump -Fd): heap
- * @file_name: the name of the file of an entry ("3456.dat", "blobs.toc"), by its place_at; NULL for one
- * without data. Source: pg_backup_directory.c (WriteExtraToc): the name stands in the place of the offset.
- * NULL when the bytes are no header and table of contents, or a text in them is larger than a scan keeps.
- */
-uint8_t *pg_archive_head_to_directory(const struct pg_archive_head *h,
-                                      const char *(*file_name)(void *arg, uint64_t place_at), void *arg,
-                                      size_t *ret_len);
+/** pg_archive_head_feed() - the next of the first facts.toc_end bytes of the archive, in pieces of any size; emits what
+ * becomes of them. -EBADMSG when they are no header and table of contents; else what emit() returned. */
+int pg_archive_head_feed(struct pg_archive_head *h, const void *data, size_t len, struct error *err);
 
 /**
  * struct pg_archive_writer - the data blocks of a custom archive, from compressed segments Blocks come in any

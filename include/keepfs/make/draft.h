@@ -61,6 +61,8 @@ int draft_finish(struct draft *d, const char *name, struct stream_object *object
 /** draft_enter() - a file whose object was completed by the caller, after draft_check_free(). @facts' extents are
  * taken. */
 void draft_enter(struct draft *d, const char *name, struct stream_facts *facts);
+/** draft_keep_secret() - the file that was entered under @name is for nobody but the owner of the mount to read. */
+void draft_keep_secret(struct draft *d, const char *name);
 /** draft_put() - a file from memory. */
 int draft_put(struct draft *d, const char *name, const void *data, size_t len, struct error *err);
 /** draft_put_object() - an object that no file shows, under a key beside the manifest. */

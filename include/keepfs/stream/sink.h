@@ -16,8 +16,8 @@ struct sink_ops {
 	int (*finish)(struct sink *,
 	              struct error *); /* end of data: flush everything; success means: taken over whole */
 	void (*free)(struct sink *);   /* before a successful finish: drop everything that was written */
-	/* The bytes that come before all that was written, and are known last: once, all of them, after the
-	 * last write and before finish. Only of a chain that was made with a size for them. */
+	/* The bytes that come before all that was written, and are known last: all of them, in order, in any number
+	 * of calls after the last write and before finish. Only of a chain that was made with a size for them. */
 	int (*head)(struct sink *, const void *data, size_t len, struct error *);
 };
 
