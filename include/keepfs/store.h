@@ -247,6 +247,7 @@ int store_s3_new(const struct conf_store *conf, struct net *net, struct store **
  * store_retry_new() - wrap @inner (consumed): calls that failed with error.retry are tried again, with capped
  * exponential back-off and full jitter, not before error.retry_after_ms, until @deadline_ms after the call
  * began. A get goes on where it broke off, of the same object, else it begins again.
+ * @deadline_ms: 0: each call is made once, and has no deadline but its caller's
  */
 struct store *store_retry_new(struct store *inner, int64_t deadline_ms);
 /**

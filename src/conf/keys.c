@@ -188,7 +188,8 @@ const struct conf_key conf_keys[] = {
         {STORE(retry_deadline_ms), .name = "retry_deadline", .type = CONF_DURATION, .fallback = "2m",
          .min = 0, .max = 24 * HOUR,
          .help = "How long one request is tried again and again before its failure is final: a backup "
-                 "fails, a reader gets an input/output error. 0 tries once."},
+                 "fails, a reader gets an input/output error. 0 tries once, for as long as the other "
+                 "timeouts let it."},
         {STORE(part_bytes), .name = "part_size", .type = CONF_BYTES, .fallback = "8M", .min = 5 * MIB,
          .max = 5 * GIB,
          .help = "The size of the first parts of an upload; later parts grow, so that max_parts are "

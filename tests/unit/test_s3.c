@@ -378,6 +378,18 @@ static void test_lists(void **state)
 	world_end(&w);
 }
 
+/* retry_deadline = 0 is one try without a deadline, not one whose deadline has passed. */
+static void test_a_request_needs_no_deadline(void **state)
+{
+	struct world w;
+
+	world_begin(&w, SCRIPT(NO_CONTENT, NO_CONTENT));
+	w.conf.retry_deadline_ms = 0;
+	assert_int_equal(store_remove(w.store, NULL, "k", &w.err), 0);
+	assert_int_equal(store_remove(w.store, &(struct store_call){0}, "k", &w.err), 0);
+	world_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +403,7 @@ int main(void)
 	        cmocka_unit_test(test_conditional_put),
 	        cmocka_unit_test(test_head_asks_why),
 	        cmocka_unit_test(test_lists),
+	        cmocka_unit_test(test_a_request_needs_no_deadline),
 	};
 
 	return cmocka_run_group_tests_name("s3", tests, NULL, NULL);

@@ -185,6 +185,14 @@ static void sign(struct s3 *s, const struct s3_request *request, struct s3_crede
 	sigv4_query(request->query, request->query_count, &g->url);
 }
 
+/* 0: none; then the timeouts of connecting and of silence are all that ends it. */
+static int64_t request_deadline_ms(const struct s3 *s, const struct store_call *call)
+{
+	if (call && call->deadline_ms)
+		return call->deadline_ms;
+	return s->conf->retry_deadline_ms ? clock_mono_ms() + s->conf->retry_deadline_ms : 0;
+}
+
 static int exchange(struct s3 *s, const struct store_call *call, const struct s3_request *request,
                     const struct signing *g, struct net_response *answer, struct error *err)
 {
@@ -202,8 +210,7 @@ static int exchange(struct s3 *s, const struct store_call *call, const struct s3
 	        .connect_timeout_ms = s->conf->connect_timeout_ms,
 	        .stall_timeout_ms = s->conf->stall_timeout_ms,
 	        .first_byte_timeout_ms = request->into ? s->conf->first_byte_timeout_ms : 0,
-	        .deadline_ms = call && call->deadline_ms ? call->deadline_ms
-	                                                 : clock_mono_ms() + s->conf->retry_deadline_ms,
+	        .deadline_ms = request_deadline_ms(s, call),
 	        .cancel = call ? call->cancel : NULL,
 	};
 
