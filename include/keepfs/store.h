@@ -37,6 +37,7 @@
 #define STORE_ETAG_BYTES 96
 #define STORE_MAX_PARTS  10000
 #define STORE_UNKNOWN    UINT64_MAX
+#define STORE_NOTE_BYTES 640
 
 /** struct store_call - how one call may wait. NULL stands for { NULL, 0 }. */
 struct store_call {
@@ -92,7 +93,10 @@ struct store_features {
 	unsigned parallel;        /* parts worth sending at once */
 	uint64_t capacity_bytes;  /* STORE_UNKNOWN: not known */
 	uint64_t available_bytes; /* STORE_UNKNOWN: not known */
-	bool atomic_absent; /* only_if_absent has one winner; S3: false once the server said that it cannot */
+	/* only_if_absent has one winner; false once the server, or the file system, said that it cannot */
+	bool atomic_absent;
+	/* What this place keeps less well than others, for people; "" when nothing is known. */
+	char weaker[STORE_NOTE_BYTES];
 };
 
 struct store;
