@@ -97,6 +97,8 @@ struct store_features {
 	bool atomic_absent;
 	/* What this place keeps less well than others, for people; "" when nothing is known. */
 	char weaker[STORE_NOTE_BYTES];
+	/* What was deleted, and is still stored, as far as this process knows; "" when nothing is. */
+	char left[STORE_NOTE_BYTES];
 };
 
 struct store;
@@ -168,7 +170,8 @@ int store_get_all(struct store *s, const struct store_call *call, const char *ke
 int store_head(struct store *s, const struct store_call *call, const char *key, struct store_object *ret,
                struct error *err);
 /** store_remove() - delete an object; one that is not there is success. dir: an empty directory of that name
- * goes, too. */
+ * goes, too. S3: where the bucket keeps versions they go with [store] delete_versions only; one that may not be
+ * deleted is no failure, but told by store_features(). */
 int store_remove(struct store *s, const struct store_call *call, const char *key, struct error *err);
 /**
  * store_list() - one page of the objects whose keys begin with @prefix, in byte order of the keys

@@ -176,6 +176,12 @@ const struct conf_key conf_keys[] = {
         {STORE(sse_kms_key), .name = "sse_kms_key", .type = CONF_STRING, .fallback = "", .s3_only = true,
          .example = "arn:aws:kms:us-east-1:111122223333:key/1234abcd",
          .help = "The id or ARN of the key for sse = aws:kms; when it is empty, the account's default key."},
+        {STORE(delete_versions), .name = "delete_versions", .type = CONF_BOOL, .fallback = "no",
+         .s3_only = true,
+         .help = "In a bucket that keeps versions: deletes also the versions of what is deleted, for good. With "
+                 "'no' they stay, as a protection from deletion by mistake or malice, and are paid for, "
+                 "until a lifecycle rule of the bucket expires them. Needs s3:ListBucketVersions and "
+                 "s3:DeleteObjectVersion; what is locked stays."},
         {STORE(connect_timeout_ms), .name = "connect_timeout", .type = CONF_DURATION, .fallback = "10s",
          .min = 100, .max = 1 * HOUR, .help = "How long to wait for a connection to the S3 server."},
         {STORE(first_byte_timeout_ms), .name = "first_byte_timeout", .type = CONF_DURATION, .fallback = "15s",

@@ -40,3 +40,4 @@ void check_cache(struct checking *c);
 void check_store(struct checking *c);
 void check_probes(struct checking *c);
 void check_space(struct checking *c);
+void check_versions(struct checking *c);
