@@ -177,8 +177,9 @@ void s3_describe_versions(struct s3 *s, struct store_features *ret)
 	if (!atomic_load(&s->keeps_versions))
 		return;
 	if (!s->conf->delete_versions) {
-		str_copy(ret->weaker, sizeof(ret->weaker),
-		         "the bucket keeps versions, so what keepfs deletes is still stored, and paid for: have a lifecycle rule expire noncurrent versions, or set [store] delete_versions = yes");
+		str_copy(
+		        ret->weaker, sizeof(ret->weaker),
+		        "the bucket keeps versions, so what keepfs deletes is still stored, and paid for: have a lifecycle rule expire noncurrent versions, or set [store] delete_versions = yes");
 		return;
 	}
 	pthread_mutex_lock(&s->lock);
