@@ -30,6 +30,7 @@ struct conf_store {
 	char *ca_file;
 	int sse; /* enum conf_sse */
 	char *sse_kms_key;
+	bool delete_versions;
 	int64_t connect_timeout_ms;
 	int64_t first_byte_timeout_ms; /* of a get */
 	int64_t stall_timeout_ms;

@@ -73,7 +73,7 @@ char *net_header_find(const struct net_response *r, const char *name, char *buf,
  * used again: those that were kept may be as dead as the one that was.
  *
  * Return: 0 when an answer came, whatever its status; else negative with @err: ERROR_UNAVAILABLE (connection
- * refused, lost, DNS; retry set), ERROR_TIMEOUT (retry set), ERROR_DENIED (TLS certificate not trusted, with
- * what to do; no retry), -EMSGSIZE (ERROR_INTERNAL: a 2xx body larger than `into`), -ECANCELED.
+ * refused, lost, DNS, also of a proxy; retry set), ERROR_TIMEOUT (retry set), ERROR_DENIED (TLS certificate not trusted, with
+ * what to do, or refused by a proxy; no retry), -EMSGSIZE (ERROR_INTERNAL: a 2xx body larger than `into`), -ECANCELED.
  */
 int net_perform(struct net *net, const struct net_request *req, struct net_response *ret, struct error *err);

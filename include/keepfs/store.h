@@ -37,6 +37,7 @@
 #define STORE_ETAG_BYTES 96
 #define STORE_MAX_PARTS  10000
 #define STORE_UNKNOWN    UINT64_MAX
+#define STORE_NOTE_BYTES 640
 
 /** struct store_call - how one call may wait. NULL stands for { NULL, 0 }. */
 struct store_call {
@@ -92,7 +93,12 @@ struct store_features {
 	unsigned parallel;        /* parts worth sending at once */
 	uint64_t capacity_bytes;  /* STORE_UNKNOWN: not known */
 	uint64_t available_bytes; /* STORE_UNKNOWN: not known */
-	bool atomic_absent; /* only_if_absent has one winner; S3: false once the server said that it cannot */
+	/* only_if_absent has one winner; false once the server, or the file system, said that it cannot */
+	bool atomic_absent;
+	/* What this place keeps less well than others, for people; "" when nothing is known. */
+	char weaker[STORE_NOTE_BYTES];
+	/* What was deleted, and is still stored, as far as this process knows; "" when nothing is. */
+	char left[STORE_NOTE_BYTES];
 };
 
 struct store;
@@ -166,7 +172,8 @@ int store_get_all(struct store *s, const struct store_call *call, const char *ke
 int store_head(struct store *s, const struct store_call *call, const char *key, struct store_object *ret,
                struct error *err);
 /** store_remove() - delete an object; one that is not there is success. dir: an empty directory of that name
- * goes, too. */
+ * goes, too. S3: where the bucket keeps versions they go with [store] delete_versions only; one that may not be
+ * deleted is no failure, but told by store_features(). */
 int store_remove(struct store *s, const struct store_call *call, const char *key, struct error *err);
 /**
  * store_list() - one page of the objects whose keys begin with @prefix, in byte order of the keys
@@ -255,6 +262,7 @@ int store_s3_new(const struct conf_store *conf, struct net *net, struct store **
  * store_retry_new() - wrap @inner (consumed): calls that failed with error.retry are tried again, with capped
  * exponential back-off and full jitter, not before error.retry_after_ms, until @deadline_ms after the call
  * began. A get goes on where it broke off, of the same object, else it begins again.
+ * @deadline_ms: 0: each call is made once, and has no deadline but its caller's
  */
 struct store *store_retry_new(struct store *inner, int64_t deadline_ms);
 /**

@@ -140,29 +140,30 @@ static int try_object(struct store *s, const struct object *o, struct findings *
 	return r;
 }
 
-static void describe_features(struct store *s, char *buf, size_t buf_bytes)
+static void describe_features(struct store *s, struct str *out)
 {
 	struct store_features f = {0};
 	char available[32], capacity[32];
 
-	buf[0] = '\0';
 	if (store_features(s, &f, NULL) < 0)
 		return;
 	if (f.max_part_bytes < NO_PART_LIMIT)
-		snprintf(buf, buf_bytes, "; up to %u parts of up to %s", f.max_parts,
-		         str_format_bytes(capacity, sizeof(capacity), f.max_part_bytes));
+		str_appendf(out, "; up to %u parts of up to %s", f.max_parts,
+		            str_format_bytes(capacity, sizeof(capacity), f.max_part_bytes));
 	if (f.available_bytes != STORE_UNKNOWN && f.capacity_bytes != STORE_UNKNOWN)
-		snprintf(buf + strlen(buf), buf_bytes - strlen(buf), "; %s of %s are free",
-		         str_format_bytes(available, sizeof(available), f.available_bytes),
-		         str_format_bytes(capacity, sizeof(capacity), f.capacity_bytes));
+		str_appendf(out, "; %s of %s are free",
+		            str_format_bytes(available, sizeof(available), f.available_bytes),
+		            str_format_bytes(capacity, sizeof(capacity), f.capacity_bytes));
+	if (f.weaker[0])
+		str_appendf(out, "; weaker in this place: %s", f.weaker);
 }
 
 void probe_store(struct probe *p, struct store *store, const struct error *store_err)
 {
 	struct findings f = {0};
 	struct error err = {0};
+	_cleanup(str) struct str features = {0};
 	struct object o;
-	char features[160];
 	int r;
 
 	if (!store) {
@@ -179,10 +180,10 @@ void probe_store(struct probe *p, struct store *store, const struct error *store
 		probe_add(p, false, "store", "%s: %s", store->name, err.message);
 		return;
 	}
-	describe_features(store, features, sizeof(features));
+	describe_features(store, &features);
 	probe_add(p, true, "store", "%s: written (%lld ms), read back (%lld ms), deleted (%lld ms); %s%s",
 	          store->name, (long long)f.put_ms, (long long)f.get_ms, (long long)f.remove_ms,
 	          f.exclusive ? "it never replaces what is there"
 	                      : "it cannot create exclusively: use this place from one keepfs only",
-	          features);
+	          str_text(&features));
 }

@@ -332,6 +332,53 @@ int s3xml_parse_list(const char *xml, size_t len, struct s3xml_list *list, struc
 	return problem ? parse_error(err, "list", problem) : 0;
 }
 
+struct versions_walk {
+	struct s3xml_versions *list;
+	bool is_list;
+	char *key, *id;
+};
+
+static void end_version(struct walk *w, struct versions_walk *v, bool is_marker)
+{
+	if (!v->key || !*v->key || !v->id || !*v->id)
+		refuse_answer(w, "a version has no key or no id");
+	else
+		v->list->version(v->list->arg, v->key, v->id, is_marker);
+	free(take_ptr(&v->key));
+	free(take_ptr(&v->id));
+}
+
+static void versions_end(struct walk *w, unsigned depth, const char *parent, const char *name,
+                         const char *text)
+{
+	struct versions_walk *v = w->arg;
+	const char *entry = depth == 3 ? parent : name;
+	bool is_marker = str_equal(entry, "DeleteMarker");
+	bool is_entry = is_marker || str_equal(entry, "Version");
+
+	if (depth == 3 && is_entry && str_equal(name, "Key"))
+		mem_replace_string(&v->key, text);
+	else if (depth == 3 && is_entry && str_equal(name, "VersionId"))
+		mem_replace_string(&v->id, text);
+	else if (depth == 2 && is_entry)
+		end_version(w, v, is_marker);
+	else if (depth == 1)
+		v->is_list = str_equal(name, "ListVersionsResult");
+}
+
+int s3xml_parse_versions(const char *xml, size_t len, struct s3xml_versions *list, struct error *err)
+{
+	struct versions_walk v = {.list = list};
+	struct walk w = {.end = versions_end, .arg = &v};
+	const char *problem = walk_parse(&w, xml, len);
+
+	free(v.key);
+	free(v.id);
+	if (!problem && !v.is_list)
+		problem = "it is another document";
+	return problem ? parse_error(err, "list of versions", problem) : 0;
+}
+
 struct field_walk { /* one element below a root */
 	const char *root;
 	const char *field;

@@ -198,6 +198,12 @@ const struct conf_key conf_keys[] = {
         {STORE(sse_kms_key), .name = "sse_kms_key", .type = CONF_STRING, .fallback = "", .s3_only = true,
          .example = "arn:aws:kms:us-east-1:111122223333:key/1234abcd",
          .help = "The id or ARN of the key for sse = aws:kms; when it is empty, the account's default key."},
+        {STORE(delete_versions), .name = "delete_versions", .type = CONF_BOOL, .fallback = "no",
+         .s3_only = true,
+         .help = "In a bucket that keeps versions: deletes also the versions of what is deleted, for good. With "
+                 "'no' they stay, as a protection from deletion by mistake or malice, and are paid for, "
+                 "until a lifecycle rule of the bucket expires them. Needs s3:ListBucketVersions and "
+                 "s3:DeleteObjectVersion; what is locked stays."},
         {STORE(connect_timeout_ms), .name = "connect_timeout", .type = CONF_DURATION, .fallback = "10s",
          .min = 100, .max = 1 * HOUR, .help = "How long to wait for a connection to the S3 server."},
         {STORE(first_byte_timeout_ms), .name = "first_byte_timeout", .type = CONF_DURATION, .fallback = "15s",
@@ -210,7 +216,8 @@ const struct conf_key conf_keys[] = {
         {STORE(retry_deadline_ms), .name = "retry_deadline", .type = CONF_DURATION, .fallback = "2m",
          .min = 0, .max = 24 * HOUR,
          .help = "How long one request is tried again and again before its failure is final: a backup "
-                 "fails, a reader gets an input/output error. 0 tries once."},
+                 "fails, a reader gets an input/output error. 0 tries once, for as long as the other "
+                 "timeouts let it."},
         {STORE(part_bytes), .name = "part_size", .type = CONF_BYTES, .fallback = "8M", .min = 5 * MIB,
          .max = 5 * GIB,
          .help = "The size of the first parts of an upload; later parts grow, so that max_parts are "

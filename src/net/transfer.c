@@ -24,6 +24,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#define PROXY_DENIES      407
 #define CURL_BUFFER_BYTES (256L << 10)
 
 /* Copies up to @len bytes out of or into the cursor's buffers; returns how many there was room for. */
@@ -324,13 +325,33 @@ static void server_name(const struct transfer *t, char *buf, size_t buf_bytes)
 
 static int unavailable(struct transfer *t, int errnum, const char *what)
 {
+	_cleanup(free) char *proxy =
+	        proxy_is_meant(t->req->url, t->curl_text) ? proxy_name(t->req->url) : NULL;
 	char server[256];
 
 	server_name(t, server, sizeof(server));
-	error_set(t->err, ERROR_UNAVAILABLE, errnum, "%s %s: %s", what, server, t->curl_text);
+	if (proxy)
+		error_set(t->err, ERROR_UNAVAILABLE, errnum,
+		          "%s %s, which leads to %s: %s; mend the proxy, or name the server in NO_PROXY",
+		          what, proxy, server, t->curl_text);
+	else
+		error_set(t->err, ERROR_UNAVAILABLE, errnum, "%s %s: %s", what, server, t->curl_text);
 	if (t->err)
 		t->err->retry = true;
 	return -errnum;
+}
+
+/* 407, from whom only a proxy says it. */
+static int refused_by_proxy(struct transfer *t)
+{
+	_cleanup(free) char *proxy = proxy_name(t->req->url);
+	char server[256];
+
+	server_name(t, server, sizeof(server));
+	return error_set(
+	        t->err, ERROR_DENIED, EACCES,
+	        "%s, which leads to %s, refuses its user or password (HTTP 407): mend them in that variable, or name the server in NO_PROXY",
+	        proxy ? proxy : "a proxy", server);
 }
 
 static int not_trusted(struct transfer *t)
@@ -356,13 +377,28 @@ static int timed_out(struct transfer *t, const char *what)
 	return -ETIMEDOUT;
 }
 
+/* curl does not say with whom: a proxy that is configured is named. */
+static int not_connected(struct transfer *t)
+{
+	_cleanup(free) char *proxy = proxy_name(t->req->url);
+	_cleanup(free) char *text = mem_printf("no connection within the time for connecting%s%s",
+	                                       proxy ? ", neither to it nor to " : "", proxy ? proxy : "");
+
+	return timed_out(t, text);
+}
+
 static int transfer_failure(struct transfer *t, CURLcode code)
 {
+	long connect_status = 0;
+
 	if (!t->curl_text[0])
 		str_copy(t->curl_text, sizeof(t->curl_text), curl_easy_strerror(code));
 	if (t->too_large)
 		return error_set(t->err, ERROR_INTERNAL, EMSGSIZE,
 		                 "the server's answer is larger than what was asked for");
+	curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
+	if (connect_status == PROXY_DENIES)
+		return refused_by_proxy(t);
 	switch (code) {
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:
@@ -370,7 +406,7 @@ static int transfer_failure(struct transfer *t, CURLcode code)
 	case CURLE_COULDNT_CONNECT:
 		return unavailable(t, ECONNREFUSED, "cannot connect to");
 	case CURLE_OPERATION_TIMEDOUT:
-		return timed_out(t, "no connection within the time for connecting");
+		return not_connected(t);
 	case CURLE_SSL_CONNECT_ERROR:
 		return unavailable(t, EPROTO, "cannot agree on TLS with");
 	case CURLE_PEER_FAILED_VERIFICATION:
@@ -395,7 +431,10 @@ static int transfer_failure(struct transfer *t, CURLcode code)
 void transfer_end(struct transfer *t, CURLcode code)
 {
 	tell_what_came(t);
-	t->result = code == CURLE_OK ? 0 : transfer_failure(t, code);
+	if (code == CURLE_OK && t->out->status == PROXY_DENIES)
+		t->result = refused_by_proxy(t);
+	else
+		t->result = code == CURLE_OK ? 0 : transfer_failure(t, code);
 }
 
 /* How long no byte may move, as it stands. */

@@ -44,6 +44,12 @@ struct transfer {
 	struct transfer *next;
 };
 
+/** proxy_name() - "the proxy http://host:port (from https_proxy)", heap, without its password; NULL when the
+ * environment names none for @url. */
+char *proxy_name(const char *url);
+/** proxy_is_meant() - do curl's words on a failure speak of that proxy, and not of the server? */
+bool proxy_is_meant(const char *url, const char *curl_text);
+
 /** transfer_begin() - make and fill the curl handle; on failure the result and error are set. */
 int transfer_begin(struct transfer *t, CURLSH *share);
 /** transfer_end() - take curl's verdict: sets the result and the error. */

@@ -120,7 +120,7 @@ static void layout_free(struct reader_layout *l)
 		l->ops->free(l);
 }
 
-/* With the lock. */
+/* With the lock, or while nobody else knows it. */
 void artifact_release(struct artifact *a)
 {
 	if (a->files > 0 || a->users > 0)
@@ -137,55 +137,52 @@ static struct artifact **artifact_bucket(struct reader *reader, uint64_t ino)
 	return &reader->artifacts[(ino * UINT64_C(0x9E3779B97F4A7C15)) >> 32 & (ARTIFACT_BUCKETS - 1)];
 }
 
-static bool is_artifact(const struct artifact *a, const struct reader_what *what)
+static bool is_same_artifact(const struct artifact *a, const struct artifact *b)
 {
-	const struct extents *x = what->extents;
-
-	return a->ino == what->ino && !a->stale && str_equal(a->key, what->key) &&
-	       !a->layout == !what->layout && a->extents.count == x->count &&
-	       (x->count == 0 || memcmp(a->extents.items, x->items, x->count * sizeof(*x->items)) == 0);
+	return a->ino == b->ino && !a->stale && str_equal(a->key, b->key) && !a->layout == !b->layout &&
+	       memcmp(a->extents_sha256, b->extents_sha256, sizeof(a->extents_sha256)) == 0;
 }
 
+/* Takes what @what's extents hold, and *@layout. Without the lock: a table may be large. */
 static struct artifact *artifact_new(const struct reader *reader, const struct reader_what *what,
                                      struct reader_layout **layout, uint64_t bytes)
 {
 	struct artifact *a = mem_alloc(sizeof(*a));
 
+	_Static_assert(sizeof(struct extent) == 16, "a table is hashed as it lies in memory");
 	*a = (struct artifact){
 	        .ino = what->ino, .key = mem_strdup(what->key), .extents = *what->extents, .bytes = bytes};
 	*what->extents = (struct extents){0};
 	a->layout = take_ptr(layout);
 	a->cells = a->layout ? &a->layout->cells : NULL;
 	str_copy(a->sha256, sizeof(a->sha256), what->sha256 ? what->sha256 : "");
+	sha256_once(a->extents.items, a->extents.count * sizeof(*a->extents.items), a->extents_sha256);
 	if (reader->cache)
 		reader_cache_id(a->layout ? what->stored_sha256 : what->sha256, &a->extents, a->cache_id);
 	return a;
 }
 
-/* With the lock: the artifact that is open already, or a new one that takes what @what's extents hold, and
- * *@layout. */
-static struct artifact *artifact_get(struct reader *reader, const struct reader_what *what,
-                                     struct reader_layout **layout, uint64_t bytes)
+/* With the lock: the artifact that is open already, or *@fresh, which is taken. */
+static struct artifact *artifact_get(struct reader *reader, struct artifact **fresh, bool whole)
 {
-	struct artifact **bucket = artifact_bucket(reader, what->ino);
+	struct artifact **bucket = artifact_bucket(reader, (*fresh)->ino);
 	struct artifact *a = *bucket;
 
-	while (a && !is_artifact(a, what))
+	while (a && !is_same_artifact(a, *fresh))
 		a = a->next;
 	if (!a) {
-		a = artifact_new(reader, what, layout, bytes);
+		a = take_ptr(fresh);
 		a->next = *bucket;
 		*bucket = a;
 	}
-	if (what->whole && a->sha256[0] && a->whole == WHOLE_OFF)
+	if (whole && a->sha256[0] && a->whole == WHOLE_OFF)
 		a->whole = WHOLE_ON;
 	a->files++;
 	return a;
 }
 
 /* Return: NULL when the reader takes no files any more. */
-static struct reader_file *file_new(struct reader *reader, const struct reader_what *what,
-                                    struct reader_layout **layout, uint64_t bytes)
+static struct reader_file *file_new(struct reader *reader, struct artifact **fresh, bool whole)
 {
 	struct reader_file *f = NULL;
 
@@ -193,7 +190,7 @@ static struct reader_file *file_new(struct reader *reader, const struct reader_w
 	if (!reader->refusing) {
 		f = mem_alloc(sizeof(*f));
 		*f = (struct reader_file){.reader = reader,
-		                          .artifact = artifact_get(reader, what, layout, bytes),
+		                          .artifact = artifact_get(reader, fresh, whole),
 		                          .next = reader->files};
 		if (f->next)
 			f->next->prev = f;
@@ -208,23 +205,25 @@ int reader_open(struct reader *reader, const struct reader_what *what, struct re
                 struct error *err)
 {
 	struct reader_layout *layout = what->layout;
-	struct reader_file *f = NULL;
+	struct artifact *fresh;
+	struct reader_file *f;
 	uint64_t bytes;
 	int r = layout_check(layout, what->extents, &bytes, err);
 
-	if (r == 0) {
-		f = file_new(reader, what, &layout, bytes);
-		if (!f)
-			r = error_set(err, ERROR_CANCELLED, ESHUTDOWN, "keepfs is shutting down");
-	} else {
+	if (r < 0) {
 		error_prefix(err, "%s", what->key);
+		layout_free(layout);
+		extents_finish(what->extents);
+		return r;
 	}
-	/* Whatever the artifact did not take. */
-	layout_free(layout);
-	extents_finish(what->extents);
-	if (r == 0)
-		*ret_file = f;
-	return r;
+	fresh = artifact_new(reader, what, &layout, bytes);
+	f = file_new(reader, &fresh, what->whole);
+	if (fresh) /* it is open already: nobody else has seen this one */
+		artifact_release(fresh);
+	if (!f)
+		return error_set(err, ERROR_CANCELLED, ESHUTDOWN, "keepfs is shutting down");
+	*ret_file = f;
+	return 0;
 }
 
 /* With the lock: the last file of @a is closed. */

@@ -114,8 +114,9 @@ enum whole_state {
 struct artifact { /* what is open, once however often it is; key to bytes never change */
 	uint64_t ino;
 	char *key;
-	char sha256[SHA256_HEX_BYTES]; /* "": not known */
-	struct extents extents;        /* stored */
+	char sha256[SHA256_HEX_BYTES];        /* "": not known */
+	struct extents extents;               /* stored */
+	uint8_t extents_sha256[SHA256_BYTES]; /* so that no table is compared under the lock */
 	uint8_t cache_id[CACHE_ID_BYTES];
 	struct reader_layout *layout; /* NULL: stored bytes are the file's */
 	const struct cells *cells;    /* the layout's; NULL likewise */

@@ -8,6 +8,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/probes.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/store.h>
 
 #include <string.h>
 
@@ -42,6 +43,19 @@ void check_store(struct checking *c)
 		item->text = mem_printf("%s was never verified", url);
 		item->what_to_do = mem_strdup("do so with: keepfs check");
 	}
+}
+
+void check_versions(struct checking *c)
+{
+	struct store_features features = {0};
+	struct health_item *item;
+
+	if (!c->from->store || store_features(c->from->store, &features, NULL) < 0 || !features.left[0])
+		return;
+	item = checking_add(c, REPORT_WARN, mem_strdup("old versions"), "");
+	item->text = mem_strdup(features.left);
+	item->what_to_do = mem_strdup(
+	        "give the key the right, or have a lifecycle rule of the bucket expire noncurrent versions");
 }
 
 /* The configured job that a probe is about ("pg_dump full", "database full/shop"); NULL when it is none. */

@@ -49,3 +49,4 @@ void check_conf(struct checking *c);
 void check_store(struct checking *c);
 void check_probes(struct checking *c);
 void check_space(struct checking *c);
+void check_versions(struct checking *c);

@@ -12,10 +12,10 @@ static const struct {
 	const char *name; /* a stable word: metrics and notices of other programs may know it */
 	void (*run)(struct checking *c);
 } checks[] = {
-        {"job", check_jobs},           {"clock", check_clock}, {"unlisted", check_listing},
-        {"damaged", check_damaged},    {"reads", check_reads}, {"cache", check_cache},
-        {"configuration", check_conf}, {"store", check_store}, {"probe", check_probes},
-        {"space", check_space},
+        {"job", check_jobs},           {"clock", check_clock},       {"unlisted", check_listing},
+        {"damaged", check_damaged},    {"reads", check_reads},       {"cache", check_cache},
+        {"configuration", check_conf}, {"store", check_store},       {"probe", check_probes},
+        {"space", check_space},        {"versions", check_versions},
 };
 
 static const char *const level_names[] = {[REPORT_OK] = "OK", [REPORT_WARN] = "WARN", [REPORT_CRIT] = "CRIT"};

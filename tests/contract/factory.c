@@ -35,6 +35,16 @@ static void open_dir(struct suite *t)
 	factory_check(store_dir_new(t->root, &t->store, &err), &err);
 }
 
+/* tests/support/foreign.c makes it lack what KEEPFS_TEST_FOREIGN says. */
+static void open_foreign(struct suite *t)
+{
+	if (!getenv("KEEPFS_TEST_FOREIGN")) {
+		fprintf(stderr, "set KEEPFS_TEST_FOREIGN to what the file system shall lack\n");
+		exit(2);
+	}
+	open_dir(t);
+}
+
 static void wrap_fault(struct suite *t, const char *spec)
 {
 	struct error err = {0};
@@ -83,18 +93,14 @@ static const struct {
 	const char *name;
 	void (*open)(struct suite *t);
 } kinds[] = {
-        {"dir", open_dir},
-        {"retry", open_retry},
-        {"fault", open_fault},
-        {"meter", open_meter},
-        {"trouble", open_trouble},
-        {"s3", factory_open_s3},
-        {"s3-trouble", open_s3_trouble},
+        {"dir", open_dir},       {"foreign", open_foreign},       {"retry", open_retry},
+        {"fault", open_fault},   {"meter", open_meter},           {"trouble", open_trouble},
+        {"s3", factory_open_s3}, {"s3-trouble", open_s3_trouble},
 };
 
 const char *suite_kinds(void)
 {
-	return "dir|retry|fault|meter|trouble|s3|s3-trouble";
+	return "dir|foreign|retry|fault|meter|trouble|s3|s3-trouble";
 }
 
 bool suite_open(struct suite *t, const char *kind)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small S3 client of the tests' own, to look into a bucket without keepfs: http.client and Signature Version 4."""
+import base64
 import datetime
 import hashlib
 import hmac
@@ -48,12 +49,12 @@ class S3Client:
         signature = self._signature(stamp, "\n".join(["GET", path, pairs, f"host:{host}", "", "host", "UNSIGNED-PAYLOAD"]))
         return f"http://{host}{path}?{pairs}&X-Amz-Signature={signature}"
 
-    def request(self, method, key="", query=(), body=b""):
+    def request(self, method, key="", query=(), body=b"", more_headers=()):
         path = self._path(key)
         pairs = _encoded(query)
         stamp = _now()
         payload = hashlib.sha256(body).hexdigest()
-        headers = {"host": f"{self.host}:{self.port}", "x-amz-content-sha256": payload, "x-amz-date": stamp}
+        headers = {"host": f"{self.host}:{self.port}", "x-amz-content-sha256": payload, "x-amz-date": stamp, **dict(more_headers)}
         names = ";".join(sorted(headers))
         signature = self._signature(stamp, "\n".join([method, path, pairs, *(f"{n}:{headers[n]}" for n in sorted(headers)), "",
                                                       names, payload]))
@@ -97,3 +98,27 @@ class S3Client:
 
     def remove(self, key):
         self.request("DELETE", key)
+
+    def create_bucket(self, can_lock=False):
+        """with object lock the bucket keeps versions from the beginning"""
+        self.request("PUT", more_headers={"x-amz-bucket-object-lock-enabled": "true"} if can_lock else {})
+
+    def keep_versions(self):
+        self.request("PUT", query={"versioning": ""}, body=b"<VersioningConfiguration xmlns='http://s3.amazonaws.com/doc/2006-03-01/'>"
+                                                           b"<Status>Enabled</Status></VersioningConfiguration>")
+
+    def versions(self, prefix=""):
+        """(key, id of the version, whether it is a delete marker)"""
+        text = self.request("GET", query={"versions": "", "prefix": prefix}).decode()
+        entries = re.findall("<(Version|DeleteMarker)>(.*?)</(?:Version|DeleteMarker)>", text, re.S)
+        return [(re.search("<Key>(.*?)</Key>", entry).group(1), re.search("<VersionId>(.*?)</VersionId>", entry).group(1),
+                 kind == "DeleteMarker") for kind, entry in entries]
+
+    def lock(self, key, version, until):
+        body = (f"<Retention xmlns='http://s3.amazonaws.com/doc/2006-03-01/'><Mode>GOVERNANCE</Mode>"
+                f"<RetainUntilDate>{until}</RetainUntilDate></Retention>").encode()
+        self.request("PUT", key, query={"retention": "", "versionId": version}, body=body,
+                     more_headers={"content-md5": base64.b64encode(hashlib.md5(body).digest()).decode()})
+
+    def remove_version(self, key, version):
+        self.request("DELETE", key, query={"versionId": version}, more_headers={"x-amz-bypass-governance-retention": "true"})

@@ -103,6 +103,22 @@ static bool take_list(const uint8_t *data, size_t size)
 	return r == 0;
 }
 
+static void on_version(void *arg, const char *key, const char *version_id, bool is_marker)
+{
+	fuzz_must(key && *key && version_id && *version_id, "a version has a key and an id", NULL);
+}
+
+static bool take_versions(const uint8_t *data, size_t size)
+{
+	struct s3xml_versions list = {.version = on_version};
+	struct error err = {0};
+	int r = s3xml_parse_versions((const char *)data, size, &list, &err);
+
+	if (r < 0)
+		fuzz_must_refuse(r, &err);
+	return r == 0;
+}
+
 static bool take_error(const uint8_t *data, size_t size)
 {
 	static const struct s3xml_error nothing;
@@ -151,7 +167,7 @@ static bool take_credentials(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int taken = take_list(data, size) + take_error(data, size) + take_upload_id(data, size) +
-	            take_complete(data, size) + take_credentials(data, size);
+	            take_complete(data, size) + take_credentials(data, size) + take_versions(data, size);
 
 	fuzz_must(taken <= 1, "one document is one answer", NULL);
 	return 0;

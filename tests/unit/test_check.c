@@ -104,7 +104,8 @@ static int one_features(struct store *store, struct store_features *ret, struct 
 	                               .max_part_bytes = (uint64_t)5 << 30,
 	                               .max_parts = 10000,
 	                               .capacity_bytes = STORE_UNKNOWN,
-	                               .available_bytes = STORE_UNKNOWN};
+	                               .available_bytes = STORE_UNKNOWN,
+	                               .weaker = "nothing is kept"};
 	return 0;
 }
 
@@ -192,6 +193,19 @@ static void test_store_cases(void **state)
 		assert_true(store.removes > 0);
 		bench_finish(&b);
 	}
+}
+
+static void test_what_is_weaker_is_told(void **state)
+{
+	struct one_store store = one_store(NONE);
+	struct bench b;
+
+	bench_init(&b);
+	check_run(&b.conf, &store.base, NULL, NULL, b.result);
+	assert_true(find_item(b.result, "store")->ok);
+	assert_non_null(strstr(find_item(b.result, "store")->detail,
+	                       "up to 5.0 GiB; weaker in this place: nothing is kept"));
+	bench_finish(&b);
 }
 
 static void test_store_that_was_not_opened(void **state)
@@ -339,6 +353,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_store_cases),
+	        cmocka_unit_test(test_what_is_weaker_is_told),
 	        cmocka_unit_test(test_store_that_was_not_opened),
 	        cmocka_unit_test(test_result_is_kept_whole),
 	        cmocka_unit_test(test_state_directory),

@@ -57,6 +57,77 @@ static void test_refused(void **state)
 	net_free(w.net);
 }
 
+static bool reply_proxy_denies(struct connection *c)
+{
+	send_text(c, "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n"
+	             "Content-Length: 0\r\nConnection: close\r\n\r\n");
+	return false;
+}
+
+static bool reply_proxy_fails(struct connection *c)
+{
+	send_text(c, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+	return false;
+}
+
+/* @proxy: of the server on @port, or of nobody's name; @words: of the message, which never has the password. */
+static void expect_proxy_named(reply_fn reply, bool is_down, const char *url, int errnum, const char *words)
+{
+	const char *variable = str_starts(url, "https") ? "https_proxy" : "http_proxy";
+	char proxy[64], name[80];
+	struct world w;
+
+	world_begin(&w, reply, 4);
+	snprintf(proxy, sizeof(proxy), "http://user:hush-hush@127.0.0.1:%d/", w.server.port);
+	snprintf(name, sizeof(name), "the proxy http://127.0.0.1:%d (from %s)", w.server.port, variable);
+	setenv(variable, proxy, 1);
+	w.req.url = url;
+	if (is_down)
+		server_stop(&w.server);
+	assert_int_equal(perform(&w), -errnum);
+	unsetenv(variable);
+	if (!strstr(w.err.message, name) || !strstr(w.err.message, words) ||
+	    !strstr(w.err.message, "which leads to http") || strstr(w.err.message, "hush"))
+		fail_msg("%s", w.err.message);
+	net_response_finish(&w.answer);
+	w.net = net_free(w.net);
+	if (!is_down)
+		server_stop(&w.server);
+}
+
+static void test_a_proxy_is_named(void **state)
+{
+	static const char *const urls[] = {"http://store.invalid/b", "https://store.invalid/b"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(urls); i++) {
+		expect_proxy_named(reply_nothing, true, urls[i], ECONNREFUSED, "cannot connect to the proxy");
+		expect_proxy_named(reply_proxy_denies, false, urls[i], EACCES,
+		                   "refuses its user or password (HTTP 407)");
+	}
+	expect_proxy_named(reply_proxy_fails, false, urls[1], ECONNRESET, "502");
+}
+
+static void test_a_proxy_that_cannot_be_found_is_named(void **state)
+{
+	struct world w;
+
+	world_begin(&w, reply_nothing, 4);
+	setenv("https_proxy", "user:hush-hush@proxy.invalid:3128", 1);
+	w.req.url = "https://store.invalid/b";
+	assert_int_equal(perform(&w), -EHOSTUNREACH);
+	assert_non_null(strstr(w.err.message,
+	                       "cannot find the proxy proxy.invalid:3128 (from https_proxy), which leads to "
+	                       "https://store.invalid: "));
+	/* What does not go through it does not speak of it. */
+	setenv("NO_PROXY", "127.0.0.1", 1);
+	w.req.url = "https://127.0.0.1:1/b";
+	assert_int_equal(perform(&w), -ECONNREFUSED);
+	assert_null(strstr(w.err.message, "proxy"));
+	unsetenv("NO_PROXY");
+	unsetenv("https_proxy");
+	world_end(&w);
+}
+
 static void test_closed_without_answer(void **state)
 {
 	struct world w;
@@ -350,6 +421,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_kept_connection_dies),
 	        cmocka_unit_test(test_refused),
+	        cmocka_unit_test(test_a_proxy_is_named),
+	        cmocka_unit_test(test_a_proxy_that_cannot_be_found_is_named),
 	        cmocka_unit_test(test_closed_without_answer),
 	        cmocka_unit_test(test_closed_in_the_body),
 	        cmocka_unit_test(test_garbage),

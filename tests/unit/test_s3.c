@@ -378,6 +378,113 @@ static void test_lists(void **state)
 	world_end(&w);
 }
 
+/* retry_deadline = 0 is one try without a deadline, not one whose deadline has passed. */
+static void test_a_request_needs_no_deadline(void **state)
+{
+	struct world w;
+
+	world_begin(&w, SCRIPT(NO_CONTENT, NO_CONTENT));
+	w.conf.retry_deadline_ms = 0;
+	assert_int_equal(store_remove(w.store, NULL, "k", &w.err), 0);
+	assert_int_equal(store_remove(w.store, &(struct store_call){0}, "k", &w.err), 0);
+	world_end(&w);
+}
+
+#define DELETED_WITH_MARKER "204 No Content\r\nx-amz-delete-marker: true\r\nx-amz-version-id: m2\r\n\r\n"
+#define VERSION(key, id)    "<Version><Key>" key "</Key><VersionId>" id "</VersionId></Version>"
+#define MARKER(key, id)     "<DeleteMarker><Key>" key "</Key><VersionId>" id "</VersionId></DeleteMarker>"
+#define VERSIONS(entries)                                                                                    \
+	"200 OK\r\n\r\n<?xml version=\"1.0\"?><ListVersionsResult><IsTruncated>false</IsTruncated>" entries  \
+	"</ListVersionsResult>"
+
+static struct store_features features_of(struct world *w)
+{
+	struct store_features features = {0};
+
+	assert_int_equal(store_features(w->store, &features, &w->err), 0);
+	return features;
+}
+
+/* Where none are kept, a deletion is one request; and so it is where they shall stay. */
+static void test_versions_stay_unless_told(void **state)
+{
+	struct world w;
+
+	world_begin(&w, SCRIPT(NO_CONTENT, DELETED_WITH_MARKER));
+	w.conf.delete_versions = true;
+	assert_int_equal(store_remove(w.store, NULL, "k", &w.err), 0);
+	assert_string_equal(features_of(&w).weaker, "");
+	w.conf.delete_versions = false;
+	assert_int_equal(store_remove(w.store, NULL, "k", &w.err), 0);
+	assert_non_null(strstr(features_of(&w).weaker, "the bucket keeps versions"));
+	assert_string_equal(features_of(&w).left, "");
+	world_end(&w);
+}
+
+/* Neither another key's, nor what somebody put there since; and the markers last. */
+static void test_versions_are_deleted(void **state)
+{
+	struct world w;
+
+	world_begin(&w, SCRIPT(DELETED_WITH_MARKER,
+	                       VERSIONS(VERSION("pre/k", "new") MARKER("pre/k", "m2") VERSION("pre/k", "v1")
+	                                        MARKER("pre/k", "m0") VERSION("pre/k.more", "other")),
+	                       NO_CONTENT,
+	                       VERSIONS(VERSION("pre/k", "new") MARKER("pre/k", "m2") MARKER("pre/k", "m0")),
+	                       "404 Not Found\r\n\r\n" ERROR_XML("NoSuchVersion", ""), NO_CONTENT));
+	w.conf.delete_versions = true;
+	assert_int_equal(store_remove(w.store, NULL, "k", &w.err), 0);
+	assert_seen(&w, 0, "DELETE /bucket/pre/k HTTP");
+	assert_seen(&w, 1, "GET /bucket/?prefix=pre%2Fk&versions= HTTP");
+	assert_seen(&w, 2, "DELETE /bucket/pre/k?versionId=v1 HTTP");
+	assert_seen(&w, 4, "DELETE /bucket/pre/k?versionId=m2 HTTP");
+	assert_seen(&w, 5, "DELETE /bucket/pre/k?versionId=m0 HTTP");
+	assert_string_equal(features_of(&w).weaker, "");
+	assert_string_equal(features_of(&w).left, "");
+	world_end(&w);
+}
+
+/* It is deleted all the same, and its marker stays, or it would be there again. */
+static void test_a_locked_version_is_told(void **state)
+{
+	static const char *const refusals_of_versions[][4] = {
+	        {DELETED_WITH_MARKER, VERSIONS(MARKER("pre/k", "m2") VERSION("pre/k", "v1")),
+	         "403 Forbidden\r\n\r\n" ERROR_XML("AccessDenied", ""), NULL},
+	        {DELETED_WITH_MARKER, "403 Forbidden\r\n\r\n" ERROR_XML("AccessDenied", ""), NULL},
+	};
+	static const char *const words[] = {
+	        "s3:DeleteObjectVersion on the objects; or this version is locked", "s3:ListBucketVersions"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		struct world w;
+
+		world_begin(&w, refusals_of_versions[i]);
+		w.conf.delete_versions = true;
+		assert_int_equal(store_remove(w.store, NULL, "k", &w.err), 0);
+		assert_non_null(
+		        strstr(features_of(&w).left, "versions of 1 deleted objects are still stored"));
+		assert_non_null(strstr(features_of(&w).left, words[i]));
+		world_end(&w);
+	}
+}
+
+static void test_versions_are_tried_again(void **state)
+{
+	struct world w;
+
+	world_begin(&w, SCRIPT(DELETED_WITH_MARKER, "503 Slow Down\r\n\r\n" ERROR_XML("SlowDown", "")));
+	w.conf.delete_versions = true;
+	assert_int_equal(store_remove(w.store, NULL, "k", &w.err), -EAGAIN);
+	assert_true(w.err.retry);
+	assert_string_equal(features_of(&w).left, "");
+	world_end(&w);
+	world_begin(&w, SCRIPT(DELETED_WITH_MARKER, VERSIONS("<Version><Key>pre/k</Key></Version>")));
+	w.conf.delete_versions = true;
+	assert_int_equal(store_remove(w.store, NULL, "k", &w.err), -EPROTO);
+	assert_non_null(strstr(w.err.message, "a version has no key or no id"));
+	world_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +498,11 @@ int main(void)
 	        cmocka_unit_test(test_conditional_put),
 	        cmocka_unit_test(test_head_asks_why),
 	        cmocka_unit_test(test_lists),
+	        cmocka_unit_test(test_versions_stay_unless_told),
+	        cmocka_unit_test(test_versions_are_deleted),
+	        cmocka_unit_test(test_a_locked_version_is_told),
+	        cmocka_unit_test(test_versions_are_tried_again),
+	        cmocka_unit_test(test_a_request_needs_no_deadline),
 	};
 
 	return cmocka_run_group_tests_name("s3", tests, NULL, NULL);

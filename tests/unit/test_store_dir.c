@@ -384,6 +384,10 @@ static void errors_say_what_to_do(void **state)
 	assert_non_null(strstr(err.message, root));
 	assert_int_equal(dir_error(d, -EDQUOT, &err, "write", "k"), -EDQUOT);
 	assert_int_equal(err.class, ERROR_NO_SPACE);
+	assert_int_equal(dir_error(d, -EFBIG, &err, "add a part to", "k"), -EFBIG);
+	assert_non_null(strstr(err.message, "holds no file that large (vfat: 4 GiB)"));
+	assert_int_equal(dir_error(d, -EOPNOTSUPP, &err, "write", "k"), -EOPNOTSUPP);
+	assert_non_null(strstr(err.message, "refuses what a store needs (Operation not supported)"));
 	/* The contract's meaning of -ESTALE is another than NFS's. */
 	assert_int_equal(dir_error(d, -ESTALE, &err, "read", "k"), -EIO);
 	assert_true(err.retry);

@@ -32,7 +32,8 @@ struct world {
 	unsigned heads, failures; /* calls made; how many of the first ones fail */
 	int64_t head_takes_ms, retry_after_ms;
 	bool retry;
-	int then; /* what the calls after that return */
+	int64_t deadline_ms; /* that the last call was given */
+	int then;            /* what the calls after that return */
 	/* The store whose get breaks off. */
 	const struct get_step *steps; /* one for each get */
 	size_t gets, get_count;
@@ -69,6 +70,7 @@ static int flaky_head(struct store *s, const struct store_call *call, const char
 	unsigned call_number = ++world->heads;
 
 	world->now_ms += world->head_takes_ms;
+	world->deadline_ms = call->deadline_ms;
 	if (call_number > world->failures) {
 		if (world->then < 0)
 			error_set(err, ERROR_TIMEOUT, -world->then, "the deadline has passed");
@@ -203,6 +205,45 @@ static void gives_up_at_the_callers_deadline(void **state)
 	assert_int_equal(store_head(s, &call, "k", &object, NULL), -EAGAIN);
 	assert_true(world->now_ms <= call.deadline_ms);
 	assert_true(world->now_ms > call.deadline_ms - 11000);
+}
+
+/* As [store] retry_deadline = 0 wants it: no deadline at all, not one that has passed. */
+static void without_a_deadline_there_is_one_try(void **state)
+{
+	_cleanup(store) struct store *s = retry_new(new_flaky(), 0, &timing);
+	struct store_object object;
+	struct error err = {0};
+
+	assert_int_equal(store_head(s, NULL, "k", &object, &err), 0);
+	assert_int_equal(world->deadline_ms, 0);
+	world->failures = UINT32_MAX;
+	assert_int_equal(store_head(s, NULL, "k", &object, &err), -EAGAIN);
+	assert_int_equal(world->heads, 2);
+	assert_int_equal(world->wait_count, 0);
+	assert_string_equal(err.message, "SlowDown, call 2");
+}
+
+static void one_try_has_the_callers_deadline(void **state)
+{
+	_cleanup(store) struct store *s = retry_new(new_flaky(), 0, &timing);
+	struct store_call call = {.deadline_ms = world->now_ms + 60000};
+	struct store_object object;
+
+	assert_int_equal(store_head(s, &call, "k", &object, NULL), 0);
+	assert_int_equal(world->deadline_ms, call.deadline_ms);
+}
+
+static void one_try_is_enough_for_a_real_store(void **state)
+{
+	_cleanup(store) struct store *s = store_retry_new(new_faulty("put:3:unavailable"), 0);
+	struct error err = {0};
+
+	assert_int_equal(put(s, "k", "one", false), 0);
+	expect(s, "k", "one");
+	assert_int_equal(put(s, "k", "two", true), STORE_EXISTS);
+	assert_int_equal(store_put_bytes(s, NULL, "k", "three", 5, NULL, &err), -EAGAIN);
+	assert_string_equal(err.message, "put of k: the store is unavailable (a rehearsed fault)");
+	expect(s, "k", "one");
 }
 
 /* The last try ends by the deadline; what was wrong, the one before it said. */
@@ -604,6 +645,9 @@ int main(void)
 	        TEST(gives_up_at_its_deadline),
 	        TEST(gives_up_at_once_when_the_server_asks_for_more_time),
 	        TEST(gives_up_at_the_callers_deadline),
+	        TEST(without_a_deadline_there_is_one_try),
+	        TEST(one_try_has_the_callers_deadline),
+	        TEST(one_try_is_enough_for_a_real_store),
 	        TEST(a_late_try_keeps_the_earlier_words),
 	        TEST(waiting_can_be_cancelled),
 	        TEST(an_own_object_is_recognised),

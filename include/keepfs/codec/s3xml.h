@@ -39,6 +39,13 @@ struct s3xml_list {
 };
 
 int s3xml_parse_list(const char *xml, size_t len, struct s3xml_list *list, struct error *err);
+/** struct s3xml_versions - ListObjectVersions: called for each version and delete marker, in document order. Keys
+ * are taken as they are: ask for no encoding. */
+struct s3xml_versions {
+	void (*version)(void *arg, const char *key, const char *version_id, bool is_marker);
+	void *arg;
+};
+int s3xml_parse_versions(const char *xml, size_t len, struct s3xml_versions *list, struct error *err);
 /** s3xml_parse_upload_id() - heap: <UploadId> of InitiateMultipartUpload; NULL with @err when absent. */
 char *s3xml_parse_upload_id(const char *xml, size_t len, struct error *err);
 /**

@@ -21,6 +21,7 @@
  * probe: something failed in the last `keepfs check`, and no run (of the job that it names, else any) has completed
  * since: CRIT for the store, else WARN.
  * space: less than 64 MiB or 5 percent is free for the catalog, or for the backups of a store dir: WARN.
+ * versions: [store] delete_versions is set, and of what was deleted since the start a version could not be: WARN.
  * catalog: it cannot be read: CRIT.
  */
 #include <keepfs/base/cleanup.h>

@@ -208,6 +208,7 @@ static int publish_object(struct dir_upload *up, const char *name)
 	_cleanup(fd) int dir_fd = -1;
 	struct stat st;
 	const char *leaf;
+	int r;
 
 	if (fstatat(up->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
@@ -216,9 +217,8 @@ static int publish_object(struct dir_upload *up, const char *name)
 		return dir_fd == -ENOENT ? -EIO : dir_fd;
 	if (dir_stat_leaf(dir_fd, leaf, &st) == -ELOOP)
 		return -ELOOP;
-	if (renameat(up->dir_fd, name, dir_fd, leaf) < 0)
-		return -errno;
-	return fsync(dir_fd) < 0 ? -errno : 0;
+	r = dir_replace(d, up->dir_fd, name, dir_fd, leaf);
+	return r < 0 ? r : dir_sync(d, dir_fd);
 }
 
 int dir_upload_complete(struct store_upload *base, const struct store_call *call,

@@ -5,6 +5,7 @@
  * - A file under its final name is whole and on disk: bytes are written elsewhere and synced, then named by
  *   one link or rename, then the directory is synced (and, when new, its own name in its parent).
  * - Nothing outside the root is touched: paths are walked one directory at a time without following links.
+ * - Where a file system lacks a step of this, another takes its place (foreign.c).
  * - What is not finished lives in .keepfs below the root: tmp/ for puts, uploads/ for uploads. Temporaries
  *   are locked with flock() by whoever writes them, so a later start can tell leftovers from work.
  * - One restriction against S3: an object cannot be another's directory, so "a" and "a/b" exclude each other.
@@ -63,6 +64,20 @@ int dir_error(struct dir_store *d, int r, struct error *err, const char *verb, c
 		return error_set(err, ERROR_USAGE, ENAMETOOLONG,
 		                 "cannot %s %s: a part of it is longer than a file's name may be", verb,
 		                 what);
+	case EFBIG:
+		return error_set(
+		        err, ERROR_NO_SPACE, EFBIG,
+		        "cannot %s %s: the file system of %s holds no file that large (vfat: 4 GiB), or a limit forbids it (ulimit -f): move the store",
+		        verb, what, d->root);
+	case EINVAL:
+	case EPERM:
+	case ENOSYS:
+	case EOPNOTSUPP:
+	case ESPIPE:
+		return error_set(
+		        err, ERROR_USAGE, -r,
+		        "cannot %s %s: the file system of %s refuses what a store needs (%s): to write anywhere in a file, to sync it, to rename it (rclone mount: --vfs-cache-mode full); use another place",
+		        verb, what, d->root, strerrordesc_np(-r));
 	case ESTALE: /* NFS; the contract uses it for something else */
 		r = error_set(err, ERROR_UNAVAILABLE, EIO,
 		              "cannot %s %s: the file server of %s lost its handle", verb, what, d->root);
@@ -114,19 +129,26 @@ static int dir_presign(struct store *s, const char *key, int64_t ttl_ms, bool on
 static int dir_features(struct store *s, struct store_features *ret, struct error *err)
 {
 	struct dir_store *d = dir_store_of(s);
+	uint64_t capacity_bytes, available_bytes;
 	struct statvfs vfs;
 
 	if (fstatvfs(d->root_fd, &vfs) < 0)
 		return dir_error(d, -errno, err, "measure", "the space");
+	capacity_bytes = (uint64_t)vfs.f_blocks * vfs.f_frsize;
+	available_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+	/* Many FUSE programs say nothing of their size. */
+	if (vfs.f_blocks == 0)
+		capacity_bytes = available_bytes = STORE_UNKNOWN;
 	*ret = (struct store_features){
 	        .min_part_bytes = 1,
 	        .max_part_bytes = INT64_MAX,
 	        .max_parts = STORE_MAX_PARTS,
 	        .parallel = PARALLEL_PARTS,
-	        .capacity_bytes = (uint64_t)vfs.f_blocks * vfs.f_frsize,
-	        .available_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize,
-	        .atomic_absent = true,
+	        .capacity_bytes = capacity_bytes,
+	        .available_bytes = available_bytes,
+	        .atomic_absent = dir_creates_exclusively(d),
 	};
+	dir_describe_lacks(d, ret->weaker, sizeof(ret->weaker));
 	return 0;
 }
 
@@ -163,20 +185,35 @@ static const struct store_ops dir_ops = {
         .free = dir_free,
 };
 
-/* The root, made when only it is missing. The root itself may be a link: what it points to was configured. */
-static int open_root(struct dir_store *d)
+/* Of a root that was just made: its name is in its parent. */
+static int sync_parent(struct dir_store *d)
 {
-	_cleanup(fd) int parent_fd = -1;
-	_cleanup(free) char *parent = NULL;
+	_cleanup(free) char *parent = mem_printf("%s/..", d->root);
+	_cleanup(fd) int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (mkdir(d->root, 0700) == 0) {
-		parent = mem_printf("%s/..", d->root);
-		parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (parent_fd >= 0 && fsync(parent_fd) < 0)
-			return -errno;
-	}
+	return fd < 0 ? 0 : dir_sync(d, fd);
+}
+
+/* The root, made when only it is missing. The root itself may be a link: what it points to was configured. */
+static int open_root(struct dir_store *d, struct error *err)
+{
+	bool made = mkdir(d->root, 0700) == 0;
+	struct stat st;
+	int r = made ? sync_parent(d) : 0;
+
+	if (r < 0)
+		return error_system(err, -r, "the store's directory %s was made, but does not reach the disk",
+		                    d->root);
 	d->root_fd = open(d->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return d->root_fd < 0 ? -errno : 0;
+	r = d->root_fd < 0 ? -errno : 0;
+	if (r == 0) {
+		d->root_counts_links = fstat(d->root_fd, &st) == 0 && st.st_nlink > 0;
+		return 0;
+	}
+	/* Never -ENOENT: a store that is not there must not look like one without objects. */
+	return error_set(err, r == -EACCES ? ERROR_DENIED : ERROR_USAGE, r == -ENOENT ? ENODEV : -r,
+	                 "the store's directory %s cannot be opened: %s; make it, or correct store.url",
+	                 d->root, strerrordesc_np(-r));
 }
 
 /* A store that cannot be written can still be read: what is wrong is told by the first call that writes. */
@@ -188,8 +225,8 @@ static void open_work(struct dir_store *d)
 		d->work_errno = d->tmp_fd < 0 ? -d->tmp_fd : -d->uploads_fd;
 		return;
 	}
+	dir_look_at_place(d);
 	dir_temp_sweep(d);
-	d->nameless = dir_temp_works_nameless(d);
 }
 
 int store_dir_new(const char *root, struct store **ret_store, struct error *err)
@@ -206,12 +243,8 @@ int store_dir_new(const char *root, struct store **ret_store, struct error *err)
 	d->root = mem_strdup(root);
 	d->root_fd = d->tmp_fd = d->uploads_fd = -1;
 	pthread_mutex_init(&d->lock, NULL);
-	r = open_root(d);
+	r = open_root(d, err);
 	if (r < 0) {
-		/* Never -ENOENT: a store that is not there must not look like one without objects. */
-		r = error_set(err, r == -EACCES ? ERROR_DENIED : ERROR_USAGE, r == -ENOENT ? ENODEV : -r,
-		              "the store's directory %s cannot be opened: %s; make it, or correct store.url",
-		              root, strerrordesc_np(-r));
 		dir_free(&d->base);
 		return r;
 	}

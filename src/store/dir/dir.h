@@ -3,6 +3,7 @@
 /** The dir: driver's own struct and what its files share. */
 #include "../store_private.h"
 
+#include <keepfs/base/mem.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
@@ -17,14 +18,29 @@ struct dir_inode {
 	ino_t ino;
 };
 
+/* What the file system below the root does not have. */
+enum dir_lack {
+	DIR_LACKS_LINKS = 1 << 0,         /* linkat() */
+	DIR_LACKS_NOREPLACE = 1 << 1,     /* renameat2() with RENAME_NOREPLACE */
+	DIR_LACKS_DIR_SYNC = 1 << 2,      /* fsync() of a directory */
+	DIR_LACKS_SYNC = 1 << 3,          /* nor syncfs() */
+	DIR_LACKS_LOCKS = 1 << 4,         /* flock() */
+	DIR_LACKS_MODES = 1 << 5,         /* modes of one's own: what is made is not private */
+	DIR_LACKS_INODES = 1 << 6,        /* inode numbers that stay */
+	DIR_LACKS_LARGE_FILES = 1 << 7,   /* files of 4 GiB and more */
+	DIR_LACKS_WRITE_THROUGH = 1 << 8, /* what is synced is where it shall be */
+};
+
 struct dir_store {
 	struct store base;
 	char *root;
 	int root_fd;
-	int tmp_fd;     /* root/.keepfs/tmp */
-	int uploads_fd; /* root/.keepfs/uploads */
-	int work_errno; /* why the two could not be had (a read-only disk): positive errno; else 0 */
-	bool nameless;  /* O_TMPFILE and linkat() work here */
+	int tmp_fd;             /* root/.keepfs/tmp */
+	int uploads_fd;         /* root/.keepfs/uploads */
+	bool root_counts_links; /* it had links when it was opened: none means that it was removed */
+	int work_errno;         /* why the two could not be had (a read-only disk): positive errno; else 0 */
+	bool nameless;          /* O_TMPFILE and linkat() work here */
+	atomic_uint lacks;      /* enum dir_lack: what was found out so far */
 	pthread_mutex_t lock;
 	/* Directories whose names this process knows to be on disk; a small cache, so that a put does not
 	 * sync each directory of its path each time. */
@@ -56,7 +72,8 @@ int dir_walk(struct dir_store *d, const char *path, size_t len, bool make);
 int dir_walk_parent(struct dir_store *d, const char *key, bool make, const char **ret_leaf);
 /** dir_stat_leaf() - a regular file's status; -ENOENT for anything that is no object, -ELOOP for a link. */
 int dir_stat_leaf(int dir_fd, const char *leaf, struct stat *ret);
-void dir_fill_object(const struct stat *st, const char *key, struct store_object *ret);
+void dir_fill_object(const struct dir_store *d, const struct stat *st, const char *key,
+                     struct store_object *ret);
 
 /* temp.c: files that are not there yet. */
 
@@ -67,6 +84,9 @@ struct dir_temp {
 };
 
 int dir_temp_open(struct dir_store *d, struct dir_temp *ret);
+#define DIR_FD_PATH_BYTES 32
+/** dir_fd_path() - "/proc/self/fd/<fd>" into @buf; returns @buf. */
+char *dir_fd_path(int fd, char buf[static DIR_FD_PATH_BYTES]);
 /** dir_temp_publish() - sync the file and give it its name. Return: 0, STORE_EXISTS, or a negative errno. */
 int dir_temp_publish(struct dir_temp *t, int dir_fd, const char *leaf, bool only_if_absent);
 void dir_temp_finish(struct dir_temp *t);
@@ -80,6 +100,28 @@ bool dir_temp_works_nameless(struct dir_store *d);
 void dir_temp_sweep(struct dir_store *d);
 /** dir_write_iov() - write all of @iov at @offset, looking at @call between chunks. */
 int dir_write_iov(int fd, uint64_t offset, const struct iovec *iov, int count, const struct store_call *call);
+
+/* foreign.c: what not every file system has, and what takes its place. */
+
+/** dir_look_at_place() - find out what can be known before anything is written; tmp_fd is open. */
+void dir_look_at_place(struct dir_store *d);
+/** dir_sync() - have the names in a directory on the disk, as far as that can be had. */
+int dir_sync(struct dir_store *d, int dir_fd);
+/** dir_lock() - flock(); 0 also where there are no locks. */
+int dir_lock(struct dir_store *d, int fd, int operation);
+/** dir_is_left() - does no living process hold this temporary? Where there are no locks its age tells. */
+bool dir_is_left(struct dir_store *d, int fd);
+/** dir_name_new() - give a synced temporary its name, unless that is taken. Return: 0, STORE_EXISTS, or a
+ * negative errno. */
+int dir_name_new(struct dir_temp *t, int dir_fd, const char *leaf);
+/** dir_replace() - renameat(), such that the new object's etag is another than the old one's. */
+int dir_replace(struct dir_store *d, int from_fd, const char *name, int dir_fd, const char *leaf);
+/** dir_inodes_last() - does a file keep its inode number for as long as it is there? */
+bool dir_inodes_last(const struct dir_store *d);
+/** dir_creates_exclusively() - has dir_name_new() one winner? As far as was found out. */
+bool dir_creates_exclusively(const struct dir_store *d);
+/** dir_describe_lacks() - what is weaker in this place, for people; "" when nothing is. */
+void dir_describe_lacks(const struct dir_store *d, char *buf, size_t buf_bytes);
 
 /* The slots. */
 int dir_put(struct store *s, const struct store_call *call, const char *key, const struct iovec *iov,

@@ -158,7 +158,7 @@ static void page_add(struct page *p, const struct stat *st, const char *key)
 		p->objects = mem_resize(p->objects, p->cap, sizeof(*p->objects));
 	}
 	p->objects[p->count] = (struct store_object){0};
-	dir_fill_object(st, key, &p->objects[p->count++]);
+	dir_fill_object(p->store, st, key, &p->objects[p->count++]);
 }
 
 static int walk_directory_page(struct page *p, int dir_fd, const char *path);

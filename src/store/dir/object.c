@@ -109,7 +109,7 @@ int dir_get(struct store *s, const struct store_call *call, const char *key, uin
 
 	if (fd < 0)
 		return dir_error(d, fd, err, "read", key);
-	dir_fill_object(&st, key, &object);
+	dir_fill_object(d, &st, key, &object);
 	r = check_read(d, &object, offset, iov_bytes(iov, count), options->if_match, err);
 	if (r < 0)
 		return r;
@@ -131,7 +131,7 @@ int dir_head(struct store *s, const struct store_call *call, const char *key, st
 	r = dir_fd < 0 ? dir_fd : dir_stat_leaf(dir_fd, leaf, &st);
 	if (r < 0)
 		return dir_error(d, r, err, "look for", key);
-	dir_fill_object(&st, key, ret);
+	dir_fill_object(d, &st, key, ret);
 	return 0;
 }
 
@@ -140,6 +140,7 @@ int dir_remove(struct store *s, const struct store_call *call, const char *key, 
 	struct dir_store *d = dir_store_of(s);
 	_cleanup(fd) int dir_fd = -1;
 	const char *leaf;
+	int r;
 
 	dir_fd = walk_to_read(d, key, &leaf);
 	if (dir_fd == -ENOENT)
@@ -151,5 +152,6 @@ int dir_remove(struct store *s, const struct store_call *call, const char *key, 
 	/* A directory is no object, and what is in it stays. One that is empty is only in the way. */
 	(void)unlinkat(dir_fd, leaf, AT_REMOVEDIR);
 	/* Also when it was gone: whoever removed it may not have come this far. */
-	return fsync(dir_fd) < 0 ? dir_error(d, -errno, err, "remove", key) : 0;
+	r = dir_sync(d, dir_fd);
+	return r < 0 ? dir_error(d, r, err, "remove", key) : 0;
 }

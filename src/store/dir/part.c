@@ -119,10 +119,9 @@ static int write_slot(struct dir_upload *up, const struct store_call *call, cons
 
 	if (r < 0)
 		return r;
-	if (fstat(up->body_fd, &st) < 0)
+	/* Aborted by another handle or process? By name, since not every file system counts links. */
+	if (fstatat(up->dir_fd, UPLOAD_BODY, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	if (st.st_nlink == 0) /* aborted by another handle or process */
-		return -ENOENT;
 	/* A hint: the sync at the end then finds little to do. */
 	sync_file_range(up->body_fd, (off_t)plan->offset, (off_t)iov_bytes(iov, count),
 	                SYNC_FILE_RANGE_WRITE);

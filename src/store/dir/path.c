@@ -22,22 +22,25 @@ static bool is_link(int dir_fd, const char *name)
 	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
 }
 
-static int settle_directory(struct dir_store *d, int parent_fd, int fd)
+/* @is_new: made by us, so what is known is of an older one with the same number. */
+static int settle_directory(struct dir_store *d, int parent_fd, int fd, bool is_new)
 {
 	struct dir_inode *slot;
 	struct stat st;
 	bool known;
+	int r;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	slot = &d->settled[st.st_ino % DIR_SETTLED];
 	pthread_mutex_lock(&d->lock);
-	known = slot->ino == st.st_ino && slot->dev == st.st_dev;
+	known = !is_new && dir_inodes_last(d) && slot->ino == st.st_ino && slot->dev == st.st_dev;
 	pthread_mutex_unlock(&d->lock);
 	if (known)
 		return 0;
-	if (fsync(parent_fd) < 0)
-		return -errno;
+	r = dir_sync(d, parent_fd);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&d->lock);
 	*slot = (struct dir_inode){st.st_dev, st.st_ino};
 	pthread_mutex_unlock(&d->lock);
@@ -48,10 +51,12 @@ static int path_step(struct dir_store *d, int parent_fd, const char *name, bool 
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	_cleanup(fd) int fd = openat(parent_fd, name, flags);
+	bool is_new = false;
 	int r;
 
 	if (fd < 0 && errno == ENOENT && make) {
-		if (mkdirat(parent_fd, name, 0700) < 0 && errno != EEXIST)
+		is_new = mkdirat(parent_fd, name, 0700) == 0;
+		if (!is_new && errno != EEXIST)
 			return -errno;
 		fd = openat(parent_fd, name, flags);
 	}
@@ -60,7 +65,7 @@ static int path_step(struct dir_store *d, int parent_fd, const char *name, bool 
 		return r == -ENOTDIR && is_link(parent_fd, name) ? -ELOOP : r;
 	}
 	if (make) {
-		r = settle_directory(d, parent_fd, fd);
+		r = settle_directory(d, parent_fd, fd, is_new);
 		if (r < 0)
 			return r;
 	}
@@ -75,7 +80,7 @@ static int root_copy(struct dir_store *d)
 
 	if (fstat(d->root_fd, &st) < 0)
 		return -errno;
-	if (st.st_nlink == 0)
+	if (st.st_nlink == 0 && d->root_counts_links)
 		return -ENODEV;
 	fd = fcntl(d->root_fd, F_DUPFD_CLOEXEC, 0);
 	return fd < 0 ? -errno : fd;
@@ -122,12 +127,14 @@ int dir_stat_leaf(int dir_fd, const char *leaf, struct stat *ret)
 	return S_ISREG(ret->st_mode) ? 0 : -ENOENT;
 }
 
-void dir_fill_object(const struct stat *st, const char *key, struct store_object *ret)
+void dir_fill_object(const struct dir_store *d, const struct stat *st, const char *key,
+                     struct store_object *ret)
 {
+	unsigned long long ino = dir_inodes_last(d) ? st->st_ino : 0;
+
 	str_copy(ret->key, sizeof(ret->key), key);
 	ret->bytes = (uint64_t)st->st_size;
-	snprintf(ret->etag, sizeof(ret->etag), "%llx-%llx-%llx", (unsigned long long)st->st_ino,
-	         (unsigned long long)st->st_size,
+	snprintf(ret->etag, sizeof(ret->etag), "%llx-%llx-%llx", ino, (unsigned long long)st->st_size,
 	         (unsigned long long)st->st_mtim.tv_sec * 1000000000ULL +
 	                 (unsigned long long)st->st_mtim.tv_nsec);
 }

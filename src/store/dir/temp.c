@@ -18,19 +18,10 @@
 #include <string.h>
 #include <sys/file.h>
 
-#define FD_PATH_BYTES 32
-
-static char *fd_path(int fd, char buf[static FD_PATH_BYTES])
+char *dir_fd_path(int fd, char buf[static DIR_FD_PATH_BYTES])
 {
-	snprintf(buf, FD_PATH_BYTES, "/proc/self/fd/%d", fd);
+	snprintf(buf, DIR_FD_PATH_BYTES, "/proc/self/fd/%d", fd);
 	return buf;
-}
-
-static int link_fd(int fd, int dir_fd, const char *name)
-{
-	char path[FD_PATH_BYTES];
-
-	return linkat(AT_FDCWD, fd_path(fd, path), dir_fd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
 static int open_nameless(struct dir_store *d)
@@ -40,25 +31,32 @@ static int open_nameless(struct dir_store *d)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Asked by name, since not every file system counts links. */
+static bool is_swept(struct dir_store *d, const char *name)
+{
+	struct stat st;
+
+	return fstatat(d->tmp_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
 /* A new locked file; @ret_name is its name in .keepfs/tmp. */
 static int open_named(struct dir_store *d, char ret_name[static DIR_ID_BYTES])
 {
 	for (;;) {
 		char name[DIR_ID_BYTES];
 		_cleanup(fd) int fd = -1;
-		struct stat st;
+		int r;
 
 		dir_random_id(name);
 		fd = openat(d->tmp_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
 		if (fd < 0)
 			return -errno;
-		if (flock(fd, LOCK_EX) < 0 || fstat(fd, &st) < 0) {
-			int r = -errno;
-
+		r = dir_lock(d, fd, LOCK_EX);
+		if (r < 0) {
 			unlinkat(d->tmp_fd, name, 0);
 			return r;
 		}
-		if (st.st_nlink == 0)
+		if (is_swept(d, name))
 			continue;
 		memcpy(ret_name, name, DIR_ID_BYTES);
 		return take_fd(&fd);
@@ -84,55 +82,34 @@ void dir_temp_finish(struct dir_temp *t)
 
 static int take_temp_name(struct dir_temp *t)
 {
+	char path[DIR_FD_PATH_BYTES];
+	int r;
+
 	if (t->name[0])
 		return 0;
-	if (flock(t->fd, LOCK_EX | LOCK_NB) < 0)
-		return -errno;
+	r = dir_lock(t->store, t->fd, LOCK_EX | LOCK_NB);
+	if (r < 0)
+		return r;
 	dir_random_id(t->name);
-	return link_fd(t->fd, t->store->tmp_fd, t->name);
-}
-
-/* The name is taken already: by an object, or by what can be none. */
-static int taken(int dir_fd, const char *leaf)
-{
-	struct stat st;
-
-	if (fstatat(dir_fd, leaf, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	if (S_ISREG(st.st_mode))
-		return STORE_EXISTS;
-	return S_ISDIR(st.st_mode) ? -EISDIR : S_ISLNK(st.st_mode) ? -ELOOP : -EEXIST;
-}
-
-static int link_new(struct dir_temp *t, int dir_fd, const char *leaf)
-{
-	for (;;) {
-		int r = t->name[0] ? (linkat(t->store->tmp_fd, t->name, dir_fd, leaf, 0) < 0 ? -errno : 0)
-		                   : link_fd(t->fd, dir_fd, leaf);
-
-		if (r != -EEXIST)
-			return r;
-		r = taken(dir_fd, leaf);
-		if (r != -ENOENT) /* removed since: try again */
-			return r;
-	}
+	return linkat(AT_FDCWD, dir_fd_path(t->fd, path), t->store->tmp_fd, t->name, AT_SYMLINK_FOLLOW) < 0
+	               ? -errno
+	               : 0;
 }
 
 static int replace(struct dir_temp *t, int dir_fd, const char *leaf)
 {
 	int r = take_temp_name(t);
 
-	if (r < 0)
-		return r;
-	if (renameat(t->store->tmp_fd, t->name, dir_fd, leaf) < 0)
-		return -errno;
-	t->name[0] = '\0';
-	return 0;
+	if (r == 0)
+		r = dir_replace(t->store, t->store->tmp_fd, t->name, dir_fd, leaf);
+	if (r == 0)
+		t->name[0] = '\0';
+	return r;
 }
 
 int dir_temp_publish(struct dir_temp *t, int dir_fd, const char *leaf, bool only_if_absent)
 {
-	int r;
+	int r, synced;
 
 	if (fsync(t->fd) < 0)
 		return -errno;
@@ -140,13 +117,14 @@ int dir_temp_publish(struct dir_temp *t, int dir_fd, const char *leaf, bool only
 	posix_fadvise(t->fd, 0, 0, POSIX_FADV_DONTNEED);
 	/* Also where it may replace: mostly the object is new, and a nameless file then never needs a
 	 * name. */
-	r = link_new(t, dir_fd, leaf);
+	r = dir_name_new(t, dir_fd, leaf);
 	if (r == STORE_EXISTS && !only_if_absent)
 		r = replace(t, dir_fd, leaf);
 	if (r < 0)
 		return r;
 	/* Also when it exists: whoever made it may not have come this far yet. */
-	return fsync(dir_fd) < 0 ? -errno : r;
+	synced = dir_sync(t->store, dir_fd);
+	return synced < 0 ? synced : r;
 }
 
 bool dir_temp_works_nameless(struct dir_store *d)
@@ -174,7 +152,7 @@ void dir_temp_sweep(struct dir_store *d)
 		if (!dir_id_valid(entry->d_name))
 			continue;
 		fd = openat(d->tmp_fd, entry->d_name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		if (fd >= 0 && dir_is_left(d, fd))
 			unlinkat(d->tmp_fd, entry->d_name, 0);
 	}
 	closedir(dir);

@@ -171,7 +171,7 @@ int dir_upload_delete(struct dir_store *d, const char *id)
 	key_file(name, id);
 	if (unlinkat(d->uploads_fd, name, 0) < 0 && errno != ENOENT)
 		return -errno;
-	return fsync(d->uploads_fd) < 0 ? -errno : 0;
+	return dir_sync(d, d->uploads_fd);
 }
 
 int dir_upload_abort(struct store *s, const struct store_call *call, const char *key, const char *upload_id,

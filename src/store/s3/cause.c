@@ -47,6 +47,7 @@ static const struct s3_cause causes[] = {
 	{"NoSuchBucket", ERROR_USAGE, ENODEV, false, S3_ADVICE_BUCKET, NULL},
 	{"NoSuchKey", ERROR_NOT_FOUND, ENOENT, false, S3_ADVICE_TEXT, "there is no such object"},
 	{"NoSuchUpload", ERROR_NOT_FOUND, ENOENT, false, S3_ADVICE_TEXT, "there is no such upload: it was aborted or completed"},
+	{"NoSuchVersion", ERROR_NOT_FOUND, ENOENT, false, S3_ADVICE_TEXT, "there is no such version"},
 	{"NotImplemented", ERROR_USAGE, EOPNOTSUPP, false, S3_ADVICE_ENCRYPTION, NULL},
 	{"OperationAborted", ERROR_UNAVAILABLE, EBUSY, true, S3_ADVICE_TEXT, "another request is in the way"},
 	{"PermanentRedirect", ERROR_USAGE, EINVAL, false, S3_ADVICE_REGION, NULL},

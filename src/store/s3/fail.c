@@ -101,10 +101,22 @@ static void explain_clock(const struct s3_failure *f, const struct s3xml_error *
 	            (long long)(off_s < 0 ? -off_s : off_s), off_s < 0 ? "behind" : "ahead of");
 }
 
+static bool has_query(const struct s3_request *r, const char *name)
+{
+	for (size_t i = 0; i < r->query_count; i++)
+		if (str_equal(r->query[i].name, name))
+			return true;
+	return false;
+}
+
 static void explain_rights(const struct s3_failure *f, struct str *out)
 {
 	str_appendf(out, "access key %s (from %s) may not do this; it needs ", access_key(f), key_source(f));
-	if (!f->request->key || str_equal(f->request->method, "HEAD"))
+	if (has_query(f->request, "versions"))
+		str_append(out, "s3:ListBucketVersions on the bucket");
+	else if (has_query(f->request, "versionId"))
+		str_append(out, "s3:DeleteObjectVersion on the objects; or this version is locked");
+	else if (!f->request->key || str_equal(f->request->method, "HEAD"))
 		str_append(out, "s3:ListBucket and s3:ListBucketMultipartUploads on the bucket");
 	else if (str_equal(f->request->method, "GET"))
 		str_append(

@@ -351,8 +351,13 @@ int s3_remove(struct store *store, const struct store_call *call, const char *ke
 {
 	_cleanup(net_response) struct net_response answer = {0};
 	struct s3_request request = {.method = "DELETE", .key = key};
+	struct s3 *s = (struct s3 *)store;
 	struct error spare = {0};
-	int r = s3_perform((struct s3 *)store, call, &request, &answer, err ? err : &spare);
+	int r;
 
-	return r == -ENOENT ? 0 : r;
+	err = err ? err : &spare;
+	r = s3_perform(s, call, &request, &answer, err);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	return s3_remove_versions(s, call, key, &answer, err);
 }

@@ -140,6 +140,14 @@ static void sign(struct s3 *s, const struct s3_request *request, const struct aw
 	sigv4_query(request->query, request->query_count, &g->url);
 }
 
+/* 0: none; then the timeouts of connecting and of silence are all that ends it. */
+static int64_t request_deadline_ms(const struct s3 *s, const struct store_call *call)
+{
+	if (call && call->deadline_ms)
+		return call->deadline_ms;
+	return s->conf->retry_deadline_ms ? clock_mono_ms() + s->conf->retry_deadline_ms : 0;
+}
+
 static int exchange(struct s3 *s, const struct store_call *call, int64_t deadline_ms,
                     const struct s3_request *request, const struct signing *g, struct net_response *answer,
                     struct error *err)
@@ -171,8 +179,7 @@ static int exchange(struct s3 *s, const struct store_call *call, int64_t deadlin
 int s3_perform(struct s3 *s, const struct store_call *call, const struct s3_request *request,
                struct net_response *answer, struct error *err)
 {
-	int64_t deadline_ms =
-	        call && call->deadline_ms ? call->deadline_ms : clock_mono_ms() + s->conf->retry_deadline_ms;
+	int64_t deadline_ms = request_deadline_ms(s, call);
 	_cleanup(aws_credentials) const struct aws_credentials *credentials = NULL;
 	_cleanup(signing) struct signing g = {0};
 	int r = aws_get(s->aws, call ? call->cancel : NULL, deadline_ms, &credentials, err);

@@ -35,6 +35,7 @@ static int s3_features(struct store *store, struct store_features *ret, struct e
 	        .available_bytes = STORE_UNKNOWN,
 	        .atomic_absent = !atomic_load(&s->no_conditional_put),
 	};
+	s3_describe_versions(s, ret);
 	return 0;
 }
 

@@ -37,6 +37,9 @@ struct s3 {
 	uint64_t key_serial;            /* lock: of the credentials that it is derived from; 0: none */
 	atomic_bool no_conditional_put; /* the server answered 501 to If-None-Match */
 	atomic_bool warned_encryption;
+	atomic_bool keeps_versions;              /* a deletion was answered with a delete marker */
+	unsigned long long versions_left;        /* lock; deletions of which a version could not be deleted */
+	char versions_why[STORE_NOTE_BYTES / 2]; /* lock; of the last of them */
 };
 
 #define S3_QUERY_MAX  8
@@ -89,6 +92,17 @@ int s3_fail(const struct s3_failure *f, struct error *err);
  * again). */
 int s3_fail_late(struct s3 *s, const struct s3_request *r, const struct net_response *answer,
                  struct error *err);
+
+/**
+ * s3_remove_versions() - after a DELETE: where the bucket keeps versions, delete those of @key, if that is wanted
+ * @answer: to the DELETE
+ * @err:    not NULL
+ * Return: 0, also when the server refused (that is remembered); else what may be tried again.
+ */
+int s3_remove_versions(struct s3 *s, const struct store_call *call, const char *key,
+                       const struct net_response *answer, struct error *err);
+/** s3_describe_versions() - what deletions have found out, into @ret's texts. */
+void s3_describe_versions(struct s3 *s, struct store_features *ret);
 
 /** s3_date_parse() - an HTTP date ("Fri, 20 Nov 2026 02:00:00 GMT"); -EINVAL for anything else. */
 int s3_date_parse(const char *text, int64_t *ret_at_us);

@@ -6,6 +6,7 @@
  *   and our own. The wait is random between nothing and a bound that doubles (full jitter), so that many
  *   clients of a server in trouble do not come back together; it is never shorter than what the server asked
  *   for.
+ * - Without a deadline of our own there is one try, which may take as long as its own timeouts let it.
  * - A try that brought something ends the doubling, since the server does answer; it moves no deadline.
  */
 #include "tries.h"
@@ -24,7 +25,8 @@ void tries_begin(struct tries *t, struct store *s, const struct store_call *call
 	if (call)
 		t->call = *call;
 	t->began_ms = t->s->timing.now_ms(t->s->timing.arg);
-	if (!t->call.deadline_ms || t->call.deadline_ms > t->began_ms + t->s->deadline_ms)
+	if (t->s->deadline_ms &&
+	    (!t->call.deadline_ms || t->call.deadline_ms > t->began_ms + t->s->deadline_ms))
 		t->call.deadline_ms = t->began_ms + t->s->deadline_ms;
 }
 
@@ -56,7 +58,7 @@ bool tries_again(struct tries *t, int r)
 	const struct retry_timing *timing = &t->s->timing;
 	int64_t ms, left_ms = t->call.deadline_ms - timing->now_ms(timing->arg);
 
-	if (r >= 0 || !t->error.retry)
+	if (r >= 0 || !t->error.retry || !t->s->deadline_ms)
 		return false;
 	if (left_ms <= 0 && r == -ETIMEDOUT && t->failed) /* ended by the deadline: tries_end() */
 		return false;

@@ -8,7 +8,7 @@
 struct retry_store {
 	struct store base;
 	struct store *inner;
-	int64_t deadline_ms;
+	int64_t deadline_ms; /* after a call began; 0: there is one try, without a deadline of ours */
 	struct retry_timing timing;
 	atomic_llong told_at_ms; /* when the log last said that something is tried again; 0: never */
 };
