@@ -29,6 +29,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
@@ -78,7 +79,6 @@ static bool read_stderr(struct proc *p)
 	char piece[READ_STDERR_BYTES];
 	ssize_t n = read(p->stderr_fd, piece, sizeof(piece));
 
-	mute_when_unheard(p);
 	if (n > 0)
 		tail_add(&p->tail, piece, (size_t)n);
 	return n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN));
@@ -92,13 +92,23 @@ static void drain_stderr(struct proc *p)
 		;
 }
 
+/* What is in the pipe now, and no more: a child that never stops talking must not keep us from ending it. */
+static void read_what_was_said(struct proc *p)
+{
+	int unread = 0;
+
+	if (ioctl(p->stderr_fd, FIONREAD, &unread) < 0)
+		return;
+	for (; unread > 0 && read_stderr(p); unread -= READ_STDERR_BYTES)
+		;
+}
+
 static void reap(struct proc *p)
 {
 	kill(-p->pid, SIGKILL);
 	drain_stderr(p);
 	while (waitpid(p->pid, &p->wait_status, 0) < 0 && errno == EINTR)
 		;
-	mute_when_unheard(p);
 	tail_end(&p->tail);
 }
 
@@ -159,6 +169,9 @@ static void *keep_stderr(void *arg)
 		if (fds[1].revents && !read_stderr(p))
 			fds[1].fd = -1;
 		if (fds[2].revents) {
+			/* It was no answer to being ended. */
+			read_what_was_said(p);
+			mute_when_unheard(p);
 			if (!p->timed_out)
 				ask_child_to_end(p, &d);
 			fds[2].fd = -1;
