@@ -303,8 +303,10 @@ static int dump_make(const struct make_context *ctx, const struct make_order *or
 {
 	struct dump d = {.ctx = ctx, .order = order, .job = order->job, .conf = &order->job->dump};
 	int64_t started_at_us = make_now_us(ctx);
-	int r = prepare_dump(&d, err);
+	int r;
 
+	warnings_init(&d.warnings);
+	r = prepare_dump(&d, err);
 	if (r == 0)
 		r = begin_dump(&d, started_at_us, err);
 	if (r == 0 && conf_dump_has_globals(d.conf))
@@ -312,10 +314,12 @@ static int dump_make(const struct make_context *ctx, const struct make_order *or
 	if (r == 0)
 		r = make_data(&d, err);
 	if (r == 0) {
+		warnings_tell(&d.warnings, d.order);
 		describe_dump(&d);
 		r = publish_dump(&d, ret, err);
 	}
 	draft_free(d.draft);
+	warnings_finish(&d.warnings);
 	return r;
 }
 

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What PostgreSQL says, in whatever language, is understood; and what pg_dump warns of is told."""
+import os
+import re
+import shutil
+
+import pytest
+
+import postgres
+
+BOTH = pytest.mark.parametrize("jobs", [1, 4])
+
+
+@pytest.fixture(scope="module")
+def german(tmp_path_factory):
+    """a server that speaks German; (server, its name for the language)"""
+    if not shutil.which("localedef") or not os.path.exists("/usr/share/i18n/locales/de_DE"):
+        pytest.skip("locales is not installed (tools/setup test)")
+    with postgres.locale_path("de_DE") as path:
+        server = postgres.Postgres("lc_messages = 'de_DE.UTF-8'\n", environment={"LOCPATH": path})
+        try:
+            yield server
+        finally:
+            server.remove()
+
+
+@pytest.fixture(params=["english", "german"])
+def server(request):
+    return request.getfixturevalue({"english": "pg", "german": "german"}[request.param])
+
+
+@pytest.fixture
+def shop(server):
+    server.create("shop")
+    server.sql("shop", "CREATE TABLE public.a AS SELECT generate_series(1, 10) AS id; CREATE TABLE public.b AS TABLE public.a; "
+                       "CREATE SEQUENCE public.s; CREATE SCHEMA closed; CREATE TABLE closed.t ()")
+    server.sql("postgres", "DO $$ BEGIN CREATE ROLE clerk LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    yield server
+    server.drop("shop")
+    server.sql("postgres", "DROP OWNED BY clerk; DROP ROLE clerk")
+
+
+def failed(keepfs, command, *words):
+    run = keepfs.trigger(command)
+    status = keepfs.wait_run(run)
+    assert status["state"] == "failed", status
+    error = keepfs.history(run)["error"]
+    for word in words:
+        assert word in error, error
+    assert keepfs.store.keys() == []
+    return keepfs.text("jobs", str(run), "log")
+
+
+def attempts(log):
+    return len(re.findall(r"^\S+ pg_dump: error: ", log, re.M))
+
+
+def of_clerk(new_keepfs, server, **settings):
+    return new_keepfs({"full": {"database": server.uri("shop", user="clerk"), "globals": "no", **settings}}).mount()
+
+
+ALL = "GRANT pg_read_all_data TO clerk"
+REFUSALS = {
+    "rows": (f"{ALL}; ALTER TABLE public.b ENABLE ROW LEVEL SECURITY", "BYPASSRLS"),
+    "table": ("GRANT USAGE ON SCHEMA closed TO clerk; GRANT SELECT ON public.a, closed.t, public.s TO clerk", "GRANT pg_read_all_data"),
+    "schema": ("GRANT SELECT ON ALL TABLES IN SCHEMA public, closed TO clerk; GRANT SELECT ON public.s TO clerk", "GRANT pg_read_all_data"),
+    "sequence": ("GRANT USAGE ON SCHEMA closed TO clerk; GRANT SELECT ON public.a, public.b, closed.t TO clerk", "GRANT pg_read_all_data"),
+    "large object": (f"{ALL}; SELECT lo_from_bytea(4711, 'x')", "large objects belong to roles"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("what", REFUSALS)
+def test_what_a_role_may_not_read(new_keepfs, shop, what, jobs):
+    """pg_dump passes on the server's words, and the hint is the same in each language; nothing is tried twice"""
+    grants, hint = REFUSALS[what]
+    shop.sql("shop", grants)
+    log = failed(of_clerk(new_keepfs, shop), f"full jobs={jobs}", hint)
+    assert attempts(log) <= 1, log
+
+
+@BOTH
+def test_a_lock_costs_one_timeout(new_keepfs, shop, jobs):
+    shop.sql("shop", ALL)
+    keepfs = of_clerk(new_keepfs, shop, lock_wait_timeout="500ms")
+    with shop.lock("shop", "public.b"):
+        log = failed(keepfs, f"full jobs={jobs}", "lock")
+    assert attempts(log) == 1, log
+    assert keepfs.backup(f"full jobs={jobs}")["state"] == "completed"
+
+
+@pytest.mark.parametrize("who", ["database", "role", "login", "connect", "closed"])
+def test_a_connection_that_is_refused(new_keepfs, shop, who):
+    uri, hint = {"database": (shop.uri("nosuch"), "psql -l"), "role": (shop.uri("shop", user="nobody_here"), "\\du"),
+                 "login": (shop.uri("shop", user="pg_monitor"), "may it log in"), "connect": (shop.uri("shop", user="clerk"), "GRANT CONNECT"),
+                 "closed": (shop.uri("shop"), "takes no connections")}[who]
+    shop.sql("postgres", "REVOKE CONNECT ON DATABASE shop FROM public" if who == "connect" else "SELECT 1")
+    shop.sql("postgres", f"ALTER DATABASE shop ALLOW_CONNECTIONS {'false' if who == 'closed' else 'true'}")
+    keepfs = new_keepfs({"full": {"database": uri}})
+    done = keepfs.run("check", check=False)
+    assert done.returncode == 1 and hint in done.stdout, done.stdout
+    assert not re.search(r"\b(28000|3D000|42501|55000)\b|LOCATION", done.stdout), done.stdout
+
+
+def test_a_wrong_password(new_keepfs, server):
+    keepfs = new_keepfs({"full": {"database": server.uri_tcp("postgres", password="hunter2")}})
+    done = keepfs.run("check", check=False)
+    assert done.returncode == 1 and "the user name or the password is wrong" in done.stdout and "hunter2" not in done.stdout, done.stdout
+
+
+@BOTH
+def test_a_role_whose_settings_are_made_for_debugging(new_keepfs, shop, jobs):
+    shop.sql("shop", f"{ALL}; ALTER ROLE clerk SET client_min_messages = debug1; ALTER ROLE clerk SET quote_all_identifiers = on; "
+                     "ALTER ROLE clerk SET statement_timeout = '1ms'; ALTER ROLE clerk SET idle_in_transaction_session_timeout = '1ms'")
+    keepfs = new_keepfs({"full": {"database": shop.uri("shop", user="clerk"), "globals": "no"}})
+    done = keepfs.run("check")
+    assert "DEBUG" not in done.stdout + done.stderr and done.stderr == "", done.stderr
+    keepfs.mount()
+    run = keepfs.backup(f"full jobs={jobs}")
+    assert "DEBUG" not in keepfs.text("jobs", str(run["run"]), "log")
+
+
+@pytest.mark.parametrize("keys", ["jobs=1", "jobs=4", "format=directory jobs=1", "format=directory jobs=4", "format=plain"])
+def test_what_pg_dump_leaves_out_is_a_warning(new_keepfs, shop, keys):
+    shop.sql("shop", ALL)
+    shop.sql("shop", "CREATE SUBSCRIPTION news CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false)")
+    try:
+        keepfs = of_clerk(new_keepfs, shop)
+        run = keepfs.backup(f"full {keys}")
+        assert re.search(r"pg_dump: .*subscriptions not dumped", run["warning"]), run
+        assert keepfs.text("status", "health").startswith("WARN") and "subscriptions not dumped" in keepfs.text("status", "health")
+    finally:
+        shop.sql("shop", "ALTER SUBSCRIPTION news SET (slot_name = NONE); DROP SUBSCRIPTION news")
