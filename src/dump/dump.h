@@ -71,6 +71,10 @@ int child_start(struct dump *d, const char *program, const struct arguments *a, 
  */
 int child_wait(const struct dump *d, struct proc *p, struct error *err);
 
+/** dump_is_outrun() - @r with @why: what the snapshot shows was dropped, emptied or renamed before it was locked. With
+ * another snapshot it may work. */
+bool dump_is_outrun(int r, const struct error *why);
+
 /* The ways to make the artifact. Each leaves the objects in the store, and enters them in the draft. */
 struct contents;
 

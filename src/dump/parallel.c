@@ -12,7 +12,7 @@
  *
  * Whatever is not as it must be before the first byte of data (a pooler, too few connections, a lock that
  * somebody waits for) means that one connection has to do, unless that would fail, too; later it fails the
- * run.
+ * run. What a snapshot shows and is gone means another snapshot: dump.c tries again.
  *
  * Who waits for whom, while the data is read:
  *
@@ -43,10 +43,10 @@
 #define FIRST_WITH_RANGES  140000
 
 /* What is so whatever the connections are: one alone would be refused the same, after it has waited for the same lock
- * once more. */
+ * once more. A snapshot that shows what is gone needs another snapshot. */
 static bool is_final(int r, const struct error *why)
 {
-	if (r == -ECANCELED || r == -ENOTSUP || r == -EFBIG)
+	if (r == -ECANCELED || r == -ENOTSUP || r == -EFBIG || dump_is_outrun(r, why))
 		return true;
 	if (!str_starts(why->message, "pg_dump "))
 		return false;

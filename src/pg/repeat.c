@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define LOCK_LIMIT_MS   100 /* who has held it until now holds it still */
+#define LOCK_LIMIT_MS   100   /* who has held it until now holds it still */
 #define ANSWER_LIMIT_MS 10000 /* the server ends it before that */
 
 #define QUERY_CANCELED "57014"

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What PostgreSQL says, in whatever language, is understood; and what pg_dump warns of is told."""
+"""What PostgreSQL says, in whatever language, is understood; what pg_dump warns of is told; and a database that changes is backed up."""
+import contextlib
 import os
 import re
 import shutil
+import threading
 
 import pytest
 
@@ -131,3 +133,46 @@ def test_what_pg_dump_leaves_out_is_a_warning(new_keepfs, shop, keys):
         assert keepfs.text("status", "health").startswith("WARN") and "subscriptions not dumped" in keepfs.text("status", "health")
     finally:
         shop.sql("shop", "ALTER SUBSCRIPTION news SET (slot_name = NONE); DROP SUBSCRIPTION news")
+
+
+@contextlib.contextmanager
+def storm(server, database):
+    """tables that are made and dropped all the time, each living for a moment; gives how many there were"""
+    loop = "DO $$ BEGIN FOR i IN 1..20 LOOP EXECUTE 'CREATE TABLE public.storm_' || i || ' AS SELECT 1'; COMMIT; PERFORM pg_sleep(0.03); " \
+           "EXECUTE 'DROP TABLE public.storm_' || i; COMMIT; PERFORM pg_sleep(0.02); END LOOP; END $$"
+    over, made = threading.Event(), [0]
+
+    def blow():
+        while not over.is_set():
+            server.sql(database, loop)
+            made[0] += 20
+
+    thread = threading.Thread(target=blow)
+    thread.start()
+    try:
+        yield made
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("keys", ["jobs=1", "jobs=4", "format=plain"])
+def test_tables_are_made_and_dropped_meanwhile(new_keepfs, shop, keys):
+    """a snapshot that shows a table which is gone is given up for another one; each run gets there"""
+    keepfs = new_keepfs({"full": {"database": shop.uri("shop"), "globals": "no"}}).mount()
+    with storm(shop, "shop"):
+        for _ in range(10):
+            assert keepfs.backup(f"full {keys}")["state"] == "completed"
+
+
+def test_tries_have_an_end(new_keepfs, pg, tmp_path):
+    """a pg_dump that always finds a table gone: tried 40 times, and the run says so"""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "pg_dump"
+    program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec {pg.bindir}/pg_dump --version\n'
+                       "echo 'pg_dump: error: query failed: FEHLER:  Relation »gone« existiert nicht' >&2\n"
+                       "echo 'pg_dump: detail: Query was: LOCK TABLE public.gone IN ACCESS SHARE MODE' >&2\nexit 1\n")
+    program.chmod(0o755)
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "pg_bindir": program.parent, "globals": "no"}}).mount()
+    log = failed(keepfs, "full jobs=1", "none of 40 tries", "were dropped while the backup looked at them")
+    assert attempts(log) == 40 and "try 39: " in log and "try 40 of at most 40" in log
