@@ -110,6 +110,23 @@ def test_a_wrong_password(new_keepfs, server):
     assert done.returncode == 1 and "the user name or the password is wrong" in done.stdout and "hunter2" not in done.stdout, done.stdout
 
 
+def test_databases_that_take_no_connections(new_keepfs, shop):
+    """the next ones are looked at all the same: the server does answer"""
+    shop.create("broken")
+    try:
+        shop.sql("postgres", "ALTER DATABASE shop ALLOW_CONNECTIONS false; UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'broken'")
+        keepfs = new_keepfs({"full": {"database": shop.uri("postgres"), "databases": "shop, template0, broken, postgres"}})
+        lines = {line.split("database full/")[1].split()[0].rstrip(":"): line for line in keepfs.run("check", check=False).stdout.splitlines()
+                 if "database full/" in line}
+        assert "takes no connections" in lines["shop"] and "takes no connections" in lines["template0"], lines
+        assert "FAIL" in lines["broken"], lines
+        assert lines["postgres"].startswith("ok"), lines
+        assert not any("not tried" in line for line in lines.values()), lines
+    finally:
+        shop.sql("postgres", "UPDATE pg_database SET datconnlimit = -1 WHERE datname = 'broken'")
+        shop.drop("broken")
+
+
 @BOTH
 def test_a_role_whose_settings_are_made_for_debugging(new_keepfs, shop, jobs):
     shop.sql("shop", f"{ALL}; ALTER ROLE clerk SET client_min_messages = debug1; ALTER ROLE clerk SET quote_all_identifiers = on; "
