@@ -14,6 +14,8 @@ enum pg_pooler {
 	PG_POOLER_OF_TRANSACTIONS,
 };
 
+#define PG_OPTIONS_BYTES 512
+
 struct pg_facts {
 	int version_num;            /* 150018 */
 	char version[128];          /* "15.18 (Debian 15.18-0+deb12u1)" */
@@ -31,6 +33,10 @@ struct pg_facts {
 	/* the oid of one that the role may not read; "" when there is none, or they are too many to look
 	 * at */
 	char unreadable_large_object[32];
+	bool reads_passwords; /* of roles: pg_dumpall needs pg_authid for them */
+	/* What pg_dump's connection shall give as "options", because its role's settings would flood or hide what it says:
+	 * those of the connection, and messages in English where the role may choose. "": as they are. */
+	char options[PG_OPTIONS_BYTES];
 };
 
 /**
@@ -48,18 +54,20 @@ struct pg_facts {
  * a session that a pooler may give to others. A pooler must have a second connection for a moment: without
  * one it cannot be known whether pg_dump may be used through it. Return: 0; -ECANCELED; -ETIMEDOUT
  * (ERROR_TIMEOUT); else negative with @err: ERROR_UNAVAILABLE, ERROR_DENIED or ERROR_USAGE, message with
- * libpq's words and without passwords.
+ * libpq's words and without passwords. Its code is the SQLSTATE of what the server said, "" when no server
+ * answered.
  */
 int pg_learn(const char *conninfo, const char *database, struct cancel *cancel, struct pg_facts *ret,
              struct error *err);
 
 /**
  * pg_child_conninfo() - how to hand a connection to a child without its password in the argument list
+ * @options:      replaces what the connection gives as "options" (struct pg_facts); "" or NULL: as it says
  * @ret_conninfo: heap: for --dbname=, without password
  * @ret_env:      heap: "PGPASSWORD=…", or NULL when @conninfo has none (free with mem_free_secret())
  */
-int pg_child_conninfo(const char *conninfo, const char *database, char **ret_conninfo, char **ret_env,
-                      struct error *err);
+int pg_child_conninfo(const char *conninfo, const char *database, const char *options, char **ret_conninfo,
+                      char **ret_env, struct error *err);
 /** pg_database_conninfo() - heap: a connection string that names the database @name and nothing else. For
  * programs that take a name with a "=" for such a string. */
 char *pg_database_conninfo(const char *name);
@@ -68,10 +76,42 @@ char *pg_database_conninfo(const char *name);
 char *pg_conninfo_database(const char *conninfo);
 
 /**
- * pg_hint() - what to do about a failure, from the words of libpq, the server or pg_dump in English
- * Return: static text that continues a message ("grant the role …"); NULL when the words are not known.
+ * struct pg_complaint - what libpq, the server, a pooler or a program said when it refused something
+ *
+ * Programs and libpq speak English here; a server speaks the language that its lc_messages says. What it said is
+ * recognised by @state and @function, which are in no language; its words only where these are not known.
  */
-const char *pg_hint(const char *words);
+struct pg_complaint {
+	const char *words;
+	const char *state;    /* SQLSTATE; NULL or "": not known */
+	const char *function; /* of the server's source, as it tells with the state; NULL or "": not known */
+};
+/**
+ * pg_hint() - what to do about it
+ * Return: static text that continues a message ("grant the role …"); NULL when it is nothing that is known.
+ */
+const char *pg_hint(const struct pg_complaint *complaint);
+
+/** struct pg_attempt - what another program asked a server for */
+struct pg_attempt {
+	const char *sql;       /* borrowed; NULL: no statement */
+	uint32_t large_object; /* this one's data; 0: none's. With neither: a connection */
+};
+/** struct pg_repetition - what pg_repeat() found out */
+struct pg_repetition {
+	bool refused;     /* it fails again */
+	char state[6];    /* with this SQLSTATE */
+	const char *hint; /* and this to do about it; NULL: not known */
+};
+/**
+ * pg_repeat() - why was an attempt refused, of which nothing is known but words in the server's language?
+ *
+ * It is made once more, as pg_dump would, in a transaction that reads only. Rows that come are thrown away. Waits for at
+ * most 0.1 s for a lock and 5 s for an end, besides connecting as pg_learn().
+ * Return: 0; negative when it could not be found out: the time was over, the server did not answer, -ECANCELED.
+ */
+int pg_repeat(const char *conninfo, const char *database, const struct pg_attempt *attempt,
+              struct cancel *cancel, struct pg_repetition *ret);
 
 #define PG_PATH_BYTES 512
 /**

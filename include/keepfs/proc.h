@@ -4,8 +4,8 @@
  * Child processes. A child is: posix_spawn'ed, with its own process group, a clean signal mask and default
  * handlers, its standard input /dev/null, its standard output a pipe that the caller reads, its standard
  * error collected (the first and the last part of it, bounded). Life cycle: proc_start, read proc_stdout() to
- * its end, proc_wait; proc_free ends what still runs: SIGTERM to the group, SIGKILL after 5 s; what the child
- * says to that is told to nobody. What is left of the group when the child has ended is killed. When this
+ * its end, proc_wait; proc_free ends what still runs: SIGTERM to the group, SIGKILL after 5 s; what it says
+ * to that is told to nobody, what it said before is. What is left of the group when the child has ended is killed. When this
  * process dies, even by kill -9, both pipes break, and a child that writes dies of SIGPIPE; one that waits
  * for something else stays until it writes.
  */

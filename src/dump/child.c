@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define INSUFFICIENT_PRIVILEGE "42501"
+
 DEFINE_CLEANUP(secret, char *, mem_free_secret)
 
 void arguments_add(struct arguments *a, const char *fmt, ...)
@@ -70,16 +72,28 @@ void arguments_of_archive(const struct dump *d, struct arguments *a)
 	arguments_of_job(d, a);
 }
 
-int child_start(const struct dump *d, const char *program, const struct arguments *a, struct proc **ret_proc,
+/* Of a thread of proc's own. */
+static void take_line(void *arg, const char *line)
+{
+	struct dump *d = arg;
+
+	warnings_take(&d->warnings, line);
+	if (d->order->log)
+		d->order->log(d->order->log_arg, line);
+}
+
+int child_start(struct dump *d, const char *program, const struct arguments *a, struct proc **ret_proc,
                 struct error *err)
 {
 	_cleanup(arguments) struct arguments all = {0};
 	_cleanup(free) char *conninfo = NULL;
 	_cleanup(secret) char *password = NULL;
-	int r = pg_child_conninfo(d->conf->database, d->order->target->name, &conninfo, &password, err);
+	int r = pg_child_conninfo(d->conf->database, d->order->target->name, d->server.options, &conninfo,
+	                          &password, err);
 
 	if (r < 0)
 		return r;
+	warnings_clear(&d->warnings);
 	arguments_add(&all, "%s", program);
 	for (size_t i = 0; i < a->count; i++)
 		arguments_add(&all, "%s", a->items[i]);
@@ -90,8 +104,8 @@ int child_start(const struct dump *d, const char *program, const struct argument
 	const char *const env[] = {"LC_ALL=C", password, NULL};
 	const struct proc_options options = {.argv = (const char *const *)all.items,
 	                                     .extra_env = env,
-	                                     .on_stderr_line = d->order->log,
-	                                     .arg = d->order->log_arg,
+	                                     .on_stderr_line = take_line,
+	                                     .arg = d,
 	                                     .nice = (int)d->job->nice,
 	                                     .ionice = d->job->ionice,
 	                                     .cancel = d->order->cancel};
@@ -99,26 +113,79 @@ int child_start(const struct dump *d, const char *program, const struct argument
 	return proc_start(&options, ret_proc, err);
 }
 
-int child_hint(int r, const struct proc *p, struct error *err)
+static void add_hint(const char *hint, struct error *err)
 {
-	const char *hint = pg_hint(proc_stderr(p));
-	size_t len;
+	size_t len = strlen(err->message);
 
-	if (!err || r == -ECANCELED)
-		return r;
-	if (!hint)
-		hint = pg_hint(err->message);
-	if (!hint)
-		return r;
 	/* Should both not fit, the hint is cut, never the words. */
-	len = strlen(err->message);
 	snprintf(err->message + len, sizeof(err->message) - len, " (%s)", hint);
-	return r;
+	err->hint = hint;
 }
 
-int child_wait(struct proc *p, struct error *err)
+/* What pg_dump had found is not there any more. */
+static bool is_gone(const char *state)
 {
-	int r = proc_wait(p, err);
+	static const char *const states[] = {"42P01", "42704", "42703", "42883", "3F000"};
 
-	return r < 0 ? child_hint(r, p, err) : 0;
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		if (str_equal(state, states[i]))
+			return true;
+	}
+	return false;
+}
+
+/* It was refused, and is no longer, or what it wants is gone: something was dropped between the snapshot and its lock.
+ * Rows are read under the locks, so a COPY breaks off for another reason. */
+static bool is_changed(const struct pg_attempt *attempt, const struct pg_repetition *again)
+{
+	if (!attempt->sql || str_starts(attempt->sql, "COPY "))
+		return false;
+	return !again->refused || is_gone(again->state);
+}
+
+static int judge_refusal(const struct pg_attempt *attempt, const struct pg_repetition *again, int r,
+                         struct error *err)
+{
+	str_copy(err->code, sizeof(err->code), again->state);
+	if (!err->hint && again->hint)
+		add_hint(again->hint, err);
+	if (again->refused && str_equal(again->state, INSUFFICIENT_PRIVILEGE))
+		err->class = ERROR_DENIED;
+	if (err->hint || !is_changed(attempt, again))
+		return r;
+	add_hint("tables or other objects of the database were dropped while the backup looked at them", err);
+	err->class = ERROR_CONFLICT;
+	err->errnum = ESTALE;
+	return -ESTALE;
+}
+
+/* The words are searched first, since they may be English: what is asked again may be refused for another reason. */
+static int explain_failure(const struct dump *d, const struct proc *p, int r, struct error *err)
+{
+	struct pg_complaint said = {.words = proc_stderr(p)}, ended = {.words = err->message};
+	_cleanup(free) char *statement = NULL;
+	struct pg_repetition again;
+	struct pg_attempt attempt;
+	const char *hint = pg_hint(&said);
+
+	if (!hint)
+		hint = pg_hint(&ended);
+	if (hint)
+		add_hint(hint, err);
+	if (!words_attempt(said.words, &attempt, &statement) ||
+	    pg_repeat(d->conf->database, d->order->target->name, &attempt, d->order->cancel, &again) < 0)
+		return r;
+	return judge_refusal(&attempt, &again, r, err);
+}
+
+int child_wait(const struct dump *d, struct proc *p, struct error *err)
+{
+	struct error own = {0};
+	int r = proc_wait(p, &own);
+
+	if (r < 0 && r != -ECANCELED && r != -ETIMEDOUT)
+		r = explain_failure(d, p, r, &own);
+	if (r < 0 && err)
+		*err = own;
+	return r;
 }

@@ -11,6 +11,7 @@
 #include "contents.h"
 #include "dump.h"
 
+#include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/pg_archive.h>
 
@@ -22,6 +23,9 @@
 #define AUTO_READERS_MAX   8
 #define AUTO_BYTES_EACH    ((uint64_t)64 << 20) /* a reader for less is not worth its connection */
 #define FIRST_ZSTD_VERSION 160000
+#define TRIES_MAX          40
+#define TRIES_MINUTES      10
+#define TRY_PAUSE_MS       100
 
 /* Before anything is written. */
 
@@ -271,6 +275,64 @@ static int make_data(struct dump *d, struct error *err)
 	return r;
 }
 
+/* Between a snapshot and the locks anybody may drop what it shows, and pg_dump ends then. Where tables are made and
+ * dropped all day, the next snapshot has a good chance, since it is over as soon as the locks are there. */
+
+bool dump_is_outrun(int r, const struct error *why)
+{
+	if (why->class == ERROR_CONFLICT)
+		return r == -ESTALE;
+	return why->class == ERROR_NOT_FOUND && (str_starts(why->code, "42") || str_starts(why->code, "3F"));
+}
+
+struct tries {
+	unsigned made;
+	int64_t until_ms; /* no other begins later */
+};
+
+static bool may_try_again(struct dump *d, struct tries *tries, int r, const struct error *why)
+{
+	if (!dump_is_outrun(r, why))
+		return false;
+	tries->made++;
+	if (tries->made < TRIES_MAX && clock_mono_ms() < tries->until_ms) {
+		make_say(d->order, "try %u: %s: another one with a new snapshot", tries->made, why->message);
+		return true;
+	}
+	make_say(d->order, "that was try %u of at most %d, within %d minutes: the last one", tries->made,
+	         TRIES_MAX, TRIES_MINUTES);
+	return false;
+}
+
+/* What changes the tables may do so at a beat: ours is another one. */
+static bool pause_between_tries(const struct dump *d, const struct tries *tries)
+{
+	return cancel_sleep_ms(d->order->cancel, tries->made * 37 % TRY_PAUSE_MS);
+}
+
+static int make_data_in_tries(struct dump *d, struct error *err)
+{
+	struct tries tries = {.until_ms = clock_mono_ms() + TRIES_MINUTES * INT64_C(60000)};
+	size_t files = draft_file_count(d->draft);
+	struct error why = {0};
+	int r = make_data(d, &why);
+
+	while (r < 0 && may_try_again(d, &tries, r, &why)) {
+		if (pause_between_tries(d, &tries))
+			return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled between two tries");
+		r = draft_drop_files(d->draft, files, &why);
+		if (r == 0)
+			r = make_data(d, &why);
+	}
+	if (r == 0)
+		warnings_tell(&d->warnings, d->order);
+	if (r < 0 && tries.made > 1)
+		error_prefix(&why, "none of %u tries was faster than what changes the tables", tries.made);
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
 static int check_feed(void *arg, const void *data, size_t len, struct error *err)
 {
 	return pg_archive_scan_feed(arg, data, len, err);
@@ -317,8 +379,10 @@ static int dump_make(const struct make_context *ctx, const struct make_order *or
 {
 	struct dump d = {.ctx = ctx, .order = order, .job = order->job, .conf = &order->job->dump};
 	int64_t started_at_us = make_now_us(ctx);
-	int r = prepare_dump(&d, err);
+	int r;
 
+	warnings_init(&d.warnings);
+	r = prepare_dump(&d, err);
 	if (r == 0)
 		r = begin_dump(&d, started_at_us, err);
 	if (r == 0 && conf_dump_has_globals(d.conf))
@@ -326,12 +390,13 @@ static int dump_make(const struct make_context *ctx, const struct make_order *or
 	if (r == 0 && needs_database(&d))
 		r = make_database(&d, err);
 	if (r == 0)
-		r = make_data(&d, err);
+		r = make_data_in_tries(&d, err);
 	if (r == 0) {
 		describe_dump(&d);
 		r = publish_dump(&d, ret, err);
 	}
 	draft_free(d.draft);
+	warnings_finish(&d.warnings);
 	return r;
 }
 

@@ -8,6 +8,7 @@
  *   target.c        the databases of a job
  *   probe.c         would a dump work now?
  *   child.c         PostgreSQL's programs, run with the job's options
+ *   words.c         what these programs say: warnings, and what they were refused
  *   toc.c           an archive's header and table of contents, kept until they are whole
  *   contents.c      which entries of an archive have data, and what was counted of each
  *   transcode.c     pg_dump's stream, compressed anew: one connection
@@ -20,6 +21,8 @@
  *   text.c          SQL text, compressed: plain dumps, the roles of the cluster, and what a database is
  *   passed.c        an archive of a version that is not known here, as pg_dump wrote it
  */
+#include "words.h"
+
 #include <keepfs/base/str.h>
 #include <keepfs/codec/compression.h>
 #include <keepfs/dump.h>
@@ -38,7 +41,8 @@ struct dump {
 	char program[PG_PATH_BYTES]; /* pg_dump */
 	char program_version[128];
 	struct compression compression;
-	bool passed; /* an archive as pg_dump wrote it: nothing is known of its inside */
+	struct warnings warnings; /* of the program that ran last */
+	bool passed;              /* an archive as pg_dump wrote it: nothing is known of its inside */
 };
 
 /** A program's arguments, as they are gathered. */
@@ -56,13 +60,20 @@ static inline void cleanup_arguments(struct arguments *a)
 void arguments_of_job(const struct dump *d, struct arguments *a);
 /** arguments_of_archive() - likewise, for an archive that is compressed here. */
 void arguments_of_archive(const struct dump *d, struct arguments *a);
-/** child_start() - @program with @a, connected to the dump's database; its words go to the run's log. */
-int child_start(const struct dump *d, const char *program, const struct arguments *a, struct proc **ret_proc,
+/** child_start() - @program with @a, connected to the dump's database; its words go to the run's log, and its warnings
+ * to @d's, in place of those that were there. */
+int child_start(struct dump *d, const char *program, const struct arguments *a, struct proc **ret_proc,
                 struct error *err);
-/** child_hint() - put what to do about @p's words behind them in @err; returns @r. */
-int child_hint(int r, const struct proc *p, struct error *err);
-/** child_wait() - proc_wait(), with the hint. */
-int child_wait(struct proc *p, struct error *err);
+/**
+ * child_wait() - proc_wait(), with a hint, and the SQLSTATE of what the server refused in err->code, "" when it cannot be
+ * found out (another session asks for the same again)
+ * Return: -ESTALE (ERROR_CONFLICT) besides: what it was about to read was dropped or changed before it had its locks.
+ */
+int child_wait(const struct dump *d, struct proc *p, struct error *err);
+
+/** dump_is_outrun() - @r with @why: what the snapshot shows was dropped, emptied or renamed before it was locked. With
+ * another snapshot it may work. */
+bool dump_is_outrun(int r, const struct error *why);
 
 /* The ways to make the artifact. Each leaves the objects in the store, and enters them in the draft. */
 struct contents;

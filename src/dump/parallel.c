@@ -12,7 +12,7 @@
  *
  * Whatever is not as it must be before the first byte of data (a pooler, too few connections, a lock that
  * somebody waits for) means that one connection has to do, unless that would fail, too; later it fails the
- * run.
+ * run. What a snapshot shows and is gone means another snapshot: dump.c tries again.
  *
  * Who waits for whom, while the data is read:
  *
@@ -42,25 +42,16 @@
 #define LOCK_NOT_AVAILABLE "55P03"
 #define FIRST_WITH_RANGES  140000
 
-/* What pg_dump was refused by the server, whatever the connections: one alone would be refused the same,
- * after it has waited for the same lock once more. */
+/* What is so whatever the connections are: one alone would be refused the same, after it has waited for the same lock
+ * once more. A snapshot that shows what is gone needs another snapshot. */
 static bool is_final(int r, const struct error *why)
 {
-	static const struct {
-		const char *words, *also;
-	} finals[] = {{"permission denied", ""},
-	              {"row-level security", ""},
-	              {"no matching ", ""},
-	              {"canceling statement due to statement timeout", "LOCK TABLE"}};
-
-	if (r == -ECANCELED || r == -ENOTSUP || r == -EFBIG)
+	if (r == -ECANCELED || r == -ENOTSUP || r == -EFBIG || dump_is_outrun(r, why))
 		return true;
 	if (!str_starts(why->message, "pg_dump "))
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(finals); i++)
-		if (strstr(why->message, finals[i].words) && strstr(why->message, finals[i].also))
-			return true;
-	return false;
+	return why->class == ERROR_DENIED || strcmp(why->code, LOCK_NOT_AVAILABLE) == 0 ||
+	       strstr(why->message, "no matching ");
 }
 
 struct leader {
@@ -92,7 +83,7 @@ static int read_toc(struct leader *l, struct proc *p, struct error *err)
 	if (l->toc.complete)
 		return 0;
 	if (r == 0)
-		r = child_wait(p, err);
+		r = child_wait(l->dump, p, err);
 	if (r < 0)
 		return r;
 	return error_set(err, ERROR_CORRUPT, EBADMSG, "pg_dump ended before its table of contents");

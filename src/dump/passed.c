@@ -36,7 +36,7 @@ static int pass(struct passed *passed, struct error *err)
 	if (r == 0)
 		r = stream_pump(proc_stdout(p), &passed->sink, d->order->cancel, NULL, err);
 	if (r == 0)
-		r = child_wait(p, err);
+		r = child_wait(d, p, err);
 	return r < 0 ? r : draft_finish(d->draft, NULL, passed->object, NULL, err);
 }
 

@@ -78,9 +78,10 @@ static void add_facts(const struct make_findings *p, const struct conf_job *job,
 	}
 }
 
+/* What has a SQLSTATE was said by a server, which will say something of the next database as well. */
 static bool is_silence(const struct error *err)
 {
-	return err->class == ERROR_UNAVAILABLE || err->class == ERROR_TIMEOUT;
+	return !err->code[0] && (err->class == ERROR_UNAVAILABLE || err->class == ERROR_TIMEOUT);
 }
 
 static void probe_database(const struct make_findings *p, const struct conf_job *job, const char *database,

@@ -108,7 +108,7 @@ static int write_text(struct text *t, const char *program, const struct argument
 	if (r == 0)
 		r = stream_pump(proc_stdout(p), &t->sink, t->dump->order->cancel, NULL, err);
 	if (r == 0)
-		r = child_wait(p, err);
+		r = child_wait(t->dump, p, err);
 	return r < 0 ? r : end_text(t, last_words, err);
 }
 
@@ -176,21 +176,21 @@ static int write_globals(struct dump *d, const char *program, bool passwords, st
 int make_globals(struct dump *d, struct error *err)
 {
 	char program[PG_PATH_BYTES], version[128];
-	struct error first = {0};
+	struct error why = {0};
 	int r = pg_find_program("pg_dumpall", d->conf->pg_bindir, d->server.version_num, program, version,
-	                        err);
+	                        &why);
 
-	if (r == 0)
-		r = write_globals(d, program, true, &first);
-	if (r == -EIO && strstr(first.message, "pg_authid")) {
-		make_say(
+	if (r == 0 && !d->server.reads_passwords)
+		make_warn(
 		        d->order,
-		        "warning: role \"%s\" may not read the passwords of roles: globals.sql holds the roles without them",
+		        "role \"%s\" may not read the passwords of roles: globals.sql holds the roles without them",
 		        d->server.user);
-		r = write_globals(d, program, false, &first);
-	}
-	if (r < 0 && first.message[0] && err) {
-		*err = first;
+	if (r == 0)
+		r = write_globals(d, program, d->server.reads_passwords, &why);
+	if (r == 0)
+		warnings_tell(&d->warnings, d->order);
+	if (r < 0 && err) {
+		*err = why;
 		error_prefix(err,
 		             "the roles of the cluster could not be dumped (globals = no leaves them out)");
 	}

@@ -129,7 +129,7 @@ static int pump_pg_dump(struct transcode *t, struct proc *p, struct error *err)
 	if (r < 0)
 		return r;
 	/* pg_dump's own words first: they say why the archive is not whole. */
-	r = child_wait(p, err);
+	r = child_wait(t->dump, p, err);
 	if (r == 0)
 		r = pg_archive_scan_end(t->toc.scan, err);
 	if (r == 0)

@@ -4,6 +4,7 @@
  * cannot be told to go on to the next host; but shutting down a socket that is not connected yet fails it,
  * and that libpq takes as a reason to go on.
  */
+#include "refusal.h"
 #include "session.h"
 
 #include <keepfs/base/clock.h>
@@ -24,35 +25,47 @@
 
 static const char cannot_connect[] = "cannot connect to PostgreSQL";
 
-/* libpq gives no code for a failed connection, only words; in another language they are not known, and the
- * failure counts as one that may pass. */
+/* By the SQLSTATE (a prefix of it) of what the server or a pooler said; by words only what libpq says by itself, or a
+ * pooler under a state that says nothing. The rest counts as a failure that may pass. */
 static const struct {
-	const char *words;
+	const char *state, *words; /* either is NULL */
 	enum error_class class;
 	int errnum;
 } connect_failures[] = {
-        {"authentication failed", ERROR_DENIED, EACCES},
-        {"no pg_hba.conf entry", ERROR_DENIED, EACCES},
-        {"no password supplied", ERROR_DENIED, EACCES},
-        {"permission denied for", ERROR_DENIED, EACCES},
-        {"is not permitted to log in", ERROR_DENIED, EACCES},
-        {"could not accept SSL connection", ERROR_DENIED, EACCES},
-        {"certificate", ERROR_DENIED, EACCES},
-        {"does not exist", ERROR_USAGE, ENOENT},
-        {"definition of service", ERROR_USAGE, ENOENT},
-        {"invalid ", ERROR_USAGE, EINVAL},
+        {"28", NULL, ERROR_DENIED, EACCES},      /* invalid_authorization_specification */
+        {"42501", NULL, ERROR_DENIED, EACCES},   /* insufficient_privilege */
+        {"3D000", NULL, ERROR_USAGE, ENOENT},    /* invalid_catalog_name */
+        {"55000", NULL, ERROR_USAGE, EBUSY},     /* object_not_in_prerequisite_state: takes no connections */
+        {"22023", NULL, ERROR_USAGE, EINVAL},    /* invalid_parameter_value, and the next: of "options" */
+        {"42704", NULL, ERROR_USAGE, EINVAL},    /* undefined_object */
+        {"53", NULL, ERROR_UNAVAILABLE, EAGAIN}, /* insufficient_resources */
+        {"57", NULL, ERROR_UNAVAILABLE, ECONNREFUSED}, /* operator_intervention */
+        {NULL, "authentication failed", ERROR_DENIED, EACCES},
+        {NULL, "no password supplied", ERROR_DENIED, EACCES},
+        {NULL, "could not accept SSL connection", ERROR_DENIED, EACCES},
+        {NULL, "certificate", ERROR_DENIED, EACCES},
+        {NULL, "does not exist", ERROR_USAGE, ENOENT},
+        {NULL, "definition of service", ERROR_USAGE, ENOENT},
+        {NULL, "invalid ", ERROR_USAGE, EINVAL},
 };
 
-static int connect_failed(const char *words, bool needs_password, struct error *err)
+static bool is_failure(size_t i, const struct pg_complaint *c)
+{
+	if (connect_failures[i].state)
+		return str_starts(c->state, connect_failures[i].state);
+	return strstr(c->words, connect_failures[i].words) != NULL;
+}
+
+static int connect_failed(const struct pg_complaint *complaint, bool needs_password, struct error *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(connect_failures); i++) {
-		if (strstr(words, connect_failures[i].words))
+		if (is_failure(i, complaint))
 			return session_fail(err, connect_failures[i].class, connect_failures[i].errnum,
-			                    cannot_connect, words);
+			                    cannot_connect, complaint);
 	}
 	if (needs_password)
-		return session_fail(err, ERROR_DENIED, EACCES, cannot_connect, words);
-	return session_fail(err, ERROR_UNAVAILABLE, ECONNREFUSED, cannot_connect, words);
+		return session_fail(err, ERROR_DENIED, EACCES, cannot_connect, complaint);
+	return session_fail(err, ERROR_UNAVAILABLE, ECONNREFUSED, cannot_connect, complaint);
 }
 
 struct attempt {
@@ -75,13 +88,17 @@ static void begin_host(struct attempt *a)
 
 static int fail_attempt(const struct pg_session *s, const struct attempt *a, struct error *err)
 {
-	_cleanup(str) struct str words = {0};
+	_cleanup(refusal) struct refusal refusal = {0};
+	struct pg_complaint complaint;
 
 	if (a->is_silent)
-		return session_fail(err, ERROR_TIMEOUT, ETIMEDOUT, cannot_connect, str_text(&a->silent));
-	str_append(&words, str_text(&a->silent));
-	str_append(&words, PQerrorMessage(s->conn));
-	return connect_failed(str_text(&words), PQconnectionNeedsPassword(s->conn), err);
+		return session_fail(err, ERROR_TIMEOUT, ETIMEDOUT, cannot_connect,
+		                    &(struct pg_complaint){.words = str_text(&a->silent)});
+	str_append(&refusal.words, str_text(&a->silent));
+	refusal_parse(&refusal, PQerrorMessage(s->conn));
+	complaint = (struct pg_complaint){
+	        .words = str_text(&refusal.words), .state = refusal.state, .function = refusal.function};
+	return connect_failed(&complaint, PQconnectionNeedsPassword(s->conn), err);
 }
 
 /* The time of the present host is over. Return: libpq may have another one. */
@@ -138,10 +155,15 @@ static int read_limit(const struct pg_session *s, int64_t *ret_ms, struct error 
 	return 0;
 }
 
-/* The default would write to standard error, past the log. */
-static void log_notice(void *arg, const char *words)
+/* The default would write to standard error, past the log. Nothing but warnings: how much the server tells besides is a
+ * setting of the role's, made for other programs. */
+static void log_notice(void *arg, const PGresult *result)
 {
-	log_info("PostgreSQL: %.*s", (int)strcspn(words, "\n"), words);
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *words = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (words && str_equal(severity, "WARNING"))
+		log_info("PostgreSQL: %.*s", (int)strcspn(words, "\n"), words);
 }
 
 static int connect_to(const struct pg_session *s, struct error *err)
@@ -177,13 +199,16 @@ int session_connect(struct pg_session *ret, const char *conninfo, const char *da
 		return error_system(err, -r, "making an eventfd");
 	from = conninfo_leaves_alive(options) ? 0 : CONNINFO_ALIVE_COUNT;
 	ret->conn = PQconnectStartParams(keywords + from, values + from, 1);
-	PQsetNoticeProcessor(ret->conn, log_notice, NULL);
+	PQsetNoticeReceiver(ret->conn, log_notice, NULL);
+	PQsetErrorVerbosity(ret->conn, PQERRORS_VERBOSE); /* for refusal_parse() */
 	r = connect_to(ret, err);
-	if (r < 0)
+	if (r < 0) {
 		session_disconnect(ret);
-	else
-		PQsetnonblocking(ret->conn, 1);
-	return r;
+		return r;
+	}
+	PQsetErrorVerbosity(ret->conn, PQERRORS_DEFAULT);
+	PQsetnonblocking(ret->conn, 1);
+	return 0;
 }
 
 /* The server closes its end when the session does not count any more: who has a limit of connections can open

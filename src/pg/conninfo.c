@@ -105,33 +105,36 @@ bool conninfo_leaves_alive(const PQconninfoOption *options)
 	return !service || !service[0];
 }
 
-int pg_child_conninfo(const char *conninfo, const char *database, char **ret_conninfo, char **ret_env,
-                      struct error *err)
+int pg_child_conninfo(const char *conninfo, const char *database, const char *options, char **ret_conninfo,
+                      char **ret_env, struct error *err)
 {
 	static const char *const alive[] = {CONNINFO_ALIVE}, *const alive_values[] = {CONNINFO_ALIVE_VALUES};
-	_cleanup(pq_options) PQconninfoOption *options = NULL;
+	_cleanup(pq_options) PQconninfoOption *given = NULL;
 	_cleanup(str) struct str out = {0};
 	const char *password;
-	int r = conninfo_parse(conninfo, &options, err);
+	int r = conninfo_parse(conninfo, &given, err);
 
 	if (r < 0)
 		return r;
-	if (conninfo_value(options, "sslpassword"))
+	if (conninfo_value(given, "sslpassword"))
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
 		        "the connection string of the database holds sslpassword, which cannot be handed to pg_dump unseen: "
 		        "move it to a service file (pg_service.conf) and name that with service=");
-	password = conninfo_value(options, "password");
+	password = conninfo_value(given, "password");
 	if (database)
 		append_option(&out, "dbname", database);
-	for (const PQconninfoOption *o = options; o->keyword; o++) {
+	if (options && options[0])
+		append_option(&out, "options", options);
+	for (const PQconninfoOption *o = given; o->keyword; o++) {
 		bool moved = strcmp(o->keyword, "password") == 0;
-		bool replaced = database && strcmp(o->keyword, "dbname") == 0;
+		bool replaced = (database && strcmp(o->keyword, "dbname") == 0) ||
+		                (options && options[0] && strcmp(o->keyword, "options") == 0);
 
 		if (o->val && o->val[0] && !moved && !replaced)
 			append_option(&out, o->keyword, o->val);
 	}
-	for (size_t i = 0; i < CONNINFO_ALIVE_COUNT && conninfo_leaves_alive(options); i++)
+	for (size_t i = 0; i < CONNINFO_ALIVE_COUNT && conninfo_leaves_alive(given); i++)
 		append_option(&out, alive[i], alive_values[i]);
 	*ret_env = password ? mem_printf("PGPASSWORD=%s", password) : NULL;
 	*ret_conninfo = str_take(&out);

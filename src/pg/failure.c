@@ -17,6 +17,7 @@ static const struct {
 } meanings[] = {
         {"42501", ERROR_DENIED, EACCES, false},      /* insufficient_privilege */
         {"42P01", ERROR_NOT_FOUND, ENOENT, false},   /* undefined_table */
+        {"3F000", ERROR_NOT_FOUND, ENOENT, false},   /* invalid_schema_name */
         {"42704", ERROR_NOT_FOUND, ENOENT, false},   /* undefined_object: a large object, a snapshot */
         {"42", ERROR_INTERNAL, EINVAL, false},       /* syntax_error_or_access_rule_violation */
         {"55P03", ERROR_CONFLICT, EBUSY, true},      /* lock_not_available */
@@ -34,13 +35,14 @@ static const struct {
         {"", ERROR_UNAVAILABLE, EIO, true},
 };
 
-int session_fail(struct error *err, enum error_class class, int errnum, const char *what, const char *words)
+int session_fail(struct error *err, enum error_class class, int errnum, const char *what,
+                 const struct pg_complaint *complaint)
 {
 	_cleanup(str) struct str line = {0};
-	const char *hint = pg_hint(words);
+	const char *hint = pg_hint(complaint);
 
 	/* Several hosts or details give several lines. */
-	for (const char *p = words; *p; p++) {
+	for (const char *p = complaint->words; *p; p++) {
 		if (*p != '\n')
 			str_append_char(&line, *p == '\t' ? ' ' : *p);
 		else if (p[1])
@@ -48,8 +50,11 @@ int session_fail(struct error *err, enum error_class class, int errnum, const ch
 	}
 	error_set(err, class, errnum, "%s: %s%s%s%s", what, str_text(&line), hint ? " (" : "",
 	          hint ? hint : "", hint ? ")" : "");
-	if (err)
+	if (err) {
+		err->hint = hint;
 		err->retry = class == ERROR_UNAVAILABLE || class == ERROR_TIMEOUT;
+		str_copy(err->code, sizeof(err->code), str_or_empty(complaint->state));
+	}
 	return -errnum;
 }
 
@@ -60,20 +65,22 @@ int session_fail_cancelled(struct error *err)
 
 int session_fail_query(const struct pg_session *s, const PGresult *result, struct error *err)
 {
-	const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
 	bool broken = PQstatus(s->conn) == CONNECTION_BAD;
-	const char *words = result ? PQresultErrorMessage(result) : "";
+	struct pg_complaint complaint = {
+	        .words = result ? PQresultErrorMessage(result) : "",
+	        .state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL,
+	        .function = result ? PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION) : NULL,
+	};
 	size_t i = 0;
 
-	if (!words[0])
-		words = PQerrorMessage(s->conn);
-	while (!str_starts(state ? state : "", meanings[i].state))
+	if (!complaint.words[0])
+		complaint.words = PQerrorMessage(s->conn);
+	while (!str_starts(str_or_empty(complaint.state), meanings[i].state))
 		i++;
 	session_fail(err, meanings[i].class, meanings[i].errnum,
-	             broken ? "the connection to PostgreSQL broke" : "PostgreSQL refused a statement", words);
-	if (err) {
+	             broken ? "the connection to PostgreSQL broke" : "PostgreSQL refused a statement",
+	             &complaint);
+	if (err)
 		err->retry = meanings[i].retry;
-		str_copy(err->code, sizeof(err->code), state ? state : "");
-	}
 	return -meanings[i].errnum;
 }

@@ -16,9 +16,13 @@
 #define OLDEST_SERVER   90500 /* row security, which decides whether a dump is whole */
 #define ANSWER_LIMIT_MS 30000
 
-/* Within a transaction, so that nothing stays with a pooler's session. The server gives up before we do. */
-static const char set_up[] = "BEGIN TRANSACTION READ ONLY; SET LOCAL search_path = pg_catalog; "
-                             "SET LOCAL statement_timeout = '25s'; SET LOCAL client_encoding = 'UTF8'";
+/* Within a transaction, so that nothing stays with a pooler's session. The server gives up before we do, and for no other
+ * reason: what the role's settings end early, no backup would be ended by. */
+static const char set_up[] =
+        "BEGIN TRANSACTION READ ONLY; SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = '25s'; "
+        "SET LOCAL client_encoding = 'UTF8'; SET LOCAL quote_all_identifiers = off; "
+        "SELECT pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings "
+        "WHERE name IN ('lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
 
 static const char about_server[] =
         "SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_database(), current_user, "
@@ -27,8 +31,14 @@ static const char about_server[] =
         ")'), "
         "'EXECUTE'), false), "
         "pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CONNECT'), "
-        "pg_catalog.pg_is_in_recovery(), pg_catalog.pg_backend_pid() "
+        "pg_catalog.pg_is_in_recovery(), pg_catalog.pg_backend_pid(), "
+        "pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT'), "
+        "pg_catalog.current_setting('client_min_messages') ~ '^(debug|log|info)', "
+        "pg_catalog.current_setting('lc_messages') !~* '^(c|posix|en)([._]|$)' AND %s "
         "FROM pg_catalog.pg_roles WHERE rolname = current_user";
+
+static const char may_set_language[] = "pg_catalog.has_parameter_privilege('lc_messages', 'SET')";
+static const char may_set_language_before_15[] = "rolsuper";
 
 static const char about_cluster[] = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
 
@@ -145,6 +155,37 @@ static int learn_rights(struct pg_session *s, struct pg_facts *facts, struct err
 	return r;
 }
 
+/* What the role says of its messages is for pg_dump, too, and only there at the start of a session. A pooler passes no
+ * options on. */
+static void choose_options(const struct pg_session *s, const PGresult *result, struct pg_facts *facts)
+{
+	_cleanup(pq_options) PQconninfoOption *given = PQconninfo(s->conn);
+	const char *own = given ? conninfo_value(given, "options") : NULL;
+	bool floods = is_true_column(result, 10), foreign = is_true_column(result, 11);
+	_cleanup(str) struct str options = {0};
+
+	if (!floods && !foreign)
+		return;
+	if (own)
+		str_appendf(&options, "%s ", own);
+	if (floods)
+		str_append(&options, "-c client_min_messages=warning ");
+	if (foreign)
+		str_append(&options, "-c lc_messages=C");
+	if (options.len < sizeof(facts->options))
+		str_copy(facts->options, sizeof(facts->options), str_text(&options));
+}
+
+static int ask_server(struct pg_session *s, PGresult **ret_result, struct error *err)
+{
+	_cleanup(str) struct str sql = {0};
+
+	str_appendf(&sql, about_server,
+	            PQserverVersion(s->conn) >= FIRST_WITH_PARAMETER_RIGHTS ? may_set_language
+	                                                                    : may_set_language_before_15);
+	return ask_one_row(s, str_text(&sql), false, ret_result, err);
+}
+
 static int learn_facts(struct pg_session *s, struct pg_facts *facts, int *ret_pid, struct error *err)
 {
 	_cleanup(pg_result) PGresult *settings = NULL;
@@ -158,7 +199,7 @@ static int learn_facts(struct pg_session *s, struct pg_facts *facts, int *ret_pi
 		                 PQparameterStatus(s->conn, "server_version"));
 	r = ask_one_row(s, set_up, true, &settings, err);
 	if (r == 0)
-		r = ask_one_row(s, about_server, false, &result, err);
+		r = ask_server(s, &result, err);
 	if (r < 0)
 		return r;
 	str_copy(facts->version, sizeof(facts->version), PQgetvalue(result, 0, 0));
@@ -168,6 +209,8 @@ static int learn_facts(struct pg_session *s, struct pg_facts *facts, int *ret_pi
 	facts->bypass_rls = is_true_column(result, 4);
 	facts->in_recovery = is_true_column(result, 7);
 	*ret_pid = (int)strtol(PQgetvalue(result, 0, 8), NULL, 10);
+	facts->reads_passwords = is_true_column(result, 9);
+	choose_options(s, result, facts);
 	if (is_true_column(result, 5))
 		r = ask_text(s, about_cluster, facts->system_identifier, sizeof(facts->system_identifier),
 		             err);
@@ -193,6 +236,8 @@ int pg_learn(const char *conninfo, const char *database, struct cancel *cancel, 
 	r = learn_facts(&s, &facts, &pid, err);
 	if (r == 0)
 		r = session_find_pooler(&s, &place, pid, &facts.pooler, err);
+	if (facts.pooler != PG_POOLER_NONE)
+		facts.options[0] = '\0';
 	session_disconnect(&s);
 	if (r == 0)
 		*ret = facts;

@@ -8,6 +8,8 @@
 #include <keepfs/pg.h>
 #include <stdint.h>
 
+#define FIRST_WITH_PARAMETER_RIGHTS 150000 /* has_parameter_privilege() */
+
 DEFINE_CLEANUP(pg_result, PGresult *, PQclear)
 
 struct pg_session {
@@ -52,6 +54,11 @@ struct session_query {
 int session_ask(struct pg_session *s, const struct session_query *query, PGresult **ret_result,
                 struct error *err);
 
+/** session_begin() - heap: the statements that begin a transaction which reads with pg_dump's settings
+ * @joining: statements that have to come first in it; NULL: none
+ * @lock_wait_timeout_ms: 0: none */
+char *session_begin(const struct pg_session *s, const char *joining, int64_t lock_wait_timeout_ms);
+
 /** session_wait() - 1 when the connection has @events (of poll()), 0 when the time is over (@until_ms of the
  * monotonic clock, 0: never), -ECANCELED, other negative errno. */
 int session_wait(const struct pg_session *s, short events, int64_t until_ms, struct error *err);
@@ -59,8 +66,9 @@ int session_wait(const struct pg_session *s, short events, int64_t until_ms, str
  * none; counted to @until_ms. */
 int session_wait_result(const struct pg_session *s, int64_t limit_ms, int64_t until_ms, struct error *err);
 
-/** session_fail() - fill @err with "<what>: <words on one line> (<hint>)". Return: -@errnum. */
-int session_fail(struct error *err, enum error_class class, int errnum, const char *what, const char *words);
+/** session_fail() - fill @err with "<what>: <words on one line> (<hint>)", and its code. Return: -@errnum. */
+int session_fail(struct error *err, enum error_class class, int errnum, const char *what,
+                 const struct pg_complaint *complaint);
 /** session_fail_query() - what became of a statement; @result: the failed one, NULL: none came. */
 int session_fail_query(const struct pg_session *s, const PGresult *result, struct error *err);
 /** session_fail_cancelled() - -ECANCELED. */

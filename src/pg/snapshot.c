@@ -7,6 +7,7 @@
  */
 #include "session.h"
 
+#include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/pg/snapshot.h>
 
@@ -26,6 +27,7 @@ static const struct {
         {0, "extra_float_digits", "3"},
         {0, "synchronize_seqscans", "off"},
         {0, "quote_all_identifiers", "off"},
+        {0, "client_min_messages", "warning"},
         {0, "statement_timeout", "0"},
         {90500, "row_security", "off"},
         {90600, "idle_in_transaction_session_timeout", "0"},
@@ -43,6 +45,15 @@ static const struct {
 
 static const char begin[] = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;";
 
+/* So that whoever reads what the server says can search for it; a role may need a right for that. */
+static void append_language(struct str *sql, int server_version)
+{
+	str_appendf(sql, " SELECT pg_catalog.set_config('lc_messages', 'C', true) WHERE %s;",
+	            server_version >= FIRST_WITH_PARAMETER_RIGHTS
+	                    ? "pg_catalog.has_parameter_privilege('lc_messages', 'SET')"
+	                    : "pg_catalog.current_setting('is_superuser') = 'on'");
+}
+
 static void append_settings(struct str *sql, int server_version, int64_t lock_wait_timeout_ms)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
@@ -55,6 +66,18 @@ static void append_settings(struct str *sql, int server_version, int64_t lock_wa
 	                /* Newer minor versions of all majors have it. */
 	                " SELECT pg_catalog.set_config(name, 'view, foreign-table', true)"
 	                " FROM pg_catalog.pg_settings WHERE name = 'restrict_nonsystem_relation_kind';");
+	append_language(sql, server_version);
+}
+
+char *session_begin(const struct pg_session *s, const char *joining, int64_t lock_wait_timeout_ms)
+{
+	struct str sql = {0};
+
+	str_append(&sql, begin);
+	if (joining)
+		str_append(&sql, joining);
+	append_settings(&sql, PQserverVersion(s->conn), lock_wait_timeout_ms);
+	return str_take(&sql);
 }
 
 /* What began may have failed halfway: the next one must not find a transaction that is aborted. */
@@ -67,13 +90,10 @@ static int roll_back_session(struct pg_session *s, int r)
 
 int pg_snapshot_export(struct pg_session *s, char **ret_snapshot, struct error *err)
 {
-	_cleanup(str) struct str sql = {0};
+	_cleanup(free) char *sql = session_begin(s, NULL, 0);
 	char *snapshot = NULL;
-	int r;
+	int r = pg_session_run(s, sql, err);
 
-	str_append(&sql, begin);
-	append_settings(&sql, PQserverVersion(s->conn), 0);
-	r = pg_session_run(s, str_text(&sql), err);
 	if (r == 0)
 		r = pg_session_value(s, "SELECT pg_catalog.pg_export_snapshot()", &snapshot, err);
 	if (r == 0 && !snapshot)
@@ -111,14 +131,12 @@ int pg_snapshot_join(struct pg_session *s, const char *snapshot, const char *mar
 	_cleanup(free) char *snapshot_literal = pg_quote_literal(snapshot);
 	_cleanup(free) char *encoding_literal = pg_quote_literal(encoding);
 	_cleanup(pg_result) PGresult *result = NULL;
-	_cleanup(str) struct str sql = {0};
-	int r;
+	_cleanup(free) char *joining =
+	        mem_printf(" SET TRANSACTION SNAPSHOT %s; SET LOCAL client_encoding = %s;", snapshot_literal,
+	                   encoding_literal);
+	_cleanup(free) char *sql = session_begin(s, joining, lock_wait_timeout_ms);
+	int r = session_ask(s, &(struct session_query){.sql = sql, .limit_ms = JOIN_LIMIT_MS}, &result, err);
 
-	str_appendf(&sql, "%s SET TRANSACTION SNAPSHOT %s; SET LOCAL client_encoding = %s;", begin,
-	            snapshot_literal, encoding_literal);
-	append_settings(&sql, PQserverVersion(s->conn), lock_wait_timeout_ms);
-	r = session_ask(s, &(struct session_query){.sql = str_text(&sql), .limit_ms = JOIN_LIMIT_MS}, &result,
-	                err);
 	if (r == 0)
 		r = check_mark(s, mark, err);
 	if (r == 0)

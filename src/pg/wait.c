@@ -72,5 +72,6 @@ int session_wait_result(const struct pg_session *s, int64_t limit_ms, int64_t un
 	if (r < 0)
 		return r;
 	session_tell_silence(&words, s, true, limit_ms);
-	return session_fail(err, ERROR_TIMEOUT, ETIMEDOUT, "PostgreSQL does not answer", str_text(&words));
+	return session_fail(err, ERROR_TIMEOUT, ETIMEDOUT, "PostgreSQL does not answer",
+	                    &(struct pg_complaint){.words = str_text(&words)});
 }

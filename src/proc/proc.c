@@ -30,6 +30,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
@@ -80,7 +81,6 @@ static bool read_stderr(struct proc *p)
 	char piece[READ_STDERR_BYTES];
 	ssize_t n = read(p->stderr_fd, piece, sizeof(piece));
 
-	mute_when_unheard(p);
 	if (n > 0)
 		tail_add(&p->tail, piece, (size_t)n);
 	return n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN));
@@ -91,6 +91,17 @@ static void drain_stderr(struct proc *p)
 	struct pollfd ready = {.fd = p->stderr_fd, .events = POLLIN};
 
 	while (poll(&ready, 1, 0) > 0 && read_stderr(p))
+		;
+}
+
+/* What is in the pipe now, and no more: a child that never stops talking must not keep us from ending it. */
+static void read_what_was_said(struct proc *p)
+{
+	int unread = 0;
+
+	if (ioctl(p->stderr_fd, FIONREAD, &unread) < 0)
+		return;
+	for (; unread > 0 && read_stderr(p); unread -= READ_STDERR_BYTES)
 		;
 }
 
@@ -105,7 +116,6 @@ static void reap(struct proc *p)
 		break;
 	}
 	children_reaped(&p->child);
-	mute_when_unheard(p);
 	tail_end(&p->tail);
 }
 
@@ -166,6 +176,9 @@ static void *keep_stderr(void *arg)
 		if (fds[1].revents && !read_stderr(p))
 			fds[1].fd = -1;
 		if (fds[2].revents) {
+			/* It was no answer to being ended. */
+			read_what_was_said(p);
+			mute_when_unheard(p);
 			if (!p->timed_out)
 				ask_child_to_end(p, &d);
 			fds[2].fd = -1;

@@ -21,6 +21,18 @@ def newest_bindir():
     return max(found, key=lambda p: int(p.parent.name), default=None)
 
 
+@contextlib.contextmanager
+def locale_path(name):
+    """a directory for LOCPATH, with the locale @name in UTF-8"""
+    directory = tempfile.mkdtemp(prefix="keepfs-locale-")
+    try:
+        os.chmod(directory, 0o755)
+        subprocess.run(["localedef", "-i", name, "-f", "UTF-8", f"{directory}/{name}.UTF-8"], check=True)
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -28,9 +40,10 @@ def free_port():
 
 
 class Postgres:
-    def __init__(self, settings=""):
-        """@settings: lines for postgresql.conf"""
+    def __init__(self, settings="", environment=None):
+        """@settings: lines for postgresql.conf; @environment: the server's, on top of ours"""
         self.settings = settings
+        self.environment = {**os.environ, **(environment or {})}
         self.bindir = newest_bindir()
         self.as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-pg-"))
@@ -47,7 +60,7 @@ class Postgres:
 
     def _run(self, program, *arguments):
         done = subprocess.run([*self.as_user, str(self.bindir / program), *map(str, arguments)], cwd="/",
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                              env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stdout}")
 
@@ -74,7 +87,7 @@ class Postgres:
         # pg_ctl's own output goes to a file: the server would keep a pipe open.
         with open(self.directory / "pg_ctl.log", "wb") as log:
             subprocess.run([*self.as_user, str(self.bindir / "pg_ctl"), "-D", str(self.data), "-w", "-t", "60", "-l",
-                            str(self.data / "server.log"), "start"], cwd="/", stdin=subprocess.DEVNULL, stdout=log,
+                            str(self.data / "server.log"), "start"], cwd="/", env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
                            stderr=log, check=True)
 
     def stop(self):

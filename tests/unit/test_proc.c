@@ -365,6 +365,28 @@ static void test_free_ends_the_child(void **state)
 	expect_no_child();
 }
 
+/* However late it is read: whoever frees a child may want to know what it has warned of until then. */
+static void test_what_was_said_before_is_told(void **state)
+{
+	static const char *const argv[] = {
+	        "/bin/sh", "-c", "seq 5000 >&2; echo ready; trap 'seq 10 >&2; exit 0' TERM; sleep 600 & wait",
+	        NULL};
+
+	for (int i = 0; i < 10; i++) {
+		struct lines lines = {0};
+		struct proc_options options = {.argv = argv, .on_stderr_line = add_line, .arg = &lines};
+		struct proc *p = NULL;
+		char piece[16];
+
+		assert_int_equal(proc_start(&options, &p, NULL), 0);
+		assert_true(read(proc_stdout(p), piece, sizeof(piece)) > 0);
+		proc_free(p);
+		assert_int_equal(lines.count, 5000);
+		str_finish(&lines.text);
+	}
+	expect_no_child();
+}
+
 /* A child that does not read, and one that writes more than the pipe holds, end when nobody reads. */
 static void test_free_while_it_writes(void **state)
 {
@@ -576,6 +598,7 @@ int main(void)
 	        cmocka_unit_test(test_cancel),
 	        cmocka_unit_test(test_cancelled_before),
 	        cmocka_unit_test(test_free_ends_the_child),
+	        cmocka_unit_test(test_what_was_said_before_is_told),
 	        cmocka_unit_test(test_free_while_it_writes),
 	        cmocka_unit_test(test_capture),
 	        cmocka_unit_test(test_capture_of_what_does_not_end),

@@ -36,7 +36,8 @@ struct error {
 	int64_t retry_after_ms; /* what the server asked for; 0 when it did not */
 	char code[64];          /* remote code: S3's <Code>, an SQLSTATE; "" when there is none */
 	char request_id[96];    /* the server's name for the failed request, for its operator */
-	char message[1536];     /* for people: what failed, why, what to do */
+	const char *hint;   /* static: what to do, as @message says it at its end; NULL: nothing is known */
+	char message[1536]; /* for people: what failed, why, what to do */
 };
 
 /**
