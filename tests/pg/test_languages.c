@@ -65,7 +65,7 @@ struct statement {
 
 static const struct statement of_clerk[] = {
         {"SELECT * FROM public.unseen", "GRANT pg_read_all_data"},
-                {"SELECT * FROM closed.t", "USAGE on its schema"},
+        {"SELECT * FROM closed.t", "USAGE on its schema"},
         {"SELECT last_value FROM public.numbers", "GRANT pg_read_all_data"},
         {"BEGIN; SET row_security = off; SELECT * FROM public.filtered", "BYPASSRLS"},
         {"SELECT lo_get(4711)", "large objects belong to roles"},
@@ -137,12 +137,18 @@ static void test_what_is_asked_again(void **state)
 static void test_states(void **state)
 {
 	static const struct statement states[] = {
-	        {"40001", "hot_standby_feedback"},   {"72000", "old_snapshot_threshold"},
-	        {"57P01", "run the backup again"},   {"57P02", "run the backup again"},
-	        {"57P03", "starting or stopping"},   {"55P03", "quieter time"},
-	        {"57014", "cancelled the statement"}, {"XX001", "damaged"},
-	        {"58030", "damaged"},                {"53100", "full"},
-	        {"53300", "max_connections"},        {"28P01", "password"},
+	        {"40001", "hot_standby_feedback"},
+	        {"72000", "old_snapshot_threshold"},
+	        {"57P01", "run the backup again"},
+	        {"57P02", "run the backup again"},
+	        {"57P03", "starting or stopping"},
+	        {"55P03", "quieter time"},
+	        {"57014", "cancelled the statement"},
+	        {"XX001", "damaged"},
+	        {"58030", "damaged"},
+	        {"53100", "full"},
+	        {"53300", "max_connections"},
+	        {"28P01", "password"},
 	        {"3D000", "psql -l"},
 	};
 	struct pg_session *s = server_open(DATABASE, NULL);
@@ -216,8 +222,7 @@ static void test_who_is_not_let_in(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup(free) char *conninfo =
-		        mem_printf("%s user=%s", server_conninfo(), cases[i].user);
+		_cleanup(free) char *conninfo = mem_printf("%s user=%s", server_conninfo(), cases[i].user);
 		struct pg_session *s = NULL;
 		struct error err = {0};
 		int r = pg_session_open(conninfo, cases[i].database, "test", NULL, &s, &err);
