@@ -140,7 +140,7 @@ def test_globals_without_the_right_to_read_passwords(new_keepfs, pg, own_databas
     text = gzip.decompress(beside(path, "globals.sql.gz").read_bytes()).decode()
     assert "CREATE ROLE plain_user;" in text and "PASSWORD" not in text
     run = keepfs.history()[-1]["run"]
-    assert "passwords" in keepfs.text("jobs", str(run), "log")
+    assert "passwords" in keepfs.text("jobs", str(run), "log") and "passwords" in keepfs.history(run)["warning"]
 
 
 def test_a_note(keepfs):

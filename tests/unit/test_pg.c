@@ -58,6 +58,18 @@ static void test_child_conninfo(void **state)
 	unsetenv("PGSERVICE");
 }
 
+/* Those of the connection are part of the new ones already. */
+static void test_child_options(void **state)
+{
+	_cleanup(free) char *text = NULL, *env = NULL;
+
+	assert_int_equal(pg_child_conninfo("host=h options='-c a=b' dbname=x", NULL,
+	                                   "-c a=b -c lc_messages=C", &text, &env, NULL),
+	                 0);
+	assert_string_equal(text, "options='-c a=b -c lc_messages=C' dbname='x' host='h' " ALIVE);
+	assert_null(env);
+}
+
 /* No part of a string that may hold a password is told. */
 static void test_wrong_conninfo(void **state)
 {
@@ -560,6 +572,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_child_conninfo),
+	        cmocka_unit_test(test_child_options),
 	        cmocka_unit_test(test_wrong_conninfo),
 	        cmocka_unit_test(test_wrong_conninfo_is_told),
 	        cmocka_unit_test(test_key_password_is_refused),
