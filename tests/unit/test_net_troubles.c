@@ -5,7 +5,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* Says that it keeps the connection, and does not: each request on a kept one must be sent again on a new
  * one. */
@@ -38,6 +42,31 @@ static void expect_unavailable(struct world *w)
 	assert_true(w->err.retry);
 	assert_non_null(strstr(w->err.message, "http://127.0.0.1:"));
 	assert_null(strstr(w->err.message, "/b")); /* a path and query are nobody's business */
+}
+
+static atomic_int quick_acks;
+
+/* Stands before the C library's, and counts. */
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	if (level == IPPROTO_TCP && name == TCP_QUICKACK && *(const int *)value == 1)
+		atomic_fetch_add(&quick_acks, 1);
+	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
+}
+
+/* The kernel forgets it, so it is asked for before each answer, also on a kept connection. */
+static void test_answers_are_acknowledged_at_once(void **state)
+{
+	struct world w;
+
+	world_begin(&w, reply_hello, 1);
+	for (int i = 0; i < 3; i++) {
+		atomic_store(&quick_acks, 0);
+		assert_int_equal(perform(&w), 0);
+		assert_true(atomic_load(&quick_acks) > 0);
+	}
+	assert_int_equal(w.server.accepted, 1);
+	world_end(&w);
 }
 
 static bool reply_nothing(struct connection *c)
@@ -421,6 +450,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_kept_connection_dies),
 	        cmocka_unit_test(test_refused),
+	        cmocka_unit_test(test_answers_are_acknowledged_at_once),
 	        cmocka_unit_test(test_a_proxy_is_named),
 	        cmocka_unit_test(test_a_proxy_that_cannot_be_found_is_named),
 	        cmocka_unit_test(test_closed_without_answer),
