@@ -327,7 +327,7 @@ void transfer_hurry(struct transfer *t)
 {
 	const int on = 1;
 
-	if (!t->answered && *t->socket_fd >= 0)
+	if (t->into.passed == 0 && t->out->text.len == 0 && *t->socket_fd >= 0)
 		(void)setsockopt(*t->socket_fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 

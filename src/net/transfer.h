@@ -53,7 +53,7 @@ bool proxy_is_meant(const char *url, const char *curl_text);
 
 /** transfer_begin() - make and fill the curl handle; on failure the result and error are set. */
 int transfer_begin(struct transfer *t, CURLSH *share);
-/** transfer_hurry() - before waiting for the answer: have what comes acknowledged at once. */
+/** transfer_hurry() - before waiting: have the beginning of the answer acknowledged at once. */
 void transfer_hurry(struct transfer *t);
 /** transfer_end() - take curl's verdict: sets the result and the error. */
 void transfer_end(struct transfer *t, CURLcode code);
