@@ -24,7 +24,8 @@
 
 struct line {
 	CURLM *multi;
-	uint64_t age; /* net->age when it was made */
+	int socket_fd; /* the last that was opened; -1: none */
+	uint64_t age;  /* net->age when it was made */
 	struct line *next;
 };
 
@@ -58,6 +59,7 @@ static struct line *line_new(uint64_t age)
 	struct line *line = mem_alloc(sizeof(*line));
 
 	line->age = age;
+	line->socket_fd = -1;
 	line->multi = curl_multi_init();
 	if (line->multi) {
 		curl_multi_setopt(line->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
@@ -137,6 +139,7 @@ static struct line *take_connection(struct net *net, struct transfer *t)
 	}
 	if (line) {
 		t->multi = line->multi;
+		t->socket_fd = &line->socket_fd;
 		t->next = net->running;
 		net->running = t;
 	}
@@ -217,6 +220,7 @@ static void drive(struct transfer *t)
 		}
 		if (must_end(t))
 			return;
+		transfer_hurry(t);
 		curl_multi_poll(t->multi, NULL, 0, poll_timeout_ms(transfer_due_ms(t)), NULL);
 	}
 }

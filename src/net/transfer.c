@@ -20,6 +20,8 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/iov.h>
 #include <keepfs/base/mem.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -189,9 +191,11 @@ static int on_connected(void *arg, char *remote, char *local, int remote_port, i
 /* curl's own sockets would be inherited by child processes. */
 static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	(void)arg;
+	struct transfer *t = arg;
+
 	(void)purpose;
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	*t->socket_fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	return *t->socket_fd;
 }
 
 static bool has_body(const struct net_request *req)
@@ -238,6 +242,7 @@ static void set_callbacks(struct transfer *t)
 	curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_connected);
 	curl_easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
 	curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+	curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, t);
 }
 
 static void set_connection(struct transfer *t)
@@ -311,6 +316,19 @@ void transfer_release(struct transfer *t)
 	curl_slist_free_all(t->headers);
 	t->easy = NULL;
 	t->headers = NULL;
+}
+
+/*
+ * A server without TCP_NODELAY (Ceph's gateway) sends an answer's head, and holds its short body back until the
+ * head is acknowledged, which the kernel delays by 40 ms on a connection that was idle. The kernel forgets
+ * TCP_QUICKACK, so it is set for each answer.
+ */
+void transfer_hurry(struct transfer *t)
+{
+	const int on = 1;
+
+	if (t->into.passed == 0 && t->out->text.len == 0 && *t->socket_fd >= 0)
+		(void)setsockopt(*t->socket_fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
 /* "https://host:port" of the URL: its path and query may hold what is nobody's business. */

@@ -34,6 +34,7 @@ struct transfer {
 	curl_off_t sent_bytes;
 	int64_t moved_at_ms; /* when the last byte moved; 0 before a connection is there */
 	bool answered;       /* the answer has begun */
+	int *socket_fd;      /* the line's, kept up to date; not owned, and of another by now at worst */
 	bool fell_silent;    /* it was ended because no byte moved */
 
 	atomic_bool cancelled; /* set by the cancel hook, in any thread */
@@ -52,6 +53,8 @@ bool proxy_is_meant(const char *url, const char *curl_text);
 
 /** transfer_begin() - make and fill the curl handle; on failure the result and error are set. */
 int transfer_begin(struct transfer *t, CURLSH *share);
+/** transfer_hurry() - before waiting: have the beginning of the answer acknowledged at once. */
+void transfer_hurry(struct transfer *t);
 /** transfer_end() - take curl's verdict: sets the result and the error. */
 void transfer_end(struct transfer *t, CURLcode code);
 /** transfer_release() - free the curl handle, which must have left its multi handle. */

@@ -441,6 +441,15 @@ def test_sixteen_readers_in_small_memory(new_keepfs, library):
     expect_bounded(keepfs, SMALL_MIB)
 
 
+@pytest.mark.parametrize("library", ["ceph"], indirect=True)
+def test_many_connections_in_small_memory(new_keepfs, library):
+    """each connection has a buffer beside the pool: 64 of them stay within what operations.md promises"""
+    keepfs = open_library(new_keepfs, library, memory_mib=SMALL_MIB, connections=64)
+    large = sorted(library.files, key=lambda path: len(library.files[path]))[-16:]
+    together(*(functools.partial(sequential, at(keepfs, path), library.files[path], MIB, os.O_DIRECT) for path in large * 4))
+    expect_bounded(keepfs, SMALL_MIB)
+
+
 # What goes away
 
 

@@ -5,7 +5,10 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* Says that it keeps the connection, and does not: each request on a kept one must be sent again on a new
  * one. */
@@ -38,6 +41,51 @@ static void expect_unavailable(struct world *w)
 	assert_true(w->err.retry);
 	assert_non_null(strstr(w->err.message, "http://127.0.0.1:"));
 	assert_null(strstr(w->err.message, "/b")); /* a path and query are nobody's business */
+}
+
+/* How often an answer was to be acknowledged at once. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned count; /* lock */
+} quick_acks = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+
+/* Stands before the C library's, and counts. */
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	if (level == IPPROTO_TCP && name == TCP_QUICKACK && *(const int *)value == 1) {
+		pthread_mutex_lock(&quick_acks.lock);
+		quick_acks.count++;
+		pthread_cond_broadcast(&quick_acks.changed);
+		pthread_mutex_unlock(&quick_acks.lock);
+	}
+	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
+}
+
+/* As a server without TCP_NODELAY does: the body comes when the head was acknowledged. */
+static bool reply_when_acknowledged(struct connection *c)
+{
+	send_text(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+	pthread_mutex_lock(&quick_acks.lock);
+	while (quick_acks.count == 0)
+		pthread_cond_wait(&quick_acks.changed, &quick_acks.lock);
+	quick_acks.count = 0;
+	pthread_mutex_unlock(&quick_acks.lock);
+	return send_text(c, "hello");
+}
+
+/* The kernel forgets it, so it is asked for before each answer, also on a kept connection. */
+static void test_answers_are_acknowledged_at_once(void **state)
+{
+	struct world w;
+
+	world_begin(&w, reply_when_acknowledged, 1);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(perform(&w), 0);
+		assert_string_equal(str_text(&w.answer.text), "hello");
+	}
+	assert_int_equal(w.server.accepted, 1);
+	world_end(&w);
 }
 
 static bool reply_nothing(struct connection *c)
@@ -421,6 +469,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_kept_connection_dies),
 	        cmocka_unit_test(test_refused),
+	        cmocka_unit_test(test_answers_are_acknowledged_at_once),
 	        cmocka_unit_test(test_a_proxy_is_named),
 	        cmocka_unit_test(test_a_proxy_that_cannot_be_found_is_named),
 	        cmocka_unit_test(test_closed_without_answer),
