@@ -271,16 +271,16 @@ int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *can
 	return r;
 }
 
-/* The key behind which new manifests come; NULL: all are new. */
+/* The key behind which new manifests come; NULL: all are new. It ends with the time: "…Z-2.dump" is newer than "…Z.dump" of
+ * the same second, but sorts before it. */
 static char *newest_known_key(struct catalog *catalog, const char *directory)
 {
-	_cleanup(free) char *path = NULL;
 	struct catalog_entry entry;
 
 	if (catalog_entry_made_last(catalog, ino_of_directory(directory), &entry) < 0)
 		return NULL;
-	path = mem_printf("%s/%s", directory, entry.name);
-	return manifest_key(path);
+	entry.name[strcspn(entry.name, "-.")] = '\0';
+	return mem_printf("manifests/%s/%s", directory, entry.name);
 }
 
 int artifact_look_ahead(struct repository *repo, const char *directory, int64_t now_us, int64_t deadline_ms,

@@ -236,7 +236,8 @@ class Keepfs:
 
     def artifacts(self, directory="full"):
         """names of the artifacts of a directory, oldest first"""
-        return sorted(n for n in os.listdir(self.path("backups", directory)) if ARTIFACT.match(n))
+        found = [n for n in os.listdir(self.path("backups", directory)) if ARTIFACT.match(n)]
+        return sorted(found, key=lambda name: name.split(".")[0])  # of one second: …Z.dump, then …Z-2.dump
 
     # the end
 

@@ -130,7 +130,7 @@ def test_databases_that_take_no_connections(new_keepfs, shop):
 @BOTH
 def test_a_role_whose_settings_are_made_for_debugging(new_keepfs, shop, jobs):
     shop.sql("shop", f"{ALL}; ALTER ROLE clerk SET client_min_messages = debug1; ALTER ROLE clerk SET quote_all_identifiers = on; "
-                     "ALTER ROLE clerk SET statement_timeout = '1ms'; ALTER ROLE clerk SET idle_in_transaction_session_timeout = '1ms'")
+                     "ALTER ROLE clerk SET statement_timeout = '20ms'; ALTER ROLE clerk SET idle_in_transaction_session_timeout = '1ms'")
     keepfs = new_keepfs({"full": {"database": shop.uri("shop", user="clerk"), "globals": "no"}})
     done = keepfs.run("check")
     assert "DEBUG" not in done.stdout + done.stderr and done.stderr == "", done.stderr

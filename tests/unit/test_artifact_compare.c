@@ -328,6 +328,17 @@ static void what_is_newer_than_the_newest_is_found_at_once(void **state)
 	assert_int_equal(compare_at(f, LATER_US).adopted, 1);
 }
 
+static void what_is_of_the_same_second_is_newer(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *known = make_dump(f, 1, AT_US + 60 * US_PER_S),
+	                    *second = mem_printf("%.*s-2.dump", (int)strcspn(known, "."), known);
+
+	store_dump(f, second, 2);
+	assert_int_equal(look_ahead(f, "backups/full").adopted, 1);
+	assert_true(is_listed(f, second));
+}
+
 static void the_tidier_compares(void **state)
 {
 	struct fixture *f = *state;
@@ -354,6 +365,7 @@ int main(void)
 	        TEST(it_can_be_cancelled),
 	        TEST(it_costs_pages),
 	        TEST(what_is_newer_than_the_newest_is_found_at_once),
+	        TEST(what_is_of_the_same_second_is_newer),
 	        TEST(the_tidier_compares),
 	};
 
