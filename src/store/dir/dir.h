@@ -114,10 +114,12 @@ bool dir_is_left(struct dir_store *d, int fd);
 /** dir_name_new() - give a synced temporary its name, unless that is taken. Return: 0, STORE_EXISTS, or a
  * negative errno. */
 int dir_name_new(struct dir_temp *t, int dir_fd, const char *leaf);
-/** dir_replace() - renameat(), such that the new object's etag is another than the old one's. */
+/** dir_replace() - renameat(), such that the new object's etag is another than the old one's, where times last. */
 int dir_replace(struct dir_store *d, int from_fd, const char *name, int dir_fd, const char *leaf);
 /** dir_inodes_last() - does a file keep its inode number for as long as it is there? */
 bool dir_inodes_last(const struct dir_store *d);
+/** dir_times_last() - does a file keep its mtime when nobody writes to it? */
+bool dir_times_last(const struct dir_store *d);
 /** dir_creates_exclusively() - has dir_name_new() one winner? As far as was found out. */
 bool dir_creates_exclusively(const struct dir_store *d);
 /** dir_describe_lacks() - what is weaker in this place, for people; "" when nothing is. */

@@ -252,6 +252,12 @@ bool dir_inodes_last(const struct dir_store *d)
 	return !lacks(d, DIR_LACKS_INODES);
 }
 
+/* rclone sets the time of a file once more when the kernel has let go of it, which is a while after close(2) returned. */
+bool dir_times_last(const struct dir_store *d)
+{
+	return !lacks(d, DIR_LACKS_WRITE_THROUGH);
+}
+
 bool dir_creates_exclusively(const struct dir_store *d)
 {
 	return !lacks(d, DIR_LACKS_LINKS) || !lacks(d, DIR_LACKS_NOREPLACE);

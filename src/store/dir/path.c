@@ -130,11 +130,14 @@ int dir_stat_leaf(int dir_fd, const char *leaf, struct stat *ret)
 void dir_fill_object(const struct dir_store *d, const struct stat *st, const char *key,
                      struct store_object *ret)
 {
-	unsigned long long ino = dir_inodes_last(d) ? st->st_ino : 0;
+	unsigned long long ino = dir_inodes_last(d) ? st->st_ino : 0,
+	                   time_ns = dir_times_last(d)
+	                                     ? (unsigned long long)st->st_mtim.tv_sec * 1000000000ULL +
+	                                               (unsigned long long)st->st_mtim.tv_nsec
+	                                     : 0;
 
 	str_copy(ret->key, sizeof(ret->key), key);
 	ret->bytes = (uint64_t)st->st_size;
 	snprintf(ret->etag, sizeof(ret->etag), "%llx-%llx-%llx", ino, (unsigned long long)st->st_size,
-	         (unsigned long long)st->st_mtim.tv_sec * 1000000000ULL +
-	                 (unsigned long long)st->st_mtim.tv_nsec);
+	         time_ns);
 }
