@@ -7,6 +7,7 @@
 #include <keepfs/proc.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,12 +40,26 @@ static int64_t time_left_ms(const struct aws_ask *ask)
 	return left_ms < TIMEOUT_MS ? left_ms : TIMEOUT_MS;
 }
 
-static int read_program(const struct proc *p, struct str *out, struct error *err)
+#define MORE_FOR_ENDING_MS 1000
+
+/* What the program leaves behind may keep its output open for ever: so it is waited for no longer than for the program. */
+static int read_program(const struct aws_ask *ask, const struct proc *p, struct str *out, struct error *err)
 {
+	struct pollfd ready = {.fd = proc_stdout(p), .events = POLLIN};
+	/* A little longer: what runs out of time itself is ended by then, and says so. */
+	int64_t until_ms = clock_mono_ms() + time_left_ms(ask) + MORE_FOR_ENDING_MS;
 	char piece[4096];
 	ssize_t n;
 
 	do {
+		int64_t left_ms = until_ms - clock_mono_ms();
+
+		if (poll(&ready, 1, left_ms > 0 ? (int)left_ms : 0) == 0) {
+			explicit_bzero(piece, sizeof(piece));
+			return aws_fail(
+			        err,
+			        "its output has not ended in time: something that it started keeps it open");
+		}
 		n = read(proc_stdout(p), piece, sizeof(piece));
 		if (n > 0)
 			str_append_bytes(out, piece, (size_t)n);
@@ -72,7 +87,7 @@ static int run_program(const struct aws_ask *ask, const char *command, struct st
 	int r = proc_start(&options, &p, err);
 
 	if (r == 0)
-		r = read_program(p, out, err);
+		r = read_program(ask, p, out, err);
 	if (r == 0)
 		r = proc_wait(p, err);
 	return r;

@@ -5,10 +5,14 @@
  * it was.
  */
 #include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 
 #include <keepfs/catalog/artifacts.h>
+
+/* Wrong bytes are worse than a manifest that is missing, which may come back. */
+#define NOT_YET(table) "(" table "damaged IS NULL OR " table "damaged = '" MISSING_REASON "')"
 
 static int mark_file(struct connection *c, uint64_t ino, const char *reason)
 {
@@ -16,8 +20,7 @@ static int mark_file(struct connection *c, uint64_t ino, const char *reason)
 	        "UPDATE artifact_file SET damaged = ?2 WHERE ino = ?1 AND damaged IS NULL";
 	static const char artifact_sql[] =
 	        "UPDATE artifact SET damaged = f.name || ': ' || ?2 FROM artifact_file f WHERE f.ino = ?1"
-	        " AND artifact.ino = f.artifact_ino AND artifact.is_directory = 1 AND artifact.damaged IS "
-	        "NULL";
+	        " AND artifact.ino = f.artifact_ino AND artifact.is_directory = 1 AND " NOT_YET("artifact.");
 	int r = db_run(c, file_sql, VALUES(ino_value(ino), text_value(reason)));
 
 	return r < 0 ? r : db_run(c, artifact_sql, VALUES(ino_value(ino), text_value(reason)));
@@ -25,7 +28,7 @@ static int mark_file(struct connection *c, uint64_t ino, const char *reason)
 
 static int mark_entry(struct connection *c, uint64_t ino, const char *reason)
 {
-	static const char sql[] = "UPDATE artifact SET damaged = ?2 WHERE ino = ?1 AND damaged IS NULL";
+	static const char sql[] = "UPDATE artifact SET damaged = ?2 WHERE ino = ?1 AND " NOT_YET("");
 	int r = db_run(c, sql, VALUES(ino_value(ino), text_value(reason)));
 
 	return r < 0 ? r : mark_file(c, ino, reason);

@@ -178,6 +178,9 @@ static void stop_daemon(struct daemon *d)
 		fs_finish_commands(d->fs);
 	}
 	d->jobs = jobs_free(d->jobs);
+	/* It tells the mount what it lists. */
+	d->engine.tidier = artifact_tidier_free(d->engine.tidier);
+	d->engine.repository.tidier = NULL;
 	d->fs = fs_free(d->fs);
 	d->reader = reader_free(d->reader);
 	d->cache = cache_free(d->cache);

@@ -350,7 +350,8 @@ void conf_read_environment(struct conf_loader *l)
 static bool is_credential(const char *name)
 {
 	static const char *const of_aws[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
-	                                     "AWS_SESSION_TOKEN"};
+	                                     "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN",
+	                                     "AWS_CONTAINER_AUTHORIZATION_TOKEN"};
 	struct conf_ref ref;
 
 	for (size_t i = 0; i < ARRAY_SIZE(of_aws); i++)

@@ -19,6 +19,8 @@
 #define NO_CONNECTION_LEFT "the server has no connection left: try again, or raise its max_connections"
 #define LARGE_OBJECT                                                                                         \
 	"large objects belong to roles one by one: dump as their owner or as a superuser, or ALTER ROLE … SET lo_compat_privileges = on"
+#define READ_ALL                                                                                             \
+	"let the role read everything: GRANT pg_read_all_data TO … (PostgreSQL 14 and newer), or GRANT SELECT on it and USAGE on its schema"
 #define WRONG_PASSWORD                                                                                       \
 	"the user name or the password is wrong: see the job's database setting, PGUSER, PGPASSWORD and .pgpass"
 #define LOST_SNAPSHOT                                                                                        \
@@ -45,8 +47,8 @@ static const struct hint hints[] = {
          "permission denied for database"},
         {LARGE_OBJECT, "42501", "inv_open", "permission denied for large object"},
         {LARGE_OBJECT, "42501", "lo_read"}, /* before 11 */
-        {"let the role read everything: GRANT pg_read_all_data TO … (PostgreSQL 14 and newer), or GRANT SELECT on it and USAGE on its schema",
-         "42501", "aclcheck_error", "permission denied for"},
+        {READ_ALL, "42501", "aclcheck_error", "permission denied for"},
+        {READ_ALL, "42501", "pg_sequence_last_value"},
         {"install the client programs of the server's version, or name their directory: "
          "pg_bindir",
          .words = "server version mismatch"},

@@ -218,6 +218,11 @@ static void what_is_missing_is_marked_until_it_is_back(void **state)
 	assert_true(catalog_is_damaged(f->catalog, ino_of_artifact(first)));
 	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
 	assert_int_equal(totals.newest_whole_run_id, 2);
+	/* So does what is found damaged while the manifest is missing. */
+	assert_int_equal(catalog_set_missing(f->catalog, ino_of_artifact(second), true, NULL), 0);
+	assert_int_equal(catalog_mark_damaged(f->catalog, ino_of_artifact(second), "wrong bytes", NULL), 0);
+	compare_at(f, LATER_US);
+	assert_true(catalog_is_damaged(f->catalog, ino_of_artifact(second)));
 }
 
 /* A listing that breaks off says nothing of what was not in it. */
