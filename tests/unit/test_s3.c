@@ -468,6 +468,26 @@ static void test_a_locked_version_is_told(void **state)
 	}
 }
 
+/* In a bucket whose versioning was suspended an object and a marker have the same id, "null". */
+static void test_what_was_put_under_the_id_of_the_marker_stays(void **state)
+{
+	struct world w;
+
+	world_begin(&w,
+	            SCRIPT("204 No Content\r\nx-amz-delete-marker: true\r\nx-amz-version-id: null\r\n\r\n",
+	                   VERSIONS(VERSION("pre/k", "null") VERSION("pre/k", "v1"))));
+	w.conf.delete_versions = true;
+	assert_int_equal(store_remove(w.store, NULL, "k", &w.err), 0);
+	assert_non_null(strstr(features_of(&w).left, "its delete marker is not there any more"));
+	world_end(&w);
+	/* Another one has deleted all of it by now: nothing is left that could be told of. */
+	world_begin(&w, SCRIPT(DELETED_WITH_MARKER, VERSIONS(VERSION("pre/k.more", "other"))));
+	w.conf.delete_versions = true;
+	assert_int_equal(store_remove(w.store, NULL, "k", &w.err), 0);
+	assert_string_equal(features_of(&w).left, "");
+	world_end(&w);
+}
+
 static void test_versions_are_tried_again(void **state)
 {
 	struct world w;
@@ -501,6 +521,7 @@ int main(void)
 	        cmocka_unit_test(test_versions_stay_unless_told),
 	        cmocka_unit_test(test_versions_are_deleted),
 	        cmocka_unit_test(test_a_locked_version_is_told),
+	        cmocka_unit_test(test_what_was_put_under_the_id_of_the_marker_stays),
 	        cmocka_unit_test(test_versions_are_tried_again),
 	        cmocka_unit_test(test_a_request_needs_no_deadline),
 	};

@@ -29,6 +29,7 @@ struct version {
 struct versions { /* of one key, newest first */
 	const char *full_key;
 	const char *marker_id; /* what is newer than it is left out */
+	bool any;
 	bool below_marker;
 	struct version *items;
 	size_t count, room;
@@ -52,7 +53,9 @@ static void on_version(void *arg, const char *full_key, const char *version_id, 
 
 	if (!str_equal(full_key, v->full_key))
 		return;
-	if (str_equal(version_id, v->marker_id))
+	v->any = true;
+	/* Where versioning was suspended an object that somebody puts there has the same id, and takes the marker's place. */
+	if (is_marker && str_equal(version_id, v->marker_id))
 		v->below_marker = true;
 	if (!v->below_marker)
 		return;
@@ -121,6 +124,10 @@ static int delete_below_marker(struct s3 *s, const struct store_call *call, cons
 		size_t deleted;
 		int r = list_versions(s, call, &v, err);
 
+		if (r == 0 && v.any && !v.below_marker)
+			return error_set(err, ERROR_CONFLICT, EEXIST,
+			                 "%s has versions, but its delete marker is not there any more",
+			                 full_key);
 		if (r == 0)
 			r = delete_kind(s, call, key, &v, false, &deleted, err);
 		if (r)
@@ -129,7 +136,8 @@ static int delete_below_marker(struct s3 *s, const struct store_call *call, cons
 		if (deleted == 0)
 			return delete_kind(s, call, key, &v, true, &deleted, err);
 	}
-	return 0;
+	return error_set(err, ERROR_CONFLICT, E2BIG, "%s has more than %d pages of versions", full_key,
+	                 PAGES_MAX);
 }
 
 static void note_left(struct s3 *s, const char *key, const struct error *err)
