@@ -8,7 +8,8 @@
  * In this order, so that each row is in the catalog or in the store at every moment, and in the store only once: the
  * object is made and kept in the catalog together with the numbers of its rows (catalog/records.h); it is put, under a
  * name that its time and its own hash make, and read back; then its rows are dropped. After a crash the kept object is
- * put once more, and nothing is made anew.
+ * put once more, and nothing is made anew. But a run whose backup is found in the store and listed again (an older catalog
+ * was put back) comes back, or stays, and may be moved once more when that backup is gone.
  *
  * What stays in any case: the newest line of the audit, since numbers go on from it; runs that live, that have a backup,
  * and the last RECORDS_RUNS_OF_JOB of each job, since health looks at them.

@@ -59,21 +59,24 @@ int catalog_record(struct catalog *c, enum record_kind kind, struct catalog_reco
 	return 0;
 }
 
-#define OF_RECORD(kind) " IN (SELECT id FROM record_row WHERE kind = " kind ")"
-
 static int drop_audits(struct catalog *c)
 {
-	static const char sql[] = "DELETE FROM audit WHERE id" OF_RECORD("0");
+	static const char sql[] = "DELETE FROM audit WHERE id IN (SELECT id FROM record_row WHERE kind = 0)";
 
 	write_touches(c, TOUCHES_AUDIT);
 	return db_run(c->writer, sql, NULL, 0);
 }
 
+/* Nor one that has got a backup since the record was begun: it was found in the store, and listed again. */
+#define OF_MOVED_RUN                                                                                         \
+	" IN (SELECT id FROM record_row r WHERE kind = 1"                                                    \
+	" AND NOT EXISTS (SELECT 1 FROM artifact a WHERE a.run_id = r.id))"
+
 static int drop_runs(struct catalog *c)
 {
-	static const char log_sql[] = "DELETE FROM run_log WHERE run_id" OF_RECORD("1");
-	static const char targets_sql[] = "DELETE FROM run_target WHERE run_id" OF_RECORD("1");
-	static const char runs_sql[] = "DELETE FROM run WHERE id" OF_RECORD("1");
+	static const char log_sql[] = "DELETE FROM run_log WHERE run_id" OF_MOVED_RUN;
+	static const char targets_sql[] = "DELETE FROM run_target WHERE run_id" OF_MOVED_RUN;
+	static const char runs_sql[] = "DELETE FROM run WHERE id" OF_MOVED_RUN;
 	int r = db_run(c->writer, log_sql, NULL, 0);
 
 	if (r == 0)

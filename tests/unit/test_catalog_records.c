@@ -220,6 +220,29 @@ static void runs_leave_whole(void **state)
 	assert_int_equal(ended_run(f, "full"), 5);
 }
 
+/* It was found in the store, and listed, while the record of its run was on its way there. */
+static void a_run_that_has_a_backup_again_stays(void **state)
+{
+	struct fixture *f = *state;
+	const struct catalog_target target = {.label = "shop", .state = RUN_FAILED, .error = "no"};
+	const struct catalog_record record = record_of("records/history/x", "bytes");
+	const int64_t ids[] = {1, 2};
+	_cleanup(manifest) struct manifest m = {0};
+	struct catalog_target kept;
+	struct catalog_run run;
+
+	add_runs(f, "full", 2);
+	assert_int_equal(catalog_set_target(f->catalog, 2, &target, NULL), 0);
+	assert_int_equal(catalog_begin_record(f->catalog, RECORD_HISTORY, &record, ids, 2, NULL), 0);
+	fill(&m, "backups/full", name_first_sequence(AT_US), 2, 100);
+	assert_int_equal(catalog_ensure_directory(f->catalog, "backups/full", AT_US, NULL), 0);
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+	assert_int_equal(catalog_end_record(f->catalog, RECORD_HISTORY, NULL), 0);
+	assert_int_equal(catalog_run(f->catalog, 1, &run), -ENOENT);
+	assert_int_equal(catalog_run(f->catalog, 2, &run), 0);
+	assert_int_equal(catalog_run_targets(f->catalog, 2, 0, &kept, 1), 1);
+}
+
 /* Whoever reads a backup changes the audit, and no other text. */
 static void the_audit_has_a_generation_of_its_own(void **state)
 {
@@ -250,6 +273,7 @@ int main(void)
 	        TEST(the_audit_is_read_from_its_oldest_line),
 	        TEST(a_record_is_kept_until_its_end),
 	        TEST(runs_leave_whole),
+	        TEST(a_run_that_has_a_backup_again_stays),
 	        TEST(the_audit_has_a_generation_of_its_own),
 	};
 
