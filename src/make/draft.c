@@ -259,6 +259,7 @@ int draft_drop_files(struct draft *d, size_t keep, struct error *err)
 
 		if (r < 0)
 			return r;
+		d->extents -= object->extents_count;
 		manifest_drop_last_file(&d->m);
 	}
 	return 0;

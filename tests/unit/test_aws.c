@@ -3,11 +3,14 @@
 #include "../../src/aws/source.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/base/fd.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <sys/time.h>
 #include <cmocka.h>
 
@@ -321,6 +324,28 @@ static void test_process(void **state)
 	assert_non_null(strstr(w->err.message, "have ended when they come"));
 }
 
+/* A child that has left the program's group keeps the pipe for as long as it lives. */
+static void test_process_whose_child_stays(void **state)
+{
+	struct world *w = *state;
+	_cleanup(free) char *pid_file = mem_printf("%s.pid", w->config), *config = NULL;
+	_cleanup(str) struct str text = {0};
+	struct error err = {0};
+	pid_t child;
+
+	config = mem_printf("[default]\ncredential_process = setsid sleep 1000 & echo $! > '%s'; echo '{}'\n",
+	                    pid_file);
+	write_file(w->credentials, "");
+	write_file(w->config, config);
+	assert_true(aws_get(w->aws, NULL, clock_mono_ms() + 5000, &w->got, &err) < 0);
+	assert_int_equal(fd_read_file(pid_file, 64, &text), 0);
+	child = (pid_t)strtol(str_text(&text), NULL, 10);
+	assert_true(child > 1);
+	/* It was not waited for. */
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(remove(pid_file), 0);
+}
+
 /* What a length is told by does not wait for anybody. */
 static void test_at_hand(void **state)
 {
@@ -378,11 +403,17 @@ static void test_times(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        AWS_TEST(test_order),       AWS_TEST(test_profile_that_is_missing),
-	        AWS_TEST(test_unsupported), AWS_TEST(test_wrong_roles),
-	        AWS_TEST(test_characters),  AWS_TEST(test_rotation),
-	        AWS_TEST(test_process),     AWS_TEST(test_file_that_cannot_be_read),
-	        AWS_TEST(test_at_hand),     AWS_TEST(test_times),
+	        AWS_TEST(test_order),
+	        AWS_TEST(test_profile_that_is_missing),
+	        AWS_TEST(test_unsupported),
+	        AWS_TEST(test_wrong_roles),
+	        AWS_TEST(test_characters),
+	        AWS_TEST(test_rotation),
+	        AWS_TEST(test_process),
+	        AWS_TEST(test_process_whose_child_stays),
+	        AWS_TEST(test_file_that_cannot_be_read),
+	        AWS_TEST(test_at_hand),
+	        AWS_TEST(test_times),
 	};
 
 	return RUN_CONF_TESTS(tests);
