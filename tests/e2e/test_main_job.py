@@ -117,7 +117,7 @@ def test_two_backups_of_one_second_sort(keepfs):
     assert os.readlink(keepfs.path("backups", "full", "latest.dump")) == keepfs.run_artifact(second["run"])
     assert keepfs.run_artifact(first["run"]) != keepfs.run_artifact(second["run"])
     sums = keepfs.text("backups", "full", "SHA256SUMS").splitlines()
-    assert sorted(line.split()[1] for line in sums if line.endswith(".dump")) == names
+    assert sorted(line.split()[1] for line in sums if line.endswith(".dump")) == sorted(names)
 
 
 def test_a_new_artifact_is_seen_at_once(keepfs):
