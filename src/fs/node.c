@@ -91,7 +91,12 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 
 int node_child(struct fs *fs, const struct node *parent, const char *name, struct node *ret)
 {
-	return parent->class->lookup ? parent->class->lookup(fs, parent, name, ret) : -ENOTDIR;
+	if (!parent->class->lookup)
+		return -ENOTDIR;
+	/* The catalog would find a file by its path within a backup. */
+	if (strchr(name, '/'))
+		return -ENOENT;
+	return parent->class->lookup(fs, parent, name, ret);
 }
 
 uint64_t node_parent(const struct node *directory)
