@@ -235,13 +235,14 @@ int artifact_tidier_start(struct repository *repo, int64_t first_ms, int64_t com
 	cancel_init(&t->cancel);
 	pthread_mutex_init(&t->lock, NULL);
 	clock_cond_init(&t->changed);
+	/* Before its thread starts, because that asks the repository for its tidier. */
+	repo->tidier = t;
 	r = thread_start(&t->thread, "tidy", tidier_main, t);
 	t->started = r == 0;
 	if (r < 0) {
 		artifact_tidier_free(t);
 		return error_system(err, -r, "a thread for clearing up cannot be started");
 	}
-	repo->tidier = t;
 	*ret_tidier = t;
 	return 0;
 }
