@@ -7,6 +7,7 @@
 #include <keepfs/catalog.h>
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 struct log_file {
@@ -23,6 +24,15 @@ int log_file_open(const char *state_dir, struct log_file **ret, struct error *er
 	*ret = mem_alloc(sizeof(**ret));
 	**ret = (struct log_file){mem_strdup(state_dir), fd};
 	return 0;
+}
+
+void log_file_free(struct log_file *log)
+{
+	if (!log)
+		return;
+	close(log->fd);
+	free(log->state_dir);
+	free(log);
 }
 
 void log_file_begin(struct log_file *log)

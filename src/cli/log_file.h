@@ -8,6 +8,9 @@ struct log_file;
 
 /** log_file_open() - keepfs.log in @state_dir, which is made when it is missing. */
 int log_file_open(const char *state_dir, struct log_file **ret, struct error *err);
+/** log_file_free() - close it: nothing is written to it any more. NULL is allowed. */
+void log_file_free(struct log_file *log);
+DEFINE_CLEANUP(log_file, struct log_file *, log_file_free)
 /** log_file_begin() - from now on the log is on standard error and in the file. */
 void log_file_begin(struct log_file *log);
 /** log_file_alone() - from now on it is in the file alone, and so is what else is written to standard error. */

@@ -352,7 +352,7 @@ static int wait_until_ready(pid_t child, int ready_fd)
 
 static int go_to_background(struct conf *conf, const char *mountpoint, const char *mount_options)
 {
-	struct log_file *log = NULL;
+	_cleanup(log_file) struct log_file *log = NULL;
 	struct error err = {0};
 	int ready[2], null_fd;
 	pid_t child;
