@@ -73,6 +73,7 @@ class Keepfs:
         self.settings = {"mountpoint": self.mountpoint, "state_dir": self.state, "memory": "112M", "parallel_runs": 1,
                          **keepfs_settings}
         self.store_settings = dict(store.settings)
+        self.killed = False  # by a test that meant to: a mount without its daemon is no crash
         self.read_settings = {}
         self.mark = f"KEEPFS_E2E={uuid.uuid4()}"
         self.env = {**clean_environment(), "HOME": str(self.directory), "PGE2E_MARK": self.mark}  # PG: pg_dump gets it, too
@@ -129,6 +130,7 @@ class Keepfs:
         return self.mount(*arguments)
 
     def signal(self, number, wait=True):
+        self.killed = self.killed or number == signal.SIGKILL
         for pid in self.daemons():
             os.kill(pid, number)
             if wait:
@@ -246,6 +248,7 @@ class Keepfs:
 
     def close(self):
         """unmount, and hold keepfs to what every test may expect: nothing is left"""
+        crashed = is_mounted(self.mountpoint) and not self.daemons() and not self.killed
         if is_mounted(self.mountpoint):
             self.unmount()
         left = self.processes()
@@ -258,6 +261,7 @@ class Keepfs:
         log = self.state / "keepfs.log"
         words = log.read_text() if log.exists() else ""
         assert "Sanitizer" not in words, words
+        assert not crashed, f"the daemon ended by itself; its log:\n{words}"
         assert not left, f"processes left behind: {left}"
         assert not still, "the mount was left behind"
         if (self.state / "catalog.db").exists():

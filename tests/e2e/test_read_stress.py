@@ -366,7 +366,7 @@ def test_a_thousand_opens(new_keepfs, library):
 
 
 def read_until_killed(path, bytes_, seed, started):
-    """in a child: never returns"""
+    """in a child: never returns; says x once it has opened the file, and what went wrong"""
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         chance = random.Random(seed)
@@ -375,6 +375,8 @@ def read_until_killed(path, bytes_, seed, started):
         for _ in range(4):
             os.pread(fd, chance.choice([1, PIECE, MIB]), chance.randrange(bytes_))
         signal.pause()
+    except BaseException as error:
+        os.write(started, f"{error!r}\n".encode())
     finally:
         os._exit(1)
 
@@ -393,7 +395,8 @@ def start_readers(keepfs, library, count, chance):
     os.close(started)
     try:
         for _ in children:
-            assert os.read(ready, 1) == b"x"
+            byte = os.read(ready, 1)
+            assert byte == b"x", byte + os.read(ready, 65536)
     finally:
         os.close(ready)
     return children
