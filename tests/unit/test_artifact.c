@@ -302,14 +302,22 @@ static void set_fate(struct fixture *f, unsigned calls, bool after)
 {
 	struct mortal *m = mortal_of(f->store);
 
+	pthread_mutex_lock(&m->lock);
 	m->calls_left = calls;
 	m->after = after;
 	m->dead = false;
+	pthread_mutex_unlock(&m->lock);
 }
 
 static bool is_dead(struct fixture *f)
 {
-	return mortal_of(f->store)->dead;
+	struct mortal *m = mortal_of(f->store);
+	bool is;
+
+	pthread_mutex_lock(&m->lock);
+	is = m->dead;
+	pthread_mutex_unlock(&m->lock);
+	return is;
 }
 
 static void restart(struct fixture *f)
