@@ -29,7 +29,7 @@ void extents_finish(struct extents *x)
 void extents_append(struct extents *x, uint32_t length, uint32_t crc32c)
 {
 	if (x->count == x->cap) {
-		x->cap = x->cap ? 2 * x->cap : 16;
+		x->cap = x->cap ? 2 * x->cap : 1; /* most of very many files have one */
 		x->items = mem_resize(x->items, x->cap, sizeof(*x->items));
 	}
 	x->items[x->count++] = (struct extent){.offset = x->total_bytes, .length = length, .crc32c = crc32c};

@@ -201,14 +201,52 @@ static int append_to_str(const char *bytes, size_t len, void *arg)
 	return 0;
 }
 
-void json_write(const struct json *j, int indent, struct str *out)
+static void write_in_layout(const struct json *j, size_t layout, struct str *out)
 {
-	size_t layout = indent > 0 ? JSON_INDENT((size_t)indent) : JSON_COMPACT;
-
 	/* 15 digits are what a double keeps of any decimal: 0.1 is written as 0.1. */
 	if (json_dump_callback(const_value_of(j), append_to_str, out,
 	                       layout | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) < 0)
 		abort();
+}
+
+void json_write(const struct json *j, int indent, struct str *out)
+{
+	write_in_layout(j, indent > 0 ? JSON_INDENT((size_t)indent) : JSON_COMPACT, out);
+}
+
+void json_write_open(const struct json *object, struct str *out)
+{
+	json_write(object, 2, out);
+	out->len -= strlen("\n}");
+	out->data[out->len] = '\0';
+}
+
+void json_write_close(struct str *out)
+{
+	str_append(out, "\n}\n");
+}
+
+void json_list_open(const char *key, struct str *out)
+{
+	str_appendf(out, ",\n  \"%s\": [", key);
+}
+
+void json_list_add(struct json *item, bool first, struct str *out)
+{
+	str_append(out, first ? "\n    " : ",\n    ");
+	write_in_layout(item, 0, out);
+	json_free(item);
+}
+
+void json_list_close(struct str *out)
+{
+	str_append(out, "\n  ]");
+}
+
+static int not_json(const json_error_t *where, int lines_before, struct error *err)
+{
+	return error_set(err, ERROR_CORRUPT, EBADMSG, "not valid JSON at line %d, column %d: %s",
+	                 lines_before + where->line, where->column, where->text);
 }
 
 struct json *json_parse(const char *text, size_t len, struct error *err)
@@ -217,9 +255,160 @@ struct json *json_parse(const char *text, size_t len, struct error *err)
 	json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &where);
 
 	if (!value)
-		error_set(err, ERROR_CORRUPT, EBADMSG, "not valid JSON at line %d, column %d: %s", where.line,
-		          where.column, where.text);
+		not_json(&where, 0, err);
 	return (struct json *)value;
+}
+
+/* Lists that are parsed by the item. Here they are only found: what is found is parsed by jansson all the same, the list
+ * by its items and the rest in one, so what is no JSON is never taken for some. */
+
+struct scan {
+	const char *at, *end;
+};
+
+/* Behind the string that begins at the quote, or at the end when it has none. */
+static void skip_string(struct scan *s)
+{
+	for (s->at++; s->at < s->end && *s->at != '"'; s->at++)
+		if (*s->at == '\\' && s->at + 1 < s->end)
+			s->at++;
+	if (s->at < s->end)
+		s->at++;
+}
+
+/* Behind one character, or one string. Returns by how much we are deeper within brackets now. */
+static int skip_one(struct scan *s)
+{
+	char c = *s->at;
+
+	if (c == '"') {
+		skip_string(s);
+		return 0;
+	}
+	s->at++;
+	return (c == '[' || c == '{') - (c == ']' || c == '}');
+}
+
+static void skip_blanks(struct scan *s)
+{
+	while (s->at < s->end && strchr(" \t\r\n", *s->at) && *s->at)
+		s->at++;
+}
+
+/* Behind the list that begins at the bracket; false when it has no end. */
+static bool skip_list(struct scan *s)
+{
+	int depth = 0;
+
+	while (s->at < s->end) {
+		depth += skip_one(s);
+		if (depth == 0)
+			return true;
+	}
+	return false;
+}
+
+static int lines_between(const char *from, const char *to)
+{
+	int lines = 0;
+
+	for (; from < to; from++)
+		lines += *from == '\n';
+	return lines;
+}
+
+/* The list with the key from @key to @key_end, if it is one that is looked for, and was not met yet. */
+static struct json_list *wanted(struct json_list *lists, size_t count, const char *key, const char *key_end)
+{
+	size_t len = (size_t)(key_end - key);
+
+	for (size_t i = 0; i < count; i++)
+		if (!lists[i].text && len == strlen(lists[i].key) + 2 && key[0] == '"' &&
+		    memcmp(key + 1, lists[i].key, len - 2) == 0)
+			return &lists[i];
+	return NULL;
+}
+
+/* At a string of the outermost object: behind it, and behind the list of which it is the key. */
+static void find_list(struct scan *s, const char *text, struct json_list *lists, size_t count,
+                      struct scan *rest, struct str *head)
+{
+	const char *key = s->at, *bracket;
+	struct json_list *list;
+
+	skip_string(s);
+	list = wanted(lists, count, key, s->at);
+	skip_blanks(s);
+	if (!list || s->at == s->end || *s->at != ':')
+		return;
+	s->at++;
+	skip_blanks(s);
+	bracket = s->at;
+	if (bracket == s->end || *bracket != '[' || !skip_list(s))
+		return;
+	list->text = bracket + 1;
+	list->len = (size_t)(s->at - 1 - list->text);
+	list->line = lines_between(text, bracket);
+	/* As many lines as it had: errors behind it name the right one. */
+	str_append_bytes(head, rest->at, (size_t)(bracket - rest->at));
+	str_append_char(head, '[');
+	for (int lines = lines_between(bracket, s->at); lines > 0; lines--)
+		str_append_char(head, '\n');
+	str_append_char(head, ']');
+	rest->at = s->at;
+}
+
+struct json *json_parse_but(const char *text, size_t len, struct json_list *lists, size_t count,
+                            struct error *err)
+{
+	struct scan scan = {text, text + len}, rest = scan;
+	_cleanup(str) struct str head = {0};
+	int depth = 0;
+
+	while (scan.at < scan.end) {
+		if (depth == 1 && *scan.at == '"')
+			find_list(&scan, text, lists, count, &rest, &head);
+		else
+			depth += skip_one(&scan);
+	}
+	str_append_bytes(&head, rest.at, (size_t)(rest.end - rest.at));
+	return json_parse(str_text(&head), head.len, err);
+}
+
+int json_each(const struct json_list *list, int (*each)(void *arg, const struct json *item), void *arg,
+              struct error *err)
+{
+	struct scan s = {list->text, list->text + list->len};
+	const char *counted = list->text;
+	int r = 0, line = list->line;
+	bool more;
+
+	if (!list->text)
+		return 0;
+	skip_blanks(&s);
+	more = s.at < s.end;
+	while (r == 0 && more) {
+		json_error_t where;
+		json_t *item =
+		        json_loadb(s.at, (size_t)(s.end - s.at),
+		                   JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &where);
+
+		line += lines_between(counted, s.at);
+		counted = s.at;
+		if (!item)
+			return not_json(&where, line, err);
+		r = each(arg, (const struct json *)item);
+		json_decref(item);
+		s.at += where.position;
+		skip_blanks(&s);
+		more = s.at < s.end;
+		if (r == 0 && more && *s.at++ != ',')
+			return error_set(err, ERROR_CORRUPT, EBADMSG,
+			                 "not valid JSON at line %d: no comma behind an item of \"%s\"",
+			                 line + lines_between(counted, s.at) + 1, list->key);
+		skip_blanks(&s);
+	}
+	return r;
 }
 
 const struct json *json_get(const struct json *object, const char *key)

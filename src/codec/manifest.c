@@ -5,9 +5,12 @@
  */
 #include <keepfs/codec/manifest.h>
 
+#include <malloc.h>
 #include <string.h>
 
 #include <keepfs/base/mem.h>
+
+#define LARGE_MANIFEST_ITEMS 10000
 
 void manifest_object_finish(struct manifest_object *o)
 {
@@ -20,6 +23,8 @@ void manifest_object_finish(struct manifest_object *o)
 
 void manifest_finish(struct manifest *m)
 {
+	bool is_large = m->file_count + m->object_count > LARGE_MANIFEST_ITEMS;
+
 	free(m->path);
 	free(m->job);
 	free(m->kind);
@@ -37,6 +42,9 @@ void manifest_finish(struct manifest *m)
 		manifest_object_finish(&m->objects[i]);
 	free(m->objects);
 	*m = (struct manifest){0};
+	/* Its many small pieces would stay with the heap for as long as the process lives. */
+	if (is_large)
+		malloc_trim(0);
 }
 
 /* The room for items is a power of two. */
@@ -167,45 +175,33 @@ static void set_sha256(struct json *j, const char *key, const char *hex)
 	json_set_string(j, key, hex[0] ? hex : NULL);
 }
 
-static struct json *encode_files(const struct manifest *m)
+static struct json *encode_file(const struct manifest_file *f)
 {
-	struct json *files = json_array_new();
+	struct json *j = json_object_new();
 
-	for (size_t i = 0; i < m->file_count; i++) {
-		const struct manifest_file *f = &m->files[i];
-		struct json *j = json_object_new();
-
-		json_set_string(j, "name", f->name);
-		json_set_int(j, "size", (int64_t)f->size_bytes);
-		set_sha256(j, "sha256", f->sha256);
-		if (f->object != MANIFEST_NO_OBJECT)
-			json_set_int(j, "object", (int64_t)f->object);
-		if (f->secret || manifest_name_is_secret(f->name))
-			json_set_bool(j, "secret", f->secret);
-		json_append(files, j);
-	}
-	return files;
+	json_set_string(j, "name", f->name);
+	json_set_int(j, "size", (int64_t)f->size_bytes);
+	set_sha256(j, "sha256", f->sha256);
+	if (f->object != MANIFEST_NO_OBJECT)
+		json_set_int(j, "object", (int64_t)f->object);
+	if (f->secret || manifest_name_is_secret(f->name))
+		json_set_bool(j, "secret", f->secret);
+	return j;
 }
 
-static struct json *encode_objects(const struct manifest *m)
+static struct json *encode_object(const struct manifest_object *o)
 {
-	struct json *objects = json_array_new();
+	struct json *j = json_object_new();
 
-	for (size_t i = 0; i < m->object_count; i++) {
-		const struct manifest_object *o = &m->objects[i];
-		struct json *j = json_object_new();
-
-		json_set_string(j, "key", o->key);
-		if (o->role)
-			json_set_string(j, "role", o->role);
-		if (o->cipher)
-			json_set_string(j, "cipher", o->cipher);
-		json_set_int(j, "size", (int64_t)o->stored_bytes);
-		set_sha256(j, "sha256", o->stored_sha256);
-		json_set_int(j, "extents", (int64_t)o->extents_count);
-		json_append(objects, j);
-	}
-	return objects;
+	json_set_string(j, "key", o->key);
+	if (o->role)
+		json_set_string(j, "role", o->role);
+	if (o->cipher)
+		json_set_string(j, "cipher", o->cipher);
+	json_set_int(j, "size", (int64_t)o->stored_bytes);
+	set_sha256(j, "sha256", o->stored_sha256);
+	json_set_int(j, "extents", (int64_t)o->extents_count);
+	return j;
 }
 
 void manifest_encode(const struct manifest *m, struct str *out)
@@ -229,9 +225,15 @@ void manifest_encode(const struct manifest *m, struct str *out)
 	json_set_int(j, "size", (int64_t)m->size_bytes);
 	set_sha256(j, "sha256", m->sha256);
 	json_set(j, "facts", m->facts ? json_clone(m->facts) : json_object_new());
-	json_set(j, "files", encode_files(m));
-	json_set(j, "objects", encode_objects(m));
 	json_set(j, "extents", encode_extents(m));
-	json_write(j, 2, out);
-	str_append_char(out, '\n');
+	json_write_open(j, out);
+	json_list_open("files", out);
+	for (size_t i = 0; i < m->file_count; i++)
+		json_list_add(encode_file(&m->files[i]), i == 0, out);
+	json_list_close(out);
+	json_list_open("objects", out);
+	for (size_t i = 0; i < m->object_count; i++)
+		json_list_add(encode_object(&m->objects[i]), i == 0, out);
+	json_list_close(out);
+	json_write_close(out);
 }

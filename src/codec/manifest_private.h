@@ -22,15 +22,20 @@ bool manifest_object_key_is_valid(const char *path, const char *key);
 /* One decoding: each take_…() reads a field; the first that is wrong fills `err` and makes `failed` negative. */
 struct decoding {
 	const char *source;
-	const struct json *object;
+	const struct json *object; /* without the items of both lists, of which there may be very many */
 	struct error *err;
 	int failed;
+	const struct json_list *files, *objects;
+	struct str *unknown; /* names of fields */
 };
 
 /** decoding_of() - of an object within; hand `failed` back when it is done. */
 static inline struct decoding decoding_of(const struct decoding *parent, const struct json *object)
 {
-	return (struct decoding){parent->source, object, parent->err, parent->failed};
+	struct decoding d = *parent;
+
+	d.object = object;
+	return d;
 }
 
 void refuse(struct decoding *d, const char *field, const char *why);
@@ -42,6 +47,14 @@ void take_time(struct decoding *d, const char *field, int64_t *ret_at_us);
 void take_known_sha256(struct decoding *d, const char *field, char ret_hex[static SHA256_HEX_BYTES]);
 void take_sha256(struct decoding *d, const char *field, char ret_hex[static SHA256_HEX_BYTES]);
 void take_flag(struct decoding *d, const char *field, bool *ret_flag);
+
+/** take_items() - call @take for each item of a list, until one is wrong. */
+void take_items(struct decoding *d, const struct json_list *list,
+                void (*take)(struct decoding *parent, const struct json *item, struct manifest *m),
+                struct manifest *m);
+/** take_note_of_unknown() - of the fields of @object that are not @known (NULL-ended), in words: @within and the field. */
+void take_note_of_unknown(struct decoding *d, const struct json *object, const char *within,
+                          const char *const *known);
 
 /** manifest_take_common() - what has the same name in both versions. */
 void manifest_take_common(struct decoding *d, struct manifest *m);

@@ -248,41 +248,53 @@ static void take_extents(struct decoding *parent, struct manifest *m)
 }
 
 /* Each is named once, however many files have it. */
-static void name_unknown(const struct json *object, const char *within, const char *const *known,
-                         struct str *names)
+void take_note_of_unknown(struct decoding *d, const struct json *object, const char *within,
+                          const char *const *known)
 {
+	struct str *names = d->unknown;
+
 	for (const char *key = json_first_key(object); key; key = json_next_key(object, key)) {
-		_cleanup(free) char *name = mem_printf("%s%s", within, key);
+		_cleanup(free) char *name = NULL;
 		size_t i = 0;
 
 		while (known[i] && strcmp(known[i], key) != 0)
 			i++;
-		if (known[i] || names->len + strlen(name) > UNKNOWN_MAX_BYTES ||
-		    strstr(str_text(names), name))
+		if (known[i])
 			continue;
-		str_appendf(names, "%s%s", names->len > 0 ? ", " : "", name);
+		name = mem_printf("%s%s", within, key);
+		if (names->len + strlen(name) <= UNKNOWN_MAX_BYTES && !strstr(str_text(names), name))
+			str_appendf(names, "%s%s", names->len > 0 ? ", " : "", name);
 	}
 }
 
-static void name_unknown_items(const struct json *array, const char *within, const char *const *known,
-                               struct str *names)
+struct item_taker {
+	struct decoding *d;
+	void (*take)(struct decoding *parent, const struct json *item, struct manifest *m);
+	struct manifest *m;
+};
+
+static int take_item(void *arg, const struct json *item)
 {
-	for (size_t i = 0; i < json_count(array); i++)
-		name_unknown(json_item(array, i), within, known, names);
+	struct item_taker *t = arg;
+
+	t->take(t->d, item, t->m);
+	return t->d->failed;
 }
 
-static char *unknown_fields(const struct json *j, int64_t version)
+void take_items(struct decoding *d, const struct json_list *list,
+                void (*take)(struct decoding *parent, const struct json *item, struct manifest *m),
+                struct manifest *m)
 {
-	static const char *const of_file_v1[] = {"name", "size", "sha256", "extents", NULL};
-	static const char *const of_file[] = {"name", "size", "sha256", "object", "secret", NULL};
-	static const char *const of_object[] = {"key", "role", "cipher", "size", "sha256", "extents", NULL};
-	_cleanup(str) struct str names = {0};
+	struct item_taker taker = {d, take, m};
+	int r;
 
-	name_unknown(j, "", version == 1 ? fields_v1 : fields_v2, &names);
-	name_unknown_items(json_get(j, "files"), "files[].", version == 1 ? of_file_v1 : of_file, &names);
-	if (version > 1)
-		name_unknown_items(json_get(j, "objects"), "objects[].", of_object, &names);
-	return names.len > 0 ? str_take(&names) : NULL;
+	if (d->failed)
+		return;
+	r = json_each(list, take_item, &taker, d->err);
+	if (r < 0 && !d->failed) {
+		error_prefix(d->err, "%s", d->source);
+		d->failed = r;
+	}
 }
 
 static void take_all(struct decoding *d, int64_t version, struct manifest *m)
@@ -290,6 +302,7 @@ static void take_all(struct decoding *d, int64_t version, struct manifest *m)
 	manifest_take_common(d, m);
 	if (d->failed)
 		return;
+	take_note_of_unknown(d, d->object, "", version == 1 ? fields_v1 : fields_v2);
 	if (version == 1)
 		manifest_take_v1(d, m);
 	else
@@ -298,15 +311,22 @@ static void take_all(struct decoding *d, int64_t version, struct manifest *m)
 		check_files(d, m);
 	if (!d->failed)
 		take_extents(d, m);
-	if (!d->failed)
-		m->unknown = unknown_fields(d->object, version);
+	if (!d->failed && d->unknown->len > 0)
+		m->unknown = str_take(d->unknown);
 }
 
 int manifest_decode(const char *source, const char *json, size_t len, struct manifest *m, struct error *err)
 {
-	_cleanup(json) struct json *j = json_parse(json, len, err);
+	struct json_list lists[] = {{.key = "files"}, {.key = "objects"}};
+	_cleanup(json) struct json *j = json_parse_but(json, len, lists, ARRAY_SIZE(lists), err);
 	_cleanup(manifest) struct manifest decoded = {0};
-	struct decoding d = {.source = source, .object = j, .err = err};
+	_cleanup(str) struct str unknown = {0};
+	struct decoding d = {.source = source,
+	                     .object = j,
+	                     .err = err,
+	                     .files = &lists[0],
+	                     .objects = &lists[1],
+	                     .unknown = &unknown};
 	int64_t version = 0;
 
 	if (!j) {

@@ -109,6 +109,7 @@ static void take_own(struct decoding *d, struct manifest *m)
 
 static void take_v1_file(struct decoding *parent, const struct json *object, struct manifest *m)
 {
+	static const char *const known[] = {"name", "size", "sha256", "extents", NULL};
 	struct decoding d = decoding_of(parent, object);
 	const char *name = json_get_string(object, "name");
 	char sha256[SHA256_HEX_BYTES] = "";
@@ -120,16 +121,14 @@ static void take_v1_file(struct decoding *parent, const struct json *object, str
 	count = take_count(&d, "extents");
 	take_known_sha256(&d, "sha256", sha256);
 	add_v1_object(m, name ? name : "", bytes, sha256)->extents_count = count;
+	take_note_of_unknown(&d, object, "files[].", known);
 	parent->failed = d.failed;
 }
 
 void manifest_take_v1(struct decoding *d, struct manifest *m)
 {
-	const struct json *files = json_get(d->object, "files");
-
 	take_v1_facts(d, m);
 	if (!d->failed)
 		take_own(d, m);
-	for (size_t i = 0; !d->failed && i < json_count(files); i++)
-		take_v1_file(d, json_item(files, i), m);
+	take_items(d, d->files, take_v1_file, m);
 }

@@ -32,6 +32,7 @@ static void take_v2_facts(struct decoding *d, struct manifest *m)
 
 static void take_v2_object(struct decoding *parent, const struct json *object, struct manifest *m)
 {
+	static const char *const known[] = {"key", "role", "cipher", "size", "sha256", "extents", NULL};
 	struct decoding d = decoding_of(parent, object);
 	const char *key = json_get_string(object, "key");
 	size_t index = manifest_add_object(m, key ? key : "");
@@ -44,11 +45,13 @@ static void take_v2_object(struct decoding *parent, const struct json *object, s
 	o->stored_bytes = take_count(&d, "size");
 	take_known_sha256(&d, "sha256", o->stored_sha256);
 	o->extents_count = take_count(&d, "extents");
+	take_note_of_unknown(&d, object, "objects[].", known);
 	parent->failed = d.failed;
 }
 
 static void take_v2_file(struct decoding *parent, const struct json *object, struct manifest *m)
 {
+	static const char *const known[] = {"name", "size", "sha256", "object", "secret", NULL};
 	struct decoding d = decoding_of(parent, object);
 	const char *name = json_get_string(object, "name");
 	struct manifest_file *f = manifest_add_file(m, name ? name : "");
@@ -65,6 +68,7 @@ static void take_v2_file(struct decoding *parent, const struct json *object, str
 		else
 			refuse(&d, "object", "of one of \"files\" is not in \"objects\"");
 	}
+	take_note_of_unknown(&d, object, "files[].", known);
 	parent->failed = d.failed;
 }
 
@@ -83,15 +87,11 @@ static void check_sizes(struct decoding *d, const struct manifest *m)
 
 void manifest_take_v2(struct decoding *d, struct manifest *m)
 {
-	const struct json *objects = json_get(d->object, "objects"), *files = json_get(d->object, "files");
-
 	take_type(d, m);
 	take_string(d, "target", &m->target);
 	take_v2_facts(d, m);
-	for (size_t i = 0; !d->failed && i < json_count(objects); i++)
-		take_v2_object(d, json_item(objects, i), m);
-	for (size_t i = 0; !d->failed && i < json_count(files); i++)
-		take_v2_file(d, json_item(files, i), m);
+	take_items(d, d->objects, take_v2_object, m);
+	take_items(d, d->files, take_v2_file, m);
 	if (!d->failed)
 		check_sizes(d, m);
 }

@@ -178,14 +178,137 @@ static void every_truncation_is_refused(void **state)
 		assert_null(json_parse(text, len, NULL));
 }
 
+/* Lists that are parsed by the item. */
+
+static int join(void *arg, const struct json *item)
+{
+	struct str *out = arg;
+
+	json_write(item, 0, out);
+	str_append_char(out, ';');
+	return str_equal(json_get_string(item, "stop"), "here") ? 7 : 0;
+}
+
+/* @items: of both lists, each with a semicolon; NULL: refused, with a message that has @rest in it. */
+static void assert_listed(const char *text, const char *items, const char *rest)
+{
+	struct json_list lists[] = {{.key = "a"}, {.key = "b"}};
+	_cleanup(str) struct str got = {0}, head = {0};
+	struct error err = {0};
+	_cleanup(json) struct json *j = json_parse_but(text, strlen(text), lists, 2, &err);
+	int r = j ? json_each(&lists[0], join, &got, &err) : -EBADMSG;
+
+	if (r == 0)
+		r = json_each(&lists[1], join, &got, &err);
+	if (!items) {
+		assert_int_equal(r, -EBADMSG);
+		if (!strstr(err.message, rest))
+			fail_msg("%s: %s", text, err.message);
+		return;
+	}
+	if (!j || r < 0)
+		fail_msg("%s: %s", text, err.message);
+	assert_string_equal(str_text(&got), items);
+	json_write(j, 0, &head);
+	assert_string_equal(str_text(&head), rest);
+}
+
+static void lists_are_read_by_the_item(void **state)
+{
+	assert_listed("{}", "", "{}");
+	assert_listed("{\"a\": [], \"c\": 1, \"b\" : [ \n ]}", "", "{\"a\":[],\"c\":1,\"b\":[]}");
+	assert_listed(" {\"b\":[1, -2.5,\"]\\\"\",[[]],{\"a\":[3]} ],\"c\":{\"a\":[4]}, \"a\":[null,true]}",
+	              "null;true;1;-2.5;\"]\\\"\";[[]];{\"a\":[3]};",
+	              "{\"b\":[],\"c\":{\"a\":[4]},\"a\":[]}");
+	assert_listed("{\"a\": 7, \"b\": \"[1]\"}", "", "{\"a\":7,\"b\":\"[1]\"}");
+	/* A key that is written in another way is no list's: its value is there whole. */
+	assert_listed("{\"\\u0061\": [1]}", "", "{\"a\":[1]}");
+	assert_listed("{\"a\": [1], \"c\": \"a\"}", "1;", "{\"a\":[],\"c\":\"a\"}");
+	assert_listed("[\"a\", [1]]", "", "[\"a\",[1]]");
+}
+
+static void what_ends_the_reading_is_returned(void **state)
+{
+	static const char text[] = "{\"a\": [1, {\"stop\": \"here\"} what follows]}";
+	struct json_list list = {.key = "a"};
+	_cleanup(json) struct json *j = json_parse_but(text, strlen(text), &list, 1, NULL);
+	_cleanup(str) struct str got = {0};
+
+	assert_int_equal(json_each(&list, join, &got, NULL), 7);
+	assert_string_equal(str_text(&got), "1;{\"stop\":\"here\"};");
+}
+
+static void bad_lists_are_refused(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"{\"a\": [1,]}", "line 1"},
+	        {"{\"a\": [1, ]}", "line 1"},
+	        {"{\"a\": [,1]}", "line 1"},
+	        {"{\"a\": [1 2]}", "no comma"},
+	        {"{\"a\": [1\n,\n{\"x\"}]}", "line 3"},
+	        {"{\"a\": [1\n,\n2\n3]}", "line 4"},
+	        {"{\n\"a\": [{}},{}]}", "not valid JSON"},
+	        {"{\"a\": [{\"x\": 1, \"x\": 2}]}", "duplicate"},
+	        {"{\"a\": [1], \"a\": [2]}", "duplicate"},
+	        {"{\"a\": [1], \"\\u0061\": [2]}", "duplicate"},
+	        {"{\"a\": [1\n],\n\"c\": no}", "line 3"},
+	        {"{\"a\": [1}", "not valid JSON"},
+	        {"{\"a\": [\"]}", "not valid JSON"},
+	        {"{\"a\": [\"\\\"]}", "not valid JSON"},
+	        {"{\"a\": [\xff]}", "line 1"},
+	        {"{\"a\": [1]", "not valid JSON"},
+	        {"{\"a\"", "not valid JSON"},
+	        {"{\"a\":", "not valid JSON"},
+	        {"{\"a\": [1]} x", "not valid JSON"},
+	        {"{\"a\" [1]}", "not valid JSON"},
+	        {"{\"c\" \"a\": [1]}", "not valid JSON"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		assert_listed(cases[i][0], NULL, cases[i][1]);
+}
+
+static void lists_are_written_by_the_item(void **state)
+{
+	_cleanup(json) struct json *j = json_object_new(), *back = NULL;
+	_cleanup(str) struct str out = {0};
+
+	json_set_int(j, "n", 1);
+	json_write_open(j, &out);
+	json_list_open("a", &out);
+	for (int i = 0; i < 2; i++) {
+		struct json *item = json_object_new();
+
+		json_set_int(item, "i", i);
+		json_list_add(item, i == 0, &out);
+	}
+	json_list_close(&out);
+	json_list_open("b", &out);
+	json_list_close(&out);
+	json_write_close(&out);
+	assert_string_equal(
+	        str_text(&out),
+	        "{\n  \"n\": 1,\n  \"a\": [\n    {\"i\": 0},\n    {\"i\": 1}\n  ],\n  \"b\": [\n  ]\n}\n");
+	back = json_parse(out.data, out.len, NULL);
+	assert_int_equal(json_count(json_get(back, "a")), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(keys_keep_their_order),       cmocka_unit_test(indented_text_has_lines),
-	        cmocka_unit_test(bad_utf8_is_replaced),        cmocka_unit_test(times_keep_microseconds),
-	        cmocka_unit_test(time_has_a_fixed_form),       cmocka_unit_test(getters_judge_types),
-	        cmocka_unit_test(bad_text_is_refused),         cmocka_unit_test(deep_nesting_is_refused),
+	        cmocka_unit_test(keys_keep_their_order),
+	        cmocka_unit_test(indented_text_has_lines),
+	        cmocka_unit_test(bad_utf8_is_replaced),
+	        cmocka_unit_test(times_keep_microseconds),
+	        cmocka_unit_test(time_has_a_fixed_form),
+	        cmocka_unit_test(getters_judge_types),
+	        cmocka_unit_test(bad_text_is_refused),
+	        cmocka_unit_test(deep_nesting_is_refused),
 	        cmocka_unit_test(every_truncation_is_refused),
+	        cmocka_unit_test(lists_are_read_by_the_item),
+	        cmocka_unit_test(what_ends_the_reading_is_returned),
+	        cmocka_unit_test(bad_lists_are_refused),
+	        cmocka_unit_test(lists_are_written_by_the_item),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

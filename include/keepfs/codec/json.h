@@ -32,8 +32,36 @@ void json_append_string(struct json *array, const char *value);
  * set in. */
 void json_write(const struct json *j, int indent, struct str *out);
 
+/** json_write_open(), json_write_close() - the same of an object that is too long to be in memory whole: @object is its
+ * first members, of which there are some; lists come behind them, and then its end with a line end. */
+void json_write_open(const struct json *object, struct str *out);
+void json_write_close(struct str *out);
+/** json_list_open(), json_list_close() - a list behind the members; json_list_add() - an item of it, on a line of its own,
+ * freed. @first: none was added yet. */
+void json_list_open(const char *key, struct str *out);
+void json_list_add(struct json *item, bool first, struct str *out);
+void json_list_close(struct str *out);
+
 /** json_parse() - NULL with @err filled (line and column) when @text is not one JSON value. */
 struct json *json_parse(const char *text, size_t len, struct error *err);
+
+/** struct json_list - a list that is a member of the outermost object, as text: its items are parsed one at a time. */
+struct json_list {
+	const char *key;
+	const char *text; /* behind the bracket; borrowed from what was parsed; NULL: there is no such list */
+	size_t len;
+	int line;
+};
+
+/** json_parse_but() - as json_parse(), but for the @count lists whose keys are given: their items are left out of the
+ * value, and not looked at yet. What is no list stays in the value. */
+struct json *json_parse_but(const char *text, size_t len, struct json_list *lists, size_t count,
+                            struct error *err);
+/** json_each() - call @each with the items of @list, in their order, until it does not return 0, which is returned.
+ * -EBADMSG: there is something in it that is no JSON. */
+int json_each(const struct json_list *list, int (*each)(void *arg, const struct json *item), void *arg,
+              struct error *err);
+
 const char *json_get_string(const struct json *object, const char *key); /* NULL: absent or not a string */
 bool json_get_int(const struct json *object, const char *key, int64_t *ret_value);
 bool json_get_bool(const struct json *object, const char *key, bool *ret_value);

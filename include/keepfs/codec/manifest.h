@@ -23,7 +23,7 @@
 /** MANIFEST_BESIDE_MAX - how many files an artifact can have that is no directory, beside its own. */
 #define MANIFEST_BESIDE_MAX 64
 /** MANIFEST_FILES_MAX - how many files an artifact that is a directory can have; MANIFEST_MAX_BYTES - how long a manifest
- * can be: what is longer is not written, since it could not be read. The files of a dump take some 560 bytes each. */
+ * can be: what is longer is not written, since it could not be read. The files of a dump take some 400 bytes each. */
 #define MANIFEST_FILES_MAX 400000
 #define MANIFEST_MAX_BYTES ((size_t)256 << 20)
 /** MANIFEST_NO_OBJECT - of a file: an empty directory, or one whose bytes are kept in a way that this keepfs does
