@@ -78,8 +78,9 @@ struct lookup {
 	const char *prefix; /* of all that is asked for */
 	struct store_object *page;
 	size_t count;
-	char *after; /* the page holds what comes behind this; NULL: there is no page */
-	bool ended;  /* nothing comes behind its last one */
+	char *after;                /* the page holds what comes behind this; NULL: there is no page */
+	bool ended;                 /* nothing comes behind its last one */
+	struct store_object single; /* what the store was asked for alone */
 };
 
 /** lookup_find() - 0 and the object (borrowed until the next call); -ENOENT; another negative errno. */

@@ -1592,10 +1592,31 @@ static void a_later_kind_is_listed_and_named(void **state)
 	str_finish(&heard.problems);
 }
 
+/* More keys than a page holds come between the beginning of the page and the key that is asked for. */
+static void a_page_that_ends_too_early_is_no_answer(void **state)
+{
+	struct fixture *f = *state;
+	struct lookup lookup = {.store = f->store, .prefix = "backups/"};
+	const struct store_object *found;
+
+	for (int i = 0; i < 1001; i++) {
+		_cleanup(free) char *key = mem_printf("backups/a%04d", i);
+
+		assert_int_equal(put_zeros(f, key, 1, NULL), 0);
+	}
+	assert_int_equal(put_zeros(f, "backups/b", 7, NULL), 0);
+	assert_int_equal(lookup_find(&lookup, "backups/b", &found, NULL), 0);
+	assert_int_equal(found->bytes, 7);
+	assert_int_equal(lookup_find(&lookup, "backups/c", &found, NULL), -ENOENT);
+	assert_int_equal(lookup_find(&lookup, "backups/a0999", &found, NULL), 0);
+	lookup_finish(&lookup);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        TEST(an_artifact_is_made),
+	        TEST(a_page_that_ends_too_early_is_no_answer),
 	        TEST(artifacts_of_files_are_made),
 	        TEST(names_are_reserved_once),
 	        cmocka_unit_test(making_may_end_at_any_call),
