@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Where a new file belongs when nobody said so: the system's for root, else the user's. */
 static char *default_path(void)
@@ -20,11 +21,28 @@ static char *default_path(void)
 	return mem_printf("%s/.config/keepfs/keepfs.conf", home);
 }
 
+/* @name: what it is called in messages */
+static int write_new(const char *path, const char *name, const struct str *text, struct error *err)
+{
+	_cleanup(fd) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_EXCL, 0600);
+	int r;
+
+	if (fd < 0 && errno == EEXIST)
+		return error_set(err, ERROR_CONFLICT, EEXIST, "%s is there already; --force replaces it",
+		                 name);
+	if (fd < 0)
+		return error_system(err, errno, "%s cannot be written", name);
+	r = fd_write_all(fd, str_text(text), text->len);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	return r < 0 ? error_system(err, -r, "%s cannot be written", name) : 0;
+}
+
 static int write_conf_file(const char *path, const struct str *text, bool force, struct error *err)
 {
 	_cleanup(free) char *directory = mem_strdup(path);
+	_cleanup(free) char *fresh = NULL;
 	char *slash = strrchr(directory, '/');
-	_cleanup(fd) int fd = -1;
 	int r;
 
 	if (slash && slash != directory) {
@@ -33,14 +51,17 @@ static int write_conf_file(const char *path, const struct str *text, bool force,
 		if (r < 0)
 			return error_system(err, -r, "the directory %s cannot be made", directory);
 	}
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (force ? O_TRUNC : O_EXCL), 0600);
-	if (fd < 0 && errno == EEXIST)
-		return error_set(err, ERROR_CONFLICT, EEXIST, "%s is there already; --force replaces it",
-		                 path);
-	if (fd < 0)
-		return error_system(err, errno, "%s cannot be written", path);
-	r = fd_write_all(fd, str_text(text), text->len);
-	return r < 0 ? error_system(err, -r, "%s cannot be written", path) : 0;
+	if (!force)
+		return write_new(path, path, text, err);
+	/* In one step: whoever reads it meanwhile finds the old one or the new one, and a link is replaced, not followed. */
+	fresh = mem_printf("%s.new", path);
+	unlink(fresh);
+	r = write_new(fresh, path, text, err);
+	if (r == 0 && rename(fresh, path) < 0)
+		r = error_system(err, errno, "%s cannot be replaced", path);
+	if (r < 0)
+		unlink(fresh);
+	return r;
 }
 
 int cmd_init(const struct cli_options *options)

@@ -188,7 +188,7 @@ static void version_is_told(void **state)
 static void init_writes_once(void **state)
 {
 	char directory[] = "/tmp/keepfs-init-XXXXXX";
-	_cleanup(free) char *path = NULL, *line = NULL, *again = NULL;
+	_cleanup(free) char *path = NULL, *line = NULL, *again = NULL, *other = NULL;
 	struct output o;
 	struct stat st;
 
@@ -208,6 +208,17 @@ static void init_writes_once(void **state)
 	o = run(again);
 	assert_int_equal(o.status, CLI_DONE);
 	output_finish(&o);
+	/* A link is replaced; what it leads to is another's. */
+	assert_int_equal(unlink(path), 0);
+	other = mem_printf("%s/other", directory);
+	assert_int_equal(mkdir(other, 0700), 0);
+	assert_int_equal(symlink("other", path), 0);
+	o = run(again);
+	assert_int_equal(o.status, CLI_DONE);
+	output_finish(&o);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+	assert_int_equal(rmdir(other), 0);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(rmdir(directory), 0);
 }
