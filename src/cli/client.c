@@ -240,17 +240,25 @@ int client_watch(const char *mountpoint, int64_t run_id, enum client_show show)
 	return completed ? CLI_DONE : CLI_FAILED;
 }
 
-void client_print_run_json(const char *mountpoint, int64_t run_id)
+int client_print_run_json(const char *mountpoint, int64_t run_id)
 {
 	_cleanup(str) struct str history = {0};
 	char start[48];
 	char *rest, *line;
+	int r = client_read(mountpoint, "status/history.jsonl", &history);
 
-	if (client_read(mountpoint, "status/history.jsonl", &history) < 0)
-		return;
+	if (r < 0) {
+		fprintf(stderr, "keepfs: the history cannot be read: %s\n", strerrordesc_np(-r));
+		return CLI_FAILED;
+	}
 	snprintf(start, sizeof(start), "{\"run\":%lld,", (long long)run_id);
 	for (rest = history.data; rest && (line = strsep(&rest, "\n"));) {
-		if (str_starts(line, start))
-			puts(line);
+		if (!str_starts(line, start))
+			continue;
+		puts(line);
+		return CLI_DONE;
 	}
+	fprintf(stderr, "keepfs: the history has no run %lld any more: see records/history/ in the store\n",
+	        (long long)run_id);
+	return CLI_FAILED;
 }

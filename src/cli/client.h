@@ -23,5 +23,5 @@ enum client_show {
 /** client_watch() - follow a run to its end, with a progress bar on a terminal unless nothing is to be shown;
  * exit status: CLI_DONE when it completed. */
 int client_watch(const char *mountpoint, int64_t run_id, enum client_show show);
-/** client_print_run_json() - the run's line of status/history.jsonl. */
-void client_print_run_json(const char *mountpoint, int64_t run_id);
+/** client_print_run_json() - the run's line of status/history.jsonl. Return: CLI_DONE; else told why there is none. */
+int client_print_run_json(const char *mountpoint, int64_t run_id);

@@ -101,8 +101,7 @@ int cmd_jobs(const struct cli_options *options)
 		status = print_one(mountpoint, options->argv[0], options->json);
 		if (status != CLI_DONE || !options->json)
 			return status;
-		client_print_run_json(mountpoint, strtoll(options->argv[0], NULL, 10));
-		return CLI_DONE;
+		return client_print_run_json(mountpoint, strtoll(options->argv[0], NULL, 10));
 	}
 	r = client_read(mountpoint, "status/history.jsonl", &history);
 	if (r < 0) {

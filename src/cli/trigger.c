@@ -49,7 +49,7 @@ int cmd_trigger(const struct cli_options *options)
 		return CLI_DONE;
 	}
 	status = client_watch(mountpoint, run_id, options->json ? CLIENT_SHOW_NOTHING : CLIENT_SHOW_BRIEF);
-	if (options->json)
-		client_print_run_json(mountpoint, run_id);
+	if (options->json && client_print_run_json(mountpoint, run_id) != CLI_DONE)
+		return CLI_FAILED;
 	return status;
 }
