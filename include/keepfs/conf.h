@@ -103,8 +103,9 @@ struct conf_job {
 };
 
 struct conf {
-	char *path; /* the file read; NULL when there was none (environment only) */
-	char *mountpoint;
+	char *path;                  /* the file read; NULL when there was none (environment only) */
+	char *mountpoint;            /* where a daemon serves; before conf_serve_at(): where it is to */
+	char *configured_mountpoint; /* what the file or the environment says instead; NULL: the same */
 	char *state_dir;
 	uint64_t memory_bytes;
 	int64_t parallel_runs;
@@ -162,6 +163,10 @@ static inline void cleanup_conf_changes(struct conf_changes *c)
 {
 	conf_changes_finish(c);
 }
+
+/** conf_serve_at() - the command line named another @mountpoint, or that of the configuration is a link to it. What the
+ * configuration says stays known, and a reload compares with that. */
+void conf_serve_at(struct conf *c, const char *mountpoint);
 
 /**
  * conf_reload() - read @running's file and the environment again

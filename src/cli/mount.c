@@ -426,6 +426,7 @@ int cmd_mount(const struct cli_options *options)
 	                                             : conf.mountpoint);
 	if (own_places_check(&conf, mountpoint, &err) < 0)
 		return cli_fail(&err);
+	conf_serve_at(&conf, mountpoint);
 	if (options->foreground)
 		return serve_mount(&conf, mountpoint, options->mount_options, -1, NULL);
 	return go_to_background(&conf, mountpoint, options->mount_options);

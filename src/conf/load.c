@@ -249,6 +249,7 @@ void conf_finish(struct conf *c)
 	}
 	free(c->origins);
 	free(c->path);
+	free(c->configured_mountpoint);
 	*c = (struct conf){0};
 }
 

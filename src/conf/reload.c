@@ -124,6 +124,27 @@ static void merge_sections(const struct conf *running, struct conf *fresh, struc
 			tell_when_new(running, fresh, ref, &changes->taken);
 }
 
+void conf_serve_at(struct conf *c, const char *mountpoint)
+{
+	struct conf_ref ref = {.section = CONF_SECTION_KEEPFS, .key = -1};
+
+	if (str_equal(c->mountpoint, mountpoint))
+		return;
+	if (c->configured_mountpoint)
+		free(c->mountpoint);
+	else
+		c->configured_mountpoint = c->mountpoint;
+	c->mountpoint = mem_strdup(mountpoint);
+	while (conf_next_key(&ref)) {
+		struct conf_origin *origin = conf_origin_of(c, ref);
+
+		if (origin && str_equal(conf_keys[ref.key].name, "mountpoint")) {
+			mem_replace_string(&origin->text, "the command line");
+			origin->line = 0;
+		}
+	}
+}
+
 /* A new job may contradict a value that stays. */
 static int validate_merged(struct conf *merged, struct str *ret_problems)
 {
@@ -142,8 +163,10 @@ int conf_reload(const struct conf *running, struct conf *ret_next, struct conf_c
 
 	if (r < 0)
 		return r;
+	if (running->configured_mountpoint && str_equal(running->configured_mountpoint, fresh.mountpoint))
+		conf_serve_at(&fresh, running->mountpoint);
 	merge_sections(running, &fresh, ret_changes);
-	if (ret_changes->need_restart.len > 0)
+	if (ret_changes->need_restart.len > 0 || fresh.configured_mountpoint)
 		r = validate_merged(&fresh, ret_problems);
 	if (r == 0)
 		*ret_next = fresh;

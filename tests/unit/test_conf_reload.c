@@ -145,6 +145,29 @@ static void test_contradicts_what_stays(void **state)
 	               "[files x] path = /mnt/keep/x: lies inside or at [keepfs] mountpoint = /mnt/keep"));
 }
 
+/* The command line's mountpoint is the one that counts, and is no change of the configuration. */
+static void test_served_elsewhere(void **state)
+{
+	static const char own[] = "[keepfs]\nmountpoint = /mnt/keep\n[files a]\npath = /srv/a\n";
+	_cleanup(reloaded) struct reloaded re = {0}, again = {0};
+	struct fixture *f = *state;
+
+	accept(f, own);
+	conf_serve_at(&f->conf, "/run/served");
+	reload(f, own, &re);
+	expect(&re, "", "");
+	assert_string_equal(re.conf.mountpoint, "/run/served");
+	again.r = conf_reload(&re.conf, &again.conf, &again.changes, &again.problems);
+	expect(&again, "", "");
+	assert_string_equal(again.conf.mountpoint, "/run/served");
+	reload(f, "[keepfs]\nmountpoint = /mnt/keep\n[files a]\npath = /run/served/backups\n", &re);
+	assert_int_equal(re.r, -EINVAL);
+	assert_non_null(strstr(str_text(&re.problems), "/run/served (the command line)"));
+	reload(f, "[keepfs]\nmountpoint = /mnt/other\n[files a]\npath = /srv/a\n", &re);
+	expect(&re, "", "[keepfs] mountpoint: /run/served stays, not yet /mnt/other\n");
+	assert_string_equal(re.conf.mountpoint, "/run/served");
+}
+
 static void *read_versions(void *arg)
 {
 	for (int i = 0; i < 2000; i++) {
@@ -194,6 +217,7 @@ int main(void)
 	        CONF_TEST(test_every_key_of_the_daemon),
 	        CONF_TEST(test_wrong),
 	        CONF_TEST(test_contradicts_what_stays),
+	        CONF_TEST(test_served_elsewhere),
 	        CONF_TEST(test_versions),
 	};
 
