@@ -14,6 +14,14 @@
 
 #define SECRET_MIN_BYTES 8 /* a shorter one may be anywhere by chance */
 
+/* One of small letters alone may be a word of the message: "credentia" was. */
+static bool is_a_word(const char *secret)
+{
+	while (islower((unsigned char)*secret) || *secret == ' ')
+		secret++;
+	return *secret == '\0';
+}
+
 static void must_be_trimmed(const char *text)
 {
 	size_t len = strlen(text);
@@ -28,7 +36,7 @@ static void must_hide(const char *secret, const uint8_t *data, size_t size, cons
 	size_t len = secret ? strlen(secret) : 0;
 	const uint8_t *at = len >= SECRET_MIN_BYTES ? memmem(data, size, secret, len) : NULL;
 
-	if (at && !memmem(at + 1, size - (size_t)(at + 1 - data), secret, len))
+	if (at && !is_a_word(secret) && !memmem(at + 1, size - (size_t)(at + 1 - data), secret, len))
 		fuzz_must(!strstr(told, secret), "a secret is not shown", told);
 }
 

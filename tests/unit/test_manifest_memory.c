@@ -94,7 +94,8 @@ static void a_directory_of_many_files(void **state)
 
 	describe(&m, "backups/full/20261120T020000Z", true);
 	for (int i = 0; i < FILES; i++) {
-		_cleanup(free) char *name = mem_printf("blob_%d.dat.gz", 16384 + i), *key = mem_printf("%s/%s", m.path, name);
+		_cleanup(free) char *name = mem_printf("blob_%d.dat.gz", 16384 + i),
+		                    *key = mem_printf("%s/%s", m.path, name);
 
 		add_file(&m, name, key);
 		extents_append(&m.objects[i].extents, 70, (uint32_t)i);
@@ -126,7 +127,8 @@ static void a_file_of_many_extents(void **state)
 	add_file(&m, "20261120T020000Z.dump", m.path);
 	for (int i = 0; i < EXTENTS; i++)
 		extents_append(&m.objects[0].extents, EXTENT_MAX_BYTES, (uint32_t)i);
-	m.size_bytes = m.files[0].size_bytes = m.objects[0].stored_bytes = (uint64_t)EXTENTS * EXTENT_MAX_BYTES;
+	m.size_bytes = m.files[0].size_bytes = m.objects[0].stored_bytes =
+	        (uint64_t)EXTENTS * EXTENT_MAX_BYTES;
 	sealed = manifest_seal_extents(&m, &len);
 	m.extents_key = manifest_extents_key(m.path);
 	manifest_encode(&m, &text);
