@@ -378,13 +378,14 @@ struct json *json_parse_but(const char *text, size_t len, struct json_list *list
 int json_each(const struct json_list *list, int (*each)(void *arg, const struct json *item), void *arg,
               struct error *err)
 {
-	struct scan s = {list->text, list->text + list->len};
+	struct scan s = {.at = list->text};
 	const char *counted = list->text;
 	int r = 0, line = list->line;
 	bool more;
 
 	if (!list->text)
 		return 0;
+	s.end = list->text + list->len;
 	skip_blanks(&s);
 	more = s.at < s.end;
 	while (r == 0 && more) {
