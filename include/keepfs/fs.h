@@ -37,8 +37,10 @@ const struct jobs_events *fs_events(struct fs *fs);
  * -ENOTEMPTY (ERROR_USAGE): @mountpoint (absolute, without links) holds something, and mount_options has no
  * "nonempty". */
 int fs_mount(struct fs *fs, const char *mountpoint, struct error *err);
-/** fs_wait_fd() - an eventfd that becomes readable when the mount has ended from outside (umount). */
+/** fs_wait_fd() - an eventfd that becomes readable when the mount has ended by itself: mostly by umount. */
 int fs_wait_fd(const struct fs *fs);
+/** fs_end() - once it is readable: 0 when it was unmounted; negative errno when the kernel's requests can be read no more. */
+int fs_end(const struct fs *fs);
 /** fs_unmount() - answer what is pending, unmount (lazily when busy), stop serving. Idempotent; blocks
  * briefly. */
 void fs_unmount(struct fs *fs);

@@ -274,17 +274,22 @@ static int wait_for_jobs_to_stop(struct daemon *d, const struct conf *conf)
 	}
 }
 
-static void supervise(struct daemon *d, const char *mountpoint)
+static int supervise(struct daemon *d, const char *mountpoint)
 {
-	int signal_number = serve_until_asked(d);
+	int signal_number = serve_until_asked(d), failure = signal_number == OTHER ? fs_end(d->fs) : 0;
 	_cleanup(conf_ref) const struct conf *conf = conf_live_ref(d->live);
 	pthread_t stopper;
 
 	notify_systemd("STOPPING=1");
-	log_info(signal_number ? "%s ends on signal %d: running backups have %lld s" : "%s was unmounted",
-	         mountpoint, signal_number, (long long)conf->stop_grace_ms / 1000);
+	if (failure < 0)
+		log_error("%s ends: the kernel's requests can be read no more: %s", mountpoint,
+		          strerrordesc_np(-failure));
+	else
+		log_info(signal_number ? "%s ends on signal %d: running backups have %lld s"
+		                       : "%s was unmounted",
+		         mountpoint, signal_number, (long long)conf->stop_grace_ms / 1000);
 	if (thread_start(&stopper, "stop", stop_jobs, d) < 0)
-		return;
+		return CLI_FAILED;
 	signal_number = wait_for_jobs_to_stop(d, conf);
 	if (signal_number != OTHER) {
 		/* Asked twice, or stuck: leave at once. What is unfinished is settled at the next start, as
@@ -296,6 +301,7 @@ static void supervise(struct daemon *d, const char *mountpoint)
 		_exit(CLI_FAILED);
 	}
 	pthread_join(stopper, NULL);
+	return failure < 0 ? CLI_FAILED : CLI_DONE;
 }
 
 /* *@conf is moved away. */
@@ -305,7 +311,7 @@ static int serve_mount(struct conf *conf, const char *mountpoint, const char *mo
 	struct daemon d = {.live = conf_live_new(conf), .engine = {.lock_fd = -1}, .log = log};
 	_cleanup(conf_ref) const struct conf *first = conf_live_ref(d.live);
 	struct error err = {0};
-	int r;
+	int r, status;
 
 	/* Until it serves, what it says is both for who started it and for whoever reads the log later. */
 	if (log)
@@ -330,12 +336,12 @@ static int serve_mount(struct conf *conf, const char *mountpoint, const char *mo
 		log_file_alone(log);
 	if (ready_fd >= 0)
 		(void)!write(ready_fd, "", 1);
-	supervise(&d, mountpoint);
+	status = supervise(&d, mountpoint);
 	stop_daemon(&d);
 	conf_live_free(d.live);
 	close(d.signal_fd);
 	close(d.stopped_fd);
-	return CLI_DONE;
+	return status;
 }
 
 /* The parent: it waits for the child's word, or its end. */

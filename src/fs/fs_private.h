@@ -39,6 +39,7 @@ struct fs {
 	char *mountpoint;
 	pthread_t loop;
 	bool looping;
+	int loop_error; /* set before ended_fd becomes readable */
 	int ended_fd;
 };
 

@@ -396,7 +396,7 @@ def start_readers(keepfs, library, count, chance):
     try:
         for _ in children:
             byte = os.read(ready, 1)
-            assert byte == b"x", byte + os.read(ready, 65536)
+            assert byte == b"x", f"{byte + os.read(ready, 65536)}, daemons {keepfs.daemons()}, {(keepfs.state / 'keepfs.log').read_text()}"
     finally:
         os.close(ready)
     return children
