@@ -6,10 +6,11 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "../support/tree.h"
 
 #define RETRY_DEADLINE_MS 60000
 /* Every call fails now and then, and of some only the answer is lost. No begin is: what it leaves is another
@@ -115,17 +116,12 @@ bool suite_open(struct suite *t, const char *kind)
 	return false;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 void suite_close(struct suite *t)
 {
 	t->store = store_free(t->store);
 	if (t->remote)
 		factory_close_s3(t);
 	if (t->root)
-		nftw(t->root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+		remove_tree(t->root);
 	free(t->root);
 }

@@ -14,11 +14,12 @@
 #include <keepfs/store.h>
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "../support/tree.h"
 
 #define NODES_MAX 64
 
@@ -36,17 +37,12 @@ static void must_work(int r, const char *what)
 	fuzz_must(r == 0, what, r < 0 ? strerrorname_np(-r) : NULL);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 static void tear_down(void)
 {
 	fs_free(tree.fs);
 	catalog_free(tree.repository.catalog);
 	store_free(tree.repository.store);
-	nftw(tree.directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	remove_tree(tree.directory);
 }
 
 static void add(const char *path, bool partial, const char *const *files)

@@ -2,11 +2,12 @@
 #pragma once
 /* A repository of its own for each test of a subject of the room artifact: a counted directory store and a catalog;
  * cmocka's headers come before. */
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "../support/tree.h"
 
 #include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
@@ -64,18 +65,13 @@ static inline int set_up(void **state)
 	return 0;
 }
 
-static inline int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 static inline int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
 	catalog_free(f->catalog);
 	store_free(f->store);
-	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	remove_tree(f->directory);
 	free(f->state_dir);
 	free(f);
 	return 0;

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -24,6 +23,8 @@
 
 #include <cmocka.h>
 
+#include "../support/tree.h"
+
 #define MIB    CACHE_SLOT_BYTES
 #define RECORD 64 /* bytes, as docs/formats.md has it; the header has the same size */
 
@@ -31,11 +32,6 @@ struct fixture {
 	char *root, *dir, *data, *table, *log;
 	struct cache *cache;
 };
-
-static inline int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
 
 static inline int setup(void **state)
 {
@@ -58,7 +54,7 @@ static inline int teardown(void **state)
 	int r;
 
 	cache_free(f->cache);
-	r = nftw(f->root, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+	r = remove_tree(f->root);
 	free(f->root);
 	free(f->dir);
 	free(f->data);

@@ -2,10 +2,11 @@
 #pragma once
 /* A catalog of its own for each test of the catalog, and artifacts to put into it; cmocka's headers come
  * before. */
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "../support/tree.h"
 
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/clock.h>
@@ -40,17 +41,12 @@ static inline int set_up(void **state)
 	return 0;
 }
 
-static inline int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 static inline int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
 	catalog_free(f->catalog);
-	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	remove_tree(f->directory);
 	free(f);
 	return 0;
 }

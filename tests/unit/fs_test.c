@@ -7,7 +7,7 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
 
-#include <ftw.h>
+#include "../support/tree.h"
 
 static ssize_t device_read(int fd, void *buf, size_t len, void *userdata)
 {
@@ -149,11 +149,6 @@ int set_up_with(void **state, const struct fuse_lowlevel_ops *ops)
 	return set_up_over(state, NULL, ops);
 }
 
-static int remove_one_path(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 int tear_down(void **state)
 {
 	struct fixture *f = *state;
@@ -163,7 +158,7 @@ int tear_down(void **state)
 	report_troubles_free(f->troubles);
 	catalog_free(f->catalog);
 	store_free(f->store);
-	nftw(f->directory, remove_one_path, 8, FTW_DEPTH | FTW_PHYS);
+	remove_tree(f->directory);
 	str_finish(&f->told);
 	free(f->url);
 	free(f);

@@ -11,7 +11,8 @@
 #include <keepfs/codec/name.h>
 
 #include <fcntl.h>
-#include <ftw.h>
+
+#include "../support/tree.h"
 
 #define FIRST_PAGE_BYTES 4096 /* of the catalog: its schema */
 
@@ -35,18 +36,13 @@ int set_up(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
 	spool_free(f->out);
 	catalog_free(f->catalog);
-	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	remove_tree(f->directory);
 	free(f);
 	return 0;
 }

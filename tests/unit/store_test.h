@@ -5,7 +5,6 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/store.h>
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "../support/tree.h"
+
 static char root[64];
 
 static inline int root_setup(void **state)
@@ -23,14 +24,9 @@ static inline int root_setup(void **state)
 	return mkdtemp(root) ? 0 : -1;
 }
 
-static inline int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 static inline int root_teardown(void **state)
 {
-	nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(root);
 	return 0;
 }
 

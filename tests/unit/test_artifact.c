@@ -11,12 +11,13 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "../support/tree.h"
 
 #include "../support/manifests.h"
 
@@ -267,16 +268,11 @@ static void fixture_begin(struct fixture *f)
 	set_repository(f);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 static void fixture_end(struct fixture *f)
 {
 	catalog_free(f->catalog);
 	store_free(f->store);
-	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	remove_tree(f->directory);
 	free(f->state_dir);
 	free(f->objects);
 }
@@ -1164,7 +1160,7 @@ static void make_many(struct fixture *f)
 static void lose_catalog(struct fixture *f)
 {
 	catalog_free(take_ptr(&f->catalog));
-	nftw(f->state_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	remove_tree(f->state_dir);
 	assert_int_equal(catalog_open(f->state_dir, &f->catalog, NULL), 0);
 	set_repository(f);
 }

@@ -12,7 +12,6 @@
 #include <keepfs/check.h>
 
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +19,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "../support/tree.h"
 
 enum trouble { NONE, PUT_FAILS, ALWAYS_EXISTS, OVERWRITES, GET_FAILS, GET_LIES, REMOVE_FAILS, REMOVE_LIES };
 
@@ -141,15 +142,10 @@ static void bench_init(struct bench *b)
 	b->result = mem_alloc(sizeof(*b->result));
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 static void bench_finish(struct bench *b)
 {
 	free(b->result);
-	assert_int_equal(nftw(b->state_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+	assert_int_equal(remove_tree(b->state_dir), 0);
 }
 
 static const struct catalog_probe *find_item(const struct check_result *result, const char *name)

@@ -7,10 +7,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "../support/tree.h"
 
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/clock.h>
@@ -62,17 +63,12 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
 	catalog_free(f->repository.catalog);
-	nftw(f->root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	remove_tree(f->root);
 	free(f->job.files.path);
 	free(f);
 	return 0;

@@ -20,7 +20,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -32,6 +31,8 @@
 #include <sys/stat.h>
 
 #include <cmocka.h>
+
+#include "../support/tree.h"
 
 struct bench {
 	struct make_context ctx; /* first: the maker finds the bench by it */
@@ -206,16 +207,11 @@ static void bench_init(struct bench *b, int64_t parallel_runs)
 	assert_int_equal(jobs_start(&options, &b->jobs, &err), 0);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 static void bench_finish(struct bench *b)
 {
 	assert_null(jobs_free(b->jobs));
 	catalog_free(b->repository.catalog);
-	assert_int_equal(nftw(b->state_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+	assert_int_equal(remove_tree(b->state_dir), 0);
 	pthread_cond_destroy(&b->changed);
 	pthread_mutex_destroy(&b->lock);
 }

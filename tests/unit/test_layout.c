@@ -71,7 +71,7 @@ static int tear_down(void **state)
 	close_reader(f);
 	drop_object(f);
 	if (f->cache_dir[0])
-		nftw(f->cache_dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+		remove_tree(f->cache_dir);
 	/* Every buffer and every promise came back. */
 	assert_true(pool_try_reserve(f->pool, pool_buffers(f->pool)));
 	pool_unreserve(f->pool, pool_buffers(f->pool));

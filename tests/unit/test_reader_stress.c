@@ -13,7 +13,6 @@
 #include <keepfs/reader.h>
 
 #include <errno.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -23,6 +22,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "../support/tree.h"
 
 /* cmocka's own end the test's thread only. */
 #define must(condition)                                                                                      \
@@ -426,11 +427,6 @@ static void run_round(unsigned seed)
 	}
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 static unsigned first_seed = 1, rounds = 15;
 
 static void test_chaos(void **state)
@@ -442,7 +438,7 @@ static void test_chaos(void **state)
 			fprintf(stderr, "seed %u\n", first_seed + i);
 		run_round(first_seed + i);
 	}
-	nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(directory);
 }
 
 int main(int argc, char **argv)
