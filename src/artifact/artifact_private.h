@@ -87,6 +87,8 @@ struct lookup {
 int lookup_find(struct lookup *l, const char *key, const struct store_object **ret_object, struct error *err);
 void lookup_finish(struct lookup *l);
 
+/** artifact_is_directory_path() - is an artifact of @path a directory? It has no suffix then. */
+bool artifact_is_directory_path(const char *path);
 /** artifact_prefix() - heap: what the keys of all objects begin with that an artifact of @path has. */
 char *artifact_prefix(const char *path);
 

@@ -102,14 +102,32 @@ static int remove_below(struct store *store, const struct store_call *call, cons
 	return r;
 }
 
+/* A name without a suffix may also be that of a directory with backups of its own: of a database, of an earlier job. */
+static int refuse_directory_of_others(struct store *store, const struct store_call *call, const char *path,
+                                      struct error *err)
+{
+	_cleanup(free) char *manifests = mem_printf("manifests/%s/", path);
+	_cleanup(free) struct store_object *others = NULL;
+	size_t count = 0;
+	bool more;
+	int r = store_list(store, call, manifests, NULL, 1, &others, &count, &more, err);
+
+	if (r == 0 && count > 0)
+		r = error_set(err, ERROR_CONFLICT, EEXIST,
+		              "%s: other backups lie below it, so nothing there is deleted: %s", path,
+		              others[0].key);
+	return r;
+}
+
+/* The files in a backup that is a directory, or those beside one that is a file: never both, for what is below the stem of
+ * a file is another's. */
 static int remove_all_below(struct store *store, const struct store_call *call, const char *path,
                             struct error *err)
 {
-	_cleanup(free) char *stem = manifest_stem(path), *beside = mem_printf("%s.", stem),
-	                    *within = mem_printf("%s/", stem);
-	int r = remove_below(store, call, beside, err);
+	_cleanup(free) char *prefix = artifact_prefix(path);
+	int r = artifact_is_directory_path(path) ? refuse_directory_of_others(store, call, path, err) : 0;
 
-	return r < 0 ? r : remove_below(store, call, within, err);
+	return r < 0 ? r : remove_below(store, call, prefix, err);
 }
 
 /* What lies beside the manifest: it may be there though no manifest ever was. */

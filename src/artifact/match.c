@@ -24,12 +24,18 @@ struct walk {
 	size_t count, at;
 };
 
+bool artifact_is_directory_path(const char *path)
+{
+	_cleanup(free) char *stem = manifest_stem(path);
+
+	return strcmp(stem, path) == 0;
+}
+
 char *artifact_prefix(const char *path)
 {
 	_cleanup(free) char *stem = manifest_stem(path);
 
-	/* A directory may have nothing behind its stem. */
-	return mem_printf("%s%s", stem, strcmp(stem, path) == 0 ? "/" : ".");
+	return mem_printf("%s%s", stem, artifact_is_directory_path(path) ? "/" : ".");
 }
 
 static int compare_expected(const void *a, const void *b)

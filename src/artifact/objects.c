@@ -118,15 +118,8 @@ int artifact_is_foreign(struct store *store, const struct store_call *call, cons
 	return r < 0 ? r : m.run_id != run_id;
 }
 
-static bool is_below(const char *key, const char *stem)
-{
-	size_t len = strlen(stem);
-
-	return strncmp(key, stem, len) == 0 && (key[len] == '.' || key[len] == '/');
-}
-
-/* Returns how many uploads below @stem were listed under @prefix. */
-static int abort_listed(struct store *store, const struct store_call *call, const char *stem,
+/* Returns how many uploads of keys that begin with @own were listed under @prefix. */
+static int abort_listed(struct store *store, const struct store_call *call, const char *own,
                         const char *prefix, struct error *err)
 {
 	struct store_upload_info *uploads = NULL;
@@ -136,7 +129,7 @@ static int abort_listed(struct store *store, const struct store_call *call, cons
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < count; i++) {
-		if (!is_below(uploads[i].key, stem))
+		if (!str_starts(uploads[i].key, own))
 			continue;
 		found++;
 		r = store_upload_abort(store, call, uploads[i].key, uploads[i].upload_id, err);
@@ -148,15 +141,15 @@ static int abort_listed(struct store *store, const struct store_call *call, cons
 int artifact_abort_uploads(struct store *store, const struct store_call *call, const char *path,
                            struct error *err)
 {
-	_cleanup(free) char *stem = manifest_stem(path);
+	_cleanup(free) char *stem = manifest_stem(path), *prefix = artifact_prefix(path);
 
 	/* An abort may be overtaken by a part that was still on its way: only an empty list is the end. */
 	for (int round = 0; round < ABORT_ROUNDS; round++) {
-		int below = abort_listed(store, call, stem, stem, err), own = 0;
+		int below = abort_listed(store, call, prefix, stem, err), own = 0;
 
 		/* MinIO lists the uploads of a key only when it is asked for the whole key. */
 		if (below == 0 && strcmp(stem, path) != 0)
-			own = abort_listed(store, call, stem, path, err);
+			own = abort_listed(store, call, prefix, path, err);
 		if (below < 0 || own < 0)
 			return below < 0 ? below : own;
 		if (below + own == 0)

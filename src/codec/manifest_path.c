@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Paths and keys: where an artifact is, and all that belongs to it. Everything of one artifact begins with
- * its stem, which no other artifact has, so that it can be found, and deleted, without knowing what it is.
+ * its stem, which no other artifact has, and '.', or '/' when it is a directory, so that it can be found, and deleted,
+ * without knowing what it is. A directory of artifacts may have the name of a file's stem.
  */
 #include "manifest_private.h"
 
