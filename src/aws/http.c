@@ -58,7 +58,7 @@ int aws_status_fails(const struct net_response *answer, const char *url, const c
 	return r;
 }
 
-/* What is behind "://", up to the port. */
+/* What is behind "://", up to the port; "" where a name and a password come first: they would hide who is asked. */
 static char *host_of(const char *url)
 {
 	const char *host = strstr(url, "://");
@@ -67,6 +67,8 @@ static char *host_of(const char *url)
 	if (!host)
 		return mem_strdup("");
 	host += 3;
+	if (memchr(host, '@', strcspn(host, "/?")))
+		return mem_strdup("");
 	len = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?");
 	return mem_printf("%.*s", (int)len, host);
 }

@@ -53,8 +53,13 @@ static int read_program(const struct aws_ask *ask, const struct proc *p, struct 
 
 	do {
 		int64_t left_ms = until_ms - clock_mono_ms();
+		int count = poll(&ready, 1, left_ms > 0 ? (int)left_ms : 0);
 
-		if (poll(&ready, 1, left_ms > 0 ? (int)left_ms : 0) == 0) {
+		if (count < 0 && errno == EINTR) {
+			n = -1;
+			continue;
+		}
+		if (count <= 0) {
 			explicit_bzero(piece, sizeof(piece));
 			return aws_fail(
 			        err,
