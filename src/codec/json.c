@@ -303,7 +303,7 @@ static bool skip_list(struct scan *s)
 	while (s->at < s->end) {
 		depth += skip_one(s);
 		if (depth == 0)
-			return true;
+			return s->at[-1] == ']';
 	}
 	return false;
 }

@@ -253,6 +253,7 @@ static void bad_lists_are_refused(void **state)
 	        {"{\"a\": [1], \"\\u0061\": [2]}", "duplicate"},
 	        {"{\"a\": [1\n],\n\"c\": no}", "line 3"},
 	        {"{\"a\": [1}", "not valid JSON"},
+	        {"{\"a\": [{}}}", "not valid JSON"},
 	        {"{\"a\": [\"]}", "not valid JSON"},
 	        {"{\"a\": [\"\\\"]}", "not valid JSON"},
 	        {"{\"a\": [\xff]}", "line 1"},
