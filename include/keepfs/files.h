@@ -21,7 +21,8 @@
 
 /** struct files_source - which directory, and what of it; everything is borrowed */
 struct files_source {
-	const char *root;     /* absolute; may itself be a link to a directory */
+	const char *root;  /* absolute; may itself be a link to a directory */
+	const char *below; /* a directory below it, reached without following a link; NULL: the root itself */
 	char *const *exclude; /* patterns (keepfs/files/exclude.h), ended by NULL; NULL: none */
 	bool cross_mounts;    /* false: a directory where something else is mounted is archived empty */
 	int64_t now_us; /* for files_subdirectories(): a time of change that is later was set by somebody */
@@ -76,7 +77,9 @@ struct files_subdirectory {
 	/* When anything in it changed last: the newest time of change of itself and all below it (ctime, which nobody can set, and
 	 * mtime unless it is in the future). What is excluded or mounted is not looked at. */
 	int64_t changed_at_us;
-	bool complete; /* false: something in it could not be looked at */
+	/* Why it cannot be judged: something in it, or what should hold such ones, could not be looked at, or another file
+	 * system is mounted there and cross_mounts is false. NULL: nothing is wrong. */
+	const char *problem;
 };
 
 /**

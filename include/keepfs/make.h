@@ -34,6 +34,7 @@ struct make_target {
 	char *label;     /* for people, history and manifest */
 	char *directory; /* where its artifacts are in the tree: "backups/full", "backups/tenants/acme" */
 	char *stem;      /* the name of its artifact without a suffix; NULL: the time at which it began */
+	char *problem;   /* why it cannot be made, which was found out when it was found; NULL: it can */
 };
 
 struct make_targets {

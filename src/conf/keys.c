@@ -274,12 +274,14 @@ const struct conf_key conf_keys[] = {
         {FILES(settle_ms), .name = "settle", .type = CONF_DURATION, .fallback = "10m", .min = 0,
          .max = 365 * 24 * HOUR,
          .help = "A subdirectory of 'each' is archived when nothing in it has changed for so long; until then it "
-                 "is left for a later run."},
+                 "is left for a later run. So is one in which something changes while it is read. One that cannot be "
+                 "looked into, or where another file system is mounted, fails: exclude it, or make it readable."},
         {FILES(cross_mounts), .name = "cross_mounts", .type = CONF_BOOL, .fallback = "no",
          .help = "Archives also what is mounted below 'path' from other file systems. With 'no' the directory "
                  "where something else is mounted is archived empty."},
         {FILES(skip_unreadable), .name = "skip_unreadable", .type = CONF_BOOL, .fallback = "no",
-         .help = "Leaves out files that cannot be read: they are counted, and the run's log tells of them. With "
+         .help = "Leaves out files that cannot be read (what fails to its end has zeros there): they are counted, "
+                 "and a warning of the run tells of them. With "
                  "'no' the first of them makes the run fail."},
 
         {DUMP(database), .name = "database", .type = CONF_CONNECTION, .fallback = "",

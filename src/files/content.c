@@ -88,6 +88,8 @@ static int write_data_piece(struct content *c, struct data_piece e, struct out *
 		char *room = out_room(out, &bytes);
 
 		n = c->errnum ? 0 : read_content(c, room, bytes < e.bytes ? bytes : (size_t)e.bytes, e.at);
+		if (n == 0 && !c->errnum)
+			c->was_cut = true;
 		if (n == 0) /* it was cut meanwhile, or is broken: what was promised has to come */
 			return out_zeros(out, e.bytes, err);
 		e.at += n;

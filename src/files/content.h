@@ -16,6 +16,7 @@ struct content {
 	bool was_cached;  /* others use this file: it stays in the system's cache */
 	uint64_t dropped; /* up to here the cache was told to forget it */
 	int errnum;       /* why reading failed, positive; 0 */
+	bool was_cut;     /* it ended before its size: zeros stand for the rest */
 };
 
 /** content_init() - look at the file, which is as @st says; reads nothing. */

@@ -77,7 +77,8 @@ static int open_archive_press(struct archive *a, struct error *err)
 static int write_tar(struct archive *a, struct error *err)
 {
 	const struct files_options options = {
-	        .source = {.root = a->root,
+	        .source = {.root = a->conf->path,
+	                   .below = a->order->target->name,
 	                   .exclude = a->conf->exclude,
 	                   .cross_mounts = a->conf->cross_mounts,
 	                   .cancel = a->order->cancel,
@@ -170,10 +171,11 @@ static void say_facts(const struct archive *a)
 		make_say(a->order, "%" PRIu64 " files changed and %" PRIu64 " vanished while they were read",
 		         f->changed, f->vanished);
 	if (f->unreadable > 0)
-		make_warn(a->order,
-		          "%" PRIu64
-		          " files or directories of %s could not be read and are not in the archive",
-		          f->unreadable, a->root);
+		make_warn(
+		        a->order,
+		        "%" PRIu64
+		        " files or directories of %s could not be read: they are not in the archive, or end in zeros there",
+		        f->unreadable, a->root);
 }
 
 static void describe_archive(struct archive *a)
@@ -202,9 +204,11 @@ static void describe_archive(struct archive *a)
 static int refuse_own_mount(const struct archive *a, struct error *err)
 {
 	const char *mountpoint = a->ctx->conf->mountpoint;
+	size_t len = strlen(a->root);
 
-	if (!a->conf->cross_mounts || !mountpoint || !str_starts(mountpoint, a->root) ||
-	    mountpoint[strlen(a->root)] != '/')
+	len -= len > 0 && a->root[len - 1] == '/';
+	if (!a->conf->cross_mounts || !mountpoint || strncmp(mountpoint, a->root, len) != 0 ||
+	    mountpoint[len] != '/')
 		return 0;
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
@@ -212,10 +216,27 @@ static int refuse_own_mount(const struct archive *a, struct error *err)
 	        a->root, mountpoint);
 }
 
+/* An archive that is made once has to be of one state: what changed under our eyes had not settled. */
+static int refuse_what_changed(const struct archive *a, struct error *err)
+{
+	const struct files_facts *f = &a->facts;
+
+	if (!a->order->target->stem || f->changed + f->vanished == 0)
+		return 0;
+	return error_set(err, ERROR_CONFLICT, EBUSY,
+	                 "%s: %" PRIu64 " files changed and %" PRIu64
+	                 " vanished while it was read: its archive is made once, so a later run makes it",
+	                 a->root, f->changed, f->vanished);
+}
+
 static int make_files_archive(struct archive *a, struct manifest *ret, struct error *err)
 {
 	struct stream_object *object = NULL;
 	int r = refuse_own_mount(a, err);
+
+	if (a->order->target->problem)
+		return error_set(err, ERROR_DENIED, EACCES, "%s: no archive is made of it: %s", a->root,
+		                 a->order->target->problem);
 
 	if (r == 0)
 		r = begin_archive(a, err);
@@ -227,6 +248,8 @@ static int make_files_archive(struct archive *a, struct manifest *ret, struct er
 		r = segment_file_begin(&a->file, object, a->compression.method == COMPRESSION_GZIP, err);
 	if (r == 0)
 		r = read_on_a_thread(a, err);
+	if (r == 0)
+		r = refuse_what_changed(a, err);
 	if (r == 0)
 		r = segment_file_end(&a->file, err);
 	if (r == 0)

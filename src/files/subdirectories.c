@@ -19,6 +19,9 @@ struct search {
 	int64_t now_us;
 	char *path; /* the one the walk is in; NULL */
 	struct files_subdirectory current;
+	char *problem;  /* the first of the current one */
+	int row_result; /* of a row that came as a trouble */
+	struct error row_error;
 };
 
 static size_t depth_of(const char *path)
@@ -48,12 +51,23 @@ static void add_change(struct search *s, const struct statx *st)
 
 static int end_row(struct search *s, struct error *err)
 {
-	_cleanup(free) char *path = take_ptr(&s->path);
+	_cleanup(free) char *path = take_ptr(&s->path), *problem = take_ptr(&s->problem);
 
 	if (!path)
 		return 0;
 	s->current.path = path;
+	s->current.problem = problem;
 	return s->row(s->source->arg, &s->current, err);
+}
+
+/* One of which no more is known than that it should be there. */
+static int problem_row(struct search *s, const char *path, char *problem, struct error *err)
+{
+	const struct files_subdirectory d = {.path = path, .changed_at_us = INT64_MIN, .problem = problem};
+	int r = s->row(s->source->arg, &d, err);
+
+	free(problem);
+	return r;
 }
 
 /* What is at the depth of the pattern, or above. */
@@ -61,15 +75,26 @@ static int visit_candidate(struct search *s, const struct walk_entry *e, size_t 
 {
 	int r = end_row(s, err);
 
+	if (r == 0 && s->row_result < 0) {
+		*err = s->row_error;
+		r = s->row_result;
+	}
 	if (r < 0)
 		return r;
-	if (!S_ISDIR(e->st->stx_mode) || e->other_mount ||
-	    !exclude_match(s->levels[depth - 1], e->path, true))
+	if (!S_ISDIR(e->st->stx_mode) || !exclude_match(s->levels[depth - 1], e->path, true))
 		return WALK_LEAVE_OUT;
+	if (e->other_mount) {
+		r = problem_row(
+		        s, e->path,
+		        mem_strdup(
+		                "another file system is mounted there: set cross_mounts = yes, or exclude it"),
+		        err);
+		return r < 0 ? r : WALK_LEAVE_OUT;
+	}
 	if (depth < s->level_count)
 		return 0;
 	s->path = mem_strdup(e->path);
-	s->current = (struct files_subdirectory){.changed_at_us = INT64_MIN, .complete = true};
+	s->current = (struct files_subdirectory){.changed_at_us = INT64_MIN};
 	add_change(s, e->st);
 	return 0;
 }
@@ -87,13 +112,33 @@ static int visit_subdirectory(void *arg, const struct walk_entry *e, struct erro
 	return 0;
 }
 
+static bool is_at_or_below(const char *path, const char *directory)
+{
+	size_t len = strlen(directory);
+
+	return strncmp(path, directory, len) == 0 && (path[len] == '\0' || path[len] == '/');
+}
+
 /* What vanished changed its directory, whose time tells. */
 static void note_incomplete(void *arg, enum walk_trouble what, const char *path, int errnum)
 {
 	struct search *s = arg;
 
-	if (what == WALK_UNREADABLE && depth_of(path) >= s->level_count)
-		s->current.complete = false;
+	size_t depth = depth_of(path);
+	char *problem;
+
+	if (what != WALK_UNREADABLE || depth == 0 ||
+	    (depth <= s->level_count && !exclude_match(s->levels[depth - 1], path, true)))
+		return;
+	problem = mem_printf("%s cannot be read: %s", path, strerrordesc_np(errnum));
+	/* One that is not entered may be the last that was visited, or one of which nothing but the name is known. */
+	if (depth >= s->level_count && s->path && is_at_or_below(path, s->path)) {
+		if (!s->problem)
+			s->problem = take_ptr(&problem);
+		free(problem);
+		return;
+	}
+	s->row_result = problem_row(s, path, problem, &s->row_error);
 }
 
 static int check_pattern(const char *pattern, struct error *err)
@@ -124,6 +169,7 @@ static void search_finish(struct search *s)
 		free(s->levels[i]);
 	free(s->levels);
 	free(s->path);
+	free(s->problem);
 }
 
 int files_subdirectories(const struct files_source *source, const char *pattern, row_function *row,
@@ -140,6 +186,10 @@ int files_subdirectories(const struct files_source *source, const char *pattern,
 	r = walk_directory(source, &visitor, err);
 	if (r == 0)
 		r = end_row(&s, err);
+	if (r == 0 && s.row_result < 0) {
+		*err = s.row_error;
+		r = s.row_result;
+	}
 	search_finish(&s);
 	return r;
 }

@@ -2,7 +2,7 @@
 /*
  * What a job of files makes: one archive of all, named by the time; or, with `each`, one of every subdirectory that matches
  * and has no archive yet, named like it. A subdirectory is taken when nothing in it has changed for `settle`, since its
- * archive is made once and kept.
+ * archive is made once and kept. One that cannot be looked into is taken as well, and fails: nobody would miss it else.
  */
 #include "job.h"
 
@@ -35,11 +35,15 @@ static size_t constant_bytes(const char *pattern)
 static int take_subdirectory(void *arg, const struct files_subdirectory *d, struct error *err)
 {
 	struct search *s = arg;
-	_cleanup(free) char *stem = name_stem_from(d->path + s->constant);
+	/* What lies above the wildcards is shorter, when there is a problem with it. */
+	_cleanup(free) char *stem =
+	        name_stem_from(d->path + (strlen(d->path) > s->constant ? s->constant : 0));
+	bool is_known = d->changed_at_us > INT64_MIN,
+	     fails = d->problem && !(s->job->files.skip_unreadable && is_known);
 	struct make_target *target;
 	int taken;
 
-	if (!d->complete || s->now_us - d->changed_at_us < s->job->files.settle_ms * 1000)
+	if (!fails && s->now_us - d->changed_at_us < s->job->files.settle_ms * 1000)
 		return 0;
 	taken = catalog_stem_taken(s->ctx->repository->catalog, s->directory, stem);
 	if (taken < 0)
@@ -51,6 +55,7 @@ static int take_subdirectory(void *arg, const struct files_subdirectory *d, stru
 	target->label = mem_strdup(d->path);
 	target->directory = mem_strdup(s->directory);
 	target->stem = take_ptr(&stem);
+	target->problem = fails ? mem_strdup(d->problem) : NULL;
 	return 0;
 }
 

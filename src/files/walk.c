@@ -14,7 +14,8 @@
 #define OPEN_LEVELS 64
 
 struct level {
-	int fd; /* -1: closed for the time being */
+	int fd;     /* -1: closed for the time being */
+	int errnum; /* why it could not be opened again; 0: another one has its name */
 	uint64_t device, inode;
 	size_t path_bytes; /* of the path up to here */
 	struct dir_names names;
@@ -115,12 +116,15 @@ static int push(struct walk *w, int path_fd, const struct statx *st)
 /* Takes over @fd when it is the directory of @l. */
 static bool accept_level(struct level *l, int fd)
 {
-	struct statx st;
+	struct statx st = {0};
 
-	if (fd >= 0 && walk_stat(fd, &st) == 0 && st.stx_ino == l->inode && walk_device(&st) == l->device) {
+	int r = fd < 0 ? -errno : walk_stat(fd, &st);
+
+	if (r == 0 && st.stx_ino == l->inode && walk_device(&st) == l->device) {
 		l->fd = fd;
 		return true;
 	}
+	l->errnum = -r;
 	if (fd >= 0)
 		close(fd);
 	return false;
@@ -144,10 +148,11 @@ static bool reopen_from_root(struct walk *w, struct level *l)
 
 	for (size_t i = 1; fd >= 0 && &w->levels[i] <= l; i++) {
 		_cleanup(free) char *name = walk_level_name(w, i);
-		int next = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int next = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), errnum = errno;
 
 		close(fd);
 		fd = next;
+		errno = errnum;
 	}
 	return accept_level(l, fd);
 }
@@ -166,7 +171,7 @@ static void pop(struct walk *w)
 
 	cut_path(w, l->path_bytes);
 	if (parent && parent->fd < 0 &&
-	    !accept_level(parent, l->fd < 0 ? -1 : openat(l->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC)))
+	    (l->fd < 0 || !accept_level(parent, openat(l->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC))))
 		reopen_from_root(w, parent);
 	close_level(l);
 	dir_names_finish(&l->names);
@@ -207,10 +212,8 @@ static int visit_name(struct walk *w, const struct level *parent, const char *na
 	_cleanup(fd) int fd = -1;
 
 	set_walk_path(w, parent->path_bytes, name);
-	if (parent->fd < 0) {
-		trouble(w, WALK_VANISHED, ESTALE);
-		return 0;
-	}
+	if (parent->fd < 0)
+		return open_trouble(w, parent->errnum ? parent->errnum : ESTALE, err);
 	fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? open_trouble(w, errno, err) : visit_opened(w, fd, err);
 }
@@ -253,14 +256,39 @@ static int visit_root(struct walk *w, int fd, struct error *err)
 	return r < 0 ? error_system(err, -r, "%s", w->source->root) : 0;
 }
 
+/* Down from the root, without following a link: whoever owns a directory in between cannot lead elsewhere. */
+static int open_below(int root, const char *below)
+{
+	_cleanup(free) char *names = mem_strdup(below);
+	char *rest = names, *name;
+	int fd = root;
+
+	while (fd >= 0 && (name = strsep(&rest, "/"))) {
+		int next = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), errnum = errno;
+
+		close(fd);
+		fd = next;
+		errno = errnum;
+	}
+	return fd;
+}
+
+static int open_root(const struct files_source *source)
+{
+	int fd = open(source->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd >= 0 && source->below ? open_below(fd, source->below) : fd;
+}
+
 int walk_directory(const struct files_source *source, const struct walk_visitor *visitor, struct error *err)
 {
 	struct walk w = {.source = source, .visitor = visitor};
-	_cleanup(fd) int root = open(source->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup(fd) int root = open_root(source);
 	int r;
 
 	if (root < 0)
-		return error_system(err, errno, "%s", source->root);
+		return error_system(err, errno, "%s%s%s", source->root, source->below ? "/" : "",
+		                    source->below ? source->below : "");
 	r = visit_root(&w, root, err);
 	while (r == 0 && w.depth > 0)
 		r = walk_step(&w, err);

@@ -87,11 +87,13 @@ static bool times_differ(struct statx_timestamp a, struct statx_timestamp b)
 	return a.tv_sec != b.tv_sec || a.tv_nsec != b.tv_nsec;
 }
 
-static void look_again(struct writer *w, const struct walk_entry *e, int fd, const struct statx *before)
+/* Where times and sizes are remembered for a while (network file systems), only the bytes that were missing tell. */
+static void look_again(struct writer *w, const struct walk_entry *e, int fd, const struct statx *before,
+                       bool was_cut)
 {
 	struct statx now;
 
-	if (walk_stat(fd, &now) < 0 || now.stx_size != before->stx_size ||
+	if (was_cut || walk_stat(fd, &now) < 0 || now.stx_size != before->stx_size ||
 	    times_differ(now.stx_mtime, before->stx_mtime) || times_differ(now.stx_ctime, before->stx_ctime))
 		troubles_note(&w->troubles, TROUBLE_CHANGED, e->path, 0);
 }
@@ -138,7 +140,7 @@ static int write_file_entry(struct writer *w, const struct walk_entry *e, struct
 	content_finish(&c);
 	if (r < 0)
 		return r;
-	look_again(w, e, fd, &st);
+	look_again(w, e, fd, &st, c.was_cut);
 	return 1;
 }
 

@@ -70,6 +70,7 @@ void make_targets_finish(struct make_targets *targets)
 		free(targets->items[i].label);
 		free(targets->items[i].directory);
 		free(targets->items[i].stem);
+		free(targets->items[i].problem);
 	}
 	free(targets->items);
 	*targets = (struct make_targets){0};

@@ -5,8 +5,11 @@ import pathlib
 import socket
 import stat
 import subprocess
+import tarfile
 
 import pytest
+
+import daemon
 
 MIB = 1 << 20
 SUFFIX = {"gzip": ".tar.gz", "zstd": ".tar.zst", "none": ".tar", "fast": ".tar.zst"}
@@ -170,6 +173,45 @@ def test_what_is_not_quiet_yet_waits(new_keepfs, tmp_path):
     keepfs = new_keepfs({"files media": {"path": tree, "each": "*/", "settle": "1h"}}).mount()
     assert keepfs.backup("media")["state"] == "completed"
     assert archives(keepfs, "media") == []
+
+
+def test_a_subdirectory_that_is_a_mount_is_not_passed_over(new_keepfs, tmp_path):
+    """nobody would miss it: that it is not archived has to be said, until it is excluded, or asked for"""
+    tree = tmp_path / "tree"
+    (tree / "dataset").mkdir(parents=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "none", tree / "dataset"]).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        keepfs = new_keepfs({"files media": {"path": tree, "each": "*/", "settle": "1s"}}).mount()
+        status = keepfs.wait_run(keepfs.trigger("media"))
+        assert status["state"] == "failed" and "another file system is mounted there: set cross_mounts = yes, or exclude it" in status["error"]
+        assert archives(keepfs, "media") == []
+        keepfs.unmount()
+    finally:
+        subprocess.run(["umount", tree / "dataset"], check=True)
+
+
+def test_what_is_made_once_is_of_one_state(new_keepfs, tmp_path):
+    """an archive of what changed while it was read would stay for ever"""
+    tree = tmp_path / "tree"
+    (tree / "2026").mkdir(parents=True)
+    file = tree / "2026" / "file"
+    file.write_bytes(os.urandom(6 << 20))
+    keepfs = new_keepfs({"files media": {"path": tree, "each": "*/", "settle": "1s", "compression": "none", "max_rate": "2M"}}).mount()
+    while True:
+        run = keepfs.trigger("media")
+        daemon.wait_until(lambda: keepfs.run_status(run)["state"] in daemon.ENDED or "read_bytes=0" not in keepfs.text("jobs", str(run), "progress"), "the first bytes")
+        if keepfs.run_status(run)["state"] not in daemon.ENDED:
+            break  # else it had not settled yet
+    with open(file, "ab") as out:
+        out.write(b"more")
+    status = keepfs.wait_run(run)
+    assert status["state"] == "failed" and "1 files changed and 0 vanished while it was read" in status["error"]
+    assert archives(keepfs, "media") == []
+    while not archives(keepfs, "media"):
+        keepfs.backup("media")
+    with tarfile.open(keepfs.path("backups", "media", "2026.tar")) as tar:
+        assert tar.getmember("./file").size == (6 << 20) + 4
 
 
 def test_a_directory_that_is_not_there_fails_and_says_so(new_keepfs, tmp_path):

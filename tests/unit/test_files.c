@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -709,8 +710,9 @@ static int take_row(void *arg, const struct files_subdirectory *d, struct error 
 
 	if (rows->fail)
 		return error_set(err, ERROR_INTERNAL, rows->fail, "no more");
-	assert_true(d->complete);
 	str_appendf(&rows->text, "%s ", d->path);
+	if (d->problem)
+		str_appendf(&rows->text, "(%s) ", d->problem);
 	rows->changed_at_us[rows->count++] = d->changed_at_us;
 	return 0;
 }
@@ -744,6 +746,87 @@ static void subdirectories_that_match(void **state)
 	str_finish(&rows.text);
 	rows = subdirectories(f, "none", NULL);
 	assert_int_equal(rows.count, 0);
+}
+
+/* Nobody would miss what is left out without a word. */
+static void subdirectories_with_a_problem(void **state)
+{
+	struct fixture *f = *state;
+	struct rows rows;
+
+	sh(f, "cd src; mkdir -p a/1 a/2/in b/1 c/1; chmod 0 a/2 b c; chmod 755 ..");
+	if (geteuid() == 0)
+		assert_int_equal(seteuid(65534), 0);
+	rows = subdirectories(f, "[ab]/*", NULL);
+	if (getuid() == 0)
+		assert_int_equal(seteuid(0), 0);
+	sh(f, "chmod 755 src/a/2 src/b src/c");
+	assert_string_equal(
+	        rows.text.data,
+	        "a/1 a/2 (a/2 cannot be read: Permission denied) b (b cannot be read: Permission denied) ");
+	str_finish(&rows.text);
+	if (run(f, "mount -t tmpfs none src/b/1") != 0) {
+		print_message("not allowed to mount: not tested\n");
+		return;
+	}
+	rows = subdirectories(f, "b/*", NULL);
+	sh(f, "umount src/b/1");
+	assert_string_equal(
+	        rows.text.data,
+	        "b/1 (another file system is mounted there: set cross_mounts = yes, or exclude it) ");
+	str_finish(&rows.text);
+}
+
+/* Whoever owns a directory in between may put a link in the place of the one that was found. */
+static void what_is_below_is_reached_without_a_link(void **state)
+{
+	struct fixture *f = *state;
+
+	sh(f, "mkdir -p src/a/b other/b; : >src/a/b/file; ln -s ../other src/link");
+	archive(f, (struct files_options){.source.below = "a/b"});
+	sh(f, "test \"$(tar tf a.tar | tr '\\n' ' ')\" = './ ./file '");
+	assert_int_equal(archive_with(f, (struct files_options){.source.below = "link/b"}), -ENOTDIR);
+	assert_non_null(strstr(f->err.message, "src/link/b"));
+	assert_int_equal(archive_with(f, (struct files_options){.source.below = "a/none"}), -ENOENT);
+}
+
+static struct rlimit limit_before;
+
+static void no_descriptor_is_free(struct fixture *f)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit_before), 0);
+	limit = (struct rlimit){.rlim_cur = 0, .rlim_max = limit_before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* What is still to come in a directory that cannot be opened again has not vanished. */
+static void a_directory_that_cannot_be_opened_again_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	int r;
+
+	sh(f,
+	   "cd src; for i in {1..6}; do mkdir d; : >z; cd d; done; for i in {1..64}; do mkdir d; cd d; done; head -c 3M /dev/urandom >big");
+	f->during = no_descriptor_is_free;
+	r = archive_with(f, (struct files_options){0});
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit_before), 0);
+	assert_int_equal(r, -EMFILE);
+}
+
+/* There the size is a page, whatever the content. */
+static void a_file_that_ends_too_early_has_changed(void **state)
+{
+	struct fixture *f = *state;
+	static const char root[] = "/sys/kernel/mm/transparent_hugepage";
+
+	if (access(root, R_OK) != 0) {
+		print_message("no %s: not tested\n", root);
+		return;
+	}
+	archive(f, (struct files_options){.source.root = root, .skip_unreadable = true});
+	assert_true(f->facts.changed > 0);
 }
 
 /* Deep below and anywhere in it; times of the past are no change, and one of the future is none of that time. */
@@ -819,6 +902,10 @@ int main(void)
 	        TEST(no_descriptor_is_left),
 	        cmocka_unit_test(links_are_forgotten_when_all_were_seen),
 	        TEST(subdirectories_that_match),
+	        TEST(subdirectories_with_a_problem),
+	        TEST(what_is_below_is_reached_without_a_link),
+	        TEST(a_directory_that_cannot_be_opened_again_is_an_error),
+	        TEST(a_file_that_ends_too_early_has_changed),
 	        TEST(when_something_changed),
 	        TEST(only_what_changed_is_newer),
 	};

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "../support/tree.h"
 
@@ -85,7 +86,8 @@ static char *targets_after(struct fixture *f, int64_t ms)
 	if (files_kind.targets(&f->ctx, &f->job, &targets, &err) < 0)
 		fail_msg("%s", err.message);
 	for (size_t i = 0; i < targets.count; i++)
-		str_appendf(&names, "%s ", targets.items[i].stem ? targets.items[i].stem : "(by time)");
+		str_appendf(&names, "%s%s ", targets.items[i].stem ? targets.items[i].stem : "(by time)",
+		            targets.items[i].problem ? "!" : "");
 	str_append(&names, "");
 	return str_take(&names);
 }
@@ -120,6 +122,34 @@ static void what_has_an_archive_is_not_taken_again(void **state)
 	expect_targets_after(f, SETTLE_MS + 1000, "2026 ");
 }
 
+/* It fails, each time, until somebody excludes it or makes it readable. */
+static void what_cannot_be_looked_into_is_taken(void **state)
+{
+	struct fixture *f = *state;
+
+	make_directory(f, "src/years");
+	make_directory(f, "src/years/2025");
+	free(targets_after(f, SETTLE_MS + 1000)); /* the catalog is open from now on */
+	assert_int_equal(chmod(f->root, 0755), 0);
+	assert_int_equal(chmod(f->job.files.path, 0755), 0);
+	f->job.files.each = (char *)"years/*";
+	for (size_t i = 0; i < 3; i++) {
+		_cleanup(free) char *years = mem_printf("%s/years", f->job.files.path),
+		                    *closed = mem_printf("%s%s", years, i == 0 ? "/2025" : ""), *names = NULL;
+
+		f->job.files.skip_unreadable = i == 2;
+		assert_int_equal(chmod(years, 0755), 0);
+		assert_int_equal(chmod(closed, 0), 0);
+		if (getuid() == 0)
+			assert_int_equal(seteuid(65534), 0);
+		names = targets_after(f, 0);
+		if (getuid() == 0)
+			assert_int_equal(seteuid(0), 0);
+		assert_int_equal(chmod(closed, 0755), 0);
+		assert_string_equal(names, i == 0 ? "2025! " : "years! ");
+	}
+}
+
 static void without_each_there_is_one_by_time(void **state)
 {
 	struct fixture *f = *state;
@@ -134,6 +164,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(a_subdirectory_is_taken_when_it_has_settled, set_up,
 	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(what_has_an_archive_is_not_taken_again, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_cannot_be_looked_into_is_taken, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(without_each_there_is_one_by_time, set_up, tear_down),
 	};
 
