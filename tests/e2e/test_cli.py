@@ -189,8 +189,10 @@ def test_run_without_a_mount(unmounted):
 
 
 def start_run(keepfs, *before):
+    # Whoever runs the tests in the background may ignore SIGHUP, and so would all that is started.
     process = subprocess.Popen([*before, daemon.PROGRAM, "run", "-c", str(keepfs.conf), "full"], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=keepfs.env)
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=keepfs.env,
+                               preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     daemon.wait_until(lambda: (keepfs.state / "catalog.db").exists() and run_states(keepfs) == ["1"], "the run is under way")
     return process
 
