@@ -302,6 +302,10 @@ static void test_container(void **state)
 	expect_message(
 	        &a,
 	        "AWS_CONTAINER_CREDENTIALS_FULL_URI = http://agent.example.net/x: credentials would cross");
+	/* A name and a password in front of the host look like this one. */
+	setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://localhost:x@agent.example.net/x", 1);
+	assert_int_equal(get(&a), -ENOKEY);
+	expect_message(&a, "credentials would cross");
 	end(&a);
 }
 
