@@ -273,7 +273,7 @@ static int open_below(int root, const char *below)
 	return fd;
 }
 
-static int open_root(const struct files_source *source)
+static int open_walk_root(const struct files_source *source)
 {
 	int fd = open(source->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -283,7 +283,7 @@ static int open_root(const struct files_source *source)
 int walk_directory(const struct files_source *source, const struct walk_visitor *visitor, struct error *err)
 {
 	struct walk w = {.source = source, .visitor = visitor};
-	_cleanup(fd) int root = open_root(source);
+	_cleanup(fd) int root = open_walk_root(source);
 	int r;
 
 	if (root < 0)
