@@ -130,7 +130,7 @@ class Keepfs:
         return self.mount(*arguments)
 
     def signal(self, number, wait=True):
-        self.killed = self.killed or number == signal.SIGKILL
+        self.killed = self.killed or number in (signal.SIGKILL, signal.SIGSEGV)
         for pid in self.daemons():
             os.kill(pid, number)
             if wait:

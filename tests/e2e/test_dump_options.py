@@ -314,10 +314,10 @@ def chunk(archive, at):
 
 
 @pytest.mark.parametrize("jobs", [1, 4])
-def test_the_segment_index_leads_into_the_middle(keepfs, noise, pg, jobs):
+def test_the_segment_index_leads_into_the_middle(keepfs, scratch, pg, jobs):
     """the data of a table can be entered at each record, and has as many bytes and rows as it says"""
-    pg.sql(noise, "CREATE TABLE IF NOT EXISTS counted AS SELECT g AS n, md5(g::text) AS h FROM generate_series(1, 200000) g")
-    keepfs.jobs["full"]["database"] = pg.uri(noise)
+    pg.sql(scratch, "CREATE TABLE counted AS SELECT g AS n, md5(g::text) AS h FROM generate_series(1, 200000) g; CREATE TABLE few AS SELECT 1 AS one")
+    keepfs.jobs["full"]["database"] = pg.uri(scratch)
     keepfs.unmount()
     keepfs.write_conf()
     keepfs.mount()
