@@ -127,8 +127,14 @@ static void note_incomplete(void *arg, enum walk_trouble what, const char *path,
 	size_t depth = depth_of(path);
 	char *problem;
 
-	if (what != WALK_UNREADABLE || depth == 0 ||
-	    (depth <= s->level_count && !exclude_match(s->levels[depth - 1], path, true)))
+	if (what != WALK_UNREADABLE || s->row_result < 0)
+		return;
+	if (depth == 0) {
+		s->row_result =
+		        error_system(&s->row_error, errnum, "%s cannot be read to its end", s->source->root);
+		return;
+	}
+	if (depth <= s->level_count && !exclude_match(s->levels[depth - 1], path, true))
 		return;
 	problem = mem_printf("%s cannot be read: %s", path, strerrordesc_np(errnum));
 	/* One that is not entered may be the last that was visited, or one of which nothing but the name is known. */

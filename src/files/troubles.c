@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "troubles.h"
 
+#include <keepfs/base/str.h>
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -92,6 +94,7 @@ int troubles_error(const struct troubles *t, struct error *err)
 	return error_set(
 	        err, t->first_errnum == EACCES || t->first_errnum == EPERM ? ERROR_DENIED : ERROR_UNAVAILABLE,
 	        t->first_errnum,
-	        "%.200s: cannot read \"%s\"%s: %s. Give keepfs the right to read, exclude it, or set skip_unreadable = yes to back up the rest",
-	        t->source->root, t->first_path, more, strerror(t->first_errnum));
+	        "%.200s%s%.200s: cannot read \"%s\"%s: %s. Give keepfs the right to read, exclude it, or set skip_unreadable = yes to back up the rest",
+	        t->source->root, t->source->below ? "/" : "", str_or_empty(t->source->below), t->first_path,
+	        more, strerror(t->first_errnum));
 }

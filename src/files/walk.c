@@ -288,7 +288,7 @@ int walk_directory(const struct files_source *source, const struct walk_visitor 
 
 	if (root < 0)
 		return error_system(err, errno, "%s%s%s", source->root, source->below ? "/" : "",
-		                    source->below ? source->below : "");
+		                    str_or_empty(source->below));
 	r = visit_root(&w, root, err);
 	while (r == 0 && w.depth > 0)
 		r = walk_step(&w, err);

@@ -788,6 +788,9 @@ static void what_is_below_is_reached_without_a_link(void **state)
 	assert_int_equal(archive_with(f, (struct files_options){.source.below = "link/b"}), -ENOTDIR);
 	assert_non_null(strstr(f->err.message, "src/link/b"));
 	assert_int_equal(archive_with(f, (struct files_options){.source.below = "a/none"}), -ENOENT);
+	sh(f, "chmod 0 src/a/b/file");
+	assert_int_equal(archive_as_nobody(f, (struct files_options){.source.below = "a/b"}), -EACCES);
+	assert_non_null(strstr(f->err.message, "src/a/b: cannot read \"file\""));
 }
 
 static struct rlimit limit_before;
