@@ -125,9 +125,8 @@ static int remove_all_below(struct store *store, const struct store_call *call, 
                             struct error *err)
 {
 	_cleanup(free) char *prefix = artifact_prefix(path);
-	int r = artifact_is_directory_path(path) ? refuse_directory_of_others(store, call, path, err) : 0;
 
-	return r < 0 ? r : remove_below(store, call, prefix, err);
+	return remove_below(store, call, prefix, err);
 }
 
 /* What lies beside the manifest: it may be there though no manifest ever was. */
@@ -147,6 +146,8 @@ int artifact_delete(struct store *store, const struct store_call *call, const ch
 	/* A second keepfs may have used the stem: what is below it cannot be told apart. */
 	bool shared = r > 0 && strcmp(published, path) != 0;
 
+	if (r >= 0 && artifact_is_directory_path(path))
+		r = refuse_directory_of_others(store, call, path, err);
 	if (r >= 0)
 		r = store_remove(store, call, manifest, err);
 	if (r == 0)
