@@ -84,13 +84,24 @@ static void add_file(struct manifest *m, const char *name, const char *key)
 	str_copy(o->stored_sha256, sizeof(o->stored_sha256), f->sha256);
 }
 
+/* *@m, written, and read again into *@back. */
+static void write_and_read(struct manifest *m, struct manifest *back)
+{
+	_cleanup(str) struct str text = {0};
+	size_t len;
+	_cleanup(free) uint8_t *sealed = manifest_seal_extents(m, &len);
+
+	m->extents_key = manifest_extents_key(m->path);
+	manifest_encode(m, &text);
+	manifest_finish(m);
+	assert_int_equal(manifest_decode(SOURCE, text.data, text.len, back, NULL), 0);
+	assert_int_equal(manifest_load_extents(SOURCE, sealed, len, back, NULL), 0);
+}
+
 static void a_directory_of_many_files(void **state)
 {
 	_cleanup(manifest) struct manifest m = {0}, back = {0};
-	_cleanup(str) struct str text = {0};
-	_cleanup(free) uint8_t *sealed = NULL;
 	long begun_kib = begin();
-	size_t len;
 
 	describe(&m, "backups/full/20261120T020000Z", true);
 	for (int i = 0; i < FILES; i++) {
@@ -102,13 +113,7 @@ static void a_directory_of_many_files(void **state)
 		m.files[i].size_bytes = m.objects[i].stored_bytes = 70;
 		m.size_bytes += 70;
 	}
-	sealed = manifest_seal_extents(&m, &len);
-	m.extents_key = manifest_extents_key(m.path);
-	manifest_encode(&m, &text);
-	manifest_finish(&m);
-	assert_peak_bytes(begun_kib, FILES * 1200L);
-	assert_int_equal(manifest_decode(SOURCE, text.data, text.len, &back, NULL), 0);
-	assert_int_equal(manifest_load_extents(SOURCE, sealed, len, &back, NULL), 0);
+	write_and_read(&m, &back);
 	assert_int_equal(back.file_count, FILES);
 	assert_string_equal(back.files[FILES - 1].name, "blob_116383.dat.gz");
 	assert_peak_bytes(begun_kib, FILES * 1200L);
@@ -118,10 +123,7 @@ static void a_directory_of_many_files(void **state)
 static void a_file_of_many_extents(void **state)
 {
 	_cleanup(manifest) struct manifest m = {0}, back = {0};
-	_cleanup(str) struct str text = {0};
-	_cleanup(free) uint8_t *sealed = NULL;
 	long begun_kib = begin();
-	size_t len;
 
 	describe(&m, "backups/full/20261120T020000Z.dump", false);
 	add_file(&m, "20261120T020000Z.dump", m.path);
@@ -129,12 +131,7 @@ static void a_file_of_many_extents(void **state)
 		extents_append(&m.objects[0].extents, EXTENT_MAX_BYTES, (uint32_t)i);
 	m.size_bytes = m.files[0].size_bytes = m.objects[0].stored_bytes =
 	        (uint64_t)EXTENTS * EXTENT_MAX_BYTES;
-	sealed = manifest_seal_extents(&m, &len);
-	m.extents_key = manifest_extents_key(m.path);
-	manifest_encode(&m, &text);
-	manifest_finish(&m);
-	assert_int_equal(manifest_decode(SOURCE, text.data, text.len, &back, NULL), 0);
-	assert_int_equal(manifest_load_extents(SOURCE, sealed, len, &back, NULL), 0);
+	write_and_read(&m, &back);
 	assert_int_equal(back.objects[0].extents.count, EXTENTS);
 	assert_peak_bytes(begun_kib, EXTENTS * 48L);
 }
