@@ -9,12 +9,17 @@
  * - recover: after a crash, each intent and each tombstone is brought to one of the two ends
  * - tidy: while the daemon runs, what a store did not answer for is tried again
  * - compare: what the store has and the catalog does not list is adopted, what it has no more is told
+ * - trash: what was removed can be taken back for a while; nothing of it has left the store
+ * - hold: somebody wants one to stay; the store knows, too
  * - rebuild: all rows anew from the manifests in the bucket
  */
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/error.h>
 #include <keepfs/cache.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/holds.h>
 #include <keepfs/codec/manifest.h>
+#include <keepfs/policy/retention.h>
 #include <keepfs/store.h>
 
 struct catalog;
@@ -52,6 +57,7 @@ struct artifact_events {
  * asks for the store of what it works on by repository_store(), so that several can be told apart there.
  */
 struct repository {
+	struct artifact_use *in_use;    /* by the room's own lock: artifact_keep() */
 	struct store *store;            /* borrowed */
 	struct catalog *catalog;        /* borrowed */
 	struct artifact_events *events; /* borrowed, each: a list */
@@ -66,6 +72,11 @@ static inline struct store *repository_store(const struct repository *repo)
 
 /** repository_listen() - have @events told; before any thread uses the repository. */
 void repository_listen(struct repository *repo, struct artifact_events *events);
+
+/** artifact_read_manifest() - the manifest of @path, with its extents, from the store. -EBADMSG (ERROR_CORRUPT): it, or its extent
+ * table, cannot be used; -ENOENT: there is none; -ENOTSUP: a newer keepfs has written it. */
+int artifact_read_manifest(struct repository *repo, const char *path, struct cancel *cancel,
+                           struct manifest *ret, struct error *err);
 
 struct artifact_name {
 	const char *directory; /* "backups/full" */
@@ -97,12 +108,71 @@ int artifact_publish(struct repository *repo, struct manifest *m, struct cancel 
  * that is not reachable, or a catalog without space, leaves the intent for the tidier or the next start. */
 int artifact_discard(struct repository *repo, const char *path, struct error *err);
 /**
- * artifact_remove() - delete one, and tell
+ * artifact_remove() - delete one, or put it into the trash, and tell
+ * @how: NULL: no trash, and at least one good one stays
  *
- * -EPERM (ERROR_DENIED, with the reason) where policy forbids it (keepfs/policy.h). Blocks on the store; when that
- * fails the artifact is not listed any more all the same, and the tidier goes on.
+ * -EPERM (ERROR_DENIED, with the reason) where policy forbids it (keepfs/policy.h); -EBUSY: artifact_keep(). Blocks on the store; when that
+ * fails the artifact is not listed any more all the same, and the tidier goes on. What is in the trash is removed, also when the
+ * store could not be told: 0, and the tidier tells it.
  */
-int artifact_remove(struct repository *repo, uint64_t ino, struct error *err);
+int artifact_remove(struct repository *repo, uint64_t ino, const struct catalog_removal *how,
+                    struct error *err);
+/**
+ * artifact_keep() - while run @run_id reads it, it stays: until as many calls of artifact_let_go() artifact_remove() is -EBUSY, and says which
+ * run it is and what that does
+ * @doing: "restored", "checked": static
+ *
+ * Any thread; does not block. It ends with the process, as what it is for does; no other process removes anything meanwhile, since whoever has a
+ * catalog open has locked it. -EBUSY: it is being removed at this moment.
+ */
+int artifact_keep(struct repository *repo, uint64_t ino, int64_t run_id, const char *doing,
+                  struct error *err);
+/** artifact_let_go() - of that run; one that was not kept is left alone. */
+void artifact_let_go(struct repository *repo, uint64_t ino, int64_t run_id);
+
+/** ARTIFACT_DAMAGED - it is there, but not whole. */
+#define ARTIFACT_DAMAGED 2
+/**
+ * artifact_undelete() - what was removed is listed again, as it was, and that is told
+ *
+ * It can be as long as the store has its manifest, whatever a clock says: its time in the trash may be over, or its
+ * deletion may have been tried. Blocks on the store. Return: 0; ARTIFACT_DAMAGED: it is listed again and marked as damaged,
+ * since the store lacks some of it (@err says what); -ENOENT: it was never removed, or is deleted for good; -EBUSY: its
+ * deletion goes on just now. A failure of the store leaves it in the trash.
+ */
+int artifact_undelete(struct repository *repo, const char *path, struct error *err);
+
+/** artifact_hold() - it stays until the hold is ended, or its time is over: in the store, then in the catalog. One of the same
+ * name is replaced. -ENOENT: there is no such artifact; -ENOSPC: it has CATALOG_HOLDS_MAX. */
+int artifact_hold(struct repository *repo, uint64_t ino, const struct catalog_hold *hold, struct error *err);
+/** artifact_end_hold() - of that name; -ENOENT: there is none. */
+int artifact_end_hold(struct repository *repo, uint64_t ino, const char *name, struct error *err);
+
+/** artifact_content() - what of a target the name of an artifact says it holds: ".schema", ".data", ".partial", or "" for
+ * all. Those of one directory that differ in it are never compared. */
+const char *artifact_content(const char *name);
+/** artifact_tag() - set the tiers of @m, which is about to be published, by the good ones that are listed. */
+int artifact_tag(struct repository *repo, const struct retention_rules *rules, const struct zone *zone,
+                 struct manifest *m, struct error *err);
+
+/** struct artifact_time - the clock, and what it is judged by. */
+struct artifact_time {
+	int64_t now_us;
+	char boot[40];   /* of the host; "": not known */
+	int64_t boot_us; /* how long that has lasted, whatever the clock says */
+};
+/** artifact_read_clock() - as of now. */
+void artifact_read_clock(struct artifact_time *ret);
+/** artifact_look_at_clock() - what the clock should show at least, by what was seen before; 0: nothing was. */
+int artifact_look_at_clock(struct repository *repo, const struct artifact_time *time, int64_t *ret_seen_us,
+                           struct error *err);
+/** artifact_see_clock() - the same, and what is seen now is remembered, unless it was set back, or has jumped while the host was up. */
+int artifact_see_clock(struct repository *repo, const struct artifact_time *time, int64_t *ret_seen_us,
+                       struct error *err);
+/** artifact_check_clock() - may anything be deleted by this clock? Remembers nothing: whoever applies rules does. 0; -EAGAIN with the reason. */
+int artifact_check_clock(struct repository *repo, const struct artifact_time *time, struct error *err);
+/** artifact_trust_clock() - somebody says that it is right, whatever was seen before. */
+int artifact_trust_clock(struct repository *repo, const struct artifact_time *time, struct error *err);
 
 struct artifact_recovery {
 	unsigned adopted;   /* whole artifacts whose row was missing */
@@ -134,7 +204,7 @@ struct artifact_comparison {
  * manifests that were read.
  *
  * It costs one request for each thousand objects below manifests/, and three for each artifact that is not known, one for
- * each that is missing; and 8 bytes of memory for each artifact. It may run beside all else. A failure of the store
+ * each that is missing; one for each thousand in the trash or held, when some are not known; and 8 bytes of memory for each artifact. It may run beside all else. A failure of the store
  * ends it, and no conclusion is drawn from what was not seen.
  */
 int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *cancel,
@@ -145,12 +215,21 @@ int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *can
 int artifact_look_ahead(struct repository *repo, const char *directory, int64_t now_us, int64_t deadline_ms,
                         struct artifact_comparison *counts, struct error *err);
 
+/** artifact_find_missing() - the last part of that, of one directory: what is listed there, and has no manifest any more, is marked
+ * and counted. One request for each thousand of its artifacts, and one for each that seems to be missing. For whoever removes
+ * some because of others, which had better be there. */
+int artifact_find_missing(struct repository *repo, const char *directory, struct artifact_comparison *counts,
+                          struct error *err);
+
 /**
  * struct artifact_tidier - a thread that brings to an end what a store did not answer for, at the start or since: deletions,
  * and the rest of runs that failed. It waits until there is something to do, and between two attempts from a minute up to
  * an hour. A minute after it began, and once a day, it compares (artifact_compare()).
  */
 struct artifact_tidier;
+/** artifact_trash_changed() - something was put into the trash, or the clock was set: the tidier, if there is one, finds out when
+ * something's time is over. Any thread; reads the catalog. */
+void artifact_trash_changed(struct repository *repo);
 /** artifact_run_ended() - a run has ended in the catalog: what it may have left is the tidier's now, if there is one. */
 void artifact_run_ended(struct repository *repo);
 int artifact_tidier_new(struct repository *repo, struct artifact_tidier **ret_tidier, struct error *err);

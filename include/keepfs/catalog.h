@@ -41,6 +41,10 @@ uint64_t catalog_generation(const struct catalog *c);
  * of a backup changes the former, and few look at that. */
 uint64_t catalog_audit_generation(const struct catalog *c);
 uint64_t catalog_rest_generation(const struct catalog *c);
+/** catalog_listen() - have @changed called after each committed write of this process that is not of the audit alone, by
+ * the thread that wrote: it must only wake somebody. One listener; NULL: none. When it returns, the one before is not
+ * called any more. */
+void catalog_listen(struct catalog *c, void (*changed)(void *arg), void *arg);
 /** catalog_lock() - take <state_dir>/lock for this process (it lasts until @ret_fd is closed); -EBUSY names
  * the holder's pid. */
 int catalog_lock(const char *state_dir, int *ret_fd, struct error *err);

@@ -5,6 +5,7 @@
 #include <keepfs/conf.h>
 #include <keepfs/store.h>
 
+struct cancel;
 struct catalog;
 
 #define CHECK_MAX 64
@@ -16,8 +17,16 @@ struct check_result {
 };
 
 /**
+ * check_verify_store() - the part of it that is about the store alone; when it passes that is kept in @catalog, for @store_url
+ * @cancel: NULL: nobody can
+ * Return: 0; negative errno with @err. Blocking, for at most some 20 s.
+ */
+int check_verify_store(struct store *store, const char *store_url, struct catalog *catalog,
+                       struct cancel *cancel, struct error *err);
+
+/**
  * check_run() - store (writes, reads back, deletes a small object), each job's databases (connect, version,
- * rights, space), pg_dump found and not older than the server, /dev/fuse, space for the catalog
+ * rights, space), pg_dump found and not older than the server, /dev/fuse, space for the catalog; the mail server and the templates of notices, of which nothing is sent
  * @store:   NULL: it could not be opened, for the reason in @store_err
  * @catalog: where the result is kept; NULL: nowhere
  * Every item's detail says "ok" facts or what is wrong and what to do. Blocking, within the store's deadline
@@ -25,3 +34,7 @@ struct check_result {
  */
 void check_run(const struct conf *conf, struct store *store, const struct error *store_err,
                struct catalog *catalog, struct check_result *ret);
+
+/** check_rights() - append a script (of psql) that gives the jobs the rights that they need at their servers, for a superuser
+ * to look at and to run. Nothing is changed here. Blocking, within 10 s a connection. */
+void check_rights(const struct conf *conf, struct str *script);

@@ -9,6 +9,7 @@
 #include <keepfs/base/error.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/compression.h>
+#include <keepfs/policy/retention.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,8 +38,11 @@ struct conf_store {
 	int64_t retry_deadline_ms;
 	uint64_t part_bytes; /* of the first parts; grows with the part number */
 	int64_t max_parts;
-	uint64_t capacity_bytes; /* 0: not known */
-	char *faults;            /* store_fault_new(); "" for none */
+	uint64_t capacity_bytes;   /* 0: not known */
+	int64_t scrub_within_ms;   /* every backup is read again within that time; 0: none is */
+	uint64_t scrub_rate_bytes; /* per second */
+	char *faults;              /* store_fault_new(); "" for none */
+	bool read_only;            /* no key: who opens it will only list and read */
 };
 
 enum conf_sha256 { CONF_SHA256_AUTO, CONF_SHA256_ALWAYS, CONF_SHA256_NEVER };
@@ -60,9 +64,10 @@ enum conf_ionice { CONF_IONICE_NONE, CONF_IONICE_LOW, CONF_IONICE_IDLE };
 
 struct conf_dump {      /* what only a job that dumps databases has: [backup NAME] */
 	char *database; /* libpq connection string or URI; "" lets libpq's environment decide */
-	/* names: each is dumped over `database`'s connection into a directory of its own; NULL-terminated,
-	 * may be empty */
+	/* each is dumped over `database`'s connection into a directory of its own: names, patterns or a query, as
+	 * databases_kind_of() tells; NULL-terminated, may be empty */
 	char **databases;
+	char *registry;      /* the connection over which the query is asked; "": `database`'s */
 	char *pg_bindir;     /* "": found by version */
 	int format;          /* enum conf_format */
 	int content;         /* enum conf_content */
@@ -83,10 +88,28 @@ struct conf_files {     /* what only a job that archives a directory has: [files
 	bool skip_unreadable; /* what cannot be read is counted, and does not fail the run */
 };
 
+enum conf_keep { CONF_KEEP_RULES, CONF_KEEP_FOREVER };
+
+/* When backups begin by themselves, and what stays of them: of a job, or of a class of its databases. Durations of 0 and
+ * counts of 0 are rules that do not exist. */
+struct conf_policy {
+	char *schedule; /* as schedule_parse() takes it */
+	int64_t catch_up_ms;
+	int64_t jitter_ms;
+	char *blackout;               /* as blackout_parse() takes it; "": none */
+	int64_t expected_interval_ms; /* 0: by the schedule */
+	int64_t grace_ms;             /* 0: by the interval */
+	int keep;                     /* enum conf_keep */
+	int64_t keep_last, keep_daily, keep_weekly, keep_monthly, keep_yearly;
+	int64_t keep_within_ms; /* 0: auto; -1: none */
+	int64_t min_keep;
+};
+
 enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES };
 
 /* A job, whatever its kind: what all have, and the part of its own kind. The parts of other kinds are all zero. */
 struct conf_job {
+	struct conf_policy policy;   /* first, as in struct conf_class; see conf_policy_of() */
 	char *name;                  /* unique among jobs of all kinds: it is the directory below backups/ */
 	int line;                    /* where its section begins; 0: it is not from the file */
 	int kind;                    /* enum conf_job_kind */
@@ -98,8 +121,94 @@ struct conf_job {
 	int ionice;                 /* enum conf_ionice */
 	char *pre_hook, *post_hook; /* for /bin/sh -c; "" for none */
 	int64_t hook_timeout_ms;
-	struct conf_dump dump;   /* CONF_JOB_DUMP */
-	struct conf_files files; /* CONF_JOB_FILES */
+	char *timezone;          /* a name of zone_load(); "": [keepfs] timezone */
+	int week_starts;         /* 0: Sunday … 6 */
+	int64_t keep_deleted_ms; /* what a database that is gone keeps its backups for; 0: for ever */
+	int64_t rpo_ms, rto_ms;  /* the goals; 0: none was stated */
+	char *drill; /* when a restore is rehearsed: as schedule_parse() takes it; NULL of kinds that cannot be */
+	int64_t drill_level;      /* enum proof_level, from PROOF_RESTORED on; 0: as much as there is */
+	int64_t drill_max_age_ms; /* how old the last good drill may be; 0: by the schedule */
+	char *drill_server;       /* where it is rehearsed; "": on a throw-away server */
+	struct conf_dump dump;    /* CONF_JOB_DUMP */
+	struct conf_files files;  /* CONF_JOB_FILES */
+};
+
+/* Databases that a registry calls by one word: what is said of them in place of the job's. */
+struct conf_class {
+	struct conf_policy policy; /* first; only what was given is in force: conf_policy_of() */
+	char *name;
+	int line;                    /* where its section begins; 0: it is not from the file */
+	int kind;                    /* always 0 */
+	struct conf_origin *origins; /* where each value came from: conf_load()'s own; NULL: not known */
+};
+
+enum conf_tls { CONF_TLS_REQUIRED, CONF_TLS_NONE };
+enum conf_method { CONF_METHOD_POST, CONF_METHOD_PUT, CONF_METHOD_GET };
+
+/* Receivers of notices: keepfs/notify.h. What all have: `events` (conf/events.h), and `gather_ms`, for how long further
+ * events are waited for after the first. */
+
+struct conf_mail {    /* the section [mail] */
+	char **to;    /* addresses; NULL-terminated, empty: no mail is sent */
+	char *from;   /* "": keepfs@ and the name of this host */
+	char *server; /* "smtps://host[:port]", "smtp://host[:port]" */
+	int tls;      /* enum conf_tls, of smtp:// */
+	char *user;   /* "": none */
+	char *password;
+	char *password_file; /* "": none; read whenever it is needed */
+	char *ca_file;       /* "": the system's */
+	uint32_t events;
+	int64_t gather_ms;
+	char *digest; /* when all is summed up: a schedule (policy/schedule.h) */
+};
+
+struct conf_webhook { /* [webhook NAME] */
+	char *name;
+	int line, kind; /* conf_load()'s own */
+	struct conf_origin *origins;
+	char *url;           /* a secret, mostly */
+	int method;          /* enum conf_method */
+	char **headers;      /* "Name: value"; NULL-terminated */
+	char *template_name; /* key `template`: a name or a path; "": the facts as they are, as JSON */
+	char *to;            /* what templates call {{to}}: a topic, a chat */
+	char *ca_file;       /* "": the system's */
+	uint32_t events;
+	int64_t gather_ms;
+	char *digest;
+};
+
+struct conf_command { /* [command NAME] */
+	char *name;
+	int line, kind; /* conf_load()'s own */
+	struct conf_origin *origins;
+	char *command; /* for /bin/sh -c */
+	int64_t timeout_ms;
+	uint32_t events;
+	int64_t gather_ms;
+	char *digest;
+};
+
+struct conf_heartbeat { /* [heartbeat NAME] */
+	char *name;
+	int line, kind; /* conf_load()'s own */
+	struct conf_origin *origins;
+	char **jobs; /* names; NULL-terminated, empty: all */
+	char *url;   /* a secret, mostly */
+	char *template_name;
+	char **headers; /* "Name: value"; NULL-terminated */
+	char *ca_file;  /* "": the system's */
+};
+
+struct conf_check { /* [check NAME]: what a drill asks of what it has restored */
+	char *name;
+	int line, kind; /* conf_load()'s own */
+	struct conf_origin *origins;
+	char **jobs;    /* names; NULL-terminated, empty: all */
+	char **targets; /* labels of databases; NULL-terminated, empty: all */
+	char *sql;      /* "": none */
+	char *expect;   /* as expect_parse() takes it */
+	char *command;  /* for /bin/sh -c; "": none */
+	int64_t timeout_ms;
 };
 
 struct conf {
@@ -120,11 +229,31 @@ struct conf {
 	 * ever): what is older lies in the store (keepfs/records.h). */
 	int64_t history_keep, audit_keep;
 	int64_t history_age_ms, audit_age_ms;
+	int64_t catalog_copies; /* of how many days copies of the catalog are kept in the store; 0: none is made */
+	char *timezone;         /* of all jobs that have none; "": that of the process */
+	int64_t trash_ms;       /* how long what was removed can be taken back; 0: not at all */
+	char **ignore_databases; /* patterns of names that need no backup; NULL-terminated, may be empty */
+	int64_t policy_delay_ms; /* how long a plan that deletes much waits for somebody to confirm it */
 	struct conf_store store;
 	struct conf_read read;
 	struct conf_job *jobs; /* of all kinds, in the order of the file */
 	size_t job_count;
-	/* where each value came from, but for those of jobs: conf_load()'s own; NULL: not known */
+	struct conf_mail mail;
+	struct conf_webhook *webhooks;
+	size_t webhook_count;
+	struct conf_command *commands;
+	size_t command_count;
+	struct conf_heartbeat *heartbeats;
+	size_t heartbeat_count;
+	struct conf_class *classes; /* in the order of the file */
+	size_t class_count;
+	struct conf_check *checks; /* in the order of the file */
+	size_t check_count;
+	char *drill_dir;    /* where throw-away servers are made; "": drill_dir_of() says */
+	char *drill_user;   /* whom they run as when keepfs is root's */
+	char *drill_bindir; /* of initdb and postgres; "": where they are found */
+	uint64_t drill_memory_bytes, drill_disk_bytes;
+	/* where each value came from, but for those of jobs and classes: conf_load()'s own; NULL: not known */
 	struct conf_origins *origins;
 };
 
@@ -156,6 +285,7 @@ struct conf_changes {
 	struct str
 	        taken; /* "[backup full] max_rate: none is now 50M/s", "[backup x] is new", "[backup y] is gone" */
 	struct str need_restart; /* "[store] url: dir:/a stays, not yet dir:/b" */
+	struct str policy;       /* those lines of @taken that say when backups are made, or which stay */
 };
 
 void conf_changes_finish(struct conf_changes *c);
@@ -201,12 +331,38 @@ void conf_live_replace(struct conf_live *live, struct conf *next);
 uint64_t conf_live_generation(struct conf_live *live);
 
 /** conf_variable_is_private() - can this variable of the environment ("NAME" or "NAME=value") hold credentials of the
- * store, or the password of a connection string? Children do not get it. */
+ * store or of a receiver of notices, or the password of a connection string? Children do not get it. */
 bool conf_variable_is_private(const char *variable);
+/** conf_parse_duration() - "30s", "5m", "2h", "90d", to milliseconds: 0; -EINVAL; -ERANGE. */
+int conf_parse_duration(const char *text, int64_t *ret_ms);
+/** conf_parse_rate() - "10M/s", "10M", "none" (0), to bytes per second: 0; -EINVAL; -ERANGE. */
+int conf_parse_rate(const char *text, uint64_t *ret);
 /** conf_nearest() - of @count names the one that @word was probably meant to be; NULL when none is near. */
 const char *conf_nearest(const char *word, const char *const *names, size_t count);
 /** conf_find_job() - by name; NULL when there is none. "now" is not resolved here. */
 const struct conf_job *conf_find_job(const struct conf *c, const char *name);
+
+/** conf_find_class() - by name; NULL when there is none, or @name is NULL. */
+const struct conf_class *conf_find_class(const struct conf *c, const char *name);
+/** conf_policy_of() - what is in force for those databases of @job that are of the class @class_name (NULL, "", or one without a section:
+ * the job's). The texts are borrowed from @c and @job. */
+void conf_policy_of(const struct conf *c, const struct conf_job *job, const char *class_name,
+                    struct conf_policy *ret);
+/** conf_policy_rules() - @p as retention_plan() takes it. Without any rule everything is kept; keep_within = auto is two days beside other
+ * rules. */
+void conf_policy_rules(const struct conf_job *job, const struct conf_policy *p, struct retention_rules *ret);
+/** conf_drill_user_is_trusted() - throw-away servers would run as a user who owns more than them: as root's postgres. What a backup
+ * brings with it could then change the clusters of the host. */
+bool conf_drill_user_is_trusted(const struct conf *c);
+/** conf_drill_dir() - heap: where drills make their throw-away servers. */
+char *conf_drill_dir(const struct conf *c);
+/** conf_check_is_of() - is the check asked of @job's database @label? */
+bool conf_check_is_of(const struct conf_check *check, const char *job, const char *label);
+/** conf_class_has_schedule() - does the section of the class say when its databases are backed up? Then they are no part of the
+ * job's own scheduled runs. */
+bool conf_class_has_schedule(const struct conf *c, const char *class_name);
+/** conf_zone_name() - of the time zone of @job; NULL: that of the process. */
+const char *conf_zone_name(const struct conf *c, const struct conf_job *job);
 
 /** conf_write_template() - the commented file that `keepfs init` writes; @state_dir, @mountpoint and @url are
  * filled in when not NULL. */
@@ -234,9 +390,14 @@ DEFINE_CLEANUP(conf_job, struct conf_job *, conf_job_free)
 /** conf_job_format() - append the value of @job's @key in the form in which it is always written ("gzip:6"
  * for "gzip"); nothing for a key that its kind does not have. */
 void conf_job_format(const struct conf_job *job, const char *key, struct str *out);
-/** conf_list_trigger_keys() - append the keys that a trigger takes for @job: "format, compression, …, note". */
+/** conf_list_trigger_keys() - append the keys that a trigger takes for @job: "format, compression, …, note", and for databases those with which an
+ * order chooses among them: "…, note, database, class, final". */
 void conf_list_trigger_keys(const struct conf_job *job, struct str *out);
 /** conf_write_trigger_keys() - the same for each kind of job, a line each: "  [backup NAME]: format, …, note". */
 void conf_write_trigger_keys(struct str *out);
 /** conf_dump_has_globals() - roles and tablespaces are kept beside what a job dumps. */
 bool conf_dump_has_globals(const struct conf_dump *dump);
+
+/** conf_has_password() - does a connection string (of either notation, or what libpq would refuse) hold a password, or the like? Rather too
+ * often than too rarely. Pure. */
+bool conf_has_password(const char *connection);

@@ -4,6 +4,7 @@
 #include <keepfs/artifact.h>
 #include <keepfs/base/error.h>
 #include <keepfs/conf.h>
+#include <keepfs/copies.h>
 #include <keepfs/job.h>
 #include <keepfs/reader.h>
 #include <keepfs/records.h>
@@ -12,6 +13,7 @@
 
 struct catalog;
 struct fs;
+struct notify;
 
 struct fs_context {              /* all borrowed */
 	const struct conf *conf; /* as it was at the start: for what a reload does not change */
@@ -22,6 +24,9 @@ struct fs_context {              /* all borrowed */
 	struct report_troubles *troubles;
 	struct records
 	        *records; /* told when something was added to the audit or the history; NULL: nobody is */
+	struct copies *
+	        copies; /* told when a command has changed what only a copy of the catalog keeps; NULL: nobody is */
+	struct notify *notify;                       /* told when a run has ended; NULL: nobody is */
 	const struct store_metrics *store_metrics;   /* for status/metrics.prom; NULL: not told */
 	const struct reader_metrics *reader_metrics; /* likewise */
 	const char *mount_options;                   /* of -o, for the kernel; NULL */

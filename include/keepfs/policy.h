@@ -7,17 +7,31 @@
  */
 #include <keepfs/base/error.h>
 #include <stdbool.h>
+#include <stdint.h>
 
-/** struct policy_removal - what is known of an artifact that somebody wants to remove. */
+/** struct policy_removal - what is known of an artifact that somebody, or the rules of what is kept, want to remove. */
 struct policy_removal {
 	const char *directory; /* "backups/full" */
 	const char *name;
-	bool damaged;      /* it is known that the store does not hold its bytes */
-	bool partial;      /* less than its job asks for */
-	bool other_whole;  /* the directory has another one that is neither damaged nor partial */
-	bool other_usable; /* … another one that is not damaged */
+	bool damaged; /* it is known that the store does not hold its bytes */
+	bool partial; /* less than its job asks for */
+	bool newest;  /* of the whole ones of its directory that are not damaged it was made last */
+	unsigned
+	        others_whole; /* how many others the directory has that are neither damaged nor partial; min_keep is as good
+	                          as more */
+	bool other_usable;     /* … has another one that is not damaged */
+	unsigned min_keep;     /* so many good ones stay in any case; less than 1 is 1 */
+	bool is_gone;          /* its database is gone, for longer than its backups have to stay */
+	const char *held;      /* who holds it, and why; NULL: nobody does */
+	int64_t keep_until_us; /* it was promised until then; 0: nothing was */
+	int64_t now_us;        /* for the promise alone */
 };
 
-/** policy_check_removal() - may it go? The last good one of its directory stays, whoever asks; a partial one is no
- * other for one that is whole. Return: 0; -EPERM (ERROR_DENIED) with the reason. */
+/**
+ * policy_check_removal() - may it go? Whoever asks: rm and the rules are judged alike
+ *
+ * What is held, or promised, stays. Of the good ones, which are neither damaged nor partial, the newest stays, and as many
+ * as min_keep; a partial one goes while there is another one that can be used. Return: 0; -EPERM (ERROR_DENIED) with the
+ * reason, and what to do.
+ */
 int policy_check_removal(const struct policy_removal *facts, struct error *err);

@@ -2,7 +2,7 @@
 #pragma once
 /**
  * Child processes. A child is: posix_spawn'ed, with its own process group, a clean signal mask and default
- * handlers, its standard input /dev/null, its standard output a pipe that the caller reads, its standard
+ * handlers, its standard input /dev/null or what it is given, its standard output a pipe that the caller reads, its standard
  * error collected (the first and the last part of it, bounded). Life cycle: proc_start, read proc_stdout() to
  * its end, proc_wait; proc_free ends what still runs: SIGTERM to the group, SIGKILL after 5 s; what it says
  * to that is told to nobody, what it said before is. What is left of the group when the child has ended is killed. When this
@@ -26,11 +26,12 @@ enum proc_ionice {                   /* of the child's reads and writes, ioprio_
 	           PROC_IONICE_IDLE  /* only while nobody else wants the disk */
 };
 
-/** enum proc_env - what of this process's environment a child gets. Neither gets the credentials of the store, which
+/** enum proc_env - what of this process's environment a child gets. None gets the credentials of the store, which
  * delete backups, nor connection strings, which may hold passwords. */
 enum proc_env {
 	PROC_ENV_POSTGRES, /* for programs of PostgreSQL: what these may need, and nothing else */
-	PROC_ENV_HOOK      /* for programs of the administrator: all the rest */
+	PROC_ENV_HOOK,     /* for programs of the administrator: all the rest */
+	PROC_ENV_SERVER /* for a server that runs what others have written: no PG*, nothing of what leads to other servers */
 };
 
 struct proc_options {
@@ -46,6 +47,9 @@ struct proc_options {
 	int nice; /* 0 to 19 */
 	enum proc_ionice ionice;
 	int64_t timeout_ms; /* then it is ended as by @cancel; 0: none */
+	const void *input;  /* what it finds at its standard input: borrowed for the call; NULL: /dev/null */
+	size_t input_bytes;
+	bool input_pipe; /* its standard input is a pipe that the caller writes: proc_write(), proc_end_input(); @input is NULL */
 	/* its standard output goes where its standard error goes, in the order it is written; proc_stdout()
 	 * is -1 then */
 	bool output_to_lines;
@@ -54,6 +58,15 @@ struct proc_options {
 int proc_start(const struct proc_options *options, struct proc **ret_proc, struct error *err);
 /** proc_stdout() - the reading end; it stays @p's. -1 with output_to_lines. */
 int proc_stdout(const struct proc *p);
+/**
+ * proc_write() - give it the next bytes of its standard input, with input_pipe; blocks until it has read enough of them
+ * SIGPIPE must be blocked or ignored, as it is in threads of thread_start(). Return: 0; -EPIPE: it reads no more (why, proc_wait()
+ * tells); another negative errno.
+ */
+int proc_write(struct proc *p, const void *data, size_t len, struct error *err);
+/** proc_end_input() - that was all: it finds the end of its standard input. One that proc_free() ends does not find it before; one that
+ * outlives this process does. */
+void proc_end_input(struct proc *p);
 /**
  * proc_wait() - until the child has ended and its standard error was read
  * Return: 0 for exit status 0; else -EIO (-ECANCELED; -ETIMEDOUT after timeout_ms) with @err: how it ended

@@ -38,6 +38,21 @@ struct records_context { /* all borrowed */
  * negative errno with @err: what was not moved stays where it is. */
 int records_move(const struct records_context *ctx, const struct store_call *call, struct error *err);
 
+struct records_moved {
+	/* A record that cannot be read, and why: its rows may be told of twice. */
+	void (*problem)(void *arg, const char *text);
+	void *arg;
+};
+/**
+ * records_drop_moved() - drop from the catalog what records in the store tell of already
+ *
+ * For a catalog that was made from an older copy of itself: before anything else is moved, and after its backups were listed,
+ * since a run that has one stays. Reads all records of runs, and those of the audit that can tell of lines that it has. Runs
+ * that are added later get numbers above all that were read. Blocks on the store. Return: 0; negative errno.
+ */
+int records_drop_moved(const struct records_context *ctx, const struct records_moved *io,
+                       const struct store_call *call, struct error *err);
+
 /**
  * records_new() - a thread that moves what is due, at once and whenever it is told to look
  *

@@ -253,6 +253,9 @@ struct conf_store;
 
 /** store_dir_new() - objects as files below @root, which is made (0700) when its parent exists. */
 int store_dir_new(const char *root, struct store **ret_store, struct error *err);
+/** store_dir_new_read_only() - the same of one that is there, for listing and reading alone: nothing is made in it, no left-over is
+ * cleared away, and what would write fails. */
+int store_dir_new_read_only(const char *root, struct store **ret_store, struct error *err);
 /** store_dir_is_used() - a store was opened here before: false for a directory that is missing or fresh, such
  * as the mountpoint of a disk that is not mounted. */
 bool store_dir_is_used(const char *root);
@@ -272,7 +275,7 @@ struct store *store_retry_new(struct store *inner, int64_t deadline_ms);
  * abort uploads *; when: N (the Nth such call, from 1), N+ (from the Nth on), N% (at random); what: eio (not
  * retried), unavailable (retried), timeout (the call is made, but its answer is lost, of a get the second
  * half of the bytes; retried), corrupt (get: one byte flipped; else like eio), slow:MS (then goes on), crash
- * (SIGKILL to self), nospace. The first rule that applies decides.
+ * (SIGKILL to self), nospace, denied. The first rule that applies decides.
  */
 int store_fault_new(struct store *inner, const char *spec, struct store **ret_store, struct error *err);
 

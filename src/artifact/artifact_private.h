@@ -16,15 +16,94 @@ int artifact_fetch(struct store *store, const struct store_call *call, const cha
 /** artifact_delete() - manifest, what lies beside it, then every object below the stem of @path: in this order. What
  * is not there is success. */
 int artifact_delete(struct store *store, const struct store_call *call, const char *path, struct error *err);
+/** struct artifact_trash - what the store knows of one in the trash. */
+struct artifact_trash {
+	int64_t at_us, until_us;
+	bool says_until; /* else it is a guess */
+	char by[128];
+	char reason[512];
+};
+/* How long one stays whose mark does not say until when. */
+#define ARTIFACT_TRASH_UNKNOWN_US (INT64_C(3) * 86400 * 1000000)
+struct catalog_trashed;
+/** artifact_trash_key(), artifact_holds_key() - heap: of the object that says that @path is in the trash, who holds it. */
+char *artifact_trash_key(const char *path);
+char *artifact_holds_key(const char *path);
+/** artifact_trash_mark() - tell the store; artifact_trash_mark_all() - of all that it does not know of. */
+int artifact_trash_mark(struct repository *repo, const struct store_call *call,
+                        const struct catalog_trashed *t, struct error *err);
+int artifact_trash_mark_all(struct repository *repo, const struct store_call *call, struct error *err);
+/** artifact_trash_unmark() - the store says no longer that @path is in the trash: its mark is removed or, where the store lets
+ * nothing be removed, replaced by one that is about nothing. */
+int artifact_trash_unmark(struct repository *repo, const char *path, struct error *err);
+/** artifact_trash_read() - the store's mark that says that the artifact @m is in the trash; -ENOENT: there is none, or it is
+ * about another one of that path, or cannot be understood: then nobody can say that this one was removed. */
+int artifact_trash_read(struct store *store, const struct store_call *call, const struct manifest *m,
+                        int64_t now_us, struct artifact_trash *ret, struct error *err);
+/** struct artifact_holds - those that the store knows of one artifact. */
+struct artifact_holds {
+	struct catalog_hold *items; /* heap */
+	size_t count;
+	bool understood; /* false: one of the name "unreadable" stands for whatever was written there */
+};
+/** artifact_holds_read() - -ENOENT: the store has no object for the holds of @path. */
+int artifact_holds_read(struct store *store, const struct store_call *call, const char *path,
+                        struct artifact_holds *ret, struct error *err);
+/** artifact_holds_learn() - of one that is listed: what the store knows and the catalog does not is taken over. A catalog that was
+ * put back is older than the store, and that of a second host has never heard of it. */
+int artifact_holds_learn(struct repository *repo, uint64_t ino, const char *path, struct error *err);
+
+/* Below. */
+struct marks_lookup;
+/** struct artifact_marks - what the store knows of an artifact beside its manifest. Not to be copied. */
+struct artifact_marks {
+	struct catalog_marks known; /* for the catalog; points into the rest */
+	struct artifact_holds holds;
+	struct artifact_trash trash;
+	struct catalog_removal removal;
+	bool is_held;      /* somebody holds it */
+	bool is_trashed;   /* the store has a mark that says so */
+	bool is_overruled; /* and somebody holds it, so it is not */
+};
+/** artifact_marks_read() - before the artifact @m is listed. @names: NULL asks for each by itself. A failure of the store is
+ * one: what is not known must not be taken for nothing. */
+int artifact_marks_read(struct store *store, const struct store_call *call, const struct manifest *m,
+                        int64_t now_us, struct marks_lookup *names, struct artifact_marks *ret,
+                        struct error *err);
+void artifact_marks_finish(struct artifact_marks *marks);
+static inline void cleanup_artifact_marks(struct artifact_marks *marks)
+{
+	artifact_marks_finish(marks);
+}
+/** artifact_marks_clear() - when it is listed: a mark that was overruled goes. What fails is logged. */
+void artifact_marks_clear(struct store *store, const struct store_call *call, const char *path,
+                          const struct artifact_marks *marks);
+#define ARTIFACT_REFUSED 1
+/** artifact_delete_all() - artifact_delete(), and what the store knows beside of the removed @ino; -ENOENT: the catalog says
+ * that it has come to its end; ARTIFACT_REFUSED: the store has forbidden to begin, so it is listed again (@err says why). A failure
+ * is noted in the catalog. */
+int artifact_delete_all(struct repository *repo, const struct store_call *call, uint64_t ino,
+                        const char *path, struct error *err);
+/** artifact_is_forbidden() - has the store forbidden it? Not when it cannot be reached: that passes. */
+bool artifact_is_forbidden(int r, const struct error *why);
+/** artifact_list_again() - the tomb @ino is no longer one, in the trash or not, and that is told; -ENOENT: there is none, or
+ * its deletion has come to its end. */
+int artifact_list_again(struct repository *repo, uint64_t ino, struct error *err);
 /** artifact_tell_listed() - have all events told. */
 void artifact_tell_listed(const struct repository *repo, const struct manifest *m);
 /** artifact_left() - something was left in the store: have the tidier, if there is one, try again. */
 void artifact_left(struct repository *repo);
-/** artifact_removal_begin(), artifact_removal_end() - between them the caller removes artifact @ino, and the tidier leaves it alone: when
- * one of two has ended a removal, the name may be used again while the other one still deletes below it. */
+/** artifact_claim_removal() - from here on, until artifact_end_claim(), nobody begins to read @ino for whom it would have to stay; -EBUSY:
+ * somebody does already. */
+int artifact_claim_removal(struct repository *repo, uint64_t ino, const char *path, struct error *err);
+void artifact_end_claim(struct repository *repo, uint64_t ino);
+
+/** artifact_removal_begin(), artifact_removal_end() - between them the caller removes artifact @ino, goes on with that, or
+ * brings it back, and whoever would try the same leaves it alone: when one of two has ended a removal, the name may be used
+ * again while the other one still deletes below it. artifact_removal_try() - false: somebody is at it. */
 void artifact_removal_begin(struct repository *repo, uint64_t ino);
+bool artifact_removal_try(struct repository *repo, uint64_t ino);
 void artifact_removal_end(struct repository *repo, uint64_t ino);
-bool artifact_is_being_removed(struct repository *repo, uint64_t ino);
 /** artifact_settle() - bring tombstones, and intents whose run has ended, to their end; what the store does not answer
  * for is counted as left, intents of runs that have not ended in *@live. */
 int artifact_settle(struct repository *repo, struct cancel *cancel, struct artifact_recovery *counts,
@@ -86,6 +165,10 @@ struct lookup {
 /** lookup_find() - 0 and the object (borrowed until the next call); -ENOENT; another negative errno. */
 int lookup_find(struct lookup *l, const char *key, const struct store_object **ret_object, struct error *err);
 void lookup_finish(struct lookup *l);
+
+struct marks_lookup {
+	struct lookup holds, trash;
+};
 
 /** artifact_is_directory_path() - is an artifact of @path a directory? It has no suffix then. */
 bool artifact_is_directory_path(const char *path);

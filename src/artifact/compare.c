@@ -17,6 +17,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/compare.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/retention.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/codec/name.h>
 
@@ -38,6 +39,7 @@ struct comparison {
 	} seen;
 	struct catalog_unlisted *unlisted;
 	size_t unlisted_count;
+	struct marks_lookup marks;
 	int64_t largest_run;
 };
 
@@ -73,9 +75,13 @@ static bool is_young(const struct comparison *c, const struct manifest *m)
 /* Of a whole artifact. */
 static int list_unknown(struct comparison *c, const struct manifest *m, struct error *err)
 {
+	_cleanup(artifact_marks) struct artifact_marks marks = {0};
 	struct error why = {0};
-	int r = catalog_adopt_artifact(c->repo->catalog, m, &why);
+	int r = artifact_marks_read(c->store, &c->call, m, c->now_us, &c->marks, &marks, err);
 
+	if (r < 0)
+		return r;
+	r = catalog_adopt_artifact(c->repo->catalog, m, &marks.known, &why);
 	if (r == -EEXIST) {
 		note_unlisted(c, m->path, why.message);
 		return 0;
@@ -84,6 +90,9 @@ static int list_unknown(struct comparison *c, const struct manifest *m, struct e
 		*err = why;
 	if (r != 0)
 		return r < 0 ? r : 0;
+	artifact_marks_clear(c->store, &c->call, m->path, &marks);
+	if (marks.known.trash)
+		return 0;
 	c->counts->adopted++;
 	log_info("%s of run %" PRId64 " is in the store, and the catalog did not list it: it does now",
 	         m->path, m->run_id);
@@ -233,8 +242,16 @@ static struct comparison comparison_of(struct repository *repo, int64_t now_us,
 	        .repo = repo, .store = repository_store(repo), .now_us = now_us, .counts = counts};
 }
 
+static void begin_marks(struct comparison *c)
+{
+	c->marks.trash = (struct lookup){.store = c->store, .call = &c->call, .prefix = "trash/"};
+	c->marks.holds = (struct lookup){.store = c->store, .call = &c->call, .prefix = "holds/"};
+}
+
 static void comparison_finish(struct comparison *c)
 {
+	lookup_finish(&c->marks.trash);
+	lookup_finish(&c->marks.holds);
 	free(c->seen.inos);
 	free(c->unlisted);
 }
@@ -259,6 +276,7 @@ int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *can
 	int r, kept;
 
 	c.call.cancel = cancel;
+	begin_marks(&c);
 	r = compare_roots(&c, err);
 	kept = keep_numbers(&c, r == 0 ? err : NULL);
 	if (r == 0)
@@ -294,8 +312,80 @@ int artifact_look_ahead(struct repository *repo, const char *directory, int64_t 
 	int r, kept;
 
 	c.call.deadline_ms = deadline_ms;
+	begin_marks(&c);
 	r = consider_all(&c, &l, err);
 	kept = keep_numbers(&c, r == 0 ? err : NULL);
 	comparison_finish(&c);
 	return r < 0 ? r : kept;
+}
+
+/* What is listed in one directory and was not seen in the store. */
+struct absent {
+	struct comparison *c;
+	uint64_t *inos;
+	size_t count;
+};
+
+static void note_absent(void *arg, const struct catalog_made *made)
+{
+	struct absent *absent = arg;
+
+	if (made->missing || was_seen(absent->c, made->ino) || absent->count == MISSING_ASKED)
+		return;
+	absent->inos = mem_resize(absent->inos, absent->count + 1, sizeof(*absent->inos));
+	absent->inos[absent->count++] = made->ino;
+}
+
+static int ask_for_absent(struct comparison *c, const struct absent *absent, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < absent->count; i++) {
+		_cleanup(free) char *path = catalog_path(c->repo->catalog, absent->inos[i]);
+		struct catalog_listed row = {.ino = absent->inos[i]};
+
+		if (!path) /* removed meanwhile */
+			continue;
+		str_copy(row.path, sizeof(row.path), path);
+		r = ask_for_manifest(c, &row, err);
+	}
+	return r;
+}
+
+static int see_all(struct comparison *c, struct listing *l, struct error *err)
+{
+	const struct store_object *object;
+	int r;
+
+	while ((r = listing_peek(l, &object, err)) == 0 && object) {
+		_cleanup(free) char *path = manifest_path_of_key(object->key);
+
+		if (path)
+			remember_seen(c, ino_of_artifact(path));
+		listing_pop(l);
+	}
+	if (c->seen.count > 0)
+		qsort(c->seen.inos, c->seen.count, sizeof(*c->seen.inos), compare_numbers);
+	return r;
+}
+
+int artifact_find_missing(struct repository *repo, const char *directory, struct artifact_comparison *counts,
+                          struct error *err)
+{
+	struct comparison c = comparison_of(repo, 0, counts);
+	_cleanup(free) char *prefix = mem_printf("manifests/%s/", directory);
+	_cleanup(listing) struct listing l = {.store = c.store, .call = &c.call, .prefix = prefix};
+	struct absent absent = {.c = &c};
+	int r = see_all(&c, &l, err);
+
+	if (r == 0) {
+		r = catalog_each_made(repo->catalog, ino_of_directory(directory), note_absent, &absent);
+		if (r < 0)
+			error_system(err, -r, "the catalog cannot be read");
+	}
+	if (r == 0)
+		r = ask_for_absent(&c, &absent, err);
+	free(absent.inos);
+	comparison_finish(&c);
+	return r;
 }

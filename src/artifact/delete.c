@@ -13,6 +13,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/artifacts.h>
 
 #define PAGE_OBJECTS 1000
 #define FEW          32 /* objects for which no threads are started */
@@ -139,21 +140,95 @@ static int remove_beside_manifest(struct store *store, const struct store_call *
 	return r < 0 ? r : store_remove(store, call, index, err);
 }
 
-int artifact_delete(struct store *store, const struct store_call *call, const char *path, struct error *err)
+/* The manifest, with all that has to be looked at before. */
+struct beginning {
+	bool is_shared; /* a second keepfs may have used the stem: what is below it cannot be told apart */
+	bool is_whole;  /* the manifest was there, and still is */
+};
+
+static int remove_manifest(struct store *store, const struct store_call *call, const char *path,
+                           struct beginning *ret, struct error *err)
 {
 	_cleanup(free) char *manifest = manifest_key(path), *published = NULL;
 	int r = artifact_find_published(store, call, path, &published, err);
-	/* A second keepfs may have used the stem: what is below it cannot be told apart. */
-	bool shared = r > 0 && strcmp(published, path) != 0;
 
+	*ret = (struct beginning){.is_shared = r > 0 && strcmp(published, path) != 0,
+	                          .is_whole = r > 0 && strcmp(published, path) == 0};
 	if (r >= 0 && artifact_is_directory_path(path))
 		r = refuse_directory_of_others(store, call, path, err);
 	if (r >= 0)
 		r = store_remove(store, call, manifest, err);
+	ret->is_whole = ret->is_whole && r < 0;
+	return r;
+}
+
+static int delete_from(struct store *store, const struct store_call *call, const char *path,
+                       struct beginning *b, struct error *err)
+{
+	int r = remove_manifest(store, call, path, b, err);
+
 	if (r == 0)
 		r = remove_beside_manifest(store, call, path, err);
-	if (r == 0 && !shared)
+	if (r == 0 && !b->is_shared)
 		r = remove_all_below(store, call, path, err);
 	/* The object itself; where keys are paths, a directory that is empty now. */
 	return r < 0 ? r : store_remove(store, call, path, err);
+}
+
+int artifact_delete(struct store *store, const struct store_call *call, const char *path, struct error *err)
+{
+	struct beginning beginning;
+
+	return delete_from(store, call, path, &beginning, err);
+}
+
+/* Behind the manifest: were the mark gone before it, a catalog made anew would list the artifact again. */
+static int remove_marks(struct store *store, const struct store_call *call, const struct catalog_tomb *tomb,
+                        const char *path, struct error *err)
+{
+	_cleanup(free) char *mark = artifact_trash_key(path), *holds = artifact_holds_key(path);
+	int r = tomb->has_holds ? store_remove(store, call, holds, err) : 0;
+
+	return r == 0 && tomb->is_trashed ? store_remove(store, call, mark, err) : r;
+}
+
+bool artifact_is_forbidden(int r, const struct error *why)
+{
+	return why->class == ERROR_DENIED || r == -EACCES || r == -EPERM || r == -EROFS;
+}
+
+/* What nobody may delete is no less a backup for that: it is listed again, and whoever wants it removed tries again. */
+static int give_up(struct repository *repo, uint64_t ino, const char *path, int r, struct error *why)
+{
+	struct error failure = {0};
+	int given_up = catalog_give_up_removal(repo->catalog, ino, &failure);
+
+	if (given_up < 0)
+		return given_up == -ENOENT ? r
+		                           : error_system(why, -given_up, "the catalog cannot be written");
+	error_prefix(why, "the store does not let %s go, so it is still listed", path);
+	return ARTIFACT_REFUSED;
+}
+
+int artifact_delete_all(struct repository *repo, const struct store_call *call, uint64_t ino,
+                        const char *path, struct error *err)
+{
+	struct store *store = repository_store(repo);
+	struct beginning beginning = {0};
+	struct catalog_tomb tomb;
+	struct error why = {0};
+	int r = catalog_tomb(repo->catalog, ino, &tomb);
+
+	if (r < 0)
+		return r == -ENOENT ? r : error_system(err, -r, "the catalog cannot be read");
+	r = delete_from(store, call, path, &beginning, &why);
+	if (r == 0)
+		r = remove_marks(store, call, &tomb, path, &why);
+	if (r < 0 && beginning.is_whole && !tomb.is_trashed && artifact_is_forbidden(r, &why))
+		r = give_up(repo, ino, path, r, &why);
+	if (r < 0)
+		catalog_note_left(repo->catalog, ino, why.message, NULL);
+	if (r != 0 && err)
+		*err = why;
+	return r;
 }

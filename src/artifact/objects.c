@@ -65,6 +65,15 @@ int artifact_fetch(struct store *store, const struct store_call *call, const cha
 	return 0;
 }
 
+int artifact_read_manifest(struct repository *repo, const char *path, struct cancel *cancel,
+                           struct manifest *ret, struct error *err)
+{
+	const struct store_call call = {.cancel = cancel};
+	int r = artifact_fetch(repository_store(repo), &call, path, ret, err);
+
+	return r == ARTIFACT_UNUSABLE ? -EBADMSG : r;
+}
+
 /* Of the manifests below a stem the one that tells more: another artifact's. */
 static void choose(char **chosen, const char *path, char **found)
 {

@@ -12,7 +12,7 @@
  * artifacts go on with '-' or digits, which are not between '.' and '/'. Where two artifacts have one stem,
  * or a directory is named like one, this does not hold, and a bucket may change while it is walked: so what
  * seems to be missing is looked up by name before it is reported: in a page of a listing, which answers for all names
- * that are near, since there may be thousands of foreign objects. Nothing is ever deleted here.
+ * that are near, since there may be thousands of foreign objects. Nothing of a backup is ever deleted here.
  */
 #include "artifact_private.h"
 
@@ -20,11 +20,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/rebuild.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/catalog/trash.h>
 #include <keepfs/codec/name.h>
 
 #define PER_THREAD 4 /* manifests on their way or waiting, for each thread */
@@ -50,6 +52,7 @@ struct rebuild {
 	struct store_call call;
 	struct listing manifests, objects;
 	struct lookup manifest_names, object_names; /* what is not in its place in these */
+	struct marks_lookup marks;
 	char *lone; /* key of what lies beside a manifest that has not come yet */
 	struct workers *workers;
 	pthread_mutex_t lock;
@@ -156,11 +159,35 @@ static void tell_unknown(struct rebuild *rb, const struct manifest *m)
 	rb->io->notice(rb->io->arg, text);
 }
 
+/* The catalog has it in the trash, and the store had a mark that said so: somebody has removed that to have it back. */
+static bool is_wanted_back(struct rebuild *rb, const struct manifest *m, const struct artifact_marks *marks)
+{
+	struct catalog_trashed t;
+
+	return !marks->known.trash && catalog_trash_find(rb->catalog, ino_of_artifact(m->path), &t) == 0 &&
+	       t.is_marked;
+}
+
+static int add_with_marks(struct rebuild *rb, const struct manifest *m, const struct artifact_marks *marks,
+                          struct error *why)
+{
+	int r = catalog_restore_artifact(rb->catalog, m, &marks->known, why);
+
+	if (r != CATALOG_ENTOMBED || !is_wanted_back(rb, m, marks))
+		return r;
+	r = catalog_drop_artifact(rb->catalog, ino_of_artifact(m->path), why);
+	return r < 0 ? r : catalog_restore_artifact(rb->catalog, m, &marks->known, why);
+}
+
 static int list_artifact(struct rebuild *rb, const struct manifest *m, struct error *err)
 {
+	_cleanup(artifact_marks) struct artifact_marks marks = {0};
 	struct error why = {0};
-	int r = catalog_add_artifact(rb->catalog, m, &why);
+	int r = artifact_marks_read(rb->store, &rb->call, m, clock_now_us(), &rb->marks, &marks, err);
 
+	if (r < 0)
+		return r;
+	r = add_with_marks(rb, m, &marks, &why);
 	if (r == -EEXIST) {
 		problem(rb, "%s", why.message);
 		return 0;
@@ -168,6 +195,7 @@ static int list_artifact(struct rebuild *rb, const struct manifest *m, struct er
 	if (r < 0 && err)
 		*err = why;
 	if (r == 0) {
+		artifact_marks_clear(rb->store, &rb->call, m->path, &marks);
 		rb->io->artifacts++;
 		rb->io->bytes += manifest_stored_bytes(m);
 		tell_unknown(rb, m);
@@ -313,17 +341,23 @@ static int walk_roots(struct rebuild *rb, struct error *err)
 	for (size_t i = 0; r == 0 && i < tree_roots_count; i++) {
 		_cleanup(free) char *objects = mem_printf("%s/", tree_roots[i].name);
 		_cleanup(free) char *manifests = mem_printf("manifests/%s", objects);
+		_cleanup(free) char *trash = mem_printf("trash/%s", objects),
+		                    *holds = mem_printf("holds/%s", objects);
 
 		rb->manifests = (struct listing){.store = rb->store, .call = &rb->call, .prefix = manifests};
 		rb->objects = (struct listing){.store = rb->store, .call = &rb->call, .prefix = objects};
 		rb->manifest_names =
 		        (struct lookup){.store = rb->store, .call = &rb->call, .prefix = manifests};
 		rb->object_names = (struct lookup){.store = rb->store, .call = &rb->call, .prefix = objects};
+		rb->marks.trash = (struct lookup){.store = rb->store, .call = &rb->call, .prefix = trash};
+		rb->marks.holds = (struct lookup){.store = rb->store, .call = &rb->call, .prefix = holds};
 		r = walk_manifests(rb, err);
 		listing_finish(&rb->manifests);
 		listing_finish(&rb->objects);
 		lookup_finish(&rb->manifest_names);
 		lookup_finish(&rb->object_names);
+		lookup_finish(&rb->marks.trash);
+		lookup_finish(&rb->marks.holds);
 	}
 	return r;
 }

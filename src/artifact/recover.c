@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/intents.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/catalog/trash.h>
 
 struct leftover {
 	uint64_t ino;   /* of a tomb */
@@ -73,38 +75,128 @@ struct settling {
 	bool is_store;
 };
 
-/* Is what the store has now of another run than what was to be deleted? Then an older catalog was put back, and the
- * deletion it tells of has ended long ago. 1; 0; negative errno. */
-static int was_made_anew(struct settling *s, const char *path, int64_t run_id, struct error *err)
+/* What has become of a tomb, as the store tells. */
+enum fate {
+	TO_DELETE, /* its deletion goes on */
+	MADE_ANEW, /* the store has another one of that path: an older catalog was put back, and the deletion has ended long ago */
+	BROUGHT_BACK, /* somebody holds it, or has taken it out of the trash: before that older catalog was put back, or by removing the mark */
+	TRASHED, /* its time is not over: it was removed anew, as a newer catalog or a second host has told the store */
+};
+
+/* From the trash nothing is deleted that is not marked in the store, but for what it could not be told of. */
+static int fate_of_trashed(struct settling *s, const struct catalog_tomb *tomb, uint64_t ino, int64_t now_us,
+                           const struct artifact_marks *marks, struct error *err)
+{
+	int r;
+
+	if (tomb->is_marked && !marks->is_trashed)
+		return BROUGHT_BACK;
+	if (!marks->trash.says_until || marks->trash.until_us <= now_us)
+		return TO_DELETE;
+	r = catalog_trash_extend(s->catalog, ino, marks->trash.until_us, err);
+	return r < 0 ? r : TRASHED;
+}
+
+static int fate_by_marks(struct settling *s, const struct manifest *m, const struct catalog_tomb *tomb,
+                         struct error *err)
+{
+	_cleanup(artifact_marks) struct artifact_marks marks = {0};
+	int64_t now_us = clock_now_us();
+	int r = artifact_marks_read(s->store, &s->call, m, now_us, NULL, &marks, err);
+
+	if (r < 0)
+		return r;
+	artifact_marks_clear(s->store, &s->call, m->path, &marks);
+	if (marks.is_held)
+		return BROUGHT_BACK;
+	if (!tomb->is_trashed)
+		return TO_DELETE;
+	return fate_of_trashed(s, tomb, ino_of_artifact(m->path), now_us, &marks, err);
+}
+
+/* enum fate; negative errno. */
+static int fate_of(struct settling *s, const char *path, const struct catalog_tomb *tomb, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	int r = artifact_fetch(s->store, &s->call, path, &m, err);
 
+	if (r == -ENOENT || r == ARTIFACT_UNUSABLE)
+		return TO_DELETE;
+	if (r < 0)
+		return r;
+	return m.run_id != tomb->run_id ? MADE_ANEW : fate_by_marks(s, &m, tomb, err);
+}
+
+static int bring_back(struct settling *s, const struct leftover *tomb, struct error *err)
+{
+	int r = artifact_list_again(s->repo, tomb->ino, err);
+
+	if (r < 0) /* -ENOENT: it has come to its end meanwhile */
+		return r == -ENOENT ? 0 : r;
+	log_warning("%s was removed, and the store says that somebody wants it back: it is listed again",
+	            tomb->path);
+	s->counts->adopted++;
+	return 0;
+}
+
+static int end_tomb(struct settling *s, const struct leftover *tomb, struct error *err)
+{
+	int r = catalog_drop_artifact(s->catalog, tomb->ino, err);
+
+	s->is_store = false;
 	if (r == 0)
-		return m.run_id != run_id;
-	return r == -ENOENT || r == ARTIFACT_UNUSABLE ? 0 : r;
+		s->counts->removed++;
+	return r;
+}
+
+static int go_on_deleting(struct settling *s, const struct leftover *tomb, struct error *err)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	struct error why = {0};
+	int r = artifact_delete_all(s->repo, &s->call, tomb->ino, tomb->path, &why);
+
+	if (r == 0)
+		return end_tomb(s, tomb, err);
+	s->is_store = r < 0;
+	if (r == ARTIFACT_REFUSED) {
+		log_warning("%s", why.message);
+		if (catalog_manifest(s->catalog, tomb->ino, &m) == 0)
+			artifact_tell_listed(s->repo, &m);
+		return 0;
+	}
+	if (err)
+		*err = why;
+	return r;
+}
+
+static int settle_claimed_tomb(struct settling *s, const struct leftover *tomb, struct error *err)
+{
+	struct catalog_tomb facts;
+	int r = catalog_tomb(s->catalog, tomb->ino, &facts);
+
+	s->is_store = false;
+	if (r < 0) /* -ENOENT: it has come to its end meanwhile */
+		return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");
+	r = fate_of(s, tomb->path, &facts, err);
+	s->is_store = r < 0;
+	if (r == BROUGHT_BACK)
+		return bring_back(s, tomb, err);
+	if (r == TO_DELETE)
+		return go_on_deleting(s, tomb, err);
+	if (r == MADE_ANEW)
+		return end_tomb(s, tomb, err);
+	return r < 0 ? r : 0;
 }
 
 static int settle_tomb(struct settling *s, const struct leftover *tomb, struct error *err)
 {
-	int64_t run_id;
 	int r;
 
-	/* Whoever removes it tells when something is left. */
-	if (artifact_is_being_removed(s->repo, tomb->ino))
+	/* Whoever removes it, or brings it back, tells when something is left. */
+	if (!artifact_removal_try(s->repo, tomb->ino))
 		return 0;
-	r = catalog_tomb_run(s->catalog, tomb->ino, &run_id);
-	s->is_store = false;
-	if (r < 0) /* -ENOENT: it has come to its end meanwhile */
-		return r == -ENOENT ? 0 : error_system(err, -r, "the catalog cannot be read");
-	r = was_made_anew(s, tomb->path, run_id, err);
-	if (r == 0)
-		r = artifact_delete(s->store, &s->call, tomb->path, err);
-	s->is_store = r < 0;
-	if (r >= 0)
-		r = catalog_drop_artifact(s->catalog, tomb->ino, err);
-	if (r == 0)
-		s->counts->removed++;
+	r = settle_claimed_tomb(s, tomb, err);
+	artifact_removal_end(s->repo, tomb->ino);
 	return r;
 }
 
@@ -152,6 +244,24 @@ static int take_back_table(struct settling *s, const char *path, struct error *e
 	return r < 0 && r != -ENOENT ? r : store_remove(s->store, &s->call, table, err);
 }
 
+/* An older catalog that was put back announces what was held, or removed, since. */
+static int adopt_whole(struct settling *s, const struct manifest *m, struct error *err)
+{
+	_cleanup(artifact_marks) struct artifact_marks marks = {0};
+	int r = artifact_marks_read(s->store, &s->call, m, clock_now_us(), NULL, &marks, err);
+
+	s->is_store = r < 0;
+	if (r == 0)
+		r = catalog_restore_artifact(s->catalog, m, &marks.known, err);
+	if (r < 0)
+		return r;
+	artifact_marks_clear(s->store, &s->call, m->path, &marks);
+	s->counts->adopted++;
+	if (!marks.known.trash)
+		artifact_tell_listed(s->repo, m);
+	return 0;
+}
+
 static int settle_intent(struct settling *s, const struct leftover *intent, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
@@ -171,12 +281,11 @@ static int settle_intent(struct settling *s, const struct leftover *intent, stru
 	s->is_store = r < 0;
 	if (r < 0)
 		return r;
-	r = whole ? catalog_add_artifact(s->catalog, &m, err)
-	          : catalog_drop_intent(s->catalog, intent->path, err);
-	if (r == 0 && whole)
-		artifact_tell_listed(s->repo, &m);
+	if (whole)
+		return adopt_whole(s, &m, err);
+	r = catalog_drop_intent(s->catalog, intent->path, err);
 	if (r == 0)
-		*(whole ? &s->counts->adopted : &s->counts->discarded) += 1;
+		s->counts->discarded++;
 	return r;
 }
 
@@ -214,14 +323,46 @@ static int settle_all(struct settling *s, const struct leftovers *l,
 	return 0;
 }
 
-static int read_leftovers(struct catalog *catalog, struct leftovers *tombs, struct leftovers *intents,
+/* What is in the trash stays there until its time is over, by a clock that is to be trusted. */
+static int64_t trash_until(struct repository *repo)
+{
+	struct artifact_time time;
+	struct error err = {0};
+	int64_t first_us;
+	int r;
+
+	if (catalog_trash_next(repo->catalog, &first_us) < 0)
+		return INT64_MAX;
+	artifact_read_clock(&time);
+	r = artifact_check_clock(repo, &time, &err);
+	if (r == 0)
+		return time.now_us;
+	log_warning("nothing leaves the trash now: %s", err.message);
+	return INT64_MIN;
+}
+
+static int read_leftovers(struct repository *repo, struct leftovers *tombs, struct leftovers *intents,
                           struct error *err)
 {
-	int r = catalog_tombs(catalog, remember_tomb, tombs);
+	struct catalog *catalog = repo->catalog;
+	int r = catalog_tombs(catalog, trash_until(repo), remember_tomb, tombs);
 
 	if (r == 0)
 		r = catalog_intents(catalog, remember_intent, intents);
 	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
+}
+
+/* The next attempt goes on with what the store did not take. */
+static int settle_marks(struct settling *s)
+{
+	struct error err = {0};
+	int r = artifact_trash_mark_all(s->repo, &s->call, &err);
+
+	if (r < 0) {
+		s->counts->left++;
+		log_warning("the store could not be told yet what is in the trash: %s", err.message);
+	}
+	return 0;
 }
 
 int artifact_recover(struct repository *repo, struct artifact_recovery *ret, struct error *err)
@@ -230,7 +371,7 @@ int artifact_recover(struct repository *repo, struct artifact_recovery *ret, str
 	struct artifact_recovery counts = {0};
 	struct settling s = {
 	        .repo = repo, .store = repository_store(repo), .catalog = repo->catalog, .counts = &counts};
-	int r = read_leftovers(repo->catalog, &tombs, &intents, err);
+	int r = read_leftovers(repo, &tombs, &intents, err);
 
 	if (r == 0) {
 		r = catalog_unfinished_runs(repo->catalog, remember_run, &runs);
@@ -241,6 +382,8 @@ int artifact_recover(struct repository *repo, struct artifact_recovery *ret, str
 		r = settle_all(&s, &tombs, settle_tomb, err);
 	if (r == 0)
 		r = settle_all(&s, &intents, settle_intent, err);
+	if (r == 0)
+		r = settle_marks(&s);
 	/* Last: an artifact that was adopted is noted at its run as long as that one is there to be noted at. */
 	if (r == 0)
 		r = settle_all(&s, &runs, settle_run, err);
@@ -271,12 +414,14 @@ int artifact_settle(struct repository *repo, struct cancel *cancel, struct artif
 	                     .catalog = repo->catalog,
 	                     .call = {.cancel = cancel},
 	                     .counts = counts};
-	int r = read_leftovers(repo->catalog, &tombs, &intents, err);
+	int r = read_leftovers(repo, &tombs, &intents, err);
 
 	if (r == 0)
 		r = settle_all(&s, &tombs, settle_tomb, err);
 	if (r == 0)
 		r = settle_all(&s, &intents, settle_abandoned, err);
+	if (r == 0)
+		r = settle_marks(&s);
 	*live = s.live;
 	return r;
 }

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Deletion. The tombstone comes first: from then on nobody sees the artifact, and whatever stops the rest, the tidier
- * or the next start goes on with it. The manifest goes before the object, since an object without a manifest is a
+ * or the next start goes on with it. Only where the store forbids to begin it ends there, and the artifact is listed as before. The manifest goes before the object, since an object without a manifest is a
  * leftover, and a manifest without its object a backup that cannot be read.
  */
 #include "artifact_private.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/trash.h>
 #include <keepfs/reader.h>
 
 /* What is told of a removal is asked of the catalog before, since it tells nothing of what is hidden. */
@@ -83,14 +85,15 @@ static void tell_removed(const struct repository *repo, uint64_t ino, const stru
 			e->removed(e->arg, &what);
 }
 
+/* ARTIFACT_REFUSED: it is listed as before. */
 static int delete_hidden(struct repository *repo, uint64_t ino, const char *path, struct error *err)
 {
-	int r = artifact_delete(repository_store(repo), NULL, path, err);
+	int r = artifact_delete_all(repo, NULL, ino, path, err);
 	bool ended = r == 0 && catalog_drop_artifact(repo->catalog, ino, NULL) == 0;
 
 	artifact_removal_end(repo, ino);
-	if (ended)
-		return 0;
+	if (ended || r == ARTIFACT_REFUSED)
+		return r;
 	if (r < 0)
 		error_prefix(err, "%s is no longer listed; its deletion from the store is tried again later",
 		             path);
@@ -99,26 +102,76 @@ static int delete_hidden(struct repository *repo, uint64_t ino, const char *path
 	return r;
 }
 
-int artifact_remove(struct repository *repo, uint64_t ino, struct error *err)
+/* The store has to know what is in the trash: else a catalog made anew would list it again. */
+static int mark_hidden(struct repository *repo, uint64_t ino)
 {
-	_cleanup(manifest) struct manifest m = {0};
+	struct catalog_trashed t = {0};
+	struct error why = {0};
+	int r = catalog_trash_find(repo->catalog, ino, &t);
+
+	if (r == 0)
+		r = artifact_trash_mark(repo, NULL, &t, &why);
+	artifact_removal_end(repo, ino);
+	artifact_trash_changed(repo);
+	if (r == 0)
+		return 0;
+	/* It is removed, and who can take it back knows that. */
+	log_warning("%s is in the trash; the store is told so later: %s", t.path, why.message);
+	artifact_left(repo);
+	return 0;
+}
+
+/* The kernel may have learnt meanwhile that it is not there. */
+static int stay(struct repository *repo, const struct manifest *m, const struct error *why)
+{
+	artifact_tell_listed(repo, m);
+	return why->errnum ? -why->errnum : -EACCES;
+}
+
+static int hide_and_delete(struct repository *repo, uint64_t ino, const struct manifest *m,
+                           const struct catalog_removal *how, struct error *err)
+{
+	struct error why = {0};
 	struct facts facts;
+	int r;
+
+	facts_gather(repo, ino, m, &facts);
+	artifact_removal_begin(repo, ino);
+	r = catalog_entomb_artifact(repo->catalog, ino, how, &why);
+	if (r < 0) {
+		artifact_removal_end(repo, ino);
+	} else {
+		r = how->trash_until_us ? mark_hidden(repo, ino) : delete_hidden(repo, ino, m->path, &why);
+		if (r == ARTIFACT_REFUSED)
+			r = stay(repo, m, &why);
+		else /* It is gone from the listing, whatever became of the rest. */
+			tell_removed(repo, ino, m, &facts);
+	}
+	facts_finish(&facts);
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+int artifact_remove(struct repository *repo, uint64_t ino, const struct catalog_removal *how,
+                    struct error *err)
+{
+	static const struct catalog_removal at_once = {.min_keep = 1};
+	_cleanup(manifest) struct manifest m = {0};
 	int r = catalog_manifest(repo->catalog, ino, &m);
 
 	if (r == -ENOENT)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "there is no such backup");
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	facts_gather(repo, ino, &m, &facts);
-	artifact_removal_begin(repo, ino);
-	r = catalog_entomb_artifact(repo->catalog, ino, true, err);
+	r = artifact_holds_learn(repo, ino, m.path, err);
 	if (r < 0)
-		artifact_removal_end(repo, ino);
-	if (r == 0) {
-		r = delete_hidden(repo, ino, m.path, err);
-		/* It is gone from the listing, whatever became of the rest. */
-		tell_removed(repo, ino, &m, &facts);
-	}
-	facts_finish(&facts);
+		error_prefix(err, "%s stays, since it cannot be found out who holds it", m.path);
+	if (r == 0)
+		r = artifact_claim_removal(repo, ino, m.path, err);
+	if (r < 0)
+		return r;
+	r = hide_and_delete(repo, ino, &m, how ? how : &at_once, err);
+	artifact_end_claim(repo, ino);
 	return r;
 }

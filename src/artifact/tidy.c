@@ -13,6 +13,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/trash.h>
 
 #define FIRST_MS         INT64_C(60000)
 #define MOST_MS          INT64_C(3600000)
@@ -27,11 +28,13 @@ struct artifact_tidier {
 	pthread_cond_t changed; /* due_ms, stopping */
 	int64_t due_ms;         /* lock: clock_mono_ms() of the next attempt; 0: nothing is left */
 	int64_t pause_ms;       /* between the last attempt and the next */
-	bool waits_for_run;     /* lock: something is left of a run that has not ended */
-	int64_t compare_ms;     /* clock_mono_ms() of the next comparison; 0: none */
-	uint64_t *claimed;      /* lock: artifacts that somebody else is removing */
-	size_t claimed_count;   /* lock */
-	bool stopping;          /* lock */
+	int64_t trash_ms;     /* lock: clock_mono_ms() at which something leaves the trash; 0: it is empty */
+	int64_t tried_us;     /* lock: when the last attempt began, by the clock on the wall */
+	bool waits_for_run;   /* lock: something is left of a run that has not ended */
+	int64_t compare_ms;   /* clock_mono_ms() of the next comparison; 0: none */
+	uint64_t *claimed;    /* lock: artifacts that somebody else is removing */
+	size_t claimed_count; /* lock */
+	bool stopping;        /* lock */
 	pthread_t thread;
 	bool started;
 };
@@ -70,18 +73,6 @@ void artifact_run_ended(struct repository *repo)
 	pthread_mutex_unlock(&t->lock);
 }
 
-void artifact_removal_begin(struct repository *repo, uint64_t ino)
-{
-	struct artifact_tidier *t = repo->tidier;
-
-	if (!t)
-		return;
-	pthread_mutex_lock(&t->lock);
-	t->claimed = mem_resize(t->claimed, t->claimed_count + 1, sizeof(*t->claimed));
-	t->claimed[t->claimed_count++] = ino;
-	pthread_mutex_unlock(&t->lock);
-}
-
 /* With the lock: where it is in the list; its length when it is not. */
 static size_t find_claim(const struct artifact_tidier *t, uint64_t ino)
 {
@@ -90,6 +81,24 @@ static size_t find_claim(const struct artifact_tidier *t, uint64_t ino)
 	while (i < t->claimed_count && t->claimed[i] != ino)
 		i++;
 	return i;
+}
+
+/* With the lock. */
+static void add_claim(struct artifact_tidier *t, uint64_t ino)
+{
+	t->claimed = mem_resize(t->claimed, t->claimed_count + 1, sizeof(*t->claimed));
+	t->claimed[t->claimed_count++] = ino;
+}
+
+void artifact_removal_begin(struct repository *repo, uint64_t ino)
+{
+	struct artifact_tidier *t = repo->tidier;
+
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	add_claim(t, ino);
+	pthread_mutex_unlock(&t->lock);
 }
 
 void artifact_removal_end(struct repository *repo, uint64_t ino)
@@ -106,25 +115,63 @@ void artifact_removal_end(struct repository *repo, uint64_t ino)
 	pthread_mutex_unlock(&t->lock);
 }
 
-bool artifact_is_being_removed(struct repository *repo, uint64_t ino)
+bool artifact_removal_try(struct repository *repo, uint64_t ino)
 {
 	struct artifact_tidier *t = repo->tidier;
-	bool claimed;
+	bool is_free;
 
 	if (!t)
-		return false;
+		return true;
 	pthread_mutex_lock(&t->lock);
-	claimed = find_claim(t, ino) < t->claimed_count;
+	is_free = find_claim(t, ino) == t->claimed_count;
+	if (is_free)
+		add_claim(t, ino);
 	pthread_mutex_unlock(&t->lock);
-	return claimed;
+	return is_free;
+}
+
+static int64_t earlier_ms(int64_t a_ms, int64_t b_ms)
+{
+	if (a_ms == 0 || b_ms == 0)
+		return a_ms + b_ms;
+	return a_ms < b_ms ? a_ms : b_ms;
 }
 
 /* With the lock: whichever comes first; 0: nothing is to be done. */
 static int64_t next_due_ms(const struct artifact_tidier *t)
 {
-	if (t->due_ms == 0 || t->compare_ms == 0)
-		return t->due_ms + t->compare_ms;
-	return t->due_ms < t->compare_ms ? t->due_ms : t->compare_ms;
+	return earlier_ms(earlier_ms(t->due_ms, t->trash_ms), t->compare_ms);
+}
+
+/* When something leaves the trash; not later than in a day, since the clock may be set. 0: it is empty. What was over by
+ * @tried_us and is still there was refused, or the clock is doubted: that lasts. */
+static int64_t find_trash_ms(struct artifact_tidier *t, int64_t tried_us)
+{
+	/* Read before the clock on the wall: a pause between the two makes it early, not late. */
+	int64_t mono_ms = clock_mono_ms(), until_us, wait_ms;
+
+	if (catalog_trash_next(t->repo->catalog, &until_us) < 0)
+		return 0;
+	wait_ms = until_us <= tried_us ? MOST_MS : (until_us - clock_now_us()) / 1000 + 1;
+	wait_ms = wait_ms < 1 ? 1 : wait_ms > COMPARE_MS ? COMPARE_MS : wait_ms;
+	return mono_ms + wait_ms;
+}
+
+void artifact_trash_changed(struct repository *repo)
+{
+	struct artifact_tidier *t = repo->tidier;
+	int64_t trash_ms, tried_us;
+
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	tried_us = t->tried_us;
+	pthread_mutex_unlock(&t->lock);
+	trash_ms = find_trash_ms(t, tried_us);
+	pthread_mutex_lock(&t->lock);
+	t->trash_ms = earlier_ms(t->trash_ms, trash_ms);
+	pthread_cond_signal(&t->changed);
+	pthread_mutex_unlock(&t->lock);
 }
 
 /* With the lock: until something is due. False: stop. */
@@ -163,14 +210,18 @@ static bool try_again(struct artifact_tidier *t, unsigned *ret_live)
 static void make_attempt(struct artifact_tidier *t)
 {
 	unsigned live = 0;
+	int64_t trash_ms, tried_us;
 	bool done;
 
-	t->due_ms = 0;
+	t->due_ms = t->trash_ms = 0;
+	t->tried_us = tried_us = clock_now_us();
 	/* Before it is looked at: a run may end meanwhile. */
 	t->waits_for_run = true;
 	pthread_mutex_unlock(&t->lock);
 	done = try_again(t, &live);
+	trash_ms = find_trash_ms(t, tried_us);
 	pthread_mutex_lock(&t->lock);
+	t->trash_ms = earlier_ms(t->trash_ms, trash_ms);
 	t->waits_for_run = live > 0;
 	t->pause_ms = done ? t->first_ms : t->pause_ms < MOST_MS / 2 ? 2 * t->pause_ms : MOST_MS;
 	if (!done && t->due_ms == 0)
@@ -212,7 +263,9 @@ static void *tidier_main(void *arg)
 
 	pthread_mutex_lock(&t->lock);
 	while (wait_until_due(t)) {
-		if (t->due_ms != 0 && t->due_ms <= clock_mono_ms())
+		int64_t attempt_ms = earlier_ms(t->due_ms, t->trash_ms);
+
+		if (attempt_ms != 0 && attempt_ms <= clock_mono_ms())
 			make_attempt(t);
 		else
 			make_comparison(t);

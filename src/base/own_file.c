@@ -33,11 +33,28 @@ static int check_own_directory(int fd, const char *path, const char *what, const
 	return 0;
 }
 
+/* A link that we or root have made may lead to another disk; one of somebody else's leads where he likes. */
+static int check_link(const char *path, const char *what, const char *advice, struct error *err)
+{
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && st.st_uid != geteuid() && st.st_uid != 0)
+		return refuse_directory(path, what, "another user has made the link that is", advice, err);
+	return 0;
+}
+
 int own_directory_open(const char *path, const char *what, const char *advice, struct error *err)
 {
-	_cleanup(fd) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r;
+	_cleanup(fd) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r = 0;
 
+	if (fd < 0 && (errno == ELOOP || errno == ENOTDIR)) {
+		r = check_link(path, what, advice, err);
+		if (r == 0)
+			fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (r < 0)
+		return r;
 	if (fd < 0)
 		return error_system(err, errno, "cannot open the %s %s", what, path);
 	r = check_own_directory(fd, path, what, advice, err);

@@ -80,6 +80,25 @@ void str_appendf(struct str *s, const char *fmt, ...)
 	va_end(args);
 }
 
+void str_append_shell_word(struct str *s, const char *word)
+{
+	static const char plain[] =
+	        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/:@+,%=";
+
+	if (*word && !word[strspn(word, plain)]) {
+		str_append(s, word);
+		return;
+	}
+	str_append_char(s, '\'');
+	for (; *word; word++) {
+		if (*word == '\'')
+			str_append(s, "'\\''");
+		else
+			str_append_char(s, *word);
+	}
+	str_append_char(s, '\'');
+}
+
 void str_append_csv(struct str *s, const char *text)
 {
 	if (!strpbrk(text, ",\"\r\n")) {

@@ -177,6 +177,20 @@ static void count_change(struct catalog *catalog)
 	if (catalog->touches & TOUCHES_REST)
 		catalog->rest_generation++;
 	catalog->generation++;
+	if (!(catalog->touches & TOUCHES_REST))
+		return;
+	pthread_mutex_lock(&catalog->listener_lock);
+	if (catalog->listener)
+		catalog->listener(catalog->listener_arg);
+	pthread_mutex_unlock(&catalog->listener_lock);
+}
+
+void catalog_listen(struct catalog *c, void (*changed)(void *arg), void *arg)
+{
+	pthread_mutex_lock(&c->listener_lock);
+	c->listener = changed;
+	c->listener_arg = arg;
+	pthread_mutex_unlock(&c->listener_lock);
 }
 
 int write_end(struct catalog *catalog, int result, struct error *err)

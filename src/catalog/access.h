@@ -24,6 +24,9 @@ struct catalog {
 	unsigned readers;        /* lock: open, idle or not */
 	int64_t changes_before;  /* the writer's, when its transaction began */
 	unsigned touches;        /* the writer's: TOUCHES_… that it changes */
+	pthread_mutex_t listener_lock;
+	void (*listener)(void *arg); /* listener_lock: told of changes; NULL: nobody is */
+	void *listener_arg;          /* listener_lock */
 };
 
 /**

@@ -13,7 +13,9 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/compare.h>
+#include <keepfs/catalog/holds.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/policy.h>
 
@@ -34,9 +36,10 @@ static int insert_artifact(struct connection *c, const struct manifest *m, uint6
 	static const char sql[] =
 	        "INSERT INTO artifact (directory_ino, sequence, ino, name, named, is_directory, partial, size_bytes,"
 	        " finished_at_us, verified_at_us, sha256, stored_bytes, job, kind, target, triggered_by, note,"
-	        " keepfs_version, run_id, started_at_us, facts, object_id, files, files_bytes, sums_bytes, secret)"
+	        " keepfs_version, run_id, started_at_us, facts, object_id, files, files_bytes, sums_bytes, secret, class,"
+	        " tiers, keep_until_us)"
 	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
-	        " ?21, ?22, 0, ?23, ?24, ?25)";
+	        " ?21, ?22, 0, ?23, ?24, ?25, ?26, ?27, ?28)";
 	const struct manifest_object *own = manifest_own_object(m);
 	_cleanup(str) struct str facts = {0};
 	int64_t object_id = 0;
@@ -57,7 +60,22 @@ static int insert_artifact(struct connection *c, const struct manifest *m, uint6
 	               text_value(m->note), text_value(m->keepfs_version), int_value(m->run_id),
 	               int_value(m->started_at_us), text_value(facts.len > 0 ? str_text(&facts) : "{}"),
 	               int_value(object_id), int_value((int64_t)other_bytes(m, own)),
-	               int_value((int64_t)sums_bytes(m, name)), int_value(is_secret(m))));
+	               int_value((int64_t)sums_bytes(m, name)), int_value(is_secret(m)),
+	               text_value(str_or_empty(m->class)), int_value(m->tiers_known ? (int64_t)m->tiers : -1),
+	               int_value(m->keep_until_us)));
+}
+
+/* Of whoever triggered it: from the first moment on. */
+static int hold_at_birth(struct connection *c, const struct manifest *m)
+{
+	struct catalog_hold hold = {.at_us = m->started_at_us};
+
+	if (!m->hold)
+		return 0;
+	str_copy(hold.name, sizeof(hold.name), CATALOG_HOLD_OF_TRIGGER);
+	str_cut(hold.reason, sizeof(hold.reason), m->hold);
+	str_cut(hold.by, sizeof(hold.by), m->triggered_by);
+	return hold_set(c, ino_of_artifact(m->path), &hold);
 }
 
 static int delete_artifact(struct connection *c, uint64_t ino)
@@ -65,6 +83,9 @@ static int delete_artifact(struct connection *c, uint64_t ino)
 	static const char sql[] = "DELETE FROM artifact WHERE ino = ?1";
 	int r = files_delete(c, ino);
 
+	/* In a rebuild it comes back. */
+	if (r == 0 && !c->catalog->rebuilding)
+		r = proofs_forget(c, ino);
 	return r < 0 ? r : db_run(c, sql, VALUES(ino_value(ino)));
 }
 
@@ -140,11 +161,17 @@ static int add_artifact(struct connection *c, const struct manifest *m, enum lis
 		return r;
 	r = insert_artifact(c, m, directory_ino, sequence, name);
 	if (r == 0)
+		r = hold_at_birth(c, m);
+	if (r == 0)
 		r = files_insert(c, m, directory_ino, sequence);
 	if (r == 0)
 		r = directory_touch(c, directory_ino, m->finished_at_us);
 	if (r == 0)
 		r = listing == MADE ? run_note_artifact(c, m) : run_rebuild(c, m);
+	if (r == 0 && listing == REBUILT)
+		r = known_give_back(c, ino_of_artifact(m->path));
+	if (r == 0 && listing == REBUILT)
+		r = proofs_give_back(c, ino_of_artifact(m->path));
 	if (r == 0)
 		r = intent_drop(c, m->path);
 	return r;
@@ -155,48 +182,117 @@ int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct err
 	return TRANSACTION(c, err, add_artifact(c->writer, m, c->rebuilding ? REBUILT : MADE));
 }
 
-static int adopt_artifact(struct connection *c, const struct manifest *m)
+/* How many good ones are there in a directory beside it, of @most at most? A partial one counts only with @partial. */
+static int64_t count_others(struct connection *c, uint64_t ino, uint64_t directory_ino, bool partial,
+                            unsigned most)
 {
-	int r = artifact_find_known(c, m->path);
+	static const char sql[] =
+	        "SELECT count(*) FROM (SELECT 1 FROM artifact WHERE directory_ino = ?1 AND tomb = 0 AND damaged"
+	        " IS NULL AND ino <> ?2 AND partial <= ?3 LIMIT ?4)";
+	int64_t count = 0;
 
-	if (r == 0)
-		return CATALOG_KNOWN;
-	return r == -ENOENT ? add_artifact(c, m, ADOPTED) : r;
+	db_number(c, &count, sql,
+	          VALUES(ino_value(directory_ino), ino_value(ino), int_value(partial), int_value(most)));
+	return count;
 }
 
-int catalog_adopt_artifact(struct catalog *c, const struct manifest *m, struct error *err)
+/* Was it made last of the good ones? Those that are not named by time are each of something else, so none is newer. */
+static bool is_newest(struct connection *c, uint64_t ino)
 {
-	return TRANSACTION(c, err, adopt_artifact(c->writer, m));
+	static const char sql[] =
+	        "SELECT 1 FROM artifact a WHERE a.ino = ?1 AND a.named = 0 AND a.partial = 0 AND NOT EXISTS"
+	        " (SELECT 1 FROM artifact b WHERE b.directory_ino = a.directory_ino AND b.tomb = 0 AND b.partial = 0"
+	        " AND b.damaged IS NULL AND (b.run_id, b.sequence) > (a.run_id, a.sequence))";
+
+	/* What cannot be known is no reason to let it go. */
+
+	return db_find(c, sql, VALUES(ino_value(ino))) != -ENOENT;
 }
 
-/* Is there another good one in a directory? A partial one counts only with @partial. 0; -ENOENT. */
-static int find_other(struct connection *c, uint64_t ino, uint64_t directory_ino, bool partial)
+/* Who holds it: "" when nobody does. */
+static void describe_hold(struct connection *c, uint64_t ino, int64_t now_us, struct str *out)
 {
-	static const char sql[] = "SELECT 1 FROM artifact WHERE directory_ino = ?1 AND tomb = 0 AND damaged "
-	                          "IS NULL AND ino <> ?2 AND partial <= ?3 LIMIT 1";
+	static const char sql[] = "SELECT name, reason, held_by, until_us FROM hold WHERE artifact_ino = ?1"
+	                          " AND (until_us = 0 OR until_us > ?2) ORDER BY at_us LIMIT 1";
+	_cleanup(statement) sqlite3_stmt *row = NULL;
+	char until[CLOCK_ISO_BYTES];
+	int r = db_row(c, &row, sql, VALUES(ino_value(ino), int_value(now_us)));
 
-	return db_find(c, sql, VALUES(ino_value(directory_ino), ino_value(ino), int_value(partial)));
+	/* What cannot be known is no reason to let it go. */
+	if (r < 0 && r != -ENOENT)
+		str_append(out, "nobody knows whom, the catalog cannot be read");
+	if (r < 0)
+		return;
+	str_appendf(out, "%s: %s (by %s", column_borrowed(row, 0), column_borrowed(row, 1),
+	            column_borrowed(row, 2));
+	if (sqlite3_column_int64(row, 3))
+		str_appendf(out, ", until %s", clock_format_iso(sqlite3_column_int64(row, 3), until));
+	str_append_char(out, ')');
 }
 
-static int check_policy(struct connection *c, uint64_t ino, uint64_t directory_ino, sqlite3_stmt *row)
+static int check_policy(struct connection *c, uint64_t ino, uint64_t directory_ino, sqlite3_stmt *row,
+                        const struct catalog_removal *how)
 {
-	const struct policy_removal facts = {
+	unsigned floor = how->min_keep > 1 ? how->min_keep : 1;
+	_cleanup(str) struct str held = {0};
+	struct policy_removal facts = {
 	        .directory = column_borrowed(row, 2),
 	        .name = column_borrowed(row, 3),
 	        .damaged = !sqlite3_column_int(row, 1),
 	        .partial = sqlite3_column_int(row, 4),
-	        .other_whole = find_other(c, ino, directory_ino, false) == 0,
-	        .other_usable = find_other(c, ino, directory_ino, true) == 0,
+	        .newest = is_newest(c, ino),
+	        .others_whole = (unsigned)count_others(c, ino, directory_ino, false, floor),
+	        .other_usable = count_others(c, ino, directory_ino, true, 1) > 0,
+	        .min_keep = floor,
+	        .is_gone = how->is_gone,
+	        .keep_until_us = sqlite3_column_int64(row, 5),
+	        .now_us = how->now_us ? how->now_us : clock_now_us(),
 	};
 
+	describe_hold(c, ino, facts.now_us, &held);
+	facts.held = held.len > 0 ? str_text(&held) : NULL;
 	return policy_check_removal(&facts, &c->error);
 }
 
-static int entomb_artifact(struct connection *c, uint64_t ino, bool by_policy)
+static int put_into_trash(struct connection *c, uint64_t ino, const struct catalog_removal *how)
+{
+	static const char artifact_sql[] = "UPDATE artifact SET trashed_at_us = ?2 WHERE ino = ?1";
+	static const char trash_sql[] =
+	        "INSERT OR REPLACE INTO trash (artifact_ino, until_us, removed_by, reason, is_marked)"
+	        " VALUES (?1, ?2, ?3, ?4, ?5)";
+	int64_t now_us = how->now_us ? how->now_us : clock_now_us();
+	int r = db_run(c, artifact_sql, VALUES(ino_value(ino), int_value(now_us)));
+
+	if (r < 0)
+		return r;
+	return db_run(c, trash_sql,
+	              VALUES(ino_value(ino), int_value(how->trash_until_us),
+	                     text_value(how->by ? how->by : ""), text_value(how->reason ? how->reason : ""),
+	                     int_value(how->is_marked)));
+}
+
+/* In the trash it is removed; else there is an end to wait for. */
+static int note_audit(struct connection *c, uint64_t ino, const struct catalog_removal *how)
+{
+	static const char sql[] =
+	        "INSERT OR REPLACE INTO removal (artifact_ino, uid, pid, command, object, detail)"
+	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+	const struct catalog_audit *a = how->audit;
+
+	if (how->trash_until_us) {
+		write_touches(c->catalog, TOUCHES_AUDIT | TOUCHES_REST);
+		return audit_add(c, a);
+	}
+	return db_run(c, sql,
+	              VALUES(ino_value(ino), int_value(a->uid), int_value(a->pid), text_value(a->command),
+	                     text_value(a->object), text_value(a->detail)));
+}
+
+static int entomb_artifact(struct connection *c, uint64_t ino, const struct catalog_removal *how)
 {
 	static const char find_sql[] =
 	        "SELECT d.ino, coalesce(a.damaged, '" MISSING_REASON "') = '" MISSING_REASON
-	        "', d.path, a.name, a.partial FROM artifact a"
+	        "', d.path, a.name, a.partial, a.keep_until_us FROM artifact a"
 	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = 0";
 	static const char tomb_sql[] = "UPDATE artifact SET tomb = 1 WHERE ino = ?1";
 	_cleanup(statement) sqlite3_stmt *row = NULL;
@@ -206,41 +302,138 @@ static int entomb_artifact(struct connection *c, uint64_t ino, bool by_policy)
 	if (r < 0)
 		return r;
 	directory_ino = column_u64(row, 0);
-	if (by_policy)
-		r = check_policy(c, ino, directory_ino, row);
+	if (how && !how->is_decided)
+		r = check_policy(c, ino, directory_ino, row, how);
 	if (r == 0)
 		r = db_run(c, tomb_sql, VALUES(ino_value(ino)));
+	if (r == 0 && how && how->trash_until_us)
+		r = put_into_trash(c, ino, how);
+	if (r == 0 && how && how->audit)
+		r = note_audit(c, ino, how);
 	if (r == 0)
 		r = directory_touch(c, directory_ino, clock_now_us());
 	return r;
 }
 
-int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool by_policy, struct error *err)
+int catalog_entomb_artifact(struct catalog *c, uint64_t ino, const struct catalog_removal *how,
+                            struct error *err)
 {
-	return TRANSACTION(c, err, entomb_artifact(c->writer, ino, by_policy));
+	return TRANSACTION(c, err, entomb_artifact(c->writer, ino, how));
+}
+
+/* With what the store knows of it: before anybody sees it. 0, or as add_artifact(). */
+static int add_marked(struct connection *c, const struct manifest *m, const struct catalog_marks *marks,
+                      enum listing listing)
+{
+	uint64_t ino = ino_of_artifact(m->path);
+	int r = add_artifact(c, m, listing);
+
+	if (r == 0 && marks)
+		r = holds_restore(c, ino, marks);
+	if (r == 0 && marks && marks->trash)
+		r = entomb_artifact(c, ino, marks->trash);
+	return r;
+}
+
+int catalog_restore_artifact(struct catalog *c, const struct manifest *m, const struct catalog_marks *marks,
+                             struct error *err)
+{
+	return TRANSACTION(c, err, add_marked(c->writer, m, marks, c->rebuilding ? REBUILT : MADE));
+}
+
+static int adopt_artifact(struct connection *c, const struct manifest *m, const struct catalog_marks *marks)
+{
+	int r = artifact_find_known(c, m->path);
+
+	if (r == 0)
+		return CATALOG_KNOWN;
+	return r == -ENOENT ? add_marked(c, m, marks, ADOPTED) : r;
+}
+
+int catalog_adopt_artifact(struct catalog *c, const struct manifest *m, const struct catalog_marks *marks,
+                           struct error *err)
+{
+	return TRANSACTION(c, err, adopt_artifact(c->writer, m, marks));
+}
+
+static int drop_artifact(struct connection *c, uint64_t ino)
+{
+	static const char audit_sql[] =
+	        "INSERT INTO audit (at_us, uid, pid, command, action, object, result, detail)"
+	        " SELECT ?2, uid, pid, command, 'remove', object, 'ok', detail FROM removal WHERE artifact_ino = ?1";
+	int r = db_run(c, audit_sql, VALUES(ino_value(ino), int_value(clock_now_us())));
+
+	if (r == 0 && sqlite3_changes64(c->db) > 0)
+		write_touches(c->catalog, TOUCHES_AUDIT | TOUCHES_REST);
+	return r < 0 ? r : delete_artifact(c, ino);
 }
 
 int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err)
 {
-	return TRANSACTION(c, err, delete_artifact(c->writer, ino));
+	return TRANSACTION(c, err, drop_artifact(c->writer, ino));
 }
 
-int catalog_tomb_run(struct catalog *c, uint64_t ino, int64_t *ret_run_id)
+static int give_up_removal(struct connection *c, uint64_t ino)
 {
-	static const char sql[] = "SELECT run_id FROM artifact WHERE ino = ?1 AND tomb = 1";
+	static const char find_sql[] =
+	        "SELECT directory_ino FROM artifact WHERE ino = ?1 AND tomb = 1 AND trashed_at_us IS NULL";
+	static const char sql[] = "UPDATE artifact SET tomb = 0 WHERE ino = ?1";
+	int64_t directory_ino;
+	int r = db_number(c, &directory_ino, find_sql, VALUES(ino_value(ino)));
+
+	if (r == 0)
+		r = db_run(c, sql, VALUES(ino_value(ino)));
+	return r < 0 ? r : directory_touch(c, (uint64_t)directory_ino, clock_now_us());
+}
+
+int catalog_give_up_removal(struct catalog *c, uint64_t ino, struct error *err)
+{
+	return TRANSACTION(c, err, give_up_removal(c->writer, ino));
+}
+
+int catalog_tomb(struct catalog *c, uint64_t ino, struct catalog_tomb *ret)
+{
+	static const char sql[] = "SELECT run_id, trashed_at_us IS NOT NULL, has_holds,"
+	                          " EXISTS (SELECT 1 FROM trash WHERE artifact_ino = ino AND is_marked = 1)"
+	                          " FROM artifact WHERE ino = ?1 AND tomb = 1";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));
 	int r = query_one(&query);
 
 	if (r == 0)
-		*ret_run_id = sqlite3_column_int64(query.row, 0);
+		*ret = (struct catalog_tomb){.run_id = sqlite3_column_int64(query.row, 0),
+		                             .is_trashed = sqlite3_column_int(query.row, 1),
+		                             .has_holds = sqlite3_column_int(query.row, 2),
+		                             .is_marked = sqlite3_column_int(query.row, 3)};
 	return r;
 }
 
-int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const char *path), void *arg)
+int catalog_note_left(struct catalog *c, uint64_t ino, const char *why, struct error *err)
 {
-	static const char sql[] = "SELECT a.ino, d.path || '/' || a.name FROM artifact a"
-	                          " JOIN directory d ON d.ino = a.directory_ino WHERE a.tomb = 1";
+	static const char sql[] = "UPDATE artifact SET left_why = ?2 WHERE ino = ?1 AND tomb = 1";
+
+	return write_run(c, err, sql, VALUES(ino_value(ino), text_value(why)));
+}
+
+int catalog_each_left(struct catalog *c, void (*row)(void *arg, const char *path, const char *why), void *arg)
+{
+	static const char sql[] = "SELECT d.path || '/' || a.name, a.left_why FROM artifact a"
+	                          " JOIN directory d ON d.ino = a.directory_ino WHERE a.left_why IS NOT NULL"
+	                          " AND a.tomb = 1 ORDER BY 1";
 	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
+
+	while (query_next(&query))
+		row(arg, column_borrowed(query.row, 0), column_borrowed(query.row, 1));
+	return query.result;
+}
+
+int catalog_tombs(struct catalog *c, int64_t trash_until_us,
+                  void (*row)(void *arg, uint64_t ino, const char *path), void *arg)
+{
+	static const char sql[] =
+	        "SELECT a.ino, d.path || '/' || a.name FROM artifact a"
+	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.tomb = 1"
+	        " AND NOT EXISTS (SELECT 1 FROM trash WHERE artifact_ino = a.ino AND until_us > ?1)";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(int_value(trash_until_us)));
 
 	while (query_next(&query))
 		row(arg, column_u64(query.row, 0), column_borrowed(query.row, 1));

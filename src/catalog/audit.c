@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The audit: who did what, and when. */
 #include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/records.h>
 
-static int add_audit(struct catalog *c, const struct catalog_audit *entry)
+int audit_add(struct connection *c, const struct catalog_audit *entry)
 {
 	static const char sql[] =
 	        "INSERT INTO audit (at_us, uid, pid, command, action, object, result, detail)"
 	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-	write_touches(c, TOUCHES_AUDIT);
-	return db_run(c->writer, sql,
+	return db_run(c, sql,
 	              VALUES(int_value(entry->at_us), int_value(entry->uid), int_value(entry->pid),
 	                     text_value(entry->command), text_value(entry->action), text_value(entry->object),
 	                     text_value(entry->result), text_value(entry->detail)));
+}
+
+static int add_audit(struct catalog *c, const struct catalog_audit *entry)
+{
+	write_touches(c, TOUCHES_AUDIT);
+	return audit_add(c->writer, entry);
 }
 
 int catalog_add_audit(struct catalog *c, const struct catalog_audit *entry, struct error *err)

@@ -8,18 +8,27 @@
  *   artifacts.c            artifacts, and with them the tombs
  *   files.c                their further files, and the objects of all
  *   damaged.c              what reading has shown of both
+ *   holds.c                who holds an artifact
+ *   trash.c                what was removed and can be taken back
+ *   retention.c            what of a directory is kept: the facts, and what was decided
  *   newest.c               sums over a job's artifacts, and which was made last
  *   intents.c              what is about to be written
  *   runs.c, targets.c      the history
- *   rebuild.c              the frame in which all artifacts are listed anew
+ *   rebuild.c, known.c     the frame in which all artifacts are listed anew; what of them no manifest tells
  *   records.c              what leaves the catalog for the store
  *   compare.c              what the catalog and the store have different
+ *   copy.c, copy_make.c    the copy for the store; copy_file.c, restored.c: a catalog that is made from one
+ *   watch.c, acks.c        what health asks beside these, and what people have said about it
+ *   members.c, servers.c   databases that jobs find out by themselves, and what servers have
+ *   schedules.c            what was due and is dealt with; the switches; the clock
  *   audit.c, probes.c, bound.c
+ *   notices.c, receivers.c what was told, and what waits to be told
  *   entries.c, sums.c      the tree as it is read
+ *   overview.c             few facts of many rows
  *
  *   connection.c           one connection to SQLite
  *   access.c               who may use which: queries and transactions
- *   schema.c, open.c       the file itself
+ *   migrations.c, schema.c, open.c  the file itself
  */
 #include "connection.h"
 
@@ -27,8 +36,19 @@
 #include <keepfs/catalog/runs.h>
 #include <keepfs/codec/manifest.h>
 
+/** migrations - the history of the tables, the oldest first: scripts of SQL. */
+extern const char *const migrations[];
+extern const size_t migration_count;
 /** schema_migrate() - bring the file to the newest format, or refuse it; the reason is in @c->error. */
 int schema_migrate(struct connection *c);
+/** schema_migrate_to() - the same up to format @newest, as the keepfs did that knew no newer one: for tests. */
+int schema_migrate_to(struct connection *c, int64_t newest);
+/** schema_newest() - the format that schema_migrate() brings it to. */
+int64_t schema_newest(void);
+#define SCHEMA_APPLICATION_ID 1801807216 /* "keep": the file is no other program's */
+
+#define CATALOG_NAME   "catalog.db"
+#define COPY_FILE_NAME "catalog-copy.tmp" /* a copy that is being made, or was got from the store */
 
 /** ino_is_artifact() - of an artifact or one of its files, not of a directory: see codec/name.h. */
 static inline bool ino_is_artifact(uint64_t ino)
@@ -65,11 +85,36 @@ int files_insert(struct connection *c, const struct manifest *m, uint64_t direct
 int files_delete(struct connection *c, uint64_t artifact_ino);
 /** artifact_find_known() - 0 when the artifact @path is listed, being deleted, or announced; -ENOENT. */
 int artifact_find_known(struct connection *c, const char *path);
+struct catalog_hold;
+struct catalog_audit;
+/** audit_add() - a line; the transaction says by write_touches() that it changes the audit. */
+int audit_add(struct connection *c, const struct catalog_audit *entry);
+/** hold_set() - one more hold of artifact @ino, in place of one of the same name. */
+int hold_set(struct connection *c, uint64_t ino, const struct catalog_hold *hold);
+/** holds_restore() - those that the store knows, of artifact @ino, which was just listed. */
+struct catalog_marks;
+int holds_restore(struct connection *c, uint64_t ino, const struct catalog_marks *marks);
 /** intent_drop() - forget the intent of a path, if there is one. */
 int intent_drop(struct connection *c, const char *path);
+/** run_add() - a pending run; -EBUSY when its job has another one. */
+int run_add(struct connection *c, const struct catalog_run *run, int64_t *ret_id);
 /** run_settle_targets() - databases of a run that are pending or running end with it. */
 int run_settle_targets(struct connection *c, int64_t run_id, enum run_state state, const char *error);
 /** run_note_artifact() - an artifact of a known run is listed: note it there. */
 int run_note_artifact(struct connection *c, const struct manifest *m);
+/** known_keep() - what no manifest tells of the artifacts is kept aside; known_give_back() - to one that was listed anew;
+ * known_forget() - all are listed. */
+int known_keep(struct connection *c);
+int known_give_back(struct connection *c, uint64_t ino);
+int known_forget(struct connection *c);
+/* What proofs say that is dated later than that, in microseconds from now, a clock has said that was ahead. */
+#define PROOF_FUTURE_US "86400000000"
+/** proofs_forget() - of an artifact that is gone; proofs_give_back() - to one that was listed anew in a rebuild;
+ * proofs_forget_gone() - at its end: of those that were not. */
+int proofs_forget(struct connection *c, uint64_t ino);
+int proofs_give_back(struct connection *c, uint64_t ino);
+int proofs_forget_gone(struct connection *c);
+/** known_copy() - the same as known_keep(), of the attached catalog `source`. */
+int known_copy(struct connection *c);
 /** run_rebuild() - add what is not known of an artifact's run. */
 int run_rebuild(struct connection *c, const struct manifest *m);

@@ -247,16 +247,19 @@ static int configure(struct connection *c, bool writes)
 	return db_script(c, writes ? writer : reader);
 }
 
-int connection_open(struct catalog *catalog, bool writes, struct connection **ret_connection,
-                    struct error *err)
+/* NOMUTEX: a connection is used by one thread at a time. */
+static struct connection *connection_new(struct catalog *catalog, const char *file, int *ret_code)
 {
 	struct connection *c = mem_alloc(sizeof(*c));
-	int code, r;
 
 	c->catalog = catalog;
-	/* NOMUTEX: a connection is used by one thread at a time. */
-	code = sqlite3_open_v2(catalog->file, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-	r = code == SQLITE_OK ? configure(c, writes) : db_fail(c, code);
+	*ret_code = sqlite3_open_v2(file, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	return c;
+}
+
+static int connection_opened(struct connection *c, int r, struct connection **ret_connection,
+                             struct error *err)
+{
 	if (r < 0) {
 		if (err)
 			*err = c->error;
@@ -265,6 +268,29 @@ int connection_open(struct catalog *catalog, bool writes, struct connection **re
 	}
 	*ret_connection = c;
 	return 0;
+}
+
+int connection_open(struct catalog *catalog, bool writes, struct connection **ret_connection,
+                    struct error *err)
+{
+	int code;
+	struct connection *c = connection_new(catalog, catalog->file, &code);
+
+	return connection_opened(c, code == SQLITE_OK ? configure(c, writes) : db_fail(c, code),
+	                         ret_connection, err);
+}
+
+int connection_open_file(struct catalog *catalog, const char *file, struct connection **ret_connection,
+                         struct error *err)
+{
+	int code;
+	struct connection *c = connection_new(catalog, file, &code);
+
+	if (code == SQLITE_OK) {
+		sqlite3_extended_result_codes(c->db, 1);
+		sqlite3_busy_timeout(c->db, BUSY_TIMEOUT_MS);
+	}
+	return connection_opened(c, code == SQLITE_OK ? 0 : db_fail(c, code), ret_connection, err);
 }
 
 struct connection *connection_free(struct connection *c)

@@ -16,7 +16,7 @@
 
 struct catalog;
 
-#define STATEMENTS_MAX 128
+#define STATEMENTS_MAX 256
 
 struct connection {
 	struct catalog *catalog; /* whose it is */
@@ -93,4 +93,8 @@ uint64_t column_u64(sqlite3_stmt *statement, int column);
 /** connection_open() - with the settings that every connection has. */
 int connection_open(struct catalog *catalog, bool writes, struct connection **ret_connection,
                     struct error *err);
+/** connection_open_file() - to @file, which is not the catalog itself, without settings; failures are told as of
+ * @catalog. */
+int connection_open_file(struct catalog *catalog, const char *file, struct connection **ret_connection,
+                         struct error *err);
 struct connection *connection_free(struct connection *c);

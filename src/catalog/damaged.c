@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/proofs.h>
 
 /* Wrong bytes are worse than a manifest that is missing, which may come back. */
 #define NOT_YET(table) "(" table "damaged IS NULL OR " table "damaged = '" MISSING_REASON "')"
@@ -19,24 +20,34 @@ static int mark_file(struct connection *c, uint64_t ino, const char *reason)
 	static const char file_sql[] =
 	        "UPDATE artifact_file SET damaged = ?2 WHERE ino = ?1 AND damaged IS NULL";
 	static const char artifact_sql[] =
-	        "UPDATE artifact SET damaged = f.name || ': ' || ?2 FROM artifact_file f WHERE f.ino = ?1"
+	        "UPDATE artifact SET damaged = f.name || ': ' || ?2, damaged_level = 0 FROM artifact_file f WHERE f.ino = ?1"
 	        " AND artifact.ino = f.artifact_ino AND artifact.is_directory = 1 AND " NOT_YET("artifact.");
 	int r = db_run(c, file_sql, VALUES(ino_value(ino), text_value(reason)));
 
 	return r < 0 ? r : db_run(c, artifact_sql, VALUES(ino_value(ino), text_value(reason)));
 }
 
-static int mark_entry(struct connection *c, uint64_t ino, const char *reason)
+static int mark_entry(struct connection *c, uint64_t ino, enum proof_level level, const char *reason)
 {
-	static const char sql[] = "UPDATE artifact SET damaged = ?2 WHERE ino = ?1 AND " NOT_YET("");
-	int r = db_run(c, sql, VALUES(ino_value(ino), text_value(reason)));
+	static const char sql[] =
+	        "UPDATE artifact SET damaged = ?2, damaged_level = ?3 WHERE ino = ?1 AND " NOT_YET("");
+	int r = db_run(c, sql, VALUES(ino_value(ino), text_value(reason), int_value(level)));
 
+	/* A rebuild forgets the mark, and must not have a proof in its place. */
+	if (r == 0)
+		r = proofs_forget(c, ino);
 	return r < 0 ? r : mark_file(c, ino, reason);
 }
 
 int catalog_mark_damaged(struct catalog *c, uint64_t ino, const char *reason, struct error *err)
 {
-	return TRANSACTION(c, err, mark_entry(c->writer, ino, reason));
+	return TRANSACTION(c, err, mark_entry(c->writer, ino, PROOF_BYTES, reason));
+}
+
+int catalog_mark_unsound(struct catalog *c, uint64_t ino, enum proof_level level, const char *reason,
+                         struct error *err)
+{
+	return TRANSACTION(c, err, mark_entry(c->writer, ino, level, reason));
 }
 
 int catalog_set_verified(struct catalog *c, uint64_t ino, int64_t at_us, struct error *err)

@@ -224,6 +224,64 @@ ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, enum catalog_
 	return query.result < 0 ? query.result : (ssize_t)count;
 }
 
+ssize_t catalog_artifact_files(struct catalog *c, uint64_t artifact_ino, int64_t after,
+                               struct catalog_entry *entries, size_t max)
+{
+	static const char sql[] = FILES
+	        "f.parent_ino = (SELECT files_ino FROM artifact WHERE ino = ?1) AND f.artifact_ino = ?1"
+	        " AND f.sequence > max(?2, (SELECT files_from - 1 FROM artifact WHERE ino = ?1))"
+	        " AND f.sequence < (SELECT iif(is_directory, 1 << 62, files_from + 64) FROM artifact WHERE ino = ?1)"
+	        " ORDER BY f.sequence LIMIT ?3";
+	size_t count = 0;
+	_cleanup(query) struct query query = query_begin(
+	        c, sql, VALUES(ino_value(artifact_ino), int_value(after), int_value((int64_t)max)));
+
+	while (count < max && query_next(&query))
+		read_entry(query.row, CATALOG_FILE, &entries[count++]);
+	return query.result < 0 ? query.result : (ssize_t)count;
+}
+
+/* Each is one of the catalog's indexes. */
+#define IN_TIER(bit)                                                                                         \
+	ARTIFACTS "tiers > 0 AND tiers & " bit                                                               \
+	          " AND directory_ino = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3"
+
+ssize_t catalog_tier_entries(struct catalog *c, unsigned tier, uint64_t directory_ino, int64_t after,
+                             struct catalog_entry *entries, size_t max)
+{
+	static const char daily_sql[] = IN_TIER("1"), weekly_sql[] = IN_TIER("2"),
+	                  monthly_sql[] = IN_TIER("4"), yearly_sql[] = IN_TIER("8");
+	static const char *const sql[MANIFEST_TIERS] = {daily_sql, weekly_sql, monthly_sql, yearly_sql};
+	size_t count = 0;
+	_cleanup(query) struct query query = query_begin(
+	        c, sql[tier], VALUES(ino_value(directory_ino), int_value(after), int_value((int64_t)max)));
+
+	while (count < max && query_next(&query))
+		read_entry(query.row, CATALOG_ARTIFACT, &entries[count++]);
+	return query.result < 0 ? query.result : (ssize_t)count;
+}
+
+bool catalog_is_in_tier(struct catalog *c, uint64_t ino, unsigned tier)
+{
+	static const char sql[] =
+	        "SELECT 1 FROM artifact WHERE ino = ?1 AND tomb = 0 AND tiers > 0 AND tiers & ?2";
+	_cleanup(query) struct query query =
+	        query_begin(c, sql, VALUES(ino_value(ino), int_value(1 << tier)));
+
+	return query_one(&query) == 0;
+}
+
+int catalog_entry_near(struct catalog *c, uint64_t from, uint64_t to, struct catalog_entry *ret)
+{
+	static const char directory_sql[] = DIRECTORIES "ino BETWEEN ?1 AND ?2 LIMIT 1";
+	static const char artifact_sql[] = ARTIFACTS "ino BETWEEN ?1 AND ?2 LIMIT 1";
+	const struct value values[] = {ino_value(from), ino_value(to)};
+
+	if (ino_is_artifact(from))
+		return find_entry(c, CATALOG_ARTIFACT, artifact_sql, values, 2, ret);
+	return find_entry(c, CATALOG_DIRECTORY, directory_sql, values, 2, ret);
+}
+
 char *catalog_path(struct catalog *c, uint64_t ino)
 {
 	static const char directory_sql[] = "SELECT path FROM directory WHERE ino = ?1";
@@ -263,13 +321,20 @@ static void read_manifest(sqlite3_stmt *row, struct manifest *m)
 	column_text(row, column++, m->sha256, sizeof(m->sha256));
 	facts = column_borrowed(row, column++);
 	m->facts = json_parse(facts, strlen(facts), NULL);
+	if (*column_borrowed(row, column))
+		m->class = column_string(row, column);
+	column++;
+	m->tiers_known = sqlite3_column_int(row, column) >= 0;
+	m->tiers = m->tiers_known ? (unsigned)sqlite3_column_int(row, column) : 0;
+	m->keep_until_us = sqlite3_column_int64(row, column + 1);
 }
 
 int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
 {
 	static const char sql[] =
 	        "SELECT d.path || '/' || a.name, job, kind, target, triggered_by, note, partial, is_directory,"
-	        " keepfs_version, run_id, started_at_us, finished_at_us, verified_at_us, size_bytes, sha256, facts"
+	        " keepfs_version, run_id, started_at_us, finished_at_us, verified_at_us, size_bytes, sha256, facts, class,"
+	        " tiers, keep_until_us"
 	        " FROM artifact a JOIN directory d ON d.ino = a.directory_ino WHERE a.tomb = 0"
 	        " AND a.ino = coalesce((SELECT artifact_ino FROM artifact_file WHERE ino = ?1), ?1)";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));

@@ -67,6 +67,24 @@ int catalog_stem_taken(struct catalog *c, const char *directory_path, const char
 	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
 }
 
+/* Of those with a name of their own that have stem ?2 in directory ?1. A manifest without that fact is of an older keepfs. */
+static const char made_of_sql[] =
+        "SELECT 1 FROM artifact WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1)"
+        " AND (sequence = ?4 OR (named = 1 AND (name = ?2 OR (name >= ?2 || '.' AND name < ?2 || '/'))))"
+        " AND coalesce(json_extract(facts, '$.path'), ?3) <> ?3 LIMIT 1";
+
+int catalog_stem_is_of_another(struct catalog *c, const char *directory_path, const char *stem,
+                               const char *path)
+{
+	_cleanup(query) struct query query =
+	        query_begin(c, made_of_sql,
+	                    VALUES(text_value(directory_path), text_value(stem), text_value(path),
+	                           int_value(name_sequence(stem))));
+	int r = query_one(&query);
+
+	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+}
+
 static int add_intent(struct connection *c, int64_t run_id, const char *path)
 {
 	static const char sql[] =

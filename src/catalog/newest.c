@@ -51,14 +51,18 @@ static void take_oldest(struct catalog_totals *totals, int64_t at_us)
 		totals->oldest_at_us = at_us;
 }
 
+#define TOTALS                                                                                               \
+	"SELECT job, artifacts, stored_bytes, coalesce((SELECT min(finished_at_us) FROM artifact"            \
+	" WHERE tomb = 0 AND job = t.job), 0) FROM total t"
+
 int catalog_totals(struct catalog *c, const char *job, struct catalog_totals *ret)
 {
-	static const char sql[] =
-	        "SELECT job, artifacts, stored_bytes, coalesce((SELECT min(finished_at_us) FROM artifact"
-	        " WHERE tomb = 0 AND job = t.job), 0) FROM total t WHERE ?1 IS NULL OR job = ?1";
+	/* Two, since SQLite would go through all jobs for a condition that fits both. */
+	static const char all_sql[] = TOTALS, job_sql[] = TOTALS " WHERE job = ?1";
 	struct catalog_totals totals = {0};
 	struct newest any = {0}, good = {0};
-	_cleanup(query) struct query query = query_begin(c, sql, VALUES(text_value(job)));
+	_cleanup(query) struct query query =
+	        job ? query_begin(c, job_sql, VALUES(text_value(job))) : query_begin(c, all_sql, NULL, 0);
 
 	while (query_next(&query)) {
 		int r = find_newest_of_job(query.connection, column_borrowed(query.row, 0), &any, &good);

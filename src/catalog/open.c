@@ -20,7 +20,6 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/own_file.h>
 
-#define CATALOG_NAME   "catalog.db"
 #define FILE_MODE      0600
 #define DIRECTORY_MODE 0700
 
@@ -80,6 +79,7 @@ static struct catalog *catalog_new(const char *state_dir)
 	c->directory = mem_strdup(state_dir);
 	c->file = mem_printf("%s/%s", state_dir, CATALOG_NAME);
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_mutex_init(&c->listener_lock, NULL);
 	pthread_cond_init(&c->changed, NULL);
 	return c;
 }
@@ -120,6 +120,7 @@ struct catalog *catalog_free(struct catalog *c)
 		sqlite3_wal_checkpoint_v2(c->writer->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	connection_free(c->writer);
 	pthread_cond_destroy(&c->changed);
+	pthread_mutex_destroy(&c->listener_lock);
 	pthread_mutex_destroy(&c->lock);
 	free(c->directory);
 	free(c->file);

@@ -4,6 +4,7 @@
  * it; other writers wait until it ends, readers see the catalog as it was.
  */
 #include "access.h"
+#include "catalog_private.h"
 
 #include <errno.h>
 
@@ -22,8 +23,10 @@ static int clear_artifacts(struct connection *c)
 	/* Times turn negative, so that each becomes the newest of what is found anew; those of directories
 	 * where nothing is found are turned back at the end. */
 	static const char times_sql[] = "UPDATE directory SET mtime_us = -mtime_us";
-	int r = db_repeat(c, files_sql, NULL, 0);
+	int r = known_keep(c);
 
+	if (r == 0)
+		r = db_repeat(c, files_sql, NULL, 0);
 	if (r == 0)
 		r = db_repeat(c, artifacts_sql, NULL, 0);
 	return r < 0 ? r : db_run(c, times_sql, NULL, 0);
@@ -67,5 +70,9 @@ int catalog_end_rebuild(struct catalog *c, bool commit, struct error *err)
 		              "the rebuild was rolled back by an earlier failure");
 	else
 		r = db_script(writer, script);
+	if (r == 0)
+		r = known_forget(writer);
+	if (r == 0)
+		r = proofs_forget_gone(writer);
 	return write_end(c, r, err);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Runs: the history, of which the catalog is the truth. That a job has one run at a time is a unique index,
- * so no race can break it. A run's sums are columns that are made anew whenever one of its targets changes,
+ * so no race can break it; of restores there may be several. A run's sums are columns that are made anew whenever one of its targets changes,
  * in the same transaction.
  */
 #include "access.h"
@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include <keepfs/base/clock.h>
 #include <keepfs/catalog/runs.h>
@@ -34,13 +35,13 @@ static int refuse_second_run(struct connection *c, const char *job)
 	                 (int64_t)sqlite3_column_int64(row, 0), run_state_name(sqlite3_column_int(row, 1)));
 }
 
-static int add_run(struct connection *c, const struct catalog_run *run, int64_t *ret_id)
+int run_add(struct connection *c, const struct catalog_run *run, int64_t *ret_id)
 {
 	static const char sql[] =
 	        "INSERT INTO run (id, job, kind, state, triggered_by, queued_at_us, note, options)"
 	        " VALUES (1 + max((SELECT coalesce(max(id), 0) FROM run),"
 	        " (SELECT coalesce(max(used), 0) FROM run_number)), ?1, ?2, 0, ?3, ?4, ?5, ?6)";
-	int r = refuse_second_run(c, run->job);
+	int r = strcmp(run->kind, "restore") == 0 ? 0 : refuse_second_run(c, run->job);
 
 	if (r == 0)
 		r = db_run(c, sql,
@@ -64,7 +65,7 @@ int catalog_raise_run_number(struct catalog *c, int64_t used, struct error *err)
 int catalog_add_run(struct catalog *c, const struct catalog_run *run, int64_t *ret_id, struct error *err)
 {
 	int64_t id = 0;
-	int r = TRANSACTION(c, err, add_run(c->writer, run, &id));
+	int r = TRANSACTION(c, err, run_add(c->writer, run, &id));
 
 	if (r == 0)
 		*ret_id = id;
@@ -124,10 +125,13 @@ int catalog_finish_run(struct catalog *c, int64_t id, enum run_state state, cons
 	"size_bytes,"                                                                                                    \
 	" targets, targets_failed, sha256, error, note, options, warning,"                                               \
 	" (SELECT name || ': ' || damaged FROM artifact WHERE run_id = run.id AND job = run.job AND damaged IS NOT NULL" \
-	" AND tomb = 0) FROM run WHERE "
+	" AND tomb = 0), tier,"                                                                                          \
+	" CASE targets WHEN 1 THEN (SELECT label FROM run_target WHERE run_id = run.id) END FROM run WHERE "
 
 static void read_run(sqlite3_stmt *row, struct catalog_run *run)
 {
+	_cleanup(str) struct str tiers = {0};
+
 	*run = (struct catalog_run){
 	        .id = sqlite3_column_int64(row, 0),
 	        .state = (enum run_state)sqlite3_column_int(row, 3),
@@ -147,6 +151,9 @@ static void read_run(sqlite3_stmt *row, struct catalog_run *run)
 	column_text(row, 14, run->options, sizeof(run->options));
 	column_text(row, 15, run->warning, sizeof(run->warning));
 	column_text(row, 16, run->damaged, sizeof(run->damaged));
+	manifest_append_tiers(&tiers, (unsigned)sqlite3_column_int(row, 17));
+	str_copy(run->tier, sizeof(run->tier), str_text(&tiers));
+	column_text(row, 18, run->org, sizeof(run->org));
 }
 
 int catalog_run(struct catalog *c, int64_t id, struct catalog_run *ret)
@@ -187,6 +194,21 @@ int catalog_run_totals(struct catalog *c,
 		row(arg, column_borrowed(query.row, 0), (enum run_state)sqlite3_column_int(query.row, 1),
 		    column_u64(query.row, 2), sqlite3_column_int64(query.row, 3));
 	return query.result;
+}
+
+int catalog_last_ended(struct catalog *c, const char *job, enum run_state state, int64_t *ret_us)
+{
+	static const char all_sql[] =
+	        "SELECT coalesce(max(last_finished_at_us), 0) FROM run_total WHERE state = ?1";
+	static const char job_sql[] =
+	        "SELECT coalesce(max(last_finished_at_us), 0) FROM run_total WHERE state = ?1 AND job = ?2";
+	const struct value values[] = {int_value(state), text_value(job)};
+	_cleanup(query) struct query query = query_begin(c, job ? job_sql : all_sql, values, job ? 2 : 1);
+	int r = query_one(&query);
+
+	if (r == 0)
+		*ret_us = sqlite3_column_int64(query.row, 0);
+	return r;
 }
 
 int catalog_unfinished_runs(struct catalog *c, void (*row)(void *arg, const struct catalog_run *run),

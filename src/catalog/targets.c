@@ -96,10 +96,13 @@ static int add_completed_target(struct connection *c, const struct manifest *m)
 	        " VALUES (?1, ?2, 2, ?3, ?4, ?5, '') ON CONFLICT (run_id, label) DO UPDATE SET state = 2,"
 	        " path = excluded.path, size_bytes = excluded.size_bytes, sha256 = excluded.sha256, error = "
 	        "''";
+	static const char tier_sql[] = "UPDATE run SET tier = tier | ?2 WHERE id = ?1";
 	int r = db_run(c, sql,
 	               VALUES(int_value(m->run_id), text_value(m->target), text_value(m->path),
 	                      int_value((int64_t)m->size_bytes), text_value(m->sha256)));
 
+	if (r == 0 && m->tiers)
+		r = db_run(c, tier_sql, VALUES(int_value(m->run_id), int_value(m->tiers)));
 	return r < 0 ? r : sum_up(c, m->run_id);
 }
 

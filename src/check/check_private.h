@@ -14,9 +14,27 @@ struct probe {
 /* probe_add() - one finding: "ok" facts, or what is wrong and what to do. */
 void probe_add(struct probe *p, bool ok, const char *name, const char *fmt, ...)
         __attribute__((format(printf, 4, 5)));
+/* probe_add_failure() - and what mends it, on one line; NULL: not known. */
+void probe_add_failure(struct probe *p, const char *name, const char *fix, const char *fmt, ...)
+        __attribute__((format(printf, 4, 5)));
 
-void probe_store(struct probe *p, struct store *store, const struct error *store_err);
+struct catalog;
+
+void probe_store(struct probe *p, const struct conf_store *conf, struct store *store,
+                 const struct error *store_err);
+/** make_directory_command() - heap: the command that makes a directory for the user that this process runs as. */
+char *make_directory_command(const char *path);
 void probe_catalog(struct probe *p, const struct conf *conf);
+/** probe_uncovered() - databases of the servers that no job backs up. */
+void probe_uncovered(struct probe *p, const struct conf *conf, struct catalog *catalog);
+/** probe_drills() - whether a throw-away server could be made, when a drill is to begin by itself. */
+void probe_drills(struct probe *p, const struct conf *conf);
+/** probe_schedules() - when each job that has a schedule begins next. */
+void probe_schedules(struct probe *p, const struct conf *conf, struct catalog *catalog);
 void probe_fuse(struct probe *p, const struct conf *conf);
+/** probe_notices() - the mail server (nothing is sent), and the templates of receivers. */
+void probe_notices(struct probe *p, const struct conf *conf);
 /** fuse_device_advice() - what to do when opening /dev/fuse failed with @errnum: static. */
 const char *fuse_device_advice(int errnum);
+/** fuse_device_fix() - the command for it; NULL: none is known. Static. */
+const char *fuse_device_fix(int errnum);

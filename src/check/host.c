@@ -37,6 +37,15 @@ static int try_write(const char *directory)
 	return r;
 }
 
+char *make_directory_command(const char *path)
+{
+	struct str fix = {0};
+
+	str_appendf(&fix, "install -d -m 0700 -o %lld -g %lld ", (long long)geteuid(), (long long)getegid());
+	str_append_shell_word(&fix, path);
+	return str_take(&fix);
+}
+
 void probe_catalog(struct probe *p, const struct conf *conf)
 {
 	const char *dir = conf->state_dir;
@@ -48,8 +57,10 @@ void probe_catalog(struct probe *p, const struct conf *conf)
 	int r;
 
 	if (statvfs(dir, &vfs) < 0) {
-		probe_add(
-		        p, false, "catalog",
+		_cleanup(free) char *fix = make_directory_command(dir);
+
+		probe_add_failure(
+		        p, "catalog", fix,
 		        "%s: %s; make it, or set [keepfs] state_dir to a directory that this user may write",
 		        dir, strerrordesc_np(errno));
 		return;
@@ -61,8 +72,10 @@ void probe_catalog(struct probe *p, const struct conf *conf)
 	}
 	r = try_write(dir);
 	if (r < 0) {
-		probe_add(
-		        p, false, "catalog",
+		_cleanup(free) char *fix = make_directory_command(dir);
+
+		probe_add_failure(
+		        p, "catalog", fix,
 		        "%s cannot be written: %s; keepfs must be able to make files there, as the user it runs as",
 		        dir, strerrordesc_np(-r));
 		return;
@@ -130,6 +143,21 @@ const char *fuse_device_advice(int errnum)
 	}
 }
 
+const char *fuse_device_fix(int errnum)
+{
+	switch (errnum) {
+	case EACCES:
+	case EPERM:
+		return "chmod 0666 /dev/fuse (in a container: docker run --device /dev/fuse --cap-add SYS_ADMIN ...)";
+	case ENOENT:
+	case ENXIO:
+	case ENODEV:
+		return "modprobe fuse (in a container: docker run --device /dev/fuse --cap-add SYS_ADMIN ...)";
+	default:
+		return NULL;
+	}
+}
+
 /* May this process call mount(2)? Root may not in a container without the capability, and a service with it needs no
  * root. */
 static bool may_mount(void)
@@ -147,19 +175,19 @@ void probe_fuse(struct probe *p, const struct conf *conf)
 	bool alone = may_mount();
 
 	if (fd < 0)
-		probe_add(p, false, "fuse", "/dev/fuse cannot be opened: %s; %s", strerrordesc_np(errno),
-		          fuse_device_advice(errno));
+		probe_add_failure(p, "fuse", fuse_device_fix(errno), "/dev/fuse cannot be opened: %s; %s",
+		                  strerrordesc_np(errno), fuse_device_advice(errno));
 	else if (!alone && geteuid() == 0)
-		probe_add(
-		        p, false, "fuse",
+		probe_add_failure(
+		        p, "fuse", "docker run --device /dev/fuse --cap-add SYS_ADMIN ...",
 		        "root may not mount here, since the capability SYS_ADMIN is missing; start the container with --cap-add SYS_ADMIN");
 	else if (!alone && !find_program("fusermount3"))
-		probe_add(
-		        p, false, "fuse",
+		probe_add_failure(
+		        p, "fuse", "apt-get install fuse3",
 		        "fusermount3 is not in the PATH, and only root mounts without it; install the package fuse3");
 	else if (!alone && conf->allow_other && !users_may_allow_other())
-		probe_add(
-		        p, false, "fuse",
+		probe_add_failure(
+		        p, "fuse", "echo user_allow_other >>/etc/fuse.conf",
 		        "[keepfs] allow_other is set, which /etc/fuse.conf does not let users do; add a line 'user_allow_other' there, or unset it");
 	else
 		probe_add(p, true, "fuse", "/dev/fuse can be opened%s",

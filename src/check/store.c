@@ -7,7 +7,9 @@
 #include "check_private.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/probes.h>
 #include <keepfs/codec/hash.h>
 
 #include <errno.h>
@@ -31,7 +33,7 @@ struct findings {
 	bool exclusive;
 };
 
-static int object_init(struct object *o, struct error *err)
+static int object_init(struct object *o, struct cancel *cancel, struct error *err)
 {
 	uint8_t random[8];
 	char hex[2 * sizeof(random) + 1];
@@ -39,7 +41,7 @@ static int object_init(struct object *o, struct error *err)
 	if (getrandom(random, sizeof(random), 0) != sizeof(random) ||
 	    getrandom(o->data, sizeof(o->data), 0) != sizeof(o->data))
 		return error_system(err, errno, "random bytes cannot be had");
-	o->call = (struct store_call){.deadline_ms = clock_mono_ms() + PROBE_DEADLINE_MS};
+	o->call = (struct store_call){.deadline_ms = clock_mono_ms() + PROBE_DEADLINE_MS, .cancel = cancel};
 	hex_encode(random, sizeof(random), hex);
 	snprintf(o->key, sizeof(o->key), "state/probe-%s", hex);
 	return 0;
@@ -158,7 +160,51 @@ static void describe_features(struct store *s, struct str *out)
 		str_appendf(out, "; weaker in this place: %s", f.weaker);
 }
 
-void probe_store(struct probe *p, struct store *store, const struct error *store_err)
+/* What lets the key do what keepfs does, as a statement of a policy of AWS's. */
+static char *fix_rights(const char *bucket, const char *prefix)
+{
+	return mem_printf(
+	        "a policy for the key: {\"Effect\":\"Allow\",\"Action\":[\"s3:PutObject\",\"s3:GetObject\",\"s3:DeleteObject\",\"s3:AbortMultipartUpload\","
+	        "\"s3:ListMultipartUploadParts\"],\"Resource\":\"arn:aws:s3:::%s%s/*\"},{\"Effect\":\"Allow\",\"Action\":[\"s3:ListBucket\","
+	        "\"s3:ListBucketMultipartUploads\"],\"Resource\":\"arn:aws:s3:::%s\"}",
+	        bucket, prefix, bucket);
+}
+
+static char *fix_bucket(const struct conf_store *conf, const struct error *err)
+{
+	const char *at = conf->url + strlen("s3://"), *prefix = at + strcspn(at, "/");
+	_cleanup(free) char *bucket = mem_printf("%.*s", (int)(prefix - at), at);
+	const char *endpoint = conf->endpoint && *conf->endpoint ? conf->endpoint : NULL;
+
+	if (str_equal(err->code, "NoSuchBucket"))
+		return mem_printf("aws s3api create-bucket --bucket %s%s%s", bucket,
+		                  endpoint ? " --endpoint-url " : "", str_or_empty(endpoint));
+	if (err->errnum == ENOKEY)
+		return mem_strdup("aws configure (as the user that keepfs runs as)");
+	if (str_equal(err->code, "AccessDenied") || err->http_status == 403)
+		return fix_rights(bucket, prefix);
+	return NULL;
+}
+
+static char *fix_store(const struct conf_store *conf, const struct error *err)
+{
+	if (str_starts(conf->url, "s3://"))
+		return fix_bucket(conf, err);
+	if (str_starts(conf->url, "dir:") && (err->errnum == ENODEV || err->class == ERROR_DENIED))
+		return make_directory_command(conf->url + strlen("dir:"));
+	return NULL;
+}
+
+static void add_store_failure(struct probe *p, const struct conf_store *conf, const struct error *err,
+                              const char *name)
+{
+	_cleanup(free) char *fix = fix_store(conf, err);
+
+	probe_add_failure(p, "store", fix, "%s%s%s", name, *name ? ": " : "", err->message);
+}
+
+void probe_store(struct probe *p, const struct conf_store *conf, struct store *store,
+                 const struct error *store_err)
 {
 	struct findings f = {0};
 	struct error err = {0};
@@ -167,17 +213,19 @@ void probe_store(struct probe *p, struct store *store, const struct error *store
 	int r;
 
 	if (!store) {
-		probe_add(p, false, "store", "%s",
-		          store_err && store_err->message[0] ? store_err->message : "it could not be opened");
+		if (store_err && store_err->message[0])
+			add_store_failure(p, conf, store_err, "");
+		else
+			probe_add(p, false, "store", "it could not be opened");
 		return;
 	}
-	r = object_init(&o, &err);
+	r = object_init(&o, NULL, &err);
 	if (r == 0)
 		r = try_object(store, &o, &f, &err);
 	if (r < 0) {
 		if (!err.message[0])
 			error_system(&err, -r, "the store failed");
-		probe_add(p, false, "store", "%s: %s", store->name, err.message);
+		add_store_failure(p, conf, &err, store->name);
 		return;
 	}
 	describe_features(store, &features);
@@ -186,4 +234,16 @@ void probe_store(struct probe *p, struct store *store, const struct error *store
 	          f.exclusive ? "it never replaces what is there"
 	                      : "it cannot create exclusively: use this place from one keepfs only",
 	          str_text(&features));
+}
+
+int check_verify_store(struct store *store, const char *store_url, struct catalog *catalog,
+                       struct cancel *cancel, struct error *err)
+{
+	struct findings f = {0};
+	struct object o;
+	int r = object_init(&o, cancel, err);
+
+	if (r == 0)
+		r = try_object(store, &o, &f, err);
+	return r < 0 ? r : catalog_set_store_verified(catalog, store_url, clock_now_us(), err);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* keepfs check: the probe, without a mount. */
-#include "cli.h"
+#include "check.h"
 
 #include "engine.h"
 
@@ -12,7 +12,8 @@
 
 #include <stdio.h>
 
-static void print_check_json(const struct check_result *result)
+/* @script: NULL: nobody asked for it. */
+static void print_check_json(const struct check_result *result, const struct str *script)
 {
 	_cleanup(json) struct json *object = json_object_new();
 	_cleanup(str) struct str out = {0};
@@ -25,14 +26,17 @@ static void print_check_json(const struct check_result *result)
 		json_set_string(item, "check", result->items[i].check);
 		json_set_bool(item, "ok", result->items[i].ok);
 		json_set_string(item, "detail", result->items[i].detail);
+		json_set_string(item, "fix", result->items[i].fix[0] ? result->items[i].fix : NULL);
 		json_append(checks, item);
 	}
 	json_set(object, "checks", checks);
+	if (script)
+		json_set_string(object, "sql", str_text(script));
 	json_write(object, 2, &out);
 	puts(str_text(&out));
 }
 
-static void print_lines(const struct check_result *result)
+void check_print(const struct check_result *result)
 {
 	for (size_t i = 0; i < result->count; i++) {
 		_cleanup(str) struct str line = {0};
@@ -43,14 +47,54 @@ static void print_lines(const struct check_result *result)
 	}
 }
 
-int cmd_check(const struct cli_options *options)
+static void put_comment(const char *before, const char *text)
 {
-	_cleanup(conf) struct conf conf = {0};
+	_cleanup(str) struct str line = {0};
+
+	/* One line, whatever is in it: what follows a line's end would be a statement. */
+	str_append_line(&line, text);
+	printf("-- %s%s\n", before, str_text(&line));
+}
+
+/* All of it is a script for psql: what was found, and what mends it elsewhere, are comments. */
+static void print_fixes(const struct check_result *result, const struct str *script)
+{
+	puts("-- keepfs check --fix. Nothing was changed. This is a script for psql, to be looked at, and run by a superuser of the server;\n"
+	     "-- what has to be done elsewhere stands behind \"mend\".");
+	for (size_t i = 0; i < result->count; i++) {
+		const struct catalog_probe *item = &result->items[i];
+		_cleanup(free) char *text = mem_printf("%s: %s", item->check, item->detail);
+
+		put_comment(item->ok ? "ok   " : "FAIL ", text);
+		if (!item->ok && item->fix[0])
+			put_comment("     mend: ", item->fix);
+	}
+	cli_put(stdout, str_text(script));
+}
+
+void check_now(const struct conf *conf, struct check_result *ret)
+{
 	_cleanup(catalog) struct catalog *catalog = NULL;
-	_cleanup(free) struct check_result *result = mem_alloc(sizeof(*result));
 	struct error store_error = {0}, catalog_error = {0};
 	struct store *store = NULL;
 	struct net *net = NULL;
+
+	/* No lock: the result can be kept while a mount serves. A state directory that cannot be made is one
+	 * of the findings. */
+	if (fd_make_dirs(conf->state_dir, 0700) == 0 &&
+	    catalog_open(conf->state_dir, &catalog, &catalog_error) < 0)
+		fprintf(stderr, "keepfs: the result cannot be kept: %s\n", catalog_error.message);
+	engine_open_store(conf, NULL, &net, &store, &store_error);
+	check_run(conf, store, &store_error, catalog, ret);
+	store_free(store);
+	net_free(net);
+}
+
+int cmd_check(const struct cli_options *options)
+{
+	_cleanup(conf) struct conf conf = {0};
+	_cleanup(free) struct check_result *result = mem_alloc(sizeof(*result));
+	_cleanup(str) struct str script = {0};
 	int r;
 
 	if (options->argc > 0)
@@ -58,18 +102,14 @@ int cmd_check(const struct cli_options *options)
 	r = cli_load_conf(options, &conf);
 	if (r != CLI_DONE)
 		return r;
-	/* No lock: the result can be kept while a mount serves. A state directory that cannot be made is one
-	 * of the findings. */
-	if (fd_make_dirs(conf.state_dir, 0700) == 0 &&
-	    catalog_open(conf.state_dir, &catalog, &catalog_error) < 0)
-		fprintf(stderr, "keepfs: the result cannot be kept: %s\n", catalog_error.message);
-	engine_open_store(&conf, NULL, &net, &store, &store_error);
-	check_run(&conf, store, &store_error, catalog, result);
-	store_free(store);
-	net_free(net);
+	check_now(&conf, result);
+	if (options->fix)
+		check_rights(&conf, &script);
 	if (options->json)
-		print_check_json(result);
+		print_check_json(result, options->fix ? &script : NULL);
+	else if (options->fix)
+		print_fixes(result, &script);
 	else
-		print_lines(result);
+		check_print(result);
 	return result->failed ? CLI_FAILED : CLI_DONE;
 }

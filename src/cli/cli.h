@@ -28,7 +28,20 @@ struct cli_options {
 	bool foreground;           /* -f */
 	bool json;                 /* --json */
 	bool wait;                 /* --wait */
+	const char *database;      /* --database */
+	const char *max_age;       /* --max-age */
 	bool force;                /* --force */
+	bool moved;                /* --moved */
+	bool no_history;           /* --no-history */
+	bool test;                 /* --test */
+	bool quick;                /* --quick */
+	bool fix;                  /* --fix */
+	bool apply;                /* --apply */
+	const char *confirm;       /* --confirm */
+	const char *simulate;      /* --simulate */
+	const char *to;            /* --to */
+	bool overwrite;            /* --overwrite */
+	bool dry_run;              /* --dry-run */
 	int argc;                  /* words after the options */
 	char **argv;
 };
@@ -36,7 +49,9 @@ struct cli_options {
 struct cli_command {
 	const char *name;
 	const char *arguments; /* for the usage line */
-	/* letters of the options that it takes: c m o f j(son) w(ait) F(orce) s(tate-dir) S(tore) */
+	/* letters of the options that it takes: c m o f j(son) w(ait) F(orce) s(tate-dir) S(tore)
+	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
+	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);
@@ -49,9 +64,19 @@ int cmd_mount(const struct cli_options *options);
 int cmd_run(const struct cli_options *options);
 int cmd_trigger(const struct cli_options *options);
 int cmd_status(const struct cli_options *options);
+int cmd_ack(const struct cli_options *options);
+int cmd_info(const struct cli_options *options);
 int cmd_jobs(const struct cli_options *options);
+int cmd_schedule(const struct cli_options *options);
 int cmd_watch(const struct cli_options *options);
+int cmd_notify(const struct cli_options *options);
 int cmd_rebuild(const struct cli_options *options);
+int cmd_prune(const struct cli_options *options);
+int cmd_hold(const struct cli_options *options);
+int cmd_undelete(const struct cli_options *options);
+int cmd_drill(const struct cli_options *options);
+int cmd_verify(const struct cli_options *options);
+int cmd_restore(const struct cli_options *options);
 int cmd_version(const struct cli_options *options);
 
 /** cli_run() - parse @argv and run the command that it names: main(), as a function that tests can call. A status of

@@ -7,6 +7,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/runs.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -92,6 +93,14 @@ int client_command(const char *mountpoint, const char *path, const char *command
 	return r;
 }
 
+int client_refused(int r, const struct str *answer)
+{
+	const char *why = answer->len ? str_text(answer) : strerrordesc_np(-r);
+
+	fprintf(stderr, "keepfs: %s%s", why, str_ends(why, "\n") ? "" : "\n");
+	return r == -EINVAL ? CLI_USAGE : CLI_FAILED;
+}
+
 /* The value of @key in a line of key=value pairs; "" when absent. */
 static const char *field(const char *line, const char *key, char *buf, size_t size)
 {
@@ -113,23 +122,41 @@ static int64_t number_field(const char *line, const char *key)
 	return strtoll(field(line, key, buf, sizeof(buf)), NULL, 10);
 }
 
+/* "%20" is a space again. */
+static void read_word(const char *word, char *ret, size_t size)
+{
+	size_t n = 0;
+
+	for (; *word && n + 1 < size; word++) {
+		bool is_code = word[0] == '%' && isxdigit((unsigned char)word[1]) &&
+		               isxdigit((unsigned char)word[2]);
+		char code[3] = {is_code ? word[1] : '0', is_code ? word[2] : '0', '\0'};
+
+		ret[n++] = is_code ? (char)strtol(code, NULL, 16) : *word;
+		word += is_code ? 2 : 0;
+	}
+	ret[n] = '\0';
+}
+
 static void parse_progress(const char *line, char state[static 16], struct report_progress *ret)
 {
-	char buf[256];
+	char buf[1024], phase[32] = "";
 
 	str_copy(state, 16, field(line, "state", buf, sizeof(buf)));
 	*ret = (struct report_progress){
 	        .read_bytes = (uint64_t)number_field(line, "read_bytes"),
 	        .sent_bytes = (uint64_t)number_field(line, "sent_bytes"),
 	        .verified_bytes = (uint64_t)number_field(line, "verified_bytes"),
-	        .verifying = strcmp(field(line, "phase", buf, sizeof(buf)), "verifying") == 0,
+	        .verifying = strcmp(field(line, "phase", phase, sizeof(phase)), "verifying") == 0,
+	        .reads = *phase && strcmp(phase, "verifying") != 0 && strcmp(phase, "dumping") != 0,
 	        .expected_bytes = (uint64_t)number_field(line, "expected_bytes"),
 	        .elapsed_ms = number_field(line, "elapsed_ms"),
 	        .rate_bytes_per_s = (uint64_t)number_field(line, "rate_bytes_per_s"),
 	        .eta_s = *field(line, "eta_s", buf, sizeof(buf)) ? number_field(line, "eta_s") : -1,
 	        .targets_done = (uint64_t)number_field(line, "targets_done"),
 	};
-	str_copy(ret->target, sizeof(ret->target), field(line, "database", buf, sizeof(buf)));
+	str_copy(ret->target, sizeof(ret->target), field(line, "database", buf, 256));
+	read_word(field(line, "waits_for", buf, sizeof(buf)), ret->waits_for, sizeof(ret->waits_for));
 }
 
 /* One look at a run, then wait until it has changed. @ret_ended: its state is final. */

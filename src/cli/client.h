@@ -13,6 +13,8 @@ int client_read(const char *mountpoint, const char *path, struct str *out);
 /** client_command() - write @command to <mountpoint>/@path and append the answer; the result is the write's:
  * -EINVAL, -EBUSY … */
 int client_command(const char *mountpoint, const char *path, const char *command, struct str *answer);
+/** client_refused() - say why a command was: @answer, else what its result @r means; the exit status. */
+int client_refused(int r, const struct str *answer);
 enum client_show {
 	CLIENT_SHOW_ALL, /* each state as it comes, at the end the whole status */
 	/* one line for a success, else the whole status, to standard error: what cron is to mail */

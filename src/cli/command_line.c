@@ -15,8 +15,10 @@
 #include <string.h>
 
 static const struct cli_command commands[] = {
-        {"init", "", "cmsSF", "write a commented configuration file", cmd_init},
-        {"check", "", "cj", "test store, PostgreSQL, pg_dump, FUSE and disk space; say what to do",
+        {"init", "[URL]", "cmsSFQD",
+         "write a commented configuration file; with --quick a short one that works, and the first backup",
+         cmd_init},
+        {"check", "", "cjX", "test store, PostgreSQL, pg_dump, FUSE and disk space; say what to do",
          cmd_check},
         {"mount", "[MOUNTPOINT]", "cfmo",
          "serve the tree; returns when it can be used (-f: stays in the foreground)", cmd_mount},
@@ -24,10 +26,33 @@ static const struct cli_command commands[] = {
         {"trigger", "JOB [KEY=VALUE...]", "cmjw",
          "tell the mount to make a backup: 'now' or a job's name (--wait: until it has ended)", cmd_trigger,
          true},
-        {"status", "", "cmj", "health of the mount; exits 0, 1 or 2 for OK, WARN or CRIT", cmd_status},
+        {"prune", "[JOB...] [--apply | --confirm PLAN | --simulate 400d]", "cmjaPd",
+         "show what the rules let go, and why; or remove it", cmd_prune},
+        {"hold", "PATH [off] [reason=WHY] [name=NAME] [until=DATE]", "cm",
+         "hold a backup, so that nothing removes it; or end that (off)", cmd_hold},
+        {"undelete", "PATH", "cm", "bring back a backup that was removed, while it is in the trash",
+         cmd_undelete},
+        {"drill", "BACKUP|JOB|all... [level=2-5] [server=CONNECTION] [keep=yes] [pick=rotate]", "cmj",
+         "restore these backups for a trial, and hold what comes out against what was backed up", cmd_drill},
+        {"verify", "BACKUP|JOB|all... [level=0|1] [rate=10M]", "cmj",
+         "read what the store holds of these backups, and hold it against what was sent", cmd_verify},
+        {"restore", "BACKUP... [into=NAME] [server=URI] [--to DIR] [--dry-run] [KEY=VALUE...]", "cmjTOnP",
+         "bring dumps back into databases: beside what is there, and then in its place; or archived files into a directory",
+         cmd_restore},
+        {"status", "", "cmjSA",
+         "health of the mount, or with --store of what a store holds; exits 0, 1 or 2 for OK, WARN or CRIT",
+         cmd_status},
+        {"ack", "CHECK/SUBJECT until=TIME [note=TEXT] | off", "cm",
+         "somebody knows of that line of the health: it does not count until then", cmd_ack},
+        {"info", "[JOB[/DATABASE]]", "cmj",
+         "ok or why not, and every backup with what is known of it; also without a mount", cmd_info},
         {"jobs", "[RUN]", "cmj", "list runs, newest first; or one run with its log", cmd_jobs},
+        {"schedule", "[JOB] [on|off [until=DATE] [note=TEXT]]", "cmj",
+         "what begins by itself, and when; or switch that off and on, of a job or of all", cmd_schedule},
         {"watch", "RUN", "cm", "follow a run to its end", cmd_watch},
-        {"rebuild", "", "cj",
+        {"notify", "[NAME]", "cjt",
+         "send a test to all who are told of what happens, or to one of them (--test)", cmd_notify},
+        {"rebuild", "", "cjMH",
          "make the catalog anew from the store (the mount must be off); exits 1 when it names problems",
          cmd_rebuild},
         {"version", "", "j", "print the version", cmd_version},
@@ -46,6 +71,27 @@ static const struct {
         {'s', "      --state-dir DIR   directory of the catalog\n"},
         {'S', "      --store URL       s3://bucket/prefix or dir:/path\n"},
         {'F', "      --force           replace a file that is there\n"},
+        {'M',
+         "      --moved           use a copy of the catalog that was made for another [store] url: it was moved here\n"},
+        {'H', "      --no-history      use no copy of a lost catalog: list backups only\n"},
+        {'t', "      --test            send a test, and say what became of it\n"},
+        {'Q',
+         "      --quick           find the PostgreSQL of this host, check, and make a first backup (into URL)\n"},
+        {'A',
+         "      --max-age AGE     with --store: the newest backup of each directory may be so old (26h, 8d)\n"},
+        {'X',
+         "      --fix             print what mends what is wrong, and the SQL of a role with just the rights that are needed;\n"
+         "                        changes nothing\n"},
+        {'D', "      --database DB     with --quick: its name, or a connection string (else the largest)\n"},
+        {'a', "      --apply           remove now what would be removed after the next backup\n"},
+        {'T', "      --to DIR          of an archive of files: where they are restored to\n"},
+        {'O',
+         "      --overwrite       replace files in there that differ from the backup (with --confirm DIR)\n"},
+        {'n', "      --dry-run         show what would be done, and what differs; change nothing\n"},
+        {'P',
+         "      --confirm WHAT    what was shown may be done: the plan of that name is carried out, if it is still the same; the\n"
+         "                        database or the directory of that name is restored over\n"},
+        {'d', "      --simulate DAYS   show what will be there when the schedule goes on as it does\n"},
         {'j', "      --json            print JSON\n"},
 };
 
@@ -55,10 +101,8 @@ static const struct {
 } elsewhere[] = {
         {"umount", "unmount with umount(8)"},
         {"unmount", "unmount with umount(8)"},
-        {"restore",
-         "restore with pg_restore from the mount: pg_restore -d DATABASE MOUNTPOINT/backups/JOB/latest.dump"},
-        {"list", "list the backups with: ls MOUNTPOINT/backups"},
-        {"ls", "list the backups with: ls MOUNTPOINT/backups"},
+        {"list", "list the backups with: keepfs info, or ls MOUNTPOINT/backups"},
+        {"ls", "list the backups with: keepfs info, or ls MOUNTPOINT/backups"},
 };
 
 /* The command whose line is being read or that runs; only for where cli_usage() points. */
@@ -227,6 +271,45 @@ static void take_option(struct cli_options *options, int letter, const char *val
 	case 'F':
 		options->force = true;
 		break;
+	case 'M':
+		options->moved = true;
+		break;
+	case 'H':
+		options->no_history = true;
+		break;
+	case 't':
+		options->test = true;
+		break;
+	case 'Q':
+		options->quick = true;
+		break;
+	case 'A':
+		options->max_age = value;
+		break;
+	case 'X':
+		options->fix = true;
+		break;
+	case 'D':
+		options->database = value;
+		break;
+	case 'a':
+		options->apply = true;
+		break;
+	case 'P':
+		options->confirm = value;
+		break;
+	case 'd':
+		options->simulate = value;
+		break;
+	case 'T':
+		options->to = value;
+		break;
+	case 'O':
+		options->overwrite = true;
+		break;
+	case 'n':
+		options->dry_run = true;
+		break;
 	default:
 		options->json = true;
 		break;
@@ -244,6 +327,19 @@ static int parse(const struct cli_command *command, int argc, char **argv, struc
 	        {"state-dir", required_argument, NULL, 's'},
 	        {"store", required_argument, NULL, 'S'},
 	        {"force", no_argument, NULL, 'F'},
+	        {"moved", no_argument, NULL, 'M'},
+	        {"no-history", no_argument, NULL, 'H'},
+	        {"test", no_argument, NULL, 't'},
+	        {"quick", no_argument, NULL, 'Q'},
+	        {"max-age", required_argument, NULL, 'A'},
+	        {"fix", no_argument, NULL, 'X'},
+	        {"database", required_argument, NULL, 'D'},
+	        {"apply", no_argument, NULL, 'a'},
+	        {"confirm", required_argument, NULL, 'P'},
+	        {"simulate", required_argument, NULL, 'd'},
+	        {"to", required_argument, NULL, 'T'},
+	        {"overwrite", no_argument, NULL, 'O'},
+	        {"dry-run", no_argument, NULL, 'n'},
 	        {"json", no_argument, NULL, 'j'},
 	        {"help", no_argument, NULL, 'h'},
 	        {0},

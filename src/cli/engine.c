@@ -13,13 +13,16 @@
 #include <keepfs/catalog/entries.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/kinds.h>
+#include <keepfs/report/expected.h>
+#include <keepfs/use.h>
+#include <keepfs/prune.h>
 
 #include <errno.h>
 #include <string.h>
 
-/* The first look at the store must not hold up a start for long when the store is down: what it cannot settle
- * is settled at the next one. */
-#define RECOVERY_DEADLINE_MS   10000
+/* The first look at the store must not hold up a start for long when the store is down, nor the last one an end: what is
+ * not done then is done after the next start. */
+#define HASTY_DEADLINE_MS      10000
 #define LOOK_AHEAD_DEADLINE_MS 10000
 #define OTHER_CONNECTIONS      16 /* beside those for reading */
 
@@ -67,21 +70,30 @@ static int begin_catalog(struct engine *e, struct store *store, struct error *er
 	return catalog_set_store_url(e->catalog, e->conf->store.url, err);
 }
 
+/* The same store, which gives up soon. It keeps a pointer to @hasty. */
+static int open_hasty_store(struct engine *e, struct conf_store *hasty, struct store **ret_store,
+                            struct error *err)
+{
+	*hasty = e->conf->store;
+	hasty->retry_deadline_ms = HASTY_DEADLINE_MS;
+	return store_open(hasty, e->net, e->metrics, ret_store, err);
+}
+
 static int settle_catalog(struct engine *e, bool is_new, struct error *err)
 {
-	struct conf_store hasty = e->conf->store;
+	struct conf_store hasty;
 	_cleanup(store) struct store *store = NULL;
 	struct artifact_recovery recovery = {0};
 	struct repository repository = {.catalog = e->catalog};
-	int r;
+	int r = open_hasty_store(e, &hasty, &store, err);
 
-	hasty.retry_deadline_ms = RECOVERY_DEADLINE_MS;
-	r = store_open(&hasty, e->net, e->metrics, &store, err);
 	repository.store = store;
 	if (r == 0 && is_new)
 		r = begin_catalog(e, store, err);
 	if (r == 0)
 		r = artifact_recover(&repository, &recovery, err);
+	if (r == 0)
+		r = use_restore_recover(e->catalog, e->conf->state_dir, err);
 	if (r < 0)
 		return r;
 	if (recovery.adopted || recovery.discarded || recovery.removed || recovery.runs_failed)
@@ -114,9 +126,11 @@ static void gather_directories(struct engine *e, const struct conf *conf, struct
 	for (size_t i = 0; i < conf->job_count; i++) {
 		_cleanup(make_targets) struct make_targets targets = {0};
 		const struct conf_job *job = &conf->jobs[i];
+		/* A server that is down must not hold up a start. */
+		const struct make_wanted known = {.offline = true};
 
 		add_directory(d, make_directory_of(job, NULL));
-		if (kind_of(job)->targets(&e->make, job, &targets, NULL) < 0)
+		if (kind_of(job)->targets(&e->make, job, &known, &targets, NULL) < 0)
 			continue;
 		for (size_t k = 0; k < targets.count; k++)
 			add_directory(d, mem_strdup(targets.items[k].directory));
@@ -170,16 +184,37 @@ static int make_directories(struct engine *e, struct error *err)
 	gather_directories(e, e->conf, &d);
 	look_ahead(e, &d);
 	r = catalog_drop_empty_directories(e->catalog, (const char *const *)d.items, err);
-	return r < 0 ? r : ensure_directories(e, &d, err);
+	if (r == 0)
+		r = ensure_directories(e, &d, err);
+	return r < 0 ? r : report_expect_backups(e->catalog, e->conf, clock_now_us(), err);
 }
 
 /* Those of jobs that are gone go at the next start: a run may be making a backup there. */
 int engine_add_directories(struct engine *e, const struct conf *conf, struct error *err)
 {
 	_cleanup(directories) struct directories d = {.items = mem_array(1, sizeof(*d.items))};
+	int r;
 
 	gather_directories(e, conf, &d);
-	return ensure_directories(e, &d, err);
+	r = ensure_directories(e, &d, err);
+	return r < 0 ? r : report_expect_backups(e->catalog, conf, clock_now_us(), err);
+}
+
+void engine_tag_backups(struct engine *e, const struct conf *conf)
+{
+	struct artifact_time time;
+	struct error err = {0};
+	struct prune p;
+	int r;
+
+	artifact_read_clock(&time);
+	r = prune_begin(&p, &e->repository, conf, &time, &err);
+	if (r == 0)
+		r = prune_tag_all(&p, &err);
+	if (r < 0)
+		log_warning(
+		        "which backups are the first of their day, week, month or year is found out later: %s",
+		        err.message);
 }
 
 /*
@@ -259,8 +294,38 @@ struct records_context engine_records(const struct engine *e)
 	return (struct records_context){.conf = e->conf, .catalog = e->catalog, .store = e->store};
 }
 
+struct copies_context engine_copies(const struct engine *e)
+{
+	return (struct copies_context){
+	        .conf = e->conf, .catalog = e->catalog, .store = e->store, .pool = e->pool};
+}
+
+static int copy_without_thread(const struct engine *e, struct store *store, struct error *err)
+{
+	struct copies_context ctx = engine_copies(e);
+
+	ctx.store = store;
+	return copies_make(&ctx, NULL, err);
+}
+
+void engine_copy_catalog(struct engine *e)
+{
+	struct conf_store hasty;
+	_cleanup(store) struct store *store = NULL;
+	struct error err = {0};
+	int r = open_hasty_store(e, &hasty, &store, &err);
+
+	if (r == 0 && e->copies)
+		copies_last(e->copies, store);
+	else if (r == 0)
+		r = copy_without_thread(e, store, &err);
+	if (r < 0)
+		log_warning("the catalog was not copied into the store: %s", err.message);
+}
+
 void engine_close(struct engine *e)
 {
+	e->copies = copies_free(e->copies);
 	e->records = records_free(e->records);
 	e->tidier = artifact_tidier_free(e->tidier);
 	e->pool = pool_free(e->pool);

@@ -4,6 +4,7 @@
  * system, in one piece. */
 #include <keepfs/base/pool.h>
 #include <keepfs/conf.h>
+#include <keepfs/copies.h>
 #include <keepfs/job.h>
 #include <keepfs/net.h>
 #include <keepfs/records.h>
@@ -22,6 +23,7 @@ struct engine {
 	struct repository repository;
 	struct artifact_tidier *tidier;
 	struct records *records;
+	struct copies *copies;
 	struct make_context make;
 };
 
@@ -32,7 +34,15 @@ int engine_open_store(const struct conf *conf, struct store_metrics *metrics, st
                       struct store **ret_store, struct error *err);
 /** engine_records() - what moves old records of this engine. */
 struct records_context engine_records(const struct engine *e);
+/** engine_copies() - what copies the catalog of this engine into its store. */
+struct copies_context engine_copies(const struct engine *e);
+/** engine_copy_catalog() - at the end of the process: what has changed is copied once more, as far as the store answers
+ * soon. What prevents that is logged. */
+void engine_copy_catalog(struct engine *e);
 /** engine_add_directories() - list those of what the jobs of @conf make, which is to be in force. */
 int engine_add_directories(struct engine *e, const struct conf *conf, struct error *err);
+/** engine_tag_backups() - find out of which periods those are the first ones that an earlier keepfs has made. What cannot be
+ * found out now is later. */
+void engine_tag_backups(struct engine *e, const struct conf *conf);
 /** engine_close() - in the reverse order; every job and reader must have ended. */
 void engine_close(struct engine *e);

@@ -2,78 +2,27 @@
 /* keepfs init: a configuration to start from, every key with its help. */
 #include "cli.h"
 
-#include <keepfs/base/fd.h>
+#include "conf_file.h"
+#include "quick.h"
+
 #include <keepfs/base/mem.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
-/* Where a new file belongs when nobody said so: the system's for root, else the user's. */
-static char *default_path(void)
-{
-	const char *home = getenv("HOME");
-
-	if (geteuid() == 0 || !home)
-		return mem_strdup("/etc/keepfs/keepfs.conf");
-	return mem_printf("%s/.config/keepfs/keepfs.conf", home);
-}
-
-/* @name: what it is called in messages */
-static int write_new(const char *path, const char *name, const struct str *text, struct error *err)
-{
-	_cleanup(fd) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_EXCL, 0600);
-	int r;
-
-	if (fd < 0 && errno == EEXIST)
-		return error_set(err, ERROR_CONFLICT, EEXIST, "%s is there already; --force replaces it",
-		                 name);
-	if (fd < 0)
-		return error_system(err, errno, "%s cannot be written", name);
-	r = fd_write_all(fd, str_text(text), text->len);
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	return r < 0 ? error_system(err, -r, "%s cannot be written", name) : 0;
-}
-
-static int write_conf_file(const char *path, const struct str *text, bool force, struct error *err)
-{
-	_cleanup(free) char *directory = mem_strdup(path);
-	_cleanup(free) char *fresh = NULL;
-	char *slash = strrchr(directory, '/');
-	int r;
-
-	if (slash && slash != directory) {
-		*slash = '\0';
-		r = fd_make_dirs(directory, 0755);
-		if (r < 0)
-			return error_system(err, -r, "the directory %s cannot be made", directory);
-	}
-	if (!force)
-		return write_new(path, path, text, err);
-	/* In one step: whoever reads it meanwhile finds the old one or the new one, and a link is replaced, not followed. */
-	fresh = mem_printf("%s.new", path);
-	unlink(fresh);
-	r = write_new(fresh, path, text, err);
-	if (r == 0 && rename(fresh, path) < 0)
-		r = error_system(err, errno, "%s cannot be replaced", path);
-	if (r < 0)
-		unlink(fresh);
-	return r;
-}
 
 int cmd_init(const struct cli_options *options)
 {
-	_cleanup(free) char *path = options->config ? mem_strdup(options->config) : default_path();
+	_cleanup(free) char *path = conf_file_path(options->config);
 	_cleanup(str) struct str text = {0};
 	struct error err = {0};
 
+	if (options->quick)
+		return init_quick(options);
 	if (options->argc > 0)
-		return cli_usage("init takes no argument");
+		return cli_usage("init takes no argument, but for the URL of --quick");
+	if (options->database)
+		return cli_usage("init takes --database with --quick only");
 	conf_write_template(&text, options->state_dir, options->mountpoint, options->store_url);
-	if (write_conf_file(path, &text, options->force, &err) < 0)
+	if (conf_file_write(path, &text, options->force, &err) < 0)
 		return cli_fail(&err);
 	printf("%s written. Next:\n"
 	       "  1. edit it: where the backups go ([store]) and what is backed up ([backup ...])\n"

@@ -21,7 +21,9 @@
 #include <keepfs/cache.h>
 #include <keepfs/catalog.h>
 #include <keepfs/fs.h>
+#include <keepfs/notify.h>
 #include <keepfs/proc.h>
+#include <keepfs/use.h>
 
 #include <config.h>
 #include <errno.h>
@@ -46,6 +48,8 @@ struct daemon {
 	struct reader *reader;
 	struct fs *fs;
 	struct jobs *jobs;
+	struct use_scrub *scrub;
+	struct notify *notify;
 	int signal_fd;
 	int stopped_fd; /* jobs have ended */
 };
@@ -65,6 +69,27 @@ static void open_cache(struct daemon *d)
 	}
 }
 
+static int start_notices(struct daemon *d, struct error *err)
+{
+	const struct notify_context context = {
+	        .conf = d->engine.conf,
+	        .live = d->live,
+	        .catalog = d->engine.catalog,
+	        .troubles = d->troubles,
+	};
+
+	return notify_new(&context, &d->notify, err);
+}
+
+/* Who waits for a time by another clock than the one on the wall. */
+static void on_clock_set(void *arg)
+{
+	struct daemon *d = arg;
+
+	copies_look(d->engine.copies);
+	artifact_trash_changed(&d->engine.repository);
+}
+
 static int start_daemon(struct daemon *d, const char *mountpoint, const char *mount_options,
                         struct error *err)
 {
@@ -78,6 +103,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .metrics = &d->reader_metrics,
 	};
 	const struct records_context records_context = engine_records(&d->engine);
+	const struct copies_context copies_context = engine_copies(&d->engine);
+	const struct jobs_clock clock = {on_clock_set, d};
 	struct fs_context context;
 	int r;
 
@@ -87,6 +114,10 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	r = reader_new(&reader_options, &d->reader, err);
 	if (r == 0)
 		r = records_new(&records_context, &d->engine.records, err);
+	if (r == 0)
+		r = copies_new(&copies_context, &d->engine.copies, err);
+	if (r == 0)
+		r = start_notices(d, err);
 	if (r < 0)
 		return r;
 	context = (struct fs_context){
@@ -97,6 +128,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .cache = d->cache,
 	        .troubles = d->troubles,
 	        .records = d->engine.records,
+	        .copies = d->engine.copies,
+	        .notify = d->notify,
 	        .store_metrics = d->engine.metrics,
 	        .reader_metrics = &d->reader_metrics,
 	        .mount_options = mount_options,
@@ -104,12 +137,18 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	r = fs_new(&context, &d->fs, err);
 	if (r == 0)
 		r = artifact_tidier_new(&d->engine.repository, &d->engine.tidier, err);
+	d->engine.make.live = d->live;
+	engine_tag_backups(&d->engine, conf);
 	if (r == 0)
 		r = jobs_new(&d->engine.make, fs_events(d->fs), &d->jobs, err);
 	if (r < 0)
 		return r;
 	fs_set_jobs(d->fs, d->jobs);
-	return fs_mount(d->fs, mountpoint, err);
+	r = fs_mount(d->fs, mountpoint, err);
+	if (r == 0)
+		r = jobs_start_timer(d->jobs, d->live, &clock, err);
+	use_drill_clear(d->engine.make.conf);
+	return r < 0 ? r : use_scrub_new(&d->engine.make, &d->scrub, err);
 }
 
 static void leave_at_signal(int number)
@@ -166,7 +205,8 @@ static void give_back_signals(void)
 	sigprocmask(SIG_UNBLOCK, &signals, NULL);
 }
 
-static void stop_daemon(struct daemon *d)
+/* @served: it has, so that there may be something new to copy. */
+static void stop_daemon(struct daemon *d, bool served)
 {
 	if (d->fs)
 		fs_unmount(d->fs);
@@ -178,13 +218,17 @@ static void stop_daemon(struct daemon *d)
 		fs_finish_commands(d->fs);
 	}
 	d->jobs = jobs_free(d->jobs);
+	d->scrub = use_scrub_free(d->scrub);
 	/* It tells the mount what it lists. */
 	d->engine.tidier = artifact_tidier_free(d->engine.tidier);
 	d->engine.repository.tidier = NULL;
 	d->fs = fs_free(d->fs);
+	d->notify = notify_free(d->notify);
 	d->reader = reader_free(d->reader);
 	d->cache = cache_free(d->cache);
 	d->troubles = report_troubles_free(d->troubles);
+	if (served)
+		engine_copy_catalog(&d->engine);
 	engine_close(&d->engine);
 }
 
@@ -246,7 +290,10 @@ static void reload_daemon(struct daemon *d)
 
 	notify_systemd(reloading);
 	log_file_reopen(d->log);
-	reload_configuration(&d->engine, d->live, d->troubles);
+	reload_configuration(&d->engine, d->live, d->troubles, d->notify);
+	notify_reloaded(d->notify);
+	jobs_schedules_changed(d->jobs);
+	use_scrub_changed(d->scrub);
 	notify_systemd("READY=1");
 }
 
@@ -326,7 +373,7 @@ static int serve_mount(struct conf *conf, const char *mountpoint, const char *mo
 		r = start_daemon(&d, mountpoint, mount_options, &err);
 	if (r < 0) {
 		log_error("%s", err.message);
-		stop_daemon(&d);
+		stop_daemon(&d, false);
 		conf_live_free(d.live);
 		return err.class == ERROR_USAGE ? CLI_USAGE : CLI_FAILED;
 	}
@@ -337,7 +384,7 @@ static int serve_mount(struct conf *conf, const char *mountpoint, const char *mo
 	if (ready_fd >= 0)
 		(void)!write(ready_fd, "", 1);
 	status = supervise(&d, mountpoint);
-	stop_daemon(&d);
+	stop_daemon(&d, true);
 	conf_live_free(d.live);
 	close(d.signal_fd);
 	close(d.stopped_fd);

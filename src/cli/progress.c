@@ -56,7 +56,7 @@ static void draw_bar(int64_t run_id, const struct report_progress *f)
 		format_bar(bar, sizeof(bar), f->verified_bytes, f->sent_bytes ? f->sent_bytes : UINT64_MAX);
 	else if (f->expected_bytes)
 		/* What is expected is a backup's size: what is read is larger by what compression saves. */
-		format_bar(bar, sizeof(bar), f->sent_bytes, f->expected_bytes);
+		format_bar(bar, sizeof(bar), f->reads ? f->read_bytes : f->sent_bytes, f->expected_bytes);
 	if (f->verifying)
 		fprintf(stderr, "\r\033[Krun %lld %s verifying %s", (long long)run_id, bar, done);
 	else if (f->expected_bytes)
@@ -72,11 +72,23 @@ static void draw_bar(int64_t run_id, const struct report_progress *f)
 	fflush(stderr);
 }
 
+/* Whoever waits is told once for what. */
+static void show_waiting(struct progress *p, int64_t run_id, const char *waits_for)
+{
+	if (!*waits_for || strcmp(p->last_waits_for, waits_for) == 0)
+		return;
+	str_copy(p->last_waits_for, sizeof(p->last_waits_for), waits_for);
+	fprintf(stderr, "run %lld waits for ", (long long)run_id);
+	cli_put_line(stderr, waits_for);
+	fputc('\n', stderr);
+}
+
 void progress_show(struct progress *p, int64_t run_id, const char *state,
                    const struct report_progress *figures)
 {
 	bool running = strcmp(state, run_state_name(RUN_RUNNING)) == 0;
 
+	show_waiting(p, run_id, figures->waits_for);
 	if (p->terminal && running) {
 		draw_bar(run_id, figures);
 		p->drawn = true;

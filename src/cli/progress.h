@@ -9,6 +9,7 @@ struct progress {
 	bool terminal;
 	bool drawn;
 	char last_state[16];
+	char last_waits_for[256];
 };
 
 void progress_init(struct progress *p);

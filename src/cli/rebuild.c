@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* keepfs rebuild: the catalog anew from the bucket. A catalog that cannot be opened is put aside, never
- * deleted. */
+/* keepfs rebuild: the catalog anew from the bucket: what it lists from the manifests, and where it was lost also what only a
+ * copy of it can tell. A catalog that cannot be opened is put aside, never deleted. */
 #include "cli.h"
 
 #include "engine.h"
@@ -10,7 +10,11 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/copy.h>
+#include <keepfs/codec/json.h>
+#include <keepfs/copies.h>
 #include <keepfs/kinds.h>
+#include <keepfs/records.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -66,51 +70,164 @@ static int open_catalog(const struct conf *conf, struct catalog **ret_catalog, s
 	return r < 0 ? r : catalog_open(conf->state_dir, ret_catalog, err);
 }
 
-static int rebuild(const struct conf *conf, struct artifact_rebuild *io, struct error *err)
-{
-	_cleanup(catalog) struct catalog *catalog = NULL;
-	_cleanup(fd) int lock_fd = -1;
-	struct store *store = NULL;
-	struct net *net = NULL;
-	int r = catalog_lock(conf->state_dir, &lock_fd, err);
-	if (r == 0)
-		r = open_catalog(conf, &catalog, err);
-	if (r == 0)
-		r = engine_open_store(conf, NULL, &net, &store, err);
-	if (r == 0) {
-		const struct catalog_audit entry = {
-		        .at_us = clock_now_us(),
-		        .uid = getuid(),
-		        .pid = getpid(),
-		        .command = "keepfs",
-		        .action = "rebuild",
-		        .object = "catalog",
-		        .result = "ok",
-		};
+struct rebuilding {
+	const struct cli_options *options;
+	const struct conf *conf;
+	struct store *store;
+	struct catalog *catalog;
+	struct artifact_rebuild io;
+	uint64_t copy_problems; /* what was wrong with copies and records: not with backups */
+	char *copy;             /* key of the copy of the catalog that was used; NULL: none */
+};
 
-		r = artifact_rebuild(&(struct repository){.store = store, .catalog = catalog}, io, NULL, err);
-		if (r == 0)
-			r = catalog_set_store_url(catalog, conf->store.url, err);
-		if (r == 0)
-			r = catalog_add_audit(catalog, &entry, err);
-	}
-	store_free(store);
+static void show_copy_problem(void *arg, const char *text)
+{
+	struct rebuilding *rb = arg;
+
+	rb->copy_problems++;
+	show_problem(NULL, text);
+}
+
+static void show_hold(void *arg, const char *name, const char *reason)
+{
+	const struct rebuilding *rb = arg;
+	_cleanup(free) char *text =
+	        mem_printf("the hold '%s' (%s) is of a backup that the store does not hold%s", name, reason,
+	                   rb->io.problems ? ", or that could not be listed: it stays" : ": it is dropped");
+
+	show_notice(NULL, text);
+}
+
+/* Of a host that has lost it the catalog is in the store; one that knows anything by itself is newer. */
+static int restore_catalog(struct rebuilding *rb, struct error *err)
+{
+	struct copies_restore restore = {.conf = rb->conf,
+	                                 .store = rb->store,
+	                                 .moved = rb->options->moved,
+	                                 .problem = show_copy_problem,
+	                                 .arg = rb};
+	int r = rb->options->no_history ? 0 : catalog_is_new(rb->catalog);
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog in %s cannot be read", rb->conf->state_dir);
+	if (r == 0)
+		return 0;
+	rb->catalog = catalog_free(rb->catalog);
+	r = copies_restore(&restore, err);
+	rb->copy = restore.key;
+	return r < 0 ? r : catalog_open(rb->conf->state_dir, &rb->catalog, err);
+}
+
+/* What is newer than the copy is told by the store: backups, and what was moved into records. */
+static int compare_restored(struct rebuilding *rb, struct error *err)
+{
+	const struct records_context ctx = {.conf = rb->conf, .catalog = rb->catalog, .store = rb->store};
+	const struct records_moved moved = {.problem = show_copy_problem, .arg = rb};
+	const struct catalog_restored restored = {
+	        .all_listed = rb->io.problems == 0, .hold = show_hold, .arg = rb};
+	int r = records_drop_moved(&ctx, &moved, NULL, err);
+
+	return r < 0 ? r : catalog_restored_end(rb->catalog, &restored, err);
+}
+
+static int list_backups(struct rebuilding *rb, struct error *err)
+{
+	struct repository repository = {.store = rb->store, .catalog = rb->catalog};
+	int restored = catalog_is_restored(rb->catalog), r;
+
+	if (restored < 0)
+		return error_system(err, -restored, "the catalog in %s cannot be read", rb->conf->state_dir);
+	r = restored ? catalog_restored_begin(rb->catalog, err) : 0;
+	if (r == 0)
+		r = artifact_rebuild(&repository, &rb->io, NULL, err);
+	if (r == 0 && restored)
+		r = compare_restored(rb, err);
+	return r;
+}
+
+static int note_rebuild(struct rebuilding *rb, struct error *err)
+{
+	struct catalog_audit entry = {
+	        .at_us = clock_now_us(),
+	        .uid = getuid(),
+	        .pid = getpid(),
+	        .command = "keepfs",
+	        .action = "rebuild",
+	        .object = "catalog",
+	        .result = "ok",
+	};
+	int r = catalog_set_store_url(rb->catalog, rb->conf->store.url, err);
+
+	if (rb->copy)
+		str_copy(entry.detail, sizeof(entry.detail), rb->copy);
+	return r < 0 ? r : catalog_add_audit(rb->catalog, &entry, err);
+}
+
+static int rebuild(struct rebuilding *rb, struct error *err)
+{
+	_cleanup(fd) int lock_fd = -1;
+	struct net *net = NULL;
+	int r = catalog_lock(rb->conf->state_dir, &lock_fd, err);
+
+	if (r == 0)
+		r = open_catalog(rb->conf, &rb->catalog, err);
+	if (r == 0)
+		r = engine_open_store(rb->conf, NULL, &net, &rb->store, err);
+	if (r == 0)
+		r = restore_catalog(rb, err);
+	if (r == 0)
+		r = list_backups(rb, err);
+	if (r == 0)
+		r = note_rebuild(rb, err);
+	catalog_free(rb->catalog);
+	store_free(rb->store);
 	net_free(net);
 	return r;
 }
 
+static void print_rebuilt(const struct rebuilding *rb)
+{
+	const struct artifact_rebuild *io = &rb->io;
+	char size[16];
+
+	printf("the catalog is made anew: %llu backup%s (%s), %llu problem%s%s\n",
+	       (unsigned long long)io->artifacts, io->artifacts == 1 ? "" : "s",
+	       str_format_bytes(size, sizeof(size), io->bytes), (unsigned long long)io->problems,
+	       io->problems == 1 ? "" : "s", io->problems ? "; what they name is not in it" : "");
+	if (rb->copy)
+		printf("its history, audit and settings are those of %s; what came after that copy is lost, but for the "
+		       "runs of backups\n",
+		       rb->copy);
+	else if (rb->copy_problems)
+		puts("no copy of the lost catalog could be used: of the history there are only the runs of backups");
+}
+
+static void print_rebuilt_json(const struct rebuilding *rb)
+{
+	_cleanup(json) struct json *object = json_object_new();
+	_cleanup(str) struct str text = {0};
+
+	json_set_int(object, "artifacts", (int64_t)rb->io.artifacts);
+	json_set_int(object, "bytes", (int64_t)rb->io.bytes);
+	json_set_int(object, "problems", (int64_t)(rb->io.problems + rb->copy_problems));
+	json_set_string(object, "catalog_copy", rb->copy);
+	json_write(object, 0, &text);
+	puts(str_text(&text));
+}
+
 int cmd_rebuild(const struct cli_options *options)
 {
-	struct artifact_rebuild io = {
-	        .threads = REBUILD_THREADS,
-	        .progress = show_progress,
-	        .problem = show_problem,
-	        .notice = show_notice,
-	        .unknown = kind_unknown,
-	};
 	_cleanup(conf) struct conf conf = {0};
+	struct rebuilding rb = {.options = options,
+	                        .conf = &conf,
+	                        .io = {
+	                                .threads = REBUILD_THREADS,
+	                                .progress = show_progress,
+	                                .problem = show_problem,
+	                                .notice = show_notice,
+	                                .unknown = kind_unknown,
+	                        }};
 	struct error err = {0};
-	char size[16];
 	int r;
 
 	if (options->argc > 0)
@@ -118,19 +235,15 @@ int cmd_rebuild(const struct cli_options *options)
 	r = cli_load_conf(options, &conf);
 	if (r != CLI_DONE)
 		return r;
-	r = rebuild(&conf, &io, &err);
+	r = rebuild(&rb, &err);
 	if (isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
+	if (r == 0 && options->json)
+		print_rebuilt_json(&rb);
+	else if (r == 0)
+		print_rebuilt(&rb);
+	free(rb.copy);
 	if (r < 0)
 		return cli_fail(&err);
-	if (options->json)
-		printf("{\"artifacts\":%llu,\"bytes\":%llu,\"problems\":%llu}\n",
-		       (unsigned long long)io.artifacts, (unsigned long long)io.bytes,
-		       (unsigned long long)io.problems);
-	else
-		printf("the catalog is made anew: %llu backup%s (%s), %llu problem%s%s\n",
-		       (unsigned long long)io.artifacts, io.artifacts == 1 ? "" : "s",
-		       str_format_bytes(size, sizeof(size), io.bytes), (unsigned long long)io.problems,
-		       io.problems == 1 ? "" : "s", io.problems ? "; what they name is not in it" : "");
-	return io.problems ? CLI_FAILED : CLI_DONE;
+	return rb.io.problems || rb.copy_problems ? CLI_FAILED : CLI_DONE;
 }

@@ -3,6 +3,7 @@
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/notify.h>
 #include <keepfs/report/troubles.h>
 
 #include <string.h>
@@ -46,7 +47,24 @@ static void tell_success(struct conf_changes *changes, struct str *warnings, str
 	log_lines(LOG_LEVEL_WARNING, "needs a restart: ", &changes->need_restart);
 }
 
-void reload_configuration(struct engine *engine, struct conf_live *live, struct report_troubles *troubles)
+/* A mistake in what is kept costs backups: others hear of it before it does. */
+static void tell_policy(struct notify *notify, const struct str *lines)
+{
+	_cleanup(free) char *text = without_last_line_end(lines);
+	const struct notify_event event = {
+	        .event = EVENT_POLICY_CHANGED,
+	        .level = REPORT_WARN,
+	        .title = "when backups are made, or which stay, was changed",
+	        .text = text,
+	        .what_to_do = "look at status/retention and status/schedule for what that means",
+	};
+
+	if (notify && lines->len > 0)
+		notify_tell(notify, &event);
+}
+
+void reload_configuration(struct engine *engine, struct conf_live *live, struct report_troubles *troubles,
+                          struct notify *notify)
 {
 	_cleanup(conf_ref) const struct conf *running = conf_live_ref(live);
 	_cleanup(conf_changes) struct conf_changes changes = {0};
@@ -68,5 +86,6 @@ void reload_configuration(struct engine *engine, struct conf_live *live, struct 
 	}
 	log_set_level((enum log_level)next.log_level);
 	conf_live_replace(live, &next);
+	tell_policy(notify, &changes.policy);
 	tell_success(&changes, &problems, troubles);
 }

@@ -6,14 +6,18 @@
 #include "engine.h"
 #include "process.h"
 #include "progress.h"
+#include "run.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/notify.h>
 #include <keepfs/proc.h>
+#include <keepfs/use.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -24,10 +28,12 @@
 #include <sys/signalfd.h>
 
 #define RECORDS_DEADLINE_MS 30000
+#define NOTICES_DEADLINE_MS 60000
 
 struct run {
 	struct engine engine;
 	struct jobs *jobs;
+	struct notify *notify; /* NULL: nobody is told */
 	int changed_fd;
 	int signal_fd;
 };
@@ -74,24 +80,85 @@ static int follow(struct run *run, int64_t id, bool quiet, struct catalog_run *r
 	return r < 0 ? error_system(err, -r, "run %lld cannot be read from the catalog", (long long)id) : 0;
 }
 
-static int run_job(const struct cli_options *options, struct run *run, const char *by,
-                   struct catalog_run *ret, struct error *err)
+/* A mount does that for what is written to it. */
+static void audit_work(const struct run *run, const struct make_kind *work, const char *command, int r,
+                       const struct error *err)
+{
+	struct catalog_audit entry = {.at_us = clock_now_us(), .uid = getuid(), .pid = getpid()};
+	struct error own = {0};
+
+	str_copy(entry.command, sizeof(entry.command), "keepfs");
+	str_copy(entry.action, sizeof(entry.action), work->name);
+	str_cut(entry.object, sizeof(entry.object),
+	        use_has_password(command) ? "a command with a password" : command);
+	str_copy(entry.result, sizeof(entry.result), r < 0 ? "failed" : "ok");
+	str_cut(entry.detail, sizeof(entry.detail), r < 0 ? err->message : "");
+	if (catalog_add_audit(run->engine.catalog, &entry, &own) < 0)
+		log_error("what was ordered could not be written to the audit: %s", own.message);
+}
+
+static int submit_work(struct run *run, const struct run_request *request, const char *command,
+                       const char *by, struct catalog_run *ret, struct error *err)
+{
+	_cleanup(jobs_order) struct jobs_order order = {0};
+	struct error why = {0};
+	int r = use_has_password(command)
+	                ? error_set(
+	                          &why, ERROR_USAGE, EINVAL,
+	                          "a command must not hold a password, since everybody can read the history: let it be in ~/.pgpass or a service file of the user of keepfs")
+	                : jobs_order_parse_work(request->work, command, &order, &why);
+
+	if (r == 0)
+		r = jobs_submit(run->jobs, &order, by, ret, &why);
+	audit_work(run, request->work, command, r, &why);
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+static int submit_job(struct run *run, const char *command, const char *by, struct catalog_run *ret,
+                      struct error *err)
+{
+	_cleanup(jobs_order) struct jobs_order order = {0};
+	int r = jobs_order_parse(run->engine.conf, command, &order, err);
+
+	return r < 0 ? r : jobs_submit(run->jobs, &order, by, ret, err);
+}
+
+static int run_job(const struct run_request *request, struct run *run, struct catalog_run *ret,
+                   struct error *err)
 {
 	const struct jobs_events events = {.run_changed = wake_follower, .arg = run};
-	_cleanup(jobs_order) struct jobs_order order = {0};
+	_cleanup(free) char *by = mem_printf("uid %lld (keepfs %s)", (long long)getuid(), request->command);
 	_cleanup(str) struct str command = {0};
 	int r = jobs_new(&run->engine.make, &events, &run->jobs, err);
 
-	for (int i = 0; i < options->argc; i++)
-		command_line_append(&command, options->argv[i]);
+	for (int i = 0; i < request->argc; i++)
+		command_line_append(&command, request->argv[i]);
 	if (r == 0)
-		r = jobs_order_parse(run->engine.conf, str_text(&command), &order, err);
+		r = request->work ? submit_work(run, request, str_text(&command), by, ret, err)
+		                  : submit_job(run, str_text(&command), by, ret, err);
 	if (r == 0)
-		r = jobs_submit(run->jobs, &order, by, ret, err);
-	if (r == 0)
-		r = follow(run, ret->id, options->json, ret, err);
+		r = follow(run, ret->id, request->quiet, ret, err);
 	run->jobs = jobs_free(run->jobs);
 	return r;
+}
+
+/* Before the run begins. A backup is made all the same when nobody can be told of it. */
+static void begin_notices(struct run *run)
+{
+	const struct notify_context context = {.conf = run->engine.conf, .catalog = run->engine.catalog};
+	struct error err = {0};
+
+	if (notify_new(&context, &run->notify, &err) < 0)
+		log_error("nobody is told of this run: %s", err.message);
+}
+
+/* What cannot be sent soon waits for the next run, or for a mount. */
+static void end_notices(struct run *run)
+{
+	notify_flush(run->notify, NOTICES_DEADLINE_MS);
+	run->notify = notify_free(run->notify);
 }
 
 /* What has grown old moves into the store, as far as that answers soon; else the next run tries it. */
@@ -106,10 +173,10 @@ static void move_records(const struct run *run)
 		            err.message);
 }
 
-static void print_result(const struct cli_options *options, const struct run *run,
-                         const struct catalog_run *result)
+void run_print_result(void *arg, const struct engine *engine, const struct catalog_run *result)
 {
-	_cleanup(spool) struct spool *out = spool_new(run->engine.conf->state_dir);
+	const struct cli_options *options = arg;
+	_cleanup(spool) struct spool *out = spool_new(engine->conf->state_dir);
 	char buf[4096];
 	uint64_t offset = 0;
 	ssize_t n;
@@ -117,7 +184,7 @@ static void print_result(const struct cli_options *options, const struct run *ru
 	if (options->json)
 		report_run_json(result, out);
 	else
-		report_run_status(run->engine.catalog, result, out);
+		report_run_status(engine->catalog, result, NULL, out);
 	while ((n = spool_read(out, buf, sizeof(buf), offset)) > 0) {
 		fwrite(buf, 1, (size_t)n, stdout);
 		offset += (uint64_t)n;
@@ -145,11 +212,46 @@ static void catch_signals(struct run *run)
 	run->changed_fd = eventfd(0, EFD_CLOEXEC);
 }
 
+int run_to_end(const struct conf *conf, const struct run_request *request, struct catalog_run *ret,
+               struct error *err)
+{
+	struct run run = {.engine = {.lock_fd = -1}};
+	int r;
+
+	/* The progress and the result tell what the log would: of that only what is wrong, unless more than
+	 * the default was asked for. */
+	if (conf->log_level == LOG_LEVEL_INFO)
+		log_set_level(LOG_LEVEL_WARNING);
+	catch_signals(&run);
+	r = engine_open(conf, &run.engine, err);
+	if (r == 0) {
+		begin_notices(&run);
+		r = run_job(request, &run, ret, err);
+		if (r == 0) {
+			request->ended(request->arg, &run.engine, ret);
+			notify_run_ended(run.notify, ret->id);
+		}
+		end_notices(&run);
+		move_records(&run);
+		engine_copy_catalog(&run.engine);
+		engine_close(&run.engine);
+	}
+	close(run.signal_fd);
+	close(run.changed_fd);
+	return r;
+}
+
 int cmd_run(const struct cli_options *options)
 {
+	const struct run_request request = {
+	        .argc = options->argc,
+	        .argv = options->argv,
+	        .command = "run",
+	        .quiet = options->json,
+	        .ended = run_print_result,
+	        .arg = (void *)options,
+	};
 	_cleanup(conf) struct conf conf = {0};
-	_cleanup(free) char *by = mem_printf("uid %lld (keepfs run)", (long long)getuid());
-	struct run run = {.engine = {.lock_fd = -1}};
 	struct catalog_run result = {0};
 	struct error err = {0};
 	int r;
@@ -164,22 +266,7 @@ int cmd_run(const struct cli_options *options)
 	r = cli_load_conf(options, &conf);
 	if (r != CLI_DONE)
 		return r;
-	/* The progress and the result tell what the log would: of that only what is wrong, unless more than
-	 * the default was asked for. */
-	if (conf.log_level == LOG_LEVEL_INFO)
-		log_set_level(LOG_LEVEL_WARNING);
-	catch_signals(&run);
-	r = engine_open(&conf, &run.engine, &err);
-	if (r == 0) {
-		r = run_job(options, &run, by, &result, &err);
-		if (r == 0)
-			print_result(options, &run, &result);
-		move_records(&run);
-		engine_close(&run.engine);
-	}
-	close(run.signal_fd);
-	close(run.changed_fd);
-	if (r < 0)
+	if (run_to_end(&conf, &request, &result, &err) < 0)
 		return cli_fail(&err);
 	return result.state == RUN_COMPLETED ? CLI_DONE : CLI_FAILED;
 }

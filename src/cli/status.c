@@ -2,6 +2,8 @@
 /* keepfs status: status/health, and its first word as the exit status. */
 #include "client.h"
 
+#include "glance.h"
+
 #include <keepfs/codec/json.h>
 #include <keepfs/report/health.h>
 
@@ -41,6 +43,10 @@ int cmd_status(const struct cli_options *options)
 
 	if (options->argc > 0)
 		return cli_usage("status takes no argument");
+	if (options->store_url)
+		return status_of_store(options);
+	if (options->max_age)
+		return cli_usage("status takes --max-age with --store only");
 	status = client_find(options, &mountpoint);
 	if (status != CLI_DONE)
 		return status;

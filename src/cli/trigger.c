@@ -37,12 +37,8 @@ int cmd_trigger(const struct cli_options *options)
 	if (status != CLI_DONE)
 		return status;
 	r = client_command(mountpoint, "control/trigger", str_text(&command), &answer);
-	if (r < 0) {
-		const char *why = answer.len ? str_text(&answer) : strerrordesc_np(-r);
-
-		fprintf(stderr, "keepfs: %s%s", why, str_ends(why, "\n") ? "" : "\n");
-		return r == -EINVAL ? CLI_USAGE : CLI_FAILED;
-	}
+	if (r < 0)
+		return client_refused(r, &answer);
 	run_id = strtoll(str_text(&answer), NULL, 10);
 	if (!options->wait) {
 		print_answer(options, str_text(&answer), run_id);

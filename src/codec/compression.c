@@ -245,7 +245,7 @@ size_t compressor_bound(const struct compression *c, size_t raw_bytes)
 	return coder_of(c)->bound(raw_bytes);
 }
 
-static uint32_t check_of(enum segment_check check, const void *raw, size_t raw_bytes)
+uint32_t segment_check_of(enum segment_check check, const void *raw, size_t raw_bytes)
 {
 	switch (check) {
 	case SEGMENT_CHECK_ADLER32:
@@ -287,7 +287,7 @@ int compressor_run(struct compressor *c, const void *raw, size_t raw_bytes, void
 
 	if (r < 0)
 		return r;
-	*ret = (struct segment){raw_bytes, bytes, check_of(c->check, raw, raw_bytes),
+	*ret = (struct segment){raw_bytes, bytes, segment_check_of(c->check, raw, raw_bytes),
 	                        count_lines(raw, raw_bytes)};
 	return 0;
 }

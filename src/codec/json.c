@@ -469,9 +469,59 @@ struct json *json_clone(const struct json *j)
 	return (struct json *)must_json(json_deep_copy(const_value_of(j)));
 }
 
+struct json *json_string_new(const char *text)
+{
+	_cleanup(str) struct str clean = {0};
+
+	append_utf8(&clean, text);
+	return (struct json *)must_json(json_stringn_nocheck(str_text(&clean), clean.len));
+}
+
+struct json *json_int_new(int64_t value)
+{
+	return (struct json *)must_json(json_integer(value));
+}
+
+const char *json_text(const struct json *j)
+{
+	return json_string_value(const_value_of(j));
+}
+
+static struct json *replace_in_array(const struct json *j,
+                                     struct json *(*replace)(void *arg, const char *text), void *arg)
+{
+	struct json *array = json_array_new();
+
+	for (size_t i = 0; i < json_count(j); i++)
+		json_append(array, json_replace_strings(json_item(j, i), replace, arg));
+	return array;
+}
+
+struct json *json_replace_strings(const struct json *j, struct json *(*replace)(void *arg, const char *text),
+                                  void *arg)
+{
+	struct json *object;
+
+	if (json_is_string(const_value_of(j)))
+		return replace(arg, json_text(j));
+	if (json_is_array(const_value_of(j)))
+		return replace_in_array(j, replace, arg);
+	if (!json_is_object_value(j))
+		return json_clone(j);
+	object = json_object_new();
+	for (const char *key = json_first_key(j); key; key = json_next_key(j, key))
+		json_set(object, key, json_replace_strings(json_get(j, key), replace, arg));
+	return object;
+}
+
 bool json_is_object_value(const struct json *j)
 {
 	return json_is_object(const_value_of(j));
+}
+
+bool json_is_array_value(const struct json *j)
+{
+	return json_is_array(const_value_of(j));
 }
 
 /* Iterating changes nothing, but jansson's iterators want a value that could be changed. */

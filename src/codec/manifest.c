@@ -29,8 +29,10 @@ void manifest_finish(struct manifest *m)
 	free(m->job);
 	free(m->kind);
 	free(m->target);
+	free(m->class);
 	free(m->triggered_by);
 	free(m->note);
+	free(m->hold);
 	free(m->keepfs_version);
 	free(m->unknown);
 	free(m->extents_key);
@@ -204,6 +206,43 @@ static struct json *encode_object(const struct manifest_object *o)
 	return j;
 }
 
+static const char *const tier_names[MANIFEST_TIERS] = {"daily", "weekly", "monthly", "yearly"};
+
+const char *manifest_tier_name(unsigned number)
+{
+	return tier_names[number];
+}
+
+void manifest_append_tiers(struct str *out, unsigned tiers)
+{
+	const char *between = "";
+
+	for (unsigned i = 0; i < MANIFEST_TIERS; i++) {
+		if (!(tiers & 1U << i))
+			continue;
+		str_appendf(out, "%s%s", between, tier_names[i]);
+		between = ",";
+	}
+}
+
+/* What is kept of it, and how long. */
+static void encode_keeping(struct json *j, const struct manifest *m)
+{
+	struct json *tiers;
+
+	if (m->tiers_known) {
+		tiers = json_array_new();
+		for (unsigned i = 0; i < MANIFEST_TIERS; i++)
+			if (m->tiers & 1U << i)
+				json_append_string(tiers, tier_names[i]);
+		json_set(j, "tiers", tiers);
+	}
+	if (m->keep_until_us)
+		json_set_time(j, "keep_until", m->keep_until_us);
+	if (m->hold)
+		json_set_string(j, "hold", m->hold);
+}
+
 void manifest_encode(const struct manifest *m, struct str *out)
 {
 	_cleanup(json) struct json *j = json_object_new();
@@ -214,6 +253,8 @@ void manifest_encode(const struct manifest *m, struct str *out)
 	json_set_string(j, "job", m->job);
 	json_set_string(j, "kind", m->kind);
 	json_set_string(j, "target", m->target);
+	if (m->class)
+		json_set_string(j, "class", m->class);
 	json_set_int(j, "run", m->run_id);
 	json_set_string(j, "triggered_by", m->triggered_by);
 	json_set_string(j, "note", m->note);
@@ -222,6 +263,7 @@ void manifest_encode(const struct manifest *m, struct str *out)
 	json_set_time(j, "finished_at", m->finished_at_us);
 	json_set_time(j, "verified_at", m->verified_at_us);
 	json_set_string(j, "keepfs_version", m->keepfs_version);
+	encode_keeping(j, m);
 	json_set_int(j, "size", (int64_t)m->size_bytes);
 	set_sha256(j, "sha256", m->sha256);
 	json_set(j, "facts", m->facts ? json_clone(m->facts) : json_object_new());

@@ -30,6 +30,32 @@ static void take_v2_facts(struct decoding *d, struct manifest *m)
 		refuse(d, "facts", "is no object");
 }
 
+/* A tier that is not known here is a later keepfs's. */
+static void take_tiers(struct decoding *d, struct manifest *m)
+{
+	const struct json *tiers = json_get(d->object, "tiers");
+
+	if (!tiers)
+		return;
+	if (!json_is_array_value(tiers)) {
+		refuse(d, "tiers", "is no list");
+		return;
+	}
+	m->tiers_known = true;
+	for (size_t i = 0; i < json_count(tiers); i++)
+		for (unsigned tier = 0; tier < MANIFEST_TIERS; tier++)
+			if (str_equal(json_text(json_item(tiers, i)), manifest_tier_name(tier)))
+				m->tiers |= 1U << tier;
+}
+
+static void take_keeping(struct decoding *d, struct manifest *m)
+{
+	take_tiers(d, m);
+	if (json_get(d->object, "keep_until") && !json_get_null(d->object, "keep_until"))
+		take_time(d, "keep_until", &m->keep_until_us);
+	take_optional(d, "hold", &m->hold);
+}
+
 static void take_v2_object(struct decoding *parent, const struct json *object, struct manifest *m)
 {
 	static const char *const known[] = {"key", "role", "cipher", "size", "sha256", "extents", NULL};
@@ -89,7 +115,9 @@ void manifest_take_v2(struct decoding *d, struct manifest *m)
 {
 	take_type(d, m);
 	take_string(d, "target", &m->target);
+	take_optional(d, "class", &m->class);
 	take_v2_facts(d, m);
+	take_keeping(d, m);
 	take_items(d, d->objects, take_v2_object, m);
 	take_items(d, d->files, take_v2_file, m);
 	if (!d->failed)

@@ -24,7 +24,6 @@
 #define OLDEST_MINOR       12
 #define NEWEST_MINOR       16
 #define INT_BYTES          4 /* and the byte of the sign before them */
-#define FORMAT_CUSTOM      1
 #define BLOCK_DATA         1
 #define BLOCK_BLOBS        3
 #define OFFSET_NOT_SET     1
@@ -114,7 +113,8 @@ static void go(struct pg_archive_scan *s, enum pg_archive_state next)
 {
 	/* The versions are known by the time a field depends on one. */
 	while ((fields[next].from_minor && s->facts.version_minor < fields[next].from_minor) ||
-	       (fields[next].below && s->facts.version_minor >= fields[next].below))
+	       (fields[next].below && s->facts.version_minor >= fields[next].below) ||
+	       (fields[next].format && s->facts.format != (enum pg_archive_format)fields[next].format))
 		next++;
 	s->state = next;
 }
@@ -171,6 +171,9 @@ static int tell_entry(struct pg_archive_scan *s)
 	        .defn = str_text(&s->texts[TEXT_DEFN]),
 	        .copy_stmt = str_text(&s->texts[TEXT_COPY_STMT]),
 	        .namespace = str_text(&s->texts[TEXT_NAMESPACE]),
+	        .tablespace = str_text(&s->texts[TEXT_TABLESPACE]),
+	        .owner = str_text(&s->texts[TEXT_OWNER]),
+	        .file_name = str_text(&s->texts[TEXT_FILE_NAME]),
 	        .dependencies = s->dependencies,
 	        .dependency_count = s->dependency_count,
 	        .place_at = s->place_at,
@@ -243,7 +246,7 @@ static int took_chunk(struct pg_archive_scan *s, int length)
 	if (length == 0)
 		return s->in_blobs ? scan_end_of_blob(s) : scan_end_of_block(s);
 	s->skip = (uint64_t)length;
-	return 0;
+	return s->events.chunk ? s->events.chunk(s->events.arg, (size_t)length, &s->failure) : 0;
 }
 
 static int took_header_byte(struct pg_archive_scan *s, uint8_t value)
@@ -270,8 +273,9 @@ static int took_header_byte(struct pg_archive_scan *s, uint8_t value)
 		s->facts.offset_bytes = value;
 		break;
 	case FORMAT:
-		if (value != FORMAT_CUSTOM)
-			return bad(s, "only the custom format (1) is read here", value);
+		if (value != PG_ARCHIVE_CUSTOM && value != PG_ARCHIVE_DIRECTORY)
+			return bad(s, "only the formats custom (1) and directory (3) are read here", value);
+		s->facts.format = (enum pg_archive_format)value;
 		break;
 	default: /* COMPRESSION_METHOD */
 		if (value >= COMPRESSIONS_KNOWN)
@@ -296,6 +300,8 @@ static int took_data_state(struct pg_archive_scan *s, uint8_t value)
 
 static int took_block_type(struct pg_archive_scan *s, uint8_t value)
 {
+	if (s->facts.format == PG_ARCHIVE_DIRECTORY)
+		return bad(s, "the table of contents of a directory ends with its last entry", value);
 	if (value != BLOCK_DATA && value != BLOCK_BLOBS)
 		return bad(s, "a block is data (1) or large objects (3)", value);
 	s->in_blobs = value == BLOCK_BLOBS;
@@ -406,10 +412,20 @@ static int took_dependency(struct pg_archive_scan *s)
 	return s->events.entry ? add_dependency(s, (int)id) : 0;
 }
 
+/* The last field of an entry of the directory format, which has neither an offset nor a flag in front of it. */
+static int took_file_name(struct pg_archive_scan *s)
+{
+	if (s->had_dumper)
+		add_data_entry(s);
+	return took_entry(s);
+}
+
 static int took_text(struct pg_archive_scan *s)
 {
 	if (s->state == DEPENDENCY)
 		return took_dependency(s);
+	if (s->state == FILE_NAME)
+		return took_file_name(s);
 	go(s, s->state + 1);
 	return 0;
 }
@@ -433,6 +449,8 @@ static int took_text_length(struct pg_archive_scan *s, int length)
 		        fields[s->state].name, (unsigned long long)s->offset, length, KEPT_MAX_BYTES);
 	s->passed = 0;
 	s->skip = length > 0 ? (uint64_t)length : 0;
+	if (length < 0 && s->state == FILE_NAME)
+		return took_file_name(s);
 	if (length < 0) {
 		go(s, s->state + 1);
 		return s->state == DATA_STATE && s->events.place
@@ -543,7 +561,7 @@ int pg_archive_scan_end(struct pg_archive_scan *s, struct error *err)
 		r = error_set(&s->failure, ERROR_CORRUPT, EBADMSG,
 		              "the archive is cut off at offset %llu, before or in: %s",
 		              (unsigned long long)s->offset, fields[s->state].name);
-	else if (s->facts.data_blocks < s->facts.data_entries)
+	else if (s->facts.format == PG_ARCHIVE_CUSTOM && s->facts.data_blocks < s->facts.data_entries)
 		r = error_set(
 		        &s->failure, ERROR_CORRUPT, EBADMSG,
 		        "the archive is cut off: it should hold the data of %llu entries and holds %llu",

@@ -46,6 +46,7 @@ enum pg_archive_state {
 	DEPENDENCY, /* repeats until a NULL */
 	DATA_STATE,
 	DATA_OFFSET,
+	FILE_NAME,  /* of the directory format, in the place of the two before */
 	BLOCK_TYPE, /* the only place where an archive may end */
 	BLOCK_ID,
 	BLOB_OID,
@@ -62,7 +63,10 @@ enum pg_archive_text {
 	TEXT_DEFN,
 	TEXT_COPY_STMT,
 	TEXT_NAMESPACE,
+	TEXT_TABLESPACE,
+	TEXT_OWNER,
 	TEXT_DEPENDENCY,
+	TEXT_FILE_NAME,
 	TEXTS
 };
 
@@ -73,6 +77,7 @@ struct pg_archive_field {
 	unsigned from_minor, below; /* versions that have it; 0: no limit */
 	size_t fact_at, fact_bytes; /* of the header's texts: the member of struct pg_archive_facts */
 	enum pg_archive_text text;  /* of an entry's texts: which one it is of those that are told */
+	int format;                 /* that has it: PG_ARCHIVE_CUSTOM or PG_ARCHIVE_DIRECTORY; 0: both */
 };
 
 extern const struct pg_archive_field pg_archive_fields[];

@@ -117,3 +117,47 @@ bool rows_scan_end(struct rows_scan *s, struct rows *io)
 	s->ended = s->bad = false;
 	return sound;
 }
+
+void rows_piece_count(const void *data, size_t len, struct rows_piece *ret)
+{
+	const char *p = data, *end = p + len, *feed = len > 0 ? memchr(p, '\n', len) : NULL;
+
+	*ret = (struct rows_piece){.is_last = !feed};
+	if (!feed)
+		return;
+	p = feed + 1;
+	ret->head = (size_t)(p - (const char *)data);
+	while (p < end && (feed = memchr(p, '\n', (size_t)(end - p)))) {
+		size_t bytes = (size_t)(feed - p);
+
+		if (is_end_mark(p, bytes))
+			break;
+		ret->rows.count++;
+		ret->rows.bytes += bytes + 1;
+		ret->rows.hash += XXH3_64bits(p, bytes);
+		p = feed + 1;
+	}
+	ret->tail = (size_t)(end - p);
+	/* What is behind the mark is judged where the order is known; so is a head that may be the mark. */
+	if ((feed && p < end) || ret->head <= END_MARK_BYTES + 1)
+		*ret = (struct rows_piece){.is_last = true};
+}
+
+void rows_scan_add(struct rows_scan *s, const void *data, size_t len, const struct rows_piece *piece)
+{
+	const char *p = data;
+
+	if (piece->is_last || s->ended) {
+		rows_scan_feed(s, data, len);
+		return;
+	}
+	rows_scan_feed(s, p, piece->head);
+	if (s->ended) {
+		rows_scan_feed(s, p + piece->head, len - piece->head);
+		return;
+	}
+	s->rows.count += piece->rows.count;
+	s->rows.bytes += piece->rows.bytes;
+	s->rows.hash += piece->rows.hash;
+	rows_scan_feed(s, p + len - piece->tail, piece->tail);
+}

@@ -104,7 +104,7 @@ static const char *told_value(const struct told *told, const struct conf_key *k)
 		return told->state_dir;
 	if (strcmp(k->name, "mountpoint") == 0)
 		return told->mountpoint;
-	return strcmp(k->name, "url") == 0 ? told->url : NULL;
+	return k->set == CONF_KEYS_STORE && strcmp(k->name, "url") == 0 ? told->url : NULL;
 }
 
 /* Keys that another section has, too, are explained there, and shown once more without their explanation. */
@@ -122,7 +122,9 @@ static void append_shared_keys(struct str *out, enum conf_section section)
 		if (first)
 			str_appendf(out, "\n# As in %s:\n", conf_sections[other].header);
 		first = false;
-		append_template_key(out, k, NULL);
+		/* Their examples may contradict what only this section has. */
+		str_appendf(out, "#%s = %s\n", k->name,
+		            k->fallback && *k->fallback ? k->fallback : k->example);
 	}
 }
 

@@ -12,6 +12,10 @@ static void append_key(const struct conf *c, struct conf_ref ref, struct str *ou
 	const struct conf_origin *origin = conf_origin_of(c, ref);
 	_cleanup(str) struct str value = {0};
 
+	if (ref.section == CONF_SECTION_CLASS && !conf_key_is_given(c, ref)) {
+		str_appendf(out, "# %s: as the job says\n", k->name);
+		return;
+	}
 	conf_value_format(k, conf_base(c, ref), &value);
 	str_appendf(out, "%s = ", k->name);
 	conf_value_show(k, str_text(&value), out);

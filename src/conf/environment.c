@@ -14,7 +14,7 @@
 
 extern char **environ;
 
-/* What means something without being a key: also the facts that a hook gets, as hooks may call keepfs; and what
+/* What means something without being a key: also the facts that a hook or the command of a receiver gets, as these may call keepfs; and what
  * a compose file's .env, which goes into the environment of its containers, says of the image. */
 static bool is_other(const char *name)
 {
@@ -23,7 +23,9 @@ static bool is_other(const char *name)
 	        "KEEPFS_DATABASES", "KEEPFS_TRIGGERED_BY", "KEEPFS_NOTE",       "KEEPFS_STORE",
 	        "KEEPFS_STATE",     "KEEPFS_ERROR",        "KEEPFS_SIZE_BYTES", "KEEPFS_ARTIFACTS",
 	        "KEEPFS_SHA256",    "KEEPFS_STARTED",      "KEEPFS_FINISHED",   "KEEPFS_VERSION",
-	        "KEEPFS_IMAGE",     "KEEPFS_TAG",
+	        "KEEPFS_IMAGE",     "KEEPFS_TAG",          "KEEPFS_EVENT",      "KEEPFS_LEVEL",
+	        "KEEPFS_SUBJECT",   "KEEPFS_TEXT",         "KEEPFS_DATABASE",   "KEEPFS_SINCE",
+	        "KEEPFS_COUNT",     "KEEPFS_HOST",         "KEEPFS_CLASS",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
@@ -360,7 +362,8 @@ static bool is_credential(const char *name)
 	return find_single(name, &ref) && conf_keys[ref.key].credential;
 }
 
-static bool is_connection(const char *name)
+/* Of a named section: what may hold a password. */
+static bool is_secret_of_item(const char *name)
 {
 	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
 		struct conf_ref ref = {.section = s, .key = -1};
@@ -368,7 +371,8 @@ static bool is_connection(const char *name)
 		while (conf_sections[s].list && conf_next_key(&ref)) {
 			_cleanup(free) char *item = item_in_variable(ref, name);
 
-			if (item && conf_keys[ref.key].type == CONF_CONNECTION)
+			if (item &&
+			    (conf_keys[ref.key].type == CONF_CONNECTION || conf_keys[ref.key].credential))
 				return true;
 		}
 	}
@@ -379,5 +383,5 @@ bool conf_variable_is_private(const char *variable)
 {
 	_cleanup(free) char *name = mem_printf("%.*s", (int)strcspn(variable, "="), variable);
 
-	return is_credential(name) || is_connection(name);
+	return is_credential(name) || is_secret_of_item(name);
 }

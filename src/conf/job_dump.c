@@ -3,6 +3,8 @@
 #include "job_kinds.h"
 #include "words.h"
 
+#include <keepfs/policy/databases.h>
+
 #include <string.h>
 
 static bool is_set(char *const *words)
@@ -107,10 +109,21 @@ static void check_globals(const struct conf_dump *d, const struct conf_clashes *
 		           whole);
 }
 
-void conf_dump_check(const struct conf_job *job, const struct conf_clashes *clashes)
+static void check_registry(const struct conf_dump *d, const struct conf_clashes *c)
 {
+	if (d->registry && *d->registry && databases_kind_of(d->databases) != DATABASES_QUERY)
+		conf_clash(c, "registry", "databases", "is where a query is asked, but there is none in",
+		           "a query in databases, or no registry");
+}
+
+void conf_dump_check(const void *base, const struct conf_clashes *clashes)
+{
+	const struct conf_job *job = base;
+
+	conf_policy_check(&job->policy, clashes);
 	check_format(job, clashes);
 	check_content(&job->dump, clashes);
 	check_filters(&job->dump, clashes);
 	check_globals(&job->dump, clashes);
+	check_registry(&job->dump, clashes);
 }

@@ -5,11 +5,14 @@
 
 #include <keepfs/conf.h>
 
-/** conf_dump_check() - call @told for each contradiction between the keys of a job that dumps. */
-void conf_dump_check(const struct conf_job *job, const struct conf_clashes *clashes);
+/** conf_dump_check() - call @told for each contradiction between the keys of a job that dumps (a struct conf_job). */
+void conf_dump_check(const void *base, const struct conf_clashes *clashes);
 /** conf_dump_takes_everything() - is a dump by @job a whole one? */
 bool conf_dump_takes_everything(const struct conf_job *job);
 
 /** The same for a job that archives a directory. */
-void conf_files_check(const struct conf_job *job, const struct conf_clashes *clashes);
+void conf_files_check(const void *base, const struct conf_clashes *clashes);
 bool conf_files_takes_everything(const struct conf_job *job);
+
+/** conf_policy_check() - the same of the policy that a job or a class begins with. */
+void conf_policy_check(const void *base, const struct conf_clashes *clashes);

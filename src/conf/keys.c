@@ -15,6 +15,7 @@
 #define TIB    (GIB * 1024)
 #define SECOND INT64_C(1000)
 #define HOUR   (SECOND * 3600)
+#define DAY    (HOUR * 24)
 
 static const struct conf_choice log_levels[] = {
         {"error", LOG_LEVEL_ERROR},
@@ -79,12 +80,44 @@ static const struct conf_choice sha256_words[] = {
         {NULL, 0},
 };
 
-#define KEEPFS(field) CONF_KEYS_KEEPFS, .offset = offsetof(struct conf, field)
-#define STORE(field)  CONF_KEYS_STORE, .offset = offsetof(struct conf_store, field)
-#define READ(field)   CONF_KEYS_READ, .offset = offsetof(struct conf_read, field)
-#define JOB(field)    CONF_KEYS_JOB, .offset = offsetof(struct conf_job, field)
-#define DUMP(field)   CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, dump.field)
-#define FILES(field)  CONF_KEYS_FILES, .offset = offsetof(struct conf_job, files.field)
+static const struct conf_choice keeps[] = {
+        {"rules", CONF_KEEP_RULES},
+        {"forever", CONF_KEEP_FOREVER},
+        {NULL, 0},
+};
+
+static const struct conf_choice weekdays[] = {
+        {"monday", 1}, {"tuesday", 2},  {"wednesday", 3}, {"thursday", 4},
+        {"friday", 5}, {"saturday", 6}, {"sunday", 0},    {NULL, 0},
+};
+
+static const struct conf_choice tls_words[] = {
+        {"required", CONF_TLS_REQUIRED},
+        {"none", CONF_TLS_NONE},
+        {NULL, 0},
+};
+
+static const struct conf_choice methods[] = {
+        {"post", CONF_METHOD_POST},
+        {"put", CONF_METHOD_PUT},
+        {"get", CONF_METHOD_GET},
+        {NULL, 0},
+};
+
+#define KEEPFS(field)    CONF_KEYS_KEEPFS, .offset = offsetof(struct conf, field)
+#define STORE(field)     CONF_KEYS_STORE, .offset = offsetof(struct conf_store, field)
+#define READ(field)      CONF_KEYS_READ, .offset = offsetof(struct conf_read, field)
+#define JOB(field)       CONF_KEYS_JOB, .offset = offsetof(struct conf_job, field)
+#define DUMP(field)      CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, dump.field)
+#define DRILL(field)     CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, field)
+#define FILES(field)     CONF_KEYS_FILES, .offset = offsetof(struct conf_job, files.field)
+#define POLICY(field)    CONF_KEYS_POLICY, .policy = true, .offset = offsetof(struct conf_policy, field)
+#define KEPT             .type = CONF_INT, .fallback = "none", .zero = "none", .min = 1, .max = 100000
+#define MAIL(field)      CONF_KEYS_MAIL, .offset = offsetof(struct conf_mail, field), .reload = true
+#define WEBHOOK(field)   CONF_KEYS_WEBHOOK, .offset = offsetof(struct conf_webhook, field)
+#define COMMAND(field)   CONF_KEYS_COMMAND, .offset = offsetof(struct conf_command, field)
+#define CHECK(field)     CONF_KEYS_CHECK, .offset = offsetof(struct conf_check, field)
+#define HEARTBEAT(field) CONF_KEYS_HEARTBEAT, .offset = offsetof(struct conf_heartbeat, field)
 
 const struct conf_key conf_keys[] = {
         {KEEPFS(mountpoint), .name = "mountpoint", .type = CONF_PATH, .fallback = "/mnt/keep",
@@ -145,6 +178,53 @@ const struct conf_key conf_keys[] = {
          .min = 24 * HOUR, .max = 36500 * 24 * HOUR,
          .help = "After how long a line of the audit is moved, even if there are not too many. With 'none' "
                  "none is moved for its age."},
+        {KEEPFS(catalog_copies), .name = "catalog_copies", .type = CONF_INT, .fallback = "7", .zero = "none",
+         .min = 1, .max = 366,
+         .help = "Of how many days a copy of the catalog is kept in the store, below catalog/: the history, the "
+                 "audit and all else that no manifest tells, so that 'keepfs rebuild' finds it on a new host. "
+                 "A copy is made once a day, when keepfs ends, and after each 'keepfs run', if anything has "
+                 "changed. With 'none' none is made; a lost state_dir takes the history with it then."},
+        {KEEPFS(drill_dir), .name = "drill_dir", .type = CONF_PATH, .reload = true, .fallback = "",
+         .example = "/srv/keepfs-drills",
+         .help = "Where drills make their throw-away servers: a directory on a disk that has room for the largest database and its "
+                 "indexes, and that drill_user can pass. Empty: the directory drills in state_dir; for root /var/tmp/keepfs-drills, "
+                 "since the server runs as another user. One drill is under way at a time in one directory."},
+        {KEEPFS(drill_user), .name = "drill_user", .type = CONF_STRING, .reload = true, .fallback = "nobody",
+         .example = "keepfs-drill",
+         .help = "The user that a throw-away server runs as when keepfs runs as root, as whom PostgreSQL refuses to run. What a "
+                 "backup brings with it (functions, index expressions) is carried out with this user's rights: so it should own "
+                 "nothing, and least of all be postgres, who owns the clusters of this host. Best is one of its own: "
+                 "useradd --system --shell /usr/sbin/nologin keepfs-drill."},
+        {KEEPFS(drill_bindir), .name = "drill_bindir", .type = CONF_PATH, .reload = true, .fallback = "",
+         .example = "/usr/lib/postgresql/16/bin",
+         .help = "Where initdb and postgres are. Empty: the installed version that the backup's server had, or the nearest newer one."},
+        {KEEPFS(drill_memory_bytes), .name = "drill_memory", .type = CONF_BYTES, .reload = true,
+         .fallback = "512M", .min = 64 * MIB, .max = 1 * TIB,
+         .help = "The memory that the settings of a throw-away server are made for: a quarter is its shared_buffers, a quarter is "
+                 "shared by what builds indexes."},
+        {KEEPFS(drill_disk_bytes), .name = "drill_disk", .type = CONF_BYTES, .reload = true,
+         .fallback = "100G", .min = 128 * MIB, .max = 1024 * TIB,
+         .help = "How much of the disk a drill may take. One that needs more is ended, and has failed. A tenth of the file system "
+                 "stays free in any case."},
+        {KEEPFS(timezone), .name = "timezone", .policy = true, .type = CONF_TIMEZONE, .fallback = "",
+         .reload = true, .example = "Europe/Berlin",
+         .help = "The time zone of schedules, and of the days, weeks, months and years that are kept. When it is empty, it is that "
+                 "of the process: TZ, else /etc/localtime."},
+        {KEEPFS(trash_ms), .name = "trash", .policy = true, .type = CONF_DURATION, .fallback = "3d",
+         .zero = "none", .min = 60 * SECOND, .max = 3650 * DAY, .reload = true,
+         .help = "For how long a backup that was removed can be brought back (control/undelete): until then the store still holds "
+                 "it. With 'none' it is gone at once."},
+        {KEEPFS(policy_delay_ms), .name = "policy_delay", .policy = true, .type = CONF_DURATION,
+         .fallback = "1d", .zero = "none", .min = 60 * SECOND, .max = 365 * DAY, .reload = true,
+         .help = "A plan that would delete more than three backups and more than a fifth of a directory, or the first one after "
+                 "what is kept was changed, waits for so long, unless somebody confirms it (control/prune). So a "
+                 "mistake in the configuration can be seen before it costs backups."},
+        {KEEPFS(ignore_databases), .name = "ignore_databases", .type = CONF_NAME_PATTERNS, .fallback = "",
+         .reload = true, .example = "scratch, test_*",
+         .help = "Names, or patterns as for files, of databases that need no backup. Each run of a job looks at what other "
+                 "databases its server has, and status/health warns of those that no job backs up; not of these, of templates, "
+                 "of databases that take no connections, of those that cloud providers keep for themselves, and of an empty one named "
+                 "postgres."},
 
         {STORE(url), .name = "url", .type = CONF_STORE_URL, .computed = "dir:STATE_DIR/objects",
          .example = "s3://example-backups/prod",
@@ -228,13 +308,21 @@ const struct conf_key conf_keys[] = {
          .max = INT64_MAX, .example = "2T",
          .help = "The size that df shows for the mount, when the store has a quota that keepfs cannot "
                  "know. It limits nothing."},
+        {STORE(scrub_within_ms), .name = "scrub_within", .type = CONF_DURATION, .fallback = "30d",
+         .zero = "none", .min = HOUR, .max = 3650 * DAY, .reload = true,
+         .help = "Each backup is read again whole, and held against its checksums, before so much time has passed since that was "
+                 "last done: what a disk or a provider has lost is known while there is another copy. status/health "
+                 "tells when that cannot be kept. Where reading is paid for by the byte, choose a longer time, or 'none'."},
+        {STORE(scrub_rate_bytes), .name = "scrub_rate", .type = CONF_RATE, .fallback = "10M/s",
+         .min = 64 * KIB, .max = TIB, .reload = true,
+         .help = "How many bytes per second are read for that, at most: 10M/s are some 25 TB in 30 days."},
         {STORE(faults), .name = "faults", .type = CONF_STRING, .fallback = "",
          .example = "part:3:unavailable, get:10+:eio",
          .help = "Makes the store fail on purpose: for rehearsing failures and for tests, never for real "
                  "backups. Rules OPERATION:WHEN:WHAT, separated by commas: the operation is put, get, "
                  "head, remove, list, begin, part, complete, abort, uploads or *; when is N (the Nth "
                  "call), N+ (from the Nth on) or N% (at random); what is eio, unavailable, timeout, "
-                 "corrupt, slow:MILLISECONDS, crash or nospace."},
+                 "corrupt, slow:MILLISECONDS, crash, nospace or denied."},
 
         {READ(ahead_bytes), .name = "read_ahead", .type = CONF_BYTES, .fallback = "32M", .min = 0,
          .max = 4 * GIB,
@@ -289,11 +377,20 @@ const struct conf_key conf_keys[] = {
          .help = "The database to back up, as a libpq connection string or URI. What it does not say "
                  "comes from libpq's environment variables, service file and password file (~/.pgpass), "
                  "as it does for psql. Keep the password in one of these rather than here."},
-        {DUMP(databases), .name = "databases", .type = CONF_WORDS, .fallback = "", .example = "shop, billing",
-         .help = "The names of several databases to back up, each into a directory of its own below the "
-                 "job's, over the server and user of 'database'. Names are separated by commas or spaces; "
-                 "one that holds either is put in double quotes. A database that fails does not stop the "
-                 "others."},
+        {DUMP(databases), .name = "databases", .type = CONF_DATABASES, .fallback = "",
+         .example = "shop, billing",
+         .help = "Several databases to back up, each into a directory of its own below the job's, over the server and user "
+                 "of 'database'. A database that fails does not stop the others. They are given by their names, separated "
+                 "by commas or spaces (one that holds either in double quotes); or by patterns as for files, such as "
+                 "'*, !scratch, !test_*': then each run asks the server for its databases, but for templates and those that "
+                 "take no connections, and leaves out what a pattern behind '!' matches. Or by a query, a text that begins "
+                 "with SELECT or WITH, such as SELECT datname, class FROM tenants ORDER BY created: each run asks it anew, "
+                 "its first column names the databases, in the order in which they are backed up, and a second one "
+                 "the class of each (see [class NAME]). New databases are taken up by themselves. When the query fails "
+                 "or names none, the run fails, after it has backed up those that were named the last time."},
+        {DUMP(registry), .name = "registry", .type = CONF_CONNECTION, .fallback = "",
+         .help = "Where the query of 'databases' is asked, as a libpq connection string or URI, such as host=registry.internal dbname=platform: in a transaction that reads "
+                 "only, for at most 25 seconds. When it is empty, over the connection of 'database'."},
         {DUMP(pg_bindir), .name = "pg_bindir", .type = CONF_PATH, .fallback = "",
          .example = "/usr/lib/postgresql/15/bin",
          .help = "The directory of the pg_dump to use. When it is empty, the one that fits the server's "
@@ -371,7 +468,7 @@ const struct conf_key conf_keys[] = {
          .help = "A command (for /bin/sh -c) that is run before the first database of each run, or before files "
                  "are read. The run's "
                  "facts are in its environment: KEEPFS_JOB, KEEPFS_RUN, KEEPFS_DATABASES, "
-                 "KEEPFS_TRIGGERED_BY, KEEPFS_NOTE, KEEPFS_STORE and KEEPFS_CONFIG. When it fails, the "
+                 "KEEPFS_DATABASE, KEEPFS_CLASS, KEEPFS_TRIGGERED_BY, KEEPFS_NOTE, KEEPFS_STORE and KEEPFS_CONFIG. When it fails, the "
                  "run fails and nothing is backed up. What it prints is in the run's log. More than one "
                  "command is better written as a script: a ';' after a space begins a comment here, too, unless it stands in quotes."},
         {JOB(post_hook), .name = "post_hook", .type = CONF_STRING, .fallback = "",
@@ -383,6 +480,215 @@ const struct conf_key conf_keys[] = {
                  "KEEPFS_FINISHED. When it fails, the run gets a warning: the backup is made."},
         {JOB(hook_timeout_ms), .name = "hook_timeout", .type = CONF_DURATION, .fallback = "10m", .min = 100,
          .max = 24 * HOUR, .help = "How long each hook may take; then it is ended, and has failed."},
+        {JOB(timezone), .name = "timezone", .policy = true, .type = CONF_TIMEZONE, .fallback = "",
+         .example = "America/Sao_Paulo",
+         .help = "The time zone of this job's schedule and of the days, weeks, months and years that are kept. When it is empty, "
+                 "it is that of [keepfs]."},
+        {POLICY(schedule), .name = "schedule", .type = CONF_SCHEDULE, .fallback = "disabled",
+         .example = "daily-2am",
+         .help = "When a backup is made without anybody asking for it, in the job's time zone. Where clocks are set forth or back, "
+                 "every run that was asked for happens once."},
+        {POLICY(catch_up_ms), .name = "catch_up", .type = CONF_DURATION, .fallback = "7d", .zero = "none",
+         .min = 60 * SECOND, .max = 3650 * DAY,
+         .help = "When keepfs or its host was down while backups were due, one is made as soon as it is up again, if the last of "
+                 "those that were missed was due no longer ago than this."},
+        {POLICY(jitter_ms), .name = "jitter", .type = CONF_DURATION, .fallback = "none", .zero = "none",
+         .min = 1 * SECOND, .max = 12 * HOUR, .example = "10m",
+         .help = "A scheduled backup begins up to so long after it is due, by an amount that is different for each job and each "
+                 "time: so that many hosts do not ask one server or store at the same moment."},
+        {POLICY(blackout), .name = "blackout", .type = CONF_BLACKOUT, .fallback = "",
+         .example = "mon-fri 08:00-18:00, 22:00-02:00",
+         .help = "Windows of the week, in the job's time zone, in which no scheduled backup begins: what is due in one begins at its "
+                 "end (once, however often it was due), and so does what is caught up. One without days is of every day; one "
+                 "that goes past midnight is of the day on which it begins. Backups that somebody triggers begin at any time."},
+        {POLICY(expected_interval_ms), .name = "expected_interval", .type = CONF_DURATION, .fallback = "auto",
+         .zero = "auto", .min = 60 * SECOND, .max = 3650 * DAY, .example = "1d",
+         .help = "How long after one backup the next is expected; health tells when it is overdue. 'auto' goes by the schedule. Set it "
+                 "where something else triggers the backups, such as cron."},
+        {POLICY(grace_ms), .name = "grace", .type = CONF_DURATION, .fallback = "auto", .zero = "auto",
+         .min = 1 * SECOND, .max = 365 * DAY, .example = "2h",
+         .help = "How much later than expected a backup may end before it is overdue. 'auto' is a quarter of the interval, at least half "
+                 "an hour and at most twelve hours."},
+        {POLICY(keep), .name = "keep", .type = CONF_ENUM, .fallback = "rules", .choices = keeps,
+         .help = "'rules': what none of keep_last, keep_daily, keep_weekly, keep_monthly, keep_yearly and keep_within asks for is "
+                 "deleted after the next good backup; as long as none of them is set, nothing is. 'forever': nothing is ever deleted."},
+        {POLICY(keep_last), .name = "keep_last", KEPT, .example = "30",
+         .help = "Keeps so many of the newest good backups."},
+        {POLICY(keep_daily), .name = "keep_daily", KEPT, .example = "7",
+         .help = "Keeps the first good backup of a day, for as many of the latest days as have one. A day without a backup "
+                 "does not count, so an outage uses up nothing. The same holds for weeks, months and years."},
+        {POLICY(keep_weekly), .name = "keep_weekly", KEPT, .example = "4",
+         .help = "Keeps the first good backup of a week, likewise."},
+        {POLICY(keep_monthly), .name = "keep_monthly", KEPT, .example = "12",
+         .help = "Keeps the first good backup of a month, likewise."},
+        {POLICY(keep_yearly), .name = "keep_yearly", KEPT, .example = "10",
+         .help = "Keeps the first good backup of a year, likewise."},
+        {POLICY(keep_within_ms), .name = "keep_within", .type = CONF_DURATION, .fallback = "auto",
+         .zero = "auto", .never = "none", .min = 60 * SECOND, .max = 36500 * DAY, .example = "30d",
+         .help = "Keeps all good backups that were made no longer than this before the newest. 'auto' is two days beside another "
+                 "rule, so that those of today and yesterday are all there; 'none' keeps none for that reason, and is no rule."},
+        {POLICY(min_keep), .name = "min_keep", .type = CONF_INT, .fallback = "1", .min = 1, .max = 100000,
+         .help = "So many of the newest good backups are never deleted, whatever the rules say and whatever fails."},
+        {JOB(week_starts), .name = "week_starts", .policy = true, .type = CONF_ENUM, .fallback = "monday",
+         .choices = weekdays,
+         .help = "The day on which the weeks of keep_weekly begin. With sunday, it is Sunday's backup that stands for a week."},
+        {JOB(keep_deleted_ms), .name = "keep_deleted", .policy = true, .type = CONF_DURATION,
+         .fallback = "730d", .zero = "forever", .min = 1 * DAY, .max = 36500 * DAY,
+         .help = "For how long the backups of a database stay that the server or the registry does not have any more."},
+        {JOB(rpo_ms), .name = "rpo", .type = CONF_DURATION, .fallback = "none", .zero = "none",
+         .min = 60 * SECOND, .max = 3650 * DAY, .example = "1d",
+         .help = "The recovery point objective: how much may be lost, that is, how old the newest good backup may be at most. A backup "
+                 "is expected so often, also where the schedule or expected_interval says less often, or where nothing else says it; "
+                 "one that is later than this and the grace is critical."},
+        {JOB(rto_ms), .name = "rto", .type = CONF_DURATION, .fallback = "none", .zero = "none",
+         .min = 60 * SECOND, .max = 3650 * DAY, .example = "1h",
+         .help = "The recovery time objective: how long a restore may take at most. Metrics hold what was measured against it."},
+
+        {DRILL(drill), .name = "drill", .type = CONF_SCHEDULE, .fallback = "disabled",
+         .example = "weekly-sun-3am",
+         .help = "When a restore is rehearsed without anybody asking for it: a schedule, in the job's time zone. Each time one backup "
+                 "is restored: the newest, then by turns a random older one of each tier (daily, weekly, monthly, yearly); of several "
+                 "databases the one whose turn was longest ago."},
+        {DRILL(drill_level), .name = "drill_level", .type = CONF_INT, .fallback = "auto", .zero = "auto",
+         .min = 2, .max = 5, .example = "4",
+         .help = "How much a drill proves: 2: it can be restored without an error; 3: rows and hash of each table, and all other "
+                 "objects, are those of the backup; 4: indexes agree with their tables, materialized views can be made anew; "
+                 "5: the answers to each [check NAME] are as expected. 'auto' looks at all that there is to look at; with a number "
+                 "health tells when less was proven."},
+        {DRILL(drill_max_age_ms), .name = "drill_max_age", .type = CONF_DURATION, .fallback = "auto",
+         .zero = "auto", .min = 3600 * SECOND, .max = 3650 * DAY, .example = "30d",
+         .help = "How long ago the last good drill may be before health tells. 'auto' is twice the interval of the schedule; "
+                 "without a schedule nothing is expected."},
+        {DRILL(drill_server), .name = "drill_server", .type = CONF_CONNECTION, .fallback = "",
+         .example = "postgresql://keepfs@spare.example.com/postgres",
+         .help = "The server on which it is rehearsed, in a database of its own that is dropped afterwards: for extensions that a "
+                 "throw-away server does not have. Owners and rights are left out there. Empty: on a throw-away server, made with "
+                 "initdb on this host. Never name the server that is backed up unless it has disk and time to spare."},
+
+        {MAIL(to), .name = "to", .type = CONF_ADDRESSES, .fallback = "",
+         .example = "ops@example.com, dba@example.com",
+         .help = "Who gets mail. Empty: no mail is sent. Each address is sent a message of its own, so that one that is "
+                 "refused keeps nothing from the others."},
+        {MAIL(server), .name = "server", .type = CONF_MAIL_SERVER, .fallback = "",
+         .example = "smtps://mail.example.com",
+         .help = "The server that takes the mail: smtps:// for TLS from the beginning (port 465, unless another is "
+                 "named), smtp:// for TLS by STARTTLS (port 25, unless another is named: servers for users mostly want "
+                 "587)."},
+        {MAIL(tls), .name = "tls", .type = CONF_ENUM, .fallback = "required", .choices = tls_words,
+         .help = "With 'required' nothing is sent to a server of smtp:// that has no STARTTLS. 'none' sends as clear "
+                 "text, to a server on this host for example; then there can be no password."},
+        {MAIL(from), .name = "from", .type = CONF_ADDRESS, .fallback = "",
+         .example = "keepfs@db1.example.com",
+         .help = "The sender's address. When it is empty: keepfs@ and the name of this host."},
+        {MAIL(user), .name = "user", .type = CONF_STRING, .fallback = "", .example = "keepfs@example.com",
+         .help = "The user to log in as. Empty: no login."},
+        {MAIL(password), .name = "password", .type = CONF_STRING, .fallback = "", .secret = true,
+         .credential = true, .example = "correct horse battery staple",
+         .help = "The password of user. A file that holds it should be readable by the daemon's user alone (chmod "
+                 "600); password_file is the better place."},
+        {MAIL(password_file), .name = "password_file", .type = CONF_PATH, .fallback = "", .secret_file = true,
+         .example = "/etc/keepfs/mail-password",
+         .help = "A file with the password in its first line, read each time it is needed. It comes before password. It should be "
+                 "readable by the daemon's user alone (chmod 600)."},
+        {MAIL(ca_file), .name = "ca_file", .type = CONF_PATH, .fallback = "", .example = "/etc/keepfs/ca.pem",
+         .help = "A PEM file with the certificates to trust in place of the system's, for a server with a "
+                 "certificate of one's own authority."},
+        {MAIL(events), .name = "events", .type = CONF_EVENTS, .fallback = "all",
+         .example = "all, !hold-added",
+         .help = "Which events are told, by their names; with '!' before a name all but that: 'all, !hold-added'. "
+                 "'recovered' and 'store-good' tell that it is over."},
+        {MAIL(gather_ms), .name = "gather", .type = CONF_DURATION, .fallback = "5m", .zero = "none", .min = 0,
+         .max = 24 * HOUR,
+         .help = "After the first event further ones are waited for so long, and told together with it in one message. "
+                 "With 'none' each is told at once."},
+        {MAIL(digest), .name = "digest", .type = CONF_SCHEDULE, .fallback = "daily-7am",
+         .help = "When a summary is sent, also when all is well, so that its absence is a sign, too: how each job did, "
+                 "what was made, what health says. A schedule, as of a job; 'disabled' sends none."},
+
+        {WEBHOOK(url), .name = "url", .type = CONF_WEB_URL, .required = true, .secret = true,
+         .credential = true, .example = "https://chat.example.com/hooks/0123456789",
+         .help = "Where the request goes. It is treated as a secret, since those of chats are."},
+        {WEBHOOK(method), .name = "method", .type = CONF_ENUM, .fallback = "post", .choices = methods,
+         .help = "The method of the request. 'get' sends no body."},
+        {WEBHOOK(headers), .name = "headers", .type = CONF_HEADERS, .fallback = "", .secret = true,
+         .credential = true, .example = "\"Authorization: Bearer 0123456789\"",
+         .help = "Further headers of the request, each in double quotes, separated by commas."},
+        {WEBHOOK(template_name), .name = "template", .type = CONF_TEMPLATE, .fallback = "",
+         .example = "slack",
+         .help = "What makes the body: the name of a template that came with keepfs (discord, gotify, mattermost, ntfy, "
+                 "slack, teams, telegram; they lie in share/keepfs/templates), or the absolute path of one of your "
+                 "own. When it is empty, the body is all facts as JSON. docs/operations.md says how templates are "
+                 "written."},
+        {WEBHOOK(to), .name = "to", .type = CONF_STRING, .fallback = "", .example = "backups",
+         .help = "What templates call {{to}}: the topic of ntfy, the chat_id of Telegram."},
+        {WEBHOOK(ca_file), .name = "ca_file", .type = CONF_PATH, .fallback = "",
+         .example = "/etc/keepfs/ca.pem",
+         .help = "A PEM file with the certificates to trust in place of the system's."},
+        {WEBHOOK(events), .name = "events", .type = CONF_EVENTS, .fallback = "all",
+         .example = "failed, recovered",
+         .help = "Which events are told, by their names; with '!' before a name all but that: 'all, !hold-added'. "
+                 "'recovered' and 'store-good' tell that it is over."},
+        {WEBHOOK(gather_ms), .name = "gather", .type = CONF_DURATION, .fallback = "5m", .zero = "none",
+         .min = 0, .max = 24 * HOUR,
+         .help = "After the first event further ones are waited for so long, and told together with it in one message. "
+                 "With 'none' each is told at once."},
+        {WEBHOOK(digest), .name = "digest", .type = CONF_SCHEDULE, .fallback = "disabled",
+         .example = "daily-7am", .help = "When a summary is sent, as that of [mail]."},
+
+        {COMMAND(command), .name = "command", .type = CONF_STRING, .required = true,
+         .example = "/usr/local/bin/page",
+         .help = "A command (for /bin/sh -c) that is run for each message. All facts are at its standard input, as JSON; "
+                 "the main ones in its environment: KEEPFS_EVENT, KEEPFS_LEVEL, KEEPFS_SUBJECT, KEEPFS_TEXT, KEEPFS_JOB, "
+                 "KEEPFS_DATABASE, KEEPFS_RUN, KEEPFS_SINCE, KEEPFS_COUNT, KEEPFS_HOST and KEEPFS_CONFIG. When it fails "
+                 "it is run again later, until it does not."},
+        {COMMAND(timeout_ms), .name = "timeout", .type = CONF_DURATION, .fallback = "1m", .min = 100,
+         .max = 1 * HOUR, .help = "How long it may take; then it is ended, and has failed."},
+        {COMMAND(events), .name = "events", .type = CONF_EVENTS, .fallback = "all",
+         .example = "failed, recovered",
+         .help = "Which events are told, by their names; with '!' before a name all but that: 'all, !hold-added'. "
+                 "'recovered' and 'store-good' tell that it is over."},
+        {COMMAND(gather_ms), .name = "gather", .type = CONF_DURATION, .fallback = "5m", .zero = "none",
+         .min = 0, .max = 24 * HOUR,
+         .help = "After the first event further ones are waited for so long, and told together with it in one message. "
+                 "With 'none' each is told at once."},
+        {COMMAND(digest), .name = "digest", .type = CONF_SCHEDULE, .fallback = "disabled",
+         .example = "daily-7am", .help = "When a summary is sent, as that of [mail]."},
+
+        {HEARTBEAT(jobs), .name = "jobs", .type = CONF_WORDS, .fallback = "", .example = "full",
+         .help = "The jobs whose runs are told. Empty: all. A monitor mostly watches over one."},
+        {HEARTBEAT(url), .name = "url", .type = CONF_WEB_URL, .required = true, .secret = true,
+         .credential = true, .example = "https://hc-ping.com/0123456789",
+         .help = "The address that the monitor gave. It is treated as a secret."},
+        {HEARTBEAT(template_name), .name = "template", .type = CONF_TEMPLATE, .fallback = "healthchecks",
+         .help = "How that monitor is told: healthchecks (also for others that have /start and /EXIT-CODE), "
+                 "uptime-kuma, cronitor, or the absolute path of a file of your own. docs/operations.md says how it is "
+                 "written."},
+        {HEARTBEAT(headers), .name = "headers", .type = CONF_HEADERS, .fallback = "", .secret = true,
+         .credential = true, .example = "\"Authorization: Bearer 0123456789\"",
+         .help = "Further headers of the requests, each in double quotes, separated by commas."},
+        {HEARTBEAT(ca_file), .name = "ca_file", .type = CONF_PATH, .fallback = "",
+         .example = "/etc/keepfs/ca.pem",
+         .help = "A PEM file with the certificates to trust in place of the system's."},
+
+        {CHECK(jobs), .name = "jobs", .type = CONF_WORDS, .fallback = "", .example = "full",
+         .help = "The jobs whose drills ask it. Empty: all."},
+        {CHECK(targets), .name = "databases", .type = CONF_WORDS, .fallback = "", .example = "shop",
+         .help = "The databases of which it is asked, by the names that the history has. Empty: all of these jobs."},
+        {CHECK(sql), .name = "sql", .type = CONF_STRING, .fallback = "",
+         .example = "select count(*) from orders",
+         .help = "A statement, whose first value is the answer. It is asked as a superuser of the throw-away server. More than one "
+                 "line is better written as a function, or as a command: a ';' after a space begins a comment here, too, unless it "
+                 "stands in quotes."},
+        {CHECK(expect), .name = "expect", .type = CONF_STRING, .fallback = "", .example = "n > 100",
+         .help = "What the answer must be: n, one of = != < <= > >=, and a number; or = or != and a text, such as n = 'ok'. "
+                 "Empty: it must be true, or a number that is not 0."},
+        {CHECK(command), .name = "command", .type = CONF_STRING, .fallback = "",
+         .example = "/usr/local/bin/check-application",
+         .help = "A command (for /bin/sh -c) that must exit with 0. PGHOST, PGPORT, PGUSER and PGDATABASE in its environment lead to "
+                 "what was restored, and KEEPFS_JOB, KEEPFS_DATABASE and KEEPFS_BACKUP say what that is. What it prints is in the run's log."},
+        {CHECK(timeout_ms), .name = "timeout", .type = CONF_DURATION, .fallback = "10m", .min = 100,
+         .max = 24 * HOUR,
+         .help = "How long the statement and the command may take, each; then the check has failed."},
 };
 const size_t conf_key_count = ARRAY_SIZE(conf_keys);
 

@@ -22,11 +22,23 @@ enum conf_type {                      /* the field's C type */
 	         CONF_USER,           /* uid_t */
 	         CONF_GROUP,          /* gid_t */
 	         CONF_WORDS,          /* char **: names, NULL-terminated */
+	         CONF_DATABASES,      /* char **: as policy/databases.h takes them, NULL-terminated */
+	         CONF_NAME_PATTERNS,  /* char **: patterns of names, as files' globs, NULL-terminated */
 	         CONF_PATTERNS,       /* char **: patterns as pg_dump takes them, NULL-terminated */
 	         CONF_FILE_PATTERNS,  /* char **: patterns of paths below a directory, NULL-terminated */
 	         CONF_SUBDIRECTORIES, /* char *: a pattern of directories below another; ends in '/' */
 	         CONF_COMPRESSION,    /* struct compression_choice */
 	         CONF_RATE,           /* uint64_t, bytes per second; 0: none */
+	         CONF_SCHEDULE,       /* char *: as schedule_parse() takes it */
+	         CONF_TIMEZONE,       /* char *: of a time zone; may be "" */
+	         CONF_ADDRESSES,      /* char **: addresses of mail, NULL-terminated */
+	         CONF_ADDRESS,        /* char *: one of them; may be empty */
+	         CONF_MAIL_SERVER,    /* char *: smtp[s]://host[:port] */
+	         CONF_WEB_URL,        /* char *: http[s]://host[:port][/path][?query] */
+	         CONF_HEADERS,        /* char **: "Name: value", NULL-terminated */
+	         CONF_EVENTS,         /* uint32_t: a set of conf/events.h */
+	         CONF_TEMPLATE,       /* char *: a name, or an absolute path */
+	         CONF_BLACKOUT,       /* char *: as blackout_parse() takes it; may be "" */
 };
 
 struct conf_choice { /* a word of a CONF_ENUM; ends with a NULL word */
@@ -43,17 +55,20 @@ struct conf_key {
 	const char *computed; /* for people: what the default is when it depends on the environment */
 	int64_t min, max;     /* CONF_INT, CONF_BYTES, CONF_DURATION, CONF_RATE; both included */
 	const char *zero;     /* CONF_INT, CONF_DURATION: the word that stands for 0; NULL: there is none */
+	const char *never;    /* CONF_DURATION: the word that stands for -1; NULL: there is none */
 	const struct conf_choice *choices; /* CONF_ENUM */
 	/* other programs' environment variables that apply before the default, first wins; for an s3:// store
 	 * only */
 	const char *also[3];
-	bool required;   /* there is no default; @example stands for it after a problem was told */
-	bool secret;     /* never shown */
-	bool credential; /* of the store: children do not get its variable */
-	bool s3_only;    /* contradicts a dir: store */
-	bool reload;     /* of a single section: a daemon that runs can take another value; jobs always do */
-	bool trigger;    /* a trigger may change it for its run */
-	bool filter;     /* says what of all there is a job keeps */
+	bool required;    /* there is no default; @example stands for it after a problem was told */
+	bool secret;      /* never shown */
+	bool credential;  /* of the store or of a receiver of notices: children do not get its variable */
+	bool secret_file; /* the path of a file that holds a secret */
+	bool s3_only;     /* contradicts a dir: store */
+	bool reload;      /* of a single section: a daemon that runs can take another value; jobs always do */
+	bool trigger;     /* a trigger may change it for its run */
+	bool filter;      /* says what of all there is a job keeps */
+	bool policy;      /* says when backups are made, or which stay */
 	const char *example; /* what the template shows; NULL: the default */
 	const char *help;    /* whole sentences, for administrators */
 };

@@ -87,6 +87,13 @@ struct conf_origin *conf_origin_of(const struct conf *c, struct conf_ref ref)
 	return of ? &of[ref.key] : NULL;
 }
 
+bool conf_key_is_given(const struct conf *c, struct conf_ref ref)
+{
+	const struct conf_origin *origin = conf_origin_of(c, ref);
+
+	return origin && origin->given && !origin->wrong;
+}
+
 static void value_problem(struct conf_loader *l, struct conf_ref ref, const char *value,
                           const char *origin_text, int line, const char *wrong)
 {
@@ -136,10 +143,15 @@ void conf_set(struct conf_loader *l, struct conf_ref ref, const char *text, cons
 /* The rules of name_is_safe(), which stands on this floor too. */
 const char *conf_job_name_wrong(const char *name)
 {
-	size_t len = strlen(name);
-
 	if (strcmp(name, "now") == 0)
 		return "is reserved: 'now' triggers the default job";
+	return conf_item_name_wrong(name);
+}
+
+const char *conf_item_name_wrong(const char *name)
+{
+	size_t len = strlen(name);
+
 	if (len < 1 || len > 200)
 		return "is not 1 to 200 characters long";
 	if (*name == '.' || *name == '-')
@@ -177,17 +189,42 @@ static void warn_of_reader(struct conf_loader *l, struct conf_ref ref)
 		explicit_bzero(plain.data, plain.cap);
 }
 
+static bool can_everybody_read(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && st.st_mode & S_IROTH;
+}
+
+static void warn_of_secret_file(struct conf_loader *l, struct conf_ref ref)
+{
+	const struct conf_origin *origin = conf_origin_of(&l->conf, ref);
+	_cleanup(str) struct str path = {0}, title = {0};
+
+	conf_value_format(&conf_keys[ref.key], conf_base(&l->conf, ref), &path);
+	if (path.len == 0 || !can_everybody_read(str_text(&path)))
+		return;
+	conf_ref_title(&l->conf, ref, &title);
+	conf_warning(
+	        l, origin->line,
+	        "%s: %s: every user of this system can read the secret in this file; protect it with: chmod 600 %s",
+	        origin->text, str_text(&title), str_text(&path));
+}
+
 /* A secret in a file that everybody can read is a secret no more. */
 static void warn_of_readers(struct conf_loader *l)
 {
+	bool is_open = can_everybody_read(l->conf.path);
 	struct conf_ref ref;
-	struct stat st;
 
-	if (stat(l->conf.path, &st) < 0 || !(st.st_mode & S_IROTH))
-		return;
-	for (size_t n = 0; conf_place(&l->conf, n, &ref); n++)
-		while (conf_next_key(&ref))
-			warn_of_reader(l, ref);
+	for (size_t n = 0; conf_place(&l->conf, n, &ref); n++) {
+		while (conf_next_key(&ref)) {
+			if (is_open)
+				warn_of_reader(l, ref);
+			if (conf_keys[ref.key].secret_file)
+				warn_of_secret_file(l, ref);
+		}
+	}
 }
 
 static struct conf_origins *new_all_origins(void)

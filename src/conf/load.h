@@ -43,6 +43,8 @@ void conf_take_problems(struct conf_loader *l, struct str *out);
 
 /** conf_origin_of() - where a key's value came from; never NULL, but for a struct conf that was not loaded. */
 struct conf_origin *conf_origin_of(const struct conf *c, struct conf_ref ref);
+/** conf_key_is_given() - by the administrator, and it was not refused. False also for a struct conf that was not loaded. */
+bool conf_key_is_given(const struct conf *c, struct conf_ref ref);
 #define CONF_WHITE_SPACE " \t\r\n\v\f"
 /** conf_set() - parse and store a value that was given at @origin_text, without white space at its ends; notes a
  * problem when it is wrong. */
@@ -53,6 +55,8 @@ void conf_set(struct conf_loader *l, struct conf_ref ref, const char *text, cons
 size_t conf_add_section(struct conf_loader *l, enum conf_section section, const char *name, int line);
 /** conf_job_name_wrong() - what is wrong with a job's name; NULL when nothing is. */
 const char *conf_job_name_wrong(const char *name);
+/** conf_item_name_wrong() - the same of any other named section. */
+const char *conf_item_name_wrong(const char *name);
 
 /** conf_nearest_key() - conf_nearest() among a section's keys. */
 const char *conf_nearest_key(enum conf_section section, const char *word);

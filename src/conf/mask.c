@@ -115,6 +115,14 @@ static void mask_keywords(const char *text, struct str *out)
 	}
 }
 
+bool conf_has_password(const char *connection)
+{
+	_cleanup(str) struct str masked = {0};
+
+	conf_mask_connection(connection, &masked);
+	return !str_equal(connection, str_text(&masked));
+}
+
 void conf_mask_connection(const char *text, struct str *out)
 {
 	if (is_uri(text))

@@ -65,11 +65,25 @@ static bool next_trigger_key(struct conf_ref *ref)
 	return false;
 }
 
+/* Keys that are not the job's, but of the order that is given for it. */
+static const char *const order_keys[] = {"note", "hold", "keep", "database", "class", "final"};
+
+/* Of these a job of files has the first ones alone, with which nothing is chosen. */
+#define ORDER_KEYS_OF_ALL 3
+
+static size_t order_key_count(enum conf_section section)
+{
+	return section == CONF_SECTION_BACKUP ? ARRAY_SIZE(order_keys) : ORDER_KEYS_OF_ALL;
+}
+
 static void list_trigger_keys(struct conf_ref ref, struct str *out)
 {
+	size_t count = order_key_count(ref.section);
+
 	while (next_trigger_key(&ref))
 		str_appendf(out, "%s, ", conf_keys[ref.key].name);
-	str_append(out, "note");
+	for (size_t i = 0; i < count; i++)
+		str_appendf(out, "%s%s", i > 0 ? ", " : "", order_keys[i]);
 }
 
 void conf_list_trigger_keys(const struct conf_job *job, struct str *out)
@@ -90,13 +104,15 @@ void conf_write_trigger_keys(struct str *out)
 
 static const char *nearest_trigger_key(const struct conf_job *job, const char *word)
 {
-	_cleanup(free) const char **names = mem_array(conf_key_count + 1, sizeof(*names));
+	_cleanup(free) const char **names =
+	        mem_array(conf_key_count + ARRAY_SIZE(order_keys), sizeof(*names));
 	struct conf_ref ref = first_key(job);
 	size_t count = 0;
 
 	while (next_trigger_key(&ref))
 		names[count++] = conf_keys[ref.key].name;
-	names[count++] = "note";
+	for (size_t i = 0; i < order_key_count(ref.section); i++)
+		names[count++] = order_keys[i];
 	return conf_nearest(word, names, count);
 }
 

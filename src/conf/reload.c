@@ -59,6 +59,8 @@ static void merge_section(const struct conf *running, struct conf *fresh, struct
 			continue;
 		tell_change(running, ref, fresh, ref, k->reload ? "is now" : "stays, not yet",
 		            k->reload ? &changes->taken : &changes->need_restart);
+		if (k->reload && k->policy)
+			tell_change(running, ref, fresh, ref, "is now", &changes->policy);
 		if (!k->reload)
 			keep_value(running, fresh, ref);
 	}
@@ -82,19 +84,22 @@ static bool find_same_item(const struct conf *c, struct conf_ref ref, const stru
 }
 
 static void compare_item(const struct conf *running, struct conf_ref old, const struct conf *fresh,
-                         struct str *out)
+                         struct conf_changes *changes)
 {
 	struct conf_ref new;
 
 	if (!find_same_item(running, old, fresh, &new)) {
-		conf_place_title(running, old, out);
-		str_append(out, " is gone\n");
+		conf_place_title(running, old, &changes->taken);
+		str_append(&changes->taken, " is gone\n");
 		return;
 	}
 	while (conf_next_key(&old)) {
 		new.key = old.key;
-		if (!conf_value_same(&conf_keys[old.key], conf_base(running, old), conf_base(fresh, new)))
-			tell_change(running, old, fresh, new, "is now", out);
+		if (conf_value_same(&conf_keys[old.key], conf_base(running, old), conf_base(fresh, new)))
+			continue;
+		tell_change(running, old, fresh, new, "is now", &changes->taken);
+		if (conf_keys[old.key].policy)
+			tell_change(running, old, fresh, new, "is now", &changes->policy);
 	}
 }
 
@@ -115,7 +120,7 @@ static void merge_sections(const struct conf *running, struct conf *fresh, struc
 
 	for (size_t n = 0; conf_place(running, n, &ref); n++) {
 		if (conf_sections[ref.section].list)
-			compare_item(running, ref, fresh, &changes->taken);
+			compare_item(running, ref, fresh, changes);
 		else
 			merge_section(running, fresh, ref, changes);
 	}
@@ -177,6 +182,7 @@ int conf_reload(const struct conf *running, struct conf *ret_next, struct conf_c
 
 void conf_changes_finish(struct conf_changes *c)
 {
+	str_finish(&c->policy);
 	str_finish(&c->taken);
 	str_finish(&c->need_restart);
 }

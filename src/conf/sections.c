@@ -24,6 +24,76 @@ static const struct conf_list jobs = {
 };
 const struct conf_list *const conf_jobs = &jobs;
 
+static const char *class_name_wrong(const char *name)
+{
+	/* "now" is reserved among jobs only. */
+	return strcmp(name, "now") == 0 ? NULL : conf_job_name_wrong(name);
+}
+
+static const struct conf_list classes = {
+        .items = offsetof(struct conf, classes),
+        .count = offsetof(struct conf, class_count),
+        .item_bytes = sizeof(struct conf_class),
+        .name = offsetof(struct conf_class, name),
+        .line = offsetof(struct conf_class, line),
+        .kind = offsetof(struct conf_class, kind),
+        .origins = offsetof(struct conf_class, origins),
+        .item = "class",
+        .name_wrong = class_name_wrong,
+        .name_allowed = "1 to 200 of A-Z a-z 0-9 . _ -, not beginning with '.' or '-'",
+};
+const struct conf_list *const conf_classes = &classes;
+
+/* Receivers of notices. */
+static const struct conf_list webhooks = {
+        .items = offsetof(struct conf, webhooks),
+        .count = offsetof(struct conf, webhook_count),
+        .item_bytes = sizeof(struct conf_webhook),
+        .name = offsetof(struct conf_webhook, name),
+        .line = offsetof(struct conf_webhook, line),
+        .kind = offsetof(struct conf_webhook, kind),
+        .origins = offsetof(struct conf_webhook, origins),
+        .item = "webhook",
+        .name_wrong = conf_item_name_wrong,
+        .name_allowed = "1 to 200 of A-Z a-z 0-9 . _ -, not beginning with '.' or '-'",
+};
+static const struct conf_list commands = {
+        .items = offsetof(struct conf, commands),
+        .count = offsetof(struct conf, command_count),
+        .item_bytes = sizeof(struct conf_command),
+        .name = offsetof(struct conf_command, name),
+        .line = offsetof(struct conf_command, line),
+        .kind = offsetof(struct conf_command, kind),
+        .origins = offsetof(struct conf_command, origins),
+        .item = "command",
+        .name_wrong = conf_item_name_wrong,
+        .name_allowed = "1 to 200 of A-Z a-z 0-9 . _ -, not beginning with '.' or '-'",
+};
+static const struct conf_list heartbeats = {
+        .items = offsetof(struct conf, heartbeats),
+        .count = offsetof(struct conf, heartbeat_count),
+        .item_bytes = sizeof(struct conf_heartbeat),
+        .name = offsetof(struct conf_heartbeat, name),
+        .line = offsetof(struct conf_heartbeat, line),
+        .kind = offsetof(struct conf_heartbeat, kind),
+        .origins = offsetof(struct conf_heartbeat, origins),
+        .item = "heartbeat",
+        .name_wrong = conf_item_name_wrong,
+        .name_allowed = "1 to 200 of A-Z a-z 0-9 . _ -, not beginning with '.' or '-'",
+};
+static const struct conf_list checks = {
+        .items = offsetof(struct conf, checks),
+        .count = offsetof(struct conf, check_count),
+        .item_bytes = sizeof(struct conf_check),
+        .name = offsetof(struct conf_check, name),
+        .line = offsetof(struct conf_check, line),
+        .kind = offsetof(struct conf_check, kind),
+        .origins = offsetof(struct conf_check, origins),
+        .item = "check",
+        .name_wrong = conf_item_name_wrong,
+        .name_allowed = "1 to 200 of A-Z a-z 0-9 . _ -, not beginning with '.' or '-'",
+};
+
 const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
         [CONF_SECTION_KEEPFS] = {.name = "keepfs",
                                  .header = "[keepfs]",
@@ -55,7 +125,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .header = "[backup NAME]",
                  .env = "BACKUP_",
                  .example = "[backup full]",
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_DUMP,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY | CONF_KEYS_DUMP,
                  .list = &jobs,
                  .kind = CONF_JOB_DUMP,
                  .check = conf_dump_check,
@@ -72,7 +142,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .env = "FILES_",
                  .example = "[files documents]",
                  .is_extra = true,
-                 .keys = CONF_KEYS_JOB | CONF_KEYS_FILES,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY | CONF_KEYS_FILES,
                  .list = &jobs,
                  .kind = CONF_JOB_FILES,
                  .check = conf_files_check,
@@ -81,6 +151,66 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                          "[backup NAME], and no two jobs of any kind may have the same, since it is the name of a "
                          "directory below backups/. With 'each' there is one archive for each of certain "
                          "subdirectories, otherwise one of the whole directory at every run."},
+        [CONF_SECTION_CLASS] =
+                {.name = "class",
+                 .header = "[class NAME]",
+                 .env = "CLASS_",
+                 .example = "[class demo]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_POLICY,
+                 .list = &classes,
+                 .check = conf_policy_check,
+                 .help = "Says of some databases of a job when they are backed up and how long that is kept, in place of "
+                         "what the job says: of those that the query in 'databases' calls NAME in its second column. A key "
+                         "that is not set here is the job's."},
+        [CONF_SECTION_MAIL] =
+                {.name = "mail",
+                 .header = "[mail]",
+                 .env = "MAIL_",
+                 .keys = CONF_KEYS_MAIL,
+                 .offset = offsetof(struct conf, mail),
+                 .help = "Notices by mail: when a backup fails, was not made, or works again, when the store is in "
+                         "trouble, and a summary each day. 'keepfs notify --test' sends one. What could not be sent "
+                         "waits in the catalog, and is sent when the server answers again."},
+        [CONF_SECTION_WEBHOOK] =
+                {.name = "webhook",
+                 .header = "[webhook NAME]",
+                 .env = "WEBHOOK_",
+                 .example = "[webhook chat]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_WEBHOOK,
+                 .list = &webhooks,
+                 .help = "Notices by a request over HTTP, to a chat or a monitoring system: one section each."},
+        [CONF_SECTION_COMMAND] = {.name = "command",
+                                  .header = "[command NAME]",
+                                  .env = "COMMAND_",
+                                  .example = "[command pager]",
+                                  .is_extra = true,
+                                  .keys = CONF_KEYS_COMMAND,
+                                  .list = &commands,
+                                  .help = "Notices by a command of your own: one section each."},
+        [CONF_SECTION_HEARTBEAT] =
+                {.name = "heartbeat",
+                 .header = "[heartbeat NAME]",
+                 .env = "HEARTBEAT_",
+                 .example = "[heartbeat nightly]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_HEARTBEAT,
+                 .list = &heartbeats,
+                 .help = "A monitor that expects to hear of each run, and calls for help when it does not: it is told "
+                         "when a run of a backup begins, and how it ended, with the last lines of its log. One section "
+                         "for each monitor; nothing is sent for maintenance."},
+        [CONF_SECTION_CHECK] =
+                {.name = "check",
+                 .header = "[check NAME]",
+                 .env = "CHECK_",
+                 .example = "[check orders]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_CHECK,
+                 .list = &checks,
+                 .help = "What a drill asks of the database that it has restored, one section for each question: "
+                         "the answer to a statement, or a command, or both. A drill of level 5 passes only when "
+                         "all of them do."},
 };
 
 /* The list of @section, when it is the first of those that share it: so each list is walked once. */

@@ -18,6 +18,12 @@ enum conf_section {
 	CONF_SECTION_READ,
 	CONF_SECTION_BACKUP,
 	CONF_SECTION_FILES,
+	CONF_SECTION_CLASS,
+	CONF_SECTION_MAIL,
+	CONF_SECTION_WEBHOOK,
+	CONF_SECTION_COMMAND,
+	CONF_SECTION_HEARTBEAT,
+	CONF_SECTION_CHECK,
 	CONF_SECTION_COUNT
 };
 
@@ -28,6 +34,12 @@ enum conf_key_set { /* bits, as a section can have several */
 	            CONF_KEYS_JOB = 1 << 3, /* what every job has */
 	            CONF_KEYS_DUMP = 1 << 4,
 	            CONF_KEYS_FILES = 1 << 5,
+	            CONF_KEYS_POLICY = 1 << 6, /* what every job and every class has */
+	            CONF_KEYS_MAIL = 1 << 16,
+	            CONF_KEYS_WEBHOOK = 1 << 17,
+	            CONF_KEYS_COMMAND = 1 << 18,
+	            CONF_KEYS_HEARTBEAT = 1 << 19,
+	            CONF_KEYS_CHECK = 1 << 20,
 };
 
 /* An array on the heap, with a member of struct conf that points to it and one that counts its items. Offsets:
@@ -56,14 +68,15 @@ struct conf_section_info {
 	size_t offset;       /* single: of its struct in struct conf */
 	const struct conf_list *list; /* named; NULL for a single one */
 	int kind;                     /* among those that share the list */
-	/* jobs: tell each contradiction between the section's keys; NULL: there are no rules */
-	void (*check)(const struct conf_job *job, const struct conf_clashes *clashes);
+	/* tell each contradiction between the section's keys (@base: its struct); NULL: there are no rules */
+	void (*check)(const void *base, const struct conf_clashes *clashes);
 	/* jobs: does it keep all that there is? */
 	bool (*takes_everything)(const struct conf_job *job);
 };
 
 extern const struct conf_section_info conf_sections[CONF_SECTION_COUNT];
 extern const struct conf_list *const conf_jobs; /* of all kinds */
+extern const struct conf_list *const conf_classes;
 
 /* A key in one of the sections that a configuration consists of. */
 struct conf_ref {

@@ -3,6 +3,8 @@
  * evenly is used. */
 #include "units.h"
 
+#include <keepfs/conf.h>
+
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -162,4 +164,14 @@ void conf_duration_format(int64_t ms, struct str *out)
 	while (ms % time_units[i].factor != 0)
 		i++;
 	str_appendf(out, "%" PRId64 "%s", ms / time_units[i].factor, time_units[i].word);
+}
+
+int conf_parse_duration(const char *text, int64_t *ret_ms)
+{
+	return conf_duration_parse(text, ret_ms);
+}
+
+int conf_parse_rate(const char *text, uint64_t *ret)
+{
+	return conf_rate_parse(text, ret);
 }

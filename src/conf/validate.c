@@ -7,6 +7,7 @@
 #include <keepfs/base/mem.h>
 
 #include "units.h"
+#include "validate.h"
 #include "value.h"
 
 #include <string.h>
@@ -32,9 +33,8 @@ static void describe_key(struct conf_loader *l, struct conf_ref ref, bool with_o
 		explicit_bzero(value.data, value.cap);
 }
 
-/* "@a: <what> @b; allowed: …"; the other way round when @a is a default, which nobody can go to. */
-static void contradiction(struct conf_loader *l, struct conf_ref a, struct conf_ref b, const char *what,
-                          const char *allowed)
+void conf_contradiction(struct conf_loader *l, struct conf_ref a, struct conf_ref b, const char *what,
+                        const char *allowed)
 {
 	const struct conf_origin *at = conf_origin_of(&l->conf, a), *other = conf_origin_of(&l->conf, b);
 	_cleanup(str) struct str a_text = {0}, b_text = {0};
@@ -76,16 +76,17 @@ static void check_places(struct conf_loader *l)
 	const char *dir = str_starts(c->store.url, "dir:") ? c->store.url + strlen("dir:") : NULL;
 
 	if (nested)
-		contradiction(l, state_dir, mountpoint, "lies inside, around or at",
-		              "two separate directories");
+		conf_contradiction(l, state_dir, mountpoint, "lies inside, around or at",
+		                   "two separate directories");
 	/* The default store lies in state_dir: that was told already. */
 	if (!dir || (nested && !is_given(l, url)))
 		return;
 	if (is_inside(dir, c->mountpoint) || is_inside(c->mountpoint, dir))
-		contradiction(l, url, mountpoint, "lies inside, around or at", "two separate directories");
+		conf_contradiction(l, url, mountpoint, "lies inside, around or at",
+		                   "two separate directories");
 	if (is_inside(c->state_dir, dir))
-		contradiction(l, state_dir, url, "lies inside, around or at",
-		              "a state_dir outside the store's directory");
+		conf_contradiction(l, state_dir, url, "lies inside, around or at",
+		                   "a state_dir outside the store's directory");
 }
 
 /* The cache may be deleted at any time, so nothing else may lie in it; and it is no part of what is served or
@@ -101,14 +102,15 @@ static void check_cache_place(struct conf_loader *l)
 	if (!*cache)
 		return;
 	if (is_inside(cache, c->mountpoint) || is_inside(c->mountpoint, cache))
-		contradiction(l, key, key_of(CONF_SECTION_KEEPFS, "mountpoint"), "lies inside, around or at",
-		              "a directory for the cache alone");
+		conf_contradiction(l, key, key_of(CONF_SECTION_KEEPFS, "mountpoint"),
+		                   "lies inside, around or at", "a directory for the cache alone");
 	if (around_state)
-		contradiction(l, key, key_of(CONF_SECTION_KEEPFS, "state_dir"), "lies around or at",
-		              "a directory for the cache alone, such as one in state_dir");
+		conf_contradiction(l, key, key_of(CONF_SECTION_KEEPFS, "state_dir"), "lies around or at",
+		                   "a directory for the cache alone, such as one in state_dir");
 	/* The default store lies in state_dir: that was told already. */
 	if (dir && (is_inside(cache, dir) || is_inside(dir, cache)) && !(around_state && !is_given(l, url)))
-		contradiction(l, key, url, "lies inside, around or at", "a directory for the cache alone");
+		conf_contradiction(l, key, url, "lies inside, around or at",
+		                   "a directory for the cache alone");
 }
 
 /* A key for buckets, with more than its default. */
@@ -133,8 +135,8 @@ static void check_dir_store(struct conf_loader *l)
 
 	while (conf_next_key(&ref))
 		if (speaks_of_a_bucket(l, ref))
-			contradiction(l, ref, key_of(CONF_SECTION_STORE, "url"), "is for a bucket only, but",
-			              "this key with an s3:// url only");
+			conf_contradiction(l, ref, key_of(CONF_SECTION_STORE, "url"),
+			                   "is for a bucket only, but", "this key with an s3:// url only");
 }
 
 static void check_s3_store(struct conf_loader *l)
@@ -144,21 +146,23 @@ static void check_s3_store(struct conf_loader *l)
 	struct conf_ref secret_key = key_of(CONF_SECTION_STORE, "secret_key");
 
 	if (str_starts(s->endpoint, "http://") && !s->allow_http)
-		contradiction(l, key_of(CONF_SECTION_STORE, "endpoint"),
-		              key_of(CONF_SECTION_STORE, "allow_http"), "sends backups as clear text, but",
-		              "https://, or allow_http = yes");
+		conf_contradiction(l, key_of(CONF_SECTION_STORE, "endpoint"),
+		                   key_of(CONF_SECTION_STORE, "allow_http"),
+		                   "sends backups as clear text, but", "https://, or allow_http = yes");
 	if (*s->access_key && !*s->secret_key)
-		contradiction(l, access_key, secret_key, "needs its secret, but",
-		              "both keys, or none of them");
+		conf_contradiction(l, access_key, secret_key, "needs its secret, but",
+		                   "both keys, or none of them");
 	if (*s->secret_key && !*s->access_key)
-		contradiction(l, secret_key, access_key, "needs its id, but", "both keys, or none of them");
+		conf_contradiction(l, secret_key, access_key, "needs its id, but",
+		                   "both keys, or none of them");
 	if (*s->session_token && !*s->access_key)
-		contradiction(l, key_of(CONF_SECTION_STORE, "session_token"), access_key,
-		              "belongs to an access key, but",
-		              "access_key, secret_key and session_token together");
+		conf_contradiction(l, key_of(CONF_SECTION_STORE, "session_token"), access_key,
+		                   "belongs to an access key, but",
+		                   "access_key, secret_key and session_token together");
 	if (*s->sse_kms_key && s->sse != CONF_SSE_KMS)
-		contradiction(l, key_of(CONF_SECTION_STORE, "sse_kms_key"), key_of(CONF_SECTION_STORE, "sse"),
-		              "is for sse = aws:kms only, but", "sse = aws:kms, or no sse_kms_key");
+		conf_contradiction(l, key_of(CONF_SECTION_STORE, "sse_kms_key"),
+		                   key_of(CONF_SECTION_STORE, "sse"), "is for sse = aws:kms only, but",
+		                   "sse = aws:kms, or no sse_kms_key");
 }
 
 /* An upload holds five parts: the first, one being filled, three on their way. What it is fed from takes up
@@ -183,11 +187,12 @@ static void check_memory(struct conf_loader *l)
 	str_append(&what, ", but with");
 	/* parallel_runs may be the only one that was set: then it is the place. */
 	if (!is_given(l, memory) && !is_given(l, part_size))
-		contradiction(l, runs, memory,
-		              "half of memory must hold 3 parts of part_size, and 4 more for each run, but",
-		              str_text(&allowed));
+		conf_contradiction(
+		        l, runs, memory,
+		        "half of memory must hold 3 parts of part_size, and 4 more for each run, but",
+		        str_text(&allowed));
 	else
-		contradiction(l, memory, part_size, str_text(&what), str_text(&allowed));
+		conf_contradiction(l, memory, part_size, str_text(&what), str_text(&allowed));
 }
 
 /* An archive of what holds the archives would hold itself. */
@@ -203,11 +208,12 @@ static void check_files_places(struct conf_loader *l)
 		if (job->kind != CONF_JOB_FILES)
 			continue;
 		if (is_inside(job->files.path, c->mountpoint))
-			contradiction(l, path, key_of(CONF_SECTION_KEEPFS, "mountpoint"), "lies inside or at",
-			              "a directory that is not shown by keepfs itself");
+			conf_contradiction(l, path, key_of(CONF_SECTION_KEEPFS, "mountpoint"),
+			                   "lies inside or at",
+			                   "a directory that is not shown by keepfs itself");
 		if (dir && is_inside(job->files.path, dir))
-			contradiction(l, path, key_of(CONF_SECTION_STORE, "url"), "lies inside or at",
-			              "a directory outside the store's");
+			conf_contradiction(l, path, key_of(CONF_SECTION_STORE, "url"), "lies inside or at",
+			                   "a directory outside the store's");
 	}
 }
 
@@ -223,7 +229,7 @@ static void tell_clash(void *arg, const struct conf_clash *clash)
 
 	key.key = conf_key_find(key.section, clash->key);
 	other.key = conf_key_find(other.section, clash->other);
-	contradiction(checked->loader, key, other, clash->what, clash->allowed);
+	conf_contradiction(checked->loader, key, other, clash->what, clash->allowed);
 }
 
 /* By the rules that the sections have for themselves. */
@@ -248,4 +254,6 @@ void conf_validate(struct conf_loader *l)
 	check_memory(l);
 	check_files_places(l);
 	check_sections(l);
+	conf_validate_notices(l);
+	conf_validate_checks(l);
 }

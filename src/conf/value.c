@@ -210,18 +210,25 @@ static bool is_zero_word(const struct conf_key *key, const char *text)
 	return key->zero && strcasecmp(text, key->zero) == 0;
 }
 
+static bool is_never_word(const struct conf_key *key, const char *text)
+{
+	return key->never && strcasecmp(text, key->never) == 0;
+}
+
 static void allow_zero_word(const struct conf_key *key, struct str *out)
 {
+	if (key->never)
+		str_appendf(out, "%s, ", key->never);
 	if (key->zero)
 		str_appendf(out, "%s, or ", key->zero);
 }
 
 static int parse_duration(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	int64_t value = 0;
+	int64_t value = is_never_word(key, text) ? -1 : 0;
 	int r = 0;
 
-	if (!is_zero_word(key, text)) {
+	if (value == 0 && !is_zero_word(key, text)) {
 		r = conf_duration_parse(text, &value);
 		r = conf_value_check_range(key, r, value, "is no duration", wrong);
 	}
@@ -245,6 +252,8 @@ static void format_duration(const struct conf_key *key, const void *field, struc
 
 	if (value == 0 && key->zero)
 		str_append(out, key->zero);
+	else if (value < 0 && key->never)
+		str_append(out, key->never);
 	else
 		conf_duration_format(value, out);
 }
@@ -415,6 +424,10 @@ static const struct value_ops *ops_of(const struct conf_key *key)
 	switch (key->type) {
 	case CONF_WORDS:
 		return &conf_words_ops;
+	case CONF_DATABASES:
+		return &conf_databases_ops;
+	case CONF_NAME_PATTERNS:
+		return &conf_name_patterns_ops;
 	case CONF_PATTERNS:
 		return &conf_patterns_ops;
 	case CONF_FILE_PATTERNS:
@@ -425,6 +438,26 @@ static const struct value_ops *ops_of(const struct conf_key *key)
 		return &conf_compression_ops;
 	case CONF_RATE:
 		return &conf_rate_ops;
+	case CONF_SCHEDULE:
+		return &conf_schedule_ops;
+	case CONF_TIMEZONE:
+		return &conf_timezone_ops;
+	case CONF_ADDRESSES:
+		return &conf_addresses_ops;
+	case CONF_ADDRESS:
+		return &conf_address_ops;
+	case CONF_MAIL_SERVER:
+		return &conf_mail_server_ops;
+	case CONF_WEB_URL:
+		return &conf_web_url_ops;
+	case CONF_HEADERS:
+		return &conf_headers_ops;
+	case CONF_EVENTS:
+		return &conf_events_ops;
+	case CONF_TEMPLATE:
+		return &conf_template_ops;
+	case CONF_BLACKOUT:
+		return &conf_blackout_ops;
 	default:
 		return &ops[key->type];
 	}
@@ -472,8 +505,19 @@ static enum heap heap_of(const struct conf_key *key)
 	case CONF_STORE_URL:
 	case CONF_ENDPOINT:
 	case CONF_SUBDIRECTORIES:
+	case CONF_SCHEDULE:
+	case CONF_TIMEZONE:
+	case CONF_ADDRESS:
+	case CONF_MAIL_SERVER:
+	case CONF_WEB_URL:
+	case CONF_TEMPLATE:
+	case CONF_BLACKOUT:
 		return HEAP_TEXT;
+	case CONF_ADDRESSES:
+	case CONF_HEADERS:
 	case CONF_WORDS:
+	case CONF_DATABASES:
+	case CONF_NAME_PATTERNS:
 	case CONF_PATTERNS:
 	case CONF_FILE_PATTERNS:
 		return HEAP_WORDS;
@@ -492,6 +536,37 @@ bool conf_value_same(const struct conf_key *key, const void *base, const void *o
 	conf_value_format(key, base, &a);
 	conf_value_format(key, other, &b);
 	return str_equal(str_text(&a), str_text(&b));
+}
+
+static size_t field_bytes(const struct conf_key *key)
+{
+	switch (key->type) {
+	case CONF_BOOL:
+		return sizeof(bool);
+	case CONF_ENUM:
+		return sizeof(int);
+	case CONF_MODE:
+		return sizeof(mode_t);
+	case CONF_USER:
+		return sizeof(uid_t);
+	case CONF_GROUP:
+		return sizeof(gid_t);
+	case CONF_COMPRESSION:
+		return sizeof(struct compression_choice);
+	case CONF_BYTES:
+	case CONF_RATE:
+		return sizeof(uint64_t);
+	case CONF_DURATION:
+	case CONF_INT:
+		return sizeof(int64_t);
+	default:
+		return sizeof(char *); /* of a text, or of a list of them */
+	}
+}
+
+void conf_value_borrow(const struct conf_key *key, const void *from, void *to)
+{
+	memcpy((char *)to + key->offset, (const char *)from + key->offset, field_bytes(key));
 }
 
 void conf_value_detach(const struct conf_key *key, void *base)

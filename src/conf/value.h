@@ -21,6 +21,8 @@ void conf_value_format(const struct conf_key *key, const void *base, struct str 
 bool conf_value_same(const struct conf_key *key, const void *base, const void *other);
 /** conf_value_show() - for people: secrets as "********", passwords in connection strings too. */
 void conf_value_show(const struct conf_key *key, const char *text, struct str *out);
+/** conf_value_borrow() - @to's field becomes @from's; texts and lists stay @from's, and @to must never be freed. */
+void conf_value_borrow(const struct conf_key *key, const void *from, void *to);
 /** conf_value_detach() - after the struct was copied: give the copy's field a heap of its own. */
 void conf_value_detach(const struct conf_key *key, void *base);
 /** conf_value_finish() - free the field, wiped when it can hold a secret. */

@@ -9,8 +9,12 @@ struct value_ops {
 	void (*format)(const struct conf_key *key, const void *field, struct str *out);
 };
 
+extern const struct value_ops conf_databases_ops, conf_name_patterns_ops;
 extern const struct value_ops conf_words_ops, conf_patterns_ops, conf_compression_ops, conf_rate_ops;
 extern const struct value_ops conf_file_patterns_ops, conf_subdirectories_ops;
+extern const struct value_ops conf_schedule_ops, conf_timezone_ops, conf_blackout_ops;
+extern const struct value_ops conf_addresses_ops, conf_address_ops, conf_mail_server_ops, conf_web_url_ops;
+extern const struct value_ops conf_headers_ops, conf_events_ops, conf_template_ops;
 
 /** conf_value_wrong() - say what is wrong; returns -EINVAL. */
 int conf_value_wrong(struct str *wrong, const char *what);

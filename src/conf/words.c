@@ -146,7 +146,7 @@ void conf_words_format(char *const *words, struct str *out)
 void conf_words_free(char **words)
 {
 	for (size_t i = 0; words && words[i]; i++)
-		free(words[i]);
+		mem_free_secret(words[i]);
 	free(words);
 }
 

@@ -13,6 +13,7 @@ char **conf_patterns_parse(const char *text, struct str *wrong);
 void conf_patterns_format(char *const *patterns, struct str *out);
 /** conf_words_copy() - NULL gives NULL. */
 char **conf_words_copy(char *const *words);
+/** conf_words_free() - wiped, since headers hold secrets. */
 void conf_words_free(char **words);
 /** conf_words_find() - the entry that is @word; NULL when there is none. Borrowed. */
 const char *conf_words_find(char *const *words, const char *word);

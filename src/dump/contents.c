@@ -10,6 +10,7 @@
 #include "contents.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/json.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -329,4 +330,84 @@ void contents_totals(const struct contents *c, struct rows *ret)
 		ret->count += c->items[i].rows.count;
 		ret->bytes += c->items[i].rows.bytes;
 	}
+}
+
+size_t contents_table_count(const struct contents *c)
+{
+	size_t tables = 0;
+
+	for (size_t i = 0; i < c->count; i++)
+		tables += !c->items[i].blobs;
+	return tables;
+}
+
+/* In @largest, which is sorted and has @count; the last one falls out when it is full. */
+static size_t insert_largest(const struct content **largest, size_t count, const struct content *item)
+{
+	size_t at = count;
+
+	if (count == CONTENTS_LARGEST && item->rows.bytes <= largest[count - 1]->rows.bytes)
+		return count;
+	if (count == CONTENTS_LARGEST)
+		at = --count;
+	for (; at > 0 && largest[at - 1]->rows.bytes < item->rows.bytes; at--)
+		largest[at] = largest[at - 1];
+	largest[at] = item;
+	return count + 1;
+}
+
+static bool is_utf8_table(const char *name)
+{
+	size_t n = 1;
+
+	for (; *name && n > 0; name += n)
+		n = str_utf8_char(name);
+	return n > 0;
+}
+
+/* The fact is in each manifest and each row of the catalog. */
+#define LARGEST_NAME_MAX_BYTES 130
+
+static int add_largest(const struct contents *c, const struct content *item, struct json *list,
+                       struct error *err)
+{
+	_cleanup(content_texts) struct content_texts texts = {0};
+	_cleanup(free) char *whole = NULL;
+	char name[LARGEST_NAME_MAX_BYTES];
+	struct json *entry;
+	int r = contents_texts(c, item, &texts, err);
+
+	if (r < 0)
+		return r;
+	whole = mem_printf("%s.%s", texts.schema, texts.table);
+	/* Names of an archive in another encoding are not told. */
+	if (!is_utf8_table(whole))
+		return 0;
+	str_cut(name, sizeof(name), whole);
+	entry = json_array_new();
+	json_append(entry, json_string_new(name));
+	json_append(entry, json_int_new((int64_t)item->rows.count));
+	json_append(entry, json_int_new((int64_t)item->rows.bytes));
+	json_append(list, entry);
+	return 0;
+}
+
+int contents_largest(const struct contents *c, char **ret, struct error *err)
+{
+	const struct content *largest[CONTENTS_LARGEST];
+	_cleanup(json) struct json *list = json_array_new();
+	_cleanup(str) struct str text = {0};
+	size_t count = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < c->count; i++)
+		if (!c->items[i].blobs && c->items[i].rows.count > 0)
+			count = insert_largest(largest, count, &c->items[i]);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = add_largest(c, largest[i], list, err);
+	if (r < 0)
+		return r;
+	json_write(list, 0, &text);
+	*ret = json_count(list) > 0 ? str_take(&text) : NULL;
+	return 0;
 }

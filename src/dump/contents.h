@@ -90,3 +90,9 @@ int contents_write_csv(const struct contents *c,
                        struct error *err);
 /** contents_totals() - of all entries. */
 void contents_totals(const struct contents *c, struct rows *ret);
+/** contents_largest() - heap: the largest tables, as the fact `largest_tables` tells of them: an array of JSON, of at most
+ * CONTENTS_LARGEST arrays of a name, its rows and its bytes, the largest first; NULL: none has any row. */
+#define CONTENTS_LARGEST 10
+int contents_largest(const struct contents *c, char **ret, struct error *err);
+/** contents_table_count() - how many entries are tables, and not large objects. */
+size_t contents_table_count(const struct contents *c);

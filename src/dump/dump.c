@@ -147,6 +147,12 @@ static char *choose_suffix(const struct dump *d)
 	return mem_printf("%s%s", content, ending);
 }
 
+static void set_count(struct manifest *m, const char *name, int64_t count)
+{
+	if (count >= 0)
+		manifest_set_fact_int(m, name, count);
+}
+
 /* How it was compressed is known at the end: pg_dump may have done it itself. */
 static void describe_dump(const struct dump *d)
 {
@@ -160,12 +166,20 @@ static void describe_dump(const struct dump *d)
 	char compression[16];
 
 	manifest_set_fact(m, "database", d->order->target->label);
+	manifest_set_fact(m, "final", d->order->target->is_final ? "yes" : NULL);
 	manifest_set_fact(m, "server_version", s->version);
 	manifest_set_fact(m, "tool_version", d->program_version);
 	manifest_set_fact(m, "system_identifier", s->system_identifier[0] ? s->system_identifier : NULL);
+	if (s->database_bytes)
+		manifest_set_fact_int(m, "database_bytes", (int64_t)s->database_bytes);
 	manifest_set_fact(m, "format", formats[d->conf->format]);
 	manifest_set_fact(m, "content", contents[d->conf->content]);
 	manifest_set_fact(m, "compression", compression_format(&d->compression, compression));
+	make_describe_selection(d->job, m);
+	set_count(m, "rows", d->rows);
+	set_count(m, "tables", d->tables);
+	set_count(m, "raw_bytes", d->raw_bytes);
+	manifest_set_fact(m, "largest_tables", d->largest_tables);
 }
 
 /* The data. */
@@ -218,6 +232,13 @@ static int write_tables_csv(struct dump *d, const struct contents *contents, str
 	int r;
 
 	contents_totals(contents, &totals);
+	d->rows = (int64_t)totals.count;
+	d->tables = (int64_t)contents_table_count(contents);
+	d->raw_bytes = (int64_t)totals.bytes;
+	free(take_ptr(&d->largest_tables)); /* of an earlier try */
+	r = contents_largest(contents, &d->largest_tables, err);
+	if (r < 0)
+		return r;
 	make_say(d->order, "data: %zu entries, %" PRIu64 " rows, %s", contents->count, totals.count,
 	         str_format_bytes(size, sizeof(size), totals.bytes));
 	r = draft_open(d->draft, name, 0, &object, err);
@@ -377,7 +398,15 @@ static bool needs_database(const struct dump *d)
 static int dump_make(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
                      struct error *err)
 {
-	struct dump d = {.ctx = ctx, .order = order, .job = order->job, .conf = &order->job->dump};
+	struct dump d = {
+	        .ctx = ctx,
+	        .order = order,
+	        .job = order->job,
+	        .conf = &order->job->dump,
+	        .rows = -1,
+	        .tables = -1,
+	        .raw_bytes = -1,
+	};
 	int64_t started_at_us = make_now_us(ctx);
 	int r;
 
@@ -397,13 +426,17 @@ static int dump_make(const struct make_context *ctx, const struct make_order *or
 	}
 	draft_free(d.draft);
 	warnings_finish(&d.warnings);
+	free(d.largest_tables);
 	return r;
 }
 
 const struct make_kind dump_kind = {
         .name = "dump",
         .targets_name = "databases",
+        .accepts = dump_accepts,
         .targets = dump_targets,
         .make = dump_make,
+        .look_around = dump_look_around,
         .check = dump_check,
+        .rights = dump_rights,
 };

@@ -6,6 +6,8 @@
  *
  *   dump.c          the order of the steps: from the first question to the published draft
  *   target.c        the databases of a job
+ *   members.c       …that it finds out by patterns or a query
+ *   around.c        the other databases of its server
  *   probe.c         would a dump work now?
  *   child.c         PostgreSQL's programs, run with the job's options
  *   words.c         what these programs say: warnings, and what they were refused
@@ -43,6 +45,9 @@ struct dump {
 	struct compression compression;
 	struct warnings warnings; /* of the program that ran last */
 	bool passed;              /* an archive as pg_dump wrote it: nothing is known of its inside */
+	/* What was counted of the data; -1: it was not. */
+	int64_t rows, tables, raw_bytes;
+	char *largest_tables; /* contents_largest(); NULL: none, or not known */
 };
 
 /** A program's arguments, as they are gathered. */
@@ -99,7 +104,23 @@ int transcode_archive(struct dump *d, struct contents *contents, struct error *e
 /** parallel_archive() - the tables over @connections connections in one snapshot. */
 int parallel_archive(struct dump *d, struct contents *contents, unsigned connections, struct error *err);
 
-/** dump_targets(), dump_check() - of struct make_kind. */
-int dump_targets(const struct make_context *ctx, const struct conf_job *job, struct make_targets *ret,
+/** dump_accepts(), dump_targets(), dump_check() - of struct make_kind. */
+int dump_accepts(const struct make_context *ctx, const struct conf_job *job, const struct make_wanted *wanted,
                  struct error *err);
-void dump_check(const struct conf_job *job, const struct make_findings *findings);
+int dump_targets(const struct make_context *ctx, const struct conf_job *job, const struct make_wanted *wanted,
+                 struct make_targets *ret, struct error *err);
+void dump_look_around(const struct make_context *ctx, const struct conf_job *job,
+                      const struct make_target *made, struct cancel *cancel);
+void dump_check(const struct make_context *ctx, const struct conf_job *job,
+                const struct make_findings *findings);
+void dump_rights(const struct make_context *ctx, const struct conf_job *job, struct str *script);
+
+/** members_targets() - of a job that finds its databases out: databases_kind_of() says by patterns or a query. */
+int members_targets(const struct make_context *ctx, const struct conf_job *job,
+                    const struct make_wanted *wanted, struct make_targets *ret, struct error *err);
+/** members_accepts() - as struct make_kind says. */
+int members_accepts(const struct make_context *ctx, const struct conf_job *job,
+                    const struct make_wanted *wanted, struct error *err);
+/** dump_target_add() - the database @name of @job, which is called @class (NULL: nothing). */
+struct make_target *dump_target_add(const struct conf_job *job, const char *name, const char *class,
+                                    struct make_targets *ret);

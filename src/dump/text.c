@@ -131,6 +131,8 @@ int make_plain(struct dump *d, struct error *err)
 		r = write_text(&t, d->program, &a, NULL, DUMP_LAST_WORDS, err);
 	if (r == 0)
 		r = draft_finish(d->draft, NULL, t.file.object, NULL, err);
+	if (r == 0)
+		d->raw_bytes = (int64_t)t.file.raw_bytes;
 	text_finish(&t);
 	return r;
 }

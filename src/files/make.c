@@ -178,6 +178,20 @@ static void say_facts(const struct archive *a)
 		        f->unreadable, a->root);
 }
 
+/* A disk that was not mounted leaves an empty directory. A subdirectory may well be empty. */
+static void warn_of_nothing(const struct archive *a)
+{
+	const struct files_facts *f = &a->facts;
+
+	if (a->order->target->stem || f->directories > 1 ||
+	    f->files + f->symlinks + f->hard_links + f->specials > 0)
+		return;
+	make_warn(
+	        a->order,
+	        "there is nothing in the archive of %s: is the disk mounted that belongs there, and is exclude right?",
+	        a->root);
+}
+
 static void describe_archive(struct archive *a)
 {
 	const struct files_facts *f = &a->facts;
@@ -187,6 +201,7 @@ static void describe_archive(struct archive *a)
 	manifest_set_fact(m, "path", a->root);
 	manifest_set_fact(m, "format", "tar");
 	manifest_set_fact(m, "compression", compression_format(&a->compression, compression));
+	make_describe_selection(a->order->job, m);
 	manifest_set_fact_int(m, "files", (int64_t)f->files);
 	manifest_set_fact_int(m, "directories", (int64_t)f->directories);
 	manifest_set_fact_int(m, "links", (int64_t)(f->symlinks + f->hard_links));
@@ -258,6 +273,7 @@ static int make_files_archive(struct archive *a, struct manifest *ret, struct er
 	if (r < 0)
 		return r;
 	say_facts(a);
+	warn_of_nothing(a);
 	describe_archive(a);
 	return draft_publish(a->draft, NULL, ret, err);
 }
@@ -286,7 +302,9 @@ int files_make(const struct make_context *ctx, const struct make_order *order, s
 const struct make_kind files_kind = {
         .name = "files",
         .targets_name = "directories",
+        .accepts = files_accepts,
         .targets = files_targets,
         .make = files_make,
+        .look_around = files_look_around,
         .check = files_check,
 };

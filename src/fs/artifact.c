@@ -35,11 +35,15 @@ static int facts_of_file(struct fs *fs, const struct node *node, struct facts *r
 	_cleanup(manifest_object) struct manifest_object object = {0};
 	struct catalog *catalog = fs->ctx.repository->catalog;
 	uint64_t ino = node->ino, artifact_ino = node->entry.artifact_ino;
+	ssize_t held;
 	int r = catalog_manifest(catalog, ino, &ret->manifest);
 
 	if (r == 0)
 		r = catalog_file_sha256(catalog, ino, ret->sha256);
 	ret->stored_bytes = node->entry.size_bytes;
+	held = catalog_holds(catalog, artifact_ino, ret->holds, CATALOG_HOLDS_MAX);
+	ret->hold_count = held > 0 ? (size_t)held : 0;
+	(void)catalog_proofs(catalog, artifact_ino, ret->proven_at_us);
 	if (catalog_object(catalog, ino, &object) == 0)
 		ret->stored_bytes = object.stored_bytes;
 	ret->damaged = catalog_is_damaged(catalog, ino) ||

@@ -84,7 +84,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, s
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	struct fs *fs = fs_of(req);
-	char target[NAME_MAX_BYTES];
+	char target[NODE_TARGET_BYTES];
 	struct node node;
 	int r = node_load(fs, ino, &node);
 

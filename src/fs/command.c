@@ -47,6 +47,8 @@ static void run_command(void *arg)
 	if (r < 0) {
 		str_appendf(&answer, "%s: %s\n", strerrorname_np(-r), err.message);
 		report_trouble(c->fs->ctx.troubles, c->audit.object, -r, err.message);
+	} else if (c->node.file->copied_soon) {
+		copies_soon(c->fs->ctx.copies);
 	}
 	/* Whoever reads the file next sees it on his terminal, with the words of whoever wrote. */
 	str_append_visible(&shown, str_text(&answer));

@@ -5,15 +5,20 @@
  */
 #include "command.h"
 #include "fs_private.h"
+#include "keeping.h"
 #include "made_file.h"
 #include "text.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/catalog/schedules.h>
 #include <keepfs/check.h>
+#include <keepfs/report/ack.h>
+#include <keepfs/use.h>
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static int trigger(struct command *c, struct str *answer, struct error *err)
 {
@@ -30,6 +35,61 @@ static int trigger(struct command *c, struct str *answer, struct error *err)
 		str_appendf(answer, "%lld %s %s\n", (long long)run.id, run_state_name(RUN_PENDING), run.job);
 	audit(c->fs, &c->audit, "trigger", c->text, r, r < 0 ? err->message : str_text(answer));
 	return r;
+}
+
+/* Not even what was refused is written down then. */
+static int refuse_password(struct command *c, const struct make_kind *work, struct error *err)
+{
+	int r = error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "a command must not hold a password, since everybody can read the history: let it be in ~/.pgpass or a service file of the user of keepfs");
+
+	audit(c->fs, &c->audit, work->name, "a command with a password", r, err->message);
+	return r;
+}
+
+static int check_caller(const struct command *c, struct error *err)
+{
+	const struct conf *conf = fs_conf_ref(c->fs);
+	int r = use_check_rights(conf, c->text, c->audit.uid, geteuid(), err);
+
+	fs_conf_unref(c->fs, conf);
+	return r;
+}
+
+/* Another work than a job's, as a run. */
+static int order_work(struct command *c, const struct make_kind *work, struct str *answer, struct error *err)
+{
+	_cleanup(jobs_order) struct jobs_order order = {0};
+	struct catalog_run run;
+	int r;
+
+	if (use_has_password(c->text))
+		return refuse_password(c, work, err);
+	r = check_caller(c, err);
+	if (r == 0)
+		r = jobs_order_parse_work(work, c->text, &order, err);
+	if (r == 0)
+		r = jobs_submit(c->fs->jobs, &order, c->by, &run, err);
+	if (r == 0)
+		str_appendf(answer, "%lld %s %s\n", (long long)run.id, run_state_name(RUN_PENDING), run.job);
+	audit(c->fs, &c->audit, work->name, c->text, r, r < 0 ? err->message : str_text(answer));
+	return r;
+}
+
+static int verify(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &use_verify, answer, err);
+}
+
+static int restore(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &use_restore, answer, err);
+}
+
+static int drill(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &use_drill, answer, err);
 }
 
 static int probe(struct command *c, struct str *answer, struct error *err)
@@ -57,6 +117,32 @@ static int probe(struct command *c, struct str *answer, struct error *err)
 	return r;
 }
 
+static int acknowledge(struct command *c, struct str *answer, struct error *err)
+{
+	const struct conf *conf = fs_conf_ref(c->fs);
+	struct report_sources sources = status_sources(c->fs, conf);
+	int r = report_acknowledge(&sources, c->text, c->by, answer, err);
+
+	fs_conf_unref(c->fs, conf);
+	audit(c->fs, &c->audit, "ack", c->text, r, r < 0 ? err->message : str_text(answer));
+	return r;
+}
+
+static int schedule(struct command *c, struct str *answer, struct error *err)
+{
+	const struct conf *conf = fs_conf_ref(c->fs);
+	struct catalog_switch s;
+	int r = jobs_switch_parse(conf, c->text, clock_now_us(), &s, err);
+
+	if (r == 0) {
+		str_copy(s.by, sizeof(s.by), c->by);
+		r = jobs_switch(c->fs->jobs, conf, &s, answer, err);
+	}
+	fs_conf_unref(c->fs, conf);
+	audit(c->fs, &c->audit, "schedule", c->text, r, r < 0 ? err->message : str_text(answer));
+	return r;
+}
+
 static const char trigger_help[] =
         "trigger  echo now > trigger      make a backup with the first job of the configuration\n"
         "         echo JOB > trigger      make a backup with the job of that name\n"
@@ -64,14 +150,71 @@ static const char trigger_help[] =
         "                                 the same, but this once with other values of: format,\n"
         "                                 compression, content, jobs, schemas, exclude_schemas, tables,\n"
         "                                 exclude_tables, exclude_table_data, globals, verify, max_rate;\n"
-        "                                 and note='why', which stays with the backup. Values are quoted as\n"
-        "                                 for a shell. A backup of less than the job's is named so\n"
+        "                                 and note='why', which stays with the backup; hold='why', which holds\n"
+        "                                 it; keep=90d, for which it stays. database=NAME backs up\n"
+        "                                 that one of the job's databases alone, class=NAME those of a class;\n"
+        "                                 with final=yes it is the last one of a database that is given up.\n"
+        "                                 Values are quoted as for a shell. A backup of less than the job's is named so\n"
         "                                 (.schema.dump, .data.dump, .partial.dump)\n"
         "                                 answer: <run> pending <job>; watch it in jobs/<run>/\n"
         "         errors: EINVAL wrong command, EBUSY the job already runs; the reason: cat trigger\n";
 
+static const char verify_help[] =
+        "verify   echo backups/full/NAME > verify\n"
+        "                                 read all that the store holds of that backup, and hold it against what was\n"
+        "                                 sent; a job, tenants/acme or all: of all backups there, one after the other.\n"
+        "                                 level=0: every byte; level=1 (the default): it is also decompressed to its\n"
+        "                                 end, and the rows of each table are counted and hashed again.\n"
+        "                                 rate=10M reads no more than that per second. What is wrong is marked as damaged\n"
+        "                                 answer: <run> pending verify:<job>; watch it in jobs/<run>/\n";
+
+static const char restore_help[] =
+        "restore  echo full/latest.dump into=shop_again > restore\n"
+        "                                 bring a dump back into a database, which is made. Where it exists confirm=NAME is\n"
+        "                                 needed: a new one is filled beside it, and takes its place when all is there and was\n"
+        "                                 checked; the old one stays as NAME_before_<time> until somebody drops it.\n"
+        "                                 plan=yes shows what would be done. Further: server, swap, create, clean, content,\n"
+        "                                 schemas, tables, no_owner, no_privileges, roles, extensions, jobs, on_error, level,\n"
+        "                                 analyze, check, run, pre_hook, post_hook; see keepfs(1)\n"
+        "         echo media/latest.tar.gz to=/srv/media > restore\n"
+        "                                 bring an archive of files back into a directory of this host. What differs there\n"
+        "                                 is replaced with overwrite=yes confirm=/srv/media only, and what the archive does not\n"
+        "                                 have stays. plan=yes (or dry-run=yes) shows what is new, and what differs. Further: paths=a/b,*.jpg\n"
+        "                                 (only these), owners=numbers, room=any, run by root or the user of keepfs alone\n"
+        "         echo forget into=NAME > restore  what a failed one left (to=DIR), and health tells of, is settled\n"
+        "                                 answer: <run> pending restore:<job>; watch it in jobs/<run>/\n"
+        "         errors: EINVAL wrong command, or not confirmed; the reason: cat restore\n";
+
+static const char drill_help[] =
+        "drill    echo JOB > drill        restore its newest backup for a trial, on a throw-away server of its own, hold it\n"
+        "                                 against what was backed up, and remove it again; also: a path of a backup, or all\n"
+        "                                 level=2 to 5: 2 restored, 3 equal, 4 sound, 5 each [check NAME] is answered as expected\n"
+        "                                 (default: drill_level of the job); pick=rotate: the one whose turn it is;\n"
+        "                                 jobs=4: over so many connections; server=postgresql://...: in a new database there,\n"
+        "                                 which is dropped afterwards, but for keep=yes\n"
+        "                                 answer: <run> pending drill:<job>; watch it in jobs/<run>/; reports: drills/\n";
+
 static const char probe_help[] =
         "probe    echo now > probe        check store, PostgreSQL, pg_dump and disk; the result: cat probe\n";
+
+static const char ack_help[] =
+        "ack      echo CHECK/SUBJECT until=2026-12-01 note='why' > ack\n"
+        "                                 somebody knows of that line of status/health: it is shown, and does not\n"
+        "                                 count until then, nor in metrics and alerts. Ends by itself, too, when it is\n"
+        "                                 over or gets worse. CHECK and SUBJECT: overdue/full, job/full,\n"
+        "                                 'space//var/lib/keepfs'; or the name of the line, 'job full'\n"
+        "         echo CHECK/SUBJECT off > ack     it counts again\n"
+        "         errors: EINVAL wrong command, ENOENT nothing of that name is wrong; what is: cat ack\n";
+
+static const char schedule_help[] =
+        "schedule echo off > schedule     nothing begins by itself any more, until: echo on > schedule\n"
+        "         echo JOB off > schedule the same of one job alone\n"
+        "         echo JOB off until=2026-12-01T06:00 note='why' > schedule\n"
+        "                                 it goes on by itself then; dates are of the job's time zone, and a\n"
+        "                                 day without a time begins at midnight. What was due meanwhile is not\n"
+        "                                 made up for. Runs that have begun go on, and triggers work as ever.\n"
+        "                                 What is due next, and what is off: cat status/schedule\n"
+        "         errors: EINVAL wrong command; the reason: cat schedule\n";
 
 /* What stands in README before and behind the paragraphs of the files. */
 static const char readme_head[] =
@@ -82,7 +225,8 @@ static const char readme_links[] =
         "To hand out a backup: cat links/backups/<job>/<name> gives a URL that ends by itself\n";
 static const char readme_removal[] =
         "To remove a backup: rm backups/<job>/<name>, or rmdir when it is a directory. What lies beside it\n"
-        "(.tables.csv, .globals.sql.gz, .database.sql.gz) goes with it. The last whole one is refused.\n";
+        "(.tables.csv, .globals.sql.gz, .database.sql.gz) goes with it. Refused are the newest good one, as many\n"
+        "as min_keep says, and what is held. For the time of [keepfs] trash it can be brought back: undelete.\n";
 
 static void append_help(const struct made_files *files, struct spool *out)
 {
@@ -107,7 +251,19 @@ static const struct made_file rows[] = {
         {.number = 7, .name = "trigger", .run = trigger, .help = trigger_help},
         {.number = 8, .name = "probe", .run = probe, .help = probe_help},
         {.number = 9, .name = "README", .write = write_readme, .generation = text_constant},
-        /* 10: status.c */
+        /* 10 to 19: status.c */
+        {.number = 20, .name = "schedule", .run = schedule, .help = schedule_help, .copied_soon = true},
+        {.number = 21, .name = "prune", .run = command_prune, .help = prune_help, .copied_soon = true},
+        {.number = 22, .name = "hold", .run = command_hold, .help = hold_help, .copied_soon = true},
+        {.number = 23, .name = "ack", .run = acknowledge, .help = ack_help, .copied_soon = true},
+        {.number = 24,
+         .name = "undelete",
+         .run = command_undelete,
+         .help = undelete_help,
+         .copied_soon = true},
+        {.number = 25, .name = "verify", .run = verify, .help = verify_help},
+        {.number = 26, .name = "restore", .run = restore, .help = restore_help},
+        {.number = 27, .name = "drill", .run = drill, .help = drill_help},
 };
 
 const struct made_files control_files = {

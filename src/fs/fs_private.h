@@ -124,6 +124,11 @@ void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct f
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 
+struct prune;
+/** fs_begin_prune() - what removals are judged by, as of now; @conf: fs_conf_ref()'s. */
+int fs_begin_prune(struct fs *fs, const struct conf *conf, struct prune *ret,
+                   struct error *err); /* remove.c */
+
 /** node_create() - answer a create of @name in @directory, by the class of that. */
 void node_create(fuse_req_t req, const struct node *directory, const char *name, struct fuse_file_info *fi);
 

@@ -139,9 +139,9 @@ static int latest_stat(struct fs *fs, const struct node *node, struct stat *st, 
 	return 0;
 }
 
-static int latest_readlink(struct fs *fs, const struct node *node, char ret_target[static NAME_MAX_BYTES])
+static int latest_readlink(struct fs *fs, const struct node *node, char ret_target[static NODE_TARGET_BYTES])
 {
-	str_copy(ret_target, NAME_MAX_BYTES, node->entry.name);
+	str_copy(ret_target, NODE_TARGET_BYTES, node->entry.name);
 	return 0;
 }
 

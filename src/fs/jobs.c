@@ -51,10 +51,14 @@ int run_load(struct fs *fs, int64_t run_id, unsigned file, struct node *ret)
 
 static int write_status(struct fs *fs, const struct node *node, struct spool *out)
 {
+	struct report_progress progress;
 	struct node now;
 	int r = node_load(fs, node->ino, &now);
 
-	return r < 0 ? r : report_run_status(fs->ctx.repository->catalog, &now.run, out);
+	if (r < 0)
+		return r;
+	jobs_progress(fs->jobs, now.run.id, &progress);
+	return report_run_status(fs->ctx.repository->catalog, &now.run, &progress, out);
 }
 
 static int write_progress(struct fs *fs, const struct node *node, struct spool *out)
@@ -103,7 +107,7 @@ static int cancel(struct command *c, struct str *answer, struct error *err)
 }
 
 static const struct made_file rows[] = {
-        {.number = 0, .name = "status", .write = write_status, .generation = text_by_catalog},
+        {.number = 0, .name = "status", .write = write_status, .generation = progress_generation},
         {.number = 1, .name = "progress", .write = write_progress, .generation = progress_generation},
         {.number = 2, .name = "log", .follow = follow_log, .generation = text_by_catalog},
         {.number = 3, .name = "cancel", .run = cancel, .help = "To stop a run: echo 1 > jobs/<run>/cancel\n"},

@@ -33,12 +33,20 @@ struct made_file {
 	/* A number that differs whenever the text could: the text is made anew only then. One of text.h, or
 	 * the file's own. */
 	uint64_t (*generation)(struct fs *fs, const struct node *node);
+	/* It takes long enough that only an open makes it: stat tells the size of the last one, and 0 while there was
+	 * none, so that nobody waits for `ls -l status`. */
+	bool is_costly;
+	/* Of `follow`: the text is only the beginning, and what is behind it was there from the start. It is made when
+	 * somebody reads so far, a page at a time, and an empty page is the end. */
+	bool has_pages;
 
 	/* A command file. run: carry out what was written (c->text); 0, or negative errno with @err, which
 	 * the writer gets. @answer is what can be read afterwards. It writes the audit itself. On a worker of
 	 * this room: may wait for the network. */
 	int (*run)(struct command *c, struct str *answer, struct error *err);
 	const char *help; /* whole lines: the paragraph of control/README */
+	/* What it changes can be told by nothing but the catalog, and must not wait for tomorrow's copy of that. */
+	bool copied_soon;
 };
 
 struct made_files { /* of one directory */

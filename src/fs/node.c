@@ -16,6 +16,7 @@
 #define BIT_CATALOG   (UINT64_C(1) << 62)
 #define BIT_ARTIFACT  (UINT64_C(1) << 61)
 #define BIT_RUN       (UINT64_C(1) << 60)
+#define BIT_DRILL     (UINT64_C(1) << 59) /* with BIT_RUN */
 #define BITS_MADE_UP  UINT64_C(3)
 #define BIT_SUMS      UINT64_C(2)
 #define RUN_SHIFT     3
@@ -37,6 +38,11 @@ uint64_t ino_sums(uint64_t directory_ino)
 uint64_t ino_link(uint64_t ino)
 {
 	return BIT_LINK | ino;
+}
+
+uint64_t ino_of_drill(int64_t id, unsigned file)
+{
+	return BIT_RUN | BIT_DRILL | (uint64_t)id << 1 | file;
 }
 
 uint64_t ino_of_run(int64_t run_id, unsigned file)
@@ -75,15 +81,18 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 {
 	int r;
 
+	if (ino & BIT_LINK && !(ino & (BIT_CATALOG | BIT_ARTIFACT)))
+		return tier_load(fs, ino, ret);
 	if (ino & BIT_LINK) {
-		ino &= ~BIT_LINK;
-		r = ino & (BIT_CATALOG | BIT_ARTIFACT) ? node_load(fs, ino, ret) : -ENOENT;
+		r = node_load(fs, ino & ~BIT_LINK, ret);
 		return r < 0 ? r : node_mirror(ret);
 	}
 	if (ino & BIT_CATALOG)
 		return ino & BIT_ARTIFACT ? catalog_load(fs, ino, ret) : load_directory(fs, ino, ret);
 	if (ino & BIT_ARTIFACT)
 		return latest_load(fs, ino | BIT_CATALOG, ret);
+	if (ino & BIT_RUN && ino & BIT_DRILL)
+		return drill_load(fs, (int64_t)((ino & ~(BIT_RUN | BIT_DRILL)) >> 1), ino & 1, ret);
 	if (ino & BIT_RUN)
 		return run_load(fs, (int64_t)((ino & ~BIT_RUN) >> RUN_SHIFT), ino & RUN_FILE_MASK, ret);
 	return fixed_load(fs, ino, ret);

@@ -13,6 +13,9 @@
  *   bit 62, hash & ~3               a directory below a root (ino_of_directory()); | 2 its SHA256SUMS
  *   bit 63 | any with bit 62 or 61  what mirrors it in links/ (ino_link())
  *
+ *   bit 63 alone, tier << 59, hash   what is in tiers/: bit 58 a directory; else the link to an artifact. The hash is that of
+ *                                   what it shows in backups/, without its three lowest bits (tiers.c)
+ *
  * What can be done with a node is told by its class. A struct node is a value: it is filled by one query of
  * the catalog, lives on the stack of whoever answers a request, owns nothing, and may be copied. What it says
  * was true when it was loaded.
@@ -40,10 +43,14 @@ struct node_class;
 #define INO_STATUS  UINT64_C(4)
 #define INO_CONTROL UINT64_C(5)
 #define INO_LINKS   UINT64_C(6)
+#define INO_TIERS   UINT64_C(10)
+#define INO_DRILLS  UINT64_C(11)
 #define INO_FIXED   UINT64_C(16) /* + the number of a file in status/ or control/ */
 
 #define LINKS_NAME "links"
 #define SUMS_NAME  "SHA256SUMS"
+
+#define NODE_TARGET_BYTES 1024 /* of a symbolic link, with its NUL */
 
 struct node {
 	uint64_t ino;
@@ -56,6 +63,7 @@ struct node {
 	struct catalog_run run;         /* jobs/<run> and its files */
 	const struct made_files *files; /* a directory of made files: which ones */
 	const struct made_file *file;   /* a file that keepfs makes: its row */
+	char name[40];                  /* of a drill */
 };
 
 /* What an open() is given. Return: 0 with a handle; OPENED_LATER; negative errno, with a message in @err when
@@ -101,7 +109,7 @@ struct node_class {
 	 * gone. NULL slot: it is not needed for messages [node_path(): NULL]. */
 	char *(*path)(struct fs *fs, const struct node *node);
 	/* Where a symbolic link leads. NULL: no link [op_readlink(): EINVAL]. */
-	int (*readlink)(struct fs *fs, const struct node *node, char ret_target[static NAME_MAX_BYTES]);
+	int (*readlink)(struct fs *fs, const struct node *node, char ret_target[static NODE_TARGET_BYTES]);
 	/* The facts of an artifact or a file of one. NULL: it has no attributes of ours [op_getxattr():
 	 * ENODATA]. */
 	int (*facts)(struct fs *fs, const struct node *node, struct facts *ret);
@@ -132,6 +140,9 @@ extern const struct node_class class_latest, class_linked_latest, class_sums;   
 extern const struct node_class class_artifact, class_file;                            /* artifact.c */
 extern const struct node_class class_artifact_directory, class_artifact_subdirectory; /* artifact.c */
 extern const struct node_class class_linked_artifact_directory;                       /* artifact.c */
+extern const struct node_class class_drills, class_drill_text;                        /* drills.c */
+extern const struct node_class class_tiers, class_tier, class_tier_directory;         /* tiers.c */
+extern const struct node_class class_tier_link;                                       /* tiers.c */
 extern const struct node_class class_links, class_link;                               /* link.c */
 extern const struct node_class class_jobs, class_run, class_run_text;                 /* jobs.c */
 extern const struct node_class class_text;                                            /* text.c */
@@ -158,15 +169,19 @@ int node_stat(struct fs *fs, const struct node *node, struct stat *ret);
 uint64_t ino_latest(uint64_t artifact_ino);
 uint64_t ino_sums(uint64_t directory_ino);
 uint64_t ino_link(uint64_t ino);
+/** ino_of_drill() - of a report in drills/. */
+uint64_t ino_of_drill(int64_t id, unsigned file);
 /** ino_of_run() - of jobs/<run>, and, with @file from 1, of a file of it (its number and 1). */
 uint64_t ino_of_run(int64_t run_id, unsigned file);
 
 /* Where node_load() finds a node, by the range of its number. -ENOENT: there is none. */
 int fixed_load(struct fs *fs, uint64_t ino, struct node *ret);                /* root.c */
+int drill_load(struct fs *fs, int64_t id, unsigned file, struct node *ret);   /* drills.c; ino_of_drill() */
 int run_load(struct fs *fs, int64_t run_id, unsigned file, struct node *ret); /* jobs.c; ino_of_run() */
 int catalog_load(struct fs *fs, uint64_t ino, struct node *ret);              /* catalog_dir.c */
 int latest_load(struct fs *fs, uint64_t artifact_ino, struct node *ret);      /* generated.c */
 int sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret);       /* generated.c */
+int tier_load(struct fs *fs, uint64_t ino, struct node *ret);                 /* tiers.c */
 
 /** root_load() - a root, or (@links) what mirrors it in links/. */
 int root_load(struct fs *fs, const struct tree_root *root, bool links, struct node *ret);

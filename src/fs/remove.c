@@ -15,6 +15,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/prune.h>
 
 #include <errno.h>
 
@@ -23,17 +24,48 @@ struct removal { /* an rm that waits for its answer: belongs to the worker that 
 	struct fs *fs;
 	uint64_t ino;
 	char *path;
+	char by[128]; /* "uid 0 (rm)" */
 	struct catalog_audit audit;
 };
+
+int fs_begin_prune(struct fs *fs, const struct conf *conf, struct prune *ret, struct error *err)
+{
+	struct artifact_time time;
+
+	artifact_read_clock(&time);
+	return prune_begin(ret, fs->ctx.repository, conf, &time, err);
+}
+
+/* By the rules of its job: how many stay in any case, and whether it can be taken back. */
+static int fs_remove_artifact(struct fs *fs, uint64_t ino, const char *by, const struct catalog_audit *audit,
+                              struct error *err)
+{
+	const struct conf *conf = fs_conf_ref(fs);
+	struct prune p;
+	int r = fs_begin_prune(fs, conf, &p, err);
+
+	if (r == 0)
+		r = prune_remove(&p, ino, by, audit, err);
+	fs_conf_unref(fs, conf);
+	return r;
+}
 
 static void remove_one(void *arg)
 {
 	struct removal *removal = arg;
 	struct fs *fs = removal->fs;
 	struct error err = {0};
-	int r = artifact_remove(fs->ctx.repository, removal->ino, &err);
+	int r;
 
-	audit(fs, &removal->audit, "remove", removal->path, r, err.message);
+	str_copy(removal->audit.action, sizeof(removal->audit.action), "remove");
+	str_copy(removal->audit.result, sizeof(removal->audit.result), "ok");
+	str_cut(removal->audit.object, sizeof(removal->audit.object), removal->path);
+	r = fs_remove_artifact(fs, removal->ino, removal->by, &removal->audit, &err);
+	/* What is done is told by the catalog. */
+	if (r < 0)
+		audit(fs, &removal->audit, "remove", removal->path, r, err.message);
+	else
+		records_look(fs->ctx.records);
 	if (r < 0)
 		report_trouble(fs->ctx.troubles, removal->path, -r, err.message);
 	if (pending_claim(&removal->pending))
@@ -56,6 +88,8 @@ int artifact_begin_removal(fuse_req_t req, const struct node *directory, const s
 	removal->ino = node->ino;
 	removal->path = path;
 	caller_of(req, &removal->audit);
+	snprintf(removal->by, sizeof(removal->by), "uid %lld (%s)", (long long)removal->audit.uid,
+	         removal->audit.command);
 	/* An interrupt answers rm, and the removal goes on: half of one would be no backup any more. */
 	pending_init(&removal->pending, req, NULL);
 	workers_add(fs->workers, remove_one, removal);

@@ -24,6 +24,8 @@ static const struct fixed_directory {
         {INO_STATUS, "status", &class_fixed_directory, &status_files},
         {INO_CONTROL, "control", &class_fixed_directory, &control_files},
         {INO_LINKS, LINKS_NAME, &class_links, NULL},
+        {INO_TIERS, "tiers", &class_tiers, NULL},
+        {INO_DRILLS, "drills", &class_drills, NULL},
 };
 
 static void node_of_directory(const struct fixed_directory *directory, struct node *ret)

@@ -17,6 +17,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/notify.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -135,6 +136,7 @@ static void on_run_ended(void *arg, int64_t run_id)
 	struct fs *fs = arg;
 
 	records_look(fs->ctx.records);
+	notify_run_ended(fs->ctx.notify, run_id);
 }
 
 int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)

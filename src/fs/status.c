@@ -4,18 +4,36 @@
 #include "made_file.h"
 #include "text.h"
 
+#include <keepfs/report/drills.h>
 #include <keepfs/report/run.h>
 
-#define HEALTH_AGE_US (10 * US_PER_S) /* ages and free space change without a write to the catalog */
+#define RETENTION_AGE_US (60 * US_PER_S)
+#define HEALTH_AGE_US    (10 * US_PER_S) /* ages and free space change without a write to the catalog */
 
 static uint64_t health_generation(struct fs *fs, const struct node *node)
 {
 	return text_by_catalog(fs, node) << 32 ^ (uint64_t)(clock_mono_us() / HEALTH_AGE_US);
 }
 
+/* What waits is done after a time, and what is promised ends. */
+static uint64_t retention_generation(struct fs *fs, const struct node *node)
+{
+	uint64_t conf = fs->ctx.live ? conf_live_generation(fs->ctx.live) : 0;
+
+	return (text_by_catalog(fs, node) << 32 ^ conf << 24 ^
+	        (uint64_t)(clock_now_us() / RETENTION_AGE_US)) |
+	       1;
+}
+
 static uint64_t troubles_generation(struct fs *fs, const struct node *node)
 {
 	return report_troubles_generation(fs->ctx.troubles) + 1;
+}
+
+/* It shows the end of the audit, too. */
+static uint64_t dashboard_generation(struct fs *fs, const struct node *node)
+{
+	return health_generation(fs, node) + (text_by_audit(fs, node) << 16);
 }
 
 static int write_config(struct fs *fs, const struct node *node, struct spool *out)
@@ -43,6 +61,13 @@ static int follow_audit(struct fs *fs, const struct node *node, int64_t *positio
 	return report_audit_since(&sources, position, out);
 }
 
+static int follow_backups(struct fs *fs, const struct node *node, int64_t *position, struct spool *out)
+{
+	struct report_sources sources = status_sources(fs, fs->ctx.conf);
+
+	return report_backups_since(&sources, position, out);
+}
+
 static bool live_progress(void *arg, int64_t run_id, struct report_progress *ret)
 {
 	const struct fs *fs = arg;
@@ -61,6 +86,7 @@ struct report_sources status_sources(struct fs *fs, const struct conf *conf)
 	        .catalog = fs->ctx.repository->catalog,
 	        .conf = conf,
 	        .now_us = clock_now_us(),
+	        .watched_us = fs->jobs ? jobs_watched_since_us(fs->jobs) : 0,
 	        .troubles = fs->ctx.troubles,
 	        .store = repository_store(fs->ctx.repository),
 	        .store_metrics = fs->ctx.store_metrics,
@@ -81,6 +107,27 @@ static const struct made_file rows[] = {
         {.number = 6, .name = "audit.jsonl", .follow = follow_audit, .generation = text_by_audit},
         /* 7 to 9: control.c */
         {.number = 10, .name = "metrics.prom", .report = report_metrics, .generation = text_never_kept},
+        {.number = 11, .name = "schedule", .report = report_schedule, .generation = text_never_kept},
+        {.number = 12,
+         .name = "retention",
+         .report = report_retention,
+         .generation = retention_generation,
+         .is_costly = true},
+        {.number = 13,
+         .name = "dashboard.html",
+         .report = report_dashboard,
+         .generation = dashboard_generation},
+        {.number = 15,
+         .name = "schedule.json",
+         .report = report_schedule_json,
+         .generation = text_never_kept},
+        {.number = 16,
+         .name = "backups.jsonl",
+         .follow = follow_backups,
+         .generation = text_by_catalog,
+         .is_costly = true,
+         .has_pages = true},
+        {.number = 17, .name = "recovery", .report = report_recovery, .generation = text_never_kept},
 };
 
 const struct made_files status_files = {

@@ -26,8 +26,8 @@ uint64_t text_bytes(const struct text *text);
  * generation was when it was made. */
 int64_t text_position(const struct text *text);
 uint64_t text_generation(const struct text *text);
-/** text_now() - like text_open(), but of a file that is made anew at each open the text of the last open, as stat has
- * it; -ENOENT when there was none. */
+/** text_now() - like text_open(), but of a file that is costly, or made anew at each open, the text of the last open, as stat
+ * has it; -ENOENT when there was none. */
 int text_now(struct fs *fs, const struct node *node, struct text **ret_text);
 struct text *text_ref(struct text *text);
 void text_unref(struct text *text);

@@ -41,6 +41,8 @@ static void take_new_text(struct text_handle *th, struct text *text)
 {
 	th->text = text;
 	th->generation = text_generation(text);
+	if (th->file && th->file->has_pages)
+		th->generation = ~th->generation; /* nobody has looked behind it */
 	th->position = text_position(text);
 	th->added_at = text_bytes(text);
 	str_clear(&th->added);

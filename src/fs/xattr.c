@@ -15,8 +15,9 @@
 
 /* What every artifact has; behind them come the facts of its kind, under their own names. */
 static const char *const names[] = {
-        "sha256",     "job",         "kind",         "target",  "run",  "state",
-        "started_at", "verified_at", "triggered_by", "partial", "note", "stored_bytes",
+        "sha256",     "job",         "kind",         "target",  "run",        "state",
+        "started_at", "verified_at", "triggered_by", "partial", "note",       "stored_bytes",
+        "tier",       "hold",        "keep_until",   "class",   "drilled_at", "drilled_level",
 };
 
 static bool append_time(struct str *out, int64_t at_us)
@@ -26,6 +27,47 @@ static bool append_time(struct str *out, int64_t at_us)
 	if (at_us == 0)
 		return false;
 	str_append(out, clock_format_iso(at_us, iso));
+	return true;
+}
+
+static bool append_known_tiers(const struct manifest *m, struct str *out)
+{
+	manifest_append_tiers(out, m->tiers);
+	return out->len > 0;
+}
+
+/* "audit: audit 2026 (by uid 0 (bash))", the next behind "; ". */
+static bool append_known_holds(const struct facts *facts, struct str *out)
+{
+	for (size_t i = 0; i < facts->hold_count; i++) {
+		const struct catalog_hold *hold = &facts->holds[i];
+		char until[CLOCK_ISO_BYTES];
+
+		if (hold->until_us && hold->until_us <= clock_now_us())
+			continue;
+		str_appendf(out, "%s%s: %s (by %s", out->len > 0 ? "; " : "", hold->name, hold->reason,
+		            hold->by);
+		if (hold->until_us)
+			str_appendf(out, ", until %s", clock_format_iso(hold->until_us, until));
+		str_append_char(out, ')');
+	}
+	return out->len > 0;
+}
+
+/* The highest level that a drill has proven; 0: none has. */
+static int drilled_level(const struct facts *facts)
+{
+	for (int level = PROOF_YOURS; level >= PROOF_RESTORED; level--)
+		if (facts->proven_at_us[level])
+			return level;
+	return 0;
+}
+
+static bool append_drilled_level(const struct facts *facts, struct str *out)
+{
+	if (drilled_level(facts) == 0)
+		return false;
+	str_appendf(out, "%d", drilled_level(facts));
 	return true;
 }
 
@@ -49,6 +91,7 @@ static bool attribute_value(const struct facts *facts, const char *name, struct 
 	        {"job", m->job},
 	        {"kind", m->kind},
 	        {"target", m->target},
+	        {"class", m->class},
 	        {"state", facts->damaged ? "damaged" : run_state_name(RUN_COMPLETED)},
 	        {"triggered_by", m->triggered_by},
 	        {"partial", m->partial ? "yes" : "no"},
@@ -67,6 +110,16 @@ static bool attribute_value(const struct facts *facts, const char *name, struct 
 		str_appendf(out, "%lld", (long long)m->run_id);
 	else if (strcmp(name, "stored_bytes") == 0)
 		str_appendf(out, "%llu", (unsigned long long)facts->stored_bytes);
+	else if (strcmp(name, "tier") == 0)
+		return append_known_tiers(m, out);
+	else if (strcmp(name, "hold") == 0)
+		return append_known_holds(facts, out);
+	else if (strcmp(name, "keep_until") == 0)
+		return append_time(out, m->keep_until_us);
+	else if (strcmp(name, "drilled_at") == 0)
+		return append_time(out, facts->proven_at_us[PROOF_RESTORED]);
+	else if (strcmp(name, "drilled_level") == 0)
+		return append_drilled_level(facts, out);
 	else if (strcmp(name, "started_at") == 0)
 		return append_time(out, m->started_at_us);
 	else if (strcmp(name, "verified_at") == 0)

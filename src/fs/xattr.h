@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* What the extended attributes user.keepfs.… of a node are made from. */
+#include <keepfs/catalog/holds.h>
+#include <keepfs/catalog/proofs.h>
 #include <keepfs/codec/manifest.h>
 
 struct facts { /* zeroed before it is filled; the manifest is finished by whoever asked, on failure, too */
 	struct manifest manifest;      /* of the artifact */
 	char sha256[SHA256_HEX_BYTES]; /* "": not known */
 	uint64_t stored_bytes;
-	bool damaged; /* of a file in a directory: that one or another of it */
+	struct catalog_hold holds[CATALOG_HOLDS_MAX];
+	size_t hold_count;
+	int64_t proven_at_us[PROOF_LEVELS]; /* 0: it was not */
+	bool damaged;                       /* of a file in a directory: that one or another of it */
 };

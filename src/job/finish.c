@@ -5,11 +5,14 @@
  * run). So does the watcher for a run that was cancelled before it began: whoever cancels waits for no disk.
  */
 #include "job_private.h"
+#include "timer.h"
 
 #include <keepfs/artifact.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/catalog/watch.h>
+#include <keepfs/policy/forecast.h>
 
 #include <errno.h>
 
@@ -41,7 +44,7 @@ static bool record_end(struct jobs *j, struct run *run, enum run_state state, co
 	}
 	if (!run->unkept)
 		log_error("run %lld of job %s is %s, but that could not be kept and is tried again: %s",
-		          (long long)run->id, run->request.job->name, run_state_name(state), err.message);
+		          (long long)run->id, run->request.name, run_state_name(state), err.message);
 	run->unkept = true;
 	return false;
 }
@@ -54,23 +57,37 @@ static void log_end(struct jobs *j, struct run *run, enum run_state state, const
 static void mark_ended(struct jobs *j, struct run *run, enum run_state state, const char *error)
 {
 	if (state == RUN_COMPLETED)
-		log_info("run %lld of job %s completed", (long long)run->id, run->request.job->name);
+		log_info("run %lld of job %s completed", (long long)run->id, run->request.name);
 	else
 		log_line(state == RUN_FAILED ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
-		         "run %lld of job %s %s: %s", (long long)run->id, run->request.job->name,
+		         "run %lld of job %s %s: %s", (long long)run->id, run->request.name,
 		         run_state_name(state), error);
 	pthread_mutex_lock(&j->lock);
 	run->state = LIVE_ENDED;
 	run_changed(j, run);
 	pthread_cond_broadcast(&j->changed);
+	if (j->timer)
+		timer_wake(j->timer, TIMER_RUN_ENDED);
 	pthread_mutex_unlock(&j->lock);
+}
+
+/* For the forecast of when the store is full. A day that is missing matters little. */
+static void note_stored_day(struct jobs *j)
+{
+	struct error err = {0};
+	int64_t day = make_now_us(j->options.ctx) / US_PER_S / 86400;
+
+	if (catalog_note_stored(j->options.ctx->repository->catalog, day, FORECAST_DAYS, &err) < 0)
+		log_warning("how much is stored today could not be kept: %s", err.message);
 }
 
 void run_finish(struct jobs *j, struct run *run, enum run_state state, const char *error)
 {
 	log_end(j, run, state, error);
+	claims_end(j, run);
 	while (!record_end(j, run, state, error) && !wait_for_jobs_stop(j, FINISH_RETRY_MS))
 		;
+	note_stored_day(j);
 	mark_ended(j, run, state, error);
 }
 
@@ -81,6 +98,7 @@ void run_leave(struct jobs *j, struct run *run)
 
 	if (!run->unkept)
 		log_end(j, run, RUN_CANCELLED, reason);
+	claims_end(j, run);
 	if (!record_end(j, run, RUN_CANCELLED, reason)) {
 		pthread_mutex_lock(&j->lock);
 		again = !j->stopping;

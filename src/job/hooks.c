@@ -56,9 +56,11 @@ static void add_run_facts(struct facts *f, struct jobs *j, const struct run *run
 {
 	const struct conf *conf = j->options.ctx->conf;
 
-	add_fact(f, "KEEPFS_JOB=%s", run->request.job->name);
+	add_fact(f, "KEEPFS_JOB=%s", run->request.name);
 	add_fact(f, "KEEPFS_RUN=%" PRId64, run->id);
 	add_targets(f, &run->targets);
+	add_fact(f, "KEEPFS_DATABASE=%s", str_or_empty(run->request.database));
+	add_fact(f, "KEEPFS_CLASS=%s", str_or_empty(run->request.class));
 	add_fact(f, "KEEPFS_TRIGGERED_BY=%s", run->triggered_by);
 	add_fact(f, "KEEPFS_NOTE=%s", str_or_empty(run->request.note));
 	add_fact(f, "KEEPFS_STORE=%s", str_or_empty(conf->store.url));
@@ -133,7 +135,7 @@ static void set_in_post_hook(struct jobs *j, struct run *run, bool on)
 void run_post_hook(struct jobs *j, struct run *run, const struct ending *ending,
                    const struct outcome *outcome)
 {
-	const char *command = str_or_empty(run->request.job->post_hook);
+	const char *command = run->request.job ? str_or_empty(run->request.job->post_hook) : "";
 	_cleanup(facts) struct facts facts = {0};
 	struct error err = {0};
 	int r;

@@ -7,6 +7,7 @@
  * when its end was told and nobody waits for it.
  */
 #include "job_private.h"
+#include "timer.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
@@ -14,6 +15,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/catalog/schedules.h>
 #include <keepfs/kinds.h>
 
 #include <errno.h>
@@ -40,17 +42,27 @@ static struct run *find_in_state(struct jobs *j, enum live_state state)
 }
 
 /* @request is taken over. */
-static struct run *run_new(int64_t id, struct request *request, const char *by)
+static struct run *run_new(struct request *request, const char *by)
 {
 	struct run *run = mem_alloc(sizeof(*run));
 
-	run->id = id;
 	run->request = *request;
 	*request = (struct request){0};
 	run->triggered_by = mem_strdup(by);
 	cancel_init(&run->cancel);
 	cancel_init(&run->hook_cancel);
 	return run;
+}
+
+static struct run *run_free(struct run *run)
+{
+	cancel_finish(&run->cancel);
+	cancel_finish(&run->hook_cancel);
+	request_finish(&run->request);
+	make_targets_finish(&run->targets);
+	free(run->triggered_by);
+	free(run);
+	return NULL;
 }
 
 void run_release(struct jobs *j, struct run *run)
@@ -62,47 +74,16 @@ void run_release(struct jobs *j, struct run *run)
 	while (*at != run)
 		at = &(*at)->next;
 	*at = run->next;
-	cancel_finish(&run->cancel);
-	cancel_finish(&run->hook_cancel);
-	request_finish(&run->request);
-	make_targets_finish(&run->targets);
-	free(run->triggered_by);
-	free(run);
-}
-
-static void *runner_main(void *arg)
-{
-	struct jobs *j = arg;
-
-	pthread_mutex_lock(&j->lock);
-	while (!j->stopping) {
-		struct run *run = find_in_state(j, LIVE_PENDING);
-
-		if (!run) {
-			pthread_cond_wait(&j->changed, &j->lock);
-			continue;
-		}
-		run->state = LIVE_RUNNING;
-		pthread_mutex_unlock(&j->lock);
-		run_execute(j, run);
-		pthread_mutex_lock(&j->lock);
-	}
-	pthread_mutex_unlock(&j->lock);
-	return NULL;
+	run_free(run);
 }
 
 static int start_job_threads(struct jobs *j, struct error *err)
 {
-	unsigned wanted = (unsigned)j->options.ctx->conf->parallel_runs;
 	int r = thread_start(&j->watcher, "job-watch", watch_main, j);
 
 	j->has_watcher = r == 0;
-	j->runners = mem_array(wanted, sizeof(*j->runners));
-	while (r == 0 && j->runner_count < wanted) {
-		r = thread_start(&j->runners[j->runner_count], "job-run", runner_main, j);
-		if (r == 0)
-			j->runner_count++;
-	}
+	if (r == 0)
+		r = lanes_start(j);
 	return r == 0 ? 0 : error_system(err, -r, "threads for backups cannot be started");
 }
 
@@ -176,6 +157,8 @@ void jobs_stop(struct jobs *j, int64_t grace_ms)
 	j->stopping = true;
 	pthread_cond_broadcast(&j->changed);
 	pthread_cond_broadcast(&j->watch);
+	if (j->timer)
+		timer_wake(j->timer, TIMER_ENDS);
 	while (j->adding > 0)
 		pthread_cond_wait(&j->changed, &j->lock);
 	while ((pending = find_in_state(j, LIVE_PENDING)))
@@ -204,14 +187,13 @@ struct jobs *jobs_free(struct jobs *j)
 	pthread_cond_broadcast(&j->changed);
 	pthread_cond_broadcast(&j->watch);
 	pthread_mutex_unlock(&j->lock);
-	for (unsigned i = 0; i < j->runner_count; i++)
-		pthread_join(j->runners[i], NULL);
+	timer_free(j->timer);
+	lanes_join(j);
 	if (j->has_watcher)
 		pthread_join(j->watcher, NULL);
 	pthread_cond_destroy(&j->watch);
 	pthread_cond_destroy(&j->changed);
 	pthread_mutex_destroy(&j->lock);
-	free(j->runners);
 	free(j);
 	return NULL;
 }
@@ -238,12 +220,85 @@ static void describe_run(const struct jobs *j, const struct request *request, co
                          struct catalog_run *ret)
 {
 	*ret = (struct catalog_run){.state = RUN_PENDING};
-	str_copy(ret->kind, sizeof(ret->kind), j->options.kind_of(request->job)->name);
-	str_copy(ret->job, sizeof(ret->job), request->job->name);
+	str_copy(ret->kind, sizeof(ret->kind), run_kind(j, request)->name);
+	str_copy(ret->job, sizeof(ret->job), request->name);
 	str_copy(ret->triggered_by, sizeof(ret->triggered_by), by);
 	str_copy(ret->note, sizeof(ret->note), request->note ? request->note : "");
 	/* The whole is in the run's log. */
 	str_cut(ret->options, sizeof(ret->options), request->options ? request->options : "");
+}
+
+/* What is wrong with it is found while whoever orders it waits. */
+static int check_wanted(const struct jobs *j, struct run *run, struct error *err)
+{
+	const struct request *request = &run->request;
+	const struct make_kind *kind = run_kind(j, request);
+	const struct make_wanted wanted = request_wanted(request);
+
+	if (kind->prepare)
+		return kind->prepare(j->options.ctx, &wanted, &run->targets, err);
+	if (!request->work && ((!wanted.database && !wanted.class) || request->is_due))
+		return 0;
+	return kind->accepts(j->options.ctx, request->job, &wanted, err);
+}
+
+static int add_run_of(struct catalog *catalog, const struct jobs_order *order, const struct catalog_run *run,
+                      int64_t *ret_id, struct error *err)
+{
+	return order->due ? catalog_add_due_run(catalog, run, order->due, ret_id, err)
+	                  : catalog_add_run(catalog, run, ret_id, err);
+}
+
+static int begin_adding(struct jobs *j, struct run *run, struct error *err)
+{
+	int r;
+
+	pthread_mutex_lock(&j->lock);
+	r = j->stopping ? refuse_stopping(err) : claims_take(j, run, err);
+	j->adding += r == 0;
+	pthread_mutex_unlock(&j->lock);
+	return r;
+}
+
+/* jobs_stop() waits for this, and ends the run as a pending one. */
+static void end_adding(struct jobs *j, struct run *run)
+{
+	pthread_mutex_lock(&j->lock);
+	if (run)
+		enqueue_run(j, run);
+	j->adding--;
+	pthread_cond_broadcast(&j->changed);
+	pthread_mutex_unlock(&j->lock);
+}
+
+/* 0: @run is not the caller's any more. */
+static int add_run(struct jobs *j, const struct jobs_order *order, struct run *run,
+                   struct catalog_run *ret_run, struct error *err)
+{
+	struct catalog *catalog = j->options.ctx->repository->catalog;
+	struct catalog_run added;
+	int64_t id = 0;
+	int r;
+
+	describe_run(j, &run->request, run->triggered_by, &added);
+	r = begin_adding(j, run, err);
+	if (r < 0)
+		return r;
+	r = add_run_of(catalog, order, &added, &id, err);
+	if (r == 0 && ret_run && catalog_run(catalog, id, ret_run) < 0) {
+		*ret_run = added;
+		ret_run->id = id;
+	}
+	if (r == 0) {
+		pthread_mutex_lock(&j->lock);
+		run->id = id;
+		pthread_mutex_unlock(&j->lock);
+		claims_keep(j, run);
+	} else {
+		claims_end(j, run);
+	}
+	end_adding(j, r == 0 ? run : NULL);
+	return r;
 }
 
 int jobs_submit(struct jobs *j, const struct jobs_order *order, const char *by, struct catalog_run *ret_run,
@@ -251,32 +306,17 @@ int jobs_submit(struct jobs *j, const struct jobs_order *order, const char *by, 
 {
 	const struct make_context *ctx = j->options.ctx;
 	_cleanup(request) struct request request = {0};
-	struct catalog_run added;
-	int64_t id = 0;
-	bool stopping;
-	int r = request_init(order, &request, err);
+	struct run *run;
+	int r = request_init(order->conf ? order->conf : ctx->conf, order, &request, err);
 
 	if (r < 0)
 		return r;
-	describe_run(j, &request, by, &added);
-	pthread_mutex_lock(&j->lock);
-	stopping = j->stopping;
-	j->adding += !stopping;
-	pthread_mutex_unlock(&j->lock);
-	if (stopping)
-		return refuse_stopping(err);
-	r = catalog_add_run(ctx->repository->catalog, &added, &id, err);
-	if (r == 0 && ret_run && catalog_run(ctx->repository->catalog, id, ret_run) < 0) {
-		*ret_run = added;
-		ret_run->id = id;
-	}
-	pthread_mutex_lock(&j->lock);
-	/* jobs_stop() waits for this, and ends the run as a pending one. */
+	run = run_new(&request, by);
+	r = check_wanted(j, run, err);
 	if (r == 0)
-		enqueue_run(j, run_new(id, &request, by));
-	j->adding--;
-	pthread_cond_broadcast(&j->changed);
-	pthread_mutex_unlock(&j->lock);
+		r = add_run(j, order, run, ret_run, err);
+	if (r < 0)
+		run_free(run);
 	return r;
 }
 
@@ -327,4 +367,38 @@ int jobs_wait(struct jobs *j, int64_t run_id, struct catalog_run *ret_run)
 	if (r == 0 && (ret_run->state == RUN_PENDING || ret_run->state == RUN_RUNNING))
 		return -ESRCH;
 	return r;
+}
+
+int jobs_start_timer(struct jobs *j, struct conf_live *live, const struct jobs_clock *clock,
+                     struct error *err)
+{
+	struct timer *timer;
+	int r = timer_new(j, live, &timer, err);
+
+	if (r == 0)
+		r = timer_start(timer, clock, err);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&j->lock);
+	j->timer = timer;
+	pthread_mutex_unlock(&j->lock);
+	return 0;
+}
+
+void jobs_schedules_changed(struct jobs *j)
+{
+	pthread_mutex_lock(&j->lock);
+	if (j->timer)
+		timer_wake(j->timer, TIMER_CHANGED);
+	pthread_mutex_unlock(&j->lock);
+}
+
+int64_t jobs_watched_since_us(struct jobs *j)
+{
+	int64_t since_us;
+
+	pthread_mutex_lock(&j->lock);
+	since_us = j->timer ? timer_watched_s(j->timer) * US_PER_S : 0;
+	pthread_mutex_unlock(&j->lock);
+	return since_us;
 }

@@ -5,10 +5,14 @@
  * across the catalog, the maker or an event.
  *
  *   order.c    from the text of a trigger to an order, and from that to what a run is to do: request.c
- *   job.c      life, orders, cancelling, waiting; the runner threads
+ *   job.c      life, orders, cancelling, waiting
+ *   lanes.c    the threads that run: which runs wait for which
+ *   claims.c   what a run needs for itself as long as it lives
  *   run.c      one run: all databases of its job, and its end: finish.c
  *   hooks.c    the commands before and after: what they are told; hook.c runs one
+ *   retention.c what the rules let go, when a run has made something
  *   watch.c    samples of progress, and the thread that tells of changes
+ *   timer.c    what is due by itself; switch.c: whether
  */
 #include "request.h"
 
@@ -48,11 +52,15 @@ struct run { /* a live run, in jobs->runs until its end was told and nobody wait
 	int64_t id;
 	struct request request; /* job, note … */
 	char *triggered_by;
-	struct make_targets targets; /* once it runs */
-	struct cancel cancel;        /* its own lock */
-	const char *cancel_reason;   /* static text; set before cancel is, or with LIVE_LEAVING */
-	bool in_post_hook;           /* how the run ends is decided */
-	struct cancel hook_cancel;   /* of the post hook; its own lock */
+	struct make_targets targets; /* once it runs, or, when its work prepares them, from the first */
+	struct run *next_claimant;
+	size_t kept;                    /* of its targets; of whoever orders it, and then of its runner */
+	bool is_late;                   /* one of its backups was being removed when it was ordered */
+	const struct make_target *made; /* the last of them that was; of the runner */
+	struct cancel cancel;           /* its own lock */
+	const char *cancel_reason;      /* static text; set before cancel is, or with LIVE_LEAVING */
+	bool in_post_hook;              /* how the run ends is decided */
+	struct cancel hook_cancel;      /* of the post hook; its own lock */
 	enum live_state state;
 	int64_t leave_at_ms; /* LIVE_LEAVING: when its end is to be written (again) */
 	bool unkept;         /* its end could not be written; whoever writes it */
@@ -73,34 +81,61 @@ struct run { /* a live run, in jobs->runs until its end was told and nobody wait
 	int64_t told_ms; /* of the last event; 0: none */
 };
 
+struct timer;
+struct runner;
+
 struct jobs {
 	struct jobs_options options;
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* any state: runners, waiters, stop */
 	pthread_cond_t watch;   /* wakes the watcher */
 	struct run *runs;       /* in the order they were triggered */
+	struct run *claimants;  /* from being ordered to their ends */
 	unsigned adding;        /* triggers that are writing to the catalog */
 	bool stopping;
 	bool ending; /* no run is left; threads leave */
 	unsigned runner_count;
-	pthread_t *runners;
+	struct runner *runners; /* lanes.c */
 	pthread_t watcher;
 	bool has_watcher;
+	struct timer *timer; /* its own locks; NULL: nothing begins by itself */
 };
 
 struct outcome { /* of a run's targets, as they end */
 	size_t targets, failed, cancelled;
 	char failures[1400]; /* the first ones */
+	char state[800];     /* what is where, after a cancel; "": nothing is told */
 	uint64_t size_bytes;
 	size_t artifact_count;
 	struct str artifacts;          /* paths, one on each line */
 	char sha256[SHA256_HEX_BYTES]; /* of the last one */
+	bool *made;                    /* of each target: it has an artifact now */
 };
 
 struct ending {
 	enum run_state state;
 	char error[sizeof(((struct catalog_run *)NULL)->error)];
 };
+
+/* run_kind() - what @request does. */
+static inline const struct make_kind *run_kind(const struct jobs *j, const struct request *request)
+{
+	return request->work ? request->work : j->options.kind_of(request->job);
+}
+
+/* lanes_start() - threads for all lanes. Negative errno: lanes_join() ends those that there are. */
+int lanes_start(struct jobs *j);
+/* lanes_tell_waiting() - with the lock held: what @run, which is pending, waits for: "run 3 (restore:full), run 4 (restore:shop)"; "": nothing. */
+void lanes_tell_waiting(const struct jobs *j, const struct run *run, char *ret, size_t size);
+/* lanes_join() - when jobs->stopping is set, and its threads were told. */
+void lanes_join(struct jobs *j);
+
+/* claims_take() - with the lock held: what the targets of @run claim is its own now; -EBUSY: another one has it. */
+int claims_take(struct jobs *j, struct run *run, struct error *err);
+/* claims_keep() - its number is known: nobody removes the backups of its targets from now on. */
+void claims_keep(struct jobs *j, struct run *run);
+/* claims_end() - it has ended. No lock held. Again is nothing. */
+void claims_end(struct jobs *j, struct run *run);
 
 /* run_execute() - all databases of a running run, between its hooks; its end is in the catalog when it
  * returns. No lock held. */
@@ -119,6 +154,8 @@ void run_finish(struct jobs *j, struct run *run, enum run_state state, const cha
  * next one is due. No lock held. */
 void run_leave(struct jobs *j, struct run *run);
 
+/* run_prune() - what the rules let go in the directories where the run has made something. It fails no run. No lock held. */
+void run_prune(struct jobs *j, struct run *run, const struct outcome *o);
 /* run_pre_hook() - 0 also when there is none; else the run cannot begin. No lock held. */
 int run_pre_hook(struct jobs *j, struct run *run, struct error *err);
 /* run_post_hook() - tell it how the run ends; what goes wrong is a warning of the run. No lock held. */

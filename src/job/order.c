@@ -4,9 +4,12 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/job.h>
+#include <keepfs/use.h>
 
 #include <errno.h>
 #include <string.h>
+
+#define JOBS_KEEP_MAX_MS (INT64_C(36500) * 86400 * 1000)
 
 #define JOBS_SHOWN 30
 
@@ -15,6 +18,7 @@ void jobs_order_finish(struct jobs_order *order)
 	free(order->keys);
 	free(order->values);
 	command_line_finish(&order->line);
+	free(order->work_name);
 	*order = (struct jobs_order){0};
 }
 
@@ -78,7 +82,60 @@ static int take_job(const struct conf *conf, struct jobs_order *order, struct er
 	return order->job ? 0 : refuse_word(conf, err, "there is no job", line->words[0]);
 }
 
-/* The note is the order's own, everything else a key of the job. */
+/* Where the order has it; NULL: it is a key of the job. */
+static const char **order_key(struct jobs_order *order, const char *key)
+{
+	if (str_equal(key, "note"))
+		return &order->note;
+	if (str_equal(key, "hold"))
+		return &order->hold;
+	if (str_equal(key, "database"))
+		return &order->database;
+	return str_equal(key, "class") ? &order->class : NULL;
+}
+
+static int take_order_key(const struct jobs_order *order, const char **own, const struct command_pair *pair,
+                          struct error *err)
+{
+	if (*own)
+		return error_set(err, ERROR_USAGE, EINVAL, "%s: this key is given twice", pair->key);
+	if (!pair->value[0] && own != &order->note && own != &order->hold)
+		return error_set(err, ERROR_USAGE, EINVAL, "%s: names none; leave it out to back up all",
+		                 pair->key);
+	*own = pair->value;
+	return 0;
+}
+
+static int take_final(struct jobs_order *order, const char *value, struct error *err)
+{
+	if (!str_equal(value, "yes") && !str_equal(value, "no"))
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "final = %.100s: is none of the words that are allowed; allowed: yes or no",
+		                 value);
+	order->is_final = str_equal(value, "yes");
+	return 0;
+}
+
+static int take_keep(struct jobs_order *order, const char *value, struct error *err)
+{
+	if (order->keep_ms)
+		return error_set(err, ERROR_USAGE, EINVAL, "keep: this key is given twice");
+	if (conf_parse_duration(value, &order->keep_ms) < 0 || order->keep_ms <= 0 ||
+	    order->keep_ms > JOBS_KEEP_MAX_MS)
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "keep = %.40s: for how long it is to stay in any case, such as 90d, at most 36500d",
+		        value);
+	return 0;
+}
+
+static int check_order(const struct jobs_order *order, struct error *err)
+{
+	if (!order->is_final || order->database)
+		return 0;
+	return error_set(err, ERROR_USAGE, EINVAL, "final=yes is for one database: add database=NAME");
+}
+
 static int take_pairs(struct jobs_order *order, struct error *err)
 {
 	const struct command_line *line = &order->line;
@@ -87,17 +144,23 @@ static int take_pairs(struct jobs_order *order, struct error *err)
 	order->values = mem_array(line->pair_count + 1, sizeof(*order->values));
 	for (size_t i = 0; i < line->pair_count; i++) {
 		const struct command_pair *pair = &line->pairs[i];
+		const char **own = order_key(order, pair->key);
+		int r = 0;
 
-		if (!str_equal(pair->key, "note")) {
+		if (str_equal(pair->key, "final")) {
+			r = take_final(order, pair->value, err);
+		} else if (str_equal(pair->key, "keep")) {
+			r = take_keep(order, pair->value, err);
+		} else if (own) {
+			r = take_order_key(order, own, pair, err);
+		} else {
 			order->keys[order->key_count] = pair->key;
 			order->values[order->key_count++] = pair->value;
-		} else if (order->note) {
-			return error_set(err, ERROR_USAGE, EINVAL, "note: this key is given twice");
-		} else {
-			order->note = pair->value;
 		}
+		if (r < 0)
+			return r;
 	}
-	return 0;
+	return check_order(order, err);
 }
 
 int jobs_order_parse(const struct conf *conf, const char *text, struct jobs_order *ret, struct error *err)
@@ -111,6 +174,24 @@ int jobs_order_parse(const struct conf *conf, const char *text, struct jobs_orde
 		r = take_pairs(&order, err);
 	if (r < 0)
 		return r;
+	order.conf = conf;
+	*ret = order;
+	order = (struct jobs_order){0};
+	return 0;
+}
+
+int jobs_order_parse_work(const struct make_kind *work, const char *text, struct jobs_order *ret,
+                          struct error *err)
+{
+	_cleanup(jobs_order) struct jobs_order order = {.work = work, .work_text = text};
+	int r = command_line_parse(text, &order.line, err);
+
+	if (r < 0)
+		return r;
+	order.work_name = use_name(work, &order.line);
+	for (size_t i = 0; i < order.line.pair_count; i++)
+		if (str_equal(order.line.pairs[i].key, "note"))
+			order.note = order.line.pairs[i].value;
 	*ret = order;
 	order = (struct jobs_order){0};
 	return 0;

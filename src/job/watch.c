@@ -175,12 +175,34 @@ static int64_t estimate_eta(const struct report_progress *p)
 	return (int64_t)(left * (double)p->read_bytes / (double)p->rate_bytes_per_s);
 }
 
-static void fill_progress(const struct run *run, struct report_progress *ret)
+/* A verify does nothing but read what is expected; other works say when they will be done with the present target, and are asked
+ * before they begin how long the next ones take. */
+static int64_t estimate_work_eta(const struct run *run, const struct report_progress *p)
+{
+	int64_t left_us = atomic_load(&run->progress.ends_us) - clock_mono_us();
+
+	if (request_lane(&run->request) == MAKE_LANE_VERIFY)
+		return p->rate_bytes_per_s && p->expected_bytes > p->read_bytes
+		               ? (int64_t)((p->expected_bytes - p->read_bytes) / p->rate_bytes_per_s)
+		               : -1;
+	/* It takes longer than was thought, so nothing is known any more. */
+	if (left_us < 0)
+		return -1;
+	for (size_t i = run->targets_done + 1; i < run->targets.count; i++) {
+		if (run->targets.items[i].expected_us == 0)
+			return -1;
+		left_us += run->targets.items[i].expected_us;
+	}
+	return left_us / US_PER_S;
+}
+
+static void fill_progress(const struct jobs *j, const struct run *run, struct report_progress *ret)
 {
 	int64_t now_ms = clock_mono_ms();
 	const struct sample *from;
 
 	ret->eta_s = -1;
+	lanes_tell_waiting(j, run, ret->waits_for, sizeof(ret->waits_for));
 	ret->targets_done = run->targets_done;
 	ret->expected_bytes = run->expected_bytes;
 	if (run->started_ms == 0)
@@ -195,7 +217,8 @@ static void fill_progress(const struct run *run, struct report_progress *ret)
 	if (now_ms > from->at_ms)
 		ret->rate_bytes_per_s =
 		        (ret->read_bytes - from->bytes) * 1000 / (uint64_t)(now_ms - from->at_ms);
-	ret->eta_s = estimate_eta(ret);
+	ret->reads = run->request.work != NULL;
+	ret->eta_s = ret->reads ? estimate_work_eta(run, ret) : estimate_eta(ret);
 }
 
 bool jobs_progress(struct jobs *j, int64_t run_id, struct report_progress *ret)
@@ -204,12 +227,14 @@ bool jobs_progress(struct jobs *j, int64_t run_id, struct report_progress *ret)
 	bool live;
 
 	*ret = (struct report_progress){0};
+	if (!j)
+		return false;
 	pthread_mutex_lock(&j->lock);
 	for (run = j->runs; run && run->id != run_id; run = run->next)
 		;
 	live = run && run->state != LIVE_ENDED;
 	if (live)
-		fill_progress(run, ret);
+		fill_progress(j, run, ret);
 	pthread_mutex_unlock(&j->lock);
 	return live;
 }

@@ -24,6 +24,7 @@ static void describe_draft(struct draft *d, const struct draft_options *options,
 	d->m.job = mem_strdup(order->job->name);
 	d->m.kind = mem_strdup(options->kind);
 	d->m.target = mem_strdup(order->target->label);
+	d->m.class = mem_strdup(order->target->class);
 	d->m.triggered_by = mem_strdup(order->triggered_by);
 	d->m.note = mem_strdup(order->note);
 	d->m.keepfs_version = mem_strdup(KEEPFS_VERSION);
@@ -31,6 +32,9 @@ static void describe_draft(struct draft *d, const struct draft_options *options,
 	d->m.is_directory = options->is_directory;
 	d->m.run_id = order->run_id;
 	d->m.started_at_us = options->started_at_us;
+	d->m.hold = mem_strdup(order->hold);
+	if (order->keep_ms)
+		d->m.keep_until_us = options->started_at_us + order->keep_ms * 1000;
 }
 
 int draft_new(const struct draft_options *options, struct draft **ret_draft, struct error *err)
@@ -325,6 +329,26 @@ static void sum_up_file(struct draft *d)
 	str_copy(d->m.sha256, sizeof(d->m.sha256), d->m.files[0].sha256);
 }
 
+/* Whether it is the first of its day, of its week, and so on, is a help: a backup that does not know is a backup. */
+static void tag(struct draft *d)
+{
+	const struct conf *conf = make_conf_ref(d->ctx);
+	const struct conf_job *job = d->order->job;
+	const char *name = conf_zone_name(conf, job);
+	_cleanup(zone) struct zone *zone = NULL;
+	struct retention_rules rules;
+	struct error err = {0};
+	int r = zone_load(name, &zone, &err);
+
+	conf_policy_rules(job, &job->policy, &rules);
+	if (r == 0)
+		r = artifact_tag(d->ctx->repository, &rules, zone, &d->m, &err);
+	make_conf_unref(d->ctx, conf);
+	if (r < 0)
+		make_say(d->order, "of which periods it is the first backup is found out later: %s",
+		         err.message);
+}
+
 int draft_publish(struct draft *d, const struct draft_check *check, struct manifest *ret, struct error *err)
 {
 	int r = 0;
@@ -340,6 +364,7 @@ int draft_publish(struct draft *d, const struct draft_check *check, struct manif
 	if (!d->m.is_directory)
 		sum_up_file(d);
 	d->m.finished_at_us = make_now_us(d->ctx);
+	tag(d);
 	d->publishing = true;
 	r = artifact_publish(d->ctx->repository, &d->m, d->order->cancel, err);
 	d->published = r >= 0;

@@ -14,6 +14,24 @@ int64_t make_now_us(const struct make_context *ctx)
 	return ctx->now_us ? ctx->now_us() : clock_now_us();
 }
 
+const struct conf *make_conf_ref(const struct make_context *ctx)
+{
+	return ctx->live ? conf_live_ref(ctx->live) : ctx->conf;
+}
+
+void make_conf_unref(const struct make_context *ctx, const struct conf *conf)
+{
+	if (ctx->live)
+		conf_unref(conf);
+}
+
+void make_time(const struct make_context *ctx, struct artifact_time *ret)
+{
+	artifact_read_clock(ret);
+	if (ctx->now_us)
+		*ret = (struct artifact_time){.now_us = ctx->now_us()};
+}
+
 void make_say(const struct make_order *order, const char *fmt, ...)
 {
 	_cleanup(str) struct str line = {0};
@@ -35,9 +53,10 @@ void make_warn(const struct make_order *order, const char *fmt, ...)
 	va_start(args, fmt);
 	str_vappendf(&line, fmt, args);
 	va_end(args);
-	make_say(order, "warning: %s", str_text(&line));
 	if (order->warn)
 		order->warn(order->log_arg, str_text(&line));
+	else
+		make_say(order, "warning: %s", str_text(&line));
 }
 
 void make_found(const struct make_findings *findings, bool ok, const char *name, const char *fmt, ...)
@@ -48,32 +67,19 @@ void make_found(const struct make_findings *findings, bool ok, const char *name,
 	va_start(args, fmt);
 	str_vappendf(&detail, fmt, args);
 	va_end(args);
-	findings->add(findings->arg, ok, name, str_text(&detail));
+	findings->add(findings->arg, ok, name, str_text(&detail), NULL);
 }
 
-struct make_target *make_targets_add(struct make_targets *targets)
+void make_found_mendable(const struct make_findings *findings, const char *name, const char *fix,
+                         const char *fmt, ...)
 {
-	size_t count = targets->count;
+	_cleanup(str) struct str detail = {0};
+	va_list args;
 
-	/* The room for them is a power of two. */
-	if ((count & (count - 1)) == 0)
-		targets->items = mem_resize(targets->items, count ? 2 * count : 1, sizeof(*targets->items));
-	targets->items[count] = (struct make_target){0};
-	targets->count++;
-	return &targets->items[count];
-}
-
-void make_targets_finish(struct make_targets *targets)
-{
-	for (size_t i = 0; i < targets->count; i++) {
-		free(targets->items[i].name);
-		free(targets->items[i].label);
-		free(targets->items[i].directory);
-		free(targets->items[i].stem);
-		free(targets->items[i].problem);
-	}
-	free(targets->items);
-	*targets = (struct make_targets){0};
+	va_start(args, fmt);
+	str_vappendf(&detail, fmt, args);
+	va_end(args);
+	findings->add(findings->arg, false, name, str_text(&detail), fix);
 }
 
 char *make_directory_of(const struct conf_job *job, const char *below)

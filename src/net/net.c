@@ -264,6 +264,11 @@ static void unlock_share(CURL *easy, curl_lock_data data, void *arg)
 	pthread_mutex_unlock(&net->share_locks[data]);
 }
 
+void net_init_curl(void)
+{
+	pthread_once(&curl_once, init_curl);
+}
+
 static struct net *destroy(struct net *net)
 {
 	free_lines(net->idle);
@@ -282,7 +287,7 @@ int net_new(const struct net_options *options, struct net **ret_net, struct erro
 {
 	struct net *net = mem_alloc(sizeof(*net));
 
-	pthread_once(&curl_once, init_curl);
+	net_init_curl();
 	pthread_mutex_init(&net->lock, NULL);
 	pthread_cond_init(&net->callers_changed, NULL);
 	for (int i = 0; i < CURL_LOCK_DATA_LAST; i++)

@@ -45,6 +45,9 @@ struct transfer {
 	struct transfer *next;
 };
 
+/** net_init_curl() - once for the process, before anything else of curl. Any thread. */
+void net_init_curl(void);
+
 /** proxy_name() - "the proxy http://host:port (from https_proxy)", heap, without its password; NULL when the
  * environment names none for @url. */
 char *proxy_name(const char *url);

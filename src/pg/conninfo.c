@@ -9,6 +9,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/pg.h>
+#include <keepfs/pg/find.h>
 
 #include <errno.h>
 #include <string.h>
@@ -53,6 +54,27 @@ char *pg_database_conninfo(const char *name)
 
 	append_option(&out, "dbname", name);
 	return str_take(&out);
+}
+
+bool pg_conninfo_is_name(const char *text)
+{
+	return conninfo_is_plain(text);
+}
+
+/* What libpq takes without quotes, and a file of the configuration without a comment in it. */
+static bool needs_no_quotes(const char *value)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/:@+,";
+
+	return *value && !value[strspn(value, plain)];
+}
+
+void pg_conninfo_add(struct str *conninfo, const char *keyword, const char *value)
+{
+	if (!needs_no_quotes(value))
+		append_option(conninfo, keyword, value);
+	else
+		str_appendf(conninfo, "%s%s=%s", conninfo->len > 0 ? " " : "", keyword, value);
 }
 
 static PQconninfoOption *parse_plain(const char *name, char **ret_words)
@@ -162,4 +184,28 @@ char *pg_conninfo_database(const char *conninfo)
 	if (!name && defaults)
 		name = conninfo_value(defaults, "user");
 	return mem_strdup(name ? name : "");
+}
+
+static char *with_setting(const char *conninfo, const char *keyword, const char *value)
+{
+	_cleanup(pq_options) PQconninfoOption *options = NULL;
+	_cleanup(str) struct str out = {0};
+
+	if (conninfo_parse(conninfo, &options, NULL) < 0)
+		return mem_strdup("");
+	for (const PQconninfoOption *o = options; o->keyword; o++)
+		if (o->val && o->val[0] && !strchr(o->dispchar, '*') && strcmp(o->keyword, keyword) != 0)
+			pg_conninfo_add(&out, o->keyword, o->val);
+	pg_conninfo_add(&out, keyword, value);
+	return str_take(&out);
+}
+
+char *pg_conninfo_with_database(const char *conninfo, const char *database)
+{
+	return with_setting(conninfo, "dbname", database);
+}
+
+char *pg_conninfo_with_user(const char *conninfo, const char *user)
+{
+	return with_setting(conninfo, "user", user);
 }

@@ -131,6 +131,8 @@ static void consider_pattern(struct choice *choice, const char *pattern)
 static int not_found(const struct choice *choice, const char *bindir, struct error *err)
 {
 	int major = choice->wanted / 10000, minor = choice->wanted / 100 % 100;
+	bool is_server = strcmp(choice->name, "initdb") == 0;
+	const char *key = is_server ? "drill_bindir" : "pg_bindir";
 	char version[16];
 
 	if (major >= 10)
@@ -139,9 +141,10 @@ static int not_found(const struct choice *choice, const char *bindir, struct err
 		snprintf(version, sizeof(version), "%d.%d", major, minor);
 	return error_set(
 	        err, ERROR_USAGE, ENOENT,
-	        "no %s for a server of version %s: it must be %s or newer. Found %s%s%s. Install postgresql-client-%s, or name the directory of the programs: pg_bindir",
+	        "no %s for a server of version %s: it must be %s or newer. Found %s%s%s%s. Install postgresql-%s%s, or name the directory of the programs: %s",
 	        choice->name, version, version, choice->found.len ? "only " : "none",
-	        str_text(&choice->found), bindir ? " in pg_bindir" : "", version);
+	        str_text(&choice->found), bindir ? " in " : "", bindir ? key : "", is_server ? "" : "client-",
+	        version, key);
 }
 
 int pg_find_program(const char *name, const char *bindir, int version_num,

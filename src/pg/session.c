@@ -15,9 +15,9 @@
 
 static int send_query(const struct pg_session *s, const struct session_query *query)
 {
-	if (!query->binary)
+	if (!query->binary && !query->alone)
 		return PQsendQuery(s->conn, query->sql);
-	return PQsendQueryParams(s->conn, query->sql, 0, NULL, NULL, NULL, NULL, 1);
+	return PQsendQueryParams(s->conn, query->sql, 0, NULL, NULL, NULL, NULL, query->binary);
 }
 
 static bool is_copy(ExecStatusType status)

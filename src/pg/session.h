@@ -43,6 +43,7 @@ int session_find_pooler(struct pg_session *s, const struct session_place *place,
 struct session_query {
 	const char *sql;
 	bool binary;      /* values of the result; one statement only then */
+	bool alone;       /* one statement only: the server refuses what stands behind a ';' */
 	int64_t limit_ms; /* 0: none */
 };
 

@@ -65,6 +65,15 @@ static bool is_for_postgres(const char *variable)
 	return is_listed(variable, list);
 }
 
+/* What finds programs and libraries, and says how to write. */
+static bool is_for_servers(const char *variable)
+{
+	static const char *const list[] = {"PATH",  "TMPDIR", "LANG",       "LANGUAGE", "LC_*",    "TZ",
+	                                   "TZDIR", "LD_*",   "GCONV_PATH", "LOCPATH",  "NLSPATH", NULL};
+
+	return is_listed(variable, list);
+}
+
 /* What the service manager has told this process, and no other. */
 static bool is_ours_alone(const char *variable)
 {
@@ -77,7 +86,7 @@ static bool may_have(enum proc_env which, const char *variable)
 {
 	if (which == PROC_ENV_HOOK)
 		return !is_ours_alone(variable) && !conf_variable_is_private(variable);
-	return is_for_postgres(variable);
+	return which == PROC_ENV_SERVER ? is_for_servers(variable) : is_for_postgres(variable);
 }
 
 char **env_merge(enum proc_env which, const char *const *extra)

@@ -16,6 +16,7 @@
 #include "tail.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/proc.h>
@@ -31,6 +32,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
@@ -44,6 +46,7 @@ struct proc {
 	char *program;
 	struct child child;
 	int pidfd;
+	int stdin_fd; /* with input_pipe, until its end; else -1 */
 	int stdout_fd;
 	int stderr_fd;
 	int wake_fd;
@@ -188,8 +191,8 @@ static void *keep_stderr(void *arg)
 	return NULL;
 }
 
-static int prepare_spawn(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attr, int stdout_fd,
-                         int stderr_fd)
+static int prepare_spawn(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attr, int stdin_fd,
+                         int stdout_fd, int stderr_fd)
 {
 	sigset_t none, all;
 	int r;
@@ -201,7 +204,8 @@ static int prepare_spawn(posix_spawn_file_actions_t *actions, posix_spawnattr_t 
 	posix_spawnattr_setpgroup(attr, 0);
 	posix_spawnattr_setflags(attr,
 	                         POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	r = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	r = stdin_fd < 0 ? posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+	                 : posix_spawn_file_actions_adddup2(actions, stdin_fd, STDIN_FILENO);
 	if (r == 0)
 		r = posix_spawn_file_actions_adddup2(actions, stdout_fd, STDOUT_FILENO);
 	if (r == 0)
@@ -210,27 +214,6 @@ static int prepare_spawn(posix_spawn_file_actions_t *actions, posix_spawnattr_t 
 	if (r == 0)
 		r = posix_spawn_file_actions_addclosefrom_np(actions, CHILD_FIRST_OWN_FD);
 	return r;
-}
-
-static int spawn(struct proc *p, const struct proc_options *options, int stdout_fd, int stderr_fd)
-{
-	_cleanup(free) char **env = env_merge(options->env, options->extra_env);
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	int r;
-
-	if (posix_spawn_file_actions_init(&actions) != 0)
-		return -ENOMEM;
-	if (posix_spawnattr_init(&attr) != 0) {
-		posix_spawn_file_actions_destroy(&actions);
-		return -ENOMEM;
-	}
-	r = prepare_spawn(&actions, &attr, stdout_fd, stderr_fd);
-	if (r == 0)
-		r = children_spawn(&p->child, p->program, &actions, &attr, (char *const *)options->argv, env);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&actions);
-	return -r;
 }
 
 /* A pipe whose ends are none of the standard descriptors, so that dup2() in the child cannot overwrite
@@ -256,6 +239,51 @@ static int open_pipe(int *ret_read, int *ret_write)
 	*ret_read = ends[0];
 	*ret_write = ends[1];
 	return 0;
+}
+
+/* A file in memory: unlike a pipe, whoever fills it never waits for the child. -1 without input. */
+static int open_input(const struct proc_options *options, int *ret_fd)
+{
+	int fd, high, r;
+
+	*ret_fd = -1;
+	if (!options->input)
+		return 0;
+	fd = memfd_create("input", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, CHILD_FIRST_OWN_FD);
+	r = high < 0 ? -errno : fd_pwrite_all(high, options->input, options->input_bytes, 0);
+	close(fd);
+	if (r < 0 && high >= 0)
+		close(high);
+	if (r == 0)
+		*ret_fd = high;
+	return r;
+}
+
+static int spawn(struct proc *p, const struct proc_options *options, int stdout_fd, int stderr_fd)
+{
+	_cleanup(free) char **env = env_merge(options->env, options->extra_env);
+	_cleanup(fd) int stdin_fd = -1;
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	int r = options->input_pipe ? open_pipe(&stdin_fd, &p->stdin_fd) : open_input(options, &stdin_fd);
+
+	if (r < 0)
+		return r;
+	if (posix_spawn_file_actions_init(&actions) != 0)
+		return -ENOMEM;
+	if (posix_spawnattr_init(&attr) != 0) {
+		posix_spawn_file_actions_destroy(&actions);
+		return -ENOMEM;
+	}
+	r = prepare_spawn(&actions, &attr, stdin_fd, stdout_fd, stderr_fd);
+	if (r == 0)
+		r = children_spawn(&p->child, p->program, &actions, &attr, (char *const *)options->argv, env);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	return -r;
 }
 
 static int open_descriptors(struct proc *p, bool output_to_lines, int *ret_stdout, int *ret_stderr)
@@ -299,7 +327,7 @@ int proc_start(const struct proc_options *options, struct proc **ret_proc, struc
 	_cleanup(fd) int stderr_fd = -1;
 	int r;
 
-	p->pidfd = p->stdout_fd = p->stderr_fd = p->wake_fd = -1;
+	p->pidfd = p->stdin_fd = p->stdout_fd = p->stderr_fd = p->wake_fd = -1;
 	p->program = mem_strdup(options->argv[0]);
 	p->tail.on_line = options->on_stderr_line;
 	p->tail.arg = options->arg;
@@ -326,6 +354,29 @@ int proc_start(const struct proc_options *options, struct proc **ret_proc, struc
 int proc_stdout(const struct proc *p)
 {
 	return p->stdout_fd;
+}
+
+int proc_write(struct proc *p, const void *data, size_t len, struct error *err)
+{
+	const char *at = data;
+
+	while (len > 0) {
+		ssize_t n = write(p->stdin_fd, at, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_system(err, errno, "%s reads no further", p->program);
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+void proc_end_input(struct proc *p)
+{
+	if (p->stdin_fd >= 0)
+		close(take_fd(&p->stdin_fd));
 }
 
 static void join_reader(struct proc *p)
@@ -380,6 +431,8 @@ struct proc *proc_free(struct proc *p)
 	if (p->keeper_runs)
 		ask_to_stop(p);
 	join_reader(p);
+	/* Not before it has ended: it would take what it has for all. */
+	proc_end_input(p);
 	close_fd(p->stderr_fd);
 	close_fd(p->wake_fd);
 	close_fd(p->pidfd);

@@ -158,6 +158,11 @@ static const struct {
         [RECORD_HISTORY] = {"history", "runs", pack_runs},
 };
 
+const char *record_directory(enum record_kind kind)
+{
+	return kinds[kind].directory;
+}
+
 /* 1: a record was begun; 0: nothing is due. */
 static int begin_next(const struct records_context *ctx, enum record_kind kind, struct error *err)
 {

@@ -12,7 +12,6 @@
 
 #include <inttypes.h>
 
-#define PACK_ROWS_MAX  10000
 #define KEY_HASH_BYTES 8
 #define GZIP_LEVEL     6
 

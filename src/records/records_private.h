@@ -9,6 +9,11 @@
 /* A record that grew to this is full. Its text is in memory while it is made. */
 #define PACK_BYTES ((size_t)4 << 20)
 
+#define PACK_ROWS_MAX 10000
+
+/** record_directory() - below RECORDS_PREFIX, of the records of @kind: static. */
+const char *record_directory(enum record_kind kind);
+
 struct pack {
 	struct str text; /* lines of JSON, the oldest first */
 	int64_t *ids;    /* of the rows that they tell of */

@@ -35,9 +35,10 @@ static void check_dates_of(struct checking *c, const char *job)
 		return;
 	if (r < 0)
 		checking_catalog_failed(c, r);
-	else if (is_ahead(c, dated.at_us))
+	else if (is_ahead(c, dated.at_us)) {
 		tell_date(c, &dated, "which is in the future");
-	else if (!dated.made_last && dated.at_us > dated.newest_at_us + CLOCKS_DIFFER_US)
+		checking_changes_at(c, dated.at_us - CLOCKS_DIFFER_US);
+	} else if (!dated.made_last && dated.at_us > dated.newest_at_us + CLOCKS_DIFFER_US)
 		tell_date(c, &dated, "and later than one that was made after it");
 }
 

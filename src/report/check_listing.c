@@ -33,6 +33,6 @@ void check_listing(struct checking *c)
 	if (r < 0)
 		checking_catalog_failed(c, r);
 	if (u.count > UNLISTED_SHOWN)
-		checking_add(c, REPORT_WARN, mem_strdup("unlisted backups"), "")->text =
-		        mem_printf("%" PRIu64 " in all", u.count);
+		checking_add_rest(c, REPORT_WARN, mem_strdup("unlisted backups"), "",
+		                  mem_printf("%" PRIu64 " in all", u.count));
 }

@@ -6,6 +6,7 @@
 #include "runs.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
 #include <keepfs/catalog/probes.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/store.h>
@@ -72,6 +73,11 @@ static const char *job_of_probe(const struct conf *conf, const char *probe)
 	return job ? job->name : NULL;
 }
 
+static bool is_about_pg_dump(const struct catalog_probe *probe)
+{
+	return str_starts(probe->check, "pg_dump ");
+}
+
 static void tell_probe(struct checking *c, const struct catalog_probe *probe)
 {
 	enum report_health level = strcmp(probe->check, "store") == 0 ? REPORT_CRIT : REPORT_WARN;
@@ -80,27 +86,52 @@ static void tell_probe(struct checking *c, const struct catalog_probe *probe)
 
 	item->since_us = probe->at_us;
 	item->text = mem_printf("failed %s: %s", line_time(probe->at_us, "-", at), probe->detail);
-	item->what_to_do = mem_strdup("try again with: keepfs check");
+	item->what_to_do = probe->fix[0] ? mem_printf("%s; then try again with: keepfs check", probe->fix)
+	                                 : mem_strdup("try again with: keepfs check");
+}
+
+static ssize_t load_probes(struct checking *c, struct catalog_probe *probes)
+{
+	ssize_t count = catalog_probes(c->from->catalog, probes, PROBES_MAX);
+
+	if (count < 0)
+		checking_catalog_failed(c, (int)count);
+	return count;
+}
+
+/* No run has proved the opposite since. */
+static bool stands_in_the_way(struct checking *c, const struct catalog_probe *probe)
+{
+	return !probe->ok && last_completed(c, job_of_probe(c->from->conf, probe->check)) <= probe->at_us;
 }
 
 void check_probes(struct checking *c)
 {
 	_cleanup(free) struct catalog_probe *probes = mem_array(PROBES_MAX, sizeof(*probes));
-	ssize_t count = catalog_probes(c->from->catalog, probes, PROBES_MAX);
+	ssize_t count = load_probes(c, probes);
 	unsigned failed = 0;
 	char at[32];
 
-	if (count < 0)
-		checking_catalog_failed(c, (int)count);
 	for (ssize_t i = 0; i < count; i++) {
-		if (probes[i].ok ||
-		    last_completed(c, job_of_probe(c->from->conf, probes[i].check)) > probes[i].at_us)
+		if (!stands_in_the_way(c, &probes[i]))
 			continue;
 		failed++;
-		tell_probe(c, &probes[i]);
+		if (!is_about_pg_dump(&probes[i]))
+			tell_probe(c, &probes[i]);
 	}
 	if (count > 0 && failed == 0)
 		checking_add(c, REPORT_OK, mem_strdup("checks"), "")->text =
 		        mem_printf("nothing that 'keepfs check' found on %s stands in the way",
 		                   line_time(probes[0].at_us, "-", at));
+}
+
+/* No program, or only older ones than the server of a job: what the probe says of it tells what to install. */
+void check_pg_dump(struct checking *c)
+{
+	_cleanup(free) struct catalog_probe *probes = mem_array(PROBES_MAX, sizeof(*probes));
+	ssize_t count = load_probes(c, probes);
+
+	for (ssize_t i = 0; i < count; i++)
+		if (is_about_pg_dump(&probes[i]) && stands_in_the_way(c, &probes[i]))
+			tell_probe(c, &probes[i]);
 }

@@ -29,9 +29,19 @@ struct checking {
  */
 struct health_item *checking_add(struct checking *c, enum report_health level, char *name,
                                  const char *subject);
+/** checking_add_rest() - add an item that stands for those that are too many for the list; @name and @text are consumed. */
+void checking_add_rest(struct checking *c, enum report_health level, char *name, const char *subject,
+                       char *text);
+/** checking_changes_at() - what the check finds may be another at @at_us, because time passes, and for no other reason: who
+ * waits for changes looks again then. */
+void checking_changes_at(struct checking *c, int64_t at_us);
 /** checking_catalog_failed() - the catalog could not answer (@r: its negative errno): that is an item of its own, once,
  * however many questions it was asked. */
 void checking_catalog_failed(struct checking *c, int r);
+
+/** acks_apply() - note at each item whether somebody has acknowledged it; forget what was said of items that have gone, have got
+ * worse, or whose time is over. The last step of a gathering. */
+void acks_apply(struct checking *c);
 
 /* By how much clocks may differ that somebody sets. */
 #define CLOCKS_DIFFER_US (INT64_C(300) * 1000000)
@@ -39,14 +49,28 @@ void checking_catalog_failed(struct checking *c, int r);
 /** is_ahead() - is a time later than now, by more than clocks differ that somebody sets? */
 bool is_ahead(const struct checking *c, int64_t at_us);
 
+void check_prune(struct checking *c);
 void check_jobs(struct checking *c);
+void check_failing(struct checking *c);
+void check_overdue(struct checking *c);
+void check_anomaly(struct checking *c);
 void check_clock(struct checking *c);
 void check_listing(struct checking *c);
 void check_damaged(struct checking *c);
+void check_scrub(struct checking *c);
+void check_restore(struct checking *c);
+void check_drill(struct checking *c);
+void check_rto(struct checking *c);
 void check_reads(struct checking *c);
 void check_cache(struct checking *c);
 void check_conf(struct checking *c);
 void check_store(struct checking *c);
 void check_probes(struct checking *c);
+void check_pg_dump(struct checking *c);
 void check_space(struct checking *c);
 void check_versions(struct checking *c);
+void check_catalog_copy(struct checking *c);
+void check_notices(struct checking *c);
+void check_registries(struct checking *c);
+void check_uncovered(struct checking *c);
+void check_schedule(struct checking *c);

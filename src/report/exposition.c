@@ -73,6 +73,15 @@ void expose_number(struct spool *out, const char *name, const char *const *label
 	put_lines(out, &line);
 }
 
+void expose_real(struct spool *out, const char *name, const char *const *labels, double value)
+{
+	_cleanup(str) struct str line = {0};
+
+	append_series(&line, name, "", labels, NULL);
+	str_appendf(&line, "%.15g\n", value);
+	put_lines(out, &line);
+}
+
 void expose_seconds(struct spool *out, const char *name, const char *const *labels, int64_t us)
 {
 	_cleanup(str) struct str line = {0};

@@ -17,6 +17,8 @@
  * and backslashes. */
 void expose_family(struct spool *out, const char *name, const char *type, const char *help);
 void expose_number(struct spool *out, const char *name, const char *const *labels, uint64_t value);
+/** expose_real() - a number that is not whole, not negative and finite. */
+void expose_real(struct spool *out, const char *name, const char *const *labels, double value);
 /** expose_seconds() - microseconds (not negative) as seconds. */
 void expose_seconds(struct spool *out, const char *name, const char *const *labels, int64_t us);
 /** expose_histogram() - its buckets, each with those before it, its sum in seconds and its count. */

@@ -12,11 +12,19 @@ static const struct {
 	const char *name; /* a stable word: metrics and notices of other programs may know it */
 	void (*run)(struct checking *c);
 } checks[] = {
-        {"job", check_jobs},           {"clock", check_clock},       {"unlisted", check_listing},
-        {"damaged", check_damaged},    {"reads", check_reads},       {"cache", check_cache},
-        {"configuration", check_conf}, {"store", check_store},       {"probe", check_probes},
-        {"space", check_space},        {"versions", check_versions},
+        {"job", check_jobs},          {"failing", check_failing},     {"overdue", check_overdue},
+        {"anomaly", check_anomaly},   {"clock", check_clock},         {"unlisted", check_listing},
+        {"damaged", check_damaged},   {"scrub", check_scrub},         {"reads", check_reads},
+        {"cache", check_cache},       {"configuration", check_conf},  {"store", check_store},
+        {"probe", check_probes},      {"pg_dump", check_pg_dump},     {"space", check_space},
+        {"versions", check_versions}, {"registry", check_registries}, {"uncovered", check_uncovered},
+        {"schedule", check_schedule}, {"prune", check_prune},         {"catalog_copy", check_catalog_copy},
+        {"notices", check_notices},   {"restore", check_restore},     {"drill", check_drill},
+        {"rto", check_rto},
 };
+
+/* What any check says when the catalog cannot answer. */
+#define CATALOG_CHECK "catalog"
 
 static const char *const level_names[] = {[REPORT_OK] = "OK", [REPORT_WARN] = "WARN", [REPORT_CRIT] = "CRIT"};
 
@@ -46,6 +54,23 @@ struct health_item *checking_add(struct checking *c, enum report_health level, c
 	return &h->items[h->count++];
 }
 
+void checking_add_rest(struct checking *c, enum report_health level, char *name, const char *subject,
+                       char *text)
+{
+	struct health_item *item = checking_add(c, level, name, subject);
+
+	item->text = text;
+	item->is_rest = true;
+}
+
+void checking_changes_at(struct checking *c, int64_t at_us)
+{
+	struct health *h = c->found;
+
+	if (at_us > c->from->now_us && (!h->next_change_us || at_us < h->next_change_us))
+		h->next_change_us = at_us;
+}
+
 void checking_catalog_failed(struct checking *c, int r)
 {
 	struct health_item *item;
@@ -53,10 +78,17 @@ void checking_catalog_failed(struct checking *c, int r)
 	if (c->catalog_failed)
 		return;
 	c->catalog_failed = true;
-	item = checking_add(c, REPORT_CRIT, mem_strdup("catalog"), "");
-	item->check = "catalog";
+	item = checking_add(c, REPORT_CRIT, mem_strdup(CATALOG_CHECK), "");
+	item->check = CATALOG_CHECK;
 	item->text = mem_printf("cannot be read: %s", strerror(-r));
 	item->what_to_do = mem_strdup("look at the daemon's log, and see 'keepfs rebuild'");
+}
+
+const char *health_check_name(size_t number)
+{
+	if (number < ARRAY_SIZE(checks))
+		return checks[number].name;
+	return number == ARRAY_SIZE(checks) ? CATALOG_CHECK : NULL;
 }
 
 void health_gather(const struct report_sources *from, struct health *ret)
@@ -67,6 +99,7 @@ void health_gather(const struct report_sources *from, struct health *ret)
 		c.check = checks[i].name;
 		checks[i].run(&c);
 	}
+	acks_apply(&c);
 }
 
 void health_finish(struct health *h)
@@ -76,6 +109,8 @@ void health_finish(struct health *h)
 		free(h->items[i].name);
 		free(h->items[i].text);
 		free(h->items[i].what_to_do);
+		free(h->items[i].acknowledged_by);
+		free(h->items[i].acknowledged_why);
 	}
 	free(h->items);
 	*h = (struct health){0};
@@ -86,7 +121,7 @@ enum report_health health_worst(const struct health *h)
 	enum report_health worst = REPORT_OK;
 
 	for (size_t i = 0; i < h->count; i++)
-		if (h->items[i].level > worst)
+		if (!health_is_acknowledged(&h->items[i]) && h->items[i].level > worst)
 			worst = h->items[i].level;
 	return worst;
 }

@@ -8,11 +8,28 @@
 int metrics_health(const struct report_sources *from, struct spool *out);
 /** metrics_jobs() - backups and runs, by job. */
 int metrics_jobs(const struct report_sources *from, struct spool *out);
+/** metrics_watched() - what is expected of each job, and how that is kept; when the store is full. */
+int metrics_watched(const struct report_sources *from, struct spool *out);
+/** metrics_schedule() - when runs begin by themselves; databases that no job backs up. */
+int metrics_schedule(const struct report_sources *from, struct spool *out);
+/** metrics_retention() - what is kept, held and in the trash, by job. */
+int metrics_retention(const struct report_sources *from, struct spool *out);
 /** metrics_store() - its capacity, and its calls since the process began. */
 int metrics_store(const struct report_sources *from, struct spool *out);
+/** metrics_drill() - rehearsed restores, by job, and how long a restore takes. metrics_restores() - what restores change now, and what they
+ * have left. */
+int metrics_drill(const struct report_sources *from, struct spool *out);
+int metrics_restores(const struct report_sources *from, struct spool *out);
+/** metrics_proven() - what is proven of backups, by job. metrics_scrub() - how far reading everything again has come. */
+int metrics_proven(const struct report_sources *from, struct spool *out);
+int metrics_scrub(const struct report_sources *from, struct spool *out);
+/** metrics_copy() - the copy of the catalog in the store, when there is one. */
+int metrics_copy(const struct report_sources *from, struct spool *out);
 /** metrics_reader() - reads of backups since the process began. */
 int metrics_reader(const struct report_sources *from, struct spool *out);
 /** metrics_cache() - the disk cache. */
 int metrics_cache(const struct report_sources *from, struct spool *out);
+/** metrics_notices() - what waits for each receiver of notices that there is. */
+int metrics_notices(const struct report_sources *from, struct spool *out);
 /** metrics_process() - of this process, from /proc/self; what cannot be read there is left out. */
 int metrics_process(const struct report_sources *from, struct spool *out);

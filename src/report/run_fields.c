@@ -31,6 +31,8 @@ const struct run_field run_fields[] = {
         {"options", RUN_FIELD_TEXT, AT(options)},
         {"warning", RUN_FIELD_TEXT, AT(warning)},
         {"damaged", RUN_FIELD_TEXT, AT(damaged)},
+        {"tier", RUN_FIELD_TEXT, AT(tier)},
+        {"org", RUN_FIELD_TEXT, AT(org)},
 };
 const size_t run_field_count = ARRAY_SIZE(run_fields);
 

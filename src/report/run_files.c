@@ -55,13 +55,16 @@ static int write_targets(struct catalog *c, int64_t run_id, struct spool *out)
 	return (int)count;
 }
 
-int report_run_status(struct catalog *c, const struct catalog_run *run, struct spool *out)
+int report_run_status(struct catalog *c, const struct catalog_run *run, const struct report_progress *p,
+                      struct spool *out)
 {
 	_cleanup(str) struct str text = {0};
 	int r;
 
 	for (size_t i = 0; i < run_field_count; i++)
 		append_fact(&text, &run_fields[i], run);
+	if (p && *p->waits_for)
+		str_appendf(&text, "waits_for %s\n", p->waits_for);
 	spool_append(out, str_text(&text), text.len);
 	r = write_targets(c, run->id, out);
 	return r < 0 ? r : spool_error(out);
@@ -81,6 +84,18 @@ static void append_word(struct str *out, const char *text)
 	}
 }
 
+static const char *phase_of(const struct catalog_run *run, const struct report_progress *p)
+{
+	static const struct {
+		const char *kind, *phase;
+	} works[] = {{"restore", "restoring"}, {"drill", "drilling"}, {"verify", "checking"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(works); i++)
+		if (str_equal(run->kind, works[i].kind))
+			return works[i].phase;
+	return p->verifying ? "verifying" : "dumping";
+}
+
 static void append_live_figures(struct str *line, const struct catalog_run *run,
                                 const struct report_progress *p)
 {
@@ -93,10 +108,14 @@ static void append_live_figures(struct str *line, const struct catalog_run *run,
 	str_appendf(line, " targets_done=%" PRIu64 " verified_bytes=%" PRIu64, p->targets_done,
 	            p->verified_bytes);
 	if (run->state == RUN_RUNNING)
-		str_appendf(line, " phase=%s", p->verifying ? "verifying" : "dumping");
+		str_appendf(line, " phase=%s", phase_of(run, p));
 	if (*p->target) {
 		str_append(line, " database=");
 		append_word(line, p->target);
+	}
+	if (*p->waits_for) {
+		str_append(line, " waits_for=");
+		append_word(line, p->waits_for);
 	}
 }
 

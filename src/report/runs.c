@@ -6,8 +6,6 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/runs.h>
 
-#include <string.h>
-
 #define PAGE_RUNS 64
 
 int runs_each(struct catalog *c, const char *job, bool (*row)(void *arg, const struct catalog_run *run),
@@ -28,28 +26,9 @@ int runs_each(struct catalog *c, const char *job, bool (*row)(void *arg, const s
 	}
 }
 
-struct last_ended {
-	const char *job; /* NULL: any */
-	enum run_state state;
-	int64_t at_us;
-};
-
-static void take_last_ended(void *arg, const char *job, enum run_state state, uint64_t runs, int64_t at_us)
-{
-	struct last_ended *last = arg;
-
-	if (state == last->state && (!last->job || strcmp(job, last->job) == 0) && at_us > last->at_us)
-		last->at_us = at_us;
-}
-
 int runs_last_ended(struct catalog *c, const char *job, enum run_state state, int64_t *ret_us)
 {
-	struct last_ended last = {.job = job, .state = state};
-	int r = catalog_run_totals(c, take_last_ended, &last);
-
-	if (r == 0)
-		*ret_us = last.at_us;
-	return r;
+	return catalog_last_ended(c, job, state, ret_us);
 }
 
 bool run_is_live(const struct catalog_run *run)

@@ -14,8 +14,7 @@
  * catalog is asked for pages: no query is open while @row works. Return: 0; negative errno of the catalog. */
 int runs_each(struct catalog *c, const char *job, bool (*row)(void *arg, const struct catalog_run *run),
               void *arg);
-/** runs_last_ended() - when a run (of @job; NULL: of any) last ended in @state, in *@ret_us; 0: none ever did. Costs
- * nothing per run. */
+/** runs_last_ended() - catalog_last_ended(). */
 int runs_last_ended(struct catalog *c, const char *job, enum run_state state, int64_t *ret_us);
 /** run_object() - the object of history.jsonl; the caller's. */
 struct json *run_object(const struct catalog_run *run);

@@ -3,8 +3,10 @@
  * one record for each job that ever ran. */
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/copy.h>
 #include <keepfs/catalog/probes.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/catalog/trash.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/report/status.h>
 
@@ -52,10 +54,15 @@ static int set_totals(struct catalog *c, const struct job_counts *counts, struct
 {
 	struct catalog_totals totals = {0};
 	struct json *runs = json_object_new();
+	uint64_t trashed = 0, trashed_bytes = 0;
 	int r = catalog_totals(c, counts->job, &totals);
 
+	if (r == 0)
+		r = catalog_trash_total(c, counts->job, &trashed, &trashed_bytes);
 	json_set_int(j, "artifacts", (int64_t)totals.artifacts);
 	json_set_int(j, "stored_bytes", (int64_t)totals.stored_bytes);
+	json_set_int(j, "trash_artifacts", (int64_t)trashed);
+	json_set_int(j, "trash_bytes", (int64_t)trashed_bytes);
 	json_set_time(j, "oldest", totals.oldest_at_us);
 	json_set_time(j, "newest", totals.newest_at_us);
 	json_set_time(j, "newest_whole", totals.newest_whole_at_us);
@@ -71,6 +78,7 @@ static void set_store(const struct report_sources *from, struct json *j)
 {
 	const struct conf_store *conf = &from->conf->store;
 	struct json *store = json_object_new();
+	struct catalog_copy_state copy = {0};
 
 	json_set_string(store, "url", conf->url);
 	json_set_time(store, "verified", catalog_store_verified(from->catalog, conf->url));
@@ -78,6 +86,8 @@ static void set_store(const struct report_sources *from, struct json *j)
 		json_set_int(store, "capacity_bytes", (int64_t)conf->capacity_bytes);
 	else
 		json_set_string(store, "capacity_bytes", NULL);
+	(void)catalog_copy_state(from->catalog, &copy);
+	json_set_time(store, "catalog_copy", copy.key[0] ? copy.current_us : 0);
 	json_set(j, "store", store);
 }
 

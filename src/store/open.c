@@ -11,7 +11,8 @@
 static int open_driver(const struct conf_store *conf, struct net *net, struct store **ret, struct error *err)
 {
 	if (str_starts(conf->url, "dir:"))
-		return store_dir_new(conf->url + strlen("dir:"), ret, err);
+		return (conf->read_only ? store_dir_new_read_only : store_dir_new)(conf->url + strlen("dir:"),
+		                                                                   ret, err);
 	if (str_starts(conf->url, "s3://") && net)
 		return store_s3_new(conf, net, ret, err);
 	return error_set(err, ERROR_USAGE, EINVAL,

@@ -43,6 +43,8 @@ struct readback {
 	unsigned span_count;
 	struct span spans[SPANS_AT_ONCE]; /* a ring */
 	size_t next_extent;               /* of the span that is asked for next */
+	size_t end_extent;                /* behind the last one that is read */
+	uint64_t bytes;                   /* of those that are read */
 	struct sha256 *sha256;
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* a span is not busy any more */
@@ -133,14 +135,14 @@ static bool ask_span(struct readback *b, struct span *s)
 {
 	const struct extents *x = b->options->extents;
 
-	if (b->next_extent == x->count)
+	if (b->next_extent == b->end_extent)
 		return false;
 	s->back = b;
 	s->extents = &x->items[b->next_extent];
 	s->offset = s->extents->offset;
 	s->bytes = 0;
 	s->count = 0;
-	while (b->next_extent < x->count &&
+	while (b->next_extent < b->end_extent &&
 	       s->bytes + x->items[b->next_extent].length <= b->span_buffers * POOL_BUFFER_BYTES) {
 		s->bytes += x->items[b->next_extent++].length;
 		s->count++;
@@ -214,11 +216,26 @@ static int check_size(const struct readback *b, struct error *err)
 	                  object.bytes < o->extents->total_bytes ? "ends before the" : "goes on behind the");
 }
 
+static void choose_range(struct readback *b)
+{
+	const struct readback_options *o = b->options;
+	const struct extents *x = o->extents;
+
+	b->end_extent = x->count;
+	b->bytes = x->total_bytes;
+	if (o->count == 0)
+		return;
+	b->next_extent = o->first;
+	b->end_extent = o->first + o->count;
+	b->bytes = (b->end_extent < x->count ? x->items[b->end_extent].offset : x->total_bytes) -
+	           x->items[o->first].offset;
+}
+
 /* Half of the pool is left to others, and a small object needs less. */
 static void choose_spans(struct readback *b)
 {
 	size_t most = pool_buffers(b->options->pool) / 2;
-	uint64_t needed = (b->options->extents->total_bytes + POOL_BUFFER_BYTES - 1) / POOL_BUFFER_BYTES;
+	uint64_t needed = (b->bytes + POOL_BUFFER_BYTES - 1) / POOL_BUFFER_BYTES;
 
 	if (needed == 0)
 		return;
@@ -280,6 +297,7 @@ int stream_readback(const struct readback_options *options, char ret_sha256[stat
 	uint8_t digest[SHA256_BYTES];
 	int r;
 
+	choose_range(&b);
 	choose_spans(&b);
 	pthread_mutex_init(&b.lock, NULL);
 	pthread_cond_init(&b.changed, NULL);
@@ -287,7 +305,7 @@ int stream_readback(const struct readback_options *options, char ret_sha256[stat
 	b.outer_hook = (struct cancel_hook){.wake = stop_readback, .arg = &b};
 	cancel_add_hook(options->cancel, &b.outer_hook);
 	b.sha256 = sha256_new();
-	r = check_size(&b, err);
+	r = options->count > 0 ? 0 : check_size(&b, err);
 	if (r == 0 && b.span_count > 0)
 		r = read_with_threads(&b, err);
 	if (r == 0) {

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
+import datetime
 import os
 import pathlib
 import shutil
 import signal
+import subprocess
+import tempfile
 import uuid
 
 import pytest
 
+import clocks as moved
 import daemon
+import everything
 import postgres
+import receivers
 import stores
 
 
@@ -49,6 +55,14 @@ def noise(pg):
     return "noise"
 
 
+@pytest.fixture(scope="session")
+def with_everything(pg):
+    """the database of everything, once for all tests that only read it"""
+    with everything.extension(pg) as has_extension:
+        everything.build(pg, "everything", has_extension)
+        yield everything.Original(pg, "everything")
+
+
 @pytest.fixture
 def scratch(pg):
     """an empty database to restore into"""
@@ -59,12 +73,27 @@ def scratch(pg):
 
 
 @pytest.fixture
+def target(pg):
+    """a name for a database that is not there; whatever became of it is dropped"""
+    name = f"restored_{os.getpid()}"
+    yield name
+    for found in pg.sql("postgres", f"SELECT datname FROM pg_database WHERE datname LIKE '{name}%'").splitlines():
+        pg.sql("postgres", f'ALTER DATABASE "{found}" CONNECTION LIMIT -1')
+        try:
+            everything.empty(pg, found)
+        except subprocess.CalledProcessError:
+            pass
+        pg.drop(found)
+
+
+@pytest.fixture
 def own_pg():
     """a server of the test's own, which it may stop"""
     server = postgres.Postgres()
     try:
         server.create("sample")
         server.sql("sample", postgres.SAMPLE)
+        server.sql("sample", "CHECKPOINT")  # it commits asynchronously, and is stopped as by a crash
         yield server
     finally:
         server.remove()
@@ -121,3 +150,31 @@ def new_keepfs(tmp_path, store, pg):
 def keepfs(new_keepfs):
     """a mounted keepfs with one job `full` over the database `sample`"""
     return new_keepfs().mount()
+
+
+@pytest.fixture
+def in_memory(tmp_path):
+    """a directory that waits for no disk, where there is one: each run waits for it a dozen times"""
+    base = "/dev/shm"
+    if not os.access(base, os.W_OK) or shutil.disk_usage(base).free < 256 << 20:
+        yield tmp_path
+        return
+    made = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-year-", dir=base))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def clocks(tmp_path):
+    """clocks that the test moves; it is noon, on a Sunday"""
+    made = moved.Clocks(tmp_path / "clocks", datetime.datetime(2030, 12, 1, 12, tzinfo=datetime.timezone.utc))
+    moved.work_here(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def web():
+    server = receivers.WebServer()
+    yield server
+    server.stop()

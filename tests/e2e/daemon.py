@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One keepfs under test: its configuration, its mount, its processes, and the state it must leave behind."""
+import contextlib
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -20,15 +22,15 @@ ARTIFACT = re.compile(r"^\d{8}T\d{6}Z(-\d+)?(\.(schema|data|partial))?(\.dump|\.
 ENDED = {"completed", "failed", "cancelled"}
 
 
-def wait_until(condition, what, deadline_s=DEADLINE_S):
-    """for states that have no descriptor to wait on"""
+def wait_until(condition, what, deadline_s=DEADLINE_S, pause_s=0.02):
+    """for states that have no descriptor to wait on; @what may be a function that says it"""
     end = time.monotonic() + deadline_s
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < end, f"still waiting after {deadline_s:.0f} s: {what}"
-        select.select([], [], [], 0.02)
+        assert time.monotonic() < end, f"still waiting after {deadline_s:.0f} s: {what() if callable(what) else what}"
+        select.select([], [], [], pause_s)
 
 
 def wait_exit(pid, deadline_s=DEADLINE_S):
@@ -71,10 +73,14 @@ class Keepfs:
         self.conf = self.directory / "keepfs.conf"
         self.jobs = jobs
         self.settings = {"mountpoint": self.mountpoint, "state_dir": self.state, "memory": "112M", "parallel_runs": 1,
+                         "ignore_databases": "*",  # those of other tests, which share the server
+                         "trash": "none",  # what is removed is gone: the tests of the trash say otherwise
                          **keepfs_settings}
-        self.store_settings = dict(store.settings)
+        # What a test has damaged is not to be found by somebody else meanwhile: the tests of the scrub say otherwise.
+        self.store_settings = {**store.settings, "scrub_within": "none"}
         self.killed = False  # by a test that meant to: a mount without its daemon is no crash
         self.read_settings = {}
+        self.sections = {}  # further ones: {"mail": settings, "webhook chat": settings}
         self.mark = f"KEEPFS_E2E={uuid.uuid4()}"
         self.env = {**clean_environment(), "HOME": str(self.directory), "PGE2E_MARK": self.mark}  # PG: pg_dump gets it, too
         self.uploads_may_stay = False
@@ -91,6 +97,8 @@ class Keepfs:
             lines += section("read", self.read_settings)
         for name, settings in self.jobs.items():
             lines += section(name if " " in name else f"backup {name}", settings)
+        for title, settings in self.sections.items():
+            lines += section(title, settings)
         self.conf.write_text("\n".join(lines))
         self.conf.chmod(0o600)
 
@@ -135,6 +143,18 @@ class Keepfs:
             os.kill(pid, number)
             if wait:
                 wait_exit(pid)
+
+    def wait_end(self):
+        """until the daemon has ended by itself: while it ends, it has no environment to be found by any more, but still its lock"""
+        def is_free():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        with open(self.state / "lock") as lock:
+            wait_until(is_free, "the end of the daemon")
 
     def kill(self):
         self.signal(signal.SIGKILL)
@@ -246,6 +266,21 @@ class Keepfs:
     def catalog(self):
         return sqlite3.connect(f"file:{self.state / 'catalog.db'}?mode=ro", uri=True)
 
+    @contextlib.contextmanager
+    def writable_catalog(self):
+        """while no daemon has it: to make of it what time, or an accident, would"""
+        with contextlib.closing(sqlite3.connect(self.state / "catalog.db")) as catalog, catalog:
+            yield catalog
+
+    def end_trash(self):
+        """as if the time of all that is in the trash were over; no daemon runs"""
+        with self.writable_catalog() as catalog:
+            catalog.execute("UPDATE trash SET until_us = 1")
+        for key in self.store.keys():
+            if key.startswith("trash/"):
+                mark = {**json.loads(self.store.get(key)), "until": "1970-01-01T00:00:00.000001Z"}
+                self.store.put(key, json.dumps(mark).encode())
+
     def close(self):
         """unmount, and hold keepfs to what every test may expect: nothing is left"""
         crashed = is_mounted(self.mountpoint) and not self.daemons() and not self.killed
@@ -295,7 +330,7 @@ def _objects_of(manifest):
 def orphans(store):
     """objects that no manifest describes, and those described that are not there"""
     keys = store.keys()
-    keys = [key for key in keys if not key.startswith("records/")]
+    keys = [key for key in keys if not key.startswith(("records/", "holds/", "trash/", "catalog/"))]
     objects = {key for key in keys if not key.startswith("manifests/") or not key.endswith((".json", ".extents"))}
     described = set()
     for key in keys:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds everything.sql: a database with every type of object, on a server of 12 to 18."""
 import contextlib
+import fcntl
+import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 
 SQL = pathlib.Path(__file__).with_name("everything.sql")
 ROLES = """
@@ -33,24 +36,42 @@ SEQUENCE OWNED BY|SEQUENCE SET|SERVER|SHELL TYPE|STATISTICS|SUBSCRIPTION|TABLE|T
 TEXT SEARCH DICTIONARY|TEXT SEARCH PARSER|TEXT SEARCH TEMPLATE|TRANSFORM|TRIGGER|TYPE|USER MAPPING|VIEW""".replace("\n", "").split("|")
 
 
+def join(path):
+    """a shared lock of the file, which is still there: whoever was its last user removes it"""
+    while True:
+        lock = open(path, "a")
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                return lock
+        lock.close()
+
+
 @contextlib.contextmanager
-def extension(server):
-    """an extension of the tests' own in the server's share directory, for as long as it is needed; False where that cannot be written"""
+def extension(server, name=EXTENSION):
+    """an extension of the tests' own in the server's share directory, for as long as anybody needs it (other tests may run beside these, and
+    share the directory); False where that cannot be written"""
     where = pathlib.Path(subprocess.run([str(server.bindir / "pg_config"), "--sharedir"], check=True, text=True, stdout=subprocess.PIPE)
                          .stdout.strip()) / "extension"
-    files = {where / f"{EXTENSION}.control": "default_version = '1.0'\nrelocatable = true\ncomment = 'made by the tests of keepfs'\n",
-             where / f"{EXTENSION}--1.0.sql": EXTENSION_SQL}
-    try:
-        for path, text in files.items():
-            path.write_text(text)
-    except OSError:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        for path in files:
-            path.unlink(missing_ok=True)
+    files = {where / f"{name}.control": "default_version = '1.0'\nrelocatable = true\ncomment = 'made by the tests of keepfs'\n",
+             where / f"{name}--1.0.sql": EXTENSION_SQL}
+    users = pathlib.Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}.lock"
+    with contextlib.closing(join(users)) as lock:
+        try:
+            for path, text in files.items():
+                mine = path.with_name(f"{path.name}.{os.getpid()}")
+                mine.write_text(text)
+                mine.rename(path)
+        except OSError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for path in (*files, users):
+                    path.unlink(missing_ok=True)
 
 
 def can(server, database, command):
@@ -121,3 +142,40 @@ def build_large(server, database):
     server.sql(database, LARGE_AFTER_VACUUM)
     assert int(server.sql(database, "SELECT pg_relation_size('holes')")) > 64 << 20
     assert int(server.sql(database, "SELECT max(octet_length(t)) FROM big_rows")) > 64 << 20
+
+
+def plain_dump(pg, database, *options):
+    """pg_dump's words about a database, but for the lines with a random token: what two equal databases have in common"""
+    command = ["bash", "-o", "pipefail", "-c", r"""bin=$1; shift; "$bin/pg_dump" -Fp "$@" | { grep -a -v -E '^\\(un)?restrict ' || true; }""", "-",
+               str(pg.bindir), "-d", pg.uri(database), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+def plain_digest(pg, database, *options):
+    with plain_dump(pg, database, *options) as dump:
+        digest = subprocess.run(["sha256sum"], stdin=dump.stdout, stdout=subprocess.PIPE, check=True, text=True).stdout.split()[0]
+    assert dump.returncode == 0
+    return digest
+
+
+class Original:
+    """a database to be dumped: what pg_dump says of it, asked once"""
+
+    def __init__(self, pg, name):
+        self.pg, self.name = pg, name
+        self.digest = plain_digest(pg, name)
+        self.tables_csv = None
+
+    def differs(self, copy):
+        """"" when @copy is the same to pg_dump"""
+        if plain_digest(self.pg, copy) == self.digest:
+            return ""
+        with plain_dump(self.pg, self.name) as one, plain_dump(self.pg, copy) as other:
+            return subprocess.run(["bash", "-c", f"diff -a <(cat <&{one.stdout.fileno()}) <(cat <&{other.stdout.fileno()}) | cut -c 1-200 | head -n 40"],
+                                  pass_fds=(one.stdout.fileno(), other.stdout.fileno()), stdout=subprocess.PIPE).stdout.decode(errors="replace")
+
+    def check_tables(self, text):
+        """the list of tables beside a dump: the same whichever way it was made, for the data is"""
+        if self.tables_csv is None:
+            self.tables_csv = text
+        assert text == self.tables_csv

@@ -40,13 +40,13 @@ def free_port():
 
 
 class Postgres:
-    def __init__(self, settings="", environment=None):
-        """@settings: lines for postgresql.conf; @environment: the server's, on top of ours"""
+    def __init__(self, settings="", environment=None, directory=None):
+        """@settings: lines for postgresql.conf; @environment: the server's, on top of ours; @directory: an empty one, to be used"""
         self.settings = settings
         self.environment = {**os.environ, **(environment or {})}
         self.bindir = newest_bindir()
         self.as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-pg-"))
+        self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="keepfs-pg-"))
         self.port = free_port()
         self.data = self.directory / "data"
         os.chmod(self.directory, 0o755)
@@ -95,6 +95,9 @@ class Postgres:
 
     def running(self):
         return (self.data / "postmaster.pid").exists()
+
+    def answers(self):
+        return subprocess.run([str(self.bindir / "pg_isready"), "-q", "-d", self.uri("postgres")], check=False).returncode == 0
 
     def remove(self):
         if self.running():

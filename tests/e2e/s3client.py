@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import hmac
 import http.client
+import json
 import re
 import urllib.parse
 
@@ -102,6 +103,12 @@ class S3Client:
     def create_bucket(self, can_lock=False):
         """with object lock the bucket keeps versions from the beginning"""
         self.request("PUT", more_headers={"x-amz-bucket-object-lock-enabled": "true"} if can_lock else {})
+
+    def set_policy(self, policy):
+        self.request("PUT", query={"policy": ""}, body=json.dumps(policy).encode())
+
+    def remove_policy(self):
+        self.request("DELETE", query={"policy": ""})
 
     def keep_versions(self):
         self.request("PUT", query={"versioning": ""}, body=b"<VersioningConfiguration xmlns='http://s3.amazonaws.com/doc/2006-03-01/'>"

@@ -97,6 +97,11 @@ class Link:
                 pass
 
 
+def without_copies(keys):
+    """all but the copies of the catalog, which come whenever a daemon or a run ends"""
+    return [key for key in keys if not key.startswith("catalog/")]
+
+
 class DirStore:
     kind = "dir"
 
@@ -104,10 +109,13 @@ class DirStore:
         self.root = pathlib.Path(root)
         self.settings = {"url": f"dir:{self.root}"}
 
-    def keys(self):
+    def all_keys(self):
         """objects only: open uploads and temporary files are in .keepfs/"""
         found = (p.relative_to(self.root) for p in self.root.rglob("*") if p.is_file())
         return sorted(str(p) for p in found if p.parts[0] != ".keepfs")
+
+    def keys(self):
+        return without_copies(self.all_keys())
 
     def uploads(self):
         return sorted(str(p.relative_to(self.root)) for p in (self.root / ".keepfs").rglob("*") if p.is_file())
@@ -134,8 +142,11 @@ class S3Store:
         self.settings = {"url": f"s3://{BUCKET}/{prefix}", "endpoint": f["ENDPOINT"], "region": f["REGION"],
                          "access_key": f["ACCESS_KEY"], "secret_key": f["SECRET_KEY"], "allow_http": "yes"}
 
-    def keys(self):
+    def all_keys(self):
         return [key[len(self.prefix) + 1:] for key in self.client.keys(self.prefix + "/")]
+
+    def keys(self):
+        return without_copies(self.all_keys())
 
     def uploads(self):
         return self.client.uploads(self.prefix + "/")
@@ -150,5 +161,5 @@ class S3Store:
         self.client.remove(f"{self.prefix}/{key}")
 
     def clear(self):
-        for key in self.keys():
+        for key in self.all_keys():
             self.remove(key)

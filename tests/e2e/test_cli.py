@@ -12,7 +12,7 @@ import pytest
 
 import daemon
 
-COMMANDS = ["init", "check", "mount", "run", "trigger", "status", "jobs", "watch", "rebuild", "version"]
+COMMANDS = ["init", "check", "mount", "run", "trigger", "status", "ack", "info", "jobs", "watch", "notify", "rebuild", "version"]
 
 
 @pytest.fixture
@@ -40,14 +40,14 @@ def test_used_wrongly(unmounted, arguments):
     assert done.stderr.startswith("keepfs") and done.stdout == ""
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["jobs"], ["trigger", "now"], ["watch", "1"]])
+@pytest.mark.parametrize("arguments", [["status"], ["jobs"], ["trigger", "now"], ["watch", "1"], ["ack", "job/full", "off"]])
 def test_not_mounted(unmounted, arguments):
     done = unmounted.run(*arguments, check=False)
     assert done.returncode == 3
     assert str(unmounted.mountpoint) in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["jobs"], ["trigger", "now"], ["watch", "1"]])
+@pytest.mark.parametrize("arguments", [["status"], ["jobs"], ["trigger", "now"], ["watch", "1"], ["ack", "job/full", "off"]])
 def test_a_dead_mount_is_not_reachable(keepfs, arguments):
     """what the kernel remembers of the tree outlives the daemon"""
     keepfs.backup()

@@ -186,6 +186,32 @@ def test_a_link_in_the_state_directory_is_not_followed(new_keepfs, tmp_path, nam
 
 
 @needs_root
+def test_no_space_for_a_copy_of_the_catalog(small_disk, new_keepfs):
+    """neither to make one nor to get one back: it is told, nothing is left of it, and with space it is done"""
+    keepfs = new_keepfs(state_dir=small_disk / "state")
+    keepfs.state = small_disk / "state"
+    keepfs.mount()
+    keepfs.backup()
+    fill(small_disk / "filler")
+    keepfs.unmount()
+    assert keepfs.store.all_keys() == keepfs.store.keys() and not list(keepfs.state.glob("catalog-copy*"))
+    (small_disk / "filler").unlink()
+    keepfs.mount()
+    keepfs.unmount()
+    assert len(keepfs.store.all_keys()) == len(keepfs.store.keys()) + 1
+    for path in keepfs.state.glob("catalog.db*"):
+        path.unlink()
+    keepfs.run("mount", check=False)  # makes an empty catalog, and refuses to serve
+    fill(small_disk / "filler")
+    os.truncate(small_disk / "filler", (small_disk / "filler").stat().st_size - (100 << 10))  # an empty catalog can be opened
+    failed = keepfs.run("rebuild", check=False)
+    assert failed.returncode == 1 and "No space left on device" in failed.stderr and "copy" in failed.stderr, failed.stderr
+    assert not list(keepfs.state.glob("catalog-copy*"))
+    (small_disk / "filler").unlink()
+    assert "are those of catalog/" in keepfs.run("rebuild").stdout
+
+
+@needs_root
 def test_disk_full_under_the_catalog(small_disk, new_keepfs):
     """reading goes on; a trigger says that the disk is full; with room again everything works, without a restart"""
     keepfs = new_keepfs(state_dir=small_disk / "state")

@@ -17,7 +17,8 @@ def test_postgresql_stopped(new_keepfs, own_pg):
     assert len(keepfs.artifacts()) == 1
     own_pg.start()
     keepfs.backup()
-    assert keepfs.text("status", "health").split()[0] == "OK"
+    health = keepfs.text("status", "health")
+    assert health.split()[0] == "OK", health
 
 
 def test_wrong_password(new_keepfs, pg):

@@ -15,20 +15,6 @@ COPY = re.compile(r'COPY ((?:"(?:[^"]|"")*"|[^\s".]+)\.(?:"(?:[^"]|"")*"|[^\s".]
 DATA = re.compile(r"-- Data for Name: (.*); Type: TABLE DATA; Schema: (.*); Owner: ")
 
 
-def plain_dump(pg, database, *options):
-    """pg_dump's words about a database, but for the lines with a random token: what two equal databases have in common"""
-    command = ["bash", "-o", "pipefail", "-c", r"""bin=$1; shift; "$bin/pg_dump" -Fp "$@" | { grep -a -v -E '^\\(un)?restrict ' || true; }""", "-",
-               str(pg.bindir), "-d", pg.uri(database), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
-
-
-def plain_digest(pg, database, *options):
-    with plain_dump(pg, database, *options) as dump:
-        digest = subprocess.run(["sha256sum"], stdin=dump.stdout, stdout=subprocess.PIPE, check=True, text=True).stdout.split()[0]
-    assert dump.returncode == 0
-    return digest
-
-
 def tables_of(text):
     """{(schema, table): (rows, bytes)} of a plain dump. The names are from pg_dump's comments: those of partitions that are loaded
     through their root are not in the COPY; but names with a line break are whole only there"""
@@ -49,40 +35,10 @@ def tables_of(text):
         at = end
 
 
-class Original:
-    """a database to be dumped: what pg_dump says of it, asked once"""
-
-    def __init__(self, pg, name):
-        self.pg, self.name = pg, name
-        self.digest = plain_digest(pg, name)
-        self.tables_csv = None
-
-    def differs(self, copy):
-        """"" when @copy is the same to pg_dump"""
-        if plain_digest(self.pg, copy) == self.digest:
-            return ""
-        with plain_dump(self.pg, self.name) as one, plain_dump(self.pg, copy) as other:
-            return subprocess.run(["bash", "-c", f"diff -a <(cat <&{one.stdout.fileno()}) <(cat <&{other.stdout.fileno()}) | cut -c 1-200 | head -n 40"],
-                                  pass_fds=(one.stdout.fileno(), other.stdout.fileno()), stdout=subprocess.PIPE).stdout.decode(errors="replace")
-
-    def check_tables(self, text):
-        """the list of tables beside a dump: the same whichever way it was made, for the data is"""
-        if self.tables_csv is None:
-            self.tables_csv = text
-        assert text == self.tables_csv
-
-
-@pytest.fixture(scope="session")
-def with_everything(pg):
-    with everything.extension(pg) as has_extension:
-        everything.build(pg, "everything", has_extension)
-        yield Original(pg, "everything")
-
-
 @pytest.fixture(scope="session")
 def large(pg):
     everything.build_large(pg, "large")
-    return Original(pg, "large")
+    return everything.Original(pg, "large")
 
 
 @pytest.fixture
@@ -188,7 +144,7 @@ def test_rows_and_bytes_of_each_table(new_keepfs, pg, with_everything):
     assert sum(int(row["bytes"]) for row in large_objects) == int(pg.sql("everything", "SELECT sum(length(lo_get(oid))) FROM pg_largeobject_metadata"))
     listed = {(row["schema"], row["table"]): (int(row["rows"]), int(row["bytes"])) for row in rows if row["hash"]}
     assert len(listed) + len(large_objects) == len(rows)
-    with plain_dump(pg, "everything", "--data-only") as words:
+    with everything.plain_dump(pg, "everything", "--data-only") as words:
         expected = tables_of(words.stdout.read().decode())
     assert listed == expected
     assert {name for _, name in listed} >= {"no_columns", "empty_table", "line\nbreak,\ttab and\rreturn"}
@@ -242,7 +198,7 @@ def test_one_small_table_reads_little(new_keepfs, pg, large):
 
 def test_plain_is_what_pg_dump_writes(new_keepfs, pg):
     keepfs = new_keepfs({"full": {"database": pg.uri("sample")}}).mount()
-    with plain_dump(pg, "sample") as words:
+    with everything.plain_dump(pg, "sample") as words:
         expected = words.stdout.read()
     for keys in ("format=plain", "format=plain compression=none"):
         path = dump(keepfs, keys)

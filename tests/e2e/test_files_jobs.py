@@ -99,10 +99,11 @@ def test_it_is_removed_and_rebuilt_like_a_dump(new_keepfs, tmp_path):
     keepfs = new_keepfs({"files media": {"path": tree}}).mount()
     keepfs.backup("media")
     keepfs.backup("media")
-    first, second = archives(keepfs, "media")
+    second = os.readlink(keepfs.path("backups", "media", "latest.tar.zst"))
+    (first,) = set(archives(keepfs, "media")) - {second}
     with pytest.raises(PermissionError):
-        for name in (first, second):
-            os.unlink(keepfs.path("backups", "media", name))
+        os.unlink(keepfs.path("backups", "media", second))
+    os.unlink(keepfs.path("backups", "media", first))
     assert archives(keepfs, "media") == [second]
     content = keepfs.path("backups", "media", second).read_bytes()
     keepfs.unmount()
@@ -173,6 +174,23 @@ def test_what_is_not_quiet_yet_waits(new_keepfs, tmp_path):
     keepfs = new_keepfs({"files media": {"path": tree, "each": "*/", "settle": "1h"}}).mount()
     assert keepfs.backup("media")["state"] == "completed"
     assert archives(keepfs, "media") == []
+
+
+def test_a_disk_that_is_not_mounted_is_missed(new_keepfs, tmp_path):
+    """what it leaves is an empty directory, in which nothing seems to be missing"""
+    tree, whole = tmp_path / "tree", tmp_path / "whole"
+    (tree / "2026").mkdir(parents=True)
+    whole.mkdir()
+    keepfs = new_keepfs({"files media": {"path": tree, "each": "*/", "settle": "1s"}, "files whole": {"path": whole}}).mount()
+    while not archives(keepfs, "media"):
+        keepfs.backup("media")
+    (tree / "2026").rmdir()
+    status = keepfs.wait_run(keepfs.trigger("media"))
+    assert status["state"] == "failed" and "is the disk mounted that belongs there?" in status["error"]
+    status = keepfs.wait_run(keepfs.trigger("whole"))
+    assert status["state"] == "completed" and "there is nothing in the archive of" in status["warning"]
+    health = keepfs.text("status", "health")
+    assert "is the disk mounted" in health and "there is nothing in the archive of" in health, health
 
 
 def test_a_subdirectory_that_is_a_mount_is_not_passed_over(new_keepfs, tmp_path):

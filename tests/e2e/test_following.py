@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that grow are followed as any log is: tail -f, tail -F, less +F, and whoever reads on at the end."""
+import contextlib
 import json
 import os
 import pathlib
@@ -56,8 +57,9 @@ FOLLOWERS = {"tail -f": ["tail", "-n", "+1", "-s", "0.1", "-f"], "tail -F": ["ta
 def has_seeked(pid, path):
     """it stands behind the beginning of the file"""
     for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-        if os.readlink(fd) == str(path):
-            return int((fd.parent.parent / "fdinfo" / fd.name).read_text().split()[1]) > 0
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile: the program is only about to begin
+            if os.readlink(fd) == str(path):
+                return int((fd.parent.parent / "fdinfo" / fd.name).read_text().split()[1]) > 0
     return False
 
 

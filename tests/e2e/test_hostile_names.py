@@ -37,7 +37,7 @@ def test_a_database_with_a_hostile_name(new_keepfs, hostile):
     keepfs = new_keepfs({"odd": {"database": hostile}}).mount()
     run = keepfs.backup("odd note='with, \"quotes\"'")["run"]
     for parts in (("status", "health"), ("status", "history.csv"), ("status", "history.jsonl"), ("status", "audit.jsonl"),
-                  ("status", "stats.json"), ("status", "metrics.prom"), ("jobs", str(run), "status"), ("jobs", str(run), "log"),
+                  ("status", "stats.json"), ("status", "metrics.prom"), ("status", "dashboard.html"), ("jobs", str(run), "status"), ("jobs", str(run), "log"),
                   ("jobs", str(run), "progress"), ("backups", "odd", "SHA256SUMS")):
         assert_is_text(parts, keepfs.path(*parts).read_bytes().decode())
     assert run == json.loads(keepfs.text("status", "history.jsonl").splitlines()[0])["run"]
@@ -58,7 +58,7 @@ def test_messages_about_a_hostile_name(new_keepfs, pg):
     assert HOSTILE.replace("\n", "; ") in run["error"]  # JSON has it as it was
     row = list(csv.DictReader(io.StringIO(keepfs.path("status", "history.csv").read_bytes().decode(), newline="")))[0]
     assert row["error"] == UNSEEN.sub("\ufffd", run["error"])  # CSV what can be shown
-    for parts in (("status", "health"), ("status", "history.csv"), ("status", "history.jsonl"), ("status", "metrics.prom"),
+    for parts in (("status", "health"), ("status", "history.csv"), ("status", "history.jsonl"), ("status", "metrics.prom"), ("status", "dashboard.html"),
                   ("control", "probe"), ("status", "last-error"), ("jobs", "1", "status"), ("jobs", "1", "log")):
         assert_is_text(parts, keepfs.path(*parts).read_bytes().decode())
     for command in (["jobs", "-m", keepfs.mountpoint], ["jobs", "-m", keepfs.mountpoint, "1"], ["status", "-m", keepfs.mountpoint],

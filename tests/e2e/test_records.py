@@ -117,7 +117,7 @@ def test_old_records_are_read_without_keepfs(new_keepfs, tmp_path):
     assert {key: keepfs.store.get(key) for key in keepfs.store.keys() if key.startswith("records/")} == before
     # Nothing moves twice either, not even by a catalog that begins anew.
     (keepfs.state / "catalog.db").unlink()
-    keepfs.run("rebuild")
+    keepfs.run("rebuild", "--no-history")
     keepfs.mount()
     assert keepfs.run_status(first)["state"] == "completed"
     assert keepfs.backup()["state"] == "completed"
@@ -133,7 +133,7 @@ def test_killed_while_records_move(new_keepfs, tmp_path, fault):
     keepfs.store_settings["faults"] = fault
     keepfs.write_conf()
     keepfs.run("mount", check=False)  # it may die before it serves, or after
-    daemon.wait_until(lambda: not keepfs.daemons(), "the end of the daemon")
+    keepfs.wait_end()
     assert len(begun(keepfs)) == 1
     assert len(of_catalog(keepfs, "SELECT id FROM run")) == OLD_RUNS + 1
     assert recorded(keepfs, "audit") == fault.startswith("get")

@@ -7,7 +7,8 @@ import pytest
 
 import postgres
 from test_dump_errors import SLOW, copying, failed
-from test_fidelity import dump, plain_digest, restore
+import everything
+from test_fidelity import dump, restore
 
 
 def log_of(keepfs, run=None):
@@ -16,7 +17,7 @@ def log_of(keepfs, run=None):
 
 def comes_back(pg, source, path, target):
     restore(pg, path, target, 1)
-    assert plain_digest(pg, target) == plain_digest(source, "sample")
+    assert everything.plain_digest(pg, target) == everything.plain_digest(source, "sample")
 
 
 @pytest.fixture

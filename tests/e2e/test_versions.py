@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+import handmade
 import s3client
 import stores
 
@@ -88,3 +89,53 @@ def test_a_locked_version_stays_and_is_told(new_keepfs, versioned):
     assert {(key, version) for key, version, is_marker in keepfs.store.remains(first) if not is_marker} == locked
     health = keepfs.text("status", "health")
     assert "WARN  old versions: versions of " in health and "or this version is locked" in health, health
+
+
+@pytest.mark.parametrize("deletes", ["no", "yes"])
+def test_retention_and_the_trash(new_keepfs, versioned, pg, deletes):
+    """what is removed is listed nowhere; its old versions are there, and told of, unless they are to be deleted"""
+    store = versioned()
+    newest = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    names = [f"{newest - datetime.timedelta(days=days):%Y%m%dT%H%M%SZ}.dump" for days in (4, 3, 2, 1)]
+    for run, name in enumerate(names, 1):
+        handmade.publish(store, f"backups/full/{name}", b"PGDMP", run=run)
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "keep_last": 3, "keep_within": "1m", "timezone": "UTC"}}, store=store,
+                        policy_delay="none", trash="3d")
+    keepfs.store_settings["delete_versions"] = deletes
+    keepfs.write_conf()
+    keepfs.run("rebuild")
+    keepfs.mount()
+
+    def remains(name):
+        return [key for key, _, is_marker in store.remains(f"/{name}") if not is_marker]
+
+    # By the rules into the trash, and back; by rm, and over.
+    keepfs.backup()
+    assert [name for name in names if name in keepfs.artifacts()] == names[2:]
+    keepfs.ask("undelete", f"backups/full/{names[1]}")
+    assert keepfs.path("backups", "full", names[1]).read_bytes() == b"PGDMP"
+    keepfs.path("backups", "full", names[1]).unlink()
+    assert names[1] not in keepfs.artifacts() and f"trash/backups/full/{names[1]}.json" in store.keys()
+    keepfs.unmount()
+    keepfs.end_trash()
+    keepfs.mount()
+    # Without a trash, at once.
+    keepfs.unmount()
+    keepfs.settings["trash"] = "none"
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.path("backups", "full", names[2]).unlink()
+    for name in names[:3]:
+        assert not [key for key in store.keys() if name in key], name
+        assert (sorted(set(remains(name))) != []) == (deletes == "no"), remains(name)
+    assert remains(names[3]) and names[3] in keepfs.artifacts()
+    # A catalog that is made anew sees no more than is listed.
+    listed = keepfs.artifacts()
+    keepfs.unmount()
+    (keepfs.state / "catalog.db").unlink()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert keepfs.artifacts() == listed
+    done = keepfs.run("check", check=False)
+    assert ("have a lifecycle rule expire noncurrent versions" in done.stdout) == (deletes == "no"), done.stdout
+    assert "old versions" not in keepfs.text("status", "health")

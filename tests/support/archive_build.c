@@ -72,6 +72,13 @@ void archive_put_entry(struct str *s, const struct archive_shape *shape, int id,
 	str_append_bytes(s, "\0\0\0\0\0\0\0", (size_t)shape->offset_size);
 }
 
+void archive_put_named_entry(struct str *s, const struct archive_shape *shape, int id, const char *name)
+{
+	archive_put_entry(s, shape, id, *name != 0, *name ? 1 : 3);
+	s->len -= 1 + (size_t)shape->offset_size;
+	archive_put_text(s, name);
+}
+
 void archive_put_block(struct str *s, int type, int id)
 {
 	str_append_char(s, (char)type);

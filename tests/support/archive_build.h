@@ -19,6 +19,8 @@ void archive_put_text(struct str *s, const char *text); /* NULL: as NULL is writ
 void archive_put_head(struct str *s, const struct archive_shape *shape);
 void archive_put_entry(struct str *s, const struct archive_shape *shape, int id, int had_dumper,
                        int data_state);
+/** archive_put_named_entry() - of a directory: the name of its file instead of the offset; "": it has no data. */
+void archive_put_named_entry(struct str *s, const struct archive_shape *shape, int id, const char *name);
 void archive_put_block(struct str *s, int type, int id);
 /** archive_put_chunks() - two rows, and the end of the data. */
 void archive_put_chunks(struct str *s);

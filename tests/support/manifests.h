@@ -3,7 +3,11 @@
 /* Manifests as the tests of many rooms need them. */
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/manifest.h>
+#include <keepfs/catalog/artifacts.h>
 #include <string.h>
+
+/* A removal that asks what policy says, of those that keep one. */
+#define BY_POLICY (&(const struct catalog_removal){.min_keep = 1})
 
 /* A dump of "shop" that has no files yet; fields are the test's to change. */
 static inline void manifest_describe(struct manifest *m, const char *path, int64_t run_id,

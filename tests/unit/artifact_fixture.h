@@ -193,7 +193,7 @@ static inline unsigned count_pending(struct fixture *f)
 	unsigned pending = 0;
 
 	assert_int_equal(catalog_intents(f->catalog, count_intent, &pending), 0);
-	assert_int_equal(catalog_tombs(f->catalog, count_tomb, &pending), 0);
+	assert_int_equal(catalog_tombs(f->catalog, INT64_MAX, count_tomb, &pending), 0);
 	return pending;
 }
 

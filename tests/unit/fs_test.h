@@ -80,6 +80,7 @@ void add_some(struct fixture *f);
 #define GLOBALS  "20261120T020000Z.globals.sql.gz"
 #define TREE     "20261121T020000Z"
 #define SCHEMA   "20261122T020000Z.schema.dump"
+#define NEWER    "20261125T020000Z.dump"
 #define FINISHED (INT64_C(1795140000) + 5) /* DUMP */
 #define A_DAY_S  86400
 

@@ -176,6 +176,46 @@ void break_catalog(struct fixture *f)
 	assert_int_equal(fd_pwrite_all(fd, garbage, len, FIRST_PAGE_BYTES), 0);
 }
 
+struct health gather(struct fixture *f)
+{
+	struct health h = {0};
+
+	health_gather(&f->sources, &h);
+	return h;
+}
+
+const struct health_item *find_item(const struct health *h, const char *check, const char *subject)
+{
+	for (size_t i = 0; i < h->count; i++)
+		if (strcmp(h->items[i].check, check) == 0 && strcmp(h->items[i].subject, subject) == 0)
+			return &h->items[i];
+	return NULL;
+}
+
+void assert_no_item(struct fixture *f, const char *check)
+{
+	_cleanup(health) struct health h = gather(f);
+
+	for (size_t i = 0; i < h.count; i++)
+		if (strcmp(h.items[i].check, check) == 0)
+			fail_msg("%s %s: %s", check, h.items[i].subject, h.items[i].text);
+}
+
+void assert_item(struct fixture *f, const char *check, const char *subject, enum report_health level,
+                 int64_t since_us, const char *what_to_do)
+{
+	_cleanup(health) struct health h = gather(f);
+	const struct health_item *item = find_item(&h, check, subject);
+
+	if (!item)
+		fail_msg("there is no %s '%s'", check, subject);
+	if (item->level != level)
+		fail_msg("%s '%s' is %s: %s", check, subject, health_level_name(item->level), item->text);
+	assert_int_equal(item->since_us, since_us);
+	if (!what_to_do != !item->what_to_do || (what_to_do && !strstr(item->what_to_do, what_to_do)))
+		fail_msg("%s '%s' says to do: %s", check, subject, item->what_to_do);
+}
+
 void assert_has(const char *text, const char *part)
 {
 	if (!strstr(text, part))
@@ -186,6 +226,8 @@ const struct catalog_run sample_run = {
         .id = 17,
         .job = "full",
         .kind = "dump",
+        .tier = "daily,weekly",
+        .org = "shop",
         .state = RUN_FAILED,
         .triggered_by = "uid 0 (bash)",
         .queued_at_us = AT_US,

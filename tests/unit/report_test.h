@@ -63,6 +63,15 @@ void set_probe(struct fixture *f, const char *check, bool ok, int64_t at_us);
 /** break_catalog() - open it anew, and put garbage in place of all but its first page. */
 void break_catalog(struct fixture *f);
 
+/** gather() - ask all checks; release with health_finish(). */
+struct health gather(struct fixture *f);
+/** find_item() - NULL when there is none. */
+const struct health_item *find_item(const struct health *h, const char *check, const char *subject);
+void assert_no_item(struct fixture *f, const char *check);
+/** assert_item() - there is one, and it says this. @what_to_do: a part of it; NULL: there is to be none. */
+void assert_item(struct fixture *f, const char *check, const char *subject, enum report_health level,
+                 int64_t since_us, const char *what_to_do);
+
 void assert_has(const char *text, const char *part);
 
 /** sample_run - a run with every fact. */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sched.h>
 
+#include <keepfs/catalog/holds.h>
 #include <keepfs/catalog/compare.h>
 
 #include "artifact_fixture.h"
@@ -130,7 +131,7 @@ static void what_is_announced_or_being_deleted_is_known(void **state)
 	                    *kept = make_dump(f, 2, AT_US + 60 * US_PER_S);
 	struct artifact_comparison counts;
 
-	assert_int_equal(catalog_entomb_artifact(f->catalog, ino_of_artifact(entombed), true, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ino_of_artifact(entombed), BY_POLICY, NULL), 0);
 	assert_int_equal(catalog_add_intent(f->catalog, 3, SECOND, NULL), 0);
 	store_dump(f, SECOND, 3);
 	counts = compare_at(f, LATER_US);
@@ -200,9 +201,9 @@ static void what_is_missing_is_marked_until_it_is_back(void **state)
 	assert_true(catalog_is_damaged(f->catalog, ino_of_artifact(first)));
 	assert_false(catalog_is_damaged(f->catalog, ino_of_artifact(second)));
 	/* It stands in for no other one; nor may it go when all are missing, as its bytes may be there. */
-	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(second), NULL), -EPERM);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(second), NULL, NULL), -EPERM);
 	assert_int_equal(catalog_set_missing(f->catalog, ino_of_artifact(second), true, NULL), 0);
-	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL), -EPERM);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL, NULL), -EPERM);
 	assert_int_equal(compare_at(f, LATER_US).missing, 1);
 	describe_dump(&m, first, 1);
 	put_manifest_of(f, &m);
@@ -252,6 +253,89 @@ static void a_store_that_fails_marks_nothing(void **state)
 	assert_int_equal(compare_at(f, LATER_US).missing, 1);
 }
 
+/* Once it is listed nobody would ask for its hold again. */
+static void a_hold_that_cannot_be_read_is_asked_for_again(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_hold hold = {.name = "audit", .reason = "2026", .by = "uid 0", .at_us = AT_US};
+	_cleanup(free) char *first = make_dump(f, 1, AT_US), *second = make_dump(f, 2, AT_US + 60 * US_PER_S);
+	struct catalog_hold holds[CATALOG_HOLDS_MAX];
+	struct artifact_comparison counts = {0};
+	struct error err = {0};
+
+	assert_int_equal(artifact_hold(&f->repo, ino_of_artifact(first), &hold, &err), 0);
+	assert_int_equal(catalog_drop_artifact(f->catalog, ino_of_artifact(first), NULL), 0);
+	open_store(f, "get:2:eio");
+	assert_int_equal(artifact_compare(&f->repo, LATER_US, NULL, &counts, &err), -EIO);
+	assert_false(is_listed(f, first));
+	open_store(f, "");
+	assert_int_equal(compare_at(f, LATER_US).adopted, 1);
+	assert_true(is_listed(f, first) && is_listed(f, second));
+	assert_int_equal(catalog_holds(f->catalog, ino_of_artifact(first), holds, CATALOG_HOLDS_MAX), 1);
+	assert_string_equal(holds[0].name, "audit");
+}
+
+struct witness {
+	struct fixture *f;
+	const char *path;
+	unsigned looks;
+	bool was_unheld; /* it was listed, and nobody held it */
+};
+
+static void look_at_holds(void *arg)
+{
+	struct witness *w = arg;
+	struct catalog_hold hold;
+
+	w->looks++;
+	if (is_listed(w->f, w->path) && catalog_holds(w->f->catalog, ino_of_artifact(w->path), &hold, 1) != 1)
+		w->was_unheld = true;
+}
+
+static void hold_and_forget(struct fixture *f, const char *path)
+{
+	struct catalog_hold hold = {.name = "audit", .reason = "2026", .by = "uid 0", .at_us = AT_US};
+
+	assert_int_equal(artifact_hold(&f->repo, ino_of_artifact(path), &hold, NULL), 0);
+	assert_int_equal(catalog_drop_artifact(f->catalog, ino_of_artifact(path), NULL), 0);
+}
+
+/* A crash between the two would lose it for ever, and the rules would remove what is held. */
+static void it_is_never_listed_without_its_hold(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *first = make_dump(f, 1, AT_US), *second = make_dump(f, 2, AT_US + 60 * US_PER_S);
+	struct witness witness = {.f = f, .path = first};
+
+	hold_and_forget(f, first);
+	catalog_listen(f->catalog, look_at_holds, &witness);
+	assert_int_equal(compare_at(f, LATER_US).adopted, 1);
+	catalog_listen(f->catalog, NULL, NULL);
+	assert_true(witness.looks > 0);
+	assert_false(witness.was_unheld);
+	assert_true(is_listed(f, first));
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL, NULL), -EPERM);
+}
+
+/* An older catalog was put back: it announces what is whole by now, and held. */
+static void what_an_intent_announces_comes_with_its_hold(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *first = make_dump(f, 1, AT_US), *second = make_dump(f, 2, AT_US + 60 * US_PER_S);
+	struct witness witness = {.f = f, .path = first};
+	struct artifact_recovery recovery;
+
+	hold_and_forget(f, first);
+	assert_int_equal(catalog_add_intent(f->catalog, 1, first, NULL), 0);
+	catalog_listen(f->catalog, look_at_holds, &witness);
+	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
+	catalog_listen(f->catalog, NULL, NULL);
+	assert_int_equal(recovery.adopted, 1);
+	assert_true(is_listed(f, first));
+	assert_false(witness.was_unheld);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL, NULL), -EPERM);
+}
+
 static void it_can_be_cancelled(void **state)
 {
 	struct fixture *f = *state;
@@ -296,7 +380,8 @@ static void it_costs_pages(void **state)
 	store_dump(f, OTHER, MANY + 1);
 	lists = calls_of(f, STORE_CALL_LIST);
 	assert_int_equal(compare_at(f, LATER_US).adopted, 1);
-	assert_int_equal(calls_of(f, STORE_CALL_LIST) - lists, 3 + tree_roots_count - 1 + 1);
+	/* One of its objects, two of what is in the trash or held. */
+	assert_int_equal(calls_of(f, STORE_CALL_LIST) - lists, 3 + tree_roots_count - 1 + 1 + 2);
 	assert_int_equal(calls_of(f, STORE_CALL_GET), gets + 1);
 	assert_int_equal(calls_of(f, STORE_CALL_HEAD), heads + 1);
 }
@@ -367,6 +452,9 @@ int main(void)
 	        TEST(a_place_that_is_taken_is_told),
 	        TEST(what_is_missing_is_marked_until_it_is_back),
 	        TEST(a_store_that_fails_marks_nothing),
+	        TEST(a_hold_that_cannot_be_read_is_asked_for_again),
+	        TEST(it_is_never_listed_without_its_hold),
+	        TEST(what_an_intent_announces_comes_with_its_hold),
 	        TEST(it_can_be_cancelled),
 	        TEST(it_costs_pages),
 	        TEST(what_is_newer_than_the_newest_is_found_at_once),

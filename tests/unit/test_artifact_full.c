@@ -33,7 +33,7 @@ static bool mount_small(const char *directory)
 	own_namespace = true;
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 && errno != EINVAL)
 		return false;
-	return mount("tmpfs", directory, "tmpfs", 0, "size=1m,mode=0700") == 0;
+	return mount("tmpfs", directory, "tmpfs", 0, "size=2m,mode=0700") == 0;
 }
 
 static bool mounted;
@@ -275,11 +275,11 @@ static void a_removal_is_refused_before_it_begins(void **state)
 	first = make_dump(f, 1, AT_US);
 	second = make_dump(f, 2, AT_US + 60 * US_PER_S);
 	fill_disk(f);
-	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), &err), -ENOSPC);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL, &err), -ENOSPC);
 	assert_true(is_listed(f, first));
 	assert_whole(f, first);
 	make_room(f);
-	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), &err), 0);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL, &err), 0);
 	assert_string_equal(second, SECOND);
 }
 
@@ -311,7 +311,7 @@ static void a_removal_that_has_begun_ends(void **state)
 	ops.remove = fill_and_remove;
 	filled_at_remove = f;
 	f->store->ops = &ops;
-	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL), 0);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL, NULL), 0);
 	assert_null(filled_at_remove);
 	assert_false(is_stored(f, first));
 	assert_false(is_listed(f, first));

@@ -32,7 +32,7 @@ static void a_removal_is_brought_to_its_end(void **state)
 	                                     "remove:1:eio,remove:2:eio,remove:3:eio", "remove:2:eio",
 	                                     "remove:4:eio"};
 	struct fixture *f = *state;
-	_cleanup(free) char *kept = make_dump(f, 1, AT_US);
+	_cleanup(free) char *kept = make_dump(f, 3, AT_US);
 
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
 		_cleanup(free) char *path = make_dump(f, 2, AT_US + (int64_t)(i + 1) * 60 * US_PER_S);
@@ -42,7 +42,7 @@ static void a_removal_is_brought_to_its_end(void **state)
 
 		open_store(f, faults[i]);
 		tidier = start_tidier(f);
-		assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(path), &err), -EIO);
+		assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(path), NULL, &err), -EIO);
 		assert_non_null(strstr(err.message, "its deletion from the store is tried again later"));
 		assert_false(is_listed(f, path));
 		wait_until_settled(f);
@@ -61,7 +61,7 @@ static void what_a_start_left_is_tried_again(void **state)
 	struct artifact_recovery recovery = {0};
 	struct artifact_tidier *tidier;
 
-	assert_int_equal(catalog_entomb_artifact(f->catalog, ino_of_artifact(first), true, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ino_of_artifact(first), BY_POLICY, NULL), 0);
 	open_store(f, "list:1:eio");
 	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
 	assert_int_equal(recovery.left, 1);
@@ -132,7 +132,7 @@ static void what_was_made_anew_is_not_deleted(void **state)
 	struct artifact_recovery recovery = {0};
 	struct artifact_comparison counts = {0};
 
-	assert_int_equal(catalog_entomb_artifact(f->catalog, ino_of_artifact(first), true, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ino_of_artifact(first), BY_POLICY, NULL), 0);
 	describe_dump(&anew, first, 9);
 	put_manifest_of(f, &anew);
 	assert_int_equal(artifact_recover(&f->repo, &recovery, NULL), 0);
@@ -200,13 +200,13 @@ static void a_removal_is_one_threads(void **state)
 	ops.remove = settle_and_remove;
 	f->store->ops = &ops;
 	settled_at_remove = f;
-	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL), 0);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(first), NULL, NULL), 0);
 	f->store->ops = real_ops;
 	assert_null(settled_at_remove);
 	assert_int_equal(count_pending(f), 0);
-	assert_false(artifact_is_being_removed(&f->repo, ino_of_artifact(first)));
-	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(second), NULL), -EPERM);
-	assert_false(artifact_is_being_removed(&f->repo, ino_of_artifact(second)));
+	assert_true(artifact_removal_try(&f->repo, ino_of_artifact(first)));
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(second), NULL, NULL), -EPERM);
+	assert_true(artifact_removal_try(&f->repo, ino_of_artifact(second)));
 	artifact_tidier_free(tidier);
 }
 

@@ -5,6 +5,7 @@
 #include <keepfs/base/error.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/base/own_file.h>
 #include <keepfs/base/pool.h>
 #include <keepfs/base/spool.h>
 #include <keepfs/base/str.h>
@@ -17,6 +18,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -141,6 +143,26 @@ static void characters_of_utf8_are_told_apart(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		assert_int_equal(str_utf8_char(cases[i].text), cases[i].len);
+}
+
+static void a_word_reaches_a_shell_as_it_is(void **state)
+{
+	static const struct {
+		const char *word, *shown;
+	} cases[] = {
+	        {"plain-word_1.2/x:y@z,%=+", "plain-word_1.2/x:y@z,%=+"},
+	        {"", "''"},
+	        {"two words", "'two words'"},
+	        {"don't $HOME `x` \\", "'don'\\''t $HOME `x` \\'"},
+	        {"~user", "'~user'"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup(str) struct str s = {0};
+
+		str_append_shell_word(&s, cases[i].word);
+		assert_string_equal(str_text(&s), cases[i].shown);
+	}
 }
 
 static void csv_is_quoted_where_it_must(void **state)
@@ -436,14 +458,42 @@ static void directories_are_made_and_files_read(void **state)
 	assert_int_equal(rmdir(directory), 0);
 }
 
+static void no_link_of_another_user_leads_to_our_files(void **state)
+{
+	char directory[] = "/tmp/keepfs-base-XXXXXX", real[64], link[64];
+	struct error err = {0};
+	int fd;
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(real, sizeof(real), "%s/real", directory);
+	snprintf(link, sizeof(link), "%s/link", directory);
+	assert_int_equal(mkdir(real, 0700), 0);
+	assert_int_equal(symlink(real, link), 0);
+	fd = own_directory_open(link, "state directory", "name another", &err);
+	assert_true(fd >= 0);
+	close(fd);
+	if (geteuid() == 0) {
+		assert_int_equal(lchown(link, 65534, 65534), 0);
+		assert_int_equal(own_directory_open(link, "state directory", "name another", &err), -EPERM);
+		assert_non_null(
+		        strstr(err.message, "another user has made the link that is the state directory"));
+	}
+	assert_int_equal(unlink(link), 0);
+	assert_int_equal(own_directory_open(link, "state directory", "name another", &err), -ENOENT);
+	assert_int_equal(rmdir(real), 0);
+	assert_int_equal(rmdir(directory), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(error_keeps_what_it_is_told),
 	        cmocka_unit_test(error_cuts_what_is_too_long),
+	        cmocka_unit_test(no_link_of_another_user_leads_to_our_files),
 	        cmocka_unit_test(str_grows_and_is_text),
 	        cmocka_unit_test(what_a_terminal_obeys_is_not_shown),
 	        cmocka_unit_test(characters_of_utf8_are_told_apart),
+	        cmocka_unit_test(a_word_reaches_a_shell_as_it_is),
 	        cmocka_unit_test(csv_is_quoted_where_it_must),
 	        cmocka_unit_test(bytes_are_written_for_people),
 	        cmocka_unit_test(time_survives_a_round_trip),

@@ -52,7 +52,7 @@ static bool mount_small(const char *directory)
 	/* In a chroot, "/" is no mount (EINVAL); the test unmounts in any case. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 && errno != EINVAL)
 		return false;
-	return mount("tmpfs", directory, "tmpfs", 0, "size=1m,mode=0700") == 0;
+	return mount("tmpfs", directory, "tmpfs", 0, "size=2m,mode=0700") == 0;
 }
 
 /* Write runs until it fails; a run each, as the daemon does. */

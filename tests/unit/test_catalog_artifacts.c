@@ -176,7 +176,7 @@ static void a_partial_one_stands_in_for_none(void **state)
 	assert_int_equal(totals.newest_at_us, AT_US + US_PER_S + 5);
 	/* The last of all is kept, partial or not. */
 	assert_int_equal(
-	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), true, NULL),
+	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), BY_POLICY, NULL),
 	        -EPERM);
 
 	assert_int_equal(add(f, "backups/full", (SECONDS + 1) * 1000, 1, 20), 0);
@@ -187,15 +187,16 @@ static void a_partial_one_stands_in_for_none(void **state)
 	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
 	assert_int_equal(totals.newest_whole_at_us, AT_US + 2 * US_PER_S + 5);
 	assert_int_equal(totals.newest_at_us, AT_US + 3 * US_PER_S + 5);
-	assert_int_equal(
-	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", (SECONDS + 1) * 1000), true, &err),
-	        -EPERM);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ino_at("backups/full", (SECONDS + 1) * 1000),
+	                                         BY_POLICY, &err),
+	                 -EPERM);
 	assert_non_null(strstr(err.message, "(the others are partial)"));
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ino_at("backups/full", (SECONDS + 2) * 1000),
+	                                         BY_POLICY, NULL),
+	                 0);
 	assert_int_equal(
-	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", (SECONDS + 2) * 1000), true, NULL),
+	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), BY_POLICY, NULL),
 	        0);
-	assert_int_equal(
-	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), true, NULL), 0);
 }
 
 #define DAY (INT64_C(86400) * 1000) /* of places */
@@ -238,9 +239,9 @@ static void the_newest_is_what_was_made_last(void **state)
 	assert_int_equal(totals.newest_whole_run_id, 8);
 
 	/* What stays is asked for by no date: each of the two may go, the last may not. */
-	assert_int_equal(catalog_entomb_artifact(f->catalog, ahead, true, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ahead, BY_POLICY, NULL), 0);
 	assert_int_equal(
-	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), true, NULL),
+	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), BY_POLICY, NULL),
 	        -EPERM);
 }
 
@@ -278,7 +279,7 @@ static void counts_follow_every_change(void **state)
 	assert_int_equal(totals.artifacts, 2);
 	assert_int_equal(totals.stored_bytes, 35);
 	assert_int_equal(totals.oldest_at_us, AT_US + US_PER_S + 5);
-	assert_int_equal(catalog_entomb_artifact(f->catalog, first, true, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, first, BY_POLICY, NULL), 0);
 	directory_counts_are_true(f, "backups/full", 1);
 	assert_int_equal(catalog_drop_artifact(f->catalog, first, NULL), 0);
 	directory_counts_are_true(f, "backups/full", 1);
@@ -301,7 +302,7 @@ static void what_is_entombed_is_hidden(void **state)
 	unsigned tombs = 0;
 
 	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
-	assert_int_equal(catalog_entomb_artifact(f->catalog, ino, false, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ino, NULL, NULL), 0);
 	assert_int_equal(catalog_entry_by_ino(f->catalog, ino, &entry), -ENOENT);
 	assert_int_equal(catalog_entry_by_name(f->catalog, directory, "20261120T020000Z.dump", &entry),
 	                 -ENOENT);
@@ -310,15 +311,15 @@ static void what_is_entombed_is_hidden(void **state)
 	assert_int_equal(catalog_manifest(f->catalog, ino, &m), -ENOENT);
 	assert_int_equal(catalog_object(f->catalog, ino, &o), -ENOENT);
 	assert_null(catalog_path(f->catalog, ino));
-	assert_int_equal(catalog_entomb_artifact(f->catalog, ino, false, NULL), -ENOENT);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, ino, NULL, NULL), -ENOENT);
 	assert_true(catalog_sequence_taken(f->catalog, "backups/full", SECONDS * 1000));
 	if (before > AT_US + US_PER_S + 5) /* a directory's time never goes back */
 		assert_true(entry_of(f, directory).mtime_us >= before);
-	assert_int_equal(catalog_tombs(f->catalog, count_tomb, &tombs), 0);
+	assert_int_equal(catalog_tombs(f->catalog, INT64_MAX, count_tomb, &tombs), 0);
 	assert_int_equal(tombs, 1);
 	assert_int_equal(catalog_drop_artifact(f->catalog, ino, NULL), 0);
 	tombs = 0;
-	assert_int_equal(catalog_tombs(f->catalog, count_tomb, &tombs), 0);
+	assert_int_equal(catalog_tombs(f->catalog, INT64_MAX, count_tomb, &tombs), 0);
 	assert_int_equal(tombs, 0);
 	assert_false(catalog_sequence_taken(f->catalog, "backups/full", SECONDS * 1000));
 }
@@ -332,13 +333,13 @@ static void the_last_one_is_kept(void **state)
 
 	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
 	assert_int_equal(add(f, "backups/other", SECONDS * 1000, 1, 10), 0);
-	assert_int_equal(catalog_entomb_artifact(f->catalog, first, true, &err), -EPERM);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, first, BY_POLICY, &err), -EPERM);
 	assert_int_equal(err.class, ERROR_DENIED);
 	assert_non_null(strstr(err.message, "backups/full/20261120T020000Z.dump is the last"));
 	assert_int_equal(add(f, "backups/full", SECONDS * 1000 + 1, 2, 10), 0);
-	assert_int_equal(catalog_entomb_artifact(f->catalog, first, true, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, first, BY_POLICY, NULL), 0);
 	/* A tomb does not count: the other one is the last now. */
-	assert_int_equal(catalog_entomb_artifact(f->catalog, second, true, NULL), -EPERM);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, second, BY_POLICY, NULL), -EPERM);
 	assert_int_equal(entry_of(f, second).ino, second);
 }
 

@@ -63,14 +63,14 @@ static void a_damaged_one_is_not_good(void **state)
 	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
 	assert_int_equal(totals.newest_whole_at_us, good_at_us);
 	/* The older one is the last that is good; the damaged one need not be kept. */
-	assert_int_equal(catalog_entomb_artifact(f->catalog, first, true, NULL), -EPERM);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, first, BY_POLICY, NULL), -EPERM);
 	assert_int_equal(catalog_mark_damaged(f->catalog, first, "too short", NULL), 0);
 	assert_int_equal(catalog_totals(f->catalog, "full", &totals), 0);
 	assert_int_equal(totals.newest_whole_at_us, 0);
 	assert_int_equal(catalog_entry_latest(f->catalog, latest.parent_ino, ".dump", &latest), 0);
 	assert_int_equal(latest.ino, second);
-	assert_int_equal(catalog_entomb_artifact(f->catalog, second, true, NULL), 0);
-	assert_int_equal(catalog_entomb_artifact(f->catalog, first, true, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, second, BY_POLICY, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, first, BY_POLICY, NULL), 0);
 	assert_false(catalog_damaged(f->catalog, count_damaged, &damaged) < 0);
 	assert_int_equal(damaged, 1);
 }
@@ -132,8 +132,8 @@ static void a_damaged_file_damages_the_directory_it_is_in(void **state)
 	assert_string_equal(str_text(&seen), "backups/full/20261120T020000Z-2: f1: too short;"
 	                                     "backups/full/20261120T020000Z.tables.csv: flipped bits;");
 	/* The dump is good; the directory is not. */
-	assert_int_equal(catalog_entomb_artifact(f->catalog, main, true, NULL), -EPERM);
-	assert_int_equal(catalog_entomb_artifact(f->catalog, artifact, true, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, main, BY_POLICY, NULL), -EPERM);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, artifact, BY_POLICY, NULL), 0);
 }
 
 /* A catalog that was lost gives its numbers anew: what another job's backup is like is not told of this run. */

@@ -18,6 +18,7 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/rebuild.h>
+#include <keepfs/catalog/retention.h>
 #include <keepfs/codec/extents.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/codec/manifest.h>
@@ -276,7 +277,7 @@ static void sums_of_every_kind_are_counted(void **state)
 
 	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0); /* again */
 	directory_counts_are_true(f, "backups/full", 3);
-	assert_int_equal(catalog_entomb_artifact(f->catalog, first, false, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, first, NULL, NULL), 0);
 	directory_counts_are_true(f, "backups/full", 2);
 	assert_int_equal(stored_bytes(f), 100 * 101 / 2 + 13);
 	assert_int_equal(catalog_drop_artifact(f->catalog, first, NULL), 0);
@@ -305,9 +306,9 @@ static void files_are_hidden_with_their_artifact(void **state)
 	assert_int_equal(add_directory(f, "backups/full", SECONDS * 1000 + 1, 3), 0);
 	assert_int_equal(entry_of(f, within).size_bytes, 1);
 	assert_int_equal(
-	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), false, NULL), 0);
+	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), NULL, NULL), 0);
 	assert_int_equal(entry_of(f, directory).subdirectories, 1);
-	assert_int_equal(catalog_entomb_artifact(f->catalog, artifact, false, NULL), 0);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, artifact, NULL, NULL), 0);
 	assert_int_equal(entry_of(f, directory).subdirectories, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
 		assert_int_equal(catalog_entry_by_name(f->catalog, directory, beside[i], &entry), -ENOENT);
@@ -469,6 +470,51 @@ static void pages_hold_every_entry_once_in_order(void **state)
 	free(page);
 }
 
+struct decided {
+	size_t count;
+	char last[64];
+};
+
+static void count_decided(void *arg, const char *path, const struct catalog_retention *state)
+{
+	struct decided *decided = arg;
+
+	decided->count++;
+	str_copy(decided->last, sizeof(decided->last), path);
+}
+
+static void what_was_decided_is_found_by_job(void **state)
+{
+	static const char *const paths[] = {
+	        "backups/full",         "backups/full-2",       "backups/full.d/a",    "backups/fullmost",
+	        "backups/tenants/acme", "backups/tenants/beta", "backups/tenants0/all"};
+	static const struct {
+		const char *job;
+		size_t count;
+		const char *last;
+	} jobs[] = {{NULL, 7, "backups/tenants0/all"},
+	            {"full", 1, "backups/full"},
+	            {"tenants", 2, "backups/tenants/beta"},
+	            {"full.d", 1, "backups/full.d/a"},
+	            {"tenant", 0, ""},
+	            {"", 0, ""}};
+	const struct catalog_retention kept = {.rules = "x", .kept = 1};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		assert_int_equal(catalog_ensure_directory(f->catalog, paths[i], AT_US, NULL), 0);
+		assert_int_equal(catalog_set_retention(f->catalog, ino_of_directory(paths[i]), &kept, NULL),
+		                 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++) {
+		struct decided decided = {0};
+
+		assert_int_equal(catalog_each_retention(f->catalog, jobs[i].job, count_decided, &decided), 0);
+		assert_int_equal(decided.count, jobs[i].count);
+		assert_string_equal(decided.last, jobs[i].last);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -484,6 +530,7 @@ int main(void)
 	        TEST(files_may_lie_deeper),
 	        TEST(a_large_directory_comes_in_pages),
 	        TEST(pages_hold_every_entry_once_in_order),
+	        TEST(what_was_decided_is_found_by_job),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

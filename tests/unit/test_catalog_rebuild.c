@@ -92,12 +92,12 @@ static void a_rebuild_keeps_tombs(void **state)
 
 	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
 	assert_int_equal(
-	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), false, NULL), 0);
+	        catalog_entomb_artifact(f->catalog, ino_at("backups/full", SECONDS * 1000), NULL, NULL), 0);
 	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
 	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), CATALOG_ENTOMBED);
 	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
 	directory_counts_are_true(f, "backups/full", 0);
-	assert_int_equal(catalog_tombs(f->catalog, count_tomb, &tombs), 0);
+	assert_int_equal(catalog_tombs(f->catalog, INT64_MAX, count_tomb, &tombs), 0);
 	assert_int_equal(tombs, 1);
 }
 

@@ -217,6 +217,49 @@ static void test_store_that_was_not_opened(void **state)
 	bench_finish(&b);
 }
 
+/* What mends it depends on what the store said, and names the place. */
+static void test_fixes_of_a_store(void **state)
+{
+	static const struct {
+		const char *url;
+		struct error why;
+		const char *fix;
+	} cases[] = {
+	        {"s3://shelf/prod",
+	         {.class = ERROR_USAGE, .errnum = ENODEV, .code = "NoSuchBucket", .message = "no bucket"},
+	         "aws s3api create-bucket --bucket shelf --endpoint-url https://s3.example.net"},
+	        {"s3://shelf",
+	         {.class = ERROR_DENIED, .errnum = ENOKEY, .message = "no credentials"},
+	         "aws configure (as the user that keepfs runs as)"},
+	        {"s3://shelf/prod",
+	         {.class = ERROR_DENIED, .errnum = EACCES, .code = "AccessDenied", .message = "no"},
+	         "\"Resource\":\"arn:aws:s3:::shelf/prod/*\"}"},
+	        {"s3://shelf/prod", {.class = ERROR_TIMEOUT, .errnum = ETIMEDOUT, .message = "slow"}, ""},
+	        {"dir:/srv/my backups",
+	         {.class = ERROR_USAGE, .errnum = ENODEV, .message = "is not there"},
+	         "'/srv/my backups'"},
+	        {"dir:/srv/backups", {.class = ERROR_NO_SPACE, .errnum = ENOSPC, .message = "full"}, ""},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct catalog_probe *item;
+		struct bench b;
+
+		bench_init(&b);
+		b.conf.store.url = (char *)cases[i].url;
+		b.conf.store.endpoint = (char *)"https://s3.example.net";
+		check_run(&b.conf, NULL, &cases[i].why, NULL, b.result);
+		item = find_item(b.result, "store");
+		assert_false(item->ok);
+		if (*cases[i].fix)
+			assert_non_null(strstr(item->fix, cases[i].fix));
+		else
+			assert_string_equal(item->fix, "");
+		assert_null(strchr(item->fix, '\n'));
+		bench_finish(&b);
+	}
+}
+
 static void test_result_is_kept_whole(void **state)
 {
 	struct catalog_probe *kept = mem_array(CHECK_MAX + 1, sizeof(*kept));
@@ -235,6 +278,7 @@ static void test_result_is_kept_whole(void **state)
 		assert_string_equal(kept[i].check, b.result->items[i].check);
 		assert_int_equal(kept[i].ok, b.result->items[i].ok);
 		assert_true(kept[i].detail[0] != '\0');
+		assert_string_equal(kept[i].fix, b.result->items[i].fix);
 		assert_true(kept[i].at_us > 0);
 		failed += !kept[i].ok;
 	}
@@ -254,9 +298,12 @@ static void test_state_directory(void **state)
 	bench_init(&b);
 	check_run(&b.conf, NULL, NULL, NULL, b.result);
 	assert_true(find_item(b.result, "catalog")->ok);
+	assert_string_equal(find_item(b.result, "catalog")->fix, "");
 	b.conf.state_dir = missing;
 	check_run(&b.conf, NULL, NULL, NULL, b.result);
 	assert_false(find_item(b.result, "catalog")->ok);
+	assert_true(str_starts(find_item(b.result, "catalog")->fix, "install -d -m 0700 -o "));
+	assert_true(str_ends(find_item(b.result, "catalog")->fix, missing));
 	assert_non_null(strstr(find_item(b.result, "catalog")->detail, "state_dir"));
 	b.conf.state_dir = (char *)"/proc";
 	check_run(&b.conf, NULL, NULL, NULL, b.result);
@@ -273,6 +320,9 @@ static void test_advice_on_the_device(void **state)
 	assert_non_null(strstr(fuse_device_advice(ENOENT), "modprobe fuse"));
 	assert_non_null(strstr(fuse_device_advice(ENXIO), "modprobe fuse"));
 	assert_null(strstr(fuse_device_advice(EMFILE), "modprobe"));
+	assert_true(str_starts(fuse_device_fix(EACCES), "chmod 0666 /dev/fuse"));
+	assert_true(str_starts(fuse_device_fix(ENODEV), "modprobe fuse"));
+	assert_null(fuse_device_fix(EMFILE));
 }
 
 static void test_server_that_does_not_answer(void **state)
@@ -325,6 +375,7 @@ static void test_no_job(void **state)
 	b.conf.job_count = 0;
 	check_run(&b.conf, NULL, NULL, NULL, b.result);
 	assert_false(find_item(b.result, "jobs")->ok);
+	assert_string_equal(find_item(b.result, "jobs")->fix, "keepfs init --quick");
 	bench_finish(&b);
 }
 
@@ -351,6 +402,7 @@ int main(void)
 	        cmocka_unit_test(test_store_cases),
 	        cmocka_unit_test(test_what_is_weaker_is_told),
 	        cmocka_unit_test(test_store_that_was_not_opened),
+	        cmocka_unit_test(test_fixes_of_a_store),
 	        cmocka_unit_test(test_result_is_kept_whole),
 	        cmocka_unit_test(test_state_directory),
 	        cmocka_unit_test(test_advice_on_the_device),

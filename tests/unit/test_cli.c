@@ -90,6 +90,7 @@ static void wrong_use_is_told(void **state)
 	        {"run a b", "run takes one job, and key=value pairs: 'b' is neither"},
 	        {"run a x=1 b", "'b' is neither"},
 	        {"trigger", "trigger needs a command"},
+	        {"ack", "ack needs an item of health and a time"},
 	        {"watch", "watch needs the number of a run"},
 	        {"watch -- -1", "is not the number of a run"},
 	        {"watch 1x", "is not the number of a run"},
@@ -126,7 +127,6 @@ static void help_is_pointed_to(void **state)
 	        {"staus", "did you mean 'status'?"},
 	        {"triger now", "did you mean 'trigger'?"},
 	        {"umount /a", "unmount with umount(8)"},
-	        {"restore", "pg_restore from the mount"},
 	        {"list", "ls MOUNTPOINT/backups"},
 	        {"ls", "ls MOUNTPOINT/backups"},
 	};
@@ -155,8 +155,8 @@ static void a_missing_configuration_can_be_made(void **state)
 
 static void every_command_has_help(void **state)
 {
-	static const char *const commands[] = {"init",   "check", "mount", "run",     "trigger",
-	                                       "status", "jobs",  "watch", "rebuild", "version"};
+	static const char *const commands[] = {"init", "check", "mount", "run",     "trigger", "status",
+	                                       "ack",  "jobs",  "watch", "rebuild", "version"};
 	struct output all = run("--help");
 
 	assert_int_equal(all.status, CLI_DONE);
@@ -318,7 +318,7 @@ static void output_that_cannot_be_written_fails(void **state)
 	        {"jobs --json", CLI_FAILED},    {"jobs 17", CLI_FAILED},
 	        {"status", CLI_UNREACHABLE},    {"status --json", CLI_UNREACHABLE},
 	        {"trigger 17", CLI_FAILED},     {"trigger --wait 17", CLI_FAILED},
-	        {"watch 17", CLI_FAILED},
+	        {"watch 17", CLI_FAILED},       {"ack job/full off", CLI_FAILED},
 	};
 	struct mount m = {"/tmp/keepfs-mount-XXXXXX"};
 	struct output o;
@@ -327,6 +327,7 @@ static void output_that_cannot_be_written_fails(void **state)
 	setenv("KEEPFS_MOUNT", m.directory, 1);
 	mount_put(&m, "control/README", "");
 	mount_put(&m, "control/trigger", "17 pending full\n");
+	mount_put(&m, "control/ack", "job full counts again\n");
 	mount_put(&m, "status/history.jsonl", "{\"run\":17,\"job\":\"full\",\"state\":\"completed\"}\n");
 	mount_put(&m, "status/health", "WARN: look\n");
 	mount_put(&m, "jobs/17/progress", "run=17 job=full state=completed size_bytes=1024\n");

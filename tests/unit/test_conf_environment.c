@@ -62,7 +62,7 @@ static void test_environment_of_hooks(void **state)
 	        "KEEPFS_JOB",        "KEEPFS_RUN",       "KEEPFS_DATABASES", "KEEPFS_TRIGGERED_BY",
 	        "KEEPFS_NOTE",       "KEEPFS_STORE",     "KEEPFS_STATE",     "KEEPFS_ERROR",
 	        "KEEPFS_SIZE_BYTES", "KEEPFS_ARTIFACTS", "KEEPFS_SHA256",    "KEEPFS_STARTED",
-	        "KEEPFS_FINISHED",
+	        "KEEPFS_FINISHED",   "KEEPFS_DATABASE",  "KEEPFS_CLASS",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(facts); i++)
@@ -218,6 +218,11 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 	_cleanup(str) struct str name = {0}, value = {0};
 
 	conf_key_env(ref.section, k, "full", &name);
+	if (strcmp(k->name, "registry") == 0) {
+		/* It stands beside a query, so the template cannot show one. */
+		setenv("KEEPFS_BACKUP_FULL_DATABASES", "SELECT datname FROM tenants", 1);
+		example = "dbname=registry";
+	}
 	setenv("KEEPFS_STORE_URL", "s3://bucket", 1);
 	if (ref.section == CONF_SECTION_FILES)
 		setenv("KEEPFS_FILES_FULL_PATH", "/srv/x", 1);
@@ -226,6 +231,23 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 		setenv("KEEPFS_STORE_ACCESS_KEY", "A", 1);
 	if (strcmp(k->name, "access_key") == 0 || strcmp(k->name, "session_token") == 0)
 		setenv("KEEPFS_STORE_SECRET_KEY", "A", 1);
+	if (ref.section == CONF_SECTION_WEBHOOK || ref.section == CONF_SECTION_HEARTBEAT) {
+		setenv("KEEPFS_WEBHOOK_FULL_URL", "https://h/x", 0);
+		setenv("KEEPFS_HEARTBEAT_FULL_URL", "https://h/x", 0);
+	}
+	if (ref.section == CONF_SECTION_CHECK) {
+		/* A check asks something, of a job that is there; what is expected is of an answer. */
+		setenv("KEEPFS_BACKUP_FULL_DATABASE", "dbname=x", 0);
+		setenv("KEEPFS_CHECK_FULL_SQL", "select true", 0);
+	}
+	if (ref.section == CONF_SECTION_COMMAND)
+		setenv("KEEPFS_COMMAND_FULL_COMMAND", "true", 0);
+	if (ref.section == CONF_SECTION_MAIL) {
+		setenv("KEEPFS_MAIL_TO", "a@b", 0);
+		setenv("KEEPFS_MAIL_SERVER", "smtp://h", 0);
+		setenv("KEEPFS_MAIL_USER", "u", 0);
+		setenv("KEEPFS_MAIL_PASSWORD", "p", 0);
+	}
 	if (strcmp(k->name, "sse_kms_key") == 0)
 		setenv("KEEPFS_STORE_SSE", "aws:kms", 1);
 	if (conf_load(NULL, &f->conf, &f->problems) != 0)

@@ -149,7 +149,7 @@ static void test_all_at_once(void **state)
 	        ":3: [keepfs] memry: no such key; did you mean memory?\n"
 	        ":4: the line has no '=': a line is '[section]', 'key = value' or a '# comment'\n"
 	        ":5: [keepfs] parallel_runs = 0: is too small; allowed: a whole number from 1 to 64\n"
-	        ":6: [keepfs] url: no such key; it belongs into [store]\n"
+	        ":6: [keepfs] url: no such key; it belongs into [store] or [webhook NAME] or [heartbeat NAME]\n"
 	        ":8: [keepfs] log_level = debug: is set twice; the first time on line 7\n"
 	        ":9: [stoer]: no such section; did you mean [store]?\n"
 	        ":11: the line has no ']' at its end\n"
@@ -158,7 +158,7 @@ static void test_all_at_once(void **state)
 	        "profile addressing allow_http ca_file sse sse_kms_key delete_versions connect_timeout "
 	        "first_byte_timeout stall_timeout "
 	        "retry_deadline "
-	        "part_size max_parts capacity faults\n"
+	        "part_size max_parts capacity scrub_within scrub_rate faults\n"
 	        ":14: the line has no key before its '='\n"
 	        ":15: [backup now]: the name is reserved: 'now' triggers the default job; allowed: 1 to 200 "
 	        "of A-Z a-z "
@@ -172,7 +172,8 @@ static void test_all_at_once(void **state)
 	        ". _ -, not "
 	        "beginning with '.' or '-', and not 'now'\n"
 	        ":21: [keepfs]: this section begins on line 2 already: put its keys there\n"
-	        ":22: [exports]: no such section; allowed: [keepfs], [store], [read], [backup NAME], [files NAME]\n"
+	        ":22: [exports]: no such section; allowed: [keepfs], [store], [read], [backup NAME], [files NAME], [class NAME], "
+	        "[mail], [webhook NAME], [command NAME], [heartbeat NAME], [check NAME]\n"
 	        ":23: the line has text behind the ']' of its section\n"
 	        ":24: the line names no section between '[' and ']'\n");
 }
@@ -296,6 +297,34 @@ static void test_file_that_cannot_be_read(void **state)
 	assert_null(f->conf.mountpoint);
 }
 
+/* Whatever the mode of the configuration is. */
+static void test_warning_of_a_secret_file(void **state)
+{
+	static const char mail[] =
+	        "[mail]\nto = a@b\nserver = smtps://h\nuser = u\npassword_file = %s\n[backup b]\ndatabase = host=h\n";
+	struct fixture *f = *state;
+	_cleanup(free) char *path = mem_printf("%s/mail-password", f->dir), *text = mem_printf(mail, path),
+	                    *want = mem_printf("chmod 600 %s", path);
+
+	write_text(path, "HIDDEN\n", 7, 0604);
+	write_text(f->file, text, strlen(text), 0600);
+	assert_int_equal(conf_load(f->file, &f->conf, &f->problems), 0);
+	assert_non_null(
+	        strstr(str_text(&f->problems),
+	               "keepfs.conf:5: [mail] password_file: every user of this system can read the secret"));
+	assert_non_null(strstr(str_text(&f->problems), want));
+	assert_null(strstr(str_text(&f->problems), "HIDDEN"));
+	reset(f);
+	assert_int_equal(chmod(path, 0640), 0);
+	assert_int_equal(conf_load(f->file, &f->conf, &f->problems), 0);
+	assert_string_equal(str_text(&f->problems), "");
+	/* One that is not there is for nobody to read. */
+	reset(f);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(conf_load(f->file, &f->conf, &f->problems), 0);
+	assert_string_equal(str_text(&f->problems), "");
+}
+
 static void test_warning(void **state)
 {
 	struct fixture *f = *state;
@@ -352,15 +381,11 @@ static void test_nearest(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        CONF_TEST(test_whole_file),
-	        CONF_TEST(test_all_at_once),
-	        CONF_TEST(test_nearest_section),
-	        CONF_TEST(test_lines),
-	        CONF_TEST(test_truncated),
-	        CONF_TEST(test_file_that_cannot_be_read),
-	        CONF_TEST(test_warning),
-	        CONF_TEST(test_find_path),
-	        CONF_TEST(test_comments_and_quotes),
+	        CONF_TEST(test_whole_file),      CONF_TEST(test_all_at_once),
+	        CONF_TEST(test_nearest_section), CONF_TEST(test_lines),
+	        CONF_TEST(test_truncated),       CONF_TEST(test_file_that_cannot_be_read),
+	        CONF_TEST(test_warning),         CONF_TEST(test_warning_of_a_secret_file),
+	        CONF_TEST(test_find_path),       CONF_TEST(test_comments_and_quotes),
 	        cmocka_unit_test(test_nearest),
 	};
 

@@ -118,11 +118,13 @@ static void test_bad_values(void **state)
 	         "settle = 5m: says when a subdirectory is archived, but there are none with [files x] "
 	         "each =  (default); allowed: settle together with each"},
 	        {"format = plain", "format: no such key; it belongs into [backup NAME]\n"},
-	        {"url = dir:/x", "url: no such key; it belongs into [store]\n"},
+	        {"endpoint = https://x", "endpoint: no such key; it belongs into [store]\n"},
 	        {"exlude = a", "exlude: no such key; did you mean exclude?\n"},
 	        {"whatever = a",
 	         "no such key; allowed: path exclude each settle cross_mounts skip_unreadable compression "
-	         "verify max_rate nice ionice pre_hook post_hook hook_timeout\n"},
+	         "verify max_rate nice ionice pre_hook post_hook hook_timeout timezone schedule catch_up jitter blackout "
+	         "expected_interval grace keep keep_last keep_daily keep_weekly keep_monthly keep_yearly keep_within min_keep "
+	         "week_starts keep_deleted rpo rto\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -287,7 +289,7 @@ static void test_triggers_that_are_refused(void **state)
 	struct fixture *f = *state;
 	static const char *const cases[][4] = {
 	        {"docs", "format", "plain",
-	         "format: [files docs] has no such key; allowed: exclude, compression, verify, max_rate, note"},
+	         "format: [files docs] has no such key; allowed: exclude, compression, verify, max_rate, note, hold, keep"},
 	        {"docs", "tables", "a", "tables: [files docs] has no such key; allowed: exclude, "},
 	        {"docs", "path", "/", "path: this key cannot be changed for one run; allowed: exclude, "},
 	        {"docs", "each", "", "each: this key cannot be changed for one run"},
@@ -298,7 +300,7 @@ static void test_triggers_that_are_refused(void **state)
 	        {"docs", "compression", "xz", "compression = xz: is no compression"},
 	        {"full", "exclude", "a",
 	         "exclude: [backup full] has no such key; allowed: format, compression, content, jobs, schemas, "
-	         "exclude_schemas, tables, exclude_tables, exclude_table_data, globals, verify, max_rate, note"},
+	         "exclude_schemas, tables, exclude_tables, exclude_table_data, globals, verify, max_rate, note, hold, keep, database, class, final"},
 	};
 
 	accept(f, "[files docs]\npath = /srv\n[backup full]\n");
@@ -324,11 +326,12 @@ static void test_lists_of_trigger_keys(void **state)
 
 	accept(f, "[files docs]\npath = /srv\n");
 	conf_list_trigger_keys(&f->conf.jobs[0], &keys);
-	assert_string_equal(str_text(&keys), "exclude, compression, verify, max_rate, note");
+	assert_string_equal(str_text(&keys), "exclude, compression, verify, max_rate, note, hold, keep");
 	conf_write_trigger_keys(&all);
 	assert_true(str_starts(str_text(&all), "  [backup NAME]: format, compression, "));
-	assert_true(str_ends(str_text(&all),
-	                     "note\n  [files NAME]: exclude, compression, verify, max_rate, note\n"));
+	assert_true(str_ends(
+	        str_text(&all),
+	        "note, hold, keep, database, class, final\n  [files NAME]: exclude, compression, verify, max_rate, note, hold, keep\n"));
 }
 
 int main(void)

@@ -144,7 +144,7 @@ static void test_override_refuses(void **state)
 	        {{"notes", "x"}, "notes: no such key; did you mean note?"},
 	        {{"shape", "x"},
 	         "shape: no such key; allowed: format, compression, content, jobs, schemas, exclude_schemas, "
-	         "tables, exclude_tables, exclude_table_data, globals, verify, max_rate, note"},
+	         "tables, exclude_tables, exclude_table_data, globals, verify, max_rate, note, hold, keep, database, class, final"},
 	        {{"database", "x"}, "database: this key cannot be changed for one run; allowed: format"},
 	        {{"pre_hook", "x"}, "pre_hook: this key cannot be changed for one run"},
 	        {{"nice", "1"}, "cannot be changed"},

@@ -77,6 +77,21 @@ static void test_jobs(void **state)
 	assert_int_equal(f->conf.jobs[0].nice, 5);
 }
 
+static void test_policy_is_told_apart(void **state)
+{
+	_cleanup(reloaded) struct reloaded re = {0};
+	struct fixture *f = *state;
+
+	accept(f,
+	       "[keepfs]\ntrash = 3d\nlog_level = info\n[backup a]\nkeep_daily = 7\nnice = 5\n[class x]\n");
+	reload(f,
+	       "[keepfs]\ntrash = none\nlog_level = debug\n[backup a]\nkeep_daily = 3\nnice = 6\n[class x]\nkeep_last = 1\n",
+	       &re);
+	assert_string_equal(str_text(&re.changes.policy),
+	                    "[keepfs] trash: 3d is now none\n[backup a] keep_daily: 7 is now 3\n"
+	                    "[class x] keep_last: none is now 1\n");
+}
+
 static void test_needs_a_restart(void **state)
 {
 	_cleanup(reloaded) struct reloaded re = {0};
@@ -101,7 +116,13 @@ static void test_needs_a_restart(void **state)
 /* Only what has been read at the start, and nothing else, must be able to stay: each key of each single section. */
 static void test_every_key_of_the_daemon(void **state)
 {
-	static const char *const taken[] = {"stop_grace", "log_level"};
+	static const char *const taken[] = {
+	        "stop_grace",   "log_level",    "drill_dir",        "drill_user",
+	        "drill_bindir", "drill_memory", "drill_disk",       "timezone",
+	        "trash",        "policy_delay", "ignore_databases", "scrub_within",
+	        "scrub_rate",   "to",           "server",           "tls",
+	        "from",         "user",         "password",         "password_file",
+	        "ca_file",      "events",       "gather",           "digest"};
 	size_t count = 0;
 
 	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
@@ -213,6 +234,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        CONF_TEST(test_nothing_has_changed),
 	        CONF_TEST(test_jobs),
+	        CONF_TEST(test_policy_is_told_apart),
 	        CONF_TEST(test_needs_a_restart),
 	        CONF_TEST(test_every_key_of_the_daemon),
 	        CONF_TEST(test_wrong),

@@ -15,6 +15,7 @@
 #include "../../src/files/hard_links.h"
 #include "../../src/files/tar.h"
 #include "../../src/files/troubles.h"
+#include "unpack_test.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
@@ -177,11 +178,45 @@ static void archive(struct fixture *f, struct files_options options)
 #define COMPARE                                                                                              \
 	"rsync -aHAXni --checksum --delete --modify-window=-1 src/ out/ >diff; cat diff >&2; test ! -s diff"
 
+static void warn_in_unpacking(void *arg, const char *line)
+{
+	fail_msg("%s", line);
+}
+
+/* The same by ourselves: into a new directory; and then there is nothing to do. */
+static void comes_back_by_us(struct fixture *f)
+{
+	const struct files_unpack_options o = {
+	        .directory = f->out, .stage = FILES_STAGE_PREFIX "1", .warn = warn_in_unpacking};
+	_cleanup(files_comparison) struct files_comparison before = {0}, after = {0};
+	struct files_outcome outcome;
+
+	if (compare_file_with(&o, f->tar, &before, &f->err) < 0 ||
+	    extract_file_to(&o, f->tar, &before, &outcome, &f->err) < 0)
+		fail_msg("%s", f->err.message);
+	assert_int_equal(outcome.directories, f->facts.directories - 1);
+	assert_int_equal(outcome.files,
+	                 f->facts.files + f->facts.symlinks + f->facts.hard_links + f->facts.specials);
+	assert_int_equal(outcome.files, before.names[FILES_ADDED].count);
+	if (compare_file_with(&o, f->tar, &after, &f->err) < 0)
+		fail_msg("%s", f->err.message);
+	if (after.names[FILES_EQUAL].count != outcome.files ||
+	    after.names[FILES_CHANGED_DIRECTORY].count + after.names[FILES_ONLY_HERE].count > 0)
+		fail_msg("added %s different %s changed %s only %s",
+		         str_text(&after.names[FILES_ADDED].first),
+		         str_text(&after.names[FILES_DIFFERENT].first),
+		         str_text(&after.names[FILES_CHANGED_DIRECTORY].first),
+		         str_text(&after.names[FILES_ONLY_HERE].first));
+}
+
 static void comes_back(struct fixture *f)
 {
 	archive(f, (struct files_options){0});
 	sh(f, "export LC_ALL=C.UTF-8; " UNPACK COMPARE);
 	sh(f, "rm -rf out; mkdir out; export LC_ALL=C; " UNPACK COMPARE);
+	sh(f, "rm -rf out");
+	comes_back_by_us(f);
+	sh(f, COMPARE);
 }
 
 static void need_root(void)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../support/manifests.h"
 #include "../support/tree.h"
 
 #include <keepfs/base/cleanup.h>
@@ -19,7 +20,10 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/intents.h>
+#include <keepfs/codec/hash.h>
+#include <keepfs/codec/manifest.h>
 #include <keepfs/files.h>
 
 #define SETTLE_MS INT64_C(600000)
@@ -80,10 +84,11 @@ static char *targets_after(struct fixture *f, int64_t ms)
 {
 	_cleanup(make_targets) struct make_targets targets = {0};
 	_cleanup(str) struct str names = {0};
+	const struct make_wanted all = {0};
 	struct error err = {0};
 
 	present_us = clock_now_us() + ms * 1000;
-	if (files_kind.targets(&f->ctx, &f->job, &targets, &err) < 0)
+	if (files_kind.targets(&f->ctx, &f->job, &all, &targets, &err) < 0)
 		fail_msg("%s", err.message);
 	for (size_t i = 0; i < targets.count; i++)
 		str_appendf(&names, "%s%s ", targets.items[i].stem ? targets.items[i].stem : "(by time)",
@@ -120,6 +125,70 @@ static void what_has_an_archive_is_not_taken_again(void **state)
 	make_directory(f, "src/2026");
 	assert_int_equal(catalog_add_intent(f->repository.catalog, 1, "backups/docs/2025.tar.gz", NULL), 0);
 	expect_targets_after(f, SETTLE_MS + 1000, "2026 ");
+}
+
+/* As a run would leave it, of @source. */
+static void add_archive(const struct fixture *f, const char *stem, const char *source)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *path = mem_printf("%s/%s", f->root, source),
+	                    *artifact = mem_printf("backups/docs/%s.tar.gz", stem);
+	char sha256[SHA256_HEX_BYTES];
+	uint8_t digest[SHA256_BYTES];
+
+	sha256_once(artifact, strlen(artifact), digest);
+	hex_encode(digest, sizeof(digest), sha256);
+	manifest_describe(&m, artifact, 1, path);
+	m.started_at_us = m.finished_at_us = clock_now_us();
+	str_copy(m.sha256, sizeof(m.sha256), sha256);
+	manifest_put_own(&m, 10, 1, sha256);
+	manifest_set_fact(&m, "path", path);
+	manifest_seal(&m);
+	assert_int_equal(catalog_add_artifact(f->repository.catalog, &m, NULL), 0);
+}
+
+static void the_archive_of_another_place_is_not_its_own(void **state)
+{
+	struct fixture *f = *state;
+
+	make_directory(f, "src/new");
+	make_directory(f, "src/new/2025");
+	make_directory(f, "src/new/2026");
+	f->job.files.each = (char *)"new/*";
+	add_archive(f, "2025", "src/old/2025");
+	add_archive(f, "2026", "src/new/2026");
+	expect_targets_after(f, SETTLE_MS + 1000, "new=2F2025 ");
+	add_archive(f, "new=2F2025", "elsewhere/new/2025");
+	expect_targets_after(f, SETTLE_MS + 1000, "new=2F2025-2 ");
+	add_archive(f, "new=2F2025-2", "src/new/2025");
+	expect_targets_after(f, SETTLE_MS + 1000, "");
+}
+
+/* What the run would say of itself. */
+static void expect_said(struct fixture *f, const char *failure, const char *warning)
+{
+	_cleanup(make_targets) struct make_targets targets = {0};
+	const struct make_wanted all = {0};
+
+	present_us = clock_now_us();
+	assert_int_equal(files_kind.targets(&f->ctx, &f->job, &all, &targets, NULL), 0);
+	assert_int_equal(targets.failure != NULL, failure != NULL);
+	assert_int_equal(targets.warning != NULL, warning != NULL);
+	assert_non_null(strstr(str_or_empty(targets.failure), str_or_empty(failure)));
+	assert_non_null(strstr(str_or_empty(targets.warning), str_or_empty(warning)));
+}
+
+static void nothing_at_all_is_not_silently_good(void **state)
+{
+	struct fixture *f = *state;
+
+	expect_said(f, NULL, "matches each = *");
+	add_archive(f, "2025", "src/2025");
+	expect_said(f, "is the disk mounted", NULL);
+	make_directory(f, "src/2026"); /* has not settled, but is there */
+	expect_said(f, NULL, NULL);
+	f->job.files.each = (char *)"years/*";
+	expect_said(f, NULL, "matches each = years/*");
 }
 
 /* It fails, each time, until somebody excludes it or makes it readable. */
@@ -164,6 +233,9 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(a_subdirectory_is_taken_when_it_has_settled, set_up,
 	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(what_has_an_archive_is_not_taken_again, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(the_archive_of_another_place_is_not_its_own, set_up,
+	                                        tear_down),
+	        cmocka_unit_test_setup_teardown(nothing_at_all_is_not_silently_good, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_cannot_be_looked_into_is_taken, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(without_each_there_is_one_by_time, set_up, tear_down),
 	};

@@ -87,6 +87,23 @@ static void files_keep_their_numbers(void **state)
 	        {"control/probe", 24},
 	        {"control/README", 25},
 	        {"status/metrics.prom", 26},
+	        {"status/dashboard.html", 29},
+	        {"status/backups.jsonl", 32},
+	        {"status/recovery", 33},
+	        {"control/drill", 43},
+	        {"drills", 11},
+	        {"status/schedule", 27},
+	        {"status/schedule.json", 31},
+	        {"control/schedule", 36},
+	        {"tiers", 10},
+	        {"tiers/daily", UINT64_C(1) << 63 | UINT64_C(1) << 58},
+	        {"status/retention", 28},
+	        {"control/prune", 37},
+	        {"control/hold", 38},
+	        {"control/ack", 39},
+	        {"control/undelete", 40},
+	        {"control/verify", 41},
+	        {"control/restore", 42},
 	        {"jobs/1", UINT64_C(1) << 60 | 8},
 	        {"jobs/1/status", UINT64_C(1) << 60 | 9},
 	        {"jobs/1/progress", UINT64_C(1) << 60 | 10},
@@ -108,11 +125,12 @@ static void files_keep_their_numbers(void **state)
 		assert_int_equal(node_load(f->fs, known[i].ino, &node), 0);
 		assert_int_equal(node.ino, known[i].ino);
 	}
-	assert_lists(f, "", "./ ../ backups/ jobs/ status/ control/ links/ ");
+	assert_lists(f, "", "./ ../ backups/ jobs/ status/ control/ links/ tiers/ drills/ ");
 	assert_lists(f, "status",
 	             "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "
-	             "metrics.prom ");
-	assert_lists(f, "control", "./ ../ trigger probe README ");
+	             "metrics.prom schedule retention dashboard.html schedule.json backups.jsonl recovery ");
+	assert_lists(f, "control",
+	             "./ ../ trigger probe README schedule prune hold ack undelete verify restore drill ");
 	assert_lists(f, "jobs", "./ ../ 1/ ");
 	/* Without attributes: that of progress asks them in any case. */
 	files = list(f, "jobs/1", 4096, false);
@@ -229,6 +247,10 @@ static const struct node_class *const classes[] = {
         &class_linked_artifact_directory,
         &class_links,
         &class_link,
+        &class_tiers,
+        &class_tier,
+        &class_tier_directory,
+        &class_tier_link,
         &class_jobs,
         &class_run,
         &class_run_text,

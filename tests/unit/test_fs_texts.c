@@ -5,6 +5,9 @@
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/rebuild.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/codec/name.h>
+
+#include "../support/manifests.h"
 
 /* Whoever looked at a run just before it ended must not keep its text as that of its end: nothing would
  * change it any more, and who waits for the end would wait for ever. */
@@ -367,6 +370,92 @@ static void a_read_changes_the_audit_alone(void **state)
 	assert_false(is_changed_by_a_read(f, "status/stats.json"));
 }
 
+/* `ls -l status/` makes none of the texts that take long: it is told the size of the last one that somebody opened. */
+static void only_an_open_makes_what_is_costly(void **state)
+{
+	/* Not the dashboard: a browser reads as much as it was told before it opened the file. */
+	static const char *const costly[] = {"status/retention", "status/backups.jsonl"};
+	struct fixture *f = *state;
+	_cleanup(free) char *listed = NULL;
+	struct node node;
+
+	add_some(f);
+	listed = list(f, "status", 4096, true);
+	for (size_t i = 0; i < ARRAY_SIZE(costly); i++) {
+		struct text *text;
+		uint64_t bytes;
+
+		assert_int_equal(find(f, costly[i], &node), 0);
+		assert_int_equal(stat_at(f, costly[i]).st_size, 0);
+		assert_true(S_ISREG(stat_at(f, costly[i]).st_mode) && stat_at(f, costly[i]).st_mode & 0400);
+		assert_int_equal(text_now(f->fs, &node, &text), -ENOENT);
+		text_unref(opened(f, costly[i]));
+		bytes = (uint64_t)stat_at(f, costly[i]).st_size;
+		assert_true(bytes > 100);
+		add(f, i == 0 ? "full/20261125T020000Z.dump" : "full/20261126T020000Z.dump", false, NULL);
+		assert_int_equal(stat_at(f, costly[i]).st_size, bytes);
+		text = opened(f, costly[i]);
+		assert_true(text_bytes(text) != bytes);
+		assert_int_equal(stat_at(f, costly[i]).st_size, text_bytes(text));
+		text_unref(text);
+	}
+}
+
+static void add_backup(struct catalog *catalog, int64_t run, int64_t number)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *path = NULL;
+	char name[NAME_MAX_BYTES], sha256[SHA256_HEX_BYTES] = "";
+
+	name_format((INT64_C(1700000000) + number * 60) * 1000, ".dump", name);
+	path = mem_printf("backups/full/%s", name);
+	manifest_describe(&m, path, run, "shop");
+	manifest_set_fact_int(&m, "number", number);
+	memset(sha256, 'a', SHA256_HEX_BYTES - 1);
+	manifest_put_own(&m, 100, 1, sha256);
+	manifest_seal(&m);
+	assert_int_equal(catalog_add_artifact(catalog, &m, NULL), 0);
+}
+
+/* More than an open makes: who reads on gets all, each once; from the beginning, too. Runs have several, and are not divided. */
+static void all_backups_are_read_page_by_page(void **state)
+{
+	enum { RUNS = 4300, OF_EACH = 3 };
+	struct fixture *f = *state;
+	_cleanup(free) char *whole = NULL, *again = NULL;
+	struct reader r;
+	size_t lines = 0;
+
+	assert_int_equal(catalog_begin_rebuild(f->catalog, NULL), 0);
+	for (int64_t i = 0; i < RUNS * OF_EACH; i++)
+		add_backup(f->catalog, 1 + i / OF_EACH, i);
+	assert_int_equal(catalog_end_rebuild(f->catalog, true, NULL), 0);
+	r = open_path(f, "status/backups.jsonl");
+	whole = read_on_by(&r, READ_BYTES);
+	for (char *rest = whole, *line; (line = strstr(rest, "\"run\":")); rest = line + 1, lines++)
+		assert_int_equal(strtoll(line + strlen("\"run\":"), NULL, 10), RUNS - lines / OF_EACH);
+	assert_int_equal(lines, RUNS * OF_EACH);
+	assert_true((uint64_t)stat_at(f, "status/backups.jsonl").st_size < r.offset);
+	r.offset = 0;
+	again = read_on_by(&r, READ_BYTES);
+	assert_string_equal(again, whole);
+	close_reader(&r);
+}
+
+/* Of none there is no line, also later: what is made after the open is in the next one. */
+static void no_backups_are_no_lines(void **state)
+{
+	struct fixture *f = *state;
+	struct reader r = open_path(f, "status/backups.jsonl");
+	_cleanup(free) char *none = read_on_by(&r, 4096), *later = NULL;
+
+	assert_string_equal(none, "");
+	add_some(f);
+	later = read_on_by(&r, 4096);
+	assert_string_equal(later, "");
+	close_reader(&r);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -379,6 +468,9 @@ int main(void)
 	        TREE_TEST(errors_are_followed),
 	        TREE_TEST(what_is_rewritten_is_not_mixed),
 	        TREE_TEST(a_read_changes_the_audit_alone),
+	        TREE_TEST(only_an_open_makes_what_is_costly),
+	        TREE_TEST(all_backups_are_read_page_by_page),
+	        TREE_TEST(no_backups_are_no_lines),
 	};
 
 	return cmocka_run_group_tests_name("fs_texts", tests, NULL, NULL);

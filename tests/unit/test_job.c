@@ -130,7 +130,7 @@ static int fake_make(const struct make_context *ctx, const struct make_order *or
 	if (order->target->name && str_starts(order->target->name, "silent"))
 		return -ENOMEM;
 	if (b->warning)
-		order->warn(order->log_arg, b->warning);
+		make_warn(order, "%s", b->warning);
 	if (b->nothing)
 		return 0;
 	*ret = (struct manifest){
@@ -139,6 +139,12 @@ static int fake_make(const struct make_context *ctx, const struct make_order *or
 	};
 	memset(ret->sha256, 'a', SHA256_HEX_BYTES - 1);
 	return 0;
+}
+
+/* There is no server. */
+static void see_nothing(const struct make_context *ctx, const struct conf_job *job,
+                        const struct make_target *made, struct cancel *cancel)
+{
 }
 
 /* Dumps, but for the maker. */
@@ -184,8 +190,10 @@ static void bench_init(struct bench *b, int64_t parallel_runs)
 
 	fake_kinds[CONF_JOB_DUMP] = dump_kind;
 	fake_kinds[CONF_JOB_FILES] = files_kind;
-	for (size_t i = 0; i < ARRAY_SIZE(fake_kinds); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(fake_kinds); i++) {
 		fake_kinds[i].make = fake_make;
+		fake_kinds[i].look_around = see_nothing;
+	}
 	*b = (struct bench){0};
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->changed, NULL);
@@ -361,7 +369,48 @@ static void test_trigger_of_files(void **state)
 	assert_non_null(
 	        strstr(err.message, "format: [files docs] has no such key; allowed: exclude, compression"));
 	assert_int_equal(submit(&b, "docs verify = none", "test", &run, &err), -EINVAL);
-	assert_non_null(strstr(err.message, "keys: exclude, compression, verify, max_rate, note"));
+	assert_non_null(
+	        strstr(err.message, "keys: exclude, compression, verify, max_rate, note, hold, keep"));
+	bench_finish(&b);
+}
+
+/* Whoever mistypes is told at once, and no run fails for it. */
+static void what_a_job_does_not_have_is_refused(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"tenants database=zet",
+	         "job tenants has no database 'zet'; its databases: acme, bad one, silent, zeta"},
+	        {"tenants database=ACME", "job tenants has no database 'ACME'"},
+	        {"tenants database=", "database: names none"},
+	        {"tenants database=acme database=zeta", "database: this key is given twice"},
+	        {"full database=shop", "job full has no database 'shop'; its databases: primary"},
+	        {"tenants class=demo", "class=demo: [backup tenants] has no registry that says which class"},
+	        {"tenants class=demo database=acme", "class=demo: [backup tenants] has no registry"},
+	        {"tenants class=", "class: names none"},
+	        {"tenants final=yes", "final=yes is for one database: add database=NAME"},
+	        {"tenants database=acme final=maybe", "final = maybe: is none of the words that are allowed"},
+	        {"docs database=acme", "database: [files docs] archives a directory"},
+	        {"docs class=demo", "class: [files docs] archives a directory"},
+	};
+	struct conf_job docs = {.name = (char *)"docs", .kind = CONF_JOB_FILES, .files.path = (char *)"/srv"};
+	struct conf_job jobs[3];
+	struct catalog_run run;
+	struct bench b;
+
+	bench_init(&b, 1);
+	memcpy(jobs, b.backups, sizeof(b.backups));
+	jobs[2] = docs;
+	b.conf.jobs = jobs;
+	b.conf.job_count = 3;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error err = {0};
+
+		assert_int_equal(submit(&b, cases[i][0], "test", &run, &err), -EINVAL);
+		assert_int_equal(err.class, ERROR_USAGE);
+		if (!str_starts(err.message, cases[i][1]))
+			fail_msg("want: %s\ngot: %s", cases[i][1], err.message);
+	}
+	assert_int_equal(catalog_runs(b.repository.catalog, NULL, 0, &run, 1), 0);
 	bench_finish(&b);
 }
 
@@ -406,7 +455,7 @@ static void test_trigger_refuses_keys(void **state)
 	        {"full format=tar", "format = tar: is none of the words that are allowed; allowed: custom"},
 	        {"full compresion=none", "compresion: no such key; did you mean compression?"},
 	        {"full shape=x", "shape: no such key; allowed: format, compression"},
-	        {"full database=x", "database: this key cannot be changed for one run"},
+	        {"full pg_bindir=/x", "pg_bindir: this key cannot be changed for one run"},
 	        {"full jobs=2 jobs=3", "jobs: this key is given twice"},
 	        {"full note=a note=b", "note: this key is given twice"},
 	        {"full format=plain jobs=2", "jobs = 2: reads through several connections"},
@@ -526,6 +575,7 @@ static void test_warnings_of_makers(void **state)
 {
 	_cleanup(free) char *log = NULL;
 	struct catalog_run run;
+	const char *line;
 	struct bench b;
 	int64_t id;
 
@@ -536,7 +586,9 @@ static void test_warnings_of_makers(void **state)
 	assert_int_equal(run.state, RUN_COMPLETED);
 	assert_string_equal(run.warning, "role passwords are not in it");
 	log = read_log(&b, id);
-	assert_non_null(strstr(log, "warning: role passwords are not in it\n"));
+	line = strstr(log, "warning: role passwords are not in it\n");
+	assert_non_null(line);
+	assert_null(strstr(line + strlen("warning: role passwords"), "role passwords"));
 	bench_finish(&b);
 }
 
@@ -607,28 +659,66 @@ static void test_hooks_get_the_facts(void **state)
 	assert_string_equal(b.order, "backups/full ");
 	before = read_file(&b, "pre");
 	expected = mem_printf(
-	        "KEEPFS_CONFIG=/etc/keepfs/keepfs.conf\nKEEPFS_DATABASES=primary\nKEEPFS_JOB=full\n"
+	        "KEEPFS_CLASS=\nKEEPFS_CONFIG=/etc/keepfs/keepfs.conf\nKEEPFS_DATABASE=\nKEEPFS_DATABASES=primary\nKEEPFS_JOB=full\n"
 	        "KEEPFS_NOTE=$HOME \"x\"\nKEEPFS_RUN=%lld\nKEEPFS_STORE=dir:/objects\n"
 	        "KEEPFS_TRIGGERED_BY=uid 0 (test)\n",
 	        (long long)id);
 	assert_string_equal(before, expected);
 	after = read_file(&b, "post");
 	free(expected);
-	expected =
-	        mem_printf("KEEPFS_ARTIFACTS=backups/full/20261120T020000Z.dump\n"
-	                   "KEEPFS_CONFIG=/etc/keepfs/"
-	                   "keepfs.conf\nKEEPFS_DATABASES=primary\nKEEPFS_ERROR=\nKEEPFS_JOB=full\n"
-	                   "KEEPFS_NOTE=$HOME \"x\"\nKEEPFS_RUN=%lld\n"
-	                   "KEEPFS_SHA256=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
-	                   "KEEPFS_SIZE_BYTES=1000\nKEEPFS_STARTED=%s\nKEEPFS_STATE=completed\nKEEPFS_STORE="
-	                   "dir:/objects\n"
-	                   "KEEPFS_TRIGGERED_BY=uid 0 (test)\n",
-	                   (long long)id, clock_format_iso(run.started_at_us, started));
+	expected = mem_printf(
+	        "KEEPFS_ARTIFACTS=backups/full/20261120T020000Z.dump\n"
+	        "KEEPFS_CLASS=\nKEEPFS_CONFIG=/etc/keepfs/"
+	        "keepfs.conf\nKEEPFS_DATABASE=\nKEEPFS_DATABASES=primary\nKEEPFS_ERROR=\nKEEPFS_JOB=full\n"
+	        "KEEPFS_NOTE=$HOME \"x\"\nKEEPFS_RUN=%lld\n"
+	        "KEEPFS_SHA256=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
+	        "KEEPFS_SIZE_BYTES=1000\nKEEPFS_STARTED=%s\nKEEPFS_STATE=completed\nKEEPFS_STORE="
+	        "dir:/objects\n"
+	        "KEEPFS_TRIGGERED_BY=uid 0 (test)\n",
+	        (long long)id, clock_format_iso(run.started_at_us, started));
 	assert_string_equal(after, expected);
 	log = read_log(&b, id);
 	assert_non_null(strstr(log, "pre_hook: out\n"));
 	assert_non_null(strstr(log, "pre_hook: words\n"));
 	assert_non_null(strstr(log, "post_hook begins\n"));
+	bench_finish(&b);
+}
+
+static void one_database_alone(void **state)
+{
+	_cleanup(free) char *post = NULL, *said = NULL;
+	struct catalog_target targets[2];
+	struct catalog_run run;
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	post = set_hook(&b, &b.backups[1].post_hook,
+	                "echo \"$KEEPFS_DATABASES|$KEEPFS_DATABASE|$KEEPFS_CLASS\" > @/post");
+	id = trigger(&b, "tenants database=zeta compression=none note=again");
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_int_equal(run.state, RUN_COMPLETED);
+	assert_string_equal(run.options, "database=zeta compression=none");
+	assert_string_equal(run.note, "again");
+	assert_string_equal(b.order, "backups/tenants/zeta ");
+	assert_non_null(strstr(b.asked, "|whole|"));
+	assert_int_equal(catalog_run_targets(b.repository.catalog, id, 0, targets, 2), 1);
+	assert_string_equal(targets[0].label, "zeta");
+	said = read_file(&b, "post");
+	assert_string_equal(said, "zeta|zeta|\n");
+	/* One whose name needs quotes is written so that it can be given again. */
+	id = trigger(&b, "tenants database='bad one'");
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_string_equal(run.options, "database='bad one'");
+	/* The last one of it says so. */
+	id = trigger(&b, "tenants database=zeta final=yes");
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_string_equal(run.options, "database=zeta final=yes");
+	assert_string_equal(run.note, "final");
+	/* The only database of a job has a name as well. */
+	id = trigger(&b, "full database=primary");
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_int_equal(run.state, RUN_COMPLETED);
 	bench_finish(&b);
 }
 
@@ -741,7 +831,8 @@ static void test_post_hook_is_a_part_of_the_run(void **state)
 
 /* The server does not answer, and somebody cancels while that is waited for. */
 static int targets_fail_and_run_is_cancelled(const struct make_context *ctx, const struct conf_job *job,
-                                             struct make_targets *ret, struct error *err)
+                                             const struct make_wanted *wanted, struct make_targets *ret,
+                                             struct error *err)
 {
 	struct bench *b = (struct bench *)(uintptr_t)ctx;
 
@@ -1271,6 +1362,8 @@ int main(void)
 	        cmocka_unit_test(test_trigger_refuses),
 	        cmocka_unit_test(test_trigger_of_files),
 	        cmocka_unit_test(test_an_order_without_text),
+	        cmocka_unit_test(one_database_alone),
+	        cmocka_unit_test(what_a_job_does_not_have_is_refused),
 	        cmocka_unit_test(test_trigger_refuses_keys),
 	        cmocka_unit_test(test_trigger_changes_the_job),
 	        cmocka_unit_test(test_long_options_fit_the_history),

@@ -294,6 +294,33 @@ static void lists_are_written_by_the_item(void **state)
 	assert_int_equal(json_count(json_get(back, "a")), 2);
 }
 
+static struct json *shout(void *arg, const char *text)
+{
+	if (strcmp(text, "5") == 0)
+		return json_int_new(5);
+	++*(int *)arg;
+	return json_string_new(strcmp(text, "quote") == 0 ? "\"}]" : text);
+}
+
+/* Keys, numbers and the shape stay; a text becomes whatever value it is to be. */
+static void strings_are_replaced(void **state)
+{
+	static const char text[] =
+	        "{\"quote\":[\"quote\",{\"a\":\"5\",\"b\":5,\"c\":null}],\"d\":\"\",\"e\":true}";
+	_cleanup(json) struct json *j = json_parse(text, strlen(text), NULL), *replaced = NULL;
+	_cleanup(str) struct str out = {0};
+	int strings = 0;
+
+	assert_non_null(j);
+	replaced = json_replace_strings(j, shout, &strings);
+	json_write(replaced, 0, &out);
+	assert_string_equal(str_text(&out),
+	                    "{\"quote\":[\"\\\"}]\",{\"a\":5,\"b\":5,\"c\":null}],\"d\":\"\",\"e\":true}");
+	assert_int_equal(strings, 2);
+	assert_string_equal(json_text(json_get(j, "d")), "");
+	assert_null(json_text(json_get(j, "e")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +337,7 @@ int main(void)
 	        cmocka_unit_test(what_ends_the_reading_is_returned),
 	        cmocka_unit_test(bad_lists_are_refused),
 	        cmocka_unit_test(lists_are_written_by_the_item),
+	        cmocka_unit_test(strings_are_replaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,6 +97,39 @@ static void test_entries_with_data(void **state)
 	assert_int_equal(contents_check(c, &err), 0);
 }
 
+static void test_the_largest_tables(void **state)
+{
+	_cleanup(contents) struct contents *c = contents_new("/tmp");
+	_cleanup(free) char *none = NULL, *largest = NULL;
+	char long_name[300];
+
+	for (int i = 1; i <= CONTENTS_LARGEST + 5; i++) {
+		_cleanup(free) char *name = mem_printf("t%d", i);
+
+		add(c, table_entry(i, "s", name, "16384"));
+	}
+	add(c, table_entry(100, "s", "in \xe4nother encoding", "16384"));
+	memset(long_name, 'x', sizeof(long_name) - 1);
+	long_name[sizeof(long_name) - 1] = '\0';
+	add(c, table_entry(101, "s", long_name, "16384"));
+	contents_complete(c);
+	assert_int_equal(contents_largest(c, &none, NULL), 0);
+	assert_null(none);
+	for (int i = 1; i <= CONTENTS_LARGEST + 5; i++)
+		contents_count_rows(c, contents_find(c, i),
+		                    &(struct rows){(uint64_t)i, (uint64_t)(i % 7), 0});
+	contents_count_rows(c, contents_find(c, 100), &(struct rows){1, 1000, 0});
+	contents_count_rows(c, contents_find(c, 101), &(struct rows){1, 900, 0});
+	assert_int_equal(contents_largest(c, &largest, NULL), 0);
+	assert_int_equal(strncmp(largest, "[[\"s.xxxxxxxx", 12), 0);
+	assert_true(strlen(largest) < 400);
+	/* As large as each other: in the order of the archive. */
+	assert_non_null(strstr(largest,
+	                       "\",1,900],[\"s.t6\",6,6],[\"s.t13\",13,6],[\"s.t5\",5,5],[\"s.t12\",12,5],"));
+	assert_null(strstr(largest, "nother"));
+	assert_null(strstr(largest, "\"s.t7\""));
+}
+
 static void test_large_objects_of_all(void **state)
 {
 	_cleanup(contents) struct contents *c = contents_new("/tmp");
@@ -449,6 +482,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_entries_with_data),
+	        cmocka_unit_test(test_the_largest_tables),
 	        cmocka_unit_test(test_large_objects_of_all),
 	        cmocka_unit_test(test_large_objects_in_groups),
 	        cmocka_unit_test(test_bad_lists_of_large_objects),

@@ -568,9 +568,28 @@ static void test_directory_of_programs(void **state)
 	assert_non_null(strstr(err.message, "none"));
 }
 
+/* What is shown is libpq's again, and bears no password. */
+static void test_shown_conninfo(void **state)
+{
+	_cleanup(free) char *other =
+	        pg_conninfo_with_database("host=h password=hunter2 dbname=x user='a b'", "y z");
+	_cleanup(free) char *uri =
+	        pg_conninfo_with_database("postgresql://u:hunter2@h:5433/x?sslmode=require", "y");
+	_cleanup(free) char *user = pg_conninfo_with_user("host=/tmp dbname=x", "o'hara");
+	_cleanup(free) char *wrong = pg_conninfo_with_database("hots=h", "y");
+
+	assert_string_equal(other, "user='a b' host=h dbname='y z'");
+	assert_null(strstr(uri, "hunter2"));
+	expect_database(uri, "y");
+	assert_non_null(strstr(uri, "sslmode=require"));
+	assert_non_null(strstr(user, "user='o\\'hara'"));
+	assert_string_equal(wrong, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_shown_conninfo),
 	        cmocka_unit_test(test_child_conninfo),
 	        cmocka_unit_test(test_child_options),
 	        cmocka_unit_test(test_wrong_conninfo),

@@ -176,7 +176,7 @@ static void test_heads(void **state)
 	expect_shape(shape, -EBADMSG);
 	shape = archive_sound, shape.offset_size = 5;
 	expect_shape(shape, -EBADMSG);
-	shape = archive_sound, shape.format = 3;
+	shape = archive_sound, shape.format = 5;
 	expect_shape(shape, -EBADMSG);
 	shape = archive_sound, shape.compression = 10;
 	expect_shape(shape, -EBADMSG);
@@ -381,6 +381,44 @@ static void test_dependencies(void **state)
 	}
 }
 
+static int take_file_name(void *arg, const struct pg_archive_entry *entry, struct error *err)
+{
+	str_appendf(arg, "%d=%s ", entry->dump_id, entry->file_name);
+	return 0;
+}
+
+/* toc.dat of a directory is header and table of contents, and names a file where others have an offset. */
+static void test_tables_of_contents_of_directories(void **state)
+{
+	for (int minor = 12; minor <= 16; minor++) {
+		struct archive_shape shape = archive_sound;
+		_cleanup(str) struct str data = {0}, names = {0};
+		const struct pg_archive_events events = {.entry = take_file_name, .arg = &names};
+		struct pg_archive_scan *s = pg_archive_scan_new(&events);
+		struct error err = {0};
+
+		shape.minor = minor;
+		shape.compression = minor < 15 ? -1 : 1;
+		shape.format = PG_ARCHIVE_DIRECTORY;
+		archive_put_head(&data, &shape);
+		archive_put_named_entry(&data, &shape, 7, "7.dat");
+		archive_put_named_entry(&data, &shape, 8, "");
+		for (size_t i = 0; i < data.len; i++)
+			assert_int_equal(pg_archive_scan_feed(s, data.data + i, 1, &err), 0);
+		assert_int_equal(pg_archive_scan_end(s, &err), 0);
+		assert_string_equal(str_text(&names), "7=7.dat 8= ");
+		assert_int_equal(pg_archive_scan_facts(s)->data_entries, 1);
+		assert_int_equal(pg_archive_scan_facts(s)->toc_end, data.len);
+		/* Data has no place in it. */
+		archive_put_block(&data, 1, 7);
+		assert_int_equal(scan_str(&data, &err), -EBADMSG);
+		assert_non_null(strstr(err.message, "ends with its last entry"));
+		for (size_t len = 1; len < pg_archive_scan_facts(s)->toc_end; len++)
+			assert_int_equal(scan(data.data, len, len, NULL, &err), -EBADMSG);
+		pg_archive_scan_free(s);
+	}
+}
+
 static void test_no_archive(void **state)
 {
 	struct error err = {0};
@@ -417,6 +455,7 @@ int main(void)
 	        cmocka_unit_test(test_lengths_of_text),
 	        cmocka_unit_test(test_facts_of_the_head),
 	        cmocka_unit_test(test_dependencies),
+	        cmocka_unit_test(test_tables_of_contents_of_directories),
 	        cmocka_unit_test(test_no_archive),
 	        cmocka_unit_test(test_failure_stays),
 	};

@@ -277,14 +277,6 @@ static void test_offsets_in_head(void **state)
 	expect_offset(4, UINT64_C(1) << 32, "\1\0\0\0\0"); /* too large: not known */
 }
 
-/* An entry of a directory: a name instead of the offset. */
-static void put_named_entry(struct str *s, const struct archive_shape *shape, int id, const char *name)
-{
-	archive_put_entry(s, shape, id, *name != 0, *name ? 1 : 3);
-	s->len -= 1 + (size_t)shape->offset_size;
-	archive_put_text(s, name);
-}
-
 static void test_directory(void **state)
 {
 	for (int minor = 12; minor <= 16; minor++) {
@@ -303,9 +295,9 @@ static void test_directory(void **state)
 		shape.format = 3;
 		shape.compression = minor < 15 ? -1 : 1;
 		archive_put_head(&expected, &shape);
-		put_named_entry(&expected, &shape, 5, "3456.dat");
-		put_named_entry(&expected, &shape, 6, "");
-		put_named_entry(&expected, &shape, 7, "blobs.toc");
+		archive_put_named_entry(&expected, &shape, 5, "3456.dat");
+		archive_put_named_entry(&expected, &shape, 6, "");
+		archive_put_named_entry(&expected, &shape, 7, "blobs.toc");
 		for (size_t i = 0; i < ARRAY_SIZE(piece_sizes); i++) {
 			struct made made = {.places = places};
 			const struct pg_archive_head_options options = {

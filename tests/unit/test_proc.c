@@ -61,6 +61,68 @@ static void test_output_and_success(void **state)
 	expect_no_child();
 }
 
+/* However much it is, and also when the child does not read it. */
+static void test_input(void **state)
+{
+	const size_t bytes = (size_t)1 << 20;
+	_cleanup(free) char *input = mem_alloc(bytes + 1);
+	const char *const counts[] = {"/bin/sh", "-c", "wc -c", NULL}, *const ignores[] = {"/bin/true", NULL};
+	const char *const *const programs[] = {counts, ignores};
+
+	memset(input, 'x', bytes);
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		const struct proc_options options = {
+		        .argv = programs[i], .input = input, .input_bytes = bytes};
+		_cleanup(str) struct str out = {0};
+		_cleanup(proc) struct proc *child = NULL;
+		struct error err = {0};
+
+		assert_int_equal(proc_start(&options, &child, &err), 0);
+		read_all(child, &out);
+		assert_int_equal(proc_wait(child, &err), 0);
+		assert_string_equal(str_text(&out), i == 0 ? "1048576\n" : "");
+	}
+	expect_no_child();
+}
+
+/* What is written while it runs, more than a pipe holds; and to one that does not read. */
+static void test_input_pipe(void **state)
+{
+	const char *const counts[] = {"/bin/sh", "-c", "wc -c", NULL}, *const ignores[] = {"/bin/true", NULL};
+	const size_t bytes = (size_t)1 << 20;
+	_cleanup(free) char *mark = mem_printf("/tmp/keepfs-test-proc-%d", (int)getpid());
+	_cleanup(free) char *script = mem_printf("wc -c > /dev/null; touch %s", mark);
+	const char *const marks[] = {"/bin/sh", "-c", script, NULL};
+	_cleanup(free) char *input = mem_alloc(bytes);
+	struct proc_options options = {.argv = counts, .input_pipe = true};
+	_cleanup(str) struct str out = {0};
+	_cleanup(proc) struct proc *child = NULL, *deaf = NULL, *left = NULL;
+	struct error err = {0};
+
+	signal(SIGPIPE, SIG_IGN);
+	assert_int_equal(proc_start(&options, &child, &err), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(proc_write(child, input, bytes, &err), 0);
+	proc_end_input(child);
+	read_all(child, &out);
+	assert_int_equal(proc_wait(child, &err), 0);
+	assert_string_equal(str_text(&out), "3145728\n");
+	options.argv = ignores;
+	assert_int_equal(proc_start(&options, &deaf, &err), 0);
+	assert_int_equal(proc_write(deaf, input, bytes, &err), -EPIPE);
+	assert_string_equal(err.message, "/bin/true reads no further: Broken pipe");
+	assert_int_equal(proc_wait(deaf, &err), 0);
+	/* Who is freed before the end of his input ends, too, and does not take what he has for all. */
+	options.argv = marks;
+	unlink(mark);
+	assert_int_equal(proc_start(&options, &left, &err), 0);
+	assert_int_equal(proc_write(left, input, bytes, &err), 0);
+	left = proc_free(left);
+	assert_int_equal(access(mark, F_OK), -1);
+	signal(SIGPIPE, SIG_DFL);
+	expect_no_child();
+}
+
 static void test_exit_status(void **state)
 {
 	_cleanup(proc) struct proc *p =
@@ -139,6 +201,7 @@ static void test_environment(void **state)
 	        PROC_ENV_HOOK, extra,
 	        "AWS_PROFILE=planted\nKEEPFS_JOB=full\nKEEPFS_MOUNTPOINT=planted\n"
 	        "KEEPFS_STORE_URL=planted\nLC_TEST=planted\nOTHER=planted\nPGT=new\nPGTEST=planted\n");
+	expect_environment(PROC_ENV_SERVER, NULL, "LC_TEST=planted\n");
 	assert_string_equal(getenv("PGT"), "planted");
 	for (size_t i = 0; i < ARRAY_SIZE(set); i++)
 		unsetenv(set[i]);
@@ -583,6 +646,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_output_and_success),
+	        cmocka_unit_test(test_input),
+	        cmocka_unit_test(test_input_pipe),
 	        cmocka_unit_test(test_exit_status),
 	        cmocka_unit_test(test_killed),
 	        cmocka_unit_test(test_silent_failure),

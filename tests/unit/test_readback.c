@@ -151,6 +151,39 @@ static void test_whole_objects(void **state)
 	assert_int_equal(stream_readback(&f->options, (char[SHA256_HEX_BYTES]){0}, NULL), 0);
 }
 
+/* Some extents of an object, in one span and in many: their bytes, and no others; also where the others are not what was sent. */
+static void test_ranges(void **state)
+{
+	struct fixture *f = *state;
+	static const size_t sizes[] = {5000, 21 * MIB};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		char sha256[SHA256_HEX_BYTES], expected[SHA256_HEX_BYTES];
+		uint8_t digest[SHA256_BYTES];
+		struct error err = {0};
+		size_t from, to;
+
+		make_object(f, sizes[i], sizes[i] / 50 + 1);
+		f->options.first = 3;
+		f->options.count = f->extents.count - 5;
+		from = f->extents.items[3].offset;
+		to = f->extents.items[f->extents.count - 2].offset;
+		f->extents.items[0].crc32c ^= 1;
+		f->taken = from;
+		f->done_bytes = 0;
+		f->options.store = f->store;
+		assert_int_equal(stream_readback(&f->options, sha256, &err), 0);
+		assert_int_equal(f->taken, to);
+		assert_int_equal(f->done_bytes, to - from);
+		sha256_once(f->data + from, to - from, digest);
+		hex_encode(digest, sizeof(digest), expected);
+		assert_string_equal(sha256, expected);
+		f->extents.items[4].crc32c ^= 1;
+		f->taken = from;
+		assert_int_equal(stream_readback(&f->options, sha256, &err), -EBADMSG);
+	}
+}
+
 static void test_small_pools(void **state)
 {
 	struct fixture *f = *state;
@@ -360,6 +393,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        TEST(test_whole_objects),
 	        TEST(test_small_pools),
+	        TEST(test_ranges),
 	        TEST(test_a_wrong_byte),
 	        TEST(test_wrong_sizes),
 	        TEST(test_cut_while_it_is_read),

@@ -39,8 +39,10 @@ static void test_health_good(void **state)
 	add_run(f, "full", RUN_RUNNING, NULL);
 	assert_int_equal(health(f, &text), REPORT_OK);
 	assert_true(str_starts(text, "OK all 3 checks are well\n"));
-	assert_has(text,
-	           "\nOK    job full: the newest backup is of 2026-11-20T02:00:00Z, 3 h ago; 1 in all\n");
+	assert_has(
+	        text,
+	        "\nOK    job full: the newest backup is of 2026-11-20T02:00:00Z, 3 h ago; 1 in all; not watched: "
+	        "it has no schedule, no expected_interval and no rpo\n");
 	assert_has(text, "\nOK    store: s3://bucket took a backup 20");
 	set_probe(f, "store", true, AT_US);
 	assert_int_equal(health(f, &text), REPORT_OK);
@@ -97,8 +99,10 @@ static void test_health_partial_backups(void **state)
 	assert_int_equal(health(f, &text), REPORT_OK);
 	add_partial_artifact(f, "full", 3600, 5, 100);
 	assert_int_equal(health(f, &text), REPORT_OK);
-	assert_has(text,
-	           "\nOK    job full: the newest backup is of 2026-11-20T02:01:00Z, 2 h ago; 3 in all\n");
+	assert_has(
+	        text,
+	        "\nOK    job full: the newest backup is of 2026-11-20T02:01:00Z, 2 h ago; 3 in all; not watched: "
+	        "it has no schedule, no expected_interval and no rpo\n");
 }
 
 /* A trigger may change a job and yet make a whole backup. */
@@ -122,14 +126,16 @@ static void test_health_date_ahead(void **state)
 	assert_int_equal(health(f, &text), REPORT_WARN);
 	assert_has(text,
 	           "\nOK    job full: the newest backup is of 2026-12-30T05:00:00Z, which is 40 days ahead; "
-	           "1 in all\n");
+	           "1 in all; not watched: it has no schedule, no expected_interval and no rpo\n");
 	assert_has(text,
 	           "\nWARN  clock: backups/full/20261230T050000Z.dump is dated 2026-12-30T05:00:00Z, which "
 	           "is in the future: the clock was ahead when it was made; set the clock ");
 	add_artifact(f, "full", 0, add_run(f, "full", RUN_COMPLETED, NULL), 100);
 	assert_int_equal(health(f, &text), REPORT_WARN);
-	assert_has(text,
-	           "\nOK    job full: the newest backup is of 2026-11-20T02:00:00Z, 3 h ago; 2 in all\n");
+	assert_has(
+	        text,
+	        "\nOK    job full: the newest backup is of 2026-11-20T02:00:00Z, 3 h ago; 2 in all; not watched: "
+	        "it has no schedule, no expected_interval and no rpo\n");
 }
 
 static void test_health_warnings(void **state)
@@ -240,9 +246,10 @@ static void test_health_damaged(void **state)
 	assert_int_equal(health(f, &text), REPORT_CRIT);
 	assert_has(text, "CRIT 8 of 9 checks: job full, damaged backup, damaged backup, damaged backup, "
 	                 "damaged backup, damaged backup, damaged backups, store\n");
-	assert_has(text,
-	           "\nCRIT  damaged backup: backups/full/20261120T020000Z.dump: flipped | ; make another one "
-	           "now, and remove this one\n");
+	assert_has(
+	        text,
+	        "\nCRIT  damaged backup: backups/full/20261120T020000Z.dump: flipped | ; there is no other good one of it: "
+	        "make another one now, and keep this one until that is good: parts of it may be readable\n");
 	assert_has(text, "\nCRIT  damaged backups: 7 in all\n");
 }
 

@@ -13,7 +13,7 @@ static void test_history_empty(void **state)
 	csv = written_by(f, report_history_csv);
 	assert_string_equal(
 	        csv, "run,job,kind,state,triggered_by,queued,started,finished,seconds,size_bytes,sha256,"
-	             "targets,targets_failed,error,note,options,warning,damaged\r\n");
+	             "targets,targets_failed,error,note,options,warning,damaged,tier,org\r\n");
 	jsonl = written_by(f, report_history_jsonl);
 	assert_string_equal(jsonl, "");
 }
@@ -32,8 +32,8 @@ static void test_history_csv_quoting(void **state)
 	first = strstr(csv, "\r\n") + 2;
 	/* The newest first; what is not known yet is empty. */
 	assert_true(str_starts(first, "2,full,dump,running,uid 0 (bash),20"));
-	assert_has(first, "Z,,,0,,0,0,,,\"tables=a,b\",slow,\r\n1,full,dump,failed,");
-	assert_true(str_ends(csv, ",0,,0,0,\"pg_dump: \"\"no\"\", it said\nand more\",,,,\r\n"));
+	assert_has(first, "Z,,,0,,0,0,,,\"tables=a,b\",slow,,,\r\n1,full,dump,failed,");
+	assert_true(str_ends(csv, ",0,,0,0,\"pg_dump: \"\"no\"\", it said\nand more\",,,,,,\r\n"));
 }
 
 /* Errors hold what servers and people called things; both texts are shown on terminals. */
@@ -103,20 +103,22 @@ static void test_run_json(void **state)
 
 	report_run_json(&sample_run, f->out);
 	text = text_of(f);
-	assert_string_equal(text,
-	                    "{\"run\":17,\"job\":\"full\",\"kind\":\"dump\",\"state\":\"failed\","
-	                    "\"triggered_by\":\"uid 0 (bash)\",\"queued\":\"2026-11-20T02:00:00.000000Z\","
-	                    "\"started\":\"2026-11-20T02:00:01.000000Z\","
-	                    "\"finished\":\"2026-11-20T02:00:02.500000Z\",\"seconds\":1.5,"
-	                    "\"size_bytes\":12,\"sha256\":null,\"targets\":2,\"targets_failed\":1,"
-	                    "\"error\":\"pg_dump: \\\"no\\\", it said\\nand more\","
-	                    "\"note\":\"before the release\",\"options\":\"format=plain\","
-	                    "\"warning\":\"look at it\",\"damaged\":\"x.dump: flipped\"}\n");
+	assert_string_equal(
+	        text,
+	        "{\"run\":17,\"job\":\"full\",\"kind\":\"dump\",\"state\":\"failed\","
+	        "\"triggered_by\":\"uid 0 (bash)\",\"queued\":\"2026-11-20T02:00:00.000000Z\","
+	        "\"started\":\"2026-11-20T02:00:01.000000Z\","
+	        "\"finished\":\"2026-11-20T02:00:02.500000Z\",\"seconds\":1.5,"
+	        "\"size_bytes\":12,\"sha256\":null,\"targets\":2,\"targets_failed\":1,"
+	        "\"error\":\"pg_dump: \\\"no\\\", it said\\nand more\","
+	        "\"note\":\"before the release\",\"options\":\"format=plain\","
+	        "\"warning\":\"look at it\",\"damaged\":\"x.dump: flipped\",\"tier\":\"daily,weekly\",\"org\":\"shop\"}\n");
 	report_run_json(&young, f->out);
 	young_text = text_of(f);
 	assert_has(young_text, "\"started\":null,\"finished\":null,\"seconds\":null,");
-	assert_has(young_text,
-	           "\"error\":null,\"note\":null,\"options\":null,\"warning\":null,\"damaged\":null}");
+	assert_has(
+	        young_text,
+	        "\"error\":null,\"note\":null,\"options\":null,\"warning\":null,\"damaged\":null,\"tier\":null,\"org\":null}");
 }
 
 int main(void)

@@ -9,6 +9,7 @@
 #include <keepfs/base/pool.h>
 #include <keepfs/cache.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/copy.h>
 #include <keepfs/catalog/probes.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/reader.h>
@@ -367,6 +368,19 @@ static void test_cache(void **state)
 	assert_line(text, "keepfs_cache_failures_total 0");
 }
 
+static void test_copy_of_the_catalog(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *none = NULL, *text = NULL;
+
+	assert_int_equal(catalog_copy_begin(f->catalog, AT_US, NULL), 0);
+	none = metrics_of(f);
+	assert_none(none, "keepfs_catalog_copy");
+	assert_int_equal(catalog_copy_note(f->catalog, "catalog/x", AT_US, NULL), 0);
+	text = metrics_of(f);
+	assert_line(text, "keepfs_catalog_copy_timestamp_seconds 1795140000.000000");
+}
+
 /* Nobody is there but the catalog. */
 static void test_least(void **state)
 {
@@ -379,6 +393,7 @@ static void test_least(void **state)
 	assert_none(text, "keepfs_read_");
 	assert_none(text, "keepfs_cache_");
 	assert_none(text, "keepfs_live_run_read_bytes{");
+	assert_none(text, "keepfs_catalog_copy");
 	assert_line(text, "keepfs_pool_bytes 3145728");
 	assert_line(text, "keepfs_damaged_backups 0");
 	assert_non_null(fds);
@@ -407,19 +422,13 @@ static void test_this_process_has_begun(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(test_a_sample),
-	        TEST(test_any_text_is_a_label),
-	        TEST(test_a_histogram),
-	        TEST(test_a_date_ahead),
-	        TEST(test_jobs),
-	        TEST(test_jobs_without_times),
-	        TEST(test_live_runs),
-	        TEST(test_health),
-	        TEST(test_store),
-	        TEST(test_cache),
-	        TEST(test_reader),
-	        TEST(test_least),
-	        TEST(test_this_process_has_begun),
+	        TEST(test_a_sample),    TEST(test_any_text_is_a_label),
+	        TEST(test_a_histogram), TEST(test_a_date_ahead),
+	        TEST(test_jobs),        TEST(test_jobs_without_times),
+	        TEST(test_live_runs),   TEST(test_health),
+	        TEST(test_store),       TEST(test_cache),
+	        TEST(test_reader),      TEST(test_copy_of_the_catalog),
+	        TEST(test_least),       TEST(test_this_process_has_begun),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

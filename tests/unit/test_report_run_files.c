@@ -14,7 +14,7 @@ static void test_run_status(void **state)
 	run.id = add_run(f, "full", RUN_RUNNING, NULL);
 	assert_int_equal(catalog_set_target(f->catalog, run.id, &good, NULL), 0);
 	assert_int_equal(catalog_set_target(f->catalog, run.id, &bad, NULL), 0);
-	assert_int_equal(report_run_status(f->catalog, &run, f->out), 0);
+	assert_int_equal(report_run_status(f->catalog, &run, NULL, f->out), 0);
 	text = text_of(f);
 	assert_string_equal(
 	        text,
@@ -23,6 +23,7 @@ static void test_run_status(void **state)
 	        "finished 2026-11-20T02:00:02Z\nseconds 1.500\nsize_bytes 12\nsha256 -\ntargets 2\n"
 	        "targets_failed 1\nerror pg_dump: \"no\", it said | and more\n"
 	        "note before the release\noptions format=plain\nwarning look at it\ndamaged x.dump: flipped\n"
+	        "tier daily,weekly\norg shop\n"
 	        "target completed 12 backups/full/x.dump acme co\n"
 	        "target failed 0 - zoo: no such | database\n");
 }
@@ -41,7 +42,7 @@ static void test_run_status_many_targets(void **state)
 		snprintf(target.label, sizeof(target.label), "db%02d", i);
 		assert_int_equal(catalog_set_target(f->catalog, run.id, &target, NULL), 0);
 	}
-	assert_int_equal(report_run_status(f->catalog, &run, f->out), 0);
+	assert_int_equal(report_run_status(f->catalog, &run, NULL, f->out), 0);
 	text = text_of(f);
 	for (const char *p = text; (p = strstr(p, "\ntarget pending 0 - db")); p++)
 		lines++;

@@ -2,6 +2,7 @@
 /* status/stats.json. */
 #include "report_test.h"
 
+#include <keepfs/catalog/copy.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/codec/json.h>
 
@@ -43,12 +44,28 @@ static void test_stats(void **state)
 	assert_string_equal(json_get_string(json_get(j, "store"), "url"), "s3://bucket");
 	assert_true(json_get_int(json_get(j, "store"), "capacity_bytes", &number) && number == 5000);
 	assert_false(json_get_time(json_get(j, "store"), "verified", &at));
+	assert_true(json_get_null(json_get(j, "store"), "catalog_copy"));
+}
+
+static void a_copy_of_the_catalog_is_told(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *text = NULL;
+	_cleanup(json) struct json *j = NULL;
+	int64_t at = 0;
+
+	assert_int_equal(catalog_copy_note(f->catalog, "catalog/x", AT_US, NULL), 0);
+	text = written_by(f, report_stats_json);
+	j = json_parse(text, strlen(text), NULL);
+	assert_true(json_get_time(json_get(j, "store"), "catalog_copy", &at));
+	assert_int_equal(at, AT_US);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        REPORT_TEST(test_stats),
+	        REPORT_TEST(a_copy_of_the_catalog_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,21 @@ static bool scan(struct rows_scan *s, const char *text, size_t len, size_t piece
 	return rows_scan_end(s, io);
 }
 
+/* The same when each piece is counted by itself, as threads do it, and then added. */
+static bool scan_counted(struct rows_scan *s, const char *text, size_t len, size_t piece, struct rows *io)
+{
+	for (size_t at = 0; at < len; at += piece) {
+		size_t n = len - at < piece ? len - at : piece;
+		_cleanup(free) char *copy = mem_alloc(n);
+		struct rows_piece counted;
+
+		memcpy(copy, text + at, n);
+		rows_piece_count(copy, n, &counted);
+		rows_scan_add(s, copy, n, &counted);
+	}
+	return rows_scan_end(s, io);
+}
+
 /* The same for every size of the pieces. */
 static bool scan_text(const char *text, struct rows *ret)
 {
@@ -33,9 +48,11 @@ static bool scan_text(const char *text, struct rows *ret)
 	bool sound = true;
 
 	for (size_t piece = 1; piece <= len + 1; piece++) {
-		struct rows rows = {0};
+		struct rows rows = {0}, counted = {0};
 		bool now = scan(s, text, len, piece, &rows);
 
+		assert_int_equal(scan_counted(s, text, len, piece, &counted), now);
+		assert_memory_equal(&counted, &rows, sizeof(rows));
 		if (piece > 1) {
 			assert_int_equal(now, sound);
 			assert_memory_equal(&rows, ret, sizeof(rows));

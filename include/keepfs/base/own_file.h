@@ -14,7 +14,8 @@
 /** own_directory_open() - open the directory, and look at whose it is
  * @what: "state directory"
  *
- * Return: a descriptor; negative errno. The path itself may lead over links: whoever configured it chose them. */
+ * Return: a descriptor; negative errno. The path may lead over links, since whoever configured it
+ * chose them; but its last part over none that another user than root or we has made. */
 int own_directory_open(const char *path, const char *what, const char *advice, struct error *err);
 /** own_file_open() - open @name in it, with O_CREAT as a new file of mode 0600; what is there becomes 0600
  * @dir_fd: of own_directory_open(), of @dir

@@ -33,6 +33,8 @@ void str_append_visible(struct str *s, const char *text);
 /** str_append_line() - the same as a part of one line: line ends become " | ", but for those at its end, which are left
  * out with the white space there; tabs become blanks. */
 void str_append_line(struct str *s, const char *text);
+/** str_append_shell_word() - @word as a shell takes it for one, in single quotes where it would be taken apart or replaced. */
+void str_append_shell_word(struct str *s, const char *word);
 /** str_append_csv() - one field, in quotes when it has to be (RFC 4180); the comma is the caller's. */
 void str_append_csv(struct str *s, const char *text);
 /** str_text() - the text; "" for an empty string. Borrowed until the next change. */

@@ -25,19 +25,68 @@ struct catalog;
  * number.
  */
 int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err);
+struct catalog_audit;
+struct catalog_hold;
+struct catalog_removal;
+/** struct catalog_marks - what a store knows of an artifact beside its manifest; all borrowed for the call. */
+struct catalog_marks {
+	bool has_holds; /* the store has an object for its holds */
+	bool says_all; /* that object was understood: the hold that came with the trigger counts only if it is among @holds */
+	const struct catalog_hold *holds;
+	size_t hold_count;
+	const struct catalog_removal *trash; /* somebody has put it into the trash; NULL: nobody has */
+};
+/** catalog_restore_artifact() - catalog_add_artifact() of one that the store has had for a while. It is listed with its
+ * holds, or hidden, in one transaction: it is never seen without them, and a crash leaves all of it or nothing. */
+int catalog_restore_artifact(struct catalog *c, const struct manifest *m, const struct catalog_marks *marks,
+                             struct error *err);
 /** catalog_manifest() - all facts of an artifact without its objects and files; -ENOENT. @ino may be that of one of its
  * files: the facts are the artifact's. */
 int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret);
+/** struct catalog_removal - a removal, and what policy_check_removal() has to know that the catalog does not. */
+struct catalog_removal {
+	unsigned min_keep;      /* good ones that stay in any case */
+	bool is_gone;           /* its database is gone, for longer than its backups have to stay */
+	bool is_decided;        /* policy is not asked: it was, when this was first done */
+	int64_t now_us;         /* 0: clock_now_us() */
+	int64_t trash_until_us; /* until then it can be taken back; 0: it cannot */
+	const char *by;         /* who removes it: "uid 0 (rm)", "retention"; NULL: nobody asks */
+	const char *reason;     /* why; NULL or "" */
+	bool is_marked;         /* the store knows already that it is in the trash */
+	/* The line that tells of it as done; NULL: none. It is written once, with the transaction that ends the removal: the one
+	 * that puts it into the trash, or that forgets what is deleted, be it after a crash. */
+	const struct catalog_audit *audit;
+};
 /** catalog_entomb_artifact() - hide it and its files from the tree and from catalog_manifest(): its deletion
- * has begun. With @by_policy -EPERM where policy_check_removal() forbids it, asked in the same transaction. */
-int catalog_entomb_artifact(struct catalog *c, uint64_t ino, bool by_policy, struct error *err);
-/** catalog_drop_artifact() - its object and manifest are gone: forget it. */
+ * has begun, or it is in the trash. -EPERM where policy_check_removal() forbids it, asked in the same transaction; @how
+ * NULL: policy is not asked, and there is no trash. */
+int catalog_entomb_artifact(struct catalog *c, uint64_t ino, const struct catalog_removal *how,
+                            struct error *err);
+/** catalog_drop_artifact() - its object and manifest are gone: forget it, and write the line of the audit that
+ * catalog_entomb_artifact() was given. */
 int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err);
-/** catalog_tombs() - call @row with the path of each deletion that has begun and not ended. */
-int catalog_tombs(struct catalog *c, void (*row)(void *arg, uint64_t ino, const char *path), void *arg);
+/** catalog_give_up_removal() - the store has it whole and does not let it go: it is listed again, as it was. -ENOENT: its
+ * deletion has come to its end, or it is in the trash. */
+int catalog_give_up_removal(struct catalog *c, uint64_t ino, struct error *err);
+/** catalog_tombs() - call @row with the path of each deletion that has begun and not ended, but for what stays in the
+ * trash until after @trash_until_us. */
+int catalog_tombs(struct catalog *c, int64_t trash_until_us,
+                  void (*row)(void *arg, uint64_t ino, const char *path), void *arg);
 
-/** catalog_tomb_run() - the run that made the artifact whose deletion has begun; -ENOENT. */
-int catalog_tomb_run(struct catalog *c, uint64_t ino, int64_t *ret_run_id);
+/** struct catalog_tomb - an artifact whose deletion has begun. */
+struct catalog_tomb {
+	int64_t run_id;  /* that made it */
+	bool is_trashed; /* the store may have a mark that says so */
+	bool is_marked;  /* it had one */
+	bool has_holds;  /* the store has an object for its holds */
+};
+/** catalog_tomb() - -ENOENT: it is none, or has come to its end. */
+int catalog_tomb(struct catalog *c, uint64_t ino, struct catalog_tomb *ret);
+/** catalog_note_left() - why the store still has an artifact whose deletion has begun. */
+int catalog_note_left(struct catalog *c, uint64_t ino, const char *why, struct error *err);
+/** catalog_each_left() - call @row for each of these. */
+int catalog_each_left(struct catalog *c, void (*row)(void *arg, const char *path, const char *why),
+                      void *arg);
 
 /** catalog_mark_damaged() - reading it has shown that the store no longer holds its bytes: it counts as no
  * good backup any more. So is the artifact that is a directory when a file of it is; the artifact that a

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 struct catalog;
+struct catalog_marks;
 
 /** catalog_knows() - is the artifact @path listed, being deleted, or announced by an intent? 1; 0; negative errno. */
 int catalog_knows(struct catalog *c, const char *path);
@@ -19,9 +20,11 @@ int catalog_knows(struct catalog *c, const char *path);
 /* catalog_adopt_artifact(): it is known by now, and stays as it is. */
 #define CATALOG_KNOWN 1
 
-/** catalog_adopt_artifact() - list an artifact that the store holds and catalog_knows() does not; a run that is not
- * known is made from @m. Return: 0; CATALOG_KNOWN; otherwise as catalog_add_artifact(). */
-int catalog_adopt_artifact(struct catalog *c, const struct manifest *m, struct error *err);
+/** catalog_adopt_artifact() - list an artifact that the store holds and catalog_knows() does not, with what the store
+ * knows of it (@marks, NULL: nothing), in one transaction; a run that is not known is made from @m. Return: 0;
+ * CATALOG_KNOWN; otherwise as catalog_add_artifact(). */
+int catalog_adopt_artifact(struct catalog *c, const struct manifest *m, const struct catalog_marks *marks,
+                           struct error *err);
 
 /** struct catalog_listed - an artifact that is listed. */
 struct catalog_listed {

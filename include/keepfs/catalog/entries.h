@@ -71,6 +71,18 @@ int catalog_next_suffix(struct catalog *c, uint64_t directory_ino, const char *a
  */
 ssize_t catalog_entries(struct catalog *c, uint64_t directory_ino, enum catalog_kind kind, int64_t after,
                         struct catalog_entry *entries, size_t max);
+/** catalog_artifact_files() - a page of the further files of one artifact, however deep they lie in it, by sequence. Otherwise as
+ * catalog_entries(). */
+ssize_t catalog_artifact_files(struct catalog *c, uint64_t artifact_ino, int64_t after,
+                               struct catalog_entry *entries, size_t max);
+/** catalog_tier_entries() - a page of the artifacts of a directory that are the first good ones of a period, at birth, by
+ * sequence. @tier: 0 daily to 3 yearly. Otherwise as catalog_entries(). */
+ssize_t catalog_tier_entries(struct catalog *c, unsigned tier, uint64_t directory_ino, int64_t after,
+                             struct catalog_entry *entries, size_t max);
+/** catalog_is_in_tier() - is this artifact one of these? */
+bool catalog_is_in_tier(struct catalog *c, uint64_t ino, unsigned tier);
+/** catalog_entry_near() - the artifact, or directory, with the first number from @from to @to; -ENOENT. */
+int catalog_entry_near(struct catalog *c, uint64_t from, uint64_t to, struct catalog_entry *ret);
 /** catalog_path() - heap: the path of an entry ("backups/full/…"); NULL when there is none. */
 char *catalog_path(struct catalog *c, uint64_t ino);
 /** catalog_files() - call @row for each further file of an artifact, in order. */

@@ -24,3 +24,7 @@ bool catalog_sequence_taken(struct catalog *c, const char *directory_path, int64
 /** catalog_stem_taken() - 1 when an artifact with that stem ("2026-11-20") is in the directory, is being deleted there,
  * or announced; 0; negative errno. */
 int catalog_stem_taken(struct catalog *c, const char *directory_path, const char *stem);
+/** catalog_stem_is_of_another() - 1 when the artifact with that stem says by its fact "path" that it was made of another place
+ * than @path; 0 also when there is none, or it does not say; negative errno. */
+int catalog_stem_is_of_another(struct catalog *c, const char *directory_path, const char *stem,
+                               const char *path);

@@ -34,6 +34,8 @@ struct catalog_run {
 	uint64_t targets_failed;
 	char sha256[SHA256_HEX_BYTES]; /* of its artifact when it has exactly one */
 	char error[1536];
+	char tier[48]; /* of which periods its artifacts were the first good ones: "daily,weekly" */
+	char org[256]; /* the one thing that it is of: a database; "" when there are several, or none */
 };
 
 struct catalog_target { /* one thing that a run makes an artifact of: a database, a directory */
@@ -86,3 +88,6 @@ int catalog_run_totals(struct catalog *c,
                        void (*row)(void *arg, const char *job, enum run_state state, uint64_t runs,
                                    int64_t last_finished_at_us),
                        void *arg);
+/** catalog_last_ended() - when a run of @job (NULL: of any) last ended in @state, in *@ret_us; 0: none ever did. Costs nothing per
+ * run. */
+int catalog_last_ended(struct catalog *c, const char *job, enum run_state state, int64_t *ret_us);

@@ -67,6 +67,8 @@ int compressor_run(struct compressor *c, const void *raw, size_t raw_bytes, void
 /** Checks of two adjacent pieces as one: @check of the first, that of the second, and the second's length. */
 uint32_t segment_check_join(enum segment_check check, uint32_t first, uint32_t second,
                             uint64_t second_raw_bytes);
+/** segment_check_of() - of raw bytes, as compressor_run() computes it. */
+uint32_t segment_check_of(enum segment_check check, const void *raw, size_t raw_bytes);
 /** segment_check_empty() - of no bytes at all: 1 for adler32, 0 else. */
 uint32_t segment_check_empty(enum segment_check check);
 

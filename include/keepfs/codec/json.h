@@ -72,7 +72,18 @@ const struct json *json_get(const struct json *object, const char *key);
 bool json_get_null(const struct json *object, const char *key);
 /** json_clone() - a value of its own, with all that is in it. */
 struct json *json_clone(const struct json *j);
+/** json_replace_strings() - a clone in which each string that is a value, not a key, was replaced by what @replace makes
+ * of it: a value of its own, never NULL. */
+struct json *json_replace_strings(const struct json *j, struct json *(*replace)(void *arg, const char *text),
+                                  void *arg);
+/** json_string_new(), json_int_new() - values by themselves, for that. */
+struct json *json_string_new(const char *text);
+struct json *json_int_new(int64_t value);
+/** json_text() - of a value that is a string: borrowed; NULL when it is none. */
+const char *json_text(const struct json *j);
 bool json_is_object_value(const struct json *j);
+bool json_is_array_value(const struct json *j);
+const char *json_text(const struct json *j); /* of a string, borrowed; NULL: it is none */
 /** json_first_key(), json_next_key() - the keys of an object, in the order in which they were set: borrowed; NULL at
  * the end. */
 const char *json_first_key(const struct json *object);

@@ -32,6 +32,13 @@
 /** MANIFEST_ROLE_SEGMENTS - the role of an object that holds a segment index (codec/segments.h). */
 #define MANIFEST_ROLE_SEGMENTS "segments"
 
+/** MANIFEST_TIERS - how many there are; manifest_tier_name() - "daily", "weekly", "monthly", "yearly", of number 0 to 3, whose bit
+ * in struct manifest is 1 << number. They are RETENTION_DAILY and so on. */
+#define MANIFEST_TIERS 4
+const char *manifest_tier_name(unsigned number);
+/** manifest_append_tiers() - "daily,weekly"; nothing when there are none. */
+void manifest_append_tiers(struct str *out, unsigned tiers);
+
 /** struct manifest_object - what the store holds under one key. */
 struct manifest_object {
 	char *key;
@@ -66,6 +73,7 @@ struct manifest {
 	char *job;          /* "full" */
 	char *kind;         /* of the job: "dump", "files"; one that is not known is no error */
 	char *target;       /* what of the job it is of: a database, a directory */
+	char *class;        /* what a registry called the target; NULL: nothing */
 	char *triggered_by; /* "uid 0 (bash)", "keepfs run" */
 	char *note;         /* what whoever triggered it wrote; NULL */
 	char *keepfs_version;
@@ -73,7 +81,11 @@ struct manifest {
 	bool is_directory; /* the artifact is a directory, and @files all that is in it */
 	int64_t run_id;
 	int64_t started_at_us;
-	int64_t finished_at_us;        /* the artifact's mtime */
+	int64_t finished_at_us; /* the artifact's mtime */
+	unsigned tiers; /* of which periods it is the first good one of its directory: bits; final at birth */
+	bool tiers_known;              /* false: an earlier keepfs has written it */
+	int64_t keep_until_us;         /* promised by whoever triggered it; 0: nothing was */
+	char *hold;                    /* why whoever triggered it holds it; NULL: nobody did */
 	int64_t verified_at_us;        /* when it was read back whole from the store; 0: it was not */
 	uint64_t size_bytes;           /* of the file that users read; of a directory: the sum of its files */
 	char sha256[SHA256_HEX_BYTES]; /* of that file; of a directory: of its SHA256SUMS; "": not known */

@@ -2,8 +2,8 @@
 #pragma once
 /**
  * PostgreSQL's custom archive format (pg_dump -Fc), versions 1.12 to 1.16, read as a stream: header, table of
- * contents, data blocks to the end. Pure: fed with pieces of any size, it keeps only what it is in the middle
- * of. Source: src/bin/pg_dump/pg_backup_archiver.c (WriteHead, WriteToc), pg_backup_custom.c. Layout:
+ * contents, data blocks to the end; and toc.dat of the directory format (pg_dump -Fd), which is the first two. Pure: fed with pieces of any size, it keeps only what it is in the middle
+ * of. Source: src/bin/pg_dump/pg_backup_archiver.c (WriteHead, WriteToc), pg_backup_custom.c, pg_backup_directory.c. Layout:
  * docs/formats.md.
  */
 #include <keepfs/base/error.h>
@@ -20,7 +20,10 @@ enum pg_archive_compression {
 	PG_ARCHIVE_ZSTD = 3
 };
 
+enum pg_archive_format { PG_ARCHIVE_CUSTOM = 1, PG_ARCHIVE_DIRECTORY = 3 }; /* the values of archives */
+
 struct pg_archive_facts {
+	enum pg_archive_format format;
 	unsigned version_major, version_minor, version_rev;
 	enum pg_archive_compression compression;
 	uint64_t compression_at; /* offset of that field: an integer up to 1.14, a byte from 1.15 on */
@@ -43,9 +46,14 @@ struct pg_archive_entry { /* of the table of contents; the texts are borrowed fo
 	const char *defn;
 	const char *copy_stmt; /* "COPY public.t (a, b) FROM stdin;\n" */
 	const char *namespace;
+	const char *tablespace; /* "" is the database's own */
+	const char *owner;      /* a role */
+	const char *
+	        file_name; /* of the directory format: what holds its data, without ".gz"; "" when it has none */
 	const int *dependencies;
 	size_t dependency_count;
-	uint64_t place_at; /* offset of the state byte before the entry's offset field */
+	uint64_t
+	        place_at; /* of the custom format: offset of the state byte before the entry's offset field */
 };
 
 /** struct pg_archive_events - what the scan tells while it is fed. Every member may be NULL. A negative
@@ -59,6 +67,8 @@ struct pg_archive_events {
 	int (*block)(void *arg, int dump_id, bool blobs, struct error *err); /* a data block begins */
 	int (*blob)(void *arg, uint32_t oid,
 	            struct error *err); /* a large object begins, in a block of them */
+	int (*chunk)(void *arg, size_t len,
+	             struct error *err); /* so many bytes of data that were written at once */
 	int (*data)(void *arg, const void *data, size_t len, struct error *err);
 	int (*blob_end)(void *arg, struct error *err);
 	int (*block_end)(void *arg, struct error *err);

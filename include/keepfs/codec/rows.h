@@ -20,6 +20,17 @@ struct rows_scan; /* keeps a row that is not whole yet only as a running hash */
 struct rows_scan *rows_scan_new(void);
 struct rows_scan *rows_scan_free(struct rows_scan *s);
 void rows_scan_feed(struct rows_scan *s, const void *data, size_t len);
+/** struct rows_piece - what several threads can count of pieces of one table, each by itself: the rows that are whole in it. */
+struct rows_piece {
+	struct rows rows;
+	size_t head,
+	        tail; /* bytes of the rows that begin before it, with their line end, and end behind it */
+	bool is_last; /* the end of the rows is in it, or it has no line end: nothing was counted, it is to be fed */
+};
+/** rows_piece_count() - of @len bytes, from anywhere in a table. */
+void rows_piece_count(const void *data, size_t len, struct rows_piece *ret);
+/** rows_scan_add() - the next piece of a table: as rows_scan_feed() of @data, of which @piece was counted. */
+void rows_scan_add(struct rows_scan *s, const void *data, size_t len, const struct rows_piece *piece);
 /** rows_scan_end() - the table ended: what was counted, added to @io; the scan begins anew. False when the
  * last row has no line end, or bytes other than line ends came behind "\.". */
 bool rows_scan_end(struct rows_scan *s, struct rows *io);

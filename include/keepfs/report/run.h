@@ -20,16 +20,20 @@ struct report_progress { /* a live run's figures; zero for one that has ended */
 	uint64_t expected_bytes; /* from the last run; 0: not known */
 	int64_t elapsed_ms;
 	uint64_t rate_bytes_per_s;
-	int64_t eta_s;    /* -1: not known */
+	int64_t eta_s;    /* until all is done; -1: not known */
+	bool reads;       /* another work than a job's, of which expected_bytes is what is read */
 	char target[256]; /* the label of the present one: a database, a directory */
 	uint64_t targets_done;
+	char waits_for
+	        [256]; /* of a pending one: what has to end before it begins, "run 12 (restore:full)"; "" */
 };
 /** report_run_status() - "key value" lines, in procfs's manner ("-" when not known), then a line "target
- * STATE BYTES PATH DATABASE[: ERROR]" for each database. */
-int report_run_status(struct catalog *c, const struct catalog_run *run, struct spool *out);
+ * STATE BYTES PATH DATABASE[: ERROR]" for each database. @p: NULL or of one that has ended: nothing is known but what the catalog has. */
+int report_run_status(struct catalog *c, const struct catalog_run *run, const struct report_progress *p,
+                      struct spool *out);
 /** report_run_progress() - one line of key=value pairs, for people and for `keepfs watch`: run, job, state;
- * while it lives the fields of @p by their names (eta_s only when known; verifying as phase=verifying or
- * phase=dumping, once it runs; spaces in database as %20), else size_bytes and elapsed_ms. */
+ * while it lives the fields of @p by their names (eta_s and waits_for only when known; once it runs phase=verifying or
+ * phase=dumping, of other works phase=checking, restoring or drilling; spaces as %20), else size_bytes and elapsed_ms. */
 void report_run_progress(const struct catalog_run *run, const struct report_progress *p, struct spool *out);
 /** report_run_log() - "TIME line" lines, oldest first: those behind *@position, which is moved to the last one.
  * REPORT_WHOLE: all that there are. */

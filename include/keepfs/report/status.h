@@ -29,9 +29,10 @@ struct store_metrics;
 struct report_sources {
 	struct catalog *catalog;
 	const struct conf *conf;
-	int64_t now_us;                              /* since the epoch: what ages are counted from */
-	struct report_troubles *troubles;            /* NULL without a mount */
-	struct store *store;                         /* it is asked for its capacity */
+	int64_t now_us;                   /* since the epoch: what ages are counted from */
+	int64_t watched_us;               /* jobs_watched_since_us(); 0: nothing watches what is due */
+	struct report_troubles *troubles; /* NULL without a mount */
+	struct store *store;              /* it is asked for its capacity */
 	const struct store_metrics *store_metrics;   /* of @store */
 	const struct reader_metrics *reader_metrics; /* of the mount's reader */
 	struct cache *cache;
@@ -51,10 +52,28 @@ uint64_t report_rows_shown(int64_t keep);
 int report_history_csv(const struct report_sources *from, struct spool *out);
 /** report_history_jsonl() - the same, an object a line, by the same names; null when not known. */
 int report_history_jsonl(const struct report_sources *from, struct spool *out);
-/** report_stats_json() - {artifacts, stored_bytes, oldest, newest, newest_whole, last_success, last_failure,
- * runs: {STATE: count}, jobs: {NAME: the same}, store: {url, verified, capacity_bytes}}. newest_whole: of
+/**
+ * report_all_backups_jsonl() - all backups, of all jobs, an object a line, the newest first
+ *
+ * {path, job, kind, target, run, started, finished, source_bytes, size_bytes, stored_bytes, partial, depends_on, tiers, holds,
+ * verified, damaged, note}: docs/formats.md says what each is; it is a promise.
+ */
+int report_all_backups_jsonl(const struct report_sources *from, struct spool *out);
+/** report_stats_json() - {artifacts, stored_bytes, trash_artifacts, trash_bytes, oldest, newest, newest_whole, last_success, last_failure,
+ * runs: {STATE: count}, jobs: {NAME: the same}, store: {url, verified, capacity_bytes, catalog_copy}}. newest_whole: of
  * those that are neither partial nor damaged. */
 int report_stats_json(const struct report_sources *from, struct spool *out);
+/** report_dashboard() - everything at a glance: one page of HTML without anything from elsewhere (src/report/dashboard.h). Below two
+ * megabytes, however much there is to tell; docs/operations.md says what is left out then. */
+int report_dashboard(const struct report_sources *from, struct spool *out);
+/** report_schedule() - what begins by itself, and when: a table for people, a line for each job and each of its classes
+ * that has a schedule of its own. */
+int report_schedule(const struct report_sources *from, struct spool *out);
+/** report_schedule_json() - the same for programs; docs/formats.md says what is in it. */
+int report_schedule_json(const struct report_sources *from, struct spool *out);
+/** report_retention() - of each directory what stays and why, what may go and since when, what waits or is suspended; what is in
+ * the trash; what was removed and is in the store still. */
+int report_retention(const struct report_sources *from, struct spool *out);
 /** report_last_error() - "2026-11-20T02:00:00Z EIO backups/full/….dump: why", newest first; empty when there
  * was none. One that came several times in a row ends in "(6 times)" and has the last one's time. The path
  * stands there once, also when the message begins with it. */
@@ -74,6 +93,13 @@ struct json *report_audit_object(const struct catalog_audit *entry);
 #define REPORT_WHOLE (-1)
 int report_audit_since(const struct report_sources *from, int64_t *position, struct spool *out);
 int report_last_error_since(const struct report_sources *from, int64_t *position, struct spool *out);
+/**
+ * report_backups_since() - report_all_backups_jsonl() a page at a time, however many there are
+ *
+ * With *@position = REPORT_WHOLE the newest 10000, else the next 1000 or so behind *@position: nothing, at the end. A page has
+ * all backups of each of its runs. What is made meanwhile is in none of the later pages; what is removed meanwhile is missing.
+ */
+int report_backups_since(const struct report_sources *from, int64_t *position, struct spool *out);
 /**
  * report_metrics() - everything that monitoring may want to know, as Prometheus's text exposition (0.0.4)
  *

@@ -45,6 +45,42 @@ struct press *press_free(struct press *p);
 DEFINE_CLEANUP(press, struct press *, press_free)
 
 /**
+ * Unpacking: the way back of a press. Segments are decompressed by @threads, and their raw bytes come out in order, with what was found
+ * out about each of them on its thread. Its memory is reserved from the pool (UNPACK_BUFFERS_PER_THREAD for each). The caller's thread is
+ * the consumer too: @out is called from within all functions but unpack_free(). The first failure, of a segment or of @out, ends it.
+ */
+#define UNPACK_BUFFERS_PER_THREAD 4U
+#define UNPACK_NOTE_BYTES         64U
+struct unpack;
+struct unpack_options {
+	enum compression_method method;
+	unsigned threads;      /* 0 stands for 1 */
+	struct pool *pool;     /* borrowed */
+	struct cancel *cancel; /* borrowed; NULL */
+	/* On one of the threads: anything about the raw bytes, into @note, UNPACK_NOTE_BYTES that are zeroed; NULL. */
+	void (*look)(const void *raw, size_t len, void *note);
+	int (*segment)(void *arg, const void *raw, size_t len, const void *note, struct error *err);
+	int (*mark)(void *arg, int what, uint64_t value, struct error *err);
+	void *arg;
+};
+/** unpack_new() - @options is copied. -ENOSPC when the pool is smaller than what @threads need. */
+int unpack_new(const struct unpack_options *options, struct unpack **ret_unpack, struct error *err);
+/** unpack_write() - the next bytes of the segment that is being gathered: -EBADMSG (ERROR_CORRUPT) when it is longer than any is. */
+int unpack_write(struct unpack *u, const void *data, size_t len, struct error *err);
+/** unpack_gathered() - the bytes that were written since the last segment ended: borrowed until the next call. */
+const void *unpack_gathered(const struct unpack *u, size_t *ret_len);
+/** unpack_drop() - forget the first @len of them: they are no part of a segment. */
+void unpack_drop(struct unpack *u, size_t len);
+/** unpack_end() - that was all of the segment; nothing when nothing was written. */
+int unpack_end(struct unpack *u, struct error *err);
+/** unpack_mark() - comes out behind the segments that have ended. */
+int unpack_mark(struct unpack *u, int what, uint64_t value, struct error *err);
+/** unpack_finish() - everything was handed out. */
+int unpack_finish(struct unpack *u, struct error *err);
+struct unpack *unpack_free(struct unpack *u); /* NULL allowed; returns NULL */
+DEFINE_CLEANUP(unpack, struct unpack *, unpack_free)
+
+/**
  * Turns: makers on threads of their own each make one turn after the other; turns come out in the order in
  * which they were begun. What is made out of turn is kept, within @budget_bytes over all turns (accounted
  * exactly: the caller has reserved that much of the pool); when that is used up, a maker whose turn it is not

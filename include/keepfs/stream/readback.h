@@ -17,6 +17,7 @@ struct readback_options { /* all borrowed */
 	struct pool *pool;
 	const char *key;
 	const struct extents *extents;
+	size_t first, count; /* of these extents alone: a range of the object; count 0: the whole */
 	struct cancel *cancel;
 	atomic_uint_least64_t *done_bytes; /* live count; NULL */
 	int (*take)(void *arg, const void *data, size_t len,
@@ -25,9 +26,9 @@ struct readback_options { /* all borrowed */
 };
 
 /**
- * stream_readback() - blocks until the whole object was read
+ * stream_readback() - blocks until the whole object, or the range, was read
  * Return: 0 with the digest; -EBADMSG (ERROR_CORRUPT) when an extent is not as sent (message: key, offset),
- * or the object has another size; what @take or the store returned.
+ * or the object has another size, which is not asked for a range, whose digest is of its own bytes; what @take or the store returned.
  */
 int stream_readback(const struct readback_options *options, char ret_sha256[static SHA256_HEX_BYTES],
                     struct error *err);

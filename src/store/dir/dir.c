@@ -195,9 +195,9 @@ static int sync_parent(struct dir_store *d)
 }
 
 /* The root, made when only it is missing. The root itself may be a link: what it points to was configured. */
-static int open_root(struct dir_store *d, struct error *err)
+static int open_root(struct dir_store *d, bool may_make, struct error *err)
 {
-	bool made = mkdir(d->root, 0700) == 0;
+	bool made = may_make && mkdir(d->root, 0700) == 0;
 	struct stat st;
 	int r = made ? sync_parent(d) : 0;
 
@@ -229,7 +229,7 @@ static void open_work(struct dir_store *d)
 	dir_temp_sweep(d);
 }
 
-int store_dir_new(const char *root, struct store **ret_store, struct error *err)
+static int open_directory_store(const char *root, bool writes, struct store **ret_store, struct error *err)
 {
 	struct dir_store *d;
 	int r;
@@ -243,14 +243,27 @@ int store_dir_new(const char *root, struct store **ret_store, struct error *err)
 	d->root = mem_strdup(root);
 	d->root_fd = d->tmp_fd = d->uploads_fd = -1;
 	pthread_mutex_init(&d->lock, NULL);
-	r = open_root(d, err);
+	r = open_root(d, writes, err);
 	if (r < 0) {
 		dir_free(&d->base);
 		return r;
 	}
-	open_work(d);
+	if (writes)
+		open_work(d);
+	else
+		d->work_errno = EROFS;
 	*ret_store = &d->base;
 	return 0;
+}
+
+int store_dir_new(const char *root, struct store **ret_store, struct error *err)
+{
+	return open_directory_store(root, true, ret_store, err);
+}
+
+int store_dir_new_read_only(const char *root, struct store **ret_store, struct error *err)
+{
+	return open_directory_store(root, false, ret_store, err);
 }
 
 bool store_dir_is_used(const char *root)

@@ -80,6 +80,8 @@ static int before(struct store *s, enum store_call_kind op, const struct store_c
 		return fail_call(ERROR_UNAVAILABLE, EAGAIN, true, op, key, "the store is unavailable", err);
 	case FAULT_NOSPACE:
 		return fail_call(ERROR_NO_SPACE, ENOSPC, false, op, key, "no space left in the store", err);
+	case FAULT_DENIED:
+		return fail_call(ERROR_DENIED, EACCES, false, op, key, "no right to do that", err);
 	case FAULT_CRASH:
 		kill(getpid(), SIGKILL);
 		return 0;

@@ -17,6 +17,7 @@ enum fault_what {
 	FAULT_SLOW,
 	FAULT_CRASH,
 	FAULT_NOSPACE,
+	FAULT_DENIED,
 	FAULT_NOTHING
 };
 

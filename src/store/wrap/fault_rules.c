@@ -17,7 +17,7 @@ static const char *const what_names[] = {
         [FAULT_EIO] = "eio",         [FAULT_UNAVAILABLE] = "unavailable",
         [FAULT_TIMEOUT] = "timeout", [FAULT_CORRUPT] = "corrupt",
         [FAULT_SLOW] = "slow",       [FAULT_CRASH] = "crash",
-        [FAULT_NOSPACE] = "nospace",
+        [FAULT_NOSPACE] = "nospace", [FAULT_DENIED] = "denied",
 };
 
 /* Digits only, 1 to @most; *@ret_rest is what follows them. */
@@ -80,7 +80,7 @@ static const char *parse_what(const char *text, struct fault_rule *rule)
 			return NULL;
 		}
 	}
-	return "what happens is one of eio unavailable timeout corrupt slow:MS crash nospace";
+	return "what happens is one of eio unavailable timeout corrupt slow:MS crash nospace denied";
 }
 
 static int parse_rule(char *text, struct fault_rule *ret, struct error *err)

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * The way back, of files that keepfs itself has compressed: a gzip file (RFC 1952), zstd frames (RFC 8878), or the zlib stream
+ * (RFC 1950) that the data of one entry of an archive is; given in
+ * pieces of any size, in memory that does not grow with it. Pure; a decompressor belongs to one thread.
+ */
+#include <keepfs/base/cleanup.h>
+#include <keepfs/base/error.h>
+#include <keepfs/codec/compression.h>
+#include <stddef.h>
+
+struct decompressor;
+
+/** struct decompressor_out - whom the plain bytes are given, in order; a negative return ends it with that and @err. */
+struct decompressor_out {
+	int (*write)(void *arg, const void *data, size_t len, struct error *err);
+	void *arg;
+};
+
+/** decompressor_new() - of COMPRESSION_GZIP or COMPRESSION_ZSTD. */
+struct decompressor *decompressor_new(enum compression_method method, const struct decompressor_out *out);
+/** decompressor_new_zlib() - of one zlib stream. */
+struct decompressor *decompressor_new_zlib(const struct decompressor_out *out);
+/** decompressor_new_segments() - of a file or stream that is made of segments (codec/compression.h), from the begin of any of them on: without the
+ * header before the first one; the checksum behind the last one is passed over. */
+struct decompressor *decompressor_new_segments(enum compression_method method,
+                                               const struct decompressor_out *out);
+struct decompressor *decompressor_free(struct decompressor *d); /* NULL allowed; returns NULL */
+DEFINE_CLEANUP(decompressor, struct decompressor *, decompressor_free)
+/** decompressor_write() - the next @len bytes of the file. -EBADMSG (ERROR_CORRUPT): it is no such file. */
+int decompressor_write(struct decompressor *d, const void *data, size_t len, struct error *err);
+/** decompressor_finish() - that was all: -EBADMSG when the file ends too early. */
+int decompressor_finish(struct decompressor *d, struct error *err);
+
+/**
+ * An unpacker: single segments, as a compressor made them (codec/compression.h): raw deflate up to its flush, one zstd frame, or the
+ * bytes themselves. It is what several threads can do at once with one stream. Pure; it belongs to one thread.
+ */
+struct unpacker;
+struct unpacker *unpacker_new(enum compression_method method);
+struct unpacker *unpacker_free(struct unpacker *u); /* NULL allowed; returns NULL */
+DEFINE_CLEANUP(unpacker, struct unpacker *, unpacker_free)
+/**
+ * unpacker_run() - all of @data, which is one segment, into @raw
+ * Return: 0; -EBADMSG (ERROR_CORRUPT): it is no segment, it is cut off, it goes back to what came before it, or it has more than @max
+ * bytes.
+ */
+int unpacker_run(struct unpacker *u, const void *data, size_t len, void *raw, size_t max, size_t *ret_len,
+                 struct error *err);

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * What is done with backups that are there: they are proven to be right. Each of these is a work that a run does (keepfs/job.h,
+ * struct jobs_order), with its words as people write them: "verify full level=1".
+ */
+#include <keepfs/make.h>
+
+/**
+ * use_verify - read what the store holds, and hold it against what was sent
+ * Words: backups ("full/20261120T020000Z.dump", "full/latest.dump"), jobs ("full"), directories ("tenants/acme"), or "all".
+ * Pairs: level=0 (bytes) or 1 (structure; the default), rate=10M.
+ */
+extern const struct make_kind use_verify;
+
+/**
+ * use_restore - bring dumps back into databases
+ * Words: backups, or directories (what was made last in each); or none, with run=17 (all that a run has made, in its order). "forget": what
+ * earlier restores have left is settled. Pairs: docs/man/keepfs.1.scd, RESTORE.
+ */
+extern const struct make_kind use_restore;
+/** use_restore_recover() - at a start, with the lock of @state_dir: no restore is at work; what a crash left there is cleared away. */
+struct catalog;
+int use_restore_recover(struct catalog *catalog, const char *state_dir, struct error *err);
+
+/**
+ * use_drill - restore a backup for a trial, and look at what came out (docs/operations.md, "Drills")
+ * Words: backups, jobs, directories, or "all": of a directory the newest whole backup of a database. Pairs: level=2 to 5 (default: the job's
+ * drill_level), server=CONNECTION in place of a throw-away server, keep=yes with it, pick=rotate: one backup, whose turn it is, jobs=N.
+ * Each is kept with a report (catalog/drills.h), and what it proved is a proof of the backup.
+ */
+extern const struct make_kind use_drill;
+/** use_drill_clear() - end and remove throw-away servers that were left when keepfs was killed. Blocks until they are gone. */
+void use_drill_clear(const struct conf *conf);
+
+/**
+ * struct use_scrub - a thread that reads every backup again before [store] scrub_within is over, at scrub_rate. It waits until one is due;
+ * what is wrong is marked as damaged.
+ */
+struct use_scrub;
+int use_scrub_new(const struct make_context *ctx, struct use_scrub **ret, struct error *err);
+/** use_scrub_changed() - the configuration was replaced. NULL allowed. */
+void use_scrub_changed(struct use_scrub *s);
+/** use_scrub_free() - gives up what it is at. NULL allowed; returns NULL. */
+struct use_scrub *use_scrub_free(struct use_scrub *s);
+
+/** use_name() - heap: what the history calls a run of @work with these words: "verify:full", "verify:all" when it is about several jobs:
+ * no job has such a name.
+ * Two of one name are never at work at once. Pure. */
+char *use_name(const struct make_kind *work, const struct command_line *line);
+
+/** use_has_password() - does a command name a server with a password, or hold one in another way? It is refused, since commands are in the
+ * history and the audit; and must not be written there. Pure. */
+bool use_has_password(const char *text);
+/**
+ * use_check_rights() - may user @uid order that? @own_uid: whose rights keepfs has
+ * Return: 0, also for what is no command; -EPERM: it runs commands or queries as keepfs, or has it connect to a server that the
+ * configuration does not name, and @uid is neither @own_uid nor root. Pure.
+ */
+int use_check_rights(const struct conf *conf, const char *text, int64_t uid, int64_t own_uid,
+                     struct error *err);

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * keepfs restore: by the mount where there is one, else in this process. On a terminal the plan comes first, and then the name of the
+ * database, or of a directory whose files are to be replaced, has to be typed; whoever has given it (confirm=) is not asked.
+ */
+#include "work.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/use.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct work work = {.kind = &use_restore, .file = "control/restore", .shows_log = true};
+
+struct words { /* the order, as a list */
+	char **items;
+	int count;
+};
+
+static void words_add(struct words *w, char *word)
+{
+	w->items = mem_resize(w->items, (size_t)w->count + 1, sizeof(*w->items));
+	w->items[w->count++] = word;
+}
+
+static void words_finish(struct words *w)
+{
+	for (int i = 0; i < w->count; i++)
+		free(w->items[i]);
+	free(w->items);
+}
+
+static inline void cleanup_words(struct words *w)
+{
+	words_finish(w);
+}
+
+/* The daemon works in another directory. */
+static char *from_the_root(const char *path)
+{
+	_cleanup(free) char *here = *path == '/' ? NULL : getcwd(NULL, 0);
+
+	while (here && str_starts(path, "./"))
+		path += 2;
+	if (!here || !*path)
+		return mem_strdup(path);
+	return str_equal(path, ".") ? mem_strdup(here)
+	                            : mem_printf("%s/%s", str_equal(here, "/") ? "" : here, path);
+}
+
+static char *directory_word(const char *key, const char *path)
+{
+	_cleanup(free) char *whole = from_the_root(path);
+
+	return mem_printf("%s=%s", key, whole);
+}
+
+static bool has_word(const struct words *w, const char *key)
+{
+	for (int i = 0; i < w->count; i++)
+		if (str_starts(w->items[i], key))
+			return true;
+	return false;
+}
+
+/* Names of directories may be written as seen from here, and are not written so in the order. */
+static void add_given_word(struct words *w, const char *word, bool to_directory)
+{
+	if (str_starts(word, "to="))
+		words_add(w, directory_word("to", word + strlen("to=")));
+	else if (to_directory && str_starts(word, "confirm="))
+		words_add(w, directory_word("confirm", word + strlen("confirm=")));
+	else
+		words_add(w, mem_strdup(word));
+}
+
+/* Options stand for words. */
+static void gather_words(const struct cli_options *o, struct words *ret)
+{
+	const struct words given = {.items = o->argv, .count = o->argc};
+	bool to_directory = o->to || has_word(&given, "to=");
+
+	for (int i = 0; i < o->argc; i++)
+		add_given_word(ret, o->argv[i], to_directory);
+	if (o->to)
+		words_add(ret, directory_word("to", o->to));
+	if (o->overwrite)
+		words_add(ret, mem_strdup("overwrite=yes"));
+	if (o->dry_run)
+		words_add(ret, mem_strdup("plan=yes"));
+	if (o->confirm)
+		words_add(ret, to_directory ? directory_word("confirm", o->confirm)
+		                            : mem_printf("confirm=%s", o->confirm));
+}
+
+/* Files are replaced only where that is asked for; else there is nothing to be afraid of. */
+static bool asks(const struct cli_options *options, const struct words *w)
+{
+	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !options->json && !has_word(w, "confirm=") &&
+	       !has_word(w, "plan=") && !has_word(w, "dry-run=") && !str_equal(w->items[0], "forget") &&
+	       (!has_word(w, "to=") || has_word(w, "overwrite=yes"));
+}
+
+static int order_restore(const struct cli_options *options, const struct words *w)
+{
+	struct cli_options more = *options;
+
+	more.argc = w->count;
+	more.argv = w->items;
+	return work_to_end(&more, &work);
+}
+
+/* The same order with one more word. */
+static int with_word(const struct cli_options *options, const struct words *w, char *word)
+{
+	struct words more = {.items = mem_array((size_t)w->count + 1, sizeof(*more.items)),
+	                     .count = w->count};
+	int status;
+
+	memcpy(more.items, w->items, (size_t)w->count * sizeof(*more.items));
+	more.items[more.count++] = word;
+	status = order_restore(options, &more);
+	free(more.items);
+	return status;
+}
+
+static int plan_and_ask(const struct cli_options *options, const struct words *w)
+{
+	_cleanup(free) char *plan = mem_strdup("plan=yes"), *line = NULL, *word = NULL;
+	size_t room = 0;
+	ssize_t n;
+	int status = with_word(options, w, plan);
+
+	if (status != CLI_DONE)
+		return status;
+	printf("To do that, type the name of the %s: ", has_word(w, "to=") ? "directory" : "database");
+	fflush(stdout);
+	n = getline(&line, &room, stdin);
+	if (n > 0 && line[n - 1] == '\n')
+		line[--n] = '\0';
+	if (n <= 0) {
+		fprintf(stderr, "keepfs: nothing was typed, and nothing was done\n");
+		return CLI_FAILED;
+	}
+	word = mem_printf("confirm=%s", line);
+	return with_word(options, w, word);
+}
+
+int cmd_restore(const struct cli_options *options)
+{
+	_cleanup(words) struct words w = {0};
+
+	if (options->argc == 0)
+		return cli_usage("restore takes a backup: full/latest.dump");
+	gather_words(options, &w);
+	return asks(options, &w) ? plan_and_ask(options, &w) : order_restore(options, &w);
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "work.h"
+
+#include "client.h"
+#include "run.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/command_line.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The shell completes paths of the mount: what stands before backups/ is not the daemon's. */
+static const char *within_mount(const char *mountpoint, const char *word)
+{
+	size_t len = strlen(mountpoint);
+
+	return strncmp(word, mountpoint, len) == 0 && word[len] == '/' ? word + len + 1 : word;
+}
+
+/* "2026-11-20T02:00:00Z text", without the time. */
+static void print_log_line(void *arg, int64_t number, int64_t at_us, const char *line)
+{
+	cli_put_line(stdout, line);
+	putchar('\n');
+}
+
+static void print_log_of_mount(const char *mountpoint, int64_t run_id)
+{
+	_cleanup(free) char *path = mem_printf("%s/jobs/%lld/log", mountpoint, (long long)run_id);
+	_cleanup(free) char *line = NULL;
+	FILE *f = fopen(path, "re");
+	size_t room = 0;
+
+	while (f && getline(&line, &room, f) > 0) {
+		const char *text = strchr(line, ' ');
+
+		print_log_line(NULL, 0, 0, text ? text + 1 : line);
+	}
+	if (f)
+		fclose(f);
+}
+
+static void print_log_and_result(void *arg, const struct engine *engine, const struct catalog_run *run)
+{
+	catalog_run_log(engine->catalog, run->id, 0, print_log_line, NULL);
+	run_print_result(arg, engine, run);
+}
+
+static int work_by_mount(const struct cli_options *options, const struct work *work, const char *mountpoint)
+{
+	_cleanup(str) struct str command = {0}, answer = {0};
+	int64_t run_id;
+	int r, status;
+
+	for (int i = 0; i < options->argc; i++)
+		command_line_append(&command, within_mount(mountpoint, options->argv[i]));
+	r = client_command(mountpoint, work->file, str_text(&command), &answer);
+	if (r < 0)
+		return client_refused(r, &answer);
+	run_id = strtoll(str_text(&answer), NULL, 10);
+	status = client_watch(mountpoint, run_id, options->json ? CLIENT_SHOW_NOTHING : CLIENT_SHOW_ALL);
+	if (work->shows_log && !options->json)
+		print_log_of_mount(mountpoint, run_id);
+	if (options->json && client_print_run_json(mountpoint, run_id) != CLI_DONE)
+		return CLI_FAILED;
+	return status;
+}
+
+static int work_here(const struct cli_options *options, const struct work *work, const struct conf *conf)
+{
+	const struct run_request request = {
+	        .work = work->kind,
+	        .argc = options->argc,
+	        .argv = options->argv,
+	        .command = work->kind->name,
+	        .quiet = options->json,
+	        .ended = work->shows_log && !options->json ? print_log_and_result : run_print_result,
+	        .arg = (void *)options,
+	};
+	struct catalog_run result = {0};
+	struct error err = {0};
+
+	if (run_to_end(conf, &request, &result, &err) < 0)
+		return cli_fail(&err);
+	return result.state == RUN_COMPLETED ? CLI_DONE : CLI_FAILED;
+}
+
+/* Whoever names a mount means that one. */
+int work_to_end(const struct cli_options *options, const struct work *work)
+{
+	const char *named = getenv("KEEPFS_MOUNT");
+	_cleanup(free) char *mountpoint = NULL, *file = NULL;
+	_cleanup(conf) struct conf conf = {0};
+	int status;
+
+	if (options->mountpoint || (named && *named)) {
+		status = client_find(options, &mountpoint);
+		return status == CLI_DONE ? work_by_mount(options, work, mountpoint) : status;
+	}
+	status = cli_load_conf(options, &conf);
+	if (status != CLI_DONE)
+		return status;
+	file = mem_printf("%s/%s", conf.mountpoint, work->file);
+	if (access(file, F_OK) == 0)
+		return work_by_mount(options, work, conf.mountpoint);
+	return work_here(options, work, &conf);
+}

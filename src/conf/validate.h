@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/** What the files of validation share. */
+#include "load.h"
+
+/** conf_contradiction() - "@a: <what> @b; allowed: …"; the other way round when @a is a default, which nobody can go to. */
+void conf_contradiction(struct conf_loader *l, struct conf_ref a, struct conf_ref b, const char *what,
+                        const char *allowed);
+/** conf_validate_notices() - receivers of notices. */
+void conf_validate_notices(struct conf_loader *l);
+/** conf_validate_checks() - what drills ask. */
+void conf_validate_checks(struct conf_loader *l);

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/pg/lacking.h>
+#include <keepfs/pg/session.h>
+
+#include <errno.h>
+
+static const char *const have[] = {
+        [PG_NEEDED_ROLES] = "SELECT rolname FROM pg_catalog.pg_roles",
+        [PG_NEEDED_EXTENSIONS] =
+                "SELECT name FROM pg_catalog.pg_available_extensions UNION SELECT extname FROM pg_catalog.pg_extension",
+        [PG_NEEDED_TABLESPACES] = "SELECT spcname FROM pg_catalog.pg_tablespace",
+};
+
+static int open_to_ask(const struct pg_server_place *place, const char *database, struct pg_session **ret,
+                       struct error *err)
+{
+	int r = pg_session_open(place->server, database ? database : "postgres", "keepfs", place->cancel, ret,
+	                        err);
+
+	if (r == -ENOENT && !database)
+		r = pg_session_open(place->server, "template1", "keepfs", place->cancel, ret, err);
+	return r;
+}
+
+static int take_lacking(void *arg, const struct pg_row *row, struct error *err)
+{
+	struct str *lacking = arg;
+
+	str_appendf(lacking, "%s%s", lacking->len > 0 ? ", " : "", str_or_empty(row->values[0]));
+	return 0;
+}
+
+int pg_names_lacking(const struct pg_server_place *place, const char *database, enum pg_needed what,
+                     const char *const *names, struct str *ret, struct error *err)
+{
+	_cleanup(pg_session) struct pg_session *s = NULL;
+	_cleanup(str) struct str sql = {0};
+	int r;
+
+	if (!names || !*names)
+		return 0;
+	str_append(&sql, "SELECT n FROM pg_catalog.unnest(ARRAY[");
+	for (size_t i = 0; names[i]; i++) {
+		_cleanup(free) char *name = pg_quote_literal(names[i]);
+
+		str_appendf(&sql, "%s%s", i > 0 ? ", " : "", name);
+	}
+	str_appendf(&sql, "]::text[]) n WHERE n NOT IN (%s) ORDER BY n", have[what]);
+	r = open_to_ask(place, database, &s, err);
+	return r < 0 ? r : pg_session_rows(s, str_text(&sql), take_lacking, ret, err);
+}
+
+static int take_nature(void *arg, const struct pg_row *row, struct error *err)
+{
+	struct pg_database_nature *nature = arg;
+
+	nature->is_template = str_equal(row->values[0], "t");
+	nature->takes_connections = str_equal(row->values[1], "t");
+	return 0;
+}
+
+int pg_database_nature(const struct pg_server_place *place, const char *database,
+                       struct pg_database_nature *ret, struct error *err)
+{
+	_cleanup(pg_session) struct pg_session *s = NULL;
+	_cleanup(free) char *name = pg_quote_literal(database);
+	_cleanup(free) char *sql = mem_printf(
+	        "SELECT datistemplate, datallowconn FROM pg_catalog.pg_database WHERE datname = %s", name);
+	int r = open_to_ask(place, NULL, &s, err);
+
+	*ret = (struct pg_database_nature){0};
+	return r < 0 ? r : pg_session_rows(s, sql, take_nature, ret, err);
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backup.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/proofs.h>
+#include <keepfs/codec/decompression.h>
+#include <keepfs/stream/readback.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define PAGE_ENTRIES 64
+
+int backup_open(struct backup *b, uint64_t ino, struct error *err)
+{
+	struct catalog *catalog = b->ctx->repository->catalog;
+	struct catalog_entry entry;
+	int r = catalog_entry_by_ino(catalog, ino, &entry);
+
+	if (r == 0 && entry.kind != CATALOG_ARTIFACT)
+		r = -ENOENT;
+	if (r == 0)
+		r = catalog_manifest(catalog, ino, &b->m);
+	if (r == 0)
+		b->path = catalog_path(catalog, ino);
+	if (r == 0 && !b->path)
+		r = -ENOENT;
+	if (r < 0)
+		return error_system(err, -r, "the backup cannot be found in the catalog");
+	b->ino = ino;
+	b->is_directory = entry.is_directory;
+	b->damage = catalog_damage(catalog, ino);
+	b->files_damage = catalog_files_damage(catalog, ino);
+	b->files = entry.is_directory ? entry.files : MANIFEST_BESIDE_MAX;
+	b->was_read = mem_alloc(b->files / 8 + 1);
+	return 0;
+}
+
+void backup_finish(struct backup *b)
+{
+	manifest_finish(&b->m);
+	free(b->path);
+	free(b->was_read);
+	free(b->damage);
+	free(b->files_damage);
+	b->damage = NULL;
+	b->files_damage = NULL;
+	b->path = NULL;
+	b->was_read = NULL;
+}
+
+bool backup_is_removed(const struct backup *b)
+{
+	struct catalog_entry entry;
+
+	return catalog_entry_by_ino(b->ctx->repository->catalog, b->ino, &entry) == -ENOENT;
+}
+
+bool backup_is_wrong(const struct error *err)
+{
+	return err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND;
+}
+
+int backup_own(const struct backup *b, struct catalog_entry *ret)
+{
+	return catalog_entry_by_ino(b->ctx->repository->catalog, b->ino, ret);
+}
+
+int backup_find(const struct backup *b, const char *what, struct catalog_entry *ret)
+{
+	_cleanup(free) char *stem = b->is_directory ? NULL : manifest_stem(b->path);
+	_cleanup(free) char *path =
+	        b->is_directory ? mem_printf("%s/%s", b->path, what) : mem_printf("%s.%s", stem, what);
+	int r = catalog_entry_by_ino(b->ctx->repository->catalog, ino_of_artifact(path), ret);
+
+	return r == 0 && (ret->kind != CATALOG_FILE || ret->artifact_ino != b->ino) ? -ENOENT : r;
+}
+
+/* Reading. */
+
+struct reading {
+	struct backup *backup;
+	const struct backup_out *out;
+};
+
+static int pass_on_read(void *arg, const void *data, size_t len, struct error *err)
+{
+	const struct reading *reading = arg;
+	int r;
+
+	if (rate_take(reading->backup->rate, len, reading->backup->cancel) < 0)
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+	r = reading->out && reading->out->write ? reading->out->write(reading->out->arg, data, len, err) : 0;
+	reading->backup->is_unsound = r < 0;
+	return r;
+}
+
+static int check_digest(const struct backup *b, const struct catalog_entry *file,
+                        const struct manifest_object *object, const char *found, struct error *err)
+{
+	char published[SHA256_HEX_BYTES] = "";
+	int r = catalog_file_sha256(b->ctx->repository->catalog, file->ino, published);
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	/* One of them is not known of what was made with verify = none. */
+	if (object->stored_sha256[0] && strcmp(object->stored_sha256, found) != 0)
+		str_copy(published, sizeof(published), object->stored_sha256);
+	if (!published[0] || strcmp(published, found) == 0)
+		return 0;
+	return error_set(err, ERROR_CORRUPT, EBADMSG,
+	                 "%s is damaged in the store: its SHA-256 is %s, and not %s; do not rely on it",
+	                 object->key, found, published);
+}
+
+static int read_object(struct backup *b, const struct catalog_entry *file,
+                       const struct manifest_object *object, const struct backup_out *out, struct error *err)
+{
+	struct reading reading = {.backup = b, .out = out};
+	const struct readback_options options = {
+	        .store = repository_store(b->ctx->repository),
+	        .pool = b->ctx->pool,
+	        .key = object->key,
+	        .extents = &object->extents,
+	        .cancel = b->cancel,
+	        .done_bytes = b->done_bytes,
+	        .take = pass_on_read,
+	        .arg = &reading,
+	};
+	char found[SHA256_HEX_BYTES];
+	int r = stream_readback(&options, found, err);
+
+	return r < 0 ? r : check_digest(b, file, object, found, err);
+}
+
+static size_t place_of_file(const struct backup *b, const struct catalog_entry *file)
+{
+	if (b->is_directory)
+		return (size_t)file->sequence;
+	return file->kind == CATALOG_ARTIFACT ? 0 : (size_t)(file->sequence % MANIFEST_BESIDE_MAX) + 1;
+}
+
+static void note_read(struct backup *b, const struct catalog_entry *file)
+{
+	size_t place = place_of_file(b, file);
+
+	if (place <= b->files)
+		b->was_read[place / 8] |= (uint8_t)(1U << place % 8);
+}
+
+int backup_read(struct backup *b, const struct catalog_entry *file, const struct backup_out *out,
+                struct error *err)
+{
+	_cleanup(manifest_object) struct manifest_object object = {0};
+	int r = catalog_object(b->ctx->repository->catalog, file->ino, &object);
+
+	if (r == -ENOENT || (r == 0 && object.cipher))
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "%s is kept in a way that this keepfs does not know: use the newer one that made it",
+		        file->name);
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	note_read(b, file);
+	b->failed_ino = 0;
+	b->is_unsound = false;
+	r = read_object(b, file, &object, out, err);
+	if (r < 0)
+		b->failed_ino = file->ino;
+	/* What fails from here on until another file is read is what they are. */
+	b->is_unsound = b->is_unsound || r == 0;
+	return r;
+}
+
+void backup_unread(struct backup *b)
+{
+	memset(b->was_read, 0, b->files / 8 + 1);
+}
+
+static bool is_compressed(const char *name, enum compression_method *ret)
+{
+	*ret = str_ends(name, ".zst") ? COMPRESSION_ZSTD : COMPRESSION_GZIP;
+	return str_ends(name, ".zst") || str_ends(name, ".gz");
+}
+
+static int decompress(void *arg, const void *data, size_t len, struct error *err)
+{
+	return decompressor_write(arg, data, len, err);
+}
+
+static int drop_plain(void *arg, const void *data, size_t len, struct error *err)
+{
+	return 0;
+}
+
+int backup_read_plain(struct backup *b, const struct catalog_entry *file, const struct backup_out *out,
+                      struct error *err)
+{
+	const struct decompressor_out plain = {.write = out && out->write ? out->write : drop_plain,
+	                                       .arg = out ? out->arg : NULL};
+	enum compression_method method;
+	_cleanup(decompressor) struct decompressor *d = NULL;
+	struct backup_out stored;
+	int r;
+
+	if (!is_compressed(file->name, &method))
+		return backup_read(b, file, out, err);
+	d = decompressor_new(method, &plain);
+	stored = (struct backup_out){.write = decompress, .arg = d};
+	r = backup_read(b, file, &stored, err);
+	if (r == 0)
+		r = decompressor_finish(d, err);
+	if (r < 0 && b->failed_ino == 0)
+		b->failed_ino = file->ino;
+	if (r < 0 && err && err->class == ERROR_CORRUPT)
+		error_prefix(err, "%s", file->name);
+	return r;
+}
+
+static int read_unread(struct backup *b, const struct catalog_entry *file, bool plain, struct error *err)
+{
+	size_t place = place_of_file(b, file);
+
+	/* An empty directory has no bytes. */
+	if (file->is_directory || (place <= b->files && b->was_read[place / 8] & 1U << place % 8))
+		return 0;
+	return plain ? backup_read_plain(b, file, NULL, err) : backup_read(b, file, NULL, err);
+}
+
+int backup_read_rest(struct backup *b, bool plain, struct error *err)
+{
+	_cleanup(free) struct catalog_entry *files = mem_array(PAGE_ENTRIES, sizeof(*files));
+	struct catalog *catalog = b->ctx->repository->catalog;
+	struct catalog_entry own;
+	int r = backup_own(b, &own);
+	int64_t after = -1;
+	ssize_t count = 0;
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (!b->is_directory)
+		r = read_unread(b, &own, false, err);
+	while (r == 0 && (count = catalog_artifact_files(catalog, b->ino, after, files, PAGE_ENTRIES)) > 0) {
+		for (ssize_t i = 0; r == 0 && i < count; i++)
+			r = read_unread(b, &files[i], plain, err);
+		after = files[count - 1].sequence;
+	}
+	if (r == 0 && count < 0)
+		r = error_system(err, (int)-count, "the catalog cannot be read");
+	return r;
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * A backup that is read: its files, whole and in order, from the store, each extent checked against the manifest's CRC-32C, and
+ * each file against its SHA-256. One thread.
+ */
+#include <keepfs/base/cancel.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/make.h>
+#include <keepfs/stream/rate.h>
+
+struct backup {
+	const struct make_context *ctx; /* borrowed, as what follows up to ino */
+	struct cancel *cancel;
+	struct rate *rate;                 /* NULL: no limit */
+	atomic_uint_least64_t *done_bytes; /* stored ones; NULL */
+	uint64_t ino;
+	char *path;
+	bool is_directory;
+	char *damage;       /* what was known to be wrong with it when it was opened; NULL: nothing */
+	char *files_damage; /* and with single files of it, as catalog_mend_files() takes it; NULL: nothing */
+	struct manifest m;  /* what it says of the whole; no files, no objects */
+	uint8_t *was_read;  /* a bit for each file, by its place */
+	size_t files;
+	bool is_unsound;     /* the last failure was not of its bytes, but of what they are */
+	uint64_t failed_ino; /* of the file that the last failure is about; 0: of none */
+};
+
+/** backup_open() - @b: ctx to done_bytes are set. -ENOENT: there is no such backup. */
+int backup_open(struct backup *b, uint64_t ino, struct error *err);
+void backup_finish(struct backup *b);
+static inline void cleanup_backup(struct backup *b)
+{
+	backup_finish(b);
+}
+
+/** struct backup_out - whom the bytes of a file are given; NULL functions: nobody. */
+struct backup_out {
+	int (*write)(void *arg, const void *data, size_t len, struct error *err);
+	void *arg;
+};
+
+/** backup_find() - the file of that name beside it ("tables.csv": of a file X.tables.csv), or in it; -ENOENT. */
+int backup_find(const struct backup *b, const char *what, struct catalog_entry *ret);
+/** backup_own() - the file of a backup that is one. */
+int backup_own(const struct backup *b, struct catalog_entry *ret);
+/**
+ * backup_read() - a file of it to its end
+ * Return: 0; -EBADMSG (ERROR_CORRUPT), or ERROR_NOT_FOUND when the store has no such object: the backup is damaged; what @out
+ * returned; or why the store did not answer.
+ */
+int backup_read(struct backup *b, const struct catalog_entry *file, const struct backup_out *out,
+                struct error *err);
+/** backup_read_plain() - the same, decompressed as its name says (.gz, .zst). */
+int backup_read_plain(struct backup *b, const struct catalog_entry *file, const struct backup_out *out,
+                      struct error *err);
+/** backup_read_rest() - those that were not read yet. @plain: those that are compressed are decompressed to their end. */
+int backup_read_rest(struct backup *b, bool plain, struct error *err);
+/** backup_unread() - what was read counts as not read. */
+void backup_unread(struct backup *b);
+/** backup_is_removed() - somebody has removed it since it was opened. */
+bool backup_is_removed(const struct backup *b);
+/** backup_is_wrong() - does a failure say that the store holds something else than the backup? */
+bool backup_is_wrong(const struct error *err);

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One backup: what is wrong is marked, as when somebody reads it, and told; what is right is kept, too. */
+#include "proving.h"
+
+#include "pace.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/audit.h>
+
+#include <errno.h>
+
+/* Whoever asks again may have more luck. */
+static void not_kept(struct proving *p, const struct backup *b, const char *what, const struct error *why)
+{
+	p->unkept++;
+	make_warn(p->order, "that %s %s could not be kept: %s", b->path, what, why->message);
+}
+
+void proving_mark_damaged(struct proving *p, const struct backup *b, const struct error *why)
+{
+	struct catalog *catalog = p->ctx->repository->catalog;
+	_cleanup(free) char *good = catalog_good_beside(catalog, b->ino);
+	struct catalog_audit entry = {
+	        .at_us = make_now_us(p->ctx), .uid = -1, .pid = -1, .command = "keepfs", .result = "ok"};
+	struct error err = {0};
+	int r;
+
+	make_warn(p->order, "%s is damaged: %s; %s%s", b->path, why->message,
+	          good ? "the nearest good one is " : "there is no good one beside it", good ? good : "");
+	if (b->damage)
+		return;
+	str_copy(entry.action, sizeof(entry.action), "damaged");
+	str_cut(entry.object, sizeof(entry.object), b->path);
+	str_cut(entry.detail, sizeof(entry.detail), why->message);
+	r = b->is_unsound ? catalog_mark_unsound(catalog, b->ino, PROOF_STRUCTURE, why->message, &err)
+	                  : catalog_mark_damaged(catalog, b->failed_ino ? b->failed_ino : b->ino,
+	                                         why->message, &err);
+	if (r == 0)
+		r = catalog_add_audit(catalog, &entry, &err);
+	if (r < 0)
+		not_kept(p, b, "is damaged", &err);
+}
+
+static void note_not_right(struct proving *p, int r, const struct error *why)
+{
+	if (p->result < 0)
+		return;
+	p->result = r;
+	p->first = *why;
+}
+
+static void note_right(struct proving *p, const struct backup *b, enum proof_level level, int64_t began_us)
+{
+	struct catalog *catalog = p->ctx->repository->catalog;
+	struct error err = {0};
+	char size[16];
+	bool is_marked;
+
+	p->right++;
+	p->lowest += level < p->level;
+	if (catalog_set_proof(catalog, b->ino, level, make_now_us(p->ctx), p->order->run_id, b->damage,
+	                      &err) < 0)
+		not_kept(p, b, "is right", &err);
+	else if (b->files_damage && catalog_mend_files(catalog, b->ino, b->files_damage, &err) < 0)
+		not_kept(p, b, "is right in all its files", &err);
+	/* One that was held back says nothing of how fast it is. */
+	if (p->order->run_id != 0 && !p->rate && level == p->level)
+		pace_note(b, pace_of_check(level), clock_mono_us() - began_us, 0);
+	is_marked = catalog_is_damaged(catalog, b->ino);
+	make_say(p->order, "%s is right: level %d, %s in %.1f s%s", b->path, level,
+	         str_format_bytes(size, sizeof(size), b->m.size_bytes),
+	         (double)(clock_mono_us() - began_us) / (double)US_PER_S,
+	         is_marked
+	                 ? "; it stays marked as damaged, by what another level, or somebody else, has found"
+	         : b->damage ? "; it was marked as damaged, and is not any more"
+	                     : "");
+}
+
+static bool prove_kept(struct proving *p, uint64_t ino)
+{
+	_cleanup(backup) struct backup b = {.ctx = p->ctx,
+	                                    .cancel = p->order->cancel,
+	                                    .rate = p->rate,
+	                                    .done_bytes = p->order->progress ? &p->order->progress->read_bytes
+	                                                                     : NULL};
+	int64_t began_us = clock_mono_us();
+	enum proof_level level;
+	struct error why = {0};
+	int r = backup_open(&b, ino, &why);
+
+	/* It was removed meanwhile. */
+	if (r == -ENOENT)
+		return true;
+	if (r == 0)
+		r = prove(&b, p->level, &level, &why);
+	/* Meanwhile: what the store has no more of it is nothing wrong, and what it still has proves nothing. */
+	if (b.path && backup_is_removed(&b)) {
+		make_say(p->order, "%s was removed while it was looked at: nothing was proven", b.path);
+		return !cancel_is_set(p->order->cancel);
+	}
+	if (r == 0) {
+		note_right(p, &b, level, began_us);
+		return true;
+	}
+	if (cancel_is_set(p->order->cancel))
+		return false;
+	if (backup_is_wrong(&why) && b.path) {
+		p->damaged++;
+		proving_mark_damaged(p, &b, &why);
+	} else {
+		p->unknown++;
+		make_say(p->order, "%s: %s", b.path ? b.path : "a backup", why.message);
+	}
+	if (b.path && !str_equal(b.path, p->name))
+		error_prefix(&why, "%s", b.path);
+	note_not_right(p, r, &why);
+	return true;
+}
+
+/* The scrub, which no run does, gives way: what it reads may be removed. */
+bool proving_backup(struct proving *p, uint64_t ino)
+{
+	struct repository *repository = p->ctx->repository;
+	int64_t run_id = p->order->run_id;
+	bool goes_on;
+
+	if (run_id == 0)
+		return prove_kept(p, ino);
+	/* It goes at this moment, so nothing can be proven of it. */
+	if (artifact_keep(repository, ino, run_id, "checked", NULL) < 0)
+		return true;
+	goes_on = prove_kept(p, ino);
+	artifact_let_go(repository, ino, run_id);
+	return goes_on;
+}

@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Restoring: a work that a run does. Each target is a backup. All of it is read and checked before anything is changed at the server, so
+ * what is damaged is refused while the old database is still there.
+ */
+#include "proving.h"
+#include "restore_files.h"
+#include "restore_target.h"
+#include "words.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/drills.h>
+#include <keepfs/catalog/proofs.h>
+#include <keepfs/catalog/restores.h>
+#include <keepfs/catalog/runs.h>
+#include <keepfs/pg.h>
+#include <keepfs/use.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PAGE_TARGETS 32
+
+/* What is restored. */
+
+static void add_restored(struct catalog *c, uint64_t ino, uint64_t bytes, struct make_targets *ret)
+{
+	struct make_target *t = make_targets_add(ret);
+
+	t->name = catalog_path(c, ino);
+	t->label = mem_strdup(t->name);
+	t->directory = mem_strdup(t->name);
+	t->expected_bytes = bytes * 2; /* read to be checked, and again to be restored */
+	t->stays_ino = ino;
+}
+
+/* A directory: what was made last in it, and is not known to be damaged. Where all are, the one that is told of is the newest. */
+static int find_undamaged(struct catalog *c, const char *directory, struct catalog_entry *ret)
+{
+	uint64_t ino;
+	int r = catalog_newest_whole(c, directory, &ino);
+
+	return r == 0 ? catalog_entry_by_ino(c, ino, ret)
+	              : catalog_entry_made_last(c, ino_of_directory(directory), ret);
+}
+
+static int add_named_backup(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
+{
+	_cleanup(free) char *path = words_path(word);
+	struct catalog_entry entry;
+	int r = words_find_backup(c, path, &entry);
+
+	if (r == -ENOENT)
+		r = find_undamaged(c, path, &entry);
+	if (r == 0) {
+		add_restored(c, entry.ino, entry.size_bytes, ret);
+		return 0;
+	}
+	if (r != -ENOENT)
+		return error_system(err, -r, "the catalog cannot be read");
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%.200s is no backup, and no directory that has any: write one as the mount shows it (full/20261120T020000Z.dump, full/latest.dump); 'keepfs info' lists them",
+	        path);
+}
+
+static void add_missing(const struct catalog_target *of_run, struct str *missing)
+{
+	str_appendf(missing, "%s%s (%s)", missing->len > 0 ? ", " : "",
+	            of_run->path[0] ? of_run->path : of_run->label,
+	            of_run->path[0] ? "it is not there any more" : "that run could not make it");
+}
+
+static int add_target_of_run(struct catalog *c, const struct catalog_target *of_run, struct str *missing,
+                             struct make_targets *ret)
+{
+	struct catalog_entry entry;
+	int r = of_run->path[0] ? words_find_backup(c, of_run->path, &entry) : -ENOENT;
+
+	if (r == 0)
+		add_restored(c, entry.ino, entry.size_bytes, ret);
+	else if (r == -ENOENT)
+		add_missing(of_run, missing);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int add_of_run(struct catalog *c, int64_t run_id, struct make_targets *ret, struct error *err)
+{
+	_cleanup(free) struct catalog_target *page = mem_array(PAGE_TARGETS, sizeof(*page));
+	_cleanup(str) struct str missing = {0};
+	size_t at = 0;
+	ssize_t n;
+	int r = 0;
+
+	while (r == 0 && (n = catalog_run_targets(c, run_id, at, page, PAGE_TARGETS)) != 0) {
+		r = n < 0 ? (int)n : 0;
+		for (ssize_t i = 0; r == 0 && i < n; i++)
+			r = add_target_of_run(c, &page[i], &missing, ret);
+		at += n > 0 ? (size_t)n : 0;
+	}
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (ret->count == 0)
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "run=%" PRId64 ": that run has made no backup that is still there", run_id);
+	if (missing.len > 0)
+		ret->failure =
+		        mem_printf("not all of run %" PRId64
+		                   " can be restored; these have no backup of it, and stay as they are: %s",
+		                   run_id, str_text(&missing));
+	return 0;
+}
+
+/* It changes nothing, so it need not wait for one that does. */
+static bool only_plans(const struct command_line *line)
+{
+	return str_equal(words_pair(line, "plan"), "yes") || str_equal(words_pair(line, "dry-run"), "yes");
+}
+
+static enum make_lane restore_lane(const struct command_line *line)
+{
+	if (restore_order_forgets(line))
+		return MAKE_LANE_LOOK;
+	/* Of files all of the archive is read for it. */
+	if (only_plans(line))
+		return words_pair(line, "to") ? MAKE_LANE_VERIFY : MAKE_LANE_LOOK;
+	return MAKE_LANE_RESTORE;
+}
+
+static void add_forgotten(const struct restore_order *order, struct make_targets *ret)
+{
+	struct make_target *t = make_targets_add(ret);
+
+	t->name = mem_strdup("forget");
+	t->label = mem_strdup(order->into ? order->into : order->to ? order->to : "all");
+	t->directory = mem_strdup("");
+}
+
+static int find_what_to_restore(struct catalog *c, const struct restore_order *order,
+                                struct make_targets *ret, struct error *err)
+{
+	int r = order->of_run ? add_of_run(c, order->of_run, ret, err) : 0;
+
+	for (size_t i = 0; r == 0 && i < order->line->word_count; i++)
+		r = add_named_backup(c, order->line->words[i], ret, err);
+	return r;
+}
+
+/* Where to. */
+
+static const char *server_to_restore_to(const struct restore_target *t, struct error *err)
+{
+	const struct conf_job *job = conf_find_job(t->ctx->conf, t->backup->m.job);
+
+	if (t->wanted->server)
+		return t->wanted->server;
+	if (job && job->kind == CONF_JOB_DUMP)
+		return job->dump.database;
+	error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "the configuration has no job %s, whose server would be restored to: name one with server=postgresql://…",
+	        t->backup->m.job);
+	return NULL;
+}
+
+static int check_not_damaged(const struct backup *b, struct error *err)
+{
+	_cleanup(free) char *good = NULL;
+
+	if (!b->damage)
+		return 0;
+	good = catalog_good_beside(b->ctx->repository->catalog, b->ino);
+	return error_set(
+	        err, ERROR_CORRUPT, EINVAL,
+	        "%s is marked as damaged (%s), and nothing was changed; %s%s; when it is right again, keepfs verify %s level=1 takes the mark away",
+	        b->path, b->damage, good ? "the nearest good one is " : "there is no good one beside it",
+	        good ? good : "", b->path);
+}
+
+/* A part of a database in the place of all of it is hardly meant. */
+static int check_takes_whole(const struct restore_target *t, struct error *err)
+{
+	const struct manifest *m = &t->backup->m;
+	const char *content = manifest_fact(m, "content");
+	bool is_whole = !m->partial && (!content || str_equal(content, "full"));
+
+	if (is_whole || !t->look.exists || !t->wanted->swap || t->wanted->swap_given)
+		return 0;
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%s holds a part of the database (content %s%s), and would take the place of all of %s: restore it beside that, into=ANOTHER_NAME; or into it, swap=no; or write swap=yes, if it is meant",
+	        t->backup->path, content ? content : "full", m->partial ? ", less than its job asks for" : "",
+	        t->database);
+}
+
+static int choose_target(struct restore_target *t, struct error *err)
+{
+	int r = check_not_damaged(t->backup, err);
+	const char *of_backup = manifest_fact(&t->backup->m, "database");
+
+	if (r < 0)
+		return r;
+	if (!str_equal(t->backup->m.kind, "dump"))
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%s is neither a dump of a database nor an archive of files: it is copied from the mount",
+		        t->backup->path);
+	t->server = server_to_restore_to(t, err);
+	t->database = t->wanted->into ? t->wanted->into : of_backup;
+	if (t->server && !t->database)
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%s does not say of which database it is: name the one to restore into with into=NAME",
+		        t->backup->path);
+	r = t->server ? restore_target_look(t, err) : -EINVAL;
+	return r < 0 ? r : check_takes_whole(t, err);
+}
+
+static int find_and_open(struct backup *b, const char *path, struct error *err)
+{
+	struct catalog_entry entry;
+	int r = words_find_backup(b->ctx->repository->catalog, path, &entry);
+
+	if (r < 0)
+		return error_set(err, ERROR_NOT_FOUND, ENOENT, "%s is not there any more", path);
+	return backup_open(b, entry.ino, err);
+}
+
+/* The database is another run's when it is the same one of the same server, however that is called. */
+static char *claim_of(const struct restore_target *t)
+{
+	return mem_printf("the database %s (server started %s)", t->database, t->look.instance);
+}
+
+/* However it is spelled. */
+static char *claim_of_directory(const char *directory)
+{
+	_cleanup(free) char *place = restore_files_place(directory);
+
+	return mem_printf("the directory %s", place);
+}
+
+/* 0: not known, of a part of it. */
+static int64_t whole_time(const struct restore_target *t)
+{
+	struct restore_expectation e;
+
+	restore_expect(t, &e);
+	return e.check_us && e.restore_us ? e.check_us + e.restore_us : 0;
+}
+
+static void expect_to_end_in(const struct restore_target *t, int64_t us)
+{
+	if (t->order->progress)
+		atomic_store(&t->order->progress->ends_us, us ? clock_mono_us() + us : 0);
+}
+
+static bool is_for_files(const struct backup *b, const struct restore_order *order)
+{
+	return order->to || str_equal(b->m.kind, "files");
+}
+
+/* Before a run is queued: what is wrong with the words, and whether what exists was confirmed. */
+static int accept_target(const struct make_context *ctx, const struct restore_order *order,
+                         struct make_target *target, struct cancel *cancel, struct error *err)
+{
+	const struct make_order nobody = {.cancel = cancel};
+	_cleanup(backup) struct backup b = {.ctx = ctx, .cancel = cancel};
+	_cleanup(restore_target) struct restore_target t = {
+	        .ctx = ctx, .order = &nobody, .wanted = order, .backup = &b};
+	const struct restore_files files = {.ctx = ctx, .order = &nobody, .wanted = order, .backup = &b};
+	bool is_files;
+	int r = find_and_open(&b, target->name, err);
+
+	if (r < 0)
+		return r;
+	is_files = is_for_files(&b, order);
+	r = is_files ? restore_files_look(&files, err) : choose_target(&t, err);
+	if (r < 0)
+		return r;
+	if (order->plan && !is_files)
+		target->stays_ino = 0;
+	if (!order->plan)
+		target->claim = is_files ? claim_of_directory(order->to) : claim_of(&t);
+	if (!is_files)
+		target->expected_us = whole_time(&t);
+	return 0;
+}
+
+/* What is found is what is restored, also when it waits: a newer backup may be one of the very thing that is to be undone. */
+static int restore_prepare(const struct make_context *ctx, const struct make_wanted *wanted,
+                           struct make_targets *ret, struct error *err)
+{
+	_cleanup(restore_order) struct restore_order order = {0};
+	int r = restore_order_read(wanted->line, &order, err);
+
+	if (r == 0 && restore_order_forgets(wanted->line))
+		add_forgotten(&order, ret);
+	else if (r == 0)
+		r = find_what_to_restore(ctx->repository->catalog, &order, ret, err);
+	for (size_t i = 0; r == 0 && !restore_order_forgets(wanted->line) && i < ret->count; i++)
+		r = accept_target(ctx, &order, &ret->items[i], wanted->cancel, err);
+	return r;
+}
+
+/* Doing it. */
+
+static int prove_first(const struct restore_target *t, struct error *err)
+{
+	struct proving p = {
+	        .ctx = t->ctx, .order = t->order, .name = t->backup->path, .level = t->wanted->level};
+
+	if (!proving_backup(&p, t->backup->ino))
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled before anything was changed");
+	/* What was removed meanwhile is neither right nor wrong. */
+	if (p.result == 0 && p.right != 1)
+		return error_set(err, ERROR_NOT_FOUND, ENOENT,
+		                 "%s was removed while it was read, and no database was changed",
+		                 t->backup->path);
+	if (p.result == 0)
+		return 0;
+	if (err)
+		*err = p.first;
+	error_prefix(err, p.damaged > 0 ? "the backup is damaged, and nothing was changed"
+	                                : "the backup could not be checked, and nothing was changed");
+	return p.result;
+}
+
+static int restore_one_archive(const struct restore_target *t, struct error *err)
+{
+	_cleanup(restore_files) struct restore_files files = {
+	        .ctx = t->ctx, .order = t->order, .wanted = t->wanted, .backup = t->backup};
+
+	return restore_files_run(&files, err);
+}
+
+/* It was whole when it was checked: if it is not any more, that is marked. Else the server was meant. */
+static void prove_again(const struct restore_target *t)
+{
+	struct proving p = {.ctx = t->ctx, .order = t->order, .name = t->backup->path, .level = PROOF_BYTES};
+
+	(void)proving_backup(&p, t->backup->ino);
+}
+
+static int restore_one(struct restore_target *t, struct error *err)
+{
+	struct restore_expectation e;
+	int r = choose_target(t, err);
+
+	if (r < 0)
+		return r;
+	restore_target_tell(t);
+	if (t->wanted->plan) {
+		make_say(t->order, "plan=yes: nothing was done");
+		return 0;
+	}
+	restore_expect(t, &e);
+	expect_to_end_in(t, whole_time(t));
+	r = prove_first(t, err);
+	expect_to_end_in(t, e.restore_us);
+	if (r == 0)
+		r = restore_target_run(t, err);
+	if (r < 0 && backup_is_wrong(err))
+		prove_again(t);
+	return r;
+}
+
+static int forget(const struct make_context *ctx, const struct make_order *order,
+                  const struct restore_order *wanted, struct error *err)
+{
+	const struct catalog_restore_which which = {.run_id = wanted->of_run,
+	                                            .target = wanted->into ? wanted->into : wanted->to};
+	uint64_t count = 0;
+	int r = catalog_forget_restores(ctx->repository->catalog, &which, &count, err);
+
+	if (r == 0)
+		make_say(order, "%" PRIu64 " restores that had left something are settled", count);
+	return r;
+}
+
+static int restore_make(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
+                        struct error *err)
+{
+	struct make_context own = *ctx;
+	_cleanup(restore_order) struct restore_order wanted = {0};
+	_cleanup(backup) struct backup b = {.ctx = &own, .cancel = order->cancel};
+	_cleanup(restore_target) struct restore_target t = {
+	        .ctx = &own, .order = order, .wanted = &wanted, .backup = &b};
+	int r = restore_order_read(order->line, &wanted, err);
+
+	if (r < 0 || restore_order_forgets(order->line))
+		return r < 0 ? r : forget(ctx, order, &wanted, err);
+	own.pool = pool_new(PROVING_POOL_BYTES);
+	if (!own.pool)
+		return error_system(err, ENOMEM, "there is no memory for reading the backup");
+	r = find_and_open(&b, order->target->name, err);
+	if (r == 0)
+		r = is_for_files(&b, &wanted) ? restore_one_archive(&t, err) : restore_one(&t, err);
+	own.pool = pool_free(own.pool);
+	return r;
+}
+
+const struct make_kind use_restore = {
+        .name = "restore",
+        .targets_name = "backups",
+        .tells_state = true,
+        .lane = restore_lane,
+        .prepare = restore_prepare,
+        .make = restore_make,
+};
+
+/* After a crash. */
+
+static void clear_directory(const char *path)
+{
+	static const char *const files[] = {"toc.dump", "toc.dat", "list", "data_list", "database_list"};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		_cleanup(free) char *file = mem_printf("%s/%s", path, files[i]);
+
+		unlink(file);
+	}
+	rmdir(path);
+}
+
+static void clear_left_files(const char *state_dir)
+{
+	DIR *dir = opendir(state_dir);
+	const struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		_cleanup(free) char *path = mem_printf("%s/%s", state_dir, entry->d_name);
+
+		if (str_starts(entry->d_name, "restore-") &&
+		    strlen(entry->d_name) == strlen("restore-XXXXXX"))
+			clear_directory(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+struct left_stages {
+	struct catalog_restore *items;
+	size_t count;
+};
+
+static void take_stage(void *arg, const struct catalog_restore *x)
+{
+	struct left_stages *left = arg;
+
+	if (x->is_over || (x->phase != RESTORE_PHASE_FILES && x->phase != RESTORE_PHASE_FILES_OVER))
+		return;
+	left->items = mem_resize(left->items, left->count + 1, sizeof(*left->items));
+	left->items[left->count++] = *x;
+}
+
+/* What has not got its name yet. That of a further file system below it is told of, since nobody knows where it is. */
+static int clear_stages(struct catalog *catalog, struct error *err)
+{
+	struct left_stages left = {0};
+	int r = catalog_each_restore(catalog, take_stage, &left);
+
+	if (r < 0)
+		error_system(err, -r, "the catalog cannot be read");
+	for (size_t i = 0; r == 0 && i < left.count; i++) {
+		const struct catalog_restore *x = &left.items[i];
+		const struct catalog_restore_which which = {
+		        .run_id = x->run_id, .target = x->target, .server = x->server};
+		int cleared = files_stage_clear(x->target, x->made);
+		_cleanup(free) char *problem =
+		        cleared == 0 || cleared == -ENOENT
+		                ? mem_strdup("keepfs ended in the middle of it")
+		                : mem_printf("keepfs ended in the middle of it, and %s/%s is left there: %s",
+		                             x->target, x->made, strerror(-cleared));
+
+		r = catalog_leave_restore(catalog, &which, problem, err);
+	}
+	free(left.items);
+	return r;
+}
+
+int use_restore_recover(struct catalog *catalog, const char *state_dir, struct error *err)
+{
+	int r;
+
+	clear_left_files(state_dir);
+	r = clear_stages(catalog, err);
+	return r < 0 ? r : catalog_interrupt_restores(catalog, err);
+}

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "restore_choose.h"
+
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* How often what hangs on something can hang on something that hangs …: a comment on an index of a table. */
+#define ROUNDS 4
+
+struct choosing {
+	struct restore_toc *toc;
+	const struct restore_database_options *options;
+	bool *schema_found, *table_found; /* by the place in the options */
+	uint8_t *passed;                  /* a bit for each number of an entry that has come */
+	bool has_extensions;              /* one of them makes an extension */
+};
+
+static bool is_one_of(const char *desc, const char *const *descs)
+{
+	for (; *descs; descs++)
+		if (str_equal(desc, *descs))
+			return true;
+	return false;
+}
+
+bool restore_is_chosen(const struct restore_toc *t, int id)
+{
+	return id > 0 && id <= t->last_id && t->wanted[id / 8] & 1U << id % 8;
+}
+
+static void want(struct restore_toc *t, int id)
+{
+	t->wanted[id / 8] |= (uint8_t)(1U << id % 8);
+}
+
+/* Of the database itself, not of what is in it. */
+static bool is_of_database(const struct pg_archive_entry *e)
+{
+	static const char *const descs[] = {"DATABASE", "DATABASE PROPERTIES", NULL};
+	static const char *const about[] = {"ACL", "COMMENT", "SECURITY LABEL", NULL};
+
+	return is_one_of(e->desc, descs) || (is_one_of(e->desc, about) && str_starts(e->tag, "DATABASE "));
+}
+
+static bool is_setting(const struct pg_archive_entry *e)
+{
+	static const char *const descs[] = {"ENCODING", "STDSTRINGS", "SEARCHPATH", NULL};
+
+	return is_one_of(e->desc, descs);
+}
+
+static bool is_of_extension(const struct pg_archive_entry *e)
+{
+	return str_equal(e->desc, "EXTENSION") ||
+	       (str_equal(e->desc, "COMMENT") && str_starts(e->tag, "EXTENSION "));
+}
+
+/* Rows and values of an extension's own tables: of what makes these the archive has nothing. */
+static bool is_data_of_extension(const struct choosing *c, const struct pg_archive_entry *e)
+{
+	static const char *const descs[] = {"TABLE DATA", "SEQUENCE SET", NULL};
+
+	if (!c->has_extensions || !is_one_of(e->desc, descs))
+		return false;
+	for (size_t i = 0; i < e->dependency_count; i++) {
+		int id = e->dependencies[i];
+
+		if (id > 0 && id <= c->toc->last_id && c->passed[id / 8] & 1U << id % 8)
+			return false;
+	}
+	return e->dependency_count > 0;
+}
+
+/* Seeds: what was named. */
+
+static bool is_table(const struct pg_archive_entry *e)
+{
+	static const char *const descs[] = {"TABLE",         "VIEW",     "MATERIALIZED VIEW",
+	                                    "FOREIGN TABLE", "SEQUENCE", NULL};
+
+	return is_one_of(e->desc, descs);
+}
+
+static bool is_named_table(struct choosing *c, const struct pg_archive_entry *e)
+{
+	const char *const *tables = c->options->tables;
+	bool found = false;
+
+	for (size_t i = 0; tables && tables[i]; i++) {
+		_cleanup(free) char *name = mem_printf("%s.%s", e->namespace, e->tag);
+
+		if (!str_equal(tables[i], name))
+			continue;
+		found = true;
+		c->table_found[i] = true;
+	}
+	return found;
+}
+
+static bool is_in_named_schema(struct choosing *c, const struct pg_archive_entry *e)
+{
+	const char *const *schemas = c->options->schemas;
+	const char *own = str_equal(e->desc, "SCHEMA") ? e->tag : e->namespace;
+	bool found = false;
+
+	for (size_t i = 0; schemas && schemas[i]; i++) {
+		if (!str_equal(schemas[i], own))
+			continue;
+		found = true;
+		c->schema_found[i] = true;
+	}
+	return found;
+}
+
+static bool is_seed(struct choosing *c, const struct pg_archive_entry *e)
+{
+	const struct restore_database_options *o = c->options;
+
+	if (is_of_database(e) || (o->no_extensions && (is_of_extension(e) || is_data_of_extension(c, e))))
+		return false;
+	if (is_setting(e) || (!o->schemas && !o->tables))
+		return true;
+	/* Both: the tables alone, besides all of the schemas. */
+	return is_in_named_schema(c, e) ||
+	       ((is_table(e) || str_equal(e->desc, "TABLE DATA")) && is_named_table(c, e));
+}
+
+static int take_seed(void *arg, const struct pg_archive_entry *entry, struct error *err)
+{
+	struct choosing *c = arg;
+
+	if (entry->dump_id <= 0)
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "no sound PostgreSQL archive: an entry has the number %d", entry->dump_id);
+	/* What makes a thing comes before what hangs on it. */
+	c->passed[entry->dump_id / 8] |= (uint8_t)(1U << entry->dump_id % 8);
+	c->has_extensions |= str_equal(entry->desc, "EXTENSION");
+	if (is_seed(c, entry))
+		want(c->toc, entry->dump_id);
+	return 0;
+}
+
+/* What hangs on it. */
+
+/* "t t_pkey" of the table t: a foreign key depends on two tables, and is of one. */
+static bool hangs_by_name(const struct choosing *c, const struct pg_archive_entry *e)
+{
+	const char *const *tables = c->options->tables;
+
+	for (; tables && *tables; tables++) {
+		_cleanup(free) char *begin = mem_printf("%s.", e->namespace);
+		size_t len = strlen(*tables);
+		const char *name = *tables + strlen(begin);
+
+		if (str_starts(*tables, begin) && len > strlen(begin) && str_starts(e->tag, name) &&
+		    e->tag[strlen(name)] == ' ')
+			return true;
+	}
+	return false;
+}
+
+static bool may_hang(const struct choosing *c, const struct pg_archive_entry *e)
+{
+	static const char *const parts[] = {"TABLE DATA",
+	                                    "CONSTRAINT",
+	                                    "CHECK CONSTRAINT",
+	                                    "INDEX",
+	                                    "TRIGGER",
+	                                    "RULE",
+	                                    "POLICY",
+	                                    "ROW SECURITY",
+	                                    "STATISTICS",
+	                                    "SEQUENCE",
+	                                    "SEQUENCE OWNED BY",
+	                                    "SEQUENCE SET",
+	                                    "COMMENT",
+	                                    "ACL",
+	                                    "SECURITY LABEL",
+	                                    "MATERIALIZED VIEW DATA",
+	                                    NULL};
+	/* What depends on two, and is of one. */
+	static const char *const named[] = {"FK CONSTRAINT", "DEFAULT", NULL};
+
+	return is_one_of(e->desc, named) ? hangs_by_name(c, e) : is_one_of(e->desc, parts);
+}
+
+/* A part that is attached to a whole: where both are wanted. */
+static bool hangs_between(const struct choosing *c, const struct pg_archive_entry *e)
+{
+	for (size_t i = 0; i < e->dependency_count; i++)
+		if (!restore_is_chosen(c->toc, e->dependencies[i]))
+			return false;
+	return e->dependency_count > 0;
+}
+
+static bool hangs(const struct choosing *c, const struct pg_archive_entry *e)
+{
+	static const char *const attached[] = {"INDEX ATTACH", "TABLE ATTACH", NULL};
+
+	if (is_one_of(e->desc, attached))
+		return hangs_between(c, e);
+	for (size_t i = 0; i < e->dependency_count; i++)
+		if (restore_is_chosen(c->toc, e->dependencies[i]))
+			return may_hang(c, e);
+	return false;
+}
+
+static int take_hanging(void *arg, const struct pg_archive_entry *entry, struct error *err)
+{
+	struct choosing *c = arg;
+	struct restore_toc *t = c->toc;
+
+	if (is_of_database(entry) || restore_is_chosen(t, entry->dump_id) || !hangs(c, entry))
+		return 0;
+	want(t, entry->dump_id);
+	/* The sequence of a serial column depends on nothing; what says whose it is depends on both. */
+	if (str_equal(entry->desc, "SEQUENCE OWNED BY"))
+		for (size_t i = 0; i < entry->dependency_count; i++)
+			if (entry->dependencies[i] <= t->last_id && entry->dependencies[i] > 0)
+				want(t, entry->dependencies[i]);
+	return 0;
+}
+
+static int check_found(const char *what, const char *const *names, const bool *found, struct error *err)
+{
+	for (size_t i = 0; names && names[i]; i++)
+		if (!found[i])
+			return error_set(
+			        err, ERROR_USAGE, ENOENT,
+			        "the backup has no %s %s: a table is written with its schema (public.orders); 'pg_restore -l' of the backup lists what it has",
+			        what, names[i]);
+	return 0;
+}
+
+static size_t count_names(const char *const *names)
+{
+	size_t count = 0;
+
+	while (names && names[count])
+		count++;
+	return count;
+}
+
+static int choose_entries(struct choosing *c, struct error *err)
+{
+	const struct restore_database_options *o = c->options;
+	const struct pg_archive_events seeds = {.entry = take_seed, .arg = c};
+	const struct pg_archive_events hanging = {.entry = take_hanging, .arg = c};
+	int r = restore_toc_each(c->toc, &seeds, err);
+
+	for (int i = 0; r == 0 && (o->schemas || o->tables) && i < ROUNDS; i++)
+		r = restore_toc_each(c->toc, &hanging, err);
+	if (r == 0)
+		r = check_found("schema", o->schemas, c->schema_found, err);
+	return r < 0 ? r : check_found("table", o->tables, c->table_found, err);
+}
+
+/* The lists. */
+
+struct listing {
+	const struct restore_toc *toc;
+	FILE *all, *without_data, *of_database;
+};
+
+static int list_entry(void *arg, const struct pg_archive_entry *entry, struct error *err)
+{
+	struct listing *l = arg;
+
+	if (is_of_database(entry))
+		fprintf(l->of_database, "%d\n", entry->dump_id);
+	if (!restore_is_chosen(l->toc, entry->dump_id))
+		return 0;
+	fprintf(l->all, "%d\n", entry->dump_id);
+	if (!entry->has_data)
+		fprintf(l->without_data, "%d\n", entry->dump_id);
+	return 0;
+}
+
+static FILE *open_list(const char *path)
+{
+	return fopen(path, "wxe");
+}
+
+static int close_list(FILE *f)
+{
+	bool failed = !f || ferror(f);
+
+	if (f && fclose(f) != 0)
+		failed = true;
+	return failed ? -EIO : 0;
+}
+
+static int write_lists(struct restore_toc *t, struct error *err)
+{
+	struct listing l = {.toc = t,
+	                    .all = open_list(t->list),
+	                    .without_data = open_list(t->data_list),
+	                    .of_database = open_list(t->database_list)};
+	const struct pg_archive_events events = {.entry = list_entry, .arg = &l};
+	int r = l.all && l.without_data && l.of_database ? restore_toc_each(t, &events, err) : -EIO;
+	int closed = close_list(l.all) | close_list(l.without_data) | close_list(l.of_database);
+
+	if (r == 0 && closed == 0)
+		return 0;
+	return r < 0 && r != -EIO
+	               ? r
+	               : error_system(err, EIO, "lists for pg_restore cannot be written in %s", t->directory);
+}
+
+/* Whose tables are made by this very restore, which ends when one of them is there already. */
+
+struct owning {
+	struct restore_toc *toc;
+	uint8_t *made; /* a bit for each number of an entry: a table that is made */
+	size_t next;   /* of those with data */
+};
+
+static bool is_made_before(const struct owning *o, const struct pg_archive_entry *e)
+{
+	int table = e->dependency_count > 0 ? e->dependencies[0] : 0;
+
+	return table > 0 && table <= o->toc->last_id && o->made[table / 8] & 1U << table % 8;
+}
+
+static int take_owned(void *arg, const struct pg_archive_entry *entry, struct error *err)
+{
+	struct owning *o = arg;
+	int id = entry->dump_id;
+
+	if (str_equal(entry->desc, "TABLE") && restore_is_chosen(o->toc, id))
+		o->made[id / 8] |= (uint8_t)(1U << id % 8);
+	/* Data of an extension's table depends on the extension: what that has put in there stays. */
+	if (entry->has_data)
+		o->toc->entries[o->next++].own_table =
+		        str_equal(entry->desc, "TABLE DATA") && is_made_before(o, entry);
+	return 0;
+}
+
+static int find_own_tables(struct restore_toc *t, const struct restore_database_options *o, struct error *err)
+{
+	_cleanup(free) uint8_t *made = mem_alloc((size_t)t->last_id / 8 + 1);
+	struct owning owning = {.toc = t, .made = made};
+	const struct pg_archive_events events = {.entry = take_owned, .arg = &owning};
+
+	if (o->content != RESTORE_ALL || o->keep_going)
+		return 0;
+	return restore_toc_each(t, &events, err);
+}
+
+int restore_choose(struct restore_toc *t, const struct restore_database_options *o, struct error *err)
+{
+	_cleanup(free) bool *schemas = mem_array(count_names(o->schemas) + 1, sizeof(*schemas));
+	_cleanup(free) bool *tables = mem_array(count_names(o->tables) + 1, sizeof(*tables));
+	struct choosing c = {.toc = t, .options = o, .schema_found = schemas, .table_found = tables};
+	_cleanup(free) uint8_t *passed = mem_alloc((size_t)t->last_id / 8 + 1);
+	int r;
+
+	c.passed = passed;
+	t->wanted = mem_alloc((size_t)t->last_id / 8 + 1);
+	r = choose_entries(&c, err);
+	for (size_t i = 0; r == 0 && i < t->count; i++)
+		t->entries[i].wanted =
+		        o->content != RESTORE_SCHEMA && restore_is_chosen(t, t->entries[i].dump_id);
+	if (r == 0)
+		r = find_own_tables(t, o, err);
+	return r < 0 ? r : write_lists(t, err);
+}

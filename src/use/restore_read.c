@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What a loader reads: a piece of an archive of the custom format, by its offsets, or the files of a directory. Every byte was held
+ * against its CRC-32C before it comes here.
+ */
+#include "restore_load_private.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/stream/readback.h>
+
+#include <errno.h>
+#include <string.h>
+
+/* A range. */
+
+struct ranging {
+	const struct loader_range *range;
+	uint64_t at; /* of what comes next from the store */
+};
+
+/* Extents begin and end where they like: what is before the range, and behind it, is others'. */
+static int clip_range(void *arg, const void *data, size_t len, struct error *err)
+{
+	struct ranging *x = arg;
+	const struct loader_range *range = x->range;
+	const char *at = data;
+	uint64_t from = x->at, to = x->at + len;
+
+	x->at = to;
+	if (to > range->end)
+		to = range->end;
+	if (from < range->begin) {
+		at += range->begin - from < len ? range->begin - from : len;
+		from = range->begin;
+	}
+	return from < to ? range->take(range->arg, at, (size_t)(to - from), err) : 0;
+}
+
+int loader_read_range(struct loader *l, const struct loader_range *range, struct error *err)
+{
+	const struct extents *x = &range->object->extents;
+	size_t first = extents_find(x, range->begin), last = extents_find(x, range->end - 1);
+	struct ranging ranging = {.range = range};
+	const struct readback_options options = {
+	        .store = repository_store(l->ctx.repository),
+	        .pool = l->ctx.pool,
+	        .key = range->object->key,
+	        .extents = x,
+	        .first = first,
+	        .count = last - first + 1,
+	        .cancel = l->options.cancel,
+	        .done_bytes = loader_options(l)->done_bytes,
+	        .take = clip_range,
+	        .arg = &ranging,
+	};
+	char ignored[SHA256_HEX_BYTES];
+
+	if (range->begin >= range->end || first == x->count || last == x->count)
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the archive is shorter than its table of contents says");
+	ranging.at = x->items[first].offset;
+	return stream_readback(&options, ignored, err);
+}
+
+/* The custom format. */
+
+static void begin_stream_of_entry(struct loader *l)
+{
+	const struct decompressor_out out = {.write = loader_take_plain, .arg = l};
+	enum pg_archive_compression compression = l->options.data->toc->facts.compression;
+
+	l->decompressor = decompressor_free(l->decompressor);
+	if (compression == PG_ARCHIVE_GZIP)
+		l->decompressor = decompressor_new_zlib(&out);
+	else if (compression == PG_ARCHIVE_ZSTD)
+		l->decompressor = decompressor_new(COMPRESSION_ZSTD, &out);
+}
+
+static int end_stream_of_entry(struct loader *l, struct error *err)
+{
+	return l->decompressor && l->entry->wanted ? decompressor_finish(l->decompressor, err) : 0;
+}
+
+static int load_block(void *arg, int dump_id, bool blobs, struct error *err)
+{
+	struct loader *l = arg;
+	const struct restore_toc *t = l->options.data->toc;
+	const struct restore_entry *e = l->next < t->count ? &t->entries[l->next] : NULL;
+
+	if (!e || e->dump_id != dump_id || e->blobs != blobs)
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the archive's block of entry %d is not where the table of contents says",
+		                 dump_id);
+	l->next++;
+	if (!blobs)
+		begin_stream_of_entry(l);
+	return loader_begin_entry(l, e, err);
+}
+
+static int load_blob(void *arg, uint32_t oid, struct error *err)
+{
+	struct loader *l = arg;
+
+	begin_stream_of_entry(l);
+	return l->entry->wanted ? loader_begin_blob(l, oid, err) : 0;
+}
+
+static int load_chunk(void *arg, const void *data, size_t len, struct error *err)
+{
+	struct loader *l = arg;
+
+	if (!l->entry->wanted)
+		return 0;
+	return l->decompressor ? decompressor_write(l->decompressor, data, len, err)
+	                       : loader_take_plain(l, data, len, err);
+}
+
+static int load_blob_end(void *arg, struct error *err)
+{
+	struct loader *l = arg;
+	int r = end_stream_of_entry(l, err);
+
+	return r < 0 ? r : loader_write_blob(l, err);
+}
+
+static int load_block_end(void *arg, struct error *err)
+{
+	struct loader *l = arg;
+	int r = l->entry->blobs ? 0 : end_stream_of_entry(l, err);
+
+	return r < 0 ? r : loader_end_entry(l, err);
+}
+
+static int feed_piece(void *arg, const void *data, size_t len, struct error *err)
+{
+	return pg_archive_scan_feed(arg, data, len, err);
+}
+
+static int load_custom(struct loader *l, size_t first, size_t last, struct error *err)
+{
+	const struct restore_toc *t = l->options.data->toc;
+	const struct loader_range range = {
+	        .object = &l->object,
+	        .begin = t->has_offsets ? t->entries[first].offset : t->facts.toc_end,
+	        .end = t->has_offsets ? t->entries[last].end : t->object_bytes,
+	        .take = feed_piece,
+	        .arg = l->scan,
+	};
+	int r;
+
+	l->next = first;
+	r = loader_read_range(l, &range, err);
+	if (r == 0 && l->next != last + 1)
+		r = error_set(err, ERROR_CORRUPT, EBADMSG, "the archive ends before its last block");
+	return r;
+}
+
+int loader_open_custom(struct loader *l, struct error *err)
+{
+	const struct pg_archive_events events = {
+	        .block = load_block,
+	        .blob = load_blob,
+	        .data = load_chunk,
+	        .blob_end = load_blob_end,
+	        .block_end = load_block_end,
+	        .arg = l,
+	};
+	int r = catalog_object(l->ctx.repository->catalog, l->backup.ino, &l->object);
+
+	if (r < 0 || l->object.cipher)
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "%s is kept in a way that this keepfs does not know: use the newer one that made it",
+		        l->backup.path);
+	l->scan = pg_archive_scan_new(&events);
+	return restore_toc_feed(l->options.data->toc, l->scan, err);
+}
+
+/* The directory format. */
+
+int loader_find_data(const struct loader *l, const char *name, struct catalog_entry *ret, struct error *err)
+{
+	static const char *const endings[] = {"", ".gz", ".zst"};
+	int r = -ENOENT;
+
+	for (size_t i = 0; r == -ENOENT && i < ARRAY_SIZE(endings); i++) {
+		_cleanup(free) char *file = mem_printf("%s%s", name, endings[i]);
+
+		r = backup_find(&l->backup, file, ret);
+	}
+	if (r == -ENOENT)
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the table of contents names the file %s, which the backup does not have",
+		                 name);
+	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
+}
+
+static int load_data_file(struct loader *l, const char *name, struct error *err)
+{
+	const struct backup_out out = {.write = loader_take_plain, .arg = l};
+	struct catalog_entry file;
+	int r = loader_find_data(l, name, &file, err);
+
+	return r < 0 ? r : backup_read_plain(&l->backup, &file, &out, err);
+}
+
+static int keep_list_of_blobs(void *arg, const void *data, size_t len, struct error *err)
+{
+	return spool_put(arg, data, len, err);
+}
+
+/* "16403 blob_16403.dat" */
+static int load_listed_blob(struct loader *l, const char *line, struct error *err)
+{
+	const char *name = strchr(line, ' ');
+	int r;
+
+	if (!name)
+		return error_set(err, ERROR_CORRUPT, EBADMSG, "'%.40s' names no large object", line);
+	r = loader_begin_blob(l, (uint32_t)strtoul(line, NULL, 10), err);
+	if (r == 0)
+		r = load_data_file(l, name + 1, err);
+	return r < 0 ? r : loader_write_blob(l, err);
+}
+
+static int load_listed_blobs(struct loader *l, const struct spool *list, struct error *err)
+{
+	char line[NAME_MAX_BYTES];
+	uint64_t at = 0;
+	ssize_t n;
+	int r = 0;
+
+	while (r == 0 && (n = spool_read(list, line, sizeof(line) - 1, at)) > 0) {
+		char *end = memchr(line, '\n', (size_t)n);
+
+		if (!end)
+			return error_set(err, ERROR_CORRUPT, EBADMSG, "a list of large objects is cut off");
+		*end = '\0';
+		at += (uint64_t)(end - line) + 1;
+		r = load_listed_blob(l, line, err);
+	}
+	return r;
+}
+
+static int load_blob_files(struct loader *l, const char *name, struct error *err)
+{
+	_cleanup(spool) struct spool *list = spool_new(l->ctx.conf->state_dir);
+	const struct backup_out out = {.write = keep_list_of_blobs, .arg = list};
+	struct catalog_entry file;
+	int r = loader_find_data(l, name, &file, err);
+
+	if (r == 0)
+		r = backup_read_plain(&l->backup, &file, &out, err);
+	return r < 0 ? r : load_listed_blobs(l, list, err);
+}
+
+static int load_directory_entry(struct loader *l, const struct restore_entry *e, struct error *err)
+{
+	_cleanup(restore_texts) struct restore_texts texts = {0};
+	int r = restore_toc_texts(l->options.data->toc, e, &texts, err);
+
+	if (r == 0)
+		r = loader_begin_entry(l, e, err);
+	if (r == 0)
+		r = e->blobs ? load_blob_files(l, texts.file_name, err)
+		             : load_data_file(l, texts.file_name, err);
+	return r < 0 ? r : loader_end_entry(l, err);
+}
+
+int loader_load(struct loader *l, size_t first, size_t last, struct error *err)
+{
+	const struct restore_toc *t = l->options.data->toc;
+	int r = 0;
+
+	if (t->facts.format == PG_ARCHIVE_CUSTOM)
+		return load_custom(l, first, last, err);
+	for (size_t i = first; r == 0 && i <= last; i++)
+		r = t->entries[i].wanted ? load_directory_entry(l, &t->entries[i], err) : 0;
+	return r;
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "words.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/catalog/retention.h>
+#include <keepfs/use.h>
+
+#include <errno.h>
+#include <string.h>
+
+char *words_path(const char *word)
+{
+	_cleanup(free) char *path = NULL;
+
+	if (str_equal(word, "all"))
+		return mem_strdup("");
+	path = tree_root_of(word) ? mem_strdup(word) : mem_printf("backups/%s", word);
+	while (str_ends(path, "/"))
+		path[strlen(path) - 1] = '\0';
+	return take_ptr(&path);
+}
+
+/* "backups/full/latest.dump": what the link of the mount leads to. */
+static int find_latest_named(struct catalog *c, const char *path, struct catalog_entry *ret)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup(free) char *directory = slash ? mem_printf("%.*s", (int)(slash - path), path) : NULL;
+
+	if (!directory || !str_starts(slash, "/latest"))
+		return -ENOENT;
+	return catalog_entry_latest(c, ino_of_directory(directory), slash + strlen("/latest"), ret);
+}
+
+int words_find_backup(struct catalog *c, const char *path, struct catalog_entry *ret)
+{
+	int r = catalog_entry_by_ino(c, ino_of_artifact(path), ret);
+
+	if (r == 0 && ret->kind != CATALOG_ARTIFACT)
+		r = -ENOENT;
+	return r == -ENOENT ? find_latest_named(c, path, ret) : r;
+}
+
+static void add_backup_target(struct catalog *c, const struct catalog_entry *entry, struct make_targets *ret)
+{
+	struct make_target *t = make_targets_add(ret);
+
+	t->name = catalog_path(c, entry->ino);
+	t->label = mem_strdup(t->name);
+	t->directory = mem_strdup(t->name);
+	t->expected_bytes = entry->size_bytes;
+}
+
+static ssize_t add_directory_targets(struct catalog *c, const char *scope, struct make_targets *ret)
+{
+	_cleanup(free) struct catalog_place *place = mem_alloc(sizeof(*place));
+	ssize_t n, added = 0;
+
+	while ((n = catalog_places(c, *scope ? scope : NULL, place->path, place, 1)) > 0) {
+		struct make_target *t = make_targets_add(ret);
+
+		t->name = mem_strdup(place->path);
+		t->label = mem_strdup(place->path);
+		t->directory = mem_strdup(place->path);
+		t->expected_bytes = place->stored_bytes;
+		added++;
+	}
+	return n < 0 ? n : added;
+}
+
+int words_add_targets(struct catalog *c, const char *path, struct make_targets *ret, struct error *err)
+{
+	struct catalog_entry entry;
+	ssize_t n = 0;
+	int r = words_find_backup(c, path, &entry);
+
+	if (r == 0)
+		add_backup_target(c, &entry, ret);
+	else if (r == -ENOENT)
+		n = add_directory_targets(c, path, ret);
+	if ((r < 0 && r != -ENOENT) || n < 0)
+		return error_system(err, n < 0 ? (int)-n : -r, "the catalog cannot be read");
+	if (r == 0 || n > 0)
+		return 0;
+	if (!*path)
+		return error_set(err, ERROR_USAGE, EINVAL, "there is no backup yet");
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%.200s is neither a backup nor a directory that has any: write one as the mount shows it (backups/full/20261120T020000Z.dump, backups/full/latest.dump), a job (full), a database of one (tenants/acme), or: all",
+	        path);
+}
+
+const char *words_pair(const struct command_line *line, const char *key)
+{
+	for (size_t i = 0; i < line->pair_count; i++)
+		if (str_equal(line->pairs[i].key, key))
+			return line->pairs[i].value;
+	return NULL;
+}
+
+int words_check_pairs(const struct command_line *line, const char *const *allowed, struct error *err)
+{
+	for (size_t i = 0; i < line->pair_count; i++) {
+		_cleanup(str) struct str list = {0};
+		size_t k = 0;
+
+		for (; allowed[k] && !str_equal(allowed[k], line->pairs[i].key); k++)
+			str_appendf(&list, "%s%s", k > 0 ? ", " : "", allowed[k]);
+		if (!allowed[k])
+			return error_set(err, ERROR_USAGE, EINVAL, "%.40s=%.40s: allowed are %s",
+			                 line->pairs[i].key, line->pairs[i].value, str_text(&list));
+	}
+	return 0;
+}
+
+/* "backups/full/X.dump", "backups/tenants/acme" → "full", "tenants". */
+static char *job_of_path(const char *path)
+{
+	const char *job = strchr(path, '/');
+	const char *end = job ? strchrnul(job + 1, '/') : NULL;
+
+	return job ? mem_printf("%.*s", (int)(end - job - 1), job + 1) : NULL;
+}
+
+char *use_name(const struct make_kind *work, const struct command_line *line)
+{
+	_cleanup(free) char *job = NULL;
+
+	for (size_t i = 0; i < line->word_count; i++) {
+		_cleanup(free) char *path = words_path(line->words[i]);
+		_cleanup(free) char *own = job_of_path(path);
+
+		if (!own || (job && !str_equal(own, job)))
+			return mem_printf("%s:all", work->name);
+		if (!job)
+			job = take_ptr(&own);
+	}
+	return mem_printf("%s:%s", work->name, job ? job : "all");
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/** How people name what is to be worked on: a backup, a job, a directory of one, all. */
+#include <keepfs/catalog/entries.h>
+#include <keepfs/make.h>
+
+/** words_path() - heap: "full/X.dump", "backups/full/X.dump" → the latter; "all" → "". Pure. */
+char *words_path(const char *word);
+/** words_find_backup() - the backup of that path, "backups/full/latest.dump" too; -ENOENT: @path is none. */
+int words_find_backup(struct catalog *c, const char *path, struct catalog_entry *ret);
+/** words_add_targets() - the backup, or each directory with backups at and below @path ("": all). -EINVAL: there is none; @err says how
+ * they are written. */
+int words_add_targets(struct catalog *c, const char *path, struct make_targets *ret, struct error *err);
+/** words_pair() - the value of a pair; NULL: it was not given. */
+const char *words_pair(const struct command_line *line, const char *key);
+/** words_check_pairs() - -EINVAL when there is one that is not in @allowed (NULL-terminated). */
+int words_check_pairs(const struct command_line *line, const char *const *allowed, struct error *err);

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Databases as wholes: looked at, made, exchanged, dropped. */
+#include "server.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/pg/manage.h>
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define LIVING "living \"odd\""
+#define MADE   "made"
+#define BEFORE "before"
+
+static struct pg_server_place place(void)
+{
+	return (struct pg_server_place){.server = server_conninfo()};
+}
+
+static void make_both(void)
+{
+	static const char *const statements[] = {"CREATE DATABASE \"living \"\"odd\"\"\"",
+	                                         "CREATE DATABASE made", NULL};
+	const struct pg_server_place p = place();
+	struct error err = {0};
+
+	assert_int_equal(pg_database_drop(&p, LIVING, &err), 0);
+	assert_int_equal(pg_database_drop(&p, MADE, &err), 0);
+	assert_int_equal(pg_database_drop(&p, BEFORE, &err), 0);
+	if (pg_database_make(&p, statements, &err) < 0)
+		fail_msg("%s", err.message);
+}
+
+static void mark(const char *database, const char *what)
+{
+	struct pg_session *s = server_open(database, NULL);
+	_cleanup(free) char *sql = mem_printf("CREATE TABLE public.mark AS SELECT '%s'::text AS what", what);
+
+	server_run(s, sql);
+	pg_session_free(s);
+}
+
+static void assert_mark(const char *database, const char *what)
+{
+	const struct pg_server_place p = place();
+	_cleanup(free) char *found = NULL;
+	struct error err = {0};
+
+	if (pg_database_check(&p, database, "SELECT what FROM public.mark", &found, &err) < 0)
+		fail_msg("%s: %s", database, err.message);
+	assert_string_equal(found, what);
+}
+
+static void test_look(void **state)
+{
+	const struct pg_server_place p = place();
+	struct pg_session *s;
+	struct pg_database_look look;
+	struct error err = {0};
+
+	make_both();
+	assert_int_equal(pg_database_look(&p, "nothing", &look, &err), 0);
+	assert_false(look.exists);
+	assert_true(look.version_num >= 90500);
+	s = server_open(LIVING, NULL);
+	assert_int_equal(pg_database_look(&p, LIVING, &look, &err), 0);
+	assert_true(look.exists);
+	assert_int_equal(look.sessions, 1);
+	assert_true(look.bytes > 1000000);
+	assert_string_equal(look.owner, "postgres");
+	pg_session_free(s);
+}
+
+static void test_swap(void **state)
+{
+	const struct pg_server_place p = place();
+	const struct pg_database_swap names = {.living = LIVING, .made = MADE, .before = BEFORE};
+	struct pg_session *in_living;
+	struct error err = {0};
+	_cleanup(free) char *value = NULL;
+
+	make_both();
+	mark(LIVING, "old");
+	mark(MADE, "new");
+	in_living = server_open(LIVING, NULL);
+	if (pg_database_swap(&p, &names, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_true(pg_session_value(in_living, "SELECT 1", &value, &err) < 0);
+	pg_session_free(in_living);
+	assert_mark(LIVING, "new");
+	assert_mark(BEFORE, "old");
+}
+
+/* One of the names is taken: none is changed. */
+static void test_swap_that_fails(void **state)
+{
+	const struct pg_server_place p = place();
+	const struct pg_database_swap names = {.living = LIVING, .made = "nothing", .before = BEFORE},
+	                              taken = {.living = LIVING, .made = MADE, .before = MADE};
+	struct pg_database_look look;
+	struct error err = {0};
+
+	make_both();
+	mark(LIVING, "old");
+	assert_true(pg_database_swap(&p, &names, &err) < 0);
+	assert_string_equal(err.code, "3D000");
+	assert_true(pg_database_swap(&p, &taken, &err) < 0);
+	assert_string_equal(err.code, "42P04");
+	assert_mark(LIVING, "old");
+	assert_int_equal(pg_database_look(&p, BEFORE, &look, &err), 0);
+	assert_false(look.exists);
+}
+
+static void test_swap_without_a_living_one(void **state)
+{
+	const struct pg_server_place p = place();
+	const struct pg_database_swap names = {.living = LIVING, .made = MADE, .before = BEFORE};
+	struct error err = {0};
+
+	make_both();
+	mark(MADE, "new");
+	assert_int_equal(pg_database_drop(&p, LIVING, &err), 0);
+	assert_int_equal(pg_database_swap(&p, &names, &err), 0);
+	assert_mark(LIVING, "new");
+}
+
+/* Nobody has wanted it to be replaced. */
+static void test_swap_where_one_has_come_into_being(void **state)
+{
+	const struct pg_server_place p = place();
+	const struct pg_database_swap names = {.living = LIVING, .made = MADE, .before = ""};
+	struct error err = {0};
+
+	make_both();
+	mark(LIVING, "theirs");
+	mark(MADE, "new");
+	assert_true(pg_database_swap(&p, &names, &err) < 0);
+	assert_string_equal(err.code, "42P04");
+	assert_mark(LIVING, "theirs");
+	assert_int_equal(pg_database_drop(&p, LIVING, &err), 0);
+	assert_int_equal(pg_database_swap(&p, &names, &err), 0);
+	assert_mark(LIVING, "new");
+}
+
+static void test_roles(void **state)
+{
+	static const char *const roles[] = {"postgres", "no \"such\" 'role", "another", NULL}, *const none[] =
+	                                                                                               {NULL};
+	const struct pg_server_place p = place();
+	_cleanup(str) struct str missing = {0};
+	struct error err = {0};
+
+	assert_int_equal(pg_roles_missing(&p, roles, &missing, &err), 0);
+	assert_string_equal(str_text(&missing), "another, no \"such\" 'role");
+	str_clear(&missing);
+	assert_int_equal(pg_roles_missing(&p, none, &missing, &err), 0);
+	assert_string_equal(str_text(&missing), "");
+}
+
+/* It only reads. */
+static void test_check(void **state)
+{
+	const struct pg_server_place p = place();
+	_cleanup(free) char *value = NULL, *other = NULL;
+	struct error err = {0};
+
+	make_both();
+	assert_true(pg_database_check(&p, MADE, "CREATE TABLE t (a int)", &value, &err) < 0);
+	assert_string_equal(err.code, "25006");
+	assert_int_equal(pg_database_check(&p, MADE, "SELECT 1 WHERE false", &other, &err), 0);
+	assert_null(other);
+	assert_int_equal(pg_database_analyze(&p, MADE, &err), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_look),
+	        cmocka_unit_test(test_swap),
+	        cmocka_unit_test(test_swap_that_fails),
+	        cmocka_unit_test(test_swap_without_a_living_one),
+	        cmocka_unit_test(test_swap_where_one_has_come_into_being),
+	        cmocka_unit_test(test_roles),
+	        cmocka_unit_test(test_check),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
