@@ -2,17 +2,27 @@
 /* Reading ahead: what counts as in order, how far it goes, and by how many gets. */
 #include "reader_test.h"
 
+/* How many blocks a get brings must not depend on which thread is given the processor first: the reader of the test goes
+ * on when all that it has asked for ahead has come, as behind a store that is fast enough. */
+static void wait_for_read_ahead(struct bench *b)
+{
+	wait_for_bytes(&b->store, b->file->ahead);
+}
+
 static void test_sequential_reads_ahead(void **state)
 {
 	uint64_t size = 96 * MIB;
 	struct bench b;
 
 	bench_init(&b, size, full_extents, 1, 64, 4);
-	for (uint64_t at = 0; at < size; at += 128 << 10)
+	for (uint64_t at = 0; at < size; at += 128 << 10) {
 		assert_int_equal(read_range(b.file, size, at, 128 << 10), 0);
-	/* Each byte came once, in far fewer gets than blocks. */
+		wait_for_read_ahead(&b);
+	}
+	/* Each byte came once, in far fewer gets than blocks: while the window grows in a few small ones, then in gets of at
+	 * least four blocks, whatever number of gets at once the reader's clock made it choose. */
 	assert_int_equal(b.store.bytes, size);
-	assert_in_range(b.store.gets, 96 / FETCH_BLOCKS, 60);
+assert_in_range(b.store.gets, 96 / FETCH_BLOCKS, 96 / 4 + 5);
 	bench_finish(&b);
 }
 
@@ -106,9 +116,10 @@ static void test_out_of_order_is_sequential(void **state)
 			assert_int_equal(finish(&reqs[i]), 0);
 			assert_false(reqs[i].wrong);
 		}
+		wait_for_read_ahead(&b);
 	}
 	assert_int_equal(b.store.bytes, size);
-	assert_in_range(b.store.gets, 48 / FETCH_BLOCKS, 36);
+assert_in_range(b.store.gets, 48 / FETCH_BLOCKS, 48 / 2);
 	bench_finish(&b);
 }
 
