@@ -126,7 +126,7 @@ void restore_segments_assign(struct restore_toc *t, bool counts_later)
 		i = assign_run(t, known, i, counts_later);
 }
 
-int restore_segments_load(struct restore_toc *t, struct backup *b, bool counts_later, struct error *err)
+int restore_segments_read(struct backup *b, struct segment_index *ret, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	const struct manifest_object *object;
@@ -135,9 +135,13 @@ int restore_segments_load(struct restore_toc *t, struct backup *b, bool counts_l
 	if (r < 0)
 		return r;
 	object = manifest_object_of_role(&m, MANIFEST_ROLE_SEGMENTS);
-	if (!object || object->cipher)
-		return 0;
-	r = read_index(b, object, &t->segments, err);
+	return object && !object->cipher ? read_index(b, object, ret, err) : 0;
+}
+
+int restore_segments_load(struct restore_toc *t, struct backup *b, bool counts_later, struct error *err)
+{
+	int r = restore_segments_read(b, &t->segments, err);
+
 	if (r == 0)
 		restore_segments_assign(t, counts_later);
 	return r;

@@ -3,6 +3,8 @@
 /** The segment index of a dump that is restored: where the data of each table can be entered. */
 #include "restore_toc.h"
 
+/** restore_segments_read() - the index of a backup as it is in the store; nothing (count 0) when it has none. */
+int restore_segments_read(struct backup *b, struct segment_index *ret, struct error *err);
 /**
  * restore_segments_load() - read it from the store, and note with each entry which of its records are its own
  * @counts_later: what tables.csv says was not loaded; else records that do not agree with it are passed over
