@@ -20,13 +20,14 @@ enum proof_mark {
 };
 
 struct segment_proof {
-	struct counting counting;   /* the caller sets and frees its rows */
-	struct expected *expected;  /* borrowed */
-	enum segment_check check;   /* SEGMENT_CHECK_NONE: nothing stands behind a member */
-	uint32_t found;             /* checksum of the member that is counted */
-	uint64_t found_bytes;       /* of it */
-	bool is_wrong;              /* what was counted is; else the segments are none that keepfs has made */
-	struct unpack *unpack;      /* NULL until segment_proof_open(); the caller frees it, and finishes it at the end */
+	struct counting counting;  /* the caller sets and frees its rows */
+	struct expected *expected; /* borrowed */
+	enum segment_check check;  /* SEGMENT_CHECK_NONE: nothing stands behind a member */
+	uint32_t found;            /* checksum of the member that is counted */
+	uint64_t found_bytes;      /* of it */
+	bool is_wrong;             /* what was counted is; else the segments are none that keepfs has made */
+	struct unpack *
+	        unpack; /* NULL until segment_proof_open(); the caller frees it, and finishes it at the end */
 };
 
 /** segment_proof_open() - @p: counting and expected are set. It stays where it is. */
