@@ -62,7 +62,7 @@ static int write_stream(struct archive_proof *p, const void *data, size_t len, s
 
 /* Segments. */
 
-static int open_segments(struct archive_proof *p, struct error *err)
+static int open_archive_segments(struct archive_proof *p, struct error *err)
 {
 	enum compression_method method = p->compression == PG_ARCHIVE_GZIP   ? COMPRESSION_GZIP
 	                                 : p->compression == PG_ARCHIVE_ZSTD ? COMPRESSION_ZSTD
@@ -127,7 +127,7 @@ static int prove_toc_end(void *arg, const struct pg_archive_facts *facts, struct
 	if (facts->compression == PG_ARCHIVE_LZ4)
 		return error_set(err, ERROR_USAGE, ENOTSUP,
 		                 "data that is compressed by lz4 is not read here");
-	return p->is_stream ? 0 : open_segments(p, err);
+	return p->is_stream ? 0 : open_archive_segments(p, err);
 }
 
 static int prove_block(void *arg, int dump_id, bool blobs, struct error *err)

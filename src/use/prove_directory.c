@@ -159,7 +159,7 @@ static int begin_piece(struct cutting *c, struct error *err)
 	return r;
 }
 
-static int take_piece(struct cutting *c, const char *data, size_t len, struct error *err)
+static int take_cut(struct cutting *c, const char *data, size_t len, struct error *err)
 {
 	if (c->is_open)
 		return unpack_write(c->unpack, data, len, err);
@@ -190,7 +190,7 @@ static int cut_file(void *arg, const void *data, size_t len, struct error *err)
 			r = begin_piece(c, err);
 			continue;
 		}
-		r = take_piece(c, bytes, n, err);
+		r = take_cut(c, bytes, n, err);
 		c->at += n;
 		bytes += n;
 		len -= n;
@@ -213,7 +213,7 @@ static int end_cutting(struct cutting *c, bool is_gzip, uint64_t *ret_check, str
 	return r;
 }
 
-static int read_segments(struct directory_proof *p, const struct catalog_entry *file,
+static int read_cut_file(struct directory_proof *p, const struct catalog_entry *file,
                          const struct entry_segments *segments, struct error *err)
 {
 	bool is_gzip = str_ends(file->name, ".gz");
@@ -231,7 +231,7 @@ static int read_segments(struct directory_proof *p, const struct catalog_entry *
 }
 
 /* All files of data are compressed, or none is: so one of them says how. */
-static int open_segments(struct directory_proof *p, bool is_gzip, struct error *err)
+static int open_file_segments(struct directory_proof *p, bool is_gzip, struct error *err)
 {
 	if (p->proof.unpack)
 		return 0;
@@ -242,14 +242,14 @@ static int open_segments(struct directory_proof *p, bool is_gzip, struct error *
 static int count_segments(struct directory_proof *p, const struct catalog_entry *file,
                           const struct entry_segments *segments, struct error *err)
 {
-	int r = open_segments(p, str_ends(file->name, ".gz"), err);
+	int r = open_file_segments(p, str_ends(file->name, ".gz"), err);
 
 	if (r == 0)
 		r = unpack_mark(p->proof.unpack, PROOF_MARK_ROWS, 0, err);
 	if (r == 0)
 		r = unpack_mark(p->proof.unpack, PROOF_MARK_MEMBER, 0, err);
 	if (r == 0)
-		r = read_segments(p, file, segments, err);
+		r = read_cut_file(p, file, segments, err);
 	return r < 0 ? r : unpack_mark(p->proof.unpack, PROOF_MARK_ENTRY_END, 0, err);
 }
 
@@ -262,8 +262,8 @@ static int no_such_file(const char *name, struct error *err)
 }
 
 /* The files of data are compressed where the backup is; lists of large objects never are. */
-static int find_file(const struct directory_proof *p, const char *name, struct catalog_entry *ret,
-                     struct error *err)
+static int find_data_of(const struct directory_proof *p, const char *name, struct catalog_entry *ret,
+                        struct error *err)
 {
 	_cleanup(free) char *compressed = mem_printf("%s.gz", name);
 	int r = backup_find(p->backup, compressed, ret);
@@ -316,7 +316,7 @@ static int keep_list(void *arg, const void *data, size_t len, struct error *err)
 static int count_blob(struct directory_proof *p, const char *name, struct error *err)
 {
 	struct catalog_entry file;
-	int r = find_file(p, name, &file, err);
+	int r = find_data_of(p, name, &file, err);
 
 	if (r == 0)
 		r = count_stream(p, &file, err);
@@ -376,7 +376,7 @@ static int count_entry(struct directory_proof *p, uint32_t entry, const char *na
 
 	if (str_ends(name, ".toc"))
 		return count_alone(p, name, NULL, err);
-	r = find_file(p, name, &file, err);
+	r = find_data_of(p, name, &file, err);
 	if (r < 0)
 		return r;
 	return segments ? count_segments(p, &file, segments, err) : count_alone(p, name, &file, err);
