@@ -9,7 +9,7 @@
 
 #include "inside_test.h"
 
-#define READS 60
+#define READS 30
 
 static void check_tables(struct bench *b, struct inside_dump *d, bool measured)
 {
@@ -57,7 +57,7 @@ static void check_piece(struct inside_dump *d, uint32_t number, uint32_t oid, co
 	if (expected > len)
 		expected = len;
 	assert_int_equal(n, expected);
-	assert_memory_equal(buf, str_text(all) + (expected > 0 ? offset : 0), expected);
+	assert_true(memcmp(buf, str_text(all) + (expected > 0 ? offset : 0), expected) == 0);
 }
 
 static void check_ranges(struct inside_dump *d, uint32_t number, uint32_t oid, const struct str *all)
@@ -119,7 +119,8 @@ static void check_bench(const struct bench_shape *shape)
 
 static void check_all_methods(struct bench_shape shape)
 {
-	static const enum compression_method methods[] = {COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD};
+	static const enum compression_method methods[] = {COMPRESSION_NONE, COMPRESSION_GZIP,
+	                                                  COMPRESSION_ZSTD};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
 		shape.method = methods[i];
@@ -155,12 +156,14 @@ static void test_directory(void **state)
 
 static void test_directory_without_anything(void **state)
 {
-	check_all_methods((struct bench_shape){.format = BENCH_DIRECTORY, .no_index = true, .no_counts = true});
+	check_all_methods(
+	        (struct bench_shape){.format = BENCH_DIRECTORY, .no_index = true, .no_counts = true});
 }
 
 static void test_directory_of_pg_dump(void **state)
 {
-	check_all_methods((struct bench_shape){.format = BENCH_DIRECTORY, .no_counts = true, .foreign = true});
+	check_all_methods(
+	        (struct bench_shape){.format = BENCH_DIRECTORY, .no_counts = true, .foreign = true});
 }
 
 static void test_text(void **state)
