@@ -8,11 +8,11 @@
  */
 #include "prove.h"
 #include "prove_segments.h"
-#include "restore_segments.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/pg_archive.h>
+#include <keepfs/inside/toc.h>
 
 #include <endian.h>
 #include <errno.h>
@@ -117,7 +117,7 @@ static void load_segments(struct directory_proof *p)
 {
 	struct error ignored = {0};
 
-	if (restore_segments_read(p->backup, &p->index, &ignored) == 0 && has_single_segments(&p->index))
+	if (backup_read_segments(p->backup, &p->index, &ignored) == 0 && has_single_segments(&p->index))
 		sort_segments(p);
 }
 
