@@ -13,11 +13,12 @@
 #include <errno.h>
 #include <string.h>
 
-#define WINDOW_BYTES POOL_BUFFER_BYTES
-#define STEP_BYTES   (WINDOW_BYTES / 4)
-#define KEPT_BYTES   (WINDOW_BYTES / 2) /* of what came before, when the next step comes */
-#define NEAR_BYTES   ((uint64_t)2 << 20)
-#define FAR_BYTES    ((uint64_t)4 << 20) /* for less than that points are not looked for */
+#define WINDOW_BYTES     POOL_BUFFER_BYTES
+#define STEP_BYTES       (WINDOW_BYTES / 4)
+#define LEAST_STEP_BYTES ((size_t)16 << 10)
+#define KEPT_BYTES       (WINDOW_BYTES / 2) /* of what came before, when the next step comes */
+#define NEAR_BYTES       ((uint64_t)2 << 20)
+#define FAR_BYTES        ((uint64_t)4 << 20) /* for less than that points are not looked for */
 
 static bool is_of(const struct inside_seat *s, const struct inside_dump *d, const struct inside_member *m)
 {
@@ -30,6 +31,9 @@ static bool can_go_on(const struct inside_seat *s, const struct inside_member *m
 	const struct inside_point *p = inside_points_find(m->points, raw);
 	uint64_t at = s->window_at + s->window_len;
 
+	/* What is stored as it is can be entered anywhere. */
+	if (m->method == COMPRESSION_NONE && !m->chunks && raw > at + STEP_BYTES)
+		return false;
 	return s->entered && raw >= s->window_at && (raw <= at || !p || p->raw <= at);
 }
 
@@ -101,8 +105,8 @@ static void sit_down(struct inside *in, struct inside_seat *s, struct inside_dum
 	s->tick = ++in->tick;
 }
 
-static int take_seat(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel, uint64_t raw,
-                     uint64_t goal, struct inside_seat **ret)
+static int take_seat(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
+                     uint64_t raw, uint64_t goal, struct inside_seat **ret)
 {
 	struct inside *in = d->in;
 	struct inside_waiter w;
@@ -126,7 +130,8 @@ static void leave_seat(struct inside *in, struct inside_seat *s)
 }
 
 /* The next bytes into its window: those that came last stay for whoever comes a little late. */
-static int step_on(struct inside *in, struct inside_seat *s, size_t len, struct cancel *cancel, struct error *err)
+static int step_on(struct inside *in, struct inside_seat *s, size_t len, struct cancel *cancel,
+                   struct error *err)
 {
 	size_t drop = s->window_len + len > WINDOW_BYTES ? s->window_len - KEPT_BYTES : 0;
 	ssize_t n;
@@ -169,6 +174,14 @@ static size_t copy_from_window(const struct inside_seat *s, char *buf, size_t le
 	return n;
 }
 
+/* Not much more than was asked for: what comes behind it may be damaged. */
+static size_t bytes_of_step(uint64_t wanted)
+{
+	if (wanted >= STEP_BYTES)
+		return STEP_BYTES;
+	return wanted < LEAST_STEP_BYTES ? LEAST_STEP_BYTES : (size_t)wanted;
+}
+
 static int read_seat(struct inside *in, struct inside_seat *s, const struct inside_member *m,
                      struct cancel *cancel, char *buf, size_t len, uint64_t raw, struct error *err)
 {
@@ -183,7 +196,7 @@ static int read_seat(struct inside *in, struct inside_seat *s, const struct insi
 		raw += n;
 		if (len == 0)
 			break;
-		r = step_on(in, s, STEP_BYTES, cancel, err);
+		r = step_on(in, s, bytes_of_step(raw + len - end), cancel, err);
 		if (r == 0 && s->window_at + s->window_len == end)
 			r = -ENODATA;
 	}
@@ -196,8 +209,8 @@ static int read_seat(struct inside *in, struct inside_seat *s, const struct insi
 }
 
 /* Far from each point there may be a nearer one. */
-static int look_for_points(struct inside_dump *d, struct inside_member *m, struct cancel *cancel, uint64_t raw,
-                           struct error *err)
+static int look_for_points(struct inside_dump *d, struct inside_member *m, struct cancel *cancel,
+                           uint64_t raw, struct error *err)
 {
 	const struct inside_point *p = inside_points_find(m->points, raw);
 	uint64_t bytes;
@@ -233,8 +246,8 @@ static bool somebody_is_near(struct inside_dump *d, const struct inside_member *
 	return found;
 }
 
-ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel, void *buf,
-                         size_t len, uint64_t offset, struct error *err)
+ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
+                         void *buf, size_t len, uint64_t offset, struct error *err)
 {
 	_cleanup(inside_member) struct inside_member own = *m;
 	struct inside_seat *s = NULL;
