@@ -15,7 +15,7 @@ import pytest
 import daemon
 import postgres
 
-DATABASE = "inside_e2e"
+DATABASE = "inside_tree"
 LONG = "a_name_of_sixty_characters_which_is_nearly_as_long_as_can_be"
 
 TABLES = f"""
