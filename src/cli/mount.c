@@ -21,6 +21,7 @@
 #include <keepfs/cache.h>
 #include <keepfs/catalog.h>
 #include <keepfs/fs.h>
+#include <keepfs/inside.h>
 #include <keepfs/notify.h>
 #include <keepfs/proc.h>
 #include <keepfs/use.h>
@@ -46,6 +47,7 @@ struct daemon {
 	struct reader_metrics reader_metrics;
 	struct cache *cache;
 	struct reader *reader;
+	struct inside *inside;
 	struct fs *fs;
 	struct jobs *jobs;
 	struct use_scrub *scrub;
@@ -118,6 +120,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 		r = copies_new(&copies_context, &d->engine.copies, err);
 	if (r == 0)
 		r = start_notices(d, err);
+	if (r == 0)
+		r = inside_new(&(struct inside_options){.ctx = &d->engine.make, .reader = d->reader}, &d->inside, err);
 	if (r < 0)
 		return r;
 	context = (struct fs_context){
@@ -126,6 +130,7 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .repository = &d->engine.repository,
 	        .reader = d->reader,
 	        .cache = d->cache,
+	        .inside = d->inside,
 	        .troubles = d->troubles,
 	        .records = d->engine.records,
 	        .copies = d->engine.copies,
@@ -223,6 +228,7 @@ static void stop_daemon(struct daemon *d, bool served)
 	d->engine.tidier = artifact_tidier_free(d->engine.tidier);
 	d->engine.repository.tidier = NULL;
 	d->fs = fs_free(d->fs);
+	d->inside = inside_free(d->inside);
 	d->notify = notify_free(d->notify);
 	d->reader = reader_free(d->reader);
 	d->cache = cache_free(d->cache);

@@ -17,20 +17,6 @@
 #define SWAP_TRIES    5
 #define SWAP_PAUSE_MS 200
 
-char *pg_quote_name(const char *name)
-{
-	struct str out = {0};
-
-	str_append_char(&out, '"');
-	for (; *name; name++) {
-		if (*name == '"')
-			str_append_char(&out, '"');
-		str_append_char(&out, *name);
-	}
-	str_append_char(&out, '"');
-	return str_take(&out);
-}
-
 static int open_with_limit(const struct pg_server_place *place, const char *database, struct pg_session **ret,
                            struct error *err)
 {
