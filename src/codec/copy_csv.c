@@ -32,7 +32,7 @@ struct copy_csv {
 	copy_take take;
 	void *arg;
 	size_t columns;
-	uint64_t row; /* the number of the present row, from 1; 0: the names */
+	uint64_t row;  /* the number of the present row, from 1; 0: the names */
 	size_t fields; /* of the present row, that have ended */
 	enum field_state state;
 	struct copy_escape escape;
@@ -118,7 +118,8 @@ static int end_csv_row(struct copy_csv *c, struct error *err)
 	/* The rows of a table without columns are empty lines: there is nothing in them that could be an empty text. */
 	if (fields != expected || (c->columns == 0 && c->began))
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "row %" PRIu64 " is damaged: it has %zu fields, and the table has %zu columns",
+		                 "row %" PRIu64
+		                 " is damaged: it has %zu fields, and the table has %zu columns",
 		                 c->row, fields, c->columns);
 	end_csv_field(c, '\n');
 	c->fields = 0;
@@ -142,7 +143,8 @@ static inline unsigned special_bits(const char *p)
 
 	memcpy(&b, p, sizeof(b));
 	{
-		__auto_type special = (b == '\t') | (b == '\n') | (b == '\r') | (b == '"') | (b == ',') | (b == '\\');
+		__auto_type special =
+		        (b == '\t') | (b == '\n') | (b == '\r') | (b == '"') | (b == ',') | (b == '\\');
 
 		memcpy(found, &special, sizeof(found));
 	}

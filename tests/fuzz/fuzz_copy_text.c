@@ -18,7 +18,8 @@ static int append_csv(void *arg, const void *data, size_t len, struct error *err
 	return 0;
 }
 
-static int to_csv(const char *columns, const char *rows, size_t len, size_t piece, struct str *ret, struct error *err)
+static int to_csv(const char *columns, const char *rows, size_t len, size_t piece, struct str *ret,
+                  struct error *err)
 {
 	_cleanup(copy_csv) struct copy_csv *c = NULL;
 	int r = copy_csv_new(columns, append_csv, ret, &c, err);
@@ -36,7 +37,8 @@ static void check_fields(const char *rows, size_t len)
 	size_t seen = 0;
 
 	while (copy_field_next(&at, rows + len, &field)) {
-		fuzz_must(copy_field_decode(&field, value) <= field.len, "a value is not longer than its field", NULL);
+		fuzz_must(copy_field_decode(&field, value) <= field.len,
+		          "a value is not longer than its field", NULL);
 		seen += field.len + 1;
 	}
 	fuzz_must(seen == len + 1, "the fields and their separators are the row", NULL);
@@ -59,10 +61,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		_cleanup(str) struct str csv = {0};
 		struct error again = {0};
 
-		fuzz_must(to_csv(columns, rows, size - head, pieces[i], &csv, &again) == r, "the same in pieces", again.message);
+		fuzz_must(to_csv(columns, rows, size - head, pieces[i], &csv, &again) == r,
+		          "the same in pieces", again.message);
 		fuzz_must(str_equal(again.message, err.message), "the same message in pieces", again.message);
-		fuzz_must(r < 0 || (csv.len == whole.len && memcmp(csv.data, whole.data, csv.len) == 0), "the same CSV in pieces",
-		          str_text(&csv));
+		fuzz_must(r < 0 || (csv.len == whole.len && memcmp(csv.data, whole.data, csv.len) == 0),
+		          "the same CSV in pieces", str_text(&csv));
 	}
 	return 0;
 }

@@ -60,8 +60,8 @@ static void expect_same(const char *table, const struct str *csv, const struct s
 	while (same < csv->len && same < expected->len && csv->data[same] == expected->data[same])
 		same++;
 	if (same < csv->len || same < expected->len)
-		fail_msg("%s: differs from byte %zu on: %.60s instead of %.60s", table, same, str_text(csv) + same,
-		         str_text(expected) + same);
+		fail_msg("%s: differs from byte %zu on: %.60s instead of %.60s", table, same,
+		         str_text(csv) + same, str_text(expected) + same);
 }
 
 static void check_table(struct pg_session *s, const char *table)

@@ -19,7 +19,8 @@ static int append_csv(void *arg, const void *data, size_t len, struct error *err
 }
 
 /* @rows in pieces of @piece bytes, each a copy of its own: reading beyond one is noticed. */
-static int to_csv(const char *columns, const char *rows, size_t len, size_t piece, struct str *ret, struct error *err)
+static int to_csv(const char *columns, const char *rows, size_t len, size_t piece, struct str *ret,
+                  struct error *err)
 {
 	_cleanup(copy_csv) struct copy_csv *c = NULL;
 	int r = copy_csv_new(columns, append_csv, ret, &c, err);
@@ -34,7 +35,8 @@ static int to_csv(const char *columns, const char *rows, size_t len, size_t piec
 	return r < 0 ? r : copy_csv_end(c, err);
 }
 
-static void expect_csv_bytes(const char *columns, const char *rows, size_t len, const char *expected, size_t expected_len)
+static void expect_csv_bytes(const char *columns, const char *rows, size_t len, const char *expected,
+                             size_t expected_len)
 {
 	for (size_t piece = 1; piece <= len + 1; piece++) {
 		_cleanup(str) struct str csv = {0};
@@ -67,7 +69,8 @@ static void expect_refused(const char *columns, const char *rows, const char *me
 static void test_plain_rows(void **state)
 {
 	expect_csv("(id, name)", "", "id,name\n");
-	expect_csv("(id, name)", "1\tone\n2\ttwo and some more words of it\n", "id,name\n1,one\n2,two and some more words of it\n");
+	expect_csv("(id, name)", "1\tone\n2\ttwo and some more words of it\n",
+	           "id,name\n1,one\n2,two and some more words of it\n");
 	expect_csv("(a)", "x\n", "a\nx\n");
 	expect_csv("(a)", " blanks \n", "a\n blanks \n");
 }
@@ -133,8 +136,10 @@ static void test_no_columns(void **state)
 
 static void test_damaged_rows(void **state)
 {
-	expect_refused("(a, b)", "1\t2\n1\n", "row 2 is damaged: it has 1 fields, and the table has 2 columns");
-	expect_refused("(a, b)", "1\t2\t3\n", "row 1 is damaged: it has 3 fields, and the table has 2 columns");
+	expect_refused("(a, b)", "1\t2\n1\n",
+	               "row 2 is damaged: it has 1 fields, and the table has 2 columns");
+	expect_refused("(a, b)", "1\t2\t3\n",
+	               "row 1 is damaged: it has 3 fields, and the table has 2 columns");
 	expect_refused("(a, b)", "\n", "row 1 is damaged: it has 1 fields, and the table has 2 columns");
 	expect_refused("(a)", "1\n2", "row 2 is damaged: the text ends within it");
 	expect_refused("(a)", "\\", "row 1 is damaged: the text ends within it");
@@ -250,7 +255,9 @@ static unsigned next_random(unsigned *seed)
 
 static void append_random_row(struct str *rows, unsigned *seed, size_t fields)
 {
-	static const char *const parts[] = {"a", "word", "0123456789abcdef", ",", "\"", "\\n", "\\t", "\\\\", "\\N", "\\x4", "\\12", "\r", "\\\t"};
+	static const char *const parts[] = {
+	        "a",  "word", "0123456789abcdef", ",", "\"", "\\n", "\\t", "\\\\", "\\N", "\\x4", "\\12",
+	        "\r", "\\\t"};
 
 	for (size_t i = 0; i < fields; i++) {
 		for (unsigned n = next_random(seed) % 5; n > 0; n--)
@@ -299,8 +306,8 @@ static void test_column_lists(void **state)
 
 static void test_no_column_lists(void **state)
 {
-	static const char *const texts[] = {"id",     "(id",     "(id,)", "(id,",      "(,id)",  "(id) x",
-	                                    "(id b)", "(id, 'b')", "(",     "(a, (b))", ")",      "(a;b)"};
+	static const char *const texts[] = {"id",     "(id",       "(id,)", "(id,",     "(,id)", "(id) x",
+	                                    "(id b)", "(id, 'b')", "(",     "(a, (b))", ")",     "(a;b)"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		_cleanup(copy_columns) struct copy_columns c = {0};
