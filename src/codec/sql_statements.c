@@ -66,7 +66,7 @@ static bool is_name_byte(char c)
 	       (c & 0x80);
 }
 
-static int end_sql_statement(struct sql_statements *s, struct error *err)
+static int hand_out_statement(struct sql_statements *s, struct error *err)
 {
 	int r = s->too_long ? 0 : s->take(s->arg, str_text(&s->text), err);
 
@@ -95,7 +95,7 @@ static void begin_tag(struct sql_statements *s)
 static int take_sql(struct sql_statements *s, char c, struct error *err)
 {
 	if (c == ';')
-		return end_sql_statement(s, err);
+		return hand_out_statement(s, err);
 	if (c == '\'')
 		begin_string(s);
 	else if (c == '"')
