@@ -13,6 +13,7 @@
 
 struct catalog;
 struct fs;
+struct inside;
 struct notify;
 
 struct fs_context {              /* all borrowed */
@@ -20,6 +21,8 @@ struct fs_context {              /* all borrowed */
 	struct conf_live *live;  /* for the rest, jobs above all; NULL: @conf stays in force */
 	struct repository *repository;
 	struct reader *reader;
+	struct inside
+	        *inside; /* looks into dumps, for inside/; NULL: nothing can be seen there but their names */
 	struct cache *cache; /* of @reader; deleted backups leave it; NULL: there is none */
 	struct report_troubles *troubles;
 	struct records

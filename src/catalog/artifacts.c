@@ -86,6 +86,8 @@ static int delete_artifact(struct connection *c, uint64_t ino)
 	/* In a rebuild it comes back. */
 	if (r == 0 && !c->catalog->rebuilding)
 		r = proofs_forget(c, ino);
+	if (r == 0 && !c->catalog->rebuilding)
+		r = inside_forget(c, ino);
 	return r < 0 ? r : db_run(c, sql, VALUES(ino_value(ino)));
 }
 

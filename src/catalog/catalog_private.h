@@ -24,6 +24,7 @@
  *   audit.c, probes.c, bound.c
  *   notices.c, receivers.c what was told, and what waits to be told
  *   entries.c, sums.c      the tree as it is read
+ *   inside.c               what was looked into
  *   overview.c             few facts of many rows
  *
  *   connection.c           one connection to SQLite
@@ -114,6 +115,9 @@ int known_forget(struct connection *c);
 int proofs_forget(struct connection *c, uint64_t ino);
 int proofs_give_back(struct connection *c, uint64_t ino);
 int proofs_forget_gone(struct connection *c);
+/** inside_forget() - of an artifact that is gone; inside_forget_gone() - at the end of a rebuild: of those that are. */
+int inside_forget(struct connection *c, uint64_t artifact_ino);
+int inside_forget_gone(struct connection *c);
 /** known_copy() - the same as known_keep(), of the attached catalog `source`. */
 int known_copy(struct connection *c);
 /** run_rebuild() - add what is not known of an artifact's run. */

@@ -29,7 +29,7 @@ static const char advice[] = "move it away, or name another [keepfs] state_dir";
 static const char *const left_out[] = {
         "object",      "artifact", "artifact_file", "artifact_object", "total",       "bound_store",
         "copy",        "copied",   "notice",        "notice_receiver", "notice_told", "notice_beat",
-        "notice_look", "trash",    "removal",       "notice_restore",
+        "notice_look", "trash",    "removal",       "notice_restore",  "inside_dump", "inside_size",
 };
 
 static bool is_left_out(const char *table)

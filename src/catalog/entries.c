@@ -12,6 +12,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/inside.h>
 #include <keepfs/codec/name.h>
 
 #define DIRECTORIES                                                                                          \
@@ -259,6 +260,37 @@ ssize_t catalog_tier_entries(struct catalog *c, unsigned tier, uint64_t director
 	while (count < max && query_next(&query))
 		read_entry(query.row, CATALOG_ARTIFACT, &entries[count++]);
 	return query.result < 0 ? query.result : (ssize_t)count;
+}
+
+ssize_t catalog_dump_entries(struct catalog *c, uint64_t directory_ino, int64_t after,
+                             struct catalog_entry *entries, size_t max)
+{
+	static const char sql[] =
+	        ARTIFACTS "directory_ino = ?1 AND sequence > ?2 AND kind = 'dump' ORDER BY sequence LIMIT ?3";
+	size_t count = 0;
+	_cleanup(query) struct query query = query_begin(
+	        c, sql, VALUES(ino_value(directory_ino), int_value(after), int_value((int64_t)max)));
+
+	while (count < max && query_next(&query))
+		read_entry(query.row, CATALOG_ARTIFACT, &entries[count++]);
+	return query.result < 0 ? query.result : (ssize_t)count;
+}
+
+int catalog_dump_by_stem(struct catalog *c, uint64_t directory_ino, const char *stem,
+                         struct catalog_entry *ret)
+{
+#define IS_DUMP_OF                                                                                           \
+	"kind = 'dump' AND substr(name, 1, instr(name || '.', '.') - 1) = ?2 AND directory_ino = ?1"
+	static const char place_sql[] = ARTIFACTS IS_DUMP_OF " AND sequence = ?3";
+	static const char name_sql[] = ARTIFACTS IS_DUMP_OF " AND named = 1 ORDER BY sequence LIMIT 1";
+	int64_t sequence = name_sequence(stem);
+
+	if (sequence >= 0)
+		return find_entry(c, CATALOG_ARTIFACT, place_sql,
+		                  VALUES(ino_value(directory_ino), text_value(stem), int_value(sequence)),
+		                  ret);
+	return find_entry(c, CATALOG_ARTIFACT, name_sql, VALUES(ino_value(directory_ino), text_value(stem)),
+	                  ret);
 }
 
 bool catalog_is_in_tier(struct catalog *c, uint64_t ino, unsigned tier)

@@ -730,5 +730,21 @@ const char *const migrations[] = {
         ") STRICT;"
         "CREATE INDEX pace_directory ON pace (directory, work, id);"
         "CREATE INDEX pace_work ON pace (work, id);",
+
+        /* Dumps that were looked into, by the number that stands for them in inode numbers, and sizes that were found by reading:
+         * keepfs/catalog/inside.h. */
+        "CREATE TABLE inside_dump ("
+        " number INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " artifact_ino INTEGER NOT NULL UNIQUE,"
+        " finished_at_us INTEGER NOT NULL"
+        ") STRICT;"
+        "CREATE TABLE inside_size ("
+        " number INTEGER NOT NULL,"
+        " part INTEGER NOT NULL,"
+        " bytes INTEGER NOT NULL,"
+        " PRIMARY KEY (number, part)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE TRIGGER inside_size_forgotten AFTER DELETE ON inside_dump BEGIN"
+        " DELETE FROM inside_size WHERE number = OLD.number; END;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

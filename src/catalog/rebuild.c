@@ -74,5 +74,7 @@ int catalog_end_rebuild(struct catalog *c, bool commit, struct error *err)
 		r = known_forget(writer);
 	if (r == 0)
 		r = proofs_forget_gone(writer);
+	if (r == 0)
+		r = inside_forget_gone(writer);
 	return write_end(c, r, err);
 }

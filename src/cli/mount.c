@@ -21,6 +21,7 @@
 #include <keepfs/cache.h>
 #include <keepfs/catalog.h>
 #include <keepfs/fs.h>
+#include <keepfs/inside.h>
 #include <keepfs/notify.h>
 #include <keepfs/proc.h>
 #include <keepfs/use.h>
@@ -46,6 +47,7 @@ struct daemon {
 	struct reader_metrics reader_metrics;
 	struct cache *cache;
 	struct reader *reader;
+	struct inside *inside;
 	struct fs *fs;
 	struct jobs *jobs;
 	struct use_scrub *scrub;
@@ -120,12 +122,15 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 		r = start_notices(d, err);
 	if (r < 0)
 		return r;
+	d->inside = inside_new(&(struct inside_options){
+	        .repository = &d->engine.repository, .pool = d->engine.pool, .state_dir = conf->state_dir});
 	context = (struct fs_context){
 	        .conf = conf,
 	        .live = d->live,
 	        .repository = &d->engine.repository,
 	        .reader = d->reader,
 	        .cache = d->cache,
+	        .inside = d->inside,
 	        .troubles = d->troubles,
 	        .records = d->engine.records,
 	        .copies = d->engine.copies,
@@ -223,6 +228,7 @@ static void stop_daemon(struct daemon *d, bool served)
 	d->engine.tidier = artifact_tidier_free(d->engine.tidier);
 	d->engine.repository.tidier = NULL;
 	d->fs = fs_free(d->fs);
+	d->inside = inside_free(d->inside);
 	d->notify = notify_free(d->notify);
 	d->reader = reader_free(d->reader);
 	d->cache = cache_free(d->cache);

@@ -47,28 +47,28 @@ static bool check_whole(struct fs *fs, uint64_t ino)
 }
 
 /* The store answered, and what it holds is not the backup. */
-static void note_damage(struct read_request *rr, const char *path, const char *message)
+static void note_damage(struct fs *fs, uint64_t ino, const char *message)
 {
 	struct catalog_audit entry = {.at_us = clock_now_us(), .uid = -1, .pid = -1, .command = "keepfs"};
+	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, ino);
 	struct error err = {0};
 	int r;
 
-	if (!path || catalog_is_damaged(rr->fs->ctx.repository->catalog, rr->ino))
+	if (!path || catalog_is_damaged(fs->ctx.repository->catalog, ino))
 		return;
-	r = catalog_mark_damaged(rr->fs->ctx.repository->catalog, rr->ino, message, &err);
+	r = catalog_mark_damaged(fs->ctx.repository->catalog, ino, message, &err);
 	if (r < 0)
 		log_error("%s could not be marked as damaged: %s", path, err.message);
-	audit(rr->fs, &entry, "damaged", path, r, r < 0 ? err.message : message);
+	audit(fs, &entry, "damaged", path, r, r < 0 ? err.message : message);
 }
 
-static void note_read_failure(struct read_request *rr, int r, const struct error *err)
+void note_read_failure(struct fs *fs, uint64_t ino, const char *path, int r, const struct error *err)
 {
-	_cleanup(free) char *path = catalog_path(rr->fs->ctx.repository->catalog, rr->ino);
 	const char *message = err && err->message[0] ? err->message : "the read failed";
 
-	report_trouble(rr->fs->ctx.troubles, path, -r, message);
+	report_trouble(fs->ctx.troubles, path, -r, message);
 	if (err && (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND))
-		note_damage(rr, path, message);
+		note_damage(fs, ino, message);
 	log_error("read of %s failed: %s", path ? path : "a removed backup", message);
 }
 
@@ -77,8 +77,11 @@ static void read_done(struct reader_request *request, int r, const struct iovec 
 {
 	struct read_request *rr = (struct read_request *)request;
 
-	if (r < 0 && r != -ECANCELED)
-		note_read_failure(rr, r, err);
+	if (r < 0 && r != -ECANCELED) {
+		_cleanup(free) char *path = catalog_path(rr->fs->ctx.repository->catalog, rr->ino);
+
+		note_read_failure(rr->fs, rr->ino, path, r, err);
+	}
 	if (pending_claim(&rr->pending)) {
 		if (r < 0)
 			fuse_reply_err(rr->pending.req, r == -ESTALE ? ESTALE : EIO);

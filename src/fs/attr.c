@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Names and attributes: lookup, getattr, setattr, readlink, statfs, and who may keep what for how long. */
+#include "asked.h"
 #include "fs_private.h"
 #include "handle.h"
+
+#include <keepfs/base/str.h>
 
 #include <errno.h>
 #include <string.h>
@@ -22,48 +25,49 @@ int node_entry_param(struct fs *fs, const struct node *node, struct fuse_entry_p
 	return node_stat(fs, node, &ret->attr);
 }
 
-void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+static int find_name(struct fs *fs, const struct node *parent, const struct asked *a, struct answer *ret)
 {
-	struct fs *fs = fs_of(req);
-	struct fuse_entry_param param;
-	struct node parent, node;
-	int r = node_load(fs, parent_ino, &parent);
+	struct node node;
+	int r = node_child(fs, parent, a->name, &node);
 
-	if (r == 0)
-		r = node_child(fs, &parent, name, &node);
-	if (r == 0)
-		r = node_entry_param(fs, &node, &param);
-	if (r < 0)
-		fuse_reply_err(req, -r);
-	else
-		fuse_reply_entry(req, &param);
+	ret->kind = ANSWER_ENTRY;
+	return r < 0 ? r : node_entry_param(fs, &node, &ret->entry);
 }
 
-static void reply_attr(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi)
+void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
 {
-	struct handle *h = fi ? handle_of(fi) : NULL;
-	struct stat st;
-	int r = node_stat(fs_of(req), node, &st);
+	struct asked a = {.make = find_name, .ino = parent_ino};
 
-	if (r < 0) {
-		fuse_reply_err(req, -r);
+	if (strlen(name) >= sizeof(a.name)) {
+		fuse_reply_err(req, ENAMETOOLONG);
 		return;
 	}
-	/* An open directory has no handle. */
-	if (h && h->ops->bytes)
-		st.st_size = (off_t)h->ops->bytes(h);
-	fuse_reply_attr(req, &st, node->class->attributes_s);
+	str_copy(a.name, sizeof(a.name), name);
+	answer_asked(req, &a);
+}
+
+static int tell_attributes(struct fs *fs, const struct node *node, const struct asked *a, struct answer *ret)
+{
+	int r = node_stat(fs, node, &ret->st);
+
+	if (r < 0)
+		return r;
+	if (a->is_open)
+		ret->st.st_size = (off_t)a->open_bytes;
+	ret->kind = ANSWER_ATTRIBUTES;
+	ret->attributes_s = node->class->attributes_s;
+	return 0;
 }
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct node node;
-	int r = node_load(fs_of(req), ino, &node);
+	/* An open directory has no handle. */
+	struct handle *h = fi ? handle_of(fi) : NULL;
+	struct asked a = {.make = tell_attributes, .ino = ino, .is_open = h && h->ops->bytes};
 
-	if (r < 0)
-		fuse_reply_err(req, -r);
-	else
-		reply_attr(req, &node, fi);
+	if (a.is_open)
+		a.open_bytes = h->ops->bytes(h);
+	answer_asked(req, &a);
 }
 
 /* What is kept is never changed: it is refused where the class has nothing to say about it. */
@@ -78,7 +82,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, s
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
-		reply_attr(req, &node, NULL);
+		op_getattr(req, ino, NULL);
 }
 
 void op_readlink(fuse_req_t req, fuse_ino_t ino)

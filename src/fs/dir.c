@@ -2,6 +2,7 @@
 /* Answering requests for entries: a page of "." and "..", and of what the class of the directory lists. */
 #include "dir.h"
 
+#include "asked.h"
 #include "fs_private.h"
 
 #include <keepfs/base/mem.h>
@@ -15,11 +16,16 @@
 
 struct listing {
 	struct fs *fs;
-	fuse_req_t req;
+	struct cancel *cancel; /* of what is listed; NULL: nothing ends it */
 	char *buf;
 	size_t size, used;
 	bool plus; /* names come with attributes */
 };
+
+static bool tells_attributes(const struct node *node)
+{
+	return node->class->stat_is_known ? node->class->stat_is_known(node) : !node->class->stat_is_costly;
+}
 
 bool listing_add(struct listing *l, const char *name, const struct node *node, off_t offset)
 {
@@ -30,11 +36,11 @@ bool listing_add(struct listing *l, const char *name, const struct node *node, o
 	if (l->plus) {
 		/* What vanished since it was listed is left out; the rest goes on. Where the attributes may
 		 * not be kept they would only be computed in vain: inode 0 leaves them to a lookup. */
-		if (!node->class->stat_is_costly && node_entry_param(l->fs, node, &param) < 0)
+		if (tells_attributes(node) && node_entry_param(l->fs, node, &param) < 0)
 			return true;
-		need = fuse_add_direntry_plus(l->req, at, room, name, &param, offset);
+		need = fuse_add_direntry_plus(NULL, at, room, name, &param, offset);
 	} else {
-		need = fuse_add_direntry(l->req, at, room, name, &param.attr, offset);
+		need = fuse_add_direntry(NULL, at, room, name, &param.attr, offset);
 	}
 	if (need > room)
 		return false;
@@ -58,29 +64,28 @@ static bool add_dots(struct listing *l, const struct node *directory, off_t afte
 	       listing_add(l, "..", &parent, OFFSET_DOTS);
 }
 
-static int fill_reply(struct listing *l, uint64_t ino, off_t after)
+static int fill_page(struct fs *fs, const struct node *directory, const struct asked *a, struct answer *ret)
 {
-	struct node directory;
-	int r = node_load(l->fs, ino, &directory);
+	struct listing l = {.fs = fs,
+	                    .size = a->size,
+	                    .plus = a->plus,
+	                    .cancel = directory->cancel,
+	                    .buf = mem_alloc(a->size)};
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	if (!directory.class->list)
-		return -ENOTDIR;
-	return add_dots(l, &directory, after) ? directory.class->list(l->fs, &directory, after, l) : 0;
+	if (!directory->class->list)
+		r = -ENOTDIR;
+	else if (add_dots(&l, directory, a->after))
+		r = directory->class->list(fs, directory, a->after, &l);
+	*ret = (struct answer){.kind = ANSWER_BYTES, .bytes = l.buf, .len = l.used};
+	/* What was read is told; asked for more, the rest is an error: an empty answer would be the end. */
+	return r < 0 && l.used == 0 ? r : 0;
 }
 
 static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after, bool plus)
 {
-	_cleanup(free) char *buf = mem_alloc(size);
-	struct listing l = {.fs = fs_of(req), .req = req, .buf = buf, .size = size, .plus = plus};
-	int r = fill_reply(&l, ino, after);
-
-	/* What was read is told; asked for more, the rest is an error: an empty answer would be the end. */
-	if (r < 0 && l.used == 0)
-		fuse_reply_err(req, -r);
-	else
-		fuse_reply_buf(req, l.buf, l.used);
+	answer_asked(req, &(struct asked){
+	                          .make = fill_page, .ino = ino, .size = size, .after = after, .plus = plus});
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)

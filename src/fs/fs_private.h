@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 
+struct laters;
 struct texts;
 struct watches;
 
@@ -29,6 +30,9 @@ struct fs {
 	struct watches *watches;
 	/* what waits for the catalog's disk or the store: commands, removals, links, notes */
 	struct workers *workers;
+	struct workers *lookers; /* look into dumps: what waits for the store before there is a handle */
+	struct workers *inside_readers; /* read from them */
+	struct laters *laters;
 	struct workers *forgetters; /* has the kernel forget names: see remove.c */
 	pthread_mutex_t forgetting; /* held while the kernel forgets names */
 	atomic_bool ending;         /* removals are refused, and nothing is forgotten any more */
@@ -123,6 +127,11 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *ph);
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+
+/** note_read_failure() - what is at @path (NULL: it is gone), of the artifact or file @ino, could not be read: log, status/last-error, and
+ * the mark that it is damaged, if it is. */
+void note_read_failure(struct fs *fs, uint64_t ino, const char *path, int r,
+                       const struct error *err); /* artifact_file.c */
 
 struct prune;
 /** fs_begin_prune() - what removals are judged by, as of now; @conf: fs_conf_ref()'s. */

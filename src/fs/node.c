@@ -17,6 +17,7 @@
 #define BIT_ARTIFACT  (UINT64_C(1) << 61)
 #define BIT_RUN       (UINT64_C(1) << 60)
 #define BIT_DRILL     (UINT64_C(1) << 59) /* with BIT_RUN */
+#define BIT_INSIDE    (UINT64_C(1) << 59) /* without it */
 #define BITS_MADE_UP  UINT64_C(3)
 #define BIT_SUMS      UINT64_C(2)
 #define RUN_SHIFT     3
@@ -95,6 +96,8 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 		return drill_load(fs, (int64_t)((ino & ~(BIT_RUN | BIT_DRILL)) >> 1), ino & 1, ret);
 	if (ino & BIT_RUN)
 		return run_load(fs, (int64_t)((ino & ~BIT_RUN) >> RUN_SHIFT), ino & RUN_FILE_MASK, ret);
+	if (ino & BIT_INSIDE)
+		return inside_load(fs, ino, ret);
 	return fixed_load(fs, ino, ret);
 }
 

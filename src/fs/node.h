@@ -12,6 +12,12 @@
  *                                   another is another link
  *   bit 62, hash & ~3               a directory below a root (ino_of_directory()); | 2 its SHA256SUMS
  *   bit 63 | any with bit 62 or 61  what mirrors it in links/ (ino_link())
+ *   bit 59, bit 58, hash            what mirrors it in inside/: bit 57 the directory of a dump; else a directory. The hash is that
+ *                                   of what it shows in backups/, without its four lowest bits (inside.c)
+ *   bit 59, dump << 34, kind << 32, part
+ *                                   what is in the directory of a dump (enum inside_kind). The dump is a number that the catalog gives
+ *                                   it when somebody first looks into it (keepfs/catalog/inside.h), and gives
+ *                                   to no other one; the part is the number of a table, an oid, or a fixed one
  *
  *   bit 63 alone, tier << 59, hash   what is in tiers/: bit 58 a directory; else the link to an artifact. The hash is that of
  *                                   what it shows in backups/, without its three lowest bits (tiers.c)
@@ -28,6 +34,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+struct cancel;
 struct fs;
 struct facts;
 struct fuse_req;
@@ -45,10 +52,12 @@ struct node_class;
 #define INO_LINKS   UINT64_C(6)
 #define INO_TIERS   UINT64_C(10)
 #define INO_DRILLS  UINT64_C(11)
+#define INO_INSIDE  UINT64_C(12)
 #define INO_FIXED   UINT64_C(16) /* + the number of a file in status/ or control/ */
 
-#define LINKS_NAME "links"
-#define SUMS_NAME  "SHA256SUMS"
+#define LINKS_NAME  "links"
+#define SUMS_NAME   "SHA256SUMS"
+#define INSIDE_NAME "inside"
 
 #define NODE_TARGET_BYTES 1024 /* of a symbolic link, with its NUL */
 
@@ -64,6 +73,9 @@ struct node {
 	const struct made_files *files; /* a directory of made files: which ones */
 	const struct made_file *file;   /* a file that keepfs makes: its row */
 	char name[40];                  /* of a drill */
+	uint64_t bytes; /* of a table, when it is known from listing it; else INSIDE_NOT_KNOWN */
+	/* Of what may wait for the store: what ends that. Borrowed from whoever asks; NULL: nothing does. */
+	struct cancel *cancel;
 };
 
 /* What an open() is given. Return: 0 with a handle; OPENED_LATER; negative errno, with a message in @err when
@@ -75,8 +87,8 @@ typedef int node_open_fn(struct fuse_req *req, const struct node *node, const st
 /*
  * The class of a node: what the kernel can ask of it. Those that are NULL have one answer for all classes,
  * which is given by the function in brackets, and nowhere else. The slots run on FUSE's threads and may wait
- * for the local disk, but for nothing else: what waits for the store or the network is handed to fs->workers
- * or to the reader. They hold no lock of this room. None answers a request but open, when it returns
+ * for the local disk, but for nothing else: what waits for the store or the network is handed to fs->workers,
+ * to fs->lookers (slot `waits`), or to the reader. They hold no lock of this room. None answers a request but open, when it returns
  * OPENED_LATER, and remove.
  */
 struct node_class {
@@ -85,10 +97,15 @@ struct node_class {
 	 * only through this mount or is told to the kernel (notify.c). */
 	double name_s, attributes_s;
 	bool in_links; /* links/ and all below it */
+	/* Its slots lookup, list and stat may wait for the store, until node->cancel is set: workers call them
+	 * (asked.h). */
+	bool waits;
 	/* The kernel may open it for writing, and for truncating: others answer EPERM. */
 	bool writable;
 	/* Its attributes are computed only when somebody asks for them: a listing leaves them out. */
 	bool stat_is_costly;
+	/* That depends on the node: are they known from what listing it has found? NULL: what stat_is_costly says. */
+	bool (*stat_is_known)(const struct node *node);
 	/* The class of what mirrors it in links/. NULL: nothing does [node_mirror(): ENOENT]. */
 	const struct node_class *mirror;
 
@@ -143,6 +160,11 @@ extern const struct node_class class_linked_artifact_directory;                 
 extern const struct node_class class_drills, class_drill_text;                        /* drills.c */
 extern const struct node_class class_tiers, class_tier, class_tier_directory;         /* tiers.c */
 extern const struct node_class class_tier_link;                                       /* tiers.c */
+extern const struct node_class class_inside, class_inside_directory;                  /* inside.c */
+extern const struct node_class class_inside_dump;                                     /* inside.c */
+extern const struct node_class class_inside_tables, class_inside_table;               /* inside_tables.c */
+extern const struct node_class class_inside_blobs, class_inside_blob;                 /* inside_tables.c */
+extern const struct node_class class_inside_text;                                     /* inside_texts.c */
 extern const struct node_class class_links, class_link;                               /* link.c */
 extern const struct node_class class_jobs, class_run, class_run_text;                 /* jobs.c */
 extern const struct node_class class_text;                                            /* text.c */
@@ -182,6 +204,7 @@ int catalog_load(struct fs *fs, uint64_t ino, struct node *ret);              /*
 int latest_load(struct fs *fs, uint64_t artifact_ino, struct node *ret);      /* generated.c */
 int sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret);       /* generated.c */
 int tier_load(struct fs *fs, uint64_t ino, struct node *ret);                 /* tiers.c */
+int inside_load(struct fs *fs, uint64_t ino, struct node *ret);               /* inside.c */
 
 /** root_load() - a root, or (@links) what mirrors it in links/. */
 int root_load(struct fs *fs, const struct tree_root *root, bool links, struct node *ret);

@@ -154,11 +154,14 @@ static void remove_node(fuse_req_t req, fuse_ino_t parent_ino, const char *name,
 	struct node directory, node;
 	int r = atomic_load(&fs->ending) ? -ESHUTDOWN : node_load(fs, parent_ino, &directory);
 
-	if (r == 0)
+	/* Nothing of it can be removed, and to ask what it holds would wait for the store. */
+	if (r == 0 && directory.class->waits)
+		node = directory;
+	else if (r == 0)
 		r = node_child(fs, &directory, name, &node);
-	if (r == 0 && node_is_directory(&node) != is_rmdir)
+	if (r == 0 && !directory.class->waits && node_is_directory(&node) != is_rmdir)
 		r = is_rmdir ? -ENOTDIR : -EISDIR;
-	if (r == 0 && node.class->remove) {
+	if (r == 0 && !directory.class->waits && node.class->remove) {
 		r = node.class->remove(req, &directory, &node, name);
 	} else if (r == 0) {
 		note_refusal(fs, &directory, &node, name);

@@ -26,6 +26,7 @@ static const struct fixed_directory {
         {INO_LINKS, LINKS_NAME, &class_links, NULL},
         {INO_TIERS, "tiers", &class_tiers, NULL},
         {INO_DRILLS, "drills", &class_drills, NULL},
+        {INO_INSIDE, INSIDE_NAME, &class_inside, NULL},
 };
 
 static void node_of_directory(const struct fixed_directory *directory, struct node *ret)

@@ -7,6 +7,7 @@
  */
 #include "fs_private.h"
 #include "handle.h"
+#include "later.h"
 #include "mountpoint.h"
 #include "notify.h"
 #include "text.h"
@@ -33,6 +34,8 @@
 #define CONGESTION_THRESHOLD 120
 #define FUSE_THREADS         4
 #define WORKERS              4
+#define LOOKERS              8 /* each can be in the middle of reading a table to its end */
+#define INSIDE_READERS       8
 #define WAKE_SIGNAL          SIGUSR1
 #define NONEMPTY             "nonempty" /* the option */
 
@@ -149,6 +152,7 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	pthread_mutex_init(&fs->forgetting, NULL);
 	fs->texts = texts_new();
 	fs->watches = watches_new();
+	fs->laters = laters_new();
 	fs->events =
 	        (struct jobs_events){.run_changed = on_run_changed, .run_ended = on_run_ended, .arg = fs};
 	fs->artifact_events = (struct artifact_events){
@@ -157,7 +161,9 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fs->workers = workers_new("command", WORKERS);
 	fs->forgetters = workers_new("forget", 1);
-	if (fs->ended_fd < 0 || !fs->workers || !fs->forgetters) {
+	fs->lookers = workers_new("look", LOOKERS);
+	fs->inside_readers = workers_new("inside", INSIDE_READERS);
+	if (fs->ended_fd < 0 || !fs->workers || !fs->forgetters || !fs->lookers || !fs->inside_readers) {
 		fs_free(fs);
 		return error_set(err, ERROR_INTERNAL, ENOMEM, "could not start the threads of the mount");
 	}
@@ -342,6 +348,7 @@ void fs_unmount(struct fs *fs)
 	if (!fs->looping)
 		return;
 	reader_cancel_all(fs->ctx.reader);
+	laters_end(fs->laters);
 	/* libfuse's own unmount closes the connection, whose number the next open() would get while commands
 	 * in flight still answer to it: that is left for the end, in fs_free(). */
 	if (!ended_from_outside(fs))
@@ -363,6 +370,10 @@ void fs_unmount(struct fs *fs)
 
 void fs_finish_commands(struct fs *fs)
 {
+	/* They leave notes to the workers. */
+	laters_end(fs->laters);
+	fs->lookers = workers_free(fs->lookers);
+	fs->inside_readers = workers_free(fs->inside_readers);
 	fs->workers = workers_free(fs->workers);
 	/* They have nothing new to forget then. */
 	fs->forgetters = workers_free(fs->forgetters);
@@ -382,6 +393,7 @@ struct fs *fs_free(struct fs *fs)
 	}
 	pthread_mutex_destroy(&fs->forgetting);
 	pthread_mutex_destroy(&fs->handles_lock);
+	laters_free(fs->laters);
 	watches_free(fs->watches);
 	texts_free(fs->texts);
 	if (fs->ended_fd >= 0)

@@ -92,6 +92,7 @@ static void files_keep_their_numbers(void **state)
 	        {"status/recovery", 33},
 	        {"control/drill", 43},
 	        {"drills", 11},
+	        {"inside", 12},
 	        {"status/schedule", 27},
 	        {"status/schedule.json", 31},
 	        {"control/schedule", 36},
@@ -125,7 +126,7 @@ static void files_keep_their_numbers(void **state)
 		assert_int_equal(node_load(f->fs, known[i].ino, &node), 0);
 		assert_int_equal(node.ino, known[i].ino);
 	}
-	assert_lists(f, "", "./ ../ backups/ jobs/ status/ control/ links/ tiers/ drills/ ");
+	assert_lists(f, "", "./ ../ backups/ jobs/ status/ control/ links/ tiers/ drills/ inside/ ");
 	assert_lists(f, "status",
 	             "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "
 	             "metrics.prom schedule retention dashboard.html schedule.json backups.jsonl recovery ");

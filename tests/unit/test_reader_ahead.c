@@ -22,7 +22,7 @@ static void test_sequential_reads_ahead(void **state)
 	/* Each byte came once, in far fewer gets than blocks: while the window grows in a few small ones, then in gets of at
 	 * least four blocks, whatever number of gets at once the reader's clock made it choose. */
 	assert_int_equal(b.store.bytes, size);
-assert_in_range(b.store.gets, 96 / FETCH_BLOCKS, 96 / 4 + 5);
+	assert_in_range(b.store.gets, 96 / FETCH_BLOCKS, 96 / 4 + 5);
 	bench_finish(&b);
 }
 
@@ -119,7 +119,7 @@ static void test_out_of_order_is_sequential(void **state)
 		wait_for_read_ahead(&b);
 	}
 	assert_int_equal(b.store.bytes, size);
-assert_in_range(b.store.gets, 48 / FETCH_BLOCKS, 48 / 2);
+	assert_in_range(b.store.gets, 48 / FETCH_BLOCKS, 48 / 2);
 	bench_finish(&b);
 }
 

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+/* See asked.h. */
+#include "asked.h"
+
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+
+struct asked_later {
+	struct later later;
+	struct node node;
+	struct asked asked;
+};
+
+static void give_answer(fuse_req_t req, int r, const struct answer *answer)
+{
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else if (answer->kind == ANSWER_ENTRY)
+		fuse_reply_entry(req, &answer->entry);
+	else if (answer->kind == ANSWER_ATTRIBUTES)
+		fuse_reply_attr(req, &answer->st, answer->attributes_s);
+	else
+		fuse_reply_buf(req, answer->bytes, answer->len);
+}
+
+static void make_answer(void *arg)
+{
+	struct asked_later *al = arg;
+	struct answer answer = {0};
+	int r = al->asked.make(al->later.fs, &al->node, &al->asked, &answer);
+
+	if (later_claim(&al->later))
+		give_answer(al->later.pending.req, r == -ECANCELED ? -EINTR : r, &answer);
+	later_end(&al->later);
+	free(answer.bytes);
+	free(al);
+}
+
+static void ask_later(fuse_req_t req, const struct node *node, const struct asked *a)
+{
+	struct fs *fs = fs_of(req);
+	struct asked_later *al = mem_alloc(sizeof(*al));
+
+	al->asked = *a;
+	al->node = *node;
+	al->node.cancel = &al->later.cancel;
+	if (later_begin(&al->later, fs, req))
+		workers_add(fs->lookers, make_answer, al);
+	else
+		free(al);
+}
+
+void answer_asked(fuse_req_t req, const struct asked *a)
+{
+	struct fs *fs = fs_of(req);
+	struct answer answer = {0};
+	struct node node;
+	int r = node_load(fs, a->ino, &node);
+
+	if (r == 0 && node.class->waits) {
+		ask_later(req, &node, a);
+		return;
+	}
+	if (r == 0)
+		r = a->make(fs, &node, a, &answer);
+	give_answer(req, r, &answer);
+	free(answer.bytes);
+}

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * inside/: its directories. They are those of backups/, and in each a directory for each dump, whose name is that of the dump up to
+ * the first '.'. Like tiers/ it follows the catalog, and the kernel keeps nothing of it but what is below the
+ * directory of a dump: that never changes, and is out of reach once the name above it is gone.
+ */
+#include "inside.h"
+
+#include "dir.h"
+
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/catalog/inside.h>
+#include <keepfs/codec/name.h>
+
+#include <errno.h>
+#include <string.h>
+
+/* The bits of such a number: see node.h. Of the hash the lowest four are left out, and found again by a range. */
+#define BIT_INSIDE     (UINT64_C(1) << 59)
+#define BIT_MIRROR     (UINT64_C(1) << 58)
+#define BIT_DUMP       (UINT64_C(1) << 57)
+#define HASH_LOST      4
+#define HASH_MASK      (BIT_DUMP - 1)
+#define OF_ARTIFACTS   (UINT64_C(3) << 61)
+#define OF_DIRECTORIES (UINT64_C(1) << 62)
+#define NUMBER_SHIFT   34
+#define KIND_SHIFT     32
+#define KIND_MASK      UINT64_C(3)
+#define PAGE_ENTRIES   256
+
+_Static_assert((uint64_t)CATALOG_INSIDE_NUMBER_MAX << NUMBER_SHIFT < BIT_MIRROR,
+               "a dump's number has its place");
+_Static_assert(INSIDE_BLOB <= KIND_MASK, "a kind has its place");
+
+static uint64_t ino_of_mirror(bool is_dump, uint64_t ino)
+{
+	return BIT_INSIDE | BIT_MIRROR | (is_dump ? BIT_DUMP : 0) | (ino >> HASH_LOST & HASH_MASK);
+}
+
+uint64_t ino_of_dump_directory(uint64_t artifact_ino)
+{
+	return ino_of_mirror(true, artifact_ino);
+}
+
+uint64_t ino_inside(uint32_t dump_number, enum inside_kind kind, uint32_t part)
+{
+	return BIT_INSIDE | (uint64_t)dump_number << NUMBER_SHIFT | (uint64_t)kind << KIND_SHIFT | part;
+}
+
+uint32_t inside_number_of(const struct node *node)
+{
+	return (uint32_t)((node->ino & (BIT_MIRROR - 1)) >> NUMBER_SHIFT);
+}
+
+enum inside_kind inside_kind_of(const struct node *node)
+{
+	return (enum inside_kind)(node->ino >> KIND_SHIFT & KIND_MASK);
+}
+
+uint32_t inside_part_of(const struct node *node)
+{
+	return (uint32_t)node->ino;
+}
+
+void node_inside(const struct node *like, enum inside_kind kind, uint32_t part, struct node *ret)
+{
+	*ret = (struct node){.ino = ino_inside(inside_number_of(like), kind, part),
+	                     .entry = like->entry,
+	                     .bytes = INSIDE_NOT_KNOWN,
+	                     .cancel = like->cancel};
+}
+
+/* A directory that mirrors one of backups/, or that of a dump. */
+static void node_of_mirror(const struct catalog_entry *entry, struct node *ret)
+{
+	bool is_dump = entry->kind == CATALOG_ARTIFACT;
+
+	*ret = (struct node){.ino = ino_of_mirror(is_dump, entry->ino),
+	                     .class = is_dump ? &class_inside_dump : &class_inside_directory,
+	                     .entry = *entry};
+}
+
+static int load_mirror(struct fs *fs, uint64_t ino, struct node *ret)
+{
+	uint64_t from = (ino & HASH_MASK) << HASH_LOST | (ino & BIT_DUMP ? OF_ARTIFACTS : OF_DIRECTORIES);
+	struct catalog_entry entry;
+	int r = catalog_entry_near(fs->ctx.repository->catalog, from, from + (1 << HASH_LOST) - 1, &entry);
+
+	if (r == 0)
+		node_of_mirror(&entry, ret);
+	return r;
+}
+
+static int load_fixed(struct fs *fs, struct node *ret)
+{
+	switch (inside_part_of(ret)) {
+	case PART_TABLES:
+		ret->class = &class_inside_tables;
+		return 0;
+	case PART_BLOBS:
+		ret->class = &class_inside_blobs;
+		return 0;
+	default:
+		return inside_text_load(fs, inside_part_of(ret), ret);
+	}
+}
+
+int inside_load(struct fs *fs, uint64_t ino, struct node *ret)
+{
+	struct catalog *catalog = fs->ctx.repository->catalog;
+	struct node node = {.ino = ino, .bytes = INSIDE_NOT_KNOWN};
+	uint64_t artifact_ino;
+	int r;
+
+	if (ino & BIT_MIRROR)
+		return load_mirror(fs, ino, ret);
+	r = catalog_inside_artifact(catalog, inside_number_of(&node), &artifact_ino);
+	if (r == 0)
+		r = catalog_entry_by_ino(catalog, artifact_ino, &node.entry);
+	if (r == 0)
+		r = inside_kind_of(&node) == INSIDE_FIXED ? load_fixed(fs, &node)
+		                                          : inside_file_load(fs, &node);
+	if (r == 0)
+		*ret = node;
+	return r;
+}
+
+char *inside_why_kept(struct fs *fs, const struct node *directory, const struct node *node, const char *name,
+                      char **ret_path)
+{
+	*ret_path = node_path_below(fs, directory, name);
+	return mem_strdup(INSIDE_NAME "/ only shows what is in the backups: remove them in backups/");
+}
+
+/* What mirrors backups/. */
+
+static int mirror_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
+{
+	struct catalog *catalog = fs->ctx.repository->catalog;
+	struct catalog_entry entry;
+	int r = catalog_dump_by_stem(catalog, directory->entry.ino, name, &entry);
+
+	if (r == -ENOENT) {
+		r = catalog_entry_by_name(catalog, directory->entry.ino, name, &entry);
+		if (r == 0 && entry.kind != CATALOG_DIRECTORY)
+			r = -ENOENT;
+	}
+	if (r == 0)
+		node_of_mirror(&entry, ret);
+	return r;
+}
+
+/* 1: the page is full. */
+static int list_directories(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+{
+	_cleanup(free) struct catalog_entry *page = mem_array(PAGE_ENTRIES, sizeof(*page));
+	int64_t sequence = after >= OFFSET_NUMBERED ? after - OFFSET_NUMBERED : -1;
+	ssize_t count = 0;
+
+	while (after < OFFSET_ARTIFACTS &&
+	       (count = catalog_entries(fs->ctx.repository->catalog, directory->entry.ino, CATALOG_DIRECTORY,
+	                                sequence, page, PAGE_ENTRIES)) > 0) {
+		for (ssize_t i = 0; i < count; i++) {
+			struct node node;
+
+			sequence = page[i].sequence;
+			node_of_mirror(&page[i], &node);
+			if (!listing_add(l, page[i].name, &node, OFFSET_NUMBERED + sequence))
+				return 1;
+		}
+	}
+	return (int)count;
+}
+
+static int list_dumps(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+{
+	_cleanup(free) struct catalog_entry *page = mem_array(PAGE_ENTRIES, sizeof(*page));
+	int64_t sequence = after >= OFFSET_ARTIFACTS ? after - OFFSET_ARTIFACTS : -1;
+	ssize_t count;
+
+	while ((count = catalog_dump_entries(fs->ctx.repository->catalog, directory->entry.ino, sequence,
+	                                     page, PAGE_ENTRIES)) > 0) {
+		for (ssize_t i = 0; i < count; i++) {
+			char *name = page[i].name;
+			struct node node;
+
+			sequence = page[i].sequence;
+			node_of_mirror(&page[i], &node);
+			name[strcspn(name, ".")] = '\0';
+			if (!listing_add(l, name, &node, OFFSET_ARTIFACTS + sequence))
+				return 0;
+		}
+	}
+	return (int)count;
+}
+
+static int mirror_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+{
+	int r = list_directories(fs, directory, after, l);
+
+	return r == 0 ? list_dumps(fs, directory, after, l) : r < 0 ? r : 0;
+}
+
+/* One link: nobody has counted its subdirectories. */
+static int mirror_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+{
+	st->st_mode |= fs->ctx.conf->dir_mode & ~(mode_t)0222;
+	if (node->entry.mtime_us)
+		*mtime_us = node->entry.mtime_us;
+	return 0;
+}
+
+static uint64_t mirror_parent(const struct node *directory)
+{
+	return directory->entry.parent_ino ? ino_of_mirror(false, directory->entry.parent_ino) : INO_INSIDE;
+}
+
+/* Its path in backups/, without that, and without the suffix of a dump. */
+static char *mirror_path(struct fs *fs, const struct node *node)
+{
+	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, node->entry.ino);
+	char *name = path ? strrchr(path, '/') : NULL;
+
+	if (!name)
+		return NULL;
+	if (node->entry.kind == CATALOG_ARTIFACT)
+		name[strcspn(name, ".")] = '\0';
+	return mem_printf(INSIDE_NAME "%s", path + strcspn(path, "/"));
+}
+
+const struct node_class class_inside = {
+        .type = S_IFDIR,
+        .name_s = ATTR_FOREVER_S,
+        .lookup = mirror_lookup,
+        .list = mirror_list,
+        .stat = mirror_stat,
+        .path = fixed_directory_path,
+        .why_kept = inside_why_kept,
+};
+
+const struct node_class class_inside_directory = {
+        .type = S_IFDIR,
+        .lookup = mirror_lookup,
+        .list = mirror_list,
+        .parent = mirror_parent,
+        .stat = mirror_stat,
+        .path = mirror_path,
+        .why_kept = inside_why_kept,
+};
+
+/* The directory of a dump. */
+
+char *inside_path_of(struct fs *fs, const struct node *node)
+{
+	return mirror_path(fs, node);
+}
+
+mode_t inside_dir_mode(struct fs *fs, const struct node *node)
+{
+	return fs->ctx.conf->dir_mode & ~(mode_t)0222 & (node->entry.secret ? 0700 : 07777);
+}
+
+int inside_failed(struct fs *fs, const struct node *node, char *path, int r, const struct error *err)
+{
+	_cleanup(free) char *owned = path;
+
+	if (r == -ECANCELED)
+		return r;
+	if (r == -ESTALE || r == -ENOENT) {
+		struct catalog_entry entry;
+
+		if (catalog_entry_by_ino(fs->ctx.repository->catalog, node->entry.ino, &entry) == -ENOENT)
+			return -ESTALE;
+	}
+	note_read_failure(fs, node->entry.ino, owned, r, err);
+	return r == -ESTALE ? r : -EIO;
+}
+
+int inside_dump_of(struct fs *fs, const struct node *node, struct inside_dump **ret, struct error *err)
+{
+	int r;
+
+	if (!fs->ctx.inside)
+		return error_set(err, ERROR_USAGE, ENOTSUP, "nothing looks into backups here");
+	r = inside_open(fs->ctx.inside, node->entry.ino, node->cancel, ret, err);
+	if (r == -ENOTSUP)
+		return INSIDE_UNKNOWN;
+	return r < 0 ? inside_failed(fs, node, inside_path_of(fs, node), r, err) : 0;
+}
+
+/* Any part of the dump that has the number: so what is made of it belongs to that. */
+static int begin_number(struct fs *fs, const struct node *directory, struct node *ret)
+{
+	struct error err = {0};
+	uint32_t number;
+	int r = catalog_inside_number(fs->ctx.repository->catalog, directory->entry.ino, &number, &err);
+
+	if (r == 0)
+		*ret = (struct node){.ino = ino_inside(number, INSIDE_FIXED, 0),
+		                     .entry = directory->entry,
+		                     .cancel = directory->cancel};
+	else if (r != -ENOENT)
+		log_error("the number of a dump could not be kept: %s", err.message);
+	return r;
+}
+
+static const struct fixed_part {
+	const char *name;
+	uint32_t part;
+	const struct node_class *class;
+} fixed_parts[] = {
+        {TABLES_NAME, PART_TABLES, &class_inside_tables},
+        {BLOBS_NAME, PART_BLOBS, &class_inside_blobs},
+};
+
+static void node_of_part(const struct node *like, const struct fixed_part *part, struct node *ret)
+{
+	node_inside(like, INSIDE_FIXED, part->part, ret);
+	ret->class = part->class;
+}
+
+static int dump_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
+{
+	struct node like;
+	int r = begin_number(fs, directory, &like);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(fixed_parts); i++) {
+		if (strcmp(name, fixed_parts[i].name) == 0) {
+			node_of_part(&like, &fixed_parts[i], ret);
+			return 0;
+		}
+	}
+	return inside_text_child(&like, name, ret);
+}
+
+static int dump_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+{
+	struct node like, node;
+	int r = begin_number(fs, directory, &like);
+
+	if (r < 0)
+		return r;
+	for (unsigned i = listing_position(after); i < ARRAY_SIZE(fixed_parts); i++) {
+		node_of_part(&like, &fixed_parts[i], &node);
+		if (!listing_add(l, fixed_parts[i].name, &node, OFFSET_FIXED + (off_t)i))
+			return 0;
+	}
+	inside_text_list(fs, &like, after, l);
+	return 0;
+}
+
+static int dump_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+{
+	st->st_mode |= inside_dir_mode(fs, node);
+	st->st_nlink = 2 + ARRAY_SIZE(fixed_parts);
+	*mtime_us = node->entry.mtime_us;
+	return 0;
+}
+
+const struct node_class class_inside_dump = {
+        .type = S_IFDIR,
+        .waits = true,
+        .lookup = dump_lookup,
+        .list = dump_list,
+        .parent = mirror_parent,
+        .stat = dump_stat,
+        .path = mirror_path,
+        .why_kept = inside_why_kept,
+};

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The texts in the directory of a dump. Each is a row of a table: what pg_restore says of the dump, made when somebody asks for it. A
+ * dump that cannot be looked into has texts that say why.
+ */
+#include "asked.h"
+#include "dir.h"
+#include "inside.h"
+#include "made_file.h"
+#include "text.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+
+#include <errno.h>
+#include <string.h>
+
+/* Texts that only say why there is nothing else are kept no longer than until the next one is asked for: what is
+ * missing may be there then. */
+static atomic_uint_least64_t reasons;
+
+static uint64_t text_of_dump(struct fs *fs, const struct node *node)
+{
+	return atomic_load(&reasons) + 1;
+}
+
+static int write_reason(const struct error *err, const char *prefix, struct spool *out)
+{
+	spool_appendf(out, "%s%s\n", prefix,
+	              err->message[0] ? err->message : "this dump cannot be looked into");
+	atomic_fetch_add(&reasons, 1);
+	return spool_error(out);
+}
+
+/* @write: one of the library's; @prefix: what a reason has before it, so that the text stays what its name says. */
+static int write_text(struct fs *fs, const struct node *node, const char *prefix,
+                      int (*write)(struct inside_dump *dump, struct cancel *cancel, struct spool *out,
+                                   struct error *err),
+                      struct spool *out)
+{
+	_cleanup(inside_dump) struct inside_dump *dump = NULL;
+	struct error err = {0};
+	int r = inside_dump_of(fs, node, &dump, &err);
+
+	if (r == INSIDE_UNKNOWN)
+		return write_reason(&err, prefix, out);
+	if (r < 0)
+		return r;
+	r = write(dump, node->cancel, out, &err);
+	if (r == -ENOENT && spool_size(out) == 0)
+		return write_reason(&err, prefix, out);
+	return r < 0 ? inside_failed(fs, node, node_path(fs, node), r, &err) : 0;
+}
+
+static int write_toc(struct fs *fs, const struct node *node, struct spool *out)
+{
+	return write_text(fs, node, "; ", inside_write_toc, out);
+}
+
+static int write_schema(struct fs *fs, const struct node *node, struct spool *out)
+{
+	return write_text(fs, node, "-- ", inside_write_schema, out);
+}
+
+static const struct made_file inside_texts[] = {
+        {.number = 0, .name = "toc.txt", .write = write_toc, .generation = text_of_dump},
+        {.number = 1, .name = "schema.sql", .write = write_schema, .generation = text_of_dump},
+};
+
+static void node_of_text(const struct node *like, const struct made_file *text, struct node *ret)
+{
+	node_inside(like, INSIDE_FIXED, PART_TEXTS + text->number, ret);
+	ret->class = &class_inside_text;
+	ret->file = text;
+}
+
+int inside_text_load(struct fs *fs, uint32_t part, struct node *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(inside_texts); i++) {
+		if (PART_TEXTS + inside_texts[i].number == part) {
+			ret->class = &class_inside_text;
+			ret->file = &inside_texts[i];
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int inside_text_child(const struct node *directory, const char *name, struct node *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(inside_texts); i++) {
+		if (strcmp(name, inside_texts[i].name) == 0) {
+			node_of_text(directory, &inside_texts[i], ret);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+#define POSITION_TEXTS 2 /* behind tables/ and blobs/ */
+
+bool inside_text_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(inside_texts); i++) {
+		unsigned position = POSITION_TEXTS + inside_texts[i].number;
+		struct node node;
+
+		node_of_text(directory, &inside_texts[i], &node);
+		if (position >= listing_position(after) &&
+		    !listing_add(l, inside_texts[i].name, &node, OFFSET_FIXED + (off_t)position))
+			return false;
+	}
+	return true;
+}
+
+static int text_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+{
+	_cleanup(text) struct text *text = NULL;
+	int r = text_open(fs, node, &text);
+
+	if (r < 0)
+		return r;
+	st->st_mode |= file_permissions(fs, node) & 0444;
+	st->st_size = (off_t)text_bytes(text);
+	*mtime_us = node->entry.mtime_us;
+	return 0;
+}
+
+static char *text_path(struct fs *fs, const struct node *node)
+{
+	_cleanup(free) char *path = inside_path_of(fs, node);
+
+	return path ? mem_printf("%s/%s", path, node->file->name) : NULL;
+}
+
+struct text_opening {
+	struct later later;
+	struct node node;
+	struct fuse_file_info fi;
+	struct catalog_audit reader;
+};
+
+static void note_text_reading(struct text_opening *o)
+{
+	_cleanup(free) char *path = text_path(o->later.fs, &o->node);
+
+	audit(o->later.fs, &o->reader, "read", path ? path : "a removed backup", 0, "");
+}
+
+static void open_text(void *arg)
+{
+	struct text_opening *o = arg;
+	struct text *text = NULL;
+	int r = text_open(o->later.fs, &o->node, &text);
+
+	if (r == 0)
+		note_text_reading(o);
+	if (!later_claim(&o->later))
+		text_unref(text);
+	else if (r < 0)
+		fuse_reply_err(o->later.pending.req, r == -ECANCELED ? EINTR : -r);
+	else
+		reply_open(o->later.pending.req, text_handle_new(o->later.fs, &o->node, text, NULL), &o->fi);
+	later_end(&o->later);
+	free(o);
+}
+
+static int text_begin_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
+                           struct handle **ret_handle, struct error *err)
+{
+	struct fs *fs = fs_of(req);
+	struct text_opening *o = mem_alloc(sizeof(*o));
+
+	o->node = *node;
+	o->node.cancel = &o->later.cancel;
+	o->fi = *fi;
+	caller_of(req, &o->reader);
+	if (later_begin(&o->later, fs, req))
+		workers_add(fs->lookers, open_text, o);
+	else
+		free(o);
+	return OPENED_LATER;
+}
+
+const struct node_class class_inside_text = {
+        .type = S_IFREG,
+        .name_s = ATTR_FOREVER_S,
+        .waits = true,
+        .stat_is_costly = true,
+        .stat = text_stat,
+        .path = text_path,
+        .open = text_begin_open,
+        .why_kept = inside_why_kept,
+};

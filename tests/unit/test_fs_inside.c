@@ -1,0 +1,703 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * inside/ over a real catalog and a library that is made up: this program has functions of keepfs/inside.h of its own, so that
+ * a dump can have a hundred thousand tables, and a read waits as long as the test wants.
+ */
+#include "fs_test.h"
+
+#include "../../src/fs/inside.h"
+
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/inside.h>
+#include <keepfs/codec/table_name.h>
+#include <keepfs/inside.h>
+
+#define STEM         "20261120T020000Z"
+#define DUMP_DIR     "inside/full/" STEM
+#define MANY_TABLES  100000
+#define TABLE_BYTES  300000
+#define MEASURED     7777
+
+/* What the library does in this test. */
+static struct made_up {
+	uint32_t tables;
+	int open_result;     /* of opening */
+	int read_result;     /* 0: the bytes */
+	enum error_class error;
+	bool is_short;       /* the rows end before they should */
+	atomic_bool waits;   /* a read waits until it is given up */
+	atomic_bool waiting; /* it does */
+	atomic_uint measured, opened, reads;
+	uint64_t offsets[64]; /* of the reads, in their order */
+} lib;
+
+struct inside_dump {
+	uint64_t ino;
+};
+
+static const struct {
+	const char *schema, *table;
+} names[] = {
+        {"public", "orders"}, {"public", "a/b"}, {"a.b", "c"}, {"public", ".hidden"}, {"public", "Größe \"x\"\n"},
+        /* cut */
+        {"///////////////////////////////////////////////////////////////",
+         "///////////////////////////////////////////////////////////////"},
+};
+
+int inside_open(struct inside *in, uint64_t artifact_ino, struct cancel *cancel, struct inside_dump **ret,
+                struct error *err)
+{
+	if (lib.open_result < 0)
+		return error_set(err, lib.error, -lib.open_result, "made up: it cannot be opened");
+	lib.opened++;
+	*ret = mem_alloc(sizeof(**ret));
+	(*ret)->ino = artifact_ino;
+	return 0;
+}
+
+struct inside_dump *inside_close(struct inside_dump *d)
+{
+	if (d)
+		lib.opened--;
+	free(d);
+	return NULL;
+}
+
+uint32_t inside_tables(const struct inside_dump *d)
+{
+	return lib.tables;
+}
+
+int inside_table(struct inside_dump *d, uint32_t number, struct inside_table *ret, struct error *err)
+{
+	const char *schema = "many", *table;
+	char made_up[32];
+
+	if (number < 1 || number > lib.tables)
+		return -ENOENT;
+	snprintf(made_up, sizeof(made_up), "t%u", number);
+	table = made_up;
+	if (number <= ARRAY_SIZE(names)) {
+		schema = names[number - 1].schema;
+		table = names[number - 1].table;
+	}
+	*ret = (struct inside_table){.number = number,
+	                             .schema = mem_alloc(strlen(schema) + strlen(table) + 2),
+	                             .bytes = number == 2 ? INSIDE_NOT_KNOWN : TABLE_BYTES};
+	strcpy(ret->schema, schema);
+	ret->table = ret->schema + strlen(schema) + 1;
+	strcpy(ret->schema + strlen(schema) + 1, table);
+	return 0;
+}
+
+int inside_find_table(struct inside_dump *d, const char *schema, const char *table, uint32_t *ret_number)
+{
+	if (str_equal(schema, "many")) {
+		*ret_number = (uint32_t)strtoul(table + 1, NULL, 10);
+		return *ret_number > ARRAY_SIZE(names) && *ret_number <= lib.tables ? 0 : -ENOENT;
+	}
+	for (uint32_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (str_equal(names[i].schema, schema) && str_equal(names[i].table, table)) {
+			*ret_number = i + 1;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int inside_measure(struct inside_dump *d, uint32_t number, struct cancel *cancel, struct inside_table *ret,
+                   struct error *err)
+{
+	int r = inside_table(d, number, ret, err);
+
+	lib.measured++;
+	if (r == 0)
+		ret->bytes = MEASURED;
+	return r;
+}
+
+static char byte_at(uint64_t offset)
+{
+	return (char)('a' + offset % 26);
+}
+
+ssize_t inside_pread(struct inside_dump *d, uint32_t number, struct cancel *cancel, void *buf, size_t len,
+                     uint64_t offset, struct error *err)
+{
+	lib.offsets[lib.reads++ % ARRAY_SIZE(lib.offsets)] = offset;
+	if (atomic_load(&lib.waits)) {
+		atomic_store(&lib.waiting, true);
+		while (!cancel_sleep_ms(cancel, 60000))
+			;
+		return -ECANCELED;
+	}
+	if (lib.read_result < 0)
+		return error_set(err, lib.error, -lib.read_result, "made up: it cannot be read");
+	for (size_t i = 0; i < len; i++)
+		((char *)buf)[i] = byte_at(offset + i);
+	return (ssize_t)(lib.is_short ? len / 2 : len);
+}
+
+int inside_blobs(struct inside_dump *d, struct cancel *cancel, uint32_t *ret_count, struct error *err)
+{
+	*ret_count = 3;
+	return 0;
+}
+
+int inside_blob(struct inside_dump *d, uint32_t index, struct cancel *cancel, struct inside_blob *ret,
+                struct error *err)
+{
+	*ret = (struct inside_blob){.oid = index == 2 ? UINT32_MAX : 16384 + index, .bytes = 10};
+	return index < 3 ? 0 : -ENOENT;
+}
+
+int inside_find_blob(struct inside_dump *d, uint32_t oid, struct cancel *cancel, struct inside_blob *ret,
+                     struct error *err)
+{
+	*ret = (struct inside_blob){.oid = oid, .bytes = 10};
+	return oid == 16384 || oid == 16385 || oid == UINT32_MAX ? 0 : -ENOENT;
+}
+
+ssize_t inside_blob_pread(struct inside_dump *d, uint32_t oid, struct cancel *cancel, void *buf, size_t len,
+                          uint64_t offset, struct error *err)
+{
+	memset(buf, 'B', len);
+	return (ssize_t)len;
+}
+
+int inside_write_toc(struct inside_dump *d, struct cancel *cancel, struct spool *out, struct error *err)
+{
+	spool_append(out, ";toc\n", 5);
+	return 0;
+}
+
+int inside_write_schema(struct inside_dump *d, struct cancel *cancel, struct spool *out, struct error *err)
+{
+	return error_set(err, ERROR_USAGE, ENOENT, "made up: no pg_restore is new enough");
+}
+
+static int set_up_inside(void **state)
+{
+	struct fixture *f;
+
+	lib = (struct made_up){.tables = ARRAY_SIZE(names)};
+	set_up(state);
+	f = *state;
+	f->fs->ctx.inside = (struct inside *)f; /* nobody looks into it here */
+	add_some(f);
+	return 0;
+}
+
+static int tear_down_inside(void **state)
+{
+	tear_down(state);
+	assert_int_equal(lib.opened, 0);
+	return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_inside, tear_down_inside)
+
+static void it_mirrors_the_backups(void **state)
+{
+	struct fixture *f = *state;
+	struct node node;
+	struct stat st;
+
+	add(f, "tenants/acme/" DUMP, false, NULL);
+	assert_lists(f, "inside", "./ ../ full/ tenants/ ");
+	assert_lists(f, "inside/full", "./ ../ 20261120T020000Z/ 20261121T020000Z/ 20261122T020000Z/ ");
+	assert_lists(f, "inside/tenants", "./ ../ acme/ ");
+	assert_lists(f, "inside/tenants/acme", "./ ../ " STEM "/ ");
+	assert_lists(f, DUMP_DIR, "./ ../ tables/ blobs/ toc.txt schema.sql ");
+	assert_int_equal(find(f, DUMP_DIR "/nothing", &node), -ENOENT);
+	assert_int_equal(find(f, DUMP_DIR ".dump", &node), -ENOENT);
+	assert_int_equal(find(f, "inside/full/" DUMP, &node), -ENOENT);
+	assert_int_equal(find(f, "inside/nothing", &node), -ENOENT);
+	st = stat_at(f, DUMP_DIR);
+	assert_int_equal(st.st_mode, S_IFDIR | 0550);
+	assert_int_equal(st.st_nlink, 4);
+	assert_int_equal(st.st_mtim.tv_sec, FINISHED);
+	assert_int_equal(stat_at(f, "inside/full").st_nlink, 1);
+	assert_int_equal(stat_at(f, DUMP_DIR "/toc.txt").st_size, 5);
+	assert_int_equal(stat_at(f, DUMP_DIR "/toc.txt").st_mode, S_IFREG | 0440);
+}
+
+/* Numbers are all different, have their region for themselves, and lead back. */
+static void numbers(void **state)
+{
+	static const char *const paths[] = {
+	        "inside",
+	        "inside/full",
+	        "inside/full/20261121T020000Z",
+	        "inside/full/20261121T020000Z/tables",
+	        DUMP_DIR,
+	        DUMP_DIR "/tables",
+	        DUMP_DIR "/blobs",
+	        DUMP_DIR "/toc.txt",
+	        DUMP_DIR "/schema.sql",
+	        DUMP_DIR "/tables/public.orders.tsv",
+	        DUMP_DIR "/tables/public.a%2Fb.tsv",
+	        DUMP_DIR "/blobs/16384",
+	        DUMP_DIR "/blobs/4294967295",
+	};
+	struct fixture *f = *state;
+	struct node node, parent;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		uint64_t ino = ino_at(f, paths[i]);
+
+		for (size_t j = 0; j < i; j++)
+			assert_true(ino != ino_at(f, paths[j]));
+		assert_true(i == 0 ? ino == INO_INSIDE : ino >> 59 == 1);
+		assert_int_equal(node_load(f->fs, ino, &node), 0);
+		assert_true(node.ino == ino);
+		if (!node_is_directory(&node))
+			continue;
+		assert_int_equal(node_load(f->fs, node_parent(&node), &parent), 0);
+		assert_true(node_is_directory(&parent));
+	}
+	assert_int_equal(find(f, DUMP_DIR "/tables", &node), 0);
+	assert_true(node_parent(&node) == ino_at(f, DUMP_DIR));
+	assert_int_equal(find(f, DUMP_DIR, &node), 0);
+	assert_true(node_parent(&node) == ino_at(f, "inside/full"));
+	assert_int_equal(find(f, "inside/full", &node), 0);
+	assert_true(node_parent(&node) == INO_INSIDE);
+	assert_int_equal(node_load(f->fs, ino_inside(99, INSIDE_TSV, 1), &node), -ENOENT);
+	assert_int_equal(node_load(f->fs, ino_inside(1, INSIDE_FIXED, 9), &node), -ENOENT);
+}
+
+static void tables_have_names(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *listed = NULL;
+	char *rest, *name;
+	struct node node;
+	unsigned count = 0;
+
+	listed = list(f, DUMP_DIR "/blobs", 4096, true);
+	assert_string_equal(listed, "./ ../ 16384 16385 4294967295 ");
+	free(take_ptr(&listed));
+	listed = list(f, DUMP_DIR "/tables", 4096, true);
+	assert_true(str_starts(listed, "./ ../ public.orders.tsv public.a%2Fb.tsv a%2Eb.c.tsv public.%2Ehidden.tsv "
+	                               "public.Größe \"x\"%0A.tsv %2F%2F"));
+	for (uint32_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char path[512], file[NAME_MAX_BYTES];
+
+		table_name_format(names[i].schema, names[i].table, ".tsv", file);
+		snprintf(path, sizeof(path), DUMP_DIR "/tables/%s", file);
+		assert_non_null(strstr(listed, file));
+		assert_int_equal(find(f, path, &node), 0);
+		assert_int_equal(inside_part_of(&node), i + 1);
+	}
+	rest = listed;
+	while ((name = strsep(&rest, " ")))
+		count += str_ends(name, ".tsv");
+	assert_int_equal(count, ARRAY_SIZE(names));
+	assert_int_equal(find(f, DUMP_DIR "/tables/public.orders", &node), -ENOENT);
+	assert_int_equal(find(f, DUMP_DIR "/tables/public.order%73.tsv", &node), -ENOENT);
+	assert_int_equal(find(f, DUMP_DIR "/tables/%2F%~0123456789ABCDEF.tsv", &node), -ENOENT);
+	assert_int_equal(find(f, DUMP_DIR "/blobs/016384", &node), -ENOENT);
+	assert_int_equal(find(f, DUMP_DIR "/blobs/16386", &node), -ENOENT);
+	assert_int_equal(find(f, DUMP_DIR "/blobs/4294967296", &node), -ENOENT);
+}
+
+static void many_tables_are_listed_by_pages(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *listed = NULL;
+	const char *at;
+	struct node node;
+
+	lib.tables = MANY_TABLES;
+	listed = list(f, DUMP_DIR "/tables", 32768, false);
+	at = strstr(listed, "many.t7.tsv ");
+	for (uint32_t number = ARRAY_SIZE(names) + 1; number <= MANY_TABLES; number++) {
+		char name[32];
+		int len = snprintf(name, sizeof(name), "many.t%u.tsv ", number);
+
+		if (strncmp(at, name, (size_t)len) != 0)
+			fail_msg("%s is not there", name);
+		at += len;
+	}
+	assert_string_equal(at, "");
+	assert_int_equal(find(f, DUMP_DIR "/tables/many.t99999.tsv", &node), 0);
+	assert_int_equal(find(f, DUMP_DIR "/tables/many.t100001.tsv", &node), -ENOENT);
+}
+
+static void what_is_not_known_is_measured_once(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *listed = NULL;
+
+	assert_int_equal(stat_at(f, DUMP_DIR "/tables/public.orders.tsv").st_size, TABLE_BYTES);
+	/* A listing waits for nothing. */
+	listed = list(f, DUMP_DIR "/tables", 4096, true);
+	assert_int_equal(lib.measured, 0);
+	assert_int_equal(stat_at(f, DUMP_DIR "/tables/public.a%2Fb.tsv").st_size, MEASURED);
+	assert_int_equal(stat_at(f, DUMP_DIR "/tables/public.a%2Fb.tsv").st_size, MEASURED);
+	assert_int_equal(lib.measured, 1);
+	assert_int_equal(stat_at(f, DUMP_DIR "/tables/public.a%2Fb.tsv").st_blocks, (MEASURED + 511) / 512);
+	assert_int_equal(stat_at(f, DUMP_DIR "/blobs/16384").st_size, 10);
+}
+
+/* Reading. */
+
+static int64_t try_open(struct fixture *f, uint64_t ino)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fuse_open_in how = {.flags = O_RDONLY};
+	ssize_t n = ask(f, FUSE_OPEN, ino, &how, sizeof(how), answer);
+
+	return n < 0 ? n : (int64_t)((const struct fuse_open_out *)answer)->fh;
+}
+
+static ssize_t try_read(struct fixture *f, uint64_t ino, int64_t fh, uint64_t offset, uint32_t size, char *answer)
+{
+	struct fuse_read_in in = {.fh = (uint64_t)fh, .offset = offset, .size = size};
+
+	return ask(f, FUSE_READ, ino, &in, sizeof(in), answer);
+}
+
+static void release(struct fixture *f, uint64_t ino, int64_t fh)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fuse_release_in in = {.fh = (uint64_t)fh};
+
+	assert_int_equal(ask(f, FUSE_RELEASE, ino, &in, sizeof(in), answer), 0);
+}
+
+static void take_audit(void *arg, const struct catalog_audit *entry)
+{
+	str_appendf(arg, "%s %s %s: %s\n", entry->action, entry->object, entry->result, entry->detail);
+}
+
+static void assert_audited(struct fixture *f, const char *line)
+{
+	_cleanup(str) struct str lines = {0};
+
+	fs_finish_commands(f->fs);
+	assert_int_equal(catalog_audits(f->catalog, 0, take_audit, &lines), 0);
+	if (!strstr(str_text(&lines), line))
+		fail_msg("%s", str_text(&lines));
+}
+
+static void rows_are_read_at_any_place(void **state)
+{
+	static const uint64_t offsets[] = {0, 4096, 1, TABLE_BYTES - 10, 200000};
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, DUMP_DIR "/tables/public.orders.tsv");
+	int64_t fh = try_open(f, ino);
+
+	assert_true(fh > 0);
+	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
+		ssize_t n = try_read(f, ino, fh, offsets[i], 4096, answer);
+
+		assert_int_equal(n, i == 3 ? 10 : 4096);
+		for (ssize_t at = 0; at < n; at++)
+			assert_int_equal(answer[at], byte_at(offsets[i] + (uint64_t)at));
+	}
+	assert_int_equal(try_read(f, ino, fh, TABLE_BYTES, 4096, answer), 0);
+	assert_int_equal(try_read(f, ino, fh, TABLE_BYTES * 3, 4096, answer), 0);
+	release(f, ino, fh);
+	assert_audited(f, "read " DUMP_DIR "/tables/public.orders.tsv ok: 16394 of 300000 bytes in 7 requests, 0 failed\n");
+}
+
+static void a_large_object_is_read(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, DUMP_DIR "/blobs/16385");
+	int64_t fh = try_open(f, ino);
+
+	assert_int_equal(try_read(f, ino, fh, 0, 4096, answer), 10);
+	assert_memory_equal(answer, "BBBBBBBBBB", 10);
+	release(f, ino, fh);
+	assert_audited(f, "read " DUMP_DIR "/blobs/16385 ok: 10 of 10 bytes in 1 requests, 0 failed\n");
+}
+
+static void a_failure_says_why(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, DUMP_DIR "/tables/public.orders.tsv");
+	int64_t fh = try_open(f, ino);
+	_cleanup(free) char *first = NULL, *second = NULL;
+
+	lib.read_result = -ETIMEDOUT;
+	lib.error = ERROR_UNAVAILABLE;
+	assert_int_equal(try_read(f, ino, fh, 0, 4096, answer), -EIO);
+	first = last_error(f);
+	assert_non_null(strstr(first, DUMP_DIR "/tables/public.orders.tsv"));
+	assert_non_null(strstr(first, "made up: it cannot be read"));
+	assert_false(catalog_is_damaged(f->catalog, ino_at(f, "backups/full/" DUMP)));
+	lib.read_result = -EBADMSG;
+	lib.error = ERROR_CORRUPT;
+	assert_int_equal(try_read(f, ino, fh, 0, 4096, answer), -EIO);
+	assert_true(catalog_is_damaged(f->catalog, ino_at(f, "backups/full/" DUMP)));
+	release(f, ino, fh);
+	assert_audited(f, "read " DUMP_DIR "/tables/public.orders.tsv failed: 0 of 300000 bytes in 0 requests, 2 failed\n");
+}
+
+/* The kernel would take what is missing for zeros. */
+static void rows_that_end_too_early_are_a_failure(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, DUMP_DIR "/tables/public.orders.tsv");
+	int64_t fh = try_open(f, ino);
+
+	lib.is_short = true;
+	assert_int_equal(try_read(f, ino, fh, 0, 4096, answer), -EIO);
+	release(f, ino, fh);
+}
+
+static void a_removed_dump(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, DUMP_DIR "/tables/public.orders.tsv");
+	uint64_t artifact_ino = ino_at(f, "backups/full/" DUMP);
+	int64_t fh = try_open(f, ino);
+	struct node node;
+
+	assert_int_equal(try_read(f, ino, fh, 0, 4096, answer), 4096);
+	assert_int_equal(catalog_entomb_artifact(f->catalog, artifact_ino, NULL, NULL), 0);
+	assert_int_equal(try_read(f, ino, fh, 0, 4096, answer), -ESTALE);
+	assert_int_equal(find(f, DUMP_DIR, &node), -ENOENT);
+	assert_int_equal(node_load(f->fs, ino, &node), -ENOENT);
+	assert_lists(f, "inside/full", "./ ../ 20261121T020000Z/ 20261122T020000Z/ ");
+	release(f, ino, fh);
+}
+
+/* Sends a request without waiting for its answer; returns its number. */
+static uint64_t send_read(struct fixture *f, uint64_t ino, int64_t fh, uint64_t offset)
+{
+	struct {
+		struct fuse_in_header head;
+		struct fuse_read_in in;
+	} message = {.head = {.len = sizeof(message), .opcode = FUSE_READ, .unique = f->unique += 2, .nodeid = ino},
+	             .in = {.fh = (uint64_t)fh, .offset = offset, .size = 4096}};
+
+	assert_int_equal(write(f->kernel, &message, sizeof(message)), sizeof(message));
+	serve_one(f->fs->session);
+	return message.head.unique;
+}
+
+static void wait_for_read(void)
+{
+	while (!atomic_load(&lib.waiting))
+		sched_yield();
+}
+
+/* Others are not held up meanwhile. */
+static void an_interrupt_ends_a_read(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, DUMP_DIR "/tables/public.orders.tsv");
+	int64_t fh = try_open(f, ino);
+	struct {
+		struct fuse_in_header head;
+		struct fuse_interrupt_in in;
+	} interrupt = {.head = {.len = sizeof(interrupt), .opcode = FUSE_INTERRUPT, .unique = 1001}};
+
+	atomic_store(&lib.waits, true);
+	interrupt.in.unique = send_read(f, ino, fh, 0);
+	wait_for_read();
+	assert_int_equal(write(f->kernel, &interrupt, sizeof(interrupt)), sizeof(interrupt));
+	serve_one(f->fs->session);
+	assert_int_equal(receive(f, answer, sizeof(answer), 0), -EINTR);
+	atomic_store(&lib.waits, false);
+	assert_int_equal(try_read(f, ino, fh, 0, 4096, answer), 4096);
+	release(f, ino, fh);
+}
+
+static void a_closed_descriptor_ends_a_read(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, DUMP_DIR "/tables/public.orders.tsv");
+	int64_t fh = try_open(f, ino);
+	struct fuse_out_header heads[2];
+	struct {
+		struct fuse_in_header head;
+		struct fuse_flush_in in;
+	} flush = {.head = {.len = sizeof(flush), .opcode = FUSE_FLUSH, .unique = 1003, .nodeid = ino, .pid = 77},
+	           .in = {.fh = (uint64_t)fh}};
+	struct {
+		struct fuse_in_header head;
+		struct fuse_read_in in;
+	} message = {.head = {.len = sizeof(message), .opcode = FUSE_READ, .unique = 1001, .nodeid = ino, .pid = 77},
+	             .in = {.fh = (uint64_t)fh, .size = 4096}};
+
+	atomic_store(&lib.waits, true);
+	assert_int_equal(write(f->kernel, &message, sizeof(message)), sizeof(message));
+	serve_one(f->fs->session);
+	wait_for_read();
+	assert_int_equal(write(f->kernel, &flush, sizeof(flush)), sizeof(flush));
+	serve_one(f->fs->session);
+	for (int i = 0; i < 2; i++)
+		assert_true(recv(f->kernel, &heads[i], sizeof(heads[i]), 0) > 0);
+	assert_true(heads[0].unique + heads[1].unique == 1001 + 1003);
+	assert_int_equal(heads[0].error + heads[1].error, -EINTR);
+	release(f, ino, fh);
+	assert_int_equal(lib.reads, 1);
+	(void)answer;
+}
+
+/* The kernel's requests come in any order; the rows are read in theirs. */
+static void reads_are_put_into_order(void **state)
+{
+	static const uint64_t sent[] = {0, 12288, 4096, 8192};
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, DUMP_DIR "/tables/public.orders.tsv"), first = 0;
+	int64_t fh = try_open(f, ino);
+	struct {
+		struct fuse_in_header head;
+		struct fuse_interrupt_in in;
+	} interrupt = {.head = {.len = sizeof(interrupt), .opcode = FUSE_INTERRUPT, .unique = 1001}};
+
+	/* The first one waits until all are there. */
+	atomic_store(&lib.waits, true);
+	for (size_t i = 0; i < ARRAY_SIZE(sent); i++) {
+		uint64_t unique = send_read(f, ino, fh, sent[i]);
+
+		if (i == 0) {
+			first = unique;
+			wait_for_read();
+		}
+	}
+	atomic_store(&lib.waits, false);
+	interrupt.in.unique = first;
+	assert_int_equal(write(f->kernel, &interrupt, sizeof(interrupt)), sizeof(interrupt));
+	serve_one(f->fs->session);
+	for (size_t i = 0; i < ARRAY_SIZE(sent); i++)
+		assert_true(recv(f->kernel, answer, sizeof(answer), 0) > 0);
+	assert_int_equal(lib.reads, 4);
+	for (uint64_t i = 0; i < 4; i++)
+		assert_int_equal(lib.offsets[i], i * 4096);
+	release(f, ino, fh);
+}
+
+/* Its end does not wait for the store. */
+static void the_end_of_the_mount_ends_all_waiting(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, DUMP_DIR "/tables/public.orders.tsv");
+	int64_t fh = try_open(f, ino);
+
+	atomic_store(&lib.waits, true);
+	send_read(f, ino, fh, 0);
+	wait_for_read();
+	fs_finish_commands(f->fs);
+}
+
+static char *text_at(struct fixture *f, const char *path)
+{
+	static char answer[MESSAGE_BYTES];
+	uint64_t ino = ino_at(f, path);
+	int64_t fh = try_open(f, ino);
+	ssize_t n = try_read(f, ino, fh, 0, 4096, answer);
+
+	assert_true(n >= 0);
+	release(f, ino, fh);
+	return mem_printf("%.*s", (int)n, answer);
+}
+
+static void texts(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *toc = text_at(f, DUMP_DIR "/toc.txt"), *schema = text_at(f, DUMP_DIR "/schema.sql");
+
+	assert_string_equal(toc, ";toc\n");
+	assert_string_equal(schema, "-- made up: no pg_restore is new enough\n");
+	assert_int_equal(stat_at(f, DUMP_DIR "/schema.sql").st_size, strlen(schema));
+	assert_audited(f, "read " DUMP_DIR "/toc.txt ok: \n");
+}
+
+static void a_dump_that_is_not_understood_says_so(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *toc = NULL, *again = NULL;
+	struct node node;
+
+	lib.open_result = -ENOTSUP;
+	lib.error = ERROR_USAGE;
+	toc = text_at(f, DUMP_DIR "/toc.txt");
+	assert_string_equal(toc, "; made up: it cannot be opened\n");
+	assert_lists(f, DUMP_DIR, "./ ../ tables/ blobs/ toc.txt schema.sql ");
+	assert_lists(f, DUMP_DIR "/tables", "./ ../ ");
+	assert_lists(f, DUMP_DIR "/blobs", "./ ../ ");
+	assert_int_equal(find(f, DUMP_DIR "/tables/public.orders.tsv", &node), -ENOENT);
+	/* A newer keepfs, or pg_restore, is not waited for until the next mount. */
+	lib.open_result = 0;
+	again = text_at(f, DUMP_DIR "/toc.txt");
+	assert_string_equal(again, ";toc\n");
+}
+
+static void a_dump_that_cannot_be_opened(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fuse_read_in in = {.size = 4096};
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, DUMP_DIR "/tables"), file_ino = ino_at(f, DUMP_DIR "/tables/public.a%2Fb.tsv");
+	_cleanup(free) char *error = NULL;
+	struct node node;
+
+	lib.open_result = -EBADMSG;
+	lib.error = ERROR_CORRUPT;
+	assert_int_equal(find(f, DUMP_DIR "/tables/public.orders.tsv", &node), -EIO);
+	assert_int_equal(try_open(f, file_ino), -EIO);
+	in.offset = 2; /* behind ".." */
+	assert_int_equal(ask(f, FUSE_READDIR, ino, &in, sizeof(in), answer), -EIO);
+	error = last_error(f);
+	assert_non_null(strstr(error, "made up: it cannot be opened"));
+	assert_true(catalog_is_damaged(f->catalog, ino_at(f, "backups/full/" DUMP)));
+}
+
+static void nothing_can_be_removed_or_written(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fuse_open_in how = {.flags = O_WRONLY};
+	struct fixture *f = *state;
+	_cleanup(free) char *error = NULL;
+
+	assert_int_equal(try_remove(f, FUSE_UNLINK, DUMP_DIR "/tables", "public.orders.tsv"), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_UNLINK, DUMP_DIR, "toc.txt"), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_RMDIR, DUMP_DIR, "tables"), -EPERM);
+	assert_int_equal(try_remove(f, FUSE_RMDIR, "inside/full", STEM), -EPERM);
+	error = last_error(f);
+	assert_non_null(strstr(error, DUMP_DIR "/tables/public.orders.tsv"));
+	assert_non_null(strstr(error, "inside/ only shows what is in the backups: remove them in backups/"));
+	assert_int_equal(ask(f, FUSE_OPEN, ino_at(f, DUMP_DIR "/tables/public.orders.tsv"), &how, sizeof(how), answer),
+	                 -EPERM);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+	        TEST(it_mirrors_the_backups),
+	        TEST(numbers),
+	        TEST(tables_have_names),
+	        TEST(many_tables_are_listed_by_pages),
+	        TEST(what_is_not_known_is_measured_once),
+	        TEST(rows_are_read_at_any_place),
+	        TEST(a_large_object_is_read),
+	        TEST(a_failure_says_why),
+	        TEST(rows_that_end_too_early_are_a_failure),
+	        TEST(a_removed_dump),
+	        TEST(an_interrupt_ends_a_read),
+	        TEST(a_closed_descriptor_ends_a_read),
+	        TEST(reads_are_put_into_order),
+	        TEST(the_end_of_the_mount_ends_all_waiting),
+	        TEST(texts),
+	        TEST(a_dump_that_is_not_understood_says_so),
+	        TEST(a_dump_that_cannot_be_opened),
+	        TEST(nothing_can_be_removed_or_written),
+	};
+
+	return cmocka_run_group_tests_name("fs_inside", tests, NULL, NULL);
+}
