@@ -200,7 +200,8 @@ static void append_schema(struct attach_sql *a, const char *schema, struct str *
 	str_append(sql, ";\n");
 }
 
-static void append_table_name(const struct attach_sql *a, const struct attach_sql_table *table, struct str *sql)
+static void append_table_name(const struct attach_sql *a, const struct attach_sql_table *table,
+                              struct str *sql)
 {
 	_cleanup(free) char *schema = schema_for(a, table->schema);
 
@@ -218,7 +219,8 @@ static bool is_of_a_schema(const char *name)
 	return sql_is(&dot, ".") && !sql_is(&first, "pg_catalog");
 }
 
-static void append_column_definition(const struct definition *d, const char *column, bool last, struct str *sql)
+static void append_column_definition(const struct definition *d, const char *column, bool last,
+                                     struct str *sql)
 {
 	const char *collation = "", *type = definition_type(d, column, &collation);
 
@@ -250,7 +252,8 @@ static void append_options(const struct attach_sql *a, const struct attach_sql_t
 }
 
 static void append_foreign_table(const struct attach_sql *a, const struct attach_sql_table *table,
-                                 const struct copy_columns *columns, const struct definition *d, struct str *sql)
+                                 const struct copy_columns *columns, const struct definition *d,
+                                 struct str *sql)
 {
 	str_append(sql, "\nDROP FOREIGN TABLE IF EXISTS ");
 	append_table_name(a, table, sql);
@@ -278,7 +281,9 @@ static void append_passed_over(const struct attach_sql_table *table, struct str 
 	append_in_remark(sql, table->schema);
 	str_append_char(sql, '.');
 	append_in_remark(sql, table->table);
-	str_append(sql, " is not made: its rows have no columns, and a file has nothing to tell of them but their number.\n");
+	str_append(
+	        sql,
+	        " is not made: its rows have no columns, and a file has nothing to tell of them but their number.\n");
 }
 
 int attach_sql_table(struct attach_sql *a, const struct attach_sql_table *table, struct error *err)

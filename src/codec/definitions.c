@@ -157,8 +157,9 @@ static const char *end_of(const struct sql_token *t)
 /* A keyword that stands behind a type. One that is a part of a qualified name is none. */
 static bool ends_type(const struct reading *x, bool behind_dot)
 {
-	static const char *const words[] = {"COLLATE", "DEFAULT",    "NOT",       "NULL",    "CONSTRAINT", "CHECK",       "UNIQUE",
-	                                    "PRIMARY", "REFERENCES", "GENERATED", "OPTIONS", "STORAGE",    "COMPRESSION", NULL};
+	static const char *const words[] = {"COLLATE", "DEFAULT", "NOT",         "NULL",       "CONSTRAINT",
+	                                    "CHECK",   "UNIQUE",  "PRIMARY",     "REFERENCES", "GENERATED",
+	                                    "OPTIONS", "STORAGE", "COMPRESSION", NULL};
 
 	return !behind_dot && is_word_of(&x->t, words);
 }
@@ -211,7 +212,8 @@ static void skip_item(struct reading *x)
 /* Of a column that has its type from elsewhere ("x WITH OPTIONS DEFAULT 1") nothing is kept. */
 static void append_column_item(struct reading *x, struct str *record)
 {
-	static const char *const no_column[] = {"CONSTRAINT", "CHECK", "NOT", "UNIQUE", "PRIMARY", "FOREIGN", "LIKE", NULL};
+	static const char *const no_column[] = {"CONSTRAINT", "CHECK",   "NOT",  "UNIQUE",
+	                                        "PRIMARY",    "FOREIGN", "LIKE", NULL};
 	struct sql_token name = x->t;
 	struct str column = {0};
 
@@ -334,17 +336,18 @@ static int take_definition(void *arg, const char *statement, struct error *err)
 	return 0;
 }
 
-static int by_hash(const void *a, const void *b)
+static int by_record_hash(const void *a, const void *b)
 {
 	const struct indexed_record *x = a, *y = b;
 
-	return x->hash != y->hash ? (x->hash > y->hash) - (x->hash < y->hash) : (x->at > y->at) - (x->at < y->at);
+	return x->hash != y->hash ? (x->hash > y->hash) - (x->hash < y->hash)
+	                          : (x->at > y->at) - (x->at < y->at);
 }
 
 static void sort_index(struct definitions *d)
 {
 	if (!d->sorted && d->count > 0)
-		qsort(d->index, d->count, sizeof(*d->index), by_hash);
+		qsort(d->index, d->count, sizeof(*d->index), by_record_hash);
 	d->sorted = true;
 }
 
@@ -369,7 +372,8 @@ static const char *next_text(const char *text)
 	return text + strlen(text) + 1;
 }
 
-static int read_record(const struct definitions *d, const struct indexed_record *one, struct str *ret, struct error *err)
+static int read_record(const struct definitions *d, const struct indexed_record *one, struct str *ret,
+                       struct error *err)
 {
 	_cleanup(free) char *bytes = mem_alloc(one->bytes);
 	int r = spool_get(d->records, bytes, one->bytes, one->at, err);
@@ -398,8 +402,8 @@ static int find_record(const struct definitions *d, const char *schema, const ch
 	return 0;
 }
 
-static int add_record(const struct definitions *d, const char *schema, const char *table, struct definition *ret,
-                      struct error *err)
+static int add_record(const struct definitions *d, const char *schema, const char *table,
+                      struct definition *ret, struct error *err)
 {
 	struct str record = {0};
 	int r = find_record(d, schema, table, &record, err);
@@ -428,7 +432,8 @@ static const char *first_part(const struct str *record)
 	return *part ? part : NULL;
 }
 
-static int add_parents_of(const struct definitions *d, size_t child, struct definition *ret, struct error *err)
+static int add_parents_of(const struct definitions *d, size_t child, struct definition *ret,
+                          struct error *err)
 {
 	int r = 0;
 

@@ -8,7 +8,7 @@
 #include <keepfs/base/str.h>
 
 struct definitions;
-struct definitions *definitions_new(const char *directory); /* as spool_new() */
+struct definitions *definitions_new(const char *directory);  /* as spool_new() */
 struct definitions *definitions_free(struct definitions *d); /* NULL allowed; returns NULL */
 
 /** definitions_feed() - the next bytes of the text. Return: 0; 1: rows begin, nothing that comes is looked at; -ENOSPC and the like. */

@@ -80,8 +80,8 @@ static void begin_string(struct sql_statements *s)
 	s->place = IN_STRING;
 	if (s->before == '\'') /* two of them are one, within the string that seemed to end */
 		return;
-	s->escapes = s->escape_always ||
-	             ((s->before == 'E' || s->before == 'e') && !is_name_byte(s->before_that));
+	s->escapes =
+	        s->escape_always || ((s->before == 'E' || s->before == 'e') && !is_name_byte(s->before_that));
 }
 
 static void begin_tag(struct sql_statements *s)

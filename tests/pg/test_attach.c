@@ -44,7 +44,8 @@ static const struct table_to_attach {
 	const char *schema, *table, *columns, *attached;
 } tables[] = {
         {"public", "orders", "(id, at, n, m, note, tags, j)", "full_20261120t020000z.orders"},
-        {"Odd, (schema)", "orders", "(\"a \"\"column\"\"; --\", p)", "\"full_20261120t020000z_Odd, (schema)\".orders"},
+        {"Odd, (schema)", "orders", "(\"a \"\"column\"\"; --\", p)",
+         "\"full_20261120t020000z_Odd, (schema)\".orders"},
         {"public", "parent", "(id, t)", "full_20261120t020000z.parent"},
         {"public", "child", "(id, t, own)", "full_20261120t020000z.child"},
         {"public", "typed", "(x, \"the z\", tags)", "full_20261120t020000z.typed"},
@@ -117,7 +118,8 @@ static void write_attach(const char *path)
 	assert_int_equal(attach_sql_begin(a, &backup, out, &err), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
 		_cleanup(free) char *file = file_of(i);
-		const struct attach_sql_table t = {tables[i].schema, tables[i].table, tables[i].columns, file};
+		const struct attach_sql_table t = {tables[i].schema, tables[i].table, tables[i].columns,
+		                                   file};
 
 		assert_int_equal(attach_sql_table(a, &t, &err), 0);
 	}
@@ -154,8 +156,9 @@ static void must_attach(const char *path)
 /* Rows of @one that are not in @other, as texts. */
 static void expect_no_more_rows(struct pg_session *s, const char *columns, const char *one, const char *other)
 {
-	_cleanup(free) char *sql = mem_printf("SELECT count(*) FROM (SELECT ROW%s::text FROM %s EXCEPT ALL SELECT ROW%s::text FROM %s) x", columns,
-	                                      one, columns, other);
+	_cleanup(free) char *sql = mem_printf(
+	        "SELECT count(*) FROM (SELECT ROW%s::text FROM %s EXCEPT ALL SELECT ROW%s::text FROM %s) x",
+	        columns, one, columns, other);
 
 	server_expect(s, sql, "0");
 }
@@ -191,12 +194,19 @@ static void test_missing_rows_come_back(void **state)
 {
 	struct pg_session *s = server_open(DATABASE, NULL);
 
-	server_run(s, "BEGIN; DELETE FROM public.orders WHERE id BETWEEN 100 AND 149; UPDATE public.orders SET note = 'new' WHERE id = 7");
-	server_run(s, "INSERT INTO public.orders (id, at, n, m, note, tags, j) OVERRIDING SYSTEM VALUE "
-	              "SELECT * FROM full_20261120t020000z.orders o WHERE NOT EXISTS (SELECT FROM public.orders l WHERE l.id = o.id)");
+	server_run(
+	        s,
+	        "BEGIN; DELETE FROM public.orders WHERE id BETWEEN 100 AND 149; UPDATE public.orders SET note = 'new' WHERE id = 7");
+	server_run(
+	        s,
+	        "INSERT INTO public.orders (id, at, n, m, note, tags, j) OVERRIDING SYSTEM VALUE "
+	        "SELECT * FROM full_20261120t020000z.orders o WHERE NOT EXISTS (SELECT FROM public.orders l WHERE l.id = o.id)");
 	server_expect(s, "SELECT count(*) FROM public.orders", "1004");
 	server_expect(s, "SELECT sum(twice) FROM public.orders WHERE id BETWEEN 100 AND 149", "12450.00");
-	server_expect(s, "SELECT count(*) FROM public.orders l JOIN full_20261120t020000z.orders o USING (id) WHERE l.note IS DISTINCT FROM o.note", "1");
+	server_expect(
+	        s,
+	        "SELECT count(*) FROM public.orders l JOIN full_20261120t020000z.orders o USING (id) WHERE l.note IS DISTINCT FROM o.note",
+	        "1");
 	server_run(s, "ROLLBACK");
 	pg_session_free(s);
 }
@@ -209,7 +219,8 @@ static void test_schema_of_somebody_else(void **state)
 
 	server_run(s, "COMMENT ON SCHEMA full_20261120t020000z IS 'mine'");
 	assert_int_not_equal(run_attach(path, &err), 0);
-	assert_non_null(strstr(err.message, "the schema \"full_20261120t020000z\" was not made for this backup"));
+	assert_non_null(
+	        strstr(err.message, "the schema \"full_20261120t020000z\" was not made for this backup"));
 	server_expect(s, "SELECT count(*) FROM full_20261120t020000z.orders", "1004");
 	server_run(s, "COMMENT ON SCHEMA full_20261120t020000z IS 'keepfs: full/20261120T020000Z'");
 	pg_session_free(s);
@@ -220,8 +231,10 @@ static void test_all_of_it_is_taken_away(void **state)
 {
 	struct pg_session *s = server_open(DATABASE, NULL);
 
-	server_run(s, "DO $$ DECLARE c text; BEGIN FOR c IN SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace "
-	              "WHERE obj_description(oid, 'pg_namespace') = 'keepfs: full/20261120T020000Z' LOOP EXECUTE c; END LOOP; END $$");
+	server_run(
+	        s,
+	        "DO $$ DECLARE c text; BEGIN FOR c IN SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace "
+	        "WHERE obj_description(oid, 'pg_namespace') = 'keepfs: full/20261120T020000Z' LOOP EXECUTE c; END LOOP; END $$");
 	server_expect(s, "SELECT count(*) FROM pg_class WHERE relkind = 'f'", "0");
 	server_expect(s, "SELECT count(*) FROM public.orders", "1004");
 	pg_session_free(s);

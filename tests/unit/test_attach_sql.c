@@ -62,16 +62,19 @@ static char *foreign_table(const char *schema_sql, const struct attach_sql_table
 	return strndup(start, (size_t)(end - start));
 }
 
-static void expect_columns(const char *schema_sql, const char *table, const char *columns, const char *expected)
+static void expect_columns(const char *schema_sql, const char *table, const char *columns,
+                           const char *expected)
 {
-	const struct attach_sql_table one = {.schema = "public", .table = table, .columns = columns, .path = "/m/x"};
+	const struct attach_sql_table one = {
+	        .schema = "public", .table = table, .columns = columns, .path = "/m/x"};
 	static const size_t pieces[] = {1, 2, 7, 100000};
 
 	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
 		_cleanup(free) char *sql = foreign_table(schema_sql, &one, pieces[i]);
-		_cleanup(free) char *whole = mem_printf("CREATE FOREIGN TABLE \"full_20261120t020000z\".\"%s\" (\n%s) SERVER keepfs OPTIONS (filename '/m/x', "
-		                                        "format 'text', encoding 'UTF8'",
-		                                        table, expected);
+		_cleanup(free) char *whole = mem_printf(
+		        "CREATE FOREIGN TABLE \"full_20261120t020000z\".\"%s\" (\n%s) SERVER keepfs OPTIONS (filename '/m/x', "
+		        "format 'text', encoding 'UTF8'",
+		        table, expected);
 
 		assert_string_equal(sql, whole);
 	}
@@ -79,55 +82,65 @@ static void expect_columns(const char *schema_sql, const char *table, const char
 
 static void test_types_of_columns(void **state)
 {
-	expect_columns("CREATE TABLE public.t (\n    id integer NOT NULL,\n    at timestamp(3) with time zone DEFAULT now(),\n"
-	               "    n numeric(10,2) DEFAULT 1.5 NOT NULL,\n    tags text[] COLLATE pg_catalog.\"C\",\n    c \"char\",\n"
-	               "    d character varying(20) DEFAULT 'a, (b'::character varying COLLATE pg_catalog.\"de_DE\" NOT NULL,\n"
-	               "    i interval day to second(3),\n    CONSTRAINT positive CHECK ((id > 0))\n);\n",
-	               "t", "(id, at, n, tags, c, d, i)",
-	               "\t\"id\" integer,\n\t\"at\" timestamp(3) with time zone,\n\t\"n\" numeric(10,2),\n"
-	               "\t\"tags\" text[] COLLATE pg_catalog.\"C\",\n\t\"c\" \"char\",\n"
-	               "\t\"d\" character varying(20) COLLATE pg_catalog.\"de_DE\",\n\t\"i\" interval day to second(3)\n");
+	expect_columns(
+	        "CREATE TABLE public.t (\n    id integer NOT NULL,\n    at timestamp(3) with time zone DEFAULT now(),\n"
+	        "    n numeric(10,2) DEFAULT 1.5 NOT NULL,\n    tags text[] COLLATE pg_catalog.\"C\",\n    c \"char\",\n"
+	        "    d character varying(20) DEFAULT 'a, (b'::character varying COLLATE pg_catalog.\"de_DE\" NOT NULL,\n"
+	        "    i interval day to second(3),\n    CONSTRAINT positive CHECK ((id > 0))\n);\n",
+	        "t", "(id, at, n, tags, c, d, i)",
+	        "\t\"id\" integer,\n\t\"at\" timestamp(3) with time zone,\n\t\"n\" numeric(10,2),\n"
+	        "\t\"tags\" text[] COLLATE pg_catalog.\"C\",\n\t\"c\" \"char\",\n"
+	        "\t\"d\" character varying(20) COLLATE pg_catalog.\"de_DE\",\n\t\"i\" interval day to second(3)\n");
 }
 
 static void test_order_of_copy(void **state)
 {
 	/* Generated columns have no data, and the order is that of the rows. */
-	expect_columns("CREATE UNLOGGED TABLE public.t (\n    a integer,\n    g integer GENERATED ALWAYS AS ((a * 2)) STORED,\n    b text\n);\n", "t",
-	               "(b, a)", "\t\"b\" text,\n\t\"a\" integer\n");
+	expect_columns(
+	        "CREATE UNLOGGED TABLE public.t (\n    a integer,\n    g integer GENERATED ALWAYS AS ((a * 2)) STORED,\n    b text\n);\n",
+	        "t", "(b, a)", "\t\"b\" text,\n\t\"a\" integer\n");
 }
 
 static void test_types_of_the_dump(void **state)
 {
-	expect_columns("CREATE TYPE public.mood AS ENUM (\n    'sad, (very)',\n    'ok'\n);\nCREATE TABLE public.t (\n    m public.mood DEFAULT 'ok'::public.mood,\n"
-	               "    o \"odd. (schema)\".\"my \"\"type\"\"\"[],\n    p public.default,\n    c text COLLATE public.like_c\n);\n",
-	               "t", "(m, o, p, c)",
-	               "\t\"m\" public.mood, -- or text\n\t\"o\" \"odd. (schema)\".\"my \"\"type\"\"\"[], -- or text\n"
-	               "\t\"p\" public.default, -- or text\n\t\"c\" text COLLATE public.like_c -- or without COLLATE\n");
+	expect_columns(
+	        "CREATE TYPE public.mood AS ENUM (\n    'sad, (very)',\n    'ok'\n);\nCREATE TABLE public.t (\n    m public.mood DEFAULT 'ok'::public.mood,\n"
+	        "    o \"odd. (schema)\".\"my \"\"type\"\"\"[],\n    p public.default,\n    c text COLLATE public.like_c\n);\n",
+	        "t", "(m, o, p, c)",
+	        "\t\"m\" public.mood, -- or text\n\t\"o\" \"odd. (schema)\".\"my \"\"type\"\"\"[], -- or text\n"
+	        "\t\"p\" public.default, -- or text\n\t\"c\" text COLLATE public.like_c -- or without COLLATE\n");
 }
 
 static void test_columns_of_parents(void **state)
 {
-	static const char sql[] = "CREATE TABLE public.a (\n    id bigint,\n    note text\n);\nCREATE TABLE other.b (\n    b date\n);\n"
-	                          "CREATE TABLE public.child (\n    own uuid,\n    note character(3)\n)\nINHERITS (public.a, other.b);\n"
-	                          "CREATE TABLE public.grandchild (\n)\nINHERITS (public.child);\n"
-	                          "CREATE TYPE public.point3 AS (\n\tx double precision,\n\t\"the z\" numeric(10,2)\n);\n"
-	                          "CREATE TABLE public.typed OF public.point3 (\n    x WITH OPTIONS DEFAULT 1 NOT NULL\n);\n"
-	                          "CREATE TABLE public.typed_plain OF public.point3;\n"
-	                          "CREATE TABLE public.typed_15 OF public.point3 (\n    x DEFAULT 1 NOT NULL\n);\n"
-	                          "CREATE TABLE public.part PARTITION OF public.a\nFOR VALUES IN (1);\n";
+	static const char sql[] =
+	        "CREATE TABLE public.a (\n    id bigint,\n    note text\n);\nCREATE TABLE other.b (\n    b date\n);\n"
+	        "CREATE TABLE public.child (\n    own uuid,\n    note character(3)\n)\nINHERITS (public.a, other.b);\n"
+	        "CREATE TABLE public.grandchild (\n)\nINHERITS (public.child);\n"
+	        "CREATE TYPE public.point3 AS (\n\tx double precision,\n\t\"the z\" numeric(10,2)\n);\n"
+	        "CREATE TABLE public.typed OF public.point3 (\n    x WITH OPTIONS DEFAULT 1 NOT NULL\n);\n"
+	        "CREATE TABLE public.typed_plain OF public.point3;\n"
+	        "CREATE TABLE public.typed_15 OF public.point3 (\n    x DEFAULT 1 NOT NULL\n);\n"
+	        "CREATE TABLE public.part PARTITION OF public.a\nFOR VALUES IN (1);\n";
 
-	expect_columns(sql, "child", "(id, note, b, own)", "\t\"id\" bigint,\n\t\"note\" character(3),\n\t\"b\" date,\n\t\"own\" uuid\n");
-	expect_columns(sql, "grandchild", "(id, note, b, own)", "\t\"id\" bigint,\n\t\"note\" character(3),\n\t\"b\" date,\n\t\"own\" uuid\n");
-	expect_columns(sql, "typed", "(x, \"the z\")", "\t\"x\" double precision,\n\t\"the z\" numeric(10,2)\n");
-	expect_columns(sql, "typed_plain", "(x, \"the z\")", "\t\"x\" double precision,\n\t\"the z\" numeric(10,2)\n");
-	expect_columns(sql, "typed_15", "(x, \"the z\")", "\t\"x\" double precision,\n\t\"the z\" numeric(10,2)\n");
+	expect_columns(sql, "child", "(id, note, b, own)",
+	               "\t\"id\" bigint,\n\t\"note\" character(3),\n\t\"b\" date,\n\t\"own\" uuid\n");
+	expect_columns(sql, "grandchild", "(id, note, b, own)",
+	               "\t\"id\" bigint,\n\t\"note\" character(3),\n\t\"b\" date,\n\t\"own\" uuid\n");
+	expect_columns(sql, "typed", "(x, \"the z\")",
+	               "\t\"x\" double precision,\n\t\"the z\" numeric(10,2)\n");
+	expect_columns(sql, "typed_plain", "(x, \"the z\")",
+	               "\t\"x\" double precision,\n\t\"the z\" numeric(10,2)\n");
+	expect_columns(sql, "typed_15", "(x, \"the z\")",
+	               "\t\"x\" double precision,\n\t\"the z\" numeric(10,2)\n");
 	expect_columns(sql, "part", "(id, note)", "\t\"id\" bigint,\n\t\"note\" text\n");
 }
 
 static void test_parents_in_a_ring(void **state)
 {
-	expect_columns("CREATE TABLE public.a (\n)\nINHERITS (public.b);\nCREATE TABLE public.b (\n)\nINHERITS (public.a);\n", "a", "(x)",
-	               "\t\"x\" text -- its type is not in the backup\n");
+	expect_columns(
+	        "CREATE TABLE public.a (\n)\nINHERITS (public.b);\nCREATE TABLE public.b (\n)\nINHERITS (public.a);\n",
+	        "a", "(x)", "\t\"x\" text -- its type is not in the backup\n");
 }
 
 static void test_what_only_looks_like_a_table(void **state)
@@ -150,21 +163,26 @@ static void test_what_only_looks_like_a_table(void **state)
 
 static void test_escapes_without_standard_conforming_strings(void **state)
 {
-	expect_columns("SET standard_conforming_strings = off;\nCOMMENT ON TABLE public.a IS 'it\\';CREATE TABLE public.t (x date);';\n"
-	               "CREATE TABLE public.t (\n    y text DEFAULT '\\',',\n    x integer\n);\n",
-	               "t", "(x, y)", "\t\"x\" integer,\n\t\"y\" text\n");
+	expect_columns(
+	        "SET standard_conforming_strings = off;\nCOMMENT ON TABLE public.a IS 'it\\';CREATE TABLE public.t (x date);';\n"
+	        "CREATE TABLE public.t (\n    y text DEFAULT '\\',',\n    x integer\n);\n",
+	        "t", "(x, y)", "\t\"x\" integer,\n\t\"y\" text\n");
 }
 
 static void test_definitions_that_are_cut(void **state)
 {
-	static const char sql[] = "CREATE TABLE public.t (\n    a integer DEFAULT 'x\"(',\n    b date\n)\nINHERITS (public.p, other.q);\n";
+	static const char sql[] =
+	        "CREATE TABLE public.t (\n    a integer DEFAULT 'x\"(',\n    b date\n)\nINHERITS (public.p, other.q);\n";
 
 	/* Whatever is cut off: no type is made up. */
 	for (size_t len = 0; len < sizeof(sql) - 1; len++) {
-		const struct attach_sql_table one = {.schema = "public", .table = "t", .columns = "(a)", .path = "/m"};
-		_cleanup(free) char *cut = strndup(sql, len), *with_end = mem_printf("%s;", cut), *made = foreign_table(with_end, &one, 1000);
+		const struct attach_sql_table one = {
+		        .schema = "public", .table = "t", .columns = "(a)", .path = "/m"};
+		_cleanup(free) char *cut = strndup(sql, len), *with_end = mem_printf("%s;", cut),
+		                    *made = foreign_table(with_end, &one, 1000);
 
-		assert_true(strstr(made, "(\n\t\"a\" text -- its type is not in the backup\n)") || strstr(made, "(\n\t\"a\" i"));
+		assert_true(strstr(made, "(\n\t\"a\" text -- its type is not in the backup\n)") ||
+		            strstr(made, "(\n\t\"a\" i"));
 	}
 }
 
@@ -181,7 +199,8 @@ static void test_rows_end_the_definitions(void **state)
 static void test_statement_that_is_too_long(void **state)
 {
 	_cleanup(str) struct str sql = {0};
-	const struct attach_sql_table one = {.schema = "public", .table = "t", .columns = "(x)", .path = "/m"};
+	const struct attach_sql_table one = {
+	        .schema = "public", .table = "t", .columns = "(x)", .path = "/m"};
 	_cleanup(free) char *made = NULL;
 
 	str_append(&sql, "CREATE TABLE public.t (\n    x integer DEFAULT '");
@@ -225,10 +244,13 @@ static void test_names_of_schemas(void **state)
 	must_have(text, "CREATE FOREIGN TABLE \"full_20261120t020000z\".\"orders\" (\n");
 	must_have(text, "CREATE FOREIGN TABLE \"full_20261120t020000z_sales\".\"orders\" (\n");
 	must_have(text, "DROP FOREIGN TABLE IF EXISTS \"full_20261120t020000z_sales\".\"orders\";\n");
-	must_have(text, "CREATE FOREIGN TABLE \"full_20261120t020000z_Odd \"\"schema\"\"\".\"a \"\"table\"\"\" (\n\t\"a \"\"column\"\"\" text -- its");
+	must_have(
+	        text,
+	        "CREATE FOREIGN TABLE \"full_20261120t020000z_Odd \"\"schema\"\"\".\"a \"\"table\"\"\" (\n\t\"a \"\"column\"\"\" text -- its");
 	must_have(text, "OPTIONS (filename  E'/m/it''s\\\\odd', format 'text', encoding 'UTF8');\n");
 	must_have(text, "SET LOCAL keepfs.schema = 'full_20261120t020000z_Odd \"schema\"';\n");
-	must_have(text, "CREATE SCHEMA IF NOT EXISTS \"full_20261120t020000z_a_schema_whose_name_is_as_long_a_");
+	must_have(text,
+	          "CREATE SCHEMA IF NOT EXISTS \"full_20261120t020000z_a_schema_whose_name_is_as_long_a_");
 	must_have(text, "CREATE SCHEMA IF NOT EXISTS \"full_20261120t020000z_äöüäöüäöüäöüäöüä_");
 	must_have(text, "COMMENT ON SCHEMA \"full_20261120t020000z\" IS 'keepfs: full/20261120T020000Z';\n");
 	must_have(text, "SET LOCAL client_encoding = 'UTF8';\n");
@@ -255,8 +277,10 @@ static void test_names_of_backups(void **state)
 	        {"2full/20261120T020000Z", "_2full_20261120t020000z"},
 	        {"pg_all/20261120T020000Z", "_pg_all_20261120t020000z"},
 	};
-	_cleanup(free) char *one = schema_of("a-job/whose-name-is-much-longer-than-that-of-others/20261120T020000Z");
-	_cleanup(free) char *two = schema_of("a-job/whose-name-is-much-longer-than-that-of-others/20261120T020001Z");
+	_cleanup(free) char *one =
+	        schema_of("a-job/whose-name-is-much-longer-than-that-of-others/20261120T020000Z");
+	_cleanup(free) char *two =
+	        schema_of("a-job/whose-name-is-much-longer-than-that-of-others/20261120T020001Z");
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		_cleanup(free) char *schema = schema_of(names[i][0]);
@@ -276,7 +300,8 @@ static void test_tables_without_columns(void **state)
 	};
 	_cleanup(free) char *text = attach(&backup, tables, ARRAY_SIZE(tables));
 
-	must_have(text, "\n-- The table public.none ; DROP TABLE x; -- is not made: its rows have no columns");
+	must_have(text,
+	          "\n-- The table public.none ; DROP TABLE x; -- is not made: its rows have no columns");
 	assert_null(strstr(text, "CREATE FOREIGN"));
 }
 
@@ -329,10 +354,14 @@ static void test_no_room_for_the_spool(void **state)
 
 static void test_tokens(void **state)
 {
-	struct sql_scan scan = {.at = " a.\"b \"\"c\"\"\" /* x /* y */ ' */ -- \"\n 'it''s' E'a\\'b' $t$ $ $tt$ ' $t$ $1 1.5 é\"open"};
-	static const char *const texts[] = {"a", ".", "\"b \"\"c\"\"\"", "'it''s'", "E'a\\'b'", "$t$ $ $tt$ ' $t$", "$", "1", "1", ".", "5", "é", "\"open", ""};
-	static const enum sql_kind kinds[] = {SQL_WORD,   SQL_SIGN, SQL_NAME, SQL_STRING, SQL_STRING, SQL_STRING, SQL_SIGN,
-	                                      SQL_WORD, SQL_WORD, SQL_SIGN, SQL_WORD,   SQL_WORD,   SQL_NAME,   SQL_END};
+	struct sql_scan scan = {
+	        .at = " a.\"b \"\"c\"\"\" /* x /* y */ ' */ -- \"\n 'it''s' E'a\\'b' $t$ $ $tt$ ' $t$ $1 1.5 é\"open"};
+	static const char *const texts[] = {
+	        "a", ".", "\"b \"\"c\"\"\"", "'it''s'", "E'a\\'b'", "$t$ $ $tt$ ' $t$", "$", "1", "1", ".",
+	        "5", "é", "\"open",          ""};
+	static const enum sql_kind kinds[] = {SQL_WORD,   SQL_SIGN, SQL_NAME, SQL_STRING, SQL_STRING,
+	                                      SQL_STRING, SQL_SIGN, SQL_WORD, SQL_WORD,   SQL_SIGN,
+	                                      SQL_WORD,   SQL_WORD, SQL_NAME, SQL_END};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		struct sql_token t = sql_next(&scan);
