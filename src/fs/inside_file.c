@@ -10,6 +10,7 @@
  */
 #include "handle.h"
 #include "inside.h"
+#include "inside_csv.h"
 #include "later.h"
 
 #include <keepfs/base/mem.h>
@@ -33,6 +34,7 @@ struct inside_file {
 	atomic_uint refs; /* the kernel's, and of each range */
 	struct node node;
 	struct inside_dump *dump;
+	struct inside_csv *csv; /* NULL: the file is no CSV; whoever has at_work */
 	char *path;
 	uint64_t bytes;              /* how long it is */
 	struct catalog_audit reader; /* who opened it */
@@ -54,6 +56,7 @@ static void note_reading(void *arg)
 		         (unsigned long long)f->read_bytes, (unsigned long long)f->bytes,
 		         (unsigned long long)f->requests, (unsigned long long)f->failures);
 	audit(f->base.fs, &f->reader, "read", f->path, f->failures ? -EIO : 0, detail);
+	inside_csv_free(f->csv);
 	inside_close(f->dump);
 	pthread_mutex_destroy(&f->lock);
 	free(f->path);
@@ -114,6 +117,8 @@ static ssize_t read_part(struct inside_file *f, struct cancel *cancel, void *buf
 		return -ESTALE;
 	if (inside_kind_of(&f->node) == INSIDE_BLOB)
 		return inside_blob_pread(f->dump, inside_part_of(&f->node), cancel, buf, len, offset, err);
+	if (f->csv)
+		return inside_csv_pread(f->csv, cancel, buf, len, offset, err);
 	return inside_pread(f->dump, inside_part_of(&f->node), cancel, buf, len, offset, err);
 }
 
@@ -252,6 +257,8 @@ static int fill_file(struct fs *fs, struct opening *o, struct inside_file *f)
 	if (r < 0)
 		return r;
 	r = inside_bytes(fs, &o->node, f->dump, &f->bytes, &err);
+	if (r == 0 && inside_kind_of(&o->node) == INSIDE_CSV)
+		r = inside_csv_new(f->dump, inside_part_of(&o->node), INSIDE_CSV_BLOCK_BYTES, &f->csv, &err);
 	if (r < 0)
 		return inside_failed(fs, &o->node, take_ptr(&path), r, &err);
 	if (!path)
@@ -266,6 +273,7 @@ static int make_file(struct fs *fs, struct opening *o, struct inside_file **ret)
 	int r = fill_file(fs, o, f);
 
 	if (r < 0) {
+		inside_csv_free(f->csv);
 		inside_close(f->dump);
 		free(f);
 		return r;

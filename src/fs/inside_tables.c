@@ -5,6 +5,7 @@
  */
 #include "dir.h"
 #include "inside.h"
+#include "inside_csv.h"
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
@@ -22,6 +23,7 @@ static const struct shown {
 	const char *suffix;
 } shown_as[] = {
         {INSIDE_TSV, ".tsv"},
+        {INSIDE_CSV, ".csv"},
 };
 #define SHOWN_MAX 4 /* offsets leave room for so many */
 
@@ -320,6 +322,8 @@ static int measure(struct inside_dump *dump, const struct node *node, uint64_t *
 			*ret = blob.bytes;
 		return r;
 	}
+	if (inside_kind_of(node) == INSIDE_CSV)
+		return inside_csv_measure(dump, inside_part_of(node), node->cancel, ret, err);
 	r = inside_measure(dump, inside_part_of(node), node->cancel, &table, err);
 	if (r == 0)
 		*ret = table.bytes;

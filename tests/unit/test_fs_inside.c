@@ -13,17 +13,17 @@
 #include <keepfs/codec/table_name.h>
 #include <keepfs/inside.h>
 
-#define STEM         "20261120T020000Z"
-#define DUMP_DIR     "inside/full/" STEM
-#define MANY_TABLES  100000
-#define TABLE_BYTES  300000
-#define MEASURED     7777
+#define STEM        "20261120T020000Z"
+#define DUMP_DIR    "inside/full/" STEM
+#define MANY_TABLES 100000
+#define TABLE_BYTES 300000
+#define MEASURED    7777
 
 /* What the library does in this test. */
 static struct made_up {
 	uint32_t tables;
-	int open_result;     /* of opening */
-	int read_result;     /* 0: the bytes */
+	int open_result; /* of opening */
+	int read_result; /* 0: the bytes */
 	enum error_class error;
 	bool is_short;       /* the rows end before they should */
 	atomic_bool waits;   /* a read waits until it is given up */
@@ -39,7 +39,11 @@ struct inside_dump {
 static const struct {
 	const char *schema, *table;
 } names[] = {
-        {"public", "orders"}, {"public", "a/b"}, {"a.b", "c"}, {"public", ".hidden"}, {"public", "Größe \"x\"\n"},
+        {"public", "orders"},
+        {"public", "a/b"},
+        {"a.b", "c"},
+        {"public", ".hidden"},
+        {"public", "Größe \"x\"\n"},
         /* cut */
         {"///////////////////////////////////////////////////////////////",
          "///////////////////////////////////////////////////////////////"},
@@ -85,6 +89,7 @@ int inside_table(struct inside_dump *d, uint32_t number, struct inside_table *re
 	*ret = (struct inside_table){.number = number,
 	                             .schema = mem_alloc(strlen(schema) + strlen(table) + 2),
 	                             .bytes = number == 2 ? INSIDE_NOT_KNOWN : TABLE_BYTES};
+	ret->columns = "(a)";
 	strcpy(ret->schema, schema);
 	ret->table = ret->schema + strlen(schema) + 1;
 	strcpy(ret->schema + strlen(schema) + 1, table);
@@ -115,6 +120,14 @@ int inside_measure(struct inside_dump *d, uint32_t number, struct cancel *cancel
 	if (r == 0)
 		ret->bytes = MEASURED;
 	return r;
+}
+
+int inside_read_rows(struct inside_dump *d, uint32_t number, struct cancel *cancel,
+                     int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
+                     struct error *err)
+{
+	lib.measured++;
+	return take(arg, "1\n2\n", 4, err);
 }
 
 static char byte_at(uint64_t offset)
@@ -237,6 +250,7 @@ static void numbers(void **state)
 	        DUMP_DIR "/toc.txt",
 	        DUMP_DIR "/schema.sql",
 	        DUMP_DIR "/tables/public.orders.tsv",
+	        DUMP_DIR "/tables/public.orders.csv",
 	        DUMP_DIR "/tables/public.a%2Fb.tsv",
 	        DUMP_DIR "/blobs/16384",
 	        DUMP_DIR "/blobs/4294967295",
@@ -279,8 +293,10 @@ static void tables_have_names(void **state)
 	assert_string_equal(listed, "./ ../ 16384 16385 4294967295 ");
 	free(take_ptr(&listed));
 	listed = list(f, DUMP_DIR "/tables", 4096, true);
-	assert_true(str_starts(listed, "./ ../ public.orders.tsv public.a%2Fb.tsv a%2Eb.c.tsv public.%2Ehidden.tsv "
-	                               "public.Größe \"x\"%0A.tsv %2F%2F"));
+	assert_true(str_starts(
+	        listed,
+	        "./ ../ public.orders.tsv public.orders.csv public.a%2Fb.tsv public.a%2Fb.csv a%2Eb.c.tsv a%2Eb.c.csv "
+	        "public.%2Ehidden.tsv public.%2Ehidden.csv public.Größe \"x\"%0A.tsv "));
 	for (uint32_t i = 0; i < ARRAY_SIZE(names); i++) {
 		char path[512], file[NAME_MAX_BYTES];
 
@@ -313,8 +329,8 @@ static void many_tables_are_listed_by_pages(void **state)
 	listed = list(f, DUMP_DIR "/tables", 32768, false);
 	at = strstr(listed, "many.t7.tsv ");
 	for (uint32_t number = ARRAY_SIZE(names) + 1; number <= MANY_TABLES; number++) {
-		char name[32];
-		int len = snprintf(name, sizeof(name), "many.t%u.tsv ", number);
+		char name[64];
+		int len = snprintf(name, sizeof(name), "many.t%u.tsv many.t%u.csv ", number, number);
 
 		if (strncmp(at, name, (size_t)len) != 0)
 			fail_msg("%s is not there", name);
@@ -338,6 +354,9 @@ static void what_is_not_known_is_measured_once(void **state)
 	assert_int_equal(stat_at(f, DUMP_DIR "/tables/public.a%2Fb.tsv").st_size, MEASURED);
 	assert_int_equal(lib.measured, 1);
 	assert_int_equal(stat_at(f, DUMP_DIR "/tables/public.a%2Fb.tsv").st_blocks, (MEASURED + 511) / 512);
+	assert_int_equal(stat_at(f, DUMP_DIR "/tables/public.orders.csv").st_size, strlen("a\n1\n2\n"));
+	assert_int_equal(stat_at(f, DUMP_DIR "/tables/public.orders.csv").st_size, strlen("a\n1\n2\n"));
+	assert_int_equal(lib.measured, 2);
 	assert_int_equal(stat_at(f, DUMP_DIR "/blobs/16384").st_size, 10);
 }
 
@@ -352,7 +371,8 @@ static int64_t try_open(struct fixture *f, uint64_t ino)
 	return n < 0 ? n : (int64_t)((const struct fuse_open_out *)answer)->fh;
 }
 
-static ssize_t try_read(struct fixture *f, uint64_t ino, int64_t fh, uint64_t offset, uint32_t size, char *answer)
+static ssize_t try_read(struct fixture *f, uint64_t ino, int64_t fh, uint64_t offset, uint32_t size,
+                        char *answer)
 {
 	struct fuse_read_in in = {.fh = (uint64_t)fh, .offset = offset, .size = size};
 
@@ -401,7 +421,8 @@ static void rows_are_read_at_any_place(void **state)
 	assert_int_equal(try_read(f, ino, fh, TABLE_BYTES, 4096, answer), 0);
 	assert_int_equal(try_read(f, ino, fh, TABLE_BYTES * 3, 4096, answer), 0);
 	release(f, ino, fh);
-	assert_audited(f, "read " DUMP_DIR "/tables/public.orders.tsv ok: 16394 of 300000 bytes in 7 requests, 0 failed\n");
+	assert_audited(f, "read " DUMP_DIR
+	                  "/tables/public.orders.tsv ok: 16394 of 300000 bytes in 7 requests, 0 failed\n");
 }
 
 static void a_large_object_is_read(void **state)
@@ -437,7 +458,8 @@ static void a_failure_says_why(void **state)
 	assert_int_equal(try_read(f, ino, fh, 0, 4096, answer), -EIO);
 	assert_true(catalog_is_damaged(f->catalog, ino_at(f, "backups/full/" DUMP)));
 	release(f, ino, fh);
-	assert_audited(f, "read " DUMP_DIR "/tables/public.orders.tsv failed: 0 of 300000 bytes in 0 requests, 2 failed\n");
+	assert_audited(f, "read " DUMP_DIR
+	                  "/tables/public.orders.tsv failed: 0 of 300000 bytes in 0 requests, 2 failed\n");
 }
 
 /* The kernel would take what is missing for zeros. */
@@ -477,7 +499,10 @@ static uint64_t send_read(struct fixture *f, uint64_t ino, int64_t fh, uint64_t 
 	struct {
 		struct fuse_in_header head;
 		struct fuse_read_in in;
-	} message = {.head = {.len = sizeof(message), .opcode = FUSE_READ, .unique = f->unique += 2, .nodeid = ino},
+	} message = {.head = {.len = sizeof(message),
+	                      .opcode = FUSE_READ,
+	                      .unique = f->unique += 2,
+	                      .nodeid = ino},
 	             .in = {.fh = (uint64_t)fh, .offset = offset, .size = 4096}};
 
 	assert_int_equal(write(f->kernel, &message, sizeof(message)), sizeof(message));
@@ -524,12 +549,20 @@ static void a_closed_descriptor_ends_a_read(void **state)
 	struct {
 		struct fuse_in_header head;
 		struct fuse_flush_in in;
-	} flush = {.head = {.len = sizeof(flush), .opcode = FUSE_FLUSH, .unique = 1003, .nodeid = ino, .pid = 77},
+	} flush = {.head = {.len = sizeof(flush),
+	                    .opcode = FUSE_FLUSH,
+	                    .unique = 1003,
+	                    .nodeid = ino,
+	                    .pid = 77},
 	           .in = {.fh = (uint64_t)fh}};
 	struct {
 		struct fuse_in_header head;
 		struct fuse_read_in in;
-	} message = {.head = {.len = sizeof(message), .opcode = FUSE_READ, .unique = 1001, .nodeid = ino, .pid = 77},
+	} message = {.head = {.len = sizeof(message),
+	                      .opcode = FUSE_READ,
+	                      .unique = 1001,
+	                      .nodeid = ino,
+	                      .pid = 77},
 	             .in = {.fh = (uint64_t)fh, .size = 4096}};
 
 	atomic_store(&lib.waits, true);
@@ -610,7 +643,8 @@ static char *text_at(struct fixture *f, const char *path)
 static void texts(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup(free) char *toc = text_at(f, DUMP_DIR "/toc.txt"), *schema = text_at(f, DUMP_DIR "/schema.sql");
+	_cleanup(free) char *toc = text_at(f, DUMP_DIR "/toc.txt"),
+	                    *schema = text_at(f, DUMP_DIR "/schema.sql");
 
 	assert_string_equal(toc, ";toc\n");
 	assert_string_equal(schema, "-- made up: no pg_restore is new enough\n");
@@ -643,7 +677,8 @@ static void a_dump_that_cannot_be_opened(void **state)
 	static char answer[MESSAGE_BYTES];
 	struct fuse_read_in in = {.size = 4096};
 	struct fixture *f = *state;
-	uint64_t ino = ino_at(f, DUMP_DIR "/tables"), file_ino = ino_at(f, DUMP_DIR "/tables/public.a%2Fb.tsv");
+	uint64_t ino = ino_at(f, DUMP_DIR "/tables"),
+	         file_ino = ino_at(f, DUMP_DIR "/tables/public.a%2Fb.tsv");
 	_cleanup(free) char *error = NULL;
 	struct node node;
 
@@ -672,8 +707,9 @@ static void nothing_can_be_removed_or_written(void **state)
 	error = last_error(f);
 	assert_non_null(strstr(error, DUMP_DIR "/tables/public.orders.tsv"));
 	assert_non_null(strstr(error, "inside/ only shows what is in the backups: remove them in backups/"));
-	assert_int_equal(ask(f, FUSE_OPEN, ino_at(f, DUMP_DIR "/tables/public.orders.tsv"), &how, sizeof(how), answer),
-	                 -EPERM);
+	assert_int_equal(
+	        ask(f, FUSE_OPEN, ino_at(f, DUMP_DIR "/tables/public.orders.tsv"), &how, sizeof(how), answer),
+	        -EPERM);
 }
 
 int main(void)
