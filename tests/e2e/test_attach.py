@@ -14,7 +14,7 @@ import everything
 from test_runbooks import DOCUMENT
 
 DATABASE = "attach_e2e"
-KINDS = ["format=custom compression=zstd", "format=directory compression=gzip", "format=plain compression=gzip"]
+KINDS = ["format=custom compression=gzip", "format=directory compression=none", "format=plain compression=gzip"]
 MAKE = """
 CREATE TABLE orders (id int PRIMARY KEY, customer text, amount numeric(12, 2), at timestamptz DEFAULT now());
 INSERT INTO orders SELECT i, CASE WHEN i % 7 > 0 THEN E'tab\\t, line\\n, \\\\ ' || i END, i * 1.25 FROM generate_series(1, 20000) i;
@@ -32,7 +32,7 @@ def open_place():
 
 
 @pytest.fixture
-def shared(new_keepfs, pg, open_place):
+def shared(open_place, new_keepfs, pg):
     """a mounted keepfs that lets the server's user in"""
     if os.geteuid() and "user_allow_other" not in pathlib.Path("/etc/fuse.conf").read_text():
         pytest.skip("mounting with allow_other needs root, or user_allow_other in /etc/fuse.conf")
