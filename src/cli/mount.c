@@ -120,10 +120,10 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 		r = copies_new(&copies_context, &d->engine.copies, err);
 	if (r == 0)
 		r = start_notices(d, err);
+	if (r == 0)
+		r = inside_new(&(struct inside_options){.ctx = &d->engine.make, .reader = d->reader}, &d->inside, err);
 	if (r < 0)
 		return r;
-	d->inside = inside_new(&(struct inside_options){
-	        .repository = &d->engine.repository, .pool = d->engine.pool, .state_dir = conf->state_dir});
 	context = (struct fs_context){
 	        .conf = conf,
 	        .live = d->live,

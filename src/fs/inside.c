@@ -103,7 +103,7 @@ static int load_fixed(struct fs *fs, struct node *ret)
 		ret->class = &class_inside_blobs;
 		return 0;
 	default:
-		return inside_text_load(fs, inside_part_of(ret), ret);
+		return dump_text_load(fs, inside_part_of(ret), ret);
 	}
 }
 
@@ -334,7 +334,7 @@ static int dump_lookup(struct fs *fs, const struct node *directory, const char *
 			return 0;
 		}
 	}
-	return inside_text_child(&like, name, ret);
+	return dump_text_child(&like, name, ret);
 }
 
 static int dump_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
@@ -349,7 +349,7 @@ static int dump_list(struct fs *fs, const struct node *directory, off_t after, s
 		if (!listing_add(l, fixed_parts[i].name, &node, OFFSET_FIXED + (off_t)i))
 			return 0;
 	}
-	inside_text_list(fs, &like, after, l);
+	dump_text_list(fs, &like, after, l);
 	return 0;
 }
 

@@ -37,7 +37,7 @@ uint64_t ino_of_dump_directory(uint64_t artifact_ino);
 /** node_inside() - a node of that dump: @like is another of it. Its class is the caller's to set. */
 void node_inside(const struct node *like, enum inside_kind kind, uint32_t part, struct node *ret);
 /** inside_kind_load() - what is below the directory of a dump, by its number; ret->entry is set. -ENOENT. */
-int inside_text_load(struct fs *fs, uint32_t part, struct node *ret); /* inside_texts.c */
+int dump_text_load(struct fs *fs, uint32_t part, struct node *ret); /* inside_texts.c */
 
 /**
  * inside_dump_of() - the dump that @node is of
@@ -64,8 +64,8 @@ int inside_bytes(struct fs *fs, const struct node *node, struct inside_dump *dum
                  struct error *err);
 /** inside_file_name() - the name of a file of tables/ or blobs/. */
 int inside_file_name(struct inside_dump *dump, const struct node *node, char ret[static NAME_MAX_BYTES]);
-/** inside_text_list(), inside_text_child() - the texts in the directory of a dump. False: the page is full. */
-bool inside_text_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l);
-int inside_text_child(const struct node *directory, const char *name, struct node *ret);
+/** dump_text_list(), dump_text_child() - the texts in the directory of a dump. False: the page is full. */
+bool dump_text_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l);
+int dump_text_child(const struct node *directory, const char *name, struct node *ret);
 
 node_open_fn inside_file_open; /* inside_file.c */

@@ -25,16 +25,16 @@ struct inside_csv {
 	struct inside_dump *dump;
 	uint32_t number;
 	char *columns;
-	uint64_t heading_bytes; /* of the line of names */
+	uint64_t heading_bytes;     /* of the line of names */
 	struct copy_csv *converter; /* NULL: no block was begun */
 	uint64_t block, at;         /* in the rows: where the block begins, and what comes next */
 	bool at_end;
-	char *piece;          /* PIECE_BYTES */
-	struct str out;       /* what came out and was not taken yet */
-	uint64_t out_at;      /* where its first byte is in the CSV */
+	char *piece;           /* PIECE_BYTES */
+	struct str out;        /* what came out and was not taken yet */
+	uint64_t out_at;       /* where its first byte is in the CSV */
 	uint64_t heading_left; /* of the line of names of a block that is not the first: it is dropped */
-	uint64_t wanted;      /* what comes before it is dropped */
-	uint64_t block_bytes; /* how long blocks are to be */
+	uint64_t wanted;       /* what comes before it is dropped */
+	uint64_t block_bytes;  /* how long blocks are to be */
 	size_t point_count;
 	struct point points[POINTS_MAX]; /* ascending; the first is the beginning */
 };
@@ -280,7 +280,9 @@ int inside_csv_measure(struct inside_dump *dump, uint32_t number, struct cancel 
 	int r = inside_table(dump, number, &table, err);
 
 	if (r == 0)
-		r = conversion_failed(copy_csv_new(table.columns, count_bytes, &counting.bytes, &counting.converter, err), err);
+		r = conversion_failed(
+		        copy_csv_new(table.columns, count_bytes, &counting.bytes, &counting.converter, err),
+		        err);
 	if (r == 0)
 		r = inside_read_rows(dump, number, cancel, feed_counting, &counting, err);
 	if (r == 0)

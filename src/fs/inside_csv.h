@@ -8,8 +8,8 @@
 
 struct inside_csv;
 
-#define INSIDE_CSV_BLOCK_BYTES  (UINT64_C(1) << 20)
-#define INSIDE_CSV_PLACES_MAX   1024
+#define INSIDE_CSV_BLOCK_BYTES (UINT64_C(1) << 20)
+#define INSIDE_CSV_PLACES_MAX  1024
 
 /** inside_csv_new() - of table @number of @dump (borrowed until it is freed); @block_bytes: how far places are apart at first, in the rows: INSIDE_CSV_BLOCK_BYTES, but for tests.
  * Return: 0; as inside_table(), and -EBADMSG. */

@@ -118,7 +118,7 @@ static void node_of_text(const struct node *like, const struct made_file *text, 
 	ret->file = text;
 }
 
-int inside_text_load(struct fs *fs, uint32_t part, struct node *ret)
+int dump_text_load(struct fs *fs, uint32_t part, struct node *ret)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(inside_texts); i++) {
 		if (PART_TEXTS + inside_texts[i].number == part) {
@@ -130,7 +130,7 @@ int inside_text_load(struct fs *fs, uint32_t part, struct node *ret)
 	return -ENOENT;
 }
 
-int inside_text_child(const struct node *directory, const char *name, struct node *ret)
+int dump_text_child(const struct node *directory, const char *name, struct node *ret)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(inside_texts); i++) {
 		if (strcmp(name, inside_texts[i].name) == 0) {
@@ -143,7 +143,7 @@ int inside_text_child(const struct node *directory, const char *name, struct nod
 
 #define POSITION_TEXTS 2 /* behind tables/ and blobs/ */
 
-bool inside_text_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+bool dump_text_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(inside_texts); i++) {
 		unsigned position = POSITION_TEXTS + inside_texts[i].number;

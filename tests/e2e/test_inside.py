@@ -13,6 +13,7 @@ import tarfile
 import pytest
 
 import daemon
+import postgres
 
 DATABASE = "inside_e2e"
 LONG = "a_name_of_sixty_characters_which_is_nearly_as_long_as_can_be"
@@ -62,8 +63,11 @@ FILES = {
     "public.parts_north.tsv": "parts_north",
     "public.parts_south.tsv": "parts_south",
 }
-KINDS = ["format=custom compression=gzip", "format=custom compression=zstd", "format=custom compression=none",
-         "format=directory compression=gzip", "format=directory compression=zstd", "format=plain compression=gzip"]
+KINDS = ["format=custom compression=gzip", "format=custom compression=none", "format=custom jobs=4 compression=fast", "format=directory compression=gzip",
+         "format=directory jobs=4 compression=none", "format=plain compression=gzip", "format=plain compression=none"]
+BINDIR = postgres.newest_bindir()
+if BINDIR and int(subprocess.run([BINDIR / "postgres", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[2].split(".")[0]) >= 16:
+    KINDS += ["format=custom compression=zstd", "format=directory compression=zstd"]  # an older pg_restore reads none
 
 
 def run(*command, **options):

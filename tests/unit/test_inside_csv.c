@@ -28,7 +28,8 @@ int inside_table(struct inside_dump *d, uint32_t number, struct inside_table *re
 {
 	if (number != 1)
 		return -ENOENT;
-	*ret = (struct inside_table){.number = 1, .schema = mem_strdup("public"), .columns = lib.columns, .bytes = lib.rows.len};
+	*ret = (struct inside_table){
+	        .number = 1, .schema = mem_strdup("public"), .columns = lib.columns, .bytes = lib.rows.len};
 	ret->table = ret->schema;
 	return 0;
 }
@@ -71,7 +72,8 @@ static int tear_down(void **state)
 
 static void add_rows(unsigned count, unsigned longest)
 {
-	static const char *const notes[] = {"\\N", "", "a,b", "\"quoted\"", "plain", "two\\nlines", "tab\\there"};
+	static const char *const notes[] = {"\\N",         "",          "a,b", "\"quoted\"", "plain",
+	                                    "two\\nlines", "tab\\there"};
 
 	for (unsigned i = 0; i < count; i++) {
 		str_appendf(&lib.rows, "%u\t%s", i, notes[i % ARRAY_SIZE(notes)]);
