@@ -90,7 +90,7 @@ static int write_attach_of(struct fs *fs, const struct node *node, struct inside
                            struct spool *out, struct error *err)
 {
 	_cleanup(free) char *path = inside_path_of(fs, node), *absolute = NULL;
-	struct inside_attach attach = {.path = append_path_of_rows};
+	struct inside_attach attach = {.state_dir = fs->ctx.conf->state_dir, .path = append_path_of_rows};
 
 	if (!path)
 		return -ESTALE;

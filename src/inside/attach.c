@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The types of columns come from the SQL of the dump, which is read first; then the tables pass by one by one. */
-#include "inside_private.h"
-
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/attach_sql.h>
@@ -29,10 +27,10 @@ static int feed_spool(struct attach_sql *a, const struct spool *schema, struct e
 }
 
 /* Without a pg_restore the rows can be read all the same. */
-static int feed_schema_of(struct inside_dump *d, struct attach_sql *a, struct cancel *cancel,
-                          struct error *err)
+static int feed_schema_of(struct inside_dump *d, const struct inside_attach *options, struct attach_sql *a,
+                          struct cancel *cancel, struct error *err)
 {
-	_cleanup(spool) struct spool *schema = spool_new(d->ctx.conf->state_dir);
+	_cleanup(spool) struct spool *schema = spool_new(options->state_dir);
 	int r = inside_write_schema(d, cancel, schema, err);
 
 	if (r == -ENOENT)
@@ -60,8 +58,8 @@ int inside_write_attach(struct inside_dump *d, const struct inside_attach *optio
                         struct spool *out, struct error *err)
 {
 	const struct attach_sql_backup backup = {.name = options->backup, .encoding = inside_encoding(d)};
-	_cleanup(attach_sql) struct attach_sql *a = attach_sql_new(d->ctx.conf->state_dir);
-	int r = feed_schema_of(d, a, cancel, err);
+	_cleanup(attach_sql) struct attach_sql *a = attach_sql_new(options->state_dir);
+	int r = feed_schema_of(d, options, a, cancel, err);
 
 	if (r == 0)
 		r = attach_sql_begin(a, &backup, out, err);

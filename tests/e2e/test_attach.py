@@ -38,7 +38,8 @@ def shared(open_place, new_keepfs, pg):
         pytest.skip("mounting with allow_other needs root, or user_allow_other in /etc/fuse.conf")
 
     def make(jobs, **settings):
-        return new_keepfs(jobs, directory=open_place, allow_other="yes", file_mode="0644", dir_mode="0755", **settings).mount()
+        modes = {"group": "postgres", "file_mode": "0640", "dir_mode": "0750"} if pg.as_user else {"file_mode": "0600", "dir_mode": "0700"}
+        return new_keepfs(jobs, directory=open_place, allow_other="yes", **modes, **settings).mount()
     return make
 
 

@@ -5,7 +5,8 @@
 #include <keepfs/inside.h>
 
 struct inside_attach {
-	const char *backup; /* "full/20261120T020000Z": what the schemas are named after */
+	const char *backup;    /* "full/20261120T020000Z": what the schemas are named after */
+	const char *state_dir; /* for files without names */
 	/* Appends the path of the file with the rows of @table, absolute, as a server on this host sees it. */
 	void (*path)(void *arg, const struct inside_table *table, struct str *ret);
 	void *arg;
