@@ -155,7 +155,7 @@ static void append_in_remark(struct str *sql, const char *text)
 int attach_sql_begin(struct attach_sql *a, const struct attach_sql_backup *backup, struct spool *out,
                      struct error *err)
 {
-	_cleanup(str) struct str sql = {0};
+	_cleanup(str) struct str sql = {0}, mark = {0};
 
 	a->out = out;
 	a->base = schema_base(backup->name);
@@ -164,7 +164,8 @@ int attach_sql_begin(struct attach_sql *a, const struct attach_sql_backup *backu
 	str_append(&sql, introduction);
 	str_append(&sql, "--     SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace\n"
 	                 "--     WHERE obj_description(oid, 'pg_namespace') = ");
-	sql_append_literal(&sql, a->mark);
+	sql_append_literal(&mark, a->mark);
+	append_in_remark(&sql, str_text(&mark));
 	str_append(&sql, " \\gexec\n\n"
 	                 "\\set ON_ERROR_STOP on\n");
 	append_attach_settings(a, &sql);
