@@ -14,7 +14,9 @@
 #include <keepfs/codec/table_name.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What a table is shown as: in this order. */
@@ -63,6 +65,24 @@ int inside_file_load(struct fs *fs, struct node *ret)
 	return 0;
 }
 
+/*
+ * The name of a table's file. SQL of other makers may have the rows of one table in several places: those that come later have the
+ * number of the table behind a mark that no table's name has, so that each is there.
+ */
+#define AGAIN_MARK "%+"
+
+static void format_name(struct inside_dump *dump, const struct inside_table *table, const char *suffix,
+                        char ret[static NAME_MAX_BYTES])
+{
+	char again[32];
+	uint32_t first = table->number;
+
+	(void)inside_find_table(dump, table->schema, table->table, &first);
+	if (first != table->number)
+		snprintf(again, sizeof(again), "%s%" PRIu32 "%s", AGAIN_MARK, table->number, suffix);
+	table_name_format(table->schema, table->table, first != table->number ? again : suffix, ret);
+}
+
 int inside_file_name(struct inside_dump *dump, const struct node *node, char ret[static NAME_MAX_BYTES])
 {
 	_cleanup(inside_table) struct inside_table table = {0};
@@ -74,7 +94,7 @@ int inside_file_name(struct inside_dump *dump, const struct node *node, char ret
 	}
 	r = inside_table(dump, inside_part_of(node), &table, NULL);
 	if (r == 0)
-		table_name_format(table.schema, table.table, suffix_of(inside_kind_of(node)), ret);
+		format_name(dump, &table, suffix_of(inside_kind_of(node)), ret);
 	return r;
 }
 
@@ -91,7 +111,7 @@ static int find_cut_table(struct inside_dump *dump, const struct shown *shown, c
 
 		if (r < 0)
 			return r;
-		table_name_format(table.schema, table.table, shown->suffix, its_name);
+		format_name(dump, &table, shown->suffix, its_name);
 		if (strcmp(its_name, name) == 0) {
 			*ret_number = number;
 			return 0;
@@ -100,13 +120,43 @@ static int find_cut_table(struct inside_dump *dump, const struct shown *shown, c
 	return -ENOENT;
 }
 
+/* The table whose number is in the name, when that is its name. */
+static int find_again(struct inside_dump *dump, const struct shown *shown, const char *name, uint32_t number,
+                      struct inside_table *ret, struct error *err)
+{
+	_cleanup(inside_table) struct inside_table table = {0};
+	char its_name[NAME_MAX_BYTES];
+	int r = number <= inside_tables(dump) ? inside_table(dump, number, &table, err) : -ENOENT;
+
+	if (r < 0)
+		return r;
+	format_name(dump, &table, shown->suffix, its_name);
+	if (strcmp(its_name, name) != 0)
+		return -ENOENT;
+	*ret = table;
+	table.schema = NULL;
+	return 0;
+}
+
+/* Behind the last mark; 0: there is none. */
+static uint32_t again_number(const char *name)
+{
+	const char *mark = NULL;
+
+	for (const char *at = name; (at = strstr(at, AGAIN_MARK)); at++)
+		mark = at;
+	return mark ? (uint32_t)strtoul(mark + strlen(AGAIN_MARK), NULL, 10) : 0;
+}
+
 static int find_table(struct inside_dump *dump, const struct shown *shown, const char *name,
                       struct cancel *cancel, struct inside_table *ret, struct error *err)
 {
 	_cleanup(free) char *schema = NULL, *table = NULL;
-	uint32_t number;
+	uint32_t number = again_number(name);
 	int r = table_name_parse(name, shown->suffix, &schema, &table);
 
+	if (number > 0)
+		return find_again(dump, shown, name, number, ret, err);
 	if (r == -EINVAL)
 		return -ENOENT;
 	if (r == TABLE_NAME_CUT)
@@ -141,8 +191,8 @@ static int tables_lookup(struct fs *fs, const struct node *directory, const char
 }
 
 /* False: the page is full. */
-static bool list_table(const struct node *directory, const struct inside_table *table, off_t after,
-                       struct listing *l)
+static bool list_table(struct inside_dump *dump, const struct node *directory,
+                       const struct inside_table *table, off_t after, struct listing *l)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(shown_as); i++) {
 		off_t offset = OFFSET_NUMBERED + (off_t)table->number * SHOWN_MAX + (off_t)i;
@@ -151,7 +201,7 @@ static bool list_table(const struct node *directory, const struct inside_table *
 
 		if (offset <= after)
 			continue;
-		table_name_format(table->schema, table->table, shown_as[i].suffix, name);
+		format_name(dump, table, shown_as[i].suffix, name);
 		node_of_table(directory, &shown_as[i], table, &node);
 		if (!listing_add(l, name, &node, offset))
 			return false;
@@ -170,7 +220,7 @@ static int list_tables(struct inside_dump *dump, const struct node *directory, o
 
 		if (r < 0)
 			return r;
-		if (!list_table(directory, &table, after, l))
+		if (!list_table(dump, directory, &table, after, l))
 			return 0;
 	}
 	return 0;

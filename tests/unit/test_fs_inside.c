@@ -26,6 +26,7 @@ static struct made_up {
 	int read_result; /* 0: the bytes */
 	enum error_class error;
 	bool is_short;       /* the rows end before they should */
+	bool last_is_first;  /* the last table has the name of the first */
 	atomic_bool waits;   /* a read waits until it is given up */
 	atomic_bool waiting; /* it does */
 	atomic_uint measured, opened, reads;
@@ -76,15 +77,18 @@ uint32_t inside_tables(const struct inside_dump *d)
 int inside_table(struct inside_dump *d, uint32_t number, struct inside_table *ret, struct error *err)
 {
 	const char *schema = "many", *table;
+	uint32_t at = number - 1;
 	char made_up[32];
 
 	if (number < 1 || number > lib.tables)
 		return -ENOENT;
 	snprintf(made_up, sizeof(made_up), "t%u", number);
 	table = made_up;
-	if (number <= ARRAY_SIZE(names)) {
-		schema = names[number - 1].schema;
-		table = names[number - 1].table;
+	if (lib.last_is_first && number == lib.tables)
+		at = 0;
+	if (at < ARRAY_SIZE(names)) {
+		schema = names[at].schema;
+		table = names[at].table;
 	}
 	*ret = (struct inside_table){.number = number,
 	                             .schema = mem_alloc(strlen(schema) + strlen(table) + 2),
@@ -322,6 +326,29 @@ static void tables_have_names(void **state)
 	assert_int_equal(find(f, DUMP_DIR "/blobs/016384", &node), -ENOENT);
 	assert_int_equal(find(f, DUMP_DIR "/blobs/16386", &node), -ENOENT);
 	assert_int_equal(find(f, DUMP_DIR "/blobs/4294967296", &node), -ENOENT);
+}
+
+/* SQL of other makers: the rows of one table in two places. */
+static void a_table_that_is_there_twice(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *listed = NULL;
+	struct node node;
+
+	lib.tables = ARRAY_SIZE(names) + 1;
+	lib.last_is_first = true;
+	listed = list(f, DUMP_DIR "/tables", 4096, true);
+	assert_non_null(strstr(listed, " public.orders.tsv "));
+	assert_non_null(strstr(listed, " public.orders%+7.tsv public.orders%+7.csv "));
+	assert_int_equal(find(f, DUMP_DIR "/tables/public.orders.tsv", &node), 0);
+	assert_int_equal(inside_part_of(&node), 1);
+	assert_int_equal(find(f, DUMP_DIR "/tables/public.orders%+7.tsv", &node), 0);
+	assert_int_equal(inside_part_of(&node), 7);
+	assert_int_equal(find(f, DUMP_DIR "/tables/public.orders%+1.tsv", &node), -ENOENT);
+	assert_int_equal(find(f, DUMP_DIR "/tables/public.orders%+07.tsv", &node), -ENOENT);
+	assert_int_equal(find(f, DUMP_DIR "/tables/public.orders%+8.tsv", &node), -ENOENT);
+	assert_int_equal(find(f, DUMP_DIR "/tables/public.orders%+.tsv", &node), -ENOENT);
+	assert_int_equal(find(f, DUMP_DIR "/tables/public.ordersx%+7.tsv", &node), -ENOENT);
 }
 
 static void many_tables_are_listed_by_pages(void **state)
@@ -740,6 +767,7 @@ int main(void)
 	        TEST(it_mirrors_the_backups),
 	        TEST(numbers),
 	        TEST(tables_have_names),
+	        TEST(a_table_that_is_there_twice),
 	        TEST(many_tables_are_listed_by_pages),
 	        TEST(what_is_not_known_is_measured_once),
 	        TEST(rows_are_read_at_any_place),
