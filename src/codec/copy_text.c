@@ -57,7 +57,7 @@ void copy_columns_finish(struct copy_columns *c)
 }
 
 /* Is the byte at @p part of an escape? An odd number of backslashes is in front of it then. */
-static bool is_escaped(const char *start, const char *p)
+static bool is_escaped_byte(const char *start, const char *p)
 {
 	const char *q = p;
 
@@ -72,7 +72,7 @@ bool copy_field_next(const char **at, const char *end, struct copy_field *ret)
 
 	if (!start)
 		return false;
-	while ((tab = memchr(tab, '\t', (size_t)(end - tab))) && is_escaped(start, tab))
+	while ((tab = memchr(tab, '\t', (size_t)(end - tab))) && is_escaped_byte(start, tab))
 		tab++;
 	ret->text = start;
 	ret->len = (size_t)((tab ? tab : end) - start);

@@ -11,6 +11,8 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/codec/table_name.h>
+#include <keepfs/inside/attach.h>
 
 #include <errno.h>
 #include <string.h>
@@ -32,10 +34,11 @@ static int write_reason(const struct error *err, const char *prefix, struct spoo
 	return spool_error(out);
 }
 
-/* @write: one of the library's; @prefix: what a reason has before it, so that the text stays what its name says. */
-static int write_text(struct fs *fs, const struct node *node, const char *prefix,
-                      int (*write)(struct inside_dump *dump, struct cancel *cancel, struct spool *out,
-                                   struct error *err),
+typedef int write_of_dump_fn(struct fs *fs, const struct node *node, struct inside_dump *dump,
+                             struct spool *out, struct error *err);
+
+/* @prefix: what a reason has before it, so that the text stays what its name says. */
+static int write_text(struct fs *fs, const struct node *node, const char *prefix, write_of_dump_fn *write,
                       struct spool *out)
 {
 	_cleanup(inside_dump) struct inside_dump *dump = NULL;
@@ -46,25 +49,66 @@ static int write_text(struct fs *fs, const struct node *node, const char *prefix
 		return write_reason(&err, prefix, out);
 	if (r < 0)
 		return r;
-	r = write(dump, node->cancel, out, &err);
+	r = write(fs, node, dump, out, &err);
 	if (r == -ENOENT && spool_size(out) == 0)
 		return write_reason(&err, prefix, out);
 	return r < 0 ? inside_failed(fs, node, node_path(fs, node), r, &err) : 0;
 }
 
+static int write_toc_of(struct fs *fs, const struct node *node, struct inside_dump *dump, struct spool *out,
+                        struct error *err)
+{
+	return inside_write_toc(dump, node->cancel, out, err);
+}
+
 static int write_toc(struct fs *fs, const struct node *node, struct spool *out)
 {
-	return write_text(fs, node, "; ", inside_write_toc, out);
+	return write_text(fs, node, "; ", write_toc_of, out);
+}
+
+static int write_schema_of(struct fs *fs, const struct node *node, struct inside_dump *dump,
+                           struct spool *out, struct error *err)
+{
+	return inside_write_schema(dump, node->cancel, out, err);
 }
 
 static int write_schema(struct fs *fs, const struct node *node, struct spool *out)
 {
-	return write_text(fs, node, "-- ", inside_write_schema, out);
+	return write_text(fs, node, "-- ", write_schema_of, out);
+}
+
+/* @arg: the absolute path of the directory of the dump. */
+static void append_path_of_rows(void *arg, const struct inside_table *table, struct str *ret)
+{
+	char name[NAME_MAX_BYTES];
+
+	table_name_format(table->schema, table->table, ".tsv", name);
+	str_appendf(ret, "%s/" TABLES_NAME "/%s", (const char *)arg, name);
+}
+
+static int write_attach_of(struct fs *fs, const struct node *node, struct inside_dump *dump,
+                           struct spool *out, struct error *err)
+{
+	_cleanup(free) char *path = inside_path_of(fs, node), *absolute = NULL;
+	struct inside_attach attach = {.state_dir = fs->ctx.conf->state_dir, .path = append_path_of_rows};
+
+	if (!path)
+		return -ESTALE;
+	absolute = mem_printf("%s/%s", fs->ctx.conf->mountpoint, path);
+	attach.backup = path + strlen(INSIDE_NAME "/");
+	attach.arg = absolute;
+	return inside_write_attach(dump, &attach, node->cancel, out, err);
+}
+
+static int write_attach(struct fs *fs, const struct node *node, struct spool *out)
+{
+	return write_text(fs, node, "-- ", write_attach_of, out);
 }
 
 static const struct made_file inside_texts[] = {
         {.number = 0, .name = "toc.txt", .write = write_toc, .generation = text_of_dump},
         {.number = 1, .name = "schema.sql", .write = write_schema, .generation = text_of_dump},
+        {.number = 2, .name = "attach.sql", .write = write_attach, .generation = text_of_dump},
 };
 
 static void node_of_text(const struct node *like, const struct made_file *text, struct node *ret)

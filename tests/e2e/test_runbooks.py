@@ -61,6 +61,7 @@ class Host:
         for job, name in (("full", "20261120T020000Z"), ("dirs", "20261121T020000Z"), ("text", "20261122T020000Z")):
             stems = sorted({key.split("/")[2].split(".")[0] for key in self.store.keys() if key.startswith(f"backups/{job}/")})
             own[name] = stems[0] if stems else name
+        own["/mnt/keep"] = str(self.keepfs.mountpoint)
         return own
 
     def follow(self, commands):
@@ -117,6 +118,11 @@ def table_lost(host):
     return host.assert_restored
 
 
+def row_lost(host):
+    host.pg.sql("shop", "DELETE FROM public.orders WHERE id IN (7, 8, 500)")
+    return host.assert_restored
+
+
 def catalog_lost(host):
     """under a daemon that runs"""
     before = host.keepfs.artifacts()
@@ -165,6 +171,7 @@ TROUBLES = {
     "The host is lost.": host_lost,
     "A migration was wrong.": migration_wrong,
     "One table is lost or spoilt.": table_lost,
+    "One row is lost, or some are.": row_lost,
     "The catalog is lost.": catalog_lost,
     "The bucket is lost, and there is another copy of it.": bucket_lost,
     "keepfs itself is gone.": keepfs_gone,

@@ -194,6 +194,11 @@ int inside_write_schema(struct inside_dump *d, struct cancel *cancel, struct spo
 	return error_set(err, ERROR_USAGE, ENOENT, "made up: no pg_restore is new enough");
 }
 
+const char *inside_encoding(const struct inside_dump *d)
+{
+	return "UTF8";
+}
+
 static int set_up_inside(void **state)
 {
 	struct fixture *f;
@@ -226,7 +231,7 @@ static void it_mirrors_the_backups(void **state)
 	assert_lists(f, "inside/full", "./ ../ 20261120T020000Z/ 20261121T020000Z/ 20261122T020000Z/ ");
 	assert_lists(f, "inside/tenants", "./ ../ acme/ ");
 	assert_lists(f, "inside/tenants/acme", "./ ../ " STEM "/ ");
-	assert_lists(f, DUMP_DIR, "./ ../ tables/ blobs/ toc.txt schema.sql ");
+	assert_lists(f, DUMP_DIR, "./ ../ tables/ blobs/ toc.txt schema.sql attach.sql ");
 	assert_int_equal(find(f, DUMP_DIR "/nothing", &node), -ENOENT);
 	assert_int_equal(find(f, DUMP_DIR ".dump", &node), -ENOENT);
 	assert_int_equal(find(f, "inside/full/" DUMP, &node), -ENOENT);
@@ -253,6 +258,7 @@ static void numbers(void **state)
 	        DUMP_DIR "/blobs",
 	        DUMP_DIR "/toc.txt",
 	        DUMP_DIR "/schema.sql",
+	        DUMP_DIR "/attach.sql",
 	        DUMP_DIR "/tables/public.orders.tsv",
 	        DUMP_DIR "/tables/public.orders.csv",
 	        DUMP_DIR "/tables/public.a%2Fb.tsv",
@@ -679,6 +685,22 @@ static void texts(void **state)
 	assert_audited(f, "read " DUMP_DIR "/toc.txt ok: \n");
 }
 
+/* The library's, over the made-up dump: no pg_restore, so no types; and more than a page of it. */
+static void attach_names_files_of_the_mount(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *attach = text_at(f, DUMP_DIR "/attach.sql");
+	_cleanup(free) char *expected = mem_printf(
+	        "CREATE FOREIGN TABLE \"full_20261120t020000z\".\"a/b\" (\n\t\"a\" text -- its type is not in the backup\n"
+	        ") SERVER keepfs OPTIONS (filename '%s/" DUMP_DIR
+	        "/tables/public.a%%2Fb.tsv', format 'text', encoding 'UTF8');\n",
+	        f->fs->ctx.conf->mountpoint);
+
+	if (!strstr(attach, expected))
+		fail_msg("%s is not in %s", expected, attach);
+	assert_audited(f, "read " DUMP_DIR "/attach.sql ok: \n");
+}
+
 static void a_dump_that_is_not_understood_says_so(void **state)
 {
 	struct fixture *f = *state;
@@ -689,7 +711,7 @@ static void a_dump_that_is_not_understood_says_so(void **state)
 	lib.error = ERROR_USAGE;
 	toc = text_at(f, DUMP_DIR "/toc.txt");
 	assert_string_equal(toc, "; made up: it cannot be opened\n");
-	assert_lists(f, DUMP_DIR, "./ ../ tables/ blobs/ toc.txt schema.sql ");
+	assert_lists(f, DUMP_DIR, "./ ../ tables/ blobs/ toc.txt schema.sql attach.sql ");
 	assert_lists(f, DUMP_DIR "/tables", "./ ../ ");
 	assert_lists(f, DUMP_DIR "/blobs", "./ ../ ");
 	assert_int_equal(find(f, DUMP_DIR "/tables/public.orders.tsv", &node), -ENOENT);
@@ -758,6 +780,7 @@ int main(void)
 	        TEST(reads_are_put_into_order),
 	        TEST(the_end_of_the_mount_ends_all_waiting),
 	        TEST(texts),
+	        TEST(attach_names_files_of_the_mount),
 	        TEST(a_dump_that_is_not_understood_says_so),
 	        TEST(a_dump_that_cannot_be_opened),
 	        TEST(nothing_can_be_removed_or_written),
