@@ -41,7 +41,8 @@ struct inside_options { /* all borrowed */
 	struct repository *repository;
 	struct pool *pool;     /* what is read passes through its buffers, a few at a time */
 	const char *state_dir; /* for files without names */
-	const char *bindir; /* where pg_restore is, as the configuration says (pg/program.h); NULL: where the system keeps it */
+	const char *
+	        bindir; /* where pg_restore is, as the configuration says (pg/program.h); NULL: where the system keeps it */
 	unsigned open_dumps; /* so many stay open when nobody has them any more; 0: 4 */
 };
 
@@ -70,13 +71,14 @@ const char *inside_encoding(const struct inside_dump *d);
 
 /* Tables. */
 
-struct inside_table { /* one that has data in the dump */
+struct inside_table {    /* one that has data in the dump */
 	uint32_t number; /* 1, 2, … in the order of the dump; the same at every opening */
 	char *schema;    /* raw bytes, in the dump's encoding; heap, and holds the two texts that follow */
 	const char *table;
-	const char *columns; /* of its COPY statement, quoted as there: "(id, \"Name\")"; "()" or "" when it has none */
-	uint64_t rows;       /* INSIDE_NOT_KNOWN, when nobody has counted them */
-	uint64_t bytes;      /* of all rows; INSIDE_NOT_KNOWN: inside_measure() finds out */
+	const char *
+	        columns; /* of its COPY statement, quoted as there: "(id, \"Name\")"; "()" or "" when it has none */
+	uint64_t rows;  /* INSIDE_NOT_KNOWN, when nobody has counted them */
+	uint64_t bytes; /* of all rows; INSIDE_NOT_KNOWN: inside_measure() finds out */
 	bool has_hash;
 	uint64_t hash; /* of the rows, whatever their order (codec/rows.h), as .tables.csv has it */
 };
