@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define AROUND    3
+#define AROUND     3
 #define MOST_CELLS ((size_t)4 << 20) /* of the table: 8 MiB */
 #define MOST_LINES ((size_t)UINT16_MAX)
 
@@ -29,7 +29,7 @@ struct line_script { /* what becomes of each line, in order */
 	size_t count;
 };
 
-static void split_lines(const char *text, size_t len, struct text_lines *ret)
+static void split_text_lines(const char *text, size_t len, struct text_lines *ret)
 {
 	size_t cap = 0;
 
@@ -53,7 +53,7 @@ static bool same_line(const struct text_line *x, const struct text_line *y)
 	return x->len == y->len && memcmp(x->at, y->at, x->len) == 0;
 }
 
-static void put_lines(struct line_script *s, char mark, const struct text_line *lines, size_t count)
+static void put_script_lines(struct line_script *s, char mark, const struct text_line *lines, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		s->marks[s->count] = mark;
@@ -85,16 +85,16 @@ static void walk_lengths(const struct text_line *a, size_t m, const struct text_
 
 	while (i < m && k < n) {
 		if (same_line(&a[i], &b[k])) {
-			put_lines(s, ' ', &a[i++], 1);
+			put_script_lines(s, ' ', &a[i++], 1);
 			k++;
 		} else if (lengths[(i + 1) * (n + 1) + k] >= lengths[i * (n + 1) + k + 1]) {
-			put_lines(s, '-', &a[i++], 1);
+			put_script_lines(s, '-', &a[i++], 1);
 		} else {
-			put_lines(s, '+', &b[k++], 1);
+			put_script_lines(s, '+', &b[k++], 1);
 		}
 	}
-	put_lines(s, '-', a + i, m - i);
-	put_lines(s, '+', b + k, n - k);
+	put_script_lines(s, '-', a + i, m - i);
+	put_script_lines(s, '+', b + k, n - k);
 }
 
 static void compare_middle(const struct text_line *a, size_t m, const struct text_line *b, size_t n,
@@ -103,8 +103,8 @@ static void compare_middle(const struct text_line *a, size_t m, const struct tex
 	_cleanup(free) uint16_t *lengths = NULL;
 
 	if (m == 0 || n == 0 || m > MOST_LINES || n > MOST_LINES || (m + 1) * (n + 1) > MOST_CELLS) {
-		put_lines(s, '-', a, m);
-		put_lines(s, '+', b, n);
+		put_script_lines(s, '-', a, m);
+		put_script_lines(s, '+', b, n);
 		return;
 	}
 	lengths = mem_array((m + 1) * (n + 1), sizeof(*lengths));
@@ -118,12 +118,11 @@ static void compare_lines_of(const struct text_lines *a, const struct text_lines
 
 	while (begin < least && same_line(&a->items[begin], &b->items[begin]))
 		begin++;
-	while (end < least - begin &&
-	       same_line(&a->items[a->count - 1 - end], &b->items[b->count - 1 - end]))
+	while (end < least - begin && same_line(&a->items[a->count - 1 - end], &b->items[b->count - 1 - end]))
 		end++;
-	put_lines(s, ' ', a->items, begin);
+	put_script_lines(s, ' ', a->items, begin);
 	compare_middle(a->items + begin, a->count - begin - end, b->items + begin, b->count - begin - end, s);
-	put_lines(s, ' ', a->items + a->count - end, end);
+	put_script_lines(s, ' ', a->items + a->count - end, end);
 }
 
 /* Is there a change within so many lines? */
@@ -164,8 +163,8 @@ void line_diff_append(const char *a, size_t a_len, const char *b, size_t b_len, 
 
 	if (a_len == b_len && (a_len == 0 || memcmp(a, b, a_len) == 0))
 		return;
-	split_lines(a, a_len, &x);
-	split_lines(b, b_len, &y);
+	split_text_lines(a, a_len, &x);
+	split_text_lines(b, b_len, &y);
 	script.marks = mem_array(x.count + y.count + 1, 1);
 	script.lines = mem_array(x.count + y.count + 1, sizeof(*script.lines));
 	compare_lines_of(&x, &y, &script);

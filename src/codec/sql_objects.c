@@ -52,8 +52,9 @@ struct sql_objects *sql_objects_free(struct sql_objects *o)
 /* What pg_dump sets between two objects is written when it changes, whatever comes next. */
 static bool is_session_line(const char *line, size_t len)
 {
-	static const char *const begins[] = {"SET default_tablespace = ", "SET default_table_access_method = ",
-	                                     "SET default_with_oids = "};
+	static const char *const begins[] = {
+	        "SET default_tablespace = ", "SET default_table_access_method = ",
+	        "SET default_with_oids = "};
 
 	if (len == 0 || (len == 2 && memcmp(line, "--", 2) == 0))
 		return true;
@@ -106,7 +107,7 @@ static int end_object(struct sql_objects *o, struct error *err)
 
 static bool is_object_type(const char *type)
 {
-	static const char *const others[] = {"TABLE DATA",    "SEQUENCE SET", "BLOB",           "BLOBS",
+	static const char *const others[] = {"TABLE DATA",    "SEQUENCE SET",  "BLOB",           "BLOBS",
 	                                     "BLOB METADATA", "BLOB COMMENTS", "STATISTICS DATA"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
@@ -118,7 +119,8 @@ static bool is_object_type(const char *type)
 /* "-- Name: a; b; Type: TABLE; Schema: public; Owner: shop": a name may hold anything but a line end, so the last of each word counts. */
 static bool take_object_heading(struct sql_objects *o, const char *line)
 {
-	static const char name[] = "Name: ", type[] = "; Type: ", schema[] = "; Schema: ", owner[] = "; Owner: ";
+	static const char name[] = "Name: ", type[] = "; Type: ", schema[] = "; Schema: ",
+	                  owner[] = "; Owner: ";
 	const char *at = line + strlen("-- "), *types = NULL, *schemas, *owners;
 
 	if (!str_starts(line, "-- "))
@@ -184,7 +186,8 @@ int sql_objects_feed(struct sql_objects *o, const void *data, size_t len, struct
 
 		str_append_bytes(&o->line, p, (size_t)((feed ? feed : end) - p));
 		if (o->line.len > OBJECT_MAX_BYTES || o->text.len > OBJECT_MAX_BYTES)
-			return error_set(err, ERROR_CORRUPT, EFBIG, "an object of the schema is longer than 64 MiB");
+			return error_set(err, ERROR_CORRUPT, EFBIG,
+			                 "an object of the schema is longer than 64 MiB");
 		if (feed)
 			r = take_sql_line(o, err);
 		p = feed ? feed + 1 : end;

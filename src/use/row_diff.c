@@ -68,7 +68,7 @@ static bool must_wait(const struct matching *m, enum unmatched_side side)
 	return m->busy || (!m->ended[other] && m->added[side] > m->added[other] + m->ahead);
 }
 
-static bool begin_adding(struct matching *m, enum unmatched_side side)
+static bool begin_matching(struct matching *m, enum unmatched_side side)
 {
 	bool may;
 
@@ -81,7 +81,7 @@ static bool begin_adding(struct matching *m, enum unmatched_side side)
 	return may;
 }
 
-static void end_adding(struct matching *m, enum unmatched_side side, size_t count)
+static void end_matching(struct matching *m, enum unmatched_side side, size_t count)
 {
 	pthread_mutex_lock(&m->lock);
 	m->busy = false;
@@ -95,11 +95,11 @@ static int add_batch(struct side *s, struct error *err)
 	struct matching *m = s->matching;
 	int r = 0;
 
-	if (!begin_adding(m, s->side))
+	if (!begin_matching(m, s->side))
 		return tell_cancelled(err);
 	for (size_t i = 0; r == 0 && i < s->count; i++)
 		r = unmatched_add(m->diff->unmatched, s->side, &s->batch[i], err);
-	end_adding(m, s->side, s->count);
+	end_matching(m, s->side, s->count);
 	s->count = 0;
 	return r;
 }
@@ -278,6 +278,7 @@ int row_diff_read(struct row_diff *d, enum unmatched_side side, const struct row
 	if (r == -EALREADY && p.left == 0)
 		r = 0;
 	if (r == 0 && p.left > 0)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "there were fewer rows when they were read again");
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "there were fewer rows when they were read again");
 	return r;
 }

@@ -146,13 +146,14 @@ int unmatched_add(struct unmatched *u, enum unmatched_side side, const struct ro
 	return 0;
 }
 
-static void take_records(struct unmatched *u)
+static void set_bits_of_records(struct unmatched *u)
 {
 	for (size_t i = 0; i < u->count; i++) {
 		const struct unmatched_record *record = &u->records[i];
 		bool is_b = record->tag >= UNMATCHED_TAG_B;
 
-		unmatched_bits_set(&u->bits[is_b ? UNMATCHED_B : UNMATCHED_A], record->tag & ~UNMATCHED_TAG_B);
+		unmatched_bits_set(&u->bits[is_b ? UNMATCHED_B : UNMATCHED_A],
+		                   record->tag & ~UNMATCHED_TAG_B);
 	}
 }
 
@@ -198,7 +199,7 @@ int unmatched_settle(struct unmatched *u, struct cancel *cancel, struct error *e
 	if (r == 0 && u->run_count > 0)
 		r = merge_spilled(u, cancel, err);
 	else if (r == 0)
-		take_records(u);
+		set_bits_of_records(u);
 	free(take_ptr(&u->records));
 	return r;
 }

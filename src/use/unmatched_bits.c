@@ -32,7 +32,8 @@ int unmatched_bits_open(struct unmatched_bits *b, const char *directory, uint64_
 
 	*b = (struct unmatched_bits){.rows = rows, .bytes = (size_t)(rows / 8 + 1)};
 	r = map_bits(b, directory);
-	return r < 0 ? error_system(err, -r, "a file for the rows that differ cannot be made in %s", directory)
+	return r < 0 ? error_system(err, -r, "a file for the rows that differ cannot be made in %s",
+	                            directory)
 	             : 0;
 }
 
@@ -51,7 +52,7 @@ void unmatched_bits_set(struct unmatched_bits *b, uint64_t number)
 
 void unmatched_bits_clear(struct unmatched_bits *b, uint64_t number)
 {
-	b->map[number / 8] &= (uint8_t)~(1u << (number % 8));
+	b->map[number / 8] &= (uint8_t) ~(1u << (number % 8));
 	b->count--;
 }
 

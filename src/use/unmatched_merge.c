@@ -15,7 +15,7 @@
 #define LOOKED_AT    4096 /* records between two looks at whether it was cancelled */
 #define RECORD_BYTES sizeof(struct unmatched_record)
 
-struct merge_cursor { /* in one run */
+struct merge_cursor {          /* in one run */
 	uint64_t offset, left; /* of what was not read yet */
 	struct unmatched_record *items;
 	size_t at, count;
@@ -30,7 +30,7 @@ struct merging {
 	struct unmatched_record *buffer;
 	/* The digest that is merged. */
 	struct unmatched_record group;
-	uint64_t of_a, taken;           /* rows of A, and how many of them have an equal in B */
+	uint64_t of_a, taken;         /* rows of A, and how many of them have an equal in B */
 	uint64_t numbers[REMEMBERED]; /* of the first ones of A */
 };
 
@@ -99,7 +99,7 @@ static int begin_merge(struct merging *m, struct error *err)
 }
 
 /* The first record of all runs was taken. */
-static int advance(struct merging *m, struct error *err)
+static int advance_merge(struct merging *m, struct error *err)
 {
 	struct merge_cursor *c = &m->cursors[m->heap[0]];
 	int r = 0;
@@ -127,7 +127,8 @@ static int find_in_run(const struct merging *m, const struct unmatched_run *run,
 		uint64_t middle = low + (high - low) / 2;
 		struct unmatched_record found;
 
-		r = spool_get(m->merge->spilled, &found, sizeof(found), run->offset + middle * RECORD_BYTES, err);
+		r = spool_get(m->merge->spilled, &found, sizeof(found), run->offset + middle * RECORD_BYTES,
+		              err);
 		if (r == 0 && unmatched_before(&found, wanted))
 			low = middle + 1;
 		else
@@ -195,7 +196,7 @@ static int merge_next(struct merging *m, struct error *err)
 		m->group = *record;
 	}
 	add_to_group(m, record);
-	return r < 0 ? r : advance(m, err);
+	return r < 0 ? r : advance_merge(m, err);
 }
 
 static int merge_all(struct merging *m, struct error *err)

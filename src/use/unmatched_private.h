@@ -51,7 +51,7 @@ struct unmatched_merge { /* all borrowed */
 	const struct spool *spilled;
 	const struct unmatched_run *runs;
 	size_t run_count;
-	size_t memory_bytes; /* for reading */
+	size_t memory_bytes;         /* for reading */
 	struct unmatched_bits *bits; /* two */
 	struct cancel *cancel;
 };

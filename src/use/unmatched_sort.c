@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#define KEY_BYTES  24u
-#define SMALL      32
+#define KEY_BYTES   24u
+#define SMALL       32
 #define BYTE_VALUES 256
 
 static unsigned byte_of(const struct unmatched_record *r, unsigned at)
@@ -84,7 +84,8 @@ static void next_group(const struct unmatched_record *records, size_t count, siz
 {
 	size_t begin = *io, at = begin;
 
-	while (at < count && unmatched_same(&records[at], &records[begin]) && records[at].tag < UNMATCHED_TAG_B)
+	while (at < count && unmatched_same(&records[at], &records[begin]) &&
+	       records[at].tag < UNMATCHED_TAG_B)
 		at++;
 	*ret_b = at;
 	while (at < count && unmatched_same(&records[at], &records[begin]))

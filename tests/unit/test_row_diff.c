@@ -28,8 +28,8 @@
 
 struct rows_text {
 	struct str text;
-	size_t piece;       /* bytes that are handed out at once */
-	int fails;          /* in the middle of it, with that */
+	size_t piece;        /* bytes that are handed out at once */
+	int fails;           /* in the middle of it, with that */
 	struct cancel *sets; /* in the middle of it */
 	unsigned readings;
 };
@@ -129,7 +129,8 @@ static struct row_diff_options options_of(struct rows_text *a, struct rows_text 
 {
 	return (struct row_diff_options){
 	        .tables = {{.read = read_text, .arg = a}, {.read = read_text, .arg = b}},
-	        .unmatched = {.directory = directory, .memory_bytes = memory_bytes, .space_bytes = MUCH * 64}};
+	        .unmatched = {
+	                .directory = directory, .memory_bytes = memory_bytes, .space_bytes = MUCH * 64}};
 }
 
 static int append_row(void *arg, const void *data, size_t len, bool ends, struct error *err)

@@ -10,7 +10,7 @@
 #include <keepfs/base/error.h>
 #include <stddef.h>
 
-struct sql_object { /* all borrowed for the call */
+struct sql_object {         /* all borrowed for the call */
 	const char *name;   /* "orders", "add(integer, integer)", "TABLE orders" of an ACL */
 	const char *type;   /* "TABLE", "FUNCTION", "ACL", … */
 	const char *schema; /* "-" when it is in none */
