@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH 1024 /* rows that are added at once */
+#define BATCH 16384 /* rows that are added at once: each time the other side may have to wait */
 
 struct row_diff {
 	struct row_diff_options options;
