@@ -40,7 +40,7 @@ struct summary {
 	bool any; /* was printed */
 };
 
-static int count_table(void *arg, const struct diff_table *table, struct error *err)
+static int count_compared_table(void *arg, const struct diff_table *table, struct error *err)
 {
 	struct summary *s = arg;
 
@@ -184,7 +184,7 @@ static int print_summary(struct comparison *c)
 {
 	struct summary s = {.comparison = c};
 	struct error err = {0};
-	int r = diff_tables(c->diff, count_table, &s, &err);
+	int r = diff_tables(c->diff, count_compared_table, &s, &err);
 
 	if (r < 0)
 		return cli_fail(&err);
@@ -214,7 +214,7 @@ static void put_schema_text(const char *text, size_t len, bool terminal)
 
 static int print_schema(struct comparison *c)
 {
-	_cleanup(spool) struct spool *out = spool_new(c->reading.conf.state_dir);
+	_cleanup(spool) struct spool *out = spool_new(c->looking.conf.state_dir);
 	bool terminal = isatty(STDOUT_FILENO);
 	char buf[16385];
 	uint64_t at = 0;
@@ -289,10 +289,10 @@ static void show_read_bytes(void *arg, uint64_t bytes, uint64_t expected_bytes)
 
 static int open_diff(struct comparison *c, const struct cli_options *options, struct error *err)
 {
-	const struct conf *conf = &c->reading.conf;
+	const struct conf *conf = &c->looking.conf;
 	const struct diff_options o = {
-	        .inside = c->reading.inside,
-	        .catalog = c->reading.catalog,
+	        .inside = c->looking.inside,
+	        .catalog = c->looking.catalog,
 	        .state_dir = conf->state_dir,
 	        .memory_bytes = conf->memory_bytes / KEPT_PART,
 	        .space_bytes = conf->diff_space_bytes,
@@ -308,7 +308,7 @@ static int open_diff(struct comparison *c, const struct cli_options *options, st
 static int compare(struct comparison *c, const struct cli_options *options)
 {
 	struct error err = {0};
-	int status = reading_open(options, options->argv[0], KEPT_PART, &c->reading);
+	int status = looking_open(options, KEPT_PART, &c->looking);
 
 	if (status != CLI_DONE)
 		return status;
@@ -336,7 +336,7 @@ int cmd_diff(const struct cli_options *options)
 	catches = catch_cancel(&c, &signals) == 0;
 	status = compare(&c, options);
 	diff_free(c.diff);
-	reading_close(&c.reading);
+	looking_close(&c.looking);
 	if (catches) {
 		pthread_kill(signals, SIGUSR2);
 		pthread_join(signals, NULL);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "reading.h"
+#include "looking.h"
 
 #include <keepfs/base/cancel.h>
 #include <keepfs/codec/json.h>
@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 
 struct comparison { /* of the command */
-	struct reading reading;
+	struct looking looking;
 	struct diff *diff;
 	struct cancel cancel; /* set by a signal */
 	atomic_uint_least64_t read_bytes;

@@ -84,10 +84,9 @@ static void list_indexed(struct blob_list *l)
 
 static void add_blob(struct blob_list *l, const struct stored_blob *blob)
 {
-	const struct stored_blob *known =
-	        l->indexed_count > 0
-	                ? bsearch(blob, l->indexed, l->indexed_count, sizeof(*l->indexed), by_oid)
-	                : NULL;
+	const struct stored_blob *known = l->indexed_count > 0 ? bsearch(blob, l->indexed, l->indexed_count,
+	                                                                 sizeof(*l->indexed), by_oid)
+	                                                       : NULL;
 	struct stored_blob *to;
 
 	if (l->count == l->cap) {
@@ -380,7 +379,8 @@ int inside_member_of_blob(struct inside_dump *d, uint32_t oid, struct cancel *ca
 	return 0;
 }
 
-static int measure_blob(struct inside_dump *d, struct inside_member *m, struct cancel *cancel, struct error *err)
+static int measure_blob(struct inside_dump *d, struct inside_member *m, struct cancel *cancel,
+                        struct error *err)
 {
 	int r = m->bytes == INSIDE_NOT_KNOWN ? inside_once_begin(d, &d->surveying, cancel, err) : 0;
 

@@ -215,8 +215,7 @@ int inside_table(struct inside_dump *d, uint32_t number, struct inside_table *re
 
 	if (r < 0)
 		return r;
-	*ret = (struct inside_table){
-	        .number = number, .rows = INSIDE_NOT_KNOWN, .bytes = INSIDE_NOT_KNOWN};
+	*ret = (struct inside_table){.number = number, .rows = INSIDE_NOT_KNOWN, .bytes = INSIDE_NOT_KNOWN};
 	fill_texts(&texts, ret);
 	pthread_mutex_lock(&d->lock);
 	if (e->has_counts) {

@@ -102,7 +102,8 @@ int inside_member_of_text(const struct inside_dump *d, struct inside_member *ret
 	int r = backup_own(&d->backup, &own);
 
 	if (r < 0)
-		return inside_blame(d, error_system(err, -r, "the backup cannot be found in the catalog"), err);
+		return inside_blame(d, error_system(err, -r, "the backup cannot be found in the catalog"),
+		                    err);
 	*ret = (struct inside_member){.bytes = INSIDE_NOT_KNOWN};
 	be_file(&own, ret);
 	return 0;

@@ -63,7 +63,8 @@ static int read_marked(struct reading *x, struct cancel *cancel, struct error *e
 }
 
 /* So many bytes, from where the range begins. */
-static int read_range(struct reading *x, const struct inside_member *m, struct cancel *cancel, struct error *err)
+static int read_range(struct reading *x, const struct inside_member *m, struct cancel *cancel,
+                      struct error *err)
 {
 	uint64_t end = m->raw_from + m->bytes;
 	int r = 0;

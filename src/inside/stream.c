@@ -13,10 +13,10 @@
 #include <errno.h>
 #include <string.h>
 
-#define FIRST_ASK_BYTES ((size_t)128 << 10)
-#define FLUSH_BYTES     4U /* "00 00 ff ff": an empty block of deflate, stored, which a flush ends with */
+#define FIRST_ASK_BYTES  ((size_t)128 << 10)
+#define FLUSH_BYTES      4U /* "00 00 ff ff": an empty block of deflate, stored, which a flush ends with */
 #define BLOCK_HEAD_BYTES 6U /* what it holds, rows; and the number of its entry */
-#define BLOCK_OF_ROWS   1
+#define BLOCK_OF_ROWS    1
 
 /* Getting. */
 
@@ -104,7 +104,8 @@ static int get_more(struct inside_stream *s, struct cancel *cancel, struct error
 	if (r < 0)
 		return judge_answer(r, &g.err, err);
 	if (r == 0)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "a file of the backup is shorter than it should be");
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "a file of the backup is shorter than it should be");
 	s->at += (uint64_t)r;
 	s->in_at = 0;
 	s->in_len = (size_t)r;
@@ -261,7 +262,8 @@ static int take_chunk_head(struct inside_stream *s, struct error *err)
 		return 0;
 	s->head_bytes = 0;
 	if (s->head[0] != 0)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "the length of a piece of the archive is wrong");
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the length of a piece of the archive is wrong");
 	s->chunk_left = s->head[1] | (uint64_t)s->head[2] << 8 | (uint64_t)s->head[3] << 16 |
 	                (uint64_t)s->head[4] << 24;
 	s->ended = s->chunk_left == 0;
@@ -273,7 +275,8 @@ static int take_chunk_head(struct inside_stream *s, struct error *err)
 static int end_of_file(struct inside_stream *s, struct error *err)
 {
 	if (s->m.chunks)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "the data of a table or large object is cut off");
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the data of a table or large object is cut off");
 	s->ended = true;
 	return 0;
 }

@@ -246,6 +246,7 @@ int inside_text_scan_feed(struct inside_text_scan *s, const void *data, size_t l
 int inside_text_scan_end(struct inside_text_scan *s, struct error *err)
 {
 	if (s->in_rows)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "the text is cut off within the rows of a table");
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the text is cut off within the rows of a table");
 	return s->line.len > 0 ? tell_other(s, err) : 0;
 }

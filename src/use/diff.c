@@ -83,7 +83,7 @@ const char *diff_state_name(enum diff_state state)
 	return names[state];
 }
 
-static bool is_counted(const struct inside_table *t)
+static bool has_counts_of(const struct inside_table *t)
 {
 	return t->rows != INSIDE_NOT_KNOWN && t->bytes != INSIDE_NOT_KNOWN;
 }
@@ -96,9 +96,9 @@ enum diff_state diff_judge(const struct inside_table *a, const struct inside_tab
 		return DIFF_SAME;
 	if (strcmp(str_or_empty(a->columns), str_or_empty(b->columns)) != 0)
 		return DIFF_COLUMNS;
-	if (is_counted(a) && is_counted(b) && (a->rows != b->rows || a->bytes != b->bytes))
+	if (has_counts_of(a) && has_counts_of(b) && (a->rows != b->rows || a->bytes != b->bytes))
 		return DIFF_CHANGED;
-	if (!is_counted(a) || !is_counted(b) || !a->has_hash || !b->has_hash)
+	if (!has_counts_of(a) || !has_counts_of(b) || !a->has_hash || !b->has_hash)
 		return DIFF_UNKNOWN;
 	return a->hash == b->hash ? DIFF_SAME : DIFF_CHANGED;
 }
