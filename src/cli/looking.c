@@ -55,7 +55,7 @@ static uint64_t reader_bytes(const struct conf *conf, unsigned kept_part)
 	return left < MOST_READER_BYTES ? left : MOST_READER_BYTES;
 }
 
-static int open_reader(struct looking *l, unsigned kept_part, struct error *err)
+static int open_reader_of_backups(struct looking *l, unsigned kept_part, struct error *err)
 {
 	struct reader_options options = {
 	        .store = l->store,
@@ -98,7 +98,7 @@ int looking_open(const struct cli_options *options, unsigned kept_part, struct l
 		return tell_no_catalog(&ret->conf);
 	r = open_catalog_and_store(ret, &err);
 	if (r == 0)
-		r = open_reader(ret, kept_part, &err);
+		r = open_reader_of_backups(ret, kept_part, &err);
 	if (r == 0)
 		r = open_inside(ret, &err);
 	return r < 0 ? cli_fail(&err) : CLI_DONE;
