@@ -7,9 +7,12 @@
 
 #include "client.h"
 
+#include <keepfs/base/clock.h>
+#include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/base/workers.h>
+#include <keepfs/catalog/audit.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -21,6 +24,23 @@
 
 /* Of [keepfs] memory a quarter is for comparing rows, and the rest for reading. */
 #define KEPT_PART 4
+
+/* As reading a backup in the mount is: what rows and definitions hold may be anybody's secret. */
+void comparison_audit(const struct comparison *c, const char *what, int r, const struct error *err)
+{
+	struct catalog_audit entry = {.at_us = clock_now_us(), .uid = getuid(), .pid = getpid()};
+	_cleanup(free) char *object = mem_printf("%s %s %s", diff_backup(c->diff, DIFF_A)->path,
+	                                         diff_backup(c->diff, DIFF_B)->path, what);
+	struct error own = {0};
+
+	str_copy(entry.command, sizeof(entry.command), "keepfs");
+	str_copy(entry.action, sizeof(entry.action), "diff");
+	str_cut(entry.object, sizeof(entry.object), object);
+	str_copy(entry.result, sizeof(entry.result), r < 0 ? "failed" : "ok");
+	str_cut(entry.detail, sizeof(entry.detail), r < 0 ? err->message : "");
+	if (catalog_add_audit(c->looking.catalog, &entry, &own) < 0)
+		log_error("the comparison could not be written to the audit: %s", own.message);
+}
 
 struct json *comparison_heading(const struct comparison *c)
 {
@@ -121,6 +141,8 @@ static int print_compared_table(void *arg, const struct diff_table *table, struc
 {
 	struct summary *s = arg;
 
+	if (!s->comparison->json)
+		s->counts[table->state]++;
 	if (!s->comparison->json && table->state == DIFF_SAME)
 		return 0;
 	if (s->comparison->json)
@@ -145,7 +167,7 @@ static void print_totals(const struct summary *s)
 	}
 	printf("%s\n", *separator ? "" : "neither backup has rows of a table");
 	if (s->counts[DIFF_UNKNOWN] > 0)
-		printf("unknown: in one of the backups nobody has hashed the rows; name a table to have them compared\n");
+		printf("unknown: one of the backups has no hash of these rows; name a table to have them compared\n");
 }
 
 static void print_paths(const struct comparison *c)
@@ -180,19 +202,29 @@ static void close_summary_json(void)
 	fputs(str_text(&out), stdout);
 }
 
+/* For people the totals stand at the end. */
+static int begin_summary(struct summary *s, struct error *err)
+{
+	int r;
+
+	if (!s->comparison->json) {
+		print_paths(s->comparison);
+		return 0;
+	}
+	r = diff_tables(s->comparison->diff, count_compared_table, s, err);
+	if (r == 0)
+		open_summary_json(s);
+	return r;
+}
+
 static int print_summary(struct comparison *c)
 {
 	struct summary s = {.comparison = c};
 	struct error err = {0};
-	int r = diff_tables(c->diff, count_compared_table, &s, &err);
+	int r = begin_summary(&s, &err);
 
-	if (r < 0)
-		return cli_fail(&err);
-	if (c->json)
-		open_summary_json(&s);
-	else
-		print_paths(c);
-	r = diff_tables(c->diff, print_compared_table, &s, &err);
+	if (r == 0)
+		r = diff_tables(c->diff, print_compared_table, &s, &err);
 	if (r < 0)
 		return cli_fail(&err);
 	if (c->json)
@@ -220,8 +252,11 @@ static int print_schema(struct comparison *c)
 	uint64_t at = 0;
 	struct error err = {0};
 	ssize_t n;
+	int r;
 
-	if (diff_schema(c->diff, out, &err) < 0)
+	r = diff_schema(c->diff, out, &err);
+	comparison_audit(c, "--schema", r, &err);
+	if (r < 0)
 		return cli_fail(&err);
 	if (spool_size(out) > 0) {
 		fputs("--- ", stdout);

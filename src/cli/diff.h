@@ -21,3 +21,5 @@ struct comparison { /* of the command */
 int comparison_print_rows(struct comparison *c, const char *name);
 /** comparison_heading() - a JSON object that begins with the two backups. */
 struct json *comparison_heading(const struct comparison *c);
+/** comparison_audit() - note that @what (a table, "--schema") of both was read; @r, @err: what became of it. */
+void comparison_audit(const struct comparison *c, const char *what, int r, const struct error *err);

@@ -143,6 +143,7 @@ int comparison_print_rows(struct comparison *c, const char *name)
 	int r;
 
 	r = diff_rows_open(c->diff, name, &rows, &err);
+	comparison_audit(c, name, r, &err);
 	if (c->shows_progress && atomic_load(&c->shown) > 0)
 		fputs("\r                \r", stderr);
 	c->shows_progress = false;

@@ -126,6 +126,7 @@ struct telling {
 	struct diff *diff;
 	int (*each)(void *arg, const struct diff_table *table, struct error *err);
 	void *arg;
+	uint32_t in_both;
 };
 
 static int tell_table(const struct telling *t, const struct inside_table *a, const struct inside_table *b,
@@ -141,7 +142,7 @@ static int tell_table(const struct telling *t, const struct inside_table *a, con
 	return t->each(t->arg, &table, err);
 }
 
-static int tell_table_of_b(const struct telling *t, uint32_t number, struct error *err)
+static int tell_table_of_b(struct telling *t, uint32_t number, struct error *err)
 {
 	_cleanup(inside_table) struct inside_table a = {0}, b = {0};
 	int r = inside_table(t->diff->backups[DIFF_B].dump, number, &b, err), found;
@@ -151,6 +152,7 @@ static int tell_table_of_b(const struct telling *t, uint32_t number, struct erro
 	found = diff_find(t->diff, DIFF_A, b.schema, b.table, &a, err);
 	if (found < 0 && found != -ENOENT)
 		return found;
+	t->in_both += found == 0;
 	return tell_table(t, found == 0 ? &a : NULL, &b, err);
 }
 
@@ -173,13 +175,14 @@ static int tell_if_gone(const struct telling *t, uint32_t number, struct error *
 int diff_tables(struct diff *d, int (*each)(void *arg, const struct diff_table *table, struct error *err),
                 void *arg, struct error *err)
 {
-	const struct telling t = {.diff = d, .each = each, .arg = arg};
+	struct telling t = {.diff = d, .each = each, .arg = arg};
 	uint32_t of_a = inside_tables(d->backups[DIFF_A].dump), of_b = inside_tables(d->backups[DIFF_B].dump);
 	int r = 0;
 
 	for (uint32_t i = 1; r == 0 && i <= of_b; i++)
 		r = tell_table_of_b(&t, i, err);
-	for (uint32_t i = 1; r == 0 && i <= of_a; i++)
+	/* Mostly none is gone. */
+	for (uint32_t i = 1; r == 0 && t.in_both < of_a && i <= of_a; i++)
 		r = tell_if_gone(&t, i, err);
 	return r;
 }

@@ -251,6 +251,18 @@ def test_without_a_mount_and_with_paths_of_it(compared):
     assert not [n for n in os.listdir(keepfs.state) if n.startswith("unlinked-")]
 
 
+def test_the_audit_has_who_read_rows(compared):
+    keepfs, before, after, found = compared
+    a, b = found["custom"]
+    diff(keepfs, a, b, "public.same")
+    diff(keepfs, a, b, "columns_changed", check=False)
+    diff(keepfs, "--schema", a, b)
+    with keepfs.catalog() as catalog:
+        lines = catalog.execute("SELECT object, result, uid FROM audit WHERE action = 'diff' ORDER BY id DESC LIMIT 3").fetchall()
+    paths = f"backups/{a} backups/{b}"
+    assert lines == [(f"{paths} --schema", "ok", os.getuid()), (f"{paths} columns_changed", "failed", os.getuid()), (f"{paths} public.same", "ok", os.getuid())]
+
+
 def test_no_catalog(new_keepfs):
     done = new_keepfs().run("diff", "full/a.dump", "full/b.dump", check=False)
     assert done.returncode == 3 and "keepfs rebuild" in done.stderr
