@@ -294,7 +294,6 @@ def test_a_damaged_one(new_keepfs, pg):
         keepfs.store.put(key, bytes(data))
         done = diff(keepfs, a, b, "t", check=False)
         assert done.returncode == 1 and key in done.stderr and done.stdout == "", done.stderr
-        assert json.loads(diff(keepfs, "--json", a, b).stdout)["counts"]["changed"] == 1
     finally:
         pg.drop("compared_damaged")
 
