@@ -225,8 +225,8 @@ int inside_member_of_block(struct inside_dump *d, struct inside_entry *e, struct
 	return 0;
 }
 
-static int find_place(struct inside_dump *d, struct inside_entry *e, struct cancel *cancel,
-                      struct inside_member *m, struct error *err)
+static int find_rows_place(struct inside_dump *d, struct inside_entry *e, struct cancel *cancel,
+                           struct inside_member *m, struct error *err)
 {
 	_cleanup(inside_texts) struct inside_texts texts = {0};
 	int r;
@@ -264,7 +264,7 @@ int inside_member_of_table(struct inside_dump *d, uint32_t number, struct cancel
 
 	if (!e)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "the dump has no table of that number");
-	r = d->is_text ? find_range(d, e, &m, err) : find_place(d, e, cancel, &m, err);
+	r = d->is_text ? find_range(d, e, &m, err) : find_rows_place(d, e, cancel, &m, err);
 	if (r < 0)
 		return r;
 	if (!d->is_text) {

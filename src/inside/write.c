@@ -12,7 +12,7 @@
 
 #define PIECE_BYTES 16384
 
-static int read_output(struct proc *proc, struct spool *out, struct error *err)
+static int spool_output(struct proc *proc, struct spool *out, struct error *err)
 {
 	char piece[PIECE_BYTES];
 	ssize_t n;
@@ -38,7 +38,7 @@ static int run_pg_restore_on_toc(const char *const *argv, struct cancel *cancel,
 	int r = proc_start(&options, &proc, err);
 
 	if (r == 0)
-		r = read_output(proc, out, err);
+		r = spool_output(proc, out, err);
 	return r < 0 ? r : proc_wait(proc, err);
 }
 
