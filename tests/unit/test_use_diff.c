@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-static const struct inside_table known = {.columns = "(id, note)", .rows = 7, .bytes = 70, .has_hash = true, .hash = 17};
+static const struct inside_table known = {
+        .columns = "(id, note)", .rows = 7, .bytes = 70, .has_hash = true, .hash = 17};
 
 static void states_of_tables(void **state)
 {
