@@ -129,7 +129,8 @@ static int get_more(struct inside_stream *s, struct cancel *cancel, struct error
 	s->at += (uint64_t)r;
 	s->in_at = 0;
 	s->in_len = (size_t)r;
-	s->ask *= 2;
+	if (s->ask < s->in_cap)
+		s->ask *= 2;
 	return 0;
 }
 

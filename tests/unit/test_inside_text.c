@@ -73,8 +73,7 @@ static void test_tables_of_a_text(void **state)
 {
 	expect_scan("SET x = 1;\n" HEAD("t", "public") "COPY public.t (a) FROM stdin;\n1\n\\N\n\\.\n\n\n"
 	                                               "ALTER TABLE t;\n",
-	            "public.t 2 [1\n\\N\n]\n",
-	            "SET x = 1;\n" HEAD("t", "public") "\n\nALTER TABLE t;\n");
+	            "public.t 2 [1\n\\N\n]\n", "SET x = 1;\n" HEAD("t", "public") "\n\nALTER TABLE t;\n");
 	expect_scan(HEAD("t", "public") "COPY public.t (a) FROM stdin;\n\\.\n\n\n", "public.t 0 []\n", NULL);
 }
 
@@ -117,8 +116,9 @@ static void test_large_objects_of_a_text(void **state)
 {
 	expect_scan("-- Data for Name: BLOBS; Type: BLOBS; Schema: -; Owner: -\n--\n\n"
 	            "SELECT pg_catalog.lowrite(0, '\\x00');\n" NAME("i", "INDEX") "CREATE INDEX i;\n",
-	            "", "-- Data for Name: BLOBS; Type: BLOBS; Schema: -; Owner: -\n--\n" NAME("i", "INDEX")
-	                "CREATE INDEX i;\n");
+	            "",
+	            "-- Data for Name: BLOBS; Type: BLOBS; Schema: -; Owner: -\n--\n" NAME(
+	                    "i", "INDEX") "CREATE INDEX i;\n");
 }
 
 static void test_texts_that_are_cut_off(void **state)
@@ -162,10 +162,19 @@ static void test_copy_statements(void **state)
 
 static void test_copy_statements_that_are_none(void **state)
 {
-	static const char *const wrong[] = {
-	        "", "\n", "COPY", "COPY ", "COPY  FROM stdin;", "COPY t (a) FROM stdout;", "COPY t (a FROM stdin;",
-	        "COPY \"t (a) FROM stdin;", "COPY t. FROM stdin;", "COPY s.\"t\"x (a) FROM stdin;",
-	        "INSERT INTO t FROM stdin;", "COPY t(a) FROM stdin;", "COPY a.b.c (a) FROM stdin;"};
+	static const char *const wrong[] = {"",
+	                                    "\n",
+	                                    "COPY",
+	                                    "COPY ",
+	                                    "COPY  FROM stdin;",
+	                                    "COPY t (a) FROM stdout;",
+	                                    "COPY t (a FROM stdin;",
+	                                    "COPY \"t (a) FROM stdin;",
+	                                    "COPY t. FROM stdin;",
+	                                    "COPY s.\"t\"x (a) FROM stdin;",
+	                                    "INSERT INTO t FROM stdin;",
+	                                    "COPY t(a) FROM stdin;",
+	                                    "COPY a.b.c (a) FROM stdin;"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		_cleanup(inside_copy) struct inside_copy copy = {0};

@@ -98,7 +98,9 @@ static void test_a_removed_dump(void **state)
 
 	open_bench(&b, &shape);
 	d = open_dump_of(&b);
-	assert_int_equal(artifact_remove(&b.repo, ino_of_artifact(b.path), &(struct catalog_removal){.is_decided = true}, NULL), 0);
+	assert_int_equal(artifact_remove(&b.repo, ino_of_artifact(b.path),
+	                                 &(struct catalog_removal){.is_decided = true}, NULL),
+	                 0);
 	assert_int_equal(inside_read_rows(d, 3, NULL, drop_rows, NULL, &err), -ESTALE);
 	assert_int_equal(inside_pread(d, 3, NULL, buf, sizeof(buf), 1000000, &err), -ESTALE);
 	assert_int_equal(inside_open(b.in, ino_of_artifact(b.path), NULL, &again, &err), -ENOENT);
