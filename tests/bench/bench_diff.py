@@ -32,11 +32,12 @@ DEADLINE_S = 7200
 def measured_command(command, output, environment=None):
     """seconds, processor seconds, and the peak of resident memory, of one process"""
     start = time.monotonic()
-    with open(output, "wb") as stdout, subprocess.Popen([str(word) for word in command], stdout=stdout, stderr=subprocess.DEVNULL,
+    with open(output, "wb") as stdout, subprocess.Popen([str(word) for word in command], stdout=stdout, stderr=subprocess.PIPE,
                                                         env=environment) as process:
+        said = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, command
+    assert process.returncode == 0, (command, said)
     return {"seconds": time.monotonic() - start, "cpu": usage.ru_utime + usage.ru_stime, "mib": usage.ru_maxrss / 1024}
 
 

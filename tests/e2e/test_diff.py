@@ -3,6 +3,8 @@
 import collections
 import json
 import os
+import pathlib
+import signal
 import subprocess
 
 import pytest
@@ -294,8 +296,23 @@ def test_a_damaged_one(new_keepfs, pg):
         keepfs.store.put(key, bytes(data))
         done = diff(keepfs, a, b, "t", check=False)
         assert done.returncode == 1 and key in done.stderr and done.stdout == "", done.stderr
+        # what was counted of it is there
+        assert json.loads(diff(keepfs, "--json", a, b).stdout)["counts"]["changed"] == 1
     finally:
         pg.drop("compared_damaged")
+
+
+def interrupted_while_it_prints(keepfs, a, b):
+    """nobody reads what it prints, so it is at work still; it ends cleanly when somebody does"""
+    with subprocess.Popen([daemon.PROGRAM, "diff", "-c", str(keepfs.conf), a, b, "t"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=keepfs.env) as process:
+        assert process.stdout.read(2) == b"-1"
+        process.send_signal(signal.SIGINT)
+        tasks = pathlib.Path(f"/proc/{process.pid}/task")
+        daemon.wait_until(lambda: "signals" not in {(task / "comm").read_text().strip() for task in tasks.iterdir()}, "the signal to be taken")
+        out, err = process.communicate(timeout=daemon.DEADLINE_S)
+    assert process.returncode == 1 and b"cancelled" in err, err
+    assert b"+" not in out
 
 
 def test_more_rows_than_may_be_kept(new_keepfs, pg):
@@ -316,5 +333,6 @@ def test_more_rows_than_may_be_kept(new_keepfs, pg):
         assert "700000 removed, 700000 added" in done.stderr
         lines = done.stdout.splitlines()
         assert len(lines) == 1400000 and lines[0] == "-1" and lines[700000:700002] == ["+-1", "+-2"]
+        interrupted_while_it_prints(keepfs, a, b)
     finally:
         pg.drop("compared_much")
