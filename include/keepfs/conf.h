@@ -253,6 +253,7 @@ struct conf {
 	char *drill_user;   /* whom they run as when keepfs is root's */
 	char *drill_bindir; /* of initdb and postgres; "": where they are found */
 	uint64_t drill_memory_bytes, drill_disk_bytes;
+	uint64_t diff_space_bytes; /* of temporary files, for comparing rows */
 	/* where each value came from, but for those of jobs and classes: conf_load()'s own; NULL: not known */
 	struct conf_origins *origins;
 };

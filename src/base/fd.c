@@ -104,3 +104,20 @@ int fd_make_dirs(const char *path, mode_t mode)
 	}
 	return 0;
 }
+
+int fd_open_unlinked(const char *directory)
+{
+	_cleanup(free) char *path = NULL;
+	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		return fd;
+	if (errno != EOPNOTSUPP && errno != EISDIR)
+		return -errno;
+	path = mem_printf("%s/unlinked-XXXXXX", directory);
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	return fd;
+}

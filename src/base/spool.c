@@ -7,8 +7,6 @@
 #include <keepfs/base/str.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 
 struct spool {
@@ -40,29 +38,12 @@ struct spool *spool_free(struct spool *s)
 	return NULL;
 }
 
-static int open_unlinked(const char *directory)
-{
-	_cleanup(free) char *path = NULL;
-	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-	if (fd >= 0)
-		return fd;
-	if (errno != EOPNOTSUPP && errno != EISDIR)
-		return -errno;
-	path = mem_printf("%s/spool-XXXXXX", directory);
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	return fd;
-}
-
 static void flush_to_file(struct spool *s)
 {
 	int r;
 
 	if (s->fd < 0) {
-		s->fd = open_unlinked(s->directory);
+		s->fd = fd_open_unlinked(s->directory);
 		if (s->fd < 0) {
 			s->error = s->fd;
 			s->fd = -1;

@@ -289,3 +289,10 @@ int client_print_run_json(const char *mountpoint, int64_t run_id)
 	        (long long)run_id);
 	return CLI_FAILED;
 }
+
+const char *client_within_mount(const char *mountpoint, const char *word)
+{
+	size_t len = strlen(mountpoint);
+
+	return strncmp(word, mountpoint, len) == 0 && word[len] == '/' ? word + len + 1 : word;
+}

@@ -27,3 +27,5 @@ enum client_show {
 int client_watch(const char *mountpoint, int64_t run_id, enum client_show show);
 /** client_print_run_json() - the run's line of status/history.jsonl. Return: CLI_DONE; else told why there is none. */
 int client_print_run_json(const char *mountpoint, int64_t run_id);
+/** client_within_mount() - what of @word, which the shell completed, stands behind @mountpoint; else @word. Borrowed from it. */
+const char *client_within_mount(const char *mountpoint, const char *word);

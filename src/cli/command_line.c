@@ -39,6 +39,9 @@ static const struct cli_command commands[] = {
         {"restore", "BACKUP... [into=NAME] [server=URI] [--to DIR] [--dry-run] [KEY=VALUE...]", "cmjTOnP",
          "bring dumps back into databases: beside what is there, and then in its place; or archived files into a directory",
          cmd_restore},
+        {"diff", "BACKUP BACKUP [TABLE] [--schema]", "cmjC",
+         "what has changed between two backups: which tables, which rows of one, or what in the schema",
+         cmd_diff},
         {"status", "", "cmjSA",
          "health of the mount, or with --store of what a store holds; exits 0, 1 or 2 for OK, WARN or CRIT",
          cmd_status},
@@ -92,6 +95,7 @@ static const struct {
          "      --confirm WHAT    what was shown may be done: the plan of that name is carried out, if it is still the same; the\n"
          "                        database or the directory of that name is restored over\n"},
         {'d', "      --simulate DAYS   show what will be there when the schedule goes on as it does\n"},
+        {'C', "      --schema          the definitions that differ: of tables, functions, indexes, …\n"},
         {'j', "      --json            print JSON\n"},
 };
 
@@ -310,6 +314,9 @@ static void take_option(struct cli_options *options, int letter, const char *val
 	case 'n':
 		options->dry_run = true;
 		break;
+	case 'C':
+		options->schema = true;
+		break;
 	default:
 		options->json = true;
 		break;
@@ -340,6 +347,7 @@ static int parse(const struct cli_command *command, int argc, char **argv, struc
 	        {"to", required_argument, NULL, 'T'},
 	        {"overwrite", no_argument, NULL, 'O'},
 	        {"dry-run", no_argument, NULL, 'n'},
+	        {"schema", no_argument, NULL, 'C'},
 	        {"json", no_argument, NULL, 'j'},
 	        {"help", no_argument, NULL, 'h'},
 	        {0},

@@ -23,14 +23,6 @@ static int send_command(const char *mountpoint, const char *file, const struct s
 	return r == -EINVAL ? CLI_USAGE : CLI_FAILED;
 }
 
-/* The shell completes paths of the mount: what stands before backups/ is not the daemon's. */
-static const char *without_mountpoint(const char *mountpoint, const char *word)
-{
-	size_t len = strlen(mountpoint);
-
-	return strncmp(word, mountpoint, len) == 0 && word[len] == '/' ? word + len + 1 : word;
-}
-
 static void append_pair(struct str *command, const char *key, const char *value)
 {
 	_cleanup(str) struct str pair = {0};
@@ -55,7 +47,7 @@ int cmd_prune(const struct cli_options *options)
 	if (options->argc == 0)
 		command_line_append(&command, "all");
 	for (int i = 0; i < options->argc; i++)
-		command_line_append(&command, without_mountpoint(mountpoint, options->argv[i]));
+		command_line_append(&command, client_within_mount(mountpoint, options->argv[i]));
 	if (options->apply)
 		command_line_append(&command, "apply");
 	if (options->json)
@@ -80,7 +72,7 @@ int cmd_hold(const struct cli_options *options)
 		return status;
 	for (int i = 1; i < options->argc; i++)
 		ends = ends || strcmp(options->argv[i], "off") == 0 || strcmp(options->argv[i], "on") == 0;
-	command_line_append(&command, without_mountpoint(mountpoint, options->argv[0]));
+	command_line_append(&command, client_within_mount(mountpoint, options->argv[0]));
 	if (!ends)
 		command_line_append(&command, "on");
 	for (int i = 1; i < options->argc; i++)
@@ -100,6 +92,6 @@ int cmd_undelete(const struct cli_options *options)
 	status = client_find(options, &mountpoint);
 	if (status != CLI_DONE)
 		return status;
-	command_line_append(&command, without_mountpoint(mountpoint, options->argv[0]));
+	command_line_append(&command, client_within_mount(mountpoint, options->argv[0]));
 	return send_command(mountpoint, "control/undelete", &command);
 }

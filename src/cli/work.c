@@ -12,14 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The shell completes paths of the mount: what stands before backups/ is not the daemon's. */
-static const char *within_mount(const char *mountpoint, const char *word)
-{
-	size_t len = strlen(mountpoint);
-
-	return strncmp(word, mountpoint, len) == 0 && word[len] == '/' ? word + len + 1 : word;
-}
-
 /* "2026-11-20T02:00:00Z text", without the time. */
 static void print_log_line(void *arg, int64_t number, int64_t at_us, const char *line)
 {
@@ -56,7 +48,7 @@ static int work_by_mount(const struct cli_options *options, const struct work *w
 	int r, status;
 
 	for (int i = 0; i < options->argc; i++)
-		command_line_append(&command, within_mount(mountpoint, options->argv[i]));
+		command_line_append(&command, client_within_mount(mountpoint, options->argv[i]));
 	r = client_command(mountpoint, work->file, str_text(&command), &answer);
 	if (r < 0)
 		return client_refused(r, &answer);

@@ -206,6 +206,10 @@ const struct conf_key conf_keys[] = {
          .fallback = "100G", .min = 128 * MIB, .max = 1024 * TIB,
          .help = "How much of the disk a drill may take. One that needs more is ended, and has failed. A tenth of the file system "
                  "stays free in any case."},
+        {KEEPFS(diff_space_bytes), .name = "diff_space", .type = CONF_BYTES, .fallback = "8G", .min = 1 * MIB,
+         .max = 1024 * TIB,
+         .help = "How much of the disk of state_dir a comparison of the rows of a table may take ('keepfs diff'): 24 bytes for each row "
+                 "that has no equal nearby, which are few when little has changed. One that needs more ends, and says so."},
         {KEEPFS(timezone), .name = "timezone", .policy = true, .type = CONF_TIMEZONE, .fallback = "",
          .reload = true, .example = "Europe/Berlin",
          .help = "The time zone of schedules, and of the days, weeks, months and years that are kept. When it is empty, it is that "

@@ -16,3 +16,6 @@ int fd_pread_full(int fd, void *data, size_t len, off_t offset);
 int fd_read_file(const char *path, size_t max_bytes, struct str *out);
 /** fd_make_dirs() - mkdir -p with @mode; an existing directory is success. */
 int fd_make_dirs(const char *path, mode_t mode);
+/** fd_open_unlinked() - a new file in @directory that has no name, to read and to write: it is gone when it is closed. A descriptor, or
+ * negative errno. */
+int fd_open_unlinked(const char *directory);
