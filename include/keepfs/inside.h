@@ -20,33 +20,32 @@
  * and the rest is served. Of each table, and each large object that was asked for, some hundred bytes are in memory; the texts are in a file of
  * the state directory that has no name. Everything may be called on any thread, and blocks while it reads from the store, where not said otherwise.
  */
-#include <keepfs/artifact.h>
 #include <keepfs/base/cancel.h>
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
-#include <keepfs/base/pool.h>
 #include <keepfs/base/spool.h>
+#include <keepfs/make.h>
+#include <keepfs/reader.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/types.h>
 
-#define INSIDE_NOT_KNOWN UINT64_MAX
+#define INSIDE_NOT_KNOWN  UINT64_MAX
+#define INSIDE_POOL_BYTES ((uint64_t)32 << 20)
 
 struct inside;
 struct inside_dump;
 
-struct inside_options { /* all borrowed */
-	struct repository *repository;
-	struct pool *pool;     /* what is read passes through its buffers, a few at a time */
-	const char *state_dir; /* for files without names */
-	const char *bindir; /* where pg_restore is, as the configuration says (pg/program.h); NULL: where the system keeps it */
-	unsigned open_dumps; /* so many stay open when nobody has them any more; 0: 4 */
+struct inside_options {                 /* all borrowed */
+	const struct make_context *ctx; /* conf for the state directory and where pg_restore is; the repository */
+	struct reader *reader;          /* what the mount reads through: its read-ahead, its cache */
+	unsigned open_dumps;            /* so many stay open when nobody has them any more; 0: 4 */
 };
 
-/** inside_new() - nothing is read yet. */
-struct inside *inside_new(const struct inside_options *options);
+/** inside_new() - nothing is read yet. -ENOMEM: it has a pool of its own, of INSIDE_POOL_BYTES, which cannot be had. */
+int inside_new(const struct inside_options *options, struct inside **ret, struct error *err);
 /** inside_free() - every dump was closed. NULL allowed; returns NULL. */
 struct inside *inside_free(struct inside *in);
 DEFINE_CLEANUP(inside, struct inside *, inside_free)

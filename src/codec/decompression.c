@@ -19,6 +19,7 @@ struct decompressor {
 	uint32_t header; /* of deflate: what is around it */
 	ZSTD_DCtx *zstd;
 	bool within; /* something has begun that has not ended */
+	bool is_wrong; /* something follows the end: told by the next call */
 	uint8_t buf[OUT_BYTES];
 };
 
@@ -28,7 +29,8 @@ static struct decompressor *new_with_header(enum compression_method method, uint
 	struct decompressor *d = mem_alloc(sizeof(*d));
 
 	d->method = method;
-	d->out = *out;
+	if (out)
+		d->out = *out;
 	d->within = true; /* an empty file is none */
 	d->header = header;
 	if (method == COMPRESSION_ZSTD) {
@@ -79,24 +81,23 @@ static int give_plain(struct decompressor *d, size_t len, struct error *err)
 	return len > 0 ? d->out.write(d->out.arg, d->buf, len, err) : 0;
 }
 
-static int write_zstd(struct decompressor *d, const void *data, size_t len, struct error *err)
+static int run_zstd(struct decompressor *d, struct decompressor_piece *p, struct error *err)
 {
-	ZSTD_inBuffer in = {data, len, 0};
-	ZSTD_outBuffer out;
-	int r;
+	ZSTD_inBuffer in = {p->data, p->len, 0};
+	ZSTD_outBuffer out = {p->out, p->room, 0};
+	size_t left;
 
-	do {
-		size_t left;
-
-		out = (ZSTD_outBuffer){d->buf, sizeof(d->buf), 0};
-		left = ZSTD_decompressStream(d->zstd, &out, &in);
-		if (ZSTD_isError(left))
-			return not_decompressed("zstd", ZSTD_getErrorName(left), err);
-		d->within = left > 0;
-		r = give_plain(d, out.pos, err);
-		/* A full buffer: there may be more without further input. */
-	} while (r == 0 && (in.pos < in.size || (d->within && out.pos == out.size)));
-	return r;
+	/* Nothing is left in there of a frame that has ended. */
+	if (p->len == 0 && !d->within)
+		return 0;
+	left = ZSTD_decompressStream(d->zstd, &out, &in);
+	if (ZSTD_isError(left))
+		return not_decompressed("zstd", ZSTD_getErrorName(left), err);
+	d->within = left > 0;
+	p->data = (const char *)p->data + in.pos;
+	p->len -= in.pos;
+	p->written = out.pos;
+	return 0;
 }
 
 static const char *inflate_failure(int status)
@@ -124,43 +125,74 @@ static bool ends_as_segments(const struct decompressor *d)
 	return !d->within && d->header == ISAL_DEFLATE;
 }
 
-static int write_gzip(struct decompressor *d, const void *data, size_t len, struct error *err)
+static int run_gzip(struct decompressor *d, struct decompressor_piece *p, struct error *err)
 {
 	struct inflate_state *s = &d->inflate;
-	int status, r;
+	int status;
 
-	if (ends_as_segments(d))
+	if (ends_as_segments(d)) {
+		p->len = 0;
 		return 0;
+	}
 	if (!d->within)
-		return not_decompressed("ISA-L", "something behind the end", err);
-	s->next_in = (uint8_t *)data; /* it is only read */
-	s->avail_in = (uint32_t)len;
-	do {
-		s->next_out = d->buf;
-		s->avail_out = sizeof(d->buf);
-		status = isal_inflate(s);
-		if (status < 0)
-			return not_decompressed("ISA-L", inflate_failure(status), err);
-		d->within = s->block_state != ISAL_BLOCK_FINISH;
-		r = give_plain(d, sizeof(d->buf) - s->avail_out, err);
-		if (r < 0 || ends_as_segments(d))
-			return r;
-		if (!d->within)
-			return has_more(s) ? not_decompressed("ISA-L", "something behind the end", err) : 0;
-		/* A full buffer: there may be more without further input. */
-	} while (s->avail_in > 0 || s->avail_out == 0);
+		return p->len > 0 ? not_decompressed("ISA-L", "something behind the end", err) : 0;
+	s->next_in = (uint8_t *)p->data; /* it is only read */
+	s->avail_in = (uint32_t)p->len;
+	s->next_out = p->out;
+	s->avail_out = (uint32_t)p->room;
+	status = isal_inflate(s);
+	if (status < 0)
+		return not_decompressed("ISA-L", inflate_failure(status), err);
+	d->within = s->block_state != ISAL_BLOCK_FINISH;
+	p->data = s->next_in;
+	p->len = s->avail_in;
+	p->written = p->room - s->avail_out;
+	if (!d->within && !ends_as_segments(d) && has_more(s)) {
+		d->is_wrong = true;
+		p->len = 0;
+	}
 	return 0;
+}
+
+int decompressor_run(struct decompressor *d, struct decompressor_piece *p, struct error *err)
+{
+	p->written = 0;
+	if (d->is_wrong)
+		return not_decompressed("ISA-L", "something behind the end", err);
+	return d->method == COMPRESSION_ZSTD ? run_zstd(d, p, err) : run_gzip(d, p, err);
 }
 
 int decompressor_write(struct decompressor *d, const void *data, size_t len, struct error *err)
 {
+	struct decompressor_piece p = {.data = data, .len = len, .out = d->buf, .room = sizeof(d->buf)};
+	int r;
+
 	if (len == 0)
 		return 0;
-	return d->method == COMPRESSION_ZSTD ? write_zstd(d, data, len, err) : write_gzip(d, data, len, err);
+	do {
+		r = decompressor_run(d, &p, err);
+		if (r == 0)
+			r = give_plain(d, p.written, err);
+		/* A full buffer: there may be more without further input. */
+	} while (r == 0 && (p.len > 0 || p.written == p.room || d->is_wrong));
+	return r;
+}
+
+bool decompressor_is_between(const struct decompressor *d)
+{
+	const struct inflate_state *s = &d->inflate;
+
+	if (d->method == COMPRESSION_ZSTD)
+		return !d->within;
+	return s->read_in_length == 0 && s->tmp_in_size == 0 &&
+	       s->tmp_out_processed == s->tmp_out_valid &&
+	       (s->block_state == ISAL_BLOCK_NEW_HDR || s->block_state == ISAL_BLOCK_HDR);
 }
 
 int decompressor_finish(struct decompressor *d, struct error *err)
 {
+	if (d->is_wrong)
+		return not_decompressed("ISA-L", "something behind the end", err);
 	if (d->within)
 		return error_set(err, ERROR_CORRUPT, EBADMSG, "it cannot be decompressed: it ends too early");
 	return 0;

@@ -94,6 +94,11 @@ const struct pg_archive_facts *pg_archive_scan_facts(const struct pg_archive_sca
 	return &scan->facts;
 }
 
+uint64_t pg_archive_scan_offset(const struct pg_archive_scan *scan)
+{
+	return scan->offset;
+}
+
 static int bad(struct pg_archive_scan *s, const char *what, long long value)
 {
 	return error_set(&s->failure, ERROR_CORRUPT, EBADMSG,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What one entry of an archive holds, counted as it passes. */
-#include "expected.h"
+#include <keepfs/inside/expected.h>
 
 struct counting {
 	struct rows_scan *rows; /* the caller's to make and free */

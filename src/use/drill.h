@@ -4,7 +4,7 @@
  * A rehearsed restore: of one backup, on a throw-away server or in a database of its own elsewhere, looked at level by level. What is found
  * on the way is gathered here; drill_report.c makes the report of it.
  */
-#include "backup.h"
+#include <keepfs/inside/backup.h>
 
 #include <keepfs/base/spool.h>
 #include <keepfs/catalog/drills.h>

@@ -4,7 +4,7 @@
  * contents name the tables in the same order; whoever is free takes the next one.
  */
 #include "drill.h"
-#include "expected.h"
+#include <keepfs/inside/expected.h>
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>

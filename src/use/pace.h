@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** How long something will probably take, by how long it took before: as many stored bytes a second. */
-#include "backup.h"
+#include <keepfs/inside/backup.h>
 
 #include <keepfs/catalog/pace.h>
 #include <keepfs/catalog/proofs.h>

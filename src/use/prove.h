@@ -2,7 +2,7 @@
 #pragma once
 /** Is a backup what was sent (PROOF_BYTES), and sound in itself (PROOF_STRUCTURE)? By its kind and format: a row of the table in
  * prove.c for each. */
-#include "backup.h"
+#include <keepfs/inside/backup.h>
 
 #include <keepfs/catalog/proofs.h>
 

@@ -29,7 +29,7 @@ static bool is_one_of(const char *desc, const char *const *descs)
 
 bool restore_is_chosen(const struct restore_toc *t, int id)
 {
-	return id > 0 && id <= t->last_id && t->wanted[id / 8] & 1U << id % 8;
+	return id > 0 && id <= t->base.last_id && t->wanted[id / 8] & 1U << id % 8;
 }
 
 static void want(struct restore_toc *t, int id)
@@ -69,7 +69,7 @@ static bool is_data_of_extension(const struct choosing *c, const struct pg_archi
 	for (size_t i = 0; i < e->dependency_count; i++) {
 		int id = e->dependencies[i];
 
-		if (id > 0 && id <= c->toc->last_id && c->passed[id / 8] & 1U << id % 8)
+		if (id > 0 && id <= c->toc->base.last_id && c->passed[id / 8] & 1U << id % 8)
 			return false;
 	}
 	return e->dependency_count > 0;
@@ -220,7 +220,7 @@ static int take_hanging(void *arg, const struct pg_archive_entry *entry, struct 
 	/* The sequence of a serial column depends on nothing; what says whose it is depends on both. */
 	if (str_equal(entry->desc, "SEQUENCE OWNED BY"))
 		for (size_t i = 0; i < entry->dependency_count; i++)
-			if (entry->dependencies[i] <= t->last_id && entry->dependencies[i] > 0)
+			if (entry->dependencies[i] <= t->base.last_id && entry->dependencies[i] > 0)
 				want(t, entry->dependencies[i]);
 	return 0;
 }
@@ -250,10 +250,10 @@ static int choose_entries(struct choosing *c, struct error *err)
 	const struct restore_database_options *o = c->options;
 	const struct pg_archive_events seeds = {.entry = take_seed, .arg = c};
 	const struct pg_archive_events hanging = {.entry = take_hanging, .arg = c};
-	int r = restore_toc_each(c->toc, &seeds, err);
+	int r = inside_toc_each(&c->toc->base, &seeds, err);
 
 	for (int i = 0; r == 0 && (o->schemas || o->tables) && i < ROUNDS; i++)
-		r = restore_toc_each(c->toc, &hanging, err);
+		r = inside_toc_each(&c->toc->base, &hanging, err);
 	if (r == 0)
 		r = check_found("schema", o->schemas, c->schema_found, err);
 	return r < 0 ? r : check_found("table", o->tables, c->table_found, err);
@@ -301,14 +301,14 @@ static int write_lists(struct restore_toc *t, struct error *err)
 	                    .without_data = open_list(t->data_list),
 	                    .of_database = open_list(t->database_list)};
 	const struct pg_archive_events events = {.entry = list_entry, .arg = &l};
-	int r = l.all && l.without_data && l.of_database ? restore_toc_each(t, &events, err) : -EIO;
+	int r = l.all && l.without_data && l.of_database ? inside_toc_each(&t->base, &events, err) : -EIO;
 	int closed = close_list(l.all) | close_list(l.without_data) | close_list(l.of_database);
 
 	if (r == 0 && closed == 0)
 		return 0;
 	return r < 0 && r != -EIO
 	               ? r
-	               : error_system(err, EIO, "lists for pg_restore cannot be written in %s", t->directory);
+	               : error_system(err, EIO, "lists for pg_restore cannot be written in %s", t->place.directory);
 }
 
 /* Whose tables are made by this very restore, which ends when one of them is there already. */
@@ -323,7 +323,7 @@ static bool is_made_before(const struct owning *o, const struct pg_archive_entry
 {
 	int table = e->dependency_count > 0 ? e->dependencies[0] : 0;
 
-	return table > 0 && table <= o->toc->last_id && o->made[table / 8] & 1U << table % 8;
+	return table > 0 && table <= o->toc->base.last_id && o->made[table / 8] & 1U << table % 8;
 }
 
 static int take_owned(void *arg, const struct pg_archive_entry *entry, struct error *err)
@@ -335,20 +335,20 @@ static int take_owned(void *arg, const struct pg_archive_entry *entry, struct er
 		o->made[id / 8] |= (uint8_t)(1U << id % 8);
 	/* Data of an extension's table depends on the extension: what that has put in there stays. */
 	if (entry->has_data)
-		o->toc->entries[o->next++].own_table =
+		o->toc->base.entries[o->next++].own_table =
 		        str_equal(entry->desc, "TABLE DATA") && is_made_before(o, entry);
 	return 0;
 }
 
 static int find_own_tables(struct restore_toc *t, const struct restore_database_options *o, struct error *err)
 {
-	_cleanup(free) uint8_t *made = mem_alloc((size_t)t->last_id / 8 + 1);
+	_cleanup(free) uint8_t *made = mem_alloc((size_t)t->base.last_id / 8 + 1);
 	struct owning owning = {.toc = t, .made = made};
 	const struct pg_archive_events events = {.entry = take_owned, .arg = &owning};
 
 	if (o->content != RESTORE_ALL || o->keep_going)
 		return 0;
-	return restore_toc_each(t, &events, err);
+	return inside_toc_each(&t->base, &events, err);
 }
 
 int restore_choose(struct restore_toc *t, const struct restore_database_options *o, struct error *err)
@@ -356,15 +356,15 @@ int restore_choose(struct restore_toc *t, const struct restore_database_options 
 	_cleanup(free) bool *schemas = mem_array(count_names(o->schemas) + 1, sizeof(*schemas));
 	_cleanup(free) bool *tables = mem_array(count_names(o->tables) + 1, sizeof(*tables));
 	struct choosing c = {.toc = t, .options = o, .schema_found = schemas, .table_found = tables};
-	_cleanup(free) uint8_t *passed = mem_alloc((size_t)t->last_id / 8 + 1);
+	_cleanup(free) uint8_t *passed = mem_alloc((size_t)t->base.last_id / 8 + 1);
 	int r;
 
 	c.passed = passed;
-	t->wanted = mem_alloc((size_t)t->last_id / 8 + 1);
+	t->wanted = mem_alloc((size_t)t->base.last_id / 8 + 1);
 	r = choose_entries(&c, err);
-	for (size_t i = 0; r == 0 && i < t->count; i++)
-		t->entries[i].wanted =
-		        o->content != RESTORE_SCHEMA && restore_is_chosen(t, t->entries[i].dump_id);
+	for (size_t i = 0; r == 0 && i < t->base.count; i++)
+		t->base.entries[i].wanted =
+		        o->content != RESTORE_SCHEMA && restore_is_chosen(t, t->base.entries[i].dump_id);
 	if (r == 0)
 		r = find_own_tables(t, o, err);
 	return r < 0 ? r : write_lists(t, err);

@@ -10,5 +10,3 @@
 int restore_choose(struct restore_toc *t, const struct restore_database_options *o, struct error *err);
 /** restore_is_chosen() - whether the entry of that number is wanted; after restore_choose(). */
 bool restore_is_chosen(const struct restore_toc *t, int id);
-/** restore_toc_each() - @events->entry for each entry. */
-int restore_toc_each(const struct restore_toc *t, const struct pg_archive_events *events, struct error *err);

@@ -10,16 +10,16 @@
 #define CONNECTIONS_MAX 64U
 #define UNEVEN          8U /* an eighth more than its share is even enough */
 
-static uint64_t bytes_of(const struct restore_toc *t, size_t i)
+static uint64_t bytes_of(const struct inside_toc *t, size_t i)
 {
-	const struct restore_entry *e = &t->entries[i];
+	const struct inside_entry *e = &t->entries[i];
 
 	if (t->has_offsets)
 		return e->end - e->offset;
 	return e->expected.bytes > 0 ? e->expected.bytes : e->raw_bytes;
 }
 
-static void add_table_or_blobs(struct restore_pieces *p, const struct restore_toc *t, size_t i,
+static void add_table_or_blobs(struct restore_pieces *p, const struct inside_toc *t, size_t i,
                                bool one_piece)
 {
 	struct restore_piece *last = p->count > 0 ? &p->items[p->count - 1] : NULL;
@@ -44,16 +44,16 @@ static int larger_first(const void *a, const void *b)
 
 /* Parts. */
 
-static bool may_be_cut(const struct restore_toc *t, const struct restore_piece *p)
+static bool may_be_cut(const struct inside_toc *t, const struct restore_piece *p)
 {
-	const struct restore_entry *e = &t->entries[p->first];
+	const struct inside_entry *e = &t->entries[p->first];
 
 	return p->parts == 0 && p->first == p->last && e->own_table && e->record_count > 1 &&
 	       p->bytes >= 2 * PIECE_BYTES;
 }
 
 /* As the connections would take them: the piece that is to be cut, so that none has much more than its share; count: there is none. */
-static size_t find_uneven(const struct restore_toc *t, const struct restore_pieces *p, unsigned jobs,
+static size_t find_uneven(const struct inside_toc *t, const struct restore_pieces *p, unsigned jobs,
                           uint64_t total)
 {
 	uint64_t loads[CONNECTIONS_MAX] = {0};
@@ -79,9 +79,9 @@ static size_t find_uneven(const struct restore_toc *t, const struct restore_piec
 }
 
 /* The end mark of the rows must not be divided: the last part begins before the last row has ended. */
-static bool may_begin(const struct restore_entry *e, uint64_t raw)
+static bool may_begin(const struct inside_entry *e, uint64_t raw)
 {
-	return raw + RESTORE_END_BYTES < e->raw_bytes;
+	return raw + INSIDE_END_BYTES < e->raw_bytes;
 }
 
 /* What each part weighs, and of how many it is one. */
@@ -97,10 +97,10 @@ static void weigh_parts(const struct restore_piece *whole, uint64_t raw_bytes, s
 }
 
 /* The piece at @at goes, its parts are added. */
-static void cut_piece(const struct restore_toc *t, struct restore_pieces *p, size_t at, uint64_t part_bytes)
+static void cut_piece(const struct inside_toc *t, struct restore_pieces *p, size_t at, uint64_t part_bytes)
 {
 	const struct restore_piece whole = p->items[at];
-	const struct restore_entry *e = &t->entries[whole.first];
+	const struct inside_entry *e = &t->entries[whole.first];
 	uint64_t raw_part = (uint64_t)((double)e->raw_bytes * (double)part_bytes / (double)whole.bytes),
 	         raw = 0;
 	struct restore_piece *part;
@@ -124,7 +124,7 @@ static void cut_piece(const struct restore_toc *t, struct restore_pieces *p, siz
 	weigh_parts(&whole, e->raw_bytes, &p->items[begin], (unsigned)(p->count - begin));
 }
 
-static void cut_uneven(const struct restore_toc *t, unsigned jobs, struct restore_pieces *p)
+static void cut_uneven(const struct inside_toc *t, unsigned jobs, struct restore_pieces *p)
 {
 	uint64_t total = 0, part_bytes;
 
@@ -145,7 +145,7 @@ static void cut_uneven(const struct restore_toc *t, unsigned jobs, struct restor
 	}
 }
 
-unsigned restore_cut(const struct restore_toc *t, unsigned jobs, struct restore_pieces *ret)
+unsigned restore_cut(const struct inside_toc *t, unsigned jobs, struct restore_pieces *ret)
 {
 	bool custom = t->facts.format == PG_ARCHIVE_CUSTOM;
 

@@ -9,10 +9,7 @@
  * has the rows that begin behind its first byte and up to the byte behind its last one, so each row is in exactly one part, and one that is longer
  * than a part leaves that part without any.
  */
-#include "restore_toc.h"
-
-/** RESTORE_END_BYTES - what pg_dump writes behind the rows of a table: "\\.", and three ends of lines. */
-#define RESTORE_END_BYTES 5
+#include <keepfs/inside/toc.h>
 
 struct restore_piece {
 	size_t first, last; /* entries */
@@ -35,7 +32,7 @@ static inline void cleanup_restore_pieces(struct restore_pieces *p)
 
 /** restore_cut() - all that is wanted, the largest first; tables that the restore has made may be in parts, where there is an index. Returns how
  * many connections can be of use, at most @jobs. */
-unsigned restore_cut(const struct restore_toc *t, unsigned jobs, struct restore_pieces *ret);
+unsigned restore_cut(const struct inside_toc *t, unsigned jobs, struct restore_pieces *ret);
 
 /** struct restore_window - which bytes of a part are its own; begins with at = 0 and, of the first part, begun = true. */
 struct restore_window {

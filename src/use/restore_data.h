@@ -3,11 +3,12 @@
 /** The data of an archive into a database whose tables are there: over several connections of our own, each of which reads from the store
  * what it writes to the server. */
 #include "restore_database.h"
-#include "restore_toc.h"
+
+#include <keepfs/inside/toc.h>
 
 struct restore_data {
 	const struct restore_database_options *options;
-	const struct restore_toc *toc;
+	const struct inside_toc *toc;
 	const char *server_options; /* of each connection; "" */
 	unsigned jobs;
 	bool empties_blobs;           /* large objects may be there, or not: nothing has made them */

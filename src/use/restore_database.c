@@ -9,7 +9,6 @@
 #include "restore_data.h"
 #include "restore_needs.h"
 #include "restore_program.h"
-#include "restore_segments.h"
 #include "restore_toc.h"
 
 #include <keepfs/base/clock.h>
@@ -149,10 +148,10 @@ static int make_database_of_archive(struct restoring *x, struct error *err)
 	const struct restore_toc *t = &x->toc;
 	_cleanup(str) struct str script = {0};
 	const char *const arguments[] = {"--create", "--schema-only", "-L", t->database_list, "-f",
-	                                 "-",        t->archive,      NULL};
+	                                 "-",        t->place.archive,      NULL};
 	/* Before 12 standard output was what nobody said anything about, and "-" a file. */
 	const char *const old_arguments[] = {"--create",       "--schema-only", "-L",
-	                                     t->database_list, t->archive,      NULL};
+	                                     t->database_list, t->place.archive,      NULL};
 	int r = restore_program_capture(&x->program, x->program.major < 12 ? old_arguments : arguments,
 	                                &script, err);
 
@@ -203,7 +202,7 @@ static int run_pg_restore(struct restoring *x, const char *list, const char *con
 		arguments[n++] = "--no-privileges";
 	while (*further)
 		arguments[n++] = *further++;
-	arguments[n] = x->toc.archive;
+	arguments[n] = x->toc.place.archive;
 	return restore_program_run(&x->program, arguments, err);
 }
 
@@ -260,7 +259,7 @@ static int drop_what_is_there(struct restoring *x, struct error *err)
 	_cleanup(str) struct str script = {0};
 	/* The list without data, of which there are none here; large objects are dropped with what is no data. */
 	const char *const arguments[] = {"--clean", "--if-exists", "-L",       t->data_list,
-	                                 "-f",      "-",           t->archive, NULL};
+	                                 "-f",      "-",           t->place.archive, NULL};
 	int r = x->program.major < 12 ? error_set(err, ERROR_USAGE, ENOTSUP,
 	                                          "clean=yes needs a pg_restore of version 12 or newer")
 	                              : restore_program_capture(&x->program, arguments, &script, err);
@@ -318,7 +317,7 @@ static void load_segment_index(struct restoring *x)
 	struct error why = {0};
 
 	if (x->jobs > 1 &&
-	    restore_segments_load(&x->toc, x->options->backup, x->options->counts_later, &why) < 0)
+	    inside_toc_load_segments(&x->toc.base, x->options->backup, x->options->counts_later, &why) < 0)
 		say_of_restore(x, "each table is loaded by one connection, without the segment index: %s",
 		               why.message);
 }
@@ -326,7 +325,7 @@ static void load_segment_index(struct restoring *x)
 static int load_data(struct restoring *x, struct error *err)
 {
 	struct restore_data data = {.options = x->options,
-	                            .toc = &x->toc,
+	                            .toc = &x->toc.base,
 	                            .jobs = x->jobs,
 	                            .server_options = x->program.server.options};
 	int r;
@@ -407,11 +406,11 @@ static int restore_archive(struct restoring *x, struct error *err)
 	int r = restore_toc_open(&x->toc, o, err);
 
 	if (r == 0)
-		r = restore_program_find(&x->program, "pg_restore", x->toc.facts.tool_version,
+		r = restore_program_find(&x->program, "pg_restore", x->toc.base.facts.tool_version,
 		                         o->create ? "postgres" : o->database, err);
 	if (r < 0)
 		return r;
-	say_of_restore(x, "program: %s; %zu entries with data; %u connections", x->program.path, x->toc.count,
+	say_of_restore(x, "program: %s; %zu entries with data; %u connections", x->program.path, x->toc.base.count,
 	               x->jobs);
 	r = check_needs(x, err);
 	if (r == 0 && o->create)
@@ -561,7 +560,6 @@ int restore_database(const struct restore_database_options *options, struct rest
 	struct restoring x = {.options = options,
 	                      .outcome = ret,
 	                      .program = {.options = options, .bindir = bindir_of(options)},
-	                      .toc = {.fd = -1},
 	                      .phase_began_us = clock_mono_us()};
 	unsigned cores = make_cores() < JOBS_MAX ? make_cores() : JOBS_MAX;
 	int r;

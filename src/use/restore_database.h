@@ -4,7 +4,7 @@
  * One dump into one database of a server: what both a restore and a drill do. It knows nothing of swapping, of confirming, or of what was
  * in the database before; it never drops anything but with `clean`.
  */
-#include "backup.h"
+#include <keepfs/inside/backup.h>
 
 enum restore_content { RESTORE_ALL, RESTORE_SCHEMA, RESTORE_DATA };
 

@@ -4,7 +4,7 @@
  * One archive of a files job, brought back into a directory. It is read twice: the first time it is checked, and held against what is
  * there; then, when that was told and allowed, it is unpacked (keepfs/files/unpack.h).
  */
-#include "backup.h"
+#include <keepfs/inside/backup.h>
 #include "restore_order.h"
 
 #include <keepfs/files/unpack.h>

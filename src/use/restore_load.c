@@ -48,10 +48,10 @@ static bool is_passed_over(const struct loader *l, const struct error *err)
 /* 0: the entry is given up, and the next ones are loaded. */
 static int pass_over_refused(struct loader *l, int r, struct error *err)
 {
-	_cleanup(restore_texts) struct restore_texts texts = {0};
+	_cleanup(inside_texts) struct inside_texts texts = {0};
 	_cleanup(free) char *line = NULL;
 
-	if (restore_toc_texts(l->options.data->toc, l->entry, &texts, NULL) < 0)
+	if (inside_toc_texts(l->options.data->toc, l->entry, &texts, NULL) < 0)
 		return r;
 	error_prefix(err, "the data of %s.%s", texts.schema, texts.name);
 	if (!is_passed_over(l, err))
@@ -68,7 +68,7 @@ static int pass_over_refused(struct loader *l, int r, struct error *err)
 
 static int begin_rows(struct loader *l, const char *copy_stmt, struct error *err)
 {
-	const struct restore_entry *e = l->entry;
+	const struct inside_entry *e = l->entry;
 
 	/* Others have rows of it, too. */
 	if (l->is_part || !e->own_table || e->expected.bytes < FROZEN_BYTES)
@@ -76,9 +76,9 @@ static int begin_rows(struct loader *l, const char *copy_stmt, struct error *err
 	return pg_load_copy_frozen(l->session, copy_stmt, err);
 }
 
-int loader_begin_entry(struct loader *l, const struct restore_entry *e, struct error *err)
+int loader_begin_entry(struct loader *l, const struct inside_entry *e, struct error *err)
 {
-	_cleanup(restore_texts) struct restore_texts texts = {0};
+	_cleanup(inside_texts) struct inside_texts texts = {0};
 	int r;
 
 	l->entry = e;
@@ -86,7 +86,7 @@ int loader_begin_entry(struct loader *l, const struct restore_entry *e, struct e
 	l->failed = !e->wanted;
 	if (!e->wanted)
 		return 0;
-	r = restore_toc_texts(l->options.data->toc, e, &texts, err);
+	r = inside_toc_texts(l->options.data->toc, e, &texts, err);
 	if (r == 0)
 		r = e->blobs ? pg_load_blobs_begin(l->session, err) : begin_rows(l, texts.copy_stmt, err);
 	return r < 0 ? pass_over_refused(l, r, err) : 0;
@@ -149,7 +149,7 @@ int loader_begin_blob(struct loader *l, uint32_t oid, struct error *err)
 	return r < 0 ? pass_over_refused(l, r, err) : 0;
 }
 
-static int wrong_counts(const struct loader *l, const struct restore_texts *texts, struct error *err)
+static int wrong_counts(const struct loader *l, const struct inside_texts *texts, struct error *err)
 {
 	const struct rows *expected = &l->entry->expected;
 
@@ -165,27 +165,27 @@ static int wrong_counts(const struct loader *l, const struct restore_texts *text
 
 static int check_counts(const struct loader *l, struct error *err)
 {
-	const struct restore_entry *e = l->entry;
-	_cleanup(restore_texts) struct restore_texts texts = {0};
+	const struct inside_entry *e = l->entry;
+	_cleanup(inside_texts) struct inside_texts texts = {0};
 	bool same = l->found.count == e->expected.count && l->found.bytes == e->expected.bytes &&
 	            (!e->has_hash || l->found.hash == e->expected.hash);
 	int r;
 
 	if (!e->has_counts || same)
 		return 0;
-	r = restore_toc_texts(l->options.data->toc, e, &texts, err);
+	r = inside_toc_texts(l->options.data->toc, e, &texts, err);
 	return r < 0 ? r : wrong_counts(l, &texts, err);
 }
 
 /* The server has fewer of them: a rule or trigger of the target has eaten some. */
 static int check_taken(const struct loader *l, uint64_t taken, struct error *err)
 {
-	_cleanup(restore_texts) struct restore_texts texts = {0};
+	_cleanup(inside_texts) struct inside_texts texts = {0};
 	int r;
 
 	if (taken >= l->found.count)
 		return 0;
-	r = restore_toc_texts(l->options.data->toc, l->entry, &texts, err);
+	r = inside_toc_texts(l->options.data->toc, l->entry, &texts, err);
 	if (r < 0)
 		return r;
 	return error_set(err, ERROR_CONFLICT, EBADMSG,

@@ -14,7 +14,7 @@ struct loader {
 	struct load_totals totals;
 	struct rows_scan *rows;
 	/* Of the entry that is loaded. */
-	const struct restore_entry *entry;
+	const struct inside_entry *entry;
 	struct rows found;
 	bool is_part; /* of the entry's rows, and others load the others */
 	bool failed;  /* the server refused it, and the rest of it is passed over */
@@ -34,7 +34,7 @@ static inline const struct restore_database_options *loader_options(const struct
 }
 
 /* What is read of an entry, in this order: it begins; bytes of rows; or each large object begins, its bytes, its end; the entry ends. */
-int loader_begin_entry(struct loader *l, const struct restore_entry *e, struct error *err);
+int loader_begin_entry(struct loader *l, const struct inside_entry *e, struct error *err);
 int loader_begin_blob(struct loader *l, uint32_t oid, struct error *err);
 /** loader_take_plain() - @arg: the loader; decompressed bytes. */
 int loader_take_plain(void *arg, const void *data, size_t len, struct error *err);
@@ -44,17 +44,6 @@ int loader_end_entry(struct loader *l, struct error *err);
 
 /** loader_end_part() - in place of loader_end_entry(): what was counted of a part of the entry's rows, which others have, too. */
 int loader_end_part(struct loader *l, struct rows *ret, struct error *err);
-
-/** struct loader_range - bytes of an object, each extent checked; all borrowed. */
-struct loader_range {
-	const struct manifest_object *object;
-	uint64_t begin, end;
-	int (*take)(void *arg, const void *data, size_t len, struct error *err);
-	void *arg;
-};
-int loader_read_range(struct loader *l, const struct loader_range *range, struct error *err);
-/** loader_find_data() - of the directory format: the file that the table of contents calls @name. */
-int loader_find_data(const struct loader *l, const char *name, struct catalog_entry *ret, struct error *err);
 
 /** loader_open_custom() - of the custom format: the scan, which has seen the table of contents. */
 int loader_open_custom(struct loader *l, struct error *err);

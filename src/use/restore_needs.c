@@ -124,7 +124,7 @@ int restore_needs_check(const struct restore_toc *t, const struct restore_databa
 {
 	struct needs n = {.toc = t, .options = o};
 	const struct pg_archive_events events = {.entry = take_need, .arg = &n};
-	int r = o->content == RESTORE_DATA ? 0 : restore_toc_each(t, &events, err);
+	int r = o->content == RESTORE_DATA ? 0 : inside_toc_each(&t->base, &events, err);
 
 	if (r == 0)
 		r = tell_lacking(&n, err);

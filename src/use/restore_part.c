@@ -98,8 +98,8 @@ static int take_part_bytes(void *arg, const void *data, size_t len, struct error
 
 static uint64_t offset_of_record(const struct part *p, size_t record)
 {
-	const struct restore_toc *t = p->loader->options.data->toc;
-	const struct restore_entry *e = &t->entries[p->piece->first];
+	const struct inside_toc *t = p->loader->options.data->toc;
+	const struct inside_entry *e = &t->entries[p->piece->first];
 
 	if (record < e->record + e->record_count)
 		return t->segments.items[record].offset;
@@ -109,14 +109,14 @@ static uint64_t offset_of_record(const struct part *p, size_t record)
 static int read_records(struct part *p, size_t from, size_t to, struct error *err)
 {
 	bool custom = p->loader->options.data->toc->has_offsets;
-	const struct loader_range range = {
+	const struct backup_range range = {
 	        .object = custom ? &p->loader->object : &p->object,
 	        .begin = offset_of_record(p, from),
 	        .end = offset_of_record(p, to),
 	        .take = custom ? take_part_chunks : take_part_bytes,
 	        .arg = p,
 	};
-	int r = loader_read_range(p->loader, &range, err);
+	int r = backup_read_range(&p->loader->backup, &range, err);
 
 	return r == -EXFULL && p->window.over ? 0 : r;
 }
@@ -135,7 +135,7 @@ static int check_part_ended(const struct part *p, struct error *err)
 static int read_part(struct part *p, struct error *err)
 {
 	const struct restore_piece *piece = p->piece;
-	const struct restore_entry *e = &p->loader->options.data->toc->entries[piece->first];
+	const struct inside_entry *e = &p->loader->options.data->toc->entries[piece->first];
 	size_t end = e->record + e->record_count, next = piece->to < end ? piece->to + 1 : end;
 	int r = read_records(p, piece->from, next, err);
 
@@ -149,13 +149,13 @@ static int read_part(struct part *p, struct error *err)
 static int open_part_file(struct part *p, struct error *err)
 {
 	const struct loader *l = p->loader;
-	const struct restore_toc *t = l->options.data->toc;
-	_cleanup(restore_texts) struct restore_texts texts = {0};
+	const struct inside_toc *t = l->options.data->toc;
+	_cleanup(inside_texts) struct inside_texts texts = {0};
 	struct catalog_entry file;
-	int r = restore_toc_texts(t, &t->entries[p->piece->first], &texts, err);
+	int r = inside_toc_texts(t, &t->entries[p->piece->first], &texts, err);
 
 	if (r == 0)
-		r = loader_find_data(l, texts.file_name, &file, err);
+		r = backup_find_data(&l->backup, texts.file_name, &file, err);
 	if (r < 0)
 		return r;
 	r = catalog_object(l->ctx.repository->catalog, file.ino, &p->object);
@@ -170,7 +170,7 @@ static int open_part_file(struct part *p, struct error *err)
 static void begin_part_stream(struct part *p)
 {
 	const struct decompressor_out out = {.write = take_part_rows, .arg = p};
-	const struct restore_toc *t = p->loader->options.data->toc;
+	const struct inside_toc *t = p->loader->options.data->toc;
 	enum pg_archive_compression compression = t->facts.compression;
 	const struct restore_piece *piece = p->piece;
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What a loader reads: a piece of an archive of the custom format, by its offsets, or the files of a directory. Every byte was held
- * against its CRC-32C before it comes here.
+ * What a loader reads: a piece of an archive of the custom format, by its offsets, or the files of a directory.
  */
 #include "restore_load_private.h"
 
@@ -11,57 +10,6 @@
 
 #include <errno.h>
 #include <string.h>
-
-/* A range. */
-
-struct ranging {
-	const struct loader_range *range;
-	uint64_t at; /* of what comes next from the store */
-};
-
-/* Extents begin and end where they like: what is before the range, and behind it, is others'. */
-static int clip_range(void *arg, const void *data, size_t len, struct error *err)
-{
-	struct ranging *x = arg;
-	const struct loader_range *range = x->range;
-	const char *at = data;
-	uint64_t from = x->at, to = x->at + len;
-
-	x->at = to;
-	if (to > range->end)
-		to = range->end;
-	if (from < range->begin) {
-		at += range->begin - from < len ? range->begin - from : len;
-		from = range->begin;
-	}
-	return from < to ? range->take(range->arg, at, (size_t)(to - from), err) : 0;
-}
-
-int loader_read_range(struct loader *l, const struct loader_range *range, struct error *err)
-{
-	const struct extents *x = &range->object->extents;
-	size_t first = extents_find(x, range->begin), last = extents_find(x, range->end - 1);
-	struct ranging ranging = {.range = range};
-	const struct readback_options options = {
-	        .store = repository_store(l->ctx.repository),
-	        .pool = l->ctx.pool,
-	        .key = range->object->key,
-	        .extents = x,
-	        .first = first,
-	        .count = last - first + 1,
-	        .cancel = l->options.cancel,
-	        .done_bytes = loader_options(l)->done_bytes,
-	        .take = clip_range,
-	        .arg = &ranging,
-	};
-	char ignored[SHA256_HEX_BYTES];
-
-	if (range->begin >= range->end || first == x->count || last == x->count)
-		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "the archive is shorter than its table of contents says");
-	ranging.at = x->items[first].offset;
-	return stream_readback(&options, ignored, err);
-}
 
 /* The custom format. */
 
@@ -85,8 +33,8 @@ static int end_stream_of_entry(struct loader *l, struct error *err)
 static int load_block(void *arg, int dump_id, bool blobs, struct error *err)
 {
 	struct loader *l = arg;
-	const struct restore_toc *t = l->options.data->toc;
-	const struct restore_entry *e = l->next < t->count ? &t->entries[l->next] : NULL;
+	const struct inside_toc *t = l->options.data->toc;
+	const struct inside_entry *e = l->next < t->count ? &t->entries[l->next] : NULL;
 
 	if (!e || e->dump_id != dump_id || e->blobs != blobs)
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
@@ -139,8 +87,8 @@ static int feed_piece(void *arg, const void *data, size_t len, struct error *err
 
 static int load_custom(struct loader *l, size_t first, size_t last, struct error *err)
 {
-	const struct restore_toc *t = l->options.data->toc;
-	const struct loader_range range = {
+	const struct inside_toc *t = l->options.data->toc;
+	const struct backup_range range = {
 	        .object = &l->object,
 	        .begin = t->has_offsets ? t->entries[first].offset : t->facts.toc_end,
 	        .end = t->has_offsets ? t->entries[last].end : t->object_bytes,
@@ -150,7 +98,7 @@ static int load_custom(struct loader *l, size_t first, size_t last, struct error
 	int r;
 
 	l->next = first;
-	r = loader_read_range(l, &range, err);
+	r = backup_read_range(&l->backup, &range, err);
 	if (r == 0 && l->next != last + 1)
 		r = error_set(err, ERROR_CORRUPT, EBADMSG, "the archive ends before its last block");
 	return r;
@@ -174,33 +122,16 @@ int loader_open_custom(struct loader *l, struct error *err)
 		        "%s is kept in a way that this keepfs does not know: use the newer one that made it",
 		        l->backup.path);
 	l->scan = pg_archive_scan_new(&events);
-	return restore_toc_feed(l->options.data->toc, l->scan, err);
+	return inside_toc_feed(l->options.data->toc, l->scan, err);
 }
 
 /* The directory format. */
-
-int loader_find_data(const struct loader *l, const char *name, struct catalog_entry *ret, struct error *err)
-{
-	static const char *const endings[] = {"", ".gz", ".zst"};
-	int r = -ENOENT;
-
-	for (size_t i = 0; r == -ENOENT && i < ARRAY_SIZE(endings); i++) {
-		_cleanup(free) char *file = mem_printf("%s%s", name, endings[i]);
-
-		r = backup_find(&l->backup, file, ret);
-	}
-	if (r == -ENOENT)
-		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "the table of contents names the file %s, which the backup does not have",
-		                 name);
-	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
-}
 
 static int load_data_file(struct loader *l, const char *name, struct error *err)
 {
 	const struct backup_out out = {.write = loader_take_plain, .arg = l};
 	struct catalog_entry file;
-	int r = loader_find_data(l, name, &file, err);
+	int r = backup_find_data(&l->backup, name, &file, err);
 
 	return r < 0 ? r : backup_read_plain(&l->backup, &file, &out, err);
 }
@@ -248,17 +179,17 @@ static int load_blob_files(struct loader *l, const char *name, struct error *err
 	_cleanup(spool) struct spool *list = spool_new(l->ctx.conf->state_dir);
 	const struct backup_out out = {.write = keep_list_of_blobs, .arg = list};
 	struct catalog_entry file;
-	int r = loader_find_data(l, name, &file, err);
+	int r = backup_find_data(&l->backup, name, &file, err);
 
 	if (r == 0)
 		r = backup_read_plain(&l->backup, &file, &out, err);
 	return r < 0 ? r : load_listed_blobs(l, list, err);
 }
 
-static int load_directory_entry(struct loader *l, const struct restore_entry *e, struct error *err)
+static int load_directory_entry(struct loader *l, const struct inside_entry *e, struct error *err)
 {
-	_cleanup(restore_texts) struct restore_texts texts = {0};
-	int r = restore_toc_texts(l->options.data->toc, e, &texts, err);
+	_cleanup(inside_texts) struct inside_texts texts = {0};
+	int r = inside_toc_texts(l->options.data->toc, e, &texts, err);
 
 	if (r == 0)
 		r = loader_begin_entry(l, e, err);
@@ -270,7 +201,7 @@ static int load_directory_entry(struct loader *l, const struct restore_entry *e,
 
 int loader_load(struct loader *l, size_t first, size_t last, struct error *err)
 {
-	const struct restore_toc *t = l->options.data->toc;
+	const struct inside_toc *t = l->options.data->toc;
 	int r = 0;
 
 	if (t->facts.format == PG_ARCHIVE_CUSTOM)

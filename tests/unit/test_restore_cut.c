@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Which connection loads what, and which rows of a table that is cut into parts each of them takes: every one of them once. */
 #include "../../src/use/restore_cut.h"
-#include "../../src/use/restore_segments.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -22,8 +21,8 @@
 /* A table of contents as restore_toc_open() leaves it behind. */
 
 struct contents {
-	struct restore_toc toc;
-	struct restore_entry entries[ENTRIES_MAX];
+	struct inside_toc toc;
+	struct inside_entry entries[ENTRIES_MAX];
 };
 
 static void cleanup_contents(struct contents *c)
@@ -32,15 +31,15 @@ static void cleanup_contents(struct contents *c)
 }
 
 /* Its block begins where the one before ends. */
-static struct restore_entry *add_table(struct contents *c, uint64_t stored_bytes)
+static struct inside_entry *add_table(struct contents *c, uint64_t stored_bytes)
 {
-	struct restore_toc *t = &c->toc;
-	struct restore_entry *e = &c->entries[t->count];
+	struct inside_toc *t = &c->toc;
+	struct inside_entry *e = &c->entries[t->count];
 
 	t->entries = c->entries;
 	t->facts.format = PG_ARCHIVE_CUSTOM;
 	t->has_offsets = true;
-	*e = (struct restore_entry){.dump_id = TABLE_ID + (int)t->count,
+	*e = (struct inside_entry){.dump_id = TABLE_ID + (int)t->count,
 	                            .wanted = true,
 	                            .own_table = true,
 	                            .has_counts = true,
@@ -51,7 +50,7 @@ static struct restore_entry *add_table(struct contents *c, uint64_t stored_bytes
 }
 
 /* @count segments of its block, of @raw_bytes each, which stand at even distances. */
-static void add_records(struct contents *c, struct restore_entry *e, size_t count, uint32_t raw_bytes)
+static void add_records(struct contents *c, struct inside_entry *e, size_t count, uint32_t raw_bytes)
 {
 	uint64_t each = (e->end - e->offset) / count;
 
@@ -63,13 +62,13 @@ static void add_records(struct contents *c, struct restore_entry *e, size_t coun
 
 		segment_index_add(&c->toc.segments, &record, SEGMENT_INDEX_MAX);
 	}
-	e->expected.bytes = count * raw_bytes - RESTORE_END_BYTES;
+	e->expected.bytes = count * raw_bytes - INSIDE_END_BYTES;
 }
 
 /* The parts of an entry follow one another, from its first record to its last one; returns how many. */
 static unsigned expect_parts(const struct contents *c, const struct restore_pieces *p, size_t entry)
 {
-	const struct restore_entry *e = &c->entries[entry];
+	const struct inside_entry *e = &c->entries[entry];
 	size_t at = e->record;
 	unsigned found = 0;
 
@@ -113,7 +112,7 @@ static void one_large_table_is_cut(void **state)
 	_cleanup(restore_pieces) struct restore_pieces p = {0};
 
 	add_records(&c, add_table(&c, 200 * MIB), 400, MIB);
-	restore_segments_assign(&c.toc, false);
+	inside_toc_assign_segments(&c.toc, false);
 	assert_int_equal(restore_cut(&c.toc, 2, &p), 2);
 	assert_in_range(expect_parts(&c, &p, 0), 4, 16);
 	assert_true(heaviest(&p) <= 50 * MIB);
@@ -127,7 +126,7 @@ static void what_is_even_is_left_whole(void **state)
 
 	for (unsigned i = 0; i < 2; i++)
 		add_records(&c, add_table(&c, 100 * MIB), 200, MIB);
-	restore_segments_assign(&c.toc, false);
+	inside_toc_assign_segments(&c.toc, false);
 	assert_int_equal(restore_cut(&c.toc, 2, &p), 2);
 	assert_int_equal(p.count, 2);
 	assert_int_equal(p.items[0].parts + p.items[1].parts, 0);
@@ -144,7 +143,7 @@ static void the_largest_is_cut(void **state)
 	add_records(&c, add_table(&c, 9 * MIB), 18, MIB);
 	add_records(&c, add_table(&c, 100 * MIB), 200, MIB);
 	add_records(&c, add_table(&c, 9 * MIB), 18, MIB);
-	restore_segments_assign(&c.toc, false);
+	inside_toc_assign_segments(&c.toc, false);
 	assert_int_equal(restore_cut(&c.toc, 2, &p), 2);
 	assert_int_equal(expect_parts(&c, &p, 0), 0);
 	assert_true(expect_parts(&c, &p, 1) > 1);
@@ -173,7 +172,7 @@ static void nothing_is_cut_for_one_connection(void **state)
 	_cleanup(restore_pieces) struct restore_pieces p = {0};
 
 	add_records(&c, add_table(&c, 200 * MIB), 400, MIB);
-	restore_segments_assign(&c.toc, false);
+	inside_toc_assign_segments(&c.toc, false);
 	assert_int_equal(restore_cut(&c.toc, 1, &p), 1);
 	assert_int_equal(p.count, 1);
 	assert_int_equal(p.items[0].parts, 0);
@@ -187,7 +186,7 @@ static void a_table_that_was_there_before_is_not_cut(void **state)
 
 	add_records(&c, add_table(&c, 200 * MIB), 400, MIB);
 	c.entries[0].own_table = false;
-	restore_segments_assign(&c.toc, false);
+	inside_toc_assign_segments(&c.toc, false);
 	assert_int_equal(restore_cut(&c.toc, 2, &p), 1);
 	assert_int_equal(p.items[0].parts, 0);
 }
@@ -198,12 +197,12 @@ static void without_records_nothing_is_cut(void **state)
 	_cleanup(restore_pieces) struct restore_pieces p = {0}, empty = {0}, nothing = {0};
 
 	add_table(&c, 200 * MIB);
-	restore_segments_assign(&c.toc, false);
+	inside_toc_assign_segments(&c.toc, false);
 	assert_int_equal(restore_cut(&c.toc, 2, &p), 1);
 	assert_int_equal(p.items[0].parts, 0);
 	/* one record: an empty table, which has its end alone */
-	add_records(&c, &c.entries[0], 1, RESTORE_END_BYTES);
-	restore_segments_assign(&c.toc, false);
+	add_records(&c, &c.entries[0], 1, INSIDE_END_BYTES);
+	inside_toc_assign_segments(&c.toc, false);
 	assert_int_equal(c.entries[0].record_count, 1);
 	assert_int_equal(restore_cut(&c.toc, 2, &empty), 1);
 	assert_int_equal(empty.items[0].parts, 0);
@@ -218,7 +217,7 @@ static void more_connections_than_can_be_used_are_none(void **state)
 	_cleanup(restore_pieces) struct restore_pieces p = {0};
 
 	add_records(&c, add_table(&c, 20 * MIB), 40, MIB);
-	restore_segments_assign(&c.toc, false);
+	inside_toc_assign_segments(&c.toc, false);
 	assert_in_range(restore_cut(&c.toc, 1000, &p), 2, 5);
 	expect_parts(&c, &p, 0);
 }
@@ -233,7 +232,7 @@ static void expect_no_records(void (*change)(struct contents *c))
 	add_table(&c, MIB);
 	add_records(&c, add_table(&c, 200 * MIB), 400, MIB);
 	change(&c);
-	restore_segments_assign(&c.toc, false);
+	inside_toc_assign_segments(&c.toc, false);
 	assert_int_equal(c.entries[1].record_count, 0);
 	restore_cut(&c.toc, 2, &p);
 	assert_int_equal(expect_parts(&c, &p, 1), 0);
@@ -307,7 +306,7 @@ static void counts_may_come_later(void **state)
 
 	add_records(&c, add_table(&c, 200 * MIB), 400, MIB);
 	c.entries[0].has_counts = false;
-	restore_segments_assign(&c.toc, true);
+	inside_toc_assign_segments(&c.toc, true);
 	assert_int_equal(c.entries[0].record_count, 400);
 }
 
@@ -363,7 +362,7 @@ static void every_row_is_in_one_part_wherever_it_is_cut(void **state)
 		size_t begin = 0, last_row;
 
 		make_rows(&text, &seed, next_random(&seed) % 40);
-		last_row = text.len - RESTORE_END_BYTES;
+		last_row = text.len - INSIDE_END_BYTES;
 		for (bool last = false; !last;) {
 			size_t size = 1 + next_random(&seed) % 120;
 
@@ -385,7 +384,7 @@ static void each_place_is_a_good_one_to_cut(void **state)
 	static const char text[] = "1\tone\\ntwo\n2\tcr\\r\\nlf\n\n3\tcr at the end\r\nlast\n" END;
 	uint32_t seed = 5;
 
-	for (size_t cut = 1; cut < sizeof(text) - 1 - RESTORE_END_BYTES; cut++) {
+	for (size_t cut = 1; cut < sizeof(text) - 1 - INSIDE_END_BYTES; cut++) {
 		_cleanup(str) struct str got = {0};
 
 		take_part(text, sizeof(text) - 1, 0, cut, false, 3, &seed, &got);
@@ -416,15 +415,15 @@ static void the_end_of_the_rows_is_never_divided(void **state)
 	for (uint32_t tail = 1; tail < 12; tail++) {
 		_cleanup(contents) struct contents c = {0};
 		_cleanup(restore_pieces) struct restore_pieces p = {0};
-		struct restore_entry *e = add_table(&c, 10 * MIB);
+		struct inside_entry *e = add_table(&c, 10 * MIB);
 
 		add_records(&c, e, 3, 4 * MIB);
 		c.toc.segments.items[2].raw_bytes = tail;
-		e->expected.bytes = 8 * MIB + tail - RESTORE_END_BYTES;
-		restore_segments_assign(&c.toc, false);
+		e->expected.bytes = 8 * MIB + tail - INSIDE_END_BYTES;
+		inside_toc_assign_segments(&c.toc, false);
 		assert_int_equal(e->record_count, 3);
 		assert_int_equal(restore_cut(&c.toc, 2, &p), 2);
-		assert_int_equal(expect_parts(&c, &p, 0), tail <= RESTORE_END_BYTES ? 2 : 3);
+		assert_int_equal(expect_parts(&c, &p, 0), tail <= INSIDE_END_BYTES ? 2 : 3);
 	}
 }
 

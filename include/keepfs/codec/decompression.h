@@ -8,6 +8,7 @@
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>
 #include <keepfs/codec/compression.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct decompressor;
@@ -18,7 +19,7 @@ struct decompressor_out {
 	void *arg;
 };
 
-/** decompressor_new() - of COMPRESSION_GZIP or COMPRESSION_ZSTD. */
+/** decompressor_new() - of COMPRESSION_GZIP or COMPRESSION_ZSTD. @out: NULL when decompressor_run() is used. */
 struct decompressor *decompressor_new(enum compression_method method, const struct decompressor_out *out);
 /** decompressor_new_zlib() - of one zlib stream. */
 struct decompressor *decompressor_new_zlib(const struct decompressor_out *out);
@@ -30,6 +31,23 @@ struct decompressor *decompressor_free(struct decompressor *d); /* NULL allowed;
 DEFINE_CLEANUP(decompressor, struct decompressor *, decompressor_free)
 /** decompressor_write() - the next @len bytes of the file. -EBADMSG (ERROR_CORRUPT): it is no such file. */
 int decompressor_write(struct decompressor *d, const void *data, size_t len, struct error *err);
+/** struct decompressor_piece - of what decompressor_run() does. */
+struct decompressor_piece {
+	const void *data; /* compressed; moved on behind what was taken */
+	size_t len;
+	void *out;
+	size_t room;    /* at least 1 */
+	size_t written; /* out: so many plain bytes */
+};
+/**
+ * decompressor_run() - the way back on demand: not more than fits into p->out
+ * What was not taken of p->data is given again. There is no more to come of what was given once p->len is 0 and less than p->room was written; of zstd
+ * it may return earlier, where a frame ends. Otherwise as decompressor_write(), of whose kind no call is made on the same decompressor.
+ */
+int decompressor_run(struct decompressor *d, struct decompressor_piece *p, struct error *err);
+/** decompressor_is_between() - all that was given has come out, and it ended where a segment may: behind a frame, or at the end of a block of deflate
+ * that is the end of a byte, too. What follows may go back to what came before all the same, where it was not keepfs that has written it. */
+bool decompressor_is_between(const struct decompressor *d);
 /** decompressor_finish() - that was all: -EBADMSG when the file ends too early. */
 int decompressor_finish(struct decompressor *d, struct error *err);
 

@@ -91,5 +91,7 @@ int pg_archive_scan_feed(struct pg_archive_scan *scan, const void *data, size_t 
  * block.
  */
 int pg_archive_scan_end(struct pg_archive_scan *scan, struct error *err);
+/** pg_archive_scan_offset() - of the next byte: in the events `block` and `blob` of the length of their first chunk. Any time. */
+uint64_t pg_archive_scan_offset(const struct pg_archive_scan *scan);
 /** pg_archive_scan_facts() - what was learned; complete after pg_archive_scan_end() returned 0. Borrowed. */
 const struct pg_archive_facts *pg_archive_scan_facts(const struct pg_archive_scan *scan);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "backup.h"
+#include <keepfs/inside/backup.h>
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -76,6 +76,23 @@ int backup_find(const struct backup *b, const char *what, struct catalog_entry *
 	int r = catalog_entry_by_ino(b->ctx->repository->catalog, ino_of_artifact(path), ret);
 
 	return r == 0 && (ret->kind != CATALOG_FILE || ret->artifact_ino != b->ino) ? -ENOENT : r;
+}
+
+int backup_find_data(const struct backup *b, const char *name, struct catalog_entry *ret, struct error *err)
+{
+	static const char *const endings[] = {"", ".gz", ".zst"};
+	int r = -ENOENT;
+
+	for (size_t i = 0; r == -ENOENT && i < ARRAY_SIZE(endings); i++) {
+		_cleanup(free) char *file = mem_printf("%s%s", name, endings[i]);
+
+		r = backup_find(b, file, ret);
+	}
+	if (r == -ENOENT)
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the table of contents names the file %s, which the backup does not have",
+		                 name);
+	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : 0;
 }
 
 /* Reading. */
@@ -250,4 +267,55 @@ int backup_read_rest(struct backup *b, bool plain, struct error *err)
 	if (r == 0 && count < 0)
 		r = error_system(err, (int)-count, "the catalog cannot be read");
 	return r;
+}
+
+/* Ranges. */
+
+struct ranging {
+	const struct backup_range *range;
+	uint64_t at; /* of what comes next from the store */
+};
+
+/* Extents begin and end where they like: what is before the range, and behind it, is others'. */
+static int clip_range(void *arg, const void *data, size_t len, struct error *err)
+{
+	struct ranging *x = arg;
+	const struct backup_range *range = x->range;
+	const char *at = data;
+	uint64_t from = x->at, to = x->at + len;
+
+	x->at = to;
+	if (to > range->end)
+		to = range->end;
+	if (from < range->begin) {
+		at += range->begin - from < len ? range->begin - from : len;
+		from = range->begin;
+	}
+	return from < to ? range->take(range->arg, at, (size_t)(to - from), err) : 0;
+}
+
+int backup_read_range(const struct backup *b, const struct backup_range *range, struct error *err)
+{
+	const struct extents *x = &range->object->extents;
+	size_t first = extents_find(x, range->begin), last = extents_find(x, range->end - 1);
+	struct ranging ranging = {.range = range};
+	const struct readback_options options = {
+	        .store = repository_store(b->ctx->repository),
+	        .pool = b->ctx->pool,
+	        .key = range->object->key,
+	        .extents = x,
+	        .first = first,
+	        .count = last - first + 1,
+	        .cancel = b->cancel,
+	        .done_bytes = b->done_bytes,
+	        .take = clip_range,
+	        .arg = &ranging,
+	};
+	char ignored[SHA256_HEX_BYTES];
+
+	if (range->begin >= range->end || first == x->count || last == x->count)
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the archive is shorter than its table of contents says");
+	ranging.at = x->items[first].offset;
+	return stream_readback(&options, ignored, err);
 }

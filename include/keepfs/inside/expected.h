@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /** What a dump must hold: the lines of its tables.csv, kept in a spool, and taken in their order, which is that of the archive. */
-#include "backup.h"
+#include <keepfs/inside/backup.h>
 
 #include <keepfs/base/spool.h>
 #include <keepfs/codec/rows.h>

@@ -42,6 +42,9 @@ struct backup_out {
 
 /** backup_find() - the file of that name beside it ("tables.csv": of a file X.tables.csv), or in it; -ENOENT. */
 int backup_find(const struct backup *b, const char *what, struct catalog_entry *ret);
+/** backup_find_data() - the file that a table of contents names ("3456.dat"), compressed or not, in a backup that is a directory. -EBADMSG
+ * (ERROR_CORRUPT): it has none. */
+int backup_find_data(const struct backup *b, const char *name, struct catalog_entry *ret, struct error *err);
 /** backup_own() - the file of a backup that is one. */
 int backup_own(const struct backup *b, struct catalog_entry *ret);
 /**
@@ -56,6 +59,15 @@ int backup_read_plain(struct backup *b, const struct catalog_entry *file, const 
                       struct error *err);
 /** backup_read_rest() - those that were not read yet. @plain: those that are compressed are decompressed to their end. */
 int backup_read_rest(struct backup *b, bool plain, struct error *err);
+/** struct backup_range - bytes of an object, each extent checked; all borrowed. */
+struct backup_range {
+	const struct manifest_object *object;
+	uint64_t begin, end;
+	int (*take)(void *arg, const void *data, size_t len, struct error *err);
+	void *arg;
+};
+/** backup_read_range() - as backup_read(), without asking whether the whole is as it was sent. -EBADMSG also when the object ends before the range does. */
+int backup_read_range(const struct backup *b, const struct backup_range *range, struct error *err);
 /** backup_unread() - what was read counts as not read. */
 void backup_unread(struct backup *b);
 /** backup_is_removed() - somebody has removed it since it was opened. */

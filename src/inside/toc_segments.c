@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "restore_segments.h"
-
-#include "restore_cut.h"
+/* The segment index of a dump: where the data of each table can be entered. */
+#include <keepfs/inside/toc.h>
 
 #include <keepfs/artifact.h>
 #include <keepfs/base/mem.h>
@@ -54,7 +53,7 @@ static int by_dump_id(const void *a, const void *b)
 	return (one->dump_id > other->dump_id) - (one->dump_id < other->dump_id);
 }
 
-static struct known_entry *sort_entries(const struct restore_toc *t)
+static struct known_entry *sort_entries(const struct inside_toc *t)
 {
 	struct known_entry *known = mem_array(t->count + 1, sizeof(*known));
 
@@ -65,7 +64,7 @@ static struct known_entry *sort_entries(const struct restore_toc *t)
 	return known;
 }
 
-static struct restore_entry *entry_of_record(const struct restore_toc *t, const struct known_entry *known,
+static struct inside_entry *entry_of_record(const struct inside_toc *t, const struct known_entry *known,
                                              uint32_t dump_id)
 {
 	const struct known_entry key = {.dump_id = (int)dump_id},
@@ -77,7 +76,7 @@ static struct restore_entry *entry_of_record(const struct restore_toc *t, const 
 }
 
 /* One after the other, within the entry's block, and as many bytes as were counted, with those behind the rows. */
-static bool agrees(const struct restore_toc *t, const struct restore_entry *e, bool counts_later)
+static bool agrees(const struct inside_toc *t, const struct inside_entry *e, bool counts_later)
 {
 	const struct segment_record *first = &t->segments.items[e->record],
 	                            *last = first + e->record_count - 1;
@@ -87,21 +86,21 @@ static bool agrees(const struct restore_toc *t, const struct restore_entry *e, b
 			return false;
 	if (t->has_offsets && (first->offset < e->offset || last->offset >= e->end))
 		return false;
-	return e->has_counts ? e->raw_bytes == e->expected.bytes + RESTORE_END_BYTES
-	                     : counts_later && e->raw_bytes > RESTORE_END_BYTES;
+	return e->has_counts ? e->raw_bytes == e->expected.bytes + INSIDE_END_BYTES
+	                     : counts_later && e->raw_bytes > INSIDE_END_BYTES;
 }
 
-static void forget_records(struct restore_entry *e)
+static void forget_records(struct inside_entry *e)
 {
 	e->record = e->record_count = 0;
 	e->raw_bytes = 0;
 }
 
 /* The records from @i on that are of one entry; returns the first that is not. */
-static size_t assign_run(struct restore_toc *t, const struct known_entry *known, size_t i, bool counts_later)
+static size_t assign_run(struct inside_toc *t, const struct known_entry *known, size_t i, bool counts_later)
 {
 	const struct segment_record *items = t->segments.items;
-	struct restore_entry *e = entry_of_record(t, known, items[i].entry);
+	struct inside_entry *e = entry_of_record(t, known, items[i].entry);
 	size_t first = i;
 	uint64_t raw = 0;
 
@@ -118,7 +117,7 @@ static size_t assign_run(struct restore_toc *t, const struct known_entry *known,
 	return i;
 }
 
-void restore_segments_assign(struct restore_toc *t, bool counts_later)
+void inside_toc_assign_segments(struct inside_toc *t, bool counts_later)
 {
 	_cleanup(free) struct known_entry *known = sort_entries(t);
 
@@ -126,7 +125,7 @@ void restore_segments_assign(struct restore_toc *t, bool counts_later)
 		i = assign_run(t, known, i, counts_later);
 }
 
-int restore_segments_load(struct restore_toc *t, struct backup *b, bool counts_later, struct error *err)
+int inside_toc_load_segments(struct inside_toc *t, struct backup *b, bool counts_later, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	const struct manifest_object *object;
@@ -139,6 +138,6 @@ int restore_segments_load(struct restore_toc *t, struct backup *b, bool counts_l
 		return 0;
 	r = read_index(b, object, &t->segments, err);
 	if (r == 0)
-		restore_segments_assign(t, counts_later);
+		inside_toc_assign_segments(t, counts_later);
 	return r;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "expected.h"
+#include <keepfs/inside/expected.h>
 
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/tables_csv.h>

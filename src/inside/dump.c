@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What is in one dump. */
+#include "inside_private.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/catalog/entries.h>
+
+#include <errno.h>
+#include <string.h>
+
+/* Loading. */
+
+struct backup inside_backup(const struct inside_dump *d, struct cancel *cancel)
+{
+	struct backup b = d->backup;
+
+	b.cancel = cancel;
+	return b;
+}
+
+int inside_blame(const struct inside_dump *d, int r, struct error *err)
+{
+	if (r == -ECANCELED || !backup_is_removed(&d->backup))
+		return r;
+	return error_set(err, ERROR_NOT_FOUND, ESTALE, "the backup was removed meanwhile");
+}
+
+/* What is not right about the counts and the index costs time, and nothing else: what they say is found by reading. */
+static int load_helps(struct inside_dump *d, struct backup *b, struct error *err)
+{
+	struct error why = {0};
+	int r = inside_toc_take_counts(&d->toc, b, &why);
+	bool counted = r == 0;
+
+	if (r == 0 || backup_is_wrong(&why))
+		r = inside_toc_load_segments(&d->toc, b, !counted, &why);
+	if (r == 0 || backup_is_wrong(&why) || r == -ENOTSUP)
+		return 0;
+	if (err)
+		*err = why;
+	return r;
+}
+
+/* Offsets of which not all are good are none. */
+static void forget_offsets(struct inside_toc *t)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		struct inside_entry *e = &t->entries[i];
+
+		e->has_offset = t->has_offsets;
+		if (!t->has_offsets && t->facts.format == PG_ARCHIVE_CUSTOM)
+			e->record_count = 0;
+	}
+}
+
+static int load_archive(struct inside_dump *d, struct backup *b, struct error *err)
+{
+	int r = inside_toc_open(&d->toc, b, err);
+
+	if (r == 0)
+		r = load_helps(d, b, err);
+	if (r == 0)
+		forget_offsets(&d->toc);
+	return r;
+}
+
+/* "SET client_encoding = 'UTF8';" */
+static void find_encoding(struct inside_dump *d)
+{
+	static const char begin[] = "SET client_encoding = '";
+	const char *at = strstr(str_text(&d->toc.settings), begin), *end;
+
+	if (!at)
+		return;
+	at += sizeof(begin) - 1;
+	end = strchr(at, '\'');
+	if (!end || (size_t)(end - at) >= sizeof(d->encoding))
+		return;
+	memcpy(d->encoding, at, (size_t)(end - at));
+}
+
+/* Names. */
+
+static uint64_t hash_name(const char *schema, const char *table)
+{
+	const char *const texts[] = {schema, table};
+	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		for (const char *c = texts[i]; *c; c++)
+			hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+		hash = (hash ^ 0x100) * UINT64_C(0x100000001b3);
+	}
+	return hash;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+	const struct inside_name *one = a, *other = b;
+
+	if (one->hash != other->hash)
+		return one->hash < other->hash ? -1 : 1;
+	return (one->number > other->number) - (one->number < other->number);
+}
+
+static int list_tables(struct inside_dump *d, struct error *err)
+{
+	d->tables = mem_array(d->toc.count + 1, sizeof(*d->tables));
+	d->names = mem_array(d->toc.count + 1, sizeof(*d->names));
+	for (size_t i = 0; i < d->toc.count; i++) {
+		_cleanup(inside_texts) struct inside_texts texts = {0};
+		int r = 0;
+
+		if (d->toc.entries[i].blobs)
+			continue;
+		r = inside_toc_texts(&d->toc, &d->toc.entries[i], &texts, err);
+		if (r < 0)
+			return r;
+		d->tables[d->table_count] = (uint32_t)i;
+		d->names[d->table_count] =
+		        (struct inside_name){hash_name(texts.schema, texts.name), d->table_count + 1};
+		d->table_count++;
+	}
+	qsort(d->names, d->table_count, sizeof(*d->names), by_hash);
+	return 0;
+}
+
+static int check_kind(struct inside_dump *d, struct error *err)
+{
+	const char *path = d->backup.path;
+
+	d->is_text = str_ends(path, ".sql") || str_ends(path, ".sql.gz") || str_ends(path, ".sql.zst");
+	if (!str_equal(d->backup.m.kind, "dump"))
+		return error_set(err, ERROR_USAGE, ENOTSUP, "it is no dump of a database");
+	return 0;
+}
+
+int inside_dump_load(struct inside_dump *d, struct cancel *cancel, struct error *err)
+{
+	struct backup b;
+	int r;
+
+	d->ctx = d->in->ctx;
+	d->backup.ctx = &d->ctx;
+	r = backup_open(&d->backup, d->ino, err);
+	if (r == 0)
+		r = check_kind(d, err);
+	if (r < 0)
+		return r;
+	b = inside_backup(d, cancel);
+	r = d->is_text ? inside_text_load(d, cancel, err) : load_archive(d, &b, err);
+	if (r < 0)
+		return r;
+	find_encoding(d);
+	return list_tables(d, err);
+}
+
+void inside_dump_unload(struct inside_dump *d)
+{
+	for (unsigned i = 0; i < INSIDE_KNOWN; i++)
+		inside_points_unref(d->known[i].points);
+	inside_points_unref(d->text_points);
+	inside_toc_finish(&d->toc);
+	spool_free(d->schema);
+	spool_free(d->blobs);
+	free(d->tables);
+	free(d->names);
+	backup_finish(&d->backup);
+}
+
+const char *inside_encoding(const struct inside_dump *d)
+{
+	return d->encoding;
+}
+
+/* Tables. */
+
+uint32_t inside_tables(const struct inside_dump *d)
+{
+	return d->table_count;
+}
+
+struct inside_entry *inside_entry_of(const struct inside_dump *d, uint32_t number)
+{
+	return number >= 1 && number <= d->table_count ? &d->toc.entries[d->tables[number - 1]] : NULL;
+}
+
+static int no_such_table(struct error *err)
+{
+	return error_set(err, ERROR_NOT_FOUND, ENOENT, "the dump has no such table");
+}
+
+static void fill_texts(const struct inside_texts *texts, struct inside_table *t)
+{
+	_cleanup(inside_copy) struct inside_copy copy = {0};
+	size_t schema = strlen(texts->schema) + 1, table = strlen(texts->name) + 1;
+	char *at;
+
+	if (!inside_copy_parse(texts->copy_stmt, strlen(texts->copy_stmt), &copy))
+		copy.columns_len = 0;
+	at = t->schema = mem_alloc(schema + table + copy.columns_len + 1);
+	memcpy(at, texts->schema, schema);
+	t->table = memcpy(at + schema, texts->name, table);
+	if (copy.columns_len > 0)
+		memcpy(at + schema + table, copy.columns, copy.columns_len);
+	t->columns = at + schema + table;
+}
+
+int inside_table(struct inside_dump *d, uint32_t number, struct inside_table *ret, struct error *err)
+{
+	const struct inside_entry *e = inside_entry_of(d, number);
+	_cleanup(inside_texts) struct inside_texts texts = {0};
+	int r = e ? inside_toc_texts(&d->toc, e, &texts, err) : no_such_table(err);
+
+	if (r < 0)
+		return r;
+	*ret = (struct inside_table){
+	        .number = number, .rows = INSIDE_NOT_KNOWN, .bytes = INSIDE_NOT_KNOWN};
+	fill_texts(&texts, ret);
+	pthread_mutex_lock(&d->lock);
+	if (e->has_counts) {
+		ret->rows = e->expected.count;
+		ret->bytes = e->expected.bytes;
+		ret->has_hash = e->has_hash;
+		ret->hash = e->has_hash ? e->expected.hash : 0;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return 0;
+}
+
+static bool is_called(const struct inside_dump *d, uint32_t number, const char *schema, const char *table)
+{
+	_cleanup(inside_texts) struct inside_texts texts = {0};
+
+	return inside_toc_texts(&d->toc, inside_entry_of(d, number), &texts, NULL) == 0 &&
+	       str_equal(texts.schema, schema) && str_equal(texts.name, table);
+}
+
+int inside_find_table(struct inside_dump *d, const char *schema, const char *table, uint32_t *ret_number)
+{
+	uint64_t hash = hash_name(schema, table);
+	uint32_t low = 0, high = d->table_count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (d->names[middle].hash < hash)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < d->table_count && d->names[low].hash == hash; low++) {
+		if (!is_called(d, d->names[low].number, schema, table))
+			continue;
+		*ret_number = d->names[low].number;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static bool is_counted(struct inside_dump *d, const struct inside_entry *e)
+{
+	bool counted;
+
+	pthread_mutex_lock(&d->lock);
+	counted = e->has_counts;
+	pthread_mutex_unlock(&d->lock);
+	return counted;
+}
+
+int inside_measure(struct inside_dump *d, uint32_t number, struct cancel *cancel, struct inside_table *ret,
+                   struct error *err)
+{
+	const struct inside_entry *e = inside_entry_of(d, number);
+	int r = e ? 0 : no_such_table(err);
+
+	if (r == 0 && !is_counted(d, e))
+		r = inside_survey_table(d, number, cancel, err);
+	return r < 0 ? r : inside_table(d, number, ret, err);
+}
+
+ssize_t inside_pread(struct inside_dump *d, uint32_t number, struct cancel *cancel, void *buf, size_t len,
+                     uint64_t offset, struct error *err)
+{
+	_cleanup(inside_member) struct inside_member m = {0};
+	const struct inside_entry *e = inside_entry_of(d, number);
+	int r = e ? 0 : no_such_table(err);
+
+	if (r == 0 && !is_counted(d, e))
+		r = inside_survey_table(d, number, cancel, err);
+	if (r == 0)
+		r = inside_member_of_table(d, number, cancel, &m, err);
+	return r < 0 ? r : inside_seat_read(d, &m, cancel, buf, len, offset, err);
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Which dumps are open: whoever opens one first loads it, with no lock held; a few stay when nobody has them any more. */
+#include "inside_private.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/catalog/entries.h>
+
+#include <errno.h>
+
+#define OPEN_DUMPS 4
+
+/* Waiting. */
+
+static void wake_waiter(void *arg)
+{
+	struct inside_waiter *w = arg;
+
+	pthread_mutex_lock(w->lock);
+	w->cancelled = true;
+	pthread_cond_broadcast(w->changed);
+	pthread_mutex_unlock(w->lock);
+}
+
+void inside_waiter_begin(struct inside_waiter *w, pthread_mutex_t *lock, pthread_cond_t *changed,
+                         struct cancel *cancel)
+{
+	*w = (struct inside_waiter){.lock = lock, .changed = changed, .cancel = cancel};
+	w->hook = (struct cancel_hook){.wake = wake_waiter, .arg = w};
+	cancel_add_hook(cancel, &w->hook);
+	pthread_mutex_lock(lock);
+}
+
+int inside_waiter_wait(struct inside_waiter *w)
+{
+	if (!w->cancelled)
+		pthread_cond_wait(w->changed, w->lock);
+	return w->cancelled ? -ECANCELED : 0;
+}
+
+void inside_waiter_end(struct inside_waiter *w)
+{
+	pthread_mutex_unlock(w->lock);
+	cancel_remove_hook(w->cancel, &w->hook);
+}
+
+int inside_once_begin(struct inside_dump *d, struct inside_once *once, struct cancel *cancel,
+                      struct error *err)
+{
+	struct inside_waiter w;
+	int r = 0;
+
+	inside_waiter_begin(&w, &d->lock, &d->changed, cancel);
+	while (r == 0 && once->busy)
+		r = inside_waiter_wait(&w);
+	if (r == 0)
+		once->busy = true;
+	inside_waiter_end(&w);
+	return r < 0 ? error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled") : 0;
+}
+
+void inside_once_end(struct inside_dump *d, struct inside_once *once)
+{
+	pthread_mutex_lock(&d->lock);
+	once->busy = false;
+	pthread_cond_broadcast(&d->changed);
+	pthread_mutex_unlock(&d->lock);
+}
+
+/* The room. */
+
+int inside_new(const struct inside_options *options, struct inside **ret, struct error *err)
+{
+	struct inside *in = mem_alloc(sizeof(*in));
+
+	in->ctx = *options->ctx;
+	in->reader = options->reader;
+	in->open_dumps = options->open_dumps > 0 ? options->open_dumps : OPEN_DUMPS;
+	in->ctx.pool = pool_new(INSIDE_POOL_BYTES);
+	if (!in->ctx.pool) {
+		free(in);
+		return error_system(err, ENOMEM, "there is no memory for looking into dumps");
+	}
+	/* It is new: this waits for nobody. */
+	pool_reserve(in->ctx.pool, (size_t)2 * INSIDE_SEATS, NULL);
+	pthread_mutex_init(&in->lock, NULL);
+	pthread_cond_init(&in->changed, NULL);
+	*ret = in;
+	return 0;
+}
+
+static void free_dump(struct inside_dump *d)
+{
+	inside_dump_unload(d);
+	pthread_cond_destroy(&d->changed);
+	pthread_mutex_destroy(&d->lock);
+	free(d);
+}
+
+struct inside *inside_free(struct inside *in)
+{
+	if (!in)
+		return NULL;
+	while (in->dumps) {
+		struct inside_dump *d = in->dumps;
+
+		in->dumps = d->next;
+		inside_seats_leave(in, d);
+		free_dump(d);
+	}
+	pool_unreserve(in->ctx.pool, (size_t)2 * INSIDE_SEATS);
+	pool_free(in->ctx.pool);
+	pthread_cond_destroy(&in->changed);
+	pthread_mutex_destroy(&in->lock);
+	free(in);
+	return NULL;
+}
+
+/* Dumps; with the lock. */
+
+static struct inside_dump *find_dump(const struct inside *in, uint64_t ino)
+{
+	for (struct inside_dump *d = in->dumps; d; d = d->next)
+		if (d->ino == ino)
+			return d;
+	return NULL;
+}
+
+static struct inside_dump *add_dump(struct inside *in, uint64_t ino)
+{
+	struct inside_dump *d = mem_alloc(sizeof(*d));
+
+	d->in = in;
+	d->ino = ino;
+	d->refs = 1;
+	d->opening = true;
+	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->changed, NULL);
+	d->next = in->dumps;
+	in->dumps = d;
+	return d;
+}
+
+static void unlink_dump(struct inside *in, struct inside_dump *d)
+{
+	struct inside_dump **at = &in->dumps;
+
+	while (*at != d)
+		at = &(*at)->next;
+	*at = d->next;
+	inside_seats_leave(in, d);
+}
+
+/* Of those that nobody has the oldest, when there are more than may stay; it is not in the list any more. */
+static struct inside_dump *take_surplus(struct inside *in)
+{
+	struct inside_dump *oldest = NULL;
+	unsigned idle = 0;
+
+	for (struct inside_dump *d = in->dumps; d; d = d->next) {
+		if (d->refs > 0)
+			continue;
+		idle++;
+		if (!oldest || d->tick < oldest->tick)
+			oldest = d;
+	}
+	if (idle <= in->open_dumps)
+		return NULL;
+	unlink_dump(in, oldest);
+	return oldest;
+}
+
+static int load_dump(struct inside *in, struct inside_dump *d, struct cancel *cancel, struct error *err)
+{
+	int r = inside_dump_load(d, cancel, err);
+
+	pthread_mutex_lock(&in->lock);
+	d->opening = false;
+	if (r < 0)
+		unlink_dump(in, d);
+	pthread_cond_broadcast(&in->changed);
+	pthread_mutex_unlock(&in->lock);
+	if (r < 0)
+		free_dump(d);
+	return r;
+}
+
+/* What is in the catalog under this number by now is the same? */
+static bool is_still_there(const struct inside_dump *d)
+{
+	struct catalog_entry entry;
+
+	return catalog_entry_by_ino(d->ctx.repository->catalog, d->ino, &entry) == 0 &&
+	       entry.kind == CATALOG_ARTIFACT;
+}
+
+/* Return: 0 with the dump, which is the caller's to load when @ret_new. */
+static int get_dump(struct inside *in, uint64_t ino, struct cancel *cancel, struct inside_dump **ret,
+                    bool *ret_new)
+{
+	struct inside_waiter w;
+	struct inside_dump *d = NULL;
+	int r = 0;
+
+	inside_waiter_begin(&w, &in->lock, &in->changed, cancel);
+	while (r == 0 && (d = find_dump(in, ino)) && d->opening)
+		r = inside_waiter_wait(&w);
+	*ret_new = r == 0 && !d;
+	if (r == 0) {
+		*ret = d ? d : add_dump(in, ino);
+		(*ret)->refs += d ? 1 : 0;
+	}
+	inside_waiter_end(&w);
+	return r;
+}
+
+int inside_open(struct inside *in, uint64_t artifact_ino, struct cancel *cancel, struct inside_dump **ret,
+                struct error *err)
+{
+	struct inside_dump *d = NULL;
+	bool is_new;
+	int r = get_dump(in, artifact_ino, cancel, &d, &is_new);
+
+	if (r < 0)
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+	if (is_new)
+		r = load_dump(in, d, cancel, err);
+	else if (!is_still_there(d)) {
+		inside_close(d);
+		r = error_set(err, ERROR_NOT_FOUND, ENOENT, "the backup cannot be found in the catalog");
+	}
+	if (r == 0)
+		*ret = d;
+	return r;
+}
+
+struct inside_dump *inside_close(struct inside_dump *d)
+{
+	struct inside_dump *surplus = NULL;
+	struct inside *in = d ? d->in : NULL;
+
+	if (!d)
+		return NULL;
+	pthread_mutex_lock(&in->lock);
+	d->tick = ++in->tick;
+	if (--d->refs == 0) {
+		inside_seats_leave(in, d);
+		surplus = take_surplus(in);
+	}
+	pthread_mutex_unlock(&in->lock);
+	if (surplus)
+		free_dump(surplus);
+	return NULL;
+}
+
+uint64_t inside_ino(const struct inside_dump *d)
+{
+	return d->ino;
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * The parts of the room: which dumps are open (inside.c), what is in one of them (dump.c, members.c, blobs.c, text.c), how the plain bytes of a
+ * member are read in order (stream.c), where that can begin (points.c), what is counted and found by reading all of one (survey.c), how
+ * any range of it is (seats.c), and the texts for people (write.c).
+ *
+ * A member is what has a stream of plain bytes of its own: the rows of a table, a large object; or a text of SQL, of which each table is a range.
+ */
+#include <keepfs/codec/decompression.h>
+#include <keepfs/inside.h>
+#include <keepfs/inside/toc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define INSIDE_SEATS       8U /* places of members that are read at random, in all dumps; each has two buffers of the pool */
+#define INSIDE_KNOWN       16U           /* members of one dump whose points are kept */
+#define INSIDE_POINTS_MAX  ((size_t)16 << 10) /* that are found by reading: of one member */
+#define INSIDE_HAVE_BYTES  ((size_t)256 << 10) /* what a stream from beginning to end has in memory, twice */
+
+/* Points: where decompressing can begin. */
+
+struct inside_point {
+	uint64_t offset; /* in the file; of an archive that of the length of a chunk */
+	uint64_t raw;    /* so many plain bytes of the member come before it */
+};
+
+struct inside_points { /* shared, and never changed */
+	atomic_uint refs;
+	size_t count;
+	struct inside_point items[];
+};
+
+struct inside_points *inside_points_new(size_t count);
+struct inside_points *inside_points_ref(struct inside_points *p);
+struct inside_points *inside_points_unref(struct inside_points *p); /* NULL allowed; returns NULL */
+DEFINE_CLEANUP(inside_points, struct inside_points *, inside_points_unref)
+/** inside_points_of_records() - of the segment index; none of the first record, where the member begins. NULL: there is one record. */
+struct inside_points *inside_points_of_records(const struct segment_record *records, size_t count);
+/** inside_points_find() - the last one at or before @raw; NULL: the member's beginning is. @p may be NULL. */
+const struct inside_point *inside_points_find(const struct inside_points *p, uint64_t raw);
+
+/** struct inside_found - points while they are found: beyond INSIDE_POINTS_MAX every second one goes. Zeroed: none. */
+struct inside_found {
+	struct inside_point *items;
+	size_t count, cap;
+	uint64_t apart; /* plain bytes between two */
+};
+void inside_found_add(struct inside_found *f, uint64_t offset, uint64_t raw);
+static inline void cleanup_inside_found(struct inside_found *f)
+{
+	free(f->items);
+}
+/** inside_found_take() - on the heap; NULL when there are none. */
+struct inside_points *inside_found_take(struct inside_found *f);
+
+/* Members. */
+
+struct inside_member {
+	uint64_t key;      /* of the table or large object, in its dump */
+	uint64_t file_ino; /* of the file that holds it, in the catalog */
+	enum compression_method method;
+	bool chunks;         /* of an archive: its bytes are in chunks, and of gzip a zlib stream */
+	uint64_t begin, end; /* in the file: where it begins, and where it must have ended */
+	uint64_t raw_from;   /* what is wanted begins so many plain bytes behind that */
+	uint64_t bytes;      /* and is so long; INSIDE_NOT_KNOWN */
+	bool has_end_mark;   /* of rows: INSIDE_END_BYTES follow */
+	int block_id; /* of an archive: it begins with the head of the block of that entry; 0: with a chunk */
+	bool surveyed;       /* its points are all that there are */
+	struct inside_points *points; /* a reference; NULL: none */
+};
+static inline void cleanup_inside_member(struct inside_member *m)
+{
+	inside_points_unref(m->points);
+}
+
+#define INSIDE_KEY_BLOB ((uint64_t)1 << 32) /* with the oid; without: a table's number; 0: the whole text */
+
+/* Streams. */
+
+struct inside_stream {
+	struct inside_dump *dump; /* borrowed */
+	struct inside_member m;   /* with a reference of its own */
+	struct reader_file *file; /* of file_ino; NULL: not open */
+	uint64_t file_ino;
+	struct decompressor *decompressor; /* NULL: nothing is compressed */
+	uint8_t *in;                       /* the caller's memory: compressed bytes */
+	size_t in_cap, in_at, in_len;
+	size_t ask;  /* so many are read next: more and more while it goes on */
+	uint64_t at; /* in the file, of what is read next */
+	uint8_t head[5];
+	unsigned head_bytes;
+	uint64_t chunk_left;
+	unsigned block_left; /* bytes of the head of a block that did not come yet */
+	bool pending; /* there is more to come out of what went in */
+	bool ended;
+	uint64_t raw_at;            /* of what comes out next */
+	struct inside_found *found; /* a survey: points are looked for; NULL: none is */
+	unsigned flush_bytes; /* of the four bytes behind a flush of deflate, so many came */
+	bool may_enter;       /* something was found where it began anew */
+};
+
+/** inside_stream_enter() - be where the plain byte @raw is, or not far before it (raw_at); takes a reference of @m's points. The stream is zeroed
+ * but for in, in_cap and dump, or was used before. */
+int inside_stream_enter(struct inside_stream *s, const struct inside_member *m, uint64_t raw,
+                        struct error *err);
+/** inside_stream_read() - the next plain bytes. Return: @len; less: it has ended there, and its checksum is right; negative. */
+ssize_t inside_stream_read(struct inside_stream *s, void *buf, size_t len, struct cancel *cancel,
+                           struct error *err);
+/** inside_stream_finish() - close the file. */
+void inside_stream_finish(struct inside_stream *s);
+
+/* Dumps. */
+
+struct inside_once { /* what one thread does, and the others wait for: those who wait may be cancelled */
+	bool busy; /* the lock of whoever has it */
+};
+
+struct inside_known {
+	uint64_t key;
+	uint64_t tick;
+	bool surveyed;
+	uint64_t bytes; /* plain ones, of all of it; INSIDE_NOT_KNOWN */
+	struct inside_points *points;
+};
+
+struct inside_name {
+	uint64_t hash;
+	uint32_t number;
+};
+
+struct inside_dump {
+	struct inside *in;
+	uint64_t ino;
+	struct inside_dump *next;  /* in->lock, as what follows up to tick */
+	unsigned refs;
+	bool opening;
+	uint64_t tick;
+	struct backup backup; /* what follows up to lock: written while it is opened, then read by all */
+	struct make_context ctx;
+	bool is_text;
+	struct inside_toc toc; /* of a text: the tables that were found; offset: of the first row, in the text. Counts, and offsets where the archive has none: lock */
+	uint32_t *tables;      /* numbers of entries that are tables */
+	uint32_t table_count;
+	struct inside_name *names; /* sorted */
+	char encoding[64];
+	struct inside_points *text_points;
+	struct spool *schema; /* of a text: without the rows */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct inside_once surveying, listing; /* lock */
+	struct inside_known known[INSIDE_KNOWN]; /* lock */
+	uint64_t known_tick;                     /* lock */
+	struct spool *blobs;                     /* of struct stored_blob (blobs.c); NULL: not listed yet; lock until then */
+};
+
+struct inside_seat { /* in->lock; while busy its user's alone, but for dump, key, window_at and goal, which do not change then */
+	bool busy;
+	struct inside_dump *dump; /* NULL: free */
+	uint64_t key;
+	uint64_t tick;
+	struct inside_stream stream;
+	bool entered;
+	char *window; /* buffer of the pool; NULL: none */
+	uint64_t window_at;
+	size_t window_len;
+	uint64_t goal; /* where the last request ends */
+};
+
+struct inside {
+	struct make_context ctx; /* with a pool of its own */
+	struct reader *reader;
+	unsigned open_dumps;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct inside_dump *dumps; /* lock */
+	uint64_t tick;             /* lock */
+	struct inside_seat seats[INSIDE_SEATS];
+};
+
+/** inside_once_begin() - wait until nobody does it. 0: the caller does it now, and inside_once_end(); -ECANCELED. */
+int inside_once_begin(struct inside_dump *d, struct inside_once *once, struct cancel *cancel,
+                      struct error *err);
+void inside_once_end(struct inside_dump *d, struct inside_once *once);
+/** struct inside_waiter - waiting for others, with a lock, which a cancel ends: begin (no lock is held), wait as with pthread_cond_wait(), end. */
+struct inside_waiter {
+	pthread_mutex_t *lock;
+	pthread_cond_t *changed;
+	struct cancel *cancel;
+	struct cancel_hook hook;
+	bool cancelled; /* lock */
+};
+void inside_waiter_begin(struct inside_waiter *w, pthread_mutex_t *lock, pthread_cond_t *changed,
+                         struct cancel *cancel);
+int inside_waiter_wait(struct inside_waiter *w); /* -ECANCELED */
+void inside_waiter_end(struct inside_waiter *w);
+
+/** inside_dump_load() - all that is read when it is opened. */
+int inside_dump_load(struct inside_dump *d, struct cancel *cancel, struct error *err);
+void inside_dump_unload(struct inside_dump *d);
+/** inside_backup() - the backup of @d for one thread: as d->backup, with @cancel. Borrows from it; nothing is to be finished. */
+struct backup inside_backup(const struct inside_dump *d, struct cancel *cancel);
+/** inside_entry_of() - NULL: there is no such table. */
+struct inside_entry *inside_entry_of(const struct inside_dump *d, uint32_t number);
+/** inside_blame() - what a failure is for whoever asked: -ESTALE when the dump is not there any more. */
+int inside_blame(const struct inside_dump *d, int r, struct error *err);
+
+/** inside_member_of_table() - where its rows are; with @ret->bytes when that is known. cleanup_inside_member(). */
+int inside_member_of_table(struct inside_dump *d, uint32_t number, struct cancel *cancel,
+                           struct inside_member *ret, struct error *err);
+/** inside_member_of_text() - the whole of a text. */
+int inside_member_of_text(const struct inside_dump *d, struct inside_member *ret, struct error *err);
+/** inside_member_of_blob() - of a large object. */
+int inside_member_of_blob(struct inside_dump *d, uint32_t oid, struct cancel *cancel,
+                          struct inside_member *ret, struct error *err);
+/** inside_member_of_block() - @ret->begin to chunks, of a block of an archive, which is looked for when it has no offset. */
+int inside_member_of_block(struct inside_dump *d, struct inside_entry *e, struct cancel *cancel,
+                           struct inside_member *ret, struct error *err);
+/** inside_member_of_file() - @ret->file_ino to end, of a file of a directory. */
+int inside_member_of_file(const struct inside_dump *d, const char *name, struct inside_member *ret,
+                          struct error *err);
+/** inside_known_get() - what was found out about that member: its points, surveyed, and of a large object its bytes. */
+void inside_known_get(struct inside_dump *d, struct inside_member *m);
+/** inside_known_put() - they are all there are; takes a reference. */
+void inside_known_put(struct inside_dump *d, uint64_t key, struct inside_points *points, uint64_t bytes);
+
+/** inside_find_points() - of @m: what was found by reading, or else those @count records of the segment index; 0: it has none. */
+void inside_find_points(struct inside_dump *d, size_t record, size_t count, struct inside_member *m);
+
+/** inside_survey_member() - read it once from its beginning, find its points and keep them; @ret: the plain bytes of it all. @take: as it passes; NULL. */
+int inside_survey_member(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
+                         int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
+                         void (*again)(void *arg), uint64_t *ret_bytes, struct error *err);
+/** inside_survey_table() - and what its rows are: then its entry has counts. */
+int inside_survey_table(struct inside_dump *d, uint32_t number, struct cancel *cancel, struct error *err);
+/** inside_text_load() - find the tables of a text. */
+int inside_text_load(struct inside_dump *d, struct cancel *cancel, struct error *err);
+
+/** inside_seat_read() - a range of a member whose bytes are known. */
+ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel, void *buf,
+                         size_t len, uint64_t offset, struct error *err);
+/** inside_seats_leave() - those of @d that are not busy; with in->lock. */
+void inside_seats_leave(struct inside *in, const struct inside_dump *d);
+
+/* Texts. */
+
+struct inside_text_table {
+	const char *schema, *table, *copy_stmt; /* borrowed for the call */
+	uint64_t raw_from;                      /* where its rows begin */
+	struct rows rows;
+};
+
+struct inside_text_events {
+	int (*table)(void *arg, const struct inside_text_table *table, struct error *err); /* its rows have ended */
+	int (*other)(void *arg, const void *data, size_t len, struct error *err); /* text that is not rows */
+	void *arg;
+};
+
+/** struct inside_text_scan - the tables of a text that pg_dump has written (-Fp), which is told in pieces of any size. Pure. */
+struct inside_text_scan;
+struct inside_text_scan *inside_text_scan_new(const struct inside_text_events *events);
+struct inside_text_scan *inside_text_scan_free(struct inside_text_scan *s);
+DEFINE_CLEANUP(inside_text_scan, struct inside_text_scan *, inside_text_scan_free)
+int inside_text_scan_feed(struct inside_text_scan *s, const void *data, size_t len, struct error *err);
+/** inside_text_scan_end() - -EBADMSG (ERROR_CORRUPT): it is cut off within rows. */
+int inside_text_scan_end(struct inside_text_scan *s, struct error *err);
+
+/* COPY statements. */
+
+struct inside_copy { /* borrowed from the statement, but for the names */
+	char *schema; /* heap, holds both; "" when it has none */
+	const char *table;
+	const char *columns;
+	size_t columns_len;
+};
+static inline void cleanup_inside_copy(struct inside_copy *c)
+{
+	free(c->schema);
+}
+/** inside_copy_parse() - "COPY public.t (a, b) FROM stdin;". False: it is none. Pure. */
+bool inside_copy_parse(const char *statement, size_t len, struct inside_copy *ret);

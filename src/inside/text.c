@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A dump that is SQL text is read once when it is opened: so its tables are found, what is in them is counted, and where the text can be entered. */
+#include "inside_private.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+
+#include <string.h>
+
+#define SETTING "SET client_encoding = "
+
+struct loading_text {
+	struct inside_dump *dump;
+	struct inside_text_scan *scan;
+};
+
+static int put_text(struct spool *s, const char *text, struct error *err)
+{
+	return spool_put(s, text, strlen(text) + 1, err);
+}
+
+static int add_table_of_text(void *arg, const struct inside_text_table *table, struct error *err)
+{
+	struct inside_toc *t = &((struct loading_text *)arg)->dump->toc;
+	struct inside_entry *e;
+	int r;
+
+	if (t->count == t->cap) {
+		t->cap = t->cap ? t->cap * 2 : 64;
+		t->entries = mem_resize(t->entries, t->cap, sizeof(*t->entries));
+	}
+	e = &t->entries[t->count++];
+	*e = (struct inside_entry){.dump_id = (int)t->count,
+	                           .offset = table->raw_from,
+	                           .expected = table->rows,
+	                           .has_counts = true,
+	                           .has_hash = true,
+	                           .texts_at = spool_size(t->texts)};
+	r = put_text(t->texts, table->schema, err);
+	if (r == 0)
+		r = put_text(t->texts, table->table, err);
+	if (r == 0)
+		r = put_text(t->texts, table->copy_stmt, err);
+	if (r == 0)
+		r = put_text(t->texts, "", err);
+	e->texts_bytes = (uint32_t)(spool_size(t->texts) - e->texts_at);
+	return r;
+}
+
+static int keep_other_text(void *arg, const void *data, size_t len, struct error *err)
+{
+	struct inside_dump *d = ((struct loading_text *)arg)->dump;
+
+	if (d->toc.settings.len == 0 && len > sizeof(SETTING) &&
+	    memcmp(data, SETTING, sizeof(SETTING) - 1) == 0)
+		str_append_bytes(&d->toc.settings, data, len);
+	return spool_put(d->schema, data, len, err);
+}
+
+static const struct inside_text_events text_events = {.table = add_table_of_text, .other = keep_other_text};
+
+static void begin_text(void *arg)
+{
+	struct loading_text *l = arg;
+	struct inside_dump *d = l->dump;
+	struct inside_text_events events = text_events;
+
+	events.arg = l;
+	inside_toc_finish(&d->toc);
+	d->toc = (struct inside_toc){.texts = spool_new(d->ctx.conf->state_dir)};
+	spool_free(d->schema);
+	d->schema = spool_new(d->ctx.conf->state_dir);
+	inside_text_scan_free(l->scan);
+	l->scan = inside_text_scan_new(&events);
+}
+
+static int scan_text(void *arg, const void *data, size_t len, struct error *err)
+{
+	return inside_text_scan_feed(((struct loading_text *)arg)->scan, data, len, err);
+}
+
+int inside_text_load(struct inside_dump *d, struct cancel *cancel, struct error *err)
+{
+	_cleanup(inside_member) struct inside_member m = {0};
+	struct loading_text l = {.dump = d};
+	uint64_t bytes;
+	int r;
+
+	begin_text(&l);
+	r = inside_member_of_text(d, &m, err);
+	if (r == 0)
+		r = inside_survey_member(d, &m, cancel, scan_text, &l, begin_text, &bytes, err);
+	if (r == 0)
+		r = inside_text_scan_end(l.scan, err);
+	inside_text_scan_free(l.scan);
+	if (r < 0)
+		return r;
+	inside_known_get(d, &m);
+	d->text_points = inside_points_ref(m.points);
+	return 0;
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The text of a plain dump. What pg_dump writes about an object begins with a comment: "-- Data for Name: orders; Type: TABLE DATA; Schema: public;
+ * Owner: app", or "-- Name: …" of all that is no data. Only behind the first of these a line that begins with COPY is taken for a statement: in the body
+ * of a function, say, it is none. Rows go up to the line "\.". Source: pg_backup_archiver.c (_printTocEntry), pg_dump.c (dumpTableData_copy).
+ */
+#include "inside_private.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define LINE_MAX_BYTES ((size_t)8 << 20) /* what is longer is no statement that has rows */
+
+static const char data_comment[] = "-- Data for ";
+static const char name_comment[] = "-- Name: ";
+static const char end_of_rows[] = "\\.\n";
+
+enum section { SECTION_OTHER, SECTION_DATA, SECTION_BLOBS };
+
+struct inside_text_scan {
+	struct inside_text_events events;
+	uint64_t at; /* of what comes next */
+	enum section section;
+	char *schema;    /* that the comment names; NULL */
+	struct str line; /* what there is of the present one */
+	bool too_long;   /* it was told already, as far as it came */
+	bool in_rows;
+	bool within_row;
+	size_t matched; /* of end_of_rows, at the begin of a line */
+	struct str statement;
+	uint64_t raw_from;
+	struct rows_scan *rows;
+};
+
+struct inside_text_scan *inside_text_scan_new(const struct inside_text_events *events)
+{
+	struct inside_text_scan *s = mem_alloc(sizeof(*s));
+
+	s->events = *events;
+	s->rows = rows_scan_new();
+	return s;
+}
+
+struct inside_text_scan *inside_text_scan_free(struct inside_text_scan *s)
+{
+	if (!s)
+		return NULL;
+	free(s->schema);
+	str_finish(&s->line);
+	str_finish(&s->statement);
+	rows_scan_free(s->rows);
+	free(s);
+	return NULL;
+}
+
+/* Lines. */
+
+static bool begins(const struct str *line, const char *text)
+{
+	size_t len = strlen(text);
+
+	return line->len >= len && memcmp(line->data, text, len) == 0;
+}
+
+/* "…; Schema: public; Owner: app" */
+static void take_schema(struct inside_text_scan *s)
+{
+	static const char begin[] = "; Schema: ", end[] = "; Owner: ";
+	const char *text = str_text(&s->line), *from = strstr(text, begin), *to = NULL;
+
+	free(take_ptr(&s->schema));
+	if (from)
+		to = strstr(from += sizeof(begin) - 1, end);
+	if (to)
+		s->schema = mem_printf("%.*s", (int)(to - from), from);
+}
+
+static void take_comment(struct inside_text_scan *s)
+{
+	const char *text = str_text(&s->line);
+
+	if (begins(&s->line, data_comment)) {
+		s->section = strstr(text, "; Type: BLOBS;") ? SECTION_BLOBS : SECTION_DATA;
+		take_schema(s);
+	} else if (begins(&s->line, name_comment)) {
+		s->section = SECTION_OTHER;
+	}
+}
+
+static int tell_other(struct inside_text_scan *s, struct error *err)
+{
+	/* Calls that write large objects are data. */
+	bool told = s->section != SECTION_BLOBS || begins(&s->line, "-- ");
+
+	return told && s->events.other ? s->events.other(s->events.arg, s->line.data, s->line.len, err) : 0;
+}
+
+static bool is_statement(const struct inside_text_scan *s)
+{
+	return s->section == SECTION_DATA && !s->too_long && begins(&s->line, "COPY ");
+}
+
+/* A name may have an end of a line in it. */
+static bool is_within_quotes(const struct str *line)
+{
+	bool within = false;
+
+	for (size_t i = 0; i < line->len; i++)
+		within ^= line->data[i] == '"';
+	return within;
+}
+
+static bool begin_rows(struct inside_text_scan *s)
+{
+	_cleanup(inside_copy) struct inside_copy copy = {0};
+
+	if (!inside_copy_parse(s->line.data, s->line.len, &copy))
+		return false;
+	str_clear(&s->statement);
+	str_append_bytes(&s->statement, s->line.data, s->line.len);
+	s->in_rows = true;
+	s->within_row = false;
+	s->matched = 0;
+	s->raw_from = s->at;
+	return true;
+}
+
+static int end_line(struct inside_text_scan *s, struct error *err)
+{
+	int r = 0;
+
+	if (is_statement(s) && is_within_quotes(&s->line))
+		return 0;
+	if (!s->too_long)
+		take_comment(s);
+	if (!is_statement(s) || !begin_rows(s))
+		r = tell_other(s, err);
+	str_clear(&s->line);
+	s->too_long = false;
+	return r;
+}
+
+static int take_line(struct inside_text_scan *s, const char *data, size_t len, size_t *ret_taken,
+                     struct error *err)
+{
+	const char *end = memchr(data, '\n', len);
+	size_t n = end ? (size_t)(end - data) + 1 : len;
+	int r;
+
+	str_append_bytes(&s->line, data, n);
+	s->at += n;
+	*ret_taken = n;
+	if (end)
+		return end_line(s, err);
+	if (s->line.len < LINE_MAX_BYTES)
+		return 0;
+	r = tell_other(s, err);
+	s->too_long = true;
+	str_clear(&s->line);
+	return r;
+}
+
+/* Rows. */
+
+static int end_rows(struct inside_text_scan *s, struct error *err)
+{
+	_cleanup(inside_copy) struct inside_copy copy = {0};
+	struct inside_text_table table = {.copy_stmt = str_text(&s->statement), .raw_from = s->raw_from};
+
+	s->in_rows = false;
+	s->section = SECTION_OTHER;
+	inside_copy_parse(s->statement.data, s->statement.len, &copy);
+	if (!rows_scan_end(s->rows, &table.rows))
+		return error_set(err, ERROR_CORRUPT, EBADMSG, "the rows of a table are cut off");
+	table.schema = copy.schema[0] ? copy.schema : str_or_empty(s->schema);
+	table.table = copy.table;
+	return s->events.table(s->events.arg, &table, err);
+}
+
+/* At the begin of a line: is it the end? What was held for that is given to the rows when it is not. */
+static size_t match_end(struct inside_text_scan *s, const char *data, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && s->matched < sizeof(end_of_rows) - 1) {
+		if (data[i] != end_of_rows[s->matched]) {
+			rows_scan_feed(s->rows, end_of_rows, s->matched);
+			s->matched = 0;
+			s->within_row = true;
+			return i;
+		}
+		s->matched++;
+		i++;
+	}
+	return i;
+}
+
+/* The bytes of rows up to where a line begins that may be the end. */
+static size_t length_of_rows(struct inside_text_scan *s, const char *data, size_t len)
+{
+	size_t i = 0;
+
+	do {
+		const char *end = memchr(data + i, '\n', len - i);
+
+		s->within_row = !end;
+		i = end ? (size_t)(end - data) + 1 : len;
+	} while (i < len && data[i] != '\\');
+	return i;
+}
+
+static int take_rows(struct inside_text_scan *s, const char *data, size_t len, size_t *ret_taken,
+                     struct error *err)
+{
+	size_t n;
+
+	if (s->within_row || (s->matched == 0 && data[0] != '\\')) {
+		n = length_of_rows(s, data, len);
+		rows_scan_feed(s->rows, data, n);
+	} else {
+		n = match_end(s, data, len);
+	}
+	s->at += n;
+	*ret_taken = n;
+	return s->matched == sizeof(end_of_rows) - 1 ? end_rows(s, err) : 0;
+}
+
+int inside_text_scan_feed(struct inside_text_scan *s, const void *data, size_t len, struct error *err)
+{
+	const char *at = data;
+	int r = 0;
+
+	while (r == 0 && len > 0) {
+		size_t n = 0;
+
+		r = s->in_rows ? take_rows(s, at, len, &n, err) : take_line(s, at, len, &n, err);
+		at += n;
+		len -= n;
+	}
+	return r;
+}
+
+int inside_text_scan_end(struct inside_text_scan *s, struct error *err)
+{
+	if (s->in_rows)
+		return error_set(err, ERROR_CORRUPT, EBADMSG, "the text is cut off within the rows of a table");
+	return s->line.len > 0 ? tell_other(s, err) : 0;
+}
