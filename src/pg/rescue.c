@@ -180,10 +180,9 @@ static int make_rows_table(struct pg_rescue *x, struct error *err)
 static int begin_copying_rows(struct pg_rescue *x, struct error *err)
 {
 	_cleanup(free) char *encoding = pg_quote_literal(x->order->encoding);
-	_cleanup(free) char *sql = mem_printf("COPY " RESCUE_ROWS " FROM STDIN%s%s%s",
-	                                      *x->order->encoding ? " WITH (ENCODING " : "",
-	                                      *x->order->encoding ? encoding : "",
-	                                      *x->order->encoding ? ")" : "");
+	_cleanup(free) char *sql = mem_printf(
+	        "COPY " RESCUE_ROWS " FROM STDIN%s%s%s", *x->order->encoding ? " WITH (ENCODING " : "",
+	        *x->order->encoding ? encoding : "", *x->order->encoding ? ")" : "");
 
 	if (x->order->statement)
 		x->order->statement(x->order->arg, sql);
@@ -322,8 +321,10 @@ static int list_places(struct pg_rescue *x, const char *list, const char *condit
 	_cleanup(str) struct str sql = {0}, count = {0};
 	int r;
 
-	str_appendf(&sql, "CREATE TEMPORARY TABLE %s ON COMMIT DROP AS SELECT pg_catalog.row_number() OVER (ORDER BY ",
-	            list);
+	str_appendf(
+	        &sql,
+	        "CREATE TEMPORARY TABLE %s ON COMMIT DROP AS SELECT pg_catalog.row_number() OVER (ORDER BY ",
+	        list);
 	rescue_list(&x->quoted_key, "b.", &sql);
 	str_appendf(&sql, ") AS number, b.ctid AS place FROM " RESCUE_ROWS " b WHERE %s", condition);
 	str_appendf(&count, "SELECT pg_catalog.count(*) FROM %s", list);

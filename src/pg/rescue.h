@@ -14,8 +14,8 @@
 
 struct rescue_column { /* of the living table; heap */
 	char *name, *quoted;
-	bool generated;  /* its value follows from others: nobody can give one */
-	bool always;     /* GENERATED ALWAYS AS IDENTITY: it can be given when a row is inserted, and not changed */
+	bool generated; /* its value follows from others: nobody can give one */
+	bool always; /* GENERATED ALWAYS AS IDENTITY: it can be given when a row is inserted, and not changed */
 	bool has_number; /* an integer or a numeric */
 };
 
@@ -27,9 +27,9 @@ struct pg_rescue {
 	char *relation;       /* quoted; heap */
 	struct rescue_column *columns;
 	size_t column_count;
-	struct names backup;     /* columns of the backup, in its order */
-	struct names common;     /* of them, those that can be written; quoted */
-	struct names compared;   /* of them, those that are no part of the key, and can be changed; quoted */
+	struct names backup;   /* columns of the backup, in its order */
+	struct names common;   /* of them, those that can be written; quoted */
+	struct names compared; /* of them, those that are no part of the key, and can be changed; quoted */
 	struct names key, quoted_key;
 	struct str key_text, left_out; /* for people */
 	bool has_identity;

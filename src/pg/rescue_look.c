@@ -175,8 +175,8 @@ static int take_key_columns(struct pg_rescue *x, struct error *err)
 		return look_at_primary_key(x, err);
 	if (names_parse(x->order->by, &x->key))
 		return 0;
-	return error_set(err, ERROR_USAGE, EINVAL, "by=%.80s: names of columns, with a comma between: by=id,day",
-	                 x->order->by);
+	return error_set(err, ERROR_USAGE, EINVAL,
+	                 "by=%.80s: names of columns, with a comma between: by=id,day", x->order->by);
 }
 
 static int quote_key(struct pg_rescue *x, struct error *err)

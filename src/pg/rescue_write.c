@@ -27,8 +27,8 @@ static void append_insert(const struct pg_rescue *x, uint64_t most, struct str *
 	str_append(out, x->has_identity ? ") OVERRIDING SYSTEM VALUE SELECT " : ") SELECT ");
 	rescue_list(&x->common, "b.", out);
 	str_appendf(out,
-	            " FROM " RESCUE_ROWS " b JOIN " RESCUE_MISSING " m ON m.place = b.ctid WHERE m.number <= %" PRIu64
-	            " ORDER BY m.number",
+	            " FROM " RESCUE_ROWS " b JOIN " RESCUE_MISSING
+	            " m ON m.place = b.ctid WHERE m.number <= %" PRIu64 " ORDER BY m.number",
 	            most);
 	if (!x->has_arbiter)
 		return;
@@ -143,8 +143,8 @@ static int write_listed(struct pg_rescue *x, const struct writing *w, uint64_t *
 
 static void list_writings(const struct pg_rescue *x, struct writing *insert, struct writing *update)
 {
-	*insert = (struct writing){
-	        .list = RESCUE_MISSING, .append = append_insert, .count = x->counts.missing};
+	*insert =
+	        (struct writing){.list = RESCUE_MISSING, .append = append_insert, .count = x->counts.missing};
 	*update = (struct writing){.list = RESCUE_DIFFERING,
 	                           .append = append_update,
 	                           .count = x->order->replace ? x->counts.differing : 0};
@@ -211,7 +211,9 @@ static int tell_keys(struct pg_rescue *x, const char *list, struct telling *t, s
 
 	str_append(&sql, "SELECT ");
 	rescue_key_value(x, &sql);
-	str_appendf(&sql, " FROM " RESCUE_ROWS " b JOIN %s m ON m.place = b.ctid WHERE m.number <= %d ORDER BY m.number",
+	str_appendf(&sql,
+	            " FROM " RESCUE_ROWS
+	            " b JOIN %s m ON m.place = b.ctid WHERE m.number <= %d ORDER BY m.number",
 	            list, PG_RESCUE_SHOWN);
 	return pg_session_rows(x->session, str_text(&sql), tell_key, t, err);
 }

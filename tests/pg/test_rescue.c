@@ -162,7 +162,8 @@ static void a_plan_changes_nothing(void **state)
 	assert_int_equal(a.counts.missing, 2);
 	assert_non_null(strstr(str_text(&a.statements), "INSERT INTO public.things (id, name, note) SELECT"));
 	assert_non_null(strstr(str_text(&a.statements), "ON CONFLICT (id) DO NOTHING"));
-	assert_non_null(strstr(str_text(&a.statements), "UPDATE public.things t SET name = b.name, note = b.note"));
+	assert_non_null(
+	        strstr(str_text(&a.statements), "UPDATE public.things t SET name = b.name, note = b.note"));
 	expect(ALL_OF("things"), "(1,one,) (4,changed,y) (5,new,)");
 }
 
@@ -216,9 +217,8 @@ static void the_table_is_called_by_its_name_in_a_condition(void **state)
 
 static void keys_of_several_columns(void **state)
 {
-	_cleanup(attempt) struct attempt a = {
-	        .order = {.table = "pairs", .columns = "(v, \"B \"\"b\", a)"},
-	        .rows = "x\t1\t1\ny\t2\t1\nz\t1\t2\n"};
+	_cleanup(attempt) struct attempt a = {.order = {.table = "pairs", .columns = "(v, \"B \"\"b\", a)"},
+	                                      .rows = "x\t1\t1\ny\t2\t1\nz\t1\t2\n"};
 
 	sql("DROP TABLE IF EXISTS pairs; CREATE TABLE pairs (a int, \"B \"\"b\" int, v json, PRIMARY KEY (\"B \"\"b\", a));"
 	    " ALTER TABLE pairs ALTER v TYPE text; INSERT INTO pairs VALUES (1, 1, 'x'), (2, 1, 'other')");
@@ -249,14 +249,15 @@ static void a_table_without_a_key(void **state)
 	                                         .rows = "1\tx\n2\ty\n"};
 	_cleanup(attempt) struct attempt by = {.order = {.table = "keyless", .columns = "(a, b)", .by = "a"},
 	                                       .rows = "1\tx\n2\ty\n"};
-	_cleanup(attempt) struct attempt twice = {.order = {.table = "keyless", .columns = "(a, b)", .by = "a"},
-	                                          .rows = "1\tx\n2\ty\n2\tz\n"};
-	_cleanup(attempt) struct attempt null = {.order = {.table = "keyless", .columns = "(a, b)", .by = "a"},
-	                                         .rows = "1\tx\n\\N\ty\n"};
-	_cleanup(attempt) struct attempt unknown = {.order = {.table = "keyless", .columns = "(a, b)", .by = "c"},
-	                                            .rows = ""};
+	_cleanup(attempt) struct attempt twice = {
+	        .order = {.table = "keyless", .columns = "(a, b)", .by = "a"}, .rows = "1\tx\n2\ty\n2\tz\n"};
+	_cleanup(attempt) struct attempt null = {
+	        .order = {.table = "keyless", .columns = "(a, b)", .by = "a"}, .rows = "1\tx\n\\N\ty\n"};
+	_cleanup(attempt) struct attempt unknown = {
+	        .order = {.table = "keyless", .columns = "(a, b)", .by = "c"}, .rows = ""};
 	_cleanup(attempt) struct attempt living = {
-	        .order = {.table = "keyless", .columns = "(a, b)", .by = "a", .replace = true}, .rows = "1\tx\n"};
+	        .order = {.table = "keyless", .columns = "(a, b)", .by = "a", .replace = true},
+	        .rows = "1\tx\n"};
 
 	sql("DROP TABLE IF EXISTS keyless; CREATE TABLE keyless (a int, b text); INSERT INTO keyless VALUES (1, 'x')");
 	expect_refusal(&none, EINVAL, "has no primary key");
@@ -294,11 +295,13 @@ static void columns_that_differ(void **state)
 {
 	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
 	_cleanup(attempt) struct attempt common = {.order = some_order, .rows = some_rows};
-	_cleanup(attempt) struct attempt none = {.order = {.table = "things", .columns = "(x, y)"}, .rows = ""};
+	_cleanup(attempt) struct attempt none = {.order = {.table = "things", .columns = "(x, y)"},
+	                                         .rows = ""};
 
 	sql("ALTER TABLE things RENAME note TO remark; ALTER TABLE things ADD more int DEFAULT 7");
-	expect_refusal(&a, EINVAL,
-	               "the backup alone has values for note; the living table alone has remark, more: columns=common");
+	expect_refusal(
+	        &a, EINVAL,
+	        "the backup alone has values for note; the living table alone has remark, more: columns=common");
 	expect_refusal(&none, EINVAL, "no column of public.things");
 	common.order.common = true;
 	succeed(&common);
@@ -356,32 +359,49 @@ static void a_row_that_does_not_fit_any_more(void **state)
 
 static void names_that_are_none(void **state)
 {
-	_cleanup(attempt) struct attempt near = {.order = {.table = "public.thingz", .columns = "(id)"}, .rows = ""};
+	_cleanup(attempt) struct attempt near = {.order = {.table = "public.thingz", .columns = "(id)"},
+	                                         .rows = ""};
 	_cleanup(attempt) struct attempt view = {.order = {.table = "seen", .columns = "(id)"}, .rows = ""};
 	_cleanup(attempt) struct attempt empty = {.order = {.table = "things", .columns = "()"}, .rows = ""};
 
 	sql("CREATE OR REPLACE VIEW seen AS SELECT id FROM things");
-	expect_refusal(&near, ENOENT, "there is no table public.thingz in the database rescued; like it are public.things:");
+	expect_refusal(&near, ENOENT,
+	               "there is no table public.thingz in the database rescued; like it are public.things:");
 	expect_refusal(&view, EINVAL, "public.seen is no table");
 	expect_refusal(&empty, EINVAL, "the backup names no columns");
 }
 
 static void another_schema_and_another_encoding(void **state)
 {
-	_cleanup(attempt) struct attempt a = {
-	        .order = {.table = "other.things", .columns = "(id, \"stra\xdf""e\")", .encoding = "LATIN1"},
-	        .rows = "1\t\xfc""ber\n2\t\\N\n"};
+	_cleanup(attempt) struct attempt a = {.order = {.table = "other.things",
+	                                                .columns = "(id, \"stra\xdf"
+	                                                           "e\")",
+	                                                .encoding = "LATIN1"},
+	                                      .rows = "1\t\xfc"
+	                                              "ber\n2\t\\N\n"};
 	_cleanup(pg_session) struct pg_session *s = NULL;
 	_cleanup(free) char *encoded = NULL, *same = NULL;
 
-	sql("CREATE SCHEMA other; CREATE TABLE other.things (id int PRIMARY KEY, \"stra\xc3\x9f""e\" text)");
+	sql("CREATE SCHEMA other; CREATE TABLE other.things (id int PRIMARY KEY, \"stra\xc3\x9f"
+	    "e\" text)");
 	succeed(&a);
-	expect(ALL_OF("other.things"), "(1,\xc3\xbc""ber) (2,)");
+	expect(ALL_OF("other.things"), "(1,\xc3\xbc"
+	                               "ber) (2,)");
 	assert_int_equal(pg_rescue_open(server_conninfo(), DATABASE, NULL, &s, &a.err), 0);
-	assert_int_equal(pg_rescue_encode(s, "stra\xc3\x9f""e", "LATIN1", &encoded, &a.err), 0);
-	assert_string_equal(encoded, "stra\xdf""e");
-	assert_int_equal(pg_rescue_encode(s, "stra\xc3\x9f""e", "UTF8", &same, &a.err), 0);
-	assert_string_equal(same, "stra\xc3\x9f""e");
+	assert_int_equal(pg_rescue_encode(s,
+	                                  "stra\xc3\x9f"
+	                                  "e",
+	                                  "LATIN1", &encoded, &a.err),
+	                 0);
+	assert_string_equal(encoded, "stra\xdf"
+	                             "e");
+	assert_int_equal(pg_rescue_encode(s,
+	                                  "stra\xc3\x9f"
+	                                  "e",
+	                                  "UTF8", &same, &a.err),
+	                 0);
+	assert_string_equal(same, "stra\xc3\x9f"
+	                          "e");
 }
 
 /* A partitioned table takes rows of what was one of its partitions. */

@@ -40,10 +40,10 @@ static struct inside_entry *add_table(struct contents *c, uint64_t stored_bytes)
 	t->facts.format = PG_ARCHIVE_CUSTOM;
 	t->has_offsets = true;
 	*e = (struct inside_entry){.dump_id = TABLE_ID + (int)t->count,
-	                            .wanted = true,
-	                            .own_table = true,
-	                            .has_counts = true,
-	                            .offset = t->count > 0 ? e[-1].end : BLOCK_OFFSET};
+	                           .wanted = true,
+	                           .own_table = true,
+	                           .has_counts = true,
+	                           .offset = t->count > 0 ? e[-1].end : BLOCK_OFFSET};
 	e->end = e->offset + stored_bytes;
 	t->count++;
 	return e;

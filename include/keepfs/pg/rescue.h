@@ -17,8 +17,9 @@
 #include <keepfs/pg/session.h>
 #include <stdint.h>
 
-struct pg_rescue_order {      /* all borrowed, until pg_rescue_free() */
-	const char *table;    /* the living one: "public.orders", or "orders" as the search_path finds it; plain text, without quotes */
+struct pg_rescue_order { /* all borrowed, until pg_rescue_free() */
+	const char *
+	        table; /* the living one: "public.orders", or "orders" as the search_path finds it; plain text, without quotes */
 	const char *encoding; /* of the backup's texts and rows: "LATIN1"; "": that of the living database */
 	const char *columns;  /* of the backup, in its encoding, quoted where needed: "(id, \"Name\")" */
 	const char *where;    /* a condition about rows of the backup; NULL: all */
