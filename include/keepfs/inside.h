@@ -38,10 +38,11 @@
 struct inside;
 struct inside_dump;
 
-struct inside_options {                 /* all borrowed */
-	const struct make_context *ctx; /* conf for the state directory and where pg_restore is; the repository */
-	struct reader *reader;          /* what the mount reads through: its read-ahead, its cache */
-	unsigned open_dumps;            /* so many stay open when nobody has them any more; 0: 4 */
+struct inside_options { /* all borrowed */
+	const struct make_context
+	        *ctx;          /* conf for the state directory and where pg_restore is; the repository */
+	struct reader *reader; /* what the mount reads through: its read-ahead, its cache */
+	unsigned open_dumps;   /* so many stay open when nobody has them any more; 0: 4 */
 };
 
 /** inside_new() - nothing is read yet. -ENOMEM: it has a pool of its own, of INSIDE_POOL_BYTES, which cannot be had. */
@@ -69,13 +70,14 @@ const char *inside_encoding(const struct inside_dump *d);
 
 /* Tables. */
 
-struct inside_table { /* one that has data in the dump */
+struct inside_table {    /* one that has data in the dump */
 	uint32_t number; /* 1, 2, … in the order of the dump; the same at every opening */
 	char *schema;    /* raw bytes, in the dump's encoding; heap, and holds the two texts that follow */
 	const char *table;
-	const char *columns; /* of its COPY statement, quoted as there: "(id, \"Name\")"; "()" or "" when it has none */
-	uint64_t rows;       /* INSIDE_NOT_KNOWN, when nobody has counted them */
-	uint64_t bytes;      /* of all rows; INSIDE_NOT_KNOWN: inside_measure() finds out */
+	const char *
+	        columns; /* of its COPY statement, quoted as there: "(id, \"Name\")"; "()" or "" when it has none */
+	uint64_t rows;  /* INSIDE_NOT_KNOWN, when nobody has counted them */
+	uint64_t bytes; /* of all rows; INSIDE_NOT_KNOWN: inside_measure() finds out */
 	bool has_hash;
 	uint64_t hash; /* of the rows, whatever their order (codec/rows.h), as .tables.csv has it */
 };

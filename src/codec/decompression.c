@@ -18,7 +18,7 @@ struct decompressor {
 	struct inflate_state inflate;
 	uint32_t header; /* of deflate: what is around it */
 	ZSTD_DCtx *zstd;
-	bool within; /* something has begun that has not ended */
+	bool within;   /* something has begun that has not ended */
 	bool is_wrong; /* something follows the end: told by the next call */
 	uint8_t buf[OUT_BYTES];
 };
@@ -184,8 +184,7 @@ bool decompressor_is_between(const struct decompressor *d)
 
 	if (d->method == COMPRESSION_ZSTD)
 		return !d->within;
-	return s->read_in_length == 0 && s->tmp_in_size == 0 &&
-	       s->tmp_out_processed == s->tmp_out_valid &&
+	return s->read_in_length == 0 && s->tmp_in_size == 0 && s->tmp_out_processed == s->tmp_out_valid &&
 	       (s->block_state == ISAL_BLOCK_NEW_HDR || s->block_state == ISAL_BLOCK_HDR);
 }
 

@@ -84,10 +84,9 @@ static void list_indexed(struct blob_list *l)
 
 static void add_blob(struct blob_list *l, const struct stored_blob *blob)
 {
-	const struct stored_blob *known =
-	        l->indexed_count > 0
-	                ? bsearch(blob, l->indexed, l->indexed_count, sizeof(*l->indexed), by_oid)
-	                : NULL;
+	const struct stored_blob *known = l->indexed_count > 0 ? bsearch(blob, l->indexed, l->indexed_count,
+	                                                                 sizeof(*l->indexed), by_oid)
+	                                                       : NULL;
 	struct stored_blob *to;
 
 	if (l->count == l->cap) {
@@ -169,7 +168,7 @@ static int list_block(struct blob_list *l, size_t entry, struct error *err)
 
 /* Lists of a directory: "16403 blob_16403.dat". */
 
-static int keep_list(void *arg, const void *data, size_t len, struct error *err)
+static int keep_blob_lines(void *arg, const void *data, size_t len, struct error *err)
 {
 	return spool_put(arg, data, len, err);
 }
@@ -187,7 +186,7 @@ static int take_listed(struct blob_list *l, const char *line, struct error *err)
 	return 0;
 }
 
-static int take_list(struct blob_list *l, const struct spool *list, struct error *err)
+static int take_blob_lines(struct blob_list *l, const struct spool *list, struct error *err)
 {
 	char line[LINE_BYTES];
 	uint64_t at = 0;
@@ -211,7 +210,7 @@ static int list_files(struct blob_list *l, size_t entry, struct error *err)
 	struct inside_dump *d = l->dump;
 	_cleanup(spool) struct spool *list = spool_new(d->ctx.conf->state_dir);
 	_cleanup(inside_texts) struct inside_texts texts = {0};
-	const struct backup_out out = {.write = keep_list, .arg = list};
+	const struct backup_out out = {.write = keep_blob_lines, .arg = list};
 	_cleanup(free) uint8_t *was_read = mem_alloc(d->backup.files / 8 + 1);
 	struct backup b = inside_backup(d, l->cancel);
 	struct catalog_entry file;
@@ -223,12 +222,12 @@ static int list_files(struct blob_list *l, size_t entry, struct error *err)
 		r = backup_find_data(&b, texts.file_name, &file, err);
 	if (r == 0)
 		r = backup_read_plain(&b, &file, &out, err);
-	return r < 0 ? r : take_list(l, list, err);
+	return r < 0 ? r : take_blob_lines(l, list, err);
 }
 
 /* The list. */
 
-static int list_entry(struct blob_list *l, size_t entry, struct error *err)
+static int list_blobs_of_entry(struct blob_list *l, size_t entry, struct error *err)
 {
 	if (l->dump->backup.is_directory)
 		return list_files(l, entry, err);
@@ -244,7 +243,7 @@ static int make_list(struct inside_dump *d, struct cancel *cancel, struct spool 
 	list_indexed(&l);
 	for (size_t i = 0; r == 0 && !d->is_text && i < d->toc.count; i++)
 		if (d->toc.entries[i].blobs)
-			r = list_entry(&l, i, err);
+			r = list_blobs_of_entry(&l, i, err);
 	if (l.count > 0)
 		qsort(l.items, l.count, sizeof(*l.items), by_oid);
 	for (size_t i = 0; r == 0 && i < l.count; i++)
@@ -254,7 +253,7 @@ static int make_list(struct inside_dump *d, struct cancel *cancel, struct spool 
 	return r;
 }
 
-static struct spool *list_of(struct inside_dump *d)
+static struct spool *list_if_made(struct inside_dump *d)
 {
 	struct spool *list;
 
@@ -270,13 +269,13 @@ static int get_list(struct inside_dump *d, struct cancel *cancel, struct spool *
 	struct spool *list = NULL;
 	int r;
 
-	*ret = list_of(d);
+	*ret = list_if_made(d);
 	if (*ret)
 		return 0;
 	r = inside_once_begin(d, &d->listing, cancel, err);
 	if (r < 0)
 		return r;
-	*ret = list_of(d);
+	*ret = list_if_made(d);
 	r = *ret ? 0 : make_list(d, cancel, &list, err);
 	if (list) {
 		pthread_mutex_lock(&d->lock);
@@ -380,7 +379,8 @@ int inside_member_of_blob(struct inside_dump *d, uint32_t oid, struct cancel *ca
 	return 0;
 }
 
-static int measure_blob(struct inside_dump *d, struct inside_member *m, struct cancel *cancel, struct error *err)
+static int measure_blob(struct inside_dump *d, struct inside_member *m, struct cancel *cancel,
+                        struct error *err)
 {
 	int r = m->bytes == INSIDE_NOT_KNOWN ? inside_once_begin(d, &d->surveying, cancel, err) : 0;
 

@@ -10,7 +10,7 @@
 static const char begin_of_copy[] = "COPY ";
 static const char end_of_copy[] = " FROM stdin;";
 
-static size_t skip_quoted(const char *text, size_t len, struct str *name)
+static size_t unquote_identifier(const char *text, size_t len, struct str *name)
 {
 	size_t i = 1;
 
@@ -32,7 +32,7 @@ static size_t take_identifier(const char *text, size_t len, struct str *name)
 
 	str_clear(name);
 	if (len > 0 && text[0] == '"')
-		return skip_quoted(text, len, name);
+		return unquote_identifier(text, len, name);
 	while (i < len && text[i] != '.' && text[i] != ' ' && text[i] != '(' && text[i] != '"')
 		str_append_char(name, text[i++]);
 	return i;

@@ -126,7 +126,7 @@ static int list_tables(struct inside_dump *d, struct error *err)
 	return 0;
 }
 
-static int check_kind(struct inside_dump *d, struct error *err)
+static int check_dump_kind(struct inside_dump *d, struct error *err)
 {
 	const char *path = d->backup.path;
 
@@ -145,7 +145,7 @@ int inside_dump_load(struct inside_dump *d, struct cancel *cancel, struct error 
 	d->backup.ctx = &d->ctx;
 	r = backup_open(&d->backup, d->ino, err);
 	if (r == 0)
-		r = check_kind(d, err);
+		r = check_dump_kind(d, err);
 	if (r < 0)
 		return r;
 	b = inside_backup(d, cancel);
@@ -215,8 +215,7 @@ int inside_table(struct inside_dump *d, uint32_t number, struct inside_table *re
 
 	if (r < 0)
 		return r;
-	*ret = (struct inside_table){
-	        .number = number, .rows = INSIDE_NOT_KNOWN, .bytes = INSIDE_NOT_KNOWN};
+	*ret = (struct inside_table){.number = number, .rows = INSIDE_NOT_KNOWN, .bytes = INSIDE_NOT_KNOWN};
 	fill_texts(&texts, ret);
 	pthread_mutex_lock(&d->lock);
 	if (e->has_counts) {
@@ -229,7 +228,7 @@ int inside_table(struct inside_dump *d, uint32_t number, struct inside_table *re
 	return 0;
 }
 
-static bool is_called(const struct inside_dump *d, uint32_t number, const char *schema, const char *table)
+static bool is_called_so(const struct inside_dump *d, uint32_t number, const char *schema, const char *table)
 {
 	_cleanup(inside_texts) struct inside_texts texts = {0};
 
@@ -251,7 +250,7 @@ int inside_find_table(struct inside_dump *d, const char *schema, const char *tab
 			high = middle;
 	}
 	for (; low < d->table_count && d->names[low].hash == hash; low++) {
-		if (!is_called(d, d->names[low].number, schema, table))
+		if (!is_called_so(d, d->names[low].number, schema, table))
 			continue;
 		*ret_number = d->names[low].number;
 		return 0;

@@ -13,10 +13,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define INSIDE_SEATS       8U /* places of members that are read at random, in all dumps; each has two buffers of the pool */
-#define INSIDE_KNOWN       16U           /* members of one dump whose points are kept */
-#define INSIDE_POINTS_MAX  ((size_t)16 << 10) /* that are found by reading: of one member */
-#define INSIDE_HAVE_BYTES  ((size_t)256 << 10) /* what a stream from beginning to end has in memory, twice */
+#define INSIDE_SEATS                                                                                         \
+	8U /* places of members that are read at random, in all dumps; each has two buffers of the pool */
+#define INSIDE_KNOWN      16U                 /* members of one dump whose points are kept */
+#define INSIDE_POINTS_MAX ((size_t)16 << 10)  /* that are found by reading: of one member */
+#define INSIDE_HAVE_BYTES ((size_t)256 << 10) /* what a stream from beginning to end has in memory, twice */
 
 /* Points: where decompressing can begin. */
 
@@ -66,7 +67,7 @@ struct inside_member {
 	uint64_t bytes;      /* and is so long; INSIDE_NOT_KNOWN */
 	bool has_end_mark;   /* of rows: INSIDE_END_BYTES follow */
 	int block_id; /* of an archive: it begins with the head of the block of that entry; 0: with a chunk */
-	bool surveyed;       /* its points are all that there are */
+	bool surveyed;                /* its points are all that there are */
 	struct inside_points *points; /* a reference; NULL: none */
 };
 static inline void cleanup_inside_member(struct inside_member *m)
@@ -92,12 +93,12 @@ struct inside_stream {
 	unsigned head_bytes;
 	uint64_t chunk_left;
 	unsigned block_left; /* bytes of the head of a block that did not come yet */
-	bool pending; /* there is more to come out of what went in */
+	bool pending;        /* there is more to come out of what went in */
 	bool ended;
 	uint64_t raw_at;            /* of what comes out next */
 	struct inside_found *found; /* a survey: points are looked for; NULL: none is */
-	unsigned flush_bytes; /* of the four bytes behind a flush of deflate, so many came */
-	bool may_enter;       /* something was found where it began anew */
+	unsigned flush_bytes;       /* of the four bytes behind a flush of deflate, so many came */
+	bool may_enter;             /* something was found where it began anew */
 };
 
 /** inside_stream_enter() - be where the plain byte @raw is, or not far before it (raw_at); takes a reference of @m's points. The stream is zeroed
@@ -113,7 +114,7 @@ void inside_stream_finish(struct inside_stream *s);
 /* Dumps. */
 
 struct inside_once { /* what one thread does, and the others wait for: those who wait may be cancelled */
-	bool busy; /* the lock of whoever has it */
+	bool busy;   /* the lock of whoever has it */
 };
 
 struct inside_known {
@@ -132,15 +133,16 @@ struct inside_name {
 struct inside_dump {
 	struct inside *in;
 	uint64_t ino;
-	struct inside_dump *next;  /* in->lock, as what follows up to tick */
+	struct inside_dump *next; /* in->lock, as what follows up to tick */
 	unsigned refs;
 	bool opening;
 	uint64_t tick;
 	struct backup backup; /* what follows up to lock: written while it is opened, then read by all */
 	struct make_context ctx;
 	bool is_text;
-	struct inside_toc toc; /* of a text: the tables that were found; offset: of the first row, in the text. Counts, and offsets where the archive has none: lock */
-	uint32_t *tables;      /* numbers of entries that are tables */
+	struct inside_toc
+	        toc; /* of a text: the tables that were found; offset: of the first row, in the text. Counts, and offsets where the archive has none: lock */
+	uint32_t *tables; /* numbers of entries that are tables */
 	uint32_t table_count;
 	struct inside_name *names; /* sorted */
 	char encoding[64];
@@ -148,10 +150,10 @@ struct inside_dump {
 	struct spool *schema; /* of a text: without the rows */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	struct inside_once surveying, listing; /* lock */
+	struct inside_once surveying, listing;   /* lock */
 	struct inside_known known[INSIDE_KNOWN]; /* lock */
 	uint64_t known_tick;                     /* lock */
-	struct spool *blobs;                     /* of struct stored_blob (blobs.c); NULL: not listed yet; lock until then */
+	struct spool *blobs; /* of struct stored_blob (blobs.c); NULL: not listed yet; lock until then */
 };
 
 struct inside_seat { /* in->lock; while busy its user's alone, but for dump, key, window_at and goal, which do not change then */
@@ -237,8 +239,8 @@ int inside_survey_table(struct inside_dump *d, uint32_t number, struct cancel *c
 int inside_text_load(struct inside_dump *d, struct cancel *cancel, struct error *err);
 
 /** inside_seat_read() - a range of a member whose bytes are known. */
-ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel, void *buf,
-                         size_t len, uint64_t offset, struct error *err);
+ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
+                         void *buf, size_t len, uint64_t offset, struct error *err);
 /** inside_seats_leave() - those of @d that are not busy; with in->lock. */
 void inside_seats_leave(struct inside *in, const struct inside_dump *d);
 
@@ -251,7 +253,8 @@ struct inside_text_table {
 };
 
 struct inside_text_events {
-	int (*table)(void *arg, const struct inside_text_table *table, struct error *err); /* its rows have ended */
+	int (*table)(void *arg, const struct inside_text_table *table,
+	             struct error *err);                                          /* its rows have ended */
 	int (*other)(void *arg, const void *data, size_t len, struct error *err); /* text that is not rows */
 	void *arg;
 };
@@ -267,7 +270,7 @@ int inside_text_scan_end(struct inside_text_scan *s, struct error *err);
 
 /* COPY statements. */
 
-struct inside_copy { /* borrowed from the statement, but for the names */
+struct inside_copy {  /* borrowed from the statement, but for the names */
 	char *schema; /* heap, holds both; "" when it has none */
 	const char *table;
 	const char *columns;

@@ -102,7 +102,8 @@ int inside_member_of_text(const struct inside_dump *d, struct inside_member *ret
 	int r = backup_own(&d->backup, &own);
 
 	if (r < 0)
-		return inside_blame(d, error_system(err, -r, "the backup cannot be found in the catalog"), err);
+		return inside_blame(d, error_system(err, -r, "the backup cannot be found in the catalog"),
+		                    err);
 	*ret = (struct inside_member){.bytes = INSIDE_NOT_KNOWN};
 	be_file(&own, ret);
 	return 0;
@@ -224,8 +225,8 @@ int inside_member_of_block(struct inside_dump *d, struct inside_entry *e, struct
 	return 0;
 }
 
-static int find_place(struct inside_dump *d, struct inside_entry *e, struct cancel *cancel,
-                      struct inside_member *m, struct error *err)
+static int find_rows_place(struct inside_dump *d, struct inside_entry *e, struct cancel *cancel,
+                           struct inside_member *m, struct error *err)
 {
 	_cleanup(inside_texts) struct inside_texts texts = {0};
 	int r;
@@ -263,7 +264,7 @@ int inside_member_of_table(struct inside_dump *d, uint32_t number, struct cancel
 
 	if (!e)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "the dump has no table of that number");
-	r = d->is_text ? find_range(d, e, &m, err) : find_place(d, e, cancel, &m, err);
+	r = d->is_text ? find_range(d, e, &m, err) : find_rows_place(d, e, cancel, &m, err);
 	if (r < 0)
 		return r;
 	if (!d->is_text) {

@@ -63,7 +63,8 @@ static int read_marked(struct reading *x, struct cancel *cancel, struct error *e
 }
 
 /* So many bytes, from where the range begins. */
-static int read_range(struct reading *x, const struct inside_member *m, struct cancel *cancel, struct error *err)
+static int read_rows_range(struct reading *x, const struct inside_member *m, struct cancel *cancel,
+                           struct error *err)
 {
 	uint64_t end = m->raw_from + m->bytes;
 	int r = 0;
@@ -109,7 +110,7 @@ int inside_read_rows(struct inside_dump *d, uint32_t number, struct cancel *canc
 	if (r == 0)
 		r = inside_stream_enter(&x.stream, &m, m.raw_from, err);
 	if (r == 0)
-		r = m.has_end_mark ? read_marked(&x, cancel, err) : read_range(&x, &m, cancel, err);
+		r = m.has_end_mark ? read_marked(&x, cancel, err) : read_rows_range(&x, &m, cancel, err);
 	if (r == 0)
 		r = check_given(&x, &m, err);
 	return r < 0 && !x.taker_failed ? inside_blame(d, r, err) : r;

@@ -101,8 +101,8 @@ static void sit_down(struct inside *in, struct inside_seat *s, struct inside_dum
 	s->tick = ++in->tick;
 }
 
-static int take_seat(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel, uint64_t raw,
-                     uint64_t goal, struct inside_seat **ret)
+static int take_seat(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
+                     uint64_t raw, uint64_t goal, struct inside_seat **ret)
 {
 	struct inside *in = d->in;
 	struct inside_waiter w;
@@ -126,7 +126,8 @@ static void leave_seat(struct inside *in, struct inside_seat *s)
 }
 
 /* The next bytes into its window: those that came last stay for whoever comes a little late. */
-static int step_on(struct inside *in, struct inside_seat *s, size_t len, struct cancel *cancel, struct error *err)
+static int step_on(struct inside *in, struct inside_seat *s, size_t len, struct cancel *cancel,
+                   struct error *err)
 {
 	size_t drop = s->window_len + len > WINDOW_BYTES ? s->window_len - KEPT_BYTES : 0;
 	ssize_t n;
@@ -196,8 +197,8 @@ static int read_seat(struct inside *in, struct inside_seat *s, const struct insi
 }
 
 /* Far from each point there may be a nearer one. */
-static int look_for_points(struct inside_dump *d, struct inside_member *m, struct cancel *cancel, uint64_t raw,
-                           struct error *err)
+static int look_for_points(struct inside_dump *d, struct inside_member *m, struct cancel *cancel,
+                           uint64_t raw, struct error *err)
 {
 	const struct inside_point *p = inside_points_find(m->points, raw);
 	uint64_t bytes;
@@ -233,8 +234,8 @@ static bool somebody_is_near(struct inside_dump *d, const struct inside_member *
 	return found;
 }
 
-ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel, void *buf,
-                         size_t len, uint64_t offset, struct error *err)
+ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
+                         void *buf, size_t len, uint64_t offset, struct error *err)
 {
 	_cleanup(inside_member) struct inside_member own = *m;
 	struct inside_seat *s = NULL;

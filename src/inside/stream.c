@@ -13,10 +13,10 @@
 #include <errno.h>
 #include <string.h>
 
-#define FIRST_ASK_BYTES ((size_t)128 << 10)
-#define FLUSH_BYTES     4U /* "00 00 ff ff": an empty block of deflate, stored, which a flush ends with */
+#define FIRST_ASK_BYTES  ((size_t)128 << 10)
+#define FLUSH_BYTES      4U /* "00 00 ff ff": an empty block of deflate, stored, which a flush ends with */
 #define BLOCK_HEAD_BYTES 6U /* what it holds, rows; and the number of its entry */
-#define BLOCK_OF_ROWS   1
+#define BLOCK_OF_ROWS    1
 
 /* Getting. */
 
@@ -30,7 +30,7 @@ struct getting {
 	struct error err;
 };
 
-static void take_answer(struct reader_request *request, int r, const struct iovec *iov, int count,
+static void take_gotten(struct reader_request *request, int r, const struct iovec *iov, int count,
                         const struct error *err)
 {
 	struct getting *g = (struct getting *)request;
@@ -69,7 +69,7 @@ static int wait_for_answer(struct getting *g, struct reader_file *file, struct c
 }
 
 /* What the store has is not what was sent, or there is nothing: the backup is damaged, however the reader puts it. */
-static int judge_answer(int r, const struct error *why, struct error *err)
+static int judge_failed_get(int r, const struct error *why, struct error *err)
 {
 	if (err)
 		*err = *why;
@@ -92,7 +92,7 @@ static int get_more(struct inside_stream *s, struct cancel *cancel, struct error
 		len = (size_t)left;
 	if (s->at >= s->m.end)
 		return 0;
-	g.request = (struct reader_request){.offset = s->at, .len = len, .tag = 1, .done = take_answer};
+	g.request = (struct reader_request){.offset = s->at, .len = len, .tag = 1, .done = take_gotten};
 	pthread_mutex_init(&g.lock, NULL);
 	pthread_cond_init(&g.changed, NULL);
 	reader_read(s->file, &g.request);
@@ -102,9 +102,10 @@ static int get_more(struct inside_stream *s, struct cancel *cancel, struct error
 	if (r == -ECANCELED)
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 	if (r < 0)
-		return judge_answer(r, &g.err, err);
+		return judge_failed_get(r, &g.err, err);
 	if (r == 0)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "a file of the backup is shorter than it should be");
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "a file of the backup is shorter than it should be");
 	s->at += (uint64_t)r;
 	s->in_at = 0;
 	s->in_len = (size_t)r;
@@ -190,7 +191,7 @@ int inside_stream_enter(struct inside_stream *s, const struct inside_member *m, 
 /* Surveys. */
 
 /* Everything up to here was taken, and what comes next is at @offset: it is entered. */
-static void begin_anew(struct inside_stream *s, uint64_t offset)
+static void enter_anew(struct inside_stream *s, uint64_t offset)
 {
 	uint64_t raw = s->raw_at;
 	size_t count = s->found->count;
@@ -253,7 +254,7 @@ static int take_block_head(struct inside_stream *s, struct error *err)
 }
 
 /* Return: 1: the next chunk's length is known, or that there is none; 0: more has to be got; negative. */
-static int take_chunk_head(struct inside_stream *s, struct error *err)
+static int take_length_of_chunk(struct inside_stream *s, struct error *err)
 {
 	while (s->head_bytes < sizeof(s->head) && s->in_at < s->in_len)
 		s->head[s->head_bytes++] = s->in[s->in_at++];
@@ -261,19 +262,21 @@ static int take_chunk_head(struct inside_stream *s, struct error *err)
 		return 0;
 	s->head_bytes = 0;
 	if (s->head[0] != 0)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "the length of a piece of the archive is wrong");
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the length of a piece of the archive is wrong");
 	s->chunk_left = s->head[1] | (uint64_t)s->head[2] << 8 | (uint64_t)s->head[3] << 16 |
 	                (uint64_t)s->head[4] << 24;
 	s->ended = s->chunk_left == 0;
 	if (s->found && !s->ended)
-		begin_anew(s, offset_of_next(s) - sizeof(s->head));
+		enter_anew(s, offset_of_next(s) - sizeof(s->head));
 	return 1;
 }
 
 static int end_of_file(struct inside_stream *s, struct error *err)
 {
 	if (s->m.chunks)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "the data of a table or large object is cut off");
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the data of a table or large object is cut off");
 	s->ended = true;
 	return 0;
 }
@@ -294,7 +297,7 @@ static ssize_t have_input(struct inside_stream *s, struct cancel *cancel, struct
 			continue;
 		}
 		if (s->m.chunks && s->chunk_left == 0) {
-			r = take_chunk_head(s, err);
+			r = take_length_of_chunk(s, err);
 			r = r > 0 ? 0 : r;
 			continue;
 		}
@@ -374,7 +377,7 @@ static void look_for_point(struct inside_stream *s)
 	if (s->pending || !(flushed || framed))
 		return;
 	s->flush_bytes = 0;
-	begin_anew(s, offset_of_next(s));
+	enter_anew(s, offset_of_next(s));
 }
 
 ssize_t inside_stream_read(struct inside_stream *s, void *buf, size_t len, struct cancel *cancel,

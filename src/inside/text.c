@@ -14,7 +14,7 @@ struct loading_text {
 	struct inside_text_scan *scan;
 };
 
-static int put_text(struct spool *s, const char *text, struct error *err)
+static int put_entry_text(struct spool *s, const char *text, struct error *err)
 {
 	return spool_put(s, text, strlen(text) + 1, err);
 }
@@ -36,13 +36,13 @@ static int add_table_of_text(void *arg, const struct inside_text_table *table, s
 	                           .has_counts = true,
 	                           .has_hash = true,
 	                           .texts_at = spool_size(t->texts)};
-	r = put_text(t->texts, table->schema, err);
+	r = put_entry_text(t->texts, table->schema, err);
 	if (r == 0)
-		r = put_text(t->texts, table->table, err);
+		r = put_entry_text(t->texts, table->table, err);
 	if (r == 0)
-		r = put_text(t->texts, table->copy_stmt, err);
+		r = put_entry_text(t->texts, table->copy_stmt, err);
 	if (r == 0)
-		r = put_text(t->texts, "", err);
+		r = put_entry_text(t->texts, "", err);
 	e->texts_bytes = (uint32_t)(spool_size(t->texts) - e->texts_at);
 	return r;
 }

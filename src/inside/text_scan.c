@@ -113,7 +113,7 @@ static bool is_within_quotes(const struct str *line)
 	return within;
 }
 
-static bool begin_rows(struct inside_text_scan *s)
+static bool begin_rows_of_text(struct inside_text_scan *s)
 {
 	_cleanup(inside_copy) struct inside_copy copy = {0};
 
@@ -128,7 +128,7 @@ static bool begin_rows(struct inside_text_scan *s)
 	return true;
 }
 
-static int end_line(struct inside_text_scan *s, struct error *err)
+static int end_line_of_text(struct inside_text_scan *s, struct error *err)
 {
 	int r = 0;
 
@@ -136,15 +136,15 @@ static int end_line(struct inside_text_scan *s, struct error *err)
 		return 0;
 	if (!s->too_long)
 		take_comment(s);
-	if (!is_statement(s) || !begin_rows(s))
+	if (!is_statement(s) || !begin_rows_of_text(s))
 		r = tell_other(s, err);
 	str_clear(&s->line);
 	s->too_long = false;
 	return r;
 }
 
-static int take_line(struct inside_text_scan *s, const char *data, size_t len, size_t *ret_taken,
-                     struct error *err)
+static int take_line_of_text(struct inside_text_scan *s, const char *data, size_t len, size_t *ret_taken,
+                             struct error *err)
 {
 	const char *end = memchr(data, '\n', len);
 	size_t n = end ? (size_t)(end - data) + 1 : len;
@@ -154,7 +154,7 @@ static int take_line(struct inside_text_scan *s, const char *data, size_t len, s
 	s->at += n;
 	*ret_taken = n;
 	if (end)
-		return end_line(s, err);
+		return end_line_of_text(s, err);
 	if (s->line.len < LINE_MAX_BYTES)
 		return 0;
 	r = tell_other(s, err);
@@ -165,7 +165,7 @@ static int take_line(struct inside_text_scan *s, const char *data, size_t len, s
 
 /* Rows. */
 
-static int end_rows(struct inside_text_scan *s, struct error *err)
+static int end_rows_of_text(struct inside_text_scan *s, struct error *err)
 {
 	_cleanup(inside_copy) struct inside_copy copy = {0};
 	struct inside_text_table table = {.copy_stmt = str_text(&s->statement), .raw_from = s->raw_from};
@@ -212,8 +212,8 @@ static size_t length_of_rows(struct inside_text_scan *s, const char *data, size_
 	return i;
 }
 
-static int take_rows(struct inside_text_scan *s, const char *data, size_t len, size_t *ret_taken,
-                     struct error *err)
+static int take_rows_of_text(struct inside_text_scan *s, const char *data, size_t len, size_t *ret_taken,
+                             struct error *err)
 {
 	size_t n;
 
@@ -225,7 +225,7 @@ static int take_rows(struct inside_text_scan *s, const char *data, size_t len, s
 	}
 	s->at += n;
 	*ret_taken = n;
-	return s->matched == sizeof(end_of_rows) - 1 ? end_rows(s, err) : 0;
+	return s->matched == sizeof(end_of_rows) - 1 ? end_rows_of_text(s, err) : 0;
 }
 
 int inside_text_scan_feed(struct inside_text_scan *s, const void *data, size_t len, struct error *err)
@@ -236,7 +236,8 @@ int inside_text_scan_feed(struct inside_text_scan *s, const void *data, size_t l
 	while (r == 0 && len > 0) {
 		size_t n = 0;
 
-		r = s->in_rows ? take_rows(s, at, len, &n, err) : take_line(s, at, len, &n, err);
+		r = s->in_rows ? take_rows_of_text(s, at, len, &n, err)
+		               : take_line_of_text(s, at, len, &n, err);
 		at += n;
 		len -= n;
 	}
@@ -246,6 +247,7 @@ int inside_text_scan_feed(struct inside_text_scan *s, const void *data, size_t l
 int inside_text_scan_end(struct inside_text_scan *s, struct error *err)
 {
 	if (s->in_rows)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "the text is cut off within the rows of a table");
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the text is cut off within the rows of a table");
 	return s->line.len > 0 ? tell_other(s, err) : 0;
 }

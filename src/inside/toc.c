@@ -120,7 +120,7 @@ static int keep_entry_texts(struct inside_toc *t, struct inside_entry *e,
 }
 
 int inside_toc_texts(const struct inside_toc *t, const struct inside_entry *e, struct inside_texts *ret,
-                      struct error *err)
+                     struct error *err)
 {
 	int r;
 
@@ -151,8 +151,8 @@ static int take_data_entry(void *arg, const struct pg_archive_entry *entry, stru
 	}
 	e = &t->entries[t->count++];
 	*e = (struct inside_entry){.dump_id = entry->dump_id,
-	                            .blobs = str_equal(entry->desc, "BLOBS"),
-	                            .offset = entry->place_at};
+	                           .blobs = str_equal(entry->desc, "BLOBS"),
+	                           .offset = entry->place_at};
 	if (!e->blobs && !entry->copy_stmt[0])
 		return error_set(
 		        err, ERROR_USAGE, ENOTSUP,

@@ -65,7 +65,7 @@ static struct known_entry *sort_entries(const struct inside_toc *t)
 }
 
 static struct inside_entry *entry_of_record(const struct inside_toc *t, const struct known_entry *known,
-                                             uint32_t dump_id)
+                                            uint32_t dump_id)
 {
 	const struct known_entry key = {.dump_id = (int)dump_id},
 	                         *found = t->count > 0

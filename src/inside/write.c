@@ -12,7 +12,7 @@
 
 #define PIECE_BYTES 16384
 
-static int read_output(struct proc *proc, struct spool *out, struct error *err)
+static int spool_output(struct proc *proc, struct spool *out, struct error *err)
 {
 	char piece[PIECE_BYTES];
 	ssize_t n;
@@ -38,7 +38,7 @@ static int run_pg_restore_on_toc(const char *const *argv, struct cancel *cancel,
 	int r = proc_start(&options, &proc, err);
 
 	if (r == 0)
-		r = read_output(proc, out, err);
+		r = spool_output(proc, out, err);
 	return r < 0 ? r : proc_wait(proc, err);
 }
 
@@ -56,8 +56,8 @@ static int find_pg_restore(const struct inside_dump *d, char ret_path[static PG_
 	int archive = (int)strtol(d->toc.facts.tool_version, NULL, 10) * 10000;
 	char version[128];
 	const struct conf *conf = make_conf_ref(&d->ctx);
-	int r = pg_find_program("pg_restore", bindir_of_dump(d, conf), archive > 0 ? archive : 100000, ret_path,
-	                        version, err);
+	int r = pg_find_program("pg_restore", bindir_of_dump(d, conf), archive > 0 ? archive : 100000,
+	                        ret_path, version, err);
 
 	make_conf_unref(&d->ctx, conf);
 	if (r == 0)
@@ -119,7 +119,8 @@ static int copy_schema(const struct inside_dump *d, struct spool *out, struct er
 
 int inside_write_toc(struct inside_dump *d, struct cancel *cancel, struct spool *out, struct error *err)
 {
-	return d->is_text ? list_tables_of_text(d, out, err) : write_by_pg_restore(d, false, cancel, out, err);
+	return d->is_text ? list_tables_of_text(d, out, err)
+	                  : write_by_pg_restore(d, false, cancel, out, err);
 }
 
 int inside_write_schema(struct inside_dump *d, struct cancel *cancel, struct spool *out, struct error *err)

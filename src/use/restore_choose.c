@@ -306,9 +306,9 @@ static int write_lists(struct restore_toc *t, struct error *err)
 
 	if (r == 0 && closed == 0)
 		return 0;
-	return r < 0 && r != -EIO
-	               ? r
-	               : error_system(err, EIO, "lists for pg_restore cannot be written in %s", t->place.directory);
+	return r < 0 && r != -EIO ? r
+	                          : error_system(err, EIO, "lists for pg_restore cannot be written in %s",
+	                                         t->place.directory);
 }
 
 /* Whose tables are made by this very restore, which ends when one of them is there already. */

@@ -19,8 +19,7 @@ static uint64_t bytes_of(const struct inside_toc *t, size_t i)
 	return e->expected.bytes > 0 ? e->expected.bytes : e->raw_bytes;
 }
 
-static void add_table_or_blobs(struct restore_pieces *p, const struct inside_toc *t, size_t i,
-                               bool one_piece)
+static void add_table_or_blobs(struct restore_pieces *p, const struct inside_toc *t, size_t i, bool one_piece)
 {
 	struct restore_piece *last = p->count > 0 ? &p->items[p->count - 1] : NULL;
 	uint64_t bytes = bytes_of(t, i);

@@ -147,11 +147,11 @@ static int make_database_of_archive(struct restoring *x, struct error *err)
 {
 	const struct restore_toc *t = &x->toc;
 	_cleanup(str) struct str script = {0};
-	const char *const arguments[] = {"--create", "--schema-only", "-L", t->database_list, "-f",
-	                                 "-",        t->place.archive,      NULL};
+	const char *const arguments[] = {"--create", "--schema-only",  "-L", t->database_list, "-f",
+	                                 "-",        t->place.archive, NULL};
 	/* Before 12 standard output was what nobody said anything about, and "-" a file. */
-	const char *const old_arguments[] = {"--create",       "--schema-only", "-L",
-	                                     t->database_list, t->place.archive,      NULL};
+	const char *const old_arguments[] = {"--create",       "--schema-only",  "-L",
+	                                     t->database_list, t->place.archive, NULL};
 	int r = restore_program_capture(&x->program, x->program.major < 12 ? old_arguments : arguments,
 	                                &script, err);
 
@@ -258,8 +258,8 @@ static int drop_what_is_there(struct restoring *x, struct error *err)
 	const struct restore_toc *t = &x->toc;
 	_cleanup(str) struct str script = {0};
 	/* The list without data, of which there are none here; large objects are dropped with what is no data. */
-	const char *const arguments[] = {"--clean", "--if-exists", "-L",       t->data_list,
-	                                 "-f",      "-",           t->place.archive, NULL};
+	const char *const arguments[] = {"--clean", "--if-exists",    "-L", t->data_list, "-f",
+	                                 "-",       t->place.archive, NULL};
 	int r = x->program.major < 12 ? error_set(err, ERROR_USAGE, ENOTSUP,
 	                                          "clean=yes needs a pg_restore of version 12 or newer")
 	                              : restore_program_capture(&x->program, arguments, &script, err);
@@ -410,8 +410,8 @@ static int restore_archive(struct restoring *x, struct error *err)
 		                         o->create ? "postgres" : o->database, err);
 	if (r < 0)
 		return r;
-	say_of_restore(x, "program: %s; %zu entries with data; %u connections", x->program.path, x->toc.base.count,
-	               x->jobs);
+	say_of_restore(x, "program: %s; %zu entries with data; %u connections", x->program.path,
+	               x->toc.base.count, x->jobs);
 	r = check_needs(x, err);
 	if (r == 0 && o->create)
 		r = fail_in("while the database was made", make_database_of_archive(x, err), err);

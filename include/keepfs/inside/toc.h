@@ -21,7 +21,8 @@ struct inside_entry { /* one with data, in the order of the archive */
 	bool blobs;
 	bool has_offset;
 	bool has_counts, has_hash; /* of expected */
-	bool wanted, own_table; /* a restore's: it brings this one back; and has made the table, so there can be no rows in it but these */
+	bool wanted,
+	        own_table; /* a restore's: it brings this one back; and has made the table, so there can be no rows in it but these */
 	uint64_t offset,
 	        end; /* of the custom format: where its block begins, and the next one, or the file's end */
 	struct rows expected;
