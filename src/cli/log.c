@@ -32,8 +32,9 @@ struct version {
 	bool is_there;
 	struct rows rows;
 	bool has_hash;
-	char *since, *until;    /* when the oldest and the newest backup that has it began; heap; NULL: there is no version at hand */
-	char *path;             /* of the oldest; heap */
+	char *since,
+	        *until; /* when the oldest and the newest backup that has it began; heap; NULL: there is no version at hand */
+	char *path; /* of the oldest; heap */
 	uint64_t backups;
 };
 
@@ -180,8 +181,8 @@ static int read_from_mount(const struct log *l, struct use_counting *c, const ch
 }
 
 /* 1: what it says is in @ret; 0: it says nothing. -EINVAL: the table has to be named otherwise. */
-static int read_counts(struct log *l, struct use_counting *c, const char *backup, struct use_counted *ret,
-                       struct error *err)
+static int read_log_counts(struct log *l, struct use_counting *c, const char *backup, struct use_counted *ret,
+                           struct error *err)
 {
 	int r = l->mountpoint ? read_from_mount(l, c, backup, err)
 	                      : use_counting_read(c, &l->engine.make, backup, NULL, err);
@@ -237,9 +238,8 @@ static int add_place(struct log *l, const struct json *backup, struct error *err
 		        err, ERROR_USAGE, EINVAL,
 		        "there are backups of more than %d databases: name the one that is meant as JOB/DATABASE",
 		        PLACES_MOST);
-	l->places[l->place_count++] =
-	        (struct place){.job = mem_strdup(json_get_string(backup, "job")),
-	                       .target = mem_strdup(json_get_string(backup, "target"))};
+	l->places[l->place_count++] = (struct place){.job = mem_strdup(json_get_string(backup, "job")),
+	                                             .target = mem_strdup(json_get_string(backup, "target"))};
 	return 0;
 }
 
@@ -254,7 +254,7 @@ static int look_for_table(struct log *l, const struct json *backup, struct error
 	if (!place || place->is_looked_at)
 		return 0;
 	/* What cannot be read is told when the place is chosen: an older one may say it. */
-	if (read_counts(l, c, str_or_empty(json_get_string(backup, "path")), &found, &why) < 0 &&
+	if (read_log_counts(l, c, str_or_empty(json_get_string(backup, "path")), &found, &why) < 0 &&
 	    why.class != ERROR_USAGE)
 		return 0;
 	place->is_looked_at = true;
@@ -286,11 +286,12 @@ static int choose_having(struct log *l, struct error *err)
 		return 0;
 	}
 	append_places(l, having > 0, &names);
-	return error_set(err, ERROR_USAGE, EINVAL,
-	                 having > 0
-	                         ? "%.120s is in several databases: name the one that is meant: %.800s"
-	                         : "the newest backups have no table %.120s; to see an older one name the database: %.800s",
-	                 l->table, str_text(&names));
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        having > 0
+	                ? "%.120s is in several databases: name the one that is meant: %.800s"
+	                : "the newest backups have no table %.120s; to see an older one name the database: %.800s",
+	        l->table, str_text(&names));
 }
 
 static int choose_place(struct log *l, struct error *err)
@@ -416,7 +417,7 @@ static int take_backup(struct log *l, const struct json *backup, struct error *e
 	struct use_counted found = {0};
 	struct error why = {0};
 	bool partial = false;
-	int r = read_counts(l, c, str_or_empty(json_get_string(backup, "path")), &found, &why);
+	int r = read_log_counts(l, c, str_or_empty(json_get_string(backup, "path")), &found, &why);
 
 	if (r < 0 && why.class == ERROR_USAGE) {
 		*err = why;
@@ -446,7 +447,8 @@ static void print_end(const struct log *l)
 	printf(": %" PRIu64 " version%s in %" PRIu64 " backup%s\n", l->versions, l->versions == 1 ? "" : "s",
 	       l->counted, l->counted == 1 ? "" : "s");
 	if (l->uncounted > 0)
-		printf("%" PRIu64 " more backups say nothing of it: nothing was counted of them (plain SQL), or it cannot be read\n",
+		printf("%" PRIu64
+		       " more backups say nothing of it: nothing was counted of them (plain SQL), or it cannot be read\n",
 		       l->uncounted);
 }
 
@@ -481,7 +483,8 @@ static int refuse_log(const struct log *l)
 		        "of no backup of %s/%s the tables were counted: dumps of plain SQL have no .tables.csv; those of format=custom and directory have one",
 		        l->job, str_or_empty(l->target));
 	return cli_usage("no backup of %s/%s has a table %s%s%s%s", l->job, str_or_empty(l->target), l->table,
-	                 l->nearest ? ": did you mean " : "", str_or_empty(l->nearest), l->nearest ? "?" : "");
+	                 l->nearest ? ": did you mean " : "", str_or_empty(l->nearest),
+	                 l->nearest ? "?" : "");
 }
 
 /* What was never there has no versions: its only one is that it is not. */

@@ -141,11 +141,13 @@ static void tell_begin(const struct rescue *x)
 	         x->backup.path, pg_rescue_relation(x->rows), x->shown_server);
 	make_say(x->order, "a row is known by: %s", pg_rescue_key(x->rows));
 	if (*left_out)
-		make_say(x->order, "columns that only one of both has, and that are left alone: %s", left_out);
+		make_say(x->order, "columns that only one of both has, and that are left alone: %s",
+		         left_out);
 	if (x->backup.damage)
-		make_warn(x->order,
-		          "%s is marked as damaged (%s); of the table that is read all is checked, so what comes of it is right",
-		          x->backup.path, x->backup.damage);
+		make_warn(
+		        x->order,
+		        "%s is marked as damaged (%s); of the table that is read all is checked, so what comes of it is right",
+		        x->backup.path, x->backup.damage);
 }
 
 static int take_rescued_rows(void *arg, const void *data, size_t len, struct error *err)
@@ -170,10 +172,10 @@ static int check_counted(const struct rescue *x, struct error *err)
 	if ((!t->has_hash || found.hash == t->hash) &&
 	    (t->rows == INSIDE_NOT_KNOWN || found.count == t->rows))
 		return 0;
-	return error_set(
-	        err, ERROR_CORRUPT, EBADMSG,
-	        "%s.%s holds %" PRIu64 " rows that are not those which were counted when the backup was made",
-	        t->schema, t->table, found.count);
+	return error_set(err, ERROR_CORRUPT, EBADMSG,
+	                 "%s.%s holds %" PRIu64
+	                 " rows that are not those which were counted when the backup was made",
+	                 t->schema, t->table, found.count);
 }
 
 static int load_rows(struct rescue *x, struct error *err)
@@ -227,7 +229,7 @@ static int tell_rescue_counts(struct rescue *x, const struct pg_rescue_counts *n
 		return r;
 	tell_more(x, n->missing);
 	make_say(x->order, "%" PRIu64 " are there with other values%s", n->differing,
-	         n->differing == 0     ? ""
+	         n->differing == 0    ? ""
 	         : x->wanted->replace ? ", which become those of the backup"
 	                              : ", which stay: replace=yes makes them those of the backup");
 	r = pg_rescue_differing(x->rows, tell_differing_row, x, err);
@@ -240,9 +242,10 @@ static void tell_sequence(void *arg, const char *sequence, const char *column, c
 {
 	const struct rescue *x = arg;
 
-	make_warn(x->order,
-	          "the sequence %s %s behind the values of %s, and is not changed here: a new row would get a number that is taken; set it with: %s",
-	          sequence, x->wanted->execute ? "is" : "is, or would be,", column, sql);
+	make_warn(
+	        x->order,
+	        "the sequence %s %s behind the values of %s, and is not changed here: a new row would get a number that is taken; set it with: %s",
+	        sequence, x->wanted->execute ? "is" : "is, or would be,", column, sql);
 }
 
 /* Nothing was to be done: that is as good as having done it. */
@@ -269,9 +272,10 @@ static int tell_rescue_plan(struct rescue *x, struct error *err)
 	pg_rescue_plan(x->rows);
 	r = pg_rescue_sequences(x->rows, tell_sequence, x, err);
 	if (r == 0)
-		make_say(x->order,
-		         "nothing was changed: this is what would be done; to do it, order it once more with confirm=%s",
-		         target);
+		make_say(
+		        x->order,
+		        "nothing was changed: this is what would be done; to do it, order it once more with confirm=%s",
+		        target);
 	return r;
 }
 

@@ -52,16 +52,16 @@ static int take_confirmation(const struct command_line *line, struct rescue_orde
 		return r;
 	if (confirm && !str_equal(confirm, target))
 		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "confirm=%.80s: rows would be brought into %.80s, so nothing was done", confirm,
-		                 target);
+		                 "confirm=%.80s: rows would be brought into %.80s, so nothing was done",
+		                 confirm, target);
 	o->execute = confirm && !plan && !dry_run;
 	return 0;
 }
 
 int rescue_order_read(const struct command_line *line, struct rescue_order *ret, struct error *err)
 {
-	static const char *const allowed[] = {"where",  "by",      "into",    "database", "server",  "columns",
-	                                      "replace", "confirm", "plan",    "dry-run",  "note", NULL};
+	static const char *const allowed[] = {"where",   "by",      "into", "database", "server", "columns",
+	                                      "replace", "confirm", "plan", "dry-run",  "note",   NULL};
 	struct rescue_order o = {.where = words_pair(line, "where"),
 	                         .by = words_pair(line, "by"),
 	                         .into = words_pair(line, "into"),

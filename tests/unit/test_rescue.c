@@ -104,8 +104,9 @@ static void who_may_give_a_condition(void **state)
 
 static int choose(const char *word, uint32_t *number, struct error *err)
 {
-	static const char *const tables[][2] = {{"public", "orders"}, {"sales", "orders"}, {"public", "items"},
-	                                        {"a.b", "c"},         {"a", "b.c"},        {"s.t", "customers"}};
+	static const char *const tables[][2] = {{"public", "orders"}, {"sales", "orders"},
+	                                        {"public", "items"},  {"a.b", "c"},
+	                                        {"a", "b.c"},         {"s.t", "customers"}};
 	_cleanup(table_names) struct table_names names = {.word = word};
 
 	for (uint32_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
@@ -125,7 +126,8 @@ static void tables_by_their_names(void **state)
 	assert_int_equal(choose("b.c", &number, &err), 0);
 	assert_int_equal(number, 5);
 	assert_int_equal(choose("orders", &number, &err), -EINVAL);
-	assert_non_null(strstr(err.message, "is in 2 schemas: write which one you mean: public.orders, sales.orders"));
+	assert_non_null(strstr(err.message,
+	                       "is in 2 schemas: write which one you mean: public.orders, sales.orders"));
 	assert_int_equal(choose("item", &number, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "did you mean public.items?"));
 	assert_int_equal(choose("custmers", &number, &err), -EINVAL);
@@ -160,11 +162,12 @@ static void lists_of_names(void **state)
 	static const struct {
 		const char *text, *names;
 	} good[] = {
-	        {"(id)", "id|"},         {"id", "id|"},       {" a , b ", "a|b|"},
-	        {"(id, \"A \"\"b\"\"\", c)", "id|A \"b\"|c|"}, {"\"(,)\"", "(,)|"}, {"(\"a\",b)", "a|b|"},
+	        {"(id)", "id|"},     {"id", "id|"},
+	        {" a , b ", "a|b|"}, {"(id, \"A \"\"b\"\"\", c)", "id|A \"b\"|c|"},
+	        {"\"(,)\"", "(,)|"}, {"(\"a\",b)", "a|b|"},
 	};
-	static const char *const bad[] = {"",    "()",   "(",      "(a",      "a)",     "a,",  "(a,)", ",a",
-	                                  "a b", "(a)b", "\"a",    "(\"a\"",  "\"\"",   "a;b", "a\"b\"", "(a));"};
+	static const char *const bad[] = {"",    "()",   "(",   "(a",     "a)",   "a,",  "(a,)",   ",a",
+	                                  "a b", "(a)b", "\"a", "(\"a\"", "\"\"", "a;b", "a\"b\"", "(a));"};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		_cleanup(pg_names) struct names names = {0};
@@ -200,16 +203,17 @@ static int count(const char *table, const char *text, size_t piece, struct use_c
 	return r < 0 ? r : use_counting_end(c, found, err);
 }
 
-static const char counts[] = HEAD "public,orders,3,30," HASH "0a\nsales,orders,4,40," HASH
-                                  "0b\npublic,items,5,50," HASH
-                                  "0c\npg_catalog,pg_largeobject,1,10,\npg_catalog,pg_largeobject,2,20,\n";
+static const char counts[] =
+        HEAD "public,orders,3,30," HASH "0a\nsales,orders,4,40," HASH "0b\npublic,items,5,50," HASH
+             "0c\npg_catalog,pg_largeobject,1,10,\npg_catalog,pg_largeobject,2,20,\n";
 
 static void one_table_of_many(void **state)
 {
 	struct error err = {0};
 
 	for (size_t piece = 1; piece < 50; piece += 7) {
-		_cleanup(use_counting) struct use_counting *a = NULL, *b = NULL, *c = NULL, *d = NULL, *e = NULL;
+		_cleanup(use_counting) struct use_counting *a = NULL, *b = NULL, *c = NULL, *d = NULL,
+		                                           *e = NULL;
 		struct use_counted found = {0};
 
 		assert_int_equal(count("sales.orders", counts, piece, &a, &found, &err), 0);
@@ -232,7 +236,8 @@ static void one_table_of_many(void **state)
 
 static void counts_that_are_none(void **state)
 {
-	static const char *const bad[] = {"", "schema,table\n", HEAD "public,orders,3\n", HEAD "public,orders,3,30," HASH "0a",
+	static const char *const bad[] = {"", "schema,table\n", HEAD "public,orders,3\n",
+	                                  HEAD "public,orders,3,30," HASH "0a",
 	                                  HEAD "public,orders,x,30," HASH "0a\n"};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -248,10 +253,10 @@ static void counts_that_are_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(words_that_are_taken),   cmocka_unit_test(words_that_are_refused),
-	        cmocka_unit_test(the_name_of_a_run),      cmocka_unit_test(who_may_give_a_condition),
-	        cmocka_unit_test(tables_by_their_names),  cmocka_unit_test(many_schemas_are_not_all_told),
-	        cmocka_unit_test(lists_of_names),         cmocka_unit_test(one_table_of_many),
+	        cmocka_unit_test(words_that_are_taken),  cmocka_unit_test(words_that_are_refused),
+	        cmocka_unit_test(the_name_of_a_run),     cmocka_unit_test(who_may_give_a_condition),
+	        cmocka_unit_test(tables_by_their_names), cmocka_unit_test(many_schemas_are_not_all_told),
+	        cmocka_unit_test(lists_of_names),        cmocka_unit_test(one_table_of_many),
 	        cmocka_unit_test(counts_that_are_none),
 	};
 
