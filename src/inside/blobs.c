@@ -145,25 +145,16 @@ static int list_block(struct blob_list *l, size_t entry, struct error *err)
 {
 	struct inside_dump *d = l->dump;
 	const struct pg_archive_events events = {.blob = note_blob, .arg = l};
-	_cleanup(manifest_object) struct manifest_object object = {0};
 	_cleanup(inside_member) struct inside_member m = {0};
-	struct backup b = inside_backup(d, l->cancel);
-	struct backup_range range = {.object = &object, .take = scan_blobs};
-	int r = catalog_object(d->ctx.repository->catalog, d->ino, &object);
-
-	if (r < 0)
-		return error_system(err, -r, "the catalog cannot be read");
-	r = inside_member_of_block(d, &d->toc.entries[entry], l->cancel, &m, err);
+	int r = inside_member_of_block(d, &d->toc.entries[entry], l->cancel, &m, err);
 	if (r < 0)
 		return r;
 	l->entry = entry;
 	l->ahead = m.begin - d->toc.facts.toc_end;
 	pg_archive_scan_free(l->scan);
-	range.begin = m.begin;
-	range.end = m.end;
-	range.arg = l->scan = pg_archive_scan_new(&events);
+	l->scan = pg_archive_scan_new(&events);
 	r = inside_toc_feed(&d->toc, l->scan, err);
-	return r < 0 ? r : backup_read_range(&b, &range, err);
+	return r < 0 ? r : inside_read_stored(d, m.begin, m.end, l->cancel, scan_blobs, l->scan, err);
 }
 
 /* Lists of a directory: "16403 blob_16403.dat". */

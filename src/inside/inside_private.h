@@ -233,6 +233,10 @@ void inside_find_points(struct inside_dump *d, size_t record, size_t count, stru
 int inside_survey_member(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
                          int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
                          void (*again)(void *arg), uint64_t *ret_bytes, struct error *err);
+/** inside_read_stored() - a range of the archive as it is stored. */
+int inside_read_stored(struct inside_dump *d, uint64_t begin, uint64_t end, struct cancel *cancel,
+                       int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
+                       struct error *err);
 /** inside_survey_table() - and what its rows are: then its entry has counts. */
 int inside_survey_table(struct inside_dump *d, uint32_t number, struct cancel *cancel, struct error *err);
 /** inside_text_load() - find the tables of a text. */

@@ -148,16 +148,10 @@ static int find_blocks(struct inside_dump *d, struct cancel *cancel, struct erro
 {
 	struct locating l = {.dump = d};
 	const struct pg_archive_events events = {.block = note_block, .arg = &l};
-	struct backup b = inside_backup(d, cancel);
-	_cleanup(manifest_object) struct manifest_object object = {0};
-	struct backup_range range = {.object = &object, .take = scan_for_blocks};
-	int r = catalog_object(d->ctx.repository->catalog, d->ino, &object);
+	int r;
 
-	if (r < 0)
-		return error_system(err, -r, "the catalog cannot be read");
-	range.end = object.extents.total_bytes;
-	range.arg = l.scan = pg_archive_scan_new(&events);
-	r = backup_read_range(&b, &range, err);
+	l.scan = pg_archive_scan_new(&events);
+	r = inside_read_stored(d, 0, d->toc.object_bytes, cancel, scan_for_blocks, l.scan, err);
 	if (r == 0)
 		r = pg_archive_scan_end(l.scan, err);
 	pg_archive_scan_free(l.scan);

@@ -13,11 +13,12 @@
 #include <errno.h>
 #include <string.h>
 
-#define WINDOW_BYTES POOL_BUFFER_BYTES
-#define STEP_BYTES   (WINDOW_BYTES / 4)
-#define KEPT_BYTES   (WINDOW_BYTES / 2) /* of what came before, when the next step comes */
-#define NEAR_BYTES   ((uint64_t)2 << 20)
-#define FAR_BYTES    ((uint64_t)4 << 20) /* for less than that points are not looked for */
+#define WINDOW_BYTES     POOL_BUFFER_BYTES
+#define STEP_BYTES       (WINDOW_BYTES / 4)
+#define LEAST_STEP_BYTES ((size_t)16 << 10)
+#define KEPT_BYTES       (WINDOW_BYTES / 2) /* of what came before, when the next step comes */
+#define NEAR_BYTES       ((uint64_t)2 << 20)
+#define FAR_BYTES        ((uint64_t)4 << 20) /* for less than that points are not looked for */
 
 static bool is_of(const struct inside_seat *s, const struct inside_dump *d, const struct inside_member *m)
 {
@@ -30,6 +31,9 @@ static bool can_go_on(const struct inside_seat *s, const struct inside_member *m
 	const struct inside_point *p = inside_points_find(m->points, raw);
 	uint64_t at = s->window_at + s->window_len;
 
+	/* What is stored as it is can be entered anywhere. */
+	if (m->method == COMPRESSION_NONE && !m->chunks && raw > at + STEP_BYTES)
+		return false;
 	return s->entered && raw >= s->window_at && (raw <= at || !p || p->raw <= at);
 }
 
@@ -170,6 +174,14 @@ static size_t copy_from_window(const struct inside_seat *s, char *buf, size_t le
 	return n;
 }
 
+/* Not much more than was asked for: what comes behind it may be damaged. */
+static size_t bytes_of_step(uint64_t wanted)
+{
+	if (wanted >= STEP_BYTES)
+		return STEP_BYTES;
+	return wanted < LEAST_STEP_BYTES ? LEAST_STEP_BYTES : (size_t)wanted;
+}
+
 static int read_seat(struct inside *in, struct inside_seat *s, const struct inside_member *m,
                      struct cancel *cancel, char *buf, size_t len, uint64_t raw, struct error *err)
 {
@@ -184,7 +196,7 @@ static int read_seat(struct inside *in, struct inside_seat *s, const struct insi
 		raw += n;
 		if (len == 0)
 			break;
-		r = step_on(in, s, STEP_BYTES, cancel, err);
+		r = step_on(in, s, bytes_of_step(raw + len - end), cancel, err);
 		if (r == 0 && s->window_at + s->window_len == end)
 			r = -ENODATA;
 	}

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define FIRST_ASK_BYTES  ((size_t)128 << 10)
+#define LEAST_ASK_BYTES  ((size_t)16 << 10)
 #define FLUSH_BYTES      4U /* "00 00 ff ff": an empty block of deflate, stored, which a flush ends with */
 #define BLOCK_HEAD_BYTES 6U /* what it holds, rows; and the number of its entry */
 #define BLOCK_OF_ROWS    1
@@ -78,21 +79,14 @@ static int judge_failed_get(int r, const struct error *why, struct error *err)
 	return why->class == ERROR_CORRUPT || why->class == ERROR_NOT_FOUND ? -EBADMSG : r;
 }
 
-/* The next bytes of the file behind those in @s->in, all of which were taken. */
-static int get_more(struct inside_stream *s, struct cancel *cancel, struct error *err)
+static int get_piece(struct inside_stream *s, size_t len, struct cancel *cancel, struct error *err)
 {
-	struct getting g = {.to = s->in};
-	uint64_t left = s->m.end - s->at;
-	size_t len = s->ask < s->in_cap ? s->ask : s->in_cap;
+	struct getting g = {.request = {.offset = s->at, .len = len, .tag = 1, .done = take_gotten},
+	                    .to = s->in};
 	int r;
 
-	if (len > READER_REQUEST_BYTES)
-		len = READER_REQUEST_BYTES;
-	if (len > left)
-		len = (size_t)left;
-	if (s->at >= s->m.end)
-		return 0;
-	g.request = (struct reader_request){.offset = s->at, .len = len, .tag = 1, .done = take_gotten};
+	if (cancel_is_set(cancel))
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 	pthread_mutex_init(&g.lock, NULL);
 	pthread_cond_init(&g.changed, NULL);
 	reader_read(s->file, &g.request);
@@ -101,15 +95,42 @@ static int get_more(struct inside_stream *s, struct cancel *cancel, struct error
 	pthread_mutex_destroy(&g.lock);
 	if (r == -ECANCELED)
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
-	if (r < 0)
-		return judge_failed_get(r, &g.err, err);
+	return r < 0 ? judge_failed_get(r, &g.err, err) : r;
+}
+
+static size_t bytes_to_ask(const struct inside_stream *s)
+{
+	uint64_t left = s->m.end - s->at;
+	size_t len = s->ask < s->in_cap ? s->ask : s->in_cap;
+
+	if (len > READER_REQUEST_BYTES)
+		len = READER_REQUEST_BYTES;
+	return len > left ? (size_t)left : len;
+}
+
+/* The next bytes of the file behind those in @s->in, all of which were taken. What is damaged may be no more than the end of what was asked for. */
+static int get_more(struct inside_stream *s, struct cancel *cancel, struct error *err)
+{
+	struct error why = {0};
+	int r = get_piece(s, bytes_to_ask(s), cancel, &why);
+
+	if (r == -EBADMSG && s->ask > LEAST_ASK_BYTES) {
+		s->ask = LEAST_ASK_BYTES;
+		r = get_piece(s, bytes_to_ask(s), cancel, &why);
+	}
 	if (r == 0)
-		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "a file of the backup is shorter than it should be");
+		r = error_set(&why, ERROR_CORRUPT, EBADMSG,
+		              "a file of the backup is shorter than it should be");
+	if (r < 0) {
+		if (err)
+			*err = why;
+		return r;
+	}
 	s->at += (uint64_t)r;
 	s->in_at = 0;
 	s->in_len = (size_t)r;
-	s->ask *= 2;
+	if (s->ask < s->in_cap)
+		s->ask *= 2;
 	return 0;
 }
 

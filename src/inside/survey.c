@@ -7,6 +7,9 @@
 
 #include <errno.h>
 
+#define SURVEY_STEP_BYTES                                                                                    \
+	((size_t)64 << 10) /* what comes before something that is damaged is told, as far as that */
+
 struct survey {
 	struct inside_stream stream;
 	struct inside_found found;
@@ -30,11 +33,11 @@ static int read_to_end(struct survey *s, struct cancel *cancel, struct error *er
 	int r = 0;
 
 	do {
-		n = inside_stream_read(&s->stream, s->buf, INSIDE_HAVE_BYTES, cancel, err);
+		n = inside_stream_read(&s->stream, s->buf, SURVEY_STEP_BYTES, cancel, err);
 		if (n > 0 && s->take)
 			r = s->take(s->arg, s->buf, (size_t)n, err);
 		s->taker_failed = r < 0;
-	} while (r == 0 && n == (ssize_t)INSIDE_HAVE_BYTES);
+	} while (r == 0 && n == (ssize_t)SURVEY_STEP_BYTES);
 	return n < 0 ? (int)n : r;
 }
 
@@ -81,6 +84,22 @@ int inside_survey_member(struct inside_dump *d, const struct inside_member *m, s
 	inside_known_put(d, m->key, points, s.stream.raw_at);
 	*ret_bytes = s.stream.raw_at;
 	return 0;
+}
+
+int inside_read_stored(struct inside_dump *d, uint64_t begin, uint64_t end, struct cancel *cancel,
+                       int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
+                       struct error *err)
+{
+	_cleanup(survey) struct survey s = {
+	        .stream = {.dump = d, .in = mem_alloc(INSIDE_HAVE_BYTES), .in_cap = INSIDE_HAVE_BYTES},
+	        .buf = mem_alloc(INSIDE_HAVE_BYTES),
+	        .take = take,
+	        .arg = arg,
+	};
+	const struct inside_member m = {.file_ino = d->ino, .begin = begin, .end = end};
+	int r = inside_stream_enter(&s.stream, &m, 0, err);
+
+	return r < 0 ? r : read_to_end(&s, cancel, err);
 }
 
 /* Rows. */

@@ -93,7 +93,7 @@ static void take_comment(struct inside_text_scan *s)
 static int tell_other(struct inside_text_scan *s, struct error *err)
 {
 	/* Calls that write large objects are data. */
-	bool told = s->section != SECTION_BLOBS || begins(&s->line, "-- ");
+	bool told = s->section != SECTION_BLOBS || begins(&s->line, "--");
 
 	return told && s->events.other ? s->events.other(s->events.arg, s->line.data, s->line.len, err) : 0;
 }

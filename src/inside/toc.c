@@ -12,11 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
-#define READ_BYTES 65536
-#define OFFSET_SET 2
-#define OFFSET_MAX 8
+#define READ_BYTES        65536
+#define FIRST_FETCH_BYTES ((uint64_t)128 << 10)
+#define OFFSET_SET        2
+#define OFFSET_MAX        8
 
 /* Fetching. */
 
@@ -52,25 +53,57 @@ static int keep_fetched_toc(void *arg, const void *data, size_t len, struct erro
 	return f->ended && pg_archive_scan_facts(f->scan)->format == PG_ARCHIVE_CUSTOM ? -EXFULL : 0;
 }
 
+static int fetch_file(struct backup *b, const struct backup_out *out, uint64_t *ret_bytes, struct error *err)
+{
+	struct catalog_entry file;
+	int r = backup_find(b, "toc.dat", &file);
+
+	if (r < 0)
+		return error_set(err, ERROR_CORRUPT, EBADMSG, "the backup has no table of contents");
+	*ret_bytes = file.size_bytes;
+	return backup_read(b, &file, out, err);
+}
+
+/* No more than is needed: what is damaged behind it is no harm. */
+static int fetch_begin(struct backup *b, const struct backup_out *out, uint64_t *ret_bytes, struct error *err)
+{
+	_cleanup(manifest_object) struct manifest_object object = {0};
+	struct backup_range range = {.object = &object, .take = out->write, .arg = out->arg};
+	uint64_t len = FIRST_FETCH_BYTES;
+	int r = catalog_object(b->ctx->repository->catalog, b->ino, &object);
+
+	if (r == -ENOENT || (r == 0 && object.cipher))
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "%s is kept in a way that this keepfs does not know: use the newer one that made it",
+		        b->path);
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	*ret_bytes = object.extents.total_bytes;
+	for (; r == 0 && range.end < *ret_bytes; len *= 2) {
+		range.begin = range.end;
+		range.end = *ret_bytes - range.begin > len ? range.begin + len : *ret_bytes;
+		r = backup_read_range(b, &range, err);
+	}
+	return r;
+}
+
 static int fetch_toc(struct inside_toc *t, struct backup *b, struct error *err)
 {
 	struct fetching f = {.toc = t};
 	const struct pg_archive_events events = {.toc_end = note_toc_end, .arg = &f};
 	const struct backup_out out = {.write = keep_fetched_toc, .arg = &f};
-	struct catalog_entry file;
 	struct error why = {0};
-	int r = b->is_directory ? backup_find(b, "toc.dat", &file) : backup_own(b, &file);
+	int r;
 
-	if (r < 0)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "the backup has no table of contents");
 	f.scan = pg_archive_scan_new(&events);
-	r = backup_read(b, &file, &out, &why);
+	r = b->is_directory ? fetch_file(b, &out, &t->object_bytes, &why)
+	                    : fetch_begin(b, &out, &t->object_bytes, &why);
 	if (f.ended && r == -EXFULL)
 		r = 0;
 	else if (r == 0 && !f.ended)
 		r = error_set(&why, ERROR_CORRUPT, EBADMSG, "the table of contents is cut off");
 	t->facts = *pg_archive_scan_facts(f.scan);
-	t->object_bytes = file.size_bytes;
 	pg_archive_scan_free(f.scan);
 	if (r < 0 && err)
 		*err = why;

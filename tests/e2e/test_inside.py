@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is read inside of a dump, without restoring it, is byte by byte what COPY says of the database that it was made of: of each format and
+compression, those of keepfs and those of pg_dump itself."""
+import pathlib
+import random
+import subprocess
+
+import pytest
+
+import daemon
+
+INSIDE_READ = pathlib.Path(daemon.PROGRAM).parents[1] / "tests/support/inside_read"
+RANGES = 60
+
+MADE = '''
+    CREATE SCHEMA "Odd ""one""";
+    CREATE TABLE "Odd ""one"""."Ta ble" ("a b" int, note text, bin bytea);
+    INSERT INTO "Odd ""one"""."Ta ble" SELECT g, md5(g::text) || CASE g % 5 WHEN 0 THEN E'\\n' WHEN 1 THEN E'\\t\\\\.' WHEN 2 THEN '\\.' ELSE repeat('x', g % 50) END,
+        CASE WHEN g % 3 = 0 THEN NULL ELSE decode(md5((g * 3)::text), 'hex') END FROM generate_series(1, 120000) g;
+    INSERT INTO "Odd ""one"""."Ta ble" SELECT -1, string_agg(md5(g::text), E'\\n'), NULL FROM generate_series(1, 60000) g;
+    CREATE TABLE public.few AS SELECT g AS id, E'\\\\.' AS t FROM generate_series(1, 7) g;
+    CREATE TABLE public.none (id int PRIMARY KEY, t text);
+    CREATE TABLE public.columnless ();
+    INSERT INTO public.columnless DEFAULT VALUES;
+    CREATE FUNCTION public.f() RETURNS text LANGUAGE sql AS $f$ SELECT '
+COPY public.few (id, t) FROM stdin;
+' $f$;
+    SELECT lo_from_bytea(4001, decode(repeat('00ff17', 500000), 'hex'));
+    SELECT lo_from_bytea(4002, '');
+    SELECT lo_from_bytea(3000000000, 'last')
+    '''
+
+
+@pytest.fixture(scope="module")
+def shop(pg):
+    pg.create("looked_into")
+    pg.sql("looked_into", MADE)
+    yield "looked_into"
+    pg.drop("looked_into")
+
+
+def copied(pg, database, schema, table, columns):
+    quoted = ".".join('"' + name.replace('"', '""') + '"' for name in (schema, table))
+    done = subprocess.run([pg.bindir / "psql", "-X", "-d", pg.uri(database), "-c", f"COPY {quoted} {columns} TO STDOUT"], check=True,
+                          stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    return done.stdout
+
+
+class Inside:
+    def __init__(self, keepfs, name):
+        self.words = [INSIDE_READ, keepfs.state, keepfs.store.root, f"backups/full/{name}"]
+
+    def look(self, *words, input=b""):
+        done = subprocess.run([*self.words, *map(str, words)], input=input, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def tables(self):
+        return [line.split("\t") for line in self.look("tables").decode().splitlines()]
+
+
+def check_ranges(inside, what, number, rows):
+    chance = random.Random(4711)
+    ranges = [(chance.randrange(len(rows) + 10), chance.randrange(1, 300_000)) for _ in range(RANGES)]
+    ranges += [(at, 131072) for at in range(0, len(rows), 131072)]
+    found = inside.look(what, number, input="".join(f"{at} {length}\n" for at, length in ranges).encode())
+    assert found == b"".join(rows[at:at + length] for at, length in ranges)
+
+
+def check_inside(inside, pg, database, blobs=True):
+    tables = inside.tables()
+    assert sorted((schema, table) for _, _, _, schema, table, _ in tables) == [
+        ('Odd "one"', "Ta ble"), ("public", "columnless"), ("public", "few"), ("public", "none")]
+    for number, rows, size, schema, table, columns in tables:
+        expected = copied(pg, database, schema, table, columns)
+        assert inside.look("rows", number) == expected
+        assert (int(rows), int(size)) == (expected.count(b"\n"), len(expected))
+        check_ranges(inside, "ranges", number, expected)
+    contents = {4001: bytes.fromhex("00ff17" * 500000), 4002: b"", 3000000000: b"last"} if blobs else {}
+    assert inside.look("blobs").decode() == "".join(f"{oid}\t{len(data)}\n" for oid, data in contents.items())
+    for oid, data in contents.items():
+        check_ranges(inside, "blob-ranges", oid, data)
+
+
+KINDS = {"custom": {}, "gzip": {"compression": "gzip"}, "none": {"compression": "none"}, "directory": {"format": "directory"},
+         "directory_none": {"format": "directory", "compression": "none"}, "directory_gzip": {"format": "directory", "compression": "gzip"},
+         "plain": {"format": "plain"}, "plain_none": {"format": "plain", "compression": "none"}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_what_copy_says(new_keepfs, pg, shop, kind):
+    keepfs = new_keepfs({"full": {"database": pg.uri(shop), **KINDS[kind]}}).mount()
+    keepfs.backup()
+    (name,) = keepfs.artifacts()
+    inside = Inside(keepfs, name)
+    check_inside(inside, pg, shop, blobs="plain" not in kind)
+    toc, schema = inside.look("toc").decode(), inside.look("schema").decode()
+    assert 'TABLE DATA Odd "one" Ta ble' in toc
+    assert "CREATE FUNCTION public.f()" in schema and "\n\\.\n" not in schema
+    if "plain" not in kind:
+        dump = keepfs.path("backups", "full", name)
+        for word, text in (("-l", toc), ("-s", schema)):
+            done = subprocess.run([pg.bindir / "pg_restore", word, *(["-f", "-"] if word == "-s" else []), dump], check=True,
+                                  stdout=subprocess.PIPE, text=True)
+            drop = (";     Dumped by pg_restore", "\\restrict", "\\unrestrict")
+            assert [line for line in text.splitlines() if not line.startswith(drop)] == [
+                line for line in done.stdout.splitlines() if not line.startswith(drop)]
