@@ -43,6 +43,9 @@ struct cli_options {
 	bool overwrite;            /* --overwrite */
 	bool dry_run;              /* --dry-run */
 	bool schema;               /* --schema */
+	const char *where;         /* --where */
+	const char *into;          /* --into */
+	bool replace;              /* --replace */
 	int argc;                  /* words after the options */
 	char **argv;
 };
@@ -52,7 +55,8 @@ struct cli_command {
 	const char *arguments; /* for the usage line */
 	/* letters of the options that it takes: c m o f j(son) w(ait) F(orce) s(tate-dir) S(tore)
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
-	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run) C (schema) */
+	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
+	 * W(here) I(nto) R(eplace) C (schema) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);
@@ -79,6 +83,8 @@ int cmd_drill(const struct cli_options *options);
 int cmd_verify(const struct cli_options *options);
 int cmd_restore(const struct cli_options *options);
 int cmd_diff(const struct cli_options *options);
+int cmd_rescue(const struct cli_options *options);
+int cmd_log(const struct cli_options *options);
 int cmd_version(const struct cli_options *options);
 
 /** cli_run() - parse @argv and run the command that it names: main(), as a function that tests can call. A status of

@@ -42,6 +42,12 @@ static const struct cli_command commands[] = {
         {"diff", "BACKUP BACKUP [TABLE] [--schema]", "cmjC",
          "what has changed between two backups: which tables, which rows of one, or what in the schema",
          cmd_diff},
+        {"rescue", "BACKUP TABLE [--where SQL] [--into TABLE] [--replace] [--confirm TABLE] [KEY=VALUE...]",
+         "cmjWIRnP",
+         "rows that a backup has and the living table lacks: which they are, and with --confirm they are inserted",
+         cmd_rescue},
+        {"log", "[JOB[/DATABASE]] TABLE", "cmj",
+         "when a table has changed: its versions over all backups, by what was counted of each", cmd_log},
         {"status", "", "cmjSA",
          "health of the mount, or with --store of what a store holds; exits 0, 1 or 2 for OK, WARN or CRIT",
          cmd_status},
@@ -93,7 +99,11 @@ static const struct {
         {'n', "      --dry-run         show what would be done, and what differs; change nothing\n"},
         {'P',
          "      --confirm WHAT    what was shown may be done: the plan of that name is carried out, if it is still the same; the\n"
-         "                        database or the directory of that name is restored over\n"},
+         "                        database or the directory of that name is restored over; rows come into the table of that name\n"},
+        {'W',
+         "      --where SQL       only rows of the backup for which this condition is true: 'id = 4711'\n"},
+        {'I', "      --into TABLE      the living table, when it has another name than in the backup\n"},
+        {'R', "      --replace         rows that are there with other values become those of the backup\n"},
         {'d', "      --simulate DAYS   show what will be there when the schedule goes on as it does\n"},
         {'C', "      --schema          the definitions that differ: of tables, functions, indexes, …\n"},
         {'j', "      --json            print JSON\n"},
@@ -317,6 +327,15 @@ static void take_option(struct cli_options *options, int letter, const char *val
 	case 'C':
 		options->schema = true;
 		break;
+	case 'W':
+		options->where = value;
+		break;
+	case 'I':
+		options->into = value;
+		break;
+	case 'R':
+		options->replace = true;
+		break;
 	default:
 		options->json = true;
 		break;
@@ -348,6 +367,9 @@ static int parse(const struct cli_command *command, int argc, char **argv, struc
 	        {"overwrite", no_argument, NULL, 'O'},
 	        {"dry-run", no_argument, NULL, 'n'},
 	        {"schema", no_argument, NULL, 'C'},
+	        {"where", required_argument, NULL, 'W'},
+	        {"into", required_argument, NULL, 'I'},
+	        {"replace", no_argument, NULL, 'R'},
 	        {"json", no_argument, NULL, 'j'},
 	        {"help", no_argument, NULL, 'h'},
 	        {0},

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Any bytes at all, as what PostgreSQL and its users write for keepfs: a connection string, an archive's COPY statement,
- * the words of libpq and of pg_dump. No password gets out, and what is made of a statement keeps its quotes closed.
+ * a list of columns, the words of libpq and of pg_dump. No password gets out, and what is made of a statement keeps its quotes closed.
  */
 #include "../../src/dump/words.h"
+#include "../../src/pg/names.h"
 #include "../../src/pg/refusal.h"
 #include "fuzz.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/pg.h>
+#include <keepfs/pg/manage.h>
 #include <keepfs/pg/snapshot.h>
 
 #include <string.h>
@@ -60,6 +62,28 @@ static void check_copy(const char *text)
 	fuzz_must(!range || str_starts(range, "COPY (SELECT "), "a range is a query", range);
 }
 
+/* What was taken is the same when it is quoted and taken again. */
+static void check_names(const char *text)
+{
+	_cleanup(pg_names) struct names names = {0}, again = {0};
+	_cleanup(str) struct str list = {0};
+
+	if (!names_parse(text, &names)) {
+		fuzz_must(names.count == 0, "of what is no list nothing is taken", text);
+		return;
+	}
+	for (size_t i = 0; i < names.count; i++) {
+		_cleanup(free) char *quoted = pg_quote_name(names.items[i]);
+
+		str_appendf(&list, "%s%s", i > 0 ? ", " : "(", quoted);
+	}
+	str_append_char(&list, ')');
+	fuzz_must(names_parse(str_text(&list), &again) && again.count == names.count,
+	          "a list is one when it is quoted", text);
+	for (size_t i = 0; i < names.count; i++)
+		fuzz_must(str_equal(names.items[i], again.items[i]), "a name stays what it is", text);
+}
+
 static void check_words(const char *text)
 {
 	_cleanup(refusal) struct refusal refusal = {0};
@@ -87,6 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	check_conninfo(text);
 	check_copy(text);
+	check_names(text);
 	check_words(text);
 	return 0;
 }

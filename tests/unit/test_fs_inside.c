@@ -50,6 +50,22 @@ static const struct {
          "///////////////////////////////////////////////////////////////"},
 };
 
+/* Others in the program make one of their own: with these, too, none of the room's own files is linked. */
+struct inside *inside_new(const struct inside_options *options)
+{
+	return NULL;
+}
+
+struct inside *inside_free(struct inside *in)
+{
+	return NULL;
+}
+
+uint64_t inside_ino(const struct inside_dump *d)
+{
+	return 0;
+}
+
 int inside_open(struct inside *in, uint64_t artifact_ino, struct cancel *cancel, struct inside_dump **ret,
                 struct error *err)
 {
