@@ -111,7 +111,7 @@ static size_t whole_characters(const struct attach_sql *a, const char *text, siz
 }
 
 /* A server cuts longer names, so that two may become one. */
-static char *cut_schema_name(const struct attach_sql *a, struct str *name)
+static char *cut_sql_name(const struct attach_sql *a, struct str *name)
 {
 	char *whole = str_take(name);
 	size_t len;
@@ -132,7 +132,7 @@ static char *schema_for(const struct attach_sql *a, const char *schema)
 	str_append(&name, a->base);
 	if (*schema && !str_equal(schema, "public"))
 		str_appendf(&name, "_%s", schema);
-	return cut_schema_name(a, &name);
+	return cut_sql_name(a, &name);
 }
 
 static void append_attach_settings(const struct attach_sql *a, struct str *sql)
@@ -204,11 +204,16 @@ static void append_schema(struct attach_sql *a, const char *schema, struct str *
 static void append_table_name(const struct attach_sql *a, const struct attach_sql_table *table,
                               struct str *sql)
 {
-	_cleanup(free) char *schema = schema_for(a, table->schema);
+	_cleanup(free) char *schema = schema_for(a, table->schema), *name = NULL;
+	struct str again = {0};
 
+	str_append(&again, table->table);
+	if (table->again > 0)
+		str_appendf(&again, "%%+%u", table->again);
+	name = cut_sql_name(a, &again);
 	sql_append_name(sql, schema);
 	str_append_char(sql, '.');
-	sql_append_name(sql, table->table);
+	sql_append_name(sql, name);
 }
 
 /* Of a type, or a collation, with a schema: it is none of PostgreSQL's own. */

@@ -11,7 +11,6 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
-#include <keepfs/codec/table_name.h>
 #include <keepfs/inside/attach.h>
 
 #include <errno.h>
@@ -77,26 +76,36 @@ static int write_schema(struct fs *fs, const struct node *node, struct spool *ou
 	return write_text(fs, node, "-- ", write_schema_of, out);
 }
 
-/* @arg: the absolute path of the directory of the dump. */
+struct attached {
+	const struct node *text;
+	struct inside_dump *dump;
+	const char *directory; /* of the dump, absolute */
+};
+
 static void append_path_of_rows(void *arg, const struct inside_table *table, struct str *ret)
 {
-	char name[NAME_MAX_BYTES];
+	const struct attached *a = arg;
+	char name[NAME_MAX_BYTES] = "";
+	struct node rows;
 
-	table_name_format(table->schema, table->table, ".tsv", name);
-	str_appendf(ret, "%s/" TABLES_NAME "/%s", (const char *)arg, name);
+	node_inside(a->text, INSIDE_TSV, table->number, &rows);
+	(void)inside_file_name(a->dump, &rows, name);
+	str_appendf(ret, "%s/" TABLES_NAME "/%s", a->directory, name);
 }
 
 static int write_attach_of(struct fs *fs, const struct node *node, struct inside_dump *dump,
                            struct spool *out, struct error *err)
 {
 	_cleanup(free) char *path = inside_path_of(fs, node), *absolute = NULL;
-	struct inside_attach attach = {.state_dir = fs->ctx.conf->state_dir, .path = append_path_of_rows};
+	struct attached attached = {.text = node, .dump = dump};
+	struct inside_attach attach = {
+	        .state_dir = fs->ctx.conf->state_dir, .path = append_path_of_rows, .arg = &attached};
 
 	if (!path)
 		return -ESTALE;
 	absolute = mem_printf("%s/%s", fs->ctx.conf->mountpoint, path);
 	attach.backup = path + strlen(INSIDE_NAME "/");
-	attach.arg = absolute;
+	attached.directory = absolute;
 	return inside_write_attach(dump, &attach, node->cancel, out, err);
 }
 

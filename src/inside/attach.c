@@ -44,13 +44,21 @@ static int write_attached_table(struct inside_dump *d, uint32_t number, const st
 	_cleanup(inside_table) struct inside_table t = {0};
 	_cleanup(str) struct str path = {0};
 	struct attach_sql_table one;
+	uint32_t first = number;
 	int r = inside_table(d, number, &t, err);
 
 	if (r < 0)
 		return r;
 	options->path(options->arg, &t, &path);
+	/* SQL of other makers may have the rows of a table in several places. */
+	(void)inside_find_table(d, t.schema, t.table, &first);
 	one = (struct attach_sql_table){
-	        .schema = t.schema, .table = t.table, .columns = t.columns, .path = str_text(&path)};
+	        .schema = t.schema,
+	        .table = t.table,
+	        .columns = t.columns,
+	        .path = str_text(&path),
+	        .again = first == number ? 0 : number,
+	};
 	return attach_sql_table(a, &one, err);
 }
 

@@ -256,6 +256,22 @@ static void test_names_of_schemas(void **state)
 	must_have(text, "SET LOCAL client_encoding = 'UTF8';\n");
 }
 
+static void test_rows_in_several_files(void **state)
+{
+	static const struct attach_sql_table tables[] = {
+	        {"public", "orders", "(id)", "/m/public.orders.tsv", 0},
+	        {"public", "orders", "(id)", "/m/public.orders%+17.tsv", 17},
+	        {"public", "a_name_of_63_bytes_which_is_the_longest_that_a_relation_may_hav", "(id)", "/m/x",
+	         18},
+	};
+	_cleanup(free) char *text = attach(&backup, tables, ARRAY_SIZE(tables));
+
+	must_have(text, "CREATE FOREIGN TABLE \"full_20261120t020000z\".\"orders\" (\n");
+	must_have(text, "DROP FOREIGN TABLE IF EXISTS \"full_20261120t020000z\".\"orders%+17\";\n");
+	must_have(text, "CREATE FOREIGN TABLE \"full_20261120t020000z\".\"orders%+17\" (\n");
+	must_have(text, ".\"a_name_of_63_bytes_which_is_the_longest_that_a_relatio_");
+}
+
 static char *schema_of(const char *name)
 {
 	const struct attach_sql_backup b = {.name = name, .encoding = ""};
@@ -387,6 +403,7 @@ int main(void)
 	        cmocka_unit_test(test_statement_that_is_too_long),
 	        cmocka_unit_test(test_names_of_schemas),
 	        cmocka_unit_test(test_names_of_backups),
+	        cmocka_unit_test(test_rows_in_several_files),
 	        cmocka_unit_test(test_tables_without_columns),
 	        cmocka_unit_test(test_many_tables),
 	        cmocka_unit_test(test_bad_column_list),

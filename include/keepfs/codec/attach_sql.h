@@ -47,6 +47,8 @@ struct attach_sql_table { /* in the dump's encoding */
 	const char *schema, *table;
 	const char *columns; /* of its COPY statement (codec/copy_text.h) */
 	const char *path;    /* of the file with its rows, absolute, as the server sees it */
+	/* 0; or another number for each further file with rows of the same table: "%+NUMBER" is behind the name then. */
+	unsigned again;
 };
 /**
  * attach_sql_table() - a table; of one without columns a comment
