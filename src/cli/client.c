@@ -175,7 +175,8 @@ static int look(const char *path, int64_t run_id, struct progress *progress, enu
 	parse_progress(str_text(&line), state, &figures);
 	if (!state[0])
 		return -EIO;
-	if (show == CLIENT_SHOW_ALL || (show == CLIENT_SHOW_BRIEF && progress->terminal))
+	if (show == CLIENT_SHOW_ALL || show == CLIENT_SHOW_STATES ||
+	    (show == CLIENT_SHOW_BRIEF && progress->terminal))
 		progress_show(progress, run_id, state, &figures);
 	*ret_ended = strcmp(state, run_state_name(RUN_PENDING)) != 0 &&
 	             strcmp(state, run_state_name(RUN_RUNNING)) != 0;
@@ -261,8 +262,8 @@ int client_watch(const char *mountpoint, int64_t run_id, enum client_show show)
 	if (show == CLIENT_SHOW_BRIEF && completed) {
 		print_success(str_text(&status), run_id);
 		print_warning(str_text(&status), run_id);
-	} else if (show != CLIENT_SHOW_NOTHING) {
-		fputs(str_text(&status), show == CLIENT_SHOW_BRIEF ? stderr : stdout);
+	} else if (show == CLIENT_SHOW_ALL || (show != CLIENT_SHOW_NOTHING && !completed)) {
+		fputs(str_text(&status), show == CLIENT_SHOW_ALL ? stdout : stderr);
 	}
 	return completed ? CLI_DONE : CLI_FAILED;
 }

@@ -19,6 +19,8 @@ enum client_show {
 	CLIENT_SHOW_ALL, /* each state as it comes, at the end the whole status */
 	/* one line for a success, else the whole status, to standard error: what cron is to mail */
 	CLIENT_SHOW_BRIEF,
+	/* each state as it comes; the whole status of a failure alone, to standard error: the caller shows what was done */
+	CLIENT_SHOW_STATES,
 	CLIENT_SHOW_NOTHING,
 };
 

@@ -53,7 +53,10 @@ static int work_by_mount(const struct cli_options *options, const struct work *w
 	if (r < 0)
 		return client_refused(r, &answer);
 	run_id = strtoll(str_text(&answer), NULL, 10);
-	status = client_watch(mountpoint, run_id, options->json ? CLIENT_SHOW_NOTHING : CLIENT_SHOW_ALL);
+	status = client_watch(mountpoint, run_id,
+	                      options->json     ? CLIENT_SHOW_NOTHING
+	                      : work->shows_log ? CLIENT_SHOW_STATES
+	                                        : CLIENT_SHOW_ALL);
 	if (work->shows_log && !options->json)
 		print_log_of_mount(mountpoint, run_id);
 	if (options->json && client_print_run_json(mountpoint, run_id) != CLI_DONE)
