@@ -125,7 +125,7 @@ void inside_toc_assign_segments(struct inside_toc *t, bool counts_later)
 		i = assign_run(t, known, i, counts_later);
 }
 
-int backup_read_segments(struct backup *b, struct segment_index *ret, struct error *err)
+int inside_segments_read(struct backup *b, struct segment_index *ret, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	const struct manifest_object *object;
@@ -139,7 +139,7 @@ int backup_read_segments(struct backup *b, struct segment_index *ret, struct err
 
 int inside_toc_load_segments(struct inside_toc *t, struct backup *b, bool counts_later, struct error *err)
 {
-	int r = backup_read_segments(b, &t->segments, err);
+	int r = inside_segments_read(b, &t->segments, err);
 
 	if (r == 0)
 		inside_toc_assign_segments(t, counts_later);

@@ -117,7 +117,7 @@ static void load_segments(struct directory_proof *p)
 {
 	struct error ignored = {0};
 
-	if (backup_read_segments(p->backup, &p->index, &ignored) == 0 && has_single_segments(&p->index))
+	if (inside_segments_read(p->backup, &p->index, &ignored) == 0 && has_single_segments(&p->index))
 		sort_segments(p);
 }
 
