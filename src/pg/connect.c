@@ -190,6 +190,7 @@ int session_connect(struct pg_session *ret, const char *conninfo, const char *da
 	size_t from;
 	int r = conninfo_parse(conninfo, &options, err);
 
+	ret->limit_ms = 0;
 	if (r < 0)
 		return r;
 	if (cancel_is_set(cancel))
