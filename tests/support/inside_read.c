@@ -18,10 +18,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define POOL_MIB     64
-#define RANGE_MAX    ((size_t)4 << 20)
-#define LINE_BYTES   100
-#define PIECE_BYTES  65536
+#define POOL_MIB    64
+#define RANGE_MAX   ((size_t)4 << 20)
+#define LINE_BYTES  100
+#define PIECE_BYTES 65536
 
 struct looker {
 	struct inside_dump *dump;
@@ -89,7 +89,8 @@ static int show_text(struct looker *l, bool schema, struct error *err)
 	char piece[PIECE_BYTES];
 	uint64_t at = 0;
 	ssize_t n;
-	int r = schema ? inside_write_schema(l->dump, NULL, text, err) : inside_write_toc(l->dump, NULL, text, err);
+	int r = schema ? inside_write_schema(l->dump, NULL, text, err)
+	               : inside_write_toc(l->dump, NULL, text, err);
 
 	while (r == 0 && (n = spool_read(text, piece, sizeof(piece), at)) > 0) {
 		fwrite(piece, 1, (size_t)n, stdout);
@@ -120,8 +121,11 @@ int main(int argc, char **argv)
 	struct pool *pool = pool_new((uint64_t)POOL_MIB << 20);
 	struct looker l = {0};
 	struct reader_metrics metrics = {0};
-	struct reader_options reader_options = {
-	        .pool = pool, .buffers = POOL_MIB / 2, .threads = 4, .ahead_bytes = 16 << 20, .metrics = &metrics};
+	struct reader_options reader_options = {.pool = pool,
+	                                        .buffers = POOL_MIB / 2,
+	                                        .threads = 4,
+	                                        .ahead_bytes = 16 << 20,
+	                                        .metrics = &metrics};
 	struct repository repo = {0};
 	struct make_context ctx = {.conf = &l.conf, .repository = &repo, .pool = pool};
 	struct inside_options options = {.ctx = &ctx};
