@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import daemon
+import handmade
 
 INSIDE_READ = pathlib.Path(daemon.PROGRAM).parents[1] / "tests/support/inside_read"
 RANGES = 60
@@ -31,12 +32,24 @@ COPY public.few (id, t) FROM stdin;
     '''
 
 
+LARGE_OBJECT = bytes.fromhex("00ff17")
+
+
 @pytest.fixture(scope="module")
 def shop(pg):
     pg.create("looked_into")
     pg.sql("looked_into", MADE)
     yield "looked_into"
     pg.drop("looked_into")
+
+
+@pytest.fixture(scope="module")
+def small_shop(pg):
+    """the same with less, for dumps that are put into the store by hand"""
+    pg.create("looked_into_small")
+    pg.sql("looked_into_small", MADE.replace("0000)", "00)"))
+    yield "looked_into_small"
+    pg.drop("looked_into_small")
 
 
 def copied(pg, database, schema, table, columns):
@@ -67,7 +80,8 @@ def check_ranges(inside, what, number, rows):
     assert found == b"".join(rows[at:at + length] for at, length in ranges)
 
 
-def check_inside(inside, pg, database, blobs=True):
+def check_inside(inside, pg, database, blobs=500_000):
+    """@blobs: how often the large object has its three bytes; 0: the dump shows none"""
     tables = inside.tables()
     assert sorted((schema, table) for _, _, _, schema, table, _ in tables) == [
         ('Odd "one"', "Ta ble"), ("public", "columnless"), ("public", "few"), ("public", "none")]
@@ -76,7 +90,7 @@ def check_inside(inside, pg, database, blobs=True):
         assert inside.look("rows", number) == expected
         assert (int(rows), int(size)) == (expected.count(b"\n"), len(expected))
         check_ranges(inside, "ranges", number, expected)
-    contents = {4001: bytes.fromhex("00ff17" * 500000), 4002: b"", 3000000000: b"last"} if blobs else {}
+    contents = {4001: LARGE_OBJECT * blobs, 4002: b"", 3000000000: b"last"} if blobs else {}
     assert inside.look("blobs").decode() == "".join(f"{oid}\t{len(data)}\n" for oid, data in contents.items())
     for oid, data in contents.items():
         check_ranges(inside, "blob-ranges", oid, data)
@@ -93,7 +107,7 @@ def test_it_is_what_copy_says(new_keepfs, pg, shop, kind):
     keepfs.backup()
     (name,) = keepfs.artifacts()
     inside = Inside(keepfs, name)
-    check_inside(inside, pg, shop, blobs="plain" not in kind)
+    check_inside(inside, pg, shop, blobs=0 if "plain" in kind else 500_000)
     toc, schema = inside.look("toc").decode(), inside.look("schema").decode()
     assert 'TABLE DATA Odd "one" Ta ble' in toc
     assert "CREATE FUNCTION public.f()" in schema and "\n\\.\n" not in schema
@@ -105,3 +119,32 @@ def test_it_is_what_copy_says(new_keepfs, pg, shop, kind):
             drop = (";     Dumped by pg_restore", "\\restrict", "\\unrestrict")
             assert [line for line in text.splitlines() if not line.startswith(drop)] == [
                 line for line in done.stdout.splitlines() if not line.startswith(drop)]
+
+
+def dumped(pg, database, tmp_path, *words, piped=False, suffix=".dump"):
+    """what pg_dump writes: bytes, or {name: bytes} of a directory"""
+    path = tmp_path / f"dumped{suffix}"
+    if piped:
+        return subprocess.run([pg.bindir / "pg_dump", *words, pg.uri(database)], check=True, stdout=subprocess.PIPE).stdout
+    subprocess.run([pg.bindir / "pg_dump", *words, "-f", path, pg.uri(database)], check=True)
+    return {p.name: p.read_bytes() for p in sorted(path.iterdir())} if path.is_dir() else path.read_bytes()
+
+
+OTHERS = {"custom": (["-Fc"], {}), "piped": (["-Fc"], {"piped": True}), "none": (["-Fc", "-Z0"], {}), "directory": (["-Fd"], {"suffix": ""}),
+          "directory_none": (["-Fd", "-Z0"], {"suffix": ""}), "plain": (["-Fp"], {"suffix": ".sql"}),
+          "plain_gzip": (["-Fp", "-Z6"], {"suffix": ".sql.gz"})}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_dumps_that_pg_dump_has_made_alone(new_keepfs, pg, small_shop, store, tmp_path, kind):
+    words, how = OTHERS[kind]
+    data = dumped(pg, small_shop, tmp_path, *words, **how)
+    keepfs = new_keepfs()
+    name = f"20261120T020000Z{how.get('suffix', '.dump')}"
+    is_directory = isinstance(data, dict)
+    handmade.publish(store, f"backups/full/{name}", None if is_directory else data, data if is_directory else None)
+    keepfs.run("rebuild")
+    inside = Inside(keepfs, name)
+    check_inside(inside, pg, small_shop, blobs=0 if "plain" in kind else 5_000)
+    assert 'TABLE DATA Odd "one" Ta ble' in inside.look("toc").decode()
+    assert "CREATE FUNCTION public.f()" in inside.look("schema").decode()

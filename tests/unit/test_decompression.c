@@ -321,6 +321,99 @@ static void who_takes_it_can_end_it(void **state)
 	}
 }
 
+/* On demand: it gives no more than there is room for, and takes no more than it has given back. */
+static int run_all(struct decompressor *d, const struct str *file, size_t piece, size_t room,
+                   struct str *plain, unsigned *betweens, struct error *err)
+{
+	_cleanup(free) char *out = mem_alloc(room);
+	int r = 0;
+
+	for (size_t at = 0; r == 0 && at < file->len; at += piece) {
+		struct decompressor_piece p = {.data = file->data + at,
+		                               .len = file->len - at < piece ? file->len - at : piece,
+		                               .out = out,
+		                               .room = room};
+
+		do {
+			r = decompressor_run(d, &p, err);
+			if (r == 0)
+				str_append_bytes(plain, out, p.written);
+			assert_true(p.written <= room);
+		} while (r == 0 && (p.len > 0 || p.written == room));
+		*betweens += r == 0 && decompressor_is_between(d);
+	}
+	return r < 0 ? r : decompressor_finish(d, err);
+}
+
+static void it_comes_back_on_demand(void **state)
+{
+	static const size_t pieces[] = {1000, 65536, 4000000}, rooms[] = {100, 65536, 1000000};
+	_cleanup(str) struct str plain = {0};
+
+	make_plain(&plain);
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(pieces); i++) {
+		enum compression_method method = methods[i % 2];
+		_cleanup(str) struct str file = {0};
+		_cleanup(str) struct str found = {0};
+		_cleanup(decompressor) struct decompressor *d = decompressor_new(method, NULL);
+		unsigned betweens = 0;
+
+		compress_all(method, &plain, &file);
+		assert_int_equal(run_all(d, &file, pieces[i / 2], rooms[i / 2], &found, &betweens, NULL), 0);
+		assert_int_equal(found.len, plain.len);
+		assert_true(memcmp(found.data, plain.data, plain.len) == 0);
+	}
+}
+
+static void what_is_wrong_is_refused_on_demand(void **state)
+{
+	_cleanup(str) struct str plain = {0};
+	_cleanup(str) struct str file = {0};
+
+	make_plain(&plain);
+	compress_all(COMPRESSION_GZIP, &plain, &file);
+	for (int i = 0; i < 3; i++) {
+		_cleanup(decompressor) struct decompressor *d = decompressor_new(COMPRESSION_GZIP, NULL);
+		_cleanup(str) struct str found = {0};
+		_cleanup(str) struct str wrong = {0};
+		struct error err = {0};
+		unsigned betweens = 0;
+
+		str_append_bytes(&wrong, file.data, i == 0 ? file.len - 9 : file.len);
+		str_append(&wrong, i == 1 ? "more of it, behind the end" : "");
+		if (i == 2)
+			wrong.data[wrong.len - 5] ^= 1;
+		assert_int_equal(run_all(d, &wrong, 65536, 65536, &found, &betweens, &err), -EBADMSG);
+		assert_int_equal(err.class, ERROR_CORRUPT);
+	}
+}
+
+/* Where keepfs has begun a segment it is known that one may begin; within one it is not. */
+static void ends_of_segments_are_seen(void **state)
+{
+	_cleanup(str) struct str plain = {0};
+
+	make_plain(&plain);
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		_cleanup(str) struct str file = {0};
+		_cleanup(str) struct str found = {0};
+		_cleanup(decompressor) struct decompressor *d = decompressor_new(methods[i], NULL);
+		_cleanup(decompressor) struct decompressor *within = decompressor_new(methods[i], NULL);
+		size_t second = second_segment(methods[i], &plain);
+		unsigned betweens = 0;
+
+		compress_all(methods[i], &plain, &file);
+		file.len = second;
+		assert_int_equal(run_all(d, &file, file.len, 65536, &found, &betweens, NULL),
+		                 methods[i] == COMPRESSION_ZSTD ? 0 : -EBADMSG);
+		assert_int_equal(betweens, 1);
+		file.len = second / 2;
+		betweens = 0;
+		assert_int_equal(run_all(within, &file, file.len, 65536, &found, &betweens, NULL), -EBADMSG);
+		assert_int_equal(betweens, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +426,9 @@ int main(void)
 	        cmocka_unit_test(segments_are_entered_in_the_middle),
 	        cmocka_unit_test(segments_that_are_cut_off_or_none_are_refused),
 	        cmocka_unit_test(who_takes_it_can_end_it),
+	        cmocka_unit_test(it_comes_back_on_demand),
+	        cmocka_unit_test(what_is_wrong_is_refused_on_demand),
+	        cmocka_unit_test(ends_of_segments_are_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
