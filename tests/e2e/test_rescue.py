@@ -207,6 +207,7 @@ def test_a_damaged_backup_changes_nothing(new_keepfs, pg, orders, form):
                 data[at] ^= 0xff
             keepfs.store.put(key, bytes(data))
     refused(keepfs, f"full/{name} public.orders confirm=public.orders")
+    assert json.loads(keepfs.run("info", "--json").stdout)["backups"][0]["damaged"]
     assert pg.sql(DATABASE, "SELECT count(*) FROM orders") == "3"
 
 

@@ -442,6 +442,24 @@ static void a_role_without_rights(void **state)
 	expect("SELECT count(*) FROM things", "3");
 }
 
+/* What a role does not see would seem to be missing. */
+static void rows_that_the_role_does_not_see(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+	_cleanup(pg_session) struct pg_session *s = NULL;
+	_cleanup(pg_rescue) struct pg_rescue *x = NULL;
+	_cleanup(free) char *conninfo = mem_printf("%s options='-c role=poor'", server_conninfo());
+
+	sql("DO 'BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = ''poor'') THEN CREATE ROLE poor; END IF; END';"
+	    " GRANT ALL ON things TO poor; ALTER TABLE things ENABLE ROW LEVEL SECURITY;"
+	    " CREATE POLICY few ON things USING (id < 3) WITH CHECK (true)");
+	a.order.encoding = "";
+	assert_int_equal(pg_rescue_open(conninfo, DATABASE, NULL, &s, &a.err), 0);
+	assert_int_equal(pg_rescue_begin(s, &a.order, &x, &a.err), 0);
+	assert_int_equal(load_and_compare(&a, x), -EACCES);
+	assert_non_null(strstr(a.err.message, "row-level security"));
+}
+
 static void cancelled(void **state)
 {
 	struct cancel cancel;
@@ -488,6 +506,7 @@ int main(void)
 	        cmocka_unit_test_setup(another_schema_and_another_encoding, reset),
 	        cmocka_unit_test_setup(a_partitioned_table, reset),
 	        cmocka_unit_test_setup(a_role_without_rights, reset),
+	        cmocka_unit_test_setup(rows_that_the_role_does_not_see, reset),
 	        cmocka_unit_test_setup(cancelled, reset),
 	};
 

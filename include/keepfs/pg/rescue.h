@@ -10,8 +10,9 @@
  *   pg_rescue_write()      what is lacking is inserted, what differs is replaced; pg_rescue_commit()
  *   pg_rescue_free()       then the session; without a commit nothing has changed
  *
- * The condition that people write is evaluated in a part of the transaction that can only read, as one statement. Triggers, foreign keys, row
- * security and the role's own search_path are in force, as for whoever inserts rows. One thread; waits, cancelling and failures as
+ * The condition that people write is evaluated in a part of the transaction that can only read, as one statement. Triggers, foreign keys
+ * and the role's own search_path are in force, as for whoever inserts rows; where row security would hide rows from the role it fails, since these
+ * would seem to be missing. One thread; waits, cancelling and failures as
  * keepfs/pg/session.h says; a failure of any of these means that nothing was changed, but for a commit whose answer did not come.
  */
 #include <keepfs/pg/session.h>
