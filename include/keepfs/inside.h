@@ -47,7 +47,7 @@ struct inside_options { /* all borrowed */
 
 /** inside_new() - nothing is read yet. -ENOMEM: it has a pool of its own, of INSIDE_POOL_BYTES, which cannot be had. */
 int inside_new(const struct inside_options *options, struct inside **ret, struct error *err);
-/** inside_free() - every dump was closed. NULL allowed; returns NULL. */
+/** inside_free() - every dump was closed, and the reader is still there. NULL allowed; returns NULL. */
 struct inside *inside_free(struct inside *in);
 DEFINE_CLEANUP(inside, struct inside *, inside_free)
 

@@ -125,7 +125,7 @@ void inside_toc_assign_segments(struct inside_toc *t, bool counts_later)
 		i = assign_run(t, known, i, counts_later);
 }
 
-int inside_toc_load_segments(struct inside_toc *t, struct backup *b, bool counts_later, struct error *err)
+int inside_segments_read(struct backup *b, struct segment_index *ret, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	const struct manifest_object *object;
@@ -134,9 +134,13 @@ int inside_toc_load_segments(struct inside_toc *t, struct backup *b, bool counts
 	if (r < 0)
 		return r;
 	object = manifest_object_of_role(&m, MANIFEST_ROLE_SEGMENTS);
-	if (!object || object->cipher)
-		return 0;
-	r = read_index(b, object, &t->segments, err);
+	return object && !object->cipher ? read_index(b, object, ret, err) : 0;
+}
+
+int inside_toc_load_segments(struct inside_toc *t, struct backup *b, bool counts_later, struct error *err)
+{
+	int r = inside_segments_read(b, &t->segments, err);
+
 	if (r == 0)
 		inside_toc_assign_segments(t, counts_later);
 	return r;

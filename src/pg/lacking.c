@@ -15,17 +15,6 @@ static const char *const have[] = {
         [PG_NEEDED_TABLESPACES] = "SELECT spcname FROM pg_catalog.pg_tablespace",
 };
 
-static int open_to_ask(const struct pg_server_place *place, const char *database, struct pg_session **ret,
-                       struct error *err)
-{
-	int r = pg_session_open(place->server, database ? database : "postgres", "keepfs", place->cancel, ret,
-	                        err);
-
-	if (r == -ENOENT && !database)
-		r = pg_session_open(place->server, "template1", "keepfs", place->cancel, ret, err);
-	return r;
-}
-
 static int take_lacking(void *arg, const struct pg_row *row, struct error *err)
 {
 	struct str *lacking = arg;
@@ -50,7 +39,7 @@ int pg_names_lacking(const struct pg_server_place *place, const char *database, 
 		str_appendf(&sql, "%s%s", i > 0 ? ", " : "", name);
 	}
 	str_appendf(&sql, "]::text[]) n WHERE n NOT IN (%s) ORDER BY n", have[what]);
-	r = open_to_ask(place, database, &s, err);
+	r = session_open_at(place, database, &s, err);
 	return r < 0 ? r : pg_session_rows(s, str_text(&sql), take_lacking, ret, err);
 }
 
@@ -70,7 +59,7 @@ int pg_database_nature(const struct pg_server_place *place, const char *database
 	_cleanup(free) char *name = pg_quote_literal(database);
 	_cleanup(free) char *sql = mem_printf(
 	        "SELECT datistemplate, datallowconn FROM pg_catalog.pg_database WHERE datname = %s", name);
-	int r = open_to_ask(place, NULL, &s, err);
+	int r = session_open_at(place, NULL, &s, err);
 
 	*ret = (struct pg_database_nature){0};
 	return r < 0 ? r : pg_session_rows(s, sql, take_nature, ret, err);

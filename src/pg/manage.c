@@ -17,13 +17,22 @@
 #define SWAP_TRIES    5
 #define SWAP_PAUSE_MS 200
 
-static int open_beside(const struct pg_server_place *place, struct pg_session **ret, struct error *err)
+static int open_with_limit(const struct pg_server_place *place, const char *database, struct pg_session **ret,
+                           struct error *err)
 {
-	int r = pg_session_open(place->server, "postgres", "keepfs", place->cancel, ret, err);
+	int r = pg_session_open(place->server, database, "keepfs", place->cancel, ret, err);
 
-	if (r == -ENOENT)
-		r = pg_session_open(place->server, "template1", "keepfs", place->cancel, ret, err);
+	if (r == 0)
+		(*ret)->limit_ms = place->limit_ms;
 	return r;
+}
+
+int session_open_at(const struct pg_server_place *place, const char *database, struct pg_session **ret,
+                    struct error *err)
+{
+	int r = open_with_limit(place, database ? database : "postgres", ret, err);
+
+	return r == -ENOENT && !database ? open_with_limit(place, "template1", ret, err) : r;
 }
 
 static const char *row_text(const struct pg_row *row, int column)
@@ -64,7 +73,7 @@ int pg_database_look(const struct pg_server_place *place, const char *database, 
 	        " coalesce(pg_catalog.inet_server_addr() = pg_catalog.inet_client_addr(), true)"
 	        " FROM (SELECT 1) one LEFT JOIN pg_catalog.pg_database d ON d.datname = %s",
 	        name);
-	int r = open_beside(place, &s, err);
+	int r = session_open_at(place, NULL, &s, err);
 
 	*ret = (struct pg_database_look){0};
 	return r < 0 ? r : pg_session_rows(s, sql, take_look, ret, err);
@@ -104,7 +113,7 @@ ssize_t pg_database_sessions(const struct pg_server_place *place, const char *da
 	        " FROM pg_catalog.pg_stat_activity WHERE datname = %s AND pid <> pg_catalog.pg_backend_pid()"
 	        " ORDER BY backend_start NULLS LAST, pid LIMIT %zu",
 	        name, max);
-	int r = open_beside(place, &s, err);
+	int r = session_open_at(place, NULL, &s, err);
 
 	if (r == 0)
 		r = pg_session_rows(s, sql, take_session, &found, err);
@@ -114,7 +123,7 @@ ssize_t pg_database_sessions(const struct pg_server_place *place, const char *da
 int pg_database_make(const struct pg_server_place *place, const char *const *statements, struct error *err)
 {
 	_cleanup(pg_session) struct pg_session *s = NULL;
-	int r = open_beside(place, &s, err);
+	int r = session_open_at(place, NULL, &s, err);
 
 	for (; r == 0 && *statements; statements++)
 		r = pg_session_run(s, *statements, err);
@@ -183,7 +192,7 @@ int pg_database_swap(const struct pg_server_place *place, const struct pg_databa
 		append_renaming(&sql, names->living, names->before);
 	append_renaming(&sql, names->made, names->living);
 	if (r == 0)
-		r = open_beside(place, &s, err);
+		r = session_open_at(place, NULL, &s, err);
 	for (int i = 1; r == 0; i++) {
 		r = pg_session_run(s, str_text(&sql), err);
 		/* object_in_use: somebody has connected in between */
@@ -198,7 +207,7 @@ int pg_database_swap(const struct pg_server_place *place, const struct pg_databa
 int pg_database_analyze(const struct pg_server_place *place, const char *database, struct error *err)
 {
 	_cleanup(pg_session) struct pg_session *s = NULL;
-	int r = pg_session_open(place->server, database, "keepfs", place->cancel, &s, err);
+	int r = session_open_at(place, database, &s, err);
 
 	return r < 0 ? r : pg_session_run(s, "SET statement_timeout = 0; ANALYZE", err);
 }
@@ -227,7 +236,7 @@ int pg_roles_missing(const struct pg_server_place *place, const char *const *rol
 		str_appendf(&sql, "%s%s", i > 0 ? ", " : "", role);
 	}
 	str_append(&sql, "]::text[]) r WHERE r NOT IN (SELECT rolname FROM pg_catalog.pg_roles) ORDER BY r");
-	r = open_beside(place, &s, err);
+	r = session_open_at(place, NULL, &s, err);
 	return r < 0 ? r : pg_session_rows(s, str_text(&sql), take_missing, ret, err);
 }
 
@@ -235,7 +244,7 @@ int pg_database_check(const struct pg_server_place *place, const char *database,
                       char **ret_value, struct error *err)
 {
 	_cleanup(pg_session) struct pg_session *s = NULL;
-	int r = pg_session_open(place->server, database, "keepfs", place->cancel, &s, err);
+	int r = session_open_at(place, database, &s, err);
 
 	if (r == 0)
 		r = pg_session_run(s, "SET default_transaction_read_only = on", err);

@@ -164,7 +164,7 @@ int pg_restored_ask(const char *conninfo, const char *database, const char *sql,
 
 int pg_restored_drop(const char *conninfo, const char *database, struct error *err)
 {
-	const struct pg_server_place place = {.server = conninfo};
+	const struct pg_server_place place = {.server = conninfo, .limit_ms = PG_TELL_LIMIT_MS};
 
 	return pg_database_drop(&place, database, err);
 }

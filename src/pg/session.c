@@ -35,14 +35,15 @@ static bool is_failed_result(const PGresult *result)
 int session_ask(struct pg_session *s, const struct session_query *query, PGresult **ret_result,
                 struct error *err)
 {
-	int64_t until_ms = query->limit_ms > 0 ? clock_mono_ms() + query->limit_ms : 0;
+	int64_t limit_ms = query->limit_ms > 0 ? query->limit_ms : s->limit_ms;
+	int64_t until_ms = limit_ms > 0 ? clock_mono_ms() + limit_ms : 0;
 	_cleanup(pg_result) PGresult *last = NULL;
 
 	if (!send_query(s, query))
 		return session_fail_query(s, NULL, err);
 	for (;;) {
 		PGresult *next;
-		int r = session_wait_result(s, query->limit_ms, until_ms, err);
+		int r = session_wait_result(s, limit_ms, until_ms, err);
 
 		if (r < 0)
 			return r;

@@ -15,12 +15,17 @@ DEFINE_CLEANUP(pg_result, PGresult *, PQclear)
 struct pg_session {
 	PGconn *conn;
 	struct cancel_fd cancel;
+	int64_t limit_ms; /* for each answer to a query that has no limit of its own; 0: none */
 };
 
 /** session_connect() - as pg_learn() says; after 0 session_disconnect() must follow, and @ret stay where it
  * is. */
 int session_connect(struct pg_session *ret, const char *conninfo, const char *database,
                     const char *application, struct cancel *cancel, struct error *err);
+struct pg_server_place;
+/** session_open_at() - a session of a place (keepfs/pg/manage.h), with its limit. @database: NULL: "postgres", else "template1". */
+int session_open_at(const struct pg_server_place *place, const char *database, struct pg_session **ret,
+                    struct error *err);
 /** session_disconnect() - say goodbye, and wait a moment until the server has ended the session; does not end
  * a statement. */
 void session_disconnect(struct pg_session *s);
@@ -44,7 +49,7 @@ struct session_query {
 	const char *sql;
 	bool binary;      /* values of the result; one statement only then */
 	bool alone;       /* one statement only: the server refuses what stands behind a ';' */
-	int64_t limit_ms; /* 0: none */
+	int64_t limit_ms; /* 0: that of the session */
 };
 
 /**

@@ -65,7 +65,7 @@ static void note_nothing_left(struct drill *d)
 /* It was not made as far as we know; but the answer to CREATE DATABASE may have been lost. */
 static void end_unmade(struct drill *d)
 {
-	const struct pg_server_place place = {.server = d->server};
+	const struct pg_server_place place = {.server = d->server, .limit_ms = PG_TELL_LIMIT_MS};
 	struct pg_database_look look;
 	struct error err = {0};
 

@@ -6,15 +6,13 @@
  * What keepfs writes is cut into segments, each a chunk of the archive, and these are decompressed and counted on several threads. Of an
  * archive that somebody else has made that fails; it is read once more then, as one stream after the other.
  */
-#include "counting.h"
 #include "prove.h"
-#include "proving.h"
+#include "prove_segments.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/decompression.h>
 #include <keepfs/codec/pg_archive.h>
-#include <keepfs/stream/ordered.h>
 
 #include <endian.h>
 #include <errno.h>
@@ -24,33 +22,30 @@ struct archive_proof {
 	struct backup *backup;
 	struct pg_archive_scan *scan;
 	struct expected expected;
-	struct counting counting;
 	enum pg_archive_compression compression; /* once the table of contents was read */
+	struct segment_proof proof;              /* its counting is used for streams, too */
 	bool is_stream;                          /* one stream after the other */
 	struct decompressor
 	        *decompressor; /* of the stream that is read; NULL: none, or it is not compressed */
 	/* Segments. */
-	struct unpack *unpack;
 	bool is_rows;      /* the block that is read */
 	bool has_segments; /* of the member that is read: a table, or a large object */
-	uint32_t adler32;  /* of the member that is counted */
-	bool is_wrong;     /* what was counted is; else it was the segments */
 };
 
 static void cleanup_archive_proof(struct archive_proof *p)
 {
 	pg_archive_scan_free(p->scan);
 	expected_finish(&p->expected);
-	rows_scan_free(p->counting.rows);
+	rows_scan_free(p->proof.counting.rows);
 	decompressor_free(p->decompressor);
-	unpack_free(p->unpack);
+	unpack_free(p->proof.unpack);
 }
 
 /* One stream after the other. */
 
 static void begin_stream(struct archive_proof *p)
 {
-	const struct decompressor_out out = {.write = counting_write, .arg = &p->counting};
+	const struct decompressor_out out = {.write = counting_write, .arg = &p->proof.counting};
 
 	p->decompressor = decompressor_free(p->decompressor);
 	if (p->compression == PG_ARCHIVE_GZIP)
@@ -62,98 +57,26 @@ static void begin_stream(struct archive_proof *p)
 static int write_stream(struct archive_proof *p, const void *data, size_t len, struct error *err)
 {
 	return p->decompressor ? decompressor_write(p->decompressor, data, len, err)
-	                       : counting_write(&p->counting, data, len, err);
+	                       : counting_write(&p->proof.counting, data, len, err);
 }
 
 /* Segments. */
 
-enum mark { MARK_ROWS, MARK_BLOBS, MARK_BLOB, MARK_MEMBER, MARK_MEMBER_END, MARK_BLOCK_END };
-
-struct note { /* of a segment */
-	struct rows_piece piece;
-	uint32_t adler32;
-};
-
-_Static_assert(sizeof(struct note) <= UNPACK_NOTE_BYTES, "it has to fit");
-
-static void look_at_segment(const void *raw, size_t len, void *note)
+static int open_archive_segments(struct archive_proof *p, struct error *err)
 {
-	struct note *n = note;
+	enum compression_method method = p->compression == PG_ARCHIVE_GZIP   ? COMPRESSION_GZIP
+	                                 : p->compression == PG_ARCHIVE_ZSTD ? COMPRESSION_ZSTD
+	                                                                     : COMPRESSION_NONE;
 
-	n->adler32 = segment_check_of(SEGMENT_CHECK_ADLER32, raw, len);
-	rows_piece_count(raw, len, &n->piece);
-}
-
-static int count_segment(void *arg, const void *raw, size_t len, const void *note, struct error *err)
-{
-	struct archive_proof *p = arg;
-	const struct note *n = note;
-
-	p->adler32 = segment_check_join(SEGMENT_CHECK_ADLER32, p->adler32, n->adler32, len);
-	if (p->counting.blobs)
-		p->counting.found.bytes += len;
-	else
-		rows_scan_add(p->counting.rows, raw, len, &n->piece);
-	return 0;
-}
-
-static int check_member(struct archive_proof *p, uint64_t adler32, struct error *err)
-{
-	if (p->compression != PG_ARCHIVE_GZIP || adler32 == p->adler32)
-		return 0;
-	return error_set(err, ERROR_CORRUPT, EBADMSG,
-	                 "the data of an entry is not what was compressed: its checksum is wrong");
-}
-
-static int take_proof_mark(void *arg, int what, uint64_t value, struct error *err)
-{
-	struct archive_proof *p = arg;
-	int r = 0;
-
-	switch ((enum mark)what) {
-	case MARK_ROWS:
-	case MARK_BLOBS:
-		p->counting.blobs = what == MARK_BLOBS;
-		break;
-	case MARK_BLOB:
-		p->counting.found.count++;
-		break;
-	case MARK_MEMBER:
-		p->adler32 = segment_check_empty(SEGMENT_CHECK_ADLER32);
-		break;
-	case MARK_MEMBER_END:
-		r = check_member(p, value, err);
-		break;
-	case MARK_BLOCK_END:
-		r = counting_end(&p->counting, &p->expected, err);
-		break;
-	}
-	p->is_wrong = p->is_wrong || r < 0;
-	return r;
-}
-
-static int open_unpack(struct archive_proof *p, struct error *err)
-{
-	const struct unpack_options options = {
-	        .method = p->compression == PG_ARCHIVE_GZIP   ? COMPRESSION_GZIP
-	                  : p->compression == PG_ARCHIVE_ZSTD ? COMPRESSION_ZSTD
-	                                                      : COMPRESSION_NONE,
-	        .threads = PROVING_THREADS,
-	        .pool = p->backup->ctx->pool,
-	        .cancel = p->backup->cancel,
-	        .look = look_at_segment,
-	        .segment = count_segment,
-	        .mark = take_proof_mark,
-	        .arg = p,
-	};
-
-	return unpack_new(&options, &p->unpack, err);
+	return segment_proof_open(&p->proof, p->backup, method,
+	                          method == COMPRESSION_GZIP ? SEGMENT_CHECK_ADLER32 : SEGMENT_CHECK_NONE,
+	                          err);
 }
 
 static int begin_member(struct archive_proof *p, struct error *err)
 {
 	p->has_segments = false;
-	return unpack_mark(p->unpack, MARK_MEMBER, 0, err);
+	return unpack_mark(p->proof.unpack, PROOF_MARK_MEMBER, 0, err);
 }
 
 /* The chunk that was gathered is a segment: another one follows, or it is no zlib stream, which has an end of its own. */
@@ -161,28 +84,28 @@ static int end_gathered_segment(struct archive_proof *p, struct error *err)
 {
 	size_t len;
 
-	unpack_gathered(p->unpack, &len);
+	unpack_gathered(p->proof.unpack, &len);
 	if (len == 0)
 		return 0;
 	if (p->compression == PG_ARCHIVE_GZIP && !p->has_segments)
-		unpack_drop(p->unpack, len < ZLIB_HEAD_BYTES ? len : ZLIB_HEAD_BYTES);
+		unpack_drop(p->proof.unpack, len < ZLIB_HEAD_BYTES ? len : ZLIB_HEAD_BYTES);
 	p->has_segments = true;
-	return unpack_end(p->unpack, err);
+	return unpack_end(p->proof.unpack, err);
 }
 
 /* The last chunk of a zlib stream: an empty last block and the checksum, in front of it the head when there was nothing else. */
 static int take_zlib_end(struct archive_proof *p, uint32_t *ret_adler32, struct error *err)
 {
 	size_t len, head = p->has_segments ? 0 : ZLIB_HEAD_BYTES;
-	const uint8_t *data = unpack_gathered(p->unpack, &len);
+	const uint8_t *data = unpack_gathered(p->proof.unpack, &len);
 
 	if (len != head + ZLIB_TAIL_BYTES)
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
 		                 "the end of a stream is none that keepfs writes");
 	memcpy(ret_adler32, data + len - sizeof(*ret_adler32), sizeof(*ret_adler32));
 	*ret_adler32 = be32toh(*ret_adler32);
-	unpack_drop(p->unpack, len);
-	return unpack_end(p->unpack, err);
+	unpack_drop(p->proof.unpack, len);
+	return unpack_end(p->proof.unpack, err);
 }
 
 static int end_member(struct archive_proof *p, struct error *err)
@@ -191,7 +114,7 @@ static int end_member(struct archive_proof *p, struct error *err)
 	int r = p->compression == PG_ARCHIVE_GZIP ? take_zlib_end(p, &adler32, err)
 	                                          : end_gathered_segment(p, err);
 
-	return r < 0 ? r : unpack_mark(p->unpack, MARK_MEMBER_END, adler32, err);
+	return r < 0 ? r : unpack_mark(p->proof.unpack, PROOF_MARK_MEMBER_END, adler32, err);
 }
 
 /* What the archive tells. */
@@ -204,7 +127,7 @@ static int prove_toc_end(void *arg, const struct pg_archive_facts *facts, struct
 	if (facts->compression == PG_ARCHIVE_LZ4)
 		return error_set(err, ERROR_USAGE, ENOTSUP,
 		                 "data that is compressed by lz4 is not read here");
-	return p->is_stream ? 0 : open_unpack(p, err);
+	return p->is_stream ? 0 : open_archive_segments(p, err);
 }
 
 static int prove_block(void *arg, int dump_id, bool blobs, struct error *err)
@@ -213,13 +136,13 @@ static int prove_block(void *arg, int dump_id, bool blobs, struct error *err)
 	int r;
 
 	if (p->is_stream) {
-		p->counting.blobs = blobs;
+		p->proof.counting.blobs = blobs;
 		if (!blobs)
 			begin_stream(p);
 		return 0;
 	}
 	p->is_rows = !blobs;
-	r = unpack_mark(p->unpack, blobs ? MARK_BLOBS : MARK_ROWS, 0, err);
+	r = unpack_mark(p->proof.unpack, blobs ? PROOF_MARK_BLOBS : PROOF_MARK_ROWS, 0, err);
 	return r < 0 || blobs ? r : begin_member(p, err);
 }
 
@@ -229,11 +152,11 @@ static int prove_blob(void *arg, uint32_t oid, struct error *err)
 	int r;
 
 	if (p->is_stream) {
-		p->counting.found.count++;
+		p->proof.counting.found.count++;
 		begin_stream(p);
 		return 0;
 	}
-	r = unpack_mark(p->unpack, MARK_BLOB, 0, err);
+	r = unpack_mark(p->proof.unpack, PROOF_MARK_BLOB, 0, err);
 	return r < 0 ? r : begin_member(p, err);
 }
 
@@ -248,7 +171,7 @@ static int prove_data(void *arg, const void *data, size_t len, struct error *err
 {
 	struct archive_proof *p = arg;
 
-	return p->is_stream ? write_stream(p, data, len, err) : unpack_write(p->unpack, data, len, err);
+	return p->is_stream ? write_stream(p, data, len, err) : unpack_write(p->proof.unpack, data, len, err);
 }
 
 static int prove_blob_end(void *arg, struct error *err)
@@ -263,13 +186,13 @@ static int prove_blob_end(void *arg, struct error *err)
 static int prove_block_end(void *arg, struct error *err)
 {
 	struct archive_proof *p = arg;
-	bool has_member = !p->is_stream ? p->is_rows : !p->counting.blobs;
+	bool has_member = !p->is_stream ? p->is_rows : !p->proof.counting.blobs;
 	int r = has_member ? prove_blob_end(p, err) : 0;
 
 	if (r < 0)
 		return r;
-	return p->is_stream ? counting_end(&p->counting, &p->expected, err)
-	                    : unpack_mark(p->unpack, MARK_BLOCK_END, 0, err);
+	return p->is_stream ? counting_end(&p->proof.counting, &p->expected, err)
+	                    : unpack_mark(p->proof.unpack, PROOF_MARK_ENTRY_END, 0, err);
 }
 
 static int scan_archive(void *arg, const void *data, size_t len, struct error *err)
@@ -300,8 +223,8 @@ static int read_archive(struct archive_proof *p, struct error *err)
 	r = backup_read(p->backup, &own, &out, err);
 	if (r == 0)
 		r = pg_archive_scan_end(p->scan, err);
-	if (r == 0 && p->unpack)
-		r = unpack_finish(p->unpack, err);
+	if (r == 0 && p->proof.unpack)
+		r = unpack_finish(p->proof.unpack, err);
 	return r < 0 ? r : expected_check_end(&p->expected, err);
 }
 
@@ -309,12 +232,13 @@ static int read_archive(struct archive_proof *p, struct error *err)
 static int prove_once(struct backup *b, bool is_stream, bool *ret_again, struct error *err)
 {
 	_cleanup(archive_proof) struct archive_proof p = {
-	        .backup = b, .counting.rows = rows_scan_new(), .is_stream = is_stream};
+	        .backup = b, .proof.counting.rows = rows_scan_new(), .is_stream = is_stream};
 	int r = expected_load(&p.expected, b, err);
 
+	p.proof.expected = &p.expected;
 	if (r == 0)
 		r = read_archive(&p, err);
-	*ret_again = r == -EBADMSG && p.unpack && !p.is_wrong;
+	*ret_again = r == -EBADMSG && p.proof.unpack && !p.proof.is_wrong;
 	return r;
 }
 

@@ -185,22 +185,6 @@ static int check_not_damaged(const struct backup *b, struct error *err)
 	        good ? good : "", b->path);
 }
 
-/* A part of a database in the place of all of it is hardly meant. */
-static int check_takes_whole(const struct restore_target *t, struct error *err)
-{
-	const struct manifest *m = &t->backup->m;
-	const char *content = manifest_fact(m, "content");
-	bool is_whole = !m->partial && (!content || str_equal(content, "full"));
-
-	if (is_whole || !t->look.exists || !t->wanted->swap || t->wanted->swap_given)
-		return 0;
-	return error_set(
-	        err, ERROR_USAGE, EINVAL,
-	        "%s holds a part of the database (content %s%s), and would take the place of all of %s: restore it beside that, into=ANOTHER_NAME; or into it, swap=no; or write swap=yes, if it is meant",
-	        t->backup->path, content ? content : "full", m->partial ? ", less than its job asks for" : "",
-	        t->database);
-}
-
 static int choose_target(struct restore_target *t, struct error *err)
 {
 	int r = check_not_damaged(t->backup, err);
@@ -220,8 +204,7 @@ static int choose_target(struct restore_target *t, struct error *err)
 		        err, ERROR_USAGE, EINVAL,
 		        "%s does not say of which database it is: name the one to restore into with into=NAME",
 		        t->backup->path);
-	r = t->server ? restore_target_look(t, err) : -EINVAL;
-	return r < 0 ? r : check_takes_whole(t, err);
+	return t->server ? restore_target_look(t, err) : -EINVAL;
 }
 
 static int find_and_open(struct backup *b, const char *path, struct error *err)

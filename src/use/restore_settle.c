@@ -85,7 +85,7 @@ void restore_settle_earlier(const struct restore_target *t)
 /* With a cancel of nobody's: this is to be known in any case. */
 static int is_there(const struct restore_target *t, const char *database, bool *ret)
 {
-	const struct pg_server_place place = {.server = t->server};
+	const struct pg_server_place place = {.server = t->server, .limit_ms = PG_TELL_LIMIT_MS};
 	struct pg_database_look look;
 	struct error ignored = {0};
 	int r = pg_database_look(&place, database, &look, &ignored);
@@ -115,7 +115,7 @@ int restore_settle_swap(struct restore_target *t, int r, struct error *err)
 /* What was made is of no use. */
 static bool drop_made(const struct restore_target *t)
 {
-	const struct pg_server_place place = {.server = t->server};
+	const struct pg_server_place place = {.server = t->server, .limit_ms = PG_TELL_LIMIT_MS};
 	struct error err = {0};
 
 	if (pg_database_drop(&place, t->made, &err) == 0)

@@ -125,6 +125,22 @@ static int check_nature(const struct restore_target *t, struct error *err)
 	return 0;
 }
 
+/* A part of a database in the place of all of it is hardly meant. */
+static int check_takes_whole(const struct restore_target *t, struct error *err)
+{
+	const struct manifest *m = &t->backup->m;
+	const char *content = manifest_fact(m, "content");
+	bool is_whole = !m->partial && (!content || str_equal(content, "full"));
+
+	if (is_whole || !t->look.exists || !t->wanted->swap || t->wanted->swap_given)
+		return 0;
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%s holds a part of the database (content %s%s), and would take the place of all of %s: restore it beside that, into=ANOTHER_NAME; or into it, swap=no; or write swap=yes, if it is meant",
+	        t->backup->path, content ? content : "full", m->partial ? ", less than its job asks for" : "",
+	        t->database);
+}
+
 int restore_target_look(struct restore_target *t, struct error *err)
 {
 	const struct pg_server_place place = place_of_target(t);
@@ -147,7 +163,8 @@ int restore_target_look(struct restore_target *t, struct error *err)
 		        err, ERROR_USAGE, EINVAL,
 		        "there is no database %s on that server, and create=no: make it, or leave create=no away",
 		        t->database);
-	return check_confirmed(t, err);
+	r = check_confirmed(t, err);
+	return r < 0 ? r : check_takes_whole(t, err);
 }
 
 /* Checks. */

@@ -177,7 +177,7 @@ def test_sigterm_with_commands_in_flight(new_keepfs, pg):
     for _ in range(2):
         keepfs.backup()
     keepfs.unmount()
-    keepfs.store_settings["faults"] = "remove:1+:slow:2000"
+    keepfs.store_settings["faults"] = "remove:1+:slow:800"
     keepfs.write_conf()
     keepfs.mount()
     slow = [f"rm {keepfs.path('backups', 'all', name, keepfs.artifacts(f'all/{name}')[0])}" for name in databases]

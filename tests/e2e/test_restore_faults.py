@@ -468,6 +468,16 @@ def test_somebody_makes_that_database_meanwhile(new_keepfs, pg, target, form):
     assert names_like(pg, target) == [target, f"{target}_restoring_3"]
 
 
+def test_a_part_takes_the_place_of_nothing_that_was_made_meanwhile(new_keepfs, pg, target):
+    """it is asked again after the hook, as the name was"""
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample")}}).mount()
+    keepfs.backup("full content=schema")
+    (name,) = keepfs.artifacts()
+    log = restored(keepfs, f"full/{name} into={target} confirm={target} pre_hook={psql(pg, f'CREATE DATABASE {target}')}", {"failed"})
+    assert "no database was changed: " in log and f"would take the place of all of {target}" in log
+    assert names_like(pg, target) == [target] and left(keepfs) == []
+
+
 def test_somebody_makes_it_while_the_backup_is_checked(new_keepfs, pg, target):
     keepfs = new_keepfs({"full": {"database": pg.uri("sample")}}).mount()
     keepfs.backup()

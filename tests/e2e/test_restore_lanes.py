@@ -183,7 +183,8 @@ PHASES = ["read", "hook", "data", "index", "check", "swap"]
 def test_stopped(new_keepfs, own_pg, target, tmp_path, phase, how):
     """beside what is there: whatever it was doing, the living database is as it was, nothing is left, and that is told"""
     gated(own_pg, "stopped", phase)
-    keepfs = new_keepfs({"full": {"database": own_pg.uri("stopped")}}).mount()
+    # What is at the gate would use up any time that it is given to end by itself.
+    keepfs = new_keepfs({"full": {"database": own_pg.uri("stopped")}}, stop_grace="1s").mount()
     keepfs.backup()
     own_pg.create(target)
     own_pg.sql(target, "CREATE TABLE public.living AS SELECT 1 AS one")

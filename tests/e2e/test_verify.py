@@ -168,6 +168,54 @@ def test_rows_are_held_against_what_was_counted(new_keepfs, store, rows, counted
     assert done.returncode == 1 and said in done.stdout + done.stderr, done.stdout + done.stderr
 
 
+def objects_of(store, path):
+    """{role, or key: key}"""
+    return {o.get("role", o["key"]): o["key"] for o in json.loads(store.get(f"manifests/{path}.json"))["objects"]}
+
+
+@pytest.mark.parametrize("compression", ["fast", "none"])
+def test_rows_of_a_directory_are_held_against_what_was_counted(new_keepfs, source, store, compression):
+    keepfs = new_keepfs({"full": {"database": source.uri("proven"), "format": "directory", "compression": compression}}).mount()
+    keepfs.backup()
+    (name,) = keepfs.artifacts()
+    path = f"backups/full/{name}"
+    keepfs.unmount()
+    key = next(k for k in objects_of(store, path) if k.endswith("tables.csv"))
+    counts = store.get(key)
+    line = next(line for line in counts.splitlines() if line.startswith(b"public,orders,"))
+    handmade.replace(store, path, key, counts.replace(line, line[:-1] + (b"1" if line[-1:] == b"0" else b"0")))
+    keepfs.run("rebuild")
+    done = keepfs.run("verify", "full", check=False)
+    assert done.returncode == 1 and re.search(r"public\.orders holds 4000 rows of \d+ bytes with another hash", done.stdout + done.stderr)
+    handmade.replace(store, path, key, counts)
+    keepfs.run("rebuild")
+    assert "completed" in keepfs.run("verify", "full").stdout
+
+
+def test_a_wrong_segment_index_makes_no_backup_wrong(new_keepfs, source, store):
+    """it is a help: without it, the files are read as streams"""
+    keepfs = new_keepfs({"full": {"database": source.uri("proven"), "format": "directory"}}).mount()
+    keepfs.backup()
+    (name,) = keepfs.artifacts()
+    path = f"backups/full/{name}"
+    keepfs.unmount()
+    key = objects_of(store, path)["segments"]
+    index = store.get(key)
+    records = [index[at:at + 24] for at in range(24, len(index), 24)]
+    assert len(records) > 4
+    wrong = {
+        "offsets that are too large": [r[:8] + (1 << 40).to_bytes(8, "little") + r[16:] for r in records],
+        "offsets that are none": [r[:8] + (int.from_bytes(r[8:16], "little") + 1).to_bytes(8, "little") + r[16:] for r in records],
+        "backwards": records[::-1],
+        "entries that do not exist": [(77777).to_bytes(4, "little") + r[4:] for r in records],
+    }
+    for other in wrong.values():
+        handmade.replace(store, path, key, index[:24] + b"".join(other))
+        keepfs.run("rebuild")
+        done = keepfs.run("verify", "full")
+        assert "completed" in done.stdout and "damaged -" in done.stdout
+
+
 def test_what_cannot_be_decompressed(new_keepfs, store):
     data, counts = archive(b"a\n", "1,2,0000000000000000", compress=lambda raw: zlib.compress(raw)[:-3])
     handmade.publish(store, "backups/full/20261120T020000Z.dump", data, {"20261120T020000Z.tables.csv": counts})

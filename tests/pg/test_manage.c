@@ -163,6 +163,21 @@ static void test_roles(void **state)
 }
 
 /* It only reads. */
+/* A server that is stopped, or waits for a lock, must not keep those waiting who want to know what became of a restore. */
+static void test_a_server_that_does_not_answer(void **state)
+{
+	static const char *const statements[] = {"SELECT pg_catalog.pg_sleep(3600)", NULL};
+	const struct pg_server_place p = {.server = server_conninfo(), .limit_ms = 300};
+	struct pg_database_look look;
+	struct error err = {0};
+
+	assert_int_equal(pg_database_make(&p, statements, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.message, "does not answer"));
+	/* One that does is not disturbed. */
+	assert_int_equal(pg_database_look(&p, "postgres", &look, &err), 0);
+	assert_true(look.exists);
+}
+
 static void test_check(void **state)
 {
 	const struct pg_server_place p = place();
@@ -186,6 +201,7 @@ int main(void)
 	        cmocka_unit_test(test_swap_without_a_living_one),
 	        cmocka_unit_test(test_swap_where_one_has_come_into_being),
 	        cmocka_unit_test(test_roles),
+	        cmocka_unit_test(test_a_server_that_does_not_answer),
 	        cmocka_unit_test(test_check),
 	};
 

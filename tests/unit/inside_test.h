@@ -41,7 +41,8 @@ struct bench_shape {
 	enum bench_format format;
 	enum compression_method method;
 	bool no_index, no_counts, no_offsets;
-	bool foreign;     /* as pg_dump compresses: nothing can be entered but from its beginning */
+	int minor, compression; /* that the archive says it has; 0: what it has */
+	bool foreign;           /* as pg_dump compresses: nothing can be entered but from its beginning */
 	size_t damage_at; /* in the object of the archive, the text or the file of "big": this byte is another one in the store; 0: none */
 };
 
@@ -268,14 +269,16 @@ static inline void put_toc_entry(struct bench *b, struct str *out, int id, const
 
 static inline void put_bench_toc(struct bench *b, struct str *out, const uint64_t offsets[static TABLES + 1])
 {
+	int compression = b->shape.method == COMPRESSION_ZSTD ? 3 : b->shape.method == COMPRESSION_GZIP;
 	const struct archive_shape shape = {
-	        1,
-	        15,
-	        4,
-	        8,
-	        b->shape.format == BENCH_DIRECTORY ? 3 : 1,
-	        b->shape.method == COMPRESSION_ZSTD ? 3 : b->shape.method == COMPRESSION_GZIP,
-	        TABLES + 2};
+	        .major = 1,
+	        .minor = b->shape.minor ? b->shape.minor : 15,
+	        .int_size = 4,
+	        .offset_size = 8,
+	        .format = b->shape.format == BENCH_DIRECTORY ? 3 : 1,
+	        .compression = b->shape.compression ? b->shape.compression : compression,
+	        .entries = TABLES + 2,
+	};
 
 	archive_put_head(out, &shape);
 	put_toc_entry(b, out, 1, "ENCODING", "", "ENCODING", "", "SET client_encoding = 'LATIN1';\n", 0);

@@ -347,7 +347,6 @@ static int run_all(struct decompressor *d, const struct str *file, size_t piece,
 
 static void it_comes_back_on_demand(void **state)
 {
-	static const enum compression_method methods[] = {COMPRESSION_GZIP, COMPRESSION_ZSTD};
 	static const size_t pieces[] = {1000, 65536, 4000000}, rooms[] = {100, 65536, 1000000};
 	_cleanup(str) struct str plain = {0};
 
@@ -392,7 +391,6 @@ static void what_is_wrong_is_refused_on_demand(void **state)
 /* Where keepfs has begun a segment it is known that one may begin; within one it is not. */
 static void ends_of_segments_are_seen(void **state)
 {
-	static const enum compression_method methods[] = {COMPRESSION_GZIP, COMPRESSION_ZSTD};
 	_cleanup(str) struct str plain = {0};
 
 	make_plain(&plain);

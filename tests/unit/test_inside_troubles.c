@@ -129,6 +129,25 @@ static void test_a_cancelled_reader(void **state)
 	inside_close(d);
 }
 
+static void expect_unknown(const struct bench_shape *shape, const char *reason)
+{
+	_cleanup(bench) struct bench b;
+	struct inside_dump *d = NULL;
+	struct error err = {0};
+
+	open_bench(&b, shape);
+	assert_int_equal(inside_open(b.in, ino_of_artifact(b.path), NULL, &d, &err), -ENOTSUP);
+	assert_non_null(strstr(err.message, reason));
+	assert_null(d);
+}
+
+static void test_what_is_not_known(void **state)
+{
+	expect_unknown(&(struct bench_shape){.format = BENCH_CUSTOM, .compression = 2}, "lz4");
+	expect_unknown(&(struct bench_shape){.format = BENCH_CUSTOM, .minor = 99}, "version 1.99");
+	expect_unknown(&(struct bench_shape){.format = BENCH_DIRECTORY, .minor = 99}, "version 1.99");
+}
+
 static int stop_taking(void *arg, const void *data, size_t len, struct error *err)
 {
 	return error_set(err, ERROR_USAGE, EXFULL, "enough");
@@ -239,6 +258,7 @@ int main(void)
 	        cmocka_unit_test(test_damaged_text),
 	        cmocka_unit_test(test_a_removed_dump),
 	        cmocka_unit_test(test_a_cancelled_reader),
+	        cmocka_unit_test(test_what_is_not_known),
 	        cmocka_unit_test(test_questions_that_have_no_answer),
 	        cmocka_unit_test(test_many_readers),
 	        cmocka_unit_test(test_a_dump_stays_open),

@@ -92,6 +92,8 @@ static inline void cleanup_inside_toc_place(struct inside_toc_place *place)
 
 /* The segment index. */
 
+/** inside_segments_read() - the index of a backup; @ret (zeroed) stays empty when it has none, and after a failure. */
+int inside_segments_read(struct backup *b, struct segment_index *ret, struct error *err);
 /**
  * inside_toc_load_segments() - read it from the store, and note with each entry which of its records are its own
  * @counts_later: what tables.csv says was not loaded; else records that do not agree with it are passed over

@@ -15,7 +15,12 @@
 struct pg_server_place {    /* all borrowed */
 	const char *server; /* connection string; the database that it names is not connected to */
 	struct cancel *cancel;
+	int64_t limit_ms; /* for the answer to each statement, else -ETIMEDOUT: what it did is not known then; 0: none */
 };
+
+/** PG_TELL_LIMIT_MS - of those who have to tell soon what became of a database, because somebody waits for that: a server that is sound drops
+ * a large database in less. */
+#define PG_TELL_LIMIT_MS (5 * 60 * 1000)
 
 struct pg_database_look {
 	bool exists;
