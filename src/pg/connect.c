@@ -197,6 +197,7 @@ int session_connect(struct pg_session *ret, const char *conninfo, const char *da
 	r = cancel_fd_open(&ret->cancel, cancel);
 	if (r < 0)
 		return error_system(err, -r, "making an eventfd");
+	ret->limit_ms = 0;
 	from = conninfo_leaves_alive(options) ? 0 : CONNINFO_ALIVE_COUNT;
 	ret->conn = PQconnectStartParams(keywords + from, values + from, 1);
 	PQsetNoticeReceiver(ret->conn, log_notice, NULL);
