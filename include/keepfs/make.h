@@ -183,7 +183,8 @@ struct make_kind {
 	int (*make)(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
 	            struct error *err);
 	/* What follows is of other works alone; NULL of kinds of jobs. */
-	bool tells_state; /* when it is cancelled its message says what is where, and that is kept */
+	bool tells_state;      /* when it is cancelled its message says what is where, and that is kept */
+	bool first_word_alone; /* names a backup, and the others do not */
 	/** lane() - of a run that is ordered so. Pure. */
 	enum make_lane (*lane)(const struct command_line *line);
 	/**

@@ -24,6 +24,12 @@ struct catalog;
 int use_restore_recover(struct catalog *catalog, const char *state_dir, struct error *err);
 
 /**
+ * use_rescue - rows that a backup has, and the living table lacks, brought back into it
+ * Words: a backup (or a directory: the newest good one), and a table. Nothing is changed without confirm=TABLE. Pairs: docs/man/keepfs.1.scd, RESCUE.
+ */
+extern const struct make_kind use_rescue;
+
+/**
  * use_drill - restore a backup for a trial, and look at what came out (docs/operations.md, "Drills")
  * Words: backups, jobs, directories, or "all": of a directory the newest whole backup of a database. Pairs: level=2 to 5 (default: the job's
  * drill_level), server=CONNECTION in place of a throw-away server, keep=yes with it, pick=rotate: one backup, whose turn it is, jobs=N.

@@ -42,6 +42,9 @@ struct cli_options {
 	const char *to;            /* --to */
 	bool overwrite;            /* --overwrite */
 	bool dry_run;              /* --dry-run */
+	const char *where;         /* --where */
+	const char *into;          /* --into */
+	bool replace;              /* --replace */
 	int argc;                  /* words after the options */
 	char **argv;
 };
@@ -51,7 +54,8 @@ struct cli_command {
 	const char *arguments; /* for the usage line */
 	/* letters of the options that it takes: c m o f j(son) w(ait) F(orce) s(tate-dir) S(tore)
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
-	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run) */
+	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
+	 * W(here) I(nto) R(eplace) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);
@@ -77,6 +81,8 @@ int cmd_undelete(const struct cli_options *options);
 int cmd_drill(const struct cli_options *options);
 int cmd_verify(const struct cli_options *options);
 int cmd_restore(const struct cli_options *options);
+int cmd_rescue(const struct cli_options *options);
+int cmd_log(const struct cli_options *options);
 int cmd_version(const struct cli_options *options);
 
 /** cli_run() - parse @argv and run the command that it names: main(), as a function that tests can call. A status of

@@ -39,6 +39,12 @@ static const struct cli_command commands[] = {
         {"restore", "BACKUP... [into=NAME] [server=URI] [--to DIR] [--dry-run] [KEY=VALUE...]", "cmjTOnP",
          "bring dumps back into databases: beside what is there, and then in its place; or archived files into a directory",
          cmd_restore},
+        {"rescue", "BACKUP TABLE [--where SQL] [--into TABLE] [--replace] [--confirm TABLE] [KEY=VALUE...]",
+         "cmjWIRnP",
+         "rows that a backup has and the living table lacks: which they are, and with --confirm they are inserted",
+         cmd_rescue},
+        {"log", "[JOB[/DATABASE]] TABLE", "cmj",
+         "when a table has changed: its versions over all backups, by what was counted of each", cmd_log},
         {"status", "", "cmjSA",
          "health of the mount, or with --store of what a store holds; exits 0, 1 or 2 for OK, WARN or CRIT",
          cmd_status},
@@ -90,7 +96,11 @@ static const struct {
         {'n', "      --dry-run         show what would be done, and what differs; change nothing\n"},
         {'P',
          "      --confirm WHAT    what was shown may be done: the plan of that name is carried out, if it is still the same; the\n"
-         "                        database or the directory of that name is restored over\n"},
+         "                        database or the directory of that name is restored over; rows come into the table of that name\n"},
+        {'W',
+         "      --where SQL       only rows of the backup for which this condition is true: 'id = 4711'\n"},
+        {'I', "      --into TABLE      the living table, when it has another name than in the backup\n"},
+        {'R', "      --replace         rows that are there with other values become those of the backup\n"},
         {'d', "      --simulate DAYS   show what will be there when the schedule goes on as it does\n"},
         {'j', "      --json            print JSON\n"},
 };
@@ -310,6 +320,15 @@ static void take_option(struct cli_options *options, int letter, const char *val
 	case 'n':
 		options->dry_run = true;
 		break;
+	case 'W':
+		options->where = value;
+		break;
+	case 'I':
+		options->into = value;
+		break;
+	case 'R':
+		options->replace = true;
+		break;
 	default:
 		options->json = true;
 		break;
@@ -340,6 +359,9 @@ static int parse(const struct cli_command *command, int argc, char **argv, struc
 	        {"to", required_argument, NULL, 'T'},
 	        {"overwrite", no_argument, NULL, 'O'},
 	        {"dry-run", no_argument, NULL, 'n'},
+	        {"where", required_argument, NULL, 'W'},
+	        {"into", required_argument, NULL, 'I'},
+	        {"replace", no_argument, NULL, 'R'},
 	        {"json", no_argument, NULL, 'j'},
 	        {"help", no_argument, NULL, 'h'},
 	        {0},

@@ -87,6 +87,11 @@ static int restore(struct command *c, struct str *answer, struct error *err)
 	return order_work(c, &use_restore, answer, err);
 }
 
+static int rescue(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &use_rescue, answer, err);
+}
+
 static int drill(struct command *c, struct str *answer, struct error *err)
 {
 	return order_work(c, &use_drill, answer, err);
@@ -185,6 +190,16 @@ static const char restore_help[] =
         "                                 answer: <run> pending restore:<job>; watch it in jobs/<run>/\n"
         "         errors: EINVAL wrong command, or not confirmed; the reason: cat restore\n";
 
+static const char rescue_help[] =
+        "rescue   echo full/latest.dump public.orders > rescue\n"
+        "                                 which rows of that table does the backup have and the living table lack? They are counted by\n"
+        "                                 the primary key, and nothing is changed. With confirm=public.orders they are inserted.\n"
+        "                                 where='id = 4711' only these; replace=yes: also rows that are there with other values become those of\n"
+        "                                 the backup; by=COLUMN,COLUMN in place of the primary key; columns=common when they are not the same;\n"
+        "                                 into=SCHEMA.TABLE, database=NAME, server=postgresql://...: another table than the one of the job\n"
+        "                                 answer: <run> pending rescue:<job>; what was found: jobs/<run>/log\n"
+        "         errors: EINVAL wrong command; EPERM where= and another server are for root and the user of keepfs; the reason: cat rescue\n";
+
 static const char drill_help[] =
         "drill    echo JOB > drill        restore its newest backup for a trial, on a throw-away server of its own, hold it\n"
         "                                 against what was backed up, and remove it again; also: a path of a backup, or all\n"
@@ -264,6 +279,7 @@ static const struct made_file rows[] = {
         {.number = 25, .name = "verify", .run = verify, .help = verify_help},
         {.number = 26, .name = "restore", .run = restore, .help = restore_help},
         {.number = 27, .name = "drill", .run = drill, .help = drill_help},
+        {.number = 28, .name = "rescue", .run = rescue, .help = rescue_help},
 };
 
 const struct made_files control_files = {

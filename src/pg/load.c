@@ -191,7 +191,7 @@ static int end_results(struct pg_session *s, struct error *err)
 	}
 }
 
-int pg_load_end(struct pg_session *s, uint64_t *ret_rows, struct error *err)
+int pg_load_end_within(struct pg_session *s, uint64_t *ret_rows, struct error *err)
 {
 	_cleanup(pg_result) PGresult *result = NULL;
 	int r;
@@ -204,7 +204,13 @@ int pg_load_end(struct pg_session *s, uint64_t *ret_rows, struct error *err)
 	if (r < 0)
 		return r;
 	*ret_rows = strtoull(PQcmdTuples(result), NULL, 10);
-	r = end_results(s, err);
+	return end_results(s, err);
+}
+
+int pg_load_end(struct pg_session *s, uint64_t *ret_rows, struct error *err)
+{
+	int r = pg_load_end_within(s, ret_rows, err);
+
 	return r == 0 && PQtransactionStatus(s->conn) == PQTRANS_INTRANS ? pg_session_run(s, "COMMIT", err)
 	                                                                 : r;
 }

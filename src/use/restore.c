@@ -42,34 +42,14 @@ static void add_restored(struct catalog *c, uint64_t ino, uint64_t bytes, struct
 	t->stays_ino = ino;
 }
 
-/* A directory: what was made last in it, and is not known to be damaged. Where all are, the one that is told of is the newest. */
-static int find_undamaged(struct catalog *c, const char *directory, struct catalog_entry *ret)
-{
-	uint64_t ino;
-	int r = catalog_newest_whole(c, directory, &ino);
-
-	return r == 0 ? catalog_entry_by_ino(c, ino, ret)
-	              : catalog_entry_made_last(c, ino_of_directory(directory), ret);
-}
-
 static int add_named_backup(struct catalog *c, const char *word, struct make_targets *ret, struct error *err)
 {
-	_cleanup(free) char *path = words_path(word);
 	struct catalog_entry entry;
-	int r = words_find_backup(c, path, &entry);
+	int r = words_find_to_restore(c, word, &entry, err);
 
-	if (r == -ENOENT)
-		r = find_undamaged(c, path, &entry);
-	if (r == 0) {
+	if (r == 0)
 		add_restored(c, entry.ino, entry.size_bytes, ret);
-		return 0;
-	}
-	if (r != -ENOENT)
-		return error_system(err, -r, "the catalog cannot be read");
-	return error_set(
-	        err, ERROR_USAGE, EINVAL,
-	        "%.200s is no backup, and no directory that has any: write one as the mount shows it (full/20261120T020000Z.dump, full/latest.dump); 'keepfs info' lists them",
-	        path);
+	return r;
 }
 
 static void add_missing(const struct catalog_target *of_run, struct str *missing)
@@ -156,21 +136,6 @@ static int find_what_to_restore(struct catalog *c, const struct restore_order *o
 
 /* Where to. */
 
-static const char *server_to_restore_to(const struct restore_target *t, struct error *err)
-{
-	const struct conf_job *job = conf_find_job(t->ctx->conf, t->backup->m.job);
-
-	if (t->wanted->server)
-		return t->wanted->server;
-	if (job && job->kind == CONF_JOB_DUMP)
-		return job->dump.database;
-	error_set(
-	        err, ERROR_USAGE, EINVAL,
-	        "the configuration has no job %s, whose server would be restored to: name one with server=postgresql://…",
-	        t->backup->m.job);
-	return NULL;
-}
-
 static int check_not_damaged(const struct backup *b, struct error *err)
 {
 	_cleanup(free) char *good = NULL;
@@ -213,7 +178,7 @@ static int choose_target(struct restore_target *t, struct error *err)
 		        err, ERROR_USAGE, EINVAL,
 		        "%s is neither a dump of a database nor an archive of files: it is copied from the mount",
 		        t->backup->path);
-	t->server = server_to_restore_to(t, err);
+	t->server = words_server(t->ctx->conf, t->wanted->server, t->backup->m.job, err);
 	t->database = t->wanted->into ? t->wanted->into : of_backup;
 	if (t->server && !t->database)
 		return error_set(
@@ -342,14 +307,6 @@ static int restore_one_archive(const struct restore_target *t, struct error *err
 	return restore_files_run(&files, err);
 }
 
-/* It was whole when it was checked: if it is not any more, that is marked. Else the server was meant. */
-static void prove_again(const struct restore_target *t)
-{
-	struct proving p = {.ctx = t->ctx, .order = t->order, .name = t->backup->path, .level = PROOF_BYTES};
-
-	(void)proving_backup(&p, t->backup->ino);
-}
-
 static int restore_one(struct restore_target *t, struct error *err)
 {
 	struct restore_expectation e;
@@ -369,7 +326,7 @@ static int restore_one(struct restore_target *t, struct error *err)
 	if (r == 0)
 		r = restore_target_run(t, err);
 	if (r < 0 && backup_is_wrong(err))
-		prove_again(t);
+		proving_again(t->ctx, t->order, t->backup);
 	return r;
 }
 

@@ -3,6 +3,8 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/drills.h>
 #include <keepfs/catalog/retention.h>
 #include <keepfs/use.h>
 
@@ -39,6 +41,48 @@ int words_find_backup(struct catalog *c, const char *path, struct catalog_entry 
 	if (r == 0 && ret->kind != CATALOG_ARTIFACT)
 		r = -ENOENT;
 	return r == -ENOENT ? find_latest_named(c, path, ret) : r;
+}
+
+/* A directory: what was made last in it, and is not known to be damaged. Where all are, the one that is told of is the newest. */
+static int find_undamaged(struct catalog *c, const char *directory, struct catalog_entry *ret)
+{
+	uint64_t ino;
+	int r = catalog_newest_whole(c, directory, &ino);
+
+	return r == 0 ? catalog_entry_by_ino(c, ino, ret)
+	              : catalog_entry_made_last(c, ino_of_directory(directory), ret);
+}
+
+int words_find_to_restore(struct catalog *c, const char *word, struct catalog_entry *ret, struct error *err)
+{
+	_cleanup(free) char *path = words_path(word);
+	int r = words_find_backup(c, path, ret);
+
+	if (r == -ENOENT)
+		r = find_undamaged(c, path, ret);
+	if (r == 0)
+		return 0;
+	if (r != -ENOENT)
+		return error_system(err, -r, "the catalog cannot be read");
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%.200s is no backup, and no directory that has any: write one as the mount shows it (full/20261120T020000Z.dump, full/latest.dump); 'keepfs info' lists them",
+	        path);
+}
+
+const char *words_server(const struct conf *conf, const char *given, const char *job_name, struct error *err)
+{
+	const struct conf_job *job = conf_find_job(conf, job_name);
+
+	if (given)
+		return given;
+	if (job && job->kind == CONF_JOB_DUMP)
+		return job->dump.database;
+	error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "the configuration has no job %s, whose server would be restored to: name one with server=postgresql://…",
+	        job_name);
+	return NULL;
 }
 
 static void add_backup_target(struct catalog *c, const struct catalog_entry *entry, struct make_targets *ret)
@@ -126,7 +170,9 @@ char *use_name(const struct make_kind *work, const struct command_line *line)
 {
 	_cleanup(free) char *job = NULL;
 
-	for (size_t i = 0; i < line->word_count; i++) {
+	size_t count = work->first_word_alone && line->word_count > 1 ? 1 : line->word_count;
+
+	for (size_t i = 0; i < count; i++) {
 		_cleanup(free) char *path = words_path(line->words[i]);
 		_cleanup(free) char *own = job_of_path(path);
 

@@ -8,6 +8,11 @@
 char *words_path(const char *word);
 /** words_find_backup() - the backup of that path, "backups/full/latest.dump" too; -ENOENT: @path is none. */
 int words_find_backup(struct catalog *c, const char *path, struct catalog_entry *ret);
+/** words_find_to_restore() - the backup that @word names, or of a directory the one that was made last and is not known to be damaged.
+ * -EINVAL (ERROR_USAGE): there is none. */
+int words_find_to_restore(struct catalog *c, const char *word, struct catalog_entry *ret, struct error *err);
+/** words_server() - borrowed: @given, else the server of the job; NULL with @err: the configuration has no such job. Pure. */
+const char *words_server(const struct conf *conf, const char *given, const char *job_name, struct error *err);
 /** words_add_targets() - the backup, or each directory with backups at and below @path ("": all). -EINVAL: there is none; @err says how
  * they are written. */
 int words_add_targets(struct catalog *c, const char *path, struct make_targets *ret, struct error *err);

@@ -117,6 +117,25 @@ def table_lost(host):
     return host.assert_restored
 
 
+def table_dropped(host):
+    host.pg.sql("shop", "CREATE TABLE public.newer AS SELECT 1 AS one; DROP TABLE public.orders")
+
+    def after():
+        host.assert_restored()
+        assert host.pg.sql("shop", "SELECT one FROM public.newer") == "1"
+    return after
+
+
+def rows_lost(host):
+    """and others have come"""
+    host.pg.sql("shop", f"ALTER TABLE public.orders ADD PRIMARY KEY (id); DELETE FROM public.orders WHERE id IN (5, 6, 7); INSERT INTO public.orders VALUES ({ROWS + 1})")
+
+    def after():
+        host.pg.sql("shop", f"DELETE FROM public.orders WHERE id = {ROWS + 1}; SELECT 1 / count(*) FROM public.orders WHERE id IN (5, 6, 7)")
+        host.assert_restored()
+    return after
+
+
 def catalog_lost(host):
     """under a daemon that runs"""
     before = host.keepfs.artifacts()
@@ -165,6 +184,8 @@ TROUBLES = {
     "The host is lost.": host_lost,
     "A migration was wrong.": migration_wrong,
     "One table is lost or spoilt.": table_lost,
+    "One table was dropped.": table_dropped,
+    "A few rows are lost.": rows_lost,
     "The catalog is lost.": catalog_lost,
     "The bucket is lost, and there is another copy of it.": bucket_lost,
     "keepfs itself is gone.": keepfs_gone,

@@ -13,7 +13,7 @@ import handmade
 from restoring import LACKED, left, names_like, restored, rows
 
 TOP = pathlib.Path(__file__).parents[2]
-TESTS = {"restore": "test_restore*.py", "verify": "test_verify.py", "drill": "test_drill.py"}
+TESTS = {"restore": "test_restore*.py", "verify": "test_verify.py", "drill": "test_drill.py", "rescue": "test_rescue.py"}
 
 
 def keys_of(keepfs, command):
@@ -29,9 +29,10 @@ def part(text, begin, end):
 def test_each_key_is_in_the_documents_and_has_a_test(keepfs, command):
     keys = keys_of(keepfs, command)
     man = (TOP / "docs/man/keepfs.1.scd").read_text()
-    man = part(man, "# RESTORE", "\n# ") if command == "restore" else part(man, f"\n*{command}* _BACKUP_", "\n\n")
-    if command == "restore":
-        man += part((TOP / "docs/man/keepfs.1.scd").read_text(), "\n*restore* _BACKUP_", "\n\n")
+    has_section = command in ("restore", "rescue")
+    man = part(man, f"# {command.upper()}", "\n# ") if has_section else part(man, f"\n*{command}* _BACKUP_", "\n\n")
+    if has_section:
+        man += part((TOP / "docs/man/keepfs.1.scd").read_text(), f"\n*{command}* _BACKUP_", "\n\n")
     tests = "".join(path.read_text() for pattern in (TESTS[command], "test_use_options.py") for path in (TOP / "tests/e2e").glob(pattern))
     operations = (TOP / "docs/operations.md").read_text()
     readme = keepfs.text("control", "README")

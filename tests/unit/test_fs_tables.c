@@ -105,6 +105,7 @@ static void files_keep_their_numbers(void **state)
 	        {"control/undelete", 40},
 	        {"control/verify", 41},
 	        {"control/restore", 42},
+	        {"control/rescue", 44},
 	        {"jobs/1", UINT64_C(1) << 60 | 8},
 	        {"jobs/1/status", UINT64_C(1) << 60 | 9},
 	        {"jobs/1/progress", UINT64_C(1) << 60 | 10},
@@ -130,8 +131,9 @@ static void files_keep_their_numbers(void **state)
 	assert_lists(f, "status",
 	             "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "
 	             "metrics.prom schedule retention dashboard.html schedule.json backups.jsonl recovery ");
-	assert_lists(f, "control",
-	             "./ ../ trigger probe README schedule prune hold ack undelete verify restore drill ");
+	assert_lists(
+	        f, "control",
+	        "./ ../ trigger probe README schedule prune hold ack undelete verify restore drill rescue ");
 	assert_lists(f, "jobs", "./ ../ 1/ ");
 	/* Without attributes: that of progress asks them in any case. */
 	files = list(f, "jobs/1", 4096, false);

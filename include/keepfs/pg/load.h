@@ -26,6 +26,8 @@ int pg_load_flush(struct pg_session *s, struct error *err);
 int pg_load_copy(struct pg_session *s, const char *copy_stmt, struct error *err);
 int pg_load_data(struct pg_session *s, const void *data, size_t len, struct error *err);
 int pg_load_end(struct pg_session *s, uint64_t *ret_rows, struct error *err);
+/** pg_load_end_within() - pg_load_end() in a transaction of the caller's, which goes on. */
+int pg_load_end_within(struct pg_session *s, uint64_t *ret_rows, struct error *err);
 
 /**
  * pg_load_copy_frozen() - as pg_load_copy(), of a large table that nobody else knows of yet: it is emptied first, in the same transaction,

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Rows of a backup brought into a table that lives: just those that are missing, and nothing at all when anything goes wrong. */
+#include "server.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/pg/rescue.h>
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define DATABASE "rescued"
+
+struct attempt {
+	struct pg_rescue_order order;
+	const char *rows; /* in COPY's text format */
+	bool plan;
+	/* What comes of it. */
+	struct pg_rescue_counts counts;
+	struct str keys, sequences, statements, left_out;
+	uint64_t inserted, replaced;
+	struct error err;
+};
+
+static void cleanup_attempt(struct attempt *a)
+{
+	str_finish(&a->keys);
+	str_finish(&a->sequences);
+	str_finish(&a->statements);
+	str_finish(&a->left_out);
+}
+
+static void take_key(void *arg, const char *key)
+{
+	struct attempt *a = arg;
+
+	str_appendf(&a->keys, "%s;", key);
+}
+
+static void take_sequence(void *arg, const char *sequence, const char *column, const char *sql)
+{
+	struct attempt *a = arg;
+
+	str_appendf(&a->sequences, "%s %s %s;", sequence, column, sql);
+}
+
+static void take_statement(void *arg, const char *sql)
+{
+	struct attempt *a = arg;
+
+	str_appendf(&a->statements, "%s;\n", sql);
+}
+
+static int load_and_compare(struct attempt *a, struct pg_rescue *x)
+{
+	int r = pg_rescue_data(x, a->rows, strlen(a->rows), &a->err);
+
+	str_append(&a->left_out, pg_rescue_left_out(x));
+	if (r == 0)
+		r = pg_rescue_compare(x, &a->counts, &a->err);
+	if (r == 0)
+		r = pg_rescue_missing(x, take_key, a, &a->err);
+	return r < 0 ? r : pg_rescue_differing(x, take_key, a, &a->err);
+}
+
+static int write_or_plan(struct attempt *a, struct pg_rescue *x)
+{
+	int r = 0;
+
+	if (a->plan)
+		pg_rescue_plan(x);
+	else
+		r = pg_rescue_write(x, &a->inserted, &a->replaced, &a->err);
+	if (r == 0)
+		r = pg_rescue_sequences(x, take_sequence, a, &a->err);
+	return r < 0 || a->plan ? r : pg_rescue_commit(x, &a->err);
+}
+
+static int run(struct attempt *a)
+{
+	_cleanup(pg_session) struct pg_session *s = NULL;
+	_cleanup(pg_rescue) struct pg_rescue *x = NULL;
+	int r;
+
+	a->order.statement = take_statement;
+	a->order.arg = a;
+	a->order.encoding = a->order.encoding ? a->order.encoding : "UTF8";
+	assert_int_equal(pg_rescue_open(server_conninfo(), DATABASE, NULL, &s, &a->err), 0);
+	r = pg_rescue_begin(s, &a->order, &x, &a->err);
+	if (r == 0)
+		r = load_and_compare(a, x);
+	return r < 0 ? r : write_or_plan(a, x);
+}
+
+static void succeed(struct attempt *a)
+{
+	if (run(a) < 0)
+		fail_msg("%s\n%s", a->err.message, str_text(&a->statements));
+}
+
+static void expect_refusal(struct attempt *a, int errnum, const char *words)
+{
+	assert_int_equal(run(a), -errnum);
+	if (!strstr(a->err.message, words))
+		fail_msg("no '%s' in: %s", words, a->err.message);
+}
+
+static void sql(const char *statements)
+{
+	_cleanup(pg_session) struct pg_session *s = server_open(DATABASE, NULL);
+
+	server_run(s, statements);
+}
+
+static void expect(const char *query, const char *value)
+{
+	_cleanup(pg_session) struct pg_session *s = server_open(DATABASE, NULL);
+
+	server_expect(s, query, value);
+}
+
+#define ALL_OF(table) "SELECT string_agg(t::text, ' ' ORDER BY t) FROM " table " t"
+
+/* Three columns, of which one has NULLs, backslashes and ends of lines. */
+static const char some_rows[] = "1\tone\t\\N\n2\ttwo\\nlines\tx\n3\tthr\\\\ee\t\\N\n4\t\xc3\xa4\ty\n";
+static const struct pg_rescue_order some_order = {.table = "public.things", .columns = "(id, name, note)"};
+
+static int reset(void **state)
+{
+	sql("DROP TABLE IF EXISTS things, child, parent CASCADE; DROP SCHEMA IF EXISTS other CASCADE;"
+	    " CREATE TABLE things (id int PRIMARY KEY, name text, note text);"
+	    " INSERT INTO things VALUES (1, 'one', NULL), (4, 'changed', 'y'), (5, 'new', NULL)");
+	return 0;
+}
+
+static void what_is_missing_is_inserted_and_nothing_else(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+
+	succeed(&a);
+	assert_int_equal(a.counts.rows, 4);
+	assert_int_equal(a.counts.wanted, 4);
+	assert_int_equal(a.counts.missing, 2);
+	assert_int_equal(a.counts.differing, 1);
+	assert_string_equal(str_text(&a.keys), "id=2;id=3;id=4;");
+	assert_int_equal(a.inserted, 2);
+	assert_int_equal(a.replaced, 0);
+	assert_string_equal(str_text(&a.sequences), "");
+	expect(ALL_OF("things"), "(1,one,) (2,\"two\nlines\",x) (3,\"thr\\\\ee\",) (4,changed,y) (5,new,)");
+}
+
+static void a_plan_changes_nothing(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows, .plan = true};
+
+	a.order.replace = true;
+	succeed(&a);
+	assert_int_equal(a.counts.missing, 2);
+	assert_non_null(strstr(str_text(&a.statements), "INSERT INTO public.things (id, name, note) SELECT"));
+	assert_non_null(strstr(str_text(&a.statements), "ON CONFLICT (id) DO NOTHING"));
+	assert_non_null(
+	        strstr(str_text(&a.statements), "UPDATE public.things t SET name = b.name, note = b.note"));
+	expect(ALL_OF("things"), "(1,one,) (4,changed,y) (5,new,)");
+}
+
+static void what_differs_is_replaced_when_that_is_wanted(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+
+	a.order.replace = true;
+	a.order.where = "id <> 2 -- not this one";
+	succeed(&a);
+	assert_int_equal(a.counts.wanted, 3);
+	assert_int_equal(a.inserted, 1);
+	assert_int_equal(a.replaced, 1);
+	expect(ALL_OF("things"), "(1,one,) (3,\"thr\\\\ee\",) (4,\xc3\xa4,y) (5,new,)");
+}
+
+/* A condition is one, and can change nothing. */
+static void a_condition_is_no_way_to_run_anything_else(void **state)
+{
+	static const char *const bad[] = {
+	        "true); DROP TABLE things; --",
+	        "true; DROP TABLE things",
+	        "id = 2) --",
+	        "id =",
+	        "nothing = 2",
+	        "change() > 0",
+	        "EXISTS (WITH d AS (DELETE FROM things RETURNING 1) SELECT FROM d)",
+	};
+
+	sql("CREATE OR REPLACE FUNCTION change() RETURNS int LANGUAGE plpgsql AS 'BEGIN DELETE FROM public.things; RETURN 1; END'");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+
+		a.order.where = bad[i];
+		if (run(&a) >= 0)
+			fail_msg("%s was taken", bad[i]);
+		assert_non_null(strstr(a.err.message, "where="));
+	}
+	expect(ALL_OF("things"), "(1,one,) (4,changed,y) (5,new,)");
+}
+
+static void the_table_is_called_by_its_name_in_a_condition(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+
+	a.order.where = "things.id IN (SELECT max(s.id) - 2 FROM public.things s)";
+	succeed(&a);
+	assert_int_equal(a.inserted, 1);
+	expect("SELECT count(*) FROM things WHERE id = 3", "1");
+}
+
+static void keys_of_several_columns(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = {.table = "pairs", .columns = "(v, \"B \"\"b\", a)"},
+	                                      .rows = "x\t1\t1\ny\t2\t1\nz\t1\t2\n"};
+
+	sql("DROP TABLE IF EXISTS pairs; CREATE TABLE pairs (a int, \"B \"\"b\" int, v json, PRIMARY KEY (\"B \"\"b\", a));"
+	    " ALTER TABLE pairs ALTER v TYPE text; INSERT INTO pairs VALUES (1, 1, 'x'), (2, 1, 'other')");
+	succeed(&a);
+	assert_string_equal(str_text(&a.keys), "B \"b=2, a=1;B \"b=1, a=2;");
+	assert_int_equal(a.inserted, 1);
+	expect(ALL_OF("pairs"), "(1,1,x) (1,2,y) (2,1,other)");
+}
+
+/* Not each type has an operator that compares it. */
+static void values_without_an_operator_are_compared(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = {.table = "odd", .columns = "(id, j, x, p)"},
+	                                      .rows = "1\t{\"a\": 1}\t<a/>\t(1,2)\n2\t{}\t\\N\t\\N\n"};
+
+	sql("DROP TABLE IF EXISTS odd; CREATE TABLE odd (id int PRIMARY KEY, j json, x xml, p point);"
+	    " INSERT INTO odd VALUES (1, '{\"a\": 1}', '<a/>', '(1,2)'), (2, '{\"b\": 1}', NULL, NULL)");
+	a.order.replace = true;
+	succeed(&a);
+	assert_int_equal(a.counts.differing, 1);
+	assert_string_equal(str_text(&a.keys), "id=2;");
+	expect("SELECT j::text FROM odd WHERE id = 2", "{}");
+}
+
+static void a_table_without_a_key(void **state)
+{
+	_cleanup(attempt) struct attempt none = {.order = {.table = "keyless", .columns = "(a, b)"},
+	                                         .rows = "1\tx\n2\ty\n"};
+	_cleanup(attempt) struct attempt by = {.order = {.table = "keyless", .columns = "(a, b)", .by = "a"},
+	                                       .rows = "1\tx\n2\ty\n"};
+	_cleanup(attempt) struct attempt twice = {
+	        .order = {.table = "keyless", .columns = "(a, b)", .by = "a"}, .rows = "1\tx\n2\ty\n2\tz\n"};
+	_cleanup(attempt) struct attempt null = {
+	        .order = {.table = "keyless", .columns = "(a, b)", .by = "a"}, .rows = "1\tx\n\\N\ty\n"};
+	_cleanup(attempt) struct attempt unknown = {
+	        .order = {.table = "keyless", .columns = "(a, b)", .by = "c"}, .rows = ""};
+	_cleanup(attempt) struct attempt living = {
+	        .order = {.table = "keyless", .columns = "(a, b)", .by = "a", .replace = true},
+	        .rows = "1\tx\n"};
+
+	sql("DROP TABLE IF EXISTS keyless; CREATE TABLE keyless (a int, b text); INSERT INTO keyless VALUES (1, 'x')");
+	expect_refusal(&none, EINVAL, "has no primary key");
+	expect_refusal(&twice, EINVAL, "several rows with the same values");
+	expect_refusal(&null, EINVAL, "rows without a value");
+	expect_refusal(&unknown, EINVAL, "has no column c");
+	expect("SELECT count(*) FROM keyless", "1");
+	succeed(&by);
+	assert_int_equal(by.inserted, 1);
+	expect(ALL_OF("keyless"), "(1,x) (2,y)");
+	sql("INSERT INTO keyless VALUES (1, 'again')");
+	expect_refusal(&living, EINVAL, "the living table public.keyless has several rows");
+}
+
+static void numbers_that_the_server_gives(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = {.table = "given", .columns = "(id, other, base)"},
+	                                      .rows = "1\t1\t2\n7\t9\t3\n8\t2\t4\n"};
+
+	sql("DROP TABLE IF EXISTS given; CREATE TABLE given (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, other serial,"
+	    " base int, twice int GENERATED ALWAYS AS (base * 2) STORED); INSERT INTO given (base) VALUES (2)");
+	succeed(&a);
+	assert_int_equal(a.inserted, 2);
+	expect(ALL_OF("given"), "(1,1,2,4) (7,9,3,6) (8,2,4,8)");
+	assert_string_equal(
+	        str_text(&a.sequences),
+	        "public.given_id_seq id SELECT pg_catalog.setval('public.given_id_seq', (SELECT pg_catalog.max(id) FROM public.given));"
+	        "public.given_other_seq other SELECT pg_catalog.setval('public.given_other_seq', (SELECT pg_catalog.max(other) FROM public.given));");
+	expect("SELECT last_value FROM given_id_seq", "1");
+	sql("SELECT pg_catalog.setval('public.given_id_seq', (SELECT pg_catalog.max(id) FROM public.given))");
+	expect("WITH i AS (INSERT INTO given (base) VALUES (1) RETURNING id) SELECT id FROM i", "9");
+}
+
+static void columns_that_differ(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+	_cleanup(attempt) struct attempt common = {.order = some_order, .rows = some_rows};
+	_cleanup(attempt) struct attempt none = {.order = {.table = "things", .columns = "(x, y)"},
+	                                         .rows = ""};
+
+	sql("ALTER TABLE things RENAME note TO remark; ALTER TABLE things ADD more int DEFAULT 7");
+	expect_refusal(
+	        &a, EINVAL,
+	        "the backup alone has values for note; the living table alone has remark, more: columns=common");
+	expect_refusal(&none, EINVAL, "no column of public.things");
+	common.order.common = true;
+	succeed(&common);
+	assert_string_equal(str_text(&common.left_out), "note, remark, more");
+	expect("SELECT string_agg(id || name || coalesce(remark, '-') || more, ' ' ORDER BY id) FROM things WHERE id IN (3, 4)",
+	       "3thr\\ee-7 4changedy7");
+}
+
+/* The row that is to blame is named, wherever it is among the others. */
+static void a_row_that_the_server_does_not_take(void **state)
+{
+	_cleanup(attempt) struct attempt foreign = {.order = {.table = "child", .columns = "(id, parent)"},
+	                                            .rows = "1\t1\n2\t1\n3\t9\n4\t1\n5\t8\n"};
+	_cleanup(attempt) struct attempt trigger = {.order = {.table = "child", .columns = "(id, parent)"},
+	                                            .rows = "1\t1\n13\t1\n14\t1\n"};
+	_cleanup(attempt) struct attempt replacing = {
+	        .order = {.table = "child", .columns = "(id, parent)", .replace = true},
+	        .rows = "2\t1\n20\t9\n21\t1\n"};
+
+	sql("CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1);"
+	    " CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent DEFERRABLE INITIALLY DEFERRED);"
+	    " CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+	    " 'BEGIN IF NEW.id = 13 THEN RAISE EXCEPTION ''no luck''; END IF; RETURN NEW; END';"
+	    " CREATE TRIGGER refuse BEFORE INSERT ON child FOR EACH ROW EXECUTE FUNCTION refuse()");
+	expect_refusal(&foreign, EIO, "the row with id=3: ");
+	assert_non_null(strstr(foreign.err.message, "child_parent_fkey"));
+	expect_refusal(&trigger, EIO, "the row with id=13: ");
+	assert_non_null(strstr(trigger.err.message, "no luck"));
+	expect("SELECT count(*) FROM child", "0");
+	sql("INSERT INTO child VALUES (20, 1), (21, NULL)");
+	expect_refusal(&replacing, EIO, "the row with id=20: ");
+	expect(ALL_OF("child"), "(20,1) (21,)");
+}
+
+/* Another unique column is no reason to leave a row out without a word. */
+static void another_unique_column(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+
+	sql("CREATE UNIQUE INDEX ON things (note); INSERT INTO things VALUES (9, 'taken', 'x')");
+	expect_refusal(&a, EIO, "the row with id=2: ");
+	expect("SELECT count(*) FROM things", "4");
+}
+
+static void a_row_that_does_not_fit_any_more(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+	_cleanup(attempt) struct attempt cut = {.order = some_order, .rows = "1\tone\t\\N\n2\ttwo"};
+
+	sql("ALTER TABLE things ALTER note TYPE int USING NULL");
+	expect_refusal(&a, EINVAL, "a row of the backup does not go into the columns");
+	expect_refusal(&cut, EINVAL, "a row of the backup does not go into the columns");
+	expect("SELECT count(*) FROM things", "3");
+}
+
+static void names_that_are_none(void **state)
+{
+	_cleanup(attempt) struct attempt near = {.order = {.table = "public.thingz", .columns = "(id)"},
+	                                         .rows = ""};
+	_cleanup(attempt) struct attempt view = {.order = {.table = "seen", .columns = "(id)"}, .rows = ""};
+	_cleanup(attempt) struct attempt empty = {.order = {.table = "things", .columns = "()"}, .rows = ""};
+
+	sql("CREATE OR REPLACE VIEW seen AS SELECT id FROM things");
+	expect_refusal(&near, ENOENT,
+	               "there is no table public.thingz in the database rescued; like it are public.things:");
+	expect_refusal(&view, EINVAL, "public.seen is no table");
+	expect_refusal(&empty, EINVAL, "the backup names no columns");
+}
+
+static void another_schema_and_another_encoding(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = {.table = "other.things",
+	                                                .columns = "(id, \"stra\xdf"
+	                                                           "e\")",
+	                                                .encoding = "LATIN1"},
+	                                      .rows = "1\t\xfc"
+	                                              "ber\n2\t\\N\n"};
+	_cleanup(pg_session) struct pg_session *s = NULL;
+	_cleanup(free) char *encoded = NULL, *same = NULL;
+
+	sql("CREATE SCHEMA other; CREATE TABLE other.things (id int PRIMARY KEY, \"stra\xc3\x9f"
+	    "e\" text)");
+	succeed(&a);
+	expect(ALL_OF("other.things"), "(1,\xc3\xbc"
+	                               "ber) (2,)");
+	assert_int_equal(pg_rescue_open(server_conninfo(), DATABASE, NULL, &s, &a.err), 0);
+	assert_int_equal(pg_rescue_encode(s,
+	                                  "stra\xc3\x9f"
+	                                  "e",
+	                                  "LATIN1", &encoded, &a.err),
+	                 0);
+	assert_string_equal(encoded, "stra\xdf"
+	                             "e");
+	assert_int_equal(pg_rescue_encode(s,
+	                                  "stra\xc3\x9f"
+	                                  "e",
+	                                  "UTF8", &same, &a.err),
+	                 0);
+	assert_string_equal(same, "stra\xc3\x9f"
+	                          "e");
+}
+
+/* A partitioned table takes rows of what was one of its partitions. */
+static void a_partitioned_table(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = {.table = "parted", .columns = "(id, v)"},
+	                                      .rows = "1\ta\n15\tb\n16\tc\n"};
+
+	sql("DROP TABLE IF EXISTS parted; CREATE TABLE parted (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);"
+	    " CREATE TABLE parted_0 PARTITION OF parted FOR VALUES FROM (0) TO (10);"
+	    " CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (10) TO (20); INSERT INTO parted VALUES (16, 'x')");
+	a.order.replace = true;
+	succeed(&a);
+	assert_int_equal(a.inserted, 2);
+	assert_int_equal(a.replaced, 1);
+	expect(ALL_OF("parted"), "(1,a) (15,b) (16,c)");
+}
+
+static void a_role_without_rights(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+	_cleanup(pg_session) struct pg_session *s = NULL;
+	_cleanup(pg_rescue) struct pg_rescue *x = NULL;
+	_cleanup(free) char *conninfo = mem_printf("%s options='-c role=poor'", server_conninfo());
+
+	sql("DO 'BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = ''poor'') THEN CREATE ROLE poor; END IF; END';"
+	    " GRANT SELECT ON things TO poor");
+	a.order.encoding = "";
+	assert_int_equal(pg_rescue_open(conninfo, DATABASE, NULL, &s, &a.err), 0);
+	assert_int_equal(pg_rescue_begin(s, &a.order, &x, &a.err), 0);
+	assert_int_equal(load_and_compare(&a, x), 0);
+	assert_int_equal(pg_rescue_write(x, &a.inserted, &a.replaced, &a.err), -EACCES);
+	pg_rescue_free(x);
+	x = NULL;
+	pg_session_free(s);
+	s = NULL;
+	sql("REVOKE ALL ON things FROM poor");
+	expect("SELECT count(*) FROM things", "3");
+}
+
+static void cancelled(void **state)
+{
+	struct cancel cancel;
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+	_cleanup(pg_session) struct pg_session *s = NULL;
+	_cleanup(pg_rescue) struct pg_rescue *x = NULL;
+
+	cancel_init(&cancel);
+	a.order.encoding = "";
+	assert_int_equal(pg_rescue_open(server_conninfo(), DATABASE, &cancel, &s, &a.err), 0);
+	assert_int_equal(pg_rescue_begin(s, &a.order, &x, &a.err), 0);
+	assert_int_equal(load_and_compare(&a, x), 0);
+	cancel_set(&cancel);
+	assert_int_equal(pg_rescue_write(x, &a.inserted, &a.replaced, &a.err), -ECANCELED);
+	x = pg_rescue_free(x);
+	s = pg_session_free(s);
+	cancel_finish(&cancel);
+	expect("SELECT count(*) FROM things", "3");
+}
+
+static int make_database(void **state)
+{
+	server_database(DATABASE);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup(what_is_missing_is_inserted_and_nothing_else, reset),
+	        cmocka_unit_test_setup(a_plan_changes_nothing, reset),
+	        cmocka_unit_test_setup(what_differs_is_replaced_when_that_is_wanted, reset),
+	        cmocka_unit_test_setup(a_condition_is_no_way_to_run_anything_else, reset),
+	        cmocka_unit_test_setup(the_table_is_called_by_its_name_in_a_condition, reset),
+	        cmocka_unit_test_setup(keys_of_several_columns, reset),
+	        cmocka_unit_test_setup(values_without_an_operator_are_compared, reset),
+	        cmocka_unit_test_setup(a_table_without_a_key, reset),
+	        cmocka_unit_test_setup(numbers_that_the_server_gives, reset),
+	        cmocka_unit_test_setup(columns_that_differ, reset),
+	        cmocka_unit_test_setup(a_row_that_the_server_does_not_take, reset),
+	        cmocka_unit_test_setup(another_unique_column, reset),
+	        cmocka_unit_test_setup(a_row_that_does_not_fit_any_more, reset),
+	        cmocka_unit_test_setup(names_that_are_none, reset),
+	        cmocka_unit_test_setup(another_schema_and_another_encoding, reset),
+	        cmocka_unit_test_setup(a_partitioned_table, reset),
+	        cmocka_unit_test_setup(a_role_without_rights, reset),
+	        cmocka_unit_test_setup(cancelled, reset),
+	};
+
+	return cmocka_run_group_tests(tests, make_database, NULL);
+}
