@@ -32,8 +32,9 @@ struct version {
 	bool is_there;
 	struct rows rows;
 	bool has_hash;
-	char *since, *until;    /* when the oldest and the newest backup that has it began; heap; NULL: there is no version at hand */
-	char *path;             /* of the oldest; heap */
+	char *since,
+	        *until; /* when the oldest and the newest backup that has it began; heap; NULL: there is no version at hand */
+	char *path; /* of the oldest; heap */
 	uint64_t backups;
 };
 
@@ -48,6 +49,7 @@ struct log {
 	size_t place_count;
 	bool json;
 	FILE *list; /* of versions, as JSON */
+	struct use_versions seen;
 	struct version at_hand;
 	char *name, *nearest; /* heap */
 	uint64_t versions, counted, uncounted, unreadable;
@@ -237,9 +239,8 @@ static int add_place(struct log *l, const struct json *backup, struct error *err
 		        err, ERROR_USAGE, EINVAL,
 		        "there are backups of more than %d databases: name the one that is meant as JOB/DATABASE",
 		        PLACES_MOST);
-	l->places[l->place_count++] =
-	        (struct place){.job = mem_strdup(json_get_string(backup, "job")),
-	                       .target = mem_strdup(json_get_string(backup, "target"))};
+	l->places[l->place_count++] = (struct place){.job = mem_strdup(json_get_string(backup, "job")),
+	                                             .target = mem_strdup(json_get_string(backup, "target"))};
 	return 0;
 }
 
@@ -286,11 +287,12 @@ static int choose_having(struct log *l, struct error *err)
 		return 0;
 	}
 	append_places(l, having > 0, &names);
-	return error_set(err, ERROR_USAGE, EINVAL,
-	                 having > 0
-	                         ? "%.120s is in several databases: name the one that is meant: %.800s"
-	                         : "the newest backups have no table %.120s; to see an older one name the database: %.800s",
-	                 l->table, str_text(&names));
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        having > 0
+	                ? "%.120s is in several databases: name the one that is meant: %.800s"
+	                : "the newest backups have no table %.120s; to see an older one name the database: %.800s",
+	        l->table, str_text(&names));
 }
 
 static int choose_place(struct log *l, struct error *err)
@@ -312,14 +314,6 @@ static int choose_place(struct log *l, struct error *err)
 }
 
 /* Versions. */
-
-static bool is_same_version(const struct version *v, const struct use_counted *found)
-{
-	if (!v->is_there || !found->is_there)
-		return v->is_there == found->is_there;
-	return v->rows.count == found->rows.count && v->rows.bytes == found->rows.bytes &&
-	       v->has_hash == found->has_hash && v->rows.hash == found->rows.hash;
-}
 
 static void print_version(const struct log *l, const struct version *v, const struct use_counted *older)
 {
@@ -379,12 +373,13 @@ static void tell_version(struct log *l, const struct use_counted *older)
 	version_finish(&l->at_hand);
 }
 
-static void take_log_version(struct log *l, const struct json *backup, const struct use_counted *found)
+static void take_log_version(struct log *l, const struct json *backup, const struct use_counted *found,
+                             bool is_other)
 {
 	const char *started = str_or_empty(json_get_string(backup, "started"));
 	struct version *v = &l->at_hand;
 
-	if (v->since && !is_same_version(v, found))
+	if (is_other)
 		tell_version(l, found);
 	if (!v->since) {
 		v->is_there = found->is_there;
@@ -409,12 +404,12 @@ static int count_unread(struct log *l, int r, const struct error *why)
 	return 0;
 }
 
-/* One of less than its job asks for says nothing about a table that it has not. */
 static int take_backup(struct log *l, const struct json *backup, struct error *err)
 {
 	_cleanup(use_counting) struct use_counting *c = use_counting_new(l->table);
 	struct use_counted found = {0};
 	struct error why = {0};
+	enum use_version version;
 	bool partial = false;
 	int r = read_counts(l, c, str_or_empty(json_get_string(backup, "path")), &found, &why);
 
@@ -424,14 +419,16 @@ static int take_backup(struct log *l, const struct json *backup, struct error *e
 	}
 	if (r < 0)
 		return count_unread(l, r, &why);
-	if (!found.is_there && json_get_bool(backup, "partial", &partial) && partial)
+	(void)json_get_bool(backup, "partial", &partial);
+	version = use_versions_take(&l->seen, &found, partial);
+	if (version == USE_VERSION_SILENT)
 		return 0;
 	l->counted++;
 	if (found.name && !l->name)
 		l->name = mem_strdup(found.name);
 	if (found.nearest && !l->nearest)
 		l->nearest = mem_strdup(found.nearest);
-	take_log_version(l, backup, &found);
+	take_log_version(l, backup, &found, version == USE_VERSION_OTHER);
 	return 0;
 }
 
@@ -446,7 +443,8 @@ static void print_end(const struct log *l)
 	printf(": %" PRIu64 " version%s in %" PRIu64 " backup%s\n", l->versions, l->versions == 1 ? "" : "s",
 	       l->counted, l->counted == 1 ? "" : "s");
 	if (l->uncounted > 0)
-		printf("%" PRIu64 " more backups say nothing of it: nothing was counted of them (plain SQL), or it cannot be read\n",
+		printf("%" PRIu64
+		       " more backups say nothing of it: nothing was counted of them (plain SQL), or it cannot be read\n",
 		       l->uncounted);
 }
 
@@ -481,7 +479,8 @@ static int refuse_log(const struct log *l)
 		        "of no backup of %s/%s the tables were counted: dumps of plain SQL have no .tables.csv; those of format=custom and directory have one",
 		        l->job, str_or_empty(l->target));
 	return cli_usage("no backup of %s/%s has a table %s%s%s%s", l->job, str_or_empty(l->target), l->table,
-	                 l->nearest ? ": did you mean " : "", str_or_empty(l->nearest), l->nearest ? "?" : "");
+	                 l->nearest ? ": did you mean " : "", str_or_empty(l->nearest),
+	                 l->nearest ? "?" : "");
 }
 
 /* What was never there has no versions: its only one is that it is not. */
