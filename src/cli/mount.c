@@ -121,7 +121,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	if (r == 0)
 		r = start_notices(d, err);
 	if (r == 0)
-		r = inside_new(&(struct inside_options){.ctx = &d->engine.make, .reader = d->reader}, &d->inside, err);
+		r = inside_new(&(struct inside_options){.ctx = &d->engine.make, .reader = d->reader},
+		               &d->inside, err);
 	if (r < 0)
 		return r;
 	context = (struct fs_context){
@@ -131,6 +132,7 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .reader = d->reader,
 	        .cache = d->cache,
 	        .inside = d->inside,
+	        .make = &d->engine.make,
 	        .troubles = d->troubles,
 	        .records = d->engine.records,
 	        .copies = d->engine.copies,
