@@ -14,6 +14,7 @@
 struct catalog;
 struct fs;
 struct inside;
+struct make_context;
 struct notify;
 
 struct fs_context {              /* all borrowed */
@@ -23,6 +24,8 @@ struct fs_context {              /* all borrowed */
 	struct reader *reader;
 	struct inside
 	        *inside; /* looks into dumps, for inside/; NULL: nothing can be seen there but their names */
+	const struct make_context
+	        *make;       /* what reads the counts of tables, for history/; NULL: nothing does */
 	struct cache *cache; /* of @reader; deleted backups leave it; NULL: there is none */
 	struct report_troubles *troubles;
 	struct records

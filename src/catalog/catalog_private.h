@@ -25,6 +25,7 @@
  *   notices.c, receivers.c what was told, and what waits to be told
  *   entries.c, sums.c      the tree as it is read
  *   inside.c               what was looked into
+ *   history.c              what was counted of tables whose versions were looked at
  *   overview.c             few facts of many rows
  *
  *   connection.c           one connection to SQLite
@@ -118,6 +119,8 @@ int proofs_forget_gone(struct connection *c);
 /** inside_forget() - of an artifact that is gone; inside_forget_gone() - at the end of a rebuild: of those that are. */
 int inside_forget(struct connection *c, uint64_t artifact_ino);
 int inside_forget_gone(struct connection *c);
+/** history_forget_gone() - at the end of a rebuild: of directories and artifacts that are gone. */
+int history_forget_gone(struct connection *c);
 /** known_copy() - the same as known_keep(), of the attached catalog `source`. */
 int known_copy(struct connection *c);
 /** run_rebuild() - add what is not known of an artifact's run. */

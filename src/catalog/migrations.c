@@ -746,5 +746,29 @@ const char *const migrations[] = {
         ") STRICT, WITHOUT ROWID;"
         "CREATE TRIGGER inside_size_forgotten AFTER DELETE ON inside_dump BEGIN"
         " DELETE FROM inside_size WHERE number = OLD.number; END;",
+
+        /* Tables whose versions somebody looked at, and what was counted of them in each dump of their directory:
+         * keepfs/catalog/history.h. */
+        "CREATE TABLE history_table ("
+        " number INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " ino INTEGER NOT NULL UNIQUE,"
+        " directory_ino INTEGER NOT NULL,"
+        " name TEXT NOT NULL,"                /* of its directory in the mount */
+        " counted INTEGER NOT NULL DEFAULT 0" /* in which order tables were counted; 0: it was not */
+        ") STRICT;"
+        "CREATE INDEX history_table_counted ON history_table (counted) WHERE counted > 0;"
+        "CREATE TABLE history_count ("
+        " ino INTEGER PRIMARY KEY," /* of the link to this version */
+        " number INTEGER NOT NULL," /* of the table */
+        " artifact_ino INTEGER NOT NULL,"
+        " finished_at_us INTEGER NOT NULL," /* so that another dump of that name has none of it */
+        " state INTEGER NOT NULL,"          /* enum catalog_history_state */
+        " rows INTEGER NOT NULL,"
+        " bytes INTEGER NOT NULL,"
+        " hash INTEGER NOT NULL"
+        ") STRICT;"
+        "CREATE UNIQUE INDEX history_count_number ON history_count (number, artifact_ino);"
+        "CREATE TRIGGER history_count_forgotten AFTER DELETE ON history_table BEGIN"
+        " DELETE FROM history_count WHERE number = OLD.number; END;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

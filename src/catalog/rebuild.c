@@ -76,5 +76,7 @@ int catalog_end_rebuild(struct catalog *c, bool commit, struct error *err)
 		r = proofs_forget_gone(writer);
 	if (r == 0)
 		r = inside_forget_gone(writer);
+	if (r == 0)
+		r = history_forget_gone(writer);
 	return write_end(c, r, err);
 }

@@ -49,6 +49,7 @@ struct log {
 	size_t place_count;
 	bool json;
 	FILE *list; /* of versions, as JSON */
+	struct use_versions seen;
 	struct version at_hand;
 	char *name, *nearest; /* heap */
 	uint64_t versions, counted, uncounted, unreadable;
@@ -314,14 +315,6 @@ static int choose_place(struct log *l, struct error *err)
 
 /* Versions. */
 
-static bool is_same_version(const struct version *v, const struct use_counted *found)
-{
-	if (!v->is_there || !found->is_there)
-		return v->is_there == found->is_there;
-	return v->rows.count == found->rows.count && v->rows.bytes == found->rows.bytes &&
-	       v->has_hash == found->has_hash && v->rows.hash == found->rows.hash;
-}
-
 static void print_version(const struct log *l, const struct version *v, const struct use_counted *older)
 {
 	char rows[24] = "-", change[24] = "", bytes[16] = "-";
@@ -380,12 +373,13 @@ static void tell_version(struct log *l, const struct use_counted *older)
 	version_finish(&l->at_hand);
 }
 
-static void take_log_version(struct log *l, const struct json *backup, const struct use_counted *found)
+static void take_log_version(struct log *l, const struct json *backup, const struct use_counted *found,
+                             bool is_other)
 {
 	const char *started = str_or_empty(json_get_string(backup, "started"));
 	struct version *v = &l->at_hand;
 
-	if (v->since && !is_same_version(v, found))
+	if (is_other)
 		tell_version(l, found);
 	if (!v->since) {
 		v->is_there = found->is_there;
@@ -410,12 +404,12 @@ static int count_unread(struct log *l, int r, const struct error *why)
 	return 0;
 }
 
-/* One of less than its job asks for says nothing about a table that it has not. */
 static int take_backup(struct log *l, const struct json *backup, struct error *err)
 {
 	_cleanup(use_counting) struct use_counting *c = use_counting_new(l->table);
 	struct use_counted found = {0};
 	struct error why = {0};
+	enum use_version version;
 	bool partial = false;
 	int r = read_log_counts(l, c, str_or_empty(json_get_string(backup, "path")), &found, &why);
 
@@ -425,14 +419,16 @@ static int take_backup(struct log *l, const struct json *backup, struct error *e
 	}
 	if (r < 0)
 		return count_unread(l, r, &why);
-	if (!found.is_there && json_get_bool(backup, "partial", &partial) && partial)
+	(void)json_get_bool(backup, "partial", &partial);
+	version = use_versions_take(&l->seen, &found, partial);
+	if (version == USE_VERSION_SILENT)
 		return 0;
 	l->counted++;
 	if (found.name && !l->name)
 		l->name = mem_strdup(found.name);
 	if (found.nearest && !l->nearest)
 		l->nearest = mem_strdup(found.nearest);
-	take_log_version(l, backup, &found);
+	take_log_version(l, backup, &found, version == USE_VERSION_OTHER);
 	return 0;
 }
 

@@ -132,6 +132,7 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .reader = d->reader,
 	        .cache = d->cache,
 	        .inside = d->inside,
+	        .make = &d->engine.make,
 	        .troubles = d->troubles,
 	        .records = d->engine.records,
 	        .copies = d->engine.copies,

@@ -152,8 +152,8 @@ static int mirror_lookup(struct fs *fs, const struct node *directory, const char
 	return r;
 }
 
-/* 1: the page is full. */
-static int list_mirrors(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+int mirror_list_directories(struct fs *fs, const struct node *directory, off_t after, struct listing *l,
+                            void (*node_of)(const struct catalog_entry *entry, struct node *ret))
 {
 	_cleanup(free) struct catalog_entry *page = mem_array(PAGE_ENTRIES, sizeof(*page));
 	int64_t sequence = after >= OFFSET_NUMBERED ? after - OFFSET_NUMBERED : -1;
@@ -166,7 +166,7 @@ static int list_mirrors(struct fs *fs, const struct node *directory, off_t after
 			struct node node;
 
 			sequence = page[i].sequence;
-			node_of_mirror(&page[i], &node);
+			node_of(&page[i], &node);
 			if (!listing_add(l, page[i].name, &node, OFFSET_NUMBERED + sequence))
 				return 1;
 		}
@@ -198,7 +198,7 @@ static int list_dumps(struct fs *fs, const struct node *directory, off_t after, 
 
 static int mirror_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
-	int r = list_mirrors(fs, directory, after, l);
+	int r = mirror_list_directories(fs, directory, after, l, node_of_mirror);
 
 	return r == 0 ? list_dumps(fs, directory, after, l) : r < 0 ? r : 0;
 }

@@ -53,6 +53,10 @@ int inside_failed(struct fs *fs, const struct node *node, char *path, int r, con
 char *inside_path_of(struct fs *fs, const struct node *node);
 /** inside_dir_mode() - of the directories of a dump, less for secrets. */
 mode_t inside_dir_mode(struct fs *fs, const struct node *node);
+/** mirror_list_directories() - the directories of backups/ in the one that @directory mirrors; @node_of: what each is shown as. Return: 0; 1: the page is
+ * full; negative errno. */
+int mirror_list_directories(struct fs *fs, const struct node *directory, off_t after, struct listing *l,
+                            void (*node_of)(const struct catalog_entry *entry, struct node *ret));
 /** inside_why_kept() - slot. */
 char *inside_why_kept(struct fs *fs, const struct node *directory, const struct node *node, const char *name,
                       char **ret_path);
@@ -64,6 +68,12 @@ int inside_bytes(struct fs *fs, const struct node *node, struct inside_dump *dum
                  struct error *err);
 /** inside_file_name() - the name of a file of tables/ or blobs/. */
 int inside_file_name(struct inside_dump *dump, const struct node *node, char ret[static NAME_MAX_BYTES]);
+/** inside_table_file() - the name of a table's file with its rows in tables/, with ".tsv". */
+#define ROWS_SUFFIX ".tsv"
+void inside_table_file(struct inside_dump *dump, const struct inside_table *table,
+                       char ret[static NAME_MAX_BYTES]);
+/** inside_has_file() - does tables/ of a dump have @file, "public.orders.tsv"? 1; 0; negative errno. */
+int inside_has_file(struct inside_dump *dump, const char *file, struct cancel *cancel, struct error *err);
 /** dump_text_list(), dump_text_child() - the texts in the directory of a dump. False: the page is full. */
 bool dump_text_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l);
 int dump_text_child(const struct node *directory, const char *name, struct node *ret);

@@ -24,7 +24,7 @@ static const struct shown {
 	enum inside_kind kind;
 	const char *suffix;
 } shown_as[] = {
-        {INSIDE_TSV, ".tsv"},
+        {INSIDE_TSV, ROWS_SUFFIX},
         {INSIDE_CSV, ".csv"},
 };
 #define SHOWN_MAX 4 /* offsets leave room for so many */
@@ -172,6 +172,21 @@ static const struct shown *shown_by(const char *name)
 		if (str_ends(name, shown_as[i].suffix))
 			return &shown_as[i];
 	return NULL;
+}
+
+void inside_table_file(struct inside_dump *dump, const struct inside_table *table,
+                       char ret[static NAME_MAX_BYTES])
+{
+	format_name(dump, table, ROWS_SUFFIX, ret);
+}
+
+int inside_has_file(struct inside_dump *dump, const char *file, struct cancel *cancel, struct error *err)
+{
+	_cleanup(inside_table) struct inside_table table = {0};
+	int r = str_ends(file, ROWS_SUFFIX) ? find_cut_table(dump, shown_by(file), file, cancel, &table, err)
+	                                    : -ENOENT;
+
+	return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }
 
 static int tables_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)

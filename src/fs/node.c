@@ -18,6 +18,7 @@
 #define BIT_RUN       (UINT64_C(1) << 60)
 #define BIT_DRILL     (UINT64_C(1) << 59) /* with BIT_RUN */
 #define BIT_INSIDE    (UINT64_C(1) << 59) /* without it */
+#define BITS_HISTORY  (UINT64_C(7) << 58) /* runs and drills have no such numbers */
 #define BITS_MADE_UP  UINT64_C(3)
 #define BIT_SUMS      UINT64_C(2)
 #define RUN_SHIFT     3
@@ -92,6 +93,8 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 		return ino & BIT_ARTIFACT ? catalog_load(fs, ino, ret) : load_directory(fs, ino, ret);
 	if (ino & BIT_ARTIFACT)
 		return latest_load(fs, ino | BIT_CATALOG, ret);
+	if ((ino & BITS_HISTORY) == BITS_HISTORY)
+		return history_load(fs, ino, ret);
 	if (ino & BIT_RUN && ino & BIT_DRILL)
 		return drill_load(fs, (int64_t)((ino & ~(BIT_RUN | BIT_DRILL)) >> 1), ino & 1, ret);
 	if (ino & BIT_RUN)

@@ -19,6 +19,9 @@
  *                                   it when somebody first looks into it (keepfs/catalog/inside.h), and gives
  *                                   to no other one; the part is the number of a table, an oid, or a fixed one
  *
+ *   bits 60, 59 and 58, hash        what is in history/: bit 56 what mirrors a directory of backups/, without the five lowest bits of its hash; bit 57 a
+ *                                   link, else the directory of a table: both are found in the catalog (keepfs/catalog/history.h)
+ *
  *   bit 63 alone, tier << 59, hash   what is in tiers/: bit 58 a directory; else the link to an artifact. The hash is that of
  *                                   what it shows in backups/, without its three lowest bits (tiers.c)
  *
@@ -53,11 +56,13 @@ struct node_class;
 #define INO_TIERS   UINT64_C(10)
 #define INO_DRILLS  UINT64_C(11)
 #define INO_INSIDE  UINT64_C(12)
+#define INO_HISTORY UINT64_C(13)
 #define INO_FIXED   UINT64_C(16) /* + the number of a file in status/ or control/ */
 
-#define LINKS_NAME  "links"
-#define SUMS_NAME   "SHA256SUMS"
-#define INSIDE_NAME "inside"
+#define LINKS_NAME   "links"
+#define SUMS_NAME    "SHA256SUMS"
+#define INSIDE_NAME  "inside"
+#define HISTORY_NAME "history"
 
 #define NODE_TARGET_BYTES 1024 /* of a symbolic link, with its NUL */
 
@@ -165,6 +170,8 @@ extern const struct node_class class_inside_dump;                               
 extern const struct node_class class_inside_tables, class_inside_table;               /* inside_tables.c */
 extern const struct node_class class_inside_blobs, class_inside_blob;                 /* inside_tables.c */
 extern const struct node_class class_inside_text;                                     /* inside_texts.c */
+extern const struct node_class class_history, class_history_directory;                /* history.c */
+extern const struct node_class class_history_table, class_history_link;               /* history_table.c */
 extern const struct node_class class_links, class_link;                               /* link.c */
 extern const struct node_class class_jobs, class_run, class_run_text;                 /* jobs.c */
 extern const struct node_class class_text;                                            /* text.c */
@@ -205,6 +212,7 @@ int latest_load(struct fs *fs, uint64_t artifact_ino, struct node *ret);      /*
 int sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret);       /* generated.c */
 int tier_load(struct fs *fs, uint64_t ino, struct node *ret);                 /* tiers.c */
 int inside_load(struct fs *fs, uint64_t ino, struct node *ret);               /* inside.c */
+int history_load(struct fs *fs, uint64_t ino, struct node *ret);              /* history.c */
 
 /** root_load() - a root, or (@links) what mirrors it in links/. */
 int root_load(struct fs *fs, const struct tree_root *root, bool links, struct node *ret);

@@ -27,6 +27,7 @@ static const struct fixed_directory {
         {INO_TIERS, "tiers", &class_tiers, NULL},
         {INO_DRILLS, "drills", &class_drills, NULL},
         {INO_INSIDE, INSIDE_NAME, &class_inside, NULL},
+        {INO_HISTORY, HISTORY_NAME, &class_history, NULL},
 };
 
 static void node_of_directory(const struct fixed_directory *directory, struct node *ret)

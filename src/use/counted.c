@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <keepfs/use/counted.h>
 
-#include <keepfs/inside/backup.h>
 #include "table_names.h"
-#include "words.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/codec/table_name.h>
 #include <keepfs/codec/tables_csv.h>
 
 #include <errno.h>
@@ -18,7 +17,8 @@ struct counted_line {
 };
 
 struct use_counting {
-	const char *table;
+	const char *table; /* NULL: @file */
+	const char *file;
 	struct tables_csv *csv;
 	struct table_names names;
 	uint32_t lines;
@@ -36,6 +36,18 @@ static void add_counted_line(struct counted_line *to, const char *name, const st
 	to->rows.count += line->rows.count;
 	to->rows.bytes += line->rows.bytes;
 	to->rows.hash += line->rows.hash;
+}
+
+/* The names of files tell all tables apart, as "schema.table" does not. */
+static int take_line_of_file(void *arg, const struct tables_csv_line *line, struct error *err)
+{
+	struct use_counting *c = arg;
+	char file[NAME_MAX_BYTES];
+
+	table_name_format(line->schema, line->table, ".tsv", file);
+	if (line->has_hash && str_equal(file, c->file))
+		add_counted_line(&c->exact, file, line);
+	return 0;
 }
 
 static int take_counted_line(void *arg, const struct tables_csv_line *line, struct error *err)
@@ -58,6 +70,15 @@ struct use_counting *use_counting_new(const char *table)
 	c->table = table;
 	c->names.word = table;
 	c->csv = tables_csv_new(take_counted_line, c);
+	return c;
+}
+
+struct use_counting *use_counting_new_named(const char *file)
+{
+	struct use_counting *c = mem_alloc(sizeof(*c));
+
+	c->file = file;
+	c->csv = tables_csv_new(take_line_of_file, c);
 	return c;
 }
 
@@ -96,26 +117,23 @@ struct use_counting *use_counting_free(struct use_counting *c)
 	return NULL;
 }
 
-static int feed_counting(void *arg, const void *data, size_t len, struct error *err)
+static bool is_same_version(const struct use_versions *v, const struct use_counted *found)
 {
-	return use_counting_feed(arg, data, len, err);
+	if (!v->is_there || !found->is_there)
+		return v->is_there == found->is_there;
+	return v->rows.count == found->rows.count && v->rows.bytes == found->rows.bytes &&
+	       v->has_hash == found->has_hash && v->rows.hash == found->rows.hash;
 }
 
-int use_counting_read(struct use_counting *c, const struct make_context *ctx, const char *path,
-                      struct cancel *cancel, struct error *err)
+enum use_version use_versions_take(struct use_versions *v, const struct use_counted *found, bool is_partial)
 {
-	_cleanup(backup) struct backup b = {.ctx = ctx, .cancel = cancel};
-	const struct backup_out out = {.write = feed_counting, .arg = c};
-	struct catalog_entry entry, file;
-	int r = words_find_backup(ctx->repository->catalog, path, &entry);
-
-	if (r == 0)
-		r = backup_open(&b, entry.ino, err);
-	if (r == 0)
-		r = backup_find(&b, "tables.csv", &file);
-	if (r == -ENOENT)
-		return error_set(err, ERROR_NOT_FOUND, ENOENT, "%s has no .tables.csv", path);
-	if (r < 0)
-		return error_system(err, -r, "the catalog cannot be read");
-	return backup_read(&b, &file, &out, err);
+	if (!found->is_there && is_partial)
+		return USE_VERSION_SILENT;
+	if (v->has_begun && is_same_version(v, found))
+		return USE_VERSION_SAME;
+	*v = (struct use_versions){.has_begun = true,
+	                           .is_there = found->is_there,
+	                           .has_hash = found->has_hash,
+	                           .rows = found->rows};
+	return USE_VERSION_OTHER;
 }

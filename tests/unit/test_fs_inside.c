@@ -12,6 +12,7 @@
 #include <keepfs/catalog/inside.h>
 #include <keepfs/codec/table_name.h>
 #include <keepfs/inside.h>
+#include <keepfs/use/counted.h>
 
 #define STEM        "20261120T020000Z"
 #define DUMP_DIR    "inside/full/" STEM
@@ -215,6 +216,13 @@ const char *inside_encoding(const struct inside_dump *d)
 	return "UTF8";
 }
 
+/* Of history/, whose counts are those of another test. */
+int use_counting_read(struct use_counting *c, const struct make_context *ctx, const char *path,
+                      struct cancel *cancel, struct error *err)
+{
+	return error_set(err, ERROR_UNAVAILABLE, EIO, "made up: the store does not answer");
+}
+
 static int set_up_inside(void **state)
 {
 	struct fixture *f;
@@ -388,6 +396,37 @@ static void many_tables_are_listed_by_pages(void **state)
 	assert_string_equal(at, "");
 	assert_int_equal(find(f, DUMP_DIR "/tables/many.t99999.tsv", &node), 0);
 	assert_int_equal(find(f, DUMP_DIR "/tables/many.t100001.tsv", &node), -ENOENT);
+}
+
+/* history/ has the tables of the newest whole dump of which tables were counted. */
+static void history_lists_the_tables_of_the_newest(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *listed = NULL, *many = NULL;
+	struct node node;
+	const char *at;
+
+	listed = list(f, "history/full", 4096, true);
+	assert_true(str_starts(
+	        listed,
+	        "./ ../ public.orders/ public.a%2Fb/ a%2Eb.c/ public.%2Ehidden/ public.Größe \"x\"%0A/ "));
+	assert_int_equal(find(f, "history/full/public.orders", &node), 0);
+	assert_int_equal(find(f, "history/full/a%2Eb.c", &node), 0);
+	lib.tables = MANY_TABLES;
+	many = list(f, "history/full", 32768, false);
+	at = strstr(many, "many.t7/ ");
+	for (uint32_t number = ARRAY_SIZE(names) + 1; number <= MANY_TABLES; number++) {
+		char name[64];
+		int len = snprintf(name, sizeof(name), "many.t%u/ ", number);
+
+		if (strncmp(at, name, (size_t)len) != 0)
+			fail_msg("%s is not there", name);
+		at += len;
+	}
+	assert_string_equal(at, "");
+	lib.open_result = -EBADMSG;
+	lib.error = ERROR_CORRUPT;
+	assert_int_equal(find(f, "history/full/public.orders", &node), -EIO);
 }
 
 static void what_is_not_known_is_measured_once(void **state)
@@ -785,6 +824,7 @@ int main(void)
 	        TEST(tables_have_names),
 	        TEST(a_table_that_is_there_twice),
 	        TEST(many_tables_are_listed_by_pages),
+	        TEST(history_lists_the_tables_of_the_newest),
 	        TEST(what_is_not_known_is_measured_once),
 	        TEST(rows_are_read_at_any_place),
 	        TEST(a_large_object_is_read),

@@ -127,7 +127,7 @@ static void files_keep_their_numbers(void **state)
 		assert_int_equal(node_load(f->fs, known[i].ino, &node), 0);
 		assert_int_equal(node.ino, known[i].ino);
 	}
-	assert_lists(f, "", "./ ../ backups/ jobs/ status/ control/ links/ tiers/ drills/ inside/ ");
+	assert_lists(f, "", "./ ../ backups/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ ");
 	assert_lists(f, "status",
 	             "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "
 	             "metrics.prom schedule retention dashboard.html schedule.json backups.jsonl recovery ");
@@ -254,6 +254,10 @@ static const struct node_class *const classes[] = {
         &class_tier,
         &class_tier_directory,
         &class_tier_link,
+        &class_history,
+        &class_history_directory,
+        &class_history_table,
+        &class_history_link,
         &class_jobs,
         &class_run,
         &class_run_text,
