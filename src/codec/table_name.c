@@ -16,7 +16,7 @@
 #define ESCAPE_BYTES   3    /* "%2E" */
 #define NOTHING        "%-" /* a file has to have a name, whatever a dump says */
 
-static bool is_escaped(unsigned char c)
+static bool is_written_escaped(unsigned char c)
 {
 	return c < ' ' || c == 0x7f || c == '/' || c == '%' || c == '.';
 }
@@ -26,7 +26,7 @@ static void append_escaped(struct str *out, const char *text)
 	for (; *text; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		if (is_escaped(c))
+		if (is_written_escaped(c))
 			str_appendf(out, "%%%02X", c);
 		else
 			str_append_char(out, *text);
@@ -75,7 +75,7 @@ void table_name_format(const char *schema, const char *table, const char *suffix
 	str_copy(ret, NAME_MAX_BYTES, str_text(&name));
 }
 
-static int hex_digit(char c)
+static int name_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -85,10 +85,10 @@ static int hex_digit(char c)
 /* The byte that is escaped at @at; -1: none is, or one that is never escaped. */
 static int escaped_byte(const char *at)
 {
-	int high = hex_digit(at[1]), low = high < 0 ? -1 : hex_digit(at[2]);
+	int high = name_hex_digit(at[1]), low = high < 0 ? -1 : name_hex_digit(at[2]);
 	int byte = low < 0 ? -1 : high << 4 | low;
 
-	return byte > 0 && is_escaped((unsigned char)byte) ? byte : -1;
+	return byte > 0 && is_written_escaped((unsigned char)byte) ? byte : -1;
 }
 
 /* One of the two, @len bytes of the name, into @out. */
@@ -102,7 +102,7 @@ static int unescape(const char *text, size_t len, struct str *out)
 			if (byte < 0)
 				return -EINVAL;
 			at += ESCAPE_BYTES - 1;
-		} else if (is_escaped((unsigned char)*at)) {
+		} else if (is_written_escaped((unsigned char)*at)) {
 			return -EINVAL;
 		}
 		str_append_char(out, (char)byte);
@@ -119,7 +119,7 @@ static bool is_cut(const char *name, size_t len)
 		return false;
 	hash = mark + strlen(CUT_MARK);
 	for (int i = 0; i < HASH_HEX_BYTES; i++)
-		if (hex_digit(hash[i]) < 0)
+		if (name_hex_digit(hash[i]) < 0)
 			return false;
 	return true;
 }

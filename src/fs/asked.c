@@ -12,7 +12,7 @@ struct asked_later {
 	struct asked asked;
 };
 
-static void give_answer(fuse_req_t req, int r, const struct answer *answer)
+static void give_asked_answer(fuse_req_t req, int r, const struct answer *answer)
 {
 	if (r < 0)
 		fuse_reply_err(req, -r);
@@ -31,7 +31,7 @@ static void make_answer(void *arg)
 	int r = al->asked.make(al->later.fs, &al->node, &al->asked, &answer);
 
 	if (later_claim(&al->later))
-		give_answer(al->later.pending.req, r == -ECANCELED ? -EINTR : r, &answer);
+		give_asked_answer(al->later.pending.req, r == -ECANCELED ? -EINTR : r, &answer);
 	later_end(&al->later);
 	free(answer.bytes);
 	free(al);
@@ -64,6 +64,6 @@ void answer_asked(fuse_req_t req, const struct asked *a)
 	}
 	if (r == 0)
 		r = a->make(fs, &node, a, &answer);
-	give_answer(req, r, &answer);
+	give_asked_answer(req, r, &answer);
 	free(answer.bytes);
 }

@@ -153,7 +153,7 @@ static int mirror_lookup(struct fs *fs, const struct node *directory, const char
 }
 
 /* 1: the page is full. */
-static int list_directories(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+static int list_mirrors(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
 	_cleanup(free) struct catalog_entry *page = mem_array(PAGE_ENTRIES, sizeof(*page));
 	int64_t sequence = after >= OFFSET_NUMBERED ? after - OFFSET_NUMBERED : -1;
@@ -198,7 +198,7 @@ static int list_dumps(struct fs *fs, const struct node *directory, off_t after, 
 
 static int mirror_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
-	int r = list_directories(fs, directory, after, l);
+	int r = list_mirrors(fs, directory, after, l);
 
 	return r == 0 ? list_dumps(fs, directory, after, l) : r < 0 ? r : 0;
 }

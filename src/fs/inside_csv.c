@@ -55,7 +55,7 @@ static void drop(struct inside_csv *c, uint64_t bytes)
 	c->out_at += len;
 }
 
-static size_t smaller(uint64_t a, size_t b)
+static size_t smaller_size(uint64_t a, size_t b)
 {
 	return a < b ? (size_t)a : b;
 }
@@ -63,11 +63,11 @@ static size_t smaller(uint64_t a, size_t b)
 static int take_csv(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct inside_csv *c = arg;
-	size_t heading = smaller(c->heading_left, len), before = 0;
+	size_t heading = smaller_size(c->heading_left, len), before = 0;
 
 	c->heading_left -= heading;
 	if (c->out.len == 0 && c->out_at < c->wanted)
-		before = smaller(c->wanted - c->out_at, len - heading);
+		before = smaller_size(c->wanted - c->out_at, len - heading);
 	c->out_at += before;
 	if (len > heading + before)
 		str_append_bytes(&c->out, (const char *)data + heading + before, len - heading - before);
@@ -201,7 +201,7 @@ ssize_t inside_csv_pread(struct inside_csv *c, struct cancel *cancel, void *buf,
 	}
 	if (c->out_at != offset)
 		return 0;
-	got = smaller(c->out.len, len);
+	got = smaller_size(c->out.len, len);
 	if (got > 0) {
 		memcpy(buf, c->out.data, got);
 		drop(c, got);

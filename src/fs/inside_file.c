@@ -44,7 +44,7 @@ struct inside_file {
 	uint64_t requests, read_bytes, failures; /* lock */
 };
 
-static void note_reading(void *arg)
+static void note_rows_reading(void *arg)
 {
 	struct inside_file *f = arg;
 	char detail[160];
@@ -71,13 +71,13 @@ static void unref_file(struct inside_file *f)
 	if (atomic_fetch_sub(&f->refs, 1) != 1)
 		return;
 	if (fs->workers)
-		workers_add(fs->workers, note_reading, f);
+		workers_add(fs->workers, note_rows_reading, f);
 	else
-		note_reading(f);
+		note_rows_reading(f);
 }
 
 /* The next one from where the last has ended; behind the last of all it begins again at the first. */
-static struct range *take_range(struct inside_file *f)
+static struct range *take_next_range(struct inside_file *f)
 {
 	struct range **at = &f->waiting, *range;
 
@@ -110,8 +110,8 @@ static bool was_removed(const struct inside_file *f)
 	                               &ino) == -ENOENT;
 }
 
-static ssize_t read_part(struct inside_file *f, struct cancel *cancel, void *buf, size_t len, uint64_t offset,
-                         struct error *err)
+static ssize_t read_inside(struct inside_file *f, struct cancel *cancel, void *buf, size_t len,
+                           uint64_t offset, struct error *err)
 {
 	if (was_removed(f))
 		return -ESTALE;
@@ -123,12 +123,12 @@ static ssize_t read_part(struct inside_file *f, struct cancel *cancel, void *buf
 }
 
 /* All that was asked for, up to the end of the file: the kernel takes what is missing for zeros. */
-static ssize_t read_range(struct range *range, char *buf, struct error *err)
+static ssize_t read_whole_range(struct range *range, char *buf, struct error *err)
 {
 	struct inside_file *f = range->file;
 	uint64_t left = range->offset < f->bytes ? f->bytes - range->offset : 0;
 	size_t len = left < range->len ? (size_t)left : range->len;
-	ssize_t n = len ? read_part(f, &range->later.cancel, buf, len, range->offset, err) : 0;
+	ssize_t n = len ? read_inside(f, &range->later.cancel, buf, len, range->offset, err) : 0;
 
 	if (n >= 0 && (size_t)n < len)
 		return error_set(err, ERROR_CORRUPT, EIO,
@@ -143,7 +143,7 @@ static void answer_range(struct range *range)
 	struct inside_file *f = range->file;
 	_cleanup(free) char *buf = mem_alloc(range->len + 1);
 	struct error err = {0};
-	ssize_t n = read_range(range, buf, &err);
+	ssize_t n = read_whole_range(range, buf, &err);
 	int failure = n < 0 ? inside_failed(f->base.fs, &f->node, mem_strdup(f->path), (int)n, &err) : 0;
 
 	pthread_mutex_lock(&f->lock);
@@ -171,7 +171,7 @@ static void work_on_file(void *arg)
 	bool more;
 
 	pthread_mutex_lock(&f->lock);
-	range = take_range(f);
+	range = take_next_range(f);
 	pthread_mutex_unlock(&f->lock);
 	answer_range(range);
 	pthread_mutex_lock(&f->lock);
@@ -214,7 +214,7 @@ static void begin_read(fuse_req_t req, struct handle *h, size_t size, off_t off)
 }
 
 /* The caller has closed a descriptor: nobody else waits for what was read ahead for it that would not ask again. */
-static void give_up_reads(fuse_req_t req, struct handle *h)
+static void give_up_ranges(fuse_req_t req, struct handle *h)
 {
 	struct inside_file *f = (struct inside_file *)h;
 	pid_t pid = fuse_req_ctx(req)->pid;
@@ -236,7 +236,7 @@ static void release_inside_file(struct handle *h)
 }
 
 static const struct handle_ops ops = {
-        .lasting = true, .read = begin_read, .flush = give_up_reads, .release = release_inside_file};
+        .lasting = true, .read = begin_read, .flush = give_up_ranges, .release = release_inside_file};
 
 struct opening {
 	struct later later;
@@ -267,7 +267,7 @@ static int fill_file(struct fs *fs, struct opening *o, struct inside_file *f)
 	return 0;
 }
 
-static int make_file(struct fs *fs, struct opening *o, struct inside_file **ret)
+static int make_inside_file(struct fs *fs, struct opening *o, struct inside_file **ret)
 {
 	struct inside_file *f = mem_alloc(sizeof(*f));
 	int r = fill_file(fs, o, f);
@@ -287,12 +287,12 @@ static int make_file(struct fs *fs, struct opening *o, struct inside_file **ret)
 	return 0;
 }
 
-static void open_file(void *arg)
+static void open_inside_file(void *arg)
 {
 	struct opening *o = arg;
 	struct fs *fs = o->later.fs;
 	struct inside_file *f = NULL;
-	int r = make_file(fs, o, &f);
+	int r = make_inside_file(fs, o, &f);
 
 	if (f)
 		handle_init(&f->base, fs, &ops, f->node.ino);
@@ -319,7 +319,7 @@ int inside_file_open(fuse_req_t req, const struct node *node, const struct fuse_
 	o->fi = *fi;
 	caller_of(req, &o->reader);
 	if (later_begin(&o->later, fs, req))
-		workers_add(fs->lookers, open_file, o);
+		workers_add(fs->lookers, open_inside_file, o);
 	else
 		free(o);
 	return OPENED_LATER;

@@ -31,7 +31,7 @@ static const struct shown {
 
 _Static_assert(ARRAY_SIZE(shown_as) <= SHOWN_MAX, "each has an offset of its own");
 
-static const char *suffix_of(enum inside_kind kind)
+static const char *shown_suffix(enum inside_kind kind)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(shown_as); i++)
 		if (shown_as[i].kind == kind)
@@ -58,7 +58,7 @@ int inside_file_load(struct fs *fs, struct node *ret)
 {
 	if (inside_kind_of(ret) == INSIDE_BLOB)
 		ret->class = &class_inside_blob;
-	else if (suffix_of(inside_kind_of(ret)))
+	else if (shown_suffix(inside_kind_of(ret)))
 		ret->class = &class_inside_table;
 	else
 		return -ENOENT;
@@ -94,7 +94,7 @@ int inside_file_name(struct inside_dump *dump, const struct node *node, char ret
 	}
 	r = inside_table(dump, inside_part_of(node), &table, NULL);
 	if (r == 0)
-		format_name(dump, &table, suffix_of(inside_kind_of(node)), ret);
+		format_name(dump, &table, shown_suffix(inside_kind_of(node)), ret);
 	return r;
 }
 
@@ -148,8 +148,8 @@ static uint32_t again_number(const char *name)
 	return mark ? (uint32_t)strtoul(mark + strlen(AGAIN_MARK), NULL, 10) : 0;
 }
 
-static int find_table(struct inside_dump *dump, const struct shown *shown, const char *name,
-                      struct cancel *cancel, struct inside_table *ret, struct error *err)
+static int find_shown_table(struct inside_dump *dump, const struct shown *shown, const char *name,
+                            struct cancel *cancel, struct inside_table *ret, struct error *err)
 {
 	_cleanup(free) char *schema = NULL, *table = NULL;
 	uint32_t number = again_number(name);
@@ -184,7 +184,7 @@ static int tables_lookup(struct fs *fs, const struct node *directory, const char
 
 	if (r != 0)
 		return r == INSIDE_UNKNOWN ? -ENOENT : r;
-	r = find_table(dump, shown, name, directory->cancel, &table, &err);
+	r = find_shown_table(dump, shown, name, directory->cancel, &table, &err);
 	if (r == 0)
 		node_of_table(directory, shown, &table, ret);
 	return r < 0 && r != -ENOENT ? inside_failed(fs, directory, node_path(fs, directory), r, &err) : r;
@@ -209,8 +209,8 @@ static bool list_table(struct inside_dump *dump, const struct node *directory,
 	return true;
 }
 
-static int list_tables(struct inside_dump *dump, const struct node *directory, off_t after, struct listing *l,
-                       struct error *err)
+static int list_shown_tables(struct inside_dump *dump, const struct node *directory, off_t after,
+                             struct listing *l, struct error *err)
 {
 	uint32_t number = after < OFFSET_NUMBERED ? 1 : (uint32_t)((after - OFFSET_NUMBERED) / SHOWN_MAX);
 
@@ -234,7 +234,7 @@ static int tables_list(struct fs *fs, const struct node *directory, off_t after,
 
 	if (r != 0)
 		return r == INSIDE_UNKNOWN ? 0 : r;
-	r = list_tables(dump, directory, after, l, &err);
+	r = list_shown_tables(dump, directory, after, l, &err);
 	return r < 0 ? inside_failed(fs, directory, node_path(fs, directory), r, &err) : 0;
 }
 
@@ -282,7 +282,7 @@ static void node_of_blob(const struct node *directory, const struct inside_blob 
 }
 
 /* An oid, as it is listed: without a sign or leading zeros. */
-static bool parse_oid(const char *name, uint32_t *ret)
+static bool parse_blob_name(const char *name, uint32_t *ret)
 {
 	uint64_t oid = 0;
 
@@ -302,7 +302,7 @@ static int blobs_lookup(struct fs *fs, const struct node *directory, const char 
 	struct inside_blob blob;
 	struct error err = {0};
 	uint32_t oid = 0;
-	int r = parse_oid(name, &oid) ? inside_dump_of(fs, directory, &dump, &err) : -ENOENT;
+	int r = parse_blob_name(name, &oid) ? inside_dump_of(fs, directory, &dump, &err) : -ENOENT;
 
 	if (r != 0)
 		return r == INSIDE_UNKNOWN ? -ENOENT : r;
@@ -381,7 +381,7 @@ static int measure(struct inside_dump *dump, const struct node *node, uint64_t *
 }
 
 /* Of a table whose rows were counted when the dump was made. */
-static bool is_counted(struct inside_dump *dump, const struct node *node, uint64_t *ret)
+static bool is_size_counted(struct inside_dump *dump, const struct node *node, uint64_t *ret)
 {
 	_cleanup(inside_table) struct inside_table table = {0};
 
@@ -401,7 +401,7 @@ int inside_bytes(struct fs *fs, const struct node *node, struct inside_dump *dum
 
 	if (node->bytes != INSIDE_NOT_KNOWN)
 		*ret = node->bytes;
-	if (node->bytes != INSIDE_NOT_KNOWN || is_counted(dump, node, ret) ||
+	if (node->bytes != INSIDE_NOT_KNOWN || is_size_counted(dump, node, ret) ||
 	    catalog_inside_bytes(catalog, inside_number_of(node), size_part(node), ret) == 0)
 		return 0;
 	r = measure(dump, node, ret, err);

@@ -37,8 +37,8 @@ typedef int write_of_dump_fn(struct fs *fs, const struct node *node, struct insi
                              struct spool *out, struct error *err);
 
 /* @prefix: what a reason has before it, so that the text stays what its name says. */
-static int write_text(struct fs *fs, const struct node *node, const char *prefix, write_of_dump_fn *write,
-                      struct spool *out)
+static int write_dump_text(struct fs *fs, const struct node *node, const char *prefix,
+                           write_of_dump_fn *write, struct spool *out)
 {
 	_cleanup(inside_dump) struct inside_dump *dump = NULL;
 	struct error err = {0};
@@ -62,7 +62,7 @@ static int write_toc_of(struct fs *fs, const struct node *node, struct inside_du
 
 static int write_toc(struct fs *fs, const struct node *node, struct spool *out)
 {
-	return write_text(fs, node, "; ", write_toc_of, out);
+	return write_dump_text(fs, node, "; ", write_toc_of, out);
 }
 
 static int write_schema_of(struct fs *fs, const struct node *node, struct inside_dump *dump,
@@ -73,7 +73,7 @@ static int write_schema_of(struct fs *fs, const struct node *node, struct inside
 
 static int write_schema(struct fs *fs, const struct node *node, struct spool *out)
 {
-	return write_text(fs, node, "-- ", write_schema_of, out);
+	return write_dump_text(fs, node, "-- ", write_schema_of, out);
 }
 
 struct attached {
@@ -111,7 +111,7 @@ static int write_attach_of(struct fs *fs, const struct node *node, struct inside
 
 static int write_attach(struct fs *fs, const struct node *node, struct spool *out)
 {
-	return write_text(fs, node, "-- ", write_attach_of, out);
+	return write_dump_text(fs, node, "-- ", write_attach_of, out);
 }
 
 static const struct made_file inside_texts[] = {
