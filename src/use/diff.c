@@ -28,7 +28,7 @@ static int find_backup_of_word(struct diff *d, const char *word, struct diff_bac
 	return 0;
 }
 
-static int open_backup(struct diff *d, const char *word, struct diff_backup *ret, struct error *err)
+static int open_either_backup(struct diff *d, const char *word, struct diff_backup *ret, struct error *err)
 {
 	int r = find_backup_of_word(d, word, ret, err);
 
@@ -47,9 +47,9 @@ int diff_open(const struct diff_options *options, const char *a, const char *b, 
 	int r;
 
 	d->options = *options;
-	r = open_backup(d, a, &d->backups[DIFF_A], err);
+	r = open_either_backup(d, a, &d->backups[DIFF_A], err);
 	if (r == 0)
-		r = open_backup(d, b, &d->backups[DIFF_B], err);
+		r = open_either_backup(d, b, &d->backups[DIFF_B], err);
 	if (r == 0)
 		*ret = take_ptr(&d);
 	return r;
