@@ -163,6 +163,8 @@ static int find_shown_table(struct inside_dump *dump, const struct shown *shown,
 		r = find_cut_table(dump, shown, name, cancel, &number, err);
 	else
 		r = inside_find_table(dump, schema, table, &number);
+	if (r == -ENOTUNIQ) /* the others have names of their own */
+		r = 0;
 	return r < 0 ? r : inside_table(dump, number, ret, err);
 }
 

@@ -103,6 +103,14 @@ enum diff_state diff_judge(const struct inside_table *a, const struct inside_tab
 	return a->hash == b->hash ? DIFF_SAME : DIFF_CHANGED;
 }
 
+static int refuse_double(const struct diff *d, enum diff_side side, const char *schema, const char *table,
+                         struct error *err)
+{
+	return error_set(err, ERROR_USAGE, ENOTUNIQ,
+	                 "%s has the rows of %s.%s in several places, so they cannot be compared",
+	                 d->backups[side].path, schema, table);
+}
+
 int diff_find(struct diff *d, enum diff_side side, const char *schema, const char *table,
               struct inside_table *ret, struct error *err)
 {
@@ -112,6 +120,8 @@ int diff_find(struct diff *d, enum diff_side side, const char *schema, const cha
 
 	if (r == -ENOENT)
 		return r;
+	if (r == -ENOTUNIQ)
+		return refuse_double(d, side, schema, table, err);
 	if (r < 0)
 		return error_system(err, -r, "the tables of %s cannot be looked up", d->backups[side].path);
 	return inside_table(dump, number, ret, err);
@@ -146,9 +156,12 @@ static int tell_table_of_b(struct telling *t, uint32_t number, struct error *err
 {
 	_cleanup(inside_table) struct inside_table a = {0}, b = {0};
 	int r = inside_table(t->diff->backups[DIFF_B].dump, number, &b, err), found;
+	uint32_t ignored;
 
 	if (r < 0)
 		return r;
+	if (inside_find_table(t->diff->backups[DIFF_B].dump, b.schema, b.table, &ignored) == -ENOTUNIQ)
+		return refuse_double(t->diff, DIFF_B, b.schema, b.table, err);
 	found = diff_find(t->diff, DIFF_A, b.schema, b.table, &a, err);
 	if (found < 0 && found != -ENOENT)
 		return found;
@@ -166,6 +179,8 @@ static int tell_if_gone(const struct telling *t, uint32_t number, struct error *
 	if (r < 0)
 		return r;
 	found = inside_find_table(other, a.schema, a.table, &ignored);
+	if (found == -ENOTUNIQ)
+		return refuse_double(t->diff, DIFF_B, a.schema, a.table, err);
 	if (found < 0 && found != -ENOENT)
 		return error_system(err, -found, "the tables of %s cannot be looked up",
 		                    t->diff->backups[DIFF_B].path);

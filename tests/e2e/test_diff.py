@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 import daemon
+import handmade
 import stores
 
 FORMATS = {"custom": {}, "text": {"format": "plain", "compression": "none"}, "stored": {"compression": "none"}, "directory": {"format": "directory"},
@@ -120,6 +121,21 @@ def test_rows_of_all_formats(compared, before_format, after_format):
     # the other way round
     removed, added = rows_of(diff(keepfs, b, a, "public.orders").stdout)
     assert removed == after["public.orders"] - before["public.orders"] and added == before["public.orders"] - after["public.orders"]
+
+
+def test_rows_in_several_places(new_keepfs, store):
+    """SQL of other makers may have that; which of them is meant, nobody knows"""
+    rows = "COPY public.t (id) FROM stdin;\n1\n\\.\n\n"
+    once, twice = "full/20261120T020000Z.sql", "full/20261121T020000Z.sql"
+    handmade.publish(store, f"backups/{once}", rows.encode())
+    handmade.publish(store, f"backups/{twice}", (rows + "COPY public.u (id) FROM stdin;\n\\.\n" + rows).encode(), run=2)
+    keepfs = new_keepfs()
+    keepfs.run("rebuild")
+    for a, b in ((once, twice), (twice, once)):
+        for words in ((a, b), (a, b, "public.t")):
+            done = diff(keepfs, *words, check=False)
+            assert done.returncode not in (0, 1) and f"{twice} has the rows of public.t in several places" in done.stderr, done
+    assert diff(keepfs, twice, twice, "public.u").returncode == 0
 
 
 def test_tables_at_a_glance(compared):

@@ -24,8 +24,22 @@ MADE = '''
     CREATE TABLE public.columnless ();
     INSERT INTO public.columnless DEFAULT VALUES;
     CREATE FUNCTION public.f() RETURNS text LANGUAGE sql AS $f$ SELECT '
+--
+-- Data for Name: few; Type: TABLE DATA; Schema: public; Owner: app
+--
+
 COPY public.few (id, t) FROM stdin;
+666\tfake
 ' $f$;
+    CREATE INDEX few_id ON public.few (id);
+    COMMENT ON INDEX public.few_id IS '
+--
+-- Data for Name: few; Type: TABLE DATA; Schema: public; Owner: app
+--
+
+COPY public.few (1;2) FROM stdin;
+666
+';
     SELECT lo_from_bytea(4001, decode(repeat('00ff17', 500000), 'hex'));
     SELECT lo_from_bytea(4002, '');
     SELECT lo_from_bytea(3000000000, 'last')
