@@ -28,7 +28,7 @@ static int find_backup_of_word(struct diff *d, const char *word, struct diff_bac
 	return 0;
 }
 
-static int open_backup(struct diff *d, const char *word, struct diff_backup *ret, struct error *err)
+static int open_diff_backup(struct diff *d, const char *word, struct diff_backup *ret, struct error *err)
 {
 	int r = find_backup_of_word(d, word, ret, err);
 
@@ -47,9 +47,9 @@ int diff_open(const struct diff_options *options, const char *a, const char *b, 
 	int r;
 
 	d->options = *options;
-	r = open_backup(d, a, &d->backups[DIFF_A], err);
+	r = open_diff_backup(d, a, &d->backups[DIFF_A], err);
 	if (r == 0)
-		r = open_backup(d, b, &d->backups[DIFF_B], err);
+		r = open_diff_backup(d, b, &d->backups[DIFF_B], err);
 	if (r == 0)
 		*ret = take_ptr(&d);
 	return r;
@@ -103,8 +103,9 @@ enum diff_state diff_judge(const struct inside_table *a, const struct inside_tab
 	return a->hash == b->hash ? DIFF_SAME : DIFF_CHANGED;
 }
 
-int diff_find(struct diff *d, enum diff_side side, const char *schema, const char *table,
-              struct inside_table *ret, struct error *err)
+/* 0, and the caller's cleanup_inside_table(@ret); -ENOENT: it is not there. */
+static int find_in_backup(struct diff *d, enum diff_side side, const char *schema, const char *table,
+                          struct inside_table *ret, struct error *err)
 {
 	struct inside_dump *dump = d->backups[side].dump;
 	uint32_t number;
@@ -149,7 +150,7 @@ static int tell_table_of_b(struct telling *t, uint32_t number, struct error *err
 
 	if (r < 0)
 		return r;
-	found = diff_find(t->diff, DIFF_A, b.schema, b.table, &a, err);
+	found = find_in_backup(t->diff, DIFF_A, b.schema, b.table, &a, err);
 	if (found < 0 && found != -ENOENT)
 		return found;
 	t->in_both += found == 0;
