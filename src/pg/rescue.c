@@ -367,12 +367,33 @@ static int check_keeps_value(struct pg_rescue *x, const struct rescue_column *c,
 	        key, c->name, x->relation, c->strict);
 }
 
+static bool is_narrower(const struct pg_rescue *x, const struct rescue_column *c)
+{
+	return c->loose && names_has(&x->common, c->quoted);
+}
+
+/* All columns at once: mostly there is none. */
+static int look_for_changed_value(struct pg_rescue *x, uint64_t *ret, struct error *err)
+{
+	_cleanup(str) struct str sql = {0};
+
+	str_append(&sql, "SELECT pg_catalog.count(*) FROM (SELECT FROM " RESCUE_ROWS " b WHERE false");
+	for (size_t i = 0; i < x->column_count; i++)
+		if (is_narrower(x, &x->columns[i])) {
+			str_append(&sql, " OR ");
+			append_is_changed(&x->columns[i], &sql);
+		}
+	str_append(&sql, " LIMIT 1) d");
+	return prefix_rows_failure(x, rescue_count(x, str_text(&sql), ret, err), err);
+}
+
 static int check_keeps_values(struct pg_rescue *x, struct error *err)
 {
-	int r = 0;
+	uint64_t changed = 0;
+	int r = look_for_changed_value(x, &changed, err);
 
-	for (size_t i = 0; r == 0 && i < x->column_count; i++)
-		if (x->columns[i].loose && names_has(&x->common, x->columns[i].quoted))
+	for (size_t i = 0; r == 0 && changed > 0 && i < x->column_count; i++)
+		if (is_narrower(x, &x->columns[i]))
 			r = check_keeps_value(x, &x->columns[i], err);
 	return r;
 }
