@@ -111,8 +111,9 @@ static int refuse_double(const struct diff *d, enum diff_side side, const char *
 	                 d->backups[side].path, schema, table);
 }
 
-int diff_find(struct diff *d, enum diff_side side, const char *schema, const char *table,
-              struct inside_table *ret, struct error *err)
+/* 0, and the caller's cleanup_inside_table(@ret); -ENOENT: it is not there. */
+static int find_in_backup(struct diff *d, enum diff_side side, const char *schema, const char *table,
+                          struct inside_table *ret, struct error *err)
 {
 	struct inside_dump *dump = d->backups[side].dump;
 	uint32_t number;
@@ -162,7 +163,7 @@ static int tell_table_of_b(struct telling *t, uint32_t number, struct error *err
 		return r;
 	if (inside_find_table(t->diff->backups[DIFF_B].dump, b.schema, b.table, &ignored) == -ENOTUNIQ)
 		return refuse_double(t->diff, DIFF_B, b.schema, b.table, err);
-	found = diff_find(t->diff, DIFF_A, b.schema, b.table, &a, err);
+	found = find_in_backup(t->diff, DIFF_A, b.schema, b.table, &a, err);
 	if (found < 0 && found != -ENOENT)
 		return found;
 	t->in_both += found == 0;

@@ -245,7 +245,7 @@ def test_what_cannot_be_compared(compared):
     told = refused(a, b, "columns_changed")
     assert "columns of public.columns_changed differ" in told and "(id, note) before, (id, remark) now" in told
     assert "neither backup has rows of a table nothing" in refused(a, b, "nothing")
-    assert "several tables orders" in refused(a, b, "orders")
+    assert "orders is in 2 schemas: write which one you mean: " in refused(a, b, "orders")
     assert "custom/20010101T000000Z.dump is no backup" in refused(a, "custom/20010101T000000Z.dump")
     assert "two backups" in refused(a)
     assert "two backups" in refused(a, b, "x", "y")
