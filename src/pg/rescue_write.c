@@ -287,7 +287,7 @@ struct sequences {
 	void *arg;
 };
 
-static const struct rescue_column *find_number(const struct pg_rescue *x, const char *name)
+static const struct rescue_column *find_numbered_column(const struct pg_rescue *x, const char *name)
 {
 	for (size_t i = 0; i < x->column_count; i++)
 		if (x->columns[i].has_number && str_equal(x->columns[i].name, name) &&
@@ -303,7 +303,7 @@ static int look_at_sequence(void *arg, const struct pg_row *row, struct error *e
 	struct pg_rescue *x = all->rescue;
 	const char *sequence = row->values[1];
 	bool downwards = row->values[2][0] == '-';
-	const struct rescue_column *c = find_number(x, row->values[0]);
+	const struct rescue_column *c = find_numbered_column(x, row->values[0]);
 	const char *most = downwards ? "min" : "max", *than = downwards ? "<" : ">";
 	_cleanup(free) char *sql = NULL, *value = NULL, *literal = NULL, *mend = NULL;
 	int r;

@@ -67,7 +67,7 @@ static int open_backup(struct rescue *x, struct error *err)
 }
 
 /* A run has no part in what the mount reads through. */
-static int open_inside(struct rescue *x, struct error *err)
+static int open_rescued_dump(struct rescue *x, struct error *err)
 {
 	const struct reader_options reading = {.store = repository_store(x->ctx->repository),
 	                                       .pool = x->ctx->pool,
@@ -287,7 +287,7 @@ static int tell_rescue_plan(struct rescue *x, struct error *err)
 static int rescue_rows(struct rescue *x, struct error *err)
 {
 	struct pg_rescue_counts counts;
-	int r = open_inside(x, err);
+	int r = open_rescued_dump(x, err);
 
 	if (r == 0)
 		r = open_server(x, err);
