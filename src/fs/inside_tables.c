@@ -185,8 +185,9 @@ void inside_table_file(struct inside_dump *dump, const struct inside_table *tabl
 int inside_has_file(struct inside_dump *dump, const char *file, struct cancel *cancel, struct error *err)
 {
 	_cleanup(inside_table) struct inside_table table = {0};
-	int r = str_ends(file, ROWS_SUFFIX) ? find_shown_table(dump, shown_by(file), file, cancel, &table, err)
-	                                    : -ENOENT;
+	int r = str_ends(file, ROWS_SUFFIX)
+	                ? find_shown_table(dump, shown_by(file), file, cancel, &table, err)
+	                : -ENOENT;
 
 	return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }

@@ -80,8 +80,7 @@ static void scan_quoted(const uint8_t *data, size_t size)
 	s.text = text.data;
 	s.len = text.len;
 	fuzz_must(scan_hostile(&s, 4096, &err) == 0, "within quotes it is no matter", err.message);
-	fuzz_must(str_starts(str_text(&s.tables), "s.real ") &&
-	                  strchr(str_text(&s.tables), '\n')[1] == '\0',
+	fuzz_must(str_starts(str_text(&s.tables), "s.real ") && strchr(str_text(&s.tables), '\n')[1] == '\0',
 	          "one table, that is real", str_text(&s.tables));
 }
 

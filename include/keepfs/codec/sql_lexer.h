@@ -26,8 +26,8 @@ struct sql_lexer { /* sql_lexer_init(); read only, but for escape_always */
 	enum sql_place place;
 	bool escape_always; /* backslashes escape in '…': standard_conforming_strings is off */
 	bool in_statement;  /* more than blanks and comments came since the last semicolon */
-	bool behind_high;   /* there was an escaping backslash behind a byte of 0x80 or more: some encodings have it within a character */
-	bool lost;          /* there was a tag longer than SQL_TAG_MAX: the place is a guess */
+	bool behind_high; /* there was an escaping backslash behind a byte of 0x80 or more: some encodings have it within a character */
+	bool lost; /* there was a tag longer than SQL_TAG_MAX: the place is a guess */
 	/* Its own. */
 	bool escapes;          /* in the present string */
 	bool was_in_statement; /* before the last byte */
