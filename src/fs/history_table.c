@@ -66,7 +66,7 @@ static int note_no_counts(struct fs *fs, const struct catalog_entry *dump, const
 		return -ECANCELED;
 	if (err->class == ERROR_NOT_FOUND || err->class == ERROR_USAGE)
 		return 0;
-	note_read_failure(fs, dump->ino, path, r, err);
+	note_read_failure(fs, dump->ino, path, r, err->damage, err);
 	return err->class == ERROR_CORRUPT ? 0 : -EIO;
 }
 
