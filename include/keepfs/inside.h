@@ -93,7 +93,8 @@ uint32_t inside_tables(const struct inside_dump *d);
  * Reads nothing from the store: what is not known of it stays INSIDE_NOT_KNOWN. Return: 0, and the caller's free() of ret->schema; -ENOENT: there is no such number.
  */
 int inside_table(struct inside_dump *d, uint32_t number, struct inside_table *ret, struct error *err);
-/** inside_find_table() - by its name; -ENOENT. A dump has the data of a table once. */
+/** inside_find_table() - by its name; -ENOENT; -ENOTUNIQ, with the first one: a text of other makers may have the rows of a table in several places, and
+ * whoever wants the table must not take one of them for it. */
 int inside_find_table(struct inside_dump *d, const char *schema, const char *table, uint32_t *ret_number);
 /**
  * inside_measure() - the same as inside_table(), with rows and bytes in any case: the dump is read once, when they are not known

@@ -59,9 +59,9 @@ char *use_name(const struct make_kind *work, const struct command_line *line);
  * history and the audit; and must not be written there. Pure. */
 bool use_has_password(const char *text);
 /**
- * use_check_rights() - may user @uid order that? @own_uid: whose rights keepfs has
+ * use_check_rights() - may user @uid order that of @work? @own_uid: whose rights keepfs has
  * Return: 0, also for what is no command; -EPERM: it runs commands or queries as keepfs, or has it connect to a server that the
- * configuration does not name, and @uid is neither @own_uid nor root. Pure.
+ * configuration does not name, or rescues rows into another table than theirs, and @uid is neither @own_uid nor root. Pure.
  */
-int use_check_rights(const struct conf *conf, const char *text, int64_t uid, int64_t own_uid,
-                     struct error *err);
+int use_check_rights(const struct conf *conf, const struct make_kind *work, const char *text, int64_t uid,
+                     int64_t own_uid, struct error *err);

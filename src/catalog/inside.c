@@ -15,7 +15,7 @@
 	"SELECT i.number FROM inside_dump i JOIN artifact a ON a.ino = i.artifact_ino"                       \
 	" AND a.finished_at_us = i.finished_at_us WHERE a.tomb = 0 AND a.ino = ?1"
 
-static int find_number(struct catalog *c, uint64_t artifact_ino, uint32_t *ret)
+static int find_dump_number(struct catalog *c, uint64_t artifact_ino, uint32_t *ret)
 {
 	static const char sql[] = NUMBER_OF;
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(artifact_ino)));
@@ -72,7 +72,7 @@ static int number_step(struct catalog *c, uint64_t artifact_ino, uint32_t *ret)
 
 int catalog_inside_number(struct catalog *c, uint64_t artifact_ino, uint32_t *ret, struct error *err)
 {
-	int r = find_number(c, artifact_ino, ret);
+	int r = find_dump_number(c, artifact_ino, ret);
 
 	return r == -ENOENT ? TRANSACTION(c, err, number_step(c, artifact_ino, ret)) : r;
 }

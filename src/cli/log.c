@@ -314,7 +314,7 @@ static bool one_database(const struct log *l, bool (*is_meant)(const struct plac
 	return first != NULL;
 }
 
-static void tell_left_out(const struct log *l)
+static void tell_left_out_places(const struct log *l)
 {
 	_cleanup(str) struct str names = {0};
 	size_t count = list_log_places(l, is_place_uncounted, &names);
@@ -425,7 +425,7 @@ static int choose_places(struct log *l, struct error *err)
 	r = each_dump(l, look_for_table, err);
 	if (r < 0)
 		return r;
-	tell_left_out(l);
+	tell_left_out_places(l);
 	return choose_logged_database(l, err);
 }
 

@@ -73,7 +73,7 @@ static int open_reader_of_backups(struct looking *l, unsigned kept_part, struct 
 	return reader_new(&options, &l->reader, err);
 }
 
-static int open_inside(struct looking *l, struct error *err)
+static int open_looking_inside(struct looking *l, struct error *err)
 {
 	const struct inside_options options = {.ctx = &l->ctx, .reader = l->reader};
 
@@ -100,7 +100,7 @@ int looking_open(const struct cli_options *options, unsigned kept_part, struct l
 	if (r == 0)
 		r = open_reader_of_backups(ret, kept_part, &err);
 	if (r == 0)
-		r = open_inside(ret, &err);
+		r = open_looking_inside(ret, &err);
 	return r < 0 ? cli_fail(&err) : CLI_DONE;
 }
 

@@ -2,8 +2,7 @@
 #pragma once
 /**
  * SQL text, in pieces of any size, cut into statements. A statement is kept until its semicolon, and at most SQL_STATEMENT_MAX bytes of it: a longer one is
- * passed over. What stands in quotes and comments does not end one, and a line of psql's own, beginning with a backslash, is none. Not known are
- * the semicolons within parentheses and within BEGIN ATOMIC … END: what follows these is taken for a statement of its own.
+ * passed over. What stands in quotes and comments does not end one, and a line of psql's own, beginning with a backslash, is none (codec/sql_lexer.h).
  */
 #include <keepfs/base/cleanup.h>
 #include <keepfs/base/error.h>

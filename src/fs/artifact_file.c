@@ -62,12 +62,13 @@ static void note_damage(struct fs *fs, uint64_t ino, const char *message)
 	audit(fs, &entry, "damaged", path, r, r < 0 ? err.message : message);
 }
 
-void note_read_failure(struct fs *fs, uint64_t ino, const char *path, int r, const struct error *err)
+void note_read_failure(struct fs *fs, uint64_t ino, const char *path, int r, bool damage,
+                       const struct error *err)
 {
 	const char *message = err && err->message[0] ? err->message : "the read failed";
 
 	report_trouble(fs->ctx.troubles, path, -r, message);
-	if (err && (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND))
+	if (damage)
 		note_damage(fs, ino, message);
 	log_error("read of %s failed: %s", path ? path : "a removed backup", message);
 }
@@ -80,7 +81,9 @@ static void read_done(struct reader_request *request, int r, const struct iovec 
 	if (r < 0 && r != -ECANCELED) {
 		_cleanup(free) char *path = catalog_path(rr->fs->ctx.repository->catalog, rr->ino);
 
-		note_read_failure(rr->fs, rr->ino, path, r, err);
+		bool damage = err && (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND);
+
+		note_read_failure(rr->fs, rr->ino, path, r, damage, err);
 	}
 	if (pending_claim(&rr->pending)) {
 		if (r < 0)

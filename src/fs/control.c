@@ -48,10 +48,10 @@ static int refuse_password(struct command *c, const struct make_kind *work, stru
 	return r;
 }
 
-static int check_caller(const struct command *c, struct error *err)
+static int check_caller(const struct command *c, const struct make_kind *work, struct error *err)
 {
 	const struct conf *conf = fs_conf_ref(c->fs);
-	int r = use_check_rights(conf, c->text, c->audit.uid, geteuid(), err);
+	int r = use_check_rights(conf, work, c->text, c->audit.uid, geteuid(), err);
 
 	fs_conf_unref(c->fs, conf);
 	return r;
@@ -66,7 +66,7 @@ static int order_work(struct command *c, const struct make_kind *work, struct st
 
 	if (use_has_password(c->text))
 		return refuse_password(c, work, err);
-	r = check_caller(c, err);
+	r = check_caller(c, work, err);
 	if (r == 0)
 		r = jobs_order_parse_work(work, c->text, &order, err);
 	if (r == 0)

@@ -129,8 +129,8 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 
 /** note_read_failure() - what is at @path (NULL: it is gone), of the artifact or file @ino, could not be read: log, status/last-error, and
- * the mark that it is damaged, if it is. */
-void note_read_failure(struct fs *fs, uint64_t ino, const char *path, int r,
+ * the mark that it is damaged, when @damage. */
+void note_read_failure(struct fs *fs, uint64_t ino, const char *path, int r, bool damage,
                        const struct error *err); /* artifact_file.c */
 
 struct prune;

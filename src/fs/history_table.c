@@ -66,7 +66,7 @@ static int note_no_counts(struct fs *fs, const struct catalog_entry *dump, const
 		return -ECANCELED;
 	if (err->class == ERROR_NOT_FOUND || err->class == ERROR_USAGE)
 		return 0;
-	note_read_failure(fs, dump->ino, path, r, err);
+	note_read_failure(fs, dump->ino, path, r, err->damage, err);
 	return err->class == ERROR_CORRUPT ? 0 : -EIO;
 }
 
@@ -149,7 +149,7 @@ static struct walk walk_begin(struct fs *fs, const struct catalog_history_table 
 }
 
 /* The next that was counted: 1; 0: there is none. */
-static int walk_step(struct walk *w, const struct catalog_history_count **ret)
+static int take_history_step(struct walk *w, const struct catalog_history_count **ret)
 {
 	if (w->at == w->count) {
 		w->at = 0;
@@ -179,7 +179,7 @@ static int walk_next(struct walk *w, const struct catalog_history_count **ret)
 {
 	int r;
 
-	while ((r = walk_step(w, ret)) == 1)
+	while ((r = take_history_step(w, ret)) == 1)
 		if (is_new_version(w, *ret))
 			return 1;
 	return r;
@@ -294,7 +294,7 @@ static int version_lookup(struct fs *fs, const struct node *directory, const cha
 }
 
 /* False: the page is full. */
-static bool list_version(const struct catalog_history_count *version, struct listing *l)
+static bool list_version_link(const struct catalog_history_count *version, struct listing *l)
 {
 	size_t len = strcspn(version->dump.name, ".");
 	char name[NAME_MAX_BYTES];
@@ -320,7 +320,7 @@ static int version_list(struct fs *fs, const struct node *directory, off_t after
 	if (r < 0)
 		return r;
 	while ((r = walk_next(&w, &version)) == 1)
-		if (OFFSET_ARTIFACTS + version->dump.sequence > after && !list_version(version, l))
+		if (OFFSET_ARTIFACTS + version->dump.sequence > after && !list_version_link(version, l))
 			return 0;
 	return r;
 }

@@ -274,7 +274,8 @@ int inside_failed(struct fs *fs, const struct node *node, char *path, int r, con
 		if (catalog_entry_by_ino(fs->ctx.repository->catalog, node->entry.ino, &entry) == -ENOENT)
 			return -ESTALE;
 	}
-	note_read_failure(fs, node->entry.ino, owned, r, err);
+	/* What is made of right bytes says nothing against them: anybody may have put into a database what it stumbles over. */
+	note_read_failure(fs, node->entry.ino, owned, r, err && err->damage, err);
 	return r == -ESTALE ? r : -EIO;
 }
 

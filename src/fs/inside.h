@@ -47,7 +47,7 @@ int dump_text_load(struct fs *fs, uint32_t part, struct node *ret); /* inside_te
 #define INSIDE_UNKNOWN 1
 int inside_dump_of(struct fs *fs, const struct node *node, struct inside_dump **ret, struct error *err);
 /** inside_failed() - the errno for the kernel of a failure: EIO, with the reason in status/last-error under @path (heap or NULL: consumed),
- * and the dump is marked as damaged where it is; ESTALE: it was removed; or ECANCELED. */
+ * and the dump is marked as damaged when @err->damage; ESTALE: it was removed; or ECANCELED. */
 int inside_failed(struct fs *fs, const struct node *node, char *path, int r, const struct error *err);
 /** inside_path_of() - heap: "inside/full/20261120T020000Z"; NULL when the dump is gone. */
 char *inside_path_of(struct fs *fs, const struct node *node);

@@ -265,7 +265,7 @@ struct counting {
 	uint64_t bytes;
 };
 
-static int feed_counting(void *arg, const void *data, size_t len, struct error *err)
+static int feed_csv_length(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct counting *counting = arg;
 
@@ -284,7 +284,7 @@ int inside_csv_measure(struct inside_dump *dump, uint32_t number, struct cancel 
 		        copy_csv_new(table.columns, count_bytes, &counting.bytes, &counting.converter, err),
 		        err);
 	if (r == 0)
-		r = inside_read_rows(dump, number, cancel, feed_counting, &counting, err);
+		r = inside_read_rows(dump, number, cancel, feed_csv_length, &counting, err);
 	if (r == 0)
 		r = conversion_failed(copy_csv_end(counting.converter, err), err);
 	copy_csv_free(counting.converter);

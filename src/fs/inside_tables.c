@@ -163,6 +163,8 @@ static int find_shown_table(struct inside_dump *dump, const struct shown *shown,
 		r = find_cut_table(dump, shown, name, cancel, &number, err);
 	else
 		r = inside_find_table(dump, schema, table, &number);
+	if (r == -ENOTUNIQ) /* the others have names of their own */
+		r = 0;
 	return r < 0 ? r : inside_table(dump, number, ret, err);
 }
 
@@ -183,8 +185,9 @@ void inside_table_file(struct inside_dump *dump, const struct inside_table *tabl
 int inside_has_file(struct inside_dump *dump, const char *file, struct cancel *cancel, struct error *err)
 {
 	_cleanup(inside_table) struct inside_table table = {0};
-	int r = str_ends(file, ROWS_SUFFIX) ? find_cut_table(dump, shown_by(file), file, cancel, &table, err)
-	                                    : -ENOENT;
+	int r = str_ends(file, ROWS_SUFFIX)
+	                ? find_shown_table(dump, shown_by(file), file, cancel, &table, err)
+	                : -ENOENT;
 
 	return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }

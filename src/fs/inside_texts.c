@@ -65,15 +65,15 @@ static int write_toc(struct fs *fs, const struct node *node, struct spool *out)
 	return write_dump_text(fs, node, "; ", write_toc_of, out);
 }
 
-static int write_schema_of(struct fs *fs, const struct node *node, struct inside_dump *dump,
-                           struct spool *out, struct error *err)
+static int write_file_schema_of(struct fs *fs, const struct node *node, struct inside_dump *dump,
+                                struct spool *out, struct error *err)
 {
 	return inside_write_schema(dump, node->cancel, out, err);
 }
 
 static int write_schema(struct fs *fs, const struct node *node, struct spool *out)
 {
-	return write_dump_text(fs, node, "-- ", write_schema_of, out);
+	return write_dump_text(fs, node, "-- ", write_file_schema_of, out);
 }
 
 struct attached {

@@ -127,9 +127,11 @@ static int check_digest(const struct backup *b, const struct catalog_entry *file
 		str_copy(published, sizeof(published), object->stored_sha256);
 	if (!published[0] || strcmp(published, found) == 0)
 		return 0;
-	return error_set(err, ERROR_CORRUPT, EBADMSG,
-	                 "%s is damaged in the store: its SHA-256 is %s, and not %s; do not rely on it",
-	                 object->key, found, published);
+	error_set(err, ERROR_CORRUPT, EBADMSG,
+	          "%s is damaged in the store: its SHA-256 is %s, and not %s; do not rely on it", object->key,
+	          found, published);
+	error_note_damage(err);
+	return -EBADMSG;
 }
 
 static int read_object(struct backup *b, const struct catalog_entry *file,

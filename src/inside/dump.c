@@ -4,7 +4,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
-#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/artifacts.h>
 
 #include <errno.h>
 #include <string.h>
@@ -19,9 +19,17 @@ struct backup inside_backup(const struct inside_dump *d, struct cancel *cancel)
 	return b;
 }
 
+bool inside_is_gone(const struct inside_dump *d)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	int r = catalog_manifest(d->ctx.repository->catalog, d->ino, &m);
+
+	return r == -ENOENT || (r == 0 && m.finished_at_us != d->backup.m.finished_at_us);
+}
+
 int inside_blame(const struct inside_dump *d, int r, struct error *err)
 {
-	if (r == -ECANCELED || !backup_is_removed(&d->backup))
+	if (r == -ECANCELED || !inside_is_gone(d))
 		return r;
 	return error_set(err, ERROR_NOT_FOUND, ESTALE, "the backup was removed meanwhile");
 }
@@ -240,6 +248,7 @@ int inside_find_table(struct inside_dump *d, const char *schema, const char *tab
 {
 	uint64_t hash = hash_name(schema, table);
 	uint32_t low = 0, high = d->table_count;
+	bool found = false;
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
@@ -252,10 +261,12 @@ int inside_find_table(struct inside_dump *d, const char *schema, const char *tab
 	for (; low < d->table_count && d->names[low].hash == hash; low++) {
 		if (!is_called_so(d, d->names[low].number, schema, table))
 			continue;
+		if (found)
+			return -ENOTUNIQ;
 		*ret_number = d->names[low].number;
-		return 0;
+		found = true;
 	}
-	return -ENOENT;
+	return found ? 0 : -ENOENT;
 }
 
 static bool is_counted(struct inside_dump *d, const struct inside_entry *e)

@@ -3,7 +3,6 @@
 #include "inside_private.h"
 
 #include <keepfs/base/mem.h>
-#include <keepfs/catalog/entries.h>
 
 #include <errno.h>
 
@@ -184,15 +183,6 @@ static int load_dump(struct inside *in, struct inside_dump *d, struct cancel *ca
 	return r;
 }
 
-/* What is in the catalog under this number by now is the same? */
-static bool is_still_there(const struct inside_dump *d)
-{
-	struct catalog_entry entry;
-
-	return catalog_entry_by_ino(d->ctx.repository->catalog, d->ino, &entry) == 0 &&
-	       entry.kind == CATALOG_ARTIFACT;
-}
-
 /* Return: 0 with the dump, which is the caller's to load when @ret_new. */
 static int get_dump(struct inside *in, uint64_t ino, struct cancel *cancel, struct inside_dump **ret,
                     bool *ret_new)
@@ -213,6 +203,16 @@ static int get_dump(struct inside *in, uint64_t ino, struct cancel *cancel, stru
 	return r;
 }
 
+static void drop_gone(struct inside *in, struct inside_dump *d)
+{
+	pthread_mutex_lock(&in->lock);
+	if (!d->unlinked)
+		unlink_dump(in, d);
+	d->unlinked = true;
+	pthread_mutex_unlock(&in->lock);
+	inside_close(d);
+}
+
 int inside_open(struct inside *in, uint64_t artifact_ino, struct cancel *cancel, struct inside_dump **ret,
                 struct error *err)
 {
@@ -220,14 +220,14 @@ int inside_open(struct inside *in, uint64_t artifact_ino, struct cancel *cancel,
 	bool is_new;
 	int r = get_dump(in, artifact_ino, cancel, &d, &is_new);
 
+	while (r == 0 && !is_new && inside_is_gone(d)) {
+		drop_gone(in, d);
+		r = get_dump(in, artifact_ino, cancel, &d, &is_new);
+	}
 	if (r < 0)
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 	if (is_new)
 		r = load_dump(in, d, cancel, err);
-	else if (!is_still_there(d)) {
-		inside_close(d);
-		r = error_set(err, ERROR_NOT_FOUND, ENOENT, "the backup cannot be found in the catalog");
-	}
 	if (r == 0)
 		*ret = d;
 	return r;
@@ -244,7 +244,7 @@ struct inside_dump *inside_close(struct inside_dump *d)
 	d->tick = ++in->tick;
 	if (--d->refs == 0) {
 		inside_seats_leave(in, d);
-		surplus = take_surplus(in);
+		surplus = d->unlinked ? d : take_surplus(in);
 	}
 	pthread_mutex_unlock(&in->lock);
 	if (surplus)

@@ -136,6 +136,7 @@ struct inside_dump {
 	struct inside_dump *next; /* in->lock, as what follows up to tick */
 	unsigned refs;
 	bool opening;
+	bool unlinked; /* it is gone, and not in the list any more: the last one that has it frees it */
 	uint64_t tick;
 	struct backup backup; /* what follows up to lock: written while it is opened, then read by all */
 	struct make_context ctx;
@@ -204,6 +205,8 @@ void inside_dump_unload(struct inside_dump *d);
 struct backup inside_backup(const struct inside_dump *d, struct cancel *cancel);
 /** inside_entry_of() - NULL: there is no such table. */
 struct inside_entry *inside_entry_of(const struct inside_dump *d, uint32_t number);
+/** inside_is_gone() - was it removed since it was opened? What has its name, and so its number, may be another one by now. */
+bool inside_is_gone(const struct inside_dump *d);
 /** inside_blame() - what a failure is for whoever asked: -ESTALE when the dump is not there any more. */
 int inside_blame(const struct inside_dump *d, int r, struct error *err);
 
@@ -268,8 +271,10 @@ struct inside_text_scan;
 struct inside_text_scan *inside_text_scan_new(const struct inside_text_events *events);
 struct inside_text_scan *inside_text_scan_free(struct inside_text_scan *s);
 DEFINE_CLEANUP(inside_text_scan, struct inside_text_scan *, inside_text_scan_free)
+/** inside_text_scan_feed() - -ENOTSUP: it is no text as pg_dump writes it, @err says why. What it says is never damage: whoever may make objects in
+ * the database has a say in it. */
 int inside_text_scan_feed(struct inside_text_scan *s, const void *data, size_t len, struct error *err);
-/** inside_text_scan_end() - -EBADMSG (ERROR_CORRUPT): it is cut off within rows. */
+/** inside_text_scan_end() - -ENOTSUP: it is cut off within rows, quotes or a comment. */
 int inside_text_scan_end(struct inside_text_scan *s, struct error *err);
 
 /* COPY statements. */

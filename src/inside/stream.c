@@ -72,11 +72,15 @@ static int wait_for_answer(struct getting *g, struct reader_file *file, struct c
 /* What the store has is not what was sent, or there is nothing: the backup is damaged, however the reader puts it. */
 static int judge_failed_get(int r, const struct error *why, struct error *err)
 {
+	bool damage = why->class == ERROR_CORRUPT || why->class == ERROR_NOT_FOUND;
+
 	if (err)
 		*err = *why;
+	if (damage)
+		error_note_damage(err);
 	if (err && err->class == ERROR_NOT_FOUND)
 		err->class = ERROR_CORRUPT;
-	return why->class == ERROR_CORRUPT || why->class == ERROR_NOT_FOUND ? -EBADMSG : r;
+	return damage ? -EBADMSG : r;
 }
 
 static int get_piece(struct inside_stream *s, size_t len, struct cancel *cancel, struct error *err)

@@ -11,6 +11,7 @@
 #include <keepfs/pg/manage.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* Texts of a dump are in these styles, whatever the role's are. A limit that this server does not know is none. */
@@ -152,13 +153,15 @@ static void append_row_columns(const struct pg_rescue *x, struct str *out)
 {
 	for (size_t i = 0; i < x->backup.count; i++) {
 		_cleanup(free) char *quoted = pg_quote_name(x->backup.items[i]);
-		const char *common = NULL;
+		const struct rescue_column *c = rescue_find_column(x, x->backup.items[i]);
 
-		for (size_t k = 0; k < x->column_count && !common; k++)
-			if (!x->columns[k].generated && str_equal(x->columns[k].name, x->backup.items[i]))
-				common = x->columns[k].quoted;
-		str_appendf(out, "%s%s%s", i > 0 ? ", " : "", common ? "" : "NULL::pg_catalog.text AS ",
-		            common ? common : quoted);
+		str_append(out, i > 0 ? ", " : "");
+		if (!c || c->generated)
+			str_appendf(out, "NULL::pg_catalog.text AS %s", quoted);
+		else if (c->loose)
+			str_appendf(out, "%s AS %s", c->loose, c->quoted);
+		else
+			str_append(out, c->quoted);
 	}
 }
 
@@ -235,10 +238,28 @@ static int prefix_rows_failure(const struct pg_rescue *x, int r, struct error *e
 
 int pg_rescue_data(struct pg_rescue *x, const void *data, size_t len, struct error *err)
 {
+	const char *at = data, *end = at + len;
+
+	/* What is an end of a line in a value is written in another way. */
+	for (; (at = memchr(at, '\n', (size_t)(end - at))); at++)
+		x->sent_rows++;
 	return prefix_rows_failure(x, pg_load_data(x->session, data, len, err), err);
 }
 
 /* Comparing. */
+
+/* COPY ends at a row that is "\.", and leaves what comes behind it. */
+static int end_copying_rows(struct pg_rescue *x, struct error *err)
+{
+	int r = prefix_rows_failure(x, pg_load_end_within(x->session, &x->counts.rows, err), err);
+
+	if (r < 0 || x->counts.rows == x->sent_rows)
+		return r;
+	return error_set(err, ERROR_INTERNAL, EPROTO,
+	                 "the server took %" PRIu64 " of the %" PRIu64
+	                 " rows of the backup: one of them ends what it takes",
+	                 x->counts.rows, x->sent_rows);
+}
 
 /* Only one statement, in a part of the transaction that can only read: temporary tables are no exception that matters. */
 static int keep_wanted(struct pg_rescue *x, struct error *err)
@@ -311,7 +332,69 @@ static int check_key(struct pg_rescue *x, struct error *err)
 	if (r == 0)
 		r = check_tells_apart(x, RESCUE_ROWS, "the backup of ", err);
 	if (r == 0 && !x->has_arbiter && x->order->replace)
-		r = check_tells_apart(x, x->relation, "the living table ", err);
+		r = check_tells_apart(x, x->own_rows, "the living table ", err);
+	return r;
+}
+
+/* What the type of the living column would make of it is another value. Kept apart by what is written, but for numbers: 5.5 is 5.50. */
+static void append_is_changed(const struct rescue_column *c, struct str *out)
+{
+	const char *text = c->is_decimal ? "" : "::pg_catalog.text COLLATE \"C\"";
+
+	str_appendf(out, "(b.%s)%s IS DISTINCT FROM (b.%s::%s)%s", c->quoted, text, c->quoted, c->strict,
+	            text);
+}
+
+static int check_keeps_value(struct pg_rescue *x, const struct rescue_column *c, struct error *err)
+{
+	_cleanup(str) struct str sql = {0};
+	_cleanup(free) char *key = NULL;
+	int r;
+
+	str_append(&sql, "SELECT ");
+	rescue_key_value(x, &sql);
+	str_append(&sql, " FROM " RESCUE_ROWS " b WHERE ");
+	append_is_changed(c, &sql);
+	str_append(&sql, " LIMIT 1");
+	r = pg_session_value(x->session, str_text(&sql), &key, err);
+	if (r < 0)
+		return prefix_rows_failure(x, r, err);
+	if (!key)
+		return 0;
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "the row with %s: %s of %s is %s now, which would make another value of what the backup has: leave the row out with where=, or let the column be wider",
+	        key, c->name, x->relation, c->strict);
+}
+
+static bool is_narrower(const struct pg_rescue *x, const struct rescue_column *c)
+{
+	return c->loose && names_has(&x->common, c->quoted);
+}
+
+/* All columns at once: mostly there is none. */
+static int look_for_changed_value(struct pg_rescue *x, uint64_t *ret, struct error *err)
+{
+	_cleanup(str) struct str sql = {0};
+
+	str_append(&sql, "SELECT pg_catalog.count(*) FROM (SELECT FROM " RESCUE_ROWS " b WHERE false");
+	for (size_t i = 0; i < x->column_count; i++)
+		if (is_narrower(x, &x->columns[i])) {
+			str_append(&sql, " OR ");
+			append_is_changed(&x->columns[i], &sql);
+		}
+	str_append(&sql, " LIMIT 1) d");
+	return prefix_rows_failure(x, rescue_count(x, str_text(&sql), ret, err), err);
+}
+
+static int check_keeps_values(struct pg_rescue *x, struct error *err)
+{
+	uint64_t changed = 0;
+	int r = look_for_changed_value(x, &changed, err);
+
+	for (size_t i = 0; r == 0 && changed > 0 && i < x->column_count; i++)
+		if (is_narrower(x, &x->columns[i]))
+			r = check_keeps_value(x, &x->columns[i], err);
 	return r;
 }
 
@@ -336,33 +419,49 @@ static int list_missing(struct pg_rescue *x, struct error *err)
 {
 	_cleanup(str) struct str condition = {0};
 
-	str_appendf(&condition, "NOT EXISTS (SELECT FROM %s t WHERE ", x->relation);
+	str_appendf(&condition, "NOT EXISTS (SELECT FROM %s t WHERE ", x->own_rows);
 	rescue_join(x, &condition);
 	str_append_char(&condition, ')');
 	return list_places(x, RESCUE_MISSING, str_text(&condition), &x->counts.missing, err);
 }
 
 /* What a collation takes for the same need not be. */
-static void append_values(const struct names *names, const char *prefix, struct str *out)
+static void append_living_values(const struct pg_rescue *x, struct str *out)
 {
-	for (size_t i = 0; i < names->count; i++)
-		str_appendf(out, "%s%s.%s::pg_catalog.text COLLATE \"C\"", i > 0 ? ", " : "", prefix,
-		            names->items[i]);
+	for (size_t i = 0; i < x->compared.count; i++)
+		str_appendf(out, "%st.%s::pg_catalog.text COLLATE \"C\"", i > 0 ? ", " : "",
+		            x->compared.items[i]);
+}
+
+/* As they would be in the living table: 5.5 is 5.50 there. */
+static void append_backup_values(const struct pg_rescue *x, struct str *out)
+{
+	const char *between = "";
+
+	for (size_t i = 0; i < x->column_count; i++) {
+		const struct rescue_column *c = &x->columns[i];
+
+		if (!names_has(&x->compared, c->quoted))
+			continue;
+		str_appendf(out, "%sb.%s%s%s::pg_catalog.text COLLATE \"C\"", between, c->quoted,
+		            c->loose ? "::" : "", c->loose ? c->strict : "");
+		between = ", ";
+	}
 }
 
 static int list_differing(struct pg_rescue *x, struct error *err)
 {
 	_cleanup(str) struct str condition = {0};
 
-	str_appendf(&condition, "EXISTS (SELECT FROM %s t WHERE ", x->relation);
+	str_appendf(&condition, "EXISTS (SELECT FROM %s t WHERE ", x->own_rows);
 	rescue_join(x, &condition);
 	if (x->compared.count == 0) {
 		str_append(&condition, " AND false)");
 	} else {
 		str_append(&condition, " AND ROW(");
-		append_values(&x->compared, "t", &condition);
+		append_living_values(x, &condition);
 		str_append(&condition, ") IS DISTINCT FROM ROW(");
-		append_values(&x->compared, "b", &condition);
+		append_backup_values(x, &condition);
 		str_append(&condition, "))");
 	}
 	return list_places(x, RESCUE_DIFFERING, str_text(&condition), &x->counts.differing, err);
@@ -370,7 +469,7 @@ static int list_differing(struct pg_rescue *x, struct error *err)
 
 int pg_rescue_compare(struct pg_rescue *x, struct pg_rescue_counts *ret, struct error *err)
 {
-	int r = prefix_rows_failure(x, pg_load_end_within(x->session, &x->counts.rows, err), err);
+	int r = end_copying_rows(x, err);
 
 	if (r == 0)
 		r = keep_wanted(x, err);
@@ -379,6 +478,8 @@ int pg_rescue_compare(struct pg_rescue *x, struct pg_rescue_counts *ret, struct 
 		r = rescue_ask(x, "ANALYZE " RESCUE_ROWS, err);
 	if (r == 0)
 		r = rescue_count(x, "SELECT pg_catalog.count(*) FROM " RESCUE_ROWS, &x->counts.wanted, err);
+	if (r == 0)
+		r = check_keeps_values(x, err);
 	if (r == 0)
 		r = check_key(x, err);
 	if (r == 0)
@@ -390,15 +491,33 @@ int pg_rescue_compare(struct pg_rescue *x, struct pg_rescue_counts *ret, struct 
 	return r;
 }
 
+/* Only a server that is ready for the next statement has said what became of this one: it may wait for a standby, or end for another reason, when it has committed. */
+static bool has_said_what_became(const struct pg_session *s)
+{
+	return PQstatus(s->conn) != CONNECTION_BAD && PQtransactionStatus(s->conn) == PQTRANS_IDLE;
+}
+
 int pg_rescue_commit(struct pg_rescue *x, struct error *err)
 {
-	int r = pg_session_run(x->session, "COMMIT", err);
+	struct pg_session *s = x->session;
+	_cleanup(pg_result) PGresult *result = NULL;
+	struct error why = {0};
+	int r;
 
-	if (r == 0 || PQstatus(x->session->conn) != CONNECTION_BAD)
-		return r;
-	return error_set(
-	        err, ERROR_UNAVAILABLE, EINPROGRESS,
-	        "the connection broke while the server was to commit, and it is not known whether it has: order the same once more without confirm=, and it says what is still missing");
+	if (cancel_is_set(s->cancel.cancel))
+		return session_fail_cancelled(err);
+	r = session_ask(s, &(struct session_query){.sql = "COMMIT"}, &result, &why);
+	if (r == 0 && !str_equal(PQcmdStatus(result), "COMMIT"))
+		return error_set(err, ERROR_INTERNAL, EIO,
+		                 "the server has rolled back what it was to commit");
+	if (r < 0 && !has_said_what_became(s))
+		return error_set(
+		        err, ERROR_UNAVAILABLE, EINPROGRESS,
+		        "the server was to commit, and it is not known whether it has: order the same once more without confirm=, and it says what is still missing (%s)",
+		        why.message);
+	if (r < 0 && err)
+		*err = why;
+	return r;
 }
 
 struct pg_rescue *pg_rescue_free(struct pg_rescue *x)
@@ -408,6 +527,8 @@ struct pg_rescue *pg_rescue_free(struct pg_rescue *x)
 	for (size_t i = 0; i < x->column_count; i++) {
 		free(x->columns[i].name);
 		free(x->columns[i].quoted);
+		free(x->columns[i].loose);
+		free(x->columns[i].strict);
 	}
 	free(x->columns);
 	names_finish(&x->backup);
@@ -420,6 +541,7 @@ struct pg_rescue *pg_rescue_free(struct pg_rescue *x)
 	free(x->schema);
 	free(x->table);
 	free(x->relation);
+	free(x->own_rows);
 	free(x);
 	return NULL;
 }

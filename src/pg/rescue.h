@@ -14,7 +14,10 @@
 
 struct rescue_column { /* of the living table; heap */
 	char *name, *quoted;
-	bool generated; /* its value follows from others: nobody can give one */
+	char *loose; /* an expression whose type is that of the column, without its length or precision; NULL: the type has none */
+	char *strict;    /* then: the type as it is, "numeric(10,2)" */
+	bool is_decimal; /* then: 5.5 and 5.50 are one value */
+	bool generated;  /* its value follows from others: nobody can give one */
 	bool always; /* GENERATED ALWAYS AS IDENTITY: it can be given when a row is inserted, and not changed */
 	bool has_number; /* an integer or a numeric */
 };
@@ -25,6 +28,8 @@ struct pg_rescue {
 	uint32_t oid;
 	char *schema, *table; /* as they are; heap */
 	char *relation;       /* quoted; heap */
+	char *own_rows; /* the same, as a statement names it that means no rows of tables that inherit from it: "ONLY public.orders"; heap */
+	uint64_t sent_rows;
 	struct rescue_column *columns;
 	size_t column_count;
 	struct names backup;   /* columns of the backup, in its order */
@@ -43,6 +48,8 @@ int rescue_look(struct pg_rescue *x, struct error *err);
 int rescue_ask(struct pg_rescue *x, const char *sql, struct error *err);
 int rescue_change(struct pg_rescue *x, const char *sql, struct error *err);
 int rescue_count(struct pg_rescue *x, const char *sql, uint64_t *ret, struct error *err);
+/** rescue_find_column() - of the living table; NULL: it has none of that name. */
+const struct rescue_column *rescue_find_column(const struct pg_rescue *x, const char *name);
 /** rescue_join() - append "b.a = t.a AND b.c = t.c", with @between. rescue_list() - append "b.a, b.c". */
 void rescue_join(const struct pg_rescue *x, struct str *out);
 void rescue_list(const struct names *names, const char *prefix, struct str *out);

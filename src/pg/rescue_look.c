@@ -11,14 +11,27 @@
 
 /* The table. */
 
+static int refuse_second_table(const struct pg_rescue *x, const char *relation, struct error *err)
+{
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%s may be %s or %s: write schema and table of the one that is meant in quotes, each for itself: into='\"a.b\".\"c\"'",
+	        x->order->table, x->relation, relation);
+}
+
+/* Those that have just that name come first. */
 static int take_table_row(void *arg, const struct pg_row *row, struct error *err)
 {
 	struct pg_rescue *x = arg;
 
+	if (x->oid)
+		return row->values[5][0] == 't' ? refuse_second_table(x, row->values[3], err) : 0;
 	x->oid = (uint32_t)strtoul(row->values[0], NULL, 10);
 	mem_replace_string(&x->schema, row->values[1]);
 	mem_replace_string(&x->table, row->values[2]);
 	mem_replace_string(&x->relation, row->values[3]);
+	free(x->own_rows);
+	x->own_rows = mem_printf("%s%s", row->values[4][0] == 'p' ? "" : "ONLY ", x->relation);
 	if (strchr("rp", row->values[4][0]))
 		return 0;
 	return error_set(err, ERROR_USAGE, EINVAL,
@@ -54,11 +67,12 @@ static int find_living_table(struct pg_rescue *x, struct error *err)
 	_cleanup(free) char *literal = pg_quote_literal(x->order->table);
 	_cleanup(free) char *sql = mem_printf(
 	        "SELECT c.oid, n.nspname, c.relname, pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.',"
-	        " pg_catalog.quote_ident(c.relname)), c.relkind FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
-	        " ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (pg_catalog.concat(n.nspname, '.', c.relname) = %s"
-	        " OR (c.relname = %s AND pg_catalog.pg_table_is_visible(c.oid)))"
-	        " ORDER BY pg_catalog.concat(n.nspname, '.', c.relname) = %s DESC LIMIT 1",
-	        literal, literal, literal);
+	        " pg_catalog.quote_ident(c.relname)), c.relkind, m.just FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
+	        " ON n.oid = c.relnamespace CROSS JOIN LATERAL (SELECT %s::text IN (pg_catalog.concat(n.nspname, '.', c.relname),"
+	        " pg_catalog.concat('\"', pg_catalog.replace(n.nspname::text, '\"', '\"\"'), '\".\"', pg_catalog.replace(c.relname::text, '\"', '\"\"'),"
+	        " '\"')) AS just) m WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+	        " AND (m.just OR (c.relname = %s AND pg_catalog.pg_table_is_visible(c.oid))) ORDER BY m.just DESC LIMIT 2",
+	        literal, literal);
 	int r = pg_session_rows(x->session, sql, take_table_row, x, err);
 
 	return r == 0 && !x->oid ? refuse_unknown_table(x, literal, err) : r;
@@ -82,23 +96,34 @@ static int take_column_row(void *arg, const struct pg_row *row, struct error *er
 	                            .quoted = mem_strdup(row->values[1]),
 	                            .generated = is_true(row->values[2]),
 	                            .always = str_equal(row->values[3], "a"),
-	                            .has_number = is_true(row->values[4])};
+	                            .has_number = is_true(row->values[4]),
+	                            .loose = row->values[5] ? mem_strdup(row->values[5]) : NULL,
+	                            .strict = row->values[5] ? mem_strdup(row->values[6]) : NULL,
+	                            .is_decimal = is_true(row->values[7])};
 	x->has_identity |= str_or_empty(row->values[3])[0] != '\0';
 	return 0;
 }
 
+/* A type with a length or a precision rounds, cuts or fills up what it takes, and so does a domain over one: the same type without them does not. */
 static int look_at_columns(struct pg_rescue *x, struct error *err)
 {
 	_cleanup(free) char *sql = mem_printf(
 	        "SELECT a.attname, pg_catalog.quote_ident(a.attname), COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '',"
-	        " COALESCE(pg_catalog.to_jsonb(a) ->> 'attidentity', ''), a.atttypid IN (20, 21, 23, 1700) FROM pg_catalog.pg_attribute a"
+	        " COALESCE(pg_catalog.to_jsonb(a) ->> 'attidentity', ''), a.atttypid IN (20, 21, 23, 1700),"
+	        " CASE WHEN a.atttypmod <> -1 OR base.oid <> a.atttypid THEN pg_catalog.concat('NULL::', pg_catalog.format_type(base.oid, -1),"
+	        " (SELECT pg_catalog.concat(' COLLATE ', pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(c.collname))"
+	        " FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace WHERE c.oid = a.attcollation AND"
+	        " c.oid <> 100)) END, pg_catalog.format_type(a.atttypid, a.atttypmod), base.oid IN (1700, 1231)"
+	        " FROM pg_catalog.pg_attribute a CROSS JOIN LATERAL (WITH RECURSIVE d (oid, kind, below) AS (SELECT t.oid, t.typtype, t.typbasetype"
+	        " FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid UNION ALL SELECT t.oid, t.typtype, t.typbasetype FROM d JOIN"
+	        " pg_catalog.pg_type t ON t.oid = d.below WHERE d.kind = 'd') SELECT d.oid FROM d WHERE d.kind <> 'd') base"
 	        " WHERE a.attrelid = %u AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
 	        x->oid);
 
 	return pg_session_rows(x->session, sql, take_column_row, x, err);
 }
 
-static const struct rescue_column *find_column(const struct pg_rescue *x, const char *name)
+const struct rescue_column *rescue_find_column(const struct pg_rescue *x, const char *name)
 {
 	for (size_t i = 0; i < x->column_count; i++)
 		if (str_equal(x->columns[i].name, name))
@@ -117,7 +142,7 @@ static int compare_columns(struct pg_rescue *x, struct error *err)
 	_cleanup(str) struct str gone = {0}, added = {0};
 
 	for (size_t i = 0; i < x->backup.count; i++) {
-		const struct rescue_column *c = find_column(x, x->backup.items[i]);
+		const struct rescue_column *c = rescue_find_column(x, x->backup.items[i]);
 
 		if (c && !c->generated)
 			names_add(&x->common, c->quoted);
@@ -182,7 +207,7 @@ static int take_key_columns(struct pg_rescue *x, struct error *err)
 static int quote_key(struct pg_rescue *x, struct error *err)
 {
 	for (size_t i = 0; i < x->key.count; i++) {
-		const struct rescue_column *c = find_column(x, x->key.items[i]);
+		const struct rescue_column *c = rescue_find_column(x, x->key.items[i]);
 
 		if (!c)
 			return error_set(err, ERROR_USAGE, EINVAL, "by=: %s has no column %.80s", x->relation,

@@ -40,7 +40,7 @@ static void append_insert(const struct pg_rescue *x, uint64_t most, struct str *
 
 static void append_update(const struct pg_rescue *x, uint64_t most, struct str *out)
 {
-	str_appendf(out, "UPDATE %s t SET ", x->relation);
+	str_appendf(out, "UPDATE %s t SET ", x->own_rows);
 	for (size_t i = 0; i < x->compared.count; i++)
 		str_appendf(out, "%s%s = b.%s", i > 0 ? ", " : "", x->compared.items[i],
 		            x->compared.items[i]);
@@ -169,6 +169,47 @@ void pg_rescue_plan(struct pg_rescue *x)
 	tell_writing(x, &update);
 }
 
+/* A trigger may leave a row out, or put it elsewhere; one that somebody else has inserted since is there. */
+static int check_inserted(struct pg_rescue *x, struct error *err)
+{
+	_cleanup(str) struct str from = {0}, count = {0}, first = {0};
+	_cleanup(free) char *key = NULL;
+	uint64_t absent = 0;
+	int r;
+
+	str_appendf(&from,
+	            " FROM " RESCUE_ROWS " b JOIN " RESCUE_MISSING
+	            " m ON m.place = b.ctid WHERE NOT EXISTS (SELECT FROM %s t WHERE ",
+	            x->own_rows);
+	rescue_join(x, &from);
+	str_appendf(&count, "SELECT pg_catalog.count(*)%s)", str_text(&from));
+	r = rescue_count(x, str_text(&count), &absent, err);
+	if (r < 0 || absent == 0)
+		return r;
+	str_append(&first, "SELECT ");
+	rescue_key_value(x, &first);
+	str_appendf(&first, "%s) ORDER BY m.number LIMIT 1", str_text(&from));
+	r = pg_session_value(x->session, str_text(&first), &key, err);
+	if (r < 0)
+		return r;
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "of %" PRIu64 " rows that were inserted %" PRIu64
+	        " are not in %s, the first one is that with %s: a trigger or a rule leaves them out, changes what they are known by, or puts them into another table, which into= could name",
+	        x->counts.missing, absent, x->relation, str_or_empty(key));
+}
+
+static int check_replaced(const struct pg_rescue *x, uint64_t replaced, struct error *err)
+{
+	if (replaced == x->counts.differing)
+		return 0;
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%" PRIu64 " rows of %s were to be replaced, and %" PRIu64
+	        " were: a trigger or a rule leaves them as they are, or somebody else has changed them meanwhile",
+	        x->counts.differing, x->relation, replaced);
+}
+
 int pg_rescue_write(struct pg_rescue *x, uint64_t *ret_inserted, uint64_t *ret_replaced, struct error *err)
 {
 	struct writing insert, update;
@@ -183,6 +224,10 @@ int pg_rescue_write(struct pg_rescue *x, uint64_t *ret_inserted, uint64_t *ret_r
 		r = write_listed(x, &insert, &inserted, err);
 	if (r == 0 && update.count > 0)
 		r = write_listed(x, &update, &replaced, err);
+	if (r == 0 && insert.count > 0)
+		r = check_inserted(x, err);
+	if (r == 0 && update.count > 0)
+		r = check_replaced(x, replaced, err);
 	if (r < 0)
 		return r;
 	*ret_inserted = inserted;
@@ -242,7 +287,7 @@ struct sequences {
 	void *arg;
 };
 
-static const struct rescue_column *find_number(const struct pg_rescue *x, const char *name)
+static const struct rescue_column *find_numbered_column(const struct pg_rescue *x, const char *name)
 {
 	for (size_t i = 0; i < x->column_count; i++)
 		if (x->columns[i].has_number && str_equal(x->columns[i].name, name) &&
@@ -258,7 +303,7 @@ static int look_at_sequence(void *arg, const struct pg_row *row, struct error *e
 	struct pg_rescue *x = all->rescue;
 	const char *sequence = row->values[1];
 	bool downwards = row->values[2][0] == '-';
-	const struct rescue_column *c = find_number(x, row->values[0]);
+	const struct rescue_column *c = find_numbered_column(x, row->values[0]);
 	const char *most = downwards ? "min" : "max", *than = downwards ? "<" : ">";
 	_cleanup(free) char *sql = NULL, *value = NULL, *literal = NULL, *mend = NULL;
 	int r;

@@ -59,9 +59,19 @@ static void stop_readback(void *arg)
 
 static int wrong_size(const struct readback *b, struct error *err, const char *how)
 {
-	return error_set(err, ERROR_CORRUPT, EBADMSG,
-	                 "%s is damaged in the store: it %s %llu bytes that were sent; do not rely on it",
-	                 b->options->key, how, (unsigned long long)b->options->extents->total_bytes);
+	error_set(err, ERROR_CORRUPT, EBADMSG,
+	          "%s is damaged in the store: it %s %llu bytes that were sent; do not rely on it",
+	          b->options->key, how, (unsigned long long)b->options->extents->total_bytes);
+	error_note_damage(err);
+	return -EBADMSG;
+}
+
+/* Of an object that the store does not have. */
+static int answer_of_store(int r, struct error *err)
+{
+	if (r < 0 && err && err->class == ERROR_NOT_FOUND)
+		error_note_damage(err);
+	return r;
 }
 
 static int get_span(struct span *s)
@@ -76,7 +86,7 @@ static int get_span(struct span *s)
 		s->iov[i] = (struct iovec){s->buffers[i], POOL_BUFFER_BYTES};
 	s->iov[count - 1].iov_len = s->bytes - (size_t)(count - 1) * POOL_BUFFER_BYTES;
 	r = store_get(o->store, &call, o->key, s->offset, s->iov, count, NULL, &s->err);
-	return r == -ERANGE ? wrong_size(s->back, &s->err, "ends before the") : r;
+	return r == -ERANGE ? wrong_size(s->back, &s->err, "ends before the") : answer_of_store(r, &s->err);
 }
 
 /* An extent may lie in two buffers. */
@@ -102,12 +112,14 @@ static int check_span(struct span *s)
 		const struct extent *x = &s->extents[i];
 		uint32_t found = crc_of(s, x);
 
-		if (found != x->crc32c)
-			return error_set(
-			        &s->err, ERROR_CORRUPT, EBADMSG,
-			        "%s is damaged in the store: the %u bytes from offset %llu have CRC-32C %08x, %08x was sent; do not rely on it",
-			        s->back->options->key, x->length, (unsigned long long)x->offset, found,
-			        x->crc32c);
+		if (found == x->crc32c)
+			continue;
+		error_set(
+		        &s->err, ERROR_CORRUPT, EBADMSG,
+		        "%s is damaged in the store: the %u bytes from offset %llu have CRC-32C %08x, %08x was sent; do not rely on it",
+		        s->back->options->key, x->length, (unsigned long long)x->offset, found, x->crc32c);
+		error_note_damage(&s->err);
+		return -EBADMSG;
 	}
 	return 0;
 }
@@ -211,7 +223,7 @@ static int check_size(const struct readback *b, struct error *err)
 	int r = store_head(o->store, &call, o->key, &object, err);
 
 	if (r < 0 || object.bytes == o->extents->total_bytes)
-		return r;
+		return answer_of_store(r, err);
 	return wrong_size(b, err,
 	                  object.bytes < o->extents->total_bytes ? "ends before the" : "goes on behind the");
 }

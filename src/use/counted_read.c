@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-static int feed_counting(void *arg, const void *data, size_t len, struct error *err)
+static int feed_counted_text(void *arg, const void *data, size_t len, struct error *err)
 {
 	return use_counting_feed(arg, data, len, err);
 }
@@ -16,7 +16,7 @@ int use_counting_read(struct use_counting *c, const struct make_context *ctx, co
                       struct cancel *cancel, struct error *err)
 {
 	_cleanup(backup) struct backup b = {.ctx = ctx, .cancel = cancel};
-	const struct backup_out out = {.write = feed_counting, .arg = c};
+	const struct backup_out out = {.write = feed_counted_text, .arg = c};
 	struct catalog_entry entry, file;
 	int r = words_find_backup(ctx->repository->catalog, path, &entry);
 

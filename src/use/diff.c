@@ -28,7 +28,7 @@ static int find_backup_of_word(struct diff *d, const char *word, struct diff_bac
 	return 0;
 }
 
-static int open_backup(struct diff *d, const char *word, struct diff_backup *ret, struct error *err)
+static int open_either_backup(struct diff *d, const char *word, struct diff_backup *ret, struct error *err)
 {
 	int r = find_backup_of_word(d, word, ret, err);
 
@@ -47,9 +47,9 @@ int diff_open(const struct diff_options *options, const char *a, const char *b, 
 	int r;
 
 	d->options = *options;
-	r = open_backup(d, a, &d->backups[DIFF_A], err);
+	r = open_either_backup(d, a, &d->backups[DIFF_A], err);
 	if (r == 0)
-		r = open_backup(d, b, &d->backups[DIFF_B], err);
+		r = open_either_backup(d, b, &d->backups[DIFF_B], err);
 	if (r == 0)
 		*ret = take_ptr(&d);
 	return r;
@@ -103,8 +103,17 @@ enum diff_state diff_judge(const struct inside_table *a, const struct inside_tab
 	return a->hash == b->hash ? DIFF_SAME : DIFF_CHANGED;
 }
 
-int diff_find(struct diff *d, enum diff_side side, const char *schema, const char *table,
-              struct inside_table *ret, struct error *err)
+static int refuse_double(const struct diff *d, enum diff_side side, const char *schema, const char *table,
+                         struct error *err)
+{
+	return error_set(err, ERROR_USAGE, ENOTUNIQ,
+	                 "%s has the rows of %s.%s in several places, so they cannot be compared",
+	                 d->backups[side].path, schema, table);
+}
+
+/* 0, and the caller's cleanup_inside_table(@ret); -ENOENT: it is not there. */
+static int find_in_backup(struct diff *d, enum diff_side side, const char *schema, const char *table,
+                          struct inside_table *ret, struct error *err)
 {
 	struct inside_dump *dump = d->backups[side].dump;
 	uint32_t number;
@@ -112,6 +121,8 @@ int diff_find(struct diff *d, enum diff_side side, const char *schema, const cha
 
 	if (r == -ENOENT)
 		return r;
+	if (r == -ENOTUNIQ)
+		return refuse_double(d, side, schema, table, err);
 	if (r < 0)
 		return error_system(err, -r, "the tables of %s cannot be looked up", d->backups[side].path);
 	return inside_table(dump, number, ret, err);
@@ -146,10 +157,13 @@ static int tell_table_of_b(struct telling *t, uint32_t number, struct error *err
 {
 	_cleanup(inside_table) struct inside_table a = {0}, b = {0};
 	int r = inside_table(t->diff->backups[DIFF_B].dump, number, &b, err), found;
+	uint32_t ignored;
 
 	if (r < 0)
 		return r;
-	found = diff_find(t->diff, DIFF_A, b.schema, b.table, &a, err);
+	if (inside_find_table(t->diff->backups[DIFF_B].dump, b.schema, b.table, &ignored) == -ENOTUNIQ)
+		return refuse_double(t->diff, DIFF_B, b.schema, b.table, err);
+	found = find_in_backup(t->diff, DIFF_A, b.schema, b.table, &a, err);
 	if (found < 0 && found != -ENOENT)
 		return found;
 	t->in_both += found == 0;
@@ -166,6 +180,8 @@ static int tell_if_gone(const struct telling *t, uint32_t number, struct error *
 	if (r < 0)
 		return r;
 	found = inside_find_table(other, a.schema, a.table, &ignored);
+	if (found == -ENOTUNIQ)
+		return refuse_double(t->diff, DIFF_B, a.schema, a.table, err);
 	if (found < 0 && found != -ENOENT)
 		return error_system(err, -found, "the tables of %s cannot be looked up",
 		                    t->diff->backups[DIFF_B].path);

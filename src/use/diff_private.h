@@ -7,8 +7,5 @@ struct diff {
 	struct diff_backup backups[2]; /* by enum diff_side */
 };
 
-/** diff_find() - the table of that name on @side: 0, and the caller's free() of ret->schema; -ENOENT: it is not there. */
-int diff_find(struct diff *d, enum diff_side side, const char *schema, const char *table,
-              struct inside_table *ret, struct error *err);
 /** diff_judge() - by what is known of two tables (NULL: there is none). @same: it is one dump. Pure. */
 enum diff_state diff_judge(const struct inside_table *a, const struct inside_table *b, bool same);

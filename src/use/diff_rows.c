@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "diff_private.h"
 #include "row_diff.h"
+#include "table_names.h"
 
 #include <keepfs/base/mem.h>
 
@@ -26,91 +27,85 @@ struct diff_rows {
 
 /* Names. */
 
-static void version_take(struct version *v, struct inside_table *table)
+static int look_at_names(struct diff_rows *x, enum diff_side side, struct table_names *names,
+                         struct error *err)
 {
-	free(v->table.schema);
-	v->table = *table;
-	v->is_there = true;
-}
+	struct inside_dump *dump = x->diff->backups[side].dump;
 
-/* 0: one of the dumps has it; -ENOENT: none. */
-static int find_versions(struct diff_rows *x, const char *schema, const char *table, struct error *err)
-{
-	int found = -ENOENT;
+	for (uint32_t number = 1; number <= inside_tables(dump); number++) {
+		_cleanup(inside_table) struct inside_table table = {0};
+		int r = inside_table(dump, number, &table, err);
 
-	for (int side = 0; side < 2; side++) {
-		struct inside_table t;
-		int r = diff_find(x->diff, (enum diff_side)side, schema, table, &t, err);
-
-		if (r < 0 && r != -ENOENT)
+		if (r < 0)
 			return r;
-		if (r == 0) {
-			version_take(&x->versions[side], &t);
-			found = 0;
-		}
+		table_names_add(names, number, table.schema, table.table);
 	}
-	return found;
-}
-
-/* "a.b.c" may be table b.c of schema a, or table c of schema a.b. */
-static int find_with_schema(struct diff_rows *x, const char *name, struct error *err)
-{
-	int r = -ENOENT;
-
-	for (const char *dot = name; r == -ENOENT && (dot = strchr(dot, '.')); dot++) {
-		_cleanup(free) char *schema = mem_printf("%.*s", (int)(dot - name), name);
-
-		r = find_versions(x, schema, dot + 1, err);
-	}
-	return r;
-}
-
-struct naming {
-	const char *name;
-	char *schema; /* of the one that was found */
-	bool several;
-};
-
-static int look_at_name(void *arg, const struct diff_table *table, struct error *err)
-{
-	struct naming *n = arg;
-
-	if (strcmp(table->table, n->name) != 0)
-		return 0;
-	n->several = n->several || n->schema;
-	if (!n->schema)
-		n->schema = mem_strdup(table->schema);
 	return 0;
 }
 
-static int find_without_schema(struct diff_rows *x, const char *name, struct error *err)
+static int take_named_version(struct diff_rows *x, enum diff_side side, const struct table_names *names,
+                              struct error *err)
 {
-	struct naming n = {.name = name};
-	_cleanup(free) char *schema = NULL;
-	int r = diff_tables(x->diff, look_at_name, &n, err);
+	struct version *v = &x->versions[side];
+	uint32_t number;
+	int r = table_names_choose(names, &number, err);
 
-	schema = n.schema;
-	if (r < 0)
+	if (r < 0) {
+		error_prefix(err, "%s", x->diff->backups[side].path);
 		return r;
-	if (n.several)
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "there are several tables %.200s: write the schema, too (%.200s.%.200s)",
-		                 name, schema, name);
-	return schema ? find_versions(x, schema, name, err) : -ENOENT;
+	}
+	r = inside_table(x->diff->backups[side].dump, number, &v->table, err);
+	v->is_there = r == 0;
+	return r;
+}
+
+/* Each backup for itself has only one that may be meant, and they are not the same. */
+static int check_one_name(const struct diff_rows *x, const char *name, struct error *err)
+{
+	const struct version *a = &x->versions[DIFF_A], *b = &x->versions[DIFF_B];
+	_cleanup(free) char *quoted_a = NULL, *quoted_b = NULL;
+
+	if (!a->is_there || !b->is_there ||
+	    (str_equal(a->table.schema, b->table.schema) && str_equal(a->table.table, b->table.table)))
+		return 0;
+	quoted_a = table_names_quote(a->table.schema, a->table.table);
+	quoted_b = table_names_quote(b->table.schema, b->table.table);
+	return error_set(err, ERROR_USAGE, EINVAL,
+	                 "there are several tables %.120s: write schema and table (%.200s, %.200s)", name,
+	                 quoted_a, quoted_b);
+}
+
+/* A table of another schema that is called so is none when one of both has the one with just that name. */
+static int choose_versions(struct diff_rows *x, const struct table_names names[2], struct error *err)
+{
+	bool is_exact = names[DIFF_A].exact || names[DIFF_B].exact;
+	int r = 0;
+
+	for (int side = 0; r == 0 && side < 2; side++)
+		if (is_exact ? names[side].exact > 0 : names[side].schemas > 0)
+			r = take_named_version(x, (enum diff_side)side, &names[side], err);
+	return r;
 }
 
 static int find_table_of_word(struct diff_rows *x, const char *name, struct error *err)
 {
-	int r = find_with_schema(x, name, err);
+	struct table_names names[2] = {{.word = name}, {.word = name}};
+	int r = look_at_names(x, DIFF_A, &names[DIFF_A], err);
 
-	if (r == -ENOENT)
-		r = find_without_schema(x, name, err);
-	if (r == -ENOENT)
+	if (r == 0)
+		r = look_at_names(x, DIFF_B, &names[DIFF_B], err);
+	if (r == 0)
+		r = choose_versions(x, names, err);
+	table_names_finish(&names[DIFF_A]);
+	table_names_finish(&names[DIFF_B]);
+	if (r < 0)
+		return r;
+	if (!x->versions[DIFF_A].is_there && !x->versions[DIFF_B].is_there)
 		return error_set(
 		        err, ERROR_USAGE, ENOENT,
 		        "neither backup has rows of a table %.200s: without a table, diff lists what there is",
 		        name);
-	return r;
+	return check_one_name(x, name, err);
 }
 
 /* Comparing. */

@@ -6,6 +6,7 @@
 #include "proving.h"
 #include "rescue_order.h"
 #include "rescue_table.h"
+#include "table_names.h"
 #include "words.h"
 
 #include <keepfs/base/mem.h>
@@ -66,7 +67,7 @@ static int open_backup(struct rescue *x, struct error *err)
 }
 
 /* A run has no part in what the mount reads through. */
-static int open_inside(struct rescue *x, struct error *err)
+static int open_rescued_dump(struct rescue *x, struct error *err)
 {
 	const struct reader_options reading = {.store = repository_store(x->ctx->repository),
 	                                       .pool = x->ctx->pool,
@@ -111,9 +112,13 @@ static int find_rescued_table(struct rescue *x, struct error *err)
 	return r < 0 ? r : inside_table(x->dump, number, &x->table, err);
 }
 
+/* Where the '.' between them is not the only one, quotes say which one it is. */
 static int name_living(struct rescue *x, struct error *err)
 {
-	_cleanup(free) char *name = mem_printf("%s.%s", x->table.schema, x->table.table);
+	const char *schema = x->table.schema, *table = x->table.table;
+	_cleanup(free) char *name = strchr(schema, '.') || strchr(table, '.')
+	                                    ? table_names_quote(schema, table)
+	                                    : mem_printf("%s.%s", schema, table);
 
 	if (!x->wanted->into)
 		return pg_rescue_decode(x->session, name, inside_encoding(x->dump), &x->living, err);
@@ -282,7 +287,7 @@ static int tell_rescue_plan(struct rescue *x, struct error *err)
 static int rescue_rows(struct rescue *x, struct error *err)
 {
 	struct pg_rescue_counts counts;
-	int r = open_inside(x, err);
+	int r = open_rescued_dump(x, err);
 
 	if (r == 0)
 		r = open_server(x, err);

@@ -7,7 +7,7 @@ int rescue_find_table(struct inside_dump *d, const char *word, uint32_t *ret_num
 {
 	_cleanup(table_names) struct table_names names = {.word = word};
 
-	for (uint32_t number = 1; number <= inside_tables(d) && !names.exact; number++) {
+	for (uint32_t number = 1; number <= inside_tables(d); number++) {
 		_cleanup(inside_table) struct inside_table table = {0};
 		int r = inside_table(d, number, &table, err);
 

@@ -371,6 +371,17 @@ static void clear_directory(const char *path)
 	rmdir(path);
 }
 
+/* As mkdtemp() made it, for a restore or for looking into a dump. */
+static bool is_left_place(const char *name)
+{
+	static const char *const prefixes[] = {"restore-", "inside-"};
+	bool is = false;
+
+	for (size_t i = 0; !is && i < ARRAY_SIZE(prefixes); i++)
+		is = str_starts(name, prefixes[i]) && strlen(name) == strlen(prefixes[i]) + strlen("XXXXXX");
+	return is;
+}
+
 static void clear_left_files(const char *state_dir)
 {
 	DIR *dir = opendir(state_dir);
@@ -379,8 +390,7 @@ static void clear_left_files(const char *state_dir)
 	while (dir && (entry = readdir(dir))) {
 		_cleanup(free) char *path = mem_printf("%s/%s", state_dir, entry->d_name);
 
-		if (str_starts(entry->d_name, "restore-") &&
-		    strlen(entry->d_name) == strlen("restore-XXXXXX"))
+		if (is_left_place(entry->d_name))
 			clear_directory(path);
 	}
 	if (dir)

@@ -16,6 +16,7 @@ struct choosing {
 	const struct restore_database_options *options;
 	bool *schema_found, *table_found; /* by the place in the options */
 	uint8_t *passed;                  /* a bit for each number of an entry that has come */
+	uint8_t *needed;                  /* likewise: by what is wanted */
 	bool has_extensions;              /* one of them makes an extension */
 };
 
@@ -197,12 +198,20 @@ static bool hangs_between(const struct choosing *c, const struct pg_archive_entr
 	return e->dependency_count > 0;
 }
 
+/* Into a database of its own come tables without those that they refer to: a foreign key where both are there. */
+static bool leads_away(const struct choosing *c, const struct pg_archive_entry *e)
+{
+	return c->options->create && str_equal(e->desc, "FK CONSTRAINT") && !hangs_between(c, e);
+}
+
 static bool hangs(const struct choosing *c, const struct pg_archive_entry *e)
 {
 	static const char *const attached[] = {"INDEX ATTACH", "TABLE ATTACH", NULL};
 
 	if (is_one_of(e->desc, attached))
 		return hangs_between(c, e);
+	if (leads_away(c, e))
+		return false;
 	for (size_t i = 0; i < e->dependency_count; i++)
 		if (restore_is_chosen(c->toc, e->dependencies[i]))
 			return may_hang(c, e);
@@ -223,6 +232,78 @@ static int take_hanging(void *arg, const struct pg_archive_entry *entry, struct 
 			if (entry->dependencies[i] <= t->base.last_id && entry->dependencies[i] > 0)
 				want(t, entry->dependencies[i]);
 	return 0;
+}
+
+/* What it needs. In a database of its own there is nothing yet of what tables are made of: their schema, types, functions. */
+
+static bool is_schema_of_table(const struct choosing *c, const struct pg_archive_entry *e)
+{
+	const char *const *tables = c->options->tables;
+	size_t len = strlen(e->tag);
+
+	for (; str_equal(e->desc, "SCHEMA") && tables && *tables; tables++)
+		if (str_starts(*tables, e->tag) && (*tables)[len] == '.')
+			return true;
+	return false;
+}
+
+static bool may_be_needed(const struct choosing *c, const struct pg_archive_entry *e)
+{
+	static const char *const descs[] = {"EXTENSION", "TYPE",      "SHELL TYPE", "DOMAIN",   "FUNCTION",
+	                                    "AGGREGATE", "COLLATION", "OPERATOR",   "SEQUENCE", NULL};
+
+	return c->needed[e->dump_id / 8] & 1U << e->dump_id % 8 && is_one_of(e->desc, descs) &&
+	       !(c->options->no_extensions && is_of_extension(e));
+}
+
+static int note_needed(void *arg, const struct pg_archive_entry *entry, struct error *err)
+{
+	struct choosing *c = arg;
+
+	for (size_t i = 0; restore_is_chosen(c->toc, entry->dump_id) && i < entry->dependency_count; i++) {
+		int id = entry->dependencies[i];
+
+		if (id > 0 && id <= c->toc->base.last_id)
+			c->needed[id / 8] |= (uint8_t)(1U << id % 8);
+	}
+	return 0;
+}
+
+static int take_needed(void *arg, const struct pg_archive_entry *entry, struct error *err)
+{
+	struct choosing *c = arg;
+
+	if (may_be_needed(c, entry) || is_schema_of_table(c, entry))
+		want(c->toc, entry->dump_id);
+	return 0;
+}
+
+static int tell_left_out(void *arg, const struct pg_archive_entry *entry, struct error *err)
+{
+	const struct choosing *c = arg;
+	_cleanup(free) char *line = NULL;
+
+	if (!leads_away(c, entry) || !hangs_by_name(c, entry) || !c->options->say)
+		return 0;
+	line = mem_printf("the foreign key %s is left out: it leads to a table that is not restored",
+	                  entry->tag);
+	c->options->say(c->options->arg, line);
+	return 0;
+}
+
+static int choose_needed(struct choosing *c, struct error *err)
+{
+	const struct pg_archive_events noting = {.entry = note_needed, .arg = c};
+	const struct pg_archive_events taking = {.entry = take_needed, .arg = c};
+	const struct pg_archive_events telling = {.entry = tell_left_out, .arg = c};
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < ROUNDS; i++) {
+		r = inside_toc_each(&c->toc->base, &noting, err);
+		if (r == 0)
+			r = inside_toc_each(&c->toc->base, &taking, err);
+	}
+	return r < 0 ? r : inside_toc_each(&c->toc->base, &telling, err);
 }
 
 static int check_found(const char *what, const char *const *names, const bool *found, struct error *err)
@@ -254,6 +335,8 @@ static int choose_entries(struct choosing *c, struct error *err)
 
 	for (int i = 0; r == 0 && (o->schemas || o->tables) && i < ROUNDS; i++)
 		r = inside_toc_each(&c->toc->base, &hanging, err);
+	if (r == 0 && o->tables && o->create)
+		r = choose_needed(c, err);
 	if (r == 0)
 		r = check_found("schema", o->schemas, c->schema_found, err);
 	return r < 0 ? r : check_found("table", o->tables, c->table_found, err);
@@ -357,9 +440,11 @@ int restore_choose(struct restore_toc *t, const struct restore_database_options 
 	_cleanup(free) bool *tables = mem_array(count_names(o->tables) + 1, sizeof(*tables));
 	struct choosing c = {.toc = t, .options = o, .schema_found = schemas, .table_found = tables};
 	_cleanup(free) uint8_t *passed = mem_alloc((size_t)t->base.last_id / 8 + 1);
+	_cleanup(free) uint8_t *needed = mem_alloc((size_t)t->base.last_id / 8 + 1);
 	int r;
 
 	c.passed = passed;
+	c.needed = needed;
 	t->wanted = mem_alloc((size_t)t->base.last_id / 8 + 1);
 	r = choose_entries(&c, err);
 	for (size_t i = 0; r == 0 && i < t->base.count; i++)

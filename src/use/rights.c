@@ -74,21 +74,41 @@ static bool is_of_owner(const struct conf *conf, const struct command_pair *pair
 	return str_equal(pair->key, "server") && !is_configured(conf, pair->value);
 }
 
-int use_check_rights(const struct conf *conf, const char *text, int64_t uid, int64_t own_uid,
-                     struct error *err)
+/* Rows that come back to where they were are as they were; anywhere else they are somebody's. */
+static bool leads_elsewhere(const struct make_kind *work, const struct command_pair *pair)
+{
+	return work == &use_rescue && (str_equal(pair->key, "into") || str_equal(pair->key, "database") ||
+	                               str_equal(pair->key, "server"));
+}
+
+static int check_pair_rights(const struct conf *conf, const struct make_kind *work,
+                             const struct command_pair *pair, struct error *err)
+{
+	if (leads_elsewhere(work, pair))
+		return error_set(
+		        err, ERROR_DENIED, EPERM,
+		        "%s= brings rows into another table than that of which they were backed up: only the user of keepfs, and root, may give it",
+		        pair->key);
+	if (!is_of_owner(conf, pair))
+		return 0;
+	return error_set(
+	        err, ERROR_DENIED, EPERM,
+	        "%s= acts with the rights of the user of keepfs: only that user, and root, may give it, and of servers everybody only those that the configuration names (database, drill_server)",
+	        pair->key);
+}
+
+int use_check_rights(const struct conf *conf, const struct make_kind *work, const char *text, int64_t uid,
+                     int64_t own_uid, struct error *err)
 {
 	_cleanup(command_line) struct command_line line = {0};
 	struct error ignored = {0};
+	int r = 0;
 
 	if (uid == 0 || uid == own_uid || command_line_parse(text, &line, &ignored) < 0)
 		return 0;
 	if (line.word_count > 0 && str_equal(line.words[0], "forget"))
 		return 0;
-	for (size_t i = 0; i < line.pair_count; i++)
-		if (is_of_owner(conf, &line.pairs[i]))
-			return error_set(
-			        err, ERROR_DENIED, EPERM,
-			        "%s= acts with the rights of the user of keepfs: only that user, and root, may give it, and of servers everybody only those that the configuration names (database, drill_server)",
-			        line.pairs[i].key);
-	return 0;
+	for (size_t i = 0; r == 0 && i < line.pair_count; i++)
+		r = check_pair_rights(conf, work, &line.pairs[i], err);
+	return r;
 }

@@ -3,12 +3,40 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/codec/sql_text.h>
 #include <keepfs/conf.h>
 
 #include <errno.h>
 #include <string.h>
 
 #define SEVERAL_SHOWN 5
+
+char *table_names_quote(const char *schema, const char *table)
+{
+	struct str out = {0};
+
+	sql_append_name(&out, schema);
+	str_append_char(&out, '.');
+	sql_append_name(&out, table);
+	return str_take(&out);
+}
+
+static bool is_quoted_name(const char *word, const char *schema, const char *table)
+{
+	_cleanup(free) char *quoted = *word == '"' ? table_names_quote(schema, table) : NULL;
+
+	return str_equal(quoted, word);
+}
+
+static void add_exact(struct table_names *n, uint32_t number, const char *schema, const char *table)
+{
+	if (!n->exact) {
+		n->exact = number;
+		n->quoted = table_names_quote(schema, table);
+	} else if (!n->other) {
+		n->other = table_names_quote(schema, table);
+	}
+}
 
 static void add_same_name(struct table_names *n, uint32_t number, const char *name)
 {
@@ -39,17 +67,32 @@ void table_names_add(struct table_names *n, uint32_t number, const char *schema,
 {
 	_cleanup(free) char *name = mem_printf("%s.%s", schema, table);
 
-	if (str_equal(name, n->word))
-		n->exact = number;
+	if (str_equal(name, n->word) || is_quoted_name(n->word, schema, table))
+		add_exact(n, number, schema, table);
 	else if (str_equal(table, n->word))
 		add_same_name(n, number, name);
 	else
 		add_near_name(n, name, table);
 }
 
+static int refuse_second_exact(const struct table_names *n, struct error *err)
+{
+	if (str_equal(n->quoted, n->other))
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "the backup has more than one table %.200s, which no database has: so nothing says which one is meant",
+		        n->quoted);
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%.120s may be %.200s or %.200s: write the one that is meant just so, with its quotes",
+	        n->word, n->quoted, n->other);
+}
+
 /* "orders" is near orders_1, which may be a partition of it; a name that is written wrongly is another matter. */
 int table_names_choose(const struct table_names *n, uint32_t *ret_number, struct error *err)
 {
+	if (n->other)
+		return refuse_second_exact(n, err);
 	if (n->exact || n->schemas == 1) {
 		*ret_number = n->exact ? n->exact : n->in_schema;
 		return 0;
@@ -73,5 +116,7 @@ void table_names_finish(struct table_names *n)
 {
 	free(n->several);
 	free(n->nearest);
-	n->several = n->nearest = NULL;
+	free(n->quoted);
+	free(n->other);
+	n->several = n->nearest = n->quoted = n->other = NULL;
 }

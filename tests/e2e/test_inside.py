@@ -24,8 +24,22 @@ MADE = '''
     CREATE TABLE public.columnless ();
     INSERT INTO public.columnless DEFAULT VALUES;
     CREATE FUNCTION public.f() RETURNS text LANGUAGE sql AS $f$ SELECT '
+--
+-- Data for Name: few; Type: TABLE DATA; Schema: public; Owner: app
+--
+
 COPY public.few (id, t) FROM stdin;
+666\tfake
 ' $f$;
+    CREATE INDEX few_id ON public.few (id);
+    COMMENT ON INDEX public.few_id IS '
+--
+-- Data for Name: few; Type: TABLE DATA; Schema: public; Owner: app
+--
+
+COPY public.few (1;2) FROM stdin;
+666
+';
     SELECT lo_from_bytea(4001, decode(repeat('00ff17', 500000), 'hex'));
     SELECT lo_from_bytea(4002, '');
     SELECT lo_from_bytea(3000000000, 'last')
@@ -148,3 +162,47 @@ def test_dumps_that_pg_dump_has_made_alone(new_keepfs, pg, small_shop, store, tm
     check_inside(inside, pg, small_shop, blobs=0 if "plain" in kind else 5_000)
     assert 'TABLE DATA Odd "one" Ta ble' in inside.look("toc").decode()
     assert "CREATE FUNCTION public.f()" in inside.look("schema").decode()
+
+
+FAKE = """
+--
+-- Data for Name: real; Type: TABLE DATA; Schema: public; Owner: app
+--
+
+COPY public.real (id, t) FROM stdin;
+666\tfake
+"""
+HOSTILE = """
+    CREATE TABLE real AS SELECT g AS id, E'it''s $$ "\\\\' AS t FROM generate_series(1, 3) g;
+    CREATE TABLE "a$$ "" ' -- /*" AS SELECT 1 AS "-- ' $_$";
+    CREATE FUNCTION tagged() RETURNS text LANGUAGE sql AS $f$ SELECT '$$ $_$ $_X$ $_XX FAKE' $f$;
+    CREATE FUNCTION parameter(text) RETURNS text LANGUAGE sql AS $f$ SELECT $1 || ' FAKE' $f$;
+    CREATE FUNCTION atomic(a int) RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT $1; SELECT E'\\\\'' FAKE'; END;
+    CREATE VIEW shown AS SELECT E'\\\\'' FAKE' AS text, 1 AS "; $$";
+    CREATE RULE twofold AS ON DELETE TO real DO ALSO (SELECT E'a;\\\\'' FAKE'; SELECT 2);
+    ALTER TABLE real ADD CHECK (t <> E'\\\\'' FAKE');
+    CREATE INDEX late ON real (id);
+    COMMENT ON INDEX late IS E'\\\\'' \\\\'' /* -- $$ FAKE';
+    COMMENT ON TABLE real IS E'\\\\''; -- FAKE';
+    """
+
+
+@pytest.mark.parametrize("conforming", ["on", "off"])
+def test_texts_that_look_like_rows(new_keepfs, pg, conforming):
+    """whoever may make objects has any lines he likes in a plain dump, but no rows that are none, and none are hidden"""
+    database = f"looked_into_hostile_{conforming}"
+    keepfs = new_keepfs({"full": {"database": pg.uri(database), "format": "plain"}}).mount()
+    pg.create(database)
+    try:
+        pg.sql(database, HOSTILE.replace("FAKE", FAKE))
+        pg.sql("postgres", f"ALTER DATABASE {database} SET standard_conforming_strings = {conforming}")
+        keepfs.backup()
+        (name,) = keepfs.artifacts()
+        inside = Inside(keepfs, name)
+        tables = {table: number for number, _, _, _, table, _ in inside.tables()}
+        assert len(inside.tables()) == 2 and set(tables) == {"real", "a$$ \" ' -- /*"}
+        assert inside.look("rows", tables["real"]).decode() == "".join(f"{g}\tit's $$ \"\\\\\n" for g in (1, 2, 3))
+        schema = inside.look("schema").decode()
+        assert schema.count("666\tfake") == 8 and schema.rstrip().splitlines()[-1].startswith(("--", "\\unrestrict"))
+    finally:
+        pg.drop(database)

@@ -252,6 +252,18 @@ def test_it_follows_what_is_made_and_removed(dumped):
     assert (second / "tables" / "public.orders.tsv").exists()
 
 
+def test_what_a_crash_has_left(dumped):
+    """pg_restore is given a table of contents in a directory of its own: after a SIGKILL it is cleared away at the next start"""
+    keepfs = dumped.keepfs
+    left, other = keepfs.state / "inside-Ab12xY", keepfs.state / "inside-something else"
+    keepfs.unmount()
+    for directory in (left, other):
+        directory.mkdir()
+        (directory / "toc.dump").write_bytes(b"x")
+    keepfs.mount()
+    assert not left.exists() and (other / "toc.dump").exists()
+
+
 def test_a_damaged_dump(dumped, source):
     """what is right is served, what is wrong is an error, and the backup is marked"""
     keepfs, inside = dumped.keepfs, dumped("format=directory")

@@ -249,3 +249,35 @@ def test_another_encoding(new_keepfs, pg, latin1, form):
     assert "2 rows were inserted into public.\"größe\"" in log, log
     assert pg.sql(latin1, rows) == before
     keepfs.unmount()
+
+
+def test_names_with_dots(new_keepfs, pg):
+    """of two tables that can be meant by one word none is taken: in quotes it is clear which one is"""
+    name = "rescue_dots"
+    pg.create(name)
+    pg.sql(name, """CREATE SCHEMA "a.b"; CREATE SCHEMA a; CREATE TABLE "a.b".c (id int PRIMARY KEY); CREATE TABLE a."b.c" (id int PRIMARY KEY);
+                    INSERT INTO "a.b".c VALUES (1), (2); INSERT INTO a."b.c" VALUES (1), (2)""")
+    keepfs = new_keepfs({"full": {"database": pg.uri(name)}}).mount()
+    first = keepfs.run_artifact(keepfs.backup()["run"])
+    pg.sql(name, """DELETE FROM "a.b".c; DELETE FROM a."b.c" """)
+    second = keepfs.run_artifact(keepfs.backup()["run"])
+    backups = [f"full/{first}", f"full/{second}"]
+    said = refused(keepfs, f"full/{first} a.b.c confirm=a.b.c")
+    assert "a.b.c may be " in said and '"a.b"."c"' in said and '"a"."b.c"' in said and "write the one that is meant just so" in said
+    log = rescued(keepfs, f"""full/{first} '"a"."b.c"' confirm='"a"."b.c"'""")
+    assert "2 rows were inserted into a.\"b.c\"" in log, log
+    assert pg.sql(name, """SELECT count(*) FROM "a.b".c""") == "0"
+    failed = keepfs.run("diff", *backups, "a.b.c", check=False)
+    assert failed.returncode == 2 and " may be " in failed.stderr, failed.stderr
+    assert sorted(keepfs.run("diff", *backups, '"a.b"."c"').stdout.splitlines()) == ["-1", "-2"]
+    keepfs.unmount()
+    pg.drop(name)
+
+
+def test_a_trigger_that_leaves_rows_out(backed_up, pg):
+    pg.sql(DATABASE, """
+        DELETE FROM orders WHERE id IN (5, 6);
+        CREATE OR REPLACE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+        CREATE TRIGGER leave_out BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION leave_out()""")
+    assert "the first one is that with id=5" in refused(backed_up, "full orders confirm=orders")
+    assert pg.sql(DATABASE, "SELECT count(*) FROM orders") == "498"

@@ -174,6 +174,30 @@ def test_a_part_does_not_take_the_place_of_all(backed_up, pg, target):
     assert rows(pg, target) == 0
 
 
+def test_one_table_beside_what_is_there(new_keepfs, pg, target):
+    """to look into it: with the schema and the types that it is made of, without the foreign keys to what does not come along"""
+    pg.create(f"{target}_source")
+    pg.sql(f"{target}_source", """
+        CREATE TABLE public.customers (id int PRIMARY KEY);
+        CREATE SCHEMA "Odd Schema";
+        CREATE TYPE "Odd Schema".mood AS ENUM ('well', 'ill');
+        CREATE DOMAIN public.positive AS int CHECK (VALUE > 0);
+        CREATE TABLE "Odd Schema"."Order Items" (id serial PRIMARY KEY, customer int REFERENCES public.customers, mood "Odd Schema".mood, n public.positive);
+        CREATE TABLE "Odd Schema".other (id int PRIMARY KEY);
+        INSERT INTO public.customers VALUES (1);
+        INSERT INTO "Odd Schema"."Order Items" (customer, mood, n) VALUES (1, 'well', 5);
+        """)
+    keepfs = new_keepfs({"full": {"database": pg.uri(f"{target}_source")}}).mount()
+    keepfs.backup()
+    log = restored(keepfs, f"full/latest.dump into={target} tables='Odd Schema.Order Items'")
+    assert 'the foreign key Order Items Order Items_customer_fkey is left out: it leads to a table that is not restored' in log
+    assert pg.sql(target, 'SELECT customer, mood, n FROM "Odd Schema"."Order Items"') == "1|well|5"
+    assert pg.sql(target, "SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class WHERE relkind IN ('r', 'S') AND oid >= 16384") == "Order Items, Order Items_id_seq"
+    # Both: with the key.
+    log = restored(keepfs, f"full/latest.dump into={target}_both tables='Odd Schema.Order Items,public.customers'")
+    assert "left out" not in log and pg.sql(f"{target}_both", "SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == "1"
+
+
 def test_what_a_run_has_no_backup_of_is_named(new_keepfs, pg, target):
     """and the restore fails at its end, with all others restored"""
     names = [f"{target}_{n}" for n in ("one", "two")]

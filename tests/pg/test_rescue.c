@@ -6,6 +6,7 @@
 #include <keepfs/pg/rescue.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -162,8 +163,8 @@ static void a_plan_changes_nothing(void **state)
 	assert_int_equal(a.counts.missing, 2);
 	assert_non_null(strstr(str_text(&a.statements), "INSERT INTO public.things (id, name, note) SELECT"));
 	assert_non_null(strstr(str_text(&a.statements), "ON CONFLICT (id) DO NOTHING"));
-	assert_non_null(
-	        strstr(str_text(&a.statements), "UPDATE public.things t SET name = b.name, note = b.note"));
+	assert_non_null(strstr(str_text(&a.statements),
+	                       "UPDATE ONLY public.things t SET name = b.name, note = b.note"));
 	expect(ALL_OF("things"), "(1,one,) (4,changed,y) (5,new,)");
 }
 
@@ -420,6 +421,135 @@ static void a_partitioned_table(void **state)
 	expect(ALL_OF("parted"), "(1,a) (15,b) (16,c)");
 }
 
+/* Each has its own rows, also where they are called the same. */
+static void a_table_that_others_inherit_from(void **state)
+{
+	_cleanup(attempt) struct attempt a = {
+	        .order = {.table = "base", .columns = "(id, v)", .by = "id", .replace = true},
+	        .rows = "1\told\n7\told\n"};
+
+	sql("DROP TABLE IF EXISTS base CASCADE; CREATE TABLE base (id int PRIMARY KEY, v text); CREATE TABLE heir () INHERITS (base);"
+	    " INSERT INTO base VALUES (1, 'new'); INSERT INTO heir VALUES (1, 'mine'), (1, 'again'), (7, 'mine')");
+	succeed(&a);
+	assert_string_equal(str_text(&a.keys), "id=7;id=1;");
+	assert_int_equal(a.inserted, 1);
+	assert_int_equal(a.replaced, 1);
+	expect("SELECT string_agg(t::text, ' ' ORDER BY id) FROM ONLY base t", "(1,old) (7,old)");
+	expect(ALL_OF("heir"), "(1,again) (1,mine) (7,mine)");
+}
+
+/* Nothing is done when not all of it is. */
+static void a_trigger_that_leaves_rows_out(void **state)
+{
+	_cleanup(attempt) struct attempt some = {.order = some_order, .rows = some_rows};
+	_cleanup(attempt) struct attempt other = {.order = some_order, .rows = some_rows};
+	_cleanup(attempt) struct attempt kept = {.order = some_order, .rows = some_rows};
+
+	sql("CREATE OR REPLACE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS"
+	    " 'BEGIN IF NEW.id = 3 THEN RETURN NULL; END IF; RETURN NEW; END';"
+	    " CREATE TRIGGER leave BEFORE INSERT ON things FOR EACH ROW EXECUTE FUNCTION leave()");
+	expect_refusal(
+	        &some, EINVAL,
+	        "of 2 rows that were inserted 1 are not in public.things, the first one is that with id=3:");
+	sql("CREATE OR REPLACE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS"
+	    " 'BEGIN NEW.id := NEW.id + 100; RETURN NEW; END'");
+	expect_refusal(&other, EINVAL, "2 are not in public.things, the first one is that with id=2:");
+	sql("DROP TRIGGER leave ON things; CREATE OR REPLACE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS"
+	    " 'BEGIN RETURN NULL; END'; CREATE TRIGGER leave BEFORE UPDATE ON things FOR EACH ROW EXECUTE FUNCTION leave()");
+	kept.order.replace = true;
+	expect_refusal(&kept, EINVAL, "1 rows of public.things were to be replaced, and 0 were:");
+	expect(ALL_OF("things"), "(1,one,) (4,changed,y) (5,new,)");
+}
+
+static void a_row_that_came_meanwhile(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+	_cleanup(pg_session) struct pg_session *s = NULL;
+	_cleanup(pg_rescue) struct pg_rescue *x = NULL;
+
+	a.order.encoding = "";
+	assert_int_equal(pg_rescue_open(server_conninfo(), DATABASE, NULL, &s, &a.err), 0);
+	assert_int_equal(pg_rescue_begin(s, &a.order, &x, &a.err), 0);
+	assert_int_equal(load_and_compare(&a, x), 0);
+	sql("INSERT INTO things VALUES (2, 'somebody', NULL)");
+	assert_int_equal(pg_rescue_write(x, &a.inserted, &a.replaced, &a.err), 0);
+	assert_int_equal(a.inserted, 1);
+	assert_int_equal(pg_rescue_commit(x, &a.err), 0);
+	expect("SELECT name FROM things WHERE id = 2", "somebody");
+	expect("SELECT count(*) FROM things", "5");
+}
+
+static void a_row_that_ends_what_the_server_takes(void **state)
+{
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = "1\tone\t\\N\n\\.\n2\ttwo\tx\n"};
+
+	expect_refusal(&a, EPROTO, "the server took 1 of the 3 rows of the backup");
+	expect("SELECT count(*) FROM things", "3");
+}
+
+/* What a living column would round, cut or fill up is not what the backup has. */
+static void columns_that_became_narrower(void **state)
+{
+	static const char good[] = "1\t5.5\tabc\tab\t2.5\t2026-01-01 00:00:00\t{1,2.5}\t101\t1 day\n"
+	                           "2\t-7\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n";
+	static const struct {
+		const char *row, *said;
+	} bad[] = {
+	        {"3\t5.555\ta\ta\t1\t\\N\t\\N\t\\N\t\\N\n",
+	         "the row with id=3: n of public.narrow is numeric(10,2) now"},
+	        {"3\t5\tabcd\ta\t1\t\\N\t\\N\t\\N\t\\N\n",
+	         "the row with id=3: v of public.narrow is character varying(3) now"},
+	        {"3\t5\ta\tabcdef\t1\t\\N\t\\N\t\\N\t\\N\n",
+	         "the row with id=3: c of public.narrow is character(5) now"},
+	        {"3\t5\ta\ta\t1.555\t\\N\t\\N\t\\N\t\\N\n",
+	         "the row with id=3: d of public.narrow is cents now"},
+	        {"3\t5\ta\ta\t-1\t\\N\t\\N\t\\N\t\\N\n",
+	         "a row of the backup does not go into the columns that public.narrow has now"},
+	        {"3\t5\ta\ta\t1\t2026-01-01 00:00:00.6\t\\N\t\\N\t\\N\n",
+	         "t of public.narrow is timestamp(0) without time zone now"},
+	        {"3\t5\ta\ta\t1\t\\N\t{1,2.55}\t\\N\t\\N\n", "a of public.narrow is numeric(5,1)[] now"},
+	        {"3\t5\ta\ta\t1\t\\N\t\\N\t1011\t\\N\n", "b of public.narrow is bit(3) now"},
+	        {"3\t5\ta\ta\t1\t\\N\t\\N\t\\N\t00:00:00.6\n", "i of public.narrow is interval(0) now"},
+	};
+	const struct pg_rescue_order order = {
+	        .table = "narrow", .columns = "(id, n, v, c, d, t, a, b, i)", .replace = true};
+	_cleanup(attempt) struct attempt fits = {.order = order, .rows = good};
+	_cleanup(attempt) struct attempt left = {.order = order, .rows = bad[0].row};
+
+	sql("DROP TABLE IF EXISTS narrow; DROP DOMAIN IF EXISTS cents; CREATE DOMAIN cents AS numeric(8,2) CHECK (VALUE > 0);"
+	    " CREATE TABLE narrow (id int PRIMARY KEY, n numeric(10,2), v varchar(3) COLLATE \"C\", c char(5), d cents, t timestamp(0),"
+	    " a numeric(5,1)[], b bit(3), i interval(0)); INSERT INTO narrow VALUES (1, 5.5, 'abc', 'ab', 2.5, '2026-01-01', '{1,2.5}', '101', '1 day')");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		_cleanup(attempt) struct attempt a = {.order = order, .rows = bad[i].row, .plan = true};
+
+		if (run(&a) >= 0 || !strstr(a.err.message, bad[i].said))
+			fail_msg("no '%s' in: %s", bad[i].said, a.err.message);
+	}
+	left.order.where = "id < 3";
+	succeed(&left);
+	succeed(&fits);
+	assert_int_equal(fits.counts.differing, 0);
+	assert_int_equal(fits.inserted, 1);
+	expect("SELECT string_agg(n::text, ' ' ORDER BY id) FROM narrow", "5.50 -7.00");
+}
+
+/* The '.' between the two parts may be either. */
+static void names_that_two_living_tables_have(void **state)
+{
+	_cleanup(attempt) struct attempt both = {.order = {.table = "a.b.c", .columns = "(id)"}, .rows = ""};
+	_cleanup(attempt) struct attempt one = {.order = {.table = "\"a\".\"b.c\"", .columns = "(id)"},
+	                                        .rows = "5\n"};
+
+	sql("DROP SCHEMA IF EXISTS \"a.b\", a CASCADE; CREATE SCHEMA \"a.b\"; CREATE SCHEMA a;"
+	    " CREATE TABLE \"a.b\".c (id int PRIMARY KEY); CREATE TABLE a.\"b.c\" (id int PRIMARY KEY)");
+	expect_refusal(&both, EINVAL, "a.b.c may be ");
+	assert_non_null(strstr(both.err.message, "\"a.b\".c"));
+	assert_non_null(strstr(both.err.message, "a.\"b.c\""));
+	succeed(&one);
+	expect("SELECT count(*) FROM a.\"b.c\"", "1");
+	expect("SELECT count(*) FROM \"a.b\".c", "0");
+}
+
 static void a_role_without_rights(void **state)
 {
 	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
@@ -480,6 +610,88 @@ static void cancelled(void **state)
 	expect("SELECT count(*) FROM things", "3");
 }
 
+/* A commit. */
+
+static void cancelled_before_the_commit(void **state)
+{
+	struct cancel cancel;
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+	struct pg_session *s = NULL;
+	struct pg_rescue *x = NULL;
+
+	cancel_init(&cancel);
+	a.order.encoding = "";
+	assert_int_equal(pg_rescue_open(server_conninfo(), DATABASE, &cancel, &s, &a.err), 0);
+	assert_int_equal(pg_rescue_begin(s, &a.order, &x, &a.err), 0);
+	assert_int_equal(load_and_compare(&a, x), 0);
+	assert_int_equal(pg_rescue_write(x, &a.inserted, &a.replaced, &a.err), 0);
+	cancel_set(&cancel);
+	assert_int_equal(pg_rescue_commit(x, &a.err), -ECANCELED);
+	pg_rescue_free(x);
+	pg_session_free(s);
+	cancel_finish(&cancel);
+	expect("SELECT count(*) FROM things", "3");
+}
+
+struct committing {
+	struct pg_rescue *rescue;
+	struct error err;
+	int r;
+};
+
+static void *commit(void *arg)
+{
+	struct committing *c = arg;
+
+	c->r = pg_rescue_commit(c->rescue, &c->err);
+	return NULL;
+}
+
+static void set_standby(const char *statement, const char *name)
+{
+	_cleanup(pg_session) struct pg_session *s = server_open(DATABASE, NULL);
+	_cleanup(free) char *is_set =
+	        mem_printf("SELECT current_setting('synchronous_standby_names') = '%s'", name);
+
+	server_run(s, statement);
+	server_run(s, "SELECT pg_reload_conf()");
+	server_wait(s, is_set);
+	/* Whoever makes these is the one that has to know it. */
+	server_run(s, "CHECKPOINT");
+}
+
+/* A standby that does not answer: the rows are there, and whoever cancels must not read that they are not. */
+static void cancelled_during_the_commit(void **state)
+{
+	struct cancel cancel;
+	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
+	_cleanup(free) char *conninfo =
+	        mem_printf("%s options='-c synchronous_commit=on'", server_conninfo());
+	_cleanup(pg_session) struct pg_session *watch = server_open(DATABASE, NULL);
+	struct pg_session *s = NULL;
+	struct committing c = {0};
+	pthread_t thread;
+
+	set_standby("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "nobody");
+	cancel_init(&cancel);
+	a.order.encoding = "";
+	assert_int_equal(pg_rescue_open(conninfo, DATABASE, &cancel, &s, &a.err), 0);
+	assert_int_equal(pg_rescue_begin(s, &a.order, &c.rescue, &a.err), 0);
+	assert_int_equal(load_and_compare(&a, c.rescue), 0);
+	assert_int_equal(pg_rescue_write(c.rescue, &a.inserted, &a.replaced, &a.err), 0);
+	assert_int_equal(pthread_create(&thread, NULL, commit, &c), 0);
+	server_wait(watch, "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+	cancel_set(&cancel);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	pg_rescue_free(c.rescue);
+	pg_session_free(s);
+	cancel_finish(&cancel);
+	set_standby("ALTER SYSTEM RESET synchronous_standby_names", "");
+	assert_int_equal(c.r, -EINPROGRESS);
+	assert_non_null(strstr(c.err.message, "it is not known whether it has"));
+	server_wait(watch, "SELECT count(*) = 5 FROM things");
+}
+
 static int make_database(void **state)
 {
 	server_database(DATABASE);
@@ -508,6 +720,14 @@ int main(void)
 	        cmocka_unit_test_setup(a_role_without_rights, reset),
 	        cmocka_unit_test_setup(rows_that_the_role_does_not_see, reset),
 	        cmocka_unit_test_setup(cancelled, reset),
+	        cmocka_unit_test_setup(cancelled_before_the_commit, reset),
+	        cmocka_unit_test_setup(cancelled_during_the_commit, reset),
+	        cmocka_unit_test_setup(a_table_that_others_inherit_from, reset),
+	        cmocka_unit_test_setup(a_trigger_that_leaves_rows_out, reset),
+	        cmocka_unit_test_setup(a_row_that_came_meanwhile, reset),
+	        cmocka_unit_test_setup(a_row_that_ends_what_the_server_takes, reset),
+	        cmocka_unit_test_setup(columns_that_became_narrower, reset),
+	        cmocka_unit_test_setup(names_that_two_living_tables_have, reset),
 	};
 
 	return cmocka_run_group_tests(tests, make_database, NULL);

@@ -41,7 +41,9 @@ struct bench_shape {
 	enum bench_format format;
 	enum compression_method method;
 	bool no_index, no_counts, no_offsets;
+	int64_t later_s;        /* it was finished so much later */
 	int minor, compression; /* that the archive says it has; 0: what it has */
+	bool twice;             /* a text: the rows of "small" come once more, at its end */
 	bool foreign;           /* as pg_dump compresses: nothing can be entered but from its beginning */
 	size_t damage_at; /* in the object of the archive, the text or the file of "big": this byte is another one in the store; 0: none */
 };
@@ -497,8 +499,8 @@ static inline void put_text_of_bench(struct bench *b, struct str *out)
 	str_append(out, "--\n-- PostgreSQL database dump\n--\n\nSET client_encoding = 'LATIN1';\n\n"
 	                "--\n-- Name: f(); Type: FUNCTION; Schema: public; Owner: app\n--\n\n"
 	                "CREATE FUNCTION f() AS $$\nCOPY public.small (id) FROM stdin;\n$$;\n\n");
-	for (int i = 0; i < TABLES; i++) {
-		const struct bench_data *t = &b->tables[i];
+	for (int i = 0; i < TABLES + b->shape.twice; i++) {
+		const struct bench_data *t = &b->tables[i % TABLES];
 
 		str_appendf(out,
 		            "--\n-- Data for Name: %s; Type: TABLE DATA; Schema: %s; Owner: app\n--\n\n%s",
@@ -557,7 +559,7 @@ static inline void publish_bench(struct bench *b)
 	assert_int_equal(artifact_reserve(&b->repo, &name, 1, &b->path, NULL), 0);
 	manifest_describe(&b->m, b->path, 1, "shop");
 	b->m.started_at_us = name.at_us;
-	b->m.finished_at_us = name.at_us + US_PER_S;
+	b->m.finished_at_us = name.at_us + (1 + b->shape.later_s) * US_PER_S;
 	b->m.is_directory = b->shape.format == BENCH_DIRECTORY;
 	if (b->shape.format == BENCH_CUSTOM)
 		put_custom_dump(b);

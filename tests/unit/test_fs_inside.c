@@ -26,6 +26,7 @@ static struct made_up {
 	int open_result; /* of opening */
 	int read_result; /* 0: the bytes */
 	enum error_class error;
+	bool damage;         /* it is of bytes that were checked */
 	bool is_short;       /* the rows end before they should */
 	bool last_is_first;  /* the last table has the name of the first */
 	atomic_bool waits;   /* a read waits until it is given up */
@@ -67,11 +68,19 @@ uint64_t inside_ino(const struct inside_dump *d)
 	return 0;
 }
 
+static int made_up_error(struct error *err, int errnum, const char *what)
+{
+	error_set(err, lib.error, errnum, "made up: it cannot be %s", what);
+	if (err)
+		err->damage = lib.damage;
+	return -errnum;
+}
+
 int inside_open(struct inside *in, uint64_t artifact_ino, struct cancel *cancel, struct inside_dump **ret,
                 struct error *err)
 {
 	if (lib.open_result < 0)
-		return error_set(err, lib.error, -lib.open_result, "made up: it cannot be opened");
+		return made_up_error(err, -lib.open_result, "opened");
 	lib.opened++;
 	*ret = mem_alloc(sizeof(**ret));
 	(*ret)->ino = artifact_ino;
@@ -167,7 +176,7 @@ ssize_t inside_pread(struct inside_dump *d, uint32_t number, struct cancel *canc
 		return -ECANCELED;
 	}
 	if (lib.read_result < 0)
-		return error_set(err, lib.error, -lib.read_result, "made up: it cannot be read");
+		return made_up_error(err, -lib.read_result, "read");
 	for (size_t i = 0; i < len; i++)
 		((char *)buf)[i] = byte_at(offset + i);
 	return (ssize_t)(lib.is_short ? len / 2 : len);
@@ -544,10 +553,14 @@ static void a_failure_says_why(void **state)
 	lib.read_result = -EBADMSG;
 	lib.error = ERROR_CORRUPT;
 	assert_int_equal(try_read(f, ino, fh, 0, 4096, answer), -EIO);
+	/* A parser does not like what is right, by its checksums. */
+	assert_false(catalog_is_damaged(f->catalog, ino_at(f, "backups/full/" DUMP)));
+	lib.damage = true;
+	assert_int_equal(try_read(f, ino, fh, 0, 4096, answer), -EIO);
 	assert_true(catalog_is_damaged(f->catalog, ino_at(f, "backups/full/" DUMP)));
 	release(f, ino, fh);
 	assert_audited(f, "read " DUMP_DIR
-	                  "/tables/public.orders.tsv failed: 0 of 300000 bytes in 0 requests, 2 failed\n");
+	                  "/tables/public.orders.tsv failed: 0 of 300000 bytes in 0 requests, 3 failed\n");
 }
 
 /* The kernel would take what is missing for zeros. */
@@ -788,6 +801,7 @@ static void a_dump_that_cannot_be_opened(void **state)
 
 	lib.open_result = -EBADMSG;
 	lib.error = ERROR_CORRUPT;
+	lib.damage = true;
 	assert_int_equal(find(f, DUMP_DIR "/tables/public.orders.tsv", &node), -EIO);
 	assert_int_equal(try_open(f, file_ino), -EIO);
 	in.offset = 2; /* behind ".." */

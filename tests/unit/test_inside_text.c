@@ -86,14 +86,118 @@ static void test_rows_that_look_like_the_end(void **state)
 	            "s.t 2 [-- Name: x; Type: TABLE\nCOPY a FROM stdin;\n]\n", NULL);
 }
 
-static void test_statements_that_are_none(void **state)
+#define LOOKS_LIKE_DATA HEAD("t", "s") "COPY s.t (a) FROM stdin;\nfake\n\\.\n"
+#define LOOKS_UNENDED   HEAD("t", "s") "COPY s.t (1;2) FROM stdin;\nfake\n"
+#define REAL            HEAD("t", "s") "COPY s.t (a) FROM stdin;\n1\n\\.\n\n"
+
+/* Anybody's text, as pg_dump writes it: between quotes of all kinds, before and behind the data. */
+static void test_texts_that_look_like_data(void **state)
 {
-	/* In the body of a function, in a comment, or behind the table's rows. */
-	expect_scan(NAME("f", "FUNCTION") "COPY public.t (a) FROM stdin;\n1\n\\.\n", "", NULL);
-	expect_scan("COPY public.t (a) FROM stdin;\n1\n\\.\n", "", NULL);
-	expect_scan(HEAD("t", "s") "COPY s.t (a) TO stdout;\nCOPY s.t (a) FROM stdin;\n1\n\\.\n"
-	                           "COPY s.u (a) FROM stdin;\n2\n\\.\n",
-	            "s.t 1 [1\n]\n", NULL);
+	static const char *const around[][2] = {
+	        {"CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$\n", "$$;\n"},
+	        {"CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $_$ SELECT $1 || $$\n", "$$$_$;\n"},
+	        {"CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $_X$ $_$ $_\n", "$$ $_X$;\n"},
+	        {"COMMENT ON TABLE s.t IS 'it''s ''\n", "';\n"},
+	        {"COMMENT ON TABLE s.t IS 'a \\';\nCOMMENT ON TABLE s.t IS '\n", "';\n"},
+	        {"CREATE VIEW v AS SELECT 1 || E'\\'\\\\\\'\n", "\\\\';\n"},
+	        {"SET standard_conforming_strings = off;\nCOMMENT ON TABLE s.t IS '\\'\n", "\\\\';\n"},
+	        {"ALTER TABLE s.\"a\"\" $$ ' -- /*\n", "\" OWNER TO app;\n"},
+	        {"/* a /* nested */ ' \" $$\n", "*/\n"},
+	        {"CREATE TABLE x (\n", ");\n"}, /* in the middle of a statement */
+	        {"\\restrict '$$\"\nCOMMENT ON TABLE s.a$$b IS '", "'; -- it's $$ \" /*\n"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(around); i++) {
+		static const char *const fakes[] = {LOOKS_LIKE_DATA, LOOKS_UNENDED,
+		                                    "-- Data for Name: BLOBS; Type: BLOBS;\nCOPY \n"};
+
+		for (size_t j = 0; j < ARRAY_SIZE(fakes); j++) {
+			_cleanup(free) char *in_front =
+			        mem_printf("%s%s%s" REAL, around[i][0], fakes[j], around[i][1]);
+			_cleanup(free) char *behind =
+			        mem_printf(REAL "%s%s%s", around[i][0], fakes[j], around[i][1]);
+
+			expect_scan(in_front, "s.t 1 [1\n]\n", NULL);
+			expect_scan(behind, "s.t 1 [1\n]\n", NULL);
+		}
+	}
+}
+
+static void test_statements_without_a_comment(void **state)
+{
+	expect_scan("COPY public.t (a) FROM stdin;\n1\n\\.\n", "public.t 1 [1\n]\n", NULL);
+	expect_scan(HEAD("t", "s") "COPY s.t (a) TO stdout;\nCOPY s.t (a) FROM stdin;\n1'\n\\.\n"
+	                           "COPY u (a) FROM stdin;\n2\n\\.\n",
+	            "s.t 1 [1'\n]\n.u 1 [2\n]\n", NULL);
+}
+
+static void expect_refusal(const char *text, const char *why)
+{
+	for (size_t piece = 1; piece < 40; piece++) {
+		_cleanup(taken) struct taken t = {0};
+		struct error err = {0};
+
+		assert_int_equal(scan_in_pieces(text, piece, &t, &err), -ENOTSUP);
+		assert_non_null(strstr(err.message, why));
+		assert_non_null(strstr(err.message, "psql"));
+		assert_false(err.damage);
+	}
+}
+
+static void test_texts_that_are_refused(void **state)
+{
+	expect_refusal("copy s.t from stdin;\n1\n\\.\n", "as pg_dump does not write it");
+	expect_refusal("COPY s.t (a) FROM stdin WITH (FORMAT csv);\n1\n\\.\n",
+	               "as pg_dump does not write it");
+	expect_refusal("COPY s.t (a) FROM stdin; SELECT 1;\n1\n\\.\n", "as pg_dump does not write it");
+	expect_refusal("COMMENT ON TABLE t IS 'x\n", "within quotes");
+	expect_refusal("CREATE FUNCTION f() AS $x$ a\n$ $x\n", "within quotes");
+	expect_refusal("SELECT 1; /* x\n", "a comment");
+	/* In such an encoding the backslash may be the half of a character. */
+	expect_refusal("SET client_encoding = 'SJIS';\nSELECT E'\x95\\';\nSELECT ';\n", "encoding");
+	expect_scan("SET client_encoding = 'UTF8';\nSELECT E'\xc3\xa4\\'';\n", "", NULL);
+	expect_scan("SET client_encoding = 'SJIS';\nSELECT '\x95\\';\n", "", NULL);
+}
+
+/* What ends a line is looked for in each piece once: this would take hours otherwise. */
+static void test_a_long_statement_of_many_lines(void **state)
+{
+	const struct inside_text_events events = {0};
+	_cleanup(inside_text_scan) struct inside_text_scan *s = inside_text_scan_new(&events);
+	_cleanup(str) struct str lines = {0};
+	struct error err = {0};
+	int r;
+
+	for (unsigned i = 0; i < 500000; i++)
+		str_append(&lines, "\n\n");
+	r = inside_text_scan_feed(s, "COPY s.\"", 8, &err);
+	for (unsigned i = 0; r == 0 && i < 9; i++)
+		r = inside_text_scan_feed(s, lines.data, lines.len, &err);
+	assert_int_equal(r, -ENOTSUP);
+	assert_non_null(strstr(err.message, "too long"));
+}
+
+static void test_a_tag_as_long_as_the_body_demands(void **state)
+{
+	_cleanup(str) struct str text = {0};
+	_cleanup(str) struct str tag = {0};
+	_cleanup(taken) struct taken t = {0};
+	struct error err = {0};
+
+	str_append(&tag, "$_");
+	while (tag.len < 5000)
+		str_append(&tag, "XXXXXXX_");
+	str_append(&text, "CREATE FUNCTION f() AS ");
+	str_appendf(&text, "%s$\n" LOOKS_LIKE_DATA "%s", str_text(&tag), str_text(&tag));
+	str_append(&text, "$;\n" REAL);
+	assert_int_equal(scan_in_pieces(str_text(&text), 4096, &t, NULL), 0);
+	assert_string_equal(str_text(&t.tables), "s.t 1 [1\n]\n");
+	str_clear(&text);
+	str_append(&text, "SELECT $");
+	while (text.len < ((size_t)1 << 20) + 100)
+		str_append(&text, "XXXXXXX_");
+	str_append(&text, "$\n");
+	assert_int_equal(scan_in_pieces(str_text(&text), 65536, &t, &err), -ENOTSUP);
 }
 
 static void test_statements_around_the_rows(void **state)
@@ -132,7 +236,7 @@ static void test_texts_that_are_cut_off(void **state)
 		struct error err = {0};
 		int r = scan_in_pieces(cut, 7, &t, &err);
 
-		assert_int_equal(r, len >= rows ? -EBADMSG : 0);
+		assert_int_equal(r, len >= rows ? -ENOTSUP : 0);
 		if (r < 0)
 			assert_non_null(strstr(err.message, "cut off"));
 	}
@@ -223,7 +327,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_tables_of_a_text),
 	        cmocka_unit_test(test_rows_that_look_like_the_end),
-	        cmocka_unit_test(test_statements_that_are_none),
+	        cmocka_unit_test(test_texts_that_look_like_data),
+	        cmocka_unit_test(test_statements_without_a_comment),
+	        cmocka_unit_test(test_texts_that_are_refused),
+	        cmocka_unit_test(test_a_long_statement_of_many_lines),
+	        cmocka_unit_test(test_a_tag_as_long_as_the_body_demands),
 	        cmocka_unit_test(test_statements_around_the_rows),
 	        cmocka_unit_test(test_names_of_a_text),
 	        cmocka_unit_test(test_large_objects_of_a_text),

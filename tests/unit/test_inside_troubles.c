@@ -85,7 +85,25 @@ static void test_damaged_text(void **state)
 	open_bench(&b, &shape);
 	assert_int_equal(inside_open(b.in, ino_of_artifact(b.path), NULL, &d, &err), -EBADMSG);
 	assert_int_equal(err.class, ERROR_CORRUPT);
+	assert_true(err.damage);
 	assert_null(d);
+}
+
+static void test_a_name_that_occurs_twice(void **state)
+{
+	static const struct bench_shape shape = {
+	        .format = BENCH_TEXT, .method = COMPRESSION_NONE, .twice = true};
+	_cleanup(bench) struct bench b;
+	struct inside_dump *d;
+	uint32_t number = 0;
+
+	open_bench(&b, &shape);
+	d = open_dump_of(&b);
+	assert_int_equal(inside_tables(d), TABLES + 1);
+	assert_int_equal(inside_find_table(d, "public", "small", &number), -ENOTUNIQ);
+	assert_int_equal(number, 1);
+	assert_int_equal(inside_find_table(d, "public", "after", &number), 0);
+	inside_close(d);
 }
 
 static void test_a_removed_dump(void **state)
@@ -106,6 +124,43 @@ static void test_a_removed_dump(void **state)
 	assert_int_equal(inside_open(b.in, ino_of_artifact(b.path), NULL, &again, &err), -ENOENT);
 	inside_close(d);
 	assert_int_equal(inside_open(b.in, 4711, NULL, &again, &err), -ENOENT);
+}
+
+/* Its number in the catalog is the same, because its name is. */
+static void test_another_one_with_its_name(void **state)
+{
+	static const struct bench_shape shape = {.format = BENCH_CUSTOM, .method = COMPRESSION_GZIP};
+	_cleanup(bench) struct bench b;
+	_cleanup(free) char *path = NULL;
+	struct inside_dump *old, *idle, *d;
+	struct error err = {0};
+
+	open_bench(&b, &shape);
+	old = open_dump_of(&b);
+	idle = open_dump_of(&b);
+	inside_close(idle);
+	path = take_ptr(&b.path);
+	assert_int_equal(artifact_remove(&b.repo, ino_of_artifact(path),
+	                                 &(struct catalog_removal){.is_decided = true}, NULL),
+	                 0);
+	manifest_finish(&b.m);
+	b.m = (struct manifest){0};
+	segment_index_finish(&b.index);
+	b.index = (struct segment_index){0};
+	fill_rows(&b.tables[0].rows, 9000, 9);
+	b.shape.later_s = 7;
+	publish_bench(&b);
+	assert_string_equal(b.path, path);
+	d = open_dump_of(&b);
+	check_all_rows(d, 1, &b.tables[0].rows);
+	check_all_rows(d, 3, &b.tables[2].rows);
+	assert_int_equal(inside_read_rows(old, 3, NULL, drop_rows, NULL, &err), -ESTALE);
+	assert_false(err.damage);
+	inside_close(old);
+	inside_close(d);
+	d = open_dump_of(&b);
+	check_all_rows(d, 1, &b.tables[0].rows);
+	inside_close(d);
 }
 
 static void test_a_cancelled_reader(void **state)
@@ -257,6 +312,8 @@ int main(void)
 	        cmocka_unit_test(test_damage_without_index),
 	        cmocka_unit_test(test_damaged_text),
 	        cmocka_unit_test(test_a_removed_dump),
+	        cmocka_unit_test(test_a_name_that_occurs_twice),
+	        cmocka_unit_test(test_another_one_with_its_name),
 	        cmocka_unit_test(test_a_cancelled_reader),
 	        cmocka_unit_test(test_what_is_not_known),
 	        cmocka_unit_test(test_questions_that_have_no_answer),

@@ -95,18 +95,41 @@ static void who_may_give_a_condition(void **state)
 	const struct conf conf = {0};
 	struct error err = {0};
 
-	assert_int_equal(use_check_rights(&conf, "full orders where='id = 1'", 1000, 990, &err), -EPERM);
-	assert_int_equal(use_check_rights(&conf, "full orders where='id = 1'", 990, 990, &err), 0);
-	assert_int_equal(use_check_rights(&conf, "full orders confirm=orders", 1000, 990, &err), 0);
+	assert_int_equal(use_check_rights(&conf, &use_rescue, "full orders where='id = 1'", 1000, 990, &err),
+	                 -EPERM);
+	assert_int_equal(use_check_rights(&conf, &use_rescue, "full orders where='id = 1'", 990, 990, &err),
+	                 0);
+	assert_int_equal(use_check_rights(&conf, &use_rescue, "full orders confirm=orders", 1000, 990, &err),
+	                 0);
+}
+
+/* Rows come back to where they were, unless somebody who may write anywhere says otherwise. */
+static void who_may_rescue_into_another_table(void **state)
+{
+	struct conf_job jobs[] = {
+	        {.kind = CONF_JOB_DUMP, .drill_server = "", .dump.database = "service=shop"}};
+	const struct conf conf = {.jobs = jobs, .job_count = 1};
+	static const char *const lines[] = {"full orders into=users", "full orders database=other",
+	                                    "full orders server=service=shop"};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		struct error err = {0};
+
+		assert_int_equal(use_check_rights(&conf, &use_rescue, lines[i], 1000, 990, &err), -EPERM);
+		assert_non_null(strstr(err.message, "into another table"));
+		assert_int_equal(use_check_rights(&conf, &use_rescue, lines[i], 990, 990, &err), 0);
+		assert_int_equal(use_check_rights(&conf, &use_rescue, lines[i], 0, 990, &err), 0);
+		assert_int_equal(use_check_rights(&conf, &use_restore, lines[i], 1000, 990, &err), 0);
+	}
 }
 
 /* Tables. */
 
 static int choose(const char *word, uint32_t *number, struct error *err)
 {
-	static const char *const tables[][2] = {{"public", "orders"}, {"sales", "orders"},
-	                                        {"public", "items"},  {"a.b", "c"},
-	                                        {"a", "b.c"},         {"s.t", "customers"}};
+	static const char *const tables[][2] = {
+	        {"public", "orders"}, {"sales", "orders"},  {"public", "items"}, {"a.b", "c"},
+	        {"a", "b.c"},         {"s.t", "customers"}, {"public", "twice"}, {"public", "twice"}};
 	_cleanup(table_names) struct table_names names = {.word = word};
 
 	for (uint32_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
@@ -142,6 +165,22 @@ static void tables_by_their_names(void **state)
 	                 -EINVAL); /* items may be its partition, such as item1 */
 	assert_non_null(strstr(err.message, "did you mean public.items?"));
 	assert_non_null(strstr(err.message, "in its partitions"));
+}
+
+static void names_that_two_tables_have(void **state)
+{
+	struct error err = {0};
+	uint32_t number = 0;
+
+	assert_int_equal(choose("a.b.c", &number, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "a.b.c may be \"a.b\".\"c\" or \"a\".\"b.c\""));
+	assert_int_equal(choose("\"a.b\".\"c\"", &number, &err), 0);
+	assert_int_equal(number, 4);
+	assert_int_equal(choose("\"a\".\"b.c\"", &number, &err), 0);
+	assert_int_equal(number, 5);
+	assert_int_equal(choose("public.twice", &number, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "more than one table \"public\".\"twice\""));
+	assert_int_equal(choose("\"public\".\"twice\"", &number, &err), -EINVAL);
 }
 
 static void many_schemas_are_not_all_told(void **state)
@@ -259,10 +298,16 @@ static void counts_that_are_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(words_that_are_taken),  cmocka_unit_test(words_that_are_refused),
-	        cmocka_unit_test(the_name_of_a_run),     cmocka_unit_test(who_may_give_a_condition),
-	        cmocka_unit_test(tables_by_their_names), cmocka_unit_test(many_schemas_are_not_all_told),
-	        cmocka_unit_test(lists_of_names),        cmocka_unit_test(one_table_of_many),
+	        cmocka_unit_test(words_that_are_taken),
+	        cmocka_unit_test(words_that_are_refused),
+	        cmocka_unit_test(the_name_of_a_run),
+	        cmocka_unit_test(who_may_give_a_condition),
+	        cmocka_unit_test(who_may_rescue_into_another_table),
+	        cmocka_unit_test(names_that_two_tables_have),
+	        cmocka_unit_test(tables_by_their_names),
+	        cmocka_unit_test(many_schemas_are_not_all_told),
+	        cmocka_unit_test(lists_of_names),
+	        cmocka_unit_test(one_table_of_many),
 	        cmocka_unit_test(counts_that_are_none),
 	};
 

@@ -60,12 +60,12 @@ static void who_may_order_what(void **state)
 	struct error err = {0};
 
 	for (size_t i = 0; i < sizeof(anybody) / sizeof(anybody[0]); i++)
-		assert_int_equal(use_check_rights(&conf, anybody[i], 1000, OWN, &err), 0);
+		assert_int_equal(use_check_rights(&conf, &use_restore, anybody[i], 1000, OWN, &err), 0);
 	for (size_t i = 0; i < sizeof(owner) / sizeof(owner[0]); i++) {
-		assert_int_equal(use_check_rights(&conf, owner[i], 1000, OWN, &err), -EPERM);
+		assert_int_equal(use_check_rights(&conf, &use_restore, owner[i], 1000, OWN, &err), -EPERM);
 		assert_non_null(strstr(err.message, "only that user, and root, may give it"));
-		assert_int_equal(use_check_rights(&conf, owner[i], OWN, OWN, &err), 0);
-		assert_int_equal(use_check_rights(&conf, owner[i], 0, OWN, &err), 0);
+		assert_int_equal(use_check_rights(&conf, &use_restore, owner[i], OWN, OWN, &err), 0);
+		assert_int_equal(use_check_rights(&conf, &use_restore, owner[i], 0, OWN, &err), 0);
 	}
 }
 

@@ -30,8 +30,9 @@ enum error_class {
  * free. */
 struct error {
 	enum error_class class;
-	int errnum;             /* positive errno */
-	bool retry;             /* the same request may succeed later */
+	int errnum;  /* positive errno */
+	bool retry;  /* the same request may succeed later */
+	bool damage; /* bytes of a backup were asked of the store, and are not those that were sent, by their checksum, or not there */
 	int http_status;        /* 0 when no HTTP answer was involved */
 	int64_t retry_after_ms; /* what the server asked for; 0 when it did not */
 	char code[64];          /* remote code: S3's <Code>, an SQLSTATE; "" when there is none */
@@ -54,6 +55,14 @@ void error_prefix(struct error *err, const char *fmt, ...) __attribute__((format
 /** error_system() - error_set() for a failed system call: class from @errnum, message "<text>:
  * <strerror>". */
 int error_system(struct error *err, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/** error_note_damage() - set @err->damage, where the checksum of bytes is wrong or the store has none of them: what a parser makes of bytes that
+ * are right is no damage. NULL allowed. */
+static inline void error_note_damage(struct error *err)
+{
+	if (err)
+		err->damage = true;
+}
 
 /** error_class_name() - "denied", "timeout", …: static. */
 const char *error_class_name(enum error_class class);
