@@ -12,6 +12,7 @@
 #include "inside.h"
 #include "inside_csv.h"
 #include "later.h"
+#include "lookers.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/audit.h>
@@ -319,7 +320,7 @@ int inside_file_open(fuse_req_t req, const struct node *node, const struct fuse_
 	o->fi = *fi;
 	caller_of(req, &o->reader);
 	if (later_begin(&o->later, fs, req))
-		workers_add(fs->lookers, open_inside_file, o);
+		lookers_add(fs->lookers, node->entry.ino, open_inside_file, o);
 	else
 		free(o);
 	return OPENED_LATER;
