@@ -25,7 +25,7 @@
 
 struct place { /* a job's database; heap */
 	char *job, *target;
-	bool is_looked_at, has_it;
+	bool is_looked_at, has_it, is_chosen;
 };
 
 struct version {
@@ -41,14 +41,16 @@ struct version {
 struct log {
 	const char *table, *job, *target; /* what is asked for; job, target: NULL: to be chosen */
 	char *job_word;                   /* heap: holds the two */
+	char *place_word;                 /* heap: as it was written, below backups/ */
+	bool is_backup;                   /* that is one */
 	char *mountpoint;                 /* heap; NULL: the engine is open */
 	struct engine engine;
 	bool has_engine;
 	FILE *backups; /* status/backups.jsonl */
 	struct place places[PLACES_MOST];
 	size_t place_count;
-	bool json;
-	FILE *list; /* of versions, as JSON */
+	bool json, is_one_of_several, is_next; /* directories */
+	FILE *list;                            /* of versions, as JSON */
 	struct use_versions seen;
 	struct version at_hand;
 	char *name, *nearest; /* heap */
@@ -78,6 +80,7 @@ static void cleanup_log(struct log *l)
 		engine_close(&l->engine);
 	free(l->mountpoint);
 	free(l->job_word);
+	free(l->place_word);
 	free(l->name);
 	free(l->nearest);
 }
@@ -244,13 +247,14 @@ static int add_place(struct log *l, const struct json *backup, struct error *err
 	return 0;
 }
 
-/* The newest backup of each that says anything about its tables. */
+/* The newest backup of each that says anything about the table: one of less than its job asks for may not. */
 static int look_for_table(struct log *l, const struct json *backup, struct error *err)
 {
 	_cleanup(use_counting) struct use_counting *c = use_counting_new(l->table);
 	struct place *place = find_log_place(l, backup);
 	struct use_counted found = {0};
 	struct error why = {0};
+	bool partial = false;
 
 	if (!place || place->is_looked_at)
 		return 0;
@@ -258,62 +262,183 @@ static int look_for_table(struct log *l, const struct json *backup, struct error
 	if (read_log_counts(l, c, str_or_empty(json_get_string(backup, "path")), &found, &why) < 0 &&
 	    why.class != ERROR_USAGE)
 		return 0;
+	if (!found.is_there && why.class != ERROR_USAGE && json_get_bool(backup, "partial", &partial) &&
+	    partial)
+		return 0;
 	place->is_looked_at = true;
 	place->has_it = found.is_there || why.class == ERROR_USAGE;
 	return 0;
 }
 
-static void append_places(const struct log *l, bool having, struct str *out)
+static bool place_has_table(const struct place *place)
 {
-	for (size_t i = 0; i < l->place_count; i++)
-		if (!having || l->places[i].has_it)
-			str_appendf(out, "%s%s/%s", out->len > 0 ? ", " : "", l->places[i].job,
-			            str_or_empty(l->places[i].target));
+	return place->has_it;
 }
 
-static int choose_having(struct log *l, struct error *err)
+static bool is_place_counted(const struct place *place)
 {
-	_cleanup(str) struct str names = {0};
-	const struct place *only = NULL;
-	size_t having = 0;
+	return place->is_looked_at;
+}
+
+static bool is_place_uncounted(const struct place *place)
+{
+	return !place->is_looked_at;
+}
+
+static size_t list_log_places(const struct log *l, bool (*is_meant)(const struct place *place),
+                              struct str *out)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < l->place_count; i++)
+		if (is_meant(&l->places[i]))
+			str_appendf(out, "%s%s/%s", count++ > 0 ? ", " : "", l->places[i].job,
+			            str_or_empty(l->places[i].target));
+	return count;
+}
+
+/* Several directories may have backups of one database. False: those that are meant are of several. */
+static bool one_database(const struct log *l, bool (*is_meant)(const struct place *place),
+                         const char **ret_database)
+{
+	const struct place *first = NULL;
 
 	for (size_t i = 0; i < l->place_count; i++) {
-		having += l->places[i].has_it;
-		only = l->places[i].has_it ? &l->places[i] : only;
+		if (!is_meant(&l->places[i]))
+			continue;
+		if (first && !str_equal(first->target, l->places[i].target))
+			return false;
+		first = first ? first : &l->places[i];
 	}
-	if (having == 1) {
-		l->job = only->job;
-		l->target = only->target;
-		return 0;
-	}
-	append_places(l, having > 0, &names);
-	return error_set(
-	        err, ERROR_USAGE, EINVAL,
-	        having > 0
-	                ? "%.120s is in several databases: name the one that is meant: %.800s"
-	                : "the newest backups have no table %.120s; to see an older one name the database: %.800s",
-	        l->table, str_text(&names));
+	*ret_database = first ? first->target : NULL;
+	return first != NULL;
 }
 
-static int choose_place(struct log *l, struct error *err)
+static void tell_left_out(const struct log *l)
+{
+	_cleanup(str) struct str names = {0};
+	size_t count = list_log_places(l, is_place_uncounted, &names);
+
+	if (count == 0)
+		return;
+	fputs("keepfs: left out, since no backup there says which rows the table had (plain SQL has no counts): ",
+	      stderr);
+	cli_put_line(stderr, str_text(&names));
+	fputc('\n', stderr);
+}
+
+/* All directories of the database that has the table; or of the only one there is, of which an older backup may have it. */
+static int choose_logged_database(struct log *l, struct error *err)
+{
+	_cleanup(str) struct str having = {0}, counted = {0};
+	size_t having_count = list_log_places(l, place_has_table, &having);
+	const char *database = NULL;
+
+	if (list_log_places(l, is_place_counted, &counted) == 0)
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "no backup says which tables it has: only dumps of format=custom and directory have counts, dumps of plain SQL have none");
+	if (!one_database(l, having_count > 0 ? place_has_table : is_place_counted, &database))
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        having_count > 0
+		                ? "%.120s is in several databases: name the one that is meant: %.800s"
+		                : "the newest backups have no table %.120s; to see an older one name the database: %.800s",
+		        l->table, str_text(having_count > 0 ? &having : &counted));
+	for (size_t i = 0; i < l->place_count; i++)
+		l->places[i].is_chosen =
+		        l->places[i].is_looked_at && str_equal(l->places[i].target, database);
+	return 0;
+}
+
+static void split_job_word(struct log *l)
+{
+	char *slash = strchr(l->job_word, '/');
+
+	if (slash)
+		*slash = '\0';
+	l->job = l->job_word;
+	l->target = slash ? slash + 1 : NULL;
+}
+
+static int note_log_backup(struct log *l, const struct json *backup, struct error *err)
+{
+	const char *path = str_or_empty(json_get_string(backup, "path"));
+
+	l->is_backup = l->is_backup ||
+	               (str_starts(path, "backups/") && str_equal(path + strlen("backups/"), l->place_word));
+	return 0;
+}
+
+/* "full/latest.dump", "full/acme/20261120T020000Z.dump": a backup says which directory is meant. */
+static int cut_backup(struct log *l, struct error *err)
+{
+	char *name = strrchr(l->place_word, '/');
+	const char *target = l->target;
+
+	if (!name)
+		return 0;
+	l->target = NULL;
+	each_dump(l, note_log_backup, err);
+	l->target = target;
+	if (!l->is_backup && !str_starts(name + 1, "latest"))
+		return 0;
+	*name = '\0';
+	mem_replace_string(&l->job_word, l->place_word);
+	split_job_word(l);
+	return each_dump(l, add_place, err);
+}
+
+static int refuse_place(struct log *l, struct error *err)
+{
+	const char *target = l->target;
+	_cleanup(str) struct str names = {0};
+	int r;
+
+	l->target = NULL;
+	r = target ? each_dump(l, add_place, err) : 0;
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < l->place_count; i++)
+		str_appendf(&names, "%s%s", i > 0 ? ", " : "", str_or_empty(l->places[i].target));
+	if (l->place_count > 0)
+		return error_set(err, ERROR_USAGE, EINVAL, "%.120s has no database %.120s; it has: %.800s",
+		                 l->job, target, str_text(&names));
+	return error_set(err, ERROR_USAGE, EINVAL, "there is no backup of a database%s%s",
+	                 l->job ? " of " : "", str_or_empty(l->job));
+}
+
+static int choose_places(struct log *l, struct error *err)
 {
 	int r = each_dump(l, add_place, err);
 
+	if (r == 0 && l->place_count == 0 && l->target)
+		r = cut_backup(l, err);
 	if (r < 0)
 		return r;
 	if (l->place_count == 0)
-		return error_set(err, ERROR_USAGE, EINVAL, "there is no backup of a database%s%s",
-		                 l->job ? " of " : "", str_or_empty(l->job_word));
+		return refuse_place(l, err);
 	if (l->place_count == 1) {
-		l->job = l->places[0].job;
-		l->target = l->places[0].target;
+		l->places[0].is_chosen = true;
 		return 0;
 	}
 	r = each_dump(l, look_for_table, err);
-	return r < 0 ? r : choose_having(l, err);
+	if (r < 0)
+		return r;
+	tell_left_out(l);
+	return choose_logged_database(l, err);
 }
 
 /* Versions. */
+
+static void print_log_heading(const struct log *l)
+{
+	fputs(l->is_next ? "\n" : "", stdout);
+	cli_put_line(stdout, l->job);
+	putchar('/');
+	cli_put_line(stdout, str_or_empty(l->target));
+	puts(":\n");
+}
 
 static void print_version(const struct log *l, const struct version *v, const struct use_counted *older)
 {
@@ -327,6 +452,8 @@ static void print_version(const struct log *l, const struct version *v, const st
 		snprintf(change, sizeof(change), "%+" PRId64,
 		         (int64_t)((v->is_there ? v->rows.count : 0) -
 		                   (older->is_there ? older->rows.count : 0)));
+	if (l->versions == 0 && l->is_one_of_several)
+		print_log_heading(l);
 	if (l->versions == 0)
 		printf("%-19s %14s %14s %10s %8s %s\n", "SINCE (UTC)", "ROWS", "+/-", "BYTES", "BACKUPS",
 		       "FIRST BACKUP THAT HAS IT");
@@ -335,7 +462,7 @@ static void print_version(const struct log *l, const struct version *v, const st
 	puts(v->is_there ? "" : " (the table is not there)");
 }
 
-static void list_version(const struct log *l, const struct version *v, const struct use_counted *older)
+static void list_log_version(const struct log *l, const struct version *v, const struct use_counted *older)
 {
 	_cleanup(str) struct str item = {0};
 	struct json *j = json_object_new();
@@ -366,7 +493,7 @@ static void tell_version(struct log *l, const struct use_counted *older)
 	if (!l->at_hand.since)
 		return;
 	if (l->json)
-		list_version(l, &l->at_hand, older);
+		list_log_version(l, &l->at_hand, older);
 	else
 		print_version(l, &l->at_hand, older);
 	l->versions++;
@@ -498,39 +625,89 @@ static int tell_log(struct log *l)
 	return l->unreadable > 0 ? CLI_FAILED : CLI_DONE;
 }
 
-static void take_log_words(struct log *l, const struct cli_options *options)
+/* A directory of backups after the other, with what was counted there. */
+static int tell_log_of_place(struct log *l, const struct place *place, struct error *err)
 {
-	char *slash;
+	l->job = place->job;
+	l->target = place->target;
+	l->list = l->json ? tmpfile() : NULL;
+	if (l->json && !l->list)
+		return cli_fail((error_system(err, errno, "a temporary file"), err));
+	if (each_dump(l, take_backup, err) < 0)
+		return cli_fail(err);
+	return tell_log(l);
+}
 
-	l->json = options->json;
-	l->table = options->argv[options->argc - 1];
+static void forget_place(struct log *l)
+{
+	version_finish(&l->at_hand);
+	if (l->list)
+		fclose(l->list);
+	l->list = NULL;
+	free(l->name);
+	free(l->nearest);
+	l->name = l->nearest = NULL;
+	l->seen = (struct use_versions){0};
+	l->versions = l->counted = l->uncounted = l->unreadable = 0;
+}
+
+/* Where one directory lacks the table and others have it, that is said and is no mistake. */
+static int worse_status(int a, int b)
+{
+	if (a == CLI_FAILED || b == CLI_FAILED)
+		return CLI_FAILED;
+	return a == CLI_DONE || b == CLI_DONE ? CLI_DONE : b;
+}
+
+static int tell_log_of_places(struct log *l, struct error *err)
+{
+	int status = CLI_USAGE;
+	size_t chosen = 0;
+
+	for (size_t i = 0; i < l->place_count; i++)
+		chosen += l->places[i].is_chosen;
+	l->is_one_of_several = chosen > 1;
+	for (size_t i = 0; i < l->place_count; i++) {
+		if (!l->places[i].is_chosen)
+			continue;
+		status = worse_status(status, tell_log_of_place(l, &l->places[i], err));
+		l->is_next = l->is_next || l->name;
+		forget_place(l);
+	}
+	return status;
+}
+
+/* A path below the mount, as the shell completes it, is known by what is listed there. */
+static void take_log_place(struct log *l, const struct cli_options *options, const char *mountpoint)
+{
+	const char *word;
+
 	if (options->argc == 1)
 		return;
-	l->job_word = mem_strdup(options->argv[0]);
-	slash = strchr(l->job_word, '/');
-	if (slash)
-		*slash = '\0';
-	l->job = l->job_word;
-	l->target = slash ? slash + 1 : NULL;
+	word = client_within_mount(mountpoint, options->argv[0]);
+	word += str_starts(word, "backups/") ? strlen("backups/") : 0;
+	l->place_word = mem_strdup(word);
+	while (str_ends(l->place_word, "/"))
+		l->place_word[strlen(l->place_word) - 1] = '\0';
+	l->job_word = mem_strdup(l->place_word);
+	split_job_word(l);
 }
 
 int cmd_log(const struct cli_options *options)
 {
 	_cleanup(conf) struct conf conf = {0};
-	_cleanup(log) struct log l = {0};
+	_cleanup(log) struct log l = {.json = options->json};
 	struct error err = {0};
 	int status;
 
 	if (options->argc < 1 || options->argc > 2)
 		return cli_usage("log takes a table, or a job and a table: full/acme public.orders");
-	take_log_words(&l, options);
+	l.table = options->argv[options->argc - 1];
 	status = open_log_list(&l, options, &conf);
 	if (status != CLI_DONE)
 		return status;
-	l.list = l.json ? tmpfile() : NULL;
-	if (l.json && !l.list)
-		return cli_fail((error_system(&err, errno, "a temporary file"), &err));
-	if (choose_place(&l, &err) < 0 || each_dump(&l, take_backup, &err) < 0)
+	take_log_place(&l, options, l.mountpoint ? l.mountpoint : conf.mountpoint);
+	if (choose_places(&l, &err) < 0)
 		return cli_fail(&err);
-	return tell_log(&l);
+	return tell_log_of_places(&l, &err);
 }

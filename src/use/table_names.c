@@ -88,6 +88,7 @@ static int refuse_second_exact(const struct table_names *n, struct error *err)
 	        n->word, n->quoted, n->other);
 }
 
+/* "orders" is near orders_1, which may be a partition of it; a name that is written wrongly is another matter. */
 int table_names_choose(const struct table_names *n, uint32_t *ret_number, struct error *err)
 {
 	if (n->other)
@@ -100,6 +101,10 @@ int table_names_choose(const struct table_names *n, uint32_t *ret_number, struct
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "%.120s is in %u schemas: write which one you mean: %.400s%s", n->word,
 		                 n->schemas, n->several, n->schemas > SEVERAL_SHOWN ? ", …" : "");
+	if (n->nearest && !str_starts(n->nearest + n->nearest_at, n->word))
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "the backup has no rows of a table %.120s: did you mean %.200s?", n->word,
+		                 n->nearest);
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
 	        "the backup has no rows of a table %.120s%s%.200s%s; rows of a partitioned table are in its partitions, each of which is a table of its own: name that, and the whole one with into=",

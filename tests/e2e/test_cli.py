@@ -26,6 +26,11 @@ def test_help(unmounted, command):
     assert f"keepfs {command}" in done.stdout and done.stderr == ""
 
 
+def test_help_of_rescue_names_its_words(unmounted):
+    text = unmounted.run("rescue", "--help", conf=False).stdout
+    assert all(word in text for word in ("by=COLUMN,COLUMN", "columns=common", "server=URI", "database=NAME"))
+
+
 def test_help_names_every_command(unmounted):
     text = unmounted.run("--help", conf=False).stdout
     for command in COMMANDS:

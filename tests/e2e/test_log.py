@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """keepfs log: when has a table changed, over all backups, by what was counted of each; by the mount, and without one."""
 import json
+import os
 import re
 
 import pytest
@@ -74,6 +75,10 @@ def test_names(keepfs, pg, logged):
     assert "did you mean public.orders?" in said(keepfs, "public.order")
     assert f"no backup of full/{logged} has a table customers" in said(keepfs, "customers")
     assert "there is no backup of a database of nobody" in said(keepfs, "nobody", "orders")
+    assert "there is no backup of a database of nobody" in said(keepfs, "nobody/latest.dump", "orders")
+    assert f"full has no database nosuch; it has: {logged}" in said(keepfs, "full/nosuch", "orders")
+    assert f"full has no database nosuch; it has: {logged}" in said(keepfs, "full/nosuch/latest.dump", "orders")
+    assert f"full has no database 20200101T020000Z.dump; it has: {logged}" in said(keepfs, "full/20200101T020000Z.dump", "orders")
     assert "log takes a table" in said(keepfs)
     assert "log takes a table" in said(keepfs, "a", "b", "c")
 
@@ -103,7 +108,62 @@ def test_of_several_databases(new_keepfs, pg, logged):
     keepfs = new_keepfs({"tenants": {"database": pg.uri("postgres"), "databases": f"{logged}, logged_too"}}).mount()
     keepfs.backup("tenants")
     assert log(keepfs, "only_here")["database"] == "logged_too"
+    assert log(keepfs, "tenants/logged_too/latest.dump", "orders")["database"] == "logged_too"
+    assert "tenants has no database nosuch; it has: logged" in said(keepfs, "tenants/nosuch", "orders")
     assert log(keepfs, "tenants/logged", "public.orders")["database"] == logged
     assert re.search(r"orders is in several databases: name the one that is meant: tenants/logged(_too)?, tenants/logged", said(keepfs, "orders"))
     assert "the newest backups have no table customers" in said(keepfs, "customers")
     pg.drop("logged_too")
+
+
+def test_a_backup_stands_for_its_directory(keepfs):
+    keepfs.backup()
+    name = keepfs.run_artifact(keepfs.backup()["run"])
+    found = log(keepfs, "full", "public.orders")
+    latest = "full/" + next(n for n in os.listdir(keepfs.path("backups", "full")) if n.startswith("latest"))
+    words = [latest, f"full/{name}", f"backups/full/{name}", str(keepfs.path("backups", "full", name)), str(keepfs.path("backups", "full")) + "/"]
+    assert [log(keepfs, word, "public.orders") for word in words] == [found] * len(words)
+    keepfs.unmount()
+    assert [log(keepfs, word, "public.orders") for word in words] == [found] * len(words)
+
+
+def test_several_jobs_of_one_database(new_keepfs, pg, logged):
+    """each directory is told, also after the table was dropped; what has no counts is named"""
+    pg.sql(logged, "DROP TABLE IF EXISTS orders; CREATE TABLE orders (id int); INSERT INTO orders VALUES (1), (2)")
+    job = {"database": pg.uri(logged)}
+    keepfs = new_keepfs({"full": job, "nightly": job, "text": {**job, "format": "plain"}, "other": {**job, "exclude_tables": "orders"}}).mount()
+    for name in ("full", "nightly", "text", "other"):
+        keepfs.backup(name)
+    pg.sql(logged, "DELETE FROM orders WHERE id = 2")
+    keepfs.backup("full")
+    done = keepfs.run("log", "public.orders")
+    assert sorted(re.findall(r"^(\S+):$", done.stdout, re.M)) == [f"full/{logged}", f"nightly/{logged}"]
+    assert f"public.orders of full, database {logged}: 2 versions in 2 backups" in done.stdout
+    assert f"public.orders of nightly, database {logged}: 1 version in 1 backup" in done.stdout
+    assert f"plain SQL has no counts): text/{logged}" in done.stderr
+    assert f"no backup of other/{logged} has a table public.orders" in done.stderr
+    pg.sql(logged, "DROP TABLE orders")
+    keepfs.backup("full")
+    keepfs.backup("nightly")
+    found = several(keepfs.run("log", "--json", "orders").stdout)
+    assert {f["job"]: seen(f) for f in found} == {"full": [(False, None, -1, 1), (True, 1, -1, 1), (True, 2, None, 1)], "nightly": [(False, None, -2, 1), (True, 2, None, 1)]}
+    assert "no backup of full" in said(keepfs, "customers")
+    assert log(keepfs, "nightly", "orders") == next(f for f in found if f["job"] == "nightly")
+
+
+def several(text):
+    """JSON values, one after the other"""
+    found = []
+    while text := text.lstrip():
+        value, end = json.JSONDecoder().raw_decode(text)
+        found.append(value)
+        text = text[end:]
+    return found
+
+
+def test_only_plain_text_of_several_jobs(new_keepfs, pg, logged):
+    job = {"database": pg.uri(logged), "format": "plain"}
+    keepfs = new_keepfs({"one": job, "two": job}).mount()
+    keepfs.backup("one")
+    keepfs.backup("two")
+    assert re.search(rf"no counts\): (one/{logged}, two|two/{logged}, one)/{logged}\n.*no backup says which tables it has", said(keepfs, "orders"))

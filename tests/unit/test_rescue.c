@@ -155,10 +155,16 @@ static void tables_by_their_names(void **state)
 	assert_non_null(strstr(err.message, "did you mean public.items?"));
 	assert_int_equal(choose("custmers", &number, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "did you mean s.t.customers?"));
+	assert_null(strstr(err.message, "partition"));
 	assert_int_equal(choose("public.order", &number, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "did you mean public.orders?"));
 	assert_int_equal(choose("something.else", &number, &err), -EINVAL);
 	assert_null(strstr(err.message, "did you mean"));
+	assert_non_null(strstr(err.message, "in its partitions"));
+	assert_int_equal(choose("public.item", &number, &err),
+	                 -EINVAL); /* items may be its partition, such as item1 */
+	assert_non_null(strstr(err.message, "did you mean public.items?"));
+	assert_non_null(strstr(err.message, "in its partitions"));
 }
 
 static void names_that_two_tables_have(void **state)
