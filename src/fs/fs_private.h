@@ -33,7 +33,7 @@ struct fs {
 	struct workers *workers;
 	/* look into dumps, by dump: what waits for the store before there is a handle */
 	struct lookers *lookers;
-	struct workers *inside_readers; /* read from them */
+	struct lookers *inside_readers; /* read from them, by dump */
 	struct laters *laters;
 	struct workers *forgetters; /* has the kernel forget names: see remove.c */
 	pthread_mutex_t forgetting; /* held while the kernel forgets names */

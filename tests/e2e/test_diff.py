@@ -286,6 +286,26 @@ def test_no_catalog(new_keepfs):
     assert done.returncode == 3 and "keepfs rebuild" in done.stderr
 
 
+def test_beside_the_mount_of_an_older_one(compared):
+    """which would not know the catalog's format if the command changed it"""
+    keepfs, before, after, found = compared
+    a, b = found["custom"]
+
+    def set_format(number):
+        with keepfs.writable_catalog() as catalog:
+            was = catalog.execute("PRAGMA user_version").fetchone()[0]
+            catalog.execute(f"PRAGMA user_version = {number or was - 1}")
+        return was
+
+    newest = set_format(None)
+    try:
+        done = diff(keepfs, a, b, check=False)
+        assert done.returncode != 0 and "is of an older keepfs" in done.stderr and "restart it" in done.stderr, done.stderr
+    finally:
+        assert set_format(newest) == newest - 1
+    assert diff(keepfs, a, b, "public.same").stdout == ""
+
+
 def test_whoever_stops_reading_ends_it(compared):
     keepfs, before, after, found = compared
     a, b = found["custom"]
