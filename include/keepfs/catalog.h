@@ -31,6 +31,9 @@ int catalog_log_open(const char *state_dir, struct error *err);
 /** catalog_open() - open or create, migrate; -EBADMSG when the file is no (sound) catalog: the message says
  * to rebuild. */
 int catalog_open(const char *state_dir, struct catalog **ret_catalog, struct error *err);
+/** catalog_open_beside() - the same beside a mount that may be running: when the file is of an older format, and somebody has
+ * catalog_lock(), it is left as it is: -EBUSY, and the message says to restart that mount. */
+int catalog_open_beside(const char *state_dir, struct catalog **ret_catalog, struct error *err);
 /** catalog_free() - checkpoint and close. NULL allowed; returns NULL. */
 struct catalog *catalog_free(struct catalog *c);
 DEFINE_CLEANUP(catalog, struct catalog *, catalog_free)

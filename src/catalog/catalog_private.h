@@ -45,6 +45,8 @@ extern const size_t migration_count;
 int schema_migrate(struct connection *c);
 /** schema_migrate_to() - the same up to format @newest, as the keepfs did that knew no newer one: for tests. */
 int schema_migrate_to(struct connection *c, int64_t newest);
+/** schema_is_old() - the file is of an older format than schema_newest(): 1; 0; negative errno, with the reason in @c->error. */
+int schema_is_old(struct connection *c);
 /** schema_newest() - the format that schema_migrate() brings it to. */
 int64_t schema_newest(void);
 #define SCHEMA_APPLICATION_ID 1801807216 /* "keep": the file is no other program's */

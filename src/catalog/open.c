@@ -84,7 +84,35 @@ static struct catalog *catalog_new(const char *state_dir)
 	return c;
 }
 
-int catalog_open(const char *state_dir, struct catalog **ret_catalog, struct error *err)
+static int migrate_freely(struct catalog *c, struct error *err)
+{
+	int r = schema_migrate(c->writer);
+
+	if (r < 0 && err)
+		*err = c->writer->error;
+	return r;
+}
+
+/* A running keepfs that is older would not know the newer format: whoever changes it has the lock. */
+static int migrate_beside(struct catalog *c, struct error *err)
+{
+	_cleanup(fd) int lock = -1;
+	int r;
+
+	if (schema_is_old(c->writer) != 1)
+		return migrate_freely(c, err);
+	r = catalog_lock(c->directory, &lock, err);
+	if (r == -EBUSY)
+		return error_set(
+		        err, ERROR_CONFLICT, EBUSY,
+		        "the mount that uses the state directory %s is of an older keepfs than this one: "
+		        "restart it, then try again",
+		        c->directory);
+	return r < 0 ? r : migrate_freely(c, err);
+}
+
+static int open_and_migrate(const char *state_dir, int (*migrate)(struct catalog *c, struct error *err),
+                            struct catalog **ret_catalog, struct error *err)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	_cleanup(catalog) struct catalog *c = catalog_new(state_dir);
@@ -96,14 +124,20 @@ int catalog_open(const char *state_dir, struct catalog **ret_catalog, struct err
 		r = connection_open(c, true, &c->writer, err);
 	if (r < 0)
 		return r;
-	r = schema_migrate(c->writer);
-	if (r < 0) {
-		if (err)
-			*err = c->writer->error;
-		return r;
-	}
-	*ret_catalog = take_ptr(&c);
-	return 0;
+	r = migrate(c, err);
+	if (r == 0)
+		*ret_catalog = take_ptr(&c);
+	return r;
+}
+
+int catalog_open(const char *state_dir, struct catalog **ret_catalog, struct error *err)
+{
+	return open_and_migrate(state_dir, migrate_freely, ret_catalog, err);
+}
+
+int catalog_open_beside(const char *state_dir, struct catalog **ret_catalog, struct error *err)
+{
+	return open_and_migrate(state_dir, migrate_beside, ret_catalog, err);
 }
 
 struct catalog *catalog_free(struct catalog *c)

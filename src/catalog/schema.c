@@ -71,6 +71,14 @@ int64_t schema_newest(void)
 	return (int64_t)migration_count;
 }
 
+int schema_is_old(struct connection *c)
+{
+	int64_t version = 0;
+	int r = read_version(c, &version);
+
+	return r < 0 ? r : version < schema_newest();
+}
+
 int schema_migrate(struct connection *c)
 {
 	return schema_migrate_to(c, schema_newest());

@@ -82,7 +82,7 @@ void check_now(const struct conf *conf, struct check_result *ret)
 	/* No lock: the result can be kept while a mount serves. A state directory that cannot be made is one
 	 * of the findings. */
 	if (fd_make_dirs(conf->state_dir, 0700) == 0 &&
-	    catalog_open(conf->state_dir, &catalog, &catalog_error) < 0)
+	    catalog_open_beside(conf->state_dir, &catalog, &catalog_error) < 0)
 		fprintf(stderr, "keepfs: the result cannot be kept: %s\n", catalog_error.message);
 	engine_open_store(conf, NULL, &net, &store, &store_error);
 	check_run(conf, store, &store_error, catalog, ret);

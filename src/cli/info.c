@@ -94,7 +94,7 @@ static int take_from_catalog(struct info *i, const struct conf *conf)
 		        conf->mountpoint, conf->state_dir);
 		return CLI_UNREACHABLE;
 	}
-	if (catalog_open(conf->state_dir, &catalog, &err) < 0)
+	if (catalog_open_beside(conf->state_dir, &catalog, &err) < 0)
 		return cli_fail(&err);
 	sources.catalog = catalog;
 	r = write_texts(i, &sources);

@@ -37,7 +37,7 @@ static int check_store_of_catalog(const struct looking *l, struct error *err)
 
 static int open_catalog_and_store(struct looking *l, struct error *err)
 {
-	int r = catalog_open(l->conf.state_dir, &l->catalog, err);
+	int r = catalog_open_beside(l->conf.state_dir, &l->catalog, err);
 
 	if (r == 0)
 		r = check_store_of_catalog(l, err);

@@ -2,6 +2,8 @@
 /* See asked.h. */
 #include "asked.h"
 
+#include "lookers.h"
+
 #include <keepfs/base/mem.h>
 
 #include <errno.h>
@@ -46,9 +48,15 @@ static void ask_later(fuse_req_t req, const struct node *node, const struct aske
 	al->node = *node;
 	al->node.cancel = &al->later.cancel;
 	if (later_begin(&al->later, fs, req))
-		workers_add(fs->lookers, make_answer, al);
+		lookers_add(fs->lookers, node->entry.ino, make_answer, al);
 	else
 		free(al);
+}
+
+/* What a directory is like is in the catalog. */
+static bool may_wait(const struct node *node, const struct asked *a)
+{
+	return node->class->waits && !(a->is_of_itself && node_is_directory(node));
 }
 
 void answer_asked(fuse_req_t req, const struct asked *a)
@@ -58,7 +66,7 @@ void answer_asked(fuse_req_t req, const struct asked *a)
 	struct node node;
 	int r = node_load(fs, a->ino, &node);
 
-	if (r == 0 && node.class->waits) {
+	if (r == 0 && may_wait(&node, a)) {
 		ask_later(req, &node, a);
 		return;
 	}

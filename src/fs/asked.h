@@ -28,7 +28,8 @@ struct asked {
 	size_t size;               /* of a listing, as what follows */
 	off_t after;
 	bool plus;
-	bool is_open; /* getattr: of an open file that tells its size */
+	bool is_of_itself; /* getattr */
+	bool is_open;      /* getattr: of an open file that tells its size */
 	uint64_t open_bytes;
 };
 

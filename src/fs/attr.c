@@ -63,7 +63,8 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	/* An open directory has no handle. */
 	struct handle *h = fi ? handle_of(fi) : NULL;
-	struct asked a = {.make = tell_attributes, .ino = ino, .is_open = h && h->ops->bytes};
+	struct asked a = {
+	        .make = tell_attributes, .ino = ino, .is_of_itself = true, .is_open = h && h->ops->bytes};
 
 	if (a.is_open)
 		a.open_bytes = h->ops->bytes(h);

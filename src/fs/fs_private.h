@@ -15,6 +15,7 @@
 
 struct laters;
 struct texts;
+struct lookers;
 struct watches;
 
 /* One mount. Locks of this room: fs->handles_lock, fs->forgetting, and those of texts, watches, an open text and a
@@ -30,8 +31,9 @@ struct fs {
 	struct watches *watches;
 	/* what waits for the catalog's disk or the store: commands, removals, links, notes */
 	struct workers *workers;
-	struct workers *lookers; /* look into dumps: what waits for the store before there is a handle */
-	struct workers *inside_readers; /* read from them */
+	/* look into dumps, by dump: what waits for the store before there is a handle */
+	struct lookers *lookers;
+	struct lookers *inside_readers; /* read from them, by dump */
 	struct laters *laters;
 	struct workers *forgetters; /* has the kernel forget names: see remove.c */
 	pthread_mutex_t forgetting; /* held while the kernel forgets names */

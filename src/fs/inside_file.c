@@ -12,6 +12,7 @@
 #include "inside.h"
 #include "inside_csv.h"
 #include "later.h"
+#include "lookers.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/audit.h>
@@ -181,7 +182,7 @@ static void work_on_file(void *arg)
 		f->at_work = f->waiting;
 	pthread_mutex_unlock(&f->lock);
 	if (more)
-		workers_add(f->base.fs->inside_readers, work_on_file, f);
+		lookers_add(f->base.fs->inside_readers, f->node.entry.ino, work_on_file, f);
 	later_end(&range->later);
 	free(range);
 	unref_file(f);
@@ -210,7 +211,7 @@ static void begin_read(fuse_req_t req, struct handle *h, size_t size, off_t off)
 	put_range(f, range);
 	pthread_mutex_unlock(&f->lock);
 	if (idle)
-		workers_add(h->fs->inside_readers, work_on_file, f);
+		lookers_add(h->fs->inside_readers, f->node.entry.ino, work_on_file, f);
 }
 
 /* The caller has closed a descriptor: nobody else waits for what was read ahead for it that would not ask again. */
@@ -319,7 +320,7 @@ int inside_file_open(fuse_req_t req, const struct node *node, const struct fuse_
 	o->fi = *fi;
 	caller_of(req, &o->reader);
 	if (later_begin(&o->later, fs, req))
-		workers_add(fs->lookers, open_inside_file, o);
+		lookers_add(fs->lookers, node->entry.ino, open_inside_file, o);
 	else
 		free(o);
 	return OPENED_LATER;

@@ -439,6 +439,10 @@ static int find_bytes(struct fs *fs, const struct node *node, uint64_t *ret)
 		*ret = node->bytes;
 		return 0;
 	}
+	/* Not even the dump need be opened for what is remembered. */
+	if (catalog_inside_bytes(fs->ctx.repository->catalog, inside_number_of(node), size_part(node), ret) ==
+	    0)
+		return 0;
 	r = inside_dump_of(fs, node, &dump, &err);
 	if (r != 0)
 		return r == INSIDE_UNKNOWN ? -EIO : r;

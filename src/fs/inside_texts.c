@@ -8,6 +8,7 @@
 #include "inside.h"
 #include "made_file.h"
 #include "text.h"
+#include "lookers.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -229,7 +230,7 @@ static int text_begin_open(fuse_req_t req, const struct node *node, const struct
 	o->fi = *fi;
 	caller_of(req, &o->reader);
 	if (later_begin(&o->later, fs, req))
-		workers_add(fs->lookers, open_text, o);
+		lookers_add(fs->lookers, node->entry.ino, open_text, o);
 	else
 		free(o);
 	return OPENED_LATER;

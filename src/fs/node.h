@@ -93,7 +93,7 @@ typedef int node_open_fn(struct fuse_req *req, const struct node *node, const st
  * The class of a node: what the kernel can ask of it. Those that are NULL have one answer for all classes,
  * which is given by the function in brackets, and nowhere else. The slots run on FUSE's threads and may wait
  * for the local disk, but for nothing else: what waits for the store or the network is handed to fs->workers,
- * to fs->lookers (slot `waits`), or to the reader. They hold no lock of this room. None answers a request but open, when it returns
+ * to fs->lookers (`waits`), or to the reader. They hold no lock of this room. None answers a request but open, when it returns
  * OPENED_LATER, and remove.
  */
 struct node_class {
@@ -102,8 +102,8 @@ struct node_class {
 	 * only through this mount or is told to the kernel (notify.c). */
 	double name_s, attributes_s;
 	bool in_links; /* links/ and all below it */
-	/* Its slots lookup, list and stat may wait for the store, until node->cancel is set: workers call them
-	 * (asked.h). */
+	/* Its slots lookup and list may wait for the store, and stat of what is no directory, until node->cancel is set:
+	 * workers call them (asked.h), of one dump, which node->entry is of, a few at a time. */
 	bool waits;
 	/* The kernel may open it for writing, and for truncating: others answer EPERM. */
 	bool writable;

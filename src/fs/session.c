@@ -11,6 +11,7 @@
 #include "mountpoint.h"
 #include "notify.h"
 #include "text.h"
+#include "lookers.h"
 #include "watch.h"
 
 #include <keepfs/base/fd.h>
@@ -28,16 +29,18 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#define MAX_READ_BYTES       (1 << 20) /* libfuse 3.14's largest request: 256 pages */
-#define READ_AHEAD_KIB       1024
-#define MAX_BACKGROUND       128
-#define CONGESTION_THRESHOLD 120
-#define FUSE_THREADS         4
-#define WORKERS              4
-#define LOOKERS              8 /* each can be in the middle of reading a table to its end */
-#define INSIDE_READERS       8
-#define WAKE_SIGNAL          SIGUSR1
-#define NONEMPTY             "nonempty" /* the option */
+#define MAX_READ_BYTES        (1 << 20) /* libfuse 3.14's largest request: 256 pages */
+#define READ_AHEAD_KIB        1024
+#define MAX_BACKGROUND        128
+#define CONGESTION_THRESHOLD  120
+#define FUSE_THREADS          4
+#define WORKERS               4
+#define LOOKERS               8 /* each can be in the middle of reading a table to its end */
+#define LOOKERS_OF_ONE        2 /* dump: the others are there for other dumps */
+#define INSIDE_READERS        8
+#define INSIDE_READERS_OF_ONE 6
+#define WAKE_SIGNAL           SIGUSR1
+#define NONEMPTY              "nonempty" /* the option */
 
 static void refuse_operation(fuse_req_t req)
 {
@@ -161,8 +164,8 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fs->workers = workers_new("command", WORKERS);
 	fs->forgetters = workers_new("forget", 1);
-	fs->lookers = workers_new("look", LOOKERS);
-	fs->inside_readers = workers_new("inside", INSIDE_READERS);
+	fs->lookers = lookers_new("look", LOOKERS, LOOKERS_OF_ONE);
+	fs->inside_readers = lookers_new("inside", INSIDE_READERS, INSIDE_READERS_OF_ONE);
 	if (fs->ended_fd < 0 || !fs->workers || !fs->forgetters || !fs->lookers || !fs->inside_readers) {
 		fs_free(fs);
 		return error_set(err, ERROR_INTERNAL, ENOMEM, "could not start the threads of the mount");
@@ -372,8 +375,8 @@ void fs_finish_commands(struct fs *fs)
 {
 	/* They leave notes to the workers. */
 	laters_end(fs->laters);
-	fs->lookers = workers_free(fs->lookers);
-	fs->inside_readers = workers_free(fs->inside_readers);
+	fs->lookers = lookers_free(fs->lookers);
+	fs->inside_readers = lookers_free(fs->inside_readers);
 	fs->workers = workers_free(fs->workers);
 	/* They have nothing new to forget then. */
 	fs->forgetters = workers_free(fs->forgetters);

@@ -278,7 +278,7 @@ static int take_needed(void *arg, const struct pg_archive_entry *entry, struct e
 	return 0;
 }
 
-static int tell_left_out(void *arg, const struct pg_archive_entry *entry, struct error *err)
+static int tell_keys_left_out(void *arg, const struct pg_archive_entry *entry, struct error *err)
 {
 	const struct choosing *c = arg;
 	_cleanup(free) char *line = NULL;
@@ -295,7 +295,7 @@ static int choose_needed(struct choosing *c, struct error *err)
 {
 	const struct pg_archive_events noting = {.entry = note_needed, .arg = c};
 	const struct pg_archive_events taking = {.entry = take_needed, .arg = c};
-	const struct pg_archive_events telling = {.entry = tell_left_out, .arg = c};
+	const struct pg_archive_events telling = {.entry = tell_keys_left_out, .arg = c};
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < ROUNDS; i++) {

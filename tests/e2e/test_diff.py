@@ -132,9 +132,9 @@ def test_rows_in_several_places(new_keepfs, store):
     keepfs = new_keepfs()
     keepfs.run("rebuild")
     for a, b in ((once, twice), (twice, once)):
-        for words in ((a, b), (a, b, "public.t")):
-            done = diff(keepfs, *words, check=False)
-            assert done.returncode not in (0, 1) and f"{twice} has the rows of public.t in several places" in done.stderr, done
+        for words, said in (((), f"{twice} has the rows of public.t in several places"), (("public.t",), 'more than one table "public"."t"')):
+            done = diff(keepfs, a, b, *words, check=False)
+            assert done.returncode not in (0, 1) and said in done.stderr and twice in done.stderr, done
     assert diff(keepfs, twice, twice, "public.u").returncode == 0
 
 
@@ -284,6 +284,26 @@ def test_the_audit_has_who_read_rows(compared):
 def test_no_catalog(new_keepfs):
     done = new_keepfs().run("diff", "full/a.dump", "full/b.dump", check=False)
     assert done.returncode == 3 and "keepfs rebuild" in done.stderr
+
+
+def test_beside_the_mount_of_an_older_one(compared):
+    """which would not know the catalog's format if the command changed it"""
+    keepfs, before, after, found = compared
+    a, b = found["custom"]
+
+    def set_format(number):
+        with keepfs.writable_catalog() as catalog:
+            was = catalog.execute("PRAGMA user_version").fetchone()[0]
+            catalog.execute(f"PRAGMA user_version = {number or was - 1}")
+        return was
+
+    newest = set_format(None)
+    try:
+        done = diff(keepfs, a, b, check=False)
+        assert done.returncode != 0 and "is of an older keepfs" in done.stderr and "restart it" in done.stderr, done.stderr
+    finally:
+        assert set_format(newest) == newest - 1
+    assert diff(keepfs, a, b, "public.same").stdout == ""
 
 
 def test_whoever_stops_reading_ends_it(compared):

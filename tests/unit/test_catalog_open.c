@@ -422,6 +422,54 @@ static void a_lock_names_its_holder(void **state)
 	close(fd);
 }
 
+static int64_t format_of(struct fixture *f)
+{
+	_cleanup(free) char *path = file_path(f, "catalog.db");
+	sqlite3_stmt *statement;
+	sqlite3 *db;
+	int64_t format;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &statement, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	format = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	sqlite3_close(db);
+	return format;
+}
+
+static void make_empty(struct fixture *f)
+{
+	_cleanup(free) char *path = file_path(f, "catalog.db");
+
+	catalog_free(take_ptr(&f->catalog));
+	assert_int_equal(truncate(path, 0), 0);
+	assert_int_equal(format_of(f), 0);
+}
+
+/* A mount that is older than the command would not know the newer format. */
+static void the_format_stays_beside_an_older_mount(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = {0};
+	int64_t newest = format_of(f);
+	int fd = -1;
+
+	/* Of the same format it does not matter who has the lock. */
+	catalog_free(take_ptr(&f->catalog));
+	assert_int_equal(catalog_lock(f->directory, &fd, NULL), 0);
+	assert_int_equal(catalog_open_beside(f->directory, &f->catalog, &err), 0);
+	make_empty(f);
+	assert_int_equal(catalog_open_beside(f->directory, &f->catalog, &err), -EBUSY);
+	assert_non_null(strstr(err.message, "is of an older keepfs"));
+	assert_non_null(strstr(err.message, "restart it"));
+	assert_null(f->catalog);
+	assert_int_equal(format_of(f), 0);
+	close(fd);
+	assert_int_equal(catalog_open_beside(f->directory, &f->catalog, &err), 0);
+	assert_int_equal(format_of(f), newest);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -439,6 +487,7 @@ int main(void)
 	        TEST(garbage_is_refused),
 	        TEST(damage_is_told),
 	        TEST(a_lock_names_its_holder),
+	        TEST(the_format_stays_beside_an_older_mount),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,11 +26,13 @@ static struct made_up {
 	int open_result; /* of opening */
 	int read_result; /* 0: the bytes */
 	enum error_class error;
-	bool damage;         /* it is of bytes that were checked */
-	bool is_short;       /* the rows end before they should */
-	bool last_is_first;  /* the last table has the name of the first */
-	atomic_bool waits;   /* a read waits until it is given up */
-	atomic_bool waiting; /* it does */
+	bool damage;                 /* it is of bytes that were checked */
+	bool is_short;               /* the rows end before they should */
+	bool last_is_first;          /* the last table has the name of the first */
+	atomic_bool measuring_waits; /* until it is given up */
+	atomic_bool waits;           /* a read waits until it is given up */
+	atomic_bool waiting;         /* it does */
+	uint64_t waits_not;          /* reads of this dump do not */
 	atomic_uint measured, opened, reads;
 	uint64_t offsets[64]; /* of the reads, in their order */
 } lib;
@@ -147,6 +149,13 @@ int inside_measure(struct inside_dump *d, uint32_t number, struct cancel *cancel
 	int r = inside_table(d, number, ret, err);
 
 	lib.measured++;
+	if (r == 0 && atomic_load(&lib.measuring_waits)) {
+		free(ret->schema);
+		ret->schema = NULL;
+		while (!cancel_sleep_ms(cancel, 60000))
+			;
+		return -ECANCELED;
+	}
 	if (r == 0)
 		ret->bytes = MEASURED;
 	return r;
@@ -169,7 +178,7 @@ ssize_t inside_pread(struct inside_dump *d, uint32_t number, struct cancel *canc
                      uint64_t offset, struct error *err)
 {
 	lib.offsets[lib.reads++ % ARRAY_SIZE(lib.offsets)] = offset;
-	if (atomic_load(&lib.waits)) {
+	if (atomic_load(&lib.waits) && d->ino != lib.waits_not) {
 		atomic_store(&lib.waiting, true);
 		while (!cancel_sleep_ms(cancel, 60000))
 			;
@@ -716,6 +725,74 @@ static void reads_are_put_into_order(void **state)
 	release(f, ino, fh);
 }
 
+/* Sends a request for attributes without waiting for its answer. */
+static void send_getattr(struct fixture *f, uint64_t ino)
+{
+	struct {
+		struct fuse_in_header head;
+		struct fuse_getattr_in in;
+	} message = {.head = {.len = sizeof(message),
+	                      .opcode = FUSE_GETATTR,
+	                      .unique = f->unique += 2,
+	                      .nodeid = ino}};
+
+	assert_int_equal(write(f->kernel, &message, sizeof(message)), sizeof(message));
+	serve_one(f->fs->session);
+}
+
+/* Many want to know what is not known yet of one dump, which takes long. */
+static void one_dump_does_not_hold_up_others(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	static const char other_file[] = "public.orders.tsv";
+	struct fixture *f = *state;
+	struct fuse_getattr_in in = {0};
+	uint64_t slow, directory, other, other_size;
+
+	add(f, "tenants/acme/" DUMP, false, NULL);
+	slow = ino_at(f, DUMP_DIR "/tables/public.a%2Fb.tsv");
+	directory = ino_at(f, DUMP_DIR "/tables");
+	other = ino_at(f, "inside/tenants/acme/" STEM "/tables");
+	other_size = ino_at(f, "inside/tenants/acme/" STEM "/tables/public.orders.tsv");
+	atomic_store(&lib.measuring_waits, true);
+	for (int i = 0; i < 20; i++)
+		send_getattr(f, slow);
+	while (atomic_load(&lib.measured) < 2)
+		sched_yield();
+	assert_true(ask(f, FUSE_LOOKUP, other, other_file, sizeof(other_file), answer) > 0);
+	assert_true(ask(f, FUSE_GETATTR, other_size, &in, sizeof(in), answer) > 0);
+	/* Nor what the catalog knows of that one. */
+	assert_true(ask(f, FUSE_GETATTR, directory, &in, sizeof(in), answer) > 0);
+	assert_int_equal(lib.measured, 2);
+	fs_finish_commands(f->fs);
+	assert_int_equal(lib.measured, 20);
+}
+
+#define SLOW_FILES 8
+
+static void reads_of_one_dump_do_not_hold_up_others(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	uint64_t slow, quick;
+	int64_t slow_fhs[SLOW_FILES], quick_fh;
+
+	add(f, "tenants/acme/" DUMP, false, NULL);
+	slow = ino_at(f, DUMP_DIR "/tables/public.orders.tsv");
+	quick = ino_at(f, "inside/tenants/acme/" STEM "/tables/public.orders.tsv");
+	quick_fh = try_open(f, quick);
+	for (size_t i = 0; i < SLOW_FILES; i++)
+		slow_fhs[i] = try_open(f, slow);
+	lib.waits_not = ino_at(f, "backups/tenants/acme/" DUMP);
+	atomic_store(&lib.waits, true);
+	for (size_t i = 0; i < SLOW_FILES; i++)
+		send_read(f, slow, slow_fhs[i], 0);
+	while (atomic_load(&lib.reads) < 6)
+		sched_yield();
+	assert_int_equal(try_read(f, quick, quick_fh, 0, 4096, answer), 4096);
+	fs_finish_commands(f->fs);
+}
+
 /* Its end does not wait for the store. */
 static void the_end_of_the_mount_ends_all_waiting(void **state)
 {
@@ -848,6 +925,8 @@ int main(void)
 	        TEST(an_interrupt_ends_a_read),
 	        TEST(a_closed_descriptor_ends_a_read),
 	        TEST(reads_are_put_into_order),
+	        TEST(one_dump_does_not_hold_up_others),
+	        TEST(reads_of_one_dump_do_not_hold_up_others),
 	        TEST(the_end_of_the_mount_ends_all_waiting),
 	        TEST(texts),
 	        TEST(attach_names_files_of_the_mount),
