@@ -279,6 +279,12 @@ int inside_failed(struct fs *fs, const struct node *node, char *path, int r, con
 	return r == -ESTALE ? r : -EIO;
 }
 
+/* Bytes that are what was sent, and are no dump to us: as those of a version that is not known. */
+static bool is_not_understood(int r, const struct error *err)
+{
+	return r == -ENOTSUP || (r == -EBADMSG && err->class == ERROR_CORRUPT && !err->damage);
+}
+
 int inside_dump_of(struct fs *fs, const struct node *node, struct inside_dump **ret, struct error *err)
 {
 	int r;
@@ -286,7 +292,7 @@ int inside_dump_of(struct fs *fs, const struct node *node, struct inside_dump **
 	if (!fs->ctx.inside)
 		return error_set(err, ERROR_USAGE, ENOTSUP, "nothing looks into backups here");
 	r = inside_open(fs->ctx.inside, node->entry.ino, node->cancel, ret, err);
-	if (r == -ENOTSUP)
+	if (r < 0 && is_not_understood(r, err))
 		return INSIDE_UNKNOWN;
 	return r < 0 ? inside_failed(fs, node, inside_path_of(fs, node), r, err) : 0;
 }

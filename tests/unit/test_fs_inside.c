@@ -860,6 +860,11 @@ static void a_dump_that_is_not_understood_says_so(void **state)
 	assert_lists(f, DUMP_DIR "/tables", "./ ../ ");
 	assert_lists(f, DUMP_DIR "/blobs", "./ ../ ");
 	assert_int_equal(find(f, DUMP_DIR "/tables/public.orders.tsv", &node), -ENOENT);
+	/* Nor what is what was sent, and no archive. */
+	lib.open_result = -EBADMSG;
+	lib.error = ERROR_CORRUPT;
+	assert_lists(f, DUMP_DIR "/tables", "./ ../ ");
+	assert_int_equal(stat_at(f, DUMP_DIR "/toc.txt").st_size, strlen(toc));
 	/* A newer keepfs, or pg_restore, is not waited for until the next mount. */
 	lib.open_result = 0;
 	again = text_at(f, DUMP_DIR "/toc.txt");
