@@ -94,7 +94,7 @@ def test_cancel_in_mid_upload(new_keepfs, pg, noise):
 def test_readme(keepfs):
     text = keepfs.text("control", "README")
     files = set(os.listdir(keepfs.path("control")))
-    assert files == {"README", "trigger", "probe", "schedule", "prune", "hold", "ack", "undelete", "verify", "restore",
+    assert files == {"README", "trigger", "probe", "schedule", "prune", "hold", "ack", "undelete", "verify", "restore", "rescue",
                      "drill"}
     for name in files - {"README"}:
         assert name in text

@@ -238,9 +238,10 @@ def test_a_second_keepfs_in_the_same_place(new_keepfs, pg, tmp_path, end):
     theirs = new_keepfs(directory=tmp_path / "theirs", store=stores.DirStore(tmp_path / "elsewhere")).mount()
     theirs.backup()
     keepfs = new_keepfs().mount()
-    with pg.lock("sample", "sales.orders"):
+    with pg.lock("sample", "sales.orders") as lock:
         run = keepfs.trigger()
-        keepfs.wait_run(run, {"running"})
+        # Whoever finds the other's earlier, before it has begun to dump, fails at once.
+        lock.wait_until_waited_for()
         ((ours,),) = daemon.wait_until(lambda: keepfs.catalog().execute("SELECT path FROM intent").fetchall(), "the name to be chosen")
         name = "backups/full/" + theirs.artifacts()[0]
         before = b"what they made"

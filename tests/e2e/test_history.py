@@ -2,8 +2,11 @@
 """history/: the versions of a table over all backups, as links into inside/."""
 import os
 import subprocess
+import time
 
 import pytest
+
+import daemon
 
 DATABASE = "table_history"
 
@@ -20,7 +23,16 @@ def keepfs(request, new_keepfs, pg, source):
     pg.sql(source, "DROP SCHEMA IF EXISTS public, odd CASCADE; CREATE SCHEMA public;"
                    "CREATE TABLE orders (id int, note text); INSERT INTO orders SELECT g, 'x' FROM generate_series(4700, 4799) g;"
                    "CREATE TABLE stays (id int); INSERT INTO stays VALUES (1)")
-    return new_keepfs({"full": {"database": pg.uri(source), "format": request.param}}).mount()
+    keepfs = new_keepfs({"full": {"database": pg.uri(source), "format": request.param}}).mount()
+    make = keepfs.backup
+
+    def backup(*words):
+        """in a second of its own: of two of one second the later has a name that sorts before the other's, in a shell's patterns too"""
+        run, second = make(*words), int(time.time())
+        daemon.wait_until(lambda: int(time.time()) > second, "the next second")
+        return run
+    keepfs.backup = backup
+    return keepfs
 
 
 def stem(keepfs, run):
@@ -28,7 +40,8 @@ def stem(keepfs, run):
 
 
 def versions(keepfs, table, directory="full"):
-    return sorted(os.listdir(keepfs.path("history", directory, table)))
+    """the oldest first, as they are listed"""
+    return os.listdir(keepfs.path("history", directory, table))
 
 
 def grep(pattern, directory):
