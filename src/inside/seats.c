@@ -230,6 +230,7 @@ static int look_for_points(struct inside_dump *d, struct inside_member *m, struc
 	return r;
 }
 
+/* Whether a busy one is entered is for its user alone to know. */
 static bool somebody_is_near(struct inside_dump *d, const struct inside_member *m, uint64_t raw)
 {
 	struct inside *in = d->in;
@@ -239,7 +240,7 @@ static bool somebody_is_near(struct inside_dump *d, const struct inside_member *
 	for (unsigned i = 0; i < INSIDE_SEATS; i++) {
 		const struct inside_seat *s = &in->seats[i];
 
-		found = found || (is_of(s, d, m) && (s->entered || s->busy) && raw >= s->window_at &&
+		found = found || (is_of(s, d, m) && (s->busy || s->entered) && raw >= s->window_at &&
 		                  raw <= s->goal + NEAR_BYTES);
 	}
 	pthread_mutex_unlock(&in->lock);
