@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_BYTES 256
-
 struct stored_blob {
 	uint32_t oid;
 	uint32_t entry;  /* of the table of contents, by its place */
@@ -164,36 +162,16 @@ static int keep_blob_lines(void *arg, const void *data, size_t len, struct error
 	return spool_put(arg, data, len, err);
 }
 
-static int take_listed(struct blob_list *l, const char *line, struct error *err)
+static int take_listed(void *arg, uint32_t oid, const char *name, struct error *err)
 {
-	struct stored_blob blob = {.entry = (uint32_t)l->entry, .bytes = INSIDE_NOT_KNOWN};
-	_cleanup(free) char *expected = NULL;
+	struct blob_list *l = arg;
+	const struct stored_blob blob = {.entry = (uint32_t)l->entry, .oid = oid, .bytes = INSIDE_NOT_KNOWN};
+	_cleanup(free) char *expected = mem_printf("blob_%u.dat", oid);
 
-	blob.oid = (uint32_t)strtoul(line, NULL, 10);
-	expected = mem_printf("%u blob_%u.dat", blob.oid, blob.oid);
-	if (!str_equal(line, expected))
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "'%.40s' names no large object", line);
+	if (!str_equal(name, expected))
+		return error_set(err, ERROR_CORRUPT, EBADMSG, "'%u %.40s' names no large object", oid, name);
 	add_blob(l, &blob);
 	return 0;
-}
-
-static int take_blob_lines(struct blob_list *l, const struct spool *list, struct error *err)
-{
-	char line[LINE_BYTES];
-	uint64_t at = 0;
-	ssize_t n;
-	int r = 0;
-
-	while (r == 0 && (n = spool_read(list, line, sizeof(line) - 1, at)) > 0) {
-		char *end = memchr(line, '\n', (size_t)n);
-
-		if (!end)
-			return error_set(err, ERROR_CORRUPT, EBADMSG, "a list of large objects is cut off");
-		*end = '\0';
-		at += (uint64_t)(end - line) + 1;
-		r = take_listed(l, line, err);
-	}
-	return r;
 }
 
 static int list_files(struct blob_list *l, size_t entry, struct error *err)
@@ -202,6 +180,7 @@ static int list_files(struct blob_list *l, size_t entry, struct error *err)
 	_cleanup(spool) struct spool *list = spool_new(d->ctx.conf->state_dir);
 	_cleanup(inside_texts) struct inside_texts texts = {0};
 	const struct backup_out out = {.write = keep_blob_lines, .arg = list};
+	const struct backup_blobs blobs = {.each = take_listed, .arg = l};
 	_cleanup(free) uint8_t *was_read = mem_alloc(d->backup.files / 8 + 1);
 	struct backup b = inside_backup(d, l->cancel);
 	struct catalog_entry file;
@@ -213,7 +192,7 @@ static int list_files(struct blob_list *l, size_t entry, struct error *err)
 		r = backup_find_data(&b, texts.file_name, &file, err);
 	if (r == 0)
 		r = backup_read_plain(&b, &file, &out, err);
-	return r < 0 ? r : take_blob_lines(l, list, err);
+	return r < 0 ? r : backup_each_blob(list, &blobs, err);
 }
 
 /* The list. */

@@ -283,7 +283,7 @@ static int count_stream(struct directory_proof *p, const struct catalog_entry *f
 }
 
 /* A text of any length in pieces of what ends each; the last one has none. */
-static int next_name(const struct spool *names, char end, uint64_t *at, char name[static NAME_MAX_BYTES])
+static int next_name(const struct spool *names, uint64_t *at, char name[static NAME_MAX_BYTES])
 {
 	size_t len = 0;
 	char buf[NAME_MAX_BYTES];
@@ -291,7 +291,7 @@ static int next_name(const struct spool *names, char end, uint64_t *at, char nam
 
 	if (n <= 0)
 		return (int)n;
-	while (len < (size_t)n && buf[len] != end)
+	while (len < (size_t)n && buf[len] != '\0')
 		len++;
 	if (len == (size_t)n)
 		return -EBADMSG;
@@ -313,8 +313,9 @@ static int keep_list(void *arg, const void *data, size_t len, struct error *err)
 	return spool_put(arg, data, len, err);
 }
 
-static int count_blob(struct directory_proof *p, const char *name, struct error *err)
+static int count_blob(void *arg, uint32_t oid, const char *name, struct error *err)
 {
+	struct directory_proof *p = arg;
 	struct catalog_entry file;
 	int r = find_data_of(p, name, &file, err);
 
@@ -324,34 +325,17 @@ static int count_blob(struct directory_proof *p, const char *name, struct error 
 	return r;
 }
 
-/* "16403 blob_16403.dat" on each line. */
-static int count_listed(struct directory_proof *p, const struct spool *list, struct error *err)
-{
-	char line[NAME_MAX_BYTES];
-	uint64_t at = 0;
-	int r;
-
-	while ((r = next_name(list, '\n', &at, line)) > 0) {
-		const char *name = strchr(line, ' ');
-
-		r = name ? count_blob(p, name + 1, err)
-		         : error_set(err, ERROR_CORRUPT, EBADMSG, "'%.40s' names no large object", line);
-		if (r < 0)
-			return r;
-	}
-	return r < 0 ? refuse_names(r, "a list of large objects is cut off", err) : 0;
-}
-
 static int count_blobs(struct directory_proof *p, const char *name, struct error *err)
 {
 	_cleanup(spool) struct spool *list = spool_new(p->backup->ctx->conf->state_dir);
 	const struct backup_out out = {.write = keep_list, .arg = list};
+	const struct backup_blobs blobs = {.each = count_blob, .arg = p};
 	struct catalog_entry file;
 	int r = backup_find(p->backup, name, &file) < 0 ? no_such_file(name, err) : 0;
 
 	if (r == 0)
 		r = backup_read(p->backup, &file, &out, err);
-	return r < 0 ? r : count_listed(p, list, err);
+	return r < 0 ? r : backup_each_blob(list, &blobs, err);
 }
 
 /* Entries. */
@@ -388,7 +372,7 @@ static int count_entries(struct directory_proof *p, struct error *err)
 	uint64_t at = 0;
 	int r;
 
-	while ((r = next_name(p->names, '\0', &at, line)) > 0) {
+	while ((r = next_name(p->names, &at, line)) > 0) {
 		char *name;
 		uint32_t entry = (uint32_t)strtoul(line, &name, 10);
 

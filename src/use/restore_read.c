@@ -141,49 +141,27 @@ static int keep_list_of_blobs(void *arg, const void *data, size_t len, struct er
 	return spool_put(arg, data, len, err);
 }
 
-/* "16403 blob_16403.dat" */
-static int load_listed_blob(struct loader *l, const char *line, struct error *err)
+static int load_listed_blob(void *arg, uint32_t oid, const char *name, struct error *err)
 {
-	const char *name = strchr(line, ' ');
-	int r;
+	struct loader *l = arg;
+	int r = loader_begin_blob(l, oid, err);
 
-	if (!name)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "'%.40s' names no large object", line);
-	r = loader_begin_blob(l, (uint32_t)strtoul(line, NULL, 10), err);
 	if (r == 0)
-		r = load_data_file(l, name + 1, err);
+		r = load_data_file(l, name, err);
 	return r < 0 ? r : loader_write_blob(l, err);
-}
-
-static int load_listed_blobs(struct loader *l, const struct spool *list, struct error *err)
-{
-	char line[NAME_MAX_BYTES];
-	uint64_t at = 0;
-	ssize_t n;
-	int r = 0;
-
-	while (r == 0 && (n = spool_read(list, line, sizeof(line) - 1, at)) > 0) {
-		char *end = memchr(line, '\n', (size_t)n);
-
-		if (!end)
-			return error_set(err, ERROR_CORRUPT, EBADMSG, "a list of large objects is cut off");
-		*end = '\0';
-		at += (uint64_t)(end - line) + 1;
-		r = load_listed_blob(l, line, err);
-	}
-	return r;
 }
 
 static int load_blob_files(struct loader *l, const char *name, struct error *err)
 {
 	_cleanup(spool) struct spool *list = spool_new(l->ctx.conf->state_dir);
 	const struct backup_out out = {.write = keep_list_of_blobs, .arg = list};
+	const struct backup_blobs blobs = {.each = load_listed_blob, .arg = l};
 	struct catalog_entry file;
 	int r = backup_find_data(&l->backup, name, &file, err);
 
 	if (r == 0)
 		r = backup_read_plain(&l->backup, &file, &out, err);
-	return r < 0 ? r : load_listed_blobs(l, list, err);
+	return r < 0 ? r : backup_each_blob(list, &blobs, err);
 }
 
 static int load_directory_entry(struct loader *l, const struct inside_entry *e, struct error *err)

@@ -5,6 +5,7 @@
  * each file against its SHA-256. One thread.
  */
 #include <keepfs/base/cancel.h>
+#include <keepfs/base/spool.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/make.h>
 #include <keepfs/stream/rate.h>
@@ -68,6 +69,15 @@ struct backup_range {
 };
 /** backup_read_range() - as backup_read(), without asking whether the whole is as it was sent. -EBADMSG also when the object ends before the range does. */
 int backup_read_range(const struct backup *b, const struct backup_range *range, struct error *err);
+/** struct backup_blobs - who is told of each large object that a list names; a negative return ends it with that and @err. */
+struct backup_blobs {
+	int (*each)(void *arg, uint32_t oid, const char *name,
+	            struct error *err); /* the name of its file, borrowed */
+	void *arg;
+};
+/** backup_each_blob() - of a list of large objects as pg_dump's directory format has it: "16403 blob_16403.dat" on each line. -EBADMSG
+ * (ERROR_CORRUPT): it is none, or is cut off. */
+int backup_each_blob(const struct spool *list, const struct backup_blobs *blobs, struct error *err);
 /** backup_unread() - what was read counts as not read. */
 void backup_unread(struct backup *b);
 /** backup_is_removed() - somebody has removed it since it was opened. */
