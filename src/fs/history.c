@@ -97,9 +97,14 @@ static int find_history_directory(struct fs *fs, const struct node *directory, c
 	return r;
 }
 
+static void show_history(const struct node *directory, const struct catalog_entry *entry, struct node *ret)
+{
+	node_of_history(entry, ret);
+}
+
 static int list_directories_alone(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
-	int r = mirror_list_directories(fs, directory, after, l, node_of_history);
+	int r = mirror_list_directories(fs, directory, after, l, show_history);
 
 	return r < 0 ? r : 0;
 }
@@ -176,7 +181,7 @@ static int list_newest(struct fs *fs, const struct node *directory, off_t after,
 
 static int history_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
-	int r = mirror_list_directories(fs, directory, after, l, node_of_history);
+	int r = mirror_list_directories(fs, directory, after, l, show_history);
 
 	return r == 0 ? list_newest(fs, directory, after, l) : r < 0 ? r : 0;
 }

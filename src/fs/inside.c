@@ -153,7 +153,8 @@ static int mirror_lookup(struct fs *fs, const struct node *directory, const char
 }
 
 int mirror_list_directories(struct fs *fs, const struct node *directory, off_t after, struct listing *l,
-                            void (*node_of)(const struct catalog_entry *entry, struct node *ret))
+                            void (*node_of)(const struct node *directory, const struct catalog_entry *entry,
+                                            struct node *ret))
 {
 	_cleanup(free) struct catalog_entry *page = mem_array(PAGE_ENTRIES, sizeof(*page));
 	int64_t sequence = after >= OFFSET_NUMBERED ? after - OFFSET_NUMBERED : -1;
@@ -166,7 +167,7 @@ int mirror_list_directories(struct fs *fs, const struct node *directory, off_t a
 			struct node node;
 
 			sequence = page[i].sequence;
-			node_of(&page[i], &node);
+			node_of(directory, &page[i], &node);
 			if (!listing_add(l, page[i].name, &node, OFFSET_NUMBERED + sequence))
 				return 1;
 		}
@@ -196,9 +197,14 @@ static int list_dumps(struct fs *fs, const struct node *directory, off_t after, 
 	return (int)count;
 }
 
+static void show_mirror(const struct node *directory, const struct catalog_entry *entry, struct node *ret)
+{
+	node_of_mirror(entry, ret);
+}
+
 static int mirror_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
-	int r = mirror_list_directories(fs, directory, after, l, node_of_mirror);
+	int r = mirror_list_directories(fs, directory, after, l, show_mirror);
 
 	return r == 0 ? list_dumps(fs, directory, after, l) : r < 0 ? r : 0;
 }

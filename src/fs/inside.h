@@ -53,10 +53,11 @@ int inside_failed(struct fs *fs, const struct node *node, char *path, int r, con
 char *inside_path_of(struct fs *fs, const struct node *node);
 /** inside_dir_mode() - of the directories of a dump, less for secrets. */
 mode_t inside_dir_mode(struct fs *fs, const struct node *node);
-/** mirror_list_directories() - the directories of backups/ in the one that @directory mirrors; @node_of: what each is shown as. Return: 0; 1: the page is
+/** mirror_list_directories() - the directories of backups/ in the one that @directory mirrors; @node_of: what each is shown as in @directory. Return: 0; 1: the page is
  * full; negative errno. */
 int mirror_list_directories(struct fs *fs, const struct node *directory, off_t after, struct listing *l,
-                            void (*node_of)(const struct catalog_entry *entry, struct node *ret));
+                            void (*node_of)(const struct node *directory, const struct catalog_entry *entry,
+                                            struct node *ret));
 /** inside_why_kept() - slot. */
 char *inside_why_kept(struct fs *fs, const struct node *directory, const struct node *node, const char *name,
                       char **ret_path);

@@ -6,6 +6,7 @@
  */
 #include "catalog_dir.h"
 #include "fs_private.h"
+#include "inside.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -131,26 +132,9 @@ static int tier_lookup(struct fs *fs, const struct node *directory, const char *
 	return 0;
 }
 
-/* 1: the page is full. */
-static int list_directories(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
+static void show_tier(const struct node *directory, const struct catalog_entry *entry, struct node *ret)
 {
-	_cleanup(free) struct catalog_entry *page = mem_array(PAGE_ENTRIES, sizeof(*page));
-	int64_t sequence = after >= OFFSET_NUMBERED ? after - OFFSET_NUMBERED : -1;
-	ssize_t count = 0;
-
-	while (after < OFFSET_ARTIFACTS &&
-	       (count = catalog_entries(fs->ctx.repository->catalog, directory->entry.ino, CATALOG_DIRECTORY,
-	                                sequence, page, PAGE_ENTRIES)) > 0) {
-		for (ssize_t i = 0; i < count; i++) {
-			struct node node;
-
-			sequence = page[i].sequence;
-			node_in_tier(tier_of(directory), &page[i], &node);
-			if (!listing_add(l, page[i].name, &node, OFFSET_NUMBERED + sequence))
-				return 1;
-		}
-	}
-	return (int)count;
+	node_in_tier(tier_of(directory), entry, ret);
 }
 
 static int list_links(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
@@ -175,7 +159,7 @@ static int list_links(struct fs *fs, const struct node *directory, off_t after, 
 
 static int tier_list(struct fs *fs, const struct node *directory, off_t after, struct listing *l)
 {
-	int r = list_directories(fs, directory, after, l);
+	int r = mirror_list_directories(fs, directory, after, l, show_tier);
 
 	return r == 0 ? list_links(fs, directory, after, l) : r < 0 ? r : 0;
 }
