@@ -259,87 +259,51 @@ static int refuse_command(const char *word)
 	return cli_usage("'%s' is not a command", word);
 }
 
+/* Where the value of each option goes, by its letter; those that take none are set. */
+static const struct {
+	char letter;
+	bool is_set;
+	size_t at;
+} places[] = {
+        {'c', false, offsetof(struct cli_options, config)},
+        {'m', false, offsetof(struct cli_options, mountpoint)},
+        {'o', false, offsetof(struct cli_options, mount_options)},
+        {'s', false, offsetof(struct cli_options, state_dir)},
+        {'S', false, offsetof(struct cli_options, store_url)},
+        {'f', true, offsetof(struct cli_options, foreground)},
+        {'w', true, offsetof(struct cli_options, wait)},
+        {'F', true, offsetof(struct cli_options, force)},
+        {'M', true, offsetof(struct cli_options, moved)},
+        {'H', true, offsetof(struct cli_options, no_history)},
+        {'t', true, offsetof(struct cli_options, test)},
+        {'Q', true, offsetof(struct cli_options, quick)},
+        {'A', false, offsetof(struct cli_options, max_age)},
+        {'X', true, offsetof(struct cli_options, fix)},
+        {'D', false, offsetof(struct cli_options, database)},
+        {'a', true, offsetof(struct cli_options, apply)},
+        {'P', false, offsetof(struct cli_options, confirm)},
+        {'d', false, offsetof(struct cli_options, simulate)},
+        {'T', false, offsetof(struct cli_options, to)},
+        {'O', true, offsetof(struct cli_options, overwrite)},
+        {'n', true, offsetof(struct cli_options, dry_run)},
+        {'C', true, offsetof(struct cli_options, schema)},
+        {'W', false, offsetof(struct cli_options, where)},
+        {'I', false, offsetof(struct cli_options, into)},
+        {'R', true, offsetof(struct cli_options, replace)},
+        {'j', true, offsetof(struct cli_options, json)},
+};
+
 static void take_option(struct cli_options *options, int letter, const char *value)
 {
-	switch (letter) {
-	case 'c':
-		options->config = value;
-		break;
-	case 'm':
-		options->mountpoint = value;
-		break;
-	case 'o':
-		options->mount_options = value;
-		break;
-	case 's':
-		options->state_dir = value;
-		break;
-	case 'S':
-		options->store_url = value;
-		break;
-	case 'f':
-		options->foreground = true;
-		break;
-	case 'w':
-		options->wait = true;
-		break;
-	case 'F':
-		options->force = true;
-		break;
-	case 'M':
-		options->moved = true;
-		break;
-	case 'H':
-		options->no_history = true;
-		break;
-	case 't':
-		options->test = true;
-		break;
-	case 'Q':
-		options->quick = true;
-		break;
-	case 'A':
-		options->max_age = value;
-		break;
-	case 'X':
-		options->fix = true;
-		break;
-	case 'D':
-		options->database = value;
-		break;
-	case 'a':
-		options->apply = true;
-		break;
-	case 'P':
-		options->confirm = value;
-		break;
-	case 'd':
-		options->simulate = value;
-		break;
-	case 'T':
-		options->to = value;
-		break;
-	case 'O':
-		options->overwrite = true;
-		break;
-	case 'n':
-		options->dry_run = true;
-		break;
-	case 'C':
-		options->schema = true;
-		break;
-	case 'W':
-		options->where = value;
-		break;
-	case 'I':
-		options->into = value;
-		break;
-	case 'R':
-		options->replace = true;
-		break;
-	default:
-		options->json = true;
-		break;
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		char *at = (char *)options + places[i].at;
+
+		if (places[i].letter != letter)
+			continue;
+		if (places[i].is_set)
+			*(bool *)at = true;
+		else
+			*(const char **)at = value;
 	}
 }
 
