@@ -54,16 +54,27 @@ static int make_file(int dir_fd, const char *state_dir, struct error *err)
 	return error_system(err, errno, "cannot make the catalog %s/" CATALOG_NAME, state_dir);
 }
 
-/* SQLite opens its files by their names. */
-static int check_catalog_files(const char *state_dir, struct error *err)
+/*
+ * One process at a time opens a catalog. Whoever is the first to open a new file has to have it alone while
+ * SQLite makes it one with a write-ahead log, and for that SQLite does not wait for the others.
+ */
+static int open_alone(const char *state_dir, struct error *err)
 {
-	static const char *const beside[] = {CATALOG_NAME "-wal", CATALOG_NAME "-shm"};
 	_cleanup(fd) int dir_fd = catalog_directory_open(state_dir, err);
-	int r;
 
 	if (dir_fd < 0)
 		return dir_fd;
-	r = make_file(dir_fd, state_dir, err);
+	while (flock(dir_fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return error_system(err, errno, "cannot lock the state directory %s", state_dir);
+	return take_fd(&dir_fd);
+}
+
+/* SQLite opens its files by their names. */
+static int check_catalog_files(int dir_fd, const char *state_dir, struct error *err)
+{
+	static const char *const beside[] = {CATALOG_NAME "-wal", CATALOG_NAME "-shm"};
+	int r = make_file(dir_fd, state_dir, err);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(beside); i++) {
 		r = own_file_check(dir_fd, state_dir, beside[i], advice, err);
 		if (r == -ENOENT)
@@ -116,10 +127,13 @@ static int open_and_migrate(const char *state_dir, int (*migrate)(struct catalog
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	_cleanup(catalog) struct catalog *c = catalog_new(state_dir);
+	_cleanup(fd) int dir_fd = open_alone(state_dir, err);
 	int r;
 
+	if (dir_fd < 0)
+		return dir_fd;
 	pthread_once(&once, set_up_sqlite);
-	r = check_catalog_files(c->directory, err);
+	r = check_catalog_files(dir_fd, c->directory, err);
 	if (r == 0)
 		r = connection_open(c, true, &c->writer, err);
 	if (r < 0)

@@ -9,17 +9,39 @@
 
 static const char version_sql[] = "PRAGMA user_version";
 
-static int read_version(struct connection *c, int64_t *ret_version)
+static int end_transaction(struct connection *c, int r)
 {
-	static const char owner_sql[] = "PRAGMA application_id";
-	static const char objects_sql[] = "SELECT count(*) FROM sqlite_schema";
-	int64_t owner = 0, objects = 0;
-	int r = db_number(c, ret_version, version_sql, NULL, 0);
+	static const char commit_sql[] = "COMMIT";
 
 	if (r == 0)
-		r = db_number(c, &owner, owner_sql, NULL, 0);
+		r = db_run(c, commit_sql, NULL, 0);
+	if (r < 0 && !sqlite3_get_autocommit(c->db))
+		sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+	return r;
+}
+
+/* In one transaction: between two reads another process may make the file a catalog. */
+static int read_marks(struct connection *c, int64_t *ret_version, int64_t *ret_owner, int64_t *ret_objects)
+{
+	static const char begin_sql[] = "BEGIN";
+	static const char owner_sql[] = "PRAGMA application_id";
+	static const char objects_sql[] = "SELECT count(*) FROM sqlite_schema";
+	int r = db_run(c, begin_sql, NULL, 0);
+
 	if (r == 0)
-		r = db_number(c, &objects, objects_sql, NULL, 0);
+		r = db_number(c, ret_version, version_sql, NULL, 0);
+	if (r == 0)
+		r = db_number(c, ret_owner, owner_sql, NULL, 0);
+	if (r == 0)
+		r = db_number(c, ret_objects, objects_sql, NULL, 0);
+	return end_transaction(c, r);
+}
+
+static int read_version(struct connection *c, int64_t *ret_version)
+{
+	int64_t owner = 0, objects = 0;
+	int r = read_marks(c, ret_version, &owner, &objects);
+
 	if (r < 0)
 		return r;
 	if (owner != SCHEMA_APPLICATION_ID && (*ret_version != 0 || objects != 0))
@@ -32,7 +54,7 @@ static int read_version(struct connection *c, int64_t *ret_version)
 /* One migration, unless another process has made it meanwhile. */
 static int apply(struct connection *c, int64_t from)
 {
-	static const char begin_sql[] = "BEGIN IMMEDIATE", commit_sql[] = "COMMIT";
+	static const char begin_sql[] = "BEGIN IMMEDIATE";
 	_cleanup(str) struct str script = {0};
 	int64_t version = from;
 	int r = db_run(c, begin_sql, NULL, 0);
@@ -42,11 +64,7 @@ static int apply(struct connection *c, int64_t from)
 	str_appendf(&script, "%s PRAGMA user_version = %d;", migrations[from], (int)from + 1);
 	if (r == 0 && version == from)
 		r = db_script(c, str_text(&script));
-	if (r == 0)
-		r = db_run(c, commit_sql, NULL, 0);
-	if (r < 0 && !sqlite3_get_autocommit(c->db))
-		sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
-	return r;
+	return end_transaction(c, r);
 }
 
 /* A root that came with a newer keepfs has no row yet. The first one is of every catalog: without it this is none. */

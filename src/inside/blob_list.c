@@ -32,6 +32,7 @@ int backup_each_blob(const struct spool *list, const struct backup_blobs *blobs,
 		r = take_listed_line(line, blobs, err);
 	}
 	if (r == 0 && n < 0)
-		return error_system(err, (int)-n, "a list of large objects, kept in state_dir meanwhile, cannot be read");
+		return error_system(err, (int)-n,
+		                    "a list of large objects, kept in state_dir meanwhile, cannot be read");
 	return r;
 }
