@@ -43,6 +43,38 @@ int pg_names_lacking(const struct pg_server_place *place, const char *database, 
 	return r < 0 ? r : pg_session_rows(s, str_text(&sql), take_lacking, ret, err);
 }
 
+#define THERE_SHOWN 3
+
+static int take_relation(void *arg, const struct pg_row *row, struct error *err)
+{
+	struct str *there = arg;
+
+	str_appendf(there, "%s%s", there->len > 0 ? ", " : "", str_or_empty(row->values[0]));
+	return 0;
+}
+
+int pg_relations_there(struct pg_session *s, const struct pg_relation_name *names, size_t count,
+                       struct str *ret, struct error *err)
+{
+	_cleanup(str) struct str sql = {0};
+
+	str_append(&sql, "SELECT CASE WHEN pg_catalog.row_number() OVER w > ");
+	str_appendf(&sql, "%d THEN '…' ELSE pg_catalog.concat(n.nspname, '.', c.relname) END FROM (VALUES ",
+	            THERE_SHOWN);
+	for (size_t i = 0; i < count; i++) {
+		_cleanup(free) char *schema = pg_quote_literal(names[i].schema);
+		_cleanup(free) char *name = pg_quote_literal(names[i].name);
+
+		str_appendf(&sql, "%s(%s, %s)", i > 0 ? ", " : "", schema, name);
+	}
+	str_appendf(&sql,
+	            ") v(schema, name) JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema"
+	            " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name"
+	            " WINDOW w AS (ORDER BY n.nspname, c.relname) ORDER BY n.nspname, c.relname LIMIT %d",
+	            THERE_SHOWN + 1);
+	return pg_session_rows(s, str_text(&sql), take_relation, ret, err);
+}
+
 static int take_nature(void *arg, const struct pg_row *row, struct error *err)
 {
 	struct pg_database_nature *nature = arg;

@@ -172,6 +172,13 @@ static int choose_target(struct restore_target *t, struct error *err)
 	return t->server ? restore_target_look(t, err) : -EINVAL;
 }
 
+static int choose_and_foresee(struct restore_target *t, struct error *err)
+{
+	int r = choose_target(t, err);
+
+	return r < 0 ? r : restore_target_foresee(t, err);
+}
+
 static int find_and_open(struct backup *b, const char *path, struct error *err)
 {
 	struct catalog_entry entry;
@@ -217,8 +224,8 @@ static bool is_for_files(const struct backup *b, const struct restore_order *ord
 }
 
 /* Before a run is queued: what is wrong with the words, and whether what exists was confirmed. */
-static int accept_target(const struct make_context *ctx, const struct restore_order *order,
-                         struct make_target *target, struct cancel *cancel, struct error *err)
+static int accept_with_pool(const struct make_context *ctx, const struct restore_order *order,
+                            struct make_target *target, struct cancel *cancel, struct error *err)
 {
 	const struct make_order nobody = {.cancel = cancel};
 	_cleanup(backup) struct backup b = {.ctx = ctx, .cancel = cancel};
@@ -231,7 +238,7 @@ static int accept_target(const struct make_context *ctx, const struct restore_or
 	if (r < 0)
 		return r;
 	is_files = is_for_files(&b, order);
-	r = is_files ? restore_files_look(&files, err) : choose_target(&t, err);
+	r = is_files ? restore_files_look(&files, err) : choose_and_foresee(&t, err);
 	if (r < 0)
 		return r;
 	if (order->plan && !is_files)
@@ -241,6 +248,21 @@ static int accept_target(const struct make_context *ctx, const struct restore_or
 	if (!is_files)
 		target->expected_us = whole_time(&t);
 	return 0;
+}
+
+/* Whoever makes backups has all of the other pool. */
+static int accept_target(const struct make_context *ctx, const struct restore_order *order,
+                         struct make_target *target, struct cancel *cancel, struct error *err)
+{
+	struct make_context own = *ctx;
+	int r;
+
+	own.pool = pool_new(PROVING_POOL_BYTES);
+	if (!own.pool)
+		return error_system(err, ENOMEM, "there is no memory for reading the backup");
+	r = accept_with_pool(&own, order, target, cancel, err);
+	pool_free(own.pool);
+	return r;
 }
 
 /* What is found is what is restored, also when it waits: a newer backup may be one of the very thing that is to be undone. */
@@ -293,7 +315,7 @@ static int restore_one_archive(const struct restore_target *t, struct error *err
 static int restore_one(struct restore_target *t, struct error *err)
 {
 	struct restore_expectation e;
-	int r = choose_target(t, err);
+	int r = choose_and_foresee(t, err);
 
 	if (r < 0)
 		return r;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "restore_choose.h"
 
+#include "table_names.h"
+
 #include <keepfs/base/mem.h>
 
 #include <errno.h>
@@ -11,13 +13,20 @@
 /* How often what hangs on something can hang on something that hangs …: a comment on an index of a table. */
 #define ROUNDS 4
 
+struct chosen_table {
+	int id;              /* of its entry */
+	char *schema, *name; /* heap */
+};
+
 struct choosing {
 	struct restore_toc *toc;
 	const struct restore_database_options *options;
-	bool *schema_found, *table_found; /* by the place in the options */
-	uint8_t *passed;                  /* a bit for each number of an entry that has come */
-	uint8_t *needed;                  /* likewise: by what is wanted */
-	bool has_extensions;              /* one of them makes an extension */
+	bool *schema_found;          /* by the place in the options */
+	struct chosen_table *tables; /* by the place in the options */
+	size_t table_count;
+	uint8_t *passed;     /* a bit for each number of an entry that has come */
+	uint8_t *needed;     /* likewise: by what is wanted */
+	bool has_extensions; /* one of them makes an extension */
 };
 
 static bool is_one_of(const char *desc, const char *const *descs)
@@ -78,7 +87,7 @@ static bool is_data_of_extension(const struct choosing *c, const struct pg_archi
 
 /* Seeds: what was named. */
 
-static bool is_table(const struct pg_archive_entry *e)
+bool restore_is_relation(const struct pg_archive_entry *e)
 {
 	static const char *const descs[] = {"TABLE",         "VIEW",     "MATERIALIZED VIEW",
 	                                    "FOREIGN TABLE", "SEQUENCE", NULL};
@@ -88,18 +97,10 @@ static bool is_table(const struct pg_archive_entry *e)
 
 static bool is_named_table(struct choosing *c, const struct pg_archive_entry *e)
 {
-	const char *const *tables = c->options->tables;
-	bool found = false;
-
-	for (size_t i = 0; tables && tables[i]; i++) {
-		_cleanup(free) char *name = mem_printf("%s.%s", e->namespace, e->tag);
-
-		if (!str_equal(tables[i], name))
-			continue;
-		found = true;
-		c->table_found[i] = true;
-	}
-	return found;
+	for (size_t i = 0; i < c->table_count; i++)
+		if (str_equal(c->tables[i].schema, e->namespace) && str_equal(c->tables[i].name, e->tag))
+			return true;
+	return false;
 }
 
 static bool is_in_named_schema(struct choosing *c, const struct pg_archive_entry *e)
@@ -127,7 +128,7 @@ static bool is_seed(struct choosing *c, const struct pg_archive_entry *e)
 		return true;
 	/* Both: the tables alone, besides all of the schemas. */
 	return is_in_named_schema(c, e) ||
-	       ((is_table(e) || str_equal(e->desc, "TABLE DATA")) && is_named_table(c, e));
+	       ((restore_is_relation(e) || str_equal(e->desc, "TABLE DATA")) && is_named_table(c, e));
 }
 
 static int take_seed(void *arg, const struct pg_archive_entry *entry, struct error *err)
@@ -150,15 +151,11 @@ static int take_seed(void *arg, const struct pg_archive_entry *entry, struct err
 /* "t t_pkey" of the table t: a foreign key depends on two tables, and is of one. */
 static bool hangs_by_name(const struct choosing *c, const struct pg_archive_entry *e)
 {
-	const char *const *tables = c->options->tables;
+	for (size_t i = 0; i < c->table_count; i++) {
+		const struct chosen_table *t = &c->tables[i];
 
-	for (; tables && *tables; tables++) {
-		_cleanup(free) char *begin = mem_printf("%s.", e->namespace);
-		size_t len = strlen(*tables);
-		const char *name = *tables + strlen(begin);
-
-		if (str_starts(*tables, begin) && len > strlen(begin) && str_starts(e->tag, name) &&
-		    e->tag[strlen(name)] == ' ')
+		if (str_equal(t->schema, e->namespace) && str_starts(e->tag, t->name) &&
+		    e->tag[strlen(t->name)] == ' ')
 			return true;
 	}
 	return false;
@@ -238,11 +235,8 @@ static int take_hanging(void *arg, const struct pg_archive_entry *entry, struct 
 
 static bool is_schema_of_table(const struct choosing *c, const struct pg_archive_entry *e)
 {
-	const char *const *tables = c->options->tables;
-	size_t len = strlen(e->tag);
-
-	for (; str_equal(e->desc, "SCHEMA") && tables && *tables; tables++)
-		if (str_starts(*tables, e->tag) && (*tables)[len] == '.')
+	for (size_t i = 0; str_equal(e->desc, "SCHEMA") && i < c->table_count; i++)
+		if (str_equal(c->tables[i].schema, e->tag))
 			return true;
 	return false;
 }
@@ -306,14 +300,16 @@ static int choose_needed(struct choosing *c, struct error *err)
 	return r < 0 ? r : inside_toc_each(&c->toc->base, &telling, err);
 }
 
-static int check_found(const char *what, const char *const *names, const bool *found, struct error *err)
+static int check_schemas_found(const struct choosing *c, struct error *err)
 {
+	const char *const *names = c->options->schemas;
+
 	for (size_t i = 0; names && names[i]; i++)
-		if (!found[i])
+		if (!c->schema_found[i])
 			return error_set(
-			        err, ERROR_USAGE, ENOENT,
-			        "the backup has no %s %s: a table is written with its schema (public.orders); 'pg_restore -l' of the backup lists what it has",
-			        what, names[i]);
+			        err, ERROR_USAGE, EINVAL,
+			        "the backup has no schema %s: 'pg_restore -l' of the backup lists what it has",
+			        names[i]);
 	return 0;
 }
 
@@ -326,20 +322,95 @@ static size_t count_names(const char *const *names)
 	return count;
 }
 
+/* Which tables are meant. */
+
+struct naming {
+	struct table_names names;
+	bool of_data; /* entries with rows alone are looked at: an extension's table has no other */
+};
+
+static int name_entry(void *arg, const struct pg_archive_entry *e, struct error *err)
+{
+	struct naming *n = arg;
+
+	if (n->of_data ? str_equal(e->desc, "TABLE DATA") : restore_is_relation(e))
+		table_names_add(&n->names, (uint32_t)e->dump_id, e->namespace, e->tag);
+	return 0;
+}
+
+static int take_named_entry(void *arg, const struct pg_archive_entry *e, struct error *err)
+{
+	struct chosen_table *t = arg;
+
+	if (e->dump_id != t->id)
+		return 0;
+	mem_replace_string(&t->schema, e->namespace);
+	mem_replace_string(&t->name, e->tag);
+	return 0;
+}
+
+static bool is_none(const struct table_names *n)
+{
+	return !n->exact && n->schemas == 0;
+}
+
+static int refuse_no_table(const struct table_names *n, struct error *err)
+{
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "the backup has no table %.120s%s%.200s%s; 'pg_restore -l' of the backup lists what it has",
+	        n->word, n->nearest ? ": did you mean " : "", str_or_empty(n->nearest),
+	        n->nearest ? "?" : "");
+}
+
+static int find_named_table(const struct choosing *c, struct table_names *names, uint32_t *ret_id,
+                            struct error *err)
+{
+	struct naming n = {.names = {.word = names->word}};
+	const struct pg_archive_events events = {.entry = name_entry, .arg = &n};
+	int r = inside_toc_each(&c->toc->base, &events, err);
+
+	if (r == 0 && is_none(&n.names)) {
+		n.of_data = true;
+		r = inside_toc_each(&c->toc->base, &events, err);
+	}
+	*names = n.names;
+	if (r == 0 && is_none(names))
+		return refuse_no_table(names, err);
+	return r < 0 ? r : table_names_choose(names, ret_id, err);
+}
+
+static int find_tables(struct choosing *c, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->table_count; i++) {
+		_cleanup(table_names) struct table_names names = {.word = c->options->tables[i]};
+		const struct pg_archive_events events = {.entry = take_named_entry, .arg = &c->tables[i]};
+		uint32_t id = 0;
+
+		r = find_named_table(c, &names, &id, err);
+		c->tables[i].id = (int)id;
+		if (r == 0)
+			r = inside_toc_each(&c->toc->base, &events, err);
+	}
+	return r;
+}
+
 static int choose_entries(struct choosing *c, struct error *err)
 {
 	const struct restore_database_options *o = c->options;
 	const struct pg_archive_events seeds = {.entry = take_seed, .arg = c};
 	const struct pg_archive_events hanging = {.entry = take_hanging, .arg = c};
-	int r = inside_toc_each(&c->toc->base, &seeds, err);
+	int r = find_tables(c, err);
 
+	if (r == 0)
+		r = inside_toc_each(&c->toc->base, &seeds, err);
 	for (int i = 0; r == 0 && (o->schemas || o->tables) && i < ROUNDS; i++)
 		r = inside_toc_each(&c->toc->base, &hanging, err);
 	if (r == 0 && o->tables && o->create)
 		r = choose_needed(c, err);
-	if (r == 0)
-		r = check_found("schema", o->schemas, c->schema_found, err);
-	return r < 0 ? r : check_found("table", o->tables, c->table_found, err);
+	return r < 0 ? r : check_schemas_found(c, err);
 }
 
 /* The lists. */
@@ -437,8 +508,13 @@ static int find_own_tables(struct restore_toc *t, const struct restore_database_
 int restore_choose(struct restore_toc *t, const struct restore_database_options *o, struct error *err)
 {
 	_cleanup(free) bool *schemas = mem_array(count_names(o->schemas) + 1, sizeof(*schemas));
-	_cleanup(free) bool *tables = mem_array(count_names(o->tables) + 1, sizeof(*tables));
-	struct choosing c = {.toc = t, .options = o, .schema_found = schemas, .table_found = tables};
+	size_t table_count = count_names(o->tables);
+	_cleanup(free) struct chosen_table *tables = mem_array(table_count + 1, sizeof(*tables));
+	struct choosing c = {.toc = t,
+	                     .options = o,
+	                     .schema_found = schemas,
+	                     .tables = tables,
+	                     .table_count = table_count};
 	_cleanup(free) uint8_t *passed = mem_alloc((size_t)t->base.last_id / 8 + 1);
 	_cleanup(free) uint8_t *needed = mem_alloc((size_t)t->base.last_id / 8 + 1);
 	int r;
@@ -447,6 +523,10 @@ int restore_choose(struct restore_toc *t, const struct restore_database_options 
 	c.needed = needed;
 	t->wanted = mem_alloc((size_t)t->base.last_id / 8 + 1);
 	r = choose_entries(&c, err);
+	for (size_t i = 0; i < table_count; i++) {
+		free(tables[i].schema);
+		free(tables[i].name);
+	}
 	for (size_t i = 0; r == 0 && i < t->base.count; i++)
 		t->base.entries[i].wanted =
 		        o->content != RESTORE_SCHEMA && restore_is_chosen(t, t->base.entries[i].dump_id);

@@ -7,6 +7,7 @@
 #include "restore_database.h"
 
 #include "restore_data.h"
+#include "restore_foresee.h"
 #include "restore_needs.h"
 #include "restore_program.h"
 #include "restore_toc.h"
@@ -35,6 +36,7 @@ struct restoring {
 	char jobs_text[16];
 	int64_t phase_began_us;
 	bool text_commits; /* what was run of a dump in SQL text cannot be undone as a whole */
+	bool drops_undone; /* the server has refused one of the statements that drop, and with it all */
 };
 
 static void say_of_restore(const struct restoring *r, const char *fmt, ...)
@@ -206,6 +208,12 @@ static int run_pg_restore(struct restoring *x, const char *list, const char *con
 	return restore_program_run(&x->program, arguments, err);
 }
 
+/* The server has refused a statement, and psql ends there: it never comes to the COMMIT. */
+static bool has_refused(const struct restore_program *psql)
+{
+	return psql->errors > 0 && str_starts(psql->first.message, "ERROR:");
+}
+
 /* The statements that drop, which pg_restore puts first, up to the first comment that announces an object. */
 static size_t drops_of(const char *script)
 {
@@ -249,6 +257,7 @@ static int run_drops(struct restoring *x, const char *script, struct error *err)
 		*err = psql.first;
 		r = -EIO;
 	}
+	x->drops_undone = r < 0 && has_refused(&psql);
 	restore_program_finish(&psql);
 	return r;
 }
@@ -375,6 +384,8 @@ static int restore_archive_phases(struct restoring *x, struct error *err)
 	x->outcome->changed = true;
 	if (x->options->clean)
 		r = fail_in("while what is there was dropped", drop_what_is_there(x, err), err);
+	if (x->drops_undone)
+		x->outcome->changed = false;
 	if (r == 0 && content != RESTORE_DATA)
 		r = fail_in("while the objects were made", make_objects(x, err), err);
 	if (r < 0)
@@ -413,6 +424,8 @@ static int restore_archive(struct restoring *x, struct error *err)
 	say_of_restore(x, "program: %s; %zu entries with data; %u connections", x->program.path,
 	               x->toc.base.count, x->jobs);
 	r = check_needs(x, err);
+	if (r == 0)
+		r = restore_foresee_tables(&x->toc, o, err);
 	if (r == 0 && o->create)
 		r = fail_in("while the database was made", make_database_of_archive(x, err), err);
 	if (r == 0)
@@ -476,21 +489,9 @@ static int feed_sql(void *arg, struct proc *proc, struct error *err)
 	return proc_write(proc, commits, strlen(commits), err);
 }
 
-static int check_text_options(const struct restore_database_options *o, struct error *err)
-{
-	if (o->content == RESTORE_ALL && !o->schemas && !o->tables && !o->clean && !o->no_owner &&
-	    !o->no_privileges && !o->no_extensions)
-		return 0;
-	return error_set(
-	        err, ERROR_USAGE, EINVAL,
-	        "a dump in SQL text can only be restored as a whole and as it is: content, schemas, tables, clean, no_owner, no_privileges and extensions=no are for the formats custom and directory");
-}
-
-/* The server has refused a statement, and psql ends there: it never comes to the COMMIT. */
 static bool was_rolled_back(const struct restoring *x)
 {
-	return !x->options->keep_going && !x->text_commits && x->program.errors > 0 &&
-	       str_starts(x->program.first.message, "ERROR:");
+	return !x->options->keep_going && !x->text_commits && has_refused(&x->program);
 }
 
 static int restore_text(struct restoring *x, struct error *err)
@@ -499,7 +500,7 @@ static int restore_text(struct restoring *x, struct error *err)
 	                                     "-f", "-",  NULL};
 	static const char *const lenient[] = {"-X", "-q", "-o", "/dev/null", "-f", "-", NULL};
 	const struct restore_database_options *o = x->options;
-	int r = check_text_options(o, err);
+	int r = restore_foresee_text(o, err);
 
 	if (r == 0)
 		r = restore_program_find(&x->program, "psql", NULL, o->create ? "postgres" : o->database,

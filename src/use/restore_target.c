@@ -6,6 +6,7 @@
  */
 #include "restore_settle.h"
 
+#include "restore_foresee.h"
 #include "restore_hook.h"
 
 #include <keepfs/base/clock.h>
@@ -211,10 +212,11 @@ static int note_first_change(void *arg, struct error *err)
 	        t, restore_target_is_beside(t) ? RESTORE_PHASE_BESIDE : RESTORE_PHASE_IN_PLACE, err);
 }
 
-static int fill(struct restore_target *t, struct error *err)
+static struct restore_database_options options_of_target(struct restore_target *t)
 {
 	const struct restore_order *w = t->wanted;
-	const struct restore_database_options options = {
+
+	return (struct restore_database_options){
 	        .backup = t->backup,
 	        .server = t->server,
 	        .database = t->made,
@@ -234,6 +236,18 @@ static int fill(struct restore_target *t, struct error *err)
 	        .say = say_database_line,
 	        .arg = t,
 	};
+}
+
+int restore_target_foresee(struct restore_target *t, struct error *err)
+{
+	const struct restore_database_options options = options_of_target(t);
+
+	return restore_foresee(&options, err);
+}
+
+static int fill(struct restore_target *t, struct error *err)
+{
+	const struct restore_database_options options = options_of_target(t);
 	int r = restore_database(&options, &t->outcome, err);
 
 	if (r == 0 && t->outcome.harmless > 0)

@@ -31,6 +31,8 @@ struct restore_target {
 /** restore_target_look() - ask the server, and choose the way; once more, when time has passed since. -EINVAL: it exists and its name was not confirmed; or create=no, and it
  * does not. */
 int restore_target_look(struct restore_target *t, struct error *err);
+/** restore_target_foresee() - once it was looked at: what can be known before it is begun (restore_foresee.h). */
+int restore_target_foresee(struct restore_target *t, struct error *err);
 /** restore_target_tell() - what would be done, as lines for the log. */
 void restore_target_tell(const struct restore_target *t);
 /** restore_target_run() - do it. @err says what is where when it fails. */

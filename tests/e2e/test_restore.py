@@ -142,7 +142,8 @@ def test_in_place_with_clean(backed_up, pg, shop, target):
 
 
 def test_what_is_there_already_is_an_error_without_clean(backed_up, pg, target):
-    restored(backed_up, f"full/latest.dump into={target}")
+    pg.create(target)
+    pg.sql(target, "CREATE SCHEMA stock")
     log = restored(backed_up, f"full/latest.dump into={target} confirm={target} swap=no", {"failed"})
     assert "already exists" in log and f"{target} itself was changed" in log
     assert left(backed_up)[0][:4] == (target, "", 1, 1)
@@ -173,14 +174,69 @@ def test_chosen_tables(backed_up, pg, target):
     assert pg.sql(target, "SELECT obj_description('public.orders_customer'::regclass)") == "by customer"
     assert pg.sql(target, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == "1"
     assert pg.sql(target, "SELECT to_regclass('stock.items') IS NULL") == "t"
-    log = restored(backed_up, f"full/latest.dump into={target} confirm={target} tables=public.nothing", {"failed"})
-    assert "the backup has no table public.nothing" in log
+
+
+@pytest.mark.parametrize("words, said", [
+    ("tables=public.orders", "has public.orders already, so nothing was done: with clean=yes"),
+    ("tables=orders,customers", "has public.customers, public.customers_id_seq, public.orders already"),
+    ("schemas=stock", "has stock.few, stock.items"),
+    ("swap=no", "already, so nothing was done"),
+    ("content=schema", "already, so nothing was done"),
+    ("tables=public.orders plan=yes", "has public.orders already"),
+    ("tables=public.nothing clean=yes", "the backup has no table public.nothing; 'pg_restore -l'"),
+    ("tables=public.ordres", "the backup has no table public.ordres: did you mean public.orders?"),
+    ("schemas=nothing", "the backup has no schema nothing"),
+])
+def test_what_can_be_known_before_is_refused(backed_up, pg, target, words, said):
+    """before a run is queued: nothing was begun, so health has nothing to tell of"""
+    restored(backed_up, f"full/latest.dump into={target}")
+    runs = len(backed_up.history())
+    assert said in backed_up.refused("restore", f"full/latest.dump into={target} confirm={target} {words}")
+    done = backed_up.run("restore", "full/latest.dump", f"into={target}", f"confirm={target}", *words.split(), "-m", backed_up.mountpoint, check=False)
+    assert done.returncode == 2 and said in done.stderr
+    assert len(backed_up.history()) == runs and left(backed_up) == [] and rows(pg, target) == 20000
+    assert "restore" not in backed_up.text("status", "health")
+
+
+def test_what_is_not_in_the_way(backed_up, pg, target):
+    """what is loaded into, dropped before, or passed over"""
+    restored(backed_up, f"full/latest.dump into={target}")
+    pg.sql(target, "DELETE FROM public.orders")
+    restored(backed_up, f"full/latest.dump into={target} confirm={target} tables=orders content=data")
+    assert rows(pg, target) == 20000
+    pg.sql(target, "DROP TABLE public.orders")
+    restored(backed_up, f"full/latest.dump into={target} confirm={target} tables=orders")
+    restored(backed_up, f"full/latest.dump into={target} confirm={target} tables=orders clean=yes")
+    log = restored(backed_up, f"full/latest.dump into={target} confirm={target} tables=orders on_error=continue", {"failed"})
+    assert "already exists" in log
+
+
+def test_a_table_without_its_schema(new_keepfs, pg, target):
+    """where one alone is called so; else the ones that are meant are named; and quotes tell apart what looks alike"""
+    pg.create(f"{target}_named")
+    pg.sql(f"{target}_named", """
+        CREATE SCHEMA sales; CREATE SCHEMA "a.b"; CREATE SCHEMA a;
+        CREATE TABLE public.orders AS SELECT 1 AS id; CREATE TABLE sales.orders AS SELECT 2 AS id; CREATE TABLE sales.items AS SELECT 3 AS id;
+        CREATE TABLE "a.b".c AS SELECT 4 AS id; CREATE TABLE a."b.c" AS SELECT 5 AS id; CREATE VIEW public.shown AS SELECT id FROM public.orders;
+        """)
+    keepfs = new_keepfs({"full": {"database": pg.uri(f"{target}_named")}}).mount()
+    keepfs.backup()
+    assert "orders is in 2 schemas: write which one you mean: public.orders, sales.orders" in keepfs.refused(
+        "restore", f"full/latest.dump into={target} tables=orders")
+    assert 'a.b.c may be "a"."b.c" or "a.b"."c"' in keepfs.refused("restore", f"full/latest.dump into={target} tables=a.b.c").replace(
+        '"a.b"."c" or "a"."b.c"', '"a"."b.c" or "a.b"."c"')
+    restored(keepfs, f"full/latest.dump into={target} tables=items")
+    assert pg.sql(target, "SELECT id FROM sales.items") == "3" and pg.sql(target, "SELECT to_regclass('sales.orders') IS NULL") == "t"
+    restored(keepfs, f"""full/latest.dump into={target}_2 tables='"a"."b.c",sales.orders'""")
+    assert pg.sql(f"{target}_2", 'SELECT id FROM a."b.c" UNION SELECT id FROM sales.orders ORDER BY 1') == "2\n5"
+    assert pg.sql(f"{target}_2", "SELECT to_regnamespace('\"a.b\"') IS NULL") == "t"
 
 
 def test_a_lost_table_comes_back_into_the_living_database(backed_up, pg, target):
     restored(backed_up, f"full/latest.dump into={target}")
     pg.sql(target, "DELETE FROM stock.items WHERE id > 5")
-    restored(backed_up, f"full/latest.dump into={target} confirm={target} tables=stock.items clean=yes", {"failed"})  # the view hangs on it
+    log = restored(backed_up, f"full/latest.dump into={target} confirm={target} tables=stock.items clean=yes", {"failed"})  # the view hangs on it
+    assert "No database was changed" in log and left(backed_up) == [] and f"{target} itself" not in backed_up.text("status", "health")
     assert pg.sql(target, "SELECT count(*) FROM stock.items") == "5"  # one transaction drops all, or nothing
     restored(backed_up, f"full/latest.dump into={target} confirm={target} tables=public.orders clean=yes")
     assert rows(pg, target) == 20000
