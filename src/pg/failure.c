@@ -2,6 +2,7 @@
 /* What went wrong with a statement, in the words of the server, and what its SQLSTATE means for keepfs. */
 #include "session.h"
 
+#include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/pg.h>
 
@@ -58,6 +59,18 @@ int session_fail(struct error *err, enum error_class class, int errnum, const ch
 	return -errnum;
 }
 
+/* Of keys the detail has the values of their own columns; of other constraints all of the row, which is nobody's business in a log. */
+static const char *detail_of_key(const struct pg_session *s, const PGresult *result)
+{
+	static const char *const states[] = {"23503", "23505", "23P01"}; /* foreign, unique, exclusion */
+	const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+	bool is_key = false;
+
+	for (size_t i = 0; s->tells_keys && i < ARRAY_SIZE(states); i++)
+		is_key = is_key || str_equal(state, states[i]);
+	return is_key ? PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
+}
+
 int session_fail_cancelled(struct error *err)
 {
 	return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled while waiting for PostgreSQL");
@@ -66,6 +79,8 @@ int session_fail_cancelled(struct error *err)
 int session_fail_query(const struct pg_session *s, const PGresult *result, struct error *err)
 {
 	bool broken = PQstatus(s->conn) == CONNECTION_BAD;
+	const char *detail = detail_of_key(s, result);
+	_cleanup(free) char *words = NULL;
 	struct pg_complaint complaint = {
 	        .words = result ? PQresultErrorMessage(result) : "",
 	        .state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL,
@@ -75,6 +90,8 @@ int session_fail_query(const struct pg_session *s, const PGresult *result, struc
 
 	if (!complaint.words[0])
 		complaint.words = PQerrorMessage(s->conn);
+	if (detail)
+		complaint.words = words = mem_printf("%s\n%.500s", complaint.words, detail);
 	while (!str_starts(str_or_empty(complaint.state), meanings[i].state))
 		i++;
 	session_fail(err, meanings[i].class, meanings[i].errnum,

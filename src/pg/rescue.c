@@ -29,8 +29,9 @@ int pg_rescue_open(const char *conninfo, const char *database, struct cancel *ca
 
 	if (r < 0)
 		return r;
-	/* DETAIL and CONTEXT hold what is in rows, and messages go into logs, the history and mails. */
+	/* DETAIL and CONTEXT hold what is in rows, and messages go into logs, the history and mails. Rows are named by their keys in these anyway. */
 	PQsetErrorVerbosity(s->conn, PQERRORS_TERSE);
+	s->tells_keys = true;
 	r = pg_session_run(s, "SET client_encoding = 'UTF8'", err);
 	if (r < 0)
 		pg_session_free(s);

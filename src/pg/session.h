@@ -16,6 +16,7 @@ struct pg_session {
 	PGconn *conn;
 	struct cancel_fd cancel;
 	int64_t limit_ms; /* for each answer to a query that has no limit of its own; 0: none */
+	bool tells_keys; /* of a row that a key, unique or foreign, refuses, failures tell the values of its columns */
 };
 
 /** session_connect() - as pg_learn() says; after 0 session_disconnect() must follow, and @ret stay where it

@@ -22,6 +22,11 @@
 
 #define READING_THREADS 2U
 
+/* So much of a statement is in the run's log. */
+#define STATEMENT_HEAD_BYTES ((size_t)160)
+#define STATEMENT_TAIL_BYTES ((size_t)120)
+#define STATEMENT_MARK_BYTES ((size_t)30) /* which is cut out only where that saves something */
+
 struct rescue {
 	const struct make_context *ctx; /* borrowed, as the next two */
 	const struct make_order *order;
@@ -128,14 +133,30 @@ static int name_living(struct rescue *x, struct error *err)
 
 /* What was done. */
 
+static bool is_within_character(char c)
+{
+	return ((unsigned char)c & 0xC0) == 0x80;
+}
+
+/* Of a table with many columns it is thousands of bytes: what is done, and to which table, is at its begin, and by what rows are known at its end. */
 static void tell_statement(void *arg, const char *sql)
 {
 	const struct rescue *x = arg;
-	_cleanup(str) struct str line = {0};
+	_cleanup(free) char *line = mem_strdup(sql);
+	size_t len = strlen(line), head = STATEMENT_HEAD_BYTES, tail = STATEMENT_TAIL_BYTES;
 
-	for (; *sql; sql++)
-		str_append_char(&line, *sql == '\n' ? ' ' : *sql);
-	make_say(x->order, "SQL: %s", str_text(&line));
+	for (char *c = line; (c = strchr(c, '\n'));)
+		*c = ' ';
+	if (len <= head + tail + STATEMENT_MARK_BYTES) {
+		make_say(x->order, "SQL: %s", line);
+		return;
+	}
+	while (is_within_character(line[head]))
+		head--;
+	while (is_within_character(line[len - tail]))
+		tail--;
+	make_say(x->order, "SQL: %.*s … (%zu bytes) … %s", (int)head, line, len - head - tail,
+	         line + len - tail);
 }
 
 static void tell_begin(const struct rescue *x)

@@ -66,12 +66,13 @@ static int ask_for_entry(void *arg, const struct pg_archive_entry *e, struct err
 
 	if (!restore_is_relation(e) || !restore_is_chosen(a->toc, e->dump_id) || a->there.len > 0)
 		return 0;
-	a->names[a->count++] = (struct pg_relation_name){.schema = mem_strdup(e->namespace),
-	                                                 .name = mem_strdup(e->tag)};
+	a->names[a->count++] =
+	        (struct pg_relation_name){.schema = mem_strdup(e->namespace), .name = mem_strdup(e->tag)};
 	return a->count == ASKED_AT_ONCE ? ask_for_relations(a, err) : 0;
 }
 
-static int refuse_what_is_there(const struct restore_database_options *o, const char *names, struct error *err)
+static int refuse_what_is_there(const struct restore_database_options *o, const char *names,
+                                struct error *err)
 {
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,

@@ -160,10 +160,31 @@ def test_a_sequence_that_is_behind_is_told(backed_up, pg):
     assert "the sequence" not in rescued(backed_up, "full orders")
 
 
+def test_long_statements_are_shortened(backed_up, pg):
+    """in the log: what is done to which table, and by what, without its hundred columns; of a constraint that is no key no row is told"""
+    columns = ", ".join(f"\"a column with ö and a number {number}\" int DEFAULT {number}" for number in range(100))
+    pg.sql(DATABASE, f"CREATE TABLE wide (id int PRIMARY KEY, {columns}, email text UNIQUE, secret text); INSERT INTO wide (id, email, secret) VALUES (1, 'a@b', 'hidden'), (2, 'c@d', 'hidden')")
+    backed_up.backup()
+    pg.sql(DATABASE, "DELETE FROM wide")
+    log = rescued(backed_up, "full wide confirm=wide")
+    statements = [line for line in log.splitlines() if "SQL: " in line]
+    assert max(map(len, statements)) < 400
+    (insert,) = [line for line in statements if "INSERT INTO" in line]
+    assert "INSERT INTO public.wide (id, " in insert and " bytes) … " in insert and insert.endswith("ON CONFLICT (id) DO NOTHING")
+    pg.sql(DATABASE, "UPDATE wide SET id = 3 WHERE id = 1; DELETE FROM wide WHERE id = 2")
+    said = refused(backed_up, "full wide confirm=wide")
+    assert "the row with id=1: " in said and "Key (email)=(a@b) already exists." in said
+    pg.sql(DATABASE, "DELETE FROM wide; ALTER TABLE wide ADD CHECK (secret <> 'hidden')")
+    said = refused(backed_up, "full wide confirm=wide")
+    assert "the row with id=1: " in said and "wide_secret_check" in said and "hidden" not in said
+    pg.sql(DATABASE, "DROP TABLE wide")
+
+
 def test_what_the_server_refuses_changes_nothing(backed_up, pg):
     pg.sql(DATABASE, "DELETE FROM orders; DELETE FROM customers WHERE id = 21")
     said = refused(backed_up, "full orders confirm=orders")
     assert "the row with id=20: " in said and "orders_customer_fkey" in said and table(pg) == ""
+    assert 'Key (customer)=(21) is not present in table "customers".' in said
     rescued(backed_up, "full customers confirm=customers")
     pg.sql(DATABASE, """
         CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id = 77 THEN RAISE EXCEPTION 'not this one'; END IF; RETURN NEW; END $$;
