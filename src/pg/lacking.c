@@ -13,6 +13,7 @@ static const char *const have[] = {
         [PG_NEEDED_EXTENSIONS] =
                 "SELECT name FROM pg_catalog.pg_available_extensions UNION SELECT extname FROM pg_catalog.pg_extension",
         [PG_NEEDED_TABLESPACES] = "SELECT spcname FROM pg_catalog.pg_tablespace",
+        [PG_NEEDED_SETTINGS] = "SELECT name FROM pg_catalog.pg_settings",
 };
 
 static int take_lacking(void *arg, const struct pg_row *row, struct error *err)
@@ -45,7 +46,7 @@ int pg_names_lacking(const struct pg_server_place *place, const char *database, 
 
 #define THERE_SHOWN 3
 
-static int take_relation(void *arg, const struct pg_row *row, struct error *err)
+static int take_relation_there(void *arg, const struct pg_row *row, struct error *err)
 {
 	struct str *there = arg;
 
@@ -72,7 +73,7 @@ int pg_relations_there(struct pg_session *s, const struct pg_relation_name *name
 	            " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name"
 	            " WINDOW w AS (ORDER BY n.nspname, c.relname) ORDER BY n.nspname, c.relname LIMIT %d",
 	            THERE_SHOWN + 1);
-	return pg_session_rows(s, str_text(&sql), take_relation, ret, err);
+	return pg_session_rows(s, str_text(&sql), take_relation_there, ret, err);
 }
 
 static int take_nature(void *arg, const struct pg_row *row, struct error *err)

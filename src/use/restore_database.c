@@ -8,12 +8,14 @@
 
 #include "restore_data.h"
 #include "restore_foresee.h"
+#include "restore_head.h"
 #include "restore_needs.h"
 #include "restore_program.h"
 #include "restore_toc.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/pg/lacking.h>
 #include <keepfs/pg/load.h>
 #include <keepfs/pg/manage.h>
 #include <keepfs/pg/session.h>
@@ -214,6 +216,49 @@ static bool has_refused(const struct restore_program *psql)
 	return psql->errors > 0 && str_starts(psql->first.message, "ERROR:");
 }
 
+/* What psql gets, but for settings at its head that only a newer server knows. */
+
+struct headed {
+	struct restoring *restoring;
+	struct restore_head head;
+	struct str lacking;
+	struct proc *proc;
+};
+
+static void cleanup_headed(struct headed *f)
+{
+	cleanup_restore_head(&f->head);
+	str_finish(&f->lacking);
+}
+
+static void tell_left_out(void *arg, const char *line)
+{
+	const struct headed *f = arg;
+
+	say_of_restore(f->restoring, "left out, since the server has no such setting: %.*s",
+	               (int)strcspn(line, "\n"), line);
+}
+
+static int write_to_psql(void *arg, const void *data, size_t len, struct error *err)
+{
+	return proc_write(((struct headed *)arg)->proc, data, len, err);
+}
+
+static int begin_headed(struct restoring *x, struct proc *proc, struct headed *ret, struct error *err)
+{
+	const struct restore_database_options *o = x->options;
+	const struct pg_server_place place = {.server = o->server, .cancel = o->cancel};
+	int r;
+
+	ret->restoring = x;
+	ret->proc = proc;
+	ret->head = (struct restore_head){.write = write_to_psql, .left_out = tell_left_out, .arg = ret};
+	r = pg_names_lacking(&place, o->database, PG_NEEDED_SETTINGS, restore_head_settings, &ret->lacking,
+	                     err);
+	ret->head.lacking = str_text(&ret->lacking);
+	return r;
+}
+
 /* The statements that drop, which pg_restore puts first, up to the first comment that announces an object. */
 static size_t drops_of(const char *script)
 {
@@ -226,6 +271,7 @@ static size_t drops_of(const char *script)
 static const char begins[] = "BEGIN;\n", commits[] = "\nCOMMIT;\n";
 
 struct text_feed {
+	struct restoring *restoring;
 	const char *text;
 	size_t len;
 };
@@ -233,10 +279,15 @@ struct text_feed {
 static int feed_drops(void *arg, struct proc *proc, struct error *err)
 {
 	const struct text_feed *f = arg;
-	int r = proc_write(proc, begins, strlen(begins), err);
+	_cleanup(headed) struct headed headed = {0};
+	int r = begin_headed(f->restoring, proc, &headed, err);
 
 	if (r == 0)
-		r = proc_write(proc, f->text, f->len, err);
+		r = proc_write(proc, begins, strlen(begins), err);
+	if (r == 0)
+		r = restore_head_feed(&headed.head, f->text, f->len, err);
+	if (r == 0)
+		r = restore_head_end(&headed.head, err);
 	return r < 0 ? r : proc_write(proc, commits, strlen(commits), err);
 }
 
@@ -245,7 +296,7 @@ static int run_drops(struct restoring *x, const char *script, struct error *err)
 	static const char *const arguments[] = {"-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null",
 	                                        "-f", "-",  NULL};
 	struct restore_program psql = {.options = x->options, .bindir = x->program.bindir};
-	struct text_feed f = {.text = script, .len = drops_of(script)};
+	struct text_feed f = {.restoring = x, .text = script, .len = drops_of(script)};
 	int r = restore_program_find(&psql, "psql", NULL, x->options->database, err);
 
 	if (r == 0)
@@ -439,7 +490,7 @@ static int restore_archive(struct restoring *x, struct error *err)
 
 struct sql_feed {
 	struct restoring *restoring;
-	struct proc *proc;
+	struct restore_head *head;
 	size_t matched; /* of a line that commits */
 };
 
@@ -462,26 +513,29 @@ static int write_sql(void *arg, const void *data, size_t len, struct error *err)
 
 	f->restoring->outcome->bytes += len;
 	look_for_commit(f, data, len);
-	return proc_write(f->proc, data, len, err);
+	return restore_head_feed(f->head, data, len, err);
 }
 
 static int feed_sql(void *arg, struct proc *proc, struct error *err)
 {
 	struct restoring *x = arg;
-	struct sql_feed f = {.restoring = x, .proc = proc};
+	_cleanup(headed) struct headed headed = {0};
+	struct sql_feed f = {.restoring = x, .head = &headed.head};
 	const struct backup_out out = {.write = write_sql, .arg = &f};
 	struct catalog_entry own;
 	bool whole = !x->options->keep_going;
 	int r = backup_own(x->options->backup, &own);
 
-	x->outcome->changed |= !whole;
-
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	if (whole)
+	r = begin_headed(x, proc, &headed, err);
+	x->outcome->changed |= r == 0 && !whole;
+	if (r == 0 && whole)
 		r = proc_write(proc, begins, strlen(begins), err);
 	if (r == 0)
 		r = backup_read_plain(x->options->backup, &own, &out, err);
+	if (r == 0)
+		r = restore_head_end(&headed.head, err);
 	if (r < 0 || !whole)
 		return r;
 	/* From here on nobody knows, until psql has said how it ended. */

@@ -394,7 +394,7 @@ def test_all_that_is_missing_is_named_before_anything_is_dropped(new_keepfs, pg,
     living(pg, target)
     pg.sql(target, "CREATE TABLE public.orders AS SELECT 7 AS a")
     command = f"full/{name} into={target} confirm={target} server={pg.uri('postgres')}"
-    for way in ("clean=yes", "swap=no", ""):
+    for way in ("clean=yes", "swap=no clean=yes jobs=1", ""):
         log = restored(keepfs, f"{command} roles=no {way}", {"failed"})
         assert 'the roles Keepfs "Reader" TO, keepfs_owner (make them' in log and "the tablespaces elsewhere (make them" in log, log
         assert not extension or f"the extensions {LACKED} (install" in log
@@ -428,6 +428,73 @@ def test_sql_text_that_commits_by_itself(new_keepfs, pg, target):
     log = restored(keepfs, f"full/latest.sql.gz into={target} confirm={target} swap=no", {"failed"})
     assert f"{target} itself was changed" in log and left(keepfs)[0][:4] == (target, "", 1, 1)
     assert rows(pg, target) == 10
+
+
+NEWER = "SET idle_in_transaction_session_timeout = 0;\nSET transaction_timeout = 0;\n"
+AS_HERE = "SET idle_in_transaction_session_timeout = 0;\n"
+LEFT_OUT = "left out, since the server has no such setting: SET transaction_timeout = 0;"
+
+
+def has_newer_settings(pg):
+    return pg.sql("postgres", "SELECT count(*) FROM pg_settings WHERE name = 'transaction_timeout'") == "1"
+
+
+@pytest.mark.parametrize("words, setting", [("", "transaction_timeout"), ("on_error=continue", "transaction_timeout"), ("", "time_limit_of_2040")])
+def test_sql_text_of_a_newer_pg_dump(new_keepfs, pg, store, target, words, setting):
+    """lifts a limit that this server does not know: that line is left out, at the head of the text and nowhere else; of what nobody knows the server is asked"""
+    pg.create("source")
+    try:
+        pg.sql("source", """CREATE TABLE public.orders (a int, t text); INSERT INTO public.orders VALUES (1, E'SET transaction_timeout = 0;\nSET transaction_timeout = 0;');
+            COMMENT ON TABLE public.orders IS E'\nSET transaction_timeout = 0;\n'; CREATE INDEX late ON public.orders (a)""")
+        text = pg.tool("pg_dump", "-Fp", pg.uri("source"))
+    finally:
+        pg.drop("source")
+    if AS_HERE + "SET transaction_timeout" not in text:
+        text = text.replace(AS_HERE, NEWER)
+    text = text.replace("SET transaction_timeout = 0;", f"SET {setting} = 0;", 1)
+    handmade.publish(store, "backups/full/20261120T020000Z.sql", text.encode(), None, format="plain", database="source")
+    keepfs = new_keepfs({"full": {"database": pg.uri("postgres")}})
+    keepfs.run("rebuild")
+    keepfs.mount()
+    pg.create(target)
+    known = setting == "transaction_timeout"
+    log = restored(keepfs, f"full/20261120T020000Z.sql into={target} confirm={target} swap=no {words}", {"completed"} if known else {"failed"})
+    assert (LEFT_OUT in log) == (known and not has_newer_settings(pg))
+    if known:
+        assert rows(pg, target) == 1 and pg.sql(target, "SELECT obj_description('public.orders'::regclass)").strip() == "SET transaction_timeout = 0;"
+        assert "error: " not in log and "harmless" not in log
+    else:
+        assert 'unrecognized configuration parameter "time_limit_of_2040"' in log and "No database was changed" in log and left(keepfs) == []
+
+
+def test_a_newer_pg_restore_drops_what_is_there(new_keepfs, pg, tmp_path, target):
+    """its script begins with that line, too"""
+    pg.create("source")
+    try:
+        pg.sql("source", "CREATE TABLE public.orders AS SELECT generate_series(1, 10) AS a")
+        keepfs = new_keepfs({"full": {"database": pg.uri("source")}}).mount()
+        keepfs.backup()
+    finally:
+        pg.drop("source")
+    restored(keepfs, f"full/latest.dump into={target}")
+    pg.sql(target, "DELETE FROM public.orders")
+    (tmp_path / "bin").mkdir()
+    for program in ("pg_dump", "pg_dumpall", "psql"):
+        (tmp_path / "bin" / program).symlink_to(pg.bindir / program)
+    newer = tmp_path / "bin" / "pg_restore"
+    newer.write_text(f"""#!/bin/sh
+case "$*" in
+*--if-exists*) "{pg.bindir}/pg_restore" "$@" | sed 's/^SET idle_in_transaction_session_timeout = 0;$/&\\nSET transaction_timeout = 0;/' ;;
+*) exec "{pg.bindir}/pg_restore" "$@" ;;
+esac
+""")
+    newer.chmod(0o755)
+    keepfs.unmount()
+    keepfs.jobs["full"]["pg_bindir"] = tmp_path / "bin"
+    keepfs.write_conf()
+    keepfs.mount()
+    log = restored(keepfs, f"full/latest.dump into={target} confirm={target} clean=yes")
+    assert rows(pg, target) == 10 and (LEFT_OUT in log or has_newer_settings(pg))
 
 
 def test_what_cannot_be_dropped_is_not_filled_again(new_keepfs, pg, target):

@@ -8,7 +8,7 @@
 #include <keepfs/pg/manage.h>
 #include <keepfs/pg/session.h>
 
-enum pg_needed { PG_NEEDED_ROLES, PG_NEEDED_EXTENSIONS, PG_NEEDED_TABLESPACES };
+enum pg_needed { PG_NEEDED_ROLES, PG_NEEDED_EXTENSIONS, PG_NEEDED_TABLESPACES, PG_NEEDED_SETTINGS };
 
 /**
  * pg_names_lacking() - append those of @names (NULL-terminated) that the server does not have, in their order by name: "a, b"
