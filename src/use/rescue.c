@@ -392,7 +392,7 @@ static int rescue_with_pool(struct make_context *ctx, const struct make_order *o
 		r = open_backup(&x, err);
 		if (r == 0)
 			r = rescue_rows(&x, err);
-		if (r < 0 && backup_is_wrong(err))
+		if (r < 0 && err->damage)
 			wrong_ino = x.backup.ino;
 	}
 	/* What else it reads has let go of the pool by now. */

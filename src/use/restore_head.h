@@ -14,7 +14,7 @@
 /** restore_head_settings - the settings that are left out where a server does not know them; NULL-terminated. */
 extern const char *const restore_head_settings[];
 
-struct restore_head { /* zeroed, but for the first four; restore_head_finish() */
+struct restore_head {        /* zeroed, but for the first four; restore_head_finish() */
 	const char *lacking; /* those that the server does not know: "a, b"; borrowed */
 	int (*write)(void *arg, const void *data, size_t len, struct error *err); /* what psql is to get */
 	void (*left_out)(void *arg, const char *line); /* one that has become a comment; NULL */

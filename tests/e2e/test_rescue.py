@@ -160,6 +160,14 @@ def test_a_sequence_that_is_behind_is_told(backed_up, pg):
     assert "the sequence" not in rescued(backed_up, "full orders")
 
 
+def test_what_the_server_misses_is_no_damage_of_the_backup(backed_up):
+    """nor is it read through for that"""
+    run = begun(backed_up, "full orders where='EXISTS (SELECT FROM public.nowhere)'")
+    assert 'relation "public.nowhere" does not exist' in backed_up.wait_run(run)["error"]
+    assert "is right: level" not in backed_up.text("jobs", str(run), "log")
+    assert "damaged" not in backed_up.text("status", "health")
+
+
 def test_long_statements_are_shortened(backed_up, pg):
     """in the log: what is done to which table, and by what, without its hundred columns; of a constraint that is no key no row is told"""
     columns = ", ".join(f"\"a column with ö and a number {number}\" int DEFAULT {number}" for number in range(100))

@@ -129,6 +129,13 @@ def test_a_check_that_fails_leaves_everything_as_it_was(backed_up, pg, target):
     assert names_like(pg, target) == [target] and left(backed_up) == []
 
 
+def test_what_the_server_misses_is_no_damage_of_the_backup(backed_up, pg, target):
+    """so it is not read through once more"""
+    log = restored(backed_up, f"full/latest.dump into={target} check='SELECT count(*) > 0 FROM public.nowhere'", {"failed"})
+    assert 'relation "public.nowhere" does not exist' in log and log.count("is right: level 0") == 1
+    assert "damaged" not in backed_up.text("status", "health")
+
+
 def test_in_place_with_clean(backed_up, pg, shop, target):
     pg.create(target)
     restored(backed_up, f"full/latest.dump into={target} confirm={target} swap=no")

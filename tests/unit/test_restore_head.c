@@ -13,11 +13,11 @@
 #include <cmocka.h>
 
 #define BEGINS                                                                                               \
-	"--\n-- PostgreSQL database dump\n--\n\n\\restrict abc\n\n-- Dumped by pg_dump version 17.4\n\n"         \
+	"--\n-- PostgreSQL database dump\n--\n\n\\restrict abc\n\n-- Dumped by pg_dump version 17.4\n\n"     \
 	"SET statement_timeout = 0;\nSET idle_in_transaction_session_timeout = 0;\n"
-#define LIMIT  "SET transaction_timeout = 0;\n"
+#define LIMIT "SET transaction_timeout = 0;\n"
 #define GOES_ON                                                                                              \
-	"SET client_encoding = 'UTF8';\nSELECT pg_catalog.set_config('search_path', '', false);\n"             \
+	"SET client_encoding = 'UTF8';\nSELECT pg_catalog.set_config('search_path', '', false);\n"           \
 	"SET row_security = off;\n\n"
 #define OBJECT "--\n-- Name: t; Type: TABLE; Schema: public; Owner: app\n--\n\n"
 
@@ -31,7 +31,8 @@ static int write_text(void *arg, const void *data, size_t len, struct error *err
 	struct written *w = arg;
 
 	str_append_bytes(&w->text, data, len);
-	return w->fails_at > 0 && w->text.len > w->fails_at ? error_set(err, ERROR_INTERNAL, EPIPE, "closed") : 0;
+	return w->fails_at > 0 && w->text.len > w->fails_at ? error_set(err, ERROR_INTERNAL, EPIPE, "closed")
+	                                                    : 0;
 }
 
 static void tell_line(void *arg, const char *line)
