@@ -260,6 +260,8 @@ static int fill_file(struct fs *fs, struct opening *o, struct inside_file *f)
 	r = inside_bytes(fs, &o->node, f->dump, &f->bytes, &err);
 	if (r == 0 && inside_kind_of(&o->node) == INSIDE_CSV)
 		r = inside_csv_new(f->dump, inside_part_of(&o->node), INSIDE_CSV_BLOCK_BYTES, &f->csv, &err);
+	if (r == 0 && f->csv)
+		inside_csv_take_kept(f->csv);
 	if (r < 0)
 		return inside_failed(fs, &o->node, take_ptr(&path), r, &err);
 	if (!path)

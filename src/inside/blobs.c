@@ -358,7 +358,7 @@ static int measure_blob(struct inside_dump *d, struct inside_member *m, struct c
 		return r;
 	inside_known_get(d, m);
 	if (m->bytes == INSIDE_NOT_KNOWN)
-		r = inside_survey_member(d, m, cancel, NULL, NULL, NULL, &m->bytes, err);
+		r = inside_learn_member(d, m, cancel, &m->bytes, err);
 	inside_once_end(d, &d->surveying);
 	inside_known_get(d, m);
 	return r;

@@ -3,10 +3,12 @@
 /**
  * The parts of the room: which dumps are open (inside.c), what is in one of them (dump.c, members.c, blobs.c, text.c), how the plain bytes of a
  * member are read in order (stream.c), where that can begin (points.c), what is counted and found by reading all of one (survey.c), how
- * any range of it is (seats.c), and the texts for people (write.c).
+ * any range of it is (seats.c), the texts for people (write.c), and what of all that is kept on the disk (kept.c, kept_members.c, kept_text.c).
  *
  * A member is what has a stream of plain bytes of its own: the rows of a table, a large object; or a text of SQL, of which each table is a range.
  */
+#include "kept.h"
+
 #include <keepfs/codec/decompression.h>
 #include <keepfs/inside.h>
 #include <keepfs/inside/toc.h>
@@ -68,6 +70,7 @@ struct inside_member {
 	bool has_end_mark;   /* of rows: INSIDE_END_BYTES follow */
 	int block_id; /* of an archive: it begins with the head of the block of that entry; 0: with a chunk */
 	bool surveyed;                /* its points are all that there are */
+	bool is_kept;                 /* they come from the disk */
 	struct inside_points *points; /* a reference; NULL: none */
 };
 static inline void cleanup_inside_member(struct inside_member *m)
@@ -75,7 +78,8 @@ static inline void cleanup_inside_member(struct inside_member *m)
 	inside_points_unref(m->points);
 }
 
-#define INSIDE_KEY_BLOB ((uint64_t)1 << 32) /* with the oid; without: a table's number; 0: the whole text */
+#define INSIDE_KEY_BLOB ((uint64_t)1 << 32) /* with the oid; without: a table's number */
+#define INSIDE_KEY_TEXT ((uint64_t)0)       /* the whole text */
 
 /* Streams. */
 
@@ -117,10 +121,22 @@ struct inside_once { /* what one thread does, and the others wait for: those who
 	bool busy;   /* the lock of whoever has it */
 };
 
+struct inside_surveyed {              /* what a survey finds out */
+	struct inside_points *points; /* a reference; NULL: none */
+	uint64_t bytes;               /* plain ones, of all of the member; INSIDE_NOT_KNOWN */
+	bool has_rows;
+	struct rows rows;
+	bool is_kept; /* it comes from the disk */
+};
+static inline void cleanup_inside_surveyed(struct inside_surveyed *x)
+{
+	inside_points_unref(x->points);
+}
+
 struct inside_known {
 	uint64_t key;
 	uint64_t tick;
-	bool surveyed;
+	bool surveyed, is_kept;
 	uint64_t bytes; /* plain ones, of all of it; INSIDE_NOT_KNOWN */
 	struct inside_points *points;
 };
@@ -148,6 +164,7 @@ struct inside_dump {
 	struct inside_name *names; /* sorted */
 	char encoding[64];
 	struct inside_points *text_points;
+	bool text_is_kept;    /* they come from the disk */
 	struct spool *schema; /* of a text: without the rows */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -173,6 +190,7 @@ struct inside_seat { /* in->lock; while busy its user's alone, but for dump, key
 struct inside {
 	struct make_context ctx; /* with a pool of its own */
 	struct reader *reader;
+	struct kept *kept;
 	unsigned open_dumps;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -226,16 +244,22 @@ int inside_member_of_file(const struct inside_dump *d, const char *name, struct 
                           struct error *err);
 /** inside_known_get() - what was found out about that member: its points, surveyed, and of a large object its bytes. */
 void inside_known_get(struct inside_dump *d, struct inside_member *m);
-/** inside_known_put() - they are all there are; takes a reference. */
-void inside_known_put(struct inside_dump *d, uint64_t key, struct inside_points *points, uint64_t bytes);
+/** inside_known_put() - its points are all there are; takes a reference. */
+void inside_known_put(struct inside_dump *d, uint64_t key, const struct inside_surveyed *x);
+/** inside_known_drop() - it was wrong. */
+void inside_known_drop(struct inside_dump *d, uint64_t key);
 
 /** inside_find_points() - of @m: what was found by reading, or else those @count records of the segment index; 0: it has none. */
 void inside_find_points(struct inside_dump *d, size_t record, size_t count, struct inside_member *m);
 
-/** inside_survey_member() - read it once from its beginning, find its points and keep them; @ret: the plain bytes of it all. @take: as it passes; NULL. */
+/** inside_survey_member() - read it once from its beginning, find its points and remember them; cleanup_inside_surveyed() of @ret. @take: as it
+ * passes; NULL. Whoever calls it has looked for what is kept of it before, and keeps it then. */
 int inside_survey_member(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
                          int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
-                         void (*again)(void *arg), uint64_t *ret_bytes, struct error *err);
+                         void (*again)(void *arg), struct inside_surveyed *ret, struct error *err);
+/** inside_learn_member() - its points, and @ret: its plain bytes: from the disk, or by a survey. By one thread (d->surveying). */
+int inside_learn_member(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
+                        uint64_t *ret_bytes, struct error *err);
 /** inside_read_stored() - a range of the archive as it is stored. */
 int inside_read_stored(struct inside_dump *d, uint64_t begin, uint64_t end, struct cancel *cancel,
                        int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
@@ -250,6 +274,30 @@ ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, s
                          void *buf, size_t len, uint64_t offset, struct error *err);
 /** inside_seats_leave() - those of @d that are not busy; with in->lock. */
 void inside_seats_leave(struct inside *in, const struct inside_dump *d);
+
+/* What is kept on the disk: see kept.h. What is not, or not as it must be, is found by reading. */
+
+/** inside_kept_name() - false: it cannot be kept. @file_ino: of the file that it is about. */
+bool inside_kept_name(const struct inside_dump *d, enum kept_kind kind, uint64_t key, uint64_t file_ino,
+                      struct kept_name *ret);
+/** inside_kept_begin() - false: the dump was removed meanwhile. Else inside_kept_end(), or kept_end(). */
+bool inside_kept_begin(struct inside_dump *d, const struct kept_name *name, struct kept_writer *ret);
+void inside_kept_end(struct inside_dump *d, struct kept_writer *w);
+void inside_kept_get_rows(struct kept_reader *r, struct rows *ret);
+void inside_kept_put_rows(struct kept_writer *w, const struct rows *rows);
+/** inside_kept_member() - remembers it, too; cleanup_inside_surveyed() of @ret. False: it is not kept. */
+bool inside_kept_member(struct inside_dump *d, const struct inside_member *m, struct inside_surveyed *ret);
+/** inside_keep_member() - false: it is too small to be kept. */
+bool inside_keep_member(struct inside_dump *d, const struct inside_member *m,
+                        const struct inside_surveyed *x);
+/** inside_forget_member() - what was kept of it did not lead to its bytes. */
+void inside_forget_member(struct inside_dump *d, const struct inside_member *m);
+/** inside_kept_blocks() - where all blocks of an archive begin. */
+bool inside_kept_blocks(struct inside_dump *d);
+void inside_keep_blocks(struct inside_dump *d);
+/** inside_kept_text() - the tables of a text, and all of it that is not rows, into what is empty (toc, schema). False: it is not kept, and they are to be emptied again. */
+bool inside_kept_text(struct inside_dump *d);
+void inside_keep_text(struct inside_dump *d, uint64_t bytes);
 
 /* Texts. */
 
