@@ -66,6 +66,9 @@ void inside_forget_dump(struct inside *in, uint64_t artifact_ino);
  */
 int inside_open(struct inside *in, uint64_t artifact_ino, struct cancel *cancel, struct inside_dump **ret,
                 struct error *err);
+/** inside_opens_at_once() - would inside_open() of it read no more than a table of contents and what was counted? A text that is neither open nor kept on the
+ * disk would be read as a whole, or is just being read. Waits for nothing but the local disk. */
+bool inside_opens_at_once(struct inside *in, uint64_t artifact_ino);
 /** inside_close() - does not block; NULL allowed; returns NULL. */
 struct inside_dump *inside_close(struct inside_dump *d);
 DEFINE_CLEANUP(inside_dump, struct inside_dump *, inside_close)
@@ -125,6 +128,8 @@ int inside_read_rows(struct inside_dump *d, uint32_t number, struct cancel *canc
  */
 ssize_t inside_pread(struct inside_dump *d, uint32_t number, struct cancel *cancel, void *buf, size_t len,
                      uint64_t offset, struct error *err);
+/** inside_pread_is_long() - would that read a large part of the table, or the dump, first? It can be wrong. Waits for nothing but the local disk. */
+bool inside_pread_is_long(struct inside_dump *d, uint32_t number, uint64_t offset);
 
 /* Tables as CSV are made by whoever shows them; where their rows are in that can be kept here. */
 
@@ -164,6 +169,11 @@ int inside_blob(struct inside_dump *d, uint32_t index, struct cancel *cancel, st
 /** inside_find_blob() - by its oid, with its size in any case; -ENOENT. */
 int inside_find_blob(struct inside_dump *d, uint32_t oid, struct cancel *cancel, struct inside_blob *ret,
                      struct error *err);
+/** inside_lists_blobs() - was it found out which large objects there are? inside_knows_blob(): also how long that one is, if it is there. Neither blocks. */
+bool inside_lists_blobs(struct inside_dump *d);
+bool inside_knows_blob(struct inside_dump *d, uint32_t oid);
+/** inside_blob_pread_is_long() - as inside_pread_is_long(). */
+bool inside_blob_pread_is_long(struct inside_dump *d, uint32_t oid, uint64_t offset);
 /** inside_blob_pread() - as inside_pread(), of the large object @oid. */
 ssize_t inside_blob_pread(struct inside_dump *d, uint32_t oid, struct cancel *cancel, void *buf, size_t len,
                           uint64_t offset, struct error *err);

@@ -19,6 +19,7 @@
 
 #define PIECE_BYTES ((size_t)256 << 10) /* of rows that are read at once */
 #define POINTS_MAX  INSIDE_CSV_PLACES_MAX
+#define FAR_BYTES   (UINT64_C(8) << 20) /* of CSV, that are made and dropped */
 #define CSV_FORM    1U /* of what codec/copy_csv.c makes: another one has its rows at other places */
 
 struct inside_csv {
@@ -261,6 +262,15 @@ ssize_t inside_csv_pread(struct inside_csv *c, struct cancel *cancel, void *buf,
 		drop(c, got);
 	}
 	return (ssize_t)got;
+}
+
+bool inside_csv_pread_is_long(const struct inside_csv *c, uint64_t offset)
+{
+	const struct inside_place *from = nearest_point(c, offset);
+	bool goes_on = (c->converter || c->at_end) && c->out_at <= offset && from->csv <= position(c);
+	uint64_t csv = goes_on ? position(c) : from->csv, rows = goes_on ? c->at : from->rows;
+
+	return offset > csv + FAR_BYTES || inside_pread_is_long(c->dump, c->number, rows);
 }
 
 static int count_bytes(void *arg, const void *data, size_t len, struct error *err)

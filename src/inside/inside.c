@@ -227,6 +227,30 @@ static int get_dump(struct inside *in, uint64_t ino, struct cancel *cancel, stru
 	return r;
 }
 
+static bool is_open_or_opening(struct inside *in, uint64_t ino, bool *ret_opening)
+{
+	const struct inside_dump *d;
+
+	pthread_mutex_lock(&in->lock);
+	d = find_dump(in, ino);
+	*ret_opening = d && d->opening;
+	pthread_mutex_unlock(&in->lock);
+	return d;
+}
+
+bool inside_opens_at_once(struct inside *in, uint64_t artifact_ino)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	bool opening;
+
+	if (is_open_or_opening(in, artifact_ino, &opening) && !opening)
+		return true;
+	if (catalog_manifest(in->ctx.repository->catalog, artifact_ino, &m) < 0 ||
+	    !inside_is_name_of_text(m.path))
+		return true;
+	return !opening && inside_has_kept_text(in, artifact_ino, m.finished_at_us);
+}
+
 static void drop_gone(struct inside *in, struct inside_dump *d)
 {
 	pthread_mutex_lock(&in->lock);

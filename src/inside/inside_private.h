@@ -216,6 +216,8 @@ void inside_waiter_begin(struct inside_waiter *w, pthread_mutex_t *lock, pthread
 int inside_waiter_wait(struct inside_waiter *w); /* -ECANCELED */
 void inside_waiter_end(struct inside_waiter *w);
 
+/** inside_is_name_of_text() - of a plain dump. */
+bool inside_is_name_of_text(const char *name);
 /** inside_dump_load() - all that is read when it is opened. */
 int inside_dump_load(struct inside_dump *d, struct cancel *cancel, struct error *err);
 void inside_dump_unload(struct inside_dump *d);
@@ -228,6 +230,8 @@ bool inside_is_gone(const struct inside_dump *d);
 /** inside_blame() - what a failure is for whoever asked: -ESTALE when the dump is not there any more. */
 int inside_blame(const struct inside_dump *d, int r, struct error *err);
 
+/** inside_is_located() - is it known where the block of the entry begins, if it is in one? */
+bool inside_is_located(struct inside_dump *d, const struct inside_entry *e);
 /** inside_member_of_table() - where its rows are; with @ret->bytes when that is known. cleanup_inside_member(). */
 int inside_member_of_table(struct inside_dump *d, uint32_t number, struct cancel *cancel,
                            struct inside_member *ret, struct error *err);
@@ -272,6 +276,10 @@ int inside_text_load(struct inside_dump *d, struct cancel *cancel, struct error 
 /** inside_seat_read() - a range of a member whose bytes are known. */
 ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
                          void *buf, size_t len, uint64_t offset, struct error *err);
+/** inside_seat_is_near() - somebody reads that member, and is about to come by there. */
+bool inside_seat_is_near(struct inside_dump *d, uint64_t key, uint64_t raw);
+/** inside_seat_read_is_long() - nobody is near, nor is a point. */
+bool inside_seat_read_is_long(struct inside_dump *d, const struct inside_member *m, uint64_t offset);
 /** inside_seats_leave() - those of @d that are not busy; with in->lock. */
 void inside_seats_leave(struct inside *in, const struct inside_dump *d);
 
@@ -295,6 +303,8 @@ void inside_forget_member(struct inside_dump *d, const struct inside_member *m);
 /** inside_kept_blocks() - where all blocks of an archive begin. */
 bool inside_kept_blocks(struct inside_dump *d);
 void inside_keep_blocks(struct inside_dump *d);
+/** inside_has_kept_text() - are there files of it, whatever they say? Does not read the store, nor them. */
+bool inside_has_kept_text(const struct inside *in, uint64_t artifact_ino, int64_t finished_at_us);
 /** inside_kept_text() - the tables of a text, and all of it that is not rows, into what is empty (toc, schema). False: it is not kept, and they are to be emptied again. */
 bool inside_kept_text(struct inside_dump *d);
 void inside_keep_text(struct inside_dump *d, uint64_t bytes);

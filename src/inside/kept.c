@@ -303,13 +303,25 @@ bool kept_close(struct kept_reader *r, bool sound)
 	return right;
 }
 
-void kept_forget(struct kept *k, const struct kept_name *name)
+static char *path_of_kept(const struct kept *k, const struct kept_name *name)
 {
 	_cleanup(free) char *directory = path_of_dump(k, name);
-	_cleanup(free) char *path = NULL;
 	char file[KEPT_NAME_BYTES];
 
 	format_file_name(name, file);
-	path = mem_printf("%s/%s", directory, file);
+	return mem_printf("%s/%s", directory, file);
+}
+
+void kept_forget(struct kept *k, const struct kept_name *name)
+{
+	_cleanup(free) char *path = path_of_kept(k, name);
+
 	unlink(path);
+}
+
+bool kept_exists(struct kept *k, const struct kept_name *name)
+{
+	_cleanup(free) char *path = path_of_kept(k, name);
+
+	return access(path, F_OK) == 0;
 }

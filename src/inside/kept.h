@@ -75,6 +75,9 @@ void kept_put_u64(struct kept_writer *w, uint64_t value);
 /** kept_end() - it has all that it is to have, and stands under its name from now on; with @whole false, or after a failure, nothing has changed. */
 void kept_end(struct kept_writer *w, bool whole);
 
+/** kept_exists() - there is a file of that name, whatever is in it. */
+bool kept_exists(struct kept *k, const struct kept_name *name);
+
 /* Reading: open, get, close. */
 
 struct kept_reader {

@@ -13,10 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define COUNT_EACH   64   /* files that were added: then all are counted again, for there may be other processes */
-#define BLOCK_BYTES  4096 /* a file takes whole ones */
-#define AFTER_PARTS  8    /* what is too much goes until 7 of 8 parts of the limit are left */
-#define LEAVINGS_S   3600 /* a file that nobody has finished writing for so long was left by a crash */
+#define COUNT_EACH                                                                                           \
+	64 /* files that were added: then all are counted again, for there may be other processes */
+#define BLOCK_BYTES 4096 /* a file takes whole ones */
+#define AFTER_PARTS 8    /* what is too much goes until 7 of 8 parts of the limit are left */
+#define LEAVINGS_S  3600 /* a file that nobody has finished writing for so long was left by a crash */
 
 struct counted_file {
 	char dump[KEPT_NAME_BYTES], name[KEPT_NAME_BYTES];
@@ -79,9 +80,9 @@ static void count_file(struct count *c, const char *dump, const char *name, cons
 		c->files = mem_resize(c->files, c->cap, sizeof(*c->files));
 	}
 	f = &c->files[c->count++];
-	*f = (struct counted_file){
-	        .bytes = ((uint64_t)st->st_size + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES,
-	        .used_at = st->st_mtim};
+	*f = (struct counted_file){.bytes = ((uint64_t)st->st_size + BLOCK_BYTES - 1) / BLOCK_BYTES *
+	                                    BLOCK_BYTES,
+	                           .used_at = st->st_mtim};
 	snprintf(f->dump, sizeof(f->dump), "%s", dump);
 	snprintf(f->name, sizeof(f->name), "%s", name);
 	c->bytes += f->bytes;

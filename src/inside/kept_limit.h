@@ -18,9 +18,10 @@ struct kept {
 	uint64_t limit_bytes;
 	atomic_bool told;
 	pthread_mutex_t lock;
-	bool counted;        /* lock */
-	uint64_t used_bytes; /* lock: by the last count, and what was added since: others may have written more */
-	unsigned added;      /* lock: files since the last count */
+	bool counted; /* lock */
+	uint64_t
+	        used_bytes; /* lock: by the last count, and what was added since: others may have written more */
+	unsigned added;     /* lock: files since the last count */
 };
 
 /** kept_limit_added() - a file of so many bytes is there: what is too much goes. */

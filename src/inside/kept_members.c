@@ -12,7 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define WORTH_BYTES ((uint64_t)256 << 10) /* stored ones: what is less is read again as soon as it is looked up */
+#define WORTH_BYTES                                                                                          \
+	((uint64_t)256 << 10) /* stored ones: what is less is read again as soon as it is looked up */
 
 _Static_assert(COMPRESSION_NONE == 0 && COMPRESSION_GZIP == 1 && COMPRESSION_ZSTD == 2,
                "files have these numbers");
@@ -89,8 +90,7 @@ static bool is_worth_it(const struct inside_member *m)
 	return m->end - m->begin >= WORTH_BYTES;
 }
 
-bool inside_keep_member(struct inside_dump *d, const struct inside_member *m,
-                        const struct inside_surveyed *x)
+bool inside_keep_member(struct inside_dump *d, const struct inside_member *m, const struct inside_surveyed *x)
 {
 	struct kept_name name;
 	struct kept_writer w;

@@ -49,7 +49,7 @@ static struct inside_place get_kept_place(struct kept_reader *r)
 }
 
 static bool get_kept_places(struct kept_reader *r, uint64_t bytes, uint32_t form, size_t max,
-                       struct inside_place *places, size_t *ret_count)
+                            struct inside_place *places, size_t *ret_count)
 {
 	bool same = kept_get_u32(r) == form;
 	uint32_t count = kept_get_u32(r);
@@ -77,8 +77,9 @@ size_t inside_kept_places(struct inside_dump *d, uint32_t number, uint32_t form,
 
 	if (!name_places(d, number, &name) || !kept_open(d->in->kept, &name, &r))
 		return 0;
-	return kept_close(&r, get_kept_places(&r, bytes_of_rows(d, number), form, max, places, &count)) ? count
-	                                                                                           : 0;
+	return kept_close(&r, get_kept_places(&r, bytes_of_rows(d, number), form, max, places, &count))
+	               ? count
+	               : 0;
 }
 
 void inside_forget_places(struct inside_dump *d, uint32_t number)

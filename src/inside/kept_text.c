@@ -178,6 +178,17 @@ static bool get_kept_record(struct text_reading *x)
 	}
 }
 
+bool inside_has_kept_text(const struct inside *in, uint64_t artifact_ino, int64_t finished_at_us)
+{
+	struct kept_name name = {
+	        .dump_ino = artifact_ino, .finished_at_us = finished_at_us, .kind = KEPT_TEXT};
+	bool has = kept_exists(in->kept, &name);
+
+	name.kind = KEPT_MEMBER;
+	name.key = INSIDE_KEY_TEXT;
+	return has && kept_exists(in->kept, &name);
+}
+
 bool inside_kept_text(struct inside_dump *d)
 {
 	struct kept_reader r;

@@ -184,6 +184,11 @@ static bool is_located(struct inside_dump *d, const struct inside_entry *e)
 	return located;
 }
 
+bool inside_is_located(struct inside_dump *d, const struct inside_entry *e)
+{
+	return d->is_text || d->backup.is_directory || is_located(d, e);
+}
+
 static int locate_block(struct inside_dump *d, const struct inside_entry *e, struct cancel *cancel,
                         struct error *err)
 {

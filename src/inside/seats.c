@@ -208,16 +208,21 @@ static int read_seat(struct inside *in, struct inside_seat *s, const struct insi
 	return r;
 }
 
+static bool is_far_from_points(const struct inside_member *m, uint64_t raw)
+{
+	const struct inside_point *p = inside_points_find(m->points, raw);
+
+	return raw - (p ? p->raw : 0) >= FAR_BYTES && (m->method != COMPRESSION_NONE || m->chunks);
+}
+
 /* Far from each point there may be a nearer one. */
 static int look_for_points(struct inside_dump *d, struct inside_member *m, struct cancel *cancel,
                            uint64_t raw, struct error *err)
 {
-	const struct inside_point *p = inside_points_find(m->points, raw);
 	uint64_t bytes;
 	int r;
 
-	if (m->surveyed || m->points || raw - (p ? p->raw : 0) < FAR_BYTES ||
-	    (m->method == COMPRESSION_NONE && !m->chunks))
+	if (m->surveyed || m->points || !is_far_from_points(m, raw))
 		return 0;
 	r = inside_once_begin(d, &d->surveying, cancel, err);
 	if (r < 0)
@@ -245,6 +250,18 @@ static bool somebody_is_near(struct inside_dump *d, const struct inside_member *
 	}
 	pthread_mutex_unlock(&in->lock);
 	return found;
+}
+
+bool inside_seat_is_near(struct inside_dump *d, uint64_t key, uint64_t raw)
+{
+	return somebody_is_near(d, &(struct inside_member){.key = key}, raw);
+}
+
+bool inside_seat_read_is_long(struct inside_dump *d, const struct inside_member *m, uint64_t offset)
+{
+	uint64_t raw = m->raw_from + offset;
+
+	return is_far_from_points(m, raw) && !somebody_is_near(d, m, raw);
 }
 
 static int read_range_of_member(struct inside_dump *d, struct inside_member *m, struct cancel *cancel,

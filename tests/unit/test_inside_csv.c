@@ -29,6 +29,11 @@ static struct made_up {
 	unsigned forgotten;
 } lib;
 
+bool inside_pread_is_long(struct inside_dump *d, uint32_t number, uint64_t offset)
+{
+	return false;
+}
+
 void inside_keep_places(struct inside_dump *d, uint32_t number, const struct inside_places *x)
 {
 	assert_in_range(x->count, 1, INSIDE_CSV_PLACES_MAX);
@@ -265,6 +270,25 @@ static void kept_places_that_are_wrong(void **state)
 	assert_true(lib.place_count > 0);
 }
 
+/* What is far behind what is known takes long; what is near a place, or where the last read has ended, does not. */
+static void what_takes_long(void **state)
+{
+	_cleanup(str) struct str whole = {0};
+	struct inside_csv *c = begin_csv(INSIDE_CSV_BLOCK_BYTES);
+	uint64_t far = UINT64_C(9) << 20;
+
+	add_rows(400000, 300);
+	convert_whole(&whole);
+	assert_true(whole.len > far);
+	assert_false(inside_csv_pread_is_long(c, 0));
+	assert_false(inside_csv_pread_is_long(c, 1 << 20));
+	assert_true(inside_csv_pread_is_long(c, far));
+	assert_part(c, &whole, far - (1 << 20), 100);
+	assert_false(inside_csv_pread_is_long(c, far));
+	assert_false(inside_csv_pread_is_long(c, far / 2));
+	inside_csv_free(c);
+}
+
 /* Some thousand blocks: most places are forgotten, and every byte is right all the same. */
 static void many_blocks(void **state)
 {
@@ -375,6 +399,7 @@ int main(void)
 	        TEST(places_are_kept),
 	        TEST(measuring_finds_places_too),
 	        TEST(kept_places_that_are_wrong),
+	        TEST(what_takes_long),
 	        TEST(many_blocks),
 	        TEST(rows_that_are_longer_than_anything),
 	        TEST(tables_with_nothing_in_them),

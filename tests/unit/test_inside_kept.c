@@ -256,10 +256,17 @@ static void test_what_cannot_be(void **state)
 		size_t at;
 		uint64_t value;
 	} edits[] = {
-	        {AT_BEGIN, 1},          {AT_BEGIN + 8, 1},          {AT_BEGIN + 16, 7},
-	        {AT_BYTES, 1},          {AT_COUNT, 1},              {AT_COUNT, UINT32_MAX},
-	        {AT_POINTS, 0},         {AT_POINTS, UINT64_MAX},    {AT_POINTS + 8, 0},
-	        {AT_POINTS + 16, 1000}, {AT_POINTS + 24, UINT64_MAX},
+	        {AT_BEGIN, 1},
+	        {AT_BEGIN + 8, 1},
+	        {AT_BEGIN + 16, 7},
+	        {AT_BYTES, 1},
+	        {AT_COUNT, 1},
+	        {AT_COUNT, UINT32_MAX},
+	        {AT_POINTS, 0},
+	        {AT_POINTS, UINT64_MAX},
+	        {AT_POINTS + 8, 0},
+	        {AT_POINTS + 16, 1000},
+	        {AT_POINTS + 24, UINT64_MAX},
 	};
 	_cleanup(bench) struct bench b;
 

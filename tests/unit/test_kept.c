@@ -43,10 +43,8 @@ static bool is_still_there(void *arg, uint64_t dump_ino, int64_t finished_at_us)
 static void begin_kept(struct bench *b, uint64_t limit_bytes)
 {
 	kept_free(b->kept);
-	b->kept = kept_new(&(struct kept_options){.state_dir = b->state_dir,
-	                                          .limit_bytes = limit_bytes,
-	                                          .is_there = is_still_there,
-	                                          .arg = b});
+	b->kept = kept_new(&(struct kept_options){
+	        .state_dir = b->state_dir, .limit_bytes = limit_bytes, .is_there = is_still_there, .arg = b});
 }
 
 static int set_up(void **state)
@@ -396,8 +394,8 @@ static void what_is_found_at_a_start(void **state)
 
 static void set_used(const struct bench *b, uint64_t key, time_t at_s)
 {
-	_cleanup(free) char *path = mem_printf("%s/inside/" DUMP_NAME "/1-%llx", b->state_dir,
-	                                       (unsigned long long)key);
+	_cleanup(free) char *path =
+	        mem_printf("%s/inside/" DUMP_NAME "/1-%llx", b->state_dir, (unsigned long long)key);
 	const struct timespec at[2] = {{.tv_sec = at_s}, {.tv_sec = at_s}};
 
 	assert_int_equal(utimensat(AT_FDCWD, path, at, 0), 0);
