@@ -26,7 +26,11 @@
 struct inside_point {
 	uint64_t offset; /* in the file; of an archive that of the length of a chunk */
 	uint64_t raw;    /* so many plain bytes of the member come before it */
+	uint32_t
+	        check; /* CRC-32C of the first INSIDE_CHECK_BYTES plain bytes there; of those of the index 0 */
 };
+
+#define INSIDE_CHECK_BYTES 64U
 
 struct inside_points { /* shared, and never changed */
 	atomic_uint refs;
@@ -47,8 +51,11 @@ const struct inside_point *inside_points_find(const struct inside_points *p, uin
 struct inside_found {
 	struct inside_point *items;
 	size_t count, cap;
-	uint64_t apart; /* plain bytes between two */
+	uint64_t apart;      /* plain bytes between two */
+	unsigned check_left; /* of those that the last one is checked by, so many come yet */
 };
+/** inside_found_bytes() - the plain bytes behind what was added last, in order. */
+void inside_found_bytes(struct inside_found *f, const void *data, size_t len);
 void inside_found_add(struct inside_found *f, uint64_t offset, uint64_t raw);
 static inline void cleanup_inside_found(struct inside_found *f)
 {
@@ -103,6 +110,9 @@ struct inside_stream {
 	struct inside_found *found; /* a survey: points are looked for; NULL: none is */
 	unsigned flush_bytes;       /* of the four bytes behind a flush of deflate, so many came */
 	bool may_enter;             /* something was found where it began anew */
+	unsigned
+	        check_left; /* it began at a point that comes from the disk: so many bytes until that is known to be right */
+	uint32_t check, check_wanted;
 };
 
 /** inside_stream_enter() - be where the plain byte @raw is, or not far before it (raw_at); takes a reference of @m's points. The stream is zeroed
@@ -298,8 +308,9 @@ bool inside_kept_member(struct inside_dump *d, const struct inside_member *m, st
 /** inside_keep_member() - false: it is too small to be kept. */
 bool inside_keep_member(struct inside_dump *d, const struct inside_member *m,
                         const struct inside_surveyed *x);
-/** inside_forget_member() - what was kept of it did not lead to its bytes. */
-void inside_forget_member(struct inside_dump *d, const struct inside_member *m);
+/** inside_do_without_kept() - the points that were kept of it do not lead to its bytes: they are forgotten, and @m has none. Those of a text are found at the next
+ * opening, others when they are needed. */
+void inside_do_without_kept(struct inside_dump *d, struct inside_member *m);
 /** inside_kept_blocks() - where all blocks of an archive begin. */
 bool inside_kept_blocks(struct inside_dump *d);
 void inside_keep_blocks(struct inside_dump *d);

@@ -82,6 +82,7 @@ static void put_member(struct kept_writer *w, const struct inside_member *m, con
 	for (size_t i = 0; i < count; i++) {
 		kept_put_u64(w, x->points->items[i].offset);
 		kept_put_u64(w, x->points->items[i].raw);
+		kept_put_u32(w, x->points->items[i].check);
 	}
 }
 
@@ -123,6 +124,7 @@ static bool get_points(struct kept_reader *r, const struct inside_member *m, uin
 
 		p->offset = kept_get_u64(r);
 		p->raw = kept_get_u64(r);
+		p->check = kept_get_u32(r);
 		if (p->offset <= last.offset || p->offset > m->end || p->raw <= last.raw || p->raw > bytes)
 			return false;
 		last = *p;
@@ -165,7 +167,7 @@ bool inside_kept_member(struct inside_dump *d, const struct inside_member *m, st
 	return true;
 }
 
-void inside_forget_member(struct inside_dump *d, const struct inside_member *m)
+static void forget_kept_member(struct inside_dump *d, const struct inside_member *m)
 {
 	uint64_t key = d->is_text ? INSIDE_KEY_TEXT : m->key;
 	struct kept_name name;
@@ -173,6 +175,15 @@ void inside_forget_member(struct inside_dump *d, const struct inside_member *m)
 	inside_known_drop(d, key);
 	if (inside_kept_name(d, KEPT_MEMBER, key, m->file_ino, &name))
 		kept_forget(d->in->kept, &name);
+}
+
+/* A text has no others while it is open. */
+void inside_do_without_kept(struct inside_dump *d, struct inside_member *m)
+{
+	forget_kept_member(d, m);
+	m->points = inside_points_unref(m->points);
+	m->is_kept = false;
+	m->surveyed = d->is_text;
 }
 
 /* Blocks of an archive. */

@@ -283,15 +283,6 @@ static int read_range_of_member(struct inside_dump *d, struct inside_member *m, 
 	return r < 0 ? inside_blame(d, r, err) : 0;
 }
 
-/* It may be the points, which nobody has found in these bytes since the start. A text is then read from its beginning until it is opened anew. */
-static void do_without_kept(struct inside_dump *d, struct inside_member *m)
-{
-	inside_forget_member(d, m);
-	m->points = inside_points_unref(m->points);
-	m->is_kept = false;
-	m->surveyed = d->is_text;
-}
-
 ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
                          void *buf, size_t len, uint64_t offset, struct error *err)
 {
@@ -307,7 +298,7 @@ ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, s
 		len = (size_t)(m->bytes - offset);
 	r = read_range_of_member(d, &own, cancel, buf, len, raw, &why);
 	if (r == -EBADMSG && own.is_kept && !why.damage) {
-		do_without_kept(d, &own);
+		inside_do_without_kept(d, &own);
 		why = (struct error){0};
 		r = read_range_of_member(d, &own, cancel, buf, len, raw, &why);
 	}

@@ -69,7 +69,7 @@ int inside_survey_member(struct inside_dump *d, const struct inside_member *m, s
 
 	/* What looked like the begin of a segment goes back to what came before: it was not keepfs that has written it. */
 	if (r == -EBADMSG && s.stream.may_enter && !s.taker_failed) {
-		s.found.count = 0;
+		s.found.count = s.found.check_left = 0;
 		if (again)
 			again(arg);
 		r = survey_once(&s, m, false, cancel, &why);

@@ -207,27 +207,43 @@ static struct {
 	uint64_t value; /* that is written there, instead */
 } edit;
 
+/* With the checksum that it needs. */
+static void write_sealed(const char *path, struct str *whole)
+{
+	_cleanup(fd) int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	uint32_t crc = crc32c(0, whole->data, whole->len - sizeof(crc));
+
+	memcpy(whole->data + whole->len - sizeof(crc), &crc, sizeof(crc));
+	assert_true(fd >= 0);
+	assert_int_equal(fd_write_all(fd, whole->data, whole->len), 0);
+}
+
 static void edit_member(const char *path)
 {
 	_cleanup(str) struct str whole = {0};
-	_cleanup(fd) int fd = -1;
-	uint32_t crc;
 
 	if (!strstr(path, "/1-"))
 		return;
 	assert_int_equal(fd_read_file(path, 1 << 24, &whole), 0);
-	assert_true(whole.len > AT_POINTS + 32);
+	assert_true(whole.len > AT_POINTS + 40);
 	memcpy(whole.data + edit.at, &edit.value, edit.at == AT_COUNT ? 4 : 8);
-	crc = crc32c(0, whole.data, whole.len - sizeof(crc));
-	memcpy(whole.data + whole.len - sizeof(crc), &crc, sizeof(crc));
-	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(fd_write_all(fd, whole.data, whole.len), 0);
+	write_sealed(path, &whole);
+}
+
+/* Each point lies a byte too far: what is decompressed from there may look like anything. */
+static void shift_points(const char *path)
+{
+	_cleanup(str) struct str whole = {0};
+
+	assert_int_equal(fd_read_file(path, 1 << 24, &whole), 0);
+	for (size_t at = AT_POINTS; strstr(path, "/1-") && at + 24 <= whole.len; at += 20)
+		whole.data[at]++;
+	write_sealed(path, &whole);
 }
 
 static void expect_right_rows_after(void (*change)(const char *path))
 {
-	static const size_t some[] = {1, 3, 6};
+	static const size_t some[] = {1, 2, 3, 6};
 
 	for (size_t i = 0; i < ARRAY_SIZE(some); i++) {
 		_cleanup(bench) struct bench b;
@@ -248,6 +264,7 @@ static void test_files_that_are_wrong(void **state)
 {
 	expect_right_rows_after(spoil_middle);
 	expect_right_rows_after(cut_in_half);
+	expect_right_rows_after(shift_points);
 }
 
 static void test_what_cannot_be(void **state)
@@ -265,8 +282,8 @@ static void test_what_cannot_be(void **state)
 	        {AT_POINTS, 0},
 	        {AT_POINTS, UINT64_MAX},
 	        {AT_POINTS + 8, 0},
-	        {AT_POINTS + 16, 1000},
-	        {AT_POINTS + 24, UINT64_MAX},
+	        {AT_POINTS + 20, 1000},
+	        {AT_POINTS + 28, UINT64_MAX},
 	};
 	_cleanup(bench) struct bench b;
 
