@@ -160,7 +160,8 @@ struct inside_blob {
 };
 
 /**
- * inside_blobs() - how many large objects with data there are; may read the dump once. Return: 0; or as inside_read_rows().
+ * inside_blobs() - how many large objects with data there are; may read the dump once. Return: 0; -ENOTSUP: a text of SQL has calls for large objects
+ * that are not those of pg_dump, @err says what is odd, and this holds for what follows, too; or as inside_read_rows().
  */
 int inside_blobs(struct inside_dump *d, struct cancel *cancel, uint32_t *ret_count, struct error *err);
 /** inside_blob() - the @index-th of them, from 0, ascending by oid. -ENOENT: there are not so many. */
@@ -181,7 +182,7 @@ ssize_t inside_blob_pread(struct inside_dump *d, uint32_t oid, struct cancel *ca
 /* Texts. */
 
 /**
- * inside_write_toc() - append what `pg_restore -l` prints to @out; of a dump of plain SQL a list of the tables that were found
+ * inside_write_toc() - append what `pg_restore -l` prints to @out; of a dump of plain SQL a list of the tables, and how many large objects were found
  * Return: 0; -ENOENT: there is no pg_restore that reads this archive, @err says so; -ECANCELED; or why it could not be written.
  */
 int inside_write_toc(struct inside_dump *d, struct cancel *cancel, struct spool *out, struct error *err);

@@ -2,7 +2,7 @@
 /*
  * Large objects. Which there are is found once, when somebody asks: in the segment index, where that has all of them; else by reading the heads of
  * what is in their blocks, or the lists of a directory. There may be millions: the list is in a file, by oid, and has 40 bytes of each
- * in memory only while it is made. Text of SQL has calls in their place, which are not read: it has none here.
+ * in memory only while it is made. Those of a text of SQL were found when it was opened (text_blobs.c).
  */
 #include "inside_private.h"
 
@@ -19,7 +19,7 @@ struct stored_blob {
 	uint32_t entry;  /* of the table of contents, by its place */
 	uint64_t begin;  /* of an archive: of its first chunk */
 	uint64_t bytes;  /* INSIDE_NOT_KNOWN */
-	uint64_t record; /* of the segment index; 0 of 0: it has none */
+	uint64_t record; /* of the segment index, 0 of 0: it has none; of a text: of its runs */
 	uint64_t records;
 };
 
@@ -195,6 +195,40 @@ static int list_files(struct blob_list *l, size_t entry, struct error *err)
 	return r < 0 ? r : backup_each_blob(list, &blobs, err);
 }
 
+/* A text. */
+
+static int list_blobs_of_text(struct blob_list *l, struct error *err)
+{
+	const struct inside_text_blobs *b = &l->dump->text_blobs;
+	uint64_t count = 0;
+	int r = inside_text_blobs_count(b, &count, err);
+
+	for (uint64_t i = 0; r == 0 && i < count; i++) {
+		struct inside_text_blob blob;
+
+		r = spool_get(b->objects, &blob, sizeof(blob), i * sizeof(blob), err);
+		if (r < 0)
+			break;
+		add_blob(l, &(struct stored_blob){.oid = blob.oid,
+		                                  .bytes = blob.bytes,
+		                                  .record = blob.run,
+		                                  .records = blob.runs});
+	}
+	return r;
+}
+
+/* In a text of other makers: psql would write them into one. Archives have each once, or pg_restore refuses them. */
+static int check_blobs_differ(const struct blob_list *l, struct error *err)
+{
+	for (size_t i = 1; l->dump->is_text && i < l->count; i++)
+		if (l->items[i].oid == l->items[i - 1].oid)
+			return error_set(
+			        err, ERROR_USAGE, ENOTSUP,
+			        "the large objects of this text cannot be shown: it writes number %u in several places; psql restores it as it is",
+			        l->items[i].oid);
+	return 0;
+}
+
 /* The list. */
 
 static int list_blobs_of_entry(struct blob_list *l, size_t entry, struct error *err)
@@ -210,12 +244,17 @@ static int make_list(struct inside_dump *d, struct cancel *cancel, struct spool 
 	_cleanup(spool) struct spool *list = spool_new(d->ctx.conf->state_dir);
 	int r = 0;
 
-	list_indexed(&l);
+	if (d->is_text)
+		r = list_blobs_of_text(&l, err);
+	else
+		list_indexed(&l);
 	for (size_t i = 0; r == 0 && !d->is_text && i < d->toc.count; i++)
 		if (d->toc.entries[i].blobs)
 			r = list_blobs_of_entry(&l, i, err);
 	if (l.count > 0)
 		qsort(l.items, l.count, sizeof(*l.items), by_oid);
+	if (r == 0)
+		r = check_blobs_differ(&l, err);
 	for (size_t i = 0; r == 0 && i < l.count; i++)
 		r = spool_put(list, &l.items[i], sizeof(l.items[i]), err);
 	if (r == 0)
@@ -384,12 +423,51 @@ static int measure_blob(struct inside_dump *d, struct inside_member *m, struct c
 	return r;
 }
 
+static int find_in_text(struct inside_dump *d, uint32_t oid, struct cancel *cancel,
+                        struct inside_text_blob *ret, struct error *err)
+{
+	struct stored_blob stored;
+	struct spool *list;
+	int r = get_list(d, cancel, &list, err);
+
+	if (r == 0)
+		r = find_stored(list, oid, &stored, err);
+	if (r == 0)
+		*ret = (struct inside_text_blob){
+		        .oid = oid, .bytes = stored.bytes, .run = stored.record, .runs = stored.records};
+	return r;
+}
+
+static ssize_t read_in_text(struct inside_dump *d, uint32_t oid, struct cancel *cancel, void *buf, size_t len,
+                            uint64_t offset, struct error *err)
+{
+	struct inside_text_blob blob;
+	int r = find_in_text(d, oid, cancel, &blob, err);
+
+	if (r < 0)
+		return r;
+	if (offset >= blob.bytes)
+		return 0;
+	if (len > blob.bytes - offset)
+		len = (size_t)(blob.bytes - offset);
+	r = inside_text_blob_pread(d, &blob, cancel, buf, len, offset, err);
+	return r < 0 ? r : (ssize_t)len;
+}
+
 int inside_find_blob(struct inside_dump *d, uint32_t oid, struct cancel *cancel, struct inside_blob *ret,
                      struct error *err)
 {
 	_cleanup(inside_member) struct inside_member m = {0};
-	int r = inside_member_of_blob(d, oid, cancel, &m, err);
+	struct inside_text_blob blob;
+	int r;
 
+	if (d->is_text) {
+		r = find_in_text(d, oid, cancel, &blob, err);
+		if (r == 0)
+			*ret = (struct inside_blob){.oid = oid, .bytes = blob.bytes};
+		return r;
+	}
+	r = inside_member_of_blob(d, oid, cancel, &m, err);
 	if (r == 0)
 		r = measure_blob(d, &m, cancel, err);
 	if (r == 0)
@@ -400,9 +478,13 @@ int inside_find_blob(struct inside_dump *d, uint32_t oid, struct cancel *cancel,
 bool inside_blob_pread_is_long(struct inside_dump *d, uint32_t oid, uint64_t offset)
 {
 	_cleanup(inside_member) struct inside_member m = {0};
+	struct inside_text_blob blob;
 
 	if (!inside_knows_blob(d, oid))
 		return true;
+	if (d->is_text)
+		return find_in_text(d, oid, NULL, &blob, NULL) == 0 &&
+		       inside_text_blob_is_far(d, &blob, offset);
 	return inside_member_of_blob(d, oid, NULL, &m, NULL) == 0 && inside_seat_read_is_long(d, &m, offset);
 }
 
@@ -410,8 +492,11 @@ ssize_t inside_blob_pread(struct inside_dump *d, uint32_t oid, struct cancel *ca
                           uint64_t offset, struct error *err)
 {
 	_cleanup(inside_member) struct inside_member m = {0};
-	int r = inside_member_of_blob(d, oid, cancel, &m, err);
+	int r;
 
+	if (d->is_text)
+		return read_in_text(d, oid, cancel, buf, len, offset, err);
+	r = inside_member_of_blob(d, oid, cancel, &m, err);
 	if (r == 0)
 		r = measure_blob(d, &m, cancel, err);
 	return r < 0 ? r : inside_seat_read(d, &m, cancel, buf, len, offset, err);

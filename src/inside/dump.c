@@ -175,6 +175,7 @@ void inside_dump_unload(struct inside_dump *d)
 	inside_toc_finish(&d->toc);
 	spool_free(d->schema);
 	spool_free(d->blobs);
+	inside_text_blobs_finish(&d->text_blobs);
 	free(d->tables);
 	free(d->names);
 	backup_finish(&d->backup);

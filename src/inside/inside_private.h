@@ -4,8 +4,10 @@
  * The parts of the room: which dumps are open (inside.c), what is in one of them (dump.c, members.c, blobs.c, text.c), how the plain bytes of a
  * member are read in order (stream.c), where that can begin (points.c), what is counted and found by reading all of one (survey.c), how
  * any range of it is (seats.c), the texts for people (write.c), and what of all that is kept on the disk (kept.c, kept_members.c, kept_text.c).
+ * What a text of SQL holds is told by text_scan.c and lo_calls.c.
  *
- * A member is what has a stream of plain bytes of its own: the rows of a table, a large object; or a text of SQL, of which each table is a range.
+ * A member is what has a stream of plain bytes of its own: the rows of a table, a large object; or a text of SQL, of which each table is a range, and each
+ * large object many.
  */
 #include "kept.h"
 
@@ -67,7 +69,8 @@ struct inside_points *inside_found_take(struct inside_found *f);
 /* Members. */
 
 struct inside_member {
-	uint64_t key;      /* of the table or large object, in its dump */
+	uint64_t
+	        key; /* of the table or large object, in its dump; of those that are read from one stream, together */
 	uint64_t file_ino; /* of the file that holds it, in the catalog */
 	enum compression_method method;
 	bool chunks;         /* of an archive: its bytes are in chunks, and of gzip a zlib stream */
@@ -87,6 +90,8 @@ static inline void cleanup_inside_member(struct inside_member *m)
 
 #define INSIDE_KEY_BLOB ((uint64_t)1 << 32) /* with the oid; without: a table's number */
 #define INSIDE_KEY_TEXT ((uint64_t)0)       /* the whole text */
+#define INSIDE_KEY_TEXT_BLOBS                                                                                \
+	INSIDE_KEY_BLOB /* all large objects of a text: who reads one after the other goes on in it */
 
 /* Streams. */
 
@@ -124,6 +129,32 @@ ssize_t inside_stream_read(struct inside_stream *s, void *buf, size_t len, struc
                            struct error *err);
 /** inside_stream_finish() - close the file. */
 void inside_stream_finish(struct inside_stream *s);
+
+/* Large objects of a text. */
+
+/** struct inside_text_run - pieces of a large object that follow one another at the same distance: mostly all it has. */
+struct inside_text_run {
+	uint64_t digits_at; /* of the first one, in the text */
+	uint64_t at;        /* in the large object */
+	uint64_t bytes;     /* of all pieces */
+	uint32_t piece;     /* bytes of each but the last one */
+	uint32_t stride;    /* from the digits of one to those of the next, in the text; 0: there is one */
+};
+
+struct inside_text_blob {
+	uint32_t oid;
+	uint64_t bytes;
+	uint64_t run, runs; /* the first one, and how many */
+};
+
+struct inside_text_blobs {            /* zeroed; inside_text_blobs_begin() */
+	struct spool *objects;        /* of struct inside_text_blob, in the order of the text */
+	struct spool *runs;           /* of struct inside_text_run */
+	const char *odd;              /* literal, or kept_odd: they are not to be believed; NULL */
+	char *kept_odd;               /* heap: comes from the disk */
+	struct inside_text_blob blob; /* while it is scanned */
+	struct inside_text_run last;
+};
 
 /* Dumps. */
 
@@ -176,6 +207,7 @@ struct inside_dump {
 	struct inside_points *text_points;
 	bool text_is_kept;    /* they come from the disk */
 	struct spool *schema; /* of a text: without the rows */
+	struct inside_text_blobs text_blobs;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct inside_once surveying, listing;   /* lock */
@@ -332,6 +364,12 @@ struct inside_text_events {
 	int (*table)(void *arg, const struct inside_text_table *table,
 	             struct error *err);                                          /* its rows have ended */
 	int (*other)(void *arg, const void *data, size_t len, struct error *err); /* text that is not rows */
+	/* Large objects, in the order of the text: one begins, each piece of it, it ends. Of one that has not ended nothing is to be believed. */
+	int (*blob)(void *arg, uint32_t oid, struct error *err);
+	int (*blob_piece)(
+	        void *arg, uint64_t digits_at, size_t bytes,
+	        struct error *err); /* two hexadecimal digits for each byte, from there in the text */
+	int (*blob_end)(void *arg, struct error *err);
 	void *arg;
 };
 
@@ -345,6 +383,58 @@ DEFINE_CLEANUP(inside_text_scan, struct inside_text_scan *, inside_text_scan_fre
 int inside_text_scan_feed(struct inside_text_scan *s, const void *data, size_t len, struct error *err);
 /** inside_text_scan_end() - -ENOTSUP: it is cut off within rows, quotes or a comment. */
 int inside_text_scan_end(struct inside_text_scan *s, struct error *err);
+/** inside_text_scan_odd() - at the end: why nothing can be said of the large objects of the text, whatever was told of some; a literal. NULL: those that were
+ * told are all. */
+const char *inside_text_scan_odd(const struct inside_text_scan *s);
+
+/* Calls that write large objects (lo_calls.c). */
+
+#define LO_CALL_MAX_BYTES ((size_t)2 << 20) /* pg_dump writes 16 KiB in a call, as twice as many digits */
+
+struct lo_calls {                         /* zeroed, with events; pure */
+	struct inside_text_events events; /* those of large objects */
+	uint32_t oid;                     /* the one that is open; 0: none is */
+	const char *odd;                  /* literal; NULL */
+};
+
+struct lo_line {          /* one that begins between statements, outside of quotes; borrowed */
+	const char *text; /* with its end */
+	size_t len;
+	uint64_t begin; /* where it is in the text */
+	bool announced; /* pg_dump's comment, that large objects follow, was the last one */
+	bool escapes;   /* backslashes do, in quotes */
+};
+
+/** lo_calls_take() - the next such line, of which there need be no more than LO_CALL_MAX_BYTES + 1. Return: 0, also when it is odd; or what an event returned. */
+int lo_calls_take(struct lo_calls *c, const struct lo_line *line, struct error *err);
+/** lo_calls_end() - the text has ended. Return: as inside_text_scan_odd(). */
+const char *lo_calls_end(struct lo_calls *c);
+/** lo_digit_value() - of a hexadecimal digit. False: it is none. */
+bool lo_digit_value(char c, uint8_t *ret);
+
+/* The large objects of a text (text_blobs.c). */
+
+/** inside_text_blobs_begin() - forget what was there; what is large goes to files in @state_dir that have no name. inside_text_blobs_finish(). */
+void inside_text_blobs_begin(struct inside_text_blobs *b, const char *state_dir);
+void inside_text_blobs_finish(struct inside_text_blobs *b);
+/** inside_text_blobs_add() … - as the events of a scan. */
+int inside_text_blobs_add(struct inside_text_blobs *b, uint32_t oid, struct error *err);
+int inside_text_blobs_add_piece(struct inside_text_blobs *b, uint64_t digits_at, size_t bytes,
+                                struct error *err);
+int inside_text_blobs_end_one(struct inside_text_blobs *b, struct error *err);
+/** inside_text_blobs_add_run() - all of its pieces at once, instead of each; its `at` is found out. */
+int inside_text_blobs_add_run(struct inside_text_blobs *b, const struct inside_text_run *run,
+                              struct error *err);
+/** inside_text_blobs_each_run() - of @blob, in order. */
+int inside_text_blobs_each_run(const struct inside_text_blobs *b, const struct inside_text_blob *blob,
+                               void (*each)(void *arg, const struct inside_text_run *run), void *arg);
+/** inside_text_blobs_count() - how many; -ENOTSUP: nothing is known of them, @err says why. */
+int inside_text_blobs_count(const struct inside_text_blobs *b, uint64_t *ret, struct error *err);
+/** inside_text_blob_is_far() - as inside_seat_read_is_long(). */
+bool inside_text_blob_is_far(struct inside_dump *d, const struct inside_text_blob *blob, uint64_t offset);
+/** inside_text_blob_pread() - @len bytes from @offset of @blob, which has them. Return: 0; or as inside_seat_read(). */
+int inside_text_blob_pread(struct inside_dump *d, const struct inside_text_blob *blob, struct cancel *cancel,
+                           void *buf, size_t len, uint64_t offset, struct error *err);
 
 /* COPY statements. */
 

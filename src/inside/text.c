@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A dump that is SQL text is read once when it is opened: so its tables are found, what is in them is counted, and where the text can be entered. */
+/* A dump that is SQL text is read once when it is opened: so its tables and large objects are found, what is in them is counted, and where the text can be entered. */
 #include "inside_private.h"
 
 #include <keepfs/base/mem.h>
@@ -57,7 +57,31 @@ static int keep_other_text(void *arg, const void *data, size_t len, struct error
 	return spool_put(d->schema, data, len, err);
 }
 
-static const struct inside_text_events text_events = {.table = add_table_of_text, .other = keep_other_text};
+static struct inside_text_blobs *blobs_of(void *arg)
+{
+	return &((struct loading_text *)arg)->dump->text_blobs;
+}
+
+static int add_blob_of_text(void *arg, uint32_t oid, struct error *err)
+{
+	return inside_text_blobs_add(blobs_of(arg), oid, err);
+}
+
+static int add_piece_of_blob(void *arg, uint64_t digits_at, size_t bytes, struct error *err)
+{
+	return inside_text_blobs_add_piece(blobs_of(arg), digits_at, bytes, err);
+}
+
+static int end_blob_of_text(void *arg, struct error *err)
+{
+	return inside_text_blobs_end_one(blobs_of(arg), err);
+}
+
+static const struct inside_text_events text_events = {.table = add_table_of_text,
+                                                      .other = keep_other_text,
+                                                      .blob = add_blob_of_text,
+                                                      .blob_piece = add_piece_of_blob,
+                                                      .blob_end = end_blob_of_text};
 
 static void begin_tables_of_text(struct inside_dump *d)
 {
@@ -65,6 +89,7 @@ static void begin_tables_of_text(struct inside_dump *d)
 	d->toc = (struct inside_toc){.texts = spool_new(d->ctx.conf->state_dir)};
 	spool_free(d->schema);
 	d->schema = spool_new(d->ctx.conf->state_dir);
+	inside_text_blobs_begin(&d->text_blobs, d->ctx.conf->state_dir);
 }
 
 static void begin_text(void *arg)
@@ -93,6 +118,7 @@ static int survey_text(struct inside_dump *d, const struct inside_member *m, str
 	r = inside_survey_member(d, m, cancel, scan_text, &l, begin_text, ret, err);
 	if (r == 0)
 		r = inside_text_scan_end(l.scan, err);
+	d->text_blobs.odd = inside_text_scan_odd(l.scan);
 	inside_text_scan_free(l.scan);
 	if (r < 0)
 		return r;

@@ -25,7 +25,8 @@ struct inside_text_scan {
 	struct inside_text_events events;
 	uint64_t at;   /* of what comes next */
 	bool of_blobs; /* the last comment tells of large objects */
-	char *schema;  /* that it names; NULL */
+	struct lo_calls calls;
+	char *schema; /* that it names; NULL */
 	struct sql_lexer lexer;
 	struct str line;      /* what there is of the present one; of a COPY statement: of all its lines */
 	bool between;         /* it begins outside of quotes, and between statements */
@@ -44,6 +45,7 @@ struct inside_text_scan *inside_text_scan_new(const struct inside_text_events *e
 	struct inside_text_scan *s = mem_alloc(sizeof(*s));
 
 	s->events = *events;
+	s->calls.events = *events;
 	s->between = true;
 	sql_lexer_init(&s->lexer);
 	s->rows = rows_scan_new();
@@ -171,6 +173,18 @@ static int end_copy(struct inside_text_scan *s, struct error *err)
 	return tell_other(s, err);
 }
 
+/* Comments say what follows, but within a large object there are none. */
+static int take_call(struct inside_text_scan *s, struct error *err)
+{
+	const struct lo_line line = {.text = str_text(&s->line),
+	                             .len = s->line.len,
+	                             .begin = s->at - s->line.len,
+	                             .announced = s->of_blobs,
+	                             .escapes = s->lexer.escape_always};
+
+	return s->between && !s->too_long ? lo_calls_take(&s->calls, &line, err) : 0;
+}
+
 static int end_line_of_text(struct inside_text_scan *s, struct error *err)
 {
 	int r;
@@ -180,6 +194,9 @@ static int end_line_of_text(struct inside_text_scan *s, struct error *err)
 	/* A name may have an end of a line in it. */
 	if (is_copy_statement(s) && s->lexer.in_statement)
 		return 0;
+	r = take_call(s, err);
+	if (r < 0)
+		return r;
 	if (is_copy_statement(s)) {
 		r = end_copy(s, err);
 	} else {
@@ -211,7 +228,9 @@ static int take_line_of_text(struct inside_text_scan *s, const char *data, size_
 		return end_line_of_text(s, err);
 	if (s->line.len < LINE_MAX_BYTES)
 		return 0;
-	r = tell_other(s, err);
+	r = take_call(s, err);
+	if (r == 0)
+		r = tell_other(s, err);
 	s->too_long = true;
 	str_clear(&s->line);
 	return r;
@@ -307,5 +326,11 @@ int inside_text_scan_end(struct inside_text_scan *s, struct error *err)
 	if (s->lexer.place != SQL_PLACE_TEXT && s->lexer.place != SQL_PLACE_LINE_COMMENT &&
 	    s->lexer.place != SQL_PLACE_META)
 		return refuse_odd_text(err, "the text is cut off within quotes or a comment");
+	lo_calls_end(&s->calls);
 	return s->line.len > 0 ? tell_other(s, err) : 0;
+}
+
+const char *inside_text_scan_odd(const struct inside_text_scan *s)
+{
+	return s->calls.odd;
 }

@@ -7,6 +7,7 @@
 #include <keepfs/proc.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -87,6 +88,17 @@ static int write_by_pg_restore(struct inside_dump *d, bool schema, struct cancel
 	return run_pg_restore_on_toc(argv, cancel, out, err);
 }
 
+static void tell_blobs_of_text(struct inside_dump *d, struct spool *out)
+{
+	struct error why = {0};
+	uint64_t count = 0;
+
+	if (inside_text_blobs_count(&d->text_blobs, &count, &why) < 0)
+		spool_appendf(out, "; %s\n", why.message);
+	else if (count > 0)
+		spool_appendf(out, "; large objects: %" PRIu64 "\n", count);
+}
+
 static int list_tables_of_text(struct inside_dump *d, struct spool *out, struct error *err)
 {
 	spool_appendf(out, ";\n; SQL text; the tables that have rows in it, in their order\n;\n");
@@ -98,6 +110,7 @@ static int list_tables_of_text(struct inside_dump *d, struct spool *out, struct 
 			return r;
 		spool_appendf(out, "%u; 0 0 TABLE DATA %s %s -\n", number, t.schema, t.table);
 	}
+	tell_blobs_of_text(d, out);
 	return spool_put(out, "", 0, err);
 }
 

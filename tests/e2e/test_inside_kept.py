@@ -22,7 +22,8 @@ def source(pg):
     pg.create(DATABASE)
     try:
         pg.sql(DATABASE, "CREATE TABLE orders AS SELECT i, md5(i::text) AS a, repeat(md5((i * 3)::text), 2) AS b FROM generate_series(1, 150000) i;"
-                         "CREATE TABLE few AS SELECT 1 AS a")
+                         "CREATE TABLE few AS SELECT 1 AS a;"
+                         "SELECT lo_from_bytea(4001, decode(repeat('00ff17', 200000), 'hex'))")
         copied = {suffix: subprocess.run([pg.bindir / "psql", "-Xqd", pg.uri(DATABASE), "-c", f"COPY orders TO STDOUT {how}"], check=True,
                                          stdout=subprocess.PIPE).stdout for suffix, how in (("tsv", ""), ("csv", "(FORMAT csv, HEADER)"))}
         dumps = {kind: subprocess.run([pg.bindir / "pg_dump", *words, pg.uri(DATABASE)], check=True, stdout=subprocess.PIPE).stdout
@@ -84,6 +85,10 @@ def test_what_keepfs_has_made(new_keepfs, pg, source):
 
     def look():
         before = got(keepfs)
+        assert os.listdir(keepfs.path("inside", "full", name, "blobs")) == ["4001"]
+        with open(keepfs.path("inside", "full", name, "blobs", "4001"), "rb") as blob:
+            blob.seek(300_000)
+            assert blob.read(3000) == bytes.fromhex("00ff17") * 1000
         for suffix in ("tsv", "csv"):
             file = keepfs.path("inside", "full", name, "tables", f"public.orders.{suffix}")
             assert subprocess.run(["tail", "-c5000", file], check=True, stdout=subprocess.PIPE).stdout == source[0][suffix][-5000:]

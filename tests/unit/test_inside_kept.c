@@ -33,7 +33,7 @@ static const struct bench_shape shapes[] = {
         {.format = BENCH_DIRECTORY, .method = COMPRESSION_GZIP, .no_index = true, .no_counts = true},
         {.format = BENCH_DIRECTORY, .method = COMPRESSION_ZSTD, .no_index = true},
         {.format = BENCH_TEXT, .method = COMPRESSION_NONE},
-        {.format = BENCH_TEXT, .method = COMPRESSION_GZIP},
+        {.format = BENCH_TEXT, .method = COMPRESSION_GZIP, .text_blobs = true},
         {.format = BENCH_TEXT, .method = COMPRESSION_ZSTD},
 };
 
@@ -141,6 +141,69 @@ static void test_text_without_rows(void **state)
 	assert_memory_equal(texts[0].data, texts[1].data, texts[0].len);
 	str_finish(&texts[0]);
 	str_finish(&texts[1]);
+}
+
+static void check_text_blobs(struct bench *b)
+{
+	struct inside_dump *d = open_dump_of(b);
+	uint32_t count = 0;
+
+	assert_int_equal(inside_blobs(d, NULL, &count, NULL), 0);
+	assert_int_equal(count, BLOBS);
+	for (int i = 0; i < BLOBS; i++) {
+		_cleanup(free) char *found = mem_alloc(b->blobs[i].len + 1);
+		struct inside_blob blob;
+
+		assert_int_equal(inside_find_blob(d, b->oids[i], NULL, &blob, NULL), 0);
+		assert_int_equal(blob.bytes, b->blobs[i].len);
+		assert_int_equal(inside_blob_pread(d, b->oids[i], NULL, found, blob.bytes, 0, NULL),
+		                 blob.bytes);
+		if (blob.bytes > 0)
+			assert_memory_equal(found, b->blobs[i].data, blob.bytes);
+		if (blob.bytes > 100000) {
+			assert_int_equal(inside_blob_pread(d, b->oids[i], NULL, found, 5000, 77777, NULL),
+			                 5000);
+			assert_memory_equal(found, b->blobs[i].data + 77777, 5000);
+		}
+	}
+	inside_close(d);
+}
+
+static void test_large_objects_of_a_text(void **state)
+{
+	static const struct bench_shape shape = {
+	        .format = BENCH_TEXT, .method = COMPRESSION_GZIP, .text_blobs = true};
+	_cleanup(bench) struct bench b;
+	uint64_t before;
+
+	open_bench(&b, &shape);
+	check_text_blobs(&b);
+	restart(&b);
+	before = atomic_load(&b.metrics.fetched_bytes);
+	inside_close(open_dump_of(&b));
+	assert_int_equal(atomic_load(&b.metrics.fetched_bytes), before);
+	check_text_blobs(&b);
+	check_everything(&b);
+}
+
+static void test_large_objects_that_are_odd(void **state)
+{
+	static const struct bench_shape shape = {
+	        .format = BENCH_TEXT, .method = COMPRESSION_ZSTD, .text_blobs = true, .odd_blobs = true};
+	_cleanup(bench) struct bench b;
+	struct error errs[2] = {{0}, {0}};
+
+	open_bench(&b, &shape);
+	for (int i = 0; i < 2; i++) {
+		struct inside_dump *d = open_dump_of(&b);
+		uint32_t count;
+
+		assert_int_equal(inside_blobs(d, NULL, &count, &errs[i]), -ENOTSUP);
+		inside_close(d);
+		restart(&b);
+	}
+	assert_string_equal(errs[0].message, errs[1].message);
+	check_everything(&b);
 }
 
 /* What is in the files. */
@@ -267,6 +330,55 @@ static void test_files_that_are_wrong(void **state)
 	expect_right_rows_after(shift_points);
 }
 
+static size_t spoiled_at; /* of 16 parts of the file */
+
+static void spoil_layout(const char *path)
+{
+	_cleanup(str) struct str whole = {0};
+
+	if (!strstr(path, "/2-"))
+		return;
+	assert_int_equal(fd_read_file(path, 1 << 24, &whole), 0);
+	whole.data[72 + (whole.len - 76) * spoiled_at / 16] ^= (char)0x81;
+	write_sealed(path, &whole);
+}
+
+/* Whatever a layout says: what is asked is answered, or fails. */
+static void test_layouts_that_say_anything(void **state)
+{
+	static const struct bench_shape shape = {
+	        .format = BENCH_TEXT, .method = COMPRESSION_ZSTD, .text_blobs = true};
+	_cleanup(bench) struct bench b;
+	char buf[100];
+
+	open_bench(&b, &shape);
+	inside_close(open_dump_of(&b));
+	for (spoiled_at = 0; spoiled_at < 16; spoiled_at++) {
+		struct inside_dump *d;
+		struct inside_blob blob;
+
+		each_file(&b, spoil_layout);
+		restart(&b);
+		d = open_dump_of(&b);
+		for (uint32_t i = 1; i <= inside_tables(d); i++) {
+			_cleanup(inside_table) struct inside_table t = {0};
+
+			(void)inside_table(d, i, &t, NULL);
+			(void)inside_pread(d, i, NULL, buf, sizeof(buf), 0, NULL);
+		}
+		for (int i = 0; i < BLOBS; i++)
+			if (inside_find_blob(d, b.oids[i], NULL, &blob, NULL) == 0)
+				(void)inside_blob_pread(d, b.oids[i], NULL, buf, sizeof(buf), blob.bytes / 2,
+				                        NULL);
+		inside_close(d);
+		inside_forget_dump(b.in, ino_of_artifact(b.path));
+		restart(&b);
+		inside_close(open_dump_of(&b));
+	}
+	check_everything(&b);
+	check_text_blobs(&b);
+}
+
 static void test_what_cannot_be(void **state)
 {
 	static const struct {
@@ -375,8 +487,11 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_after_a_restart),
 	        cmocka_unit_test(test_text_without_rows),
+	        cmocka_unit_test(test_large_objects_of_a_text),
+	        cmocka_unit_test(test_large_objects_that_are_odd),
 	        cmocka_unit_test(test_files_that_are_wrong),
 	        cmocka_unit_test(test_what_cannot_be),
+	        cmocka_unit_test(test_layouts_that_say_anything),
 	        cmocka_unit_test(test_another_dump_of_the_same_name),
 	        cmocka_unit_test(test_places),
 	};

@@ -19,14 +19,15 @@
 #define NAME(name, type) "--\n-- Name: " name "; Type: " type "; Schema: public; Owner: app\n--\n\n"
 
 struct taken {
-	struct str tables, other;
-	const char *text;
+	struct str tables, other, blobs;
+	const char *text, *odd;
 };
 
 static void cleanup_taken(struct taken *t)
 {
 	str_finish(&t->tables);
 	str_finish(&t->other);
+	str_finish(&t->blobs);
 }
 
 static int note_table(void *arg, const struct inside_text_table *table, struct error *err)
@@ -44,9 +45,34 @@ static int note_other(void *arg, const void *data, size_t len, struct error *err
 	return 0;
 }
 
+static int note_blob(void *arg, uint32_t oid, struct error *err)
+{
+	str_appendf(&((struct taken *)arg)->blobs, "%u:", oid);
+	return 0;
+}
+
+static int note_blob_piece(void *arg, uint64_t digits_at, size_t bytes, struct error *err)
+{
+	struct taken *t = arg;
+
+	str_appendf(&t->blobs, " %.*s", (int)bytes * 2, t->text + digits_at);
+	return 0;
+}
+
+static int note_blob_end(void *arg, struct error *err)
+{
+	str_append(&((struct taken *)arg)->blobs, ".\n");
+	return 0;
+}
+
 static int scan_in_pieces(const char *text, size_t piece, struct taken *t, struct error *err)
 {
-	const struct inside_text_events events = {.table = note_table, .other = note_other, .arg = t};
+	const struct inside_text_events events = {.table = note_table,
+	                                          .other = note_other,
+	                                          .blob = note_blob,
+	                                          .blob_piece = note_blob_piece,
+	                                          .blob_end = note_blob_end,
+	                                          .arg = t};
 	_cleanup(inside_text_scan) struct inside_text_scan *s = inside_text_scan_new(&events);
 	size_t len = strlen(text);
 	int r = 0;
@@ -54,7 +80,10 @@ static int scan_in_pieces(const char *text, size_t piece, struct taken *t, struc
 	t->text = text;
 	for (size_t at = 0; r == 0 && at < len; at += piece)
 		r = inside_text_scan_feed(s, text + at, len - at < piece ? len - at : piece, err);
-	return r < 0 ? r : inside_text_scan_end(s, err);
+	if (r == 0)
+		r = inside_text_scan_end(s, err);
+	t->odd = inside_text_scan_odd(s);
+	return r;
 }
 
 static void expect_scan(const char *text, const char *tables, const char *other)
@@ -225,6 +254,243 @@ static void test_large_objects_of_a_text(void **state)
 	                    "i", "INDEX") "CREATE INDEX i;\n");
 }
 
+/* Large objects. @odd: what the reason names, and then nothing of them is believed; NULL: they are @blobs. */
+static void expect_blobs(const char *text, const char *blobs, const char *odd)
+{
+	for (size_t piece = 1; piece < 80; piece += piece < 8 ? 1 : 13) {
+		_cleanup(taken) struct taken t = {0};
+
+		assert_int_equal(scan_in_pieces(text, piece, &t, NULL), 0);
+		if (odd) {
+			assert_non_null(t.odd);
+			assert_non_null(strstr(t.odd, odd));
+		} else {
+			assert_null(t.odd);
+			assert_string_equal(str_text(&t.blobs), blobs);
+		}
+	}
+}
+
+#define BLOBS      "--\n-- Data for Name: BLOBS; Type: BLOBS; Schema: -; Owner: -\n--\n\nBEGIN;\n\n"
+#define OPEN(oid)  "SELECT pg_catalog.lo_open('" oid "', 131072);\n"
+#define WRITE(hex) "SELECT pg_catalog.lowrite(0, '\\x" hex "');\n"
+#define CLOSE      "SELECT pg_catalog.lo_close(0);\n\n"
+#define COMMIT     "COMMIT;\n\n"
+
+static void test_bytes_of_large_objects(void **state)
+{
+	expect_blobs(BLOBS OPEN("16385") WRITE("00fF") WRITE("0a") CLOSE OPEN("1") CLOSE COMMIT,
+	             "16385: 00fF 0a.\n1:.\n", NULL);
+	expect_blobs(BLOBS OPEN("4294967295") WRITE("5c") CLOSE COMMIT NAME("i", "INDEX") "CREATE INDEX i;\n",
+	             "4294967295: 5c.\n", NULL);
+	/* A group of them by itself, as pg_dump 17 writes it. */
+	expect_blobs("-- Data for Name: 5..7; Type: BLOBS; Schema: -; Owner: app\n--\n\nBEGIN;\n\n" OPEN("5")
+	                     WRITE("aa") CLOSE COMMIT
+	             "-- Data for Name: 9; Type: BLOBS; Schema: -; Owner: b\n--\n\nBEGIN;\n\n" OPEN("9")
+	                     CLOSE COMMIT,
+	             "5: aa.\n9:.\n", NULL);
+	/* Backslashes escape, when the text says so. */
+	expect_blobs("SET standard_conforming_strings = off;\n" BLOBS OPEN("7") WRITE("00") CLOSE COMMIT,
+	             NULL, "lowrite() is not");
+	expect_blobs("SET standard_conforming_strings = off;\n" BLOBS OPEN(
+	                     "7") "SELECT pg_catalog.lowrite(0, '\\\\x00ff');\n" CLOSE COMMIT,
+	             "7: 00ff.\n", NULL);
+	/* A pg_dump that is very old makes each anew. */
+	expect_blobs(BLOBS
+	             "SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata WHERE oid "
+	             "= '8';\nSELECT pg_catalog.lo_open(pg_catalog.lo_create('8'), 131072);\n" WRITE("01")
+	                     CLOSE COMMIT,
+	             "8: 01.\n", NULL);
+	/* What makes one and has no bytes in the text has none to show. */
+	expect_blobs(NAME("8", "BLOB") "SELECT pg_catalog.lo_create('8');\n\n" REAL, "", NULL);
+}
+
+static void test_calls_that_are_odd(void **state)
+{
+	static const struct {
+		const char *text, *odd;
+	} texts[] = {
+	        {BLOBS OPEN("5") WRITE("0"), "lowrite() are not"},
+	        {BLOBS OPEN("5") WRITE("00f"), "lowrite() are not"},
+	        {BLOBS OPEN("5") WRITE(""), "lowrite() are not"},
+	        {BLOBS OPEN("5") WRITE("0g"), "lowrite() are not"},
+	        {BLOBS OPEN("5") WRITE("00 ff"), "lowrite() are not"},
+	        {BLOBS OPEN("5") "SELECT pg_catalog.lowrite(0, '\\x00'); SELECT 1;\n" CLOSE,
+	         "lowrite() are not"},
+	        {BLOBS OPEN("5") "SELECT pg_catalog.lowrite(0, '\\x00')\n;\n" CLOSE, "lowrite() are not"},
+	        {BLOBS OPEN("5") "SELECT pg_catalog.lowrite(0, '\\x00');\r\n" CLOSE, "lowrite() are not"},
+	        {BLOBS OPEN("5") "SELECT pg_catalog.lowrite(0, '\\000\\377a');\n", "is not as pg_dump"},
+	        {BLOBS OPEN("5") "SELECT pg_catalog.lowrite(0, E'\\\\x00');\n", "not closed"},
+	        {BLOBS OPEN("5") "SELECT pg_catalog.lowrite(1, '\\x00');\n", "not closed"},
+	        {BLOBS OPEN("5") WRITE("00") OPEN("6"), "not closed"},
+	        {BLOBS OPEN("5") WRITE("00") COMMIT, "not closed"},
+	        {BLOBS OPEN("5") WRITE("00") "-- a comment\n" CLOSE, "not closed"},
+	        {BLOBS OPEN("5") NAME("i", "INDEX"), "not closed"},
+	        {BLOBS OPEN("5") REAL, "not closed"},
+	        {BLOBS OPEN("5") "\\restrict x\n" CLOSE, "not closed"},
+	        {BLOBS OPEN("5") "\n" WRITE("00"), "ends within"},
+	        {BLOBS OPEN("5") WRITE("00") "SELECT pg_catalog.lo_close(0);", "ends within"},
+	        {BLOBS CLOSE, "not where"},
+	        {BLOBS WRITE("00"), "not where"},
+	        {BLOBS OPEN("5") CLOSE CLOSE, "not where"},
+	        {BLOBS OPEN("0"), "not where"},
+	        {BLOBS OPEN("05"), "not where"},
+	        {BLOBS OPEN("-5"), "not where"},
+	        {BLOBS OPEN("4294967296"), "not where"},
+	        {BLOBS OPEN("99999999999999999999999"), "not where"},
+	        {BLOBS OPEN(""), "not where"},
+	        {BLOBS "SELECT pg_catalog.lo_open('5', 262144);\n", "not where"},
+	        {BLOBS "SELECT pg_catalog.lo_put(5, 0, '\\x00');\n", "not where"},
+	        {OPEN("5") WRITE("00") CLOSE, "not announced"},
+	        {WRITE("00"), "not announced"},
+	        {BLOBS OPEN("5") CLOSE COMMIT NAME("i", "INDEX") OPEN("6") CLOSE, "not announced"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		_cleanup(free) char *behind = mem_printf("%s" REAL, texts[i].text);
+
+		expect_blobs(texts[i].text, NULL, texts[i].odd);
+		/* The rows around them are what they are. */
+		if (!strstr(texts[i].odd, "ends") && !strstr(texts[i].odd, "within"))
+			expect_scan(behind,
+			            strstr(texts[i].text, REAL) ? "s.t 1 [1\n]\ns.t 1 [1\n]\n"
+			                                        : "s.t 1 [1\n]\n",
+			            NULL);
+	}
+}
+
+#define FAKE_BLOB BLOBS OPEN("666") WRITE("66") CLOSE OPEN("667")
+
+/* Anybody's text, as pg_dump writes it, adds none, takes none and spoils none. */
+static void test_texts_that_look_like_large_objects(void **state)
+{
+	static const char *const around[][2] = {
+	        {"CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$\n", "$$;\n"},
+	        {"CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $_X$ $_$ $_\n", "$$ $_X$;\n"},
+	        {"ALTER TABLE s.\"a\"\" $$ ' -- /*\n", "\" OWNER TO app;\n"},
+	        {"/* a /* nested */ ' \" $$\n", "*/\n"},
+	        {"CREATE TABLE x (\n-- a column\n", ");\n"},
+	        {HEAD("t", "s") "COPY s.t (a) FROM stdin;\n", "\\.\n"},
+	};
+	static const char doubled[] = "--\n-- Data for Name: BLOBS; Type: BLOBS; Schema: -; Owner: -\n--\n\n"
+	                              "SELECT pg_catalog.lo_open(''5'', 131072);\n"
+	                              "SELECT pg_catalog.lowrite(0, ''\\x00'');\n";
+	_cleanup(free) char *quoted = mem_printf(
+	        "COMMENT ON TABLE s.t IS '\n%s';\n" BLOBS OPEN("5") WRITE("aa") CLOSE COMMIT, doubled);
+
+	expect_blobs(quoted, "5: aa.\n", NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(around); i++) {
+		/* A statement that is open ends at the first semicolon, wherever it is. */
+		const char *fake = str_starts(around[i][0], "CREATE TABLE")
+		                           ? "-- Data for Name: x; Type: BLOBS;\n"
+		                           : FAKE_BLOB;
+		_cleanup(free) char *in_front = mem_printf("%s%s%s" BLOBS OPEN("5") WRITE("aa") CLOSE COMMIT,
+		                                           around[i][0], fake, around[i][1]);
+		_cleanup(free) char *behind = mem_printf(BLOBS OPEN("5") WRITE("aa") CLOSE COMMIT "%s%s%s",
+		                                         around[i][0], fake, around[i][1]);
+
+		expect_blobs(in_front, "5: aa.\n", NULL);
+		expect_blobs(behind, "5: aa.\n", NULL);
+	}
+	/* A function's body without quotes is what the server has written: its statements are indented. */
+	expect_blobs("CREATE FUNCTION f() RETURNS int LANGUAGE sql\n    BEGIN ATOMIC\n SELECT "
+	             "pg_catalog.lo_open('5', 131072);\n SELECT pg_catalog.lowrite(0, '\\x00');\nEND;\n",
+	             "", NULL);
+	/* A name that looks like the type of what follows. */
+	expect_blobs("-- Data for Name: x; Type: BLOBS; y; Type: TABLE DATA; Schema: s; Owner: a\n--\n\n"
+	             "INSERT INTO s.x VALUES ('\n-- SELECT pg_catalog.lo_open(5);\n');\n",
+	             "", NULL);
+}
+
+static void test_cut_off_large_objects(void **state)
+{
+	static const char text[] = BLOBS OPEN("5") WRITE("00ff") WRITE("0a") CLOSE COMMIT;
+	size_t opened = (size_t)(strstr(text, "lo_open") - text) + strlen("lo_open('5', 131072);\n");
+	size_t closed = (size_t)(strstr(text, "lo_close") - text) + strlen("lo_close(0);\n");
+
+	for (size_t len = 0; len < sizeof(text) - 1; len++) {
+		_cleanup(taken) struct taken t = {0};
+		_cleanup(free) char *cut = mem_printf("%.*s", (int)len, text);
+		struct error err = {0};
+		int r = scan_in_pieces(cut, 7, &t, &err);
+
+		if (r < 0)
+			assert_non_null(strstr(err.message, "within quotes"));
+		else if (len >= opened && len < closed)
+			assert_non_null(strstr(t.odd, "ends within"));
+		else
+			assert_string_equal(str_text(&t.blobs), len >= closed ? "5: 00ff 0a.\n" : "");
+	}
+}
+
+static const char *odd_of_a_long_call(size_t bytes)
+{
+	_cleanup(str) struct str text = {0};
+	_cleanup(taken) struct taken t = {0};
+
+	str_append(&text, BLOBS OPEN("5") "SELECT pg_catalog.lowrite(0, '\\x");
+	for (size_t i = 0; i < bytes; i++)
+		str_append(&text, "5c");
+	str_append(&text, "');\n" CLOSE COMMIT);
+	assert_int_equal(scan_in_pieces(str_text(&text), 65536, &t, NULL), 0);
+	assert_true(t.odd || t.blobs.len > 2 * bytes);
+	return t.odd;
+}
+
+static void test_a_call_that_is_too_long(void **state)
+{
+	assert_null(odd_of_a_long_call(LO_CALL_MAX_BYTES / 2 - 40));
+	assert_non_null(strstr(odd_of_a_long_call(LO_CALL_MAX_BYTES / 2), "longer"));
+	assert_non_null(strstr(odd_of_a_long_call((size_t)5 << 20), "longer"));
+}
+
+/* Runs. */
+
+static void expect_runs(const struct inside_text_run *pieces, size_t count, uint64_t runs)
+{
+	struct inside_text_blobs b = {0};
+	struct inside_text_blob blob;
+	uint64_t found = 0;
+
+	inside_text_blobs_begin(&b, "/tmp");
+	assert_int_equal(inside_text_blobs_add(&b, 5, NULL), 0);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(
+		        inside_text_blobs_add_piece(&b, pieces[i].digits_at, (size_t)pieces[i].bytes, NULL),
+		        0);
+	assert_int_equal(inside_text_blobs_end_one(&b, NULL), 0);
+	assert_int_equal(inside_text_blobs_count(&b, &found, NULL), 0);
+	assert_int_equal(found, 1);
+	assert_int_equal(spool_get(b.objects, &blob, sizeof(blob), 0, NULL), 0);
+	assert_int_equal(blob.runs, runs);
+	inside_text_blobs_finish(&b);
+}
+
+static void test_pieces_of_one_length_are_one_run(void **state)
+{
+	static const struct inside_text_run even[] = {{.digits_at = 100, .bytes = 10},
+	                                              {.digits_at = 150, .bytes = 10},
+	                                              {.digits_at = 200, .bytes = 3}};
+	static const struct inside_text_run behind_short[] = {{.digits_at = 100, .bytes = 10},
+	                                                      {.digits_at = 150, .bytes = 3},
+	                                                      {.digits_at = 200, .bytes = 3}};
+	static const struct inside_text_run longer[] = {{.digits_at = 100, .bytes = 10},
+	                                                {.digits_at = 150, .bytes = 11}};
+	static const struct inside_text_run apart[] = {{.digits_at = 100, .bytes = 10},
+	                                               {.digits_at = 150, .bytes = 10},
+	                                               {.digits_at = 201, .bytes = 10}};
+	static const struct inside_text_run far[] = {{.digits_at = 100, .bytes = 10},
+	                                             {.digits_at = (uint64_t)5 << 32, .bytes = 10}};
+
+	expect_runs(even, 0, 0);
+	expect_runs(even, 1, 1);
+	expect_runs(even, 3, 1);
+	expect_runs(behind_short, 3, 2);
+	expect_runs(longer, 2, 2);
+	expect_runs(apart, 3, 2);
+	expect_runs(far, 2, 2);
+}
+
 static void test_texts_that_are_cut_off(void **state)
 {
 	static const char text[] = HEAD("t", "s") "COPY s.t (a) FROM stdin;\n1\n22\n\\.\n";
@@ -335,6 +601,12 @@ int main(void)
 	        cmocka_unit_test(test_statements_around_the_rows),
 	        cmocka_unit_test(test_names_of_a_text),
 	        cmocka_unit_test(test_large_objects_of_a_text),
+	        cmocka_unit_test(test_bytes_of_large_objects),
+	        cmocka_unit_test(test_calls_that_are_odd),
+	        cmocka_unit_test(test_texts_that_look_like_large_objects),
+	        cmocka_unit_test(test_cut_off_large_objects),
+	        cmocka_unit_test(test_a_call_that_is_too_long),
+	        cmocka_unit_test(test_pieces_of_one_length_are_one_run),
 	        cmocka_unit_test(test_texts_that_are_cut_off),
 	        cmocka_unit_test(test_copy_statements),
 	        cmocka_unit_test(test_copy_statements_that_are_none),
