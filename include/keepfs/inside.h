@@ -14,7 +14,7 @@
  * gzip or zstd. Rows are exactly what `COPY table TO stdout` has written, without the line "\." behind them. A random read
  * decompresses from the nearest place where that can begin (codec/segments.h), and keeps what it decompressed for the next
  * one nearby. A dump that has no segment index, no .tables.csv or no offsets is read once from its beginning to its end, when somebody first asks for
- * what they would say.
+ * what they would say; and what was found out so is kept in a directory of the state directory, for the next start (docs/formats.md, "On the host").
  *
  * Every byte was checked against the manifest's CRC-32C before it is handed out. Where a dump is damaged, what is damaged fails (ERROR_CORRUPT),
  * and the rest is served. Of each table, and each large object that was asked for, some hundred bytes are in memory; the texts are in a file of
@@ -51,6 +51,12 @@ int inside_new(const struct inside_options *options, struct inside **ret, struct
 struct inside *inside_free(struct inside *in);
 DEFINE_CLEANUP(inside, struct inside *, inside_free)
 
+/** inside_tidy() - of what is kept on the disk: remove what is about dumps that are gone, what a crash has left, and what is too much. At the start of whoever serves
+ * for long. */
+void inside_tidy(struct inside *in);
+/** inside_forget_dump() - a dump was removed: what is kept of it goes. */
+void inside_forget_dump(struct inside *in, uint64_t artifact_ino);
+
 /**
  * inside_open() - the contents of the dump @artifact_ino (catalog_entry.ino of a CATALOG_ARTIFACT)
  * The same dump, when it is still open from before. Whoever opens it meanwhile waits for the first one.
@@ -60,6 +66,9 @@ DEFINE_CLEANUP(inside, struct inside *, inside_free)
  */
 int inside_open(struct inside *in, uint64_t artifact_ino, struct cancel *cancel, struct inside_dump **ret,
                 struct error *err);
+/** inside_opens_at_once() - would inside_open() of it read no more than a table of contents and what was counted? A text that is neither open nor kept on the
+ * disk would be read as a whole, or is just being read. Waits for nothing but the local disk. */
+bool inside_opens_at_once(struct inside *in, uint64_t artifact_ino);
 /** inside_close() - does not block; NULL allowed; returns NULL. */
 struct inside_dump *inside_close(struct inside_dump *d);
 DEFINE_CLEANUP(inside_dump, struct inside_dump *, inside_close)
@@ -119,6 +128,29 @@ int inside_read_rows(struct inside_dump *d, uint32_t number, struct cancel *canc
  */
 ssize_t inside_pread(struct inside_dump *d, uint32_t number, struct cancel *cancel, void *buf, size_t len,
                      uint64_t offset, struct error *err);
+/** inside_pread_is_long() - would that read a large part of the table, or the dump, first? It can be wrong. Waits for nothing but the local disk. */
+bool inside_pread_is_long(struct inside_dump *d, uint32_t number, uint64_t offset);
+
+/* Tables as CSV are made by whoever shows them; where their rows are in that can be kept here. */
+
+struct inside_place { /* behind the end of a row: so many bytes of rows, and of CSV, come before it */
+	uint64_t rows, csv;
+};
+
+struct inside_places {
+	uint32_t form;                    /* of the CSV: in one of another form they are no places */
+	struct inside_place end;          /* how long both are */
+	const struct inside_place *items; /* ascending, without the beginning */
+	size_t count;
+};
+
+/** inside_keep_places() - of the table @number. */
+void inside_keep_places(struct inside_dump *d, uint32_t number, const struct inside_places *x);
+/** inside_kept_places() - those that were kept; 0: none are, or more than @max. They are ascending, and within the table. */
+size_t inside_kept_places(struct inside_dump *d, uint32_t number, uint32_t form, struct inside_place *places,
+                          size_t max);
+/** inside_forget_places() - one of them was wrong. */
+void inside_forget_places(struct inside_dump *d, uint32_t number);
 
 /* Large objects. */
 
@@ -138,6 +170,11 @@ int inside_blob(struct inside_dump *d, uint32_t index, struct cancel *cancel, st
 /** inside_find_blob() - by its oid, with its size in any case; -ENOENT. */
 int inside_find_blob(struct inside_dump *d, uint32_t oid, struct cancel *cancel, struct inside_blob *ret,
                      struct error *err);
+/** inside_lists_blobs() - was it found out which large objects there are? inside_knows_blob(): also how long that one is, if it is there. Neither blocks. */
+bool inside_lists_blobs(struct inside_dump *d);
+bool inside_knows_blob(struct inside_dump *d, uint32_t oid);
+/** inside_blob_pread_is_long() - as inside_pread_is_long(). */
+bool inside_blob_pread_is_long(struct inside_dump *d, uint32_t oid, uint64_t offset);
 /** inside_blob_pread() - as inside_pread(), of the large object @oid. */
 ssize_t inside_blob_pread(struct inside_dump *d, uint32_t oid, struct cancel *cancel, void *buf, size_t len,
                           uint64_t offset, struct error *err);

@@ -125,6 +125,7 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 		               &d->inside, err);
 	if (r < 0)
 		return r;
+	inside_tidy(d->inside);
 	context = (struct fs_context){
 	        .conf = conf,
 	        .live = d->live,

@@ -29,9 +29,16 @@ static void give_asked_answer(fuse_req_t req, int r, const struct answer *answer
 static void make_answer(void *arg)
 {
 	struct asked_later *al = arg;
+	struct fs *fs = al->later.fs;
 	struct answer answer = {0};
-	int r = al->asked.make(al->later.fs, &al->node, &al->asked, &answer);
+	int r = al->asked.make(fs, &al->node, &al->asked, &answer);
 
+	if (r == -EAGAIN && al->node.in_haste) {
+		free(answer.bytes);
+		al->node.in_haste = false;
+		lookers_add(fs->long_lookers, al->node.entry.ino, make_answer, al);
+		return;
+	}
 	if (later_claim(&al->later))
 		give_asked_answer(al->later.pending.req, r == -ECANCELED ? -EINTR : r, &answer);
 	later_end(&al->later);
@@ -47,6 +54,7 @@ static void ask_later(fuse_req_t req, const struct node *node, const struct aske
 	al->asked = *a;
 	al->node = *node;
 	al->node.cancel = &al->later.cancel;
+	al->node.in_haste = true;
 	if (later_begin(&al->later, fs, req))
 		lookers_add(fs->lookers, node->entry.ino, make_answer, al);
 	else

@@ -78,6 +78,8 @@ static int fill_page(struct fs *fs, const struct node *directory, const struct a
 	else if (add_dots(&l, directory, a->after))
 		r = directory->class->list(fs, directory, a->after, &l);
 	*ret = (struct answer){.kind = ANSWER_BYTES, .bytes = l.buf, .len = l.used};
+	if (r == -EAGAIN && directory->in_haste)
+		return r;
 	/* What was read is told; asked for more, the rest is an error: an empty answer would be the end. */
 	return r < 0 && l.used == 0 ? r : 0;
 }

@@ -34,6 +34,7 @@ struct fs {
 	/* look into dumps, by dump: what waits for the store before there is a handle */
 	struct lookers *lookers;
 	struct lookers *inside_readers; /* read from them, by dump */
+	struct lookers *long_lookers; /* what of both takes as long as reading all of a table, or of a dump */
 	struct laters *laters;
 	struct workers *forgetters; /* has the kernel forget names: see remove.c */
 	pthread_mutex_t forgetting; /* held while the kernel forgets names */

@@ -24,7 +24,8 @@ void node_of_history_table(const struct node *directory, const char *name, struc
 	*ret = (struct node){.ino = ino_of_history_table(directory->entry.ino, name),
 	                     .class = &class_history_table,
 	                     .entry = directory->entry,
-	                     .cancel = directory->cancel};
+	                     .cancel = directory->cancel,
+	                     .in_haste = directory->in_haste};
 }
 
 int history_table_load(struct fs *fs, uint64_t ino, struct node *ret)
@@ -102,7 +103,7 @@ static int keep_counts(struct fs *fs, const struct catalog_history_table *table,
 	return r == -ESTALE || r == 0 ? r : -EIO;
 }
 
-/* Of each backup that is not known yet, the newest first. */
+/* Of each backup that is not known yet, the newest first: there may be thousands. */
 static int learn_counts(struct fs *fs, const struct node *node, const struct catalog_history_table *table)
 {
 	struct catalog_history_count count;
@@ -114,6 +115,8 @@ static int learn_counts(struct fs *fs, const struct node *node, const struct cat
 		r = catalog_history_lacking(fs->ctx.repository->catalog, table, &count.dump);
 		if (r < 0)
 			return r == -ENOENT ? 0 : r;
+		if (node->in_haste)
+			return -EAGAIN;
 		count.ino = ino_of_version(table->ino, count.dump.ino);
 		/* What was put has to be there then. */
 		r = count.dump.ino == last_ino ? -EIO : read_counts_of(fs, node, table, &count);
@@ -195,7 +198,8 @@ static bool has_stem_of(const struct catalog_entry *dump, const char *stem, size
 int history_newest_open(struct fs *fs, const struct node *directory, struct node *ret_of,
                         struct inside_dump **ret)
 {
-	struct node of = {.class = &class_inside_dump, .cancel = directory->cancel};
+	struct node of = {
+	        .class = &class_inside_dump, .cancel = directory->cancel, .in_haste = directory->in_haste};
 	struct error err = {0};
 	int r = catalog_history_newest(fs->ctx.repository->catalog, directory->entry.ino, &of.entry);
 
@@ -220,7 +224,7 @@ static int newest_has(struct fs *fs, const struct node *directory, const char *f
 		r = inside_has_file(dump, file, directory->cancel, &err);
 	else if (r > 0)
 		r = 0;
-	return r == -ECANCELED || r >= 0 ? r : 0;
+	return r == -ECANCELED || r == -EAGAIN || r >= 0 ? r : 0;
 }
 
 static int any_has(struct fs *fs, const struct node *node, const struct catalog_history_table *table)

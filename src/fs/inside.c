@@ -69,7 +69,8 @@ void node_inside(const struct node *like, enum inside_kind kind, uint32_t part, 
 	*ret = (struct node){.ino = ino_inside(inside_number_of(like), kind, part),
 	                     .entry = like->entry,
 	                     .bytes = INSIDE_NOT_KNOWN,
-	                     .cancel = like->cancel};
+	                     .cancel = like->cancel,
+	                     .in_haste = like->in_haste};
 }
 
 /* A directory that mirrors one of backups/, or that of a dump. */
@@ -272,7 +273,7 @@ int inside_failed(struct fs *fs, const struct node *node, char *path, int r, con
 {
 	_cleanup(free) char *owned = path;
 
-	if (r == -ECANCELED)
+	if (r == -ECANCELED || (r == -EAGAIN && node->in_haste))
 		return r;
 	if (r == -ESTALE || r == -ENOENT) {
 		struct catalog_entry entry;
@@ -291,12 +292,19 @@ static bool is_not_understood(int r, const struct error *err)
 	return r == -ENOTSUP || (r == -EBADMSG && err->class == ERROR_CORRUPT && !err->damage);
 }
 
+bool inside_is_too_long(const struct fs *fs, const struct node *node)
+{
+	return node->in_haste && fs->ctx.inside && !inside_opens_at_once(fs->ctx.inside, node->entry.ino);
+}
+
 int inside_dump_of(struct fs *fs, const struct node *node, struct inside_dump **ret, struct error *err)
 {
 	int r;
 
 	if (!fs->ctx.inside)
 		return error_set(err, ERROR_USAGE, ENOTSUP, "nothing looks into backups here");
+	if (inside_is_too_long(fs, node))
+		return -EAGAIN;
 	r = inside_open(fs->ctx.inside, node->entry.ino, node->cancel, ret, err);
 	if (r < 0 && is_not_understood(r, err))
 		return INSIDE_UNKNOWN;
@@ -313,7 +321,8 @@ static int begin_number(struct fs *fs, const struct node *directory, struct node
 	if (r == 0)
 		*ret = (struct node){.ino = ino_inside(number, INSIDE_FIXED, 0),
 		                     .entry = directory->entry,
-		                     .cancel = directory->cancel};
+		                     .cancel = directory->cancel,
+		                     .in_haste = directory->in_haste};
 	else if (r != -ENOENT)
 		log_error("the number of a dump could not be kept: %s", err.message);
 	return r;

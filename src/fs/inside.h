@@ -42,9 +42,11 @@ int dump_text_load(struct fs *fs, uint32_t part, struct node *ret); /* inside_te
 /**
  * inside_dump_of() - the dump that @node is of
  * Return: 0 with the caller's inside_close(); INSIDE_UNKNOWN: it is of a kind that cannot be looked into, @err says why; negative errno
- * for the kernel, and what is wrong is told (inside_failed()).
+ * for the kernel, and what is wrong is told (inside_failed()); -EAGAIN: @node is in haste, and it would take long.
  */
 #define INSIDE_UNKNOWN 1
+/** inside_is_too_long() - to open that dump takes as long as reading all of it, and whoever asks is in haste [-EAGAIN]. */
+bool inside_is_too_long(const struct fs *fs, const struct node *node);
 int inside_dump_of(struct fs *fs, const struct node *node, struct inside_dump **ret, struct error *err);
 /** inside_failed() - the errno for the kernel of a failure: EIO, with the reason in status/last-error under @path (heap or NULL: consumed),
  * and the dump is marked as damaged when @err->damage; ESTALE: it was removed; or ECANCELED. */

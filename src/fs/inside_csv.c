@@ -4,6 +4,9 @@
  * depends on nothing that comes before it, and to go on behind a block is to begin a new one. The places between blocks are
  * remembered; when they become too many, every other one is forgotten, and blocks are twice as long from then on. The line of
  * names, with which each converter begins, is dropped but for the first block.
+ *
+ * Whoever comes to the end has the library keep the places, and those that it has kept are taken from there: the first time that one of them is used, the
+ * byte before it must be the end of a row.
  */
 #include "inside_csv.h"
 
@@ -16,10 +19,8 @@
 
 #define PIECE_BYTES ((size_t)256 << 10) /* of rows that are read at once */
 #define POINTS_MAX  INSIDE_CSV_PLACES_MAX
-
-struct point { /* behind the end of a row: how many bytes of rows are before it, and of CSV */
-	uint64_t rows, csv;
-};
+#define FAR_BYTES   (UINT64_C(8) << 20) /* of CSV, that are made and dropped */
+#define CSV_FORM    1U /* of what codec/copy_csv.c makes: another one has its rows at other places */
 
 struct inside_csv {
 	struct inside_dump *dump;
@@ -35,8 +36,10 @@ struct inside_csv {
 	uint64_t heading_left; /* of the line of names of a block that is not the first: it is dropped */
 	uint64_t wanted;       /* what comes before it is dropped */
 	uint64_t block_bytes;  /* how long blocks are to be */
+	size_t kept_count;     /* so many of the points are kept by the library */
+	bool kept_is_checked;
 	size_t point_count;
-	struct point points[POINTS_MAX]; /* ascending; the first is the beginning */
+	struct inside_place points[POINTS_MAX]; /* ascending; the first is the beginning */
 };
 
 static uint64_t position(const struct inside_csv *c)
@@ -82,7 +85,7 @@ static int conversion_failed(int r, struct error *err)
 	return r;
 }
 
-static int begin_block(struct inside_csv *c, const struct point *from, struct error *err)
+static int begin_block(struct inside_csv *c, const struct inside_place *from, struct error *err)
 {
 	c->converter = copy_csv_free(c->converter);
 	str_clear(&c->out);
@@ -103,7 +106,7 @@ static void note_point(struct inside_csv *c, uint64_t rows, uint64_t csv)
 		c->point_count = POINTS_MAX / 2;
 		c->block_bytes *= 2;
 	}
-	c->points[c->point_count++] = (struct point){rows, csv};
+	c->points[c->point_count++] = (struct inside_place){rows, csv};
 }
 
 /* The block ends where a row has ended: what its converter has kept comes out. */
@@ -132,31 +135,59 @@ static size_t row_end(const char *piece, size_t len)
 	return end ? (size_t)(end - piece) + 1 : 0;
 }
 
+static void keep_places(struct inside_csv *c)
+{
+	if (c->point_count <= c->kept_count || c->point_count == 1)
+		return;
+	inside_keep_places(c->dump, c->number,
+	                   &(struct inside_places){.form = CSV_FORM,
+	                                           .end = {c->at, position(c)},
+	                                           .items = c->points + 1,
+	                                           .count = c->point_count - 1});
+	c->kept_count = c->point_count;
+	c->kept_is_checked = true;
+}
+
+static int end_csv(struct inside_csv *c, struct error *err)
+{
+	int r = end_block(c, err);
+
+	c->at_end = true;
+	if (r == 0)
+		keep_places(c);
+	return r;
+}
+
+/* The rows at @rows, or those up to the end of a block. Return: how many bytes of them. */
+static ssize_t convert_rows(struct inside_csv *c, const char *rows, size_t len, struct error *err)
+{
+	size_t end = c->at - c->block >= c->block_bytes ? row_end(rows, len) : 0;
+	int r;
+
+	if (end > 0)
+		len = end;
+	c->at += len;
+	r = conversion_failed(copy_csv_feed(c->converter, rows, len, err), err);
+	if (r == 0 && end > 0)
+		r = end_block(c, err);
+	if (r == 0 && end > 0)
+		r = begin_next_block(c, err);
+	return r < 0 ? r : (ssize_t)len;
+}
+
 /* Some more of the rows. */
 static int convert_piece(struct inside_csv *c, struct cancel *cancel, struct error *err)
 {
 	ssize_t n = inside_pread(c->dump, c->number, cancel, c->piece, PIECE_BYTES, c->at, err);
-	size_t len = n > 0 ? (size_t)n : 0, end = 0;
-	int r;
 
-	if (n < 0)
-		return (int)n;
-	if (n == 0) {
-		c->at_end = true;
-		return end_block(c, err);
-	}
-	if (c->at - c->block >= c->block_bytes)
-		end = row_end(c->piece, len);
-	if (end > 0)
-		len = end;
-	c->at += len;
-	r = conversion_failed(copy_csv_feed(c->converter, c->piece, len, err), err);
-	if (r == 0 && end > 0)
-		r = end_block(c, err);
-	return r == 0 && end > 0 ? begin_next_block(c, err) : r;
+	if (n == 0)
+		return end_csv(c, err);
+	if (n > 0)
+		n = convert_rows(c, c->piece, (size_t)n, err);
+	return n < 0 ? (int)n : 0;
 }
 
-static const struct point *nearest_point(const struct inside_csv *c, uint64_t offset)
+static const struct inside_place *nearest_point(const struct inside_csv *c, uint64_t offset)
 {
 	size_t low = 0, high = c->point_count;
 
@@ -171,9 +202,30 @@ static const struct point *nearest_point(const struct inside_csv *c, uint64_t of
 	return &c->points[low];
 }
 
+/* What was kept is not for this table, if no row ends there. */
+static int check_kept_place(struct inside_csv *c, uint64_t offset, struct cancel *cancel, struct error *err)
+{
+	const struct inside_place *from = nearest_point(c, offset);
+	char byte = 0;
+	ssize_t n;
+
+	if (c->kept_is_checked || c->kept_count == 0 || from->rows == 0)
+		return 0;
+	n = inside_pread(c->dump, c->number, cancel, &byte, 1, from->rows - 1, err);
+	if (n < 0)
+		return (int)n;
+	c->kept_is_checked = true;
+	if (byte == '\n')
+		return 0;
+	inside_forget_places(c->dump, c->number);
+	c->kept_count = 0;
+	c->point_count = 1;
+	return 0;
+}
+
 static int seek(struct inside_csv *c, uint64_t offset, struct error *err)
 {
-	const struct point *from = nearest_point(c, offset);
+	const struct inside_place *from = nearest_point(c, offset);
 	bool is_behind = (c->converter || c->at_end) && c->out_at <= offset;
 
 	c->wanted = offset;
@@ -188,8 +240,11 @@ static int seek(struct inside_csv *c, uint64_t offset, struct error *err)
 ssize_t inside_csv_pread(struct inside_csv *c, struct cancel *cancel, void *buf, size_t len, uint64_t offset,
                          struct error *err)
 {
-	int r = seek(c, offset, err);
+	int r = check_kept_place(c, offset, cancel, err);
 	size_t got;
+
+	if (r == 0)
+		r = seek(c, offset, err);
 
 	while (r == 0 && !c->at_end && (c->out.len < len || c->out_at < offset))
 		r = convert_piece(c, cancel, err);
@@ -207,6 +262,15 @@ ssize_t inside_csv_pread(struct inside_csv *c, struct cancel *cancel, void *buf,
 		drop(c, got);
 	}
 	return (ssize_t)got;
+}
+
+bool inside_csv_pread_is_long(const struct inside_csv *c, uint64_t offset)
+{
+	const struct inside_place *from = nearest_point(c, offset);
+	bool goes_on = (c->converter || c->at_end) && c->out_at <= offset && from->csv <= position(c);
+	uint64_t csv = goes_on ? position(c) : from->csv, rows = goes_on ? c->at : from->rows;
+
+	return offset > csv + FAR_BYTES || inside_pread_is_long(c->dump, c->number, rows);
 }
 
 static int count_bytes(void *arg, const void *data, size_t len, struct error *err)
@@ -248,6 +312,18 @@ int inside_csv_new(struct inside_dump *dump, uint32_t number, uint64_t block_byt
 	return 0;
 }
 
+void inside_csv_take_kept(struct inside_csv *c)
+{
+	size_t count = inside_kept_places(c->dump, c->number, CSV_FORM, c->points + 1, POINTS_MAX - 1);
+
+	if (count == 0)
+		return;
+	c->point_count = c->kept_count = count + 1;
+	/* Those that come next are to be as rare. */
+	while (c->points[count].rows / count >= 2 * c->block_bytes)
+		c->block_bytes *= 2;
+}
+
 struct inside_csv *inside_csv_free(struct inside_csv *c)
 {
 	if (!c)
@@ -260,35 +336,34 @@ struct inside_csv *inside_csv_free(struct inside_csv *c)
 	return NULL;
 }
 
-struct counting {
-	struct copy_csv *converter;
-	uint64_t bytes;
-};
-
-static int feed_csv_length(void *arg, const void *data, size_t len, struct error *err)
+static int measure_rows(void *arg, const void *data, size_t len, struct error *err)
 {
-	struct counting *counting = arg;
+	const char *rows = data;
+	ssize_t n = 0;
 
-	return conversion_failed(copy_csv_feed(counting->converter, data, len, err), err);
+	for (; len > 0 && n >= 0; len -= n > 0 ? (size_t)n : 0) {
+		n = convert_rows(arg, rows, len, err);
+		rows += n > 0 ? n : 0;
+	}
+	return n < 0 ? (int)n : 0;
 }
 
 int inside_csv_measure(struct inside_dump *dump, uint32_t number, struct cancel *cancel, uint64_t *ret,
                        struct error *err)
 {
-	_cleanup(inside_table) struct inside_table table = {0};
-	struct counting counting = {0};
-	int r = inside_table(dump, number, &table, err);
+	struct inside_csv *c = NULL;
+	int r = inside_csv_new(dump, number, INSIDE_CSV_BLOCK_BYTES, &c, err);
 
+	if (r < 0)
+		return r;
+	c->wanted = UINT64_MAX;
+	r = begin_block(c, &c->points[0], err);
 	if (r == 0)
-		r = conversion_failed(
-		        copy_csv_new(table.columns, count_bytes, &counting.bytes, &counting.converter, err),
-		        err);
+		r = inside_read_rows(dump, number, cancel, measure_rows, c, err);
 	if (r == 0)
-		r = inside_read_rows(dump, number, cancel, feed_csv_length, &counting, err);
+		r = end_csv(c, err);
 	if (r == 0)
-		r = conversion_failed(copy_csv_end(counting.converter, err), err);
-	copy_csv_free(counting.converter);
-	if (r == 0)
-		*ret = counting.bytes;
+		*ret = position(c);
+	inside_csv_free(c);
 	return r;
 }

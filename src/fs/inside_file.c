@@ -139,6 +139,20 @@ static ssize_t read_whole_range(struct range *range, char *buf, struct error *er
 	return n;
 }
 
+/* From where reading begins to what is asked for it is far, or nobody has found out yet where that may be. */
+static bool is_long_range(const struct range *range)
+{
+	const struct inside_file *f = range->file;
+
+	if (range->offset >= f->bytes)
+		return false;
+	if (inside_kind_of(&f->node) == INSIDE_BLOB)
+		return inside_blob_pread_is_long(f->dump, inside_part_of(&f->node), range->offset);
+	if (f->csv)
+		return inside_csv_pread_is_long(f->csv, range->offset);
+	return inside_pread_is_long(f->dump, inside_part_of(&f->node), range->offset);
+}
+
 static void answer_range(struct range *range)
 {
 	struct inside_file *f = range->file;
@@ -164,15 +178,17 @@ static void answer_range(struct range *range)
 		fuse_reply_buf(range->later.pending.req, buf, (size_t)n);
 }
 
-/* One of a file, so that others have their turn. */
-static void work_on_file(void *arg)
+static void work_on_file(void *arg);
+
+/* The one that is at work: it ends. */
+static void work_on_range(void *arg)
 {
 	struct inside_file *f = arg;
 	struct range *range;
 	bool more;
 
 	pthread_mutex_lock(&f->lock);
-	range = take_next_range(f);
+	range = f->at_work;
 	pthread_mutex_unlock(&f->lock);
 	answer_range(range);
 	pthread_mutex_lock(&f->lock);
@@ -186,6 +202,21 @@ static void work_on_file(void *arg)
 	later_end(&range->later);
 	free(range);
 	unref_file(f);
+}
+
+/* One of a file, so that others have their turn. */
+static void work_on_file(void *arg)
+{
+	struct inside_file *f = arg;
+	struct range *range;
+
+	pthread_mutex_lock(&f->lock);
+	range = take_next_range(f);
+	pthread_mutex_unlock(&f->lock);
+	if (is_long_range(range))
+		lookers_add(f->base.fs->long_lookers, f->node.entry.ino, work_on_range, f);
+	else
+		work_on_range(f);
 }
 
 static void begin_read(fuse_req_t req, struct handle *h, size_t size, off_t off)
@@ -249,17 +280,20 @@ struct opening {
 /* Its name and its size are asked for while somebody waits for the open: a failure is his then. */
 static int fill_file(struct fs *fs, struct opening *o, struct inside_file *f)
 {
-	_cleanup(free) char *path = node_path(fs, &o->node);
+	_cleanup(free) char *path = NULL;
 	struct error err = {0};
 	int r = inside_dump_of(fs, &o->node, &f->dump, &err);
 
 	if (r == INSIDE_UNKNOWN)
-		r = inside_failed(fs, &o->node, take_ptr(&path), -EIO, &err);
+		r = inside_failed(fs, &o->node, node_path(fs, &o->node), -EIO, &err);
 	if (r < 0)
 		return r;
+	path = node_path(fs, &o->node);
 	r = inside_bytes(fs, &o->node, f->dump, &f->bytes, &err);
 	if (r == 0 && inside_kind_of(&o->node) == INSIDE_CSV)
 		r = inside_csv_new(f->dump, inside_part_of(&o->node), INSIDE_CSV_BLOCK_BYTES, &f->csv, &err);
+	if (r == 0 && f->csv)
+		inside_csv_take_kept(f->csv);
 	if (r < 0)
 		return inside_failed(fs, &o->node, take_ptr(&path), r, &err);
 	if (!path)
@@ -281,6 +315,7 @@ static int make_inside_file(struct fs *fs, struct opening *o, struct inside_file
 	}
 	f->node = o->node;
 	f->node.cancel = NULL;
+	f->node.in_haste = false;
 	f->reader = o->reader;
 	atomic_init(&f->refs, 1);
 	pthread_mutex_init(&f->lock, NULL);
@@ -295,6 +330,11 @@ static void open_inside_file(void *arg)
 	struct inside_file *f = NULL;
 	int r = make_inside_file(fs, o, &f);
 
+	if (r == -EAGAIN && o->node.in_haste) {
+		o->node.in_haste = false;
+		lookers_add(fs->long_lookers, o->node.entry.ino, open_inside_file, o);
+		return;
+	}
 	if (f)
 		handle_init(&f->base, fs, &ops, f->node.ino);
 	if (!later_claim(&o->later)) {
@@ -317,6 +357,7 @@ int inside_file_open(fuse_req_t req, const struct node *node, const struct fuse_
 
 	o->node = *node;
 	o->node.cancel = &o->later.cancel;
+	o->node.in_haste = true;
 	o->fi = *fi;
 	caller_of(req, &o->reader);
 	if (later_begin(&o->later, fs, req))

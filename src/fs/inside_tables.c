@@ -324,6 +324,8 @@ static int blobs_lookup(struct fs *fs, const struct node *directory, const char 
 
 	if (r != 0)
 		return r == INSIDE_UNKNOWN ? -ENOENT : r;
+	if (directory->in_haste && !inside_knows_blob(dump, oid))
+		return -EAGAIN;
 	r = inside_find_blob(dump, oid, directory->cancel, &blob, &err);
 	if (r == 0)
 		node_of_blob(directory, &blob, ret);
@@ -360,6 +362,8 @@ static int blobs_list(struct fs *fs, const struct node *directory, off_t after, 
 
 	if (r != 0)
 		return r == INSIDE_UNKNOWN ? 0 : r;
+	if (directory->in_haste && !inside_lists_blobs(dump))
+		return -EAGAIN;
 	r = list_blobs(dump, directory, after, l, &err);
 	return r < 0 ? inside_failed(fs, directory, node_path(fs, directory), r, &err) : 0;
 }
@@ -422,6 +426,8 @@ int inside_bytes(struct fs *fs, const struct node *node, struct inside_dump *dum
 	if (node->bytes != INSIDE_NOT_KNOWN || is_size_counted(dump, node, ret) ||
 	    catalog_inside_bytes(catalog, inside_number_of(node), size_part(node), ret) == 0)
 		return 0;
+	if (node->in_haste)
+		return -EAGAIN;
 	r = measure(dump, node, ret, err);
 	if (r == 0 &&
 	    catalog_set_inside_bytes(catalog, inside_number_of(node), size_part(node), *ret, &kept) < 0)
@@ -476,7 +482,7 @@ static char *file_path(struct fs *fs, const struct node *node)
 	char name[NAME_MAX_BYTES];
 	struct error err = {0};
 
-	if (!path || !fs->ctx.inside ||
+	if (!path || !fs->ctx.inside || inside_is_too_long(fs, node) ||
 	    inside_open(fs->ctx.inside, node->entry.ino, node->cancel, &dump, &err) < 0 ||
 	    inside_file_name(dump, node, name) < 0)
 		return path ? take_ptr(&path) : NULL;

@@ -167,10 +167,21 @@ bool dump_text_list(struct fs *fs, const struct node *directory, off_t after, st
 	return true;
 }
 
+/* Others may wait for the same text, and have more time. */
+static int open_patiently(struct fs *fs, const struct node *node, struct text **ret)
+{
+	struct node patient = *node;
+
+	if (inside_is_too_long(fs, node))
+		return -EAGAIN;
+	patient.in_haste = false;
+	return text_open(fs, &patient, ret);
+}
+
 static int text_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
 {
 	_cleanup(text) struct text *text = NULL;
-	int r = text_open(fs, node, &text);
+	int r = open_patiently(fs, node, &text);
 
 	if (r < 0)
 		return r;
@@ -204,9 +215,15 @@ static void note_text_reading(struct text_opening *o)
 static void open_text(void *arg)
 {
 	struct text_opening *o = arg;
+	struct fs *fs = o->later.fs;
 	struct text *text = NULL;
-	int r = text_open(o->later.fs, &o->node, &text);
+	int r = open_patiently(fs, &o->node, &text);
 
+	if (r == -EAGAIN && o->node.in_haste) {
+		o->node.in_haste = false;
+		lookers_add(fs->long_lookers, o->node.entry.ino, open_text, o);
+		return;
+	}
 	if (r == 0)
 		note_text_reading(o);
 	if (!later_claim(&o->later))
@@ -214,7 +231,7 @@ static void open_text(void *arg)
 	else if (r < 0)
 		fuse_reply_err(o->later.pending.req, r == -ECANCELED ? EINTR : -r);
 	else
-		reply_open(o->later.pending.req, text_handle_new(o->later.fs, &o->node, text, NULL), &o->fi);
+		reply_open(o->later.pending.req, text_handle_new(fs, &o->node, text, NULL), &o->fi);
 	later_end(&o->later);
 	free(o);
 }
@@ -227,6 +244,7 @@ static int text_begin_open(fuse_req_t req, const struct node *node, const struct
 
 	o->node = *node;
 	o->node.cancel = &o->later.cancel;
+	o->node.in_haste = true;
 	o->fi = *fi;
 	caller_of(req, &o->reader);
 	if (later_begin(&o->later, fs, req))

@@ -81,6 +81,8 @@ struct node {
 	uint64_t bytes; /* of a table, when it is known from listing it; else INSIDE_NOT_KNOWN */
 	/* Of what may wait for the store: what ends that. Borrowed from whoever asks; NULL: nothing does. */
 	struct cancel *cancel;
+	/* Likewise: what takes as long as reading all of a table, or of a dump, is not begun: -EAGAIN, and then asked once more, without haste. */
+	bool in_haste;
 };
 
 /* What an open() is given. Return: 0 with a handle; OPENED_LATER; negative errno, with a message in @err when
@@ -103,7 +105,7 @@ struct node_class {
 	double name_s, attributes_s;
 	bool in_links; /* links/ and all below it */
 	/* Its slots lookup and list may wait for the store, and stat of what is no directory, until node->cancel is set:
-	 * workers call them (asked.h), of one dump, which node->entry is of, a few at a time. */
+	 * workers call them (asked.h), of one dump, which node->entry is of, a few at a time; first in haste. */
 	bool waits;
 	/* The kernel may open it for writing, and for truncating: others answer EPERM. */
 	bool writable;

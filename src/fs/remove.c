@@ -15,6 +15,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/inside.h>
 #include <keepfs/prune.h>
 
 #include <errno.h>
@@ -100,6 +101,7 @@ int artifact_begin_removal(fuse_req_t req, const struct node *directory, const s
 
 struct gone {
 	struct fs *fs;
+	uint64_t ino;
 	struct removed removed;
 };
 
@@ -117,6 +119,8 @@ static void forget_gone(void *arg)
 	pthread_mutex_unlock(&fs->forgetting);
 	for (size_t i = 0; fs->ctx.cache && i < gone->removed.cache_id_count; i++)
 		cache_forget_file(fs->ctx.cache, gone->removed.cache_ids[i]);
+	if (fs->ctx.inside)
+		inside_forget_dump(fs->ctx.inside, gone->ino);
 	removed_finish(&gone->removed);
 	free(gone);
 }
@@ -126,6 +130,7 @@ void on_artifact_removed(void *arg, const struct artifact_removed *what)
 	struct gone *gone = mem_alloc(sizeof(*gone));
 
 	gone->fs = arg;
+	gone->ino = what->ino;
 	removed_init(&gone->removed, what);
 	if (!atomic_load(&gone->fs->ending))
 		notify_links_removed(gone->fs, &gone->removed);

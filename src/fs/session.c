@@ -35,8 +35,10 @@
 #define CONGESTION_THRESHOLD  120
 #define FUSE_THREADS          4
 #define WORKERS               4
-#define LOOKERS               8 /* each can be in the middle of reading a table to its end */
+#define LOOKERS               4
 #define LOOKERS_OF_ONE        2 /* dump: the others are there for other dumps */
+#define LONG_LOOKERS          8 /* each can be in the middle of reading a table to its end */
+#define LONG_LOOKERS_OF_ONE   2
 #define INSIDE_READERS        8
 #define INSIDE_READERS_OF_ONE 6
 #define WAKE_SIGNAL           SIGUSR1
@@ -166,7 +168,9 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->forgetters = workers_new("forget", 1);
 	fs->lookers = lookers_new("look", LOOKERS, LOOKERS_OF_ONE);
 	fs->inside_readers = lookers_new("inside", INSIDE_READERS, INSIDE_READERS_OF_ONE);
-	if (fs->ended_fd < 0 || !fs->workers || !fs->forgetters || !fs->lookers || !fs->inside_readers) {
+	fs->long_lookers = lookers_new("look-long", LONG_LOOKERS, LONG_LOOKERS_OF_ONE);
+	if (fs->ended_fd < 0 || !fs->workers || !fs->forgetters || !fs->lookers || !fs->inside_readers ||
+	    !fs->long_lookers) {
 		fs_free(fs);
 		return error_set(err, ERROR_INTERNAL, ENOMEM, "could not start the threads of the mount");
 	}
@@ -377,6 +381,8 @@ void fs_finish_commands(struct fs *fs)
 	laters_end(fs->laters);
 	fs->lookers = lookers_free(fs->lookers);
 	fs->inside_readers = lookers_free(fs->inside_readers);
+	/* They leave what takes long to these. */
+	fs->long_lookers = lookers_free(fs->long_lookers);
 	fs->workers = workers_free(fs->workers);
 	/* They have nothing new to forget then. */
 	fs->forgetters = workers_free(fs->forgetters);

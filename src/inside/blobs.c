@@ -295,6 +295,11 @@ static int get_list(struct inside_dump *d, struct cancel *cancel, struct spool *
 	return r < 0 ? inside_blame(d, r, err) : 0;
 }
 
+bool inside_lists_blobs(struct inside_dump *d)
+{
+	return list_if_made(d);
+}
+
 static uint32_t count_of(const struct spool *list)
 {
 	return (uint32_t)(spool_size(list) / sizeof(struct stored_blob));
@@ -328,6 +333,21 @@ static int find_stored(const struct spool *list, uint32_t oid, struct stored_blo
 			high = middle;
 	}
 	return no_such_blob(err);
+}
+
+bool inside_knows_blob(struct inside_dump *d, uint32_t oid)
+{
+	const struct spool *list = list_if_made(d);
+	struct inside_member known = {.key = INSIDE_KEY_BLOB | oid, .bytes = INSIDE_NOT_KNOWN};
+	struct stored_blob stored;
+
+	if (!list)
+		return false;
+	if (find_stored(list, oid, &stored, NULL) < 0 || stored.bytes != INSIDE_NOT_KNOWN)
+		return true;
+	inside_known_get(d, &known);
+	inside_points_unref(known.points);
+	return known.bytes != INSIDE_NOT_KNOWN;
 }
 
 int inside_blobs(struct inside_dump *d, struct cancel *cancel, uint32_t *ret_count, struct error *err)
@@ -397,7 +417,7 @@ static int measure_blob(struct inside_dump *d, struct inside_member *m, struct c
 		return r;
 	inside_known_get(d, m);
 	if (m->bytes == INSIDE_NOT_KNOWN)
-		r = inside_survey_member(d, m, cancel, NULL, NULL, NULL, &m->bytes, err);
+		r = inside_learn_member(d, m, cancel, &m->bytes, err);
 	inside_once_end(d, &d->surveying);
 	inside_known_get(d, m);
 	return r;
@@ -453,6 +473,19 @@ int inside_find_blob(struct inside_dump *d, uint32_t oid, struct cancel *cancel,
 	if (r == 0)
 		*ret = (struct inside_blob){.oid = oid, .bytes = m.bytes};
 	return r;
+}
+
+bool inside_blob_pread_is_long(struct inside_dump *d, uint32_t oid, uint64_t offset)
+{
+	_cleanup(inside_member) struct inside_member m = {0};
+	struct inside_text_blob blob;
+
+	if (!inside_knows_blob(d, oid))
+		return true;
+	if (d->is_text)
+		return find_in_text(d, oid, NULL, &blob, NULL) == 0 &&
+		       inside_text_blob_is_far(d, &blob, offset);
+	return inside_member_of_blob(d, oid, NULL, &m, NULL) == 0 && inside_seat_read_is_long(d, &m, offset);
 }
 
 ssize_t inside_blob_pread(struct inside_dump *d, uint32_t oid, struct cancel *cancel, void *buf, size_t len,

@@ -134,11 +134,14 @@ static int list_tables(struct inside_dump *d, struct error *err)
 	return 0;
 }
 
+bool inside_is_name_of_text(const char *name)
+{
+	return str_ends(name, ".sql") || str_ends(name, ".sql.gz") || str_ends(name, ".sql.zst");
+}
+
 static int check_dump_kind(struct inside_dump *d, struct error *err)
 {
-	const char *path = d->backup.path;
-
-	d->is_text = str_ends(path, ".sql") || str_ends(path, ".sql.gz") || str_ends(path, ".sql.zst");
+	d->is_text = inside_is_name_of_text(d->backup.path);
 	if (!str_equal(d->backup.m.kind, "dump"))
 		return error_set(err, ERROR_USAGE, ENOTSUP, "it is no dump of a database");
 	return 0;
@@ -289,6 +292,20 @@ int inside_measure(struct inside_dump *d, uint32_t number, struct cancel *cancel
 	if (r == 0 && !is_counted(d, e))
 		r = inside_survey_table(d, number, cancel, err);
 	return r < 0 ? r : inside_table(d, number, ret, err);
+}
+
+bool inside_pread_is_long(struct inside_dump *d, uint32_t number, uint64_t offset)
+{
+	_cleanup(inside_member) struct inside_member m = {0};
+	const struct inside_entry *e = inside_entry_of(d, number);
+
+	/* Mostly somebody reads on: then the catalog need not be asked. */
+	if (!e || inside_seat_is_near(d, number, (d->is_text ? e->offset : 0) + offset))
+		return false;
+	if (!is_counted(d, e) || !inside_is_located(d, e))
+		return true;
+	return inside_member_of_table(d, number, NULL, &m, NULL) == 0 &&
+	       inside_seat_read_is_long(d, &m, offset);
 }
 
 ssize_t inside_pread(struct inside_dump *d, uint32_t number, struct cancel *cancel, void *buf, size_t len,

@@ -3,6 +3,7 @@
 #include "inside_private.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
 
 #include <errno.h>
 
@@ -67,6 +68,15 @@ void inside_once_end(struct inside_dump *d, struct inside_once *once)
 
 /* The room. */
 
+static bool is_dump_there(void *arg, uint64_t dump_ino, int64_t finished_at_us)
+{
+	const struct inside *in = arg;
+	_cleanup(manifest) struct manifest m = {0};
+	int r = catalog_manifest(in->ctx.repository->catalog, dump_ino, &m);
+
+	return r == 0 ? m.finished_at_us == finished_at_us : r != -ENOENT;
+}
+
 int inside_new(const struct inside_options *options, struct inside **ret, struct error *err)
 {
 	struct inside *in = mem_alloc(sizeof(*in));
@@ -75,7 +85,10 @@ int inside_new(const struct inside_options *options, struct inside **ret, struct
 	in->reader = options->reader;
 	in->open_dumps = options->open_dumps > 0 ? options->open_dumps : OPEN_DUMPS;
 	in->ctx.pool = pool_new(INSIDE_POOL_BYTES);
+	in->kept = kept_new(&(struct kept_options){
+	        .state_dir = in->ctx.conf->state_dir, .is_there = is_dump_there, .arg = in});
 	if (!in->ctx.pool) {
+		kept_free(in->kept);
 		free(in);
 		return error_system(err, ENOMEM, "there is no memory for looking into dumps");
 	}
@@ -108,10 +121,21 @@ struct inside *inside_free(struct inside *in)
 	}
 	pool_unreserve(in->ctx.pool, (size_t)2 * INSIDE_SEATS);
 	pool_free(in->ctx.pool);
+	kept_free(in->kept);
 	pthread_cond_destroy(&in->changed);
 	pthread_mutex_destroy(&in->lock);
 	free(in);
 	return NULL;
+}
+
+void inside_tidy(struct inside *in)
+{
+	kept_tidy(in->kept);
+}
+
+void inside_forget_dump(struct inside *in, uint64_t artifact_ino)
+{
+	kept_forget_dump(in->kept, artifact_ino);
 }
 
 /* Dumps; with the lock. */
@@ -201,6 +225,30 @@ static int get_dump(struct inside *in, uint64_t ino, struct cancel *cancel, stru
 	}
 	inside_waiter_end(&w);
 	return r;
+}
+
+static bool is_open_or_opening(struct inside *in, uint64_t ino, bool *ret_opening)
+{
+	const struct inside_dump *d;
+
+	pthread_mutex_lock(&in->lock);
+	d = find_dump(in, ino);
+	*ret_opening = d && d->opening;
+	pthread_mutex_unlock(&in->lock);
+	return d;
+}
+
+bool inside_opens_at_once(struct inside *in, uint64_t artifact_ino)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	bool opening;
+
+	if (is_open_or_opening(in, artifact_ino, &opening) && !opening)
+		return true;
+	if (catalog_manifest(in->ctx.repository->catalog, artifact_ino, &m) < 0 ||
+	    !inside_is_name_of_text(m.path))
+		return true;
+	return !opening && inside_has_kept_text(in, artifact_ino, m.finished_at_us);
 }
 
 static void drop_gone(struct inside *in, struct inside_dump *d)

@@ -3,11 +3,14 @@
 /**
  * The parts of the room: which dumps are open (inside.c), what is in one of them (dump.c, members.c, blobs.c, text.c), how the plain bytes of a
  * member are read in order (stream.c), where that can begin (points.c), what is counted and found by reading all of one (survey.c), how
- * any range of it is (seats.c), and the texts for people (write.c). What a text of SQL holds is told by text_scan.c and lo_calls.c.
+ * any range of it is (seats.c), the texts for people (write.c), and what of all that is kept on the disk (kept.c, kept_members.c, kept_text.c).
+ * What a text of SQL holds is told by text_scan.c and lo_calls.c.
  *
  * A member is what has a stream of plain bytes of its own: the rows of a table, a large object; or a text of SQL, of which each table is a range, and each
  * large object many.
  */
+#include "kept.h"
+
 #include <keepfs/codec/decompression.h>
 #include <keepfs/inside.h>
 #include <keepfs/inside/toc.h>
@@ -25,7 +28,11 @@
 struct inside_point {
 	uint64_t offset; /* in the file; of an archive that of the length of a chunk */
 	uint64_t raw;    /* so many plain bytes of the member come before it */
+	uint32_t
+	        check; /* CRC-32C of the first INSIDE_CHECK_BYTES plain bytes there; of those of the index 0 */
 };
+
+#define INSIDE_CHECK_BYTES 64U
 
 struct inside_points { /* shared, and never changed */
 	atomic_uint refs;
@@ -46,8 +53,11 @@ const struct inside_point *inside_points_find(const struct inside_points *p, uin
 struct inside_found {
 	struct inside_point *items;
 	size_t count, cap;
-	uint64_t apart; /* plain bytes between two */
+	uint64_t apart;      /* plain bytes between two */
+	unsigned check_left; /* of those that the last one is checked by, so many come yet */
 };
+/** inside_found_bytes() - the plain bytes behind what was added last, in order. */
+void inside_found_bytes(struct inside_found *f, const void *data, size_t len);
 void inside_found_add(struct inside_found *f, uint64_t offset, uint64_t raw);
 static inline void cleanup_inside_found(struct inside_found *f)
 {
@@ -70,6 +80,7 @@ struct inside_member {
 	bool has_end_mark;   /* of rows: INSIDE_END_BYTES follow */
 	int block_id; /* of an archive: it begins with the head of the block of that entry; 0: with a chunk */
 	bool surveyed;                /* its points are all that there are */
+	bool is_kept;                 /* they come from the disk */
 	struct inside_points *points; /* a reference; NULL: none */
 };
 static inline void cleanup_inside_member(struct inside_member *m)
@@ -77,7 +88,8 @@ static inline void cleanup_inside_member(struct inside_member *m)
 	inside_points_unref(m->points);
 }
 
-#define INSIDE_KEY_BLOB ((uint64_t)1 << 32) /* with the oid; without: a table's number; 0: the whole text */
+#define INSIDE_KEY_BLOB ((uint64_t)1 << 32) /* with the oid; without: a table's number */
+#define INSIDE_KEY_TEXT ((uint64_t)0)       /* the whole text */
 #define INSIDE_KEY_TEXT_BLOBS                                                                                \
 	INSIDE_KEY_BLOB /* all large objects of a text: who reads one after the other goes on in it */
 
@@ -103,6 +115,9 @@ struct inside_stream {
 	struct inside_found *found; /* a survey: points are looked for; NULL: none is */
 	unsigned flush_bytes;       /* of the four bytes behind a flush of deflate, so many came */
 	bool may_enter;             /* something was found where it began anew */
+	unsigned
+	        check_left; /* it began at a point that comes from the disk: so many bytes until that is known to be right */
+	uint32_t check, check_wanted;
 };
 
 /** inside_stream_enter() - be where the plain byte @raw is, or not far before it (raw_at); takes a reference of @m's points. The stream is zeroed
@@ -135,7 +150,8 @@ struct inside_text_blob {
 struct inside_text_blobs {            /* zeroed; inside_text_blobs_begin() */
 	struct spool *objects;        /* of struct inside_text_blob, in the order of the text */
 	struct spool *runs;           /* of struct inside_text_run */
-	const char *odd;              /* literal: they are not to be believed; NULL */
+	const char *odd;              /* literal, or kept_odd: they are not to be believed; NULL */
+	char *kept_odd;               /* heap: comes from the disk */
 	struct inside_text_blob blob; /* while it is scanned */
 	struct inside_text_run last;
 };
@@ -146,10 +162,22 @@ struct inside_once { /* what one thread does, and the others wait for: those who
 	bool busy;   /* the lock of whoever has it */
 };
 
+struct inside_surveyed {              /* what a survey finds out */
+	struct inside_points *points; /* a reference; NULL: none */
+	uint64_t bytes;               /* plain ones, of all of the member; INSIDE_NOT_KNOWN */
+	bool has_rows;
+	struct rows rows;
+	bool is_kept; /* it comes from the disk */
+};
+static inline void cleanup_inside_surveyed(struct inside_surveyed *x)
+{
+	inside_points_unref(x->points);
+}
+
 struct inside_known {
 	uint64_t key;
 	uint64_t tick;
-	bool surveyed;
+	bool surveyed, is_kept;
 	uint64_t bytes; /* plain ones, of all of it; INSIDE_NOT_KNOWN */
 	struct inside_points *points;
 };
@@ -177,6 +205,7 @@ struct inside_dump {
 	struct inside_name *names; /* sorted */
 	char encoding[64];
 	struct inside_points *text_points;
+	bool text_is_kept;    /* they come from the disk */
 	struct spool *schema; /* of a text: without the rows */
 	struct inside_text_blobs text_blobs;
 	pthread_mutex_t lock;
@@ -203,6 +232,7 @@ struct inside_seat { /* in->lock; while busy its user's alone, but for dump, key
 struct inside {
 	struct make_context ctx; /* with a pool of its own */
 	struct reader *reader;
+	struct kept *kept;
 	unsigned open_dumps;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -228,6 +258,8 @@ void inside_waiter_begin(struct inside_waiter *w, pthread_mutex_t *lock, pthread
 int inside_waiter_wait(struct inside_waiter *w); /* -ECANCELED */
 void inside_waiter_end(struct inside_waiter *w);
 
+/** inside_is_name_of_text() - of a plain dump. */
+bool inside_is_name_of_text(const char *name);
 /** inside_dump_load() - all that is read when it is opened. */
 int inside_dump_load(struct inside_dump *d, struct cancel *cancel, struct error *err);
 void inside_dump_unload(struct inside_dump *d);
@@ -240,6 +272,8 @@ bool inside_is_gone(const struct inside_dump *d);
 /** inside_blame() - what a failure is for whoever asked: -ESTALE when the dump is not there any more. */
 int inside_blame(const struct inside_dump *d, int r, struct error *err);
 
+/** inside_is_located() - is it known where the block of the entry begins, if it is in one? */
+bool inside_is_located(struct inside_dump *d, const struct inside_entry *e);
 /** inside_member_of_table() - where its rows are; with @ret->bytes when that is known. cleanup_inside_member(). */
 int inside_member_of_table(struct inside_dump *d, uint32_t number, struct cancel *cancel,
                            struct inside_member *ret, struct error *err);
@@ -256,16 +290,22 @@ int inside_member_of_file(const struct inside_dump *d, const char *name, struct 
                           struct error *err);
 /** inside_known_get() - what was found out about that member: its points, surveyed, and of a large object its bytes. */
 void inside_known_get(struct inside_dump *d, struct inside_member *m);
-/** inside_known_put() - they are all there are; takes a reference. */
-void inside_known_put(struct inside_dump *d, uint64_t key, struct inside_points *points, uint64_t bytes);
+/** inside_known_put() - its points are all there are; takes a reference. */
+void inside_known_put(struct inside_dump *d, uint64_t key, const struct inside_surveyed *x);
+/** inside_known_drop() - it was wrong. */
+void inside_known_drop(struct inside_dump *d, uint64_t key);
 
 /** inside_find_points() - of @m: what was found by reading, or else those @count records of the segment index; 0: it has none. */
 void inside_find_points(struct inside_dump *d, size_t record, size_t count, struct inside_member *m);
 
-/** inside_survey_member() - read it once from its beginning, find its points and keep them; @ret: the plain bytes of it all. @take: as it passes; NULL. */
+/** inside_survey_member() - read it once from its beginning, find its points and remember them; cleanup_inside_surveyed() of @ret. @take: as it
+ * passes; NULL. Whoever calls it has looked for what is kept of it before, and keeps it then. */
 int inside_survey_member(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
                          int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
-                         void (*again)(void *arg), uint64_t *ret_bytes, struct error *err);
+                         void (*again)(void *arg), struct inside_surveyed *ret, struct error *err);
+/** inside_learn_member() - its points, and @ret: its plain bytes: from the disk, or by a survey. By one thread (d->surveying). */
+int inside_learn_member(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
+                        uint64_t *ret_bytes, struct error *err);
 /** inside_read_stored() - a range of the archive as it is stored. */
 int inside_read_stored(struct inside_dump *d, uint64_t begin, uint64_t end, struct cancel *cancel,
                        int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
@@ -278,8 +318,39 @@ int inside_text_load(struct inside_dump *d, struct cancel *cancel, struct error 
 /** inside_seat_read() - a range of a member whose bytes are known. */
 ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
                          void *buf, size_t len, uint64_t offset, struct error *err);
+/** inside_seat_is_near() - somebody reads that member, and is about to come by there. */
+bool inside_seat_is_near(struct inside_dump *d, uint64_t key, uint64_t raw);
+/** inside_seat_read_is_long() - nobody is near, nor is a point. */
+bool inside_seat_read_is_long(struct inside_dump *d, const struct inside_member *m, uint64_t offset);
 /** inside_seats_leave() - those of @d that are not busy; with in->lock. */
 void inside_seats_leave(struct inside *in, const struct inside_dump *d);
+
+/* What is kept on the disk: see kept.h. What is not, or not as it must be, is found by reading. */
+
+/** inside_kept_name() - false: it cannot be kept. @file_ino: of the file that it is about. */
+bool inside_kept_name(const struct inside_dump *d, enum kept_kind kind, uint64_t key, uint64_t file_ino,
+                      struct kept_name *ret);
+/** inside_kept_begin() - false: the dump was removed meanwhile. Else inside_kept_end(), or kept_end(). */
+bool inside_kept_begin(struct inside_dump *d, const struct kept_name *name, struct kept_writer *ret);
+void inside_kept_end(struct inside_dump *d, struct kept_writer *w);
+void inside_kept_get_rows(struct kept_reader *r, struct rows *ret);
+void inside_kept_put_rows(struct kept_writer *w, const struct rows *rows);
+/** inside_kept_member() - remembers it, too; cleanup_inside_surveyed() of @ret. False: it is not kept. */
+bool inside_kept_member(struct inside_dump *d, const struct inside_member *m, struct inside_surveyed *ret);
+/** inside_keep_member() - false: it is too small to be kept. */
+bool inside_keep_member(struct inside_dump *d, const struct inside_member *m,
+                        const struct inside_surveyed *x);
+/** inside_do_without_kept() - the points that were kept of it do not lead to its bytes: they are forgotten, and @m has none. Those of a text are found at the next
+ * opening, others when they are needed. */
+void inside_do_without_kept(struct inside_dump *d, struct inside_member *m);
+/** inside_kept_blocks() - where all blocks of an archive begin. */
+bool inside_kept_blocks(struct inside_dump *d);
+void inside_keep_blocks(struct inside_dump *d);
+/** inside_has_kept_text() - are there files of it, whatever they say? Does not read the store, nor them. */
+bool inside_has_kept_text(const struct inside *in, uint64_t artifact_ino, int64_t finished_at_us);
+/** inside_kept_text() - the tables of a text, and all of it that is not rows, into what is empty (toc, schema). False: it is not kept, and they are to be emptied again. */
+bool inside_kept_text(struct inside_dump *d);
+void inside_keep_text(struct inside_dump *d, uint64_t bytes);
 
 /* Texts. */
 
@@ -351,8 +422,16 @@ int inside_text_blobs_add(struct inside_text_blobs *b, uint32_t oid, struct erro
 int inside_text_blobs_add_piece(struct inside_text_blobs *b, uint64_t digits_at, size_t bytes,
                                 struct error *err);
 int inside_text_blobs_end_one(struct inside_text_blobs *b, struct error *err);
+/** inside_text_blobs_add_run() - all of its pieces at once, instead of each; its `at` is found out. */
+int inside_text_blobs_add_run(struct inside_text_blobs *b, const struct inside_text_run *run,
+                              struct error *err);
+/** inside_text_blobs_each_run() - of @blob, in order. */
+int inside_text_blobs_each_run(const struct inside_text_blobs *b, const struct inside_text_blob *blob,
+                               void (*each)(void *arg, const struct inside_text_run *run), void *arg);
 /** inside_text_blobs_count() - how many; -ENOTSUP: nothing is known of them, @err says why. */
 int inside_text_blobs_count(const struct inside_text_blobs *b, uint64_t *ret, struct error *err);
+/** inside_text_blob_is_far() - as inside_seat_read_is_long(). */
+bool inside_text_blob_is_far(struct inside_dump *d, const struct inside_text_blob *blob, uint64_t offset);
 /** inside_text_blob_pread() - @len bytes from @offset of @blob, which has them. Return: 0; or as inside_seat_read(). */
 int inside_text_blob_pread(struct inside_dump *d, const struct inside_text_blob *blob, struct cancel *cancel,
                            void *buf, size_t len, uint64_t offset, struct error *err);

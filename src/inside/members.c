@@ -24,6 +24,7 @@ void inside_known_get(struct inside_dump *d, struct inside_member *m)
 		inside_points_unref(m->points);
 		m->points = inside_points_ref(k->points);
 		m->surveyed = true;
+		m->is_kept = k->is_kept;
 		if (m->key & INSIDE_KEY_BLOB && k->bytes != INSIDE_NOT_KNOWN)
 			m->bytes = k->bytes;
 		break;
@@ -31,7 +32,7 @@ void inside_known_get(struct inside_dump *d, struct inside_member *m)
 	pthread_mutex_unlock(&d->lock);
 }
 
-void inside_known_put(struct inside_dump *d, uint64_t key, struct inside_points *points, uint64_t bytes)
+void inside_known_put(struct inside_dump *d, uint64_t key, const struct inside_surveyed *x)
 {
 	struct inside_known *place;
 
@@ -49,22 +50,35 @@ void inside_known_put(struct inside_dump *d, uint64_t key, struct inside_points 
 	*place = (struct inside_known){.key = key,
 	                               .tick = ++d->known_tick,
 	                               .surveyed = true,
-	                               .bytes = bytes,
-	                               .points = inside_points_ref(points)};
+	                               .is_kept = x->is_kept,
+	                               .bytes = x->bytes,
+	                               .points = inside_points_ref(x->points)};
+	pthread_mutex_unlock(&d->lock);
+}
+
+void inside_known_drop(struct inside_dump *d, uint64_t key)
+{
+	pthread_mutex_lock(&d->lock);
+	for (unsigned i = 0; i < INSIDE_KNOWN; i++) {
+		if (!d->known[i].surveyed || d->known[i].key != key)
+			continue;
+		inside_points_unref(d->known[i].points);
+		d->known[i] = (struct inside_known){0};
+	}
 	pthread_mutex_unlock(&d->lock);
 }
 
 /* Of the index, unless something was found by reading. */
 void inside_find_points(struct inside_dump *d, size_t record, size_t count, struct inside_member *m)
 {
-	_cleanup(inside_points) struct inside_points *points = NULL;
+	_cleanup(inside_surveyed) struct inside_surveyed x = {.bytes = INSIDE_NOT_KNOWN};
 
 	inside_known_get(d, m);
 	if (m->surveyed || count == 0)
 		return;
-	points = inside_points_of_records(&d->toc.segments.items[record], count);
-	inside_known_put(d, m->key, points, INSIDE_NOT_KNOWN);
-	m->points = inside_points_ref(points);
+	x.points = inside_points_of_records(&d->toc.segments.items[record], count);
+	inside_known_put(d, m->key, &x);
+	m->points = inside_points_ref(x.points);
 	m->surveyed = true;
 }
 
@@ -155,6 +169,8 @@ static int find_blocks(struct inside_dump *d, struct cancel *cancel, struct erro
 	if (r == 0)
 		r = pg_archive_scan_end(l.scan, err);
 	pg_archive_scan_free(l.scan);
+	if (r == 0 && l.next == d->toc.count)
+		inside_keep_blocks(d);
 	return r;
 }
 
@@ -168,6 +184,11 @@ static bool is_located(struct inside_dump *d, const struct inside_entry *e)
 	return located;
 }
 
+bool inside_is_located(struct inside_dump *d, const struct inside_entry *e)
+{
+	return d->is_text || d->backup.is_directory || is_located(d, e);
+}
+
 static int locate_block(struct inside_dump *d, const struct inside_entry *e, struct cancel *cancel,
                         struct error *err)
 {
@@ -179,7 +200,7 @@ static int locate_block(struct inside_dump *d, const struct inside_entry *e, str
 	r = inside_once_begin(d, &d->surveying, cancel, err);
 	if (r < 0)
 		return r;
-	r = is_located(d, e) ? 0 : find_blocks(d, cancel, &why);
+	r = is_located(d, e) || inside_kept_blocks(d) ? 0 : find_blocks(d, cancel, &why);
 	inside_once_end(d, &d->surveying);
 	if (r == 0 || is_located(d, e))
 		return 0;
@@ -246,6 +267,7 @@ static int find_range(struct inside_dump *d, const struct inside_entry *e, struc
 	m->bytes = e->expected.bytes;
 	m->points = inside_points_ref(d->text_points);
 	m->surveyed = true;
+	m->is_kept = d->text_is_kept;
 	return 0;
 }
 

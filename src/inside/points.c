@@ -2,6 +2,7 @@
 #include "inside_private.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/hash.h>
 
 #define APART_BYTES ((uint64_t)256 << 10) /* at least, between two points that were found */
 
@@ -84,6 +85,17 @@ void inside_found_add(struct inside_found *f, uint64_t offset, uint64_t raw)
 		f->items = mem_resize(f->items, f->cap, sizeof(*f->items));
 	}
 	f->items[f->count++] = (struct inside_point){.offset = offset, .raw = raw};
+	f->check_left = INSIDE_CHECK_BYTES;
+}
+
+void inside_found_bytes(struct inside_found *f, const void *data, size_t len)
+{
+	size_t n = len < f->check_left ? len : f->check_left;
+
+	if (n == 0)
+		return;
+	f->items[f->count - 1].check = crc32c(f->items[f->count - 1].check, data, n);
+	f->check_left -= (unsigned)n;
 }
 
 struct inside_points *inside_found_take(struct inside_found *f)

@@ -94,6 +94,16 @@ static int check_given(const struct reading *x, const struct inside_member *m, s
 	                 m->bytes);
 }
 
+static int read_rows_of_member(struct reading *x, const struct inside_member *m, struct cancel *cancel,
+                               struct error *err)
+{
+	int r = inside_stream_enter(&x->stream, m, m->raw_from, err);
+
+	if (r == 0)
+		r = m->has_end_mark ? read_marked(x, cancel, err) : read_rows_range(x, m, cancel, err);
+	return r < 0 ? r : check_given(x, m, err);
+}
+
 int inside_read_rows(struct inside_dump *d, uint32_t number, struct cancel *cancel,
                      int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
                      struct error *err)
@@ -105,13 +115,17 @@ int inside_read_rows(struct inside_dump *d, uint32_t number, struct cancel *canc
 	        .take = take,
 	        .arg = arg,
 	};
-	int r = inside_member_of_table(d, number, cancel, &m, err);
+	struct error why = {0};
+	int r = inside_member_of_table(d, number, cancel, &m, &why);
 
 	if (r == 0)
-		r = inside_stream_enter(&x.stream, &m, m.raw_from, err);
-	if (r == 0)
-		r = m.has_end_mark ? read_marked(&x, cancel, err) : read_rows_range(&x, &m, cancel, err);
-	if (r == 0)
-		r = check_given(&x, &m, err);
+		r = read_rows_of_member(&x, &m, cancel, &why);
+	if (r == -EBADMSG && m.is_kept && !why.damage && x.given == 0) {
+		inside_do_without_kept(d, &m);
+		why = (struct error){0};
+		r = read_rows_of_member(&x, &m, cancel, &why);
+	}
+	if (r < 0 && err)
+		*err = why;
 	return r < 0 && !x.taker_failed ? inside_blame(d, r, err) : r;
 }

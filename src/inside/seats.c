@@ -208,23 +208,28 @@ static int read_seat(struct inside *in, struct inside_seat *s, const struct insi
 	return r;
 }
 
+static bool is_far_from_points(const struct inside_member *m, uint64_t raw)
+{
+	const struct inside_point *p = inside_points_find(m->points, raw);
+
+	return raw - (p ? p->raw : 0) >= FAR_BYTES && (m->method != COMPRESSION_NONE || m->chunks);
+}
+
 /* Far from each point there may be a nearer one. */
 static int look_for_points(struct inside_dump *d, struct inside_member *m, struct cancel *cancel,
                            uint64_t raw, struct error *err)
 {
-	const struct inside_point *p = inside_points_find(m->points, raw);
 	uint64_t bytes;
 	int r;
 
-	if (m->surveyed || m->points || raw - (p ? p->raw : 0) < FAR_BYTES ||
-	    (m->method == COMPRESSION_NONE && !m->chunks))
+	if (m->surveyed || m->points || !is_far_from_points(m, raw))
 		return 0;
 	r = inside_once_begin(d, &d->surveying, cancel, err);
 	if (r < 0)
 		return r;
 	inside_known_get(d, m);
 	if (!m->surveyed)
-		r = inside_survey_member(d, m, cancel, NULL, NULL, NULL, &bytes, err);
+		r = inside_learn_member(d, m, cancel, &bytes, err);
 	inside_once_end(d, &d->surveying);
 	inside_known_get(d, m);
 	return r;
@@ -247,28 +252,57 @@ static bool somebody_is_near(struct inside_dump *d, const struct inside_member *
 	return found;
 }
 
+bool inside_seat_is_near(struct inside_dump *d, uint64_t key, uint64_t raw)
+{
+	return somebody_is_near(d, &(struct inside_member){.key = key}, raw);
+}
+
+bool inside_seat_read_is_long(struct inside_dump *d, const struct inside_member *m, uint64_t offset)
+{
+	uint64_t raw = m->raw_from + offset;
+
+	return is_far_from_points(m, raw) && !somebody_is_near(d, m, raw);
+}
+
+static int read_range_of_member(struct inside_dump *d, struct inside_member *m, struct cancel *cancel,
+                                char *buf, size_t len, uint64_t raw, struct error *err)
+{
+	struct inside_seat *s = NULL;
+	int r = 0;
+
+	if (!somebody_is_near(d, m, raw))
+		r = look_for_points(d, m, cancel, raw, err);
+	if (r == 0)
+		r = take_seat(d, m, cancel, raw, raw + len, &s);
+	if (r == -ECANCELED)
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+	if (r < 0)
+		return r;
+	r = read_seat(d->in, s, m, cancel, buf, len, raw, err);
+	leave_seat(d->in, s);
+	return r < 0 ? inside_blame(d, r, err) : 0;
+}
+
 ssize_t inside_seat_read(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
                          void *buf, size_t len, uint64_t offset, struct error *err)
 {
 	_cleanup(inside_member) struct inside_member own = *m;
-	struct inside_seat *s = NULL;
 	uint64_t raw = m->raw_from + offset;
-	int r = 0;
+	struct error why = {0};
+	int r;
 
 	own.points = inside_points_ref(m->points);
 	if (offset >= m->bytes)
 		return 0;
 	if (len > m->bytes - offset)
 		len = (size_t)(m->bytes - offset);
-	if (!somebody_is_near(d, &own, raw))
-		r = look_for_points(d, &own, cancel, raw, err);
-	if (r == 0)
-		r = take_seat(d, &own, cancel, raw, raw + len, &s);
-	if (r == -ECANCELED)
-		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
-	if (r < 0)
-		return r;
-	r = read_seat(d->in, s, &own, cancel, buf, len, raw, err);
-	leave_seat(d->in, s);
-	return r < 0 ? inside_blame(d, r, err) : (ssize_t)len;
+	r = read_range_of_member(d, &own, cancel, buf, len, raw, &why);
+	if (r == -EBADMSG && own.is_kept && !why.damage) {
+		inside_do_without_kept(d, &own);
+		why = (struct error){0};
+		r = read_range_of_member(d, &own, cancel, buf, len, raw, &why);
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r < 0 ? r : (ssize_t)len;
 }

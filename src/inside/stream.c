@@ -9,6 +9,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/codec/hash.h>
 
 #include <errno.h>
 #include <string.h>
@@ -208,6 +209,9 @@ int inside_stream_enter(struct inside_stream *s, const struct inside_member *m, 
 	s->head_bytes = s->flush_bytes = 0;
 	s->chunk_left = 0;
 	s->ask = FIRST_ASK_BYTES;
+	s->check_left = point && m->is_kept ? INSIDE_CHECK_BYTES : 0;
+	s->check = 0;
+	s->check_wanted = point ? point->check : 0;
 	s->pending = s->ended = false;
 	s->block_left = !point && m->block_id ? BLOCK_HEAD_BYTES : 0;
 	return 0;
@@ -405,6 +409,24 @@ static void look_for_point(struct inside_stream *s)
 	enter_anew(s, offset_of_next(s));
 }
 
+/* The first bytes behind a point that was kept are those that were found there, or it is none. */
+static int check_point(struct inside_stream *s, const char *data, size_t len, struct error *err)
+{
+	size_t n = len < s->check_left ? len : s->check_left;
+
+	if (s->check_left == 0)
+		return 0;
+	s->check = crc32c(s->check, data, n);
+	s->check_left -= (unsigned)n;
+	if (len > 0 && s->check_left > 0)
+		return 0;
+	s->check_left = 0;
+	return s->check == s->check_wanted
+	               ? 0
+	               : error_set(err, ERROR_CORRUPT, EBADMSG,
+	                           "a place where the data can be entered was not kept right");
+}
+
 ssize_t inside_stream_read(struct inside_stream *s, void *buf, size_t len, struct cancel *cancel,
                            struct error *err)
 {
@@ -420,9 +442,13 @@ ssize_t inside_stream_read(struct inside_stream *s, void *buf, size_t len, struc
 			return n;
 		got += (size_t)n;
 		s->raw_at += (uint64_t)n;
-		if (s->found)
-			look_for_point(s);
 		over = n == 0 && s->ended;
+		if ((n > 0 || over) && check_point(s, to, (size_t)n, err) < 0)
+			return -EBADMSG;
+		if (s->found) {
+			inside_found_bytes(s->found, to, (size_t)n);
+			look_for_point(s);
+		}
 	}
 	return (ssize_t)got;
 }

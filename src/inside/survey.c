@@ -56,7 +56,7 @@ static int survey_once(struct survey *s, const struct inside_member *m, bool fin
 
 int inside_survey_member(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
                          int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
-                         void (*again)(void *arg), uint64_t *ret_bytes, struct error *err)
+                         void (*again)(void *arg), struct inside_surveyed *ret, struct error *err)
 {
 	_cleanup(survey) struct survey s = {
 	        .stream = {.dump = d, .in = mem_alloc(INSIDE_HAVE_BYTES), .in_cap = INSIDE_HAVE_BYTES},
@@ -64,13 +64,12 @@ int inside_survey_member(struct inside_dump *d, const struct inside_member *m, s
 	        .take = take,
 	        .arg = arg,
 	};
-	_cleanup(inside_points) struct inside_points *points = NULL;
 	struct error why = {0};
 	int r = survey_once(&s, m, true, cancel, &why);
 
 	/* What looked like the begin of a segment goes back to what came before: it was not keepfs that has written it. */
 	if (r == -EBADMSG && s.stream.may_enter && !s.taker_failed) {
-		s.found.count = 0;
+		s.found.count = s.found.check_left = 0;
 		if (again)
 			again(arg);
 		r = survey_once(&s, m, false, cancel, &why);
@@ -80,10 +79,25 @@ int inside_survey_member(struct inside_dump *d, const struct inside_member *m, s
 			*err = why;
 		return inside_blame(d, r, err);
 	}
-	points = inside_found_take(&s.found);
-	inside_known_put(d, m->key, points, s.stream.raw_at);
-	*ret_bytes = s.stream.raw_at;
+	*ret = (struct inside_surveyed){.points = inside_found_take(&s.found), .bytes = s.stream.raw_at};
+	inside_known_put(d, m->key, ret);
 	return 0;
+}
+
+int inside_learn_member(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
+                        uint64_t *ret_bytes, struct error *err)
+{
+	_cleanup(inside_surveyed) struct inside_surveyed x = {0};
+	int r = 0;
+
+	if (!inside_kept_member(d, m, &x)) {
+		r = inside_survey_member(d, m, cancel, NULL, NULL, NULL, &x, err);
+		if (r == 0)
+			inside_keep_member(d, m, &x);
+	}
+	if (r == 0)
+		*ret_bytes = x.bytes;
+	return r;
 }
 
 int inside_read_stored(struct inside_dump *d, uint64_t begin, uint64_t end, struct cancel *cancel,
@@ -120,14 +134,29 @@ static void count_again(void *arg)
 static int survey_rows(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
                        struct rows *ret, struct error *err)
 {
+	_cleanup(inside_surveyed) struct inside_surveyed x = {0};
 	struct rows_scan *scan = rows_scan_new();
-	uint64_t bytes;
-	int r = inside_survey_member(d, m, cancel, count_rows, scan, count_again, &bytes, err);
+	int r = inside_survey_member(d, m, cancel, count_rows, scan, count_again, &x, err);
 
-	if (r == 0 && (!rows_scan_end(scan, ret) || bytes != ret->bytes + INSIDE_END_BYTES))
+	if (r == 0 && (!rows_scan_end(scan, &x.rows) || x.bytes != x.rows.bytes + INSIDE_END_BYTES))
 		r = error_set(err, ERROR_CORRUPT, EBADMSG, "the rows of a table are cut off");
 	rows_scan_free(scan);
-	return r;
+	if (r < 0)
+		return r;
+	x.has_rows = true;
+	inside_keep_member(d, m, &x);
+	*ret = x.rows;
+	return 0;
+}
+
+static bool has_kept_rows(struct inside_dump *d, const struct inside_member *m, struct rows *ret)
+{
+	_cleanup(inside_surveyed) struct inside_surveyed x = {0};
+	bool has = inside_kept_member(d, m, &x) && x.has_rows;
+
+	if (has)
+		*ret = x.rows;
+	return has;
 }
 
 /* One thread does it; those who waited for that find it done. */
@@ -141,7 +170,7 @@ static int count_table(struct inside_dump *d, struct inside_entry *e, const stru
 	pthread_mutex_lock(&d->lock);
 	counted = e->has_counts;
 	pthread_mutex_unlock(&d->lock);
-	r = counted ? 0 : survey_rows(d, m, cancel, &rows, err);
+	r = counted || has_kept_rows(d, m, &rows) ? 0 : survey_rows(d, m, cancel, &rows, err);
 	if (r < 0 || counted)
 		return r;
 	pthread_mutex_lock(&d->lock);

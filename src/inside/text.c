@@ -83,18 +83,22 @@ static const struct inside_text_events text_events = {.table = add_table_of_text
                                                       .blob_piece = add_piece_of_blob,
                                                       .blob_end = end_blob_of_text};
 
-static void begin_text(void *arg)
+static void begin_tables_of_text(struct inside_dump *d)
 {
-	struct loading_text *l = arg;
-	struct inside_dump *d = l->dump;
-	struct inside_text_events events = text_events;
-
-	events.arg = l;
 	inside_toc_finish(&d->toc);
 	d->toc = (struct inside_toc){.texts = spool_new(d->ctx.conf->state_dir)};
 	spool_free(d->schema);
 	d->schema = spool_new(d->ctx.conf->state_dir);
 	inside_text_blobs_begin(&d->text_blobs, d->ctx.conf->state_dir);
+}
+
+static void begin_text(void *arg)
+{
+	struct loading_text *l = arg;
+	struct inside_text_events events = text_events;
+
+	events.arg = l;
+	begin_tables_of_text(l->dump);
 	inside_text_scan_free(l->scan);
 	l->scan = inside_text_scan_new(&events);
 }
@@ -104,24 +108,47 @@ static int scan_text(void *arg, const void *data, size_t len, struct error *err)
 	return inside_text_scan_feed(((struct loading_text *)arg)->scan, data, len, err);
 }
 
-int inside_text_load(struct inside_dump *d, struct cancel *cancel, struct error *err)
+static int survey_text(struct inside_dump *d, const struct inside_member *m, struct cancel *cancel,
+                       struct inside_surveyed *ret, struct error *err)
 {
-	_cleanup(inside_member) struct inside_member m = {0};
 	struct loading_text l = {.dump = d};
-	uint64_t bytes;
 	int r;
 
 	begin_text(&l);
-	r = inside_member_of_text(d, &m, err);
-	if (r == 0)
-		r = inside_survey_member(d, &m, cancel, scan_text, &l, begin_text, &bytes, err);
+	r = inside_survey_member(d, m, cancel, scan_text, &l, begin_text, ret, err);
 	if (r == 0)
 		r = inside_text_scan_end(l.scan, err);
 	d->text_blobs.odd = inside_text_scan_odd(l.scan);
 	inside_text_scan_free(l.scan);
 	if (r < 0)
 		return r;
-	inside_known_get(d, &m);
-	d->text_points = inside_points_ref(m.points);
+	if (inside_keep_member(d, m, ret))
+		inside_keep_text(d, ret->bytes);
+	return 0;
+}
+
+static bool take_kept_text(struct inside_dump *d, const struct inside_member *m, struct inside_surveyed *ret)
+{
+	begin_tables_of_text(d);
+	if (!inside_kept_member(d, m, ret))
+		return false;
+	if (inside_kept_text(d))
+		return true;
+	ret->points = inside_points_unref(ret->points);
+	return false;
+}
+
+int inside_text_load(struct inside_dump *d, struct cancel *cancel, struct error *err)
+{
+	_cleanup(inside_member) struct inside_member m = {0};
+	_cleanup(inside_surveyed) struct inside_surveyed x = {0};
+	int r = inside_member_of_text(d, &m, err);
+
+	if (r == 0 && !take_kept_text(d, &m, &x))
+		r = survey_text(d, &m, cancel, &x, err);
+	if (r < 0)
+		return r;
+	d->text_points = take_ptr(&x.points);
+	d->text_is_kept = x.is_kept;
 	return 0;
 }

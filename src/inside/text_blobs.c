@@ -24,6 +24,7 @@ void inside_text_blobs_finish(struct inside_text_blobs *b)
 {
 	spool_free(b->objects);
 	spool_free(b->runs);
+	free(b->kept_odd);
 	*b = (struct inside_text_blobs){0};
 }
 
@@ -78,11 +79,42 @@ int inside_text_blobs_add_piece(struct inside_text_blobs *b, uint64_t digits_at,
 	return r;
 }
 
+int inside_text_blobs_add_run(struct inside_text_blobs *b, const struct inside_text_run *run,
+                              struct error *err)
+{
+	int r = put_run(b, err);
+
+	b->last = *run;
+	b->last.at = b->blob.bytes;
+	b->blob.bytes += run->bytes;
+	return r;
+}
+
 int inside_text_blobs_end_one(struct inside_text_blobs *b, struct error *err)
 {
 	int r = put_run(b, err);
 
 	return r < 0 ? r : spool_put(b->objects, &b->blob, sizeof(b->blob), err);
+}
+
+static int get_blob_run(const struct inside_text_blobs *b, uint64_t number, struct inside_text_run *ret,
+                        struct error *err)
+{
+	return spool_get(b->runs, ret, sizeof(*ret), number * sizeof(*ret), err);
+}
+
+int inside_text_blobs_each_run(const struct inside_text_blobs *b, const struct inside_text_blob *blob,
+                               void (*each)(void *arg, const struct inside_text_run *run), void *arg)
+{
+	struct inside_text_run run;
+	int r = 0;
+
+	for (uint64_t i = 0; r == 0 && i < blob->runs; i++) {
+		r = get_blob_run(b, blob->run + i, &run, NULL);
+		if (r == 0)
+			each(arg, &run);
+	}
+	return r;
 }
 
 int inside_text_blobs_count(const struct inside_text_blobs *b, uint64_t *ret, struct error *err)
@@ -97,12 +129,6 @@ int inside_text_blobs_count(const struct inside_text_blobs *b, uint64_t *ret, st
 }
 
 /* Reading. */
-
-static int get_blob_run(const struct inside_text_blobs *b, uint64_t number, struct inside_text_run *ret,
-                        struct error *err)
-{
-	return spool_get(b->runs, ret, sizeof(*ret), number * sizeof(*ret), err);
-}
 
 /* The last one that begins at or before it. */
 static int find_blob_run(const struct inside_text_blobs *b, const struct inside_text_blob *blob,
@@ -163,7 +189,18 @@ static int member_of_all(const struct inside_dump *d, struct inside_member *m, s
 	m->key = INSIDE_KEY_TEXT_BLOBS;
 	m->points = r == 0 ? inside_points_ref(d->text_points) : NULL;
 	m->surveyed = true;
+	m->is_kept = d->text_is_kept;
 	return r;
+}
+
+bool inside_text_blob_is_far(struct inside_dump *d, const struct inside_text_blob *blob, uint64_t offset)
+{
+	_cleanup(inside_member) struct inside_member m = {0};
+	struct inside_text_run run;
+
+	return offset < blob->bytes && member_of_all(d, &m, NULL) == 0 &&
+	       find_blob_run(&d->text_blobs, blob, offset, &run, NULL) == 0 &&
+	       inside_seat_read_is_long(d, &m, stretch_of(&run, offset, 1).digits_at);
 }
 
 int inside_text_blob_pread(struct inside_dump *d, const struct inside_text_blob *blob, struct cancel *cancel,

@@ -14,6 +14,7 @@
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/codec/compression.h>
+#include <keepfs/codec/hash.h>
 #include <keepfs/codec/pg_archive_head.h>
 #include <keepfs/codec/rows.h>
 #include <keepfs/codec/segments.h>
@@ -43,6 +44,8 @@ struct bench_shape {
 	bool no_index, no_counts, no_offsets;
 	int64_t later_s;        /* it was finished so much later */
 	int minor, compression; /* that the archive says it has; 0: what it has */
+	bool text_blobs;        /* a text: it has large objects */
+	bool odd_blobs;         /* and one of them is not as pg_dump writes it */
 	bool twice;             /* a text: the rows of "small" come once more, at its end */
 	bool foreign;           /* as pg_dump compresses: nothing can be entered but from its beginning */
 	size_t damage_at; /* in the object of the archive, the text or the file of "big": this byte is another one in the store; 0: none */
@@ -494,6 +497,30 @@ static inline void put_directory(struct bench *b)
 	put_bench_file(b, "blobs.toc", &list, 0);
 }
 
+/* pg_dump writes 16 KiB in a call. */
+static inline void put_blob_calls(uint32_t oid, const struct str *bytes, struct str *out)
+{
+	str_appendf(out, "SELECT pg_catalog.lo_open('%u', 131072);\n", oid);
+	for (size_t at = 0; at < bytes->len; at += 16384) {
+		size_t n = bytes->len - at < 16384 ? bytes->len - at : 16384;
+		_cleanup(free) char *digits = mem_alloc(2 * n + 1);
+
+		hex_encode((const uint8_t *)bytes->data + at, n, digits);
+		str_appendf(out, "SELECT pg_catalog.lowrite(0, '\\x%s');\n", digits);
+	}
+	str_append(out, "SELECT pg_catalog.lo_close(0);\n\n");
+}
+
+static inline void put_blobs_of_text(struct bench *b, struct str *out)
+{
+	str_append(out, "--\n-- Data for Name: BLOBS; Type: BLOBS; Schema: -; Owner: -\n--\n\nBEGIN;\n\n");
+	for (int i = 0; i < BLOBS; i++)
+		put_blob_calls(b->oids[i], &b->blobs[i], out);
+	if (b->shape.odd_blobs)
+		str_append(out, "SELECT pg_catalog.lo_open('x', 1);\n");
+	str_append(out, "COMMIT;\n\n");
+}
+
 static inline void put_text_of_bench(struct bench *b, struct str *out)
 {
 	str_append(out, "--\n-- PostgreSQL database dump\n--\n\nSET client_encoding = 'LATIN1';\n\n"
@@ -508,6 +535,8 @@ static inline void put_text_of_bench(struct bench *b, struct str *out)
 		str_append_bytes(out, str_text(&t->rows), t->rows.len);
 		str_append(out, ROWS_END);
 	}
+	if (b->shape.text_blobs)
+		put_blobs_of_text(b, out);
 	str_append(out, "--\n-- PostgreSQL database dump complete\n--\n\n");
 }
 

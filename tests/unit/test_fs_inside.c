@@ -30,9 +30,10 @@ static struct made_up {
 	bool is_short;               /* the rows end before they should */
 	bool last_is_first;          /* the last table has the name of the first */
 	atomic_bool measuring_waits; /* until it is given up */
-	atomic_bool waits;           /* a read waits until it is given up */
-	atomic_bool waiting;         /* it does */
-	uint64_t waits_not;          /* reads of this dump do not */
+	atomic_bool opening_is_long, reading_is_long;
+	atomic_bool waits;   /* a read waits until it is given up */
+	atomic_bool waiting; /* it does */
+	uint64_t waits_not;  /* reads of this dump do not */
 	atomic_uint measured, opened, reads;
 	uint64_t offsets[64]; /* of the reads, in their order */
 } lib;
@@ -63,6 +64,53 @@ int inside_new(const struct inside_options *options, struct inside **ret, struct
 struct inside *inside_free(struct inside *in)
 {
 	return NULL;
+}
+
+bool inside_opens_at_once(struct inside *in, uint64_t artifact_ino)
+{
+	return !atomic_load(&lib.opening_is_long);
+}
+
+bool inside_pread_is_long(struct inside_dump *d, uint32_t number, uint64_t offset)
+{
+	return atomic_load(&lib.reading_is_long) && d->ino != lib.waits_not;
+}
+
+bool inside_lists_blobs(struct inside_dump *d)
+{
+	return !atomic_load(&lib.reading_is_long);
+}
+
+bool inside_knows_blob(struct inside_dump *d, uint32_t oid)
+{
+	return !atomic_load(&lib.reading_is_long);
+}
+
+bool inside_blob_pread_is_long(struct inside_dump *d, uint32_t oid, uint64_t offset)
+{
+	return false;
+}
+
+void inside_tidy(struct inside *in)
+{
+}
+
+void inside_forget_dump(struct inside *in, uint64_t artifact_ino)
+{
+}
+
+size_t inside_kept_places(struct inside_dump *d, uint32_t number, uint32_t form, struct inside_place *places,
+                          size_t max)
+{
+	return 0;
+}
+
+void inside_keep_places(struct inside_dump *d, uint32_t number, const struct inside_places *x)
+{
+}
+
+void inside_forget_places(struct inside_dump *d, uint32_t number)
+{
 }
 
 uint64_t inside_ino(const struct inside_dump *d)
@@ -793,6 +841,103 @@ static void reads_of_one_dump_do_not_hold_up_others(void **state)
 	fs_finish_commands(f->fs);
 }
 
+#define LONG_DUMPS 5
+
+/* As many tables of as many dumps are read to their end as may be at once, and more: whatever is known is told meanwhile, of these dumps and of others. */
+static void what_takes_long_does_not_hold_up_the_rest(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	static const char file[] = "public.orders.tsv";
+	struct fixture *f = *state;
+	struct fuse_getattr_in in = {0};
+	uint64_t slow[LONG_DUMPS], tables[LONG_DUMPS], quick;
+	int64_t fh;
+
+	for (int i = 0; i < LONG_DUMPS; i++) {
+		_cleanup(free) char *dump = mem_printf("tenants/t%d/" DUMP, i);
+		_cleanup(free) char *directory = mem_printf("inside/tenants/t%d/" STEM "/tables", i);
+		_cleanup(free) char *table = mem_printf("%s/public.a%%2Fb.tsv", directory);
+
+		add(f, dump, false, NULL);
+		slow[i] = ino_at(f, table);
+		tables[i] = ino_at(f, directory);
+	}
+	quick = ino_at(f, DUMP_DIR "/tables/public.orders.tsv");
+	atomic_store(&lib.measuring_waits, true);
+	for (int i = 0; i < LONG_DUMPS * 4; i++)
+		send_getattr(f, slow[i % LONG_DUMPS]);
+	while (atomic_load(&lib.measured) < 8)
+		sched_yield();
+	for (int i = 0; i < LONG_DUMPS; i++)
+		assert_true(ask(f, FUSE_LOOKUP, tables[i], file, sizeof(file), answer) > 0);
+	assert_true(ask(f, FUSE_GETATTR, quick, &in, sizeof(in), answer) > 0);
+	fh = try_open(f, quick);
+	assert_int_equal(try_read(f, quick, fh, 0, 4096, answer), 4096);
+	release(f, quick, fh);
+	assert_int_equal(lib.measured, 8);
+	fs_finish_commands(f->fs);
+	assert_int_equal(lib.measured, LONG_DUMPS * 4);
+}
+
+static void reads_that_take_long_do_not_hold_up_others(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	uint64_t quick;
+	int64_t quick_fh;
+
+	add(f, "tenants/quick/" DUMP, false, NULL);
+	quick = ino_at(f, "inside/tenants/quick/" STEM "/tables/public.orders.tsv");
+	quick_fh = try_open(f, quick);
+	lib.waits_not = ino_at(f, "backups/tenants/quick/" DUMP);
+	for (int i = 0; i < LONG_DUMPS; i++) {
+		_cleanup(free) char *dump = mem_printf("tenants/t%d/" DUMP, i);
+		_cleanup(free) char *path =
+		        mem_printf("inside/tenants/t%d/" STEM "/tables/public.orders.tsv", i);
+		uint64_t ino;
+
+		add(f, dump, false, NULL);
+		ino = ino_at(f, path);
+		atomic_store(&lib.reading_is_long, true);
+		atomic_store(&lib.waits, true);
+		for (int j = 0; j < 4; j++)
+			send_read(f, ino, try_open(f, ino), 0);
+	}
+	while (atomic_load(&lib.reads) < 8)
+		sched_yield();
+	assert_int_equal(try_read(f, quick, quick_fh, 0, 4096, answer), 4096);
+	assert_int_equal(lib.reads, 9);
+	fs_finish_commands(f->fs);
+}
+
+/* Whatever takes long is done all the same: directories, files and texts of a dump that has to be read to be opened. */
+static void what_takes_long_is_done(void **state)
+{
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	static const char file[] = "public.orders.tsv", text[] = "toc.txt", blob[] = "16384";
+	struct fuse_read_in listing = {.size = 4096};
+	uint64_t dump = ino_at(f, DUMP_DIR), tables = ino_at(f, DUMP_DIR "/tables"),
+	         blobs = ino_at(f, DUMP_DIR "/blobs"),
+	         orders = ino_at(f, DUMP_DIR "/tables/public.orders.tsv"),
+	         toc = ino_at(f, DUMP_DIR "/toc.txt");
+	int64_t fh;
+
+	atomic_store(&lib.opening_is_long, true);
+	atomic_store(&lib.reading_is_long, true);
+	assert_true(ask(f, FUSE_LOOKUP, tables, file, sizeof(file), answer) > 0);
+	assert_true(ask(f, FUSE_LOOKUP, dump, text, sizeof(text), answer) > 0);
+	assert_true(ask(f, FUSE_LOOKUP, blobs, blob, sizeof(blob), answer) > 0);
+	assert_true(ask(f, FUSE_READDIR, tables, &listing, sizeof(listing), answer) > 200);
+	assert_true(ask(f, FUSE_READDIR, blobs, &listing, sizeof(listing), answer) > 100);
+	fh = try_open(f, orders);
+	assert_int_equal(try_read(f, orders, fh, 0, 4096, answer), 4096);
+	release(f, orders, fh);
+	fh = try_open(f, toc);
+	assert_int_equal(try_read(f, toc, fh, 0, 4096, answer), 5);
+	release(f, toc, fh);
+}
+
 /* Its end does not wait for the store. */
 static void the_end_of_the_mount_ends_all_waiting(void **state)
 {
@@ -932,6 +1077,9 @@ int main(void)
 	        TEST(reads_are_put_into_order),
 	        TEST(one_dump_does_not_hold_up_others),
 	        TEST(reads_of_one_dump_do_not_hold_up_others),
+	        TEST(what_takes_long_does_not_hold_up_the_rest),
+	        TEST(reads_that_take_long_do_not_hold_up_others),
+	        TEST(what_takes_long_is_done),
 	        TEST(the_end_of_the_mount_ends_all_waiting),
 	        TEST(texts),
 	        TEST(attach_names_files_of_the_mount),

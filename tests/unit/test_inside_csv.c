@@ -22,7 +22,41 @@ static struct made_up {
 	const char *columns;
 	uint64_t fails_at; /* a read from there on; 0: none does */
 	uint64_t read_bytes;
+	/* What it has kept. */
+	uint32_t form;
+	struct inside_place end, places[INSIDE_CSV_PLACES_MAX];
+	size_t place_count;
+	unsigned forgotten;
 } lib;
+
+bool inside_pread_is_long(struct inside_dump *d, uint32_t number, uint64_t offset)
+{
+	return false;
+}
+
+void inside_keep_places(struct inside_dump *d, uint32_t number, const struct inside_places *x)
+{
+	assert_in_range(x->count, 1, INSIDE_CSV_PLACES_MAX);
+	lib.form = x->form;
+	lib.end = x->end;
+	lib.place_count = x->count;
+	memcpy(lib.places, x->items, x->count * sizeof(*x->items));
+}
+
+size_t inside_kept_places(struct inside_dump *d, uint32_t number, uint32_t form, struct inside_place *places,
+                          size_t max)
+{
+	if (lib.place_count == 0 || form != lib.form || lib.place_count > max)
+		return 0;
+	memcpy(places, lib.places, lib.place_count * sizeof(*places));
+	return lib.place_count;
+}
+
+void inside_forget_places(struct inside_dump *d, uint32_t number)
+{
+	lib.place_count = 0;
+	lib.forgotten++;
+}
 
 int inside_table(struct inside_dump *d, uint32_t number, struct inside_table *ret, struct error *err)
 {
@@ -172,6 +206,89 @@ static void a_place_behind_is_near(void **state)
 	inside_csv_free(c);
 }
 
+/* Who has passed all of it has the places kept; who comes later begins with them. */
+static void places_are_kept(void **state)
+{
+	_cleanup(str) struct str whole = {0};
+	struct inside_csv *c = begin_csv(BLOCK_BYTES);
+
+	add_rows(200000, 300);
+	convert_whole(&whole);
+	inside_csv_take_kept(c);
+	assert_part(c, &whole, whole.len - 10, 100);
+	inside_csv_free(c);
+	assert_true(lib.place_count > 10);
+	assert_int_equal(lib.end.rows, lib.rows.len);
+	assert_int_equal(lib.end.csv, whole.len);
+	c = begin_csv(BLOCK_BYTES);
+	inside_csv_take_kept(c);
+	lib.read_bytes = 0;
+	assert_part(c, &whole, whole.len - 10, 100);
+	assert_part(c, &whole, whole.len / 2, 100);
+	assert_true(lib.read_bytes < lib.rows.len / 2);
+	assert_whole(c, &whole, 1 << 20);
+	inside_csv_free(c);
+	assert_int_equal(lib.forgotten, 0);
+}
+
+static void measuring_finds_places_too(void **state)
+{
+	_cleanup(str) struct str whole = {0};
+	struct inside_csv *c = begin_csv(INSIDE_CSV_BLOCK_BYTES);
+	uint64_t bytes = 0;
+
+	add_rows(200000, 300);
+	convert_whole(&whole);
+	assert_int_equal(inside_csv_measure(NULL, 1, NULL, &bytes, NULL), 0);
+	assert_int_equal(bytes, whole.len);
+	assert_int_equal(lib.place_count, lib.rows.len >> 20);
+	inside_csv_take_kept(c);
+	assert_part(c, &whole, whole.len - 10, 100);
+	assert_true(lib.read_bytes < UINT64_C(3) << 20);
+	inside_csv_free(c);
+}
+
+/* Where no row ends there is no place: whatever was kept, the bytes are right. */
+static void kept_places_that_are_wrong(void **state)
+{
+	_cleanup(str) struct str whole = {0};
+	struct inside_csv *c = begin_csv(BLOCK_BYTES);
+
+	add_rows(20000, 300);
+	convert_whole(&whole);
+	assert_part(c, &whole, whole.len - 10, 100);
+	inside_csv_free(c);
+	for (size_t i = 0; i < lib.place_count; i++)
+		lib.places[i].rows--;
+	c = begin_csv(BLOCK_BYTES);
+	inside_csv_take_kept(c);
+	assert_part(c, &whole, whole.len / 2, 1000);
+	assert_int_equal(lib.forgotten, 1);
+	assert_part(c, &whole, whole.len - 10, 100);
+	assert_whole(c, &whole, 10000);
+	inside_csv_free(c);
+	assert_true(lib.place_count > 0);
+}
+
+/* What is far behind what is known takes long; what is near a place, or where the last read has ended, does not. */
+static void what_takes_long(void **state)
+{
+	_cleanup(str) struct str whole = {0};
+	struct inside_csv *c = begin_csv(INSIDE_CSV_BLOCK_BYTES);
+	uint64_t far = UINT64_C(9) << 20;
+
+	add_rows(400000, 300);
+	convert_whole(&whole);
+	assert_true(whole.len > far);
+	assert_false(inside_csv_pread_is_long(c, 0));
+	assert_false(inside_csv_pread_is_long(c, 1 << 20));
+	assert_true(inside_csv_pread_is_long(c, far));
+	assert_part(c, &whole, far - (1 << 20), 100);
+	assert_false(inside_csv_pread_is_long(c, far));
+	assert_false(inside_csv_pread_is_long(c, far / 2));
+	inside_csv_free(c);
+}
+
 /* Some thousand blocks: most places are forgotten, and every byte is right all the same. */
 static void many_blocks(void **state)
 {
@@ -279,6 +396,10 @@ int main(void)
 	        TEST(it_is_read_from_beginning_to_end),
 	        TEST(it_is_read_at_any_place),
 	        TEST(a_place_behind_is_near),
+	        TEST(places_are_kept),
+	        TEST(measuring_finds_places_too),
+	        TEST(kept_places_that_are_wrong),
+	        TEST(what_takes_long),
 	        TEST(many_blocks),
 	        TEST(rows_that_are_longer_than_anything),
 	        TEST(tables_with_nothing_in_them),
