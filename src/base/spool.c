@@ -11,19 +11,26 @@
 
 struct spool {
 	char *directory;
+	size_t memory_bytes;
 	struct str text; /* all of it, or what the file does not hold yet */
 	int fd;          /* -1 while everything is in memory */
 	uint64_t in_file;
 	int error;
 };
 
-struct spool *spool_new(const char *directory)
+struct spool *spool_new_small(const char *directory, size_t memory_bytes)
 {
 	struct spool *s = mem_alloc(sizeof(*s));
 
 	s->directory = mem_strdup(directory);
+	s->memory_bytes = memory_bytes;
 	s->fd = -1;
 	return s;
+}
+
+struct spool *spool_new(const char *directory)
+{
+	return spool_new_small(directory, SPOOL_MEMORY_BYTES);
 }
 
 struct spool *spool_free(struct spool *s)
@@ -64,7 +71,7 @@ void spool_append(struct spool *s, const char *bytes, size_t len)
 	if (s->error)
 		return;
 	str_append_bytes(&s->text, bytes, len);
-	if (s->text.len > SPOOL_MEMORY_BYTES)
+	if (s->text.len > s->memory_bytes)
 		flush_to_file(s);
 }
 

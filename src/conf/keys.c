@@ -209,7 +209,8 @@ const struct conf_key conf_keys[] = {
         {KEEPFS(diff_space_bytes), .name = "diff_space", .type = CONF_BYTES, .fallback = "8G", .min = 1 * MIB,
          .max = 1024 * TIB,
          .help = "How much of the disk of state_dir a comparison of the rows of a table may take ('keepfs diff'): 24 bytes for each row "
-                 "that has no equal nearby, which are few when little has changed. One that needs more ends, and says so."},
+                 "that has no equal nearby, which are few when little has changed. One that needs more ends, and says so. In diff/ of the "
+                 "mount it is for all of them together: half for results that are kept, a quarter for each of two that are made at once."},
         {KEEPFS(timezone), .name = "timezone", .policy = true, .type = CONF_TIMEZONE, .fallback = "",
          .reload = true, .example = "Europe/Berlin",
          .help = "The time zone of schedules, and of the days, weeks, months and years that are kept. When it is empty, it is that "

@@ -2,6 +2,7 @@
 /* See asked.h. */
 #include "asked.h"
 
+#include "comparisons.h"
 #include "lookers.h"
 
 #include <keepfs/base/mem.h>
@@ -12,6 +13,7 @@ struct asked_later {
 	struct later later;
 	struct node node;
 	struct asked asked;
+	struct comparison_waiter waiter;
 };
 
 static void give_asked_answer(fuse_req_t req, int r, const struct answer *answer)
@@ -39,11 +41,21 @@ static void make_answer(void *arg)
 		lookers_add(fs->long_lookers, al->node.entry.ino, make_answer, al);
 		return;
 	}
+	/* It is asked again, perhaps just now. */
+	if (r == COMPARISON_LATER)
+		return;
 	if (later_claim(&al->later))
 		give_asked_answer(al->later.pending.req, r == -ECANCELED ? -EINTR : r, &answer);
 	later_end(&al->later);
 	free(answer.bytes);
 	free(al);
+}
+
+static void make_answer_again(void *arg)
+{
+	struct asked_later *al = arg;
+
+	lookers_add(al->later.fs->lookers, al->node.entry.ino, make_answer, al);
 }
 
 static void ask_later(fuse_req_t req, const struct node *node, const struct asked *a)
@@ -55,6 +67,9 @@ static void ask_later(fuse_req_t req, const struct node *node, const struct aske
 	al->node = *node;
 	al->node.cancel = &al->later.cancel;
 	al->node.in_haste = true;
+	al->waiter =
+	        (struct comparison_waiter){.cancel = &al->later.cancel, .wake = make_answer_again, .arg = al};
+	al->node.waiter = &al->waiter;
 	if (later_begin(&al->later, fs, req))
 		lookers_add(fs->lookers, node->entry.ino, make_answer, al);
 	else

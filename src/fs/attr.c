@@ -19,7 +19,7 @@ int node_entry_param(struct fs *fs, const struct node *node, struct fuse_entry_p
 {
 	*ret = (struct fuse_entry_param){
 	        .ino = node->ino,
-	        .entry_timeout = node->class->name_s,
+	        .entry_timeout = node->is_second_name ? 0 : node->class->name_s,
 	        .attr_timeout = node->class->attributes_s,
 	};
 	return node_stat(fs, node, &ret->attr);

@@ -13,13 +13,15 @@
 
 #include <stdatomic.h>
 
+struct comparisons;
+struct diff_pairs;
 struct laters;
 struct texts;
 struct lookers;
 struct watches;
 
 /* One mount. Locks of this room: fs->handles_lock, fs->forgetting, and those of texts, watches, an open text and a
- * command's handle. None is taken while another is held, and none but fs->forgetting is held while the
+ * command's handle, and that of comparisons. None is taken while another is held, but for that of a queue (lookers.h), and none but fs->forgetting is held while the
  * kernel, the catalog's writers, the store or the network is waited for. */
 struct fs {
 	struct fs_context ctx;
@@ -36,6 +38,8 @@ struct fs {
 	struct lookers *inside_readers; /* read from them, by dump */
 	struct lookers *long_lookers; /* what of both takes as long as reading all of a table, or of a dump */
 	struct laters *laters;
+	struct diff_pairs *diff_pairs;
+	struct comparisons *comparisons;
 	struct workers *forgetters; /* has the kernel forget names: see remove.c */
 	pthread_mutex_t forgetting; /* held while the kernel forgets names */
 	atomic_bool ending;         /* removals are refused, and nothing is forgotten any more */

@@ -75,6 +75,8 @@ int inside_file_name(struct inside_dump *dump, const struct node *node, char ret
 #define ROWS_SUFFIX ".tsv"
 void inside_table_file(struct inside_dump *dump, const struct inside_table *table,
                        char ret[static NAME_MAX_BYTES]);
+/** node_of_rows() - the file with the rows of a table; @like: another node of its dump. */
+void node_of_rows(const struct node *like, const struct inside_table *table, struct node *ret);
 /** inside_has_file() - does tables/ of a dump have @file, "public.orders.tsv"? 1; 0; negative errno. */
 int inside_has_file(struct inside_dump *dump, const char *file, struct cancel *cancel, struct error *err);
 /** dump_text_list(), dump_text_child() - the texts in the directory of a dump. False: the page is full. */

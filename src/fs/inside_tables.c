@@ -54,6 +54,11 @@ static void node_of_table(const struct node *directory, const struct shown *show
 		ret->bytes = table->bytes;
 }
 
+void node_of_rows(const struct node *like, const struct inside_table *table, struct node *ret)
+{
+	node_of_table(like, &shown_as[0], table, ret);
+}
+
 int inside_file_load(struct fs *fs, struct node *ret)
 {
 	if (inside_kind_of(ret) == INSIDE_BLOB)

@@ -17,6 +17,7 @@
 #define BIT_ARTIFACT  (UINT64_C(1) << 61)
 #define BIT_RUN       (UINT64_C(1) << 60)
 #define BIT_DRILL     (UINT64_C(1) << 59) /* with BIT_RUN */
+#define BIT_DIFF      (UINT64_C(1) << 58) /* without these two */
 #define BIT_INSIDE    (UINT64_C(1) << 59) /* without it */
 #define BITS_HISTORY  (UINT64_C(7) << 58) /* runs and drills have no such numbers */
 #define BITS_MADE_UP  UINT64_C(3)
@@ -101,6 +102,8 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 		return run_load(fs, (int64_t)((ino & ~BIT_RUN) >> RUN_SHIFT), ino & RUN_FILE_MASK, ret);
 	if (ino & BIT_INSIDE)
 		return inside_load(fs, ino, ret);
+	if (ino & BIT_DIFF)
+		return diff_load(fs, ino, ret);
 	return fixed_load(fs, ino, ret);
 }
 

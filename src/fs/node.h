@@ -22,6 +22,11 @@
  *   bits 60, 59 and 58, hash        what is in history/: bit 56 what mirrors a directory of backups/, without the five lowest bits of its hash; bit 57 a
  *                                   link, else the directory of a table: both are found in the catalog (keepfs/catalog/history.h)
  *
+ *   bit 58, bit 57, hash            what is in diff/: what mirrors a directory of backups/, without the four lowest bits of its hash
+ *   bit 58, pair << 34, kind << 32, part
+ *                                   the directory of two dumps, and what is in it (enum diff_kind). The number of a pair is a hash, and which
+ *                                   pair it is of is remembered (diff_pairs.h); the part is the number of a table, or a fixed one
+ *
  *   bit 63 alone, tier << 59, hash   what is in tiers/: bit 58 a directory; else the link to an artifact. The hash is that of
  *                                   what it shows in backups/, without its three lowest bits (tiers.c)
  *
@@ -38,6 +43,7 @@
 #include <sys/stat.h>
 
 struct cancel;
+struct comparison_waiter;
 struct fs;
 struct facts;
 struct fuse_req;
@@ -57,12 +63,14 @@ struct node_class;
 #define INO_DRILLS  UINT64_C(11)
 #define INO_INSIDE  UINT64_C(12)
 #define INO_HISTORY UINT64_C(13)
+#define INO_DIFF    UINT64_C(14)
 #define INO_FIXED   UINT64_C(16) /* + the number of a file in status/ or control/ */
 
 #define LINKS_NAME   "links"
 #define SUMS_NAME    "SHA256SUMS"
 #define INSIDE_NAME  "inside"
 #define HISTORY_NAME "history"
+#define DIFF_NAME    "diff"
 
 #define NODE_TARGET_BYTES 1024 /* of a symbolic link, with its NUL */
 
@@ -78,11 +86,14 @@ struct node {
 	const struct made_files *files; /* a directory of made files: which ones */
 	const struct made_file *file;   /* a file that keepfs makes: its row */
 	char name[40];                  /* of a drill */
-	uint64_t bytes; /* of a table, when it is known from listing it; else INSIDE_NOT_KNOWN */
+	bool is_second_name; /* it is shown somewhere else, too: the kernel must not keep this name of it */
+	uint64_t bytes;      /* of a table, when it is known from listing it; else INSIDE_NOT_KNOWN */
 	/* Of what may wait for the store: what ends that. Borrowed from whoever asks; NULL: nothing does. */
 	struct cancel *cancel;
 	/* Likewise: what takes as long as reading all of a table, or of a dump, is not begun: -EAGAIN, and then asked once more, without haste. */
 	bool in_haste;
+	struct comparison_waiter
+	        *waiter; /* likewise: who is woken when stat has said that it is known later */
 };
 
 /* What an open() is given. Return: 0 with a handle; OPENED_LATER; negative errno, with a message in @err when
@@ -125,7 +136,8 @@ struct node_class {
 	/* The inode number of "..", of directories. NULL: the root of the mount [node_parent()]. */
 	uint64_t (*parent)(const struct node *directory);
 	/* Add to what node_stat() has filled in: permissions in st_mode (its type is set), st_size, st_nlink
-	 * when it is not 1, and *mtime_us when it is not the start of the mount. Never NULL. */
+	 * when it is not 1, and *mtime_us when it is not the start of the mount. Never NULL. With a
+	 * node->waiter it may return COMPARISON_LATER: that will ask again. */
 	int (*stat)(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us);
 	/* A change of attributes, O_TRUNC being one: 0 takes it for done. NULL: EPERM [op_setattr()]. */
 	int (*setattr)(struct fs *fs, const struct node *node, const struct stat *attr, int to_set);
@@ -172,6 +184,9 @@ extern const struct node_class class_inside_dump;                               
 extern const struct node_class class_inside_tables, class_inside_table;               /* inside_tables.c */
 extern const struct node_class class_inside_blobs, class_inside_blob;                 /* inside_tables.c */
 extern const struct node_class class_inside_text;                                     /* inside_texts.c */
+extern const struct node_class class_diff, class_diff_directory;                      /* diff.c */
+extern const struct node_class class_diff_pair;                                       /* diff_pair.c */
+extern const struct node_class class_diff_file;                                       /* diff_file.c */
 extern const struct node_class class_history, class_history_directory;                /* history.c */
 extern const struct node_class class_history_table, class_history_link;               /* history_table.c */
 extern const struct node_class class_links, class_link;                               /* link.c */
@@ -215,6 +230,7 @@ int sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret);       /*
 int tier_load(struct fs *fs, uint64_t ino, struct node *ret);                 /* tiers.c */
 int inside_load(struct fs *fs, uint64_t ino, struct node *ret);               /* inside.c */
 int history_load(struct fs *fs, uint64_t ino, struct node *ret);              /* history.c */
+int diff_load(struct fs *fs, uint64_t ino, struct node *ret);                 /* diff.c */
 
 /** root_load() - a root, or (@links) what mirrors it in links/. */
 int root_load(struct fs *fs, const struct tree_root *root, bool links, struct node *ret);

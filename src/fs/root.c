@@ -28,6 +28,7 @@ static const struct fixed_directory {
         {INO_DRILLS, "drills", &class_drills, NULL},
         {INO_INSIDE, INSIDE_NAME, &class_inside, NULL},
         {INO_HISTORY, HISTORY_NAME, &class_history, NULL},
+        {INO_DIFF, DIFF_NAME, &class_diff, NULL},
 };
 
 static void node_of_directory(const struct fixed_directory *directory, struct node *ret)

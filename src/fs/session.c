@@ -6,6 +6,7 @@
  * it, until it has gone.
  */
 #include "fs_private.h"
+#include "comparisons.h"
 #include "handle.h"
 #include "later.h"
 #include "mountpoint.h"
@@ -169,8 +170,10 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->lookers = lookers_new("look", LOOKERS, LOOKERS_OF_ONE);
 	fs->inside_readers = lookers_new("inside", INSIDE_READERS, INSIDE_READERS_OF_ONE);
 	fs->long_lookers = lookers_new("look-long", LONG_LOOKERS, LONG_LOOKERS_OF_ONE);
-	if (fs->ended_fd < 0 || !fs->workers || !fs->forgetters || !fs->lookers || !fs->inside_readers ||
-	    !fs->long_lookers) {
+	fs->diff_pairs = diff_pairs_new();
+	fs->comparisons = comparisons_new(fs);
+	if (fs->ended_fd < 0 || !fs->comparisons || !fs->workers || !fs->forgetters || !fs->lookers ||
+	    !fs->inside_readers || !fs->long_lookers) {
 		fs_free(fs);
 		return error_set(err, ERROR_INTERNAL, ENOMEM, "could not start the threads of the mount");
 	}
@@ -379,6 +382,8 @@ void fs_finish_commands(struct fs *fs)
 {
 	/* They leave notes to the workers. */
 	laters_end(fs->laters);
+	if (fs->comparisons)
+		comparisons_end(fs->comparisons);
 	fs->lookers = lookers_free(fs->lookers);
 	fs->inside_readers = lookers_free(fs->inside_readers);
 	/* They leave what takes long to these. */
@@ -400,6 +405,8 @@ struct fs *fs_free(struct fs *fs)
 		fuse_session_unmount(fs->session);
 		fuse_session_destroy(fs->session);
 	}
+	comparisons_free(fs->comparisons);
+	diff_pairs_free(fs->diff_pairs);
 	pthread_mutex_destroy(&fs->forgetting);
 	pthread_mutex_destroy(&fs->handles_lock);
 	laters_free(fs->laters);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* status/: a row for each of its files. What tells of the state of things is written by the room report. */
+#include "comparisons.h"
 #include "fs_private.h"
 #include "made_file.h"
 #include "text.h"
@@ -68,6 +69,11 @@ static int follow_backups(struct fs *fs, const struct node *node, int64_t *posit
 	return report_backups_since(&sources, position, out);
 }
 
+static int write_diffs(struct fs *fs, const struct node *node, struct spool *out)
+{
+	return comparisons_write(fs->comparisons, out);
+}
+
 static bool live_progress(void *arg, int64_t run_id, struct report_progress *ret)
 {
 	const struct fs *fs = arg;
@@ -117,6 +123,7 @@ static const struct made_file rows[] = {
          .name = "dashboard.html",
          .report = report_dashboard,
          .generation = dashboard_generation},
+        {.number = 14, .name = "diffs", .write = write_diffs, .generation = text_never_kept},
         {.number = 15,
          .name = "schedule.json",
          .report = report_schedule_json,

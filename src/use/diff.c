@@ -28,16 +28,42 @@ static int find_backup_of_word(struct diff *d, const char *word, struct diff_bac
 	return 0;
 }
 
+static int open_backup_found(struct diff *d, struct diff_backup *ret, struct error *err)
+{
+	int r = inside_open(d->options.inside, ret->ino, d->options.cancel, &ret->dump, err);
+	if (r < 0)
+		error_prefix(err, "%s", ret->path);
+	return r;
+}
+
 static int open_either_backup(struct diff *d, const char *word, struct diff_backup *ret, struct error *err)
 {
 	int r = find_backup_of_word(d, word, ret, err);
 
-	if (r < 0)
-		return r;
-	r = inside_open(d->options.inside, ret->ino, d->options.cancel, &ret->dump, err);
-	if (r < 0)
-		error_prefix(err, "%s", ret->path);
-	return r;
+	return r < 0 ? r : open_backup_found(d, ret, err);
+}
+
+int diff_open_found(const struct diff_options *options, const uint64_t inos[2], struct diff **ret,
+                    enum diff_side *ret_failed, struct error *err)
+{
+	_cleanup(diff) struct diff *d = mem_alloc(sizeof(*d));
+
+	d->options = *options;
+	for (int side = 0; side < 2; side++) {
+		struct diff_backup *backup = &d->backups[side];
+		_cleanup(free) char *path = catalog_path(options->catalog, inos[side]);
+		int r;
+
+		backup->ino = inos[side];
+		backup->path = path ? take_ptr(&path) : mem_strdup("a removed backup");
+		r = open_backup_found(d, backup, err);
+		if (r < 0) {
+			*ret_failed = (enum diff_side)side;
+			return r;
+		}
+	}
+	*ret = take_ptr(&d);
+	return 0;
 }
 
 int diff_open(const struct diff_options *options, const char *a, const char *b, struct diff **ret,
@@ -70,6 +96,23 @@ struct diff *diff_free(struct diff *d)
 const struct diff_backup *diff_backup(const struct diff *d, enum diff_side side)
 {
 	return &d->backups[side];
+}
+
+void diff_note_failure(struct diff *d, enum diff_side side, int r)
+{
+	if (r < 0 && r != -ECANCELED)
+		atomic_store(&d->failed[side], true);
+}
+
+bool diff_failed_at(const struct diff *d, enum diff_side *ret)
+{
+	for (int side = 0; side < 2; side++) {
+		if (atomic_load(&d->failed[side])) {
+			*ret = (enum diff_side)side;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Tables. */
@@ -201,4 +244,65 @@ int diff_tables(struct diff *d, int (*each)(void *arg, const struct diff_table *
 	for (uint32_t i = 1; r == 0 && t.in_both < of_a && i <= of_a; i++)
 		r = tell_if_gone(&t, i, err);
 	return r;
+}
+
+/* One table. */
+
+static enum diff_side other_side(enum diff_side side)
+{
+	return side == DIFF_A ? DIFF_B : DIFF_A;
+}
+
+static void describe_looked(const struct diff *d, enum diff_side side, bool is_there, bool is_several,
+                            struct diff_looked *t)
+{
+	struct inside_table *own = &t->versions[side], *other = &t->versions[other_side(side)];
+
+	t->table.schema = own->schema;
+	t->table.table = own->table;
+	t->table.a = side == DIFF_A ? own : is_there ? other : NULL;
+	t->table.b = side == DIFF_B ? own : is_there ? other : NULL;
+	t->table.state = is_several ? DIFF_UNKNOWN : diff_judge(t->table.a, t->table.b, is_one_dump(d));
+}
+
+/* The version of the other dump: 0; -ENOENT; -ENOTUNIQ with the first of several. */
+static int find_other_version(struct diff *d, enum diff_side side, struct diff_looked *t, struct error *err)
+{
+	const struct inside_table *own = &t->versions[side];
+	enum diff_side other = other_side(side);
+	struct inside_dump *dump = d->backups[other].dump;
+	uint32_t number = 0;
+	int r = inside_find_table(dump, own->schema, own->table, &number), found = r;
+
+	if (r == 0 || r == -ENOTUNIQ)
+		r = inside_table(dump, number, &t->versions[other], err);
+	else if (r != -ENOENT)
+		error_system(err, -r, "the tables of %s cannot be looked up", d->backups[other].path);
+	return r < 0 ? r : found;
+}
+
+int diff_look(struct diff *d, enum diff_side side, uint32_t number, struct diff_looked *ret,
+              struct error *err)
+{
+	_cleanup(diff_looked) struct diff_looked t = {0};
+	struct inside_table *own = &t.versions[side];
+	uint32_t first = number;
+	bool is_several;
+	int r = inside_table(d->backups[side].dump, number, own, err), found;
+
+	if (r < 0)
+		return r;
+	is_several = inside_find_table(d->backups[side].dump, own->schema, own->table, &first) == -ENOTUNIQ;
+	if (is_several && first != number)
+		return -ENOENT;
+	found = find_other_version(d, side, &t, err);
+	if (found < 0 && found != -ENOENT && found != -ENOTUNIQ)
+		return found;
+	if (is_several || found == -ENOTUNIQ)
+		refuse_double(d, is_several ? side : other_side(side), own->schema, own->table, err);
+	is_several = is_several || found == -ENOTUNIQ;
+	*ret = t;
+	describe_looked(d, side, found != -ENOENT, is_several, ret);
+	t = (struct diff_looked){0};
+	return is_several ? DIFF_SEVERAL : 0;
 }

@@ -123,21 +123,27 @@ static void describe_versions(struct diff_rows *x)
 	x->table.state = diff_judge(x->table.a, x->table.b, same);
 }
 
-static int refuse_columns(const struct diff_rows *x, struct error *err)
+static bool has_other_encoding(const struct diff *d, const struct diff_table *table)
 {
-	return error_set(
-	        err, ERROR_USAGE, ENOTSUP,
-	        "the columns of %.100s.%.100s differ, so its rows cannot be compared: %.500s before, %.500s now",
-	        x->table.schema, x->table.table, x->table.a->columns, x->table.b->columns);
+	const char *a = inside_encoding(d->backups[DIFF_A].dump),
+	           *b = inside_encoding(d->backups[DIFF_B].dump);
+
+	return table->a && table->b && *a && *b && strcmp(a, b) != 0;
 }
 
-static int refuse_encodings(const struct diff_rows *x, struct error *err)
+int diff_check_rows(const struct diff *d, const struct diff_table *table, struct error *err)
 {
-	return error_set(
-	        err, ERROR_USAGE, ENOTSUP,
-	        "the two backups are in different encodings (%s and %s), so their rows cannot be compared",
-	        inside_encoding(x->diff->backups[DIFF_A].dump),
-	        inside_encoding(x->diff->backups[DIFF_B].dump));
+	if (table->state == DIFF_COLUMNS)
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "the columns of %.100s.%.100s differ, so its rows cannot be compared: %.500s before, %.500s now",
+		        table->schema, table->table, table->a->columns, table->b->columns);
+	if (has_other_encoding(d, table))
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "the two backups are in different encodings (%s and %s), so their rows cannot be compared",
+		        inside_encoding(d->backups[DIFF_A].dump), inside_encoding(d->backups[DIFF_B].dump));
+	return 0;
 }
 
 static int read_rows_of_version(void *arg,
@@ -151,7 +157,8 @@ static int read_rows_of_version(void *arg,
 	if (!v->is_there)
 		return 0;
 	r = inside_read_rows(backup->dump, v->table.number, v->diff->options.cancel, take, take_arg, err);
-	if (r < 0 && r != -ECANCELED && r != -ENOSPC)
+	diff_note_failure(v->diff, v->side, r);
+	if (r < 0 && r != -ECANCELED && r != -ENOSPC && r != -EFBIG)
 		error_prefix(err, "%s", backup->path);
 	return r;
 }
@@ -190,32 +197,52 @@ static int compare_versions(struct diff_rows *x, struct error *err)
 	return row_diff_new(&options, &x->rows, err);
 }
 
-static bool has_other_encoding(const struct diff_rows *x)
+static struct diff_rows *begin_diff_rows(struct diff *d)
 {
-	const char *a = inside_encoding(x->diff->backups[DIFF_A].dump),
-	           *b = inside_encoding(x->diff->backups[DIFF_B].dump);
-
-	return x->table.a && x->table.b && *a && *b && strcmp(a, b) != 0;
-}
-
-int diff_rows_open(struct diff *d, const char *name, struct diff_rows **ret, struct error *err)
-{
-	_cleanup(diff_rows) struct diff_rows *x = mem_alloc(sizeof(*x));
-	int r;
+	struct diff_rows *x = mem_alloc(sizeof(*x));
 
 	x->diff = d;
 	for (int side = 0; side < 2; side++)
 		x->versions[side] = (struct version){.diff = d, .side = (enum diff_side)side};
-	r = find_table_of_word(x, name, err);
-	if (r < 0)
-		return r;
+	return x;
+}
+
+/* Both versions, which are there or not, were found. */
+static int compare_found(struct diff_rows *x, struct error *err)
+{
+	int r;
+
 	describe_versions(x);
-	if (x->table.state == DIFF_COLUMNS)
-		return refuse_columns(x, err);
-	if (has_other_encoding(x))
-		return refuse_encodings(x, err);
-	if (x->table.state != DIFF_SAME)
-		r = compare_versions(x, err);
+	r = diff_check_rows(x->diff, &x->table, err);
+	return r == 0 && x->table.state != DIFF_SAME ? compare_versions(x, err) : r;
+}
+
+int diff_rows_open(struct diff *d, const char *name, struct diff_rows **ret, struct error *err)
+{
+	_cleanup(diff_rows) struct diff_rows *x = begin_diff_rows(d);
+	int r = find_table_of_word(x, name, err);
+
+	if (r == 0)
+		r = compare_found(x, err);
+	if (r == 0)
+		*ret = take_ptr(&x);
+	return r;
+}
+
+int diff_rows_open_found(struct diff *d, const uint32_t numbers[2], struct diff_rows **ret, struct error *err)
+{
+	_cleanup(diff_rows) struct diff_rows *x = begin_diff_rows(d);
+	int r = 0;
+
+	for (int side = 0; r == 0 && side < 2; side++) {
+		struct version *v = &x->versions[side];
+
+		if (numbers[side] > 0)
+			r = inside_table(d->backups[side].dump, numbers[side], &v->table, err);
+		v->is_there = r == 0 && numbers[side] > 0;
+	}
+	if (r == 0)
+		r = compare_found(x, err);
 	if (r == 0)
 		*ret = take_ptr(&x);
 	return r;

@@ -6,6 +6,7 @@ static int write_compared_schema(struct diff *d, enum diff_side side, struct spo
 {
 	int r = inside_write_schema(d->backups[side].dump, d->options.cancel, out, err);
 
+	diff_note_failure(d, side, r);
 	if (r < 0)
 		error_prefix(err, "%s", d->backups[side].path);
 	return r;

@@ -93,6 +93,8 @@ static void files_keep_their_numbers(void **state)
 	        {"control/drill", 43},
 	        {"drills", 11},
 	        {"inside", 12},
+	        {"diff", 14},
+	        {"status/diffs", 30},
 	        {"status/schedule", 27},
 	        {"status/schedule.json", 31},
 	        {"control/schedule", 36},
@@ -127,10 +129,12 @@ static void files_keep_their_numbers(void **state)
 		assert_int_equal(node_load(f->fs, known[i].ino, &node), 0);
 		assert_int_equal(node.ino, known[i].ino);
 	}
-	assert_lists(f, "", "./ ../ backups/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ ");
-	assert_lists(f, "status",
-	             "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "
-	             "metrics.prom schedule retention dashboard.html schedule.json backups.jsonl recovery ");
+	assert_lists(f, "",
+	             "./ ../ backups/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ diff/ ");
+	assert_lists(
+	        f, "status",
+	        "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "
+	        "metrics.prom schedule retention dashboard.html diffs schedule.json backups.jsonl recovery ");
 	assert_lists(
 	        f, "control",
 	        "./ ../ trigger probe README schedule prune hold ack undelete verify restore drill rescue ");

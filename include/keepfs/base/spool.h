@@ -17,6 +17,8 @@ struct spool;
 
 /** spool_new() - empty; @directory is where an overflow file would be made (copied). */
 struct spool *spool_new(const char *directory);
+/** spool_new_small() - with no more than @memory_bytes in memory: where many are kept. */
+struct spool *spool_new_small(const char *directory, size_t memory_bytes);
 struct spool *spool_free(struct spool *s);
 DEFINE_CLEANUP(spool, struct spool *, spool_free)
 /** spool_append() - a failure (disk full) is remembered and told by spool_error(); later appends do

@@ -6,6 +6,7 @@
  *
  *   diff_open()       two backups, by their names
  *   diff_tables()     all tables of both; reads nothing but what inside_open() read
+ *   diff_look()       one of them
  *   diff_rows_open()  one table: reads both versions of it
  *   diff_rows_read()  the rows of one side that the other does not have
  *   diff_schema()     the text of what differs in the schemas
@@ -44,6 +45,9 @@ struct diff; /* two open dumps */
 /** diff_open() - @a and @b as people write them ("full/latest.dump"). -EINVAL (ERROR_USAGE): there is no such backup; -ENOTSUP: it is no dump. */
 int diff_open(const struct diff_options *options, const char *a, const char *b, struct diff **ret,
               struct error *err);
+/** diff_open_found() - as diff_open(), of two artifacts by their numbers (catalog_entry.ino). *ret_failed: where it failed, which of them it was about. */
+int diff_open_found(const struct diff_options *options, const uint64_t inos[2], struct diff **ret,
+                    enum diff_side *ret_failed, struct error *err);
 struct diff *diff_free(struct diff *d); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(diff, struct diff *, diff_free)
 /** diff_backup() - borrowed. Does not block. */
@@ -74,6 +78,30 @@ struct diff_table {
 int diff_tables(struct diff *d, int (*each)(void *arg, const struct diff_table *table, struct error *err),
                 void *arg, struct error *err);
 
+struct diff_looked { /* a table, and what of it is in either dump */
+	struct diff_table table;
+	struct inside_table versions[2];
+};
+static inline void cleanup_diff_looked(struct diff_looked *t)
+{
+	free(t->versions[DIFF_A].schema);
+	free(t->versions[DIFF_B].schema);
+}
+
+/** DIFF_SEVERAL - of diff_look(): one of the dumps has its rows in several places, so they cannot be compared; @ret is filled in, and its state DIFF_UNKNOWN. */
+#define DIFF_SEVERAL 1
+/**
+ * diff_look() - the table @number (from 1) of @side, held against the table of that name in the other dump
+ * For whoever wants a page of the tables, or one of them; otherwise as diff_tables(). Of a table that is in several places of @side each number but the first
+ * is -ENOENT. Return: 0 with the caller's cleanup_diff_looked(); DIFF_SEVERAL with it, too, and @err says which; -ENOENT: there is no such number; or as inside_table().
+ */
+int diff_look(struct diff *d, enum diff_side side, uint32_t number, struct diff_looked *ret,
+              struct error *err);
+/** diff_check_rows() - can the rows of a table be compared? Return: 0; -ENOTSUP (ERROR_USAGE), with the reason: the columns differ, or the encodings. Does not block. */
+int diff_check_rows(const struct diff *d, const struct diff_table *table, struct error *err);
+/** diff_failed_at() - whether reading one of the two has failed, and which. Any thread, once the call that failed has returned. */
+bool diff_failed_at(const struct diff *d, enum diff_side *ret);
+
 struct diff_rows;
 
 /**
@@ -83,6 +111,9 @@ struct diff_rows;
  * -ENOSPC (ERROR_NO_SPACE): with what to do; -ECANCELED.
  */
 int diff_rows_open(struct diff *d, const char *name, struct diff_rows **ret, struct error *err);
+/** diff_rows_open_found() - as diff_rows_open(), of the table with these numbers in A and B; 0: it is not there. */
+int diff_rows_open_found(struct diff *d, const uint32_t numbers[2], struct diff_rows **ret,
+                         struct error *err);
 struct diff_rows *diff_rows_free(struct diff_rows *rows); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(diff_rows, struct diff_rows *, diff_rows_free)
 /** diff_rows_table() - what is compared; borrowed. Does not block. */
