@@ -55,17 +55,7 @@ static const struct {
          "///////////////////////////////////////////////////////////////"},
 };
 
-/* Others in the program make one of their own: with these, too, none of the room's own files is linked. */
-int inside_new(const struct inside_options *options, struct inside **ret, struct error *err)
-{
-	return -ENOSYS;
-}
-
-struct inside *inside_free(struct inside *in)
-{
-	return NULL;
-}
-
+/* The rest is in inside_fake.c. */
 bool inside_opens_at_once(struct inside *in, uint64_t artifact_ino)
 {
 	return !atomic_load(&lib.opening_is_long);
@@ -84,33 +74,6 @@ bool inside_lists_blobs(struct inside_dump *d)
 bool inside_knows_blob(struct inside_dump *d, uint32_t oid)
 {
 	return !atomic_load(&lib.reading_is_long);
-}
-
-bool inside_blob_pread_is_long(struct inside_dump *d, uint32_t oid, uint64_t offset)
-{
-	return false;
-}
-
-void inside_tidy(struct inside *in)
-{
-}
-
-void inside_forget_dump(struct inside *in, uint64_t artifact_ino)
-{
-}
-
-size_t inside_kept_places(struct inside_dump *d, uint32_t number, uint32_t form, struct inside_place *places,
-                          size_t max)
-{
-	return 0;
-}
-
-void inside_keep_places(struct inside_dump *d, uint32_t number, const struct inside_places *x)
-{
-}
-
-void inside_forget_places(struct inside_dump *d, uint32_t number)
-{
 }
 
 uint64_t inside_ino(const struct inside_dump *d)
