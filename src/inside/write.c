@@ -88,18 +88,26 @@ static int write_by_pg_restore(struct inside_dump *d, bool schema, struct cancel
 	return run_pg_restore_on_toc(argv, cancel, out, err);
 }
 
-static void tell_blobs_of_text(struct inside_dump *d, struct spool *out)
+static int tell_blobs_of_text(struct inside_dump *d, struct cancel *cancel, struct spool *out,
+                              struct error *err)
 {
 	struct error why = {0};
-	uint64_t count = 0;
+	uint32_t count = 0;
+	int r = inside_blobs(d, cancel, &count, &why);
 
-	if (inside_text_blobs_count(&d->text_blobs, &count, &why) < 0)
+	if (r == -ENOTSUP)
 		spool_appendf(out, "; %s\n", why.message);
 	else if (count > 0)
-		spool_appendf(out, "; large objects: %" PRIu64 "\n", count);
+		spool_appendf(out, "; large objects: %" PRIu32 "\n", count);
+	if (r == 0 || r == -ENOTSUP)
+		return spool_put(out, "", 0, err);
+	if (err)
+		*err = why;
+	return r;
 }
 
-static int list_tables_of_text(struct inside_dump *d, struct spool *out, struct error *err)
+static int list_tables_of_text(struct inside_dump *d, struct cancel *cancel, struct spool *out,
+                               struct error *err)
 {
 	spool_appendf(out, ";\n; SQL text; the tables that have rows in it, in their order\n;\n");
 	for (uint32_t number = 1; number <= inside_tables(d); number++) {
@@ -110,8 +118,7 @@ static int list_tables_of_text(struct inside_dump *d, struct spool *out, struct 
 			return r;
 		spool_appendf(out, "%u; 0 0 TABLE DATA %s %s -\n", number, t.schema, t.table);
 	}
-	tell_blobs_of_text(d, out);
-	return spool_put(out, "", 0, err);
+	return tell_blobs_of_text(d, cancel, out, err);
 }
 
 static int copy_schema(const struct inside_dump *d, struct spool *out, struct error *err)
@@ -132,7 +139,7 @@ static int copy_schema(const struct inside_dump *d, struct spool *out, struct er
 
 int inside_write_toc(struct inside_dump *d, struct cancel *cancel, struct spool *out, struct error *err)
 {
-	return d->is_text ? list_tables_of_text(d, out, err)
+	return d->is_text ? list_tables_of_text(d, cancel, out, err)
 	                  : write_by_pg_restore(d, false, cancel, out, err);
 }
 

@@ -140,7 +140,7 @@ def test_how_long_it_takes(new_keepfs, own_pg, target):
     log = restored(keepfs, f"full/latest.dump into={target} plan=yes")
     assert re.search(r"reading and checking it takes probably .* per second, as the last time in backups/full, on 20", log), log
     assert re.search(r"restoring it takes probably .* per second, as the last time in backups/full, on 20", log), log
-    log = restored(keepfs, f"full/latest.dump into={target} plan=yes content=schema")
+    log = restored(keepfs, f"full/latest.dump into={target} plan=yes content=schema clean=yes")
     assert "restoring not a part, but all of it takes probably" in log
     # as long as it is on time, what is left is told
     with keepfs.catalog() as catalog:

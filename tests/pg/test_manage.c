@@ -3,6 +3,7 @@
 #include "server.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/pg/lacking.h>
 #include <keepfs/pg/manage.h>
 
 #include <errno.h>
@@ -192,6 +193,49 @@ static void test_check(void **state)
 	assert_int_equal(pg_database_analyze(&p, MADE, &err), 0);
 }
 
+static void expect_there(struct pg_session *s, const struct pg_relation_name *names, size_t count,
+                         const char *expected)
+{
+	_cleanup(str) struct str there = {0};
+	struct error err = {0};
+
+	if (pg_relations_there(s, names, count, &there, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_string_equal(str_text(&there), expected);
+}
+
+/* Exactly of that schema and name, odd ones too; the first few of many. */
+static void test_relations_that_are_there(void **state)
+{
+	struct pg_relation_name names[] = {{"public", "t'1\\"},     {"public", "T'1\\"}, {"odd.one", "v"},
+	                                   {"odd", "one.v"},        {"public", "v"},     {"pg_toast", "none"},
+	                                   {"public", "t'1\\_seq"}, {"public", "i"}};
+	struct pg_session *s;
+
+	make_both();
+	s = server_open(MADE, NULL);
+	server_run(
+	        s,
+	        "CREATE TABLE public.\"t'1\\\" (a int); CREATE SCHEMA \"odd.one\"; CREATE VIEW \"odd.one\".v AS SELECT 1");
+	expect_there(s, names + 3, 3, "");
+	expect_there(s, names, ARRAY_SIZE(names), "odd.one.v, public.t'1\\");
+	server_run(s, "CREATE SEQUENCE public.\"t'1\\_seq\"; CREATE INDEX i ON public.\"t'1\\\" (a)");
+	expect_there(s, names, ARRAY_SIZE(names), "odd.one.v, public.i, public.t'1\\, …");
+	pg_session_free(s);
+}
+
+static void test_settings_that_a_server_lacks(void **state)
+{
+	static const char *const names[] = {"time_limit_of_2040", "lock_timeout", "a_limit_of_2050", NULL};
+	const struct pg_server_place p = place();
+	_cleanup(str) struct str lacking = {0};
+	struct error err = {0};
+
+	if (pg_names_lacking(&p, NULL, PG_NEEDED_SETTINGS, names, &lacking, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_string_equal(str_text(&lacking), "a_limit_of_2050, time_limit_of_2040");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +247,8 @@ int main(void)
 	        cmocka_unit_test(test_roles),
 	        cmocka_unit_test(test_a_server_that_does_not_answer),
 	        cmocka_unit_test(test_check),
+	        cmocka_unit_test(test_relations_that_are_there),
+	        cmocka_unit_test(test_settings_that_a_server_lacks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
