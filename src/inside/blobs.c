@@ -262,6 +262,94 @@ static int make_list(struct inside_dump *d, struct cancel *cancel, struct spool 
 	return r;
 }
 
+static uint32_t count_of(const struct spool *list)
+{
+	return (uint32_t)(spool_size(list) / sizeof(struct stored_blob));
+}
+
+static int get_stored(const struct spool *list, uint32_t index, struct stored_blob *ret, struct error *err)
+{
+	return spool_get(list, ret, sizeof(*ret), (uint64_t)index * sizeof(*ret), err);
+}
+
+/* On the disk: of an archive of which the index says nothing, since all that is in its blocks was read for it. */
+
+static bool is_blob_list_kept(const struct inside_dump *d)
+{
+	return !d->is_text && !d->backup.is_directory && d->toc.segments.count == 0;
+}
+
+static void keep_blob_list(struct inside_dump *d, const struct spool *list)
+{
+	struct kept_name name;
+	struct kept_writer w;
+	bool whole = true;
+
+	if (!is_blob_list_kept(d) || count_of(list) == 0 ||
+	    !inside_kept_name(d, KEPT_BLOBS, 0, d->ino, &name) || !inside_kept_begin(d, &name, &w))
+		return;
+	kept_put_u32(&w, count_of(list));
+	for (uint32_t i = 0; whole && i < count_of(list); i++) {
+		struct stored_blob blob = {0};
+
+		whole = get_stored(list, i, &blob, NULL) == 0;
+		kept_put_u32(&w, blob.oid);
+		kept_put_u32(&w, blob.entry);
+		kept_put_u64(&w, blob.begin);
+	}
+	if (whole)
+		inside_kept_end(d, &w);
+	else
+		kept_end(&w, false);
+}
+
+static bool can_be_blob(const struct inside_toc *t, const struct stored_blob *blob, uint32_t last_oid)
+{
+	return blob->oid > last_oid && blob->entry < t->count && t->entries[blob->entry].blobs &&
+	       blob->begin > t->facts.toc_end && blob->begin < t->object_bytes;
+}
+
+static bool get_kept_blob_list(const struct inside_dump *d, struct kept_reader *r, struct spool *list)
+{
+	uint32_t count = kept_get_u32(r), last_oid = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct stored_blob blob = {.bytes = INSIDE_NOT_KNOWN, .oid = kept_get_u32(r)};
+
+		blob.entry = kept_get_u32(r);
+		blob.begin = kept_get_u64(r);
+		if (!can_be_blob(&d->toc, &blob, last_oid) || spool_put(list, &blob, sizeof(blob), NULL) < 0)
+			return false;
+		last_oid = blob.oid;
+	}
+	return true;
+}
+
+static struct spool *kept_blob_list(struct inside_dump *d)
+{
+	_cleanup(spool) struct spool *list = spool_new(d->ctx.conf->state_dir);
+	struct kept_name name;
+	struct kept_reader r;
+
+	if (!is_blob_list_kept(d) || !inside_kept_name(d, KEPT_BLOBS, 0, d->ino, &name) ||
+	    !kept_open(d->in->kept, &name, &r))
+		return NULL;
+	return kept_close(&r, get_kept_blob_list(d, &r, list)) ? take_ptr(&list) : NULL;
+}
+
+static int find_blob_list(struct inside_dump *d, struct cancel *cancel, struct spool **ret, struct error *err)
+{
+	int r;
+
+	*ret = kept_blob_list(d);
+	if (*ret)
+		return 0;
+	r = make_list(d, cancel, ret, err);
+	if (r == 0)
+		keep_blob_list(d, *ret);
+	return r;
+}
+
 static struct spool *list_if_made(struct inside_dump *d)
 {
 	struct spool *list;
@@ -285,7 +373,7 @@ static int get_list(struct inside_dump *d, struct cancel *cancel, struct spool *
 	if (r < 0)
 		return r;
 	*ret = list_if_made(d);
-	r = *ret ? 0 : make_list(d, cancel, &list, err);
+	r = *ret ? 0 : find_blob_list(d, cancel, &list, err);
 	if (list) {
 		pthread_mutex_lock(&d->lock);
 		*ret = d->blobs = list;
@@ -298,16 +386,6 @@ static int get_list(struct inside_dump *d, struct cancel *cancel, struct spool *
 bool inside_lists_blobs(struct inside_dump *d)
 {
 	return list_if_made(d);
-}
-
-static uint32_t count_of(const struct spool *list)
-{
-	return (uint32_t)(spool_size(list) / sizeof(struct stored_blob));
-}
-
-static int get_stored(const struct spool *list, uint32_t index, struct stored_blob *ret, struct error *err)
-{
-	return spool_get(list, ret, sizeof(*ret), (uint64_t)index * sizeof(*ret), err);
 }
 
 static int no_such_blob(struct error *err)

@@ -25,6 +25,7 @@ enum kept_kind { /* names and files have them; never changed */
 	         KEPT_TEXT = 2,
 	         KEPT_BLOCKS = 3,
 	         KEPT_CSV = 4,
+	         KEPT_BLOBS = 5,
 };
 
 struct kept;

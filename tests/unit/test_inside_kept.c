@@ -143,69 +143,6 @@ static void test_text_without_rows(void **state)
 	str_finish(&texts[1]);
 }
 
-static void check_text_blobs(struct bench *b)
-{
-	struct inside_dump *d = open_dump_of(b);
-	uint32_t count = 0;
-
-	assert_int_equal(inside_blobs(d, NULL, &count, NULL), 0);
-	assert_int_equal(count, BLOBS);
-	for (int i = 0; i < BLOBS; i++) {
-		_cleanup(free) char *found = mem_alloc(b->blobs[i].len + 1);
-		struct inside_blob blob;
-
-		assert_int_equal(inside_find_blob(d, b->oids[i], NULL, &blob, NULL), 0);
-		assert_int_equal(blob.bytes, b->blobs[i].len);
-		assert_int_equal(inside_blob_pread(d, b->oids[i], NULL, found, blob.bytes, 0, NULL),
-		                 blob.bytes);
-		if (blob.bytes > 0)
-			assert_memory_equal(found, b->blobs[i].data, blob.bytes);
-		if (blob.bytes > 100000) {
-			assert_int_equal(inside_blob_pread(d, b->oids[i], NULL, found, 5000, 77777, NULL),
-			                 5000);
-			assert_memory_equal(found, b->blobs[i].data + 77777, 5000);
-		}
-	}
-	inside_close(d);
-}
-
-static void test_large_objects_of_a_text(void **state)
-{
-	static const struct bench_shape shape = {
-	        .format = BENCH_TEXT, .method = COMPRESSION_GZIP, .text_blobs = true};
-	_cleanup(bench) struct bench b;
-	uint64_t before;
-
-	open_bench(&b, &shape);
-	check_text_blobs(&b);
-	restart(&b);
-	before = atomic_load(&b.metrics.fetched_bytes);
-	inside_close(open_dump_of(&b));
-	assert_int_equal(atomic_load(&b.metrics.fetched_bytes), before);
-	check_text_blobs(&b);
-	check_everything(&b);
-}
-
-static void test_large_objects_that_are_odd(void **state)
-{
-	static const struct bench_shape shape = {
-	        .format = BENCH_TEXT, .method = COMPRESSION_ZSTD, .text_blobs = true, .odd_blobs = true};
-	_cleanup(bench) struct bench b;
-	struct error errs[2] = {{0}, {0}};
-
-	open_bench(&b, &shape);
-	for (int i = 0; i < 2; i++) {
-		struct inside_dump *d = open_dump_of(&b);
-		uint32_t count;
-
-		assert_int_equal(inside_blobs(d, NULL, &count, &errs[i]), -ENOTSUP);
-		inside_close(d);
-		restart(&b);
-	}
-	assert_string_equal(errs[0].message, errs[1].message);
-	check_everything(&b);
-}
-
 /* What is in the files. */
 
 static void each_file(struct bench *b, void (*change)(const char *path))
@@ -248,6 +185,97 @@ static void spoil_middle(const char *path)
 	assert_int_equal(fd_pread_full(fd, &byte, 1, st.st_size / 2), 0);
 	byte ^= 0x10;
 	assert_int_equal(fd_pwrite_all(fd, &byte, 1, st.st_size / 2), 0);
+}
+
+static void check_kept_blobs(struct bench *b)
+{
+	struct inside_dump *d = open_dump_of(b);
+	uint32_t count = 0;
+
+	assert_int_equal(inside_blobs(d, NULL, &count, NULL), 0);
+	assert_int_equal(count, BLOBS);
+	for (int i = 0; i < BLOBS; i++) {
+		_cleanup(free) char *found = mem_alloc(b->blobs[i].len + 1);
+		struct inside_blob blob;
+
+		assert_int_equal(inside_find_blob(d, b->oids[i], NULL, &blob, NULL), 0);
+		assert_int_equal(blob.bytes, b->blobs[i].len);
+		assert_int_equal(inside_blob_pread(d, b->oids[i], NULL, found, blob.bytes, 0, NULL),
+		                 blob.bytes);
+		if (blob.bytes > 0)
+			assert_memory_equal(found, b->blobs[i].data, blob.bytes);
+		if (blob.bytes > 100000) {
+			assert_int_equal(inside_blob_pread(d, b->oids[i], NULL, found, 5000, 77777, NULL),
+			                 5000);
+			assert_memory_equal(found, b->blobs[i].data + 77777, 5000);
+		}
+	}
+	inside_close(d);
+}
+
+static void test_large_objects_of_a_text(void **state)
+{
+	static const struct bench_shape shape = {
+	        .format = BENCH_TEXT, .method = COMPRESSION_GZIP, .text_blobs = true};
+	_cleanup(bench) struct bench b;
+	uint64_t before;
+
+	open_bench(&b, &shape);
+	check_kept_blobs(&b);
+	restart(&b);
+	before = atomic_load(&b.metrics.fetched_bytes);
+	inside_close(open_dump_of(&b));
+	assert_int_equal(atomic_load(&b.metrics.fetched_bytes), before);
+	check_kept_blobs(&b);
+	check_everything(&b);
+}
+
+/* Which there are is not read again; how long one is is found by reading that one. */
+static void test_large_objects_of_an_archive(void **state)
+{
+	static const struct bench_shape shape = {.format = BENCH_CUSTOM,
+	                                         .method = COMPRESSION_GZIP,
+	                                         .no_index = true,
+	                                         .no_offsets = true,
+	                                         .no_counts = true};
+	_cleanup(bench) struct bench b;
+
+	open_bench(&b, &shape);
+	for (int i = 0; i < 3; i++) {
+		uint64_t before = atomic_load(&b.metrics.fetched_bytes);
+		struct inside_dump *d = open_dump_of(&b);
+		uint32_t count;
+
+		assert_int_equal(inside_blobs(d, NULL, &count, NULL), 0);
+		assert_int_equal(count, BLOBS);
+		inside_close(d);
+		if (i == 1)
+			assert_int_equal(atomic_load(&b.metrics.fetched_bytes), before);
+		check_kept_blobs(&b);
+		if (i == 1)
+			each_file(&b, spoil_middle);
+		restart(&b);
+	}
+}
+
+static void test_large_objects_that_are_odd(void **state)
+{
+	static const struct bench_shape shape = {
+	        .format = BENCH_TEXT, .method = COMPRESSION_ZSTD, .text_blobs = true, .odd_blobs = true};
+	_cleanup(bench) struct bench b;
+	struct error errs[2] = {{0}, {0}};
+
+	open_bench(&b, &shape);
+	for (int i = 0; i < 2; i++) {
+		struct inside_dump *d = open_dump_of(&b);
+		uint32_t count;
+
+		assert_int_equal(inside_blobs(d, NULL, &count, &errs[i]), -ENOTSUP);
+		inside_close(d);
+		restart(&b);
+	}
+	assert_string_equal(errs[0].message, errs[1].message);
+	check_everything(&b);
 }
 
 static void cut_in_half(const char *path)
@@ -376,7 +404,7 @@ static void test_layouts_that_say_anything(void **state)
 		inside_close(open_dump_of(&b));
 	}
 	check_everything(&b);
-	check_text_blobs(&b);
+	check_kept_blobs(&b);
 }
 
 static void test_what_cannot_be(void **state)
@@ -489,6 +517,7 @@ int main(void)
 	        cmocka_unit_test(test_text_without_rows),
 	        cmocka_unit_test(test_large_objects_of_a_text),
 	        cmocka_unit_test(test_large_objects_that_are_odd),
+	        cmocka_unit_test(test_large_objects_of_an_archive),
 	        cmocka_unit_test(test_files_that_are_wrong),
 	        cmocka_unit_test(test_what_cannot_be),
 	        cmocka_unit_test(test_layouts_that_say_anything),
