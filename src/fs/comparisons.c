@@ -22,25 +22,25 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define AT_ONCE       2 /* of one kind, so that who looks at the tables of two dumps never waits for rows */
-#define THREADS       (AT_ONCE * COMPARISON_KINDS)
-#define MEMORY_PART   16 /* of [keepfs] memory, for each comparison of rows */
-#define KEPT_PART     2  /* of [keepfs] diff_space, for results */
-#define WORK_PART     (KEPT_PART * AT_ONCE)
-#define SMALL_BYTES   ((size_t)16 << 10) /* of a result in memory */
-#define KEPT_FILES    64 /* results that have files */
-#define CLOSING_US    (10 * US_PER_S)
-#define PERCENT       100
+#define AT_ONCE     2 /* of one kind, so that who looks at the tables of two dumps never waits for rows */
+#define THREADS     (AT_ONCE * COMPARISON_KINDS)
+#define MEMORY_PART 16 /* of [keepfs] memory, for each comparison of rows */
+#define KEPT_PART   2  /* of [keepfs] diff_space, for results */
+#define WORK_PART   (KEPT_PART * AT_ONCE)
+#define SMALL_BYTES ((size_t)16 << 10) /* of a result in memory */
+#define KEPT_FILES  64                 /* results that have files */
+#define CLOSING_US  (10 * US_PER_S)
+#define PERCENT     100
 
 struct comparison {
 	struct comparisons *all;
 	struct comparison_key key;
-	unsigned refs; /* the lock of all, as what follows */
+	unsigned refs;                   /* the lock of all, as what follows */
 	struct comparison *next, **link; /* NULL: it is not in the list */
 	struct comparison_waiter *waiters;
 	bool has_begun, has_ended;
-	uint64_t bytes; /* that count for all */
-	char *path;     /* of the file that was asked for first */
+	uint64_t bytes;   /* that count for all */
+	char *path;       /* of the file that was asked for first */
 	int64_t since_us; /* monotonic: asked for, then begun */
 	struct cancel cancel;
 	struct spool *sides[2];
@@ -673,8 +673,9 @@ static void append_comparison(const struct comparison *c, struct str *out)
 		            done >= expected ? PERCENT : (unsigned)(done * PERCENT / expected));
 	if (c->has_begun)
 		str_appendf(out, ", %s read", str_format_bytes(read, sizeof(read), done));
-	str_appendf(out, ", for %lld s, %u reader%s: ",
-	            (long long)((clock_mono_us() - c->since_us) / US_PER_S), waiters, waiters == 1 ? "" : "s");
+	str_appendf(out,
+	            ", for %lld s, %u reader%s: ", (long long)((clock_mono_us() - c->since_us) / US_PER_S),
+	            waiters, waiters == 1 ? "" : "s");
 	str_append_line(out, str_or_empty(c->path));
 	str_append_char(out, '\n');
 }

@@ -34,7 +34,8 @@ struct comparisons;
 struct comparisons *comparisons_new(struct fs *fs); /* NULL: its threads cannot be started */
 /** comparisons_end() - the mount ends: all are given up, and whoever waits was woken by his token (laters_end()) before. Returns when none is at work. */
 void comparisons_end(struct comparisons *cs);
-struct comparisons *comparisons_free(struct comparisons *cs); /* all files are closed; NULL allowed; returns NULL */
+struct comparisons *
+comparisons_free(struct comparisons *cs); /* all files are closed; NULL allowed; returns NULL */
 
 /*
  * Who waits. It lies on the heap, in what belongs to the request; comparisons_get() may be called with it again only after wake(). wake() may be called

@@ -65,9 +65,8 @@ char *diff_why_kept(struct fs *fs, const struct node *directory, const struct no
 
 static void node_of_diff_directory(const struct catalog_entry *entry, struct node *ret)
 {
-	*ret = (struct node){.ino = ino_of_diff_mirror(entry->ino),
-	                     .class = &class_diff_directory,
-	                     .entry = *entry};
+	*ret = (struct node){
+	        .ino = ino_of_diff_mirror(entry->ino), .class = &class_diff_directory, .entry = *entry};
 }
 
 int diff_load(struct fs *fs, uint64_t ino, struct node *ret)

@@ -14,7 +14,7 @@
 
 enum diff_kind { /* inode numbers have them, two bits */
 	         DIFF_FIXED,
-	         DIFF_ADDED,   /* the number of the table in the second dump follows, here and there */
+	         DIFF_ADDED, /* the number of the table in the second dump follows, here and there */
 	         DIFF_REMOVED,
 };
 

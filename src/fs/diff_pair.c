@@ -16,15 +16,15 @@
 #include <errno.h>
 #include <string.h>
 
-#define FILES_OF_TABLE  2 /* offsets leave room for so many */
-#define OFFSET_ROWS     OFFSET_NUMBERED
-#define OFFSET_GONE     (INT64_C(1) << 40) /* behind them: tables that only the first dump has, by their number in it */
-#define FIXED_FILES     2
+#define FILES_OF_TABLE 2 /* offsets leave room for so many */
+#define OFFSET_ROWS    OFFSET_NUMBERED
+#define OFFSET_GONE                                                                                          \
+	(INT64_C(1) << 40) /* behind them: tables that only the first dump has, by their number in it */
+#define FIXED_FILES 2
 
 static struct diff_pair_id id_of_entries(const struct catalog_entry *a, const struct catalog_entry *b)
 {
-	return (struct diff_pair_id){.inos = {a->ino, b->ino},
-	                             .finished_at_us = {a->mtime_us, b->mtime_us}};
+	return (struct diff_pair_id){.inos = {a->ino, b->ino}, .finished_at_us = {a->mtime_us, b->mtime_us}};
 }
 
 /* The row of the second, as secret as either and as new as the newer. */
@@ -168,8 +168,8 @@ static int node_of_side(struct fs *fs, const struct node *like, struct diff *d, 
 {
 	if (table->state == DIFF_NEW || table->state == DIFF_GONE)
 		return (table->state == DIFF_NEW) == (side == DIFF_B)
-		               ? node_of_whole_table(fs, like, d, side,
-		                                     side == DIFF_B ? table->b : table->a, ret)
+		               ? node_of_whole_table(fs, like, d, side, side == DIFF_B ? table->b : table->a,
+		                                     ret)
 		               : -ENOENT;
 	if (table->state == DIFF_SAME || diff_check_rows(d, table, NULL) < 0)
 		return -ENOENT;
@@ -226,8 +226,8 @@ static int find_file_of_table(struct fs *fs, const struct node *directory, enum 
 
 	if (r < 0)
 		return r;
-	r = find_table_by_name(diff_backup(d, side)->dump, name, suffix_of_side(side), directory->cancel, &number,
-	                       &err);
+	r = find_table_by_name(diff_backup(d, side)->dump, name, suffix_of_side(side), directory->cancel,
+	                       &number, &err);
 	if (r == 0)
 		r = diff_look(d, side, number, &table, &err);
 	if (r == 0)
@@ -294,9 +294,8 @@ static int list_tables_of(const struct rows_page *p, enum diff_side of, off_t fi
 	for (number = number > 0 ? number : 1; r == 0 && number <= count; number++) {
 		_cleanup(diff_looked) struct diff_looked table = {0};
 		off_t offset = first + (off_t)number * FILES_OF_TABLE;
-		int found = cancel_is_set(p->directory->cancel)
-		                    ? -ECANCELED
-		                    : diff_look(p->diff, of, number, &table, err);
+		int found = cancel_is_set(p->directory->cancel) ? -ECANCELED
+		                                                : diff_look(p->diff, of, number, &table, err);
 
 		if (found < 0 && found != -ENOENT)
 			return found;

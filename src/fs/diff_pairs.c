@@ -33,7 +33,8 @@ struct diff_pairs {
 
 /* Names. */
 
-int diff_pair_name_parse(const char *name, char ret_a[static NAME_MAX_BYTES], char ret_b[static NAME_MAX_BYTES])
+int diff_pair_name_parse(const char *name, char ret_a[static NAME_MAX_BYTES],
+                         char ret_b[static NAME_MAX_BYTES])
 {
 	size_t a = strcspn(name, "."), b;
 

@@ -13,11 +13,12 @@
 
 /** diff_pair_name_parse() - "20261119T020000Z..20261120T020000Z": the names of two dumps up to their first '.', which have none themselves, and are not
  * empty. -EINVAL: it is no such name. Pure. */
-int diff_pair_name_parse(const char *name, char ret_a[static NAME_MAX_BYTES], char ret_b[static NAME_MAX_BYTES]);
+int diff_pair_name_parse(const char *name, char ret_a[static NAME_MAX_BYTES],
+                         char ret_b[static NAME_MAX_BYTES]);
 /** diff_pair_name_format() - the inverse, of the names of dumps, which may have suffixes; false: it would be too long for a name. Pure. */
 bool diff_pair_name_format(const char *a, const char *b, char ret[static NAME_MAX_BYTES]);
 
-struct diff_pair_id { /* a dump is another one when it was finished at another time */
+struct diff_pair_id {     /* a dump is another one when it was finished at another time */
 	uint64_t inos[2]; /* of the artifacts, by enum diff_side */
 	int64_t finished_at_us[2];
 };

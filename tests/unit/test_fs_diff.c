@@ -17,7 +17,7 @@
 #define PAIR        "diff/full/" A ".." B
 #define ROWS        PAIR "/public.t2"
 #define MANY_TABLES 100000
-#define DIFFERS     2 /* the table of that number is another one in B */
+#define DIFFERS     2  /* the table of that number is another one in B */
 #define EACH        10 /* and each tenth of many */
 
 /* What the library does in this test. */
@@ -27,9 +27,9 @@ static struct made_up {
 	int read_result; /* of A; 0: the rows */
 	bool damage;
 	bool is_not_counted;
-	bool has_new;        /* B has one more */
-	uint32_t rows;       /* of each table */
-	atomic_bool waits;   /* a reading waits until it is given up, or may go on */
+	bool has_new;      /* B has one more */
+	uint32_t rows;     /* of each table */
+	atomic_bool waits; /* a reading waits until it is given up, or may go on */
 	atomic_uint reads, opened, given_up;
 } lib;
 
@@ -253,7 +253,7 @@ static void names_of_pairs(void **state)
 
 static void names_that_are_of_no_pair(void **state)
 {
-	static const char *const bad[] = {"",      ".",     "..",     "...",    "x",      "x..",   "..y",
+	static const char *const bad[] = {"",      ".",     "..",     "...",    "x",      "x..",     "..y",
 	                                  "x.y",   "x...y", "x..y.",  "x..y.z", "x.d..y", "x..y..z", "x....y",
 	                                  "x/..y", "x../y", "x..y/z", "/..y",   "x..y/",  ".x..y"};
 	char a[NAME_MAX_BYTES] = "untouched", b[NAME_MAX_BYTES] = "untouched", long_name[600];
@@ -336,8 +336,8 @@ static void neighbours_are_listed_and_any_two_found(void **state)
 	assert_lists(f, "diff/tenants", "./ ../ acme/ ");
 	assert_lists(f, "diff/tenants/acme", "./ ../ ");
 	assert_lists(f, "diff/full",
-	             "./ ../ " A "..20261121T020000Z/ 20261121T020000Z..20261122T020000Z/ 20261122T020000Z.." B
-	             "/ ");
+	             "./ ../ " A
+	             "..20261121T020000Z/ 20261121T020000Z..20261122T020000Z/ 20261122T020000Z.." B "/ ");
 	paged = list(f, "diff/full", 200, false);
 	assert_string_equal(paged, "./ ../ " A "..20261121T020000Z/ 20261121T020000Z..20261122T020000Z/ "
 	                           "20261122T020000Z.." B "/ ");
@@ -632,6 +632,8 @@ static void the_last_that_leaves_ends_it(void **state)
 	send_interrupt(f, first);
 	assert_interrupted(f, first);
 	wait_for_status(f, "1 reader:");
+	while (atomic_load(&lib.reads) == 0)
+		sched_yield();
 	assert_int_equal(lib.given_up, 0);
 	send_interrupt(f, second);
 	assert_interrupted(f, second);
@@ -651,6 +653,8 @@ static void the_end_of_the_mount_ends_comparisons(void **state)
 	send_open(f, ino);
 	send_open(f, ino);
 	wait_for_status(f, "2 readers");
+	while (atomic_load(&lib.reads) == 0)
+		sched_yield();
 	fs_finish_commands(f->fs);
 	assert_true(lib.given_up > 0);
 }
