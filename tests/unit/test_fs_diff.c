@@ -276,7 +276,7 @@ static void names_that_are_of_no_pair(void **state)
 
 /* Numbers of pairs. */
 
-#define MANY_PAIRS 200000
+#define MANY_PAIRS 60000
 
 static struct diff_pair_id made_up_pair(uint64_t i)
 {
