@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * Which rows of a database are one tenant's. Facts about tables, columns and foreign keys go in, and what was said in the
+ * configuration; for each table a verdict comes out, with its reason, and for those that are exported a condition in SQL. Pure; any
+ * thread.
+ *
+ * Every table gets one of three verdicts. None is passed over in silence: a table that was forgotten is the commonest fault of exports.
+ */
+#include <keepfs/base/cleanup.h>
+#include <keepfs/base/error.h>
+#include <keepfs/base/str.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum tenancy_kind {
+	TENANCY_COLUMN,   /* shared tables, whose rows tell their tenant, or refer to rows that do */
+	TENANCY_SCHEMA,   /* a schema for each tenant */
+	TENANCY_DATABASE, /* a database for each tenant */
+};
+
+/* The facts. All heap, as pg_tenancy_read() fills them; tenancy_model_finish() frees them. */
+
+struct tenancy_column {
+	char *name;
+	char *type;      /* as format_type() writes it, with its length: "numeric(10,2)", "public.secret_text" */
+	char *base_type; /* of a domain: the type below it, all domains taken off; else as @type */
+	char *comment;   /* COMMENT ON COLUMN; NULL: none */
+	bool not_null;
+	bool is_generated; /* GENERATED ALWAYS AS (…) STORED: no INSERT may name it */
+	char identity;     /* 'a': GENERATED ALWAYS AS IDENTITY; 'd': BY DEFAULT; 0: none */
+	char *sequence;    /* heap: the sequence that it owns, quoted: "public.orders_id_seq"; NULL: none */
+	char category;     /* pg_type.typcategory of the base type: 'N', 'S', 'A', 'C', … */
+};
+
+struct tenancy_table {
+	uint32_t oid;
+	char *schema, *name;
+	char *comment; /* NULL: none */
+	char kind;     /* pg_class.relkind: 'r', 'p' (the root of partitions), 'f', 'm' */
+	/* A partition: its rows come with its root's, so it has no verdict of its own and is not among the tables of a plan. */
+	bool is_partition;
+	bool has_row_security, forces_row_security;
+	uint32_t policy_count;
+	struct tenancy_column *columns;
+	size_t column_count;
+	uint32_t *primary_key; /* places in @columns, in the order of the key */
+	size_t primary_key_count;
+};
+
+struct tenancy_key { /* a foreign key */
+	char *name;
+	uint32_t from, to; /* places in @tables */
+	uint32_t *from_columns, *to_columns; /* @count places in the columns of each */
+	size_t count;
+};
+
+struct tenancy_model {
+	struct tenancy_table *tables; /* by schema and name */
+	size_t table_count;
+	struct tenancy_key *keys; /* of partitions: the root's; none is there twice */
+	size_t key_count;
+};
+void tenancy_model_finish(struct tenancy_model *m);
+static inline void cleanup_tenancy_model(struct tenancy_model *m)
+{
+	tenancy_model_finish(m);
+}
+/** tenancy_find_table() - the place of a table; -1: there is none. @schema: NULL: the only one of that name, -2 when there are several. */
+ssize_t tenancy_find_table(const struct tenancy_model *m, const char *schema, const char *name);
+/** tenancy_find_column() - the place of a column; -1. */
+ssize_t tenancy_find_column(const struct tenancy_table *t, const char *name);
+
+/* What was said. Borrowed; lists are NULL-terminated, NULL or empty: nothing. */
+
+struct tenancy_rules {
+	enum tenancy_kind kind;
+	/* Of TENANCY_COLUMN: "org_id": of any table that has it; "orders.org_id", "public.orders.org_id": of that one. */
+	char *const *tenant_columns;
+	/* Of TENANCY_COLUMN: "orgs.id": the table of the tenants, and its key. NULL: the one to which foreign keys of tenant columns lead, if
+	 * there is just one. */
+	const char *tenant_table;
+	/* Patterns of tables ("countries", "ref.*"; a name without a dot is of any schema; wildcards * and ?): */
+	char *const *shared;   /* each export has all of their rows: look-up tables */
+	char *const *referred; /* each export has those rows to which exported rows refer: users that belong to several tenants */
+	char *const *excluded; /* no export has any */
+	/* Soft references, which no foreign key tells: "comments.subject_id -> posts.id when subject_type = 'Post'",
+	 * "events.payload->>'user_id' -> users.id". */
+	char *const *references;
+};
+
+enum tenancy_verdict { TENANCY_EXPORTED, TENANCY_EXCLUDED, TENANCY_UNDECIDED };
+
+enum tenancy_way { /* why a table is exported */
+	TENANCY_BY_COLUMN,   /* it has the tenant's column */
+	TENANCY_BY_SELF,     /* it is the tenants' own table */
+	TENANCY_BY_KEY,      /* its rows refer to exported ones */
+	TENANCY_BY_REFERRED, /* exported rows refer to its rows */
+	TENANCY_WHOLE,       /* all of its rows: shared, or of the tenant's own schema or database */
+};
+
+/** struct tenancy_step - one way from a row to its tenant: by a foreign key or by a soft reference */
+struct tenancy_step {
+	uint32_t to;                /* the table that it leads to (TENANCY_BY_REFERRED: that it comes from) */
+	const struct tenancy_key *key; /* borrowed from the model; NULL: a soft reference */
+	char *from_sql, *to_sql;    /* of a soft reference: the two sides, over the aliases that tenancy_condition() uses; heap */
+	char *when_sql;             /* "subject_type = 'Post'"; NULL; heap */
+};
+
+struct tenancy_decision { /* of one table */
+	uint32_t table; /* its place in the model */
+	enum tenancy_verdict verdict;
+	enum tenancy_way way;
+	int tenant_column; /* BY_COLUMN, BY_SELF: its place; else -1 */
+	struct tenancy_step *steps; /* BY_KEY: each way that leads to the tenant; BY_REFERRED: each that leads here */
+	size_t step_count;
+	/* BY_KEY: a row may exist that belongs to no tenant, since all its references may be NULL. */
+	bool may_be_nobodys;
+	char *reason; /* for people, heap: "has org_id"; "order_id -> public.orders(id)"; "no column and no foreign key tells whose its rows are" */
+};
+
+struct tenancy_plan {
+	/* One for each table that is no partition. First those that others refer to, as far as cycles allow: in this order rows can be
+	 * inserted. */
+	struct tenancy_decision *decisions;
+	size_t count;
+	size_t exported, excluded, undecided;
+	char **warnings; /* heap: "exclude names audit_*, which matches no table" */
+	size_t warning_count;
+};
+void tenancy_plan_finish(struct tenancy_plan *p);
+static inline void cleanup_tenancy_plan(struct tenancy_plan *p)
+{
+	tenancy_plan_finish(p);
+}
+
+/**
+ * tenancy_decide() - the verdicts
+ * @model: stays where it is as long as @ret is used
+ * @schema: of TENANCY_SCHEMA: the tenant's own; tables of other schemas are excluded unless they are shared
+ * Return: 0, also with undecided tables; -EINVAL (ERROR_USAGE): a rule makes no sense in this database: @err names it, and what there is.
+ *
+ * A tenant's column wins over foreign keys; `excluded` over everything but a table that is named by two lists, which is an error. All shortest ways by foreign keys and
+ * soft references count, also through several tables; a cycle is entered from where a tenant is known. Foreign tables and materialized
+ * views are undecided unless they are named: nobody can say what stands behind them.
+ */
+int tenancy_decide(const struct tenancy_model *model, const struct tenancy_rules *rules, const char *schema,
+                   struct tenancy_plan *ret, struct error *err);
+/** tenancy_references_check() - are these soft references written as they must be? -EINVAL: @err says which is not, and why. Needs no
+ * database. */
+int tenancy_references_check(char *const *references, struct error *err);
+
+/**
+ * tenancy_append_condition() - append the condition in SQL that is true of the rows of one tenant
+ * @alias: of the table in the query, "t"
+ * @tenant: the value of the tenant's column, as text; compared as the column's own type
+ *
+ * Never NULL in a way that lets a row in. "true" of TENANCY_WHOLE.
+ */
+void tenancy_append_condition(const struct tenancy_model *model, const struct tenancy_plan *plan,
+                              const struct tenancy_decision *d, const char *alias, const char *tenant,
+                              struct str *sql);
+/**
+ * tenancy_append_proof() - append an expression in SQL that is true of a row that tenancy_append_condition() lets in, unless it is also
+ * another tenant's: each reference of it that is not NULL leads to this tenant. "true" where there is nothing to prove.
+ */
+void tenancy_append_proof(const struct tenancy_model *model, const struct tenancy_plan *plan,
+                          const struct tenancy_decision *d, const char *alias, const char *tenant,
+                          struct str *sql);
+/** tenancy_append_nobodys() - append a condition that is true of rows of @d (may_be_nobodys) that are no tenant's. */
+void tenancy_append_nobodys(const struct tenancy_model *model, const struct tenancy_plan *plan,
+                            const struct tenancy_decision *d, const char *alias, struct str *sql);
