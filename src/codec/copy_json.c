@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-const char copy_json_settings[] = "SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET TimeZone = 'UTC'; "
-                                  "SET extra_float_digits = 3; SET bytea_output = 'hex'; SET client_encoding = 'UTF8';";
+const char copy_json_settings[] =
+        "SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET TimeZone = 'UTC'; "
+        "SET extra_float_digits = 3; SET bytea_output = 'hex'; SET client_encoding = 'UTF8';";
 
 /* What is fixed for a column beside its name: the quotes, or what is put instead of a value. */
 #define FIXED_BYTES (JSON_REDACTED_BYTES + 8)
@@ -54,7 +55,8 @@ bool copy_json_kind_of(const char *base_type, char category, struct copy_json_co
 
 static int refuse_column(const struct copy_json_column *c, const char *what, struct error *err)
 {
-	return error_set(err, ERROR_USAGE, EINVAL, "the column \"%s\" cannot be written as JSON: %s", c->name, what);
+	return error_set(err, ERROR_USAGE, EINVAL, "the column \"%s\" cannot be written as JSON: %s", c->name,
+	                 what);
 }
 
 static int check_column(const struct copy_json_column *c, const unsigned char *key, struct error *err)
@@ -74,7 +76,8 @@ static int check_column(const struct copy_json_column *c, const unsigned char *k
 }
 
 /* Pointers to prefixes are known when their memory does not move any more: place_prefixes(). */
-static int append_prefix(struct copy_json *j, struct json_column *column, struct str *prefixes, struct error *err)
+static int append_prefix(struct copy_json *j, struct json_column *column, struct str *prefixes,
+                         struct error *err)
 {
 	const struct copy_json_column *given = column->given;
 	size_t start = prefixes->len;
@@ -148,8 +151,8 @@ struct copy_json *copy_json_free(struct copy_json *j)
 
 /* Values. */
 
-static const char *put_json(struct copy_json *j, const struct json_column *column, struct json_pen *pen, char *text,
-                            size_t len)
+static const char *put_json(struct copy_json *j, const struct json_column *column, struct json_pen *pen,
+                            char *text, size_t len)
 {
 	const char *wrong;
 
@@ -161,8 +164,8 @@ static const char *put_json(struct copy_json *j, const struct json_column *colum
 	return wrong;
 }
 
-const char *json_put_value(struct copy_json *j, const struct json_column *column, struct json_pen *pen, char *text,
-                           size_t len)
+const char *json_put_value(struct copy_json *j, const struct json_column *column, struct json_pen *pen,
+                           char *text, size_t len)
 {
 	switch (column->given->kind) {
 	case COPY_JSON_BOOL:
@@ -275,8 +278,8 @@ static const char *put_hashed_field(struct copy_json *j, struct json_row *r, str
 }
 
 /* Not NULL, and of a column of which more is said than that it is kept. */
-static const char *put_redacted_field(struct copy_json *j, const struct json_column *column, struct json_row *r,
-                                      struct json_pen *pen)
+static const char *put_redacted_field(struct copy_json *j, const struct json_column *column,
+                                      struct json_row *r, struct json_pen *pen)
 {
 	if (column->given->how == COPY_JSON_HASH)
 		return put_hashed_field(j, r, pen);
@@ -312,8 +315,8 @@ static inline void put_prefix(const struct json_column *column, struct json_pen 
 	}
 }
 
-static inline const char *put_column(struct copy_json *j, const struct json_column *column, struct json_row *r,
-                                     struct json_pen *pen)
+static inline const char *put_column(struct copy_json *j, const struct json_column *column,
+                                     struct json_row *r, struct json_pen *pen)
 {
 	put_prefix(column, pen);
 	if (is_null_field(r)) {
@@ -333,8 +336,8 @@ static int refuse_field_count(const struct copy_json *j, const char *row, size_t
 
 	for (size_t i = 0; i < len; i++)
 		fields += row[i] == '\t';
-	return error_set(err, ERROR_CORRUPT, EBADMSG, "a row has %zu fields, and %zu columns were asked for", fields,
-	                 j->count);
+	return error_set(err, ERROR_CORRUPT, EBADMSG, "a row has %zu fields, and %zu columns were asked for",
+	                 fields, j->count);
 }
 
 static void begin_json_row(struct json_row *r, const char *row, size_t len)

@@ -112,8 +112,8 @@ static const char *put_elements(struct array_scan *a)
 	return wrong;
 }
 
-const char *json_put_array(struct copy_json *j, const struct json_column *column, struct json_pen *pen, char *text,
-                           size_t len)
+const char *json_put_array(struct copy_json *j, const struct json_column *column, struct json_pen *pen,
+                           char *text, size_t len)
 {
 	struct array_scan a = {.j = j, .column = column, .pen = pen, .at = text};
 	const char *wrong;

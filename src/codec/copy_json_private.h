@@ -84,7 +84,8 @@ static inline bool json_row_at_separator(const struct json_row *r, const char *p
 
 /* What is written. */
 
-#define JSON_PEN_SLACK (2 * JSON_STEP + 64) /* a whole step behind the last byte, and what is put without being counted */
+#define JSON_PEN_SLACK                                                                                       \
+	(2 * JSON_STEP + 64) /* a whole step behind the last byte, and what is put without being counted */
 
 struct json_pen {
 	struct str *out;
@@ -179,7 +180,8 @@ void json_put_mask(struct json_pen *pen);
 
 struct json_column {
 	const struct copy_json_column *given;
-	const char *prefix; /* ,"name": or, of the first one that is written, {"name": with a step behind it */
+	const char
+	        *prefix; /* ,"name": or, of the first one that is written, {"name": with a step behind it */
 	size_t prefix_len;
 	struct json_redactor *redactor; /* NULL: no paths */
 };
@@ -191,17 +193,17 @@ struct copy_json {
 	size_t fixed_bytes; /* of a row, whatever its values are */
 	char *prefixes;
 	struct hmac_key *key; /* NULL: nothing is hashed */
-	char *value; /* the present value, when it has to be looked at whole */
+	char *value;          /* the present value, when it has to be looked at whole */
 	size_t value_cap;
 	struct json_check check;
 };
 
 /** json_put_value() - a value that is no array, and may be written over: a step can be read behind it, and its last byte is followed by a NUL. */
-const char *json_put_value(struct copy_json *j, const struct json_column *column, struct json_pen *pen, char *text,
-                           size_t len);
+const char *json_put_value(struct copy_json *j, const struct json_column *column, struct json_pen *pen,
+                           char *text, size_t len);
 
 /* Arrays: copy_json_array.c. */
 
 /** json_put_array() - @text as array_out() of PostgreSQL writes it, written over. */
-const char *json_put_array(struct copy_json *j, const struct json_column *column, struct json_pen *pen, char *text,
-                           size_t len);
+const char *json_put_array(struct copy_json *j, const struct json_column *column, struct json_pen *pen,
+                           char *text, size_t len);

@@ -12,7 +12,7 @@ struct json_redactor {
 	const struct copy_json_path *paths;
 	size_t count;
 	size_t levels; /* keys of the longest path */
-	size_t *met;   /* [level][place in the list]: the paths of which as many keys as the level says have been met */
+	size_t *met; /* [level][place in the list]: the paths of which as many keys as the level says have been met */
 	size_t *met_count;
 	/* Of the present value. */
 	struct json_check *check;
@@ -179,7 +179,8 @@ static enum copy_json_redaction meet(struct json_redactor *r, size_t level, cons
 	return how;
 }
 
-static enum copy_json_redaction meet_key(struct json_redactor *r, size_t level, const char *p, const char *end)
+static enum copy_json_redaction meet_key(struct json_redactor *r, size_t level, const char *p,
+                                         const char *end)
 {
 	size_t len = (size_t)(end - p);
 
@@ -204,8 +205,7 @@ static const char *put_redacted(struct json_redactor *r, enum copy_json_redactio
 	else if (how == COPY_JSON_MASK)
 		json_put_mask(r->pen);
 	else if (*start == '"')
-		json_put_hash(r->pen, r->key, start,
-		              decode_json_string(start + 1, start + len - 1, start));
+		json_put_hash(r->pen, r->key, start, decode_json_string(start + 1, start + len - 1, start));
 	else
 		json_put_hash(r->pen, r->key, start, len);
 	return NULL;

@@ -51,12 +51,13 @@ static inline bool is_exactly(const char *text, size_t len, const char *word)
 /* What is no number in JSON is a string. */
 static const char *put_special_number(struct json_pen *pen, const char *text, size_t len)
 {
-	if (is_exactly(text, len, "NaN") || is_word(text, len, "Infinity") || is_word(text, len, "-Infinity"))
+	if (is_exactly(text, len, "NaN") || is_exactly(text, len, "Infinity") ||
+	    is_exactly(text, len, "-Infinity"))
 		return put_quoted(pen, text, len);
 	return NO_NUMBER;
 }
 
-struct number { /* "-12.50e-7" */
+struct number {                              /* "-12.50e-7" */
 	const char *integer, *integer_end;   /* 12 */
 	const char *fraction, *fraction_end; /* 50; NULL: there is none */
 	bool has_exponent;
@@ -242,7 +243,7 @@ const char *json_put_timestamp(struct json_pen *pen, const char *text, size_t le
 	const char *blank = parse_date_and_time(text, end, &time_end);
 
 	if (!blank)
-		return is_exactly(text, len, "infinity") || is_word(text, len, "-infinity")
+		return is_exactly(text, len, "infinity") || is_exactly(text, len, "-infinity")
 		               ? put_quoted(pen, text, len)
 		               : NO_TIMESTAMP;
 	zone_end = has_zone ? parse_zone(time_end, end) : time_end;

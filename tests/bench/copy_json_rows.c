@@ -39,16 +39,21 @@ static const struct copy_json_column common[] = {
 
 static void common_row(struct str *out, unsigned i)
 {
-	str_appendf(out, "%08x-1c3e-4f60-9a7b-%012x\t%08x-77aa-4b1d-8f00-0123456789ab\t%u.%02u\t%u\t%c", i * 2654435761U, i, i % 50,
-	            i % 100000, i % 100, i % 17, i % 3 ? 't' : 'f');
-	str_appendf(out, "\t2026-11-20 02:%02u:%02u.%06u+00\t2026-11-20 02:00:%02u\t", i % 60, i / 60 % 60, i % 1000000, i % 60);
-	str_appendf(out, "{\"sku\": \"A-%u\", \"tags\": [\"new\", \"sale\"], \"price\": %u.5, \"stock\": {\"Berlin\": %u, \"Wien\": null}}\t", i, i % 900, i);
+	str_appendf(out, "%08x-1c3e-4f60-9a7b-%012x\t%08x-77aa-4b1d-8f00-0123456789ab\t%u.%02u\t%u\t%c",
+	            i * 2654435761U, i, i % 50, i % 100000, i % 100, i % 17, i % 3 ? 't' : 'f');
+	str_appendf(out, "\t2026-11-20 02:%02u:%02u.%06u+00\t2026-11-20 02:00:%02u\t", i % 60, i / 60 % 60,
+	            i % 1000000, i % 60);
+	str_appendf(
+	        out,
+	        "{\"sku\": \"A-%u\", \"tags\": [\"new\", \"sale\"], \"price\": %u.5, \"stock\": {\"Berlin\": %u, \"Wien\": null}}\t",
+	        i, i % 900, i);
 	str_appendf(out, "Customer called about the delivery of order %u, will be sent again on Monday\n", i);
 }
 
 static const struct copy_json_column integers[] = {
-        {.name = "id", .kind = COPY_JSON_NUMBER}, {.name = "a", .kind = COPY_JSON_NUMBER}, {.name = "b", .kind = COPY_JSON_NUMBER},
-        {.name = "c", .kind = COPY_JSON_NUMBER},  {.name = "d", .kind = COPY_JSON_FLOAT},
+        {.name = "id", .kind = COPY_JSON_NUMBER}, {.name = "a", .kind = COPY_JSON_NUMBER},
+        {.name = "b", .kind = COPY_JSON_NUMBER},  {.name = "c", .kind = COPY_JSON_NUMBER},
+        {.name = "d", .kind = COPY_JSON_FLOAT},
 };
 
 static void integer_row(struct str *out, unsigned i)
@@ -62,7 +67,10 @@ static void text_row(struct str *out, unsigned i)
 {
 	str_appendf(out, "%u\t", i);
 	for (unsigned n = 0; n < 20; n++)
-		str_appendf(out, "This is line %u of a longer text, as people write it in a comment or a description.\\n", n);
+		str_appendf(
+		        out,
+		        "This is line %u of a longer text, as people write it in a comment or a description.\\n",
+		        n);
 	str_append(out, "And that was \"all\" of it.\n");
 }
 
@@ -70,7 +78,8 @@ static void umlaut_row(struct str *out, unsigned i)
 {
 	str_appendf(out, "%u\t", i);
 	for (unsigned n = 0; n < 20; n++)
-		str_append(out, "Über den Wölken muß die Freiheit wohl grenzenlos sein, größer als gedacht. ");
+		str_append(out,
+		           "Über den Wölken muß die Freiheit wohl grenzenlos sein, größer als gedacht. ");
 	str_append(out, "\n");
 }
 
@@ -87,26 +96,36 @@ static const struct copy_json_column documents[] = {{.name = "id", .kind = COPY_
 static char *const token_keys[] = {(char *)"user", (char *)"token"};
 static const struct copy_json_path token_path[] = {{token_keys, 2, COPY_JSON_MASK}};
 static const struct copy_json_column redacted[] = {
-        {.name = "id", .kind = COPY_JSON_NUMBER}, {.name = "payload", .kind = COPY_JSON_JSON, .paths = token_path, .path_count = 1}};
+        {.name = "id", .kind = COPY_JSON_NUMBER},
+        {.name = "payload", .kind = COPY_JSON_JSON, .paths = token_path, .path_count = 1}};
 
 static void document_row(struct str *out, unsigned i)
 {
-	str_appendf(out, "%u\t{\"user\": {\"id\": %u, \"name\": \"Ada Lovelace\", \"token\": \"sk_%u\"}, \"items\": [", i, i, i);
+	str_appendf(
+	        out,
+	        "%u\t{\"user\": {\"id\": %u, \"name\": \"Ada Lovelace\", \"token\": \"sk_%u\"}, \"items\": [",
+	        i, i, i);
 	for (unsigned n = 0; n < 12; n++)
-		str_appendf(out, "%s{\"id\": %u, \"title\": \"Item number %u of this order\", \"price\": %u.99, \"ok\": true}", n ? ", " : "", n, n, n * 7);
+		str_appendf(
+		        out,
+		        "%s{\"id\": %u, \"title\": \"Item number %u of this order\", \"price\": %u.99, \"ok\": true}",
+		        n ? ", " : "", n, n, n * 7);
 	str_append(out, "]}\n");
 }
 
-static const struct copy_json_column arrays[] = {{.name = "id", .kind = COPY_JSON_NUMBER},
-                                                 {.name = "tags", .is_array = true, .delimiter = ','},
-                                                 {.name = "values", .kind = COPY_JSON_NUMBER, .is_array = true, .delimiter = ','}};
+static const struct copy_json_column arrays[] = {
+        {.name = "id", .kind = COPY_JSON_NUMBER},
+        {.name = "tags", .is_array = true, .delimiter = ','},
+        {.name = "values", .kind = COPY_JSON_NUMBER, .is_array = true, .delimiter = ','}};
 
 static void array_row(struct str *out, unsigned i)
 {
-	str_appendf(out, "%u\t{red,green,\"light blue\",NULL,tag%u}\t{%u,2,3,44,555,6666,77777,888888}\n", i, i, i);
+	str_appendf(out, "%u\t{red,green,\"light blue\",NULL,tag%u}\t{%u,2,3,44,555,6666,77777,888888}\n", i,
+	            i, i);
 }
 
-static const struct copy_json_column hashed[] = {{.name = "id", .kind = COPY_JSON_NUMBER}, {.name = "email", .how = COPY_JSON_HASH}};
+static const struct copy_json_column hashed[] = {{.name = "id", .kind = COPY_JSON_NUMBER},
+                                                 {.name = "email", .how = COPY_JSON_HASH}};
 
 static void hashed_row(struct str *out, unsigned i)
 {
@@ -157,12 +176,15 @@ static int measure_table(const struct table *t, size_t mib)
 	(void)measure(&batch, batch.len, j, &out);
 	floor_s = measure(&batch, mib << 20, NULL, &out);
 	json_s = measure(&batch, mib << 20, j, &out);
-	printf("%-40s %4zu bytes a row: %6.0f MB/s, memcpy() of the rows %6.0f MB/s\n", t->name, batch.len / BATCH_ROWS,
-	       mb / json_s, mb / floor_s);
+	printf("%-40s %4zu bytes a row: %6.0f MB/s, memcpy() of the rows %6.0f MB/s\n", t->name,
+	       batch.len / BATCH_ROWS, mb / json_s, mb / floor_s);
 	return 0;
 }
 
-#define TABLE(name, columns, row) {name, columns, ARRAY_SIZE(columns), row}
+#define TABLE(name, columns, row)                                                                            \
+	{                                                                                                    \
+		name, columns, ARRAY_SIZE(columns), row                                                      \
+	}
 
 int main(int argc, char **argv)
 {

@@ -17,8 +17,8 @@
 static const unsigned char test_key[COPY_JSON_KEY_BYTES] = "0123456789abcdef0123456789abcdef";
 
 /* The row is a copy of its own length: reading beyond it is noticed by sanitizers. */
-static int to_json_bytes(const struct copy_json_column *columns, size_t count, const char *row, size_t len, struct str *out,
-                         struct error *err)
+static int to_json_bytes(const struct copy_json_column *columns, size_t count, const char *row, size_t len,
+                         struct str *out, struct error *err)
 {
 	_cleanup(copy_json) struct copy_json *j = NULL;
 	_cleanup(free) char *copy = mem_alloc(len);
@@ -28,7 +28,8 @@ static int to_json_bytes(const struct copy_json_column *columns, size_t count, c
 	return r < 0 ? r : copy_json_row(j, copy, len, out, err);
 }
 
-static void expect_row(const struct copy_json_column *columns, size_t count, const char *row, const char *expected)
+static void expect_row(const struct copy_json_column *columns, size_t count, const char *row,
+                       const char *expected)
 {
 	_cleanup(str) struct str out = {0};
 	struct error err = {0};
@@ -39,8 +40,8 @@ static void expect_row(const struct copy_json_column *columns, size_t count, con
 	assert_int_equal(out.len, strlen(expected));
 }
 
-static void expect_row_refused(const struct copy_json_column *columns, size_t count, const char *row, size_t len,
-                               const char *message)
+static void expect_row_refused(const struct copy_json_column *columns, size_t count, const char *row,
+                               size_t len, const char *message)
 {
 	_cleanup(str) struct str out = {0};
 	struct error err = {0};
@@ -63,8 +64,8 @@ static void expect_column(struct copy_json_column column, const char *value, con
 	expect_row(&column, 1, value, alone);
 	for (int before = 0; before < 18; before++) {
 		_cleanup(free) char *row = mem_printf("%.*s\t%s\tx", before, "aaaaaaaaaaaaaaaaaa", value);
-		_cleanup(free) char *json = mem_printf("{\"first\":\"%.*s\",\"v\":%s,\"the last one\":\"x\"}", before,
-		                                       "aaaaaaaaaaaaaaaaaa", expected);
+		_cleanup(free) char *json = mem_printf("{\"first\":\"%.*s\",\"v\":%s,\"the last one\":\"x\"}",
+		                                       before, "aaaaaaaaaaaaaaaaaa", expected);
 
 		expect_row(columns, 3, row, json);
 	}
@@ -108,7 +109,8 @@ static void test_texts(void **state)
 	expect_kind(COPY_JSON_TEXT, "\\N", "null");
 	expect_kind(COPY_JSON_TEXT, "plain", "\"plain\"");
 	expect_kind(COPY_JSON_TEXT, "exactly sixteen.", "\"exactly sixteen.\"");
-	expect_kind(COPY_JSON_TEXT, "some more than sixteen bytes of plain text", "\"some more than sixteen bytes of plain text\"");
+	expect_kind(COPY_JSON_TEXT, "some more than sixteen bytes of plain text",
+	            "\"some more than sixteen bytes of plain text\"");
 	expect_kind(COPY_JSON_TEXT, "say \"x\"", "\"say \\\"x\\\"\"");
 	expect_kind(COPY_JSON_TEXT, "\\b\\f\\n\\r\\t\\v", "\"\\b\\f\\n\\r\\t\\u000b\"");
 	expect_kind(COPY_JSON_TEXT, "back\\\\slash\\\\", "\"back\\\\slash\\\\\"");
@@ -121,7 +123,8 @@ static void test_texts(void **state)
 
 static void test_escapes_that_no_server_writes(void **state)
 {
-	static const char *const values[] = {"\\.", "\\101", "\\x41", "\\q", "\\", "x\\", "\\Nx", "x\\N", "\\\"", "\\ä"};
+	static const char *const values[] = {"\\.", "\\101", "\\x41", "\\q",  "\\",
+	                                     "x\\", "\\Nx",  "x\\N",  "\\\"", "\\ä"};
 	static const enum copy_json_kind kinds[] = {COPY_JSON_TEXT, COPY_JSON_JSON};
 
 	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
@@ -138,12 +141,32 @@ static void test_escapes_that_no_server_writes(void **state)
 /* RFC 3629: the first and the last character of each length are some, and what is beside them is none. */
 static void test_utf8(void **state)
 {
-	static const char *const good[] = {"\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf",
+	static const char *const good[] = {"\xc2\x80",         "\xdf\xbf",        "\xe0\xa0\x80",
+	                                   "\xed\x9f\xbf",     "\xee\x80\x80",    "\xef\xbf\xbf",
 	                                   "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
-	static const char *const bad[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc3", "\xc3(", "\xe0\x9f\xbf", "\xed\xa0\x80",
-	                                  "\xed\xbf\xbf", "\xe2\x82", "\xe2(\xa1", "\xe2\x82(", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
-	                                  "\xf0\x90\x80", "\xf0(\x90\x80", "\xf0\x90(\x80", "\xf0\x90\x80(", "\xf5\x80\x80\x80", "\xff",
-	                                  "gr\xf6\xdf" "e", "sixteen ASCII by\xfftes"};
+	static const char *const bad[] = {"\x80",
+	                                  "\xbf",
+	                                  "\xc0\x80",
+	                                  "\xc1\xbf",
+	                                  "\xc3",
+	                                  "\xc3(",
+	                                  "\xe0\x9f\xbf",
+	                                  "\xed\xa0\x80",
+	                                  "\xed\xbf\xbf",
+	                                  "\xe2\x82",
+	                                  "\xe2(\xa1",
+	                                  "\xe2\x82(",
+	                                  "\xf0\x8f\xbf\xbf",
+	                                  "\xf4\x90\x80\x80",
+	                                  "\xf0\x90\x80",
+	                                  "\xf0(\x90\x80",
+	                                  "\xf0\x90(\x80",
+	                                  "\xf0\x90\x80(",
+	                                  "\xf5\x80\x80\x80",
+	                                  "\xff",
+	                                  "gr\xf6\xdf"
+	                                  "e",
+	                                  "sixteen ASCII by\xfftes"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
 		_cleanup(free) char *json = mem_printf("\"%s\"", good[i]);
@@ -187,8 +210,12 @@ static void test_integers(void **state)
 	                                      "9007199254740992",
 	                                      "-9007199254740992",
 	                                      "9000000000000000"};
-	static const char *const strings[] = {"9007199254740993",    "-9007199254740993", "9007199254741000",
-	                                      "10000000000000000",   "9223372036854775807", "-9223372036854775808",
+	static const char *const strings[] = {"9007199254740993",
+	                                      "-9007199254740993",
+	                                      "9007199254741000",
+	                                      "10000000000000000",
+	                                      "9223372036854775807",
+	                                      "-9223372036854775808",
 	                                      "1000000000000000000000000000000"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
@@ -202,11 +229,20 @@ static void test_integers(void **state)
 
 static void test_fractions(void **state)
 {
-	static const char *const numbers[] = {"5.10", "0.5", "-0.25", "0.0", "123456789.012345", "1234567890123.45", "0.123456789012345",
-	                                      "0.00000000000000000001", "-0.00000000000000000001", "1.00000000000000000000000",
-	                                      "99999999999999.9", "0.000000000000000000000000123456789012345"};
-	static const char *const strings[] = {"1234567890123.456", "0.1234567890123456", "1234567890123456.5", "-1.234567890123456",
-	                                      "3.14159265358979323846"};
+	static const char *const numbers[] = {"5.10",
+	                                      "0.5",
+	                                      "-0.25",
+	                                      "0.0",
+	                                      "123456789.012345",
+	                                      "1234567890123.45",
+	                                      "0.123456789012345",
+	                                      "0.00000000000000000001",
+	                                      "-0.00000000000000000001",
+	                                      "1.00000000000000000000000",
+	                                      "99999999999999.9",
+	                                      "0.000000000000000000000000123456789012345"};
+	static const char *const strings[] = {"1234567890123.456", "0.1234567890123456", "1234567890123456.5",
+	                                      "-1.234567890123456", "3.14159265358979323846"};
 	_cleanup(free) char *small = mem_printf("0.%0*d", 291, 1), *too_small = mem_printf("0.%0*d", 292, 1);
 	_cleanup(free) char *json = mem_printf("\"%s\"", too_small);
 
@@ -236,8 +272,17 @@ static void test_special_numbers(void **state)
 
 static void test_floats(void **state)
 {
-	static const char *const values[] = {"0", "-0", "1.5", "1e+20", "1e-07", "1.7976931348623157e+308", "-2.2250738585072014e-308",
-	                                     "5e-324", "3.4028235e+38", "0.30000000000000004", "123456789012345680"};
+	static const char *const values[] = {"0",
+	                                     "-0",
+	                                     "1.5",
+	                                     "1e+20",
+	                                     "1e-07",
+	                                     "1.7976931348623157e+308",
+	                                     "-2.2250738585072014e-308",
+	                                     "5e-324",
+	                                     "3.4028235e+38",
+	                                     "0.30000000000000004",
+	                                     "123456789012345680"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
 		expect_kind(COPY_JSON_FLOAT, values[i], values[i]);
@@ -245,9 +290,37 @@ static void test_floats(void **state)
 
 static void test_what_is_no_number(void **state)
 {
-	static const char *const bad[] = {"", "-", "+1", "x", "1x", "x1", "01", "-01", "007", "00", "1.", ".5", "-.5", "1..2", "1.2.3",
-	                                  "--1", "1-", "nan", "NaNs", "infinity", "0x10", " 1", "1 ", "1,5", "1_000", "\\n", "1\\n", "ä",
-	                                  "1.5.", "12345678901234567890x", "00000000000000000001"};
+	static const char *const bad[] = {"",
+	                                  "-",
+	                                  "+1",
+	                                  "x",
+	                                  "1x",
+	                                  "x1",
+	                                  "01",
+	                                  "-01",
+	                                  "007",
+	                                  "00",
+	                                  "1.",
+	                                  ".5",
+	                                  "-.5",
+	                                  "1..2",
+	                                  "1.2.3",
+	                                  "--1",
+	                                  "1-",
+	                                  "nan",
+	                                  "NaNs",
+	                                  "infinity",
+	                                  "0x10",
+	                                  " 1",
+	                                  "1 ",
+	                                  "1,5",
+	                                  "1_000",
+	                                  "\\n",
+	                                  "1\\n",
+	                                  "ä",
+	                                  "1.5.",
+	                                  "12345678901234567890x",
+	                                  "00000000000000000001"};
 	static const char *const bad_floats[] = {"e5", "1e", "1e+", "1e5.0", "1ee5", "1e5x"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -256,7 +329,8 @@ static void test_what_is_no_number(void **state)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(bad_floats); i++)
 		expect_column_refused(column_of(COPY_JSON_FLOAT), bad_floats[i], "no number");
-	expect_column_refused(column_of(COPY_JSON_NUMBER), "1e5", "no number"); /* numeric_out() has no exponents */
+	expect_column_refused(column_of(COPY_JSON_NUMBER), "1e5",
+	                      "no number"); /* numeric_out() has no exponents */
 }
 
 static void test_timestamps(void **state)
@@ -269,18 +343,34 @@ static void test_timestamps(void **state)
 	expect_kind(COPY_JSON_TIMESTAMPTZ, "-infinity", "\"-infinity\"");
 	expect_kind(COPY_JSON_TIMESTAMPTZ, "2026-11-20 02:00:00+00", "\"2026-11-20T02:00:00+00:00\"");
 	expect_kind(COPY_JSON_TIMESTAMPTZ, "2026-11-20 02:00:00.5+05:30", "\"2026-11-20T02:00:00.5+05:30\"");
-	expect_kind(COPY_JSON_TIMESTAMPTZ, "1880-01-01 00:00:00-00:53:28", "\"1880-01-01T00:00:00-00:53:28\"");
+	expect_kind(COPY_JSON_TIMESTAMPTZ, "1880-01-01 00:00:00-00:53:28",
+	            "\"1880-01-01T00:00:00-00:53:28\"");
 	expect_kind(COPY_JSON_TIMESTAMPTZ, "0044-03-15 12:00:00+00 BC", "\"0044-03-15T12:00:00+00:00 BC\"");
 	expect_kind(COPY_JSON_TIMESTAMPTZ, "\\N", "null");
 }
 
 static void test_what_is_no_timestamp(void **state)
 {
-	static const char *const bad[] = {"", "2026-11-20", "2026-11-20T02:00:00", "2026-11-20 02:00", "2026-11-20 02:00:0", "26-11-20 02:00:00",
-	                                  "2026-11-20 02:00:00.", "2026-11-20 02:00:00 AD", "2026-11-20 02:00:00x", "2026-1-20 02:00:00",
-	                                  "infinite", "Infinity", "20/11/2026 02:00:00", "\\n", "2026-11-20 02:00:00\"", "2026-11-20 02:00:00 BC "};
-	static const char *const bad_zones[] = {"2026-11-20 02:00:00", "2026-11-20 02:00:00+0", "2026-11-20 02:00:00+00:", "2026-11-20 02:00:00+00:0",
-	                                        "2026-11-20 02:00:00 UTC", "2026-11-20 02:00:00Z", "2026-11-20 02:00:00+00BC"};
+	static const char *const bad[] = {"",
+	                                  "2026-11-20",
+	                                  "2026-11-20T02:00:00",
+	                                  "2026-11-20 02:00",
+	                                  "2026-11-20 02:00:0",
+	                                  "26-11-20 02:00:00",
+	                                  "2026-11-20 02:00:00.",
+	                                  "2026-11-20 02:00:00 AD",
+	                                  "2026-11-20 02:00:00x",
+	                                  "2026-1-20 02:00:00",
+	                                  "infinite",
+	                                  "Infinity",
+	                                  "20/11/2026 02:00:00",
+	                                  "\\n",
+	                                  "2026-11-20 02:00:00\"",
+	                                  "2026-11-20 02:00:00 BC "};
+	static const char *const bad_zones[] = {"2026-11-20 02:00:00",     "2026-11-20 02:00:00+0",
+	                                        "2026-11-20 02:00:00+00:", "2026-11-20 02:00:00+00:0",
+	                                        "2026-11-20 02:00:00 UTC", "2026-11-20 02:00:00Z",
+	                                        "2026-11-20 02:00:00+00BC"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		expect_column_refused(column_of(COPY_JSON_TIMESTAMP), bad[i], "no timestamp");
@@ -294,32 +384,111 @@ static void test_what_is_no_timestamp(void **state)
 /* Each is its own JSON, but for COPY's escapes. */
 static void test_json(void **state)
 {
-	static const char *const values[] = {"null", "true", "false", "0", "-0", "1", "1.50", "1e5", "-1.5E-7", "\"\"", "\"text\"", "{}", "[]",
-	                                     "[[]]", "[{}, {}]", "{\"a\": {}}", "{\"a\": 1, \"b\": [1, 2.50, \"x\", null, true, {\"c\": false}]}",
-	                                     "{\"a\":1,\"a\":2}", "123456789012345678901234567890.123456789", "\"äöü 漢字 🐘\"", "{ \"a\" : 1 }",
-	                                     "  [ 1 , 2 ]  ", "{\"\": \"\"}", "[\"some more than sixteen bytes of text\"]"};
+	static const char *const values[] = {
+	        "null",
+	        "true",
+	        "false",
+	        "0",
+	        "-0",
+	        "1",
+	        "1.50",
+	        "1e5",
+	        "-1.5E-7",
+	        "\"\"",
+	        "\"text\"",
+	        "{}",
+	        "[]",
+	        "[[]]",
+	        "[{}, {}]",
+	        "{\"a\": {}}",
+	        "{\"a\": 1, \"b\": [1, 2.50, \"x\", null, true, {\"c\": false}]}",
+	        "{\"a\":1,\"a\":2}",
+	        "123456789012345678901234567890.123456789",
+	        "\"äöü 漢字 🐘\"",
+	        "{ \"a\" : 1 }",
+	        "  [ 1 , 2 ]  ",
+	        "{\"\": \"\"}",
+	        "[\"some more than sixteen bytes of text\"]"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
 		expect_kind(COPY_JSON_JSON, values[i], values[i]);
 	expect_kind(COPY_JSON_JSON, "\\N", "null");
 	expect_kind(COPY_JSON_JSON, "\"\\\\\"\\\\\\\\\\\\/\\\\b\\\\f\\\\n\\\\r\\\\t\\\\u00e4\\\\uD83D\"",
-	             "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\\uD83D\"");
+	            "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\\uD83D\"");
 }
 
 static void test_json_on_one_line(void **state)
 {
 	expect_kind(COPY_JSON_JSON, "{\\n\\t\"a\": [\\r\\n\\t1,\\n\\t2 ],\\n\"b\"\\n:\\t3\\n}\\n",
-	             "{  \"a\": [   1,  2 ], \"b\" : 3 } ");
+	            "{  \"a\": [   1,  2 ], \"b\" : 3 } ");
 	expect_kind(COPY_JSON_JSON, "\\n1\\n", " 1 ");
 }
 
 static void test_what_is_no_json(void **state)
 {
-	static const char *const bad[] = {"", " ", "{", "[", "}", "]", "{]", "[}", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{\"a\"", "{\"a\":", "{\"a\":1",
-	                                  "{\"a\":1,", "{\"a\":1,}", "{a:1}", "{1:2}", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "{\"a\"::1}", "\"", "\"abc", "\"abc\\\\",
-	                                  "\"abc\\\\\"", "\"\\\\q\"", "\"\\\\u12\"", "\"\\\\u123g\"", "\"\\\\u", "\"line\\n\"", "\"tab\\t\"", "\"\x01\"", "tru", "truex",
-	                                  "True", "nul", "nil", "NaN", "Infinity", "01", "-", "1.", ".5", "1e", "1e+", "+1", "0x1", "1 2", "[] []", "{} x", "'a'",
-	                                  "[1]]", "\"a\" \"b\"", "-a", "\\\\", "[1}", "{\"a\":1]", "[[1]", "{\"a\":{\"b\":1}", "//", "\v1"};
+	static const char *const bad[] = {"",
+	                                  " ",
+	                                  "{",
+	                                  "[",
+	                                  "}",
+	                                  "]",
+	                                  "{]",
+	                                  "[}",
+	                                  "[1",
+	                                  "[1,",
+	                                  "[1,]",
+	                                  "[,1]",
+	                                  "[1 2]",
+	                                  "{\"a\"",
+	                                  "{\"a\":",
+	                                  "{\"a\":1",
+	                                  "{\"a\":1,",
+	                                  "{\"a\":1,}",
+	                                  "{a:1}",
+	                                  "{1:2}",
+	                                  "{\"a\" 1}",
+	                                  "{\"a\":1 \"b\":2}",
+	                                  "{\"a\"::1}",
+	                                  "\"",
+	                                  "\"abc",
+	                                  "\"abc\\\\",
+	                                  "\"abc\\\\\"",
+	                                  "\"\\\\q\"",
+	                                  "\"\\\\u12\"",
+	                                  "\"\\\\u123g\"",
+	                                  "\"\\\\u",
+	                                  "\"line\\n\"",
+	                                  "\"tab\\t\"",
+	                                  "\"\x01\"",
+	                                  "tru",
+	                                  "truex",
+	                                  "True",
+	                                  "nul",
+	                                  "nil",
+	                                  "NaN",
+	                                  "Infinity",
+	                                  "01",
+	                                  "-",
+	                                  "1.",
+	                                  ".5",
+	                                  "1e",
+	                                  "1e+",
+	                                  "+1",
+	                                  "0x1",
+	                                  "1 2",
+	                                  "[] []",
+	                                  "{} x",
+	                                  "'a'",
+	                                  "[1]]",
+	                                  "\"a\" \"b\"",
+	                                  "-a",
+	                                  "\\\\",
+	                                  "[1}",
+	                                  "{\"a\":1]",
+	                                  "[[1]",
+	                                  "{\"a\":{\"b\":1}",
+	                                  "//",
+	                                  "\v1"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		expect_column_refused(column_of(COPY_JSON_JSON), bad[i], "no JSON");
@@ -357,20 +526,27 @@ static void test_arrays(void **state)
 
 	expect_array(COPY_JSON_NUMBER, "{}", "[]");
 	expect_array(COPY_JSON_NUMBER, "\\N", "null");
-	expect_array(COPY_JSON_NUMBER, "{1,2,NULL,-3.50,9007199254740993,NaN}", "[1,2,null,-3.50,\"9007199254740993\",\"NaN\"]");
+	expect_array(COPY_JSON_NUMBER, "{1,2,NULL,-3.50,9007199254740993,NaN}",
+	             "[1,2,null,-3.50,\"9007199254740993\",\"NaN\"]");
 	expect_array(COPY_JSON_NUMBER, "{{1,2},{3,4}}", "[[1,2],[3,4]]");
 	expect_array(COPY_JSON_NUMBER, "{{{1},{2}},{{3},{NULL}}}", "[[[1],[2]],[[3],[null]]]");
 	expect_array(COPY_JSON_NUMBER, "[0:1]={1,2}", "\"[0:1]={1,2}\"");
 	expect_array(COPY_JSON_FLOAT, "{1e+20,Infinity}", "[1e+20,\"Infinity\"]");
 	expect_array(COPY_JSON_BOOL, "{t,f,NULL}", "[true,false,null]");
-	expect_array(COPY_JSON_TEXT, "{a,b c,\"\",NULL,\"NULL\",null}", "[\"a\",\"b c\",\"\",null,\"NULL\",\"null\"]");
-	expect_array(COPY_JSON_TEXT, "{\"a,b\",\"{x}\",\"\\\\\"\",\"\\\\\\\\\"}", "[\"a,b\",\"{x}\",\"\\\"\",\"\\\\\"]");
-	expect_array(COPY_JSON_TEXT, "{\"line\\nbreak\",\"tab\\t\",\"äöü\",some more than sixteen bytes of text}",
+	expect_array(COPY_JSON_TEXT, "{a,b c,\"\",NULL,\"NULL\",null}",
+	             "[\"a\",\"b c\",\"\",null,\"NULL\",\"null\"]");
+	expect_array(COPY_JSON_TEXT, "{\"a,b\",\"{x}\",\"\\\\\"\",\"\\\\\\\\\"}",
+	             "[\"a,b\",\"{x}\",\"\\\"\",\"\\\\\"]");
+	expect_array(COPY_JSON_TEXT,
+	             "{\"line\\nbreak\",\"tab\\t\",\"äöü\",some more than sixteen bytes of text}",
 	             "[\"line\\nbreak\",\"tab\\t\",\"äöü\",\"some more than sixteen bytes of text\"]");
-	expect_array(COPY_JSON_TEXT, "{\"\\\\\\\\x00ff\",\"\\\\\\\\x\"}", "[\"\\\\x00ff\",\"\\\\x\"]"); /* bytea */
-	expect_array(COPY_JSON_TIMESTAMPTZ, "{\"2026-11-20 02:00:00+00\",infinity}", "[\"2026-11-20T02:00:00+00:00\",\"infinity\"]");
+	expect_array(COPY_JSON_TEXT, "{\"\\\\\\\\x00ff\",\"\\\\\\\\x\"}",
+	             "[\"\\\\x00ff\",\"\\\\x\"]"); /* bytea */
+	expect_array(COPY_JSON_TIMESTAMPTZ, "{\"2026-11-20 02:00:00+00\",infinity}",
+	             "[\"2026-11-20T02:00:00+00:00\",\"infinity\"]");
 	expect_array(COPY_JSON_TIMESTAMP, "{\"2026-11-20 02:00:00\"}", "[\"2026-11-20T02:00:00\"]");
-	expect_array(COPY_JSON_JSON, "{1,true,null,NULL,\"{\\\\\"a\\\\\": [1, 2]}\",\"\\\\\"x\\\\\\\\\\\\\"\\\\\"\"}",
+	expect_array(COPY_JSON_JSON,
+	             "{1,true,null,NULL,\"{\\\\\"a\\\\\": [1, 2]}\",\"\\\\\"x\\\\\\\\\\\\\"\\\\\"\"}",
 	             "[1,true,null,null,{\"a\": [1, 2]},\"x\\\"\"]");
 	boxes.delimiter = ';';
 	expect_column(boxes, "{(1,1),(0,0);(2,2),(1,1)}", "[\"(1,1),(0,0)\",\"(2,2),(1,1)\"]");
@@ -378,9 +554,27 @@ static void test_arrays(void **state)
 
 static void test_what_is_no_array(void **state)
 {
-	static const char *const bad[] = {"", "1", "{", "{1", "{1,", "{1,}", "{,1}", "{1}}", "{1}x", "{{1}", "{{}}", "{{},{}}", "}", "{1;2}x", "{1\"2\"}",
-	                                  "{1{2}}", "{{{{{{{1}}}}}}}", "x{1}", " {1}"};
-	static const char *const bad_texts[] = {"{\"a}", "{\"a\\\\\"}", "{\"a\"b}", "{\"a\"\"b\"}", "{a\\\\b}", "{\"", "{\"\\\\"};
+	static const char *const bad[] = {"",
+	                                  "1",
+	                                  "{",
+	                                  "{1",
+	                                  "{1,",
+	                                  "{1,}",
+	                                  "{,1}",
+	                                  "{1}}",
+	                                  "{1}x",
+	                                  "{{1}",
+	                                  "{{}}",
+	                                  "{{},{}}",
+	                                  "}",
+	                                  "{1;2}x",
+	                                  "{1\"2\"}",
+	                                  "{1{2}}",
+	                                  "{{{{{{{1}}}}}}}",
+	                                  "x{1}",
+	                                  " {1}"};
+	static const char *const bad_texts[] = {"{\"a}",    "{\"a\\\\\"}", "{\"a\"b}", "{\"a\"\"b\"}",
+	                                        "{a\\\\b}", "{\"",         "{\"\\\\"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		expect_column_refused(array_of(COPY_JSON_TEXT), bad[i], "no array");
@@ -416,14 +610,15 @@ static void test_number_of_fields(void **state)
 
 static void test_names(void **state)
 {
-	static const struct copy_json_column columns[] = {{.name = "say \"x\"\n"},
-	                                                  {.name = "Größe, in Metern und noch mehr 漢字"},
-	                                                  {.name = ""}};
-	static const struct copy_json_column bad[] = {{.name = "gr\xf6\xdf" "e"}};
+	static const struct copy_json_column columns[] = {
+	        {.name = "say \"x\"\n"}, {.name = "Größe, in Metern und noch mehr 漢字"}, {.name = ""}};
+	static const struct copy_json_column bad[] = {{.name = "gr\xf6\xdf"
+	                                                       "e"}};
 	struct copy_json *j = NULL;
 	struct error err = {0};
 
-	expect_row(columns, 3, "1\t2\t3", "{\"say \\\"x\\\"\\n\":\"1\",\"Größe, in Metern und noch mehr 漢字\":\"2\",\"\":\"3\"}");
+	expect_row(columns, 3, "1\t2\t3",
+	           "{\"say \\\"x\\\"\\n\":\"1\",\"Größe, in Metern und noch mehr 漢字\":\"2\",\"\":\"3\"}");
 	assert_int_equal(copy_json_new(bad, 1, NULL, &j, &err), -EBADMSG);
 	assert_string_equal(err.message, "the name of a column is not UTF-8");
 	assert_null(j);
@@ -432,8 +627,8 @@ static void test_names(void **state)
 /* A NUL cannot be in a text of a server. Nothing behind it is lost. */
 static void test_nul_bytes(void **state)
 {
-	static const enum copy_json_kind kinds[] = {COPY_JSON_BOOL, COPY_JSON_NUMBER, COPY_JSON_FLOAT, COPY_JSON_JSON,
-	                                            COPY_JSON_TIMESTAMP};
+	static const enum copy_json_kind kinds[] = {COPY_JSON_BOOL, COPY_JSON_NUMBER, COPY_JSON_FLOAT,
+	                                            COPY_JSON_JSON, COPY_JSON_TIMESTAMP};
 	struct copy_json_column column = column_of(COPY_JSON_TEXT), array = array_of(COPY_JSON_TEXT);
 	_cleanup(str) struct str out = {0};
 	struct error err = {0};
@@ -451,7 +646,8 @@ static void test_nul_bytes(void **state)
 /* One value of eight megabytes that needs all of what it may become, and others beside it. */
 static void test_huge_values(void **state)
 {
-	static const struct copy_json_column columns[] = {{.name = "a"}, {.name = "b", .kind = COPY_JSON_JSON}, {.name = "c"}};
+	static const struct copy_json_column columns[] = {
+	        {.name = "a"}, {.name = "b", .kind = COPY_JSON_JSON}, {.name = "c"}};
 	size_t n = (size_t)8 << 20;
 	_cleanup(str) struct str row = {0}, out = {0}, expected = {0};
 	_cleanup(copy_json) struct copy_json *j = NULL;
@@ -482,7 +678,8 @@ static void test_huge_values(void **state)
 /* Many rows into one text, as an export does: each is behind the ones before. */
 static void test_rows_are_appended(void **state)
 {
-	static const struct copy_json_column columns[] = {{.name = "a", .kind = COPY_JSON_NUMBER}, {.name = "b"}};
+	static const struct copy_json_column columns[] = {{.name = "a", .kind = COPY_JSON_NUMBER},
+	                                                  {.name = "b"}};
 	_cleanup(copy_json) struct copy_json *j = NULL;
 	_cleanup(str) struct str out = {0}, expected = {0};
 	struct error err = {0};
@@ -514,9 +711,11 @@ static char *hash_of(const char *text)
 
 static void test_redacted_columns(void **state)
 {
-	struct copy_json_column columns[] = {
-	        {.name = "a", .how = COPY_JSON_OMIT}, {.name = "b", .how = COPY_JSON_NULL}, {.name = "c", .how = COPY_JSON_MASK},
-	        {.name = "d", .how = COPY_JSON_HASH}, {.name = "e", .how = COPY_JSON_OMIT}};
+	struct copy_json_column columns[] = {{.name = "a", .how = COPY_JSON_OMIT},
+	                                     {.name = "b", .how = COPY_JSON_NULL},
+	                                     {.name = "c", .how = COPY_JSON_MASK},
+	                                     {.name = "d", .how = COPY_JSON_HASH},
+	                                     {.name = "e", .how = COPY_JSON_OMIT}};
 	_cleanup(free) char *hash = hash_of("sec\nret ä"), *empty_hash = hash_of("");
 	_cleanup(free) char *json = mem_printf("{\"b\":null,\"c\":\"***\",\"d\":%s}", hash);
 	_cleanup(free) char *empty = mem_printf("{\"b\":null,\"c\":\"***\",\"d\":%s}", empty_hash);
@@ -538,10 +737,12 @@ static void test_redacted_columns(void **state)
 
 static struct copy_json_column json_with(const struct copy_json_path *paths, size_t count)
 {
-	return (struct copy_json_column){.name = "v", .kind = COPY_JSON_JSON, .paths = paths, .path_count = count};
+	return (struct copy_json_column){
+	        .name = "v", .kind = COPY_JSON_JSON, .paths = paths, .path_count = count};
 }
 
-static void expect_path(char *const *keys, size_t key_count, enum copy_json_redaction how, const char *value, const char *expected)
+static void expect_path(char *const *keys, size_t key_count, enum copy_json_redaction how, const char *value,
+                        const char *expected)
 {
 	const struct copy_json_path path = {keys, key_count, how};
 
@@ -551,29 +752,35 @@ static void expect_path(char *const *keys, size_t key_count, enum copy_json_reda
 static void test_redacted_paths(void **state)
 {
 	char *const token[] = {(char *)"token"}, *const deep[] = {(char *)"a", (char *)"b"},
-	           *const any[] = {(char *)"*", (char *)"k"}, *const all[] = {(char *)"*"};
+	            *const any[] = {(char *)"*", (char *)"k"}, *const all[] = {(char *)"*"};
 
 	expect_path(token, 1, COPY_JSON_OMIT, "{\"token\": \"x\"}", "{}");
-	expect_path(token, 1, COPY_JSON_OMIT, "{\"a\": 1, \"token\": \"x\", \"b\": [2, 3]}", "{\"a\":1,\"b\":[2, 3]}");
-	expect_path(token, 1, COPY_JSON_OMIT, "{\"token\": 1, \"a\": 2, \"token\": {\"token\": 3}}", "{\"a\":2}");
-	expect_path(token, 1, COPY_JSON_NULL, "{\"token\":[1, {\"x\": 2}],\"a\":1.50}", "{\"token\":null,\"a\":1.50}");
+	expect_path(token, 1, COPY_JSON_OMIT, "{\"a\": 1, \"token\": \"x\", \"b\": [2, 3]}",
+	            "{\"a\":1,\"b\":[2, 3]}");
+	expect_path(token, 1, COPY_JSON_OMIT, "{\"token\": 1, \"a\": 2, \"token\": {\"token\": 3}}",
+	            "{\"a\":2}");
+	expect_path(token, 1, COPY_JSON_NULL, "{\"token\":[1, {\"x\": 2}],\"a\":1.50}",
+	            "{\"token\":null,\"a\":1.50}");
 	expect_path(token, 1, COPY_JSON_MASK, "{\"token\": 1}", "{\"token\":\"***\"}");
 	expect_path(token, 1, COPY_JSON_MASK, "{\"token\": null}", "{\"token\":null}");
-	expect_path(token, 1, COPY_JSON_OMIT, "{\"tok\": 1, \"tokens\": 2, \"Token\": 3, \"a\": {\"token\": 4}}",
+	expect_path(token, 1, COPY_JSON_OMIT,
+	            "{\"tok\": 1, \"tokens\": 2, \"Token\": 3, \"a\": {\"token\": 4}}",
 	            "{\"tok\":1,\"tokens\":2,\"Token\":3,\"a\":{\"token\": 4}}");
 	expect_path(token, 1, COPY_JSON_OMIT, "[{\"token\": 1}]", "[{\"token\": 1}]");
 	expect_path(token, 1, COPY_JSON_OMIT, "\"token\"", "\"token\"");
 	expect_path(token, 1, COPY_JSON_OMIT, "{}", "{}");
 	expect_path(token, 1, COPY_JSON_OMIT, " [ ] ", "[]");
 	expect_path(token, 1, COPY_JSON_OMIT, "\\N", "null");
-	expect_path(deep, 2, COPY_JSON_OMIT, "{\"a\": {\"b\": 1, \"c\": 2}, \"b\": 3, \"a\": {\"b\": 4}, \"c\": {\"b\": 5}}",
+	expect_path(deep, 2, COPY_JSON_OMIT,
+	            "{\"a\": {\"b\": 1, \"c\": 2}, \"b\": 3, \"a\": {\"b\": 4}, \"c\": {\"b\": 5}}",
 	            "{\"a\":{\"c\":2},\"b\":3,\"a\":{},\"c\":{\"b\": 5}}");
 	expect_path(deep, 2, COPY_JSON_OMIT, "{\"a\": [{\"b\": 1}], \"x\": {\"a\": {\"b\": 2}}}",
 	            "{\"a\":[{\"b\": 1}],\"x\":{\"a\": {\"b\": 2}}}");
 	expect_path(deep, 2, COPY_JSON_OMIT, "{\"a\": 1}", "{\"a\":1}");
 	expect_path(any, 2, COPY_JSON_MASK, "[{\"k\": 1}, {\"x\": {\"k\": 2}}, 3, [{\"k\": 4}]]",
 	            "[{\"k\":\"***\"},{\"x\":{\"k\": 2}},3,[{\"k\": 4}]]");
-	expect_path(any, 2, COPY_JSON_MASK, "{\"a\": {\"k\": 1}, \"b\": {\"k\": 2}}", "{\"a\":{\"k\":\"***\"},\"b\":{\"k\":\"***\"}}");
+	expect_path(any, 2, COPY_JSON_MASK, "{\"a\": {\"k\": 1}, \"b\": {\"k\": 2}}",
+	            "{\"a\":{\"k\":\"***\"},\"b\":{\"k\":\"***\"}}");
 	expect_path(all, 1, COPY_JSON_OMIT, "[1, [2], {\"a\": 3}]", "[]");
 	expect_path(all, 1, COPY_JSON_OMIT, "{\"a\": 1, \"b\": 2}", "{}");
 	expect_path(all, 1, COPY_JSON_NULL, "[1, 2]", "[null,null]");
@@ -582,20 +789,25 @@ static void test_redacted_paths(void **state)
 /* Whoever writes a key with escapes does not get around a rule. */
 static void test_keys_with_escapes(void **state)
 {
-	char *const token[] = {(char *)"token"}, *const other[] = {(char *)"ä/\"\n🐘"}, *const star[] = {(char *)"*x"};
+	char *const token[] = {(char *)"token"}, *const other[] = {(char *)"ä/\"\n🐘"},
+	            *const star[] = {(char *)"*x"};
 
-	expect_path(token, 1, COPY_JSON_OMIT, "{\"t\\\\u006fken\": 1, \"\\\\u0074\\\\u006F\\\\u006b\\\\u0065\\\\u006E\": 2, \"a\": 3}", "{\"a\":3}");
+	expect_path(token, 1, COPY_JSON_OMIT,
+	            "{\"t\\\\u006fken\": 1, \"\\\\u0074\\\\u006F\\\\u006b\\\\u0065\\\\u006E\": 2, \"a\": 3}",
+	            "{\"a\":3}");
 	expect_path(token, 1, COPY_JSON_MASK, "{\"t\\\\u006fken\": 1}", "{\"t\\u006fken\":\"***\"}");
-	expect_path(other, 1, COPY_JSON_OMIT,
-	            "{\"\\\\u00e4\\\\/\\\\\"\\\\n\\\\ud83d\\\\udc18\": 1, \"ä/\\\\\"\\\\n🐘\": 2, \"\\\\ud83d\": 3, \"\\\\ud83dx\\\\udc18\": 4}",
-	            "{\"\\ud83d\":3,\"\\ud83dx\\udc18\":4}");
+	expect_path(
+	        other, 1, COPY_JSON_OMIT,
+	        "{\"\\\\u00e4\\\\/\\\\\"\\\\n\\\\ud83d\\\\udc18\": 1, \"ä/\\\\\"\\\\n🐘\": 2, \"\\\\ud83d\": 3, \"\\\\ud83dx\\\\udc18\": 4}",
+	        "{\"\\ud83d\":3,\"\\ud83dx\\udc18\":4}");
 	expect_path(star, 1, COPY_JSON_OMIT, "{\"*x\": 1, \"ax\": 2}", "{\"ax\":2}");
 }
 
 static void test_hashed_paths(void **state)
 {
 	char *const email[] = {(char *)"email"};
-	_cleanup(free) char *text = hash_of("a\"ä@example.com"), *number = hash_of("1.50"), *object = hash_of("{\"x\": 1}");
+	_cleanup(free) char *text = hash_of("a\"ä@example.com"), *number = hash_of("1.50"),
+	                    *object = hash_of("{\"x\": 1}");
 	_cleanup(free) char *one = mem_printf("{\"email\":%s,\"b\":1}", text);
 	_cleanup(free) char *two = mem_printf("{\"email\":%s}", number);
 	_cleanup(free) char *three = mem_printf("{\"email\":%s}", object);
@@ -610,15 +822,19 @@ static void test_hashed_paths(void **state)
 
 static void test_several_paths(void **state)
 {
-	char *const a[] = {(char *)"a"}, *const ab[] = {(char *)"a", (char *)"b"}, *const any_b[] = {(char *)"*", (char *)"b"},
-	           *const abc[] = {(char *)"a", (char *)"b", (char *)"c"};
-	const struct copy_json_path paths[] = {{any_b, 2, COPY_JSON_MASK}, {ab, 2, COPY_JSON_OMIT}, {abc, 3, COPY_JSON_NULL}};
+	char *const a[] = {(char *)"a"}, *const ab[] = {(char *)"a", (char *)"b"},
+	            *const any_b[] = {(char *)"*", (char *)"b"},
+	            *const abc[] = {(char *)"a", (char *)"b", (char *)"c"};
+	const struct copy_json_path paths[] = {
+	        {any_b, 2, COPY_JSON_MASK}, {ab, 2, COPY_JSON_OMIT}, {abc, 3, COPY_JSON_NULL}};
 	const struct copy_json_path above[] = {{ab, 2, COPY_JSON_OMIT}, {a, 1, COPY_JSON_NULL}};
 
 	/* Of two that meet, the one that gives away less. */
-	expect_column(json_with(paths, 3), "{\"a\": {\"b\": {\"c\": 1}, \"x\": 2}, \"z\": {\"b\": 3}}", "{\"a\":{\"x\":2},\"z\":{\"b\":\"***\"}}");
+	expect_column(json_with(paths, 3), "{\"a\": {\"b\": {\"c\": 1}, \"x\": 2}, \"z\": {\"b\": 3}}",
+	              "{\"a\":{\"x\":2},\"z\":{\"b\":\"***\"}}");
 	expect_column(json_with(above, 2), "{\"a\": {\"b\": 1, \"c\": 2}}", "{\"a\":null}");
-	expect_column(json_with(paths + 2, 1), "{\"a\": {\"b\": {\"c\": 1, \"d\": 2}, \"b\": [3]}}", "{\"a\":{\"b\":{\"c\":null,\"d\":2},\"b\":[3]}}");
+	expect_column(json_with(paths + 2, 1), "{\"a\": {\"b\": {\"c\": 1, \"d\": 2}, \"b\": [3]}}",
+	              "{\"a\":{\"b\":{\"c\":null,\"d\":2},\"b\":[3]}}");
 }
 
 /* Masks are longer than what they stand for: there has to be room for all of them. */
@@ -656,9 +872,27 @@ static void test_paths_in_arrays_of_json(void **state)
 
 static void test_paths_into_bad_json(void **state)
 {
-	static const char *const bad[] = {"", "{", "{\"token\"", "{\"token\":", "{\"token\": }", "{\"token\": 1", "{\"token\": 1,}", "{\"a\": 1,", "{a: 1}",
-	                                  "{\"a\": 1} x", "{\"a\": 1 \"token\": 2}", "[1", "[1,]", "{\"token\": 1]", "{\"token\": tru}", "\"token", "{\"a\" 1}",
-	                                  "{\"token\": \"\\\\q\"}", "{1: 2}", "{,}", "{\"x\": [}"};
+	static const char *const bad[] = {"",
+	                                  "{",
+	                                  "{\"token\"",
+	                                  "{\"token\":",
+	                                  "{\"token\": }",
+	                                  "{\"token\": 1",
+	                                  "{\"token\": 1,}",
+	                                  "{\"a\": 1,",
+	                                  "{a: 1}",
+	                                  "{\"a\": 1} x",
+	                                  "{\"a\": 1 \"token\": 2}",
+	                                  "[1",
+	                                  "[1,]",
+	                                  "{\"token\": 1]",
+	                                  "{\"token\": tru}",
+	                                  "\"token",
+	                                  "{\"a\" 1}",
+	                                  "{\"token\": \"\\\\q\"}",
+	                                  "{1: 2}",
+	                                  "{,}",
+	                                  "{\"x\": [}"};
 	char *const token[] = {(char *)"token"};
 	const struct copy_json_path paths[] = {{token, 1, COPY_JSON_OMIT}, {token, 1, COPY_JSON_HASH}};
 
@@ -682,23 +916,29 @@ static void expect_new_refused(const struct copy_json_column *column, const char
 static void test_redactions_that_cannot_be(void **state)
 {
 	char *const token[] = {(char *)"token"};
-	const struct copy_json_path hashed = {token, 1, COPY_JSON_HASH}, empty = {token, 0, COPY_JSON_OMIT}, kept = {token, 1, COPY_JSON_KEEP},
-	                            omitted = {token, 1, COPY_JSON_OMIT};
+	const struct copy_json_path hashed = {token, 1, COPY_JSON_HASH}, empty = {token, 0, COPY_JSON_OMIT},
+	                            kept = {token, 1, COPY_JSON_KEEP}, omitted = {token, 1, COPY_JSON_OMIT};
 	struct copy_json_column column = {.name = "v", .how = COPY_JSON_HASH};
 
-	expect_new_refused(&column, "the column \"v\" cannot be written as JSON: there is no key for its hashes");
+	expect_new_refused(&column,
+	                   "the column \"v\" cannot be written as JSON: there is no key for its hashes");
 	column = json_with(&hashed, 1);
-	expect_new_refused(&column, "the column \"v\" cannot be written as JSON: there is no key for its hashes");
+	expect_new_refused(&column,
+	                   "the column \"v\" cannot be written as JSON: there is no key for its hashes");
 	column = json_with(&empty, 1);
 	expect_new_refused(&column, "the column \"v\" cannot be written as JSON: a path in it leads nowhere");
 	column = json_with(&kept, 1);
 	expect_new_refused(&column, "the column \"v\" cannot be written as JSON: a path in it leads nowhere");
 	column = json_with(&omitted, 1);
 	column.kind = COPY_JSON_TEXT;
-	expect_new_refused(&column, "the column \"v\" cannot be written as JSON: a path leads into it, but it is no json");
+	expect_new_refused(
+	        &column,
+	        "the column \"v\" cannot be written as JSON: a path leads into it, but it is no json");
 	column = array_of(COPY_JSON_TEXT);
 	column.delimiter = 0;
-	expect_new_refused(&column, "the column \"v\" cannot be written as JSON: nobody has said what separates its elements");
+	expect_new_refused(
+	        &column,
+	        "the column \"v\" cannot be written as JSON: nobody has said what separates its elements");
 	assert_null(copy_json_free(NULL));
 }
 
@@ -709,16 +949,25 @@ static void test_kinds_of_types(void **state)
 	static const struct {
 		const char *type;
 		enum copy_json_kind kind;
-	} types[] = {{"boolean", COPY_JSON_BOOL},          {"smallint", COPY_JSON_NUMBER},
-	             {"integer", COPY_JSON_NUMBER},        {"bigint", COPY_JSON_NUMBER},
-	             {"numeric", COPY_JSON_NUMBER},        {"real", COPY_JSON_FLOAT},
-	             {"double precision", COPY_JSON_FLOAT}, {"json", COPY_JSON_JSON},
-	             {"jsonb", COPY_JSON_JSON},            {"timestamp without time zone", COPY_JSON_TIMESTAMP},
+	} types[] = {{"boolean", COPY_JSON_BOOL},
+	             {"smallint", COPY_JSON_NUMBER},
+	             {"integer", COPY_JSON_NUMBER},
+	             {"bigint", COPY_JSON_NUMBER},
+	             {"numeric", COPY_JSON_NUMBER},
+	             {"real", COPY_JSON_FLOAT},
+	             {"double precision", COPY_JSON_FLOAT},
+	             {"json", COPY_JSON_JSON},
+	             {"jsonb", COPY_JSON_JSON},
+	             {"timestamp without time zone", COPY_JSON_TIMESTAMP},
 	             {"timestamp with time zone", COPY_JSON_TIMESTAMPTZ},
-	             {"oid", COPY_JSON_TEXT},              {"text", COPY_JSON_TEXT},
-	             {"money", COPY_JSON_TEXT},            {"time with time zone", COPY_JSON_TEXT},
-	             {"public.json", COPY_JSON_TEXT},      {"jsonpath", COPY_JSON_TEXT},
-	             {"\"integer\"", COPY_JSON_TEXT},      {"int", COPY_JSON_TEXT},
+	             {"oid", COPY_JSON_TEXT},
+	             {"text", COPY_JSON_TEXT},
+	             {"money", COPY_JSON_TEXT},
+	             {"time with time zone", COPY_JSON_TEXT},
+	             {"public.json", COPY_JSON_TEXT},
+	             {"jsonpath", COPY_JSON_TEXT},
+	             {"\"integer\"", COPY_JSON_TEXT},
+	             {"int", COPY_JSON_TEXT},
 	             {"", COPY_JSON_TEXT}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
