@@ -19,7 +19,7 @@
 extern const char copy_json_settings[];
 
 enum copy_json_kind {
-	COPY_JSON_TEXT,      /* a string: all types that are nothing of the others */
+	COPY_JSON_TEXT, /* a string: all types that are nothing of the others */
 	COPY_JSON_BOOL,
 	COPY_JSON_NUMBER,    /* smallint, integer, bigint, oid, numeric, real, double precision */
 	COPY_JSON_JSON,      /* json, jsonb: as it is */
@@ -29,7 +29,7 @@ enum copy_json_kind {
 
 enum copy_json_redaction { COPY_JSON_KEEP, COPY_JSON_OMIT, COPY_JSON_NULL, COPY_JSON_MASK, COPY_JSON_HASH };
 
-struct copy_json_path { /* within a json column */
+struct copy_json_path {    /* within a json column */
 	char *const *keys; /* "*": any key, or any element */
 	size_t key_count;
 	enum copy_json_redaction how; /* not KEEP */

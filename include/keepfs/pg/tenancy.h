@@ -26,7 +26,7 @@ int pg_ask_tenants(const char *conninfo, const char *query, struct cancel *cance
  * marked as configuration), with columns and foreign keys, as the transaction of @s sees them. @ret: tenancy_model_finish(). */
 int pg_tenancy_read(struct pg_session *s, struct tenancy_model *ret, struct error *err);
 
-struct pg_tenant_context { /* borrowed */
+struct pg_tenant_context {           /* borrowed */
 	const char *role;            /* SET LOCAL ROLE; NULL: as the connection's own */
 	const char *const *settings; /* "app.org_id=acme": names and values, NULL-terminated; NULL: none */
 };
