@@ -46,7 +46,8 @@ static int check_schema(const struct tenancy_work *w, struct error *err)
 			return 0;
 	policy_append_word(&name, str_or_empty(w->schema));
 	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "the tenant's schema %s has no tables in this database, or is not there", str_text(&name));
+	                 "the tenant's schema %s has no tables in this database, or is not there",
+	                 str_text(&name));
 }
 
 static int find_names(struct tenancy_work *w, struct error *err)

@@ -206,9 +206,10 @@ static void warn_of_two_tenant_tables(struct tenancy_work *w, uint32_t other)
 
 	policy_append_table(&a, &w->model->tables[w->self]);
 	policy_append_table(&b, &w->model->tables[other]);
-	policy_warn(&w->plan->warnings, &w->plan->warning_count,
-	            "foreign keys of tenants' columns lead to %s and to %s, so the tenants' own table is not known; say tenant_table",
-	            str_text(&a), str_text(&b));
+	policy_warn(
+	        &w->plan->warnings, &w->plan->warning_count,
+	        "foreign keys of tenants' columns lead to %s and to %s, so the tenants' own table is not known; say tenant_table",
+	        str_text(&a), str_text(&b));
 }
 
 static void find_tenant_table(struct tenancy_work *w)
@@ -218,8 +219,7 @@ static void find_tenant_table(struct tenancy_work *w)
 
 		if (!is_key_of_tenant(w, k))
 			continue;
-		if (w->self >= 0 &&
-		    (w->self != (int)k->to || w->self_column != (int)k->to_columns[0])) {
+		if (w->self >= 0 && (w->self != (int)k->to || w->self_column != (int)k->to_columns[0])) {
 			warn_of_two_tenant_tables(w, k->to);
 			w->self = -1;
 			return;

@@ -6,8 +6,10 @@
 
 const char *tenancy_list_key(enum tenancy_list list)
 {
-	static const char *const keys[] = {
-	        [LIST_NONE] = "", [LIST_SHARED] = "shared", [LIST_REFERRED] = "referred", [LIST_EXCLUDED] = "exclude"};
+	static const char *const keys[] = {[LIST_NONE] = "",
+	                                   [LIST_SHARED] = "shared",
+	                                   [LIST_REFERRED] = "referred",
+	                                   [LIST_EXCLUDED] = "exclude"};
 
 	return keys[list];
 }
@@ -52,9 +54,10 @@ static int says_nothing(struct tenancy_work *w, enum tenancy_list list, const ch
 
 	str_append_line(&shown, entry);
 	if (partitions)
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "%s names %s, which is a partition: its rows come with the table that it is a part of",
-		                 tenancy_list_key(list), str_text(&shown));
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%s names %s, which is a partition: its rows come with the table that it is a part of",
+		        tenancy_list_key(list), str_text(&shown));
 	policy_warn(&w->plan->warnings, &w->plan->warning_count, "%s names %s, which matches no table",
 	            tenancy_list_key(list), str_text(&shown));
 	return 0;
@@ -119,10 +122,12 @@ static int check_list_of_table(const struct tenancy_work *w, size_t table, struc
 	const struct tenancy_seat *seat = &w->seats[table];
 
 	if (seat->list == LIST_SHARED && w->self == (int)table)
-		return contradiction(w, table, "that is the tenants' own table: each export would have all tenants", err);
+		return contradiction(
+		        w, table, "that is the tenants' own table: each export would have all tenants", err);
 	if (seat->list == LIST_SHARED && seat->column >= 0)
-		return contradiction(w, table,
-		                     "it has the tenants' column: each export would have the rows of all tenants", err);
+		return contradiction(
+		        w, table,
+		        "it has the tenants' column: each export would have the rows of all tenants", err);
 	if (seat->list == LIST_REFERRED && seat->is_named)
 		return contradiction(w, table, "tenant_column names it, too", err);
 	if (seat->list == LIST_REFERRED && w->self == (int)table && *str_or_empty(w->rules->tenant_table))

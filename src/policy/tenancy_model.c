@@ -41,7 +41,8 @@ ssize_t tenancy_find_table(const struct tenancy_model *m, const char *schema, co
 	ssize_t found = -1;
 
 	for (size_t i = 0; i < m->table_count; i++) {
-		if (!str_equal(m->tables[i].name, name) || (schema && !str_equal(m->tables[i].schema, schema)))
+		if (!str_equal(m->tables[i].name, name) ||
+		    (schema && !str_equal(m->tables[i].schema, schema)))
 			continue;
 		if (found >= 0)
 			return -2;

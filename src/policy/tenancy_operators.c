@@ -67,7 +67,7 @@ static void append_operator(struct str *s, const struct tenancy_column *c, const
 }
 
 void operators_append_literal(struct str *s, const char *alias, const struct tenancy_table *t,
-                              uint32_t column, const char *operator, const char *value)
+                              uint32_t column, const char *operator, const char * value)
 {
 	operators_append_column(s, alias, t, column);
 	append_operator(s, &t->columns[column], operator);

@@ -8,7 +8,7 @@ void operators_append_column(struct str *s, const char *alias, const struct tena
                              uint32_t column);
 /** operators_append_literal() - a comparison of a column with a text, which becomes a value of the column's own type; @operator: "=", "<>" */
 void operators_append_literal(struct str *s, const char *alias, const struct tenancy_table *t,
-                              uint32_t column, const char *operator, const char *value);
+                              uint32_t column, const char *operator, const char * value);
 /** operators_append_equal() - of two columns of a foreign key */
 void operators_append_equal(struct str *s, const char *alias, const struct tenancy_table *t, uint32_t column,
                             const char *other_alias, const struct tenancy_table *other,

@@ -99,7 +99,8 @@ static void explain_whole(const struct tenancy_work *w, const struct tenancy_dec
 	if (w->seats[d->table].list == LIST_SHARED)
 		append_list_entry(s, &w->seats[d->table]);
 	else
-		str_append(s, w->rules->kind == TENANCY_SCHEMA ? "in the tenant's schema" : "in the tenant's database");
+		str_append(s, w->rules->kind == TENANCY_SCHEMA ? "in the tenant's schema"
+		                                               : "in the tenant's database");
 }
 
 static void explain_exported(const struct tenancy_work *w, const struct tenancy_decision *d, struct str *s)
@@ -167,7 +168,8 @@ static void explain_undecided(const struct tenancy_work *w, const struct tenancy
 	const struct tenancy_table *t = &w->model->tables[d->table];
 
 	if (d->step_count > 0)
-		str_append(s, "too many ways lead from it to a tenant; name its tenant's column, or exclude it");
+		str_append(s,
+		           "too many ways lead from it to a tenant; name its tenant's column, or exclude it");
 	else if (w->seats[d->table].list == LIST_REFERRED)
 		str_append(s, "named by referred, but no exported table refers to it");
 	else if (t->kind == 'f')

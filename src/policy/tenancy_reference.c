@@ -146,7 +146,8 @@ static const char *take_side(const char **at, struct reference_operand *o)
 
 	if (problem)
 		return problem;
-	return o->name.count > 1 ? NULL : "lacks the table in front of a column: table.column -> table.column";
+	return o->name.count > 1 ? NULL
+	                         : "lacks the table in front of a column: table.column -> table.column";
 }
 
 static const char *take_arrow(const char **at)
@@ -174,7 +175,8 @@ const char *reference_parse(const char *text, struct reference *ret)
 	if (!problem && take_word_of_reference(&at, "when"))
 		problem = take_tests(&at, ret);
 	if (!problem && *policy_skip_blanks(at))
-		problem = "has something behind its end that is not understood: only \"when\" may follow, and AND within it";
+		problem =
+		        "has something behind its end that is not understood: only \"when\" may follow, and AND within it";
 	return problem;
 }
 

@@ -41,8 +41,7 @@ static void decide_one_referred(struct tenancy_work *w, uint32_t table)
 	for (uint32_t i = w->in.start[table]; i < w->in.start[table + 1]; i++) {
 		const struct tenancy_edge *e = &w->edges[w->in.places[i]];
 
-		if (e->from != table &&
-		    tenancy_decision_of(w->plan, e->from)->verdict == TENANCY_EXPORTED)
+		if (e->from != table && tenancy_decision_of(w->plan, e->from)->verdict == TENANCY_EXPORTED)
 			tenancy_add_step(d, e, e->from);
 	}
 	if (d->step_count > 0) {
@@ -61,7 +60,7 @@ void tenancy_decide_referred(struct tenancy_work *w)
 
 static bool has_way_to(const struct tenancy_decision *d, uint32_t other)
 {
-	for (size_t i = 0; i < d->step_count; i++)
+	for (size_t i = 0; d->way == TENANCY_BY_KEY && i < d->step_count; i++)
 		if (d->steps[i].other == other)
 			return true;
 	return false;
@@ -73,9 +72,10 @@ static void warn_of_cut_reference(struct tenancy_work *w, const struct tenancy_e
 
 	policy_append_table(&from, &w->model->tables[e->from]);
 	policy_append_table(&to, &w->model->tables[e->to]);
-	policy_warn(&w->plan->warnings, &w->plan->warning_count,
-	            "rows of %s to which nothing but %s refers are not exported, because these references make a circle",
-	            str_text(&to), e->from == e->to ? "itself" : str_text(&from));
+	policy_warn(
+	        &w->plan->warnings, &w->plan->warning_count,
+	        "rows of %s to which nothing but %s refers are not exported, because these references make a circle",
+	        str_text(&to), e->from == e->to ? "itself" : str_text(&from));
 }
 
 static void warn_of_shared_row(struct tenancy_work *w, const struct tenancy_edge *e)
@@ -84,9 +84,10 @@ static void warn_of_shared_row(struct tenancy_work *w, const struct tenancy_edge
 
 	policy_append_table(&from, &w->model->tables[e->from]);
 	policy_append_table(&to, &w->model->tables[e->to]);
-	policy_warn(&w->plan->warnings, &w->plan->warning_count,
-	            "%s is shared, so that each export has all of its rows, but they refer to %s, whose rows are tenants'",
-	            str_text(&from), str_text(&to));
+	policy_warn(
+	        &w->plan->warnings, &w->plan->warning_count,
+	        "%s is shared, so that each export has all of its rows, but they refer to %s, whose rows are tenants'",
+	        str_text(&from), str_text(&to));
 }
 
 static bool is_tenants(const struct tenancy_decision *d)

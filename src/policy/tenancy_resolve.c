@@ -46,8 +46,9 @@ static int several_tables(const struct tenancy_work *w, const char *rule, const 
 		str_append(&they, they.len ? ", " : "");
 		policy_append_table(&they, &w->model->tables[i]);
 	}
-	return error_set(err, ERROR_USAGE, EINVAL, "%s: there are several tables of this name: %s; name the schema as well",
-	                 rule, str_text(&they));
+	return error_set(err, ERROR_USAGE, EINVAL,
+	                 "%s: there are several tables of this name: %s; name the schema as well", rule,
+	                 str_text(&they));
 }
 
 /* A name without a schema is first looked for in the tenant's own one. */

@@ -179,7 +179,7 @@ static bool is_too_heavy(struct weight w)
 }
 
 static struct weight weigh_condition(const struct tenancy_plan *plan, struct weight *weights, uint32_t table,
-                           unsigned depth)
+                                     unsigned depth)
 {
 	const struct tenancy_decision *d = tenancy_decision_of(plan, table);
 	struct weight all = {.tables = 1};
