@@ -25,10 +25,11 @@ enum tenancy_kind {
 struct tenancy_column {
 	char *name;
 	char *type; /* as format_type() writes it, with its length: "numeric(10,2)", "public.secret_text" */
-	char *base_type; /* of a domain: the type below it, all domains taken off; else as @type */
-	char *comment;   /* COMMENT ON COLUMN; NULL: none */
+	/* The type without its length, all domains taken off: "numeric", "character varying", "integer[]". */
+	char *base_type;
+	char *comment; /* COMMENT ON COLUMN; NULL: none */
 	bool not_null;
-	bool is_generated; /* GENERATED ALWAYS AS (…) STORED: no INSERT may name it */
+	bool is_generated; /* GENERATED ALWAYS AS (…), stored or virtual: no INSERT may name it */
 	char identity;     /* 'a': GENERATED ALWAYS AS IDENTITY; 'd': BY DEFAULT; 0: none */
 	char *sequence;    /* heap: the sequence that it owns, quoted: "public.orders_id_seq"; NULL: none */
 	char category;     /* pg_type.typcategory of the base type: 'N', 'S', 'A', 'C', … */
