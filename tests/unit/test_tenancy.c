@@ -206,10 +206,11 @@ static void soft_references(void **state)
 	                            "posts.user_id > users.id\n"
 	                            "users.org_id > orgs.id\n";
 	const struct tenancy_rules rules = {
-	        BY_ORG, .references = LIST("comments.subject_id -> posts.id when subject_type = 'Post'",
-	                                   "comments.subject_id->users.id WHEN subject_type='User' and id = 7",
-	                                   "public.events.payload -> 'actor' ->> 'user_id' -> users.id",
-	                                   "events.payload->>'it''s' -> \"posts\".\"id\"")};
+	        BY_ORG,
+	        .references = LIST("comments.subject_id -> posts.id when subject_type = 'Post'",
+	                           "comments.subject_id->users.id WHEN subject_type='User' and id = 7",
+	                           "public.events.payload -> 'actor' ->> 'user_id' -> users.id",
+	                           "events.payload->>'it''s' -> \"posts\".\"id\"")};
 
 	expect(model, &rules,
 	       "comments exported: subject_id -> public.users(id) when subject_type = 'User' and id = '7'; subject_id -> public.posts(id) when subject_type = 'Post' (or nobody's)\n"
@@ -334,8 +335,8 @@ static void a_named_column_wins(void **state)
 	                            "moves id* from_org! org_id!\n"
 	                            "events:f id org_id\n"
 	                            "s.orders id* org_id!\n";
-	const struct tenancy_rules rules = {
-	        .tenant_columns = LIST("public.orders.owner_org", "org_id", "moves.from_org", "events.org_id")};
+	const struct tenancy_rules rules = {.tenant_columns = LIST("public.orders.owner_org", "org_id",
+	                                                           "moves.from_org", "events.org_id")};
 
 	expect(model, &rules,
 	       "events exported: has org_id (or nobody's)\n"
@@ -346,10 +347,13 @@ static void a_named_column_wins(void **state)
 
 static void the_tenants_table(void **state)
 {
-	static const char parents[] = "orgs id* org_id\nteams id* org_id!\norgs.org_id > orgs.id\nteams.org_id > orgs.id\n";
-	static const char two[] = "orgs id*\naccounts id*\na org_id*\nb org_id*\na.org_id > orgs.id\nb.org_id > accounts.id\n";
+	static const char parents[] =
+	        "orgs id* org_id\nteams id* org_id!\norgs.org_id > orgs.id\nteams.org_id > orgs.id\n";
+	static const char two[] =
+	        "orgs id*\naccounts id*\na org_id*\nb org_id*\na.org_id > orgs.id\nb.org_id > accounts.id\n";
 	const struct tenancy_rules rules = {BY_ORG};
-	const struct tenancy_rules said = {BY_ORG, .tenant_table = "public.orgs.id", .excluded = LIST("accounts")};
+	const struct tenancy_rules said = {BY_ORG, .tenant_table = "public.orgs.id",
+	                                   .excluded = LIST("accounts")};
 
 	expect(parents, &rules, "orgs exported: the tenants' own table, by id\nteams exported: has org_id\n");
 	expect(two, &rules,
@@ -367,9 +371,10 @@ static void the_tenants_table(void **state)
 
 static void schemas_and_databases(void **state)
 {
-	static const char model[] = "acme.orders id* user_id\nacme.far:f id\nacme.tmp id\n"
-	                            "beta.orders id* user_id\npublic.users id*\npublic.countries id*\npublic.plans id*\n"
-	                            "acme.orders.user_id > public.users.id\nbeta.orders.user_id > public.users.id\n";
+	static const char model[] =
+	        "acme.orders id* user_id\nacme.far:f id\nacme.tmp id\n"
+	        "beta.orders id* user_id\npublic.users id*\npublic.countries id*\npublic.plans id*\n"
+	        "acme.orders.user_id > public.users.id\nbeta.orders.user_id > public.users.id\n";
 	const struct tenancy_rules schema = {.kind = TENANCY_SCHEMA,
 	                                     .shared = LIST("countries"),
 	                                     .referred = LIST("users"),
@@ -402,10 +407,10 @@ static void names_in_quotes(void **state)
 {
 	_cleanup(tenancy_model) struct tenancy_model m =
 	        model_of("a org_id!\nb id*\nc x\nd id*\nOrders org_id!\ne id* a_id\ne.a_id > a.org_id\n");
-	const struct tenancy_rules rules = {
-	        .tenant_columns = LIST("org_id", " \"it's \"\"so\"\".\".\"my.org\" "),
-	        .excluded = LIST("public.\"b*\"", "\"line\nbreak\""),
-	        .shared = LIST("caf?")};
+	const struct tenancy_rules rules = {.tenant_columns =
+	                                            LIST("org_id", " \"it's \"\"so\"\".\".\"my.org\" "),
+	                                    .excluded = LIST("public.\"b*\"", "\"line\nbreak\""),
+	                                    .shared = LIST("caf?")};
 
 	model_rename(&m, "a", "org_id", "my.org");
 	model_rename(&m, "a", NULL, "it's \"so\".");
@@ -434,15 +439,19 @@ static void bad_rules(void **state)
 	         "tenant_column: \"orderz.org_id\": there is no table orderz; there are public.countries, public.items,"},
 	        {{.tenant_columns = LIST("orders.org")},
 	         "public.orders has no column org; it has id, org_id, user_id"},
-	        {{.tenant_columns = LIST("org_*")}, "tenant_column: \"org_*\" has a wildcard, which is not allowed here"},
+	        {{.tenant_columns = LIST("org_*")},
+	         "tenant_column: \"org_*\" has a wildcard, which is not allowed here"},
 	        {{.tenant_columns = LIST("a.b.c.d")}, "has a name of more than three parts"},
 	        {{.tenant_columns = LIST("\"org_id")}, "has a quote that is not closed"},
 	        {{.tenant_columns = LIST("org_id", "orders..x")}, "lacks a name"},
 	        {{.tenant_columns = LIST("orders.\"\"")}, "has an empty name in quotes"},
 	        {{.tenant_columns = LIST("org_id", "user_id")}, "public.orders has both org_id and user_id"},
-	        {{.tenant_columns = LIST("orders.org_id", "orders.user_id")}, "say which one tells the tenant"},
-	        {{BY_ORG, .tenant_table = "orgs"}, "tenant_table: \"orgs\" must name the table and its key: orgs.id"},
-	        {{BY_ORG, .tenant_table = "orgs.key"}, "tenant_table: \"orgs.key\": public.orgs has no column key"},
+	        {{.tenant_columns = LIST("orders.org_id", "orders.user_id")},
+	         "say which one tells the tenant"},
+	        {{BY_ORG, .tenant_table = "orgs"},
+	         "tenant_table: \"orgs\" must name the table and its key: orgs.id"},
+	        {{BY_ORG, .tenant_table = "orgs.key"},
+	         "tenant_table: \"orgs.key\": public.orgs has no column key"},
 	        {{BY_ORG, .shared = LIST("orders")}, "each export would have the rows of all tenants"},
 	        {{BY_ORG, .shared = LIST("org*")}, "each export would have all tenants"},
 	        {{BY_ORG, .shared = LIST("a.b.c")}, "shared: \"a.b.c\" names a column"},
@@ -450,13 +459,19 @@ static void bad_rules(void **state)
 	         "exclude: \"x y\" has something behind the name that is not understood"},
 	        {{BY_ORG, .shared = LIST("count*"), .excluded = LIST("countries")},
 	         "public.countries is named by exclude (countries) and by shared (count*); it can be in one of these lists only"},
-	        {{.tenant_columns = LIST("users.org_id"), .referred = LIST("users")}, "tenant_column names it, too"},
+	        {{.tenant_columns = LIST("users.org_id"), .referred = LIST("users")},
+	         "tenant_column names it, too"},
 	        {{.tenant_table = "orgs.id", .referred = LIST("orgs")}, "tenant_table names it, too"},
-	        {{BY_ORG, .references = LIST("notes.body -> items.id")}, "public.notes has no column body; it has id, item_id"},
-	        {{BY_ORG, .references = LIST("note.item_id -> items.id")}, "there is no table note; there are"},
-	        {{BY_ORG, .references = LIST("notes.item_id -> items.key")}, "public.items has no column key"},
-	        {{BY_ORG, .references = LIST("notes.item_id -> items.id when kind = 'x'")}, "public.notes has no column kind"},
-	        {{BY_ORG, .references = LIST("notes.item_id->>'x' -> items.id")}, "the column item_id is no json: it is bigint"},
+	        {{BY_ORG, .references = LIST("notes.body -> items.id")},
+	         "public.notes has no column body; it has id, item_id"},
+	        {{BY_ORG, .references = LIST("note.item_id -> items.id")},
+	         "there is no table note; there are"},
+	        {{BY_ORG, .references = LIST("notes.item_id -> items.key")},
+	         "public.items has no column key"},
+	        {{BY_ORG, .references = LIST("notes.item_id -> items.id when kind = 'x'")},
+	         "public.notes has no column kind"},
+	        {{BY_ORG, .references = LIST("notes.item_id->>'x' -> items.id")},
+	         "the column item_id is no json: it is bigint"},
 	        {{BY_ORG, .references = LIST("notes.item_id")}, "has no ->"},
 	};
 
@@ -472,7 +487,8 @@ static void several_tables_of_a_name(void **state)
 	const struct tenancy_rules partition = {BY_ORG, .references = LIST("part.id -> u.id")};
 	const struct tenancy_rules left_out = {BY_ORG, .excluded = LIST("par*")};
 
-	refuse_in(model, &column, NULL, "there are several tables of this name: a.t, b.t; name the schema as well");
+	refuse_in(model, &column, NULL,
+	          "there are several tables of this name: a.t, b.t; name the schema as well");
 	refuse_in(model, &reference, NULL, "\"u.t_id -> t.id\": there are several tables of this name");
 	refuse_in(model, &partition, NULL, "this table is a partition");
 	refuse_in(model, &left_out, NULL, "exclude names par*, which is a partition");
@@ -524,8 +540,9 @@ static void bad_references(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct error err = {0};
 
-		assert_int_equal(tenancy_references_check(LIST((char *)"a.b->c.d", (char *)cases[i].text), &err),
-		                 -EINVAL);
+		assert_int_equal(
+		        tenancy_references_check(LIST((char *)"a.b->c.d", (char *)cases[i].text), &err),
+		        -EINVAL);
 		if (!strstr(err.message, cases[i].problem) || !str_starts(err.message, "references: "))
 			fail_msg("'%s': %s", cases[i].text, err.message);
 	}
@@ -537,11 +554,12 @@ static void good_references(void **state)
 
 	assert_int_equal(tenancy_references_check(NULL, &err), 0);
 	assert_int_equal(
-	        tenancy_references_check(
-	                LIST("a.b->c.d", "  a.b  ->\tc.d  ", "s.a.b -> s.c.d", "a-b.c-d->e-f.g-h",
-	                     "\"A.b\".\"c \"\"d\" -> e.f", "a.b->'x'->>'y'->c.d", "a.b->>'->' -> c.d->'k'->>'l'",
-	                     "a.b -> c.d when e = 'it''s' AND f->>'g' = -1.5 and h = TRUE", "when.when -> when.when when when = ''"),
-	                &err),
+	        tenancy_references_check(LIST("a.b->c.d", "  a.b  ->\tc.d  ", "s.a.b -> s.c.d",
+	                                      "a-b.c-d->e-f.g-h", "\"A.b\".\"c \"\"d\" -> e.f",
+	                                      "a.b->'x'->>'y'->c.d", "a.b->>'->' -> c.d->'k'->>'l'",
+	                                      "a.b -> c.d when e = 'it''s' AND f->>'g' = -1.5 and h = TRUE",
+	                                      "when.when -> when.when when when = ''"),
+	                                 &err),
 	        0);
 }
 
@@ -580,8 +598,8 @@ static void too_many_ways(void **state)
 
 	str_append(&text, "t0 id* org_id!\n");
 	for (int i = 1; i < 10; i++)
-		str_appendf(&text, "t%d id* a b c\nt%d.a > t%d.id\nt%d.b > t%d.id\nt%d.c > t%d.id\n", i, i, i - 1,
-		            i, i - 1, i, i - 1);
+		str_appendf(&text, "t%d id* a b c\nt%d.a > t%d.id\nt%d.b > t%d.id\nt%d.c > t%d.id\n", i, i,
+		            i - 1, i, i - 1, i, i - 1);
 	m = model_of(str_text(&text));
 	decide_in(&m, &rules, NULL, &plan);
 	assert_int_equal(find(&m, &plan, "t5")->verdict, TENANCY_EXPORTED);
