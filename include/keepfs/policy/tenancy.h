@@ -24,16 +24,16 @@ enum tenancy_kind {
 
 struct tenancy_column {
 	char *name;
-	char *type;      /* as format_type() writes it, with its length: "numeric(10,2)", "public.secret_text" */
+	char *type; /* as format_type() writes it, with its length: "numeric(10,2)", "public.secret_text" */
 	/* The type without its length, all domains taken off, of an array also those of its elements: "numeric", "character varying", "integer[]".
 	 * What is an array is told by the "[]" at the end. */
 	char *base_type;
-	char *comment;   /* COMMENT ON COLUMN; NULL: none */
+	char *comment; /* COMMENT ON COLUMN; NULL: none */
 	bool not_null;
 	bool is_generated; /* GENERATED ALWAYS AS (…), stored or virtual: no INSERT may name it */
 	char identity;     /* 'a': GENERATED ALWAYS AS IDENTITY; 'd': BY DEFAULT; 0: none */
 	char *sequence;    /* heap: the sequence that it owns, quoted: "public.orders_id_seq"; NULL: none */
-	char category;  /* pg_type.typcategory of the base type, of an array that of its elements: 'N', 'S', 'C', … */
+	char category; /* pg_type.typcategory of the base type, of an array that of its elements: 'N', 'S', 'C', … */
 	char delimiter; /* of an array: what separates its elements; else 0 */
 };
 
@@ -54,7 +54,7 @@ struct tenancy_table {
 
 struct tenancy_key { /* a foreign key */
 	char *name;
-	uint32_t from, to; /* places in @tables */
+	uint32_t from, to;                   /* places in @tables */
 	uint32_t *from_columns, *to_columns; /* @count places in the columns of each */
 	size_t count;
 };
@@ -88,8 +88,9 @@ struct tenancy_rules {
 	 * there is just one. */
 	const char *tenant_table;
 	/* Patterns of tables ("countries", "ref.*"; a name without a dot is of any schema; wildcards * and ?): */
-	char *const *shared;   /* each export has all of their rows: look-up tables */
-	char *const *referred; /* each export has those rows to which exported rows refer: users that belong to several tenants */
+	char *const *shared; /* each export has all of their rows: look-up tables */
+	char *const *
+	        referred; /* each export has those rows to which exported rows refer: users that belong to several tenants */
 	char *const *excluded; /* no export has any */
 	/* Soft references, which no foreign key tells: "comments.subject_id -> posts.id when subject_type = 'Post'",
 	 * "events.payload->>'user_id' -> users.id". */
@@ -98,12 +99,12 @@ struct tenancy_rules {
 
 enum tenancy_verdict { TENANCY_EXPORTED, TENANCY_EXCLUDED, TENANCY_UNDECIDED };
 
-enum tenancy_way { /* why a table is exported */
-	TENANCY_BY_COLUMN,   /* it has the tenant's column */
-	TENANCY_BY_SELF,     /* it is the tenants' own table */
-	TENANCY_BY_KEY,      /* its rows refer to exported ones */
-	TENANCY_BY_REFERRED, /* exported rows refer to its rows */
-	TENANCY_WHOLE,       /* all of its rows: shared, or of the tenant's own schema or database */
+enum tenancy_way {                      /* why a table is exported */
+	           TENANCY_BY_COLUMN,   /* it has the tenant's column */
+	           TENANCY_BY_SELF,     /* it is the tenants' own table */
+	           TENANCY_BY_KEY,      /* its rows refer to exported ones */
+	           TENANCY_BY_REFERRED, /* exported rows refer to its rows */
+	           TENANCY_WHOLE, /* all of its rows: shared, or of the tenant's own schema or database */
 };
 
 struct tenancy_operand { /* a value of a row: a column, or what is within a json or jsonb column, as text */
@@ -132,11 +133,12 @@ struct tenancy_step {
 };
 
 struct tenancy_decision { /* of one table */
-	uint32_t table; /* its place in the model */
+	uint32_t table;   /* its place in the model */
 	enum tenancy_verdict verdict;
 	enum tenancy_way way;
 	int tenant_column; /* BY_COLUMN, BY_SELF: its place; else -1 */
-	struct tenancy_step *steps; /* BY_KEY: each way that leads to the tenant; BY_REFERRED: each that leads here */
+	struct tenancy_step
+	        *steps; /* BY_KEY: each way that leads to the tenant; BY_REFERRED: each that leads here */
 	size_t step_count;
 	/* A row may exist that belongs to no tenant: BY_KEY, when all its references may be NULL, or lead to such rows; BY_COLUMN, when the column may be
 	 * NULL. Nothing is wrong with such rows, but no export has them. */
@@ -149,7 +151,8 @@ struct tenancy_plan {
 	 * inserted. */
 	struct tenancy_decision *decisions;
 	size_t count;
-	uint32_t *decision_of; /* for each table of the model its place in @decisions; UINT32_MAX: a partition */
+	uint32_t *
+	        decision_of; /* for each table of the model its place in @decisions; UINT32_MAX: a partition */
 	struct tenancy_soft *softs;
 	size_t soft_count;
 	size_t exported, excluded, undecided;
