@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** copy_json_settings - what has to be set in the session that runs COPY, as statements: DateStyle, IntervalStyle (ISO 8601), TimeZone = UTC,
+/** copy_json_settings - what has to be set in the transaction that runs COPY, and ends with it, as statements: DateStyle, IntervalStyle (ISO 8601), TimeZone = UTC,
  * extra_float_digits, bytea_output, client_encoding = UTF8. */
 extern const char copy_json_settings[];
 /** COPY_JSON_DEPTH_MAX - json that is nested more deeply is refused; PostgreSQL's own limit comes from its max_stack_depth. */
