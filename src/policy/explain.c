@@ -147,7 +147,9 @@ static void append_suspicions(const struct explaining *e)
 {
 	if (!e->redaction || e->redaction->suspicious == 0)
 		return;
-	str_append(e->out, "\nThese columns look like secrets, and nothing says what is to be done with them (redact, allow_secrets):\n");
+	str_append(
+	        e->out,
+	        "\nThese columns look like secrets, and nothing says what is to be done with them (redact, allow_secrets):\n");
 	for (size_t i = 0; i < e->plan->count; i++)
 		append_suspicions_of_table(e, i);
 }

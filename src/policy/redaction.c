@@ -75,8 +75,10 @@ static int redact_column(const struct subject *s, enum redaction_how how, const 
 	if (s->ret->how != REDACTION_NONE && s->ret->how != how)
 		return contradict(s, s->ret->why, s->ret->how, why, how, err);
 	if (how != REDACTION_HASH && must_stay(s)) {
-		str_appendf(&problem, "%s says %s, but this column is %s; only hash is possible", why, redaction_how_name(how),
-		            s->decision->tenant_column == (int)s->column ? "the tenant's" : "of the primary key");
+		str_appendf(&problem, "%s says %s, but this column is %s; only hash is possible", why,
+		            redaction_how_name(how),
+		            s->decision->tenant_column == (int)s->column ? "the tenant's"
+		                                                         : "of the primary key");
 		return bad_column(s, err, str_text(&problem));
 	}
 	s->ret->how = how;
@@ -112,8 +114,10 @@ static void add_redacted_path(const struct subject *s, const struct redaction_ru
 
 	c->paths = mem_resize(c->paths, c->path_count + 1, sizeof(*c->paths));
 	p = &c->paths[c->path_count++];
-	*p = (struct redaction_path){
-	        .keys = mem_array(r->key_count, sizeof(*p->keys)), .key_count = r->key_count, .how = r->how, .rule = text};
+	*p = (struct redaction_path){.keys = mem_array(r->key_count, sizeof(*p->keys)),
+	                             .key_count = r->key_count,
+	                             .how = r->how,
+	                             .rule = text};
 	for (size_t i = 0; i < r->key_count; i++)
 		p->keys[i] = mem_strdup(r->keys[i]);
 }
@@ -136,7 +140,8 @@ struct applying {
 	const char *text;    /* as it stands in the configuration */
 	size_t found, taken; /* columns that it names; of these, those that it says something about */
 	int (*take)(struct applying *a, const struct subject *s, struct error *err);
-	bool (*matches)(const struct redaction_rule *r, const struct tenancy_table *t, const struct tenancy_column *c);
+	bool (*matches)(const struct redaction_rule *r, const struct tenancy_table *t,
+	                const struct tenancy_column *c);
 };
 
 static bool matches_column(const struct redaction_rule *r, const struct tenancy_table *t,
@@ -146,8 +151,8 @@ static bool matches_column(const struct redaction_rule *r, const struct tenancy_
 	       policy_name_matches_table(&r->name, r->name.count - 1, t);
 }
 
-static int apply_to_column(struct applying *a, const struct tenancy_decision *d, struct redaction_column *columns,
-                           size_t column, struct error *err)
+static int apply_to_column(struct applying *a, const struct tenancy_decision *d,
+                           struct redaction_column *columns, size_t column, struct error *err)
 {
 	const struct tenancy_table *t = &a->plan->model->tables[d->table];
 	const struct subject s = {d, t, column, columns ? &columns[column] : NULL};
@@ -216,7 +221,8 @@ static int apply_rule(struct redaction_plan *p, const char *text, struct error *
 		return r;
 	warn_of_useless_rule(&a, "redact");
 	if (rule.key_count > 0 && a.found > 0 && a.taken == 0)
-		policy_warn(&p->warnings, &p->warning_count, "redact names %s, but no exported column that it matches is json", text);
+		policy_warn(&p->warnings, &p->warning_count,
+		            "redact names %s, but no exported column that it matches is json", text);
 	return 0;
 }
 
@@ -286,7 +292,8 @@ static int apply_type(struct redaction_plan *p, const char *text, struct error *
 }
 
 static int apply_each(struct redaction_plan *p, char *const *list,
-                      int (*apply)(struct redaction_plan *p, const char *text, struct error *err), struct error *err)
+                      int (*apply)(struct redaction_plan *p, const char *text, struct error *err),
+                      struct error *err)
 {
 	int r = 0;
 

@@ -6,8 +6,9 @@
 #include <keepfs/policy/redaction.h>
 
 struct redaction_rule {
-	struct policy_name name; /* a column, with its table and schema where they are named; of a type: the type, with its schema */
-	char **keys;             /* heap */
+	struct policy_name
+	        name; /* a column, with its table and schema where they are named; of a type: the type, with its schema */
+	char **keys; /* heap */
 	size_t key_count;
 	enum redaction_how how;
 };

@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <string.h>
 
-static const char *const how_names[] = {
-        [REDACTION_NONE] = "", [REDACTION_OMIT] = "omit", [REDACTION_NULL] = "null",
-        [REDACTION_MASK] = "mask", [REDACTION_HASH] = "hash"};
+static const char *const how_names[] = {[REDACTION_NONE] = "",
+                                        [REDACTION_OMIT] = "omit",
+                                        [REDACTION_NULL] = "null",
+                                        [REDACTION_MASK] = "mask",
+                                        [REDACTION_HASH] = "hash"};
 
 const char *redaction_how_name(enum redaction_how how)
 {
@@ -140,7 +142,9 @@ const char *redaction_comment_parse(const char *comment, enum redaction_how *ret
 		return NULL;
 	len = strspn(++p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
 	*ret = how_by_name(p, len);
-	return *ret == REDACTION_NONE ? "says another way than omit, null, mask or hash behind \"keepfs:redact=\"" : NULL;
+	return *ret == REDACTION_NONE
+	               ? "says another way than omit, null, mask or hash behind \"keepfs:redact=\""
+	               : NULL;
 }
 
 static int check_rules(const char *key, char *const *rules,

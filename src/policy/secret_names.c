@@ -62,15 +62,17 @@ static bool is_in(const char *word, const char *const *list, size_t count)
 static bool is_about_a_secret(const struct name_words *w)
 {
 	static const char *const last[] = {
-	        "count",   "counts",    "type",   "types",   "kind",     "status",   "state",    "at",      "on",
-	        "date",    "time",      "expiry", "expires", "expiration", "ttl",    "length",   "limit",   "quota",
-	        "usage",   "used",      "name",   "names",   "label",    "id",       "ids",      "policy",  "version",
-	        "algorithm", "algo",    "alg",    "enabled", "required", "verified", "scope",    "scopes",  "prefix",
-	        "method",  "methods",   "issuer", "provider", "format",  "rounds",   "iterations", "cost",  "strength",
-	        "attempts", "attempt",  "by",     "age",     "symbol",   "address",  "index",    "position", "title",
-	        "description", "seconds", "minutes", "hours", "days",    "lifetime", "validity", "price",   "amount",
-	        "budget",  "rate",      "supply", "standard"};
-	static const char *const first[] = {"has",   "is",       "num",      "max", "min",   "total",
+	        "count",      "counts",  "type",     "types",    "kind",     "status",      "state",
+	        "at",         "on",      "date",     "time",     "expiry",   "expires",     "expiration",
+	        "ttl",        "length",  "limit",    "quota",    "usage",    "used",        "name",
+	        "names",      "label",   "id",       "ids",      "policy",   "version",     "algorithm",
+	        "algo",       "alg",     "enabled",  "required", "verified", "scope",       "scopes",
+	        "prefix",     "method",  "methods",  "issuer",   "provider", "format",      "rounds",
+	        "iterations", "cost",    "strength", "attempts", "attempt",  "by",          "age",
+	        "symbol",     "address", "index",    "position", "title",    "description", "seconds",
+	        "minutes",    "hours",   "days",     "lifetime", "validity", "price",       "amount",
+	        "budget",     "rate",    "supply",   "standard"};
+	static const char *const first[] = {"has",      "is",      "num",   "max",   "min",   "total",
 	                                    "requires", "require", "needs", "allow", "count", "public"};
 
 	return w->count > 1 && (is_in(w->words[w->count - 1], last, ARRAY_SIZE(last)) ||
@@ -82,19 +84,32 @@ static const char *reason_of_word(const char *word)
 	static const struct {
 		const char *word, *reason;
 	} words[] = {
-	        {"password", "its name says password"},   {"passwords", "its name says password"},
-	        {"passwd", "its name says password"},     {"pwd", "its name says password"},
-	        {"passphrase", "its name says password"}, {"passcode", "its name says password"},
-	        {"pwhash", "its name says password"},     {"pwdhash", "its name says password"},
-	        {"secret", "its name says secret"},       {"secrets", "its name says secret"},
-	        {"token", "its name says token"},         {"tokens", "its name says token"},
-	        {"jwt", "its name says token"},           {"apikey", "its name says API key"},
-	        {"apikeys", "its name says API key"},     {"credential", "its name says credentials"},
-	        {"credentials", "its name says credentials"}, {"creds", "its name says credentials"},
-	        {"otp", "its name says second factor"},   {"totp", "its name says second factor"},
-	        {"hotp", "its name says second factor"},  {"mfa", "its name says second factor"},
-	        {"salt", "its name says salt"},           {"mnemonic", "its name says recovery phrase"},
-	        {"cvv", "its name says card code"},       {"cvc", "its name says card code"},
+	        {"password", "its name says password"},
+	        {"passwords", "its name says password"},
+	        {"passwd", "its name says password"},
+	        {"pwd", "its name says password"},
+	        {"passphrase", "its name says password"},
+	        {"passcode", "its name says password"},
+	        {"pwhash", "its name says password"},
+	        {"pwdhash", "its name says password"},
+	        {"secret", "its name says secret"},
+	        {"secrets", "its name says secret"},
+	        {"token", "its name says token"},
+	        {"tokens", "its name says token"},
+	        {"jwt", "its name says token"},
+	        {"apikey", "its name says API key"},
+	        {"apikeys", "its name says API key"},
+	        {"credential", "its name says credentials"},
+	        {"credentials", "its name says credentials"},
+	        {"creds", "its name says credentials"},
+	        {"otp", "its name says second factor"},
+	        {"totp", "its name says second factor"},
+	        {"hotp", "its name says second factor"},
+	        {"mfa", "its name says second factor"},
+	        {"salt", "its name says salt"},
+	        {"mnemonic", "its name says recovery phrase"},
+	        {"cvv", "its name says card code"},
+	        {"cvc", "its name says card code"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
@@ -108,10 +123,14 @@ static const char *reason_of_end(const char *word)
 {
 	static const struct {
 		const char *end, *reason;
-	} ends[] = {{"token", "its name says token"},           {"secret", "its name says secret"},
-	            {"apikey", "its name says API key"},        {"privatekey", "its name says private key"},
-	            {"secretkey", "its name says secret key"},  {"accesskey", "its name says access key"},
-	            {"sessionkey", "its name says session key"}, {"credentials", "its name says credentials"}};
+	} ends[] = {{"token", "its name says token"},
+	            {"secret", "its name says secret"},
+	            {"apikey", "its name says API key"},
+	            {"privatekey", "its name says private key"},
+	            {"secretkey", "its name says secret key"},
+	            {"accesskey", "its name says access key"},
+	            {"sessionkey", "its name says session key"},
+	            {"credentials", "its name says credentials"}};
 
 	if (strstr(word, "password") || strstr(word, "passwd"))
 		return "its name says password";
@@ -172,7 +191,8 @@ static const char *reason_of_words(const struct name_words *w)
 static bool can_hold_secrets(const struct tenancy_column *c, const char *reason)
 {
 	if (c->category == 'N')
-		return strstr(reason, "PIN") || strstr(reason, "second factor") || strstr(reason, "card code");
+		return strstr(reason, "PIN") || strstr(reason, "second factor") ||
+		       strstr(reason, "card code");
 	return !strchr("BDTERG", c->category);
 }
 

@@ -121,9 +121,10 @@ static bool is_web_token(struct value v)
 static bool is_password_hash(struct value v)
 {
 	static const char *const prefixes[] = {
-	        "$2a$",    "$2b$",   "$2y$",      "$argon2",        "$scrypt$", "$pbkdf2", "pbkdf2_sha",
-	        "$5$",     "$6$",    "$1$",       "$y$",            "{SSHA}",   "{SSHA512}", "{CRYPT}",
-	        "{BCRYPT}", "{bcrypt}", "{argon2}", "SCRAM-SHA-256$", "bcrypt$", "argon2$", "$P$", "$H$"};
+	        "$2a$",       "$2b$",    "$2y$",     "$argon2",  "$scrypt$", "$pbkdf2",
+	        "pbkdf2_sha", "$5$",     "$6$",      "$1$",      "$y$",      "{SSHA}",
+	        "{SSHA512}",  "{CRYPT}", "{BCRYPT}", "{bcrypt}", "{argon2}", "SCRAM-SHA-256$",
+	        "bcrypt$",    "argon2$", "$P$",      "$H$"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
 		if (value_starts(v, prefixes[i]) && v.len >= strlen(prefixes[i]) + KEY_MIN_BYTES &&

@@ -12,12 +12,13 @@
 
 #include <errno.h>
 
-static const char site[] = "orgs id* name:text\n"
-                           "users id* org_id! email:text password_hash:text data:jsonb note:public.secret_text(20) note2:public.secret_text[]\n"
-                           "auth.users id* org_id! email:text\n"
-                           "audit id* password:text\n"
-                           "events id* org_id! payload:jsonb raw:json text:text\n"
-                           "users.org_id > orgs.id\n";
+static const char site[] =
+        "orgs id* name:text\n"
+        "users id* org_id! email:text password_hash:text data:jsonb note:public.secret_text(20) note2:public.secret_text[]\n"
+        "auth.users id* org_id! email:text\n"
+        "audit id* password:text\n"
+        "events id* org_id! payload:jsonb raw:json text:text\n"
+        "users.org_id > orgs.id\n";
 
 struct world {
 	struct tenancy_model model;
@@ -67,8 +68,9 @@ static void expect_redactions(const struct world *w, const char *expected)
 
 		for (size_t c = 0; columns && c < t->column_count; c++) {
 			if (columns[c].how != REDACTION_NONE)
-				str_appendf(&got, "%s.%s.%s: %s (%s)\n", t->schema, t->name, t->columns[c].name,
-				            redaction_how_name(columns[c].how), columns[c].why);
+				str_appendf(&got, "%s.%s.%s: %s (%s)\n", t->schema, t->name,
+				            t->columns[c].name, redaction_how_name(columns[c].how),
+				            columns[c].why);
 			for (size_t p = 0; p < columns[c].path_count; p++) {
 				str_appendf(&got, "%s.%s", t->name, t->columns[c].name);
 				for (size_t k = 0; k < columns[c].paths[p].key_count; k++)
@@ -77,7 +79,8 @@ static void expect_redactions(const struct world *w, const char *expected)
 				            columns[c].paths[p].rule);
 			}
 			if (columns[c].suspicion)
-				str_appendf(&got, "%s.%s? %s\n", t->name, t->columns[c].name, columns[c].suspicion);
+				str_appendf(&got, "%s.%s? %s\n", t->name, t->columns[c].name,
+				            columns[c].suspicion);
 		}
 	}
 	for (size_t i = 0; i < w->redaction.warning_count; i++)
@@ -116,12 +119,15 @@ static void nothing_said(void **state)
 
 static void rules_of_columns(void **state)
 {
-	const struct redaction_rules rules = {
-	        .columns = LIST("password*", "users.email : mask", "auth.users.email:hash", "*_secert", "public.users.data:null")};
-	const struct redaction_rules one = {
-	        .columns = LIST("public.users.email:mask", "auth.users.email:hash", "*_secert", "*.data:null", "password")};
+	const struct redaction_rules rules = {.columns = LIST("password*", "users.email : mask",
+	                                                      "auth.users.email:hash", "*_secert",
+	                                                      "public.users.data:null")};
+	const struct redaction_rules one = {.columns =
+	                                            LIST("public.users.email:mask", "auth.users.email:hash",
+	                                                 "*_secert", "*.data:null", "password")};
 
-	refuse(&rules, "auth.users.email: the rule users.email : mask says mask, but the rule auth.users.email:hash says hash; which one is meant?");
+	refuse(&rules,
+	       "auth.users.email: the rule users.email : mask says mask, but the rule auth.users.email:hash says hash; which one is meant?");
 	expect(&one, "auth.users.email: hash (the rule auth.users.email:hash)\n"
 	             "public.users.email: mask (the rule public.users.email:mask)\n"
 	             "users.password_hash? its name says password\n"
@@ -131,15 +137,24 @@ static void rules_of_columns(void **state)
 
 static void rules_within_json(void **state)
 {
-	const struct redaction_rules rules = {
-	        .columns = LIST("users.data->token", "*->*->'a.b':hash", "payload -> user -> 'c' -> * : mask", "password_hash", "payload->user->*:hash")};
-	const struct redaction_rules useless = {.columns = LIST("password_hash", "data->x:null", "data:mask", "orgs.*->x")};
+	const struct redaction_rules rules = {.columns = LIST("users.data->token", "*->*->'a.b':hash",
+	                                                      "payload -> user -> 'c' -> * : mask",
+	                                                      "password_hash", "payload->user->*:hash")};
+	const struct redaction_rules useless = {
+	        .columns = LIST("password_hash", "data->x:null", "data:mask", "orgs.*->x")};
 
-	expect(&rules, "");
-	expect(&useless, "public.users.password_hash: omit (the rule password_hash)\n"
-	                 "public.users.data: mask (the rule data:mask)\n"
-	                 "warning: redact names orgs.*->x, but no exported column that it matches is json\n"
-	                 "warning: redact names data->x:null, but all of public.users.data is redacted: the rule data:mask\n");
+	expect(&rules, "events.payload->*->a.b: hash (*->*->'a.b':hash)\n"
+	               "events.payload->user->c->*: mask (payload -> user -> 'c' -> * : mask)\n"
+	               "events.payload->user->*: hash (payload->user->*:hash)\n"
+	               "events.raw->*->a.b: hash (*->*->'a.b':hash)\n"
+	               "public.users.password_hash: omit (the rule password_hash)\n"
+	               "users.data->token: omit (users.data->token)\n"
+	               "users.data->*->a.b: hash (*->*->'a.b':hash)\n");
+	expect(&useless,
+	       "public.users.password_hash: omit (the rule password_hash)\n"
+	       "public.users.data: mask (the rule data:mask)\n"
+	       "warning: redact names orgs.*->x, but no exported column that it matches is json\n"
+	       "warning: redact names data->x:null, but all of public.users.data is redacted: the rule data:mask\n");
 }
 
 static void types_and_comments(void **state)
@@ -172,7 +187,8 @@ static void a_comment_that_says_nonsense(void **state)
 {
 	static const struct {
 		const char *comment, *message;
-	} cases[] = {{"keepfs:redact=hide", "public.events.text: its comment says another way than omit, null, mask or hash"},
+	} cases[] = {{"keepfs:redact=hide",
+	              "public.events.text: its comment says another way than omit, null, mask or hash"},
 	             {"keepfs:redact=", "says another way"},
 	             {"keepfs:redact=mask", "its comment says mask"},
 	             {"keepfs:redacted", "its comment says omit"},
@@ -201,8 +217,10 @@ static void what_must_stay(void **state)
 		_cleanup(free) char *key = mem_printf("users.id:%s", hows[i]);
 		_cleanup(free) char *tenant = mem_printf("org_id:%s", hows[i]);
 		_cleanup(free) char *self = mem_printf("orgs.*:%s", hows[i]);
-		const struct redaction_rules of_key = {.columns = LIST(key)}, of_tenant = {.columns = LIST(tenant)};
-		const struct redaction_rules of_self = {.columns = LIST(self)}, of_type = {.types = LIST("bigint")};
+		const struct redaction_rules of_key = {.columns = LIST(key)},
+		                             of_tenant = {.columns = LIST(tenant)};
+		const struct redaction_rules of_self = {.columns = LIST(self)},
+		                             of_type = {.types = LIST("bigint")};
 
 		refuse(&of_key, "this column is of the primary key; only hash is possible");
 		refuse(&of_tenant, "this column is the tenant's; only hash is possible");
@@ -224,9 +242,12 @@ static void rules_that_make_no_sense(void **state)
 		struct redaction_rules rules;
 		const char *message;
 	} cases[] = {
-	        {{.columns = LIST("users.email->x")}, "users.email: the rule users.email->x is one within json, but this column is text"},
-	        {{.columns = LIST("users.data->a:null", "data->*:mask")}, "public.users.data: users.data->a:null says null, but data->*:mask says mask"},
-	        {{.columns = LIST("users.note:omit"), .types = LIST("secret_text:null")}, "public.users.note: the rule users.note:omit says omit, but its type public.secret_text(20) says null"},
+	        {{.columns = LIST("users.email->x")},
+	         "users.email: the rule users.email->x is one within json, but this column is text"},
+	        {{.columns = LIST("users.data->a:null", "data->*:mask")},
+	         "public.users.data: users.data->a:null says null, but data->*:mask says mask"},
+	        {{.columns = LIST("users.note:omit"), .types = LIST("secret_text:null")},
+	         "public.users.note: the rule users.note:omit says omit, but its type public.secret_text(20) says null"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -273,7 +294,8 @@ static void bad_rules(void **state)
 static void good_rules(void **state)
 {
 	const struct redaction_rules rules = {
-	        .columns = LIST(" a ", "*", "a.b.c:omit", "\"odd \"\"name\"\".*\".x : hash", "a->b->'c d'->*:mask", "a ->> 'b'"),
+	        .columns = LIST(" a ", "*", "a.b.c:omit", "\"odd \"\"name\"\".*\".x : hash",
+	                        "a->b->'c d'->*:mask", "a ->> 'b'"),
 	        .types = LIST("text", "character varying : hash", "s.*:null", "timestamp with time zone"),
 	        .allowed = LIST("a", "*.token_*", "x.y.z")};
 	const struct redaction_rules none = {0};
@@ -288,14 +310,27 @@ static void explained(void **state)
 {
 	_cleanup(world) struct world w = {.model = model_of(site)};
 	_cleanup(str) struct str text = {0};
-	const struct redaction_rules rules = {.columns = LIST("data->token:hash", "public.users.email", "nothing")};
+	const struct redaction_rules rules = {
+	        .columns = LIST("data->token:hash", "public.users.email", "nothing")};
 	struct error err = {0};
 
 	model_rename(&w.model, "events", NULL, "ev\nents");
 	if (decide(&w, &rules, &err) < 0)
 		fail_msg("%s", err.message);
 	tenancy_explain(&w.model, &w.plan, &w.redaction, &text);
-	assert_string_equal(str_text(&text), "");
+	assert_string_equal(
+	        str_text(&text),
+	        "5 tables: 4 exported, 1 left out, 0 undecided\n\n"
+	        "TABLE               VERDICT   WHY                            REDACTED\n"
+	        "auth.users          exported  has org_id                     -\n"
+	        "public.audit        left out  named by exclude: audit        -\n"
+	        "public.\"ev | ents\"  exported  has org_id                     -\n"
+	        "public.orgs         exported  the tenants' own table, by id  -\n"
+	        "public.users        exported  has org_id                     email (omit), data->token (hash)\n"
+	        "\nThese columns look like secrets, and nothing says what is to be done with them (redact, allow_secrets):\n"
+	        "  public.users.password_hash: its name says password\n"
+	        "\nWarnings:\n"
+	        "  redact names nothing, which matches no column\n");
 }
 
 static void explained_without_redaction(void **state)
@@ -307,11 +342,12 @@ static void explained_without_redaction(void **state)
 
 	assert_int_equal(tenancy_decide(&m, &rules, NULL, &plan, NULL), 0);
 	tenancy_explain(&m, &plan, NULL, &text);
-	assert_string_equal(str_text(&text),
-	                    "2 tables: 1 exported, 0 left out, 1 undecided\n\n"
-	                    "TABLE                      VERDICT    WHY                                                     REDACTED\n"
-	                    "public.a                   UNDECIDED  no column and no foreign key tells whose its rows are  -\n"
-	                    "public.longer_than_others  exported   has org_id (a row may be nobody's)                      -\n");
+	assert_string_equal(
+	        str_text(&text),
+	        "2 tables: 1 exported, 0 left out, 1 undecided\n\n"
+	        "TABLE                      VERDICT    WHY                                                    REDACTED\n"
+	        "public.a                   UNDECIDED  no column and no foreign key tells whose its rows are  -\n"
+	        "public.longer_than_others  exported   has org_id (a row may be nobody's)                     -\n");
 }
 
 int main(void)

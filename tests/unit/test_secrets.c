@@ -30,18 +30,60 @@ static const char *suspicion_of(const char *name, char category)
 
 static void names_that_give_secrets_away(void **state)
 {
-	static const char *const names[] = {
-	        "password",       "password_hash",  "encrypted_password", "PasswordHash",   "passwd",
-	        "pwd",            "user_pwd",       "secret",             "client_secret",  "clientSecret",
-	        "CLIENT_SECRET",  "webhook_secret", "token",              "access_token",   "refreshToken",
-	        "reset_password_token", "api_key",  "apiKey",             "APIKey",         "apikey",
-	        "api_key_hash",   "private_key",    "ssh_private_key_pem", "access_key",     "secret_access_key",
-	        "credential",     "credentials",    "aws_credentials",    "otp_secret",     "otp",
-	        "totp_seed",      "mfa_seed",       "salt",               "password_salt",  "session_key",
-	        "pin",            "pin_code",       "card_pin",           "cvv",            "encryptedpassword",
-	        "authtoken",      "clientsecret",   "recovery_codes",     "seed_phrase",    "mnemonic",
-	        "signing_key",    "jwt",            "token2",             "2fa_secret",     "passphrase",
-	        "token_value",    "old-password",   "oauth.token",        "tokens"};
+	static const char *const names[] = {"password",
+	                                    "password_hash",
+	                                    "encrypted_password",
+	                                    "PasswordHash",
+	                                    "passwd",
+	                                    "pwd",
+	                                    "user_pwd",
+	                                    "secret",
+	                                    "client_secret",
+	                                    "clientSecret",
+	                                    "CLIENT_SECRET",
+	                                    "webhook_secret",
+	                                    "token",
+	                                    "access_token",
+	                                    "refreshToken",
+	                                    "reset_password_token",
+	                                    "api_key",
+	                                    "apiKey",
+	                                    "APIKey",
+	                                    "apikey",
+	                                    "api_key_hash",
+	                                    "private_key",
+	                                    "ssh_private_key_pem",
+	                                    "access_key",
+	                                    "secret_access_key",
+	                                    "credential",
+	                                    "credentials",
+	                                    "aws_credentials",
+	                                    "otp_secret",
+	                                    "otp",
+	                                    "totp_seed",
+	                                    "mfa_seed",
+	                                    "salt",
+	                                    "password_salt",
+	                                    "session_key",
+	                                    "pin",
+	                                    "pin_code",
+	                                    "card_pin",
+	                                    "cvv",
+	                                    "encryptedpassword",
+	                                    "authtoken",
+	                                    "clientsecret",
+	                                    "recovery_codes",
+	                                    "seed_phrase",
+	                                    "mnemonic",
+	                                    "signing_key",
+	                                    "jwt",
+	                                    "token2",
+	                                    "2fa_secret",
+	                                    "passphrase",
+	                                    "token_value",
+	                                    "old-password",
+	                                    "oauth.token",
+	                                    "tokens"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (!suspicion_of(names[i], 'S'))
@@ -55,18 +97,62 @@ static void names_that_give_secrets_away(void **state)
 
 static void names_that_do_not(void **state)
 {
-	static const char *const names[] = {
-	        "token_count",     "max_tokens",       "secretary",     "secretary_name", "password_changed_at",
-	        "password_changed_by", "passworded_at", "is_secret",    "has_password",   "token_type",
-	        "token_id",        "access_key_id",    "secret_name",   "public_key",     "key",
-	        "primary_key",     "foreign_key",      "keyboard",      "monkey",         "pinned",
-	        "pin_color",       "spin",             "map_pin_icon",  "tokenizer",      "basalt",
-	        "salted_butter",   "hash",             "digest",        "author",         "api_version",
-	        "mfa_enabled",     "otp_verified",     "mfa_method",    "description",    "password_policy",
-	        "token_expires_at", "num_tokens",      "credentials_count", "accession",  "compass",
-	        "passenger",       "passport",         "code",          "zip_code",       "signature",
-	        "session_id",      "secretion",        "public_token",  "credit",         "access",
-	        "token_symbol",    "",                 "_",             "\xc3\xa9t\xc3\xa9", "private", "stoken_"};
+	static const char *const names[] = {"token_count",
+	                                    "max_tokens",
+	                                    "secretary",
+	                                    "secretary_name",
+	                                    "password_changed_at",
+	                                    "password_changed_by",
+	                                    "passworded_at",
+	                                    "is_secret",
+	                                    "has_password",
+	                                    "token_type",
+	                                    "token_id",
+	                                    "access_key_id",
+	                                    "secret_name",
+	                                    "public_key",
+	                                    "key",
+	                                    "primary_key",
+	                                    "foreign_key",
+	                                    "keyboard",
+	                                    "monkey",
+	                                    "pinned",
+	                                    "pin_color",
+	                                    "spin",
+	                                    "map_pin_icon",
+	                                    "tokenizer",
+	                                    "basalt",
+	                                    "salted_butter",
+	                                    "hash",
+	                                    "digest",
+	                                    "author",
+	                                    "api_version",
+	                                    "mfa_enabled",
+	                                    "otp_verified",
+	                                    "mfa_method",
+	                                    "description",
+	                                    "password_policy",
+	                                    "token_expires_at",
+	                                    "num_tokens",
+	                                    "credentials_count",
+	                                    "accession",
+	                                    "compass",
+	                                    "passenger",
+	                                    "passport",
+	                                    "code",
+	                                    "zip_code",
+	                                    "signature",
+	                                    "session_id",
+	                                    "secretion",
+	                                    "public_token",
+	                                    "credit",
+	                                    "access",
+	                                    "token_symbol",
+	                                    "",
+	                                    "_",
+	                                    "\xc3\xa9t\xc3\xa9",
+	                                    "private",
+	                                    "stoken_"};
 
 	for (size_t i = 0; i + 1 < ARRAY_SIZE(names); i++)
 		if (suspicion_of(names[i], 'S'))
@@ -163,7 +249,8 @@ static void values_that_are_none(void **state)
 	        "AKIA is a name",
 	        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa11",
 	        "$100 for the one who finds it",
-	        "M\xc3\xbcnchner-Freiheit-Stra\xc3\x9f" "e-12a-Hinterhaus-3-Stock",
+	        "M\xc3\xbcnchner-Freiheit-Stra\xc3\x9f"
+	        "e-12a-Hinterhaus-3-Stock",
 	        "{\"a\": 1, \"b\": [2, 3], \"c\": \"xxxxxxxxxxxxxxxxxxxxx\"}",
 	};
 
@@ -200,8 +287,8 @@ static void values_of_any_length(void **state)
 static void random_words(void **state)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-	static const char *const words[] = {"Order", "item", "invoice", "Customer", "2024", "north", "Depot", "17",
-	                                    "pallet", "return", "Label", "v3"};
+	static const char *const words[] = {"Order", "item", "invoice", "Customer", "2024",  "north",
+	                                    "Depot", "17",   "pallet",  "return",   "Label", "v3"};
 	uint64_t seed = 42;
 	size_t found = 0, wrong = 0;
 
@@ -212,7 +299,8 @@ static void random_words(void **state)
 			seed = seed * 6364136223846793005u + 1442695040888963407u;
 			str_append_char(&random, letters[(seed >> 33) % 62]);
 			if (i < 7)
-				str_appendf(&named, "%s%s", i && n % 2 ? "_" : "", words[(seed >> 40) % ARRAY_SIZE(words)]);
+				str_appendf(&named, "%s%s", i && n % 2 ? "_" : "",
+				            words[(seed >> 40) % ARRAY_SIZE(words)]);
 		}
 		found += value_suspicion(str_text(&random)) != NULL;
 		wrong += value_suspicion(str_text(&named)) != NULL;
