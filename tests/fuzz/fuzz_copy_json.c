@@ -50,8 +50,10 @@ static void check_line(const struct str *line)
 	struct error err = {0};
 	struct json *j;
 
-	fuzz_must(line->len >= 2 && line->data[0] == '{' && line->data[line->len - 1] == '}', "an object", line->data);
-	fuzz_must(!memchr(line->data, '\n', line->len) && !memchr(line->data, '\r', line->len), "one line", line->data);
+	fuzz_must(line->len >= 2 && line->data[0] == '{' && line->data[line->len - 1] == '}', "an object",
+	          line->data);
+	fuzz_must(!memchr(line->data, '\n', line->len) && !memchr(line->data, '\r', line->len), "one line",
+	          line->data);
 	fuzz_must(copy_json_append_string(&again, line->data, line->len, &err) == 0, "UTF-8", line->data);
 	j = json_parse(line->data, line->len, &err);
 	if (j)
@@ -80,7 +82,8 @@ static void try_row(const struct copy_json_column *columns, const char *row, siz
 
 static void try_redactions(struct copy_json_column *columns, const char *row, size_t len)
 {
-	const struct copy_json_path paths[] = {{secret_keys, 1, COPY_JSON_OMIT}, {nested_keys, 2, COPY_JSON_HASH}};
+	const struct copy_json_path paths[] = {{secret_keys, 1, COPY_JSON_OMIT},
+	                                       {nested_keys, 2, COPY_JSON_HASH}};
 
 	for (size_t i = 0; i < 2; i++) {
 		if (columns[i].kind != COPY_JSON_JSON)

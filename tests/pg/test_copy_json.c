@@ -39,28 +39,33 @@ static const char make_functions[] =
 
 struct type_test {
 	const char *type;
-	const char *values;   /* SQL, between the brackets of an array */
-	const char *more;     /* SQL, a query for more values; NULL: none */
-	bool differs;         /* from what the server says: only that it can be brought back is promised */
+	const char *values; /* SQL, between the brackets of an array */
+	const char *more;   /* SQL, a query for more values; NULL: none */
+	bool differs;       /* from what the server says: only that it can be brought back is promised */
 };
 
 static const struct type_test type_tests[] = {
         {"smallint", "0, 1, -1, 32767, -32768"},
         {"integer", "0, 7, -7, 2147483647, -2147483648"},
-        {"bigint", "0, 9007199254740991, 9007199254740992, 9007199254740993, -9007199254740992, -9007199254740993, 9223372036854775807, -9223372036854775808",
+        {"bigint",
+         "0, 9007199254740991, 9007199254740992, 9007199254740993, -9007199254740992, -9007199254740993, 9223372036854775807, -9223372036854775808",
          "SELECT (2::numeric ^ (i / 2) + i % 2)::bigint FROM generate_series(0, 125) i"},
-        {"numeric", "'NaN', 'Infinity', '-Infinity', 0, 0.00, 5.10, -5.10, 1e-20, 1e20, 123456789.012345, 1234567890.123456, 0.1234567890123456, 1e-300, 1e-290, 1e-291, 1.5e-320, "
-                    "1e300, 100.000000000000000000000000000000, repeat('9', 131072)::numeric, ('0.' || repeat('1', 16383))::numeric, ('-0.' || repeat('0', 300) || '7')::numeric",
+        {"numeric",
+         "'NaN', 'Infinity', '-Infinity', 0, 0.00, 5.10, -5.10, 1e-20, 1e20, 123456789.012345, 1234567890.123456, 0.1234567890123456, 1e-300, 1e-290, 1e-291, 1.5e-320, "
+         "1e300, 100.000000000000000000000000000000, repeat('9', 131072)::numeric, ('0.' || repeat('1', 16383))::numeric, ('-0.' || repeat('0', 300) || '7')::numeric",
          "SELECT round((random() * 10 ^ (i % 20))::numeric * (CASE i % 2 WHEN 0 THEN 1 ELSE -1 END), i % 17) FROM generate_series(1, 500) i"},
         {"numeric(12,2)", "5.1, 1234567890.12, -0.01"},
-        {"real", "0, '-0', 'NaN', 'Infinity', '-Infinity', 3.4028235e38, 1.17549435e-38, 1e-45, 0.1, 123456.79, 1e6, 1e20",
+        {"real",
+         "0, '-0', 'NaN', 'Infinity', '-Infinity', 3.4028235e38, 1.17549435e-38, 1e-45, 0.1, 123456.79, 1e6, 1e20",
          "SELECT (random() * 10 ^ (i % 60 - 30))::real FROM generate_series(1, 300) i"},
-        {"double precision", "0, '-0', 'NaN', 'Infinity', '-Infinity', 1.7976931348623157e308, 2.2250738585072014e-308, 5e-324, 0.1, 0.30000000000000004, 1e15, 1e16, 123456789012345678",
+        {"double precision",
+         "0, '-0', 'NaN', 'Infinity', '-Infinity', 1.7976931348623157e308, 2.2250738585072014e-308, 5e-324, 0.1, 0.30000000000000004, 1e15, 1e16, 123456789012345678",
          "SELECT random() * 10 ^ (i % 600 - 300) FROM generate_series(1, 600) i"},
         {"money", "0, 1234567.89, -0.01"},
         {"boolean", "true, false"},
-        {"text", "'', ' ', 'NULL', 'null', '\\N', '\\', '\\\\', '\\.', '\"', '''', '{}', '{a,b}', '[0:1]={1,2}', 'a,b', '/', E'\\n', E'\\r\\n', E'\\t', E'\\b\\f\\v', E'\\x7f', "
-                 "'äöü 漢字 🐘', '漢,字', '\\x00ff', '\\101', repeat('\\', 100), repeat('\"', 100), repeat('ä', 70000), E'\\u2028', '</script>', 'true', '12'",
+        {"text",
+         "'', ' ', 'NULL', 'null', '\\N', '\\', '\\\\', '\\.', '\"', '''', '{}', '{a,b}', '[0:1]={1,2}', 'a,b', '/', E'\\n', E'\\r\\n', E'\\t', E'\\b\\f\\v', E'\\x7f', "
+         "'äöü 漢字 🐘', '漢,字', '\\x00ff', '\\101', repeat('\\', 100), repeat('\"', 100), repeat('ä', 70000), E'\\u2028', '</script>', 'true', '12'",
          "SELECT chr(i) || c FROM generate_series(1, 300) i, unnest(ARRAY['', 'x', '\\', '\"', E'\\n']) c UNION ALL SELECT repeat('x', i) || chr(9 + i % 3) || '\"' FROM generate_series(0, 70) i"},
         {"varchar(10)", "'', 'abc', 'äöü'"},
         {"char(5)", "'', 'abc'"},
@@ -72,22 +77,27 @@ static const struct type_test type_tests[] = {
         {"date", "'2026-11-20', 'infinity', '-infinity', '0044-03-15 BC', '5874897-12-31', '0001-01-01'"},
         {"time", "'00:00', '23:59:59.999999', '24:00:00'"},
         {"time with time zone", "'12:00+02', '12:00:00.5-05:30', '00:00+00'"},
-        {"timestamp", "'2026-11-20 02:00:00', '2026-11-20 02:00:00.123456', '2026-11-20 02:00:00.1', 'infinity', '-infinity', '0044-03-15 12:00 BC', '294276-12-31 23:59:59.999999', "
-                      "'4714-11-24 00:00:00 BC', '0001-01-01', '10000-01-01'"},
-        {"timestamp with time zone", "'2026-11-20 02:00:00+00', '2026-11-20 02:00:00.123456+05:30', 'infinity', '-infinity', '0044-03-15 12:00+00 BC', "
-                                     "'294276-12-31 23:59:59.999999+00', '4714-11-24 00:00:00+00 BC', '0001-01-01+00', '1880-01-01 00:00:00+00:53:28'"},
+        {"timestamp",
+         "'2026-11-20 02:00:00', '2026-11-20 02:00:00.123456', '2026-11-20 02:00:00.1', 'infinity', '-infinity', '0044-03-15 12:00 BC', '294276-12-31 23:59:59.999999', "
+         "'4714-11-24 00:00:00 BC', '0001-01-01', '10000-01-01'"},
+        {"timestamp with time zone",
+         "'2026-11-20 02:00:00+00', '2026-11-20 02:00:00.123456+05:30', 'infinity', '-infinity', '0044-03-15 12:00+00 BC', "
+         "'294276-12-31 23:59:59.999999+00', '4714-11-24 00:00:00+00 BC', '0001-01-01+00', '1880-01-01 00:00:00+00:53:28'"},
         {"timestamp(0) with time zone", "'2026-11-20 02:00:00.6+00'"},
-        {"interval", "'0', '1 year 2 months 3 days 04:05:06.789', '-1 year', '-1 month +2 days -03:04:05.5', '178000000 years', '1 day -1 hour', '-00:00:00.000001'"},
+        {"interval",
+         "'0', '1 year 2 months 3 days 04:05:06.789', '-1 year', '-1 month +2 days -03:04:05.5', '178000000 years', '1 day -1 hour', '-00:00:00.000001'"},
         {"inet", "'10.0.0.1', '10.0.0.1/8', '::1', '2001:db8::/32'"},
         {"cidr", "'10.0.0.0/8', '2001:db8::/32'"},
         {"macaddr", "'08:00:2b:01:02:03'"},
         {"macaddr8", "'08:00:2b:01:02:03:04:05'"},
         {"bit(3)", "'101', '000'"},
         {"varbit", "'', '1', '10101010101010101'"},
-        {"json", "'{}', '[]', '\"\"', '1', '-0', '1.50', '1e5', '{\"a\": 1, \"b\": [1, 2.50, \"x\", null, {\"c\": \"d\\\\e\"}]}', '{\"a\":1,\"a\":2}', '\"\\u00e4 \\n \\\"\"', "
-                 "'123456789012345678901234567890.1234567890', '[[[[[[[[[[[[1]]]]]]]]]]]]', ('[\"' || repeat('ä\\\"', 5000) || '\"]')::json"},
-        {"jsonb", "'{}', '[]', '\"\"', '1', '1.50', '1e5', '{\"a\": 1, \"b\": [1, 2.50, \"x\", null, {\"c\": \"d\\\\e\"}]}', '\"\\u00e4 \\n \\\"\"', "
-                  "'123456789012345678901234567890.1234567890', '{\"\": {\"ä\": \"漢字 🐘\"}}'"},
+        {"json",
+         "'{}', '[]', '\"\"', '1', '-0', '1.50', '1e5', '{\"a\": 1, \"b\": [1, 2.50, \"x\", null, {\"c\": \"d\\\\e\"}]}', '{\"a\":1,\"a\":2}', '\"\\u00e4 \\n \\\"\"', "
+         "'123456789012345678901234567890.1234567890', '[[[[[[[[[[[[1]]]]]]]]]]]]', ('[\"' || repeat('ä\\\"', 5000) || '\"]')::json"},
+        {"jsonb",
+         "'{}', '[]', '\"\"', '1', '1.50', '1e5', '{\"a\": 1, \"b\": [1, 2.50, \"x\", null, {\"c\": \"d\\\\e\"}]}', '\"\\u00e4 \\n \\\"\"', "
+         "'123456789012345678901234567890.1234567890', '{\"\": {\"ä\": \"漢字 🐘\"}}'"},
         {"jsonpath", "'$.\"a\"[*]?(@ > 1)'"},
         {"tsvector", "'a:1 b:2A ''say \"x\"''', ''"},
         {"tsquery", "'a & (b | !c)'"},
@@ -109,7 +119,8 @@ static const struct type_test type_tests[] = {
         {"more_positive", "2"},
         {"label", "'a \"label\"', ''"},
         {"pair", "", .differs = true},
-        {"address", "ROW('High, \"St.\"', 1, '2026-11-20 02:00+00', ARRAY['a', NULL]), ROW(NULL, NULL, NULL, NULL), ROW('', 2, 'infinity', '{}')"},
+        {"address",
+         "ROW('High, \"St.\"', 1, '2026-11-20 02:00+00', ARRAY['a', NULL]), ROW(NULL, NULL, NULL, NULL), ROW('', 2, 'infinity', '{}')"},
         {"oid", "0, 4294967295"},
         {"xid", "'1'"},
         {"tid", "'(1,2)'"},
@@ -118,6 +129,16 @@ static const struct type_test type_tests[] = {
         {"int2vector", "'1 2 3', ''", .differs = true},
         {"hstore", "'a=>1, b=>NULL, \"c d\"=>\"x\\\"y\"', ''", .differs = true},
 };
+
+/* It ends with the session, and leaves nothing behind. */
+static struct pg_session *open_transaction(void)
+{
+	struct pg_session *s = server_open(DATABASE, NULL);
+
+	server_run(s, "BEGIN");
+	server_run(s, copy_json_settings);
+	return s;
+}
 
 static void copy_json_types(struct pg_session *s, const char *sql, struct str *ret)
 {
@@ -142,7 +163,8 @@ static char *type_value(struct pg_session *s, const char *column, const char *wh
 /* As the room pg finds it out. Return: how the column has to be read. */
 static char *describe_column(struct pg_session *s, struct copy_json_column *c)
 {
-	_cleanup(free) char *type = type_value(s, c->name, "coalesce(format_type(e.oid, NULL) || '[]', format_type(b.oid, NULL))");
+	_cleanup(free) char *type = type_value(
+	        s, c->name, "coalesce(format_type(e.oid, NULL) || '[]', format_type(b.oid, NULL))");
 	_cleanup(free) char *category = type_value(s, c->name, "coalesce(e.typcategory, b.typcategory)");
 	_cleanup(free) char *delimiter = type_value(s, c->name, "coalesce(e.typdelim, ',')");
 
@@ -189,9 +211,10 @@ static void write_rows(struct pg_session *s, struct copy_json_column *columns, s
 
 static void expect_none(struct pg_session *s, const char *type, const char *what, const char *where)
 {
-	_cleanup(free) char *sql = mem_printf("SELECT coalesce((SELECT left(j::text, 300) || ' of ' || left(row_to_json(t)::text, 300) FROM t FULL JOIN ours USING (id) "
-	                                      "WHERE %s ORDER BY id LIMIT 1), '')",
-	                                      where);
+	_cleanup(free) char *sql = mem_printf(
+	        "SELECT coalesce((SELECT left(j::text, 300) || ' of ' || left(row_to_json(t)::text, 300) FROM t FULL JOIN ours USING (id) "
+	        "WHERE %s ORDER BY id LIMIT 1), '')",
+	        where);
 	_cleanup(free) char *found = server_value(s, sql);
 
 	if (*found)
@@ -213,8 +236,10 @@ static void make_rows(struct pg_session *s, const struct type_test *t)
 /* A domain over arrays: its values cannot be taken apart by unnest(). */
 static void make_rows_of_arrays(struct pg_session *s)
 {
-	server_run(s, "DROP TABLE IF EXISTS t, ours; CREATE TABLE t (id int, v pair, a pair[], m pair[]);"
-	              "INSERT INTO t VALUES (1, '{1,2}', '{\"{1,2}\",NULL}', '{}'), (2, '{}', NULL, '{{\"{3}\"}}'), (3, NULL, '{}', NULL)");
+	server_run(
+	        s,
+	        "DROP TABLE IF EXISTS t, ours; CREATE TABLE t (id int, v pair, a pair[], m pair[]);"
+	        "INSERT INTO t VALUES (1, '{1,2}', '{\"{1,2}\",NULL}', '{}'), (2, '{}', NULL, '{{\"{3}\"}}'), (3, NULL, '{}', NULL)");
 }
 
 static bool is_json(const struct type_test *t)
@@ -241,8 +266,9 @@ static void check_type(struct pg_session *s, const struct type_test *t)
 		make_rows(s, t);
 	write_rows(s, columns, ARRAY_SIZE(columns));
 	if (!t->differs)
-		expect_none(s, t->type, "it is not what the server says",
-		            "j::jsonb IS DISTINCT FROM row_to_json(t)::jsonb AND numbers_as_texts(j::jsonb) IS DISTINCT FROM numbers_as_texts(row_to_json(t)::jsonb)");
+		expect_none(
+		        s, t->type, "it is not what the server says",
+		        "j::jsonb IS DISTINCT FROM row_to_json(t)::jsonb AND numbers_as_texts(j::jsonb) IS DISTINCT FROM numbers_as_texts(row_to_json(t)::jsonb)");
 	/* The text of a float is exact, and json has what somebody wrote. */
 	if (!is_json(t) && !str_equal(t->type, "real") && !str_equal(t->type, "double precision"))
 		expect_none(s, t->type, "a double does not hold it", "NOT held(j::jsonb)");
@@ -251,9 +277,8 @@ static void check_type(struct pg_session *s, const struct type_test *t)
 
 static void test_all_types(void **state)
 {
-	struct pg_session *s = server_open(DATABASE, NULL);
+	struct pg_session *s = open_transaction();
 
-	server_run(s, copy_json_settings);
 	for (size_t i = 0; i < ARRAY_SIZE(type_tests); i++)
 		check_type(s, &type_tests[i]);
 	pg_session_free(s);
@@ -263,10 +288,11 @@ static void test_all_types(void **state)
 static void test_xml(void **state)
 {
 	static const struct type_test xml = {"xml", "'<a b=\"c\">ä &amp; \\ </a>', ''"};
-	struct pg_session *s = server_open(DATABASE, NULL);
-	_cleanup(free) char *built = server_value(s, "SELECT count(*) FROM pg_config WHERE name = 'CONFIGURE' AND setting LIKE '%with-libxml%'");
+	struct pg_session *s = open_transaction();
+	_cleanup(free) char *built = server_value(
+	        s,
+	        "SELECT count(*) FROM pg_config WHERE name = 'CONFIGURE' AND setting LIKE '%with-libxml%'");
 
-	server_run(s, copy_json_settings);
 	if (strcmp(built, "0") != 0)
 		check_type(s, &xml);
 	pg_session_free(s);
@@ -275,11 +301,12 @@ static void test_xml(void **state)
 static void test_multiranges(void **state)
 {
 	static const struct type_test multirange = {"int4multirange", "'{[1,10),[20,30)}', '{}'"},
-	                              times = {"tstzmultirange", "'{[\"2026-01-01 00:00+00\",\"2026-02-01 00:00+00\")}'"};
-	struct pg_session *s = server_open(DATABASE, NULL);
-	_cleanup(free) char *there = server_value(s, "SELECT count(*) FROM pg_type WHERE typname = 'int4multirange'");
+	                              times = {"tstzmultirange",
+	                                       "'{[\"2026-01-01 00:00+00\",\"2026-02-01 00:00+00\")}'"};
+	struct pg_session *s = open_transaction();
+	_cleanup(free) char *there =
+	        server_value(s, "SELECT count(*) FROM pg_type WHERE typname = 'int4multirange'");
 
-	server_run(s, copy_json_settings);
 	if (strcmp(there, "0") != 0) {
 		check_type(s, &multirange);
 		check_type(s, &times);
@@ -291,14 +318,16 @@ static void test_multiranges(void **state)
 static void test_bounds_of_arrays(void **state)
 {
 	struct copy_json_column columns[] = {{.name = "id"}, {.name = "v"}, {.name = "w"}};
-	struct pg_session *s = server_open(DATABASE, NULL);
+	struct pg_session *s = open_transaction();
 
-	server_run(s, copy_json_settings);
 	server_run(s, "DROP TABLE IF EXISTS t, ours; CREATE TABLE t (id int, v int[], w text[]);"
 	              "INSERT INTO t VALUES (1, '[0:1]={1,2}', '[2:3][-1:0]={{a,\"b\\\"\"},{NULL,\"\"}}')");
 	write_rows(s, columns, ARRAY_SIZE(columns));
-	expect_none(s, "arrays", "it does not come back", "json_populate_record(NULL::t, j)::text IS DISTINCT FROM t::text");
-	server_expect(s, "SELECT j FROM ours", "{\"id\":1,\"v\":\"[0:1]={1,2}\",\"w\":\"[2:3][-1:0]={{a,\\\"b\\\\\\\"\\\"},{NULL,\\\"\\\"}}\"}");
+	expect_none(s, "arrays", "it does not come back",
+	            "json_populate_record(NULL::t, j)::text IS DISTINCT FROM t::text");
+	server_expect(
+	        s, "SELECT j FROM ours",
+	        "{\"id\":1,\"v\":\"[0:1]={1,2}\",\"w\":\"[2:3][-1:0]={{a,\\\"b\\\\\\\"\\\"},{NULL,\\\"\\\"}}\"}");
 	pg_session_free(s);
 }
 
@@ -306,14 +335,17 @@ static void test_bounds_of_arrays(void **state)
 static void test_json_in_lines(void **state)
 {
 	struct copy_json_column columns[] = {{.name = "id"}, {.name = "v"}};
-	struct pg_session *s = server_open(DATABASE, NULL);
+	struct pg_session *s = open_transaction();
 
-	server_run(s, copy_json_settings);
-	server_run(s, "DROP TABLE IF EXISTS t, ours; CREATE TABLE t (id int, v json);"
-	              "INSERT INTO t VALUES (1, E'{\\n\\t\"a\": 1.50,\\r\\n\\t\"b\": [\\n1]\\n}'), (2, jsonb_pretty('{\"a\": [1, {\"b\": \"c\\\\n\"}]}')::json)");
+	server_run(
+	        s,
+	        "DROP TABLE IF EXISTS t, ours; CREATE TABLE t (id int, v json);"
+	        "INSERT INTO t VALUES (1, E'{\\n\\t\"a\": 1.50,\\r\\n\\t\"b\": [\\n1]\\n}'), (2, jsonb_pretty('{\"a\": [1, {\"b\": \"c\\\\n\"}]}')::json)");
 	write_rows(s, columns, ARRAY_SIZE(columns));
-	expect_none(s, "json", "it is not what the server says", "j::jsonb IS DISTINCT FROM row_to_json(t)::jsonb");
-	server_expect(s, "SELECT j FROM ours WHERE id = 1", "{\"id\":1,\"v\":{  \"a\": 1.50,   \"b\": [ 1] }}");
+	expect_none(s, "json", "it is not what the server says",
+	            "j::jsonb IS DISTINCT FROM row_to_json(t)::jsonb");
+	server_expect(s, "SELECT j FROM ours WHERE id = 1",
+	              "{\"id\":1,\"v\":{  \"a\": 1.50,   \"b\": [ 1] }}");
 	pg_session_free(s);
 }
 
@@ -321,32 +353,37 @@ static void test_json_in_lines(void **state)
 static void test_deep_json(void **state)
 {
 	struct copy_json_column columns[] = {{.name = "id"}, {.name = "v"}, {.name = "w"}};
-	struct pg_session *s = server_open(DATABASE, NULL);
+	struct pg_session *s = open_transaction();
 
-	server_run(s, copy_json_settings);
-	server_run(s, "DROP TABLE IF EXISTS t, ours; CREATE TABLE t (id int, v json, w jsonb);"
-	              "INSERT INTO t SELECT 1, d, d FROM (SELECT (repeat('[', 8000) || repeat(']', 8000))::json AS d) q");
+	server_run(
+	        s,
+	        "DROP TABLE IF EXISTS t, ours; CREATE TABLE t (id int, v json, w jsonb);"
+	        "INSERT INTO t SELECT 1, d, d FROM (SELECT (repeat('[', 8000) || repeat(']', 8000))::json AS d) q");
 	write_rows(s, columns, ARRAY_SIZE(columns));
-	expect_none(s, "json", "it is not what the server says", "j->>'v' IS DISTINCT FROM v::text OR j->>'w' IS DISTINCT FROM w::text");
+	expect_none(s, "json", "it is not what the server says",
+	            "j->>'v' IS DISTINCT FROM v::text OR j->>'w' IS DISTINCT FROM w::text");
 	pg_session_free(s);
 }
 
 /* How it looks, for all whom it concerns. */
 static void test_known_row(void **state)
 {
-	struct copy_json_column columns[] = {{.name = "id"},  {.name = "big"}, {.name = "n"},  {.name = "f"}, {.name = "ok"},
-	                                     {.name = "tz"},  {.name = "ts"},  {.name = "d"},  {.name = "i"}, {.name = "by"},
-	                                     {.name = "doc"}, {.name = "ad"}};
-	struct pg_session *s = server_open(DATABASE, NULL);
+	struct copy_json_column columns[] = {{.name = "id"}, {.name = "big"}, {.name = "n"},
+	                                     {.name = "f"},  {.name = "ok"},  {.name = "tz"},
+	                                     {.name = "ts"}, {.name = "d"},   {.name = "i"},
+	                                     {.name = "by"}, {.name = "doc"}, {.name = "ad"}};
+	struct pg_session *s = open_transaction();
 
-	server_run(s, copy_json_settings);
-	server_run(s, "DROP TABLE IF EXISTS t, ours; CREATE TABLE t (id int, big bigint, n numeric, f float8, ok bool, tz timestamptz, ts timestamp, d date, i interval, by bytea, doc jsonb, ad address);"
-	              "INSERT INTO t VALUES (1, 9007199254740993, 5.10, 1e20, true, '2026-11-20 03:00:00+01', '2026-11-20 02:00:00', '2026-11-20', '1 day 2 hours', '\\x00ff', "
-	              " '{\"a\": 1.10}', ROW('x', 2, NULL, '{a}'))");
+	server_run(
+	        s,
+	        "DROP TABLE IF EXISTS t, ours; CREATE TABLE t (id int, big bigint, n numeric, f float8, ok bool, tz timestamptz, ts timestamp, d date, i interval, by bytea, doc jsonb, ad address);"
+	        "INSERT INTO t VALUES (1, 9007199254740993, 5.10, 1e20, true, '2026-11-20 03:00:00+01', '2026-11-20 02:00:00', '2026-11-20', '1 day 2 hours', '\\x00ff', "
+	        " '{\"a\": 1.10}', ROW('x', 2, NULL, '{a}'))");
 	write_rows(s, columns, ARRAY_SIZE(columns));
-	server_expect(s, "SELECT j FROM ours",
-	              "{\"id\":1,\"big\":\"9007199254740993\",\"n\":5.10,\"f\":1e+20,\"ok\":true,\"tz\":\"2026-11-20T02:00:00+00:00\",\"ts\":\"2026-11-20T02:00:00\","
-	              "\"d\":\"2026-11-20\",\"i\":\"P1DT2H\",\"by\":\"\\\\x00ff\",\"doc\":{\"a\": 1.10},\"ad\":{\"street\":\"x\",\"number\":2,\"at\":null,\"tags\":[\"a\"]}}");
+	server_expect(
+	        s, "SELECT j FROM ours",
+	        "{\"id\":1,\"big\":\"9007199254740993\",\"n\":5.10,\"f\":1e+20,\"ok\":true,\"tz\":\"2026-11-20T02:00:00+00:00\",\"ts\":\"2026-11-20T02:00:00\","
+	        "\"d\":\"2026-11-20\",\"i\":\"P1DT2H\",\"by\":\"\\\\x00ff\",\"doc\":{\"a\": 1.10},\"ad\":{\"street\":\"x\",\"number\":2,\"at\":null,\"tags\":[\"a\"]}}");
 	pg_session_free(s);
 }
 
@@ -364,8 +401,10 @@ static int make_database(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_all_types),        cmocka_unit_test(test_xml),           cmocka_unit_test(test_multiranges),
-	        cmocka_unit_test(test_bounds_of_arrays), cmocka_unit_test(test_json_in_lines), cmocka_unit_test(test_deep_json), cmocka_unit_test(test_known_row),
+	        cmocka_unit_test(test_all_types),     cmocka_unit_test(test_xml),
+	        cmocka_unit_test(test_multiranges),   cmocka_unit_test(test_bounds_of_arrays),
+	        cmocka_unit_test(test_json_in_lines), cmocka_unit_test(test_deep_json),
+	        cmocka_unit_test(test_known_row),
 	};
 
 	return cmocka_run_group_tests(tests, make_database, NULL);
