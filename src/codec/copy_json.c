@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 const char copy_json_settings[] =
-        " SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'iso_8601'; SET LOCAL TimeZone = 'UTC';"
-        " SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; SET LOCAL client_encoding = 'UTF8';";
+        "SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'iso_8601'; SET LOCAL TimeZone = 'UTC'; "
+        "SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; SET LOCAL client_encoding = 'UTF8';";
 
 /* What is fixed for a column beside its name: the quotes, or what is put instead of a value. */
 #define FIXED_BYTES (JSON_REDACTED_BYTES + 8)

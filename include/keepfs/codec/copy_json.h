@@ -18,8 +18,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** copy_json_settings - what has to be set in the transaction that runs COPY, as statements: DateStyle, IntervalStyle (ISO 8601), TimeZone = UTC,
- * extra_float_digits, bytea_output, client_encoding = UTF8. They are local to it, so that nothing of them stays with a pooler. */
+/** copy_json_settings - what has to be set in the transaction that runs COPY, and ends with it, as statements: DateStyle, IntervalStyle (ISO 8601), TimeZone = UTC,
+ * extra_float_digits, bytea_output, client_encoding = UTF8. */
 extern const char copy_json_settings[];
 /** COPY_JSON_DEPTH_MAX - json that is nested more deeply is refused; what PostgreSQL takes is bounded by its max_stack_depth, some 15000 levels as a rule. */
 #define COPY_JSON_DEPTH_MAX 100000

@@ -32,9 +32,9 @@ struct redaction_path { /* within a json or jsonb column */
 	const char *rule; /* borrowed from the rules */
 };
 
-struct redaction_column { /* of one column of a table that is exported */
+struct redaction_column {       /* of one column of a table that is exported */
 	enum redaction_how how; /* of the whole column */
-	char *why;              /* heap: "rule *.password_hash", "its comment", "its type public.secret_text"; NULL: none */
+	char *why; /* heap: "rule *.password_hash", "its comment", "its type public.secret_text"; NULL: none */
 	struct redaction_path *paths;
 	size_t path_count;
 	/* Why it looks like a secret, by its name; NULL: it does not, or a rule or `allowed` says what is to be done. Static. */
@@ -43,7 +43,8 @@ struct redaction_column { /* of one column of a table that is exported */
 };
 
 struct redaction_plan {
-	struct redaction_column **columns; /* [place in the plan's decisions][column]; NULL of tables that are not exported */
+	struct redaction_column *
+	        *columns; /* [place in the plan's decisions][column]; NULL of tables that are not exported */
 	size_t table_count;
 	size_t suspicious; /* columns with a suspicion */
 	char **warnings;   /* heap: "the rule *_secert matches no column" */
