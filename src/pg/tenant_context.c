@@ -102,13 +102,12 @@ int pg_tenant_join(struct pg_session *s, const char *snapshot, struct error *err
 
 /* Settings. */
 
-/* One that is the server's own could change how values are written, or take back what is asserted. */
-static bool may_be_setting(const char *name, size_t len)
-{
-	static const char search_path[] = "search_path";
+#define SEARCH_PATH "search_path="
 
-	return (len == strlen(search_path) && strncmp(name, search_path, len) == 0) ||
-	       memchr(name, '.', len) != NULL;
+/* One that is the server's own could change how values are written, or take back what is asserted. */
+static bool may_be_setting(const char *setting, size_t name_len)
+{
+	return str_starts(setting, SEARCH_PATH) || memchr(setting, '.', name_len) != NULL;
 }
 
 static int check_tenant_settings(const struct pg_tenant_context *context, struct error *err)
@@ -117,14 +116,21 @@ static int check_tenant_settings(const struct pg_tenant_context *context, struct
 		const char *equals = strchr(*p, '=');
 
 		if (!equals)
-			return error_set(err, ERROR_USAGE, EINVAL,
-			                 "the setting \"%s\" of exports has no value: write NAME=VALUE, as in app.org_id={id}",
-			                 *p);
+			return error_set(
+			        err, ERROR_USAGE, EINVAL,
+			        "the setting \"%s\" of exports has no value: write NAME=VALUE, as in app.org_id={id}",
+			        *p);
 		if (!may_be_setting(*p, (size_t)(equals - *p)))
 			return error_set(
 			        err, ERROR_USAGE, EINVAL,
 			        "the setting \"%.*s\" of exports is one of the server's own: name the one that the policies ask for, which has a dot in its name, as app.org_id; of the others only search_path may be set",
 			        (int)(equals - *p), *p);
+		/* Where it is not named it comes first, and nobody else's operators can stand in for its own. */
+		if (str_starts(*p, SEARCH_PATH) && strcasestr(equals, "pg_catalog"))
+			return error_set(
+			        err, ERROR_USAGE, EINVAL,
+			        "the setting \"%s\" of exports names pg_catalog, which has to come first and does so where it is not named: leave it out",
+			        *p);
 	}
 	return 0;
 }
@@ -179,13 +185,14 @@ static int check_role_row(const struct pg_tenant_context *context, const struct 
 		        role, context->role);
 	if (row->values[1][0] == 't')
 		return deny_role(context, role, "is a superuser",
-		                 "make a role without rights of its own, that the policies are for, and", err);
+		                 "make a role without rights of its own, that the policies are for, and",
+		                 err);
 	if (row->values[2][0] == 't')
 		return deny_role(context, role, "has BYPASSRLS", "ALTER ROLE … NOBYPASSRLS, or", err);
 	if (str_equal(row->values[3], "on"))
 		return 0;
-	return error_set(err, ERROR_DENIED, EPERM,
-	                 "row_security is %s after it was set to on for the tenant", row->values[3]);
+	return error_set(err, ERROR_DENIED, EPERM, "row_security is %s after it was set to on for the tenant",
+	                 row->values[3]);
 }
 
 static int take_context_row(void *arg, const struct pg_row *row, struct error *err)
@@ -210,7 +217,8 @@ static int assert_context(struct pg_session *s, const struct pg_tenant_context *
 {
 	_cleanup(str) struct str sql = {0};
 
-	str_append(&sql, "SELECT current_user, rolsuper, rolbypassrls, pg_catalog.current_setting('row_security')");
+	str_append(&sql,
+	           "SELECT current_user, rolsuper, rolbypassrls, pg_catalog.current_setting('row_security')");
 	for (const char *const *p = context->settings; p && *p; p++) {
 		_cleanup(free) char *name = setting_name_literal(*p);
 

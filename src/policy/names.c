@@ -4,6 +4,7 @@
 
 #include <keepfs/base/mem.h>
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -193,6 +194,14 @@ void policy_append_columns(struct str *s, const struct tenancy_table *t)
 	}
 	if (t->column_count > LISTED_COLUMNS)
 		str_appendf(s, " and %zu more", t->column_count - LISTED_COLUMNS);
+}
+
+int policy_bad_rule(struct error *err, const char *key, const char *text, const char *problem)
+{
+	_cleanup(str) struct str shown = {0};
+
+	str_append_line(&shown, text);
+	return error_set(err, ERROR_USAGE, EINVAL, "%s: \"%s\" %s", key, str_text(&shown), problem);
 }
 
 void policy_warn(char ***warnings, size_t *count, const char *fmt, ...)

@@ -38,6 +38,8 @@ void policy_append_word(struct str *s, const char *name);
 void policy_append_table(struct str *s, const struct tenancy_table *t);
 /** policy_append_columns() - "a, b, c", for people, and how many more there are. */
 void policy_append_columns(struct str *s, const struct tenancy_table *t);
+/** policy_bad_rule() - -EINVAL: "KEY: TEXT PROBLEM" */
+int policy_bad_rule(struct error *err, const char *key, const char *text, const char *problem);
 /** policy_warn() - append to a list of warnings on the heap. */
 void policy_warn(char ***warnings, size_t *count, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void policy_free_texts(char **texts, size_t count);

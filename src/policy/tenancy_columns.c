@@ -161,7 +161,7 @@ static int resolve_tenant_column(struct tenancy_work *w, const char *text, struc
 	const char *problem = policy_name_take_all(text, false, &n);
 
 	if (problem)
-		return tenancy_bad_rule(err, "tenant_column", text, problem);
+		return policy_bad_rule(err, "tenant_column", text, problem);
 	if (n.count > 1)
 		return resolve_named_column(w, text, &n, err);
 	return note_column_everywhere(w, n.parts[0]) > 0 ? 0 : no_such_tenant_column(w, n.parts[0], err);
@@ -180,7 +180,7 @@ static int resolve_tenant_table(struct tenancy_work *w, struct error *err)
 	if (!problem && n.count < 2)
 		problem = "must name the table and its key: orgs.id";
 	if (problem)
-		return tenancy_bad_rule(err, "tenant_table", text, problem);
+		return policy_bad_rule(err, "tenant_table", text, problem);
 	str_append(&rule, "tenant_table: \"");
 	str_append_line(&rule, text);
 	str_append_char(&rule, '"');

@@ -74,7 +74,7 @@ static int put_matches_on_list(struct tenancy_work *w, enum tenancy_list list, c
 	if (!problem && n.count > 2)
 		problem = "names a column, where tables are named: a table, or schema.table";
 	if (problem)
-		return tenancy_bad_rule(err, tenancy_list_key(list), entry, problem);
+		return policy_bad_rule(err, tenancy_list_key(list), entry, problem);
 	for (size_t i = 0; i < w->model->table_count && r == 0; i++) {
 		const struct tenancy_table *t = &w->model->tables[i];
 

@@ -58,7 +58,8 @@ static size_t type_schema_length(const char *type)
 /* An extension's type has operators of its own beside it, which are not found by their names alone. Those of enums, arrays and the like are pg_catalog's. */
 static void append_operator(struct str *s, const struct tenancy_column *c, const char *operator)
 {
-	size_t len = strchr("EACRP", c->category) ? 0 : type_schema_length(c->base_type);
+	bool is_builtin = strchr("ECRP", c->category) || str_ends(c->base_type, "[]");
+	size_t len = is_builtin ? 0 : type_schema_length(c->base_type);
 
 	if (len == 0)
 		str_appendf(s, " %s ", operator);

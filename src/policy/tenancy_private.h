@@ -91,8 +91,6 @@ int tenancy_resolve_name(const struct tenancy_work *w, const char *rule, const s
                          uint32_t *ret_table, uint32_t *ret_column, struct error *err);
 /** tenancy_no_column() - -EINVAL: the table has no such column, and which it has. */
 int tenancy_no_column(const char *rule, const struct tenancy_table *t, const char *column, struct error *err);
-/** tenancy_bad_rule() - -EINVAL: "RULE: TEXT PROBLEM" */
-int tenancy_bad_rule(struct error *err, const char *key, const char *text, const char *problem);
 
 /* tenancy_lists.c */
 const char *tenancy_list_key(enum tenancy_list list); /* as in the configuration */

@@ -187,7 +187,7 @@ int tenancy_references_check(char *const *references, struct error *err)
 		const char *problem = reference_parse(references[i], &r);
 
 		if (problem)
-			return tenancy_bad_rule(err, "references", references[i], problem);
+			return policy_bad_rule(err, "references", references[i], problem);
 	}
 	return 0;
 }

@@ -155,7 +155,7 @@ static int resolve_reference(struct tenancy_work *w, const char *text, struct er
 	int r;
 
 	if (problem)
-		return tenancy_bad_rule(err, "references", text, problem);
+		return policy_bad_rule(err, "references", text, problem);
 	str_append(&rule, "references: \"");
 	str_append_line(&rule, text);
 	str_append_char(&rule, '"');

@@ -2,16 +2,6 @@
 /* Are the rules written as they must be? What needs no database. */
 #include "tenancy_private.h"
 
-#include <errno.h>
-
-int tenancy_bad_rule(struct error *err, const char *key, const char *text, const char *problem)
-{
-	_cleanup(str) struct str shown = {0};
-
-	str_append_line(&shown, text);
-	return error_set(err, ERROR_USAGE, EINVAL, "%s: \"%s\" %s", key, str_text(&shown), problem);
-}
-
 static int check_names(const char *key, char *const *entries, bool patterns, size_t parts_max,
                        const char *too_many, struct error *err)
 {
@@ -22,7 +12,7 @@ static int check_names(const char *key, char *const *entries, bool patterns, siz
 		if (!problem && n.count > parts_max)
 			problem = too_many;
 		if (problem)
-			return tenancy_bad_rule(err, key, entries[i], problem);
+			return policy_bad_rule(err, key, entries[i], problem);
 	}
 	return 0;
 }
@@ -34,7 +24,7 @@ static int check_tenant_table(const char *text, struct error *err)
 
 	if (!problem && n.count < 2)
 		problem = "must name the table and its key: orgs.id";
-	return problem ? tenancy_bad_rule(err, "tenant_table", text, problem) : 0;
+	return problem ? policy_bad_rule(err, "tenant_table", text, problem) : 0;
 }
 
 int tenancy_rules_check(const struct tenancy_rules *rules, struct error *err)

@@ -26,8 +26,8 @@ static char *shop_conninfo(const char *more)
 
 static int take_tenant(void *arg, const struct pg_tenant *t, struct error *err)
 {
-	str_appendf(arg, "%s|%s|%s|%s;", t->id ? t->id : "-", t->slug ? t->slug : "-", t->name ? t->name : "-",
-	            t->class ? t->class : "-");
+	str_appendf(arg, "%s|%s|%s|%s;", t->id ? t->id : "-", t->slug ? t->slug : "-",
+	            t->name ? t->name : "-", t->class ? t->class : "-");
 	return 0;
 }
 
@@ -67,10 +67,12 @@ static void assert_no_tenants(const char *query, int error, const char *expected
 static void tenants_by_names_of_columns(void **state)
 {
 	assert_tenants("SELECT id, slug FROM orgs ORDER BY id", "1|acme|-|-;2|o'brien \"x\"|-|-;");
-	assert_tenants("SELECT slug, plan AS class, id, now() AS more, title AS name FROM orgs ORDER BY id DESC",
-	               "2|o'brien \"x\"|-|free;1|acme|Acme\nLtd|-;");
-	assert_tenants("WITH o AS (SELECT * FROM orgs) SELECT id::text AS \"id\", 'k' AS SLUG FROM o WHERE id = 1;",
-	               "1|k|-|-;");
+	assert_tenants(
+	        "SELECT slug, plan AS class, id, now() AS more, title AS name FROM orgs ORDER BY id DESC",
+	        "2|o'brien \"x\"|-|free;1|acme|Acme\nLtd|-;");
+	assert_tenants(
+	        "WITH o AS (SELECT * FROM orgs) SELECT id::text AS \"id\", 'k' AS SLUG FROM o WHERE id = 1;",
+	        "1|k|-|-;");
 	assert_tenants("SELECT id, slug FROM orgs WHERE id = 1 -- the first", "1|acme|-|-;");
 	assert_tenants("SELECT id, slug FROM orgs WHERE false", "");
 	assert_tenants("SELECT E'\\u00fc' AS id, '' AS slug", "\xc3\xbc||-|-;");
@@ -102,7 +104,8 @@ static void tenants_queries_write_nothing(void **state)
 
 	assert_no_tenants("SELECT nextval('orgs_id_seq') AS id, 'a' AS slug", 0, "read-only");
 	assert_no_tenants("SELECT id, slug FROM orgs; COMMIT; DROP TABLE orgs", -EINVAL, "multiple commands");
-	assert_no_tenants("WITH d AS (DELETE FROM orgs RETURNING *) SELECT id, slug FROM d", 0, "data-modifying");
+	assert_no_tenants("WITH d AS (DELETE FROM orgs RETURNING *) SELECT id, slug FROM d", 0,
+	                  "data-modifying");
 	server_expect(s, "SELECT count(*) FROM orgs", "2");
 	pg_session_free(s);
 }
@@ -134,9 +137,9 @@ static void who_takes_tenants_may_end_it(void **state)
 	struct error err = {0};
 	int count = 0;
 
-	assert_int_equal(pg_ask_tenants(conninfo, "SELECT id, slug FROM orgs", NULL, refuse_tenant, &count,
-	                                &err),
-	                 -ENOSPC);
+	assert_int_equal(
+	        pg_ask_tenants(conninfo, "SELECT id, slug FROM orgs", NULL, refuse_tenant, &count, &err),
+	        -ENOSPC);
 	assert_int_equal(count, 1);
 	assert_string_equal(err.message, "full");
 }
@@ -356,16 +359,17 @@ static void promises_of_18(void **state)
 	pg_session_free(s);
 	if (strtol(version, NULL, 10) < 180000)
 		return;
-	assert_model("m_18",
-	             "CREATE TABLE spans (id int4range, at tstzrange, PRIMARY KEY (id, at WITHOUT OVERLAPS));"
-	             "CREATE TABLE uses (id int4range, at tstzrange, org int, twice int GENERATED ALWAYS AS (org * 2) VIRTUAL,"
-	             " FOREIGN KEY (id, PERIOD at) REFERENCES spans (id, PERIOD at));"
-	             "ALTER TABLE uses ADD CONSTRAINT n NOT NULL org NOT VALID; CREATE TABLE orgs (id int PRIMARY KEY);"
-	             "ALTER TABLE uses ADD CONSTRAINT told FOREIGN KEY (org) REFERENCES orgs NOT ENFORCED",
-	             "public.orgs r\n  id: integer N not_null\n  key id\n"
-	             "public.spans r\n  id: int4range R not_null\n  at: tstzrange R not_null\n  key id,at\n"
-	             "public.uses r\n  id: int4range R\n  at: tstzrange R\n  org: integer N\n  twice: integer N generated\n"
-	             "told: public.uses(org) -> public.orgs(id)\n");
+	assert_model(
+	        "m_18",
+	        "CREATE TABLE spans (id int4range, at tstzrange, PRIMARY KEY (id, at WITHOUT OVERLAPS));"
+	        "CREATE TABLE uses (id int4range, at tstzrange, org int, twice int GENERATED ALWAYS AS (org * 2) VIRTUAL,"
+	        " FOREIGN KEY (id, PERIOD at) REFERENCES spans (id, PERIOD at));"
+	        "ALTER TABLE uses ADD CONSTRAINT n NOT NULL org NOT VALID; CREATE TABLE orgs (id int PRIMARY KEY);"
+	        "ALTER TABLE uses ADD CONSTRAINT told FOREIGN KEY (org) REFERENCES orgs NOT ENFORCED",
+	        "public.orgs r\n  id: integer N not_null\n  key id\n"
+	        "public.spans r\n  id: int4range R not_null\n  at: tstzrange R not_null\n  key id,at\n"
+	        "public.uses r\n  id: int4range R\n  at: tstzrange R\n  org: integer N\n  twice: integer N generated\n"
+	        "told: public.uses(org) -> public.orgs(id)\n");
 }
 
 static void other_relations(void **state)
@@ -387,17 +391,18 @@ static void other_relations(void **state)
 /* In the order of the bytes of UTF-8, and as they are. */
 static void names_of_any_kind(void **state)
 {
-	assert_model("m_names",
-	             "CREATE SCHEMA \"S.1\"; CREATE SCHEMA \"a\"\"b\";"
-	             "CREATE TABLE \"S.1\".\"t.\"\"q\"\"\" (\"a b\" int PRIMARY KEY, \"\xc3\xa4\" oid);"
-	             "CREATE TABLE \"a\"\"b\".\"new\nline\" (\"x'\\y\" int REFERENCES \"S.1\".\"t.\"\"q\"\"\");"
-	             "CREATE TABLE \"\xe8\xa1\xa8\" (\"select\" serial); CREATE TABLE \"Upper\" (); CREATE TABLE lower ()",
-	             "S.1.t.\"q\" r\n  a b: integer N not_null\n  \xc3\xa4: oid N\n  key a b\n"
-	             "a\"b.new\nline r\n  x'\\y: integer N\n"
-	             "public.Upper r\n"
-	             "public.lower r\n"
-	             "public.\xe8\xa1\xa8 r\n  select: integer N not_null sequence=public.\"\xe8\xa1\xa8_select_seq\"\n"
-	             "new\nline_x'\\y_fkey: a\"b.new\nline(x'\\y) -> S.1.t.\"q\"(a b)\n");
+	assert_model(
+	        "m_names",
+	        "CREATE SCHEMA \"S.1\"; CREATE SCHEMA \"a\"\"b\";"
+	        "CREATE TABLE \"S.1\".\"t.\"\"q\"\"\" (\"a b\" int PRIMARY KEY, \"\xc3\xa4\" oid);"
+	        "CREATE TABLE \"a\"\"b\".\"new\nline\" (\"x'\\y\" int REFERENCES \"S.1\".\"t.\"\"q\"\"\");"
+	        "CREATE TABLE \"\xe8\xa1\xa8\" (\"select\" serial); CREATE TABLE \"Upper\" (); CREATE TABLE lower ()",
+	        "S.1.t.\"q\" r\n  a b: integer N not_null\n  \xc3\xa4: oid N\n  key a b\n"
+	        "a\"b.new\nline r\n  x'\\y: integer N\n"
+	        "public.Upper r\n"
+	        "public.lower r\n"
+	        "public.\xe8\xa1\xa8 r\n  select: integer N not_null sequence=public.\"\xe8\xa1\xa8_select_seq\"\n"
+	        "new\nline_x'\\y_fkey: a\"b.new\nline(x'\\y) -> S.1.t.\"q\"(a b)\n");
 }
 
 static bool has_extension(const char *name)
@@ -415,10 +420,11 @@ static void foreign_tables(void **state)
 {
 	if (!has_extension("file_fdw"))
 		skip();
-	assert_model("m_foreign",
-	             "CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;"
-	             "CREATE FOREIGN TABLE lines (line text NOT NULL) SERVER files OPTIONS (filename '/dev/null')",
-	             "public.lines f\n  line: text S not_null\n");
+	assert_model(
+	        "m_foreign",
+	        "CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;"
+	        "CREATE FOREIGN TABLE lines (line text NOT NULL) SERVER files OPTIONS (filename '/dev/null')",
+	        "public.lines f\n  line: text S not_null\n");
 }
 
 /* A member, and one that is marked; pg_extension_config_dump() itself may only be called by a script of an extension. */
@@ -464,8 +470,10 @@ static void many_columns(void **state)
 
 	server_database("m_many");
 	s = server_open("m_many", NULL);
-	server_run(s, "DO $$BEGIN FOR i IN 1..120 LOOP EXECUTE format('CREATE TABLE t%s (%s)', i,"
-	              " (SELECT string_agg(format('c%s int', n), ', ') FROM generate_series(1, 100) n)); END LOOP; END$$");
+	server_run(
+	        s,
+	        "DO $$BEGIN FOR i IN 1..120 LOOP EXECUTE format('CREATE TABLE t%s (%s)', i,"
+	        " (SELECT string_agg(format('c%s int', n), ', ') FROM generate_series(1, 100) n)); END LOOP; END$$");
 	pg_session_free(s);
 	s = open_export("m_many");
 	read_model(s, &model);
@@ -530,7 +538,9 @@ static void a_second_session_sees_the_same(void **state)
 	server_expect(other, "SHOW transaction_isolation", "repeatable read");
 	assert_true(pg_session_run(other, "CREATE TABLE public.x ()", &err) < 0);
 	assert_non_null(strstr(err.message, "read-only"));
-	server_run(other, "ROLLBACK; SET DateStyle = 'German'; SET search_path = public; SET TimeZone = 'Asia/Tokyo'");
+	server_run(
+	        other,
+	        "ROLLBACK; SET DateStyle = 'German'; SET search_path = public; SET TimeZone = 'Asia/Tokyo'");
 	assert_int_equal(pg_tenant_join(other, snapshot, &err), 0);
 	server_expect(other, "SHOW TimeZone", "UTC");
 	server_run(other, "COMMIT");
@@ -649,7 +659,8 @@ static void rows_of_a_tenant(void **state)
 
 	if (pg_tenant_enter(s, &of_acme, oids, 1, &err) < 0)
 		fail_msg("%s", err.message);
-	assert_int_equal(pg_session_copy(s, "COPY (SELECT note FROM ONLY public.orders ORDER BY id) TO STDOUT",
+	assert_int_equal(pg_session_copy(s,
+	                                 "COPY (SELECT note FROM ONLY public.orders ORDER BY id) TO STDOUT",
 	                                 server_append, &rows, &err),
 	                 0);
 	assert_string_equal(str_text(&rows), "a1\na2\n");
@@ -690,7 +701,9 @@ static void settings_that_do_not_hold(void **state)
 	static const char *const own[] = {"app.org_id=1", "row_security=off", NULL};
 	static const char *const role[] = {"role=postgres", NULL};
 	static const char *const bad[] = {"app.=1", NULL};
-	static const char *const good[] = {"app.org_id=a'b\\c=d \xc3\xa4", "search_path=public, app", "my.thing=", NULL};
+	static const char *const path[] = {"search_path=public, PG_CATALOG", NULL};
+	static const char *const good[] = {"app.org_id=a'b\\c=d \xc3\xa4", "search_path=public, app",
+	                                   "my.thing=", NULL};
 	struct pg_session *s = open_export(DATABASE);
 
 	server_run(s, "DO $$BEGIN END$$"); /* plpgsql is loaded, and its settings are known */
@@ -702,6 +715,8 @@ static void settings_that_do_not_hold(void **state)
 	              "\"row_security\" of exports is one of the server's own");
 	assert_denied(s, &(struct pg_tenant_context){.role = "app", .settings = role}, NULL, NULL, -EINVAL,
 	              "\"role\" of exports");
+	assert_denied(s, &(struct pg_tenant_context){.role = "app", .settings = path}, NULL, NULL, -EINVAL,
+	              "names pg_catalog, which has to come first");
 	assert_denied(s, &(struct pg_tenant_context){.role = "app", .settings = good}, NULL, NULL, 0, "");
 	assert_true(pg_tenant_enter(s, &(struct pg_tenant_context){.role = "app", .settings = bad}, NULL, 0,
 	                            NULL) <= 0);
@@ -744,15 +759,17 @@ static void tables_that_row_security_does_not_hold(void **state)
 
 	assert_denied(s, &app, "public.orders", "public.no_policy", 0, "");
 	/* Forgotten. */
-	assert_denied(s, &app, "public.orders", "public.forgotten", -EPERM,
-	              "public.forgotten has no row security, so the role app sees the rows of all tenants in it: ALTER TABLE public.forgotten ENABLE");
+	assert_denied(
+	        s, &app, "public.orders", "public.forgotten", -EPERM,
+	        "public.forgotten has no row security, so the role app sees the rows of all tenants in it: ALTER TABLE public.forgotten ENABLE");
 	/* A policy alone does nothing. */
 	assert_denied(s, &app, "public.policy_only", NULL, -EPERM, "public.policy_only has no row security");
 	assert_denied(s, &app, "public.forgotten", "public.policy_only", -EPERM,
 	              "row security does not hide rows in 1 tables and this one: public.forgotten has");
 	/* The owner, and who inherits its rights. */
-	assert_denied(s, &keeper, "public.orders", NULL, -EPERM,
-	              "the role keeper owns public.orders, or is a member of its owner, and sees the rows of all tenants in it: ALTER TABLE public.orders FORCE ROW LEVEL SECURITY");
+	assert_denied(
+	        s, &keeper, "public.orders", NULL, -EPERM,
+	        "the role keeper owns public.orders, or is a member of its owner, and sees the rows of all tenants in it: ALTER TABLE public.orders FORCE ROW LEVEL SECURITY");
 	assert_denied(s, &deputy, "public.orders", NULL, -EPERM, "the role deputy owns public.orders");
 	assert_denied(s, &keeper, "public.forced", NULL, 0, "");
 	/* What a view or a materialized view shows is what its owner sees. */
@@ -782,7 +799,8 @@ static void policies_that_let_all_through(void **state)
 static void rows_that_exist(void **state)
 {
 	const struct pg_tenant_context app = {.role = "app", .settings = acme},
-	                               nobody = {.role = "app", .settings = (const char *const[]){"app.org_id=7", NULL}};
+	                               nobody = {.role = "app",
+	                                         .settings = (const char *const[]){"app.org_id=7", NULL}};
 	_cleanup(free) char *conninfo = shop_conninfo("user=app"), *snapshot = NULL;
 	struct pg_session *s = open_export(DATABASE), *limited = NULL;
 	uint32_t no_policy[] = {oid_of(s, "public.no_policy")};
@@ -819,12 +837,14 @@ static void a_view_in_a_tables_place(void **state)
 {
 	struct pg_session *s = open_export(DATABASE);
 	_cleanup(free) char *restricts = server_value(
-	        s, "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'restrict_nonsystem_relation_kind'");
+	        s,
+	        "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'restrict_nonsystem_relation_kind'");
 	struct error err = {0};
 
 	if (restricts) {
 		assert_true(pg_session_run(s, "SELECT * FROM public.all_orders", &err) < 0);
-		assert_non_null(strstr(err.message, "access to non-system view \"all_orders\" is restricted"));
+		assert_non_null(
+		        strstr(err.message, "access to non-system view \"all_orders\" is restricted"));
 	}
 	pg_session_free(s);
 }
@@ -835,31 +855,38 @@ static int set_up(void **state)
 
 	server_database(DATABASE);
 	s = server_open(DATABASE, NULL);
-	server_run(s, "CREATE ROLE app LOGIN; CREATE ROLE keeper LOGIN; CREATE ROLE deputy IN ROLE keeper;"
-	              "CREATE ROLE chief SUPERUSER; CREATE ROLE passes BYPASSRLS;"
-	              "CREATE TABLE orgs (id serial PRIMARY KEY, slug text, title text, plan text);"
-	              "INSERT INTO orgs (slug, title, plan) VALUES ('acme', E'Acme\\nLtd', NULL), ('o''brien \"x\"', NULL, 'free');"
-	              "CREATE TABLE orders (id int PRIMARY KEY, org_id int, note text);"
-	              "INSERT INTO orders VALUES (1, 1, 'a1'), (2, 2, 'b1'), (3, 1, 'a2'), (4, 2, 'b2')");
-	server_run(s, "CREATE TABLE forced AS TABLE orders; CREATE TABLE leaky AS SELECT 1 AS org_id UNION SELECT 2;"
-	              "CREATE TABLE by_view AS TABLE leaky; CREATE TABLE no_policy AS TABLE leaky;"
-	              "CREATE TABLE forgotten AS TABLE leaky; CREATE TABLE policy_only AS TABLE leaky;"
-	              "CREATE TABLE hidden AS SELECT 1 AS a; CREATE VIEW all_orders AS SELECT * FROM orders;"
-	              "CREATE MATERIALIZED VIEW kept_orders AS SELECT * FROM orders;"
-	              "GRANT SELECT ON ALL TABLES IN SCHEMA public TO app, keeper, passes; REVOKE ALL ON hidden FROM app;");
-	server_run(s, "CREATE FUNCTION everybody() RETURNS SETOF int LANGUAGE sql STABLE SECURITY DEFINER"
-	              " AS 'SELECT id FROM public.orgs';"
-	              "CREATE VIEW own_org AS SELECT id FROM orgs WHERE id = current_setting('app.org_id')::int;"
-	              "GRANT SELECT ON own_org TO app;");
-	server_run(s, "ALTER TABLE orders OWNER TO keeper; ALTER TABLE forced OWNER TO keeper;"
-	              "ALTER TABLE orders ENABLE ROW LEVEL SECURITY; ALTER TABLE forced ENABLE ROW LEVEL SECURITY;"
-	              "ALTER TABLE forced FORCE ROW LEVEL SECURITY; ALTER TABLE no_policy ENABLE ROW LEVEL SECURITY;"
-	              "ALTER TABLE leaky ENABLE ROW LEVEL SECURITY; ALTER TABLE by_view ENABLE ROW LEVEL SECURITY;"
-	              "CREATE POLICY p ON orders USING (org_id = current_setting('app.org_id')::int);"
-	              "CREATE POLICY p ON forced USING (org_id = current_setting('app.org_id')::int);"
-	              "CREATE POLICY p ON policy_only USING (org_id = current_setting('app.org_id')::int);"
-	              "CREATE POLICY p ON leaky USING (org_id IN (SELECT everybody()));"
-	              "CREATE POLICY p ON by_view USING (org_id IN (SELECT id FROM own_org))");
+	server_run(
+	        s,
+	        "CREATE ROLE app LOGIN; CREATE ROLE keeper LOGIN; CREATE ROLE deputy IN ROLE keeper;"
+	        "CREATE ROLE chief SUPERUSER; CREATE ROLE passes BYPASSRLS;"
+	        "CREATE TABLE orgs (id serial PRIMARY KEY, slug text, title text, plan text);"
+	        "INSERT INTO orgs (slug, title, plan) VALUES ('acme', E'Acme\\nLtd', NULL), ('o''brien \"x\"', NULL, 'free');"
+	        "CREATE TABLE orders (id int PRIMARY KEY, org_id int, note text);"
+	        "INSERT INTO orders VALUES (1, 1, 'a1'), (2, 2, 'b1'), (3, 1, 'a2'), (4, 2, 'b2')");
+	server_run(
+	        s,
+	        "CREATE TABLE forced AS TABLE orders; CREATE TABLE leaky AS SELECT 1 AS org_id UNION SELECT 2;"
+	        "CREATE TABLE by_view AS TABLE leaky; CREATE TABLE no_policy AS TABLE leaky;"
+	        "CREATE TABLE forgotten AS TABLE leaky; CREATE TABLE policy_only AS TABLE leaky;"
+	        "CREATE TABLE hidden AS SELECT 1 AS a; CREATE VIEW all_orders AS SELECT * FROM orders;"
+	        "CREATE MATERIALIZED VIEW kept_orders AS SELECT * FROM orders;"
+	        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO app, keeper, passes; REVOKE ALL ON hidden FROM app;");
+	server_run(s,
+	           "CREATE FUNCTION everybody() RETURNS SETOF int LANGUAGE sql STABLE SECURITY DEFINER"
+	           " AS 'SELECT id FROM public.orgs';"
+	           "CREATE VIEW own_org AS SELECT id FROM orgs WHERE id = current_setting('app.org_id')::int;"
+	           "GRANT SELECT ON own_org TO app;");
+	server_run(
+	        s,
+	        "ALTER TABLE orders OWNER TO keeper; ALTER TABLE forced OWNER TO keeper;"
+	        "ALTER TABLE orders ENABLE ROW LEVEL SECURITY; ALTER TABLE forced ENABLE ROW LEVEL SECURITY;"
+	        "ALTER TABLE forced FORCE ROW LEVEL SECURITY; ALTER TABLE no_policy ENABLE ROW LEVEL SECURITY;"
+	        "ALTER TABLE leaky ENABLE ROW LEVEL SECURITY; ALTER TABLE by_view ENABLE ROW LEVEL SECURITY;"
+	        "CREATE POLICY p ON orders USING (org_id = current_setting('app.org_id')::int);"
+	        "CREATE POLICY p ON forced USING (org_id = current_setting('app.org_id')::int);"
+	        "CREATE POLICY p ON policy_only USING (org_id = current_setting('app.org_id')::int);"
+	        "CREATE POLICY p ON leaky USING (org_id IN (SELECT everybody()));"
+	        "CREATE POLICY p ON by_view USING (org_id IN (SELECT id FROM own_org))");
 	pg_session_free(s);
 	return 0;
 }

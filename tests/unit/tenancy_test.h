@@ -16,7 +16,7 @@
 
 static inline struct tenancy_column model_column(char *text, bool *ret_is_key)
 {
-	struct tenancy_column c = {.category = 'N'};
+	struct tenancy_column c = {0};
 	char *end = text + strlen(text);
 
 	for (*ret_is_key = false; end[-1] == '!' || end[-1] == '*'; *--end = '\0') {
@@ -31,6 +31,7 @@ static inline struct tenancy_column model_column(char *text, bool *ret_is_key)
 	for (char *p = c.type; (p = strchr(p, '~'));)
 		*p = ' ';
 	c.base_type = mem_strdup(c.type);
+	c.category = (char)(strstr(c.type, "int") ? 'N' : str_equal(c.type, "text") ? 'S' : 'U');
 	return c;
 }
 

@@ -48,7 +48,7 @@ int pg_tenancy_read(struct pg_session *s, struct tenancy_model *ret, struct erro
 struct pg_tenant_context { /* borrowed */
 	const char *role;  /* SET LOCAL ROLE; NULL: as the connection's own */
 	/* "app.org_id=acme": names and values, NULL-terminated; NULL: none. Names are those of custom settings (they have a dot), or search_path, for
-	 * functions of policies that need it. */
+	 * functions of policies that need it: of schemas in which only trusted roles may create something, and without pg_catalog. */
 	const char *const *settings;
 };
 /**

@@ -25,14 +25,16 @@ enum tenancy_kind {
 struct tenancy_column {
 	char *name;
 	char *type; /* as format_type() writes it, with its length: "numeric(10,2)", "public.secret_text" */
-	/* The type without its length, all domains taken off: "numeric", "character varying", "integer[]". */
+	/* The type without its length, all domains taken off, of an array also those of its elements: "numeric", "character varying", "integer[]".
+	 * What is an array is told by the "[]" at the end. */
 	char *base_type;
 	char *comment; /* COMMENT ON COLUMN; NULL: none */
 	bool not_null;
 	bool is_generated; /* GENERATED ALWAYS AS (…), stored or virtual: no INSERT may name it */
 	char identity;     /* 'a': GENERATED ALWAYS AS IDENTITY; 'd': BY DEFAULT; 0: none */
 	char *sequence;    /* heap: the sequence that it owns, quoted: "public.orders_id_seq"; NULL: none */
-	char category;     /* pg_type.typcategory of the base type: 'N', 'S', 'A', 'C', … */
+	char category; /* pg_type.typcategory of the base type, of an array that of its elements: 'N', 'S', 'C', … */
+	char delimiter; /* of an array: what separates its elements; else 0 */
 };
 
 struct tenancy_table {
