@@ -84,7 +84,7 @@ static bool names_tenant(const struct conf *conf, const struct command_line *lin
 	       (line->word_count > 1 || !conf_find_job(conf, EXPORT_WORD));
 }
 
-static int take_tenant(const struct conf *conf, struct jobs_order *order, struct error *err)
+static int take_tenant_word(const struct conf *conf, struct jobs_order *order, struct error *err)
 {
 	const struct command_line *line = &order->line;
 
@@ -114,7 +114,7 @@ static int take_job(const struct conf *conf, struct jobs_order *order, struct er
 	const struct command_line *line = &order->line;
 
 	if (names_tenant(conf, line))
-		return take_tenant(conf, order, err);
+		return take_tenant_word(conf, order, err);
 	if (conf->job_count == 0)
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "no backup is configured: add a section [backup NAME] to the configuration");
