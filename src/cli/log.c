@@ -404,6 +404,11 @@ static int refuse_place(struct log *l, struct error *err)
 	if (l->place_count > 0)
 		return error_set(err, ERROR_USAGE, EINVAL, "%.120s has no database %.120s; it has: %.800s",
 		                 l->job, target, str_text(&names));
+	if (str_equal(l->job, CONF_EXPORTS))
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "of %s there is no backup of a database, and exports of tenants have no versions of tables: name another job",
+		        l->job);
 	return error_set(err, ERROR_USAGE, EINVAL, "there is no backup of a database%s%s",
 	                 l->job ? " of " : "", str_or_empty(l->job));
 }

@@ -47,7 +47,7 @@ bool copy_json_kind_of(const char *base_type, char category, struct copy_json_co
 		return false;
 	ret->kind = kind_of_name(base_type, len);
 	ret->is_array = is_array;
-	ret->delimiter = len == 3 && memcmp(base_type, "box", 3) == 0 ? ';' : ',';
+	ret->delimiter = is_array && len == 3 && memcmp(base_type, "box", 3) == 0 ? ';' : ',';
 	return true;
 }
 

@@ -5,8 +5,8 @@
  */
 #include "copy_json_private.h"
 
-#define TOO_DEEP "has JSON that is nested more than 10000 levels deep"
-_Static_assert(COPY_JSON_DEPTH_MAX == 10000, "the message says how many");
+#define TOO_DEEP "has JSON that is nested more than 100000 levels deep"
+_Static_assert(COPY_JSON_DEPTH_MAX == 100000, "the message says how many");
 
 static inline bool is_json_digit(char c)
 {

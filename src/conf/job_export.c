@@ -43,7 +43,7 @@ static void check_column_keys(const struct conf_export *e, const struct conf_cla
 		conf_clash(c, "references", "tenancy", only, allowed);
 }
 
-static void check_names(const struct conf_export *e, const struct conf_clashes *c)
+static void check_name_templates(const struct conf_export *e, const struct conf_clashes *c)
 {
 	if (e->tenancy != TENANCY_SCHEMA && strcmp(e->tenant_schema, NAME_BY_DEFAULT) != 0)
 		conf_clash(c, "tenant_schema", "tenancy", "is of tenancy = schema only, but",
@@ -108,7 +108,7 @@ void conf_export_check(const void *base, const struct conf_clashes *clashes)
 
 	conf_policy_check(&job->policy, clashes);
 	check_column_keys(&job->export, clashes);
-	check_names(&job->export, clashes);
+	check_name_templates(&job->export, clashes);
 	check_lists(&job->export, clashes);
 	check_hash_key(&job->export, clashes);
 	check_export_compression(job, clashes);

@@ -88,7 +88,7 @@ static int check_name_parts(const char *name, size_t least, size_t most, const c
 	return -EINVAL;
 }
 
-static int check_column(const char *name, size_t least, struct str *wrong)
+static int check_column_name(const char *name, size_t least, struct str *wrong)
 {
 	if (!find_unquoted(name, "*?"))
 		return check_name_parts(name, least, 3,
@@ -101,7 +101,7 @@ static int check_column(const char *name, size_t least, struct str *wrong)
 
 static int parse_column(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	if (*text && check_column(text, 2, wrong) < 0)
+	if (*text && check_column_name(text, 2, wrong) < 0)
 		return -EINVAL;
 	mem_replace_string(field, text);
 	return 0;
@@ -130,7 +130,7 @@ static int take_checked(char **words, void *field, int (*check)(const char *word
 
 static int check_any_column(const char *word, struct str *wrong)
 {
-	return check_column(word, 1, wrong);
+	return check_column_name(word, 1, wrong);
 }
 
 static int parse_columns(const struct conf_key *key, const char *text, void *field, struct str *wrong)

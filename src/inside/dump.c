@@ -139,6 +139,10 @@ static int check_dump_kind(struct inside_dump *d, struct error *err)
 	const char *path = d->backup.path;
 
 	d->is_text = str_ends(path, ".sql") || str_ends(path, ".sql.gz") || str_ends(path, ".sql.zst");
+	if (str_equal(d->backup.m.kind, "export"))
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "it is an export of a tenant's data, and no dump of a database: each row stands on a line of its own, so that two of them are compared with zcat and diff");
 	if (!str_equal(d->backup.m.kind, "dump"))
 		return error_set(err, ERROR_USAGE, ENOTSUP, "it is no dump of a database");
 	return 0;

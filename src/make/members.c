@@ -7,6 +7,8 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/codec/name.h>
 
 #include <stdio.h>
 
@@ -19,6 +21,8 @@ struct learning {
 	struct make_targets *targets;
 	struct catalog_audit *audits; /* written when the catalog can be called again */
 	size_t audit_count;
+	char **named; /* those that are new, or back: theirs are the directories that may not be there */
+	size_t named_count;
 	size_t missing;
 };
 
@@ -38,6 +42,12 @@ static void tell_member_change(struct learning *l, const struct catalog_member *
 	str_copy(entry->detail, sizeof(entry->detail), what);
 }
 
+static void note_named(struct learning *l, const char *name)
+{
+	l->named = mem_resize(l->named, l->named_count + 1, sizeof(*l->named));
+	l->named[l->named_count++] = mem_strdup(name);
+}
+
 static void take_change(void *arg, enum catalog_member_change change, const struct catalog_member *m)
 {
 	struct learning *l = arg;
@@ -47,9 +57,11 @@ static void take_change(void *arg, enum catalog_member_change change, const stru
 	switch (change) {
 	case CATALOG_MEMBER_NEW:
 		what = mem_printf("is new%s%s: %s", of, m->class, l->words->when_new);
+		note_named(l, m->name);
 		break;
 	case CATALOG_MEMBER_BACK:
 		what = mem_strdup("is named again");
+		note_named(l, m->name);
 		break;
 	case CATALOG_MEMBER_CLASS:
 		what = *m->class ? mem_printf("is of the class %s now", m->class)
@@ -73,6 +85,24 @@ static void write_audits(const struct learning *l)
 		if (catalog_add_audit(l->ctx->repository->catalog, &l->audits[i], &err) < 0)
 			log_error("job %s: that the %s %s %s could not be audited: %s", l->job->name,
 			          l->words->one, l->audits[i].object, l->audits[i].detail, err.message);
+}
+
+/* Each is shown as soon as it is known, also when nothing can be made of it. */
+static void make_named_directories(const struct learning *l)
+{
+	struct error err = {0};
+
+	for (size_t i = 0; i < l->named_count; i++) {
+		_cleanup(free) char *below = name_from_database(l->named[i]),
+		                    *directory = make_directory_of(l->job, below);
+
+		if (catalog_ensure_directory(l->ctx->repository->catalog, directory, make_now_us(l->ctx),
+		                             &err) < 0)
+			log_warning("job %s: the directory of %s %s could not be made: %s", l->job->name,
+			            l->words->one, l->named[i], err.message);
+		free(l->named[i]);
+	}
+	free(l->named);
 }
 
 /* Without a delay for plans that delete much, a day all the same: so much is not believed at once. */
@@ -99,6 +129,7 @@ int make_learn_members(const struct make_context *ctx, const struct conf_job *jo
 
 	if (r == 0)
 		write_audits(&l);
+	make_named_directories(&l);
 	if (l.missing > 0 && r == 0)
 		ret->warning = mem_printf(
 		        "%zu %s are suddenly not named any more, and %zu still are: that is doubted, and nothing counts as gone for now",

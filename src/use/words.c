@@ -17,6 +17,14 @@ char *words_path(const char *word)
 	return str_equal(word, "all") ? mem_strdup("") : tree_path(word);
 }
 
+int words_refuse_export(const char *path, struct error *err)
+{
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%s is an export of a tenant's data: it is read (zcat) and handed out (cp, links/), and not restored; a dump of the database is, such as full/latest.dump",
+	        path);
+}
+
 /* "backups/full/latest.dump": what the link of the mount leads to. */
 static int find_latest_named(struct catalog *c, const char *path, struct catalog_entry *ret)
 {

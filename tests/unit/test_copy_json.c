@@ -515,9 +515,9 @@ static void test_nested_json(void **state)
 	assert_int_equal(to_json_bytes(&column, 1, deep.data, deep.len, &out, &err), 0);
 	assert_int_equal(out.len, deep.len + 6);
 	expect_row_refused(&column, 1, too_deep.data, too_deep.len,
-	                   "the column \"v\" has JSON that is nested more than 10000 levels deep");
+	                   "the column \"v\" has JSON that is nested more than 100000 levels deep");
 	expect_row_refused(&column, 1, endless.data, endless.len,
-	                   "the column \"v\" has JSON that is nested more than 10000 levels deep");
+	                   "the column \"v\" has JSON that is nested more than 100000 levels deep");
 }
 
 static void test_arrays(void **state)
@@ -859,6 +859,35 @@ static void test_many_masks(void **state)
 	assert_string_equal(str_text(&out), str_text(&expected));
 }
 
+/* So are elements. */
+static void test_many_elements(void **state)
+{
+	static const struct {
+		enum copy_json_kind kind;
+		const char *element, *expected;
+	} elements[] = {
+	        {COPY_JSON_BOOL, "f", "false"},
+	        {COPY_JSON_NUMBER, "NaN", "\"NaN\""},
+	        {COPY_JSON_TEXT, "x", "\"x\""},
+	        {COPY_JSON_TIMESTAMPTZ, "\"2026-11-20 02:00:00+00\"", "\"2026-11-20T02:00:00+00:00\""},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(elements); i++) {
+		const struct copy_json_column column = array_of(elements[i].kind);
+		_cleanup(str) struct str row = {0}, out = {0}, expected = {0};
+		struct error err = {0};
+
+		for (int n = 0; n < 100000; n++) {
+			str_appendf(&row, "%c%s", n ? ',' : '{', elements[i].element);
+			str_appendf(&expected, "%s%s", n ? "," : "{\"v\":[", elements[i].expected);
+		}
+		str_append(&row, "}");
+		str_append(&expected, "]}");
+		assert_int_equal(to_json_bytes(&column, 1, row.data, row.len, &out, &err), 0);
+		assert_string_equal(str_text(&out), str_text(&expected));
+	}
+}
+
 static void test_paths_in_arrays_of_json(void **state)
 {
 	char *const token[] = {(char *)"token"};
@@ -996,6 +1025,10 @@ static void test_kinds_that_differ(void **state)
 	assert_false(copy_json_kind_of("address", 'C', &c));
 	assert_false(copy_json_kind_of("address[]", 'C', &c));
 	assert_false(copy_json_kind_of("json", 'C', &c));
+	assert_true(
+	        copy_json_kind_of("integer[][]", 'A', &c)); /* of a domain over arrays: "{1,2}" is a text */
+	assert_true(c.is_array);
+	assert_int_equal(c.kind, COPY_JSON_TEXT);
 }
 
 static void expect_appended(const char *text, size_t len, const char *expected)
@@ -1069,6 +1102,7 @@ int main(void)
 	        cmocka_unit_test(test_hashed_paths),
 	        cmocka_unit_test(test_several_paths),
 	        cmocka_unit_test(test_many_masks),
+	        cmocka_unit_test(test_many_elements),
 	        cmocka_unit_test(test_paths_in_arrays_of_json),
 	        cmocka_unit_test(test_paths_into_bad_json),
 	        cmocka_unit_test(test_redactions_that_cannot_be),

@@ -6,7 +6,7 @@
  * It says what PostgreSQL's to_json() says of the same value, with three differences, so that no reader loses a digit and each value can be
  * brought back by casting its text: a number that a double does not hold exactly (an integer beyond 2^53, a numeric with a fraction and more
  * than 15 significant digits, or below 1e-290) is a string of its digits; an array with bounds of its own ("[0:1]={1,2}") is a string; and what is no array
- * by its name but has elements or a cast to json (hstore, int2vector) is its text. NaN and infinities are strings, as with to_json(). Timestamps have a "T". It needs the session settings of
+ * by its name but has elements or a cast to json (hstore, int2vector, elements of a domain over arrays) is its text. NaN and infinities are strings, as with to_json(). Timestamps have a "T". It needs the session settings of
  * copy_json_settings.
  *
  * Each value is checked: what comes out is JSON, whatever came in. Of the escapes of COPY's text only those are taken that a server writes:
@@ -21,8 +21,8 @@
 /** copy_json_settings - what has to be set in the transaction that runs COPY, and ends with it, as statements: DateStyle, IntervalStyle (ISO 8601), TimeZone = UTC,
  * extra_float_digits, bytea_output, client_encoding = UTF8. */
 extern const char copy_json_settings[];
-/** COPY_JSON_DEPTH_MAX - json that is nested more deeply is refused; PostgreSQL's own limit comes from its max_stack_depth. */
-#define COPY_JSON_DEPTH_MAX 10000
+/** COPY_JSON_DEPTH_MAX - json that is nested more deeply is refused; what PostgreSQL takes is bounded by its max_stack_depth, some 15000 levels as a rule. */
+#define COPY_JSON_DEPTH_MAX 100000
 
 enum copy_json_kind {
 	COPY_JSON_TEXT, /* a string: all types that are nothing of the others */
