@@ -29,6 +29,11 @@ static void format_own_words(const struct conf_key *key, const void *field, stru
 	conf_words_format(*(char **const *)field, out);
 }
 
+static void format_own_patterns(const struct conf_key *key, const void *field, struct str *out)
+{
+	conf_patterns_format(*(char **const *)field, out);
+}
+
 static int parse_query(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	if (!databases_are_query(text))
@@ -47,14 +52,25 @@ static void allow_query(const struct conf_key *key, struct str *out)
 
 const struct value_ops conf_query_ops = {parse_query, allow_query, format_own_text};
 
+/* Names of tables and columns keep their double quotes, within which neither a dot nor a wildcard means anything. */
+static const char *find_unquoted(const char *text, const char *any)
+{
+	bool quoted = false;
+
+	for (; *text; text++) {
+		quoted ^= *text == '"';
+		if (!quoted && strchr(any, *text))
+			return text;
+	}
+	return NULL;
+}
+
 /* How many parts a dotted name has; 0: one of them is empty. */
 static size_t count_parts(const char *name)
 {
 	size_t count = 1;
 
-	for (const char *p = name; *p; p++) {
-		if (*p != '.')
-			continue;
+	for (const char *p = find_unquoted(name, "."); p; p = find_unquoted(p + 1, ".")) {
 		if (p == name || p[-1] == '.')
 			return 0;
 		count++;
@@ -74,7 +90,7 @@ static int check_name_parts(const char *name, size_t least, size_t most, const c
 
 static int check_column_name(const char *name, size_t least, struct str *wrong)
 {
-	if (!strpbrk(name, "*?"))
+	if (!find_unquoted(name, "*?"))
 		return check_name_parts(name, least, 3,
 		                        least == 1 ? "COLUMN, TABLE.COLUMN or SCHEMA.TABLE.COLUMN"
 		                                   : "TABLE.COLUMN or SCHEMA.TABLE.COLUMN",
@@ -98,11 +114,10 @@ static void allow_column(const struct conf_key *key, struct str *out)
 
 const struct value_ops conf_column_ops = {parse_column, allow_column, format_own_text};
 
-/* A list whose entries pass @check. */
-static int parse_checked(const char *text, void *field, int (*check)(const char *word, struct str *wrong),
-                         struct str *wrong)
+/* A list that was parsed, and whose entries have to pass @check. */
+static int take_checked(char **words, void *field, int (*check)(const char *word, struct str *wrong),
+                        struct str *wrong)
 {
-	char **words = conf_words_parse(text, wrong);
 
 	for (size_t i = 0; words && words[i]; i++) {
 		if (check(words[i], wrong) == 0)
@@ -120,7 +135,7 @@ static int check_any_column(const char *word, struct str *wrong)
 
 static int parse_columns(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	return parse_checked(text, field, check_any_column, wrong);
+	return take_checked(conf_patterns_parse(text, wrong), field, check_any_column, wrong);
 }
 
 static void allow_columns(const struct conf_key *key, struct str *out)
@@ -131,7 +146,7 @@ static void allow_columns(const struct conf_key *key, struct str *out)
 	        "commas or spaces");
 }
 
-const struct value_ops conf_columns_ops = {parse_columns, allow_columns, format_own_words};
+const struct value_ops conf_columns_ops = {parse_columns, allow_columns, format_own_patterns};
 
 static int check_table_pattern(const char *word, struct str *wrong)
 {
@@ -140,7 +155,7 @@ static int check_table_pattern(const char *word, struct str *wrong)
 
 static int parse_table_patterns(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	return parse_checked(text, field, check_table_pattern, wrong);
+	return take_checked(conf_patterns_parse(text, wrong), field, check_table_pattern, wrong);
 }
 
 static void allow_table_patterns(const struct conf_key *key, struct str *out)
@@ -152,17 +167,21 @@ static void allow_table_patterns(const struct conf_key *key, struct str *out)
 }
 
 const struct value_ops conf_table_patterns_ops = {parse_table_patterns, allow_table_patterns,
-                                                  format_own_words};
+                                                  format_own_patterns};
 
-/* Soft references hold commas and spaces, so semicolons separate them; one in a literal does not. */
+/* Soft references hold commas and spaces, so semicolons separate them; one in a literal or a quoted name does not. */
 
 static size_t reference_len(const char *text)
 {
-	bool quoted = false;
+	char quote = 0;
 	size_t len = 0;
 
-	for (; text[len] && (quoted || text[len] != ';'); len++)
-		quoted ^= text[len] == '\'';
+	for (; text[len] && (quote || text[len] != ';'); len++) {
+		if (quote)
+			quote = text[len] == quote ? 0 : quote;
+		else if (text[len] == '\'' || text[len] == '"')
+			quote = text[len];
+	}
 	return len;
 }
 
@@ -233,7 +252,7 @@ const struct value_ops conf_references_ops = {parse_references, allow_references
 
 static int parse_rules(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	char **words = conf_words_parse(text, wrong);
+	char **words = conf_patterns_parse(text, wrong);
 
 	return words ? replace_words(field, words) : -EINVAL;
 }
@@ -247,7 +266,7 @@ static void allow_redactions(const struct conf_key *key, struct str *out)
 	        "json; HOW is omit, null, mask or hash");
 }
 
-const struct value_ops conf_redactions_ops = {parse_rules, allow_redactions, format_own_words};
+const struct value_ops conf_redactions_ops = {parse_rules, allow_redactions, format_own_patterns};
 
 static void allow_column_patterns(const struct conf_key *key, struct str *out)
 {
@@ -264,11 +283,11 @@ static int check_column_pattern(const char *word, struct str *wrong)
 
 static int parse_column_patterns(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	return parse_checked(text, field, check_column_pattern, wrong);
+	return take_checked(conf_patterns_parse(text, wrong), field, check_column_pattern, wrong);
 }
 
 const struct value_ops conf_column_patterns_ops = {parse_column_patterns, allow_column_patterns,
-                                                   format_own_words};
+                                                   format_own_patterns};
 
 static void allow_type_redactions(const struct conf_key *key, struct str *out)
 {
@@ -277,7 +296,7 @@ static void allow_type_redactions(const struct conf_key *key, struct str *out)
 	        "different types, as TYPE or TYPE:HOW, separated by commas or spaces; HOW is omit, null, mask or hash");
 }
 
-const struct value_ops conf_type_redactions_ops = {parse_rules, allow_type_redactions, format_own_words};
+const struct value_ops conf_type_redactions_ops = {parse_rules, allow_type_redactions, format_own_patterns};
 
 /* "{id}" and "{slug}" are replaced; what looks the same and is neither, was meant to be. Braces around anything but one word of
  * letters, such as those of JSON, are text. */
@@ -336,7 +355,7 @@ static int parse_settings(const struct conf_key *key, const char *text, void *fi
 {
 	char **words = NULL;
 
-	if (parse_checked(text, &words, check_setting, wrong) < 0)
+	if (take_checked(conf_words_parse(text, wrong), &words, check_setting, wrong) < 0)
 		return -EINVAL;
 	for (size_t i = 0; words[i]; i++) {
 		for (size_t j = 0; j < i; j++) {
