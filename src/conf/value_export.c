@@ -2,6 +2,8 @@
 /* The types of values that only the job of exports has: a query, columns, patterns of tables, rules, settings. */
 #include <keepfs/base/mem.h>
 #include <keepfs/policy/databases.h>
+#include <keepfs/policy/redaction.h>
+#include <keepfs/policy/tenancy.h>
 
 #include "value_ops.h"
 #include "words.h"
@@ -24,9 +26,26 @@ static void format_own_text(const struct conf_key *key, const void *field, struc
 	str_append(out, str_or_empty(*(char *const *)field));
 }
 
+/* Names, with their double quotes. */
+static void format_own_names(const struct conf_key *key, const void *field, struct str *out)
+{
+	conf_patterns_format(*(char **const *)field, out);
+}
+
 static void format_own_words(const struct conf_key *key, const void *field, struct str *out)
 {
 	conf_words_format(*(char **const *)field, out);
+}
+
+/* What a policy has against a value begins with the name of its key, which is told already. */
+static int wrong_by_policy(const struct conf_key *key, const struct error *err, struct str *wrong)
+{
+	size_t len = strlen(key->name);
+	const char *text = err->message;
+
+	if (str_starts(text, key->name) && text[len] == ':' && text[len + 1] == ' ')
+		text += len + 2;
+	return conf_value_wrong(wrong, text);
 }
 
 static int parse_query(const struct conf_key *key, const char *text, void *field, struct str *wrong)
@@ -47,13 +66,15 @@ static void allow_query(const struct conf_key *key, struct str *out)
 
 const struct value_ops conf_query_ops = {parse_query, allow_query, format_own_text};
 
-/* How many parts a dotted name has; 0: one of them is empty. */
+/* How many parts a dotted name has, quotes aside; 0: one of them is empty. */
 static size_t count_parts(const char *name)
 {
+	bool quoted = false;
 	size_t count = 1;
 
 	for (const char *p = name; *p; p++) {
-		if (*p != '.')
+		quoted ^= *p == '"';
+		if (*p != '.' || quoted)
 			continue;
 		if (p == name || p[-1] == '.')
 			return 0;
@@ -99,11 +120,9 @@ static void allow_column(const struct conf_key *key, struct str *out)
 const struct value_ops conf_column_ops = {parse_column, allow_column, format_own_text};
 
 /* A list whose entries pass @check. */
-static int parse_checked(const char *text, void *field, int (*check)(const char *word, struct str *wrong),
-                         struct str *wrong)
+static int take_checked(char **words, void *field, int (*check)(const char *word, struct str *wrong),
+                        struct str *wrong)
 {
-	char **words = conf_words_parse(text, wrong);
-
 	for (size_t i = 0; words && words[i]; i++) {
 		if (check(words[i], wrong) == 0)
 			continue;
@@ -120,7 +139,7 @@ static int check_any_column(const char *word, struct str *wrong)
 
 static int parse_columns(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	return parse_checked(text, field, check_any_column, wrong);
+	return take_checked(conf_patterns_parse(text, wrong), field, check_any_column, wrong);
 }
 
 static void allow_columns(const struct conf_key *key, struct str *out)
@@ -131,7 +150,7 @@ static void allow_columns(const struct conf_key *key, struct str *out)
 	        "commas or spaces");
 }
 
-const struct value_ops conf_columns_ops = {parse_columns, allow_columns, format_own_words};
+const struct value_ops conf_columns_ops = {parse_columns, allow_columns, format_own_names};
 
 static int check_table_pattern(const char *word, struct str *wrong)
 {
@@ -140,7 +159,7 @@ static int check_table_pattern(const char *word, struct str *wrong)
 
 static int parse_table_patterns(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	return parse_checked(text, field, check_table_pattern, wrong);
+	return take_checked(conf_patterns_parse(text, wrong), field, check_table_pattern, wrong);
 }
 
 static void allow_table_patterns(const struct conf_key *key, struct str *out)
@@ -152,7 +171,7 @@ static void allow_table_patterns(const struct conf_key *key, struct str *out)
 }
 
 const struct value_ops conf_table_patterns_ops = {parse_table_patterns, allow_table_patterns,
-                                                  format_own_words};
+                                                  format_own_names};
 
 /* Soft references hold commas and spaces, so semicolons separate them; one in a literal does not. */
 
@@ -198,19 +217,24 @@ static int parse_references(const struct conf_key *key, const char *text, void *
 	char **list = mem_array(1, sizeof(*list));
 	size_t count = 0;
 
-	while (*text) {
+	struct error err = {0};
+	int r = 0;
+
+	while (r == 0 && *text) {
 		size_t len = reference_len(text);
 
-		if (add_reference(&list, &count, text, len, wrong) < 0) {
-			conf_words_free(list);
-			return -EINVAL;
-		}
+		r = add_reference(&list, &count, text, len, wrong);
 		text += len;
 		text += *text == ';';
 		/* One at the end separates nothing. */
 		text += strspn(text, " \t");
 	}
-	return replace_words(field, list);
+	if (r == 0 && tenancy_references_check(list, &err) < 0)
+		r = wrong_by_policy(key, &err, wrong);
+	if (r == 0)
+		return replace_words(field, list);
+	conf_words_free(list);
+	return r;
 }
 
 static void allow_references(const struct conf_key *key, struct str *out)
@@ -231,11 +255,26 @@ static void format_references(const struct conf_key *key, const void *field, str
 
 const struct value_ops conf_references_ops = {parse_references, allow_references, format_references};
 
-static int parse_rules(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+/* Rules that policy/redaction.h judges; those of the other lists are no part of @rules. */
+static int replace_rules(const struct conf_key *key, void *field, char **words,
+                         const struct redaction_rules *rules, struct str *wrong)
 {
-	char **words = conf_words_parse(text, wrong);
+	struct error err = {0};
 
-	return words ? replace_words(field, words) : -EINVAL;
+	if (!words)
+		return -EINVAL;
+	if (redaction_rules_check(rules, &err) == 0)
+		return replace_words(field, words);
+	conf_words_free(words);
+	return wrong_by_policy(key, &err, wrong);
+}
+
+static int parse_redactions(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	char **words = conf_patterns_parse(text, wrong);
+	const struct redaction_rules rules = {.columns = words};
+
+	return replace_rules(key, field, words, &rules, wrong);
 }
 
 static void allow_redactions(const struct conf_key *key, struct str *out)
@@ -247,7 +286,7 @@ static void allow_redactions(const struct conf_key *key, struct str *out)
 	        "json; HOW is omit, null, mask or hash");
 }
 
-const struct value_ops conf_redactions_ops = {parse_rules, allow_redactions, format_own_words};
+const struct value_ops conf_redactions_ops = {parse_redactions, allow_redactions, format_own_names};
 
 static void allow_column_patterns(const struct conf_key *key, struct str *out)
 {
@@ -257,18 +296,16 @@ static void allow_column_patterns(const struct conf_key *key, struct str *out)
 	        "and ?, separated by commas or spaces");
 }
 
-static int check_column_pattern(const char *word, struct str *wrong)
-{
-	return check_name_parts(word, 1, 3, "COLUMN, TABLE.COLUMN or SCHEMA.TABLE.COLUMN", wrong);
-}
-
 static int parse_column_patterns(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	return parse_checked(text, field, check_column_pattern, wrong);
+	char **words = conf_patterns_parse(text, wrong);
+	const struct redaction_rules rules = {.allowed = words};
+
+	return replace_rules(key, field, words, &rules, wrong);
 }
 
 const struct value_ops conf_column_patterns_ops = {parse_column_patterns, allow_column_patterns,
-                                                   format_own_words};
+                                                   format_own_names};
 
 static void allow_type_redactions(const struct conf_key *key, struct str *out)
 {
@@ -277,7 +314,16 @@ static void allow_type_redactions(const struct conf_key *key, struct str *out)
 	        "different types, as TYPE or TYPE:HOW, separated by commas or spaces; HOW is omit, null, mask or hash");
 }
 
-const struct value_ops conf_type_redactions_ops = {parse_rules, allow_type_redactions, format_own_words};
+static int parse_type_redactions(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	char **words = conf_words_parse(text, wrong);
+	const struct redaction_rules rules = {.types = words};
+
+	return replace_rules(key, field, words, &rules, wrong);
+}
+
+const struct value_ops conf_type_redactions_ops = {parse_type_redactions, allow_type_redactions,
+                                                   format_own_words};
 
 /* "{id}" and "{slug}" are replaced; what looks the same and is neither, was meant to be. Braces around anything but one word of
  * letters, such as those of JSON, are text. */
@@ -336,7 +382,7 @@ static int parse_settings(const struct conf_key *key, const char *text, void *fi
 {
 	char **words = NULL;
 
-	if (parse_checked(text, &words, check_setting, wrong) < 0)
+	if (take_checked(conf_words_parse(text, wrong), &words, check_setting, wrong) < 0)
 		return -EINVAL;
 	for (size_t i = 0; words[i]; i++) {
 		for (size_t j = 0; j < i; j++) {
