@@ -116,13 +116,12 @@ static const char *tenancy_name(enum tenancy_kind kind)
 static struct json *source_of(const struct document_head *head)
 {
 	struct json *object = json_object_new();
-	char at[CLOCK_ISO_BYTES];
 
 	json_set_string(object, "job", head->job);
 	json_set_string(object, "database", head->database);
 	json_set_string(object, "server_version", head->server_version);
 	json_set_string(object, "tenancy", tenancy_name(head->tenancy));
-	json_set_string(object, "taken_at", clock_format_iso(head->taken_at_us, at));
+	json_set_time(object, "taken_at", head->taken_at_us);
 	json_set_string(object, "keepfs", KEEPFS_VERSION);
 	return object;
 }

@@ -109,15 +109,42 @@ void export_check(const struct make_context *ctx, const struct conf_job *job,
 	looked_close(&l);
 }
 
-/* It reads tables, and is let in by row security, so that it can tell when a context hides rows. */
+/* The one that is asked for the tenants, and theirs; ended by NULL. The first is borrowed. */
+static const char **names_of_databases(const struct conf_job *job, const char *own,
+                                       const struct make_targets *targets)
+{
+	const char **names = mem_array(targets->count + 2, sizeof(*names));
+	size_t count = 0;
+
+	names[count++] = own;
+	for (size_t i = 0; i < targets->count; i++)
+		names[count++] = export_template(job->export.tenant_database,
+		                                 export_shared_find(targets->shared, targets->items[i].name));
+	return names;
+}
+
+/* With databases of tenants' own, of those that are known now. */
 void export_rights(const struct make_context *ctx, const struct conf_job *job, struct str *script)
 {
-	const struct pg_role_request request = {.title = "[export]", .conninfo = job->export.database};
+	_cleanup(free) char *own = pg_conninfo_database(job->export.database);
+	_cleanup(make_targets) struct make_targets targets = {0};
+	struct pg_role_request request = {.title = "[export]",
+	                                  .conninfo = job->export.database,
+	                                  .exports = true,
+	                                  .context_role = job->export.role};
+	_cleanup(free) const char **names = NULL;
+	struct error err = {0};
 
+	if (job->export.tenancy == TENANCY_DATABASE &&
+	    export_targets(ctx, job, &(struct make_wanted){0}, &targets, &err) < 0) {
+		str_append(script, "\n-- Not all databases of [export] are known yet: ");
+		str_append_line(script, err.message);
+		str_append(script,
+		           "\n-- Mend that, and make this script once more: it will have the others.\n");
+	}
+	names = names_of_databases(job, own, &targets);
+	request.databases = names;
 	pg_role_script(&request, script);
-	if (!*str_or_empty(job->export.role))
-		return;
-	str_append(script, "\n-- [export] role: it must be allowed to become ");
-	str_append_line(script, job->export.role);
-	str_append(script, ", which needs: GRANT that role TO the role above\n");
+	for (size_t i = 1; names[i]; i++)
+		free((char *)names[i]);
 }

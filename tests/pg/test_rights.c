@@ -31,9 +31,11 @@ static char *script_for(const char *user, const char *context_role)
 
 static void run_script(const char *script)
 {
-	_cleanup(free) char *psql = server_program("psql"), *path = mem_printf("%s/script.sql", server_directory());
+	_cleanup(free) char *psql = server_program("psql"),
+	                    *path = mem_printf("%s/script.sql", server_directory());
 	_cleanup(free) char *conninfo = mem_printf("%s dbname=postgres", server_conninfo());
-	const char *const argv[] = {psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", conninfo, "-f", path, NULL};
+	const char *const argv[] = {psql, "-X",     "-q", "-v", "ON_ERROR_STOP=1",
+	                            "-d", conninfo, "-f", path, NULL};
 	_cleanup(str) struct str said = {0};
 	FILE *file = fopen(path, "w");
 	struct error err = {0};
@@ -115,9 +117,11 @@ static int set_up(void **state)
 
 	server_database(DATABASE);
 	s = server_open(DATABASE, NULL);
-	server_run(s, "CREATE ROLE \"the app\"; CREATE TABLE orders (org int); INSERT INTO orders VALUES (1), (2);"
-	              "GRANT SELECT ON orders TO \"the app\"; ALTER TABLE orders ENABLE ROW LEVEL SECURITY;"
-	              "CREATE POLICY p ON orders USING (org = current_setting('app.org')::int)");
+	server_run(
+	        s,
+	        "CREATE ROLE \"the app\"; CREATE TABLE orders (org int); INSERT INTO orders VALUES (1), (2);"
+	        "GRANT SELECT ON orders TO \"the app\"; ALTER TABLE orders ENABLE ROW LEVEL SECURITY;"
+	        "CREATE POLICY p ON orders USING (org = current_setting('app.org')::int)");
 	pg_session_free(s);
 	return 0;
 }

@@ -63,8 +63,11 @@ static void rows_come_with_their_proof(void **state)
 static void inherited_rows(void **state)
 {
 	struct pg_session *s = server_open(DATABASE, NULL);
-	const struct pg_tenant_rows parent = {
-	        .schema = "public", .table = "parent", .proof = "true", .columns = columns, .column_count = 1};
+	const struct pg_tenant_rows parent = {.schema = "public",
+	                                      .table = "parent",
+	                                      .proof = "true",
+	                                      .columns = columns,
+	                                      .column_count = 1};
 	struct pg_tenant_rows root = parent;
 
 	root.table = "root";
@@ -94,7 +97,10 @@ static void locks_hold_tables(void **state)
 	assert_int_equal(pg_tenant_lock(s, tables, 2, 1000, &err), 0);
 	assert_true(pg_session_run(other, "SET lock_timeout = 10; DROP TABLE parent", NULL) < 0);
 	assert_int_equal(pg_tenant_end(s, &err), 0);
-	server_expect(s, "SELECT pg_current_xact_id_if_assigned() IS NULL AND count(*) = 0 FROM pg_locks WHERE relation = 'parent'::regclass", "t");
+	server_expect(
+	        s,
+	        "SELECT pg_current_xact_id_if_assigned() IS NULL AND count(*) = 0 FROM pg_locks WHERE relation = 'parent'::regclass",
+	        "t");
 	assert_int_equal(pg_tenant_lock(s, NULL, 0, 1000, &err), 0);
 	/* Somebody has it for himself. */
 	server_run(other, "BEGIN; LOCK TABLE parent");
@@ -151,7 +157,8 @@ static void the_mark_changes_with_tables(void **state)
 	        "ALTER SCHEMA other RENAME TO another",
 	        "DROP TABLE b",
 	};
-	static const char *const others[] = {"INSERT INTO parent VALUES (7)", "ANALYZE parent", "UPDATE parent SET id = id"};
+	static const char *const others[] = {"INSERT INTO parent VALUES (7)", "ANALYZE parent",
+	                                     "UPDATE parent SET id = id"};
 	struct pg_session *s = server_open(DATABASE, NULL), *other = server_open(DATABASE, NULL);
 	_cleanup(free) char *mark = NULL;
 
@@ -193,15 +200,17 @@ static int set_up_tenant_rows(void **state)
 
 	server_database(DATABASE);
 	s = server_open(DATABASE, NULL);
-	server_run(s, "CREATE TYPE pair AS (a int, b text);"
-	              "CREATE TABLE \"It\"\"ems\" (id int, org int, \"Pair\" pair, secret text);"
-	              "INSERT INTO \"It\"\"ems\" VALUES (1, 1, (1, 'x'), 's'), (2, 1, NULL, 's'), (3, 2, NULL, 's');"
-	              "CREATE TABLE parent (id int); CREATE TABLE child () INHERITS (parent);"
-	              "INSERT INTO parent VALUES (1); INSERT INTO child VALUES (2);"
-	              "CREATE TABLE root (id int) PARTITION BY LIST (id);"
-	              "CREATE TABLE root_1 PARTITION OF root FOR VALUES IN (1);"
-	              "CREATE TABLE root_2 PARTITION OF root FOR VALUES IN (2);"
-	              "INSERT INTO root VALUES (1), (2); CREATE TABLE emptied (id int); INSERT INTO emptied VALUES (1)");
+	server_run(
+	        s,
+	        "CREATE TYPE pair AS (a int, b text);"
+	        "CREATE TABLE \"It\"\"ems\" (id int, org int, \"Pair\" pair, secret text);"
+	        "INSERT INTO \"It\"\"ems\" VALUES (1, 1, (1, 'x'), 's'), (2, 1, NULL, 's'), (3, 2, NULL, 's');"
+	        "CREATE TABLE parent (id int); CREATE TABLE child () INHERITS (parent);"
+	        "INSERT INTO parent VALUES (1); INSERT INTO child VALUES (2);"
+	        "CREATE TABLE root (id int) PARTITION BY LIST (id);"
+	        "CREATE TABLE root_1 PARTITION OF root FOR VALUES IN (1);"
+	        "CREATE TABLE root_2 PARTITION OF root FOR VALUES IN (2);"
+	        "INSERT INTO root VALUES (1), (2); CREATE TABLE emptied (id int); INSERT INTO emptied VALUES (1)");
 	pg_session_free(s);
 	return 0;
 }

@@ -160,7 +160,7 @@ static void test_document(void **state)
 	assert_string_equal(json_get_string(j, "format"), "keepfs-export");
 	assert_int_equal(number(j, "version"), 1);
 	assert_string_equal(json_get_string(member(j, "tenant"), "name"), "Ac\"me");
-	assert_string_equal(json_get_string(member(j, "source"), "taken_at"), "2026-11-20T02:00:00Z");
+	assert_string_equal(json_get_string(member(j, "source"), "taken_at"), "2026-11-20T02:00:00.000000Z");
 	assert_string_equal(json_get_string(member(j, "source"), "tenancy"), "column");
 	assert_int_equal(json_count(member(j, "redacted")), 2);
 	assert_string_equal(json_get_string(json_item(member(j, "redacted"), 0), "how"), "omit");
