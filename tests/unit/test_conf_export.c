@@ -103,7 +103,7 @@ static void test_all_keys(void **state)
 	        "tenants = with t as (select 1) select id, slug, 'a;b' as name, class from orgs\n"
 	        "tenant_column = org_id, orders.owner_org public.notes.org\n"
 	        "tenant_table = public.orgs.id\n"
-	        "shared = countries, ref.*\n"
+	        "shared = countries, ref.*, shop.\"Odd. Name\"\n"
 	        "referred = users\n"
 	        "exclude = audit_*\n"
 	        "references = comments.subject_id -> posts.id when subject_type = 'a;b';  events.payload->>'user_id' -> users.id;\n"
@@ -136,7 +136,7 @@ static void test_all_keys(void **state)
 	                    "with t as (select 1) select id, slug, 'a;b' as name, class from orgs");
 	assert_words(e->tenant_columns, "<org_id> <orders.owner_org> <public.notes.org>");
 	assert_string_equal(e->tenant_table, "public.orgs.id");
-	assert_words(e->shared, "<countries> <ref.*>");
+	assert_words(e->shared, "<countries> <ref.*> <shop.\"Odd. Name\">");
 	assert_words(e->referred, "<users>");
 	assert_words(e->excluded, "<audit_*>");
 	assert_words(e->references, "<comments.subject_id -> posts.id when subject_type = 'a;b'> "
@@ -195,7 +195,15 @@ static void test_bad_values(void **state)
 	        {"redact = \"a", "has a double quote that is not closed"},
 	        {"redact_types = a a", "names a twice"},
 	        {"allow_secrets = a.b.c.d",
-	         "has a.b.c.d, which is not COLUMN, TABLE.COLUMN or SCHEMA.TABLE.COLUMN"},
+	         "a.b.c.d\" has a name of more than three parts; allowed: different columns"},
+	        {"redact = users.email:hide", "redact = users.email:hide: \"users.email:hide\" "},
+	        {"redact = users..email", "redact = users..email: \"users..email\" "},
+	        {"redact = ->a", "redact = ->a: \"->a\" "},
+	        {"redact_types = a:b", "redact_types = a:b: \"a:b\" "},
+	        {"redact_types = varchar(10)", "no quotes, and no length in parentheses"},
+	        {"references = comments.subject_id", "[export] references = comments.subject_id: "},
+	        {"references = a.b -> c.d when", "[export] references = a.b -> c.d when: "},
+	        {"references = a -> b", "[export] references = a -> b: "},
 	        {"secrets_unsure = no", "is none of the words that are allowed; allowed: fail or warn"},
 	        {"redact_key_file = key", "is not an absolute path"},
 	        {"format = sql", "is none of the words that are allowed; allowed: json"},
