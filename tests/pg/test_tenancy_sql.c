@@ -105,20 +105,23 @@ static const struct tenancy_rules rules = {
         .tenant_columns = (char *const[]){(char *)"org_id", NULL},
         .shared = (char *const[]){(char *)"ref.*", NULL},
         .referred = (char *const[]){(char *)"users", (char *)"files", NULL},
-        .references = (char *const[]){(char *)"comments.subject_id -> orders.id when subject_type = 'Order'",
-                                      (char *)"comments.subject_id -> products.id when subject_type = 'Product'",
-                                      (char *)"events.payload->>'item_id' -> items.id",
-                                      (char *)"events.payload->'actor'->>'user' -> users.id",
-                                      (char *)"logs.ref -> orders.id when kind = 1", (char *)"emails.user_id -> users.id",
-                                      (char *)"base_notes.base_id -> base.id", NULL}};
+        .references = (char *const[]){
+                (char *)"comments.subject_id -> orders.id when subject_type = 'Order'",
+                (char *)"comments.subject_id -> products.id when subject_type = 'Product'",
+                (char *)"events.payload->>'item_id' -> items.id",
+                (char *)"events.payload->'actor'->>'user' -> users.id",
+                (char *)"logs.ref -> orders.id when kind = 1", (char *)"emails.user_id -> users.id",
+                (char *)"base_notes.base_id -> base.id", NULL}};
 
 /* By hand; "$" is the tenant's name as a literal. */
 #define OURS_ORDERS   "SELECT id FROM public.orders WHERE org_id = $"
 #define OURS_PRODUCTS "SELECT id FROM public.products WHERE org_id = $"
-#define OURS_ITEMS    "SELECT id FROM public.items WHERE order_id IN (" OURS_ORDERS ") OR product_id IN (" OURS_PRODUCTS ")"
-#define OURS_EVENTS                                                                                          \
-	"SELECT payload FROM public.events WHERE payload->>'item_id' IN (SELECT id::text FROM public.items WHERE id IN (" OURS_ITEMS "))"
-#define OURS_USERS                                                                                           \
+#define OURS_ITEMS                                                                                           \
+	"SELECT id FROM public.items WHERE order_id IN (" OURS_ORDERS ") OR product_id IN (" OURS_PRODUCTS ")"
+#define OURS_EVENTS                                                                                                                  \
+	"SELECT payload FROM public.events WHERE payload->>'item_id' IN (SELECT id::text FROM public.items WHERE id IN (" OURS_ITEMS \
+	"))"
+#define OURS_USERS                                                                                                                                                                 \
 	"SELECT id FROM public.users WHERE id IN (SELECT user_id FROM public.members WHERE org_id = $) OR id::text IN (SELECT lower(payload->'actor'->>'user') FROM (" OURS_EVENTS \
 	") e)"
 static const struct {
@@ -132,20 +135,24 @@ static const struct {
         {"public.item_notes", "item_id IN (" OURS_ITEMS ")"},
         {"\"Odd \"\"one\"\".\".\"t \"\"x\"\"\n; '\\\"", "\"a \"\"b\"\".\nc\" IN (" OURS_ORDERS ")"},
         {"public.depots", "org_code = (SELECT code FROM public.orgs WHERE id = $)"},
-        {"public.shelves", "depot_id IN (SELECT id FROM public.depots WHERE org_code = (SELECT code FROM public.orgs WHERE id = $))"},
+        {"public.shelves",
+         "depot_id IN (SELECT id FROM public.depots WHERE org_code = (SELECT code FROM public.orgs WHERE id = $))"},
         {"public.boxes",
          "shelf IS NOT NULL AND depot_id IN (SELECT id FROM public.depots WHERE org_code = (SELECT code FROM public.orgs WHERE id = $))"},
         {"public.a", "org_id = $"},
         {"public.b", "a_id IN (SELECT id FROM public.a WHERE org_id = $)"},
         {"public.x", "a_id IN (SELECT id FROM public.a WHERE org_id = $)"},
-        {"public.y", "x_id IN (SELECT id FROM public.x WHERE a_id IN (SELECT id FROM public.a WHERE org_id = $))"},
-        {"public.comments",
-         "(subject_type = 'Order' AND subject_id IN (" OURS_ORDERS ")) OR (subject_type = 'Product' AND subject_id IN (" OURS_PRODUCTS "))"},
+        {"public.y",
+         "x_id IN (SELECT id FROM public.x WHERE a_id IN (SELECT id FROM public.a WHERE org_id = $))"},
+        {"public.comments", "(subject_type = 'Order' AND subject_id IN (" OURS_ORDERS
+                            ")) OR (subject_type = 'Product' AND subject_id IN (" OURS_PRODUCTS "))"},
         {"public.events", "payload IN (" OURS_EVENTS ")"},
         {"public.logs", "kind = 1 AND ref::text IN (SELECT id::text FROM public.orders WHERE org_id = $)"},
         {"public.users", "id IN (" OURS_USERS ")"},
         {"public.members", "org_id = $"},
-        {"public.files", "id IN (SELECT file FROM public.members WHERE org_id = $) OR id IN (SELECT avatar FROM public.users WHERE id IN (" OURS_USERS "))"},
+        {"public.files",
+         "id IN (SELECT file FROM public.members WHERE org_id = $) OR id IN (SELECT avatar FROM public.users WHERE id IN (" OURS_USERS
+         "))"},
         {"public.emails", "user_id IN (" OURS_USERS ")"},
         {"ref.countries", "true"},
         {"public.days", "org_id = $"},
@@ -154,7 +161,8 @@ static const struct {
         {"public.derived", "org_id = $"},
         {"public.base_notes", "base_id IN (SELECT id FROM ONLY public.base WHERE org_id = $)"},
         {"public.tags", "lower(org_id::text) = lower($)"},
-        {"public.tagged", "lower(tag::text) IN (SELECT lower(name::text) FROM public.tags WHERE lower(org_id::text) = lower($))"},
+        {"public.tagged",
+         "lower(tag::text) IN (SELECT lower(name::text) FROM public.tags WHERE lower(org_id::text) = lower($))"},
         {"public.paints", "org_id = $"},
         {"public.painted",
          "colour IN (SELECT colour FROM public.paints WHERE org_id = $) OR kinds IN (SELECT kinds FROM public.paints WHERE org_id = $)"},
@@ -239,8 +247,8 @@ static long count_rows(const struct tenancy_decision *d, const char *condition)
 static char *rows_of(const struct tenancy_decision *d, const char *condition)
 {
 	_cleanup(free) char *from = from_of(d);
-	_cleanup(free) char *sql =
-	        mem_printf("SELECT string_agg(t::text, ' ' ORDER BY t::text) FROM %s WHERE %s", from, condition);
+	_cleanup(free) char *sql = mem_printf(
+	        "SELECT string_agg(t::text, ' ' ORDER BY t::text) FROM %s WHERE %s", from, condition);
 
 	return server_value(world.s, sql);
 }
@@ -314,7 +322,8 @@ static char *others_of(const struct tenancy_decision *d, size_t tenant)
 
 static long expect_proof(const struct tenancy_decision *d, size_t tenant)
 {
-	_cleanup(free) char *condition = condition_of(d, tenants[tenant]), *proof = proof_of(d, tenants[tenant]);
+	_cleanup(free) char *condition = condition_of(d, tenants[tenant]),
+	                    *proof = proof_of(d, tenants[tenant]);
 	_cleanup(free) char *others = others_of(d, tenant);
 	_cleanup(free) char *unproven = mem_printf("(%s) AND NOT (%s)", condition, proof);
 	_cleanup(free) char *wrong = mem_printf("(%s) AND (%s) = %s", condition, proof, others);
@@ -346,7 +355,8 @@ static void proofs_fail_for_rows_of_two_tenants(void **state)
 /* A row of one way by a foreign key is proven with its parent; one that no two tenants can have needs none. */
 static void proofs_that_need_nothing(void **state)
 {
-	static const char *const names[] = {"orders", "item_notes", "boxes", "users", "countries", "days", "tagged"};
+	static const char *const names[] = {"orders",    "item_notes", "boxes", "users",
+	                                    "countries", "days",       "tagged"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		ssize_t table = tenancy_find_table(&world.model, NULL, names[i]);
@@ -373,8 +383,8 @@ static void nobodys_rows_are_no_tenants(void **state)
 			continue;
 		}
 		if (!str_equal(rows, expected))
-			fail_msg("%s, by %s:\n%s\ninstead of\n%s", table_of(d)->name, nobodys, str_or_empty(rows),
-			         str_or_empty(expected));
+			fail_msg("%s, by %s:\n%s\ninstead of\n%s", table_of(d)->name, nobodys,
+			         str_or_empty(rows), str_or_empty(expected));
 		assert_true(!rows || d->may_be_nobodys);
 		tables += rows != NULL;
 	}
@@ -404,8 +414,9 @@ static void conditions_are_joins(void **state)
 
 static void same_with_any_search_path(void **state)
 {
-	static const char *const paths[] = {"SET search_path = ''", "SET search_path = public, ref",
-	                                    "SET search_path = pg_catalog; SET standard_conforming_strings = off"};
+	static const char *const paths[] = {
+	        "SET search_path = ''", "SET search_path = public, ref",
+	        "SET search_path = pg_catalog; SET standard_conforming_strings = off"};
 
 	for (size_t p = 0; p < ARRAY_SIZE(paths); p++) {
 		server_run(world.s, paths[p]);
