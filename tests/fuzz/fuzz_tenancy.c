@@ -14,7 +14,8 @@
 #include <errno.h>
 #include <string.h>
 
-static const char *const names[] = {"public", "orders", "events", "id", "org_id", "payload", "kind", "ref", "who", "odd \"name\".\n"};
+static const char *const names[] = {"public",  "orders", "events", "id",  "org_id",
+                                    "payload", "kind",   "ref",    "who", "odd \"name\".\n"};
 
 static void add_column(struct tenancy_table *t, const char *name, const char *type)
 {
@@ -58,9 +59,10 @@ static void must_be_shown(int r, const struct error *err)
 
 static bool is_own_word(const struct sql_token *t)
 {
-	static const char *const words[] = {"EXISTS", "SELECT", "FROM", "ONLY", "WHERE", "AND", "OR",   "IN",   "UNION",  "ALL", "1",
-	                                    "CASE",   "WHEN",   "THEN", "END",  "text",  "bigint", "uuid", "COLLATE", "NOT", "IS",
-	                                    "NULL",   "true",   "false", "t",   "E"};
+	static const char *const words[] = {"EXISTS", "SELECT", "FROM",   "ONLY", "WHERE",   "AND",  "OR",
+	                                    "IN",     "UNION",  "ALL",    "1",    "CASE",    "WHEN", "THEN",
+	                                    "END",    "text",   "bigint", "uuid", "COLLATE", "NOT",  "IS",
+	                                    "NULL",   "true",   "false",  "t",    "E"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (sql_is(t, words[i]))
@@ -157,8 +159,9 @@ static void try_redaction(const struct tenancy_model *m, const char *text)
 static void try_lists(const struct tenancy_model *m, const char *text)
 {
 	char *list[] = {(char *)text, NULL};
-	const struct tenancy_rules rules[] = {
-	        {.kind = TENANCY_DATABASE, .excluded = list}, {.tenant_columns = list}, {.tenant_table = text}};
+	const struct tenancy_rules rules[] = {{.kind = TENANCY_DATABASE, .excluded = list},
+	                                      {.tenant_columns = list},
+	                                      {.tenant_table = text}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
 		_cleanup(tenancy_plan) struct tenancy_plan plan = {0};
