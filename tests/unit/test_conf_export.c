@@ -61,36 +61,6 @@ static void test_defaults(void **state)
 	assert_null(job->drill);
 }
 
-/* Names in double quotes stay as policy/tenancy reads them: neither a dot nor a separator within them means anything. */
-static void test_quoted_names(void **state)
-{
-	struct fixture *f = *state;
-	_cleanup(str) struct str text = {0};
-	const struct conf_export *e;
-
-	accept(f,
-	       "[export]\ntenants = select 1\ntenant_column = \"Org id\", \"a.b\".\"c, d\"\ntenant_table = \"My S\".\"o*.rgs\".id\n"
-	       "shared = \"a.b.c\", s.\"d e\"\nexclude = \"s.t\"\nredact = t.\"a b\"->\"c d\":mask\nredact_types = \"My type\":null\n"
-	       "allow_secrets = \"a.b\".\"c.d\"\n"
-	       "references = \"O'Neil\".a -> b.c; \"x;y\".a -> \"it's\".c when d = 'e;\"f'; g.h -> i.j\n");
-	assert_string_equal(str_text(&f->problems), "");
-	e = &f->conf.jobs[0].export;
-	assert_words(e->tenant_columns, "<\"Org id\"> <\"a.b\".\"c, d\">");
-	assert_string_equal(e->tenant_table, "\"My S\".\"o*.rgs\".id");
-	assert_words(e->shared, "<\"a.b.c\"> <s.\"d e\">");
-	assert_words(e->excluded, "<\"s.t\">");
-	assert_words(e->redact, "<t.\"a b\"->\"c d\":mask>");
-	assert_words(e->redact_types, "<\"My type\":null>");
-	assert_words(e->allow_secrets, "<\"a.b\".\"c.d\">");
-	assert_words(e->references,
-	             "<\"O'Neil\".a -> b.c> <\"x;y\".a -> \"it's\".c when d = 'e;\"f'> <g.h -> i.j>");
-	/* What is written is read back to the same. */
-	conf_write_effective(&f->conf, &text);
-	assert_non_null(strstr(str_text(&text), "\nshared = \"a.b.c\", s.\"d e\"  # "));
-	refuse(f, LEAST "shared = \"a.b\".\"c\".d\n", "which is not TABLE or SCHEMA.TABLE");
-	refuse(f, LEAST "shared = a.\"b\n", "has a double quote that is not closed");
-}
-
 static void test_all_keys(void **state)
 {
 	struct fixture *f = *state;
@@ -455,12 +425,17 @@ static void test_triggers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        CONF_TEST(test_defaults),    CONF_TEST(test_quoted_names),
-	        CONF_TEST(test_all_keys),    CONF_TEST(test_bad_values),
-	        CONF_TEST(test_missing),     CONF_TEST(test_keys_of_another_tenancy),
-	        CONF_TEST(test_key_file),    CONF_TEST(test_section),
-	        CONF_TEST(test_environment), CONF_TEST(test_effective),
-	        CONF_TEST(test_reload),      CONF_TEST(test_triggers),
+	        CONF_TEST(test_defaults),
+	        CONF_TEST(test_all_keys),
+	        CONF_TEST(test_bad_values),
+	        CONF_TEST(test_missing),
+	        CONF_TEST(test_keys_of_another_tenancy),
+	        CONF_TEST(test_key_file),
+	        CONF_TEST(test_section),
+	        CONF_TEST(test_environment),
+	        CONF_TEST(test_effective),
+	        CONF_TEST(test_reload),
+	        CONF_TEST(test_triggers),
 	};
 
 	return RUN_CONF_TESTS(tests);
