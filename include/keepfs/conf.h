@@ -88,6 +88,33 @@ struct conf_files {     /* what only a job that archives a directory has: [files
 	bool skip_unreadable; /* what cannot be read is counted, and does not fail the run */
 };
 
+enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };
+enum conf_export_format { CONF_EXPORT_JSON };
+
+struct conf_export {           /* what only the job that exports tenants has: [export] */
+	char *database;        /* libpq connection string or URI; "" lets libpq's environment decide */
+	int tenancy;           /* enum tenancy_kind (policy/tenancy.h) */
+	char *tenants;         /* a query: its columns id and slug, and if it has them name and class */
+	char **tenant_columns; /* key `tenant_column`: "org_id", "orders.org_id"; TENANCY_COLUMN has one at least */
+	char *tenant_table;    /* "orgs.id"; "": found out */
+	char *tenant_schema;   /* of TENANCY_SCHEMA: a template with {id} or {slug} */
+	char *tenant_database; /* of TENANCY_DATABASE: the same */
+	char **shared, **referred;
+	char **excluded;   /* key `exclude` */
+	char **references; /* as tenancy_references_check() takes them */
+	int undecided;     /* enum conf_unsure: a table of which nobody can say whose its rows are */
+	char *role;        /* "": none */
+	char **settings;   /* "app.org_id={id}" */
+	char **redact, **redact_types, **allow_secrets; /* as policy/redaction.h takes them */
+	int secrets_unsure;    /* enum conf_unsure: what looks like a secret, and no rule names it */
+	char *redact_key_file; /* of `hash`: CONF_REDACT_KEY_BYTES or more; "": none */
+	int format;            /* enum conf_export_format */
+};
+#define CONF_REDACT_KEY_BYTES 32
+
+/** CONF_EXPORTS - the name of the job that the section [export] makes, and of its directory in the mount and in the store. */
+#define CONF_EXPORTS "exports"
+
 enum conf_keep { CONF_KEEP_RULES, CONF_KEEP_FOREVER };
 
 /* When backups begin by themselves, and what stays of them: of a job, or of a class of its databases. Durations of 0 and
@@ -105,14 +132,14 @@ struct conf_policy {
 	int64_t min_keep;
 };
 
-enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES };
+enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES, CONF_JOB_EXPORT };
 
 /* A job, whatever its kind: what all have, and the part of its own kind. The parts of other kinds are all zero. */
 struct conf_job {
-	struct conf_policy policy;   /* first, as in struct conf_class; see conf_policy_of() */
-	char *name;                  /* unique among jobs of all kinds: it is the directory below backups/ */
-	int line;                    /* where its section begins; 0: it is not from the file */
-	int kind;                    /* enum conf_job_kind */
+	struct conf_policy policy; /* first, as in struct conf_class; see conf_policy_of() */
+	char *name; /* unique among jobs of all kinds: make_directory_of() says where its backups are */
+	int line;   /* where its section begins; 0: it is not from the file */
+	int kind;   /* enum conf_job_kind */
 	struct conf_origin *origins; /* where each value came from: conf_load()'s own; NULL: not known */
 	struct compression_choice compression;
 	int verify;                 /* enum conf_verify */
@@ -131,6 +158,7 @@ struct conf_job {
 	char *drill_server;       /* where it is rehearsed; "": on a throw-away server */
 	struct conf_dump dump;    /* CONF_JOB_DUMP */
 	struct conf_files files;  /* CONF_JOB_FILES */
+	struct conf_export export; /* CONF_JOB_EXPORT: at most one job is of this kind, and its name is CONF_EXPORTS */
 };
 
 /* Databases that a registry calls by one word: what is said of them in place of the job's. */
@@ -391,8 +419,8 @@ DEFINE_CLEANUP(conf_job, struct conf_job *, conf_job_free)
 /** conf_job_format() - append the value of @job's @key in the form in which it is always written ("gzip:6"
  * for "gzip"); nothing for a key that its kind does not have. */
 void conf_job_format(const struct conf_job *job, const char *key, struct str *out);
-/** conf_list_trigger_keys() - append the keys that a trigger takes for @job: "format, compression, …, note", and for databases those with which an
- * order chooses among them: "…, note, database, class, final". */
+/** conf_list_trigger_keys() - append the keys that a trigger takes for @job: "format, compression, …, note", and for databases and tenants those with which an
+ * order chooses among them: "…, note, database, class, final", "…, note, tenant, class". */
 void conf_list_trigger_keys(const struct conf_job *job, struct str *out);
 /** conf_write_trigger_keys() - the same for each kind of job, a line each: "  [backup NAME]: format, …, note". */
 void conf_write_trigger_keys(struct str *out);

@@ -79,7 +79,7 @@ struct jobs_order {
 	const char *note;     /* why: at most JOBS_NOTE_MAX_BYTES of one line of text; NULL or "": none */
 	const char *hold;     /* why what it makes is held from the first moment on; NULL or "": it is not */
 	int64_t keep_ms;      /* for how long it stays whatever the rules say; 0: as they say */
-	const char *database; /* this one alone, by its name; NULL: all */
+	const char *database; /* this one alone, or this tenant, by its name; NULL: all */
 	const char *class;    /* those of this class alone; NULL: all */
 	/* All but those whose class has a schedule of its own: conf_class_has_schedule(), in the configuration that @job is of. A
 	 * timer sets it when the job itself is due, and `class` when the class is. It is not written into the history: the run is
@@ -102,8 +102,8 @@ struct jobs_order {
 
 /**
  * jobs_order_parse() - a command as written to control/trigger: "now", "full note='before the migration' jobs=2"
- * The name of a job (or "now": the first one), and key=value pairs with shell quoting. Most are keys of the job; note,
- * database, class and final are the order's own. Pure.
+ * The name of a job (or "now": the first one; or "export acme", which is "exports tenant=acme"), and key=value pairs with shell quoting.
+ * Most are keys of the job; note, database, class and final, and of exports tenant in place of database, are the order's own. Pure.
  * @ret: the caller's jobs_order_finish()
  * Return: 0; -EINVAL (unknown job, wrong quoting; the message lists what is allowed).
  */

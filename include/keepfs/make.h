@@ -63,6 +63,10 @@ struct make_targets {
 	char *warning; /* that the run is to have; NULL */
 	char **notes;  /* lines for its log */
 	size_t note_count;
+	/* What the kind wants to have at hand while the run makes one after the other (make_order.shared): a connection, what it has found out.
+	 * NULL: nothing. make_targets_drop_shared() frees it with @free_shared. */
+	void *shared;
+	void (*free_shared)(void *shared);
 };
 
 /** struct make_wanted - which of a job's targets a run is to make; all zero: all of them. Borrowed. */
@@ -85,6 +89,8 @@ void make_targets_note(struct make_targets *targets, const char *fmt, ...)
 
 /** make_targets_add() - a zeroed one, the caller's to fill. */
 struct make_target *make_targets_add(struct make_targets *targets);
+/** make_targets_drop_shared() - all were made; may block, for as long as it takes to end a connection. make_targets_finish() does it, too. */
+void make_targets_drop_shared(struct make_targets *targets);
 void make_targets_finish(struct make_targets *targets);
 static inline void cleanup_make_targets(struct make_targets *targets)
 {
@@ -110,6 +116,7 @@ struct make_order {
 	const char *hold;                /* why whoever asked for it holds what is made; NULL: he does not */
 	int64_t keep_ms; /* for how long he wants to be sure of it; 0: as long as the rules say */
 	const struct make_target *target;
+	void *shared; /* of the targets of this run; they are made one after the other, so nobody else has it meanwhile. NULL */
 	int64_t run_id;
 	const char *triggered_by;
 	struct make_progress *progress; /* NULL: nobody looks */

@@ -119,8 +119,8 @@ int prune_carry_out(const struct prune *p, const struct prune_plan *plan, const 
 /** prune_directory() - both, of one directory; 0 also when it lists nothing. */
 int prune_directory(const struct prune *p, const char *path, const struct prune_order *order,
                     struct prune_outcome *outcome, struct error *err);
-/** prune_gone() - both, of the directories of those databases of a job that are gone. */
-int prune_gone(const struct prune *p, const char *job, const struct prune_order *order,
+/** prune_gone() - both, of the directories of those databases of a job that are gone. @directory: the job's, "backups/tenants". */
+int prune_gone(const struct prune *p, const char *directory, const struct prune_order *order,
                struct prune_outcome *outcome, struct error *err);
 /** prune_tag() - set the tiers of backups that an earlier keepfs has made. */
 int prune_tag(const struct prune *p, const struct prune_plan *plan, struct error *err);

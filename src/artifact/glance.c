@@ -9,13 +9,13 @@
 #include <keepfs/artifact/glance.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/name.h>
 
 #include <errno.h>
 #include <string.h>
 
 #define PAGE_OBJECTS 1000
 #define HOUR_US      (INT64_C(3600) * US_PER_S)
-#define BACKUPS      "manifests/backups/"
 
 struct glancing {
 	struct store *store;
@@ -211,21 +211,33 @@ static int glance_at(struct glancing *g, const char *first, struct error *err)
 	return 0;
 }
 
-int artifact_glance(struct store *store, const struct store_call *call, int64_t now_us,
-                    void (*each)(void *arg, const struct glance *found), void *arg, struct error *err)
+static int glance_below(struct glancing *g, const struct tree_root *root, struct error *err)
 {
-	struct glancing g = {.store = store, .call = call, .now_us = now_us, .each = each, .arg = arg};
+	_cleanup(free) char *prefix = mem_printf("manifests/%s/", root->name);
 	size_t count = 1;
 	int r = 0;
 
+	free(g->cursor);
+	g->cursor = NULL;
 	while (r == 0 && count > 0) {
 		_cleanup(free) struct store_object *next = NULL;
 		bool more;
 
-		r = store_list(store, call, BACKUPS, g.cursor, 1, &next, &count, &more, err);
+		r = store_list(g->store, g->call, prefix, g->cursor, 1, &next, &count, &more, err);
 		if (r == 0 && count > 0)
-			r = glance_at(&g, next[0].key, err);
+			r = glance_at(g, next[0].key, err);
 	}
+	return r;
+}
+
+int artifact_glance(struct store *store, const struct store_call *call, int64_t now_us,
+                    void (*each)(void *arg, const struct glance *found), void *arg, struct error *err)
+{
+	struct glancing g = {.store = store, .call = call, .now_us = now_us, .each = each, .arg = arg};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < tree_roots_count; i++)
+		r = glance_below(&g, &tree_roots[i], err);
 	free(g.cursor);
 	return r;
 }

@@ -123,18 +123,16 @@ int catalog_newest_backups(struct catalog *c, uint64_t max,
 	" (SELECT sequence FROM artifact INDEXED BY artifact_whole WHERE directory_ino = d.ino AND tomb = 0" \
 	" AND partial = 0 AND damaged IS NULL AND trashed_at_us IS NULL ORDER BY run_id DESC, sequence DESC LIMIT 1) WHERE "
 
-int catalog_holdings(struct catalog *c, const char *job, uint64_t max,
+int catalog_holdings(struct catalog *c, const char *directory, uint64_t max,
                      void (*row)(void *arg, const struct catalog_holding *holding), void *arg)
 {
 	static const char sql[] =
 	        "SELECT * FROM (" HOLDING "d.path = ?2 AND d.files > 0) UNION ALL"
 	        " SELECT * FROM (" HOLDING "d.parent_ino = (SELECT ino FROM directory WHERE path = ?2)"
 	        " ORDER BY d.sequence LIMIT ?1)";
-	_cleanup(str) struct str path = {0};
-	_cleanup(query) struct query query = {0};
+	_cleanup(query) struct query query =
+	        query_begin(c, sql, VALUES(int_value((int64_t)max), text_value(directory)));
 
-	str_appendf(&path, "backups/%s", job);
-	query = query_begin(c, sql, VALUES(int_value((int64_t)max), text_value(str_text(&path))));
 	while (query_next(&query)) {
 		const struct catalog_backup newest = backup_at(query.row, 0);
 		const struct catalog_holding holding = {

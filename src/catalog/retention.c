@@ -35,10 +35,9 @@ static int describe_place(struct connection *c, struct catalog_place *place)
 
 static void name_job(struct catalog_place *place)
 {
-	const char *job = strchr(place->path, '/');
+	_cleanup(free) char *job = tree_job_of(place->path);
 
-	str_copy(place->job, sizeof(place->job), job ? job + 1 : "");
-	place->job[strcspn(place->job, "/")] = '\0';
+	str_copy(place->job, sizeof(place->job), str_or_empty(job));
 }
 
 ssize_t catalog_places(struct catalog *c, const char *scope, const char *after, struct catalog_place *places,
@@ -232,19 +231,19 @@ int catalog_set_retention(struct catalog *c, uint64_t directory_ino, const struc
 	                        ino_value(s->waits_due), text_value(s->waits_plan)));
 }
 
-int catalog_each_retention(struct catalog *c, const char *job,
+int catalog_each_retention(struct catalog *c, const char *scope,
                            void (*row)(void *arg, const char *path, const struct catalog_retention *state),
                            void *arg)
 {
 #define EACH RETENTION ", d.path FROM directory d JOIN retention r ON r.directory_ino = d.ino"
 	static const char all_sql[] = EACH " ORDER BY d.path";
 	/* A range of the index, since there may be as many jobs as directories; '0' is what follows '/'. */
-	static const char job_sql[] = EACH
-	        " WHERE d.path >= 'backups/' || ?1 AND d.path < 'backups/' || ?1 || '0'"
-	        " AND substr(d.path || '/', 1, length(?1) + 9) = 'backups/' || ?1 || '/' ORDER BY d.path";
+	static const char scope_sql[] =
+	        EACH " WHERE d.path >= ?1 AND d.path < ?1 || '0'"
+	             " AND substr(d.path || '/', 1, length(?1) + 1) = ?1 || '/' ORDER BY d.path";
 #undef EACH
-	_cleanup(query) struct query query =
-	        job ? query_begin(c, job_sql, VALUES(text_value(job))) : query_begin(c, all_sql, NULL, 0);
+	_cleanup(query) struct query query = scope ? query_begin(c, scope_sql, VALUES(text_value(scope)))
+	                                           : query_begin(c, all_sql, NULL, 0);
 
 	while (query_next(&query)) {
 		struct catalog_retention state;

@@ -28,6 +28,7 @@ struct cli_options {
 	bool foreground;           /* -f */
 	bool json;                 /* --json */
 	bool wait;                 /* --wait */
+	bool all;                  /* --all */
 	const char *database;      /* --database */
 	const char *max_age;       /* --max-age */
 	bool force;                /* --force */
@@ -43,6 +44,7 @@ struct cli_options {
 	bool overwrite;            /* --overwrite */
 	bool dry_run;              /* --dry-run */
 	bool schema;               /* --schema */
+	bool explain;              /* --explain */
 	const char *where;         /* --where */
 	const char *into;          /* --into */
 	bool replace;              /* --replace */
@@ -56,7 +58,7 @@ struct cli_command {
 	/* letters of the options that it takes: c m o f j(son) w(ait) F(orce) s(tate-dir) S(tore)
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
-	 * W(here) I(nto) R(eplace) C (schema) */
+	 * W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);
@@ -68,6 +70,7 @@ int cmd_check(const struct cli_options *options);
 int cmd_mount(const struct cli_options *options);
 int cmd_run(const struct cli_options *options);
 int cmd_trigger(const struct cli_options *options);
+int cmd_export(const struct cli_options *options);
 int cmd_status(const struct cli_options *options);
 int cmd_ack(const struct cli_options *options);
 int cmd_info(const struct cli_options *options);

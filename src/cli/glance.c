@@ -12,6 +12,8 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/zone.h>
 #include <keepfs/codec/json.h>
+#include <keepfs/codec/name.h>
+#include <keepfs/make.h>
 #include <keepfs/policy/schedule.h>
 #include <keepfs/report/health.h>
 
@@ -52,8 +54,7 @@ static int parse_age(const char *text, int64_t *ret_ms)
 /* "backups/full", "backups/tenants/acme": the job that the configuration has of that name; NULL: none, or no file. */
 static const struct conf_job *job_of_directory(const struct eye *eye, const char *directory)
 {
-	const char *name = strchr(directory, '/');
-	_cleanup(free) char *job = name ? mem_printf("%.*s", (int)strcspn(name + 1, "/"), name + 1) : NULL;
+	_cleanup(free) char *job = tree_job_of(directory);
 
 	return job && eye->conf->path ? conf_find_job(eye->conf, job) : NULL;
 }
@@ -208,7 +209,7 @@ static void tell_unseen(struct eye *eye)
 {
 	for (size_t i = 0; eye->conf->path && i < eye->conf->job_count; i++) {
 		const struct conf_job *job = &eye->conf->jobs[i];
-		_cleanup(free) char *directory = mem_printf("backups/%s", job->name);
+		_cleanup(free) char *directory = make_directory_of(job, NULL);
 		const struct glance none = {.directory = directory};
 		bool is_expected = eye->max_age_ms || glance_due_after(eye, job, eye->now_us);
 		enum report_health level = is_expected ? REPORT_CRIT : REPORT_WARN;

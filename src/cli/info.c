@@ -10,6 +10,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog.h>
 #include <keepfs/codec/json.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/report/health.h>
 #include <keepfs/report/status.h>
 
@@ -153,11 +154,19 @@ static bool names_job(const char *name, size_t len, const char *job)
 	return false;
 }
 
+/* How a path of a backup of the job begins, somewhere in a text. */
+static char *begin_of_paths(const char *job)
+{
+	const struct tree_root *root = tree_root_of(job);
+
+	return root && root->is_job ? mem_printf("%s/", root->name) : mem_printf("backups/%s/", job);
+}
+
 /* "WARN  job full: …", or "CRIT  damaged backup: backups/full/…"; behind the summary in the first line. */
 static bool is_about(const struct info *i, const char *line)
 {
 	const char *name = line + strcspn(line, " "), *end;
-	_cleanup(free) char *directory = mem_printf("backups/%s/", str_or_empty(i->job));
+	_cleanup(free) char *directory = begin_of_paths(str_or_empty(i->job));
 
 	name += strspn(name, " ");
 	end = strstr(name, ": ");

@@ -10,6 +10,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/json.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/report/status.h>
 #include <keepfs/use/counted.h>
 
@@ -365,8 +366,7 @@ static int note_log_backup(struct log *l, const struct json *backup, struct erro
 {
 	const char *path = str_or_empty(json_get_string(backup, "path"));
 
-	l->is_backup = l->is_backup ||
-	               (str_starts(path, "backups/") && str_equal(path + strlen("backups/"), l->place_word));
+	l->is_backup = l->is_backup || str_equal(tree_short(path), l->place_word);
 	return 0;
 }
 
@@ -404,6 +404,11 @@ static int refuse_place(struct log *l, struct error *err)
 	if (l->place_count > 0)
 		return error_set(err, ERROR_USAGE, EINVAL, "%.120s has no database %.120s; it has: %.800s",
 		                 l->job, target, str_text(&names));
+	if (str_equal(l->job, CONF_EXPORTS))
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "of %s there is no backup of a database, and exports of tenants have no versions of tables: name another job",
+		        l->job);
 	return error_set(err, ERROR_USAGE, EINVAL, "there is no backup of a database%s%s",
 	                 l->job ? " of " : "", str_or_empty(l->job));
 }
@@ -680,15 +685,14 @@ static int tell_log_of_places(struct log *l, struct error *err)
 /* A path below the mount, as the shell completes it, is known by what is listed there. */
 static void take_log_place(struct log *l, const struct cli_options *options, const char *mountpoint)
 {
+	_cleanup(free) char *path = NULL;
 	const char *word;
 
 	if (options->argc == 1)
 		return;
 	word = client_within_mount(mountpoint, options->argv[0]);
-	word += str_starts(word, "backups/") ? strlen("backups/") : 0;
-	l->place_word = mem_strdup(word);
-	while (str_ends(l->place_word, "/"))
-		l->place_word[strlen(l->place_word) - 1] = '\0';
+	path = tree_path(word);
+	l->place_word = mem_strdup(tree_short(path));
 	l->job_word = mem_strdup(l->place_word);
 	split_job_word(l);
 }

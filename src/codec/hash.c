@@ -53,6 +53,63 @@ void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
 	must_digest(HMAC(EVP_sha256(), key, (int)key_len, data, len, ret_mac, NULL) != NULL);
 }
 
+/* RFC 2104: the hash of the outer pad and of the hash of the inner pad and the text. A pad is the key with each byte changed, and one block long. */
+#define BLOCK_BYTES 64
+#define INNER_PAD   0x36
+#define OUTER_PAD   0x5c
+
+struct hmac_key {
+	EVP_MD_CTX *inner, *outer; /* that have had their pad */
+	EVP_MD_CTX *running;
+};
+
+static EVP_MD_CTX *begin_with_pad(const unsigned char *key, size_t key_len, unsigned char pad)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	unsigned char block[BLOCK_BYTES];
+
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] = (i < key_len ? key[i] : 0) ^ pad;
+	must_digest(ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) &&
+	            EVP_DigestUpdate(ctx, block, sizeof(block)));
+	explicit_bzero(block, sizeof(block));
+	return ctx;
+}
+
+struct hmac_key *hmac_key_new(const void *key, size_t key_len)
+{
+	struct hmac_key *k = mem_alloc(sizeof(*k));
+
+	must_digest(key_len <= BLOCK_BYTES);
+	k->inner = begin_with_pad(key, key_len, INNER_PAD);
+	k->outer = begin_with_pad(key, key_len, OUTER_PAD);
+	k->running = EVP_MD_CTX_new();
+	must_digest(k->running != NULL);
+	return k;
+}
+
+struct hmac_key *hmac_key_free(struct hmac_key *k)
+{
+	if (!k)
+		return NULL;
+	EVP_MD_CTX_free(k->inner);
+	EVP_MD_CTX_free(k->outer);
+	EVP_MD_CTX_free(k->running);
+	free(k);
+	return NULL;
+}
+
+void hmac_key_sha256(struct hmac_key *k, const void *data, size_t len, uint8_t ret_mac[static SHA256_BYTES])
+{
+	uint8_t digest[SHA256_BYTES];
+
+	must_digest(EVP_MD_CTX_copy_ex(k->running, k->inner) && EVP_DigestUpdate(k->running, data, len) &&
+	            EVP_DigestFinal_ex(k->running, digest, NULL));
+	must_digest(EVP_MD_CTX_copy_ex(k->running, k->outer) &&
+	            EVP_DigestUpdate(k->running, digest, sizeof(digest)) &&
+	            EVP_DigestFinal_ex(k->running, ret_mac, NULL));
+}
+
 void hex_encode(const uint8_t *data, size_t len, char *out)
 {
 	static const char digits[] = "0123456789abcdef";

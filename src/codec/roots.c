@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include <keepfs/base/cleanup.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
 
 const struct tree_root tree_roots[] = {
         {.name = "backups", .ino = 2, .links_ino = 7, .catalog_ino = 0, .times = true},
+        {.name = "exports", .ino = 8, .links_ino = 9, .catalog_ino = 8, .times = true, .is_job = true},
 };
 
 const size_t tree_roots_count = ARRAY_SIZE(tree_roots);
@@ -21,4 +24,35 @@ const struct tree_root *tree_root_of(const char *path)
 			return &tree_roots[i];
 	}
 	return NULL;
+}
+
+char *tree_path(const char *word)
+{
+	_cleanup(free) char *path =
+	        tree_root_of(word) ? mem_strdup(word) : mem_printf("%s/%s", tree_roots[0].name, word);
+
+	while (str_ends(path, "/"))
+		path[strlen(path) - 1] = '\0';
+	return take_ptr(&path);
+}
+
+const char *tree_short(const char *path)
+{
+	size_t len = strlen(tree_roots[0].name);
+	const char *below = path + len + 1;
+
+	if (tree_root_of(path) != &tree_roots[0] || path[len] != '/' || !*below)
+		return path;
+	/* A job may be called as a root is. */
+	return tree_root_of(below) ? path : below;
+}
+
+char *tree_job_of(const char *path)
+{
+	const struct tree_root *root = tree_root_of(path);
+	const char *name = path;
+
+	if (root && !root->is_job)
+		name += strlen(root->name) + (path[strlen(root->name)] == '/');
+	return root && *name ? mem_printf("%.*s", (int)strcspn(name, "/"), name) : NULL;
 }

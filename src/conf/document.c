@@ -210,7 +210,7 @@ static void append_man_shared_keys(struct str *out, enum conf_section section)
 			            conf_sections[other].header);
 		if (first)
 			append_scdoc(out, conf_sections[section].env);
-		str_append(out, first ? "<NAME>\\_: *" : ", *");
+		str_append(out, !first ? ", *" : conf_section_is_named(section) ? "<NAME>\\_: *" : ": *");
 		first = false;
 		append_scdoc(out, k->name);
 		str_append_char(out, '*');

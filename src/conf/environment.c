@@ -133,13 +133,13 @@ static char **list_names(size_t *ret_count)
 	return names;
 }
 
-/* The key of a single section whose variable this is. */
+/* The key of a section without a name whose variable this is. */
 static bool find_single(const char *name, struct conf_ref *ret)
 {
 	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
 		struct conf_ref ref = {.section = s, .key = -1};
 
-		while (!conf_sections[s].list && conf_next_key(&ref)) {
+		while (!conf_section_is_named(s) && conf_next_key(&ref)) {
 			_cleanup(str) struct str env = {0};
 
 			conf_key_env(s, &conf_keys[ref.key], NULL, &env);
@@ -226,7 +226,7 @@ static void find_named(const struct conf *c, const char *name, struct named *fou
 	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
 		struct conf_ref ref = {.section = s, .key = -1};
 
-		while (conf_sections[s].list && conf_next_key(&ref)) {
+		while (conf_section_is_named(s) && conf_next_key(&ref)) {
 			_cleanup(free) char *item = item_in_variable(ref, name);
 
 			if (item)
@@ -282,6 +282,7 @@ static void unknown_variable(struct conf_loader *l, const char *name)
 static bool add_named(struct conf_loader *l, const char *variable, struct named *n)
 {
 	const struct conf_list *list = conf_sections[n->ref.section].list;
+	_cleanup(str) struct str title = {0};
 	const char *wrong;
 	const void *same;
 
@@ -289,13 +290,15 @@ static bool add_named(struct conf_loader *l, const char *variable, struct named 
 		*p = (char)tolower((unsigned char)*p);
 	wrong = list->name_wrong(n->item);
 	same = conf_item_find(&l->conf, list, n->item);
+	if (same)
+		conf_section_title(conf_item_section(list, same), n->item, &title);
 	if (wrong)
 		conf_problem(l, 0, "%s: the %s's name %s %s", variable, list->item, n->item, wrong);
 	else if (same)
 		conf_problem(
 		        l, 0,
-		        "%s: there is [%s %s] already, and no two %ss of any kind may have the same name: give one of them another",
-		        variable, conf_sections[conf_item_section(list, same)].name, n->item, list->item);
+		        "%s: there is %s already, and no two %ss of any kind may have the same name: give one of them another",
+		        variable, str_text(&title), list->item);
 	if (wrong || same)
 		return false;
 	n->ref.item = conf_add_section(l, n->ref.section, n->item, 0);
@@ -316,6 +319,29 @@ static void set_named(struct conf_loader *l, const char *variable, struct named 
 		conf_set(l, n->ref, value, variable, 0, true);
 }
 
+/* The section that is there once at most, which may be there only because of the variable. */
+static void set_only(struct conf_loader *l, const char *variable, struct conf_ref ref, const char *value)
+{
+	const struct conf_section_info *info = &conf_sections[ref.section];
+	const void *same = conf_item_find(&l->conf, info->list, info->only);
+	_cleanup(str) struct str other = {0};
+
+	if (!same) {
+		ref.item = conf_add_section(l, ref.section, info->only, 0);
+		conf_set(l, ref, value, variable, 0, true);
+		return;
+	}
+	if (conf_item_section(info->list, same) == ref.section) {
+		ref.item = conf_item_index(&l->conf, info->list, same);
+		conf_set(l, ref, value, variable, 0, true);
+		return;
+	}
+	conf_section_title(conf_item_section(info->list, same), info->only, &other);
+	conf_problem(
+	        l, 0, "%s: there is %s already, and %s makes a %s named %s: give the other %s another name",
+	        variable, str_text(&other), info->header, info->list->item, info->only, info->list->item);
+}
+
 static void read_variable(struct conf_loader *l, const char *name)
 {
 	_cleanup(named) struct named named = {0};
@@ -332,6 +358,8 @@ static void read_variable(struct conf_loader *l, const char *name)
 		unknown_variable(l, name);
 	else if (!value || !value[strspn(value, CONF_WHITE_SPACE)])
 		return; /* an empty variable is as good as none: service managers make them */
+	else if (single && conf_sections[ref.section].only)
+		set_only(l, name, ref, value);
 	else if (single)
 		conf_set(l, ref, value, name, 0, true);
 	else
@@ -359,7 +387,8 @@ static bool is_credential(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(of_aws); i++)
 		if (str_equal(name, of_aws[i]))
 			return true;
-	return find_single(name, &ref) && conf_keys[ref.key].credential;
+	return find_single(name, &ref) &&
+	       (conf_keys[ref.key].credential || conf_keys[ref.key].type == CONF_CONNECTION);
 }
 
 /* Of a named section: what may hold a password. */
@@ -368,7 +397,7 @@ static bool is_secret_of_item(const char *name)
 	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
 		struct conf_ref ref = {.section = s, .key = -1};
 
-		while (conf_sections[s].list && conf_next_key(&ref)) {
+		while (conf_section_is_named(s) && conf_next_key(&ref)) {
 			_cleanup(free) char *item = item_in_variable(ref, name);
 
 			if (item &&

@@ -26,16 +26,25 @@ static void name_is_taken(struct conf_loader *l, int line, enum conf_section sec
 	const struct conf_list *list = conf_sections[section].list;
 	enum conf_section other = conf_item_section(list, same);
 	int first = conf_item_line(list, same);
+	_cleanup(str) struct str title = {0}, other_title = {0};
 
+	conf_section_title(section, name, &title);
+	conf_section_title(other, name, &other_title);
 	if (other == section)
-		conf_problem(l, line, "%s:%d: [%s %s]: a %s of this name begins on line %d already",
-		             l->conf.path, line, conf_sections[section].name, name, list->item, first);
+		conf_problem(l, line, "%s:%d: %s: a %s of this name begins on line %d already", l->conf.path,
+		             line, str_text(&title), list->item, first);
+	else if (conf_sections[section].only || conf_sections[other].only)
+		conf_problem(
+		        l, line,
+		        "%s:%d: %s: %s begins on line %d already, and %s makes a %s named %s: give the other %s another name",
+		        l->conf.path, line, str_text(&title), str_text(&other_title), first,
+		        conf_sections[conf_sections[section].only ? section : other].header, list->item, name,
+		        list->item);
 	else
 		conf_problem(
 		        l, line,
-		        "%s:%d: [%s %s]: [%s %s] begins on line %d already, and no two %ss of any kind may have the same name: give one of them another",
-		        l->conf.path, line, conf_sections[section].name, name, conf_sections[other].name,
-		        name, first, list->item);
+		        "%s:%d: %s: %s begins on line %d already, and no two %ss of any kind may have the same name: give one of them another",
+		        l->conf.path, line, str_text(&title), str_text(&other_title), first, list->item);
 }
 
 static void begin_named(struct conf_loader *l, int line, enum conf_section section, const char *name)
@@ -56,15 +65,39 @@ static void begin_named(struct conf_loader *l, int line, enum conf_section secti
 	l->at = (struct conf_ref){.section = section, .item = conf_add_section(l, section, name, line)};
 }
 
+static void begin_twice(struct conf_loader *l, int line, enum conf_section section)
+{
+	conf_problem(l, line, "%s:%d: %s: this section begins on line %d already: put its keys there",
+	             l->conf.path, line, conf_sections[section].header, l->lines[section]);
+}
+
 static void begin_single(struct conf_loader *l, int line, enum conf_section section)
 {
 	l->at = (struct conf_ref){.section = section};
-	if (l->lines[section] == 0) {
+	if (l->lines[section] > 0)
+		begin_twice(l, line, section);
+	else
 		l->lines[section] = line;
+}
+
+/* The item of a section that is there once: its name is not in the file. */
+static void begin_only(struct conf_loader *l, int line, enum conf_section section, const char *text)
+{
+	const struct conf_section_info *info = &conf_sections[section];
+
+	if (*text)
+		conf_problem(l, line, "%s:%d: [%s %s]: this section has no name; allowed: %s", l->conf.path,
+		             line, info->name, text, info->header);
+	if (l->lines[section] > 0) {
+		l->at = (struct conf_ref){.section = section, .item = l->only[section]};
+		begin_twice(l, line, section);
 		return;
 	}
-	conf_problem(l, line, "%s:%d: %s: this section begins on line %d already: put its keys there",
-	             l->conf.path, line, conf_sections[section].header, l->lines[section]);
+	begin_named(l, line, section, info->only);
+	if (l->skip)
+		return;
+	l->lines[section] = line;
+	l->only[section] = l->at.item;
 }
 
 static void list_sections(struct str *out)
@@ -98,7 +131,7 @@ static void unknown_section(struct conf_loader *l, int line, const char *text)
 	if (nearest < 0) {
 		str_append(&hint, "allowed: ");
 		list_sections(&hint);
-	} else if (conf_sections[nearest].list && *name) {
+	} else if (conf_section_is_named((enum conf_section)nearest) && *name) {
 		str_appendf(&hint, "did you mean [%s %s]?", conf_sections[nearest].name, name);
 	} else {
 		str_appendf(&hint, "did you mean %s?", conf_sections[nearest].header);
@@ -128,8 +161,12 @@ static void on_section(void *arg, int line, const char *text)
 	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {
 		const char *name = behind_name(s, text);
 
-		if (name && conf_sections[s].list) {
+		if (name && conf_section_is_named(s)) {
 			begin_named(l, line, s, name);
+			return;
+		}
+		if (name && conf_sections[s].only) {
+			begin_only(l, line, s, name);
 			return;
 		}
 		if (strcmp(text, conf_sections[s].name) == 0) {

@@ -89,6 +89,11 @@ void *conf_item_find(const struct conf *c, const struct conf_list *list, const c
 	return NULL;
 }
 
+size_t conf_item_index(const struct conf *c, const struct conf_list *list, const void *item)
+{
+	return (size_t)((const char *)item - (const char *)first_item(c, list)) / list->item_bytes;
+}
+
 void conf_items_free(struct conf *c, const struct conf_list *list)
 {
 	for (size_t i = 0; i < conf_item_count(c, list); i++)

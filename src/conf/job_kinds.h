@@ -14,5 +14,9 @@ bool conf_dump_takes_everything(const struct conf_job *job);
 void conf_files_check(const void *base, const struct conf_clashes *clashes);
 bool conf_files_takes_everything(const struct conf_job *job);
 
+/** The same for the job that exports tenants. */
+void conf_export_check(const void *base, const struct conf_clashes *clashes);
+bool conf_export_takes_everything(const struct conf_job *job);
+
 /** conf_policy_check() - the same of the policy that a job or a class begins with. */
 void conf_policy_check(const void *base, const struct conf_clashes *clashes);

@@ -5,6 +5,7 @@
 #include "keys.h"
 
 #include <keepfs/base/log.h>
+#include <keepfs/policy/tenancy.h>
 
 #include <ctype.h>
 #include <string.h>
@@ -80,6 +81,24 @@ static const struct conf_choice sha256_words[] = {
         {NULL, 0},
 };
 
+static const struct conf_choice tenancies[] = {
+        {"column", TENANCY_COLUMN},
+        {"schema", TENANCY_SCHEMA},
+        {"database", TENANCY_DATABASE},
+        {NULL, 0},
+};
+
+static const struct conf_choice unsures[] = {
+        {"fail", CONF_UNSURE_FAIL},
+        {"warn", CONF_UNSURE_WARN},
+        {NULL, 0},
+};
+
+static const struct conf_choice export_formats[] = {
+        {"json", CONF_EXPORT_JSON},
+        {NULL, 0},
+};
+
 static const struct conf_choice keeps[] = {
         {"rules", CONF_KEEP_RULES},
         {"forever", CONF_KEEP_FOREVER},
@@ -111,6 +130,7 @@ static const struct conf_choice methods[] = {
 #define DUMP(field)      CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, dump.field)
 #define DRILL(field)     CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, field)
 #define FILES(field)     CONF_KEYS_FILES, .offset = offsetof(struct conf_job, files.field)
+#define EXPORT(field)    CONF_KEYS_EXPORT, .offset = offsetof(struct conf_job, export.field)
 #define POLICY(field)    CONF_KEYS_POLICY, .policy = true, .offset = offsetof(struct conf_policy, field)
 #define KEPT             .type = CONF_INT, .fallback = "none", .zero = "none", .min = 1, .max = 100000
 #define MAIL(field)      CONF_KEYS_MAIL, .offset = offsetof(struct conf_mail, field), .reload = true
@@ -376,6 +396,8 @@ const struct conf_key conf_keys[] = {
          .help = "Leaves out files that cannot be read (what fails to its end has zeros there): they are counted, "
                  "and a warning of the run tells of them. With "
                  "'no' the first of them makes the run fail."},
+
+#include "keys_export.inc"
 
         {DUMP(database), .name = "database", .type = CONF_CONNECTION, .fallback = "",
          .example = "postgresql://backup@db.example.net/shop",
@@ -730,7 +752,7 @@ void conf_env_word(struct str *out, const char *word)
 void conf_key_env(enum conf_section section, const struct conf_key *key, const char *item, struct str *out)
 {
 	str_appendf(out, "KEEPFS_%s", conf_sections[section].env);
-	if (conf_sections[section].list) {
+	if (conf_section_is_named(section)) {
 		if (item[0] == '<') /* a placeholder of the documentation */
 			str_append(out, item);
 		else
@@ -743,5 +765,5 @@ void conf_key_env(enum conf_section section, const struct conf_key *key, const c
 void conf_variable_shape(enum conf_section section, struct str *out)
 {
 	str_appendf(out, "KEEPFS_%s%s<KEY>", conf_sections[section].env,
-	            conf_sections[section].list ? "<NAME>_" : "");
+	            conf_section_is_named(section) ? "<NAME>_" : "");
 }

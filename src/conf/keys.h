@@ -39,6 +39,16 @@ enum conf_type {                      /* the field's C type */
 	         CONF_EVENTS,         /* uint32_t: a set of conf/events.h */
 	         CONF_TEMPLATE,       /* char *: a name, or an absolute path */
 	         CONF_BLACKOUT,       /* char *: as blackout_parse() takes it; may be "" */
+	         CONF_QUERY,          /* char *: as databases_are_query() takes it */
+	         CONF_COLUMN,         /* char *: TABLE.COLUMN, SCHEMA.TABLE.COLUMN; may be "" */
+	         CONF_COLUMNS,        /* char **: the same, and COLUMN alone, NULL-terminated */
+	         CONF_TABLE_PATTERNS, /* char **: TABLE, SCHEMA.TABLE, with * and ?, NULL-terminated */
+	         CONF_REFERENCES,     /* char **: as policy/tenancy.h takes them, NULL-terminated */
+	         CONF_REDACTIONS, /* char **: rules of columns as policy/redaction.h takes them, NULL-terminated */
+	         CONF_COLUMN_PATTERNS, /* char **: the same without how, NULL-terminated */
+	         CONF_TYPE_REDACTIONS, /* char **: rules of types, NULL-terminated */
+	         CONF_SETTINGS,        /* char **: "name=value", NULL-terminated */
+	         CONF_TENANT_NAME,     /* char *: a text with {id} or {slug} in it */
 };
 
 struct conf_choice { /* a word of a CONF_ENUM; ends with a NULL word */

@@ -25,10 +25,11 @@ struct conf_loader {
 	size_t problem_count;
 	size_t error_count; /* problems that are no warnings */
 	/* while the file is read: */
-	struct conf_ref at;            /* the section whose keys follow */
-	bool skip;                     /* the section is unknown or wrong: its keys are left alone */
-	bool in_section;               /* false before the first */
-	int lines[CONF_SECTION_COUNT]; /* where each single section began */
+	struct conf_ref at;              /* the section whose keys follow */
+	bool skip;                       /* the section is unknown or wrong: its keys are left alone */
+	bool in_section;                 /* false before the first */
+	int lines[CONF_SECTION_COUNT];   /* where each section that is there once began */
+	size_t only[CONF_SECTION_COUNT]; /* the item of one that is in a list */
 };
 
 /** conf_problem() - note a problem; @line 0 sorts behind all of the file's. */

@@ -65,25 +65,27 @@ static bool next_trigger_key(struct conf_ref *ref)
 	return false;
 }
 
-/* Keys that are not the job's, but of the order that is given for it. */
-static const char *const order_keys[] = {"note", "hold", "keep", "database", "class", "final"};
+/* Keys that are not the job's, but of the order that is given for it; those behind the first three choose among what the
+ * job makes. */
+static const char *const order_keys[][7] = {
+        [CONF_JOB_DUMP] = {"note", "hold", "keep", "database", "class", "final", NULL},
+        [CONF_JOB_FILES] = {"note", "hold", "keep", NULL},
+        [CONF_JOB_EXPORT] = {"note", "hold", "keep", "tenant", "class", NULL},
+};
 
-/* Of these a job of files has the first ones alone, with which nothing is chosen. */
-#define ORDER_KEYS_OF_ALL 3
-
-static size_t order_key_count(enum conf_section section)
+static const char *const *order_keys_of(enum conf_section section)
 {
-	return section == CONF_SECTION_BACKUP ? ARRAY_SIZE(order_keys) : ORDER_KEYS_OF_ALL;
+	return order_keys[conf_sections[section].kind];
 }
 
 static void list_trigger_keys(struct conf_ref ref, struct str *out)
 {
-	size_t count = order_key_count(ref.section);
+	const char *const *of_order = order_keys_of(ref.section);
 
 	while (next_trigger_key(&ref))
 		str_appendf(out, "%s, ", conf_keys[ref.key].name);
-	for (size_t i = 0; i < count; i++)
-		str_appendf(out, "%s%s", i > 0 ? ", " : "", order_keys[i]);
+	for (size_t i = 0; of_order[i]; i++)
+		str_appendf(out, "%s%s", i > 0 ? ", " : "", of_order[i]);
 }
 
 void conf_list_trigger_keys(const struct conf_job *job, struct str *out)
@@ -105,14 +107,15 @@ void conf_write_trigger_keys(struct str *out)
 static const char *nearest_trigger_key(const struct conf_job *job, const char *word)
 {
 	_cleanup(free) const char **names =
-	        mem_array(conf_key_count + ARRAY_SIZE(order_keys), sizeof(*names));
+	        mem_array(conf_key_count + ARRAY_SIZE(order_keys[0]), sizeof(*names));
 	struct conf_ref ref = first_key(job);
+	const char *const *of_order = order_keys_of(ref.section);
 	size_t count = 0;
 
 	while (next_trigger_key(&ref))
 		names[count++] = conf_keys[ref.key].name;
-	for (size_t i = 0; i < order_key_count(ref.section); i++)
-		names[count++] = order_keys[i];
+	for (size_t i = 0; of_order[i]; i++)
+		names[count++] = of_order[i];
 	return conf_nearest(word, names, count);
 }
 
@@ -129,15 +132,16 @@ static int refuse_key(const struct conf_job *job, const char *name, struct error
 {
 	const char *nearest = nearest_trigger_key(job, name);
 	bool known = conf_key_find(section_of(job), name) >= 0, other = !known && is_of_other_kind(name);
-	_cleanup(str) struct str allowed = {0};
+	_cleanup(str) struct str allowed = {0}, title = {0};
 
+	conf_section_title(section_of(job), job->name, &title);
 	if (nearest && !known && !other)
 		return error_set(err, ERROR_USAGE, EINVAL, "%.100s: no such key; did you mean %s?", name,
 		                 nearest);
 	conf_list_trigger_keys(job, &allowed);
 	if (other)
-		return error_set(err, ERROR_USAGE, EINVAL, "%.100s: [%s %s] has no such key; allowed: %s",
-		                 name, conf_sections[section_of(job)].name, job->name, str_text(&allowed));
+		return error_set(err, ERROR_USAGE, EINVAL, "%.100s: %s has no such key; allowed: %s", name,
+		                 str_text(&title), str_text(&allowed));
 	return error_set(err, ERROR_USAGE, EINVAL, "%.100s: %s; allowed: %s", name,
 	                 known ? "this key cannot be changed for one run" : "no such key",
 	                 str_text(&allowed));

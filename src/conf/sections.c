@@ -151,6 +151,22 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                          "[backup NAME], and no two jobs of any kind may have the same, since it is the name of a "
                          "directory below backups/. With 'each' there is one archive for each of certain "
                          "subdirectories, otherwise one of the whole directory at every run."},
+        [CONF_SECTION_EXPORT] =
+                {.name = "export",
+                 .header = "[export]",
+                 .env = "EXPORT_",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_JOB | CONF_KEYS_POLICY | CONF_KEYS_EXPORT,
+                 .list = &jobs,
+                 .only = CONF_EXPORTS,
+                 .kind = CONF_JOB_EXPORT,
+                 .check = conf_export_check,
+                 .takes_everything = conf_export_takes_everything,
+                 .help = "Makes a file of each tenant's data, for the tenant: exports/TENANT/TIME.json.gz. There is one such "
+                         "section at most. Its job is named 'exports', and so no other job may be while the section is there. Every "
+                         "table of the database is exported, or left out by a key of this section; one of which nobody can say "
+                         "whose its rows are makes an export fail, and so does what looks like a secret. "
+                         "'keepfs export --explain' shows what is exported, and why."},
         [CONF_SECTION_CLASS] =
                 {.name = "class",
                  .header = "[class NAME]",
@@ -247,15 +263,25 @@ void *conf_base(const struct conf *c, struct conf_ref ref)
 	return section->list ? conf_item(c, section->list, ref.item) : (char *)c + section->offset;
 }
 
+bool conf_section_is_named(enum conf_section section)
+{
+	return conf_sections[section].list && !conf_sections[section].only;
+}
+
+void conf_section_title(enum conf_section section, const char *name, struct str *out)
+{
+	if (conf_section_is_named(section))
+		str_appendf(out, "[%s %s]", conf_sections[section].name, name);
+	else
+		str_append(out, conf_sections[section].header);
+}
+
 void conf_place_title(const struct conf *c, struct conf_ref ref, struct str *out)
 {
-	const struct conf_section_info *section = &conf_sections[ref.section];
+	const struct conf_list *list = conf_sections[ref.section].list;
 
-	if (section->list)
-		str_appendf(out, "[%s %s]", section->name,
-		            conf_item_name(section->list, conf_item(c, section->list, ref.item)));
-	else
-		str_append(out, section->header);
+	conf_section_title(ref.section, list ? conf_item_name(list, conf_item(c, list, ref.item)) : NULL,
+	                   out);
 }
 
 void conf_ref_title(const struct conf *c, struct conf_ref ref, struct str *out)

@@ -6,7 +6,8 @@
  *
  * A section is single ([store]), with its struct inside struct conf; or named ([backup NAME]), any number of
  * them, each an item of a list in struct conf. Several sections can share a list, as all kinds of jobs do,
- * and several can share a set of keys.
+ * and several can share a set of keys. A section whose only item has a name of its own ([export], the job
+ * exports) is written as a single one, in the file and in variables.
  */
 #include "clash.h"
 
@@ -18,6 +19,7 @@ enum conf_section {
 	CONF_SECTION_READ,
 	CONF_SECTION_BACKUP,
 	CONF_SECTION_FILES,
+	CONF_SECTION_EXPORT,
 	CONF_SECTION_CLASS,
 	CONF_SECTION_MAIL,
 	CONF_SECTION_WEBHOOK,
@@ -35,6 +37,7 @@ enum conf_key_set { /* bits, as a section can have several */
 	            CONF_KEYS_DUMP = 1 << 4,
 	            CONF_KEYS_FILES = 1 << 5,
 	            CONF_KEYS_POLICY = 1 << 6, /* what every job and every class has */
+	            CONF_KEYS_EXPORT = 1 << 7,
 	            CONF_KEYS_MAIL = 1 << 16,
 	            CONF_KEYS_WEBHOOK = 1 << 17,
 	            CONF_KEYS_COMMAND = 1 << 18,
@@ -63,9 +66,11 @@ struct conf_section_info {
 	const char *env;     /* what stands behind KEEPFS_ in its variables, before <NAME>_: "STORE_" */
 	const char *help;    /* whole sentences, for administrators */
 	const char *example; /* named: the header that the template shows, "[backup full]" */
-	bool is_extra;       /* the template shows its header as a comment */
-	unsigned keys;       /* enum conf_key_set, joined by | */
-	size_t offset;       /* single: of its struct in struct conf */
+	const char *
+	        only; /* of a list: there is one such section at most, its header has no name, and its item has this one */
+	bool is_extra;                /* the template shows its header as a comment */
+	unsigned keys;                /* enum conf_key_set, joined by | */
+	size_t offset;                /* single: of its struct in struct conf */
 	const struct conf_list *list; /* named; NULL for a single one */
 	int kind;                     /* among those that share the list */
 	/* tell each contradiction between the section's keys (@base: its struct); NULL: there are no rules */
@@ -75,6 +80,8 @@ struct conf_section_info {
 };
 
 extern const struct conf_section_info conf_sections[CONF_SECTION_COUNT];
+/** conf_section_is_named() - does a name stand in its header and in its variables? */
+bool conf_section_is_named(enum conf_section section);
 extern const struct conf_list *const conf_jobs; /* of all kinds */
 extern const struct conf_list *const conf_classes;
 
@@ -97,6 +104,8 @@ bool conf_next_key(struct conf_ref *ref);
 void *conf_base(const struct conf *c, struct conf_ref ref);
 /** conf_place_title() - append "[store]", "[backup full]". */
 void conf_place_title(const struct conf *c, struct conf_ref ref, struct str *out);
+/** conf_section_title() - the same of a section that would have the name @name. */
+void conf_section_title(enum conf_section section, const char *name, struct str *out);
 /** conf_ref_title() - append "[store] url", "[backup full] database". */
 void conf_ref_title(const struct conf *c, struct conf_ref ref, struct str *out);
 
@@ -114,5 +123,7 @@ enum conf_section conf_item_section(const struct conf_list *list, const void *it
 struct conf_origin **conf_item_origins(const struct conf_list *list, void *item);
 /** conf_item_find() - by its whole name; NULL when there is none. */
 void *conf_item_find(const struct conf *c, const struct conf_list *list, const char *name);
+/** conf_item_index() - of an item that is in the list. */
+size_t conf_item_index(const struct conf *c, const struct conf_list *list, const void *item);
 /** conf_items_free() - the list itself, with names; values and origins must have been freed. */
 void conf_items_free(struct conf *c, const struct conf_list *list);

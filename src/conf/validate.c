@@ -33,11 +33,29 @@ static void describe_key(struct conf_loader *l, struct conf_ref ref, bool with_o
 		explicit_bzero(value.data, value.cap);
 }
 
+/* Where two defaults contradict each other: at the section, or at the variable that would be the second one. */
+static void name_place(struct conf_loader *l, struct conf_ref a, struct conf_ref b, int *ret_line,
+                       struct str *out)
+{
+	const struct conf_origin *at = conf_origin_of(&l->conf, a);
+	const struct conf_list *list = conf_sections[a.section].list;
+	const void *item = list ? conf_item(&l->conf, list, a.item) : NULL;
+
+	*ret_line = at->given || !item ? at->line : conf_item_line(list, item);
+	if (at->given || !item)
+		str_append(out, at->text);
+	else if (*ret_line > 0)
+		str_appendf(out, "%s:%d", l->conf.path, *ret_line);
+	else
+		conf_key_env(b.section, &conf_keys[b.key], conf_item_name(list, item), out);
+}
+
 void conf_contradiction(struct conf_loader *l, struct conf_ref a, struct conf_ref b, const char *what,
                         const char *allowed)
 {
 	const struct conf_origin *at = conf_origin_of(&l->conf, a), *other = conf_origin_of(&l->conf, b);
-	_cleanup(str) struct str a_text = {0}, b_text = {0};
+	_cleanup(str) struct str a_text = {0}, b_text = {0}, place = {0};
+	int line;
 
 	if (at->wrong || other->wrong)
 		return;
@@ -50,7 +68,8 @@ void conf_contradiction(struct conf_loader *l, struct conf_ref a, struct conf_re
 	}
 	describe_key(l, a, false, &a_text);
 	describe_key(l, b, true, &b_text);
-	conf_problem(l, at->line, "%s: %s: %s %s; allowed: %s", at->text, str_text(&a_text), what,
+	name_place(l, a, b, &line, &place);
+	conf_problem(l, line, "%s: %s: %s %s; allowed: %s", str_text(&place), str_text(&a_text), what,
 	             str_text(&b_text), allowed);
 }
 
@@ -256,4 +275,5 @@ void conf_validate(struct conf_loader *l)
 	check_sections(l);
 	conf_validate_notices(l);
 	conf_validate_checks(l);
+	conf_validate_export(l);
 }

@@ -458,6 +458,26 @@ static const struct value_ops *ops_of(const struct conf_key *key)
 		return &conf_template_ops;
 	case CONF_BLACKOUT:
 		return &conf_blackout_ops;
+	case CONF_QUERY:
+		return &conf_query_ops;
+	case CONF_COLUMN:
+		return &conf_column_ops;
+	case CONF_COLUMNS:
+		return &conf_columns_ops;
+	case CONF_TABLE_PATTERNS:
+		return &conf_table_patterns_ops;
+	case CONF_REFERENCES:
+		return &conf_references_ops;
+	case CONF_REDACTIONS:
+		return &conf_redactions_ops;
+	case CONF_COLUMN_PATTERNS:
+		return &conf_column_patterns_ops;
+	case CONF_TYPE_REDACTIONS:
+		return &conf_type_redactions_ops;
+	case CONF_SETTINGS:
+		return &conf_settings_ops;
+	case CONF_TENANT_NAME:
+		return &conf_tenant_name_ops;
 	default:
 		return &ops[key->type];
 	}
@@ -512,6 +532,9 @@ static enum heap heap_of(const struct conf_key *key)
 	case CONF_WEB_URL:
 	case CONF_TEMPLATE:
 	case CONF_BLACKOUT:
+	case CONF_QUERY:
+	case CONF_COLUMN:
+	case CONF_TENANT_NAME:
 		return HEAP_TEXT;
 	case CONF_ADDRESSES:
 	case CONF_HEADERS:
@@ -520,6 +543,13 @@ static enum heap heap_of(const struct conf_key *key)
 	case CONF_NAME_PATTERNS:
 	case CONF_PATTERNS:
 	case CONF_FILE_PATTERNS:
+	case CONF_COLUMNS:
+	case CONF_TABLE_PATTERNS:
+	case CONF_REFERENCES:
+	case CONF_REDACTIONS:
+	case CONF_COLUMN_PATTERNS:
+	case CONF_TYPE_REDACTIONS:
+	case CONF_SETTINGS:
 		return HEAP_WORDS;
 	default:
 		return HEAP_NOTHING;

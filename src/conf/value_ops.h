@@ -15,6 +15,9 @@ extern const struct value_ops conf_file_patterns_ops, conf_subdirectories_ops;
 extern const struct value_ops conf_schedule_ops, conf_timezone_ops, conf_blackout_ops;
 extern const struct value_ops conf_addresses_ops, conf_address_ops, conf_mail_server_ops, conf_web_url_ops;
 extern const struct value_ops conf_headers_ops, conf_events_ops, conf_template_ops;
+extern const struct value_ops conf_query_ops, conf_column_ops, conf_columns_ops, conf_table_patterns_ops;
+extern const struct value_ops conf_references_ops, conf_redactions_ops, conf_column_patterns_ops;
+extern const struct value_ops conf_type_redactions_ops, conf_settings_ops, conf_tenant_name_ops;
 
 /** conf_value_wrong() - say what is wrong; returns -EINVAL. */
 int conf_value_wrong(struct str *wrong, const char *what);

@@ -6,11 +6,10 @@
  */
 #include "dump.h"
 
-#include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
-#include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/members.h>
+#include <keepfs/make/members.h>
 #include <keepfs/pg/databases.h>
 #include <keepfs/policy/databases.h>
 
@@ -21,7 +20,6 @@
 #include <strings.h>
 
 #define PROBLEMS_SHOWN 5
-#define DAY_US         (INT64_C(86400) * US_PER_S)
 
 struct answer {
 	char **names, **classes; /* classes: NULL: none */
@@ -199,101 +197,21 @@ static int ask_members(const struct conf_job *job, struct cancel *cancel, struct
 
 /* Remembering. */
 
-struct learning {
-	const struct make_context *ctx;
-	const struct conf_job *job;
-	struct make_targets *targets;
-	struct catalog_audit *audits; /* written when the catalog can be called again */
-	size_t audit_count;
-	size_t missing;
+static const struct make_member_words member_words = {
+        .one = "database",
+        .many = "databases",
+        .when_new = "it is backed up from now on",
+        .when_gone = "its backups stay for keep_deleted",
 };
-
-static void tell_member_change(struct learning *l, const struct catalog_member *m, const char *what)
-{
-	struct catalog_audit *entry;
-
-	make_targets_note(l->targets, "database %s %s", m->name, what);
-	log_info("job %s: database %s %s", l->job->name, m->name, what);
-	l->audits = mem_resize(l->audits, l->audit_count + 1, sizeof(*l->audits));
-	entry = &l->audits[l->audit_count++];
-	*entry = (struct catalog_audit){.at_us = make_now_us(l->ctx), .uid = -1, .pid = -1};
-	str_copy(entry->command, sizeof(entry->command), "keepfs");
-	str_copy(entry->action, sizeof(entry->action), "registry");
-	snprintf(entry->object, sizeof(entry->object), "%s/%s", l->job->name, m->name);
-	str_copy(entry->result, sizeof(entry->result), "ok");
-	str_copy(entry->detail, sizeof(entry->detail), what);
-}
-
-static void take_change(void *arg, enum catalog_member_change change, const struct catalog_member *m)
-{
-	struct learning *l = arg;
-	const char *of = *m->class ? " of the class " : "";
-	_cleanup(free) char *what = NULL;
-
-	switch (change) {
-	case CATALOG_MEMBER_NEW:
-		what = mem_printf("is new%s%s: it is backed up from now on", of, m->class);
-		break;
-	case CATALOG_MEMBER_BACK:
-		what = mem_strdup("is named again");
-		break;
-	case CATALOG_MEMBER_CLASS:
-		what = *m->class ? mem_printf("is of the class %s now", m->class)
-		                 : mem_strdup("is of no class any more");
-		break;
-	case CATALOG_MEMBER_GONE:
-		what = mem_strdup("is not named any more: it is gone, and its backups stay for keep_deleted");
-		break;
-	case CATALOG_MEMBER_MISSING:
-		l->missing++;
-		return;
-	}
-	tell_member_change(l, m, what);
-}
-
-static void write_audits(const struct learning *l)
-{
-	struct error err = {0};
-
-	for (size_t i = 0; i < l->audit_count; i++)
-		if (catalog_add_audit(l->ctx->repository->catalog, &l->audits[i], &err) < 0)
-			log_error("job %s: that the database %s %s could not be audited: %s", l->job->name,
-			          l->audits[i].object, l->audits[i].detail, err.message);
-}
-
-/* Without a delay for plans that delete much, a day all the same: so much is not believed at once. */
-static int64_t patience_us(const struct make_context *ctx)
-{
-	const struct conf *conf = make_conf_ref(ctx);
-	int64_t delay_ms = conf->policy_delay_ms;
-
-	make_conf_unref(ctx, conf);
-	return delay_ms > 0 ? delay_ms * 1000 : DAY_US;
-}
 
 static int learn_members(const struct make_context *ctx, const struct conf_job *job, const struct answer *a,
                          struct make_targets *ret, struct error *err)
 {
-	struct learning l = {.ctx = ctx, .job = job, .targets = ret};
 	_cleanup(free) struct catalog_named *rows = mem_array(a->count + 1, sizeof(*rows));
-	struct catalog_reading reading = {.job = job->name,
-	                                  .rows = rows,
-	                                  .count = a->count,
-	                                  .at_us = make_now_us(ctx),
-	                                  .patience_us = patience_us(ctx)};
-	int r;
 
 	for (size_t i = 0; i < a->count; i++)
 		rows[i] = (struct catalog_named){a->names[i], a->classes[i]};
-	r = catalog_read_members(ctx->repository->catalog, &reading, take_change, &l, err);
-	if (r == 0)
-		write_audits(&l);
-	if (l.missing > 0 && r == 0)
-		ret->warning = mem_printf(
-		        "%zu databases are suddenly not named any more, and %zu still are: that is doubted, and nothing counts as gone for now",
-		        l.missing, a->count);
-	free(l.audits);
-	return r;
+	return make_learn_members(ctx, job, &member_words, rows, a->count, ret, err);
 }
 
 /* What the catalog knows. */

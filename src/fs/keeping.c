@@ -9,6 +9,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/codec/command_line.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/notify.h>
 #include <keepfs/prune.h>
 
@@ -26,16 +27,6 @@ int command_prune(struct command *c, struct str *answer, struct error *err)
 	fs_conf_unref(c->fs, conf);
 	audit(c->fs, &c->audit, "prune", c->text, r, r < 0 ? err->message : "");
 	return r;
-}
-
-/* "full/X.dump" as well as "backups/full/X.dump": heap. */
-static char *path_of_word(const char *word)
-{
-	_cleanup(free) char *path = tree_root_of(word) ? mem_strdup(word) : mem_printf("backups/%s", word);
-
-	while (str_ends(path, "/"))
-		path[strlen(path) - 1] = '\0';
-	return take_ptr(&path);
 }
 
 static int find_artifact_of_word(struct fs *fs, const char *path, uint64_t *ret_ino, struct error *err)
@@ -183,7 +174,7 @@ int command_hold(struct command *c, struct str *answer, struct error *err)
 	int r = parse_hold(c, &request, err);
 
 	if (r == 0) {
-		path = path_of_word(request.line.words[0]);
+		path = tree_path(request.line.words[0]);
 		r = change_hold(c->fs, path, &request, err);
 	}
 	if (r == 0) {
@@ -225,7 +216,7 @@ int command_undelete(struct command *c, struct str *answer, struct error *err)
 		        err, ERROR_USAGE, EINVAL,
 		        "write the path of one backup that was removed, such as backups/full/20261120T020000Z.dump; status/retention lists what is in the trash");
 	if (r == 0) {
-		path = path_of_word(line.words[0]);
+		path = tree_path(line.words[0]);
 		r = undelete(c, path, answer, err);
 	}
 	audit(c->fs, &c->audit, "undelete", path ? path : c->text, r < 0 ? r : 0, r != 0 ? err->message : "");

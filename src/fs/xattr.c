@@ -15,9 +15,9 @@
 
 /* What every artifact has; behind them come the facts of its kind, under their own names. */
 static const char *const names[] = {
-        "sha256",     "job",         "kind",         "target",  "run",        "state",
-        "started_at", "verified_at", "triggered_by", "partial", "note",       "stored_bytes",
-        "tier",       "hold",        "keep_until",   "class",   "drilled_at", "drilled_level",
+        "sha256",      "job",          "kind",       "target",        "run",          "state", "started_at",
+        "verified_at", "triggered_by", "partial",    "note",          "stored_bytes", "tier",  "hold",
+        "keep_until",  "class",        "drilled_at", "drilled_level", "org",
 };
 
 static bool append_time(struct str *out, int64_t at_us)
@@ -92,6 +92,7 @@ static bool attribute_value(const struct facts *facts, const char *name, struct 
 	        {"kind", m->kind},
 	        {"target", m->target},
 	        {"class", m->class},
+	        {"org", str_equal(m->kind, "export") ? m->target : NULL},
 	        {"state", facts->damaged ? "damaged" : run_state_name(RUN_COMPLETED)},
 	        {"triggered_by", m->triggered_by},
 	        {"partial", m->partial ? "yes" : "no"},

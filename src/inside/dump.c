@@ -142,6 +142,10 @@ bool inside_is_name_of_text(const char *name)
 static int check_dump_kind(struct inside_dump *d, struct error *err)
 {
 	d->is_text = inside_is_name_of_text(d->backup.path);
+	if (str_equal(d->backup.m.kind, "export"))
+		return error_set(
+		        err, ERROR_USAGE, ENOTSUP,
+		        "it is an export of a tenant's data, and no dump of a database: each row stands on a line of its own, so that two of them are compared with zcat and diff");
 	if (!str_equal(d->backup.m.kind, "dump"))
 		return error_set(err, ERROR_USAGE, ENOTSUP, "it is no dump of a database");
 	return 0;

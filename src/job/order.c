@@ -22,7 +22,17 @@ void jobs_order_finish(struct jobs_order *order)
 	*order = (struct jobs_order){0};
 }
 
-/* "now, full, tenants": what may be triggered. */
+#define EXPORT_WORD "export" /* and the name of a tenant behind it */
+
+/* The job of [export]; NULL: there is none. */
+static const struct conf_job *export_job(const struct conf *conf)
+{
+	const struct conf_job *job = conf_find_job(conf, CONF_EXPORTS);
+
+	return job && job->kind == CONF_JOB_EXPORT ? job : NULL;
+}
+
+/* "now, full, tenants, exports, export TENANT": what may be triggered. */
 static void list_allowed(const struct conf *conf, struct str *out)
 {
 	str_append(out, "now");
@@ -30,6 +40,8 @@ static void list_allowed(const struct conf *conf, struct str *out)
 		str_appendf(out, ", %s", conf->jobs[i].name);
 	if (conf->job_count > JOBS_SHOWN)
 		str_appendf(out, " and %zu more", conf->job_count - JOBS_SHOWN);
+	if (export_job(conf))
+		str_append(out, ", " EXPORT_WORD " TENANT");
 }
 
 static int refuse_word(const struct conf *conf, struct error *err, const char *what, const char *which)
@@ -65,10 +77,44 @@ static int refuse_words(const struct conf *conf, const struct command_line *line
 	        line->words[i], str_text(&keys));
 }
 
+/* "export acme" is "exports tenant=acme". A job may be called export, too: its name stands alone. */
+static bool names_tenant(const struct conf *conf, const struct command_line *line)
+{
+	return line->word_count > 0 && str_equal(line->words[0], EXPORT_WORD) &&
+	       (line->word_count > 1 || !conf_find_job(conf, EXPORT_WORD));
+}
+
+static int take_tenant_word(const struct conf *conf, struct jobs_order *order, struct error *err)
+{
+	const struct command_line *line = &order->line;
+
+	order->job = export_job(conf);
+	if (!order->job)
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "nothing says how tenants are exported: add a section [export] to the configuration");
+	if (line->word_count == 1)
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "export: names no tenant; write one (export acme), or export all of them (" CONF_EXPORTS
+		        ")");
+	if (line->word_count > 2)
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "export takes one tenant at a time, but behind %.100s there is '%.100s'; all of them: " CONF_EXPORTS,
+		        line->words[1], line->words[2]);
+	if (!*line->words[1])
+		return error_set(err, ERROR_USAGE, EINVAL, "export: the name of the tenant is empty");
+	order->database = line->words[1];
+	return 0;
+}
+
 static int take_job(const struct conf *conf, struct jobs_order *order, struct error *err)
 {
 	const struct command_line *line = &order->line;
 
+	if (names_tenant(conf, line))
+		return take_tenant_word(conf, order, err);
 	if (conf->job_count == 0)
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "no backup is configured: add a section [backup NAME] to the configuration");
@@ -82,6 +128,11 @@ static int take_job(const struct conf *conf, struct jobs_order *order, struct er
 	return order->job ? 0 : refuse_word(conf, err, "there is no job", line->words[0]);
 }
 
+static bool is_export(const struct jobs_order *order)
+{
+	return order->job->kind == CONF_JOB_EXPORT;
+}
+
 /* Where the order has it; NULL: it is a key of the job. */
 static const char **order_key(struct jobs_order *order, const char *key)
 {
@@ -89,7 +140,7 @@ static const char **order_key(struct jobs_order *order, const char *key)
 		return &order->note;
 	if (str_equal(key, "hold"))
 		return &order->hold;
-	if (str_equal(key, "database"))
+	if (str_equal(key, is_export(order) ? "tenant" : "database"))
 		return &order->database;
 	return str_equal(key, "class") ? &order->class : NULL;
 }
@@ -100,8 +151,8 @@ static int take_order_key(const struct jobs_order *order, const char **own, cons
 	if (*own)
 		return error_set(err, ERROR_USAGE, EINVAL, "%s: this key is given twice", pair->key);
 	if (!pair->value[0] && own != &order->note && own != &order->hold)
-		return error_set(err, ERROR_USAGE, EINVAL, "%s: names none; leave it out to back up all",
-		                 pair->key);
+		return error_set(err, ERROR_USAGE, EINVAL, "%s: names none; leave it out to %s all",
+		                 pair->key, is_export(order) ? "export" : "back up");
 	*own = pair->value;
 	return 0;
 }
@@ -147,7 +198,7 @@ static int take_pairs(struct jobs_order *order, struct error *err)
 		const char **own = order_key(order, pair->key);
 		int r = 0;
 
-		if (str_equal(pair->key, "final")) {
+		if (str_equal(pair->key, "final") && !is_export(order)) {
 			r = take_final(order, pair->value, err);
 		} else if (str_equal(pair->key, "keep")) {
 			r = take_keep(order, pair->value, err);

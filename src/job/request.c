@@ -70,7 +70,7 @@ static void write_options(const struct jobs_order *order, struct request *r)
 {
 	struct str text = {0};
 
-	write_option(&text, "database", order->database);
+	write_option(&text, order->job->kind == CONF_JOB_EXPORT ? "tenant" : "database", order->database);
 	write_option(&text, "class", order->class);
 	write_option(&text, "final", order->is_final ? "yes" : NULL);
 	for (size_t i = 0; i < order->key_count; i++) {

@@ -7,6 +7,7 @@
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/make.h>
 #include <keepfs/prune.h>
 
 static bool should_stop(void *arg)
@@ -33,6 +34,7 @@ static void tell_outcome(struct jobs *j, struct run *run, const struct prune_out
 static int prune_targets(struct jobs *j, struct run *run, const struct outcome *o, const struct prune *p)
 {
 	const struct prune_order order = {.by = "retention", .stop = should_stop, .arg = run};
+	_cleanup(free) char *directory = make_directory_of(run->request.job, NULL);
 	struct prune_outcome outcome = {0};
 	struct error err = {0};
 	int r = 0;
@@ -42,7 +44,7 @@ static int prune_targets(struct jobs *j, struct run *run, const struct outcome *
 			r = prune_directory(p, run->targets.items[i].directory, &order, &outcome, &err);
 	/* Where it is not known which databases there are, none counts as gone. */
 	if (r == 0 && !run->targets.failure)
-		r = prune_gone(p, run->request.name, &order, &outcome, &err);
+		r = prune_gone(p, directory, &order, &outcome, &err);
 	tell_outcome(j, run, &outcome);
 	if (r < 0) {
 		run_log(j, run, "retention: %s", err.message);

@@ -102,6 +102,7 @@ static int make_one(struct jobs *j, struct run *run, const struct make_target *t
 	        .hold = run->request.hold,
 	        .keep_ms = run->request.keep_ms,
 	        .target = t,
+	        .shared = run->targets.shared,
 	        .run_id = run->id,
 	        .triggered_by = run->triggered_by,
 	        .progress = &run->progress,
@@ -402,6 +403,7 @@ void run_execute(struct jobs *j, struct run *run)
 		outcome.targets = run->targets.count;
 		outcome.made = mem_array(outcome.targets + 1, sizeof(*outcome.made));
 		run_targets(j, run, &outcome);
+		make_targets_drop_shared(&run->targets);
 		look_around(j, run);
 		run_prune(j, run, &outcome);
 		decide_ending(j, run, &outcome, r < 0, &ending);
@@ -409,6 +411,7 @@ void run_execute(struct jobs *j, struct run *run)
 		/* Its targets, which are pending, fail with it. */
 		ending = (struct ending){.state = RUN_FAILED};
 		str_copy(ending.error, sizeof(ending.error), err.message);
+		make_targets_drop_shared(&run->targets);
 	}
 	run_post_hook(j, run, &ending, &outcome);
 	run_finish(j, run, ending.state, ending.error);

@@ -5,6 +5,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/dump.h>
+#include <keepfs/export.h>
 #include <keepfs/files.h>
 
 #include <string.h>
@@ -12,6 +13,7 @@
 static const struct make_kind *const kinds[] = {
         [CONF_JOB_DUMP] = &dump_kind,
         [CONF_JOB_FILES] = &files_kind,
+        [CONF_JOB_EXPORT] = &export_kind,
 };
 
 const struct make_kind *kind_of(const struct conf_job *job)

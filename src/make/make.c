@@ -84,7 +84,9 @@ void make_found_mendable(const struct make_findings *findings, const char *name,
 
 char *make_directory_of(const struct conf_job *job, const char *below)
 {
-	const char *root = tree_roots[0].name;
+	_cleanup(free) char *own = job->kind == CONF_JOB_EXPORT
+	                                   ? mem_strdup(CONF_EXPORTS)
+	                                   : mem_printf("%s/%s", tree_roots[0].name, job->name);
 
-	return below ? mem_printf("%s/%s/%s", root, job->name, below) : mem_printf("%s/%s", root, job->name);
+	return below ? mem_printf("%s/%s", own, below) : take_ptr(&own);
 }

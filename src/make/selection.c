@@ -14,17 +14,32 @@ static const char *const keys[] = {"content",      "schemas",        "exclude_sc
                                    "path",         "exclude",        "each",
                                    "cross_mounts", "skip_unreadable"};
 
+/* Those of exports: the words of other kinds stay what they were. */
+static const char *const export_keys[] = {"tenancy",         "tenant_column", "tenant_table", "tenant_schema",
+                                          "tenant_database", "shared",        "referred",     "exclude",
+                                          "references",      "undecided",     "role",         "settings",
+                                          "redact",          "redact_types",  "format"};
+
+static void append_selection(const struct conf_job *job, const char *const *names, size_t count,
+                             struct str *text)
+{
+	for (size_t i = 0; i < count; i++) {
+		str_appendf(text, "%s=", names[i]);
+		conf_job_format(job, names[i], text);
+		str_append_char(text, '\n');
+	}
+}
+
 void make_describe_selection(const struct conf_job *job, struct manifest *m)
 {
 	_cleanup(str) struct str text = {0};
 	uint8_t digest[SHA256_BYTES];
 	char word[2 * SELECTION_BYTES + 1];
 
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		str_appendf(&text, "%s=", keys[i]);
-		conf_job_format(job, keys[i], &text);
-		str_append_char(&text, '\n');
-	}
+	if (job->kind == CONF_JOB_EXPORT)
+		append_selection(job, export_keys, ARRAY_SIZE(export_keys), &text);
+	else
+		append_selection(job, keys, ARRAY_SIZE(keys), &text);
 	sha256_once(str_text(&text), text.len, digest);
 	hex_encode(digest, SELECTION_BYTES, word);
 	manifest_set_fact(m, "selection", word);

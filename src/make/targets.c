@@ -45,6 +45,14 @@ void make_targets_note(struct make_targets *targets, const char *fmt, ...)
 	targets->notes[targets->note_count++] = str_take(&line);
 }
 
+void make_targets_drop_shared(struct make_targets *targets)
+{
+	if (targets->free_shared)
+		targets->free_shared(targets->shared);
+	targets->shared = NULL;
+	targets->free_shared = NULL;
+}
+
 void make_targets_finish(struct make_targets *targets)
 {
 	for (size_t i = 0; i < targets->count; i++) {
@@ -56,6 +64,7 @@ void make_targets_finish(struct make_targets *targets)
 	free(targets->notes);
 	free(targets->failure);
 	free(targets->warning);
+	make_targets_drop_shared(targets);
 	*targets = (struct make_targets){0};
 }
 
@@ -112,20 +121,20 @@ static void list_target_names(const struct make_targets *targets, bool of_class,
 static int refuse_wanted(const struct conf_job *job, const struct make_wanted *wanted,
                          const struct make_targets *targets, struct error *err)
 {
+	const char *word = job->kind == CONF_JOB_EXPORT ? "tenant" : "database";
 	_cleanup(str) struct str there = {0};
 
 	list_target_names(targets, !wanted->database, &there);
 	if (wanted->database && wanted->class)
 		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "job %s has no database '%.100s' of the class '%.100s'; its databases: %s",
-		                 job->name, wanted->database, wanted->class, str_text(&there));
+		                 "job %s has no %s '%.100s' of the class '%.100s'; its %ss: %s", job->name,
+		                 word, wanted->database, wanted->class, word, str_text(&there));
 	if (wanted->database)
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "job %s has no database '%.100s'; its databases: %s", job->name,
-		                 wanted->database, str_text(&there));
+		return error_set(err, ERROR_USAGE, EINVAL, "job %s has no %s '%.100s'; its %ss: %s",
+		                 job->name, word, wanted->database, word, str_text(&there));
 	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "job %s has no database of the class '%.100s'; the classes of its databases: %s",
-	                 job->name, wanted->class, str_text(&there));
+	                 "job %s has no %s of the class '%.100s'; the classes of its %ss: %s", job->name,
+	                 word, wanted->class, word, str_text(&there));
 }
 
 int make_targets_choose(const struct conf_job *job, const struct make_wanted *wanted,

@@ -8,6 +8,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/drills.h>
+#include <keepfs/codec/name.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -181,10 +182,9 @@ static char *job_of_change(const struct conf *conf, const char *check, const cha
 
 	if (strcmp(check, "restore") == 0)
 		return NULL;
-	job = strcmp(check, "damaged") == 0 && str_starts(subject, "backups/")
-	              ? mem_printf("%.*s", (int)strcspn(subject + strlen("backups/"), "/"),
-	                           subject + strlen("backups/"))
-	              : mem_strdup(subject);
+	job = strcmp(check, "damaged") == 0 ? tree_job_of(subject) : NULL;
+	if (!job)
+		job = mem_strdup(subject);
 	return conf_find_job(conf, job) ? take_ptr(&job) : NULL;
 }
 

@@ -4,7 +4,7 @@
  * transaction that only reads, as the single statement of the protocol's extended query: what follows behind a ';' is refused,
  * and an answer of any length passes through memory in pieces.
  */
-#include "session.h"
+#include "registry.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -82,8 +82,9 @@ struct answer {
 	size_t count;
 };
 
-static int take_rows(struct answer *a, const PGresult *result, struct error *err)
+static int take_rows(void *arg, const PGresult *result, struct error *err)
 {
+	struct answer *a = arg;
 	int columns = PQnfields(result), r = 0;
 
 	if (columns < 1 || columns > 2)
@@ -102,20 +103,21 @@ static int take_rows(struct answer *a, const PGresult *result, struct error *err
 	return r < 0 ? r : 0;
 }
 
-static int fetch_all(struct pg_session *s, struct answer *a, struct error *err)
+static int fetch_all(struct pg_session *s, registry_take take, void *arg, struct error *err)
 {
 	for (;;) {
 		_cleanup(pg_result) PGresult *rows = NULL;
 		int r = ask(s, fetch_rows, false, &rows, err);
 
 		if (r == 0)
-			r = take_rows(a, rows, err);
+			r = take(arg, rows, err);
 		if (r < 0 || PQntuples(rows) == 0)
 			return r;
 	}
 }
 
-static int ask_registry_query(struct pg_session *s, const char *query, struct answer *a, struct error *err)
+static int ask_registry_query(struct pg_session *s, const char *query, registry_take take, void *arg,
+                              struct error *err)
 {
 	/* What ends with a comment, or a ';', is no other statement with this. */
 	_cleanup(free) char *declare = mem_printf("DECLARE keepfs_registry NO SCROLL CURSOR FOR %s", query);
@@ -124,22 +126,29 @@ static int ask_registry_query(struct pg_session *s, const char *query, struct an
 	if (r == 0)
 		r = run_statement(s, declare, true, err);
 	if (r == 0)
-		r = fetch_all(s, a, err);
+		r = fetch_all(s, take, arg, err);
 	return r < 0 ? r : run_statement(s, "COMMIT", false, err);
+}
+
+int registry_ask(const char *conninfo, const char *database, const char *query, struct cancel *cancel,
+                 registry_take take, void *arg, struct error *err)
+{
+	struct pg_session s;
+	int r = session_connect(&s, conninfo, database, "keepfs", cancel, err);
+
+	if (r < 0)
+		return r;
+	r = ask_registry_query(&s, query, take, arg, err);
+	session_disconnect(&s);
+	return r;
 }
 
 int pg_ask_registry(const char *conninfo, const char *database, const char *query, struct cancel *cancel,
                     pg_take_database take, void *arg, struct error *err)
 {
 	struct answer answer = {.take = take, .arg = arg};
-	struct pg_session s;
-	int r = session_connect(&s, conninfo, database, "keepfs", cancel, err);
 
-	if (r < 0)
-		return r;
-	r = ask_registry_query(&s, query, &answer, err);
-	session_disconnect(&s);
-	return r;
+	return registry_ask(conninfo, database, query, cancel, take_rows, &answer, err);
 }
 
 /* Names of the system's own catalogs, for whom no object of a user may stand in. */

@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROLE_NAME "keepfs" /* where the job connects as a superuser */
+#define ROLE_NAME                     "keepfs" /* where the job connects as a superuser */
+#define FIRST_WITH_MEMBERSHIP_OPTIONS 160000
 
 static const char with_row_security[] =
         "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_class c "
@@ -157,6 +158,25 @@ static void add_reading(struct script *s, const struct known *k)
 	s->reads_all |= k->version_num >= FIRST_WITH_READ_ALL;
 }
 
+/* To become that role, and no more than that: from version 16 on a member need not have the rights all the time. */
+static void add_context_role(struct script *s)
+{
+	const char *context = s->request->context_role;
+	_cleanup(free) char *literal = NULL, *body = NULL;
+
+	if (!*str_or_empty(context) || str_equal(context, s->role))
+		return;
+	literal = pg_quote_literal(context);
+	body = mem_printf(
+	        "IF current_setting('server_version_num')::int >= %d THEN EXECUTE format('GRANT %%I TO %%I WITH INHERIT FALSE, SET TRUE', %s, %s); "
+	        "ELSE EXECUTE format('GRANT %%I TO %%I', %s, %s); END IF;",
+	        FIRST_WITH_MEMBERSHIP_OPTIONS, literal, s->literal, literal, s->literal);
+	str_append(s->out, "-- The rows of a tenant are read as ");
+	str_append_line(s->out, context);
+	str_append(s->out, ", whom the policies are for: the job's role may become it.\n");
+	add_block(s, "", body);
+}
+
 static void add_row_security(struct script *s, const struct known *k)
 {
 	_cleanup(free) char *body = NULL;
@@ -164,7 +184,11 @@ static void add_row_security(struct script *s, const struct known *k)
 	if (k->rls_table) {
 		str_append(s->out, "-- Row security hides rows, of ");
 		str_append_line(s->out, k->rls_table);
-		str_append(s->out, " for one, and pg_dump refuses to dump the others alone:\n");
+		str_append(
+		        s->out,
+		        s->request->exports
+		                ? " for one, and whether it hides too many is only seen by who sees them all:\n"
+		                : " for one, and pg_dump refuses to dump the others alone:\n");
 		add_about_role(s, "ALTER ROLE ", " BYPASSRLS;\n");
 	} else if (k->version_num) {
 		add_about_role(s, "-- No table has row security. As soon as one has: ALTER ROLE ",
@@ -274,6 +298,7 @@ void pg_role_script(const struct pg_role_request *request, struct str *out)
 		        "-- The job connects as a superuser now; then let it connect as this one: user=" ROLE_NAME
 		        " in its 'database'.\n");
 	add_login(&s);
+	add_context_role(&s);
 	for (; *databases; databases++)
 		add_database(&s, *databases);
 	if (request->globals)

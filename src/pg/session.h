@@ -65,6 +65,15 @@ int session_ask(struct pg_session *s, const struct session_query *query, PGresul
  * @joining: statements that have to come first in it; NULL: none
  * @lock_wait_timeout_ms: 0: none */
 char *session_begin(const struct pg_session *s, const char *joining, int64_t lock_wait_timeout_ms);
+/** session_append_language() - append the statement after which the server's words can be searched for, where the role may
+ * have it so. */
+struct str;
+void session_append_language(struct str *sql, int server_version);
+/** session_join() - run @sql, which begins a transaction in the snapshot of another session's; @mark: of that one's server
+ * (keepfs/pg/snapshot.h). Waits for 10 s; after a failure it was rolled back. */
+int session_join(struct pg_session *s, const char *sql, const char *mark, struct error *err);
+/** session_roll_back() - return @r; what began may have failed halfway: the next one must not find a transaction that is aborted. */
+int session_roll_back(struct pg_session *s, int r);
 
 /** session_wait() - 1 when the connection has @events (of poll()), 0 when the time is over (@until_ms of the
  * monotonic clock, 0: never), -ECANCELED, other negative errno. */
@@ -81,7 +90,6 @@ int session_fail_query(const struct pg_session *s, const PGresult *result, struc
 /** session_fail_cancelled() - -ECANCELED. */
 int session_fail_cancelled(struct error *err);
 /** session_tell_silence() - "host …, port …, gave no answer within N s". */
-struct str;
 void session_tell_silence(struct str *words, const struct pg_session *s, bool taken, int64_t limit_ms);
 
 /** session_stop_statement() - ask the server to end what it does for @s; waits for it, but not for long. */

@@ -45,8 +45,7 @@ static const struct {
 
 static const char begin[] = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;";
 
-/* So that whoever reads what the server says can search for it; a role may need a right for that. */
-static void append_language(struct str *sql, int server_version)
+void session_append_language(struct str *sql, int server_version)
 {
 	str_appendf(sql, " SELECT pg_catalog.set_config('lc_messages', 'C', true) WHERE %s;",
 	            server_version >= FIRST_WITH_PARAMETER_RIGHTS
@@ -66,7 +65,7 @@ static void append_settings(struct str *sql, int server_version, int64_t lock_wa
 	                /* Newer minor versions of all majors have it. */
 	                " SELECT pg_catalog.set_config(name, 'view, foreign-table', true)"
 	                " FROM pg_catalog.pg_settings WHERE name = 'restrict_nonsystem_relation_kind';");
-	append_language(sql, server_version);
+	session_append_language(sql, server_version);
 }
 
 char *session_begin(const struct pg_session *s, const char *joining, int64_t lock_wait_timeout_ms)
@@ -80,8 +79,7 @@ char *session_begin(const struct pg_session *s, const char *joining, int64_t loc
 	return str_take(&sql);
 }
 
-/* What began may have failed halfway: the next one must not find a transaction that is aborted. */
-static int roll_back_session(struct pg_session *s, int r)
+int session_roll_back(struct pg_session *s, int r)
 {
 	if (r != -ECANCELED && r != -ETIMEDOUT && PQtransactionStatus(s->conn) != PQTRANS_IDLE)
 		(void)pg_session_run(s, "ROLLBACK", NULL);
@@ -99,7 +97,7 @@ int pg_snapshot_export(struct pg_session *s, char **ret_snapshot, struct error *
 	if (r == 0 && !snapshot)
 		r = error_set(err, ERROR_INTERNAL, EPROTO, "PostgreSQL exports a snapshot without a name");
 	if (r < 0)
-		return roll_back_session(s, r);
+		return session_roll_back(s, r);
 	*ret_snapshot = snapshot;
 	return 0;
 }
@@ -125,16 +123,9 @@ static int check_mark(struct pg_session *s, const char *mark, struct error *err)
 	                 "this connection reached another server (one address for several, or a pooler)");
 }
 
-int pg_snapshot_join(struct pg_session *s, const char *snapshot, const char *mark, const char *encoding,
-                     int64_t lock_wait_timeout_ms, struct error *err)
+int session_join(struct pg_session *s, const char *sql, const char *mark, struct error *err)
 {
-	_cleanup(free) char *snapshot_literal = pg_quote_literal(snapshot);
-	_cleanup(free) char *encoding_literal = pg_quote_literal(encoding);
 	_cleanup(pg_result) PGresult *result = NULL;
-	_cleanup(free) char *joining =
-	        mem_printf(" SET TRANSACTION SNAPSHOT %s; SET LOCAL client_encoding = %s;", snapshot_literal,
-	                   encoding_literal);
-	_cleanup(free) char *sql = session_begin(s, joining, lock_wait_timeout_ms);
 	int r = session_ask(s, &(struct session_query){.sql = sql, .limit_ms = JOIN_LIMIT_MS}, &result, err);
 
 	if (r == 0)
@@ -142,7 +133,20 @@ int pg_snapshot_join(struct pg_session *s, const char *snapshot, const char *mar
 	if (r == 0)
 		return 0;
 	error_prefix(err, "cannot read the same state of the database over another connection");
-	return roll_back_session(s, r);
+	return session_roll_back(s, r);
+}
+
+int pg_snapshot_join(struct pg_session *s, const char *snapshot, const char *mark, const char *encoding,
+                     int64_t lock_wait_timeout_ms, struct error *err)
+{
+	_cleanup(free) char *snapshot_literal = pg_quote_literal(snapshot);
+	_cleanup(free) char *encoding_literal = pg_quote_literal(encoding);
+	_cleanup(free) char *joining =
+	        mem_printf(" SET TRANSACTION SNAPSHOT %s; SET LOCAL client_encoding = %s;", snapshot_literal,
+	                   encoding_literal);
+	_cleanup(free) char *sql = session_begin(s, joining, lock_wait_timeout_ms);
+
+	return session_join(s, sql, mark, err);
 }
 
 int pg_lock_relation(struct pg_session *s, const char *relation, struct error *err)

@@ -281,15 +281,14 @@ int prune_directory(const struct prune *p, const char *path, const struct prune_
 }
 
 /* Nothing will ever be made there again. */
-int prune_gone(const struct prune *p, const char *job, const struct prune_order *order,
+int prune_gone(const struct prune *p, const char *directory, const struct prune_order *order,
                struct prune_outcome *outcome, struct error *err)
 {
-	_cleanup(free) char *scope = mem_printf("backups/%s", job);
 	_cleanup(free) struct catalog_place *place = mem_alloc(sizeof(*place));
 	ssize_t n;
 	int r = 0;
 
-	while (r == 0 && (n = catalog_places(p->repository->catalog, scope, place->path, place, 1)) > 0)
+	while (r == 0 && (n = catalog_places(p->repository->catalog, directory, place->path, place, 1)) > 0)
 		if (place->gone_since_us > 0)
 			r = prune_place(p, place, order, outcome, err);
 	if (r == 0 && n < 0)

@@ -63,14 +63,10 @@ struct survey { /* all that a command is about */
 
 static int take_scope(const struct prune *p, struct prune_request *r, const char *word, struct error *err)
 {
-	_cleanup(free) char *path = str_starts(word, "backups/") || strcmp(word, "backups") == 0
-	                                    ? mem_strdup(word)
-	                                    : mem_printf("backups/%s", word);
+	_cleanup(free) char *path = tree_path(word);
 	_cleanup(free) struct catalog_place *place = mem_alloc(sizeof(*place));
 	ssize_t n;
 
-	while (str_ends(path, "/"))
-		path[strlen(path) - 1] = '\0';
 	n = catalog_places(p->repository->catalog, path, "", place, 1);
 	if (n < 0)
 		return error_system(err, (int)-n, "the catalog cannot be read");
@@ -262,7 +258,7 @@ static size_t tell_page(struct survey *s, const struct prune_plan *plan, size_t 
 
 static void tell_behind(struct survey *s, const struct prune_plan *plan, size_t left, const char *last)
 {
-	const char *scope = plan->place.path + strlen("backups/");
+	const char *scope = tree_short(plan->place.path);
 
 	if (left > 0 && *last)
 		str_appendf(s->answer, "  and %zu more: keepfs prune %s after=%s\n", left, scope, last);
@@ -322,7 +318,7 @@ static int survey_place(struct survey *s, const struct catalog_place *place, str
 static void append_scope_words(const struct prune_request *r, struct str *out)
 {
 	for (size_t i = 0; i < r->scopes.count; i++)
-		str_appendf(out, "%s ", r->scopes.items[i] + strlen("backups/"));
+		str_appendf(out, "%s ", tree_short(r->scopes.items[i]));
 	if (r->scopes.count == 0)
 		str_append(out, "all ");
 }

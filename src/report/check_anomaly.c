@@ -6,6 +6,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/codec/name.h>
 
 #include <inttypes.h>
 #include <string.h>
@@ -83,7 +84,7 @@ static enum report_health level_of_anomaly(const struct watched_anomaly *a)
 
 static void add_anomaly(struct checking *c, const struct watched *w, const struct watched_anomaly *a)
 {
-	const char *subject = w->directory + strlen("backups/");
+	const char *subject = tree_short(w->directory);
 	struct health_item *item =
 	        checking_add(c, level_of_anomaly(a), mem_printf("anomaly %s", w->job->name), subject);
 	_cleanup(str) struct str text = {0};

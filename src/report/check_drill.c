@@ -8,6 +8,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/codec/name.h>
 
 #include <inttypes.h>
 #include <string.h>
@@ -17,7 +18,7 @@ static void tell_bad_drill(struct checking *c, const struct conf_job *job, const
 {
 	struct health_item *item = checking_add(c, bad->result == DRILL_DIFFERS ? REPORT_CRIT : REPORT_WARN,
 	                                        mem_printf("drill %s", job->name), job->name);
-	const char *path = str_starts(bad->path, "backups/") ? bad->path + strlen("backups/") : bad->path;
+	const char *path = tree_short(bad->path);
 	char at[32];
 
 	item->since_us = bad->started_at_us;

@@ -50,10 +50,11 @@ static bool made_less(const struct job_view *view, const struct catalog_run *run
 	return *run->options && view->totals.newest_whole_run_id < run->id;
 }
 
-/* Was it asked for one database, or for those of a class? What it makes says nothing of the others. */
+/* Was it asked for one database or tenant, or for those of a class? What it makes says nothing of the others. */
 static bool is_of_a_part(const struct catalog_run *run)
 {
-	return str_starts(run->options, "database=") || str_starts(run->options, "class=");
+	return str_starts(run->options, "database=") || str_starts(run->options, "tenant=") ||
+	       str_starts(run->options, "class=");
 }
 
 static bool is_mended(const struct job_view *view, const struct catalog_run *run)

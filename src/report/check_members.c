@@ -2,6 +2,7 @@
 /* Health of what jobs find out by themselves: is the registry read, who is gone, and who was never thought of? */
 #include "checks.h"
 #include "line.h"
+#include "watched.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
@@ -41,6 +42,8 @@ static void tell_gone(struct members_view *v, const struct catalog_member *m)
 {
 	_cleanup(free) char *subject = mem_printf("%s/%s", v->job->name, m->name);
 	struct health_item *item;
+	bool is_export = v->job->kind == CONF_JOB_EXPORT;
+	const char *kept = is_export ? "exports" : "backups";
 	char gone[32], until[32];
 
 	if (v->gone++ >= GONE_SHOWN)
@@ -50,11 +53,13 @@ static void tell_gone(struct members_view *v, const struct catalog_member *m)
 	line_time(m->gone_since_us, "-", gone);
 	if (v->job->keep_deleted_ms > 0)
 		item->text =
-		        mem_printf("is not named any more since %s; its backups stay until %s", gone,
+		        mem_printf("is not named any more since %s; its %s stay until %s", gone, kept,
 		                   line_time(m->gone_since_us + v->job->keep_deleted_ms * 1000, "-", until));
 	else
-		item->text = mem_printf("is not named any more since %s; its backups stay", gone);
-	item->what_to_do = final_backup_of(v->job->name, m->name);
+		item->text = mem_printf("is not named any more since %s; its %s stay", gone, kept);
+	item->what_to_do =
+	        is_export ? mem_strdup("nothing, if this tenant has left; else look at the query in tenants")
+	                  : final_backup_of(v->job->name, m->name);
 }
 
 static void note_class(struct members_view *v, const struct catalog_member *m)
@@ -88,8 +93,8 @@ static void tell_unknown_classes(struct members_view *v)
 		return;
 	item = checking_add(v->checking, REPORT_WARN, mem_printf("registry %s", v->job->name), subject);
 	item->text = mem_printf(
-	        "names classes that have no section: %s; what the job says is in force for their databases",
-	        str_text(&v->unknown_classes));
+	        "names classes that have no section: %s; what the job says is in force for their %s",
+	        str_text(&v->unknown_classes), watched_parts(v->job, 2));
 	item->what_to_do = mem_strdup("add a section [class NAME] for each");
 }
 
@@ -100,13 +105,16 @@ static void tell_many_gone(struct members_view *v)
 	if (v->gone <= GONE_SHOWN)
 		return;
 	checking_add_rest(v->checking, REPORT_WARN, mem_printf("registry %s", v->job->name), subject,
-	                  mem_printf("%zu databases are not named any more since yesterday", v->gone));
+	                  mem_printf("%zu %s are not named any more since yesterday", v->gone,
+	                             watched_parts(v->job, v->gone)));
 }
 
 /* How the last readings went. */
 static void tell_registry(struct checking *c, const struct conf_job *job,
                           const struct catalog_registry *registry)
 {
+	const char *parts = watched_parts(job, 2),
+	           *are_made = job->kind == CONF_JOB_EXPORT ? "exported" : "backed up";
 	bool lost = registry->missing > 0, failed = registry->failed_at_us > 0;
 	enum report_health level = lost || (failed && !registry->read_at_us) ? REPORT_CRIT
 	                           : failed                                  ? REPORT_WARN
@@ -122,19 +130,20 @@ static void tell_registry(struct checking *c, const struct conf_job *job,
 		item->since_us = registry->missing_since_us;
 		item->text = mem_printf(
 		        "%" PRIu64 " of %" PRIu64
-		        " databases are suddenly not named any more, since %s; they do not count as gone yet, and are not backed up",
-		        registry->missing, registry->live, line_time(registry->missing_since_us, "-", since));
-		item->what_to_do = mem_strdup("look at the registry, and at the query in databases");
+		        " %s are suddenly not named any more, since %s; they do not count as gone yet, and are not %s",
+		        registry->missing, registry->live, parts,
+		        line_time(registry->missing_since_us, "-", since), are_made);
+		item->what_to_do = mem_printf("look at the registry, and at the query in %s", parts);
 	} else if (failed) {
 		item->since_us = registry->failed_at_us;
 		item->text = mem_printf("is not read since %s: %s; the %" PRIu64
-		                        " databases that are known are backed up, new ones are not",
+		                        " %s that are known are %s, new ones are not",
 		                        line_time(registry->failed_at_us, "-", since), registry->failure,
-		                        registry->live);
+		                        registry->live, parts, are_made);
 		item->what_to_do = mem_strdup("see that it can be asked again: keepfs check");
 	} else {
-		item->text = mem_printf("names %" PRIu64 " databases, read %s; %" PRIu64 " are gone",
-		                        registry->live, at, registry->gone);
+		item->text = mem_printf("names %" PRIu64 " %s, read %s; %" PRIu64 " are gone", registry->live,
+		                        parts, at, registry->gone);
 	}
 }
 
@@ -161,7 +170,7 @@ void check_registries(struct checking *c)
 		const struct conf_job *job = &c->from->conf->jobs[i];
 		enum databases_kind kind = databases_kind_of(job->dump.databases);
 
-		if (kind == DATABASES_MATCHED || kind == DATABASES_QUERY)
+		if (job->kind == CONF_JOB_EXPORT || kind == DATABASES_MATCHED || kind == DATABASES_QUERY)
 			check_registry_of(c, job);
 	}
 }

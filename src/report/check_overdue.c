@@ -16,6 +16,7 @@
 
 struct overdue_job {
 	struct checking *checking;
+	const struct conf_job *job;
 	size_t directories, overdue;
 	enum overdue_level level;
 	bool beyond_rpo;
@@ -69,6 +70,7 @@ static void take_overdue(void *arg, const struct watched *w)
 {
 	struct overdue_job *job = arg;
 
+	job->job = w->job;
 	job->directories++;
 	tell_next_level(job->checking, w);
 	if (w->level == OVERDUE_NOT)
@@ -96,8 +98,8 @@ static char *tell_overdue_job(const struct overdue_job *job)
 		return mem_strdup(str_text(&job->shown));
 	if (more > 0)
 		snprintf(others, sizeof(others), "; and %zu more", more);
-	return mem_printf("%zu of %zu databases: %s%s", job->overdue, job->directories, str_text(&job->shown),
-	                  others);
+	return mem_printf("%zu of %zu %s: %s%s", job->overdue, job->directories, watched_parts(job->job, 2),
+	                  str_text(&job->shown), others);
 }
 
 static char *tell_what_to_do(struct checking *c, const char *name)

@@ -6,6 +6,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/retention.h>
+#include <keepfs/codec/name.h>
 
 #include <inttypes.h>
 #include <string.h>
@@ -14,10 +15,9 @@
 
 static bool has_job(const struct checking *c, const char *path)
 {
-	_cleanup(free) char *job = mem_strdup(strchr(path, '/') ? strchr(path, '/') + 1 : "");
+	_cleanup(free) char *job = tree_job_of(path);
 
-	job[strcspn(job, "/")] = '\0';
-	return conf_find_job(c->from->conf, job) != NULL;
+	return job && conf_find_job(c->from->conf, job);
 }
 
 static struct health_item *add_retention_item(struct checking *c, const char *path, int64_t since_us)
@@ -40,7 +40,7 @@ static const char *mend_suspended(const char *why)
 static void check_kept_directory(void *arg, const char *path, const struct catalog_retention *state)
 {
 	struct checking *c = arg;
-	const char *scope = str_starts(path, "backups/") ? path + strlen("backups/") : path;
+	const char *scope = tree_short(path);
 	struct health_item *item;
 
 	if (!has_job(c, path))

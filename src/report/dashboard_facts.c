@@ -10,6 +10,7 @@
 #include <keepfs/base/zone.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/make.h>
 #include <keepfs/report/health.h>
 #include <keepfs/report/schedule.h>
 
@@ -255,14 +256,14 @@ static enum standing standing_of_job(const struct dash_job *job)
 
 static void load_job(struct page *p, struct dash_job *job)
 {
+	_cleanup(free) char *directory = make_directory_of(job->conf, NULL);
 	struct catalog_totals totals = {0};
 
 	job->item = item_of_job(p, job->conf->name);
 	dash_failed(p, catalog_totals(p->from->catalog, job->conf->name, &totals));
 	job->artifacts = totals.artifacts;
 	job->stored_bytes = totals.stored_bytes;
-	dash_failed(p,
-	            catalog_holdings(p->from->catalog, job->conf->name, TARGETS_LOADED, take_holding, job));
+	dash_failed(p, catalog_holdings(p->from->catalog, directory, TARGETS_LOADED, take_holding, job));
 	dash_load_runs(p, job);
 	add_configured_targets(job);
 	dash_load_members(p, job);

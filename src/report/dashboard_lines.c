@@ -118,9 +118,7 @@ static void put_facts(struct page *p, const struct dash_job *job, const struct l
 	page_name(p, f->name);
 	if (!f->is_target && job->has_many) {
 		page_put(p, "<br><span class=\"muted\">");
-		page_count(p, count_present(job),
-		           job->conf->kind == CONF_JOB_FILES ? "directory" : "database",
-		           job->conf->kind == CONF_JOB_FILES ? "directories" : "databases");
+		page_count(p, count_present(job), watched_parts(job->conf, 1), watched_parts(job->conf, 2));
 		put_changes(p, job);
 		page_put(p, "</span>");
 	}

@@ -39,7 +39,10 @@ void dash_load_members(struct page *p, struct dash_job *job)
 	struct members_seen seen = {.job = job, .now_us = p->from->now_us};
 	enum databases_kind kind = databases_kind_of(job->conf->dump.databases);
 
-	if (job->conf->kind != CONF_JOB_DUMP || (kind != DATABASES_MATCHED && kind != DATABASES_QUERY))
+	bool finds_out =
+	        job->conf->kind == CONF_JOB_EXPORT || kind == DATABASES_MATCHED || kind == DATABASES_QUERY;
+
+	if (!finds_out)
 		return;
 	dash_failed(p, catalog_each_member(p->from->catalog, job->conf->name, true, take_first_seen, &seen));
 	dash_failed(p, catalog_each_member(p->from->catalog, job->conf->name, true, take_seen, &seen));

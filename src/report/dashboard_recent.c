@@ -3,6 +3,7 @@
 #include "dashboard.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/codec/name.h>
 
 #include <string.h>
 
@@ -28,13 +29,6 @@ static void put_state_badges(struct page *p, const struct catalog_backup *b)
 	page_tiers(p, b->tiers);
 }
 
-static const char *below_backups(const char *path)
-{
-	const char *slash = strchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static void put_recent(void *arg, const struct catalog_backup *b)
 {
 	struct recent *r = arg;
@@ -42,7 +36,7 @@ static void put_recent(void *arg, const struct catalog_backup *b)
 
 	r->told++;
 	page_put(p, "<li><details><summary><span class=\"file\">");
-	page_text(p, below_backups(b->path), TEXT_SHORT);
+	page_text(p, tree_short(b->path), TEXT_SHORT);
 	page_put(p, "</span> <span class=\"muted\">");
 	page_ago(p, b->finished_at_us);
 	page_put(p, "</span> <span class=\"n\">");
@@ -69,5 +63,7 @@ void dashboard_recent(struct page *p)
 	if (!recent.told)
 		page_put(p, "<p class=\"muted\">There is no backup yet.</p>");
 	else if (recent.told == BACKUPS_SHOWN)
-		page_put(p, "<p class=\"more\">Older ones are below <code>backups/</code>.</p>");
+		page_put(
+		        p,
+		        "<p class=\"more\">Older ones are below <code>backups/</code> and <code>exports/</code>.</p>");
 }

@@ -8,6 +8,7 @@
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/prune.h>
 
 #include <inttypes.h>
@@ -183,9 +184,7 @@ static void put_all_leaving(const struct kept *k)
 
 static const char *name_of_place(const struct prune_plan *plan)
 {
-	const char *path = plan->place.path;
-
-	return str_starts(path, "backups/") ? path + strlen("backups/") : path;
+	return tree_short(plan->place.path);
 }
 
 static void put_confirm(struct page *p, const struct prune_plan *plan)

@@ -8,6 +8,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/proofs.h>
+#include <keepfs/codec/name.h>
 
 #include <string.h>
 
@@ -132,8 +133,7 @@ char *shell_bring_back(const struct conf *conf, const struct catalog_good_copy *
 	bool is_dump = str_equal(good->kind, "dump");
 	const char *place = str_or_empty(conf->mountpoint);
 	_cleanup(free) char *path =
-	        is_dump ? mem_strdup(str_starts(good->path, "backups/") ? good->path + 8 : good->path)
-	                : mem_printf("%s/%s", place, good->path);
+	        is_dump ? mem_strdup(tree_short(good->path)) : mem_printf("%s/%s", place, good->path);
 	_cleanup(str) struct str line = {0};
 
 	if (!is_shown_whole(path) || (!is_dump && !*place))

@@ -147,6 +147,7 @@ void dashboard_tiles(struct page *p)
 	page_put(p, "<ul class=\"tiles\">");
 	put_covered(p, CONF_JOB_DUMP, "Databases");
 	put_covered(p, CONF_JOB_FILES, "Directories");
+	put_covered(p, CONF_JOB_EXPORT, "Tenants");
 	put_backups(p);
 	put_stored(p);
 	put_next(p);

@@ -7,6 +7,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/proofs.h>
+#include <keepfs/codec/name.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -29,16 +30,10 @@ struct proven_jobs {
 /* "backups/tenants/acme" is of the job "tenants". */
 static struct proven_job *proven_job_of(const struct proven_jobs *all, const char *directory)
 {
-	const char *name = str_starts(directory, "backups/") ? directory + strlen("backups/") : "";
-	size_t len = strcspn(name, "/");
+	_cleanup(free) char *name = tree_job_of(directory);
+	const struct conf_job *job = name ? conf_find_job(all->conf, name) : NULL;
 
-	for (size_t i = 0; i < all->conf->job_count; i++) {
-		const char *job = all->conf->jobs[i].name;
-
-		if (strlen(job) == len && strncmp(job, name, len) == 0)
-			return &all->jobs[i];
-	}
-	return NULL;
+	return job ? &all->jobs[job - all->conf->jobs] : NULL;
 }
 
 static void take_proven(void *arg, const struct catalog_proven *p)

@@ -7,6 +7,7 @@
 #include <keepfs/catalog/holds.h>
 #include <keepfs/catalog/retention.h>
 #include <keepfs/catalog/trash.h>
+#include <keepfs/make.h>
 
 struct kept {
 	uint64_t kept, due, refused, held, trashed, trashed_bytes;
@@ -27,9 +28,11 @@ static int gather_kept(const struct report_sources *from, struct kept *kept)
 
 	for (size_t i = 0; r == 0 && i < from->conf->job_count; i++) {
 		const char *job = from->conf->jobs[i].name;
+		_cleanup(free) char *directory = make_directory_of(&from->conf->jobs[i], NULL);
 		int64_t held = catalog_count_held(from->catalog, job, from->now_us);
 
-		r = held < 0 ? (int)held : catalog_each_retention(from->catalog, job, add_kept, &kept[i]);
+		r = held < 0 ? (int)held
+		             : catalog_each_retention(from->catalog, directory, add_kept, &kept[i]);
 		if (r == 0)
 			r = catalog_trash_total(from->catalog, job, &kept[i].trashed, &kept[i].trashed_bytes);
 		kept[i].held = held < 0 ? 0 : (uint64_t)held;

@@ -160,7 +160,7 @@ static void write_kept_backups(const struct report_sources *from, const struct p
 
 static const char *scope_of(const struct prune_plan *plan)
 {
-	return plan->place.path + (str_starts(plan->place.path, "backups/") ? strlen("backups/") : 0);
+	return tree_short(plan->place.path);
 }
 
 static void write_state(const struct prune_plan *plan, struct spool *out)

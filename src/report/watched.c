@@ -75,6 +75,17 @@ static int find_watched_members(const struct report_sources *from, const struct 
 	return r;
 }
 
+const char *watched_parts(const struct conf_job *job, uint64_t count)
+{
+	static const char *const parts[][2] = {
+	        [CONF_JOB_DUMP] = {"database", "databases"},
+	        [CONF_JOB_FILES] = {"directory", "directories"},
+	        [CONF_JOB_EXPORT] = {"tenant", "tenants"},
+	};
+
+	return parts[job->kind][count != 1];
+}
+
 /* What was promised. */
 
 static int64_t scheduled_interval_s(const struct conf *conf, const struct conf_job *job, const char *text,

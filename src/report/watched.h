@@ -22,6 +22,9 @@ struct watched { /* all texts are borrowed, for as long as the callback runs */
 	enum overdue_level level;
 };
 
+/** watched_parts() - what a job has several of, for people: "databases", "tenants", "directories"; of one "database". Static text. */
+const char *watched_parts(const struct conf_job *job, uint64_t count);
+
 /** watched_each() - call @row for each directory of @job. Return: 0; negative errno of the catalog. */
 int watched_each(const struct report_sources *from, const struct conf_job *job,
                  void (*row)(void *arg, const struct watched *w), void *arg);

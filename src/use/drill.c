@@ -228,6 +228,8 @@ static int drill_accepts(const struct make_context *ctx, const struct conf_job *
 
 static int check_backup(const struct backup *b, struct error *err)
 {
+	if (str_equal(b->m.kind, "export"))
+		return words_refuse_export(b->path, err);
 	if (!str_equal(b->m.kind, "dump"))
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "%s is no backup of a database: a drill restores databases", b->path);

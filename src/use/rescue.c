@@ -341,6 +341,8 @@ static int check_is_dump(const struct make_context *ctx, const struct catalog_en
 
 	if (r < 0 || str_equal(b.m.kind, "dump"))
 		return r;
+	if (str_equal(b.m.kind, "export"))
+		return words_refuse_export(b.path, err);
 	return error_set(err, ERROR_USAGE, EINVAL, "%s is no dump of a database: there are no tables in it",
 	                 b.path);
 }

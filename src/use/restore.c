@@ -157,6 +157,8 @@ static int choose_target(struct restore_target *t, struct error *err)
 
 	if (r < 0)
 		return r;
+	if (str_equal(t->backup->m.kind, "export"))
+		return words_refuse_export(t->backup->path, err);
 	if (!str_equal(t->backup->m.kind, "dump"))
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,

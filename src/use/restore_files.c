@@ -4,6 +4,7 @@
  * whole, so whatever ends a restore in its middle leaves whole files; the catalog knows of it before the first one is there.
  */
 #include "restore_files.h"
+#include "words.h"
 
 #include "proving.h"
 #include "restore_hook.h"
@@ -26,6 +27,8 @@ static int check_kind(const struct restore_files *f, struct error *err)
 {
 	const struct manifest *m = &f->backup->m;
 
+	if (str_equal(m->kind, "export"))
+		return words_refuse_export(f->backup->path, err);
 	if (!str_equal(m->kind, "files"))
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,

@@ -6,6 +6,7 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/drills.h>
 #include <keepfs/catalog/retention.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/use.h>
 
 #include <errno.h>
@@ -13,14 +14,15 @@
 
 char *words_path(const char *word)
 {
-	_cleanup(free) char *path = NULL;
+	return str_equal(word, "all") ? mem_strdup("") : tree_path(word);
+}
 
-	if (str_equal(word, "all"))
-		return mem_strdup("");
-	path = tree_root_of(word) ? mem_strdup(word) : mem_printf("backups/%s", word);
-	while (str_ends(path, "/"))
-		path[strlen(path) - 1] = '\0';
-	return take_ptr(&path);
+int words_refuse_export(const char *path, struct error *err)
+{
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%s is an export of a tenant's data: it is read (zcat) and handed out (cp, links/), and not restored; a dump of the database is, such as full/latest.dump",
+	        path);
 }
 
 /* "backups/full/latest.dump": what the link of the mount leads to. */
@@ -157,15 +159,6 @@ int words_check_pairs(const struct command_line *line, const char *const *allowe
 	return 0;
 }
 
-/* "backups/full/X.dump", "backups/tenants/acme" → "full", "tenants". */
-static char *job_of_path(const char *path)
-{
-	const char *job = strchr(path, '/');
-	const char *end = job ? strchrnul(job + 1, '/') : NULL;
-
-	return job ? mem_printf("%.*s", (int)(end - job - 1), job + 1) : NULL;
-}
-
 char *use_name(const struct make_kind *work, const struct command_line *line)
 {
 	_cleanup(free) char *job = NULL;
@@ -174,7 +167,7 @@ char *use_name(const struct make_kind *work, const struct command_line *line)
 
 	for (size_t i = 0; i < count; i++) {
 		_cleanup(free) char *path = words_path(line->words[i]);
-		_cleanup(free) char *own = job_of_path(path);
+		_cleanup(free) char *own = tree_job_of(path);
 
 		if (!own || (job && !str_equal(own, job)))
 			return mem_printf("%s:all", work->name);

@@ -4,6 +4,8 @@
 #include <keepfs/catalog/entries.h>
 #include <keepfs/make.h>
 
+/** words_refuse_export() - what is to be restored, or tried, is an export of a tenant's data: -EINVAL, with what can be done with one. */
+int words_refuse_export(const char *path, struct error *err);
 /** words_path() - heap: "full/X.dump", "backups/full/X.dump" → the latter; "all" → "". Pure. */
 char *words_path(const char *word);
 /** words_find_backup() - the backup of that path, "backups/full/latest.dump" too; -ENOENT: @path is none. */

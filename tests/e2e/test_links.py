@@ -74,7 +74,7 @@ def tree_of(top, without=()):
 @on_s3
 def test_the_link_of_a_new_backup(keepfs):
     """from a trigger to a file that somebody else restores"""
-    assert os.listdir(keepfs.path("links")) == ["backups"] and os.listdir(keepfs.path("links", "backups")) == ["full"]
+    assert os.listdir(keepfs.path("links")) == ["backups", "exports"] and os.listdir(keepfs.path("links", "backups")) == ["full"]
     assert os.listdir(keepfs.path("links", "backups", "full")) == []
     run = keepfs.backup()
     (name,) = keepfs.artifacts()

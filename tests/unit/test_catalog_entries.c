@@ -483,21 +483,24 @@ static void count_decided(void *arg, const char *path, const struct catalog_rete
 	str_copy(decided->last, sizeof(decided->last), path);
 }
 
-static void what_was_decided_is_found_by_job(void **state)
+static void what_was_decided_is_found_by_directory(void **state)
 {
 	static const char *const paths[] = {
-	        "backups/full",         "backups/full-2",       "backups/full.d/a",    "backups/fullmost",
-	        "backups/tenants/acme", "backups/tenants/beta", "backups/tenants0/all"};
+	        "backups/full",         "backups/full-2",       "backups/full.d/a",
+	        "backups/fullmost",     "backups/tenants/acme", "backups/tenants/beta",
+	        "backups/tenants0/all", "exports/acme",         "exports/beta"};
 	static const struct {
-		const char *job;
+		const char *scope;
 		size_t count;
 		const char *last;
-	} jobs[] = {{NULL, 7, "backups/tenants0/all"},
-	            {"full", 1, "backups/full"},
-	            {"tenants", 2, "backups/tenants/beta"},
-	            {"full.d", 1, "backups/full.d/a"},
-	            {"tenant", 0, ""},
-	            {"", 0, ""}};
+	} scopes[] = {{NULL, 9, "exports/beta"},
+	              {"backups/full", 1, "backups/full"},
+	              {"backups/tenants", 2, "backups/tenants/beta"},
+	              {"backups/full.d", 1, "backups/full.d/a"},
+	              {"backups/tenant", 0, ""},
+	              {"exports", 2, "exports/beta"},
+	              {"exports/acme", 1, "exports/acme"},
+	              {"", 0, ""}};
 	const struct catalog_retention kept = {.rules = "x", .kept = 1};
 	struct fixture *f = *state;
 
@@ -506,12 +509,13 @@ static void what_was_decided_is_found_by_job(void **state)
 		assert_int_equal(catalog_set_retention(f->catalog, ino_of_directory(paths[i]), &kept, NULL),
 		                 0);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(scopes); i++) {
 		struct decided decided = {0};
 
-		assert_int_equal(catalog_each_retention(f->catalog, jobs[i].job, count_decided, &decided), 0);
-		assert_int_equal(decided.count, jobs[i].count);
-		assert_string_equal(decided.last, jobs[i].last);
+		assert_int_equal(catalog_each_retention(f->catalog, scopes[i].scope, count_decided, &decided),
+		                 0);
+		assert_int_equal(decided.count, scopes[i].count);
+		assert_string_equal(decided.last, scopes[i].last);
 	}
 }
 
@@ -530,7 +534,7 @@ int main(void)
 	        TEST(files_may_lie_deeper),
 	        TEST(a_large_directory_comes_in_pages),
 	        TEST(pages_hold_every_entry_once_in_order),
-	        TEST(what_was_decided_is_found_by_job),
+	        TEST(what_was_decided_is_found_by_directory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,11 +102,11 @@ static void tell_holding(void *arg, const struct catalog_holding *h)
 	            h->newest ? strrchr(h->newest->path, '/') + 1 : "-");
 }
 
-static void assert_holdings(struct fixture *f, const char *job, const char *want)
+static void assert_holdings(struct fixture *f, const char *directory, const char *want)
 {
 	struct told told = {.left = 0};
 
-	assert_int_equal(catalog_holdings(f->catalog, job, 100, tell_holding, &told), 0);
+	assert_int_equal(catalog_holdings(f->catalog, directory, 100, tell_holding, &told), 0);
 	assert_told(&told, want);
 }
 
@@ -152,23 +152,23 @@ static void a_holding_is_kept_true(void **state)
 	_cleanup(manifest) struct manifest beside = {0};
 	uint64_t last = ino_at_second("backups/full", 2);
 
-	assert_holdings(f, "full", "");
+	assert_holdings(f, "backups/full", "");
 	assert_int_equal(add(f, "backups/full", SECONDS * 1000, 1, 10), 0);
 	fill_beside(&beside, "backups/full", (SECONDS + 1) * 1000, 2, 20);
 	assert_int_equal(catalog_add_artifact(f->catalog, &beside, NULL), 0);
 	assert_int_equal(add(f, "backups/full", (SECONDS + 2) * 1000, 3, 40), 0);
-	assert_holdings(f, "full", "backups/full 3 73 20261120T020002Z.dump;");
+	assert_holdings(f, "backups/full", "backups/full 3 73 20261120T020002Z.dump;");
 	/* Listing it again changes nothing. */
 	assert_int_equal(add(f, "backups/full", (SECONDS + 2) * 1000, 3, 40), 0);
-	assert_holdings(f, "full", "backups/full 3 73 20261120T020002Z.dump;");
+	assert_holdings(f, "backups/full", "backups/full 3 73 20261120T020002Z.dump;");
 	assert_int_equal(catalog_mark_damaged(f->catalog, last, "flipped", NULL), 0);
-	assert_holdings(f, "full", "backups/full 3 73 20261120T020001Z.dump;");
+	assert_holdings(f, "backups/full", "backups/full 3 73 20261120T020001Z.dump;");
 	assert_int_equal(catalog_entomb_artifact(f->catalog, last, false, NULL), 0);
-	assert_holdings(f, "full", "backups/full 2 33 20261120T020001Z.dump;");
+	assert_holdings(f, "backups/full", "backups/full 2 33 20261120T020001Z.dump;");
 	assert_int_equal(catalog_drop_artifact(f->catalog, last, NULL), 0);
-	assert_holdings(f, "full", "backups/full 2 33 20261120T020001Z.dump;");
+	assert_holdings(f, "backups/full", "backups/full 2 33 20261120T020001Z.dump;");
 	reopen(f);
-	assert_holdings(f, "full", "backups/full 2 33 20261120T020001Z.dump;");
+	assert_holdings(f, "backups/full", "backups/full 2 33 20261120T020001Z.dump;");
 }
 
 static void a_job_of_many_has_many_holdings(void **state)
@@ -179,7 +179,7 @@ static void a_job_of_many_has_many_holdings(void **state)
 	assert_int_equal(add(f, "backups/tenants/a", SECONDS * 1000, 1, 20), 0);
 	assert_int_equal(add(f, "backups/tenants2/c", SECONDS * 1000, 2, 40), 0);
 	assert_holdings(
-	        f, "tenants",
+	        f, "backups/tenants",
 	        "backups/tenants/b 1 10 20261120T020000Z.dump;backups/tenants/a 1 20 20261120T020000Z.dump;");
 }
 

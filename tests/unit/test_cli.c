@@ -90,6 +90,10 @@ static void wrong_use_is_told(void **state)
 	        {"run a b", "run takes one job, and key=value pairs: 'b' is neither"},
 	        {"run a x=1 b", "'b' is neither"},
 	        {"trigger", "trigger needs a command"},
+	        {"export", "export needs the name of a tenant, or --all"},
+	        {"export note=x", "export needs the name of a tenant, or --all"},
+	        {"export --all acme", "export takes names of tenants, or --all, but not both"},
+	        {"trigger --all now", "trigger does not take the option --all"},
 	        {"ack", "ack needs an item of health and a time"},
 	        {"watch", "watch needs the number of a run"},
 	        {"watch -- -1", "is not the number of a run"},
@@ -156,7 +160,7 @@ static void a_missing_configuration_can_be_made(void **state)
 static void every_command_has_help(void **state)
 {
 	static const char *const commands[] = {"init", "check", "mount", "run",     "trigger", "status",
-	                                       "ack",  "jobs",  "watch", "rebuild", "version"};
+	                                       "ack",  "jobs",  "watch", "rebuild", "version", "export"};
 	struct output all = run("--help");
 
 	assert_int_equal(all.status, CLI_DONE);

@@ -226,6 +226,12 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 	setenv("KEEPFS_STORE_URL", "s3://bucket", 1);
 	if (ref.section == CONF_SECTION_FILES)
 		setenv("KEEPFS_FILES_FULL_PATH", "/srv/x", 1);
+	if (ref.section == CONF_SECTION_EXPORT) {
+		setenv("KEEPFS_EXPORT_TENANTS", "select 1", 1);
+		setenv("KEEPFS_EXPORT_TENANT_COLUMN", "org_id", 1);
+		/* Its template hashes. */
+		setenv("KEEPFS_EXPORT_REDACT_KEY_FILE", "/x", 1);
+	}
 	setenv(str_text(&name), example, 1);
 	if (strcmp(k->name, "secret_key") == 0 || strcmp(k->name, "session_token") == 0)
 		setenv("KEEPFS_STORE_ACCESS_KEY", "A", 1);

@@ -14,9 +14,9 @@ static void links_mirror_backups(void **state)
 
 	add_some(f);
 	add(f, "tenants/a=20b/" DUMP, false, NULL);
-	assert_lists(f, "links", "./ ../ backups/ ");
+	assert_lists(f, "links", "./ ../ backups/ exports/ ");
 	assert_lists(f, "links/backups", "./ ../ full/ tenants/ ");
-	assert_int_equal(stat_at(f, "links").st_nlink, 3);
+	assert_int_equal(stat_at(f, "links").st_nlink, 4);
 	assert_lists(f, "links/backups/full",
 	             "./ ../ latest latest.dump " DUMP " " TREE "/ " SCHEMA " " TABLES " " GLOBALS " ");
 	assert_lists(f, "links/backups/full/" TREE, "./ ../ toc.dat 3456.dat.gz SHA256SUMS ");
@@ -81,7 +81,7 @@ static void links_go_with_their_backups(void **state)
 	assert_int_equal(try_remove(f, FUSE_UNLINK, "links/backups/full/" TREE, "toc.dat"), -EPERM);
 	assert_int_equal(try_remove(f, FUSE_RMDIR, "links/backups", "full"), -EPERM);
 	why = last_error(f);
-#define MIRROR ": links/ only mirrors backups/: what is removed there vanishes here\n"
+#define MIRROR ": links/ only mirrors backups/, exports/: what is removed there vanishes here\n"
 	assert_string_equal(why, "EPERM links/backups/full" MIRROR "EPERM links/backups/full/" TREE
 	                         "/toc.dat" MIRROR "EPERM links/backups/full/" TREE MIRROR
 	                         "EPERM links/backups/full/" DUMP MIRROR);

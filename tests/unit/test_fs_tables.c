@@ -129,8 +129,9 @@ static void files_keep_their_numbers(void **state)
 		assert_int_equal(node_load(f->fs, known[i].ino, &node), 0);
 		assert_int_equal(node.ino, known[i].ino);
 	}
-	assert_lists(f, "",
-	             "./ ../ backups/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ diff/ ");
+	assert_lists(
+	        f, "",
+	        "./ ../ backups/ exports/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ diff/ ");
 	assert_lists(
 	        f, "status",
 	        "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "

@@ -39,6 +39,32 @@ static void hmac_of_rfc_4231(void **state)
 	assert_string_equal(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
+/* RFC 4231, test cases 1 to 4, with each key for many texts. */
+static void hmac_key_is_the_same(void **state)
+{
+	static const char *const keys[] = {
+	        "Jefe", "\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b",
+	        "", "a key that is exactly as long as one block of SHA-256, 64 bytes."};
+	static const char *const texts[] = {
+	        "what do ya want for nothing?", "Hi There", "",
+	        "a text that is longer than one block, and so is hashed in several steps, whatever the key"};
+
+	for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
+		struct hmac_key *key = hmac_key_new(keys[k], strlen(keys[k]));
+
+		for (size_t t = 0; t < 2 * ARRAY_SIZE(texts); t++) {
+			const char *text = texts[t % ARRAY_SIZE(texts)];
+			uint8_t mac[SHA256_BYTES], expected[SHA256_BYTES];
+
+			hmac_key_sha256(key, text, strlen(text), mac);
+			hmac_sha256(keys[k], strlen(keys[k]), text, strlen(text), expected);
+			assert_memory_equal(mac, expected, sizeof(mac));
+		}
+		assert_null(hmac_key_free(key));
+	}
+	assert_null(hmac_key_free(NULL));
+}
+
 static void crc32c_of_rfc_3720(void **state)
 {
 	uint8_t bytes[32];
@@ -121,10 +147,10 @@ static void hash64_never_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(sha256_of_published_texts), cmocka_unit_test(hmac_of_rfc_4231),
-	        cmocka_unit_test(crc32c_of_rfc_3720),        cmocka_unit_test(base64_of_rfc_4648),
-	        cmocka_unit_test(crc32c_of_what_is_joined),  cmocka_unit_test(what_is_no_base64_is_refused),
-	        cmocka_unit_test(hash64_never_changes),
+	        cmocka_unit_test(sha256_of_published_texts),    cmocka_unit_test(hmac_of_rfc_4231),
+	        cmocka_unit_test(hmac_key_is_the_same),         cmocka_unit_test(crc32c_of_rfc_3720),
+	        cmocka_unit_test(base64_of_rfc_4648),           cmocka_unit_test(crc32c_of_what_is_joined),
+	        cmocka_unit_test(what_is_no_base64_is_refused), cmocka_unit_test(hash64_never_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -554,7 +554,8 @@ static void keys_belong_to_paths(void **state)
 	        "manifests/backups/full/x..json",
 	        "manifests/backups/full/latest.dump.json",
 	        "manifests/backups/full/SHA256SUMS.json",
-	        "manifests/exports/full/20261120T020000Z.dump.json",
+	        "manifests/imports/full/20261120T020000Z.dump.json",
+	        "manifests/exports/20261120T020000Z.json.gz.json",
 	        "manifests/backups/20261120T020000Z.dump.json",
 	        "manifests/backups/a/../20261120T020000Z.dump.json",
 	};

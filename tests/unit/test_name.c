@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include <keepfs/base/cleanup.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/manifest.h>
 #include <keepfs/codec/name.h>
 
 #define AT INT64_C(1795140000000) /* 2026-11-20T02:00:00Z as a sequence */
@@ -196,6 +198,110 @@ static void roots_keep_their_numbers(void **state)
 	assert_int_equal(root->ino, 2);
 	assert_int_equal(root->links_ino, 7);
 	assert_int_equal(root->catalog_ino, 0);
+	assert_false(root->is_job);
+	root = tree_root_of("exports/acme");
+	assert_int_equal(root->ino, 8);
+	assert_int_equal(root->links_ino, 9);
+	assert_int_equal(root->catalog_ino, 8);
+	assert_true(root->is_job);
+}
+
+static void words_become_paths(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"full/X.dump", "backups/full/X.dump"},
+	        {"backups/full/X.dump", "backups/full/X.dump"},
+	        {"full//", "backups/full"},
+	        {"backups/", "backups"},
+	        {"backups", "backups"},
+	        {"exports", "exports"},
+	        {"exports/", "exports"},
+	        {"exports/acme/X.json.gz", "exports/acme/X.json.gz"},
+	        {"exports2/x", "backups/exports2/x"},
+	        {"", "backups"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup(free) char *path = tree_path(cases[i][0]);
+
+		assert_string_equal(path, cases[i][1]);
+	}
+}
+
+/* What is shown short is read back to the same. */
+static void paths_are_shown_short(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"backups/full/X.dump", "full/X.dump"},
+	        {"backups/full", "full"},
+	        {"backups", "backups"},
+	        {"exports", "exports"},
+	        {"exports/acme", "exports/acme"},
+	        {"backups/exports/X.dump", "backups/exports/X.dump"},
+	        {"backups/backups", "backups/backups"},
+	        {"elsewhere/x", "elsewhere/x"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup(free) char *path = tree_path(cases[i][1]);
+
+		assert_string_equal(tree_short(cases[i][0]), cases[i][1]);
+		if (tree_root_of(cases[i][0]))
+			assert_string_equal(path, cases[i][0]);
+	}
+}
+
+static void paths_have_a_job(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"backups/full/X.dump", "full"},
+	        {"backups/tenants/acme/X.dump", "tenants"},
+	        {"backups/full", "full"},
+	        {"exports/acme/X.json.gz", "exports"},
+	        {"exports", "exports"},
+	        {"backups/exports/X", "exports"},
+	        {"backups", NULL},
+	        {"backups/", NULL},
+	        {"status/health", NULL},
+	        {"", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup(free) char *job = tree_job_of(cases[i][0]);
+
+		if (cases[i][1])
+			assert_string_equal(job, cases[i][1]);
+		else
+			assert_null(job);
+	}
+}
+
+/* Tenants are called as they like: each has one directory, which no other has. */
+static void slugs_become_directories(void **state)
+{
+	static const char *const slugs[] = {
+	        "acme",       "Acme",     "a b",       "a/b",
+	        "..",         ".",        "../../etc", "-rf",
+	        "a\"b'c",     "a\nb",     "a=20b",     "caf\u00e9",
+	        "cafe\u0301", "a.b",      "latest",    "latest.json.gz",
+	        "100%",       "a\\b",     "\x01\x7f",  "SHA256SUMS",
+	        "\U0001F600", "a;rm -rf", "$(id)",     "20261120T020000Z",
+	};
+	char *made[ARRAY_SIZE(slugs)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(slugs); i++) {
+		_cleanup(free) char *path = NULL, *key = NULL, *back = NULL;
+
+		made[i] = name_from_database(slugs[i]);
+		path = mem_printf("exports/%s/20261120T020000Z.json.gz", made[i]);
+		key = manifest_key(path);
+		back = manifest_path_of_key(key); /* NULL: it can be none */
+		assert_string_equal(back, path);
+		for (size_t j = 0; j < i; j++)
+			assert_string_not_equal(made[i], made[j]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(slugs); i++)
+		free(made[i]);
 }
 
 static void roots_are_told_apart(void **state)
@@ -275,6 +381,10 @@ int main(void)
 	        cmocka_unit_test(inodes_tell_their_kind),
 	        cmocka_unit_test(a_path_names_its_root),
 	        cmocka_unit_test(roots_keep_their_numbers),
+	        cmocka_unit_test(words_become_paths),
+	        cmocka_unit_test(paths_are_shown_short),
+	        cmocka_unit_test(paths_have_a_job),
+	        cmocka_unit_test(slugs_become_directories),
 	        cmocka_unit_test(roots_are_told_apart),
 	};
 

@@ -4,7 +4,7 @@
  * A glance at a store, from a host that may only list and read: which directories of backups are there, and what is the newest
  * of each, whole and in place? Without a catalog. Nothing is written, no lock is taken, and no byte of a backup is read.
  *
- * Requests do not grow with how many backups there are. Of each directory: one that finds it; up to five that look for its
+ * Requests do not grow with how many backups there are: one for each root of the tree, and of each directory: one that finds it; up to five that look for its
  * newest backup in longer and longer spans back from now, with one more for each 1000 objects in that span (a backup has one to
  * three); one for its manifest; and one for each of its objects, of 100 at most. Names are times: only of a directory in which
  * archives are named otherwise (`each`) all are listed, a request for each 1000.

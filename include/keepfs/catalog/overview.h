@@ -63,7 +63,7 @@ struct catalog_holding {
 };
 /** catalog_holdings() - call @row for the directory of a job, when it holds artifacts, and those directly below it, at most
  * @max, in the order in which they were made. */
-int catalog_holdings(struct catalog *c, const char *job, uint64_t max,
+int catalog_holdings(struct catalog *c, const char *directory, uint64_t max,
                      void (*row)(void *arg, const struct catalog_holding *holding), void *arg);
 
 /** catalog_tier_totals() - call @row for each job and each set of tiers (enum retention_reason) that artifacts of it have.

@@ -80,8 +80,9 @@ struct catalog_retention {
 int catalog_retention(struct catalog *c, uint64_t directory_ino, struct catalog_retention *ret);
 int catalog_set_retention(struct catalog *c, uint64_t directory_ino, const struct catalog_retention *state,
                           struct error *err);
-/** catalog_each_retention() - call @row for each directory of which something was decided, by path. @job NULL: of all. */
-int catalog_each_retention(struct catalog *c, const char *job,
+/** catalog_each_retention() - call @row for each directory of which something was decided, by path: of those within @scope ("backups/tenants", with all below it); NULL:
+ * of all. */
+int catalog_each_retention(struct catalog *c, const char *scope,
                            void (*row)(void *arg, const char *path, const struct catalog_retention *state),
                            void *arg);
 

@@ -18,6 +18,12 @@ void sha256_final(struct sha256 *h, uint8_t ret_digest[static SHA256_BYTES]);
 void sha256_once(const void *data, size_t len, uint8_t ret_digest[static SHA256_BYTES]);
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
                  uint8_t ret_mac[static SHA256_BYTES]);
+/** struct hmac_key - a key for many hmac_sha256(): what depends on the key alone is done once. One thread at a time; wiped when it is freed. */
+struct hmac_key;
+struct hmac_key *hmac_key_new(const void *key, size_t key_len); /* @key_len: at most 64 */
+struct hmac_key *hmac_key_free(struct hmac_key *k);             /* NULL allowed; returns NULL */
+void hmac_key_sha256(struct hmac_key *k, const void *data, size_t len, uint8_t ret_mac[static SHA256_BYTES]);
+
 /** hex_encode() - lower case, NUL-terminated: @out holds 2 * @len + 1 bytes. */
 void hex_encode(const uint8_t *data, size_t len, char *out);
 /** crc32c() - CRC-32C (Castagnoli), as in RFC 3720; start with @crc 0, continue with the last result. */

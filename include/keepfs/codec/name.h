@@ -35,7 +35,7 @@ bool name_is_reserved(const char *name);
 char *name_stem_from(const char *text);
 /** ino_of_artifact() - the stable inode number of an artifact, by its path: bits 62 and 61 set. */
 uint64_t ino_of_artifact(const char *path);
-/** ino_of_directory() - of a directory below backups/: bit 62 set, bit 61 clear, the two lowest bits 0 (they
+/** ino_of_directory() - of a directory below a root: bit 62 set, bit 61 clear, the two lowest bits 0 (they
  * name the directory's own generated files). */
 uint64_t ino_of_directory(const char *path);
 
@@ -53,6 +53,8 @@ struct tree_root {
 	/* What the catalog calls it: the parent_ino of the directories that are directly in it. */
 	uint64_t catalog_ino;
 	bool times; /* its artifacts are named by time, as name_sequence() reads them */
+	/* It is the directory of one job, whose name it has; else each directory in it is a job's. */
+	bool is_job;
 };
 
 extern const struct tree_root tree_roots[];
@@ -60,3 +62,12 @@ extern const size_t tree_roots_count;
 
 /** tree_root_of() - the root that @path ("backups/full/…", or "backups" itself) lies in; NULL: in none. */
 const struct tree_root *tree_root_of(const char *path);
+/** tree_path() - heap: a path as people write it, which may leave out "backups/", as a whole one without '/' at its end: "full/X.dump" →
+ * "backups/full/X.dump", "exports/acme/" → "exports/acme". */
+char *tree_path(const char *word);
+/** tree_short() - what tree_path() makes @path of, as short as can be: "full/X.dump" of "backups/full/X.dump", "exports/acme" as it is. Within
+ * @path. */
+const char *tree_short(const char *path);
+/** tree_job_of() - heap: the name of the job whose directory, or what is in it, @path is: "full" of "backups/full/X.dump", "exports" of
+ * "exports/acme"; NULL: of "backups" itself, and of what is in no root. */
+char *tree_job_of(const char *path);

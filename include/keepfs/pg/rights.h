@@ -33,6 +33,9 @@ struct pg_role_request {
 	const char *const *databases; /* NULL-terminated; NULL or none: the one that @conninfo names */
 	bool large_objects;           /* they are dumped */
 	bool globals;                 /* roles are dumped, too */
+	bool exports;                 /* the job makes exports of tenants */
+	const char *
+	        context_role; /* of exports: the one within whose rights a tenant's rows are read; NULL or "": none */
 };
 /**
  * pg_role_script() - append a script for psql that makes a role of just these rights, for a superuser to run

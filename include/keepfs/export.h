@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * Exports: the kind of jobs that write the data of each tenant of an application into a file of its own, [export].
+ *
+ * A run asks who the tenants are, then makes for each of them one document of JSON (docs/formats.md) from one snapshot: every
+ * table is exported, or it is said why not. Each row is proven to be the tenant's by what the server says of it, and by keepfs; one that is not
+ * fails the export, and nothing of it stays in the store.
+ */
+#include <keepfs/make.h>
+
+extern const struct make_kind export_kind;
+
+/** struct export_question - what is to be explained; borrowed */
+struct export_question {
+	const char *
+	        tenant; /* its slug; NULL: nobody's: the first one is taken where one is needed (a schema or a database of its own) */
+	bool counts;           /* how many rows of each table are @tenant's, too: reads them */
+	struct cancel *cancel; /* NULL */
+};
+/**
+ * export_explain() - append for people what an export of @job would have now: of each table whether it is exported, why, and what is left out
+ * of it. Connects to the server, and waits for it. Return: 0, also where an export would fail: the text says why; -EINVAL (ERROR_USAGE): a rule makes no
+ * sense, or there is no such tenant; else why the server could not be asked.
+ */
+int export_explain(const struct make_context *ctx, const struct conf_job *job,
+                   const struct export_question *question, struct str *out, struct error *err);

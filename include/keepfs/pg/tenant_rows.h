@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * The statements of an export: the rows of one table that are a tenant's, with what proves it of each. They are run within a transaction of
+ * pg_tenant_export() (keepfs/pg/tenancy.h); failures: negative errno, and @err with the server's words.
+ */
+#include <keepfs/pg/session.h>
+#include <keepfs/pg/snapshot.h>
+#include <stdint.h>
+
+enum pg_tenant_read {
+	PG_TENANT_AS_IS,
+	PG_TENANT_AS_JSON, /* to_json() of it */
+	PG_TENANT_AS_NULL, /* NULL, whatever it is: the value stays at the server */
+};
+
+struct pg_tenant_column {
+	const char *name;
+	enum pg_tenant_read read;
+};
+
+struct pg_tenant_rows { /* borrowed */
+	const char *schema, *table;
+	bool with_partitions;    /* it is the root of some: its rows are theirs */
+	const char *condition;   /* over the alias "t"; "" or NULL: all rows */
+	const char *proof;       /* over the alias "t" */
+	const char *tenant_name; /* of the tenant's column; NULL: it has none */
+	const struct pg_tenant_column *columns;
+	size_t column_count;
+};
+
+/**
+ * pg_tenant_rows_copy() - heap: the COPY to the client. The first field of each row is the proof ("t" when it holds), the second one the
+ * tenant's column cast to text (NULL: there is none); behind these come the columns.
+ */
+char *pg_tenant_rows_copy(const struct pg_tenant_rows *rows);
+/** pg_tenant_rows_exist() - heap: for pg_tenant_exists(): is there a row? */
+char *pg_tenant_rows_exist(const struct pg_tenant_rows *rows);
+/** pg_tenant_rows_count() - how many. */
+int pg_tenant_rows_count(struct pg_session *s, const struct pg_tenant_rows *rows, uint64_t *ret,
+                         struct error *err);
+
+/**
+ * pg_tenant_lock() - ACCESS SHARE on @count tables, in one statement; waits for at most @wait_ms for each
+ * @tables: pg_table.oid and .relation (quoted); no foreign tables and no materialized views, which have no such lock
+ * Then each of them is as the snapshot has it: see pg_tables_check(). -ESTALE (ERROR_CONFLICT), -EBUSY, or what the server said.
+ */
+int pg_tenant_lock(struct pg_session *s, const struct pg_table *tables, size_t count, int64_t wait_ms,
+                   struct error *err);
+/** pg_tenant_end() - end the transaction, and with it the snapshot. A session whose connection broke can only be freed. */
+int pg_tenant_end(struct pg_session *s, struct error *err);
+/**
+ * pg_tenant_mark() - heap: a word that is another one when tables, columns, foreign keys, policies or comments are others than they were. What
+ * pg_tenancy_read() said holds as long as it is the same.
+ */
+int pg_tenant_mark(struct pg_session *s, char **ret_mark, struct error *err);
+/** pg_tenant_version() - of the server: "15.4 (Debian 15.4-1)". Borrowed from @s. */
+const char *pg_tenant_version(const struct pg_session *s);

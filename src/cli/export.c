@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+/* keepfs export: the job of [export], for all tenants or for some. One run of a job is at work at a time, so several tenants are exported one
+ * after the other, each of them by a run of its own. */
+#include "client.h"
+#include "explain.h"
+#include "trigger.h"
+
+#include <keepfs/base/cleanup.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/command_line.h>
+
+#include <string.h>
+
+/* "note=…", as a trigger takes it: for the run, and no tenant. */
+static bool is_key(const char *word)
+{
+	size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyz_");
+
+	return len > 0 && word[len] == '=';
+}
+
+static void append_keys(const struct cli_options *options, struct str *command)
+{
+	for (int i = 0; i < options->argc; i++)
+		if (is_key(options->argv[i]))
+			command_line_append(command, options->argv[i]);
+}
+
+static int export_tenant(const struct cli_options *options, const char *mountpoint, const char *tenant,
+                         bool wait)
+{
+	_cleanup(free) char *pair = tenant ? mem_printf("tenant=%s", tenant) : NULL;
+	_cleanup(str) struct str command = {0};
+
+	command_line_append(&command, CONF_EXPORTS);
+	if (pair)
+		command_line_append(&command, pair);
+	append_keys(options, &command);
+	return trigger_send(options, mountpoint, str_text(&command), wait);
+}
+
+static int export_each(const struct cli_options *options, const char *mountpoint, int left)
+{
+	int worst = CLI_DONE;
+
+	for (int i = 0; i < options->argc; i++) {
+		int status;
+
+		if (is_key(options->argv[i]))
+			continue;
+		/* The next one cannot begin before this one has ended. */
+		left--;
+		status = export_tenant(options, mountpoint, options->argv[i], options->wait || left > 0);
+		if (status == CLI_UNREACHABLE)
+			return status;
+		if (worst == CLI_DONE || status == CLI_FAILED)
+			worst = status;
+	}
+	return worst;
+}
+
+int cmd_export(const struct cli_options *options)
+{
+	_cleanup(free) char *mountpoint = NULL;
+	int tenants = 0, status;
+
+	if (options->explain)
+		return explain_export(options);
+	for (int i = 0; i < options->argc; i++)
+		tenants += !is_key(options->argv[i]);
+	if (tenants == 0 && !options->all)
+		return cli_usage("export needs the name of a tenant, or --all; or --explain");
+	if (tenants > 0 && options->all)
+		return cli_usage("export takes names of tenants, or --all, but not both");
+	status = client_find(options, &mountpoint);
+	if (status != CLI_DONE)
+		return status;
+	return options->all ? export_tenant(options, mountpoint, NULL, options->wait)
+	                    : export_each(options, mountpoint, tenants);
+}

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The JSON around the rows. What is small is built as values, and left open where the rows go. */
+#include "config.h"
+
+#include "document.h"
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/json.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+#define FORMAT_NAME    "keepfs-export"
+#define FORMAT_VERSION 1
+#define BUFFER_BYTES   ((size_t)64 << 10)
+
+static int flush_document(struct document *d, struct error *err)
+{
+	int r = d->buf.len > 0 ? d->write(d->arg, d->buf.data, d->buf.len, err) : 0;
+
+	d->bytes += d->buf.len;
+	str_clear(&d->buf);
+	return r;
+}
+
+static void end_document_line(struct document *d)
+{
+	str_append_char(&d->buf, '\n');
+	d->lines++;
+}
+
+/* The object without its end, behind which more members follow. */
+static void append_open_object(struct document *d, struct json *object)
+{
+	json_write(object, 0, &d->buf);
+	d->buf.len--;
+	json_free(object);
+}
+
+/* For people. */
+
+static void add_readme(struct json *readme, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void add_readme(struct json *readme, const char *fmt, ...)
+{
+	_cleanup(str) struct str line = {0};
+	va_list args;
+
+	va_start(args, fmt);
+	str_vappendf(&line, fmt, args);
+	va_end(args);
+	json_append_string(readme, str_text(&line));
+}
+
+static size_t count_redacted(const struct decided *decided)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < decided->plan.count; i++) {
+		const struct tenancy_table *t = &decided->model.tables[decided->plan.decisions[i].table];
+		const struct redaction_column *columns = decided->redaction.columns[i];
+
+		for (size_t c = 0; columns && c < t->column_count; c++)
+			count += columns[c].how != REDACTION_NONE || columns[c].path_count > 0;
+	}
+	return count;
+}
+
+static struct json *readme_of(const struct document_head *head)
+{
+	struct json *readme = json_array_new();
+	const struct tenancy_plan *plan = &head->decided->plan;
+	size_t redacted = count_redacted(head->decided), left_out = plan->excluded + plan->undecided;
+	char at[CLOCK_ISO_BYTES];
+
+	add_readme(readme, "The data of %s (%s), as it was in the database %s at %s.",
+	           head->tenant->name ? head->tenant->name : head->tenant->slug, head->tenant->slug,
+	           head->database, clock_format_iso(head->taken_at_us, at));
+	add_readme(readme, "Made by keepfs " KEEPFS_VERSION ", by its job %s, triggered by %s.", head->job,
+	           head->triggered_by);
+	add_readme(
+	        readme,
+	        "\"tables\" holds %zu tables. Each says its columns and its keys, then come its \"rows\", each on a line of its own. Rows can be inserted in this order, unless tables refer to each other in a circle.",
+	        plan->exported);
+	add_readme(
+	        readme,
+	        "Numbers that would lose digits in other programs are strings; times with a time zone are in UTC; binary data are strings of hexadecimal digits behind \\x.");
+	if (redacted > 0)
+		add_readme(
+		        readme,
+		        "%zu columns are not as in the database: \"redacted\" lists them. Passwords, tokens and the like have to be set anew.",
+		        redacted);
+	if (left_out > 0)
+		add_readme(readme, "%zu tables are not here: \"left_out\" says which, and why.", left_out);
+	return readme;
+}
+
+/* What it is of. */
+
+static struct json *tenant_of(const struct export_tenant *t)
+{
+	struct json *object = json_object_new();
+
+	json_set_string(object, "id", t->id);
+	json_set_string(object, "slug", t->slug);
+	json_set_string(object, "name", t->name);
+	return object;
+}
+
+static const char *tenancy_name(enum tenancy_kind kind)
+{
+	return kind == TENANCY_SCHEMA ? "schema" : kind == TENANCY_DATABASE ? "database" : "column";
+}
+
+static struct json *source_of(const struct document_head *head)
+{
+	struct json *object = json_object_new();
+
+	json_set_string(object, "job", head->job);
+	json_set_string(object, "database", head->database);
+	json_set_string(object, "server_version", head->server_version);
+	json_set_string(object, "tenancy", tenancy_name(head->tenancy));
+	json_set_time(object, "taken_at", head->taken_at_us);
+	json_set_string(object, "keepfs", KEEPFS_VERSION);
+	return object;
+}
+
+/* What is not here. */
+
+static struct json *redacted_item(const struct tenancy_table *t, const struct tenancy_column *c,
+                                  enum redaction_how how, const char *why)
+{
+	struct json *object = json_object_new();
+
+	json_set_string(object, "schema", t->schema);
+	json_set_string(object, "table", t->name);
+	json_set_string(object, "column", c->name);
+	json_set_string(object, "how", redaction_how_name(how));
+	json_set_string(object, "why", str_or_empty(why));
+	return object;
+}
+
+static struct json *redacted_path(const struct tenancy_table *t, const struct tenancy_column *c,
+                                  const struct redaction_path *p)
+{
+	struct json *object = json_object_new(), *path = json_array_new();
+	_cleanup(free) char *why = mem_printf("rule %s", p->rule);
+
+	for (size_t i = 0; i < p->key_count; i++)
+		json_append_string(path, p->keys[i]);
+	json_set_string(object, "schema", t->schema);
+	json_set_string(object, "table", t->name);
+	json_set_string(object, "column", c->name);
+	json_set(object, "path", path);
+	json_set_string(object, "how", redaction_how_name(p->how));
+	json_set_string(object, "why", why);
+	return object;
+}
+
+static void add_redacted(struct json *list, const struct tenancy_table *t, const struct tenancy_column *c,
+                         const struct redaction_column *redaction)
+{
+	if (redaction->how != REDACTION_NONE)
+		json_append(list, redacted_item(t, c, redaction->how, redaction->why));
+	for (size_t i = 0; i < redaction->path_count; i++)
+		json_append(list, redacted_path(t, c, &redaction->paths[i]));
+}
+
+static struct json *redacted_of(const struct decided *decided)
+{
+	struct json *list = json_array_new();
+
+	for (size_t i = 0; i < decided->plan.count; i++) {
+		const struct tenancy_table *t = &decided->model.tables[decided->plan.decisions[i].table];
+		const struct redaction_column *columns = decided->redaction.columns[i];
+
+		for (size_t c = 0; columns && c < t->column_count; c++)
+			add_redacted(list, t, &t->columns[c], &columns[c]);
+	}
+	return list;
+}
+
+static struct json *left_out_of(const struct decided *decided)
+{
+	struct json *list = json_array_new();
+
+	for (size_t i = 0; i < decided->plan.count; i++) {
+		const struct tenancy_decision *decision = &decided->plan.decisions[i];
+		const struct tenancy_table *t = &decided->model.tables[decision->table];
+		struct json *object;
+
+		if (decision->verdict == TENANCY_EXPORTED)
+			continue;
+		object = json_object_new();
+		json_set_string(object, "schema", t->schema);
+		json_set_string(object, "table", t->name);
+		json_set_string(object, "why", decision->reason);
+		json_append(list, object);
+	}
+	return list;
+}
+
+static void append_head_member(struct document *d, const char *key, struct json *value)
+{
+	str_appendf(&d->buf, ",\n\"%s\":", key);
+	d->lines++;
+	json_write(value, 0, &d->buf);
+	json_free(value);
+}
+
+int document_begin(struct document *d, const struct document_head *head, struct error *err)
+{
+	str_appendf(&d->buf, "{\"format\":\"%s\",\"version\":%d", FORMAT_NAME, FORMAT_VERSION);
+	append_head_member(d, "readme", readme_of(head));
+	append_head_member(d, "tenant", tenant_of(head->tenant));
+	append_head_member(d, "source", source_of(head));
+	append_head_member(d, "redacted", redacted_of(head->decided));
+	append_head_member(d, "left_out", left_out_of(head->decided));
+	str_append(&d->buf, ",\n\"tables\":[");
+	d->lines++;
+	return flush_document(d, err);
+}
+
+/* Tables. */
+
+static struct json *described_column(const struct tenancy_column *c)
+{
+	struct json *object = json_object_new();
+
+	json_set_string(object, "name", c->name);
+	json_set_string(object, "type", c->type);
+	json_set_bool(object, "nullable", !c->not_null);
+	if (c->is_generated)
+		json_set_bool(object, "generated", true);
+	if (c->identity)
+		json_set_string(object, "identity", c->identity == 'a' ? "always" : "by default");
+	return object;
+}
+
+static struct json *columns_of(const struct tenancy_table *t, const struct redaction_column *redaction)
+{
+	struct json *list = json_array_new();
+
+	for (size_t c = 0; c < t->column_count; c++)
+		if (redaction[c].how != REDACTION_OMIT)
+			json_append(list, described_column(&t->columns[c]));
+	return list;
+}
+
+static struct json *column_names(const struct tenancy_table *t, const uint32_t *columns, size_t count)
+{
+	struct json *list = json_array_new();
+
+	for (size_t i = 0; i < count; i++)
+		json_append_string(list, t->columns[columns[i]].name);
+	return list;
+}
+
+static struct json *foreign_keys_of(const struct tenancy_model *model, uint32_t table)
+{
+	struct json *list = json_array_new();
+
+	for (size_t i = 0; i < model->key_count; i++) {
+		const struct tenancy_key *key = &model->keys[i];
+		const struct tenancy_table *to = &model->tables[key->to];
+		struct json *object;
+
+		if (key->from != table)
+			continue;
+		object = json_object_new();
+		json_set(object, "columns",
+		         column_names(&model->tables[table], key->from_columns, key->count));
+		json_set_string(object, "schema", to->schema);
+		json_set_string(object, "table", to->name);
+		json_set(object, "references", column_names(to, key->to_columns, key->count));
+		json_append(list, object);
+	}
+	return list;
+}
+
+static struct json *table_head(const struct decided *decided, size_t number)
+{
+	const struct tenancy_decision *decision = &decided->plan.decisions[number];
+	const struct tenancy_table *t = &decided->model.tables[decision->table];
+	struct json *object = json_object_new();
+
+	json_set_string(object, "schema", t->schema);
+	json_set_string(object, "table", t->name);
+	json_set(object, "columns", columns_of(t, decided->redaction.columns[number]));
+	json_set(object, "primary_key", column_names(t, t->primary_key, t->primary_key_count));
+	json_set(object, "foreign_keys", foreign_keys_of(&decided->model, decision->table));
+	json_set_string(object, "found_by", decision->reason);
+	return object;
+}
+
+int document_table(struct document *d, const struct decided *decided, size_t decision, struct error *err)
+{
+	str_append(&d->buf, d->tables++ > 0 ? ",\n" : "\n");
+	d->lines++;
+	append_open_object(d, table_head(decided, decision));
+	str_append(&d->buf, ",\"rows\":[");
+	d->table_rows = 0;
+	return flush_document(d, err);
+}
+
+struct str *document_row(struct document *d)
+{
+	str_append(&d->buf, d->table_rows > 0 ? ",\n" : "\n");
+	d->lines++;
+	return &d->buf;
+}
+
+int document_row_end(struct document *d, struct error *err)
+{
+	d->table_rows++;
+	return d->buf.len < BUFFER_BYTES ? 0 : flush_document(d, err);
+}
+
+int document_table_end(struct document *d, struct error *err)
+{
+	if (d->table_rows > 0)
+		end_document_line(d);
+	str_appendf(&d->buf, "],\"row_count\":%" PRIu64 "}", d->table_rows);
+	d->rows += d->table_rows;
+	return flush_document(d, err);
+}
+
+void document_append_end(struct str *out, uint64_t rows)
+{
+	str_appendf(out, "\n],\"row_count\":%" PRIu64 "}\n", rows);
+}
+
+int document_end(struct document *d, struct error *err)
+{
+	document_append_end(&d->buf, d->rows);
+	d->lines += 2;
+	return flush_document(d, err);
+}
+
+void document_finish(struct document *d)
+{
+	str_finish(&d->buf);
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * The document of an export (docs/formats.md): JSON that is written as its rows come, each on a line of its own. In this order:
+ *
+ *   document_begin()
+ *   for each table: document_table(), then for each row document_row(), document_row_end(); document_table_end()
+ *   document_end()
+ *   document_finish()
+ *
+ * Memory: one row, and what says how the tables are made. One thread.
+ */
+#include "export.h"
+
+struct document_head { /* borrowed */
+	const struct export_tenant *tenant;
+	const char *job, *triggered_by;
+	const char *database;       /* its name, for people */
+	const char *server_version; /* "15.4 (Debian …)" */
+	enum tenancy_kind tenancy;
+	int64_t taken_at_us;
+	const struct decided *decided;
+};
+
+struct document {
+	int (*write)(void *arg, const void *data, size_t len, struct error *err);
+	void *arg;
+	struct str buf;      /* not written yet */
+	uint64_t tables;     /* begun */
+	uint64_t rows;       /* of all tables */
+	uint64_t table_rows; /* of this one */
+	uint64_t lines;      /* ended */
+	uint64_t bytes;      /* written */
+};
+
+/** document_begin() - all that comes before the first table. @d has .write and .arg, else zero. */
+int document_begin(struct document *d, const struct document_head *head, struct error *err);
+/** document_table() - number @decision of the plan. */
+int document_table(struct document *d, const struct decided *decided, size_t decision, struct error *err);
+/** document_row() - where to append the object of the next row; document_row_end() - it was appended. */
+struct str *document_row(struct document *d);
+int document_row_end(struct document *d, struct error *err);
+int document_table_end(struct document *d, struct error *err);
+/** document_end() - the end of the JSON; everything was written. */
+int document_end(struct document *d, struct error *err);
+void document_finish(struct document *d);
+/** DOCUMENT_END_BYTES - how long document_append_end() is at most. */
+#define DOCUMENT_END_BYTES 64
+/** document_append_end() - the last line of a whole document with so many rows. */
+void document_append_end(struct str *out, uint64_t rows);

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "looked.h"
+
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+
+static int choose_tenant(struct looked *l, const struct conf_job *job, struct error *err)
+{
+	l->shared = l->targets.shared;
+	if (l->targets.count == 0)
+		return error_set(err, ERROR_NOT_FOUND, ENOENT, "the query of [export] tenants names nobody");
+	l->tenant = export_shared_find(l->shared, l->targets.items[0].name);
+	if (job->export.tenancy == TENANCY_SCHEMA)
+		l->schema = export_template(job->export.tenant_schema, l->tenant);
+	if (job->export.tenancy == TENANCY_DATABASE)
+		l->database = export_template(job->export.tenant_database, l->tenant);
+	return 0;
+}
+
+int looked_open(const struct make_context *ctx, const struct conf_job *job, const char *slug,
+                struct cancel *cancel, struct looked *ret, struct error *err)
+{
+	const struct make_wanted wanted = {.database = slug, .cancel = cancel};
+	_cleanup(free) char *snapshot = NULL;
+	int r;
+
+	*ret = (struct looked){0};
+	r = export_targets(ctx, job, &wanted, &ret->targets, err);
+	if (r == 0)
+		r = choose_tenant(ret, job, err);
+	if (r == 0)
+		r = export_shared_connect(ret->shared, &job->export, ret->database, cancel, err);
+	if (r == 0)
+		r = pg_tenant_export(ret->shared->session, &snapshot, err);
+	return r < 0 ? r
+	             : decided_refresh(&ret->shared->decided, ret->shared->session, &job->export,
+	                               ret->database, ret->schema, err);
+}
+
+struct rows_order looked_rows(const struct looked *l, const struct conf_job *job)
+{
+	return (struct rows_order){.session = l->shared->session,
+	                           .decided = &l->shared->decided,
+	                           .tenant = l->tenant,
+	                           .conf = &job->export};
+}
+
+void looked_close(struct looked *l)
+{
+	make_targets_finish(&l->targets);
+	free(l->database);
+	free(l->schema);
+	*l = (struct looked){0};
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One table. The server is asked for the proof and the tenant of each row in front of its columns; these two are looked at, and left out. A
+ * redacted value is asked for only where something of it is told: what is omitted or NULL stays at the server.
+ */
+#include "rows.h"
+
+#include "isolation.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/copy_json.h>
+#include <keepfs/codec/copy_text.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define SUSPICIOUS_MIN_BYTES 8 /* shorter values are no keys */
+
+struct table_rows {
+	const struct rows_order *order;
+	char *label; /* "public.orders" */
+	struct isolation isolation;
+	struct copy_json_column *columns; /* that are read, in order */
+	struct pg_tenant_column *read;
+	struct copy_json_path **paths;
+	const struct tenancy_column **sources;
+	bool *is_watched; /* its values are looked at for secrets */
+	size_t count, watched;
+	struct copy_json *json;
+	struct str value;
+	struct str condition, proof;
+};
+
+static void finish_table_rows(struct table_rows *t)
+{
+	copy_json_free(t->json);
+	for (size_t i = 0; i < t->count; i++)
+		free(t->paths[i]);
+	free(t->paths);
+	free(t->columns);
+	free(t->read);
+	free(t->sources);
+	free(t->is_watched);
+	free(t->label);
+	str_finish(&t->value);
+	str_finish(&t->condition);
+	str_finish(&t->proof);
+}
+
+static enum copy_json_redaction redaction_of(enum redaction_how how)
+{
+	switch (how) {
+	case REDACTION_NONE:
+		return COPY_JSON_KEEP;
+	case REDACTION_OMIT:
+		return COPY_JSON_OMIT;
+	case REDACTION_NULL:
+		return COPY_JSON_NULL;
+	case REDACTION_MASK:
+		return COPY_JSON_MASK;
+	case REDACTION_HASH:
+		return COPY_JSON_HASH;
+	}
+	return COPY_JSON_OMIT;
+}
+
+static struct copy_json_path *paths_of(const struct redaction_column *redaction)
+{
+	struct copy_json_path *paths = mem_array(redaction->path_count + 1, sizeof(*paths));
+
+	for (size_t i = 0; i < redaction->path_count; i++)
+		paths[i] = (struct copy_json_path){.keys = redaction->paths[i].keys,
+		                                   .key_count = redaction->paths[i].key_count,
+		                                   .how = redaction_of(redaction->paths[i].how)};
+	return paths;
+}
+
+static bool is_watched_column(const struct table_rows *t, const struct copy_json_column *json,
+                              const struct redaction_column *redaction)
+{
+	return json->kind == COPY_JSON_TEXT && !json->is_array && redaction->how == REDACTION_NONE &&
+	       !redaction->is_allowed && t->sources[t->count]->category == 'S';
+}
+
+static void add_read_column(struct table_rows *t, const struct tenancy_column *c,
+                            const struct redaction_column *redaction)
+{
+	struct copy_json_column *json = &t->columns[t->count];
+	bool is_plain;
+
+	*json = (struct copy_json_column){0};
+	is_plain = copy_json_kind_of(c->base_type, c->category, json);
+	if (!is_plain)
+		*json = (struct copy_json_column){.kind = COPY_JSON_JSON};
+	if (json->is_array && c->delimiter)
+		json->delimiter = c->delimiter;
+	json->name = c->name;
+	json->how = redaction_of(redaction->how);
+	t->paths[t->count] = paths_of(redaction);
+	json->paths = t->paths[t->count];
+	json->path_count = redaction->path_count;
+	t->sources[t->count] = c;
+	t->read[t->count] = (struct pg_tenant_column){
+	        .name = c->name,
+	        .read = redaction->how == REDACTION_NULL ? PG_TENANT_AS_NULL
+	                : is_plain                       ? PG_TENANT_AS_IS
+	                                                 : PG_TENANT_AS_JSON,
+	};
+	t->is_watched[t->count] = is_watched_column(t, json, redaction);
+	t->watched += t->is_watched[t->count];
+	t->count++;
+}
+
+static const struct tenancy_table *table_of(const struct rows_order *order, size_t decision)
+{
+	return &order->decided->model.tables[order->decided->plan.decisions[decision].table];
+}
+
+static void append_proof_of_rows(const struct rows_order *order, size_t decision, struct table_rows *t)
+{
+	const struct decided *d = order->decided;
+	const struct tenancy_decision *of = &d->plan.decisions[decision];
+
+	tenancy_append_condition(&d->model, &d->plan, of, "t", order->tenant->id, &t->condition);
+	tenancy_append_proof(&d->model, &d->plan, of, "t", order->tenant->id, &t->proof);
+}
+
+static void init_table_rows(struct table_rows *t, const struct rows_order *order, size_t decision)
+{
+	const struct tenancy_table *table = table_of(order, decision);
+	const struct tenancy_decision *of = &order->decided->plan.decisions[decision];
+	const struct redaction_column *redaction = order->decided->redaction.columns[decision];
+	size_t room = table->column_count + 1;
+
+	*t = (struct table_rows){.order = order, .label = mem_printf("%s.%s", table->schema, table->name)};
+	t->isolation = (struct isolation){.table = t->label, .tenant = order->tenant->id};
+	if (of->tenant_column >= 0 && (of->way == TENANCY_BY_COLUMN || of->way == TENANCY_BY_SELF))
+		t->isolation.column = &table->columns[of->tenant_column];
+	t->columns = mem_array(room, sizeof(*t->columns));
+	t->read = mem_array(room, sizeof(*t->read));
+	t->paths = mem_array(room, sizeof(*t->paths));
+	t->sources = mem_array(room, sizeof(*t->sources));
+	t->is_watched = mem_array(room, sizeof(*t->is_watched));
+	for (size_t c = 0; c < table->column_count; c++)
+		if (redaction[c].how != REDACTION_OMIT)
+			add_read_column(t, &table->columns[c], &redaction[c]);
+	append_proof_of_rows(order, decision, t);
+}
+
+static struct pg_tenant_rows statement_of(const struct table_rows *t, const struct tenancy_table *table)
+{
+	return (struct pg_tenant_rows){
+	        .schema = table->schema,
+	        .table = table->name,
+	        .with_partitions = table->kind == 'p',
+	        .condition = str_text(&t->condition),
+	        .proof = str_text(&t->proof),
+	        .tenant_name = t->isolation.column ? t->isolation.column->name : NULL,
+	        .columns = t->read,
+	        .column_count = t->count,
+	};
+}
+
+/* Values. */
+
+static const char *suspicion_of(struct table_rows *t, const struct copy_field *field)
+{
+	if (field->is_null || field->len < SUSPICIOUS_MIN_BYTES)
+		return NULL;
+	if (!memchr(field->text, '\\', field->len))
+		return redaction_value_suspicion(field->text, field->len);
+	str_clear(&t->value);
+	str_append_bytes(&t->value, field->text, field->len);
+	t->value.len = copy_field_decode(field, t->value.data);
+	return redaction_value_suspicion(t->value.data, t->value.len);
+}
+
+static int suspect_column(struct table_rows *t, size_t column, const char *why, struct error *err)
+{
+	_cleanup(free) char *name = mem_printf("%s.%s", t->label, t->sources[column]->name);
+
+	if (t->order->conf->secrets_unsure == CONF_UNSURE_FAIL)
+		return error_set(
+		        err, ERROR_USAGE, EPERM,
+		        "a value of %s looks like a secret (%s), and no rule says what is to be done: redact the column, or name it in allow_secrets, or set secrets_unsure = warn to export it",
+		        name, why);
+	t->is_watched[column] = false;
+	t->watched--;
+	t->order->suspect(t->order->arg, name, why);
+	return 0;
+}
+
+static int watch_values(struct table_rows *t, const char *at, const char *end, struct error *err)
+{
+	struct copy_field field;
+	int r = 0;
+
+	for (size_t i = 0; i < t->count && t->watched > 0 && r == 0 && copy_field_next(&at, end, &field);
+	     i++) {
+		const char *why = t->is_watched[i] ? suspicion_of(t, &field) : NULL;
+
+		if (why)
+			r = suspect_column(t, i, why, err);
+	}
+	return r;
+}
+
+/* Rows. */
+
+/* A table may have no columns, or none that is left. */
+static int append_row_object(struct table_rows *t, const char *at, const char *end, struct error *err)
+{
+	struct str *out = document_row(t->order->document);
+
+	if (t->count > 0)
+		return copy_json_row(t->json, at, (size_t)(end - at), out, err);
+	str_append(out, "{}");
+	return 0;
+}
+
+static int take_tenant_row(void *arg, const void *data, size_t len, struct error *err)
+{
+	struct table_rows *t = arg;
+	const char *at = data, *end = at + len;
+	int r;
+
+	if (len > 0 && end[-1] == '\n')
+		end--;
+	r = isolation_check(&t->isolation, &at, end, err);
+	if (r == 0 && t->watched > 0)
+		r = watch_values(t, at, end, err);
+	if (r == 0)
+		r = append_row_object(t, at ? at : end, end, err);
+	if (r == 0)
+		r = document_row_end(t->order->document, err);
+	return r < 0 ? r : t->order->pace(t->order->arg, len, err);
+}
+
+static int copy_table_rows(struct table_rows *t, const struct tenancy_table *table, struct error *err)
+{
+	const struct pg_tenant_rows rows = statement_of(t, table);
+	_cleanup(free) char *sql = pg_tenant_rows_copy(&rows);
+	int r = t->count > 0 ? copy_json_new(t->columns, t->count, t->order->key, &t->json, err) : 0;
+
+	return r < 0 ? r : pg_session_copy(t->order->session, sql, take_tenant_row, t, err);
+}
+
+static void name_table_in_error(const struct table_rows *t, int r, struct error *err)
+{
+	if (r < 0 && r != -ECANCELED && err && !strstr(err->message, t->label))
+		error_prefix(err, "table %s", t->label);
+}
+
+int rows_export(const struct rows_order *order, size_t decision, struct error *err)
+{
+	struct table_rows t;
+	int r;
+
+	init_table_rows(&t, order, decision);
+	r = copy_table_rows(&t, table_of(order, decision), err);
+	name_table_in_error(&t, r, err);
+	finish_table_rows(&t);
+	return r;
+}
+
+int rows_hidden(const struct rows_order *order, size_t decision, struct error *err)
+{
+	struct table_rows t;
+	struct pg_tenant_rows rows;
+	_cleanup(free) char *sql = NULL;
+	int r;
+
+	init_table_rows(&t, order, decision);
+	rows = statement_of(&t, table_of(order, decision));
+	sql = pg_tenant_rows_exist(&rows);
+	r = pg_tenant_exists(order->session, sql, err);
+	name_table_in_error(&t, r, err);
+	finish_table_rows(&t);
+	return r;
+}
+
+int rows_count(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err)
+{
+	struct table_rows t;
+	struct pg_tenant_rows rows;
+	int r;
+
+	init_table_rows(&t, order, decision);
+	rows = statement_of(&t, table_of(order, decision));
+	r = pg_tenant_rows_count(order->session, &rows, ret, err);
+	name_table_in_error(&t, r, err);
+	finish_table_rows(&t);
+	return r;
+}
+
+int rows_nobodys(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err)
+{
+	const struct decided *d = order->decided;
+	const struct tenancy_table *table = table_of(order, decision);
+	_cleanup(str) struct str condition = {0};
+	struct pg_tenant_rows rows = {
+	        .schema = table->schema, .table = table->name, .with_partitions = table->kind == 'p'};
+
+	tenancy_append_nobodys(&d->model, &d->plan, &d->plan.decisions[decision], "t", &condition);
+	rows.condition = str_text(&condition);
+	return pg_tenant_rows_count(order->session, &rows, ret, err);
+}

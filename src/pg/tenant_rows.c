@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A tenant's rows of one table. All names are written with their schema, in quotes, so that nothing depends on a search_path, and
+ * the conditions come from policy/tenancy, which writes them likewise.
+ */
+#include "session.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/codec/sql_text.h>
+#include <keepfs/pg/tenant_rows.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+static void append_own_column(struct str *sql, const char *name)
+{
+	str_append(sql, "t.");
+	sql_append_name(sql, name);
+}
+
+static void append_read_column(struct str *sql, const struct pg_tenant_column *c)
+{
+	switch (c->read) {
+	case PG_TENANT_AS_IS:
+		append_own_column(sql, c->name);
+		return;
+	case PG_TENANT_AS_JSON:
+		str_append(sql, "pg_catalog.to_json(");
+		append_own_column(sql, c->name);
+		str_append_char(sql, ')');
+		return;
+	case PG_TENANT_AS_NULL:
+		str_append(sql, "NULL");
+		return;
+	}
+}
+
+/* A table that others inherit from is asked for its own rows: theirs come with them. */
+static void append_tenant_source(struct str *sql, const struct pg_tenant_rows *rows)
+{
+	str_append(sql, rows->with_partitions ? " FROM " : " FROM ONLY ");
+	sql_append_name(sql, rows->schema);
+	str_append_char(sql, '.');
+	sql_append_name(sql, rows->table);
+	str_append(sql, " t");
+	if (*str_or_empty(rows->condition))
+		str_appendf(sql, " WHERE %s", rows->condition);
+}
+
+char *pg_tenant_rows_copy(const struct pg_tenant_rows *rows)
+{
+	struct str sql = {0};
+
+	str_appendf(&sql, "COPY (SELECT (%s), ", rows->proof);
+	if (rows->tenant_name) {
+		append_own_column(&sql, rows->tenant_name);
+		str_append(&sql, "::pg_catalog.text");
+	} else {
+		str_append(&sql, "NULL");
+	}
+	for (size_t i = 0; i < rows->column_count; i++) {
+		str_append(&sql, ", ");
+		append_read_column(&sql, &rows->columns[i]);
+	}
+	append_tenant_source(&sql, rows);
+	str_append(&sql, ") TO STDOUT");
+	return str_take(&sql);
+}
+
+char *pg_tenant_rows_exist(const struct pg_tenant_rows *rows)
+{
+	struct str sql = {0};
+
+	str_append(&sql, "SELECT 1");
+	append_tenant_source(&sql, rows);
+	str_append(&sql, " LIMIT 1");
+	return str_take(&sql);
+}
+
+int pg_tenant_rows_count(struct pg_session *s, const struct pg_tenant_rows *rows, uint64_t *ret,
+                         struct error *err)
+{
+	_cleanup(str) struct str sql = {0};
+	_cleanup(free) char *value = NULL;
+	int r;
+
+	str_append(&sql, "SELECT pg_catalog.count(*)");
+	append_tenant_source(&sql, rows);
+	r = pg_session_value(s, str_text(&sql), &value, err);
+	if (r == 0)
+		*ret = strtoull(str_or_empty(value), NULL, 10);
+	return r;
+}
+
+int pg_tenant_lock(struct pg_session *s, const struct pg_table *tables, size_t count, int64_t wait_ms,
+                   struct error *err)
+{
+	_cleanup(str) struct str sql = {0};
+	int r;
+
+	if (count == 0)
+		return 0;
+	str_appendf(&sql, "SET LOCAL lock_timeout = %" PRId64 "; LOCK TABLE", wait_ms);
+	for (size_t i = 0; i < count; i++)
+		str_appendf(&sql, "%s ONLY %s", i > 0 ? "," : "", tables[i].relation);
+	str_append(&sql, " IN ACCESS SHARE MODE; SET LOCAL lock_timeout = 0");
+	r = pg_session_run(s, str_text(&sql), err);
+	if (r < 0)
+		error_prefix(err, "the tables of the export cannot be locked against changes of their form");
+	return r < 0 ? r : pg_tables_check(s, tables, count, err);
+}
+
+int pg_tenant_end(struct pg_session *s, struct error *err)
+{
+	return pg_session_run(s, "ROLLBACK", err);
+}
+
+/* Whatever changes a row of a catalog makes a new version of it, by another transaction; statistics are written in place. */
+#define MARK_OF(catalog, where)                                                                              \
+	"(SELECT pg_catalog.count(*) || '.' || coalesce(pg_catalog.sum(pg_catalog.hashtext("                 \
+	"c.tableoid || '/' || c.ctid::text || '/' || c.xmin::text)), 0) FROM pg_catalog." catalog            \
+	" c WHERE " where ")"
+
+int pg_tenant_mark(struct pg_session *s, char **ret_mark, struct error *err)
+{
+	static const char sql[] =
+	        "SELECT " MARK_OF("pg_class", "c.relkind IN ('r', 'p', 'f', 'm')") " || ':' || " MARK_OF("pg_attribute", "c.attnum > 0") " || ':' || " MARK_OF(
+	                "pg_constraint",
+	                "true") " || ':' || " MARK_OF("pg_policy",
+	                                              "true") " || ':' || " MARK_OF("pg_namespace",
+	                                                                            "true") " || ':' || " MARK_OF("pg_description",
+	                                                                                                          "c.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+	                                                                                                          " AND c.objoid >= 16384") " || ':' || " MARK_OF("pg_inherits",
+	                                                                                                                                                          "true");
+
+	return pg_session_value(s, sql, ret_mark, err);
+}
+
+const char *pg_tenant_version(const struct pg_session *s)
+{
+	return str_or_empty(PQparameterStatus(s->conn, "server_version"));
+}
