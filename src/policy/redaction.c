@@ -4,7 +4,6 @@
 
 #include <keepfs/base/mem.h>
 
-#include <errno.h>
 #include <string.h>
 
 static void finish_redacted_column(struct redaction_column *c)
@@ -44,7 +43,7 @@ static int bad_column(const struct subject *s, struct error *err, const char *pr
 	policy_append_table(&name, s->table);
 	str_append_char(&name, '.');
 	policy_append_word(&name, s->table->columns[s->column].name);
-	return error_set(err, ERROR_USAGE, EINVAL, "%s: %s", str_text(&name), problem);
+	return policy_refuse(err, "%s: %s", str_text(&name), problem);
 }
 
 static int contradict(const struct subject *s, const char *why, enum redaction_how how, const char *other_why,
