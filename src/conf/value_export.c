@@ -2,6 +2,8 @@
 /* The types of values that only the job of exports has: a query, columns, patterns of tables, rules, settings. */
 #include <keepfs/base/mem.h>
 #include <keepfs/policy/databases.h>
+#include <keepfs/policy/redaction.h>
+#include <keepfs/policy/tenancy.h>
 
 #include "value_ops.h"
 #include "words.h"
@@ -24,14 +26,26 @@ static void format_own_text(const struct conf_key *key, const void *field, struc
 	str_append(out, str_or_empty(*(char *const *)field));
 }
 
+/* Names, with their double quotes. */
+static void format_own_names(const struct conf_key *key, const void *field, struct str *out)
+{
+	conf_patterns_format(*(char **const *)field, out);
+}
+
 static void format_own_words(const struct conf_key *key, const void *field, struct str *out)
 {
 	conf_words_format(*(char **const *)field, out);
 }
 
-static void format_own_patterns(const struct conf_key *key, const void *field, struct str *out)
+/* What a policy has against a value begins with the name of its key, which is told already. */
+static int wrong_by_policy(const struct conf_key *key, const struct error *err, struct str *wrong)
 {
-	conf_patterns_format(*(char **const *)field, out);
+	size_t len = strlen(key->name);
+	const char *text = err->message;
+
+	if (str_starts(text, key->name) && text[len] == ':' && text[len + 1] == ' ')
+		text += len + 2;
+	return conf_value_wrong(wrong, text);
 }
 
 static int parse_query(const struct conf_key *key, const char *text, void *field, struct str *wrong)
@@ -52,25 +66,16 @@ static void allow_query(const struct conf_key *key, struct str *out)
 
 const struct value_ops conf_query_ops = {parse_query, allow_query, format_own_text};
 
-/* Names of tables and columns keep their double quotes, within which neither a dot nor a wildcard means anything. */
-static const char *find_unquoted(const char *text, const char *any)
-{
-	bool quoted = false;
-
-	for (; *text; text++) {
-		quoted ^= *text == '"';
-		if (!quoted && strchr(any, *text))
-			return text;
-	}
-	return NULL;
-}
-
-/* How many parts a dotted name has; 0: one of them is empty. */
+/* How many parts a dotted name has, quotes aside; 0: one of them is empty. */
 static size_t count_parts(const char *name)
 {
+	bool quoted = false;
 	size_t count = 1;
 
-	for (const char *p = find_unquoted(name, "."); p; p = find_unquoted(p + 1, ".")) {
+	for (const char *p = name; *p; p++) {
+		quoted ^= *p == '"';
+		if (*p != '.' || quoted)
+			continue;
 		if (p == name || p[-1] == '.')
 			return 0;
 		count++;
@@ -90,7 +95,7 @@ static int check_name_parts(const char *name, size_t least, size_t most, const c
 
 static int check_column_name(const char *name, size_t least, struct str *wrong)
 {
-	if (!find_unquoted(name, "*?"))
+	if (!strpbrk(name, "*?"))
 		return check_name_parts(name, least, 3,
 		                        least == 1 ? "COLUMN, TABLE.COLUMN or SCHEMA.TABLE.COLUMN"
 		                                   : "TABLE.COLUMN or SCHEMA.TABLE.COLUMN",
@@ -114,11 +119,10 @@ static void allow_column(const struct conf_key *key, struct str *out)
 
 const struct value_ops conf_column_ops = {parse_column, allow_column, format_own_text};
 
-/* A list that was parsed, and whose entries have to pass @check. */
+/* A list whose entries pass @check. */
 static int take_checked(char **words, void *field, int (*check)(const char *word, struct str *wrong),
                         struct str *wrong)
 {
-
 	for (size_t i = 0; words && words[i]; i++) {
 		if (check(words[i], wrong) == 0)
 			continue;
@@ -146,7 +150,7 @@ static void allow_columns(const struct conf_key *key, struct str *out)
 	        "commas or spaces");
 }
 
-const struct value_ops conf_columns_ops = {parse_columns, allow_columns, format_own_patterns};
+const struct value_ops conf_columns_ops = {parse_columns, allow_columns, format_own_names};
 
 static int check_table_pattern(const char *word, struct str *wrong)
 {
@@ -167,21 +171,17 @@ static void allow_table_patterns(const struct conf_key *key, struct str *out)
 }
 
 const struct value_ops conf_table_patterns_ops = {parse_table_patterns, allow_table_patterns,
-                                                  format_own_patterns};
+                                                  format_own_names};
 
-/* Soft references hold commas and spaces, so semicolons separate them; one in a literal or a quoted name does not. */
+/* Soft references hold commas and spaces, so semicolons separate them; one in a literal does not. */
 
 static size_t reference_len(const char *text)
 {
-	char quote = 0;
+	bool quoted = false;
 	size_t len = 0;
 
-	for (; text[len] && (quote || text[len] != ';'); len++) {
-		if (quote)
-			quote = text[len] == quote ? 0 : quote;
-		else if (text[len] == '\'' || text[len] == '"')
-			quote = text[len];
-	}
+	for (; text[len] && (quoted || text[len] != ';'); len++)
+		quoted ^= text[len] == '\'';
 	return len;
 }
 
@@ -217,19 +217,24 @@ static int parse_references(const struct conf_key *key, const char *text, void *
 	char **list = mem_array(1, sizeof(*list));
 	size_t count = 0;
 
-	while (*text) {
+	struct error err = {0};
+	int r = 0;
+
+	while (r == 0 && *text) {
 		size_t len = reference_len(text);
 
-		if (add_reference(&list, &count, text, len, wrong) < 0) {
-			conf_words_free(list);
-			return -EINVAL;
-		}
+		r = add_reference(&list, &count, text, len, wrong);
 		text += len;
 		text += *text == ';';
 		/* One at the end separates nothing. */
 		text += strspn(text, " \t");
 	}
-	return replace_words(field, list);
+	if (r == 0 && tenancy_references_check(list, &err) < 0)
+		r = wrong_by_policy(key, &err, wrong);
+	if (r == 0)
+		return replace_words(field, list);
+	conf_words_free(list);
+	return r;
 }
 
 static void allow_references(const struct conf_key *key, struct str *out)
@@ -250,11 +255,26 @@ static void format_references(const struct conf_key *key, const void *field, str
 
 const struct value_ops conf_references_ops = {parse_references, allow_references, format_references};
 
-static int parse_rules(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+/* Rules that policy/redaction.h judges; those of the other lists are no part of @rules. */
+static int replace_rules(const struct conf_key *key, void *field, char **words,
+                         const struct redaction_rules *rules, struct str *wrong)
+{
+	struct error err = {0};
+
+	if (!words)
+		return -EINVAL;
+	if (redaction_rules_check(rules, &err) == 0)
+		return replace_words(field, words);
+	conf_words_free(words);
+	return wrong_by_policy(key, &err, wrong);
+}
+
+static int parse_redactions(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	char **words = conf_patterns_parse(text, wrong);
+	const struct redaction_rules rules = {.columns = words};
 
-	return words ? replace_words(field, words) : -EINVAL;
+	return replace_rules(key, field, words, &rules, wrong);
 }
 
 static void allow_redactions(const struct conf_key *key, struct str *out)
@@ -266,7 +286,7 @@ static void allow_redactions(const struct conf_key *key, struct str *out)
 	        "json; HOW is omit, null, mask or hash");
 }
 
-const struct value_ops conf_redactions_ops = {parse_rules, allow_redactions, format_own_patterns};
+const struct value_ops conf_redactions_ops = {parse_redactions, allow_redactions, format_own_names};
 
 static void allow_column_patterns(const struct conf_key *key, struct str *out)
 {
@@ -276,18 +296,16 @@ static void allow_column_patterns(const struct conf_key *key, struct str *out)
 	        "and ?, separated by commas or spaces");
 }
 
-static int check_column_pattern(const char *word, struct str *wrong)
-{
-	return check_name_parts(word, 1, 3, "COLUMN, TABLE.COLUMN or SCHEMA.TABLE.COLUMN", wrong);
-}
-
 static int parse_column_patterns(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	return take_checked(conf_patterns_parse(text, wrong), field, check_column_pattern, wrong);
+	char **words = conf_patterns_parse(text, wrong);
+	const struct redaction_rules rules = {.allowed = words};
+
+	return replace_rules(key, field, words, &rules, wrong);
 }
 
 const struct value_ops conf_column_patterns_ops = {parse_column_patterns, allow_column_patterns,
-                                                   format_own_patterns};
+                                                   format_own_names};
 
 static void allow_type_redactions(const struct conf_key *key, struct str *out)
 {
@@ -296,7 +314,16 @@ static void allow_type_redactions(const struct conf_key *key, struct str *out)
 	        "different types, as TYPE or TYPE:HOW, separated by commas or spaces; HOW is omit, null, mask or hash");
 }
 
-const struct value_ops conf_type_redactions_ops = {parse_rules, allow_type_redactions, format_own_patterns};
+static int parse_type_redactions(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	char **words = conf_words_parse(text, wrong);
+	const struct redaction_rules rules = {.types = words};
+
+	return replace_rules(key, field, words, &rules, wrong);
+}
+
+const struct value_ops conf_type_redactions_ops = {parse_type_redactions, allow_type_redactions,
+                                                   format_own_words};
 
 /* "{id}" and "{slug}" are replaced; what looks the same and is neither, was meant to be. Braces around anything but one word of
  * letters, such as those of JSON, are text. */

@@ -61,36 +61,6 @@ static void test_defaults(void **state)
 	assert_null(job->drill);
 }
 
-/* Names in double quotes stay as policy/tenancy reads them: neither a dot nor a separator within them means anything. */
-static void test_quoted_names(void **state)
-{
-	struct fixture *f = *state;
-	_cleanup(str) struct str text = {0};
-	const struct conf_export *e;
-
-	accept(f,
-	       "[export]\ntenants = select 1\ntenant_column = \"Org id\", \"a.b\".\"c, d\"\ntenant_table = \"My S\".\"o*.rgs\".id\n"
-	       "shared = \"a.b.c\", s.\"d e\"\nexclude = \"s.t\"\nredact = t.\"a b\"->\"c d\":mask\nredact_types = \"My type\":null\n"
-	       "allow_secrets = \"a.b\".\"c.d\"\n"
-	       "references = \"O'Neil\".a -> b.c; \"x;y\".a -> \"it's\".c when d = 'e;\"f'; g.h -> i.j\n");
-	assert_string_equal(str_text(&f->problems), "");
-	e = &f->conf.jobs[0].export;
-	assert_words(e->tenant_columns, "<\"Org id\"> <\"a.b\".\"c, d\">");
-	assert_string_equal(e->tenant_table, "\"My S\".\"o*.rgs\".id");
-	assert_words(e->shared, "<\"a.b.c\"> <s.\"d e\">");
-	assert_words(e->excluded, "<\"s.t\">");
-	assert_words(e->redact, "<t.\"a b\"->\"c d\":mask>");
-	assert_words(e->redact_types, "<\"My type\":null>");
-	assert_words(e->allow_secrets, "<\"a.b\".\"c.d\">");
-	assert_words(e->references,
-	             "<\"O'Neil\".a -> b.c> <\"x;y\".a -> \"it's\".c when d = 'e;\"f'> <g.h -> i.j>");
-	/* What is written is read back to the same. */
-	conf_write_effective(&f->conf, &text);
-	assert_non_null(strstr(str_text(&text), "\nshared = \"a.b.c\", s.\"d e\"  # "));
-	refuse(f, LEAST "shared = \"a.b\".\"c\".d\n", "which is not TABLE or SCHEMA.TABLE");
-	refuse(f, LEAST "shared = a.\"b\n", "has a double quote that is not closed");
-}
-
 static void test_all_keys(void **state)
 {
 	struct fixture *f = *state;
@@ -103,7 +73,7 @@ static void test_all_keys(void **state)
 	        "tenants = with t as (select 1) select id, slug, 'a;b' as name, class from orgs\n"
 	        "tenant_column = org_id, orders.owner_org public.notes.org\n"
 	        "tenant_table = public.orgs.id\n"
-	        "shared = countries, ref.*\n"
+	        "shared = countries, ref.*, shop.\"Odd. Name\"\n"
 	        "referred = users\n"
 	        "exclude = audit_*\n"
 	        "references = comments.subject_id -> posts.id when subject_type = 'a;b';  events.payload->>'user_id' -> users.id;\n"
@@ -136,7 +106,7 @@ static void test_all_keys(void **state)
 	                    "with t as (select 1) select id, slug, 'a;b' as name, class from orgs");
 	assert_words(e->tenant_columns, "<org_id> <orders.owner_org> <public.notes.org>");
 	assert_string_equal(e->tenant_table, "public.orgs.id");
-	assert_words(e->shared, "<countries> <ref.*>");
+	assert_words(e->shared, "<countries> <ref.*> <shop.\"Odd. Name\">");
 	assert_words(e->referred, "<users>");
 	assert_words(e->excluded, "<audit_*>");
 	assert_words(e->references, "<comments.subject_id -> posts.id when subject_type = 'a;b'> "
@@ -195,7 +165,15 @@ static void test_bad_values(void **state)
 	        {"redact = \"a", "has a double quote that is not closed"},
 	        {"redact_types = a a", "names a twice"},
 	        {"allow_secrets = a.b.c.d",
-	         "has a.b.c.d, which is not COLUMN, TABLE.COLUMN or SCHEMA.TABLE.COLUMN"},
+	         "a.b.c.d\" has a name of more than three parts; allowed: different columns"},
+	        {"redact = users.email:hide", "redact = users.email:hide: \"users.email:hide\" "},
+	        {"redact = users..email", "redact = users..email: \"users..email\" "},
+	        {"redact = ->a", "redact = ->a: \"->a\" "},
+	        {"redact_types = a:b", "redact_types = a:b: \"a:b\" "},
+	        {"redact_types = varchar(10)", "no quotes, and no length in parentheses"},
+	        {"references = comments.subject_id", "[export] references = comments.subject_id: "},
+	        {"references = a.b -> c.d when", "[export] references = a.b -> c.d when: "},
+	        {"references = a -> b", "[export] references = a -> b: "},
 	        {"secrets_unsure = no", "is none of the words that are allowed; allowed: fail or warn"},
 	        {"redact_key_file = key", "is not an absolute path"},
 	        {"format = sql", "is none of the words that are allowed; allowed: json"},
@@ -447,12 +425,17 @@ static void test_triggers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        CONF_TEST(test_defaults),    CONF_TEST(test_quoted_names),
-	        CONF_TEST(test_all_keys),    CONF_TEST(test_bad_values),
-	        CONF_TEST(test_missing),     CONF_TEST(test_keys_of_another_tenancy),
-	        CONF_TEST(test_key_file),    CONF_TEST(test_section),
-	        CONF_TEST(test_environment), CONF_TEST(test_effective),
-	        CONF_TEST(test_reload),      CONF_TEST(test_triggers),
+	        CONF_TEST(test_defaults),
+	        CONF_TEST(test_all_keys),
+	        CONF_TEST(test_bad_values),
+	        CONF_TEST(test_missing),
+	        CONF_TEST(test_keys_of_another_tenancy),
+	        CONF_TEST(test_key_file),
+	        CONF_TEST(test_section),
+	        CONF_TEST(test_environment),
+	        CONF_TEST(test_effective),
+	        CONF_TEST(test_reload),
+	        CONF_TEST(test_triggers),
 	};
 
 	return RUN_CONF_TESTS(tests);
