@@ -2,6 +2,7 @@
 /* keepfs export: the job of [export], for all tenants or for some. One run of a job is at work at a time, so several tenants are exported one
  * after the other, each of them by a run of its own. */
 #include "client.h"
+#include "explain.h"
 #include "trigger.h"
 
 #include <keepfs/base/cleanup.h>
@@ -63,10 +64,12 @@ int cmd_export(const struct cli_options *options)
 	_cleanup(free) char *mountpoint = NULL;
 	int tenants = 0, status;
 
+	if (options->explain)
+		return explain_export(options);
 	for (int i = 0; i < options->argc; i++)
 		tenants += !is_key(options->argv[i]);
 	if (tenants == 0 && !options->all)
-		return cli_usage("export needs the name of a tenant, or --all");
+		return cli_usage("export needs the name of a tenant, or --all; or --explain");
 	if (tenants > 0 && options->all)
 		return cli_usage("export takes names of tenants, or --all, but not both");
 	status = client_find(options, &mountpoint);

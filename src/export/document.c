@@ -224,7 +224,7 @@ int document_begin(struct document *d, const struct document_head *head, struct 
 
 /* Tables. */
 
-static struct json *column_of(const struct tenancy_column *c)
+static struct json *described_column(const struct tenancy_column *c)
 {
 	struct json *object = json_object_new();
 
@@ -244,7 +244,7 @@ static struct json *columns_of(const struct tenancy_table *t, const struct redac
 
 	for (size_t c = 0; c < t->column_count; c++)
 		if (redaction[c].how != REDACTION_OMIT)
-			json_append(list, column_of(&t->columns[c]));
+			json_append(list, described_column(&t->columns[c]));
 	return list;
 }
 

@@ -345,7 +345,7 @@ static int finish_column(struct redaction_plan *p, const struct subject *s, stru
 		return r;
 	drop_paths(p, s);
 	if (c->how == REDACTION_NONE && c->path_count == 0 && !c->is_allowed)
-		c->suspicion = redaction_name_suspicion(&s->table->columns[s->column]);
+		c->suspicion = redaction_name_suspicion(s->table, &s->table->columns[s->column]);
 	p->suspicious += c->suspicion != NULL;
 	return 0;
 }

@@ -24,5 +24,5 @@ const char *redaction_type_parse(const char *text, struct redaction_rule *ret);
 /** redaction_comment_parse() - what a comment asks for; NONE: nothing. NULL; or what is wrong with what it says behind "keepfs:", static. */
 const char *redaction_comment_parse(const char *comment, enum redaction_how *ret);
 
-/** redaction_name_suspicion() - why a column looks like a secret, by its name and its type; NULL: it does not. Static. */
-const char *redaction_name_suspicion(const struct tenancy_column *c);
+/** redaction_name_suspicion() - why a column looks like a secret, by its name, its table's and its type; NULL: it does not. Static. */
+const char *redaction_name_suspicion(const struct tenancy_table *t, const struct tenancy_column *c);

@@ -196,14 +196,28 @@ static bool can_hold_secrets(const struct tenancy_column *c, const char *reason)
 	return !strchr("BDTERG", c->category);
 }
 
-const char *redaction_name_suspicion(const struct tenancy_column *c)
+static const char *reason_of_name(const char *name)
 {
 	struct name_words w = {0};
-	const char *reason;
 
-	cut_into_words(c->name, &w);
-	if (is_about_a_secret(&w))
-		return NULL;
-	reason = reason_of_words(&w);
+	cut_into_words(name, &w);
+	return is_about_a_secret(&w) ? NULL : reason_of_words(&w);
+}
+
+/* What a secret is called within a table of secrets: api_keys.key, tokens.value. */
+static bool is_content(const char *column)
+{
+	static const char *const names[] = {"key",  "value", "hash",    "digest",
+	                                    "code", "data",  "content", "body"};
+
+	return is_in(column, names, ARRAY_SIZE(names));
+}
+
+const char *redaction_name_suspicion(const struct tenancy_table *t, const struct tenancy_column *c)
+{
+	const char *reason = reason_of_name(c->name);
+
+	if (!reason && is_content(c->name) && reason_of_name(t->name))
+		reason = "its table's name says that secrets are in it";
 	return reason && can_hold_secrets(c, reason) ? reason : NULL;
 }

@@ -90,22 +90,22 @@ def test_all_tenants(new_keepfs, app):
 
 
 def test_command(new_keepfs, app):
-    """without a mount, and through one; what would be exported"""
+    """without a mount, and through one; what would be exported; check"""
     keepfs = new_keepfs()
     keepfs.sections = {"export": settings(app.uri(DATABASE))}
     keepfs.write_conf()
-    keepfs.run("export", "acme")
+    keepfs.run("run", "exports", "tenant=acme")
     keepfs.mount()
     assert len(made(keepfs, "acme")) == 1
-    keepfs.run("export", "acme")
+    keepfs.run("export", "acme", "--wait")
     assert len(made(keepfs, "acme")) == 2
-    keepfs.run("export")
+    keepfs.run("export", "--all", "--wait")
     assert [len(made(keepfs, slug)) for slug in ("acme", "globex")] == [3, 1]
     text = keepfs.run("export", "--explain").stdout
     assert "comments" in text and "password_hash" in text
-    text = keepfs.run("export", "acme", "--explain").stdout
+    text = keepfs.run("export", "--explain", "acme").stdout
     assert f"{7:12}  public.users" in text and f"{3:12}  public.countries" in text
-    assert "no tenant 'nobody'" in keepfs.run("export", "nobody", "--explain", check=False).stderr
+    assert "no tenant 'nobody'" in keepfs.run("export", "--explain", "nobody", check=False).stderr
     assert "export tenants" in keepfs.run("check", check=False).stdout
 
 

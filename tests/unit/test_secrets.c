@@ -11,7 +11,7 @@
 #include <keepfs/policy/redaction.h>
 
 /* By names: through a plan of one table, as nobody else sees them. */
-static const char *suspicion_of(const char *name, char category)
+static const char *suspicion_within(const char *table, const char *name, char category)
 {
 	char model[] = "t id* col:text";
 	_cleanup(tenancy_model) struct tenancy_model m = model_of(model);
@@ -21,11 +21,17 @@ static const char *suspicion_of(const char *name, char category)
 	const struct redaction_rules none = {0};
 
 	model_rename(&m, "t", "col", name);
+	model_rename(&m, "t", NULL, table);
 	m.tables[0].columns[1].category = category;
 	assert_int_equal(tenancy_decide(&m, &rules, NULL, &plan, NULL), 0);
 	assert_int_equal(redaction_decide(&m, &plan, &none, &p, NULL), 0);
 	assert_int_equal(p.suspicious, p.columns[0][1].suspicion != NULL);
 	return p.columns[0][1].suspicion;
+}
+
+static const char *suspicion_of(const char *name, char category)
+{
+	return suspicion_within("t", name, category);
 }
 
 static void names_that_give_secrets_away(void **state)
@@ -161,6 +167,21 @@ static void names_that_do_not(void **state)
 	assert_null(suspicion_of("token", 'D'));
 	assert_null(suspicion_of("token", 'E'));
 	assert_null(suspicion_of("tokens", 'N'));
+}
+
+static void contents_of_tables_of_secrets(void **state)
+{
+	assert_string_equal(suspicion_within("api_keys", "key", 'S'),
+	                    "its table's name says that secrets are in it");
+	assert_non_null(suspicion_within("password_resets", "code", 'S'));
+	assert_non_null(suspicion_within("ApiKeys", "hash", 'U'));
+	assert_non_null(suspicion_within("tokens", "value", 'S'));
+	assert_null(suspicion_within("tokens", "owner", 'S'));
+	assert_null(suspicion_within("tokens", "data", 'B'));
+	assert_null(suspicion_within("tokens", "value", 'N'));
+	assert_null(suspicion_within("token_types", "value", 'S'));
+	assert_null(suspicion_within("settings", "value", 'S'));
+	assert_null(suspicion_within("keys", "key", 'S'));
 }
 
 static void names_of_any_length(void **state)
@@ -312,13 +333,10 @@ static void random_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(names_that_give_secrets_away),
-	        cmocka_unit_test(names_that_do_not),
-	        cmocka_unit_test(names_of_any_length),
-	        cmocka_unit_test(values_that_are_secrets),
-	        cmocka_unit_test(values_that_are_none),
-	        cmocka_unit_test(values_of_any_length),
-	        cmocka_unit_test(random_words),
+	        cmocka_unit_test(names_that_give_secrets_away),  cmocka_unit_test(names_that_do_not),
+	        cmocka_unit_test(contents_of_tables_of_secrets), cmocka_unit_test(names_of_any_length),
+	        cmocka_unit_test(values_that_are_secrets),       cmocka_unit_test(values_that_are_none),
+	        cmocka_unit_test(values_of_any_length),          cmocka_unit_test(random_words),
 	};
 
 	return cmocka_run_group_tests_name("secrets", tests, NULL, NULL);

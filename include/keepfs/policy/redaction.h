@@ -7,7 +7,8 @@
  * A rule is "WHAT[->KEY…][:HOW]". WHAT is a pattern of columns: "password_hash", "*_secret" (of any table), "users.email",
  * "auth.users.email" (wildcards * and ?). "->KEY->KEY" is a value within a json or jsonb column; "*" as a KEY is any key, or any element of an
  * array. HOW is omit (the default), null, mask or hash. A comment on a column is a rule for it, "keepfs:redact" or
- * "keepfs:redact=hash", anywhere in the comment. A type is one by the list `types`, "secret_text:null".
+ * "keepfs:redact=hash", anywhere in the comment. A type is one by the list `types`, "secret_text:null": also of its arrays, and of domains over it. A path of a
+ * pattern of columns ("*->token") is one of those that are json.
  */
 #include <keepfs/policy/tenancy.h>
 
@@ -34,7 +35,7 @@ struct redaction_path { /* within a json or jsonb column */
 
 struct redaction_column {       /* of one column of a table that is exported */
 	enum redaction_how how; /* of the whole column */
-	char *why; /* heap: "rule *.password_hash", "its comment", "its type public.secret_text"; NULL: none */
+	char *why; /* heap: "the rule *.password_hash", "its comment", "its type public.secret_text"; NULL: none */
 	struct redaction_path *paths;
 	size_t path_count;
 	/* Why it looks like a secret, by its name; NULL: it does not, or a rule or `allowed` says what is to be done. Static. */
@@ -43,8 +44,8 @@ struct redaction_column {       /* of one column of a table that is exported */
 };
 
 struct redaction_plan {
-	struct redaction_column *
-	        *columns; /* [place in the plan's decisions][column]; NULL of tables that are not exported */
+	/* [place in the plan's decisions][column]; NULL of tables that are not exported. */
+	struct redaction_column **columns;
 	size_t table_count;
 	size_t suspicious; /* columns with a suspicion */
 	char **warnings;   /* heap: "the rule *_secert matches no column" */
@@ -75,10 +76,11 @@ const char *redaction_how_name(enum redaction_how how);
 /**
  * redaction_value_suspicion() - why a value of a text column looks like a secret: a prefix that only keys and tokens have ("sk_live_", "ghp_",
  * "AKIA", "eyJ…" of a JWT, "$2b$", "$argon2", "-----BEGIN"), or that it is long, of one word, and of high entropy; NULL: it does not.
- * Static text. URLs, paths, UUIDs, plain hexadecimal digests of known lengths and dates are none.
+ * Static text. URLs without a password, paths, UUIDs, plain hexadecimal digests of known lengths and dates are none.
  */
 const char *redaction_value_suspicion(const char *value, size_t len);
 
-/** tenancy_explain() - append for people what is exported, how, what is left out and why, and what of it is redacted: a line for each table. */
+/** tenancy_explain() - append for people what is exported, how, what is left out and why, and what of it is redacted: a line for each table. Then
+ * the columns that look like secrets, and the warnings. @redaction: NULL: it is not known. */
 void tenancy_explain(const struct tenancy_model *model, const struct tenancy_plan *plan,
                      const struct redaction_plan *redaction, struct str *out);

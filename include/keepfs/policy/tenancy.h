@@ -84,13 +84,13 @@ struct tenancy_rules {
 	enum tenancy_kind kind;
 	/* Of TENANCY_COLUMN: "org_id": of any table that has it; "orders.org_id", "public.orders.org_id": of that one. */
 	char *const *tenant_columns;
-	/* Of TENANCY_COLUMN: "orgs.id": the table of the tenants, and its key. NULL: the one to which foreign keys of tenant columns lead, if
-	 * there is just one. */
+	/* Of TENANCY_COLUMN: "orgs.id": the table of the tenants, and its key. NULL or "": the one to which foreign keys of tenant columns lead,
+	 * if there is just one. */
 	const char *tenant_table;
 	/* Patterns of tables ("countries", "ref.*"; a name without a dot is of any schema; wildcards * and ?): */
 	char *const *shared; /* each export has all of their rows: look-up tables */
 	char *const *
-	        referred; /* each export has those rows to which exported rows refer: users that belong to several tenants */
+	        referred; /* each export has those rows to which exported rows refer: users of several tenants */
 	char *const *excluded; /* no export has any */
 	/* Soft references, which no foreign key tells: "comments.subject_id -> posts.id when subject_type = 'Post'",
 	 * "events.payload->>'user_id' -> users.id". */
@@ -99,15 +99,17 @@ struct tenancy_rules {
 
 enum tenancy_verdict { TENANCY_EXPORTED, TENANCY_EXCLUDED, TENANCY_UNDECIDED };
 
-enum tenancy_way {                      /* why a table is exported */
-	           TENANCY_BY_COLUMN,   /* it has the tenant's column */
-	           TENANCY_BY_SELF,     /* it is the tenants' own table */
-	           TENANCY_BY_KEY,      /* its rows refer to exported ones */
-	           TENANCY_BY_REFERRED, /* exported rows refer to its rows */
-	           TENANCY_WHOLE, /* all of its rows: shared, or of the tenant's own schema or database */
+/** enum tenancy_way - why a table is exported */
+enum tenancy_way {
+	TENANCY_BY_COLUMN,   /* it has the tenant's column */
+	TENANCY_BY_SELF,     /* it is the tenants' own table */
+	TENANCY_BY_KEY,      /* its rows refer to exported ones */
+	TENANCY_BY_REFERRED, /* exported rows refer to its rows */
+	TENANCY_WHOLE,       /* all of its rows: shared, or the tenant's own schema or database */
 };
 
-struct tenancy_operand { /* a value of a row: a column, or what is within a json or jsonb column, as text */
+/** struct tenancy_operand - a value of a row: a column, or what is within a json or jsonb column, as text */
+struct tenancy_operand {
 	uint32_t column;
 	char **path; /* heap: ["user_id"] of payload->>'user_id' */
 	size_t path_count;
@@ -137,8 +139,8 @@ struct tenancy_decision { /* of one table */
 	enum tenancy_verdict verdict;
 	enum tenancy_way way;
 	int tenant_column; /* BY_COLUMN, BY_SELF: its place; else -1 */
-	struct tenancy_step
-	        *steps; /* BY_KEY: each way that leads to the tenant; BY_REFERRED: each that leads here */
+	/* BY_KEY: each way that leads to the tenant; BY_REFERRED: each that leads here. */
+	struct tenancy_step *steps;
 	size_t step_count;
 	/* A row may exist that belongs to no tenant: BY_KEY, when all its references may be NULL, or lead to such rows; BY_COLUMN, when the column may be
 	 * NULL. Nothing is wrong with such rows, but no export has them. */
@@ -151,8 +153,8 @@ struct tenancy_plan {
 	 * inserted. */
 	struct tenancy_decision *decisions;
 	size_t count;
-	uint32_t *
-	        decision_of; /* for each table of the model its place in @decisions; UINT32_MAX: a partition */
+	/* For each table of the model its place in @decisions; UINT32_MAX: a partition. */
+	uint32_t *decision_of;
 	struct tenancy_soft *softs;
 	size_t soft_count;
 	size_t exported, excluded, undecided;
@@ -187,7 +189,7 @@ int tenancy_references_check(char *const *references, struct error *err);
 
 /**
  * tenancy_append_condition() - append the condition in SQL that is true of the rows of one tenant
- * @alias: of the table in the query, "t"
+ * @alias: of the table in the query, "t": a name that needs no quotes, of at most 15 bytes
  * @tenant: the value of the tenant's column, as text; compared as the column's own type
  *
  * Never NULL in a way that lets a row in. "true" of TENANCY_WHOLE. Within it tables have the aliases "k1", "k2", …. It is written so that PostgreSQL joins
