@@ -195,7 +195,7 @@ def test_what_cannot_be_done_with_an_export(exporting):
     assert said.returncode == 2 and "it is an export of a tenant's data" in said.stderr
     assert "exports of tenants have no versions of tables" in keepfs.run("log", "exports", "thing", check=False).stderr
     # Every byte of it can be read again.
-    run = int(keepfs.ask("verify", f"exports/acme/{name} level=0").split()[0])
+    run = int(keepfs.ask("verify", f"exports/acme/{name}").split()[0])
     assert keepfs.wait_run(run)["state"] == "completed"
     assert keepfs.history(run)["job"] == "verify:exports"
 
