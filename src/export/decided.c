@@ -185,6 +185,32 @@ static void append_suspicious(const struct decided *d, struct str *out)
 		str_appendf(out, " and %zu more", shown - NAMES_SHOWN);
 }
 
+/* By a comment or a type; what rules hash was held against the key when the configuration was read. */
+static const char *hashed_column(const struct decided *d, const struct tenancy_table **ret_table)
+{
+	for (size_t i = 0; i < d->plan.count; i++) {
+		const struct redaction_column *columns = d->redaction.columns[i];
+
+		*ret_table = &d->model.tables[d->plan.decisions[i].table];
+		for (size_t c = 0; columns && c < (*ret_table)->column_count; c++)
+			if (columns[c].how == REDACTION_HASH)
+				return (*ret_table)->columns[c].name;
+	}
+	return NULL;
+}
+
+static int refuse_hash_without_key(const struct decided *d, struct error *err)
+{
+	const struct tenancy_table *t;
+	const char *column = hashed_column(d, &t);
+
+	return column ? error_set(
+	                        err, ERROR_USAGE, EPERM,
+	                        "%s.%s.%s is to be hashed, and there is no key for that: set redact_key_file in [export]",
+	                        t->schema, t->name, column)
+	              : 0;
+}
+
 int decided_refusal(const struct decided *d, const struct conf_export *conf, struct error *err)
 {
 	_cleanup(str) struct str names = {0};
@@ -203,5 +229,5 @@ int decided_refusal(const struct decided *d, const struct conf_export *conf, str
 		        "%zu columns look like secrets, and no rule says what is to be done: %s; redact them, or name them in allow_secrets, or set secrets_unsure = warn to export them",
 		        d->redaction.suspicious, str_text(&names));
 	}
-	return 0;
+	return *str_or_empty(conf->redact_key_file) ? 0 : refuse_hash_without_key(d, err);
 }

@@ -74,6 +74,29 @@ static int append_counts(const struct looked *l, const struct conf_job *job, str
 	return r;
 }
 
+/* Rows that no export has, though their table is exported. */
+static int append_nobodys(const struct looked *l, const struct conf_job *job, struct str *out,
+                          struct error *err)
+{
+	const struct rows_order order = looked_rows(l, job);
+	const struct tenancy_plan *plan = &l->shared->decided.plan;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < plan->count; i++) {
+		uint64_t rows = 0;
+
+		if (plan->decisions[i].verdict != TENANCY_EXPORTED || !plan->decisions[i].may_be_nobodys)
+			continue;
+		r = rows_nobodys(&order, i, &rows, err);
+		if (r < 0 || rows == 0)
+			continue;
+		str_appendf(out, "%12" PRIu64 "  of ", rows);
+		append_explained_name(l, i, out);
+		str_append(out, " are no tenant's, and in no export\n");
+	}
+	return r;
+}
+
 int export_explain(const struct make_context *ctx, const struct conf_job *job,
                    const struct export_question *question, struct str *out, struct error *err)
 {
@@ -88,6 +111,8 @@ int export_explain(const struct make_context *ctx, const struct conf_job *job,
 		append_verdict(&l, job, out);
 		if (question->counts)
 			r = append_counts(&l, job, out, err);
+		if (r == 0 && question->counts)
+			r = append_nobodys(&l, job, out, err);
 	}
 	looked_close(&l);
 	return r;

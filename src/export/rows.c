@@ -292,3 +292,16 @@ int rows_count(const struct rows_order *order, size_t decision, uint64_t *ret, s
 	finish_table_rows(&t);
 	return r;
 }
+
+int rows_nobodys(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err)
+{
+	const struct decided *d = order->decided;
+	const struct tenancy_table *table = table_of(order, decision);
+	_cleanup(str) struct str condition = {0};
+	struct pg_tenant_rows rows = {
+	        .schema = table->schema, .table = table->name, .with_partitions = table->kind == 'p'};
+
+	tenancy_append_nobodys(&d->model, &d->plan, &d->plan.decisions[decision], "t", &condition);
+	rows.condition = str_text(&condition);
+	return pg_tenant_rows_count(order->session, &rows, ret, err);
+}

@@ -109,6 +109,18 @@ def test_command(new_keepfs, app):
     assert "export tenants" in keepfs.run("check", check=False).stdout
 
 
+def test_explain(new_keepfs, app, copy):
+    """what no export has is said: rows of nobody, a column that has no key to be hashed with; no mount and no store are needed"""
+    app.sql(copy, "ALTER TABLE users ALTER org_id DROP NOT NULL; INSERT INTO users (email) VALUES ('nobody@example.org'); "
+                  "COMMENT ON COLUMN users.email IS 'keepfs:redact=hash'")
+    keepfs = new_keepfs()
+    keepfs.sections = {"export": settings(app.uri(copy))}
+    keepfs.write_conf()
+    text = keepfs.run("export", "--explain", "acme").stdout
+    assert f"{1:12}  of public.users are no tenant's" in text
+    assert "public.users.email is to be hashed, and there is no key for that" in text
+
+
 def test_undecided(new_keepfs, app, copy, store):
     """a table of which nobody can say whose its rows are is not forgotten in silence"""
     app.sql(copy, "CREATE TABLE audit_log (at timestamptz, what text); INSERT INTO audit_log VALUES (now(), 'x')")
@@ -353,7 +365,7 @@ def test_table_dropped_meanwhile(new_keepfs, app, copy, store):
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'keepfs export' AND wait_event_type = 'Lock'"
     for statement in ("DROP TABLE comments", "TRUNCATE users CASCADE"):
         psql = subprocess.Popen([str(app.bindir / "psql"), "-X", "-q", "-d", app.uri(copy)], stdin=subprocess.PIPE, text=True)
-        psql.stdin.write("BEGIN; LOCK TABLE users, projects, tasks IN ACCESS EXCLUSIVE MODE;\n")
+        psql.stdin.write("BEGIN; LOCK TABLE comments, countries, projects, tasks, users IN ACCESS EXCLUSIVE MODE;\n")
         psql.stdin.flush()
         wait_until(lambda: app.sql(copy, "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'users'::regclass") != "0", "the lock")
         # Who the tenants are is asked of a table that is not locked.
