@@ -247,7 +247,7 @@ static const char *put_element_of(struct json_redactor *r, size_t level, bool *f
 	return put_within(r, level + 1, how);
 }
 
-static const char *put_member(struct json_redactor *r, size_t level, bool *first)
+static const char *put_redacted_member(struct json_redactor *r, size_t level, bool *first)
 {
 	const char *key = r->check->at, *key_end;
 	enum copy_json_redaction how;
@@ -280,7 +280,7 @@ static const char *put_members(struct json_redactor *r, size_t level, bool objec
 		return NULL;
 	for (;;) {
 		json_check_blanks(r->check);
-		wrong = object ? put_member(r, level, &first) : put_element_of(r, level, &first);
+		wrong = object ? put_redacted_member(r, level, &first) : put_element_of(r, level, &first);
 		if (wrong)
 			return wrong;
 		json_check_blanks(r->check);

@@ -46,8 +46,8 @@ static int put_on_list(struct tenancy_work *w, size_t table, enum tenancy_list l
 }
 
 /* To leave out a partition, or to share one, would be taken for done. */
-static int says_nothing(struct tenancy_work *w, enum tenancy_list list, const char *entry, bool partitions,
-                        struct error *err)
+static int tell_entry_without_table(struct tenancy_work *w, enum tenancy_list list, const char *entry,
+                                    bool partitions, struct error *err)
 {
 	_cleanup(str) struct str shown = {0};
 
@@ -83,7 +83,7 @@ static int put_matches_on_list(struct tenancy_work *w, enum tenancy_list list, c
 		if (!t->is_partition)
 			r = put_on_list(w, i, list, entry, err);
 	}
-	return r == 0 && !tables ? says_nothing(w, list, entry, partitions, err) : r;
+	return r == 0 && !tables ? tell_entry_without_table(w, list, entry, partitions, err) : r;
 }
 
 static int read_list(struct tenancy_work *w, enum tenancy_list list, char *const *entries, struct error *err)

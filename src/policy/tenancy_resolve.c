@@ -50,7 +50,7 @@ static int several_tables(const struct tenancy_work *w, const char *rule, const 
 }
 
 /* A name without a schema is first looked for in the tenant's own one. */
-static ssize_t find_named_table(const struct tenancy_work *w, const char *schema, const char *table)
+static ssize_t find_ruled_table(const struct tenancy_work *w, const char *schema, const char *table)
 {
 	if (!schema && w->rules->kind == TENANCY_SCHEMA) {
 		ssize_t own = tenancy_find_table(w->model, w->schema, table);
@@ -76,7 +76,7 @@ int tenancy_resolve_name(const struct tenancy_work *w, const char *rule, const s
                          uint32_t *ret_table, uint32_t *ret_column, struct error *err)
 {
 	const char *table_name = n->parts[n->count - 2];
-	ssize_t table = find_named_table(w, n->count > 2 ? n->parts[0] : NULL, table_name), column;
+	ssize_t table = find_ruled_table(w, n->count > 2 ? n->parts[0] : NULL, table_name), column;
 	const struct tenancy_table *t;
 
 	if (table < 0)
