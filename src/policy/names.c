@@ -201,19 +201,33 @@ int policy_bad_rule(struct error *err, const char *key, const char *text, const 
 	_cleanup(str) struct str shown = {0};
 
 	str_append_line(&shown, text);
-	return error_set(err, ERROR_USAGE, EINVAL, "%s: \"%s\" %s", key, str_text(&shown), problem);
+	return policy_refuse(err, "%s: \"%s\" %s", key, str_text(&shown), problem);
 }
 
-void policy_warn(char ***warnings, size_t *count, const char *fmt, ...)
+int policy_refuse(struct error *err, const char *fmt, ...)
 {
-	struct str text = {0};
+	_cleanup(str) struct str text = {0}, line = {0};
 	va_list args;
 
 	va_start(args, fmt);
 	str_vappendf(&text, fmt, args);
 	va_end(args);
+	str_append_line(&line, str_text(&text));
+	return error_set(err, ERROR_USAGE, EINVAL, "%s", str_text(&line));
+}
+
+void policy_warn(char ***warnings, size_t *count, const char *fmt, ...)
+{
+	_cleanup(str) struct str text = {0};
+	struct str line = {0};
+	va_list args;
+
+	va_start(args, fmt);
+	str_vappendf(&text, fmt, args);
+	va_end(args);
+	str_append_line(&line, str_text(&text));
 	*warnings = mem_resize(*warnings, *count + 1, sizeof(**warnings));
-	(*warnings)[(*count)++] = str_take(&text);
+	(*warnings)[(*count)++] = str_take(&line);
 }
 
 void policy_free_texts(char **texts, size_t count)

@@ -40,6 +40,8 @@ void policy_append_table(struct str *s, const struct tenancy_table *t);
 void policy_append_columns(struct str *s, const struct tenancy_table *t);
 /** policy_bad_rule() - -EINVAL: "KEY: TEXT PROBLEM" */
 int policy_bad_rule(struct error *err, const char *key, const char *text, const char *problem);
-/** policy_warn() - append to a list of warnings on the heap. */
+/** policy_refuse() - -EINVAL (ERROR_USAGE), with a message that is one line, whatever names are in it. */
+int policy_refuse(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** policy_warn() - append to a list of warnings on the heap, each of one line. */
 void policy_warn(char ***warnings, size_t *count, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void policy_free_texts(char **texts, size_t count);

@@ -4,7 +4,6 @@
 
 #include <keepfs/base/mem.h>
 
-#include <errno.h>
 #include <string.h>
 
 static void finish_redacted_column(struct redaction_column *c)
@@ -44,7 +43,7 @@ static int bad_column(const struct subject *s, struct error *err, const char *pr
 	policy_append_table(&name, s->table);
 	str_append_char(&name, '.');
 	policy_append_word(&name, s->table->columns[s->column].name);
-	return error_set(err, ERROR_USAGE, EINVAL, "%s: %s", str_text(&name), problem);
+	return policy_refuse(err, "%s: %s", str_text(&name), problem);
 }
 
 static int contradict(const struct subject *s, const char *why, enum redaction_how how, const char *other_why,
@@ -366,6 +365,44 @@ static int finish_columns(struct redaction_plan *p, struct error *err)
 	return r;
 }
 
+/* A column that is generated from a redacted one would give it away; from which one it is generated is not known here. */
+
+static bool has_redacted_column(const struct redaction_column *columns, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (columns[i].how != REDACTION_NONE || columns[i].path_count > 0)
+			return true;
+	return false;
+}
+
+static void warn_of_generated(struct redaction_plan *p, const struct tenancy_table *t,
+                              const struct redaction_column *columns)
+{
+	for (size_t i = 0; i < t->column_count; i++) {
+		_cleanup(str) struct str name = {0};
+
+		if (!t->columns[i].is_generated || columns[i].how != REDACTION_NONE || columns[i].is_allowed)
+			continue;
+		policy_append_table(&name, t);
+		str_append_char(&name, '.');
+		policy_append_word(&name, t->columns[i].name);
+		policy_warn(
+		        &p->warnings, &p->warning_count,
+		        "%s is generated from other columns of its row, and some of these are redacted: see whether it gives them away (redact, allow_secrets)",
+		        str_text(&name));
+	}
+}
+
+static void look_at_generated(struct redaction_plan *p)
+{
+	for (size_t i = 0; i < p->table_count; i++) {
+		const struct tenancy_table *t = &p->model->tables[p->plan->decisions[i].table];
+
+		if (p->columns[i] && has_redacted_column(p->columns[i], t->column_count))
+			warn_of_generated(p, t, p->columns[i]);
+	}
+}
+
 static void begin_redaction(struct redaction_plan *p)
 {
 	p->table_count = p->plan->count;
@@ -395,6 +432,7 @@ int redaction_decide(const struct tenancy_model *model, const struct tenancy_pla
 		r = finish_columns(&p, err);
 	if (r < 0)
 		return r;
+	look_at_generated(&p);
 	*ret = p;
 	p = (struct redaction_plan){0};
 	return 0;

@@ -2,8 +2,6 @@
 /* The verdicts, step by step; see tenancy_private.h. */
 #include "tenancy_private.h"
 
-#include <errno.h>
-
 static void finish_value(struct tenancy_operand *o)
 {
 	policy_free_texts(o->path, o->path_count);
@@ -45,9 +43,8 @@ static int check_schema(const struct tenancy_work *w, struct error *err)
 		if (str_equal(w->model->tables[i].schema, w->schema))
 			return 0;
 	policy_append_word(&name, str_or_empty(w->schema));
-	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "the tenant's schema %s has no tables in this database, or is not there",
-	                 str_text(&name));
+	return policy_refuse(err, "the tenant's schema %s has no tables in this database, or is not there",
+	                     str_text(&name));
 }
 
 static int find_names(struct tenancy_work *w, struct error *err)

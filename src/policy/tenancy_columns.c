@@ -4,7 +4,6 @@
 
 #include <keepfs/base/mem.h>
 
-#include <errno.h>
 #include <string.h>
 
 #define LISTED_CANDIDATES 5
@@ -116,8 +115,8 @@ static int no_such_tenant_column(const struct tenancy_work *w, const char *name,
 
 	policy_append_word(&shown, name);
 	append_candidates(&there_are, w->model);
-	return error_set(err, ERROR_USAGE, EINVAL, "tenant_column: no table has a column %s; %s",
-	                 str_text(&shown), str_text(&there_are));
+	return policy_refuse(err, "tenant_column: no table has a column %s; %s", str_text(&shown),
+	                     str_text(&there_are));
 }
 
 static int two_columns(const struct tenancy_table *t, int first, int second, struct error *err)
@@ -127,9 +126,9 @@ static int two_columns(const struct tenancy_table *t, int first, int second, str
 	policy_append_table(&table, t);
 	policy_append_word(&a, t->columns[first].name);
 	policy_append_word(&b, t->columns[second].name);
-	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "tenant_column: %s has both %s and %s; say which one tells the tenant: %s.%s",
-	                 str_text(&table), str_text(&a), str_text(&b), str_text(&table), str_text(&a));
+	return policy_refuse(err,
+	                     "tenant_column: %s has both %s and %s; say which one tells the tenant: %s.%s",
+	                     str_text(&table), str_text(&a), str_text(&b), str_text(&table), str_text(&a));
 }
 
 static int resolve_named_column(struct tenancy_work *w, const char *text, const struct policy_name *n,
@@ -257,8 +256,7 @@ int tenancy_resolve_columns(struct tenancy_work *w, struct error *err)
 	int r;
 
 	if (!has_table && (!w->rules->tenant_columns || !w->rules->tenant_columns[0]))
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "nothing says whose a row is: say tenant_column, or tenant_table");
+		return policy_refuse(err, "nothing says whose a row is: say tenant_column, or tenant_table");
 	r = resolve_tenant_columns(w, err);
 	if (r == 0 && has_table)
 		r = resolve_tenant_table(w, err);

@@ -26,10 +26,9 @@ static int named_twice(const struct tenancy_work *w, size_t table, enum tenancy_
 	_cleanup(str) struct str name = {0};
 
 	policy_append_table(&name, &w->model->tables[table]);
-	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "%s is named by %s (%s) and by %s (%s); it can be in one of these lists only",
-	                 str_text(&name), tenancy_list_key(seat->list), seat->entry, tenancy_list_key(list),
-	                 entry);
+	return policy_refuse(
+	        err, "%s is named by %s (%s) and by %s (%s); it can be in one of these lists only",
+	        str_text(&name), tenancy_list_key(seat->list), seat->entry, tenancy_list_key(list), entry);
 }
 
 static int put_on_list(struct tenancy_work *w, size_t table, enum tenancy_list list, const char *entry,
@@ -113,8 +112,8 @@ static int contradiction(const struct tenancy_work *w, size_t table, const char 
 	_cleanup(str) struct str name = {0};
 
 	policy_append_table(&name, &w->model->tables[table]);
-	return error_set(err, ERROR_USAGE, EINVAL, "%s (%s) names %s, but %s", tenancy_list_key(seat->list),
-	                 seat->entry, str_text(&name), what);
+	return policy_refuse(err, "%s (%s) names %s, but %s", tenancy_list_key(seat->list), seat->entry,
+	                     str_text(&name), what);
 }
 
 static int check_list_of_table(const struct tenancy_work *w, size_t table, struct error *err)

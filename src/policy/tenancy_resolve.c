@@ -4,7 +4,6 @@
 
 #include <keepfs/base/mem.h>
 
-#include <errno.h>
 #include <string.h>
 
 #define LISTED_TABLES 15
@@ -31,8 +30,8 @@ static int no_table(const struct tenancy_work *w, const char *rule, const char *
 
 	policy_append_word(&name, table);
 	append_tables_there_are(&there_are, w->model);
-	return error_set(err, ERROR_USAGE, EINVAL, "%s: there is no table %s; there are %s", rule,
-	                 str_text(&name), str_text(&there_are));
+	return policy_refuse(err, "%s: there is no table %s; there are %s", rule, str_text(&name),
+	                     str_text(&there_are));
 }
 
 static int several_tables(const struct tenancy_work *w, const char *rule, const char *table,
@@ -46,9 +45,8 @@ static int several_tables(const struct tenancy_work *w, const char *rule, const 
 		str_append(&they, they.len ? ", " : "");
 		policy_append_table(&they, &w->model->tables[i]);
 	}
-	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "%s: there are several tables of this name: %s; name the schema as well", rule,
-	                 str_text(&they));
+	return policy_refuse(err, "%s: there are several tables of this name: %s; name the schema as well",
+	                     rule, str_text(&they));
 }
 
 /* A name without a schema is first looked for in the tenant's own one. */
@@ -70,8 +68,8 @@ int tenancy_no_column(const char *rule, const struct tenancy_table *t, const cha
 	policy_append_table(&table, t);
 	policy_append_word(&name, column);
 	policy_append_columns(&there_are, t);
-	return error_set(err, ERROR_USAGE, EINVAL, "%s: %s has no column %s; it has %s", rule,
-	                 str_text(&table), str_text(&name), str_text(&there_are));
+	return policy_refuse(err, "%s: %s has no column %s; it has %s", rule, str_text(&table),
+	                     str_text(&name), str_text(&there_are));
 }
 
 int tenancy_resolve_name(const struct tenancy_work *w, const char *rule, const struct policy_name *n,
@@ -86,8 +84,8 @@ int tenancy_resolve_name(const struct tenancy_work *w, const char *rule, const s
 		                   : several_tables(w, rule, table_name, err);
 	t = &w->model->tables[table];
 	if (t->is_partition)
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "%s: this table is a partition; name the table that it is a part of", rule);
+		return policy_refuse(
+		        err, "%s: this table is a partition; name the table that it is a part of", rule);
 	column = tenancy_find_column(t, n->parts[n->count - 1]);
 	if (column < 0)
 		return tenancy_no_column(rule, t, n->parts[n->count - 1], err);
@@ -110,8 +108,8 @@ static int resolve_value(const char *rule, const struct tenancy_table *t, uint32
 
 	policy_append_word(&name, c->name);
 	if (o->path_count > 0 && !is_json(c))
-		return error_set(err, ERROR_USAGE, EINVAL, "%s: the column %s is no json: it is %s", rule,
-		                 str_text(&name), c->type);
+		return policy_refuse(err, "%s: the column %s is no json: it is %s", rule, str_text(&name),
+		                     c->type);
 	*ret = (struct tenancy_operand){column, take_ptr(&o->path), o->path_count};
 	o->path_count = 0;
 	return 0;

@@ -101,7 +101,7 @@ static void must_be_own_sql(const char *sql)
 static void write_sql(const struct tenancy_model *m, const struct tenancy_plan *plan, const char *tenant)
 {
 	for (size_t i = 0; i < plan->count; i++) {
-		_cleanup(str) struct str condition = {0}, proof = {0}, nobodys = {0}, explained = {0};
+		_cleanup(str) struct str condition = {0}, proof = {0}, nobodys = {0};
 
 		tenancy_append_condition(m, plan, &plan->decisions[i], "t", tenant, &condition);
 		tenancy_append_proof(m, plan, &plan->decisions[i], "t", tenant, &proof);

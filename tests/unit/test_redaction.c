@@ -306,6 +306,24 @@ static void good_rules(void **state)
 	assert_int_equal(redaction_rules_check(&none, &err), 0);
 }
 
+static void generated_columns(void **state)
+{
+	const struct redaction_rules rules = {.columns = LIST("users.email"),
+	                                      .allowed = LIST("password_hash")};
+	_cleanup(world) struct world w = {.model = model_of(site)};
+	struct error err = {0};
+
+	for (size_t i = 0; i < w.model.table_count; i++)
+		w.model.tables[i].columns[w.model.tables[i].column_count - 1].is_generated = true;
+	if (decide(&w, &rules, &err) < 0)
+		fail_msg("%s", err.message);
+	expect_redactions(
+	        &w,
+	        "auth.users.email: omit (the rule users.email)\n"
+	        "public.users.email: omit (the rule users.email)\n"
+	        "warning: public.users.note2 is generated from other columns of its row, and some of these are redacted: see whether it gives them away (redact, allow_secrets)\n");
+}
+
 static void explained(void **state)
 {
 	_cleanup(world) struct world w = {.model = model_of(site)};
@@ -362,6 +380,7 @@ int main(void)
 	        cmocka_unit_test(rules_that_make_no_sense),
 	        cmocka_unit_test(bad_rules),
 	        cmocka_unit_test(good_rules),
+	        cmocka_unit_test(generated_columns),
 	        cmocka_unit_test(explained),
 	        cmocka_unit_test(explained_without_redaction),
 	};
