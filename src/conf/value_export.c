@@ -177,11 +177,15 @@ const struct value_ops conf_table_patterns_ops = {parse_table_patterns, allow_ta
 
 static size_t reference_len(const char *text)
 {
-	bool quoted = false;
+	char quote = 0; /* of a literal, or of a name, which may hold the other one */
 	size_t len = 0;
 
-	for (; text[len] && (quoted || text[len] != ';'); len++)
-		quoted ^= text[len] == '\'';
+	for (; text[len] && (quote || text[len] != ';'); len++) {
+		if (quote)
+			quote = text[len] == quote ? '\0' : quote;
+		else if (text[len] == '\'' || text[len] == '"')
+			quote = text[len];
+	}
 	return len;
 }
 

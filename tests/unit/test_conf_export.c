@@ -61,6 +61,29 @@ static void test_defaults(void **state)
 	assert_null(job->drill);
 }
 
+/* Neither a dot, nor a comma, nor an apostrophe, nor a semicolon means anything within double quotes. */
+static void test_quoted_names(void **state)
+{
+	struct fixture *f = *state;
+	const struct conf_export *e;
+
+	accept(f,
+	       "[export]\ntenants = select 1\ntenant_column = \"Org id\", \"a.b\".\"c, d\"\n"
+	       "shared = \"a.b.c\", s.\"d e\"\nexclude = \"s.t\"\nredact = t.\"a b\":mask\nallow_secrets = \"a.b\".\"c.d\"\n"
+	       "references = \"O'Neil\".a -> b.c; \"x;y\".a -> \"it's\".c when d = 'e;\"f'; g.h -> i.j\n");
+	assert_string_equal(str_text(&f->problems), "");
+	e = &f->conf.jobs[0].export;
+	assert_words(e->tenant_columns, "<\"Org id\"> <\"a.b\".\"c, d\">");
+	assert_words(e->shared, "<\"a.b.c\"> <s.\"d e\">");
+	assert_words(e->excluded, "<\"s.t\">");
+	assert_words(e->redact, "<t.\"a b\":mask>");
+	assert_words(e->allow_secrets, "<\"a.b\".\"c.d\">");
+	assert_words(e->references,
+	             "<\"O'Neil\".a -> b.c> <\"x;y\".a -> \"it's\".c when d = 'e;\"f'> <g.h -> i.j>");
+	refuse(f, LEAST "shared = \"a.b\".\"c\".d\n", "which is not TABLE or SCHEMA.TABLE");
+	refuse(f, LEAST "shared = a.\"b\n", "has a double quote that is not closed");
+}
+
 static void test_all_keys(void **state)
 {
 	struct fixture *f = *state;
@@ -425,17 +448,12 @@ static void test_triggers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        CONF_TEST(test_defaults),
-	        CONF_TEST(test_all_keys),
-	        CONF_TEST(test_bad_values),
-	        CONF_TEST(test_missing),
-	        CONF_TEST(test_keys_of_another_tenancy),
-	        CONF_TEST(test_key_file),
-	        CONF_TEST(test_section),
-	        CONF_TEST(test_environment),
-	        CONF_TEST(test_effective),
-	        CONF_TEST(test_reload),
-	        CONF_TEST(test_triggers),
+	        CONF_TEST(test_defaults),    CONF_TEST(test_quoted_names),
+	        CONF_TEST(test_all_keys),    CONF_TEST(test_bad_values),
+	        CONF_TEST(test_missing),     CONF_TEST(test_keys_of_another_tenancy),
+	        CONF_TEST(test_key_file),    CONF_TEST(test_section),
+	        CONF_TEST(test_environment), CONF_TEST(test_effective),
+	        CONF_TEST(test_reload),      CONF_TEST(test_triggers),
 	};
 
 	return RUN_CONF_TESTS(tests);
