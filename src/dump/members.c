@@ -17,7 +17,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define PROBLEMS_SHOWN 5
 
@@ -82,7 +81,7 @@ static int take_answer_row(void *arg, const char *name, const char *class, struc
 	return 0;
 }
 
-/* Twice the same, or nearly. */
+/* Twice the same. */
 
 struct place { /* of a name */
 	const char *name;
@@ -92,10 +91,8 @@ struct place { /* of a name */
 static int compare_places(const void *a, const void *b)
 {
 	const struct place *x = a, *y = b;
-	int order = strcasecmp(x->name, y->name);
+	int order = strcmp(x->name, y->name);
 
-	if (order == 0)
-		order = strcmp(x->name, y->name);
 	return order ? order : (x->row > y->row) - (x->row < y->row);
 }
 
@@ -115,7 +112,7 @@ static void drop_rows(struct answer *a, const bool *is_dropped)
 	a->count = kept;
 }
 
-static void drop_doubles(struct answer *a, struct make_targets *ret)
+static void drop_doubles(struct answer *a)
 {
 	_cleanup(free) struct place *places = mem_array(a->count + 1, sizeof(*places));
 	_cleanup(free) bool *is_dropped = mem_array(a->count + 1, sizeof(*is_dropped));
@@ -126,15 +123,10 @@ static void drop_doubles(struct answer *a, struct make_targets *ret)
 	}
 	qsort(places, a->count, sizeof(*places), compare_places);
 	for (size_t i = 1; i < a->count; i++) {
-		if (strcmp(places[i].name, places[i - 1].name) == 0) {
-			is_dropped[places[i].row] = true;
-			add_answer_problem(a, "%s is named twice", places[i].name);
-		} else if (strcasecmp(places[i].name, places[i - 1].name) == 0) {
-			make_targets_note(
-			        ret,
-			        "warning: %s and %s differ in nothing but case: copied to a file system that does not tell these apart, their backups would replace each other",
-			        places[i - 1].name, places[i].name);
-		}
+		if (strcmp(places[i].name, places[i - 1].name) != 0)
+			continue;
+		is_dropped[places[i].row] = true;
+		add_answer_problem(a, "%s is named twice", places[i].name);
 	}
 	drop_rows(a, is_dropped);
 }
@@ -165,7 +157,7 @@ static int ask_members_by_pattern(const struct conf_job *job, struct cancel *can
 }
 
 static int ask_members_by_query(const struct conf_job *job, struct cancel *cancel, struct answer *a,
-                                struct make_targets *ret, struct error *err)
+                                struct error *err)
 {
 	const char *registry = *str_or_empty(job->dump.registry) ? job->dump.registry : job->dump.database;
 	int r = pg_ask_registry(registry, NULL, job->dump.databases[0], cancel, take_answer_row, a, err);
@@ -174,7 +166,7 @@ static int ask_members_by_query(const struct conf_job *job, struct cancel *cance
 		error_prefix(err, "the registry could not be asked for the databases of job %s", job->name);
 		return r;
 	}
-	drop_doubles(a, ret);
+	drop_doubles(a);
 	if (a->count > 0)
 		return 0;
 	if (a->rows == 0)
@@ -187,11 +179,10 @@ static int ask_members_by_query(const struct conf_job *job, struct cancel *cance
 	                 str_text(&a->problems));
 }
 
-static int ask_members(const struct conf_job *job, struct cancel *cancel, struct answer *a,
-                       struct make_targets *ret, struct error *err)
+static int ask_members(const struct conf_job *job, struct cancel *cancel, struct answer *a, struct error *err)
 {
 	if (databases_kind_of(job->dump.databases) == DATABASES_QUERY)
-		return ask_members_by_query(job, cancel, a, ret, err);
+		return ask_members_by_query(job, cancel, a, err);
 	return ask_members_by_pattern(job, cancel, a, err);
 }
 
@@ -281,7 +272,7 @@ static int find_members(const struct make_context *ctx, const struct conf_job *j
 {
 	_cleanup(answer) struct answer a = {0};
 	struct error why = {0};
-	int r = ask_members(job, wanted->cancel, &a, ret, &why);
+	int r = ask_members(job, wanted->cancel, &a, &why);
 
 	if (r < 0)
 		return use_last_answer(ctx, job, wanted, r, &why, ret, err);

@@ -11,6 +11,9 @@
 #include <keepfs/codec/name.h>
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #define DAY_US (INT64_C(86400) * US_PER_S)
 
@@ -105,6 +108,31 @@ static void make_named_directories(const struct learning *l)
 	free(l->named);
 }
 
+/* The directories of both are shown, and somebody may copy them to where they are one. */
+
+static int compare_case_apart(const void *a, const void *b)
+{
+	const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+	int order = strcasecmp(x, y);
+
+	return order ? order : strcmp(x, y);
+}
+
+static void note_alike(const struct catalog_named *rows, size_t count, struct make_targets *ret)
+{
+	_cleanup(free) const char **names = mem_array(count + 1, sizeof(*names));
+
+	for (size_t i = 0; i < count; i++)
+		names[i] = rows[i].name;
+	qsort(names, count, sizeof(*names), compare_case_apart);
+	for (size_t i = 1; i < count; i++)
+		if (strcasecmp(names[i], names[i - 1]) == 0)
+			make_targets_note(
+			        ret,
+			        "warning: %s and %s differ in nothing but case: copied to a file system that does not tell these apart, what is kept of them would replace each other",
+			        names[i - 1], names[i]);
+}
+
 /* Without a delay for plans that delete much, a day all the same: so much is not believed at once. */
 static int64_t patience_us(const struct make_context *ctx)
 {
@@ -127,6 +155,7 @@ int make_learn_members(const struct make_context *ctx, const struct conf_job *jo
 	                                        .patience_us = patience_us(ctx)};
 	int r = catalog_read_members(ctx->repository->catalog, &reading, take_change, &l, err);
 
+	note_alike(rows, count, ret);
 	if (r == 0)
 		write_audits(&l);
 	make_named_directories(&l);

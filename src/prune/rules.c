@@ -12,6 +12,7 @@
 #include <keepfs/catalog/members.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/name.h>
 
 #define DUES_SEEN 40 /* of a schedule, for its longest pause: more than a month of a daily one */
 
@@ -70,7 +71,7 @@ static void write_rules(const struct prune *p, struct prune_plan *plan)
 	}
 	/* That nothing is to stay is another rule, and waits as any new one does. */
 	if (plan->is_gone)
-		str_append(&text, "; its database is gone: nothing stays");
+		str_appendf(&text, "; its %s is gone: nothing stays", prune_part(plan));
 	str_copy(plan->rules_text, sizeof(plan->rules_text), str_text(&text));
 }
 
@@ -99,7 +100,7 @@ static void find_interval(const struct prune *p, struct prune_plan *plan)
 		plan->interval_s = longest_pause_s(&plan->schedule, plan->zone, p->time.now_us / US_PER_S);
 }
 
-/* Only what finds its databases out can tell that one is gone, and only an answer from after its time tells that it still is:
+/* Only what finds its databases or tenants out can tell that one is gone, and only an answer from after its time tells that it still is:
  * while a registry cannot be read, its last word is not enough to remove the last backup of anything. */
 static bool is_gone_for_good(const struct prune *p, const struct prune_plan *plan)
 {
@@ -109,17 +110,26 @@ static bool is_gone_for_good(const struct prune *p, const struct prune_plan *pla
 
 	if (plan->place.gone_since_us <= 0 || keep_us <= 0 || p->time.now_us < until_us)
 		return false;
-	if (kind != DATABASES_QUERY && kind != DATABASES_MATCHED)
+	if (plan->job->kind != CONF_JOB_EXPORT && kind != DATABASES_QUERY && kind != DATABASES_MATCHED)
 		return false;
 	return catalog_registry(p->repository->catalog, plan->job->name, &registry) == 0 &&
 	       registry.failed_at_us == 0 && registry.read_at_us >= until_us;
+}
+
+/* A job of databases may have been called exports once: its backups are not those of [export], whose rules say nothing of them. */
+static const struct conf_job *job_of_place(const struct conf *conf, const struct catalog_place *place)
+{
+	const struct conf_job *job = conf_find_job(conf, place->job);
+	const struct tree_root *root = tree_root_of(place->path);
+
+	return job && root && root->is_job == (job->kind == CONF_JOB_EXPORT) ? job : NULL;
 }
 
 int prune_find_rules(const struct prune *p, struct prune_plan *plan, struct error *err)
 {
 	int r;
 
-	plan->job = conf_find_job(p->conf, plan->place.job);
+	plan->job = job_of_place(p->conf, &plan->place);
 	r = zone_load(plan->job ? conf_zone_name(p->conf, plan->job) : NULL, &plan->zone, err);
 	if (r < 0)
 		return r;

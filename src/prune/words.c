@@ -47,11 +47,16 @@ static void append_tiers_lost(const struct retention_rules *rules, const struct 
 	}
 }
 
+const char *prune_part(const struct prune_plan *plan)
+{
+	return plan->job && plan->job->kind == CONF_JOB_EXPORT ? "tenant" : "database";
+}
+
 static void append_gone(const struct prune_plan *plan, struct str *out)
 {
 	char since[CLOCK_ISO_BYTES];
 
-	str_appendf(out, "its database is gone since %s, and keep_deleted is over",
+	str_appendf(out, "its %s is gone since %s, and keep_deleted is over", prune_part(plan),
 	            clock_format_iso(plan->place.gone_since_us, since));
 }
 

@@ -108,7 +108,7 @@ static void take_class(void *arg, const char *job, const char *class, uint64_t d
 static bool asks_by_any_class(const struct conf *conf, const struct conf_job *job,
                               const struct class_rows *classes)
 {
-	if (databases_kind_of(job->dump.databases) != DATABASES_QUERY)
+	if (job->kind != CONF_JOB_EXPORT && databases_kind_of(job->dump.databases) != DATABASES_QUERY)
 		return false;
 	for (size_t i = 0; i < classes->count; i++)
 		if (str_equal(classes->items[i].job, job->name) &&

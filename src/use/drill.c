@@ -189,6 +189,8 @@ static int add_drill_word(struct catalog *c, const char *word, bool rotate, stru
 	struct catalog_entry entry;
 	int r = words_find_backup(c, path, &entry);
 
+	if (r == 0 && words_is_of_exports(path))
+		return words_refuse_export(path, err);
 	if (r == 0) {
 		add_drill_target(c, entry.ino, PICK_ASKED, ret);
 		return 0;
@@ -228,8 +230,6 @@ static int drill_accepts(const struct make_context *ctx, const struct conf_job *
 
 static int check_backup(const struct backup *b, struct error *err)
 {
-	if (str_equal(b->m.kind, "export"))
-		return words_refuse_export(b->path, err);
 	if (!str_equal(b->m.kind, "dump"))
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "%s is no backup of a database: a drill restores databases", b->path);

@@ -17,6 +17,13 @@ char *words_path(const char *word)
 	return str_equal(word, "all") ? mem_strdup("") : tree_path(word);
 }
 
+bool words_is_of_exports(const char *path)
+{
+	const struct tree_root *root = tree_root_of(path);
+
+	return root && str_equal(root->name, CONF_EXPORTS);
+}
+
 int words_refuse_export(const char *path, struct error *err)
 {
 	return error_set(

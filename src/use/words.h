@@ -6,6 +6,8 @@
 
 /** words_refuse_export() - what is to be restored, or tried, is an export of a tenant's data: -EINVAL, with what can be done with one. */
 int words_refuse_export(const char *path, struct error *err);
+/** words_is_of_exports() - does this path of the tree lie in exports/? Pure. */
+bool words_is_of_exports(const char *path);
 /** words_path() - heap: "full/X.dump", "backups/full/X.dump" → the latter; "all" → "". Pure. */
 char *words_path(const char *word);
 /** words_find_backup() - the backup of that path, "backups/full/latest.dump" too; -ENOENT: @path is none. */

@@ -820,6 +820,44 @@ static void a_database_that_is_gone(void **state)
 	prune_plan_finish(&plan);
 }
 
+/* The same of a tenant, by the rules of [export], which are no others' rules. */
+static void a_tenant_that_is_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct world w = world_of(2);
+	struct catalog_place place = {.ino = ino_of_directory("backups/full")};
+	const struct catalog_named other = {.name = "other"};
+	struct catalog_reading reading = {.job = "exports", .rows = &other, .count = 1};
+	struct prune_plan plan = {0};
+	struct prune p;
+
+	for (int day = 0; day < 4; day++) {
+		make_now(f, &w);
+		go_on(&w, DAY_US);
+	}
+	w.job.kind = CONF_JOB_EXPORT;
+	w.job.name = (char *)"exports";
+	w.job.keep_deleted_ms = INT64_C(30) * 24 * 3600 * 1000;
+	str_copy(place.path, sizeof(place.path), "exports/acme");
+	str_copy(place.job, sizeof(place.job), "exports");
+	place.gone_since_us = w.time.now_us;
+	go_on(&w, 31 * DAY_US);
+	reading.at_us = w.time.now_us;
+	assert_int_equal(catalog_read_members(f->catalog, &reading, ignore_change, NULL, NULL), 0);
+	p = begin(f, &w);
+	assert_int_equal(prune_plan(&p, &place, &plan, NULL), 0);
+	assert_int_equal(plan.due, 4);
+	assert_non_null(strstr(plan.rules_text, "its tenant is gone: nothing stays"));
+	prune_plan_finish(&plan);
+	/* What a job of databases of that name has left. */
+	str_copy(place.path, sizeof(place.path), "backups/exports");
+	p = begin(f, &w);
+	assert_int_equal(prune_plan(&p, &place, &plan, NULL), 0);
+	assert_null(plan.job);
+	assert_int_equal(plan.due, 0);
+	prune_plan_finish(&plan);
+}
+
 /* A clock that was handed in is one of no boot: days pass by as they are told. */
 static void by_hand_the_newest_stays(void **state)
 {
@@ -901,6 +939,7 @@ int main(void)
 	        cmocka_unit_test(it_may_end_at_any_call),
 	        TEST(it_can_be_stopped_between_two),
 	        TEST(a_database_that_is_gone),
+	        TEST(a_tenant_that_is_gone),
 	        TEST(by_hand_the_newest_stays),
 	        TEST(what_has_no_tiers_gets_them),
 	};

@@ -14,7 +14,7 @@ struct make_member_words {
 /**
  * make_learn_members() - a whole answer: what has changed becomes notes of @ret, its warning, and lines of the audit and the log
  * @rows: @count of them, at least one, in their order, no name twice
- * Each that is new has its directory in the tree from now on. Once for each run (make_wanted.learns). Blocks on the catalog.
+ * Each that is new has its directory in the tree from now on; names that differ in nothing but case get a note. Once for each run (make_wanted.learns). Blocks on the catalog.
  */
 int make_learn_members(const struct make_context *ctx, const struct conf_job *job,
                        const struct make_member_words *words, const struct catalog_named *rows, size_t count,
