@@ -363,11 +363,12 @@ def test_table_dropped_meanwhile(new_keepfs, app, copy, store):
     """it is gone, or another one, before the export has its locks: a failure, and not an export without it"""
     keepfs = start(new_keepfs, settings(app.uri(copy)))
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'keepfs export' AND wait_event_type = 'Lock'"
-    for statement in ("DROP TABLE comments", "TRUNCATE users CASCADE"):
+    # In the order in which the export locks them, so that neither has what the other waits for.
+    for locked, statement in (("comments, countries", "DROP TABLE comments"), ("countries, users", "TRUNCATE users")):
         psql = subprocess.Popen([str(app.bindir / "psql"), "-X", "-q", "-d", app.uri(copy)], stdin=subprocess.PIPE, text=True)
-        psql.stdin.write("BEGIN; LOCK TABLE comments, countries, projects, tasks, users IN ACCESS EXCLUSIVE MODE;\n")
+        psql.stdin.write(f"BEGIN; LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE;\n")
         psql.stdin.flush()
-        wait_until(lambda: app.sql(copy, "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'users'::regclass") != "0", "the lock")
+        wait_until(lambda: app.sql(copy, "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'countries'::regclass") != "0", "the lock")
         # Who the tenants are is asked of a table that is not locked.
         run = keepfs.trigger("export acme")
         wait_until(lambda: app.sql("postgres", waiting) != "0" or keepfs.run_status(run)["state"] == "failed", "the export to wait for the lock")
