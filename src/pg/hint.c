@@ -47,7 +47,7 @@ static const struct hint hints[] = {
          "permission denied for database"},
         {LARGE_OBJECT, "42501", "inv_open", "permission denied for large object"},
         {LARGE_OBJECT, "42501", "lo_read"}, /* before 11 */
-        {"let the connection's role become it: GRANT … TO …", "42501", NULL, "permission denied to set role"},
+        {"let the connection's role become it: GRANT … TO …", .words = "permission denied to set role"},
         {READ_ALL, "42501", "aclcheck_error", "permission denied for"},
         {READ_ALL, "42501", "pg_sequence_last_value"},
         {"install the client programs of the server's version, or name their directory: "
