@@ -412,7 +412,9 @@ static int make_result(struct comparison *c, enum diff_side *ret_side, struct er
 	if (r < 0)
 		return r;
 	r = make_comparison_text(c, d, err);
-	(void)diff_failed_at(d, ret_side);
+	/* What is about none of the two says nothing against the bytes of either. */
+	if (!diff_failed_at(d, ret_side))
+		err->damage = false;
 	/* What was compared may have been others of their names. */
 	return pair_is_there(fs, &c->key.pair) || r == -ECANCELED ? r : -ESTALE;
 }

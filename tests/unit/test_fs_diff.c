@@ -26,11 +26,12 @@ static struct made_up {
 	uint64_t a_ino;
 	int read_result; /* of A; 0: the rows */
 	bool damage;
+	bool b_is_damaged; /* in the second of its readings */
 	bool is_not_counted;
 	bool has_new;      /* B has one more */
 	uint32_t rows;     /* of each table */
 	atomic_bool waits; /* a reading waits until it is given up, or may go on */
-	atomic_uint reads, opened, given_up;
+	atomic_uint reads, b_reads, opened, given_up;
 } lib;
 
 struct inside_dump {
@@ -140,6 +141,7 @@ int inside_read_rows(struct inside_dump *d, uint32_t number, struct cancel *canc
 	int r = take(arg, "both\n", 5, err);
 
 	lib.reads++;
+	lib.b_reads += is_b(d);
 	while (r == 0 && atomic_load(&lib.waits)) {
 		if (cancel_sleep_ms(cancel, 5)) {
 			lib.given_up++;
@@ -150,6 +152,11 @@ int inside_read_rows(struct inside_dump *d, uint32_t number, struct cancel *canc
 		error_set(err, ERROR_CORRUPT, -lib.read_result, "made up: it cannot be read");
 		err->damage = lib.damage;
 		return lib.read_result;
+	}
+	if (r == 0 && lib.b_is_damaged && is_b(d) && lib.b_reads == 2) {
+		error_set(err, ERROR_CORRUPT, EBADMSG, "made up: other bytes");
+		err->damage = true;
+		return -EBADMSG;
 	}
 	for (uint32_t i = 1; r == 0 && i < lib.rows; i++) {
 		char row[32];
@@ -694,6 +701,17 @@ static void a_failure_is_told(void **state)
 	assert_holds(f, ROWS ".added.tsv", "b1\n");
 }
 
+/* The second reading of A was ended before, since the rest of it is not needed. */
+static void damage_is_of_the_dump_that_has_it(void **state)
+{
+	struct fixture *f = *state;
+
+	lib.b_is_damaged = true;
+	assert_int_equal(try_open(f, ino_at(f, ROWS ".added.tsv")), -EIO);
+	assert_false(catalog_is_damaged(f->catalog, ino_at(f, "backups/full/" A ".dump")));
+	assert_true(catalog_is_damaged(f->catalog, ino_at(f, "backups/full/" B ".dump")));
+}
+
 static void what_takes_too_much_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -766,6 +784,7 @@ int main(void)
 	        TEST(the_last_that_leaves_ends_it),
 	        TEST(the_end_of_the_mount_ends_comparisons),
 	        TEST(a_failure_is_told),
+	        TEST(damage_is_of_the_dump_that_has_it),
 	        TEST(what_takes_too_much_is_refused),
 	        TEST(a_removed_dump_is_stale),
 	        TEST(reading_is_reading_both),
