@@ -55,7 +55,7 @@ struct comparison_waiter {
 
 #define COMPARISON_LATER (-EINPROGRESS)
 /**
- * comparisons_get() - the result of a comparison; @node: the file that shows it, for its path
+ * comparisons_get() - the result of a comparison; @node: the file that shows it, for its path. Of a waiter that was woken @key is not looked at.
  * Return: 0 with the caller's comparison_unref(); COMPARISON_LATER: @waiter will be woken, and asks again then; -ECANCELED; the errno for the kernel of one that failed, which
  * was told in status/last-error.
  */

@@ -87,8 +87,9 @@ static char *diff_file_path(struct fs *fs, const struct node *node)
 static int result_of(struct fs *fs, const struct node *node, struct comparison_waiter *waiter,
                      struct comparison **ret)
 {
-	struct comparison_key key;
-	int r = key_of_diff_file(fs, node, &key);
+	struct comparison_key key = {0};
+	/* Who was woken is told by his waiter: the number of the pair may have been forgotten meanwhile. */
+	int r = waiter->comparison ? 0 : key_of_diff_file(fs, node, &key);
 
 	return r < 0 ? r : comparisons_get(fs->comparisons, &key, node, waiter, ret);
 }
