@@ -12,6 +12,8 @@
 #include <keepfs/catalog/inside.h>
 #include <keepfs/inside.h>
 
+#include <sys/prctl.h>
+
 #define A           "20261120T020000Z"
 #define B           "20261123T020000Z"
 #define PAIR        "diff/full/" A ".." B
@@ -28,10 +30,11 @@ static struct made_up {
 	bool damage;
 	bool b_is_damaged; /* in the second of its readings */
 	bool is_not_counted;
+	bool opens_slowly;
 	bool has_new;      /* B has one more */
 	uint32_t rows;     /* of each table */
 	atomic_bool waits; /* a reading waits until it is given up, or may go on */
-	atomic_uint reads, b_reads, opened, given_up;
+	atomic_uint reads, b_reads, opened, opened_in_haste, given_up;
 } lib;
 
 struct inside_dump {
@@ -46,7 +49,7 @@ uint64_t inside_ino(const struct inside_dump *d)
 
 bool inside_opens_at_once(struct inside *in, uint64_t artifact_ino)
 {
-	return true;
+	return !lib.opens_slowly;
 }
 
 bool inside_pread_is_long(struct inside_dump *d, uint32_t number, uint64_t offset)
@@ -67,6 +70,10 @@ bool inside_knows_blob(struct inside_dump *d, uint32_t oid)
 int inside_open(struct inside *in, uint64_t artifact_ino, struct cancel *cancel, struct inside_dump **ret,
                 struct error *err)
 {
+	char thread[16] = {0};
+
+	prctl(PR_GET_NAME, thread);
+	lib.opened_in_haste += str_equal(thread, "look");
 	lib.opened++;
 	*ret = mem_alloc(sizeof(**ret));
 	(*ret)->ino = artifact_ino;
@@ -549,6 +556,27 @@ static void a_lookup_does_not_wait(void **state)
 	assert_int_equal(lib.reads, 0);
 }
 
+/* Dumps that take long to open are not opened where short questions wait. */
+static void long_looks_hold_up_no_short_ones(void **state)
+{
+	static const char name[] = "public.t2.added.tsv";
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	uint64_t directory = ino_at(f, PAIR), ino = ino_at(f, ROWS ".added.tsv");
+	struct fuse_getattr_in in = {0};
+	struct fuse_read_in page = {.size = 4096};
+	int64_t fh;
+
+	lib.opens_slowly = true;
+	assert_true(ask(f, FUSE_LOOKUP, directory, name, sizeof(name), answer) > 0);
+	assert_true(ask(f, FUSE_READDIR, directory, &page, sizeof(page), answer) > 0);
+	assert_true(ask(f, FUSE_GETATTR, ino, &in, sizeof(in), answer) > 0);
+	fh = try_open(f, ino);
+	assert_true(fh > 0);
+	release(f, ino, fh);
+	assert_int_equal(lib.opened_in_haste, 0);
+}
+
 static uint64_t send_open(struct fixture *f, uint64_t ino)
 {
 	struct {
@@ -820,6 +848,7 @@ int main(void)
 	        TEST(many_tables_are_listed_by_pages),
 	        TEST(rows_are_compared_once),
 	        TEST(a_lookup_does_not_wait),
+	        TEST(long_looks_hold_up_no_short_ones),
 	        TEST(who_asks_meanwhile_waits_for_the_same),
 	        TEST(the_last_that_leaves_ends_it),
 	        TEST(a_pair_may_be_forgotten_meanwhile),
