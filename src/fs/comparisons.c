@@ -142,6 +142,34 @@ static struct comparison *take_oldest_result(struct comparisons *cs)
 	return oldest;
 }
 
+/* With the lock: a result of that dump, which is the caller's; NULL: there is none in the list. */
+static struct comparison *take_result_of_dump(struct comparisons *cs, uint64_t ino)
+{
+	struct comparison *c = cs->first;
+
+	while (c && !(c->has_ended && (c->key.pair.inos[DIFF_A] == ino || c->key.pair.inos[DIFF_B] == ino)))
+		c = c->next;
+	if (c) {
+		c->refs++;
+		strike_comparison(c);
+	}
+	return c;
+}
+
+/* One that is at work finds out at its end that the dump has gone. */
+void comparisons_forget(struct comparisons *cs, uint64_t ino)
+{
+	struct comparison *c;
+
+	do {
+		pthread_mutex_lock(&cs->lock);
+		c = take_result_of_dump(cs, ino);
+		pthread_mutex_unlock(&cs->lock);
+		if (c)
+			comparison_unref(c);
+	} while (c);
+}
+
 struct comparisons *comparisons_free(struct comparisons *cs)
 {
 	struct comparison *c;

@@ -75,6 +75,8 @@ bool comparison_is_stale(const struct comparison *c);
  * they are, and the reason is told, too. */
 int comparison_failed(struct fs *fs, const struct diff_pair_id *pair, enum diff_side side, char *path, int r,
                       const struct error *err);
+/** comparisons_forget() - the dump @ino was removed: results of it go, those that are open when they are closed. Any thread. */
+void comparisons_forget(struct comparisons *cs, uint64_t ino);
 /** comparisons_write() - status/diffs: what is at work, what waits for that, what is kept. */
 int comparisons_write(struct comparisons *cs, struct spool *out);
 

@@ -812,6 +812,24 @@ static void a_removed_dump_is_stale(void **state)
 	release(f, ino, fh);
 }
 
+static void results_of_a_removed_dump_go(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, ROWS ".added.tsv"), b_ino = ino_at(f, "backups/full/" B ".dump");
+	int64_t fh = try_open(f, ino);
+
+	assert_holds(f, "diff/full/" B ".." A "/public.t2.added.tsv", "a1\n");
+	assert_holds(f, "diff/full/" A ".." A "/summary.csv",
+	             "schema,table,state,rows_a,rows_b,bytes_a,bytes_b,added,removed,reason\n"
+	             "public,t1,same,2,2,8,8,,,\npublic,t2,same,2,2,8,8,,,\npublic,t3,same,2,2,8,8,,,\n");
+	wait_for_status(f, "kept: 3 of");
+	comparisons_forget(f->fs->comparisons, b_ino);
+	wait_for_status(f, "kept: 1 of");
+	release(f, ino, fh);
+	comparisons_forget(f->fs->comparisons, lib.a_ino);
+	wait_for_status(f, "kept: 0 of 256 results, 0 B of");
+}
+
 static void take_audit(void *arg, const struct catalog_audit *entry)
 {
 	str_appendf(arg, "%s %s %s: %s\n", entry->action, entry->object, entry->result, entry->detail);
@@ -857,6 +875,7 @@ int main(void)
 	        TEST(damage_is_of_the_dump_that_has_it),
 	        TEST(what_takes_too_much_is_refused),
 	        TEST(a_removed_dump_is_stale),
+	        TEST(results_of_a_removed_dump_go),
 	        TEST(reading_is_reading_both),
 	};
 
