@@ -29,7 +29,7 @@
 #define WORK_PART   (KEPT_PART * AT_ONCE)
 #define SMALL_BYTES ((size_t)16 << 10) /* of a result in memory */
 #define KEPT_FILES  64                 /* results that have files */
-#define CLOSING_US  (10 * US_PER_S)
+#define CLOSING_MS  (10 * 1000)
 #define PERCENT     100
 
 struct comparison {
@@ -64,7 +64,7 @@ struct comparisons *comparisons_new(struct fs *fs)
 
 	cs->fs = fs;
 	pthread_mutex_init(&cs->lock, NULL);
-	pthread_cond_init(&cs->changed, NULL);
+	clock_cond_init(&cs->changed);
 	cs->threads = lookers_new("compare", THREADS, AT_ONCE);
 	return cs->threads ? cs : comparisons_free(cs);
 }
@@ -88,6 +88,7 @@ static bool drop_reference(struct comparison *c)
 	if (c->refs > 0)
 		return false;
 	c->all->bytes -= c->bytes;
+	pthread_cond_broadcast(&c->all->changed);
 	return true;
 }
 
@@ -251,20 +252,21 @@ static int refuse_result(const struct comparison *c, struct error *err)
 
 /* With the lock, which is given back meanwhile: until something that was open is not any more. The kernel tells of a close some time after it. False: it
  * is in vain. */
-static bool wait_for_closing(struct comparison *c, int64_t until_us)
+static bool wait_for_closing(struct comparison *c, int64_t until_ms)
 {
 	struct comparisons *cs = c->all;
-	struct timespec until = clock_to_timespec(until_us);
+	int64_t left_ms = until_ms - clock_mono_ms();
 
-	return c->link && !cs->ended && pthread_cond_timedwait(&cs->changed, &cs->lock, &until) == 0;
+	return c->link && !cs->ended && left_ms > 0 && clock_cond_wait_ms(&cs->changed, &cs->lock, left_ms);
 }
 
 /* @bytes more of its result: others make room for them. */
 static int make_room_for_result(struct comparison *c, uint64_t bytes, struct error *err)
 {
 	struct comparisons *cs = c->all;
-	int64_t until_us = clock_now_us() + CLOSING_US;
+	int64_t until_ms = clock_mono_ms() + CLOSING_MS;
 	struct comparison *oldest;
+	bool is_last_look = false;
 	int r = 0;
 
 	pthread_mutex_lock(&cs->lock);
@@ -273,8 +275,10 @@ static int make_room_for_result(struct comparison *c, uint64_t bytes, struct err
 	while (r == 0 && cs->bytes > kept_bytes_max(cs)) {
 		oldest = c->bytes > kept_bytes_max(cs) ? NULL : take_oldest_result(cs);
 		if (!oldest) {
-			if (c->bytes > kept_bytes_max(cs) || !wait_for_closing(c, until_us))
+			if (is_last_look || c->bytes > kept_bytes_max(cs))
 				r = refuse_result(c, err);
+			else
+				is_last_look = !wait_for_closing(c, until_ms);
 			continue;
 		}
 		pthread_mutex_unlock(&cs->lock);

@@ -7,6 +7,7 @@
 
 #include "../../src/fs/diff.h"
 
+#include <keepfs/base/clock.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/inside.h>
@@ -830,6 +831,30 @@ static void results_of_a_removed_dump_go(void **state)
 	wait_for_status(f, "kept: 0 of 256 results, 0 B of");
 }
 
+/* The room of a removed backup's result is given to who waits for it, as soon as that is closed. */
+static void room_of_what_is_gone_is_given_at_once(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, ROWS ".added.tsv"), second, answered, fh = 0;
+	int64_t opened, since_ms;
+
+	/* One result takes 34 KB, and another one does not fit. */
+	lib.rows = 3000;
+	f->conf.diff_space_bytes = 80000;
+	add(f, "full/20261124T020000Z.dump", false, NULL);
+	second = ino_at(f, "diff/full/" A "..20261124T020000Z/public.t2.added.tsv");
+	opened = try_open(f, ino);
+	assert_true(opened > 0);
+	comparisons_forget(f->fs->comparisons, ino_at(f, "backups/full/" B ".dump"));
+	since_ms = clock_mono_ms();
+	send_open(f, second);
+	wait_for_status(f, "results, 49.0 KiB of 39.1 KiB");
+	release(f, ino, opened);
+	assert_int_equal(receive_opened(f, &answered, &fh), 0);
+	assert_true(clock_mono_ms() - since_ms < 5000);
+	release(f, second, (int64_t)fh);
+}
+
 static void take_audit(void *arg, const struct catalog_audit *entry)
 {
 	str_appendf(arg, "%s %s %s: %s\n", entry->action, entry->object, entry->result, entry->detail);
@@ -876,6 +901,7 @@ int main(void)
 	        TEST(what_takes_too_much_is_refused),
 	        TEST(a_removed_dump_is_stale),
 	        TEST(results_of_a_removed_dump_go),
+	        TEST(room_of_what_is_gone_is_given_at_once),
 	        TEST(reading_is_reading_both),
 	};
 
