@@ -29,6 +29,7 @@
 #define WORK_PART   (KEPT_PART * AT_ONCE)
 #define SMALL_BYTES ((size_t)16 << 10) /* of a result in memory */
 #define KEPT_FILES  64                 /* results that have files */
+#define OPEN_FILES  128                /* likewise, while they are open */
 #define CLOSING_MS  (10 * 1000)
 #define PERCENT     100
 
@@ -250,6 +251,26 @@ static int refuse_result(const struct comparison *c, struct error *err)
 	        space);
 }
 
+/* With the lock: its result gets a file now, and too many that have one are open. Each takes two descriptors, and backups need some, too. */
+static bool too_many_are_open(const struct comparison *c, uint64_t bytes)
+{
+	unsigned open = 0;
+
+	if (c->bytes > SMALL_BYTES || c->bytes + bytes <= SMALL_BYTES)
+		return false;
+	for (const struct comparison *other = c->all->first; other; other = other->next)
+		open += other->has_ended && other->refs > 1 && has_file(other);
+	return open >= OPEN_FILES;
+}
+
+static int refuse_open_file(struct error *err)
+{
+	return error_set(
+	        err, ERROR_NO_SPACE, ENFILE,
+	        "the results of %u comparisons that are more than some KB are open in diff/, and no more may be: close some",
+	        OPEN_FILES);
+}
+
 /* With the lock, which is given back meanwhile: until something that was open is not any more. The kernel tells of a close some time after it. False: it
  * is in vain. */
 static bool wait_for_closing(struct comparison *c, int64_t until_ms)
@@ -270,6 +291,8 @@ static int make_room_for_result(struct comparison *c, uint64_t bytes, struct err
 	int r = 0;
 
 	pthread_mutex_lock(&cs->lock);
+	if (too_many_are_open(c, bytes))
+		r = refuse_open_file(err);
 	c->bytes += bytes;
 	cs->bytes += bytes;
 	while (r == 0 && cs->bytes > kept_bytes_max(cs)) {
@@ -457,7 +480,7 @@ int comparison_failed(struct fs *fs, const struct diff_pair_id *pair, enum diff_
 	const struct node of_dump = {.entry.ino = pair->inos[side]};
 	_cleanup(free) char *owned = path;
 
-	if (r == -ENOSPC || r == -EFBIG) {
+	if (r == -ENOSPC || r == -EFBIG || r == -ENFILE) {
 		report_trouble(fs->ctx.troubles, path, -r, err->message);
 		log_error("%s could not be made: %s", path ? path : "a comparison", err->message);
 		return r;

@@ -71,7 +71,7 @@ const struct comparison_key *comparison_key(const struct comparison *c);
 const struct spool *comparison_text(const struct comparison *c, enum diff_side side);
 /** comparison_is_stale() - one of its two dumps was removed. */
 bool comparison_is_stale(const struct comparison *c);
-/** comparison_failed() - the errno for the kernel of a failure that is about the dump at @side: as inside_failed(), @path (heap or NULL) is consumed; ENOSPC and EFBIG stay what
+/** comparison_failed() - the errno for the kernel of a failure that is about the dump at @side: as inside_failed(), @path (heap or NULL) is consumed; ENOSPC, EFBIG and ENFILE stay what
  * they are, and the reason is told, too. */
 int comparison_failed(struct fs *fs, const struct diff_pair_id *pair, enum diff_side side, char *path, int r,
                       const struct error *err);

@@ -157,7 +157,7 @@ static int read_rows_of_version(void *arg,
 	if (!v->is_there)
 		return 0;
 	r = inside_read_rows(backup->dump, v->table.number, v->diff->options.cancel, take, take_arg, err);
-	if (r < 0 && r != -ECANCELED && r != -ENOSPC && r != -EFBIG)
+	if (r < 0 && r != -ECANCELED && r != -ENOSPC && r != -EFBIG && r != -ENFILE)
 		error_prefix(err, "%s", backup->path);
 	return r;
 }

@@ -855,6 +855,41 @@ static void room_of_what_is_gone_is_given_at_once(void **state)
 	release(f, second, (int64_t)fh);
 }
 
+#define OPEN_FILES 128
+
+static void only_so_many_files_are_open(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t inos[OPEN_FILES + 1];
+	int64_t files[OPEN_FILES];
+	_cleanup(free) char *error = NULL;
+
+	lib.tables = EACH * (OPEN_FILES + 2);
+	lib.rows = 3000;
+	for (int i = 0; i <= OPEN_FILES; i++) {
+		_cleanup(free) char *path = mem_printf(PAIR "/public.t%d.added.tsv", EACH * (i + 1));
+
+		inos[i] = ino_at(f, path);
+		if (i < OPEN_FILES) {
+			files[i] = try_open(f, inos[i]);
+			assert_true(files[i] > 0);
+		}
+	}
+	assert_int_equal(try_open(f, inos[OPEN_FILES]), -ENFILE);
+	error = last_error(f);
+	assert_non_null(strstr(error, "128 comparisons"));
+	/* What is small is in memory. */
+	lib.rows = 2;
+	assert_holds(f, "diff/full/" B ".." A "/public.t2.added.tsv", "a1\n");
+	lib.rows = 3000;
+	release(f, inos[0], files[0]);
+	files[0] = try_open(f, inos[OPEN_FILES]);
+	assert_true(files[0] > 0);
+	release(f, inos[OPEN_FILES], files[0]);
+	for (int i = 1; i < OPEN_FILES; i++)
+		release(f, inos[i], files[i]);
+}
+
 static void take_audit(void *arg, const struct catalog_audit *entry)
 {
 	str_appendf(arg, "%s %s %s: %s\n", entry->action, entry->object, entry->result, entry->detail);
@@ -902,6 +937,7 @@ int main(void)
 	        TEST(a_removed_dump_is_stale),
 	        TEST(results_of_a_removed_dump_go),
 	        TEST(room_of_what_is_gone_is_given_at_once),
+	        TEST(only_so_many_files_are_open),
 	        TEST(reading_is_reading_both),
 	};
 
