@@ -29,7 +29,8 @@
 #define WORK_PART   (KEPT_PART * AT_ONCE)
 #define SMALL_BYTES ((size_t)16 << 10) /* of a result in memory */
 #define KEPT_FILES  64                 /* results that have files */
-#define CLOSING_US  (10 * US_PER_S)
+#define OPEN_FILES  128                /* likewise, while they are open */
+#define CLOSING_MS  (10 * 1000)
 #define PERCENT     100
 
 struct comparison {
@@ -64,7 +65,7 @@ struct comparisons *comparisons_new(struct fs *fs)
 
 	cs->fs = fs;
 	pthread_mutex_init(&cs->lock, NULL);
-	pthread_cond_init(&cs->changed, NULL);
+	clock_cond_init(&cs->changed);
 	cs->threads = lookers_new("compare", THREADS, AT_ONCE);
 	return cs->threads ? cs : comparisons_free(cs);
 }
@@ -88,6 +89,7 @@ static bool drop_reference(struct comparison *c)
 	if (c->refs > 0)
 		return false;
 	c->all->bytes -= c->bytes;
+	pthread_cond_broadcast(&c->all->changed);
 	return true;
 }
 
@@ -140,6 +142,34 @@ static struct comparison *take_oldest_result(struct comparisons *cs)
 		strike_comparison(oldest);
 	}
 	return oldest;
+}
+
+/* With the lock: a result of that dump, which is the caller's; NULL: there is none in the list. */
+static struct comparison *take_result_of_dump(struct comparisons *cs, uint64_t ino)
+{
+	struct comparison *c = cs->first;
+
+	while (c && !(c->has_ended && (c->key.pair.inos[DIFF_A] == ino || c->key.pair.inos[DIFF_B] == ino)))
+		c = c->next;
+	if (c) {
+		c->refs++;
+		strike_comparison(c);
+	}
+	return c;
+}
+
+/* One that is at work finds out at its end that the dump has gone. */
+void comparisons_forget(struct comparisons *cs, uint64_t ino)
+{
+	struct comparison *c;
+
+	do {
+		pthread_mutex_lock(&cs->lock);
+		c = take_result_of_dump(cs, ino);
+		pthread_mutex_unlock(&cs->lock);
+		if (c)
+			comparison_unref(c);
+	} while (c);
 }
 
 struct comparisons *comparisons_free(struct comparisons *cs)
@@ -221,32 +251,57 @@ static int refuse_result(const struct comparison *c, struct error *err)
 	        space);
 }
 
+/* With the lock: its result gets a file now, and too many that have one are open. Each takes two descriptors, and backups need some, too. */
+static bool too_many_are_open(const struct comparison *c, uint64_t bytes)
+{
+	unsigned open = 0;
+
+	if (c->bytes > SMALL_BYTES || c->bytes + bytes <= SMALL_BYTES)
+		return false;
+	for (const struct comparison *other = c->all->first; other; other = other->next)
+		open += other->has_ended && other->refs > 1 && has_file(other);
+	return open >= OPEN_FILES;
+}
+
+static int refuse_open_file(struct error *err)
+{
+	return error_set(
+	        err, ERROR_NO_SPACE, ENFILE,
+	        "the results of %u comparisons that are more than some KB are open in diff/, and no more may be: close some",
+	        OPEN_FILES);
+}
+
 /* With the lock, which is given back meanwhile: until something that was open is not any more. The kernel tells of a close some time after it. False: it
  * is in vain. */
-static bool wait_for_closing(struct comparison *c, int64_t until_us)
+static bool wait_for_closing(struct comparison *c, int64_t until_ms)
 {
 	struct comparisons *cs = c->all;
-	struct timespec until = clock_to_timespec(until_us);
+	int64_t left_ms = until_ms - clock_mono_ms();
 
-	return c->link && !cs->ended && pthread_cond_timedwait(&cs->changed, &cs->lock, &until) == 0;
+	return c->link && !cs->ended && left_ms > 0 && clock_cond_wait_ms(&cs->changed, &cs->lock, left_ms);
 }
 
 /* @bytes more of its result: others make room for them. */
 static int make_room_for_result(struct comparison *c, uint64_t bytes, struct error *err)
 {
 	struct comparisons *cs = c->all;
-	int64_t until_us = clock_now_us() + CLOSING_US;
+	int64_t until_ms = clock_mono_ms() + CLOSING_MS;
 	struct comparison *oldest;
+	bool is_last_look = false;
 	int r = 0;
 
 	pthread_mutex_lock(&cs->lock);
+	if (too_many_are_open(c, bytes))
+		r = refuse_open_file(err);
 	c->bytes += bytes;
 	cs->bytes += bytes;
 	while (r == 0 && cs->bytes > kept_bytes_max(cs)) {
 		oldest = c->bytes > kept_bytes_max(cs) ? NULL : take_oldest_result(cs);
 		if (!oldest) {
-			if (c->bytes > kept_bytes_max(cs) || !wait_for_closing(c, until_us))
+			if (is_last_look || c->bytes > kept_bytes_max(cs))
 				r = refuse_result(c, err);
+			else
+				is_last_look = !wait_for_closing(c, until_ms);
 			continue;
 		}
 		pthread_mutex_unlock(&cs->lock);
@@ -412,7 +467,9 @@ static int make_result(struct comparison *c, enum diff_side *ret_side, struct er
 	if (r < 0)
 		return r;
 	r = make_comparison_text(c, d, err);
-	(void)diff_failed_at(d, ret_side);
+	/* What is about none of the two says nothing against the bytes of either. */
+	if (!diff_failed_at(d, ret_side))
+		err->damage = false;
 	/* What was compared may have been others of their names. */
 	return pair_is_there(fs, &c->key.pair) || r == -ECANCELED ? r : -ESTALE;
 }
@@ -423,7 +480,7 @@ int comparison_failed(struct fs *fs, const struct diff_pair_id *pair, enum diff_
 	const struct node of_dump = {.entry.ino = pair->inos[side]};
 	_cleanup(free) char *owned = path;
 
-	if (r == -ENOSPC || r == -EFBIG) {
+	if (r == -ENOSPC || r == -EFBIG || r == -ENFILE) {
 		report_trouble(fs->ctx.troubles, path, -r, err->message);
 		log_error("%s could not be made: %s", path ? path : "a comparison", err->message);
 		return r;

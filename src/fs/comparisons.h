@@ -55,7 +55,7 @@ struct comparison_waiter {
 
 #define COMPARISON_LATER (-EINPROGRESS)
 /**
- * comparisons_get() - the result of a comparison; @node: the file that shows it, for its path
+ * comparisons_get() - the result of a comparison; @node: the file that shows it, for its path. Of a waiter that was woken @key is not looked at.
  * Return: 0 with the caller's comparison_unref(); COMPARISON_LATER: @waiter will be woken, and asks again then; -ECANCELED; the errno for the kernel of one that failed, which
  * was told in status/last-error.
  */
@@ -71,10 +71,12 @@ const struct comparison_key *comparison_key(const struct comparison *c);
 const struct spool *comparison_text(const struct comparison *c, enum diff_side side);
 /** comparison_is_stale() - one of its two dumps was removed. */
 bool comparison_is_stale(const struct comparison *c);
-/** comparison_failed() - the errno for the kernel of a failure that is about the dump at @side: as inside_failed(), @path (heap or NULL) is consumed; ENOSPC and EFBIG stay what
+/** comparison_failed() - the errno for the kernel of a failure that is about the dump at @side: as inside_failed(), @path (heap or NULL) is consumed; ENOSPC, EFBIG and ENFILE stay what
  * they are, and the reason is told, too. */
 int comparison_failed(struct fs *fs, const struct diff_pair_id *pair, enum diff_side side, char *path, int r,
                       const struct error *err);
+/** comparisons_forget() - the dump @ino was removed: results of it go, those that are open when they are closed. Any thread. */
+void comparisons_forget(struct comparisons *cs, uint64_t ino);
 /** comparisons_write() - status/diffs: what is at work, what waits for that, what is kept. */
 int comparisons_write(struct comparisons *cs, struct spool *out);
 

@@ -47,7 +47,7 @@ int diff_pair_load(struct fs *fs, uint64_t ino, struct node *ret);
 char *diff_pair_path(struct fs *fs, const struct node *node);
 /** diff_pair_id() - which dumps @node is of; -ENOENT: that was forgotten. */
 int diff_pair_id(struct fs *fs, const struct node *node, struct diff_pair_id *ret);
-/** diff_open_pair() - both dumps, of a node that may wait; a failure is told. */
+/** diff_open_pair() - both dumps, of a node that may wait; a failure is told. -EAGAIN: @node is in haste, and it would take long. */
 int diff_open_pair(struct fs *fs, const struct node *node, struct diff **ret);
 
 /* diff_file.c. */

@@ -46,7 +46,8 @@ void node_of_diff_file(struct fs *fs, const struct node *like, enum diff_kind ki
 	                     .class = &class_diff_file,
 	                     .entry = like->entry,
 	                     .bytes = INSIDE_NOT_KNOWN,
-	                     .cancel = like->cancel};
+	                     .cancel = like->cancel,
+	                     .in_haste = like->in_haste};
 	if (key_of_diff_file(fs, ret, &key) == 0 && comparisons_peek(fs->comparisons, &key, &c) == 0)
 		ret->bytes = spool_size(text_of(ret, c));
 }
@@ -68,6 +69,7 @@ int diff_file_name(struct diff *d, const struct node *node, char ret[static NAME
 	return r;
 }
 
+/* That of its directory when it is in haste, and to find its name would take long. */
 static char *diff_file_path(struct fs *fs, const struct node *node)
 {
 	_cleanup(free) char *path = diff_pair_path(fs, node);
@@ -87,8 +89,9 @@ static char *diff_file_path(struct fs *fs, const struct node *node)
 static int result_of(struct fs *fs, const struct node *node, struct comparison_waiter *waiter,
                      struct comparison **ret)
 {
-	struct comparison_key key;
-	int r = key_of_diff_file(fs, node, &key);
+	struct comparison_key key = {0};
+	/* Who was woken is told by his waiter: the number of the pair may have been forgotten meanwhile. */
+	int r = waiter->comparison ? 0 : key_of_diff_file(fs, node, &key);
 
 	return r < 0 ? r : comparisons_get(fs->comparisons, &key, node, waiter, ret);
 }
@@ -268,6 +271,8 @@ static int begin_diff_open(fuse_req_t req, const struct node *node, const struct
 
 	o->node = *node;
 	o->node.cancel = &o->later.cancel;
+	/* The rows are compared on other threads; for its path alone nothing is opened that takes long. */
+	o->node.in_haste = true;
 	o->waiter = (struct comparison_waiter){
 	        .cancel = &o->later.cancel, .wake = open_diff_file_again, .arg = o};
 	o->fi = *fi;

@@ -110,6 +110,18 @@ char *diff_pair_path(struct fs *fs, const struct node *node)
 	return path ? mem_printf(DIFF_NAME "%s/%s", path + strcspn(path, "/"), name) : NULL;
 }
 
+static bool pair_is_too_long(const struct fs *fs, const struct node *node, const struct diff_pair_id *id)
+{
+	struct node of_dump = {.in_haste = node->in_haste};
+	bool is_long = false;
+
+	for (int side = 0; side < 2; side++) {
+		of_dump.entry.ino = id->inos[side];
+		is_long = is_long || inside_is_too_long(fs, &of_dump);
+	}
+	return is_long;
+}
+
 int diff_open_pair(struct fs *fs, const struct node *node, struct diff **ret)
 {
 	const struct diff_options options = {.inside = fs->ctx.inside,
@@ -123,6 +135,8 @@ int diff_open_pair(struct fs *fs, const struct node *node, struct diff **ret)
 
 	if (r < 0)
 		return r;
+	if (pair_is_too_long(fs, node, &id))
+		return -EAGAIN;
 	r = fs->ctx.inside ? diff_open_found(&options, id.inos, ret, &failed, &err)
 	                   : error_set(&err, ERROR_USAGE, ENOTSUP, "nothing looks into backups here");
 	return r < 0 ? comparison_failed(fs, &id, failed, diff_pair_path(fs, node), r, &err) : 0;
@@ -144,7 +158,7 @@ static int node_of_whole_table(struct fs *fs, const struct node *like, const str
                                enum diff_side side, const struct inside_table *table, struct node *ret)
 {
 	struct catalog *catalog = fs->ctx.repository->catalog;
-	struct node of_dump = {.cancel = like->cancel};
+	struct node of_dump = {.cancel = like->cancel, .in_haste = like->in_haste};
 	struct error err = {0};
 	uint32_t number;
 	int r = catalog_entry_by_ino(catalog, diff_backup(d, side)->ino, &of_dump.entry);

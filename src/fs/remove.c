@@ -7,6 +7,7 @@
  * (slot `remove`), artifact_remove() whether this one may go. It tells all who listen, and so the kernel (notify.h) and
  * the disk cache, which listen here, learn of every removal in the same way, whoever asked for it.
  */
+#include "comparisons.h"
 #include "fs_private.h"
 #include "notify.h"
 #include "removed.h"
@@ -121,6 +122,7 @@ static void forget_gone(void *arg)
 		cache_forget_file(fs->ctx.cache, gone->removed.cache_ids[i]);
 	if (fs->ctx.inside)
 		inside_forget_dump(fs->ctx.inside, gone->ino);
+	comparisons_forget(fs->comparisons, gone->ino);
 	removed_finish(&gone->removed);
 	free(gone);
 }

@@ -251,13 +251,20 @@ bool inside_opens_at_once(struct inside *in, uint64_t artifact_ino)
 	return !opening && inside_has_kept_text(in, artifact_ino, m.finished_at_us);
 }
 
-static void drop_gone(struct inside *in, struct inside_dump *d)
+void inside_outdate(struct inside_dump *d)
 {
+	struct inside *in = d->in;
+
 	pthread_mutex_lock(&in->lock);
 	if (!d->unlinked)
 		unlink_dump(in, d);
 	d->unlinked = true;
 	pthread_mutex_unlock(&in->lock);
+}
+
+static void drop_gone(struct inside_dump *d)
+{
+	inside_outdate(d);
 	inside_close(d);
 }
 
@@ -269,7 +276,7 @@ int inside_open(struct inside *in, uint64_t artifact_ino, struct cancel *cancel,
 	int r = get_dump(in, artifact_ino, cancel, &d, &is_new);
 
 	while (r == 0 && !is_new && inside_is_gone(d)) {
-		drop_gone(in, d);
+		drop_gone(d);
 		r = get_dump(in, artifact_ino, cancel, &d, &is_new);
 	}
 	if (r < 0)

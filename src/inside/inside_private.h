@@ -193,7 +193,7 @@ struct inside_dump {
 	struct inside_dump *next; /* in->lock, as what follows up to tick */
 	unsigned refs;
 	bool opening;
-	bool unlinked; /* it is gone, and not in the list any more: the last one that has it frees it */
+	bool unlinked; /* it is gone or outdated, and not in the list any more: the last one that has it frees it */
 	uint64_t tick;
 	struct backup backup; /* what follows up to lock: written while it is opened, then read by all */
 	struct make_context ctx;
@@ -267,6 +267,8 @@ void inside_dump_unload(struct inside_dump *d);
 struct backup inside_backup(const struct inside_dump *d, struct cancel *cancel);
 /** inside_entry_of() - NULL: there is no such table. */
 struct inside_entry *inside_entry_of(const struct inside_dump *d, uint32_t number);
+/** inside_outdate() - what is known of @d is wrong: whoever has it keeps it, and who opens the dump from now on loads it anew. */
+void inside_outdate(struct inside_dump *d);
 /** inside_is_gone() - was it removed since it was opened? What has its name, and so its number, may be another one by now. */
 bool inside_is_gone(const struct inside_dump *d);
 /** inside_blame() - what a failure is for whoever asked: -ESTALE when the dump is not there any more. */
@@ -341,15 +343,16 @@ bool inside_kept_member(struct inside_dump *d, const struct inside_member *m, st
 bool inside_keep_member(struct inside_dump *d, const struct inside_member *m,
                         const struct inside_surveyed *x);
 /** inside_do_without_kept() - the points that were kept of it do not lead to its bytes: they are forgotten, and @m has none. Those of a text are found at the next
- * opening, others when they are needed. */
+ * opening, together with its layout, which may be what is wrong; others when they are needed. */
 void inside_do_without_kept(struct inside_dump *d, struct inside_member *m);
 /** inside_kept_blocks() - where all blocks of an archive begin. */
 bool inside_kept_blocks(struct inside_dump *d);
 void inside_keep_blocks(struct inside_dump *d);
 /** inside_has_kept_text() - are there files of it, whatever they say? Does not read the store, nor them. */
 bool inside_has_kept_text(const struct inside *in, uint64_t artifact_ino, int64_t finished_at_us);
-/** inside_kept_text() - the tables of a text, and all of it that is not rows, into what is empty (toc, schema). False: it is not kept, and they are to be emptied again. */
-bool inside_kept_text(struct inside_dump *d);
+/** inside_kept_text() - the tables of a text that has so many @bytes, and all of it that is not rows, into what is empty (toc, schema). False: it is not kept, or was
+ * found by another scanner; they are to be emptied again. */
+bool inside_kept_text(struct inside_dump *d, uint64_t bytes);
 void inside_keep_text(struct inside_dump *d, uint64_t bytes);
 
 /* Texts. */

@@ -175,12 +175,16 @@ static void forget_kept_member(struct inside_dump *d, const struct inside_member
 	inside_known_drop(d, key);
 	if (inside_kept_name(d, KEPT_MEMBER, key, m->file_ino, &name))
 		kept_forget(d->in->kept, &name);
+	if (d->is_text && inside_kept_name(d, KEPT_TEXT, 0, d->ino, &name))
+		kept_forget(d->in->kept, &name);
 }
 
 /* A text has no others while it is open. */
 void inside_do_without_kept(struct inside_dump *d, struct inside_member *m)
 {
 	forget_kept_member(d, m);
+	if (d->is_text)
+		inside_outdate(d);
 	m->points = inside_points_unref(m->points);
 	m->is_kept = false;
 	m->surveyed = d->is_text;

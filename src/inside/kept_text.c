@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The layout of a plain dump, as it is kept on the disk: which tables and large objects it has and where, and all of its text that is neither. It is made of records, each
- * with a kind and a length; the last one says how much there must have been. Who does not know a kind reads the dump instead.
+ * with a kind and a length; the first one says who found it, and the last one how much there must have been. Who does not know a kind reads the dump instead.
  */
 #include "inside_private.h"
 
@@ -15,6 +15,10 @@
 #define TEXTS_OF_TABLE  4
 #define TEXTS_MAX_BYTES ((uint32_t)64 << 20)
 
+/* Of the scanner: text_scan.c, lo_calls.c, and the lexer of codec. It grows by one whenever they find anything else in any text than they did before:
+ * what was kept of a text until then is found anew. */
+#define SCANNER_FORM 1U
+
 enum record_kind { /* files have these; never changed */
 	           RECORD_TABLE = 1,
 	           RECORD_SETTINGS = 2,
@@ -22,6 +26,7 @@ enum record_kind { /* files have these; never changed */
 	           RECORD_END = 4,
 	           RECORD_BLOB = 5,
 	           RECORD_ODD = 6,
+	           RECORD_SCANNER = 7,
 };
 
 #define BLOB_BYTES (2 * sizeof(uint32_t)) /* in front of its runs */
@@ -105,6 +110,8 @@ static bool put_kept_layout(struct kept_writer *w, const struct inside_dump *d, 
 	const struct inside_toc *t = &d->toc;
 	bool whole = true;
 
+	begin_kept_record(w, RECORD_SCANNER, sizeof(uint32_t));
+	kept_put_u32(w, SCANNER_FORM);
 	for (size_t i = 0; whole && i < t->count; i++)
 		whole = put_kept_table(w, t, &t->entries[i]);
 	begin_kept_record(w, RECORD_SETTINGS, t->settings.len);
@@ -139,6 +146,7 @@ struct text_reading {
 	struct kept_reader *r;
 	uint64_t rows_end;   /* of the last table */
 	uint64_t digits_end; /* of the last large object that was told */
+	uint64_t bytes;      /* that the text has */
 	bool ended;
 };
 
@@ -253,8 +261,17 @@ static bool get_kept_end(struct text_reading *x)
 	         blobs = kept_get_u64(x->r);
 
 	x->ended = true;
-	return x->rows_end <= bytes && x->digits_end <= bytes && tables == x->dump->toc.count &&
-	       text == spool_size(x->dump->schema) && blobs == count_blobs_of_text(&x->dump->text_blobs);
+	return bytes == x->bytes && x->rows_end <= bytes && x->digits_end <= bytes &&
+	       tables == x->dump->toc.count && text == spool_size(x->dump->schema) &&
+	       blobs == count_blobs_of_text(&x->dump->text_blobs);
+}
+
+static bool is_of_this_scanner(struct kept_reader *r)
+{
+	bool is = kept_get_u32(r) == RECORD_SCANNER;
+
+	is = kept_get_u32(r) == sizeof(uint32_t) && is;
+	return kept_get_u32(r) == SCANNER_FORM && is;
 }
 
 static bool get_kept_record(struct text_reading *x)
@@ -291,15 +308,16 @@ bool inside_has_kept_text(const struct inside *in, uint64_t artifact_ino, int64_
 	return has && kept_exists(in->kept, &name);
 }
 
-bool inside_kept_text(struct inside_dump *d)
+bool inside_kept_text(struct inside_dump *d, uint64_t bytes)
 {
 	struct kept_reader r;
-	struct text_reading x = {.dump = d, .r = &r};
+	struct text_reading x = {.dump = d, .r = &r, .bytes = bytes};
 	struct kept_name name;
-	bool sound = true;
+	bool sound;
 
 	if (!inside_kept_name(d, KEPT_TEXT, 0, d->ino, &name) || !kept_open(d->in->kept, &name, &r))
 		return false;
+	sound = is_of_this_scanner(&r);
 	while (sound && !x.ended)
 		sound = get_kept_record(&x);
 	return kept_close(&r, sound);

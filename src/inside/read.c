@@ -121,9 +121,15 @@ int inside_read_rows(struct inside_dump *d, uint32_t number, struct cancel *canc
 	if (r == 0)
 		r = read_rows_of_member(&x, &m, cancel, &why);
 	if (r == -EBADMSG && m.is_kept && !why.damage && x.given == 0) {
+		bool entered = inside_points_find(m.points, m.raw_from);
+
 		inside_do_without_kept(d, &m);
-		why = (struct error){0};
-		r = read_rows_of_member(&x, &m, cancel, &why);
+		/* From its beginning it was read already. */
+		if (entered) {
+			x.held = 0;
+			why = (struct error){0};
+			r = read_rows_of_member(&x, &m, cancel, &why);
+		}
 	}
 	if (r < 0 && err)
 		*err = why;

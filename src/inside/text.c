@@ -132,7 +132,7 @@ static bool take_kept_text(struct inside_dump *d, const struct inside_member *m,
 	begin_tables_of_text(d);
 	if (!inside_kept_member(d, m, ret))
 		return false;
-	if (inside_kept_text(d))
+	if (inside_kept_text(d, ret->bytes))
 		return true;
 	ret->points = inside_points_unref(ret->points);
 	return false;

@@ -223,6 +223,8 @@ int inside_text_blob_pread(struct inside_dump *d, const struct inside_text_blob 
 		s = stretch_of(&run, offset, len);
 		n = inside_seat_read(d, &m, cancel, digits, 2 * s.bytes, s.digits_at, err);
 		r = n < 0 ? (int)n : decode_digits(digits, s.bytes, to, err);
+		if (n >= 0 && r < 0 && m.is_kept)
+			inside_do_without_kept(d, &m);
 		to += s.bytes;
 		offset += s.bytes;
 		len -= s.bytes;

@@ -100,19 +100,17 @@ const struct diff_backup *diff_backup(const struct diff *d, enum diff_side side)
 
 void diff_note_failure(struct diff *d, enum diff_side side, int r)
 {
-	if (r < 0 && r != -ECANCELED)
-		atomic_store(&d->failed[side], true);
+	if (r < 0 && r != -ECANCELED) {
+		d->has_failed = true;
+		d->failed = side;
+	}
 }
 
 bool diff_failed_at(const struct diff *d, enum diff_side *ret)
 {
-	for (int side = 0; side < 2; side++) {
-		if (atomic_load(&d->failed[side])) {
-			*ret = (enum diff_side)side;
-			return true;
-		}
-	}
-	return false;
+	if (d->has_failed)
+		*ret = d->failed;
+	return d->has_failed;
 }
 
 /* Tables. */

@@ -157,8 +157,7 @@ static int read_rows_of_version(void *arg,
 	if (!v->is_there)
 		return 0;
 	r = inside_read_rows(backup->dump, v->table.number, v->diff->options.cancel, take, take_arg, err);
-	diff_note_failure(v->diff, v->side, r);
-	if (r < 0 && r != -ECANCELED && r != -ENOSPC && r != -EFBIG)
+	if (r < 0 && r != -ECANCELED && r != -ENOSPC && r != -EFBIG && r != -ENFILE)
 		error_prefix(err, "%s", backup->path);
 	return r;
 }
@@ -193,8 +192,14 @@ static int compare_versions(struct diff_rows *x, struct error *err)
 	        .arg = x,
 	};
 
+	enum unmatched_side failed = UNMATCHED_SIDES;
+	int r;
+
 	x->expected_bytes = bytes_of_both(&x->table);
-	return row_diff_new(&options, &x->rows, err);
+	r = row_diff_new(&options, &x->rows, &failed, err);
+	if (failed != UNMATCHED_SIDES)
+		diff_note_failure(x->diff, (enum diff_side)failed, r);
+	return r;
 }
 
 static struct diff_rows *begin_diff_rows(struct diff *d)
@@ -274,6 +279,8 @@ int diff_rows_read(struct diff_rows *rows, enum diff_side side,
                    void *arg, struct error *err)
 {
 	const struct row_diff_out out = {.row = row, .arg = arg};
+	int r = rows->rows ? row_diff_read(rows->rows, (enum unmatched_side)side, &out, err) : 0;
 
-	return rows->rows ? row_diff_read(rows->rows, (enum unmatched_side)side, &out, err) : 0;
+	diff_note_failure(rows->diff, side, r);
+	return r;
 }

@@ -37,8 +37,9 @@ struct restoring {
 	unsigned jobs;
 	char jobs_text[16];
 	int64_t phase_began_us;
-	bool text_commits; /* what was run of a dump in SQL text cannot be undone as a whole */
-	bool drops_undone; /* the server has refused one of the statements that drop, and with it all */
+	bool text_commits;  /* what was run of a dump in SQL text cannot be undone as a whole */
+	struct str lacking; /* settings at the head of a text that the server does not know: "a, b" */
+	bool drops_undone;  /* the server has refused one of the statements that drop, and with it all */
 };
 
 static void say_of_restore(const struct restoring *r, const char *fmt, ...)
@@ -221,14 +222,37 @@ static bool has_refused(const struct restore_program *psql)
 struct headed {
 	struct restoring *restoring;
 	struct restore_head head;
-	struct str lacking;
 	struct proc *proc;
 };
 
 static void cleanup_headed(struct headed *f)
 {
 	cleanup_restore_head(&f->head);
-	str_finish(&f->lacking);
+}
+
+/* Before psql connects: the database may take no more than one connection. What cannot be asked for is left for the server to refuse. */
+static int learn_lacking(struct restoring *x, struct error *err)
+{
+	const struct restore_database_options *o = x->options;
+	const struct pg_server_place place = {.server = o->server, .cancel = o->cancel};
+	struct error why = {0};
+	int r;
+
+	str_clear(&x->lacking);
+	r = pg_names_lacking(&place, o->database, PG_NEEDED_SETTINGS, restore_head_settings, &x->lacking,
+	                     &why);
+	if (r == -ECANCELED) {
+		if (err)
+			*err = why;
+		return r;
+	}
+	if (r < 0) {
+		str_clear(&x->lacking);
+		say_of_restore(x,
+		               "nothing is left out: the server could not be asked which settings it has: %s",
+		               why.message);
+	}
+	return 0;
 }
 
 static void tell_left_out(void *arg, const char *line)
@@ -244,19 +268,14 @@ static int write_to_psql(void *arg, const void *data, size_t len, struct error *
 	return proc_write(((struct headed *)arg)->proc, data, len, err);
 }
 
-static int begin_headed(struct restoring *x, struct proc *proc, struct headed *ret, struct error *err)
+static void begin_headed(struct restoring *x, struct proc *proc, struct headed *ret)
 {
-	const struct restore_database_options *o = x->options;
-	const struct pg_server_place place = {.server = o->server, .cancel = o->cancel};
-	int r;
-
 	ret->restoring = x;
 	ret->proc = proc;
-	ret->head = (struct restore_head){.write = write_to_psql, .left_out = tell_left_out, .arg = ret};
-	r = pg_names_lacking(&place, o->database, PG_NEEDED_SETTINGS, restore_head_settings, &ret->lacking,
-	                     err);
-	ret->head.lacking = str_text(&ret->lacking);
-	return r;
+	ret->head = (struct restore_head){.lacking = str_text(&x->lacking),
+	                                  .write = write_to_psql,
+	                                  .left_out = tell_left_out,
+	                                  .arg = ret};
 }
 
 /* The statements that drop, which pg_restore puts first, up to the first comment that announces an object. */
@@ -280,10 +299,10 @@ static int feed_drops(void *arg, struct proc *proc, struct error *err)
 {
 	const struct text_feed *f = arg;
 	_cleanup(headed) struct headed headed = {0};
-	int r = begin_headed(f->restoring, proc, &headed, err);
+	int r;
 
-	if (r == 0)
-		r = proc_write(proc, begins, strlen(begins), err);
+	begin_headed(f->restoring, proc, &headed);
+	r = proc_write(proc, begins, strlen(begins), err);
 	if (r == 0)
 		r = restore_head_feed(&headed.head, f->text, f->len, err);
 	if (r == 0)
@@ -301,6 +320,8 @@ static int run_drops(struct restoring *x, const char *script, struct error *err)
 
 	if (r == 0)
 		r = restore_program_connect(&psql, x->options->database, err);
+	if (r == 0)
+		r = learn_lacking(x, err);
 	if (r == 0)
 		r = restore_program_feed(&psql, arguments, feed_drops, &f, err);
 	/* Also where errors are passed over: what was not dropped would get its rows a second time. */
@@ -528,9 +549,9 @@ static int feed_sql(void *arg, struct proc *proc, struct error *err)
 
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	r = begin_headed(x, proc, &headed, err);
-	x->outcome->changed |= r == 0 && !whole;
-	if (r == 0 && whole)
+	begin_headed(x, proc, &headed);
+	x->outcome->changed |= !whole;
+	if (whole)
 		r = proc_write(proc, begins, strlen(begins), err);
 	if (r == 0)
 		r = backup_read_plain(x->options->backup, &own, &out, err);
@@ -565,6 +586,8 @@ static int restore_text(struct restoring *x, struct error *err)
 		r = restore_program_connect(&x->program, o->database, err);
 	if (r == 0 && !o->create)
 		r = tell_of_change(x, err);
+	if (r == 0)
+		r = learn_lacking(x, err);
 	if (r < 0)
 		return r;
 	say_of_restore(x, "program: %s", x->program.path);
@@ -627,5 +650,6 @@ int restore_database(const struct restore_database_options *options, struct rest
 	ret->errors += x.program.errors;
 	restore_program_finish(&x.program);
 	restore_toc_finish(&x.toc);
+	str_finish(&x.lacking);
 	return r < 0 ? r : tell_ignored(&x, err);
 }

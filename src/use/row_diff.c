@@ -37,8 +37,9 @@ struct matching {
 	bool stops;        /* lock */
 	uint64_t added[2]; /* lock */
 	bool ended[2];     /* lock */
-	int r;             /* lock; the first failure */
-	struct error err;  /* lock */
+	int r;             /* lock; the first failure, and whose it is */
+	enum unmatched_side failed;
+	struct error err; /* lock */
 };
 
 struct side {
@@ -129,6 +130,7 @@ static void end_side(struct side *s, int r, const struct error *err)
 	m->ended[s->side] = true;
 	if (r < 0 && m->r == 0) {
 		m->r = r;
+		m->failed = s->side;
 		m->err = *err;
 	}
 	m->stops = m->stops || r < 0;
@@ -154,7 +156,7 @@ static void *match_side(void *arg)
 	return NULL;
 }
 
-static int match_both(struct matching *m, struct error *err)
+static int match_both(struct matching *m, enum unmatched_side *ret_failed, struct error *err)
 {
 	struct side *a = mem_alloc(sizeof(*a)), *b = mem_alloc(sizeof(*b));
 	pthread_t thread;
@@ -167,6 +169,8 @@ static int match_both(struct matching *m, struct error *err)
 		match_side(a);
 		pthread_join(thread, NULL);
 		r = m->r;
+		if (r < 0 && ret_failed)
+			*ret_failed = m->failed;
 		if (r < 0 && err)
 			*err = m->err;
 	} else {
@@ -177,7 +181,7 @@ static int match_both(struct matching *m, struct error *err)
 	return r;
 }
 
-static int match(struct row_diff *d, struct error *err)
+static int match(struct row_diff *d, enum unmatched_side *ret_failed, struct error *err)
 {
 	struct matching m = {.diff = d, .ahead = unmatched_capacity(d->unmatched) / 4};
 	struct cancel_hook hook = {.wake = stop_matching, .arg = &m};
@@ -186,14 +190,15 @@ static int match(struct row_diff *d, struct error *err)
 	pthread_mutex_init(&m.lock, NULL);
 	pthread_cond_init(&m.changed, NULL);
 	cancel_add_hook(d->options.cancel, &hook);
-	r = match_both(&m, err);
+	r = match_both(&m, ret_failed, err);
 	cancel_remove_hook(d->options.cancel, &hook);
 	pthread_cond_destroy(&m.changed);
 	pthread_mutex_destroy(&m.lock);
 	return r < 0 ? r : unmatched_settle(d->unmatched, d->options.cancel, err);
 }
 
-int row_diff_new(const struct row_diff_options *options, struct row_diff **ret, struct error *err)
+int row_diff_new(const struct row_diff_options *options, struct row_diff **ret,
+                 enum unmatched_side *ret_failed, struct error *err)
 {
 	_cleanup(row_diff) struct row_diff *d = mem_alloc(sizeof(*d));
 	int r;
@@ -202,7 +207,7 @@ int row_diff_new(const struct row_diff_options *options, struct row_diff **ret, 
 	d->unmatched = unmatched_new(&options->unmatched);
 	if (!d->unmatched)
 		return error_set(err, ERROR_NO_SPACE, ENOMEM, "there is no memory for the comparison");
-	r = match(d, err);
+	r = match(d, ret_failed, err);
 	if (r == 0)
 		*ret = take_ptr(&d);
 	return r;

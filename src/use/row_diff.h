@@ -32,8 +32,10 @@ struct row_diff;
 /**
  * row_diff_new() - compare
  * Return: 0; -ENOSPC (ERROR_NO_SPACE), with what to do; -ECANCELED; -EBADMSG: rows without an end; or what read() returned.
+ * *@ret_failed (NULL allowed): the table whose reading @err is about; untouched when it is about none.
  */
-int row_diff_new(const struct row_diff_options *options, struct row_diff **ret, struct error *err);
+int row_diff_new(const struct row_diff_options *options, struct row_diff **ret,
+                 enum unmatched_side *ret_failed, struct error *err);
 struct row_diff *row_diff_free(struct row_diff *d); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(row_diff, struct row_diff *, row_diff_free)
 /** row_diff_count() - rows of @side for which the other has none. */

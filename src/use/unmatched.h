@@ -19,7 +19,7 @@
 #include <keepfs/codec/row_digests.h>
 #include <stdbool.h>
 
-enum unmatched_side { UNMATCHED_A, UNMATCHED_B };
+enum unmatched_side { UNMATCHED_A, UNMATCHED_B, UNMATCHED_SIDES };
 
 struct unmatched_options {
 	const char *directory; /* where its files are; borrowed */

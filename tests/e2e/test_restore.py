@@ -518,6 +518,26 @@ def test_a_database_that_is_only_read(new_keepfs, pg, target):
         pg.drop("sealed")
 
 
+def test_a_database_that_takes_one_connection(new_keepfs, pg, target):
+    """psql has it while it runs, and keepfs wants none beside it"""
+    role = f"{target}_single"
+    pg.create(target)
+    pg.sql("postgres", f"CREATE ROLE {role} LOGIN; ALTER DATABASE {target} OWNER TO {role}")
+    try:
+        uri = pg.uri(target, user=role)
+        pg.tool("psql", "-X", "-q", "-d", uri, "-c", "CREATE SCHEMA mine; CREATE TABLE mine.orders AS SELECT generate_series(1, 10) AS a")
+        keepfs = new_keepfs({"full": {"database": uri, "format": "plain"}}).mount()
+        keepfs.backup()
+        (name,) = keepfs.artifacts()
+        pg.sql(target, "DROP SCHEMA mine CASCADE")
+        pg.sql("postgres", f"ALTER DATABASE {target} CONNECTION LIMIT 1")
+        restored(keepfs, f"full/{name} into={target} confirm={target} swap=no server={pg.uri('postgres', user=role)}")
+        assert pg.sql(target, "SELECT count(*) FROM mine.orders") == "10"
+    finally:
+        pg.drop(target)
+        pg.sql("postgres", f"DROP ROLE {role}")
+
+
 def test_several_of_a_run(new_keepfs, pg, target):
     """in the job's order; one that fails does not stop the others"""
     names = [f"{target}_{n}" for n in ("one", "two", "three")]

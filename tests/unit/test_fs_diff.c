@@ -7,10 +7,13 @@
 
 #include "../../src/fs/diff.h"
 
+#include <keepfs/base/clock.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/inside.h>
 #include <keepfs/inside.h>
+
+#include <sys/prctl.h>
 
 #define A           "20261120T020000Z"
 #define B           "20261123T020000Z"
@@ -26,11 +29,13 @@ static struct made_up {
 	uint64_t a_ino;
 	int read_result; /* of A; 0: the rows */
 	bool damage;
+	bool b_is_damaged; /* in the second of its readings */
 	bool is_not_counted;
+	bool opens_slowly;
 	bool has_new;      /* B has one more */
 	uint32_t rows;     /* of each table */
 	atomic_bool waits; /* a reading waits until it is given up, or may go on */
-	atomic_uint reads, opened, given_up;
+	atomic_uint reads, b_reads, opened, opened_in_haste, given_up;
 } lib;
 
 struct inside_dump {
@@ -45,7 +50,7 @@ uint64_t inside_ino(const struct inside_dump *d)
 
 bool inside_opens_at_once(struct inside *in, uint64_t artifact_ino)
 {
-	return true;
+	return !lib.opens_slowly;
 }
 
 bool inside_pread_is_long(struct inside_dump *d, uint32_t number, uint64_t offset)
@@ -66,6 +71,10 @@ bool inside_knows_blob(struct inside_dump *d, uint32_t oid)
 int inside_open(struct inside *in, uint64_t artifact_ino, struct cancel *cancel, struct inside_dump **ret,
                 struct error *err)
 {
+	char thread[16] = {0};
+
+	prctl(PR_GET_NAME, thread);
+	lib.opened_in_haste += str_equal(thread, "look");
 	lib.opened++;
 	*ret = mem_alloc(sizeof(**ret));
 	(*ret)->ino = artifact_ino;
@@ -140,6 +149,7 @@ int inside_read_rows(struct inside_dump *d, uint32_t number, struct cancel *canc
 	int r = take(arg, "both\n", 5, err);
 
 	lib.reads++;
+	lib.b_reads += is_b(d);
 	while (r == 0 && atomic_load(&lib.waits)) {
 		if (cancel_sleep_ms(cancel, 5)) {
 			lib.given_up++;
@@ -150,6 +160,11 @@ int inside_read_rows(struct inside_dump *d, uint32_t number, struct cancel *canc
 		error_set(err, ERROR_CORRUPT, -lib.read_result, "made up: it cannot be read");
 		err->damage = lib.damage;
 		return lib.read_result;
+	}
+	if (r == 0 && lib.b_is_damaged && is_b(d) && lib.b_reads == 2) {
+		error_set(err, ERROR_CORRUPT, EBADMSG, "made up: other bytes");
+		err->damage = true;
+		return -EBADMSG;
 	}
 	for (uint32_t i = 1; r == 0 && i < lib.rows; i++) {
 		char row[32];
@@ -542,6 +557,27 @@ static void a_lookup_does_not_wait(void **state)
 	assert_int_equal(lib.reads, 0);
 }
 
+/* Dumps that take long to open are not opened where short questions wait. */
+static void long_looks_hold_up_no_short_ones(void **state)
+{
+	static const char name[] = "public.t2.added.tsv";
+	static char answer[MESSAGE_BYTES];
+	struct fixture *f = *state;
+	uint64_t directory = ino_at(f, PAIR), ino = ino_at(f, ROWS ".added.tsv");
+	struct fuse_getattr_in in = {0};
+	struct fuse_read_in page = {.size = 4096};
+	int64_t fh;
+
+	lib.opens_slowly = true;
+	assert_true(ask(f, FUSE_LOOKUP, directory, name, sizeof(name), answer) > 0);
+	assert_true(ask(f, FUSE_READDIR, directory, &page, sizeof(page), answer) > 0);
+	assert_true(ask(f, FUSE_GETATTR, ino, &in, sizeof(in), answer) > 0);
+	fh = try_open(f, ino);
+	assert_true(fh > 0);
+	release(f, ino, fh);
+	assert_int_equal(lib.opened_in_haste, 0);
+}
+
 static uint64_t send_open(struct fixture *f, uint64_t ino)
 {
 	struct {
@@ -557,15 +593,24 @@ static uint64_t send_open(struct fixture *f, uint64_t ino)
 	return message.head.unique;
 }
 
-/* The answer to one of several requests, whichever comes first: its error; *@ret_unique: of which. */
-static int receive_any(struct fixture *f, uint64_t *ret_unique)
+/* The answer to one of several requests, whichever comes first: its error; *@ret_unique: of which; *@ret_fh: the file that it has opened. */
+static int receive_opened(struct fixture *f, uint64_t *ret_unique, uint64_t *ret_fh)
 {
 	static char message[MESSAGE_BYTES];
 	const struct fuse_out_header *head = (const struct fuse_out_header *)message;
 
 	assert_true(recv(f->kernel, message, sizeof(message), 0) >= (ssize_t)sizeof(*head));
 	*ret_unique = head->unique;
+	if (head->error == 0)
+		*ret_fh = ((const struct fuse_open_out *)(head + 1))->fh;
 	return head->error;
+}
+
+static int receive_any(struct fixture *f, uint64_t *ret_unique)
+{
+	uint64_t fh = 0;
+
+	return receive_opened(f, ret_unique, &fh);
 }
 
 static void assert_interrupted(struct fixture *f, uint64_t unique)
@@ -655,6 +700,37 @@ static void the_last_that_leaves_ends_it(void **state)
 	assert_holds(f, ROWS ".added.tsv", "b1\n");
 }
 
+/* Whoever waits gets his file, and its room is given back, though its pair was forgotten meanwhile. */
+static void a_pair_may_be_forgotten_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, ROWS ".added.tsv"), fh = 0, answered;
+	struct diff_pair_id found;
+	struct node node = {.ino = ino};
+	int64_t opened;
+
+	/* One result takes 34 KB, and another one does not fit. */
+	lib.rows = 3000;
+	f->conf.diff_space_bytes = 80000;
+	atomic_store(&lib.waits, true);
+	send_open(f, ino);
+	wait_for_status(f, "1 reader:");
+	for (uint64_t i = 1000; diff_pair_id(f->fs, &node, &found) == 0; i += 10000) {
+		for (uint64_t j = 0; j < 10000; j++) {
+			struct diff_pair_id id = made_up_pair(i + j);
+
+			diff_pairs_add(f->fs->diff_pairs, &id);
+		}
+	}
+	atomic_store(&lib.waits, false);
+	assert_int_equal(receive_opened(f, &answered, &fh), 0);
+	release(f, ino, (int64_t)fh);
+	ino = ino_at(f, "diff/full/" B ".." A "/public.t2.added.tsv");
+	opened = try_open(f, ino);
+	assert_true(opened > 0);
+	release(f, ino, opened);
+}
+
 static void the_end_of_the_mount_ends_comparisons(void **state)
 {
 	struct fixture *f = *state;
@@ -694,6 +770,17 @@ static void a_failure_is_told(void **state)
 	assert_holds(f, ROWS ".added.tsv", "b1\n");
 }
 
+/* The second reading of A was ended before, since the rest of it is not needed. */
+static void damage_is_of_the_dump_that_has_it(void **state)
+{
+	struct fixture *f = *state;
+
+	lib.b_is_damaged = true;
+	assert_int_equal(try_open(f, ino_at(f, ROWS ".added.tsv")), -EIO);
+	assert_false(catalog_is_damaged(f->catalog, ino_at(f, "backups/full/" A ".dump")));
+	assert_true(catalog_is_damaged(f->catalog, ino_at(f, "backups/full/" B ".dump")));
+}
+
 static void what_takes_too_much_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -724,6 +811,83 @@ static void a_removed_dump_is_stale(void **state)
 	assert_int_equal(node_load(f->fs, ino, &node), -ENOENT);
 	assert_lists(f, "diff/full", "./ ../ ");
 	release(f, ino, fh);
+}
+
+static void results_of_a_removed_dump_go(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, ROWS ".added.tsv"), b_ino = ino_at(f, "backups/full/" B ".dump");
+	int64_t fh = try_open(f, ino);
+
+	assert_holds(f, "diff/full/" B ".." A "/public.t2.added.tsv", "a1\n");
+	assert_holds(f, "diff/full/" A ".." A "/summary.csv",
+	             "schema,table,state,rows_a,rows_b,bytes_a,bytes_b,added,removed,reason\n"
+	             "public,t1,same,2,2,8,8,,,\npublic,t2,same,2,2,8,8,,,\npublic,t3,same,2,2,8,8,,,\n");
+	wait_for_status(f, "kept: 3 of");
+	comparisons_forget(f->fs->comparisons, b_ino);
+	wait_for_status(f, "kept: 1 of");
+	release(f, ino, fh);
+	comparisons_forget(f->fs->comparisons, lib.a_ino);
+	wait_for_status(f, "kept: 0 of 256 results, 0 B of");
+}
+
+/* The room of a removed backup's result is given to who waits for it, as soon as that is closed. */
+static void room_of_what_is_gone_is_given_at_once(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t ino = ino_at(f, ROWS ".added.tsv"), second, answered, fh = 0;
+	int64_t opened, since_ms;
+
+	/* One result takes 34 KB, and another one does not fit. */
+	lib.rows = 3000;
+	f->conf.diff_space_bytes = 80000;
+	add(f, "full/20261124T020000Z.dump", false, NULL);
+	second = ino_at(f, "diff/full/" A "..20261124T020000Z/public.t2.added.tsv");
+	opened = try_open(f, ino);
+	assert_true(opened > 0);
+	comparisons_forget(f->fs->comparisons, ino_at(f, "backups/full/" B ".dump"));
+	since_ms = clock_mono_ms();
+	send_open(f, second);
+	wait_for_status(f, "results, 49.0 KiB of 39.1 KiB");
+	release(f, ino, opened);
+	assert_int_equal(receive_opened(f, &answered, &fh), 0);
+	assert_true(clock_mono_ms() - since_ms < 5000);
+	release(f, second, (int64_t)fh);
+}
+
+#define OPEN_FILES 128
+
+static void only_so_many_files_are_open(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t inos[OPEN_FILES + 1];
+	int64_t files[OPEN_FILES];
+	_cleanup(free) char *error = NULL;
+
+	lib.tables = EACH * (OPEN_FILES + 2);
+	lib.rows = 3000;
+	for (int i = 0; i <= OPEN_FILES; i++) {
+		_cleanup(free) char *path = mem_printf(PAIR "/public.t%d.added.tsv", EACH * (i + 1));
+
+		inos[i] = ino_at(f, path);
+		if (i < OPEN_FILES) {
+			files[i] = try_open(f, inos[i]);
+			assert_true(files[i] > 0);
+		}
+	}
+	assert_int_equal(try_open(f, inos[OPEN_FILES]), -ENFILE);
+	error = last_error(f);
+	assert_non_null(strstr(error, "128 comparisons"));
+	/* What is small is in memory. */
+	lib.rows = 2;
+	assert_holds(f, "diff/full/" B ".." A "/public.t2.added.tsv", "a1\n");
+	lib.rows = 3000;
+	release(f, inos[0], files[0]);
+	files[0] = try_open(f, inos[OPEN_FILES]);
+	assert_true(files[0] > 0);
+	release(f, inos[OPEN_FILES], files[0]);
+	for (int i = 1; i < OPEN_FILES; i++)
+		release(f, inos[i], files[i]);
 }
 
 static void take_audit(void *arg, const struct catalog_audit *entry)
@@ -762,12 +926,18 @@ int main(void)
 	        TEST(many_tables_are_listed_by_pages),
 	        TEST(rows_are_compared_once),
 	        TEST(a_lookup_does_not_wait),
+	        TEST(long_looks_hold_up_no_short_ones),
 	        TEST(who_asks_meanwhile_waits_for_the_same),
 	        TEST(the_last_that_leaves_ends_it),
+	        TEST(a_pair_may_be_forgotten_meanwhile),
 	        TEST(the_end_of_the_mount_ends_comparisons),
 	        TEST(a_failure_is_told),
+	        TEST(damage_is_of_the_dump_that_has_it),
 	        TEST(what_takes_too_much_is_refused),
 	        TEST(a_removed_dump_is_stale),
+	        TEST(results_of_a_removed_dump_go),
+	        TEST(room_of_what_is_gone_is_given_at_once),
+	        TEST(only_so_many_files_are_open),
 	        TEST(reading_is_reading_both),
 	};
 

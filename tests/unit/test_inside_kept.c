@@ -407,6 +407,99 @@ static void test_layouts_that_say_anything(void **state)
 	check_kept_blobs(&b);
 }
 
+/* Layouts whose checksum is right, and what they say is of another text, or was found by others. */
+
+enum layout_record { /* as the file has them */
+	             LAYOUT_END = 4,
+	             LAYOUT_BLOB = 5,
+	             LAYOUT_SCANNER = 7,
+};
+
+static struct {
+	enum layout_record record; /* the first one */
+	size_t at;                 /* in it: a u32 that grows by */
+	uint32_t more;
+} layout_edit;
+
+static void edit_layout(const char *path)
+{
+	_cleanup(str) struct str whole = {0};
+	uint32_t head[2] = {0}, value;
+	size_t at = 72;
+
+	if (!strstr(path, "/2-"))
+		return;
+	assert_int_equal(fd_read_file(path, 1 << 24, &whole), 0);
+	for (; at + sizeof(head) < whole.len; at += sizeof(head) + head[1]) {
+		memcpy(head, whole.data + at, sizeof(head));
+		if (head[0] == (uint32_t)layout_edit.record)
+			break;
+	}
+	at += sizeof(head) + layout_edit.at;
+	assert_true(at + sizeof(value) < whole.len);
+	memcpy(&value, whole.data + at, sizeof(value));
+	value += layout_edit.more;
+	memcpy(whole.data + at, &value, sizeof(value));
+	write_sealed(path, &whole);
+}
+
+static const struct bench_shape text_with_blobs = {
+        .format = BENCH_TEXT, .method = COMPRESSION_GZIP, .text_blobs = true};
+
+static void test_layouts_that_are_not_taken(void **state)
+{
+	static const struct {
+		enum layout_record record;
+		size_t at;
+	} edits[] = {{LAYOUT_END, 0}, {LAYOUT_SCANNER, 0}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(edits); i++) {
+		_cleanup(bench) struct bench b;
+		uint64_t before;
+
+		open_bench(&b, &text_with_blobs);
+		inside_close(open_dump_of(&b));
+		layout_edit.record = edits[i].record;
+		layout_edit.at = edits[i].at;
+		layout_edit.more = 1;
+		each_file(&b, edit_layout);
+		restart(&b);
+		before = atomic_load(&b.metrics.fetched_bytes);
+		inside_close(open_dump_of(&b));
+		if (atomic_load(&b.metrics.fetched_bytes) == before)
+			fail_msg("edit %zu was taken", i);
+		check_everything(&b);
+		check_kept_blobs(&b);
+	}
+}
+
+/* Who finds no digits where they were found is told so, and the next one who opens the dump has them found anew. */
+static void test_digits_that_are_elsewhere(void **state)
+{
+	_cleanup(bench) struct bench b;
+	struct inside_dump *d;
+	struct inside_blob blob;
+	bool refused = false;
+	char buf[100];
+
+	open_bench(&b, &text_with_blobs);
+	inside_close(open_dump_of(&b));
+	layout_edit.record = LAYOUT_BLOB;
+	layout_edit.at = 8;
+	layout_edit.more = (uint32_t)-1;
+	each_file(&b, edit_layout);
+	restart(&b);
+	d = open_dump_of(&b);
+	for (int i = 0; i < BLOBS && !refused; i++)
+		refused = inside_find_blob(d, b.oids[i], NULL, &blob, NULL) == 0 && blob.bytes >= 1 &&
+		          inside_blob_pread(d, b.oids[i], NULL, buf, 1, 0, NULL) == -EBADMSG;
+	assert_true(refused);
+	check_kept_blobs(&b);
+	inside_close(d);
+	check_kept_blobs(&b);
+	check_everything(&b);
+}
+
 static void test_what_cannot_be(void **state)
 {
 	static const struct {
@@ -521,6 +614,8 @@ int main(void)
 	        cmocka_unit_test(test_files_that_are_wrong),
 	        cmocka_unit_test(test_what_cannot_be),
 	        cmocka_unit_test(test_layouts_that_say_anything),
+	        cmocka_unit_test(test_layouts_that_are_not_taken),
+	        cmocka_unit_test(test_digits_that_are_elsewhere),
 	        cmocka_unit_test(test_another_dump_of_the_same_name),
 	        cmocka_unit_test(test_places),
 	};

@@ -177,7 +177,7 @@ static void assert_difference(struct rows_text *a, struct rows_text *b, size_t m
 	_cleanup(row_diff) struct row_diff *d = NULL;
 	struct error err = {0};
 
-	assert_int_equal(row_diff_new(&options, &d, &err), 0);
+	assert_int_equal(row_diff_new(&options, &d, NULL, &err), 0);
 	assert_side(d, UNMATCHED_A, a, b);
 	assert_side(d, UNMATCHED_B, b, a);
 }
@@ -276,7 +276,7 @@ static void who_needs_no_rest_reads_no_rest(void **state)
 		add_row(&a, i);
 		add_row(&b, i);
 	}
-	assert_int_equal(row_diff_new(&options, &d, NULL), 0);
+	assert_int_equal(row_diff_new(&options, &d, NULL, NULL), 0);
 	/* Of what comes behind the one row nothing is asked for: there it would fail. */
 	a.fails = -EIO;
 	assert_int_equal(row_diff_read(d, UNMATCHED_A, &out, NULL), 0);
@@ -306,14 +306,14 @@ static void space_that_is_used_up(void **state)
 
 	fill_apart(&a, &b);
 	options.unmatched.space_bytes = 100 * sizeof(struct unmatched_record);
-	assert_int_equal(row_diff_new(&options, &d, &err), -ENOSPC);
+	assert_int_equal(row_diff_new(&options, &d, NULL, &err), -ENOSPC);
 	assert_int_equal(err.class, ERROR_NO_SPACE);
 	assert_non_null(strstr(err.message, "raise [keepfs] diff_space"));
 	assert_non_null(strstr(err.message, directory));
 	assert_null(d);
 	/* All of it, and the bits, are enough. */
 	options.unmatched.space_bytes = 10000 * sizeof(struct unmatched_record) + 2000;
-	assert_int_equal(row_diff_new(&options, &d, &err), 0);
+	assert_int_equal(row_diff_new(&options, &d, NULL, &err), 0);
 	assert_int_equal(row_diff_count(d, UNMATCHED_A), 5000);
 	row_diff_free(d);
 }
@@ -327,7 +327,7 @@ static void a_directory_that_is_not_there(void **state)
 
 	fill_apart(&a, &b);
 	options.unmatched.directory = "/nowhere/at/all";
-	assert_int_equal(row_diff_new(&options, &d, &err), -ENOENT);
+	assert_int_equal(row_diff_new(&options, &d, NULL, &err), -ENOENT);
 	assert_non_null(strstr(err.message, "/nowhere/at/all"));
 }
 
@@ -338,10 +338,12 @@ static void a_side_that_fails(void **state)
 		const struct row_diff_options options = options_of(&a, &b, TINY);
 		struct row_diff *d = NULL;
 		struct error err = {0};
+		enum unmatched_side failed = UNMATCHED_SIDES;
 
 		fill_apart(&a, &b);
 		(side == 0 ? &a : &b)->fails = -EHOSTDOWN;
-		assert_int_equal(row_diff_new(&options, &d, &err), -EHOSTDOWN);
+		assert_int_equal(row_diff_new(&options, &d, &failed, &err), -EHOSTDOWN);
+		assert_int_equal(failed, side);
 		assert_string_equal(err.message, "the store is away");
 	}
 }
@@ -356,7 +358,7 @@ static void a_side_that_fails_the_second_time(void **state)
 	struct error err = {0};
 
 	fill_apart(&a, &b);
-	assert_int_equal(row_diff_new(&options, &d, &err), 0);
+	assert_int_equal(row_diff_new(&options, &d, NULL, &err), 0);
 	b.fails = -EHOSTDOWN;
 	assert_int_equal(row_diff_read(d, UNMATCHED_B, &out, &err), -EHOSTDOWN);
 	b.fails = 0;
@@ -374,7 +376,7 @@ static void rows_without_an_end(void **state)
 
 	str_append(&a.text, "1\n2");
 	str_append(&b.text, "1\n2\n");
-	assert_int_equal(row_diff_new(&options, &d, &err), -EBADMSG);
+	assert_int_equal(row_diff_new(&options, &d, NULL, &err), -EBADMSG);
 	assert_int_equal(err.class, ERROR_CORRUPT);
 }
 
@@ -391,7 +393,7 @@ static void a_comparison_that_is_cancelled(void **state)
 		fill_apart(&a, &b);
 		options.cancel = &cancel;
 		(side == 0 ? &a : &b)->sets = &cancel;
-		assert_int_equal(row_diff_new(&options, &d, &err), -ECANCELED);
+		assert_int_equal(row_diff_new(&options, &d, NULL, &err), -ECANCELED);
 		assert_int_equal(err.class, ERROR_CANCELLED);
 		cancel_finish(&cancel);
 	}
@@ -410,7 +412,7 @@ static void cancelled_while_rows_are_handed_out(void **state)
 	cancel_init(&cancel);
 	fill_apart(&a, &b);
 	options.cancel = &cancel;
-	assert_int_equal(row_diff_new(&options, &d, &err), 0);
+	assert_int_equal(row_diff_new(&options, &d, NULL, &err), 0);
 	a.sets = &cancel;
 	assert_int_equal(row_diff_read(d, UNMATCHED_A, &out, &err), -ECANCELED);
 	row_diff_free(d);

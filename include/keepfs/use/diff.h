@@ -99,7 +99,7 @@ int diff_look(struct diff *d, enum diff_side side, uint32_t number, struct diff_
               struct error *err);
 /** diff_check_rows() - can the rows of a table be compared? Return: 0; -ENOTSUP (ERROR_USAGE), with the reason: the columns differ, or the encodings. Does not block. */
 int diff_check_rows(const struct diff *d, const struct diff_table *table, struct error *err);
-/** diff_failed_at() - whether reading one of the two has failed, and which. Any thread, once the call that failed has returned. */
+/** diff_failed_at() - whether the call that failed last told of reading one of the two, and of which. On the thread that called it. */
 bool diff_failed_at(const struct diff *d, enum diff_side *ret);
 
 struct diff_rows;
