@@ -107,9 +107,9 @@ static int find_tenant(struct exporting *e, struct error *err)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "the query of [export] tenants names no %s",
 		                 e->order->target->name);
 	if (e->conf->tenancy == TENANCY_SCHEMA)
-		e->schema = export_template(e->conf->tenant_schema, e->tenant);
+		e->schema = mem_strdup(e->tenant->own);
 	if (e->conf->tenancy == TENANCY_DATABASE)
-		e->database = export_template(e->conf->tenant_database, e->tenant);
+		e->database = mem_strdup(e->tenant->own);
 	e->database_label = e->database ? mem_strdup(e->database) : pg_conninfo_database(e->conf->database);
 	e->has_context = export_context_of(e->conf, e->tenant, &e->context);
 	return 0;

@@ -118,8 +118,7 @@ static const char **names_of_databases(const struct conf_job *job, const char *o
 
 	names[count++] = own;
 	for (size_t i = 0; i < targets->count; i++)
-		names[count++] = export_template(job->export.tenant_database,
-		                                 export_shared_find(targets->shared, targets->items[i].name));
+		names[count++] = mem_strdup(export_shared_find(targets->shared, targets->items[i].name)->own);
 	return names;
 }
 

@@ -402,6 +402,35 @@ def test_a_schema_for_each(new_keepfs, app, pg):
         pg.drop(name)
 
 
+def test_schemas_that_are_nobodys(new_keepfs, pg):
+    """a slug chooses neither what is everybody's, nor the schema of another tenant"""
+    name = f"export_reserved_{os.getpid()}"
+    pg.create(name)
+    try:
+        pg.sql(name, """CREATE SCHEMA registry; CREATE TABLE registry.tenants (id text, slug text); CREATE TABLE public.secrets (id int); INSERT INTO secrets VALUES (1);
+                        CREATE SCHEMA red_1; CREATE TABLE red_1.items (id int); INSERT INTO red_1.items VALUES (1);
+                        CREATE SCHEMA blue_12; CREATE TABLE blue_12.items (id int); INSERT INTO blue_12.items VALUES (1);
+                        CREATE SCHEMA ref; CREATE TABLE ref.countries (code text)""")
+        section = {"database": pg.uri(name), "tenancy": "schema", "tenants": "SELECT id, slug FROM registry.tenants", "exclude": "registry.*, public.*", "shared": "ref.countries"}
+        pg.sql(name, "INSERT INTO registry.tenants VALUES ('1', 'public'), ('2', 'pg_catalog'), ('3', 'registry'), ('4', 'ref'), ('5', 'information_schema'), ('6', 'red_1')")
+        keepfs = start(new_keepfs, section)
+        _, status = ended(keepfs, "exports", "failed")
+        for words in ("the schema public of public is that of all", "pg_catalog is the system's", "information_schema is the system's",
+                      "the schema registry of registry is the one that the query of the tenants reads", "the schema ref of ref has tables that shared names"):
+            assert words in status["error"], status["error"]
+        assert [slug for slug in sorted(os.listdir(keepfs.path("exports"))) if made(keepfs, slug)] == ["red_1"]
+        # Two pairs of slug and id that come to the same name.
+        pg.sql(name, "TRUNCATE registry.tenants; INSERT INTO registry.tenants VALUES ('2', 'blue_1'), ('12', 'blue_'), ('1', 'red_')")
+        keepfs.sections["export"]["tenant_schema"] = "{slug}{id}"
+        keepfs.write_conf()
+        keepfs.remount()
+        _, status = ended(keepfs, "exports", "failed")
+        assert "several rows have the schema blue_12" in status["error"]
+        assert len(made(keepfs, "red_")) == 1 and made(keepfs, "blue_1") == [] and made(keepfs, "blue_") == []
+    finally:
+        pg.drop(name)
+
+
 def test_a_database_for_each(new_keepfs, pg):
     """the query is asked of one database, and each tenant is read in its own"""
     registry, names = f"export_registry_{os.getpid()}", {slug: f"export_of_{slug}_{os.getpid()}" for slug in ("red", "blue")}
@@ -420,6 +449,15 @@ def test_a_database_for_each(new_keepfs, pg):
             assert rows_of(read, "items") == [{"id": 1, "of": slug}] and read["source"]["database"] == name
             assert [t["table"] for t in read["tables"]] == ["items"]
         assert made(keepfs, "gone") == []
+        # What is the server's or the registry's own is nobody's.
+        pg.sql(registry, f"INSERT INTO tenants VALUES (4, 'postgres'), (5, '{registry}'), (6, 'template1')")
+        del keepfs.sections["export"]["tenant_database"]
+        keepfs.write_conf()
+        keepfs.remount()
+        _, status = ended(keepfs, "exports", "failed")
+        for words in ("the database postgres of postgres is the system's", "template1 is the system's", f"the database {registry} of {registry} is the one that is asked for the tenants"):
+            assert words in status["error"], status["error"]
+        assert made(keepfs, "postgres") == [] and made(keepfs, registry) == []
     finally:
         for name in (registry, *names.values()):
             pg.drop(name)
