@@ -88,11 +88,13 @@ static int redact_column(const struct subject *s, enum redaction_how how, const 
 
 /* Paths within json. */
 
+/* Of an array the path leads into each element. */
 static bool is_json_column(const struct subject *s)
 {
 	const char *type = s->table->columns[s->column].base_type;
 
-	return str_equal(type, "json") || str_equal(type, "jsonb");
+	return str_equal(type, "json") || str_equal(type, "jsonb") || str_equal(type, "json[]") ||
+	       str_equal(type, "jsonb[]");
 }
 
 static bool do_keys_meet(const struct redaction_path *p, const struct redaction_rule *r)

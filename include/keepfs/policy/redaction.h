@@ -5,7 +5,7 @@
  * no rule says anything about it. Pure; any thread.
  *
  * A rule is "WHAT[->KEY…][:HOW]". WHAT is a pattern of columns: "password_hash", "*_secret" (of any table), "users.email",
- * "auth.users.email" (wildcards * and ?). "->KEY->KEY" is a value within a json or jsonb column; "*" as a KEY is any key, or any element of an
+ * "auth.users.email" (wildcards * and ?). "->KEY->KEY" is a value within a json or jsonb column, of an array of these within each element; "*" as a KEY is any key, or any element of an
  * array. HOW is omit (the default), null, mask or hash. A comment on a column is a rule for it, "keepfs:redact" or
  * "keepfs:redact=hash", anywhere in the comment. A type is one by the list `types`, "secret_text:null": also of its arrays, and of domains over it. A path of a
  * pattern of columns ("*->token") is one of those that are json.
