@@ -390,7 +390,7 @@ static void warn_of_decisions(struct exporting *e)
 	if (d->redaction.suspicious > 0)
 		make_warn(
 		        e->order,
-		        "%zu columns look like secrets by their names, and are exported: keepfs export --explain says which",
+		        "%zu columns look like secrets by their names, or are generated where something is redacted, and are exported: keepfs export --explain says which",
 		        d->redaction.suspicious);
 	for (size_t i = 0; i < d->plan.warning_count; i++)
 		make_warn(e->order, "%s", d->plan.warnings[i]);

@@ -38,7 +38,7 @@ struct redaction_column {       /* of one column of a table that is exported */
 	char *why; /* heap: "the rule *.password_hash", "its comment", "its type public.secret_text"; NULL: none */
 	struct redaction_path *paths;
 	size_t path_count;
-	/* Why it looks like a secret, by its name; NULL: it does not, or a rule or `allowed` says what is to be done. Static. */
+	/* Why it looks like a secret: by its name, or because it is generated in a row of which something is redacted; NULL: it does not, or a rule or `allowed` says what is to be done. Static. */
 	const char *suspicion;
 	bool is_allowed; /* `allowed` names it: its values are not looked at either */
 };
