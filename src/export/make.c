@@ -46,6 +46,8 @@ struct exporting {
 	bool *is_empty;       /* by the place in the plan: no row came */
 	struct str suspects;
 	size_t suspect_count;
+	struct str nobodys; /* tables with rows that are no tenant's, when it was this export that looked */
+	size_t nobodys_count;
 	/* Of the thread that reads. */
 	int result;
 	struct error error;
@@ -279,12 +281,45 @@ static int check_nothing_hidden(struct exporting *e, struct error *err)
 	return r;
 }
 
+static void note_nobodys(struct exporting *e, size_t number)
+{
+	const struct tenancy_table *t = &e->decided->model.tables[e->decided->plan.decisions[number].table];
+
+	if (e->nobodys_count++ < COLUMNS_SHOWN)
+		str_appendf(&e->nobodys, "%s%s.%s", e->nobodys.len > 0 ? ", " : "", t->schema, t->name);
+}
+
+/* Rows that no export has, outside of the context. They are the same for all tenants of a run, so the first export that is made looks. */
+static int look_for_nobodys(struct exporting *e, struct error *err)
+{
+	const struct rows_order order = rows_order_of(e);
+	int r = 0;
+
+	for (size_t i = 0; !e->decided->is_told && r >= 0 && i < e->decided->plan.count; i++) {
+		const struct tenancy_decision *of = &e->decided->plan.decisions[i];
+		struct error why = {0};
+
+		if (of->verdict != TENANCY_EXPORTED || !of->may_be_nobodys)
+			continue;
+		r = rows_any_nobodys(&order, i, &why);
+		if (r > 0)
+			note_nobodys(e, i);
+		if (r == -EACCES) /* row security: there is nobody to ask */
+			r = 0;
+		if (r < 0 && err)
+			*err = why;
+	}
+	return r < 0 ? r : 0;
+}
+
 static int read_tenant(struct exporting *e, struct error *err)
 {
 	int r = export_tables(e, err);
 
 	if (r == 0)
 		r = check_nothing_hidden(e, err);
+	if (r == 0)
+		r = look_for_nobodys(e, err);
 	if (r == 0)
 		r = pg_tenant_end(e->shared->session, err);
 	return r == 0 ? press_finish(e->press, err) : r;
@@ -392,6 +427,12 @@ static void warn_of_decisions(struct exporting *e)
 		        e->order,
 		        "%zu columns look like secrets by their names, or are generated where something is redacted, and are exported: keepfs export --explain says which",
 		        d->redaction.suspicious);
+	if (e->nobodys_count > 0)
+		make_warn(
+		        e->order,
+		        "rows of %zu tables are no tenant's, and in no export (keepfs export --explain TENANT counts them): %s%s",
+		        e->nobodys_count, str_text(&e->nobodys),
+		        e->nobodys_count > COLUMNS_SHOWN ? ", …" : "");
 	for (size_t i = 0; i < d->plan.warning_count; i++)
 		make_warn(e->order, "%s", d->plan.warnings[i]);
 	for (size_t i = 0; i < d->redaction.warning_count; i++)
@@ -442,6 +483,7 @@ static void finish_exporting(struct exporting *e, int r)
 	export_context_finish(&e->context);
 	explicit_bzero(e->key, sizeof(e->key));
 	str_finish(&e->suspects);
+	str_finish(&e->nobodys);
 	free(e->is_empty);
 	free(e->database);
 	free(e->schema);

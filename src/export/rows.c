@@ -293,15 +293,32 @@ int rows_count(const struct rows_order *order, size_t decision, uint64_t *ret, s
 	return r;
 }
 
-int rows_nobodys(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err)
+static struct pg_tenant_rows nobodys_of(const struct rows_order *order, size_t decision,
+                                        struct str *condition)
 {
 	const struct decided *d = order->decided;
 	const struct tenancy_table *table = table_of(order, decision);
-	_cleanup(str) struct str condition = {0};
-	struct pg_tenant_rows rows = {
-	        .schema = table->schema, .table = table->name, .with_partitions = table->kind == 'p'};
 
-	tenancy_append_nobodys(&d->model, &d->plan, &d->plan.decisions[decision], "t", &condition);
-	rows.condition = str_text(&condition);
+	tenancy_append_nobodys(&d->model, &d->plan, &d->plan.decisions[decision], "t", condition);
+	return (struct pg_tenant_rows){.schema = table->schema,
+	                               .table = table->name,
+	                               .with_partitions = table->kind == 'p',
+	                               .condition = str_text(condition)};
+}
+
+int rows_nobodys(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err)
+{
+	_cleanup(str) struct str condition = {0};
+	const struct pg_tenant_rows rows = nobodys_of(order, decision, &condition);
+
 	return pg_tenant_rows_count(order->session, &rows, ret, err);
+}
+
+int rows_any_nobodys(const struct rows_order *order, size_t decision, struct error *err)
+{
+	_cleanup(str) struct str condition = {0};
+	const struct pg_tenant_rows rows = nobodys_of(order, decision, &condition);
+	_cleanup(free) char *sql = pg_tenant_rows_exist(&rows);
+
+	return pg_tenant_exists(order->session, sql, err);
 }

@@ -144,6 +144,18 @@ def test_undecided(new_keepfs, app, copy, store):
     assert [t["table"] for t in document(keepfs, "acme")["left_out"]] == ["audit_log"]
 
 
+def test_rows_that_are_nobodys(new_keepfs, app, copy):
+    """each run says, once, which tables have rows that no export has"""
+    app.sql(copy, "ALTER TABLE users ALTER org_id DROP NOT NULL; INSERT INTO users (email) VALUES ('lost@example.org')")
+    keepfs = start(new_keepfs, settings(app.uri(copy)))
+    run, _ = ended(keepfs)
+    log = keepfs.text("jobs", str(run), "log")
+    assert log.count("rows of 1 tables are no tenant's, and in no export") == 1 and "counts them): public.users" in log
+    app.sql(copy, "DELETE FROM users WHERE org_id IS NULL")
+    run, _ = ended(keepfs)
+    assert "are no tenant's" not in keepfs.text("jobs", str(run), "log")
+
+
 def test_secrets(new_keepfs, app, copy, store, tmp_path):
     """what looks like a secret, by its name or its values, is not given away; what was redacted is said"""
     app.sql(copy, "ALTER TABLE users ADD api_key text, ADD note text; COMMENT ON COLUMN users.born IS 'keepfs:redact=null'; "
