@@ -403,17 +403,22 @@ static void describe_export(const struct exporting *e)
 	manifest_set_fact_int(m, "undecided", (int64_t)d->plan.undecided);
 }
 
-/* Somebody should look. What was decided for many tenants is told with the first. */
-static void warn_of_decisions(struct exporting *e)
+/* Somebody should look. */
+static void warn_of_rows(struct exporting *e)
 {
-	struct decided *d = &e->shared->decided;
-
 	if (e->suspect_count > 0)
 		make_warn(e->order, "%s: values of %zu columns look like secrets, and are exported: %s%s",
 		          e->tenant->slug, e->suspect_count, str_text(&e->suspects),
 		          e->suspect_count > COLUMNS_SHOWN ? ", …" : "");
 	if (e->tenant_rows == 0)
 		make_warn(e->order, "%s: no table has a row of this tenant", e->tenant->slug);
+}
+
+/* What was decided for many tenants is told with the first, before anything is published: a rule that matches nothing may be one with a typo. */
+static void warn_of_decisions(struct exporting *e)
+{
+	struct decided *d = &e->shared->decided;
+
 	if (d->is_told)
 		return;
 	d->is_told = true;
@@ -445,6 +450,7 @@ static int publish_export(struct exporting *e, struct manifest *ret, struct erro
 	struct draft_check check;
 	int r;
 
+	warn_of_decisions(e);
 	describe_export(e);
 	make_say(e->order, "%s: %" PRIu64 " rows of %" PRIu64 " tables", e->tenant->slug, e->document.rows,
 	         e->document.tables);
@@ -453,7 +459,7 @@ static int publish_export(struct exporting *e, struct manifest *ret, struct erro
 	r = draft_publish(e->draft, &check, ret, err);
 	whole_finish(&whole);
 	if (r == 0)
-		warn_of_decisions(e);
+		warn_of_rows(e);
 	return r;
 }
 

@@ -156,6 +156,17 @@ def test_rows_that_are_nobodys(new_keepfs, app, copy):
     assert "are no tenant's" not in keepfs.text("jobs", str(run), "log")
 
 
+def test_a_rule_that_matches_nothing(new_keepfs, app):
+    """is told by check, and by each run before anything is published"""
+    keepfs = start(new_keepfs, settings(app.uri(DATABASE), redact="password_hash, *_secert"))
+    assert "warning: redact names *_secert, which matches no column" in keepfs.run("check", check=False).stdout
+    for _ in range(2):
+        run, _ = ended(keepfs)
+        log = keepfs.text("jobs", str(run), "log")
+        assert log.count("redact names *_secert, which matches no column") == 1
+        assert log.index("*_secert") < log.index("acme: ")
+
+
 def test_secrets(new_keepfs, app, copy, store, tmp_path):
     """what looks like a secret, by its name or its values, is not given away; what was redacted is said"""
     app.sql(copy, "ALTER TABLE users ADD api_key text, ADD note text; COMMENT ON COLUMN users.born IS 'keepfs:redact=null'; "
