@@ -208,6 +208,21 @@ def test_secrets(new_keepfs, app, copy, store, tmp_path):
     assert "chmod 600" in status["error"]
 
 
+def test_secrets_within_values(new_keepfs, app, copy, store):
+    """the elements of arrays, and the strings within json, are looked at like values"""
+    secret = "'ghp_' || repeat('aB3dE6fG9h', 4)"
+    app.sql(copy, "CREATE TYPE pair AS (a text, b text); ALTER TABLE users ADD both_of pair")
+    keepfs = start(new_keepfs, settings(app.uri(copy)))
+    ended(keepfs, "export acme")
+    for column, value in (("tags", f"ARRAY['x, y', {secret}]"), ("settings", f"jsonb_build_object('deep', jsonb_build_array('a \"', {secret}))"),
+                          ("settings", f"jsonb_build_object({secret}, 1)"), ("both_of", f"ROW('a', {secret})::pair")):
+        app.sql(copy, f"UPDATE users SET {column} = {value} WHERE id = (SELECT max(id) FROM users WHERE org_id = 1)")
+        _, status = ended(keepfs, "export acme", "failed")
+        assert f"a value of public.users.{column} looks like a secret" in status["error"] and "aB3dE6" not in status["error"]
+        app.sql(copy, f"UPDATE users SET {column} = NULL")
+    assert len(made(keepfs, "acme")) == 1
+
+
 def test_secrets_are_warned_of(new_keepfs, app, copy):
     app.sql(copy, "ALTER TABLE users ADD api_key text, ADD note text; UPDATE users SET note = 'ghp_' || repeat('aB3dE6fG9h', 4)")
     keepfs = start(new_keepfs, settings(app.uri(copy), secrets_unsure="warn"))
