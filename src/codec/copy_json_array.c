@@ -5,7 +5,9 @@
  */
 #include "copy_json_private.h"
 
-#define NO_ARRAY      "has a value that is no array"
+#define NO_ARRAY "has a value that is no array"
+#define OWN_BOUNDS                                                                                           \
+	"has an array with bounds of its own, which is text here: nothing within it can be redacted"
 #define DIMENSION_MAX 6 /* MAXDIM */
 
 struct array_scan {
@@ -118,6 +120,8 @@ const char *json_put_array(struct copy_json *j, const struct json_column *column
 	struct array_scan a = {.j = j, .column = column, .pen = pen, .at = text};
 	const char *wrong;
 
+	if (*text == '[' && column->redactor)
+		return OWN_BOUNDS;
 	if (*text == '[') { /* with bounds of its own */
 		json_put_text(pen, text, len);
 		return NULL;

@@ -4,6 +4,7 @@
  * What the steps of one export hand to each other.
  *
  *   tenants.c    who there is to export, asked at each run
+ *   own_names.c  the schema or database of a tenant, and which are nobody's
  *   shared.c     what all exports of one run have in common: the tenants, a connection, what was decided
  *   decided.c    what tables there are, and what is done with each: read once, and anew when it has changed
  *   make.c       the order of the steps: from the snapshot to the published draft
@@ -28,6 +29,7 @@ struct export_tenant {
 	char *id, *slug;
 	char *name;  /* NULL: none */
 	char *class; /* NULL: none */
+	char *own;   /* the name of its schema or database; NULL: with tenancy = column it has none */
 };
 void export_tenant_finish(struct export_tenant *t);
 
@@ -73,6 +75,10 @@ void export_shared_disconnect(struct export_shared *shared);
 
 /** export_template() - heap: "{slug}" and "{id}" of @template are the tenant's. */
 char *export_template(const char *template, const struct export_tenant *t);
+/** export_own_name() - of the tenant's schema or database: heap; NULL with tenancy = column. */
+char *export_own_name(const struct conf_export *conf, const struct export_tenant *t);
+/** export_own_name_problem() - why no tenant's schema or database can be of that name: static; NULL: it can. Asks no server. */
+const char *export_own_name_problem(const struct conf_export *conf, const char *name);
 /** struct export_context - role and settings of a tenant; heap but for the role */
 struct export_context {
 	struct pg_tenant_context context;

@@ -12,9 +12,9 @@ static int choose_tenant(struct looked *l, const struct conf_job *job, struct er
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "the query of [export] tenants names nobody");
 	l->tenant = export_shared_find(l->shared, l->targets.items[0].name);
 	if (job->export.tenancy == TENANCY_SCHEMA)
-		l->schema = export_template(job->export.tenant_schema, l->tenant);
+		l->schema = mem_strdup(l->tenant->own);
 	if (job->export.tenancy == TENANCY_DATABASE)
-		l->database = export_template(job->export.tenant_database, l->tenant);
+		l->database = mem_strdup(l->tenant->own);
 	return 0;
 }
 

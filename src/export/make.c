@@ -46,6 +46,8 @@ struct exporting {
 	bool *is_empty;       /* by the place in the plan: no row came */
 	struct str suspects;
 	size_t suspect_count;
+	struct str nobodys; /* tables with rows that are no tenant's, when it was this export that looked */
+	size_t nobodys_count;
 	/* Of the thread that reads. */
 	int result;
 	struct error error;
@@ -107,9 +109,9 @@ static int find_tenant(struct exporting *e, struct error *err)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT, "the query of [export] tenants names no %s",
 		                 e->order->target->name);
 	if (e->conf->tenancy == TENANCY_SCHEMA)
-		e->schema = export_template(e->conf->tenant_schema, e->tenant);
+		e->schema = mem_strdup(e->tenant->own);
 	if (e->conf->tenancy == TENANCY_DATABASE)
-		e->database = export_template(e->conf->tenant_database, e->tenant);
+		e->database = mem_strdup(e->tenant->own);
 	e->database_label = e->database ? mem_strdup(e->database) : pg_conninfo_database(e->conf->database);
 	e->has_context = export_context_of(e->conf, e->tenant, &e->context);
 	return 0;
@@ -279,12 +281,45 @@ static int check_nothing_hidden(struct exporting *e, struct error *err)
 	return r;
 }
 
+static void note_nobodys(struct exporting *e, size_t number)
+{
+	const struct tenancy_table *t = &e->decided->model.tables[e->decided->plan.decisions[number].table];
+
+	if (e->nobodys_count++ < COLUMNS_SHOWN)
+		str_appendf(&e->nobodys, "%s%s.%s", e->nobodys.len > 0 ? ", " : "", t->schema, t->name);
+}
+
+/* Rows that no export has, outside of the context. They are the same for all tenants of a run, so the first export that is made looks. */
+static int look_for_nobodys(struct exporting *e, struct error *err)
+{
+	const struct rows_order order = rows_order_of(e);
+	int r = 0;
+
+	for (size_t i = 0; !e->decided->is_told && r >= 0 && i < e->decided->plan.count; i++) {
+		const struct tenancy_decision *of = &e->decided->plan.decisions[i];
+		struct error why = {0};
+
+		if (of->verdict != TENANCY_EXPORTED || !of->may_be_nobodys)
+			continue;
+		r = rows_any_nobodys(&order, i, &why);
+		if (r > 0)
+			note_nobodys(e, i);
+		if (r == -EACCES) /* row security: there is nobody to ask */
+			r = 0;
+		if (r < 0 && err)
+			*err = why;
+	}
+	return r < 0 ? r : 0;
+}
+
 static int read_tenant(struct exporting *e, struct error *err)
 {
 	int r = export_tables(e, err);
 
 	if (r == 0)
 		r = check_nothing_hidden(e, err);
+	if (r == 0)
+		r = look_for_nobodys(e, err);
 	if (r == 0)
 		r = pg_tenant_end(e->shared->session, err);
 	return r == 0 ? press_finish(e->press, err) : r;
@@ -368,17 +403,22 @@ static void describe_export(const struct exporting *e)
 	manifest_set_fact_int(m, "undecided", (int64_t)d->plan.undecided);
 }
 
-/* Somebody should look. What was decided for many tenants is told with the first. */
-static void warn_of_decisions(struct exporting *e)
+/* Somebody should look. */
+static void warn_of_rows(struct exporting *e)
 {
-	struct decided *d = &e->shared->decided;
-
 	if (e->suspect_count > 0)
 		make_warn(e->order, "%s: values of %zu columns look like secrets, and are exported: %s%s",
 		          e->tenant->slug, e->suspect_count, str_text(&e->suspects),
 		          e->suspect_count > COLUMNS_SHOWN ? ", …" : "");
 	if (e->tenant_rows == 0)
 		make_warn(e->order, "%s: no table has a row of this tenant", e->tenant->slug);
+}
+
+/* What was decided for many tenants is told with the first, before anything is published: a rule that matches nothing may be one with a typo. */
+static void warn_of_decisions(struct exporting *e)
+{
+	struct decided *d = &e->shared->decided;
+
 	if (d->is_told)
 		return;
 	d->is_told = true;
@@ -390,8 +430,14 @@ static void warn_of_decisions(struct exporting *e)
 	if (d->redaction.suspicious > 0)
 		make_warn(
 		        e->order,
-		        "%zu columns look like secrets by their names, and are exported: keepfs export --explain says which",
+		        "%zu columns look like secrets by their names, or are generated where something is redacted, and are exported: keepfs export --explain says which",
 		        d->redaction.suspicious);
+	if (e->nobodys_count > 0)
+		make_warn(
+		        e->order,
+		        "rows of %zu tables are no tenant's, and in no export (keepfs export --explain TENANT counts them): %s%s",
+		        e->nobodys_count, str_text(&e->nobodys),
+		        e->nobodys_count > COLUMNS_SHOWN ? ", …" : "");
 	for (size_t i = 0; i < d->plan.warning_count; i++)
 		make_warn(e->order, "%s", d->plan.warnings[i]);
 	for (size_t i = 0; i < d->redaction.warning_count; i++)
@@ -404,6 +450,7 @@ static int publish_export(struct exporting *e, struct manifest *ret, struct erro
 	struct draft_check check;
 	int r;
 
+	warn_of_decisions(e);
 	describe_export(e);
 	make_say(e->order, "%s: %" PRIu64 " rows of %" PRIu64 " tables", e->tenant->slug, e->document.rows,
 	         e->document.tables);
@@ -412,7 +459,7 @@ static int publish_export(struct exporting *e, struct manifest *ret, struct erro
 	r = draft_publish(e->draft, &check, ret, err);
 	whole_finish(&whole);
 	if (r == 0)
-		warn_of_decisions(e);
+		warn_of_rows(e);
 	return r;
 }
 
@@ -442,6 +489,7 @@ static void finish_exporting(struct exporting *e, int r)
 	export_context_finish(&e->context);
 	explicit_bzero(e->key, sizeof(e->key));
 	str_finish(&e->suspects);
+	str_finish(&e->nobodys);
 	free(e->is_empty);
 	free(e->database);
 	free(e->schema);

@@ -46,6 +46,15 @@ static void tell_tables(const struct make_findings *p, const struct looked *l, c
 		        l->tenant->slug, d->plan.exported, d->plan.excluded, d->plan.undecided);
 }
 
+/* A pattern that matches nothing is no failure, but it may be one with a typo. */
+static void tell_plan_warnings(const struct make_findings *p, const struct decided *d)
+{
+	for (size_t i = 0; i < d->plan.warning_count; i++)
+		make_found(p, true, "export tables", "warning: %s", d->plan.warnings[i]);
+	for (size_t i = 0; i < d->redaction.warning_count; i++)
+		make_found(p, true, "export tables", "warning: %s", d->redaction.warnings[i]);
+}
+
 static int enter_first(const struct looked *l, const struct export_context *context, struct error *err)
 {
 	const struct decided *d = &l->shared->decided;
@@ -103,6 +112,7 @@ void export_check(const struct make_context *ctx, const struct conf_job *job,
 		make_found(findings, false, l.tenant ? "export tables" : "export tenants", "%s", err.message);
 	} else {
 		tell_tables(findings, &l, job);
+		tell_plan_warnings(findings, &l.shared->decided);
 		tell_context(findings, &l, job);
 	}
 	tell_redact_key(findings, job);
@@ -118,8 +128,7 @@ static const char **names_of_databases(const struct conf_job *job, const char *o
 
 	names[count++] = own;
 	for (size_t i = 0; i < targets->count; i++)
-		names[count++] = export_template(job->export.tenant_database,
-		                                 export_shared_find(targets->shared, targets->items[i].name));
+		names[count++] = mem_strdup(export_shared_find(targets->shared, targets->items[i].name)->own);
 	return names;
 }
 

@@ -78,8 +78,12 @@ static struct copy_json_path *paths_of(const struct redaction_column *redaction)
 static bool is_watched_column(const struct table_rows *t, const struct copy_json_column *json,
                               const struct redaction_column *redaction)
 {
-	return json->kind == COPY_JSON_TEXT && !json->is_array && redaction->how == REDACTION_NONE &&
-	       !redaction->is_allowed && t->sources[t->count]->category == 'S';
+	if (redaction->how != REDACTION_NONE || redaction->is_allowed)
+		return false;
+	/* What a path redacts would be seen here as well; who wrote it has looked at the column. */
+	if (json->kind == COPY_JSON_JSON)
+		return !json->is_array && redaction->path_count == 0;
+	return json->kind == COPY_JSON_TEXT && t->sources[t->count]->category == 'S';
 }
 
 static void add_read_column(struct table_rows *t, const struct tenancy_column *c,
@@ -163,16 +167,56 @@ static struct pg_tenant_rows statement_of(const struct table_rows *t, const stru
 
 /* Values. */
 
-static const char *suspicion_of(struct table_rows *t, const struct copy_field *field)
+/* Behind what began at @at: the quote that closes it, or what ends an element without quotes. */
+static const char *end_of_part(const char *at, const char *end, bool is_quoted)
+{
+	for (; at < end; at++) {
+		if (is_quoted && *at == '\\' && at + 1 < end)
+			at++;
+		else if (*at == '"' || (!is_quoted && memchr(",{}", *at, 3)))
+			break;
+	}
+	return at;
+}
+
+/* The strings and keys within json; of an array all elements. */
+static const char *suspicion_within(const char *at, const char *end, bool is_array)
+{
+	const char *why = NULL;
+
+	while (at < end && !why) {
+		bool is_quoted = *at == '"';
+		const char *part = at + is_quoted, *behind;
+
+		if (!is_quoted && (!is_array || memchr(",{}", *at, 3))) {
+			at++;
+			continue;
+		}
+		behind = end_of_part(part, end, is_quoted);
+		if (behind - part >= SUSPICIOUS_MIN_BYTES)
+			why = redaction_value_suspicion(part, (size_t)(behind - part));
+		at = behind + (is_quoted && behind < end);
+	}
+	return why;
+}
+
+static const char *suspicion_of_text(const struct copy_json_column *column, const char *text, size_t len)
+{
+	return column->is_array || column->kind == COPY_JSON_JSON
+	               ? suspicion_within(text, text + len, column->is_array)
+	               : redaction_value_suspicion(text, len);
+}
+
+static const char *suspicion_of(struct table_rows *t, size_t column, const struct copy_field *field)
 {
 	if (field->is_null || field->len < SUSPICIOUS_MIN_BYTES)
 		return NULL;
 	if (!memchr(field->text, '\\', field->len))
-		return redaction_value_suspicion(field->text, field->len);
+		return suspicion_of_text(&t->columns[column], field->text, field->len);
 	str_clear(&t->value);
 	str_append_bytes(&t->value, field->text, field->len);
 	t->value.len = copy_field_decode(field, t->value.data);
-	return redaction_value_suspicion(t->value.data, t->value.len);
+	return suspicion_of_text(&t->columns[column], t->value.data, t->value.len);
 }
 
 static int suspect_column(struct table_rows *t, size_t column, const char *why, struct error *err)
@@ -197,7 +241,7 @@ static int watch_values(struct table_rows *t, const char *at, const char *end, s
 
 	for (size_t i = 0; i < t->count && t->watched > 0 && r == 0 && copy_field_next(&at, end, &field);
 	     i++) {
-		const char *why = t->is_watched[i] ? suspicion_of(t, &field) : NULL;
+		const char *why = t->is_watched[i] ? suspicion_of(t, i, &field) : NULL;
 
 		if (why)
 			r = suspect_column(t, i, why, err);
@@ -293,15 +337,32 @@ int rows_count(const struct rows_order *order, size_t decision, uint64_t *ret, s
 	return r;
 }
 
-int rows_nobodys(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err)
+static struct pg_tenant_rows nobodys_of(const struct rows_order *order, size_t decision,
+                                        struct str *condition)
 {
 	const struct decided *d = order->decided;
 	const struct tenancy_table *table = table_of(order, decision);
-	_cleanup(str) struct str condition = {0};
-	struct pg_tenant_rows rows = {
-	        .schema = table->schema, .table = table->name, .with_partitions = table->kind == 'p'};
 
-	tenancy_append_nobodys(&d->model, &d->plan, &d->plan.decisions[decision], "t", &condition);
-	rows.condition = str_text(&condition);
+	tenancy_append_nobodys(&d->model, &d->plan, &d->plan.decisions[decision], "t", condition);
+	return (struct pg_tenant_rows){.schema = table->schema,
+	                               .table = table->name,
+	                               .with_partitions = table->kind == 'p',
+	                               .condition = str_text(condition)};
+}
+
+int rows_nobodys(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err)
+{
+	_cleanup(str) struct str condition = {0};
+	const struct pg_tenant_rows rows = nobodys_of(order, decision, &condition);
+
 	return pg_tenant_rows_count(order->session, &rows, ret, err);
+}
+
+int rows_any_nobodys(const struct rows_order *order, size_t decision, struct error *err)
+{
+	_cleanup(str) struct str condition = {0};
+	const struct pg_tenant_rows rows = nobodys_of(order, decision, &condition);
+	_cleanup(free) char *sql = pg_tenant_rows_exist(&rows);
+
+	return pg_tenant_exists(order->session, sql, err);
 }

@@ -25,3 +25,5 @@ int rows_hidden(const struct rows_order *order, size_t decision, struct error *e
 /** rows_count() - how many; rows_nobodys() - how many of that table are no tenant's at all, and so in no export. */
 int rows_count(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err);
 int rows_nobodys(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err);
+/** rows_any_nobodys() - are there any? 1; 0; as pg_tenant_exists(). */
+int rows_any_nobodys(const struct rows_order *order, size_t decision, struct error *err);

@@ -25,6 +25,7 @@ void export_tenant_finish(struct export_tenant *t)
 	free(t->slug);
 	free(t->name);
 	free(t->class);
+	free(t->own);
 }
 
 void export_shared_free(void *p)

@@ -81,12 +81,26 @@ static int take_tenant(void *arg, const struct pg_tenant *row, struct error *err
 	return 0;
 }
 
-/* Two of one slug or one id: nobody can tell which of them is meant, so neither is exported. */
+/* Two of one slug, one id, or one schema or database: nobody can tell which of them is meant, so neither is exported. */
+
+enum tenant_word { WORD_SLUG, WORD_ID, WORD_OWN };
 
 struct tenant_place {
 	const char *word;
 	size_t row;
 };
+
+static const char *word_of_tenant(const struct export_tenant *t, enum tenant_word which)
+{
+	return which == WORD_SLUG ? t->slug : which == WORD_ID ? t->id : t->own;
+}
+
+static const char *name_of_word(const struct conf_export *conf, enum tenant_word which)
+{
+	if (which == WORD_OWN)
+		return conf->tenancy == TENANCY_SCHEMA ? "schema" : "database";
+	return which == WORD_SLUG ? "slug" : "id";
+}
 
 static int compare_tenant_places(const void *a, const void *b)
 {
@@ -96,32 +110,52 @@ static int compare_tenant_places(const void *a, const void *b)
 	return order ? order : (x->row > y->row) - (x->row < y->row);
 }
 
-static void mark_doubles(struct tenant_answer *a, bool by_id, bool *is_dropped)
+static void mark_doubles(struct tenant_answer *a, const struct conf_export *conf, enum tenant_word which,
+                         bool *is_dropped)
 {
 	const struct export_shared *shared = a->shared;
 	_cleanup(free) struct tenant_place *places = mem_array(shared->count + 1, sizeof(*places));
 
 	for (size_t i = 0; i < shared->count; i++)
-		places[i] = (struct tenant_place){by_id ? shared->tenants[i].id : shared->tenants[i].slug, i};
+		places[i] = (struct tenant_place){word_of_tenant(&shared->tenants[i], which), i};
 	qsort(places, shared->count, sizeof(*places), compare_tenant_places);
 	for (size_t i = 1; i < shared->count; i++) {
 		if (strcmp(places[i].word, places[i - 1].word) != 0)
 			continue;
 		is_dropped[places[i].row] = is_dropped[places[i - 1].row] = true;
 		if (i < 2 || strcmp(places[i].word, places[i - 2].word) != 0)
-			add_tenant_problem(a, "several rows have the %s %.60s", by_id ? "id" : "slug",
+			add_tenant_problem(a, "several rows have the %s %.60s", name_of_word(conf, which),
 			                   places[i].word);
 	}
 }
 
-static void drop_double_tenants(struct tenant_answer *a)
+/* A slug must not choose what is exported beyond what is the tenant's. */
+static void mark_reserved(struct tenant_answer *a, const struct conf_export *conf, bool *is_dropped)
+{
+	for (size_t i = 0; i < a->shared->count; i++) {
+		const struct export_tenant *t = &a->shared->tenants[i];
+		const char *problem = export_own_name_problem(conf, t->own);
+
+		if (!problem)
+			continue;
+		is_dropped[i] = true;
+		add_tenant_problem(a, "the %s %.60s of %.60s %s", name_of_word(conf, WORD_OWN), t->own,
+		                   t->slug, problem);
+	}
+}
+
+static void drop_bad_tenants(struct tenant_answer *a, const struct conf_export *conf)
 {
 	struct export_shared *shared = a->shared;
 	_cleanup(free) bool *is_dropped = mem_alloc(shared->count + 1);
 	size_t kept = 0;
 
-	mark_doubles(a, false, is_dropped);
-	mark_doubles(a, true, is_dropped);
+	mark_doubles(a, conf, WORD_SLUG, is_dropped);
+	mark_doubles(a, conf, WORD_ID, is_dropped);
+	if (conf->tenancy != TENANCY_COLUMN) {
+		mark_doubles(a, conf, WORD_OWN, is_dropped);
+		mark_reserved(a, conf, is_dropped);
+	}
 	for (size_t i = 0; i < shared->count; i++) {
 		if (is_dropped[i])
 			export_tenant_finish(&shared->tenants[i]);
@@ -142,7 +176,9 @@ static int ask_tenants(const struct conf_job *job, struct cancel *cancel, struct
 		error_prefix(err, "the tenants of job %s could not be asked for", job->name);
 		return r;
 	}
-	drop_double_tenants(a);
+	for (size_t i = 0; i < a->shared->count; i++)
+		a->shared->tenants[i].own = export_own_name(&job->export, &a->shared->tenants[i]);
+	drop_bad_tenants(a, &job->export);
 	if (a->shared->count > 0)
 		return 0;
 	if (a->rows == 0)

@@ -88,11 +88,13 @@ static int redact_column(const struct subject *s, enum redaction_how how, const 
 
 /* Paths within json. */
 
+/* Of an array the path leads into each element. */
 static bool is_json_column(const struct subject *s)
 {
 	const char *type = s->table->columns[s->column].base_type;
 
-	return str_equal(type, "json") || str_equal(type, "jsonb");
+	return str_equal(type, "json") || str_equal(type, "jsonb") || str_equal(type, "json[]") ||
+	       str_equal(type, "jsonb[]");
 }
 
 static bool do_keys_meet(const struct redaction_path *p, const struct redaction_rule *r)
@@ -375,21 +377,17 @@ static bool has_redacted_column(const struct redaction_column *columns, size_t c
 	return false;
 }
 
-static void warn_of_generated(struct redaction_plan *p, const struct tenancy_table *t,
-                              const struct redaction_column *columns)
+static void suspect_generated(struct redaction_plan *p, const struct tenancy_table *t,
+                              struct redaction_column *columns)
 {
 	for (size_t i = 0; i < t->column_count; i++) {
-		_cleanup(str) struct str name = {0};
+		struct redaction_column *c = &columns[i];
 
-		if (!t->columns[i].is_generated || columns[i].how != REDACTION_NONE || columns[i].is_allowed)
+		if (!t->columns[i].is_generated || c->how != REDACTION_NONE || c->is_allowed || c->suspicion)
 			continue;
-		policy_append_table(&name, t);
-		str_append_char(&name, '.');
-		policy_append_word(&name, t->columns[i].name);
-		policy_warn(
-		        &p->warnings, &p->warning_count,
-		        "%s is generated from other columns of its row, and some of these are redacted: see whether it gives them away (redact, allow_secrets)",
-		        str_text(&name));
+		c->suspicion =
+		        "it is generated from other columns of its row, and some of these are redacted";
+		p->suspicious++;
 	}
 }
 
@@ -399,7 +397,7 @@ static void look_at_generated(struct redaction_plan *p)
 		const struct tenancy_table *t = &p->model->tables[p->plan->decisions[i].table];
 
 		if (p->columns[i] && has_redacted_column(p->columns[i], t->column_count))
-			warn_of_generated(p, t, p->columns[i]);
+			suspect_generated(p, t, p->columns[i]);
 	}
 }
 

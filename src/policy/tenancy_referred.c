@@ -90,6 +90,19 @@ static void warn_of_shared_row(struct tenancy_work *w, const struct tenancy_edge
 	        str_text(&from), str_text(&to));
 }
 
+/* Who has the row of @to has these rows, too: it was asked for, and is seldom what is meant. */
+static void warn_of_rows_of_several(struct tenancy_work *w, const struct tenancy_edge *e)
+{
+	_cleanup(str) struct str from = {0}, to = {0};
+
+	policy_append_table(&from, &w->model->tables[e->from]);
+	policy_append_table(&to, &w->model->tables[e->to]);
+	policy_warn(
+	        &w->plan->warnings, &w->plan->warning_count,
+	        "references lets rows of %s lead to %s, which is referred: whoever has a row of that has all that lead to it, also where it is of several tenants",
+	        str_text(&from), str_text(&to));
+}
+
 static bool is_tenants(const struct tenancy_decision *d)
 {
 	return d->verdict == TENANCY_EXPORTED && d->way != TENANCY_WHOLE && d->way != TENANCY_BY_REFERRED;
@@ -104,6 +117,9 @@ static void look_at_reference(struct tenancy_work *w, const struct tenancy_edge 
 		return;
 	if (to->way == TENANCY_BY_REFERRED && !tenancy_has_step(to, e) && !has_way_to(from, e->to))
 		warn_of_cut_reference(w, e);
+	if (e->soft && from->way == TENANCY_BY_KEY && to->way == TENANCY_BY_REFERRED &&
+	    tenancy_has_step(from, e))
+		warn_of_rows_of_several(w, e);
 	if (w->seats[e->from].list == LIST_SHARED && is_tenants(to))
 		warn_of_shared_row(w, e);
 }

@@ -144,6 +144,29 @@ def test_undecided(new_keepfs, app, copy, store):
     assert [t["table"] for t in document(keepfs, "acme")["left_out"]] == ["audit_log"]
 
 
+def test_rows_that_are_nobodys(new_keepfs, app, copy):
+    """each run says, once, which tables have rows that no export has"""
+    app.sql(copy, "ALTER TABLE users ALTER org_id DROP NOT NULL; INSERT INTO users (email) VALUES ('lost@example.org')")
+    keepfs = start(new_keepfs, settings(app.uri(copy)))
+    run, _ = ended(keepfs)
+    log = keepfs.text("jobs", str(run), "log")
+    assert log.count("rows of 1 tables are no tenant's, and in no export") == 1 and "counts them): public.users" in log
+    app.sql(copy, "DELETE FROM users WHERE org_id IS NULL")
+    run, _ = ended(keepfs)
+    assert "are no tenant's" not in keepfs.text("jobs", str(run), "log")
+
+
+def test_a_rule_that_matches_nothing(new_keepfs, app):
+    """is told by check, and by each run before anything is published"""
+    keepfs = start(new_keepfs, settings(app.uri(DATABASE), redact="password_hash, *_secert"))
+    assert "warning: redact names *_secert, which matches no column" in keepfs.run("check", check=False).stdout
+    for _ in range(2):
+        run, _ = ended(keepfs)
+        log = keepfs.text("jobs", str(run), "log")
+        assert log.count("redact names *_secert, which matches no column") == 1
+        assert log.index("*_secert") < log.index("acme: ")
+
+
 def test_secrets(new_keepfs, app, copy, store, tmp_path):
     """what looks like a secret, by its name or its values, is not given away; what was redacted is said"""
     app.sql(copy, "ALTER TABLE users ADD api_key text, ADD note text; COMMENT ON COLUMN users.born IS 'keepfs:redact=null'; "
@@ -183,6 +206,21 @@ def test_secrets(new_keepfs, app, copy, store, tmp_path):
     key.chmod(0o644)
     _, status = ended(keepfs, "export acme", "failed")
     assert "chmod 600" in status["error"]
+
+
+def test_secrets_within_values(new_keepfs, app, copy, store):
+    """the elements of arrays, and the strings within json, are looked at like values"""
+    secret = "'ghp_' || repeat('aB3dE6fG9h', 4)"
+    app.sql(copy, "CREATE TYPE pair AS (a text, b text); ALTER TABLE users ADD both_of pair")
+    keepfs = start(new_keepfs, settings(app.uri(copy)))
+    ended(keepfs, "export acme")
+    for column, value in (("tags", f"ARRAY['x, y', {secret}]"), ("settings", f"jsonb_build_object('deep', jsonb_build_array('a \"', {secret}))"),
+                          ("settings", f"jsonb_build_object({secret}, 1)"), ("both_of", f"ROW('a', {secret})::pair")):
+        app.sql(copy, f"UPDATE users SET {column} = {value} WHERE id = (SELECT max(id) FROM users WHERE org_id = 1)")
+        _, status = ended(keepfs, "export acme", "failed")
+        assert f"a value of public.users.{column} looks like a secret" in status["error"] and "aB3dE6" not in status["error"]
+        app.sql(copy, f"UPDATE users SET {column} = NULL")
+    assert len(made(keepfs, "acme")) == 1
 
 
 def test_secrets_are_warned_of(new_keepfs, app, copy):
@@ -402,6 +440,35 @@ def test_a_schema_for_each(new_keepfs, app, pg):
         pg.drop(name)
 
 
+def test_schemas_that_are_nobodys(new_keepfs, pg):
+    """a slug chooses neither what is everybody's, nor the schema of another tenant"""
+    name = f"export_reserved_{os.getpid()}"
+    pg.create(name)
+    try:
+        pg.sql(name, """CREATE SCHEMA registry; CREATE TABLE registry.tenants (id text, slug text); CREATE TABLE public.secrets (id int); INSERT INTO secrets VALUES (1);
+                        CREATE SCHEMA red_1; CREATE TABLE red_1.items (id int); INSERT INTO red_1.items VALUES (1);
+                        CREATE SCHEMA blue_12; CREATE TABLE blue_12.items (id int); INSERT INTO blue_12.items VALUES (1);
+                        CREATE SCHEMA ref; CREATE TABLE ref.countries (code text)""")
+        section = {"database": pg.uri(name), "tenancy": "schema", "tenants": "SELECT id, slug FROM registry.tenants", "exclude": "registry.*, public.*", "shared": "ref.countries"}
+        pg.sql(name, "INSERT INTO registry.tenants VALUES ('1', 'public'), ('2', 'pg_catalog'), ('3', 'registry'), ('4', 'ref'), ('5', 'information_schema'), ('6', 'red_1')")
+        keepfs = start(new_keepfs, section)
+        _, status = ended(keepfs, "exports", "failed")
+        for words in ("the schema public of public is that of all", "pg_catalog is the system's", "information_schema is the system's",
+                      "the schema registry of registry is the one that the query of the tenants reads", "the schema ref of ref has tables that shared names"):
+            assert words in status["error"], status["error"]
+        assert [slug for slug in sorted(os.listdir(keepfs.path("exports"))) if made(keepfs, slug)] == ["red_1"]
+        # Two pairs of slug and id that come to the same name.
+        pg.sql(name, "TRUNCATE registry.tenants; INSERT INTO registry.tenants VALUES ('2', 'blue_1'), ('12', 'blue_'), ('1', 'red_')")
+        keepfs.sections["export"]["tenant_schema"] = "{slug}{id}"
+        keepfs.write_conf()
+        keepfs.remount()
+        _, status = ended(keepfs, "exports", "failed")
+        assert "several rows have the schema blue_12" in status["error"]
+        assert len(made(keepfs, "red_")) == 1 and made(keepfs, "blue_1") == [] and made(keepfs, "blue_") == []
+    finally:
+        pg.drop(name)
+
+
 def test_a_database_for_each(new_keepfs, pg):
     """the query is asked of one database, and each tenant is read in its own"""
     registry, names = f"export_registry_{os.getpid()}", {slug: f"export_of_{slug}_{os.getpid()}" for slug in ("red", "blue")}
@@ -420,6 +487,15 @@ def test_a_database_for_each(new_keepfs, pg):
             assert rows_of(read, "items") == [{"id": 1, "of": slug}] and read["source"]["database"] == name
             assert [t["table"] for t in read["tables"]] == ["items"]
         assert made(keepfs, "gone") == []
+        # What is the server's or the registry's own is nobody's.
+        pg.sql(registry, f"INSERT INTO tenants VALUES (4, 'postgres'), (5, '{registry}'), (6, 'template1')")
+        del keepfs.sections["export"]["tenant_database"]
+        keepfs.write_conf()
+        keepfs.remount()
+        _, status = ended(keepfs, "exports", "failed")
+        for words in ("the database postgres of postgres is the system's", "template1 is the system's", f"the database {registry} of {registry} is the one that is asked for the tenants"):
+            assert words in status["error"], status["error"]
+        assert made(keepfs, "postgres") == [] and made(keepfs, registry) == []
     finally:
         for name in (registry, *names.values()):
             pg.drop(name)

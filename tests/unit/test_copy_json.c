@@ -897,6 +897,10 @@ static void test_paths_in_arrays_of_json(void **state)
 	column.is_array = true;
 	column.delimiter = ',';
 	expect_column(column, "{\"{\\\\\"token\\\\\": 1}\",NULL,2}", "[{\"token\":\"***\"},null,2]");
+	/* As text it would have the token. */
+	expect_row_refused(
+	        &column, 1, "[2:2]={1}", 9,
+	        "the column \"v\" has an array with bounds of its own, which is text here: nothing within it can be redacted");
 }
 
 static void test_paths_into_bad_json(void **state)

@@ -260,6 +260,7 @@ static void shared_referred_and_excluded(void **state)
 	       "ref.countries exported: named by shared: ref.*\n"
 	       "ref.prices exported: named by shared: ref.*\n"
 	       "warning: exclude names gone_*, which matches no table\n"
+	       "warning: references lets rows of public.emails lead to public.users, which is referred: whoever has a row of that has all that lead to it, also where it is of several tenants\n"
 	       "warning: rows of public.users to which nothing but itself refers are not exported, because these references make a circle\n");
 }
 

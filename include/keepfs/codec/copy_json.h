@@ -83,7 +83,8 @@ DEFINE_CLEANUP(copy_json, struct copy_json *, copy_json_free)
  *
  * COPY_JSON_NULL is null; with COPY_JSON_MASK it is "***", with COPY_JSON_HASH the hash, but NULL, and null within json, stay what they are. The value of a
  * column of which one of these is said is not looked at. Memory: that of the longest row and its object.
- * Return: 0; -EBADMSG: it has not as many fields as there are columns, or a value is none of its column's type, or is not UTF-8 (@err names the column,
+ * Return: 0; -EBADMSG: it has not as many fields as there are columns, or a value is none of its column's type, or is not UTF-8, or is an array with bounds
+ * of its own in a column with paths (@err names the column,
  * not the value); @out is as it was then.
  */
 int copy_json_row(struct copy_json *j, const char *row, size_t len, struct str *out, struct error *err);

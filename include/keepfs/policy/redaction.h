@@ -5,7 +5,7 @@
  * no rule says anything about it. Pure; any thread.
  *
  * A rule is "WHAT[->KEY…][:HOW]". WHAT is a pattern of columns: "password_hash", "*_secret" (of any table), "users.email",
- * "auth.users.email" (wildcards * and ?). "->KEY->KEY" is a value within a json or jsonb column; "*" as a KEY is any key, or any element of an
+ * "auth.users.email" (wildcards * and ?). "->KEY->KEY" is a value within a json or jsonb column, of an array of these within each element; "*" as a KEY is any key, or any element of an
  * array. HOW is omit (the default), null, mask or hash. A comment on a column is a rule for it, "keepfs:redact" or
  * "keepfs:redact=hash", anywhere in the comment. A type is one by the list `types`, "secret_text:null": also of its arrays, and of domains over it. A path of a
  * pattern of columns ("*->token") is one of those that are json.
@@ -38,7 +38,7 @@ struct redaction_column {       /* of one column of a table that is exported */
 	char *why; /* heap: "the rule *.password_hash", "its comment", "its type public.secret_text"; NULL: none */
 	struct redaction_path *paths;
 	size_t path_count;
-	/* Why it looks like a secret, by its name; NULL: it does not, or a rule or `allowed` says what is to be done. Static. */
+	/* Why it looks like a secret: by its name, or because it is generated in a row of which something is redacted; NULL: it does not, or a rule or `allowed` says what is to be done. Static. */
 	const char *suspicion;
 	bool is_allowed; /* `allowed` names it: its values are not looked at either */
 };
