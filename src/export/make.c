@@ -170,6 +170,19 @@ static int read_redact_key(struct exporting *e, struct error *err)
 	return export_key_read(e->conf->redact_key_file, e->key, err);
 }
 
+/* Only a look from outside of the snapshot shows what was changed while its locks were waited for. */
+static int lock_tables(struct exporting *e, struct error *err)
+{
+	const struct decided *d = e->decided;
+	_cleanup(pg_session) struct pg_session *now = NULL;
+	int r = pg_tenant_lock(e->shared->session, d->lockable, d->lockable_count, LOCK_WAIT_MS, err);
+
+	if (r == 0)
+		r = pg_session_open(e->conf->database, e->database, "keepfs export", e->order->cancel, &now,
+		                    err);
+	return r < 0 ? r : pg_tenant_check_form(e->shared->session, now, d->lockable, d->lockable_count, err);
+}
+
 static int prepare_export(struct exporting *e, struct error *err)
 {
 	struct decided *d = &e->shared->decided;
@@ -185,7 +198,7 @@ static int prepare_export(struct exporting *e, struct error *err)
 	if (r == 0)
 		r = read_redact_key(e, err);
 	if (r == 0)
-		r = pg_tenant_lock(e->shared->session, d->lockable, d->lockable_count, LOCK_WAIT_MS, err);
+		r = lock_tables(e, err);
 	return r < 0 ? r : enter_context(e, err);
 }
 

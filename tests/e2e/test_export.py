@@ -378,6 +378,29 @@ def test_table_dropped_meanwhile(new_keepfs, app, copy, store):
         assert made(keepfs, "acme") == [] and is_empty(store)
 
 
+def test_partition_detached_meanwhile(new_keepfs, app, copy, store):
+    """its rows would be missing in silence: the snapshot shows it as a partition, and the server reads the others only"""
+    app.sql(copy, "CREATE TABLE events (org_id bigint REFERENCES orgs, n int) PARTITION BY LIST (n); CREATE TABLE events_1 PARTITION OF events FOR VALUES IN (1); "
+                  "CREATE TABLE events_2 PARTITION OF events FOR VALUES IN (2); INSERT INTO events SELECT id, n FROM orgs, generate_series(1, 2) n")
+    keepfs = start(new_keepfs, settings(app.uri(copy)))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'keepfs export' AND wait_event_type = 'Lock'"
+    psql = subprocess.Popen([str(app.bindir / "psql"), "-X", "-q", "-d", app.uri(copy)], stdin=subprocess.PIPE, text=True)
+    psql.stdin.write("BEGIN; ALTER TABLE events DETACH PARTITION events_1;\n")
+    psql.stdin.flush()
+    wait_until(lambda: app.sql(copy, "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'events_1'::regclass") != "0", "the lock")
+    run = keepfs.trigger("export acme")
+    wait_until(lambda: app.sql("postgres", waiting) != "0" or keepfs.run_status(run)["state"] == "failed", "the export to wait for the lock")
+    psql.communicate("COMMIT;\n")
+    status = keepfs.wait_run(run)
+    assert status["state"] == "failed" and "between the snapshot and the locks" in status["error"], status
+    assert made(keepfs, "acme") == [] and is_empty(store)
+    keepfs.sections["export"]["exclude"] = "events_1"
+    keepfs.write_conf()
+    keepfs.remount()
+    ended(keepfs, "export acme")
+    assert rows_of(document(keepfs, "acme"), "events") == [{"org_id": 1, "n": 2}]
+
+
 def test_a_schema_for_each(new_keepfs, app, pg):
     """nothing of another tenant's schema, and what is shared in each"""
     name = f"export_schemas_{os.getpid()}"

@@ -47,6 +47,15 @@ int pg_tenant_rows_count(struct pg_session *s, const struct pg_tenant_rows *rows
  */
 int pg_tenant_lock(struct pg_session *s, const struct pg_table *tables, size_t count, int64_t wait_ms,
                    struct error *err);
+/**
+ * pg_tenant_check_form() - have @tables, which @s has locked, the columns, policies and partitions that its snapshot shows?
+ * @now: another session on the same database, outside of a transaction, and so again after a success
+ *
+ * What was changed after the snapshot and before the locks is in force for all statements of @s, though its catalogs do not show it: rows of
+ * a partition that was detached do not come, a column may have another one's name. -ESTALE (ERROR_CONFLICT), or what the server said.
+ */
+int pg_tenant_check_form(struct pg_session *s, struct pg_session *now, const struct pg_table *tables,
+                         size_t count, struct error *err);
 /** pg_tenant_end() - end the transaction, and with it the snapshot. A session whose connection broke can only be freed. */
 int pg_tenant_end(struct pg_session *s, struct error *err);
 /**
