@@ -292,12 +292,20 @@ static int check_nothing_hidden(struct exporting *e, struct error *err)
 	return r;
 }
 
+/* No lock protects the name of a schema, nor what a materialized view holds. */
+static int check_still_the_same(const struct exporting *e, struct error *err)
+{
+	return pg_tables_check(e->shared->session, e->decided->lockable, e->decided->lockable_count, err);
+}
+
 static int read_tenant(struct exporting *e, struct error *err)
 {
 	int r = export_tables(e, err);
 
 	if (r == 0)
 		r = check_nothing_hidden(e, err);
+	if (r == 0)
+		r = check_still_the_same(e, err);
 	if (r == 0)
 		r = pg_tenant_end(e->shared->session, err);
 	return r == 0 ? press_finish(e->press, err) : r;

@@ -335,6 +335,19 @@ def test_connection_lost(new_keepfs, app, copy, store):
     assert made(keepfs, "acme") == [] and is_empty(store)
 
 
+def test_schemas_that_change_names_meanwhile(new_keepfs, app, copy, store):
+    """no lock protects the name of a schema: its tables would be read in the stead of another one's"""
+    for schema in ("one", "two"):
+        app.sql(copy, f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.items (org_id bigint REFERENCES orgs, of text); INSERT INTO {schema}.items VALUES (1, '{schema}')")
+    big(app, copy)
+    keepfs = start(new_keepfs, settings(app.uri(copy), max_rate="3M"))
+    run = begun(app, copy, keepfs)
+    app.sql(copy, "ALTER SCHEMA one RENAME TO three; ALTER SCHEMA two RENAME TO one; ALTER SCHEMA three RENAME TO two")
+    status = keepfs.wait_run(run)
+    assert status["state"] == "failed" and "items was renamed" in status["error"], status
+    assert made(keepfs, "acme") == [] and is_empty(store)
+
+
 def test_cancelled(new_keepfs, app, copy, store):
     big(app, copy)
     keepfs = start(new_keepfs, settings(app.uri(copy), max_rate="200K"))
