@@ -183,6 +183,12 @@ static int lock_tables(struct exporting *e, struct error *err)
 	return r < 0 ? r : pg_tenant_check_form(e->shared->session, now, d->lockable, d->lockable_count, err);
 }
 
+/* No lock protects the name of a schema, and there is none for a materialized view: what it holds may be made anew at any time. */
+static int check_still_the_same(const struct exporting *e, struct error *err)
+{
+	return pg_tables_check(e->shared->session, e->decided->lockable, e->decided->checked_count, err);
+}
+
 static int prepare_export(struct exporting *e, struct error *err)
 {
 	struct decided *d = &e->shared->decided;
@@ -199,6 +205,8 @@ static int prepare_export(struct exporting *e, struct error *err)
 		r = read_redact_key(e, err);
 	if (r == 0)
 		r = lock_tables(e, err);
+	if (r == 0)
+		r = check_still_the_same(e, err);
 	return r < 0 ? r : enter_context(e, err);
 }
 
@@ -290,12 +298,6 @@ static int check_nothing_hidden(struct exporting *e, struct error *err)
 			*err = why;
 	}
 	return r;
-}
-
-/* No lock protects the name of a schema, nor what a materialized view holds. */
-static int check_still_the_same(const struct exporting *e, struct error *err)
-{
-	return pg_tables_check(e->shared->session, e->decided->lockable, e->decided->lockable_count, err);
 }
 
 static int read_tenant(struct exporting *e, struct error *err)

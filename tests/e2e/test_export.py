@@ -348,6 +348,20 @@ def test_schemas_that_change_names_meanwhile(new_keepfs, app, copy, store):
     assert made(keepfs, "acme") == [] and is_empty(store)
 
 
+def test_materialized_view_refreshed_meanwhile(new_keepfs, app, copy, store):
+    """it cannot be locked, and what it holds then is not of the snapshot"""
+    app.sql(copy, "CREATE MATERIALIZED VIEW totals AS SELECT org_id, count(*) AS n FROM users GROUP BY 1")
+    big(app, copy)
+    keepfs = start(new_keepfs, settings(app.uri(copy), max_rate="3M"))
+    ended(keepfs, "export acme")
+    assert rows_of(document(keepfs, "acme"), "totals") == [{"org_id": 1, "n": 7}]
+    run = begun(app, copy, keepfs)
+    app.sql(copy, "REFRESH MATERIALIZED VIEW totals")
+    status = keepfs.wait_run(run)
+    assert status["state"] == "failed" and "public.totals was truncated or rewritten" in status["error"], status
+    assert len(made(keepfs, "acme")) == 1
+
+
 def test_cancelled(new_keepfs, app, copy, store):
     big(app, copy)
     keepfs = start(new_keepfs, settings(app.uri(copy), max_rate="200K"))
