@@ -276,27 +276,34 @@ static void warn_of_blindness(const struct exporting *e, const struct error *why
 	        why->message);
 }
 
+static int check_table_not_hidden(struct exporting *e, size_t number, bool *told, struct error *err)
+{
+	const struct rows_order order = rows_order_of(e);
+	struct error why = {0};
+	int r = rows_hidden(&order, number, &why);
+
+	if (r > 0)
+		return refuse_hidden(e, number, err);
+	if (r == -EACCES) {
+		if (!*told)
+			warn_of_blindness(e, &why);
+		*told = true;
+		return 0;
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
 /* A context that is not the right one shows nothing, and says so to nobody. */
 static int check_nothing_hidden(struct exporting *e, struct error *err)
 {
-	const struct rows_order order = rows_order_of(e);
 	int r = e->has_context ? pg_tenant_leave(e->shared->session, err) : 0;
+	bool told = false;
 
-	for (size_t i = 0; e->has_context && r == 0 && i < e->decided->plan.count; i++) {
-		struct error why = {0};
-
-		if (!e->is_empty[i])
-			continue;
-		r = rows_hidden(&order, i, &why);
-		if (r > 0)
-			return refuse_hidden(e, i, err);
-		if (r == -EACCES) {
-			warn_of_blindness(e, &why);
-			return 0;
-		}
-		if (r < 0 && err)
-			*err = why;
-	}
+	for (size_t i = 0; e->has_context && r == 0 && i < e->decided->plan.count; i++)
+		if (e->is_empty[i])
+			r = check_table_not_hidden(e, i, &told, err);
 	return r;
 }
 

@@ -233,6 +233,23 @@ def test_row_security(new_keepfs, app, copy, store):
     app.sql(copy, "DROP OWNED BY export_reader; DROP ROLE export_reader")
 
 
+def test_row_security_that_cannot_be_looked_behind(new_keepfs, app, copy, store):
+    """one table that is hidden from the connection, too, does not end the look at the others"""
+    app.sql(copy, """
+        DO $$ BEGIN CREATE ROLE export_reader; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+        DO $$ BEGIN CREATE ROLE export_plain LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+        GRANT export_reader TO export_plain;
+        CREATE TABLE a_blind (org_id bigint REFERENCES orgs); CREATE TABLE b_seen (org_id bigint REFERENCES orgs); INSERT INTO b_seen VALUES (1);
+        ALTER TABLE a_blind ENABLE ROW LEVEL SECURITY; CREATE POLICY none ON a_blind USING (false);
+        ALTER TABLE b_seen ENABLE ROW LEVEL SECURITY; CREATE POLICY none ON b_seen USING (false); ALTER TABLE b_seen OWNER TO export_plain;
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO export_reader, export_plain""")
+    keepfs = start(new_keepfs, settings(app.uri(copy, "export_plain"), role="export_reader"))
+    run, status = ended(keepfs, "export acme", "failed")
+    assert "row security hides rows of public.b_seen" in status["error"], status
+    assert "cannot be found out" in keepfs.text("jobs", str(run), "log")
+    app.sql(copy, "DROP OWNED BY export_reader, export_plain; DROP ROLE export_reader, export_plain")
+
+
 def test_row_security_of_the_connection(new_keepfs, app, copy, store):
     """a connection from which rows are hidden is refused, and no export is short of them"""
     app.sql(copy, """
