@@ -43,7 +43,7 @@ struct exporting {
 	struct document document;
 	uint64_t unpaced_bytes;
 	uint64_t tenant_rows; /* without those of shared tables */
-	bool *is_empty;       /* by the place in the plan: no row came */
+	uint64_t *seen;       /* by the place in the plan: so many rows came */
 	struct str suspects;
 	size_t suspect_count;
 	/* Of the thread that reads. */
@@ -199,7 +199,7 @@ static int prepare_export(struct exporting *e, struct error *err)
 	if (r < 0)
 		return r;
 	e->decided = d;
-	e->is_empty = mem_array(d->plan.count + 1, sizeof(*e->is_empty));
+	e->seen = mem_array(d->plan.count + 1, sizeof(*e->seen));
 	r = check_tables(e, err);
 	if (r == 0)
 		r = read_redact_key(e, err);
@@ -220,6 +220,12 @@ static int refuse_missing_tenant(const struct exporting *e, const struct tenancy
 	        e->tenant->slug, e->tenant->id, t->schema, t->name);
 }
 
+/* Of all tenants, though policies may show each of them other rows. */
+static bool is_shared_table(const struct exporting *e, size_t number)
+{
+	return e->decided->plan.decisions[number].way == TENANCY_WHOLE && e->conf->tenancy == TENANCY_COLUMN;
+}
+
 static int export_table(struct exporting *e, size_t number, struct error *err)
 {
 	const struct tenancy_decision *of = &e->decided->plan.decisions[number];
@@ -230,10 +236,10 @@ static int export_table(struct exporting *e, size_t number, struct error *err)
 		r = rows_export(&order, number, err);
 	if (r < 0)
 		return r;
-	e->is_empty[number] = e->document.table_rows == 0;
-	if (of->way != TENANCY_WHOLE || e->conf->tenancy != TENANCY_COLUMN)
+	e->seen[number] = e->document.table_rows;
+	if (!is_shared_table(e, number))
 		e->tenant_rows += e->document.table_rows;
-	if (e->is_empty[number] && of->way == TENANCY_BY_SELF)
+	if (e->seen[number] == 0 && of->way == TENANCY_BY_SELF)
 		return refuse_missing_tenant(e, &e->decided->model.tables[of->table], err);
 	return document_table_end(&e->document, err);
 }
@@ -264,15 +270,16 @@ static int refuse_hidden(const struct exporting *e, size_t number, struct error 
 
 	return error_set(
 	        err, ERROR_DENIED, EPERM,
-	        "row security hides rows of %s.%s that are the tenant's: none was seen within the context, and there are some; are role and settings in [export] those with which the application reads?",
-	        t->schema, t->name);
+	        "row security hides rows of %s.%s that are the tenant's: %" PRIu64
+	        " were seen within the context, and there are more; are role and settings in [export] those with which the application reads, and do the policies let it see all rows of a tenant?",
+	        t->schema, t->name, e->seen[number]);
 }
 
 static void warn_of_blindness(const struct exporting *e, const struct error *why)
 {
 	make_warn(
 	        e->order,
-	        "whether row security hides rows of tables that came out empty cannot be found out, since it applies to the connection's own role, too: %s",
+	        "whether row security hides rows of some tables cannot be found out, since it applies to the connection's own role, too: %s",
 	        why->message);
 }
 
@@ -280,7 +287,7 @@ static int check_table_not_hidden(struct exporting *e, size_t number, bool *told
 {
 	const struct rows_order order = rows_order_of(e);
 	struct error why = {0};
-	int r = rows_hidden(&order, number, &why);
+	int r = rows_hidden(&order, number, e->seen[number], &why);
 
 	if (r > 0)
 		return refuse_hidden(e, number, err);
@@ -295,14 +302,16 @@ static int check_table_not_hidden(struct exporting *e, size_t number, bool *told
 	return r;
 }
 
-/* A context that is not the right one shows nothing, and says so to nobody. */
+/* A context that is not the right one shows nothing, or too little, and says so to nobody. Conditions lead over other tables, so that row security of
+ * one may hide rows of another. */
 static int check_nothing_hidden(struct exporting *e, struct error *err)
 {
 	int r = e->has_context ? pg_tenant_leave(e->shared->session, err) : 0;
 	bool told = false;
 
 	for (size_t i = 0; e->has_context && r == 0 && i < e->decided->plan.count; i++)
-		if (e->is_empty[i])
+		if (e->decided->plan.decisions[i].verdict == TENANCY_EXPORTED &&
+		    (e->seen[i] == 0 || !is_shared_table(e, i)))
 			r = check_table_not_hidden(e, i, &told, err);
 	return r;
 }
@@ -472,7 +481,7 @@ static void finish_exporting(struct exporting *e, int r)
 	export_context_finish(&e->context);
 	explicit_bzero(e->key, sizeof(e->key));
 	str_finish(&e->suspects);
-	free(e->is_empty);
+	free(e->seen);
 	free(e->database);
 	free(e->schema);
 	free(e->database_label);

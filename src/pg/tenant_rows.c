@@ -69,13 +69,13 @@ char *pg_tenant_rows_copy(const struct pg_tenant_rows *rows)
 	return str_take(&sql);
 }
 
-char *pg_tenant_rows_exist(const struct pg_tenant_rows *rows)
+char *pg_tenant_rows_exist(const struct pg_tenant_rows *rows, uint64_t known)
 {
 	struct str sql = {0};
 
 	str_append(&sql, "SELECT 1");
 	append_tenant_source(&sql, rows);
-	str_append(&sql, " LIMIT 1");
+	str_appendf(&sql, " OFFSET %" PRIu64 " LIMIT 1", known);
 	return str_take(&sql);
 }
 

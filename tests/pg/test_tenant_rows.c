@@ -3,6 +3,7 @@
 #include "server.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/pg/tenancy.h>
 #include <keepfs/pg/tenant_rows.h>
 
 #include <errno.h>
@@ -42,15 +43,17 @@ static void rows_come_with_their_proof(void **state)
 {
 	struct pg_session *s = server_open(DATABASE, NULL);
 	struct pg_tenant_rows other = items;
-	_cleanup(free) char *exist = NULL;
+	_cleanup(free) char *exist = NULL, *no_more = NULL;
 	uint64_t count = 0;
 
 	server_run(s, BEGIN);
 	copy_rows(s, &items, "t\t1\t1\t{\"a\":1,\"b\":\"x\"}\t\\N\nt\t1\t2\t\\N\t\\N\n");
 	assert_int_equal(pg_tenant_rows_count(s, &items, &count, NULL), 0);
 	assert_int_equal(count, 2);
-	exist = pg_tenant_rows_exist(&items);
+	exist = pg_tenant_rows_exist(&items, 1);
 	server_expect(s, exist, "1");
+	no_more = pg_tenant_rows_exist(&items, 2);
+	assert_int_equal(pg_tenant_exists(s, no_more, NULL), 0);
 	other.tenant_name = NULL;
 	other.condition = NULL;
 	other.proof = "false";

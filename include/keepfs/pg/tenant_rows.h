@@ -34,8 +34,8 @@ struct pg_tenant_rows { /* borrowed */
  * tenant's column cast to text (NULL: there is none); behind these come the columns.
  */
 char *pg_tenant_rows_copy(const struct pg_tenant_rows *rows);
-/** pg_tenant_rows_exist() - heap: for pg_tenant_exists(): is there a row? */
-char *pg_tenant_rows_exist(const struct pg_tenant_rows *rows);
+/** pg_tenant_rows_exist() - heap: for pg_tenant_exists(): are there more than the @known rows? */
+char *pg_tenant_rows_exist(const struct pg_tenant_rows *rows, uint64_t known);
 /** pg_tenant_rows_count() - how many. */
 int pg_tenant_rows_count(struct pg_session *s, const struct pg_tenant_rows *rows, uint64_t *ret,
                          struct error *err);
