@@ -191,13 +191,18 @@ static void the_mark_changes_with_tables(void **state)
 	        "ALTER TABLE a SET SCHEMA other",
 	        "ALTER SCHEMA other RENAME TO another",
 	        "DROP TABLE b",
+	        "ALTER TYPE pair RENAME TO couple",
+	        "ALTER TYPE couple RENAME TO pair",
+	        "ALTER SEQUENCE another.numbers OWNED BY another.a.id",
+	        "ALTER EXTENSION plpgsql ADD TABLE another.a",
+	        "ALTER EXTENSION plpgsql DROP TABLE another.a",
 	};
 	static const char *const others[] = {"INSERT INTO parent VALUES (7)", "ANALYZE parent",
 	                                     "UPDATE parent SET id = id"};
 	struct pg_session *s = server_open(DATABASE, NULL), *other = server_open(DATABASE, NULL);
 	_cleanup(free) char *mark = NULL;
 
-	server_run(s, "CREATE SCHEMA other");
+	server_run(s, "CREATE SCHEMA other; CREATE SEQUENCE other.numbers");
 	mark = mark_now(other);
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
 		char *now;

@@ -59,7 +59,7 @@ int pg_tenant_check_form(struct pg_session *s, struct pg_session *now, const str
 /** pg_tenant_end() - end the transaction, and with it the snapshot. A session whose connection broke can only be freed. */
 int pg_tenant_end(struct pg_session *s, struct error *err);
 /**
- * pg_tenant_mark() - heap: a word that is another one when tables, columns, foreign keys, policies or comments are others than they were. What
+ * pg_tenant_mark() - heap: a word that is another one when tables, columns, types, foreign keys, policies, comments or extensions are others than they were. What
  * pg_tenancy_read() said holds as long as it is the same.
  */
 int pg_tenant_mark(struct pg_session *s, char **ret_mark, struct error *err);
