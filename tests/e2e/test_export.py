@@ -369,7 +369,7 @@ def test_materialized_view_refreshed_meanwhile(new_keepfs, app, copy, store):
     """it cannot be locked, and what it holds then is not of the snapshot"""
     app.sql(copy, "CREATE MATERIALIZED VIEW totals AS SELECT org_id, count(*) AS n FROM users GROUP BY 1")
     big(app, copy)
-    keepfs = start(new_keepfs, settings(app.uri(copy), max_rate="3M"))
+    keepfs = start(new_keepfs, {**settings(app.uri(copy), max_rate="3M"), "tenant_column": "org_id, totals.org_id"})
     ended(keepfs, "export acme")
     assert rows_of(document(keepfs, "acme"), "totals") == [{"org_id": 1, "n": 7}]
     run = begun(app, copy, keepfs)
