@@ -171,7 +171,7 @@ static int read_redact_key(struct exporting *e, struct error *err)
 }
 
 /* Only a look from outside of the snapshot shows what was changed while its locks were waited for. */
-static int lock_tables(struct exporting *e, struct error *err)
+static int lock_as_seen(struct exporting *e, struct error *err)
 {
 	const struct decided *d = e->decided;
 	_cleanup(pg_session) struct pg_session *now = NULL;
@@ -204,7 +204,7 @@ static int prepare_export(struct exporting *e, struct error *err)
 	if (r == 0)
 		r = read_redact_key(e, err);
 	if (r == 0)
-		r = lock_tables(e, err);
+		r = lock_as_seen(e, err);
 	if (r == 0)
 		r = check_still_the_same(e, err);
 	return r < 0 ? r : enter_context(e, err);
