@@ -24,11 +24,11 @@ static void finish_decisions(struct decided *d)
 	d->redaction = (struct redaction_plan){0};
 	d->plan = (struct tenancy_plan){0};
 	d->is_decided = d->is_told = false;
-	for (size_t i = 0; i < d->lockable_count; i++)
+	for (size_t i = 0; i < d->checked_count; i++)
 		free(d->lockable[i].relation);
 	free(d->lockable);
 	d->lockable = NULL;
-	d->lockable_count = 0;
+	d->lockable_count = d->checked_count = 0;
 	free(d->schema);
 	d->schema = NULL;
 }
@@ -98,7 +98,17 @@ static int decide_redaction(struct decided *d, const struct conf_export *conf, s
 	return redaction_decide(&d->model, &d->plan, &rules, &d->redaction, err);
 }
 
-/* Tables whose rows are read, and the partitions, of which nobody says whose they are. */
+static void gather_table(struct decided *d, const struct tenancy_table *t)
+{
+	struct str name = {0};
+
+	sql_append_name(&name, t->schema);
+	str_append_char(&name, '.');
+	sql_append_name(&name, t->name);
+	d->lockable[d->checked_count++] = (struct pg_table){.oid = t->oid, .relation = str_take(&name)};
+}
+
+/* Tables whose rows are read, and the partitions, of which nobody says whose they are. What cannot be locked comes last. */
 static void gather_lockable(struct decided *d)
 {
 	_cleanup(free) bool *is_read = mem_alloc(d->model.table_count + 1);
@@ -108,16 +118,14 @@ static void gather_lockable(struct decided *d)
 	d->lockable = mem_array(d->model.table_count + 1, sizeof(*d->lockable));
 	for (size_t i = 0; i < d->model.table_count; i++) {
 		const struct tenancy_table *t = &d->model.tables[i];
-		struct str name = {0};
 
-		if ((!is_read[i] && !t->is_partition) || t->kind == 'f' || t->kind == 'm')
-			continue;
-		sql_append_name(&name, t->schema);
-		str_append_char(&name, '.');
-		sql_append_name(&name, t->name);
-		d->lockable[d->lockable_count++] =
-		        (struct pg_table){.oid = t->oid, .relation = str_take(&name)};
+		if ((is_read[i] || t->is_partition) && t->kind != 'f' && t->kind != 'm')
+			gather_table(d, t);
 	}
+	d->lockable_count = d->checked_count;
+	for (size_t i = 0; i < d->model.table_count; i++)
+		if (is_read[i] && d->model.tables[i].kind == 'm')
+			gather_table(d, &d->model.tables[i]);
 }
 
 int decided_refresh(struct decided *d, struct pg_session *s, const struct conf_export *conf,

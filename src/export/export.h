@@ -44,6 +44,7 @@ struct decided {
 	char *database, *schema;   /* that it is of; NULL: the connection's, any */
 	struct pg_table *lockable; /* whose rows are read, partitions one by one */
 	size_t lockable_count;
+	size_t checked_count; /* with the materialized views, which come behind them */
 };
 
 /** decided_refresh() - read what is new, as the transaction of @s sees it. @database, @schema: those of the tenant; NULL where they have no own. -EINVAL: a

@@ -43,7 +43,7 @@ struct exporting {
 	struct document document;
 	uint64_t unpaced_bytes;
 	uint64_t tenant_rows; /* without those of shared tables */
-	bool *is_empty;       /* by the place in the plan: no row came */
+	uint64_t *seen;       /* by the place in the plan: so many rows came */
 	struct str suspects;
 	size_t suspect_count;
 	struct str nobodys; /* tables with rows that are no tenant's, when it was this export that looked */
@@ -172,6 +172,25 @@ static int read_redact_key(struct exporting *e, struct error *err)
 	return export_key_read(e->conf->redact_key_file, e->key, err);
 }
 
+/* Only a look from outside of the snapshot shows what was changed while its locks were waited for. */
+static int lock_as_seen(struct exporting *e, struct error *err)
+{
+	const struct decided *d = e->decided;
+	_cleanup(pg_session) struct pg_session *now = NULL;
+	int r = pg_tenant_lock(e->shared->session, d->lockable, d->lockable_count, LOCK_WAIT_MS, err);
+
+	if (r == 0)
+		r = pg_session_open(e->conf->database, e->database, "keepfs export", e->order->cancel, &now,
+		                    err);
+	return r < 0 ? r : pg_tenant_check_form(e->shared->session, now, d->lockable, d->lockable_count, err);
+}
+
+/* No lock protects the name of a schema, and there is none for a materialized view: what it holds may be made anew at any time. */
+static int check_still_the_same(const struct exporting *e, struct error *err)
+{
+	return pg_tables_check(e->shared->session, e->decided->lockable, e->decided->checked_count, err);
+}
+
 static int prepare_export(struct exporting *e, struct error *err)
 {
 	struct decided *d = &e->shared->decided;
@@ -182,12 +201,14 @@ static int prepare_export(struct exporting *e, struct error *err)
 	if (r < 0)
 		return r;
 	e->decided = d;
-	e->is_empty = mem_array(d->plan.count + 1, sizeof(*e->is_empty));
+	e->seen = mem_array(d->plan.count + 1, sizeof(*e->seen));
 	r = check_tables(e, err);
 	if (r == 0)
 		r = read_redact_key(e, err);
 	if (r == 0)
-		r = pg_tenant_lock(e->shared->session, d->lockable, d->lockable_count, LOCK_WAIT_MS, err);
+		r = lock_as_seen(e, err);
+	if (r == 0)
+		r = check_still_the_same(e, err);
 	return r < 0 ? r : enter_context(e, err);
 }
 
@@ -201,6 +222,12 @@ static int refuse_missing_tenant(const struct exporting *e, const struct tenancy
 	        e->tenant->slug, e->tenant->id, t->schema, t->name);
 }
 
+/* Of all tenants, though policies may show each of them other rows. */
+static bool is_shared_table(const struct exporting *e, size_t number)
+{
+	return e->decided->plan.decisions[number].way == TENANCY_WHOLE && e->conf->tenancy == TENANCY_COLUMN;
+}
+
 static int export_table(struct exporting *e, size_t number, struct error *err)
 {
 	const struct tenancy_decision *of = &e->decided->plan.decisions[number];
@@ -211,10 +238,10 @@ static int export_table(struct exporting *e, size_t number, struct error *err)
 		r = rows_export(&order, number, err);
 	if (r < 0)
 		return r;
-	e->is_empty[number] = e->document.table_rows == 0;
-	if (of->way != TENANCY_WHOLE || e->conf->tenancy != TENANCY_COLUMN)
+	e->seen[number] = e->document.table_rows;
+	if (!is_shared_table(e, number))
 		e->tenant_rows += e->document.table_rows;
-	if (e->is_empty[number] && of->way == TENANCY_BY_SELF)
+	if (e->seen[number] == 0 && of->way == TENANCY_BY_SELF)
 		return refuse_missing_tenant(e, &e->decided->model.tables[of->table], err);
 	return document_table_end(&e->document, err);
 }
@@ -245,39 +272,49 @@ static int refuse_hidden(const struct exporting *e, size_t number, struct error 
 
 	return error_set(
 	        err, ERROR_DENIED, EPERM,
-	        "row security hides rows of %s.%s that are the tenant's: none was seen within the context, and there are some; are role and settings in [export] those with which the application reads?",
-	        t->schema, t->name);
+	        "row security hides rows of %s.%s that are the tenant's: %" PRIu64
+	        " were seen within the context, and there are more; are role and settings in [export] those with which the application reads, and do the policies let it see all rows of a tenant?",
+	        t->schema, t->name, e->seen[number]);
 }
 
 static void warn_of_blindness(const struct exporting *e, const struct error *why)
 {
 	make_warn(
 	        e->order,
-	        "whether row security hides rows of tables that came out empty cannot be found out, since it applies to the connection's own role, too: %s",
+	        "whether row security hides rows of some tables cannot be found out, since it applies to the connection's own role, too: %s",
 	        why->message);
 }
 
-/* A context that is not the right one shows nothing, and says so to nobody. */
-static int check_nothing_hidden(struct exporting *e, struct error *err)
+static int check_table_not_hidden(struct exporting *e, size_t number, bool *told, struct error *err)
 {
 	const struct rows_order order = rows_order_of(e);
-	int r = e->has_context ? pg_tenant_leave(e->shared->session, err) : 0;
+	struct error why = {0};
+	int r = rows_hidden(&order, number, e->seen[number], &why);
 
-	for (size_t i = 0; e->has_context && r == 0 && i < e->decided->plan.count; i++) {
-		struct error why = {0};
-
-		if (!e->is_empty[i])
-			continue;
-		r = rows_hidden(&order, i, &why);
-		if (r > 0)
-			return refuse_hidden(e, i, err);
-		if (r == -EACCES) {
+	if (r > 0)
+		return refuse_hidden(e, number, err);
+	if (r == -EACCES) {
+		if (!*told)
 			warn_of_blindness(e, &why);
-			return 0;
-		}
-		if (r < 0 && err)
-			*err = why;
+		*told = true;
+		return 0;
 	}
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+/* A context that is not the right one shows nothing, or too little, and says so to nobody. Conditions lead over other tables, so that row security of
+ * one may hide rows of another. */
+static int check_nothing_hidden(struct exporting *e, struct error *err)
+{
+	int r = e->has_context ? pg_tenant_leave(e->shared->session, err) : 0;
+	bool told = false;
+
+	for (size_t i = 0; e->has_context && r == 0 && i < e->decided->plan.count; i++)
+		if (e->decided->plan.decisions[i].verdict == TENANCY_EXPORTED &&
+		    (e->seen[i] == 0 || !is_shared_table(e, i)))
+			r = check_table_not_hidden(e, i, &told, err);
 	return r;
 }
 
@@ -320,6 +357,8 @@ static int read_tenant(struct exporting *e, struct error *err)
 		r = check_nothing_hidden(e, err);
 	if (r == 0)
 		r = look_for_nobodys(e, err);
+	if (r == 0)
+		r = check_still_the_same(e, err);
 	if (r == 0)
 		r = pg_tenant_end(e->shared->session, err);
 	return r == 0 ? press_finish(e->press, err) : r;
@@ -490,7 +529,7 @@ static void finish_exporting(struct exporting *e, int r)
 	explicit_bzero(e->key, sizeof(e->key));
 	str_finish(&e->suspects);
 	str_finish(&e->nobodys);
-	free(e->is_empty);
+	free(e->seen);
 	free(e->database);
 	free(e->schema);
 	free(e->database_label);

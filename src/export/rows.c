@@ -307,7 +307,7 @@ int rows_export(const struct rows_order *order, size_t decision, struct error *e
 	return r;
 }
 
-int rows_hidden(const struct rows_order *order, size_t decision, struct error *err)
+int rows_hidden(const struct rows_order *order, size_t decision, uint64_t seen, struct error *err)
 {
 	struct table_rows t;
 	struct pg_tenant_rows rows;
@@ -316,7 +316,7 @@ int rows_hidden(const struct rows_order *order, size_t decision, struct error *e
 
 	init_table_rows(&t, order, decision);
 	rows = statement_of(&t, table_of(order, decision));
-	sql = pg_tenant_rows_exist(&rows);
+	sql = pg_tenant_rows_exist(&rows, seen);
 	r = pg_tenant_exists(order->session, sql, err);
 	name_table_in_error(&t, r, err);
 	finish_table_rows(&t);

@@ -20,8 +20,8 @@ struct rows_order { /* borrowed */
 /** rows_export() - number @decision of the plan, between document_table() and document_table_end(). -EPERM: a row is another tenant's, or a value looks like a
  * secret; else what the server said. */
 int rows_export(const struct rows_order *order, size_t decision, struct error *err);
-/** rows_hidden() - are there rows of that table that are the tenant's, as the session sees it now? 1; 0; as pg_tenant_exists(). */
-int rows_hidden(const struct rows_order *order, size_t decision, struct error *err);
+/** rows_hidden() - are there more rows of that table that are the tenant's, as the session sees it now, than the @seen ones? 1; 0; as pg_tenant_exists(). */
+int rows_hidden(const struct rows_order *order, size_t decision, uint64_t seen, struct error *err);
 /** rows_count() - how many; rows_nobodys() - how many of that table are no tenant's at all, and so in no export. */
 int rows_count(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err);
 int rows_nobodys(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err);

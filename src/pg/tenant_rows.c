@@ -69,13 +69,13 @@ char *pg_tenant_rows_copy(const struct pg_tenant_rows *rows)
 	return str_take(&sql);
 }
 
-char *pg_tenant_rows_exist(const struct pg_tenant_rows *rows)
+char *pg_tenant_rows_exist(const struct pg_tenant_rows *rows, uint64_t known)
 {
 	struct str sql = {0};
 
 	str_append(&sql, "SELECT 1");
 	append_tenant_source(&sql, rows);
-	str_append(&sql, " LIMIT 1");
+	str_appendf(&sql, " OFFSET %" PRIu64 " LIMIT 1", known);
 	return str_take(&sql);
 }
 
@@ -126,16 +126,69 @@ int pg_tenant_end(struct pg_session *s, struct error *err)
 int pg_tenant_mark(struct pg_session *s, char **ret_mark, struct error *err)
 {
 	static const char sql[] =
-	        "SELECT " MARK_OF("pg_class", "c.relkind IN ('r', 'p', 'f', 'm')") " || ':' || " MARK_OF("pg_attribute", "c.attnum > 0") " || ':' || " MARK_OF(
-	                "pg_constraint",
-	                "true") " || ':' || " MARK_OF("pg_policy",
-	                                              "true") " || ':' || " MARK_OF("pg_namespace",
-	                                                                            "true") " || ':' || " MARK_OF("pg_description",
-	                                                                                                          "c.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass"
-	                                                                                                          " AND c.objoid >= 16384") " || ':' || " MARK_OF("pg_inherits",
-	                                                                                                                                                          "true");
+	        "SELECT " MARK_OF("pg_class", "c.relkind IN ('r', 'p', 'f', 'm')") " || ':' || " MARK_OF("pg_attribute", "c.attnum > 0") " || ':' || " MARK_OF("pg_constraint", "true") " || ':' || " MARK_OF("pg_policy", "true") " || ':' || " MARK_OF(
+	                "pg_namespace",
+	                "true") " || ':' || " MARK_OF("pg_description",
+	                                              "c.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+	                                              " AND c.objoid >= 16384") " || ':' || " MARK_OF("pg_inherits",
+	                                                                                              "true") " || ':' || " MARK_OF("pg_type",
+	                                                                                                                            "c.oid >= 16384") " || ':' || " MARK_OF("pg_extension",
+	                                                                                                                                                                    "true") " || ':' || " MARK_OF("pg_depend",
+	                                                                                                                                                                                                  "c.deptype IN ('a', 'e', 'i')"
+	                                                                                                                                                                                                  " AND c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass");
 
 	return pg_session_value(s, sql, ret_mark, err);
+}
+
+/* What reading depends on, of some tables: their columns, policies, and where they inherit. */
+#define OF_THESE(column) column " IN (SELECT o.oid FROM o)"
+static const char about_forms[] =
+        "WITH o AS MATERIALIZED (SELECT u.oid FROM pg_catalog.unnest('%s'::oid[]) u (oid))"
+        " SELECT " MARK_OF("pg_class", OF_THESE("c.oid")) " || ':' || " MARK_OF("pg_attribute", "c.attnum > 0 AND " OF_THESE("c.attrelid")) " || ':' || " MARK_OF(
+                "pg_policy",
+                OF_THESE("c.polrelid")) " || ':' || " MARK_OF("pg_inherits",
+                                                              "(" OF_THESE("c.inhrelid") " OR " OF_THESE(
+                                                                      "c.inhparent") ")");
+
+static char *forms_statement(const struct pg_table *tables, size_t count)
+{
+	_cleanup(str) struct str oids = {0};
+
+	for (size_t i = 0; i < count; i++)
+		str_appendf(&oids, "%c%u", i > 0 ? ',' : '{', tables[i].oid);
+	str_append(&oids, "}");
+	return mem_printf(about_forms, str_text(&oids));
+}
+
+static int read_form_now(struct pg_session *now, const char *sql, char **ret, struct error *err)
+{
+	int r = pg_session_run(
+	        now, "BEGIN READ ONLY; SET LOCAL search_path = ''; SET LOCAL statement_timeout = 0", err);
+
+	if (r == 0)
+		r = pg_session_value(now, sql, ret, err);
+	return r == 0 ? pg_session_run(now, "ROLLBACK", err) : r;
+}
+
+int pg_tenant_check_form(struct pg_session *s, struct pg_session *now, const struct pg_table *tables,
+                         size_t count, struct error *err)
+{
+	_cleanup(free) char *sql = NULL, *seen = NULL, *found = NULL;
+	int r;
+
+	if (count == 0)
+		return 0;
+	sql = forms_statement(tables, count);
+	r = pg_session_value(s, sql, &seen, err);
+	if (r == 0)
+		r = read_form_now(now, sql, &found, err);
+	if (r < 0)
+		return r;
+	return str_equal(seen, found)
+	               ? 0
+	               : error_set(
+	                         err, ERROR_CONFLICT, ESTALE,
+	                         "tables, or their partitions, columns or policies, were changed between the snapshot and the locks: rows would be missing, or come under other names; export again");
 }
 
 const char *pg_tenant_version(const struct pg_session *s)

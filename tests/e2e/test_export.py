@@ -271,6 +271,23 @@ def test_row_security(new_keepfs, app, copy, store):
     app.sql(copy, "DROP OWNED BY export_reader; DROP ROLE export_reader")
 
 
+def test_row_security_that_cannot_be_looked_behind(new_keepfs, app, copy, store):
+    """one table that is hidden from the connection, too, does not end the look at the others"""
+    app.sql(copy, """
+        DO $$ BEGIN CREATE ROLE export_reader; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+        DO $$ BEGIN CREATE ROLE export_plain LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+        GRANT export_reader TO export_plain;
+        CREATE TABLE a_blind (org_id bigint REFERENCES orgs); CREATE TABLE b_seen (org_id bigint REFERENCES orgs); INSERT INTO b_seen VALUES (1);
+        ALTER TABLE a_blind ENABLE ROW LEVEL SECURITY; CREATE POLICY none ON a_blind USING (false);
+        ALTER TABLE b_seen ENABLE ROW LEVEL SECURITY; CREATE POLICY none ON b_seen USING (false); ALTER TABLE b_seen OWNER TO export_plain;
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO export_reader, export_plain""")
+    keepfs = start(new_keepfs, settings(app.uri(copy, "export_plain"), role="export_reader"))
+    run, status = ended(keepfs, "export acme", "failed")
+    assert "row security hides rows of public.b_seen" in status["error"], status
+    assert "cannot be found out" in keepfs.text("jobs", str(run), "log")
+    app.sql(copy, "DROP OWNED BY export_reader, export_plain; DROP ROLE export_reader, export_plain")
+
+
 def test_row_security_of_the_connection(new_keepfs, app, copy, store):
     """a connection from which rows are hidden is refused, and no export is short of them"""
     app.sql(copy, """
@@ -373,6 +390,33 @@ def test_connection_lost(new_keepfs, app, copy, store):
     assert made(keepfs, "acme") == [] and is_empty(store)
 
 
+def test_schemas_that_change_names_meanwhile(new_keepfs, app, copy, store):
+    """no lock protects the name of a schema: its tables would be read in the stead of another one's"""
+    for schema in ("one", "two"):
+        app.sql(copy, f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.items (org_id bigint REFERENCES orgs, of text); INSERT INTO {schema}.items VALUES (1, '{schema}')")
+    big(app, copy)
+    keepfs = start(new_keepfs, settings(app.uri(copy), max_rate="3M"))
+    run = begun(app, copy, keepfs)
+    app.sql(copy, "ALTER SCHEMA one RENAME TO three; ALTER SCHEMA two RENAME TO one; ALTER SCHEMA three RENAME TO two")
+    status = keepfs.wait_run(run)
+    assert status["state"] == "failed" and "items was renamed" in status["error"], status
+    assert made(keepfs, "acme") == [] and is_empty(store)
+
+
+def test_materialized_view_refreshed_meanwhile(new_keepfs, app, copy, store):
+    """it cannot be locked, and what it holds then is not of the snapshot"""
+    app.sql(copy, "CREATE MATERIALIZED VIEW totals AS SELECT org_id, count(*) AS n FROM users GROUP BY 1")
+    big(app, copy)
+    keepfs = start(new_keepfs, {**settings(app.uri(copy), max_rate="3M"), "tenant_column": "org_id, totals.org_id"})
+    ended(keepfs, "export acme")
+    assert rows_of(document(keepfs, "acme"), "totals") == [{"org_id": 1, "n": 7}]
+    run = begun(app, copy, keepfs)
+    app.sql(copy, "REFRESH MATERIALIZED VIEW totals")
+    status = keepfs.wait_run(run)
+    assert status["state"] == "failed" and "public.totals was truncated or rewritten" in status["error"], status
+    assert len(made(keepfs, "acme")) == 1
+
+
 def test_cancelled(new_keepfs, app, copy, store):
     big(app, copy)
     keepfs = start(new_keepfs, settings(app.uri(copy), max_rate="200K"))
@@ -414,6 +458,29 @@ def test_table_dropped_meanwhile(new_keepfs, app, copy, store):
         status = keepfs.wait_run(run)
         assert status["state"] == "failed", (statement, status)
         assert made(keepfs, "acme") == [] and is_empty(store)
+
+
+def test_partition_detached_meanwhile(new_keepfs, app, copy, store):
+    """its rows would be missing in silence: the snapshot shows it as a partition, and the server reads the others only"""
+    app.sql(copy, "CREATE TABLE events (org_id bigint REFERENCES orgs, n int) PARTITION BY LIST (n); CREATE TABLE events_1 PARTITION OF events FOR VALUES IN (1); "
+                  "CREATE TABLE events_2 PARTITION OF events FOR VALUES IN (2); INSERT INTO events SELECT id, n FROM orgs, generate_series(1, 2) n")
+    keepfs = start(new_keepfs, settings(app.uri(copy)))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'keepfs export' AND wait_event_type = 'Lock'"
+    psql = subprocess.Popen([str(app.bindir / "psql"), "-X", "-q", "-d", app.uri(copy)], stdin=subprocess.PIPE, text=True)
+    psql.stdin.write("BEGIN; ALTER TABLE events DETACH PARTITION events_1;\n")
+    psql.stdin.flush()
+    wait_until(lambda: app.sql(copy, "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'events_1'::regclass") != "0", "the lock")
+    run = keepfs.trigger("export acme")
+    wait_until(lambda: app.sql("postgres", waiting) != "0" or keepfs.run_status(run)["state"] == "failed", "the export to wait for the lock")
+    psql.communicate("COMMIT;\n")
+    status = keepfs.wait_run(run)
+    assert status["state"] == "failed" and "between the snapshot and the locks" in status["error"], status
+    assert made(keepfs, "acme") == [] and is_empty(store)
+    keepfs.sections["export"]["exclude"] = "events_1"
+    keepfs.write_conf()
+    keepfs.remount()
+    ended(keepfs, "export acme")
+    assert rows_of(document(keepfs, "acme"), "events") == [{"org_id": 1, "n": 2}]
 
 
 def test_a_schema_for_each(new_keepfs, app, pg):

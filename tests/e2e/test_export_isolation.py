@@ -264,6 +264,8 @@ LEAKS = {
     "a second policy lets all through": ("CREATE POLICY support ON orders USING (true)", None),
     "a table was forgotten": ("ALTER TABLE notes DISABLE ROW LEVEL SECURITY", None),
     "a table has no policy": ("DROP POLICY own ON notes", "row security hides rows of public.notes"),
+    "a policy hides some of the rows": ("DROP POLICY own ON notes; CREATE POLICY own ON notes USING (org_id = current_setting('app.org_id')::int AND id <> 4)",
+                                        "row security hides rows of public.notes that are the tenant's: 9 were seen"),
     "the role owns a table": ("ALTER TABLE notes OWNER TO export_app", "export_app owns public.notes"),
     "the role has a share in the owner's rights": ("ALTER TABLE notes OWNER TO export_owner; GRANT export_owner TO export_app", "FORCE ROW LEVEL SECURITY"),
     "the owner is held, too": ("ALTER TABLE notes OWNER TO export_app; ALTER TABLE notes FORCE ROW LEVEL SECURITY", None),

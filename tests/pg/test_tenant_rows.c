@@ -3,6 +3,7 @@
 #include "server.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/pg/tenancy.h>
 #include <keepfs/pg/tenant_rows.h>
 
 #include <errno.h>
@@ -42,15 +43,17 @@ static void rows_come_with_their_proof(void **state)
 {
 	struct pg_session *s = server_open(DATABASE, NULL);
 	struct pg_tenant_rows other = items;
-	_cleanup(free) char *exist = NULL;
+	_cleanup(free) char *exist = NULL, *no_more = NULL;
 	uint64_t count = 0;
 
 	server_run(s, BEGIN);
 	copy_rows(s, &items, "t\t1\t1\t{\"a\":1,\"b\":\"x\"}\t\\N\nt\t1\t2\t\\N\t\\N\n");
 	assert_int_equal(pg_tenant_rows_count(s, &items, &count, NULL), 0);
 	assert_int_equal(count, 2);
-	exist = pg_tenant_rows_exist(&items);
+	exist = pg_tenant_rows_exist(&items, 1);
 	server_expect(s, exist, "1");
+	no_more = pg_tenant_rows_exist(&items, 2);
+	assert_int_equal(pg_tenant_exists(s, no_more, NULL), 0);
 	other.tenant_name = NULL;
 	other.condition = NULL;
 	other.proof = "false";
@@ -129,6 +132,38 @@ static void what_a_snapshot_does_not_show(void **state)
 	pg_session_free(s);
 }
 
+/* All of it is in force for a snapshot that was taken before, which does not show it. */
+static void forms_that_changed(void **state)
+{
+	static const char *const changes[] = {
+	        "ALTER TABLE root DETACH PARTITION root_2",
+	        "ALTER TABLE root ATTACH PARTITION root_2 FOR VALUES IN (2)",
+	        "ALTER TABLE root RENAME id TO number",
+	        "ALTER TABLE root RENAME number TO id",
+	        "CREATE POLICY p ON root USING (true)",
+	        "DROP POLICY p ON root",
+	};
+	struct pg_session *s = server_open(DATABASE, NULL), *other = server_open(DATABASE, NULL);
+	const struct pg_table tables[] = {lockable(s, "\"public\".\"root\"", "public.root"),
+	                                  lockable(s, "\"public\".\"root_1\"", "public.root_1"),
+	                                  lockable(s, "\"public\".\"root_2\"", "public.root_2")};
+	struct error err = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		server_run(s, BEGIN "; SELECT count(*) FROM pg_catalog.pg_class");
+		server_run(other, "INSERT INTO root VALUES (1); CREATE TEMP TABLE t (); DROP TABLE t");
+		assert_int_equal(pg_tenant_check_form(s, other, tables, 3, &err), 0);
+		server_run(other, changes[i]);
+		assert_int_equal(pg_tenant_lock(s, tables, 3, 1000, &err), 0);
+		if (pg_tenant_check_form(s, other, tables, 3, &err) != -ESTALE)
+			fail_msg("not noticed: %s", changes[i]);
+		assert_int_equal(pg_tenant_check_form(s, other, NULL, 0, &err), 0);
+		assert_int_equal(pg_tenant_end(s, &err), 0);
+	}
+	pg_session_free(other);
+	pg_session_free(s);
+}
+
 static char *mark_now(struct pg_session *s)
 {
 	char *mark = NULL;
@@ -156,13 +191,18 @@ static void the_mark_changes_with_tables(void **state)
 	        "ALTER TABLE a SET SCHEMA other",
 	        "ALTER SCHEMA other RENAME TO another",
 	        "DROP TABLE b",
+	        "ALTER TYPE pair RENAME TO couple",
+	        "ALTER TYPE couple RENAME TO pair",
+	        "ALTER SEQUENCE another.numbers OWNED BY another.a.id",
+	        "ALTER EXTENSION plpgsql ADD TABLE another.a",
+	        "ALTER EXTENSION plpgsql DROP TABLE another.a",
 	};
 	static const char *const others[] = {"INSERT INTO parent VALUES (7)", "ANALYZE parent",
 	                                     "UPDATE parent SET id = id"};
 	struct pg_session *s = server_open(DATABASE, NULL), *other = server_open(DATABASE, NULL);
 	_cleanup(free) char *mark = NULL;
 
-	server_run(s, "CREATE SCHEMA other");
+	server_run(s, "CREATE SCHEMA other; CREATE SEQUENCE other.numbers");
 	mark = mark_now(other);
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
 		char *now;
@@ -222,6 +262,7 @@ int main(void)
 	        cmocka_unit_test(inherited_rows),
 	        cmocka_unit_test(locks_hold_tables),
 	        cmocka_unit_test(what_a_snapshot_does_not_show),
+	        cmocka_unit_test(forms_that_changed),
 	        cmocka_unit_test(the_mark_changes_with_tables),
 	        cmocka_unit_test(the_version),
 	};

@@ -270,9 +270,9 @@ static void test_isolation(void **state)
 	assert_int_equal(check_row("t\tAB\tx", &uuid, "ab", &rest, &err), 0);
 	assert_int_equal(check_row("t\t\\N\tx", NULL, "7", &rest, &err), 0);
 	assert_string_equal(rest, "x");
-	expect_refused("t\t8\ta", &text, "7", "a row has org = 8, and the tenant is 7");
-	expect_refused("t\tAB\tx", &text, "ab", "org = AB");
-	expect_refused("t\t77\ta", &text, "7", "org = 77");
+	expect_refused("t\t8\ta", &text, "7", "a row has another tenant in org");
+	expect_refused("t\tAB\tx", &text, "ab", "another tenant in org");
+	expect_refused("t\t77\ta", &text, "7", "another tenant in org");
 	expect_refused("t\t\\N\ta", &text, "7", "has no tenant");
 	expect_refused("f\t7\ta", &text, "7", "also leads to another tenant");
 	expect_refused("\\N\t7\ta", &text, "7", "also leads to another tenant");

@@ -34,8 +34,8 @@ struct pg_tenant_rows { /* borrowed */
  * tenant's column cast to text (NULL: there is none); behind these come the columns.
  */
 char *pg_tenant_rows_copy(const struct pg_tenant_rows *rows);
-/** pg_tenant_rows_exist() - heap: for pg_tenant_exists(): is there a row? */
-char *pg_tenant_rows_exist(const struct pg_tenant_rows *rows);
+/** pg_tenant_rows_exist() - heap: for pg_tenant_exists(): are there more than the @known rows? */
+char *pg_tenant_rows_exist(const struct pg_tenant_rows *rows, uint64_t known);
 /** pg_tenant_rows_count() - how many. */
 int pg_tenant_rows_count(struct pg_session *s, const struct pg_tenant_rows *rows, uint64_t *ret,
                          struct error *err);
@@ -47,10 +47,19 @@ int pg_tenant_rows_count(struct pg_session *s, const struct pg_tenant_rows *rows
  */
 int pg_tenant_lock(struct pg_session *s, const struct pg_table *tables, size_t count, int64_t wait_ms,
                    struct error *err);
+/**
+ * pg_tenant_check_form() - have @tables, which @s has locked, the columns, policies and partitions that its snapshot shows?
+ * @now: another session on the same database, outside of a transaction, and so again after a success
+ *
+ * What was changed after the snapshot and before the locks is in force for all statements of @s, though its catalogs do not show it: rows of
+ * a partition that was detached do not come, a column may have another one's name. -ESTALE (ERROR_CONFLICT), or what the server said.
+ */
+int pg_tenant_check_form(struct pg_session *s, struct pg_session *now, const struct pg_table *tables,
+                         size_t count, struct error *err);
 /** pg_tenant_end() - end the transaction, and with it the snapshot. A session whose connection broke can only be freed. */
 int pg_tenant_end(struct pg_session *s, struct error *err);
 /**
- * pg_tenant_mark() - heap: a word that is another one when tables, columns, foreign keys, policies or comments are others than they were. What
+ * pg_tenant_mark() - heap: a word that is another one when tables, columns, types, foreign keys, policies, comments or extensions are others than they were. What
  * pg_tenancy_read() said holds as long as it is the same.
  */
 int pg_tenant_mark(struct pg_session *s, char **ret_mark, struct error *err);
