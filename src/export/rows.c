@@ -362,7 +362,7 @@ int rows_any_nobodys(const struct rows_order *order, size_t decision, struct err
 {
 	_cleanup(str) struct str condition = {0};
 	const struct pg_tenant_rows rows = nobodys_of(order, decision, &condition);
-	_cleanup(free) char *sql = pg_tenant_rows_exist(&rows);
+	_cleanup(free) char *sql = pg_tenant_rows_exist(&rows, 0);
 
 	return pg_tenant_exists(order->session, sql, err);
 }
