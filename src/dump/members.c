@@ -318,23 +318,12 @@ int members_targets(const struct make_context *ctx, const struct conf_job *job,
 	return r;
 }
 
-/* What is known need not be asked for: whoever orders has an answer at once, and the run finds out what is true then. */
-static bool is_known_member(const struct make_context *ctx, const struct conf_job *job,
-                            const struct make_wanted *wanted)
-{
-	struct catalog_member m;
-
-	if (wanted->database)
-		return catalog_member(ctx->repository->catalog, job->name, wanted->database, &m) == 0 &&
-		       (wanted->is_final || !m.gone_since_us) &&
-		       (!wanted->class || str_equal(m.class, wanted->class));
-	return wanted->may_be_none;
-}
-
 int members_accepts(const struct make_context *ctx, const struct conf_job *job,
                     const struct make_wanted *wanted, struct error *err)
 {
 	_cleanup(make_targets) struct make_targets targets = {0};
 
-	return is_known_member(ctx, job, wanted) ? 0 : members_targets(ctx, job, wanted, &targets, err);
+	return make_is_known_member(ctx, job, wanted, wanted->is_final)
+	               ? 0
+	               : members_targets(ctx, job, wanted, &targets, err);
 }

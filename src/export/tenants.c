@@ -313,24 +313,14 @@ int export_targets(const struct make_context *ctx, const struct conf_job *job,
 	return r;
 }
 
-/* What is known need not be asked for: whoever orders has an answer at once, and the run finds out what is true then. */
-static bool is_known_tenant(const struct make_context *ctx, const struct conf_job *job,
-                            const struct make_wanted *wanted)
-{
-	struct catalog_member m;
-
-	if (wanted->database)
-		return catalog_member(ctx->repository->catalog, job->name, wanted->database, &m) == 0 &&
-		       !m.gone_since_us && (!wanted->class || str_equal(m.class, wanted->class));
-	return wanted->may_be_none;
-}
-
 int export_accepts(const struct make_context *ctx, const struct conf_job *job,
                    const struct make_wanted *wanted, struct error *err)
 {
 	_cleanup(make_targets) struct make_targets targets = {0};
 
-	return is_known_tenant(ctx, job, wanted) ? 0 : export_targets(ctx, job, wanted, &targets, err);
+	return make_is_known_member(ctx, job, wanted, false)
+	               ? 0
+	               : export_targets(ctx, job, wanted, &targets, err);
 }
 
 /* Who else is there is what the query says. */

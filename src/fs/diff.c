@@ -87,10 +87,8 @@ static int find_diff_directory(struct fs *fs, const struct node *directory, cons
                                struct node *ret)
 {
 	struct catalog_entry entry;
-	int r = catalog_entry_by_name(fs->ctx.repository->catalog, directory->entry.ino, name, &entry);
+	int r = mirror_find_directory(fs, directory, name, &entry);
 
-	if (r == 0 && entry.kind != CATALOG_DIRECTORY)
-		r = -ENOENT;
 	if (r == 0)
 		node_of_diff_directory(&entry, ret);
 	return r;
@@ -109,20 +107,12 @@ static int list_diff_directories(struct fs *fs, const struct node *directory, of
 	return r < 0 ? r : 0;
 }
 
-static int diff_directory_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
-{
-	st->st_mode |= fs->ctx.conf->dir_mode & ~(mode_t)0222;
-	if (node->entry.mtime_us)
-		*mtime_us = node->entry.mtime_us;
-	return 0;
-}
-
 const struct node_class class_diff = {
         .type = S_IFDIR,
         .name_s = ATTR_FOREVER_S,
         .lookup = find_diff_directory,
         .list = list_diff_directories,
-        .stat = diff_directory_stat,
+        .stat = mirror_stat,
         .path = fixed_directory_path,
         .why_kept = diff_why_kept,
 };
@@ -210,7 +200,7 @@ const struct node_class class_diff_directory = {
         .lookup = diff_directory_lookup,
         .list = diff_directory_list,
         .parent = diff_directory_parent,
-        .stat = diff_directory_stat,
+        .stat = mirror_stat,
         .path = diff_directory_path,
         .why_kept = diff_why_kept,
 };

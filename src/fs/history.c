@@ -88,10 +88,8 @@ static int find_history_directory(struct fs *fs, const struct node *directory, c
                                   struct node *ret)
 {
 	struct catalog_entry entry;
-	int r = catalog_entry_by_name(fs->ctx.repository->catalog, directory->entry.ino, name, &entry);
+	int r = mirror_find_directory(fs, directory, name, &entry);
 
-	if (r == 0 && entry.kind != CATALOG_DIRECTORY)
-		r = -ENOENT;
 	if (r == 0)
 		node_of_history(&entry, ret);
 	return r;
@@ -109,20 +107,12 @@ static int list_directories_alone(struct fs *fs, const struct node *directory, o
 	return r < 0 ? r : 0;
 }
 
-static int history_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
-{
-	st->st_mode |= fs->ctx.conf->dir_mode & ~(mode_t)0222;
-	if (node->entry.mtime_us)
-		*mtime_us = node->entry.mtime_us;
-	return 0;
-}
-
 const struct node_class class_history = {
         .type = S_IFDIR,
         .name_s = ATTR_FOREVER_S,
         .lookup = find_history_directory,
         .list = list_directories_alone,
-        .stat = history_stat,
+        .stat = mirror_stat,
         .path = fixed_directory_path,
         .why_kept = history_why_kept,
 };
@@ -202,7 +192,7 @@ const struct node_class class_history_directory = {
         .lookup = history_lookup,
         .list = history_list,
         .parent = history_parent,
-        .stat = history_stat,
+        .stat = mirror_stat,
         .path = history_path,
         .why_kept = history_why_kept,
 };

@@ -137,17 +137,22 @@ char *inside_why_kept(struct fs *fs, const struct node *directory, const struct 
 
 /* What mirrors backups/. */
 
+int mirror_find_directory(struct fs *fs, const struct node *directory, const char *name,
+                          struct catalog_entry *ret)
+{
+	int r = catalog_entry_by_name(fs->ctx.repository->catalog, directory->entry.ino, name, ret);
+
+	return r == 0 && ret->kind != CATALOG_DIRECTORY ? -ENOENT : r;
+}
+
 static int mirror_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
 	struct catalog *catalog = fs->ctx.repository->catalog;
 	struct catalog_entry entry;
 	int r = catalog_dump_by_stem(catalog, directory->entry.ino, name, &entry);
 
-	if (r == -ENOENT) {
-		r = catalog_entry_by_name(catalog, directory->entry.ino, name, &entry);
-		if (r == 0 && entry.kind != CATALOG_DIRECTORY)
-			r = -ENOENT;
-	}
+	if (r == -ENOENT)
+		r = mirror_find_directory(fs, directory, name, &entry);
 	if (r == 0)
 		node_of_mirror(&entry, ret);
 	return r;
@@ -211,7 +216,7 @@ static int mirror_list(struct fs *fs, const struct node *directory, off_t after,
 }
 
 /* One link: nobody has counted its subdirectories. */
-static int mirror_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+int mirror_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
 {
 	st->st_mode |= fs->ctx.conf->dir_mode & ~(mode_t)0222;
 	if (node->entry.mtime_us)

@@ -60,6 +60,11 @@ mode_t inside_dir_mode(struct fs *fs, const struct node *node);
 int mirror_list_directories(struct fs *fs, const struct node *directory, off_t after, struct listing *l,
                             void (*node_of)(const struct node *directory, const struct catalog_entry *entry,
                                             struct node *ret));
+/** mirror_find_directory() - the directory of backups/ that is called @name in the one that @directory mirrors; -ENOENT. */
+int mirror_find_directory(struct fs *fs, const struct node *directory, const char *name,
+                          struct catalog_entry *ret);
+/** mirror_stat() - slot: of a directory that mirrors one of backups/, and in which nobody can write. */
+int mirror_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us);
 /** inside_why_kept() - slot. */
 char *inside_why_kept(struct fs *fs, const struct node *directory, const struct node *node, const char *name,
                       char **ret_path);

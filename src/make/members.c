@@ -166,3 +166,14 @@ int make_learn_members(const struct make_context *ctx, const struct conf_job *jo
 	free(l.audits);
 	return r;
 }
+
+bool make_is_known_member(const struct make_context *ctx, const struct conf_job *job,
+                          const struct make_wanted *wanted, bool may_be_gone)
+{
+	struct catalog_member m;
+
+	if (!wanted->database)
+		return wanted->may_be_none;
+	return catalog_member(ctx->repository->catalog, job->name, wanted->database, &m) == 0 &&
+	       (may_be_gone || !m.gone_since_us) && (!wanted->class || str_equal(m.class, wanted->class));
+}

@@ -19,3 +19,10 @@ struct make_member_words {
 int make_learn_members(const struct make_context *ctx, const struct conf_job *job,
                        const struct make_member_words *words, const struct catalog_named *rows, size_t count,
                        struct make_targets *ret, struct error *err);
+/**
+ * make_is_known_member() - does the catalog know already that a run of @job will have what @wanted asks for?
+ * Then nobody has to be asked before it is queued: whoever orders has an answer at once, and the run finds out what is true then.
+ * @may_be_gone: also a member that is named no more
+ */
+bool make_is_known_member(const struct make_context *ctx, const struct conf_job *job,
+                          const struct make_wanted *wanted, bool may_be_gone);
