@@ -109,6 +109,7 @@ struct conf_export {           /* what only the job that exports tenants has: [e
 	int secrets_unsure;    /* enum conf_unsure: what looks like a secret, and no rule names it */
 	char *redact_key_file; /* of `hash`: CONF_REDACT_KEY_BYTES or more; "": none */
 	int format;            /* enum conf_export_format */
+	int64_t connections;   /* key `jobs`: how many read at once, over all tenants of a run; 0: auto */
 };
 #define CONF_REDACT_KEY_BYTES 32
 

@@ -19,7 +19,7 @@ struct export_writer *export_writer_new(const struct export_format *format,
                                                      struct error *err),
                                         void *arg, const char *state_dir)
 {
-	struct export_writer *w = format->ops->new();
+	struct export_writer *w = format->ops->new ();
 
 	w->format = format;
 	w->write = write;
@@ -58,6 +58,21 @@ int export_writer_take_rows(struct export_writer *w, const void *bytes, size_t l
 {
 	int r = w->format->ops->take_rows(w, bytes, len, rows, err);
 
+	w->table_rows += rows;
+	w->rows += rows;
+	return r;
+}
+
+bool export_writer_passes(const struct export_format *format)
+{
+	return format->is_pressed && format->ops->pass_rows;
+}
+
+int export_writer_pass_rows(struct export_writer *w, uint64_t len, uint64_t rows, struct error *err)
+{
+	int r = w->format->ops->pass_rows(w, len, rows, err);
+
+	w->bytes += len;
 	w->table_rows += rows;
 	w->rows += rows;
 	return r;
