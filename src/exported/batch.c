@@ -29,8 +29,8 @@ void row_batch_row_begin(struct row_batch *b, size_t table, size_t count)
 {
 	grow_batch((void **)&b->rows, &b->row_room, b->row_count + 1, sizeof(*b->rows));
 	grow_batch((void **)&b->values, &b->value_room, b->value_count + count, sizeof(*b->values));
-	b->rows[b->row_count++] = 
-	        (struct batch_row){.table = table, .first = b->value_count, .count = count, .text = b->text.len};
+	b->rows[b->row_count++] = (struct batch_row){
+	        .table = table, .first = b->value_count, .count = count, .text = b->text.len};
 	b->is_open = true;
 	for (size_t i = 0; i < count; i++)
 		b->values[b->value_count++] = (struct batch_value){.offset = b->text.len};

@@ -19,7 +19,7 @@ static int misdescribed(const char *key, const char *what, struct error *err)
 
 /* Values. */
 
-static int take_text(const struct json *object, const char *key, char **ret, struct error *err)
+static int take_said_text(const struct json *object, const char *key, char **ret, struct error *err)
 {
 	const char *text = json_get_string(object, key);
 
@@ -30,13 +30,14 @@ static int take_text(const struct json *object, const char *key, char **ret, str
 }
 
 /* Absent, or null. */
-static int take_optional_text(const struct json *object, const char *key, char **ret, struct error *err)
+static int take_said_optional_text(const struct json *object, const char *key, char **ret, struct error *err)
 {
-	return json_get(object, key) && !json_get_null(object, key) ? take_text(object, key, ret, err) : 0;
+	return json_get(object, key) && !json_get_null(object, key) ? take_said_text(object, key, ret, err)
+	                                                            : 0;
 }
 
-static int take_texts(const struct json *list, const char *key, char ***ret, size_t *ret_count,
-                      struct error *err)
+static int take_said_texts(const struct json *list, const char *key, char ***ret, size_t *ret_count,
+                           struct error *err)
 {
 	size_t count = json_count(list);
 
@@ -53,7 +54,7 @@ static int take_texts(const struct json *list, const char *key, char ***ret, siz
 	return 0;
 }
 
-static int take_flag(const struct json *object, const char *key, bool *ret, struct error *err)
+static int take_said_flag(const struct json *object, const char *key, bool *ret, struct error *err)
 {
 	if (json_get(object, key) && !json_get_bool(object, key, ret))
 		return misdescribed(key, "true or false", err);
@@ -62,7 +63,7 @@ static int take_flag(const struct json *object, const char *key, bool *ret, stru
 
 /* Columns. */
 
-static int take_identity(const struct json *column, char *ret, struct error *err)
+static int take_said_identity(const struct json *column, char *ret, struct error *err)
 {
 	const char *identity = json_get_string(column, "identity");
 
@@ -77,7 +78,7 @@ static int take_identity(const struct json *column, char *ret, struct error *err
 	return 0;
 }
 
-static int take_delimiter(const struct json *column, struct exported_column *c, struct error *err)
+static int take_said_delimiter(const struct json *column, struct exported_column *c, struct error *err)
 {
 	const char *delimiter = json_get_string(column, "delimiter");
 
@@ -92,26 +93,26 @@ static int take_delimiter(const struct json *column, struct exported_column *c, 
 	return 0;
 }
 
-static int take_column(struct exported_column *c, const struct json *column, struct error *err)
+static int take_said_column(struct exported_column *c, const struct json *column, struct error *err)
 {
-	int r = take_text(column, "name", &c->name, err);
+	int r = take_said_text(column, "name", &c->name, err);
 
 	c->nullable = true;
 	if (r == 0)
-		r = take_text(column, "type", &c->type, err);
+		r = take_said_text(column, "type", &c->type, err);
 	if (r == 0)
-		r = take_optional_text(column, "base", &c->base, err);
+		r = take_said_optional_text(column, "base", &c->base, err);
 	if (r == 0 && !c->base)
 		c->base = mem_strdup(c->type);
 	if (r == 0)
-		r = take_flag(column, "nullable", &c->nullable, err);
+		r = take_said_flag(column, "nullable", &c->nullable, err);
 	if (r == 0)
-		r = take_flag(column, "generated", &c->is_generated, err);
+		r = take_said_flag(column, "generated", &c->is_generated, err);
 	if (r == 0)
-		r = take_identity(column, &c->identity, err);
+		r = take_said_identity(column, &c->identity, err);
 	if (r == 0)
-		r = take_optional_text(column, "sequence", &c->sequence, err);
-	return r < 0 ? r : take_delimiter(column, c, err);
+		r = take_said_optional_text(column, "sequence", &c->sequence, err);
+	return r < 0 ? r : take_said_delimiter(column, c, err);
 }
 
 static ssize_t place_of_column(const struct exported_table *t, const char *name)
@@ -122,7 +123,7 @@ static ssize_t place_of_column(const struct exported_table *t, const char *name)
 	return -1;
 }
 
-static int take_columns(struct exported_table *t, const struct json *list, struct error *err)
+static int take_said_columns(struct exported_table *t, const struct json *list, struct error *err)
 {
 	size_t count = json_count(list);
 	int r = list && json_is_array_value(list) ? 0 : misdescribed("columns", "there as a list", err);
@@ -132,7 +133,7 @@ static int take_columns(struct exported_table *t, const struct json *list, struc
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		struct exported_column *c = &t->columns[i];
 
-		r = take_column(c, json_item(list, i), err);
+		r = take_said_column(c, json_item(list, i), err);
 		if (r == 0 && place_of_column(t, c->name) >= 0)
 			r = error_set(err, ERROR_CORRUPT, EBADMSG, "there are two columns \"%s\"", c->name);
 		t->column_count++;
@@ -143,8 +144,8 @@ static int take_columns(struct exported_table *t, const struct json *list, struc
 /* Keys. */
 
 /* Names of columns that are here, as their places. */
-static int take_places(const struct exported_table *t, const struct json *list, const char *key,
-                       uint32_t **ret, size_t *ret_count, struct error *err)
+static int take_said_places(const struct exported_table *t, const struct json *list, const char *key,
+                            uint32_t **ret, size_t *ret_count, struct error *err)
 {
 	size_t count = json_count(list);
 
@@ -162,36 +163,37 @@ static int take_places(const struct exported_table *t, const struct json *list, 
 	return 0;
 }
 
-static int take_foreign_key(struct exported_key *k, const struct json *item, struct error *err)
+static int take_said_foreign_key(struct exported_key *k, const struct json *item, struct error *err)
 {
 	size_t references = 0;
-	int r = take_optional_text(item, "name", &k->name, err);
+	int r = take_said_optional_text(item, "name", &k->name, err);
 
 	if (r == 0)
-		r = take_text(item, "schema", &k->schema, err);
+		r = take_said_text(item, "schema", &k->schema, err);
 	if (r == 0)
-		r = take_text(item, "table", &k->table, err);
+		r = take_said_text(item, "table", &k->table, err);
 	if (r == 0)
-		r = take_texts(json_get(item, "columns"), "columns", &k->columns, &k->count, err);
+		r = take_said_texts(json_get(item, "columns"), "columns", &k->columns, &k->count, err);
 	if (r == 0)
-		r = take_texts(json_get(item, "references"), "references", &k->references, &references, err);
+		r = take_said_texts(json_get(item, "references"), "references", &k->references, &references,
+		                    err);
 	if (r == 0 && (k->count != references || k->count == 0))
 		r = misdescribed("references", "as long as \"columns\"", err);
 	return r;
 }
 
-static int take_foreign_keys(struct exported_table *t, const struct json *list, struct error *err)
+static int take_said_foreign_keys(struct exported_table *t, const struct json *list, struct error *err)
 {
 	size_t count = json_count(list);
 	int r = list && json_is_array_value(list) ? 0 : misdescribed("foreign_keys", "there as a list", err);
 
 	t->keys = mem_array(count + 1, sizeof(*t->keys));
 	for (size_t i = 0; r == 0 && i < count; i++)
-		r = take_foreign_key(&t->keys[t->key_count++], json_item(list, i), err);
+		r = take_said_foreign_key(&t->keys[t->key_count++], json_item(list, i), err);
 	return r;
 }
 
-static int take_uniques(struct exported_table *t, const struct json *list, struct error *err)
+static int take_said_uniques(struct exported_table *t, const struct json *list, struct error *err)
 {
 	size_t count = json_count(list);
 	int r = 0;
@@ -201,28 +203,29 @@ static int take_uniques(struct exported_table *t, const struct json *list, struc
 		struct exported_unique *u = &t->uniques[t->unique_count++];
 		const struct json *item = json_item(list, i);
 
-		r = take_optional_text(item, "name", &u->name, err);
+		r = take_said_optional_text(item, "name", &u->name, err);
 		if (r == 0)
-			r = take_places(t, json_get(item, "columns"), "unique", &u->columns, &u->count, err);
+			r = take_said_places(t, json_get(item, "columns"), "unique", &u->columns, &u->count,
+			                     err);
 		if (r == 0)
-			r = take_flag(item, "nulls_equal", &u->nulls_equal, err);
+			r = take_said_flag(item, "nulls_equal", &u->nulls_equal, err);
 	}
 	return r;
 }
 
 /* Soft references. */
 
-static int take_operand(struct exported_operand *o, const struct json *item, const char *column,
-                        const char *path, struct error *err)
+static int take_said_operand(struct exported_operand *o, const struct json *item, const char *column,
+                             const char *path, struct error *err)
 {
-	int r = take_text(item, column, &o->column, err);
+	int r = take_said_text(item, column, &o->column, err);
 
 	return r == 0 && json_get(item, path)
-	               ? take_texts(json_get(item, path), path, &o->path, &o->path_count, err)
+	               ? take_said_texts(json_get(item, path), path, &o->path, &o->path_count, err)
 	               : r;
 }
 
-static int take_tests(struct exported_soft *s, const struct json *list, struct error *err)
+static int take_said_tests(struct exported_soft *s, const struct json *list, struct error *err)
 {
 	size_t count = json_count(list);
 	int r = 0;
@@ -231,34 +234,34 @@ static int take_tests(struct exported_soft *s, const struct json *list, struct e
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		struct exported_test *t = &s->tests[s->test_count++];
 
-		r = take_operand(&t->of, json_item(list, i), "column", "path", err);
+		r = take_said_operand(&t->of, json_item(list, i), "column", "path", err);
 		if (r == 0)
-			r = take_text(json_item(list, i), "value", &t->value, err);
+			r = take_said_text(json_item(list, i), "value", &t->value, err);
 	}
 	return r;
 }
 
-static int take_soft(struct exported_soft *s, const struct json *item, struct error *err)
+static int take_said_soft(struct exported_soft *s, const struct json *item, struct error *err)
 {
-	int r = take_operand(&s->from, item, "column", "path", err);
+	int r = take_said_operand(&s->from, item, "column", "path", err);
 
 	if (r == 0)
-		r = take_operand(&s->to, item, "references", "references_path", err);
+		r = take_said_operand(&s->to, item, "references", "references_path", err);
 	if (r == 0)
-		r = take_text(item, "schema", &s->schema, err);
+		r = take_said_text(item, "schema", &s->schema, err);
 	if (r == 0)
-		r = take_text(item, "table", &s->table, err);
-	return r < 0 ? r : take_tests(s, json_get(item, "when"), err);
+		r = take_said_text(item, "table", &s->table, err);
+	return r < 0 ? r : take_said_tests(s, json_get(item, "when"), err);
 }
 
-static int take_softs(struct exported_table *t, const struct json *list, struct error *err)
+static int take_said_softs(struct exported_table *t, const struct json *list, struct error *err)
 {
 	size_t count = json_count(list);
 	int r = 0;
 
 	t->softs = mem_array(count + 1, sizeof(*t->softs));
 	for (size_t i = 0; r == 0 && i < count; i++)
-		r = take_soft(&t->softs[t->soft_count++], json_item(list, i), err);
+		r = take_said_soft(&t->softs[t->soft_count++], json_item(list, i), err);
 	return r;
 }
 
@@ -277,7 +280,7 @@ static enum exported_way way_of(const char *name)
 	return EXPORTED_BY_UNKNOWN;
 }
 
-static int take_kind(struct exported_table *t, const struct json *table, struct error *err)
+static int take_said_kind(struct exported_table *t, const struct json *table, struct error *err)
 {
 	const char *kind = json_get_string(table, "kind");
 
@@ -290,7 +293,7 @@ static int take_kind(struct exported_table *t, const struct json *table, struct 
 	return 0;
 }
 
-static int take_tenant_column(struct exported_table *t, const struct json *table, struct error *err)
+static int take_said_tenant_column(struct exported_table *t, const struct json *table, struct error *err)
 {
 	const char *name = json_get_string(table, "tenant_column");
 
@@ -302,76 +305,77 @@ static int take_tenant_column(struct exported_table *t, const struct json *table
 	return t->tenant_column < 0 ? misdescribed("tenant_column", "a column that the table has", err) : 0;
 }
 
-static int take_names(struct exported_table *t, const struct json *table, struct error *err)
+static int take_said_names(struct exported_table *t, const struct json *table, struct error *err)
 {
-	int r = take_text(table, "schema", &t->schema, err);
+	int r = take_said_text(table, "schema", &t->schema, err);
 
 	if (r == 0)
-		r = take_text(table, "table", &t->name, err);
-	return r < 0 ? r : take_optional_text(table, "found_by", &t->found_by, err);
+		r = take_said_text(table, "table", &t->name, err);
+	return r < 0 ? r : take_said_optional_text(table, "found_by", &t->found_by, err);
 }
 
 int describe_table(struct exported_table *ret, const struct json *table, struct error *err)
 {
-	int r = take_names(ret, table, err);
+	int r = take_said_names(ret, table, err);
 
 	if (r == 0)
-		r = take_kind(ret, table, err);
+		r = take_said_kind(ret, table, err);
 	if (r == 0)
-		r = take_columns(ret, json_get(table, "columns"), err);
+		r = take_said_columns(ret, json_get(table, "columns"), err);
 	if (r == 0)
-		r = take_tenant_column(ret, table, err);
+		r = take_said_tenant_column(ret, table, err);
 	if (r == 0)
-		r = take_places(ret, json_get(table, "primary_key"), "primary_key", &ret->primary_key,
-		                &ret->primary_key_count, err);
+		r = take_said_places(ret, json_get(table, "primary_key"), "primary_key", &ret->primary_key,
+		                     &ret->primary_key_count, err);
 	if (r == 0)
-		r = take_foreign_keys(ret, json_get(table, "foreign_keys"), err);
+		r = take_said_foreign_keys(ret, json_get(table, "foreign_keys"), err);
 	if (r == 0)
-		r = take_uniques(ret, json_get(table, "unique"), err);
+		r = take_said_uniques(ret, json_get(table, "unique"), err);
 	if (r == 0)
-		r = take_softs(ret, json_get(table, "soft_references"), err);
-	return r < 0 ? r : take_flag(table, "row_security", &ret->row_security, err);
+		r = take_said_softs(ret, json_get(table, "soft_references"), err);
+	return r < 0 ? r : take_said_flag(table, "row_security", &ret->row_security, err);
 }
 
 /* The document. */
 
-static int take_format(struct exported_head *head, const struct json *value, struct error *err)
+static int take_said_format(struct exported_head *head, const struct json *value, struct error *err)
 {
 	return str_equal(json_text(value), FORMAT_NAME) ? 0
 	                                                : misdescribed("format", "\"" FORMAT_NAME "\"", err);
 }
 
-static int take_version(struct exported_head *head, const struct json *value, struct error *err)
+static int take_said_version(struct exported_head *head, const struct json *value, struct error *err)
 {
 	_cleanup(str) struct str number = {0};
 
 	if (!json_scalar_text(value, &number) || json_text(value))
 		return misdescribed("version", "a number", err);
 	if (strcmp(str_text(&number), "1") != 0)
-		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "it has version %s of the format, and this keepfs knows version %d: a newer keepfs reads it",
-		                 str_text(&number), FORMAT_VERSION);
+		return error_set(
+		        err, ERROR_CORRUPT, EBADMSG,
+		        "it has version %s of the format, and this keepfs knows version %d: a newer keepfs reads it",
+		        str_text(&number), FORMAT_VERSION);
 	head->version = FORMAT_VERSION;
 	return 0;
 }
 
-static int take_readme(struct exported_head *head, const struct json *value, struct error *err)
+static int take_said_readme(struct exported_head *head, const struct json *value, struct error *err)
 {
-	return take_texts(value, "readme", &head->readme, &head->readme_count, err);
+	return take_said_texts(value, "readme", &head->readme, &head->readme_count, err);
 }
 
-static int take_tenant(struct exported_head *head, const struct json *value, struct error *err)
+static int take_said_tenant(struct exported_head *head, const struct json *value, struct error *err)
 {
-	int r = take_text(value, "id", &head->tenant_id, err);
+	int r = take_said_text(value, "id", &head->tenant_id, err);
 
 	if (r == 0)
-		r = take_text(value, "slug", &head->slug, err);
-	return r < 0 ? r : take_optional_text(value, "name", &head->name, err);
+		r = take_said_text(value, "slug", &head->slug, err);
+	return r < 0 ? r : take_said_optional_text(value, "name", &head->name, err);
 }
 
-static int take_tenancy(struct exported_head *head, const struct json *value, struct error *err)
+static int take_said_tenancy(struct exported_head *head, const struct json *value, struct error *err)
 {
-	int r = take_text(value, "tenancy", &head->tenancy, err);
+	int r = take_said_text(value, "tenancy", &head->tenancy, err);
 
 	if (r == 0 && strcmp(head->tenancy, "column") != 0 && strcmp(head->tenancy, "schema") != 0 &&
 	    strcmp(head->tenancy, "database") != 0)
@@ -379,52 +383,52 @@ static int take_tenancy(struct exported_head *head, const struct json *value, st
 	return r;
 }
 
-static int take_source(struct exported_head *head, const struct json *value, struct error *err)
+static int take_said_source(struct exported_head *head, const struct json *value, struct error *err)
 {
-	int r = take_text(value, "job", &head->job, err);
+	int r = take_said_text(value, "job", &head->job, err);
 
 	if (r == 0)
-		r = take_text(value, "database", &head->database, err);
+		r = take_said_text(value, "database", &head->database, err);
 	if (r == 0)
-		r = take_text(value, "server_version", &head->server_version, err);
+		r = take_said_text(value, "server_version", &head->server_version, err);
 	if (r == 0)
-		r = take_text(value, "keepfs", &head->keepfs, err);
+		r = take_said_text(value, "keepfs", &head->keepfs, err);
 	if (r == 0)
-		r = take_tenancy(head, value, err);
+		r = take_said_tenancy(head, value, err);
 	if (r == 0 && !json_get_time(value, "taken_at", &head->taken_at_us))
 		r = misdescribed("taken_at", "a time", err);
 	return r;
 }
 
-static int take_redacted_item(struct exported_redacted *d, const struct json *item, struct error *err)
+static int take_said_redacted_item(struct exported_redacted *d, const struct json *item, struct error *err)
 {
-	int r = take_text(item, "schema", &d->schema, err);
+	int r = take_said_text(item, "schema", &d->schema, err);
 
 	if (r == 0)
-		r = take_text(item, "table", &d->table, err);
+		r = take_said_text(item, "table", &d->table, err);
 	if (r == 0)
-		r = take_text(item, "column", &d->column, err);
+		r = take_said_text(item, "column", &d->column, err);
 	if (r == 0)
-		r = take_text(item, "how", &d->how, err);
+		r = take_said_text(item, "how", &d->how, err);
 	if (r == 0)
-		r = take_text(item, "why", &d->why, err);
+		r = take_said_text(item, "why", &d->why, err);
 	if (r == 0 && json_get(item, "path"))
-		r = take_texts(json_get(item, "path"), "path", &d->path, &d->path_count, err);
+		r = take_said_texts(json_get(item, "path"), "path", &d->path, &d->path_count, err);
 	return r;
 }
 
-static int take_redacted(struct exported_head *head, const struct json *list, struct error *err)
+static int take_said_redacted(struct exported_head *head, const struct json *list, struct error *err)
 {
 	size_t count = json_count(list);
 	int r = json_is_array_value(list) ? 0 : misdescribed("redacted", "a list", err);
 
 	head->redacted = mem_array(count + 1, sizeof(*head->redacted));
 	for (size_t i = 0; r == 0 && i < count; i++)
-		r = take_redacted_item(&head->redacted[head->redacted_count++], json_item(list, i), err);
+		r = take_said_redacted_item(&head->redacted[head->redacted_count++], json_item(list, i), err);
 	return r;
 }
 
-static int take_left_out(struct exported_head *head, const struct json *list, struct error *err)
+static int take_said_left_out(struct exported_head *head, const struct json *list, struct error *err)
 {
 	size_t count = json_count(list);
 	int r = json_is_array_value(list) ? 0 : misdescribed("left_out", "a list", err);
@@ -434,11 +438,11 @@ static int take_left_out(struct exported_head *head, const struct json *list, st
 		struct exported_left_out *l = &head->left_out[head->left_out_count++];
 		const struct json *item = json_item(list, i);
 
-		r = take_text(item, "schema", &l->schema, err);
+		r = take_said_text(item, "schema", &l->schema, err);
 		if (r == 0)
-			r = take_text(item, "table", &l->table, err);
+			r = take_said_text(item, "table", &l->table, err);
 		if (r == 0)
-			r = take_text(item, "why", &l->why, err);
+			r = take_said_text(item, "why", &l->why, err);
 	}
 	return r;
 }
@@ -447,8 +451,9 @@ static const struct {
 	const char *key;
 	int (*take)(struct exported_head *head, const struct json *value, struct error *err);
 } document_members[] = {
-        {"format", take_format}, {"version", take_version},   {"readme", take_readme},     {"tenant", take_tenant},
-        {"source", take_source}, {"redacted", take_redacted}, {"left_out", take_left_out},
+        {"format", take_said_format},     {"version", take_said_version}, {"readme", take_said_readme},
+        {"tenant", take_said_tenant},     {"source", take_said_source},   {"redacted", take_said_redacted},
+        {"left_out", take_said_left_out},
 };
 
 bool describe_knows(const char *key)

@@ -34,7 +34,7 @@ static int open_source(struct exported *e, const struct exported_source *source,
 	return 0;
 }
 
-static int look(struct bytes *bytes, char text[static LOOK_BYTES + 1], struct error *err)
+static int look_at_begin(struct bytes *bytes, char text[static LOOK_BYTES + 1], struct error *err)
 {
 	ssize_t n = 1;
 	size_t len = 0;
@@ -69,7 +69,7 @@ static int tell_packed(struct exported *e, struct error *err)
 {
 	_cleanup(bytes) struct bytes *bytes = bytes_of_gzip(bytes_of_file(e->fd, e->cancel));
 	char text[LOOK_BYTES + 1];
-	int r = look(bytes, text, err);
+	int r = look_at_begin(bytes, text, err);
 
 	e->is_packed = true;
 	return r < 0 ? r : tell_text(e, text, err);
@@ -79,7 +79,7 @@ static int tell_format(struct exported *e, struct error *err)
 {
 	_cleanup(bytes) struct bytes *bytes = bytes_of_file(e->fd, e->cancel);
 	char text[LOOK_BYTES + 1];
-	int r = look(bytes, text, err);
+	int r = look_at_begin(bytes, text, err);
 
 	if (r < 0)
 		return r;
@@ -96,11 +96,8 @@ static const struct {
 	const char *suffix;
 	enum exported_format format;
 } suffixes[] = {
-        {".json.gz", EXPORTED_JSON},
-        {".json", EXPORTED_JSON},
-        {".ndjson.zip", EXPORTED_NDJSON},
-        {".csv.zip", EXPORTED_CSV},
-        {".sqlite", EXPORTED_SQLITE},
+        {".json.gz", EXPORTED_JSON}, {".json", EXPORTED_JSON},     {".ndjson.zip", EXPORTED_NDJSON},
+        {".csv.zip", EXPORTED_CSV},  {".sqlite", EXPORTED_SQLITE},
 };
 
 static void look_at_name(struct exported *e)

@@ -33,8 +33,8 @@ static void begin_json_pass(struct exported *e, enum json_rows_what what)
 	d->bytes = bytes_of_file(e->fd, e->cancel);
 	if (e->is_packed)
 		d->bytes = bytes_of_gzip(d->bytes);
-	d->rows = json_rows_new(
-	        &(struct json_rows_order){.what = what, .head = &e->head, .batch = &e->batch});
+	d->rows =
+	        json_rows_new(&(struct json_rows_order){.what = what, .head = &e->head, .batch = &e->batch});
 }
 
 static int open_json(struct exported *e, struct error *err)

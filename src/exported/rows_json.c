@@ -18,7 +18,7 @@
 
 #define PIECE_BYTES     ((size_t)256 << 10)
 #define PIECE_MAX_BYTES ((size_t)64 << 20)
-#define DEPTH_MAX   100000 /* COPY_JSON_DEPTH_MAX: what an export may have */
+#define DEPTH_MAX       100000 /* COPY_JSON_DEPTH_MAX: what an export may have */
 
 enum token {
 	TOKEN_NULL,
@@ -59,7 +59,7 @@ enum fate {
 };
 
 struct capture {
-	size_t start;   /* in the present piece */
+	size_t start;    /* in the present piece */
 	struct str kept; /* of earlier pieces */
 };
 
@@ -72,7 +72,7 @@ struct json_rows {
 	const char *piece;
 	size_t piece_len;
 	uint64_t line, tokens;
-	size_t column; /* bytes of the line before the piece */
+	size_t column;          /* bytes of the line before the piece */
 	size_t wanted, pending; /* bytes; since the last token */
 	/* Where we are. */
 	enum place at, outside;
@@ -247,7 +247,7 @@ static int begin_column_value(struct json_rows *j, enum token token, const char 
 	return 1;
 }
 
-static int put_element(struct json_rows *j, enum token token, const char *text, size_t len)
+static int put_array_element(struct json_rows *j, enum token token, const char *text, size_t len)
 {
 	if (token == TOKEN_STRING) {
 		if (!check_string(j, text, len))
@@ -272,7 +272,7 @@ static int take_array_token(struct json_rows *j, enum token token, const char *t
 	else if (token == TOKEN_CLOSE_LIST)
 		array_text_close(&j->array);
 	else
-		return put_element(j, token, text, len);
+		return put_array_element(j, token, text, len);
 	return 1;
 }
 
@@ -328,7 +328,7 @@ static bool has_half_character(const char *text, size_t len)
 }
 
 /* libyajl lets overlong forms and surrogates through. What is behind @len bytes is no continuation. */
-static bool is_utf8(const char *text, size_t len)
+static bool is_utf8_value(const char *text, size_t len)
 {
 	const char *end = text + len;
 	uint64_t word;
@@ -375,7 +375,7 @@ static int end_array(struct json_rows *j, const char *text, size_t len)
 
 static int end_column_value(struct json_rows *j, const char *text, size_t len)
 {
-	if (!is_utf8(text, len))
+	if (!is_utf8_value(text, len))
 		return refuse_token(j, "\"%s\" is not UTF-8", j->of->name);
 	if (j->fate == FATE_RAW)
 		put_raw(j, text, len);
@@ -390,7 +390,7 @@ static int end_column_value(struct json_rows *j, const char *text, size_t len)
 
 /* Members that describe. */
 
-static int take_member(struct json_rows *j, const char *text, size_t len)
+static int take_said_member(struct json_rows *j, const char *text, size_t len)
 {
 	struct json *value;
 
@@ -443,7 +443,7 @@ static int end_value(struct json_rows *j)
 		return 1;
 	text = captured_text(j, &j->text, &len);
 	if (j->fate == FATE_DOCUMENT || j->fate == FATE_TABLE)
-		r = take_member(j, text, len);
+		r = take_said_member(j, text, len);
 	else if (j->fate == FATE_COUNT)
 		r = take_count(j, text, len);
 	else
@@ -484,7 +484,7 @@ static int take_value_token(struct json_rows *j, enum token token, const char *t
 
 /* Rows. */
 
-static int begin_row(struct json_rows *j)
+static int begin_row_object(struct json_rows *j)
 {
 	row_batch_row_begin(j->order.batch, j->table, present_table(j)->column_count);
 	j->rows++;
@@ -526,7 +526,7 @@ static int take_row_key(struct json_rows *j, const char *text, size_t len)
 	return begin_value(j, FATE_PLAIN);
 }
 
-static int end_row(struct json_rows *j)
+static int end_row_object(struct json_rows *j)
 {
 	ssize_t missing = row_batch_missing(j->order.batch);
 
@@ -550,8 +550,7 @@ static int begin_table(struct json_rows *j)
 	if (describes(j)) {
 		json_free(j->members);
 		j->members = json_object_new();
-		head->tables =
-		        mem_resize(head->tables, head->table_count + 1, sizeof(*head->tables));
+		head->tables = mem_resize(head->tables, head->table_count + 1, sizeof(*head->tables));
 		head->tables[head->table_count++] = (struct exported_table){.tenant_column = -1};
 	}
 	j->is_described = j->has_rows = j->has_count = false;
@@ -590,7 +589,8 @@ static int describe_present(struct json_rows *j)
 static int take_rows_key(struct json_rows *j)
 {
 	if (j->order.what == JSON_ROWS_DESCRIPTION || j->has_rows)
-		return refuse_token(j, "\"rows\" is %s", j->has_rows ? "there twice" : "not here, but in a file");
+		return refuse_token(j, "\"rows\" is %s",
+		                    j->has_rows ? "there twice" : "not here, but in a file");
 	if (!describe_present(j))
 		return 0;
 	j->has_rows = true;
@@ -598,12 +598,12 @@ static int take_rows_key(struct json_rows *j)
 	return 1;
 }
 
-static bool is_key(const char *text, size_t len, const char *key)
+static bool is_member_key(const char *text, size_t len, const char *key)
 {
 	return strlen(key) == len && memcmp(text, key, len) == 0;
 }
 
-static void set_key(struct json_rows *j, const char *text, size_t len)
+static void set_member_key(struct json_rows *j, const char *text, size_t len)
 {
 	free(j->key);
 	j->key = mem_alloc(len + 1);
@@ -613,10 +613,10 @@ static void set_key(struct json_rows *j, const char *text, size_t len)
 /* What comes behind the rows is none of what describes the table. */
 static int take_table_key(struct json_rows *j, const char *text, size_t len)
 {
-	set_key(j, text, len);
-	if (is_key(text, len, "rows"))
+	set_member_key(j, text, len);
+	if (is_member_key(text, len, "rows"))
 		return take_rows_key(j);
-	if (is_key(text, len, "row_count"))
+	if (is_member_key(text, len, "row_count"))
 		return begin_value(j, FATE_COUNT);
 	if (!describes(j) || j->is_described)
 		return begin_value(j, FATE_IGNORED);
@@ -662,10 +662,10 @@ static int take_tables_key(struct json_rows *j)
 
 static int take_document_key(struct json_rows *j, const char *text, size_t len)
 {
-	set_key(j, text, len);
-	if (is_key(text, len, "tables"))
+	set_member_key(j, text, len);
+	if (is_member_key(text, len, "tables"))
 		return take_tables_key(j);
-	if (is_key(text, len, "row_count"))
+	if (is_member_key(text, len, "row_count"))
 		return begin_value(j, FATE_COUNT);
 	return begin_value(j, describes(j) && describe_knows(j->key) ? FATE_DOCUMENT : FATE_IGNORED);
 }
@@ -676,9 +676,9 @@ static int end_document(struct json_rows *j)
 		return refuse_token(j, "the document has no \"%s\": it is not whole",
 		                    j->has_tables ? "row_count" : "tables");
 	if (j->total != j->said_total)
-		return refuse_token(j,
-		                    "the tables have %" PRIu64 " rows together, and \"row_count\" says %" PRIu64,
-		                    j->total, j->said_total);
+		return refuse_token(
+		        j, "the tables have %" PRIu64 " rows together, and \"row_count\" says %" PRIu64,
+		        j->total, j->said_total);
 	if (describes(j))
 		j->order.head->rows = j->total;
 	j->at = BEHIND_DOCUMENT;
@@ -687,16 +687,16 @@ static int end_document(struct json_rows *j)
 
 /* Tokens. */
 
-static int refuse_place(struct json_rows *j, const char *wanted)
+static int refuse_json_place(struct json_rows *j, const char *wanted)
 {
 	return refuse_token(j, "%s has to be here", wanted);
 }
 
-static int enter(struct json_rows *j, enum token token, enum token wanted, enum place next,
-                 const char *what)
+static int enter_json_place(struct json_rows *j, enum token token, enum token wanted, enum place next,
+                            const char *what)
 {
 	if (token != wanted)
-		return refuse_place(j, what);
+		return refuse_json_place(j, what);
 	j->at = next;
 	return 1;
 }
@@ -711,7 +711,7 @@ static int take_member_token(struct json_rows *j, enum token token, const char *
 	case IN_TABLE:
 		return is_end ? end_table(j) : take_table_key(j, text, len);
 	default:
-		return is_end ? end_row(j) : take_row_key(j, text, len);
+		return is_end ? end_row_object(j) : take_row_key(j, text, len);
 	}
 }
 
@@ -722,23 +722,23 @@ static int take_token(struct json_rows *j, enum token token, const char *text, s
 	case IN_VALUE:
 		return take_value_token(j, token, text, len);
 	case AT_DOCUMENT:
-		return enter(j, token, TOKEN_OPEN_OBJECT, IN_DOCUMENT, "the object of an export");
+		return enter_json_place(j, token, TOKEN_OPEN_OBJECT, IN_DOCUMENT, "the object of an export");
 	case AT_TABLES:
-		return enter(j, token, TOKEN_OPEN_LIST, IN_TABLES, "a list of tables");
+		return enter_json_place(j, token, TOKEN_OPEN_LIST, IN_TABLES, "a list of tables");
 	case AT_ROWS:
-		return enter(j, token, TOKEN_OPEN_LIST, IN_ROWS, "a list of rows");
+		return enter_json_place(j, token, TOKEN_OPEN_LIST, IN_ROWS, "a list of rows");
 	case IN_TABLES:
 		if (token == TOKEN_OPEN_OBJECT)
 			return begin_table(j);
-		return enter(j, token, TOKEN_CLOSE_LIST, IN_DOCUMENT, "a table");
+		return enter_json_place(j, token, TOKEN_CLOSE_LIST, IN_DOCUMENT, "a table");
 	case IN_ROWS:
 		if (token == TOKEN_OPEN_OBJECT)
-			return begin_row(j);
+			return begin_row_object(j);
 		if (j->order.what == JSON_ROWS_LINES)
-			return refuse_place(j, "a row");
-		return enter(j, token, TOKEN_CLOSE_LIST, IN_TABLE, "a row");
+			return refuse_json_place(j, "a row");
+		return enter_json_place(j, token, TOKEN_CLOSE_LIST, IN_TABLE, "a row");
 	case BEHIND_DOCUMENT:
-		return refuse_place(j, "the end");
+		return refuse_json_place(j, "the end");
 	default:
 		return take_member_token(j, token, text, len);
 	}

@@ -127,7 +127,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_must(read_in_pieces(data, size, 1 + data[size - 1], &of_pieces) == is_taken,
 	          "the same judgement in pieces", NULL);
 	if (is_taken)
-		fuzz_must(of_file.len == of_pieces.len && memcmp(str_text(&of_file), str_text(&of_pieces), of_file.len) == 0,
+		fuzz_must(of_file.len == of_pieces.len &&
+		                  memcmp(str_text(&of_file), str_text(&of_pieces), of_file.len) == 0,
 		          "the same rows in pieces", str_text(&of_pieces));
 	return 0;
 }

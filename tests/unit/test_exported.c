@@ -189,11 +189,13 @@ static void test_other_layouts(void **state)
 /* One table with one column of @type, and one row with @value in it. */
 static char *document_of(const char *type, const char *value)
 {
-	return mem_printf(HEAD "\"tables\":[\n" TABLE(
-	                          "t", "{\"name\":\"c\",\"type\":\"%s\",\"nullable\":true}") ",\"rows\":[\n"
-	                                                                                      "{\"c\":%s}\n"
-	                                                                                      "],\"row_count\":1}\n],\"row_count\":1}\n",
-	                  type, value);
+	return mem_printf(
+	        HEAD "\"tables\":[\n" TABLE(
+	                "t",
+	                "{\"name\":\"c\",\"type\":\"%s\",\"nullable\":true}") ",\"rows\":[\n"
+	                                                                      "{\"c\":%s}\n"
+	                                                                      "],\"row_count\":1}\n],\"row_count\":1}\n",
+	        type, value);
 }
 
 static void check_value(const char *type, const char *json, const char *text)
@@ -213,8 +215,7 @@ static void check_value(const char *type, const char *json, const char *text)
 static void test_values(void **state)
 {
 	check_value("bigint", "9007199254740992", "9007199254740992");
-	check_value("numeric", "-0.000000000000000000000000000001e5",
-	            "-0.000000000000000000000000000001e5");
+	check_value("numeric", "-0.000000000000000000000000000001e5", "-0.000000000000000000000000000001e5");
 	check_value("numeric", "123456789012345678901234567890.10", "123456789012345678901234567890.10");
 	check_value("numeric", "\"NaN\"", "NaN");
 	check_value("real", "1e+20", "1e+20");
@@ -239,8 +240,10 @@ static void test_values_of_json(void **state)
 /* A column that is NOT NULL has the null of JSON. */
 static void test_null_of_json(void **state)
 {
-	const char *text = HEAD "\"tables\":[\n" TABLE("t", "{\"name\":\"c\",\"type\":\"jsonb\",\"nullable\":false}") ",\"rows\":[\n"
-	                        "{\"c\":null}\n],\"row_count\":1}\n],\"row_count\":1}\n";
+	const char *text = HEAD "\"tables\":[\n" TABLE(
+	        "t",
+	        "{\"name\":\"c\",\"type\":\"jsonb\",\"nullable\":false}") ",\"rows\":[\n"
+	                                                                  "{\"c\":null}\n],\"row_count\":1}\n],\"row_count\":1}\n";
 	_cleanup(free) char *found = NULL;
 	int fd = file_with(text, strlen(text));
 	struct exported *e = must_open(fd, "x.json");
@@ -335,7 +338,8 @@ static void test_no_export(void **state)
 	must_refuse("{\"format\":\"other\"", "\"format\" is not \"keepfs-export\"");
 	must_refuse("{\"format\":\"keepfs-export\",\"version\":2,", "a newer keepfs reads it");
 	must_refuse("{\"format\":\"keepfs-export\",\"version\":1,\"tables\":[", "\"readme\" is not there");
-	must_refuse("{\"format\":\"keepfs-export\",\"format\":\"keepfs-export\"", "\"format\" is there twice");
+	must_refuse("{\"format\":\"keepfs-export\",\"format\":\"keepfs-export\"",
+	            "\"format\" is there twice");
 	must_refuse_file("-- SQL", 6, ENOTSUP, "psql -1 -f");
 }
 
@@ -343,8 +347,10 @@ static void test_no_export(void **state)
 
 static void test_rows_that_do_not_fit(void **state)
 {
-	must_refuse(ONE_TABLE "\n{\"a\":null}", "line 9, column 11, table public.t, row 1: the row has no \"b\"");
-	must_refuse(ONE_TABLE "\n{\"a\":null,\"b\":\"\"},\n{\"a\":1,\"c\":2}", "row 2: the row has \"c\", which is no column");
+	must_refuse(ONE_TABLE "\n{\"a\":null}",
+	            "line 9, column 11, table public.t, row 1: the row has no \"b\"");
+	must_refuse(ONE_TABLE "\n{\"a\":null,\"b\":\"\"},\n{\"a\":1,\"c\":2}",
+	            "row 2: the row has \"c\", which is no column");
 	must_refuse(ONE_TABLE "{\"a\":null,\"a\":1}", "the row has \"a\" twice");
 	must_refuse(ONE_TABLE "[1]", "a row has to be here");
 	must_refuse(ONE_TABLE "{\"a\":\"\\u0000\"}", "has a NUL");
@@ -363,8 +369,10 @@ static void test_rows_that_do_not_fit(void **state)
 	must_refuse(ONE_TABLE "],\"rows\":[", "\"rows\" is there twice");
 	must_refuse(ONE_TABLE "],\"row_count\":-1}", "not a number of rows");
 	must_refuse(ONE_TABLE "],\"row_count\":\"0\"}", "not a number of rows");
-	must_refuse(ONE_TABLE "],\"row_count\":0},\n" TABLE("t", "") ",\"rows\":[", "public.t is there twice");
-	must_refuse(ONE_TABLE "],\"row_count\":0}],\"row_count\":2}", "0 rows together, and \"row_count\" says 2");
+	must_refuse(ONE_TABLE "],\"row_count\":0},\n" TABLE("t", "") ",\"rows\":[",
+	            "public.t is there twice");
+	must_refuse(ONE_TABLE "],\"row_count\":0}],\"row_count\":2}",
+	            "0 rows together, and \"row_count\" says 2");
 	must_refuse(ONE_TABLE "],\"row_count\":0}]}", "has no \"row_count\": it is not whole");
 	must_refuse(ONE_TABLE "],\"row_count\":0}],\"row_count\":0}{}", "it is no JSON");
 }
@@ -386,24 +394,35 @@ static void test_tables_that_make_no_sense(void **state)
 	refuse_table("\"schema\":\"a\\u0000b\"", "line 7");
 	refuse_table(NAMES "\"columns\":7", "\"columns\" is not there as a list");
 	refuse_table(NAMES "\"columns\":[7]", "\"name\" is not there");
-	refuse_table(NAMES "\"columns\":[" COLUMN("a", "text") "," COLUMN("a", "text") "]", "two columns \"a\"");
-	refuse_table(NAMES "\"columns\":[{\"name\":\"a\",\"type\":\"text\",\"identity\":\"x\"}]", "\"identity\" is not");
-	refuse_table(NAMES "\"columns\":[{\"name\":\"a\",\"type\":\"text\",\"delimiter\":\",\"}]", "\"delimiter\" is not");
-	refuse_table(NAMES "\"columns\":[{\"name\":\"a\",\"type\":\"text[]\",\"delimiter\":\"1\"}]", "\"delimiter\" is not");
-	refuse_table(NAMES "\"columns\":[],\"primary_key\":[\"x\"]", "\"primary_key\" is not a list of columns");
-	refuse_table(NAMES "\"columns\":[],\"primary_key\":[],\"foreign_keys\":[{\"schema\":\"a\",\"table\":\"b\",\"columns\":[\"a\"],\"references\":[]}]",
-	             "\"references\" is not as long");
-	refuse_table(NAMES "\"columns\":[],\"primary_key\":[],\"foreign_keys\":[],\"kind\":\"view\"", "\"kind\" is not one");
+	refuse_table(NAMES "\"columns\":[" COLUMN("a", "text") "," COLUMN("a", "text") "]",
+	             "two columns \"a\"");
+	refuse_table(NAMES "\"columns\":[{\"name\":\"a\",\"type\":\"text\",\"identity\":\"x\"}]",
+	             "\"identity\" is not");
+	refuse_table(NAMES "\"columns\":[{\"name\":\"a\",\"type\":\"text\",\"delimiter\":\",\"}]",
+	             "\"delimiter\" is not");
+	refuse_table(NAMES "\"columns\":[{\"name\":\"a\",\"type\":\"text[]\",\"delimiter\":\"1\"}]",
+	             "\"delimiter\" is not");
+	refuse_table(NAMES "\"columns\":[],\"primary_key\":[\"x\"]",
+	             "\"primary_key\" is not a list of columns");
+	refuse_table(
+	        NAMES
+	        "\"columns\":[],\"primary_key\":[],\"foreign_keys\":[{\"schema\":\"a\",\"table\":\"b\",\"columns\":[\"a\"],\"references\":[]}]",
+	        "\"references\" is not as long");
+	refuse_table(NAMES "\"columns\":[],\"primary_key\":[],\"foreign_keys\":[],\"kind\":\"view\"",
+	             "\"kind\" is not one");
 	refuse_table(NAMES "\"columns\":[],\"tenant_column\":\"x\"", "\"tenant_column\" is not");
-	refuse_table(NAMES "\"columns\":[],\"primary_key\":[],\"foreign_keys\":[],\"soft_references\":[{}]", "\"column\" is not there");
-	refuse_table(NAMES "\"columns\":[],\"primary_key\":[],\"foreign_keys\":[],\"row_security\":1", "\"row_security\" is not true or false");
+	refuse_table(NAMES "\"columns\":[],\"primary_key\":[],\"foreign_keys\":[],\"soft_references\":[{}]",
+	             "\"column\" is not there");
+	refuse_table(NAMES "\"columns\":[],\"primary_key\":[],\"foreign_keys\":[],\"row_security\":1",
+	             "\"row_security\" is not true or false");
 }
 
 /* Members that a later version adds are ignored, wherever they are and whatever they hold. */
 static void test_unknown_members(void **state)
 {
-	const char *text = HEAD "\"new\":{\"tables\":[[{}]],\"x\":[1,2]},\"tables\":[\n" TABLE("t", "{\"name\":\"c\",\"type\":\"text\",\"new\":[1]}")
-	        ",\"new\":{\"rows\":[]},\"rows\":[\n{\"c\":\"x\"}\n],\"new\":[],\"row_count\":1,\"newer\":{}}],\"newer\":[],\"row_count\":1}\n";
+	const char *text = HEAD "\"new\":{\"tables\":[[{}]],\"x\":[1,2]},\"tables\":[\n" TABLE(
+	        "t",
+	        "{\"name\":\"c\",\"type\":\"text\",\"new\":[1]}") ",\"new\":{\"rows\":[]},\"rows\":[\n{\"c\":\"x\"}\n],\"new\":[],\"row_count\":1,\"newer\":{}}],\"newer\":[],\"row_count\":1}\n";
 	_cleanup(free) char *found = NULL;
 	int fd = file_with(text, strlen(text));
 	struct exported *e = must_open(fd, "x.json");
@@ -444,7 +463,8 @@ static void test_many_small_tables(void **state)
 
 	str_append(&text, HEAD "\"tables\":[");
 	for (int i = 0; i < 3000; i++) {
-		str_appendf(&text, "%s" TABLE("t%d", COLUMN("c", "integer")) ",\"rows\":[", i > 0 ? "," : "", i);
+		str_appendf(&text, "%s" TABLE("t%d", COLUMN("c", "integer")) ",\"rows\":[", i > 0 ? "," : "",
+		            i);
 		if (i % 3)
 			str_appendf(&text, "{\"c\":%d}", i);
 		str_appendf(&text, "],\"row_count\":%d}", i % 3 != 0);
