@@ -56,9 +56,9 @@ static int json_converter_new(const struct export_table *table, struct export_co
                               struct error *err)
 {
 	struct export_converter *c = mem_alloc(sizeof(*c));
-	int r = table->column_count > 0 ? copy_json_new(table->columns, table->column_count, table->key,
-	                                                &c->json, err)
-	                                : 0;
+	int r = table->column_count > 0
+	                ? copy_json_new(table->columns, table->column_count, table->key, &c->json, err)
+	                : 0;
 
 	if (r < 0)
 		free(c);
@@ -130,10 +130,17 @@ static const struct export_writer_ops json_ops = {
         .free = json_writer_free,
 };
 
+static const char *const reading_json[] = {
+        "\"tables\" lists them: each says its columns and its keys, then come its \"rows\", each on a line of its own. Rows can be inserted in this order, unless tables refer to each other in a circle.",
+        "Numbers that would lose digits in other programs are strings; times with a time zone are in UTC; binary data are strings of hexadecimal digits behind \\x.",
+        NULL,
+};
+
 const struct export_format export_format_json = {
         .name = "json",
         .suffix = ".json.gz",
         .is_pressed = true,
         .has_composite_json = true,
+        .reading = reading_json,
         .ops = &json_ops,
 };

@@ -85,6 +85,7 @@ static int export_tables(struct exporting *e, struct error *err)
 	        .tenancy = (enum tenancy_kind)e->conf->tenancy,
 	        .taken_at_us = e->taken_at_us,
 	        .decided = e->decided,
+	        .reading = e->format->reading,
 	};
 	int r = export_writer_begin(e->writer, &head, err);
 
@@ -189,4 +190,3 @@ int exporting_read(struct exporting *e, struct error *err)
 		r = exporting_check_same(e, err);
 	return r < 0 ? r : pg_tenant_end(e->shared->session, err);
 }
-
