@@ -76,7 +76,7 @@ static void append_redacted_line(struct str *out, const struct tenancy_table *t,
 }
 
 static void append_redacted_lines(struct str *out, const struct tenancy_table *t,
-                                   const struct tenancy_column *c, const struct redaction_column *redaction)
+                                  const struct tenancy_column *c, const struct redaction_column *redaction)
 {
 	if (redaction->how != REDACTION_NONE)
 		append_redacted_line(out, t, c, NULL, redaction_how_name(redaction->how));

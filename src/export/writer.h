@@ -82,6 +82,7 @@ struct export_format {
 extern const struct export_format export_format_json;
 extern const struct export_format export_format_ndjson;
 extern const struct export_format export_format_csv;
+extern const struct export_format export_format_sqlite;
 
 /** export_format_of() - @format: enum conf_export_format. */
 const struct export_format *export_format_of(int format);

@@ -161,7 +161,7 @@ struct zip_check {
 	pthread_t thread;
 	bool is_running;
 	struct zip_size expected, found; /* found.archive_bytes: of the one who gives, else of the thread */
-	char problem[200]; /* of the thread; "" */
+	char problem[200];               /* of the thread; "" */
 };
 
 static la_ssize_t read_zip_feed(struct archive *archive, void *arg, const void **ret)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import zipfile
 
@@ -18,7 +19,7 @@ from exporting import ended, settings, start
 csv.field_size_limit(1 << 30)
 SOURCE = "export_formats"
 APP = "export_formats_app"
-SUFFIXES = {"json": ".json.gz", "ndjson": ".ndjson.zip", "csv": ".csv.zip"}
+SUFFIXES = {"json": ".json.gz", "ndjson": ".ndjson.zip", "csv": ".csv.zip", "sqlite": ".sqlite"}
 # As keepfs reads rows.
 SETTINGS = "SET datestyle = 'ISO, YMD'; SET intervalstyle = iso_8601; SET timezone = 'UTC'; SET extra_float_digits = 3; SET bytea_output = hex; "
 
@@ -204,6 +205,82 @@ def test_ndjson(new_keepfs, source):
     assert schema["redacted"] == document["redacted"] == []
 
 
+def read_sqlite(path, sql):
+    """the file as it is in the mount, opened by SQLite"""
+    db = sqlite3.connect(f"file:{path}?immutable=1", uri=True)
+    try:
+        db.row_factory = sqlite3.Row
+        return [dict(row) for row in db.execute(sql)]
+    finally:
+        db.close()
+
+
+def test_sqlite(new_keepfs, source, tmp_path):
+    """each value as PostgreSQL writes it, in the class of values that is promised; keys, indexes, and what it says of itself"""
+    keepfs = start(new_keepfs, of_database(source))
+    path = exported(keepfs, "sqlite")
+    assert path.read_bytes()[:16] == b"SQLite format 3\0"
+    assert read_sqlite(path, "PRAGMA integrity_check") == [{"integrity_check": "ok"}] and read_sqlite(path, "PRAGMA foreign_key_check") == []
+    facts = {row["name"]: row["value"] for row in read_sqlite(path, "SELECT * FROM keepfs_export")}
+    schema = json.loads(facts["schema"])
+    assert "SQLite 3" in facts["readme"] and "Acme | \\! Ltd" in facts["readme"] and schema["source"]["database"] == SOURCE
+    names = {(t["schema"], t["table"]): t["name"] for t in schema["tables"]}
+    assert names[("public", "kinds")] == "kinds" and names[("Odd. schema", 'A "table", with: odd/name%')] == 'Odd%2E schema.A "table", with: odd%2Fname%25'
+    assert {names[("public", "kids")], names[("public", "Kids")]} in ({"kids", "Kids%2"}, {"kids%2", "Kids"}) and len(names) == len(tables_of(source))
+    for t in schema["tables"]:
+        columns = [c["name"] for c in read_sqlite(path, f"SELECT name FROM pragma_table_info({literal(t['name'])})")]
+        rows = read_sqlite(path, f"SELECT {', '.join(quoted(c) for c in columns)} FROM {quoted(t['name'])}")
+        assert len(rows) == t["row_count"]
+        if not t["columns"]:
+            continue
+        plain = list(csv.reader(io.StringIO(as_csv(source, t["schema"], t["table"]).decode(), newline="")))[1:]
+        types = {c["name"]: c["type"] for c in t["columns"]}
+        for row, expected in zip(rows, sorted(plain, key=lambda p: int(p[0]) if t["primary_key"] == ["id"] else 0), strict=True):
+            for (name, value), text, column in zip(row.items(), expected, t["columns"], strict=True):
+                assert as_text(value, column["type"]) == text, (t["table"], name)
+    (kinds,) = read_sqlite(path, "SELECT typeof(i8) i8, typeof(n) n, typeof(f8) f8, typeof(by) by, hex(by) bytes, typeof(b) b, typeof(tz) tz, typeof(ia) ia FROM kinds WHERE id = 2")
+    assert kinds == {"i8": "integer", "n": "text", "f8": "real", "by": "blob", "bytes": "00FF0A5C22", "b": "integer", "tz": "text", "ia": "text"}
+    assert [r["v"] for r in read_sqlite(path, "SELECT f8 v FROM kinds WHERE id > 2 ORDER BY id")] == ["Infinity", 1e-300]
+    assert [(r["t"], r["v"]) for r in read_sqlite(path, "SELECT t, v FROM kinds WHERE id IN (1, 3) ORDER BY id")] == [(None, None), ("", "")]
+    # A query that goes along the keys uses their index; what they lead to is unique.
+    kids = names[("public", "kids")]
+    plan = read_sqlite(path, f"EXPLAIN QUERY PLAN SELECT * FROM {quoted(kids)} WHERE kind_id = 3")
+    assert f"{kids}..1" in plan[0]["detail"] or f"{kids}..2" in plan[0]["detail"], plan
+    assert {(k["table"], k["from"], k["to"]) for k in read_sqlite(path, f"SELECT * FROM pragma_foreign_key_list({literal(kids)})")} == {
+        ("kinds", "kind_id", "id"), (names[("Odd. schema", 'A "table", with: odd/name%')], "odd", "id%2")}
+    assert [n for n in os.listdir(keepfs.directory / "state") if "sqlite" in n] == []
+    if shutil.which("sqlite3"):
+        shutil.copy(path, tmp_path / "copy.sqlite")
+        done = subprocess.run(["sqlite3", "-readonly", tmp_path / "copy.sqlite", "SELECT count(*) FROM kids"], stdout=subprocess.PIPE, check=True)
+        assert done.stdout.strip() in (b"2000", b"1")
+
+
+def literal(text):
+    return "'" + text.replace("'", "''") + "'"
+
+
+def as_text(value, type_name):
+    """a value of SQLite as PostgreSQL writes it as text"""
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    if type_name == "boolean":
+        return "t" if value else "f"
+    if isinstance(value, float):
+        return {"real": "0.1", "double precision": "1e-300" if value < 1e-200 else "0.1"}[type_name] if value else "0"
+    return str(value)
+
+
+def test_sqlite_has_its_space(new_keepfs, source, store):
+    """an export that would be larger than the configuration allows fails, says so, and leaves nothing"""
+    keepfs = start(new_keepfs, of_database(source, space="1M"))
+    _, status = ended(keepfs, "export acme format=sqlite", "failed")
+    assert "[export] space" in status["error"] and "another format" in status["error"], status
+    assert exporting.is_empty(store) and [n for n in os.listdir(keepfs.directory / "state") if "sqlite" in n] == []
+    exported(keepfs, "csv")
+
+
 SECRET = "correct-horse-battery"
 
 
@@ -240,6 +317,8 @@ def contents(path):
 def users_of(path):
     """the rows of users: values as text, None for NULL"""
     data = contents(path)
+    if path.name.endswith(".sqlite"):
+        return read_sqlite(path, "SELECT * FROM users")
     if path.name.endswith(".json.gz"):
         return exporting.rows_of(json.loads(data), "users")
     with zipfile.ZipFile(path) as archive:
