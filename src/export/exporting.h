@@ -6,6 +6,7 @@
  * reading.c). The snapshot, with its locks, is let go before the object is read back, and published (publish.c).
  */
 #include "key.h"
+#include "leave.h"
 #include "squeeze.h"
 #include "writer.h"
 
@@ -50,6 +51,7 @@ struct exporting {
 	bool has_told_tables;
 	struct str nobodys; /* tables with rows that are no tenant's, when it was this export that looked */
 	size_t nobodys_count;
+	struct leaving *leaving; /* NULL: the rows stay where they are */
 };
 
 /* exporting_prepare() - find the tenant, begin the snapshot, decide, lock, enter the context. */

@@ -25,8 +25,19 @@ static void free_suspects(struct exporting *e)
 	free(e->suspects);
 }
 
+/* A database cannot be dropped while this has a session there. */
+static int delete_exported(struct exporting *e, struct error *err)
+{
+	if (!e->leaving)
+		return 0;
+	if (e->database)
+		export_lane_disconnect(e->lane);
+	return leaving_delete(e->leaving, err);
+}
+
 static void finish_exporting(struct exporting *e, int r)
 {
+	leaving_free(e->leaving);
 	export_writer_free(e->writer);
 	exporting_give_back(e);
 	draft_free(e->draft);
@@ -52,13 +63,15 @@ int export_make(const struct make_context *ctx, const struct make_order *order, 
 	        .order = order,
 	        .conf = &order->job->export,
 	        .shared = order->shared,
-	        .format = export_format_find("json"),
+	        .format = export_format_of(order->job->export.format),
 	        .compression = compression_resolve(&order->job->compression, false),
 	};
 	int r = exporting_prepare(&e, err);
 
 	if (r == 0)
 		r = write_export(&e, ret, err);
+	if (r == 0)
+		r = delete_exported(&e, err);
 	finish_exporting(&e, r);
 	return r;
 }

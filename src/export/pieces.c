@@ -31,9 +31,7 @@ static int send_pressed_rows(const struct reading_piece *p, const void *data, si
 
 static int send_gathered_raw(struct reading_piece *p, struct error *err)
 {
-	int r = p->squeeze->len > 0
-	                ? send_raw_rows(p, p->squeeze->raw, p->squeeze->len, p->rows, err)
-	                : 0;
+	int r = p->squeeze->len > 0 ? send_raw_rows(p, p->squeeze->raw, p->squeeze->len, p->rows, err) : 0;
 
 	p->squeeze->len = p->first_len = 0;
 	p->rows = 0;

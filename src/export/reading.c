@@ -16,7 +16,8 @@
 
 #define READER_BYTES        ((uint64_t)16 << 20) /* for less no further connection is opened */
 #define TURNS_BUFFERS_LEAST 2U
-#define LOCK_WAIT_MS        1 /* who waits for an exclusive lock waits for the first reader: that would be for ever */
+#define LOCK_WAIT_MS                                                                                         \
+	1 /* who waits for an exclusive lock waits for the first reader: that would be for ever */
 
 struct reader {
 	struct reading *reading;
@@ -181,9 +182,10 @@ static void tell_alone(const struct exporting *e, const struct error *why)
 	shared->is_alone_told = true;
 	pthread_mutex_unlock(&shared->lock);
 	if (!is_told)
-		make_say(e->order,
-		         "no further connection could join the snapshot, so that fewer read large tenants: %s",
-		         why->message);
+		make_say(
+		        e->order,
+		        "no further connection could join the snapshot, so that fewer read large tenants: %s",
+		        why->message);
 }
 
 static void *further_reader_main(void *arg)
@@ -257,7 +259,8 @@ static unsigned readers_wanted(const struct exporting *e, const struct read_unit
 
 	if (units->is_alone || wanted == 0 || units->count < 2)
 		return 1;
-	room = room > TURNS_BUFFERS_LEAST / SQUEEZE_BUFFERS ? room - TURNS_BUFFERS_LEAST / SQUEEZE_BUFFERS : 1;
+	room = room > TURNS_BUFFERS_LEAST / SQUEEZE_BUFFERS ? room - TURNS_BUFFERS_LEAST / SQUEEZE_BUFFERS
+	                                                    : 1;
 	if (wanted > room)
 		wanted = room;
 	return wanted < units->count ? (unsigned)wanted : (unsigned)units->count;
@@ -329,8 +332,8 @@ int reading_run(struct exporting *e, const struct read_units *units, struct erro
 	pthread_mutex_init(&all.lock, NULL);
 	all.turns = turns_new(budget * POOL_BUFFER_BYTES, &e->lane->cancel);
 	if (further > 0)
-		make_say(e->order, "%s: %zu parts are read over %u connections", e->tenant->slug, units->count,
-		         all.count);
+		make_say(e->order, "%s: %zu parts are read over %u connections", e->tenant->slug,
+		         units->count, all.count);
 	r = deliver_units(&all, err);
 	turns_free(all.turns);
 	rows_free(all.table);

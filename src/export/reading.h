@@ -26,10 +26,10 @@ enum reading_mark {
 struct reading_piece {
 	struct squeeze *squeeze;
 	struct turn *turn;
-	bool passes;       /* the format takes compressed rows, but for the first of a unit, which may be the first of its table */
-	bool has_first;    /* it came */
-	size_t first_len;  /* of what is gathered; 0: it was sent */
-	uint64_t rows;     /* gathered */
+	bool passes; /* the format takes compressed rows, but for the first of a unit, which may be the first of its table */
+	bool has_first;   /* it came */
+	size_t first_len; /* of what is gathered; 0: it was sent */
+	uint64_t rows;    /* gathered */
 };
 int reading_piece_take(struct reading_piece *p, const char *bytes, size_t len, uint64_t rows,
                        struct error *err);

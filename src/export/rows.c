@@ -90,6 +90,14 @@ static struct copy_json_path *paths_of(const struct redaction_column *redaction)
 	return paths;
 }
 
+/* A hash is that of to_json() in every format, so that equal values have equal hashes in all of them. */
+static bool reads_as_json(const struct rows *t, const struct redaction_column *redaction)
+{
+	const struct export_format *format = t->order.format;
+
+	return format && (format->has_composite_json || redaction->how == REDACTION_HASH);
+}
+
 static enum suspect_form suspect_form_of(const struct copy_json_column *json, const struct tenancy_column *c,
                                          const struct redaction_column *redaction)
 {
@@ -113,7 +121,7 @@ static void add_read_column(struct rows *t, const struct tenancy_column *c,
 
 	*json = (struct copy_json_column){0};
 	is_plain = copy_json_kind_of(c->base_type, c->category, json);
-	as_json = !is_plain && t->order.format && t->order.format->has_composite_json;
+	as_json = !is_plain && reads_as_json(t, redaction);
 	if (!is_plain)
 		*json = (struct copy_json_column){.kind = as_json ? COPY_JSON_JSON : COPY_JSON_TEXT};
 	if (json->is_array && c->delimiter)

@@ -10,12 +10,12 @@
 
 #include <stdlib.h>
 
-#define LARGE_PAGES     2048U /* 16 MiB: of smaller tables nothing is asked */
-#define LARGE_BYTES     ((uint64_t)8 << 20) /* of the tenant's rows */
-#define RANGE_PAGES     2048U               /* of a range, at least */
-#define RANGES_MAX      64U
-#define VALUE_COST      0.03 /* to write a value as text, in the planner's units, which do not count that */
-#define EXTRA_PART      0.25 /* of all the work, that ranges may cost more than the whole */
+#define LARGE_PAGES 2048U               /* 16 MiB: of smaller tables nothing is asked */
+#define LARGE_BYTES ((uint64_t)8 << 20) /* of the tenant's rows */
+#define RANGE_PAGES 2048U               /* of a range, at least */
+#define RANGES_MAX  64U
+#define VALUE_COST  0.03 /* to write a value as text, in the planner's units, which do not count that */
+#define EXTRA_PART  0.25 /* of all the work, that ranges may cost more than the whole */
 
 /* A power of two, so that an even number of connections has as much to do each. */
 uint32_t units_ranges_most(uint32_t pages)
@@ -43,15 +43,14 @@ void units_add(struct read_units *units, size_t decision, uint32_t pages, uint32
 	added = &units->items[units->count];
 	units->count += ranges;
 	for (uint32_t i = 0; i < ranges; i++) {
-		added[i] = (struct read_unit){.decision = decision,
-		                              .is_first = i == 0,
-		                              .is_last = i + 1 == ranges};
+		added[i] = (struct read_unit){
+		        .decision = decision, .is_first = i == 0, .is_last = i + 1 == ranges};
 		if (ranges == 1)
 			continue;
 		added[i].from_page = (uint32_t)((uint64_t)pages * i / ranges);
 		/* The table may have grown. */
-		added[i].to_page = added[i].is_last ? UINT32_MAX
-		                                    : (uint32_t)((uint64_t)pages * (i + 1) / ranges);
+		added[i].to_page =
+		        added[i].is_last ? UINT32_MAX : (uint32_t)((uint64_t)pages * (i + 1) / ranges);
 	}
 }
 

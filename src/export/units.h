@@ -16,7 +16,7 @@ struct read_unit {
 struct read_units {
 	struct read_unit *items;
 	size_t count;
-	bool is_alone;  /* one connection has to read all: each would see another snapshot of what is on another server */
+	bool is_alone; /* one connection has to read all: each would see another snapshot of what is on another server */
 	uint64_t bytes; /* that the large ones among them have, by the planner's estimate */
 };
 

@@ -97,6 +97,7 @@ static int make_target_of(const struct target_work *w, const struct make_target 
 	        .note = run->request.note,
 	        .hold = run->request.hold,
 	        .keep_ms = run->request.keep_ms,
+	        .then_delete = run->request.then_delete,
 	        .target = t,
 	        .shared = run->targets.shared,
 	        .at_once = w->outcome->at_once,
@@ -304,8 +305,8 @@ static void say_summary(struct jobs *j, struct run *run, const struct outcome *o
 
 	if (o->targets < 2 || !what)
 		return;
-	run_log(j, run, "%zu of %zu %s were made%s%s%s", o->targets - o->failed - o->cancelled, o->targets, what,
-	        o->cancelled > 0 ? ", others were cancelled" : "", o->failed > 0 ? "; failed: " : "",
+	run_log(j, run, "%zu of %zu %s were made%s%s%s", o->targets - o->failed - o->cancelled, o->targets,
+	        what, o->cancelled > 0 ? ", others were cancelled" : "", o->failed > 0 ? "; failed: " : "",
 	        str_text(&o->failed_names));
 }
 

@@ -275,12 +275,15 @@ static void test_parts_come_in_order(void **state)
 {
 	for (size_t threads = 1; threads <= 4; threads++)
 		for (int passes = 0; passes < 2; passes++) {
-			expect_parts((struct parts){.passes = passes, .count = 40, .rows = 3}, threads, 4 << 20);
-			expect_parts((struct parts){.passes = passes, .count = 5, .rows = 30000, .row_bytes = 300},
-			             threads, 8 << 20);
+			expect_parts((struct parts){.passes = passes, .count = 40, .rows = 3}, threads,
+			             4 << 20);
+			expect_parts(
+			        (struct parts){.passes = passes, .count = 5, .rows = 30000, .row_bytes = 300},
+			        threads, 8 << 20);
 			/* Nothing at all may be kept out of turn. */
-			expect_parts((struct parts){.passes = passes, .count = 4, .rows = 9000, .row_bytes = 900},
-			             threads, 0);
+			expect_parts(
+			        (struct parts){.passes = passes, .count = 4, .rows = 9000, .row_bytes = 900},
+			        threads, 0);
 		}
 }
 
@@ -294,7 +297,8 @@ static void test_parts_without_rows(void **state)
 static void test_long_rows(void **state)
 {
 	expect_parts((struct parts){.passes = true, .count = 3, .rows = 6, .row_bytes = 5 << 20}, 2, 3 << 20);
-	expect_parts((struct parts){.passes = false, .count = 3, .rows = 6, .row_bytes = 5 << 20}, 2, 3 << 20);
+	expect_parts((struct parts){.passes = false, .count = 3, .rows = 6, .row_bytes = 5 << 20}, 2,
+	             3 << 20);
 }
 
 static void test_bad_row_in_the_middle(void **state)
@@ -361,7 +365,8 @@ static void test_connections_are_bounded(void **state)
 static void test_warnings_are_told_once(void **state)
 {
 	struct export_shared *shared = export_shared_new();
-	const struct decided tables = {.mark = (char *)"1"}, others = {.mark = (char *)"1", .schema = (char *)"x"};
+	const struct decided tables = {.mark = (char *)"1"},
+	                     others = {.mark = (char *)"1", .schema = (char *)"x"};
 
 	assert_true(export_shared_claim_told(shared, &tables));
 	assert_false(export_shared_claim_told(shared, &tables));
