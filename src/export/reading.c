@@ -205,7 +205,7 @@ static void *further_reader_main(void *arg)
 
 /* The thread that writes. */
 
-static int begin_table(struct reading *all, size_t decision, struct error *err)
+static int begin_read_table(struct reading *all, size_t decision, struct error *err)
 {
 	const struct rows_order order = reading_order(all->exporting);
 
@@ -215,7 +215,7 @@ static int begin_table(struct reading *all, size_t decision, struct error *err)
 	return export_writer_table(all->exporting->writer, &all->about, err);
 }
 
-static int end_table(struct reading *all, struct error *err)
+static int end_read_table(struct reading *all, struct error *err)
 {
 	struct exporting *e = all->exporting;
 	int r = export_writer_table_end(e->writer, err);
@@ -230,9 +230,9 @@ static int take_reading_mark(void *arg, int what, uint64_t value, struct error *
 	struct reading *all = arg;
 
 	if (what == READING_TABLE)
-		return begin_table(all, value, err);
+		return begin_read_table(all, value, err);
 	if (what == READING_TABLE_END)
-		return end_table(all, err);
+		return end_read_table(all, err);
 	all->kind = (enum reading_mark)what;
 	all->rows = value;
 	return 0;

@@ -152,14 +152,14 @@ static void append_proof_of_rows(struct rows *t)
 	tenancy_append_proof(&d->model, &d->plan, of, "t", t->order.tenant->id, &t->proof);
 }
 
-static const struct tenancy_table *table_of_decision(const struct decided *d, size_t decision)
+static const struct tenancy_table *rows_table_of(const struct decided *d, size_t decision)
 {
 	return &d->model.tables[d->plan.decisions[decision].table];
 }
 
 struct rows *rows_new(const struct rows_order *order, size_t decision)
 {
-	const struct tenancy_table *table = table_of_decision(order->decided, decision);
+	const struct tenancy_table *table = rows_table_of(order->decided, decision);
 	const struct tenancy_decision *of = &order->decided->plan.decisions[decision];
 	const struct redaction_column *redaction = order->decided->redaction.columns[decision];
 	size_t room = table->column_count + 1;
@@ -361,7 +361,7 @@ static struct pg_tenant_rows nobodys_of(const struct rows_order *order, size_t d
                                         struct str *condition)
 {
 	const struct decided *d = order->decided;
-	const struct tenancy_table *table = table_of_decision(d, decision);
+	const struct tenancy_table *table = rows_table_of(d, decision);
 
 	tenancy_append_nobodys(&d->model, &d->plan, &d->plan.decisions[decision], "t", condition);
 	return (struct pg_tenant_rows){.schema = table->schema,
