@@ -17,7 +17,8 @@
 #define READER_BYTES        ((uint64_t)16 << 20) /* for less no further connection is opened */
 #define TURNS_BUFFERS_LEAST 2U
 #define LOCK_WAIT_MS                                                                                         \
-	1 /* who waits for an exclusive lock waits for the first reader: that would be for ever */
+	1 /* whoever waits for an exclusive lock waits for the first reader, so it would be for ever */
+#define READ_WAIT_MS 60000
 
 struct reader {
 	struct reading *reading;
@@ -34,6 +35,8 @@ struct reading {
 	struct turns *turns;
 	struct reader *readers;
 	unsigned count;
+	struct cancel stop; /* of all further readers: the lane's was set, or all is read */
+	struct cancel_hook outer;
 	pthread_mutex_t lock;
 	size_t next; /* lock: of the units */
 	/* Of the thread that writes. */
@@ -161,13 +164,16 @@ static int join_snapshot(struct reader *reader, struct error *err)
 {
 	const struct exporting *e = reader->reading->exporting;
 	const struct decided *d = e->decided;
-	int r = pg_session_open(e->conf->database, e->database, "keepfs export", &e->lane->cancel,
+	int r = pg_session_open(e->conf->database, e->database, "keepfs export", &reader->reading->stop,
 	                        &reader->session, err);
 
 	if (r == 0)
 		r = pg_tenant_join(reader->session, e->snapshot, err);
 	if (r == 0)
 		r = pg_tenant_lock(reader->session, d->lockable, d->lockable_count, LOCK_WAIT_MS, err);
+	/* Conditions may lead over tables that are not exported, and so not locked yet. */
+	if (r == 0)
+		r = pg_tenant_limit_waits(reader->session, READ_WAIT_MS, err);
 	return r < 0 ? r : exporting_enter(e, reader->session, err);
 }
 
@@ -197,7 +203,7 @@ static void *further_reader_main(void *arg)
 	lower_reader(reader);
 	if (join_snapshot(reader, &why) == 0)
 		read_units(reader);
-	else if (!cancel_is_set(&e->lane->cancel))
+	else if (!cancel_is_set(&reader->reading->stop))
 		tell_alone(e, &why);
 	reader->session = pg_session_free(reader->session);
 	return NULL;
@@ -312,11 +318,17 @@ static int deliver_units(struct reading *all, struct error *err)
 		turns_fail(all->turns, r, err);
 	else
 		r = turns_deliver(all->turns, &out, err);
-	/* A server that does not answer would have them wait for as long as it likes. */
+	/* A server that does not answer would have them wait for as long as it likes; and who has not joined yet need not any more. */
 	if (r < 0)
 		cancel_set(&all->exporting->lane->cancel);
+	cancel_set(&all->stop);
 	join_readers(all);
 	return r;
+}
+
+static void stop_further_readers(void *arg)
+{
+	cancel_set(&((struct reading *)arg)->stop);
 }
 
 int reading_run(struct exporting *e, const struct read_units *units, struct error *err)
@@ -330,6 +342,9 @@ int reading_run(struct exporting *e, const struct read_units *units, struct erro
 	budget = e->feeding_buffers - SQUEEZE_BUFFERS * (1 + all.count);
 	all.readers = mem_array(all.count, sizeof(*all.readers));
 	pthread_mutex_init(&all.lock, NULL);
+	cancel_init(&all.stop);
+	all.outer = (struct cancel_hook){.wake = stop_further_readers, .arg = &all};
+	cancel_add_hook(&e->lane->cancel, &all.outer);
 	all.turns = turns_new(budget * POOL_BUFFER_BYTES, &e->lane->cancel);
 	if (further > 0)
 		make_say(e->order, "%s: %zu parts are read over %u connections", e->tenant->slug,
@@ -337,6 +352,8 @@ int reading_run(struct exporting *e, const struct read_units *units, struct erro
 	r = deliver_units(&all, err);
 	turns_free(all.turns);
 	rows_free(all.table);
+	cancel_remove_hook(&e->lane->cancel, &all.outer);
+	cancel_finish(&all.stop);
 	pthread_mutex_destroy(&all.lock);
 	free(all.readers);
 	export_shared_less(e->shared, further);

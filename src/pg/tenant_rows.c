@@ -206,6 +206,13 @@ int pg_tenant_lock(struct pg_session *s, const struct pg_table *tables, size_t c
 	return r < 0 ? r : pg_tables_check(s, tables, count, err);
 }
 
+int pg_tenant_limit_waits(struct pg_session *s, int64_t wait_ms, struct error *err)
+{
+	_cleanup(free) char *sql = mem_printf("SET LOCAL lock_timeout = %" PRId64, wait_ms);
+
+	return pg_session_run(s, sql, err);
+}
+
 int pg_tenant_end(struct pg_session *s, struct error *err)
 {
 	return pg_session_run(s, "ROLLBACK", err);

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+import postgres
 from daemon import wait_until
 from exporting import ended, is_empty, made, start
 
@@ -104,6 +105,20 @@ def test_no_further_connection(new_keepfs, app, copy):
     run, _ = ended(keepfs, "export tenant1")
     assert log_of(keepfs, run).count("no further connection could join the snapshot") == 1
     assert tables_of(keepfs).count(b'"body":"line ') == int(app.sql(copy, "SELECT count(*) FROM lines WHERE org_id = 1"))
+
+
+def test_pooler_without_room(new_keepfs, app, copy):
+    """a pooler has two connections to the server: who waits for a third one is not waited for"""
+    if not postgres.Pooler.PROGRAM:
+        pytest.skip("PgBouncer is not installed")
+    pooler = postgres.Pooler(app, "transaction", size=2)
+    try:
+        keepfs = start(new_keepfs, settings(pooler.uri(copy), jobs="4"))
+        ended(keepfs, "export tenant1")
+        assert tables_of(keepfs).count(b'"body":"line ') == int(app.sql(copy, "SELECT count(*) FROM lines WHERE org_id = 1"))
+    finally:
+        keepfs.unmount()
+        pooler.remove()
 
 
 @pytest.mark.parametrize("change, why", [

@@ -110,6 +110,10 @@ static void locks_hold_tables(void **state)
 	server_run(s, BEGIN);
 	assert_int_equal(pg_tenant_lock(s, tables, 2, 10, &err), -EBUSY);
 	assert_non_null(strstr(err.message, "cannot be locked"));
+	assert_int_equal(pg_tenant_end(s, &err), 0);
+	server_run(s, BEGIN);
+	assert_int_equal(pg_tenant_limit_waits(s, 10, &err), 0);
+	assert_int_equal(pg_session_run(s, "SELECT count(*) FROM public.parent", &err), -EBUSY);
 	pg_session_free(other);
 	pg_session_free(s);
 }

@@ -65,6 +65,9 @@ int pg_tenant_rows_count(struct pg_session *s, const struct pg_tenant_rows *rows
  */
 int pg_tenant_lock(struct pg_session *s, const struct pg_table *tables, size_t count, int64_t wait_ms,
                    struct error *err);
+/** pg_tenant_limit_waits() - statements of the transaction wait for a lock for @wait_ms at most from now on (0: as long as it takes). For one that has joined: who
+ * waits for an exclusive lock behind the first one would be waited for by this one, and nobody would ever go on. */
+int pg_tenant_limit_waits(struct pg_session *s, int64_t wait_ms, struct error *err);
 /**
  * pg_tenant_check_form() - have @tables, which @s has locked, the columns, policies and partitions that its snapshot shows?
  * @now: another session on the same database, outside of a transaction, and so again after a success
