@@ -304,17 +304,28 @@ int document_table(struct document *d, const struct decided *decided, size_t dec
 	return flush_document(d, err);
 }
 
-struct str *document_row(struct document *d)
+static int flush_if_full(struct document *d, struct error *err)
 {
-	str_append(&d->buf, d->table_rows > 0 ? ",\n" : "\n");
-	d->lines++;
-	return &d->buf;
+	return d->buf.len < BUFFER_BYTES ? 0 : flush_document(d, err);
 }
 
-int document_row_end(struct document *d, struct error *err)
+/* The first row of a table has no other one before it, and so no comma. What is long is not copied. */
+int document_rows(struct document *d, const char *bytes, size_t len, uint64_t rows, struct error *err)
 {
-	d->table_rows++;
-	return d->buf.len < BUFFER_BYTES ? 0 : flush_document(d, err);
+	size_t skipped = d->table_rows == 0;
+	int r;
+
+	d->table_rows += rows;
+	d->lines += rows;
+	bytes += skipped;
+	len -= skipped;
+	if (len < BUFFER_BYTES) {
+		str_append_bytes(&d->buf, bytes, len);
+		return flush_if_full(d, err);
+	}
+	r = flush_document(d, err);
+	d->bytes += len;
+	return r < 0 ? r : d->write(d->arg, bytes, len, err);
 }
 
 int document_table_end(struct document *d, struct error *err)

@@ -4,11 +4,11 @@
  * The document of an export (docs/formats.md): JSON that is written as its rows come, each on a line of its own. In this order:
  *
  *   document_begin()
- *   for each table: document_table(), then for each row document_row(), document_row_end(); document_table_end()
+ *   for each table: document_table(), then document_rows() with some of its rows at once; document_table_end()
  *   document_end()
  *   document_finish()
  *
- * Memory: one row, and what says how the tables are made. One thread.
+ * Memory: some rows, and what says how the tables are made. One thread.
  */
 #include "export.h"
 
@@ -37,9 +37,10 @@ struct document {
 int document_begin(struct document *d, const struct document_head *head, struct error *err);
 /** document_table() - number @decision of the plan. */
 int document_table(struct document *d, const struct decided *decided, size_t decision, struct error *err);
-/** document_row() - where to append the object of the next row; document_row_end() - it was appended. */
-struct str *document_row(struct document *d);
-int document_row_end(struct document *d, struct error *err);
+/** DOCUMENT_ROW_BEGIN - stands in front of the object of each row that document_rows() gets. */
+#define DOCUMENT_ROW_BEGIN ",\n"
+/** document_rows() - the next @rows rows, each with DOCUMENT_ROW_BEGIN in front of it, and without further line feeds. */
+int document_rows(struct document *d, const char *bytes, size_t len, uint64_t rows, struct error *err);
 int document_table_end(struct document *d, struct error *err);
 /** document_end() - the end of the JSON; everything was written. */
 int document_end(struct document *d, struct error *err);

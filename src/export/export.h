@@ -7,9 +7,13 @@
  *   own_names.c  the schema or database of a tenant, and which are nobody's
  *   shared.c     what all exports of one run have in common: the tenants, a connection, what was decided
  *   decided.c    what tables there are, and what is done with each: read once, and anew when it has changed
- *   make.c       the order of the steps: from the snapshot to the published draft
+ *   make.c       the order of the steps (exporting.h): from the snapshot to the published draft
+ *   prepare.c    what is asked before anything is written
+ *   read.c       all tables, and what is asked once their rows were seen
+ *   publish.c    the draft, its file, and publishing
  *   rows.c       one table: its statement, its rows
  *   isolation.c  is a row the tenant's?
+ *   writer.c     the formats (writer.h): json.c
  *   document.c   the JSON around the rows
  *   whole.c      reading back: is the document whole?
  *   key.c        the key of `hash`

@@ -8,13 +8,13 @@
 #include "isolation.h"
 
 #include <keepfs/base/mem.h>
-#include <keepfs/codec/copy_json.h>
 #include <keepfs/codec/copy_text.h>
 
 #include <errno.h>
 #include <string.h>
 
 #define SUSPICIOUS_MIN_BYTES 8 /* shorter values are no keys */
+#define CHUNK_BYTES          ((size_t)64 << 10)
 
 struct table_rows {
 	const struct rows_order *order;
@@ -26,14 +26,17 @@ struct table_rows {
 	const struct tenancy_column **sources;
 	bool *is_watched; /* its values are looked at for secrets */
 	size_t count, watched;
-	struct copy_json *json;
+	struct export_converter *converter;
+	struct str chunk; /* what it has made of rows that the writer has not got yet */
+	uint64_t chunk_rows;
 	struct str value;
 	struct str condition, proof;
 };
 
 static void finish_table_rows(struct table_rows *t)
 {
-	copy_json_free(t->json);
+	if (t->converter)
+		t->order->writer->format->ops->converter_free(t->converter);
 	for (size_t i = 0; i < t->count; i++)
 		free(t->paths[i]);
 	free(t->paths);
@@ -42,6 +45,7 @@ static void finish_table_rows(struct table_rows *t)
 	free(t->sources);
 	free(t->is_watched);
 	free(t->label);
+	str_finish(&t->chunk);
 	str_finish(&t->value);
 	str_finish(&t->condition);
 	str_finish(&t->proof);
@@ -90,12 +94,13 @@ static void add_read_column(struct table_rows *t, const struct tenancy_column *c
                             const struct redaction_column *redaction)
 {
 	struct copy_json_column *json = &t->columns[t->count];
-	bool is_plain;
+	bool is_plain, as_json;
 
 	*json = (struct copy_json_column){0};
 	is_plain = copy_json_kind_of(c->base_type, c->category, json);
+	as_json = !is_plain && t->order->writer && t->order->writer->format->has_composite_json;
 	if (!is_plain)
-		*json = (struct copy_json_column){.kind = COPY_JSON_JSON};
+		*json = (struct copy_json_column){.kind = as_json ? COPY_JSON_JSON : COPY_JSON_TEXT};
 	if (json->is_array && c->delimiter)
 		json->delimiter = c->delimiter;
 	json->name = c->name;
@@ -107,8 +112,8 @@ static void add_read_column(struct table_rows *t, const struct tenancy_column *c
 	t->read[t->count] = (struct pg_tenant_column){
 	        .name = c->name,
 	        .read = redaction->how == REDACTION_NULL ? PG_TENANT_AS_NULL
-	                : is_plain                       ? PG_TENANT_AS_IS
-	                                                 : PG_TENANT_AS_JSON,
+	                : as_json                        ? PG_TENANT_AS_JSON
+	                                                 : PG_TENANT_AS_IS,
 	};
 	t->is_watched[t->count] = is_watched_column(t, json, redaction);
 	t->watched += t->is_watched[t->count];
@@ -251,15 +256,26 @@ static int watch_values(struct table_rows *t, const char *at, const char *end, s
 
 /* Rows. */
 
-/* A table may have no columns, or none that is left. */
-static int append_row_object(struct table_rows *t, const char *at, const char *end, struct error *err)
+static int hand_on_chunk(struct table_rows *t, struct error *err)
 {
-	struct str *out = document_row(t->order->document);
+	int r = t->chunk_rows > 0 ? export_writer_take_rows(t->order->writer, t->chunk.data, t->chunk.len,
+	                                                    t->chunk_rows, err)
+	                          : 0;
 
-	if (t->count > 0)
-		return copy_json_row(t->json, at, (size_t)(end - at), out, err);
-	str_append(out, "{}");
-	return 0;
+	str_clear(&t->chunk);
+	t->chunk_rows = 0;
+	return r;
+}
+
+static int convert_row(struct table_rows *t, const char *at, const char *end, struct error *err)
+{
+	const struct export_writer_ops *ops = t->order->writer->format->ops;
+	int r = ops->append_row(t->converter, at, (size_t)(end - at), &t->chunk, err);
+
+	if (r < 0)
+		return r;
+	t->chunk_rows++;
+	return t->chunk.len < CHUNK_BYTES ? 0 : hand_on_chunk(t, err);
 }
 
 static int take_tenant_row(void *arg, const void *data, size_t len, struct error *err)
@@ -274,9 +290,7 @@ static int take_tenant_row(void *arg, const void *data, size_t len, struct error
 	if (r == 0 && t->watched > 0)
 		r = watch_values(t, at, end, err);
 	if (r == 0)
-		r = append_row_object(t, at ? at : end, end, err);
-	if (r == 0)
-		r = document_row_end(t->order->document, err);
+		r = convert_row(t, at ? at : end, end, err);
 	return r < 0 ? r : t->order->pace(t->order->arg, len, err);
 }
 
@@ -284,9 +298,29 @@ static int copy_table_rows(struct table_rows *t, const struct tenancy_table *tab
 {
 	const struct pg_tenant_rows rows = statement_of(t, table);
 	_cleanup(free) char *sql = pg_tenant_rows_copy(&rows);
-	int r = t->count > 0 ? copy_json_new(t->columns, t->count, t->order->key, &t->json, err) : 0;
+	int r = pg_session_copy(t->order->session, sql, take_tenant_row, t, err);
 
-	return r < 0 ? r : pg_session_copy(t->order->session, sql, take_tenant_row, t, err);
+	return r < 0 ? r : hand_on_chunk(t, err);
+}
+
+static int write_table(struct table_rows *t, size_t decision, struct error *err)
+{
+	struct export_writer *w = t->order->writer;
+	const struct export_table table = {
+	        .decided = t->order->decided,
+	        .decision = decision,
+	        .columns = t->columns,
+	        .sources = t->sources,
+	        .column_count = t->count,
+	        .key = t->order->key,
+	};
+	int r = export_writer_table(w, &table, err);
+
+	if (r == 0)
+		r = w->format->ops->converter_new(&table, &t->converter, err);
+	if (r == 0)
+		r = copy_table_rows(t, table_of(t->order, decision), err);
+	return r < 0 ? r : export_writer_table_end(w, err);
 }
 
 static void name_table_in_error(const struct table_rows *t, int r, struct error *err)
@@ -301,7 +335,7 @@ int rows_export(const struct rows_order *order, size_t decision, struct error *e
 	int r;
 
 	init_table_rows(&t, order, decision);
-	r = copy_table_rows(&t, table_of(order, decision), err);
+	r = write_table(&t, decision, err);
 	name_table_in_error(&t, r, err);
 	finish_table_rows(&t);
 	return r;

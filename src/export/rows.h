@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/** The rows of one table: out of the server, checked, and into the document. */
-#include "document.h"
+/** The rows of one table: out of the server, checked, and to the writer. */
+#include "writer.h"
 
 struct rows_order { /* borrowed */
 	struct pg_session *session;
-	struct document *document;
+	struct export_writer *writer; /* of rows_export() alone */
 	const struct decided *decided;
 	const struct export_tenant *tenant;
 	const struct conf_export *conf;
@@ -17,7 +17,7 @@ struct rows_order { /* borrowed */
 	void *arg;
 };
 
-/** rows_export() - number @decision of the plan, between document_table() and document_table_end(). -EPERM: a row is another tenant's, or a value looks like a
+/** rows_export() - number @decision of the plan, the whole table of the writer, which has counted its rows then. -EPERM: a row is another tenant's, or a value looks like a
  * secret; else what the server said. */
 int rows_export(const struct rows_order *order, size_t decision, struct error *err);
 /** rows_hidden() - are there more rows of that table that are the tenant's, as the session sees it now, than the @seen ones? 1; 0; as pg_tenant_exists(). */

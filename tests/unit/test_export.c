@@ -100,8 +100,9 @@ static int take_document(void *arg, const void *data, size_t len, struct error *
 
 static void add_row(struct document *d, const char *object)
 {
-	str_append(document_row(d), object);
-	assert_int_equal(document_row_end(d, NULL), 0);
+	_cleanup(free) char *row = mem_printf(DOCUMENT_ROW_BEGIN "%s", object);
+
+	assert_int_equal(document_rows(d, row, strlen(row), 1, NULL), 0);
 }
 
 static void write_example(struct document *d, struct str *out, const char *const *orders)

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The rows of all tables, and what is asked once all of them were seen. */
+#include "exporting.h"
+
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <inttypes.h>
+
+#define PACED_BYTES ((uint64_t)64 << 10)
+
+static int pace_rows(void *arg, uint64_t bytes, struct error *err)
+{
+	struct exporting *e = arg;
+
+	e->unpaced_bytes += bytes;
+	if (e->unpaced_bytes < PACED_BYTES)
+		return 0;
+	bytes = e->unpaced_bytes;
+	e->unpaced_bytes = 0;
+	return draft_pace(e->draft, bytes, err);
+}
+
+static void suspect(void *arg, const char *column, const char *why)
+{
+	struct exporting *e = arg;
+
+	if (e->suspect_count++ < EXPORT_NAMES_SHOWN)
+		str_appendf(&e->suspects, "%s%s (%s)", e->suspects.len > 0 ? ", " : "", column, why);
+}
+
+static struct rows_order rows_order_of(struct exporting *e)
+{
+	return (struct rows_order){
+	        .session = e->shared->session,
+	        .writer = e->writer,
+	        .decided = e->decided,
+	        .tenant = e->tenant,
+	        .conf = e->conf,
+	        .key = e->has_key ? e->key : NULL,
+	        .pace = pace_rows,
+	        .suspect = suspect,
+	        .arg = e,
+	};
+}
+
+static int refuse_missing_tenant(const struct exporting *e, const struct tenancy_table *t, struct error *err)
+{
+	return error_set(
+	        err, ERROR_NOT_FOUND, ENOENT,
+	        "the tenant %s (id %s) is not in %s.%s: it was deleted after the query of [export] tenants had named it, or the context does not show it",
+	        e->tenant->slug, e->tenant->id, t->schema, t->name);
+}
+
+/* Of all tenants, though policies may show each of them other rows. */
+static bool is_shared_table(const struct exporting *e, size_t number)
+{
+	return e->decided->plan.decisions[number].way == TENANCY_WHOLE && e->conf->tenancy == TENANCY_COLUMN;
+}
+
+static int export_table(struct exporting *e, size_t number, struct error *err)
+{
+	const struct tenancy_decision *of = &e->decided->plan.decisions[number];
+	const struct rows_order order = rows_order_of(e);
+	int r = rows_export(&order, number, err);
+
+	if (r < 0)
+		return r;
+	e->seen[number] = e->writer->table_rows;
+	if (!is_shared_table(e, number))
+		e->tenant_rows += e->seen[number];
+	if (e->seen[number] == 0 && of->way == TENANCY_BY_SELF)
+		return refuse_missing_tenant(e, &e->decided->model.tables[of->table], err);
+	return 0;
+}
+
+static int export_tables(struct exporting *e, struct error *err)
+{
+	const struct document_head head = {
+	        .tenant = e->tenant,
+	        .job = e->order->job->name,
+	        .triggered_by = e->order->triggered_by,
+	        .database = e->database_label,
+	        .server_version = pg_tenant_version(e->shared->session),
+	        .tenancy = (enum tenancy_kind)e->conf->tenancy,
+	        .taken_at_us = e->taken_at_us,
+	        .decided = e->decided,
+	};
+	int r = export_writer_begin(e->writer, &head, err);
+
+	for (size_t i = 0; r == 0 && i < e->decided->plan.count; i++)
+		if (e->decided->plan.decisions[i].verdict == TENANCY_EXPORTED)
+			r = export_table(e, i, err);
+	return r == 0 ? export_writer_end(e->writer, err) : r;
+}
+
+static int refuse_hidden(const struct exporting *e, size_t number, struct error *err)
+{
+	const struct tenancy_table *t = &e->decided->model.tables[e->decided->plan.decisions[number].table];
+
+	return error_set(
+	        err, ERROR_DENIED, EPERM,
+	        "row security hides rows of %s.%s that are the tenant's: %" PRIu64
+	        " were seen within the context, and there are more; are role and settings in [export] those with which the application reads, and do the policies let it see all rows of a tenant?",
+	        t->schema, t->name, e->seen[number]);
+}
+
+static void warn_of_blindness(const struct exporting *e, const struct error *why)
+{
+	make_warn(
+	        e->order,
+	        "whether row security hides rows of some tables cannot be found out, since it applies to the connection's own role, too: %s",
+	        why->message);
+}
+
+static int check_table_not_hidden(struct exporting *e, size_t number, bool *told, struct error *err)
+{
+	const struct rows_order order = rows_order_of(e);
+	struct error why = {0};
+	int r = rows_hidden(&order, number, e->seen[number], &why);
+
+	if (r > 0)
+		return refuse_hidden(e, number, err);
+	if (r == -EACCES) {
+		if (!*told)
+			warn_of_blindness(e, &why);
+		*told = true;
+		return 0;
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+/* A context that is not the right one shows nothing, or too little, and says so to nobody. Conditions lead over other tables, so that row security of
+ * one may hide rows of another. */
+static int check_nothing_hidden(struct exporting *e, struct error *err)
+{
+	int r = e->has_context ? pg_tenant_leave(e->shared->session, err) : 0;
+	bool told = false;
+
+	for (size_t i = 0; e->has_context && r == 0 && i < e->decided->plan.count; i++)
+		if (e->decided->plan.decisions[i].verdict == TENANCY_EXPORTED &&
+		    (e->seen[i] == 0 || !is_shared_table(e, i)))
+			r = check_table_not_hidden(e, i, &told, err);
+	return r;
+}
+
+static void note_nobodys(struct exporting *e, size_t number)
+{
+	const struct tenancy_table *t = &e->decided->model.tables[e->decided->plan.decisions[number].table];
+
+	if (e->nobodys_count++ < EXPORT_NAMES_SHOWN)
+		str_appendf(&e->nobodys, "%s%s.%s", e->nobodys.len > 0 ? ", " : "", t->schema, t->name);
+}
+
+/* Rows that no export has, outside of the context. They are the same for all tenants of a run, so the first export that is made looks. */
+static int look_for_nobodys(struct exporting *e, struct error *err)
+{
+	const struct rows_order order = rows_order_of(e);
+	int r = 0;
+
+	for (size_t i = 0; !e->decided->is_told && r >= 0 && i < e->decided->plan.count; i++) {
+		const struct tenancy_decision *of = &e->decided->plan.decisions[i];
+		struct error why = {0};
+
+		if (of->verdict != TENANCY_EXPORTED || !of->may_be_nobodys)
+			continue;
+		r = rows_any_nobodys(&order, i, &why);
+		if (r > 0)
+			note_nobodys(e, i);
+		if (r == -EACCES) /* row security: there is nobody to ask */
+			r = 0;
+		if (r < 0 && err)
+			*err = why;
+	}
+	return r < 0 ? r : 0;
+}
+
+int exporting_read(struct exporting *e, struct error *err)
+{
+	int r = export_tables(e, err);
+
+	if (r == 0)
+		r = check_nothing_hidden(e, err);
+	if (r == 0)
+		r = look_for_nobodys(e, err);
+	if (r == 0)
+		r = exporting_check_same(e, err);
+	return r < 0 ? r : pg_tenant_end(e->shared->session, err);
+}
+
