@@ -183,7 +183,7 @@ uint64_t hash64(const char *text)
 	return value;
 }
 
-uint64_t hash_bytes(const void *data, size_t len)
+uint64_t hash_quickly(const void *data, size_t len)
 {
 	return XXH3_64bits(data, len);
 }

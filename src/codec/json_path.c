@@ -62,7 +62,7 @@ static bool skip_json_word(struct json_span *s)
 	return s->at > begin;
 }
 
-static bool take_json_value(struct json_span *s, struct json_span *ret)
+static bool pass_json_value(struct json_span *s, struct json_span *ret)
 {
 	bool is_whole;
 
@@ -102,7 +102,7 @@ static bool take_hex4(struct json_span *s, uint32_t *ret)
 	return true;
 }
 
-static void append_utf8(struct str *out, uint32_t c)
+static void append_json_character(struct str *out, uint32_t c)
 {
 	if (c < 0x80) {
 		str_append_char(out, (char)c);
@@ -137,7 +137,7 @@ static bool append_escaped_character(struct json_span *s, struct str *out)
 			return false;
 		c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
 	}
-	append_utf8(out, c);
+	append_json_character(out, c);
 	return true;
 }
 
@@ -204,7 +204,7 @@ static bool take_json_member(struct json_span *s, struct json_span *ret_key, str
 	skip_json_space(s);
 	if (s->at >= s->end || *s->at != '"')
 		return false;
-	return take_json_value(s, ret_key) && take_json_byte(s, ':') && take_json_value(s, ret_value);
+	return pass_json_value(s, ret_key) && take_json_byte(s, ':') && pass_json_value(s, ret_value);
 }
 
 /* 1: @ret; 0: it has none of that name; -EBADMSG. @object begins with its bracket. */
@@ -237,7 +237,7 @@ static int find_json_member(struct json_span object, const char *name, struct js
 
 static int find_json_path(struct json_span whole, char *const *keys, size_t count, struct json_span *ret)
 {
-	if (!take_json_value(&whole, ret))
+	if (!pass_json_value(&whole, ret))
 		return -EBADMSG;
 	for (size_t i = 0; i < count; i++) {
 		int r = *ret->at == '{' ? find_json_member(*ret, keys[i], ret) : 0;

@@ -28,9 +28,10 @@ struct exporting {
 	bool has_context;
 	int64_t taken_at_us;
 	struct draft *draft;
-	struct press *press; /* NULL: of a format that is not pressed */
+	struct press *press;      /* NULL: of a format that is not pressed */
 	struct segment_file file; /* of the press */
 	struct stream_object *object;
+	struct export_local *local; /* in place of draft and object: a file of this host; NULL */
 	const struct export_format *format;
 	struct export_writer *writer;
 	uint64_t unpaced_bytes;
@@ -41,6 +42,11 @@ struct exporting {
 	struct str nobodys; /* tables with rows that are no tenant's, when it was this export that looked */
 	size_t nobodys_count;
 };
+
+/* local.c: the file of an export_copy that has a path. As exporting_open(), and so on; what was not ended is removed by exporting_free_local(). */
+int exporting_open_local(struct exporting *e, struct error *err);
+int exporting_close_local(struct exporting *e, struct error *err);
+void exporting_free_local(struct exporting *e);
 
 /* exporting_prepare() - find the tenant, begin the snapshot, decide, lock, enter the context. */
 int exporting_prepare(struct exporting *e, struct error *err);

@@ -32,7 +32,7 @@ static const char disables_triggers[] =
         " END LOOP; END $keepfs$";
 
 static const char about_partitions[] =
-        "SELECT c.oid, pg_catalog.pg_partition_root(c.oid) FROM pg_catalog.pg_class c"
+        "SELECT c.oid, pg_catalog.pg_partition_root(c.oid)::pg_catalog.oid FROM pg_catalog.pg_class c"
         " WHERE c.relispartition AND c.relkind IN ('r', 'p', 'f')";
 
 static const char about_unlike_columns[] =

@@ -74,7 +74,7 @@ int past_keys_add(struct past_keys *k, struct past_memory *m, uint64_t hash, str
 
 uint64_t past_key_hash(const void *bytes, size_t len)
 {
-	uint64_t hash = hash_bytes(bytes, len);
+	uint64_t hash = hash_quickly(bytes, len);
 
 	return hash ? hash : 1;
 }

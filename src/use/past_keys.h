@@ -13,7 +13,7 @@ struct past_memory { /* of all sets together */
 	uint64_t used_bytes, max_bytes;
 };
 
-struct past_keys { /* zeroed: empty */
+struct past_keys {       /* zeroed: empty */
 	uint64_t *slots; /* 0: free */
 	size_t count, slot_count;
 };

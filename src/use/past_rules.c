@@ -31,8 +31,8 @@ static struct past_side side_in(const struct past_filter *f, uint32_t table, uin
 	return (struct past_side){.table = &o->model->tables[table],
 	                          .column = column,
 	                          .is_within = is_within,
-	                          .is_unlike = !is_within && o->is_unlike &&
-	                                       o->is_unlike(o->arg, table, column)};
+	                          .is_unlike =
+	                                  !is_within && o->is_unlike && o->is_unlike(o->arg, table, column)};
 }
 
 /* Ties. */
@@ -133,7 +133,8 @@ static uint32_t column_of_end(const struct step_end *e, size_t i)
 
 static struct past_side side_of_end(const struct past_filter *f, const struct step_end *e, size_t i)
 {
-	return side_in(f, e->rule->decision->table, column_of_end(e, i), e->value && e->value->path_count > 0);
+	return side_in(f, e->rule->decision->table, column_of_end(e, i),
+	               e->value && e->value->path_count > 0);
 }
 
 static struct past_operand operand_of_end(const struct step_end *e, size_t i, enum past_fold fold)

@@ -24,7 +24,7 @@ struct past_tie { /* of a rule and a set */
 struct past_set {
 	struct past_keys own;    /* of the tenant's rows */
 	struct past_keys wanted; /* others, to which its rows refer */
-	bool leads_to_tenant;    /* whose a row is, its giver tells: one that is not the tenant's may be another's */
+	bool leads_to_tenant; /* whose a row is, its giver tells: one that is not the tenant's may be another's */
 };
 
 struct past_rule { /* of a table that is exported */
@@ -56,8 +56,8 @@ struct past_filter {
 	/* The entry. */
 	const struct past_rule *rule;
 	enum past_pass pass;
-	uint32_t *place_of;        /* of each column of the rule: which field it is */
-	uint32_t *slot_of;         /* of each field up to the last that is needed: a column of the rule; UINT32_MAX */
+	uint32_t *place_of; /* of each column of the rule: which field it is */
+	uint32_t *slot_of; /* of each field up to the last that is needed: a column of the rule; UINT32_MAX */
 	struct past_field *fields; /* by the columns of the rule */
 	/* The row. */
 	const char *at, *end;

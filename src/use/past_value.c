@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define UUID_BYTES           36
-#define INTEGER_TEXT_DIGITS  18 /* policy/tenancy_operators.c, append_converted() */
+#define UUID_BYTES          36
+#define INTEGER_TEXT_DIGITS 18 /* policy/tenancy_operators.c, append_converted() */
 
 enum value_class {
 	VALUE_INTEGER,
@@ -17,7 +17,7 @@ enum value_class {
 	VALUE_UNKNOWN,
 };
 
-static bool is_one_of(const char *type, const char *const *names, size_t count)
+static bool is_one_of_types(const char *type, const char *const *names, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(names[i], type) == 0)
@@ -37,8 +37,8 @@ static bool is_citext(const char *type)
 static enum value_class class_of_value(const struct tenancy_column *c)
 {
 	static const char *const integers[] = {"smallint", "integer", "bigint", "oid"};
-	static const char *const texts[] = {"text", "character varying", "character", "bpchar", "name",
-	                                    "\"char\""};
+	static const char *const texts[] = {"text", "character varying", "character", "bpchar",
+	                                    "name", "\"char\""};
 	static const char *const exact[] = {"boolean",
 	                                    "real",
 	                                    "double precision",
@@ -52,17 +52,17 @@ static enum value_class class_of_value(const struct tenancy_column *c)
 	                                    "macaddr",
 	                                    "macaddr8"};
 
-	if (is_one_of(c->base_type, integers, ARRAY_SIZE(integers)))
+	if (is_one_of_types(c->base_type, integers, ARRAY_SIZE(integers)))
 		return VALUE_INTEGER;
 	if (strcmp(c->base_type, "numeric") == 0)
 		return VALUE_NUMERIC;
-	if (is_one_of(c->base_type, texts, ARRAY_SIZE(texts)))
+	if (is_one_of_types(c->base_type, texts, ARRAY_SIZE(texts)))
 		return VALUE_TEXT;
 	if (is_citext(c->base_type))
 		return VALUE_LETTERS;
 	if (strcmp(c->base_type, "uuid") == 0)
 		return VALUE_UUID;
-	if (is_one_of(c->base_type, exact, ARRAY_SIZE(exact)))
+	if (is_one_of_types(c->base_type, exact, ARRAY_SIZE(exact)))
 		return VALUE_EXACT;
 	return c->category == 'E' && !str_ends(c->base_type, "[]") ? VALUE_EXACT : VALUE_UNKNOWN;
 }
@@ -77,7 +77,7 @@ static enum value_class class_of_side(const struct past_side *s)
 	return s->is_within ? VALUE_TEXT : class_of_value(column_of_side(s));
 }
 
-static bool is_number(enum value_class class)
+static bool is_number_class(enum value_class class)
 {
 	return class == VALUE_INTEGER || class == VALUE_NUMERIC;
 }
@@ -108,7 +108,7 @@ static int check_side(const struct past_side *s, struct error *err)
 
 static enum past_fold fold_of_class(enum value_class class)
 {
-	if (is_number(class))
+	if (is_number_class(class))
 		return PAST_FOLD_NUMBER;
 	if (class == VALUE_LETTERS)
 		return PAST_FOLD_LETTERS;
@@ -131,7 +131,8 @@ int past_fold_of(const struct past_side *a, const struct past_side *b, enum past
 		return r;
 	if (is_textual(class) && is_textual(other))
 		*ret = class == VALUE_LETTERS || other == VALUE_LETTERS ? PAST_FOLD_LETTERS : PAST_FOLD_TEXT;
-	else if ((is_number(class) && is_number(other)) || (class == other && class != VALUE_EXACT))
+	else if ((is_number_class(class) && is_number_class(other)) ||
+	         (class == other && class != VALUE_EXACT))
 		*ret = fold_of_class(class);
 	else if (class == other &&
 	         (!b || strcmp(column_of_side(a)->base_type, column_of_side(b)->base_type) == 0))
@@ -164,18 +165,19 @@ int past_fold_of_soft(const struct past_side *a, const struct past_side *b, enum
 		r = check_side(b, err);
 	if (r < 0)
 		return r;
-	if ((class == VALUE_INTEGER && other == VALUE_TEXT) || (class == VALUE_TEXT && other == VALUE_INTEGER)) {
+	if ((class == VALUE_INTEGER && other == VALUE_TEXT) ||
+	    (class == VALUE_TEXT && other == VALUE_INTEGER)) {
 		*ret = PAST_FOLD_INTEGER;
 	} else if ((class == VALUE_UUID && other == VALUE_TEXT) ||
 	           (class == VALUE_TEXT && other == VALUE_UUID)) {
 		*ret = PAST_FOLD_UUID;
-	} else if (class == other || (is_number(class) && is_number(other)) ||
+	} else if (class == other || (is_number_class(class) && is_number_class(other)) ||
 	           (is_textual(class) && is_textual(other))) {
 		return past_fold_of(a, b, ret, err);
 	} else if (!has_plain_text(a) || !has_plain_text(b)) {
 		return refuse_value(has_plain_text(a) ? b : a, err);
 	} else {
-		*ret = is_number(class) || is_number(other) ? PAST_FOLD_NUMBER : PAST_FOLD_TEXT;
+		*ret = is_number_class(class) || is_number_class(other) ? PAST_FOLD_NUMBER : PAST_FOLD_TEXT;
 	}
 	return 0;
 }
@@ -190,14 +192,14 @@ static void append_measured(const char *text, size_t len, struct str *out)
 	str_append_bytes(out, text, len);
 }
 
-static size_t without_blanks(const char *text, size_t len)
+static size_t without_end_blanks(const char *text, size_t len)
 {
 	while (len > 0 && text[len - 1] == ' ')
 		len--;
 	return len;
 }
 
-static void append_number(const char *text, size_t len, struct str *out)
+static void append_folded_number(const char *text, size_t len, struct str *out)
 {
 	/* With an exponent it is as short as it can be. */
 	if (memchr(text, '.', len) && !memchr(text, 'e', len)) {
@@ -275,13 +277,13 @@ static bool append_uuid(const char *text, size_t len, struct str *out)
 
 bool past_fold_append(enum past_fold how, const char *text, size_t len, struct str *out)
 {
-	len = without_blanks(text, len);
+	len = without_end_blanks(text, len);
 	switch (how) {
 	case PAST_FOLD_TEXT:
 		append_measured(text, len, out);
 		return true;
 	case PAST_FOLD_NUMBER:
-		append_number(text, len, out);
+		append_folded_number(text, len, out);
 		return true;
 	case PAST_FOLD_LETTERS:
 		append_letters(text, len, out);

@@ -17,8 +17,8 @@ enum past_fold {
 struct past_side { /* of a comparison; borrowed */
 	const struct tenancy_table *table;
 	uint32_t column;
-	bool is_within;        /* json: what is found within the column, as text */
-	bool is_unlike;        /* its collation takes texts for equal that are not (pg_hollow_facts.unlike) */
+	bool is_within; /* json: what is found within the column, as text */
+	bool is_unlike; /* its collation takes texts for equal that are not (pg_hollow_facts.unlike) */
 };
 
 /** past_fold_of() - how both sides of a foreign key (@b NULL: the column of the tenant, and a text of its type) are made comparable
