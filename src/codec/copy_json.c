@@ -340,17 +340,6 @@ static int refuse_field_count(const struct copy_json *j, const char *row, size_t
 	                 fields, j->count);
 }
 
-static void begin_json_row(struct json_row *r, const char *row, size_t len)
-{
-	size_t last = len < JSON_STEP ? len : JSON_STEP;
-
-	r->at = row;
-	r->end = row + len;
-	memset(r->tail, '\t', sizeof(r->tail));
-	if (last > 0)
-		memcpy(r->tail + JSON_STEP - last, r->end - last, last);
-}
-
 static int put_columns(struct copy_json *j, struct json_row *r, const char *row, struct json_pen *pen,
                        struct error *err)
 {
@@ -376,7 +365,7 @@ int copy_json_row(struct copy_json *j, const char *row, size_t len, struct str *
 	struct json_pen pen;
 	int result;
 
-	begin_json_row(&r, row, len);
+	json_row_begin(&r, row, len);
 	json_pen_begin(&pen, out, len + j->fixed_bytes);
 	result = put_columns(j, &r, row, &pen, err);
 	if (result < 0) {

@@ -16,7 +16,33 @@ struct array_scan {
 	struct json_pen *pen;
 	char *at; /* a NUL is behind the end */
 	int depth;
+	struct str *literal; /* memory for an element: a literal of PostgreSQL is written; NULL: JSON */
 };
+
+/* As array_out() does it, but in quotes whether it needs them or not. */
+static const char *put_literal_element(struct array_scan *a, char *text, size_t len)
+{
+	struct json_pen pen;
+	const char *wrong;
+
+	str_clear(a->literal);
+	json_pen_begin(&pen, a->literal, len + JSON_VALUE_GROWTH);
+	wrong = json_put_value(a->j, a->column, &pen, text, len);
+	json_pen_end(&pen);
+	if (wrong)
+		return wrong;
+	json_pen_spend(a->pen, 2 * a->literal->len + 2);
+	json_pen_char(a->pen, '"');
+	for (size_t i = 0; i < a->literal->len; i++) {
+		char c = a->literal->data[i];
+
+		if (c == '"' || c == '\\')
+			json_pen_char(a->pen, '\\');
+		json_pen_char(a->pen, c);
+	}
+	json_pen_char(a->pen, '"');
+	return NULL;
+}
 
 /* The element in [@text, @end); the byte at @end is none of it. */
 static const char *put_element(struct array_scan *a, char *text, char *end)
@@ -26,7 +52,10 @@ static const char *put_element(struct array_scan *a, char *text, char *end)
 
 	*end = '\0';
 	json_pen_spend(a->pen, JSON_VALUE_GROWTH);
-	wrong = json_put_value(a->j, a->column, a->pen, text, (size_t)(end - text));
+	if (a->literal)
+		wrong = put_literal_element(a, text, (size_t)(end - text));
+	else
+		wrong = json_put_value(a->j, a->column, a->pen, text, (size_t)(end - text));
 	*end = behind;
 	return wrong;
 }
@@ -61,7 +90,7 @@ static const char *put_bare_element(struct array_scan *a)
 	if (a->at == text)
 		return NO_ARRAY;
 	if (a->at - text == 4 && memcmp(text, "NULL", 4) == 0) {
-		json_pen_literal(a->pen, "null");
+		json_pen_bytes(a->pen, a->literal ? "NULL" : "null", 4);
 		return NULL;
 	}
 	return put_element(a, text, a->at);
@@ -73,7 +102,7 @@ static const char *open_array(struct array_scan *a)
 		return NO_ARRAY;
 	a->at++;
 	a->depth++;
-	json_pen_char(a->pen, '[');
+	json_pen_char(a->pen, a->literal ? '{' : '[');
 	return NULL;
 }
 
@@ -81,7 +110,7 @@ static void close_array(struct array_scan *a)
 {
 	a->at++;
 	a->depth--;
-	json_pen_char(a->pen, ']');
+	json_pen_char(a->pen, a->literal ? '}' : ']');
 }
 
 /* Behind an element. */
@@ -94,7 +123,7 @@ static const char *close_arrays(struct array_scan *a)
 	if (*a->at != a->column->given->delimiter)
 		return NO_ARRAY;
 	a->at++;
-	json_pen_char(a->pen, ',');
+	json_pen_char(a->pen, a->literal ? a->column->given->delimiter : ',');
 	return NULL;
 }
 
@@ -114,11 +143,21 @@ static const char *put_elements(struct array_scan *a)
 	return wrong;
 }
 
+static const char *put_whole_array(struct array_scan *a, const char *end)
+{
+	const char *wrong = open_array(a);
+
+	if (!wrong && *a->at == '}')
+		close_array(a);
+	if (!wrong)
+		wrong = put_elements(a);
+	return wrong || a->at == end ? wrong : NO_ARRAY;
+}
+
 const char *json_put_array(struct copy_json *j, const struct json_column *column, struct json_pen *pen,
                            char *text, size_t len)
 {
 	struct array_scan a = {.j = j, .column = column, .pen = pen, .at = text};
-	const char *wrong;
 
 	if (*text == '[' && column->redactor)
 		return OWN_BOUNDS;
@@ -126,10 +165,14 @@ const char *json_put_array(struct copy_json *j, const struct json_column *column
 		json_put_text(pen, text, len);
 		return NULL;
 	}
-	wrong = open_array(&a);
-	if (!wrong && *a.at == '}')
-		close_array(&a);
-	if (!wrong)
-		wrong = put_elements(&a);
-	return wrong || a.at == text + len ? wrong : NO_ARRAY;
+	return put_whole_array(&a, text + len);
+}
+
+const char *json_put_array_literal(struct copy_json *j, const struct json_column *column,
+                                   struct json_pen *pen, char *text, size_t len)
+{
+	_cleanup(str) struct str element = {0};
+	struct array_scan a = {.j = j, .column = column, .pen = pen, .at = text, .literal = &element};
+
+	return *text == '[' ? OWN_BOUNDS : put_whole_array(&a, text + len);
 }

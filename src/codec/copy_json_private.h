@@ -82,6 +82,18 @@ static inline bool json_row_at_separator(const struct json_row *r, const char *p
 	return p == r->end || *p == '\t';
 }
 
+/** json_row_begin() - at the first field of @row. */
+static inline void json_row_begin(struct json_row *r, const char *row, size_t len)
+{
+	size_t last = len < JSON_STEP ? len : JSON_STEP;
+
+	r->at = row;
+	r->end = row + len;
+	memset(r->tail, '\t', sizeof(r->tail));
+	if (last > 0)
+		memcpy(r->tail + JSON_STEP - last, r->end - last, last);
+}
+
 /* What is written. */
 
 #define JSON_PEN_SLACK                                                                                       \
@@ -171,7 +183,11 @@ struct json_redactor *json_redactor_free(struct json_redactor *r);
 /** json_redact_text() - what json_check_text() accepts, with what the paths say. @text is written over. */
 const char *json_redact_text(struct json_redactor *r, struct json_check *c, struct hmac_key *key,
                              struct json_pen *pen, char *text, size_t len);
-/** json_put_hash() - in quotes; json_put_mask(). */
+/** JSON_MASK - what stands for a value that is masked; json_hash_text() - what stands for one that is hashed. */
+#define JSON_MASK       "***"
+#define JSON_HASH_BYTES 38 /* with NUL */
+void json_hash_text(struct hmac_key *key, const char *text, size_t len, char ret[static JSON_HASH_BYTES]);
+/** json_put_hash(), json_put_mask() - the same in quotes. */
 void json_put_hash(struct json_pen *pen, struct hmac_key *key, const char *text, size_t len);
 void json_put_mask(struct json_pen *pen);
 #define JSON_REDACTED_BYTES 48 /* what is put of a value that is redacted, at most */
@@ -207,3 +223,6 @@ const char *json_put_value(struct copy_json *j, const struct json_column *column
 /** json_put_array() - @text as array_out() of PostgreSQL writes it, written over. */
 const char *json_put_array(struct copy_json *j, const struct json_column *column, struct json_pen *pen,
                            char *text, size_t len);
+/** json_put_array_literal() - the same as a literal of PostgreSQL again: of json in which something is redacted. */
+const char *json_put_array_literal(struct copy_json *j, const struct json_column *column,
+                                   struct json_pen *pen, char *text, size_t len);

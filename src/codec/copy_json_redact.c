@@ -51,18 +51,29 @@ struct json_redactor *json_redactor_free(struct json_redactor *r)
 
 void json_put_mask(struct json_pen *pen)
 {
-	json_pen_literal(pen, "\"***\"");
+	json_pen_literal(pen, "\"" JSON_MASK "\"");
 }
 
-void json_put_hash(struct json_pen *pen, struct hmac_key *key, const char *text, size_t len)
+void json_hash_text(struct hmac_key *key, const char *text, size_t len, char ret[static JSON_HASH_BYTES])
 {
+	static const char mark[] = "hash:";
 	uint8_t mac[SHA256_BYTES];
 	char hex[SHA256_HEX_BYTES];
 
 	hmac_key_sha256(key, text, len, mac);
 	hex_encode(mac, sizeof(mac), hex);
-	json_pen_literal(pen, "\"hash:");
-	json_pen_bytes(pen, hex, 32);
+	memcpy(ret, mark, sizeof(mark) - 1);
+	memcpy(ret + sizeof(mark) - 1, hex, JSON_HASH_BYTES - sizeof(mark));
+	ret[JSON_HASH_BYTES - 1] = '\0';
+}
+
+void json_put_hash(struct json_pen *pen, struct hmac_key *key, const char *text, size_t len)
+{
+	char hash[JSON_HASH_BYTES];
+
+	json_hash_text(key, text, len, hash);
+	json_pen_char(pen, '"');
+	json_pen_bytes(pen, hash, JSON_HASH_BYTES - 1);
 	json_pen_char(pen, '"');
 }
 

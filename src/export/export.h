@@ -21,9 +21,11 @@
  *   probe.c      would it work now?
  *   copy.c       the same of a copy that somebody has made of the database, with the rows of one tenant
  *   local.c      an export into a file of this host
+ *   leave.c      off-boarding: what was exported is deleted (leave_order.c, leave_drop.c, leave_look.c)
  */
 #include <keepfs/base/str.h>
 #include <keepfs/export.h>
+#include <keepfs/export/copy.h>
 #include <keepfs/make/draft.h>
 #include <keepfs/pg/tenancy.h>
 #include <keepfs/pg/tenant_rows.h>

@@ -4,7 +4,7 @@
 #include "past_filter.h"
 #include "past_server.h"
 
-#include <keepfs/export.h>
+#include <keepfs/export/copy.h>
 
 struct past_rows_options { /* borrowed */
 	const struct past_server *server;
