@@ -92,8 +92,8 @@ static int find_by_last_export(struct past *p, struct error *why, struct error *
 		        err, ERROR_NOT_FOUND, ENOENT,
 		        "who %.60s is, nobody knows: no export of it is there, and of now: %s; name the id that its rows have: id=…",
 		        slug, why->message);
-	make_say(p->order, "%s is the tenant with the id %s, as its last export says, since now: %s", slug, id,
-	         why->message);
+	make_say(p->order, "%s is the tenant with the id %s, as its last export says, since now: %s", slug,
+	         id, why->message);
 	return export_member_make(p->job, slug, id, &p->member, err);
 }
 
@@ -184,7 +184,8 @@ static int make_server_with_tables(struct past *p, struct error *err)
 
 static int decide_dumped_tables(struct past *p, struct error *err)
 {
-	int r = pg_session_open(p->server.conninfo, NULL, "keepfs export", p->server.cancel, &p->session, err);
+	int r = pg_session_open(p->server.conninfo, NULL, "keepfs export", p->server.cancel, &p->session,
+	                        err);
 
 	if (r == 0)
 		r = pg_hollow_prepare(p->session, err);
@@ -315,8 +316,8 @@ int past_export(const struct make_context *ctx, const struct make_order *order, 
 static int take_past_words(const struct command_line *line, struct past_order *ret, struct error *err)
 {
 	static const char *const allowed[] = {"from", "id", "tenant", "note", NULL};
-	bool has_verb = line->word_count > 0 && (str_equal(line->words[0], "export") ||
-	                                         str_equal(line->words[0], CONF_EXPORTS));
+	bool has_verb = line->word_count > 0 &&
+	                (str_equal(line->words[0], "export") || str_equal(line->words[0], CONF_EXPORTS));
 	const char *pair = words_pair(line, "tenant");
 	size_t count = line->word_count - has_verb + (pair != NULL);
 	int r = words_check_pairs(line, allowed, err);
