@@ -47,20 +47,23 @@ static void test_folds(void **state)
 	assert_same(PAST_FOLD_INTEGER, "-07", "-7", true);
 	assert_same(PAST_FOLD_INTEGER, "-0", "0", true);
 	assert_same(PAST_FOLD_INTEGER, "7", "-7", false);
-	assert_same(PAST_FOLD_UUID, "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", true);
+	assert_same(PAST_FOLD_UUID, "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
+	            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", true);
 }
 
 /* What is no number or no uuid is equal to none, and nothing is left of it. */
 static void test_folds_of_nothing(void **state)
 {
-	static const char *const no_integers[] = {"", "-", "+7", "7a", "7.0", "1234567890123456789", " 7", "7\n"};
-	static const char *const no_uuids[] = {"", "a0eebc999c0b4ef8bb6d6bb9bd380a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g",
-	                                       "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a111",
-	                                       "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1}"};
+	static const char *const no_integers[] = {"",   "-",  "+7", "7a", "7.0", "1234567890123456789",
+	                                          " 7", "7\n"};
+	static const char *const no_uuids[] = {
+	        "", "a0eebc999c0b4ef8bb6d6bb9bd380a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g",
+	        "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a111", "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1}"};
 	_cleanup(str) struct str out = {0};
 
 	for (size_t i = 0; i < ARRAY_SIZE(no_integers); i++)
-		assert_false(past_fold_append(PAST_FOLD_INTEGER, no_integers[i], strlen(no_integers[i]), &out));
+		assert_false(
+		        past_fold_append(PAST_FOLD_INTEGER, no_integers[i], strlen(no_integers[i]), &out));
 	for (size_t i = 0; i < ARRAY_SIZE(no_uuids); i++)
 		assert_false(past_fold_append(PAST_FOLD_UUID, no_uuids[i], strlen(no_uuids[i]), &out));
 	assert_int_equal(out.len, 0);
@@ -118,7 +121,8 @@ static const char shop[] = "orgs id* name:text\n"
                            "members.person_id > people.id\n";
 
 static char org_id[] = "org_id", orgs_key[] = "orgs.id", people[] = "people";
-static char of_kind[] = "notes.ref -> tasks.id when kind = 'Task'", within[] = "notes.payload->>'user' -> users.id";
+static char of_kind[] = "notes.ref -> tasks.id when kind = 'Task'",
+            within[] = "notes.payload->>'user' -> users.id";
 
 static int as_it_is(void *arg, const char *text, const char *type, struct str *ret, struct error *err)
 {
@@ -141,8 +145,7 @@ static void begin(struct fixture *x, uint64_t memory_bytes)
 	        .referred = (char *[]){people, NULL},
 	        .references = (char *[]){of_kind, within, NULL},
 	};
-	struct past_filter_options options = {
-	        .tenant = "1", .memory_bytes = memory_bytes, .value = as_it_is};
+	struct past_filter_options options = {.tenant = "1", .memory_bytes = memory_bytes, .value = as_it_is};
 	struct error err = {0};
 
 	*x = (struct fixture){.model = model_of(shop)};
@@ -325,7 +328,8 @@ static void test_too_many_keys(void **state)
 /* Of these nobody can say by their texts when two are equal. */
 static void test_types(void **state)
 {
-	static const char *const refused[] = {"interval", "jsonb", "time~with~time~zone", "integer[]", "point"};
+	static const char *const refused[] = {"interval", "jsonb", "time~with~time~zone", "integer[]",
+	                                      "point"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
 		_cleanup(free) char *text = mem_printf("things org_id:%s n\n", refused[i]);
@@ -375,17 +379,18 @@ static void test_pairs_of_types(void **state)
 
 /* Scripts. */
 
-static const char script_text[] = "SET x = 1;\n"
-                                  "--\n"
-                                  "-- Name: geo; Type: TABLE; Schema: public; Owner: app\n"
-                                  "--\n"
-                                  "CREATE TABLE public.geo (g geometry);\n"
-                                  "-- Name: geo geo_pkey; Type: CONSTRAINT; Schema: public; Owner: app\n"
-                                  "ALTER TABLE …;\n"
-                                  "-- Name: orders orders_fk; Type: FK CONSTRAINT; Schema: public; Owner: app\n"
-                                  "ALTER TABLE …;\n"
-                                  "-- Name: v; Type: VIEW; Schema: public; Owner: app\n"
-                                  "CREATE VIEW …;\n";
+static const char script_text[] =
+        "SET x = 1;\n"
+        "--\n"
+        "-- Name: geo; Type: TABLE; Schema: public; Owner: app\n"
+        "--\n"
+        "CREATE TABLE public.geo (g geometry);\n"
+        "-- Name: geo geo_pkey; Type: CONSTRAINT; Schema: public; Owner: app\n"
+        "ALTER TABLE …;\n"
+        "-- Name: orders orders_fk; Type: FK CONSTRAINT; Schema: public; Owner: app\n"
+        "ALTER TABLE …;\n"
+        "-- Name: v; Type: VIEW; Schema: public; Owner: app\n"
+        "CREATE VIEW …;\n";
 
 static void judge(const char *const *lines, char *const *excluded, const char *refusal)
 {
@@ -410,8 +415,10 @@ static void test_script(void **state)
 	static char geo[] = "geo", others[] = "order*";
 	const char *const harmless[] = {"psql:<stdin>:11: ERROR:  function f() does not exist",
 	                                "DETAIL:  psql:<stdin>:9: ERROR:  not one",
-	                                "psql:<stdin>:9: NOTICE:  nothing", "psql:<stdin>:x: ERROR:  none",
-	                                "psql:<stdin>:9: ERROR:  role \"app\" does not exist", NULL};
+	                                "psql:<stdin>:9: NOTICE:  nothing",
+	                                "psql:<stdin>:x: ERROR:  none",
+	                                "psql:<stdin>:9: ERROR:  role \"app\" does not exist",
+	                                NULL};
 	const char *const table[] = {"psql:<stdin>:5: ERROR:  type \"geometry\" does not exist",
 	                             "psql:<stdin>:7: ERROR:  relation \"public.geo\" does not exist", NULL};
 	const char *const key[] = {"psql:<stdin>:9: ERROR:  relation \"public.x\" does not exist", NULL};
@@ -444,12 +451,12 @@ static void test_many_failures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_folds),         cmocka_unit_test(test_folds_of_nothing),
-	        cmocka_unit_test(test_fold_borders),  cmocka_unit_test(test_keys),
-	        cmocka_unit_test(test_rows),          cmocka_unit_test(test_others),
-	        cmocka_unit_test(test_bad_rows),      cmocka_unit_test(test_too_many_keys),
-	        cmocka_unit_test(test_types),         cmocka_unit_test(test_pairs_of_types),
-	        cmocka_unit_test(test_script),        cmocka_unit_test(test_many_failures),
+	        cmocka_unit_test(test_folds),        cmocka_unit_test(test_folds_of_nothing),
+	        cmocka_unit_test(test_fold_borders), cmocka_unit_test(test_keys),
+	        cmocka_unit_test(test_rows),         cmocka_unit_test(test_others),
+	        cmocka_unit_test(test_bad_rows),     cmocka_unit_test(test_too_many_keys),
+	        cmocka_unit_test(test_types),        cmocka_unit_test(test_pairs_of_types),
+	        cmocka_unit_test(test_script),       cmocka_unit_test(test_many_failures),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
