@@ -159,6 +159,8 @@ int export_make_copy(const struct make_context *ctx, const struct make_order *or
 	int r;
 
 	own.export.database = conninfo;
+	if (copy->path)
+		own.export.format = CONF_EXPORT_JSON;
 	of_copy.job = &own;
 	of_copy.target = &target;
 	of_copy.shared = shared;

@@ -71,8 +71,7 @@ int exporting_open_local(struct exporting *e, struct error *err)
 	        .path = path, .fd = fd, .check = segment_check_empty(SEGMENT_CHECK_CRC32)};
 	if (e->format->is_pressed)
 		r = open_local_press(e, err);
-	e->writer = export_writer_new(e->format, e->press ? write_pressed_local : write_plain_local, e,
-	                              e->ctx->conf->state_dir);
+	exporting_open_writer(e, e->press ? write_pressed_local : write_plain_local);
 	return r;
 }
 
