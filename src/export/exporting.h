@@ -39,8 +39,11 @@ struct exporting {
 	struct draft *draft;
 	size_t feeding_buffers; /* of the pool, reserved: for what is squeezed, here and by readers, and for what is read out of turn */
 	struct squeeze squeeze; /* of what is written here; zeroed of a format that is not pressed */
+	/* Where what is compressed goes: into the file of the object, or a local one. */
+	int (*put)(struct exporting *e, const struct segment *s, const void *data, struct error *err);
 	struct segment_file file;
 	struct stream_object *object;
+	struct export_local *local; /* in place of draft and object: a file of this host; NULL */
 	const struct export_format *format;
 	struct export_writer *writer;
 	uint64_t tenant_rows; /* without those of shared tables */
@@ -53,6 +56,18 @@ struct exporting {
 	size_t nobodys_count;
 	struct leaving *leaving; /* NULL: the rows stay where they are */
 };
+
+/* exporting_reserve() - the memory of e->feeding_buffers. */
+int exporting_reserve(struct exporting *e, struct error *err);
+/* exporting_write_squeezed() - of a format that is pressed, for exporting_open_writer(). */
+int exporting_write_squeezed(void *arg, const void *data, size_t len, struct error *err);
+/* exporting_open_writer() - of its format; @write gets the exporting. */
+void exporting_open_writer(struct exporting *e,
+                           int (*write)(void *arg, const void *data, size_t len, struct error *err));
+/* local.c: the file of an export_copy that has a path. As exporting_open(), and so on; what was not ended is removed by exporting_free_local(). */
+int exporting_open_local(struct exporting *e, struct error *err);
+int exporting_close_local(struct exporting *e, struct error *err);
+void exporting_free_local(struct exporting *e);
 
 /* exporting_prepare() - find the tenant, begin the snapshot, decide, lock, enter the context. */
 int exporting_prepare(struct exporting *e, struct error *err);

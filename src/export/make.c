@@ -40,6 +40,7 @@ static void finish_exporting(struct exporting *e, int r)
 	leaving_free(e->leaving);
 	export_writer_free(e->writer);
 	exporting_give_back(e);
+	exporting_free_local(e);
 	draft_free(e->draft);
 	if (e->tells_tables)
 		export_shared_told(e->shared, e->decided, e->has_told_tables);

@@ -10,6 +10,11 @@
 
 #define FEEDING_LEAST (2 * SQUEEZE_BUFFERS)
 
+static int put_into_object(struct exporting *e, const struct segment *s, const void *data, struct error *err)
+{
+	return segment_file_add(&e->file, s, data, err);
+}
+
 /* What was written here, and waits to become a segment, comes before the next one. */
 static int flush_squeeze(struct exporting *e, struct error *err)
 {
@@ -18,12 +23,12 @@ static int flush_squeeze(struct exporting *e, struct error *err)
 	int r = q->len > 0 ? squeeze_run(q, q->raw, q->len, &s, err) : 0;
 
 	if (r == 0 && q->len > 0)
-		r = segment_file_add(&e->file, &s, q->out, err);
+		r = e->put(e, &s, q->out, err);
 	q->len = 0;
 	return r;
 }
 
-static int write_squeezed(void *arg, const void *data, size_t len, struct error *err)
+int exporting_write_squeezed(void *arg, const void *data, size_t len, struct error *err)
 {
 	struct exporting *e = arg;
 	int r = 0;
@@ -48,7 +53,7 @@ int exporting_put_segment(struct exporting *e, const struct segment *s, const vo
 {
 	int r = flush_squeeze(e, err);
 
-	return r < 0 ? r : segment_file_add(&e->file, s, data, err);
+	return r < 0 ? r : e->put(e, s, data, err);
 }
 
 static int open_draft(struct exporting *e, struct error *err)
@@ -65,7 +70,7 @@ static int open_draft(struct exporting *e, struct error *err)
 }
 
 /* The part of the memory for what the data comes through: all of it at once, and before the object's (keepfs/make.h). */
-static int reserve_feeding(struct exporting *e, struct error *err)
+int exporting_reserve(struct exporting *e, struct error *err)
 {
 	size_t buffers = make_turns_buffers(e->ctx) / (e->order->at_once > 0 ? e->order->at_once : 1);
 	int r;
@@ -79,10 +84,11 @@ static int reserve_feeding(struct exporting *e, struct error *err)
 	return 0;
 }
 
-static void open_writer(struct exporting *e)
+void exporting_open_writer(struct exporting *e,
+                           int (*write)(void *arg, const void *data, size_t len, struct error *err))
 {
 	const struct export_writer_options options = {
-	        .write = e->format->is_pressed ? write_squeezed : write_to_object,
+	        .write = write,
 	        .arg = e,
 	        .state_dir = e->ctx->conf->state_dir,
 	        .space_bytes = e->conf->space_bytes,
@@ -94,20 +100,24 @@ static void open_writer(struct exporting *e)
 
 int exporting_open(struct exporting *e, struct error *err)
 {
-	int r = open_draft(e, err);
+	int r;
 
+	if (e->shared->copy && e->shared->copy->path)
+		return exporting_open_local(e, err);
+	r = open_draft(e, err);
 	if (r == 0)
-		r = reserve_feeding(e, err);
+		r = exporting_reserve(e, err);
 	if (r == 0)
 		r = draft_open(e->draft, NULL, 0, &e->object, err);
 	if (r < 0)
 		return r;
 	if (e->format->is_pressed) {
 		squeeze_init(&e->squeeze, e->ctx->pool, &e->compression);
+		e->put = put_into_object;
 		r = segment_file_begin(&e->file, e->object, true, err);
 	}
 	if (r == 0)
-		open_writer(e);
+		exporting_open_writer(e, e->format->is_pressed ? exporting_write_squeezed : write_to_object);
 	return r;
 }
 
@@ -124,10 +134,13 @@ int exporting_close(struct exporting *e, struct error *err)
 {
 	int r = e->format->is_pressed ? flush_squeeze(e, err) : 0;
 
-	if (r == 0 && e->format->is_pressed)
-		r = segment_file_end(&e->file, err);
-	if (r == 0)
-		r = draft_finish(e->draft, NULL, e->object, NULL, err);
+	if (r == 0 && e->local) {
+		r = exporting_close_local(e, err);
+	} else if (r == 0) {
+		r = e->format->is_pressed ? segment_file_end(&e->file, err) : 0;
+		if (r == 0)
+			r = draft_finish(e->draft, NULL, e->object, NULL, err);
+	}
 	exporting_give_back(e);
 	return r;
 }
@@ -165,6 +178,8 @@ static void describe_export(const struct exporting *e)
 	manifest_set_fact(m, "tenancy", e->schema ? "schema" : e->database ? "database" : "column");
 	manifest_set_fact(m, "format", e->format->name);
 	describe_compression(e, m);
+	if (e->shared->copy)
+		manifest_set_fact(m, "from", e->shared->copy->from);
 	make_describe_selection(e->order->job, m);
 	manifest_set_fact_int(m, "rows", (int64_t)e->writer->rows);
 	manifest_set_fact_int(m, "tables", (int64_t)e->writer->tables);
@@ -230,14 +245,18 @@ int exporting_publish(struct exporting *e, struct manifest *ret, struct error *e
 {
 	struct draft_check check;
 	bool is_looked_at;
-	int r;
+	int r = 0;
 
 	warn_of_decisions(e);
-	describe_export(e);
+	if (e->shared->counts)
+		*e->shared->counts = (struct export_counts){e->writer->rows, e->writer->tables};
+	if (e->draft)
+		describe_export(e);
 	make_say(e->order, "%s: %" PRIu64 " rows of %" PRIu64 " tables", e->tenant->slug, e->writer->rows,
 	         e->writer->tables);
 	is_looked_at = export_writer_check(e->writer, &check);
-	r = draft_publish(e->draft, is_looked_at ? &check : NULL, ret, err);
+	if (e->draft)
+		r = draft_publish(e->draft, is_looked_at ? &check : NULL, ret, err);
 	if (r == 0)
 		warn_of_rows(e);
 	return r;

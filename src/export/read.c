@@ -45,7 +45,7 @@ static int count_tables(struct exporting *e, struct error *err)
 
 static int export_tables(struct exporting *e, struct error *err)
 {
-	const struct document_head head = {
+	struct document_head head = {
 	        .tenant = e->tenant,
 	        .job = e->order->job->name,
 	        .triggered_by = e->order->triggered_by,
@@ -58,7 +58,11 @@ static int export_tables(struct exporting *e, struct error *err)
 	};
 	const struct rows_order order = reading_order(e);
 	_cleanup(read_units) struct read_units units = {0};
-	int r = units_cut(&order, e->lane->session, &units, err);
+	int r;
+
+	if (e->shared->copy && e->shared->copy->server_version)
+		head.server_version = e->shared->copy->server_version;
+	r = units_cut(&order, e->lane->session, &units, err);
 
 	if (r == 0)
 		r = export_writer_begin(e->writer, &head, err);
@@ -179,7 +183,8 @@ int exporting_read(struct exporting *e, struct error *err)
 
 	if (r == 0)
 		r = check_nothing_hidden(e, err);
-	if (r == 0)
+	/* They are not in a copy. */
+	if (r == 0 && !e->shared->copy)
 		r = look_for_nobodys(e, err);
 	if (r == 0)
 		r = collect_leaving(e, err);

@@ -67,7 +67,9 @@ static int take_read_rows(void *arg, const char *bytes, size_t len, uint64_t row
 
 static int pace_read_rows(void *arg, uint64_t bytes, struct error *err)
 {
-	return draft_pace(((struct reader *)arg)->reading->exporting->draft, bytes, err);
+	struct draft *draft = ((struct reader *)arg)->reading->exporting->draft;
+
+	return draft ? draft_pace(draft, bytes, err) : 0;
 }
 
 static bool is_known_suspect(const struct exporting *e, const char *column)
