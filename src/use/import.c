@@ -27,7 +27,7 @@ struct importing {
 	const struct import_order *wanted;
 	struct pg_import_options options;
 	struct backup backup;
-	int fd; /* of the copy; -1 */
+	int fd;         /* of the copy; -1 */
 	char *database; /* heap: what is connected to */
 	struct exported *exported;
 	struct pg_session *session;
@@ -173,8 +173,8 @@ static void tell_file(const struct importing *i)
 		         x->path_count > 0 ? ", within it" : "");
 	}
 	for (size_t n = 0; n < head->left_out_count; n++)
-		make_say(i->order, "not in the file: %s.%s, %s", head->left_out[n].schema, head->left_out[n].table,
-		         head->left_out[n].why);
+		make_say(i->order, "not in the file: %s.%s, %s", head->left_out[n].schema,
+		         head->left_out[n].table, head->left_out[n].why);
 }
 
 static int stage_file(struct importing *i, struct error *err)
@@ -200,8 +200,9 @@ static int tell_dry_run(const struct importing *i, const struct pg_import_found 
 	if (found->same)
 		make_say(i->order, "all of it is in the target already: there is nothing to do");
 	else if (found->tenant && exported_head(i->exported)->tenancy[0] == 'c')
-		make_say(i->order,
-		         "the tenant is in the target already, with other rows: an import would be refused; name a new one with tenant=");
+		make_say(
+		        i->order,
+		        "the tenant is in the target already, with other rows: an import would be refused; name a new one with tenant=");
 	else if (found->clashes > 0)
 		make_say(i->order, "an import would be refused: %zu clashes", found->clashes);
 	else
@@ -227,7 +228,8 @@ static int write_imported(struct importing *i, const struct pg_import_found *fou
 	if (r == 0)
 		r = import_commit(i->session, err);
 	if (r == 0)
-		make_say(i->order, "%" PRIu64 " rows were inserted, and are those of the file; the tenant's id is %s",
+		make_say(i->order,
+		         "%" PRIu64 " rows were inserted, and are those of the file; the tenant's id is %s",
 		         rows, str_or_empty(import_tenant_id(i->rows)));
 	return r;
 }
@@ -295,7 +297,8 @@ static int import_prepare(const struct make_context *ctx, const struct make_want
 		r = find_stored_export(ctx, order.file, t, err);
 	}
 	t->label = mem_strdup(t->name);
-	t->claim = mem_printf("import into %s", order.database ? order.database : "the database of the exports");
+	t->claim =
+	        mem_printf("import into %s", order.database ? order.database : "the database of the exports");
 	return r;
 }
 
