@@ -119,6 +119,7 @@ static void describe_export(const struct exporting *e)
 	}
 	manifest_set_fact(m, "tenant", e->tenant->slug);
 	manifest_set_fact(m, "tenant_id", e->tenant->id);
+	manifest_set_fact(m, "final", e->order->target->is_final ? "yes" : NULL);
 	manifest_set_fact(m, "database", e->database_label);
 	manifest_set_fact(m, "tenancy", e->schema ? "schema" : e->database ? "database" : "column");
 	manifest_set_fact(m, "format", e->format->name);

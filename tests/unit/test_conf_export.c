@@ -408,7 +408,7 @@ static void test_triggers(void **state)
 	static const char *const cases[][3] = {
 	        {"redact", "a",
 	         "redact: this key cannot be changed for one run; allowed: format, compression, verify, "
-	         "max_rate, note, hold, keep, tenant, class"},
+	         "max_rate, note, hold, keep, tenant, class, then-delete"},
 	        {"tables", "a", "tables: [export] has no such key; allowed: format, compression, "},
 	        {"tenat", "a", "tenat: no such key; did you mean tenant?"},
 	        {"compression", "zstd",
@@ -438,11 +438,11 @@ static void test_triggers(void **state)
 	assert_words(copy->export.settings, "<a.b={id}>");
 	assert_string_equal(copy->export.tenants, "SELECT id, slug FROM orgs");
 	assert_string_equal(str_text(&keys),
-	                    "format, compression, verify, max_rate, note, hold, keep, tenant, class");
+	                    "format, compression, verify, max_rate, note, hold, keep, tenant, class, then-delete");
 	conf_write_trigger_keys(&all);
 	assert_true(str_ends(
 	        str_text(&all),
-	        "\n  [export]: format, compression, verify, max_rate, note, hold, keep, tenant, class\n"));
+	        "\n  [export]: format, compression, verify, max_rate, note, hold, keep, tenant, class, then-delete\n"));
 }
 
 int main(void)
