@@ -22,12 +22,12 @@
 
 #define SQLITE_FILE_CACHE_BYTES ((size_t)16 << 20)
 
-enum sqlite_file_type { /* of columns, and of values */
-	SQLITE_FILE_NULL, /* of values alone */
-	SQLITE_FILE_INTEGER,
-	SQLITE_FILE_REAL,
-	SQLITE_FILE_TEXT, /* UTF-8 */
-	SQLITE_FILE_BLOB,
+enum sqlite_file_type {                   /* of columns, and of values */
+	                SQLITE_FILE_NULL, /* of values alone */
+	                SQLITE_FILE_INTEGER,
+	                SQLITE_FILE_REAL,
+	                SQLITE_FILE_TEXT, /* UTF-8 */
+	                SQLITE_FILE_BLOB,
 };
 
 struct sqlite_file_column {
@@ -36,14 +36,14 @@ struct sqlite_file_column {
 	bool not_null;
 };
 
-struct sqlite_file_columns { /* of a key */
+struct sqlite_file_columns {    /* of a key */
 	const uint32_t *places; /* in the columns of the table */
 	size_t count;
 };
 
 struct sqlite_file_key { /* a foreign key */
 	struct sqlite_file_columns columns;
-	const char *table;            /* where it leads; may be made later */
+	const char *table;             /* where it leads; may be made later */
 	const char *const *references; /* as many names of its columns */
 };
 
@@ -51,7 +51,7 @@ struct sqlite_file_key { /* a foreign key */
 struct sqlite_file_table {
 	const char *name;
 	const struct sqlite_file_column *columns;
-	size_t column_count; /* at least 1 */
+	size_t column_count;                    /* at least 1 */
 	struct sqlite_file_columns primary_key; /* may have none */
 	const struct sqlite_file_columns *uniques;
 	size_t unique_count;

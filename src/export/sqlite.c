@@ -495,7 +495,7 @@ static const char *take_sqlite_value(const char *at, struct sqlite_file_value *v
 {
 	uint64_t len;
 
-	*v = (struct sqlite_file_value){.type = (enum sqlite_file_type)*at++};
+	*v = (struct sqlite_file_value){.type = (enum sqlite_file_type) * at++};
 	switch (v->type) {
 	case SQLITE_FILE_INTEGER:
 		memcpy(&v->integer, at, sizeof(v->integer));

@@ -52,9 +52,10 @@ static int fail_full(const struct sqlite_file *f, struct error *err)
 		        "the database of SQLite would become larger than %s allows (%s): allow more, or choose another format",
 		        f->options.limit,
 		        str_format_bytes(max, sizeof(max), (unsigned long long)f->options.max_bytes));
-	return error_set(err, ERROR_NO_SPACE, ENOSPC,
-	                 "there is no room in %s for a database of SQLite: make some, or choose another format",
-	                 f->options.directory);
+	return error_set(
+	        err, ERROR_NO_SPACE, ENOSPC,
+	        "there is no room in %s for a database of SQLite: make some, or choose another format",
+	        f->options.directory);
 }
 
 static int fail_sqlite(const struct sqlite_file *f, int status, struct error *err)
@@ -111,13 +112,13 @@ static int open_sqlite(struct sqlite_file *f, const char *path, struct error *er
 
 static int set_up_sqlite_file(struct sqlite_file *f, struct error *err)
 {
-	static const char fixed[] = "PRAGMA encoding = 'UTF-8'; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; "
-	                            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;";
-	_cleanup(free) char *sql =
-	        mem_printf("PRAGMA page_size = %d; PRAGMA cache_size = -%zu; PRAGMA max_page_count = %" PRIu64
-	                   "; %s BEGIN",
-	                   PAGE_BYTES, SQLITE_FILE_CACHE_BYTES / 1024, f->options.max_bytes / PAGE_BYTES,
-	                   fixed);
+	static const char fixed[] =
+	        "PRAGMA encoding = 'UTF-8'; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; "
+	        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;";
+	_cleanup(free) char *sql = mem_printf(
+	        "PRAGMA page_size = %d; PRAGMA cache_size = -%zu; PRAGMA max_page_count = %" PRIu64
+	        "; %s BEGIN",
+	        PAGE_BYTES, SQLITE_FILE_CACHE_BYTES / 1024, f->options.max_bytes / PAGE_BYTES, fixed);
 
 	return run_sqlite(f, sql, err);
 }
@@ -167,7 +168,7 @@ static const char *sqlite_type_name(enum sqlite_file_type type)
 }
 
 static void append_sqlite_key_columns(struct str *sql, const struct sqlite_file_table *table,
-                               const struct sqlite_file_columns *columns)
+                                      const struct sqlite_file_columns *columns)
 {
 	str_append(sql, " (");
 	for (size_t i = 0; i < columns->count; i++) {
@@ -323,7 +324,8 @@ static int check_sqlite(struct sqlite_file *f, struct error *err)
 	if (status != SQLITE_ROW)
 		r = fail_sqlite(f, status, err);
 	else if (!str_equal((const char *)sqlite3_column_text(statement, 0), "ok"))
-		r = error_set(err, ERROR_CORRUPT, EBADMSG, "the database of SQLite that was made is damaged: %s",
+		r = error_set(err, ERROR_CORRUPT, EBADMSG,
+		              "the database of SQLite that was made is damaged: %s",
 		              (const char *)sqlite3_column_text(statement, 0));
 	sqlite3_finalize(statement);
 	return r;

@@ -23,10 +23,8 @@
 static const uint32_t first[] = {0}, second[] = {1};
 static const char *const parent[] = {"id"};
 static const struct sqlite_file_column columns[] = {
-        {"id", SQLITE_FILE_INTEGER, true},
-        {"the \"parent\"", SQLITE_FILE_INTEGER, false},
-        {"x", SQLITE_FILE_REAL, false},
-        {"t", SQLITE_FILE_TEXT, false},
+        {"id", SQLITE_FILE_INTEGER, true}, {"the \"parent\"", SQLITE_FILE_INTEGER, false},
+        {"x", SQLITE_FILE_REAL, false},    {"t", SQLITE_FILE_TEXT, false},
         {"b", SQLITE_FILE_BLOB, false},
 };
 static const struct sqlite_file_key key = {
@@ -135,10 +133,11 @@ static void test_values(void **state)
 	assert_int_equal(sqlite_file_table(f, &table, &err), 0);
 	assert_int_equal(put_row(f, 1, "12345678901234567890.10", 23, &err), 0);
 	assert_int_equal(sqlite_file_row(f, far, &err), 0);
-	expect_rows(f,
-	            "SELECT id, \"the \"\"parent\"\"\", typeof(x), x, typeof(t), t, typeof(b), hex(b) FROM \"a \"\"table\"\"\" ORDER BY id",
-	            "-9223372036854775808|7|text|NaN|text||blob|\n"
-	            "1||real|0.1|text|12345678901234567890.10|blob|00FF\n");
+	expect_rows(
+	        f,
+	        "SELECT id, \"the \"\"parent\"\"\", typeof(x), x, typeof(t), t, typeof(b), hex(b) FROM \"a \"\"table\"\"\" ORDER BY id",
+	        "-9223372036854775808|7|text|NaN|text||blob|\n"
+	        "1||real|0.1|text|12345678901234567890.10|blob|00FF\n");
 }
 
 static void test_keys(void **state)
@@ -147,9 +146,10 @@ static void test_keys(void **state)
 	struct error err = {0};
 
 	assert_int_equal(sqlite_file_table(f, &table, &err), 0);
-	expect_rows(f,
-	            "SELECT name, type FROM sqlite_schema UNION ALL SELECT \"table\", \"from\" || ' ' || \"to\" FROM pragma_foreign_key_list('a \"table\"')",
-	            "a \"table\"|table\nsqlite_autoindex_a \"table\"_1|index\na \"table\"..1|index\na \"table\"|the \"parent\" id\n");
+	expect_rows(
+	        f,
+	        "SELECT name, type FROM sqlite_schema UNION ALL SELECT \"table\", \"from\" || ' ' || \"to\" FROM pragma_foreign_key_list('a \"table\"')",
+	        "a \"table\"|table\nsqlite_autoindex_a \"table\"_1|index\na \"table\"..1|index\na \"table\"|the \"parent\" id\n");
 }
 
 static void test_no_name(void **state)
@@ -218,12 +218,9 @@ static void test_no_directory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_values),
-	        cmocka_unit_test(test_keys),
-	        cmocka_unit_test(test_no_name),
-	        cmocka_unit_test(test_limit),
-	        cmocka_unit_test(test_refused),
-	        cmocka_unit_test(test_no_directory),
+	        cmocka_unit_test(test_values),  cmocka_unit_test(test_keys),
+	        cmocka_unit_test(test_no_name), cmocka_unit_test(test_limit),
+	        cmocka_unit_test(test_refused), cmocka_unit_test(test_no_directory),
 	};
 
 	return cmocka_run_group_tests(tests, make_directory, remove_directory);
