@@ -396,7 +396,7 @@ def users_of(path):
     """the rows of users: values as text, None for NULL"""
     data = contents(path)
     if path.name.endswith(".sql.gz"):
-        (copied,) = re.findall(r'^COPY "public"."users" \((.*)\) FROM stdin;\n(.*?)^\\\.$', data.decode(), re.M | re.S)
+        (copied,) = re.findall(r'^COPY "public"."users" \(([^\n]*)\) FROM stdin;\n(.*?)^\\\.$', data.decode(), re.M | re.S)
         names = [n.strip('"') for n in copied[0].split(", ")]
         return [{n: None if v == "\\N" else v.replace("\\\\", "\\") for n, v in zip(names, line.split("\t"), strict=True)} for line in copied[1].splitlines()]
     if path.name.endswith(".sqlite"):
