@@ -155,12 +155,12 @@ static const char *decode_value(struct past_filter *f, const struct copy_field *
 static int append_key_part(struct past_filter *f, const struct past_operand *o, struct str *out,
                            struct error *err)
 {
-	const struct copy_field *field;
+	const struct copy_field *field = NULL;
 	const char *text;
 	size_t len;
 	int r = read_field(f, o->slot, &field, err);
 
-	if (r < 0 || field->is_null)
+	if (r < 0 || !field || field->is_null)
 		return r;
 	text = decode_value(f, field, &len);
 	if (o->path_count == 0)
