@@ -117,6 +117,7 @@ struct conf_export {           /* what only the job that exports tenants has: [e
 	int format;            /* enum conf_export_format */
 	uint64_t
 	        space_bytes; /* of a file that is made in state_dir before it is stored (CONF_EXPORT_SQLITE) */
+	uint64_t keys_memory_bytes; /* of an export from a backup */
 };
 #define CONF_REDACT_KEY_BYTES 32
 
