@@ -160,7 +160,7 @@ static int append_key_part(struct past_filter *f, const struct past_operand *o, 
 	size_t len;
 	int r = read_field(f, o->slot, &field, err);
 
-	if (r < 0 || field->is_null)
+	if (r < 0 || !field || field->is_null)
 		return r;
 	text = decode_value(f, field, &len);
 	if (o->path_count == 0)

@@ -81,7 +81,7 @@ def by_hand(server, dump):
 
 def measure(server, keepfs, compression):
     keepfs.backup()
-    dump = keepfs.path("full", keepfs.artifacts()[0])
+    dump = keepfs.path("backups", "full", keepfs.artifacts()[0])
     rates = []
     found = bench_common.measured({
         "pg_restore of all rows into a server": by_hand(server, dump),

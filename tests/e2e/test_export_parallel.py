@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exports over several connections: a large tenant whose tables are read in parts, and several tenants at once."""
 import gzip
+import io
 import os
+import zipfile
 
 import pytest
 
@@ -74,6 +76,29 @@ def test_several_connections(new_keepfs, app):
         run, _ = ended(keepfs, "export tenant1")
         assert "parts are read over" in log_of(keepfs, run)
         assert tables_of(keepfs) == alone
+
+
+def unpacked(keepfs, suffix):
+    """the rows of the newest export, without what says when it was made"""
+    directory = keepfs.path("exports", "tenant1")
+    content = (directory / sorted(n for n in os.listdir(directory) if n[0].isdigit() and n.endswith(suffix))[-1]).read_bytes()
+    if suffix.endswith(".gz"):
+        return [line for line in gzip.decompress(content).splitlines() if not line.startswith(b"--")]
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if name.endswith(("csv", "ndjson"))}
+
+
+@pytest.mark.parametrize("form, suffix", [("sql", ".sql.gz"), ("csv", ".csv.zip"), ("ndjson", ".ndjson.zip")])
+def test_formats_over_several_connections(new_keepfs, app, form, suffix):
+    keepfs = start(new_keepfs, settings(app.uri(DATABASE), jobs="1", format=form))
+    ended(keepfs, "export tenant1")
+    alone = unpacked(keepfs, suffix)
+    keepfs.sections["export"]["jobs"] = "4"
+    keepfs.write_conf()
+    keepfs.remount()
+    run, _ = ended(keepfs, "export tenant1")
+    assert "parts are read over" in log_of(keepfs, run)
+    assert unpacked(keepfs, suffix) == alone and len(alone) > 3
 
 
 def test_ranges_after_changes(new_keepfs, app, copy):
