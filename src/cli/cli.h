@@ -82,6 +82,8 @@ int cmd_notify(const struct cli_options *options);
 int cmd_rebuild(const struct cli_options *options);
 int cmd_prune(const struct cli_options *options);
 int cmd_hold(const struct cli_options *options);
+int cmd_erase(const struct cli_options *options);
+int cmd_erasures(const struct cli_options *options);
 int cmd_undelete(const struct cli_options *options);
 int cmd_drill(const struct cli_options *options);
 int cmd_verify(const struct cli_options *options);

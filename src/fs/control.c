@@ -294,6 +294,7 @@ static const struct made_file rows[] = {
         {.number = 26, .name = "restore", .run = restore, .help = restore_help},
         {.number = 27, .name = "drill", .run = drill, .help = drill_help},
         {.number = 28, .name = "rescue", .run = rescue, .help = rescue_help},
+        {.number = 31, .name = "erase", .run = command_erase, .help = erase_help, .copied_soon = true},
 };
 
 const struct made_files control_files = {
