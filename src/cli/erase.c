@@ -27,7 +27,8 @@ int cmd_erase(const struct cli_options *options)
 	_cleanup(str) struct str command = {0};
 
 	if (options->argc < 2)
-		return cli_usage("erase takes what was erased: keepfs erase tenant acme, or keepfs erase public.users id=4711");
+		return cli_usage(
+		        "erase takes what was erased: keepfs erase tenant acme, or keepfs erase public.users id=4711");
 	for (int i = 0; i < options->argc; i++)
 		command_line_append(&command, options->argv[i]);
 	return send_erasure(options, &command);

@@ -20,7 +20,8 @@ int export_find_tenant(const struct make_context *ctx, const struct conf_job *jo
 		return r;
 	t = export_shared_find(targets.shared, slug);
 	if (!t)
-		return error_set(err, ERROR_NOT_FOUND, ENOENT, "the query of [export] tenants names no %s", slug);
+		return error_set(err, ERROR_NOT_FOUND, ENOENT, "the query of [export] tenants names no %s",
+		                 slug);
 	*ret_id = mem_strdup(t->id);
 	*ret_own = mem_strdup(t->own);
 	return 0;
@@ -119,8 +120,8 @@ static void say_of_erasure(void *arg, const char *table, uint64_t rows, bool emp
 {
 	const struct erasing *e = arg;
 	_cleanup(free) char *line =
-	        emptied ? mem_printf("erased tenants: %" PRIu64 " rows of %s do not refer to them any more", rows,
-	                             table)
+	        emptied ? mem_printf("erased tenants: %" PRIu64 " rows of %s do not refer to them any more",
+	                             rows, table)
 	                : mem_printf("erased tenants: %" PRIu64 " rows of %s were deleted", rows, table);
 
 	e->of->say(e->of->arg, line);

@@ -15,7 +15,8 @@ static int may_erase(const struct command *c, struct error *err)
 {
 	if (c->audit.uid == 0 || c->audit.uid == geteuid())
 		return 0;
-	return error_set(err, ERROR_DENIED, EPERM, "only the user of keepfs, and root, may register what is erased");
+	return error_set(err, ERROR_DENIED, EPERM,
+	                 "only the user of keepfs, and root, may register what is erased");
 }
 
 static int list_erasures(struct command *c, struct str *answer, struct error *err)

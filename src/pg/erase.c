@@ -68,7 +68,8 @@ static int take_value_line(void *arg, const void *data, size_t len, struct error
 }
 
 int pg_erase_values(struct pg_session *s, const struct pg_erase_column *of,
-                    int (*take)(void *arg, const char *value, struct error *err), void *arg, struct error *err)
+                    int (*take)(void *arg, const char *value, struct error *err), void *arg,
+                    struct error *err)
 {
 	struct value_taking taking = {.take = take, .arg = arg};
 	_cleanup(str) struct str sql = {0};
@@ -77,7 +78,8 @@ int pg_erase_values(struct pg_session *s, const struct pg_erase_column *of,
 
 	if (r < 0 || !kind)
 		return r < 0 ? r : 1;
-	r = pg_session_run(s, "SET datestyle = 'ISO'; SET timezone = 'UTC'; SET client_encoding = 'UTF8'", err);
+	r = pg_session_run(s, "SET datestyle = 'ISO'; SET timezone = 'UTC'; SET client_encoding = 'UTF8'",
+	                   err);
 	if (r < 0)
 		return r;
 	str_append(&sql, "COPY (SELECT DISTINCT t.");
@@ -127,7 +129,7 @@ int pg_erase_add_rows(struct pg_session *s, const struct pg_tenant_rows *rows, s
 }
 
 /* What refers to them. Of each foreign key: the statement that adds the rows which refer, or the one that empties their columns; and the table. */
-#define KEY_COLUMNS(what)                                                                                     \
+#define KEY_COLUMNS(what)                                                                                    \
 	"(SELECT pg_catalog.string_agg(" what ") FROM pg_catalog.generate_subscripts(c.conkey, 1) i"         \
 	" JOIN pg_catalog.pg_attribute fa ON fa.attrelid = c.conrelid AND fa.attnum = c.conkey[i]"           \
 	" JOIN pg_catalog.pg_attribute ta ON ta.attrelid = c.confrelid AND ta.attnum = c.confkey[i]"         \
@@ -144,15 +146,18 @@ static const char about_erased_keys[] =
         " FROM (SELECT pg_catalog.format('%I.%I', fn.nspname, f.relname) AS name,"
         " pg_catalog.format('%s%I.%I', CASE t.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END, tn.nspname, t.relname) AS parent,"
         " pg_catalog.format('%s%I.%I', CASE f.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END, fn.nspname, f.relname) AS child,"
-        " " KEY_COLUMNS("pg_catalog.format('p.%I OPERATOR(%I.%s) t.%I', ta.attname, n.nspname, o.oprname, fa.attname), ' AND '") " AS equal,"
-        " " KEY_COLUMNS("pg_catalog.format('%I = NULL', fa.attname), ', '") " AS emptied,"
-        " c.confdeltype = 'c' OR " KEY_COLUMNS("CASE WHEN fa.attnotnull OR fa.attgenerated <> '' THEN 'x' END, ''") " IS NOT NULL AS is_deleted"
-        " FROM pg_catalog.pg_constraint c"
-        " JOIN pg_catalog.pg_class f ON f.oid = c.conrelid JOIN pg_catalog.pg_namespace fn ON fn.oid = f.relnamespace"
-        " JOIN pg_catalog.pg_class t ON t.oid = c.confrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace"
-        " WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confdeltype NOT IN ('n', 'd')"
-        " AND EXISTS (SELECT FROM " LIST
-        " l WHERE l.of_table = t.oid OR l.of_table IN (SELECT relid FROM pg_catalog.pg_partition_tree(t.oid)))) k ORDER BY 1, 2";
+        " " KEY_COLUMNS(
+                "pg_catalog.format('p.%I OPERATOR(%I.%s) t.%I', ta.attname, n.nspname, o.oprname, fa.attname), ' AND '") " AS equal,"
+                                                                                                                         " " KEY_COLUMNS(
+                                                                                                                                 "pg_catalog.format('%I = NULL', fa.attname), ', '") " AS emptied,"
+                                                                                                                                                                                     " c.confdeltype = 'c' OR " KEY_COLUMNS(
+                                                                                                                                                                                             "CASE WHEN fa.attnotnull OR fa.attgenerated <> '' THEN 'x' END, ''") " IS NOT NULL AS is_deleted"
+                                                                                                                                                                                                                                                                  " FROM pg_catalog.pg_constraint c"
+                                                                                                                                                                                                                                                                  " JOIN pg_catalog.pg_class f ON f.oid = c.conrelid JOIN pg_catalog.pg_namespace fn ON fn.oid = f.relnamespace"
+                                                                                                                                                                                                                                                                  " JOIN pg_catalog.pg_class t ON t.oid = c.confrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace"
+                                                                                                                                                                                                                                                                  " WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confdeltype NOT IN ('n', 'd')"
+                                                                                                                                                                                                                                                                  " AND EXISTS (SELECT FROM " LIST
+                                                                                                                                                                                                                                                                  " l WHERE l.of_table = t.oid OR l.of_table IN (SELECT relid FROM pg_catalog.pg_partition_tree(t.oid)))) k ORDER BY 1, 2";
 
 struct spreading {
 	struct pg_session *session;
@@ -203,7 +208,8 @@ static int spread_list(struct spreading *x, struct error *err)
 			return r;
 	}
 	return error_set(err, ERROR_INTERNAL, E2BIG,
-	                 "rows that refer to what is to be erased form a chain of more than %d steps", ROUNDS);
+	                 "rows that refer to what is to be erased form a chain of more than %d steps",
+	                 ROUNDS);
 }
 
 /* Deleting. */
@@ -251,13 +257,15 @@ static int delete_erased(struct pg_session *s, const struct erased_tables *t, st
 		if (deleted[i] != t->items[i].rows)
 			return error_set(
 			        err, ERROR_CONFLICT, EPERM,
-			        "%" PRIu64 " rows of %s.%s that were erased were not deleted by the server: is there a trigger or a rule that keeps them?",
+			        "%" PRIu64
+			        " rows of %s.%s that were erased were not deleted by the server: is there a trigger or a rule that keeps them?",
 			        t->items[i].rows - deleted[i], t->items[i].schema, t->items[i].name);
 	return r;
 }
 
-int pg_erase_rows(struct pg_session *s, void (*take)(void *arg, const char *table, uint64_t rows, bool emptied),
-                  void *arg, struct error *err)
+int pg_erase_rows(struct pg_session *s,
+                  void (*take)(void *arg, const char *table, uint64_t rows, bool emptied), void *arg,
+                  struct error *err)
 {
 	static const char sql[] =
 	        "SELECT n.nspname, c.relname, pg_catalog.count(*) FROM " LIST
@@ -328,8 +336,8 @@ int pg_erase_canonical(const char *conninfo, const char *database, const struct 
 	if (r < 0)
 		return r;
 	if (!type)
-		return error_set(err, ERROR_NOT_FOUND, ENOENT, "there is no table %s.%s with a column %s", of->schema,
-		                 of->table, of->column);
+		return error_set(err, ERROR_NOT_FOUND, ENOENT, "there is no table %s.%s with a column %s",
+		                 of->schema, of->table, of->column);
 	cast = mem_printf("SELECT (%s::%s)::pg_catalog.text", literal, type);
 	return pg_session_value(s, cast, ret, err);
 }

@@ -20,12 +20,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ERASURE_FORMAT    "keepfs-erasure"
-#define ERASURE_VERSION   1
-#define ENTRY_MAX_BYTES   ((size_t)64 << 10)
-#define LIST_PAGE         1000
-#define KEY_SENTENCE      "keepfs erasures: which key is this?"
-#define ERASURES_SUBDIR   "erasures"
+#define ERASURE_FORMAT  "keepfs-erasure"
+#define ERASURE_VERSION 1
+#define ENTRY_MAX_BYTES ((size_t)64 << 10)
+#define LIST_PAGE       1000
+#define KEY_SENTENCE    "keepfs erasures: which key is this?"
+#define ERASURES_SUBDIR "erasures"
 
 static const char *const kind_names[] = {[ERASURE_ROWS] = "rows",
                                          [ERASURE_TENANT] = "tenant",
@@ -173,7 +173,8 @@ static int refuse_erasure(const char *name, const char *what, struct error *err)
 {
 	return error_set(
 	        err, ERROR_CORRUPT, EBADMSG,
-	        "the entry " ERASURES_PREFIX "%s of the erasure register %s: what was erased could come back, so nothing is restored before that is mended",
+	        "the entry " ERASURES_PREFIX
+	        "%s of the erasure register %s: what was erased could come back, so nothing is restored before that is mended",
 	        name, what);
 }
 
@@ -187,7 +188,8 @@ static int take_key_id(struct erasures *all, const char *name, const char *id, s
 	return 0;
 }
 
-static int take_erasure(struct erasures *all, const char *name, const char *text, size_t len, struct error *err)
+static int take_erasure(struct erasures *all, const char *name, const char *text, size_t len,
+                        struct error *err)
 {
 	_cleanup(json) struct json *j = json_parse(text, len, NULL);
 	struct erasure entry = {.name = mem_strdup(name)};
@@ -224,7 +226,8 @@ struct places {
 static void open_places(const struct conf *conf, struct repository *repository, struct cancel *cancel,
                         struct places *ret)
 {
-	*ret = (struct places){.conf = conf, .store = repository_store(repository), .call = {.cancel = cancel}};
+	*ret = (struct places){
+	        .conf = conf, .store = repository_store(repository), .call = {.cancel = cancel}};
 	ret->directory = mem_printf("%s/" ERASURES_SUBDIR, conf->state_dir);
 }
 
@@ -234,7 +237,8 @@ static bool is_entry_name(const char *name)
 }
 
 /* Whole or not at all: what is half written has a name that nobody reads. */
-static int keep_here(const struct places *p, const char *name, const char *text, size_t len, struct error *err)
+static int keep_here(const struct places *p, const char *name, const char *text, size_t len,
+                     struct error *err)
 {
 	_cleanup(free) char *path = mem_printf("%s/%s", p->directory, name);
 	_cleanup(free) char *part = mem_printf("%s/.%s", p->directory, name);
@@ -249,10 +253,12 @@ static int keep_here(const struct places *p, const char *name, const char *text,
 		r = -errno;
 	if (r == 0 && rename(part, path) < 0)
 		r = -errno;
-	return r < 0 ? error_system(err, -r, "the entry of the erasure register cannot be kept in %s", path) : 0;
+	return r < 0 ? error_system(err, -r, "the entry of the erasure register cannot be kept in %s", path)
+	             : 0;
 }
 
-static int put_there(const struct places *p, const char *name, const char *text, size_t len, struct error *err)
+static int put_there(const struct places *p, const char *name, const char *text, size_t len,
+                     struct error *err)
 {
 	_cleanup(free) char *key = mem_printf(ERASURES_PREFIX "%s", name);
 	const struct store_put_options options = {.only_if_absent = true, .content_type = "application/json"};
@@ -321,8 +327,8 @@ static int read_there(const struct places *p, struct erasures *all, bool *is_the
 		_cleanup(free) struct store_object *objects = NULL;
 		size_t count = 0;
 
-		r = store_list(p->store, &p->call, ERASURES_PREFIX, *after ? after : NULL, LIST_PAGE, &objects,
-		               &count, &more, err);
+		r = store_list(p->store, &p->call, ERASURES_PREFIX, *after ? after : NULL, LIST_PAGE,
+		               &objects, &count, &more, err);
 		for (size_t i = 0; r == 0 && i < count; i++) {
 			for (size_t n = 0; n < here; n++)
 				if (str_equal(all->items[n].name, objects[i].key + strlen(ERASURES_PREFIX)))
@@ -338,8 +344,8 @@ static int read_there(const struct places *p, struct erasures *all, bool *is_the
 	return r;
 }
 
-static int complete_store(const struct places *p, const struct erasures *all, const bool *is_there, size_t here,
-                          struct error *err)
+static int complete_store(const struct places *p, const struct erasures *all, const bool *is_there,
+                          size_t here, struct error *err)
 {
 	int r = 0;
 

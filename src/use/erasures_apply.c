@@ -58,7 +58,8 @@ int erasures_refuse_database(const struct erasures *e, const char *source, struc
 		return 0;
 	return error_set(
 	        err, ERROR_DENIED, EPERM,
-	        "the database %s is registered as erased (keepfs erasures): it was a tenant's, and must not come back", source);
+	        "the database %s is registered as erased (keepfs erasures): it was a tenant's, and must not come back",
+	        source);
 }
 
 bool erasures_is_tenant(const struct erasures *e, const char *database, const char *tenant_id)
@@ -117,7 +118,8 @@ struct applying {
 	struct pg_session *session;
 };
 
-static void say_of_applying(const struct applying *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say_of_applying(const struct applying *a, const char *fmt, ...)
+        __attribute__((format(printf, 2, 3)));
 static void say_of_applying(const struct applying *a, const char *fmt, ...)
 {
 	_cleanup(str) struct str line = {0};
@@ -132,9 +134,10 @@ static void say_of_applying(const struct applying *a, const char *fmt, ...)
 static void say_erased(void *arg, const char *table, uint64_t rows, bool emptied)
 {
 	say_of_applying(arg,
-	         emptied ? "the erasure register: %" PRIu64 " rows of %s do not refer to what was erased any more"
-	                 : "the erasure register: %" PRIu64 " rows of %s were deleted",
-	         rows, table);
+	                emptied ? "the erasure register: %" PRIu64
+	                          " rows of %s do not refer to what was erased any more"
+	                        : "the erasure register: %" PRIu64 " rows of %s were deleted",
+	                rows, table);
 }
 
 static int add_rows_of_place(const struct applying *a, const struct erasure *of, bool *ret_found,
@@ -146,7 +149,8 @@ static int add_rows_of_place(const struct applying *a, const struct erasure *of,
 
 	/* A backup may be older than the column. */
 	if (r == 1)
-		say_of_applying(a, "the erasure register: there is no %s.%s.%s here", of->schema, of->table, of->column);
+		say_of_applying(a, "the erasure register: there is no %s.%s.%s here", of->schema, of->table,
+		                of->column);
 	if (r == 0 && m.count > 0)
 		r = pg_erase_add_values(a->session, &column, (const char *const *)m.values, m.count, err);
 	*ret_found |= m.count > 0;

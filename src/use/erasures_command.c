@@ -77,8 +77,9 @@ static const struct conf_job *job_for_tenants(const struct conf *conf)
 }
 
 /* What is hashed of it depends on what tells its data from others'. */
-static int describe_tenant(const struct make_context *ctx, const struct conf *conf, const struct erase_words *w,
-                           struct cancel *cancel, struct erasure *entry, char **ret_value, struct error *err)
+static int describe_tenant(const struct make_context *ctx, const struct conf *conf,
+                           const struct erase_words *w, struct cancel *cancel, struct erasure *entry,
+                           char **ret_value, struct error *err)
 {
 	const struct conf_job *job = job_for_tenants(conf);
 	_cleanup(free) char *id = NULL, *own = NULL;
@@ -98,8 +99,8 @@ static int describe_tenant(const struct make_context *ctx, const struct conf *co
 	entry->kind = job->export.tenancy == TENANCY_COLUMN   ? ERASURE_TENANT
 	              : job->export.tenancy == TENANCY_SCHEMA ? ERASURE_SCHEMA
 	                                                      : ERASURE_DATABASE;
-	entry->database = entry->kind == ERASURE_DATABASE ? mem_strdup("")
-	                                                  : pg_conninfo_database(job->export.database);
+	entry->database =
+	        entry->kind == ERASURE_DATABASE ? mem_strdup("") : pg_conninfo_database(job->export.database);
 	*ret_value = entry->kind == ERASURE_TENANT ? mem_strdup(w->id ? w->id : id) : take_ptr(&own);
 	return 0;
 }
@@ -111,8 +112,8 @@ static int split_table(const char *word, struct erasure *entry, struct error *er
 	const char *dot = strchr(word, '.');
 
 	if (!dot || dot == word || !dot[1])
-		return error_set(err, ERROR_USAGE, EINVAL, "%.100s: write a table with its schema, such as public.users",
-		                 word);
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "%.100s: write a table with its schema, such as public.users", word);
 	entry->schema = mem_printf("%.*s", (int)(dot - word), word);
 	entry->table = mem_strdup(dot + 1);
 	return 0;
@@ -121,7 +122,9 @@ static int split_table(const char *word, struct erasure *entry, struct error *er
 /* The connection of a job that leads there; of a job that backs up many databases its server is meant. */
 static const char *connection_of_job(const struct conf_job *job)
 {
-	return job->kind == CONF_JOB_DUMP ? job->dump.database : job->kind == CONF_JOB_EXPORT ? job->export.database : NULL;
+	return job->kind == CONF_JOB_DUMP     ? job->dump.database
+	       : job->kind == CONF_JOB_EXPORT ? job->export.database
+	                                      : NULL;
 }
 
 static bool backs_up_many(const struct conf_job *job)
@@ -163,8 +166,9 @@ static int describe_rows(const struct conf *conf, const struct erase_words *w, s
 		return r;
 	server = connection_to(conf, w->database);
 	if (!server)
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "which database is the table in? Add database=NAME, as backups of it are called");
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "which database is the table in? Add database=NAME, as backups of it are called");
 	entry->kind = ERASURE_ROWS;
 	entry->database = w->database ? mem_strdup(w->database) : pg_conninfo_database(server);
 	entry->column = mem_strdup(w->column);
@@ -173,7 +177,7 @@ static int describe_rows(const struct conf *conf, const struct erase_words *w, s
 }
 
 static int enter_erasure(const struct make_context *ctx, const struct conf *conf, struct erasure *entry,
-                 const char *value, struct cancel *cancel, struct error *err)
+                         const char *value, struct cancel *cancel, struct error *err)
 {
 	_cleanup(erasures) struct erasures *all = NULL;
 	char key_id[ERASURE_KEY_ID_BYTES];
@@ -198,7 +202,8 @@ static int enter_erasure(const struct make_context *ctx, const struct conf *conf
 static void hide_key(const char *value, struct error *err)
 {
 	if (value && *value && strstr(err->message, value))
-		error_set(err, err->class, EINVAL, "the server does not take the key for a value of that column");
+		error_set(err, err->class, EINVAL,
+		          "the server does not take the key for a value of that column");
 }
 
 int erasures_command(const struct make_context *ctx, const char *text, const char *by, struct cancel *cancel,
@@ -225,7 +230,8 @@ int erasures_command(const struct make_context *ctx, const char *text, const cha
 		hide_key(w.value, err);
 	if (r >= 0) {
 		place = erasure_place(&entry);
-		str_appendf(answer, "%s: %s\n", r == 1 ? "registered already" : "registered as erased", place);
+		str_appendf(answer, "%s: %s\n", r == 1 ? "registered already" : "registered as erased",
+		            place);
 	}
 	command_line_finish(&w.line);
 	erasure_finish(&entry);

@@ -11,8 +11,8 @@ enum erasure_kind {
 	ERASURE_DATABASE, /* that was a tenant's */
 };
 
-struct erasure { /* heap */
-	char *name;      /* of the object, behind the prefix */
+struct erasure {    /* heap */
+	char *name; /* of the object, behind the prefix */
 	int64_t at_us;
 	char *by, *note; /* note: NULL */
 	enum erasure_kind kind;

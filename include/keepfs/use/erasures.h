@@ -44,7 +44,8 @@ struct erasures_target { /* borrowed */
 	const char *server, *database; /* what was restored, and nobody uses yet */
 	const char *source;            /* the name of the database that the backup is of */
 	struct cancel *cancel;
-	void (*say)(void *arg, const char *line); /* any thread; what was deleted, with counts, without keys */
+	void (*say)(void *arg,
+	            const char *line); /* any thread; what was deleted, with counts, without keys */
 	void *arg;
 };
 /** erasures_refuse_database() - a whole database of that name was erased: -EPERM (ERROR_DENIED). */
