@@ -106,9 +106,10 @@ struct conf_export {           /* what only the job that exports tenants has: [e
 	char *role;        /* "": none */
 	char **settings;   /* "app.org_id={id}" */
 	char **redact, **redact_types, **allow_secrets; /* as policy/redaction.h takes them */
-	int secrets_unsure;    /* enum conf_unsure: what looks like a secret, and no rule names it */
-	char *redact_key_file; /* of `hash`: CONF_REDACT_KEY_BYTES or more; "": none */
-	int format;            /* enum conf_export_format */
+	int secrets_unsure;         /* enum conf_unsure: what looks like a secret, and no rule names it */
+	char *redact_key_file;      /* of `hash`: CONF_REDACT_KEY_BYTES or more; "": none */
+	int format;                 /* enum conf_export_format */
+	uint64_t keys_memory_bytes; /* of an export from a backup */
 };
 #define CONF_REDACT_KEY_BYTES 32
 

@@ -19,10 +19,13 @@
  *   key.c        the key of `hash`
  *   explain.c    what would be exported, for people
  *   probe.c      would it work now?
+ *   copy.c       the same of a copy that somebody has made of the database, with the rows of one tenant
+ *   local.c      an export into a file of this host
  *   leave.c      off-boarding: what was exported is deleted (leave_order.c, leave_drop.c, leave_look.c)
  */
 #include <keepfs/base/str.h>
 #include <keepfs/export.h>
+#include <keepfs/export/copy.h>
 #include <keepfs/make/draft.h>
 #include <keepfs/pg/tenancy.h>
 #include <keepfs/pg/tenant_rows.h>
@@ -67,6 +70,9 @@ struct export_shared {
 	struct decided decided;     /* of the last one */
 	struct pg_session *session; /* outside of a transaction; NULL: none is open */
 	char *session_database;     /* that it leads to; NULL: the connection's own */
+	const struct export_copy
+	        *copy; /* that is read in place of the database; NULL: it is the database itself */
+	struct export_counts *counts; /* of @copy: filled when it was made */
 };
 struct export_shared *export_shared_new(void);
 /** export_shared_free() - as make_targets.free_shared. */

@@ -64,6 +64,7 @@ static void finish_exporting(struct exporting *e, int r)
 	leaving_free(e->leaving);
 	export_writer_free(e->writer);
 	press_free(e->press);
+	exporting_free_local(e);
 	stream_object_free(e->object);
 	draft_free(e->draft);
 	/* In whatever state its transaction is, nobody else shall find it. */

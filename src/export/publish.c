@@ -50,8 +50,11 @@ static int open_press(struct exporting *e, struct error *err)
 
 int exporting_open(struct exporting *e, struct error *err)
 {
-	int r = open_draft(e, err);
+	int r;
 
+	if (e->shared->copy && e->shared->copy->path)
+		return exporting_open_local(e, err);
+	r = open_draft(e, err);
 	if (r == 0)
 		r = open_press(e, err);
 	if (r == 0)
@@ -69,6 +72,8 @@ int exporting_close(struct exporting *e, struct error *err)
 {
 	int r = e->press ? press_finish(e->press, err) : 0;
 
+	if (e->local)
+		return r < 0 ? r : exporting_close_local(e, err);
 	if (r == 0 && e->press)
 		r = segment_file_end(&e->file, err);
 	if (r == 0)
@@ -100,6 +105,8 @@ static void describe_export(const struct exporting *e)
 	manifest_set_fact(m, "format", e->format->name);
 	if (e->format->is_pressed)
 		manifest_set_fact(m, "compression", compression_format(&e->compression, compression));
+	if (e->shared->copy)
+		manifest_set_fact(m, "from", e->shared->copy->from);
 	make_describe_selection(e->order->job, m);
 	manifest_set_fact_int(m, "rows", (int64_t)e->writer->rows);
 	manifest_set_fact_int(m, "tables", (int64_t)e->writer->tables);
@@ -154,14 +161,18 @@ int exporting_publish(struct exporting *e, struct manifest *ret, struct error *e
 {
 	struct draft_check check;
 	bool is_looked_at;
-	int r;
+	int r = 0;
 
 	warn_of_decisions(e);
-	describe_export(e);
+	if (e->shared->counts)
+		*e->shared->counts = (struct export_counts){e->writer->rows, e->writer->tables};
+	if (e->draft)
+		describe_export(e);
 	make_say(e->order, "%s: %" PRIu64 " rows of %" PRIu64 " tables", e->tenant->slug, e->writer->rows,
 	         e->writer->tables);
 	is_looked_at = export_writer_check(e->writer, &check);
-	r = draft_publish(e->draft, is_looked_at ? &check : NULL, ret, err);
+	if (e->draft)
+		r = draft_publish(e->draft, is_looked_at ? &check : NULL, ret, err);
 	if (r == 0)
 		warn_of_rows(e);
 	return r;
