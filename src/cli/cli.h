@@ -46,6 +46,7 @@ struct cli_options {
 	bool schema;               /* --schema */
 	bool explain;              /* --explain */
 	const char *then_delete;   /* --then-delete */
+	const char *format;        /* --format */
 	const char *where;         /* --where */
 	const char *from;          /* --from */
 	const char *into;          /* --into */
@@ -61,7 +62,7 @@ struct cli_command {
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
 	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain)
-	 * B(ackup: --from) */
+	 * B(ackup: --from) u (format of an export) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);

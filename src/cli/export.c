@@ -29,6 +29,11 @@ static void append_keys(const struct cli_options *options, struct str *command)
 			command_line_append(command, options->argv[i]);
 	if (deletion)
 		command_line_append(command, deletion);
+	if (options->format) {
+		_cleanup(free) char *format = mem_printf("format=%s", options->format);
+
+		command_line_append(command, format);
+	}
 }
 
 static int export_tenant(const struct cli_options *options, const char *mountpoint, const char *tenant,

@@ -88,7 +88,7 @@ int export_make(const struct make_context *ctx, const struct make_order *order, 
 	        .order = order,
 	        .conf = &order->job->export,
 	        .shared = order->shared,
-	        .format = export_format_find("json"),
+	        .format = export_format_of(order->job->export.format),
 	        .compression = compression_resolve(&order->job->compression, false),
 	};
 	int r = exporting_prepare(&e, err);

@@ -85,6 +85,7 @@ static int export_tables(struct exporting *e, struct error *err)
 	        .tenancy = (enum tenancy_kind)e->conf->tenancy,
 	        .taken_at_us = e->taken_at_us,
 	        .decided = e->decided,
+	        .reading = e->format->reading,
 	};
 	int r;
 

@@ -96,7 +96,7 @@ int import_find_column(const struct import_table *t, const char *name)
 	return (int)tenancy_find_column(t->t, name);
 }
 
-static bool names_column(const char *said, const struct import_table *t, const char *column)
+static bool import_names_column(const char *said, const struct import_table *t, const char *column)
 {
 	_cleanup(free) char *by_table = mem_printf("%s.%s", t->t->name, column);
 	_cleanup(free) char *by_schema = mem_printf("%s.%s.%s", t->t->schema, t->t->name, column);
@@ -108,7 +108,7 @@ const struct pg_import_setting *import_find_setting(const struct pg_import_setti
                                                     const struct import_table *t, const char *column)
 {
 	for (size_t i = 0; i < count; i++)
-		if (names_column(settings[i].column, t, column))
+		if (import_names_column(settings[i].column, t, column))
 			return &settings[i];
 	return NULL;
 }

@@ -20,9 +20,9 @@ enum import_role {
 
 struct import_column { /* of the target */
 	char *quoted;
-	int place;        /* in the file; -1: not in it, or not taken from it */
-	bool is_there;    /* in the temporary tables, and inserted */
-	const char *set;  /* with @is_set: what each row gets */
+	int place;       /* in the file; -1: not in it, or not taken from it */
+	bool is_there;   /* in the temporary tables, and inserted */
+	const char *set; /* with @is_set: what each row gets */
 	bool is_set;
 	bool has_default; /* also an identity */
 	bool is_json;     /* of a composite type: its values may come as json, too */
@@ -53,28 +53,28 @@ struct import_table {
 
 struct import_map { /* new values of a column */
 	size_t table, column;
-	char *name; /* heap: the temporary table: old, new */
+	char *name;     /* heap: the temporary table: old, new */
 	bool is_tenant; /* of the tenant's own key */
 	bool is_uuid;
 };
 
 struct pg_import {
-	struct pg_session *session;                 /* borrowed */
-	const struct pg_import_source *source;      /* borrowed */
-	const struct pg_import_options *options;    /* borrowed */
+	struct pg_session *session;              /* borrowed */
+	const struct pg_import_source *source;   /* borrowed */
+	const struct pg_import_options *options; /* borrowed */
 	bool remaps;
 	struct tenancy_model model;
 	struct tenancy_plan plan;
 	struct import_table *tables; /* in the order in which they are inserted */
 	size_t table_count;
 	size_t *by_file; /* for each table of the source its place in @tables; SIZE_MAX: the target lacks it, and it has no rows */
-	int *by_model;   /* likewise of the model; -1 */
+	int *by_model; /* likewise of the model; -1 */
 	struct import_map *maps;
 	size_t map_count;
-	int tenant_map; /* of the tenant's own key; -1 */
-	int self; /* place of the tenants' own table; -1 */
+	int tenant_map;               /* of the tenant's own key; -1 */
+	int self;                     /* place of the tenants' own table; -1 */
 	int slug_column, name_column; /* of it; -1 */
-	char *tenant;  /* heap: the tenant's key in the target; NULL: not yet known */
+	char *tenant;                 /* heap: the tenant's key in the target; NULL: not yet known */
 	struct pg_import_found found;
 	bool is_planned, is_inserted;
 	struct str trouble; /* what import_compare() found first */

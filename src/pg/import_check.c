@@ -13,8 +13,8 @@
 static int check_no_nulls(struct pg_import *x, const struct import_table *t, size_t column, struct error *err)
 {
 	const char *name = t->t->columns[column].name;
-	_cleanup(free) char *sql = mem_printf("SELECT pg_catalog.count(*) FROM %s s WHERE s.%s IS NULL", t->stage,
-	                                      t->columns[column].quoted);
+	_cleanup(free) char *sql = mem_printf("SELECT pg_catalog.count(*) FROM %s s WHERE s.%s IS NULL",
+	                                      t->stage, t->columns[column].quoted);
 	uint64_t count = 0;
 	int r = import_count(x, sql, &count, err);
 
@@ -51,9 +51,10 @@ static int check_key_once(struct pg_import *x, const struct import_table *t, str
 	str_append_char(&sql, ')');
 	r = import_ask(x, str_text(&sql), err);
 	if (r < 0 && err && str_equal(err->code, "23505"))
-		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "%s: two rows of the file have the same key, so it is not as keepfs wrote it",
-		                 t->label);
+		return error_set(
+		        err, ERROR_CORRUPT, EBADMSG,
+		        "%s: two rows of the file have the same key, so it is not as keepfs wrote it",
+		        t->label);
 	return r;
 }
 
@@ -72,10 +73,11 @@ static int check_is_tenants(struct pg_import *x, const struct import_table *t, s
 	r = import_count(x, sql, &rows, err);
 	if (r < 0 || rows == 0)
 		return r;
-	return error_set(err, ERROR_CORRUPT, EBADMSG,
-	                 "%s: %" PRIu64
-	                 " rows of the file are another tenant's (%s is not %s): it is not as keepfs wrote it, and nothing of it is imported",
-	                 t->label, rows, t->t->columns[column].name, x->source->id);
+	return error_set(
+	        err, ERROR_CORRUPT, EBADMSG,
+	        "%s: %" PRIu64
+	        " rows of the file are another tenant's (%s is not %s): it is not as keepfs wrote it, and nothing of it is imported",
+	        t->label, rows, t->t->columns[column].name, x->source->id);
 }
 
 /* References. */
@@ -118,10 +120,11 @@ static int refuse_reference(const struct pg_import *x, const struct import_table
 
 	name_key_columns(t, k, &columns);
 	if (has_rows)
-		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "%s (%s): %" PRIu64
-		                 " rows refer to rows of %s.%s that the file has not, and that may be another tenant's in the target: the file is not as keepfs wrote it, and nothing of it is imported",
-		                 t->label, str_text(&columns), rows, to->schema, to->name);
+		return error_set(
+		        err, ERROR_CORRUPT, EBADMSG,
+		        "%s (%s): %" PRIu64
+		        " rows refer to rows of %s.%s that the file has not, and that may be another tenant's in the target: the file is not as keepfs wrote it, and nothing of it is imported",
+		        t->label, str_text(&columns), rows, to->schema, to->name);
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
 	        "%s (%s): %" PRIu64
@@ -168,20 +171,20 @@ static int check_reference(struct pg_import *x, const struct tenancy_key *k, str
 
 static int check_one_tenant(struct pg_import *x, const struct import_table *t, struct error *err)
 {
-	return t->file->rows == 1
-	               ? 0
-	               : error_set(err, ERROR_CORRUPT, EBADMSG,
-	                           "%s: the file has %" PRIu64
-	                           " rows of the tenants' own table, and must have one",
-	                           t->label, t->file->rows);
+	return t->file->rows == 1 ? 0
+	                          : error_set(err, ERROR_CORRUPT, EBADMSG,
+	                                      "%s: the file has %" PRIu64
+	                                      " rows of the tenants' own table, and must have one",
+	                                      t->label, t->file->rows);
 }
 
 static int column_has_text(struct pg_import *x, const struct import_table *t, size_t column, const char *text,
                            bool *ret, struct error *err)
 {
 	_cleanup(free) char *literal = pg_quote_literal(text);
-	_cleanup(free) char *sql = mem_printf("SELECT pg_catalog.count(*) FROM %s s WHERE s.%s::pg_catalog.text = %s",
-	                                      t->stage, t->columns[column].quoted, literal);
+	_cleanup(free) char *sql =
+	        mem_printf("SELECT pg_catalog.count(*) FROM %s s WHERE s.%s::pg_catalog.text = %s", t->stage,
+	                   t->columns[column].quoted, literal);
 	uint64_t count = 0;
 	int r = import_count(x, sql, &count, err);
 
@@ -218,8 +221,10 @@ static int set_tenant_text(struct pg_import *x, const struct import_table *t, in
 	if (!text)
 		return 0;
 	if (column < 0) {
-		import_say(x, "no column of %s has the tenant's %s, so it is not changed there: set=%s.COLUMN=VALUE does it",
-		           t->label, what, t->t->name);
+		import_say(
+		        x,
+		        "no column of %s has the tenant's %s, so it is not changed there: set=%s.COLUMN=VALUE does it",
+		        t->label, what, t->t->name);
 		return 0;
 	}
 	sql = mem_printf("UPDATE %s SET %s = %s", t->stage, t->columns[column].quoted, literal);

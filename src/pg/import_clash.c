@@ -20,10 +20,10 @@ struct import_index {
 	char *name;
 	char *exprs[MAX_KEYS]; /* heap: of each key, over the table's columns */
 	size_t count;
-	char *condition;    /* heap: of a partial index; NULL */
-	bool usable;        /* all its columns are in the file, and keep their values */
-	bool is_key;        /* the primary one */
-	int renamed;        /* the last column that could be renamed; -1 */
+	char *condition; /* heap: of a partial index; NULL */
+	bool usable;     /* all its columns are in the file, and keep their values */
+	bool is_key;     /* the primary one */
+	int renamed;     /* the last column that could be renamed; -1 */
 	uint64_t clashes;
 };
 
@@ -48,7 +48,8 @@ static int take_index_column(void *arg, const struct pg_row *row, struct error *
 
 	if (!c || !c->is_there)
 		i->usable = false;
-	else if (i->t->role == IMPORT_OWN && import_map_of(i->x, (size_t)(i->t - i->x->tables), (size_t)column) >= 0)
+	else if (i->t->role == IMPORT_OWN &&
+	         import_map_of(i->x, (size_t)(i->t - i->x->tables), (size_t)column) >= 0)
 		i->usable = false;
 	else if (i->t->t->columns[column].category == 'S')
 		i->renamed = column;
@@ -156,8 +157,11 @@ static int rename_clashes(struct import_index *i, struct error *err)
 
 	if (!rename || i->clashes == 0)
 		return 0;
-	str_appendf(&sql, "UPDATE %s SET %s = pg_catalog.replace(%s, '{value}', %s::pg_catalog.text) WHERE " IMPORT_NUMBER " IN (",
-	            i->t->stage, i->t->columns[column].quoted, value, i->t->columns[column].quoted);
+	str_appendf(
+	        &sql,
+	        "UPDATE %s SET %s = pg_catalog.replace(%s, '{value}', %s::pg_catalog.text) WHERE " IMPORT_NUMBER
+	        " IN (",
+	        i->t->stage, i->t->columns[column].quoted, value, i->t->columns[column].quoted);
 	append_clashing(i, "s.number", &sql);
 	str_append_char(&sql, ')');
 	r = import_ask(i->x, str_text(&sql), err);
@@ -198,13 +202,18 @@ static int tell_clashes(struct import_index *i, struct error *err)
 	if (r < 0)
 		return r;
 	if (i->is_key || i->renamed < 0)
-		import_say(i->x, "clash: %s (%s): %" PRIu64 " keys are taken in the target: %s; keys=remap gives new ones to keys that are numbered, or uuids",
-		           i->t->label, str_text(&keys), i->clashes, str_text(&shown));
+		import_say(
+		        i->x,
+		        "clash: %s (%s): %" PRIu64
+		        " keys are taken in the target: %s; keys=remap gives new ones to keys that are numbered, or uuids",
+		        i->t->label, str_text(&keys), i->clashes, str_text(&shown));
 	else
-		import_say(i->x,
-		           "clash: %s (%s): %" PRIu64 " values are taken in the target: %s; rename=%s.%s={value}.imported would make another one of each",
-		           i->t->label, str_text(&keys), i->clashes, str_text(&shown), i->t->t->name,
-		           i->t->t->columns[i->renamed].name);
+		import_say(
+		        i->x,
+		        "clash: %s (%s): %" PRIu64
+		        " values are taken in the target: %s; rename=%s.%s={value}.imported would make another one of each",
+		        i->t->label, str_text(&keys), i->clashes, str_text(&shown), i->t->t->name,
+		        i->t->t->columns[i->renamed].name);
 	return 0;
 }
 

@@ -122,8 +122,8 @@ static bool is_known_column(const struct pg_import *x, const char *said)
 	return false;
 }
 
-static int check_known_columns(const struct pg_import *x, const char *option, const struct pg_import_setting *settings,
-                       size_t count, struct error *err)
+static int check_known_columns(const struct pg_import *x, const char *option,
+                               const struct pg_import_setting *settings, size_t count, struct error *err)
 {
 	for (size_t i = 0; i < count; i++)
 		if (!is_known_column(x, settings[i].column))
@@ -138,7 +138,8 @@ int import_check_settings(const struct pg_import *x, struct error *err)
 {
 	int r = check_known_columns(x, "set", x->options->sets, x->options->set_count, err);
 
-	return r == 0 ? check_known_columns(x, "rename", x->options->renames, x->options->rename_count, err) : r;
+	return r == 0 ? check_known_columns(x, "rename", x->options->renames, x->options->rename_count, err)
+	              : r;
 }
 
 /* What the target does by itself. */
@@ -192,7 +193,8 @@ static int learn_triggers(struct pg_import *x, struct import_table *t, struct er
 
 static int check_sees_all(struct pg_import *x, const struct import_table *t, struct error *err)
 {
-	_cleanup(free) char *sql = mem_printf("SELECT 1 WHERE pg_catalog.row_security_active(%u::oid)", t->t->oid);
+	_cleanup(free) char *sql =
+	        mem_printf("SELECT 1 WHERE pg_catalog.row_security_active(%u::oid)", t->t->oid);
 	_cleanup(free) char *active = NULL;
 	int r = t->t->has_row_security ? pg_session_value(x->session, sql, &active, err) : 0;
 

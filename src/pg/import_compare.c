@@ -49,11 +49,14 @@ static void append_difference_counts(const struct import_table *t, struct str *o
 			continue;
 		str_append(&any, any.len > 0 ? " OR " : "");
 		append_differs(t, i, &any);
-		str_append(out, ", pg_catalog.count(*) FILTER (WHERE s." IMPORT_NUMBER " IS NOT NULL AND t." THERE " AND ");
+		str_append(out, ", pg_catalog.count(*) FILTER (WHERE s." IMPORT_NUMBER
+		                " IS NOT NULL AND t." THERE " AND ");
 		append_differs(t, i, out);
 		str_append_char(out, ')');
 	}
-	str_appendf(out, ", pg_catalog.count(*) FILTER (WHERE s." IMPORT_NUMBER " IS NOT NULL AND t." THERE " AND (%s))",
+	str_appendf(out,
+	            ", pg_catalog.count(*) FILTER (WHERE s." IMPORT_NUMBER " IS NOT NULL AND t." THERE
+	            " AND (%s))",
 	            any.len > 0 ? str_text(&any) : "false");
 }
 
@@ -125,7 +128,8 @@ static void append_rows_of(const struct import_table *t, bool file, struct str *
 
 static void append_by_values(const struct import_table *t, struct str *sql)
 {
-	str_appendf(sql, "SELECT (SELECT pg_catalog.count(*) FROM %s s), (SELECT pg_catalog.count(*) FROM (", t->ready);
+	str_appendf(sql, "SELECT (SELECT pg_catalog.count(*) FROM %s s), (SELECT pg_catalog.count(*) FROM (",
+	            t->ready);
 	append_rows_of(t, true, sql);
 	str_append(sql, " EXCEPT ALL ");
 	append_rows_of(t, false, sql);
@@ -165,8 +169,8 @@ int import_differs(struct pg_import *x, const struct import_table *t, struct pg_
 		append_by_key(t, &sql);
 	else
 		append_by_values(t, &sql);
-	r = pg_session_rows(x->session, str_text(&sql), import_has_key(t) ? take_key_counts : take_value_counts,
-	                    &c, err);
+	r = pg_session_rows(x->session, str_text(&sql),
+	                    import_has_key(t) ? take_key_counts : take_value_counts, &c, err);
 	ret->columns = str_text(columns);
 	return r;
 }
@@ -182,8 +186,11 @@ static void tell_difference(struct pg_import *x, const struct import_table *t,
 {
 	_cleanup(str) struct str line = {0};
 
-	str_appendf(&line, "%s: of %" PRIu64 " rows %" PRIu64 " are missing in the target, %" PRIu64 " differ%s%s, and it has %" PRIu64 " more",
-	            t->label, d->rows, d->missing, d->differing, *d->columns ? " in " : "", d->columns, d->extra);
+	str_appendf(&line,
+	            "%s: of %" PRIu64 " rows %" PRIu64 " are missing in the target, %" PRIu64
+	            " differ%s%s, and it has %" PRIu64 " more",
+	            t->label, d->rows, d->missing, d->differing, *d->columns ? " in " : "", d->columns,
+	            d->extra);
 	if (t->triggers && x->is_inserted)
 		str_appendf(&line, " (triggers fire there: %s)", t->triggers);
 	import_say(x, "%s", str_text(&line));
@@ -196,9 +203,10 @@ static int refuse_difference(struct pg_import *x, struct error *err)
 	if (!x->is_inserted)
 		error_set(err, ERROR_CONFLICT, EEXIST, "%s", str_text(&x->trouble));
 	else
-		error_set(err, ERROR_CONFLICT, EEXIST,
-		          "what was inserted is not what the file has, so nothing was committed: %s; changed=allow takes values that triggers change, and rows that they add",
-		          str_text(&x->trouble));
+		error_set(
+		        err, ERROR_CONFLICT, EEXIST,
+		        "what was inserted is not what the file has, so nothing was committed: %s; changed=allow takes values that triggers change, and rows that they add",
+		        str_text(&x->trouble));
 	return 1;
 }
 
@@ -210,7 +218,8 @@ int pg_import_compare(struct pg_import *x, void (*take)(void *arg, const struct 
 		const struct import_table *t = &x->tables[i];
 		_cleanup(str) struct str columns = {0};
 		struct pg_import_difference d;
-		int r = t->role != IMPORT_OWN && t->file->rows == 0 ? 0 : import_differs(x, t, &d, &columns, err);
+		int r = t->role != IMPORT_OWN && t->file->rows == 0 ? 0
+		                                                    : import_differs(x, t, &d, &columns, err);
 
 		if (r < 0)
 			return r;
@@ -242,18 +251,23 @@ static void append_same_values(const struct import_table *t, struct str *sql)
 	str_append(sql, *between ? "" : "true");
 }
 
-static void tell_living(struct pg_import *x, const struct import_table *t, const struct pg_import_difference *d)
+static void tell_living(struct pg_import *x, const struct import_table *t,
+                        const struct pg_import_difference *d)
 {
 	const char *what = t->role == IMPORT_SHARED ? "shared" : "of several tenants";
 
 	if (d->differing > 0 && x->options->keep_living)
-		import_say(x, "%s is %s: %" PRIu64 " rows differ in %s, and stay as the target has them", t->label,
-		           what, d->differing, d->columns);
+		import_say(x, "%s is %s: %" PRIu64 " rows differ in %s, and stay as the target has them",
+		           t->label, what, d->differing, d->columns);
 	else if (d->differing > 0)
-		import_say(x, "clash: %s is %s: %" PRIu64 " rows differ in %s; living=keep leaves them as the target has them",
+		import_say(x,
+		           "clash: %s is %s: %" PRIu64
+		           " rows differ in %s; living=keep leaves them as the target has them",
 		           t->label, what, d->differing, d->columns);
 	if (d->missing > 0 && t->role == IMPORT_SHARED && !x->options->insert_shared)
-		import_say(x, "clash: %s is shared: the target lacks %" PRIu64 " rows of the file; shared=insert inserts them",
+		import_say(x,
+		           "clash: %s is shared: the target lacks %" PRIu64
+		           " rows of the file; shared=insert inserts them",
 		           t->label, d->missing);
 	x->found.clashes += d->differing > 0 && !x->options->keep_living;
 	x->found.clashes += d->missing > 0 && t->role == IMPORT_SHARED && !x->options->insert_shared;

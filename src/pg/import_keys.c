@@ -217,9 +217,9 @@ static int make_key_map(struct pg_import *x, const struct import_map *m, struct 
 {
 	const struct import_table *t = &x->tables[m->table];
 	const char *column = t->columns[m->column].quoted;
-	_cleanup(free) char *sql =
-	        mem_printf("CREATE TEMPORARY TABLE %s ON COMMIT DROP AS SELECT %s AS old, %s AS new FROM %s WITH NO DATA",
-	                   m->name + sizeof("pg_temp.") - 1, column, column, t->relation);
+	_cleanup(free) char *sql = mem_printf(
+	        "CREATE TEMPORARY TABLE %s ON COMMIT DROP AS SELECT %s AS old, %s AS new FROM %s WITH NO DATA",
+	        m->name + sizeof("pg_temp.") - 1, column, column, t->relation);
 
 	return import_ask(x, sql, err);
 }
@@ -229,7 +229,8 @@ static void append_numbers(const struct pg_import *x, const struct import_map *m
 	const struct import_table *t = &x->tables[m->table];
 	_cleanup(free) char *sequence = pg_quote_literal(t->columns[m->column].sequence);
 
-	str_appendf(sql, "o.old, pg_catalog.nextval(%s) FROM (SELECT DISTINCT s.%s AS old FROM %s s ORDER BY 1) o",
+	str_appendf(sql,
+	            "o.old, pg_catalog.nextval(%s) FROM (SELECT DISTINCT s.%s AS old FROM %s s ORDER BY 1) o",
 	            sequence, t->columns[m->column].quoted, t->stage);
 }
 
@@ -248,7 +249,8 @@ static void append_living_numbers(const struct pg_import *x, const struct import
 	str_append(sql, " t) t) n ON n.n = o.n");
 }
 
-static void append_map_rows(const struct pg_import *x, const struct import_map *m, bool there, struct str *sql)
+static void append_map_rows(const struct pg_import *x, const struct import_map *m, bool there,
+                            struct str *sql)
 {
 	const struct import_table *t = &x->tables[m->table];
 	_cleanup(free) char *old = pg_quote_literal(x->source->id), *new = pg_quote_literal(x->tenant);
@@ -282,8 +284,10 @@ static int fill_map(struct pg_import *x, const struct import_map *m, bool there,
 	if (r < 0 || (t->file->rows == 0 && !m->is_tenant))
 		return r;
 	append_map_rows(x, m, there, &sql);
-	str_appendf(&sql, "; CREATE UNIQUE INDEX ON %s (old); CREATE INDEX ON %s ((old::pg_catalog.text)); ANALYZE %s",
-	            m->name, m->name, m->name);
+	str_appendf(
+	        &sql,
+	        "; CREATE UNIQUE INDEX ON %s (old); CREATE INDEX ON %s ((old::pg_catalog.text)); ANALYZE %s",
+	        m->name, m->name, m->name);
 	return import_ask(x, str_text(&sql), err);
 }
 

@@ -53,7 +53,7 @@ static int refuse_kind(const struct tenancy_table *t, struct error *err)
 {
 	return error_set(err, ERROR_USAGE, EINVAL,
 	                 "%s.%s is %s in the target: rows cannot be brought into it", t->schema, t->name,
-	                 t->kind == 'f' ? "a foreign table"
+	                 t->kind == 'f'   ? "a foreign table"
 	                 : t->kind == 'm' ? "a materialized view"
 	                                  : "a partition of another table");
 }
@@ -203,9 +203,10 @@ static char *quoted_tenant_column(const struct tenancy_table *t, const char *col
 static int refuse_no_tenant_column(const struct import_table *t, const struct tenancy_table *of,
                                    struct error *err)
 {
-	return error_set(err, ERROR_CORRUPT, EBADMSG,
-	                 "the file does not say by which column rows of %s.%s are the tenant's, or the target has no column %s",
-	                 of->schema, of->name, str_or_empty(t->file->tenant_column));
+	return error_set(
+	        err, ERROR_CORRUPT, EBADMSG,
+	        "the file does not say by which column rows of %s.%s are the tenant's, or the target has no column %s",
+	        of->schema, of->name, str_or_empty(t->file->tenant_column));
 }
 
 static int list_tenant_column(struct pg_import *x, const struct import_table *t, struct rule_lists *l,
@@ -266,8 +267,8 @@ static int decide_import(struct pg_import *x, struct error *err)
 	rules.referred = rule_list(&l.referred);
 	rules.excluded = rule_list(&l.excluded);
 	rules.references = rule_list(&l.references);
-	r = tenancy_decide(&x->model, &rules,
-	                   x->source->schema ? target_schema(x, x->source->schema) : NULL, &x->plan, err);
+	r = tenancy_decide(&x->model, &rules, x->source->schema ? target_schema(x, x->source->schema) : NULL,
+	                   &x->plan, err);
 	if (r < 0)
 		error_prefix(err, "whose rows are whose in the target");
 	return r;
@@ -359,16 +360,19 @@ static int check_import_options(struct pg_import *x, struct error *err)
 
 	x->remaps = o->keys == PG_IMPORT_KEYS_REMAPPED || (o->keys == PG_IMPORT_KEYS_DEFAULT && o->slug);
 	if (by_column)
-		return o->schema ? error_set(err, ERROR_USAGE, EINVAL,
-		                             "schema= is for tenants that have schemas of their own, and those of this file share tables")
-		                 : 0;
+		return o->schema
+		               ? error_set(
+		                         err, ERROR_USAGE, EINVAL,
+		                         "schema= is for tenants that have schemas of their own, and those of this file share tables")
+		               : 0;
 	x->remaps = false;
 	if (o->keys == PG_IMPORT_KEYS_REMAPPED || o->id || o->slug || o->name)
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
 		        "the tenants of this file have %s of their own: %s, and nothing in the rows tells whose they are, so tenant=, tenant-id=, name= and keys=remap make no sense",
 		        x->source->tenancy == TENANCY_SCHEMA ? "schemas" : "databases",
-		        x->source->tenancy == TENANCY_SCHEMA ? "say schema=NAME" : "name the target's database");
+		        x->source->tenancy == TENANCY_SCHEMA ? "say schema=NAME"
+		                                             : "name the target's database");
 	return 0;
 }
 

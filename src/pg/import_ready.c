@@ -9,8 +9,6 @@
 
 #include <errno.h>
 
-
-
 struct rewriting { /* of one table */
 	struct pg_import *x;
 	size_t table;
@@ -84,10 +82,9 @@ static void append_soft_value(const struct pg_import *x, const struct import_tab
 	} else {
 		str_appendf(out, " THEN CAST(pg_catalog.jsonb_set((%s)::pg_catalog.jsonb, ", before);
 		append_operand_path(from, out);
-		str_appendf(
-		        out,
-		        ", COALESCE((SELECT CASE WHEN pg_catalog.jsonb_typeof(s.%s::pg_catalog.jsonb #> ",
-		        column);
+		str_appendf(out,
+		            ", COALESCE((SELECT CASE WHEN pg_catalog.jsonb_typeof(s.%s::pg_catalog.jsonb #> ",
+		            column);
 		append_operand_path(from, out);
 		str_appendf(
 		        out,
@@ -152,12 +149,13 @@ static int write_ready(struct rewriting *w, struct error *err)
 	_cleanup(str) struct str names = {0}, sql = {0};
 
 	import_append_columns(t, "", &names);
-	str_appendf(&sql,
-	            "CREATE TEMPORARY TABLE %s ON COMMIT DROP AS SELECT %s, 0::pg_catalog.int8 AS " IMPORT_NUMBER
-	            " FROM %s WITH NO DATA; INSERT INTO %s (%s, " IMPORT_NUMBER ") SELECT %ss." IMPORT_NUMBER
-	            " FROM %s s%s; ANALYZE %s",
-	            t->ready + sizeof("pg_temp.") - 1, str_text(&names), t->relation, t->ready,
-	            str_text(&names), str_text(&w->columns), t->stage, str_text(&w->joins), t->ready);
+	str_appendf(
+	        &sql,
+	        "CREATE TEMPORARY TABLE %s ON COMMIT DROP AS SELECT %s, 0::pg_catalog.int8 AS " IMPORT_NUMBER
+	        " FROM %s WITH NO DATA; INSERT INTO %s (%s, " IMPORT_NUMBER ") SELECT %ss." IMPORT_NUMBER
+	        " FROM %s s%s; ANALYZE %s",
+	        t->ready + sizeof("pg_temp.") - 1, str_text(&names), t->relation, t->ready, str_text(&names),
+	        str_text(&w->columns), t->stage, str_text(&w->joins), t->ready);
 	return import_ask(w->x, str_text(&sql), err);
 }
 

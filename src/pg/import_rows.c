@@ -59,7 +59,8 @@ static int make_stage_table(struct pg_import *x, const struct import_table *t, s
 	append_set_defaults(t, &sql);
 	r = import_ask(x, str_text(&sql), err);
 	if (r < 0 && r != -ECANCELED)
-		error_prefix(err, "the rows of %s need a temporary table in the target, with the values of set=",
+		error_prefix(err,
+		             "the rows of %s need a temporary table in the target, with the values of set=",
 		             t->label);
 	return r;
 }
@@ -113,7 +114,7 @@ static void append_row_text(struct str *out, const char *text, size_t len)
 	size_t from = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		const char *escape = text[i] == '\\'  ? "\\\\"
+		const char *escape = text[i] == '\\'   ? "\\\\"
 		                     : text[i] == '\n' ? "\\n"
 		                     : text[i] == '\r' ? "\\r"
 		                     : text[i] == '\t' ? "\\t"
@@ -201,8 +202,8 @@ static int read_json_column(struct pg_import *x, const struct import_table *t, s
 	str_appendf(
 	        &sql,
 	        "UPDATE %s s SET %s = (pg_catalog.json_populate_record(NULL::%s, pg_catalog.json_build_object(%s, s.%s))).%s WHERE s.%s IS NOT NULL",
-	        t->stage, t->columns[column].quoted, t->stage, name, str_text(&json), t->columns[column].quoted,
-	        str_text(&json));
+	        t->stage, t->columns[column].quoted, t->stage, name, str_text(&json),
+	        t->columns[column].quoted, str_text(&json));
 	return import_ask(x, str_text(&sql), err);
 }
 

@@ -40,8 +40,8 @@ static int match_living(struct pg_import *x, struct error *err)
 
 static int has_living_rows(struct pg_import *x, const struct import_table *t, bool *ret, struct error *err)
 {
-	_cleanup(free) char *sql = mem_printf("SELECT 1 FROM %s t WHERE %s LIMIT 1", t->from,
-	                                      str_or_empty(t->condition));
+	_cleanup(free) char *sql =
+	        mem_printf("SELECT 1 FROM %s t WHERE %s LIMIT 1", t->from, str_or_empty(t->condition));
 	_cleanup(free) char *there = NULL;
 	int r = 0;
 
@@ -73,7 +73,8 @@ static int look_at_living_table(struct pg_import *x, struct import_table *t, str
 	if (!t->is_there) {
 		x->found.clashes++;
 		import_say(x,
-		           "clash: %s has rows already, which are not those of the file: %" PRIu64 " of %" PRIu64 " are missing, %" PRIu64 " differ, and there are %" PRIu64 " more",
+		           "clash: %s has rows already, which are not those of the file: %" PRIu64
+		           " of %" PRIu64 " are missing, %" PRIu64 " differ, and there are %" PRIu64 " more",
 		           t->label, d.missing, d.rows, d.differing, d.extra);
 	}
 	return 0;
@@ -121,7 +122,8 @@ static void say_table(const struct pg_import *x, size_t place)
 		return;
 	for (size_t i = 0; t->role == IMPORT_OWN && i < t->t->column_count; i++)
 		if (t->columns[i].is_there && import_map_of(x, place, i) >= 0)
-			str_appendf(&keys, "%s%s", keys.len > 0 ? ", " : ", new keys: ", t->t->columns[i].name);
+			str_appendf(&keys, "%s%s",
+			            keys.len > 0 ? ", " : ", new keys: ", t->t->columns[i].name);
 	import_say(x, "%s: %" PRIu64 " rows%s%s%s%s", t->label, t->file->rows,
 	           t->is_there ? ", which are there already" : "", str_text(&keys),
 	           t->triggers ? "; triggers fire: " : "", str_or_empty(t->triggers));
@@ -298,9 +300,10 @@ static int advance_sequences(struct pg_import *x, struct error *err)
 static int refuse_insert(const struct pg_import *x, struct error *err)
 {
 	if (x->found.clashes > 0)
-		return error_set(err, ERROR_CONFLICT, EEXIST,
-		                 "%zu clashes with what the target has: the lines that begin with \"clash\" say which, and what mends each",
-		                 x->found.clashes);
+		return error_set(
+		        err, ERROR_CONFLICT, EEXIST,
+		        "%zu clashes with what the target has: the lines that begin with \"clash\" say which, and what mends each",
+		        x->found.clashes);
 	return error_set(
 	        err, ERROR_CONFLICT, EEXIST,
 	        "the tenant %s is in the target already, with other rows (%s): name a new one with tenant=, or bring the one that is there back to what the file has",
@@ -313,8 +316,10 @@ int pg_import_insert(struct pg_import *x, uint64_t *ret_rows, struct error *err)
 	int r;
 
 	if (!x->is_planned)
-		return error_set(err, ERROR_INTERNAL, EINVAL, "an import is planned before anything is inserted");
-	if (!x->found.same && (x->found.clashes > 0 || (x->found.tenant && x->source->tenancy == TENANCY_COLUMN)))
+		return error_set(err, ERROR_INTERNAL, EINVAL,
+		                 "an import is planned before anything is inserted");
+	if (!x->found.same &&
+	    (x->found.clashes > 0 || (x->found.tenant && x->source->tenancy == TENANCY_COLUMN)))
 		return refuse_insert(x, err);
 	if (x->found.same)
 		rows = 0;
