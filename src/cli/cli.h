@@ -51,6 +51,9 @@ struct cli_options {
 	const char *from;          /* --from */
 	const char *into;          /* --into */
 	bool replace;              /* --replace */
+	const char *tenant;        /* --tenant */
+	const char *tenant_id;     /* --tenant-id */
+	const char *keys;          /* --keys */
 	int argc;                  /* words after the options */
 	char **argv;
 };
@@ -62,7 +65,8 @@ struct cli_command {
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
 	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain)
-	 * B(ackup: --from) u (format of an export) */
+	 * B(ackup: --from) u (format of an export)
+	 * N (tenant: new name) i (its id) k(eys) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);
@@ -75,6 +79,7 @@ int cmd_mount(const struct cli_options *options);
 int cmd_run(const struct cli_options *options);
 int cmd_trigger(const struct cli_options *options);
 int cmd_export(const struct cli_options *options);
+int cmd_import(const struct cli_options *options);
 int cmd_status(const struct cli_options *options);
 int cmd_ack(const struct cli_options *options);
 int cmd_info(const struct cli_options *options);

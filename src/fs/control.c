@@ -103,6 +103,11 @@ static int rescue(struct command *c, struct str *answer, struct error *err)
 	return order_work(c, &use_rescue, answer, err);
 }
 
+static int import(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &use_import, answer, err);
+}
+
 static int drill(struct command *c, struct str *answer, struct error *err)
 {
 	return order_work(c, &use_drill, answer, err);
@@ -214,6 +219,16 @@ static const char rescue_help[] =
         "                                 answer: <run> pending rescue:<job>; what was found: jobs/<run>/log\n"
         "         errors: EINVAL wrong command; EPERM where= and another server are for root and the user of keepfs; the reason: cat rescue\n";
 
+static const char import_help[] =
+        "import   echo exports/acme/latest.json.gz tenant=acme-copy > import\n"
+        "                                 the rows of an export come into a database, in one transaction: of a new tenant, whose keys\n"
+        "                                 get new values; or without tenant= as they are. database=NAME: another one than that of\n"
+        "                                 the exports; dry-run=yes only tells what would be inserted, and what clashes. Further:\n"
+        "                                 tenant-id, name, schema, keys, set, null, rename, shared, living, changed, reference,\n"
+        "                                 ignore-column; see keepfs(1). A path in place of the name: a file of this machine\n"
+        "                                 answer: <run> pending import:<job>; what was found: jobs/<run>/log\n"
+        "         errors: EINVAL wrong command; EPERM a path and another database are for root and the user of keepfs; the reason: cat import\n";
+
 static const char drill_help[] =
         "drill    echo JOB > drill        restore its newest backup for a trial, on a throw-away server of its own, hold it\n"
         "                                 against what was backed up, and remove it again; also: a path of a backup, or all\n"
@@ -294,6 +309,7 @@ static const struct made_file rows[] = {
         {.number = 26, .name = "restore", .run = restore, .help = restore_help},
         {.number = 27, .name = "drill", .run = drill, .help = drill_help},
         {.number = 28, .name = "rescue", .run = rescue, .help = rescue_help},
+        {.number = 29, .name = "import", .run = import, .help = import_help},
         {.number = 31, .name = "erase", .run = command_erase, .help = erase_help, .copied_soon = true},
 };
 
