@@ -36,10 +36,6 @@ int export_look_at_deletion(const struct make_context *ctx, const struct conf_jo
  * local disk. @what: the name of the key of the configuration, for messages. The key is for the caller to wipe. */
 int export_key_of_file(const char *what, const char *path, unsigned char ret[static 32], struct error *err);
 
-/** export_find_tenant() - whom the query of [export] tenants calls @slug now: heap, id and the name of its own schema or database (NULL with tenancy = column). Connects. */
-int export_find_tenant(const struct make_context *ctx, const struct conf_job *job, const char *slug,
-                       struct cancel *cancel, char **ret_id, char **ret_own, struct error *err);
-
 struct export_erasure {                /* borrowed */
 	const char *server, *database; /* where: a database that nobody uses yet */
 	struct cancel *cancel;

@@ -33,7 +33,8 @@ int cmd_import(const struct cli_options *options)
 	int status;
 
 	if (!file)
-		return cli_usage("import takes an export: exports/acme/latest.json.gz, or the path of a file");
+		return cli_usage(
+		        "import takes an export: exports/acme/latest.json.gz, or the path of a file");
 	memcpy(words, options->argv, (size_t)options->argc * sizeof(*words));
 	words[0] = file;
 	more.argv = words;

@@ -8,25 +8,6 @@
 #include <errno.h>
 #include <inttypes.h>
 
-int export_find_tenant(const struct make_context *ctx, const struct conf_job *job, const char *slug,
-                       struct cancel *cancel, char **ret_id, char **ret_own, struct error *err)
-{
-	const struct make_wanted wanted = {.database = slug, .cancel = cancel};
-	_cleanup(make_targets) struct make_targets targets = {0};
-	const struct export_tenant *t;
-	int r = export_targets(ctx, job, &wanted, &targets, err);
-
-	if (r < 0)
-		return r;
-	t = export_shared_find(targets.shared, slug);
-	if (!t)
-		return error_set(err, ERROR_NOT_FOUND, ENOENT, "the query of [export] tenants names no %s",
-		                 slug);
-	*ret_id = mem_strdup(t->id);
-	*ret_own = mem_strdup(t->own);
-	return 0;
-}
-
 struct erasing {
 	const struct export_erasure *of;
 	const struct conf_export *conf;

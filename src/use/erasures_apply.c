@@ -7,6 +7,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/export.h>
+#include <keepfs/exported.h>
 #include <keepfs/pg.h>
 #include <keepfs/pg/erase.h>
 #include <keepfs/pg/tenant_drop.h>
@@ -60,6 +61,13 @@ int erasures_refuse_database(const struct erasures *e, const char *source, struc
 	        err, ERROR_DENIED, EPERM,
 	        "the database %s is registered as erased (keepfs erasures): it was a tenant's, and must not come back",
 	        source);
+}
+
+int erasures_refuse_tenant(const char *tenant, struct error *err)
+{
+	return error_set(err, ERROR_DENIED, EPERM,
+	                 "the tenant %s is registered as erased (keepfs erasures), and must not come back",
+	                 tenant);
 }
 
 bool erasures_is_tenant(const struct erasures *e, const char *database, const char *tenant_id)
@@ -251,5 +259,61 @@ int erasures_apply(const struct erasures *e, const struct erasures_target *targe
 		r = erase_registered_tenants(&a, err);
 	if (r < 0)
 		error_prefix(err, "what is registered as erased could not be deleted from what was restored");
+	return r;
+}
+
+/* Files. */
+
+static ssize_t find_exported_column(const struct exported_table *t, const char *name)
+{
+	for (size_t i = 0; i < t->column_count; i++)
+		if (str_equal(t->columns[i].name, name))
+			return (ssize_t)i;
+	return -1;
+}
+
+static int count_erased_rows(const struct erasures *e, struct exported *x, const struct erasure *of,
+                             uint64_t *ret_rows, struct error *err)
+{
+	const struct exported_head *head = exported_head(x);
+	ssize_t table = exported_find_table(head, of->schema, of->table);
+	ssize_t column = table < 0 ? -1 : find_exported_column(&head->tables[table], of->column);
+	const struct exported_value *values;
+	int r;
+
+	*ret_rows = 0;
+	if (column < 0)
+		return 0;
+	r = exported_table_begin(x, (size_t)table, err);
+	while (r == 0 && (r = exported_row(x, &values, err)) > 0) {
+		if (!values[column].is_null && is_registered(e, of, values[column].text))
+			++*ret_rows;
+		r = 0;
+	}
+	return r;
+}
+
+int erasures_check_exported(const struct erasures *e, struct exported *x, struct error *err)
+{
+	const struct exported_head *head = exported_head(x);
+	int r = erasures_refuse_database(e, head->database, err);
+
+	if (r == 0 && erasures_is_tenant(e, head->database, head->tenant_id))
+		return erasures_refuse_tenant(head->slug, err);
+	for (size_t i = 0; r == 0 && i < e->count; i++) {
+		const struct erasure *of = &e->items[i];
+		uint64_t rows = 0;
+
+		if (of->kind != ERASURE_ROWS || !str_equal(of->database, head->database) ||
+		    !is_first_of_place(e, i))
+			continue;
+		r = count_erased_rows(e, x, of, &rows, err);
+		if (r == 0 && rows > 0)
+			r = error_set(
+			        err, ERROR_DENIED, EPERM,
+			        "%" PRIu64
+			        " rows of %s.%s in this export are registered as erased (keepfs erasures), and must not come back; an export from a dump (from=full/…) leaves them out",
+			        rows, of->schema, of->table);
+	}
 	return r;
 }

@@ -5,7 +5,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/command_line.h>
-#include <keepfs/export.h>
+#include <keepfs/export/copy.h>
 #include <keepfs/make.h>
 #include <keepfs/pg.h>
 #include <keepfs/pg/erase.h>
@@ -82,14 +82,14 @@ static int describe_tenant(const struct make_context *ctx, const struct conf *co
                            char **ret_value, struct error *err)
 {
 	const struct conf_job *job = job_for_tenants(conf);
-	_cleanup(free) char *id = NULL, *own = NULL;
+	_cleanup(export_member) struct export_member member = {0};
 	int r = 0;
 
 	if (!job)
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "no section [export] says who the tenants are, and which rows are theirs");
 	if (!w->id || job->export.tenancy != TENANCY_COLUMN)
-		r = export_find_tenant(ctx, job, w->line.words[1], cancel, &id, &own, err);
+		r = export_member_ask(ctx, job, w->line.words[1], cancel, &member, err);
 	if (r < 0) {
 		error_prefix(
 		        err,
@@ -101,7 +101,8 @@ static int describe_tenant(const struct make_context *ctx, const struct conf *co
 	                                                      : ERASURE_DATABASE;
 	entry->database =
 	        entry->kind == ERASURE_DATABASE ? mem_strdup("") : pg_conninfo_database(job->export.database);
-	*ret_value = entry->kind == ERASURE_TENANT ? mem_strdup(w->id ? w->id : id) : take_ptr(&own);
+	*ret_value = entry->kind == ERASURE_TENANT ? mem_strdup(w->id ? w->id : member.id)
+	                                           : mem_strdup(member.own);
 	return 0;
 }
 

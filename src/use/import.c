@@ -12,6 +12,7 @@
 #include <keepfs/exported.h>
 #include <keepfs/pg.h>
 #include <keepfs/use.h>
+#include <keepfs/use/erasures.h>
 #include <keepfs/use/import.h>
 
 #include <errno.h>
@@ -27,7 +28,7 @@ struct importing {
 	const struct import_order *wanted;
 	struct pg_import_options options;
 	struct backup backup;
-	int fd; /* of the copy; -1 */
+	int fd;         /* of the copy; -1 */
 	char *database; /* heap: what is connected to */
 	struct exported *exported;
 	struct pg_session *session;
@@ -105,6 +106,14 @@ static int copy_stored_export(struct importing *i, struct error *err)
 	return r == 0 ? backup_read(&i->backup, &file, &out, err) : r;
 }
 
+static int check_not_erased(struct importing *i, struct error *err)
+{
+	_cleanup(erasures) struct erasures *e = NULL;
+	int r = erasures_load(i->ctx->conf, i->ctx->repository, i->order->cancel, &e, err);
+
+	return r < 0 ? r : erasures_check_exported(e, i->exported, err);
+}
+
 static int open_export_file(struct importing *i, struct error *err)
 {
 	struct exported_source source = {
@@ -114,6 +123,8 @@ static int open_export_file(struct importing *i, struct error *err)
 	source.fd = i->fd;
 	if (r == 0)
 		r = exported_open(&source, i->order->cancel, &i->exported, err);
+	if (r == 0)
+		r = check_not_erased(i, err);
 	for (size_t n = 0; r == 0 && n < exported_head(i->exported)->remark_count; n++)
 		make_warn(i->order, "%s", exported_head(i->exported)->remarks[n]);
 	return r;
@@ -173,8 +184,8 @@ static void tell_file(const struct importing *i)
 		         x->path_count > 0 ? ", within it" : "");
 	}
 	for (size_t n = 0; n < head->left_out_count; n++)
-		make_say(i->order, "not in the file: %s.%s, %s", head->left_out[n].schema, head->left_out[n].table,
-		         head->left_out[n].why);
+		make_say(i->order, "not in the file: %s.%s, %s", head->left_out[n].schema,
+		         head->left_out[n].table, head->left_out[n].why);
 }
 
 static int stage_file(struct importing *i, struct error *err)
@@ -200,8 +211,9 @@ static int tell_dry_run(const struct importing *i, const struct pg_import_found 
 	if (found->same)
 		make_say(i->order, "all of it is in the target already: there is nothing to do");
 	else if (found->tenant && exported_head(i->exported)->tenancy[0] == 'c')
-		make_say(i->order,
-		         "the tenant is in the target already, with other rows: an import would be refused; name a new one with tenant=");
+		make_say(
+		        i->order,
+		        "the tenant is in the target already, with other rows: an import would be refused; name a new one with tenant=");
 	else if (found->clashes > 0)
 		make_say(i->order, "an import would be refused: %zu clashes", found->clashes);
 	else
@@ -227,7 +239,8 @@ static int write_imported(struct importing *i, const struct pg_import_found *fou
 	if (r == 0)
 		r = import_commit(i->session, err);
 	if (r == 0)
-		make_say(i->order, "%" PRIu64 " rows were inserted, and are those of the file; the tenant's id is %s",
+		make_say(i->order,
+		         "%" PRIu64 " rows were inserted, and are those of the file; the tenant's id is %s",
 		         rows, str_or_empty(import_tenant_id(i->rows)));
 	return r;
 }
@@ -295,7 +308,8 @@ static int import_prepare(const struct make_context *ctx, const struct make_want
 		r = find_stored_export(ctx, order.file, t, err);
 	}
 	t->label = mem_strdup(t->name);
-	t->claim = mem_printf("import into %s", order.database ? order.database : "the database of the exports");
+	t->claim =
+	        mem_printf("import into %s", order.database ? order.database : "the database of the exports");
 	return r;
 }
 

@@ -17,14 +17,14 @@ bool import_order_is_path(const char *file)
 static int refuse_setting(const char *key, const char *value, struct error *err)
 {
 	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "%s=%.80s: write it as %s=users.%s, or with the schema in front, public.users.%s", key,
-	                 value, key, str_equal(key, "null") ? "manager_id" : "email=VALUE",
+	                 "%s=%.80s: write it as %s=users.%s, or with the schema in front, public.users.%s",
+	                 key, value, key, str_equal(key, "null") ? "manager_id" : "email=VALUE",
 	                 str_equal(key, "null") ? "manager_id" : "email=VALUE");
 }
 
 /* "users.email=VALUE" */
 static int add_column_setting(const struct command_pair *pair, bool is_null, struct pg_import_setting **list,
-                       size_t *count, struct error *err)
+                              size_t *count, struct error *err)
 {
 	const char *equals = is_null ? NULL : strchr(pair->value, '=');
 	size_t len = equals ? (size_t)(equals - pair->value) : strlen(pair->value);
@@ -85,16 +85,16 @@ static int take_repeated(const struct command_line *line, struct import_order *o
 }
 
 /* Of a pair that has one of two values: is it the second one? */
-static int take_import_choice(const struct command_line *line, const char *key, const char *usual, const char *other,
-                       bool *ret, struct error *err)
+static int take_import_choice(const struct command_line *line, const char *key, const char *usual,
+                              const char *other, bool *ret, struct error *err)
 {
 	const char *value = words_pair(line, key);
 
 	*ret = str_equal(value, other);
 	return !value || *ret || str_equal(value, usual)
 	               ? 0
-	               : error_set(err, ERROR_USAGE, EINVAL, "%s=%.40s: allowed are %s (the default) and %s", key,
-	                           value, usual, other);
+	               : error_set(err, ERROR_USAGE, EINVAL, "%s=%.40s: allowed are %s (the default) and %s",
+	                           key, value, usual, other);
 }
 
 static int take_key_choice(const struct command_line *line, struct import_order *o, struct error *err)
@@ -152,9 +152,10 @@ static int check_not_empty(const struct command_line *line, struct error *err)
 
 int import_order_read(const struct command_line *line, struct import_order *ret, struct error *err)
 {
-	static const char *const allowed[] = {
-	        "database", "tenant", "tenant-id", "name",    "schema",  "keys",    "set",  "null",    "rename",
-	        "living",   "shared", "changed",   "reference", "ignore-column", "dry-run", "plan", "note", NULL};
+	static const char *const allowed[] = {"database", "tenant",  "tenant-id", "name",          "schema",
+	                                      "keys",     "set",     "null",      "rename",        "living",
+	                                      "shared",   "changed", "reference", "ignore-column", "dry-run",
+	                                      "plan",     "note",    NULL};
 	int r = words_check_pairs(line, allowed, err);
 
 	*ret = (struct import_order){.database = words_pair(line, "database"),

@@ -6,8 +6,8 @@
 #include <keepfs/codec/command_line.h>
 #include <keepfs/pg/import.h>
 
-struct import_order {     /* borrowed from the line, but for what is said */
-	const char *file; /* "/srv/acme.json.gz", "exports/acme/latest.json.gz" */
+struct import_order {         /* borrowed from the line, but for what is said */
+	const char *file;     /* "/srv/acme.json.gz", "exports/acme/latest.json.gz" */
 	const char *database; /* connection string, URI or name; NULL: not given */
 	struct pg_import_options options;
 	struct pg_import_setting *sets, *renames; /* heap; so are the columns in them */

@@ -33,8 +33,7 @@ static int take_tenancy(struct import *imp, struct error *err)
 	static const struct {
 		const char *name;
 		enum tenancy_kind kind;
-	} kinds[] = {
-	        {"column", TENANCY_COLUMN}, {"schema", TENANCY_SCHEMA}, {"database", TENANCY_DATABASE}};
+	} kinds[] = {{"column", TENANCY_COLUMN}, {"schema", TENANCY_SCHEMA}, {"database", TENANCY_DATABASE}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (!str_equal(imp->head->tenancy, kinds[i].name))
@@ -42,9 +41,10 @@ static int take_tenancy(struct import *imp, struct error *err)
 		imp->source.tenancy = kinds[i].kind;
 		return 0;
 	}
-	return error_set(err, ERROR_CORRUPT, EBADMSG,
-	                 "the file says that its tenants are kept apart by \"%.40s\", which this keepfs does not know",
-	                 imp->head->tenancy);
+	return error_set(
+	        err, ERROR_CORRUPT, EBADMSG,
+	        "the file says that its tenants are kept apart by \"%.40s\", which this keepfs does not know",
+	        imp->head->tenancy);
 }
 
 static int take_way(const struct exported_table *t, struct pg_import_table *ret, struct error *err)

@@ -12,6 +12,7 @@
 #include <keepfs/codec/name.h>
 #include <keepfs/pg.h>
 #include <keepfs/pg/hollow.h>
+#include <keepfs/use/erasures.h>
 #include <keepfs/use/past.h>
 
 #include <errno.h>
@@ -35,6 +36,8 @@ struct past {
 	struct export_tables tables;
 	struct past_scope scope;
 	struct export_counts counts;
+	struct conf_job unredacted; /* @job, without what it redacts; borrows all of it */
+	struct erasures *erasures;
 };
 
 void past_result_finish(struct past_result *r)
@@ -51,6 +54,7 @@ static void finish_past(struct past *p)
 	past_server_finish(&p->server);
 	past_dump_close(&p->dump);
 	export_member_finish(&p->member);
+	erasures_free(p->erasures);
 	free(p->database);
 }
 
@@ -92,8 +96,8 @@ static int find_by_last_export(struct past *p, struct error *why, struct error *
 		        err, ERROR_NOT_FOUND, ENOENT,
 		        "who %.60s is, nobody knows: no export of it is there, and of now: %s; name the id that its rows have: id=…",
 		        slug, why->message);
-	make_say(p->order, "%s is the tenant with the id %s, as its last export says, since now: %s", slug, id,
-	         why->message);
+	make_say(p->order, "%s is the tenant with the id %s, as its last export says, since now: %s", slug,
+	         id, why->message);
 	return export_member_make(p->job, slug, id, &p->member, err);
 }
 
@@ -184,7 +188,8 @@ static int make_server_with_tables(struct past *p, struct error *err)
 
 static int decide_dumped_tables(struct past *p, struct error *err)
 {
-	int r = pg_session_open(p->server.conninfo, NULL, "keepfs export", p->server.cancel, &p->session, err);
+	int r = pg_session_open(p->server.conninfo, NULL, "keepfs export", p->server.cancel, &p->session,
+	                        err);
 
 	if (r == 0)
 		r = pg_hollow_prepare(p->session, err);
@@ -226,9 +231,46 @@ static int export_loaded(struct past *p, struct manifest *ret, struct error *err
 	        .taken_at_us = m->started_at_us,
 	        .server_version = manifest_fact(m, "server_version"),
 	        .path = p->wanted->path,
+	        .is_unredacted = p->wanted->is_unredacted,
 	};
 
 	return export_make_copy(p->ctx, p->order, p->job, &copy, ret, &p->counts, err);
+}
+
+static const char *label_of_dump(const struct past *p)
+{
+	return str_or_empty(manifest_fact(&p->dump.backup.m, "database"));
+}
+
+static int refuse_erased_tenant(struct past *p, struct error *err)
+{
+	int r = erasures_load(p->conf, p->ctx->repository, p->order->cancel, &p->erasures, err);
+
+	if (r == 0)
+		r = erasures_refuse_database(p->erasures, label_of_dump(p), err);
+	if (r == 0 && erasures_is_tenant(p->erasures, label_of_dump(p), p->member.id))
+		r = erasures_refuse_tenant(p->member.slug, err);
+	return r;
+}
+
+static void say_of_past(void *arg, const char *line)
+{
+	make_say(((struct past *)arg)->order, "%s", line);
+}
+
+/* Rows that were erased are in the dump, and must not be in what comes of it. */
+static int apply_erasures_to_past(struct past *p, struct error *err)
+{
+	const struct erasures_target target = {
+	        .conf = p->conf,
+	        .server = p->server.conninfo,
+	        .source = label_of_dump(p),
+	        .cancel = p->server.cancel,
+	        .say = say_of_past,
+	        .arg = p,
+	};
+
+	return erasures_apply(p->erasures, &target, err);
 }
 
 static int run_past(struct past *p, struct manifest *ret, struct error *err)
@@ -236,11 +278,15 @@ static int run_past(struct past *p, struct manifest *ret, struct error *err)
 	int r = open_dump_of_tenant(p, err);
 
 	if (r == 0)
+		r = refuse_erased_tenant(p, err);
+	if (r == 0)
 		r = make_server_with_tables(p, err);
 	if (r == 0)
 		r = decide_dumped_tables(p, err);
 	if (r == 0)
 		r = load_rows_of_tenant(p, err);
+	if (r == 0)
+		r = apply_erasures_to_past(p, err);
 	if (r == 0)
 		r = export_loaded(p, ret, err);
 	/* Whatever was under way then fails in words of its own. */
@@ -287,6 +333,14 @@ static void look_at_dump_again(const struct past *p, uint64_t ino)
 	pool_free(own.pool);
 }
 
+static const struct conf_job *without_redaction(struct past *p)
+{
+	p->unredacted = *p->job;
+	p->unredacted.export.redact = p->unredacted.export.redact_types = NULL;
+	p->unredacted.export.secrets_unsure = CONF_UNSURE_WARN;
+	return &p->unredacted;
+}
+
 int past_export(const struct make_context *ctx, const struct make_order *order, const struct past_order *past,
                 struct manifest *ret, struct past_result *ret_result, struct error *err)
 {
@@ -296,6 +350,8 @@ int past_export(const struct make_context *ctx, const struct make_order *order, 
 	int r;
 
 	p.job = export_job_in(p.conf, &why);
+	if (p.job && past->is_unredacted)
+		p.job = without_redaction(&p);
 	r = p.job ? find_past_member(&p, &why) : -EINVAL;
 	if (r == 0)
 		r = find_backup_of_tenant(&p, &why);
@@ -315,8 +371,8 @@ int past_export(const struct make_context *ctx, const struct make_order *order, 
 static int take_past_words(const struct command_line *line, struct past_order *ret, struct error *err)
 {
 	static const char *const allowed[] = {"from", "id", "tenant", "note", NULL};
-	bool has_verb = line->word_count > 0 && (str_equal(line->words[0], "export") ||
-	                                         str_equal(line->words[0], CONF_EXPORTS));
+	bool has_verb = line->word_count > 0 &&
+	                (str_equal(line->words[0], "export") || str_equal(line->words[0], CONF_EXPORTS));
 	const char *pair = words_pair(line, "tenant");
 	size_t count = line->word_count - has_verb + (pair != NULL);
 	int r = words_check_pairs(line, allowed, err);

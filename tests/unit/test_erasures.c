@@ -87,9 +87,10 @@ static void put_object(struct fixture *f, const char *name, const char *text)
 
 static char *entry_text(const struct fixture *f, const char *change)
 {
-	return mem_printf("{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"2026-11-20T02:00:00.000000Z\",\"by\":\"me\",\"note\":null,"
-	                  "\"kind\":\"rows\",\"database\":\"shop\",\"schema\":\"public\",\"table\":\"users\",\"column\":\"id\",\"key\":\"%s\",\"hash\":\"%s\"%s}",
-	                  f->key_id, HASH, change);
+	return mem_printf(
+	        "{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"2026-11-20T02:00:00.000000Z\",\"by\":\"me\",\"note\":null,"
+	        "\"kind\":\"rows\",\"database\":\"shop\",\"schema\":\"public\",\"table\":\"users\",\"column\":\"id\",\"key\":\"%s\",\"hash\":\"%s\"%s}",
+	        f->key_id, HASH, change);
 }
 
 static void nothing_is_registered(void **state)
@@ -108,7 +109,8 @@ static void nothing_is_registered(void **state)
 static void each_place_gets_what_the_other_has(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup(free) char *text = entry_text(f, ""), *path = mem_printf("%s/erasures/" NAME, f->conf.state_dir);
+	_cleanup(free) char *text = entry_text(f, ""),
+	                    *path = mem_printf("%s/erasures/" NAME, f->conf.state_dir);
 	struct error err = {0};
 	struct stat st;
 
@@ -119,8 +121,9 @@ static void each_place_gets_what_the_other_has(void **state)
 
 		assert_int_equal(load(f, &e, &err), 0);
 		erasures_append(e, &shown);
-		assert_string_equal(str_text(&shown),
-		                    "2026-11-20T02:00:00Z  rows of public.users by id, in the database shop  by me\n");
+		assert_string_equal(
+		        str_text(&shown),
+		        "2026-11-20T02:00:00Z  rows of public.users by id, in the database shop  by me\n");
 		assert_int_equal(stat(path, &st), 0);
 		assert_int_equal(st.st_mode & 0777, 0600);
 		/* The store loses it. */
@@ -131,7 +134,8 @@ static void each_place_gets_what_the_other_has(void **state)
 		struct store_object object;
 
 		assert_int_equal(load(f, &e, &err), 0);
-		assert_int_equal(store_head(f->repository.store, NULL, ERASURES_PREFIX NAME, &object, &err), 0);
+		assert_int_equal(store_head(f->repository.store, NULL, ERASURES_PREFIX NAME, &object, &err),
+		                 0);
 	}
 }
 
@@ -161,21 +165,34 @@ static void what_is_wrong_is_never_passed_over(void **state)
 	struct fixture *f = *state;
 	_cleanup(free) char *good = entry_text(f, ""), *cut = mem_strdup(good), *other = mem_strdup(good);
 	static const char *const bad[] = {
-	        "", "[]", "null", "{}", "{\"format\":\"keepfs-erasure\"}", "{\"format\":\"something\",\"version\":1}",
-	        "{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"2026-11-20T02:00:00.000000Z\",\"kind\":\"rows\",\"database\":\"shop\",\"hash\":\"" HASH "\",\"key\":\"x\"}",
-	        "{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"2026-11-20T02:00:00.000000Z\",\"kind\":\"ghosts\",\"database\":\"shop\",\"hash\":\"" HASH "\",\"key\":\"x\"}",
-	        "{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"yesterday\",\"kind\":\"tenant\",\"database\":\"shop\",\"hash\":\"" HASH "\",\"key\":\"x\"}",
+	        "",
+	        "[]",
+	        "null",
+	        "{}",
+	        "{\"format\":\"keepfs-erasure\"}",
+	        "{\"format\":\"something\",\"version\":1}",
+	        "{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"2026-11-20T02:00:00.000000Z\",\"kind\":\"rows\",\"database\":\"shop\",\"hash\":\"" HASH
+	        "\",\"key\":\"x\"}",
+	        "{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"2026-11-20T02:00:00.000000Z\",\"kind\":\"ghosts\",\"database\":\"shop\",\"hash\":\"" HASH
+	        "\",\"key\":\"x\"}",
+	        "{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"yesterday\",\"kind\":\"tenant\",\"database\":\"shop\",\"hash\":\"" HASH
+	        "\",\"key\":\"x\"}",
 	        "{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"2026-11-20T02:00:00.000000Z\",\"kind\":\"tenant\",\"database\":\"shop\",\"hash\":\"0123\",\"key\":\"x\"}",
-	        "{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"2026-11-20T02:00:00.000000Z\",\"kind\":\"tenant\",\"hash\":\"" HASH "\",\"key\":\"x\"}",
+	        "{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"2026-11-20T02:00:00.000000Z\",\"kind\":\"tenant\",\"hash\":\"" HASH
+	        "\",\"key\":\"x\"}",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_wrong(f, bad[i], EBADMSG, "cannot be read");
 	cut[strlen(cut) / 2] = '\0';
 	assert_wrong(f, cut, EBADMSG, "cannot be read");
-	assert_wrong(f, "{\"format\":\"keepfs-erasure\",\"version\":2}", EBADMSG, "was written by a newer keepfs");
-	assert_wrong(f, "{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"2026-11-20T02:00:00.000000Z\",\"kind\":\"tenant\",\"database\":\"shop\",\"hash\":\"" HASH "\"}",
-	             EBADMSG, "does not say which key");
+	assert_wrong(f, "{\"format\":\"keepfs-erasure\",\"version\":2}", EBADMSG,
+	             "was written by a newer keepfs");
+	assert_wrong(
+	        f,
+	        "{\"format\":\"keepfs-erasure\",\"version\":1,\"at\":\"2026-11-20T02:00:00.000000Z\",\"kind\":\"tenant\",\"database\":\"shop\",\"hash\":\"" HASH
+	        "\"}",
+	        EBADMSG, "does not say which key");
 	*strstr(other, f->key_id) ^= 1;
 	assert_wrong(f, other, EPERM, "is not the key with which 1 erasures were registered");
 	put_object(f, "20261119T020000Z-0123456789abcdef.json", good);
@@ -188,7 +205,11 @@ static void what_is_wrong_is_never_passed_over(void **state)
 static void a_hash_is_of_its_place(void **state)
 {
 	struct fixture *f = *state;
-	struct erasure of = {.kind = ERASURE_ROWS, .database = "shop", .schema = "public", .table = "users", .column = "id"};
+	struct erasure of = {.kind = ERASURE_ROWS,
+	                     .database = "shop",
+	                     .schema = "public",
+	                     .table = "users",
+	                     .column = "id"};
 	char first[SHA256_HEX_BYTES], second[SHA256_HEX_BYTES];
 
 	erasure_hash(f->key, &of, "1", first);
@@ -198,7 +219,11 @@ static void a_hash_is_of_its_place(void **state)
 	erasure_hash(f->key, &of, "1", second);
 	assert_string_not_equal(first, second);
 	/* Where one word ends and the next begins is part of it. */
-	of = (struct erasure){.kind = ERASURE_ROWS, .database = "shop", .schema = "publicu", .table = "sers", .column = "id"};
+	of = (struct erasure){.kind = ERASURE_ROWS,
+	                      .database = "shop",
+	                      .schema = "publicu",
+	                      .table = "sers",
+	                      .column = "id"};
 	erasure_hash(f->key, &of, "1", second);
 	assert_string_not_equal(first, second);
 }

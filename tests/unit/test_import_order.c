@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-static int read_words(const char *text, struct command_line *line, struct import_order *ret, struct error *err)
+static int read_words(const char *text, struct command_line *line, struct import_order *ret,
+                      struct error *err)
 {
 	assert_int_equal(command_line_parse(text, line, err), 0);
 	return import_order_read(line, ret, err);
@@ -66,7 +67,8 @@ static void few_words(void **state)
 	assert_null(o.options.sets);
 	assert_null(o.options.ignored_columns);
 	assert_int_equal(o.options.keys, PG_IMPORT_KEYS_DEFAULT);
-	assert_false(o.options.insert_shared || o.options.keep_living || o.options.allow_changed || o.dry_run);
+	assert_false(o.options.insert_shared || o.options.keep_living || o.options.allow_changed ||
+	             o.dry_run);
 }
 
 static void bad_words(void **state)

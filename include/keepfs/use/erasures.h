@@ -50,7 +50,13 @@ struct erasures_target { /* borrowed */
 };
 /** erasures_refuse_database() - a whole database of that name was erased: -EPERM (ERROR_DENIED). */
 int erasures_refuse_database(const struct erasures *e, const char *source, struct error *err);
+/** erasures_refuse_tenant() - -EPERM (ERROR_DENIED): it is. */
+int erasures_refuse_tenant(const char *tenant, struct error *err);
 /** erasures_is_tenant() - was this tenant of @database erased? */
 bool erasures_is_tenant(const struct erasures *e, const char *database, const char *tenant_id);
+struct exported;
+/** erasures_check_exported() - may this export come back into a database? -EPERM (ERROR_DENIED): its tenant, or rows that it has, are registered as erased. Reads the tables of
+ * which there are entries. */
+int erasures_check_exported(const struct erasures *e, struct exported *x, struct error *err);
 /** erasures_apply() - delete what was erased, and what cannot be without it. Blocks on the server; it reads the columns of which there are entries. */
 int erasures_apply(const struct erasures *e, const struct erasures_target *target, struct error *err);
