@@ -59,8 +59,8 @@ int export_member_make(const struct conf_job *job, const char *slug, const char 
 	}
 	if (problem) {
 		export_member_finish(&m);
-		return error_set(err, ERROR_USAGE, EINVAL, "no tenant can be exported as %.60s (id %.60s): %s %s",
-		                 slug, id,
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "no tenant can be exported as %.60s (id %.60s): %s %s", slug, id,
 		                 slug_problem ? "the slug"
 		                 : id_problem ? "the id"
 		                              : "its schema or database",

@@ -21,8 +21,9 @@
 /* "full/20261120T020000Z" */
 static int find_without_suffix(struct catalog *c, const char *path, struct catalog_entry *ret)
 {
-	static const char *const suffixes[] = {".dump", ".sql.gz", ".sql.zst", ".sql", ".partial.dump",
-	                                       ".partial", ".partial.sql.gz", ".partial.sql"};
+	static const char *const suffixes[] = {
+	        ".dump",         ".sql.gz",  ".sql.zst",        ".sql",
+	        ".partial.dump", ".partial", ".partial.sql.gz", ".partial.sql"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
 		_cleanup(free) char *whole = mem_printf("%s%s", path, suffixes[i]);

@@ -295,11 +295,10 @@ static int check_entry(const struct loading *l, const struct inside_table *t, st
 {
 	if (l->partial.len == 0 && (t->rows == INSIDE_NOT_KNOWN || t->rows == l->entry_rows))
 		return 0;
-	return error_set(
-	        err, ERROR_CORRUPT, EBADMSG,
-	        "%s.%s has %" PRIu64
-	        " rows in the dump, which are not those that were counted when it was made",
-	        t->schema, t->table, l->entry_rows);
+	return error_set(err, ERROR_CORRUPT, EBADMSG,
+	                 "%s.%s has %" PRIu64
+	                 " rows in the dump, which are not those that were counted when it was made",
+	                 t->schema, t->table, l->entry_rows);
 }
 
 static int read_dumped_entry(struct loading *l, const struct inside_table *t, struct error *err)

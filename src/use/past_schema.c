@@ -33,8 +33,7 @@ static int feed_schema_script(struct schema_feed *f, struct restore_head *head, 
 
 	while (r == 0 && (n = spool_read(f->script, piece, sizeof(piece), at)) != 0) {
 		if (n < 0)
-			return error_system(err, (int)-n,
-			                    "the definitions of the dump cannot be read again");
+			return error_system(err, (int)-n, "the definitions of the dump cannot be read again");
 		r = restore_head_feed(head, piece, (size_t)n, err);
 		at += (uint64_t)n;
 	}

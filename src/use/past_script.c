@@ -217,8 +217,8 @@ static bool is_of_lacking_table(const struct past_failures *f, const struct past
 
 static bool is_needed(const struct past_failure *f)
 {
-	static const char *const types[] = {"TABLE", "TABLE ATTACH", "CONSTRAINT", "FK CONSTRAINT",
-	                                    "ROW SECURITY", ""};
+	static const char *const types[] = {"TABLE",         "TABLE ATTACH", "CONSTRAINT",
+	                                    "FK CONSTRAINT", "ROW SECURITY", ""};
 
 	if (str_equal(f->type, "COMMENT"))
 		return str_starts(f->name, "COLUMN ") || str_starts(f->name, "TABLE ");

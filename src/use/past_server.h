@@ -14,7 +14,7 @@ struct past_server {
 	const struct conf *conf;
 	struct backup *backup;
 	struct inside_dump *dump;
-	const char *database; /* what it is called */
+	const char *database;        /* what it is called */
 	const char *database_script; /* what made the one of the dump; "": not known */
 	struct pg_scratch *scratch;
 	char *conninfo;                /* heap: of the database */

@@ -33,7 +33,8 @@ struct restoring_tenant {
 	struct pg_import_options options;
 	struct pg_session *session;
 	struct import *import;
-	struct make_targets targets; /* of the export that is made before; its shared part outlives @leaving */
+	struct make_targets
+	        targets; /* of the export that is made before; its shared part outlives @leaving */
 	struct make_order before;
 	struct leaving *leaving;
 };
@@ -86,12 +87,13 @@ static int check_erased(const struct restoring_tenant *x, struct error *err)
 static int check_tenant_file(const struct restoring_tenant *x, struct error *err)
 {
 	if (!str_equal(x->head->slug, x->words.tenant))
-		return error_set(err, ERROR_USAGE, EINVAL, "%s is the data of %.100s, not of %.100s", x->file.name,
-		                 x->head->slug, x->words.tenant);
+		return error_set(err, ERROR_USAGE, EINVAL, "%s is the data of %.100s, not of %.100s",
+		                 x->file.name, x->head->slug, x->words.tenant);
 	if (!str_equal(x->head->tenancy, tenancy_word(x->job)))
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "%s is of tenants that were kept apart by %.20s, and [export] has tenancy = %s",
-		                 x->file.name, x->head->tenancy, tenancy_word(x->job));
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%s is of tenants that were kept apart by %.20s, and [export] has tenancy = %s",
+		        x->file.name, x->head->tenancy, tenancy_word(x->job));
 	if (x->words.mode == RESTORE_TENANT_REPLACE && x->head->redacted_count > 0)
 		return error_set(
 		        err, ERROR_USAGE, EPERM,
@@ -122,8 +124,8 @@ static int find_living(struct restoring_tenant *x, struct error *err)
 		return r;
 	if (x->words.mode != RESTORE_TENANT_BESIDE && !str_equal(x->living.id, x->head->tenant_id))
 		return error_set(err, ERROR_CONFLICT, EEXIST,
-		                 "%s is another tenant now: its id is %.60s, that of the backup is %.60s", x->words.tenant,
-		                 x->living.id, x->head->tenant_id);
+		                 "%s is another tenant now: its id is %.60s, that of the backup is %.60s",
+		                 x->words.tenant, x->living.id, x->head->tenant_id);
 	return 0;
 }
 
@@ -213,7 +215,8 @@ static int show_difference(struct restoring_tenant *x, struct error *err)
 	if (r < 0)
 		return r;
 	make_say(x->order,
-	         r == 0 ? "%s is as it was in %s" : "that is how %s differs from %s; nothing was changed, mode=replace brings it back",
+	         r == 0 ? "%s is as it was in %s"
+	                : "that is how %s differs from %s; nothing was changed, mode=replace brings it back",
 	         x->words.tenant, x->file.name);
 	return 0;
 }
@@ -232,8 +235,8 @@ static int insert_and_compare(struct restoring_tenant *x, struct error *err)
 	if (r == 0)
 		r = import_commit(x->session, err);
 	if (r == 0)
-		make_say(x->order, "%s: %" PRIu64 " rows of %s are there", x->words.into ? x->words.into : x->words.tenant,
-		         rows, x->file.name);
+		make_say(x->order, "%s: %" PRIu64 " rows of %s are there",
+		         x->words.into ? x->words.into : x->words.tenant, rows, x->file.name);
 	return r;
 }
 
@@ -315,7 +318,8 @@ static int restore_tenant_make(const struct make_context *ctx, const struct make
 }
 
 static int restore_tenant_targets(const struct make_context *ctx, const struct conf_job *job,
-                                  const struct make_wanted *wanted, struct make_targets *ret, struct error *err)
+                                  const struct make_wanted *wanted, struct make_targets *ret,
+                                  struct error *err)
 {
 	struct restore_tenant_words words;
 	struct make_target *t;

@@ -16,7 +16,8 @@ struct restore_tenant_words { /* borrowed from the line */
 	bool is_export; /* @from is one; else a dump, or a directory of dumps */
 };
 /** restore_tenant_words() - -EINVAL: @err says how they are written, or that the name was not typed. Pure. */
-int restore_tenant_words(const struct command_line *line, struct restore_tenant_words *ret, struct error *err);
+int restore_tenant_words(const struct command_line *line, struct restore_tenant_words *ret,
+                         struct error *err);
 
 /** struct tenant_file - an export in a file that nobody else can open any more */
 struct tenant_file {

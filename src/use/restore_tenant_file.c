@@ -38,8 +38,9 @@ static int copy_backup(struct tenant_file *f, struct backup *b, struct error *er
 	return backup_read(b, &own, &out, err);
 }
 
-static int copy_export_with(struct tenant_file *f, const struct make_context *ctx, const struct make_order *order,
-                            const struct catalog_entry *entry, struct error *err)
+static int copy_export_with(struct tenant_file *f, const struct make_context *ctx,
+                            const struct make_order *order, const struct catalog_entry *entry,
+                            struct error *err)
 {
 	_cleanup(backup) struct backup b = {.ctx = ctx, .cancel = order->cancel};
 	int r = backup_open(&b, entry->ino, err);
@@ -68,8 +69,9 @@ static int copy_export(struct tenant_file *f, const struct make_context *ctx, co
 	return r;
 }
 
-static int file_of_export(struct tenant_file *f, const struct make_context *ctx, const struct make_order *order,
-                          const struct restore_tenant_words *words, struct error *err)
+static int file_of_export(struct tenant_file *f, const struct make_context *ctx,
+                          const struct make_order *order, const struct restore_tenant_words *words,
+                          struct error *err)
 {
 	_cleanup(free) char *path = words_path(words->from);
 	struct catalog_entry entry;
@@ -117,10 +119,12 @@ int tenant_file_open(struct tenant_file *f, const struct make_context *ctx, cons
 	int r;
 
 	*f = (struct tenant_file){.fd = -1};
-	r = words->is_export ? file_of_export(f, ctx, order, words, err) : file_of_dump(f, ctx, order, words, err);
+	r = words->is_export ? file_of_export(f, ctx, order, words, err)
+	                     : file_of_dump(f, ctx, order, words, err);
 	if (r < 0)
 		return r;
-	source = (struct exported_source){.path = f->name, .fd = f->fd, .temporary_dir = ctx->conf->state_dir};
+	source =
+	        (struct exported_source){.path = f->name, .fd = f->fd, .temporary_dir = ctx->conf->state_dir};
 	return exported_open(&source, order->cancel, &f->exported, err);
 }
 

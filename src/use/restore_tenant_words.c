@@ -30,7 +30,8 @@ static int take_mode(const struct command_line *line, struct restore_tenant_word
 }
 
 /* What the tenant has done since is lost with it: nobody does that with a slip of a key. */
-static int check_typed(const struct command_line *line, const struct restore_tenant_words *w, struct error *err)
+static int check_typed(const struct command_line *line, const struct restore_tenant_words *w,
+                       struct error *err)
 {
 	const char *confirm = words_pair(line, "confirm");
 

@@ -41,8 +41,10 @@ static void assert_refused(const char *text, const char *reason)
 static void what_is_taken(void **state)
 {
 	assert_taken("acme from=full mode=diff", RESTORE_TENANT_DIFF, false);
-	assert_taken("acme from=backups/full/20261120T020000Z.dump mode=replace confirm=acme note='why'", RESTORE_TENANT_REPLACE, false);
-	assert_taken("acme from=exports/acme/20261120T020000Z.json.gz into=acme-copy", RESTORE_TENANT_BESIDE, true);
+	assert_taken("acme from=backups/full/20261120T020000Z.dump mode=replace confirm=acme note='why'",
+	             RESTORE_TENANT_REPLACE, false);
+	assert_taken("acme from=exports/acme/20261120T020000Z.json.gz into=acme-copy", RESTORE_TENANT_BESIDE,
+	             true);
 	assert_taken("acme from=full into=acme id=17", RESTORE_TENANT_BESIDE, false);
 }
 
