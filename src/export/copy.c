@@ -159,9 +159,12 @@ int export_make_copy(const struct make_context *ctx, const struct make_order *or
 	int r;
 
 	own.export.database = conninfo;
+	if (copy->path)
+		own.export.format = CONF_EXPORT_JSON;
 	of_copy.job = &own;
 	of_copy.target = &target;
 	of_copy.shared = shared;
+	of_copy.then_delete = false;
 	r = export_make(ctx, &of_copy, ret, err);
 	export_shared_free(shared);
 	return r;

@@ -46,6 +46,9 @@ struct exporting {
 	struct leaving *leaving; /* NULL: the rows stay where they are */
 };
 
+/* exporting_open_writer() - of its format; @write gets the exporting. */
+void exporting_open_writer(struct exporting *e,
+                           int (*write)(void *arg, const void *data, size_t len, struct error *err));
 /* local.c: the file of an export_copy that has a path. As exporting_open(), and so on; what was not ended is removed by exporting_free_local(). */
 int exporting_open_local(struct exporting *e, struct error *err);
 int exporting_close_local(struct exporting *e, struct error *err);

@@ -59,19 +59,6 @@ static int open_local_press(struct exporting *e, struct error *err)
 	return r < 0 ? r : write_local(e->local, head, sizeof(head), err);
 }
 
-static void open_local_writer(struct exporting *e)
-{
-	const struct export_writer_options options = {
-	        .write = e->press ? write_pressed_local : write_plain_local,
-	        .arg = e,
-	        .state_dir = e->ctx->conf->state_dir,
-	        .space_bytes = e->conf->space_bytes,
-	        .compression = e->compression,
-	};
-
-	e->writer = export_writer_new(e->format, &options);
-}
-
 int exporting_open_local(struct exporting *e, struct error *err)
 {
 	const char *path = e->shared->copy->path;
@@ -84,7 +71,7 @@ int exporting_open_local(struct exporting *e, struct error *err)
 	        .path = path, .fd = fd, .check = segment_check_empty(SEGMENT_CHECK_CRC32)};
 	if (e->format->is_pressed)
 		r = open_local_press(e, err);
-	open_local_writer(e);
+	exporting_open_writer(e, e->press ? write_pressed_local : write_plain_local);
 	return r;
 }
 

@@ -81,15 +81,6 @@ static void finish_exporting(struct exporting *e, int r)
 	free(e->database_label);
 }
 
-/* What is made for keepfs itself to read is what it reads best. */
-static const struct export_format *format_of_order(const struct make_order *order)
-{
-	const struct export_shared *shared = order->shared;
-
-	return shared && shared->copy && shared->copy->path ? export_format_of(CONF_EXPORT_JSON)
-	                                                    : export_format_of(order->job->export.format);
-}
-
 static int make_export(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
                        struct leaving **ret_leaving, struct error *err)
 {
@@ -99,7 +90,7 @@ static int make_export(const struct make_context *ctx, const struct make_order *
 	        .collects_places = order->then_delete || ret_leaving,
 	        .conf = &order->job->export,
 	        .shared = order->shared,
-	        .format = format_of_order(order),
+	        .format = export_format_of(order->job->export.format),
 	        .compression = compression_resolve(&order->job->compression, false),
 	};
 	int r = exporting_prepare(&e, err);

@@ -49,10 +49,11 @@ static int open_press(struct exporting *e, struct error *err)
 	return e->format->is_pressed ? press_new(&press, &e->press, err) : 0;
 }
 
-static void open_writer(struct exporting *e)
+void exporting_open_writer(struct exporting *e,
+                           int (*write)(void *arg, const void *data, size_t len, struct error *err))
 {
 	const struct export_writer_options options = {
-	        .write = e->press ? write_to_press : write_to_object,
+	        .write = write,
 	        .arg = e,
 	        .state_dir = e->ctx->conf->state_dir,
 	        .space_bytes = e->conf->space_bytes,
@@ -76,7 +77,7 @@ int exporting_open(struct exporting *e, struct error *err)
 	if (r == 0 && e->press)
 		r = segment_file_begin(&e->file, e->object, true, err);
 	if (r == 0)
-		open_writer(e);
+		exporting_open_writer(e, e->press ? write_to_press : write_to_object);
 	return r;
 }
 

@@ -27,6 +27,7 @@ struct past {
 	const struct past_order *wanted;
 	const struct conf *conf;
 	const struct conf_job *job; /* of [export] */
+	struct conf_job *changed;   /* the same with another format; NULL */
 	struct export_member member;
 	char *database; /* heap: that the dump must be of; "": any */
 	uint64_t ino;
@@ -55,6 +56,7 @@ static void finish_past(struct past *p)
 	past_dump_close(&p->dump);
 	export_member_finish(&p->member);
 	erasures_free(p->erasures);
+	conf_job_free(p->changed);
 	free(p->database);
 }
 
@@ -69,6 +71,28 @@ static const struct conf_job *export_job_in(const struct conf *conf, struct erro
 	error_set(err, ERROR_USAGE, EINVAL,
 	          "nothing says how tenants are exported: add a section [export] to the configuration");
 	return NULL;
+}
+
+static int change_format(const struct conf_job *job, const char *format, struct conf_job **ret,
+                         struct error *err)
+{
+	static const char *const keys[] = {"format"};
+	bool is_partial;
+
+	return format ? conf_job_override(job, keys, &format, 1, ret, &is_partial, err) : 0;
+}
+
+static int find_export_job(struct past *p, struct error *err)
+{
+	int r;
+
+	p->job = export_job_in(p->conf, err);
+	if (!p->job)
+		return -EINVAL;
+	r = change_format(p->job, p->wanted->format, &p->changed, err);
+	if (r == 0 && p->changed)
+		p->job = p->changed;
+	return r;
 }
 
 /* Heap: what the newest export of it says; NULL: there is none. */
@@ -349,10 +373,11 @@ int past_export(const struct make_context *ctx, const struct make_order *order, 
 	bool is_wrong = false;
 	int r;
 
-	p.job = export_job_in(p.conf, &why);
-	if (p.job && past->is_unredacted)
+	r = find_export_job(&p, &why);
+	if (r == 0 && past->is_unredacted)
 		p.job = without_redaction(&p);
-	r = p.job ? find_past_member(&p, &why) : -EINVAL;
+	if (r == 0)
+		r = find_past_member(&p, &why);
 	if (r == 0)
 		r = find_backup_of_tenant(&p, &why);
 	if (r == 0)
@@ -370,7 +395,7 @@ int past_export(const struct make_context *ctx, const struct make_order *order, 
 
 static int take_past_words(const struct command_line *line, struct past_order *ret, struct error *err)
 {
-	static const char *const allowed[] = {"from", "id", "tenant", "note", NULL};
+	static const char *const allowed[] = {"from", "id", "tenant", "format", "note", NULL};
 	bool has_verb = line->word_count > 0 &&
 	                (str_equal(line->words[0], "export") || str_equal(line->words[0], CONF_EXPORTS));
 	const char *pair = words_pair(line, "tenant");
@@ -385,7 +410,8 @@ static int take_past_words(const struct command_line *line, struct past_order *r
 		        "one tenant is exported from a backup at a time: export acme from=full/latest.dump");
 	*ret = (struct past_order){.tenant = pair ? pair : line->words[has_verb],
 	                           .tenant_id = words_pair(line, "id"),
-	                           .backup = words_pair(line, "from")};
+	                           .backup = words_pair(line, "from"),
+	                           .format = words_pair(line, "format")};
 	if (!ret->backup || !*ret->backup)
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "from= names no backup; write one as the mount shows it: full/latest.dump");
@@ -400,9 +426,13 @@ static int past_targets(const struct make_context *ctx, const struct conf_job *j
 {
 	const struct conf *conf = make_conf_ref(ctx);
 	const struct conf_job *of_exports = export_job_in(conf, err);
+	struct conf_job *changed = NULL;
 	struct past_order past;
 	int r = of_exports ? take_past_words(wanted->line, &past, err) : -EINVAL;
 
+	if (r == 0)
+		r = change_format(of_exports, past.format, &changed, err);
+	conf_job_free(changed);
 	if (r == 0) {
 		_cleanup(free) char *below = name_from_database(past.tenant);
 		struct make_target *t = make_targets_add(ret);

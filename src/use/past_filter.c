@@ -152,15 +152,15 @@ static const char *decode_value(struct past_filter *f, const struct copy_field *
 }
 
 /* 1: appended to @out; 0: it is NULL, or equal to nothing. */
-static int append_operand(struct past_filter *f, const struct past_operand *o, struct str *out,
-                          struct error *err)
+static int append_key_part(struct past_filter *f, const struct past_operand *o, struct str *out,
+                           struct error *err)
 {
-	const struct copy_field *field;
+	const struct copy_field *field = NULL;
 	const char *text;
 	size_t len;
 	int r = read_field(f, o->slot, &field, err);
 
-	if (r < 0 || field->is_null)
+	if (r < 0 || !field || field->is_null)
 		return r;
 	text = decode_value(f, field, &len);
 	if (o->path_count == 0)
@@ -177,7 +177,7 @@ static int passes_test(struct past_filter *f, const struct past_test *t, struct 
 	int r;
 
 	str_clear(&f->key);
-	r = append_operand(f, &t->of, &f->key, err);
+	r = append_key_part(f, &t->of, &f->key, err);
 	return r <= 0 ? r : f->key.len == t->value.len && memcmp(f->key.data, t->value.data, f->key.len) == 0;
 }
 
@@ -192,7 +192,7 @@ static int key_of_row(struct past_filter *f, const struct past_tie *t, uint64_t 
 	}
 	str_clear(&f->key);
 	for (size_t i = 0; i < t->count; i++) {
-		int r = append_operand(f, &t->operands[i], &f->key, err);
+		int r = append_key_part(f, &t->operands[i], &f->key, err);
 
 		if (r <= 0)
 			return r;
@@ -209,7 +209,7 @@ static int has_tenant_value(struct past_filter *f, struct error *err)
 	int r;
 
 	str_clear(&f->key);
-	r = append_operand(f, &rule->tenant, &f->key, err);
+	r = append_key_part(f, &rule->tenant, &f->key, err);
 	return r <= 0 ? r
 	              : f->key.len == rule->tenant_value.len &&
 	                        memcmp(f->key.data, rule->tenant_value.data, f->key.len) == 0;

@@ -82,7 +82,7 @@ static bool is_number_class(enum value_class class)
 	return class == VALUE_INTEGER || class == VALUE_NUMERIC;
 }
 
-static int refuse_value(const struct past_side *s, struct error *err)
+static int refuse_unlike_texts(const struct past_side *s, struct error *err)
 {
 	const struct tenancy_column *c = column_of_side(s);
 
@@ -103,7 +103,7 @@ static int check_side(const struct past_side *s, struct error *err)
 		        err, ERROR_USAGE, ENOTSUP,
 		        "%s.%s.%s tells whose rows are, and is generated: a dump has no values of it; restore the dump into a database (keepfs restore), and export from there",
 		        s->table->schema, s->table->name, c->name);
-	return s->is_unlike || class_of_side(s) == VALUE_UNKNOWN ? refuse_value(s, err) : 0;
+	return s->is_unlike || class_of_side(s) == VALUE_UNKNOWN ? refuse_unlike_texts(s, err) : 0;
 }
 
 static enum past_fold fold_of_class(enum value_class class)
@@ -141,7 +141,7 @@ int past_fold_of(const struct past_side *a, const struct past_side *b, enum past
 		               ? PAST_FOLD_NUMBER
 		               : PAST_FOLD_TEXT;
 	else
-		return refuse_value(class == VALUE_EXACT || !b ? a : b, err);
+		return refuse_unlike_texts(class == VALUE_EXACT || !b ? a : b, err);
 	return 0;
 }
 
@@ -175,7 +175,7 @@ int past_fold_of_soft(const struct past_side *a, const struct past_side *b, enum
 	           (is_textual(class) && is_textual(other))) {
 		return past_fold_of(a, b, ret, err);
 	} else if (!has_plain_text(a) || !has_plain_text(b)) {
-		return refuse_value(has_plain_text(a) ? b : a, err);
+		return refuse_unlike_texts(has_plain_text(a) ? b : a, err);
 	} else {
 		*ret = is_number_class(class) || is_number_class(other) ? PAST_FOLD_NUMBER : PAST_FOLD_TEXT;
 	}

@@ -119,3 +119,121 @@ def test_as_it_was(new_keepfs, app, copy, drill_dir, form):
     path = keepfs.path("exports", "acme", made(keepfs, "acme")[-1])
     assert os.getxattr(path, "user.keepfs.from").decode() == f"backups/full/{dump}"
     assert past["source"]["server_version"] == living["acme"]["source"]["server_version"]
+
+
+def log_of(keepfs, words, state="completed"):
+    run, _ = ended(keepfs, words, state)
+    return keepfs.text("jobs", str(run), "log")
+
+
+def test_who_and_which(new_keepfs, app, copy, drill_dir):
+    """a tenant that is gone is known by its last export, or by its id; the newest dump of the right database; what makes no sense is refused"""
+    other = f"{copy}_other"
+    app.create(other)
+    try:
+        keepfs = new_keepfs({"full": {"database": app.uri(copy)}, "others": {"database": app.uri(other)}}, drill_dir=drill_dir)
+        keepfs.sections = {"export": settings(app.uri(copy), **RULES)}
+        keepfs.write_conf()
+        keepfs.mount()
+        keepfs.backup("full")
+        keepfs.backup("others")
+        ended(keepfs, "export initech")
+        before = comparable(document(keepfs, "initech"))
+        app.sql(copy, "SET session_replication_role = replica; DELETE FROM orgs WHERE id > 1")
+        # As the command line has it, with the directory of all backups: only one of them is of this database.
+        keepfs.run("export", "initech", "--from", "backups", "--wait")
+        assert comparable(document(keepfs, "initech")) == before and len(made(keepfs, "initech")) == 2
+        log = log_of(keepfs, "export globex from=full", "failed")
+        assert "who globex is, nobody knows" in log and "id=" in log
+        assert made(keepfs, "globex") == []
+        log_of(keepfs, "export globex from=full id=2")
+        past = document(keepfs, "globex")
+        assert past["tenant"] == {"id": "2", "slug": "globex", "name": None}
+        assert {row["org_id"] for row in rows_of(past, "users")} == {2} and len(rows_of(past, "visits")) == 6
+        # Nobody had that id.
+        assert "id 77" in log_of(keepfs, "export hooli from=full id=77", "failed")
+        assert "is a dump of the database" in log_of(keepfs, f"export acme from=others/{keepfs.artifacts('others')[0]}", "failed")
+        assert "has no dump of the database" in log_of(keepfs, "export acme from=others", "failed")
+        assert "is an export of a tenant's data" in log_of(keepfs, f"export acme from=exports/initech/{made(keepfs, 'initech')[0]}", "failed")
+        assert made(keepfs, "hooli") == made(keepfs, "acme") == []
+        for command, words in {"export acme from=": "names no backup", "export acme globex from=full": "one tenant", "exports from=full": "one tenant",
+                               "export acme from=full then-delete=acme": "allowed are", "export acme from=full jobs=2": "allowed are"}.items():
+            assert words in keepfs.refused("trigger", command), command
+        assert "names of tenants" in keepfs.run("export", "--all", "--from", "full", check=False).stderr
+    finally:
+        app.drop(other)
+
+
+def test_isolation_and_damage(new_keepfs, app, copy, store, drill_dir):
+    """a row that is also another tenant's fails the export, as it does a living one; so does damage, and a dump that lacks what is needed"""
+    keepfs = start(new_keepfs, app.uri(copy), drill_dir, settings(app.uri(copy), **RULES))
+    app.sql(copy, "INSERT INTO comments SELECT t.id, 99, u.id, 'of two' FROM tasks t JOIN projects p ON p.id = t.project_id, users u "
+                  "WHERE p.org_id = 1 AND u.org_id = 2 LIMIT 1")
+    keepfs.backup()
+    living = log_of(keepfs, "export acme", "failed")
+    past = log_of(keepfs, "export acme from=full", "failed")
+    told = [line.split("acme: ", 1)[1] for line in living.splitlines() if "public.comments" in line and "acme: " in line]
+    assert told and told[0] in past, (living, past)
+    app.sql(copy, "DELETE FROM comments WHERE number = 99")
+    keepfs.backup()
+    name = keepfs.artifacts()[-1]
+    (key,) = [k for k in store.keys() if k == f"backups/full/{name}"]
+    data = bytearray(store.get(key))
+    for at in range(len(data) // 8, len(data), 997):
+        data[at] ^= 0xff
+    store.put(key, bytes(data))
+    log = log_of(keepfs, f"export acme from=full/{name}", "failed")
+    assert "damaged" in log or "CRC" in log, log
+    assert made(keepfs, "acme") == []
+
+
+def test_what_a_dump_lacks(new_keepfs, app, copy, drill_dir):
+    """rows that were left out when it was made"""
+    keepfs = start(new_keepfs, app.uri(copy), drill_dir, settings(app.uri(copy), **RULES), exclude_table_data="public.visits")
+    keepfs.backup()
+    log = log_of(keepfs, "export acme from=full", "failed")
+    assert "the dump has no rows of public.visits" in log, log
+    assert made(keepfs, "acme") == []
+
+
+def test_schemas(new_keepfs, pg, drill_dir):
+    """a schema for each tenant: its own, and what is shared"""
+    name = "past_schemas"
+    pg.create(name)
+    try:
+        pg.sql(name, "CREATE SCHEMA registry; CREATE TABLE registry.tenants (id int, slug text); INSERT INTO registry.tenants VALUES (1, 'acme'), (2, 'globex'); "
+                     "CREATE SCHEMA ref; CREATE TABLE ref.countries (code text); INSERT INTO ref.countries VALUES ('DE')"
+                     + "".join(f"; CREATE SCHEMA {s}; CREATE TABLE {s}.a (id int PRIMARY KEY, t text); INSERT INTO {s}.a SELECT n, '{s}' FROM generate_series(1, 9) n; "
+                               f"CREATE TABLE {s}.b (a int REFERENCES {s}.a, PRIMARY KEY (a)); INSERT INTO {s}.b SELECT id FROM {s}.a" for s in ("acme", "globex")))
+        section = {"database": pg.uri(name), "tenancy": "schema", "tenants": "SELECT id, slug FROM registry.tenants", "exclude": "registry.*", "shared": "ref.countries"}
+        keepfs = start(new_keepfs, pg.uri(name), drill_dir, section)
+        keepfs.backup()
+        ended(keepfs, "export acme")
+        living = comparable(document(keepfs, "acme"))
+        pg.sql(name, "DROP SCHEMA acme CASCADE; DELETE FROM registry.tenants WHERE id = 1")
+        log = log_of(keepfs, "export acme from=full")
+        assert comparable(document(keepfs, "acme")) == living and "19 of 19 rows were taken" in log
+    finally:
+        pg.drop(name)
+
+
+def test_databases(new_keepfs, pg, drill_dir):
+    """a database for each tenant: a dump of that one"""
+    names = ["past_registry", "past_of_acme", "past_of_globex"]
+    for name in names:
+        pg.create(name)
+    try:
+        pg.sql("past_registry", "CREATE TABLE tenants (id int, slug text); INSERT INTO tenants VALUES (1, 'acme'), (2, 'globex')")
+        for name in names[1:]:
+            pg.sql(name, f"CREATE TABLE a (id int PRIMARY KEY, t text); INSERT INTO a SELECT n, '{name}' FROM generate_series(1, 5) n")
+        section = {"database": pg.uri("past_registry"), "tenancy": "database", "tenants": "SELECT id, slug FROM tenants", "tenant_database": "past_of_{slug}"}
+        keepfs = start(new_keepfs, pg.uri("past_registry"), drill_dir, section, databases="past_of_acme, past_of_globex")
+        keepfs.backup()
+        ended(keepfs, "export acme")
+        living = comparable(document(keepfs, "acme"))
+        pg.sql("past_of_acme", "DELETE FROM a")
+        log_of(keepfs, "export acme from=full")
+        assert comparable(document(keepfs, "acme")) == living
+    finally:
+        for name in names:
+            pg.drop(name)

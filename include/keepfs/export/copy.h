@@ -53,7 +53,7 @@ struct export_copy { /* borrowed */
 	const char *from;           /* what it is a copy of: a backup, as the mount shows it */
 	int64_t taken_at_us;        /* the moment that it shows */
 	const char *server_version; /* of the server that it was made of; NULL: not known */
-	/* A file that is made (mode 0600; it must not be there), and holds the document, as an artifact would; NULL: an artifact is published. */
+	/* A file that is made (mode 0600; it must not be there), and holds the document of format = json, as an artifact would; NULL: an artifact is published. */
 	const char *path;
 	bool is_unredacted; /* with @path: nothing is redacted, since it goes back where it came from */
 };
