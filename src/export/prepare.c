@@ -110,6 +110,8 @@ static int prepare_snapshot(struct exporting *e, struct error *err)
 
 	if (r == 0)
 		r = decided_refresh(d, e->shared->session, e->conf, e->database, e->schema, err);
+	if (r == 0 && e->shared->copy && e->shared->copy->is_unredacted)
+		redaction_lift(&d->redaction);
 	if (r < 0)
 		return r;
 	e->decided = d;
