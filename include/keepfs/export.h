@@ -31,3 +31,9 @@ int export_explain(const struct make_context *ctx, const struct conf_job *job,
  */
 int export_look_at_deletion(const struct make_context *ctx, const struct conf_job *job,
                             const struct export_question *question, struct str *out, struct error *err);
+/**
+ * export_note_stores() - note in the catalog (keepfs/catalog/stores.h) where the exports of all tenants go, as the query says now: a rebuild looks into these stores,
+ * too. Connects to the server, and waits for it. Return: 0, also when some of it makes no sense (@ret_problem: heap, why; NULL); else why the server could not be asked.
+ */
+int export_note_stores(const struct make_context *ctx, const struct conf_job *job, char **ret_problem,
+                       struct error *err);

@@ -43,10 +43,10 @@ struct exported_column {
 
 /** struct exported_key - a foreign key, of that database. Its columns may be ones that were omitted. */
 struct exported_key {
-	char *name;          /* NULL: the file does not say */
-	char **columns;      /* of this table; @count */
+	char *name;           /* NULL: the file does not say */
+	char **columns;       /* of this table; @count */
 	char *schema, *table; /* where it leads; may be a table that is left out */
-	char **references;   /* @count, in the order of @columns */
+	char **references;    /* @count, in the order of @columns */
 	size_t count;
 };
 
@@ -79,12 +79,12 @@ struct exported_soft {
 
 /** enum exported_way - why the rows of a table are here */
 enum exported_way {
-	EXPORTED_BY_UNKNOWN,  /* the file does not say (an early version of the format), or what this version does not know */
+	EXPORTED_BY_UNKNOWN, /* the file does not say (an early version of the format), or what this version does not know */
 	EXPORTED_BY_COLUMN,   /* tenant_column is the tenant's id */
 	EXPORTED_BY_SELF,     /* the tenants' own table; tenant_column is its key */
 	EXPORTED_BY_KEY,      /* they refer to the tenant's rows */
 	EXPORTED_BY_REFERRED, /* the tenant's rows refer to them: they may be others' as well */
-	EXPORTED_WHOLE,       /* all rows of the table: a look-up table of all tenants, or (tenancy = schema, database) the tenant's own table */
+	EXPORTED_WHOLE, /* all rows of the table: a look-up table of all tenants, or (tenancy = schema, database) the tenant's own table */
 };
 
 /** enum exported_kind - what the table is there. Into what is not a table nothing can be inserted as it came. */

@@ -39,8 +39,9 @@ int leaving_look(struct leaving *l, struct str *out, struct error *err)
 	if (l->of.schema || l->of.database) {
 		str_appendf(out, "\nIt is done by dropping the %s ", l->of.schema ? "schema" : "database");
 		str_append_line(out, l->of.schema ? l->of.schema : l->of.database);
-		str_append(out, l->of.schema ? " with all that is in it.\n"
-		                             : ", after a last backup of it by a job of the configuration.\n");
+		str_append(out, l->of.schema
+		                        ? " with all that is in it.\n"
+		                        : ", after a last backup of it by a job of the configuration.\n");
 	}
 	if (why.len > 0) {
 		str_append(out, "\nIt would be refused: ");
@@ -50,9 +51,8 @@ int leaving_look(struct leaving *l, struct str *out, struct error *err)
 	return 0;
 }
 
-static int look_at_leaving(const struct make_context *ctx, const struct conf_job *job,
-                           const struct looked *l, const struct export_question *question, struct str *out,
-                           struct error *err)
+static int look_at_leaving(const struct make_context *ctx, const struct conf_job *job, const struct looked *l,
+                           const struct export_question *question, struct str *out, struct error *err)
 {
 	const struct leaving_target of = {
 	        .ctx = ctx,
