@@ -91,10 +91,10 @@ struct conf_files {     /* what only a job that archives a directory has: [files
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };
 enum conf_export_format { CONF_EXPORT_JSON };
 
-struct conf_export {           /* what only the job that exports tenants has: [export] */
-	char *database;        /* libpq connection string or URI; "" lets libpq's environment decide */
-	int tenancy;           /* enum tenancy_kind (policy/tenancy.h) */
-	char *tenants;         /* a query: its columns id and slug, and if it has them name and class */
+struct conf_export {    /* what only the job that exports tenants has: [export] */
+	char *database; /* libpq connection string or URI; "" lets libpq's environment decide */
+	int tenancy;    /* enum tenancy_kind (policy/tenancy.h) */
+	char *tenants;  /* a query: its columns id and slug, and if it has them name, class, uid and gid */
 	char **tenant_columns; /* key `tenant_column`: "org_id", "orders.org_id"; TENANCY_COLUMN has one at least */
 	char *tenant_table;    /* "orgs.id"; "": found out */
 	char *tenant_schema;   /* of TENANCY_SCHEMA: a template with {id} or {slug} */
@@ -109,6 +109,7 @@ struct conf_export {           /* what only the job that exports tenants has: [e
 	int secrets_unsure;    /* enum conf_unsure: what looks like a secret, and no rule names it */
 	char *redact_key_file; /* of `hash`: CONF_REDACT_KEY_BYTES or more; "": none */
 	int format;            /* enum conf_export_format */
+	char **admins; /* "acme:anna", "globex:@ops": who may fetch and order the exports of one tenant */
 };
 #define CONF_REDACT_KEY_BYTES 32
 

@@ -28,7 +28,7 @@ struct exporting {
 	bool has_context;
 	int64_t taken_at_us;
 	struct draft *draft;
-	struct press *press; /* NULL: of a format that is not pressed */
+	struct press *press;      /* NULL: of a format that is not pressed */
 	struct segment_file file; /* of the press */
 	struct stream_object *object;
 	const struct export_format *format;

@@ -56,9 +56,9 @@ static int json_converter_new(const struct export_table *table, struct export_co
                               struct error *err)
 {
 	struct export_converter *c = mem_alloc(sizeof(*c));
-	int r = table->column_count > 0 ? copy_json_new(table->columns, table->column_count, table->key,
-	                                                &c->json, err)
-	                                : 0;
+	int r = table->column_count > 0
+	                ? copy_json_new(table->columns, table->column_count, table->key, &c->json, err)
+	                : 0;
 
 	if (r < 0)
 		free(c);

@@ -189,4 +189,3 @@ int exporting_read(struct exporting *e, struct error *err)
 		r = exporting_check_same(e, err);
 	return r < 0 ? r : pg_tenant_end(e->shared->session, err);
 }
-

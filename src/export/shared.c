@@ -25,6 +25,8 @@ void export_tenant_finish(struct export_tenant *t)
 	free(t->slug);
 	free(t->name);
 	free(t->class);
+	free(t->uid);
+	free(t->gid);
 	free(t->own);
 }
 

@@ -19,7 +19,7 @@ struct export_writer *export_writer_new(const struct export_format *format,
                                                      struct error *err),
                                         void *arg, const char *state_dir)
 {
-	struct export_writer *w = format->ops->new();
+	struct export_writer *w = format->ops->new ();
 
 	w->format = format;
 	w->write = write;

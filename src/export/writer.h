@@ -31,7 +31,7 @@ struct export_table {
 	const struct copy_json_column *columns;
 	const struct tenancy_column *const *sources; /* what the server says of each of them */
 	size_t column_count;                         /* may be 0 */
-	const unsigned char *key; /* of COPY_JSON_HASH; NULL: no column needs one */
+	const unsigned char *key;                    /* of COPY_JSON_HASH; NULL: no column needs one */
 };
 
 struct export_writer_ops {
@@ -69,7 +69,7 @@ struct export_writer_ops {
 struct export_format {
 	const char *name;   /* "json": in the configuration, in manifests */
 	const char *suffix; /* of the artifact: ".json.gz" */
-	bool is_pressed;    /* what comes by write() is compressed with gzip behind it; else it is the file as it is */
+	bool is_pressed; /* what comes by write() is compressed with gzip behind it; else it is the file as it is */
 	/* Values of composite types, and arrays of them, come as to_json() writes them (COPY_JSON_JSON); else as PostgreSQL writes them as text
 	 * (COPY_JSON_TEXT). */
 	bool has_composite_json;

@@ -83,7 +83,8 @@ static void test_texts(void **state)
 	expect_text("\\N", "");
 	expect_text("plain", "plain");
 	expect_text("exactly sixteen.", "exactly sixteen.");
-	expect_text("some more than sixteen bytes of plain text", "some more than sixteen bytes of plain text");
+	expect_text("some more than sixteen bytes of plain text",
+	            "some more than sixteen bytes of plain text");
 	expect_text("a, b", "\"a, b\"");
 	expect_text("say \"x\"", "\"say \"\"x\"\"\"");
 	expect_text("\"", "\"\"\"\"");
@@ -122,7 +123,8 @@ static void test_redaction(void **state)
 
 	/* The hash is that of JSON. */
 	assert_int_equal(copy_json_new(columns, 5, test_key, &json, &err), 0);
-	assert_int_equal(copy_json_row(json, "1\ts\ts\ts\ts\\te", strlen("1\ts\ts\ts\ts\\te"), &object, &err), 0);
+	assert_int_equal(copy_json_row(json, "1\ts\ts\ts\ts\\te", strlen("1\ts\ts\ts\ts\\te"), &object, &err),
+	                 0);
 	assert_int_equal(sscanf(strstr(object.data, "hash:"), "%37s", hash), 1);
 	csv = mem_printf("1,,***,%s\n", hash);
 	copy = mem_printf("1\t\\N\t***\t%s\n", hash);
@@ -137,15 +139,21 @@ static void test_paths(void **state)
 	const struct copy_json_path paths[] = {{token, 1, COPY_JSON_OMIT}, {deep, 2, COPY_JSON_MASK}};
 	const struct copy_json_column columns[] = {
 	        {.name = "j", .kind = COPY_JSON_JSON, .paths = paths, .path_count = 2},
-	        {.name = "l", .kind = COPY_JSON_JSON, .is_array = true, .delimiter = ',', .paths = paths, .path_count = 2},
+	        {.name = "l",
+	         .kind = COPY_JSON_JSON,
+	         .is_array = true,
+	         .delimiter = ',',
+	         .paths = paths,
+	         .path_count = 2},
 	};
 
-	expect_cells(columns, 1, "{\"token\": \"s\", \"n\": 12345678901234567890}", "\"{\"\"n\"\":12345678901234567890}\"\n",
-	             "{\"n\":12345678901234567890}\n");
-	expect_cells(columns, 2,
-	             "{\"a\": [\"s\", 1], \"t\": \"x\\\\\\\\y\"}\t{\"{\\\\\"token\\\\\":\\\\\"s\\\\\"}\",NULL,\"{\\\\\"a\\\\\":{\\\\\"b\\\\\":1}}\"}",
-	             "\"{\"\"a\"\":[\"\"***\"\",\"\"***\"\"],\"\"t\"\":\"\"x\\\\y\"\"}\",\"{\"\"{}\"\",NULL,\"\"{\\\"\"a\\\"\":{\\\"\"b\\\"\":\\\"\"***\\\"\"}}\"\"}\"\n",
-	             "{\"a\":[\"***\",\"***\"],\"t\":\"x\\\\\\\\y\"}\t{\"{}\",NULL,\"{\\\\\"a\\\\\":{\\\\\"b\\\\\":\\\\\"***\\\\\"}}\"}\n");
+	expect_cells(columns, 1, "{\"token\": \"s\", \"n\": 12345678901234567890}",
+	             "\"{\"\"n\"\":12345678901234567890}\"\n", "{\"n\":12345678901234567890}\n");
+	expect_cells(
+	        columns, 2,
+	        "{\"a\": [\"s\", 1], \"t\": \"x\\\\\\\\y\"}\t{\"{\\\\\"token\\\\\":\\\\\"s\\\\\"}\",NULL,\"{\\\\\"a\\\\\":{\\\\\"b\\\\\":1}}\"}",
+	        "\"{\"\"a\"\":[\"\"***\"\",\"\"***\"\"],\"\"t\"\":\"\"x\\\\y\"\"}\",\"{\"\"{}\"\",NULL,\"\"{\\\"\"a\\\"\":{\\\"\"b\\\"\":\\\"\"***\\\"\"}}\"\"}\"\n",
+	        "{\"a\":[\"***\",\"***\"],\"t\":\"x\\\\\\\\y\"}\t{\"{}\",NULL,\"{\\\\\"a\\\\\":{\\\\\"b\\\\\":\\\\\"***\\\\\"}}\"}\n");
 	expect_cells(columns, 2, "null\t{}", "null,{}\n", "null\t{}\n");
 	expect_cells(columns, 2, "\\N\t{{1,2},{3,4}}", ",\"{{\"\"1\"\",\"\"2\"\"},{\"\"3\"\",\"\"4\"\"}}\"\n",
 	             "\\N\t{{\"1\",\"2\"},{\"3\",\"4\"}}\n");
@@ -159,7 +167,8 @@ static void test_paths(void **state)
 static void test_bad_rows(void **state)
 {
 	const struct copy_json_column columns[] = {{.name = "a"}, {.name = "b"}};
-	static const char escape[] = "the column \"b\" has an escape that no server writes: the rows are damaged";
+	static const char escape[] =
+	        "the column \"b\" has an escape that no server writes: the rows are damaged";
 
 	expect_cells_refused(columns, 2, "1", "a row has 1 fields, and 2 columns were asked for");
 	expect_cells_refused(columns, 2, "", "a row has 1 fields, and 2 columns were asked for");
@@ -215,12 +224,9 @@ static void test_many_rows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_texts),
-	        cmocka_unit_test(test_no_columns),
-	        cmocka_unit_test(test_redaction),
-	        cmocka_unit_test(test_paths),
-	        cmocka_unit_test(test_bad_rows),
-	        cmocka_unit_test(test_columns_that_cannot_be),
+	        cmocka_unit_test(test_texts),     cmocka_unit_test(test_no_columns),
+	        cmocka_unit_test(test_redaction), cmocka_unit_test(test_paths),
+	        cmocka_unit_test(test_bad_rows),  cmocka_unit_test(test_columns_that_cannot_be),
 	        cmocka_unit_test(test_many_rows),
 	};
 

@@ -27,10 +27,10 @@ struct pg_import_setting {
 	const char *value; /* NULL: NULL */
 };
 
-struct pg_import_options { /* all borrowed; zeroed: nothing was said */
-	const char *slug;  /* the tenant's new name; NULL: as it is in the file */
-	const char *id;    /* its key in the target; NULL: kept, or a new one */
-	const char *name;  /* for people; NULL: as it is */
+struct pg_import_options {  /* all borrowed; zeroed: nothing was said */
+	const char *slug;   /* the tenant's new name; NULL: as it is in the file */
+	const char *id;     /* its key in the target; NULL: kept, or a new one */
+	const char *name;   /* for people; NULL: as it is */
 	const char *schema; /* where the tenants have schemas: the target's; NULL: that of the file */
 	enum pg_import_keys keys;
 	/* Rows get this value in that column, whatever the file has. */
@@ -40,7 +40,8 @@ struct pg_import_options { /* all borrowed; zeroed: nothing was said */
 	const struct pg_import_setting *renames;
 	size_t rename_count;
 	char *const *ignored_columns; /* of the file, which the target has not; NULL-terminated; NULL */
-	char *const *references; /* soft references, besides those that the file names (policy/tenancy.h); NULL-terminated; NULL */
+	char *const *
+	        references; /* soft references, besides those that the file names (policy/tenancy.h); NULL-terminated; NULL */
 	bool insert_shared; /* rows of shared tables that the target lacks are inserted */
 	bool keep_living; /* rows of shared and referred tables that differ stay as the target has them; else that is a clash */
 	void (*say)(void *arg, const char *line); /* lines for people; NULL: nobody listens */
@@ -87,13 +88,13 @@ struct pg_import_value {
 };
 
 struct pg_import_found {
-	bool tenant;     /* the target has rows of the tenant */
-	bool same;       /* and they are those of the file: there is nothing to do */
-	uint64_t rows;   /* that would be inserted */
-	size_t clashes;  /* that nothing was said about */
+	bool tenant;    /* the target has rows of the tenant */
+	bool same;      /* and they are those of the file: there is nothing to do */
+	uint64_t rows;  /* that would be inserted */
+	size_t clashes; /* that nothing was said about */
 };
 
-struct pg_import_difference { /* of one table; borrowed */
+struct pg_import_difference {       /* of one table; borrowed */
 	const char *schema, *table; /* of the target */
 	uint64_t rows;              /* of the file */
 	uint64_t missing;           /* of these, those that the target lacks */

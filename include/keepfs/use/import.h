@@ -73,9 +73,8 @@ int import_insert(struct import *imp, uint64_t *ret_rows, struct error *err);
  * Return: 0: there is no difference; 1: there is, and @err (ERROR_CONFLICT) names the first ones; negative errno. Rows of shared and referred tables that the file has
  * not are no difference.
  */
-int import_compare(struct import *imp,
-                   void (*take)(void *arg, const struct pg_import_difference *d), void *arg,
-                   struct error *err);
+int import_compare(struct import *imp, void (*take)(void *arg, const struct pg_import_difference *d),
+                   void *arg, struct error *err);
 /** import_tenant_id() - the tenant's key in the target, as text: behind import_plan() of a tenant that is there, or import_insert(). NULL: there is none. Borrowed. */
 const char *import_tenant_id(const struct import *imp);
 /** import_commit() - -EINPROGRESS: it is not known whether the server has done it; ordering the same once more says it. */
