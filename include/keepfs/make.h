@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 struct rate;
+struct export_admins;
 
 struct make_context {            /* all borrowed */
 	const struct conf *conf; /* as it was at the start */
@@ -21,6 +22,8 @@ struct make_context {            /* all borrowed */
 	struct repository *repository;
 	struct pool *pool;
 	int64_t (*now_us)(void); /* clock_now_us(), or a test's; NULL: clock_now_us() */
+	struct export_admins *
+	        admins; /* learn who administers which tenant (keepfs/export/admins.h); NULL: nobody wants to know */
 };
 
 /** make_conf_ref() - the configuration in force; the caller's make_conf_unref(). */

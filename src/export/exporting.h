@@ -28,6 +28,7 @@ struct exporting {
 	char *snapshot;           /* of the lane's transaction, for others to join */
 	const struct export_tenant *tenant;
 	const struct decided *decided;
+	uint64_t store;          /* that gets it: keepfs/catalog/stores.h */
 	char *database, *schema; /* of the tenant; NULL */
 	char *database_label;
 	struct compression compression;
@@ -54,6 +55,7 @@ struct exporting {
 	bool has_told_tables;
 	struct str nobodys; /* tables with rows that are no tenant's, when it was this export that looked */
 	size_t nobodys_count;
+	bool collects_places;    /* of its rows, for whoever deletes them */
 	struct leaving *leaving; /* NULL: the rows stay where they are */
 };
 

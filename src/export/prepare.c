@@ -153,6 +153,8 @@ static int prepare_snapshot(struct exporting *e, struct error *err)
 
 	if (r == 0)
 		r = decided_refresh(d, e->lane->session, e->conf, e->database, e->schema, err);
+	if (r == 0 && e->shared->copy && e->shared->copy->is_unredacted)
+		redaction_lift(&d->redaction);
 	if (r < 0)
 		return r;
 	e->decided = d;
@@ -175,6 +177,8 @@ int exporting_prepare(struct exporting *e, struct error *err)
 {
 	int r = find_tenant(e, err);
 
+	if (r == 0)
+		r = export_store_of(e->ctx, e->tenant, &e->store, err);
 	if (r < 0)
 		return r;
 	e->lane = export_lane_take(e->shared, e->order->cancel);

@@ -332,7 +332,7 @@ def test_a_database(new_keepfs, app):
             refused("others are connected to the database")
         run, _ = ended(keepfs, leave)
         assert app.sql("postgres", f"SELECT datname FROM pg_database WHERE datname IN ('{own}', '{other}')") == other
-        last = sorted(n for n in os.listdir(keepfs.path("backups", "all", own)) if n[0].isdigit() and n.endswith(".dump"))[-1]
+        last = sorted((n for n in os.listdir(keepfs.path("backups", "all", own)) if n[0].isdigit() and n.endswith(".dump")), key=lambda n: n.removesuffix(".dump"))[-1]
         assert os.getxattr(keepfs.path("backups", "all", own, last), "user.keepfs.verified_at") and f"all/{own}/{last}" in log_of(keepfs, run), log_of(keepfs, run)
         app.tool("pg_restore", "-l", keepfs.path("backups", "all", own, last))
         assert len(rows_of(document(keepfs, own), "items")) == 3
