@@ -399,6 +399,8 @@ int conf_parse_rate(const char *text, uint64_t *ret);
 const char *conf_nearest(const char *word, const char *const *names, size_t count);
 /** conf_find_job() - by name; NULL when there is none. "now" is not resolved here. */
 const struct conf_job *conf_find_job(const struct conf *c, const char *name);
+/** conf_exports() - the job of [export]; NULL: there is no such section. */
+const struct conf_job *conf_exports(const struct conf *c);
 
 /** conf_find_store() - the section [store @name]; NULL when there is none. */
 const struct conf_named_store *conf_find_store(const struct conf *c, const char *name);

@@ -13,8 +13,8 @@
 #include <keepfs/conf.h>
 #include <stdatomic.h>
 
-struct rate;
 struct export_admins;
+struct rate;
 
 struct make_context {            /* all borrowed */
 	const struct conf *conf; /* as it was at the start */
