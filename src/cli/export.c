@@ -27,13 +27,13 @@ static void append_keys(const struct cli_options *options, struct str *command)
 	for (int i = 0; i < options->argc; i++)
 		if (is_key(options->argv[i]))
 			command_line_append(command, options->argv[i]);
+	if (deletion)
+		command_line_append(command, deletion);
 	if (options->format) {
 		_cleanup(free) char *format = mem_printf("format=%s", options->format);
 
 		command_line_append(command, format);
 	}
-	if (deletion)
-		command_line_append(command, deletion);
 }
 
 static int export_tenant(const struct cli_options *options, const char *mountpoint, const char *tenant,

@@ -44,7 +44,7 @@ uint32_t *export_key_places(const struct decided *d, size_t decision, const uint
 	return places;
 }
 
-static bool names_column(const uint32_t *columns, size_t count, uint32_t column)
+static bool key_has_column(const uint32_t *columns, size_t count, uint32_t column)
 {
 	for (size_t i = 0; i < count; i++)
 		if (columns[i] == column)
@@ -57,7 +57,7 @@ static bool are_same_columns(const uint32_t *a, size_t a_count, const uint32_t *
 	if (a_count != b_count)
 		return false;
 	for (size_t i = 0; i < a_count; i++)
-		if (!names_column(b, b_count, a[i]))
+		if (!key_has_column(b, b_count, a[i]))
 			return false;
 	return true;
 }

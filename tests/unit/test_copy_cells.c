@@ -234,7 +234,7 @@ int main(void)
 	        cmocka_unit_test(test_texts),     cmocka_unit_test(test_no_columns),
 	        cmocka_unit_test(test_redaction), cmocka_unit_test(test_paths),
 	        cmocka_unit_test(test_bad_rows),  cmocka_unit_test(test_columns_that_cannot_be),
-	        cmocka_unit_test(test_many_rows),
+	        cmocka_unit_test(test_many_rows), cmocka_unit_test(test_end_of_copy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
