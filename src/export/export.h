@@ -4,6 +4,7 @@
  * What the steps of one export hand to each other.
  *
  *   tenants.c    who there is to export, asked at each run
+ *   places.c     which store gets the exports of a tenant, and do these work
  *   own_names.c  the schema or database of a tenant, and which are nobody's
  *   shared.c     what all exports of one run have in common: the tenants, a connection, what was decided
  *   decided.c    what tables there are, and what is done with each: read once, and anew when it has changed
@@ -19,10 +20,13 @@
  *   key.c        the key of `hash`
  *   explain.c    what would be exported, for people
  *   probe.c      would it work now?
+ *   copy.c       the same of a copy that somebody has made of the database, with the rows of one tenant
+ *   local.c      an export into a file of this host
  *   leave.c      off-boarding: what was exported is deleted (leave_order.c, leave_drop.c, leave_look.c)
  */
 #include <keepfs/base/str.h>
 #include <keepfs/export.h>
+#include <keepfs/export/copy.h>
 #include <keepfs/make/draft.h>
 #include <keepfs/pg/tenancy.h>
 #include <keepfs/pg/tenant_ddl.h>
@@ -30,12 +34,23 @@
 #include <keepfs/policy/redaction.h>
 #include <keepfs/policy/tenancy.h>
 
+/** enum export_place - what the query may say of where the exports of a tenant go, in the order of struct pg_tenant's place */
+enum export_place {
+	EXPORT_STORE,
+	EXPORT_STORE_URL,
+	EXPORT_STORE_BUCKET,
+	EXPORT_STORE_ENDPOINT,
+	EXPORT_STORE_REGION,
+	EXPORT_STORE_CREDENTIALS,
+};
+
 /** struct export_tenant - one that the query names */
 struct export_tenant {
 	char *id, *slug;
-	char *name;  /* NULL: none */
-	char *class; /* NULL: none */
-	char *own;   /* the name of its schema or database; NULL: with tenancy = column it has none */
+	char *name;                    /* NULL: none */
+	char *class;                   /* NULL: none */
+	char *place[PG_TENANT_PLACES]; /* by enum export_place; NULL: it says nothing */
+	char *own; /* the name of its schema or database; NULL: with tenancy = column it has none */
 };
 void export_tenant_finish(struct export_tenant *t);
 
@@ -71,6 +86,9 @@ struct export_shared {
 	struct decided decided;     /* of the last one */
 	struct pg_session *session; /* outside of a transaction; NULL: none is open */
 	char *session_database;     /* that it leads to; NULL: the connection's own */
+	const struct export_copy
+	        *copy; /* that is read in place of the database; NULL: it is the database itself */
+	struct export_counts *counts; /* of @copy: filled when it was made */
 };
 struct export_shared *export_shared_new(void);
 /** export_shared_free() - as make_targets.free_shared. */
@@ -85,6 +103,14 @@ void export_shared_disconnect(struct export_shared *shared);
 
 /** export_template() - heap: "{slug}" and "{id}" of @template are the tenant's. */
 char *export_template(const char *template, const struct export_tenant *t);
+/** export_store_of() - the number of the store that gets the exports of @t (keepfs/catalog/stores.h), which is noted in the catalog. Asks no server. As stores_choose(),
+ * with the tenant in @err. */
+int export_store_of(const struct make_context *ctx, const struct export_tenant *t, uint64_t *ret_id,
+                    struct error *err);
+/** export_try_stores() - write, read and delete something small in each store that the tenants have beside the one of all. Blocks, for up to 15 s for each. */
+void export_try_stores(const struct make_context *ctx, const struct export_shared *shared,
+                       const struct make_findings *findings);
+
 /** export_own_name() - of the tenant's schema or database: heap; NULL with tenancy = column. */
 char *export_own_name(const struct conf_export *conf, const struct export_tenant *t);
 /** export_own_name_problem() - why no tenant's schema or database can be of that name: static; NULL: it can. Asks no server. */

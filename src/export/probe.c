@@ -116,6 +116,11 @@ void export_check(const struct make_context *ctx, const struct conf_job *job,
 		tell_context(findings, &l, job);
 	}
 	tell_redact_key(findings, job);
+	if (l.shared && l.tenant) {
+		/* The snapshot is not to wait for stores. */
+		export_shared_disconnect(l.shared);
+		export_try_stores(ctx, l.shared, findings);
+	}
 	looked_close(&l);
 }
 

@@ -60,6 +60,8 @@ static void add_tenant(struct export_shared *shared, const struct pg_tenant *row
 	        .name = mem_strdup(row->name),
 	        .class = mem_strdup(class),
 	};
+	for (size_t i = 0; i < PG_TENANT_PLACES; i++)
+		shared->tenants[shared->count - 1].place[i] = mem_strdup(row->place[i]);
 }
 
 static int take_tenant(void *arg, const struct pg_tenant *row, struct error *err)
