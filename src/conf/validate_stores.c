@@ -75,7 +75,7 @@ static void check_named_store(struct conf_loader *l, size_t item)
 		check_borrowed_keys(l, item);
 }
 
-static void check_named_store(struct conf_loader *l, struct conf_ref ref, const char *name)
+static void check_store_is_there(struct conf_loader *l, struct conf_ref ref, const char *name)
 {
 	const struct conf_origin *at = conf_origin_of(&l->conf, ref);
 	_cleanup(str) struct str title = {0}, have = {0};
@@ -101,7 +101,7 @@ void conf_validate_stores(struct conf_loader *l)
 		check_named_store(l, i);
 	for (of_export.item = 0; of_export.item < l->conf.job_count; of_export.item++)
 		if (l->conf.jobs[of_export.item].kind == CONF_JOB_EXPORT)
-			check_named_store(l, of_export, l->conf.jobs[of_export.item].export.store);
+			check_store_is_there(l, of_export, l->conf.jobs[of_export.item].export.store);
 	for (; of_class.item < l->conf.class_count; of_class.item++)
-		check_named_store(l, of_class, l->conf.classes[of_class.item].store);
+		check_store_is_there(l, of_class, l->conf.classes[of_class.item].store);
 }
