@@ -31,6 +31,8 @@ static const struct cli_command commands[] = {
          "cmjwEYLnu",
          "tell the mount to export the data of these tenants, or of all (--wait: until that has ended)",
          cmd_export},
+        {"look", "FILE...", "j",
+         "show what is in files that were exported, wherever they are, and whether they are whole", cmd_look},
         {"prune", "[JOB...] [--apply | --confirm PLAN | --simulate 400d]", "cmjaPd",
          "show what the rules let go, and why; or remove it", cmd_prune},
         {"hold", "PATH [off] [reason=WHY] [name=NAME] [until=DATE]", "cm",

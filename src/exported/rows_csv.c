@@ -86,8 +86,9 @@ static int take_csv_name(struct csv_rows *c, struct error *err)
 	const struct exported_table *t = c->table;
 	size_t column = 0;
 
-	while (column < t->column_count && (strlen(t->columns[column].name) != c->field.len ||
-	                                    memcmp(t->columns[column].name, str_text(&c->field), c->field.len) != 0))
+	while (column < t->column_count &&
+	       (strlen(t->columns[column].name) != c->field.len ||
+	        memcmp(t->columns[column].name, str_text(&c->field), c->field.len) != 0))
 		column++;
 	if (column == t->column_count)
 		return refuse_csv(

@@ -33,8 +33,8 @@ static int not_in_database(int r, struct error *err)
 
 /* What it says of itself. */
 
-static int parse_sqlite_schema(struct exported *e, struct sqlite_reading *s, const struct sqlite_file_value *v,
-                               struct error *err)
+static int parse_sqlite_schema(struct exported *e, struct sqlite_reading *s,
+                               const struct sqlite_file_value *v, struct error *err)
 {
 	_cleanup(json_rows) struct json_rows *rows = json_rows_new(&(struct json_rows_order){
 	        .what = JSON_ROWS_DESCRIPTION,
@@ -135,8 +135,8 @@ static void put_hex_bytes(struct row_batch *b, struct batch_value *v, const unsi
 	row_batch_value_end(b, v);
 }
 
-static void put_sqlite_number(struct row_batch *b, struct batch_value *v, const struct exported_column *column,
-                       const struct sqlite_file_value *value)
+static void put_sqlite_number(struct row_batch *b, struct batch_value *v,
+                              const struct exported_column *column, const struct sqlite_file_value *value)
 {
 	row_batch_value_begin(b, v);
 	if (value->type == SQLITE_FILE_REAL)
@@ -187,9 +187,8 @@ static int put_sqlite_row(struct exported *e, const struct sqlite_reading *s, st
 		sqlite_foreign_value(s->file, i, &value);
 		wrong = put_sqlite_value(&e->batch, row_batch_value(&e->batch, i), &t->columns[i], &value);
 		if (wrong)
-			return error_set(err, ERROR_CORRUPT, EBADMSG,
-			                 "table %s, row %" PRIu64 ": \"%s\" %s", s->names[s->table], s->rows,
-			                 t->columns[i].name, wrong);
+			return error_set(err, ERROR_CORRUPT, EBADMSG, "table %s, row %" PRIu64 ": \"%s\" %s",
+			                 s->names[s->table], s->rows, t->columns[i].name, wrong);
 		if (row_batch_row_bytes(&e->batch) > EXPORTED_ROW_MAX_BYTES)
 			return error_set(err, ERROR_CORRUPT, EBADMSG,
 			                 "table %s, row %" PRIu64 ": the row has more than %zu bytes",
@@ -210,7 +209,8 @@ static int give_sqlite_row(struct exported *e, const struct exported_value **ret
 		return r;
 	if (r == 0 && s->rows != t->rows)
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "the table %s has %" PRIu64 " rows, and \"row_count\" of its description says %" PRIu64,
+		                 "the table %s has %" PRIu64
+		                 " rows, and \"row_count\" of its description says %" PRIu64,
 		                 s->names[s->table], s->rows, t->rows);
 	if (r == 0)
 		return 0;

@@ -189,8 +189,10 @@ static int check_zip_entry(struct exported *e, struct zipped_reading *z, const c
 	ssize_t table = table_of_file(e, z, name);
 
 	if (table < 0) {
-		if (strcmp(name, SCHEMA_NAME) != 0 && strcmp(name, README_NAME) != 0 && e->head.remark_count < 10)
-			exported_remark(&e->head, "the archive has %s, which " SCHEMA_NAME " does not name", name);
+		if (strcmp(name, SCHEMA_NAME) != 0 && strcmp(name, README_NAME) != 0 &&
+		    e->head.remark_count < 10)
+			exported_remark(&e->head, "the archive has %s, which " SCHEMA_NAME " does not name",
+			                name);
 		return 0;
 	}
 	if (z->found[table])

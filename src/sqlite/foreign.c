@@ -15,10 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VFS_NAME       "keepfs-foreign"
-#define STEPS_A_LOOK   1000
-#define CACHE_KIB      "-2048"
-#define SCHEMA_MAX     1000000 /* bytes of a statement of its schema */
+#define VFS_NAME     "keepfs-foreign"
+#define STEPS_A_LOOK 1000
+#define CACHE_KIB    "-2048"
+#define SCHEMA_MAX   1000000 /* bytes of a statement of its schema */
 
 struct sqlite_foreign {
 	sqlite3 *db;
@@ -182,8 +182,9 @@ static int refuse_foreign(const struct sqlite_foreign *f, struct error *err)
 	if (cancel_is_set(f->cancel))
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 	if (f->table)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "the table %s cannot be read: SQLite says \"%s\"",
-		                 f->table, sqlite3_errmsg(f->db));
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "the table %s cannot be read: SQLite says \"%s\"", f->table,
+		                 sqlite3_errmsg(f->db));
 	return error_set(err, ERROR_CORRUPT, EBADMSG, "the database cannot be read: SQLite says \"%s\"",
 	                 f->db ? sqlite3_errmsg(f->db) : "out of memory");
 }
@@ -272,7 +273,8 @@ static int has_foreign_row(struct sqlite_foreign *f, const char *sql, const char
 static int check_foreign_table(struct sqlite_foreign *f, const char *name, struct error *err)
 {
 	int r = has_foreign_row(
-	        f, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 AND name = ?1", name, err);
+	        f, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 AND name = ?1", name,
+	        err);
 
 	if (r == 0)
 		return error_set(err, ERROR_CORRUPT, ENOENT, "the database has no table %s", name);
@@ -283,9 +285,9 @@ static int check_foreign_table(struct sqlite_foreign *f, const char *name, struc
 	r = has_foreign_row(f, "SELECT 1 FROM pragma_table_xinfo(?1) WHERE hidden > 0", name, err);
 	sqlite3_set_authorizer(f->db, allow_reading, NULL);
 	if (r > 0)
-		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "the table %s has columns that SQLite would compute: nothing of a file is run",
-		                 name);
+		return error_set(
+		        err, ERROR_CORRUPT, EBADMSG,
+		        "the table %s has columns that SQLite would compute: nothing of a file is run", name);
 	return r;
 }
 

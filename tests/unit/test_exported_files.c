@@ -42,11 +42,13 @@ static int zip_with(const struct entry *entries)
 
 #define IN_FILE(key, place, count) ",\"" key "\":\"" place "\",\"row_count\":" count "}"
 #define ORDERS                                                                                               \
-	COLUMN("id", "integer") "," COLUMN("note", "text") ","                                               \
-	                                                   "{\"name\":\"must\",\"type\":\"text\",\"nullable\":false}"
+	COLUMN("id", "integer")                                                                              \
+	"," COLUMN("note", "text") ","                                                                       \
+	                           "{\"name\":\"must\",\"type\":\"text\",\"nullable\":false}"
 #define SCHEMA(suffix)                                                                                       \
-	HEAD "\"tables\":[\n" TABLE("orders", ORDERS) IN_FILE("file", "public.orders" suffix, "3") ",\n" TABLE( \
-	        "none", "") IN_FILE("file", "public.none" suffix, "2") "\n],\"row_count\":5}\n"
+	HEAD "\"tables\":[\n" TABLE("orders", ORDERS)                                                        \
+	        IN_FILE("file", "public.orders" suffix, "3") ",\n" TABLE("none", "")                         \
+	                IN_FILE("file", "public.none" suffix, "2") "\n],\"row_count\":5}\n"
 
 static void check_zip(const struct entry *entries, const char *orders)
 {
@@ -95,10 +97,11 @@ static void test_ndjson(void **state)
 
 static void test_csv(void **state)
 {
-	const struct entry entries[] = {{"public.orders.csv", "id,note,must\n1,\"a\nb, \"\"c\"\"\",\"\"\n2,,x\n3,\"\",y\n"},
-	                                {"public.none.csv", "\n\n\n"},
-	                                {"schema.json", SCHEMA(".csv")},
-	                                {0}};
+	const struct entry entries[] = {
+	        {"public.orders.csv", "id,note,must\n1,\"a\nb, \"\"c\"\"\",\"\"\n2,,x\n3,\"\",y\n"},
+	        {"public.none.csv", "\n\n\n"},
+	        {"schema.json", SCHEMA(".csv")},
+	        {0}};
 	/* A mark at the beginning, other line ends and order, quotes around all, and no line end at the end. */
 	const struct entry edited[] = {
 	        {"public.orders.csv",
@@ -148,13 +151,16 @@ static void test_archives_that_do_not_fit(void **state)
 	const struct entry fewer[] = {good, none, schema, {0}};
 	const struct entry cut[] = {{"public.orders.ndjson", "{\"id\":1,"}, none, schema, {0}};
 	const struct entry list[] = {{"public.orders.ndjson", "[1]"}, none, schema, {0}};
-	const struct entry mixed[] = {{"schema.json", HEAD "\"tables\":[" TABLE("a", "") IN_FILE("file", "a.csv", "0") "," TABLE(
-	                                                      "b", "") IN_FILE("file", "b.ndjson", "0") "],\"row_count\":0}"},
-	                              {0}};
-	const struct entry same[] = {{"schema.json", HEAD "\"tables\":[" TABLE("a", "") IN_FILE("file", "a.csv", "0") "," TABLE(
-	                                                     "b", "") IN_FILE("file", "a.csv", "0") "],\"row_count\":0}"},
-	                             {0}};
-	const struct entry with_rows[] = {{"schema.json", HEAD "\"tables\":[" TABLE("a", "") ",\"rows\":[]"}, {0}};
+	const struct entry mixed[] = {
+	        {"schema.json", HEAD "\"tables\":[" TABLE("a", "") IN_FILE("file", "a.csv", "0") "," TABLE(
+	                                "b", "") IN_FILE("file", "b.ndjson", "0") "],\"row_count\":0}"},
+	        {0}};
+	const struct entry same[] = {
+	        {"schema.json", HEAD "\"tables\":[" TABLE("a", "") IN_FILE("file", "a.csv", "0") "," TABLE(
+	                                "b", "") IN_FILE("file", "a.csv", "0") "],\"row_count\":0}"},
+	        {0}};
+	const struct entry with_rows[] = {{"schema.json", HEAD "\"tables\":[" TABLE("a", "") ",\"rows\":[]"},
+	                                  {0}};
 
 	refuse_zip_of(no_schema, "the archive has no schema.json");
 	refuse_zip_of(no_file, "has no public.orders.ndjson, which schema.json names");
@@ -169,16 +175,19 @@ static void test_archives_that_do_not_fit(void **state)
 
 static void test_what_else_is_in_an_archive(void **state)
 {
-	const struct entry entries[] = {{"public.none.csv", "\n\n\n"},
-	                                {"notes.txt", "x"},
-	                                {"schema.json", HEAD "\"tables\":[" TABLE("none", "") IN_FILE("file", "public.none.csv", "2") "],\"row_count\":2}"},
-	                                {0}};
+	const struct entry entries[] = {
+	        {"public.none.csv", "\n\n\n"},
+	        {"notes.txt", "x"},
+	        {"schema.json", HEAD "\"tables\":[" TABLE("none", "")
+	                                IN_FILE("file", "public.none.csv", "2") "],\"row_count\":2}"},
+	        {0}};
 	int fd = zip_with(entries);
 	struct exported *e = must_open(fd, "acme.csv.zip");
 
 	assert_int_equal(exported_head(e)->format, EXPORTED_CSV);
 	assert_int_equal(exported_head(e)->remark_count, 1);
-	assert_string_equal(exported_head(e)->remarks[0], "the archive has notes.txt, which schema.json does not name");
+	assert_string_equal(exported_head(e)->remarks[0],
+	                    "the archive has notes.txt, which schema.json does not name");
 	exported_close(e);
 	close(fd);
 }
@@ -219,12 +228,13 @@ static void test_damaged_archives(void **state)
 
 /* SQLite. */
 
-#define FACTS_OF(schema)                                                                                     \
+#define FACTS_OF(schema)                                                                                                                        \
 	"CREATE TABLE keepfs_export (name TEXT PRIMARY KEY, value TEXT); INSERT INTO keepfs_export VALUES ('readme', 'x'), ('schema', '" schema \
 	"');"
 #define T_COLUMNS                                                                                            \
 	COLUMN("b", "boolean")                                                                               \
-	"," COLUMN("n", "numeric") "," COLUMN("f", "double precision") "," COLUMN("x", "bytea") "," COLUMN("t", "text")
+	"," COLUMN("n", "numeric") "," COLUMN("f", "double precision") "," COLUMN("x", "bytea") "," COLUMN(  \
+	        "t", "text")
 #define T_SCHEMA HEAD "\"tables\":[" TABLE("t", T_COLUMNS) IN_FILE("name", "t", "2") "],\"row_count\":2}"
 
 static int database_with(const char *sql)
@@ -258,9 +268,9 @@ static void refuse_database(const char *sql, const char *part)
 
 static void test_sqlite(void **state)
 {
-	int fd = database_with(
-	        FACTS_OF(T_SCHEMA) "CREATE TABLE t (b INTEGER, n TEXT, f REAL, x BLOB, t TEXT);"
-	                           "INSERT INTO t VALUES (1, '1.50', 0.1, x'00ff', 'a'), (NULL, NULL, 'NaN', NULL, '')");
+	int fd = database_with(FACTS_OF(
+	        T_SCHEMA) "CREATE TABLE t (b INTEGER, n TEXT, f REAL, x BLOB, t TEXT);"
+	                  "INSERT INTO t VALUES (1, '1.50', 0.1, x'00ff', 'a'), (NULL, NULL, 'NaN', NULL, '')");
 	struct exported *e = must_open(fd, "acme.sqlite");
 	_cleanup(free) char *rows = rows_text(e, 0);
 
@@ -283,10 +293,13 @@ static void test_hostile_databases(void **state)
 	refuse_database(FACTS_OF(T_SCHEMA) "CREATE TABLE t (b, n, f, x)", "has 4 columns");
 	refuse_database(FACTS_OF(T_SCHEMA) "CREATE TABLE t (b, n, f, t, x)", "column 4 of the table t is t");
 	refuse_database(FACTS_OF(T_SCHEMA) "CREATE TABLE t (b, n, f, x, t)", "has 0 rows");
-	refuse_database(FACTS_OF(T_SCHEMA) "CREATE TABLE t (b, n, f, x, t); INSERT INTO t VALUES (1, x'00', 1, 1, 1)",
-	                "\"n\" has binary data");
-	refuse_database(FACTS_OF(T_SCHEMA) "CREATE TABLE t (b, n, f, x, t); INSERT INTO t VALUES (1, CAST(x'ff' AS TEXT), 1, 1, 1)",
-	                "\"n\" is not UTF-8");
+	refuse_database(
+	        FACTS_OF(T_SCHEMA) "CREATE TABLE t (b, n, f, x, t); INSERT INTO t VALUES (1, x'00', 1, 1, 1)",
+	        "\"n\" has binary data");
+	refuse_database(
+	        FACTS_OF(
+	                T_SCHEMA) "CREATE TABLE t (b, n, f, x, t); INSERT INTO t VALUES (1, CAST(x'ff' AS TEXT), 1, 1, 1)",
+	        "\"n\" is not UTF-8");
 	refuse_database(FACTS_OF(T_SCHEMA) "CREATE TABLE t (b, n, f, x, t AS (zeroblob(1000000000)));"
 	                                   "INSERT INTO t VALUES (1, 1, 1, 1)",
 	                "has columns that SQLite would compute");
