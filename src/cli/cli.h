@@ -50,6 +50,9 @@ struct cli_options {
 	const char *where;         /* --where */
 	const char *into;          /* --into */
 	bool replace;              /* --replace */
+	const char *tenant;        /* --tenant */
+	const char *tenant_id;     /* --tenant-id */
+	const char *keys;          /* --keys */
 	int argc;                  /* words after the options */
 	char **argv;
 };
@@ -60,7 +63,8 @@ struct cli_command {
 	/* letters of the options that it takes: c m o f j(son) w(ait) F(orce) s(tate-dir) S(tore)
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
-	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export) */
+	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export)
+	 * N (tenant: new name) i (its id) k(eys) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);
@@ -73,6 +77,7 @@ int cmd_mount(const struct cli_options *options);
 int cmd_run(const struct cli_options *options);
 int cmd_trigger(const struct cli_options *options);
 int cmd_export(const struct cli_options *options);
+int cmd_import(const struct cli_options *options);
 int cmd_status(const struct cli_options *options);
 int cmd_ack(const struct cli_options *options);
 int cmd_info(const struct cli_options *options);

@@ -33,6 +33,12 @@ static const struct cli_command commands[] = {
          cmd_export},
         {"look", "FILE...", "j",
          "show what is in files that were exported, wherever they are, and whether they are whole", cmd_look},
+
+        {"import",
+         "FILE|EXPORT [--database DB] [--tenant SLUG] [--tenant-id ID] [--keys keep|remap] [--dry-run] [set=TABLE.COLUMN=VALUE] [rename=TABLE.COLUMN={value}.new] [KEY=VALUE...]",
+         "cmjDNikn",
+         "bring the rows of an export into a database: as a new tenant (--tenant), or as they are (--dry-run: what would come, and what clashes)",
+         cmd_import},
         {"prune", "[JOB...] [--apply | --confirm PLAN | --simulate 400d]", "cmjaPd",
          "show what the rules let go, and why; or remove it", cmd_prune},
         {"hold", "PATH [off] [reason=WHY] [name=NAME] [until=DATE]", "cm",
@@ -107,7 +113,11 @@ static const struct {
         {'X',
          "      --fix             print what mends what is wrong, and the SQL of a role with just the rights that are needed;\n"
          "                        changes nothing\n"},
-        {'D', "      --database DB     with --quick: its name, or a connection string (else the largest)\n"},
+        {'D',
+         "      --database DB     its name, or a connection string (else, with --quick, the largest; of an import that of [export])\n"},
+        {'N', "      --tenant SLUG     the rows become those of a new tenant of this name, with new keys\n"},
+        {'i', "      --tenant-id ID    the key of that tenant in the target (else the target numbers it)\n"},
+        {'k', "      --keys keep|remap keys stay as they are in the file, or all get new values\n"},
         {'a', "      --apply           remove now what would be removed after the next backup\n"},
         {'T', "      --to DIR          of an archive of files: where they are restored to\n"},
         {'O',
@@ -310,6 +320,9 @@ static const struct {
         {'I', false, offsetof(struct cli_options, into)},
         {'R', true, offsetof(struct cli_options, replace)},
         {'j', true, offsetof(struct cli_options, json)},
+        {'N', false, offsetof(struct cli_options, tenant)},
+        {'i', false, offsetof(struct cli_options, tenant_id)},
+        {'k', false, offsetof(struct cli_options, keys)},
 };
 
 static void take_option(struct cli_options *options, int letter, const char *value)
@@ -359,6 +372,9 @@ static int parse(const struct cli_command *command, int argc, char **argv, struc
 	        {"into", required_argument, NULL, 'I'},
 	        {"replace", no_argument, NULL, 'R'},
 	        {"json", no_argument, NULL, 'j'},
+	        {"tenant", required_argument, NULL, 'N'},
+	        {"tenant-id", required_argument, NULL, 'i'},
+	        {"keys", required_argument, NULL, 'k'},
 	        {"help", no_argument, NULL, 'h'},
 	        {0},
 	};

@@ -110,6 +110,8 @@ static int prepare_snapshot(struct exporting *e, struct error *err)
 	e->decided = d;
 	e->seen = mem_array(d->plan.count + 1, sizeof(*e->seen));
 	r = check_tables(e, err);
+	if (r == 0 && e->format->needs_ddl)
+		r = decided_read_ddl(d, e->shared->session, err);
 	if (r == 0)
 		r = read_redact_key(e, err);
 	if (r == 0)

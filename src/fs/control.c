@@ -103,6 +103,11 @@ static int rescue(struct command *c, struct str *answer, struct error *err)
 	return order_work(c, &use_rescue, answer, err);
 }
 
+static int import(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &use_import, answer, err);
+}
+
 static int drill(struct command *c, struct str *answer, struct error *err)
 {
 	return order_work(c, &use_drill, answer, err);
@@ -172,7 +177,8 @@ static const char trigger_help[] =
         "                                 with final=yes it is the last one of a database that is given up.\n"
         "         echo exports > trigger  export every tenant of [export], each into exports/TENANT/\n"
         "         echo export TENANT > trigger\n"
-        "                                 that one alone: the same as exports tenant=TENANT\n"
+        "                                 that one alone: the same as exports tenant=TENANT; with format=csv, ndjson,\n"
+        "                                 sql, sqlite or json in that format\n"
         "                                 Values are quoted as for a shell. A backup of less than the job's is named so\n"
         "                                 (.schema.dump, .data.dump, .partial.dump)\n"
         "                                 answer: <run> pending <job>; watch it in jobs/<run>/\n"
@@ -213,6 +219,16 @@ static const char rescue_help[] =
         "                                 into=SCHEMA.TABLE, database=NAME, server=postgresql://...: another table than the one of the job\n"
         "                                 answer: <run> pending rescue:<job>; what was found: jobs/<run>/log\n"
         "         errors: EINVAL wrong command; EPERM where= and another server are for root and the user of keepfs; the reason: cat rescue\n";
+
+static const char import_help[] =
+        "import   echo exports/acme/latest.json.gz tenant=acme-copy > import\n"
+        "                                 the rows of an export come into a database, in one transaction: of a new tenant, whose keys\n"
+        "                                 get new values; or without tenant= as they are. database=NAME: another one than that of\n"
+        "                                 the exports; dry-run=yes only tells what would be inserted, and what clashes. Further:\n"
+        "                                 tenant-id, name, schema, keys, set, null, rename, shared, living, changed, reference,\n"
+        "                                 ignore-column; see keepfs(1). A path in place of the name: a file of this machine\n"
+        "                                 answer: <run> pending import:<job>; what was found: jobs/<run>/log\n"
+        "         errors: EINVAL wrong command; EPERM a path and another database are for root and the user of keepfs; the reason: cat import\n";
 
 static const char drill_help[] =
         "drill    echo JOB > drill        restore its newest backup for a trial, on a throw-away server of its own, hold it\n"
@@ -294,6 +310,7 @@ static const struct made_file rows[] = {
         {.number = 26, .name = "restore", .run = restore, .help = restore_help},
         {.number = 27, .name = "drill", .run = drill, .help = drill_help},
         {.number = 28, .name = "rescue", .run = rescue, .help = rescue_help},
+        {.number = 29, .name = "import", .run = import, .help = import_help},
 };
 
 const struct made_files control_files = {

@@ -14,8 +14,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define PROBE_BYTES       256
-#define CLEAN_UP_MS       5000
+#define PROBE_BYTES 256
+#define CLEAN_UP_MS 5000
 
 struct canary {
 	struct store_call call; /* a person waits: one deadline for all of it */
