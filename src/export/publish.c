@@ -3,6 +3,7 @@
 #include "exporting.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/stores.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,7 +31,8 @@ static int open_draft(struct exporting *e, struct error *err)
 	                                      .order = e->order,
 	                                      .kind = export_kind.name,
 	                                      .suffix = suffix,
-	                                      .started_at_us = make_now_us(e->ctx)};
+	                                      .started_at_us = make_now_us(e->ctx),
+	                                      .store = e->store};
 
 	return draft_new(&options, &e->draft, err);
 }
@@ -49,10 +51,11 @@ static int open_press(struct exporting *e, struct error *err)
 	return e->format->is_pressed ? press_new(&press, &e->press, err) : 0;
 }
 
-static void open_writer(struct exporting *e)
+void exporting_open_writer(struct exporting *e,
+                           int (*write)(void *arg, const void *data, size_t len, struct error *err))
 {
 	const struct export_writer_options options = {
-	        .write = e->press ? write_to_press : write_to_object,
+	        .write = write,
 	        .arg = e,
 	        .state_dir = e->ctx->conf->state_dir,
 	        .space_bytes = e->conf->space_bytes,
@@ -64,8 +67,11 @@ static void open_writer(struct exporting *e)
 
 int exporting_open(struct exporting *e, struct error *err)
 {
-	int r = open_draft(e, err);
+	int r;
 
+	if (e->shared->copy && e->shared->copy->path)
+		return exporting_open_local(e, err);
+	r = open_draft(e, err);
 	if (r == 0)
 		r = open_press(e, err);
 	if (r == 0)
@@ -73,7 +79,7 @@ int exporting_open(struct exporting *e, struct error *err)
 	if (r == 0 && e->press)
 		r = segment_file_begin(&e->file, e->object, true, err);
 	if (r == 0)
-		open_writer(e);
+		exporting_open_writer(e, e->press ? write_to_press : write_to_object);
 	return r;
 }
 
@@ -82,6 +88,8 @@ int exporting_close(struct exporting *e, struct error *err)
 {
 	int r = e->press ? press_finish(e->press, err) : 0;
 
+	if (e->local)
+		return r < 0 ? r : exporting_close_local(e, err);
 	if (r == 0 && e->press)
 		r = segment_file_end(&e->file, err);
 	if (r == 0)
@@ -124,6 +132,8 @@ static void describe_export(const struct exporting *e)
 	manifest_set_fact(m, "tenancy", e->schema ? "schema" : e->database ? "database" : "column");
 	manifest_set_fact(m, "format", e->format->name);
 	describe_compression(e, m);
+	if (e->shared->copy)
+		manifest_set_fact(m, "from", e->shared->copy->from);
 	make_describe_selection(e->order->job, m);
 	manifest_set_fact_int(m, "rows", (int64_t)e->writer->rows);
 	manifest_set_fact_int(m, "tables", (int64_t)e->writer->tables);
@@ -179,14 +189,20 @@ int exporting_publish(struct exporting *e, struct manifest *ret, struct error *e
 {
 	struct draft_check check;
 	bool is_looked_at;
-	int r;
+	int r = 0;
 
 	warn_of_decisions(e);
-	describe_export(e);
+	if (e->shared->counts)
+		*e->shared->counts = (struct export_counts){e->writer->rows, e->writer->tables};
+	if (e->draft)
+		describe_export(e);
 	make_say(e->order, "%s: %" PRIu64 " rows of %" PRIu64 " tables", e->tenant->slug, e->writer->rows,
 	         e->writer->tables);
 	is_looked_at = export_writer_check(e->writer, &check);
-	r = draft_publish(e->draft, is_looked_at ? &check : NULL, ret, err);
+	if (e->draft)
+		r = draft_publish(e->draft, is_looked_at ? &check : NULL, ret, err);
+	if (r == 0 && e->draft && e->store != CATALOG_MAIN_STORE)
+		catalog_set_store_trouble(e->ctx->repository->catalog, e->store, NULL, NULL);
 	if (r == 0)
 		warn_of_rows(e);
 	return r;
