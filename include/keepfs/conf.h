@@ -286,9 +286,10 @@ struct conf {
 	size_t class_count;
 	struct conf_check *checks; /* in the order of the file */
 	size_t check_count;
-	char *drill_dir;    /* where throw-away servers are made; "": drill_dir_of() says */
-	char *drill_user;   /* whom they run as when keepfs is root's */
-	char *drill_bindir; /* of initdb and postgres; "": where they are found */
+	char *erasure_key_file; /* of the erasure register: CONF_REDACT_KEY_BYTES or more; "": none */
+	char *drill_dir;        /* where throw-away servers are made; "": drill_dir_of() says */
+	char *drill_user;       /* whom they run as when keepfs is root's */
+	char *drill_bindir;     /* of initdb and postgres; "": where they are found */
 	uint64_t drill_memory_bytes, drill_disk_bytes;
 	uint64_t diff_space_bytes; /* of temporary files, for comparing rows */
 	/* where each value came from, but for those of jobs and classes: conf_load()'s own; NULL: not known */

@@ -28,6 +28,7 @@
 #include <keepfs/export/copy.h>
 #include <keepfs/make/draft.h>
 #include <keepfs/pg/tenancy.h>
+#include <keepfs/pg/tenant_ddl.h>
 #include <keepfs/pg/tenant_rows.h>
 #include <keepfs/policy/redaction.h>
 #include <keepfs/policy/tenancy.h>
@@ -48,6 +49,7 @@ struct decided {
 	struct redaction_plan redaction;
 	bool is_decided;
 	bool is_told;              /* its warnings were */
+	struct pg_ddl *ddl;        /* decided_read_ddl(); NULL: not read */
 	char *mark;                /* of the tables: pg_tenant_mark(); NULL: none was read */
 	char *database, *schema;   /* that it is of; NULL: the connection's, any */
 	struct pg_table *lockable; /* whose rows are read, partitions one by one */
@@ -59,6 +61,8 @@ struct decided {
  * rule makes no sense; else what the server said. */
 int decided_refresh(struct decided *d, struct pg_session *s, const struct conf_export *conf,
                     const char *database, const char *schema, struct error *err);
+/** decided_read_ddl() - what formats need to know that have definitions of their own: anew, since a label may have come to a type. */
+int decided_read_ddl(struct decided *d, struct pg_session *s, struct error *err);
 void decided_finish(struct decided *d);
 /** decided_refusal() - fill @err when an export must not be made of it: undecided tables, columns that look like secrets. 0 or -EPERM. */
 int decided_refusal(const struct decided *d, const struct conf_export *conf, struct error *err);

@@ -42,6 +42,7 @@ struct exporting {
 	size_t suspect_count;
 	struct str nobodys; /* tables with rows that are no tenant's, when it was this export that looked */
 	size_t nobodys_count;
+	bool collects_places;    /* of its rows, for whoever deletes them */
 	struct leaving *leaving; /* NULL: the rows stay where they are */
 };
 

@@ -110,11 +110,15 @@ static int prepare_snapshot(struct exporting *e, struct error *err)
 
 	if (r == 0)
 		r = decided_refresh(d, e->shared->session, e->conf, e->database, e->schema, err);
+	if (r == 0 && e->shared->copy && e->shared->copy->is_unredacted)
+		redaction_lift(&d->redaction);
 	if (r < 0)
 		return r;
 	e->decided = d;
 	e->seen = mem_array(d->plan.count + 1, sizeof(*e->seen));
 	r = check_tables(e, err);
+	if (r == 0 && e->format->needs_ddl)
+		r = decided_read_ddl(d, e->shared->session, err);
 	if (r == 0)
 		r = read_redact_key(e, err);
 	if (r == 0)

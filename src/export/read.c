@@ -196,7 +196,7 @@ static int collect_leaving(struct exporting *e, struct error *err)
 	        .cancel = e->order->cancel,
 	};
 
-	if (!e->order->then_delete)
+	if (!e->collects_places)
 		return 0;
 	e->leaving = leaving_new(&of);
 	return leaving_collect(e->leaving, e->shared->session, e->seen, err);

@@ -7,9 +7,8 @@
 const struct export_format *export_format_of(int format)
 {
 	static const struct export_format *const formats[] = {
-	        [CONF_EXPORT_JSON] = &export_format_json,
-	        [CONF_EXPORT_NDJSON] = &export_format_ndjson,
-	        [CONF_EXPORT_CSV] = &export_format_csv,
+	        [CONF_EXPORT_JSON] = &export_format_json,     [CONF_EXPORT_NDJSON] = &export_format_ndjson,
+	        [CONF_EXPORT_CSV] = &export_format_csv,       [CONF_EXPORT_SQL] = &export_format_sql,
 	        [CONF_EXPORT_SQLITE] = &export_format_sqlite,
 	};
 

@@ -74,6 +74,7 @@ struct export_format {
 	/* Values of composite types, and arrays of them, come as to_json() writes them (COPY_JSON_JSON); else as PostgreSQL writes them as text
 	 * (COPY_JSON_TEXT). */
 	bool has_composite_json;
+	bool needs_ddl;             /* decided.ddl has to be known */
 	const char *const *reading; /* of document_head */
 	const struct export_writer_ops *ops;
 };
@@ -82,6 +83,7 @@ struct export_format {
 extern const struct export_format export_format_json;
 extern const struct export_format export_format_ndjson;
 extern const struct export_format export_format_csv;
+extern const struct export_format export_format_sql;
 extern const struct export_format export_format_sqlite;
 
 /** export_format_of() - @format: enum conf_export_format. */

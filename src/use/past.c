@@ -12,6 +12,7 @@
 #include <keepfs/codec/name.h>
 #include <keepfs/pg.h>
 #include <keepfs/pg/hollow.h>
+#include <keepfs/use/erasures.h>
 #include <keepfs/use/past.h>
 
 #include <errno.h>
@@ -36,6 +37,8 @@ struct past {
 	struct export_tables tables;
 	struct past_scope scope;
 	struct export_counts counts;
+	struct conf_job unredacted; /* @job, without what it redacts; borrows all of it */
+	struct erasures *erasures;
 };
 
 void past_result_finish(struct past_result *r)
@@ -52,6 +55,7 @@ static void finish_past(struct past *p)
 	past_server_finish(&p->server);
 	past_dump_close(&p->dump);
 	export_member_finish(&p->member);
+	erasures_free(p->erasures);
 	conf_job_free(p->changed);
 	free(p->database);
 }
@@ -251,9 +255,46 @@ static int export_loaded(struct past *p, struct manifest *ret, struct error *err
 	        .taken_at_us = m->started_at_us,
 	        .server_version = manifest_fact(m, "server_version"),
 	        .path = p->wanted->path,
+	        .is_unredacted = p->wanted->is_unredacted,
 	};
 
 	return export_make_copy(p->ctx, p->order, p->job, &copy, ret, &p->counts, err);
+}
+
+static const char *label_of_dump(const struct past *p)
+{
+	return str_or_empty(manifest_fact(&p->dump.backup.m, "database"));
+}
+
+static int refuse_erased_tenant(struct past *p, struct error *err)
+{
+	int r = erasures_load(p->conf, p->ctx->repository, p->order->cancel, &p->erasures, err);
+
+	if (r == 0)
+		r = erasures_refuse_database(p->erasures, label_of_dump(p), err);
+	if (r == 0 && erasures_is_tenant(p->erasures, label_of_dump(p), p->member.id))
+		r = erasures_refuse_tenant(p->member.slug, err);
+	return r;
+}
+
+static void say_of_past(void *arg, const char *line)
+{
+	make_say(((struct past *)arg)->order, "%s", line);
+}
+
+/* Rows that were erased are in the dump, and must not be in what comes of it. */
+static int apply_erasures_to_past(struct past *p, struct error *err)
+{
+	const struct erasures_target target = {
+	        .conf = p->conf,
+	        .server = p->server.conninfo,
+	        .source = label_of_dump(p),
+	        .cancel = p->server.cancel,
+	        .say = say_of_past,
+	        .arg = p,
+	};
+
+	return erasures_apply(p->erasures, &target, err);
 }
 
 static int run_past(struct past *p, struct manifest *ret, struct error *err)
@@ -261,11 +302,15 @@ static int run_past(struct past *p, struct manifest *ret, struct error *err)
 	int r = open_dump_of_tenant(p, err);
 
 	if (r == 0)
+		r = refuse_erased_tenant(p, err);
+	if (r == 0)
 		r = make_server_with_tables(p, err);
 	if (r == 0)
 		r = decide_dumped_tables(p, err);
 	if (r == 0)
 		r = load_rows_of_tenant(p, err);
+	if (r == 0)
+		r = apply_erasures_to_past(p, err);
 	if (r == 0)
 		r = export_loaded(p, ret, err);
 	/* Whatever was under way then fails in words of its own. */
@@ -312,6 +357,14 @@ static void look_at_dump_again(const struct past *p, uint64_t ino)
 	pool_free(own.pool);
 }
 
+static const struct conf_job *without_redaction(struct past *p)
+{
+	p->unredacted = *p->job;
+	p->unredacted.export.redact = p->unredacted.export.redact_types = NULL;
+	p->unredacted.export.secrets_unsure = CONF_UNSURE_WARN;
+	return &p->unredacted;
+}
+
 int past_export(const struct make_context *ctx, const struct make_order *order, const struct past_order *past,
                 struct manifest *ret, struct past_result *ret_result, struct error *err)
 {
@@ -321,6 +374,8 @@ int past_export(const struct make_context *ctx, const struct make_order *order, 
 	int r;
 
 	r = find_export_job(&p, &why);
+	if (r == 0 && past->is_unredacted)
+		p.job = without_redaction(&p);
 	if (r == 0)
 		r = find_past_member(&p, &why);
 	if (r == 0)

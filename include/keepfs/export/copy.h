@@ -55,6 +55,7 @@ struct export_copy { /* borrowed */
 	const char *server_version; /* of the server that it was made of; NULL: not known */
 	/* A file that is made (mode 0600; it must not be there), and holds the document of format = json, as an artifact would; NULL: an artifact is published. */
 	const char *path;
+	bool is_unredacted; /* with @path: nothing is redacted, since it goes back where it came from */
 };
 struct export_counts {
 	uint64_t rows, tables;

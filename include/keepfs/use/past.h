@@ -21,6 +21,7 @@ struct past_order {         /* all borrowed */
 	/* A file that is made (mode 0600; it must not be there), with the document, compressed as an export is (.json.gz). NULL: an artifact of
 	 * exports/ is published. */
 	const char *path;
+	bool is_unredacted; /* with @path: to bring the tenant back, with all values */
 };
 
 struct past_result {
