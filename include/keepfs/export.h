@@ -48,3 +48,9 @@ struct export_erasure {                /* borrowed */
  * -EPERM: a table is undecided (and the job says undecided = fail), so nobody knows whose its rows are.
  */
 int export_erase_tenants(const struct conf_job *job, const struct export_erasure *erasure, struct error *err);
+/**
+ * export_note_stores() - note in the catalog (keepfs/catalog/stores.h) where the exports of all tenants go, as the query says now: a rebuild looks into these stores,
+ * too. Connects to the server, and waits for it. Return: 0, also when some of it makes no sense (@ret_problem: heap, why; NULL); else why the server could not be asked.
+ */
+int export_note_stores(const struct make_context *ctx, const struct conf_job *job, char **ret_problem,
+                       struct error *err);

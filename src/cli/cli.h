@@ -64,9 +64,8 @@ struct cli_command {
 	/* letters of the options that it takes: c m o f j(son) w(ait) F(orce) s(tate-dir) S(tore)
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
-	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain)
-	 * B(ackup: --from) u (format of an export)
-	 * N (tenant: new name) i (its id) k(eys) */
+	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export)
+	 * N (tenant: new name) i (its id) k(eys) B(ackup: --from) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);

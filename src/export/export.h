@@ -4,6 +4,9 @@
  * What the steps of one export hand to each other.
  *
  *   tenants.c    who there is to export, asked at each run
+ *   places.c     which store gets the exports of a tenant, and do these work
+ *   learner.c    the same without a run (keepfs/export/learner.h)
+ *   admins.c     who administers which of them (keepfs/export/admins.h)
  *   own_names.c  the schema or database of a tenant, and which are nobody's
  *   shared.c     what all exports of one run have in common: the tenants, a connection, what was decided
  *   decided.c    what tables there are, and what is done with each: read once, and anew when it has changed
@@ -33,12 +36,24 @@
 #include <keepfs/policy/redaction.h>
 #include <keepfs/policy/tenancy.h>
 
+/** enum export_place - what the query may say of where the exports of a tenant go, in the order of struct pg_tenant's place */
+enum export_place {
+	EXPORT_STORE,
+	EXPORT_STORE_URL,
+	EXPORT_STORE_BUCKET,
+	EXPORT_STORE_ENDPOINT,
+	EXPORT_STORE_REGION,
+	EXPORT_STORE_CREDENTIALS,
+};
+
 /** struct export_tenant - one that the query names */
 struct export_tenant {
 	char *id, *slug;
-	char *name;  /* NULL: none */
-	char *class; /* NULL: none */
-	char *own;   /* the name of its schema or database; NULL: with tenancy = column it has none */
+	char *name;      /* NULL: none */
+	char *class;     /* NULL: none */
+	char *uid, *gid; /* who administers it, as export_grants_add() takes them; NULL: nobody */
+	char *place[PG_TENANT_PLACES]; /* by enum export_place; NULL: it says nothing */
+	char *own; /* the name of its schema or database; NULL: with tenancy = column it has none */
 };
 void export_tenant_finish(struct export_tenant *t);
 
@@ -91,6 +106,14 @@ void export_shared_disconnect(struct export_shared *shared);
 
 /** export_template() - heap: "{slug}" and "{id}" of @template are the tenant's. */
 char *export_template(const char *template, const struct export_tenant *t);
+/** export_store_of() - the number of the store that gets the exports of @t (keepfs/catalog/stores.h), which is noted in the catalog. Asks no server. As stores_choose(),
+ * with the tenant in @err. */
+int export_store_of(const struct make_context *ctx, const struct export_tenant *t, uint64_t *ret_id,
+                    struct error *err);
+/** export_try_stores() - write, read and delete something small in each store that the tenants have beside the one of all. Blocks, for up to 15 s for each. */
+void export_try_stores(const struct make_context *ctx, const struct export_shared *shared,
+                       const struct make_findings *findings);
+
 /** export_own_name() - of the tenant's schema or database: heap; NULL with tenancy = column. */
 char *export_own_name(const struct conf_export *conf, const struct export_tenant *t);
 /** export_own_name_problem() - why no tenant's schema or database can be of that name: static; NULL: it can. Asks no server. */

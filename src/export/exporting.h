@@ -20,6 +20,7 @@ struct exporting {
 	struct export_shared *shared;
 	const struct export_tenant *tenant;
 	const struct decided *decided;
+	uint64_t store;          /* that gets it: keepfs/catalog/stores.h */
 	char *database, *schema; /* of the tenant; NULL */
 	char *database_label;
 	struct compression compression;

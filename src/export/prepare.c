@@ -132,5 +132,7 @@ int exporting_prepare(struct exporting *e, struct error *err)
 {
 	int r = find_tenant(e, err);
 
+	if (r == 0)
+		r = export_store_of(e->ctx, e->tenant, &e->store, err);
 	return r < 0 ? r : prepare_snapshot(e, err);
 }

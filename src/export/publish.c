@@ -3,6 +3,7 @@
 #include "exporting.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/stores.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,7 +31,8 @@ static int open_draft(struct exporting *e, struct error *err)
 	                                      .order = e->order,
 	                                      .kind = export_kind.name,
 	                                      .suffix = suffix,
-	                                      .started_at_us = make_now_us(e->ctx)};
+	                                      .started_at_us = make_now_us(e->ctx),
+	                                      .store = e->store};
 
 	return draft_new(&options, &e->draft, err);
 }
@@ -199,6 +201,8 @@ int exporting_publish(struct exporting *e, struct manifest *ret, struct error *e
 	is_looked_at = export_writer_check(e->writer, &check);
 	if (e->draft)
 		r = draft_publish(e->draft, is_looked_at ? &check : NULL, ret, err);
+	if (r == 0 && e->draft && e->store != CATALOG_MAIN_STORE)
+		catalog_set_store_trouble(e->ctx->repository->catalog, e->store, NULL, NULL);
 	if (r == 0)
 		warn_of_rows(e);
 	return r;

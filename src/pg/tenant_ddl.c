@@ -35,14 +35,14 @@ static const char about_types[] =
         " CASE t.typtype WHEN 'c' THEN (SELECT pg_catalog.array_to_string(pg_catalog.array_agg(" NEEDS(
                 "a.atttypid") "), E'\\x01') FROM pg_catalog.pg_attribute a"
                               " WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)"
-                              " WHEN 'd' THEN " NEEDS(
-                                      "t.typbasetype") " WHEN 'r' THEN " NEEDS("r.rngsubtype") " END, pg_catalog.quote_ident(n.nspname)"
-                                                                                               " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"
-                                                                                               " LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid"
-                                                                                               " WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
-                                                                                               " AND (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND c.relkind = 'c')"
-                                                                                               " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend m WHERE m.classid = 'pg_catalog.pg_type'::regclass"
-                                                                                               " AND m.objid = t.oid AND m.deptype = 'e')";
+                              " WHEN 'd' THEN " NEEDS("t.typbasetype") " WHEN 'r' THEN " NEEDS(
+                                      "r.rngsubtype") " END, pg_catalog.quote_ident(n.nspname)"
+                                                      " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"
+                                                      " LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid"
+                                                      " WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+                                                      " AND (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND c.relkind = 'c')"
+                                                      " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend m WHERE m.classid = 'pg_catalog.pg_type'::regclass"
+                                                      " AND m.objid = t.oid AND m.deptype = 'e')";
 
 /* Expressions of nothing but what every PostgreSQL has. Up to version 14 the column itself depends on what its expression needs. */
 static const char about_expressions[] =
@@ -97,9 +97,8 @@ static int take_ddl_expression(void *arg, const struct pg_row *row, struct error
 	struct pg_ddl *d = arg;
 
 	if ((d->expression_count & (d->expression_count - 1)) == 0)
-		d->expressions =
-		        mem_resize(d->expressions, d->expression_count ? 2 * d->expression_count : 1,
-		                   sizeof(*d->expressions));
+		d->expressions = mem_resize(d->expressions, d->expression_count ? 2 * d->expression_count : 1,
+		                            sizeof(*d->expressions));
 	d->expressions[d->expression_count++] = (struct ddl_expression){
 	        .table = (uint32_t)strtoul(row->values[0], NULL, 10),
 	        .column = mem_strdup(row->values[1]),

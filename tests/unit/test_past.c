@@ -11,6 +11,7 @@
 #include "tenancy_test.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* Values. */
 
