@@ -17,7 +17,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const struct conf_job *job_of_exports(const struct conf *conf)
+static const struct conf_job *exports_in(const struct conf *conf)
 {
 	for (size_t i = 0; i < conf->job_count; i++)
 		if (conf->jobs[i].kind == CONF_JOB_EXPORT)
@@ -201,7 +201,7 @@ static void say_of_tenant(void *arg, const char *line)
 
 static int erase_registered_tenants(struct applying *a, struct error *err)
 {
-	const struct conf_job *job = job_of_exports(a->target->conf);
+	const struct conf_job *job = exports_in(a->target->conf);
 	const struct export_erasure erasure = {
 	        .server = a->target->server,
 	        .database = a->target->database,
