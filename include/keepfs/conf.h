@@ -126,6 +126,7 @@ struct conf_export {    /* what only the job that exports tenants has: [export] 
 	int secrets_unsure;    /* enum conf_unsure: what looks like a secret, and no rule names it */
 	char *redact_key_file; /* of `hash`: CONF_REDACT_KEY_BYTES or more; "": none */
 	int format;            /* enum conf_export_format */
+	int64_t connections;   /* key `jobs`: how many read at once, over all tenants of a run; 0: auto */
 	uint64_t
 	        space_bytes; /* of a file that is made in state_dir before it is stored (CONF_EXPORT_SQLITE) */
 	uint64_t keys_memory_bytes; /* of an export from a backup */
@@ -398,6 +399,8 @@ int conf_parse_rate(const char *text, uint64_t *ret);
 const char *conf_nearest(const char *word, const char *const *names, size_t count);
 /** conf_find_job() - by name; NULL when there is none. "now" is not resolved here. */
 const struct conf_job *conf_find_job(const struct conf *c, const char *name);
+/** conf_exports() - the job of [export]; NULL: there is no such section. */
+const struct conf_job *conf_exports(const struct conf *c);
 
 /** conf_find_store() - the section [store @name]; NULL when there is none. */
 const struct conf_named_store *conf_find_store(const struct conf *c, const char *name);

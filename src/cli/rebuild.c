@@ -151,20 +151,16 @@ static void note_stores_of_query(struct rebuilding *rb, struct repository *repos
 {
 	const struct make_context ctx = {.conf = rb->conf, .repository = repository};
 
-	for (size_t i = 0; i < rb->conf->job_count; i++) {
-		_cleanup(free) char *problem = NULL, *text = NULL;
-		struct error why = {0};
+	const struct conf_job *job = conf_exports(rb->conf);
+	_cleanup(free) char *problem = NULL, *text = NULL;
+	struct error why = {0};
 
-		if (rb->conf->jobs[i].kind != CONF_JOB_EXPORT)
-			continue;
-		if (export_note_stores(&ctx, &rb->conf->jobs[i], &problem, &why) < 0)
-			problem = mem_strdup(why.message);
-		if (!problem)
-			continue;
-		text = mem_printf("stores that only the query of [export] tenants names may be missing: %s",
-		                  problem);
-		show_notice(NULL, text);
-	}
+	if (job && export_note_stores(&ctx, job, &problem, &why) < 0)
+		problem = mem_strdup(why.message);
+	if (!problem)
+		return;
+	text = mem_printf("stores that only the query of [export] tenants names may be missing: %s", problem);
+	show_notice(NULL, text);
 }
 
 static int list_backups(struct rebuilding *rb, struct error *err)

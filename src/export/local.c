@@ -28,35 +28,23 @@ static int write_plain_local(void *arg, const void *data, size_t len, struct err
 	return write_local(((struct exporting *)arg)->local, data, len, err);
 }
 
-static int write_pressed_local(void *arg, const void *data, size_t len, struct error *err)
+static int put_into_local(struct exporting *e, const struct segment *s, const void *data, struct error *err)
 {
-	return press_write(((struct exporting *)arg)->press, data, len, err);
-}
-
-static int take_local_segment(void *arg, const struct segment *s, const void *data, struct error *err)
-{
-	struct export_local *l = ((struct exporting *)arg)->local;
+	struct export_local *l = e->local;
 
 	l->check = segment_check_join(SEGMENT_CHECK_CRC32, l->check, s->check, s->raw_bytes);
 	l->raw_bytes += s->raw_bytes;
 	return write_local(l, data, s->bytes, err);
 }
 
-static int open_local_press(struct exporting *e, struct error *err)
+static int begin_pressed_local(struct exporting *e, struct error *err)
 {
-	const struct press_options press = {
-	        .compression = e->compression,
-	        .check = SEGMENT_CHECK_CRC32,
-	        .threads = make_press_threads(e->ctx),
-	        .pool = e->ctx->pool,
-	        .cancel = e->order->cancel,
-	        .out = {.segment = take_local_segment, .arg = e},
-	};
 	uint8_t head[GZIP_HEAD_BYTES];
-	int r = press_new(&press, &e->press, err);
 
+	squeeze_init(&e->squeeze, e->ctx->pool, &e->compression);
+	e->put = put_into_local;
 	gzip_head(head);
-	return r < 0 ? r : write_local(e->local, head, sizeof(head), err);
+	return write_local(e->local, head, sizeof(head), err);
 }
 
 int exporting_open_local(struct exporting *e, struct error *err)
@@ -69,9 +57,10 @@ int exporting_open_local(struct exporting *e, struct error *err)
 	e->local = mem_alloc(sizeof(*e->local));
 	*e->local = (struct export_local){
 	        .path = path, .fd = fd, .check = segment_check_empty(SEGMENT_CHECK_CRC32)};
-	if (e->format->is_pressed)
-		r = open_local_press(e, err);
-	exporting_open_writer(e, e->press ? write_pressed_local : write_plain_local);
+	r = exporting_reserve(e, err);
+	if (r == 0 && e->format->is_pressed)
+		r = begin_pressed_local(e, err);
+	exporting_open_writer(e, e->format->is_pressed ? exporting_write_squeezed : write_plain_local);
 	return r;
 }
 
@@ -81,7 +70,7 @@ int exporting_close_local(struct exporting *e, struct error *err)
 	uint8_t tail[GZIP_TAIL_BYTES];
 	int r = 0, closed;
 
-	if (e->press) {
+	if (e->format->is_pressed) {
 		gzip_tail(l->check, l->raw_bytes, tail);
 		r = write_local(l, tail, sizeof(tail), err);
 	}

@@ -138,6 +138,12 @@ static int sql_take_rows(struct export_writer *base, const void *bytes, size_t l
 	return export_writer_put(base, bytes, len, err);
 }
 
+static int sql_pass_rows(struct export_writer *base, uint64_t len, uint64_t rows, struct error *err)
+{
+	((struct sql_writer *)base)->lines += rows;
+	return 0;
+}
+
 static int sql_table_end(struct export_writer *base, struct error *err)
 {
 	struct sql_writer *w = (struct sql_writer *)base;
@@ -289,6 +295,7 @@ static const struct export_writer_ops sql_ops = {
         .converter_free = sql_converter_free,
         .append_row = sql_append_row,
         .take_rows = sql_take_rows,
+        .pass_rows = sql_pass_rows,
         .table_end = sql_table_end,
         .end = sql_end,
         .check = sql_check,

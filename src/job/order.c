@@ -26,14 +26,6 @@ void jobs_order_finish(struct jobs_order *order)
 
 #define EXPORT_WORD "export" /* and the name of a tenant behind it */
 
-/* The job of [export]; NULL: there is none. */
-static const struct conf_job *export_job(const struct conf *conf)
-{
-	const struct conf_job *job = conf_find_job(conf, CONF_EXPORTS);
-
-	return job && job->kind == CONF_JOB_EXPORT ? job : NULL;
-}
-
 /* "now, full, tenants, exports, export TENANT": what may be triggered. */
 static void list_allowed(const struct conf *conf, struct str *out)
 {
@@ -42,7 +34,7 @@ static void list_allowed(const struct conf *conf, struct str *out)
 		str_appendf(out, ", %s", conf->jobs[i].name);
 	if (conf->job_count > JOBS_SHOWN)
 		str_appendf(out, " and %zu more", conf->job_count - JOBS_SHOWN);
-	if (export_job(conf))
+	if (conf_exports(conf))
 		str_append(out, ", " EXPORT_WORD " TENANT");
 }
 
@@ -90,7 +82,7 @@ static int take_tenant_word(const struct conf *conf, struct jobs_order *order, s
 {
 	const struct command_line *line = &order->line;
 
-	order->job = export_job(conf);
+	order->job = conf_exports(conf);
 	if (!order->job)
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
@@ -242,7 +234,7 @@ static bool is_export_from_backup(const struct conf *conf, const struct command_
 
 	for (size_t i = 0; i < line->pair_count; i++)
 		has_from |= str_equal(line->pairs[i].key, "from");
-	return has_from && export_job(conf) &&
+	return has_from && conf_exports(conf) &&
 	       (names_tenant(conf, line) ||
 	        (line->word_count == 1 && str_equal(line->words[0], CONF_EXPORTS)));
 }

@@ -63,7 +63,7 @@ int draft_new(const struct draft_options *options, struct draft **ret_draft, str
 	d->store = opened ? opened : repository_store(options->ctx->repository);
 	d->opened = take_ptr(&opened);
 	d->started_mono_us = clock_mono_us();
-	d->rate = rate_new(order->job->max_rate_bytes);
+	d->rate = order->rate ? order->rate : rate_new(order->job->max_rate_bytes);
 	describe_draft(d, options, path);
 	r = draft_check_free(d, err);
 	if (r < 0) {
@@ -100,7 +100,8 @@ struct draft *draft_free(struct draft *d)
 	if (!d->published)
 		take_back(d);
 	store_free(d->opened);
-	rate_free(d->rate);
+	if (d->rate != d->order->rate)
+		rate_free(d->rate);
 	manifest_finish(&d->m);
 	free(d);
 	return NULL;

@@ -17,14 +17,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const struct conf_job *exports_in(const struct conf *conf)
-{
-	for (size_t i = 0; i < conf->job_count; i++)
-		if (conf->jobs[i].kind == CONF_JOB_EXPORT)
-			return &conf->jobs[i];
-	return NULL;
-}
-
 static bool is_registered(const struct erasures *e, const struct erasure *of, const char *value)
 {
 	char hash[SHA256_HEX_BYTES];
@@ -201,7 +193,7 @@ static void say_of_tenant(void *arg, const char *line)
 
 static int erase_registered_tenants(struct applying *a, struct error *err)
 {
-	const struct conf_job *job = exports_in(a->target->conf);
+	const struct conf_job *job = conf_exports(a->target->conf);
 	const struct export_erasure erasure = {
 	        .server = a->target->server,
 	        .database = a->target->database,

@@ -126,7 +126,7 @@ static int read_field(struct past_filter *f, uint32_t slot, const struct copy_fi
 	uint32_t place = f->place_of[slot];
 
 	while (!wanted->is_read) {
-		struct copy_field field;
+		struct copy_field field = {0};
 		uint32_t other;
 
 		if (f->next_place > place || !copy_field_next(&f->at, f->end, &field))
