@@ -24,13 +24,13 @@
 
 struct stores;
 
-struct stores_options { /* all borrowed, for as long as the stores live */
-	const struct conf *conf; /* in force until stores_follow() */
-	struct store *main;      /* the store; NULL: there is none */
-	struct catalog *catalog; /* NULL: nobody knows of others */
+struct stores_options {                /* all borrowed, for as long as the stores live */
+	const struct conf *conf;       /* in force until stores_follow() */
+	struct store *main;            /* the store; NULL: there is none */
+	struct catalog *catalog;       /* NULL: nobody knows of others */
 	struct store_metrics *metrics; /* what is asked of others is counted there, too; NULL: nowhere */
-	int64_t retry_deadline_ms;     /* of others, in place of what the configuration says; 0: what that says */
-	unsigned kept_open; /* how many of which nobody has a handle stay open; 0: STORES_KEPT_OPEN */
+	int64_t retry_deadline_ms; /* of others, in place of what the configuration says; 0: what that says */
+	unsigned kept_open;        /* how many of which nobody has a handle stay open; 0: STORES_KEPT_OPEN */
 };
 #define STORES_KEPT_OPEN 16
 
@@ -69,7 +69,7 @@ bool stores_may_have(const struct catalog_store *at, const char *path, const cha
 struct stores_wanted {
 	const char *tenant; /* its slug */
 	const char *class;
-	const char *store;       /* of a section */
+	const char *store;        /* of a section */
 	const char *url, *bucket; /* "s3://bucket/prefix", or "bucket": one of them */
 	const char *endpoint, *region;
 	const char *credentials; /* the name of a file */
@@ -93,7 +93,7 @@ struct stores_credentials {
 	char *session_token; /* NULL: none */
 	char *endpoint;      /* for which alone they are; NULL: it does not say */
 	char *bucket;        /* likewise */
-	char **tenants;      /* for whose exports, patterns of slugs; NULL-terminated; NULL: it does not say */
+	char **tenants; /* for whose exports, patterns of slugs; NULL-terminated; NULL: it does not say */
 };
 /** stores_credentials_finish() - wiped. */
 void stores_credentials_finish(struct stores_credentials *c);

@@ -77,7 +77,7 @@ static void read_store(sqlite3_stmt *row, struct catalog_store *ret)
 	};
 }
 
-#define STORE_COLUMNS \
+#define STORE_COLUMNS                                                                                        \
 	"id, name, tenant, url, endpoint, region, credentials, trouble, trouble_us, (SELECT count(*) FROM artifact a WHERE a.store = store.id AND a.store <> 0)"
 
 int catalog_get_store(struct catalog *c, uint64_t id, struct catalog_store *ret)
@@ -126,9 +126,9 @@ int catalog_set_store_trouble(struct catalog *c, uint64_t id, const char *why, s
 	                          " iif(?2 = '', 0, iif(trouble = '', ?3, trouble_us))"
 	                          " WHERE id = ?1 AND trouble <> ?2";
 
-	return write_run(c, err, sql,
-	                 VALUES(int_value((int64_t)id), text_value(str_or_empty(why)),
-	                        int_value(clock_now_us())));
+	return write_run(
+	        c, err, sql,
+	        VALUES(int_value((int64_t)id), text_value(str_or_empty(why)), int_value(clock_now_us())));
 }
 
 int catalog_store_of(struct catalog *c, const char *path, uint64_t *ret_id)

@@ -9,9 +9,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define TRY_MS          INT64_C(15000)
-#define TROUBLES_TOLD   10
-#define SHARED_TOLD     3
+#define TRY_MS        INT64_C(15000)
+#define TROUBLES_TOLD 10
+#define SHARED_TOLD   3
 
 static int choose_store(const struct make_context *ctx, const struct export_tenant *t,
                         struct catalog_store *ret, struct error *err)
@@ -65,8 +65,9 @@ struct trying {
 
 static bool is_same_store(const struct catalog_store *a, const struct catalog_store *b)
 {
-	return str_equal(a->url, b->url) && str_equal(a->endpoint, b->endpoint) && str_equal(a->name, b->name) &&
-	       str_equal(a->tenant, b->tenant) && str_equal(a->credentials, b->credentials);
+	return str_equal(a->url, b->url) && str_equal(a->endpoint, b->endpoint) &&
+	       str_equal(a->name, b->name) && str_equal(a->tenant, b->tenant) &&
+	       str_equal(a->credentials, b->credentials);
 }
 
 static void tell_store_trouble(struct trying *t, const char *what, const char *why)
@@ -98,12 +99,13 @@ static void gather_store(struct trying *t, const struct export_tenant *tenant)
 		tell_store_trouble(t, tenant->slug, why.message);
 		return;
 	}
-	while (at.url && i < t->count && !is_same_store(&t->items[i].at, &at))
+	if (!at.url) /* the store of all */
+		return;
+	while (i < t->count && !is_same_store(&t->items[i].at, &at))
 		i++;
-	if (at.url && i == t->count)
+	if (i == t->count)
 		add_tried(t, &at, tenant->slug);
-	if (i < t->count)
-		t->items[i].tenants++;
+	t->items[i].tenants++;
 	catalog_store_finish(&at);
 }
 

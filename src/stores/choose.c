@@ -101,25 +101,27 @@ static int choose_url(const struct stores_wanted *w, char **ret, struct error *e
 
 	if (says_anything(w->url) && says_anything(w->bucket))
 		return refuse_query_column(err, "store_bucket", w->bucket,
-		                   "store_url says already which bucket it is: give one of them");
+		                           "store_url says already which bucket it is: give one of them");
 	if (!says_anything(bucket))
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
 		        "the query gives an address, but neither store_url nor store_bucket: which bucket is it?");
 	if (bucket == w->url && !str_starts(w->url, "s3://"))
-		return refuse_query_column(err, "store_url", w->url,
-		                   "a query can name buckets only: s3://BUCKET or s3://BUCKET/PREFIX");
+		return refuse_query_column(
+		        err, "store_url", w->url,
+		        "a query can name buckets only: s3://BUCKET or s3://BUCKET/PREFIX");
 	bucket += bucket == w->url ? strlen("s3://") : 0;
 	len = bucket == w->bucket ? strlen(bucket) : strcspn(bucket, "/");
 	if (!is_plain_bucket(bucket, len))
 		return refuse_query_column(err, "store_url", says_anything(w->url) ? w->url : w->bucket,
-		                   "no name of a bucket: 3 to 63 of a-z 0-9 . -");
+		                           "no name of a bucket: 3 to 63 of a-z 0-9 . -");
 	prefix = mem_strdup(bucket + len + strspn(bucket + len, "/"));
 	while (*prefix && str_ends(prefix, "/"))
 		prefix[strlen(prefix) - 1] = '\0';
 	if (*prefix && (strlen(prefix) > 122 || store_key_check(prefix, NULL) < 0))
-		return refuse_query_column(err, "store_url", w->url,
-		                   "the prefix is too long, or has an empty part, or one that is . or ..");
+		return refuse_query_column(
+		        err, "store_url", w->url,
+		        "the prefix is too long, or has an empty part, or one that is . or ..");
 	*ret = mem_printf("s3://%.*s%s%s", (int)len, bucket, *prefix ? "/" : "", prefix);
 	return 0;
 }
@@ -146,7 +148,8 @@ static int choose_endpoint(const struct conf_export *export, const struct stores
 	if (*endpoint && str_ends(endpoint, "/"))
 		endpoint[strlen(endpoint) - 1] = '\0';
 	if (*endpoint && !is_plain_endpoint(endpoint))
-		return refuse_query_column(err, "store_endpoint", endpoint, "not of the form https://HOST[:PORT]");
+		return refuse_query_column(err, "store_endpoint", endpoint,
+		                           "not of the form https://HOST[:PORT]");
 	if (*endpoint && !stores_matches(export->store_endpoints, endpoint))
 		return error_set(
 		        err, ERROR_DENIED, EPERM,
@@ -178,8 +181,9 @@ static int choose_credentials(const struct conf_export *export, const struct sto
 		        err, ERROR_USAGE, EINVAL,
 		        "the query gives store_credentials, but [export] store_credentials_dir does not say where such files are");
 	if (!name_is_safe(w->credentials))
-		return refuse_query_column(err, "store_credentials", w->credentials,
-		                   "not the plain name of a file: A-Z a-z 0-9 . _ -, not beginning with '.' or '-'");
+		return refuse_query_column(
+		        err, "store_credentials", w->credentials,
+		        "not the plain name of a file: A-Z a-z 0-9 . _ -, not beginning with '.' or '-'");
 	*ret = mem_strdup(w->credentials);
 	return 0;
 }
@@ -250,8 +254,8 @@ void stores_describe(const struct catalog_store *at, struct str *out)
 bool stores_may_have(const struct catalog_store *at, const char *path, const char *job)
 {
 	_cleanup(free) char *directory = says_anything(at->tenant) ? name_from_database(at->tenant) : NULL;
-	_cleanup(free) char *prefix = directory ? mem_printf(CONF_EXPORTS "/%s/", directory)
-	                                        : mem_strdup(CONF_EXPORTS "/");
+	_cleanup(free) char *prefix =
+	        directory ? mem_printf(CONF_EXPORTS "/%s/", directory) : mem_strdup(CONF_EXPORTS "/");
 
 	return str_starts(path, prefix) && str_equal(job, CONF_EXPORTS);
 }

@@ -65,8 +65,10 @@ static int take_credential(const char *key, const char *value, struct stores_cre
 		const char *key;
 		char **slot;
 	} keys[] = {
-	        {"access_key", &ret->access_key},       {"secret_key", &ret->secret_key},
-	        {"session_token", &ret->session_token}, {"endpoint", &ret->endpoint},
+	        {"access_key", &ret->access_key},
+	        {"secret_key", &ret->secret_key},
+	        {"session_token", &ret->session_token},
+	        {"endpoint", &ret->endpoint},
 	        {"bucket", &ret->bucket},
 	};
 
@@ -148,9 +150,8 @@ int stores_parse_credentials(const char *where, const char *text, size_t len, st
 {
 	struct stores_credentials found = {0};
 	char *copy = mem_printf("%.*s", (int)len, text);
-	int r = strlen(copy) != len
-	                ? error_set(err, ERROR_USAGE, EINVAL, "%s: it holds a character 0", where)
-	                : parse_credentials(where, copy, &found, err);
+	int r = strlen(copy) != len ? error_set(err, ERROR_USAGE, EINVAL, "%s: it holds a character 0", where)
+	                            : parse_credentials(where, copy, &found, err);
 
 	explicit_bzero(copy, len);
 	free(copy);

@@ -14,8 +14,9 @@
 #define TEXTS 10
 static void list_texts(struct conf_store *s, char **ret[static TEXTS])
 {
-	char **slots[TEXTS] = {&s->url,     &s->endpoint,      &s->region,      &s->access_key, &s->secret_key,
-	                       &s->profile, &s->session_token, &s->sse_kms_key, &s->ca_file,    &s->faults};
+	char **slots[TEXTS] = {&s->url,        &s->endpoint, &s->region,        &s->access_key,
+	                       &s->secret_key, &s->profile,  &s->session_token, &s->sse_kms_key,
+	                       &s->ca_file,    &s->faults};
 
 	memcpy(ret, slots, sizeof(slots));
 }
@@ -205,9 +206,9 @@ static int settings_by_query(const struct conf *conf, const struct catalog_store
 	int r;
 
 	if (!*directory)
-		return error_set(
-		        err, ERROR_USAGE, EINVAL,
-		        "[export] store_credentials_dir does not say any more where the file %s is", at->credentials);
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "[export] store_credentials_dir does not say any more where the file %s is",
+		                 at->credentials);
 	r = stores_read_credentials(path, &c, err);
 	if (r == 0)
 		r = check_tenant(&c, path, at, err);

@@ -19,10 +19,10 @@ struct opened {
 	struct stores *stores;
 	struct settings settings;
 	struct store *store;
-	struct net *net;      /* NULL: of a directory */
-	unsigned handles;     /* lock */
-	uint64_t used;        /* lock: when it was last asked for */
-	struct opened *next;  /* lock */
+	struct net *net;     /* NULL: of a directory */
+	unsigned handles;    /* lock */
+	uint64_t used;       /* lock: when it was last asked for */
+	struct opened *next; /* lock */
 };
 
 struct stores {

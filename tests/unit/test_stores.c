@@ -178,7 +178,8 @@ static void test_life_elsewhere(void **state)
 	assert_int_equal(found, store);
 	assert_int_equal(catalog_store_of_ino(f->catalog, ino_of_artifact(ACME), &found), 0);
 	assert_int_equal(found, store);
-	assert_true(is_in(&m, store, "manifests/" ACME ".json") && !is_in(&m, CATALOG_MAIN_STORE, "manifests/" ACME ".json"));
+	assert_true(is_in(&m, store, "manifests/" ACME ".json") &&
+	            !is_in(&m, CATALOG_MAIN_STORE, "manifests/" ACME ".json"));
 	/* It is found in its place. */
 	assert_int_equal(artifact_compare(&f->repo, LATER_US, NULL, &counts, NULL), 0);
 	assert_int_equal(counts.missing + counts.adopted + counts.unlisted, 0);
@@ -221,7 +222,9 @@ static void test_gone(void **state)
 	assert_int_equal(rebuild.problems, 1);
 	assert_int_equal(catalog_store_of(f->catalog, ACME, &found), 0);
 	assert_int_equal(found, store);
-	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(ACME), &(struct catalog_removal){.is_decided = true}, NULL), -EINVAL);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(ACME),
+	                                 &(struct catalog_removal){.is_decided = true}, NULL),
+	                 -EINVAL);
 	m.conf.store_count = 2;
 	many_finish(&m);
 }
@@ -275,9 +278,10 @@ static void test_older_catalog(void **state)
 	assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
 	for (size_t i = 0; i < before; i++)
 		assert_int_equal(sqlite3_exec(db, migrations[i], NULL, NULL, NULL), SQLITE_OK);
-	version = mem_printf("PRAGMA user_version = %zu; INSERT INTO intent (path, directory, sequence, run_id)"
-	                     " VALUES ('" ACME "', 'exports/acme', 1, 1)",
-	                     before);
+	version =
+	        mem_printf("PRAGMA user_version = %zu; INSERT INTO intent (path, directory, sequence, run_id)"
+	                   " VALUES ('" ACME "', 'exports/acme', 1, 1)",
+	                   before);
 	assert_int_equal(sqlite3_exec(db, version, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
 	assert_int_equal(chmod(file, 0600), 0);
@@ -291,12 +295,8 @@ static void test_older_catalog(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(test_opened),
-	        TEST(test_changed),
-	        TEST(test_life_elsewhere),
-	        TEST(test_gone),
-	        TEST(test_crashed),
-	        TEST(test_older_catalog),
+	        TEST(test_opened), TEST(test_changed), TEST(test_life_elsewhere),
+	        TEST(test_gone),   TEST(test_crashed), TEST(test_older_catalog),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,15 +10,17 @@
 
 #include "../../src/stores/stores_private.h"
 
-static const char conf_text[] = "[store]\nurl = s3://main/p\nendpoint = https://main.example\naccess_key = MAINKEY\nsecret_key = MAINSECRET\n"
-                                "[store eu]\nurl = s3://eu-1\nendpoint = https://eu.example\naccess_key = A\nsecret_key = B\ntenants = acme, blue-*\n"
-                                "[store acme]\nurl = s3://acme\nendpoint = https://main.example\n"
-                                "[store disk]\nurl = dir:/srv/disk\ntenants = *\n"
-                                "[class paid]\nstore = disk\n"
-                                "[export]\ntenants = SELECT id, slug FROM orgs\ntenant_column = org_id\nstore = eu\n"
-                                "store_credentials_dir = /etc/keepfs/tenants\nstore_endpoints = https://*.example, http://127.0.0.1:*\n";
+static const char conf_text[] =
+        "[store]\nurl = s3://main/p\nendpoint = https://main.example\naccess_key = MAINKEY\nsecret_key = MAINSECRET\n"
+        "[store eu]\nurl = s3://eu-1\nendpoint = https://eu.example\naccess_key = A\nsecret_key = B\ntenants = acme, blue-*\n"
+        "[store acme]\nurl = s3://acme\nendpoint = https://main.example\n"
+        "[store disk]\nurl = dir:/srv/disk\ntenants = *\n"
+        "[class paid]\nstore = disk\n"
+        "[export]\ntenants = SELECT id, slug FROM orgs\ntenant_column = org_id\nstore = eu\n"
+        "store_credentials_dir = /etc/keepfs/tenants\nstore_endpoints = https://*.example, http://127.0.0.1:*\n";
 
-static void chosen(struct fixture *f, const struct stores_wanted *wanted, const char *url, const char *endpoint, const char *name)
+static void chosen(struct fixture *f, const struct stores_wanted *wanted, const char *url,
+                   const char *endpoint, const char *name)
 {
 	_cleanup(catalog_store) struct catalog_store at = {0};
 	struct error err = {0};
@@ -42,7 +44,7 @@ static void refused(struct fixture *f, const struct stores_wanted *wanted, int e
 }
 
 #define WANTED(...) (&(struct stores_wanted){.tenant = "acme", __VA_ARGS__})
-#define AT(...) WANTED(.credentials = "acme.key", __VA_ARGS__)
+#define AT(...)     WANTED(.credentials = "acme.key", __VA_ARGS__)
 
 static void test_who_says_it(void **state)
 {
@@ -70,9 +72,11 @@ static void test_sections_of_a_query(void **state)
 
 	accept(f, conf_text);
 	chosen(f, WANTED(.store = "eu"), "s3://eu-1", "https://eu.example", "eu");
-	chosen(f, &(struct stores_wanted){.tenant = "blue-1", .store = "eu"}, "s3://eu-1", "https://eu.example", "eu");
+	chosen(f, &(struct stores_wanted){.tenant = "blue-1", .store = "eu"}, "s3://eu-1",
+	       "https://eu.example", "eu");
 	refused(f, &(struct stores_wanted){.tenant = "globex", .store = "eu"}, -EPERM, "not for this tenant");
-	refused(f, &(struct stores_wanted){.tenant = "globex", .store = "acme"}, -EPERM, "[store acme] tenants");
+	refused(f, &(struct stores_wanted){.tenant = "globex", .store = "acme"}, -EPERM,
+	        "[store acme] tenants");
 	refused(f, WANTED(.store = "disk"), -EPERM, "a directory of this host");
 	refused(f, WANTED(.store = "us"), -EINVAL, "no section [store us]");
 	refused(f, WANTED(.store = "eu", .bucket = "own"), -EINVAL, "both a store and an address");
@@ -86,8 +90,10 @@ static void test_addresses_of_a_query(void **state)
 	accept(f, conf_text);
 	chosen(f, AT(.bucket = "own"), "s3://own", "", "");
 	chosen(f, AT(.url = "s3://own/a/b/"), "s3://own/a/b", "", "");
-	chosen(f, AT(.url = "s3://own", .endpoint = "https://s3.example/"), "s3://own", "https://s3.example", "");
-	chosen(f, AT(.url = "s3://own", .endpoint = "http://127.0.0.1:9000"), "s3://own", "http://127.0.0.1:9000", "");
+	chosen(f, AT(.url = "s3://own", .endpoint = "https://s3.example/"), "s3://own", "https://s3.example",
+	       "");
+	chosen(f, AT(.url = "s3://own", .endpoint = "http://127.0.0.1:9000"), "s3://own",
+	       "http://127.0.0.1:9000", "");
 	refused(f, AT(.url = "dir:/etc"), -EINVAL, "buckets only");
 	refused(f, AT(.url = "/etc"), -EINVAL, "buckets only");
 	refused(f, AT(.url = "s3://"), -EINVAL, "no name of a bucket");
@@ -102,8 +108,10 @@ static void test_addresses_of_a_query(void **state)
 	refused(f, AT(.endpoint = "https://s3.example"), -EINVAL, "which bucket is it");
 	refused(f, AT(.url = "s3://own", .endpoint = "http://s3.example"), -EPERM, "store_endpoints");
 	refused(f, AT(.url = "s3://own", .endpoint = "https://s3.example.net"), -EPERM, "store_endpoints");
-	refused(f, AT(.url = "s3://own", .endpoint = "https://evil.net/s3.example"), -EINVAL, "not of the form");
-	refused(f, AT(.url = "s3://own", .endpoint = "https://evil.net?x.example"), -EINVAL, "not of the form");
+	refused(f, AT(.url = "s3://own", .endpoint = "https://evil.net/s3.example"), -EINVAL,
+	        "not of the form");
+	refused(f, AT(.url = "s3://own", .endpoint = "https://evil.net?x.example"), -EINVAL,
+	        "not of the form");
 	refused(f, AT(.url = "s3://own", .endpoint = "https://a@s3.example"), -EINVAL, "not of the form");
 	refused(f, AT(.url = "s3://own", .endpoint = "https://s3.example:"), -EINVAL, "not of the form");
 	refused(f, AT(.url = "s3://own", .endpoint = "https://"), -EINVAL, "not of the form");
@@ -115,7 +123,8 @@ static void test_addresses_of_a_query(void **state)
 	refused(f, WANTED(.url = "s3://own", .credentials = ".hidden"), -EINVAL, "plain name");
 	refused(f, WANTED(.url = "s3://own", .credentials = "a/b"), -EINVAL, "plain name");
 	reset(f);
-	accept(f, "[store]\nurl = s3://main\n[export]\ntenants = SELECT id, slug FROM orgs\ntenant_column = org_id\n");
+	accept(f,
+	       "[store]\nurl = s3://main\n[export]\ntenants = SELECT id, slug FROM orgs\ntenant_column = org_id\n");
 	refused(f, AT(.url = "s3://own"), -EINVAL, "store_credentials_dir");
 	refused(f, AT(.url = "s3://own", .endpoint = "https://any.example"), -EPERM, "store_endpoints");
 }
@@ -123,7 +132,8 @@ static void test_addresses_of_a_query(void **state)
 /* What a store of a tenant may make appear. */
 static void test_what_it_may_have(void **state)
 {
-	struct catalog_store own = {.tenant = "acme", .url = "s3://own"}, section = {.name = "eu", .tenant = "", .url = "s3://eu-1"};
+	struct catalog_store own = {.tenant = "acme", .url = "s3://own"},
+	                     section = {.name = "eu", .tenant = "", .url = "s3://eu-1"};
 
 	assert_true(stores_may_have(&own, "exports/acme/20261120T020000Z.json.gz", "exports"));
 	assert_false(stores_may_have(&own, "exports/acme2/20261120T020000Z.json.gz", "exports"));
@@ -139,7 +149,8 @@ static void test_what_it_may_have(void **state)
 static void test_credentials(void **state)
 {
 	_cleanup(stores_credentials) struct stores_credentials c = {0};
-	static const char text[] = "# of acme\r\n\n access_key =  AK \nsecret_key=a=b#c\n; more\ntenants = acme, blue-*\tgreen\nendpoint = https://s3.example\nbucket = own";
+	static const char text[] =
+	        "# of acme\r\n\n access_key =  AK \nsecret_key=a=b#c\n; more\ntenants = acme, blue-*\tgreen\nendpoint = https://s3.example\nbucket = own";
 
 	assert_int_equal(stores_parse_credentials("f", text, strlen(text), &c, NULL), 0);
 	assert_string_equal(c.access_key, "AK");
@@ -147,7 +158,8 @@ static void test_credentials(void **state)
 	assert_null(c.session_token);
 	assert_string_equal(c.endpoint, "https://s3.example");
 	assert_string_equal(c.bucket, "own");
-	assert_true(stores_matches(c.tenants, "acme") && stores_matches(c.tenants, "blue-2") && stores_matches(c.tenants, "green"));
+	assert_true(stores_matches(c.tenants, "acme") && stores_matches(c.tenants, "blue-2") &&
+	            stores_matches(c.tenants, "green"));
 	assert_false(stores_matches(c.tenants, "acme2") || stores_matches(NULL, "acme"));
 }
 
@@ -171,7 +183,8 @@ static void test_bad_credentials(void **state)
 		struct stores_credentials c = {0};
 		struct error err = {0};
 
-		assert_int_equal(stores_parse_credentials("f", bad[i].text, strlen(bad[i].text), &c, &err), -EINVAL);
+		assert_int_equal(stores_parse_credentials("f", bad[i].text, strlen(bad[i].text), &c, &err),
+		                 -EINVAL);
 		assert_null(c.access_key);
 		assert_int_equal(err.class, ERROR_USAGE);
 		if (!strstr(err.message, bad[i].words) || strstr(err.message, "HIDDEN"))
@@ -251,10 +264,18 @@ static void test_settings(void **state)
 	        "[export]\ntenants = SELECT id, slug FROM orgs\ntenant_column = org_id\nstore_credentials_dir = %s\n",
 	        f->dir);
 	_cleanup(free) char *file = mem_printf("%s/credentials", f->dir);
-	static const char keys[] = "access_key = OWNKEY\nsecret_key = B\nendpoint = https://own.example\nbucket = own\ntenants = acme\n";
-	struct catalog_store eu = {.name = "eu", .tenant = "", .url = "s3://eu-1", .endpoint = "https://eu.example"};
-	struct catalog_store near = {.name = "near", .tenant = "", .url = "s3://near", .endpoint = "https://main.example"};
-	struct catalog_store own = {.name = "", .tenant = "acme", .url = "s3://own/x", .endpoint = "https://own.example", .region = "r", .credentials = "credentials"};
+	static const char keys[] =
+	        "access_key = OWNKEY\nsecret_key = B\nendpoint = https://own.example\nbucket = own\ntenants = acme\n";
+	struct catalog_store eu = {
+	        .name = "eu", .tenant = "", .url = "s3://eu-1", .endpoint = "https://eu.example"};
+	struct catalog_store near = {
+	        .name = "near", .tenant = "", .url = "s3://near", .endpoint = "https://main.example"};
+	struct catalog_store own = {.name = "",
+	                            .tenant = "acme",
+	                            .url = "s3://own/x",
+	                            .endpoint = "https://own.example",
+	                            .region = "r",
+	                            .credentials = "credentials"};
 
 	setenv("AWS_ACCESS_KEY_ID", "ENVKEY", 1);
 	setenv("AWS_SECRET_ACCESS_KEY", "S", 1);
@@ -289,8 +310,9 @@ static void test_settings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        CONF_TEST(test_who_says_it),     CONF_TEST(test_sections_of_a_query), CONF_TEST(test_addresses_of_a_query),
-	        CONF_TEST(test_what_it_may_have), CONF_TEST(test_credentials),        CONF_TEST(test_bad_credentials),
+	        CONF_TEST(test_who_says_it),           CONF_TEST(test_sections_of_a_query),
+	        CONF_TEST(test_addresses_of_a_query),  CONF_TEST(test_what_it_may_have),
+	        CONF_TEST(test_credentials),           CONF_TEST(test_bad_credentials),
 	        CONF_TEST(test_credentials_of_a_file), CONF_TEST(test_settings),
 	};
 

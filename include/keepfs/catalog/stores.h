@@ -24,7 +24,7 @@ struct catalog_store {
 	char *endpoint;    /* "": AWS */
 	char *region;      /* as it was last named */
 	char *credentials; /* by a query: the name of the file, as it was last named */
-	char *trouble;      /* why it could not be listed or tried when that was last done; "": it could, or nobody has */
+	char *trouble; /* why it could not be listed or tried when that was last done; "": it could, or nobody has */
 	int64_t trouble_us; /* since when */
 	uint64_t artifacts; /* that it has, those in the trash and those that are being deleted included */
 };
