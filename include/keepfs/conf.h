@@ -100,7 +100,13 @@ struct conf_files {     /* what only a job that archives a directory has: [files
 };
 
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };
-enum conf_export_format { CONF_EXPORT_JSON };
+enum conf_export_format {
+	CONF_EXPORT_JSON,
+	CONF_EXPORT_NDJSON,
+	CONF_EXPORT_CSV,
+	CONF_EXPORT_SQL,
+	CONF_EXPORT_SQLITE
+};
 
 struct conf_export {           /* what only the job that exports tenants has: [export] */
 	char *database;        /* libpq connection string or URI; "" lets libpq's environment decide */
@@ -120,6 +126,9 @@ struct conf_export {           /* what only the job that exports tenants has: [e
 	int secrets_unsure;    /* enum conf_unsure: what looks like a secret, and no rule names it */
 	char *redact_key_file; /* of `hash`: CONF_REDACT_KEY_BYTES or more; "": none */
 	int format;            /* enum conf_export_format */
+	uint64_t
+	        space_bytes; /* of a file that is made in state_dir before it is stored (CONF_EXPORT_SQLITE) */
+	uint64_t keys_memory_bytes; /* of an export from a backup */
 	char *store; /* where exports go that nobody else says it of: a [store NAME]; "": the store of all */
 	char *store_credentials_dir; /* of what the query calls store_credentials; "": there are none */
 	char **store_endpoints;      /* which a query may name: patterns; NULL-terminated, may be empty */
@@ -294,9 +303,10 @@ struct conf {
 	size_t class_count;
 	struct conf_check *checks; /* in the order of the file */
 	size_t check_count;
-	char *drill_dir;    /* where throw-away servers are made; "": drill_dir_of() says */
-	char *drill_user;   /* whom they run as when keepfs is root's */
-	char *drill_bindir; /* of initdb and postgres; "": where they are found */
+	char *erasure_key_file; /* of the erasure register: CONF_REDACT_KEY_BYTES or more; "": none */
+	char *drill_dir;        /* where throw-away servers are made; "": drill_dir_of() says */
+	char *drill_user;       /* whom they run as when keepfs is root's */
+	char *drill_bindir;     /* of initdb and postgres; "": where they are found */
 	uint64_t drill_memory_bytes, drill_disk_bytes;
 	uint64_t diff_space_bytes; /* of temporary files, for comparing rows */
 	/* where each value came from, but for those of jobs and classes: conf_load()'s own; NULL: not known */

@@ -95,8 +95,8 @@ static const struct conf_choice unsures[] = {
 };
 
 static const struct conf_choice export_formats[] = {
-        {"json", CONF_EXPORT_JSON},
-        {NULL, 0},
+        {"json", CONF_EXPORT_JSON}, {"ndjson", CONF_EXPORT_NDJSON}, {"csv", CONF_EXPORT_CSV},
+        {"sql", CONF_EXPORT_SQL},   {"sqlite", CONF_EXPORT_SQLITE}, {NULL, 0},
 };
 
 static const struct conf_choice keeps[] = {
@@ -207,6 +207,11 @@ const struct conf_key conf_keys[] = {
                  "audit and all else that no manifest tells, so that 'keepfs rebuild' finds it on a new host. "
                  "A copy is made once a day, when keepfs ends, and after each 'keepfs run', if anything has "
                  "changed. With 'none' none is made; a lost state_dir takes the history with it then."},
+        {KEEPFS(erasure_key_file), .name = "erasure_key_file", .type = CONF_PATH, .reload = true,
+         .fallback = "", .example = "/etc/keepfs/erasure.key",
+         .help = "A file of 32 bytes or more that nobody can guess (openssl rand -out FILE 32; chmod 600): the key of the erasure register "
+                 "('keepfs erase'), which holds keyed hashes of what was erased. Without the key nobody learns from the register who it was, and "
+                 "nothing can be restored once something is registered: keep a copy of it where the backups are not."},
         {KEEPFS(drill_dir), .name = "drill_dir", .type = CONF_PATH, .reload = true, .fallback = "",
          .example = "/srv/keepfs-drills",
          .help = "Where drills make their throw-away servers: a directory on a disk that has room for the largest database and its "

@@ -189,7 +189,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .kind = CONF_JOB_EXPORT,
                  .check = conf_export_check,
                  .takes_everything = conf_export_takes_everything,
-                 .help = "Makes a file of each tenant's data, for the tenant: exports/TENANT/TIME.json.gz. There is one such "
+                 .help = "Makes a file of each tenant's data, for the tenant: exports/TENANT/TIME.json.gz (or as 'format' says). There is one such "
                          "section at most. Its job is named 'exports', and so no other job may be while the section is there. Every "
                          "table of the database is exported, or left out by a key of this section; one of which nobody can say "
                          "whose its rows are makes an export fail, and so does what looks like a secret. "

@@ -19,7 +19,7 @@ static struct conf_ref main_key(const char *name)
 	                         .key = conf_key_find(CONF_SECTION_STORE, name)};
 }
 
-static bool is_same_place(const struct conf_store *a, const struct conf_store *b)
+static bool is_same_store_place(const struct conf_store *a, const struct conf_store *b)
 {
 	return str_equal(a->url, b->url) && str_equal(str_or_empty(a->endpoint), str_or_empty(b->endpoint));
 }
@@ -66,7 +66,7 @@ static void check_named_store(struct conf_loader *l, size_t item)
 {
 	const struct conf_store *s = &l->conf.stores[item].store;
 
-	if (is_same_place(s, &l->conf.store))
+	if (is_same_store_place(s, &l->conf.store))
 		conf_contradiction(l, store_key(item, "url"), main_key("url"), "is the same place as",
 		                   "another bucket, prefix or directory");
 	else if (str_starts(s->url, "dir:"))
@@ -75,7 +75,7 @@ static void check_named_store(struct conf_loader *l, size_t item)
 		check_borrowed_keys(l, item);
 }
 
-static void check_named(struct conf_loader *l, struct conf_ref ref, const char *name)
+static void check_store_is_there(struct conf_loader *l, struct conf_ref ref, const char *name)
 {
 	const struct conf_origin *at = conf_origin_of(&l->conf, ref);
 	_cleanup(str) struct str title = {0}, have = {0};
@@ -101,7 +101,7 @@ void conf_validate_stores(struct conf_loader *l)
 		check_named_store(l, i);
 	for (of_export.item = 0; of_export.item < l->conf.job_count; of_export.item++)
 		if (l->conf.jobs[of_export.item].kind == CONF_JOB_EXPORT)
-			check_named(l, of_export, l->conf.jobs[of_export.item].export.store);
+			check_store_is_there(l, of_export, l->conf.jobs[of_export.item].export.store);
 	for (; of_class.item < l->conf.class_count; of_class.item++)
-		check_named(l, of_class, l->conf.classes[of_class.item].store);
+		check_store_is_there(l, of_class, l->conf.classes[of_class.item].store);
 }

@@ -38,6 +38,7 @@ static void finish_model(struct decided *d)
 	finish_decisions(d);
 	tenancy_model_finish(&d->model);
 	d->model = (struct tenancy_model){0};
+	d->ddl = pg_ddl_free(d->ddl);
 	free(d->mark);
 	d->mark = NULL;
 	free(d->database);
@@ -151,6 +152,12 @@ int decided_refresh(struct decided *d, struct pg_session *s, const struct conf_e
 	d->schema = mem_strdup(schema);
 	gather_lockable(d);
 	return 0;
+}
+
+int decided_read_ddl(struct decided *d, struct pg_session *s, struct error *err)
+{
+	d->ddl = pg_ddl_free(d->ddl);
+	return pg_ddl_read(s, &d->ddl, err);
 }
 
 /* What stops an export before it has begun. */

@@ -20,12 +20,16 @@
  *   key.c        the key of `hash`
  *   explain.c    what would be exported, for people
  *   probe.c      would it work now?
+ *   copy.c       the same of a copy that somebody has made of the database, with the rows of one tenant
+ *   local.c      an export into a file of this host
  *   leave.c      off-boarding: what was exported is deleted (leave_order.c, leave_drop.c, leave_look.c)
  */
 #include <keepfs/base/str.h>
 #include <keepfs/export.h>
+#include <keepfs/export/copy.h>
 #include <keepfs/make/draft.h>
 #include <keepfs/pg/tenancy.h>
+#include <keepfs/pg/tenant_ddl.h>
 #include <keepfs/pg/tenant_rows.h>
 #include <keepfs/policy/redaction.h>
 #include <keepfs/policy/tenancy.h>
@@ -57,6 +61,7 @@ struct decided {
 	struct redaction_plan redaction;
 	bool is_decided;
 	bool is_told;              /* its warnings were */
+	struct pg_ddl *ddl;        /* decided_read_ddl(); NULL: not read */
 	char *mark;                /* of the tables: pg_tenant_mark(); NULL: none was read */
 	char *database, *schema;   /* that it is of; NULL: the connection's, any */
 	struct pg_table *lockable; /* whose rows are read, partitions one by one */
@@ -68,6 +73,8 @@ struct decided {
  * rule makes no sense; else what the server said. */
 int decided_refresh(struct decided *d, struct pg_session *s, const struct conf_export *conf,
                     const char *database, const char *schema, struct error *err);
+/** decided_read_ddl() - what formats need to know that have definitions of their own: anew, since a label may have come to a type. */
+int decided_read_ddl(struct decided *d, struct pg_session *s, struct error *err);
 void decided_finish(struct decided *d);
 /** decided_refusal() - fill @err when an export must not be made of it: undecided tables, columns that look like secrets. 0 or -EPERM. */
 int decided_refusal(const struct decided *d, const struct conf_export *conf, struct error *err);
@@ -79,6 +86,9 @@ struct export_shared {
 	struct decided decided;     /* of the last one */
 	struct pg_session *session; /* outside of a transaction; NULL: none is open */
 	char *session_database;     /* that it leads to; NULL: the connection's own */
+	const struct export_copy
+	        *copy; /* that is read in place of the database; NULL: it is the database itself */
+	struct export_counts *counts; /* of @copy: filled when it was made */
 };
 struct export_shared *export_shared_new(void);
 /** export_shared_free() - as make_targets.free_shared. */

@@ -33,6 +33,7 @@ struct exporting {
 	struct press *press;      /* NULL: of a format that is not pressed */
 	struct segment_file file; /* of the press */
 	struct stream_object *object;
+	struct export_local *local; /* in place of draft and object: a file of this host; NULL */
 	const struct export_format *format;
 	struct export_writer *writer;
 	uint64_t unpaced_bytes;
@@ -42,8 +43,17 @@ struct exporting {
 	size_t suspect_count;
 	struct str nobodys; /* tables with rows that are no tenant's, when it was this export that looked */
 	size_t nobodys_count;
+	bool collects_places;    /* of its rows, for whoever deletes them */
 	struct leaving *leaving; /* NULL: the rows stay where they are */
 };
+
+/* exporting_open_writer() - of its format; @write gets the exporting. */
+void exporting_open_writer(struct exporting *e,
+                           int (*write)(void *arg, const void *data, size_t len, struct error *err));
+/* local.c: the file of an export_copy that has a path. As exporting_open(), and so on; what was not ended is removed by exporting_free_local(). */
+int exporting_open_local(struct exporting *e, struct error *err);
+int exporting_close_local(struct exporting *e, struct error *err);
+void exporting_free_local(struct exporting *e);
 
 /* exporting_prepare() - find the tenant, begin the snapshot, decide, lock, enter the context. */
 int exporting_prepare(struct exporting *e, struct error *err);

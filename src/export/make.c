@@ -2,6 +2,7 @@
 /* One export, step by step: keepfs/export.h's make(). */
 #include "exporting.h"
 
+#include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/proc.h>
 
@@ -52,7 +53,7 @@ static int write_export(struct exporting *e, struct manifest *ret, struct error 
 /* A database cannot be dropped while this has a session there. */
 static int delete_exported(struct exporting *e, struct error *err)
 {
-	if (!e->leaving)
+	if (!e->order->then_delete)
 		return 0;
 	if (e->database)
 		export_shared_disconnect(e->shared);
@@ -64,6 +65,7 @@ static void finish_exporting(struct exporting *e, int r)
 	leaving_free(e->leaving);
 	export_writer_free(e->writer);
 	press_free(e->press);
+	exporting_free_local(e);
 	stream_object_free(e->object);
 	draft_free(e->draft);
 	/* In whatever state its transaction is, nobody else shall find it. */
@@ -79,15 +81,16 @@ static void finish_exporting(struct exporting *e, int r)
 	free(e->database_label);
 }
 
-int export_make(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
-                struct error *err)
+static int make_export(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
+                       struct leaving **ret_leaving, struct error *err)
 {
 	struct exporting e = {
 	        .ctx = ctx,
 	        .order = order,
+	        .collects_places = order->then_delete || ret_leaving,
 	        .conf = &order->job->export,
 	        .shared = order->shared,
-	        .format = export_format_find("json"),
+	        .format = export_format_of(order->job->export.format),
 	        .compression = compression_resolve(&order->job->compression, false),
 	};
 	int r = exporting_prepare(&e, err);
@@ -96,7 +99,30 @@ int export_make(const struct make_context *ctx, const struct make_order *order, 
 		r = write_export(&e, ret, err);
 	if (r == 0)
 		r = delete_exported(&e, err);
+	if (r == 0 && ret_leaving)
+		*ret_leaving = take_ptr(&e.leaving);
 	finish_exporting(&e, r);
+	return r;
+}
+
+int export_make(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
+                struct error *err)
+{
+	return make_export(ctx, order, ret, NULL, err);
+}
+
+int export_make_for_replacement(const struct make_context *ctx, const struct make_order *order,
+                                struct manifest *ret, struct leaving **ret_leaving, struct error *err)
+{
+	struct conf_job job = *order->job;
+	struct make_order own = *order;
+	int r;
+
+	job.verify = CONF_VERIFY_READBACK;
+	own.job = &job;
+	r = make_export(ctx, &own, ret, ret_leaving, err);
+	if (r == 0)
+		leaving_bind(*ret_leaving, order);
 	return r;
 }
 

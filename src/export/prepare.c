@@ -19,8 +19,13 @@ static int find_tenant(struct exporting *e, struct error *err)
 		e->schema = mem_strdup(e->tenant->own);
 	if (e->conf->tenancy == TENANCY_DATABASE)
 		e->database = mem_strdup(e->tenant->own);
-	e->database_label = e->database ? mem_strdup(e->database) : pg_conninfo_database(e->conf->database);
-	e->has_context = export_context_of(e->conf, e->tenant, &e->context);
+	if (e->shared->copy)
+		e->database_label = mem_strdup(e->shared->copy->database);
+	else
+		e->database_label =
+		        e->database ? mem_strdup(e->database) : pg_conninfo_database(e->conf->database);
+	/* A copy has no roles, and no rows that a policy would have to hide: export_tables_read(). */
+	e->has_context = !e->shared->copy && export_context_of(e->conf, e->tenant, &e->context);
 	return 0;
 }
 
@@ -39,7 +44,7 @@ static int begin_snapshot(struct exporting *e, struct error *err)
 		if (r == 0)
 			r = pg_tenant_export(e->shared->session, &snapshot, err);
 	}
-	e->taken_at_us = make_now_us(e->ctx);
+	e->taken_at_us = e->shared->copy ? e->shared->copy->taken_at_us : make_now_us(e->ctx);
 	return r;
 }
 
@@ -105,11 +110,15 @@ static int prepare_snapshot(struct exporting *e, struct error *err)
 
 	if (r == 0)
 		r = decided_refresh(d, e->shared->session, e->conf, e->database, e->schema, err);
+	if (r == 0 && e->shared->copy && e->shared->copy->is_unredacted)
+		redaction_lift(&d->redaction);
 	if (r < 0)
 		return r;
 	e->decided = d;
 	e->seen = mem_array(d->plan.count + 1, sizeof(*e->seen));
 	r = check_tables(e, err);
+	if (r == 0 && e->format->needs_ddl)
+		r = decided_read_ddl(d, e->shared->session, err);
 	if (r == 0)
 		r = read_redact_key(e, err);
 	if (r == 0)
@@ -123,7 +132,8 @@ int exporting_prepare(struct exporting *e, struct error *err)
 {
 	int r = find_tenant(e, err);
 
-	if (r == 0)
+	/* What goes into a file of this host goes into no store. */
+	if (r == 0 && !(e->shared->copy && e->shared->copy->path))
 		r = export_store_of(e->ctx, e->tenant, &e->store, err);
 	return r < 0 ? r : prepare_snapshot(e, err);
 }

@@ -6,6 +6,7 @@
 #include <keepfs/catalog/stores.h>
 
 #include <inttypes.h>
+#include <stdio.h>
 
 static int write_to_press(void *arg, const void *data, size_t len, struct error *err)
 {
@@ -50,10 +51,27 @@ static int open_press(struct exporting *e, struct error *err)
 	return e->format->is_pressed ? press_new(&press, &e->press, err) : 0;
 }
 
+void exporting_open_writer(struct exporting *e,
+                           int (*write)(void *arg, const void *data, size_t len, struct error *err))
+{
+	const struct export_writer_options options = {
+	        .write = write,
+	        .arg = e,
+	        .state_dir = e->ctx->conf->state_dir,
+	        .space_bytes = e->conf->space_bytes,
+	        .compression = e->compression,
+	};
+
+	e->writer = export_writer_new(e->format, &options);
+}
+
 int exporting_open(struct exporting *e, struct error *err)
 {
-	int r = open_draft(e, err);
+	int r;
 
+	if (e->shared->copy && e->shared->copy->path)
+		return exporting_open_local(e, err);
+	r = open_draft(e, err);
 	if (r == 0)
 		r = open_press(e, err);
 	if (r == 0)
@@ -61,8 +79,7 @@ int exporting_open(struct exporting *e, struct error *err)
 	if (r == 0 && e->press)
 		r = segment_file_begin(&e->file, e->object, true, err);
 	if (r == 0)
-		e->writer = export_writer_new(e->format, e->press ? write_to_press : write_to_object, e,
-		                              e->ctx->conf->state_dir);
+		exporting_open_writer(e, e->press ? write_to_press : write_to_object);
 	return r;
 }
 
@@ -71,6 +88,8 @@ int exporting_close(struct exporting *e, struct error *err)
 {
 	int r = e->press ? press_finish(e->press, err) : 0;
 
+	if (e->local)
+		return r < 0 ? r : exporting_close_local(e, err);
 	if (r == 0 && e->press)
 		r = segment_file_end(&e->file, err);
 	if (r == 0)
@@ -80,12 +99,24 @@ int exporting_close(struct exporting *e, struct error *err)
 	return r;
 }
 
+static void describe_compression(const struct exporting *e, struct manifest *m)
+{
+	char text[32];
+
+	if (e->format->is_pressed)
+		compression_format(&e->compression, text);
+	else if (e->format->is_deflated)
+		snprintf(text, sizeof(text), "deflate:%d", export_writer_level(e->writer));
+	else
+		str_copy(text, sizeof(text), "none");
+	manifest_set_fact(m, "compression", text);
+}
+
 static void describe_export(const struct exporting *e)
 {
 	struct manifest *m = draft_manifest(e->draft);
 	const struct decided *d = e->decided;
 	size_t redacted = 0;
-	char compression[16];
 
 	for (size_t i = 0; i < d->plan.count; i++) {
 		const struct redaction_column *columns = d->redaction.columns[i];
@@ -100,12 +131,14 @@ static void describe_export(const struct exporting *e)
 	manifest_set_fact(m, "database", e->database_label);
 	manifest_set_fact(m, "tenancy", e->schema ? "schema" : e->database ? "database" : "column");
 	manifest_set_fact(m, "format", e->format->name);
-	if (e->format->is_pressed)
-		manifest_set_fact(m, "compression", compression_format(&e->compression, compression));
+	describe_compression(e, m);
+	if (e->shared->copy)
+		manifest_set_fact(m, "from", e->shared->copy->from);
 	make_describe_selection(e->order->job, m);
 	manifest_set_fact_int(m, "rows", (int64_t)e->writer->rows);
 	manifest_set_fact_int(m, "tables", (int64_t)e->writer->tables);
-	manifest_set_fact_int(m, "raw_bytes", (int64_t)e->writer->bytes);
+	manifest_set_fact_int(m, "raw_bytes",
+	                      (int64_t)(e->format->is_deflated ? e->writer->raw_bytes : e->writer->bytes));
 	manifest_set_fact_int(m, "redacted", (int64_t)redacted);
 	manifest_set_fact_int(m, "left_out", (int64_t)d->plan.excluded);
 	manifest_set_fact_int(m, "undecided", (int64_t)d->plan.undecided);
@@ -156,15 +189,19 @@ int exporting_publish(struct exporting *e, struct manifest *ret, struct error *e
 {
 	struct draft_check check;
 	bool is_looked_at;
-	int r;
+	int r = 0;
 
 	warn_of_decisions(e);
-	describe_export(e);
+	if (e->shared->counts)
+		*e->shared->counts = (struct export_counts){e->writer->rows, e->writer->tables};
+	if (e->draft)
+		describe_export(e);
 	make_say(e->order, "%s: %" PRIu64 " rows of %" PRIu64 " tables", e->tenant->slug, e->writer->rows,
 	         e->writer->tables);
 	is_looked_at = export_writer_check(e->writer, &check);
-	r = draft_publish(e->draft, is_looked_at ? &check : NULL, ret, err);
-	if (r == 0 && e->store != CATALOG_MAIN_STORE)
+	if (e->draft)
+		r = draft_publish(e->draft, is_looked_at ? &check : NULL, ret, err);
+	if (r == 0 && e->draft && e->store != CATALOG_MAIN_STORE)
 		catalog_set_store_trouble(e->ctx->repository->catalog, e->store, NULL, NULL);
 	if (r == 0)
 		warn_of_rows(e);

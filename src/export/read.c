@@ -18,7 +18,7 @@ static int pace_rows(void *arg, uint64_t bytes, struct error *err)
 		return 0;
 	bytes = e->unpaced_bytes;
 	e->unpaced_bytes = 0;
-	return draft_pace(e->draft, bytes, err);
+	return e->draft ? draft_pace(e->draft, bytes, err) : 0;
 }
 
 static void suspect(void *arg, const char *column, const char *why)
@@ -76,7 +76,7 @@ static int export_table(struct exporting *e, size_t number, struct error *err)
 
 static int export_tables(struct exporting *e, struct error *err)
 {
-	const struct document_head head = {
+	struct document_head head = {
 	        .tenant = e->tenant,
 	        .job = e->order->job->name,
 	        .triggered_by = e->order->triggered_by,
@@ -85,8 +85,13 @@ static int export_tables(struct exporting *e, struct error *err)
 	        .tenancy = (enum tenancy_kind)e->conf->tenancy,
 	        .taken_at_us = e->taken_at_us,
 	        .decided = e->decided,
+	        .reading = e->format->reading,
 	};
-	int r = export_writer_begin(e->writer, &head, err);
+	int r;
+
+	if (e->shared->copy && e->shared->copy->server_version)
+		head.server_version = e->shared->copy->server_version;
+	r = export_writer_begin(e->writer, &head, err);
 
 	for (size_t i = 0; r == 0 && i < e->decided->plan.count; i++)
 		if (e->decided->plan.decisions[i].verdict == TENANCY_EXPORTED)
@@ -191,7 +196,7 @@ static int collect_leaving(struct exporting *e, struct error *err)
 	        .cancel = e->order->cancel,
 	};
 
-	if (!e->order->then_delete)
+	if (!e->collects_places)
 		return 0;
 	e->leaving = leaving_new(&of);
 	return leaving_collect(e->leaving, e->shared->session, e->seen, err);
@@ -203,7 +208,8 @@ int exporting_read(struct exporting *e, struct error *err)
 
 	if (r == 0)
 		r = check_nothing_hidden(e, err);
-	if (r == 0)
+	/* They are not in a copy. */
+	if (r == 0 && !e->shared->copy)
 		r = look_for_nobodys(e, err);
 	if (r == 0)
 		r = collect_leaving(e, err);

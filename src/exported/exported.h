@@ -17,5 +17,33 @@
 
 #include <sys/stat.h>
 
+#include "batch.h"
+
+/** struct exported_reader - of one format; what it works on is e->reading */
+struct exported_reader {
+	/* Read it whole, fill e->head. */
+	int (*open)(struct exported *e, struct error *err);
+	int (*begin)(struct exported *e, size_t table, struct error *err);
+	int (*row)(struct exported *e, const struct exported_value **ret, struct error *err);
+	void (*close)(struct exported *e); /* also after open() has failed; e->reading may be NULL */
+};
+extern const struct exported_reader exported_reader_json;
+
+struct exported {
+	const struct exported_reader *reader;
+	struct exported_head head;
+	struct cancel *cancel;
+	char *name; /* for messages */
+	int fd;
+	bool owns_fd;
+	struct stat opened;
+	char *temporary_dir;
+	bool is_packed; /* json: by gzip */
+	struct row_batch batch;
+	void *reading;
+};
+
 /** exported_head_finish() - free what it has. */
 void exported_head_finish(struct exported_head *head);
+/** exported_remark() - add one. */
+void exported_remark(struct exported_head *head, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -18,9 +18,10 @@ const char *exported_format_name(enum exported_format format)
 	return names[format];
 }
 
-static void free_texts(char **texts, size_t count)
+/* NULL-terminated, or NULL. */
+static void free_texts(char **texts)
 {
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; texts && texts[i]; i++)
 		free(texts[i]);
 	free(texts);
 }
@@ -44,8 +45,8 @@ static void free_exported_keys(struct exported_table *t)
 		free(k->name);
 		free(k->schema);
 		free(k->table);
-		free_texts(k->columns, k->count);
-		free_texts(k->references, k->count);
+		free_texts(k->columns);
+		free_texts(k->references);
 	}
 	free(t->keys);
 	for (size_t i = 0; i < t->unique_count; i++) {
@@ -59,7 +60,7 @@ static void free_exported_keys(struct exported_table *t)
 static void free_operand(struct exported_operand *o)
 {
 	free(o->column);
-	free_texts(o->path, o->path_count);
+	free_texts(o->path);
 }
 
 static void free_exported_softs(struct exported_table *t)
@@ -98,7 +99,7 @@ static void free_absent(struct exported_head *head)
 		free(r->schema);
 		free(r->table);
 		free(r->column);
-		free_texts(r->path, r->path_count);
+		free_texts(r->path);
 		free(r->how);
 		free(r->why);
 	}
@@ -117,8 +118,8 @@ void exported_head_finish(struct exported_head *head)
 		finish_exported_table(&head->tables[i]);
 	free(head->tables);
 	free_absent(head);
-	free_texts(head->readme, head->readme_count);
-	free_texts(head->remarks, head->remark_count);
+	free_texts(head->readme);
+	free_texts(head->remarks);
 	free(head->tenant_id);
 	free(head->slug);
 	free(head->name);
@@ -128,6 +129,19 @@ void exported_head_finish(struct exported_head *head)
 	free(head->keepfs);
 	free(head->tenancy);
 	*head = (struct exported_head){0};
+}
+
+void exported_remark(struct exported_head *head, const char *fmt, ...)
+{
+	_cleanup(str) struct str text = {0};
+	va_list args;
+
+	va_start(args, fmt);
+	str_vappendf(&text, fmt, args);
+	va_end(args);
+	head->remarks = mem_resize(head->remarks, head->remark_count + 2, sizeof(*head->remarks));
+	head->remarks[head->remark_count++] = str_take(&text);
+	head->remarks[head->remark_count] = NULL;
 }
 
 ssize_t exported_find_table(const struct exported_head *head, const char *schema, const char *name)

@@ -5,8 +5,10 @@
 #include <keepfs/base/str.h>
 #include <keepfs/job.h>
 #include <keepfs/use.h>
+#include <keepfs/use/past.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define JOBS_KEEP_MAX_MS (INT64_C(36500) * 86400 * 1000)
@@ -233,11 +235,43 @@ static int take_pairs(struct jobs_order *order, struct error *err)
 	return check_order(order, err);
 }
 
+/* "export acme from=full/latest.dump", "exports tenant=acme from=…": it is a job of another kind, which reads a backup. */
+static bool is_export_from_backup(const struct conf *conf, const struct command_line *line)
+{
+	bool has_from = false;
+
+	for (size_t i = 0; i < line->pair_count; i++)
+		has_from |= str_equal(line->pairs[i].key, "from");
+	return has_from && export_job(conf) &&
+	       (names_tenant(conf, line) ||
+	        (line->word_count == 1 && str_equal(line->words[0], CONF_EXPORTS)));
+}
+
+/* One tenant is exported from one backup at a time. */
+static int order_export_from_backup(const char *text, const struct command_line *line, struct jobs_order *ret,
+                                    struct error *err)
+{
+	const char *tenant = line->word_count > 1 ? line->words[1] : "all";
+	int r;
+
+	for (size_t i = 0; i < line->pair_count; i++)
+		if (str_equal(line->pairs[i].key, "tenant"))
+			tenant = line->pairs[i].value;
+	r = jobs_order_parse_work(&use_past, text, ret, err);
+	if (r < 0)
+		return r;
+	free(ret->work_name);
+	ret->work_name = mem_printf("%s:%s", use_past.name, tenant);
+	return 0;
+}
+
 int jobs_order_parse(const struct conf *conf, const char *text, struct jobs_order *ret, struct error *err)
 {
 	_cleanup(jobs_order) struct jobs_order order = {0};
 	int r = command_line_parse(text, &order.line, err);
 
+	if (r == 0 && is_export_from_backup(conf, &order.line))
+		return order_export_from_backup(text, &order.line, ret, err);
 	if (r == 0)
 		r = take_job(conf, &order, err);
 	if (r == 0)

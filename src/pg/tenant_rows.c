@@ -125,17 +125,16 @@ int pg_tenant_end(struct pg_session *s, struct error *err)
 
 int pg_tenant_mark(struct pg_session *s, char **ret_mark, struct error *err)
 {
-	static const char sql[] =
-	        "SELECT " MARK_OF("pg_class", "c.relkind IN ('r', 'p', 'f', 'm')") " || ':' || " MARK_OF("pg_attribute", "c.attnum > 0") " || ':' || " MARK_OF("pg_constraint", "true") " || ':' || " MARK_OF("pg_policy", "true") " || ':' || " MARK_OF(
-	                "pg_namespace",
-	                "true") " || ':' || " MARK_OF("pg_description",
-	                                              "c.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass"
-	                                              " AND c.objoid >= 16384") " || ':' || " MARK_OF("pg_inherits",
-	                                                                                              "true") " || ':' || " MARK_OF("pg_type",
-	                                                                                                                            "c.oid >= 16384") " || ':' || " MARK_OF("pg_extension",
-	                                                                                                                                                                    "true") " || ':' || " MARK_OF("pg_depend",
-	                                                                                                                                                                                                  "c.deptype IN ('a', 'e', 'i')"
-	                                                                                                                                                                                                  " AND c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass");
+	static const char sql
+	        [] = "SELECT " MARK_OF("pg_class", "c.relkind IN ('r', 'p', 'f', 'm')") " || ':' || " MARK_OF("pg_attribute",
+	                                                                                                      "c.attnum > 0") " || ':' || " MARK_OF("pg_constraint",
+	                                                                                                                                            "true") " || ':' || " MARK_OF("pg_index", "c.indisunique") " || ':' || " MARK_OF("pg_policy", "true") " || ':' || " MARK_OF("pg_namespace", "true") " || ':' || " MARK_OF("pg_description", "c.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+	                                                                                                                                                                                                                                                                                                                                        " AND c.objoid >= 16384") " || ':' || " MARK_OF("pg_inherits",
+	                                                                                                                                                                                                                                                                                                                                                                                        "true") " || ':' || " MARK_OF("pg_type",
+	                                                                                                                                                                                                                                                                                                                                                                                                                      "c.oid >= 16384") " || ':' || " MARK_OF("pg_extension",
+	                                                                                                                                                                                                                                                                                                                                                                                                                                                              "true") " || ':' || " MARK_OF("pg_depend",
+	                                                                                                                                                                                                                                                                                                                                                                                                                                                                                            "c.deptype IN ('a', 'e', 'i')"
+	                                                                                                                                                                                                                                                                                                                                                                                                                                                                                            " AND c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass");
 
 	return pg_session_value(s, sql, ret_mark, err);
 }

@@ -199,7 +199,8 @@ static void test_bad_values(void **state)
 	        {"references = a -> b", "[export] references = a -> b: "},
 	        {"secrets_unsure = no", "is none of the words that are allowed; allowed: fail or warn"},
 	        {"redact_key_file = key", "is not an absolute path"},
-	        {"format = sql", "is none of the words that are allowed; allowed: json"},
+	        {"format = xls",
+	         "is none of the words that are allowed; allowed: json, ndjson, csv, sql or sqlite"},
 	        {"compression = zstd",
 	         "compression = zstd:3: is not how exports are compressed: [export] format = json (default); "
 	         "allowed: fast, small, gzip or gzip:1 to gzip:9"},
@@ -407,9 +408,9 @@ static void test_triggers(void **state)
 	_cleanup(conf_job) struct conf_job *copy = NULL;
 	static const char *const cases[][3] = {
 	        {"redact", "a",
-	         "redact: this key cannot be changed for one run; allowed: compression, verify, "
+	         "redact: this key cannot be changed for one run; allowed: format, compression, verify, "
 	         "max_rate, note, hold, keep, tenant, class, then-delete"},
-	        {"tables", "a", "tables: [export] has no such key; allowed: compression, "},
+	        {"tables", "a", "tables: [export] has no such key; allowed: format, compression, "},
 	        {"tenat", "a", "tenat: no such key; did you mean tenant?"},
 	        {"compression", "zstd",
 	         "compression = zstd:3: is not how exports are compressed: format = json"},
@@ -437,12 +438,13 @@ static void test_triggers(void **state)
 	assert_words(copy->export.references, "<a.b -> c.d>");
 	assert_words(copy->export.settings, "<a.b={id}>");
 	assert_string_equal(copy->export.tenants, "SELECT id, slug FROM orgs");
-	assert_string_equal(str_text(&keys),
-	                    "compression, verify, max_rate, note, hold, keep, tenant, class, then-delete");
+	assert_string_equal(
+	        str_text(&keys),
+	        "format, compression, verify, max_rate, note, hold, keep, tenant, class, then-delete");
 	conf_write_trigger_keys(&all);
 	assert_true(str_ends(
 	        str_text(&all),
-	        "\n  [export]: compression, verify, max_rate, note, hold, keep, tenant, class, then-delete\n"));
+	        "\n  [export]: format, compression, verify, max_rate, note, hold, keep, tenant, class, then-delete\n"));
 }
 
 int main(void)
