@@ -108,10 +108,10 @@ enum conf_export_format {
 	CONF_EXPORT_SQLITE
 };
 
-struct conf_export {           /* what only the job that exports tenants has: [export] */
-	char *database;        /* libpq connection string or URI; "" lets libpq's environment decide */
-	int tenancy;           /* enum tenancy_kind (policy/tenancy.h) */
-	char *tenants;         /* a query: its columns id and slug, and if it has them name and class */
+struct conf_export {    /* what only the job that exports tenants has: [export] */
+	char *database; /* libpq connection string or URI; "" lets libpq's environment decide */
+	int tenancy;    /* enum tenancy_kind (policy/tenancy.h) */
+	char *tenants;  /* a query: its columns id and slug, and if it has them name, class, uid and gid */
 	char **tenant_columns; /* key `tenant_column`: "org_id", "orders.org_id"; TENANCY_COLUMN has one at least */
 	char *tenant_table;    /* "orgs.id"; "": found out */
 	char *tenant_schema;   /* of TENANCY_SCHEMA: a template with {id} or {slug} */
@@ -132,6 +132,7 @@ struct conf_export {           /* what only the job that exports tenants has: [e
 	char *store; /* where exports go that nobody else says it of: a [store NAME]; "": the store of all */
 	char *store_credentials_dir; /* of what the query calls store_credentials; "": there are none */
 	char **store_endpoints;      /* which a query may name: patterns; NULL-terminated, may be empty */
+	char **admins; /* "acme:anna", "globex:@ops": who may fetch and order the exports of one tenant */
 };
 #define CONF_REDACT_KEY_BYTES 32
 

@@ -13,12 +13,16 @@
 #include <keepfs/conf.h>
 #include <stdatomic.h>
 
+struct export_admins;
+
 struct make_context {            /* all borrowed */
 	const struct conf *conf; /* as it was at the start */
 	struct conf_live *live;  /* what is in force; NULL: @conf stays so */
 	struct repository *repository;
 	struct pool *pool;
 	int64_t (*now_us)(void); /* clock_now_us(), or a test's; NULL: clock_now_us() */
+	struct export_admins *
+	        admins; /* learn who administers which tenant (keepfs/export/admins.h); NULL: nobody wants to know */
 };
 
 /** make_conf_ref() - the configuration in force; the caller's make_conf_unref(). */

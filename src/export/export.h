@@ -5,6 +5,8 @@
  *
  *   tenants.c    who there is to export, asked at each run
  *   places.c     which store gets the exports of a tenant, and do these work
+ *   learner.c    the same without a run (keepfs/export/learner.h)
+ *   admins.c     who administers which of them (keepfs/export/admins.h)
  *   own_names.c  the schema or database of a tenant, and which are nobody's
  *   shared.c     what all exports of one run have in common: the tenants, a connection, what was decided
  *   decided.c    what tables there are, and what is done with each: read once, and anew when it has changed
@@ -47,8 +49,9 @@ enum export_place {
 /** struct export_tenant - one that the query names */
 struct export_tenant {
 	char *id, *slug;
-	char *name;                    /* NULL: none */
-	char *class;                   /* NULL: none */
+	char *name;      /* NULL: none */
+	char *class;     /* NULL: none */
+	char *uid, *gid; /* who administers it, as export_grants_add() takes them; NULL: nobody */
 	char *place[PG_TENANT_PLACES]; /* by enum export_place; NULL: it says nothing */
 	char *own; /* the name of its schema or database; NULL: with tenancy = column it has none */
 };

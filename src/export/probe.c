@@ -7,6 +7,7 @@
 #include "looked.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/export/admins.h>
 #include <keepfs/pg.h>
 #include <keepfs/pg/rights.h>
 
@@ -27,6 +28,21 @@ static void tell_tenants(const struct make_findings *p, const struct make_target
 		str_appendf(&names, "%s%s", i > 0 ? ", " : "", targets->items[i].label);
 	make_found(p, true, "export tenants", "the query names %zu: %s%s", targets->count, str_text(&names),
 	           targets->count > TENANTS_SHOWN ? ", …" : "");
+}
+
+/* Those whom the configuration names. The query's are told with its tenants. */
+static void tell_admins(const struct make_findings *p, const struct conf_job *job)
+{
+	_cleanup(export_grants) struct export_grants grants = {0};
+	char *const *rules = job->export.admins;
+
+	for (size_t i = 0; rules && rules[i]; i++) {
+		_cleanup(str) struct str problem = {0};
+
+		if (export_grants_add_rule(&grants, rules[i], &problem) < 0)
+			make_found(p, false, "export admins", "%s: this host has %s", rules[i],
+			           str_text(&problem));
+	}
 }
 
 static void tell_tables(const struct make_findings *p, const struct looked *l, const struct conf_job *job)
@@ -121,6 +137,7 @@ void export_check(const struct make_context *ctx, const struct conf_job *job,
 		export_shared_disconnect(l.shared);
 		export_try_stores(ctx, l.shared, findings);
 	}
+	tell_admins(findings, job);
 	looked_close(&l);
 }
 

@@ -27,6 +27,8 @@ void export_tenant_finish(struct export_tenant *t)
 	free(t->class);
 	for (size_t i = 0; i < PG_TENANT_PLACES; i++)
 		free(t->place[i]);
+	free(t->uid);
+	free(t->gid);
 	free(t->own);
 }
 

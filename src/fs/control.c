@@ -7,6 +7,7 @@
 #include "fs_private.h"
 #include "keeping.h"
 #include "made_file.h"
+#include "tenant.h"
 #include "text.h"
 
 #include <keepfs/base/mem.h>
@@ -303,6 +304,7 @@ static int write_readme(struct fs *fs, const struct node *node, struct spool *ou
 	spool_append(out, readme_links, strlen(readme_links));
 	append_help(&run_files, out);
 	spool_append(out, readme_removal, strlen(readme_removal));
+	spool_append(out, tenant_help, strlen(tenant_help));
 	return spool_error(out);
 }
 
