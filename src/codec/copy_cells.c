@@ -79,26 +79,16 @@ static const char *put_cell_json(struct copy_cells *c, const struct json_column 
 	return wrong;
 }
 
-static const char *put_redacted_cell(struct copy_cells *c, const struct json_column *column,
-                                     struct copy_cell *cell, char *text, size_t len)
+/* Hashed, or json of which paths redact something. */
+static const char *put_redacted_cell(struct copy_cells *c, const struct json_column *column, char *text,
+                                     size_t len)
 {
 	const char *wrong = NULL;
 
-	switch (column->given->how) {
-	case COPY_JSON_KEEP:
-		wrong = put_cell_json(c, column, text, len);
-		break;
-	case COPY_JSON_NULL:
-	case COPY_JSON_OMIT:
-		cell->is_null = true;
-		break;
-	case COPY_JSON_MASK:
-		str_append(&c->redacted, JSON_MASK);
-		break;
-	case COPY_JSON_HASH:
+	if (column->given->how == COPY_JSON_HASH)
 		put_cell_hash(c, text, len);
-		break;
-	}
+	else
+		wrong = put_cell_json(c, column, text, len);
 	str_append_char(&c->redacted, '\0');
 	return wrong;
 }
@@ -110,6 +100,26 @@ static bool is_null_cell(const struct json_row *r)
 	const char *p = r->at;
 
 	return r->end - p >= 2 && p[0] == '\\' && p[1] == 'N' && json_row_at_separator(r, p + 2);
+}
+
+static bool hides_value(enum copy_json_redaction how)
+{
+	return how == COPY_JSON_OMIT || how == COPY_JSON_NULL || how == COPY_JSON_MASK;
+}
+
+/* Nobody looks at the value. */
+static char *skip_cell(struct copy_cells *c, const struct json_column *column, size_t place,
+                       struct json_row *r, char *at)
+{
+	static const char mask[] = JSON_MASK;
+	struct copy_cell *cell = &c->cells[place];
+	const char *tab = memchr(r->at, '\t', (size_t)(r->end - r->at));
+
+	r->at = tab ? tab : r->end;
+	cell->is_null = column->given->how != COPY_JSON_MASK;
+	if (!cell->is_null)
+		*cell = (struct copy_cell){.text = mask, .len = sizeof(mask) - 1};
+	return at;
 }
 
 /* @at: where to put the value. Return: behind it; NULL: @wrong says what is the matter. */
@@ -126,6 +136,8 @@ static char *take_cell(struct copy_cells *c, const struct json_column *column, s
 		r->at += 2;
 		return at;
 	}
+	if (hides_value(column->given->how))
+		return skip_cell(c, column, place, r, at);
 	*wrong = json_take_field(r, at, &len);
 	if (*wrong)
 		return NULL;
@@ -135,7 +147,7 @@ static char *take_cell(struct copy_cells *c, const struct json_column *column, s
 		return at + len + 1;
 	}
 	c->redacted_at[place] = c->redacted.len;
-	*wrong = put_redacted_cell(c, column, cell, at, len);
+	*wrong = put_redacted_cell(c, column, at, len);
 	return *wrong ? NULL : at;
 }
 

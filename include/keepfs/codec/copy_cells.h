@@ -27,7 +27,8 @@ size_t copy_cells_count(const struct copy_cells *c);
 /**
  * copy_cells_row() - the values of one row, borrowed until the next call
  * @row: without its line feed
- * Return: 0; -EBADMSG: as copy_json_row(), but that only json in which paths redact something is held against its type.
+ * What is masked, or NULL, is not looked at. Return: 0; -EBADMSG: as copy_json_row(), but that only json in which paths redact something is held against its
+ * type.
  */
 int copy_cells_row(struct copy_cells *c, const char *row, size_t len, const struct copy_cell **ret,
                    struct error *err);
