@@ -48,6 +48,8 @@ const struct jobs_events *fs_events(struct fs *fs);
  * -ENOTEMPTY (ERROR_USAGE): @mountpoint (absolute, without links) holds something, and mount_options has no
  * "nonempty". */
 int fs_mount(struct fs *fs, const char *mountpoint, struct error *err);
+/** fs_reloaded() - the configuration in force is another one. On the thread that called fs_mount(). May wait for a directory service of users. */
+void fs_reloaded(struct fs *fs);
 /** fs_wait_fd() - an eventfd that becomes readable when the mount has ended by itself: mostly by umount. */
 int fs_wait_fd(const struct fs *fs);
 /** fs_end() - once it is readable: 0 when it was unmounted; negative errno when the kernel's requests can be read no more. */

@@ -36,6 +36,13 @@ extern const struct make_kind use_rescue;
 extern const struct make_kind use_import;
 
 /**
+ * use_restore_tenant - one tenant brought back: from a dump of the database that it shares with others, or from an export
+ * Words: the tenant. Pairs: from=BACKUP, and mode=diff, or mode=replace with confirm=TENANT, or into=NEW-TENANT; docs/man/keepfs.1.scd, RESTORE-TENANT. Nothing is
+ * changed but in one transaction.
+ */
+extern const struct make_kind use_restore_tenant;
+
+/**
  * use_drill - restore a backup for a trial, and look at what came out (docs/operations.md, "Drills")
  * Words: backups, jobs, directories, or "all": of a directory the newest whole backup of a database. Pairs: level=2 to 5 (default: the job's
  * drill_level), server=CONNECTION in place of a throw-away server, keep=yes with it, pick=rotate: one backup, whose turn it is, jobs=N.

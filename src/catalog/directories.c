@@ -139,3 +139,18 @@ int catalog_drop_empty_directories(struct catalog *c, const char *const *keep, s
 	json_write(paths, 0, &text);
 	return TRANSACTION(c, err, drop_empty(c->writer, str_text(&text)));
 }
+
+static int drop_directory(struct connection *c, const char *path)
+{
+	static const char sql[] =
+	        "DELETE FROM directory AS d WHERE path = ?1 AND files = 0 AND subdirectories = 0"
+	        " AND NOT EXISTS (SELECT 1 FROM artifact WHERE directory_ino = d.ino)";
+	int r = db_run(c, sql, VALUES(text_value(path)));
+
+	return r < 0 ? r : sqlite3_changes(c->db) > 0;
+}
+
+int catalog_drop_directory(struct catalog *c, const char *path, struct error *err)
+{
+	return TRANSACTION(c, err, drop_directory(c->writer, path));
+}

@@ -20,6 +20,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/cache.h>
 #include <keepfs/catalog.h>
+#include <keepfs/export/admins.h>
 #include <keepfs/fs.h>
 #include <keepfs/inside.h>
 #include <keepfs/notify.h>
@@ -48,6 +49,7 @@ struct daemon {
 	struct cache *cache;
 	struct reader *reader;
 	struct inside *inside;
+	struct export_admins *admins;
 	struct fs *fs;
 	struct jobs *jobs;
 	struct use_scrub *scrub;
@@ -110,7 +112,10 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	struct fs_context context;
 	int r;
 
+	stores_follow(d->engine.stores, d->live);
 	d->troubles = report_troubles_new();
+	d->admins = export_admins_new();
+	d->engine.make.admins = d->admins;
 	open_cache(d);
 	reader_options.cache = d->cache;
 	r = reader_new(&reader_options, &d->reader, err);
@@ -236,6 +241,8 @@ static void stop_daemon(struct daemon *d, bool served)
 	d->reader = reader_free(d->reader);
 	d->cache = cache_free(d->cache);
 	d->troubles = report_troubles_free(d->troubles);
+	d->engine.make.admins = NULL;
+	d->admins = export_admins_free(d->admins);
 	if (served)
 		engine_copy_catalog(&d->engine);
 	engine_close(&d->engine);
@@ -301,6 +308,7 @@ static void reload_daemon(struct daemon *d)
 	log_file_reopen(d->log);
 	reload_configuration(&d->engine, d->live, d->troubles, d->notify);
 	notify_reloaded(d->notify);
+	fs_reloaded(d->fs);
 	jobs_schedules_changed(d->jobs);
 	use_scrub_changed(d->scrub);
 	notify_systemd("READY=1");

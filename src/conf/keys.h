@@ -48,6 +48,7 @@ enum conf_type {                      /* the field's C type */
 	         CONF_COLUMN_PATTERNS, /* char **: the same without how, NULL-terminated */
 	         CONF_TYPE_REDACTIONS, /* char **: rules of types, NULL-terminated */
 	         CONF_SETTINGS,        /* char **: "name=value", NULL-terminated */
+	         CONF_ADMINS,          /* char **: "slug:user", "slug:@group", NULL-terminated */
 	         CONF_TENANT_NAME,     /* char *: a text with {id} or {slug} in it */
 };
 

@@ -3,6 +3,7 @@
  * where the default is empty: there it means 'not set'. */
 #include "value.h"
 
+#include <keepfs/base/account.h>
 #include <keepfs/base/mem.h>
 
 #include "units.h"
@@ -339,41 +340,14 @@ static void format_mode(const struct conf_key *key, const void *field, struct st
 	str_appendf(out, "%04o", (unsigned)*(const mode_t *)field);
 }
 
-static int parse_id(const char *text, uint32_t *ret)
-{
-	int64_t value;
-
-	if (conf_int_parse(text, &value) < 0 ||
-	    value >= UINT32_MAX) /* UINT32_MAX means 'nobody' to chown() */
-		return -EINVAL;
-	*ret = (uint32_t)value;
-	return 0;
-}
-
 static int parse_user(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	struct passwd entry, *found = NULL;
-	char buf[4096];
-
-	if (parse_id(text, (uint32_t *)field) == 0)
-		return 0;
-	if (getpwnam_r(text, &entry, buf, sizeof(buf), &found) != 0 || !found)
-		return conf_value_wrong(wrong, "is no user of this system");
-	*(uid_t *)field = found->pw_uid;
-	return 0;
+	return account_user(text, field) < 0 ? conf_value_wrong(wrong, "is no user of this system") : 0;
 }
 
 static int parse_group(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
-	struct group entry, *found = NULL;
-	char buf[16384];
-
-	if (parse_id(text, (uint32_t *)field) == 0)
-		return 0;
-	if (getgrnam_r(text, &entry, buf, sizeof(buf), &found) != 0 || !found)
-		return conf_value_wrong(wrong, "is no group of this system");
-	*(gid_t *)field = found->gr_gid;
-	return 0;
+	return account_group(text, field) < 0 ? conf_value_wrong(wrong, "is no group of this system") : 0;
 }
 
 static void allow_id(const struct conf_key *key, struct str *out)
@@ -476,6 +450,8 @@ static const struct value_ops *ops_of(const struct conf_key *key)
 		return &conf_type_redactions_ops;
 	case CONF_SETTINGS:
 		return &conf_settings_ops;
+	case CONF_ADMINS:
+		return &conf_admins_ops;
 	case CONF_TENANT_NAME:
 		return &conf_tenant_name_ops;
 	default:
@@ -550,6 +526,7 @@ static enum heap heap_of(const struct conf_key *key)
 	case CONF_COLUMN_PATTERNS:
 	case CONF_TYPE_REDACTIONS:
 	case CONF_SETTINGS:
+	case CONF_ADMINS:
 		return HEAP_WORDS;
 	default:
 		return HEAP_NOTHING;

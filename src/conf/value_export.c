@@ -60,7 +60,7 @@ static void allow_query(const struct conf_key *key, struct str *out)
 {
 	str_append(
 	        out,
-	        "a query that begins with SELECT or WITH, with columns named id and slug, and name and class "
+	        "a query that begins with SELECT or WITH, with columns named id and slug, and name, class, uid and gid "
 	        "if there are such");
 }
 
@@ -411,6 +411,32 @@ static void allow_settings(const struct conf_key *key, struct str *out)
 }
 
 const struct value_ops conf_settings_ops = {parse_settings, allow_settings, format_own_words};
+
+/* A slug may have a ':' in it. Whether there are such users is seen where the mount is: a configuration is read on other hosts, too. */
+static int check_admin(const char *word, struct str *wrong)
+{
+	const char *colon = strrchr(word, ':');
+	bool is_group = colon && colon[1] == '@';
+
+	if (colon && colon != word && colon[1 + is_group])
+		return 0;
+	str_appendf(wrong, "has %s, which is not TENANT:USER or TENANT:@GROUP", word);
+	return -EINVAL;
+}
+
+static int parse_admins(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	return take_checked(conf_words_parse(text, wrong), field, check_admin, wrong);
+}
+
+static void allow_admins(const struct conf_key *key, struct str *out)
+{
+	str_append(
+	        out,
+	        "the slug of a tenant, ':', and a user or @ and a group, by name or number, separated by commas or spaces");
+}
+
+const struct value_ops conf_admins_ops = {parse_admins, allow_admins, format_own_words};
 
 static int parse_tenant_name(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {

@@ -23,11 +23,13 @@ static void finish_decisions(struct decided *d)
 	}
 	d->redaction = (struct redaction_plan){0};
 	d->plan = (struct tenancy_plan){0};
-	d->is_decided = d->is_told = false;
+	d->is_decided = false;
 	for (size_t i = 0; i < d->checked_count; i++)
 		free(d->lockable[i].relation);
 	free(d->lockable);
+	free(d->pages);
 	d->lockable = NULL;
+	d->pages = NULL;
 	d->lockable_count = d->checked_count = 0;
 	free(d->schema);
 	d->schema = NULL;

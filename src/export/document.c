@@ -432,6 +432,14 @@ int document_rows(struct document *d, const char *bytes, size_t len, uint64_t ro
 	return r < 0 ? r : d->write(d->arg, bytes, len, err);
 }
 
+int document_pass_rows(struct document *d, uint64_t len, uint64_t rows, struct error *err)
+{
+	d->table_rows += rows;
+	d->lines += rows;
+	d->bytes += len;
+	return flush_document(d, err);
+}
+
 int document_table_end(struct document *d, struct error *err)
 {
 	if (d->table_rows > 0)

@@ -7,6 +7,7 @@
 #include "looked.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/export/admins.h>
 #include <keepfs/pg.h>
 #include <keepfs/pg/rights.h>
 
@@ -30,9 +31,24 @@ static void tell_tenants(const struct make_findings *p, const struct make_target
 	           targets->count > TENANTS_SHOWN ? ", …" : "");
 }
 
+/* Those whom the configuration names. The query's are told with its tenants. */
+static void tell_admins(const struct make_findings *p, const struct conf_job *job)
+{
+	_cleanup(export_grants) struct export_grants grants = {0};
+	char *const *rules = job->export.admins;
+
+	for (size_t i = 0; rules && rules[i]; i++) {
+		_cleanup(str) struct str problem = {0};
+
+		if (export_grants_add_rule(&grants, rules[i], &problem) < 0)
+			make_found(p, false, "export admins", "%s: this host has %s", rules[i],
+			           str_text(&problem));
+	}
+}
+
 static void tell_tables(const struct make_findings *p, const struct looked *l, const struct conf_job *job)
 {
-	const struct decided *d = &l->shared->decided;
+	const struct decided *d = l->lane->decided;
 	struct error why = {0};
 
 	if (decided_refusal(d, &job->export, &why) < 0)
@@ -58,7 +74,7 @@ static void tell_plan_warnings(const struct make_findings *p, const struct decid
 
 static int enter_first(const struct looked *l, const struct export_context *context, struct error *err)
 {
-	const struct decided *d = &l->shared->decided;
+	const struct decided *d = l->lane->decided;
 	_cleanup(free) uint32_t *oids = mem_array(d->plan.count + 1, sizeof(*oids));
 	size_t count = 0;
 
@@ -68,7 +84,7 @@ static int enter_first(const struct looked *l, const struct export_context *cont
 		if (d->plan.decisions[i].verdict == TENANCY_EXPORTED && t->has_row_security)
 			oids[count++] = t->oid;
 	}
-	return pg_tenant_enter(l->shared->session, &context->context, oids, count, err);
+	return pg_tenant_enter(l->lane->session, &context->context, oids, count, err);
 }
 
 static bool has_exported_table(const struct decided *d, bool with_row_security, struct str *names)
@@ -146,10 +162,17 @@ void export_check(const struct make_context *ctx, const struct conf_job *job,
 		make_found(findings, false, l.tenant ? "export tables" : "export tenants", "%s", err.message);
 	} else {
 		tell_tables(findings, &l, job);
-		tell_plan_warnings(findings, &l.shared->decided);
+		tell_plan_warnings(findings, l.lane->decided);
 		tell_context(findings, &l, job);
 	}
 	tell_redact_key(findings, job);
+	if (l.shared && l.tenant) {
+		/* The snapshot is not to wait for stores. */
+		if (l.lane)
+			export_lane_disconnect(l.lane);
+		export_try_stores(ctx, l.shared, findings);
+	}
+	tell_admins(findings, job);
 	looked_close(&l);
 }
 

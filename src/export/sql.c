@@ -138,6 +138,12 @@ static int sql_take_rows(struct export_writer *base, const void *bytes, size_t l
 	return export_writer_put(base, bytes, len, err);
 }
 
+static int sql_pass_rows(struct export_writer *base, uint64_t len, uint64_t rows, struct error *err)
+{
+	((struct sql_writer *)base)->lines += rows;
+	return 0;
+}
+
 static int sql_table_end(struct export_writer *base, struct error *err)
 {
 	struct sql_writer *w = (struct sql_writer *)base;
@@ -162,7 +168,7 @@ static void append_table_keys(struct sql_writer *w, size_t decision)
 	finish_sql_table(&t);
 }
 
-static void append_reference(struct sql_writer *w, const struct tenancy_key *key)
+static void append_sql_reference(struct sql_writer *w, const struct tenancy_key *key)
 {
 	const struct tenancy_model *model = &w->head->decided->model;
 	const char *problem = export_key_problem(w->head->decided, key);
@@ -189,7 +195,7 @@ static void append_all_keys(struct sql_writer *w)
 		uint32_t from = d->plan.decision_of[d->model.keys[i].from];
 
 		if (from != UINT32_MAX && d->plan.decisions[from].verdict == TENANCY_EXPORTED)
-			append_reference(w, &d->model.keys[i]);
+			append_sql_reference(w, &d->model.keys[i]);
 	}
 }
 
@@ -289,6 +295,7 @@ static const struct export_writer_ops sql_ops = {
         .converter_free = sql_converter_free,
         .append_row = sql_append_row,
         .take_rows = sql_take_rows,
+        .pass_rows = sql_pass_rows,
         .table_end = sql_table_end,
         .end = sql_end,
         .check = sql_check,

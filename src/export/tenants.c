@@ -6,9 +6,11 @@
  */
 #include "export.h"
 
+#include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/export/admins.h>
 #include <keepfs/make/members.h>
 #include <keepfs/policy/databases.h>
 
@@ -59,7 +61,11 @@ static void add_tenant(struct export_shared *shared, const struct pg_tenant *row
 	        .slug = mem_strdup(row->slug),
 	        .name = mem_strdup(row->name),
 	        .class = mem_strdup(class),
+	        .uid = mem_strdup(row->uid),
+	        .gid = mem_strdup(row->gid),
 	};
+	for (size_t i = 0; i < PG_TENANT_PLACES; i++)
+		shared->tenants[shared->count - 1].place[i] = mem_strdup(row->place[i]);
 }
 
 static int take_tenant(void *arg, const struct pg_tenant *row, struct error *err)
@@ -165,6 +171,25 @@ static void drop_bad_tenants(struct tenant_answer *a, const struct conf_export *
 	shared->count = kept;
 }
 
+/* Whoever is not known on this host is told of, and all others have what is theirs. */
+static void learn_admins(const struct make_context *ctx, uint64_t question, struct tenant_answer *a)
+{
+	_cleanup(export_grants) struct export_grants grants = {0};
+
+	for (size_t i = 0; i < a->shared->count; i++) {
+		const struct export_tenant *t = &a->shared->tenants[i];
+		_cleanup(str) struct str problem = {0};
+
+		(void)export_grants_add(&grants, t->slug, t->uid, false, &problem);
+		(void)export_grants_add(&grants, t->slug, t->gid, true, &problem);
+		if (problem.len > 0)
+			add_tenant_problem(a, "of the admins of %.60s this host has %s", t->slug,
+			                   str_text(&problem));
+	}
+	if (ctx->admins)
+		export_admins_answered(ctx->admins, question, &grants);
+}
+
 /* Asking. */
 
 static int ask_tenants(const struct conf_job *job, struct cancel *cancel, struct tenant_answer *a,
@@ -251,13 +276,38 @@ static void add_tenants(const struct conf_job *job, const struct tenant_answer *
 		        str_text(&a->problems), a->problem_count > PROBLEMS_SHOWN ? "; and more" : "");
 }
 
+#define CONNECTIONS_LEAST 2U
+#define CONNECTIONS_MOST  8U
+#define FEEDING_LEAST     4U /* buffers of one export: its own two, and its reader's (publish.c) */
+
+static unsigned connections_of(const struct conf_job *job)
+{
+	unsigned cores = make_cores();
+
+	if (job->export.connections > 0)
+		return (unsigned)job->export.connections;
+	return cores < CONNECTIONS_LEAST  ? CONNECTIONS_LEAST
+	       : cores < CONNECTIONS_MOST ? cores
+	                                  : CONNECTIONS_MOST;
+}
+
+unsigned export_at_once(const struct make_context *ctx, const struct conf_job *job)
+{
+	size_t room = make_turns_buffers(ctx) / FEEDING_LEAST;
+	unsigned most = connections_of(job);
+
+	return room < 1 ? 1 : room < most ? (unsigned)room : most;
+}
+
 static int find_tenants(const struct make_context *ctx, const struct conf_job *job,
                         const struct make_wanted *wanted, struct make_targets *ret, struct error *err)
 {
 	struct tenant_answer a = {.shared = export_shared_new()};
+	const uint64_t question = ctx->admins ? export_admins_ask(ctx->admins) : 0;
 	struct error why = {0};
 	int r = ask_tenants(job, wanted->cancel, &a, &why);
 
+	a.shared->connections = connections_of(job);
 	ret->shared = a.shared;
 	ret->free_shared = export_shared_free;
 	if (r < 0) {
@@ -267,8 +317,10 @@ static int find_tenants(const struct make_context *ctx, const struct conf_job *j
 	}
 	if (r == 0 && wanted->learns)
 		r = learn_tenants(ctx, job, a.shared, ret, err);
-	if (r == 0)
+	if (r == 0) {
+		learn_admins(ctx, question, &a);
 		add_tenants(job, &a, ret);
+	}
 	str_finish(&a.problems);
 	return r;
 }
@@ -300,14 +352,33 @@ static int known_tenants(const struct make_context *ctx, const struct conf_job *
 	return r < 0 ? error_set(err, ERROR_INTERNAL, -r, "the catalog cannot be read") : 0;
 }
 
+/* What @err says of one that is not there is a list of those that are; of one that was there it is said when. */
+static int refuse_gone_tenant(const struct make_context *ctx, const struct conf_job *job, const char *slug,
+                              struct error *err)
+{
+	struct catalog *catalog = ctx->repository->catalog;
+	struct catalog_member m;
+	char last[CLOCK_ISO_BYTES], since[CLOCK_ISO_BYTES];
+
+	if (!slug || !catalog || catalog_member(catalog, job->name, slug, &m) < 0 || !m.gone_since_us)
+		return -EINVAL;
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "tenant %.100s is gone: the query of [export] tenants named it last at %s, and not any more since %s; the exports that were made of it stay for keep_deleted",
+	        slug, clock_format_iso(m.last_seen_us, last), clock_format_iso(m.gone_since_us, since));
+}
+
 int export_targets(const struct make_context *ctx, const struct conf_job *job,
                    const struct make_wanted *wanted, struct make_targets *ret, struct error *err)
 {
 	int r = wanted->offline ? known_tenants(ctx, job, ret, err)
 	                        : find_tenants(ctx, job, wanted, ret, err);
 
-	if (r == 0)
-		r = make_targets_choose(job, wanted, ret, err);
+	if (r < 0)
+		return r;
+	r = make_targets_choose(job, wanted, ret, err);
+	if (r == -EINVAL)
+		r = refuse_gone_tenant(ctx, job, wanted->database, err);
 	for (size_t i = 0; r == 0 && i < ret->count; i++)
 		ret->items[i].is_final = wanted->is_final;
 	return r;

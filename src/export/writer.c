@@ -67,6 +67,21 @@ int export_writer_take_rows(struct export_writer *w, const void *bytes, size_t l
 	return r;
 }
 
+bool export_writer_passes(const struct export_format *format)
+{
+	return format->is_pressed && format->ops->pass_rows;
+}
+
+int export_writer_pass_rows(struct export_writer *w, uint64_t len, uint64_t rows, struct error *err)
+{
+	int r = w->format->ops->pass_rows(w, len, rows, err);
+
+	w->bytes += len;
+	w->table_rows += rows;
+	w->rows += rows;
+	return r;
+}
+
 int export_writer_table_end(struct export_writer *w, struct error *err)
 {
 	return w->format->ops->table_end(w, err);

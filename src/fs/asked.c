@@ -4,6 +4,7 @@
 
 #include "comparisons.h"
 #include "lookers.h"
+#include "rights.h"
 
 #include <keepfs/base/mem.h>
 
@@ -87,14 +88,19 @@ void answer_asked(fuse_req_t req, const struct asked *a)
 	struct fs *fs = fs_of(req);
 	struct answer answer = {0};
 	struct node node;
+	struct asked asked = *a;
 	int r = node_load(fs, a->ino, &node);
 
+	rights_of(req, &asked.rights);
+	if (r == 0 && !rights_let(fs, &asked.rights, &node, asked.is_listing ? RIGHT_LIST : RIGHT_LOOK))
+		r = -EACCES;
+	node.for_admin = !rights_see_all(&asked.rights);
 	if (r == 0 && may_wait(&node, a)) {
-		ask_later(req, &node, a);
+		ask_later(req, &node, &asked);
 		return;
 	}
 	if (r == 0)
-		r = a->make(fs, &node, a, &answer);
+		r = a->make(fs, &node, &asked, &answer);
 	give_asked_answer(req, r, &answer);
 	free(answer.bytes);
 }

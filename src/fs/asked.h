@@ -28,9 +28,11 @@ struct asked {
 	size_t size;               /* of a listing, as what follows */
 	off_t after;
 	bool plus;
+	bool is_listing;
 	bool is_of_itself; /* getattr */
 	bool is_open;      /* getattr: of an open file that tells its size */
 	uint64_t open_bytes;
+	struct rights rights; /* answer_asked() fills it in */
 };
 
 /** answer_asked() - answer @req, now or later; @a is copied. */

@@ -3,6 +3,7 @@
 #include "asked.h"
 #include "fs_private.h"
 #include "handle.h"
+#include "rights.h"
 
 #include <keepfs/base/str.h>
 
@@ -19,7 +20,8 @@ int node_entry_param(struct fs *fs, const struct node *node, struct fuse_entry_p
 {
 	*ret = (struct fuse_entry_param){
 	        .ino = node->ino,
-	        .entry_timeout = node->is_second_name ? 0 : node->class->name_s,
+	        .entry_timeout =
+	                node->is_second_name || !rights_keep_name(fs, node) ? 0 : node->class->name_s,
 	        .attr_timeout = node->class->attributes_s,
 	};
 	return node_stat(fs, node, &ret->attr);
@@ -31,7 +33,12 @@ static int find_name(struct fs *fs, const struct node *parent, const struct aske
 	int r = node_child(fs, parent, a->name, &node);
 
 	ret->kind = ANSWER_ENTRY;
-	return r < 0 ? r : node_entry_param(fs, &node, &ret->entry);
+	if (r == 0 && !rights_let(fs, &a->rights, &node, RIGHT_LOOK))
+		r = rights_refusal(parent);
+	if (r < 0)
+		return r;
+	node.for_admin = parent->for_admin;
+	return node_entry_param(fs, &node, &ret->entry);
 }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
@@ -75,9 +82,13 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
+	struct rights rights;
 	struct node node;
 	int r = node_load(fs, ino, &node);
 
+	rights_of(req, &rights);
+	if (r == 0 && !rights_let(fs, &rights, &node, RIGHT_WRITE))
+		r = -EACCES;
 	if (r == 0)
 		r = node.class->setattr ? node.class->setattr(fs, &node, attr, to_set) : -EPERM;
 	if (r < 0)
@@ -90,9 +101,13 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	struct fs *fs = fs_of(req);
 	char target[NODE_TARGET_BYTES];
+	struct rights rights;
 	struct node node;
 	int r = node_load(fs, ino, &node);
 
+	rights_of(req, &rights);
+	if (r == 0 && !rights_let(fs, &rights, &node, RIGHT_LOOK))
+		r = -EACCES;
 	if (r == 0)
 		r = node.class->readlink ? node.class->readlink(fs, &node, target) : -EINVAL;
 	if (r < 0)
@@ -108,8 +123,17 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	        .f_bsize = BLOCK_BYTES, .f_frsize = BLOCK_BYTES, .f_namemax = NAME_MAX_BYTES - 1};
 	struct store_features features;
 	struct catalog_totals totals;
+	struct rights rights;
 	uint64_t used, available;
-	int r = catalog_totals(fs->ctx.repository->catalog, NULL, &totals);
+	int r;
+
+	rights_of(req, &rights);
+	/* How much there is of all tenants is not for the admin of one, nor for those who may have nothing. */
+	if (!rights_let(fs, &rights, &(struct node){.ino = INO_ROOT, .class = &class_top}, RIGHT_LIST)) {
+		fuse_reply_statfs(req, &st);
+		return;
+	}
+	r = catalog_totals(fs->ctx.repository->catalog, NULL, &totals);
 
 	if (r == 0)
 		r = store_features(repository_store(fs->ctx.repository), &features, NULL);

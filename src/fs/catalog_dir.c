@@ -6,6 +6,7 @@
 #include "catalog_dir.h"
 
 #include "fs_private.h"
+#include "tenant.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -209,8 +210,10 @@ static int directory_list(struct fs *fs, const struct node *directory, off_t aft
 
 static int directory_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
-	int r = generated_child(fs, directory, name, ret);
+	int r = tenant_child(directory, name, ret);
 
+	if (r == -ENOENT)
+		r = generated_child(fs, directory, name, ret);
 	return r == -ENOENT ? catalog_lookup(fs, directory, name, ret) : r;
 }
 

@@ -7,6 +7,7 @@
 #include "command.h"
 
 #include "made_file.h"
+#include "rights.h"
 #include "text.h"
 
 #include <keepfs/base/log.h>
@@ -101,9 +102,14 @@ static void write_command(fuse_req_t req, struct handle *h, const char *buf, siz
 	struct command_handle *ch = (struct command_handle *)h;
 	struct fs *fs = h->fs;
 	struct command *c;
+	struct rights rights;
 	struct node node;
 	int r = node_load(fs, h->ino, &node);
 
+	/* A file can be open for longer than a right lasts, and be handed on. */
+	rights_of(req, &rights);
+	if (r == 0 && !rights_let(fs, &rights, &node, RIGHT_WRITE))
+		r = -EACCES;
 	if (r == 0 && size > COMMAND_MAX_BYTES)
 		r = -EINVAL;
 	if (r < 0) {
@@ -158,8 +164,8 @@ static const struct handle_ops ops = {
         .read = read_answer, .write = write_command, .release = release_command};
 
 /* It reads the last answer that anybody got, until it has one of its own. */
-static int command_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
-                        struct handle **ret_handle, struct error *err)
+int command_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
+                 struct handle **ret_handle, struct error *err)
 {
 	struct fs *fs = fs_of(req);
 	struct command_handle *ch = mem_alloc(sizeof(*ch));
@@ -171,14 +177,14 @@ static int command_open(fuse_req_t req, const struct node *node, const struct fu
 	return 0;
 }
 
-static int command_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
+int command_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us)
 {
 	st->st_mode |= fs->ctx.conf->file_mode;
 	return 0;
 }
 
 /* `echo > control/trigger` truncates, `cp -p` sets times: harmless here. */
-static int keep_attributes(struct fs *fs, const struct node *node, const struct stat *attr, int to_set)
+int command_keep_attributes(struct fs *fs, const struct node *node, const struct stat *attr, int to_set)
 {
 	return 0;
 }
@@ -188,6 +194,6 @@ const struct node_class class_command = {
         .name_s = ATTR_FOREVER_S,
         .writable = true,
         .stat = command_stat,
-        .setattr = keep_attributes,
+        .setattr = command_keep_attributes,
         .open = command_open,
 };

@@ -20,3 +20,10 @@ struct command {
 	size_t bytes;               /* of the write: what a success returns */
 	char text[];                /* one line without the white space around it, never empty */
 };
+
+/* Slots of the classes of command files. */
+int command_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
+                 struct handle **ret_handle, struct error *err);
+int command_stat(struct fs *fs, const struct node *node, struct stat *st, int64_t *mtime_us);
+/** command_keep_attributes() - `echo > control/trigger` truncates, `cp -p` sets times: harmless. */
+int command_keep_attributes(struct fs *fs, const struct node *node, const struct stat *attr, int to_set);

@@ -7,6 +7,7 @@
 #include "fs_private.h"
 #include "keeping.h"
 #include "made_file.h"
+#include "tenant.h"
 #include "text.h"
 
 #include <keepfs/base/mem.h>
@@ -106,6 +107,11 @@ static int rescue(struct command *c, struct str *answer, struct error *err)
 static int import(struct command *c, struct str *answer, struct error *err)
 {
 	return order_work(c, &use_import, answer, err);
+}
+
+static int restore_tenant(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &use_restore_tenant, answer, err);
 }
 
 static int drill(struct command *c, struct str *answer, struct error *err)
@@ -239,6 +245,16 @@ static const char drill_help[] =
         "                                 which is dropped afterwards, but for keep=yes\n"
         "                                 answer: <run> pending drill:<job>; watch it in jobs/<run>/; reports: drills/\n";
 
+static const char restore_tenant_help[] =
+        "restore-tenant  echo acme from=full/20261120T020000Z.dump mode=diff > restore-tenant\n"
+        "                                 how does the tenant differ from what that backup has of it? Nothing is changed.\n"
+        "         mode=replace confirm=acme        what it has now is exported, deleted, and what the backup has comes in its place,\n"
+        "                                 in one transaction; into=acme-copy: as another tenant, with keys of its own\n"
+        "                                 from=full: the newest good dump; from=exports/acme/20261120T020000Z.json.gz: an export;\n"
+        "                                 id=17: of a tenant that is gone, as the dump has it\n"
+        "                                 answer: <run> pending restore-tenant:<tenant>; what was found: jobs/<run>/log\n"
+        "         errors: EINVAL wrong command, or the name was not typed; the reason: cat restore-tenant\n";
+
 static const char probe_help[] =
         "probe    echo now > probe        check store, PostgreSQL, pg_dump and disk; the result: cat probe\n";
 
@@ -288,6 +304,7 @@ static int write_readme(struct fs *fs, const struct node *node, struct spool *ou
 	spool_append(out, readme_links, strlen(readme_links));
 	append_help(&run_files, out);
 	spool_append(out, readme_removal, strlen(readme_removal));
+	spool_append(out, tenant_help, strlen(tenant_help));
 	return spool_error(out);
 }
 
@@ -311,6 +328,8 @@ static const struct made_file rows[] = {
         {.number = 27, .name = "drill", .run = drill, .help = drill_help},
         {.number = 28, .name = "rescue", .run = rescue, .help = rescue_help},
         {.number = 29, .name = "import", .run = import, .help = import_help},
+        {.number = 32, .name = "restore-tenant", .run = restore_tenant, .help = restore_tenant_help},
+        {.number = 31, .name = "erase", .run = command_erase, .help = erase_help, .copied_soon = true},
 };
 
 const struct made_files control_files = {

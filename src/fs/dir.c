@@ -4,6 +4,7 @@
 
 #include "asked.h"
 #include "fs_private.h"
+#include "rights.h"
 
 #include <keepfs/base/mem.h>
 
@@ -19,7 +20,8 @@ struct listing {
 	struct cancel *cancel; /* of what is listed; NULL: nothing ends it */
 	char *buf;
 	size_t size, used;
-	bool plus; /* names come with attributes */
+	bool plus;                   /* names come with attributes */
+	const struct rights *rights; /* whose listing it is */
 };
 
 static bool tells_attributes(const struct node *node)
@@ -33,6 +35,8 @@ bool listing_add(struct listing *l, const char *name, const struct node *node, o
 	char *at = l->buf + l->used;
 	size_t room = l->size - l->used, need;
 
+	if (!rights_let(l->fs, l->rights, node, RIGHT_LOOK))
+		return true;
 	if (l->plus) {
 		/* What vanished since it was listed is left out; the rest goes on. Where the attributes may
 		 * not be kept they would only be computed in vain: inode 0 leaves them to a lookup. */
@@ -70,6 +74,7 @@ static int fill_page(struct fs *fs, const struct node *directory, const struct a
 	                    .size = a->size,
 	                    .plus = a->plus,
 	                    .cancel = directory->cancel,
+	                    .rights = &a->rights,
 	                    .buf = mem_alloc(a->size)};
 	int r = 0;
 
@@ -86,8 +91,12 @@ static int fill_page(struct fs *fs, const struct node *directory, const struct a
 
 static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after, bool plus)
 {
-	answer_asked(req, &(struct asked){
-	                          .make = fill_page, .ino = ino, .size = size, .after = after, .plus = plus});
+	answer_asked(req, &(struct asked){.make = fill_page,
+	                                  .ino = ino,
+	                                  .size = size,
+	                                  .after = after,
+	                                  .plus = plus,
+	                                  .is_listing = true});
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)

@@ -14,13 +14,14 @@
 #include <stdatomic.h>
 
 struct comparisons;
+struct export_learner;
 struct diff_pairs;
 struct laters;
 struct texts;
 struct lookers;
 struct watches;
 
-/* One mount. Locks of this room: fs->handles_lock, fs->forgetting, and those of texts, watches, an open text and a
+/* One mount. Locks of this room: fs->handles_lock, fs->forgetting, fs->tenants_lock, and those of texts, watches, an open text and a
  * command's handle, and that of comparisons. None is taken while another is held, but for that of a queue (lookers.h), and none but fs->forgetting is held while the
  * kernel, the catalog's writers, the store or the network is waited for. */
 struct fs {
@@ -40,16 +41,19 @@ struct fs {
 	struct laters *laters;
 	struct diff_pairs *diff_pairs;
 	struct comparisons *comparisons;
-	struct workers *forgetters; /* has the kernel forget names: see remove.c */
-	pthread_mutex_t forgetting; /* held while the kernel forgets names */
-	atomic_bool ending;         /* removals are refused, and nothing is forgotten any more */
-	atomic_ullong read_tag;     /* the last read's */
+	pthread_mutex_t tenants_lock;
+	struct export_learner *tenants; /* tenants_lock, or main's; NULL: there is nobody to ask for them */
+	struct workers *forgetters;     /* has the kernel forget names: see remove.c */
+	pthread_mutex_t forgetting;     /* held while the kernel forgets names */
+	atomic_bool ending;             /* removals are refused, and nothing is forgotten any more */
+	atomic_ullong read_tag;         /* the last read's */
 	pthread_mutex_t handles_lock;
 	struct handle *handles; /* handles_lock: open files */
 	struct fuse_session *session;
 	char *mountpoint;
 	pthread_t loop;
 	bool looping;
+	bool is_gated;  /* set before it serves: see rights.h */
 	int loop_error; /* set before ended_fd becomes readable */
 	int ended_fd;
 };
@@ -107,6 +111,17 @@ bool pending_init(struct pending *p, fuse_req_t req, const struct pending_work *
 /** pending_claim() - true once: the caller must reply now. After it returned, @p may be freed. */
 bool pending_claim(struct pending *p);
 
+#define RIGHTS_GROUPS 256 /* of whoever has more of them, the others give no right */
+/** struct rights - who makes a request, and what he is: see rights.h */
+struct rights {
+	bool has_all;  /* he may have everything */
+	bool is_admin; /* he is the admin of a tenant: else the modes say what he may have */
+	uid_t uid;
+	gid_t gid;
+	gid_t groups[RIGHTS_GROUPS];
+	size_t group_count;
+};
+
 /** caller_of() - who made a request: "uid 0 (bash)", and an audit entry filled with uid, pid and command. */
 void caller_of(fuse_req_t req, struct catalog_audit *ret_audit);
 /** audit() - complete and write an audit entry. Return: 0; negative errno when it could not be written, which is logged:
@@ -144,6 +159,9 @@ struct prune;
 /** fs_begin_prune() - what removals are judged by, as of now; @conf: fs_conf_ref()'s. */
 int fs_begin_prune(struct fs *fs, const struct conf *conf, struct prune *ret,
                    struct error *err); /* remove.c */
+
+/** fs_lets_others() - has the mount the option allow_other? */
+bool fs_lets_others(const struct fs *fs); /* session.c */
 
 /** node_create() - answer a create of @name in @directory, by the class of that. */
 void node_create(fuse_req_t req, const struct node *directory, const char *name, struct fuse_file_info *fi);

@@ -3,6 +3,7 @@
 #include "handle.h"
 
 #include "fs_private.h"
+#include "rights.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -55,15 +56,18 @@ void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
 		handle_free(h);
 }
 
+static bool is_for_writing(const struct fuse_file_info *fi)
+{
+	return (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
+}
+
 /* Return: as node_open_fn. */
 static int node_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
                      struct handle **ret_handle, struct error *err)
 {
-	bool writing = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
-
 	if (!node->class->open)
 		return node_is_directory(node) ? -EISDIR : -ELOOP;
-	if (writing && !node->class->writable)
+	if (is_for_writing(fi) && !node->class->writable)
 		return -EPERM;
 	return node->class->open(req, node, fi, ret_handle, err);
 }
@@ -82,13 +86,18 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct fs *fs = fs_of(req);
 	struct handle *h = NULL;
 	struct error err = {0};
+	struct rights rights;
 	struct node node;
 	int r = node_load(fs, ino, &node);
 
+	rights_of(req, &rights);
+	if (r == 0 && !rights_let(fs, &rights, &node, is_for_writing(fi) ? RIGHT_WRITE : RIGHT_LOOK))
+		r = -EACCES;
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;
 	}
+	node.for_admin = !rights_see_all(&rights);
 	r = node_open(req, &node, fi, &h, &err);
 	if (r < 0)
 		reply_failure(req, err.message[0] ? node_path(fs, &node) : NULL, r, &err);
@@ -130,9 +139,13 @@ void node_create(fuse_req_t req, const struct node *directory, const char *name,
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
+	struct rights rights;
 	struct node directory;
 	int r = node_load(fs_of(req), parent, &directory);
 
+	rights_of(req, &rights);
+	if (r == 0 && !rights_let(fs_of(req), &rights, &directory, RIGHT_WRITE))
+		r = -EACCES;
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else

@@ -6,6 +6,7 @@
 #include "node.h"
 
 #include "fs_private.h"
+#include "rights.h"
 
 #include <keepfs/base/mem.h>
 
@@ -36,6 +37,11 @@ uint64_t ino_latest(uint64_t artifact_ino)
 uint64_t ino_sums(uint64_t directory_ino)
 {
 	return directory_ino | BIT_SUMS;
+}
+
+uint64_t ino_of_tenant_file(uint64_t directory_ino, unsigned file)
+{
+	return directory_ino | file;
 }
 
 uint64_t ino_link(uint64_t ino)
@@ -76,7 +82,7 @@ static int load_directory(struct fs *fs, uint64_t ino, struct node *ret)
 	case BIT_SUMS:
 		return sums_load(fs, ino & ~BIT_SUMS, ret);
 	default:
-		return -ENOENT;
+		return tenant_file_load(fs, ino, ret);
 	}
 }
 
@@ -150,6 +156,7 @@ int node_stat(struct fs *fs, const struct node *node, struct stat *ret)
 		return r;
 	st.st_blocks = (st.st_size + STAT_BLOCK_BYTES - 1) / STAT_BLOCK_BYTES;
 	st.st_mtim = st.st_ctim = st.st_atim = clock_to_timespec(mtime_us);
+	rights_widen(fs, node, &st);
 	*ret = st;
 	return 0;
 }

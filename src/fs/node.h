@@ -10,7 +10,7 @@
  *   bit 62, bit 61, hash            an artifact, or one of its further files (ino_of_artifact())
  *   bit 61, hash                    the latest link that leads to that artifact (ino_latest()): one that leads to
  *                                   another is another link
- *   bit 62, hash & ~3               a directory below a root (ino_of_directory()); | 2 its SHA256SUMS
+ *   bit 62, hash & ~3               a directory below a root (ino_of_directory()); | 2 its SHA256SUMS; of a tenant | 1 its .trigger, | 3 its .explain.txt
  *   bit 63 | any with bit 62 or 61  what mirrors it in links/ (ino_link())
  *   bit 59, bit 58, hash            what mirrors it in inside/: bit 57 the directory of a dump; else a directory. The hash is that
  *                                   of what it shows in backups/, without its four lowest bits (inside.c)
@@ -92,6 +92,7 @@ struct node {
 	struct cancel *cancel;
 	/* Likewise: what takes as long as reading all of a table, or of a dump, is not begun: -EAGAIN, and then asked once more, without haste. */
 	bool in_haste;
+	bool for_admin; /* whoever asks is the admin of a tenant, and reads what is written for those: rights.h */
 	struct comparison_waiter
 	        *waiter; /* likewise: who is woken when stat has said that it is known later */
 };
@@ -191,6 +192,7 @@ extern const struct node_class class_history, class_history_directory;          
 extern const struct node_class class_history_table, class_history_link;               /* history_table.c */
 extern const struct node_class class_links, class_link;                               /* link.c */
 extern const struct node_class class_jobs, class_run, class_run_text;                 /* jobs.c */
+extern const struct node_class class_tenant_explain, class_tenant_trigger;            /* tenant.c */
 extern const struct node_class class_text;                                            /* text.c */
 extern const struct node_class class_command;                                         /* command.c */
 
@@ -215,6 +217,8 @@ int node_stat(struct fs *fs, const struct node *node, struct stat *ret);
 uint64_t ino_latest(uint64_t artifact_ino);
 uint64_t ino_sums(uint64_t directory_ino);
 uint64_t ino_link(uint64_t ino);
+/** ino_of_tenant_file() - of .trigger (@file 1) or .explain.txt (3) in the directory of a tenant. */
+uint64_t ino_of_tenant_file(uint64_t directory_ino, unsigned file);
 /** ino_of_drill() - of a report in drills/. */
 uint64_t ino_of_drill(int64_t id, unsigned file);
 /** ino_of_run() - of jobs/<run>, and, with @file from 1, of a file of it (its number and 1). */
@@ -227,10 +231,11 @@ int run_load(struct fs *fs, int64_t run_id, unsigned file, struct node *ret); /*
 int catalog_load(struct fs *fs, uint64_t ino, struct node *ret);              /* catalog_dir.c */
 int latest_load(struct fs *fs, uint64_t artifact_ino, struct node *ret);      /* generated.c */
 int sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret);       /* generated.c */
-int tier_load(struct fs *fs, uint64_t ino, struct node *ret);                 /* tiers.c */
-int inside_load(struct fs *fs, uint64_t ino, struct node *ret);               /* inside.c */
-int history_load(struct fs *fs, uint64_t ino, struct node *ret);              /* history.c */
-int diff_load(struct fs *fs, uint64_t ino, struct node *ret);                 /* diff.c */
+int tenant_file_load(struct fs *fs, uint64_t ino, struct node *ret); /* tenant.c; ino_of_tenant_file() */
+int tier_load(struct fs *fs, uint64_t ino, struct node *ret);        /* tiers.c */
+int inside_load(struct fs *fs, uint64_t ino, struct node *ret);      /* inside.c */
+int history_load(struct fs *fs, uint64_t ino, struct node *ret);     /* history.c */
+int diff_load(struct fs *fs, uint64_t ino, struct node *ret);        /* diff.c */
 
 /** root_load() - a root, or (@links) what mirrors it in links/. */
 int root_load(struct fs *fs, const struct tree_root *root, bool links, struct node *ret);

@@ -36,6 +36,17 @@ void notify_directory_changed(struct fs *fs, const char *path)
 		forget_attributes(fs, root->links_ino);
 }
 
+void notify_directory_removed(struct fs *fs, const char *path)
+{
+	const struct tree_root *root = tree_root_of(path);
+	const char *name = strrchr(path, '/') + 1;
+
+	forget_name(fs, root->ino, name);
+	if (root->links_ino)
+		forget_name(fs, root->links_ino, name);
+	notify_directory_changed(fs, path);
+}
+
 void notify_links_removed(struct fs *fs, const struct removed *removed)
 {
 	if (!removed->links_directory_ino)

@@ -13,6 +13,8 @@
  * mirrors them. Attributes only: no lock of a directory is waited for. Any thread that answers no request
  * now. */
 void notify_directory_changed(struct fs *fs, const char *path);
+/** notify_directory_removed() - have it forget the directory @path that is directly in a root, and what mirrors it. As notify_removed(). */
+void notify_directory_removed(struct fs *fs, const char *path);
 /** notify_links_removed() - have it forget what mirrored something that was removed. Before the rm is
  * answered, so that no link is seen after it: the directory in links/ is another, and whoever locks that
  * waits for no worker. */

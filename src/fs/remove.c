@@ -11,6 +11,7 @@
 #include "fs_private.h"
 #include "notify.h"
 #include "removed.h"
+#include "rights.h"
 
 #include <keepfs/artifact.h>
 #include <keepfs/base/mem.h>
@@ -159,8 +160,12 @@ static void remove_node(fuse_req_t req, fuse_ino_t parent_ino, const char *name,
 {
 	struct fs *fs = fs_of(req);
 	struct node directory, node;
+	struct rights rights;
 	int r = atomic_load(&fs->ending) ? -ESHUTDOWN : node_load(fs, parent_ino, &directory);
 
+	rights_of(req, &rights);
+	if (r == 0 && !rights_let(fs, &rights, &directory, RIGHT_WRITE))
+		r = -EACCES;
 	/* Nothing of it can be removed, and to ask what it holds would wait for the store. */
 	if (r == 0 && directory.class->waits)
 		node = directory;

@@ -11,8 +11,10 @@
 #include "later.h"
 #include "mountpoint.h"
 #include "notify.h"
+#include "rights.h"
 #include "text.h"
 #include "lookers.h"
+#include "tenants.h"
 #include "watch.h"
 
 #include <keepfs/base/fd.h>
@@ -43,7 +45,8 @@
 #define INSIDE_READERS        8
 #define INSIDE_READERS_OF_ONE 6
 #define WAKE_SIGNAL           SIGUSR1
-#define NONEMPTY              "nonempty" /* the option */
+#define NONEMPTY              "nonempty" /* the options */
+#define ALLOW_OTHER           "allow_other"
 
 static void refuse_operation(fuse_req_t req)
 {
@@ -146,6 +149,7 @@ static void on_run_ended(void *arg, int64_t run_id)
 
 	records_look(fs->ctx.records);
 	notify_run_ended(fs->ctx.notify, run_id);
+	tenants_run_ended(fs);
 }
 
 int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
@@ -156,6 +160,8 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->started_at_us = clock_now_us();
 	pthread_mutex_init(&fs->handles_lock, NULL);
 	pthread_mutex_init(&fs->forgetting, NULL);
+	pthread_mutex_init(&fs->tenants_lock, NULL);
+	rights_init(fs);
 	fs->texts = texts_new();
 	fs->watches = watches_new();
 	fs->laters = laters_new();
@@ -226,23 +232,25 @@ static bool has_mount_option(const struct fs *fs, const char *name)
 	return false;
 }
 
+bool fs_lets_others(const struct fs *fs)
+{
+	return fs->ctx.conf->allow_other || has_mount_option(fs, ALLOW_OTHER);
+}
+
 static void mount_options(const struct fs *fs, struct str *out)
 {
 	_cleanup(free) char *extra = mem_strdup(fs->ctx.mount_options);
 	char *rest = extra, *option;
-	bool allow_other = fs->ctx.conf->allow_other;
 
 	str_appendf(out, "fsname=keepfs,subtype=keepfs,default_permissions,nosuid,nodev,noexec,max_read=%d",
 	            MAX_READ_BYTES);
 	while (extra && (option = strsep(&rest, ","))) {
-		if (strcmp(option, "allow_other") == 0)
-			allow_other = true;
-		else if (*option && !is_mount_only(option) && strcmp(option, "dev") != 0 &&
-		         strcmp(option, "suid") != 0 && strcmp(option, "exec") != 0)
+		if (*option && strcmp(option, ALLOW_OTHER) != 0 && !is_mount_only(option) &&
+		    strcmp(option, "dev") != 0 && strcmp(option, "suid") != 0 && strcmp(option, "exec") != 0)
 			str_appendf(out, ",%s", option);
 	}
-	if (allow_other)
-		str_append(out, ",allow_other");
+	if (fs_lets_others(fs))
+		str_append(out, "," ALLOW_OTHER);
 }
 
 /* The kernel's default read-ahead of 128 KiB makes small requests; root may ask for more. Without the right
@@ -330,7 +338,7 @@ int fs_mount(struct fs *fs, const char *mountpoint, struct error *err)
 	}
 	fs->looping = true;
 	raise_read_ahead(mountpoint);
-	return 0;
+	return tenants_begin(fs, err);
 }
 
 /* Somebody unmounted it: what is mounted there now is not ours. */
@@ -380,6 +388,7 @@ void fs_unmount(struct fs *fs)
 
 void fs_finish_commands(struct fs *fs)
 {
+	tenants_end(fs);
 	/* They leave notes to the workers. */
 	laters_end(fs->laters);
 	if (fs->comparisons)
@@ -408,6 +417,7 @@ struct fs *fs_free(struct fs *fs)
 	comparisons_free(fs->comparisons);
 	diff_pairs_free(fs->diff_pairs);
 	pthread_mutex_destroy(&fs->forgetting);
+	pthread_mutex_destroy(&fs->tenants_lock);
 	pthread_mutex_destroy(&fs->handles_lock);
 	laters_free(fs->laters);
 	watches_free(fs->watches);

@@ -3,6 +3,7 @@
 #include "xattr.h"
 
 #include "fs_private.h"
+#include "rights.h"
 
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/runs.h>
@@ -17,7 +18,7 @@
 static const char *const names[] = {
         "sha256",      "job",          "kind",       "target",        "run",          "state", "started_at",
         "verified_at", "triggered_by", "partial",    "note",          "stored_bytes", "tier",  "hold",
-        "keep_until",  "class",        "drilled_at", "drilled_level", "org",
+        "keep_until",  "class",        "drilled_at", "drilled_level", "org",          "store",
 };
 
 static bool append_time(struct str *out, int64_t at_us)
@@ -79,6 +80,17 @@ static bool is_common(const char *name)
 	return false;
 }
 
+/* What is known of an export beyond these is for those who run keepfs: notes, holds, who ordered it. */
+static bool is_for_admins(const char *name)
+{
+	static const char *const told[] = {"sha256", "org", "state", "started_at", "verified_at"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(told); i++)
+		if (strcmp(told[i], name) == 0)
+			return true;
+	return false;
+}
+
 /* The value of attribute @name ("sha256"); false when there is none. */
 static bool attribute_value(const struct facts *facts, const char *name, struct str *out)
 {
@@ -97,8 +109,11 @@ static bool attribute_value(const struct facts *facts, const char *name, struct 
 	        {"triggered_by", m->triggered_by},
 	        {"partial", m->partial ? "yes" : "no"},
 	        {"note", m->note},
+	        {"store", *str_or_empty(facts->store) ? facts->store : NULL},
 	};
 
+	if (facts->for_admin && !is_for_admins(name))
+		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		if (strcmp(texts[i].name, name) == 0) {
 			if (!texts[i].text)
@@ -151,11 +166,17 @@ static void reply_bytes(fuse_req_t req, const struct str *value, size_t size)
 }
 
 /* 0 with the facts of a node; 1: it has none. */
-static int load_facts(struct fs *fs, fuse_ino_t ino, struct facts *ret)
+static int load_facts(fuse_req_t req, fuse_ino_t ino, struct facts *ret)
 {
+	struct fs *fs = fs_of(req);
+	struct rights rights;
 	struct node node;
 	int r = node_load(fs, ino, &node);
 
+	rights_of(req, &rights);
+	if (r == 0 && !rights_let(fs, &rights, &node, RIGHT_LOOK))
+		r = -EACCES;
+	ret->for_admin = !rights_see_all(&rights);
 	if (r < 0)
 		return r;
 	return node.class->facts ? node.class->facts(fs, &node, ret) : 1;
@@ -172,7 +193,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 		fuse_reply_err(req, EOPNOTSUPP);
 		return;
 	}
-	r = str_starts(name, PREFIX) ? load_facts(fs_of(req), ino, &facts) : 1;
+	r = str_starts(name, PREFIX) ? load_facts(req, ino, &facts) : 1;
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else if (r > 0 || !attribute_value(&facts, name + strlen(PREFIX), &value))
@@ -180,13 +201,14 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	else
 		reply_bytes(req, &value, size);
 	manifest_finish(&facts.manifest);
+	free(facts.store);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	_cleanup(str) struct str list = {0};
 	struct facts facts = {0};
-	int r = load_facts(fs_of(req), ino, &facts);
+	int r = load_facts(req, ino, &facts);
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++)
 		append_name(&facts, names[i], &list);
@@ -199,4 +221,5 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	else
 		reply_bytes(req, &list, size);
 	manifest_finish(&facts.manifest);
+	free(facts.store);
 }

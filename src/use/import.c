@@ -12,6 +12,7 @@
 #include <keepfs/exported.h>
 #include <keepfs/pg.h>
 #include <keepfs/use.h>
+#include <keepfs/use/erasures.h>
 #include <keepfs/use/import.h>
 
 #include <errno.h>
@@ -105,6 +106,14 @@ static int copy_stored_export(struct importing *i, struct error *err)
 	return r == 0 ? backup_read(&i->backup, &file, &out, err) : r;
 }
 
+static int check_not_erased(struct importing *i, struct error *err)
+{
+	_cleanup(erasures) struct erasures *e = NULL;
+	int r = erasures_load(i->ctx->conf, i->ctx->repository, i->order->cancel, &e, err);
+
+	return r < 0 ? r : erasures_check_exported(e, i->exported, err);
+}
+
 static int open_export_file(struct importing *i, struct error *err)
 {
 	struct exported_source source = {
@@ -114,6 +123,8 @@ static int open_export_file(struct importing *i, struct error *err)
 	source.fd = i->fd;
 	if (r == 0)
 		r = exported_open(&source, i->order->cancel, &i->exported, err);
+	if (r == 0)
+		r = check_not_erased(i, err);
 	for (size_t n = 0; r == 0 && n < exported_head(i->exported)->remark_count; n++)
 		make_warn(i->order, "%s", exported_head(i->exported)->remarks[n]);
 	return r;

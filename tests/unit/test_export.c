@@ -276,6 +276,43 @@ static void test_rows_stand_on_lines(void **state)
 	document_finish(&d);
 }
 
+/* Rows that go by themselves where the document is written are counted, and what comes before them is written before. */
+static void test_rows_that_are_passed(void **state)
+{
+	static const char passed[] = ",\n{\"id\":2},\n{\"id\":3}", *const three[] = {"{\"id\":1}",
+	                                                                             "{\"id\":2}",
+	                                                                             "{\"id\":3}", NULL};
+	struct decided decided = example();
+	const struct document_head head = {.tenant = &tenant,
+	                                   .job = "exports",
+	                                   .triggered_by = "uid 0 (bash)",
+	                                   .database = "primary",
+	                                   .server_version = "15.4",
+	                                   .tenancy = TENANCY_COLUMN,
+	                                   .taken_at_us = TAKEN_AT_US,
+	                                   .decided = &decided};
+	_cleanup(str) struct str expected = {0}, out = {0};
+	struct document d, e = {.write = take_document, .arg = &out};
+
+	write_example(&d, &expected, three);
+	assert_int_equal(document_begin(&e, &head, NULL), 0);
+	assert_int_equal(document_table(&e, &decided, 0, NULL), 0);
+	add_row(&e, "{\"id\":1,\"name\":\"Acme\"}");
+	assert_int_equal(document_table_end(&e, NULL), 0);
+	assert_int_equal(document_table(&e, &decided, 1, NULL), 0);
+	add_row(&e, "{\"id\":1}");
+	assert_int_equal(document_pass_rows(&e, sizeof(passed) - 1, 2, NULL), 0);
+	str_append(&out, passed);
+	assert_int_equal(document_table_end(&e, NULL), 0);
+	assert_int_equal(document_end(&e, NULL), 0);
+	assert_string_equal(str_text(&out), str_text(&expected));
+	assert_int_equal(e.bytes, d.bytes);
+	assert_int_equal(e.lines, d.lines);
+	assert_int_equal(e.rows, d.rows);
+	document_finish(&d);
+	document_finish(&e);
+}
+
 static void test_empty_table(void **state)
 {
 	static const char *const none[] = {NULL};
@@ -495,6 +532,7 @@ int main(void)
 	        cmocka_unit_test(test_described_for_readers),
 	        cmocka_unit_test(test_rows_stand_on_lines),
 	        cmocka_unit_test(test_empty_table),
+	        cmocka_unit_test(test_rows_that_are_passed),
 	        cmocka_unit_test(test_document_that_cannot_be_written),
 	        cmocka_unit_test(test_isolation),
 	        cmocka_unit_test(test_whole),

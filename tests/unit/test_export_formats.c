@@ -19,7 +19,8 @@
 static int append(const struct export_format *format, const char *base_type, const char *row, struct str *out,
                   struct error *err)
 {
-	struct tenancy_column source = {.name = "v", .type = (char *)base_type, .base_type = (char *)base_type};
+	struct tenancy_column source = {
+	        .name = "v", .type = (char *)base_type, .base_type = (char *)base_type};
 	const struct tenancy_column *sources[] = {&source};
 	struct copy_json_column column = {.name = "v"};
 	struct export_converter *converter = NULL;
@@ -78,7 +79,8 @@ static void test_sqlite_values(void **state)
 
 static void test_sqlite_refuses(void **state)
 {
-	static const char *const integers[] = {"", "x", "1x", "1.5", "9223372036854775808", "-9223372036854775809"};
+	static const char *const integers[] = {
+	        "", "x", "1x", "1.5", "9223372036854775808", "-9223372036854775809"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(integers); i++)
 		refuse_value("bigint", integers[i], "the column \"v\" has a value that is no bigint");
@@ -125,7 +127,11 @@ static struct tenancy_column columns[] = {
         {.name = "a \"b\"\\", .type = "public.\"odd.type\n\"[]", .base_type = "text[]"},
         {.name = "c", .type = "regclass", .base_type = "regclass", .not_null = true},
         {.name = "d", .type = "numeric(10,2)", .base_type = "numeric", .is_generated = true},
-        {.name = "e", .type = "integer", .base_type = "integer", .not_null = true, .sequence = "\"s.x\".e_seq"},
+        {.name = "e",
+         .type = "integer",
+         .base_type = "integer",
+         .not_null = true,
+         .sequence = "\"s.x\".e_seq"},
 };
 static struct tenancy_table tables[] = {
         {.oid = 1,
@@ -190,9 +196,10 @@ static void test_copy_statement(void **state)
 
 	pg_ddl_append_copy(NULL, &table, &out);
 	pg_ddl_append_copy(NULL, &none, &out);
-	assert_string_equal(str_text(&out),
-	                    "COPY \"s$keepfs$\".\"it's \"\"t\"\"\" (\"id\", \"a \"\"b\"\"\\\", \"c\", \"d\", \"e\") FROM stdin;\n"
-	                    "COPY \"s$keepfs$\".\"it's \"\"t\"\"\" FROM stdin;\n");
+	assert_string_equal(
+	        str_text(&out),
+	        "COPY \"s$keepfs$\".\"it's \"\"t\"\"\" (\"id\", \"a \"\"b\"\"\\\", \"c\", \"d\", \"e\") FROM stdin;\n"
+	        "COPY \"s$keepfs$\".\"it's \"\"t\"\"\" FROM stdin;\n");
 }
 
 /* A remark stays one, whatever ends its lines. */
@@ -207,14 +214,10 @@ static void test_remarks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_sqlite_values),
-	        cmocka_unit_test(test_sqlite_refuses),
-	        cmocka_unit_test(test_lines),
-	        cmocka_unit_test(test_formats),
-	        cmocka_unit_test(test_definitions),
-	        cmocka_unit_test(test_keys_of_definitions),
-	        cmocka_unit_test(test_copy_statement),
-	        cmocka_unit_test(test_remarks),
+	        cmocka_unit_test(test_sqlite_values),  cmocka_unit_test(test_sqlite_refuses),
+	        cmocka_unit_test(test_lines),          cmocka_unit_test(test_formats),
+	        cmocka_unit_test(test_definitions),    cmocka_unit_test(test_keys_of_definitions),
+	        cmocka_unit_test(test_copy_statement), cmocka_unit_test(test_remarks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

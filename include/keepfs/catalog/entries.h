@@ -46,6 +46,8 @@ int catalog_ensure_directory(struct catalog *c, const char *path, int64_t mtime_
 /** catalog_drop_empty_directories() - forget directories that hold nothing and are not in @keep
  * (NULL-terminated paths). */
 int catalog_drop_empty_directories(struct catalog *c, const char *const *keep, struct error *err);
+/** catalog_drop_directory() - the same of the directory @path alone. Return: 1: it is forgotten; 0: it holds something, or there is none. */
+int catalog_drop_directory(struct catalog *c, const char *path, struct error *err);
 /** catalog_entry_by_ino() - -ENOENT when there is none (or it is being deleted). @ino 0 is backups/ itself,
  * with counts. */
 int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *ret);
