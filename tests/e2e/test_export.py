@@ -254,6 +254,9 @@ def test_row_security(new_keepfs, app, copy, store):
     keepfs = start(new_keepfs, section)
     ended(keepfs)
     assert len(rows_of(document(keepfs, "globex"), "users")) == 7
+    # Other tables of the tenants have none.
+    said = keepfs.run("check", check=False).stdout
+    assert "role and settings are in force for acme" in said and "these of the tenants have none: " in said and "public.projects" in said
     # A setting that is not the right one shows nothing, which is no export.
     keepfs.sections["export"]["settings"] = "app.org_id=0"
     keepfs.write_conf()
