@@ -89,7 +89,13 @@ struct conf_files {     /* what only a job that archives a directory has: [files
 };
 
 enum conf_unsure { CONF_UNSURE_FAIL, CONF_UNSURE_WARN };
-enum conf_export_format { CONF_EXPORT_JSON };
+enum conf_export_format {
+	CONF_EXPORT_JSON,
+	CONF_EXPORT_NDJSON,
+	CONF_EXPORT_CSV,
+	CONF_EXPORT_SQL,
+	CONF_EXPORT_SQLITE
+};
 
 struct conf_export {    /* what only the job that exports tenants has: [export] */
 	char *database; /* libpq connection string or URI; "" lets libpq's environment decide */
@@ -109,6 +115,8 @@ struct conf_export {    /* what only the job that exports tenants has: [export] 
 	int secrets_unsure;    /* enum conf_unsure: what looks like a secret, and no rule names it */
 	char *redact_key_file; /* of `hash`: CONF_REDACT_KEY_BYTES or more; "": none */
 	int format;            /* enum conf_export_format */
+	uint64_t
+	        space_bytes; /* of a file that is made in state_dir before it is stored (CONF_EXPORT_SQLITE) */
 	char **admins; /* "acme:anna", "globex:@ops": who may fetch and order the exports of one tenant */
 };
 #define CONF_REDACT_KEY_BYTES 32

@@ -25,3 +25,9 @@ struct export_question {
  */
 int export_explain(const struct make_context *ctx, const struct conf_job *job,
                    const struct export_question *question, struct str *out, struct error *err);
+/**
+ * export_look_at_deletion() - append for people what "export TENANT then-delete=TENANT" would delete now, table by table in the order of deletion, and why it would
+ * be refused. As export_explain(); question->tenant is named. Nothing is changed; the role needs the rights for the deletion (a temporary table).
+ */
+int export_look_at_deletion(const struct make_context *ctx, const struct conf_job *job,
+                            const struct export_question *question, struct str *out, struct error *err);

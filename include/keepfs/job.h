@@ -88,6 +88,8 @@ struct jobs_order {
 	const struct conf
 	        *conf; /* that @job is of, and the classes; NULL: the one that the jobs began with */
 	bool is_final; /* with database: the last backup of it, also when a registry does not name it any more */
+	const char *
+	        then_delete; /* of an export: the name of the tenant, typed again: its rows are deleted once they are exported; NULL: they stay */
 	/* Of a timer: what the catalog is to remember together with the run. It is not asked whether the job has the class, and the
 	 * run fails when the store was never verified and cannot be now. NULL: nobody's schedule asked for the run. */
 	const struct catalog_schedule *due;

@@ -118,7 +118,8 @@ struct make_order {
 	bool partial;                    /* what it changed leaves something out */
 	const char *note;                /* NULL: none */
 	const char *hold;                /* why whoever asked for it holds what is made; NULL: he does not */
-	int64_t keep_ms; /* for how long he wants to be sure of it; 0: as long as the rules say */
+	int64_t keep_ms;  /* for how long he wants to be sure of it; 0: as long as the rules say */
+	bool then_delete; /* of an export: what it has is deleted where it came from, once it was read back */
 	const struct make_target *target;
 	void *shared; /* of the targets of this run; they are made one after the other, so nobody else has it meanwhile. NULL */
 	int64_t run_id;

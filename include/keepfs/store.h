@@ -311,6 +311,27 @@ struct store_metrics {
 };
 /** store_meter_new() - wrap @inner (consumed): count into @metrics, which outlives the store. */
 struct store *store_meter_new(struct store *inner, struct store_metrics *metrics);
+/**
+ * store_handle_new() - a store for somebody to have, above @inner, which stays its owner's (borrowed, and open until @release)
+ * @label:   copied; "<label>: " comes before the message of each failure, also of its uploads; NULL: nothing does
+ * @release: NULL, or called once with @arg when the handle is freed; uploads that were begun with it must have been freed before
+ */
+struct store *store_handle_new(struct store *inner, const char *label, void (*release)(void *arg), void *arg);
+
+/** struct store_tried - how long each step of store_try() took. */
+struct store_tried {
+	int64_t put_ms, get_ms, remove_ms;
+	bool exclusive; /* what is there was not replaced by an object that must be new */
+};
+/**
+ * store_try() - write, create once more, read back and delete a small object below state/, whose name is new each time: does a store
+ * keep what it is given, and let go of it?
+ *
+ * For @deadline_ms at most (and some seconds for clearing up). Return: 0; negative errno with what is wrong.
+ */
+int store_try(struct store *s, int64_t deadline_ms, struct cancel *cancel, struct store_tried *ret,
+              struct error *err);
+
 /** store_open() - the store that the configuration describes, wrapped: retry(meter?(fault?(driver))).
  * @net may be NULL for dir; @metrics NULL: not counted. */
 int store_open(const struct conf_store *conf, struct net *net, struct store_metrics *metrics,

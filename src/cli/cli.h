@@ -45,6 +45,8 @@ struct cli_options {
 	bool dry_run;              /* --dry-run */
 	bool schema;               /* --schema */
 	bool explain;              /* --explain */
+	const char *then_delete;   /* --then-delete */
+	const char *format;        /* --format */
 	const char *where;         /* --where */
 	const char *into;          /* --into */
 	bool replace;              /* --replace */
@@ -58,7 +60,7 @@ struct cli_command {
 	/* letters of the options that it takes: c m o f j(son) w(ait) F(orce) s(tate-dir) S(tore)
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
-	 * W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) */
+	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);

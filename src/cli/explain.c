@@ -16,8 +16,10 @@ static int explain_job(const struct cli_options *options, const struct conf *con
 	const struct make_context ctx = {.conf = conf, .repository = &repository};
 	_cleanup(str) struct str text = {0};
 	struct error err = {0};
+	int r = options->then_delete ? export_look_at_deletion(&ctx, job, &question, &text, &err)
+	                             : export_explain(&ctx, job, &question, &text, &err);
 
-	if (export_explain(&ctx, job, &question, &text, &err) < 0)
+	if (r < 0)
 		return cli_fail(&err);
 	cli_put(stdout, str_text(&text));
 	return CLI_DONE;
@@ -29,7 +31,8 @@ int explain_export(const struct cli_options *options)
 	int status;
 
 	if (options->argc > 1 || options->json)
-		return cli_usage("--explain is a text, about one tenant at most: it does not take --json");
+		return cli_usage(
+		        "--explain and --dry-run are a text, about one tenant at most: it does not take --json");
 	status = cli_load_conf(options, &conf);
 	if (status != CLI_DONE)
 		return status;

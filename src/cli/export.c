@@ -21,9 +21,19 @@ static bool is_key(const char *word)
 
 static void append_keys(const struct cli_options *options, struct str *command)
 {
+	_cleanup(free) char *deletion =
+	        options->then_delete ? mem_printf("then-delete=%s", options->then_delete) : NULL;
+
 	for (int i = 0; i < options->argc; i++)
 		if (is_key(options->argv[i]))
 			command_line_append(command, options->argv[i]);
+	if (deletion)
+		command_line_append(command, deletion);
+	if (options->format) {
+		_cleanup(free) char *format = mem_printf("format=%s", options->format);
+
+		command_line_append(command, format);
+	}
 }
 
 static int export_tenant(const struct cli_options *options, const char *mountpoint, const char *tenant,
@@ -59,15 +69,32 @@ static int export_each(const struct cli_options *options, const char *mountpoint
 	return worst;
 }
 
+/* -1: go on; else an exit status. */
+static int check_leaving(const struct cli_options *options, int tenants)
+{
+	if (options->dry_run && !options->then_delete)
+		return cli_usage(
+		        "--dry-run shows what --then-delete would delete; what an export would have shows --explain");
+	if (options->then_delete && (tenants != 1 || options->all || options->explain))
+		return cli_usage(
+		        "--then-delete deletes one tenant: name it twice, as in: export acme --then-delete acme");
+	if (options->dry_run && strcmp(options->then_delete, options->argv[0]) != 0)
+		return cli_usage("--then-delete names another tenant than the one that is exported");
+	return -1;
+}
+
 int cmd_export(const struct cli_options *options)
 {
 	_cleanup(free) char *mountpoint = NULL;
 	int tenants = 0, status;
 
-	if (options->explain)
-		return explain_export(options);
 	for (int i = 0; i < options->argc; i++)
 		tenants += !is_key(options->argv[i]);
+	status = check_leaving(options, tenants);
+	if (status >= 0)
+		return status;
+	if (options->explain || options->dry_run)
+		return explain_export(options);
 	if (tenants == 0 && !options->all)
 		return cli_usage("export needs the name of a tenant, or --all; or --explain");
 	if (tenants > 0 && options->all)

@@ -210,9 +210,9 @@ int copy_cells_row(struct copy_cells *c, const char *row, size_t len, const stru
 
 /* As text. */
 
-static bool cell_needs_quotes(const struct copy_cell *cell)
+static bool cell_needs_quotes(const struct copy_cell *cell, bool is_alone)
 {
-	if (cell->len == 0 || (cell->len == 2 && memcmp(cell->text, "\\.", 2) == 0))
+	if (cell->len == 0 || (is_alone && cell->len == 2 && memcmp(cell->text, "\\.", 2) == 0))
 		return true;
 	for (const char *p = cell->text, *end = p + cell->len; p < end; p++)
 		if (*p == ',' || *p == '"' || *p == '\n' || *p == '\r')
@@ -240,7 +240,7 @@ void copy_cells_append_csv(const struct copy_cell *cells, size_t count, struct s
 			str_append_char(out, ',');
 		if (cells[i].is_null)
 			continue;
-		if (cell_needs_quotes(&cells[i]))
+		if (cell_needs_quotes(&cells[i], count == 1))
 			append_quoted_cell(&cells[i], out);
 		else
 			str_append_bytes(out, cells[i].text, cells[i].len);

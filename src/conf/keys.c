@@ -95,8 +95,8 @@ static const struct conf_choice unsures[] = {
 };
 
 static const struct conf_choice export_formats[] = {
-        {"json", CONF_EXPORT_JSON},
-        {NULL, 0},
+        {"json", CONF_EXPORT_JSON}, {"ndjson", CONF_EXPORT_NDJSON}, {"csv", CONF_EXPORT_CSV},
+        {"sql", CONF_EXPORT_SQL},   {"sqlite", CONF_EXPORT_SQLITE}, {NULL, 0},
 };
 
 static const struct conf_choice keeps[] = {

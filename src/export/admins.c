@@ -16,7 +16,8 @@
 struct export_admins {
 	pthread_mutex_t lock;
 	struct export_grants configured, answered; /* lock */
-	uint64_t asked, answer_to;                 /* lock: the last question, and the one of which `answered` is the answer */
+	uint64_t asked,
+	        answer_to; /* lock: the last question, and the one of which `answered` is the answer */
 };
 
 void export_grants_finish(struct export_grants *g)
@@ -32,8 +33,8 @@ static void add_grant(struct export_grants *g, bool is_group, uint32_t id, const
 	/* The room for them is a power of two. */
 	if ((g->count & (g->count - 1)) == 0)
 		g->items = mem_resize(g->items, g->count ? 2 * g->count : 1, sizeof(*g->items));
-	g->items[g->count++] = (struct export_grant){
-	        .is_group = is_group, .id = id, .directory = name_from_database(slug)};
+	g->items[g->count++] =
+	        (struct export_grant){.is_group = is_group, .id = id, .directory = name_from_database(slug)};
 }
 
 static int add_account(struct export_grants *g, const char *slug, const char *word, bool is_group,

@@ -4,6 +4,8 @@
 
 #include "document.h"
 
+#include "readme.h"
+
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/json.h>
@@ -30,70 +32,21 @@ static void end_document_line(struct document *d)
 	d->lines++;
 }
 
+/* The members alone, behind others. */
+static void append_members(struct document *d, const struct json *object)
+{
+	_cleanup(str) struct str text = {0};
+
+	json_write(object, 0, &text);
+	str_append_bytes(&d->buf, text.data + 1, text.len - 2);
+}
+
 /* The object without its end, behind which more members follow. */
 static void append_open_object(struct document *d, struct json *object)
 {
 	json_write(object, 0, &d->buf);
 	d->buf.len--;
 	json_free(object);
-}
-
-/* For people. */
-
-static void add_readme(struct json *readme, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void add_readme(struct json *readme, const char *fmt, ...)
-{
-	_cleanup(str) struct str line = {0};
-	va_list args;
-
-	va_start(args, fmt);
-	str_vappendf(&line, fmt, args);
-	va_end(args);
-	json_append_string(readme, str_text(&line));
-}
-
-static size_t count_redacted(const struct decided *decided)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < decided->plan.count; i++) {
-		const struct tenancy_table *t = &decided->model.tables[decided->plan.decisions[i].table];
-		const struct redaction_column *columns = decided->redaction.columns[i];
-
-		for (size_t c = 0; columns && c < t->column_count; c++)
-			count += columns[c].how != REDACTION_NONE || columns[c].path_count > 0;
-	}
-	return count;
-}
-
-static struct json *readme_of(const struct document_head *head)
-{
-	struct json *readme = json_array_new();
-	const struct tenancy_plan *plan = &head->decided->plan;
-	size_t redacted = count_redacted(head->decided), left_out = plan->excluded + plan->undecided;
-	char at[CLOCK_ISO_BYTES];
-
-	add_readme(readme, "The data of %s (%s), as it was in the database %s at %s.",
-	           head->tenant->name ? head->tenant->name : head->tenant->slug, head->tenant->slug,
-	           head->database, clock_format_iso(head->taken_at_us, at));
-	add_readme(readme, "Made by keepfs " KEEPFS_VERSION ", by its job %s, triggered by %s.", head->job,
-	           head->triggered_by);
-	add_readme(
-	        readme,
-	        "\"tables\" holds %zu tables. Each says its columns and its keys, then come its \"rows\", each on a line of its own. Rows can be inserted in this order, unless tables refer to each other in a circle.",
-	        plan->exported);
-	add_readme(
-	        readme,
-	        "Numbers that would lose digits in other programs are strings; times with a time zone are in UTC; binary data are strings of hexadecimal digits behind \\x.");
-	if (redacted > 0)
-		add_readme(
-		        readme,
-		        "%zu columns are not as in the database: \"redacted\" lists them. Passwords, tokens and the like have to be set anew.",
-		        redacted);
-	if (left_out > 0)
-		add_readme(readme, "%zu tables are not here: \"left_out\" says which, and why.", left_out);
-	return readme;
 }
 
 /* What it is of. */
@@ -212,7 +165,7 @@ static void append_head_member(struct document *d, const char *key, struct json 
 int document_begin(struct document *d, const struct document_head *head, struct error *err)
 {
 	str_appendf(&d->buf, "{\"format\":\"%s\",\"version\":%d", FORMAT_NAME, FORMAT_VERSION);
-	append_head_member(d, "readme", readme_of(head));
+	append_head_member(d, "readme", readme_json(head));
 	append_head_member(d, "tenant", tenant_of(head->tenant));
 	append_head_member(d, "source", source_of(head));
 	append_head_member(d, "redacted", redacted_of(head->decided));
@@ -292,6 +245,22 @@ static struct json *table_head(const struct decided *decided, size_t number)
 	json_set(object, "foreign_keys", foreign_keys_of(&decided->model, decision->table));
 	json_set_string(object, "found_by", decision->reason);
 	return object;
+}
+
+int document_table_without_rows(struct document *d, const struct decided *decided,
+                                const struct document_elsewhere *rows, struct error *err)
+{
+	_cleanup(json) struct json *place = json_object_new();
+
+	str_append(&d->buf, d->tables++ > 0 ? ",\n" : "\n");
+	d->lines++;
+	append_open_object(d, table_head(decided, rows->decision));
+	json_set_string(place, rows->key, rows->place);
+	str_append_char(&d->buf, ',');
+	append_members(d, place);
+	str_appendf(&d->buf, ",\"row_count\":%" PRIu64 "}", rows->rows);
+	d->rows += rows->rows;
+	return flush_document(d, err);
 }
 
 int document_table(struct document *d, const struct decided *decided, size_t decision, struct error *err)

@@ -20,6 +20,8 @@ struct document_head { /* borrowed */
 	enum tenancy_kind tenancy;
 	int64_t taken_at_us;
 	const struct decided *decided;
+	/* For people: how this format is read; NULL-terminated lines, which come behind what is said of all of them. NULL: none. */
+	const char *const *reading;
 };
 
 struct document {
@@ -37,6 +39,15 @@ struct document {
 int document_begin(struct document *d, const struct document_head *head, struct error *err);
 /** document_table() - number @decision of the plan. */
 int document_table(struct document *d, const struct decided *decided, size_t decision, struct error *err);
+struct document_elsewhere { /* the rows of a table; borrowed */
+	size_t decision;    /* its number in the plan */
+	const char *key;    /* of the member that says where they are: "file" */
+	const char *place;  /* "public.orders.csv" */
+	uint64_t rows;
+};
+/** document_table_without_rows() - in place of document_table() up to document_table_end(): its rows are elsewhere. */
+int document_table_without_rows(struct document *d, const struct decided *decided,
+                                const struct document_elsewhere *rows, struct error *err);
 /** DOCUMENT_ROW_BEGIN - stands in front of the object of each row that document_rows() gets. */
 #define DOCUMENT_ROW_BEGIN ",\n"
 /** document_rows() - the next @rows rows, each with DOCUMENT_ROW_BEGIN in front of it, and without further line feeds. */

@@ -21,6 +21,7 @@
  *   key.c        the key of `hash`
  *   explain.c    what would be exported, for people
  *   probe.c      would it work now?
+ *   leave.c      off-boarding: what was exported is deleted (leave_order.c, leave_drop.c, leave_look.c)
  */
 #include <keepfs/base/str.h>
 #include <keepfs/export.h>

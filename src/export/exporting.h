@@ -6,6 +6,7 @@
  * rows.c). The snapshot, with its locks, is let go before the object is read back, and published (publish.c).
  */
 #include "key.h"
+#include "leave.h"
 #include "rows.h"
 
 #include <keepfs/stream/ordered.h>
@@ -40,6 +41,7 @@ struct exporting {
 	size_t suspect_count;
 	struct str nobodys; /* tables with rows that are no tenant's, when it was this export that looked */
 	size_t nobodys_count;
+	struct leaving *leaving; /* NULL: the rows stay where they are */
 };
 
 /* exporting_prepare() - find the tenant, begin the snapshot, decide, lock, enter the context. */

@@ -130,10 +130,17 @@ static const struct export_writer_ops json_ops = {
         .free = json_writer_free,
 };
 
+static const char *const reading_json[] = {
+        "\"tables\" lists them: each says its columns and its keys, then come its \"rows\", each on a line of its own. Rows can be inserted in this order, unless tables refer to each other in a circle.",
+        "Numbers that would lose digits in other programs are strings; times with a time zone are in UTC; binary data are strings of hexadecimal digits behind \\x.",
+        NULL,
+};
+
 const struct export_format export_format_json = {
         .name = "json",
         .suffix = ".json.gz",
         .is_pressed = true,
         .has_composite_json = true,
+        .reading = reading_json,
         .ops = &json_ops,
 };

@@ -49,8 +49,19 @@ static int write_export(struct exporting *e, struct manifest *ret, struct error 
 	return r == 0 ? exporting_publish(e, ret, err) : r;
 }
 
+/* A database cannot be dropped while this has a session there. */
+static int delete_exported(struct exporting *e, struct error *err)
+{
+	if (!e->leaving)
+		return 0;
+	if (e->database)
+		export_shared_disconnect(e->shared);
+	return leaving_delete(e->leaving, err);
+}
+
 static void finish_exporting(struct exporting *e, int r)
 {
+	leaving_free(e->leaving);
 	export_writer_free(e->writer);
 	press_free(e->press);
 	stream_object_free(e->object);
@@ -76,13 +87,15 @@ int export_make(const struct make_context *ctx, const struct make_order *order, 
 	        .order = order,
 	        .conf = &order->job->export,
 	        .shared = order->shared,
-	        .format = export_format_find("json"),
+	        .format = export_format_of(order->job->export.format),
 	        .compression = compression_resolve(&order->job->compression, false),
 	};
 	int r = exporting_prepare(&e, err);
 
 	if (r == 0)
 		r = write_export(&e, ret, err);
+	if (r == 0)
+		r = delete_exported(&e, err);
 	finish_exporting(&e, r);
 	return r;
 }

@@ -5,6 +5,7 @@
 #include <keepfs/base/mem.h>
 
 #include <inttypes.h>
+#include <stdio.h>
 
 static int write_to_press(void *arg, const void *data, size_t len, struct error *err)
 {
@@ -48,6 +49,19 @@ static int open_press(struct exporting *e, struct error *err)
 	return e->format->is_pressed ? press_new(&press, &e->press, err) : 0;
 }
 
+static void open_writer(struct exporting *e)
+{
+	const struct export_writer_options options = {
+	        .write = e->press ? write_to_press : write_to_object,
+	        .arg = e,
+	        .state_dir = e->ctx->conf->state_dir,
+	        .space_bytes = e->conf->space_bytes,
+	        .compression = e->compression,
+	};
+
+	e->writer = export_writer_new(e->format, &options);
+}
+
 int exporting_open(struct exporting *e, struct error *err)
 {
 	int r = open_draft(e, err);
@@ -59,8 +73,7 @@ int exporting_open(struct exporting *e, struct error *err)
 	if (r == 0 && e->press)
 		r = segment_file_begin(&e->file, e->object, true, err);
 	if (r == 0)
-		e->writer = export_writer_new(e->format, e->press ? write_to_press : write_to_object, e,
-		                              e->ctx->conf->state_dir);
+		open_writer(e);
 	return r;
 }
 
@@ -78,12 +91,24 @@ int exporting_close(struct exporting *e, struct error *err)
 	return r;
 }
 
+static void describe_compression(const struct exporting *e, struct manifest *m)
+{
+	char text[32];
+
+	if (e->format->is_pressed)
+		compression_format(&e->compression, text);
+	else if (e->format->is_deflated)
+		snprintf(text, sizeof(text), "deflate:%d", export_writer_level(e->writer));
+	else
+		str_copy(text, sizeof(text), "none");
+	manifest_set_fact(m, "compression", text);
+}
+
 static void describe_export(const struct exporting *e)
 {
 	struct manifest *m = draft_manifest(e->draft);
 	const struct decided *d = e->decided;
 	size_t redacted = 0;
-	char compression[16];
 
 	for (size_t i = 0; i < d->plan.count; i++) {
 		const struct redaction_column *columns = d->redaction.columns[i];
@@ -94,15 +119,16 @@ static void describe_export(const struct exporting *e)
 	}
 	manifest_set_fact(m, "tenant", e->tenant->slug);
 	manifest_set_fact(m, "tenant_id", e->tenant->id);
+	manifest_set_fact(m, "final", e->order->target->is_final ? "yes" : NULL);
 	manifest_set_fact(m, "database", e->database_label);
 	manifest_set_fact(m, "tenancy", e->schema ? "schema" : e->database ? "database" : "column");
 	manifest_set_fact(m, "format", e->format->name);
-	if (e->format->is_pressed)
-		manifest_set_fact(m, "compression", compression_format(&e->compression, compression));
+	describe_compression(e, m);
 	make_describe_selection(e->order->job, m);
 	manifest_set_fact_int(m, "rows", (int64_t)e->writer->rows);
 	manifest_set_fact_int(m, "tables", (int64_t)e->writer->tables);
-	manifest_set_fact_int(m, "raw_bytes", (int64_t)e->writer->bytes);
+	manifest_set_fact_int(m, "raw_bytes",
+	                      (int64_t)(e->format->is_deflated ? e->writer->raw_bytes : e->writer->bytes));
 	manifest_set_fact_int(m, "redacted", (int64_t)redacted);
 	manifest_set_fact_int(m, "left_out", (int64_t)d->plan.excluded);
 	manifest_set_fact_int(m, "undecided", (int64_t)d->plan.undecided);

@@ -85,6 +85,7 @@ static int export_tables(struct exporting *e, struct error *err)
 	        .tenancy = (enum tenancy_kind)e->conf->tenancy,
 	        .taken_at_us = e->taken_at_us,
 	        .decided = e->decided,
+	        .reading = e->format->reading,
 	};
 	int r = export_writer_begin(e->writer, &head, err);
 
@@ -177,6 +178,26 @@ static int look_for_nobodys(struct exporting *e, struct error *err)
 	return r < 0 ? r : 0;
 }
 
+/* In the snapshot of the export, so that these are its rows. */
+static int collect_leaving(struct exporting *e, struct error *err)
+{
+	const struct leaving_target of = {
+	        .ctx = e->ctx,
+	        .order = e->order,
+	        .conf = e->conf,
+	        .decided = e->decided,
+	        .tenant = e->tenant,
+	        .database = e->database,
+	        .schema = e->schema,
+	        .cancel = e->order->cancel,
+	};
+
+	if (!e->order->then_delete)
+		return 0;
+	e->leaving = leaving_new(&of);
+	return leaving_collect(e->leaving, e->shared->session, e->seen, err);
+}
+
 int exporting_read(struct exporting *e, struct error *err)
 {
 	int r = export_tables(e, err);
@@ -185,6 +206,8 @@ int exporting_read(struct exporting *e, struct error *err)
 		r = check_nothing_hidden(e, err);
 	if (r == 0)
 		r = look_for_nobodys(e, err);
+	if (r == 0)
+		r = collect_leaving(e, err);
 	if (r == 0)
 		r = exporting_check_same(e, err);
 	return r < 0 ? r : pg_tenant_end(e->shared->session, err);

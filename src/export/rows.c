@@ -79,6 +79,14 @@ static struct copy_json_path *paths_of(const struct redaction_column *redaction)
 	return paths;
 }
 
+/* A hash is that of to_json() in every format, so that equal values have equal hashes in all of them. */
+static bool reads_as_json(const struct table_rows *t, const struct redaction_column *redaction)
+{
+	const struct export_writer *w = t->order->writer;
+
+	return w && (w->format->has_composite_json || redaction->how == REDACTION_HASH);
+}
+
 static bool is_watched_column(const struct table_rows *t, const struct copy_json_column *json,
                               const struct redaction_column *redaction)
 {
@@ -87,7 +95,7 @@ static bool is_watched_column(const struct table_rows *t, const struct copy_json
 	/* What a path redacts would be seen here as well; who wrote it has looked at the column. */
 	if (json->kind == COPY_JSON_JSON)
 		return !json->is_array && redaction->path_count == 0;
-	return json->kind == COPY_JSON_TEXT && t->sources[t->count]->category == 'S';
+	return json->kind == COPY_JSON_TEXT && strchr("SC", t->sources[t->count]->category);
 }
 
 static void add_read_column(struct table_rows *t, const struct tenancy_column *c,
@@ -98,7 +106,7 @@ static void add_read_column(struct table_rows *t, const struct tenancy_column *c
 
 	*json = (struct copy_json_column){0};
 	is_plain = copy_json_kind_of(c->base_type, c->category, json);
-	as_json = !is_plain && t->order->writer && t->order->writer->format->has_composite_json;
+	as_json = !is_plain && reads_as_json(t, redaction);
 	if (!is_plain)
 		*json = (struct copy_json_column){.kind = as_json ? COPY_JSON_JSON : COPY_JSON_TEXT};
 	if (json->is_array && c->delimiter)
@@ -205,10 +213,32 @@ static const char *suspicion_within(const char *at, const char *end, bool is_arr
 	return why;
 }
 
-static const char *suspicion_of_text(const struct copy_json_column *column, const char *text, size_t len)
+/* The parts of composite values as PostgreSQL writes them, and of arrays of these, however deep: none of these bytes is in a key. */
+static const char *suspicion_within_composite(const char *at, const char *end)
 {
-	return column->is_array || column->kind == COPY_JSON_JSON
-	               ? suspicion_within(text, text + len, column->is_array)
+	static const char between[] = ",(){}\"\\";
+	const char *why = NULL;
+
+	while (at < end && !why) {
+		const char *part = at;
+
+		while (at < end && !memchr(between, *at, sizeof(between) - 1))
+			at++;
+		if (at - part >= SUSPICIOUS_MIN_BYTES)
+			why = redaction_value_suspicion(part, (size_t)(at - part));
+		at++;
+	}
+	return why;
+}
+
+static const char *suspicion_of_text(const struct table_rows *t, size_t column, const char *text, size_t len)
+{
+	const struct copy_json_column *json = &t->columns[column];
+
+	if (json->kind == COPY_JSON_TEXT && t->sources[column]->category == 'C')
+		return suspicion_within_composite(text, text + len);
+	return json->is_array || json->kind == COPY_JSON_JSON
+	               ? suspicion_within(text, text + len, json->is_array)
 	               : redaction_value_suspicion(text, len);
 }
 
@@ -217,11 +247,11 @@ static const char *suspicion_of(struct table_rows *t, size_t column, const struc
 	if (field->is_null || field->len < SUSPICIOUS_MIN_BYTES)
 		return NULL;
 	if (!memchr(field->text, '\\', field->len))
-		return suspicion_of_text(&t->columns[column], field->text, field->len);
+		return suspicion_of_text(t, column, field->text, field->len);
 	str_clear(&t->value);
 	str_append_bytes(&t->value, field->text, field->len);
 	t->value.len = copy_field_decode(field, t->value.data);
-	return suspicion_of_text(&t->columns[column], t->value.data, t->value.len);
+	return suspicion_of_text(t, column, t->value.data, t->value.len);
 }
 
 static int suspect_column(struct table_rows *t, size_t column, const char *why, struct error *err)

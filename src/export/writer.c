@@ -4,27 +4,25 @@
 
 #include <string.h>
 
-static const struct export_format *const export_formats[] = {&export_format_json};
-
-const struct export_format *export_format_find(const char *name)
+const struct export_format *export_format_of(int format)
 {
-	for (size_t i = 0; i < sizeof(export_formats) / sizeof(*export_formats); i++)
-		if (strcmp(export_formats[i]->name, name) == 0)
-			return export_formats[i];
-	return NULL;
+	static const struct export_format *const formats[] = {
+	        [CONF_EXPORT_JSON] = &export_format_json,
+	        [CONF_EXPORT_NDJSON] = &export_format_ndjson,
+	        [CONF_EXPORT_CSV] = &export_format_csv,
+	        [CONF_EXPORT_SQLITE] = &export_format_sqlite,
+	};
+
+	return formats[format];
 }
 
 struct export_writer *export_writer_new(const struct export_format *format,
-                                        int (*write)(void *arg, const void *data, size_t len,
-                                                     struct error *err),
-                                        void *arg, const char *state_dir)
+                                        const struct export_writer_options *options)
 {
 	struct export_writer *w = format->ops->new ();
 
 	w->format = format;
-	w->write = write;
-	w->arg = arg;
-	w->state_dir = state_dir;
+	w->options = *options;
 	return w;
 }
 
@@ -38,7 +36,14 @@ struct export_writer *export_writer_free(struct export_writer *w)
 int export_writer_put(struct export_writer *w, const void *data, size_t len, struct error *err)
 {
 	w->bytes += len;
-	return len > 0 ? w->write(w->arg, data, len, err) : 0;
+	return len > 0 ? w->options.write(w->options.arg, data, len, err) : 0;
+}
+
+int export_writer_level(const struct export_writer *w)
+{
+	const struct compression *c = &w->options.compression;
+
+	return c->level == COMPRESSION_ISAL ? 1 : c->level;
 }
 
 int export_writer_begin(struct export_writer *w, const struct document_head *head, struct error *err)

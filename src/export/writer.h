@@ -69,41 +69,55 @@ struct export_writer_ops {
 struct export_format {
 	const char *name;   /* "json": in the configuration, in manifests */
 	const char *suffix; /* of the artifact: ".json.gz" */
+	bool is_deflated;   /* what is in it is compressed by the format itself, with deflate */
 	bool is_pressed; /* what comes by write() is compressed with gzip behind it; else it is the file as it is */
 	/* Values of composite types, and arrays of them, come as to_json() writes them (COPY_JSON_JSON); else as PostgreSQL writes them as text
 	 * (COPY_JSON_TEXT). */
 	bool has_composite_json;
+	const char *const *reading; /* of document_head */
 	const struct export_writer_ops *ops;
 };
 
 /** One line for each format, and in export_formats (writer.c). */
 extern const struct export_format export_format_json;
+extern const struct export_format export_format_ndjson;
+extern const struct export_format export_format_csv;
+extern const struct export_format export_format_sqlite;
 
-/** export_format_find() - NULL: there is none of that name. */
-const struct export_format *export_format_find(const char *name);
+/** export_format_of() - @format: enum conf_export_format. */
+const struct export_format *export_format_of(int format);
+
+struct export_writer_options { /* borrowed */
+	/* Where the file goes, in its order. */
+	int (*write)(void *arg, const void *data, size_t len, struct error *err);
+	void *arg;
+	const char *state_dir; /* where a spool may be kept */
+	uint64_t space_bytes;  /* ... which is never larger than that */
+	struct compression
+	        compression; /* of formats that are not pressed, but compress within: gzip's levels */
+};
 
 /** struct export_writer - the first member of what a format works on */
 struct export_writer {
 	const struct export_format *format;
-	/* Where the file goes, in its order. */
-	int (*write)(void *arg, const void *data, size_t len, struct error *err);
-	void *arg;
-	const char *state_dir; /* where a spool may be kept; borrowed */
+	struct export_writer_options options;
 	/* Counted for all formats, by the calls below. */
 	uint64_t tables;     /* begun */
 	uint64_t rows;       /* of all tables */
 	uint64_t table_rows; /* of this one */
 	uint64_t bytes;      /* that were written */
+	uint64_t raw_bytes;  /* of what is_deflated is: before that */
 };
 
 /** export_writer_new() - of one export; export_writer_free() (NULL allowed; returns NULL) also when it was not ended. */
 struct export_writer *export_writer_new(const struct export_format *format,
-                                        int (*write)(void *arg, const void *data, size_t len,
-                                                     struct error *err),
-                                        void *arg, const char *state_dir);
+                                        const struct export_writer_options *options);
 struct export_writer *export_writer_free(struct export_writer *w);
 /** export_writer_put() - for formats: the next bytes of the file. */
 int export_writer_put(struct export_writer *w, const void *data, size_t len, struct error *err);
+
+/** export_writer_level() - for what is_deflated: zlib's level. */
+int export_writer_level(const struct export_writer *w);
 
 /** export_writer_begin() and so on - as the ops of its format, which they call, and count. */
 int export_writer_begin(struct export_writer *w, const struct document_head *head, struct error *err);

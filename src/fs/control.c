@@ -21,6 +21,15 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Whoever may make backups may not delete what they are of. */
+static int check_deletion_right(const struct command *c, const struct jobs_order *order, struct error *err)
+{
+	if (!order->then_delete || c->audit.uid == 0 || c->audit.uid == geteuid())
+		return 0;
+	return error_set(err, ERROR_DENIED, EPERM,
+	                 "then-delete: only the user of keepfs, and root, may delete a tenant");
+}
+
 static int trigger(struct command *c, struct str *answer, struct error *err)
 {
 	_cleanup(jobs_order) struct jobs_order order = {0};
@@ -28,6 +37,8 @@ static int trigger(struct command *c, struct str *answer, struct error *err)
 	struct catalog_run run;
 	int r = jobs_order_parse(conf, c->text, &order, err);
 
+	if (r == 0)
+		r = check_deletion_right(c, &order, err);
 	if (r == 0)
 		r = jobs_submit(c->fs->jobs, &order, c->by, &run, err);
 	/* A run has a copy of its job. */

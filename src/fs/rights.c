@@ -103,8 +103,8 @@ static char *tenant_of_run(const struct catalog_run *run)
 static bool is_of_directory(const struct node *node)
 {
 	static const struct node_class *const classes[] = {
-	        &class_directory, &class_linked_directory, &class_artifact, &class_file,
-	        &class_link,      &class_latest,           &class_sums,     &class_linked_latest,
+	        &class_directory,      &class_linked_directory, &class_artifact, &class_file,
+	        &class_link,           &class_latest,           &class_sums,     &class_linked_latest,
 	        &class_tenant_explain, &class_tenant_trigger,
 	};
 
@@ -140,8 +140,10 @@ char *rights_tenant_of(struct fs *fs, const struct node *node)
 
 static bool let_admin(struct fs *fs, const struct rights *rights, const struct node *node, enum right right)
 {
-	const struct export_person who = {
-	        .uid = rights->uid, .gid = rights->gid, .groups = rights->groups, .group_count = rights->group_count};
+	const struct export_person who = {.uid = rights->uid,
+	                                  .gid = rights->gid,
+	                                  .groups = rights->groups,
+	                                  .group_count = rights->group_count};
 	_cleanup(free) char *tenant = NULL;
 
 	if (is_passage(node))
@@ -184,8 +186,7 @@ bool rights_let(struct fs *fs, const struct rights *rights, const struct node *n
 {
 	if (rights->has_all)
 		return true;
-	return rights->is_admin ? let_admin(fs, rights, node, right)
-	                        : let_by_modes(fs, rights, node, right);
+	return rights->is_admin ? let_admin(fs, rights, node, right) : let_by_modes(fs, rights, node, right);
 }
 
 int rights_refusal(const struct node *directory)

@@ -52,7 +52,8 @@ static void compare_tenant(void *arg, const struct catalog_member *m)
 	search->found = true;
 }
 
-static int find_named_tenant(struct fs *fs, const struct node *node, struct catalog_member *ret, struct error *err)
+static int find_named_tenant(struct fs *fs, const struct node *node, struct catalog_member *ret,
+                             struct error *err)
 {
 	struct tenant_search search = {.directory = node->entry.name, .ret = ret};
 	char last[CLOCK_ISO_BYTES];
@@ -137,7 +138,8 @@ static int ask_for_explanation(struct explain_request *er, const struct conf_job
 	begin_deadline(&deadline, &er->later.cancel);
 	r = export_explain(er->later.fs->ctx.make, job, &question, out, err);
 	if (end_deadline(&deadline) && r < 0)
-		r = error_set(err, ERROR_TIMEOUT, ETIMEDOUT, "the server has not answered all questions within %d s",
+		r = error_set(err, ERROR_TIMEOUT, ETIMEDOUT,
+		              "the server has not answered all questions within %d s",
 		              EXPLAIN_DEADLINE_MS / 1000);
 	return r;
 }
@@ -163,8 +165,9 @@ static void write_no_explanation(struct explain_request *er, const struct error 
 
 	str_clear(out);
 	if (er->for_admin) {
-		str_append(out,
-		           "What an export would have could not be found out now. Those who run keepfs find the reason in status/last-error.\n");
+		str_append(
+		        out,
+		        "What an export would have could not be found out now. Those who run keepfs find the reason in status/last-error.\n");
 		report_trouble(er->later.fs->ctx.troubles, path, EIO, err->message);
 		return;
 	}
@@ -189,7 +192,8 @@ static void make_explanation(void *arg)
 	node.file = NULL; /* a text that is nobody else's */
 	if (later_claim(&er->later))
 		reply_open(er->later.pending.req,
-		           text_handle_new(fs, &node, text_with(fs, node.ino, str_text(&out)), NULL), &er->fi);
+		           text_handle_new(fs, &node, text_with(fs, node.ino, str_text(&out)), NULL),
+		           &er->fi);
 	later_end(&er->later);
 	free(er);
 }
@@ -224,8 +228,7 @@ static int explain_stat(struct fs *fs, const struct node *node, struct stat *st,
 	return 0;
 }
 
-const struct node_class class_tenant_explain = {
-        .type = S_IFREG, .stat = explain_stat, .open = explain_open};
+const struct node_class class_tenant_explain = {.type = S_IFREG, .stat = explain_stat, .open = explain_open};
 
 /* .trigger */
 
@@ -233,9 +236,10 @@ const struct node_class class_tenant_explain = {
 static int take_trigger_words(const struct command_line *line, struct jobs_order *order, struct error *err)
 {
 	if (line->word_count > 1 || (line->word_count == 1 && strcmp(line->words[0], "now") != 0))
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "'%.100s' is no command here; write: now, and if you like note='why' or format=FORMAT",
-		                 line->words[line->word_count - 1]);
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "'%.100s' is no command here; write: now, and if you like note='why' or format=FORMAT",
+		        line->words[line->word_count - 1]);
 	order->keys = mem_array(line->pair_count + 1, sizeof(*order->keys));
 	order->values = mem_array(line->pair_count + 1, sizeof(*order->values));
 	for (size_t i = 0; i < line->pair_count; i++) {
@@ -266,8 +270,9 @@ static int order_export(struct command *c, const struct conf *conf, const struct
 	if (r == 0)
 		r = jobs_submit(c->fs->jobs, &order, c->by, run, err);
 	if (r == -EBUSY)
-		return error_set(err, ERROR_CONFLICT, EBUSY,
-		                 "an export is waiting or at work, and there is one at a time: order this one when that has ended");
+		return error_set(
+		        err, ERROR_CONFLICT, EBUSY,
+		        "an export is waiting or at work, and there is one at a time: order this one when that has ended");
 	return r;
 }
 
@@ -382,7 +387,9 @@ int tenant_run_text(struct fs *fs, const struct node *node, struct text **ret)
 	append_run_time(&out, "finished", now.run.finished_at_us);
 	append_run_export(fs, &now.run, &out);
 	if (now.run.state == RUN_FAILED)
-		str_append(&out, "error the export could not be made; those who run keepfs find the reason in the run's log\n");
+		str_append(
+		        &out,
+		        "error the export could not be made; those who run keepfs find the reason in the run's log\n");
 	*ret = text_with(fs, node->ino, str_text(&out));
 	return 0;
 }

@@ -142,6 +142,8 @@ static const char **order_key(struct jobs_order *order, const char *key)
 		return &order->hold;
 	if (str_equal(key, is_export(order) ? "tenant" : "database"))
 		return &order->database;
+	if (is_export(order) && str_equal(key, "then-delete"))
+		return &order->then_delete;
 	return str_equal(key, "class") ? &order->class : NULL;
 }
 
@@ -180,8 +182,25 @@ static int take_keep(struct jobs_order *order, const char *value, struct error *
 	return 0;
 }
 
-static int check_order(const struct jobs_order *order, struct error *err)
+/* The name is typed twice, so that what is deleted is never a slip of a key. */
+static int check_deletion(struct jobs_order *order, struct error *err)
 {
+	if (!order->database)
+		return error_set(err, ERROR_USAGE, EINVAL,
+		                 "then-delete: deletes one tenant: name it (export acme then-delete=acme)");
+	if (!str_equal(order->then_delete, order->database))
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "then-delete=%.100s: is not the name of the tenant that is exported, %.100s; nothing was done",
+		        order->then_delete, order->database);
+	order->is_final = true;
+	return 0;
+}
+
+static int check_order(struct jobs_order *order, struct error *err)
+{
+	if (order->then_delete)
+		return check_deletion(order, err);
 	if (!order->is_final || order->database)
 		return 0;
 	return error_set(err, ERROR_USAGE, EINVAL, "final=yes is for one database: add database=NAME");

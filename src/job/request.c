@@ -72,7 +72,8 @@ static void write_options(const struct jobs_order *order, struct request *r)
 
 	write_option(&text, order->job->kind == CONF_JOB_EXPORT ? "tenant" : "database", order->database);
 	write_option(&text, "class", order->class);
-	write_option(&text, "final", order->is_final ? "yes" : NULL);
+	write_option(&text, "final", order->is_final && !order->then_delete ? "yes" : NULL);
+	write_option(&text, "then-delete", order->then_delete);
 	for (size_t i = 0; i < order->key_count; i++) {
 		_cleanup(str) struct str pair = {0};
 
@@ -129,6 +130,18 @@ static int init_work(const struct jobs_order *order, struct request *ret, struct
 	return 0;
 }
 
+/* What is deleted was read back before, and is all that the job exports. */
+static int prepare_deletion(struct request *r, struct error *err)
+{
+	if (r->partial)
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "then-delete: only after an export of all that the job exports; leave out the keys that choose less");
+	r->then_delete = true;
+	r->job->verify = CONF_VERIFY_READBACK;
+	return 0;
+}
+
 static int init_job(const struct conf *conf, const struct jobs_order *order, struct request *ret,
                     struct error *err)
 {
@@ -140,6 +153,10 @@ static int init_job(const struct conf *conf, const struct jobs_order *order, str
 		r = take_own_text("note", note_of(order), &request.note, err);
 	if (r == 0)
 		r = take_own_text("hold", order->hold, &request.hold, err);
+	if (r < 0)
+		return r;
+	if (order->then_delete)
+		r = prepare_deletion(&request, err);
 	if (r < 0)
 		return r;
 	request.keep_ms = order->keep_ms;

@@ -19,6 +19,7 @@ struct request {
 	char **except_classes;        /* those with a schedule of their own; NULL-terminated, NULL: none */
 	bool may_be_none;             /* of struct make_wanted */
 	bool is_final;                /* of struct jobs_order */
+	bool then_delete;             /* it has .then_delete */
 	bool is_due;                  /* it has .due */
 	/* the keys but for the note, each value as it is always written: "database=acme jobs=2 compression=gzip:6"; NULL:
 	 * none */

@@ -101,6 +101,7 @@ static int make_one(struct jobs *j, struct run *run, const struct make_target *t
 	        .note = run->request.note,
 	        .hold = run->request.hold,
 	        .keep_ms = run->request.keep_ms,
+	        .then_delete = run->request.then_delete,
 	        .target = t,
 	        .shared = run->targets.shared,
 	        .run_id = run->id,

@@ -47,6 +47,7 @@ static void test_defaults(void **state)
 	assert_int_equal(job->export.undecided, CONF_UNSURE_FAIL);
 	assert_string_equal(job->export.role, "");
 	assert_words(job->export.settings, "");
+	assert_words(job->export.admins, "");
 	assert_words(job->export.redact, "");
 	assert_words(job->export.redact_types, "");
 	assert_words(job->export.allow_secrets, "");
@@ -175,6 +176,10 @@ static void test_bad_values(void **state)
 	        {"references = a.b -> c.d;;e.f -> g.h", "has an empty entry"},
 	        {"references = a.b -> c.d;a.b -> c.d", "names a.b -> c.d twice"},
 	        {"undecided = ignore", "is none of the words that are allowed; allowed: fail or warn"},
+	        {"admins = acme", "has acme, which is not TENANT:USER or TENANT:@GROUP; allowed: the slug"},
+	        {"admins = :anna", "has :anna, which is not TENANT:USER"},
+	        {"admins = acme:, globex:1", "has acme:, which is not TENANT:USER"},
+	        {"admins = acme:@", "has acme:@, which is not TENANT:USER"},
 	        {"settings = app.org_id",
 	         "has app.org_id, which is no NAME=VALUE; allowed: different settings"},
 	        {"settings = ={id}", "has ={id}, where '' is no name of a setting"},
@@ -199,7 +204,7 @@ static void test_bad_values(void **state)
 	        {"references = a -> b", "[export] references = a -> b: "},
 	        {"secrets_unsure = no", "is none of the words that are allowed; allowed: fail or warn"},
 	        {"redact_key_file = key", "is not an absolute path"},
-	        {"format = sql", "is none of the words that are allowed; allowed: json"},
+	        {"format = xls", "is none of the words that are allowed; allowed: json, ndjson, csv"},
 	        {"compression = zstd",
 	         "compression = zstd:3: is not how exports are compressed: [export] format = json (default); "
 	         "allowed: fast, small, gzip or gzip:1 to gzip:9"},
@@ -407,9 +412,9 @@ static void test_triggers(void **state)
 	_cleanup(conf_job) struct conf_job *copy = NULL;
 	static const char *const cases[][3] = {
 	        {"redact", "a",
-	         "redact: this key cannot be changed for one run; allowed: compression, verify, "
-	         "max_rate, note, hold, keep, tenant, class"},
-	        {"tables", "a", "tables: [export] has no such key; allowed: compression, "},
+	         "redact: this key cannot be changed for one run; allowed: format, compression, verify, "
+	         "max_rate, note, hold, keep, tenant, class, then-delete"},
+	        {"tables", "a", "tables: [export] has no such key; allowed: format, compression, "},
 	        {"tenat", "a", "tenat: no such key; did you mean tenant?"},
 	        {"compression", "zstd",
 	         "compression = zstd:3: is not how exports are compressed: format = json"},
@@ -437,12 +442,13 @@ static void test_triggers(void **state)
 	assert_words(copy->export.references, "<a.b -> c.d>");
 	assert_words(copy->export.settings, "<a.b={id}>");
 	assert_string_equal(copy->export.tenants, "SELECT id, slug FROM orgs");
-	assert_string_equal(str_text(&keys),
-	                    "compression, verify, max_rate, note, hold, keep, tenant, class");
+	assert_string_equal(
+	        str_text(&keys),
+	        "format, compression, verify, max_rate, note, hold, keep, tenant, class, then-delete");
 	conf_write_trigger_keys(&all);
-	assert_true(
-	        str_ends(str_text(&all),
-	                 "\n  [export]: compression, verify, max_rate, note, hold, keep, tenant, class\n"));
+	assert_true(str_ends(
+	        str_text(&all),
+	        "\n  [export]: format, compression, verify, max_rate, note, hold, keep, tenant, class, then-delete\n"));
 }
 
 int main(void)

@@ -92,12 +92,19 @@ static void test_texts(void **state)
 	expect_text("\\b\\f\\t\\v", "\b\f\t\v");
 	expect_text("back\\\\slash\\\\", "back\\slash\\");
 	expect_text("\\\\N", "\\N");
-	expect_text("\\\\.", "\"\\.\"");
 	expect_text("\x01\x1f\x7f", "\x01\x1f\x7f");
 	expect_text("äöü 漢字 🐘, and more", "\"äöü 漢字 🐘, and more\"");
 	expect_text("9223372036854775807", "9223372036854775807");
 	expect_text("0044-03-15 BC", "0044-03-15 BC");
 	expect_text("{1,NULL,\"NULL\"}", "\"{1,NULL,\"\"NULL\"\"}\"");
+}
+
+static void test_end_of_copy(void **state)
+{
+	const struct copy_json_column columns[] = {{.name = "a"}, {.name = "b"}};
+
+	expect_cells(columns, 1, "\\\\.", "\"\\.\"\n", "\\\\.\n");
+	expect_cells(columns, 2, "\\\\.\t\\\\.", "\\.,\\.\n", "\\\\.\t\\\\.\n");
 }
 
 static void test_no_columns(void **state)
@@ -227,7 +234,7 @@ int main(void)
 	        cmocka_unit_test(test_texts),     cmocka_unit_test(test_no_columns),
 	        cmocka_unit_test(test_redaction), cmocka_unit_test(test_paths),
 	        cmocka_unit_test(test_bad_rows),  cmocka_unit_test(test_columns_that_cannot_be),
-	        cmocka_unit_test(test_many_rows),
+	        cmocka_unit_test(test_many_rows), cmocka_unit_test(test_end_of_copy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

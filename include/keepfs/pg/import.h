@@ -44,6 +44,8 @@ struct pg_import_options {  /* all borrowed; zeroed: nothing was said */
 	        references; /* soft references, besides those that the file names (policy/tenancy.h); NULL-terminated; NULL */
 	bool insert_shared; /* rows of shared tables that the target lacks are inserted */
 	bool keep_living; /* rows of shared and referred tables that differ stay as the target has them; else that is a clash */
+	/* Values that a trigger of the target changes, and rows that it adds, are told; else they are an error. */
+	bool allow_changed;
 	void (*say)(void *arg, const char *line); /* lines for people; NULL: nobody listens */
 	void *arg;
 };

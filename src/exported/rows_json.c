@@ -1,0 +1,968 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * libyajl says which tokens come; where we are says what they mean. The text of a value is needed as it stands (of json each byte counts), so it is remembered where it
+ * begins in the present piece, and what of it lies in earlier pieces is kept.
+ */
+#include "rows_json.h"
+
+#include "array.h"
+#include "describe.h"
+
+#include <keepfs/base/mem.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yajl/yajl_parse.h>
+
+#define PIECE_BYTES     ((size_t)256 << 10)
+#define PIECE_MAX_BYTES ((size_t)64 << 20)
+#define DEPTH_MAX       100000 /* COPY_JSON_DEPTH_MAX: what an export may have */
+
+enum token {
+	TOKEN_NULL,
+	TOKEN_TRUE,
+	TOKEN_FALSE,
+	TOKEN_NUMBER,
+	TOKEN_STRING,
+	TOKEN_KEY,
+	TOKEN_OPEN_OBJECT,
+	TOKEN_CLOSE_OBJECT,
+	TOKEN_OPEN_LIST,
+	TOKEN_CLOSE_LIST,
+};
+
+/* Where we are, and what may come there. */
+enum place {
+	AT_DOCUMENT,     /* its "{" */
+	IN_DOCUMENT,     /* a key, or its end */
+	AT_TABLES,       /* "[" */
+	IN_TABLES,       /* a table's "{", or the end of the list */
+	IN_TABLE,        /* a key, or its end */
+	AT_ROWS,         /* "[" */
+	IN_ROWS,         /* a row's "{", or the end of the list */
+	IN_ROW,          /* a key, or its end */
+	IN_VALUE,        /* anything: of a member, whose place is @outside */
+	BEHIND_DOCUMENT, /* nothing */
+};
+
+/* What becomes of the value of a member. */
+enum fate {
+	FATE_IGNORED,
+	FATE_DOCUMENT, /* describe_document() */
+	FATE_TABLE,    /* a member of what describe_table() gets */
+	FATE_COUNT,    /* "row_count" */
+	FATE_PLAIN,    /* a column: a scalar, or not known yet */
+	FATE_RAW,      /* a column: the text as it stands */
+	FATE_ARRAY,    /* a column: array.h */
+};
+
+struct capture {
+	size_t start;    /* in the present piece */
+	struct str kept; /* of earlier pieces */
+};
+
+struct json_rows {
+	struct json_rows_order order;
+	yajl_handle yajl;
+	struct error err; /* what a token was refused for */
+	size_t keep_from;
+	/* The present piece. */
+	const char *piece;
+	size_t piece_len;
+	uint64_t line, tokens;
+	size_t column;          /* bytes of the line before the piece */
+	size_t wanted, pending; /* bytes; since the last token */
+	/* Where we are. */
+	enum place at, outside;
+	unsigned seen;
+	bool has_tables, has_total;
+	uint64_t total, said_total;
+	size_t described_bytes;
+	/* The table. */
+	size_t table; /* its place */
+	struct json *members;
+	bool is_described, has_rows, has_count;
+	uint64_t rows, said_rows;
+	/* The value. */
+	char *key;
+	enum fate fate;
+	size_t depth;
+	bool is_decoded; /* a string of it had escapes */
+	struct capture text;
+	size_t next_column;
+	const struct exported_column *of;
+	size_t value_column;
+	/* FATE_ARRAY */
+	struct array_text array;
+	bool of_json, has_object;
+	struct capture element;
+};
+
+static int refuse_token(struct json_rows *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* 0: libyajl ends. */
+static int refuse_token(struct json_rows *j, const char *fmt, ...)
+{
+	_cleanup(str) struct str text = {0};
+	va_list args;
+
+	va_start(args, fmt);
+	str_vappendf(&text, fmt, args);
+	va_end(args);
+	error_set(&j->err, ERROR_CORRUPT, EBADMSG, "%s", str_text(&text));
+	return 0;
+}
+
+static bool describes(const struct json_rows *j)
+{
+	return j->order.what == JSON_ROWS_DOCUMENT || j->order.what == JSON_ROWS_DESCRIPTION;
+}
+
+static struct exported_table *present_table(const struct json_rows *j)
+{
+	return &j->order.head->tables[j->table];
+}
+
+/* It moves with the batch. */
+static struct batch_value *present_value(const struct json_rows *j)
+{
+	return row_batch_value(j->order.batch, j->value_column);
+}
+
+/* The text of a value. */
+
+static bool is_between_values(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ':' || c == ',';
+}
+
+/* As it stands, from where it began up to here; borrowed until the piece ends. */
+static const char *captured_text(struct json_rows *j, struct capture *c, size_t *ret_len)
+{
+	size_t end = yajl_get_bytes_consumed(j->yajl);
+	const char *text = j->piece + c->start;
+	size_t len = end - c->start;
+
+	if (c->kept.len > 0) {
+		str_append_bytes(&c->kept, text, len);
+		text = c->kept.data;
+		len = c->kept.len;
+	}
+	for (; len > 0 && is_between_values(*text); text++)
+		len--;
+	*ret_len = len;
+	return text;
+}
+
+static void begin_capture(struct json_rows *j, struct capture *c)
+{
+	c->start = yajl_get_bytes_consumed(j->yajl);
+	str_clear(&c->kept);
+}
+
+/* What follows is in another piece. */
+static int keep_captured(struct json_rows *j, struct error *err)
+{
+	struct capture *captures[] = {&j->text, &j->element};
+
+	if (j->at != IN_VALUE || j->fate == FATE_IGNORED)
+		return 0;
+	for (size_t i = 0; i < (j->fate == FATE_ARRAY && j->of_json ? 2U : 1U); i++) {
+		struct capture *c = captures[i];
+
+		str_append_bytes(&c->kept, j->piece + c->start, j->piece_len - c->start);
+		c->start = 0;
+		if (c->kept.len > EXPORTED_ROW_MAX_BYTES)
+			return error_set(err, ERROR_CORRUPT, EBADMSG, "a value has more than %zu bytes",
+			                 EXPORTED_ROW_MAX_BYTES);
+	}
+	return 0;
+}
+
+/* Values of columns. */
+
+static bool is_json_type(const char *base)
+{
+	return strcmp(base, "json") == 0 || strcmp(base, "jsonb") == 0;
+}
+
+static bool is_json_array(const char *base)
+{
+	return strcmp(base, "json[]") == 0 || strcmp(base, "jsonb[]") == 0;
+}
+
+static bool is_within_piece(const struct json_rows *j, const char *text)
+{
+	return text >= j->piece && text < j->piece + j->piece_len;
+}
+
+static int check_string(struct json_rows *j, const char *text, size_t len)
+{
+	if (memchr(text, '\0', len))
+		return refuse_token(j, "\"%s\" has a NUL, which PostgreSQL cannot hold", j->of->name);
+	j->is_decoded |= len > 0 && !is_within_piece(j, text);
+	return 1;
+}
+
+static int put_scalar(struct json_rows *j, enum token token, const char *text, size_t len)
+{
+	if (token == TOKEN_NULL) {
+		row_batch_put_null(j->order.batch, present_value(j));
+		return 1;
+	}
+	if (token == TOKEN_STRING && !check_string(j, text, len))
+		return 0;
+	row_batch_put_text(j->order.batch, present_value(j), text, len);
+	return 1;
+}
+
+static int begin_array(struct json_rows *j)
+{
+	struct row_batch *b = j->order.batch;
+
+	j->fate = FATE_ARRAY;
+	j->of_json = is_json_array(j->of->base);
+	j->has_object = false;
+	j->array = (struct array_text){.out = &b->text, .delimiter = j->of->delimiter};
+	row_batch_value_begin(b, present_value(j));
+	array_text_open(&j->array);
+	begin_capture(j, &j->element);
+	return 1;
+}
+
+/* The first token of a value of a column, and the only one when it is a scalar. A column that is NOT NULL has no NULL, so null is the null of JSON there. */
+static int begin_column_value(struct json_rows *j, enum token token, const char *text, size_t len)
+{
+	bool is_json = is_json_type(j->of->base);
+
+	if (is_json ? token == TOKEN_NULL && j->of->nullable
+	            : token != TOKEN_OPEN_OBJECT && token != TOKEN_OPEN_LIST)
+		return put_scalar(j, token, text, len);
+	if (token == TOKEN_OPEN_LIST && j->of->delimiter)
+		return begin_array(j);
+	j->fate = FATE_RAW;
+	present_value(j)->is_json = !is_json;
+	return 1;
+}
+
+static int put_array_element(struct json_rows *j, enum token token, const char *text, size_t len)
+{
+	if (token == TOKEN_STRING) {
+		if (!check_string(j, text, len))
+			return 0;
+		array_text_quoted(&j->array, text, len);
+	} else if (token == TOKEN_NULL) {
+		array_text_bare(&j->array, "NULL", 4);
+	} else {
+		array_text_bare(&j->array, text, len);
+	}
+	return 1;
+}
+
+/* Objects make the whole value one that only the server can read: from there on nothing of it matters. */
+static int take_array_token(struct json_rows *j, enum token token, const char *text, size_t len)
+{
+	j->has_object |= token == TOKEN_OPEN_OBJECT;
+	if (j->has_object)
+		return 1;
+	if (token == TOKEN_OPEN_LIST)
+		array_text_open(&j->array);
+	else if (token == TOKEN_CLOSE_LIST)
+		array_text_close(&j->array);
+	else
+		return put_array_element(j, token, text, len);
+	return 1;
+}
+
+/* An element of an array of json is any JSON; @depth: behind the token. */
+static int take_json_array_token(struct json_rows *j, enum token token, size_t depth)
+{
+	size_t len;
+	const char *text;
+
+	if (token == TOKEN_CLOSE_LIST && depth == 0) {
+		array_text_close(&j->array);
+		return 1;
+	}
+	if (depth > 1 || token == TOKEN_KEY)
+		return 1;
+	text = captured_text(j, &j->element, &len);
+	if (token == TOKEN_NULL)
+		array_text_bare(&j->array, "NULL", 4);
+	else
+		array_text_quoted(&j->array, text, len);
+	begin_capture(j, &j->element);
+	return 1;
+}
+
+static unsigned hex_code(const char *digits)
+{
+	unsigned code = 0;
+
+	for (int i = 0; i < 4; i++) {
+		unsigned c = (unsigned char)digits[i] | 0x20;
+
+		code = code << 4 | (c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	return code;
+}
+
+/* Of text that is JSON. libyajl makes something else of halves of characters, in silence. */
+static bool has_half_character(const char *text, size_t len)
+{
+	const char *end = text + len;
+
+	for (const char *p = text; (p = memchr(p, '\\', (size_t)(end - p))); p += 2) {
+		unsigned code = p[1] == 'u' ? hex_code(p + 2) : 0;
+
+		if (code >> 11 != 0xd800 >> 11)
+			continue;
+		if (code >> 10 != 0xd800 >> 10 || p[6] != '\\' || p[7] != 'u' ||
+		    hex_code(p + 8) >> 10 != 0xdc00 >> 10)
+			return true;
+		p += 10;
+	}
+	return false;
+}
+
+/* libyajl lets overlong forms and surrogates through. What is behind @len bytes is no continuation. */
+static bool is_utf8_value(const char *text, size_t len)
+{
+	const char *end = text + len;
+	uint64_t word;
+
+	while (text < end) {
+		size_t step = 1;
+
+		if (end - text >= (ssize_t)sizeof(word)) {
+			memcpy(&word, text, sizeof(word));
+			if (!(word & UINT64_C(0x8080808080808080))) {
+				text += sizeof(word);
+				continue;
+			}
+		}
+		if (*text & 0x80)
+			step = str_utf8_char(text);
+		if (step == 0)
+			return false;
+		text += step;
+	}
+	return true;
+}
+
+static void put_raw(struct json_rows *j, const char *text, size_t len)
+{
+	struct row_batch *b = j->order.batch;
+
+	row_batch_put_text(b, present_value(j), text, len);
+}
+
+static int end_array(struct json_rows *j, const char *text, size_t len)
+{
+	struct row_batch *b = j->order.batch;
+
+	if (!j->has_object) {
+		row_batch_value_end(b, present_value(j));
+		return 1;
+	}
+	b->text.len = present_value(j)->offset;
+	present_value(j)->is_json = true;
+	put_raw(j, text, len);
+	return 1;
+}
+
+static int end_column_value(struct json_rows *j, const char *text, size_t len)
+{
+	if (!is_utf8_value(text, len))
+		return refuse_token(j, "\"%s\" is not UTF-8", j->of->name);
+	if (j->fate == FATE_RAW)
+		put_raw(j, text, len);
+	else if (j->is_decoded && has_half_character(text, len))
+		return refuse_token(j, "\"%s\" has half of a character (a lone surrogate)", j->of->name);
+	else if (j->fate == FATE_ARRAY && !end_array(j, text, len))
+		return 0;
+	if (row_batch_row_bytes(j->order.batch) > EXPORTED_ROW_MAX_BYTES)
+		return refuse_token(j, "the row has more than %zu bytes", EXPORTED_ROW_MAX_BYTES);
+	return 1;
+}
+
+/* Members that describe. */
+
+static int take_said_member(struct json_rows *j, const char *text, size_t len)
+{
+	struct json *value;
+
+	j->described_bytes += len;
+	if (j->described_bytes > EXPORTED_HEAD_MAX_BYTES)
+		return refuse_token(j, "it says more than %zu bytes about its tables",
+		                    EXPORTED_HEAD_MAX_BYTES);
+	value = json_parse(text, len, &j->err);
+	if (!value) {
+		error_prefix(&j->err, "\"%s\"", j->key);
+		return 0;
+	}
+	if (j->fate == FATE_TABLE) {
+		json_set(j->members, j->key, value);
+		return 1;
+	}
+	if (describe_document(j->order.head, &j->seen, j->key, value, &j->err) < 0) {
+		json_free(value);
+		return 0;
+	}
+	json_free(value);
+	return 1;
+}
+
+static int take_count(struct json_rows *j, const char *text, size_t len)
+{
+	_cleanup(free) char *number = mem_printf("%.*s", (int)(len < 32 ? len : 32), text);
+	uint64_t *said = j->outside == IN_TABLE ? &j->said_rows : &j->said_total;
+	bool *has = j->outside == IN_TABLE ? &j->has_count : &j->has_total;
+	char *end;
+
+	if (*has)
+		return refuse_token(j, "\"row_count\" is there twice");
+	errno = 0;
+	*said = strtoull(number, &end, 10);
+	if (number[0] < '0' || number[0] > '9' || *end || errno)
+		return refuse_token(j, "\"row_count\" is not a number of rows");
+	*has = true;
+	return 1;
+}
+
+static int end_value(struct json_rows *j)
+{
+	size_t len;
+	const char *text;
+	int r = 1;
+
+	j->at = j->outside;
+	if (j->fate == FATE_IGNORED)
+		return 1;
+	text = captured_text(j, &j->text, &len);
+	if (j->fate == FATE_DOCUMENT || j->fate == FATE_TABLE)
+		r = take_said_member(j, text, len);
+	else if (j->fate == FATE_COUNT)
+		r = take_count(j, text, len);
+	else
+		r = end_column_value(j, text, len);
+	if (j->text.kept.cap > PIECE_BYTES)
+		str_finish(&j->text.kept);
+	return r;
+}
+
+static int begin_value(struct json_rows *j, enum fate fate)
+{
+	j->outside = j->at;
+	j->at = IN_VALUE;
+	j->fate = fate;
+	j->depth = 0;
+	j->is_decoded = false;
+	begin_capture(j, &j->text);
+	return 1;
+}
+
+static int take_value_token(struct json_rows *j, enum token token, const char *text, size_t len)
+{
+	size_t before = j->depth;
+	bool opens = token == TOKEN_OPEN_OBJECT || token == TOKEN_OPEN_LIST;
+	bool closes = token == TOKEN_CLOSE_OBJECT || token == TOKEN_CLOSE_LIST;
+	int r = 1;
+
+	j->depth = before + opens - closes;
+	if (j->depth > DEPTH_MAX)
+		return refuse_token(j, "it is nested more than %d levels deep", DEPTH_MAX);
+	if (j->fate == FATE_PLAIN && before == 0)
+		r = begin_column_value(j, token, text, len);
+	else if (j->fate == FATE_ARRAY)
+		r = j->of_json ? take_json_array_token(j, token, j->depth)
+		               : take_array_token(j, token, text, len);
+	return r && j->depth == 0 && token != TOKEN_KEY ? end_value(j) : r;
+}
+
+/* Rows. */
+
+static int begin_row_object(struct json_rows *j)
+{
+	row_batch_row_begin(j->order.batch, j->table, present_table(j)->column_count);
+	j->rows++;
+	j->next_column = 0;
+	j->at = IN_ROW;
+	return 1;
+}
+
+static bool names_column(const struct exported_table *t, size_t column, const char *text, size_t len)
+{
+	return strlen(t->columns[column].name) == len && memcmp(t->columns[column].name, text, len) == 0;
+}
+
+/* Mostly they come in their order. */
+static ssize_t find_column(const struct json_rows *j, const char *text, size_t len)
+{
+	const struct exported_table *t = present_table(j);
+
+	if (j->next_column < t->column_count && names_column(t, j->next_column, text, len))
+		return (ssize_t)j->next_column;
+	for (size_t i = 0; i < t->column_count; i++)
+		if (names_column(t, i, text, len))
+			return (ssize_t)i;
+	return -1;
+}
+
+static int take_row_key(struct json_rows *j, const char *text, size_t len)
+{
+	ssize_t column = find_column(j, text, len);
+
+	if (column < 0)
+		return refuse_token(j, "the row has \"%.*s\", which is no column of the table",
+		                    (int)(len < 100 ? len : 100), text);
+	j->of = &present_table(j)->columns[column];
+	j->value_column = (size_t)column;
+	if (present_value(j)->is_there)
+		return refuse_token(j, "the row has \"%s\" twice", j->of->name);
+	j->next_column = (size_t)column + 1;
+	return begin_value(j, FATE_PLAIN);
+}
+
+static int end_row_object(struct json_rows *j)
+{
+	ssize_t missing = row_batch_missing(j->order.batch);
+
+	if (missing >= 0)
+		return refuse_token(j, "the row has no \"%s\"", present_table(j)->columns[missing].name);
+	row_batch_row_end(j->order.batch);
+	if (j->table < j->keep_from)
+		row_batch_row_drop(j->order.batch);
+	j->at = IN_ROWS;
+	return 1;
+}
+
+/* Tables. */
+
+static int begin_table(struct json_rows *j)
+{
+	struct exported_head *head = j->order.head;
+
+	if (!describes(j) && j->table >= head->table_count)
+		return refuse_token(j, "there is one more table than before");
+	if (describes(j)) {
+		json_free(j->members);
+		j->members = json_object_new();
+		head->tables = mem_resize(head->tables, head->table_count + 1, sizeof(*head->tables));
+		head->tables[head->table_count++] = (struct exported_table){.tenant_column = -1};
+	}
+	j->is_described = j->has_rows = j->has_count = false;
+	j->rows = 0;
+	j->at = IN_TABLE;
+	return 1;
+}
+
+static int add_file(struct json_rows *j)
+{
+	const char *file = json_get_string(j->members, "file");
+	size_t count = j->table;
+
+	if (!file)
+		return refuse_token(j, "\"file\" is not there as a text");
+	*j->order.files = mem_resize(*j->order.files, count + 2, sizeof(**j->order.files));
+	(*j->order.files)[count] = mem_strdup(file);
+	(*j->order.files)[count + 1] = NULL;
+	return 1;
+}
+
+static int describe_present(struct json_rows *j)
+{
+	struct exported_table *t = present_table(j);
+
+	if (j->is_described || !describes(j))
+		return 1;
+	j->is_described = true;
+	if (describe_table(t, j->members, &j->err) < 0)
+		return 0;
+	if (exported_find_table(j->order.head, t->schema, t->name) != (ssize_t)j->table)
+		return refuse_token(j, "the table %s.%s is there twice", t->schema, t->name);
+	return j->order.what == JSON_ROWS_DESCRIPTION ? add_file(j) : 1;
+}
+
+static int take_rows_key(struct json_rows *j)
+{
+	if (j->order.what == JSON_ROWS_DESCRIPTION || j->has_rows)
+		return refuse_token(j, "\"rows\" is %s",
+		                    j->has_rows ? "there twice" : "not here, but in a file");
+	if (!describe_present(j))
+		return 0;
+	j->has_rows = true;
+	j->at = AT_ROWS;
+	return 1;
+}
+
+static bool is_member_key(const char *text, size_t len, const char *key)
+{
+	return strlen(key) == len && memcmp(text, key, len) == 0;
+}
+
+static void set_member_key(struct json_rows *j, const char *text, size_t len)
+{
+	free(j->key);
+	j->key = mem_alloc(len + 1);
+	memcpy(j->key, text, len);
+}
+
+/* What comes behind the rows is none of what describes the table. */
+static int take_table_key(struct json_rows *j, const char *text, size_t len)
+{
+	set_member_key(j, text, len);
+	if (is_member_key(text, len, "rows"))
+		return take_rows_key(j);
+	if (is_member_key(text, len, "row_count"))
+		return begin_value(j, FATE_COUNT);
+	if (!describes(j) || j->is_described)
+		return begin_value(j, FATE_IGNORED);
+	if (json_get(j->members, j->key))
+		return refuse_token(j, "\"%s\" is there twice", j->key);
+	return begin_value(j, FATE_TABLE);
+}
+
+static int end_table(struct json_rows *j)
+{
+	struct exported_table *t = present_table(j);
+	bool with_rows = j->order.what != JSON_ROWS_DESCRIPTION;
+
+	if (!describe_present(j))
+		return 0;
+	if (!j->has_count || (with_rows && !j->has_rows))
+		return refuse_token(j, "the table has no \"%s\"", j->has_count ? "rows" : "row_count");
+	if (with_rows && j->rows != j->said_rows)
+		return refuse_token(j, "the table has %" PRIu64 " rows, and \"row_count\" says %" PRIu64,
+		                    j->rows, j->said_rows);
+	if (describes(j))
+		t->rows = j->said_rows;
+	else if (t->rows != j->rows)
+		return refuse_token(j, "it had %" PRIu64 " rows before", t->rows);
+	j->total += j->said_rows;
+	j->table++;
+	j->at = IN_TABLES;
+	return 1;
+}
+
+/* The document. */
+
+static int take_tables_key(struct json_rows *j)
+{
+	if (j->has_tables)
+		return refuse_token(j, "\"tables\" is there twice");
+	if (describes(j) && describe_document_check(j->seen, &j->err) < 0)
+		return 0;
+	j->has_tables = true;
+	j->at = AT_TABLES;
+	return 1;
+}
+
+static int take_document_key(struct json_rows *j, const char *text, size_t len)
+{
+	set_member_key(j, text, len);
+	if (is_member_key(text, len, "tables"))
+		return take_tables_key(j);
+	if (is_member_key(text, len, "row_count"))
+		return begin_value(j, FATE_COUNT);
+	return begin_value(j, describes(j) && describe_knows(j->key) ? FATE_DOCUMENT : FATE_IGNORED);
+}
+
+static int end_document(struct json_rows *j)
+{
+	if (!j->has_tables || !j->has_total)
+		return refuse_token(j, "the document has no \"%s\": it is not whole",
+		                    j->has_tables ? "row_count" : "tables");
+	if (j->total != j->said_total)
+		return refuse_token(
+		        j, "the tables have %" PRIu64 " rows together, and \"row_count\" says %" PRIu64,
+		        j->total, j->said_total);
+	if (describes(j))
+		j->order.head->rows = j->total;
+	j->at = BEHIND_DOCUMENT;
+	return 1;
+}
+
+/* Tokens. */
+
+static int refuse_json_place(struct json_rows *j, const char *wanted)
+{
+	return refuse_token(j, "%s has to be here", wanted);
+}
+
+static int enter_json_place(struct json_rows *j, enum token token, enum token wanted, enum place next,
+                            const char *what)
+{
+	if (token != wanted)
+		return refuse_json_place(j, what);
+	j->at = next;
+	return 1;
+}
+
+static int take_member_token(struct json_rows *j, enum token token, const char *text, size_t len)
+{
+	bool is_end = token == TOKEN_CLOSE_OBJECT; /* libyajl lets nothing through but that and keys */
+
+	switch (j->at) {
+	case IN_DOCUMENT:
+		return is_end ? end_document(j) : take_document_key(j, text, len);
+	case IN_TABLE:
+		return is_end ? end_table(j) : take_table_key(j, text, len);
+	default:
+		return is_end ? end_row_object(j) : take_row_key(j, text, len);
+	}
+}
+
+static int take_token(struct json_rows *j, enum token token, const char *text, size_t len)
+{
+	j->tokens++;
+	switch (j->at) {
+	case IN_VALUE:
+		return take_value_token(j, token, text, len);
+	case AT_DOCUMENT:
+		return enter_json_place(j, token, TOKEN_OPEN_OBJECT, IN_DOCUMENT, "the object of an export");
+	case AT_TABLES:
+		return enter_json_place(j, token, TOKEN_OPEN_LIST, IN_TABLES, "a list of tables");
+	case AT_ROWS:
+		return enter_json_place(j, token, TOKEN_OPEN_LIST, IN_ROWS, "a list of rows");
+	case IN_TABLES:
+		if (token == TOKEN_OPEN_OBJECT)
+			return begin_table(j);
+		return enter_json_place(j, token, TOKEN_CLOSE_LIST, IN_DOCUMENT, "a table");
+	case IN_ROWS:
+		if (token == TOKEN_OPEN_OBJECT)
+			return begin_row_object(j);
+		if (j->order.what == JSON_ROWS_LINES)
+			return refuse_json_place(j, "a row");
+		return enter_json_place(j, token, TOKEN_CLOSE_LIST, IN_TABLE, "a row");
+	case BEHIND_DOCUMENT:
+		return refuse_json_place(j, "the end");
+	default:
+		return take_member_token(j, token, text, len);
+	}
+}
+
+static int on_json_null(void *arg)
+{
+	return take_token(arg, TOKEN_NULL, "null", 4);
+}
+
+static int on_json_boolean(void *arg, int value)
+{
+	return value ? take_token(arg, TOKEN_TRUE, "true", 4) : take_token(arg, TOKEN_FALSE, "false", 5);
+}
+
+static int on_json_number(void *arg, const char *text, size_t len)
+{
+	return take_token(arg, TOKEN_NUMBER, text, len);
+}
+
+static int on_json_string(void *arg, const unsigned char *text, size_t len)
+{
+	return take_token(arg, TOKEN_STRING, (const char *)text, len);
+}
+
+static int on_json_key(void *arg, const unsigned char *text, size_t len)
+{
+	return take_token(arg, TOKEN_KEY, (const char *)text, len);
+}
+
+static int on_object_begin(void *arg)
+{
+	return take_token(arg, TOKEN_OPEN_OBJECT, NULL, 0);
+}
+
+static int on_object_end(void *arg)
+{
+	return take_token(arg, TOKEN_CLOSE_OBJECT, NULL, 0);
+}
+
+static int on_list_begin(void *arg)
+{
+	return take_token(arg, TOKEN_OPEN_LIST, NULL, 0);
+}
+
+static int on_list_end(void *arg)
+{
+	return take_token(arg, TOKEN_CLOSE_LIST, NULL, 0);
+}
+
+static const yajl_callbacks json_callbacks = {
+        .yajl_null = on_json_null,
+        .yajl_boolean = on_json_boolean,
+        .yajl_number = on_json_number,
+        .yajl_string = on_json_string,
+        .yajl_start_map = on_object_begin,
+        .yajl_map_key = on_json_key,
+        .yajl_end_map = on_object_end,
+        .yajl_start_array = on_list_begin,
+        .yajl_end_array = on_list_end,
+};
+
+/* Pieces. */
+
+struct json_rows *json_rows_new(const struct json_rows_order *order)
+{
+	struct json_rows *j = mem_alloc(sizeof(*j));
+	bool is_lines = order->what == JSON_ROWS_LINES;
+
+	j->order = *order;
+	j->yajl = yajl_alloc(&json_callbacks, NULL, j); /* fails only without memory */
+	if (!j->yajl)
+		abort();
+	yajl_config(j->yajl, yajl_allow_multiple_values, is_lines);
+	j->at = is_lines ? IN_ROWS : AT_DOCUMENT;
+	j->table = is_lines ? order->table : 0;
+	j->wanted = PIECE_BYTES;
+	j->line = 1;
+	return j;
+}
+
+struct json_rows *json_rows_free(struct json_rows *j)
+{
+	if (!j)
+		return NULL;
+	yajl_free(j->yajl);
+	json_free(j->members);
+	free(j->key);
+	str_finish(&j->text.kept);
+	str_finish(&j->element.kept);
+	free(j);
+	return NULL;
+}
+
+void json_rows_keep_from(struct json_rows *j, size_t table)
+{
+	j->keep_from = table;
+}
+
+size_t json_rows_table(const struct json_rows *j)
+{
+	return j->table;
+}
+
+uint64_t json_rows_count(const struct json_rows *j)
+{
+	return j->rows;
+}
+
+size_t json_rows_bytes_wanted(const struct json_rows *j)
+{
+	return j->wanted;
+}
+
+static void advance_lines(struct json_rows *j, size_t len)
+{
+	const char *at = j->piece, *end = at + len, *found;
+
+	while ((found = memchr(at, '\n', (size_t)(end - at)))) {
+		j->line++;
+		j->column = 0;
+		at = found + 1;
+	}
+	j->column += (size_t)(end - at);
+}
+
+static bool has_table_name(const struct json_rows *j)
+{
+	return (j->at == IN_ROWS || j->at == IN_ROW || j->at == IN_TABLE ||
+	        (j->at == IN_VALUE && (j->outside == IN_ROW || j->outside == IN_TABLE))) &&
+	       j->table < j->order.head->table_count && present_table(j)->name;
+}
+
+static int tell_where(struct json_rows *j, struct error *err)
+{
+	_cleanup(str) struct str where = {0};
+
+	str_appendf(&where, "line %" PRIu64 ", column %zu", j->line, j->column + 1);
+	if (has_table_name(j))
+		str_appendf(&where, ", table %s.%s", present_table(j)->schema, present_table(j)->name);
+	if (has_table_name(j) && j->at != IN_TABLE && j->rows > 0)
+		str_appendf(&where, ", row %" PRIu64, j->rows);
+	error_prefix(err, "%s", str_text(&where));
+	return -EBADMSG;
+}
+
+/* "lexical error: invalid char in json text.\n" */
+static int refuse_json(struct json_rows *j, struct error *err)
+{
+	unsigned char *why = yajl_get_error(j->yajl, 0, NULL, 0);
+	size_t len = strcspn((const char *)why, "\n");
+
+	error_set(err, ERROR_CORRUPT, EBADMSG, "it is no JSON: %.*s", (int)len, why);
+	yajl_free_error(j->yajl, why);
+	return tell_where(j, err);
+}
+
+static int judge_status(struct json_rows *j, yajl_status status, struct error *err)
+{
+	if (status == yajl_status_ok)
+		return 0;
+	advance_lines(j, yajl_get_bytes_consumed(j->yajl));
+	if (status == yajl_status_error)
+		return refuse_json(j, err);
+	if (err)
+		*err = j->err;
+	return tell_where(j, err);
+}
+
+int json_rows_feed(struct json_rows *j, const char *data, size_t len, struct error *err)
+{
+	uint64_t tokens = j->tokens;
+	int r;
+
+	j->piece = data;
+	j->piece_len = len;
+	r = judge_status(j, yajl_parse(j->yajl, (const unsigned char *)data, len), err);
+	if (r < 0)
+		return r;
+	r = keep_captured(j, err);
+	if (r < 0)
+		return tell_where(j, err);
+	advance_lines(j, len);
+	j->pending = j->tokens > tokens ? 0 : j->pending + len;
+	/* A token that is cut is looked at from its beginning with each piece. */
+	j->wanted = j->pending < PIECE_BYTES ? PIECE_BYTES : j->pending;
+	if (j->wanted > PIECE_MAX_BYTES)
+		j->wanted = PIECE_MAX_BYTES;
+	if (j->pending <= EXPORTED_ROW_MAX_BYTES)
+		return 0;
+	error_set(err, ERROR_CORRUPT, EBADMSG, "a value has more than %zu bytes", EXPORTED_ROW_MAX_BYTES);
+	return tell_where(j, err);
+}
+
+int json_rows_end(struct json_rows *j, struct error *err)
+{
+	j->piece = "";
+	j->piece_len = 0;
+	if (j->order.what == JSON_ROWS_LINES && j->at == IN_ROWS)
+		return 0;
+	if (j->at == BEHIND_DOCUMENT)
+		return judge_status(j, yajl_complete_parse(j->yajl), err);
+	error_set(err, ERROR_CORRUPT, EBADMSG, "it ends here, and it is not whole");
+	return tell_where(j, err);
+}
+
+int json_rows_pull(struct json_rows *j, struct bytes *from, struct str *piece, struct error *err)
+{
+	size_t wanted = j->wanted, len = 0;
+	ssize_t n = 1;
+
+	if (piece->cap < wanted || piece->cap > 8 * wanted) {
+		str_finish(piece);
+		piece->cap = wanted;
+		piece->data = mem_alloc(wanted);
+	}
+	while (len < wanted && (n = from->read(from, piece->data + len, wanted - len, err)) > 0)
+		len += (size_t)n;
+	if (n < 0)
+		return (int)n;
+	if (len > 0) {
+		int r = json_rows_feed(j, piece->data, len, err);
+
+		return r < 0 ? r : 1;
+	}
+	return json_rows_end(j, err);
+}
