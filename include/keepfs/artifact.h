@@ -23,6 +23,7 @@
 #include <keepfs/store.h>
 
 struct catalog;
+struct stores;
 
 /** struct artifact_removed - what of the tree is gone; all borrowed for the call. */
 struct artifact_removed {
@@ -53,12 +54,14 @@ struct artifact_events {
 /**
  * struct repository - where artifacts live: what holds their objects, what lists them, who is told of changes
  *
- * It is set up before threads use it, and only read by them. There is one store as long as objects have one place; code
- * asks for the store of what it works on by repository_store(), so that several can be told apart there.
+ * It is set up before threads use it, and only read by them. Exports may be in stores of their tenants: code asks for the store of what it works on
+ * by repository_store_of(), which looks it up in the catalog. What is about no artifact (records, copies of the catalog) is in the one that the catalog belongs to,
+ * repository_store().
  */
 struct repository {
 	struct artifact_use *in_use;    /* by the room's own lock: artifact_keep() */
 	struct store *store;            /* borrowed */
+	struct stores *stores;          /* borrowed: it, and others; NULL: there are no others */
 	struct catalog *catalog;        /* borrowed */
 	struct artifact_events *events; /* borrowed, each: a list */
 	/* artifact_tidier_new() sets it; NULL: what a store does not answer for waits for the next start */
@@ -69,6 +72,16 @@ static inline struct store *repository_store(const struct repository *repo)
 {
 	return repo->store;
 }
+
+/** repository_open_store() - the store of that number (keepfs/catalog/stores.h): the caller's store_free(). As stores_open(). */
+int repository_open_store(const struct repository *repo, uint64_t id, struct store **ret, struct error *err);
+/** repository_store_of() - the one that has the artifact @path, is to have it, or has what is left of it: the caller's store_free(). When the catalog
+ * knows of none it is repository_store(). As stores_open(), or the catalog failed. */
+int repository_store_of(const struct repository *repo, const char *path, struct store **ret,
+                        struct error *err);
+/** repository_store_of_ino() - the same of an artifact, or one of its files, that is listed or was removed. */
+int repository_store_of_ino(const struct repository *repo, uint64_t ino, struct store **ret,
+                            struct error *err);
 
 /** repository_listen() - have @events told; before any thread uses the repository. */
 void repository_listen(struct repository *repo, struct artifact_events *events);
@@ -83,6 +96,7 @@ struct artifact_name {
 	const char *stem;      /* of name_stem_from(); NULL: by the time at which it began */
 	const char *suffix;    /* ".dump", ".schema.dump", ".sql.gz", "" */
 	int64_t at_us;         /* when it began */
+	uint64_t store;        /* that is to have it: keepfs/catalog/stores.h */
 };
 
 /** artifact_reserve() - choose the path for an artifact, record the intent; heap path in @ret_path. The intent covers

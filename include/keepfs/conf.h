@@ -45,6 +45,17 @@ struct conf_store {
 	bool read_only;            /* no key: who opens it will only list and read */
 };
 
+/* A further store: [store NAME]. What its struct conf_store has of all exports and all of the daemon (part_bytes, capacity, scrubbing) is not set:
+ * [store] says that of all. */
+struct conf_named_store {
+	struct conf_store store; /* first, as its keys are those of [store] */
+	char *name;
+	int line, kind; /* conf_load()'s own */
+	struct conf_origin *origins;
+	char *credentials_file; /* as stores_read_credentials() takes it; "": none */
+	char **tenants; /* slugs, or patterns of these, that a query may send here; NULL-terminated, empty: the one of the store's name */
+};
+
 enum conf_sha256 { CONF_SHA256_AUTO, CONF_SHA256_ALWAYS, CONF_SHA256_NEVER };
 
 struct conf_read {            /* the section [read] */
@@ -115,8 +126,13 @@ struct conf_export {    /* what only the job that exports tenants has: [export] 
 	int secrets_unsure;    /* enum conf_unsure: what looks like a secret, and no rule names it */
 	char *redact_key_file; /* of `hash`: CONF_REDACT_KEY_BYTES or more; "": none */
 	int format;            /* enum conf_export_format */
+	int64_t connections;   /* key `jobs`: how many read at once, over all tenants of a run; 0: auto */
 	uint64_t
 	        space_bytes; /* of a file that is made in state_dir before it is stored (CONF_EXPORT_SQLITE) */
+	uint64_t keys_memory_bytes; /* of an export from a backup */
+	char *store; /* where exports go that nobody else says it of: a [store NAME]; "": the store of all */
+	char *store_credentials_dir; /* of what the query calls store_credentials; "": there are none */
+	char **store_endpoints;      /* which a query may name: patterns; NULL-terminated, may be empty */
 	char **admins; /* "acme:anna", "globex:@ops": who may fetch and order the exports of one tenant */
 };
 #define CONF_REDACT_KEY_BYTES 32
@@ -174,6 +190,7 @@ struct conf_job {
 struct conf_class {
 	struct conf_policy policy; /* first; only what was given is in force: conf_policy_of() */
 	char *name;
+	char *store;                 /* of tenants of this class: a [store NAME]; "": what [export] says */
 	int line;                    /* where its section begins; 0: it is not from the file */
 	int kind;                    /* always 0 */
 	struct conf_origin *origins; /* where each value came from: conf_load()'s own; NULL: not known */
@@ -272,6 +289,8 @@ struct conf {
 	char **ignore_databases; /* patterns of names that need no backup; NULL-terminated, may be empty */
 	int64_t policy_delay_ms; /* how long a plan that deletes much waits for somebody to confirm it */
 	struct conf_store store;
+	struct conf_named_store *stores; /* in the order of the file */
+	size_t store_count;
 	struct conf_read read;
 	struct conf_job *jobs; /* of all kinds, in the order of the file */
 	size_t job_count;
@@ -286,9 +305,10 @@ struct conf {
 	size_t class_count;
 	struct conf_check *checks; /* in the order of the file */
 	size_t check_count;
-	char *drill_dir;    /* where throw-away servers are made; "": drill_dir_of() says */
-	char *drill_user;   /* whom they run as when keepfs is root's */
-	char *drill_bindir; /* of initdb and postgres; "": where they are found */
+	char *erasure_key_file; /* of the erasure register: CONF_REDACT_KEY_BYTES or more; "": none */
+	char *drill_dir;        /* where throw-away servers are made; "": drill_dir_of() says */
+	char *drill_user;       /* whom they run as when keepfs is root's */
+	char *drill_bindir;     /* of initdb and postgres; "": where they are found */
 	uint64_t drill_memory_bytes, drill_disk_bytes;
 	uint64_t diff_space_bytes; /* of temporary files, for comparing rows */
 	/* where each value came from, but for those of jobs and classes: conf_load()'s own; NULL: not known */
@@ -379,7 +399,13 @@ int conf_parse_rate(const char *text, uint64_t *ret);
 const char *conf_nearest(const char *word, const char *const *names, size_t count);
 /** conf_find_job() - by name; NULL when there is none. "now" is not resolved here. */
 const struct conf_job *conf_find_job(const struct conf *c, const char *name);
+/** conf_exports() - the job of [export]; NULL: there is no such section. */
+const struct conf_job *conf_exports(const struct conf *c);
 
+/** conf_find_store() - the section [store @name]; NULL when there is none. */
+const struct conf_named_store *conf_find_store(const struct conf *c, const char *name);
+/** conf_find_export() - the part of the job that exports tenants; NULL: there is no such job. */
+const struct conf_export *conf_find_export(const struct conf *c);
 /** conf_find_class() - by name; NULL when there is none, or @name is NULL. */
 const struct conf_class *conf_find_class(const struct conf *c, const char *name);
 /** conf_policy_of() - what is in force for those databases of @job that are of the class @class_name (NULL, "", or one without a section:

@@ -31,3 +31,26 @@ int export_explain(const struct make_context *ctx, const struct conf_job *job,
  */
 int export_look_at_deletion(const struct make_context *ctx, const struct conf_job *job,
                             const struct export_question *question, struct str *out, struct error *err);
+
+/** export_key_of_file() - the SHA-256 of all bytes of a file that holds a key (32 bytes), for hashes: a regular file of ours or root's, of mode 0600 or less. Blocks on the
+ * local disk. @what: the name of the key of the configuration, for messages. The key is for the caller to wipe. */
+int export_key_of_file(const char *what, const char *path, unsigned char ret[static 32], struct error *err);
+
+struct export_erasure {                /* borrowed */
+	const char *server, *database; /* where: a database that nobody uses yet */
+	struct cancel *cancel;
+	bool (*is_erased)(void *arg, const char *tenant_id);
+	void (*say)(void *arg, const char *line); /* what was deleted */
+	void *arg;
+};
+/**
+ * export_erase_tenants() - delete the rows of all tenants that @erasure->is_erased, by the rules of [export] with tenancy = column, and those that cannot be without them
+ * -EPERM: a table is undecided (and the job says undecided = fail), so nobody knows whose its rows are.
+ */
+int export_erase_tenants(const struct conf_job *job, const struct export_erasure *erasure, struct error *err);
+/**
+ * export_note_stores() - note in the catalog (keepfs/catalog/stores.h) where the exports of all tenants go, as the query says now: a rebuild looks into these stores,
+ * too. Connects to the server, and waits for it. Return: 0, also when some of it makes no sense (@ret_problem: heap, why; NULL); else why the server could not be asked.
+ */
+int export_note_stores(const struct make_context *ctx, const struct conf_job *job, char **ret_problem,
+                       struct error *err);

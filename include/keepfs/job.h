@@ -105,6 +105,7 @@ struct jobs_order {
 /**
  * jobs_order_parse() - a command as written to control/trigger: "now", "full note='before the migration' jobs=2"
  * The name of a job (or "now": the first one; or "export acme", which is "exports tenant=acme"), and key=value pairs with shell quoting.
+ * "export acme from=full/latest.dump" is another work (keepfs/use/past.h): then @text is borrowed.
  * Most are keys of the job; note, database, class and final, and of exports tenant in place of database, are the order's own. Pure.
  * @ret: the caller's jobs_order_finish()
  * Return: 0; -EINVAL (unknown job, wrong quoting; the message lists what is allowed).

@@ -3,7 +3,7 @@
 /**
  * What makes the bytes of a backup: the contract between jobs, which run makers, and the kinds of jobs, each of which
  * has a maker (src/dump, src/files). A maker writes through a draft (keepfs/make/draft.h). Everything here is called on
- * the thread of a job's run, and may block.
+ * the thread of a job's run, and may block; but make() of a kind that makes several targets at once is called on threads of the run.
  */
 #include <keepfs/artifact.h>
 #include <keepfs/base/cancel.h>
@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 struct export_admins;
+struct rate;
 
 struct make_context {            /* all borrowed */
 	const struct conf *conf; /* as it was at the start */
@@ -67,8 +68,8 @@ struct make_targets {
 	char *warning; /* that the run is to have; NULL */
 	char **notes;  /* lines for its log */
 	size_t note_count;
-	/* What the kind wants to have at hand while the run makes one after the other (make_order.shared): a connection, what it has found out.
-	 * NULL: nothing. make_targets_drop_shared() frees it with @free_shared. */
+	/* What the kind wants to have at hand while the run makes one after the other, or several at once (make_order.shared): connections, what it has
+	 * found out. NULL: nothing. make_targets_drop_shared() frees it with @free_shared. */
 	void *shared;
 	void (*free_shared)(void *shared);
 };
@@ -121,7 +122,12 @@ struct make_order {
 	int64_t keep_ms;  /* for how long he wants to be sure of it; 0: as long as the rules say */
 	bool then_delete; /* of an export: what it has is deleted where it came from, once it was read back */
 	const struct make_target *target;
-	void *shared; /* of the targets of this run; they are made one after the other, so nobody else has it meanwhile. NULL */
+	/* Of the targets of this run. Of a kind that makes several at once they have it at the same time; else nobody else has it meanwhile. NULL */
+	void *shared;
+	unsigned
+	        at_once; /* so many targets of the run are made at the same time, at most, and share its part of the memory; 0 stands for 1 */
+	struct rate *
+	        rate; /* the job's limit of its rate, of all that are made at once (keepfs/stream/rate.h); NULL: a draft has its own */
 	int64_t run_id;
 	const char *triggered_by;
 	struct make_progress *progress; /* NULL: nobody looks */
@@ -208,6 +214,11 @@ struct make_kind {
 	               struct make_targets *ret, struct error *err);
 	/* What follows is of kinds of jobs alone; NULL of other works. */
 	/**
+	 * at_once() - how many targets of one run of @job may be made at the same time: 1 or more. NULL: they are made one after the other.
+	 * Each make() is called on a thread of its own then, with a progress of its own. One that fails stops none of the others. Pure.
+	 */
+	unsigned (*at_once)(const struct make_context *ctx, const struct conf_job *job);
+	/**
 	 * look_around() - what else is there, where a run of @job has just made @made, that somebody might miss? It is remembered
 	 * in the catalog, for health. What goes wrong is no failure of the run, and is told by nobody.
 	 */
@@ -227,7 +238,8 @@ struct make_kind {
  * Memory. Half of the pool is for uploads, and all runs at once share it. So that none waits for memory that another
  * one holds while that waits, too: what the data comes through (press, turns) takes a quarter at most, over all runs,
  * and is reserved first; then an object, which is freed without waiting for anything more. conf sees to it that the rest
- * holds the parts of an object. What grows with the number of things in a database (its table of contents) is kept on the
+ * holds the parts of an object. Targets of one run that are made at once divide the quarter's part of that run between them (make_order.at_once), and
+ * reserve theirs whole before their object, too: so whoever waits for an object's memory waits only for those that need nothing more. What grows with the number of things in a database (its table of contents) is kept on the
  * disk, in spools below state_dir.
  */
 /** make_press_threads() - how many threads compress. */

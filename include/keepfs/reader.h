@@ -42,7 +42,7 @@ struct reader_metrics {
 };
 
 struct reader_options {
-	struct store *store;            /* borrowed */
+	struct store *store;            /* borrowed: of files that name none */
 	struct cache *cache;            /* borrowed; NULL: none */
 	struct pool *pool;              /* borrowed; the reader reserves @buffers of it */
 	size_t buffers;                 /* at least READER_BUFFERS_MIN */
@@ -88,7 +88,9 @@ struct reader_layout {
 };
 
 struct reader_what {
-	uint64_t ino;                 /* files of the same one share blocks */
+	struct store *
+	        store; /* that has it: consumed, on failure too, and freed when nothing of it is read any more; NULL: the reader's own */
+	uint64_t ino;  /* files of the same one share blocks */
 	const char *key;              /* of the object; copied */
 	struct extents *extents;      /* of the stored bytes; consumed, on failure too */
 	const char *sha256;           /* hex, of the whole file; "" or NULL: not known */

@@ -30,6 +30,19 @@ int use_restore_recover(struct catalog *catalog, const char *state_dir, struct e
 extern const struct make_kind use_rescue;
 
 /**
+ * use_import - the rows of an export, brought into a database: of a new tenant, or of the same one (keepfs/use/import.h)
+ * Words: one export (of the store, or the path of a file). Pairs: docs/man/keepfs.1.scd, IMPORT.
+ */
+extern const struct make_kind use_import;
+
+/**
+ * use_restore_tenant - one tenant brought back: from a dump of the database that it shares with others, or from an export
+ * Words: the tenant. Pairs: from=BACKUP, and mode=diff, or mode=replace with confirm=TENANT, or into=NEW-TENANT; docs/man/keepfs.1.scd, RESTORE-TENANT. Nothing is
+ * changed but in one transaction.
+ */
+extern const struct make_kind use_restore_tenant;
+
+/**
  * use_drill - restore a backup for a trial, and look at what came out (docs/operations.md, "Drills")
  * Words: backups, jobs, directories, or "all": of a directory the newest whole backup of a database. Pairs: level=2 to 5 (default: the job's
  * drill_level), server=CONNECTION in place of a throw-away server, keep=yes with it, pick=rotate: one backup, whose turn it is, jobs=N.
@@ -61,7 +74,7 @@ bool use_has_password(const char *text);
 /**
  * use_check_rights() - may user @uid order that of @work? @own_uid: whose rights keepfs has
  * Return: 0, also for what is no command; -EPERM: it runs commands or queries as keepfs, or has it connect to a server that the
- * configuration does not name, or rescues rows into another table than theirs, and @uid is neither @own_uid nor root. Pure.
+ * configuration does not name, or rescues rows into another table than theirs, or imports a file of this machine, or into another database than the exports', and @uid is neither @own_uid nor root. Pure.
  */
 int use_check_rights(const struct conf *conf, const struct make_kind *work, const char *text, int64_t uid,
                      int64_t own_uid, struct error *err);

@@ -3,7 +3,36 @@
 /** What the files of this room share: an artifact's objects in the store. */
 #include <keepfs/artifact.h>
 
+#include <stdlib.h>
+
 #define ARTIFACT_UNUSABLE 1
+
+/** struct artifact_place - the store of one artifact, and its number */
+struct artifact_place {
+	struct store *store; /* the caller's store_free() */
+	uint64_t id;
+};
+/** artifact_place() - as repository_store_of(). */
+int artifact_place(const struct repository *repo, const char *path, struct artifact_place *ret,
+                   struct error *err);
+struct catalog_store;
+/** artifact_is_credible() - may @m, which was found in a tenant's store, be listed? It is below that tenant's directory, of the job of exports, and of a run
+ * that there may have been: who writes there must neither make anybody else's backups appear, nor use up the numbers of runs. */
+bool artifact_is_credible(const struct repository *repo, const struct catalog_store *at,
+                          const struct manifest *m);
+/** struct artifact_broken - stores of tenants that failed while several things were done: what else is there is not tried, so that one that does not
+ * answer holds up the others only once. */
+struct artifact_broken {
+	uint64_t *ids;
+	size_t count;
+};
+bool artifact_is_broken(const struct artifact_broken *b, uint64_t id);
+/** artifact_note_broken() - nothing for the store that the catalog belongs to: without it nothing goes on anyway. */
+void artifact_note_broken(struct artifact_broken *b, uint64_t id);
+static inline void cleanup_artifact_broken(struct artifact_broken *b)
+{
+	free(b->ids);
+}
 
 /**
  * artifact_fetch() - the manifest of @path, with its extents

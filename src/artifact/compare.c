@@ -19,7 +19,9 @@
 #include <keepfs/catalog/entries.h>
 #include <keepfs/catalog/retention.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/stores.h>
 
 #define PAGE_ROWS 256
 /* Another keepfs that has lost the answer to its last put may still take back what it has published. */
@@ -29,7 +31,9 @@
 
 struct comparison {
 	struct repository *repo;
-	struct store *store;
+	struct store *store; /* that is compared */
+	uint64_t store_id;
+	const struct catalog_store *at; /* of a tenant's; NULL: it is the catalog's own */
 	struct store_call call;
 	int64_t now_us;
 	struct artifact_comparison *counts;
@@ -81,6 +85,7 @@ static int list_unknown(struct comparison *c, const struct manifest *m, struct e
 
 	if (r < 0)
 		return r;
+	marks.known.store = c->store_id;
 	r = catalog_adopt_artifact(c->repo->catalog, m, &marks.known, &why);
 	if (r == -EEXIST) {
 		note_unlisted(c, m->path, why.message);
@@ -105,6 +110,12 @@ static int weigh_unknown(struct comparison *c, const struct manifest *m, struct 
 	struct artifact_match match = {0};
 	int r;
 
+	if (c->at && !artifact_is_credible(c->repo, c->at, m)) {
+		note_unlisted(
+		        c, m->path,
+		        "it is in the store of a tenant, and says of itself what keepfs would not have made there");
+		return 0;
+	}
 	if (m->run_id > c->largest_run)
 		c->largest_run = m->run_id;
 	if (is_young(c, m)) {
@@ -225,7 +236,8 @@ static int find_missing(struct comparison *c, struct error *err)
 
 	if (c->seen.count > 0)
 		qsort(c->seen.inos, c->seen.count, sizeof(*c->seen.inos), compare_numbers);
-	while (r == 0 && (count = catalog_listed_after(c->repo->catalog, after, rows, PAGE_ROWS)) > 0) {
+	while (r == 0 &&
+	       (count = catalog_listed_after(c->repo->catalog, c->store_id, after, rows, PAGE_ROWS)) > 0) {
 		for (ssize_t i = 0; r == 0 && i < count; i++)
 			r = weigh_listed(c, &rows[i], err);
 		after = rows[count - 1].ino;
@@ -256,33 +268,80 @@ static void comparison_finish(struct comparison *c)
 	free(c->unlisted);
 }
 
+static int compare_root(struct comparison *c, const char *root, struct error *err)
+{
+	_cleanup(free) char *prefix = mem_printf("manifests/%s/", root);
+	_cleanup(listing) struct listing l = {.store = c->store, .call = &c->call, .prefix = prefix};
+
+	return consider_all(c, &l, err);
+}
+
+/* A tenant's store has nothing but exports. */
 static int compare_roots(struct comparison *c, struct error *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < tree_roots_count; i++) {
-		_cleanup(free) char *prefix = mem_printf("manifests/%s/", tree_roots[i].name);
-		_cleanup(listing) struct listing l = {.store = c->store, .call = &c->call, .prefix = prefix};
-
-		r = consider_all(c, &l, err);
-	}
+	for (size_t i = 0; r == 0 && i < tree_roots_count; i++)
+		if (!c->at || str_equal(tree_roots[i].name, CONF_EXPORTS))
+			r = compare_root(c, tree_roots[i].name, err);
 	return r;
+}
+
+static int compare_one(struct comparison *c, struct error *err)
+{
+	int r, kept;
+
+	begin_marks(c);
+	r = compare_roots(c, err);
+	kept = keep_numbers(c, r == 0 ? err : NULL);
+	if (r == 0)
+		r = kept;
+	return r < 0 ? r : find_missing(c, err);
+}
+
+/* What is wrong with one store of a tenant is told, and is no reason to know less of all others. */
+static int compare_tenants_store(void *arg, const struct catalog_store *at, struct error *err)
+{
+	struct comparison *all = arg;
+	struct comparison c = comparison_of(all->repo, all->now_us, all->counts);
+	_cleanup(store) struct store *store = NULL;
+	struct error why = {0};
+	int r;
+
+	if (at->artifacts == 0)
+		return 0;
+	c.call = all->call;
+	c.at = at;
+	c.store_id = at->id;
+	r = repository_open_store(all->repo, at->id, &store, &why);
+	c.store = store;
+	if (r == 0)
+		r = compare_one(&c, &why);
+	for (size_t i = 0; i < c.unlisted_count && all->unlisted_count < UNLISTED_KEPT; i++) {
+		all->unlisted = mem_resize(all->unlisted, all->unlisted_count + 1, sizeof(*all->unlisted));
+		all->unlisted[all->unlisted_count++] = c.unlisted[i];
+	}
+	comparison_finish(&c);
+	if (r == -ECANCELED) {
+		if (err)
+			*err = why;
+		return r;
+	}
+	if (r < 0)
+		log_warning("what is there cannot be held against the catalog now: %s", why.message);
+	return catalog_set_store_trouble(all->repo->catalog, at->id, r < 0 ? why.message : NULL, err);
 }
 
 int artifact_compare(struct repository *repo, int64_t now_us, struct cancel *cancel,
                      struct artifact_comparison *counts, struct error *err)
 {
 	struct comparison c = comparison_of(repo, now_us, counts);
-	int r, kept;
+	int r;
 
 	c.call.cancel = cancel;
-	begin_marks(&c);
-	r = compare_roots(&c, err);
-	kept = keep_numbers(&c, r == 0 ? err : NULL);
+	r = compare_one(&c, err);
 	if (r == 0)
-		r = kept;
-	if (r == 0)
-		r = find_missing(&c, err);
+		r = catalog_each_store(repo->catalog, CATALOG_MAIN_STORE, compare_tenants_store, &c, err);
 	if (r == 0)
 		r = catalog_set_unlisted(repo->catalog, c.unlisted, c.unlisted_count, err);
 	comparison_finish(&c);
@@ -319,7 +378,7 @@ int artifact_look_ahead(struct repository *repo, const char *directory, int64_t 
 	return r < 0 ? r : kept;
 }
 
-/* What is listed in one directory and was not seen in the store. */
+/* What is listed in one directory and was not seen in the store that has it. */
 struct absent {
 	struct comparison *c;
 	uint64_t *inos;
@@ -330,7 +389,8 @@ static void note_absent(void *arg, const struct catalog_made *made)
 {
 	struct absent *absent = arg;
 
-	if (made->missing || was_seen(absent->c, made->ino) || absent->count == MISSING_ASKED)
+	if (made->missing || made->store != absent->c->store_id || was_seen(absent->c, made->ino) ||
+	    absent->count == MISSING_ASKED)
 		return;
 	absent->inos = mem_resize(absent->inos, absent->count + 1, sizeof(*absent->inos));
 	absent->inos[absent->count++] = made->ino;
@@ -369,23 +429,67 @@ static int see_all(struct comparison *c, struct listing *l, struct error *err)
 	return r;
 }
 
-int artifact_find_missing(struct repository *repo, const char *directory, struct artifact_comparison *counts,
-                          struct error *err)
+/* Of those that are in the store of @c. */
+static int find_missing_there(struct comparison *c, const char *directory, struct error *err)
 {
-	struct comparison c = comparison_of(repo, 0, counts);
 	_cleanup(free) char *prefix = mem_printf("manifests/%s/", directory);
-	_cleanup(listing) struct listing l = {.store = c.store, .call = &c.call, .prefix = prefix};
-	struct absent absent = {.c = &c};
-	int r = see_all(&c, &l, err);
+	_cleanup(listing) struct listing l = {.store = c->store, .call = &c->call, .prefix = prefix};
+	struct absent absent = {.c = c};
+	int r = see_all(c, &l, err);
 
 	if (r == 0) {
-		r = catalog_each_made(repo->catalog, ino_of_directory(directory), note_absent, &absent);
+		r = catalog_each_made(c->repo->catalog, ino_of_directory(directory), note_absent, &absent);
 		if (r < 0)
 			error_system(err, -r, "the catalog cannot be read");
 	}
 	if (r == 0)
-		r = ask_for_absent(&c, &absent, err);
+		r = ask_for_absent(c, &absent, err);
 	free(absent.inos);
+	return r;
+}
+
+/* The stores that artifacts of one directory are in; few. */
+struct places_of_directory {
+	uint64_t *ids;
+	size_t count;
+};
+
+static void note_place(void *arg, const struct catalog_made *made)
+{
+	struct places_of_directory *p = arg;
+
+	for (size_t i = 0; i < p->count; i++)
+		if (p->ids[i] == made->store)
+			return;
+	p->ids = mem_resize(p->ids, p->count + 1, sizeof(*p->ids));
+	p->ids[p->count++] = made->store;
+}
+
+static int find_missing_at(struct repository *repo, uint64_t id, const char *directory,
+                           struct artifact_comparison *counts, struct error *err)
+{
+	struct comparison c = comparison_of(repo, 0, counts);
+	_cleanup(store) struct store *store = NULL;
+	int r = repository_open_store(repo, id, &store, err);
+
+	c.store = store;
+	c.store_id = id;
+	if (r == 0)
+		r = find_missing_there(&c, directory, err);
 	comparison_finish(&c);
+	return r;
+}
+
+int artifact_find_missing(struct repository *repo, const char *directory, struct artifact_comparison *counts,
+                          struct error *err)
+{
+	struct places_of_directory places = {0};
+	int r = catalog_each_made(repo->catalog, ino_of_directory(directory), note_place, &places);
+
+	if (r < 0)
+		error_system(err, -r, "the catalog cannot be read");
+	for (size_t i = 0; r == 0 && i < places.count; i++)
+		r = find_missing_at(repo, places.ids[i], directory, counts, err);
+	free(places.ids);
 	return r;
 }

@@ -213,7 +213,7 @@ static int give_up(struct repository *repo, uint64_t ino, const char *path, int 
 int artifact_delete_all(struct repository *repo, const struct store_call *call, uint64_t ino,
                         const char *path, struct error *err)
 {
-	struct store *store = repository_store(repo);
+	_cleanup(store) struct store *store = NULL;
 	struct beginning beginning = {0};
 	struct catalog_tomb tomb;
 	struct error why = {0};
@@ -221,7 +221,9 @@ int artifact_delete_all(struct repository *repo, const struct store_call *call, 
 
 	if (r < 0)
 		return r == -ENOENT ? r : error_system(err, -r, "the catalog cannot be read");
-	r = delete_from(store, call, path, &beginning, &why);
+	r = repository_store_of(repo, path, &store, &why);
+	if (r == 0)
+		r = delete_from(store, call, path, &beginning, &why);
 	if (r == 0)
 		r = remove_marks(store, call, &tomb, path, &why);
 	if (r < 0 && beginning.is_whole && !tomb.is_trashed && artifact_is_forbidden(r, &why))

@@ -47,6 +47,8 @@ static int put_holds(struct repository *repo, const char *path, const struct hol
 	_cleanup(json) struct json *j = json_object_new();
 	_cleanup(str) struct str text = {0};
 	struct json *list = json_array_new();
+	_cleanup(store) struct store *store = NULL;
+	int r = repository_store_of(repo, path, &store, err);
 
 	for (size_t i = 0; i < holds->count; i++)
 		json_append(list, encode_hold(&holds->items[i]));
@@ -54,7 +56,7 @@ static int put_holds(struct repository *repo, const char *path, const struct hol
 	json_set(j, "holds", list);
 	json_write(j, 2, &text);
 	str_append_char(&text, '\n');
-	return store_put_bytes(repository_store(repo), NULL, key, text.data, text.len, &options, err);
+	return r < 0 ? r : store_put_bytes(store, NULL, key, text.data, text.len, &options, err);
 }
 
 static void decode_hold(const struct json *item, struct catalog_hold *hold)
@@ -136,8 +138,12 @@ int artifact_holds_learn(struct repository *repo, uint64_t ino, const char *path
 {
 	struct artifact_holds holds = {0};
 	struct error why = {0};
-	int r = artifact_holds_read(repository_store(repo), NULL, path, &holds, &why);
+	_cleanup(store) struct store *store = NULL;
+	int r = repository_store_of(repo, path, &store, err);
 
+	if (r < 0)
+		return r;
+	r = artifact_holds_read(store, NULL, path, &holds, &why);
 	if (r == -ENOENT)
 		return 0;
 	if (r == 0)

@@ -69,8 +69,11 @@ int artifact_read_manifest(struct repository *repo, const char *path, struct can
                            struct manifest *ret, struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
-	int r = artifact_fetch(repository_store(repo), &call, path, ret, err);
+	_cleanup(store) struct store *store = NULL;
+	int r = repository_store_of(repo, path, &store, err);
 
+	if (r == 0)
+		r = artifact_fetch(store, &call, path, ret, err);
 	return r == ARTIFACT_UNUSABLE ? -EBADMSG : r;
 }
 

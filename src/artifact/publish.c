@@ -38,7 +38,7 @@ static int reserve_by_time(struct repository *repo, const struct artifact_name *
 			continue;
 		name_format(sequence, name->suffix, text);
 		path = mem_printf("%s/%s", name->directory, text);
-		r = catalog_add_intent(repo->catalog, run_id, path, err);
+		r = catalog_add_intent_in(repo->catalog, run_id, path, name->store, err);
 		if (r == 0)
 			*ret_path = take_ptr(&path);
 		if (r != -EEXIST) /* else another run was faster */
@@ -58,7 +58,7 @@ static int reserve_stem(struct repository *repo, const struct artifact_name *nam
 		return error_set(err, ERROR_CONFLICT, EEXIST,
 		                 "%s: there is a backup of that name already, and it is made once only",
 		                 path);
-	r = catalog_add_intent(repo->catalog, run_id, path, err);
+	r = catalog_add_intent_in(repo->catalog, run_id, path, name->store, err);
 	if (r == 0)
 		*ret_path = take_ptr(&path);
 	return r;
@@ -149,9 +149,9 @@ static int end_intent(struct repository *repo, const char *path, struct error *e
 }
 
 /* The name is another's: leave everything under it alone, but for a table that we brought there. */
-static void withdraw(struct repository *repo, const struct manifest *m, bool own_table)
+static void withdraw(struct repository *repo, struct store *store, const struct manifest *m, bool own_table)
 {
-	if (own_table && store_remove(repository_store(repo), NULL, m->extents_key, NULL) < 0)
+	if (own_table && store_remove(store, NULL, m->extents_key, NULL) < 0)
 		artifact_left(repo);
 	else
 		end_intent(repo, m->path, NULL);
@@ -159,12 +159,14 @@ static void withdraw(struct repository *repo, const struct manifest *m, bool own
 
 int artifact_check_free(struct repository *repo, const char *path, struct cancel *cancel, struct error *err)
 {
-	struct store *store = repository_store(repo);
+	_cleanup(store) struct store *store = NULL;
 	const struct store_call call = {.cancel = cancel,
 	                                .deadline_ms = clock_mono_ms() + DISCARD_DEADLINE_MS};
 	_cleanup(free) char *published = NULL, *key = NULL;
-	int r = artifact_find_published(store, &call, path, &published, err);
+	int r = repository_store_of(repo, path, &store, err);
 
+	if (r == 0)
+		r = artifact_find_published(store, &call, path, &published, err);
 	if (r < 0)
 		artifact_left(repo);
 	if (r <= 0)
@@ -202,12 +204,15 @@ static int list_published(struct repository *repo, const struct manifest *m, str
 int artifact_publish(struct repository *repo, struct manifest *m, struct cancel *cancel, struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
-	struct store *store = repository_store(repo);
-	int table = put_extents(store, &call, m, err);
-	int r = table < 0 ? table : put_manifest(store, &call, m, err);
+	_cleanup(store) struct store *store = NULL;
+	int table, r = repository_store_of(repo, m->path, &store, err);
 
+	if (r < 0)
+		return r;
+	table = put_extents(store, &call, m, err);
+	r = table < 0 ? table : put_manifest(store, &call, m, err);
 	if (r == -EEXIST)
-		withdraw(repo, m, table == 0);
+		withdraw(repo, store, m, table == 0);
 	if (r < 0)
 		return r;
 	r = list_published(repo, m, cancel, err);
@@ -225,7 +230,7 @@ int artifact_discard(struct repository *repo, const char *path, struct error *er
 	/* Whoever waits for the end of a failed run waits for this, too: what a dead store leaves is settled
 	 * by the tidier, or at the next start. */
 	const struct store_call call = {.deadline_ms = clock_mono_ms() + DISCARD_DEADLINE_MS};
-	struct store *store = repository_store(repo);
+	_cleanup(store) struct store *store = NULL;
 	int64_t run_id;
 	int r = catalog_intent_run(repo->catalog, path, &run_id);
 
@@ -233,7 +238,9 @@ int artifact_discard(struct repository *repo, const char *path, struct error *er
 		return 0;
 	if (r < 0)
 		return error_system(err, -r, "the catalog's intents cannot be read");
-	r = artifact_abort_uploads(store, &call, path, err);
+	r = repository_store_of(repo, path, &store, err);
+	if (r == 0)
+		r = artifact_abort_uploads(store, &call, path, err);
 	if (r == 0)
 		r = artifact_is_foreign(store, &call, path, run_id, err);
 	if (r == 0)

@@ -26,8 +26,10 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/rebuild.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/conf.h>
 
 #define PER_THREAD 4 /* manifests on their way or waiting, for each thread */
 /* Of their objects together, unless one alone is larger. */
@@ -46,7 +48,12 @@ struct slot {
 };
 
 struct rebuild {
-	struct store *store;
+	struct repository *repo;
+	struct store *store; /* that is listed now */
+	uint64_t store_id;
+	const struct catalog_store *at; /* of a tenant's; NULL: it is the catalog's own */
+	uint64_t *others;               /* stores that are listed behind it */
+	size_t other_count;
 	struct catalog *catalog;
 	struct artifact_rebuild *io;
 	struct store_call call;
@@ -187,6 +194,7 @@ static int list_artifact(struct rebuild *rb, const struct manifest *m, struct er
 
 	if (r < 0)
 		return r;
+	marks.known.store = rb->store_id;
 	r = add_with_marks(rb, m, &marks, &why);
 	if (r == -EEXIST) {
 		problem(rb, "%s", why.message);
@@ -220,6 +228,12 @@ static int list_slot(struct rebuild *rb, struct slot *slot, struct error *err)
 		if (err)
 			*err = slot->error;
 		return slot->result;
+	}
+	if (rb->at && !artifact_is_credible(rb->repo, rb->at, &slot->manifest)) {
+		problem(rb,
+		        "%s: it is in the store of a tenant, and says of itself what keepfs would not have made there",
+		        slot->path);
+		return pass_objects(rb, prefix, err);
 	}
 	if (slot->manifest.run_id > rb->largest_run)
 		rb->largest_run = slot->manifest.run_id;
@@ -333,32 +347,39 @@ static int walk_manifests(struct rebuild *rb, struct error *err)
 	return r;
 }
 
-/* One root of the tree after the other: below each both listings are in the same order. */
+/* Below one root of the tree both listings are in the same order. */
+static int walk_root(struct rebuild *rb, const char *root, struct error *err)
+{
+	_cleanup(free) char *objects = mem_printf("%s/", root);
+	_cleanup(free) char *manifests = mem_printf("manifests/%s", objects);
+	_cleanup(free) char *trash = mem_printf("trash/%s", objects),
+	                    *holds = mem_printf("holds/%s", objects);
+	int r;
+
+	rb->manifests = (struct listing){.store = rb->store, .call = &rb->call, .prefix = manifests};
+	rb->objects = (struct listing){.store = rb->store, .call = &rb->call, .prefix = objects};
+	rb->manifest_names = (struct lookup){.store = rb->store, .call = &rb->call, .prefix = manifests};
+	rb->object_names = (struct lookup){.store = rb->store, .call = &rb->call, .prefix = objects};
+	rb->marks.trash = (struct lookup){.store = rb->store, .call = &rb->call, .prefix = trash};
+	rb->marks.holds = (struct lookup){.store = rb->store, .call = &rb->call, .prefix = holds};
+	r = walk_manifests(rb, err);
+	listing_finish(&rb->manifests);
+	listing_finish(&rb->objects);
+	lookup_finish(&rb->manifest_names);
+	lookup_finish(&rb->object_names);
+	lookup_finish(&rb->marks.trash);
+	lookup_finish(&rb->marks.holds);
+	return r;
+}
+
+/* A tenant's store has nothing but exports. */
 static int walk_roots(struct rebuild *rb, struct error *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < tree_roots_count; i++) {
-		_cleanup(free) char *objects = mem_printf("%s/", tree_roots[i].name);
-		_cleanup(free) char *manifests = mem_printf("manifests/%s", objects);
-		_cleanup(free) char *trash = mem_printf("trash/%s", objects),
-		                    *holds = mem_printf("holds/%s", objects);
-
-		rb->manifests = (struct listing){.store = rb->store, .call = &rb->call, .prefix = manifests};
-		rb->objects = (struct listing){.store = rb->store, .call = &rb->call, .prefix = objects};
-		rb->manifest_names =
-		        (struct lookup){.store = rb->store, .call = &rb->call, .prefix = manifests};
-		rb->object_names = (struct lookup){.store = rb->store, .call = &rb->call, .prefix = objects};
-		rb->marks.trash = (struct lookup){.store = rb->store, .call = &rb->call, .prefix = trash};
-		rb->marks.holds = (struct lookup){.store = rb->store, .call = &rb->call, .prefix = holds};
-		r = walk_manifests(rb, err);
-		listing_finish(&rb->manifests);
-		listing_finish(&rb->objects);
-		lookup_finish(&rb->manifest_names);
-		lookup_finish(&rb->object_names);
-		lookup_finish(&rb->marks.trash);
-		lookup_finish(&rb->marks.holds);
-	}
+	for (size_t i = 0; r == 0 && i < tree_roots_count; i++)
+		if (!rb->at || str_equal(tree_roots[i].name, CONF_EXPORTS))
+			r = walk_root(rb, tree_roots[i].name, err);
 	return r;
 }
 
@@ -381,8 +402,63 @@ static void finish(struct rebuild *rb)
 		free_slot(&rb->slots[i]);
 	free(rb->slots);
 	free(rb->lone);
+	free(rb->others);
 	pthread_cond_destroy(&rb->changed);
 	pthread_mutex_destroy(&rb->lock);
+}
+
+static int walk_other(struct rebuild *rb, uint64_t id, struct error *err)
+{
+	_cleanup(catalog_store) struct catalog_store at = {0};
+	_cleanup(store) struct store *store = NULL;
+	struct store *main = rb->store;
+	int r = catalog_get_store(rb->catalog, id, &at);
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	r = repository_open_store(rb->repo, id, &store, err);
+	if (r < 0)
+		return r;
+	rb->store = store;
+	rb->store_id = id;
+	rb->at = &at;
+	r = walk_roots(rb, err);
+	rb->store = main;
+	rb->store_id = CATALOG_MAIN_STORE;
+	rb->at = NULL;
+	return r;
+}
+
+static int walk_others(struct rebuild *rb, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < rb->other_count; i++)
+		r = walk_other(rb, rb->others[i], err);
+	return r;
+}
+
+/* One that does not answer keeps what is listed of it, and leaves the others. */
+static int try_other(void *arg, const struct catalog_store *at, struct error *err)
+{
+	struct rebuild *rb = arg;
+	_cleanup(free) struct store_object *found = NULL;
+	_cleanup(store) struct store *store = NULL;
+	struct error why = {0};
+	size_t count;
+	bool more;
+	int r = repository_open_store(rb->repo, at->id, &store, &why);
+
+	if (r == 0)
+		r = store_list(store, &rb->call, "manifests/" CONF_EXPORTS "/", NULL, 1, &found, &count,
+		               &more, &why);
+	if (r == 0) {
+		rb->others = mem_resize(rb->others, rb->other_count + 1, sizeof(*rb->others));
+		rb->others[rb->other_count++] = at->id;
+	} else {
+		problem(rb, "%s: what it has is listed as it was", why.message);
+	}
+	return catalog_set_store_trouble(rb->catalog, at->id, r < 0 ? why.message : NULL, err);
 }
 
 static int rebuild_all(struct rebuild *rb, struct error *err)
@@ -393,6 +469,8 @@ static int rebuild_all(struct rebuild *rb, struct error *err)
 		return r;
 	r = walk_roots(rb, err);
 	if (r == 0)
+		r = walk_others(rb, err);
+	if (r == 0)
 		r = catalog_raise_run_number(rb->catalog, rb->largest_run, err);
 	ended = catalog_end_rebuild(rb->catalog, r == 0, r == 0 ? err : NULL);
 	return r < 0 ? r : ended;
@@ -402,6 +480,7 @@ int artifact_rebuild(struct repository *repo, struct artifact_rebuild *io, struc
                      struct error *err)
 {
 	struct rebuild rb = {
+	        .repo = repo,
 	        .store = repository_store(repo),
 	        .catalog = repo->catalog,
 	        .io = io,
@@ -413,6 +492,8 @@ int artifact_rebuild(struct repository *repo, struct artifact_rebuild *io, struc
 
 	io->artifacts = io->bytes = io->problems = 0;
 	r = start_rebuild(&rb, err);
+	if (r == 0 && repo->stores)
+		r = catalog_each_store(rb.catalog, CATALOG_MAIN_STORE, try_other, &rb, err);
 	if (r == 0)
 		r = rebuild_all(&rb, err);
 	finish(&rb);

@@ -15,6 +15,7 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/intents.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
 
 struct leftover {
@@ -67,7 +68,9 @@ static void remember_run(void *arg, const struct catalog_run *run)
 /* Each settle_…() returns 0, or a negative errno with `is_store` telling whose failure it was. */
 struct settling {
 	struct repository *repo;
-	struct store *store;
+	struct store *store; /* of the present leftover */
+	uint64_t store_id;
+	struct artifact_broken broken;
 	struct catalog *catalog;
 	struct store_call call;
 	struct artifact_recovery *counts;
@@ -251,6 +254,7 @@ static int adopt_whole(struct settling *s, const struct manifest *m, struct erro
 	int r = artifact_marks_read(s->store, &s->call, m, clock_now_us(), NULL, &marks, err);
 
 	s->is_store = r < 0;
+	marks.known.store = s->store_id;
 	if (r == 0)
 		r = catalog_restore_artifact(s->catalog, m, &marks.known, err);
 	if (r < 0)
@@ -260,6 +264,15 @@ static int adopt_whole(struct settling *s, const struct manifest *m, struct erro
 	if (!marks.known.trash)
 		artifact_tell_listed(s->repo, m);
 	return 0;
+}
+
+/* Where a tenant writes, too, a manifest may be what the tenant made of it. */
+static bool may_be_adopted(struct settling *s, const struct manifest *m)
+{
+	_cleanup(catalog_store) struct catalog_store at = {0};
+
+	return s->store_id == CATALOG_MAIN_STORE || (catalog_get_store(s->catalog, s->store_id, &at) == 0 &&
+	                                             artifact_is_credible(s->repo, &at, m));
 }
 
 static int settle_intent(struct settling *s, const struct leftover *intent, struct error *err)
@@ -273,7 +286,7 @@ static int settle_intent(struct settling *s, const struct leftover *intent, stru
 	foreign = r > 0;
 	if (r == 0)
 		r = find_whole(s, intent->path, &m, err);
-	whole = r > 0 && !foreign;
+	whole = r > 0 && !foreign && may_be_adopted(s, &m);
 	if (foreign)
 		r = take_back_table(s, intent->path, err);
 	else if (r == 0)
@@ -301,13 +314,35 @@ static int settle_run(struct settling *s, const struct leftover *run, struct err
 	return r;
 }
 
-static int settle_all(struct settling *s, const struct leftovers *l,
-                      int (*settle)(struct settling *, const struct leftover *, struct error *),
-                      struct error *err)
+typedef int (*settle_fn)(struct settling *, const struct leftover *, struct error *);
+
+/* In its own store. */
+static int settle_at(struct settling *s, const struct leftover *item, settle_fn settle, struct error *err)
+{
+	struct artifact_place place;
+	int r = artifact_place(s->repo, item->path, &place, err);
+
+	s->is_store = true;
+	if (r < 0)
+		return r;
+	s->store = place.store;
+	s->store_id = place.id;
+	if (artifact_is_broken(&s->broken, place.id))
+		r = error_set(err, ERROR_UNAVAILABLE, EIO, "its store has failed just now");
+	else
+		r = settle(s, item, err);
+	s->store = store_free(s->store);
+	if (r < 0 && s->is_store && r != -EBADMSG && r != -EEXIST)
+		artifact_note_broken(&s->broken, place.id);
+	return r;
+}
+
+static int settle_all(struct settling *s, const struct leftovers *l, settle_fn settle, struct error *err)
 {
 	for (size_t i = 0; i < l->count; i++) {
 		struct error failure = {0};
-		int r = settle(s, &l->items[i], &failure);
+		int r = l->items[i].path ? settle_at(s, &l->items[i], settle, &failure)
+		                         : settle(s, &l->items[i], &failure);
 
 		/* One whose place is taken is no reason to leave the others. */
 		if (r < 0 && (s->is_store || r == -EEXIST)) {
@@ -369,8 +404,7 @@ int artifact_recover(struct repository *repo, struct artifact_recovery *ret, str
 {
 	_cleanup(leftovers) struct leftovers tombs = {0}, intents = {0}, runs = {0};
 	struct artifact_recovery counts = {0};
-	struct settling s = {
-	        .repo = repo, .store = repository_store(repo), .catalog = repo->catalog, .counts = &counts};
+	struct settling s = {.repo = repo, .catalog = repo->catalog, .counts = &counts};
 	int r = read_leftovers(repo, &tombs, &intents, err);
 
 	if (r == 0) {
@@ -387,6 +421,7 @@ int artifact_recover(struct repository *repo, struct artifact_recovery *ret, str
 	/* Last: an artifact that was adopted is noted at its run as long as that one is there to be noted at. */
 	if (r == 0)
 		r = settle_all(&s, &runs, settle_run, err);
+	free(s.broken.ids);
 	if (r == 0)
 		*ret = counts;
 	return r;
@@ -409,11 +444,8 @@ int artifact_settle(struct repository *repo, struct cancel *cancel, struct artif
                     unsigned *live, struct error *err)
 {
 	_cleanup(leftovers) struct leftovers tombs = {0}, intents = {0};
-	struct settling s = {.repo = repo,
-	                     .store = repository_store(repo),
-	                     .catalog = repo->catalog,
-	                     .call = {.cancel = cancel},
-	                     .counts = counts};
+	struct settling s = {
+	        .repo = repo, .catalog = repo->catalog, .call = {.cancel = cancel}, .counts = counts};
 	int r = read_leftovers(repo, &tombs, &intents, err);
 
 	if (r == 0)
@@ -422,6 +454,7 @@ int artifact_settle(struct repository *repo, struct cancel *cancel, struct artif
 		r = settle_all(&s, &intents, settle_abandoned, err);
 	if (r == 0)
 		r = settle_marks(&s);
+	free(s.broken.ids);
 	*live = s.live;
 	return r;
 }

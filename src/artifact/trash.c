@@ -16,6 +16,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
 #include <keepfs/codec/json.h>
 
@@ -47,29 +48,49 @@ int artifact_trash_mark(struct repository *repo, const struct store_call *call,
 	const struct store_put_options options = {.content_type = "application/json"};
 	_cleanup(free) char *key = artifact_trash_key(t->path);
 	_cleanup(str) struct str text = {0};
+	_cleanup(store) struct store *store = NULL;
 	struct catalog_trashed now;
-	int r;
+	int r = repository_store_of(repo, t->path, &store, err);
 
+	if (r < 0)
+		return r;
 	encode_mark(t, &text);
-	r = store_put_bytes(repository_store(repo), call, key, text.data, text.len, &options, err);
+	r = store_put_bytes(store, call, key, text.data, text.len, &options, err);
 	if (r == 0)
 		r = catalog_trash_marked(repo->catalog, t->ino, err);
 	/* Brought back meanwhile: a rebuild would take the mark at its word. */
 	if (r == 0 && catalog_trash_find(repo->catalog, t->ino, &now) == -ENOENT)
-		r = store_remove(repository_store(repo), call, key, err);
+		r = store_remove(store, call, key, err);
 	return r;
 }
 
 int artifact_trash_mark_all(struct repository *repo, const struct store_call *call, struct error *err)
 {
+	_cleanup(artifact_broken) struct artifact_broken broken = {0};
 	struct catalog_trashed t = {0};
-	int r = 0, found;
+	uint64_t store = CATALOG_MAIN_STORE;
+	int r = 0, failed = 0, found;
 
-	while (r == 0 && (found = catalog_trash_unmarked(repo->catalog, t.ino, &t)) == 0)
-		r = artifact_trash_mark(repo, call, &t, err);
+	while (r == 0 && (found = catalog_trash_unmarked(repo->catalog, t.ino, &t)) == 0) {
+		struct error why = {0};
+
+		if (catalog_store_of(repo->catalog, t.path, &store) == 0 &&
+		    artifact_is_broken(&broken, store))
+			continue;
+		r = artifact_trash_mark(repo, call, &t, &why);
+		if (r == 0)
+			continue;
+		if (failed == 0 && err)
+			*err = why;
+		failed = failed ? failed : r;
+		artifact_note_broken(&broken, store);
+		/* That of one tenant is no reason to leave those of others. */
+		if (store != CATALOG_MAIN_STORE && r != -ECANCELED)
+			r = 0;
+	}
 	if (r == 0 && found != -ENOENT)
-		r = error_system(err, -found, "the catalog cannot be read");
-	return r;
+		return error_system(err, -found, "the catalog cannot be read");
+	return failed;
 }
 
 /* One of that path that was made earlier, or by another keepfs, was removed; not this one. A mark without the second field is
@@ -116,7 +137,7 @@ int artifact_trash_read(struct store *store, const struct store_call *call, cons
 }
 
 /* A mark of no run is about no artifact: mark_is_about(). Keepfs of any age take it so. */
-static int put_void_mark(struct repository *repo, const char *key, const char *path, struct error *err)
+static int put_void_mark(struct store *store, const char *key, const char *path, struct error *err)
 {
 	const struct store_put_options options = {.content_type = "application/json"};
 	_cleanup(json) struct json *j = json_object_new();
@@ -127,17 +148,21 @@ static int put_void_mark(struct repository *repo, const char *key, const char *p
 	json_set_time(j, "brought_back_at", clock_now_us());
 	json_write(j, 2, &text);
 	str_append_char(&text, '\n');
-	return store_put_bytes(repository_store(repo), NULL, key, text.data, text.len, &options, err);
+	return store_put_bytes(store, NULL, key, text.data, text.len, &options, err);
 }
 
 int artifact_trash_unmark(struct repository *repo, const char *path, struct error *err)
 {
 	_cleanup(free) char *key = artifact_trash_key(path);
+	_cleanup(store) struct store *store = NULL;
 	struct error why = {0};
-	int r = store_remove(repository_store(repo), NULL, key, &why);
+	int r = repository_store_of(repo, path, &store, err);
 
+	if (r < 0)
+		return r;
+	r = store_remove(store, NULL, key, &why);
 	if (artifact_is_forbidden(r, &why))
-		return put_void_mark(repo, key, path, err);
+		return put_void_mark(store, key, path, err);
 	if (r < 0 && err)
 		*err = why;
 	return r;

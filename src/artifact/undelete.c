@@ -34,11 +34,11 @@ static int refuse_purged(struct error *err)
 }
 
 /* ARTIFACT_DAMAGED: not all of it, @problem says what is missing. */
-static int look_for_objects(struct repository *repo, const struct manifest *m, struct error *problem,
+static int look_for_objects(struct store *store, const struct manifest *m, struct error *problem,
                             struct error *err)
 {
 	struct artifact_match match = {0};
-	int r = artifact_check_objects(repository_store(repo), NULL, m, &match, err);
+	int r = artifact_check_objects(store, NULL, m, &match, err);
 
 	if (r == 0 && match.broken) {
 		error_set(problem, ERROR_CORRUPT, EBADMSG, "%s", str_text(&match.problem));
@@ -53,14 +53,18 @@ static int look_into_store(struct repository *repo, const char *path, const stru
                            struct error *problem, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	int r = artifact_fetch(repository_store(repo), NULL, path, &m, problem);
+	_cleanup(store) struct store *store = NULL;
+	int r = repository_store_of(repo, path, &store, err);
 
+	if (r < 0)
+		return r;
+	r = artifact_fetch(store, NULL, path, &m, problem);
 	if (r == -ENOENT || (r == 0 && m.run_id != tomb->run_id))
 		return refuse_purged(err);
 	if (r == ARTIFACT_UNUSABLE)
 		return ARTIFACT_DAMAGED;
 	if (r == 0)
-		return look_for_objects(repo, &m, problem, err);
+		return look_for_objects(store, &m, problem, err);
 	if (err)
 		*err = *problem;
 	return r;

@@ -16,6 +16,7 @@
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/compare.h>
 #include <keepfs/catalog/holds.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/policy.h>
 
@@ -31,15 +32,15 @@ static bool is_secret(const struct manifest *m)
 }
 
 static int insert_artifact(struct connection *c, const struct manifest *m, uint64_t directory_ino,
-                           int64_t sequence, const char *name)
+                           int64_t sequence, const char *name, uint64_t store)
 {
 	static const char sql[] =
 	        "INSERT INTO artifact (directory_ino, sequence, ino, name, named, is_directory, partial, size_bytes,"
 	        " finished_at_us, verified_at_us, sha256, stored_bytes, job, kind, target, triggered_by, note,"
 	        " keepfs_version, run_id, started_at_us, facts, object_id, files, files_bytes, sums_bytes, secret, class,"
-	        " tiers, keep_until_us)"
+	        " tiers, keep_until_us, store)"
 	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
-	        " ?21, ?22, 0, ?23, ?24, ?25, ?26, ?27, ?28)";
+	        " ?21, ?22, 0, ?23, ?24, ?25, ?26, ?27, ?28, ?29)";
 	const struct manifest_object *own = manifest_own_object(m);
 	_cleanup(str) struct str facts = {0};
 	int64_t object_id = 0;
@@ -62,7 +63,7 @@ static int insert_artifact(struct connection *c, const struct manifest *m, uint6
 	               int_value(object_id), int_value((int64_t)other_bytes(m, own)),
 	               int_value((int64_t)sums_bytes(m, name)), int_value(is_secret(m)),
 	               text_value(str_or_empty(m->class)), int_value(m->tiers_known ? (int64_t)m->tiers : -1),
-	               int_value(m->keep_until_us)));
+	               int_value(m->keep_until_us), int_value((int64_t)store)));
 }
 
 /* Of whoever triggered it: from the first moment on. */
@@ -145,14 +146,30 @@ static int find_free_place(struct connection *c, const struct manifest *m, uint6
 /* Why an artifact is listed. */
 enum listing { MADE, REBUILT, ADOPTED };
 
-static int add_artifact(struct connection *c, const struct manifest *m, enum listing listing)
+/* That was announced. */
+static int announced_store(struct connection *c, const char *path, uint64_t *ret)
 {
+	static const char sql[] = "SELECT store FROM intent WHERE path = ?1";
+	int64_t store = CATALOG_MAIN_STORE;
+	int r = db_number(c, &store, sql, VALUES(text_value(path)));
+
+	*ret = (uint64_t)store;
+	return r == -ENOENT ? 0 : r;
+}
+
+/* @known: which store has it; NULL: the one that its intent names. */
+static int add_artifact(struct connection *c, const struct manifest *m, enum listing listing,
+                        const uint64_t *known)
+{
+	uint64_t store = known ? *known : CATALOG_MAIN_STORE;
 	_cleanup(free) char *directory = NULL;
 	const char *name;
 	int64_t sequence;
 	uint64_t directory_ino;
 	int r = path_split(c, m->path, &directory, &name, &sequence);
 
+	if (r == 0 && !known)
+		r = announced_store(c, m->path, &store);
 	if (r == 0)
 		r = directory_ensure(c, directory, m->finished_at_us, &directory_ino);
 	if (r == 0 && sequence < 0)
@@ -161,7 +178,7 @@ static int add_artifact(struct connection *c, const struct manifest *m, enum lis
 		r = clear_place(c, m, directory_ino, sequence);
 	if (r != 0)
 		return r;
-	r = insert_artifact(c, m, directory_ino, sequence, name);
+	r = insert_artifact(c, m, directory_ino, sequence, name, store);
 	if (r == 0)
 		r = hold_at_birth(c, m);
 	if (r == 0)
@@ -181,7 +198,7 @@ static int add_artifact(struct connection *c, const struct manifest *m, enum lis
 
 int catalog_add_artifact(struct catalog *c, const struct manifest *m, struct error *err)
 {
-	return TRANSACTION(c, err, add_artifact(c->writer, m, c->rebuilding ? REBUILT : MADE));
+	return TRANSACTION(c, err, add_artifact(c->writer, m, c->rebuilding ? REBUILT : MADE, NULL));
 }
 
 /* How many good ones are there in a directory beside it, of @most at most? A partial one counts only with @partial. */
@@ -328,7 +345,7 @@ static int add_marked(struct connection *c, const struct manifest *m, const stru
                       enum listing listing)
 {
 	uint64_t ino = ino_of_artifact(m->path);
-	int r = add_artifact(c, m, listing);
+	int r = add_artifact(c, m, listing, marks ? &marks->store : NULL);
 
 	if (r == 0 && marks)
 		r = holds_restore(c, ino, marks);

@@ -23,6 +23,7 @@ static struct catalog_backup backup_of(sqlite3_stmt *row)
 	        .stored_bytes = column_u64(row, 13),
 	        .tiers = (unsigned)sqlite3_column_int(row, 14),
 	        .partial = sqlite3_column_int(row, 15),
+	        .store = column_borrowed(row, 16),
 	};
 }
 
@@ -35,7 +36,9 @@ int catalog_backups(struct catalog *c, int64_t now_us, int64_t before_run,
 	        " (SELECT json_group_array(h.name) FROM hold h WHERE h.artifact_ino = a.ino"
 	        "  AND (h.until_us = 0 OR h.until_us > ?1)),"
 	        " a.run_id, a.started_at_us, a.finished_at_us, a.verified_at_us, a.size_bytes,"
-	        " a.stored_bytes + a.files_bytes, max(a.tiers, 0), a.partial"
+	        " a.stored_bytes + a.files_bytes, max(a.tiers, 0), a.partial,"
+	        " (SELECT iif(s.name = '', '', s.name || ' (') || s.url || iif(s.endpoint = '', '', ' at ' || s.endpoint)"
+	        "  || iif(s.name = '', '', ')') FROM store s WHERE s.id = a.store)"
 	        " FROM artifact a JOIN directory d ON d.ino = a.directory_ino"
 	        " WHERE a.tomb = 0 AND a.trashed_at_us IS NULL AND a.run_id < ?2"
 	        " ORDER BY a.run_id DESC, a.directory_ino DESC, a.sequence DESC";

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include <keepfs/catalog/compare.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
 
 /* The intent first: it ends in the transaction that makes the row. */
@@ -30,14 +31,25 @@ int artifact_find_known(struct connection *c, const char *path)
 /* The reason that says so; one that reading found stays. */
 static const char missing_reason[] = MISSING_REASON;
 
-ssize_t catalog_listed_after(struct catalog *c, uint64_t after_ino, struct catalog_listed *rows, size_t max)
+ssize_t catalog_listed_after(struct catalog *c, uint64_t store, uint64_t after_ino,
+                             struct catalog_listed *rows, size_t max)
 {
 	static const char sql[] = "SELECT a.ino, d.path || '/' || a.name, a.damaged IS ?3 FROM artifact a"
 	                          " JOIN directory d ON d.ino = a.directory_ino WHERE a.tomb = 0"
-	                          " AND a.ino > ?1 ORDER BY a.ino LIMIT ?2";
+	                          " AND a.store = 0 AND a.ino > ?1 ORDER BY a.ino LIMIT ?2";
+	static const char other_sql[] =
+	        "SELECT a.ino, d.path || '/' || a.name, a.damaged IS ?3 FROM artifact a"
+	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.tomb = 0"
+	        " AND a.store = ?4 AND a.store <> 0 AND a.ino > ?1 ORDER BY a.ino LIMIT ?2";
 	size_t count = 0;
-	_cleanup(query) struct query query = query_begin(
-	        c, sql, VALUES(ino_value(after_ino), int_value((int64_t)max), text_value(missing_reason)));
+	_cleanup(query) struct query query =
+	        store == CATALOG_MAIN_STORE
+	                ? query_begin(c, sql,
+	                              VALUES(ino_value(after_ino), int_value((int64_t)max),
+	                                     text_value(missing_reason)))
+	                : query_begin(c, other_sql,
+	                              VALUES(ino_value(after_ino), int_value((int64_t)max),
+	                                     text_value(missing_reason), int_value((int64_t)store)));
 
 	while (count < max && query_next(&query)) {
 		struct catalog_listed *row = &rows[count++];

@@ -12,6 +12,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/intents.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
 
 int intent_drop(struct connection *c, const char *path)
@@ -85,10 +86,10 @@ int catalog_stem_is_of_another(struct catalog *c, const char *directory_path, co
 	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
 }
 
-static int add_intent(struct connection *c, int64_t run_id, const char *path)
+static int add_intent(struct connection *c, int64_t run_id, const char *path, uint64_t store)
 {
 	static const char sql[] =
-	        "INSERT INTO intent (path, directory, sequence, run_id) VALUES (?1, ?2, ?3, ?4)";
+	        "INSERT INTO intent (path, directory, sequence, run_id, store) VALUES (?1, ?2, ?3, ?4, ?5)";
 	_cleanup(free) char *directory = NULL, *stem = NULL;
 	struct place place;
 	const char *name;
@@ -106,7 +107,8 @@ static int add_intent(struct connection *c, int64_t run_id, const char *path)
 		return r;
 	return db_run(c, sql,
 	              VALUES(text_value(path), text_value(directory),
-	                     sequence < 0 ? text_value(NULL) : int_value(sequence), int_value(run_id)));
+	                     sequence < 0 ? text_value(NULL) : int_value(sequence), int_value(run_id),
+	                     int_value((int64_t)store)));
 }
 
 int catalog_intent_run(struct catalog *c, const char *path, int64_t *ret_run_id)
@@ -122,7 +124,13 @@ int catalog_intent_run(struct catalog *c, const char *path, int64_t *ret_run_id)
 
 int catalog_add_intent(struct catalog *c, int64_t run_id, const char *path, struct error *err)
 {
-	return TRANSACTION(c, err, add_intent(c->writer, run_id, path));
+	return TRANSACTION(c, err, add_intent(c->writer, run_id, path, CATALOG_MAIN_STORE));
+}
+
+int catalog_add_intent_in(struct catalog *c, int64_t run_id, const char *path, uint64_t store,
+                          struct error *err)
+{
+	return TRANSACTION(c, err, add_intent(c->writer, run_id, path, store));
 }
 
 int catalog_drop_intent(struct catalog *c, const char *path, struct error *err)

@@ -770,5 +770,23 @@ const char *const migrations[] = {
         "CREATE UNIQUE INDEX history_count_number ON history_count (number, artifact_ino);"
         "CREATE TRIGGER history_count_forgotten AFTER DELETE ON history_table BEGIN"
         " DELETE FROM history_count WHERE number = OLD.number; END;",
+
+        /* Which store has an artifact, or is to have it: keepfs/catalog/stores.h. 0: the one that the catalog belongs to. */
+        "CREATE TABLE store ("
+        " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " name TEXT NOT NULL,"   /* of its section; '': a query named its address */
+        " tenant TEXT NOT NULL," /* whose it is by that query; '': of a section */
+        " url TEXT NOT NULL,"
+        " endpoint TEXT NOT NULL,"
+        " region TEXT NOT NULL,"
+        " credentials TEXT NOT NULL," /* the name of a file */
+        " since_us INTEGER NOT NULL,"
+        " trouble TEXT NOT NULL DEFAULT ''," /* why it could not be listed; '': it could, or nobody tried */
+        " trouble_us INTEGER NOT NULL DEFAULT 0" /* since when */
+        ") STRICT;"
+        "CREATE UNIQUE INDEX store_address ON store (name, tenant, url, endpoint);"
+        "ALTER TABLE artifact ADD COLUMN store INTEGER NOT NULL DEFAULT 0;"
+        "CREATE INDEX artifact_store ON artifact (store, ino) WHERE store <> 0;"
+        "ALTER TABLE intent ADD COLUMN store INTEGER NOT NULL DEFAULT 0;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

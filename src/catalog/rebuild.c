@@ -10,16 +10,20 @@
 
 #include <keepfs/catalog/rebuild.h>
 
+#define OF_STORES_THAT_ANSWER " AND store NOT IN (SELECT id FROM store WHERE trouble <> '')"
+
 static int clear_artifacts(struct connection *c)
 {
-	/* Tombs stay: the bucket may still hold what a deletion has begun to remove. */
+	/* Tombs stay: the bucket may still hold what a deletion has begun to remove. So does what is in a store that does not answer now. */
 	static const char files_sql[] =
 	        "DELETE FROM artifact_file WHERE (parent_ino, sequence) IN"
 	        " (SELECT f.parent_ino, f.sequence FROM artifact_file f"
-	        "  CROSS JOIN artifact a ON a.ino = f.artifact_ino WHERE a.tomb = 0 LIMIT 1000)";
+	        "  CROSS JOIN artifact a ON a.ino = f.artifact_ino WHERE a.tomb = 0" OF_STORES_THAT_ANSWER
+	        " LIMIT 1000)";
 	static const char artifacts_sql[] =
 	        "DELETE FROM artifact WHERE (directory_ino, sequence) IN"
-	        " (SELECT directory_ino, sequence FROM artifact WHERE tomb = 0 LIMIT 1000)";
+	        " (SELECT directory_ino, sequence FROM artifact WHERE tomb = 0" OF_STORES_THAT_ANSWER
+	        " LIMIT 1000)";
 	/* Times turn negative, so that each becomes the newest of what is found anew; those of directories
 	 * where nothing is found are turned back at the end. */
 	static const char times_sql[] = "UPDATE directory SET mtime_us = -mtime_us";

@@ -53,6 +53,18 @@ int run_add(struct connection *c, const struct catalog_run *run, int64_t *ret_id
 	return r;
 }
 
+int catalog_newest_run(struct catalog *c, int64_t *ret_id)
+{
+	static const char sql[] = "SELECT max(coalesce((SELECT max(id) FROM run), 0),"
+	                          " coalesce((SELECT max(used) FROM run_number), 0))";
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
+	int r = query_one(&query);
+
+	if (r == 0)
+		*ret_id = sqlite3_column_int64(query.row, 0);
+	return r;
+}
+
 int catalog_raise_run_number(struct catalog *c, int64_t used, struct error *err)
 {
 	static const char sql[] = "INSERT INTO run_number (one, used) VALUES (1, ?1)"

@@ -83,11 +83,18 @@ static int settle_catalog(struct engine *e, bool is_new, struct error *err)
 {
 	struct conf_store hasty;
 	_cleanup(store) struct store *store = NULL;
+	_cleanup(stores) struct stores *stores = NULL;
 	struct artifact_recovery recovery = {0};
 	struct repository repository = {.catalog = e->catalog};
 	int r = open_hasty_store(e, &hasty, &store, err);
 
+	stores = stores_new(&(struct stores_options){.conf = e->conf,
+	                                             .main = store,
+	                                             .catalog = e->catalog,
+	                                             .metrics = e->metrics,
+	                                             .retry_deadline_ms = HASTY_DEADLINE_MS});
 	repository.store = store;
+	repository.stores = stores;
 	if (r == 0 && is_new)
 		r = begin_catalog(e, store, err);
 	if (r == 0)
@@ -268,7 +275,9 @@ static int open_parts(struct engine *e, struct error *err)
 	if (!e->pool)
 		return error_set(err, ERROR_USAGE, ENOMEM,
 		                 "[keepfs] memory is more than this process may have");
-	e->repository = (struct repository){.store = e->store, .catalog = e->catalog};
+	e->stores = stores_new(&(struct stores_options){
+	        .conf = e->conf, .main = e->store, .catalog = e->catalog, .metrics = e->metrics});
+	e->repository = (struct repository){.store = e->store, .stores = e->stores, .catalog = e->catalog};
 	e->make = (struct make_context){.conf = e->conf, .repository = &e->repository, .pool = e->pool};
 	r = settle_catalog(e, is_new, err);
 	return r < 0 ? r : make_directories(e, err);
@@ -329,6 +338,7 @@ void engine_close(struct engine *e)
 	e->records = records_free(e->records);
 	e->tidier = artifact_tidier_free(e->tidier);
 	e->pool = pool_free(e->pool);
+	e->stores = stores_free(e->stores);
 	e->store = store_free(e->store);
 	free(e->metrics);
 	e->metrics = NULL;

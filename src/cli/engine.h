@@ -9,6 +9,7 @@
 #include <keepfs/net.h>
 #include <keepfs/records.h>
 #include <keepfs/store.h>
+#include <keepfs/stores.h>
 
 struct catalog;
 
@@ -18,6 +19,7 @@ struct engine {
 	struct catalog *catalog;
 	struct net *net;
 	struct store *store;
+	struct stores *stores;         /* it, and those of tenants */
 	struct store_metrics *metrics; /* of all that this process asks of the store */
 	struct pool *pool;
 	struct repository repository;

@@ -36,8 +36,7 @@ int explain_export(const struct cli_options *options)
 	status = cli_load_conf(options, &conf);
 	if (status != CLI_DONE)
 		return status;
-	for (size_t i = 0; i < conf.job_count; i++)
-		if (conf.jobs[i].kind == CONF_JOB_EXPORT)
-			return explain_job(options, &conf, &conf.jobs[i]);
+	if (conf_exports(&conf))
+		return explain_job(options, &conf, conf_exports(&conf));
 	return cli_usage("there is no section [export] in the configuration");
 }

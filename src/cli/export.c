@@ -40,11 +40,14 @@ static int export_tenant(const struct cli_options *options, const char *mountpoi
                          bool wait)
 {
 	_cleanup(free) char *pair = tenant ? mem_printf("tenant=%s", tenant) : NULL;
+	_cleanup(free) char *from = options->from ? mem_printf("from=%s", options->from) : NULL;
 	_cleanup(str) struct str command = {0};
 
 	command_line_append(&command, CONF_EXPORTS);
 	if (pair)
 		command_line_append(&command, pair);
+	if (from)
+		command_line_append(&command, from);
 	append_keys(options, &command);
 	return trigger_send(options, mountpoint, str_text(&command), wait);
 }
@@ -97,6 +100,8 @@ int cmd_export(const struct cli_options *options)
 		return explain_export(options);
 	if (tenants == 0 && !options->all)
 		return cli_usage("export needs the name of a tenant, or --all; or --explain");
+	if (options->all && options->from)
+		return cli_usage("export --from takes names of tenants: one is exported after the other");
 	if (tenants > 0 && options->all)
 		return cli_usage("export takes names of tenants, or --all, but not both");
 	status = client_find(options, &mountpoint);

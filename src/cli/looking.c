@@ -77,7 +77,9 @@ static int open_looking_inside(struct looking *l, struct error *err)
 {
 	const struct inside_options options = {.ctx = &l->ctx, .reader = l->reader};
 
-	l->repository = (struct repository){.store = l->store, .catalog = l->catalog};
+	l->stores = stores_new(
+	        &(struct stores_options){.conf = &l->conf, .main = l->store, .catalog = l->catalog});
+	l->repository = (struct repository){.store = l->store, .stores = l->stores, .catalog = l->catalog};
 	l->ctx = (struct make_context){.conf = &l->conf, .repository = &l->repository, .pool = l->pool};
 	return inside_new(&options, &l->inside, err);
 }
@@ -109,6 +111,7 @@ void looking_close(struct looking *l)
 	inside_free(l->inside);
 	reader_free(l->reader);
 	pool_free(l->pool);
+	stores_free(l->stores);
 	store_free(l->store);
 	net_free(l->net);
 	catalog_free(l->catalog);

@@ -9,12 +9,14 @@
 #include <keepfs/inside.h>
 #include <keepfs/net.h>
 #include <keepfs/reader.h>
+#include <keepfs/stores.h>
 
 struct looking {
 	struct conf conf;
 	struct catalog *catalog;
 	struct net *net;
 	struct store *store;
+	struct stores *stores;
 	struct pool *pool;
 	struct reader *reader;
 	struct reader_metrics metrics;

@@ -112,6 +112,7 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	struct fs_context context;
 	int r;
 
+	stores_follow(d->engine.stores, d->live);
 	d->troubles = report_troubles_new();
 	d->admins = export_admins_new();
 	d->engine.make.admins = d->admins;

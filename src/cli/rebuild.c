@@ -13,8 +13,10 @@
 #include <keepfs/catalog/copy.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/copies.h>
+#include <keepfs/export.h>
 #include <keepfs/kinds.h>
 #include <keepfs/records.h>
+#include <keepfs/stores.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -130,14 +132,51 @@ static int compare_restored(struct rebuilding *rb, struct error *err)
 	return r < 0 ? r : catalog_restored_end(rb->catalog, &restored, err);
 }
 
+/* Where exports may be: in the stores of the configuration, and in those that the query names today. The copy of the catalog told of those that it knew. */
+static int note_sections(struct rebuilding *rb, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < rb->conf->store_count; i++) {
+		_cleanup(catalog_store) struct catalog_store at = {0};
+		uint64_t ignored;
+
+		stores_at_section(&rb->conf->stores[i], &at);
+		r = catalog_note_store(rb->catalog, &at, &ignored, err);
+	}
+	return r;
+}
+
+static void note_stores_of_query(struct rebuilding *rb, struct repository *repository)
+{
+	const struct make_context ctx = {.conf = rb->conf, .repository = repository};
+
+	const struct conf_job *job = conf_exports(rb->conf);
+	_cleanup(free) char *problem = NULL, *text = NULL;
+	struct error why = {0};
+
+	if (job && export_note_stores(&ctx, job, &problem, &why) < 0)
+		problem = mem_strdup(why.message);
+	if (!problem)
+		return;
+	text = mem_printf("stores that only the query of [export] tenants names may be missing: %s", problem);
+	show_notice(NULL, text);
+}
+
 static int list_backups(struct rebuilding *rb, struct error *err)
 {
-	struct repository repository = {.store = rb->store, .catalog = rb->catalog};
+	_cleanup(stores) struct stores *stores = stores_new(
+	        &(struct stores_options){.conf = rb->conf, .main = rb->store, .catalog = rb->catalog});
+	struct repository repository = {.store = rb->store, .stores = stores, .catalog = rb->catalog};
 	int restored = catalog_is_restored(rb->catalog), r;
 
 	if (restored < 0)
 		return error_system(err, -restored, "the catalog in %s cannot be read", rb->conf->state_dir);
-	r = restored ? catalog_restored_begin(rb->catalog, err) : 0;
+	r = note_sections(rb, err);
+	if (r == 0)
+		note_stores_of_query(rb, &repository);
+	if (r == 0 && restored)
+		r = catalog_restored_begin(rb->catalog, err);
 	if (r == 0)
 		r = artifact_rebuild(&repository, &rb->io, NULL, err);
 	if (r == 0 && restored)

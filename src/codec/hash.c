@@ -9,6 +9,7 @@
 #include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* The digests of OpenSSL fail only when the process has no memory, or a policy forbids SHA-256: no backup can
  * be made then. */
@@ -180,6 +181,11 @@ uint64_t hash64(const char *text)
 	for (int i = 7; i >= 0; i--)
 		value = value << 8 | digest[i];
 	return value;
+}
+
+uint64_t hash_quickly(const void *data, size_t len)
+{
+	return XXH3_64bits(data, len);
 }
 
 char *base64_encode(const void *data, size_t len)

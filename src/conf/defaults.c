@@ -130,7 +130,9 @@ static void set_missing(struct conf_loader *l, struct conf_ref ref)
 
 	if (origin->text && !origin->wrong)
 		return;
-	if (!origin->text && is_s3(&l->conf) && set_from_also(l, ref))
+	/* What AWS says is of the one store: a further one must not get its keys, or its address. */
+	if (!origin->text && ref.section != CONF_SECTION_NAMED_STORE && is_s3(&l->conf) &&
+	    set_from_also(l, ref))
 		return;
 	if (conf_keys[ref.key].required)
 		require(l, ref);

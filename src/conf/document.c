@@ -104,7 +104,7 @@ static const char *told_value(const struct told *told, const struct conf_key *k)
 		return told->state_dir;
 	if (strcmp(k->name, "mountpoint") == 0)
 		return told->mountpoint;
-	return k->set == CONF_KEYS_STORE && strcmp(k->name, "url") == 0 ? told->url : NULL;
+	return k->set == CONF_KEYS_MAIN_STORE && strcmp(k->name, "url") == 0 ? told->url : NULL;
 }
 
 /* Keys that another section has, too, are explained there, and shown once more without their explanation. */

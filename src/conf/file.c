@@ -106,7 +106,8 @@ static void list_sections(struct str *out)
 		str_appendf(out, "%s%s", s > 0 ? ", " : "", conf_sections[s].header);
 }
 
-static int nearest_section(const char *word)
+/* Of two of one name, [store] and [store NAME], the one that was meant. */
+static int nearest_section(const char *word, bool has_name)
 {
 	const char *names[CONF_SECTION_COUNT], *nearest;
 
@@ -114,7 +115,10 @@ static int nearest_section(const char *word)
 		names[s] = conf_sections[s].name;
 	nearest = conf_nearest(word, names, CONF_SECTION_COUNT);
 	for (int s = 0; nearest && s < CONF_SECTION_COUNT; s++)
-		if (names[s] == nearest)
+		if (str_equal(names[s], nearest) && has_name == conf_section_is_named((enum conf_section)s))
+			return s;
+	for (int s = 0; nearest && s < CONF_SECTION_COUNT; s++)
+		if (str_equal(names[s], nearest))
 			return s;
 	return -1;
 }
@@ -125,7 +129,7 @@ static void unknown_section(struct conf_loader *l, int line, const char *text)
 	_cleanup(free) char *word = mem_printf("%.*s", (int)len, text);
 	const char *name = text + len + strspn(text + len, " \t");
 	_cleanup(str) struct str hint = {0};
-	int nearest = nearest_section(word);
+	int nearest = nearest_section(word, *name != '\0');
 
 	l->skip = true;
 	if (nearest < 0) {

@@ -18,5 +18,8 @@ bool conf_files_takes_everything(const struct conf_job *job);
 void conf_export_check(const void *base, const struct conf_clashes *clashes);
 bool conf_export_takes_everything(const struct conf_job *job);
 
+/** conf_named_store_check() - the same of a [store NAME]. */
+void conf_named_store_check(const void *base, const struct conf_clashes *clashes);
+
 /** conf_policy_check() - the same of the policy that a job or a class begins with. */
 void conf_policy_check(const void *base, const struct conf_clashes *clashes);

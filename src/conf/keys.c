@@ -123,21 +123,24 @@ static const struct conf_choice methods[] = {
         {NULL, 0},
 };
 
-#define KEEPFS(field)    CONF_KEYS_KEEPFS, .offset = offsetof(struct conf, field)
-#define STORE(field)     CONF_KEYS_STORE, .offset = offsetof(struct conf_store, field)
-#define READ(field)      CONF_KEYS_READ, .offset = offsetof(struct conf_read, field)
-#define JOB(field)       CONF_KEYS_JOB, .offset = offsetof(struct conf_job, field)
-#define DUMP(field)      CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, dump.field)
-#define DRILL(field)     CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, field)
-#define FILES(field)     CONF_KEYS_FILES, .offset = offsetof(struct conf_job, files.field)
-#define EXPORT(field)    CONF_KEYS_EXPORT, .offset = offsetof(struct conf_job, export.field)
-#define POLICY(field)    CONF_KEYS_POLICY, .policy = true, .offset = offsetof(struct conf_policy, field)
-#define KEPT             .type = CONF_INT, .fallback = "none", .zero = "none", .min = 1, .max = 100000
-#define MAIL(field)      CONF_KEYS_MAIL, .offset = offsetof(struct conf_mail, field), .reload = true
-#define WEBHOOK(field)   CONF_KEYS_WEBHOOK, .offset = offsetof(struct conf_webhook, field)
-#define COMMAND(field)   CONF_KEYS_COMMAND, .offset = offsetof(struct conf_command, field)
-#define CHECK(field)     CONF_KEYS_CHECK, .offset = offsetof(struct conf_check, field)
-#define HEARTBEAT(field) CONF_KEYS_HEARTBEAT, .offset = offsetof(struct conf_heartbeat, field)
+#define KEEPFS(field)      CONF_KEYS_KEEPFS, .offset = offsetof(struct conf, field)
+#define STORE(field)       CONF_KEYS_STORE, .offset = offsetof(struct conf_store, field)
+#define MAIN_STORE(field)  CONF_KEYS_MAIN_STORE, .offset = offsetof(struct conf_store, field)
+#define NAMED_STORE(field) CONF_KEYS_NAMED_STORE, .offset = offsetof(struct conf_named_store, field)
+#define CLASS(field)       CONF_KEYS_CLASS, .offset = offsetof(struct conf_class, field)
+#define READ(field)        CONF_KEYS_READ, .offset = offsetof(struct conf_read, field)
+#define JOB(field)         CONF_KEYS_JOB, .offset = offsetof(struct conf_job, field)
+#define DUMP(field)        CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, dump.field)
+#define DRILL(field)       CONF_KEYS_DUMP, .offset = offsetof(struct conf_job, field)
+#define FILES(field)       CONF_KEYS_FILES, .offset = offsetof(struct conf_job, files.field)
+#define EXPORT(field)      CONF_KEYS_EXPORT, .offset = offsetof(struct conf_job, export.field)
+#define POLICY(field)      CONF_KEYS_POLICY, .policy = true, .offset = offsetof(struct conf_policy, field)
+#define KEPT               .type = CONF_INT, .fallback = "none", .zero = "none", .min = 1, .max = 100000
+#define MAIL(field)        CONF_KEYS_MAIL, .offset = offsetof(struct conf_mail, field), .reload = true
+#define WEBHOOK(field)     CONF_KEYS_WEBHOOK, .offset = offsetof(struct conf_webhook, field)
+#define COMMAND(field)     CONF_KEYS_COMMAND, .offset = offsetof(struct conf_command, field)
+#define CHECK(field)       CONF_KEYS_CHECK, .offset = offsetof(struct conf_check, field)
+#define HEARTBEAT(field)   CONF_KEYS_HEARTBEAT, .offset = offsetof(struct conf_heartbeat, field)
 
 const struct conf_key conf_keys[] = {
         {KEEPFS(mountpoint), .name = "mountpoint", .type = CONF_PATH, .fallback = "/mnt/keep",
@@ -204,6 +207,11 @@ const struct conf_key conf_keys[] = {
                  "audit and all else that no manifest tells, so that 'keepfs rebuild' finds it on a new host. "
                  "A copy is made once a day, when keepfs ends, and after each 'keepfs run', if anything has "
                  "changed. With 'none' none is made; a lost state_dir takes the history with it then."},
+        {KEEPFS(erasure_key_file), .name = "erasure_key_file", .type = CONF_PATH, .reload = true,
+         .fallback = "", .example = "/etc/keepfs/erasure.key",
+         .help = "A file of 32 bytes or more that nobody can guess (openssl rand -out FILE 32; chmod 600): the key of the erasure register "
+                 "('keepfs erase'), which holds keyed hashes of what was erased. Without the key nobody learns from the register who it was, and "
+                 "nothing can be restored once something is registered: keep a copy of it where the backups are not."},
         {KEEPFS(drill_dir), .name = "drill_dir", .type = CONF_PATH, .reload = true, .fallback = "",
          .example = "/srv/keepfs-drills",
          .help = "Where drills make their throw-away servers: a directory on a disk that has room for the largest database and its "
@@ -251,20 +259,25 @@ const struct conf_key conf_keys[] = {
                  "of databases that take no connections, of those that cloud providers keep for themselves, and of an empty one named "
                  "postgres."},
 
-        {STORE(url), .name = "url", .type = CONF_STORE_URL, .computed = "dir:STATE_DIR/objects",
+        {MAIN_STORE(url), .name = "url", .type = CONF_STORE_URL, .computed = "dir:STATE_DIR/objects",
          .example = "s3://example-backups/prod",
          .help = "The place of the objects: dir: and an absolute path for a directory, or "
                  "s3://BUCKET/PREFIX for a bucket of S3 or of a server that speaks its protocol. The "
                  "prefix may be left out. A directory on the database's own disk is lost together with "
                  "it: use another disk, or a bucket."},
+        {NAMED_STORE(store.url), .name = "url", .type = CONF_STORE_URL, .required = true,
+         .example = "s3://acme-backups/keepfs",
+         .help = "Where the objects of this store are: s3://BUCKET/PREFIX, or dir: and an absolute path. It must be another place than that of [store]."},
         {STORE(endpoint), .name = "endpoint", .type = CONF_ENDPOINT, .fallback = "", .s3_only = true,
          .also = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}, .example = "https://s3.example.net:9000",
          .help = "The address of the S3 server, when it is not AWS. Plain http:// is refused unless "
                  "allow_http is set."},
-        {STORE(region), .name = "region", .type = CONF_STRING,
+        {MAIN_STORE(region), .name = "region", .type = CONF_STRING,
          .computed =
                  "AWS_REGION, AWS_DEFAULT_REGION, the region of the profile in ~/.aws/config, else us-east-1",
          .also = {"AWS_REGION", "AWS_DEFAULT_REGION"}, .example = "us-east-1",
+         .help = "The region of the bucket. Servers other than AWS mostly want us-east-1."},
+        {NAMED_STORE(store.region), .name = "region", .type = CONF_STRING, .fallback = "us-east-1",
          .help = "The region of the bucket. Servers other than AWS mostly want us-east-1."},
         {STORE(access_key), .name = "access_key", .type = CONF_STRING, .fallback = "", .credential = true,
          .s3_only = true, .example = "AKIAIOSFODNN7EXAMPLE",
@@ -280,6 +293,10 @@ const struct conf_key conf_keys[] = {
          .credential = true, .s3_only = true, .example = "FwoGZXIvYXdzEXAMPLE",
          .help = "The session token of temporary credentials. As these expire, the shared credentials "
                  "file is the better place for them."},
+        {NAMED_STORE(credentials_file), .name = "credentials_file", .type = CONF_PATH, .fallback = "",
+         .secret_file = true, .example = "/etc/keepfs/stores/acme",
+         .help = "A file that holds access_key, secret_key and if need be session_token, as KEY = VALUE on lines of their own; it comes before these keys here, and before profile. It is read "
+                 "whenever it is needed, must be readable by the daemon's user alone (chmod 600), and may say which endpoint and which bucket it is for."},
         {STORE(profile), .name = "profile", .type = CONF_STRING, .fallback = "", .s3_only = true,
          .example = "backup",
          .help = "The profile to use in the shared credentials file and in ~/.aws/config; when it is "
@@ -323,22 +340,23 @@ const struct conf_key conf_keys[] = {
          .help = "How long one request is tried again and again before its failure is final: a backup "
                  "fails, a reader gets an input/output error. 0 tries once, for as long as the other "
                  "timeouts let it."},
-        {STORE(part_bytes), .name = "part_size", .type = CONF_BYTES, .fallback = "8M", .min = 5 * MIB,
+        {MAIN_STORE(part_bytes), .name = "part_size", .type = CONF_BYTES, .fallback = "8M", .min = 5 * MIB,
          .max = 5 * GIB,
          .help = "The size of the first parts of an upload; later parts grow, so that max_parts are "
                  "enough for any backup. S3 refuses parts below 5M."},
-        {STORE(max_parts), .name = "max_parts", .type = CONF_INT, .fallback = "10000", .min = 1, .max = 10000,
+        {MAIN_STORE(max_parts), .name = "max_parts", .type = CONF_INT, .fallback = "10000", .min = 1,
+         .max = 10000,
          .help = "How many parts the server allows in one upload. AWS allows 10000, some others 1000."},
-        {STORE(capacity_bytes), .name = "capacity", .type = CONF_BYTES, .fallback = "none", .min = 0,
+        {MAIN_STORE(capacity_bytes), .name = "capacity", .type = CONF_BYTES, .fallback = "none", .min = 0,
          .max = INT64_MAX, .example = "2T",
          .help = "The size that df shows for the mount, when the store has a quota that keepfs cannot "
                  "know. It limits nothing."},
-        {STORE(scrub_within_ms), .name = "scrub_within", .type = CONF_DURATION, .fallback = "30d",
+        {MAIN_STORE(scrub_within_ms), .name = "scrub_within", .type = CONF_DURATION, .fallback = "30d",
          .zero = "none", .min = HOUR, .max = 3650 * DAY, .reload = true,
          .help = "Each backup is read again whole, and held against its checksums, before so much time has passed since that was "
                  "last done: what a disk or a provider has lost is known while there is another copy. status/health "
                  "tells when that cannot be kept. Where reading is paid for by the byte, choose a longer time, or 'none'."},
-        {STORE(scrub_rate_bytes), .name = "scrub_rate", .type = CONF_RATE, .fallback = "10M/s",
+        {MAIN_STORE(scrub_rate_bytes), .name = "scrub_rate", .type = CONF_RATE, .fallback = "10M/s",
          .min = 64 * KIB, .max = TIB, .reload = true,
          .help = "How many bytes per second are read for that, at most: 10M/s are some 25 TB in 30 days."},
         {STORE(faults), .name = "faults", .type = CONF_STRING, .fallback = "",
@@ -348,6 +366,11 @@ const struct conf_key conf_keys[] = {
                  "head, remove, list, begin, part, complete, abort, uploads or *; when is N (the Nth "
                  "call), N+ (from the Nth on) or N% (at random); what is eio, unavailable, timeout, "
                  "corrupt, slow:MILLISECONDS, crash, nospace or denied."},
+
+        {NAMED_STORE(tenants), .name = "tenants", .type = CONF_NAME_PATTERNS, .fallback = "",
+         .example = "acme, acme-*",
+         .help = "The slugs, or patterns of them, of the tenants that the query of [export] may send here by its column 'store'. Empty: the one whose slug is the "
+                 "name of this section. The query can name no store of the type dir:. What [export] and [class NAME] say needs no leave."},
 
         {READ(ahead_bytes), .name = "read_ahead", .type = CONF_BYTES, .fallback = "32M", .min = 0,
          .max = 4 * GIB,
@@ -631,6 +654,9 @@ const struct conf_key conf_keys[] = {
         {MAIL(digest), .name = "digest", .type = CONF_SCHEDULE, .fallback = "daily-7am",
          .help = "When a summary is sent, also when all is well, so that its absence is a sign, too: how each job did, "
                  "what was made, what health says. A schedule, as of a job; 'disabled' sends none."},
+
+        {CLASS(store), .name = "store", .type = CONF_STRING, .fallback = "", .example = "acme",
+         .help = "Where the exports of tenants of this class go: the NAME of a [store NAME]. Empty: where [export] says."},
 
         {WEBHOOK(url), .name = "url", .type = CONF_WEB_URL, .required = true, .secret = true,
          .credential = true, .example = "https://chat.example.com/hooks/0123456789",

@@ -295,6 +295,13 @@ const struct conf_job *conf_find_job(const struct conf *c, const char *name)
 	return conf_item_find(c, conf_jobs, name);
 }
 
+const struct conf_job *conf_exports(const struct conf *c)
+{
+	const struct conf_job *job = conf_find_job(c, CONF_EXPORTS);
+
+	return job && job->kind == CONF_JOB_EXPORT ? job : NULL;
+}
+
 char *conf_find_path(const char *option)
 {
 	const char *named = option ? option : getenv("KEEPFS_CONFIG"), *config = getenv("XDG_CONFIG_HOME");

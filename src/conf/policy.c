@@ -45,7 +45,7 @@ void conf_policy_of(const struct conf *c, const struct conf_job *job, const char
 		ret->keep = CONF_KEEP_RULES;
 	ref = first_key_of_class(c, class);
 	while (conf_next_key(&ref))
-		if (conf_key_is_given(c, ref))
+		if (conf_keys[ref.key].set == CONF_KEYS_POLICY && conf_key_is_given(c, ref))
 			conf_value_borrow(&conf_keys[ref.key], &class->policy, ret);
 }
 

@@ -44,6 +44,20 @@ static const struct conf_list classes = {
 };
 const struct conf_list *const conf_classes = &classes;
 
+static const struct conf_list named_stores = {
+        .items = offsetof(struct conf, stores),
+        .count = offsetof(struct conf, store_count),
+        .item_bytes = sizeof(struct conf_named_store),
+        .name = offsetof(struct conf_named_store, name),
+        .line = offsetof(struct conf_named_store, line),
+        .kind = offsetof(struct conf_named_store, kind),
+        .origins = offsetof(struct conf_named_store, origins),
+        .item = "store",
+        .name_wrong = class_name_wrong,
+        .name_allowed = "1 to 200 of A-Z a-z 0-9 . _ -, not beginning with '.' or '-'",
+};
+const struct conf_list *const conf_named_stores = &named_stores;
+
 /* Receivers of notices. */
 static const struct conf_list webhooks = {
         .items = offsetof(struct conf, webhooks),
@@ -105,13 +119,26 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                 {.name = "store",
                  .header = "[store]",
                  .env = "STORE_",
-                 .keys = CONF_KEYS_STORE,
+                 .keys = CONF_KEYS_STORE | CONF_KEYS_MAIN_STORE,
                  .offset = offsetof(struct conf, store),
                  .help = "Where the backups are kept: a directory or an S3 bucket. keepfs never creates a bucket. "
                          "The environment variables of AWS (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
                          "AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3, "
                          "AWS_ENDPOINT_URL, AWS_CA_BUNDLE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE) apply "
                          "where a key is not set here."},
+        [CONF_SECTION_NAMED_STORE] =
+                {.name = "store",
+                 .header = "[store NAME]",
+                 .env = "STORES_",
+                 .example = "[store acme]",
+                 .is_extra = true,
+                 .keys = CONF_KEYS_STORE | CONF_KEYS_NAMED_STORE,
+                 .list = &named_stores,
+                 .check = conf_named_store_check,
+                 .help = "A further store, for the exports of certain tenants: [export] store, [class NAME] store, or the column 'store' of the query "
+                         "of tenants says of whom. Everything else stays in [store]. No variable of AWS applies to it; without keys of its own it "
+                         "has the credentials of [store], which is allowed at the endpoint of [store] alone. What other keys say of timeouts and the like is said here "
+                         "of this store; of parts of uploads and of checking [store] says it for all."},
         [CONF_SECTION_READ] =
                 {.name = "read",
                  .header = "[read]",
@@ -162,7 +189,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .kind = CONF_JOB_EXPORT,
                  .check = conf_export_check,
                  .takes_everything = conf_export_takes_everything,
-                 .help = "Makes a file of each tenant's data, for the tenant: exports/TENANT/TIME.json.gz. There is one such "
+                 .help = "Makes a file of each tenant's data, for the tenant: exports/TENANT/TIME.json.gz (or as 'format' says). There is one such "
                          "section at most. Its job is named 'exports', and so no other job may be while the section is there. Every "
                          "table of the database is exported, or left out by a key of this section; one of which nobody can say "
                          "whose its rows are makes an export fail, and so does what looks like a secret. "
@@ -173,7 +200,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .env = "CLASS_",
                  .example = "[class demo]",
                  .is_extra = true,
-                 .keys = CONF_KEYS_POLICY,
+                 .keys = CONF_KEYS_POLICY | CONF_KEYS_CLASS,
                  .list = &classes,
                  .check = conf_policy_check,
                  .help = "Says of some databases of a job when they are backed up and how long that is kept, in place of "

@@ -16,6 +16,7 @@
 enum conf_section {
 	CONF_SECTION_KEEPFS,
 	CONF_SECTION_STORE,
+	CONF_SECTION_NAMED_STORE,
 	CONF_SECTION_READ,
 	CONF_SECTION_BACKUP,
 	CONF_SECTION_FILES,
@@ -31,13 +32,16 @@ enum conf_section {
 
 enum conf_key_set { /* bits, as a section can have several */
 	            CONF_KEYS_KEEPFS = 1 << 0,
-	            CONF_KEYS_STORE = 1 << 1,
+	            CONF_KEYS_STORE = 1 << 1, /* what every store has */
 	            CONF_KEYS_READ = 1 << 2,
 	            CONF_KEYS_JOB = 1 << 3, /* what every job has */
 	            CONF_KEYS_DUMP = 1 << 4,
 	            CONF_KEYS_FILES = 1 << 5,
 	            CONF_KEYS_POLICY = 1 << 6, /* what every job and every class has */
 	            CONF_KEYS_EXPORT = 1 << 7,
+	            CONF_KEYS_MAIN_STORE = 1 << 8, /* of the one that has everything but exports elsewhere */
+	            CONF_KEYS_NAMED_STORE = 1 << 9,
+	            CONF_KEYS_CLASS = 1 << 10,
 	            CONF_KEYS_MAIL = 1 << 16,
 	            CONF_KEYS_WEBHOOK = 1 << 17,
 	            CONF_KEYS_COMMAND = 1 << 18,
@@ -84,6 +88,7 @@ extern const struct conf_section_info conf_sections[CONF_SECTION_COUNT];
 bool conf_section_is_named(enum conf_section section);
 extern const struct conf_list *const conf_jobs; /* of all kinds */
 extern const struct conf_list *const conf_classes;
+extern const struct conf_list *const conf_named_stores;
 
 /* A key in one of the sections that a configuration consists of. */
 struct conf_ref {

@@ -10,5 +10,7 @@ void conf_contradiction(struct conf_loader *l, struct conf_ref a, struct conf_re
 void conf_validate_notices(struct conf_loader *l);
 /** conf_validate_checks() - what drills ask. */
 void conf_validate_checks(struct conf_loader *l);
+/** conf_validate_stores() - further stores, and who names them. */
+void conf_validate_stores(struct conf_loader *l);
 /** conf_validate_export() - the file that [export] needs. */
 void conf_validate_export(struct conf_loader *l);

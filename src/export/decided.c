@@ -23,11 +23,13 @@ static void finish_decisions(struct decided *d)
 	}
 	d->redaction = (struct redaction_plan){0};
 	d->plan = (struct tenancy_plan){0};
-	d->is_decided = d->is_told = false;
+	d->is_decided = false;
 	for (size_t i = 0; i < d->checked_count; i++)
 		free(d->lockable[i].relation);
 	free(d->lockable);
+	free(d->pages);
 	d->lockable = NULL;
+	d->pages = NULL;
 	d->lockable_count = d->checked_count = 0;
 	free(d->schema);
 	d->schema = NULL;
@@ -38,6 +40,7 @@ static void finish_model(struct decided *d)
 	finish_decisions(d);
 	tenancy_model_finish(&d->model);
 	d->model = (struct tenancy_model){0};
+	d->ddl = pg_ddl_free(d->ddl);
 	free(d->mark);
 	d->mark = NULL;
 	free(d->database);
@@ -151,6 +154,12 @@ int decided_refresh(struct decided *d, struct pg_session *s, const struct conf_e
 	d->schema = mem_strdup(schema);
 	gather_lockable(d);
 	return 0;
+}
+
+int decided_read_ddl(struct decided *d, struct pg_session *s, struct error *err)
+{
+	d->ddl = pg_ddl_free(d->ddl);
+	return pg_ddl_read(s, &d->ddl, err);
 }
 
 /* What stops an export before it has begun. */

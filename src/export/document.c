@@ -177,17 +177,31 @@ int document_begin(struct document *d, const struct document_head *head, struct 
 
 /* Tables. */
 
+/* What separates the elements of an array is only said where it is not what a reader takes it for. */
+static void set_delimiter(struct json *object, const struct tenancy_column *c)
+{
+	const char text[] = {c->delimiter, '\0'};
+
+	if (c->delimiter && c->delimiter != (strcmp(c->base_type, "box[]") == 0 ? ';' : ','))
+		json_set_string(object, "delimiter", text);
+}
+
 static struct json *described_column(const struct tenancy_column *c)
 {
 	struct json *object = json_object_new();
 
 	json_set_string(object, "name", c->name);
 	json_set_string(object, "type", c->type);
+	if (strcmp(c->base_type, c->type) != 0)
+		json_set_string(object, "base", c->base_type);
+	set_delimiter(object, c);
 	json_set_bool(object, "nullable", !c->not_null);
 	if (c->is_generated)
 		json_set_bool(object, "generated", true);
 	if (c->identity)
 		json_set_string(object, "identity", c->identity == 'a' ? "always" : "by default");
+	if (c->sequence)
+		json_set_string(object, "sequence", c->sequence);
 	return object;
 }
 
@@ -222,6 +236,7 @@ static struct json *foreign_keys_of(const struct tenancy_model *model, uint32_t 
 		if (key->from != table)
 			continue;
 		object = json_object_new();
+		json_set_string(object, "name", key->name);
 		json_set(object, "columns",
 		         column_names(&model->tables[table], key->from_columns, key->count));
 		json_set_string(object, "schema", to->schema);
@@ -232,6 +247,122 @@ static struct json *foreign_keys_of(const struct tenancy_model *model, uint32_t 
 	return list;
 }
 
+/* A unique key of which a column is omitted says nothing of what is here. */
+static bool has_all_columns(const struct tenancy_unique *u, const struct redaction_column *redaction)
+{
+	for (size_t i = 0; i < u->count; i++)
+		if (redaction[u->columns[i]].how == REDACTION_OMIT)
+			return false;
+	return true;
+}
+
+static void set_uniques(struct json *object, const struct tenancy_table *t,
+                        const struct redaction_column *redaction)
+{
+	_cleanup(json) struct json *list = json_array_new();
+
+	for (size_t i = 0; i < t->unique_count; i++) {
+		const struct tenancy_unique *u = &t->uniques[i];
+		struct json *item;
+
+		if (!has_all_columns(u, redaction))
+			continue;
+		item = json_object_new();
+		json_set_string(item, "name", u->name);
+		json_set(item, "columns", column_names(t, u->columns, u->count));
+		if (u->nulls_equal)
+			json_set_bool(item, "nulls_equal", true);
+		json_append(list, item);
+	}
+	if (json_count(list) > 0)
+		json_set(object, "unique", take_ptr(&list));
+}
+
+/* Soft references. */
+
+static void set_operand(struct json *object, const struct tenancy_table *t, const struct tenancy_operand *o,
+                        const char *column, const char *path)
+{
+	struct json *keys;
+
+	json_set_string(object, column, t->columns[o->column].name);
+	if (o->path_count == 0)
+		return;
+	keys = json_array_new();
+	for (size_t i = 0; i < o->path_count; i++)
+		json_append_string(keys, o->path[i]);
+	json_set(object, path, keys);
+}
+
+static struct json *soft_reference_of(const struct tenancy_model *model, const struct tenancy_soft *s)
+{
+	const struct tenancy_table *from = &model->tables[s->from], *to = &model->tables[s->to];
+	struct json *object = json_object_new(), *tests = json_array_new();
+
+	set_operand(object, from, &s->from_value, "column", "path");
+	json_set_string(object, "schema", to->schema);
+	json_set_string(object, "table", to->name);
+	set_operand(object, to, &s->to_value, "references", "references_path");
+	for (size_t i = 0; i < s->test_count; i++) {
+		struct json *test = json_object_new();
+
+		set_operand(test, from, &s->tests[i].of, "column", "path");
+		json_set_string(test, "value", s->tests[i].value);
+		json_append(tests, test);
+	}
+	json_set(object, "when", tests);
+	return object;
+}
+
+static void set_soft_references(struct json *object, const struct decided *decided, uint32_t table)
+{
+	_cleanup(json) struct json *list = json_array_new();
+
+	for (size_t i = 0; i < decided->plan.soft_count; i++)
+		if (decided->plan.softs[i].from == table)
+			json_append(list, soft_reference_of(&decided->model, &decided->plan.softs[i]));
+	if (json_count(list) > 0)
+		json_set(object, "soft_references", take_ptr(&list));
+}
+
+/* Whose the rows are, for programs. */
+
+static const char *way_name(enum tenancy_way way)
+{
+	switch (way) {
+	case TENANCY_BY_COLUMN:
+		return "column";
+	case TENANCY_BY_SELF:
+		return "self";
+	case TENANCY_BY_KEY:
+		return "key";
+	case TENANCY_BY_REFERRED:
+		return "referred";
+	case TENANCY_WHOLE:
+		return "whole";
+	}
+	return NULL;
+}
+
+static void set_way(struct json *object, const struct tenancy_table *t,
+                    const struct tenancy_decision *decision)
+{
+	json_set_string(object, "way", way_name(decision->way));
+	if ((decision->way == TENANCY_BY_COLUMN || decision->way == TENANCY_BY_SELF) &&
+	    decision->tenant_column >= 0)
+		json_set_string(object, "tenant_column", t->columns[decision->tenant_column].name);
+}
+
+static void set_kind(struct json *object, const struct tenancy_table *t)
+{
+	if (t->kind == 'f')
+		json_set_string(object, "kind", "foreign table");
+	if (t->kind == 'm')
+		json_set_string(object, "kind", "materialized view");
+	if (t->has_row_security)
+		json_set_bool(object, "row_security", true);
+}
+
 static struct json *table_head(const struct decided *decided, size_t number)
 {
 	const struct tenancy_decision *decision = &decided->plan.decisions[number];
@@ -240,9 +371,13 @@ static struct json *table_head(const struct decided *decided, size_t number)
 
 	json_set_string(object, "schema", t->schema);
 	json_set_string(object, "table", t->name);
+	set_kind(object, t);
 	json_set(object, "columns", columns_of(t, decided->redaction.columns[number]));
 	json_set(object, "primary_key", column_names(t, t->primary_key, t->primary_key_count));
 	json_set(object, "foreign_keys", foreign_keys_of(&decided->model, decision->table));
+	set_uniques(object, t, decided->redaction.columns[number]);
+	set_soft_references(object, decided, decision->table);
+	set_way(object, t, decision);
 	json_set_string(object, "found_by", decision->reason);
 	return object;
 }
@@ -295,6 +430,14 @@ int document_rows(struct document *d, const char *bytes, size_t len, uint64_t ro
 	r = flush_document(d, err);
 	d->bytes += len;
 	return r < 0 ? r : d->write(d->arg, bytes, len, err);
+}
+
+int document_pass_rows(struct document *d, uint64_t len, uint64_t rows, struct error *err)
+{
+	d->table_rows += rows;
+	d->lines += rows;
+	d->bytes += len;
+	return flush_document(d, err);
 }
 
 int document_table_end(struct document *d, struct error *err)

@@ -52,6 +52,8 @@ int document_table_without_rows(struct document *d, const struct decided *decide
 #define DOCUMENT_ROW_BEGIN ",\n"
 /** document_rows() - the next @rows rows, each with DOCUMENT_ROW_BEGIN in front of it, and without further line feeds. */
 int document_rows(struct document *d, const char *bytes, size_t len, uint64_t rows, struct error *err);
+/** document_pass_rows() - the same of rows that go where @d writes by themselves, behind all that was written so far; not the first of a table. */
+int document_pass_rows(struct document *d, uint64_t len, uint64_t rows, struct error *err);
 int document_table_end(struct document *d, struct error *err);
 /** document_end() - the end of the JSON; everything was written. */
 int document_end(struct document *d, struct error *err);

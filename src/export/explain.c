@@ -32,7 +32,7 @@ static void append_verdict(const struct looked *l, const struct conf_job *job, s
 {
 	struct error why = {0};
 
-	if (decided_refusal(&l->shared->decided, &job->export, &why) < 0) {
+	if (decided_refusal(l->lane->decided, &job->export, &why) < 0) {
 		str_append(out, "\nAn export fails as it is: ");
 		str_append_line(out, why.message);
 		str_append_char(out, '\n');
@@ -41,7 +41,7 @@ static void append_verdict(const struct looked *l, const struct conf_job *job, s
 
 static void append_explained_name(const struct looked *l, size_t number, struct str *out)
 {
-	const struct decided *d = &l->shared->decided;
+	const struct decided *d = l->lane->decided;
 	const struct tenancy_table *t = &d->model.tables[d->plan.decisions[number].table];
 	_cleanup(free) char *name = mem_printf("%s.%s", t->schema, t->name);
 
@@ -52,7 +52,7 @@ static int append_counts(const struct looked *l, const struct conf_job *job, str
                          struct error *err)
 {
 	const struct rows_order order = looked_rows(l, job);
-	const struct tenancy_plan *plan = &l->shared->decided.plan;
+	const struct tenancy_plan *plan = &l->lane->decided->plan;
 	uint64_t total = 0;
 	int r = 0;
 
@@ -62,7 +62,7 @@ static int append_counts(const struct looked *l, const struct conf_job *job, str
 
 		if (plan->decisions[i].verdict != TENANCY_EXPORTED)
 			continue;
-		r = rows_count(&order, i, &rows, err);
+		r = rows_count(&order, l->lane->session, i, &rows, err);
 		if (r < 0)
 			break;
 		str_appendf(out, "%12" PRIu64 "  ", rows);
@@ -79,7 +79,7 @@ static int append_nobodys(const struct looked *l, const struct conf_job *job, st
                           struct error *err)
 {
 	const struct rows_order order = looked_rows(l, job);
-	const struct tenancy_plan *plan = &l->shared->decided.plan;
+	const struct tenancy_plan *plan = &l->lane->decided->plan;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < plan->count; i++) {
@@ -87,7 +87,7 @@ static int append_nobodys(const struct looked *l, const struct conf_job *job, st
 
 		if (plan->decisions[i].verdict != TENANCY_EXPORTED || !plan->decisions[i].may_be_nobodys)
 			continue;
-		r = rows_nobodys(&order, i, &rows, err);
+		r = rows_nobodys(&order, l->lane->session, i, &rows, err);
 		if (r < 0 || rows == 0)
 			continue;
 		str_appendf(out, "%12" PRIu64 "  of ", rows);
@@ -105,7 +105,7 @@ int export_explain(const struct make_context *ctx, const struct conf_job *job,
 	int r = looked_open(ctx, job, question->tenant, question->cancel, &l, err);
 
 	if (r == 0) {
-		d = &l.shared->decided;
+		d = l.lane->decided;
 		append_heading(ctx, &l, job, out);
 		tenancy_explain(&d->model, &d->plan, &d->redaction, out);
 		append_verdict(&l, job, out);

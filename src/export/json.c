@@ -96,6 +96,11 @@ static int json_take_rows(struct export_writer *base, const void *bytes, size_t 
 	return document_rows(&((struct json_writer *)base)->document, bytes, len, rows, err);
 }
 
+static int json_pass_rows(struct export_writer *base, uint64_t len, uint64_t rows, struct error *err)
+{
+	return document_pass_rows(&((struct json_writer *)base)->document, len, rows, err);
+}
+
 static int json_table_end(struct export_writer *base, struct error *err)
 {
 	return document_table_end(&((struct json_writer *)base)->document, err);
@@ -124,6 +129,7 @@ static const struct export_writer_ops json_ops = {
         .converter_free = json_converter_free,
         .append_row = json_append_row,
         .take_rows = json_take_rows,
+        .pass_rows = json_pass_rows,
         .table_end = json_table_end,
         .end = json_end,
         .check = json_check,

@@ -25,14 +25,6 @@ struct export_learner {
 	bool has_thread;
 };
 
-/* NULL: there is no section [export]. */
-static const struct conf_job *job_of_exports(const struct conf *conf)
-{
-	const struct conf_job *job = conf_find_job(conf, CONF_EXPORTS);
-
-	return job && job->kind == CONF_JOB_EXPORT ? job : NULL;
-}
-
 static void ask_who_is_there(struct export_learner *l, const struct conf_job *job)
 {
 	_cleanup(make_targets) struct make_targets targets = {0};
@@ -87,7 +79,7 @@ static void drop_gone_directories(struct export_learner *l, const struct conf_jo
 static void do_what_is_wanted(struct export_learner *l, bool asks)
 {
 	const struct conf *conf = make_conf_ref(l->ctx);
-	const struct conf_job *job = job_of_exports(conf);
+	const struct conf_job *job = conf_exports(conf);
 
 	if (job && asks)
 		ask_who_is_there(l, job);
@@ -169,7 +161,7 @@ static void want_of_learner(struct export_learner *l, bool *what)
 void export_learner_ask(struct export_learner *l)
 {
 	const struct conf *conf = make_conf_ref(l->ctx);
-	const struct conf_job *job = job_of_exports(conf);
+	const struct conf_job *job = conf_exports(conf);
 	uint64_t question;
 
 	if (l->ctx->admins) {

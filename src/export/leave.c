@@ -66,6 +66,8 @@ struct leaving *leaving_new(const struct leaving_target *of)
 	for (size_t i = 0; i < count; i++)
 		is_left[i] = is_tenants_own(of, i);
 	l->of = *of;
+	l->of.database = l->database = mem_strdup(of->database);
+	l->of.schema = l->schema = mem_strdup(of->schema);
 	leave_order_make(&of->decided->model, &of->decided->plan, is_left, &l->sequence);
 	l->count = l->sequence.count;
 	l->tables = mem_array(l->count + 1, sizeof(*l->tables));
@@ -85,12 +87,20 @@ struct leaving *leaving_free(struct leaving *l)
 		str_finish(&l->tables[i].condition);
 		str_finish(&l->tables[i].proof);
 	}
+	free(l->database);
+	free(l->schema);
 	free(l->tables);
 	free(l->oids);
 	leave_order_finish(&l->sequence);
 	spool_free(l->places);
 	free(l);
 	return NULL;
+}
+
+void leaving_bind(struct leaving *l, const struct make_order *order)
+{
+	l->of.order = order;
+	l->of.conf = &order->job->export;
 }
 
 /* Where the rows stand. */
@@ -496,4 +506,27 @@ int leaving_delete(struct leaving *l, struct error *err)
 		                          : "",
 		         l->of.schema ? l->of.schema : str_or_empty(l->of.database));
 	return r;
+}
+
+/* Within the transaction of somebody else. */
+
+static int check_within(struct leaving *l, struct pg_session *s, const uint64_t *counts, struct error *err)
+{
+	int r = check_held(l, s, 0, l->count, counts, err);
+
+	return r < 0 ? r : check_nothing_else(l, s, err);
+}
+
+int leaving_delete_within(struct leaving *l, struct pg_session *s, struct error *err)
+{
+	_cleanup(free) uint64_t *counts = mem_array(l->count + 1, sizeof(*counts));
+	int r = pg_delete_begin_within(s, err);
+
+	for (size_t i = 0; i < l->count; i++)
+		counts[i] = l->tables[i].count;
+	if (r == 0)
+		r = leaving_list(l, s, 0, l->rows, err);
+	if (r == 0)
+		r = check_within(l, s, counts, err);
+	return r == 0 && l->count > 0 ? delete_listed(l, s, 0, l->count, counts, err) : r;
 }

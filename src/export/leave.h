@@ -13,9 +13,10 @@
  */
 #include "export.h"
 
+#include <keepfs/export/leaving.h>
 #include <keepfs/pg/tenant_delete.h>
 
-struct leaving_target { /* borrowed, until leaving_free() */
+struct leaving_target { /* borrowed, until leaving_free(), but for the names of database and schema */
 	const struct make_context *ctx;
 	const struct make_order *order; /* NULL: nobody asked for it, it is only looked at */
 	const struct conf_export *conf;
@@ -25,10 +26,9 @@ struct leaving_target { /* borrowed, until leaving_free() */
 	struct cancel *cancel;
 };
 
-struct leaving;
 struct leaving *leaving_new(const struct leaving_target *of);
-struct leaving *leaving_free(struct leaving *l);
-DEFINE_CLEANUP(leaving, struct leaving *, leaving_free)
+/** leaving_bind() - what it was made with of these ends before it does. */
+void leaving_bind(struct leaving *l, const struct make_order *order);
 
 /**
  * leaving_collect() - @s: outside of a tenant's context

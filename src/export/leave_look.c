@@ -57,7 +57,7 @@ static int look_at_leaving(const struct make_context *ctx, const struct conf_job
 	const struct leaving_target of = {
 	        .ctx = ctx,
 	        .conf = &job->export,
-	        .decided = &l->shared->decided,
+	        .decided = l->lane->decided,
 	        .tenant = l->tenant,
 	        .database = l->database,
 	        .schema = l->schema,
@@ -69,7 +69,7 @@ static int look_at_leaving(const struct make_context *ctx, const struct conf_job
 	if (r < 0)
 		return r;
 	leaving = leaving_new(&of);
-	r = leaving_collect(leaving, l->shared->session, NULL, err);
+	r = leaving_collect(leaving, l->lane->session, NULL, err);
 	return r < 0 ? r : leaving_look(leaving, out, err);
 }
 

@@ -21,6 +21,7 @@ struct leaving_table {
 
 struct leaving {
 	struct leaving_target of;
+	char *database, *schema; /* of it */
 	struct leave_order sequence;
 	struct leaving_table *tables; /* as in the sequence */
 	size_t count;

@@ -30,24 +30,24 @@ int looked_open(const struct make_context *ctx, const struct conf_job *job, cons
 	if (r == 0)
 		r = choose_tenant(ret, job, err);
 	if (r == 0)
-		r = export_shared_connect(ret->shared, &job->export, ret->database, cancel, err);
+		ret->lane = export_lane_take(ret->shared, cancel);
 	if (r == 0)
-		r = pg_tenant_export(ret->shared->session, &snapshot, err);
+		r = export_lane_connect(ret->lane, &job->export, ret->database, err);
+	if (r == 0)
+		r = pg_tenant_export(ret->lane->session, &snapshot, err);
 	return r < 0 ? r
-	             : decided_refresh(&ret->shared->decided, ret->shared->session, &job->export,
-	                               ret->database, ret->schema, err);
+	             : decided_refresh(ret->lane->decided, ret->lane->session, &job->export, ret->database,
+	                               ret->schema, err);
 }
 
 struct rows_order looked_rows(const struct looked *l, const struct conf_job *job)
 {
-	return (struct rows_order){.session = l->shared->session,
-	                           .decided = &l->shared->decided,
-	                           .tenant = l->tenant,
-	                           .conf = &job->export};
+	return (struct rows_order){.decided = l->lane->decided, .tenant = l->tenant, .conf = &job->export};
 }
 
 void looked_close(struct looked *l)
 {
+	export_lane_give(l->shared, l->lane, true);
 	make_targets_finish(&l->targets);
 	free(l->database);
 	free(l->schema);

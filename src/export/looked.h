@@ -6,6 +6,7 @@
 struct looked {
 	struct make_targets targets; /* their shared part has the connection */
 	struct export_shared *shared;
+	struct export_lane *lane;           /* NULL: it did not come that far */
 	const struct export_tenant *tenant; /* that was asked for, or the first; NULL: none was asked for */
 	char *database, *schema;            /* of that tenant */
 };

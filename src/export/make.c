@@ -2,60 +2,36 @@
 /* One export, step by step: keepfs/export.h's make(). */
 #include "exporting.h"
 
-#include <keepfs/base/workers.h>
-#include <keepfs/proc.h>
+#include <keepfs/base/mem.h>
 
+#include <stdlib.h>
 #include <string.h>
-
-struct lowered_read {
-	struct exporting *exporting;
-	int result;
-	struct error error;
-};
-
-static void *read_tenant_lowered(void *arg)
-{
-	struct lowered_read *read = arg;
-	const struct conf_job *job = read->exporting->order->job;
-
-	proc_lower_thread((int)job->nice, job->ionice);
-	read->result = exporting_read(read->exporting, &read->error);
-	return NULL;
-}
-
-/* On a thread of its own, so that it alone gives way to others. */
-static int read_tenant_on_a_thread(struct exporting *e, struct error *err)
-{
-	struct lowered_read read = {.exporting = e};
-	pthread_t thread;
-	int r = thread_start(&thread, "export-read", read_tenant_lowered, &read);
-
-	if (r < 0)
-		return error_system(err, -r, "a thread for reading cannot be started");
-	pthread_join(thread, NULL);
-	if (read.result < 0 && err)
-		*err = read.error;
-	return read.result;
-}
 
 static int write_export(struct exporting *e, struct manifest *ret, struct error *err)
 {
 	int r = exporting_open(e, err);
 
 	if (r == 0)
-		r = read_tenant_on_a_thread(e, err);
+		r = exporting_read(e, err);
 	if (r == 0)
 		r = exporting_close(e, err);
 	return r == 0 ? exporting_publish(e, ret, err) : r;
 }
 
+static void free_suspects(struct exporting *e)
+{
+	for (size_t i = 0; i < e->suspect_count; i++)
+		free(e->suspects[i].column);
+	free(e->suspects);
+}
+
 /* A database cannot be dropped while this has a session there. */
 static int delete_exported(struct exporting *e, struct error *err)
 {
-	if (!e->leaving)
+	if (!e->order->then_delete)
 		return 0;
 	if (e->database)
-		export_shared_disconnect(e->shared);
+		export_lane_disconnect(e->lane);
 	return leaving_delete(e->leaving, err);
 }
 
@@ -63,28 +39,30 @@ static void finish_exporting(struct exporting *e, int r)
 {
 	leaving_free(e->leaving);
 	export_writer_free(e->writer);
-	press_free(e->press);
-	stream_object_free(e->object);
+	exporting_give_back(e);
+	exporting_free_local(e);
 	draft_free(e->draft);
-	/* In whatever state its transaction is, nobody else shall find it. */
-	if (r < 0 && e->shared)
-		export_shared_disconnect(e->shared);
+	if (e->tells_tables)
+		export_shared_told(e->shared, e->decided, e->has_told_tables);
+	export_lane_give(e->shared, e->lane, r == 0);
+	free_suspects(e);
 	export_context_finish(&e->context);
 	explicit_bzero(e->key, sizeof(e->key));
-	str_finish(&e->suspects);
 	str_finish(&e->nobodys);
+	free(e->snapshot);
 	free(e->seen);
 	free(e->database);
 	free(e->schema);
 	free(e->database_label);
 }
 
-int export_make(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
-                struct error *err)
+static int make_export(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
+                       struct leaving **ret_leaving, struct error *err)
 {
 	struct exporting e = {
 	        .ctx = ctx,
 	        .order = order,
+	        .collects_places = order->then_delete || ret_leaving,
 	        .conf = &order->job->export,
 	        .shared = order->shared,
 	        .format = export_format_of(order->job->export.format),
@@ -96,7 +74,30 @@ int export_make(const struct make_context *ctx, const struct make_order *order, 
 		r = write_export(&e, ret, err);
 	if (r == 0)
 		r = delete_exported(&e, err);
+	if (r == 0 && ret_leaving)
+		*ret_leaving = take_ptr(&e.leaving);
 	finish_exporting(&e, r);
+	return r;
+}
+
+int export_make(const struct make_context *ctx, const struct make_order *order, struct manifest *ret,
+                struct error *err)
+{
+	return make_export(ctx, order, ret, NULL, err);
+}
+
+int export_make_for_replacement(const struct make_context *ctx, const struct make_order *order,
+                                struct manifest *ret, struct leaving **ret_leaving, struct error *err)
+{
+	struct conf_job job = *order->job;
+	struct make_order own = *order;
+	int r;
+
+	job.verify = CONF_VERIFY_READBACK;
+	own.job = &job;
+	r = make_export(ctx, &own, ret, ret_leaving, err);
+	if (r == 0)
+		leaving_bind(*ret_leaving, order);
 	return r;
 }
 
@@ -105,6 +106,7 @@ const struct make_kind export_kind = {
         .targets_name = "tenants",
         .accepts = export_accepts,
         .targets = export_targets,
+        .at_once = export_at_once,
         .make = export_make,
         .look_around = export_look_around,
         .check = export_check,

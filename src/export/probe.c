@@ -47,7 +47,7 @@ static void tell_admins(const struct make_findings *p, const struct conf_job *jo
 
 static void tell_tables(const struct make_findings *p, const struct looked *l, const struct conf_job *job)
 {
-	const struct decided *d = &l->shared->decided;
+	const struct decided *d = l->lane->decided;
 	struct error why = {0};
 
 	if (decided_refusal(d, &job->export, &why) < 0)
@@ -73,7 +73,7 @@ static void tell_plan_warnings(const struct make_findings *p, const struct decid
 
 static int enter_first(const struct looked *l, const struct export_context *context, struct error *err)
 {
-	const struct decided *d = &l->shared->decided;
+	const struct decided *d = l->lane->decided;
 	_cleanup(free) uint32_t *oids = mem_array(d->plan.count + 1, sizeof(*oids));
 	size_t count = 0;
 
@@ -83,7 +83,7 @@ static int enter_first(const struct looked *l, const struct export_context *cont
 		if (d->plan.decisions[i].verdict == TENANCY_EXPORTED && t->has_row_security)
 			oids[count++] = t->oid;
 	}
-	return pg_tenant_enter(l->shared->session, &context->context, oids, count, err);
+	return pg_tenant_enter(l->lane->session, &context->context, oids, count, err);
 }
 
 static void tell_context(const struct make_findings *p, const struct looked *l, const struct conf_job *job)
@@ -128,10 +128,15 @@ void export_check(const struct make_context *ctx, const struct conf_job *job,
 		make_found(findings, false, l.tenant ? "export tables" : "export tenants", "%s", err.message);
 	} else {
 		tell_tables(findings, &l, job);
-		tell_plan_warnings(findings, &l.shared->decided);
+		tell_plan_warnings(findings, l.lane->decided);
 		tell_context(findings, &l, job);
 	}
 	tell_redact_key(findings, job);
+	if (l.shared && l.tenant) {
+		/* The snapshot is not to wait for stores. */
+		export_lane_disconnect(l.lane);
+		export_try_stores(ctx, l.shared, findings);
+	}
 	tell_admins(findings, job);
 	looked_close(&l);
 }

@@ -3,13 +3,46 @@
 #include "exporting.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/stores.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-static int write_to_press(void *arg, const void *data, size_t len, struct error *err)
+#define FEEDING_LEAST (2 * SQUEEZE_BUFFERS)
+
+static int put_into_object(struct exporting *e, const struct segment *s, const void *data, struct error *err)
 {
-	return press_write(((struct exporting *)arg)->press, data, len, err);
+	return segment_file_add(&e->file, s, data, err);
+}
+
+/* What was written here, and waits to become a segment, comes before the next one. */
+static int flush_squeeze(struct exporting *e, struct error *err)
+{
+	struct squeeze *q = &e->squeeze;
+	struct segment s;
+	int r = q->len > 0 ? squeeze_run(q, q->raw, q->len, &s, err) : 0;
+
+	if (r == 0 && q->len > 0)
+		r = e->put(e, &s, q->out, err);
+	q->len = 0;
+	return r;
+}
+
+int exporting_write_squeezed(void *arg, const void *data, size_t len, struct error *err)
+{
+	struct exporting *e = arg;
+	int r = 0;
+
+	while (r == 0 && len > 0) {
+		size_t n = squeeze_gather(&e->squeeze, data, len);
+
+		data = (const char *)data + n;
+		len -= n;
+		if (len > 0)
+			r = flush_squeeze(e, err);
+	}
+	return r;
 }
 
 static int write_to_object(void *arg, const void *data, size_t len, struct error *err)
@@ -17,9 +50,11 @@ static int write_to_object(void *arg, const void *data, size_t len, struct error
 	return stream_object_write(((struct exporting *)arg)->object, data, len, err);
 }
 
-static int take_export_segment(void *arg, const struct segment *s, const void *data, struct error *err)
+int exporting_put_segment(struct exporting *e, const struct segment *s, const void *data, struct error *err)
 {
-	return segment_file_add(&((struct exporting *)arg)->file, s, data, err);
+	int r = flush_squeeze(e, err);
+
+	return r < 0 ? r : e->put(e, s, data, err);
 }
 
 static int open_draft(struct exporting *e, struct error *err)
@@ -30,29 +65,32 @@ static int open_draft(struct exporting *e, struct error *err)
 	                                      .order = e->order,
 	                                      .kind = export_kind.name,
 	                                      .suffix = suffix,
-	                                      .started_at_us = make_now_us(e->ctx)};
+	                                      .started_at_us = make_now_us(e->ctx),
+	                                      .store = e->store};
 
 	return draft_new(&options, &e->draft, err);
 }
 
-static int open_press(struct exporting *e, struct error *err)
+/* The part of the memory for what the data comes through: all of it at once, and before the object's (keepfs/make.h). */
+int exporting_reserve(struct exporting *e, struct error *err)
 {
-	const struct press_options press = {
-	        .compression = e->compression,
-	        .check = SEGMENT_CHECK_CRC32,
-	        .threads = make_press_threads(e->ctx),
-	        .pool = e->ctx->pool,
-	        .cancel = e->order->cancel,
-	        .out = {.segment = take_export_segment, .arg = e},
-	};
+	size_t buffers = make_turns_buffers(e->ctx) / (e->order->at_once > 0 ? e->order->at_once : 1);
+	int r;
 
-	return e->format->is_pressed ? press_new(&press, &e->press, err) : 0;
+	if (buffers < FEEDING_LEAST)
+		buffers = FEEDING_LEAST;
+	r = pool_reserve(e->ctx->pool, buffers, e->order->cancel);
+	if (r < 0)
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled while waiting for memory");
+	e->feeding_buffers = buffers;
+	return 0;
 }
 
-static void open_writer(struct exporting *e)
+void exporting_open_writer(struct exporting *e,
+                           int (*write)(void *arg, const void *data, size_t len, struct error *err))
 {
 	const struct export_writer_options options = {
-	        .write = e->press ? write_to_press : write_to_object,
+	        .write = write,
 	        .arg = e,
 	        .state_dir = e->ctx->conf->state_dir,
 	        .space_bytes = e->conf->space_bytes,
@@ -64,30 +102,48 @@ static void open_writer(struct exporting *e)
 
 int exporting_open(struct exporting *e, struct error *err)
 {
-	int r = open_draft(e, err);
+	int r;
 
+	if (e->shared->copy && e->shared->copy->path)
+		return exporting_open_local(e, err);
+	r = open_draft(e, err);
 	if (r == 0)
-		r = open_press(e, err);
+		r = exporting_reserve(e, err);
 	if (r == 0)
 		r = draft_open(e->draft, NULL, 0, &e->object, err);
-	if (r == 0 && e->press)
+	if (r < 0)
+		return r;
+	if (e->format->is_pressed) {
+		squeeze_init(&e->squeeze, e->ctx->pool, &e->compression);
+		e->put = put_into_object;
 		r = segment_file_begin(&e->file, e->object, true, err);
+	}
 	if (r == 0)
-		open_writer(e);
+		exporting_open_writer(e, e->format->is_pressed ? exporting_write_squeezed : write_to_object);
 	return r;
+}
+
+void exporting_give_back(struct exporting *e)
+{
+	e->object = stream_object_free(e->object);
+	squeeze_finish(&e->squeeze);
+	pool_unreserve(e->ctx->pool, e->feeding_buffers);
+	e->feeding_buffers = 0;
 }
 
 /* Others may have the memory while this one is read back. */
 int exporting_close(struct exporting *e, struct error *err)
 {
-	int r = e->press ? press_finish(e->press, err) : 0;
+	int r = e->format->is_pressed ? flush_squeeze(e, err) : 0;
 
-	if (r == 0 && e->press)
-		r = segment_file_end(&e->file, err);
-	if (r == 0)
-		r = draft_finish(e->draft, NULL, e->object, NULL, err);
-	e->object = stream_object_free(e->object);
-	e->press = press_free(e->press);
+	if (r == 0 && e->local) {
+		r = exporting_close_local(e, err);
+	} else if (r == 0) {
+		r = e->format->is_pressed ? segment_file_end(&e->file, err) : 0;
+		if (r == 0)
+			r = draft_finish(e->draft, NULL, e->object, NULL, err);
+	}
+	exporting_give_back(e);
 	return r;
 }
 
@@ -124,6 +180,8 @@ static void describe_export(const struct exporting *e)
 	manifest_set_fact(m, "tenancy", e->schema ? "schema" : e->database ? "database" : "column");
 	manifest_set_fact(m, "format", e->format->name);
 	describe_compression(e, m);
+	if (e->shared->copy)
+		manifest_set_fact(m, "from", e->shared->copy->from);
 	make_describe_selection(e->order->job, m);
 	manifest_set_fact_int(m, "rows", (int64_t)e->writer->rows);
 	manifest_set_fact_int(m, "tables", (int64_t)e->writer->tables);
@@ -134,13 +192,23 @@ static void describe_export(const struct exporting *e)
 	manifest_set_fact_int(m, "undecided", (int64_t)d->plan.undecided);
 }
 
+static void warn_of_suspects(const struct exporting *e)
+{
+	_cleanup(str) struct str names = {0};
+
+	for (size_t i = 0; i < e->suspect_count && i < EXPORT_NAMES_SHOWN; i++)
+		str_appendf(&names, "%s%s (%s)", i > 0 ? ", " : "", e->suspects[i].column,
+		            e->suspects[i].why);
+	make_warn(e->order, "%s: values of %zu columns look like secrets, and are exported: %s%s",
+	          e->tenant->slug, e->suspect_count, str_text(&names),
+	          e->suspect_count > EXPORT_NAMES_SHOWN ? ", …" : "");
+}
+
 /* Somebody should look. */
 static void warn_of_rows(struct exporting *e)
 {
 	if (e->suspect_count > 0)
-		make_warn(e->order, "%s: values of %zu columns look like secrets, and are exported: %s%s",
-		          e->tenant->slug, e->suspect_count, str_text(&e->suspects),
-		          e->suspect_count > EXPORT_NAMES_SHOWN ? ", …" : "");
+		warn_of_suspects(e);
 	if (e->tenant_rows == 0)
 		make_warn(e->order, "%s: no table has a row of this tenant", e->tenant->slug);
 }
@@ -148,11 +216,11 @@ static void warn_of_rows(struct exporting *e)
 /* What was decided for many tenants is told with the first, before anything is published: a rule that matches nothing may be one with a typo. */
 static void warn_of_decisions(struct exporting *e)
 {
-	struct decided *d = &e->shared->decided;
+	const struct decided *d = e->decided;
 
-	if (d->is_told)
+	if (!e->tells_tables)
 		return;
-	d->is_told = true;
+	e->has_told_tables = true;
 	if (d->plan.undecided > 0)
 		make_warn(
 		        e->order,
@@ -179,14 +247,20 @@ int exporting_publish(struct exporting *e, struct manifest *ret, struct error *e
 {
 	struct draft_check check;
 	bool is_looked_at;
-	int r;
+	int r = 0;
 
 	warn_of_decisions(e);
-	describe_export(e);
+	if (e->shared->counts)
+		*e->shared->counts = (struct export_counts){e->writer->rows, e->writer->tables};
+	if (e->draft)
+		describe_export(e);
 	make_say(e->order, "%s: %" PRIu64 " rows of %" PRIu64 " tables", e->tenant->slug, e->writer->rows,
 	         e->writer->tables);
 	is_looked_at = export_writer_check(e->writer, &check);
-	r = draft_publish(e->draft, is_looked_at ? &check : NULL, ret, err);
+	if (e->draft)
+		r = draft_publish(e->draft, is_looked_at ? &check : NULL, ret, err);
+	if (r == 0 && e->draft && e->store != CATALOG_MAIN_STORE)
+		catalog_set_store_trouble(e->ctx->repository->catalog, e->store, NULL, NULL);
 	if (r == 0)
 		warn_of_rows(e);
 	return r;

@@ -1,48 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The rows of all tables, and what is asked once all of them were seen. */
-#include "exporting.h"
+#include "reading.h"
 
 #include <keepfs/base/mem.h>
 
 #include <errno.h>
 #include <inttypes.h>
-
-#define PACED_BYTES ((uint64_t)64 << 10)
-
-static int pace_rows(void *arg, uint64_t bytes, struct error *err)
-{
-	struct exporting *e = arg;
-
-	e->unpaced_bytes += bytes;
-	if (e->unpaced_bytes < PACED_BYTES)
-		return 0;
-	bytes = e->unpaced_bytes;
-	e->unpaced_bytes = 0;
-	return draft_pace(e->draft, bytes, err);
-}
-
-static void suspect(void *arg, const char *column, const char *why)
-{
-	struct exporting *e = arg;
-
-	if (e->suspect_count++ < EXPORT_NAMES_SHOWN)
-		str_appendf(&e->suspects, "%s%s (%s)", e->suspects.len > 0 ? ", " : "", column, why);
-}
-
-static struct rows_order rows_order_of(struct exporting *e)
-{
-	return (struct rows_order){
-	        .session = e->shared->session,
-	        .writer = e->writer,
-	        .decided = e->decided,
-	        .tenant = e->tenant,
-	        .conf = e->conf,
-	        .key = e->has_key ? e->key : NULL,
-	        .pace = pace_rows,
-	        .suspect = suspect,
-	        .arg = e,
-	};
-}
 
 static int refuse_missing_tenant(const struct exporting *e, const struct tenancy_table *t, struct error *err)
 {
@@ -58,15 +21,11 @@ static bool is_shared_table(const struct exporting *e, size_t number)
 	return e->decided->plan.decisions[number].way == TENANCY_WHOLE && e->conf->tenancy == TENANCY_COLUMN;
 }
 
-static int export_table(struct exporting *e, size_t number, struct error *err)
+/* Of its own table there must be a row. */
+static int count_exported_table(struct exporting *e, size_t number, struct error *err)
 {
 	const struct tenancy_decision *of = &e->decided->plan.decisions[number];
-	const struct rows_order order = rows_order_of(e);
-	int r = rows_export(&order, number, err);
 
-	if (r < 0)
-		return r;
-	e->seen[number] = e->writer->table_rows;
 	if (!is_shared_table(e, number))
 		e->tenant_rows += e->seen[number];
 	if (e->seen[number] == 0 && of->way == TENANCY_BY_SELF)
@@ -74,24 +33,43 @@ static int export_table(struct exporting *e, size_t number, struct error *err)
 	return 0;
 }
 
+static int count_tables(struct exporting *e, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < e->decided->plan.count; i++)
+		if (e->decided->plan.decisions[i].verdict == TENANCY_EXPORTED)
+			r = count_exported_table(e, i, err);
+	return r;
+}
+
 static int export_tables(struct exporting *e, struct error *err)
 {
-	const struct document_head head = {
+	struct document_head head = {
 	        .tenant = e->tenant,
 	        .job = e->order->job->name,
 	        .triggered_by = e->order->triggered_by,
 	        .database = e->database_label,
-	        .server_version = pg_tenant_version(e->shared->session),
+	        .server_version = pg_tenant_version(e->lane->session),
 	        .tenancy = (enum tenancy_kind)e->conf->tenancy,
 	        .taken_at_us = e->taken_at_us,
 	        .decided = e->decided,
 	        .reading = e->format->reading,
 	};
-	int r = export_writer_begin(e->writer, &head, err);
+	const struct rows_order order = reading_order(e);
+	_cleanup(read_units) struct read_units units = {0};
+	int r;
 
-	for (size_t i = 0; r == 0 && i < e->decided->plan.count; i++)
-		if (e->decided->plan.decisions[i].verdict == TENANCY_EXPORTED)
-			r = export_table(e, i, err);
+	if (e->shared->copy && e->shared->copy->server_version)
+		head.server_version = e->shared->copy->server_version;
+	r = units_cut(&order, e->lane->session, &units, err);
+
+	if (r == 0)
+		r = export_writer_begin(e->writer, &head, err);
+	if (r == 0)
+		r = reading_run(e, &units, err);
+	if (r == 0)
+		r = count_tables(e, err);
 	return r == 0 ? export_writer_end(e->writer, err) : r;
 }
 
@@ -116,9 +94,9 @@ static void warn_of_blindness(const struct exporting *e, const struct error *why
 
 static int check_table_not_hidden(struct exporting *e, size_t number, bool *told, struct error *err)
 {
-	const struct rows_order order = rows_order_of(e);
+	const struct rows_order order = reading_order(e);
 	struct error why = {0};
-	int r = rows_hidden(&order, number, e->seen[number], &why);
+	int r = rows_hidden(&order, e->lane->session, number, e->seen[number], &why);
 
 	if (r > 0)
 		return refuse_hidden(e, number, err);
@@ -137,7 +115,7 @@ static int check_table_not_hidden(struct exporting *e, size_t number, bool *told
  * one may hide rows of another. */
 static int check_nothing_hidden(struct exporting *e, struct error *err)
 {
-	int r = e->has_context ? pg_tenant_leave(e->shared->session, err) : 0;
+	int r = e->has_context ? pg_tenant_leave(e->lane->session, err) : 0;
 	bool told = false;
 
 	for (size_t i = 0; e->has_context && r == 0 && i < e->decided->plan.count; i++)
@@ -158,16 +136,17 @@ static void note_nobodys(struct exporting *e, size_t number)
 /* Rows that no export has, outside of the context. They are the same for all tenants of a run, so the first export that is made looks. */
 static int look_for_nobodys(struct exporting *e, struct error *err)
 {
-	const struct rows_order order = rows_order_of(e);
+	const struct rows_order order = reading_order(e);
 	int r = 0;
 
-	for (size_t i = 0; !e->decided->is_told && r >= 0 && i < e->decided->plan.count; i++) {
+	e->tells_tables = export_shared_claim_told(e->shared, e->decided);
+	for (size_t i = 0; e->tells_tables && r >= 0 && i < e->decided->plan.count; i++) {
 		const struct tenancy_decision *of = &e->decided->plan.decisions[i];
 		struct error why = {0};
 
 		if (of->verdict != TENANCY_EXPORTED || !of->may_be_nobodys)
 			continue;
-		r = rows_any_nobodys(&order, i, &why);
+		r = rows_any_nobodys(&order, e->lane->session, i, &why);
 		if (r > 0)
 			note_nobodys(e, i);
 		if (r == -EACCES) /* row security: there is nobody to ask */
@@ -192,10 +171,10 @@ static int collect_leaving(struct exporting *e, struct error *err)
 	        .cancel = e->order->cancel,
 	};
 
-	if (!e->order->then_delete)
+	if (!e->collects_places)
 		return 0;
 	e->leaving = leaving_new(&of);
-	return leaving_collect(e->leaving, e->shared->session, e->seen, err);
+	return leaving_collect(e->leaving, e->lane->session, e->seen, err);
 }
 
 int exporting_read(struct exporting *e, struct error *err)
@@ -204,11 +183,12 @@ int exporting_read(struct exporting *e, struct error *err)
 
 	if (r == 0)
 		r = check_nothing_hidden(e, err);
-	if (r == 0)
+	/* They are not in a copy. */
+	if (r == 0 && !e->shared->copy)
 		r = look_for_nobodys(e, err);
 	if (r == 0)
 		r = collect_leaving(e, err);
 	if (r == 0)
 		r = exporting_check_same(e, err);
-	return r < 0 ? r : pg_tenant_end(e->shared->session, err);
+	return r < 0 ? r : pg_tenant_end(e->lane->session, err);
 }

@@ -6,6 +6,7 @@
 #include "rows.h"
 
 #include "isolation.h"
+#include "suspects.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/copy_text.h>
@@ -13,42 +14,52 @@
 #include <errno.h>
 #include <string.h>
 
-#define SUSPICIOUS_MIN_BYTES 8 /* shorter values are no keys */
-#define CHUNK_BYTES          ((size_t)64 << 10)
+#define CHUNK_BYTES ((size_t)64 << 10)
 
-struct table_rows {
-	const struct rows_order *order;
+struct rows {
+	struct rows_order order;
+	size_t decision;
+	const struct tenancy_table *table;
 	char *label; /* "public.orders" */
 	struct isolation isolation;
 	struct copy_json_column *columns; /* that are read, in order */
 	struct pg_tenant_column *read;
 	struct copy_json_path **paths;
 	const struct tenancy_column **sources;
-	bool *is_watched; /* its values are looked at for secrets */
+	enum suspect_form *forms; /* in which its values are looked at for secrets */
 	size_t count, watched;
-	struct export_converter *converter;
-	struct str chunk; /* what it has made of rows that the writer has not got yet */
-	uint64_t chunk_rows;
-	struct str value;
 	struct str condition, proof;
+	uint32_t from_page, to_page;
+	/* While it is read. */
+	const struct rows_out *out;
+	struct export_converter *converter;
+	struct str chunk; /* what it has made of rows that @out has not got yet */
+	uint64_t chunk_rows;
+	bool has_first; /* @out has it */
+	uint64_t unpaced_bytes;
+	struct str value;
 };
 
-static void finish_table_rows(struct table_rows *t)
+struct rows *rows_free(struct rows *t)
 {
+	if (!t)
+		return NULL;
 	if (t->converter)
-		t->order->writer->format->ops->converter_free(t->converter);
+		t->order.format->ops->converter_free(t->converter);
 	for (size_t i = 0; i < t->count; i++)
 		free(t->paths[i]);
 	free(t->paths);
 	free(t->columns);
 	free(t->read);
 	free(t->sources);
-	free(t->is_watched);
+	free(t->forms);
 	free(t->label);
 	str_finish(&t->chunk);
 	str_finish(&t->value);
 	str_finish(&t->condition);
 	str_finish(&t->proof);
+	free(t);
+	return NULL;
 }
 
 static enum copy_json_redaction redaction_of(enum redaction_how how)
@@ -80,25 +91,29 @@ static struct copy_json_path *paths_of(const struct redaction_column *redaction)
 }
 
 /* A hash is that of to_json() in every format, so that equal values have equal hashes in all of them. */
-static bool reads_as_json(const struct table_rows *t, const struct redaction_column *redaction)
+static bool reads_as_json(const struct rows *t, const struct redaction_column *redaction)
 {
-	const struct export_writer *w = t->order->writer;
+	const struct export_format *format = t->order.format;
 
-	return w && (w->format->has_composite_json || redaction->how == REDACTION_HASH);
+	return format && (format->has_composite_json || redaction->how == REDACTION_HASH);
 }
 
-static bool is_watched_column(const struct table_rows *t, const struct copy_json_column *json,
-                              const struct redaction_column *redaction)
+static enum suspect_form suspect_form_of(const struct copy_json_column *json, const struct tenancy_column *c,
+                                         const struct redaction_column *redaction)
 {
 	if (redaction->how != REDACTION_NONE || redaction->is_allowed)
-		return false;
+		return SUSPECT_NOT;
 	/* What a path redacts would be seen here as well; who wrote it has looked at the column. */
 	if (json->kind == COPY_JSON_JSON)
-		return !json->is_array && redaction->path_count == 0;
-	return json->kind == COPY_JSON_TEXT && strchr("SC", t->sources[t->count]->category);
+		return !json->is_array && redaction->path_count == 0 ? SUSPECT_JSON : SUSPECT_NOT;
+	if (c->category == 'C')
+		return SUSPECT_WORDS;
+	if (json->kind != COPY_JSON_TEXT || c->category != 'S')
+		return SUSPECT_NOT;
+	return json->is_array ? SUSPECT_ARRAY : SUSPECT_TEXT;
 }
 
-static void add_read_column(struct table_rows *t, const struct tenancy_column *c,
+static void add_read_column(struct rows *t, const struct tenancy_column *c,
                             const struct redaction_column *redaction)
 {
 	struct copy_json_column *json = &t->columns[t->count];
@@ -123,33 +138,37 @@ static void add_read_column(struct table_rows *t, const struct tenancy_column *c
 	                : as_json                        ? PG_TENANT_AS_JSON
 	                                                 : PG_TENANT_AS_IS,
 	};
-	t->is_watched[t->count] = is_watched_column(t, json, redaction);
-	t->watched += t->is_watched[t->count];
+	t->forms[t->count] = suspect_form_of(json, c, redaction);
+	t->watched += t->forms[t->count] != SUSPECT_NOT;
 	t->count++;
 }
 
-static const struct tenancy_table *table_of(const struct rows_order *order, size_t decision)
+static void append_proof_of_rows(struct rows *t)
 {
-	return &order->decided->model.tables[order->decided->plan.decisions[decision].table];
+	const struct decided *d = t->order.decided;
+	const struct tenancy_decision *of = &d->plan.decisions[t->decision];
+
+	tenancy_append_condition(&d->model, &d->plan, of, "t", t->order.tenant->id, &t->condition);
+	tenancy_append_proof(&d->model, &d->plan, of, "t", t->order.tenant->id, &t->proof);
 }
 
-static void append_proof_of_rows(const struct rows_order *order, size_t decision, struct table_rows *t)
+static const struct tenancy_table *rows_table_of(const struct decided *d, size_t decision)
 {
-	const struct decided *d = order->decided;
-	const struct tenancy_decision *of = &d->plan.decisions[decision];
-
-	tenancy_append_condition(&d->model, &d->plan, of, "t", order->tenant->id, &t->condition);
-	tenancy_append_proof(&d->model, &d->plan, of, "t", order->tenant->id, &t->proof);
+	return &d->model.tables[d->plan.decisions[decision].table];
 }
 
-static void init_table_rows(struct table_rows *t, const struct rows_order *order, size_t decision)
+struct rows *rows_new(const struct rows_order *order, size_t decision)
 {
-	const struct tenancy_table *table = table_of(order, decision);
+	const struct tenancy_table *table = rows_table_of(order->decided, decision);
 	const struct tenancy_decision *of = &order->decided->plan.decisions[decision];
 	const struct redaction_column *redaction = order->decided->redaction.columns[decision];
 	size_t room = table->column_count + 1;
+	struct rows *t = mem_alloc(sizeof(*t));
 
-	*t = (struct table_rows){.order = order, .label = mem_printf("%s.%s", table->schema, table->name)};
+	*t = (struct rows){.order = *order,
+	                   .decision = decision,
+	                   .table = table,
+	                   .label = mem_printf("%s.%s", table->schema, table->name)};
 	t->isolation = (struct isolation){.table = t->label, .tenant = order->tenant->id};
 	if (of->tenant_column >= 0 && (of->way == TENANCY_BY_COLUMN || of->way == TENANCY_BY_SELF))
 		t->isolation.column = &table->columns[of->tenant_column];
@@ -157,127 +176,76 @@ static void init_table_rows(struct table_rows *t, const struct rows_order *order
 	t->read = mem_array(room, sizeof(*t->read));
 	t->paths = mem_array(room, sizeof(*t->paths));
 	t->sources = mem_array(room, sizeof(*t->sources));
-	t->is_watched = mem_array(room, sizeof(*t->is_watched));
+	t->forms = mem_array(room, sizeof(*t->forms));
 	for (size_t c = 0; c < table->column_count; c++)
 		if (redaction[c].how != REDACTION_OMIT)
 			add_read_column(t, &table->columns[c], &redaction[c]);
-	append_proof_of_rows(order, decision, t);
+	append_proof_of_rows(t);
+	return t;
 }
 
-static struct pg_tenant_rows statement_of(const struct table_rows *t, const struct tenancy_table *table)
+void rows_range(struct rows *t, uint32_t from_page, uint32_t to_page)
+{
+	t->from_page = from_page;
+	t->to_page = to_page;
+}
+
+struct export_table rows_table(const struct rows *t)
+{
+	return (struct export_table){
+	        .decided = t->order.decided,
+	        .decision = t->decision,
+	        .columns = t->columns,
+	        .sources = t->sources,
+	        .column_count = t->count,
+	        .key = t->order.key,
+	};
+}
+
+static struct pg_tenant_rows statement_of(const struct rows *t)
 {
 	return (struct pg_tenant_rows){
-	        .schema = table->schema,
-	        .table = table->name,
-	        .with_partitions = table->kind == 'p',
+	        .schema = t->table->schema,
+	        .table = t->table->name,
+	        .with_partitions = t->table->kind == 'p',
 	        .condition = str_text(&t->condition),
 	        .proof = str_text(&t->proof),
 	        .tenant_name = t->isolation.column ? t->isolation.column->name : NULL,
 	        .columns = t->read,
 	        .column_count = t->count,
+	        .from_page = t->from_page,
+	        .to_page = t->to_page,
 	};
 }
 
-/* Values. */
-
-/* Behind what began at @at: the quote that closes it, or what ends an element without quotes. */
-static const char *end_of_part(const char *at, const char *end, bool is_quoted)
-{
-	for (; at < end; at++) {
-		if (is_quoted && *at == '\\' && at + 1 < end)
-			at++;
-		else if (*at == '"' || (!is_quoted && memchr(",{}", *at, 3)))
-			break;
-	}
-	return at;
-}
-
-/* The strings and keys within json; of an array all elements. */
-static const char *suspicion_within(const char *at, const char *end, bool is_array)
-{
-	const char *why = NULL;
-
-	while (at < end && !why) {
-		bool is_quoted = *at == '"';
-		const char *part = at + is_quoted, *behind;
-
-		if (!is_quoted && (!is_array || memchr(",{}", *at, 3))) {
-			at++;
-			continue;
-		}
-		behind = end_of_part(part, end, is_quoted);
-		if (behind - part >= SUSPICIOUS_MIN_BYTES)
-			why = redaction_value_suspicion(part, (size_t)(behind - part));
-		at = behind + (is_quoted && behind < end);
-	}
-	return why;
-}
-
-/* The parts of composite values as PostgreSQL writes them, and of arrays of these, however deep: none of these bytes is in a key. */
-static const char *suspicion_within_composite(const char *at, const char *end)
-{
-	static const char between[] = ",(){}\"\\";
-	const char *why = NULL;
-
-	while (at < end && !why) {
-		const char *part = at;
-
-		while (at < end && !memchr(between, *at, sizeof(between) - 1))
-			at++;
-		if (at - part >= SUSPICIOUS_MIN_BYTES)
-			why = redaction_value_suspicion(part, (size_t)(at - part));
-		at++;
-	}
-	return why;
-}
-
-static const char *suspicion_of_text(const struct table_rows *t, size_t column, const char *text, size_t len)
-{
-	const struct copy_json_column *json = &t->columns[column];
-
-	if (json->kind == COPY_JSON_TEXT && t->sources[column]->category == 'C')
-		return suspicion_within_composite(text, text + len);
-	return json->is_array || json->kind == COPY_JSON_JSON
-	               ? suspicion_within(text, text + len, json->is_array)
-	               : redaction_value_suspicion(text, len);
-}
-
-static const char *suspicion_of(struct table_rows *t, size_t column, const struct copy_field *field)
-{
-	if (field->is_null || field->len < SUSPICIOUS_MIN_BYTES)
-		return NULL;
-	if (!memchr(field->text, '\\', field->len))
-		return suspicion_of_text(t, column, field->text, field->len);
-	str_clear(&t->value);
-	str_append_bytes(&t->value, field->text, field->len);
-	t->value.len = copy_field_decode(field, t->value.data);
-	return suspicion_of_text(t, column, t->value.data, t->value.len);
-}
-
-static int suspect_column(struct table_rows *t, size_t column, const char *why, struct error *err)
+static int suspect_column(struct rows *t, size_t column, const char *why, struct error *err)
 {
 	_cleanup(free) char *name = mem_printf("%s.%s", t->label, t->sources[column]->name);
 
-	if (t->order->conf->secrets_unsure == CONF_UNSURE_FAIL)
+	if (t->order.conf->secrets_unsure == CONF_UNSURE_FAIL)
 		return error_set(
 		        err, ERROR_USAGE, EPERM,
 		        "a value of %s looks like a secret (%s), and no rule says what is to be done: redact the column, or name it in allow_secrets, or set secrets_unsure = warn to export it",
 		        name, why);
-	t->is_watched[column] = false;
+	t->forms[column] = SUSPECT_NOT;
 	t->watched--;
-	t->order->suspect(t->order->arg, name, why);
+	t->out->suspect(t->out->arg, name, why);
 	return 0;
 }
 
-static int watch_values(struct table_rows *t, const char *at, const char *end, struct error *err)
+static int watch_values(struct rows *t, const char *at, const char *end, struct error *err)
 {
+	size_t left = t->watched;
 	struct copy_field field;
 	int r = 0;
 
-	for (size_t i = 0; i < t->count && t->watched > 0 && r == 0 && copy_field_next(&at, end, &field);
-	     i++) {
-		const char *why = t->is_watched[i] ? suspicion_of(t, i, &field) : NULL;
+	for (size_t i = 0; left > 0 && r == 0 && copy_field_next(&at, end, &field); i++) {
+		const char *why;
 
+		if (i >= t->count || t->forms[i] == SUSPECT_NOT)
+			continue;
+		left--;
+		why = suspicion_of_field(t->forms[i], &field, &t->value);
 		if (why)
 			r = suspect_column(t, i, why, err);
 	}
@@ -286,31 +254,40 @@ static int watch_values(struct table_rows *t, const char *at, const char *end, s
 
 /* Rows. */
 
-static int hand_on_chunk(struct table_rows *t, struct error *err)
+static int hand_on_chunk(struct rows *t, struct error *err)
 {
-	int r = t->chunk_rows > 0 ? export_writer_take_rows(t->order->writer, t->chunk.data, t->chunk.len,
-	                                                    t->chunk_rows, err)
+	int r = t->chunk_rows > 0 ? t->out->take(t->out->arg, t->chunk.data, t->chunk.len, t->chunk_rows, err)
 	                          : 0;
 
 	str_clear(&t->chunk);
 	t->chunk_rows = 0;
+	t->has_first = true;
 	return r;
 }
 
-static int convert_row(struct table_rows *t, const char *at, const char *end, struct error *err)
+static int convert_row(struct rows *t, const char *at, const char *end, struct error *err)
 {
-	const struct export_writer_ops *ops = t->order->writer->format->ops;
-	int r = ops->append_row(t->converter, at, (size_t)(end - at), &t->chunk, err);
+	int r = t->order.format->ops->append_row(t->converter, at, (size_t)(end - at), &t->chunk, err);
 
 	if (r < 0)
 		return r;
 	t->chunk_rows++;
-	return t->chunk.len < CHUNK_BYTES ? 0 : hand_on_chunk(t, err);
+	return t->has_first && t->chunk.len < CHUNK_BYTES ? 0 : hand_on_chunk(t, err);
+}
+
+static int pace_rows(struct rows *t, size_t len, struct error *err)
+{
+	uint64_t bytes = t->unpaced_bytes += len;
+
+	if (bytes < CHUNK_BYTES)
+		return 0;
+	t->unpaced_bytes = 0;
+	return t->out->pace(t->out->arg, bytes, err);
 }
 
 static int take_tenant_row(void *arg, const void *data, size_t len, struct error *err)
 {
-	struct table_rows *t = arg;
+	struct rows *t = arg;
 	const char *at = data, *end = at + len;
 	int r;
 
@@ -321,83 +298,62 @@ static int take_tenant_row(void *arg, const void *data, size_t len, struct error
 		r = watch_values(t, at, end, err);
 	if (r == 0)
 		r = convert_row(t, at ? at : end, end, err);
-	return r < 0 ? r : t->order->pace(t->order->arg, len, err);
+	return r < 0 ? r : pace_rows(t, len, err);
 }
 
-static int copy_table_rows(struct table_rows *t, const struct tenancy_table *table, struct error *err)
-{
-	const struct pg_tenant_rows rows = statement_of(t, table);
-	_cleanup(free) char *sql = pg_tenant_rows_copy(&rows);
-	int r = pg_session_copy(t->order->session, sql, take_tenant_row, t, err);
-
-	return r < 0 ? r : hand_on_chunk(t, err);
-}
-
-static int write_table(struct table_rows *t, size_t decision, struct error *err)
-{
-	struct export_writer *w = t->order->writer;
-	const struct export_table table = {
-	        .decided = t->order->decided,
-	        .decision = decision,
-	        .columns = t->columns,
-	        .sources = t->sources,
-	        .column_count = t->count,
-	        .key = t->order->key,
-	};
-	int r = export_writer_table(w, &table, err);
-
-	if (r == 0)
-		r = w->format->ops->converter_new(&table, &t->converter, err);
-	if (r == 0)
-		r = copy_table_rows(t, table_of(t->order, decision), err);
-	return r < 0 ? r : export_writer_table_end(w, err);
-}
-
-static void name_table_in_error(const struct table_rows *t, int r, struct error *err)
+static void name_table_in_error(const struct rows *t, int r, struct error *err)
 {
 	if (r < 0 && r != -ECANCELED && err && !strstr(err->message, t->label))
 		error_prefix(err, "table %s", t->label);
 }
 
-int rows_export(const struct rows_order *order, size_t decision, struct error *err)
+int rows_read(struct rows *t, struct pg_session *session, const struct rows_out *out, struct error *err)
 {
-	struct table_rows t;
-	int r;
+	const struct pg_tenant_rows rows = statement_of(t);
+	const struct export_table table = rows_table(t);
+	_cleanup(free) char *sql = pg_tenant_rows_copy(&rows);
+	int r = t->order.format->ops->converter_new(&table, &t->converter, err);
 
-	init_table_rows(&t, order, decision);
-	r = write_table(&t, decision, err);
-	name_table_in_error(&t, r, err);
-	finish_table_rows(&t);
+	t->out = out;
+	if (r == 0)
+		r = pg_session_copy(session, sql, take_tenant_row, t, err);
+	if (r == 0)
+		r = hand_on_chunk(t, err);
+	if (r == 0)
+		r = out->pace(out->arg, t->unpaced_bytes, err);
+	name_table_in_error(t, r, err);
 	return r;
 }
 
-int rows_hidden(const struct rows_order *order, size_t decision, uint64_t seen, struct error *err)
+int rows_cost(const struct rows *t, struct pg_session *session, struct pg_tenant_cost *ret, struct error *err)
 {
-	struct table_rows t;
-	struct pg_tenant_rows rows;
-	_cleanup(free) char *sql = NULL;
-	int r;
+	const struct pg_tenant_rows rows = statement_of(t);
+	int r = pg_tenant_rows_cost(session, &rows, ret, err);
 
-	init_table_rows(&t, order, decision);
-	rows = statement_of(&t, table_of(order, decision));
-	sql = pg_tenant_rows_exist(&rows, seen);
-	r = pg_tenant_exists(order->session, sql, err);
-	name_table_in_error(&t, r, err);
-	finish_table_rows(&t);
+	name_table_in_error(t, r, err);
 	return r;
 }
 
-int rows_count(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err)
+int rows_hidden(const struct rows_order *order, struct pg_session *session, size_t decision, uint64_t seen,
+                struct error *err)
 {
-	struct table_rows t;
-	struct pg_tenant_rows rows;
-	int r;
+	_cleanup(rows) struct rows *t = rows_new(order, decision);
+	const struct pg_tenant_rows rows = statement_of(t);
+	_cleanup(free) char *sql = pg_tenant_rows_exist(&rows, seen);
+	int r = pg_tenant_exists(session, sql, err);
 
-	init_table_rows(&t, order, decision);
-	rows = statement_of(&t, table_of(order, decision));
-	r = pg_tenant_rows_count(order->session, &rows, ret, err);
-	name_table_in_error(&t, r, err);
-	finish_table_rows(&t);
+	name_table_in_error(t, r, err);
+	return r;
+}
+
+int rows_count(const struct rows_order *order, struct pg_session *session, size_t decision, uint64_t *ret,
+               struct error *err)
+{
+	_cleanup(rows) struct rows *t = rows_new(order, decision);
+	const struct pg_tenant_rows rows = statement_of(t);
+	int r = pg_tenant_rows_count(session, &rows, ret, err);
+
+	name_table_in_error(t, r, err);
 	return r;
 }
 
@@ -405,7 +361,7 @@ static struct pg_tenant_rows nobodys_of(const struct rows_order *order, size_t d
                                         struct str *condition)
 {
 	const struct decided *d = order->decided;
-	const struct tenancy_table *table = table_of(order, decision);
+	const struct tenancy_table *table = rows_table_of(d, decision);
 
 	tenancy_append_nobodys(&d->model, &d->plan, &d->plan.decisions[decision], "t", condition);
 	return (struct pg_tenant_rows){.schema = table->schema,
@@ -414,19 +370,21 @@ static struct pg_tenant_rows nobodys_of(const struct rows_order *order, size_t d
 	                               .condition = str_text(condition)};
 }
 
-int rows_nobodys(const struct rows_order *order, size_t decision, uint64_t *ret, struct error *err)
+int rows_nobodys(const struct rows_order *order, struct pg_session *session, size_t decision, uint64_t *ret,
+                 struct error *err)
 {
 	_cleanup(str) struct str condition = {0};
 	const struct pg_tenant_rows rows = nobodys_of(order, decision, &condition);
 
-	return pg_tenant_rows_count(order->session, &rows, ret, err);
+	return pg_tenant_rows_count(session, &rows, ret, err);
 }
 
-int rows_any_nobodys(const struct rows_order *order, size_t decision, struct error *err)
+int rows_any_nobodys(const struct rows_order *order, struct pg_session *session, size_t decision,
+                     struct error *err)
 {
 	_cleanup(str) struct str condition = {0};
 	const struct pg_tenant_rows rows = nobodys_of(order, decision, &condition);
 	_cleanup(free) char *sql = pg_tenant_rows_exist(&rows, 0);
 
-	return pg_tenant_exists(order->session, sql, err);
+	return pg_tenant_exists(session, sql, err);
 }

@@ -64,6 +64,8 @@ static void add_tenant(struct export_shared *shared, const struct pg_tenant *row
 	        .uid = mem_strdup(row->uid),
 	        .gid = mem_strdup(row->gid),
 	};
+	for (size_t i = 0; i < PG_TENANT_PLACES; i++)
+		shared->tenants[shared->count - 1].place[i] = mem_strdup(row->place[i]);
 }
 
 static int take_tenant(void *arg, const struct pg_tenant *row, struct error *err)
@@ -274,6 +276,29 @@ static void add_tenants(const struct conf_job *job, const struct tenant_answer *
 		        str_text(&a->problems), a->problem_count > PROBLEMS_SHOWN ? "; and more" : "");
 }
 
+#define CONNECTIONS_LEAST 2U
+#define CONNECTIONS_MOST  8U
+#define FEEDING_LEAST     4U /* buffers of one export: its own two, and its reader's (publish.c) */
+
+static unsigned connections_of(const struct conf_job *job)
+{
+	unsigned cores = make_cores();
+
+	if (job->export.connections > 0)
+		return (unsigned)job->export.connections;
+	return cores < CONNECTIONS_LEAST  ? CONNECTIONS_LEAST
+	       : cores < CONNECTIONS_MOST ? cores
+	                                  : CONNECTIONS_MOST;
+}
+
+unsigned export_at_once(const struct make_context *ctx, const struct conf_job *job)
+{
+	size_t room = make_turns_buffers(ctx) / FEEDING_LEAST;
+	unsigned most = connections_of(job);
+
+	return room < 1 ? 1 : room < most ? (unsigned)room : most;
+}
+
 static int find_tenants(const struct make_context *ctx, const struct conf_job *job,
                         const struct make_wanted *wanted, struct make_targets *ret, struct error *err)
 {
@@ -282,6 +307,7 @@ static int find_tenants(const struct make_context *ctx, const struct conf_job *j
 	struct error why = {0};
 	int r = ask_tenants(job, wanted->cancel, &a, &why);
 
+	a.shared->connections = connections_of(job);
 	ret->shared = a.shared;
 	ret->free_shared = export_shared_free;
 	if (r < 0) {

@@ -55,10 +55,9 @@ static int feed_whole(void *arg, const void *data, size_t len, struct error *err
 
 static bool ends_as_written(const struct whole *w)
 {
-	_cleanup(str) struct str end = {0};
+	size_t len = strlen(w->end);
 
-	document_append_end(&end, w->rows);
-	return end.len <= w->last_len && memcmp(w->last + w->last_len - end.len, end.data, end.len) == 0;
+	return len <= w->last_len && memcmp(w->last + w->last_len - len, w->end, len) == 0;
 }
 
 static int end_whole(void *arg, struct error *err)
@@ -76,11 +75,20 @@ static int end_whole(void *arg, struct error *err)
 	                 w->lines, w->bytes, w->found_lines, w->found_bytes);
 }
 
-void whole_init(struct whole *w, const struct document *d)
+void whole_init_text(struct whole *w, uint64_t bytes, uint64_t lines, const char *end)
 {
-	*w = (struct whole){.bytes = d->bytes, .lines = d->lines, .rows = d->rows};
+	*w = (struct whole){.bytes = bytes, .lines = lines};
+	str_copy(w->end, sizeof(w->end), end);
 	w->decompressor = decompressor_new(COMPRESSION_GZIP,
 	                                   &(struct decompressor_out){.write = take_unpacked, .arg = w});
+}
+
+void whole_init(struct whole *w, const struct document *d)
+{
+	_cleanup(str) struct str end = {0};
+
+	document_append_end(&end, d->rows);
+	whole_init_text(w, d->bytes, d->lines, str_text(&end));
 }
 
 void whole_finish(struct whole *w)

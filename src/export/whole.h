@@ -9,8 +9,8 @@
 #include <keepfs/make/draft.h>
 
 struct whole {
-	uint64_t bytes, lines; /* as they have to be */
-	uint64_t rows;
+	uint64_t bytes, lines;        /* as they have to be */
+	char end[DOCUMENT_END_BYTES]; /* its last line */
 	uint64_t found_bytes, found_lines;
 	char last[DOCUMENT_END_BYTES]; /* the last bytes that came */
 	size_t last_len;
@@ -19,6 +19,8 @@ struct whole {
 
 /** whole_init() - what @d, which has ended, has to be; whole_finish() follows. */
 void whole_init(struct whole *w, const struct document *d);
+/** whole_init_text() - the same of another text, of so many bytes and lines, which ends with @end (shorter than DOCUMENT_END_BYTES). */
+void whole_init_text(struct whole *w, uint64_t bytes, uint64_t lines, const char *end);
 void whole_finish(struct whole *w);
 /** whole_check() - for draft_publish(). -EBADMSG (ERROR_CORRUPT). */
 struct draft_check whole_check(struct whole *w);

@@ -7,9 +7,8 @@
 const struct export_format *export_format_of(int format)
 {
 	static const struct export_format *const formats[] = {
-	        [CONF_EXPORT_JSON] = &export_format_json,
-	        [CONF_EXPORT_NDJSON] = &export_format_ndjson,
-	        [CONF_EXPORT_CSV] = &export_format_csv,
+	        [CONF_EXPORT_JSON] = &export_format_json,     [CONF_EXPORT_NDJSON] = &export_format_ndjson,
+	        [CONF_EXPORT_CSV] = &export_format_csv,       [CONF_EXPORT_SQL] = &export_format_sql,
 	        [CONF_EXPORT_SQLITE] = &export_format_sqlite,
 	};
 
@@ -63,6 +62,21 @@ int export_writer_take_rows(struct export_writer *w, const void *bytes, size_t l
 {
 	int r = w->format->ops->take_rows(w, bytes, len, rows, err);
 
+	w->table_rows += rows;
+	w->rows += rows;
+	return r;
+}
+
+bool export_writer_passes(const struct export_format *format)
+{
+	return format->is_pressed && format->ops->pass_rows;
+}
+
+int export_writer_pass_rows(struct export_writer *w, uint64_t len, uint64_t rows, struct error *err)
+{
+	int r = w->format->ops->pass_rows(w, len, rows, err);
+
+	w->bytes += len;
 	w->table_rows += rows;
 	w->rows += rows;
 	return r;

@@ -10,7 +10,8 @@
  *   export_writer_free()
  *
  * All of it is called by one thread, but for converters: each belongs to one thread, and several convert rows of the same table at once. What they made
- * comes to take_rows() in the order of the rows, whole rows each time.
+ * comes to take_rows() in the order of the rows, whole rows each time. Of a format that has pass_rows() most of it goes into the file as it is, compressed by the
+ * threads that made it, and the writer is only told.
  *
  * A row comes in COPY's text format, proven, and without the two fields that prove it. What a writer makes goes out by write(), in the order of the
  * file. A format that is no stream keeps a spool file in @state_dir, and writes it out in end(). Memory: never more than some rows, and what says how
@@ -55,6 +56,11 @@ struct export_writer_ops {
 	/** take_rows() - what append_row() has made of the next @rows rows (at least one). */
 	int (*take_rows)(struct export_writer *w, const void *bytes, size_t len, uint64_t rows,
 	                 struct error *err);
+	/**
+	 * pass_rows() - of a format that is pressed: behind what was written so far come @len bytes with @rows rows (may be 0: a part of a row), as
+	 * append_row() made them; they go into the file by themselves. Never the first row of a table. NULL: all rows come by take_rows().
+	 */
+	int (*pass_rows)(struct export_writer *w, uint64_t len, uint64_t rows, struct error *err);
 	/** table_end() - no more rows. */
 	int (*table_end)(struct export_writer *w, struct error *err);
 	/** end() - all was written. */
@@ -74,6 +80,7 @@ struct export_format {
 	/* Values of composite types, and arrays of them, come as to_json() writes them (COPY_JSON_JSON); else as PostgreSQL writes them as text
 	 * (COPY_JSON_TEXT). */
 	bool has_composite_json;
+	bool needs_ddl;             /* decided.ddl has to be known */
 	const char *const *reading; /* of document_head */
 	const struct export_writer_ops *ops;
 };
@@ -82,6 +89,7 @@ struct export_format {
 extern const struct export_format export_format_json;
 extern const struct export_format export_format_ndjson;
 extern const struct export_format export_format_csv;
+extern const struct export_format export_format_sql;
 extern const struct export_format export_format_sqlite;
 
 /** export_format_of() - @format: enum conf_export_format. */
@@ -105,7 +113,7 @@ struct export_writer {
 	uint64_t tables;     /* begun */
 	uint64_t rows;       /* of all tables */
 	uint64_t table_rows; /* of this one */
-	uint64_t bytes;      /* that were written */
+	uint64_t bytes;      /* that were written, or passed */
 	uint64_t raw_bytes;  /* of what is_deflated is: before that */
 };
 
@@ -124,6 +132,9 @@ int export_writer_begin(struct export_writer *w, const struct document_head *hea
 int export_writer_table(struct export_writer *w, const struct export_table *table, struct error *err);
 int export_writer_take_rows(struct export_writer *w, const void *bytes, size_t len, uint64_t rows,
                             struct error *err);
+/** export_writer_passes() - has it pass_rows()? */
+bool export_writer_passes(const struct export_format *format);
+int export_writer_pass_rows(struct export_writer *w, uint64_t len, uint64_t rows, struct error *err);
 int export_writer_table_end(struct export_writer *w, struct error *err);
 int export_writer_end(struct export_writer *w, struct error *err);
 bool export_writer_check(struct export_writer *w, struct draft_check *ret);

@@ -11,6 +11,8 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/stores.h>
+#include <keepfs/stores.h>
 
 #include <string.h>
 
@@ -26,6 +28,16 @@ static int stat_file(struct fs *fs, const struct node *node, struct stat *st, in
 	st->st_size = (off_t)node->entry.size_bytes;
 	*mtime_us = node->entry.mtime_us;
 	return 0;
+}
+
+static char *store_of_artifact(struct fs *fs, uint64_t ino)
+{
+	struct stores *stores = fs->ctx.repository->stores;
+	uint64_t id;
+
+	if (!stores || catalog_store_of_ino(fs->ctx.repository->catalog, ino, &id) < 0)
+		return NULL;
+	return stores_name(stores, id);
 }
 
 /* A further file has a checksum and a size of its own, and else what is known of its artifact. The bytes of a
@@ -44,6 +56,7 @@ static int facts_of_file(struct fs *fs, const struct node *node, struct facts *r
 	held = catalog_holds(catalog, artifact_ino, ret->holds, CATALOG_HOLDS_MAX);
 	ret->hold_count = held > 0 ? (size_t)held : 0;
 	(void)catalog_proofs(catalog, artifact_ino, ret->proven_at_us);
+	ret->store = store_of_artifact(fs, artifact_ino);
 	if (catalog_object(catalog, ino, &object) == 0)
 		ret->stored_bytes = object.stored_bytes;
 	ret->damaged = catalog_is_damaged(catalog, ino) ||

@@ -104,6 +104,16 @@ static int rescue(struct command *c, struct str *answer, struct error *err)
 	return order_work(c, &use_rescue, answer, err);
 }
 
+static int import(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &use_import, answer, err);
+}
+
+static int restore_tenant(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &use_restore_tenant, answer, err);
+}
+
 static int drill(struct command *c, struct str *answer, struct error *err)
 {
 	return order_work(c, &use_drill, answer, err);
@@ -173,7 +183,8 @@ static const char trigger_help[] =
         "                                 with final=yes it is the last one of a database that is given up.\n"
         "         echo exports > trigger  export every tenant of [export], each into exports/TENANT/\n"
         "         echo export TENANT > trigger\n"
-        "                                 that one alone: the same as exports tenant=TENANT\n"
+        "                                 that one alone: the same as exports tenant=TENANT; with format=csv, ndjson,\n"
+        "                                 sql, sqlite or json in that format\n"
         "                                 Values are quoted as for a shell. A backup of less than the job's is named so\n"
         "                                 (.schema.dump, .data.dump, .partial.dump)\n"
         "                                 answer: <run> pending <job>; watch it in jobs/<run>/\n"
@@ -215,6 +226,16 @@ static const char rescue_help[] =
         "                                 answer: <run> pending rescue:<job>; what was found: jobs/<run>/log\n"
         "         errors: EINVAL wrong command; EPERM where= and another server are for root and the user of keepfs; the reason: cat rescue\n";
 
+static const char import_help[] =
+        "import   echo exports/acme/latest.json.gz tenant=acme-copy > import\n"
+        "                                 the rows of an export come into a database, in one transaction: of a new tenant, whose keys\n"
+        "                                 get new values; or without tenant= as they are. database=NAME: another one than that of\n"
+        "                                 the exports; dry-run=yes only tells what would be inserted, and what clashes. Further:\n"
+        "                                 tenant-id, name, schema, keys, set, null, rename, shared, living, changed, reference,\n"
+        "                                 ignore-column; see keepfs(1). A path in place of the name: a file of this machine\n"
+        "                                 answer: <run> pending import:<job>; what was found: jobs/<run>/log\n"
+        "         errors: EINVAL wrong command; EPERM a path and another database are for root and the user of keepfs; the reason: cat import\n";
+
 static const char drill_help[] =
         "drill    echo JOB > drill        restore its newest backup for a trial, on a throw-away server of its own, hold it\n"
         "                                 against what was backed up, and remove it again; also: a path of a backup, or all\n"
@@ -223,6 +244,16 @@ static const char drill_help[] =
         "                                 jobs=4: over so many connections; server=postgresql://...: in a new database there,\n"
         "                                 which is dropped afterwards, but for keep=yes\n"
         "                                 answer: <run> pending drill:<job>; watch it in jobs/<run>/; reports: drills/\n";
+
+static const char restore_tenant_help[] =
+        "restore-tenant  echo acme from=full/20261120T020000Z.dump mode=diff > restore-tenant\n"
+        "                                 how does the tenant differ from what that backup has of it? Nothing is changed.\n"
+        "         mode=replace confirm=acme        what it has now is exported, deleted, and what the backup has comes in its place,\n"
+        "                                 in one transaction; into=acme-copy: as another tenant, with keys of its own\n"
+        "                                 from=full: the newest good dump; from=exports/acme/20261120T020000Z.json.gz: an export;\n"
+        "                                 id=17: of a tenant that is gone, as the dump has it\n"
+        "                                 answer: <run> pending restore-tenant:<tenant>; what was found: jobs/<run>/log\n"
+        "         errors: EINVAL wrong command, or the name was not typed; the reason: cat restore-tenant\n";
 
 static const char probe_help[] =
         "probe    echo now > probe        check store, PostgreSQL, pg_dump and disk; the result: cat probe\n";
@@ -296,6 +327,9 @@ static const struct made_file rows[] = {
         {.number = 26, .name = "restore", .run = restore, .help = restore_help},
         {.number = 27, .name = "drill", .run = drill, .help = drill_help},
         {.number = 28, .name = "rescue", .run = rescue, .help = rescue_help},
+        {.number = 29, .name = "import", .run = import, .help = import_help},
+        {.number = 32, .name = "restore-tenant", .run = restore_tenant, .help = restore_tenant_help},
+        {.number = 31, .name = "erase", .run = command_erase, .help = erase_help, .copied_soon = true},
 };
 
 const struct made_files control_files = {

@@ -29,11 +29,14 @@ struct link_request {
 	struct catalog_audit audit;
 };
 
-static int append_line(struct fs *fs, const char *key, struct str *out, struct error *err)
+static int append_line(struct fs *fs, const struct node *node, const char *key, struct str *out,
+                       struct error *err)
 {
-	int r = store_presign(repository_store(fs->ctx.repository), key, fs->ctx.conf->read.link_ttl_ms, out,
-	                      err);
+	_cleanup(store) struct store *store = NULL;
+	int r = repository_store_of_ino(fs->ctx.repository, node->entry.ino, &store, err);
 
+	if (r == 0)
+		r = store_presign(store, key, fs->ctx.conf->read.link_ttl_ms, out, err);
 	if (r == 0)
 		str_append_char(out, '\n');
 	return r;
@@ -43,10 +46,11 @@ static int append_line(struct fs *fs, const char *key, struct str *out, struct e
 static uint64_t link_bytes(struct fs *fs, const struct node *node)
 {
 	_cleanup(free) char *key = catalog_key(fs->ctx.repository->catalog, node->entry.ino);
-	size_t len = key ? store_presign_length(repository_store(fs->ctx.repository), key,
-	                                        fs->ctx.conf->read.link_ttl_ms)
-	                 : 0;
+	_cleanup(store) struct store *store = NULL;
+	size_t len = 0;
 
+	if (key && repository_store_of_ino(fs->ctx.repository, node->entry.ino, &store, NULL) == 0)
+		len = store_presign_length(store, key, fs->ctx.conf->read.link_ttl_ms);
 	return len ? len + strlen("\n") : 0;
 }
 
@@ -89,7 +93,7 @@ static int make_link_text(struct link_request *lr, struct text **ret_text, struc
 		return -ENOENT;
 	r = refuse_damaged(fs, &lr->node, path, err);
 	if (r == 0)
-		r = append_line(fs, key, &line, err);
+		r = append_line(fs, &lr->node, key, &line, err);
 	if (r == 0)
 		r = audit_link(lr, path, err);
 	if (r < 0)

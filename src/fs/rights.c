@@ -22,10 +22,8 @@
 
 void rights_init(struct fs *fs)
 {
-	const struct conf_job *job = conf_find_job(fs->ctx.conf, CONF_EXPORTS);
-
-	fs->is_gated = fs->ctx.make && fs->ctx.make->admins && job && job->kind == CONF_JOB_EXPORT &&
-	               fs_lets_others(fs);
+	fs->is_gated =
+	        fs->ctx.make && fs->ctx.make->admins && conf_exports(fs->ctx.conf) && fs_lets_others(fs);
 }
 
 void rights_of(fuse_req_t req, struct rights *ret)

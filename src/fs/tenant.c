@@ -75,9 +75,9 @@ static int find_named_tenant(struct fs *fs, const struct node *node, struct cata
 
 static const struct conf_job *find_exports(const struct conf *conf, struct error *err)
 {
-	const struct conf_job *job = conf_find_job(conf, CONF_EXPORTS);
+	const struct conf_job *job = conf_exports(conf);
 
-	if (job && job->kind == CONF_JOB_EXPORT)
+	if (job)
 		return job;
 	error_set(err, ERROR_USAGE, EINVAL,
 	          "nothing says how tenants are exported: there is no section [export] any more");

@@ -18,7 +18,7 @@
 static const char *const names[] = {
         "sha256",      "job",          "kind",       "target",        "run",          "state", "started_at",
         "verified_at", "triggered_by", "partial",    "note",          "stored_bytes", "tier",  "hold",
-        "keep_until",  "class",        "drilled_at", "drilled_level", "org",
+        "keep_until",  "class",        "drilled_at", "drilled_level", "org",          "store",
 };
 
 static bool append_time(struct str *out, int64_t at_us)
@@ -109,6 +109,7 @@ static bool attribute_value(const struct facts *facts, const char *name, struct 
 	        {"triggered_by", m->triggered_by},
 	        {"partial", m->partial ? "yes" : "no"},
 	        {"note", m->note},
+	        {"store", *str_or_empty(facts->store) ? facts->store : NULL},
 	};
 
 	if (facts->for_admin && !is_for_admins(name))
@@ -200,6 +201,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	else
 		reply_bytes(req, &value, size);
 	manifest_finish(&facts.manifest);
+	free(facts.store);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -219,4 +221,5 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	else
 		reply_bytes(req, &list, size);
 	manifest_finish(&facts.manifest);
+	free(facts.store);
 }

@@ -138,8 +138,8 @@ static int read_object(struct backup *b, const struct catalog_entry *file,
                        const struct manifest_object *object, const struct backup_out *out, struct error *err)
 {
 	struct reading reading = {.backup = b, .out = out};
-	const struct readback_options options = {
-	        .store = repository_store(b->ctx->repository),
+	_cleanup(store) struct store *store = NULL;
+	struct readback_options options = {
 	        .pool = b->ctx->pool,
 	        .key = object->key,
 	        .extents = &object->extents,
@@ -149,7 +149,11 @@ static int read_object(struct backup *b, const struct catalog_entry *file,
 	        .arg = &reading,
 	};
 	char found[SHA256_HEX_BYTES];
-	int r = stream_readback(&options, found, err);
+	int r = repository_store_of_ino(b->ctx->repository, b->ino, &store, err);
+
+	options.store = store;
+	if (r == 0)
+		r = stream_readback(&options, found, err);
 
 	return r < 0 ? r : check_digest(b, file, object, found, err);
 }
@@ -301,8 +305,8 @@ int backup_read_range(const struct backup *b, const struct backup_range *range, 
 	const struct extents *x = &range->object->extents;
 	size_t first = extents_find(x, range->begin), last = extents_find(x, range->end - 1);
 	struct ranging ranging = {.range = range};
-	const struct readback_options options = {
-	        .store = repository_store(b->ctx->repository),
+	_cleanup(store) struct store *store = NULL;
+	struct readback_options options = {
 	        .pool = b->ctx->pool,
 	        .key = range->object->key,
 	        .extents = x,
@@ -314,10 +318,13 @@ int backup_read_range(const struct backup *b, const struct backup_range *range, 
 	        .arg = &ranging,
 	};
 	char ignored[SHA256_HEX_BYTES];
+	int r;
 
 	if (range->begin >= range->end || first == x->count || last == x->count)
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
 		                 "the archive is shorter than its table of contents says");
 	ranging.at = x->items[first].offset;
-	return stream_readback(&options, ignored, err);
+	r = repository_store_of_ino(b->ctx->repository, b->ino, &store, err);
+	options.store = store;
+	return r < 0 ? r : stream_readback(&options, ignored, err);
 }

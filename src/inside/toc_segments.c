@@ -22,8 +22,8 @@ static int read_index(struct backup *b, const struct manifest_object *object, st
                       struct error *err)
 {
 	_cleanup(str) struct str data = {0};
-	const struct readback_options options = {
-	        .store = repository_store(b->ctx->repository),
+	_cleanup(store) struct store *store = NULL;
+	struct readback_options options = {
 	        .pool = b->ctx->pool,
 	        .key = object->key,
 	        .extents = &object->extents,
@@ -34,8 +34,11 @@ static int read_index(struct backup *b, const struct manifest_object *object, st
 	char ignored[SHA256_HEX_BYTES];
 	int r = object->stored_bytes > INDEX_MAX_BYTES
 	                ? error_set(err, ERROR_CORRUPT, EBADMSG, "the segment index is too long")
-	                : stream_readback(&options, ignored, err);
+	                : repository_store_of_ino(b->ctx->repository, b->ino, &store, err);
 
+	options.store = store;
+	if (r == 0)
+		r = stream_readback(&options, ignored, err);
 	return r < 0 ? r : segment_index_decode((const uint8_t *)data.data, data.len, ret, err);
 }
 

@@ -49,6 +49,8 @@ static struct run *run_new(struct request *request, const char *by)
 	run->request = *request;
 	*request = (struct request){0};
 	run->triggered_by = mem_strdup(by);
+	run->slots = &run->only;
+	run->slot_count = 1;
 	cancel_init(&run->cancel);
 	cancel_init(&run->hook_cancel);
 	return run;
@@ -60,6 +62,8 @@ static struct run *run_free(struct run *run)
 	cancel_finish(&run->hook_cancel);
 	request_finish(&run->request);
 	make_targets_finish(&run->targets);
+	if (run->slots != &run->only)
+		free(run->slots);
 	free(run->triggered_by);
 	free(run);
 	return NULL;

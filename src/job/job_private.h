@@ -48,6 +48,11 @@ struct sample {
 	uint64_t moved; /* read, sent and verified: has anything changed? */
 };
 
+struct run_slot {                         /* of a run: what one of its threads makes */
+	struct make_progress progress;    /* of the present target; atomic */
+	const struct make_target *target; /* NULL: none */
+};
+
 struct run { /* a live run, in jobs->runs until its end was told and nobody waits */
 	int64_t id;
 	struct request request; /* job, note … */
@@ -67,11 +72,12 @@ struct run { /* a live run, in jobs->runs until its end was told and nobody wait
 	unsigned waiters;
 	struct run *next;
 	/* Progress. */
-	struct make_progress progress;                /* of the present target; atomic */
-	uint64_t done_read, done_sent, done_verified; /* of those before it */
+	struct run_slot only;   /* of a run that makes one target after the other */
+	struct run_slot *slots; /* &only, or on the heap, until the run is freed */
+	size_t slot_count;
+	uint64_t done_read, done_sent, done_verified; /* of the targets that are made */
 	uint64_t expected_bytes;
 	int64_t started_ms; /* 0: not yet */
-	char target[256];   /* the label of the present one */
 	uint64_t targets_done;
 	struct sample samples[WATCH_SAMPLES]; /* a ring */
 	size_t sample_count;                  /* ever taken */
@@ -101,10 +107,15 @@ struct jobs {
 	struct timer *timer; /* its own locks; NULL: nothing begins by itself */
 };
 
-struct outcome { /* of a run's targets, as they end */
+struct outcome { /* of a run's targets, as they end; several threads of the run, with .lock, which is of targets_make() */
+	pthread_mutex_t lock;
+	size_t next; /* of the targets: the first that nobody has begun */
+	unsigned at_once;
+	struct rate *rate; /* that those share; NULL: they are made one after the other */
 	size_t targets, failed, cancelled;
-	char failures[1400]; /* the first ones */
-	char state[800];     /* what is where, after a cancel; "": nothing is told */
+	struct str failed_names; /* the first ones */
+	char failures[1400];     /* the first ones */
+	char state[800];         /* what is where, after a cancel; "": nothing is told */
 	uint64_t size_bytes;
 	size_t artifact_count;
 	struct str artifacts;          /* paths, one on each line */
@@ -154,6 +165,10 @@ void run_finish(struct jobs *j, struct run *run, enum run_state state, const cha
  * next one is due. No lock held. */
 void run_leave(struct jobs *j, struct run *run);
 
+/* targets_prepare() - every target is listed as pending before the first begins. No lock held. */
+void targets_prepare(struct jobs *j, struct run *run);
+/* targets_make() - all of them; @o has .targets and .made. No lock held. */
+void targets_make(struct jobs *j, struct run *run, struct outcome *o);
 /* run_prune() - what the rules let go in the directories where the run has made something. It fails no run. No lock held. */
 void run_prune(struct jobs *j, struct run *run, const struct outcome *o);
 /* run_pre_hook() - 0 also when there is none; else the run cannot begin. No lock held. */

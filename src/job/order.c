@@ -5,8 +5,10 @@
 #include <keepfs/base/str.h>
 #include <keepfs/job.h>
 #include <keepfs/use.h>
+#include <keepfs/use/past.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define JOBS_KEEP_MAX_MS (INT64_C(36500) * 86400 * 1000)
@@ -24,14 +26,6 @@ void jobs_order_finish(struct jobs_order *order)
 
 #define EXPORT_WORD "export" /* and the name of a tenant behind it */
 
-/* The job of [export]; NULL: there is none. */
-static const struct conf_job *export_job(const struct conf *conf)
-{
-	const struct conf_job *job = conf_find_job(conf, CONF_EXPORTS);
-
-	return job && job->kind == CONF_JOB_EXPORT ? job : NULL;
-}
-
 /* "now, full, tenants, exports, export TENANT": what may be triggered. */
 static void list_allowed(const struct conf *conf, struct str *out)
 {
@@ -40,7 +34,7 @@ static void list_allowed(const struct conf *conf, struct str *out)
 		str_appendf(out, ", %s", conf->jobs[i].name);
 	if (conf->job_count > JOBS_SHOWN)
 		str_appendf(out, " and %zu more", conf->job_count - JOBS_SHOWN);
-	if (export_job(conf))
+	if (conf_exports(conf))
 		str_append(out, ", " EXPORT_WORD " TENANT");
 }
 
@@ -88,7 +82,7 @@ static int take_tenant_word(const struct conf *conf, struct jobs_order *order, s
 {
 	const struct command_line *line = &order->line;
 
-	order->job = export_job(conf);
+	order->job = conf_exports(conf);
 	if (!order->job)
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
@@ -233,11 +227,43 @@ static int take_pairs(struct jobs_order *order, struct error *err)
 	return check_order(order, err);
 }
 
+/* "export acme from=full/latest.dump", "exports tenant=acme from=…": it is a job of another kind, which reads a backup. */
+static bool is_export_from_backup(const struct conf *conf, const struct command_line *line)
+{
+	bool has_from = false;
+
+	for (size_t i = 0; i < line->pair_count; i++)
+		has_from |= str_equal(line->pairs[i].key, "from");
+	return has_from && conf_exports(conf) &&
+	       (names_tenant(conf, line) ||
+	        (line->word_count == 1 && str_equal(line->words[0], CONF_EXPORTS)));
+}
+
+/* One tenant is exported from one backup at a time. */
+static int order_export_from_backup(const char *text, const struct command_line *line, struct jobs_order *ret,
+                                    struct error *err)
+{
+	const char *tenant = line->word_count > 1 ? line->words[1] : "all";
+	int r;
+
+	for (size_t i = 0; i < line->pair_count; i++)
+		if (str_equal(line->pairs[i].key, "tenant"))
+			tenant = line->pairs[i].value;
+	r = jobs_order_parse_work(&use_past, text, ret, err);
+	if (r < 0)
+		return r;
+	free(ret->work_name);
+	ret->work_name = mem_printf("%s:%s", use_past.name, tenant);
+	return 0;
+}
+
 int jobs_order_parse(const struct conf *conf, const char *text, struct jobs_order *ret, struct error *err)
 {
 	_cleanup(jobs_order) struct jobs_order order = {0};
 	int r = command_line_parse(text, &order.line, err);
 
+	if (r == 0 && is_export_from_backup(conf, &order.line))
+		return order_export_from_backup(text, &order.line, ret, err);
 	if (r == 0)
 		r = take_job(conf, &order, err);
 	if (r == 0)

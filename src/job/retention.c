@@ -62,7 +62,8 @@ void run_prune(struct jobs *j, struct run *run, const struct outcome *o)
 	struct prune p;
 
 	make_time(ctx, &time);
-	if (o->artifact_count > 0 && !run->request.partial) {
+	/* What shows another time than now (an export from a backup) takes no place from those of the job: its next run sees to them. */
+	if (o->artifact_count > 0 && !run->request.partial && run->request.job) {
 		if (prune_begin(&p, ctx->repository, conf, &time, &err) == 0)
 			prune_targets(j, run, o, &p);
 		else

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One run: every target of its job (a database, a directory) in turn, each with a result of its own in the catalog. One that fails
- * does not stop the others; the run is completed only when all are. After a cancel no other one is begun, but
- * what is whole stays.
+ * One run: every target of its job (targets.c), each with a result of its own in the catalog. One that fails does not stop the others; the run is
+ * completed only when all are. After a cancel no other one is begun, but what is whole stays.
  *
  * The hooks stand around all that: without the first nothing is dumped, and the last learns how the run ends.
  * Until it has ended too, the run is running.
@@ -22,9 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FAILURES_SHOWN      4
-#define ARTIFACTS_MAX_BYTES ((size_t)96 << 10) /* an environment variable holds 128 KiB */
-#define FAILURE_SHOWN_BYTES 300
+#define FAILURES_SHOWN 4
 
 void run_log(struct jobs *j, struct run *run, const char *fmt, ...)
 {
@@ -45,180 +42,6 @@ void run_warn(struct jobs *j, struct run *run, const char *text)
 	if (catalog_warn_run(j->options.ctx->repository->catalog, run->id, text, &err) < 0)
 		log_error("run %lld of job %s: a warning could not be kept: %s: %s", (long long)run->id,
 		          run->request.name, text, err.message);
-}
-
-struct maker_log {
-	struct jobs *jobs;
-	struct run *run;
-};
-
-static void log_maker_line(void *arg, const char *line)
-{
-	struct maker_log *log = arg;
-
-	run_log(log->jobs, log->run, "%s", line);
-}
-
-static void warn_of_maker(void *arg, const char *text)
-{
-	struct maker_log *log = arg;
-
-	run_warn(log->jobs, log->run, text);
-}
-
-static int record_target(struct jobs *j, struct run *run, const struct catalog_target *t)
-{
-	struct error err = {0};
-	int r = catalog_set_target(j->options.ctx->repository->catalog, run->id, t, &err);
-
-	if (r < 0)
-		log_error("run %lld of job %s: the state of %s could not be kept: %s", (long long)run->id,
-		          run->request.name, t->label, err.message);
-	return r;
-}
-
-/* Note how the database that was running ended, for progress. */
-static void count_target(struct jobs *j, struct run *run)
-{
-	pthread_mutex_lock(&j->lock);
-	run->done_read += atomic_exchange(&run->progress.read_bytes, 0);
-	run->done_sent += atomic_exchange(&run->progress.sent_bytes, 0);
-	run->done_verified += atomic_exchange(&run->progress.verified_bytes, 0);
-	atomic_store(&run->progress.ends_us, 0);
-	run->targets_done++;
-	run_changed(j, run);
-	pthread_mutex_unlock(&j->lock);
-}
-
-static int make_one(struct jobs *j, struct run *run, const struct make_target *t, struct manifest *ret,
-                    struct error *err)
-{
-	struct maker_log log = {j, run};
-	const struct make_order order = {
-	        .job = run->request.job,
-	        .line = run->request.work ? &run->request.line : NULL,
-	        .partial = run->request.partial,
-	        .note = run->request.note,
-	        .hold = run->request.hold,
-	        .keep_ms = run->request.keep_ms,
-	        .then_delete = run->request.then_delete,
-	        .target = t,
-	        .shared = run->targets.shared,
-	        .run_id = run->id,
-	        .triggered_by = run->triggered_by,
-	        .progress = &run->progress,
-	        .warn = warn_of_maker,
-	        .cancel = &run->cancel,
-	        .log = log_maker_line,
-	        .log_arg = &log,
-	};
-
-	pthread_mutex_lock(&j->lock);
-	str_copy(run->target, sizeof(run->target), t->label);
-	run_changed(j, run);
-	pthread_mutex_unlock(&j->lock);
-	return run_kind(j, &run->request)->make(j->options.ctx, &order, ret, err);
-}
-
-static void note_target_failure(struct outcome *o, const char *label, const char *message)
-{
-	size_t used = strlen(o->failures);
-	char shown[FAILURE_SHOWN_BYTES];
-
-	o->failed++;
-	if (o->targets == 1)
-		str_copy(o->failures, sizeof(o->failures), message);
-	if (o->targets == 1 || o->failed > FAILURES_SHOWN)
-		return;
-	str_cut(shown, sizeof(shown), message);
-	snprintf(o->failures + used, sizeof(o->failures) - used, "%s%.40s: %s", used > 0 ? "; " : "", label,
-	         shown);
-}
-
-static void note_artifact(struct outcome *o, const struct manifest *m, struct catalog_target *result)
-{
-	if (!m->path)
-		return;
-	result->size_bytes = m->size_bytes;
-	str_copy(result->path, sizeof(result->path), m->path);
-	o->size_bytes += m->size_bytes;
-	o->artifact_count++;
-	str_copy(o->sha256, sizeof(o->sha256), m->sha256);
-	if (o->artifacts.len + strlen(m->path) < ARTIFACTS_MAX_BYTES)
-		str_appendf(&o->artifacts, "%s%s", o->artifacts.len > 0 ? "\n" : "", m->path);
-}
-
-static void run_target(struct jobs *j, struct run *run, const struct make_target *t, struct outcome *o)
-{
-	struct catalog_target result = {.state = RUN_RUNNING};
-	_cleanup(manifest) struct manifest m = {0};
-	struct error err = {0};
-	int r;
-
-	str_copy(result.label, sizeof(result.label), t->label);
-	record_target(j, run, &result);
-	r = make_one(j, run, t, &m, &err);
-	if (r == 0) {
-		result.state = RUN_COMPLETED;
-		o->made[t - run->targets.items] = m.path != NULL;
-		note_artifact(o, &m, &result);
-		run->made = t;
-	} else {
-		bool cancelled = cancel_is_set(&run->cancel);
-		bool is_told = run_kind(j, &run->request)->tells_state && err.message[0];
-
-		if (!err.message[0])
-			error_system(&err, -r, "%s of %s failed",
-			             run->request.work ? run->request.work->name : "the backup", t->label);
-		result.state = cancelled ? RUN_CANCELLED : RUN_FAILED;
-		str_copy(result.error, sizeof(result.error),
-		         cancelled && !is_told ? "cancelled" : err.message);
-		run_log(j, run, "%s: %s", t->label, result.error);
-		if (cancelled && is_told)
-			str_cut(o->state, sizeof(o->state), err.message);
-		if (cancelled)
-			o->cancelled++;
-		else
-			note_target_failure(o, t->label, err.message);
-	}
-	record_target(j, run, &result);
-	count_target(j, run);
-}
-
-/* After a cancel: the databases that were not begun. */
-static void skip_target(struct jobs *j, struct run *run, const struct make_target *t, struct outcome *o)
-{
-	struct catalog_target result = {.state = RUN_CANCELLED, .error = "cancelled before it began"};
-
-	str_copy(result.label, sizeof(result.label), t->label);
-	record_target(j, run, &result);
-	o->cancelled++;
-}
-
-/* Every target is listed as pending before the first begins, and what the last artifacts' sizes promise is summed up. */
-static void prepare_targets(struct jobs *j, struct run *run)
-{
-	uint64_t expected = 0;
-
-	for (size_t i = 0; i < run->targets.count; i++) {
-		const struct make_target *t = &run->targets.items[i];
-		struct catalog_target pending = {.state = RUN_PENDING};
-
-		str_copy(pending.label, sizeof(pending.label), t->label);
-		record_target(j, run, &pending);
-		/* One that is made once has no last one. */
-		if (t->expected_bytes)
-			expected += t->expected_bytes;
-		else if (!t->stem && !run->request.work)
-			expected += catalog_last_size(j->options.ctx->repository->catalog, t->directory);
-	}
-	pthread_mutex_lock(&j->lock);
-	/* Of a smaller one than the last nothing is known. */
-	run->expected_bytes = run->request.partial ? 0 : expected;
-	run->started_ms = clock_mono_ms();
-	run_sample(run, run->started_ms);
-	run_changed(j, run);
-	pthread_mutex_unlock(&j->lock);
 }
 
 const char *run_cancel_reason(struct jobs *j, struct run *run)
@@ -263,18 +86,6 @@ static void decide_ending(struct jobs *j, struct run *run, const struct outcome 
 		         run_kind(j, &run->request)->targets_name, o->failures,
 		         o->failed > FAILURES_SHOWN ? "; and others" : "");
 	add_failure_to_find(run, e);
-}
-
-static void run_targets(struct jobs *j, struct run *run, struct outcome *o)
-{
-	for (size_t i = 0; i < o->targets; i++) {
-		const struct make_target *t = &run->targets.items[i];
-
-		if (cancel_is_set(&run->cancel))
-			skip_target(j, run, t, o);
-		else
-			run_target(j, run, t, o);
-	}
 }
 
 /* Where nothing could be made there is no use in looking for more. */
@@ -328,7 +139,7 @@ static int find_targets(struct jobs *j, struct run *run, bool learns, struct err
 	r = run_kind(j, &run->request)
 	            ->targets(j->options.ctx, run->request.job, &wanted, &run->targets, err);
 	if (r == 0)
-		prepare_targets(j, run);
+		targets_prepare(j, run);
 	if (learns)
 		tell_notes(j, run);
 	return r;
@@ -364,7 +175,7 @@ static int begin_prepared_run(struct jobs *j, struct run *run, struct error *err
 		return error_set(
 		        err, ERROR_CONFLICT, EBUSY,
 		        "a backup was being removed when this was ordered, and nothing was changed: name another one");
-	prepare_targets(j, run);
+	targets_prepare(j, run);
 	return 0;
 }
 
@@ -403,7 +214,7 @@ void run_execute(struct jobs *j, struct run *run)
 	if (r == 0 || cancel_is_set(&run->cancel)) {
 		outcome.targets = run->targets.count;
 		outcome.made = mem_array(outcome.targets + 1, sizeof(*outcome.made));
-		run_targets(j, run, &outcome);
+		targets_make(j, run, &outcome);
 		make_targets_drop_shared(&run->targets);
 		look_around(j, run);
 		run_prune(j, run, &outcome);
@@ -417,5 +228,6 @@ void run_execute(struct jobs *j, struct run *run)
 	run_post_hook(j, run, &ending, &outcome);
 	run_finish(j, run, ending.state, ending.error);
 	str_finish(&outcome.artifacts);
+	str_finish(&outcome.failed_names);
 	free(outcome.made);
 }

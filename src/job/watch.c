@@ -8,22 +8,68 @@
 #include "job_private.h"
 
 #include <keepfs/base/clock.h>
+#include <keepfs/base/str.h>
+
+#include <stdio.h>
+#include <string.h>
 
 #define LEAST_SENT_PART 50 /* of what is expected: with less an estimate would be off by much */
 
 static uint64_t run_read_bytes(const struct run *run)
 {
-	return run->done_read + atomic_load(&run->progress.read_bytes);
+	uint64_t bytes = run->done_read;
+
+	for (size_t i = 0; i < run->slot_count; i++)
+		bytes += atomic_load(&run->slots[i].progress.read_bytes);
+	return bytes;
 }
 
 static uint64_t sent_bytes(const struct run *run)
 {
-	return run->done_sent + atomic_load(&run->progress.sent_bytes);
+	uint64_t bytes = run->done_sent;
+
+	for (size_t i = 0; i < run->slot_count; i++)
+		bytes += atomic_load(&run->slots[i].progress.sent_bytes);
+	return bytes;
 }
 
 static uint64_t verified_bytes(const struct run *run)
 {
-	return run->done_verified + atomic_load(&run->progress.verified_bytes);
+	uint64_t bytes = run->done_verified;
+
+	for (size_t i = 0; i < run->slot_count; i++)
+		bytes += atomic_load(&run->slots[i].progress.verified_bytes);
+	return bytes;
+}
+
+/* All that are made now are read back. */
+static bool is_verifying(const struct run *run)
+{
+	bool is_any = false;
+
+	for (size_t i = 0; i < run->slot_count; i++) {
+		bool is_read_back = atomic_load(&run->slots[i].progress.verified_bytes) > 0;
+
+		if (run->slots[i].target && !is_read_back)
+			return false;
+		is_any |= is_read_back;
+	}
+	return is_any;
+}
+
+/* "acme", or "acme, globex" of those that are made at once, as far as there is room. */
+static void tell_present_targets(const struct run *run, char *ret, size_t size)
+{
+	ret[0] = '\0';
+	for (size_t i = 0; i < run->slot_count; i++) {
+		const struct make_target *t = run->slots[i].target;
+		size_t used = strlen(ret);
+
+		if (t && used + strlen(t->label) + 3 < size)
+			snprintf(ret + used, size - used, "%s%s", used > 0 ? ", " : "", t->label);
+		else if (t && used == 0)
+			str_copy(ret, size, t->label);
+	}
 }
 
 void run_sample(struct run *run, int64_t now_ms)
@@ -179,7 +225,7 @@ static int64_t estimate_eta(const struct report_progress *p)
  * before they begin how long the next ones take. */
 static int64_t estimate_work_eta(const struct run *run, const struct report_progress *p)
 {
-	int64_t left_us = atomic_load(&run->progress.ends_us) - clock_mono_us();
+	int64_t left_us = atomic_load(&run->slots[0].progress.ends_us) - clock_mono_us();
 
 	if (request_lane(&run->request) == MAKE_LANE_VERIFY)
 		return p->rate_bytes_per_s && p->expected_bytes > p->read_bytes
@@ -210,9 +256,9 @@ static void fill_progress(const struct jobs *j, const struct run *run, struct re
 	ret->read_bytes = run_read_bytes(run);
 	ret->sent_bytes = sent_bytes(run);
 	ret->verified_bytes = verified_bytes(run);
-	ret->verifying = atomic_load(&run->progress.verified_bytes) > 0;
+	ret->verifying = is_verifying(run);
 	ret->elapsed_ms = now_ms - run->started_ms;
-	str_copy(ret->target, sizeof(ret->target), run->target);
+	tell_present_targets(run, ret->target, sizeof(ret->target));
 	from = oldest(run);
 	if (now_ms > from->at_ms)
 		ret->rate_bytes_per_s =

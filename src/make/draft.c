@@ -10,6 +10,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/stores.h>
 
 #include <errno.h>
 #include <string.h>
@@ -43,18 +44,26 @@ int draft_new(const struct draft_options *options, struct draft **ret_draft, str
 	const struct artifact_name name = {.directory = order->target->directory,
 	                                   .stem = order->target->stem,
 	                                   .suffix = options->suffix,
-	                                   .at_us = options->started_at_us};
+	                                   .at_us = options->started_at_us,
+	                                   .store = options->store};
+	_cleanup(store) struct store *opened = NULL;
 	char *path = NULL;
 	struct draft *d;
-	int r = artifact_reserve(options->ctx->repository, &name, order->run_id, &path, err);
+	int r = 0;
 
+	if (options->store != CATALOG_MAIN_STORE)
+		r = repository_open_store(options->ctx->repository, options->store, &opened, err);
+	if (r == 0)
+		r = artifact_reserve(options->ctx->repository, &name, order->run_id, &path, err);
 	if (r < 0)
 		return r;
 	d = mem_alloc(sizeof(*d));
 	d->ctx = options->ctx;
 	d->order = order;
+	d->store = opened ? opened : repository_store(options->ctx->repository);
+	d->opened = take_ptr(&opened);
 	d->started_mono_us = clock_mono_us();
-	d->rate = rate_new(order->job->max_rate_bytes);
+	d->rate = order->rate ? order->rate : rate_new(order->job->max_rate_bytes);
 	describe_draft(d, options, path);
 	r = draft_check_free(d, err);
 	if (r < 0) {
@@ -90,7 +99,9 @@ struct draft *draft_free(struct draft *d)
 		return NULL;
 	if (!d->published)
 		take_back(d);
-	rate_free(d->rate);
+	store_free(d->opened);
+	if (d->rate != d->order->rate)
+		rate_free(d->rate);
 	manifest_finish(&d->m);
 	free(d);
 	return NULL;
@@ -141,7 +152,7 @@ static int open_draft_object(const struct draft *d, const char *key, size_t head
 	const struct conf_store *store = &d->ctx->conf->store;
 	struct make_progress *progress = d->order->progress;
 	const struct stream_object_options options = {
-	        .store = repository_store(d->ctx->repository),
+	        .store = d->store,
 	        .pool = d->ctx->pool,
 	        .key = key,
 	        .part_bytes = store->part_bytes,
@@ -259,7 +270,7 @@ int draft_drop_files(struct draft *d, size_t keep, struct error *err)
 
 	while (d->m.file_count > keep) {
 		const struct manifest_object *object = &d->m.objects[d->m.object_count - 1];
-		int r = store_remove(repository_store(d->ctx->repository), &call, object->key, err);
+		int r = store_remove(d->store, &call, object->key, err);
 
 		if (r < 0)
 			return r;

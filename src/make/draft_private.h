@@ -20,6 +20,8 @@ struct draft {
 	size_t extents;  /* of all objects that are entered */
 	bool publishing; /* its manifest may be there, and be ours */
 	bool published;
+	struct store *store;  /* that gets it: borrowed, of the repository or @opened */
+	struct store *opened; /* a handle of a tenant's; NULL: it is the store itself */
 	int64_t started_mono_us;
 };
 

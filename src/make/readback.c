@@ -29,7 +29,7 @@ static int read_back_object(const struct draft *d, struct manifest_object *objec
 {
 	struct make_progress *progress = d->order->progress;
 	const struct readback_options options = {
-	        .store = repository_store(d->ctx->repository),
+	        .store = d->store,
 	        .pool = d->ctx->pool,
 	        .key = object->key,
 	        .extents = &object->extents,

@@ -90,8 +90,9 @@ static bool is_tenant_reference(const struct import_table *t, const struct tenan
 	return true;
 }
 
-static void append_reference(const struct pg_import *x, const struct import_table *t,
-                             const struct tenancy_key *k, const struct import_table *to, struct str *sql)
+static void append_import_reference(const struct pg_import *x, const struct import_table *t,
+                                    const struct tenancy_key *k, const struct import_table *to,
+                                    struct str *sql)
 {
 	str_appendf(sql, "SELECT pg_catalog.count(*) FROM %s s WHERE ", t->stage);
 	for (size_t i = 0; i < k->count; i++)
@@ -162,7 +163,7 @@ static int check_reference(struct pg_import *x, const struct tenancy_key *k, str
 		return 0;
 	if (to && !has_key_columns(to, k->to_columns, k->count))
 		return 0;
-	append_reference(x, t, k, to, &sql);
+	append_import_reference(x, t, k, to, &sql);
 	r = import_count(x, str_text(&sql), &rows, err);
 	return r == 0 && rows > 0 ? refuse_reference(x, t, k, rows, to, err) : r;
 }

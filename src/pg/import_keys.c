@@ -263,7 +263,15 @@ static void append_map_rows(const struct pg_import *x, const struct import_map *
 	str_appendf(sql, "INSERT INTO %s (old, new) SELECT ", m->name);
 	if (m->is_uuid) {
 		str_appendf(sql, "%s, ", column);
+		/* Where it comes from, the tenant has the old ones. */
+		if (there) {
+			str_appendf(sql, "COALESCE((SELECT t.%s FROM ", t->columns[m->column].quoted);
+			import_append_living(t, sql);
+			str_appendf(sql, " t WHERE t.%s = %s LIMIT 1), ", t->columns[m->column].quoted,
+			            column);
+		}
 		append_new_uuid(x, column, sql);
+		str_append(sql, there ? ")" : "");
 		str_appendf(sql, " FROM (SELECT DISTINCT s.%s FROM %s s) o", t->columns[m->column].quoted,
 		            t->stage);
 	} else if (there) {

@@ -389,9 +389,9 @@ int import_match(struct pg_import *x, struct error *err)
 	if (r < 0)
 		return r;
 	order_tables(x);
-	r = match_each(x, err);
+	r = import_check_settings(x, err);
 	if (r == 0)
-		r = import_check_settings(x, err);
+		r = match_each(x, err);
 	if (r == 0)
 		import_choose_maps(x);
 	return r;

@@ -276,7 +276,7 @@ int import_advance(struct pg_import *x, const struct import_column *c, const cha
 	return r;
 }
 
-static bool is_numbered(const struct import_table *t, size_t column)
+static bool is_numbered_target(const struct import_table *t, size_t column)
 {
 	static const char *const types[] = {"smallint", "integer", "bigint", "numeric"};
 	bool number = false;
@@ -292,7 +292,7 @@ static int advance_sequences(struct pg_import *x, struct error *err)
 
 	for (size_t i = 0; r == 0 && i < x->table_count; i++)
 		for (size_t c = 0; r == 0 && c < x->tables[i].t->column_count; c++)
-			if (import_has_rows(&x->tables[i]) && is_numbered(&x->tables[i], c))
+			if (import_has_rows(&x->tables[i]) && is_numbered_target(&x->tables[i], c))
 				r = import_advance(x, &x->tables[i].columns[c], x->tables[i].ready, err);
 	return r;
 }

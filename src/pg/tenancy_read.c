@@ -72,6 +72,15 @@ static const char about_owned_sequences[] =
 static const char about_primary_keys[] =
         "SELECT conrelid, conkey FROM pg_catalog.pg_constraint WHERE contype = 'p' AND conrelid <> 0";
 
+/* Of columns alone, and of all rows; behind the first indnkeyatts (from version 11 on) of its columns are those that it INCLUDEs. */
+static const char about_unique_keys[] =
+        "SELECT i.indrelid, x.relname, '{' || pg_catalog.array_to_string((i.indkey::pg_catalog.int2[])[0:k.n - 1], ',') || '}',"
+        " COALESCE(k.nulls_equal, false) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid,"
+        " LATERAL (SELECT COALESCE((j.j->>'indnkeyatts')::pg_catalog.int4, i.indnatts) AS n,"
+        " (j.j->>'indnullsnotdistinct')::pg_catalog.bool AS nulls_equal FROM pg_catalog.to_jsonb(i) AS j (j)) k"
+        " WHERE i.indisunique AND NOT i.indisprimary AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL"
+        " AND i.indrelid >= 16384 ORDER BY i.indrelid, i.indexrelid";
+
 /* A partition has a copy of each key of its root, and a key to a root has one for each of its partitions: these have a parent. */
 static const char about_foreign_keys[] =
         "SELECT conrelid, confrelid, conkey, confkey, conname FROM pg_catalog.pg_constraint"
@@ -313,6 +322,22 @@ static int take_primary_key(void *arg, const struct pg_row *row, struct error *e
 	         : 0;
 }
 
+static int take_unique_key(void *arg, const struct pg_row *row, struct error *err)
+{
+	struct model_reading *m = arg;
+	ssize_t place = place_of_oid(m, row->values[0]);
+	struct tenancy_table *t = place < 0 ? NULL : &m->model.tables[place];
+	struct tenancy_unique *u;
+
+	if (!t)
+		return 0;
+	t->uniques = array_grow(t->uniques, t->unique_count, sizeof(*t->uniques));
+	u = &t->uniques[t->unique_count++];
+	*u = (struct tenancy_unique){.name = mem_strdup(row->values[1]),
+	                             .nulls_equal = says_true(row->values[3])};
+	return take_key_places(m, (size_t)place, row->values[2], &u->columns, &u->count, err);
+}
+
 /* Foreign keys. */
 
 static int take_foreign_key(void *arg, const struct pg_row *row, struct error *err)
@@ -370,6 +395,8 @@ int pg_tenancy_read(struct pg_session *s, struct tenancy_model *ret, struct erro
 		r = read_in_batches(&m, about_owned_sequences, take_owned_sequence, err);
 	if (r == 0)
 		r = read_in_batches(&m, about_primary_keys, take_primary_key, err);
+	if (r == 0)
+		r = read_in_batches(&m, about_unique_keys, take_unique_key, err);
 	if (r == 0)
 		r = read_foreign_keys(&m, err);
 	if (r < 0) {

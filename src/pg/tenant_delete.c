@@ -83,12 +83,19 @@ int pg_delete_open(const char *conninfo, const char *database, struct cancel *ca
 
 int pg_delete_begin(struct pg_session *s, struct error *err)
 {
+	int r = pg_session_run(s, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", err);
+
+	return r < 0 ? r : pg_delete_begin_within(s, err);
+}
+
+int pg_delete_begin_within(struct pg_session *s, struct error *err)
+{
 	static const char sql[] =
-	        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path = '';"
-	        " SET LOCAL row_security = off; SET LOCAL lock_timeout = '" LOCK_WAIT "';"
+	        "SET LOCAL search_path = ''; SET LOCAL row_security = off; SET LOCAL lock_timeout = '" LOCK_WAIT
+	        "';"
 	        " SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;"
 	        " SET LOCAL client_encoding = 'UTF8';"
-	        " CREATE TEMPORARY TABLE keepfs_gone (of_table pg_catalog.oid, place pg_catalog.tid,"
+	        " DROP TABLE IF EXISTS pg_temp.keepfs_gone; CREATE TEMPORARY TABLE keepfs_gone (of_table pg_catalog.oid, place pg_catalog.tid,"
 	        " writer pg_catalog.xid) ON COMMIT DROP";
 
 	return pg_session_run(s, sql, err);
@@ -297,6 +304,7 @@ int pg_delete_rows(struct pg_session *s, const struct pg_tenant_rows *tables, si
 {
 	struct delete_counts counts = {ret, count};
 	_cleanup(str) struct str sql = {0};
+	int r;
 
 	for (size_t i = 0; i < count; i++) {
 		str_appendf(&sql, "%s d%zu AS (DELETE FROM ", i > 0 ? "," : "WITH", i);
@@ -305,5 +313,9 @@ int pg_delete_rows(struct pg_session *s, const struct pg_tenant_rows *tables, si
 	}
 	for (size_t i = 0; i < count; i++)
 		str_appendf(&sql, "%s (SELECT pg_catalog.count(*) FROM d%zu)", i > 0 ? "," : " SELECT", i);
-	return pg_session_rows(s, str_text(&sql), take_delete_counts, &counts, err);
+	/* Triggers find what they name as they do for whoever else deletes. */
+	r = pg_session_run(s, "SET LOCAL search_path TO DEFAULT", err);
+	if (r == 0)
+		r = pg_session_rows(s, str_text(&sql), take_delete_counts, &counts, err);
+	return r < 0 ? r : pg_session_run(s, "SET LOCAL search_path = ''", err);
 }

@@ -10,8 +10,19 @@
 
 #include <errno.h>
 
-enum { TENANT_ID, TENANT_SLUG, TENANT_NAME, TENANT_CLASS, TENANT_UID, TENANT_GID, TENANT_COLUMNS };
-static const char *const tenant_column_names[TENANT_COLUMNS] = {"id", "slug", "name", "class", "uid", "gid"};
+enum {
+	TENANT_ID,
+	TENANT_SLUG,
+	TENANT_NAME,
+	TENANT_CLASS,
+	TENANT_UID,
+	TENANT_GID,
+	TENANT_PLACE,
+	TENANT_COLUMNS = TENANT_PLACE + PG_TENANT_PLACES
+};
+static const char *const tenant_column_names[TENANT_COLUMNS] = {
+        "id",    "slug",      "name",         "class",          "uid",          "gid",
+        "store", "store_url", "store_bucket", "store_endpoint", "store_region", "store_credentials"};
 
 struct tenants_answer {
 	int (*take)(void *arg, const struct pg_tenant *tenant, struct error *err);
@@ -42,7 +53,7 @@ static int refuse_tenants_columns(const PGresult *rows, const char *name, struct
 		str_appendf(&have, "%s%s", i > 0 ? ", " : "", PQfname(rows, i));
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
-	        "the query of tenants gives no column %s, but has to give id (the value by which rows are told to be a tenant's) and slug (the name of its directory), and may give name, class, uid and gid: it gives %s: name one with AS, as in SELECT org_id AS id, short_name AS slug FROM …",
+	        "the query of tenants gives no column %s, but has to give id (the value by which rows are told to be a tenant's) and slug (the name of its directory), and may give name, class, uid and gid, and where exports go (store, or store_url and the like): it gives %s: name one with AS, as in SELECT org_id AS id, short_name AS slug FROM …",
 	        name, have.len > 0 ? str_text(&have) : "none");
 }
 
@@ -73,7 +84,7 @@ static int take_tenants(void *arg, const PGresult *rows, struct error *err)
 	int r = find_tenant_columns(rows, at, err);
 
 	for (int row = 0; r >= 0 && row < PQntuples(rows); row++) {
-		const struct pg_tenant tenant = {
+		struct pg_tenant tenant = {
 		        .id = tenant_value(rows, row, at[TENANT_ID]),
 		        .slug = tenant_value(rows, row, at[TENANT_SLUG]),
 		        .name = tenant_value(rows, row, at[TENANT_NAME]),
@@ -82,6 +93,8 @@ static int take_tenants(void *arg, const PGresult *rows, struct error *err)
 		        .gid = tenant_value(rows, row, at[TENANT_GID]),
 		};
 
+		for (int i = 0; i < PG_TENANT_PLACES; i++)
+			tenant.place[i] = tenant_value(rows, row, at[TENANT_PLACE + i]);
 		if (++a->count > PG_TENANTS_MAX)
 			return error_set(
 			        err, ERROR_USAGE, E2BIG,

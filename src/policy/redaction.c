@@ -28,6 +28,19 @@ void redaction_plan_finish(struct redaction_plan *p)
 	*p = (struct redaction_plan){0};
 }
 
+void redaction_lift(struct redaction_plan *p)
+{
+	for (size_t i = 0; i < p->table_count; i++) {
+		const struct tenancy_decision *d = &p->plan->decisions[i];
+
+		for (size_t c = 0; p->columns[i] && c < p->model->tables[d->table].column_count; c++) {
+			finish_redacted_column(&p->columns[i][c]);
+			p->columns[i][c] = (struct redaction_column){.is_allowed = true};
+		}
+	}
+	p->suspicious = 0;
+}
+
 /* A column, while a rule is held against it. */
 struct subject {
 	const struct tenancy_decision *decision;

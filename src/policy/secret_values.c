@@ -37,19 +37,82 @@ static bool is_upper_byte(char c)
 	return c >= 'A' && c <= 'Z';
 }
 
-static bool is_word_byte(char c)
-{
-	return is_digit_byte(c) || is_lower_byte(c) || is_upper_byte(c) || strchr("+/=_.~-", c);
-}
+/* Of each value of each row this is asked, so it is a table. */
+static const bool is_word_byte[256] = {
+        ['0' ... '9'] = true, ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['+'] = true, ['/'] = true,
+        ['='] = true,         ['_'] = true,         ['.'] = true,         ['~'] = true, ['-'] = true};
 
 /* How many bytes from @at on can be of a key. */
 static size_t word_length(struct value v, size_t at)
 {
 	size_t n = at;
 
-	while (n < v.len && v.text[n] && is_word_byte(v.text[n]))
+	while (n < v.len && is_word_byte[(unsigned char)v.text[n]])
 		n++;
 	return n - at;
+}
+
+/* Does it begin as one of the prefixes below does? Nearly no value does, and those need not be held against each of them. */
+static bool may_have_prefix(struct value v)
+{
+#define THREE(a, b, c) ((uint32_t)(a) << 16 | (uint32_t)(b) << 8 | (uint32_t)(c))
+	const unsigned char *p = (const unsigned char *)v.text;
+
+	switch (THREE(p[0], p[1], p[2])) {
+	case THREE('s', 'k', '_'):
+	case THREE('r', 'k', '_'):
+	case THREE('w', 'h', 's'):
+	case THREE('g', 'h', 'p'):
+	case THREE('g', 'h', 'o'):
+	case THREE('g', 'h', 'u'):
+	case THREE('g', 'h', 's'):
+	case THREE('g', 'h', 'r'):
+	case THREE('g', 'i', 't'):
+	case THREE('g', 'l', 'p'):
+	case THREE('x', 'o', 'x'):
+	case THREE('x', 'a', 'p'):
+	case THREE('A', 'K', 'I'):
+	case THREE('A', 'S', 'I'):
+	case THREE('A', 'I', 'z'):
+	case THREE('y', 'a', '2'):
+	case THREE('s', 'k', '-'):
+	case THREE('S', 'G', '.'):
+	case THREE('n', 'p', 'm'):
+	case THREE('p', 'y', 'p'):
+	case THREE('d', 'o', 'p'):
+	case THREE('h', 'f', '_'):
+	case THREE('s', 'h', 'p'):
+	case THREE('s', 'q', '0'):
+	case THREE('A', 'G', 'E'):
+	case THREE('B', 'e', 'a'):
+	case THREE('e', 'y', 'J'):
+	case THREE('$', '2', 'a'):
+	case THREE('$', '2', 'b'):
+	case THREE('$', '2', 'y'):
+	case THREE('$', 'a', 'r'):
+	case THREE('$', 's', 'c'):
+	case THREE('$', 'p', 'b'):
+	case THREE('p', 'b', 'k'):
+	case THREE('$', '5', '$'):
+	case THREE('$', '6', '$'):
+	case THREE('$', '1', '$'):
+	case THREE('$', 'y', '$'):
+	case THREE('$', 'P', '$'):
+	case THREE('$', 'H', '$'):
+	case THREE('{', 'S', 'S'):
+	case THREE('{', 'C', 'R'):
+	case THREE('{', 'B', 'C'):
+	case THREE('{', 'b', 'c'):
+	case THREE('{', 'a', 'r'):
+	case THREE('S', 'C', 'R'):
+	case THREE('b', 'c', 'r'):
+	case THREE('a', 'r', 'g'):
+	case THREE('-', '-', '-'):
+		return true;
+	default:
+		return false;
+	}
+#undef THREE
 }
 
 /* Keys and tokens. Prefixes are those that their makers publish, so that they can be found. */
@@ -141,15 +204,23 @@ static bool is_private_key(struct value v)
 	       !value_starts(v, "-----BEGIN PGP SIG");
 }
 
-static const char *find_in_value(struct value v, const char *what)
+/* The first "://"; NULL. */
+static const char *find_scheme_end(struct value v)
 {
-	return memmem(v.text, v.len, what, strlen(what));
+	const char *end = v.text + v.len, *at = v.text;
+
+	while ((at = memchr(at, ':', (size_t)(end - at)))) {
+		if (end - at >= 3 && at[1] == '/' && at[2] == '/')
+			return at;
+		at++;
+	}
+	return NULL;
 }
 
 /* scheme://user:password@host */
 static bool has_url_password(struct value v)
 {
-	const char *start = find_in_value(v, "://"), *end = v.text + v.len, *colon = NULL;
+	const char *start = find_scheme_end(v), *end = v.text + v.len, *colon = NULL;
 
 	if (!start || start == v.text)
 		return false;
@@ -300,15 +371,33 @@ static bool looks_random(struct value v)
 	return v.len >= RANDOM_MIN_BYTES && !is_digest(v) && is_random(v);
 }
 
+static bool is_outer_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\0';
+}
+
 static struct value without_blanks(const char *text, size_t len)
 {
-	while (len > 0 && strchr(" \t\r\n", text[len - 1]))
+	while (len > 0 && is_outer_blank(text[len - 1]))
 		len--;
-	while (len > 0 && strchr(" \t\r\n", *text)) {
+	while (len > 0 && is_outer_blank(*text)) {
 		text++;
 		len--;
 	}
 	return (struct value){text, len};
+}
+
+static const char *suspicion_by_prefix(struct value v)
+{
+	const char *reason = key_by_prefix(v);
+
+	if (reason)
+		return reason;
+	if (is_web_token(v))
+		return "a token (JWT)";
+	if (is_password_hash(v))
+		return "the hash of a password";
+	return is_private_key(v) ? "a private key" : NULL;
 }
 
 const char *redaction_value_suspicion(const char *value, size_t len)
@@ -318,15 +407,9 @@ const char *redaction_value_suspicion(const char *value, size_t len)
 
 	if (v.len < KEY_MIN_BYTES)
 		return NULL;
-	reason = key_by_prefix(v);
+	reason = may_have_prefix(v) ? suspicion_by_prefix(v) : NULL;
 	if (reason)
 		return reason;
-	if (is_web_token(v))
-		return "a token (JWT)";
-	if (is_password_hash(v))
-		return "the hash of a password";
-	if (is_private_key(v))
-		return "a private key";
 	if (has_url_password(v))
 		return "a URL with a password";
 	return looks_random(v) ? "a long word that looks random" : NULL;

@@ -15,6 +15,11 @@ static void free_model_table(struct tenancy_table *t)
 {
 	for (size_t i = 0; i < t->column_count; i++)
 		free_model_column(&t->columns[i]);
+	for (size_t i = 0; i < t->unique_count; i++) {
+		free(t->uniques[i].name);
+		free(t->uniques[i].columns);
+	}
+	free(t->uniques);
 	free(t->columns);
 	free(t->primary_key);
 	free(t->schema);

@@ -259,8 +259,8 @@ static int get_run(struct run *run, void (*arrived)(void *, uint64_t, const char
 		bytes += p->bytes;
 	}
 	*err = (struct error){0};
-	r = store_get(reader->store, &call, batch->artifact->key, piece_offset(run->pieces), iov,
-	              (int)run->count, &options, err);
+	r = store_get(batch->artifact->store ? batch->artifact->store : reader->store, &call,
+	              batch->artifact->key, piece_offset(run->pieces), iov, (int)run->count, &options, err);
 	if (r == 0)
 		r = learn_etag(reader, batch, etag, err);
 	/* What broke off when all was given out broke off behind the last byte. */

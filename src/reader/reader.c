@@ -128,6 +128,7 @@ void artifact_release(struct artifact *a)
 	sha256_free(a->whole_hash);
 	extents_finish(&a->extents);
 	layout_free(a->layout);
+	store_free(a->store);
 	free(a->key);
 	free(a);
 }
@@ -153,6 +154,7 @@ static struct artifact *artifact_new(const struct reader *reader, const struct r
 	*a = (struct artifact){
 	        .ino = what->ino, .key = mem_strdup(what->key), .extents = *what->extents, .bytes = bytes};
 	*what->extents = (struct extents){0};
+	a->store = what->store;
 	a->layout = take_ptr(layout);
 	a->cells = a->layout ? &a->layout->cells : NULL;
 	str_copy(a->sha256, sizeof(a->sha256), what->sha256 ? what->sha256 : "");
@@ -212,6 +214,7 @@ int reader_open(struct reader *reader, const struct reader_what *what, struct re
 
 	if (r < 0) {
 		error_prefix(err, "%s", what->key);
+		store_free(what->store);
 		layout_free(layout);
 		extents_finish(what->extents);
 		return r;

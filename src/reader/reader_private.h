@@ -113,6 +113,7 @@ enum whole_state {
 
 struct artifact { /* what is open, once however often it is; key to bytes never change */
 	uint64_t ino;
+	struct store *store; /* NULL: the reader's */
 	char *key;
 	char sha256[SHA256_HEX_BYTES];        /* "": not known */
 	struct extents extents;               /* stored */

@@ -68,6 +68,7 @@ static struct json *backup_object(const struct catalog_backup *b)
 	json_set_time(j, "verified", b->verified_at_us);
 	json_set_string(j, "damaged", b->damaged);
 	json_set_string(j, "note", b->note);
+	json_set_string(j, "store", b->store);
 	return j;
 }
 

@@ -10,6 +10,7 @@
 #include <keepfs/catalog/probes.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/store.h>
+#include <keepfs/stores.h>
 
 #include <string.h>
 
@@ -44,6 +45,37 @@ void check_store(struct checking *c)
 		item->text = mem_printf("%s was never verified", url);
 		item->what_to_do = mem_strdup("do so with: keepfs check");
 	}
+}
+
+static int tell_other_store(void *arg, const struct catalog_store *at, struct error *err)
+{
+	struct checking *c = arg;
+	bool by_query = *at->tenant;
+	const char *whose = by_query ? at->tenant : at->name;
+	_cleanup(str) struct str place = {0};
+	struct health_item *item;
+	char since[32];
+
+	if (!*at->trouble || at->artifacts == 0)
+		return 0;
+	stores_describe(at, &place);
+	item = checking_add(c, REPORT_WARN, mem_printf("store %s%s", by_query ? "of " : "", whose),
+	                    str_text(&place));
+	item->since_us = at->trouble_us;
+	item->text = mem_printf("has %llu exports, and could not be listed since %s: %s",
+	                        (unsigned long long)at->artifacts, line_time(at->trouble_us, "-", since),
+	                        at->trouble);
+	item->what_to_do =
+	        mem_strdup("mend it, or give it the right credentials, and try it with: keepfs check");
+	return 0;
+}
+
+void check_other_stores(struct checking *c)
+{
+	int r = catalog_each_store(c->from->catalog, CATALOG_MAIN_STORE, tell_other_store, c, NULL);
+
+	if (r < 0)
+		checking_catalog_failed(c, r);
 }
 
 void check_versions(struct checking *c)

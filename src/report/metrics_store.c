@@ -6,6 +6,7 @@
 #include <keepfs/base/cleanup.h>
 #include <keepfs/catalog/probes.h>
 #include <keepfs/store.h>
+#include <keepfs/stores.h>
 
 #include <stddef.h>
 
@@ -73,6 +74,37 @@ static void tell_capacity(struct spool *out, struct store *store)
 		             features.available_bytes);
 }
 
+#define OTHER_STORES_MAX 1000 /* lines: whoever has more looks at health */
+
+struct other_stores {
+	struct spool *out;
+	size_t count;
+};
+
+static int tell_other_store_up(void *arg, const struct catalog_store *at, struct error *err)
+{
+	struct other_stores *o = arg;
+	_cleanup(str) struct str place = {0};
+
+	if (at->artifacts == 0 || o->count++ >= OTHER_STORES_MAX)
+		return 0;
+	stores_describe(at, &place);
+	expose_number(o->out, "keepfs_other_store_up",
+	              LABELS("store", str_text(&place), "tenant", at->tenant), !*at->trouble);
+	return 0;
+}
+
+/* Those of tenants, as they were when they were last listed. */
+static void tell_others(const struct report_sources *from, struct spool *out)
+{
+	struct other_stores o = {.out = out};
+
+	expose_family(
+	        out, "keepfs_other_store_up", "gauge",
+	        "Of each store with exports of tenants: 1 when it could be listed when that was last tried.");
+	catalog_each_store(from->catalog, CATALOG_MAIN_STORE, tell_other_store_up, &o, NULL);
+}
+
 int metrics_store(const struct report_sources *from, struct spool *out)
 {
 	expose_family(out, "keepfs_store_verified_timestamp_seconds", "gauge",
@@ -83,5 +115,6 @@ int metrics_store(const struct report_sources *from, struct spool *out)
 		tell_capacity(out, from->store);
 	if (from->store_metrics)
 		tell_calls(out, from->store_metrics);
+	tell_others(from, out);
 	return 0;
 }

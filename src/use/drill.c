@@ -5,6 +5,7 @@
  */
 #include "drill.h"
 #include "pace.h"
+#include "past_server.h"
 #include "proving.h"
 #include "words.h"
 
@@ -419,17 +420,24 @@ static int drill_make(const struct make_context *ctx, const struct make_order *o
 	return r;
 }
 
-void use_drill_clear(const struct conf *conf)
+static void clear_servers(const char *directory, const char *whose)
 {
-	_cleanup(free) char *directory = conf_drill_dir(conf);
 	struct error err = {0};
 	int r = pg_scratch_clear(directory, &err);
 
 	if (r < 0)
 		log_warning("%s", err.message);
 	else if (r > 0)
-		log_info("%d throw-away server%s that a drill had left in %s %s removed", r,
-		         r == 1 ? "" : "s", directory, r == 1 ? "was" : "were");
+		log_info("%d throw-away server%s that %s had left in %s %s removed", r, r == 1 ? "" : "s",
+		         whose, directory, r == 1 ? "was" : "were");
+}
+
+void use_drill_clear(const struct conf *conf)
+{
+	_cleanup(free) char *directory = conf_drill_dir(conf), *exports = past_server_directory(conf);
+
+	clear_servers(directory, "a drill");
+	clear_servers(exports, "an export from a backup");
 }
 
 static enum make_lane drill_lane(const struct command_line *line)

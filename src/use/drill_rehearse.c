@@ -11,6 +11,7 @@
 #include <keepfs/pg.h>
 #include <keepfs/pg/restored.h>
 #include <keepfs/pg/scratch.h>
+#include <keepfs/use/erasures.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -327,6 +328,24 @@ static void mark_what_is_wrong(struct drill *d, const struct error *why)
 	(void)proving_backup(&p, d->backup->ino);
 }
 
+/* It stays, so that somebody may use it: once it was held against the backup, what was erased goes again. */
+static int apply_erasures_to_drill(struct drill *d, struct error *err)
+{
+	_cleanup(erasures) struct erasures *e = NULL;
+	const struct erasures_target target = {
+	        .conf = d->conf,
+	        .server = d->server,
+	        .database = d->database,
+	        .source = str_or_empty(manifest_fact(&d->backup->m, "database")),
+	        .cancel = d->cancel,
+	        .say = say_of_drill,
+	        .arg = d,
+	};
+	int r = erasures_load(d->conf, d->ctx->repository, d->cancel, &e, err);
+
+	return r < 0 ? r : erasures_apply(e, &target, err);
+}
+
 static int all_phases(struct drill *d, struct error *err)
 {
 	int r = restore_phases(d, err);
@@ -339,7 +358,7 @@ static int all_phases(struct drill *d, struct error *err)
 		r = look_phase(d, PROOF_SOUND, "sound", look_at_it, err);
 	if (r == 0)
 		r = look_phase(d, PROOF_YOURS, "yours", ask_it, err);
-	return r;
+	return r == 0 && d->keep ? apply_erasures_to_drill(d, err) : r;
 }
 
 static enum drill_result judge_drill(const struct drill *d, int r)

@@ -7,6 +7,7 @@
 #include "restore_files.h"
 #include "restore_target.h"
 #include "words.h"
+#include "restore_tenant.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
@@ -418,6 +419,7 @@ static void clear_left_files(const char *state_dir)
 
 		if (is_left_place(entry->d_name))
 			clear_directory(path);
+		tenant_file_clear(state_dir, entry->d_name);
 	}
 	if (dir)
 		closedir(dir);

@@ -255,6 +255,39 @@ static int fill(struct restore_target *t, struct error *err)
 	return r;
 }
 
+/* Before anything is changed: once it is, nobody may be kept waiting by a register that cannot be read. */
+static int load_erasures(struct restore_target *t, struct error *err)
+{
+	const struct conf *conf = make_conf_ref(t->ctx);
+	int r = erasures_load(conf, t->ctx->repository, t->order->cancel, &t->erasures, err);
+
+	make_conf_unref(t->ctx, conf);
+	if (r == 0)
+		r = erasures_refuse_database(t->erasures, manifest_fact(&t->backup->m, "database"), err);
+	if (r < 0)
+		error_prefix(err, "no database was changed");
+	return r;
+}
+
+/* Before anybody may use the database, unless it was there before. */
+static int apply_erasures(struct restore_target *t, struct error *err)
+{
+	const struct conf *conf = make_conf_ref(t->ctx);
+	const struct erasures_target target = {
+	        .conf = conf,
+	        .server = t->server,
+	        .database = t->made,
+	        .source = str_or_empty(manifest_fact(&t->backup->m, "database")),
+	        .cancel = t->order->cancel,
+	        .say = say_database_line,
+	        .arg = t,
+	};
+	int r = t->wanted->content == RESTORE_SCHEMA ? 0 : erasures_apply(t->erasures, &target, err);
+
+	make_conf_unref(t->ctx, conf);
+	return r;
+}
+
 static void analyze(const struct restore_target *t)
 {
 	const struct pg_server_place place = place_of_target(t);
@@ -325,6 +358,8 @@ static int change_server(struct restore_target *t, struct error *err)
 	if (t->wanted->roles && !(t->wanted->no_owner && t->wanted->no_privileges))
 		restore_roles(t);
 	r = fill(t, err);
+	if (r == 0)
+		r = apply_erasures(t, err);
 	if (r == 0) {
 		analyze(t);
 		took_us = clock_mono_us() - began_us;
@@ -370,6 +405,8 @@ int restore_target_run(struct restore_target *t, struct error *err)
 	if (r < 0)
 		error_prefix(&why, "no database was changed");
 	if (r == 0)
+		r = load_erasures(t, &why);
+	if (r == 0)
 		r = look_once_more(t, &why);
 	if (r == 0)
 		r = change_server(t, &why);
@@ -386,5 +423,6 @@ int restore_target_run(struct restore_target *t, struct error *err)
 
 void restore_target_finish(struct restore_target *t)
 {
+	erasures_free(t->erasures);
 	free(t->shown_server);
 }

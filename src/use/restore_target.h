@@ -5,6 +5,7 @@
 #include "restore_order.h"
 
 #include <keepfs/pg/manage.h>
+#include <keepfs/use/erasures.h>
 
 struct restore_target {
 	const struct make_context
@@ -26,6 +27,7 @@ struct restore_target {
 	bool is_noted;        /* the catalog has a row of it: something was, or was about to be, changed */
 	bool swaps;           /* the names were about to be exchanged */
 	bool swap_is_unclear; /* it is not known whether they were */
+	struct erasures *erasures; /* what must not come back */
 };
 
 /** restore_target_look() - ask the server, and choose the way; once more, when time has passed since. -EINVAL: it exists and its name was not confirmed; or create=no, and it

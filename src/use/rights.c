@@ -43,6 +43,9 @@ bool use_has_password(const char *text)
 	for (size_t i = 0; i < line.word_count; i++)
 		found |= shows_secret(line.words[i]);
 	for (size_t i = 0; i < line.pair_count; i++) {
+		/* A value of a column, which may well be called so. */
+		if (str_equal(line.pairs[i].key, "set"))
+			continue;
 		_cleanup(free) char *pair = mem_printf("%s=%s", line.pairs[i].key, line.pairs[i].value);
 
 		found |= shows_secret(pair) || shows_secret(line.pairs[i].value);
@@ -81,6 +84,35 @@ static bool leads_elsewhere(const struct make_kind *work, const struct command_p
 	                               str_equal(pair->key, "server"));
 }
 
+static int refuse_import(const char *what, struct error *err)
+{
+	return error_set(
+	        err, ERROR_DENIED, EPERM,
+	        "%s acts with the rights of the user of keepfs: only that user, and root, may import so; others may import exports of the store into the database that [export] names",
+	        what);
+}
+
+static bool is_of_exports(const struct conf *conf, const char *database)
+{
+	for (size_t i = 0; i < conf->job_count; i++)
+		if (conf->jobs[i].kind == CONF_JOB_EXPORT && *database &&
+		    str_equal(conf->jobs[i].export.database, database))
+			return true;
+	return false;
+}
+
+/* A file would be read with keepfs's rights, and a server reached with its passwords. */
+static int check_import_rights(const struct conf *conf, const struct command_line *line, struct error *err)
+{
+	for (size_t i = 0; i < line->word_count; i++)
+		if (*line->words[i] == '/')
+			return refuse_import("the path of a file", err);
+	for (size_t i = 0; i < line->pair_count; i++)
+		if (str_equal(line->pairs[i].key, "database") && !is_of_exports(conf, line->pairs[i].value))
+			return refuse_import("database=", err);
+	return 0;
+}
+
 static int check_pair_rights(const struct conf *conf, const struct make_kind *work,
                              const struct command_pair *pair, struct error *err)
 {
@@ -108,6 +140,8 @@ int use_check_rights(const struct conf *conf, const struct make_kind *work, cons
 		return 0;
 	if (line.word_count > 0 && str_equal(line.words[0], "forget"))
 		return 0;
+	if (work == &use_import)
+		r = check_import_rights(conf, &line, err);
 	for (size_t i = 0; r == 0 && i < line.pair_count; i++)
 		r = check_pair_rights(conf, work, &line.pairs[i], err);
 	return r;

@@ -176,7 +176,7 @@ char *use_name(const struct make_kind *work, const struct command_line *line)
 		_cleanup(free) char *path = words_path(line->words[i]);
 		_cleanup(free) char *own = tree_job_of(path);
 
-		if (!own || (job && !str_equal(own, job)))
+		if (!own || !*own || (job && !str_equal(own, job)))
 			return mem_printf("%s:all", work->name);
 		if (!job)
 			job = take_ptr(&own);

@@ -354,7 +354,7 @@ def test_tenants_come_and_go(new_keepfs, app, copy):
 
 def test_a_new_table_is_noticed_within_a_run(new_keepfs, app, copy):
     """what was decided for the first tenant holds for the next only while the tables are the same"""
-    keepfs = start(new_keepfs, settings(app.uri(copy), max_rate="64K"))
+    keepfs = start(new_keepfs, settings(app.uri(copy), max_rate="64K", jobs="1"))
     app.sql(copy, "CREATE TABLE notes (id int PRIMARY KEY, org_id bigint NOT NULL REFERENCES orgs, body text); "
                   "INSERT INTO notes SELECT n, 1, repeat('plain words ', 400) FROM generate_series(1, 60) n")
     run = keepfs.trigger("exports")

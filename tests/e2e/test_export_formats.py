@@ -19,7 +19,7 @@ from exporting import ended, settings, start
 csv.field_size_limit(1 << 30)
 SOURCE = "export_formats"
 APP = "export_formats_app"
-SUFFIXES = {"json": ".json.gz", "ndjson": ".ndjson.zip", "csv": ".csv.zip", "sqlite": ".sqlite"}
+SUFFIXES = {"json": ".json.gz", "ndjson": ".ndjson.zip", "csv": ".csv.zip", "sql": ".sql.gz", "sqlite": ".sqlite"}
 # As keepfs reads rows.
 SETTINGS = "SET datestyle = 'ISO, YMD'; SET intervalstyle = iso_8601; SET timezone = 'UTC'; SET extra_float_digits = 3; SET bytea_output = hex; "
 
@@ -205,6 +205,84 @@ def test_ndjson(new_keepfs, source):
     assert schema["redacted"] == document["redacted"] == []
 
 
+@pytest.fixture
+def empty(pg):
+    name = f"export_formats_empty_{os.getpid()}"
+    pg.create(name)
+    yield name
+    pg.drop(name)
+
+
+def load(pg, path, database, check=True, data=None):
+    """as docs/formats.md says"""
+    return subprocess.run([str(pg.bindir / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-d", pg.uri(database), "-f", "-"],
+                          input=gzip.decompress(path.read_bytes()) if data is None else data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=check)
+
+
+def test_sql(new_keepfs, source, empty):
+    """loaded into an empty database, each table is what it was: values, types, keys, sequences, what is generated"""
+    keepfs = start(new_keepfs, of_database(source))
+    path = exported(keepfs, "sql")
+    assert load(source, path, empty).stdout == b""
+    assert tables_of(source, empty) == tables_of(source)
+    for schema, table in tables_of(source):
+        assert as_csv(source, schema, table, empty) == as_csv(source, schema, table), table
+    columns = """SELECT string_agg(concat_ws(' ', attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull, attidentity, attgenerated), E'\n' ORDER BY
+        attrelid::regclass::text, attnum) FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relkind = 'r' AND relnamespace::regnamespace::text !~ '^(pg_|inform)' AND attnum > 0"""
+    # Up to a default that a domain or another constraint may need, all is there; what depends on nothing but PostgreSQL is computed again.
+    assert source.sql(empty, columns) == source.sql(SOURCE, columns)
+    keys = """SELECT string_agg(concat_ws(' ', conrelid::regclass, contype, convalidated, regexp_replace(pg_get_constraintdef(oid), ' ON DELETE CASCADE', '')), E'\n'
+        ORDER BY conrelid::regclass::text, contype, pg_get_constraintdef(oid)) FROM pg_constraint WHERE contype IN ('p', 'f', 'u') AND connamespace <> 'pg_catalog'::regnamespace"""
+    assert source.sql(empty, keys) == source.sql(SOURCE, keys)
+    assert source.sql(empty, "INSERT INTO kids (a, b) VALUES (-1, 'x') RETURNING number, twice, said").split("\n")[0] == "2001|-2|X"
+    assert source.sql(empty, "INSERT INTO kinds (b) VALUES (true) RETURNING id").split("\n")[0] == "5"
+    # Beneath tables that are there, too; but not twice.
+    source.sql(empty, "TRUNCATE " + ", ".join(quoted(*t) for t in tables_of(source)))
+    assert load(source, path, empty).returncode == 0
+    done = load(source, path, empty, check=False)
+    assert done.returncode != 0 and b"duplicate key" in done.stdout
+    assert source.sql(empty, "SELECT count(*) FROM kids") == "2000"
+
+
+def test_sql_that_was_cut_off(new_keepfs, source, empty):
+    """leaves nothing, wherever it ends; and it cannot be loaded without a transaction"""
+    keepfs = start(new_keepfs, of_database(source))
+    text = gzip.decompress(exported(keepfs, "sql").read_bytes())
+    assert re.search(rb"\n-- The end: \d+ rows\.\n$", text)
+    # In the definitions, among rows, behind a table, and behind all of them.
+    for end in (text.index(b"COPY"), text.index(b"kid 1000"), text.index(b"\n\\.\n\n") + 5, text.rindex(b"INSERT INTO pg_temp")):
+        done = load(source, None, empty, check=False, data=text[:end])
+        assert done.returncode != 0 and source.sql(empty, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == "0", (end, done.stdout)
+    done = subprocess.run([str(source.bindir / "psql"), "-X", "-q", "-d", source.uri(empty)], input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert done.returncode != 0 and b"keepfs_export_end" in done.stdout and tables_of(source, empty) == []
+
+
+def test_sql_of_a_tenant(new_keepfs, app, copy, empty, tmp_path):
+    """columns that are redacted or of a type that cannot be made are text; references that lead to what no export has are told"""
+    app.sql(copy, """
+        CREATE EXTENSION IF NOT EXISTS hstore; CREATE FUNCTION shout(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper($1)';
+        CREATE TABLE audit (id int PRIMARY KEY); INSERT INTO audit VALUES (1);
+        ALTER TABLE orgs ADD h hstore DEFAULT 'a=>1', ADD cls regclass DEFAULT 'orgs'::regclass, ADD loud text GENERATED ALWAYS AS (shout(slug)) STORED,
+            ADD audit_id int REFERENCES audit DEFAULT 1;
+        CREATE TABLE parents (id int PRIMARY KEY, org_id bigint REFERENCES orgs); INSERT INTO parents VALUES (1, 1), (2, NULL);
+        CREATE TABLE strays (org_id bigint REFERENCES orgs, parent_id int REFERENCES parents); INSERT INTO strays VALUES (1, 1), (1, 2)""")
+    key = tmp_path / "key"
+    key.write_bytes(b"k" * 32)
+    key.chmod(0o600)
+    keepfs = start(new_keepfs, settings(app.uri(copy), exclude="audit", redact="password_hash, comments.author_id:hash, tasks.parent_id:null, users.email:mask",
+                                        redact_key_file=key))
+    path = exported(keepfs, "sql")
+    text = gzip.decompress(path.read_bytes()).decode()
+    assert "-- redacted: public.comments.author_id (hash)\n" in text and "-- left out: public.audit" in text
+    assert "has no key" in text and "that table is left out" in text and "a column of it is redacted" in text
+    done = load(app, path, empty)
+    assert b"strays: rows that strays_parent_id_fkey leads to are not in the export" in done.stdout
+    assert app.sql(empty, "SELECT h, cls, loud, pg_typeof(h), pg_typeof(cls) FROM orgs") == '"a"=>"1"|public.orgs|ACME|text|text'
+    assert app.sql(empty, "SELECT DISTINCT pg_typeof(author_id), author_id ~ '^hash:' FROM comments") == "text|t"
+    assert app.sql(empty, "SELECT count(*), count(parent_id) FROM tasks") == "20|0"
+    assert app.sql(empty, "SELECT count(*) FROM users WHERE email = '***'") == "7"
+
+
 def read_sqlite(path, sql):
     """the file as it is in the mount, opened by SQLite"""
     db = sqlite3.connect(f"file:{path}?immutable=1", uri=True)
@@ -317,6 +395,10 @@ def contents(path):
 def users_of(path):
     """the rows of users: values as text, None for NULL"""
     data = contents(path)
+    if path.name.endswith(".sql.gz"):
+        (copied,) = re.findall(r'^COPY "public"."users" \(([^\n]*)\) FROM stdin;\n(.*?)^\\\.$', data.decode(), re.M | re.S)
+        names = [n.strip('"') for n in copied[0].split(", ")]
+        return [{n: None if v == "\\N" else v.replace("\\\\", "\\") for n, v in zip(names, line.split("\t"), strict=True)} for line in copied[1].splitlines()]
     if path.name.endswith(".sqlite"):
         return read_sqlite(path, "SELECT * FROM users")
     if path.name.endswith(".json.gz"):

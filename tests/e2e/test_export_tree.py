@@ -108,7 +108,7 @@ def test_words_that_trigger(exporting, app):
     assert "job exports has no tenant 'acm'; its tenants: acme, beta" in keepfs.refused("trigger", "export acm")
     assert "names no tenant" in keepfs.refused("trigger", "export")
     assert "one tenant at a time" in keepfs.refused("trigger", "export acme beta")
-    assert "allowed: compression, verify, max_rate, note, hold, keep, tenant, class, then-delete" in keepfs.refused("trigger", "exports database=x")
+    assert "allowed: format, compression, verify, max_rate, note, hold, keep, tenant, class, then-delete" in keepfs.refused("trigger", "exports database=x")
     assert "export TENANT" in keepfs.text("control", "README")
     # The command, too.
     done = keepfs.run("export", "acme", "beta", "--wait", "note=again")

@@ -186,6 +186,11 @@ static void tell_table(struct str *out, const struct tenancy_table *t)
 		tell_columns(out, t, t->primary_key, t->primary_key_count);
 		str_append_char(out, '\n');
 	}
+	for (size_t i = 0; i < t->unique_count; i++) {
+		str_appendf(out, "  unique%s %s ", t->uniques[i].nulls_equal ? "!" : "", t->uniques[i].name);
+		tell_columns(out, t, t->uniques[i].columns, t->uniques[i].count);
+		str_append_char(out, '\n');
+	}
 }
 
 static void tell_model(struct str *out, const struct tenancy_model *m)
@@ -314,14 +319,30 @@ static void keys_of_all_kinds(void **state)
 	        " CONSTRAINT c FOREIGN KEY (item_org, note) REFERENCES items (org, note) ON DELETE CASCADE DEFERRABLE);"
 	        "ALTER TABLE parts DROP gone;"
 	        "ALTER TABLE parts ADD CONSTRAINT late FOREIGN KEY (item_n) REFERENCES a.orgs NOT VALID",
-	        "a.orgs r\n  id: integer N not_null\n  code: text S\n  parent: integer N\n  key id\n"
-	        "public.items r\n  org: integer N not_null\n  n: integer N not_null\n  note: text S\n  key n,org\n"
+	        "a.orgs r\n  id: integer N not_null\n  code: text S\n  parent: integer N\n  key id\n  unique orgs_code_key code\n"
+	        "public.items r\n  org: integer N not_null\n  n: integer N not_null\n  note: text S\n  key n,org\n  unique items_org_note_key org,note\n"
 	        "public.parts r\n  item_org: integer N\n  item_n: integer N\n  code: text S\n  note: text S\n"
 	        "up: a.orgs(parent) -> a.orgs(id)\n"
 	        "b: public.parts(code) -> a.orgs(code)\n"
 	        "c: public.parts(item_org,note) -> public.items(org,note)\n"
 	        "late: public.parts(item_n) -> a.orgs(id)\n"
 	        "z: public.parts(item_org,item_n) -> public.items(org,n)\n");
+}
+
+static void unique_keys_of_all_kinds(void **state)
+{
+	assert_model(
+	        "m_uniques",
+	        "CREATE TABLE t (gone int, a int UNIQUE, b int, c text, PRIMARY KEY (a, b));"
+	        "ALTER TABLE t DROP gone; CREATE UNIQUE INDEX z ON t (c, b) INCLUDE (a);"
+	        "CREATE UNIQUE INDEX of_some ON t (c) WHERE b > 0; CREATE UNIQUE INDEX lower ON t (lower(c));"
+	        "CREATE INDEX plain ON t (c); ALTER TABLE t ADD CONSTRAINT nulls UNIQUE NULLS NOT DISTINCT (b) DEFERRABLE;"
+	        "CREATE TABLE p (a int, b int, UNIQUE (b, a)) PARTITION BY RANGE (a);"
+	        "CREATE TABLE p1 PARTITION OF p (UNIQUE (b)) FOR VALUES FROM (0) TO (9)",
+	        "public.p p\n  a: integer N\n  b: integer N\n  unique p_b_a_key b,a\n"
+	        "public.p1 r partition\n  a: integer N\n  b: integer N\n  unique p1_b_a_key b,a\n  unique p1_b_key b\n"
+	        "public.t r\n  a: integer N not_null\n  b: integer N not_null\n  c: text S\n  key a,b\n"
+	        "  unique t_a_key a\n  unique z c,b\n  unique! nulls b\n");
 }
 
 static void partitions_and_inheritance(void **state)
@@ -901,6 +922,7 @@ int main(void)
 	        cmocka_unit_test(who_takes_tenants_may_end_it),
 	        cmocka_unit_test(facts_of_columns),
 	        cmocka_unit_test(keys_of_all_kinds),
+	        cmocka_unit_test(unique_keys_of_all_kinds),
 	        cmocka_unit_test(partitions_and_inheritance),
 	        cmocka_unit_test(promises_of_18),
 	        cmocka_unit_test(other_relations),

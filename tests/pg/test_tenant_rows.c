@@ -110,6 +110,10 @@ static void locks_hold_tables(void **state)
 	server_run(s, BEGIN);
 	assert_int_equal(pg_tenant_lock(s, tables, 2, 10, &err), -EBUSY);
 	assert_non_null(strstr(err.message, "cannot be locked"));
+	assert_int_equal(pg_tenant_end(s, &err), 0);
+	server_run(s, BEGIN);
+	assert_int_equal(pg_tenant_limit_waits(s, 10, &err), 0);
+	assert_int_equal(pg_session_run(s, "SELECT count(*) FROM public.parent", &err), -EBUSY);
 	pg_session_free(other);
 	pg_session_free(s);
 }
@@ -225,6 +229,60 @@ static void the_mark_changes_with_tables(void **state)
 	pg_session_free(s);
 }
 
+static uint64_t count_range(struct pg_session *s, struct pg_tenant_rows rows, uint32_t from, uint32_t to)
+{
+	uint64_t count = 0;
+	struct error err = {0};
+
+	rows.from_page = from;
+	rows.to_page = to;
+	if (pg_tenant_rows_count(s, &rows, &count, &err) < 0)
+		fail_msg("%s", err.message);
+	return count;
+}
+
+/* Ranges are of pages: none has a row of another one, and together they have all, whatever the condition is. */
+static void ranges_of_pages(void **state)
+{
+	struct pg_session *s = server_open(DATABASE, NULL);
+	const struct pg_tenant_rows many = {.schema = "public",
+	                                    .table = "many",
+	                                    .condition = "t.id % 2 = 0 OR t.id = 1",
+	                                    .proof = "true",
+	                                    .columns = columns,
+	                                    .column_count = 1};
+	struct pg_tenant_rows range = many, indexed = many;
+	const struct pg_table tables[] = {lockable(s, "\"public\".\"many\"", "public.many"),
+	                                  lockable(s, "\"public\".\"root\"", "public.root")};
+	struct pg_tenant_cost whole, part;
+	uint32_t pages[2] = {7, 7};
+	uint64_t count = 0;
+	struct error err = {0};
+
+	server_run(s, BEGIN);
+	assert_int_equal(pg_tenant_lock(s, tables, 2, 1000, &err), 0);
+	assert_int_equal(pg_tenant_pages(s, tables, 2, pages, &err), 0);
+	assert_true(pages[0] > 100);
+	assert_int_equal(pages[1], 0);
+	for (uint32_t from = 0; from < pages[0]; from += 17)
+		count += count_range(s, many, from, from + 17 < pages[0] ? from + 17 : UINT32_MAX);
+	assert_int_equal(count, 15001);
+	assert_int_equal(count_range(s, many, 0, UINT32_MAX), 15001);
+	assert_int_equal(count_range(s, many, pages[0] + 1, UINT32_MAX), 0);
+	/* What the planner says of it. */
+	assert_int_equal(pg_tenant_rows_cost(s, &many, &whole, &err), 0);
+	assert_false(whole.is_range);
+	assert_true(whole.total > 100 && whole.rows > 10 && whole.width > 0);
+	range.from_page = 10;
+	range.to_page = 20;
+	assert_int_equal(pg_tenant_rows_cost(s, &range, &part, &err), 0);
+	assert_true(part.is_range && part.total < whole.total / 2);
+	indexed.condition = "t.id = 5";
+	assert_int_equal(pg_tenant_rows_cost(s, &indexed, &part, &err), 0);
+	assert_true(!part.is_range && part.rows < 10);
+	pg_session_free(s);
+}
+
 static void the_version(void **state)
 {
 	struct pg_session *s = server_open(DATABASE, NULL);
@@ -250,7 +308,9 @@ static int set_up_tenant_rows(void **state)
 	        "CREATE TABLE root (id int) PARTITION BY LIST (id);"
 	        "CREATE TABLE root_1 PARTITION OF root FOR VALUES IN (1);"
 	        "CREATE TABLE root_2 PARTITION OF root FOR VALUES IN (2);"
-	        "INSERT INTO root VALUES (1), (2); CREATE TABLE emptied (id int); INSERT INTO emptied VALUES (1)");
+	        "INSERT INTO root VALUES (1), (2); CREATE TABLE emptied (id int); INSERT INTO emptied VALUES (1);"
+	        "CREATE TABLE many (id int PRIMARY KEY, filler text);"
+	        "INSERT INTO many SELECT g, repeat('x', 100) FROM generate_series(1, 30000) g; ANALYZE many");
 	pg_session_free(s);
 	return 0;
 }
@@ -264,6 +324,7 @@ int main(void)
 	        cmocka_unit_test(what_a_snapshot_does_not_show),
 	        cmocka_unit_test(forms_that_changed),
 	        cmocka_unit_test(the_mark_changes_with_tables),
+	        cmocka_unit_test(ranges_of_pages),
 	        cmocka_unit_test(the_version),
 	};
 

@@ -211,6 +211,18 @@ static void test_environment_problems(void **state)
 	assert_null(strstr(str_text(&f->problems), "hidden"));
 }
 
+/* What each of its keys needs beside it. */
+static void prepare_named_store(const char *key)
+{
+	setenv("KEEPFS_STORES_FULL_URL", "s3://other", 1);
+	if (strcmp(key, "profile") != 0 && strcmp(key, "credentials_file") != 0) {
+		setenv("KEEPFS_STORES_FULL_ACCESS_KEY", "A", 1);
+		setenv("KEEPFS_STORES_FULL_SECRET_KEY", "S", 1);
+	}
+	if (strcmp(key, "sse_kms_key") == 0)
+		setenv("KEEPFS_STORES_FULL_SSE", "aws:kms", 1);
+}
+
 static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 {
 	const struct conf_key *k = &conf_keys[ref.key];
@@ -232,10 +244,18 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 		/* Its template hashes. */
 		setenv("KEEPFS_EXPORT_REDACT_KEY_FILE", "/x", 1);
 	}
+	if (ref.section == CONF_SECTION_NAMED_STORE)
+		prepare_named_store(k->name);
+	if (ref.section == CONF_SECTION_CLASS && strcmp(k->name, "store") == 0)
+		setenv("KEEPFS_STORES_ACME_URL", "s3://other", 1);
+	if (ref.section == CONF_SECTION_EXPORT)
+		setenv("KEEPFS_STORES_ACME_URL", "s3://other", 1);
 	setenv(str_text(&name), example, 1);
-	if (strcmp(k->name, "secret_key") == 0 || strcmp(k->name, "session_token") == 0)
+	if (ref.section == CONF_SECTION_STORE &&
+	    (strcmp(k->name, "secret_key") == 0 || strcmp(k->name, "session_token") == 0))
 		setenv("KEEPFS_STORE_ACCESS_KEY", "A", 1);
-	if (strcmp(k->name, "access_key") == 0 || strcmp(k->name, "session_token") == 0)
+	if (ref.section == CONF_SECTION_STORE &&
+	    (strcmp(k->name, "access_key") == 0 || strcmp(k->name, "session_token") == 0))
 		setenv("KEEPFS_STORE_SECRET_KEY", "A", 1);
 	if (ref.section == CONF_SECTION_WEBHOOK || ref.section == CONF_SECTION_HEARTBEAT) {
 		setenv("KEEPFS_WEBHOOK_FULL_URL", "https://h/x", 0);

@@ -204,7 +204,8 @@ static void test_bad_values(void **state)
 	        {"references = a -> b", "[export] references = a -> b: "},
 	        {"secrets_unsure = no", "is none of the words that are allowed; allowed: fail or warn"},
 	        {"redact_key_file = key", "is not an absolute path"},
-	        {"format = xls", "is none of the words that are allowed; allowed: json, ndjson, csv"},
+	        {"format = xls",
+	         "is none of the words that are allowed; allowed: json, ndjson, csv, sql or sqlite"},
 	        {"compression = zstd",
 	         "compression = zstd:3: is not how exports are compressed: [export] format = json (default); "
 	         "allowed: fast, small, gzip or gzip:1 to gzip:9"},

@@ -118,7 +118,7 @@ static void test_bad_values(void **state)
 	         "settle = 5m: says when a subdirectory is archived, but there are none with [files x] "
 	         "each =  (default); allowed: settle together with each"},
 	        {"format = plain", "format: no such key; it belongs into [backup NAME] or [export]\n"},
-	        {"endpoint = https://x", "endpoint: no such key; it belongs into [store]\n"},
+	        {"endpoint = https://x", "endpoint: no such key; it belongs into [store] or [store NAME]\n"},
 	        {"exlude = a", "exlude: no such key; did you mean exclude?\n"},
 	        {"whatever = a",
 	         "no such key; allowed: path exclude each settle cross_mounts skip_unreadable compression "

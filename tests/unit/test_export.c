@@ -14,11 +14,13 @@
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/json.h>
+#include <keepfs/exported.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -29,24 +31,45 @@
 
 static uint32_t first[] = {0};
 static uint32_t second[] = {1};
+static uint32_t third[] = {2};
+static char unique_names[][8] = {"by_org", "by_tok"};
+static struct tenancy_unique order_uniques[] = {
+        {.name = unique_names[0], .columns = second, .count = 1, .nulls_equal = true},
+        {.name = unique_names[1], .columns = third, .count = 1}};
+static char *soft_keys[] = {(char *)"org"};
+static struct tenancy_test soft_tests[] = {{.of = {.column = 3}, .value = (char *)"5"}};
+static struct tenancy_soft softs[] = {{.from = 0,
+                                       .to = 1,
+                                       .from_value = {.column = 4, .path = soft_keys, .path_count = 1},
+                                       .tests = soft_tests,
+                                       .test_count = 1}};
 static struct tenancy_column org_columns[] = {
         {.name = "id", .type = "bigint", .base_type = "bigint", .not_null = true, .identity = 'a'},
         {.name = "name", .type = "text", .base_type = "text"},
 };
 static struct tenancy_column order_columns[] = {
-        {.name = "id", .type = "bigint", .base_type = "bigint", .not_null = true, .identity = 'd'},
+        {.name = "id",
+         .type = "public.key",
+         .base_type = "bigint",
+         .not_null = true,
+         .identity = 'd',
+         .sequence = "public.orders_id_seq"},
         {.name = "org_id", .type = "bigint", .base_type = "bigint", .not_null = true},
         {.name = "token", .type = "text", .base_type = "text"},
         {.name = "total", .type = "numeric(10,2)", .base_type = "numeric", .is_generated = true},
         {.name = "extra", .type = "jsonb", .base_type = "jsonb"},
+        {.name = "shapes", .type = "geometry[]", .base_type = "geometry[]", .delimiter = ':'},
 };
 static struct tenancy_table tables[] = {
         {.oid = 1,
          .schema = "public",
          .name = "orders",
          .kind = 'r',
+         .has_row_security = true,
          .columns = order_columns,
-         .column_count = 5,
+         .column_count = 6,
+         .uniques = order_uniques,
+         .unique_count = 2,
          .primary_key = first,
          .primary_key_count = 1},
         {.oid = 2,
@@ -79,7 +102,8 @@ static struct redaction_path paths[] = {
         {.keys = path_keys, .key_count = 2, .how = REDACTION_MASK, .rule = "orders.extra->a->*:mask"}};
 static struct redaction_column org_redaction[2];
 static struct redaction_column order_redaction[] = {
-        {0}, {0}, {.how = REDACTION_OMIT, .why = "rule *.token"}, {0}, {.paths = paths, .path_count = 1}};
+        {0}, {0}, {.how = REDACTION_OMIT, .why = "rule *.token"}, {0}, {.paths = paths, .path_count = 1},
+        {0}};
 static struct redaction_column *redactions[] = {org_redaction, order_redaction, NULL};
 static struct export_tenant tenant = {.id = "1", .slug = "acme", .name = "Ac\"me"};
 
@@ -87,7 +111,12 @@ static struct decided example(void)
 {
 	return (struct decided){
 	        .model = {.tables = tables, .table_count = 3, .keys = keys, .key_count = 1},
-	        .plan = {.decisions = decisions, .count = 3, .exported = 2, .excluded = 1},
+	        .plan = {.decisions = decisions,
+	                 .count = 3,
+	                 .softs = softs,
+	                 .soft_count = 1,
+	                 .exported = 2,
+	                 .excluded = 1},
 	        .redaction = {.columns = redactions, .table_count = 3},
 	};
 }
@@ -175,7 +204,7 @@ static void test_document(void **state)
 	assert_int_equal(number(orders, "row_count"), 2);
 	assert_int_equal(json_count(member(orders, "rows")), 2);
 	/* What is omitted is no column. */
-	assert_int_equal(json_count(member(orders, "columns")), 4);
+	assert_int_equal(json_count(member(orders, "columns")), 5);
 	column = json_item(member(orders, "columns"), 0);
 	assert_string_equal(json_get_string(column, "identity"), "by default");
 	column = json_item(member(orders, "columns"), 2);
@@ -185,6 +214,54 @@ static void test_document(void **state)
 	        json_text(json_item(member(json_item(member(orders, "foreign_keys"), 0), "references"), 0)),
 	        "id");
 	document_finish(&d);
+}
+
+/* Whoever brings the rows back finds what he needs. */
+static void test_described_for_readers(void **state)
+{
+	static const char *const orders[] = {
+	        "{\"id\":1,\"org_id\":1,\"total\":5.10,\"extra\":{\"org\":\"1\"},\"shapes\":[\"0101\",\"0102\"]}",
+	        NULL};
+	_cleanup(str) struct str out = {0};
+	_cleanup(exported) struct exported *e = NULL;
+	const struct exported_value *values;
+	const struct exported_table *t;
+	struct document d;
+	struct error err = {0};
+	int fd = memfd_create("export", MFD_CLOEXEC);
+
+	write_example(&d, &out, orders);
+	document_finish(&d);
+	assert_int_equal(write(fd, out.data, out.len), out.len);
+	if (exported_open(&(struct exported_source){.fd = fd}, NULL, &e, &err) < 0)
+		fail_msg("%s", err.message);
+	t = &exported_head(e)->tables[0];
+	assert_int_equal(t->way, EXPORTED_BY_SELF);
+	assert_int_equal(t->tenant_column, 0);
+	assert_false(t->row_security);
+	t = &exported_head(e)->tables[1];
+	assert_int_equal(t->way, EXPORTED_BY_COLUMN);
+	assert_int_equal(t->tenant_column, 1);
+	assert_true(t->row_security);
+	assert_string_equal(t->columns[0].type, "public.key");
+	assert_string_equal(t->columns[0].base, "bigint");
+	assert_string_equal(t->columns[0].sequence, "public.orders_id_seq");
+	assert_int_equal(t->columns[4].delimiter, ':');
+	/* The other one is of a column that is omitted. */
+	assert_int_equal(t->unique_count, 1);
+	assert_string_equal(t->uniques[0].name, "by_org");
+	assert_true(t->uniques[0].nulls_equal);
+	assert_string_equal(t->keys[0].name, "k");
+	assert_int_equal(t->soft_count, 1);
+	assert_string_equal(t->softs[0].from.column, "extra");
+	assert_string_equal(t->softs[0].from.path[0], "org");
+	assert_string_equal(t->softs[0].table, "orgs");
+	assert_string_equal(t->softs[0].to.column, "id");
+	assert_string_equal(t->softs[0].tests[0].value, "5");
+	assert_int_equal(exported_table_begin(e, 1, &err), 0);
+	assert_int_equal(exported_row(e, &values, &err), 1);
+	assert_string_equal(values[4].text, "{\"0101\":\"0102\"}");
+	close(fd);
 }
 
 static void test_rows_stand_on_lines(void **state)
@@ -197,6 +274,43 @@ static void test_rows_stand_on_lines(void **state)
 	        strstr(str_text(&out),
 	               "\"rows\":[\n{\"id\":1},\n{\"id\":2}\n],\"row_count\":2}\n],\"row_count\":3}\n"));
 	document_finish(&d);
+}
+
+/* Rows that go by themselves where the document is written are counted, and what comes before them is written before. */
+static void test_rows_that_are_passed(void **state)
+{
+	static const char passed[] = ",\n{\"id\":2},\n{\"id\":3}", *const three[] = {"{\"id\":1}",
+	                                                                             "{\"id\":2}",
+	                                                                             "{\"id\":3}", NULL};
+	struct decided decided = example();
+	const struct document_head head = {.tenant = &tenant,
+	                                   .job = "exports",
+	                                   .triggered_by = "uid 0 (bash)",
+	                                   .database = "primary",
+	                                   .server_version = "15.4",
+	                                   .tenancy = TENANCY_COLUMN,
+	                                   .taken_at_us = TAKEN_AT_US,
+	                                   .decided = &decided};
+	_cleanup(str) struct str expected = {0}, out = {0};
+	struct document d, e = {.write = take_document, .arg = &out};
+
+	write_example(&d, &expected, three);
+	assert_int_equal(document_begin(&e, &head, NULL), 0);
+	assert_int_equal(document_table(&e, &decided, 0, NULL), 0);
+	add_row(&e, "{\"id\":1,\"name\":\"Acme\"}");
+	assert_int_equal(document_table_end(&e, NULL), 0);
+	assert_int_equal(document_table(&e, &decided, 1, NULL), 0);
+	add_row(&e, "{\"id\":1}");
+	assert_int_equal(document_pass_rows(&e, sizeof(passed) - 1, 2, NULL), 0);
+	str_append(&out, passed);
+	assert_int_equal(document_table_end(&e, NULL), 0);
+	assert_int_equal(document_end(&e, NULL), 0);
+	assert_string_equal(str_text(&out), str_text(&expected));
+	assert_int_equal(e.bytes, d.bytes);
+	assert_int_equal(e.lines, d.lines);
+	assert_int_equal(e.rows, d.rows);
+	document_finish(&d);
+	document_finish(&e);
 }
 
 static void test_empty_table(void **state)
@@ -414,10 +528,16 @@ static void test_template(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_document),    cmocka_unit_test(test_rows_stand_on_lines),
-	        cmocka_unit_test(test_empty_table), cmocka_unit_test(test_document_that_cannot_be_written),
-	        cmocka_unit_test(test_isolation),   cmocka_unit_test(test_whole),
-	        cmocka_unit_test(test_key),         cmocka_unit_test(test_template),
+	        cmocka_unit_test(test_document),
+	        cmocka_unit_test(test_described_for_readers),
+	        cmocka_unit_test(test_rows_stand_on_lines),
+	        cmocka_unit_test(test_empty_table),
+	        cmocka_unit_test(test_rows_that_are_passed),
+	        cmocka_unit_test(test_document_that_cannot_be_written),
+	        cmocka_unit_test(test_isolation),
+	        cmocka_unit_test(test_whole),
+	        cmocka_unit_test(test_key),
+	        cmocka_unit_test(test_template),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

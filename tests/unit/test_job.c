@@ -45,16 +45,18 @@ struct bench {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	/* All below: lock. */
-	bool hold;                      /* makers wait until it is cleared, or they are cancelled */
-	unsigned pass;                  /* so many of them go on all the same */
-	unsigned made;                  /* makers that began */
-	unsigned running;               /* makers that are at work */
-	char order[512];                /* the directories they were given, in order */
-	uint64_t add_bytes;             /* what each maker adds to its progress before it waits */
-	uint64_t add_verified;          /* the same */
-	bool nothing;                   /* makers make no artifact */
-	const char *warning;            /* what each maker warns of */
-	char asked[512];                /* how the last maker was asked: its job's keys, and note */
+	bool hold;             /* makers wait until it is cleared, or they are cancelled */
+	unsigned pass;         /* so many of them go on all the same */
+	unsigned made;         /* makers that began */
+	unsigned running;      /* makers that are at work */
+	char order[512];       /* the directories they were given, in order */
+	uint64_t add_bytes;    /* what each maker adds to its progress before it waits */
+	uint64_t add_verified; /* the same */
+	bool nothing;          /* makers make no artifact */
+	unsigned at_once;      /* targets of a run that are made at the same time; 0: one */
+	bool shares;           /* a maker was told how many share the memory, and it was not .at_once */
+	const char *warning;   /* what each maker warns of */
+	char asked[512];       /* how the last maker was asked: its job's keys, and note */
 	struct make_progress *progress; /* of the maker that is at work */
 	unsigned events_told;
 	unsigned ends_told; /* runs of which an event came when the catalog held their end already */
@@ -99,6 +101,7 @@ static bool wait_held(struct bench *b, const struct make_order *order)
 	b->made++;
 	b->running++;
 	b->progress = order->progress;
+	b->shares |= order->at_once != (b->at_once ? b->at_once : 1);
 	str_copy(b->order + strlen(b->order), sizeof(b->order) - strlen(b->order), order->target->directory);
 	str_copy(b->order + strlen(b->order), sizeof(b->order) - strlen(b->order), " ");
 	atomic_fetch_add(&order->progress->read_bytes, b->add_bytes);
@@ -146,6 +149,13 @@ static int fake_make(const struct make_context *ctx, const struct make_order *or
 static void see_nothing(const struct make_context *ctx, const struct conf_job *job,
                         const struct make_target *made, struct cancel *cancel)
 {
+}
+
+static unsigned fake_at_once(const struct make_context *ctx, const struct conf_job *job)
+{
+	const struct bench *b = (const struct bench *)ctx;
+
+	return b->at_once ? b->at_once : 1;
 }
 
 /* Dumps, but for the maker. */
@@ -198,6 +208,7 @@ static void bench_init(struct bench *b, int64_t parallel_runs)
 	for (size_t i = 0; i < ARRAY_SIZE(fake_kinds); i++) {
 		fake_kinds[i].make = fake_make;
 		fake_kinds[i].look_around = see_nothing;
+		fake_kinds[i].at_once = fake_at_once;
 	}
 	*b = (struct bench){0};
 	pthread_mutex_init(&b->lock, NULL);
@@ -1007,6 +1018,106 @@ static void test_one_that_fails_does_not_stop_the_others(void **state)
 	bench_finish(&b);
 }
 
+static void find_summary(void *arg, int64_t number, int64_t at_us, const char *line)
+{
+	bool *found = arg;
+
+	found[0] |= strcmp(line, "acme: pg_dump: saving") == 0;
+	found[1] |= strcmp(line, "zeta: pg_dump: saving") == 0;
+	found[2] |= strcmp(line, "2 of 4 databases were made; failed: bad one, silent") == 0 ||
+	            strcmp(line, "2 of 4 databases were made; failed: silent, bad one") == 0;
+	found[3] |= strcmp(line, "pg_dump: saving") == 0;
+}
+
+/* Each has its own progress and result, and its name before its lines. */
+static void test_targets_at_once(void **state)
+{
+	struct catalog_target targets[5];
+	struct report_progress p;
+	struct catalog_run run;
+	struct bench b;
+	bool found[4] = {false};
+	int64_t id;
+
+	bench_init(&b, 1);
+	b.at_once = 3;
+	b.add_bytes = 300;
+	hold(&b, true);
+	id = trigger(&b, "tenants");
+	wait_running(&b, 3);
+	assert_true(jobs_progress(b.jobs, id, &p));
+	assert_int_equal(p.targets_done, 0);
+	assert_int_equal(p.read_bytes, 900);
+	assert_non_null(strstr(p.target, "acme"));
+	assert_non_null(strstr(p.target, "bad one"));
+	assert_non_null(strstr(p.target, "silent"));
+	/* When one of them ends the last one begins. */
+	pthread_mutex_lock(&b.lock);
+	b.pass = 1;
+	pthread_cond_broadcast(&b.changed);
+	while (b.made < 4)
+		pthread_cond_wait(&b.changed, &b.lock);
+	pthread_mutex_unlock(&b.lock);
+	assert_true(jobs_progress(b.jobs, id, &p));
+	assert_int_equal(p.targets_done, 1);
+	assert_int_equal(p.read_bytes, 1200);
+	assert_false(b.shares);
+	hold(&b, false);
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_int_equal(run.state, RUN_FAILED);
+	assert_int_equal(run.targets_failed, 2);
+	assert_int_equal(run.size_bytes, 2000);
+	assert_int_equal(catalog_run_targets(b.repository.catalog, id, 0, targets, 5), 4);
+	assert_int_equal(targets[0].state, RUN_COMPLETED);
+	assert_int_equal(targets[1].state, RUN_FAILED);
+	assert_string_equal(targets[1].error, "pg_dump: error: no rights on bad one");
+	assert_int_equal(targets[2].state, RUN_FAILED);
+	assert_int_equal(targets[3].state, RUN_COMPLETED);
+	assert_int_equal(catalog_run_log(b.repository.catalog, id, 0, find_summary, found), 0);
+	assert_true(found[0] && found[1] && found[2] && !found[3]);
+	bench_finish(&b);
+}
+
+static void test_cancel_of_targets_at_once(void **state)
+{
+	struct catalog_target targets[5];
+	struct catalog_run run;
+	struct error err = {0};
+	struct bench b;
+	int64_t id;
+
+	bench_init(&b, 1);
+	b.at_once = 2;
+	hold(&b, true);
+	id = trigger(&b, "tenants");
+	wait_running(&b, 2);
+	assert_int_equal(jobs_cancel(b.jobs, id, &err), 0);
+	assert_int_equal(jobs_wait(b.jobs, id, &run), 0);
+	assert_int_equal(run.state, RUN_CANCELLED);
+	assert_int_equal(b.made, 2);
+	assert_int_equal(catalog_run_targets(b.repository.catalog, id, 0, targets, 5), 4);
+	assert_string_equal(targets[0].error, "cancelled");
+	assert_string_equal(targets[1].error, "cancelled");
+	assert_string_equal(targets[2].error, "cancelled before it began");
+	assert_string_equal(targets[3].error, "cancelled before it began");
+	bench_finish(&b);
+}
+
+/* A run has no more threads than targets. */
+static void test_more_at_once_than_targets(void **state)
+{
+	struct catalog_run run;
+	struct bench b;
+
+	bench_init(&b, 1);
+	b.at_once = 64;
+	b.nothing = true;
+	assert_int_equal(jobs_wait(b.jobs, trigger(&b, "tenants"), &run), 0);
+	assert_int_equal(run.state, RUN_FAILED);
+	assert_int_equal(b.made, 4);
+	bench_finish(&b);
+}
+
 static void test_many_failures_fit_the_history(void **state)
 {
 	static char long_name[] = "bad-0123456789012345678901234567890123456789012345678901234567890";
@@ -1386,6 +1497,9 @@ int main(void)
 	        cmocka_unit_test(test_no_hooks_before_the_beginning),
 	        cmocka_unit_test(test_one_run_of_a_job),
 	        cmocka_unit_test(test_one_that_fails_does_not_stop_the_others),
+	        cmocka_unit_test(test_targets_at_once),
+	        cmocka_unit_test(test_cancel_of_targets_at_once),
+	        cmocka_unit_test(test_more_at_once_than_targets),
 	        cmocka_unit_test(test_many_failures_fit_the_history),
 	        cmocka_unit_test(test_cancel_running),
 	        cmocka_unit_test(test_cancel_pending),

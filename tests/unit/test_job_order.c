@@ -8,6 +8,7 @@
 
 #include <keepfs/base/str.h>
 #include <keepfs/job.h>
+#include <keepfs/use/past.h>
 
 #include <errno.h>
 #include <string.h>
@@ -80,6 +81,9 @@ static void what_makes_no_sense_is_refused(void **state)
 	assert_refused(&with_export, "export acme tenant=beta", "tenant: this key is given twice");
 	assert_refused(&with_export, "exports tenant=a tenant=b", "tenant: this key is given twice");
 	assert_refused(&with_export, "exports tenant=", "tenant: names none; leave it out to export all");
+	assert_refused(&with_export, "export acme then-delete=beta",
+	               "is not the name of the tenant that is exported, acme");
+	assert_refused(&with_export, "exports then-delete=acme", "then-delete: deletes one tenant");
 	assert_refused(&with_export, "exports class=", "class: names none; leave it out to export all");
 	assert_refused(&with_export, "full database=", "database: names none; leave it out to back up all");
 	assert_refused(&with_export, "nosuch",
@@ -110,6 +114,30 @@ static void keys_of_databases_are_not_of_exports(void **state)
 	assert_null(dump.database);
 }
 
+static void assert_from_backup(const char *text, const char *name)
+{
+	_cleanup(jobs_order) struct jobs_order order = {0};
+	struct error err = {0};
+
+	if (jobs_order_parse(&with_export, text, &order, &err) < 0)
+		fail_msg("%s: %s", text, err.message);
+	assert_null(order.job);
+	assert_ptr_equal(order.work, &use_past);
+	assert_string_equal(order.work_name, name);
+	assert_ptr_equal(order.work_text, text);
+}
+
+/* It reads a backup, and not the database: another work, of one tenant. */
+static void an_export_may_be_from_a_backup(void **state)
+{
+	assert_from_backup("export acme from=full", "export:acme");
+	assert_from_backup("exports tenant=acme from=full/latest.dump", "export:acme");
+	assert_from_backup("export acme from= note='x y'", "export:acme");
+	assert_from_backup("exports from=full", "export:all");
+	assert_refused(&without, "export acme from=full",
+	               "nothing says how tenants are exported: add a section [export]");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -117,6 +145,7 @@ int main(void)
 	        cmocka_unit_test(one_tenant_is_named),
 	        cmocka_unit_test(what_makes_no_sense_is_refused),
 	        cmocka_unit_test(keys_of_databases_are_not_of_exports),
+	        cmocka_unit_test(an_export_may_be_from_a_backup),
 	};
 
 	return cmocka_run_group_tests_name("job_order", tests, NULL, NULL);

@@ -236,6 +236,34 @@ static void values_that_are_secrets(void **state)
 			fail_msg("%s looks like a secret", values[i]);
 }
 
+/* Each of them, though most values are told to be none by their first bytes. */
+static void prefixes_of_secrets(void **state)
+{
+	static const char *const prefixes[] = {
+	        "sk_live_",    "sk_test_", "rk_live_",       "rk_test_", "whsec_",
+	        "ghp_",        "gho_",     "ghu_",           "ghs_",     "ghr_",
+	        "github_pat_", "glpat-",   "xoxb-",          "xoxp-",    "xoxa-",
+	        "xoxr-",       "xoxs-",    "xapp-",          "AKIA",     "ASIA",
+	        "AIza",        "ya29.",    "sk-ant-",        "sk-proj-", "SG.",
+	        "npm_",        "pypi-",    "dop_v1_",        "hf_",      "shpat_",
+	        "shpss_",      "sq0atp-",  "sq0csp-",        "Bearer ",  "AGE-SECRET-KEY-",
+	        "$2a$",        "$2b$",     "$2y$",           "$argon2",  "$scrypt$",
+	        "$pbkdf2",     "$5$",      "pbkdf2_sha",     "$6$",      "$1$",
+	        "$y$",         "{SSHA}",   "{SSHA512}",      "{CRYPT}",  "{BCRYPT}",
+	        "{bcrypt}",    "{argon2}", "SCRAM-SHA-256$", "bcrypt$",  "argon2$",
+	        "$P$",         "$H$",      "-----BEGIN X"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+		_cleanup(free) char *value = mem_printf("\t%saaaabbbbccccdddd", prefixes[i]);
+		_cleanup(free) char *other = mem_printf("%.2s~aaaabbbbccccdddd", prefixes[i]);
+
+		if (!value_suspicion(value))
+			fail_msg("%s looks like a secret", value);
+		if (value_suspicion(other))
+			fail_msg("%s: %s", other, value_suspicion(other));
+	}
+}
+
 static void values_that_are_none(void **state)
 {
 	static const char *const values[] = {
@@ -333,10 +361,15 @@ static void random_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(names_that_give_secrets_away),  cmocka_unit_test(names_that_do_not),
-	        cmocka_unit_test(contents_of_tables_of_secrets), cmocka_unit_test(names_of_any_length),
-	        cmocka_unit_test(values_that_are_secrets),       cmocka_unit_test(values_that_are_none),
-	        cmocka_unit_test(values_of_any_length),          cmocka_unit_test(random_words),
+	        cmocka_unit_test(names_that_give_secrets_away),
+	        cmocka_unit_test(names_that_do_not),
+	        cmocka_unit_test(contents_of_tables_of_secrets),
+	        cmocka_unit_test(names_of_any_length),
+	        cmocka_unit_test(values_that_are_secrets),
+	        cmocka_unit_test(prefixes_of_secrets),
+	        cmocka_unit_test(values_that_are_none),
+	        cmocka_unit_test(values_of_any_length),
+	        cmocka_unit_test(random_words),
 	};
 
 	return cmocka_run_group_tests_name("secrets", tests, NULL, NULL);

@@ -26,6 +26,7 @@ static void passwords(void **state)
 	        "full check='SELECT dblink(\"password=x\")' server=service=s",
 	        "full post_hook='curl https://u:x@h/'",
 	        "full password=x",
+	        "exports/acme set=users.email=x database='host=h password=x'",
 	        "full server='postgresql://u:x@h",
 	        "full server='password=x",
 	};
@@ -35,6 +36,7 @@ static void passwords(void **state)
 	        "full server=service=staging",
 	        "full server='host=h passfile=/etc/pgpass'",
 	        "full note='after the password was changed'",
+	        "exports/acme set=users.password=! set=users.password_hash='a b'",
 	        "full check='SELECT count(*) > 1 FROM t'",
 	};
 
@@ -69,11 +71,35 @@ static void who_may_order_what(void **state)
 	}
 }
 
+static void who_may_import_what(void **state)
+{
+	struct conf_job jobs[] = {
+	        {.kind = CONF_JOB_DUMP, .drill_server = "", .dump.database = "service=other"},
+	        {.kind = CONF_JOB_EXPORT, .drill_server = "", .export.database = "service=shop"}};
+	const struct conf conf = {.jobs = jobs, .job_count = 2};
+	static const char *const anybody[] = {"exports/acme/latest.json.gz tenant=copy",
+	                                      "exports/acme database=service=shop dry-run=yes"},
+	                         *const owner[] = {"/etc/shadow", "exports/acme database=service=other",
+	                                           "exports/acme database=", "exports/acme /etc/shadow",
+	                                           "exports/acme server=service=third"};
+	struct error err = {0};
+
+	for (size_t i = 0; i < sizeof(anybody) / sizeof(anybody[0]); i++)
+		assert_int_equal(use_check_rights(&conf, &use_import, anybody[i], 1000, OWN, &err), 0);
+	for (size_t i = 0; i < sizeof(owner) / sizeof(owner[0]); i++) {
+		assert_int_equal(use_check_rights(&conf, &use_import, owner[i], 1000, OWN, &err), -EPERM);
+		assert_non_null(strstr(err.message, "only that user, and root"));
+		assert_int_equal(use_check_rights(&conf, &use_import, owner[i], OWN, OWN, &err), 0);
+		assert_int_equal(use_check_rights(&conf, &use_import, owner[i], 0, OWN, &err), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(passwords),
 	        cmocka_unit_test(who_may_order_what),
+	        cmocka_unit_test(who_may_import_what),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

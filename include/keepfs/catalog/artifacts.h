@@ -18,7 +18,7 @@ struct catalog;
  * catalog_add_artifact() - list an artifact (its manifest is durable), note it at its run, drop its intent:
  * one transaction
  *
- * Replaces a row of the same path. Its extents must be loaded. In a rebuild a run that is not known is made
+ * It is in the store that its intent names; without one, in the catalog's own. Replaces a row of the same path. Its extents must be loaded. In a rebuild a run that is not known is made
  * from @m.
  *
  * Return: 0; CATALOG_ENTOMBED; -EEXIST when another path has its position in the directory or its inode
@@ -30,6 +30,7 @@ struct catalog_hold;
 struct catalog_removal;
 /** struct catalog_marks - what a store knows of an artifact beside its manifest; all borrowed for the call. */
 struct catalog_marks {
+	uint64_t store; /* which one knows it, and has the artifact: keepfs/catalog/stores.h */
 	bool has_holds; /* the store has an object for its holds */
 	bool says_all; /* that object was understood: the hold that came with the trigger counts only if it is among @holds */
 	const struct catalog_hold *holds;

@@ -12,6 +12,7 @@ struct catalog_backup {
 	const char *job, *kind, *target;
 	const char *facts;   /* an object of JSON: what only its kind has */
 	const char *note;    /* NULL: none */
+	const char *store;   /* which one has it, as stores_name() says; NULL: the store of all */
 	const char *damaged; /* what is wrong with it; NULL: nothing that is known */
 	const char *holds;   /* an array of JSON: the names of the holds that are in force */
 	int64_t run_id;

@@ -32,9 +32,10 @@ struct catalog_listed {
 	char path[512];
 	bool missing; /* catalog_set_missing() */
 };
-/** catalog_listed_after() - a page of all that are listed, by their inode numbers, greater than @after_ino; returns how
+/** catalog_listed_after() - a page of all that are listed and are in @store (keepfs/catalog/stores.h), by their inode numbers, greater than @after_ino; returns how
  * many of @max were filled, 0 at the end. Start with 0. */
-ssize_t catalog_listed_after(struct catalog *c, uint64_t after_ino, struct catalog_listed *rows, size_t max);
+ssize_t catalog_listed_after(struct catalog *c, uint64_t store, uint64_t after_ino,
+                             struct catalog_listed *rows, size_t max);
 /** catalog_set_missing() - the store has no manifest of @ino any more: it counts as damaged, unless it does already; but the
  * last of its directory stays protected from removal, since its bytes may be there. @missing false: it has one again. */
 int catalog_set_missing(struct catalog *c, uint64_t ino, bool missing, struct error *err);

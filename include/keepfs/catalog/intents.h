@@ -13,6 +13,9 @@ struct catalog;
 /** catalog_add_intent() - the artifact @path is about to be written; -EEXIST when its place in the directory
  * is taken, -EINVAL when it is no path of an artifact. */
 int catalog_add_intent(struct catalog *c, int64_t run_id, const char *path, struct error *err);
+/** catalog_add_intent_in() - the same, in the store @store (keepfs/catalog/stores.h) and not in the catalog's own. */
+int catalog_add_intent_in(struct catalog *c, int64_t run_id, const char *path, uint64_t store,
+                          struct error *err);
 /** catalog_intent_run() - the run that announced @path; -ENOENT. */
 int catalog_intent_run(struct catalog *c, const char *path, int64_t *ret_run_id);
 /** catalog_drop_intent() - it did not come to be; 0 also when there is no such intent. */

@@ -11,7 +11,7 @@ struct catalog;
  * transaction: commit or nothing
  *
  * It belongs to the calling thread, which also adds the artifacts and ends it; other writers wait for the
- * end. Tombs stay.
+ * end. Tombs stay, and what is in a store that is in trouble (catalog_set_store_trouble()).
  */
 int catalog_begin_rebuild(struct catalog *c, struct error *err);
 int catalog_end_rebuild(struct catalog *c, bool commit, struct error *err);

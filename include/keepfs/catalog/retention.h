@@ -37,8 +37,9 @@ struct catalog_made {
 	bool damaged;
 	bool missing; /* of these: the store has no manifest of it, and perhaps its bytes */
 	bool partial;
-	bool named;    /* not by the time: it is of something of its own */
-	bool verified; /* it was read back */
+	bool named;     /* not by the time: it is of something of its own */
+	bool verified;  /* it was read back */
+	uint64_t store; /* which one has it: keepfs/catalog/stores.h */
 	const char *name;
 };
 

@@ -49,6 +49,8 @@ struct catalog_target { /* one thing that a run makes an artifact of: a database
 /** catalog_add_run() - a pending run as @run says (job, kind, triggered_by, note, options). Return 0; -EBUSY
  * (with the run's number in @err) when that job has one that is pending or running. */
 int catalog_add_run(struct catalog *c, const struct catalog_run *run, int64_t *ret_id, struct error *err);
+/** catalog_newest_run() - the largest number that a run has, or had; 0: there was none. */
+int catalog_newest_run(struct catalog *c, int64_t *ret_id);
 /** catalog_raise_run_number() - a manifest bears the number @used: runs that are added from now on get larger ones. */
 int catalog_raise_run_number(struct catalog *c, int64_t used, struct error *err);
 /** catalog_warn_run() - add to a run's warnings ("; " between two). */

@@ -35,6 +35,8 @@ uint32_t crc32c_combine(uint32_t first, uint32_t second, uint64_t second_bytes);
 /** hash64() - the first 8 bytes of the SHA-256 of @text, little-endian: stable for ever, used for inode
  * numbers. */
 uint64_t hash64(const char *text);
+/** hash_quickly() - XXH3-64: fast, and good for tables in memory; whoever wants can make bytes that have the same. */
+uint64_t hash_quickly(const void *data, size_t len);
 /** base64_encode() - standard alphabet with padding; heap. */
 char *base64_encode(const void *data, size_t len);
 /** base64_decode() - heap, or NULL when @text is not base64; *@ret_len is its length. */

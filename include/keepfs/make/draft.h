@@ -29,11 +29,12 @@ struct draft_options {
 	const char *suffix; /* ".dump", ".schema" */
 	bool is_directory;  /* the artifact is one, of all files that are entered */
 	int64_t started_at_us;
+	uint64_t store; /* that gets it: keepfs/catalog/stores.h; 0: the store itself */
 };
 
 /** draft_new() - reserve the name. The manifest has what the order says; facts are the caller's. */
 int draft_new(const struct draft_options *options, struct draft **ret_draft, struct error *err);
-/** draft_free() - abort and delete what was not published, as far as the store answers: the next start clears up the
+/** draft_free() - when its objects were freed: abort and delete what was not published, as far as the store answers: the next start clears up the
  * rest. NULL allowed; returns NULL. */
 struct draft *draft_free(struct draft *d);
 DEFINE_CLEANUP(draft, struct draft *, draft_free)

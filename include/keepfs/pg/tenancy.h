@@ -14,16 +14,20 @@
 /** PG_TENANTS_MAX - an answer of more rows is refused. */
 #define PG_TENANTS_MAX 20000
 
+#define PG_TENANT_PLACES                                                                                     \
+	6 /* store, store_url, store_bucket, store_endpoint, store_region, store_credentials */
+
 /** struct pg_tenant - a row of the answer; borrowed. @id and @slug are NULL where the query gave NULL: no export can be made of that
  * row. The caller tells so and goes on with the others, for whom one incomplete row is no reason to have no export. */
 struct pg_tenant {
 	const char *id, *slug;
 	const char *name, *class; /* NULL: NULL, or there is no such column */
 	const char *uid, *gid;    /* who administers it, as export_grants_add() takes them; likewise */
+	const char *place[PG_TENANT_PLACES]; /* likewise */
 };
 /**
  * pg_ask_tenants() - @take for each row of the answer to @query, in its order
- * @query: one statement that begins with SELECT or WITH. Its columns are found by their names: id and slug must be there, name, class, uid and gid may; each once. What else is
+ * @query: one statement that begins with SELECT or WITH. Its columns are found by their names: id and slug must be there; name, class, uid, gid, and those that PG_TENANT_PLACES names may; each once. What else is
  * there is not looked at. Their types do not matter.
  *
  * Connects, asks within a transaction that only reads, and disconnects, with the limits of pg_ask_registry() (keepfs/pg/databases.h). The

@@ -34,6 +34,8 @@ int pg_delete_open(const char *conninfo, const char *database, struct cancel *ca
                    struct error *err);
 /** pg_delete_begin() - with an empty list. search_path is empty, row_security off: a statement from which policies would hide rows fails. */
 int pg_delete_begin(struct pg_session *s, struct error *err);
+/** pg_delete_begin_within() - the same in a transaction that was begun already. */
+int pg_delete_begin_within(struct pg_session *s, struct error *err);
 /** pg_delete_add() - to the list; pg_delete_listed() - that was all. */
 int pg_delete_add(struct pg_session *s, const struct pg_row_place *places, size_t count, struct error *err);
 int pg_delete_listed(struct pg_session *s, struct error *err);

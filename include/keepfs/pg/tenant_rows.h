@@ -27,6 +27,8 @@ struct pg_tenant_rows { /* borrowed */
 	const char *tenant_name; /* of the tenant's column; NULL: it has none */
 	const struct pg_tenant_column *columns;
 	size_t column_count;
+	/* Only rows of the pages [from, to); @to_page UINT32_MAX: to the end; 0: of all pages. */
+	uint32_t from_page, to_page;
 };
 
 /**
@@ -34,6 +36,22 @@ struct pg_tenant_rows { /* borrowed */
  * tenant's column cast to text (NULL: there is none); behind these come the columns.
  */
 char *pg_tenant_rows_copy(const struct pg_tenant_rows *rows);
+/** struct pg_tenant_cost - what the server's planner thinks of such a statement, in its own units */
+struct pg_tenant_cost {
+	bool is_range; /* it goes through the pages of its range alone */
+	double startup, total;
+	double rows;
+	uint32_t width; /* bytes of a row */
+};
+/** pg_tenant_rows_cost() - ask it; nothing is run. */
+int pg_tenant_rows_cost(struct pg_session *s, const struct pg_tenant_rows *rows, struct pg_tenant_cost *ret,
+                        struct error *err);
+/**
+ * pg_tenant_pages() - how many pages each of @count tables has now; 0 of what cannot be read in ranges: no heap, or the server is older than 14
+ * @tables: which @s has locked
+ */
+int pg_tenant_pages(struct pg_session *s, const struct pg_table *tables, size_t count, uint32_t *ret_pages,
+                    struct error *err);
 /** pg_tenant_rows_exist() - heap: for pg_tenant_exists(): are there more than the @known rows? */
 char *pg_tenant_rows_exist(const struct pg_tenant_rows *rows, uint64_t known);
 /** pg_tenant_rows_count() - how many. */
@@ -47,6 +65,9 @@ int pg_tenant_rows_count(struct pg_session *s, const struct pg_tenant_rows *rows
  */
 int pg_tenant_lock(struct pg_session *s, const struct pg_table *tables, size_t count, int64_t wait_ms,
                    struct error *err);
+/** pg_tenant_limit_waits() - statements of the transaction wait for a lock for @wait_ms at most from now on (0: as long as it takes). For one that has joined: who
+ * waits for an exclusive lock behind the first one would be waited for by this one, and nobody would ever go on. */
+int pg_tenant_limit_waits(struct pg_session *s, int64_t wait_ms, struct error *err);
 /**
  * pg_tenant_check_form() - have @tables, which @s has locked, the columns, policies and partitions that its snapshot shows?
  * @now: another session on the same database, outside of a transaction, and so again after a success

@@ -68,6 +68,8 @@ static inline void cleanup_redaction_plan(struct redaction_plan *p)
  */
 int redaction_decide(const struct tenancy_model *model, const struct tenancy_plan *plan,
                      const struct redaction_rules *rules, struct redaction_plan *ret, struct error *err);
+/** redaction_lift() - nothing is redacted, and nothing looks like a secret: what is exported never leaves the house. */
+void redaction_lift(struct redaction_plan *p);
 /** redaction_rules_check() - are they written as they must be? Needs no database. -EINVAL: @err says which is not, and why. */
 int redaction_rules_check(const struct redaction_rules *rules, struct error *err);
 /** redaction_how_name() - "omit", "null", "mask", "hash"; "" of none. */

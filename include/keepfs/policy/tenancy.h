@@ -37,6 +37,14 @@ struct tenancy_column {
 	char delimiter; /* of an array: what separates its elements; else 0 */
 };
 
+/** struct tenancy_unique - a unique index beside that of the primary key, of all rows and of columns alone: of a constraint, or by itself */
+struct tenancy_unique {
+	char *name;
+	uint32_t *columns; /* places in the columns of the table */
+	size_t count;
+	bool nulls_equal; /* NULLS NOT DISTINCT */
+};
+
 struct tenancy_table {
 	uint32_t oid;
 	char *schema, *name;
@@ -50,6 +58,8 @@ struct tenancy_table {
 	size_t column_count;
 	uint32_t *primary_key; /* places in @columns, in the order of the key */
 	size_t primary_key_count;
+	struct tenancy_unique *uniques; /* in the order in which they were made */
+	size_t unique_count;
 };
 
 struct tenancy_key { /* a foreign key */

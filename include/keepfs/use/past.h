@@ -17,9 +17,11 @@ struct past_order {         /* all borrowed */
 	/* "full/20261120T020000Z.dump", or without the suffix; or a directory ("full"): the newest good dump in it, or below it, of the database that
 	 * [export] names. */
 	const char *backup;
+	const char *format; /* of an artifact: "csv"; NULL: as [export] says */
 	/* A file that is made (mode 0600; it must not be there), with the document, compressed as an export is (.json.gz). NULL: an artifact of
 	 * exports/ is published. */
 	const char *path;
+	bool is_unredacted; /* with @path: to bring the tenant back, with all values */
 };
 
 struct past_result {
@@ -49,5 +51,5 @@ int past_export(const struct make_context *ctx, const struct make_order *order, 
                 struct manifest *ret, struct past_result *ret_result, struct error *err);
 
 /** use_past - the same as a work of runs: what "export acme from=full/latest.dump" in control/trigger, and keepfs export acme --from, order.
- * Words: the slug. Pairs: from=BACKUP, id=ID, note=TEXT. */
+ * Words: the slug. Pairs: from=BACKUP, id=ID, format=FORMAT, note=TEXT. */
 extern const struct make_kind use_past;

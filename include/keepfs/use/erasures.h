@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * The erasure register: who was erased, and must not come back with a backup (docs/formats.md, "Erasures"). An entry says where a row was, and holds a keyed
+ * hash of its key (HMAC-SHA-256 with [keepfs] erasure_key_file): with the key each value of a restored table can be looked up, and without it nobody learns who
+ * it was. Entries are objects below erasures/ in the store, and files below state_dir; they are added, and never changed or removed.
+ */
+#include <keepfs/artifact.h>
+#include <keepfs/base/cancel.h>
+#include <keepfs/make.h>
+
+#define ERASURES_PREFIX "erasures/"
+
+struct erasures;
+
+/**
+ * erasures_load() - read the register
+ * @repository: its store; what is here and not there is put there, what is there and not here comes here. Blocks on both.
+ * Return: 0; -EPERM: it has entries and there is no key, or another one; -EBADMSG (ERROR_CORRUPT): an entry cannot be read; what the store said. A
+ * register that cannot be read is never taken for an empty one.
+ */
+int erasures_load(const struct conf *conf, struct repository *repository, struct cancel *cancel,
+                  struct erasures **ret, struct error *err);
+/** erasures_free() - NULL allowed; returns NULL. */
+struct erasures *erasures_free(struct erasures *e);
+DEFINE_CLEANUP(erasures, struct erasures *, erasures_free)
+
+/** erasures_append() - for people: a line for each, oldest first: when, what kind, where, by whom. */
+void erasures_append(const struct erasures *e, struct str *out);
+
+/**
+ * erasures_command() - "tenant acme", "public.users id=4711 database=shop": add an entry
+ * @by: who
+ * @answer: what was entered, without the key
+ * @ret_object: what the audit says it was about: heap, without the key; set when the words were understood
+ * Connects to the server, so that a table that is not there is noticed and the key is written as the server writes it. 0, also when it is entered
+ * already; -EINVAL.
+ */
+int erasures_command(const struct make_context *ctx, const char *text, const char *by, struct cancel *cancel,
+                     struct str *answer, char **ret_object, struct error *err);
+
+struct erasures_target { /* borrowed */
+	const struct conf *conf;
+	const char *server, *database; /* what was restored, and nobody uses yet */
+	const char *source;            /* the name of the database that the backup is of */
+	struct cancel *cancel;
+	void (*say)(void *arg,
+	            const char *line); /* any thread; what was deleted, with counts, without keys */
+	void *arg;
+};
+/** erasures_refuse_database() - a whole database of that name was erased: -EPERM (ERROR_DENIED). */
+int erasures_refuse_database(const struct erasures *e, const char *source, struct error *err);
+/** erasures_refuse_tenant() - -EPERM (ERROR_DENIED): it is. */
+int erasures_refuse_tenant(const char *tenant, struct error *err);
+/** erasures_is_tenant() - was this tenant of @database erased? */
+bool erasures_is_tenant(const struct erasures *e, const char *database, const char *tenant_id);
+struct exported;
+/** erasures_check_exported() - may this export come back into a database? -EPERM (ERROR_DENIED): its tenant, or rows that it has, are registered as erased. Reads the tables of
+ * which there are entries. */
+int erasures_check_exported(const struct erasures *e, struct exported *x, struct error *err);
+/** erasures_apply() - delete what was erased, and what cannot be without it. Blocks on the server; it reads the columns of which there are entries. */
+int erasures_apply(const struct erasures *e, const struct erasures_target *target, struct error *err);

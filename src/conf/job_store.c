@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the keys of a further store say about each other, and finding one. Pure. */
+#include "job_kinds.h"
+#include "load.h"
+
+#include <string.h>
+
+static void check_bucket_keys(const struct conf_named_store *s, const struct conf_clashes *c)
+{
+	const struct {
+		const char *key, *value;
+	} keys[] = {
+	        {"endpoint", s->store.endpoint},       {"access_key", s->store.access_key},
+	        {"secret_key", s->store.secret_key},   {"session_token", s->store.session_token},
+	        {"profile", s->store.profile},         {"credentials_file", s->credentials_file},
+	        {"sse_kms_key", s->store.sse_kms_key},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (*str_or_empty(keys[i].value))
+			conf_clash(c, keys[i].key, "url", "is for a bucket only, but",
+			           "this key with an s3:// url only");
+}
+
+static void check_keys_of_access(const struct conf_named_store *s, const struct conf_clashes *c)
+{
+	const struct conf_store *of = &s->store;
+
+	if (!*of->access_key != !*of->secret_key)
+		conf_clash(c, "access_key", "secret_key", "and its secret belong together, but",
+		           "both keys, or none of them");
+	if (*of->session_token && !*of->access_key)
+		conf_clash(c, "session_token", "access_key", "belongs to an access key, but",
+		           "access_key, secret_key and session_token together");
+}
+
+void conf_named_store_check(const void *base, const struct conf_clashes *clashes)
+{
+	const struct conf_named_store *s = base;
+
+	if (!str_starts(s->store.url, "s3://")) {
+		check_bucket_keys(s, clashes);
+		return;
+	}
+	if (str_starts(s->store.endpoint, "http://") && !s->store.allow_http)
+		conf_clash(clashes, "endpoint", "allow_http", "sends backups as clear text, but",
+		           "https://, or allow_http = yes");
+	check_keys_of_access(s, clashes);
+}
+
+const struct conf_named_store *conf_find_store(const struct conf *c, const char *name)
+{
+	return name && *name ? conf_item_find(c, conf_named_stores, name) : NULL;
+}
+
+const struct conf_export *conf_find_export(const struct conf *c)
+{
+	for (size_t i = 0; i < c->job_count; i++)
+		if (c->jobs[i].kind == CONF_JOB_EXPORT)
+			return &c->jobs[i].export;
+	return NULL;
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Files of credentials. They say what they are for, so that whoever names one (a query) cannot use it for anything else. A message never has a value of theirs.
+ */
+#include "stores_private.h"
+
+#include <keepfs/base/fd.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/own_file.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_MAX_BYTES 16384
+#define TENANTS_MAX    1000
+#define WHITE          " \t\r"
+
+static void wipe(char **text)
+{
+	if (*text)
+		explicit_bzero(*text, strlen(*text));
+	free(*text);
+	*text = NULL;
+}
+
+void stores_credentials_finish(struct stores_credentials *c)
+{
+	wipe(&c->access_key);
+	wipe(&c->secret_key);
+	wipe(&c->session_token);
+	free(c->endpoint);
+	free(c->bucket);
+	for (size_t i = 0; c->tenants && c->tenants[i]; i++)
+		free(c->tenants[i]);
+	free(c->tenants);
+	*c = (struct stores_credentials){0};
+}
+
+/* "acme, globex" */
+static int take_tenants_of_file(const char *text, struct stores_credentials *ret)
+{
+	size_t count = 0;
+
+	if (ret->tenants)
+		return -EEXIST;
+	ret->tenants = mem_array(TENANTS_MAX + 1, sizeof(*ret->tenants));
+	while (*text && count < TENANTS_MAX) {
+		size_t len = strcspn(text, ", \t");
+
+		if (len > 0)
+			ret->tenants[count++] = mem_printf("%.*s", (int)len, text);
+		text += len;
+		text += strspn(text, ", \t");
+	}
+	return *text ? -E2BIG : 0;
+}
+
+static int take_credential(const char *key, const char *value, struct stores_credentials *ret)
+{
+	const struct {
+		const char *key;
+		char **slot;
+	} keys[] = {
+	        {"access_key", &ret->access_key},
+	        {"secret_key", &ret->secret_key},
+	        {"session_token", &ret->session_token},
+	        {"endpoint", &ret->endpoint},
+	        {"bucket", &ret->bucket},
+	};
+
+	if (str_equal(key, "tenants"))
+		return take_tenants_of_file(value, ret);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (!str_equal(key, keys[i].key))
+			continue;
+		if (*keys[i].slot)
+			return -EEXIST;
+		*keys[i].slot = mem_strdup(value);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static void trim(char *text)
+{
+	size_t len = strlen(text);
+
+	while (len > 0 && strchr(WHITE, text[len - 1]))
+		text[--len] = '\0';
+	memmove(text, text + strspn(text, WHITE), strlen(text + strspn(text, WHITE)) + 1);
+}
+
+/* @line is the caller's to wipe. */
+static int parse_credentials_line(const char *where, unsigned number, char *line,
+                                  struct stores_credentials *ret, struct error *err)
+{
+	char *value = strchr(line, '=');
+	int r;
+
+	trim(line);
+	if (!*line || *line == '#' || *line == ';')
+		return 0;
+	if (!value)
+		return error_set(err, ERROR_USAGE, EINVAL, "%s:%u: the line is not of the form KEY = VALUE",
+		                 where, number);
+	value = strchr(line, '=');
+	*value++ = '\0';
+	trim(line);
+	trim(value);
+	if (!*value)
+		return error_set(err, ERROR_USAGE, EINVAL, "%s:%u: %s has no value", where, number, line);
+	r = take_credential(line, value, ret);
+	if (r == -EEXIST)
+		return error_set(err, ERROR_USAGE, EINVAL, "%s:%u: %s is set twice", where, number, line);
+	if (r == -E2BIG)
+		return error_set(err, ERROR_USAGE, EINVAL, "%s:%u: more than %d tenants", where, number,
+		                 TENANTS_MAX);
+	/* What stands there is not shown: it may be a secret without its key. */
+	if (r < 0)
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%s:%u: no such key; allowed: access_key, secret_key, session_token, endpoint, bucket, tenants",
+		        where, number);
+	return 0;
+}
+
+static int parse_credentials(const char *where, char *text, struct stores_credentials *ret, struct error *err)
+{
+	unsigned number = 0;
+	int r = 0;
+
+	for (char *line = text, *next; r == 0 && line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		r = parse_credentials_line(where, ++number, line, ret, err);
+	}
+	if (r == 0 && (!ret->access_key || !ret->secret_key))
+		r = error_set(err, ERROR_USAGE, EINVAL, "%s: there is no %s", where,
+		              ret->access_key ? "secret_key" : "access_key");
+	return r;
+}
+
+int stores_parse_credentials(const char *where, const char *text, size_t len, struct stores_credentials *ret,
+                             struct error *err)
+{
+	struct stores_credentials found = {0};
+	char *copy = mem_printf("%.*s", (int)len, text);
+	int r = strlen(copy) != len ? error_set(err, ERROR_USAGE, EINVAL, "%s: it holds a character 0", where)
+	                            : parse_credentials(where, copy, &found, err);
+
+	explicit_bzero(copy, len);
+	free(copy);
+	if (r == 0)
+		*ret = found;
+	else
+		stores_credentials_finish(&found);
+	return r;
+}
+
+/* Reading. */
+
+static int check_credentials_file(int fd, const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return error_system(err, errno, "%s cannot be looked at", path);
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, ERROR_USAGE, EINVAL, "%s is no file", path);
+	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 077))
+		return error_set(
+		        err, ERROR_DENIED, EPERM,
+		        "%s can be read or written by others than the user whose keepfs is: chmod 600, and chown to that user or root",
+		        path);
+	if (st.st_size > FILE_MAX_BYTES)
+		return error_set(err, ERROR_USAGE, EFBIG, "%s is longer than %d bytes", path, FILE_MAX_BYTES);
+	return 0;
+}
+
+static int open_credentials(const char *path, int *ret_fd, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup(free) char *directory = mem_printf("%.*s", slash > path ? (int)(slash - path) : 1, path);
+	_cleanup(fd) int dir_fd = own_directory_open(
+	        directory, "directory of credentials",
+	        "give it to root or the user whose keepfs is, and let nobody else write in it", err);
+	_cleanup(fd) int fd = -1;
+	int r;
+
+	if (dir_fd < 0)
+		return dir_fd;
+	fd = openat(dir_fd, slash + 1, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return error_set(err, ERROR_USAGE, errno, "the file of credentials %s cannot be opened: %s",
+		                 path, strerror(errno));
+	r = check_credentials_file(fd, path, err);
+	if (r == 0)
+		*ret_fd = take_fd(&fd);
+	return r;
+}
+
+int stores_read_credentials(const char *path, struct stores_credentials *ret, struct error *err)
+{
+	_cleanup(fd) int fd = -1;
+	char text[FILE_MAX_BYTES + 1];
+	size_t len = 0;
+	ssize_t got = 1;
+	int r = open_credentials(path, &fd, err);
+
+	if (r < 0)
+		return r;
+	while (got > 0 && len < sizeof(text)) {
+		got = read(fd, text + len, sizeof(text) - len);
+		len += got > 0 ? (size_t)got : 0;
+	}
+	if (got < 0)
+		r = error_system(err, errno, "%s cannot be read", path);
+	else if (len > FILE_MAX_BYTES)
+		r = error_set(err, ERROR_USAGE, EFBIG, "%s is longer than %d bytes", path, FILE_MAX_BYTES);
+	else
+		r = stores_parse_credentials(path, text, len, ret, err);
+	explicit_bzero(text, sizeof(text));
+	return r;
+}

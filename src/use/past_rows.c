@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Which entries of a dump hold the rows of which table, and those rows that are wanted. */
+#include "past_rows.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/codec/sql_text.h>
+#include <keepfs/pg/hollow.h>
+#include <keepfs/pg/load.h>
+#include <keepfs/pg/manage.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OUT_BYTES ((size_t)128 << 10)
+
+struct source { /* an entry of the dump */
+	uint32_t number;
+	uint32_t table; /* whose rows these are, for the model: of a partition its root */
+};
+struct oid_pair {
+	uint32_t oid, root;
+};
+struct unlike_column {
+	uint32_t oid;
+	char *name;
+};
+
+struct loading {
+	const struct past_rows_options *options;
+	struct past_rows_counts *counts;
+	struct oid_pair *partitions;
+	size_t partition_count;
+	struct unlike_column *unlike;
+	size_t unlike_count;
+	struct source *sources;
+	size_t source_count;
+	bool *has_source; /* by the tables of the model */
+	struct past_filter *filter;
+	/* The entry that is read. */
+	bool takes_all;
+	char *copy_statement; /* NULL: it was begun */
+	uint64_t entry_rows;
+	struct str partial, out;
+};
+
+static void finish_loading(struct loading *l)
+{
+	past_filter_free(l->filter);
+	for (size_t i = 0; i < l->unlike_count; i++)
+		free(l->unlike[i].name);
+	free(l->unlike);
+	free(l->partitions);
+	free(l->sources);
+	free(l->has_source);
+	free(l->copy_statement);
+	str_finish(&l->partial);
+	str_finish(&l->out);
+}
+
+/* What the server says of the tables. */
+
+static int take_partition(void *arg, uint32_t oid, uint32_t root, struct error *err)
+{
+	struct loading *l = arg;
+
+	if ((l->partition_count & (l->partition_count - 1)) == 0)
+		l->partitions = mem_resize(l->partitions, l->partition_count ? 2 * l->partition_count : 1,
+		                           sizeof(*l->partitions));
+	l->partitions[l->partition_count++] = (struct oid_pair){oid, root};
+	return 0;
+}
+
+static int take_unlike(void *arg, uint32_t oid, const char *column, struct error *err)
+{
+	struct loading *l = arg;
+
+	l->unlike = mem_resize(l->unlike, l->unlike_count + 1, sizeof(*l->unlike));
+	l->unlike[l->unlike_count++] = (struct unlike_column){oid, mem_strdup(column)};
+	return 0;
+}
+
+static int compare_oid_pairs(const void *a, const void *b)
+{
+	const struct oid_pair *x = a, *y = b;
+
+	return (x->oid > y->oid) - (x->oid < y->oid);
+}
+
+static int learn_of_tables(struct loading *l, struct error *err)
+{
+	const struct pg_hollow_facts facts = {.partition = take_partition, .unlike = take_unlike, .arg = l};
+	int r = pg_hollow_read(l->options->session, &facts, err);
+
+	if (r == 0 && l->partition_count > 0)
+		qsort(l->partitions, l->partition_count, sizeof(*l->partitions), compare_oid_pairs);
+	return r;
+}
+
+static bool is_unlike_column(void *arg, uint32_t table, uint32_t column)
+{
+	const struct loading *l = arg;
+	const struct tenancy_table *t = &l->options->tables->model->tables[table];
+
+	for (size_t i = 0; i < l->unlike_count; i++)
+		if (l->unlike[i].oid == t->oid && str_equal(l->unlike[i].name, t->columns[column].name))
+			return true;
+	return false;
+}
+
+/* A text as a value of a type, as the server writes it. */
+static int canonical_value(void *arg, const char *text, const char *type, struct str *ret, struct error *err)
+{
+	return pg_hollow_value(((const struct loading *)arg)->options->session, text, type, ret, err);
+}
+
+/* Entries and tables. */
+
+static uint32_t table_of_oid(const struct tenancy_model *m, uint32_t oid)
+{
+	for (uint32_t i = 0; i < m->table_count; i++)
+		if (m->tables[i].oid == oid)
+			return i;
+	return UINT32_MAX;
+}
+
+static uint32_t root_of_table(const struct loading *l, uint32_t table)
+{
+	const struct tenancy_model *m = l->options->tables->model;
+	const struct oid_pair wanted = {.oid = m->tables[table].oid}, *found;
+
+	if (!m->tables[table].is_partition)
+		return table;
+	found = l->partition_count == 0 ? NULL
+	                                : bsearch(&wanted, l->partitions, l->partition_count,
+	                                          sizeof(*l->partitions), compare_oid_pairs);
+	return found ? table_of_oid(m, found->root) : UINT32_MAX;
+}
+
+static const struct tenancy_decision *decision_of_table(const struct loading *l, uint32_t table)
+{
+	const struct tenancy_plan *plan = l->options->tables->plan;
+
+	return &plan->decisions[plan->decision_of[table]];
+}
+
+static int refuse_unknown_entry(const struct loading *l, const struct inside_table *t, struct error *err)
+{
+	return error_set(
+	        err, ERROR_USAGE, ENOTSUP,
+	        "the dump has rows of %s.%s, which is no table that an export could have, or has another name here: restore the dump into a database (keepfs restore), and export from there",
+	        t->schema, t->table);
+}
+
+static int place_entry(struct loading *l, const struct inside_table *t, struct error *err)
+{
+	const struct past_rows_options *o = l->options;
+	ssize_t table = tenancy_find_table(o->tables->model, t->schema, t->table);
+	uint32_t root = table < 0 ? UINT32_MAX : root_of_table(l, (uint32_t)table);
+
+	if (root == UINT32_MAX)
+		return past_failures_lack(&o->server->failures, t->schema, t->table) &&
+		                       past_is_outside(o->scope, t->schema, t->table)
+		               ? 0
+		               : refuse_unknown_entry(l, t, err);
+	l->has_source[table] = true;
+	l->sources[l->source_count++] = (struct source){t->number, root};
+	return 0;
+}
+
+static int place_entries(struct loading *l, struct error *err)
+{
+	struct inside_dump *d = l->options->server->dump;
+	int r = 0;
+
+	l->sources = mem_array(inside_tables(d) + 1, sizeof(*l->sources));
+	l->has_source = mem_array(l->options->tables->model->table_count + 1, sizeof(*l->has_source));
+	for (uint32_t number = 1; r == 0 && number <= inside_tables(d); number++) {
+		_cleanup(inside_table) struct inside_table t = {0};
+
+		r = inside_table(d, number, &t, err);
+		if (r == 0)
+			r = place_entry(l, &t, err);
+	}
+	return r;
+}
+
+/* Partitions of partitions have no rows of their own, and roots have none. */
+static int check_has_rows(const struct loading *l, uint32_t table, struct error *err)
+{
+	const struct tenancy_table *t = &l->options->tables->model->tables[table];
+	uint32_t root = root_of_table(l, table);
+
+	if (t->kind == 'p' || l->has_source[table] || root == UINT32_MAX ||
+	    decision_of_table(l, root)->verdict != TENANCY_EXPORTED)
+		return 0;
+	return error_set(
+	        err, ERROR_USAGE, ENOTSUP,
+	        "the dump has no rows of %s.%s%s: an export from it would lack them; name another backup, or exclude the table",
+	        t->schema, t->name,
+	        t->kind == 'm'   ? ", a materialized view"
+	        : t->kind == 'f' ? ", a foreign table"
+	                         : ", which was left out when it was made");
+}
+
+static int find_entries(struct loading *l, struct error *err)
+{
+	int r = place_entries(l, err);
+
+	for (uint32_t i = 0; r == 0 && i < l->options->tables->model->table_count; i++)
+		r = check_has_rows(l, i, err);
+	return r;
+}
+
+/* Rows. */
+
+static int flush_kept(struct loading *l, struct error *err)
+{
+	int r = 0;
+
+	if (l->out.len == 0)
+		return 0;
+	if (l->copy_statement) {
+		r = pg_load_copy(l->options->session, l->copy_statement, err);
+		free(take_ptr(&l->copy_statement));
+	}
+	if (r == 0)
+		r = pg_load_data(l->options->session, l->out.data, l->out.len, err);
+	str_clear(&l->out);
+	return r;
+}
+
+static int keep_row(struct loading *l, const char *row, size_t len, struct error *err)
+{
+	l->counts->kept_rows++;
+	str_append_bytes(&l->out, row, len);
+	str_append_char(&l->out, '\n');
+	return l->out.len < OUT_BYTES ? 0 : flush_kept(l, err);
+}
+
+static int look_at_row(struct loading *l, const char *row, size_t len, struct error *err)
+{
+	int r = l->takes_all ? 1 : past_filter_row(l->filter, row, len, err);
+
+	l->entry_rows++;
+	return r <= 0 ? r : keep_row(l, row, len, err);
+}
+
+static int end_partial_row(struct loading *l, const char *data, size_t len, struct error *err)
+{
+	int r;
+
+	str_append_bytes(&l->partial, data, len);
+	r = look_at_row(l, l->partial.data, l->partial.len, err);
+	str_clear(&l->partial);
+	return r;
+}
+
+static int take_dumped_rows(void *arg, const void *data, size_t len, struct error *err)
+{
+	struct loading *l = arg;
+	const char *at = data, *end = at + len, *line_end;
+	const struct make_progress *progress = l->options->server->order->progress;
+
+	l->counts->read_bytes += len;
+	if (progress)
+		atomic_fetch_add(&l->options->server->order->progress->read_bytes, len);
+	while (at < end && (line_end = memchr(at, '\n', (size_t)(end - at)))) {
+		size_t n = (size_t)(line_end - at);
+		int r = l->partial.len > 0 ? end_partial_row(l, at, n, err) : look_at_row(l, at, n, err);
+
+		if (r < 0)
+			return r;
+		at = line_end + 1;
+	}
+	str_append_bytes(&l->partial, at, (size_t)(end - at));
+	return 0;
+}
+
+static char *statement_of_entry(const struct inside_table *t)
+{
+	_cleanup(str) struct str sql = {0};
+
+	str_append(&sql, "COPY ");
+	sql_append_name(&sql, t->schema);
+	str_append_char(&sql, '.');
+	sql_append_name(&sql, t->table);
+	/* "()" is no list of columns. */
+	str_appendf(&sql, " %s FROM stdin;", str_equal(t->columns, "()") ? "" : t->columns);
+	return str_take(&sql);
+}
+
+static int check_entry(const struct loading *l, const struct inside_table *t, struct error *err)
+{
+	if (l->partial.len == 0 && (t->rows == INSIDE_NOT_KNOWN || t->rows == l->entry_rows))
+		return 0;
+	return error_set(err, ERROR_CORRUPT, EBADMSG,
+	                 "%s.%s has %" PRIu64
+	                 " rows in the dump, which are not those that were counted when it was made",
+	                 t->schema, t->table, l->entry_rows);
+}
+
+static int read_dumped_entry(struct loading *l, const struct inside_table *t, struct error *err)
+{
+	const struct past_server *s = l->options->server;
+	uint64_t loaded;
+	int r;
+
+	l->entry_rows = 0;
+	str_clear(&l->partial);
+	str_clear(&l->out);
+	free(l->copy_statement);
+	l->copy_statement = statement_of_entry(t);
+	r = inside_read_rows(s->dump, t->number, s->cancel, take_dumped_rows, l, err);
+	if (r == 0)
+		r = check_entry(l, t, err);
+	if (r == 0)
+		r = flush_kept(l, err);
+	if (r == 0 && !l->copy_statement)
+		r = pg_load_end(l->options->session, &loaded, err);
+	l->counts->read_rows += l->entry_rows;
+	l->counts->entries++;
+	return r;
+}
+
+static int pass_entry(struct loading *l, size_t number, enum past_pass pass, uint32_t entry,
+                      struct error *err)
+{
+	_cleanup(inside_table) struct inside_table t = {0};
+	_cleanup(copy_columns) struct copy_columns columns = {0};
+	int r = inside_table(l->options->server->dump, entry, &t, err);
+
+	if (r == 0)
+		r = copy_columns_parse(t.columns, &columns, err);
+	if (r == 0)
+		r = past_filter_entry(l->filter, number, pass, &columns, err);
+	if (r == 0)
+		r = read_dumped_entry(l, &t, err);
+	if (r < 0 && r != -ECANCELED && err && t.table && !strstr(err->message, t.table))
+		error_prefix(err, "rows of %s.%s", t.schema, t.table);
+	return r;
+}
+
+static int pass_table(struct loading *l, size_t number, enum past_pass pass, struct error *err)
+{
+	uint32_t table = past_filter_table(l->filter, number);
+	int r = 0;
+
+	l->takes_all = pass == PAST_OWN && past_filter_takes_all(l->filter, number);
+	for (size_t i = 0; r == 0 && i < l->source_count; i++)
+		if (l->sources[i].table == table)
+			r = pass_entry(l, number, pass, l->sources[i].number, err);
+	return r;
+}
+
+static int pass_all(struct loading *l, struct error *err)
+{
+	size_t count = past_filter_count(l->filter);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = pass_table(l, i, PAST_OWN, err);
+	for (size_t i = count; r == 0 && i > 0; i--)
+		if (past_filter_has_others(l->filter, i - 1))
+			r = pass_table(l, i - 1, PAST_OTHERS, err);
+	return r;
+}
+
+static bool is_ascii_text(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text >= 0x80)
+			return false;
+	return true;
+}
+
+/* What is compared with the rows is in UTF-8: the id, and what stands in the configuration, or is escaped in JSON. */
+static int check_encoding(const struct loading *l, struct error *err)
+{
+	const char *encoding = inside_encoding(l->options->server->dump);
+	bool has_paths = false;
+
+	for (size_t i = 0; i < l->options->tables->plan->soft_count; i++) {
+		const struct tenancy_soft *s = &l->options->tables->plan->softs[i];
+
+		has_paths |= s->from_value.path_count > 0 || s->to_value.path_count > 0 || s->test_count > 0;
+	}
+	if (!*encoding || str_equal(encoding, "UTF8") || str_equal(encoding, "SQL_ASCII") ||
+	    (!has_paths && is_ascii_text(l->options->tenant)))
+		return 0;
+	return error_set(
+	        err, ERROR_USAGE, ENOTSUP,
+	        "the dump is in %s, and texts of it that tell whose rows are cannot be compared with those of the configuration: restore it into a database (keepfs restore), and export from there",
+	        encoding);
+}
+
+static int make_filter(struct loading *l, struct error *err)
+{
+	const struct past_rows_options *o = l->options;
+	const struct past_filter_options options = {
+	        .model = o->tables->model,
+	        .plan = o->tables->plan,
+	        .tenant = o->tenant,
+	        .memory_bytes = o->memory_bytes,
+	        .is_unlike = is_unlike_column,
+	        .value = canonical_value,
+	        .arg = l,
+	};
+
+	return past_filter_new(&options, &l->filter, err);
+}
+
+static int begin_loading(struct loading *l, struct error *err)
+{
+	const char *encoding = inside_encoding(l->options->server->dump);
+	_cleanup(free) char *statement = *encoding ? pg_hollow_encoding(encoding) : mem_strdup("");
+	const struct pg_load_settings settings = {.statements = statement, .no_triggers = true};
+
+	return pg_load_begin(l->options->session, &settings, err);
+}
+
+static int load_all(struct loading *l, struct error *err)
+{
+	const struct past_server *s = l->options->server;
+	const struct pg_server_place place = {.server = pg_scratch_conninfo(s->scratch), .cancel = s->cancel};
+	int r = check_encoding(l, err);
+
+	if (r == 0)
+		r = learn_of_tables(l, err);
+	if (r == 0)
+		r = find_entries(l, err);
+	if (r == 0)
+		r = make_filter(l, err);
+	if (r == 0)
+		r = begin_loading(l, err);
+	if (r == 0)
+		r = pass_all(l, err);
+	return r < 0 ? r : pg_database_analyze(&place, s->database, err);
+}
+
+int past_rows_load(const struct past_rows_options *options, struct past_rows_counts *ret, struct error *err)
+{
+	struct past_rows_counts counts = {0};
+	struct loading l = {.options = options, .counts = &counts};
+	int r = load_all(&l, err);
+
+	finish_loading(&l);
+	if (r == 0)
+		*ret = counts;
+	return r;
+}
