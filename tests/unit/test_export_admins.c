@@ -14,7 +14,8 @@
 
 static void numbers_of_accounts(void **state)
 {
-	static const char *const wrong[] = {"", "-1", "+1", " 1", "1 ", "0x10", "1e3", "4294967295", "99999999999999999999", "anna"};
+	static const char *const wrong[] = {
+	        "", "-1", "+1", " 1", "1 ", "0x10", "1e3", "4294967295", "99999999999999999999", "anna"};
 	uint32_t id = 7;
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
@@ -59,7 +60,8 @@ static void what_is_not_known_leaves_the_others(void **state)
 	_cleanup(export_grants) struct export_grants g = {0};
 	_cleanup(str) struct str problem = {0};
 
-	assert_int_equal(export_grants_add(&g, "acme", "61001, nosuchuser,,61002 ", false, &problem), -ENOENT);
+	assert_int_equal(export_grants_add(&g, "acme", "61001, nosuchuser,,61002 ", false, &problem),
+	                 -ENOENT);
 	assert_string_equal(str_text(&problem), "no user 'nosuchuser'");
 	assert_int_equal(export_grants_add(&g, "acme", "nosuchgroup", true, &problem), -ENOENT);
 	assert_string_equal(str_text(&problem), "no user 'nosuchuser', no group 'nosuchgroup'");
@@ -72,7 +74,8 @@ static void what_is_not_known_leaves_the_others(void **state)
 
 static bool lets(struct export_admins *a, uid_t uid, gid_t gid, gid_t further, const char *directory)
 {
-	const struct export_person who = {.uid = uid, .gid = gid, .groups = &further, .group_count = further != 0};
+	const struct export_person who = {
+	        .uid = uid, .gid = gid, .groups = &further, .group_count = further != 0};
 
 	return directory ? export_admins_let(a, &who, directory) : export_admins_know(a, &who);
 }
@@ -133,12 +136,9 @@ static void an_earlier_question_is_answered_late(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(numbers_of_accounts),
-	        cmocka_unit_test(names_of_accounts),
-	        cmocka_unit_test(rules_that_are_none),
-	        cmocka_unit_test(what_is_not_known_leaves_the_others),
-	        cmocka_unit_test(who_is_let_in),
-	        cmocka_unit_test(an_earlier_question_is_answered_late),
+	        cmocka_unit_test(numbers_of_accounts), cmocka_unit_test(names_of_accounts),
+	        cmocka_unit_test(rules_that_are_none), cmocka_unit_test(what_is_not_known_leaves_the_others),
+	        cmocka_unit_test(who_is_let_in),       cmocka_unit_test(an_earlier_question_is_answered_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
