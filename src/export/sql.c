@@ -168,7 +168,7 @@ static void append_table_keys(struct sql_writer *w, size_t decision)
 	finish_sql_table(&t);
 }
 
-static void append_reference(struct sql_writer *w, const struct tenancy_key *key)
+static void append_sql_reference(struct sql_writer *w, const struct tenancy_key *key)
 {
 	const struct tenancy_model *model = &w->head->decided->model;
 	const char *problem = export_key_problem(w->head->decided, key);
@@ -195,7 +195,7 @@ static void append_all_keys(struct sql_writer *w)
 		uint32_t from = d->plan.decision_of[d->model.keys[i].from];
 
 		if (from != UINT32_MAX && d->plan.decisions[from].verdict == TENANCY_EXPORTED)
-			append_reference(w, &d->model.keys[i]);
+			append_sql_reference(w, &d->model.keys[i]);
 	}
 }
 

@@ -15,12 +15,10 @@
 #include <string.h>
 
 /* What a type needs is listed by names as format_type() writes them, of arrays those of their elements. */
-#define NEEDS(oid)                                                                                           \
-	"(SELECT pg_catalog.format_type(CASE WHEN x.typcategory = 'A' AND x.typelem <> 0 THEN x.typelem "    \
-	"ELSE x.oid END, NULL) FROM pg_catalog.pg_type x WHERE x.oid = " oid ")"
-
 static const char about_types[] =
-        "SELECT pg_catalog.format_type(t.oid, NULL), CASE t.typtype"
+        "WITH needed (oid, name) AS (SELECT x.oid, pg_catalog.format_type(CASE WHEN x.typcategory = 'A'"
+        " AND x.typelem <> 0 THEN x.typelem ELSE x.oid END, NULL) FROM pg_catalog.pg_type x)"
+        " SELECT pg_catalog.format_type(t.oid, NULL), CASE t.typtype"
         " WHEN 'e' THEN pg_catalog.concat('CREATE TYPE ', pg_catalog.format_type(t.oid, NULL), ' AS ENUM (',"
         " (SELECT pg_catalog.string_agg(pg_catalog.quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder)"
         " FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid), ')')"
@@ -32,17 +30,17 @@ static const char about_types[] =
         " pg_catalog.format_type(t.typbasetype, t.typtypmod))"
         " ELSE pg_catalog.concat('CREATE TYPE ', pg_catalog.format_type(t.oid, NULL), ' AS RANGE (SUBTYPE = ',"
         " pg_catalog.format_type(r.rngsubtype, NULL), ')') END,"
-        " CASE t.typtype WHEN 'c' THEN (SELECT pg_catalog.array_to_string(pg_catalog.array_agg(" NEEDS(
-                "a.atttypid") "), E'\\x01') FROM pg_catalog.pg_attribute a"
-                              " WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)"
-                              " WHEN 'd' THEN " NEEDS("t.typbasetype") " WHEN 'r' THEN " NEEDS(
-                                      "r.rngsubtype") " END, pg_catalog.quote_ident(n.nspname)"
-                                                      " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"
-                                                      " LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid"
-                                                      " WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
-                                                      " AND (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND c.relkind = 'c')"
-                                                      " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend m WHERE m.classid = 'pg_catalog.pg_type'::regclass"
-                                                      " AND m.objid = t.oid AND m.deptype = 'e')";
+        " CASE WHEN t.typtype = 'c' THEN (SELECT pg_catalog.string_agg(n.name, E'\\x01')"
+        " FROM pg_catalog.pg_attribute a JOIN needed n ON n.oid = a.atttypid"
+        " WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)"
+        " ELSE (SELECT n.name FROM needed n WHERE n.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype"
+        " WHEN 'r' THEN r.rngsubtype END) END, pg_catalog.quote_ident(s.nspname)"
+        " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace s ON s.oid = t.typnamespace"
+        " LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid"
+        " WHERE s.nspname !~ '^pg_' AND s.nspname <> 'information_schema'"
+        " AND (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND c.relkind = 'c')"
+        " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend m WHERE m.classid = 'pg_catalog.pg_type'::regclass"
+        " AND m.objid = t.oid AND m.deptype = 'e')";
 
 /* Expressions of nothing but what every PostgreSQL has. Up to version 14 the column itself depends on what its expression needs. */
 static const char about_expressions[] =
@@ -391,7 +389,7 @@ static bool is_integer_type(const char *type)
 	return strcmp(type, "smallint") == 0 || strcmp(type, "integer") == 0 || strcmp(type, "bigint") == 0;
 }
 
-static bool is_numbered(const struct pg_ddl_column *c)
+static bool goes_by_sequence(const struct pg_ddl_column *c)
 {
 	return c->value == PG_DDL_AS_IT_IS && (c->column->identity || c->column->sequence) &&
 	       !c->column->is_generated && is_integer_type(c->column->type);
@@ -406,10 +404,10 @@ static void append_ddl_column(struct pg_ddl *d, const struct pg_ddl_table *table
 	str_appendf(out, " %s", column_can_be(d, c) ? c->column->type : "text");
 	if (pg_ddl_is_computed(d, table, column))
 		str_appendf(out, " GENERATED ALWAYS AS (%s) STORED", generation_of(d, table, c->column));
-	else if (is_numbered(c) && c->column->identity)
+	else if (goes_by_sequence(c) && c->column->identity)
 		str_appendf(out, " GENERATED %s AS IDENTITY",
 		            c->column->identity == 'a' ? "ALWAYS" : "BY DEFAULT");
-	else if (is_numbered(c)) {
+	else if (goes_by_sequence(c)) {
 		str_append(out, " DEFAULT pg_catalog.nextval(");
 		sql_append_literal(out, c->column->sequence);
 		str_append_char(out, ')');
@@ -446,7 +444,7 @@ static void append_sequence(const char *sequence, struct str *out)
 void pg_ddl_append_table(struct pg_ddl *d, const struct pg_ddl_table *table, struct str *out)
 {
 	for (size_t i = 0; i < table->count; i++)
-		if (is_numbered(&table->columns[i]) && !table->columns[i].column->identity)
+		if (goes_by_sequence(&table->columns[i]) && !table->columns[i].column->identity)
 			append_sequence(table->columns[i].column->sequence, out);
 	str_append(out, "CREATE TABLE IF NOT EXISTS ");
 	append_ddl_relation(out, table->table);
@@ -460,7 +458,7 @@ void pg_ddl_append_table(struct pg_ddl *d, const struct pg_ddl_table *table, str
 	}
 	str_append(out, ");\n");
 	for (size_t i = 0; i < table->count; i++) {
-		if (!is_numbered(&table->columns[i]) || table->columns[i].column->identity)
+		if (!goes_by_sequence(&table->columns[i]) || table->columns[i].column->identity)
 			continue;
 		str_appendf(out, "ALTER SEQUENCE %s OWNED BY ", table->columns[i].column->sequence);
 		append_ddl_relation(out, table->table);
@@ -516,7 +514,7 @@ void pg_ddl_append_keys(const struct pg_ddl_table *table, struct str *out)
 	const struct tenancy_table *t = table->table;
 
 	for (size_t i = 0; i < table->count; i++)
-		if (is_numbered(&table->columns[i]))
+		if (goes_by_sequence(&table->columns[i]))
 			append_setval(table, table->columns[i].column, out);
 	if (t->primary_key_count > 0) {
 		_cleanup(str) struct str body = {0};

@@ -82,7 +82,7 @@ def test_all_tenants(new_keepfs, app):
         rows = [json.dumps(row, sort_keys=True) for read in reads.values() for row in rows_of(read, table)]
         assert len(set(rows)) == len(rows) == int(app.sql(DATABASE, f"SELECT count(*) FROM {table}"))
     assert reads["initech"]["tenant"]["name"] is None
-    assert "tenant acme is new of the class paid" in keepfs.text("jobs", str(run), "log")
+    assert "tenant acme is new of the class paid" in (keepfs.state / "keepfs.log").read_text()
     # A class alone; one that is not there.
     ended(keepfs, "exports class=demo")
     assert [len(made(keepfs, slug)) for slug in reads] == [1, 2, 2]

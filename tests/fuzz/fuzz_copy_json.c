@@ -6,7 +6,7 @@
 #include "fuzz.h"
 
 #include <keepfs/base/mem.h>
-#include <keepfs/codec/copy_json.h>
+#include <keepfs/codec/copy_cells.h>
 #include <keepfs/codec/json.h>
 
 #include <errno.h>
@@ -63,6 +63,40 @@ static void check_line(const struct str *line)
 	json_free(j);
 }
 
+/* Append the row that is made of the values of @row, with its line feed. */
+static int write_again(struct copy_cells *c, const char *row, size_t len, struct str *out, struct error *err)
+{
+	const struct copy_cell *cells;
+	int r = copy_cells_row(c, row, len, &cells, err);
+
+	if (r == 0)
+		copy_cells_append_copy(cells, 2, out);
+	return r;
+}
+
+/* The same row as values: what is JSON is taken, too, and what is written of it says the same when it is read again. */
+static void try_cells(const struct copy_json_column *columns, const char *row, size_t len, bool is_json)
+{
+	const struct copy_json_column plain[2] = {{.name = "a"}, {.name = "b"}};
+	_cleanup(copy_cells) struct copy_cells *c = NULL, *again = NULL;
+	_cleanup(str) struct str first = {0}, second = {0};
+	struct error err = {0};
+	int r = copy_cells_new(columns, 2, fuzz_key, &c, &err);
+
+	fuzz_must(r == 0, "columns", err.message);
+	r = write_again(c, row, len, &first, &err);
+	if (r < 0) {
+		fuzz_must_refuse(r, &err);
+		fuzz_must(!is_json, "as values, too", err.message);
+		return;
+	}
+	fuzz_must(copy_cells_new(plain, 2, NULL, &again, &err) == 0, "columns", err.message);
+	r = write_again(again, first.data, first.len - 1, &second, &err);
+	fuzz_must(r == 0, "a row again", err.message);
+	fuzz_must(first.len == second.len && memcmp(first.data, second.data, first.len) == 0, "the same row",
+	          first.data);
+}
+
 static void try_row(const struct copy_json_column *columns, const char *row, size_t len)
 {
 	_cleanup(copy_json) struct copy_json *j = NULL;
@@ -72,6 +106,7 @@ static void try_row(const struct copy_json_column *columns, const char *row, siz
 
 	fuzz_must(r == 0, "columns", err.message);
 	r = copy_json_row(j, row, len, &line, &err);
+	try_cells(columns, row, len, r == 0);
 	if (r < 0) {
 		fuzz_must_refuse(r, &err);
 		fuzz_must(line.len == 0, "nothing of a row that is refused", line.data);
