@@ -25,11 +25,13 @@ static bool is_tenants_own(const struct leaving_target *of, size_t number)
 	const struct tenancy_decision *d = &of->decided->plan.decisions[number];
 	const struct tenancy_table *t = table_of_decision(of->decided, number);
 
-	/* Also what is excluded: the last backup has it, if it has not changed since. */
-	if (of->database)
+	/* Also what is excluded: the last backup has it, if it has not changed since. There is none of what is replaced. */
+	if (of->database && !of->is_replaced)
 		return t->kind == 'r' || t->kind == 'p';
 	if (d->verdict != TENANCY_EXPORTED || t->kind == 'm')
 		return false;
+	if (of->database)
+		return t->kind != 'f';
 	if (of->schema)
 		return t->kind != 'f' && str_equal(t->schema, of->schema);
 	return d->way == TENANCY_BY_COLUMN || d->way == TENANCY_BY_SELF || d->way == TENANCY_BY_KEY;
@@ -186,12 +188,27 @@ static void add_reason(struct str *why, const char *text)
 	str_appendf(why, "%s%s", why->len > 0 ? "; " : "", text);
 }
 
+static const char *consequence_of(char action)
+{
+	switch (action) {
+	case 'c':
+		return "rows of %s that are in no export refer to rows of %s, and would be deleted with them (%s, ON DELETE CASCADE)";
+	case 'n':
+		return "rows of %s that are in no export refer to rows of %s, and would lose that reference for good (%s, ON DELETE SET NULL)";
+	case 'd':
+		return "rows of %s that are in no export refer to rows of %s, and would lose that reference for good (%s, ON DELETE SET DEFAULT)";
+	default:
+		return "rows of %s that are in no export refer to rows of %s (%s)";
+	}
+}
+
 static int take_reference(void *arg, const struct pg_delete_reference *found, struct error *err)
 {
 	const struct checking *c = arg;
 	_cleanup(free) char *text = NULL;
 
-	if (found->action == 'n' || found->action == 'd') {
+	/* What is replaced comes back, and what referred to it would not refer to it any more. */
+	if (!c->leaving->of.is_replaced && (found->action == 'n' || found->action == 'd')) {
 		if (c->leaving->of.order)
 			make_say(c->leaving->of.order,
 			         "rows of %s that refer to rows of %s lose that reference (%s, ON DELETE %s)",
@@ -199,11 +216,7 @@ static int take_reference(void *arg, const struct pg_delete_reference *found, st
 			         found->action == 'n' ? "SET NULL" : "SET DEFAULT");
 		return 0;
 	}
-	text = mem_printf(
-	        found->action == 'c'
-	                ? "rows of %s that are in no export refer to rows of %s, and would be deleted with them (%s, ON DELETE CASCADE)"
-	                : "rows of %s that are in no export refer to rows of %s (%s)",
-	        found->from, found->to, found->constraint);
+	text = mem_printf(consequence_of(found->action), found->from, found->to, found->constraint);
 	add_reason(c->why, text);
 	return 0;
 }

@@ -23,6 +23,7 @@ struct leaving_target { /* borrowed, until leaving_free(), but for the names of 
 	const struct decided *decided;
 	const struct export_tenant *tenant;
 	const char *database, *schema; /* its own; NULL */
+	bool is_replaced; /* other rows take the place of those of the export, and nothing else is deleted */
 	struct cancel *cancel;
 };
 

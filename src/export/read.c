@@ -168,6 +168,7 @@ static int collect_leaving(struct exporting *e, struct error *err)
 	        .tenant = e->tenant,
 	        .database = e->database,
 	        .schema = e->schema,
+	        .is_replaced = !e->order->then_delete,
 	        .cancel = e->order->cancel,
 	};
 

@@ -150,6 +150,42 @@ def test_what_stands_in_the_way(new_keepfs, app, copy):
     assert "nothing was changed" in error and app.sql(copy, OF_ACME) == changed
 
 
+@pytest.mark.parametrize("action", ["SET NULL", "SET DEFAULT"])
+def test_references_that_would_be_lost(new_keepfs, app, copy, action):
+    """by rows of others, or of what is excluded: the tenant's rows come back, and these would not refer to them any more"""
+    keepfs = start(new_keepfs, app, copy, exclude="sessions")
+    app.sql(copy, f"CREATE TABLE sessions (user_id bigint REFERENCES users ON DELETE {action})")
+    keepfs.backup("full")
+    app.sql(copy, CHANGE + "; INSERT INTO sessions SELECT min(id) FROM users WHERE org_id = 1")
+    changed = app.sql(copy, OF_ACME)
+    error = restored(keepfs, "acme from=full mode=replace confirm=acme", "failed")
+    assert f"public.sessions that are in no export refer to rows of public.users, and would lose that reference for good (sessions_user_id_fkey, ON DELETE {action})" in error
+    assert app.sql(copy, OF_ACME) == changed and app.sql(copy, "SELECT count(user_id) FROM sessions") == "1"
+
+
+def test_a_database_of_its_own(new_keepfs, app):
+    """what is excluded is in no export: it stays"""
+    registry, own = (f"tenant_{what}_{os.getpid()}" for what in ("registry", "own"))
+    for name in (registry, own):
+        app.create(name)
+    try:
+        app.sql(registry, f"CREATE TABLE tenants (id int, slug text); INSERT INTO tenants VALUES (1, '{own}')")
+        app.sql(own, "CREATE TABLE items (id int PRIMARY KEY, word text); INSERT INTO items VALUES (1, 'one'), (2, 'two'); CREATE TABLE cache (n int); INSERT INTO cache VALUES (1)")
+        keepfs = new_keepfs()
+        keepfs.sections = {"export": {"database": app.uri(registry), "tenancy": "database", "tenants": "SELECT id, slug FROM tenants", "exclude": "cache"}}
+        keepfs.write_conf()
+        keepfs.mount()
+        ended(keepfs, f"export {own}")
+        (origin,) = made(keepfs, own)
+        app.sql(own, "DELETE FROM items WHERE id = 1; UPDATE items SET word = 'changed'; INSERT INTO items VALUES (3, 'new')")
+        restored(keepfs, f"{own} from=exports/{own}/{origin} mode=replace confirm={own}")
+        assert app.sql(own, "SELECT string_agg(word, ',' ORDER BY id) FROM items") == "one,two"
+        assert app.sql(own, "SELECT count(*) FROM cache") == "1"
+    finally:
+        for name in (registry, own):
+            app.drop(name)
+
+
 def test_rows_that_come_meanwhile(new_keepfs, app, copy):
     """written after the export that is made before: they are in none, so nothing is deleted"""
     keepfs = start(new_keepfs, app, copy)
