@@ -52,11 +52,27 @@ int leaving_check_schema(struct leaving *l, struct pg_session *s, struct str *wh
 	return r;
 }
 
-static int drop_schema_within(struct leaving *l, struct pg_session *s, struct error *err)
+/* The transactions for which the drop has waited may have made tables that nobody had seen. */
+static int check_newer(const struct leaving *l, struct pg_session *outside, const char *tables,
+                       struct error *err)
 {
+	_cleanup(str) struct str why = {0};
+	struct names names = {0};
+	int r = pg_schema_newer(outside, l->of.schema, tables, note_name, &names, err);
+
+	add_names(&names, "", " were made meanwhile, and are in no export", &why);
+	return r == 0 && why.len > 0 ? error_set(err, ERROR_CONFLICT, EBUSY, "%s", str_text(&why)) : r;
+}
+
+static int drop_schema_within(struct leaving *l, struct pg_session *s, struct pg_session *outside,
+                              struct error *err)
+{
+	_cleanup(free) char *tables = NULL;
 	_cleanup(str) struct str why = {0};
 	int r = pg_delete_begin(s, err);
 
+	if (r == 0)
+		r = pg_schema_tables(s, l->of.schema, &tables, err);
 	if (r == 0)
 		r = pg_schema_lock(s, l->of.schema, err);
 	if (r == 0)
@@ -68,6 +84,8 @@ static int drop_schema_within(struct leaving *l, struct pg_session *s, struct er
 	if (r == 0)
 		r = pg_schema_drop(s, l->of.schema, err);
 	if (r == 0)
+		r = check_newer(l, outside, tables, err);
+	if (r == 0)
 		r = pg_delete_commit(s, err);
 	if (r < 0)
 		pg_delete_roll_back(s);
@@ -76,10 +94,12 @@ static int drop_schema_within(struct leaving *l, struct pg_session *s, struct er
 
 static int drop_schema(struct leaving *l, struct error *err)
 {
-	_cleanup(pg_session) struct pg_session *s = NULL;
+	_cleanup(pg_session) struct pg_session *s = NULL, *outside = NULL;
 	int r = pg_delete_open(l->of.conf->database, NULL, l->of.cancel, &s, err);
 
-	return r < 0 ? r : drop_schema_within(l, s, err);
+	if (r == 0)
+		r = pg_session_open(l->of.conf->database, NULL, "keepfs export", l->of.cancel, &outside, err);
+	return r < 0 ? r : drop_schema_within(l, s, outside, err);
 }
 
 /* The last backup of a database. */
@@ -188,6 +208,7 @@ static int make_last_backup(struct leaving *l, struct error *err)
 static int check_database(struct leaving *l, struct pg_session *s, struct error *err)
 {
 	_cleanup(str) struct str why = {0};
+	struct names names = {0};
 	int r = pg_database_alone(s, err);
 
 	if (r <= 0)
@@ -197,6 +218,10 @@ static int check_database(struct leaving *l, struct pg_session *s, struct error 
 		r = leaving_list(l, s, 0, l->rows, err);
 	if (r == 0)
 		r = leaving_check(l, s, &why, err);
+	if (r == 0)
+		r = pg_schema_others(s, NULL, l->oids, l->count, note_name, &names, err);
+	add_names(&names, "", " were made after the export, and have rows that are perhaps in no backup",
+	          &why);
 	pg_delete_roll_back(s);
 	return r == 0 && why.len > 0 ? error_set(err, ERROR_CONFLICT, EBUSY, "%s", str_text(&why)) : r;
 }

@@ -74,8 +74,11 @@ int pg_schema_others(struct pg_session *s, const char *schema, const uint32_t *o
 	        "}'::oid[]) o (oid) WHERE c.oid = o.oid OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(o.oid)))"
 	        " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
 	        " AND d.objid = c.oid AND d.deptype = 'e')");
+	/* Rows of a foreign table stay where they are when the database goes. */
 	if (name)
 		str_appendf(&sql, " AND n.nspname = %s", name);
+	else
+		str_append(&sql, " AND c.relkind = 'r'");
 	str_append(&sql, " ORDER BY 1");
 	return pg_session_rows(s, str_text(&sql), take_table_with_rows, &taking, err);
 }
@@ -108,6 +111,31 @@ int pg_schema_dependents(struct pg_session *s, const char *schema, pg_take_name 
 	                                                "d.classid",
 	                                                "d.objid") " IS DISTINCT FROM %s ORDER BY 1",
 	        name, name);
+
+	return pg_session_rows(s, sql, take_dependent, &taking, err);
+}
+
+int pg_schema_tables(struct pg_session *s, const char *schema, char **ret, struct error *err)
+{
+	_cleanup(free) char *name = pg_quote_literal(schema);
+	_cleanup(free) char *sql = mem_printf(
+	        "SELECT pg_catalog.concat('{', pg_catalog.string_agg(c.oid::pg_catalog.text, ','), '}') FROM pg_catalog.pg_class c"
+	        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'f')",
+	        name);
+
+	return pg_session_value(s, sql, ret, err);
+}
+
+int pg_schema_newer(struct pg_session *s, const char *schema, const char *tables, pg_take_name take,
+                    void *arg, struct error *err)
+{
+	struct name_taking taking = {s, take, arg};
+	_cleanup(free) char *name = pg_quote_literal(schema), *known = pg_quote_literal(tables);
+	_cleanup(free) char *sql = mem_printf(
+	        "SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) FROM pg_catalog.pg_class c"
+	        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'f')"
+	        " AND c.oid <> ALL (%s::pg_catalog.oid[]) ORDER BY 1",
+	        name, known);
 
 	return pg_session_rows(s, sql, take_dependent, &taking, err);
 }

@@ -296,6 +296,16 @@ def test_a_schema(new_keepfs, app):
         app.sql(name, "DROP TABLE public.notes; CREATE TABLE public.kinds (k red.kind)")
         refused("kinds")
         app.sql(name, "DROP TABLE public.kinds")
+        # Nobody sees it yet, and the drop waits for its transaction.
+        with Session(app, name) as other:
+            other.do("BEGIN; CREATE TABLE red.late (n int); INSERT INTO red.late VALUES (1)")
+            run = keepfs.trigger(leave)
+            wait_until(lambda: app.sql(name, "SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'object'"), "the drop to wait")
+            other.do("COMMIT")
+        status = keepfs.wait_run(run)
+        assert status["state"] == "failed" and "red.late were made meanwhile" in status["error"] and "nothing was deleted" in status["error"], status
+        assert app.sql(name, "SELECT (SELECT count(*) FROM red.late) + (SELECT count(*) FROM red.items)") == "4"
+        app.sql(name, "DROP TABLE red.late")
         ended(keepfs, leave)
         assert app.sql(name, "SELECT count(*) FROM pg_namespace WHERE nspname = 'red'") == "0" and app.sql(name, "SELECT count(*) FROM blue.items, blue.parts") == "3"
         assert [len(rows_of(document(keepfs, "red"), t, "red")) for t in ("items", "parts")] == [3, 1]
@@ -339,5 +349,36 @@ def test_a_database(new_keepfs, app):
         assert len(rows_of(document(keepfs, own), "items")) == 3
     finally:
         for name in (registry, own, other):
+            if app.sql("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+                app.drop(name)
+
+
+def test_a_table_that_comes_behind_the_last_backup(new_keepfs, app, tmp_path):
+    """its rows are in no backup, so the database stays"""
+    registry, own = (f"offboard_{what}_{os.getpid()}" for what in ("registry", "late"))
+    for name in (registry, own):
+        app.create(name)
+    try:
+        app.sql(registry, f"CREATE TABLE tenants (id int, slug text); INSERT INTO tenants VALUES (1, '{own}')")
+        app.sql(own, "CREATE TABLE items (id int PRIMARY KEY); INSERT INTO items SELECT generate_series(1, 3)")
+        program = tmp_path / "pg_dump"
+        program.write_text(f"""#!/bin/sh
+[ "$1" = --version ] && exec {app.bindir}/pg_dump --version
+{app.bindir}/pg_dump "$@" || exit
+{app.bindir}/psql -X -q -d '{app.uri(own)}' -c 'CREATE TABLE IF NOT EXISTS late AS SELECT 1 AS n' >&2
+""")
+        program.chmod(0o755)
+        keepfs = start(new_keepfs, {"database": app.uri(registry), "tenancy": "database", "tenants": "SELECT id, slug FROM tenants"})
+        keepfs.sections["backup all"] = {"database": app.uri(registry), "databases": own, "pg_bindir": tmp_path, "globals": "no", "jobs": "1"}
+        keepfs.write_conf()
+        keepfs.remount()
+        _, status = ended(keepfs, f"export {own} then-delete={own}", "failed")
+        assert "public.late were made after the export" in status["error"] and "nothing was deleted" in status["error"]
+        assert app.sql(own, "SELECT (SELECT count(*) FROM late) + (SELECT count(*) FROM items)") == "4"
+        # Now the export has it.
+        ended(keepfs, f"export {own} then-delete={own}")
+        assert len(rows_of(document(keepfs, own), "late")) == 1
+    finally:
+        for name in (registry, own):
             if app.sql("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
                 app.drop(name)

@@ -11,10 +11,19 @@
 /** pg_schema_lock() - ACCESS EXCLUSIVE on all of its tables, until the end of the transaction: nobody else reads or writes them. */
 int pg_schema_lock(struct pg_session *s, const char *schema, struct error *err);
 typedef int (*pg_take_name)(void *arg, const char *name, struct error *err);
-/** pg_schema_others() - @take the tables in @schema (NULL: in any but those of the system) that have rows, and are not among @count @oids (or partitions of
+/** pg_schema_others() - @take the tables in @schema (NULL: in any but those of the system, without foreign tables) that have rows, and are not among @count @oids (or partitions of
  * them): "s.audit". Materialized views are none. */
 int pg_schema_others(struct pg_session *s, const char *schema, const uint32_t *oids, size_t count,
                      pg_take_name take, void *arg, struct error *err);
+/** pg_schema_tables() - @ret: heap, the tables of @schema, for pg_schema_newer() */
+int pg_schema_tables(struct pg_session *s, const char *schema, char **ret, struct error *err);
+/**
+ * pg_schema_newer() - @take the tables of @schema that are not in @tables
+ * A transaction that has made a table holds a lock for which pg_schema_drop() waits, and by which the table is dropped, too, though nobody has seen it. Another
+ * session, asked between the drop and its commit, sees it, and nobody can make one any more.
+ */
+int pg_schema_newer(struct pg_session *s, const char *schema, const char *tables, pg_take_name take,
+                    void *arg, struct error *err);
 /** pg_schema_dependents() - @take for each thing outside of @schema that needs something in it, and would be dropped with it: "view public.all_orders". */
 int pg_schema_dependents(struct pg_session *s, const char *schema, pg_take_name take, void *arg,
                          struct error *err);
