@@ -3,6 +3,7 @@
 #include "server.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/pg/erase.h>
 #include <keepfs/pg/tenancy.h>
 #include <keepfs/pg/tenant_rows.h>
 
@@ -292,6 +293,25 @@ static void the_version(void **state)
 	pg_session_free(s);
 }
 
+static int take_no_value(void *arg, const char *value, struct error *err)
+{
+	fail_msg("%s", value);
+	return 0;
+}
+
+/* Who does not see all rows finds none to erase, and would say that there are none. */
+static void hidden_rows_are_not_looked_over(void **state)
+{
+	struct pg_session *s = server_open(DATABASE, NULL);
+	const struct pg_erase_column of = {"public", "hidden", "org"};
+
+	server_run(s, "CREATE ROLE rows_owner; CREATE TABLE hidden (org int); INSERT INTO hidden VALUES (1);"
+	              "ALTER TABLE hidden OWNER TO rows_owner; ALTER TABLE hidden ENABLE ROW LEVEL SECURITY;"
+	              "ALTER TABLE hidden FORCE ROW LEVEL SECURITY; SET ROLE rows_owner");
+	assert_true(pg_erase_values(s, &of, take_no_value, NULL, NULL) < 0);
+	pg_session_free(s);
+}
+
 static int set_up_tenant_rows(void **state)
 {
 	struct pg_session *s;
@@ -326,6 +346,7 @@ int main(void)
 	        cmocka_unit_test(the_mark_changes_with_tables),
 	        cmocka_unit_test(ranges_of_pages),
 	        cmocka_unit_test(the_version),
+	        cmocka_unit_test(hidden_rows_are_not_looked_over),
 	};
 
 	return cmocka_run_group_tests(tests, set_up_tenant_rows, NULL);
