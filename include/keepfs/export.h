@@ -49,6 +49,13 @@ struct export_erasure {                /* borrowed */
  */
 int export_erase_tenants(const struct conf_job *job, const struct export_erasure *erasure, struct error *err);
 /**
+ * export_canonical_tenant() - the id of a tenant as the server writes it in the columns that name tenants, with tenancy = column: of an uuid in small letters
+ * @ret: heap; @id itself where no column names tenants
+ * Blocks on the server. -EINVAL: no such column can have it, or they write it in different ways.
+ */
+int export_canonical_tenant(const struct conf_job *job, const char *id, struct cancel *cancel, char **ret,
+                            struct error *err);
+/**
  * export_note_stores() - note in the catalog (keepfs/catalog/stores.h) where the exports of all tenants go, as the query says now: a rebuild looks into these stores,
  * too. Connects to the server, and waits for it. Return: 0, also when some of it makes no sense (@ret_problem: heap, why; NULL); else why the server could not be asked.
  */

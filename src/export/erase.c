@@ -17,15 +17,20 @@ struct erasing {
 	size_t count;
 };
 
-static int decide_for_erasure(struct erasing *e, struct error *err)
+static int decide_of_now(struct erasing *e, struct error *err)
 {
 	_cleanup(free) char *snapshot = NULL;
 	int r = pg_tenant_export(e->session, &snapshot, err);
 
 	if (r == 0)
 		r = decided_refresh(&e->decided, e->session, e->conf, NULL, NULL, err);
-	if (r == 0)
-		r = pg_tenant_end(e->session, err);
+	return r == 0 ? pg_tenant_end(e->session, err) : r;
+}
+
+static int decide_for_erasure(struct erasing *e, struct error *err)
+{
+	int r = decide_of_now(e, err);
+
 	if (r < 0 || e->decided.plan.undecided == 0 || e->conf->undecided != CONF_UNSURE_FAIL)
 		return r;
 	return error_set(
@@ -76,6 +81,53 @@ static int find_erased_tenants(struct erasing *e, struct error *err)
 	return r < 0 ? r : 0;
 }
 
+static const struct tenancy_column *column_of_tenants(const struct erasing *e, size_t number)
+{
+	const struct tenancy_decision *d = &e->decided.plan.decisions[number];
+
+	return names_tenants(d) ? &table_at(e, number)->columns[d->tenant_column] : NULL;
+}
+
+/* Of each type one column is asked for all. */
+static bool is_first_of_type(const struct erasing *e, size_t number)
+{
+	const char *type = column_of_tenants(e, number)->type;
+
+	for (size_t i = 0; i < number; i++) {
+		const struct tenancy_column *c = column_of_tenants(e, i);
+
+		if (c && str_equal(c->type, type))
+			return false;
+	}
+	return true;
+}
+
+/* How the server writes it in the columns that name tenants, where @id may be written in other ways: an uuid, a number. */
+static int find_canonical(const struct erasing *e, const char *id, struct cancel *cancel, char **ret,
+                          struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < e->decided.plan.count; i++) {
+		const struct tenancy_table *t = table_at(e, i);
+		const struct tenancy_column *c = column_of_tenants(e, i);
+		_cleanup(free) char *value = NULL;
+
+		if (!c || !is_first_of_type(e, i))
+			continue;
+		r = pg_erase_canonical(e->conf->database, NULL,
+		                       &(struct pg_erase_column){t->schema, t->name, c->name}, id, cancel,
+		                       &value, err);
+		if (r == 0 && *ret && !str_equal(*ret, value))
+			r = error_set(
+			        err, ERROR_USAGE, EINVAL,
+			        "the columns that name tenants write this id in different ways: write it as they do");
+		if (r == 0 && !*ret)
+			*ret = take_ptr(&value);
+	}
+	return r;
+}
+
 static int add_rows_of_tenant(struct erasing *e, const char *id, struct error *err)
 {
 	int r = 0;
@@ -117,6 +169,24 @@ static int erase_found_tenants(struct erasing *e, struct error *err)
 	if (r == 0 && e->count > 0)
 		r = pg_erase_rows(e->session, say_of_erasure, e, err);
 	return r == 0 && e->count > 0 ? pg_delete_commit(e->session, err) : r;
+}
+
+int export_canonical_tenant(const struct conf_job *job, const char *id, struct cancel *cancel, char **ret,
+                            struct error *err)
+{
+	struct erasing e = {.conf = &job->export};
+	_cleanup(free) char *found = NULL;
+	int r = pg_session_open(job->export.database, NULL, "keepfs erase", cancel, &e.session, err);
+
+	if (r == 0)
+		r = decide_of_now(&e, err);
+	if (r == 0)
+		r = find_canonical(&e, id, cancel, &found, err);
+	decided_finish(&e.decided);
+	pg_session_free(e.session);
+	if (r == 0)
+		*ret = found ? take_ptr(&found) : mem_strdup(id);
+	return r;
 }
 
 int export_erase_tenants(const struct conf_job *job, const struct export_erasure *erasure, struct error *err)

@@ -264,6 +264,42 @@ static ssize_t find_exported_column(const struct exported_table *t, const char *
 	return -1;
 }
 
+static bool is_redacted_there(const struct exported_head *head, const struct erasure *of)
+{
+	for (size_t i = 0; i < head->redacted_count; i++) {
+		const struct exported_redacted *r = &head->redacted[i];
+
+		if (str_equal(r->schema, of->schema) && str_equal(r->table, of->table) &&
+		    str_equal(r->column, of->column))
+			return true;
+	}
+	return false;
+}
+
+/* Later exports were made of a database in which that had been erased. */
+static bool is_before_an_erasure(const struct erasures *e, const struct erasure *of, int64_t taken_at_us)
+{
+	for (size_t i = 0; i < e->count; i++)
+		if (is_same_place(&e->items[i], of) && taken_at_us <= e->items[i].at_us)
+			return true;
+	return false;
+}
+
+/* By what is left of the values nobody finds the rows. */
+static int check_redacted_place(const struct erasures *e, const struct exported_head *head,
+                                const struct erasure *of, struct error *err)
+{
+	ssize_t table = exported_find_table(head, of->schema, of->table);
+
+	if (table < 0 || head->tables[table].rows == 0 || !is_redacted_there(head, of) ||
+	    !is_before_an_erasure(e, of, head->taken_at_us))
+		return 0;
+	return error_set(
+	        err, ERROR_DENIED, EPERM,
+	        "rows of %s.%s are registered as erased by %s (keepfs erasures), which is redacted in this export, so nobody can tell whether it has them; an export from a dump (from=full/…) leaves them out",
+	        of->schema, of->table, of->column);
+}
+
 static int count_erased_rows(const struct erasures *e, struct exported *x, const struct erasure *of,
                              uint64_t *ret_rows, struct error *err)
 {
@@ -285,12 +321,23 @@ static int count_erased_rows(const struct erasures *e, struct exported *x, const
 	return r;
 }
 
+static bool is_of_erased_schema(const struct erasures *e, const struct exported_head *head)
+{
+	const struct erasure of = {.kind = ERASURE_SCHEMA, .database = head->database};
+
+	for (size_t i = 0; i < head->table_count; i++)
+		if (is_registered(e, &of, head->tables[i].schema))
+			return true;
+	return false;
+}
+
 int erasures_check_exported(const struct erasures *e, struct exported *x, struct error *err)
 {
 	const struct exported_head *head = exported_head(x);
 	int r = erasures_refuse_database(e, head->database, err);
 
-	if (r == 0 && erasures_is_tenant(e, head->database, head->tenant_id))
+	if (r == 0 &&
+	    (erasures_is_tenant(e, head->database, head->tenant_id) || is_of_erased_schema(e, head)))
 		return erasures_refuse_tenant(head->slug, err);
 	for (size_t i = 0; r == 0 && i < e->count; i++) {
 		const struct erasure *of = &e->items[i];
@@ -299,7 +346,9 @@ int erasures_check_exported(const struct erasures *e, struct exported *x, struct
 		if (of->kind != ERASURE_ROWS || !str_equal(of->database, head->database) ||
 		    !is_first_of_place(e, i))
 			continue;
-		r = count_erased_rows(e, x, of, &rows, err);
+		r = check_redacted_place(e, head, of, err);
+		if (r == 0)
+			r = count_erased_rows(e, x, of, &rows, err);
 		if (r == 0 && rows > 0)
 			r = error_set(
 			        err, ERROR_DENIED, EPERM,

@@ -5,6 +5,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/command_line.h>
+#include <keepfs/export.h>
 #include <keepfs/export/copy.h>
 #include <keepfs/make.h>
 #include <keepfs/pg.h>
@@ -101,8 +102,10 @@ static int describe_tenant(const struct make_context *ctx, const struct conf *co
 	                                                      : ERASURE_DATABASE;
 	entry->database =
 	        entry->kind == ERASURE_DATABASE ? mem_strdup("") : pg_conninfo_database(job->export.database);
-	*ret_value = entry->kind == ERASURE_TENANT ? mem_strdup(w->id ? w->id : member.id)
-	                                           : mem_strdup(member.own);
+	/* With another spelling than that of its rows it would be registered, and come back all the same. */
+	if (entry->kind == ERASURE_TENANT)
+		return export_canonical_tenant(job, w->id ? w->id : member.id, cancel, ret_value, err);
+	*ret_value = mem_strdup(member.own);
 	return 0;
 }
 
@@ -228,7 +231,7 @@ int erasures_command(const struct make_context *ctx, const char *text, const cha
 	if (r == 0)
 		r = enter_erasure(ctx, conf, &entry, value, cancel, err);
 	if (r < 0 && err)
-		hide_key(w.value, err);
+		hide_key(w.value ? w.value : w.id, err);
 	if (r >= 0) {
 		place = erasure_place(&entry);
 		str_appendf(answer, "%s: %s\n", r == 1 ? "registered already" : "registered as erased",

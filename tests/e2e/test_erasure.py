@@ -178,6 +178,70 @@ def test_schemas_and_databases(new_keepfs, app, target, pg):
         app.drop(name)
 
 
+def brought_back(keepfs, words):
+    """why a tenant is not brought back"""
+    status = keepfs.wait_run(int(keepfs.ask("restore-tenant", words).split()[0]))
+    assert status["state"] == "failed", status
+    return status["error"]
+
+
+def test_an_export_of_an_erased_schema(new_keepfs, app):
+    """does not come back either"""
+    name = f"erasure_exported_{os.getpid()}"
+    app.create(name)
+    try:
+        app.sql(name, "CREATE TABLE tenants (id int, slug text); INSERT INTO tenants VALUES (1, 'red'), (2, 'blue'); CREATE SCHEMA red; CREATE TABLE red.t (n int PRIMARY KEY); INSERT INTO red.t VALUES (1); CREATE SCHEMA blue; CREATE TABLE blue.t (n int PRIMARY KEY)")
+        keepfs = start(new_keepfs, app, name)
+        keepfs.sections["export"] = {"database": app.uri(name), "tenancy": "schema", "tenants": "SELECT id, slug FROM tenants", "exclude": "public.tenants"}
+        keepfs.write_conf()
+        keepfs.remount()
+        exporting.ended(keepfs, "exports")
+        red, blue = (f"exports/{slug}/{exporting.made(keepfs, slug)[0]}" for slug in ("red", "blue"))
+        keepfs.run("erase", "tenant", "red")
+        app.sql(name, "DELETE FROM red.t")
+        assert "the tenant red is registered as erased" in brought_back(keepfs, f"red from={red} mode=replace confirm=red")
+        assert "the tenant red is registered as erased" in keepfs.run("import", red, check=False).stderr
+        assert app.sql(name, "SELECT count(*) FROM red.t") == "0"
+        run = int(keepfs.ask("restore-tenant", f"blue from={blue} mode=diff").split()[0])
+        assert keepfs.wait_run(run)["state"] == "completed"
+    finally:
+        app.drop(name)
+
+
+def test_an_export_in_which_the_key_is_redacted(new_keepfs, app):
+    """nobody can tell whether it has what was erased"""
+    keepfs = start(new_keepfs, app, redact="email, password_hash")
+    exporting.ended(keepfs, "exports")
+    before = exporting.made(keepfs, "globex")[0]
+    keepfs.run("erase", "public.users", "email=globex1@example.org", f"database={DATABASE}")
+    assert "registered as erased by email (keepfs erasures), which is redacted in this export" in brought_back(keepfs, f"globex from=exports/globex/{before} into=again")
+    # Later ones were made of a database in which it had been erased.
+    exporting.ended(keepfs, "export globex")
+    run = int(keepfs.ask("restore-tenant", f"globex from=exports/globex/{exporting.made(keepfs, 'globex')[-1]} mode=diff").split()[0])
+    assert keepfs.wait_run(run)["state"] == "completed"
+
+
+def test_ids_that_are_written_in_other_ways(new_keepfs, app, target):
+    """are those of the rows"""
+    name = f"erasure_uuids_{os.getpid()}"
+    app.create(name)
+    try:
+        app.sql(name, """CREATE TABLE orgs (id uuid PRIMARY KEY, slug text); CREATE TABLE users (id int PRIMARY KEY, org_id uuid NOT NULL REFERENCES orgs);
+            INSERT INTO orgs VALUES ('00000000-0000-0000-0000-00000000000a', 'acme'), ('00000000-0000-0000-0000-00000000000b', 'globex'); INSERT INTO users SELECT row_number() OVER (), id FROM orgs""")
+        keepfs = start(new_keepfs, app, name)
+        keepfs.sections["export"] = {"database": app.uri(name), "tenants": "SELECT id, slug FROM orgs", "tenant_column": "org_id"}
+        keepfs.write_conf()
+        keepfs.remount()
+        keepfs.backup("full")
+        refused = keepfs.run("erase", "tenant", "gone", "id=no-uuid", check=False)
+        assert refused.returncode != 0 and "no-uuid" not in refused.stderr
+        keepfs.run("erase", "tenant", "gone", "id={00000000-0000-0000-0000-00000000000A}")
+        restored(keepfs, target)
+        assert app.sql(target, "SELECT concat_ws(',', (SELECT string_agg(slug, ',') FROM orgs), (SELECT count(*) FROM users))") == "globex,1"
+    finally:
+        app.drop(name)
+
+
 def test_a_drill_that_is_kept(new_keepfs, app):
     """it is proven equal first"""
     keepfs = start(new_keepfs, app)
