@@ -118,6 +118,8 @@ int artifact_check_free(struct repository *repo, const char *path, struct cancel
  * listed by the tidier or at the next start; negative errno.
  */
 int artifact_publish(struct repository *repo, struct manifest *m, struct cancel *cancel, struct error *err);
+/** artifact_withdraw() - nothing of it was sent to the store: drop the intent. A catalog without space leaves it for the tidier. */
+void artifact_withdraw(struct repository *repo, const char *path);
 /** artifact_discard() - it did not come to be: abort and delete what is left below its stem, drop the intent. A store
  * that is not reachable, or a catalog without space, leaves the intent for the tidier or the next start. */
 int artifact_discard(struct repository *repo, const char *path, struct error *err);

@@ -225,6 +225,11 @@ int artifact_publish(struct repository *repo, struct manifest *m, struct cancel 
 	return 0;
 }
 
+void artifact_withdraw(struct repository *repo, const char *path)
+{
+	end_intent(repo, path, NULL);
+}
+
 int artifact_discard(struct repository *repo, const char *path, struct error *err)
 {
 	/* Whoever waits for the end of a failed run waits for this, too: what a dead store leaves is settled

@@ -96,6 +96,7 @@ int cmd_drill(const struct cli_options *options);
 int cmd_verify(const struct cli_options *options);
 int cmd_restore(const struct cli_options *options);
 int cmd_restore_tenant(const struct cli_options *options);
+int cmd_look(const struct cli_options *options);
 int cmd_diff(const struct cli_options *options);
 int cmd_rescue(const struct cli_options *options);
 int cmd_log(const struct cli_options *options);

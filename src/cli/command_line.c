@@ -31,6 +31,9 @@ static const struct cli_command commands[] = {
          "cmjwEYLnBu",
          "tell the mount to export the data of these tenants, or of all (--wait: until that has ended)",
          cmd_export},
+        {"look", "FILE...", "j",
+         "show what is in files that were exported, wherever they are, and whether they are whole", cmd_look},
+
         {"import",
          "FILE|EXPORT [--database DB] [--tenant SLUG] [--tenant-id ID] [--keys keep|remap] [--dry-run] [set=TABLE.COLUMN=VALUE] [rename=TABLE.COLUMN={value}.new] [KEY=VALUE...]",
          "cmjDNikn",

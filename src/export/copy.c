@@ -21,6 +21,8 @@ void export_member_finish(struct export_member *m)
 	free(m->name);
 	free(m->class);
 	free(m->own);
+	for (size_t i = 0; i < PG_TENANT_PLACES; i++)
+		free(m->place[i]);
 	*m = (struct export_member){0};
 }
 
@@ -42,6 +44,8 @@ int export_member_ask(const struct make_context *ctx, const struct conf_job *job
 	                              .name = mem_strdup(t->name),
 	                              .class = mem_strdup(t->class),
 	                              .own = mem_strdup(t->own)};
+	for (size_t i = 0; i < PG_TENANT_PLACES; i++)
+		ret->place[i] = mem_strdup(t->place[i]);
 	return 0;
 }
 
@@ -137,6 +141,8 @@ static struct export_shared *shared_of_copy(const struct export_copy *copy, stru
 	                                                          .name = mem_strdup(m->name),
 	                                                          .class = mem_strdup(m->class),
 	                                                          .own = mem_strdup(m->own)};
+	for (size_t i = 0; i < PG_TENANT_PLACES; i++)
+		shared->tenants[0].place[i] = mem_strdup(m->place[i]);
 	shared->copy = copy;
 	shared->counts = counts;
 	return shared;

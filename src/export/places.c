@@ -99,12 +99,13 @@ static void gather_store(struct trying *t, const struct export_tenant *tenant)
 		tell_store_trouble(t, tenant->slug, why.message);
 		return;
 	}
-	while (at.url && i < t->count && !is_same_store(&t->items[i].at, &at))
+	if (!at.url) /* the store of all */
+		return;
+	while (i < t->count && !is_same_store(&t->items[i].at, &at))
 		i++;
-	if (at.url && i == t->count)
+	if (i == t->count)
 		add_tried(t, &at, tenant->slug);
-	if (i < t->count)
-		t->items[i].tenants++;
+	t->items[i].tenants++;
 	catalog_store_finish(&at);
 }
 

@@ -177,7 +177,8 @@ int exporting_prepare(struct exporting *e, struct error *err)
 {
 	int r = find_tenant(e, err);
 
-	if (r == 0)
+	/* What goes into a file of this host goes into no store. */
+	if (r == 0 && !(e->shared->copy && e->shared->copy->path))
 		r = export_store_of(e->ctx, e->tenant, &e->store, err);
 	if (r < 0)
 		return r;

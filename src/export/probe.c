@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define TENANTS_SHOWN 10
+#define TABLES_SHOWN  10
 
 static void tell_tenants(const struct make_findings *p, const struct make_targets *targets)
 {
@@ -86,6 +87,38 @@ static int enter_first(const struct looked *l, const struct export_context *cont
 	return pg_tenant_enter(l->lane->session, &context->context, oids, count, err);
 }
 
+static bool has_exported_table(const struct decided *d, bool with_row_security, struct str *names)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < d->plan.count; i++) {
+		const struct tenancy_decision *of = &d->plan.decisions[i];
+		const struct tenancy_table *t = &d->model.tables[of->table];
+
+		if (of->verdict != TENANCY_EXPORTED || of->way == TENANCY_WHOLE ||
+		    t->has_row_security != with_row_security)
+			continue;
+		if (names && count < TABLES_SHOWN)
+			str_appendf(names, "%s%s.%s", count > 0 ? ", " : "", t->schema, t->name);
+		count++;
+	}
+	if (names && count > TABLES_SHOWN)
+		str_appendf(names, " and %zu more", count - TABLES_SHOWN);
+	return count > 0;
+}
+
+/* Where row security keeps tenants apart, a table without it has mostly been forgotten: the application shows each tenant all of its rows. */
+static void warn_of_unprotected(const struct make_findings *p, const struct decided *d)
+{
+	_cleanup(str) struct str names = {0};
+
+	if (has_exported_table(d, true, NULL) && has_exported_table(d, false, &names))
+		make_found(
+		        p, true, "export context",
+		        "warning: other tables have row security, and these of the tenants have none: %s. An export does not rest on it, but does the application? ALTER TABLE … ENABLE ROW LEVEL SECURITY, with a policy",
+		        str_text(&names));
+}
+
 static void tell_context(const struct make_findings *p, const struct looked *l, const struct conf_job *job)
 {
 	struct export_context context;
@@ -98,6 +131,7 @@ static void tell_context(const struct make_findings *p, const struct looked *l, 
 	else
 		make_found(p, true, "export context", "role and settings are in force for %s",
 		           l->tenant->slug);
+	warn_of_unprotected(p, l->lane->decided);
 	export_context_finish(&context);
 }
 
@@ -134,7 +168,8 @@ void export_check(const struct make_context *ctx, const struct conf_job *job,
 	tell_redact_key(findings, job);
 	if (l.shared && l.tenant) {
 		/* The snapshot is not to wait for stores. */
-		export_lane_disconnect(l.lane);
+		if (l.lane)
+			export_lane_disconnect(l.lane);
 		export_try_stores(ctx, l.shared, findings);
 	}
 	tell_admins(findings, job);

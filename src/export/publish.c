@@ -80,8 +80,13 @@ int exporting_reserve(struct exporting *e, struct error *err)
 	if (buffers < FEEDING_LEAST)
 		buffers = FEEDING_LEAST;
 	r = pool_reserve(e->ctx->pool, buffers, e->order->cancel);
-	if (r < 0)
+	if (r == -ECANCELED)
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled while waiting for memory");
+	if (r < 0)
+		return error_set(
+		        err, ERROR_USAGE, -r,
+		        "an export holds %zu MiB in memory, and there are %zu MiB: raise memory in [keepfs]",
+		        buffers, pool_buffers(e->ctx->pool));
 	e->feeding_buffers = buffers;
 	return 0;
 }

@@ -87,6 +87,12 @@ static int tell_format(struct exported *e, struct error *err)
 		return error_set(err, ERROR_CORRUPT, EBADMSG, "it is empty");
 	if (memcmp(text, "\x1f\x8b", 2) == 0)
 		return tell_packed(e, err);
+	if (memcmp(text, "PK\003\004", 4) == 0)
+		e->reader = &exported_reader_zipped;
+	else if (memcmp(text, "SQLite format 3", 16) == 0)
+		e->reader = &exported_reader_sqlite;
+	if (e->reader)
+		return 0;
 	return tell_text(e, text, err);
 }
 

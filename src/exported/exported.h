@@ -10,7 +10,11 @@
  *   bytes.c      bytes of a file, of what is compressed in it
  *   rows_json.c  JSON into rows, by libyajl
  *   array.c      a JSON array into an array of PostgreSQL
+ *   rows_csv.c   CSV into rows
+ *   text.c       what a text may be
  *   json.c       the reader of json
+ *   zipped.c     the reader of ndjson and csv
+ *   sqlite.c     the reader of sqlite
  */
 #include <keepfs/base/str.h>
 #include <keepfs/exported.h>
@@ -28,6 +32,8 @@ struct exported_reader {
 	void (*close)(struct exported *e); /* also after open() has failed; e->reading may be NULL */
 };
 extern const struct exported_reader exported_reader_json;
+extern const struct exported_reader exported_reader_zipped; /* ndjson and csv */
+extern const struct exported_reader exported_reader_sqlite;
 
 struct exported {
 	const struct exported_reader *reader;

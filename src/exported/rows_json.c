@@ -7,6 +7,7 @@
 
 #include "array.h"
 #include "describe.h"
+#include "text.h"
 
 #include <keepfs/base/mem.h>
 
@@ -327,31 +328,6 @@ static bool has_half_character(const char *text, size_t len)
 	return false;
 }
 
-/* libyajl lets overlong forms and surrogates through. What is behind @len bytes is no continuation. */
-static bool is_utf8_value(const char *text, size_t len)
-{
-	const char *end = text + len;
-	uint64_t word;
-
-	while (text < end) {
-		size_t step = 1;
-
-		if (end - text >= (ssize_t)sizeof(word)) {
-			memcpy(&word, text, sizeof(word));
-			if (!(word & UINT64_C(0x8080808080808080))) {
-				text += sizeof(word);
-				continue;
-			}
-		}
-		if (*text & 0x80)
-			step = str_utf8_char(text);
-		if (step == 0)
-			return false;
-		text += step;
-	}
-	return true;
-}
-
 static void put_raw(struct json_rows *j, const char *text, size_t len)
 {
 	struct row_batch *b = j->order.batch;
@@ -375,8 +351,11 @@ static int end_array(struct json_rows *j, const char *text, size_t len)
 
 static int end_column_value(struct json_rows *j, const char *text, size_t len)
 {
-	if (!is_utf8_value(text, len))
-		return refuse_token(j, "\"%s\" is not UTF-8", j->of->name);
+	/* libyajl lets overlong forms and surrogates through. */
+	const char *wrong = exported_text_problem(text, len);
+
+	if (wrong)
+		return refuse_token(j, "\"%s\" %s", j->of->name, wrong);
 	if (j->fate == FATE_RAW)
 		put_raw(j, text, len);
 	else if (j->is_decoded && has_half_character(text, len))
@@ -559,16 +538,19 @@ static int begin_table(struct json_rows *j)
 	return 1;
 }
 
-static int add_file(struct json_rows *j)
+static int add_place_of_rows(struct json_rows *j)
 {
-	const char *file = json_get_string(j->members, "file");
-	size_t count = j->table;
+	const char *place = json_get_string(j->members, j->order.place_key);
+	char ***places = j->order.places;
 
-	if (!file)
-		return refuse_token(j, "\"file\" is not there as a text");
-	*j->order.files = mem_resize(*j->order.files, count + 2, sizeof(**j->order.files));
-	(*j->order.files)[count] = mem_strdup(file);
-	(*j->order.files)[count + 1] = NULL;
+	if (!place)
+		return refuse_token(j, "\"%s\" is not there as a text", j->order.place_key);
+	for (size_t i = 0; i < j->table; i++)
+		if (strcmp((*places)[i], place) == 0)
+			return refuse_token(j, "\"%s\" is that of another table, too", j->order.place_key);
+	*places = mem_resize(*places, j->table + 2, sizeof(**places));
+	(*places)[j->table] = mem_strdup(place);
+	(*places)[j->table + 1] = NULL;
 	return 1;
 }
 
@@ -583,7 +565,7 @@ static int describe_present(struct json_rows *j)
 		return 0;
 	if (exported_find_table(j->order.head, t->schema, t->name) != (ssize_t)j->table)
 		return refuse_token(j, "the table %s.%s is there twice", t->schema, t->name);
-	return j->order.what == JSON_ROWS_DESCRIPTION ? add_file(j) : 1;
+	return j->order.what == JSON_ROWS_DESCRIPTION ? add_place_of_rows(j) : 1;
 }
 
 static int take_rows_key(struct json_rows *j)

@@ -18,8 +18,10 @@ struct json_rows_order { /* borrowed */
 	enum json_rows_what what;
 	struct exported_head *head;
 	struct row_batch *batch;
-	size_t table;  /* JSON_ROWS_LINES: whose rows */
-	char ***files; /* JSON_ROWS_DESCRIPTION: "file" of each table, of the heap; NULL-terminated */
+	size_t table; /* JSON_ROWS_LINES: whose rows */
+	/* JSON_ROWS_DESCRIPTION: the key of a table that says where its rows are, and its value of each table; of the heap, NULL-terminated. */
+	const char *place_key;
+	char ***places;
 };
 
 struct json_rows;

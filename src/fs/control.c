@@ -328,7 +328,7 @@ static const struct made_file rows[] = {
         {.number = 27, .name = "drill", .run = drill, .help = drill_help},
         {.number = 28, .name = "rescue", .run = rescue, .help = rescue_help},
         {.number = 29, .name = "import", .run = import, .help = import_help},
-        {.number = 32, .name = "restore-tenant", .run = restore_tenant, .help = restore_tenant_help},
+        {.number = 30, .name = "restore-tenant", .run = restore_tenant, .help = restore_tenant_help},
         {.number = 31, .name = "erase", .run = command_erase, .help = erase_help, .copied_soon = true},
 };
 

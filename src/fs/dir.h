@@ -6,8 +6,8 @@
  * behind it; offsets grow from entry to entry. They are:
  *
  *   1, 2                 behind "." and ".."
- *   3 … 31               behind the entry at a fixed position, from 0: from tables, or made up
- *   32 + sequence        behind a subdirectory, or jobs/<run> (the run's number)
+ *   3 … 63               behind the entry at a fixed position, from 0: from tables, or made up
+ *   64 + sequence        behind a subdirectory, or jobs/<run> (the run's number)
  *   bit 61 | sequence    behind an artifact
  *   bit 62 | sequence    behind a further file of an artifact
  */
@@ -16,7 +16,7 @@
 #include <sys/types.h>
 
 #define OFFSET_FIXED     3
-#define OFFSET_NUMBERED  32
+#define OFFSET_NUMBERED  64
 #define OFFSET_ARTIFACTS (INT64_C(1) << 61)
 #define OFFSET_FILES     (INT64_C(1) << 62)
 

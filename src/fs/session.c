@@ -204,7 +204,9 @@ int fs_wait_fd(const struct fs *fs)
 
 int fs_end(const struct fs *fs)
 {
-	return fs->loop_error < 0 ? fs->loop_error : 0;
+	int loop_error = atomic_load(&fs->loop_error);
+
+	return loop_error < 0 ? loop_error : 0;
 }
 
 /* Options of fstab that are for mount(8), systemd and keepfs, not for the file system. */
@@ -284,7 +286,7 @@ static void *serve_requests(void *arg)
 	sigaddset(&wake, WAKE_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
 	fuse_loop_cfg_set_max_threads(config, FUSE_THREADS);
-	fs->loop_error = fuse_session_loop_mt(fs->session, config);
+	atomic_store(&fs->loop_error, fuse_session_loop_mt(fs->session, config));
 	fuse_loop_cfg_destroy(config);
 	(void)!write(fs->ended_fd, &one, sizeof(one));
 	return NULL;

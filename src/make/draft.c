@@ -67,6 +67,8 @@ int draft_new(const struct draft_options *options, struct draft **ret_draft, str
 	describe_draft(d, options, path);
 	r = draft_check_free(d, err);
 	if (r < 0) {
+		/* A run over a thousand tenants is not to ask a store again and again that has just not answered. */
+		d->is_untouched = d->opened && r != -EEXIST;
 		draft_free(d);
 		return r;
 	}
@@ -97,7 +99,9 @@ struct draft *draft_free(struct draft *d)
 {
 	if (!d)
 		return NULL;
-	if (!d->published)
+	if (d->is_untouched)
+		artifact_withdraw(d->ctx->repository, d->m.path);
+	else if (!d->published)
 		take_back(d);
 	store_free(d->opened);
 	if (d->rate != d->order->rate)

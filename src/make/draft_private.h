@@ -21,6 +21,7 @@ struct draft {
 	bool publishing; /* its manifest may be there, and be ours */
 	bool published;
 	struct store *store;  /* that gets it: borrowed, of the repository or @opened */
+	bool is_untouched;    /* nothing of it was ever sent to the store */
 	struct store *opened; /* a handle of a tenant's; NULL: it is the store itself */
 	int64_t started_mono_us;
 };

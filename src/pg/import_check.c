@@ -10,31 +10,57 @@
 #include <errno.h>
 #include <inttypes.h>
 
-static int check_no_nulls(struct pg_import *x, const struct import_table *t, size_t column, struct error *err)
-{
-	const char *name = t->t->columns[column].name;
-	_cleanup(free) char *sql = mem_printf("SELECT pg_catalog.count(*) FROM %s s WHERE s.%s IS NULL",
-	                                      t->stage, t->columns[column].quoted);
-	uint64_t count = 0;
-	int r = import_count(x, sql, &count, err);
+struct null_check {
+	const struct import_table *t;
+	int found; /* the first column that has some; -1 */
+	uint64_t rows;
+};
 
-	if (r < 0 || count == 0)
-		return r;
-	return error_set(
-	        err, ERROR_USAGE, EINVAL,
-	        "%s.%s must have a value, and is null in %" PRIu64
-	        " rows of the file, since it was redacted, or may be null where they come from: say which value each row gets, set=%s.%s=VALUE",
-	        t->label, name, count, t->t->name, name);
+static bool must_have_value(const struct import_table *t, size_t column)
+{
+	return t->columns[column].is_there && t->t->columns[column].not_null;
+}
+
+static int take_null_counts(void *arg, const struct pg_row *row, struct error *err)
+{
+	struct null_check *n = arg;
+	int at = 0;
+
+	for (size_t i = 0; i < n->t->t->column_count; i++) {
+		uint64_t rows =
+		        must_have_value(n->t, i) ? strtoull(str_or_empty(row->values[at++]), NULL, 10) : 0;
+
+		if (rows == 0 || n->found >= 0)
+			continue;
+		n->found = (int)i;
+		n->rows = rows;
+	}
+	return 0;
 }
 
 static int check_nulls(struct pg_import *x, const struct import_table *t, struct error *err)
 {
-	int r = 0;
+	struct null_check n = {.t = t, .found = -1};
+	_cleanup(str) struct str sql = {0};
+	const char *name;
+	int r;
 
-	for (size_t i = 0; r == 0 && i < t->t->column_count; i++)
-		if (t->columns[i].is_there && t->t->columns[i].not_null)
-			r = check_no_nulls(x, t, i, err);
-	return r;
+	for (size_t i = 0; i < t->t->column_count; i++)
+		if (must_have_value(t, i))
+			str_appendf(&sql, "%s pg_catalog.count(*) FILTER (WHERE s.%s IS NULL)",
+			            sql.len > 0 ? "," : "SELECT", t->columns[i].quoted);
+	if (sql.len == 0)
+		return 0;
+	str_appendf(&sql, " FROM %s s", t->stage);
+	r = pg_session_rows(x->session, str_text(&sql), take_null_counts, &n, err);
+	if (r < 0 || n.found < 0)
+		return r;
+	name = t->t->columns[n.found].name;
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%s.%s must have a value, and is null in %" PRIu64
+	        " rows of the file, since it was redacted, or may be null where they come from: say which value each row gets, set=%s.%s=VALUE",
+	        t->label, name, n.rows, t->t->name, name);
 }
 
 /* Also what makes the statements that follow quick. */

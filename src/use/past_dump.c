@@ -163,7 +163,9 @@ static int script_of_text(struct backup *b, struct str *script, struct error *er
 
 static int read_database_script(struct past_dump *d, struct error *err)
 {
-	bool is_text = str_equal(manifest_fact(&d->backup.m, "format"), "plain");
+	const char *name = strrchr(d->backup.path, '/');
+	bool is_text =
+	        str_equal(manifest_fact(&d->backup.m, "format"), "plain") || (name && strstr(name, ".sql"));
 
 	return is_text ? script_of_text(&d->backup, &d->database_script, err)
 	               : script_of_archive(&d->backup, &d->database_script, err);

@@ -260,7 +260,7 @@ static int give_keys(struct past_filter *f, struct error *err)
 	return 0;
 }
 
-/* What it refers to, and is not the tenant's. */
+/* What it refers to, and is not the tenant's, or may be not. */
 static int want_others(struct past_filter *f, struct error *err)
 {
 	for (size_t i = 0; i < f->rule->take_count; i++) {
@@ -269,7 +269,7 @@ static int want_others(struct past_filter *f, struct error *err)
 		uint64_t hash;
 		int r = set->leads_to_tenant ? key_of_row(f, t, &hash, err) : 0;
 
-		if (r > 0 && !past_keys_has(&set->own, hash))
+		if (r > 0 && (t->is_vague || !past_keys_has(&set->own, hash)))
 			r = past_keys_add(&set->wanted, &f->memory, hash, err);
 		if (r < 0)
 			return r;

@@ -201,6 +201,19 @@ static size_t give_into_set(struct past_filter *f, struct past_rule *giver, stru
 	return f->set_count++;
 }
 
+/* A foreign key leads to one row, and a soft reference does when it leads to a primary key. */
+static bool may_lead_to_several(const struct past_filter *f, const struct step_ends *e,
+                                const struct past_tie *take)
+{
+	const struct tenancy_table *giver = &f->options.model->tables[e->giver.rule->decision->table];
+
+	for (size_t i = 0; i < take->count; i++)
+		if (past_fold_is_vague(take->operands[i].fold))
+			return true;
+	return e->soft && (e->giver.value->path_count > 0 || giver->primary_key_count != 1 ||
+	                   giver->primary_key[0] != e->giver.value->column);
+}
+
 static int add_step(struct past_filter *f, struct past_rule *taker, const struct tenancy_step *step,
                     struct error *err)
 {
@@ -216,6 +229,7 @@ static int add_step(struct past_filter *f, struct past_rule *taker, const struct
 		finish_tie(&take);
 		return r;
 	}
+	take.is_vague = may_lead_to_several(f, &e, &take);
 	take.set = give_into_set(f, e.giver.rule, &give);
 	add_tie(&taker->takes, &taker->take_count, &take);
 	return 0;

@@ -19,6 +19,8 @@ struct past_tie { /* of a rule and a set */
 	size_t count;
 	struct past_test *tests;
 	size_t test_count;
+	/* Of who takes: the key of one of the tenant's rows may also be that of a row which is not. */
+	bool is_vague;
 };
 
 struct past_set {

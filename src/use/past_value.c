@@ -11,6 +11,7 @@ enum value_class {
 	VALUE_INTEGER,
 	VALUE_NUMERIC,
 	VALUE_TEXT,
+	VALUE_BLANKS,  /* char(n) */
 	VALUE_LETTERS, /* citext */
 	VALUE_UUID,
 	VALUE_EXACT, /* equal when the bytes are, among values of one type */
@@ -37,8 +38,8 @@ static bool is_citext(const char *type)
 static enum value_class class_of_value(const struct tenancy_column *c)
 {
 	static const char *const integers[] = {"smallint", "integer", "bigint", "oid"};
-	static const char *const texts[] = {"text", "character varying", "character", "bpchar",
-	                                    "name", "\"char\""};
+	static const char *const texts[] = {"text", "character varying", "name", "\"char\""};
+	static const char *const blanks[] = {"character", "bpchar"};
 	static const char *const exact[] = {"boolean",
 	                                    "real",
 	                                    "double precision",
@@ -58,6 +59,8 @@ static enum value_class class_of_value(const struct tenancy_column *c)
 		return VALUE_NUMERIC;
 	if (is_one_of_types(c->base_type, texts, ARRAY_SIZE(texts)))
 		return VALUE_TEXT;
+	if (is_one_of_types(c->base_type, blanks, ARRAY_SIZE(blanks)))
+		return VALUE_BLANKS;
 	if (is_citext(c->base_type))
 		return VALUE_LETTERS;
 	if (strcmp(c->base_type, "uuid") == 0)
@@ -110,14 +113,24 @@ static enum past_fold fold_of_class(enum value_class class)
 {
 	if (is_number_class(class))
 		return PAST_FOLD_NUMBER;
-	if (class == VALUE_LETTERS)
-		return PAST_FOLD_LETTERS;
 	return PAST_FOLD_TEXT;
 }
 
 static bool is_textual(enum value_class class)
 {
-	return class == VALUE_TEXT || class == VALUE_LETTERS;
+	return class == VALUE_TEXT || class == VALUE_BLANKS || class == VALUE_LETTERS;
+}
+
+static enum past_fold fold_of_texts(enum value_class a, enum value_class b)
+{
+	if (a == VALUE_LETTERS || b == VALUE_LETTERS)
+		return PAST_FOLD_LETTERS;
+	return a == VALUE_BLANKS || b == VALUE_BLANKS ? PAST_FOLD_BLANKS : PAST_FOLD_TEXT;
+}
+
+static bool is_text_beside(enum value_class text, enum value_class other, enum value_class wanted)
+{
+	return (text == VALUE_TEXT || text == VALUE_BLANKS) && other == wanted;
 }
 
 int past_fold_of(const struct past_side *a, const struct past_side *b, enum past_fold *ret, struct error *err)
@@ -130,7 +143,7 @@ int past_fold_of(const struct past_side *a, const struct past_side *b, enum past
 	if (r < 0)
 		return r;
 	if (is_textual(class) && is_textual(other))
-		*ret = class == VALUE_LETTERS || other == VALUE_LETTERS ? PAST_FOLD_LETTERS : PAST_FOLD_TEXT;
+		*ret = fold_of_texts(class, other);
 	else if ((is_number_class(class) && is_number_class(other)) ||
 	         (class == other && class != VALUE_EXACT))
 		*ret = fold_of_class(class);
@@ -165,11 +178,9 @@ int past_fold_of_soft(const struct past_side *a, const struct past_side *b, enum
 		r = check_side(b, err);
 	if (r < 0)
 		return r;
-	if ((class == VALUE_INTEGER && other == VALUE_TEXT) ||
-	    (class == VALUE_TEXT && other == VALUE_INTEGER)) {
+	if (is_text_beside(other, class, VALUE_INTEGER) || is_text_beside(class, other, VALUE_INTEGER)) {
 		*ret = PAST_FOLD_INTEGER;
-	} else if ((class == VALUE_UUID && other == VALUE_TEXT) ||
-	           (class == VALUE_TEXT && other == VALUE_UUID)) {
+	} else if (is_text_beside(other, class, VALUE_UUID) || is_text_beside(class, other, VALUE_UUID)) {
 		*ret = PAST_FOLD_UUID;
 	} else if (class == other || (is_number_class(class) && is_number_class(other)) ||
 	           (is_textual(class) && is_textual(other))) {
@@ -177,7 +188,8 @@ int past_fold_of_soft(const struct past_side *a, const struct past_side *b, enum
 	} else if (!has_plain_text(a) || !has_plain_text(b)) {
 		return refuse_unlike_texts(has_plain_text(a) ? b : a, err);
 	} else {
-		*ret = is_number_class(class) || is_number_class(other) ? PAST_FOLD_NUMBER : PAST_FOLD_TEXT;
+		*ret = is_number_class(class) || is_number_class(other) ? PAST_FOLD_NUMBER
+		                                                        : fold_of_texts(class, other);
 	}
 	return 0;
 }
@@ -275,11 +287,18 @@ static bool append_uuid(const char *text, size_t len, struct str *out)
 	return true;
 }
 
+bool past_fold_is_vague(enum past_fold how)
+{
+	return how == PAST_FOLD_LETTERS || how == PAST_FOLD_BLANKS;
+}
+
 bool past_fold_append(enum past_fold how, const char *text, size_t len, struct str *out)
 {
-	len = without_end_blanks(text, len);
+	if (how != PAST_FOLD_TEXT)
+		len = without_end_blanks(text, len);
 	switch (how) {
 	case PAST_FOLD_TEXT:
+	case PAST_FOLD_BLANKS:
 		append_measured(text, len, out);
 		return true;
 	case PAST_FOLD_NUMBER:

@@ -74,6 +74,17 @@ static void open_meter(struct suite *t)
 	t->store = store_meter_new(t->store, &metrics);
 }
 
+static void close_lent(void *arg)
+{
+	store_free(arg);
+}
+
+static void open_handle(struct suite *t)
+{
+	open_dir(t);
+	t->store = store_handle_new(t->store, "the store acme", close_lent, t->store);
+}
+
 /* Wrapped as store_open() does it. */
 static void open_trouble(struct suite *t)
 {
@@ -94,14 +105,14 @@ static const struct {
 	const char *name;
 	void (*open)(struct suite *t);
 } kinds[] = {
-        {"dir", open_dir},       {"foreign", open_foreign},       {"retry", open_retry},
-        {"fault", open_fault},   {"meter", open_meter},           {"trouble", open_trouble},
-        {"s3", factory_open_s3}, {"s3-trouble", open_s3_trouble},
+        {"dir", open_dir},       {"foreign", open_foreign}, {"retry", open_retry},
+        {"fault", open_fault},   {"meter", open_meter},     {"trouble", open_trouble},
+        {"handle", open_handle}, {"s3", factory_open_s3},   {"s3-trouble", open_s3_trouble},
 };
 
 const char *suite_kinds(void)
 {
-	return "dir|foreign|retry|fault|meter|trouble|s3|s3-trouble";
+	return "dir|foreign|retry|fault|meter|trouble|handle|s3|s3-trouble";
 }
 
 bool suite_open(struct suite *t, const char *kind)

@@ -82,7 +82,7 @@ def test_all_tenants(new_keepfs, app):
         rows = [json.dumps(row, sort_keys=True) for read in reads.values() for row in rows_of(read, table)]
         assert len(set(rows)) == len(rows) == int(app.sql(DATABASE, f"SELECT count(*) FROM {table}"))
     assert reads["initech"]["tenant"]["name"] is None
-    assert "tenant acme is new of the class paid" in keepfs.text("jobs", str(run), "log")
+    assert "tenant acme is new of the class paid" in (keepfs.state / "keepfs.log").read_text()
     # A class alone; one that is not there.
     ended(keepfs, "exports class=demo")
     assert [len(made(keepfs, slug)) for slug in reads] == [1, 2, 2]
@@ -254,6 +254,9 @@ def test_row_security(new_keepfs, app, copy, store):
     keepfs = start(new_keepfs, section)
     ended(keepfs)
     assert len(rows_of(document(keepfs, "globex"), "users")) == 7
+    # Other tables of the tenants have none.
+    said = keepfs.run("check", check=False).stdout
+    assert "role and settings are in force for acme" in said and "these of the tenants have none: " in said and "public.projects" in said
     # A setting that is not the right one shows nothing, which is no export.
     keepfs.sections["export"]["settings"] = "app.org_id=0"
     keepfs.write_conf()

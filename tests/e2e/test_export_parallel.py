@@ -212,9 +212,9 @@ def test_connections_of_tenants_at_once(new_keepfs, app, copy):
     run = keepfs.trigger("exports")
     seen = []
 
-    def is_over():
+    def look(status):
         seen.append(int(app.sql("postgres", f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{copy}' AND application_name = 'keepfs export' AND state = 'active' "
                                             "AND query LIKE 'COPY%'")))
-        return "completed" in keepfs.text("jobs", str(run), "status")
-    wait_until(is_over, "the end of the run")
+        return status["state"] != "running" and status["state"] != "pending"
+    assert keepfs.wait_run(run, condition=look)["state"] == "completed"
     assert 1 <= max(seen) <= 2, seen

@@ -47,6 +47,7 @@ static void test_defaults(void **state)
 	assert_int_equal(job->export.undecided, CONF_UNSURE_FAIL);
 	assert_string_equal(job->export.role, "");
 	assert_words(job->export.settings, "");
+	assert_words(job->export.admins, "");
 	assert_words(job->export.redact, "");
 	assert_words(job->export.redact_types, "");
 	assert_words(job->export.allow_secrets, "");
@@ -175,6 +176,10 @@ static void test_bad_values(void **state)
 	        {"references = a.b -> c.d;;e.f -> g.h", "has an empty entry"},
 	        {"references = a.b -> c.d;a.b -> c.d", "names a.b -> c.d twice"},
 	        {"undecided = ignore", "is none of the words that are allowed; allowed: fail or warn"},
+	        {"admins = acme", "has acme, which is not TENANT:USER or TENANT:@GROUP; allowed: the slug"},
+	        {"admins = :anna", "has :anna, which is not TENANT:USER"},
+	        {"admins = acme:, globex:1", "has acme:, which is not TENANT:USER"},
+	        {"admins = acme:@", "has acme:@, which is not TENANT:USER"},
 	        {"settings = app.org_id",
 	         "has app.org_id, which is no NAME=VALUE; allowed: different settings"},
 	        {"settings = ={id}", "has ={id}, where '' is no name of a setting"},

@@ -116,13 +116,15 @@ static void test_needs_a_restart(void **state)
 /* Only what has been read at the start, and nothing else, must be able to stay: each key of each single section. */
 static void test_every_key_of_the_daemon(void **state)
 {
-	static const char *const taken[] = {
-	        "stop_grace",   "log_level",    "drill_dir",        "drill_user",
-	        "drill_bindir", "drill_memory", "drill_disk",       "timezone",
-	        "trash",        "policy_delay", "ignore_databases", "scrub_within",
-	        "scrub_rate",   "to",           "server",           "tls",
-	        "from",         "user",         "password",         "password_file",
-	        "ca_file",      "events",       "gather",           "digest"};
+	static const char *const taken[] = {"stop_grace",   "log_level",    "erasure_key_file",
+	                                    "drill_dir",    "drill_user",   "drill_bindir",
+	                                    "drill_memory", "drill_disk",   "timezone",
+	                                    "trash",        "policy_delay", "ignore_databases",
+	                                    "scrub_within", "scrub_rate",   "to",
+	                                    "server",       "tls",          "from",
+	                                    "user",         "password",     "password_file",
+	                                    "ca_file",      "events",       "gather",
+	                                    "digest"};
 	size_t count = 0;
 
 	for (enum conf_section s = 0; s < CONF_SECTION_COUNT; s++) {

@@ -81,8 +81,9 @@ static void what_makes_no_sense_is_refused(void **state)
 	assert_refused(&with_export, "export acme tenant=beta", "tenant: this key is given twice");
 	assert_refused(&with_export, "exports tenant=a tenant=b", "tenant: this key is given twice");
 	assert_refused(&with_export, "exports tenant=", "tenant: names none; leave it out to export all");
-	assert_refused(&with_export, "export acme then-delete=beta",
-	               "is not the name of the tenant that is exported, acme");
+	assert_refused(
+	        &with_export, "export acme then-delete=beta",
+	        "then-delete=beta: is not the name of the tenant that is exported, acme; nothing was done");
 	assert_refused(&with_export, "exports then-delete=acme", "then-delete: deletes one tenant");
 	assert_refused(&with_export, "exports class=", "class: names none; leave it out to export all");
 	assert_refused(&with_export, "full database=", "database: names none; leave it out to back up all");

@@ -6,12 +6,15 @@
  */
 #include <keepfs/make.h>
 #include <keepfs/pg/session.h>
+#include <keepfs/pg/tenancy.h>
 #include <keepfs/policy/tenancy.h>
 
 /** struct export_member - a tenant, as the query of [export] tenants names it; heap */
 struct export_member {
 	char *id, *slug, *name, *class; /* name, class: NULL: none */
-	char *own;                      /* the name of its schema or database; NULL with tenancy = column */
+	char *place
+	        [PG_TENANT_PLACES]; /* where its exports go, as struct pg_tenant has it; NULL: the query says nothing */
+	char *own;                  /* the name of its schema or database; NULL with tenancy = column */
 };
 void export_member_finish(struct export_member *m);
 static inline void cleanup_export_member(struct export_member *m)
