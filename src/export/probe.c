@@ -131,7 +131,7 @@ static void tell_context(const struct make_findings *p, const struct looked *l, 
 	else
 		make_found(p, true, "export context", "role and settings are in force for %s",
 		           l->tenant->slug);
-	warn_of_unprotected(p, &l->shared->decided);
+	warn_of_unprotected(p, l->lane->decided);
 	export_context_finish(&context);
 }
 
