@@ -458,11 +458,12 @@ void leaving_tell_gone(const struct leaving *l, struct str *out)
 }
 
 /* A message is short, so that what is gone stands in the log as well. */
-static void tell_where_it_ended(const struct leaving *l, struct error *err)
+static void tell_where_it_ended(const struct leaving *l, int r, struct error *err)
 {
 	_cleanup(str) struct str gone = {0};
+	bool is_known = r != -EINPROGRESS;
 
-	if (l->gone == 0) {
+	if (l->gone == 0 && is_known) {
 		error_prefix(err, "the export is whole, but nothing was deleted");
 		return;
 	}
@@ -470,12 +471,13 @@ static void tell_where_it_ended(const struct leaving *l, struct error *err)
 	make_warn(
 	        l->of.order,
 	        "%s: the deletion has ended early: %" PRIu64 " of %" PRIu64
-	        " rows are gone (%s), the others are there; all of them are in the export; give the command again to go on",
-	        l->of.tenant->slug, l->gone, l->rows, str_text(&gone));
+	        " rows are gone (%s), the others are there%s; all of them are in the export; give the command again to go on",
+	        l->of.tenant->slug, l->gone, l->rows, str_text(&gone),
+	        is_known ? "" : ", but perhaps for those of the last step");
 	error_prefix(err,
 	             "the export is whole, but of the tenant only %" PRIu64 " of %" PRIu64
-	             " rows are deleted; give the command again to export and delete the others",
-	             l->gone, l->rows);
+	             " rows are deleted%s; give the command again to export and delete the others",
+	             l->gone, l->rows, is_known ? "" : ", and perhaps those of the last step");
 }
 
 int leaving_open(struct leaving *l, struct pg_session **ret, struct error *err)
@@ -503,7 +505,7 @@ static int delete_rows_of_tenant(struct leaving *l, struct error *err)
 		r = delete_groups(l, s, err);
 	}
 	if (r < 0)
-		tell_where_it_ended(l, err);
+		tell_where_it_ended(l, r, err);
 	return r;
 }
 

@@ -243,8 +243,8 @@ static int drop_closed(struct leaving *l, struct pg_session *s, struct pg_sessio
 	if (r < 0 && pg_database_close(other, l->of.database, true, &ignored) < 0)
 		make_warn(
 		        l->of.order,
-		        "nobody can connect to the database %s: it was to be dropped, and is there; ALTER DATABASE … ALLOW_CONNECTIONS true lets them in again",
-		        l->of.database);
+		        "nobody can connect to the database %s: it was to be dropped, and %s; ALTER DATABASE … ALLOW_CONNECTIONS true lets them in again",
+		        l->of.database, r == -EINPROGRESS ? "may be there" : "is there");
 	return r;
 }
 
@@ -268,6 +268,9 @@ int leaving_drop(struct leaving *l, struct error *err)
 
 	if (r == 0)
 		l->gone = l->rows;
+	else if (r == -EINPROGRESS)
+		error_prefix(err, "the export is whole, and look whether the %s is there",
+		             l->of.schema ? "schema" : "database");
 	else
 		error_prefix(err, "the export is whole, but nothing was deleted");
 	return r;

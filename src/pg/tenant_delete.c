@@ -122,7 +122,19 @@ int pg_delete_listed(struct pg_session *s, struct error *err)
 
 int pg_delete_commit(struct pg_session *s, struct error *err)
 {
-	return pg_session_run(s, "COMMIT", err);
+	struct error why = {0};
+	int r;
+
+	if (cancel_is_set(s->cancel.cancel))
+		return session_fail_cancelled(err);
+	r = pg_session_run(s, "COMMIT", &why);
+	if (r < 0 && (PQstatus(s->conn) == CONNECTION_BAD || PQtransactionStatus(s->conn) != PQTRANS_IDLE))
+		return error_set(err, ERROR_UNAVAILABLE, EINPROGRESS,
+		                 "the server was to commit, and it is not known whether it has (%s)",
+		                 why.message);
+	if (r < 0 && err)
+		*err = why;
+	return r;
 }
 
 void pg_delete_roll_back(struct pg_session *s)

@@ -181,7 +181,17 @@ int pg_database_drop_closed(struct pg_session *s, const char *database, struct e
 {
 	_cleanup(str) struct str sql = {0};
 
+	struct error why = {0};
+	int r;
+
 	str_append(&sql, "DROP DATABASE ");
 	sql_append_name(&sql, database);
-	return pg_session_run(s, str_text(&sql), err);
+	r = pg_session_run(s, str_text(&sql), &why);
+	if (r < 0 && PQstatus(s->conn) == CONNECTION_BAD)
+		return error_set(err, ERROR_UNAVAILABLE, EINPROGRESS,
+		                 "the server was to drop it, and it is not known whether it has (%s)",
+		                 why.message);
+	if (r < 0 && err)
+		*err = why;
+	return r;
 }

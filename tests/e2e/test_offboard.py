@@ -235,6 +235,19 @@ def test_a_trigger_that_keeps_rows(new_keepfs, app, copy):
     refused_run(keepfs, copy, app, "40 rows of public.comments were not deleted by the server", "nothing was deleted")
 
 
+def test_a_commit_that_is_not_answered(new_keepfs, app, copy):
+    """nobody says that nothing was deleted when nobody knows"""
+    keepfs = start(new_keepfs, settings(app.uri(copy)))
+    app.sql(copy, "CREATE FUNCTION break_off() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;"
+                  "CREATE CONSTRAINT TRIGGER break_off AFTER DELETE ON comments DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION break_off()")
+    _, status = ended(keepfs, LEAVE, "failed")
+    assert "it is not known whether it has" in status["error"] and "and perhaps those of the last step" in status["error"] and "nothing was deleted" not in status["error"], status
+    assert app.sql(copy, LEFT) == ALL
+    app.sql(copy, "DROP TRIGGER break_off ON comments")
+    ended(keepfs, LEAVE)
+    assert app.sql(copy, LEFT) == NOTHING
+
+
 def test_policies_and_rights(new_keepfs, app, copy):
     """a role from which policies hide rows cannot say that all are exported; one that may not delete is refused before"""
     role = f"leaver_{os.getpid()}"

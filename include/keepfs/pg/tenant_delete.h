@@ -39,7 +39,7 @@ int pg_delete_begin_within(struct pg_session *s, struct error *err);
 /** pg_delete_add() - to the list; pg_delete_listed() - that was all. */
 int pg_delete_add(struct pg_session *s, const struct pg_row_place *places, size_t count, struct error *err);
 int pg_delete_listed(struct pg_session *s, struct error *err);
-/** pg_delete_commit() - after a failure it is not known whether it was done, when the connection broke. */
+/** pg_delete_commit() - -EINPROGRESS (ERROR_UNAVAILABLE): the connection broke, and it is not known whether it was done. */
 int pg_delete_commit(struct pg_session *s, struct error *err);
 /** pg_delete_roll_back() - also where there is no transaction, or the connection is broken. */
 void pg_delete_roll_back(struct pg_session *s);

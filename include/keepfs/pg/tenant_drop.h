@@ -35,5 +35,5 @@ int pg_schema_drop(struct pg_session *s, const char *schema, struct error *err);
 int pg_database_close(struct pg_session *s, const char *database, bool open, struct error *err);
 /** pg_database_alone() - is @s the only session of its database? 1; 0: @err says who else is there, or that there are prepared transactions; negative errno. */
 int pg_database_alone(struct pg_session *s, struct error *err);
-/** pg_database_drop_closed() - DROP DATABASE, which fails when somebody is connected. @s: of another database, outside of a transaction. */
+/** pg_database_drop_closed() - DROP DATABASE, which fails when somebody is connected; -EINPROGRESS (ERROR_UNAVAILABLE): the connection broke, and it is not known whether it is dropped. @s: of another database, outside of a transaction. */
 int pg_database_drop_closed(struct pg_session *s, const char *database, struct error *err);
