@@ -269,6 +269,22 @@ static int load_erasures(struct restore_target *t, struct error *err)
 	return r;
 }
 
+/* What was registered while rows were loaded counts, too. */
+static int apply_erasures_of(struct restore_target *t, const struct conf *conf,
+                             const struct erasures_target *target, struct error *err)
+{
+	_cleanup(erasures) struct erasures *now = NULL;
+	struct error why = {0};
+	int read = erasures_load(conf, t->ctx->repository, t->order->cancel, &now, &why);
+	int r = erasures_apply(read < 0 ? t->erasures : now, target, err);
+
+	if (r == 0 && read == 0)
+		r = erasures_refuse_database(now, target->source, err);
+	if (r == 0 && read < 0 && err)
+		*err = why;
+	return r < 0 ? r : read;
+}
+
 /* Before anybody may use the database, unless it was there before. */
 static int apply_erasures(struct restore_target *t, struct error *err)
 {
@@ -282,7 +298,7 @@ static int apply_erasures(struct restore_target *t, struct error *err)
 	        .say = say_database_line,
 	        .arg = t,
 	};
-	int r = t->wanted->content == RESTORE_SCHEMA ? 0 : erasures_apply(t->erasures, &target, err);
+	int r = t->wanted->content == RESTORE_SCHEMA ? 0 : apply_erasures_of(t, conf, &target, err);
 
 	make_conf_unref(t->ctx, conf);
 	return r;
