@@ -109,7 +109,7 @@ static int compare_with_living(struct pg_import *x, struct error *err)
 	if (r == 0)
 		r = pg_import_compare(x, NULL, NULL, NULL);
 	if (r >= 0)
-		x->found.same = r == 0;
+		x->found.same = r == 0 && x->found.clashes == 0;
 	return r < 0 ? r : 0;
 }
 
