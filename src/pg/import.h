@@ -125,6 +125,8 @@ int import_find_tenant(struct pg_import *x, struct error *err);
 int import_new_tenant(struct pg_import *x, struct error *err);
 /** import_fill_maps() - new values; @there: those that rows in the target have. */
 int import_fill_maps(struct pg_import *x, bool there, struct error *err);
+/** import_check_softs() - soft references that keep their values, and would lead to rows of others: counted and told as clashes. */
+int import_check_softs(struct pg_import *x, struct error *err);
 /** import_make_ready() - rows as they are inserted, in tables of their own where something of them is rewritten. */
 int import_make_ready(struct pg_import *x, struct error *err);
 /** import_slug_is_key() - the tenant's key is its short name. */
