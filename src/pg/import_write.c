@@ -160,7 +160,7 @@ int pg_import_plan(struct pg_import *x, struct pg_import_found *ret, struct erro
 		r = look_at_living(x, err);
 	if (r == 0)
 		r = find_clashes(x, err);
-	if (r == 0 && by_column && !x->found.tenant)
+	if (r == 0 && by_column && !x->found.tenant && !x->options->comes_back)
 		r = import_check_softs(x, err);
 	if (r == 0 && by_column && x->found.tenant)
 		r = compare_with_living(x, err);
