@@ -162,6 +162,8 @@ static const char *put_sqlite_value(struct row_batch *b, struct batch_value *v,
 	case SQLITE_FILE_BLOB:
 		if (strcmp(column->base, "bytea") != 0)
 			return "has binary data, and is no bytea";
+		if (value->len > EXPORTED_ROW_MAX_BYTES / 2)
+			return "has more bytes than a row may have";
 		put_hex_bytes(b, v, value->data, value->len);
 		return NULL;
 	case SQLITE_FILE_TEXT:
@@ -198,6 +200,17 @@ static int put_sqlite_row(struct exported *e, const struct sqlite_reading *s, st
 	return 0;
 }
 
+/* Pages may be said to be there many times, each of which has more of them: then rows never end. */
+static int check_sqlite_count(const struct exported *e, const struct sqlite_reading *s, struct error *err)
+{
+	if (s->rows < e->head.tables[s->table].rows && s->rows < (uint64_t)e->opened.st_size)
+		return 0;
+	return error_set(
+	        err, ERROR_CORRUPT, EBADMSG,
+	        "the table %s has more rows than \"row_count\" of its description says, or than the file has room for",
+	        s->names[s->table]);
+}
+
 static int give_sqlite_row(struct exported *e, const struct exported_value **ret, struct error *err)
 {
 	struct sqlite_reading *s = e->reading;
@@ -214,8 +227,10 @@ static int give_sqlite_row(struct exported *e, const struct exported_value **ret
 		                 s->names[s->table], s->rows, t->rows);
 	if (r == 0)
 		return 0;
+	r = check_sqlite_count(e, s, err);
 	s->rows++;
-	r = put_sqlite_row(e, s, err);
+	if (r == 0)
+		r = put_sqlite_row(e, s, err);
 	if (r < 0)
 		return r;
 	*ret = row_batch_take(&e->batch);

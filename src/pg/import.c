@@ -218,6 +218,7 @@ struct pg_import *pg_import_free(struct pg_import *x)
 	free(x->by_model);
 	free(x->tenant);
 	tenancy_plan_finish(&x->plan);
+	tenancy_plan_finish(&x->own);
 	tenancy_model_finish(&x->model);
 	str_finish(&x->trouble);
 	str_finish(&x->row);

@@ -65,6 +65,8 @@ struct pg_import {
 	bool remaps;
 	struct tenancy_model model;
 	struct tenancy_plan plan;
+	struct tenancy_plan own; /* by the rules of the options, without what the file says; with @has_own */
+	bool has_own;
 	struct import_table *tables; /* in the order in which they are inserted */
 	size_t table_count;
 	size_t *by_file; /* for each table of the source its place in @tables; SIZE_MAX: the target lacks it, and it has no rows */
@@ -106,6 +108,10 @@ int import_match(struct pg_import *x, struct error *err);
 int import_match_columns(struct pg_import *x, struct import_table *t, struct error *err);
 /** import_learn_table() - defaults, sequences, triggers, and whether row security hides rows. */
 int import_learn_table(struct pg_import *x, struct import_table *t, struct error *err);
+/** import_decide_own() - x->own: whose rows are whose by the rules that were given, before anything of the file is known. */
+void import_decide_own(struct pg_import *x);
+/** import_check_own() - does the file say of the table what these rules say? -EBADMSG: no. */
+int import_check_own(const struct pg_import *x, const struct import_table *t, struct error *err);
 /** import_check_settings() - does what was said of columns name some that are there? */
 int import_check_settings(const struct pg_import *x, struct error *err);
 /** import_choose_maps() - which keys get new values. */
@@ -119,6 +125,8 @@ int import_find_tenant(struct pg_import *x, struct error *err);
 int import_new_tenant(struct pg_import *x, struct error *err);
 /** import_fill_maps() - new values; @there: those that rows in the target have. */
 int import_fill_maps(struct pg_import *x, bool there, struct error *err);
+/** import_check_softs() - soft references that keep their values, and would lead to rows of others: counted and told as clashes. */
+int import_check_softs(struct pg_import *x, struct error *err);
 /** import_make_ready() - rows as they are inserted, in tables of their own where something of them is rewritten. */
 int import_make_ready(struct pg_import *x, struct error *err);
 /** import_slug_is_key() - the tenant's key is its short name. */

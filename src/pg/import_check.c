@@ -155,7 +155,7 @@ static int refuse_reference(const struct pg_import *x, const struct import_table
 	return error_set(
 	        err, ERROR_USAGE, EINVAL,
 	        "%s (%s): %" PRIu64
-	        " rows refer to %s.%s, of which the file has nothing, so it is not known which row is meant in the target: set=%s.%s=VALUE says which, and null=%s.%s that it is none",
+	        " rows refer to %s.%s, of which the file has nothing, or no keys, so it is not known which row is meant in the target: set=%s.%s=VALUE says which, and null=%s.%s that it is none",
 	        t->label, str_text(&columns), rows, to->schema, to->name, t->t->name, str_text(&columns),
 	        t->t->name, str_text(&columns));
 }
@@ -185,9 +185,10 @@ static int check_reference(struct pg_import *x, const struct tenancy_key *k, str
 	uint64_t rows = 0;
 	int r;
 
-	if (!t || t->file->rows == 0 || !is_checked(t, k) || (!to && is_tenant_reference(t, k)))
-		return 0;
+	/* A file that has the rows, and not their keys, does not say which of them is meant either. */
 	if (to && !has_key_columns(to, k->to_columns, k->count))
+		to = NULL;
+	if (!t || t->file->rows == 0 || !is_checked(t, k) || (!to && is_tenant_reference(t, k)))
 		return 0;
 	append_import_reference(x, t, k, to, &sql);
 	r = import_count(x, str_text(&sql), &rows, err);

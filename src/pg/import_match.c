@@ -347,6 +347,8 @@ static int match_each(struct pg_import *x, struct error *err)
 			r = check_row_security(t, err);
 		if (r == 0)
 			r = import_match_columns(x, t, err);
+		if (r == 0)
+			r = import_check_own(x, t, err);
 		if (t->file->way == TENANCY_BY_SELF && t->d->verdict == TENANCY_EXPORTED)
 			x->self = (int)i;
 	}
@@ -384,6 +386,7 @@ int import_match(struct pg_import *x, struct error *err)
 		r = match_tables(x, err);
 	if (r < 0)
 		return r;
+	import_decide_own(x);
 	add_file_keys(x);
 	r = decide_import(x, err);
 	if (r < 0)

@@ -8,6 +8,7 @@
 #include <keepfs/base/mem.h>
 
 #include <errno.h>
+#include <inttypes.h>
 
 struct rewriting { /* of one table */
 	struct pg_import *x;
@@ -185,5 +186,64 @@ int import_make_ready(struct pg_import *x, struct error *err)
 
 	for (size_t i = 0; r == 0 && i < x->table_count; i++)
 		r = make_table_ready(x, i, err);
+	return r;
+}
+
+/* Soft references of rows that keep their keys: no constraint of the target keeps them within the file. */
+
+static bool is_soft_checked(const struct pg_import *x, const struct import_table *t,
+                            const struct import_table *to, const struct tenancy_soft *soft)
+{
+	bool is_there = t->columns[soft->from_value.column].is_there &&
+	                !t->columns[soft->from_value.column].is_set &&
+	                to->columns[soft->to_value.column].is_there;
+
+	for (size_t i = 0; i < soft->test_count; i++)
+		is_there &= t->columns[soft->tests[i].of.column].is_there;
+	return is_there && to->role == IMPORT_OWN && soft->to_value.path_count == 0 && import_has_rows(t) &&
+	       map_of_soft(x, t, soft) < 0;
+}
+
+static int check_soft(struct pg_import *x, const struct import_table *t, const struct import_table *to,
+                      const struct tenancy_soft *soft, struct error *err)
+{
+	const char *key = to->columns[soft->to_value.column].quoted;
+	_cleanup(str) struct str sql = {0}, value = {0};
+	uint64_t rows = 0;
+	int r;
+
+	append_operand(t, &soft->from_value, &value);
+	str_appendf(&sql, "SELECT pg_catalog.count(*) FROM %s s WHERE ", t->stage);
+	append_soft_condition(t, soft, &sql);
+	str_appendf(&sql,
+	            " AND NOT EXISTS (SELECT FROM %s p WHERE p.%s::pg_catalog.text = %s)"
+	            " AND EXISTS (SELECT FROM %s t WHERE t.%s::pg_catalog.text = %s",
+	            to->stage, key, str_text(&value), to->from, key, str_text(&value));
+	if (to->condition)
+		str_appendf(&sql, " AND (%s) IS NOT TRUE", to->condition);
+	str_append_char(&sql, ')');
+	r = import_count(x, str_text(&sql), &rows, err);
+	if (r < 0 || rows == 0)
+		return r;
+	x->found.clashes++;
+	import_say(
+	        x,
+	        "clash: %s (%s): %" PRIu64
+	        " rows refer to rows of %s that the file has not, and that somebody else has in the target; keys=remap lets them lead nowhere",
+	        t->label, t->t->columns[soft->from_value.column].name, rows, to->label);
+	return 0;
+}
+
+int import_check_softs(struct pg_import *x, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < x->plan.soft_count; i++) {
+		const struct tenancy_soft *soft = &x->plan.softs[i];
+		int from = x->by_model[soft->from], to = x->by_model[soft->to];
+
+		if (from >= 0 && to >= 0 && is_soft_checked(x, &x->tables[from], &x->tables[to], soft))
+			r = check_soft(x, &x->tables[from], &x->tables[to], soft, err);
+	}
 	return r;
 }

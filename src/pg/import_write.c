@@ -109,7 +109,7 @@ static int compare_with_living(struct pg_import *x, struct error *err)
 	if (r == 0)
 		r = pg_import_compare(x, NULL, NULL, NULL);
 	if (r >= 0)
-		x->found.same = r == 0;
+		x->found.same = r == 0 && x->found.clashes == 0;
 	return r < 0 ? r : 0;
 }
 
@@ -160,6 +160,8 @@ int pg_import_plan(struct pg_import *x, struct pg_import_found *ret, struct erro
 		r = look_at_living(x, err);
 	if (r == 0)
 		r = find_clashes(x, err);
+	if (r == 0 && by_column && !x->found.tenant && !x->options->comes_back)
+		r = import_check_softs(x, err);
 	if (r == 0 && by_column && x->found.tenant)
 		r = compare_with_living(x, err);
 	if (r < 0)
@@ -286,6 +288,41 @@ static bool is_numbered_target(const struct import_table *t, size_t column)
 	return number && t->columns[column].is_there && t->columns[column].sequence;
 }
 
+/* A key at the end of its type, as nobody's is, would leave nobody another one. What setval() does stays when all else is undone, so this is asked before. */
+static int check_sequence(struct pg_import *x, const struct import_table *t, size_t column, struct error *err)
+{
+	const struct import_column *c = &t->columns[column];
+	const char *type = t->t->columns[column].base_type;
+	const char *most = str_equal(type, "smallint")  ? "32767"
+	                   : str_equal(type, "integer") ? "2147483647"
+	                                                : "9223372036854775807";
+	_cleanup(free) char *literal = pg_quote_literal(c->sequence);
+	_cleanup(free) char *sql = mem_printf(
+	        "SELECT m.v FROM (SELECT pg_catalog.max(o.%s) AS v FROM %s o) m, %s s, (SELECT LEAST(seqmax, %s) AS most FROM pg_catalog.pg_sequence"
+	        " WHERE seqrelid = %s::pg_catalog.regclass AND seqincrement > 0) q WHERE m.v > s.last_value AND m.v > q.most - q.most / 1000",
+	        c->quoted, t->ready, c->sequence, most, literal);
+	_cleanup(free) char *key = NULL;
+	int r = pg_session_value(x->session, sql, &key, err);
+
+	if (r < 0 || !key)
+		return r;
+	return error_set(
+	        err, ERROR_CONFLICT, EEXIST,
+	        "%s: the key %s=%s is so high that the sequence %s would have hardly any left for others; keys=remap gives new ones",
+	        t->label, t->t->columns[column].name, key, c->sequence);
+}
+
+static int check_sequences(struct pg_import *x, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < x->table_count; i++)
+		for (size_t c = 0; r == 0 && c < x->tables[i].t->column_count; c++)
+			if (import_has_rows(&x->tables[i]) && is_numbered_target(&x->tables[i], c))
+				r = check_sequence(x, &x->tables[i], c, err);
+	return r;
+}
+
 static int advance_sequences(struct pg_import *x, struct error *err)
 {
 	int r = 0;
@@ -328,6 +365,8 @@ int pg_import_insert(struct pg_import *x, uint64_t *ret_rows, struct error *err)
 		r = import_fill_maps(x, false, err);
 	if (r == 0 && rows > 0)
 		r = import_make_ready(x, err);
+	if (r == 0 && rows > 0)
+		r = check_sequences(x, err);
 	if (r == 0 && rows > 0)
 		r = insert_all(x, err);
 	if (r == 0 && rows > 0)

@@ -27,6 +27,7 @@ struct importing {
 	const struct make_order *order;
 	const struct import_order *wanted;
 	struct pg_import_options options;
+	struct tenancy_rules rules;
 	struct backup backup;
 	int fd;         /* of the copy; -1 */
 	char *database; /* heap: what is connected to */
@@ -132,11 +133,18 @@ static int open_export_file(struct importing *i, struct error *err)
 
 /* The target. */
 
-static const char *database_of_job(const struct conf *conf, const char *job_name)
+static const struct conf_export *export_of_job(const struct conf *conf, const char *job_name)
 {
 	const struct conf_job *job = conf_find_job(conf, str_or_empty(job_name));
 
-	return job && job->kind == CONF_JOB_EXPORT ? job->export.database : NULL;
+	return job && job->kind == CONF_JOB_EXPORT ? &job->export : NULL;
+}
+
+static const char *database_of_job(const struct conf *conf, const char *job_name)
+{
+	const struct conf_export *export = export_of_job(conf, job_name);
+
+	return export ? export->database : NULL;
 }
 
 static bool is_plain_name(const char *database)
@@ -188,6 +196,25 @@ static void tell_file(const struct importing *i)
 		         head->left_out[n].table, head->left_out[n].why);
 }
 
+/* What a file says of its tables is not believed where the configuration says it. */
+static void take_export_rules(struct importing *i)
+{
+	const struct conf_export *export = export_of_job(i->ctx->conf, CONF_EXPORTS);
+
+	if (!export)
+		return;
+	i->rules = (struct tenancy_rules){
+	        .kind = (enum tenancy_kind) export->tenancy,
+	        .tenant_columns = export->tenant_columns,
+	        .tenant_table = *str_or_empty(export->tenant_table) ? export->tenant_table : NULL,
+	        .shared = export->shared,
+	        .referred = export->referred,
+	        .excluded = export->excluded,
+	        .references = export->references,
+	};
+	i->options.rules = &i->rules;
+}
+
 static int stage_file(struct importing *i, struct error *err)
 {
 	int r = import_open(i->database, NULL, i->order->cancel, &i->session, err);
@@ -195,6 +222,7 @@ static int stage_file(struct importing *i, struct error *err)
 	i->options = i->wanted->options;
 	i->options.say = say_import_line;
 	i->options.arg = i;
+	take_export_rules(i);
 	if (r == 0)
 		r = import_new(i->session, i->exported, &i->options, &i->rows, err);
 	return r == 0 ? import_stage(i->rows, err) : r;

@@ -146,6 +146,7 @@ static int choose_place(struct restoring_tenant *x, struct error *err)
 	        .slug = x->words.into && !str_equal(x->words.into, x->words.tenant) ? x->words.into : NULL,
 	        .schema = x->schema,
 	        .keep_living = true,
+	        .comes_back = true,
 	        .references = x->job->export.references,
 	        .say = x->words.mode == RESTORE_TENANT_DIFF ? NULL : say_of_import,
 	        .arg = x,

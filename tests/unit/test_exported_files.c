@@ -306,6 +306,72 @@ static void test_hostile_databases(void **state)
 	must_refuse_file("SQLite format 3\0 and no more", 28, EBADMSG, "cannot be read");
 }
 
+#define PAGE_BYTES   4096
+#define PAGE_CELLS   400
+#define CHAIN_LENGTH 12
+
+static void put_number(unsigned char *at, size_t bytes, uint32_t number)
+{
+	for (size_t i = 0; i < bytes; i++)
+		at[i] = (unsigned char)(number >> 8 * (bytes - 1 - i));
+}
+
+/* A page of a table that has one and the same page below it many times. */
+static void write_repeated_page(int fd, uint32_t page, uint32_t below)
+{
+	unsigned char bytes[PAGE_BYTES] = {5};
+	size_t first = PAGE_BYTES - PAGE_CELLS * 5;
+
+	put_number(bytes + 3, 2, PAGE_CELLS);
+	put_number(bytes + 5, 2, (uint32_t)first);
+	put_number(bytes + 8, 4, below);
+	for (size_t i = 0; i < PAGE_CELLS; i++) {
+		put_number(bytes + 12 + 2 * i, 2, (uint32_t)(first + 5 * i));
+		put_number(bytes + first + 5 * i, 4, below);
+		bytes[first + 5 * i + 4] = 1;
+	}
+	assert_int_equal(pwrite(fd, bytes, sizeof(bytes), (off_t)(page - 1) * PAGE_BYTES), PAGE_BYTES);
+}
+
+/* The table that was made last gets more rows than anybody can read. */
+static void repeat_rows(int fd)
+{
+	unsigned char leaf[PAGE_BYTES], count[4];
+	uint32_t root = (uint32_t)(lseek(fd, 0, SEEK_END) / PAGE_BYTES), last = root + CHAIN_LENGTH;
+
+	assert_int_equal(pread(fd, leaf, sizeof(leaf), (off_t)(root - 1) * PAGE_BYTES), PAGE_BYTES);
+	assert_int_equal(leaf[0], 13);
+	assert_int_equal(pwrite(fd, leaf, sizeof(leaf), (off_t)(last - 1) * PAGE_BYTES), PAGE_BYTES);
+	for (uint32_t page = root; page < last; page++)
+		write_repeated_page(fd, page, page + 1);
+	put_number(count, 4, last);
+	assert_int_equal(pwrite(fd, count, 4, 28), 4);
+}
+
+static void refuse_repeated(const char *sql)
+{
+	int fd = database_with(sql);
+	const struct exported_source source = source_of(fd, "acme.sqlite");
+	struct exported *e = NULL;
+	struct error err = {0};
+
+	repeat_rows(fd);
+	assert_int_equal(exported_open(&source, NULL, &e, &err), -EBADMSG);
+	if (!strstr(err.message, "the table t has more rows"))
+		fail_msg("%s", err.message);
+	close(fd);
+}
+
+/* A small file whose rows would never end. */
+static void test_endless_database(void **state)
+{
+#define FULL_T "CREATE TABLE t (b, n, f, x, t); INSERT INTO t VALUES (1, 1, 1, NULL, 1), (1, 1, 1, NULL, 1)"
+#define MANY   "18000000000000000000"
+	refuse_repeated(FACTS_OF(T_SCHEMA) FULL_T);
+	refuse_repeated(FACTS_OF(HEAD "\"tables\":[" TABLE("t", T_COLUMNS)
+	                                 IN_FILE("name", "t", MANY) "],\"row_count\":" MANY "}") FULL_T);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +383,7 @@ int main(void)
 	        cmocka_unit_test(test_damaged_archives),
 	        cmocka_unit_test(test_sqlite),
 	        cmocka_unit_test(test_hostile_databases),
+	        cmocka_unit_test(test_endless_database),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

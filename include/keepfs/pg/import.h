@@ -42,6 +42,9 @@ struct pg_import_options {  /* all borrowed; zeroed: nothing was said */
 	char *const *ignored_columns; /* of the file, which the target has not; NULL-terminated; NULL */
 	char *const *
 	        references; /* soft references, besides those that the file names (policy/tenancy.h); NULL-terminated; NULL */
+	/* What [export] says of whose rows are whose: a file that says something else of a table is refused. NULL: it is believed. */
+	const struct tenancy_rules *rules;
+	bool comes_back; /* to where it was: soft references may lead to what they led to; else to nobody else's rows */
 	bool insert_shared; /* rows of shared tables that the target lacks are inserted */
 	bool keep_living; /* rows of shared and referred tables that differ stay as the target has them; else that is a clash */
 	/* Values that a trigger of the target changes, and rows that it adds, are told; else they are an error. */
