@@ -220,6 +220,11 @@ static int decide_dumped_tables(struct past *p, struct error *err)
 	return r < 0 ? r : export_tables_read(p->session, p->job, p->scope.schema, &p->tables, err);
 }
 
+static const char *label_of_dump(const struct past *p)
+{
+	return str_or_empty(manifest_fact(&p->dump.backup.m, "database"));
+}
+
 static int load_rows_of_tenant(struct past *p, struct error *err)
 {
 	const struct past_rows_options options = {
@@ -228,6 +233,8 @@ static int load_rows_of_tenant(struct past *p, struct error *err)
 	        .tables = &p->tables,
 	        .scope = &p->scope,
 	        .tenant = p->member.id,
+	        .erasures = p->erasures,
+	        .source = label_of_dump(p),
 	        .memory_bytes = p->job->export.keys_memory_bytes,
 	};
 	int64_t began_us = clock_mono_us();
@@ -259,11 +266,6 @@ static int export_loaded(struct past *p, struct manifest *ret, struct error *err
 	};
 
 	return export_make_copy(p->ctx, p->order, p->job, &copy, ret, &p->counts, err);
-}
-
-static const char *label_of_dump(const struct past *p)
-{
-	return str_or_empty(manifest_fact(&p->dump.backup.m, "database"));
 }
 
 static int refuse_erased_tenant(struct past *p, struct error *err)

@@ -237,3 +237,38 @@ def test_databases(new_keepfs, pg, drill_dir):
     finally:
         for name in names:
             pg.drop(name)
+
+
+STAFF = """
+CREATE TABLE staff (id int PRIMARY KEY, email text);
+INSERT INTO staff SELECT n, 'staff' || n FROM generate_series(1, 5) n;
+CREATE TABLE shifts (id int PRIMARY KEY, staff_id int NOT NULL REFERENCES staff ON DELETE CASCADE);
+INSERT INTO shifts SELECT n, n FROM generate_series(1, 5) n;
+CREATE TABLE replies (id bigserial PRIMARY KEY, org_id bigint NOT NULL REFERENCES orgs, shift_id int NOT NULL REFERENCES shifts, body text);
+INSERT INTO replies (org_id, shift_id, body) SELECT o.id, n, 'by staff' || n FROM orgs o, generate_series(1, 5) n;
+CREATE TABLE reviews (id bigserial PRIMARY KEY, org_id bigint NOT NULL REFERENCES orgs, user_id bigint NOT NULL REFERENCES users, body text);
+INSERT INTO reviews (org_id, user_id, body) SELECT 1, id, email FROM users;
+"""
+
+
+def test_erased_elsewhere(new_keepfs, app, copy, drill_dir):
+    """rows of the tenant that went with somebody who is in a table that is not exported, or is another tenant's, do not come back"""
+    app.sql(copy, STAFF)
+    keepfs = start(new_keepfs, app.uri(copy), drill_dir, settings(app.uri(copy), **{**RULES, "exclude": "jobs, staff, shifts"}))
+    key = keepfs.directory / "erasure.key"
+    key.write_bytes(os.urandom(32))
+    os.chmod(key, 0o600)
+    keepfs.unmount()
+    keepfs.settings["erasure_key_file"] = key
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup()
+    user = app.sql(copy, "SELECT min(id) FROM users WHERE org_id = 2")
+    keepfs.run("erase", "public.staff", "id=2")
+    keepfs.run("erase", "public.users", f"id={user}")
+    log = log_of(keepfs, "export acme from=full")
+    past = document(keepfs, "acme")
+    assert sorted(row["shift_id"] for row in rows_of(past, "replies")) == [1, 3, 4, 5], log
+    assert len(rows_of(past, "reviews")) == 20 and int(user) not in {row["user_id"] for row in rows_of(past, "reviews")}
+    assert len(rows_of(past, "users")) == 7 and {row["org_id"] for row in rows_of(past, "users")} == {1}
+    assert {t["table"] for t in past["tables"]}.isdisjoint({"staff", "shifts", "jobs"})
