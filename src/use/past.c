@@ -131,6 +131,39 @@ static bool is_named_so(const struct past *p)
 	return !p->wanted->tenant_id || str_equal(p->member.id, p->wanted->tenant_id);
 }
 
+/* Who reads what comes into the directory is said by the slug, whosever the rows are. */
+static int refuse_other_of_same_name(const struct past *p, struct error *err)
+{
+	const struct past_order *w = p->wanted;
+
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%.60s is the tenant with the id %.60s now, who would read what is exported of the one with the id %.60s: restore the backup into a database (keepfs restore), and export from there",
+	        w->tenant, p->member.id, w->tenant_id);
+}
+
+/* What is another's now, with an id that somebody has mistyped, say, must not come into the directory of this one. */
+static int check_is_nobody_elses(struct past *p, struct error *err)
+{
+	const struct past_order *w = p->wanted;
+	_cleanup(free) char *slug = NULL;
+	struct error why = {0};
+	int r = export_member_of_id(p->ctx, p->job, w->tenant_id, p->order->cancel, &slug, &why);
+
+	if (r < 0 && cancel_is_set(p->order->cancel))
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+	/* A server that is lost is a reason to do this. */
+	if (r < 0)
+		make_say(p->order, "whether the id %.60s is another tenant's now cannot be asked: %s",
+		         w->tenant_id, why.message);
+	if (!slug || str_equal(slug, w->tenant))
+		return 0;
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "the id %.60s is that of the tenant %.60s now, whose rows must not be exported as %.60s: name %.60s, or the id that %.60s had",
+	        w->tenant_id, slug, w->tenant, slug, w->tenant);
+}
+
 static int find_past_member(struct past *p, struct error *err)
 {
 	const struct past_order *w = p->wanted;
@@ -139,11 +172,15 @@ static int find_past_member(struct past *p, struct error *err)
 
 	if (r == 0 && is_named_so(p))
 		return 0;
+	if (r == 0 && !p->wanted->path)
+		return refuse_other_of_same_name(p, err);
 	export_member_finish(&p->member);
 	if (cancel_is_set(p->order->cancel))
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
-	if (w->tenant_id)
-		return export_member_make(p->job, w->tenant, w->tenant_id, &p->member, err);
+	if (w->tenant_id) {
+		r = check_is_nobody_elses(p, err);
+		return r < 0 ? r : export_member_make(p->job, w->tenant, w->tenant_id, &p->member, err);
+	}
 	return find_by_last_export(p, &why, err);
 }
 

@@ -473,6 +473,18 @@ static bool is_ascii_text(const char *text)
 	return true;
 }
 
+/* In these the second byte of a character may be that of a backslash, which says in the others what follows is. */
+static bool has_hidden_backslashes(const char *encoding)
+{
+	static const char *const names[] = {"SJIS", "SHIFT_JIS_2004", "BIG5", "GBK", "GB18030",
+	                                    "UHC",  "JOHAB"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], encoding) == 0)
+			return true;
+	return false;
+}
+
 /* What is compared with the rows is in UTF-8: the id, and what stands in the configuration, or is escaped in JSON. */
 static int check_encoding(const struct loading *l, struct error *err)
 {
@@ -485,7 +497,7 @@ static int check_encoding(const struct loading *l, struct error *err)
 		has_paths |= s->from_value.path_count > 0 || s->to_value.path_count > 0 || s->test_count > 0;
 	}
 	if (!*encoding || str_equal(encoding, "UTF8") || str_equal(encoding, "SQL_ASCII") ||
-	    (!has_paths && is_ascii_text(l->options->tenant)))
+	    (!has_paths && is_ascii_text(l->options->tenant) && !has_hidden_backslashes(encoding)))
 		return 0;
 	return error_set(
 	        err, ERROR_USAGE, ENOTSUP,

@@ -150,6 +150,13 @@ def test_who_and_which(new_keepfs, app, copy, drill_dir):
         past = document(keepfs, "globex")
         assert past["tenant"] == {"id": "2", "slug": "globex", "name": None}
         assert {row["org_id"] for row in rows_of(past, "users")} == {2} and len(rows_of(past, "visits")) == 6
+        # Acme's rows do not come into another's directory because of an id.
+        log = log_of(keepfs, "export globex from=full id=1", "failed")
+        assert "that of the tenant acme now" in log and len(made(keepfs, "globex")) == 1, log
+        # Nor those of one whose name another has now, who would read them.
+        app.sql(copy, "INSERT INTO orgs (id, slug) OVERRIDING SYSTEM VALUE VALUES (9, 'globex')")
+        log = log_of(keepfs, "export globex from=full id=2", "failed")
+        assert "is the tenant with the id 9 now" in log and len(made(keepfs, "globex")) == 1, log
         # Nobody had that id.
         assert "id 77" in log_of(keepfs, "export hooli from=full id=77", "failed")
         assert "is a dump of the database" in log_of(keepfs, f"export acme from=others/{keepfs.artifacts('others')[0]}", "failed")
