@@ -20,6 +20,7 @@
 #include <string.h>
 
 #define DATABASE_DEFAULT "restored"
+#define NAMESAKES_PAGE   16
 
 struct past {
 	const struct make_context *ctx; /* borrowed, as the next three */
@@ -214,6 +215,65 @@ static int open_dump_of_tenant(struct past *p, struct error *err)
 	return 0;
 }
 
+/* Whose name it was. */
+
+struct namesake { /* whom the exports nearest to the dump name */
+	int64_t before_us, behind_us;
+	char *before, *behind; /* heap: ids; NULL: there is none */
+};
+
+static void look_at_namesake(struct catalog *c, uint64_t ino, int64_t dumped_at_us, struct namesake *n)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	const char *id = catalog_manifest(c, ino, &m) == 0 ? manifest_fact(&m, "tenant_id") : NULL;
+
+	/* One of a backup says nothing of the moment when it was made. */
+	if (!id || manifest_fact(&m, "from"))
+		return;
+	if (m.started_at_us <= dumped_at_us && (!n->before || m.started_at_us >= n->before_us)) {
+		mem_replace_string(&n->before, id);
+		n->before_us = m.started_at_us;
+	}
+	if (m.started_at_us > dumped_at_us && (!n->behind || m.started_at_us <= n->behind_us)) {
+		mem_replace_string(&n->behind, id);
+		n->behind_us = m.started_at_us;
+	}
+}
+
+/* A schema and a database are found by a name, which another tenant may have had at the moment of the dump. */
+static int check_name_was_its_own(const struct past *p, struct error *err)
+{
+	struct catalog *c = p->ctx->repository->catalog;
+	_cleanup(free) char *below = name_from_database(p->wanted->tenant);
+	_cleanup(free) char *directory = make_directory_of(p->job, below);
+	struct catalog_entry entries[NAMESAKES_PAGE];
+	struct namesake n = {0};
+	int64_t after = -1;
+	ssize_t count;
+	const char *id;
+	int r = 0;
+
+	if (p->job->export.tenancy == TENANCY_COLUMN)
+		return 0;
+	while ((count = catalog_entries(c, ino_of_directory(directory), CATALOG_ARTIFACT, after, entries,
+	                                NAMESAKES_PAGE)) > 0) {
+		for (ssize_t i = 0; i < count; i++)
+			look_at_namesake(c, entries[i].ino, p->dump.backup.m.started_at_us, &n);
+		after = entries[count - 1].sequence;
+	}
+	id = n.before ? n.before : n.behind;
+	if (count < 0)
+		r = error_system(err, (int)-count, "the catalog cannot be read");
+	else if (id && !str_equal(id, p->member.id))
+		r = error_set(
+		        err, ERROR_DENIED, EPERM,
+		        "when %s was made, %.60s was the name of the tenant with the id %.60s, as its export of that time says, and not of the one with the id %.60s: whose %s it is cannot be told; restore the backup into a database (keepfs restore), and export from there",
+		        p->dump.backup.path, p->wanted->tenant, id, p->member.id, p->member.own);
+	free(n.before);
+	free(n.behind);
+	return r;
+}
+
 /* The database. */
 
 static const char *name_for_database(const struct past *p)
@@ -340,6 +400,8 @@ static int run_past(struct past *p, struct manifest *ret, struct error *err)
 {
 	int r = open_dump_of_tenant(p, err);
 
+	if (r == 0)
+		r = check_name_was_its_own(p, err);
 	if (r == 0)
 		r = refuse_erased_tenant(p, err);
 	if (r == 0)

@@ -220,6 +220,12 @@ def test_schemas(new_keepfs, pg, drill_dir):
         pg.sql(name, "DROP SCHEMA acme CASCADE; DELETE FROM registry.tenants WHERE id = 1")
         log = log_of(keepfs, "export acme from=full")
         assert comparable(document(keepfs, "acme")) == living and "19 of 19 rows were taken" in log
+        # The name is another's by now, and the schema in the dump was not his.
+        pg.sql(name, "INSERT INTO registry.tenants VALUES (9, 'acme'); CREATE SCHEMA acme; CREATE TABLE acme.a (id int PRIMARY KEY)")
+        ended(keepfs, "export acme")
+        count = len(made(keepfs, "acme"))
+        log = log_of(keepfs, "export acme from=full", "failed")
+        assert "cannot be told" in log and "the id 1" in log and len(made(keepfs, "acme")) == count, log
     finally:
         pg.drop(name)
 
