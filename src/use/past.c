@@ -9,6 +9,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/pg.h>
 #include <keepfs/pg/hollow.h>
@@ -96,19 +97,39 @@ static int find_export_job(struct past *p, struct error *err)
 	return r;
 }
 
+static int entry_of_last_export(const struct past *p, struct catalog_entry *ret)
+{
+	_cleanup(free) char *below = name_from_database(p->wanted->tenant);
+	_cleanup(free) char *directory = make_directory_of(p->job, below);
+
+	return catalog_entry_made_last(p->ctx->repository->catalog, ino_of_directory(directory), ret);
+}
+
 /* Heap: what the newest export of it says; NULL: there is none. */
 static char *id_of_last_export(const struct past *p)
 {
-	struct catalog *c = p->ctx->repository->catalog;
-	_cleanup(free) char *below = name_from_database(p->wanted->tenant);
-	_cleanup(free) char *directory = make_directory_of(p->job, below);
 	_cleanup(manifest) struct manifest m = {0};
 	struct catalog_entry entry;
 
-	if (catalog_entry_made_last(c, ino_of_directory(directory), &entry) < 0 ||
-	    catalog_manifest(c, entry.ino, &m) < 0)
+	if (entry_of_last_export(p, &entry) < 0 ||
+	    catalog_manifest(p->ctx->repository->catalog, entry.ino, &m) < 0)
 		return NULL;
 	return mem_strdup(manifest_fact(&m, "tenant_id"));
+}
+
+/* Whose class, and so whose store, nobody says any more: it goes where the last one is. */
+static int make_unnamed_member(struct past *p, const char *id, struct error *err)
+{
+	struct catalog_entry entry;
+	int r = export_member_make(p->job, p->wanted->tenant, id, &p->member, err), found;
+
+	if (r < 0)
+		return r;
+	found = entry_of_last_export(p, &entry);
+	if (found == 0)
+		found = catalog_store_of_ino(p->ctx->repository->catalog, entry.ino, &p->member.store);
+	p->member.has_store = found == 0;
+	return found < 0 && found != -ENOENT ? error_system(err, -found, "the catalog cannot be read") : 0;
 }
 
 static int find_by_last_export(struct past *p, struct error *why, struct error *err)
@@ -123,7 +144,7 @@ static int find_by_last_export(struct past *p, struct error *why, struct error *
 		        slug, why->message);
 	make_say(p->order, "%s is the tenant with the id %s, as its last export says, since now: %s", slug,
 	         id, why->message);
-	return export_member_make(p->job, slug, id, &p->member, err);
+	return make_unnamed_member(p, id, err);
 }
 
 /* Another tenant may have that name by now. */
@@ -180,7 +201,7 @@ static int find_past_member(struct past *p, struct error *err)
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 	if (w->tenant_id) {
 		r = check_is_nobody_elses(p, err);
-		return r < 0 ? r : export_member_make(p->job, w->tenant, w->tenant_id, &p->member, err);
+		return r < 0 ? r : make_unnamed_member(p, w->tenant_id, err);
 	}
 	return find_by_last_export(p, &why, err);
 }

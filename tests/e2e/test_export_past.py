@@ -285,3 +285,17 @@ def test_erased_elsewhere(new_keepfs, app, copy, drill_dir):
     assert len(rows_of(past, "reviews")) == 20 and int(user) not in {row["user_id"] for row in rows_of(past, "reviews")}
     assert len(rows_of(past, "users")) == 7 and {row["org_id"] for row in rows_of(past, "users")} == {1}
     assert {t["table"] for t in past["tables"]}.isdisjoint({"staff", "shifts", "jobs"})
+
+
+def test_own_store(new_keepfs, app, copy, drill_dir, tmp_path):
+    """the exports of a tenant that the query does not name any more stay in the store where they were"""
+    keepfs = new_keepfs({"full": {"database": app.uri(copy)}}, drill_dir=drill_dir)
+    keepfs.sections = {"export": settings(app.uri(copy), **RULES), "store demos": {"url": f"dir:{tmp_path}/demos"}, "class demo": {"store": "demos"}}
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup()
+    ended(keepfs, "export initech")
+    app.sql(copy, "SET session_replication_role = replica; DELETE FROM orgs WHERE id > 1")
+    ended(keepfs, "export initech from=full")
+    names = made(keepfs, "initech")
+    assert len(names) == 2 and all((tmp_path / "demos" / "exports" / "initech" / name).is_file() for name in names)

@@ -15,6 +15,8 @@ struct export_member {
 	char *place
 	        [PG_TENANT_PLACES]; /* where its exports go, as struct pg_tenant has it; NULL: the query says nothing */
 	char *own;                  /* the name of its schema or database; NULL with tenancy = column */
+	bool has_store; /* the query does not say any more where its exports go: into the store of that number (keepfs/catalog/stores.h) */
+	uint64_t store;
 };
 void export_member_finish(struct export_member *m);
 static inline void cleanup_export_member(struct export_member *m)
