@@ -194,6 +194,18 @@ def test_isolation_and_damage(new_keepfs, app, copy, store, drill_dir):
     assert made(keepfs, "acme") == []
 
 
+def test_redacted_since(new_keepfs, app, copy, drill_dir):
+    """a comment redacts what older backups have, too; of what is not there any more nothing is said"""
+    keepfs = start(new_keepfs, app.uri(copy), drill_dir, settings(app.uri(copy), **RULES))
+    keepfs.backup()
+    app.sql(copy, "COMMENT ON COLUMN users.email IS 'who''s who; keepfs:redact=mask'; COMMENT ON COLUMN tasks.title IS 'keepfs:redact'; "
+                  "CREATE TABLE later (x int); COMMENT ON COLUMN later.x IS 'keepfs:redact'; DROP TABLE visits")
+    log_of(keepfs, "export acme from=full")
+    past = document(keepfs, "acme")
+    assert {row["email"] for row in rows_of(past, "users")} == {"***"} and len(rows_of(past, "visits")) == 6
+    assert all("title" not in row and "done" in row for row in rows_of(past, "tasks"))
+
+
 def test_what_a_dump_lacks(new_keepfs, app, copy, drill_dir):
     """rows that were left out when it was made"""
     keepfs = start(new_keepfs, app.uri(copy), drill_dir, settings(app.uri(copy), **RULES), exclude_table_data="public.visits")
