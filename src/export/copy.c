@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <strings.h>
 
 /* Who the tenant is. */
 
@@ -46,6 +47,25 @@ int export_member_ask(const struct make_context *ctx, const struct conf_job *job
 	                              .own = mem_strdup(t->own)};
 	for (size_t i = 0; i < PG_TENANT_PLACES; i++)
 		ret->place[i] = mem_strdup(t->place[i]);
+	return 0;
+}
+
+int export_member_of_id(const struct make_context *ctx, const struct conf_job *job, const char *id,
+                        struct cancel *cancel, char **ret_slug, struct error *err)
+{
+	_cleanup(make_targets) struct make_targets targets = {0};
+	const struct make_wanted wanted = {.cancel = cancel};
+	const struct export_shared *shared;
+	int r = export_targets(ctx, job, &wanted, &targets, err);
+
+	*ret_slug = NULL;
+	if (r < 0)
+		return r;
+	shared = targets.shared;
+	/* Of some types equal ids can be written in several ways; who is refused too much can name the tenant. */
+	for (size_t i = 0; i < shared->count && !*ret_slug; i++)
+		if (strcasecmp(shared->tenants[i].id, id) == 0)
+			*ret_slug = mem_strdup(shared->tenants[i].slug);
 	return 0;
 }
 

@@ -173,13 +173,26 @@ static int prepare_snapshot(struct exporting *e, struct error *err)
 	return r < 0 ? r : exporting_enter(e, e->lane->session, err);
 }
 
+/* Of a tenant that the query does not name whoever made the copy may know. */
+static int find_store(struct exporting *e, struct error *err)
+{
+	const struct export_copy *copy = e->shared->copy;
+
+	/* What goes into a file of this host goes into no store. */
+	if (copy && copy->path)
+		return 0;
+	if (!copy || !copy->member->has_store)
+		return export_store_of(e->ctx, e->tenant, &e->store, err);
+	e->store = copy->member->store;
+	return 0;
+}
+
 int exporting_prepare(struct exporting *e, struct error *err)
 {
 	int r = find_tenant(e, err);
 
-	/* What goes into a file of this host goes into no store. */
-	if (r == 0 && !(e->shared->copy && e->shared->copy->path))
-		r = export_store_of(e->ctx, e->tenant, &e->store, err);
+	if (r == 0)
+		r = find_store(e, err);
 	if (r < 0)
 		return r;
 	e->lane = export_lane_take(e->shared, e->order->cancel);

@@ -105,7 +105,9 @@ static enum suspect_form suspect_form_of(const struct copy_json_column *json, co
 		return SUSPECT_NOT;
 	/* What a path redacts would be seen here as well; who wrote it has looked at the column. */
 	if (json->kind == COPY_JSON_JSON)
-		return !json->is_array && redaction->path_count == 0 ? SUSPECT_JSON : SUSPECT_NOT;
+		return redaction->path_count > 0 ? SUSPECT_NOT
+		       : json->is_array          ? SUSPECT_WORDS
+		                                 : SUSPECT_JSON;
 	if (c->category == 'C')
 		return SUSPECT_WORDS;
 	if (json->kind != COPY_JSON_TEXT || c->category != 'S')

@@ -3,6 +3,7 @@
 #include "session.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/sql_text.h>
 #include <keepfs/pg/hollow.h>
 
 #include <errno.h>
@@ -51,6 +52,57 @@ int pg_hollow_prepare(struct pg_session *s, struct error *err)
 	if (r == 0)
 		r = pg_session_run(s, drops_checks, err);
 	return r < 0 ? r : pg_session_run(s, disables_triggers, err);
+}
+
+/* Redactions. */
+
+/* Of a comment no more than what tells: nothing in that needs quotes. */
+static const char about_redactions[] =
+        "SELECT n.nspname, c.relname, a.attname,"
+        " pg_catalog.substring(d.description, 'keepfs:redact(?:=[A-Za-z0-9_-]*)?')"
+        " FROM pg_catalog.pg_description d JOIN pg_catalog.pg_class c ON c.oid = d.objoid"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid"
+        " WHERE d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objsubid > 0"
+        " AND pg_catalog.strpos(d.description, 'keepfs:redact') > 0 AND c.relkind IN ('r', 'p', 'f', 'm')"
+        " AND" OF_USERS;
+
+static int has_hollow_column(struct pg_session *s, const char *const *names, bool *ret, struct error *err)
+{
+	_cleanup(free) char *schema = pg_quote_literal(names[0]), *table = pg_quote_literal(names[1]),
+	                    *column = pg_quote_literal(names[2]), *kind = NULL;
+	_cleanup(free) char *sql = mem_printf(
+	        "SELECT c.relkind FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+	        " JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+	        " WHERE n.nspname = %s AND c.relname = %s AND a.attname = %s AND c.relkind IN ('r', 'p', 'f', 'm')",
+	        schema, table, column);
+	int r = pg_session_value(s, sql, &kind, err);
+
+	*ret = kind != NULL;
+	return r;
+}
+
+static int take_redaction(void *arg, const struct pg_row *row, struct error *err)
+{
+	struct pg_session *s = arg;
+	_cleanup(str) struct str sql = {0};
+	bool has_column = false;
+	int r = has_hollow_column(s, row->values, &has_column, err);
+
+	if (r < 0 || !has_column)
+		return r;
+	str_append(&sql, "COMMENT ON COLUMN ");
+	for (int i = 0; i < 3; i++) {
+		str_append(&sql, i > 0 ? "." : "");
+		sql_append_name(&sql, row->values[i]);
+	}
+	str_appendf(&sql, " IS '%s'", row->values[3]);
+	return pg_session_run(s, str_text(&sql), err);
+}
+
+int pg_hollow_redactions(struct pg_session *s, struct pg_session *living, struct error *err)
+{
+	return pg_session_rows(living, about_redactions, take_redaction, s, err);
 }
 
 static uint32_t hollow_oid(const char *text)

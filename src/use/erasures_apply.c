@@ -69,6 +69,19 @@ bool erasures_is_tenant(const struct erasures *e, const char *database, const ch
 	return is_registered(e, &of, tenant_id);
 }
 
+bool erasures_has_rows_of(const struct erasures *e, const char *database, const char *schema,
+                          const char *table)
+{
+	for (size_t i = 0; i < e->count; i++) {
+		const struct erasure *one = &e->items[i];
+
+		if (one->kind == ERASURE_ROWS && str_equal(one->database, database) &&
+		    str_equal(one->schema, schema) && str_equal(one->table, table))
+			return true;
+	}
+	return false;
+}
+
 /* Rows. */
 
 struct matching {

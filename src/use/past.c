@@ -9,6 +9,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/pg.h>
 #include <keepfs/pg/hollow.h>
@@ -20,6 +21,7 @@
 #include <string.h>
 
 #define DATABASE_DEFAULT "restored"
+#define NAMESAKES_PAGE   16
 
 struct past {
 	const struct make_context *ctx; /* borrowed, as the next three */
@@ -95,19 +97,39 @@ static int find_export_job(struct past *p, struct error *err)
 	return r;
 }
 
+static int entry_of_last_export(const struct past *p, struct catalog_entry *ret)
+{
+	_cleanup(free) char *below = name_from_database(p->wanted->tenant);
+	_cleanup(free) char *directory = make_directory_of(p->job, below);
+
+	return catalog_entry_made_last(p->ctx->repository->catalog, ino_of_directory(directory), ret);
+}
+
 /* Heap: what the newest export of it says; NULL: there is none. */
 static char *id_of_last_export(const struct past *p)
 {
-	struct catalog *c = p->ctx->repository->catalog;
-	_cleanup(free) char *below = name_from_database(p->wanted->tenant);
-	_cleanup(free) char *directory = make_directory_of(p->job, below);
 	_cleanup(manifest) struct manifest m = {0};
 	struct catalog_entry entry;
 
-	if (catalog_entry_made_last(c, ino_of_directory(directory), &entry) < 0 ||
-	    catalog_manifest(c, entry.ino, &m) < 0)
+	if (entry_of_last_export(p, &entry) < 0 ||
+	    catalog_manifest(p->ctx->repository->catalog, entry.ino, &m) < 0)
 		return NULL;
 	return mem_strdup(manifest_fact(&m, "tenant_id"));
+}
+
+/* Whose class, and so whose store, nobody says any more: it goes where the last one is. */
+static int make_unnamed_member(struct past *p, const char *id, struct error *err)
+{
+	struct catalog_entry entry;
+	int r = export_member_make(p->job, p->wanted->tenant, id, &p->member, err), found;
+
+	if (r < 0)
+		return r;
+	found = entry_of_last_export(p, &entry);
+	if (found == 0)
+		found = catalog_store_of_ino(p->ctx->repository->catalog, entry.ino, &p->member.store);
+	p->member.has_store = found == 0;
+	return found < 0 && found != -ENOENT ? error_system(err, -found, "the catalog cannot be read") : 0;
 }
 
 static int find_by_last_export(struct past *p, struct error *why, struct error *err)
@@ -122,13 +144,46 @@ static int find_by_last_export(struct past *p, struct error *why, struct error *
 		        slug, why->message);
 	make_say(p->order, "%s is the tenant with the id %s, as its last export says, since now: %s", slug,
 	         id, why->message);
-	return export_member_make(p->job, slug, id, &p->member, err);
+	return make_unnamed_member(p, id, err);
 }
 
 /* Another tenant may have that name by now. */
 static bool is_named_so(const struct past *p)
 {
 	return !p->wanted->tenant_id || str_equal(p->member.id, p->wanted->tenant_id);
+}
+
+/* Who reads what comes into the directory is said by the slug, whosever the rows are. */
+static int refuse_other_of_same_name(const struct past *p, struct error *err)
+{
+	const struct past_order *w = p->wanted;
+
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%.60s is the tenant with the id %.60s now, who would read what is exported of the one with the id %.60s: restore the backup into a database (keepfs restore), and export from there",
+	        w->tenant, p->member.id, w->tenant_id);
+}
+
+/* What is another's now, with an id that somebody has mistyped, say, must not come into the directory of this one. */
+static int check_is_nobody_elses(struct past *p, struct error *err)
+{
+	const struct past_order *w = p->wanted;
+	_cleanup(free) char *slug = NULL;
+	struct error why = {0};
+	int r = export_member_of_id(p->ctx, p->job, w->tenant_id, p->order->cancel, &slug, &why);
+
+	if (r < 0 && cancel_is_set(p->order->cancel))
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+	/* A server that is lost is a reason to do this. */
+	if (r < 0)
+		make_say(p->order, "whether the id %.60s is another tenant's now cannot be asked: %s",
+		         w->tenant_id, why.message);
+	if (!slug || str_equal(slug, w->tenant))
+		return 0;
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "the id %.60s is that of the tenant %.60s now, whose rows must not be exported as %.60s: name %.60s, or the id that %.60s had",
+	        w->tenant_id, slug, w->tenant, slug, w->tenant);
 }
 
 static int find_past_member(struct past *p, struct error *err)
@@ -139,11 +194,15 @@ static int find_past_member(struct past *p, struct error *err)
 
 	if (r == 0 && is_named_so(p))
 		return 0;
+	if (r == 0 && !p->wanted->path)
+		return refuse_other_of_same_name(p, err);
 	export_member_finish(&p->member);
 	if (cancel_is_set(p->order->cancel))
 		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
-	if (w->tenant_id)
-		return export_member_make(p->job, w->tenant, w->tenant_id, &p->member, err);
+	if (w->tenant_id) {
+		r = w->path ? 0 : check_is_nobody_elses(p, err);
+		return r < 0 ? r : make_unnamed_member(p, w->tenant_id, err);
+	}
 	return find_by_last_export(p, &why, err);
 }
 
@@ -175,6 +234,65 @@ static int open_dump_of_tenant(struct past *p, struct error *err)
 		          "%s was made to leave out a part of the database: an export of it may lack tables",
 		          b->path);
 	return 0;
+}
+
+/* Whose name it was. */
+
+struct namesake { /* whom the exports nearest to the dump name */
+	int64_t before_us, behind_us;
+	char *before, *behind; /* heap: ids; NULL: there is none */
+};
+
+static void look_at_namesake(struct catalog *c, uint64_t ino, int64_t dumped_at_us, struct namesake *n)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	const char *id = catalog_manifest(c, ino, &m) == 0 ? manifest_fact(&m, "tenant_id") : NULL;
+
+	/* One of a backup says nothing of the moment when it was made. */
+	if (!id || manifest_fact(&m, "from"))
+		return;
+	if (m.started_at_us <= dumped_at_us && (!n->before || m.started_at_us >= n->before_us)) {
+		mem_replace_string(&n->before, id);
+		n->before_us = m.started_at_us;
+	}
+	if (m.started_at_us > dumped_at_us && (!n->behind || m.started_at_us <= n->behind_us)) {
+		mem_replace_string(&n->behind, id);
+		n->behind_us = m.started_at_us;
+	}
+}
+
+/* A schema and a database are found by a name, which another tenant may have had at the moment of the dump. */
+static int check_name_was_its_own(const struct past *p, struct error *err)
+{
+	struct catalog *c = p->ctx->repository->catalog;
+	_cleanup(free) char *below = name_from_database(p->wanted->tenant);
+	_cleanup(free) char *directory = make_directory_of(p->job, below);
+	struct catalog_entry entries[NAMESAKES_PAGE];
+	struct namesake n = {0};
+	int64_t after = -1;
+	ssize_t count;
+	const char *id;
+	int r = 0;
+
+	if (p->job->export.tenancy == TENANCY_COLUMN)
+		return 0;
+	while ((count = catalog_entries(c, ino_of_directory(directory), CATALOG_ARTIFACT, after, entries,
+	                                NAMESAKES_PAGE)) > 0) {
+		for (ssize_t i = 0; i < count; i++)
+			look_at_namesake(c, entries[i].ino, p->dump.backup.m.started_at_us, &n);
+		after = entries[count - 1].sequence;
+	}
+	id = n.before ? n.before : n.behind;
+	if (count < 0)
+		r = error_system(err, (int)-count, "the catalog cannot be read");
+	else if (id && !str_equal(id, p->member.id))
+		r = error_set(
+		        err, ERROR_DENIED, EPERM,
+		        "when %s was made, %.60s was the name of the tenant with the id %.60s, as its export of that time says, and not of the one with the id %.60s: whose %s it is cannot be told; restore the backup into a database (keepfs restore), and export from there",
+		        p->dump.backup.path, p->wanted->tenant, id, p->member.id, p->member.own);
+	free(n.before);
+	free(n.behind);
+	return r;
 }
 
 /* The database. */
@@ -210,6 +328,26 @@ static int make_server_with_tables(struct past *p, struct error *err)
 	return r < 0 ? r : past_server_make_tables(&p->server, &p->scope, err);
 }
 
+/* A column may be redacted by a comment that it has got since the dump. */
+static int take_redactions_of_now(struct past *p, struct error *err)
+{
+	const char *own = p->job->export.tenancy == TENANCY_DATABASE ? p->member.own : NULL;
+	_cleanup(pg_session) struct pg_session *living = NULL;
+	struct error why = {0};
+	int r = pg_session_open(p->job->export.database, own, "keepfs export", p->server.cancel, &living,
+	                        &why);
+
+	if (r == 0)
+		return pg_hollow_redactions(p->session, living, err);
+	if (cancel_is_set(p->server.cancel))
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+	make_warn(
+	        p->order,
+	        "columns whose comments have redacted them only since the backup are not redacted, since the database of now cannot be asked for them: %s",
+	        why.message);
+	return 0;
+}
+
 static int decide_dumped_tables(struct past *p, struct error *err)
 {
 	int r = pg_session_open(p->server.conninfo, NULL, "keepfs export", p->server.cancel, &p->session,
@@ -217,7 +355,14 @@ static int decide_dumped_tables(struct past *p, struct error *err)
 
 	if (r == 0)
 		r = pg_hollow_prepare(p->session, err);
+	if (r == 0 && !p->wanted->is_unredacted)
+		r = take_redactions_of_now(p, err);
 	return r < 0 ? r : export_tables_read(p->session, p->job, p->scope.schema, &p->tables, err);
+}
+
+static const char *label_of_dump(const struct past *p)
+{
+	return str_or_empty(manifest_fact(&p->dump.backup.m, "database"));
 }
 
 static int load_rows_of_tenant(struct past *p, struct error *err)
@@ -228,6 +373,8 @@ static int load_rows_of_tenant(struct past *p, struct error *err)
 	        .tables = &p->tables,
 	        .scope = &p->scope,
 	        .tenant = p->member.id,
+	        .erasures = p->erasures,
+	        .source = label_of_dump(p),
 	        .memory_bytes = p->job->export.keys_memory_bytes,
 	};
 	int64_t began_us = clock_mono_us();
@@ -259,11 +406,6 @@ static int export_loaded(struct past *p, struct manifest *ret, struct error *err
 	};
 
 	return export_make_copy(p->ctx, p->order, p->job, &copy, ret, &p->counts, err);
-}
-
-static const char *label_of_dump(const struct past *p)
-{
-	return str_or_empty(manifest_fact(&p->dump.backup.m, "database"));
 }
 
 static int refuse_erased_tenant(struct past *p, struct error *err)
@@ -301,6 +443,8 @@ static int run_past(struct past *p, struct manifest *ret, struct error *err)
 {
 	int r = open_dump_of_tenant(p, err);
 
+	if (r == 0)
+		r = check_name_was_its_own(p, err);
 	if (r == 0)
 		r = refuse_erased_tenant(p, err);
 	if (r == 0)

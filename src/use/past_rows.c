@@ -37,9 +37,11 @@ struct loading {
 	struct source *sources;
 	size_t source_count;
 	bool *has_source; /* by the tables of the model */
+	bool *is_whole;   /* by the tables of the model: all of its rows are loaded */
 	struct past_filter *filter;
 	/* The entry that is read. */
-	bool takes_all;
+	bool takes_all, is_looked_at; /* all rows are kept; the filter sees them */
+	bool keeps_none;
 	char *copy_statement; /* NULL: it was begun */
 	uint64_t entry_rows;
 	struct str partial, out;
@@ -54,6 +56,7 @@ static void finish_loading(struct loading *l)
 	free(l->partitions);
 	free(l->sources);
 	free(l->has_source);
+	free(l->is_whole);
 	free(l->copy_statement);
 	str_finish(&l->partial);
 	str_finish(&l->out);
@@ -145,6 +148,68 @@ static const struct tenancy_decision *decision_of_table(const struct loading *l,
 	return &plan->decisions[plan->decision_of[table]];
 }
 
+static bool is_table_exported(const struct loading *l, uint32_t table)
+{
+	return decision_of_table(l, table)->verdict == TENANCY_EXPORTED;
+}
+
+/* What was erased. */
+
+/* Of a foreign key, for tables without partitions; false: it is none of theirs. */
+static bool ends_of_key(const struct loading *l, const struct tenancy_key *key, uint32_t *ret_from,
+                        uint32_t *ret_to)
+{
+	*ret_from = root_of_table(l, key->from);
+	*ret_to = root_of_table(l, key->to);
+	return *ret_from != UINT32_MAX && *ret_to != UINT32_MAX;
+}
+
+/* Tables of which the register has entries, and those that refer to them and are not exported. */
+static void mark_leading(const struct loading *l, bool *leads)
+{
+	const struct past_rows_options *o = l->options;
+	const struct tenancy_model *m = o->tables->model;
+	bool is_new = true;
+	uint32_t from, to;
+
+	for (uint32_t i = 0; i < m->table_count; i++) {
+		uint32_t root = root_of_table(l, i);
+
+		if (root != UINT32_MAX &&
+		    erasures_has_rows_of(o->erasures, o->source, m->tables[i].schema, m->tables[i].name))
+			leads[root] = true;
+	}
+	while (is_new) {
+		is_new = false;
+		for (size_t i = 0; i < m->key_count; i++)
+			if (ends_of_key(l, &m->keys[i], &from, &to) && leads[to] && !leads[from] &&
+			    !is_table_exported(l, from))
+				is_new = leads[from] = true;
+	}
+}
+
+/*
+ * With what was erased went what referred to it, and that may be the tenant's, though the one who was erased is in a table that is not exported, or is another's. All
+ * of these tables is loaded, so that whoever applies the register finds both.
+ */
+static void find_whole_tables(struct loading *l)
+{
+	const struct tenancy_model *m = l->options->tables->model;
+	_cleanup(free) bool *leads = mem_alloc(m->table_count + 1);
+	bool is_new = true;
+	uint32_t from, to;
+
+	l->is_whole = mem_alloc(m->table_count + 1);
+	mark_leading(l, leads);
+	while (is_new) {
+		is_new = false;
+		for (size_t i = 0; i < m->key_count; i++)
+			if (ends_of_key(l, &m->keys[i], &from, &to) && leads[to] && !l->is_whole[to] &&
+			    (l->is_whole[from] || is_table_exported(l, from)))
+				is_new = l->is_whole[to] = true;
+	}
+}
+
 static int refuse_unknown_entry(const struct loading *l, const struct inside_table *t, struct error *err)
 {
 	return error_set(
@@ -193,8 +258,13 @@ static int check_has_rows(const struct loading *l, uint32_t table, struct error 
 	uint32_t root = root_of_table(l, table);
 
 	if (t->kind == 'p' || l->has_source[table] || root == UINT32_MAX ||
-	    decision_of_table(l, root)->verdict != TENANCY_EXPORTED)
+	    !(is_table_exported(l, root) || l->is_whole[root]))
 		return 0;
+	if (!is_table_exported(l, root))
+		return error_set(
+		        err, ERROR_DENIED, EPERM,
+		        "the dump has no rows of %s.%s, where some are registered as erased, or which lead to such: nobody can tell which of the tenant's rows went with them; name another backup",
+		        t->schema, t->name);
 	return error_set(
 	        err, ERROR_USAGE, ENOTSUP,
 	        "the dump has no rows of %s.%s%s: an export from it would lack them; name another backup, or exclude the table",
@@ -241,8 +311,12 @@ static int keep_row(struct loading *l, const char *row, size_t len, struct error
 
 static int look_at_row(struct loading *l, const char *row, size_t len, struct error *err)
 {
-	int r = l->takes_all ? 1 : past_filter_row(l->filter, row, len, err);
+	int r = l->is_looked_at ? past_filter_row(l->filter, row, len, err) : 1;
 
+	if (r == 0 && l->takes_all)
+		r = 1;
+	else if (r > 0 && l->keeps_none)
+		r = 0;
 	l->entry_rows++;
 	return r <= 0 ? r : keep_row(l, row, len, err);
 }
@@ -347,10 +421,34 @@ static int pass_table(struct loading *l, size_t number, enum past_pass pass, str
 	uint32_t table = past_filter_table(l->filter, number);
 	int r = 0;
 
-	l->takes_all = pass == PAST_OWN && past_filter_takes_all(l->filter, number);
+	l->is_looked_at = pass != PAST_OWN || !past_filter_takes_all(l->filter, number);
+	l->takes_all = pass == PAST_OWN && (!l->is_looked_at || l->is_whole[table]);
+	/* All came the first time. */
+	l->keeps_none = pass == PAST_OTHERS && l->is_whole[table];
 	for (size_t i = 0; r == 0 && i < l->source_count; i++)
 		if (l->sources[i].table == table)
 			r = pass_entry(l, number, pass, l->sources[i].number, err);
+	return r;
+}
+
+static int load_whole_entry(struct loading *l, uint32_t entry, struct error *err)
+{
+	_cleanup(inside_table) struct inside_table t = {0};
+	int r = inside_table(l->options->server->dump, entry, &t, err);
+
+	l->takes_all = true;
+	l->is_looked_at = l->keeps_none = false;
+	return r < 0 ? r : read_dumped_entry(l, &t, err);
+}
+
+/* Those that are exported have been loaded with the others. */
+static int load_whole_tables(struct loading *l, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < l->source_count; i++)
+		if (l->is_whole[l->sources[i].table] && !is_table_exported(l, l->sources[i].table))
+			r = load_whole_entry(l, l->sources[i].number, err);
 	return r;
 }
 
@@ -364,7 +462,7 @@ static int pass_all(struct loading *l, struct error *err)
 	for (size_t i = count; r == 0 && i > 0; i--)
 		if (past_filter_has_others(l->filter, i - 1))
 			r = pass_table(l, i - 1, PAST_OTHERS, err);
-	return r;
+	return r < 0 ? r : load_whole_tables(l, err);
 }
 
 static bool is_ascii_text(const char *text)
@@ -373,6 +471,18 @@ static bool is_ascii_text(const char *text)
 		if ((unsigned char)*text >= 0x80)
 			return false;
 	return true;
+}
+
+/* In these the second byte of a character may be that of a backslash, which says in the others what follows is. */
+static bool has_hidden_backslashes(const char *encoding)
+{
+	static const char *const names[] = {"SJIS", "SHIFT_JIS_2004", "BIG5", "GBK", "GB18030",
+	                                    "UHC",  "JOHAB"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], encoding) == 0)
+			return true;
+	return false;
 }
 
 /* What is compared with the rows is in UTF-8: the id, and what stands in the configuration, or is escaped in JSON. */
@@ -387,7 +497,7 @@ static int check_encoding(const struct loading *l, struct error *err)
 		has_paths |= s->from_value.path_count > 0 || s->to_value.path_count > 0 || s->test_count > 0;
 	}
 	if (!*encoding || str_equal(encoding, "UTF8") || str_equal(encoding, "SQL_ASCII") ||
-	    (!has_paths && is_ascii_text(l->options->tenant)))
+	    (!has_paths && is_ascii_text(l->options->tenant) && !has_hidden_backslashes(encoding)))
 		return 0;
 	return error_set(
 	        err, ERROR_USAGE, ENOTSUP,
@@ -428,8 +538,10 @@ static int load_all(struct loading *l, struct error *err)
 
 	if (r == 0)
 		r = learn_of_tables(l, err);
-	if (r == 0)
+	if (r == 0) {
+		find_whole_tables(l);
 		r = find_entries(l, err);
+	}
 	if (r == 0)
 		r = make_filter(l, err);
 	if (r == 0)

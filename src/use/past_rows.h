@@ -5,6 +5,7 @@
 #include "past_server.h"
 
 #include <keepfs/export/copy.h>
+#include <keepfs/use/erasures.h>
 
 struct past_rows_options { /* borrowed */
 	const struct past_server *server;
@@ -12,6 +13,9 @@ struct past_rows_options { /* borrowed */
 	const struct export_tables *tables;
 	const struct past_scope *scope;
 	const char *tenant; /* its id */
+	/* What refers to rows that were erased is found only where these are, too: so all rows of their tables, and of those between, are loaded. */
+	const struct erasures *erasures;
+	const char *source; /* the name of the database that the dump is of, as the register has it */
 	uint64_t memory_bytes;
 };
 

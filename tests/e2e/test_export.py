@@ -211,11 +211,12 @@ def test_secrets(new_keepfs, app, copy, store, tmp_path):
 def test_secrets_within_values(new_keepfs, app, copy, store):
     """the elements of arrays, and the strings within json, are looked at like values"""
     secret = "'ghp_' || repeat('aB3dE6fG9h', 4)"
-    app.sql(copy, "CREATE TYPE pair AS (a text, b text); ALTER TABLE users ADD both_of pair")
+    app.sql(copy, "CREATE TYPE pair AS (a text, b text); ALTER TABLE users ADD both_of pair, ADD bits jsonb[]; UPDATE users SET bits = ARRAY[settings]")
     keepfs = start(new_keepfs, settings(app.uri(copy)))
     ended(keepfs, "export acme")
     for column, value in (("tags", f"ARRAY['x, y', {secret}]"), ("settings", f"jsonb_build_object('deep', jsonb_build_array('a \"', {secret}))"),
-                          ("settings", f"jsonb_build_object({secret}, 1)"), ("both_of", f"ROW('a', {secret})::pair")):
+                          ("settings", f"jsonb_build_object({secret}, 1)"), ("both_of", f"ROW('a', {secret})::pair"),
+                          ("bits", f"ARRAY[jsonb_build_object('a \"', {secret})]")):
         app.sql(copy, f"UPDATE users SET {column} = {value} WHERE id = (SELECT max(id) FROM users WHERE org_id = 1)")
         _, status = ended(keepfs, "export acme", "failed")
         assert f"a value of public.users.{column} looks like a secret" in status["error"] and "aB3dE6" not in status["error"]

@@ -150,6 +150,13 @@ def test_who_and_which(new_keepfs, app, copy, drill_dir):
         past = document(keepfs, "globex")
         assert past["tenant"] == {"id": "2", "slug": "globex", "name": None}
         assert {row["org_id"] for row in rows_of(past, "users")} == {2} and len(rows_of(past, "visits")) == 6
+        # Acme's rows do not come into another's directory because of an id.
+        log = log_of(keepfs, "export globex from=full id=1", "failed")
+        assert "that of the tenant acme now" in log and len(made(keepfs, "globex")) == 1, log
+        # Nor those of one whose name another has now, who would read them.
+        app.sql(copy, "INSERT INTO orgs (id, slug) OVERRIDING SYSTEM VALUE VALUES (9, 'globex')")
+        log = log_of(keepfs, "export globex from=full id=2", "failed")
+        assert "is the tenant with the id 9 now" in log and len(made(keepfs, "globex")) == 1, log
         # Nobody had that id.
         assert "id 77" in log_of(keepfs, "export hooli from=full id=77", "failed")
         assert "is a dump of the database" in log_of(keepfs, f"export acme from=others/{keepfs.artifacts('others')[0]}", "failed")
@@ -187,6 +194,18 @@ def test_isolation_and_damage(new_keepfs, app, copy, store, drill_dir):
     assert made(keepfs, "acme") == []
 
 
+def test_redacted_since(new_keepfs, app, copy, drill_dir):
+    """a comment redacts what older backups have, too; of what is not there any more nothing is said"""
+    keepfs = start(new_keepfs, app.uri(copy), drill_dir, settings(app.uri(copy), **RULES))
+    keepfs.backup()
+    app.sql(copy, "COMMENT ON COLUMN users.email IS 'who''s who; keepfs:redact=mask'; COMMENT ON COLUMN tasks.title IS 'keepfs:redact'; "
+                  "CREATE TABLE later (x int); COMMENT ON COLUMN later.x IS 'keepfs:redact'; DROP TABLE visits")
+    log_of(keepfs, "export acme from=full")
+    past = document(keepfs, "acme")
+    assert {row["email"] for row in rows_of(past, "users")} == {"***"} and len(rows_of(past, "visits")) == 6
+    assert all("title" not in row and "done" in row for row in rows_of(past, "tasks"))
+
+
 def test_what_a_dump_lacks(new_keepfs, app, copy, drill_dir):
     """rows that were left out when it was made"""
     keepfs = start(new_keepfs, app.uri(copy), drill_dir, settings(app.uri(copy), **RULES), exclude_table_data="public.visits")
@@ -213,6 +232,12 @@ def test_schemas(new_keepfs, pg, drill_dir):
         pg.sql(name, "DROP SCHEMA acme CASCADE; DELETE FROM registry.tenants WHERE id = 1")
         log = log_of(keepfs, "export acme from=full")
         assert comparable(document(keepfs, "acme")) == living and "19 of 19 rows were taken" in log
+        # The name is another's by now, and the schema in the dump was not his.
+        pg.sql(name, "INSERT INTO registry.tenants VALUES (9, 'acme'); CREATE SCHEMA acme; CREATE TABLE acme.a (id int PRIMARY KEY)")
+        ended(keepfs, "export acme")
+        count = len(made(keepfs, "acme"))
+        log = log_of(keepfs, "export acme from=full", "failed")
+        assert "cannot be told" in log and "the id 1" in log and len(made(keepfs, "acme")) == count, log
     finally:
         pg.drop(name)
 
@@ -237,3 +262,52 @@ def test_databases(new_keepfs, pg, drill_dir):
     finally:
         for name in names:
             pg.drop(name)
+
+
+STAFF = """
+CREATE TABLE staff (id int PRIMARY KEY, email text);
+INSERT INTO staff SELECT n, 'staff' || n FROM generate_series(1, 5) n;
+CREATE TABLE shifts (id int PRIMARY KEY, staff_id int NOT NULL REFERENCES staff ON DELETE CASCADE);
+INSERT INTO shifts SELECT n, n FROM generate_series(1, 5) n;
+CREATE TABLE replies (id bigserial PRIMARY KEY, org_id bigint NOT NULL REFERENCES orgs, shift_id int NOT NULL REFERENCES shifts, body text);
+INSERT INTO replies (org_id, shift_id, body) SELECT o.id, n, 'by staff' || n FROM orgs o, generate_series(1, 5) n;
+CREATE TABLE reviews (id bigserial PRIMARY KEY, org_id bigint NOT NULL REFERENCES orgs, user_id bigint NOT NULL REFERENCES users, body text);
+INSERT INTO reviews (org_id, user_id, body) SELECT 1, id, email FROM users;
+"""
+
+
+def test_erased_elsewhere(new_keepfs, app, copy, drill_dir):
+    """rows of the tenant that went with somebody who is in a table that is not exported, or is another tenant's, do not come back"""
+    app.sql(copy, STAFF)
+    keepfs = start(new_keepfs, app.uri(copy), drill_dir, settings(app.uri(copy), **{**RULES, "exclude": "jobs, staff, shifts"}))
+    key = keepfs.directory / "erasure.key"
+    key.write_bytes(os.urandom(32))
+    os.chmod(key, 0o600)
+    keepfs.unmount()
+    keepfs.settings["erasure_key_file"] = key
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup()
+    user = app.sql(copy, "SELECT min(id) FROM users WHERE org_id = 2")
+    keepfs.run("erase", "public.staff", "id=2")
+    keepfs.run("erase", "public.users", f"id={user}")
+    log = log_of(keepfs, "export acme from=full")
+    past = document(keepfs, "acme")
+    assert sorted(row["shift_id"] for row in rows_of(past, "replies")) == [1, 3, 4, 5], log
+    assert len(rows_of(past, "reviews")) == 20 and int(user) not in {row["user_id"] for row in rows_of(past, "reviews")}
+    assert len(rows_of(past, "users")) == 7 and {row["org_id"] for row in rows_of(past, "users")} == {1}
+    assert {t["table"] for t in past["tables"]}.isdisjoint({"staff", "shifts", "jobs"})
+
+
+def test_own_store(new_keepfs, app, copy, drill_dir, tmp_path):
+    """the exports of a tenant that the query does not name any more stay in the store where they were"""
+    keepfs = new_keepfs({"full": {"database": app.uri(copy)}}, drill_dir=drill_dir)
+    keepfs.sections = {"export": settings(app.uri(copy), **RULES), "store demos": {"url": f"dir:{tmp_path}/demos"}, "class demo": {"store": "demos"}}
+    keepfs.write_conf()
+    keepfs.mount()
+    keepfs.backup()
+    ended(keepfs, "export initech")
+    app.sql(copy, "SET session_replication_role = replica; DELETE FROM orgs WHERE id > 1")
+    ended(keepfs, "export initech from=full")
+    names = made(keepfs, "initech")
+    assert len(names) == 2 and all((tmp_path / "demos" / "exports" / "initech" / name).is_file() for name in names)

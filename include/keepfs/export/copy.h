@@ -15,6 +15,8 @@ struct export_member {
 	char *place
 	        [PG_TENANT_PLACES]; /* where its exports go, as struct pg_tenant has it; NULL: the query says nothing */
 	char *own;                  /* the name of its schema or database; NULL with tenancy = column */
+	bool has_store; /* the query does not say any more where its exports go: into the store of that number (keepfs/catalog/stores.h) */
+	uint64_t store;
 };
 void export_member_finish(struct export_member *m);
 static inline void cleanup_export_member(struct export_member *m)
@@ -24,6 +26,9 @@ static inline void cleanup_export_member(struct export_member *m)
 /** export_member_ask() - who @slug is now: asks the server. -EINVAL (ERROR_USAGE): nobody. */
 int export_member_ask(const struct make_context *ctx, const struct conf_job *job, const char *slug,
                       struct cancel *cancel, struct export_member *ret, struct error *err);
+/** export_member_of_id() - whose @id is now: asks the server. @ret_slug: heap; NULL: nobody's. */
+int export_member_of_id(const struct make_context *ctx, const struct conf_job *job, const char *id,
+                        struct cancel *cancel, char **ret_slug, struct error *err);
 /** export_member_make() - one that the query does not name any more. -EINVAL (ERROR_USAGE): nobody can have that slug, or that schema or database. */
 int export_member_make(const struct conf_job *job, const char *slug, const char *id,
                        struct export_member *ret, struct error *err);

@@ -13,6 +13,10 @@
  * fire whatever session_replication_role is. */
 int pg_hollow_prepare(struct pg_session *s, struct error *err);
 
+/** pg_hollow_redactions() - what comments on columns of the database of @living redact ("keepfs:redact=…"), comments on the same columns of the hollow one redact from then
+ * on. Columns that it does not have are passed over. */
+int pg_hollow_redactions(struct pg_session *s, struct pg_session *living, struct error *err);
+
 struct pg_hollow_facts {
 	/* Each partition, and the table whose rows its own are; oids of pg_class. */
 	int (*partition)(void *arg, uint32_t oid, uint32_t root, struct error *err);

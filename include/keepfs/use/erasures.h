@@ -54,6 +54,9 @@ int erasures_refuse_database(const struct erasures *e, const char *source, struc
 int erasures_refuse_tenant(const char *tenant, struct error *err);
 /** erasures_is_tenant() - was this tenant of @database erased? */
 bool erasures_is_tenant(const struct erasures *e, const char *database, const char *tenant_id);
+/** erasures_has_rows_of() - are rows of this table of @database registered? */
+bool erasures_has_rows_of(const struct erasures *e, const char *database, const char *schema,
+                          const char *table);
 struct exported;
 /** erasures_check_exported() - may this export come back into a database? -EPERM (ERROR_DENIED): its tenant, or rows that it has, are registered as erased. Reads the tables of
  * which there are entries. */

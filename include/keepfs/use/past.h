@@ -42,8 +42,10 @@ static inline void cleanup_past_result(struct past_result *r)
  * @ret: the artifact, the caller's manifest_finish(); zeroed with a path
  * @ret_result: past_result_finish(); NULL: not wanted. Set only on success
  *
- * Return: 0; -EINVAL (ERROR_USAGE): there is no [export], no such backup, it is none of that database, or a rule makes no sense in it; -ENOENT
- * (ERROR_NOT_FOUND): nobody knows the tenant, or the dump has no row of it; -EPERM: as of an export, whose isolation is proven; -EBADMSG
+ * Return: 0; -EINVAL (ERROR_USAGE): there is no [export], no such backup, it is none of that database, or a rule makes no sense in it, or the id
+ * is, with an artifact, that of another tenant now, or the slug that of another id; -ENOENT
+ * (ERROR_NOT_FOUND): nobody knows the tenant, or the dump has no row of it; -EPERM: as of an export, whose isolation is proven, or a schema or database of
+ * that name was another tenant's then; -EBADMSG
  * (ERROR_CORRUPT): the dump is damaged; -EBUSY (ERROR_CONFLICT): a drill, or another one, has the throw-away server; -E2BIG (ERROR_USAGE): the keys
  * of the tenant need more memory than [export] keys_memory; -ECANCELED. Then no file stays, and nothing is listed.
  */
