@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * libarchive writes and reads. It knows that a name is UTF-8 by the locale of the thread alone, so it gets one of UTF-8 for as long as it is at work.
+ * libarchive writes and reads. It knows that a name is UTF-8 by the locale of the thread alone, so it gets one of UTF-8 for as long as it is at work. It is never told that
+ * something could not be written: from then on it would not free what it has. What it still gives is dropped instead.
  */
 #include "feed.h"
 
@@ -26,27 +27,23 @@ struct zip_writer {
 	struct archive_entry *entry;
 	locale_t utf8;
 	struct zip_size size;
-	/* Of the present call: what write() said. */
-	struct error *err;
-	int result;
+	struct error *err; /* of the present call */
+	int result;        /* the first failure of write(), or it is given up: nothing more is written */
 };
 
 static la_ssize_t write_zip_bytes(struct archive *archive, void *arg, const void *data, size_t len)
 {
 	struct zip_writer *w = arg;
 
-	w->result = w->options.write(w->options.arg, data, len, w->err);
-	w->size.archive_bytes += len;
 	if (w->result == 0)
-		return (la_ssize_t)len;
-	archive_set_error(archive, EIO, "given up");
-	return -1;
+		w->result = w->options.write(w->options.arg, data, len, w->err);
+	w->size.archive_bytes += len;
+	return (la_ssize_t)len;
 }
 
 static locale_t enter_zip(struct zip_writer *w, struct error *err)
 {
 	w->err = err;
-	w->result = 0;
 	return w->utf8 ? uselocale(w->utf8) : (locale_t)0;
 }
 
@@ -100,12 +97,12 @@ int zip_writer_new(const struct zip_options *options, struct zip_writer **ret, s
 	return r;
 }
 
-/* What was not ended is not written either: freeing must not close it, which would write its end. */
+/* Freeing writes the end of what was not ended. */
 struct zip_writer *zip_writer_free(struct zip_writer *w)
 {
 	if (!w)
 		return NULL;
-	archive_write_fail(w->archive);
+	w->result = -ECANCELED;
 	archive_write_free(w->archive);
 	archive_entry_free(w->entry);
 	if (w->utf8)

@@ -29,6 +29,7 @@ static const struct {
         {"72000", ERROR_UNAVAILABLE, EAGAIN, true},  /* snapshot_too_old */
         {"53100", ERROR_NO_SPACE, ENOSPC, true},     /* disk_full, of the server */
         {"53", ERROR_UNAVAILABLE, EAGAIN, true},     /* insufficient_resources */
+        {"23", ERROR_CONFLICT, EEXIST, false},       /* integrity_constraint_violation */
         {"22", ERROR_USAGE, EINVAL, false},          /* data_exception: encodings, snapshots */
         {"58", ERROR_UNAVAILABLE, EIO, true},        /* system_error */
         {"XX001", ERROR_CORRUPT, EBADMSG, false},    /* data_corrupted */

@@ -15,8 +15,9 @@ class Imports:
         """the path of a new export of @tenant"""
         self.keepfs.sections = {"export": section}
         self.keepfs.write_conf()
+        before = set(self.store.keys())
         self.keepfs.run("run", "exports", f"tenant={tenant}")
-        key = sorted(k for k in self.store.keys() if k.startswith(f"exports/{tenant}/"))[-1]
+        (key,) = (k for k in self.store.keys() if k.startswith(f"exports/{tenant}/") and k not in before)
         path = self.keepfs.directory / f"{tenant}-{os.path.basename(key)}"
         path.write_bytes(self.store.get(key))
         return path

@@ -5,13 +5,11 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import tempfile
 
 import pytest
 
 import exporting
-from daemon import wait_until
 from exporting import document, ended, made, rows_of, settings
 
 FORMATS = {"custom": {}, "directory": {"format": "directory"}, "plain": {"format": "plain"}}
@@ -239,24 +237,3 @@ def test_databases(new_keepfs, pg, drill_dir):
     finally:
         for name in names:
             pg.drop(name)
-
-
-def test_cancelled_and_killed(new_keepfs, app, copy, drill_dir):
-    """in the middle: nothing is listed, and the throw-away server is gone, at the next start at the latest"""
-    keepfs = start(new_keepfs, app.uri(copy), drill_dir, settings(app.uri(copy), **RULES))
-    keepfs.backup()
-    is_there = lambda: any(name.endswith(".lock") for name in os.listdir(drill_dir / "exports")) if (drill_dir / "exports").exists() else False
-    run = keepfs.trigger("export acme from=full")
-    wait_until(is_there, "the throw-away server")
-    keepfs.path("jobs", str(run), "cancel").write_text("1\n")
-    assert keepfs.wait_run(run)["state"] == "cancelled"
-    assert not is_there() and made(keepfs, "acme") == []
-    run = keepfs.trigger("export acme from=full")
-    wait_until(is_there, "the throw-away server")
-    keepfs.kill()
-    for pid in keepfs.processes():
-        os.kill(pid, signal.SIGKILL)
-    keepfs.unmount()
-    keepfs.mount()
-    wait_until(lambda: not is_there(), "the next start removes it")
-    assert keepfs.run_status(run)["state"] == "failed" and made(keepfs, "acme") == []

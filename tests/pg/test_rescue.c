@@ -327,13 +327,13 @@ static void a_row_that_the_server_does_not_take(void **state)
 	    " CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
 	    " 'BEGIN IF NEW.id = 13 THEN RAISE EXCEPTION ''no luck''; END IF; RETURN NEW; END';"
 	    " CREATE TRIGGER refuse BEFORE INSERT ON child FOR EACH ROW EXECUTE FUNCTION refuse()");
-	expect_refusal(&foreign, EIO, "the row with id=3: ");
+	expect_refusal(&foreign, EEXIST, "the row with id=3: ");
 	assert_non_null(strstr(foreign.err.message, "child_parent_fkey"));
 	expect_refusal(&trigger, EIO, "the row with id=13: ");
 	assert_non_null(strstr(trigger.err.message, "no luck"));
 	expect("SELECT count(*) FROM child", "0");
 	sql("INSERT INTO child VALUES (20, 1), (21, NULL)");
-	expect_refusal(&replacing, EIO, "the row with id=20: ");
+	expect_refusal(&replacing, EEXIST, "the row with id=20: ");
 	expect(ALL_OF("child"), "(20,1) (21,)");
 }
 
@@ -343,7 +343,7 @@ static void another_unique_column(void **state)
 	_cleanup(attempt) struct attempt a = {.order = some_order, .rows = some_rows};
 
 	sql("CREATE UNIQUE INDEX ON things (note); INSERT INTO things VALUES (9, 'taken', 'x')");
-	expect_refusal(&a, EIO, "the row with id=2: ");
+	expect_refusal(&a, EEXIST, "the row with id=2: ");
 	expect("SELECT count(*) FROM things", "4");
 }
 

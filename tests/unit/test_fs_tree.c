@@ -181,17 +181,17 @@ static void many_formats(void **state)
 	_cleanup(str) struct str expected = {0};
 	_cleanup(free) char *listed = NULL;
 
-	for (int i = 0; i < 40; i++) {
-		_cleanup(free) char *name = mem_printf("full/20261120T0200%02dZ.f%02d", i, i);
+	for (int i = 0; i < 80; i++) {
+		_cleanup(free) char *name = mem_printf("full/20261120T02%02d%02dZ.f%02d", i / 60, i % 60, i);
 
 		add(f, name, false, NULL);
-		if (i < 28)
+		if (i < 60)
 			str_appendf(&expected, "latest.f%02d ", i);
 	}
 	listed = list(f, "backups/full", 256, false);
 	assert_non_null(strstr(listed, str_text(&expected)));
-	assert_null(strstr(listed, "latest.f28"));
-	assert_latest(f, "latest.f39", "20261120T020039Z.f39");
+	assert_null(strstr(listed, "latest.f60"));
+	assert_latest(f, "latest.f79", "20261120T020119Z.f79");
 }
 
 /* Databases may have any name. */
