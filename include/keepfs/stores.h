@@ -62,8 +62,12 @@ unsigned stores_opened(struct stores *s);
 /** stores_describe() - append what stores_name() says of @at. */
 void stores_describe(const struct catalog_store *at, struct str *out);
 /** stores_may_have() - may the store @at have the artifact @path of @job? It may be its tenant who writes there, and that one must not make artifacts of
- * anybody else appear. @path: of a manifest that was found there. Pure. */
-bool stores_may_have(const struct catalog_store *at, const char *path, const char *job);
+ * anybody else appear. So a store that a query has named may have what is its tenant's, and a section what is of those whom a query may send there, or, when [export] or a
+ * class sends tenants there, of all. @path: of a manifest that was found there. Pure. */
+bool stores_may_have(const struct conf *conf, const struct catalog_store *at, const char *path,
+                     const char *job);
+/** stores_may_have_now() - the same, by what is in force. */
+bool stores_may_have_now(struct stores *s, const struct catalog_store *at, const char *path, const char *job);
 
 /** struct stores_wanted - what is known of where the exports of a tenant are to go; borrowed, NULL or "": nothing. But for class, from the query. */
 struct stores_wanted {

@@ -16,8 +16,8 @@ struct artifact_place {
 int artifact_place(const struct repository *repo, const char *path, struct artifact_place *ret,
                    struct error *err);
 struct catalog_store;
-/** artifact_is_credible() - may @m, which was found in a tenant's store, be listed? It is below that tenant's directory, of the job of exports, and of a run
- * that there may have been: who writes there must neither make anybody else's backups appear, nor use up the numbers of runs. */
+/** artifact_is_credible() - may @m, which was found in a tenant's store, be listed? It is below that tenant's directory, of the job of exports, has no objects but
+ * its own, and is of a run that there may have been: who writes there must neither make anybody else's backups appear, nor use up the numbers of runs. */
 bool artifact_is_credible(const struct repository *repo, const struct catalog_store *at,
                           const struct manifest *m);
 /** struct artifact_broken - stores of tenants that failed while several things were done: what else is there is not tried, so that one that does not

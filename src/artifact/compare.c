@@ -308,7 +308,7 @@ static int compare_tenants_store(void *arg, const struct catalog_store *at, stru
 	struct error why = {0};
 	int r;
 
-	if (at->artifacts == 0)
+	if (at->artifacts == 0 && !*str_or_empty(at->trouble))
 		return 0;
 	c.call = all->call;
 	c.at = at;

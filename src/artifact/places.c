@@ -7,6 +7,8 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/catalog/stores.h>
+#include <keepfs/codec/name.h>
+#include <keepfs/conf.h>
 #include <keepfs/stores.h>
 
 int repository_open_store(const struct repository *repo, uint64_t id, struct store **ret, struct error *err)
@@ -73,11 +75,32 @@ void artifact_note_broken(struct artifact_broken *b, uint64_t id)
 /* So many more than are known may have been made since an older catalog that was put back. */
 #define RUNS_AHEAD 1000000
 
+/* One that leads to another object of the same bucket would have that read, or a link to it made, as if it were the tenant's. */
+static bool has_own_objects_only(const struct manifest *m)
+{
+	_cleanup(free) char *prefix = artifact_prefix(m->path);
+
+	for (size_t i = 0; i < m->object_count; i++)
+		if (!str_starts(m->objects[i].key, prefix) && !manifest_is_beside(m->objects[i].key, m->path))
+			return false;
+	return true;
+}
+
+/* Its target is the tenant whose directory it is in: who may see its run is decided by that. */
+static bool is_of_own_tenant(const struct manifest *m)
+{
+	_cleanup(free) char *directory = name_from_database(str_or_empty(m->target));
+	_cleanup(free) char *prefix = mem_printf(CONF_EXPORTS "/%s/", directory);
+
+	return str_starts(m->path, prefix);
+}
+
 bool artifact_is_credible(const struct repository *repo, const struct catalog_store *at,
                           const struct manifest *m)
 {
 	int64_t newest = 0;
 
-	return stores_may_have(at, m->path, m->job) && m->run_id > 0 &&
+	return repo->stores && stores_may_have_now(repo->stores, at, m->path, m->job) &&
+	       is_of_own_tenant(m) && has_own_objects_only(m) && m->run_id > 0 &&
 	       catalog_newest_run(repo->catalog, &newest) == 0 && m->run_id <= newest + RUNS_AHEAD;
 }

@@ -54,6 +54,7 @@ struct rebuild {
 	const struct catalog_store *at; /* of a tenant's; NULL: it is the catalog's own */
 	uint64_t *others;               /* stores that are listed behind it */
 	size_t other_count;
+	uint64_t failed_other; /* of these the one at which a rebuild ended; CATALOG_MAIN_STORE: none */
 	struct catalog *catalog;
 	struct artifact_rebuild *io;
 	struct store_call call;
@@ -248,16 +249,21 @@ static void free_slot(struct slot *slot)
 	*slot = (struct slot){0};
 }
 
+static void wait_for_oldest(struct rebuild *rb)
+{
+	pthread_mutex_lock(&rb->lock);
+	while (!rb->slots[rb->first].done)
+		pthread_cond_wait(&rb->changed, &rb->lock);
+	pthread_mutex_unlock(&rb->lock);
+}
+
 /* Wait for the oldest fetch, list it, free its slot. */
 static int finish_oldest(struct rebuild *rb, struct error *err)
 {
 	struct slot *slot = &rb->slots[rb->first];
 	int r;
 
-	pthread_mutex_lock(&rb->lock);
-	while (!slot->done)
-		pthread_cond_wait(&rb->changed, &rb->lock);
-	pthread_mutex_unlock(&rb->lock);
+	wait_for_oldest(rb);
 	r = list_slot(rb, slot, err);
 	rb->busy_bytes -= slot->bytes;
 	free_slot(slot);
@@ -322,6 +328,18 @@ static int take_manifest(struct rebuild *rb, const struct store_object *object, 
 	return submit_manifest(rb, path, object->bytes, err);
 }
 
+/* After a failure: what is on its way uses the store, which may be gone behind this. */
+static void drop_fetches(struct rebuild *rb)
+{
+	for (; rb->busy > 0; rb->busy--) {
+		wait_for_oldest(rb);
+		free_slot(&rb->slots[rb->first]);
+		rb->first = (rb->first + 1) % rb->limit;
+	}
+	rb->busy_bytes = 0;
+	mem_replace_string(&rb->lone, NULL);
+}
+
 static int walk_manifests(struct rebuild *rb, struct error *err)
 {
 	const struct store_object *manifest;
@@ -344,6 +362,8 @@ static int walk_manifests(struct rebuild *rb, struct error *err)
 		r = skip_objects(rb, NULL, err);
 	if (r == 0)
 		tell_lone(rb);
+	else
+		drop_fetches(rb);
 	return r;
 }
 
@@ -433,8 +453,11 @@ static int walk_others(struct rebuild *rb, struct error *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < rb->other_count; i++)
+	for (size_t i = 0; r == 0 && i < rb->other_count; i++) {
 		r = walk_other(rb, rb->others[i], err);
+		if (r < 0)
+			rb->failed_other = rb->others[i];
+	}
 	return r;
 }
 
@@ -476,6 +499,44 @@ static int rebuild_all(struct rebuild *rb, struct error *err)
 	return r < 0 ? r : ended;
 }
 
+/* It answered, and then failed: nothing was changed, and what is listed of it stays, as of one that does not answer. */
+static int leave_other_out(struct rebuild *rb, const struct error *why, struct error *err)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < rb->other_count; i++)
+		if (rb->others[i] != rb->failed_other)
+			rb->others[kept++] = rb->others[i];
+	rb->other_count = kept;
+	problem(rb, "%s: what it has is listed as it was", why->message);
+	return catalog_set_store_trouble(rb->catalog, rb->failed_other, why->message, err);
+}
+
+static int rebuild_with_others(struct rebuild *rb, struct error *err)
+{
+	uint64_t problems = rb->io->problems;
+	struct error why;
+	int r;
+
+	for (;;) {
+		why = (struct error){0};
+		rb->failed_other = CATALOG_MAIN_STORE;
+		rb->io->artifacts = rb->io->bytes = 0;
+		rb->largest_run = 0;
+		r = rebuild_all(rb, &why);
+		if (r == 0 || r == -ECANCELED || rb->failed_other == CATALOG_MAIN_STORE)
+			break;
+		rb->io->problems = problems;
+		r = leave_other_out(rb, &why, err);
+		if (r < 0)
+			return r;
+		problems = rb->io->problems;
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
 int artifact_rebuild(struct repository *repo, struct artifact_rebuild *io, struct cancel *cancel,
                      struct error *err)
 {
@@ -495,7 +556,7 @@ int artifact_rebuild(struct repository *repo, struct artifact_rebuild *io, struc
 	if (r == 0 && repo->stores)
 		r = catalog_each_store(rb.catalog, CATALOG_MAIN_STORE, try_other, &rb, err);
 	if (r == 0)
-		r = rebuild_all(&rb, err);
+		r = rebuild_with_others(&rb, err);
 	finish(&rb);
 	return r;
 }

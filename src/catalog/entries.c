@@ -86,6 +86,18 @@ static int find_entry(struct catalog *c, enum catalog_kind kind, const char *sql
 	return r;
 }
 
+int catalog_has_another(struct catalog *c, const char *path, const char *fact, const char *value)
+{
+	static const char sql[] =
+	        "SELECT 1 FROM artifact WHERE directory_ino = (SELECT ino FROM directory WHERE path = ?1) AND tomb = 0"
+	        " AND coalesce(CAST(json_extract(facts, '$.' || ?2) AS TEXT), ?3) <> ?3 LIMIT 1";
+	_cleanup(query) struct query query =
+	        query_begin(c, sql, VALUES(text_value(path), text_value(fact), text_value(value)));
+	int r = query_one(&query);
+
+	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+}
+
 int catalog_entry_by_ino(struct catalog *c, uint64_t ino, struct catalog_entry *ret)
 {
 	static const char directory_sql[] = DIRECTORIES "ino = ?1";

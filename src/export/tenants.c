@@ -9,6 +9,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/artifacts.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/export/admins.h>
 #include <keepfs/make/members.h>
@@ -171,8 +172,30 @@ static void drop_bad_tenants(struct tenant_answer *a, const struct conf_export *
 	shared->count = kept;
 }
 
+/* A slug may be another tenant's by now: what is in the directory is still the former one's. */
+static bool has_own_directory(const struct make_context *ctx, const struct conf_job *job,
+                              const struct export_tenant *t, struct tenant_answer *a)
+{
+	_cleanup(free) char *below = name_from_database(t->slug);
+	_cleanup(free) char *directory = make_directory_of(job, below);
+	int r;
+
+	if (!*str_or_empty(t->uid) && !*str_or_empty(t->gid))
+		return true;
+	r = catalog_has_another(ctx->repository->catalog, directory, "tenant_id", t->id);
+	if (r > 0)
+		add_tenant_problem(
+		        a,
+		        "%.100s has exports of another tenant than the one that has this slug now, so its admins are let in when those are removed",
+		        directory);
+	if (r < 0)
+		add_tenant_problem(a, "whose exports are in %.100s cannot be read in the catalog", directory);
+	return r == 0;
+}
+
 /* Whoever is not known on this host is told of, and all others have what is theirs. */
-static void learn_admins(const struct make_context *ctx, uint64_t question, struct tenant_answer *a)
+static void learn_admins(const struct make_context *ctx, const struct conf_job *job, uint64_t question,
+                         struct tenant_answer *a)
 {
 	_cleanup(export_grants) struct export_grants grants = {0};
 
@@ -180,6 +203,8 @@ static void learn_admins(const struct make_context *ctx, uint64_t question, stru
 		const struct export_tenant *t = &a->shared->tenants[i];
 		_cleanup(str) struct str problem = {0};
 
+		if (!has_own_directory(ctx, job, t, a))
+			continue;
 		(void)export_grants_add(&grants, t->slug, t->uid, false, &problem);
 		(void)export_grants_add(&grants, t->slug, t->gid, true, &problem);
 		if (problem.len > 0)
@@ -318,7 +343,7 @@ static int find_tenants(const struct make_context *ctx, const struct conf_job *j
 	if (r == 0 && wanted->learns)
 		r = learn_tenants(ctx, job, a.shared, ret, err);
 	if (r == 0) {
-		learn_admins(ctx, question, &a);
+		learn_admins(ctx, job, question, &a);
 		add_tenants(job, &a, ret);
 	}
 	str_finish(&a.problems);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
@@ -224,6 +225,13 @@ static int choose_by_conf(const struct conf *conf, const struct stores_wanted *w
 
 	if (name && !named)
 		return error_set(err, ERROR_USAGE, EINVAL, "there is no section [store %s]", name);
+	/* Which class it is the query says. */
+	if (named && class && says_anything(class->store) && named->tenants && named->tenants[0] &&
+	    !stores_matches(named->tenants, w->tenant))
+		return error_set(
+		        err, ERROR_DENIED, EPERM,
+		        "the tenant's class %s sends it to the store %s, which is not for this tenant: if it is right, add the slug to [store %s] tenants",
+		        class->name, name, name);
 	if (named)
 		stores_at_section(named, ret);
 	return 0;
@@ -251,11 +259,78 @@ void stores_describe(const struct catalog_store *at, struct str *out)
 		str_append_char(out, ')');
 }
 
-bool stores_may_have(const struct catalog_store *at, const char *path, const char *job)
-{
-	_cleanup(free) char *directory = says_anything(at->tenant) ? name_from_database(at->tenant) : NULL;
-	_cleanup(free) char *prefix =
-	        directory ? mem_printf(CONF_EXPORTS "/%s/", directory) : mem_strdup(CONF_EXPORTS "/");
+/* What may be there. */
 
-	return str_starts(path, prefix) && str_equal(job, CONF_EXPORTS);
+/* A section into which the configuration itself sends tenants has exports of anybody. */
+static bool is_store_of_many(const struct conf *conf, const struct conf_named_store *named)
+{
+	const struct conf_export *export = conf_find_export(conf);
+
+	if (export && str_equal(str_or_empty(export->store), named->name))
+		return true;
+	for (size_t i = 0; i < conf->class_count; i++)
+		if (str_equal(str_or_empty(conf->classes[i].store), named->name))
+			return true;
+	return false;
+}
+
+/* The slug that name_from_database() made @directory of; of one that was cut some beginning of it. */
+static char *slug_of_directory(const char *directory, size_t len)
+{
+	char *slug = mem_alloc(len + 1);
+	size_t count = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		char hex[3] = {0};
+		char *end = hex;
+
+		if (directory[i] == '=' && len - i > 2)
+			memcpy(hex, directory + i + 1, 2);
+		slug[count] = (char)strtoul(hex, &end, 16);
+		if (end == hex + 2 && slug[count])
+			i += 2;
+		else
+			slug[count] = directory[i];
+		count++;
+	}
+	return slug;
+}
+
+static bool may_have_of(const struct conf *conf, const struct conf_named_store *named, const char *slug)
+{
+	if (named->tenants && named->tenants[0])
+		return stores_matches(named->tenants, slug) || is_store_of_many(conf, named);
+	return str_equal(named->name, slug) || is_store_of_many(conf, named);
+}
+
+/* Any of those with that address, since each may be the one by which it came there. */
+static bool may_section_have(const struct conf *conf, const struct catalog_store *at, const char *slug)
+{
+	for (size_t i = 0; i < conf->store_count; i++) {
+		const struct conf_named_store *named = &conf->stores[i];
+
+		if (str_equal(named->store.url, at->url) &&
+		    str_equal(str_or_empty(named->store.endpoint), str_or_empty(at->endpoint)) &&
+		    may_have_of(conf, named, slug))
+			return true;
+	}
+	return false;
+}
+
+bool stores_may_have(const struct conf *conf, const struct catalog_store *at, const char *path,
+                     const char *job)
+{
+	const char *directory = path + strlen(CONF_EXPORTS "/");
+	_cleanup(free) char *name = NULL, *slug = NULL;
+	size_t len;
+
+	if (!str_equal(job, CONF_EXPORTS) || !str_starts(path, CONF_EXPORTS "/"))
+		return false;
+	len = strcspn(directory, "/");
+	if (says_anything(at->tenant)) {
+		name = name_from_database(at->tenant);
+		return strlen(name) == len && strncmp(directory, name, len) == 0;
+	}
+	slug = slug_of_directory(directory, len);
+	return may_section_have(conf, at, slug);
 }

@@ -276,6 +276,15 @@ char *stores_name(struct stores *s, uint64_t id)
 	return str_take(&text);
 }
 
+bool stores_may_have_now(struct stores *s, const struct catalog_store *at, const char *path, const char *job)
+{
+	const struct conf *conf = conf_in_force(s);
+	bool may = stores_may_have(conf, at, path, job);
+
+	conf_let_go(s, conf);
+	return may;
+}
+
 unsigned stores_opened(struct stores *s)
 {
 	unsigned count;

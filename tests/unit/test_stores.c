@@ -31,6 +31,8 @@ struct many {
 	struct stores *stores;
 };
 
+static char *everybody[] = {"*", NULL};
+
 /* [store sN] in directories of the fixture. */
 static void many_init(struct many *m, struct fixture *f, size_t count, unsigned kept_open)
 {
@@ -40,6 +42,7 @@ static void many_init(struct many *m, struct fixture *f, size_t count, unsigned 
 	m->conf.store_count = count;
 	for (size_t i = 0; i < count; i++) {
 		m->named[i].name = mem_printf("s%zu", i);
+		m->named[i].tenants = everybody;
 		m->named[i].store.url = mem_printf("dir:%s/s%zu", f->directory, i);
 	}
 	m->stores = stores_new(&(struct stores_options){
@@ -146,6 +149,7 @@ static void publish_elsewhere(struct many *m, uint64_t store, int64_t run_id)
 	assert_int_equal(store_put_bytes(there, NULL, path, "12345", 5, NULL, NULL), 0);
 	describe_dump(&mf, path, run_id);
 	mem_replace_string(&mf.job, "exports");
+	mem_replace_string(&mf.target, "acme");
 	assert_int_equal(artifact_publish(&m->f->repo, &mf, NULL, NULL), 0);
 	free(path);
 }
@@ -229,6 +233,100 @@ static void test_gone(void **state)
 	many_finish(&m);
 }
 
+/* One that answers at first, and then fails, or has something that cannot be read, is no reason to have nothing of all others. */
+static void test_fails_in_between(void **state)
+{
+	static char refused[] = "get:1:slow:20,get:2+:eio";
+	struct fixture *f = *state;
+	struct artifact_rebuild rebuild = {.threads = 4};
+	_cleanup(catalog_store) struct catalog_store row = {0};
+	struct artifact_comparison counts = {0};
+	struct store *there = NULL;
+	struct many m;
+	uint64_t store, found = 99;
+
+	many_init(&m, f, 2, 0);
+	note(&m, 0);
+	store = note(&m, 1);
+	publish_elsewhere(&m, store, 1);
+	assert_int_equal(stores_open(m.stores, store, &there, NULL), 0);
+	for (int i = 0; i < 60; i++) {
+		_cleanup(free) char *key =
+		        mem_printf("manifests/exports/acme/20261119T0200%02dZ.json.gz.json", i);
+
+		assert_int_equal(store_put_bytes(there, NULL, key, "{}", 2, NULL, NULL), 0);
+	}
+	store_free(there);
+	store_dump(f, "backups/full/20261120T020000Z.dump", 2);
+	m.named[1].store.faults = refused;
+	assert_int_equal(artifact_rebuild(&f->repo, &rebuild, NULL, NULL), 0);
+	assert_int_equal(rebuild.artifacts, 1);
+	assert_int_equal(rebuild.problems, 1);
+	assert_true(is_listed(f, "backups/full/20261120T020000Z.dump") && is_listed(f, ACME));
+	assert_int_equal(catalog_store_of(f->catalog, ACME, &found), 0);
+	assert_int_equal(found, store);
+	assert_int_equal(catalog_get_store(f->catalog, store, &row), 0);
+	assert_non_null(strstr(row.trouble, "the store s1 ("));
+	/* On a host that knew nothing of it, it is found when the store answers. */
+	assert_int_equal(catalog_drop_artifact(f->catalog, ino_of_artifact(ACME), NULL), 0);
+	m.named[1].store.faults = NULL;
+	assert_int_equal(artifact_compare(&f->repo, LATER_US, NULL, &counts, NULL), 0);
+	assert_int_equal(counts.adopted, 1);
+	assert_true(is_listed(f, ACME));
+	many_finish(&m);
+}
+
+static void put_elsewhere(struct many *m, uint64_t store, const char *path, const char *key,
+                          const char *tenant, int64_t run_id)
+{
+	_cleanup(manifest) struct manifest mf = {0};
+	_cleanup(store) struct store *there = NULL;
+	_cleanup(str) struct str text = {0};
+	_cleanup(free) char *at = manifest_key(path);
+
+	assert_int_equal(stores_open(m->stores, store, &there, NULL), 0);
+	describe_dump(&mf, path, run_id);
+	mem_replace_string(&mf.job, "exports");
+	mem_replace_string(&mf.target, tenant);
+	mem_replace_string(&mf.objects[0].key, key);
+	manifest_encode(&mf, &text);
+	assert_int_equal(store_put_bytes(there, NULL, key, "12345", 5, NULL, NULL), 0);
+	assert_int_equal(store_put_bytes(there, NULL, at, str_text(&text), text.len, NULL, NULL), 0);
+}
+
+/* Who may write into the bucket of a section makes nothing of another tenant appear, nor a name of his own for what is another's. */
+static void test_forged(void **state)
+{
+	static char *acme_only[] = {"acme", NULL};
+	struct fixture *f = *state;
+	struct artifact_rebuild rebuild = {.threads = 1};
+	struct artifact_comparison counts = {0};
+	struct many m;
+	uint64_t store;
+
+	many_init(&m, f, 1, 0);
+	m.named[0].tenants = acme_only;
+	store = note(&m, 0);
+	publish_elsewhere(&m, store, 1);
+	put_elsewhere(&m, store, "exports/globex/20261119T020000Z.json.gz",
+	              "exports/globex/20261119T020000Z.json.gz", "globex", 2);
+	put_elsewhere(&m, store, "exports/acme/20261119T020000Z.json.gz",
+	              "exports/globex/20261118T020000Z.json.gz", "acme", 3);
+	put_elsewhere(&m, store, "exports/acme/20261116T020000Z.json.gz",
+	              "exports/acme/20261116T020000Z.json.gz", "globex", 3);
+	put_elsewhere(&m, store, "exports/acme/20261117T020000Z.json.gz",
+	              "exports/acme/20261117T020000Z.json.gz", "acme", 4);
+	assert_int_equal(artifact_compare(&f->repo, LATER_US, NULL, &counts, NULL), 0);
+	assert_int_equal(counts.adopted, 1);
+	assert_int_equal(counts.unlisted, 3);
+	assert_int_equal(artifact_rebuild(&f->repo, &rebuild, NULL, NULL), 0);
+	assert_int_equal(rebuild.artifacts, 2);
+	assert_true(is_listed(f, ACME) && is_listed(f, "exports/acme/20261117T020000Z.json.gz"));
+	assert_false(is_listed(f, "exports/acme/20261119T020000Z.json.gz") ||
+	             is_listed(f, "exports/globex/20261119T020000Z.json.gz"));
+	many_finish(&m);
+}
+
 /* What a crash left: an intent in another store. */
 static void test_crashed(void **state)
 {
@@ -295,8 +393,8 @@ static void test_older_catalog(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(test_opened), TEST(test_changed), TEST(test_life_elsewhere),
-	        TEST(test_gone),   TEST(test_crashed), TEST(test_older_catalog),
+	        TEST(test_opened),  TEST(test_changed),       TEST(test_life_elsewhere),   TEST(test_gone),
+	        TEST(test_crashed), TEST(test_older_catalog), TEST(test_fails_in_between), TEST(test_forged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

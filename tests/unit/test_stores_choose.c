@@ -16,6 +16,7 @@ static const char conf_text[] =
         "[store acme]\nurl = s3://acme\nendpoint = https://main.example\n"
         "[store disk]\nurl = dir:/srv/disk\ntenants = *\n"
         "[class paid]\nstore = disk\n"
+        "[class european]\nstore = eu\n"
         "[export]\ntenants = SELECT id, slug FROM orgs\ntenant_column = org_id\nstore = eu\n"
         "store_credentials_dir = /etc/keepfs/tenants\nstore_endpoints = https://*.example, http://127.0.0.1:*\n";
 
@@ -56,6 +57,11 @@ static void test_who_says_it(void **state)
 	chosen(f, WANTED(.class = "unheard", .store = ""), "s3://eu-1", "https://eu.example", "eu");
 	chosen(f, WANTED(.class = "paid", .store = "acme"), "s3://acme", "https://main.example", "acme");
 	chosen(f, AT(.class = "paid", .url = "s3://own"), "s3://own", "", "");
+	/* The class is the query's word, too. */
+	chosen(f, WANTED(.class = "european"), "s3://eu-1", "https://eu.example", "eu");
+	refused(f, &(struct stores_wanted){.tenant = "globex", .class = "european"}, -EPERM,
+	        "[store eu] tenants");
+	chosen(f, &(struct stores_wanted){.tenant = "globex"}, "s3://eu-1", "https://eu.example", "eu");
 	reset(f);
 	accept(f, "[store]\nurl = s3://main\n");
 	{
@@ -132,16 +138,42 @@ static void test_addresses_of_a_query(void **state)
 /* What a store of a tenant may make appear. */
 static void test_what_it_may_have(void **state)
 {
-	struct catalog_store own = {.tenant = "acme", .url = "s3://own"},
-	                     section = {.name = "eu", .tenant = "", .url = "s3://eu-1"};
+	struct fixture *f = *state;
+	struct catalog_store
+	        own = {.tenant = "acme", .url = "s3://own"},
+	        all = {.name = "eu", .tenant = "", .url = "s3://eu-1", .endpoint = "https://eu.example"},
+	        section = {.name = "acme",
+	                   .tenant = "",
+	                   .url = "s3://acme",
+	                   .endpoint = "https://main.example"},
+	        some = {.name = "some", .tenant = "", .url = "s3://some", .endpoint = "https://main.example"},
+	        elsewhere = {
+	                .name = "acme", .tenant = "", .url = "s3://acme", .endpoint = "https://eu.example"};
 
-	assert_true(stores_may_have(&own, "exports/acme/20261120T020000Z.json.gz", "exports"));
-	assert_false(stores_may_have(&own, "exports/acme2/20261120T020000Z.json.gz", "exports"));
-	assert_false(stores_may_have(&own, "exports/globex/20261120T020000Z.json.gz", "exports"));
-	assert_false(stores_may_have(&own, "backups/acme/20261120T020000Z.dump", "exports"));
-	assert_false(stores_may_have(&own, "exports/acme/20261120T020000Z.json.gz", "full"));
-	assert_true(stores_may_have(&section, "exports/globex/20261120T020000Z.json.gz", "exports"));
-	assert_false(stores_may_have(&section, "backups/full/20261120T020000Z.dump", "full"));
+	_cleanup(free) char *text = mem_printf(
+	        "%s[store some]\nurl = s3://some\nendpoint = https://main.example\ntenants = blue-*, Ünder_7\n",
+	        conf_text);
+
+	accept(f, text);
+	assert_true(stores_may_have(&f->conf, &own, "exports/acme/20261120T020000Z.json.gz", "exports"));
+	assert_false(stores_may_have(&f->conf, &own, "exports/acme2/20261120T020000Z.json.gz", "exports"));
+	assert_false(stores_may_have(&f->conf, &own, "exports/globex/20261120T020000Z.json.gz", "exports"));
+	assert_false(stores_may_have(&f->conf, &own, "backups/acme/20261120T020000Z.dump", "exports"));
+	assert_false(stores_may_have(&f->conf, &own, "exports/acme/20261120T020000Z.json.gz", "full"));
+	/* [export] sends everybody there. */
+	assert_true(stores_may_have(&f->conf, &all, "exports/globex/20261120T020000Z.json.gz", "exports"));
+	assert_false(stores_may_have(&f->conf, &all, "backups/full/20261120T020000Z.dump", "full"));
+	/* Those of one tenant, and of some, who may write there themselves. */
+	assert_true(stores_may_have(&f->conf, &section, "exports/acme/20261120T020000Z.json.gz", "exports"));
+	assert_false(
+	        stores_may_have(&f->conf, &section, "exports/globex/20261120T020000Z.json.gz", "exports"));
+	assert_true(stores_may_have(&f->conf, &some, "exports/blue-1/20261120T020000Z.json.gz", "exports"));
+	assert_true(
+	        stores_may_have(&f->conf, &some, "exports/=C3=9Cnder_7/20261120T020000Z.json.gz", "exports"));
+	assert_false(stores_may_have(&f->conf, &some, "exports/acme/20261120T020000Z.json.gz", "exports"));
+	assert_false(stores_may_have(&f->conf, &some, "exports/some/20261120T020000Z.json.gz", "exports"));
+	assert_false(
+	        stores_may_have(&f->conf, &elsewhere, "exports/acme/20261120T020000Z.json.gz", "exports"));
 }
 
 /* Files of credentials. */

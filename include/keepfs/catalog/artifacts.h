@@ -44,6 +44,9 @@ int catalog_restore_artifact(struct catalog *c, const struct manifest *m, const 
 /** catalog_manifest() - all facts of an artifact without its objects and files; -ENOENT. @ino may be that of one of its
  * files: the facts are the artifact's. */
 int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret);
+/** catalog_has_another() - is an artifact listed in the directory @path of which the fact @fact ("tenant_id") says something other than @value? Those that do not say it are none. 1, 0, or
+ * a negative errno. */
+int catalog_has_another(struct catalog *c, const char *path, const char *fact, const char *value);
 /** struct catalog_removal - a removal, and what policy_check_removal() has to know that the catalog does not. */
 struct catalog_removal {
 	unsigned min_keep;      /* good ones that stay in any case */
