@@ -179,7 +179,6 @@ int leaving_list(struct leaving *l, struct pg_session *s, uint64_t begin, uint64
 
 struct checking {
 	struct str *why;
-	bool for_people; /* what is changed without being deleted is told, too */
 	const struct leaving *leaving;
 };
 
@@ -192,13 +191,13 @@ static const char *consequence_of(char action)
 {
 	switch (action) {
 	case 'c':
-		return "rows of %s that are in no export refer to rows of %s, and would be deleted with them (%s, ON DELETE CASCADE)";
+		return ", and would be deleted with them (ON DELETE CASCADE)";
 	case 'n':
-		return "rows of %s that are in no export refer to rows of %s, and would lose that reference for good (%s, ON DELETE SET NULL)";
+		return ", and would lose that reference for good (ON DELETE SET NULL)";
 	case 'd':
-		return "rows of %s that are in no export refer to rows of %s, and would lose that reference for good (%s, ON DELETE SET DEFAULT)";
+		return ", and would lose that reference for good (ON DELETE SET DEFAULT)";
 	default:
-		return "rows of %s that are in no export refer to rows of %s (%s)";
+		return "";
 	}
 }
 
@@ -216,7 +215,8 @@ static int take_reference(void *arg, const struct pg_delete_reference *found, st
 			         found->action == 'n' ? "SET NULL" : "SET DEFAULT");
 		return 0;
 	}
-	text = mem_printf(consequence_of(found->action), found->from, found->to, found->constraint);
+	text = mem_printf("rows of %s that are in no export refer to rows of %s by %s%s", found->from,
+	                  found->to, found->constraint, consequence_of(found->action));
 	add_reason(c->why, text);
 	return 0;
 }

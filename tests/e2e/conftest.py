@@ -147,6 +147,17 @@ def new_keepfs(tmp_path, store, pg):
 
 
 @pytest.fixture
+def drill_dir():
+    """where throw-away servers are made: one of its own, since one at a time works there. The server runs as another user, who must be able to pass"""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-drill-", dir="/var/tmp"))
+    os.chmod(path, 0o711)
+    yield path
+    left = [name for _, directories, files in os.walk(path) for name in directories + files if name not in ("exports", "lock")]
+    shutil.rmtree(path)
+    assert left == []
+
+
+@pytest.fixture
 def keepfs(new_keepfs):
     """a mounted keepfs with one job `full` over the database `sample`"""
     return new_keepfs().mount()

@@ -3,12 +3,10 @@
 it stays but what was learned."""
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
 import sqlite3
-import tempfile
 
 import pytest
 
@@ -16,17 +14,6 @@ import daemon
 import handmade
 
 FORMATS = {"custom": {}, "directory": {"format": "directory"}, "plain": {"format": "plain"}}
-
-
-@pytest.fixture
-def drill_dir():
-    """the server runs as another user, who must be able to pass"""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-drill-", dir="/var/tmp"))
-    os.chmod(path, 0o711)
-    yield path
-    left = [name for name in os.listdir(path) if name != "lock"]
-    shutil.rmtree(path)
-    assert left == []
 
 
 @pytest.fixture(scope="module")

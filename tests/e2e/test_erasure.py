@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was erased does not come back with a backup, and the register tells nobody who it was."""
+import functools
 import json
 import os
 
@@ -12,6 +13,11 @@ from exporting import settings
 DATABASE = "erasure_app"
 LEFT = "SELECT concat_ws(',', (SELECT count(*) FROM orgs), (SELECT count(*) FROM users), (SELECT count(*) FROM projects), (SELECT count(*) FROM tasks), (SELECT count(*) FROM comments))"
 ALL = "3,21,12,60,120"
+
+
+@pytest.fixture
+def new_keepfs(new_keepfs, drill_dir):
+    return functools.partial(new_keepfs, drill_dir=drill_dir)
 
 
 @pytest.fixture(scope="module")

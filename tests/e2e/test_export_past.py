@@ -3,9 +3,6 @@
 import gzip
 import json
 import os
-import pathlib
-import shutil
-import tempfile
 
 import pytest
 
@@ -67,17 +64,6 @@ def copy(app):
     app.create(name, template=DATABASE)
     yield name
     app.drop(name)
-
-
-@pytest.fixture
-def drill_dir():
-    """the server runs as another user, who must be able to pass"""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="keepfs-past-", dir="/var/tmp"))
-    os.chmod(path, 0o711)
-    yield path
-    left = [name for _, directories, files in os.walk(path) for name in directories + files if name not in ("exports", "lock")]
-    shutil.rmtree(path)
-    assert left == []
 
 
 def start(new_keepfs, uri, drill_dir, section, **job):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One tenant brought back from a backup, and nothing of anybody else touched."""
+import functools
 import os
 
 import pytest
@@ -21,6 +22,11 @@ CHANGE = """UPDATE users SET email = 'new@example.org' WHERE id = (SELECT min(id
     INSERT INTO projects (org_id, title) VALUES (1, 'made since')"""
 
 PLAIN = {"redact": "", "allow_secrets": "*.password_hash"}  # an export with all values
+
+
+@pytest.fixture
+def new_keepfs(new_keepfs, drill_dir):
+    return functools.partial(new_keepfs, drill_dir=drill_dir)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +165,7 @@ def test_references_that_would_be_lost(new_keepfs, app, copy, action):
     app.sql(copy, CHANGE + "; INSERT INTO sessions SELECT min(id) FROM users WHERE org_id = 1")
     changed = app.sql(copy, OF_ACME)
     error = restored(keepfs, "acme from=full mode=replace confirm=acme", "failed")
-    assert f"public.sessions that are in no export refer to rows of public.users, and would lose that reference for good (sessions_user_id_fkey, ON DELETE {action})" in error
+    assert f"public.sessions that are in no export refer to rows of public.users by sessions_user_id_fkey, and would lose that reference for good (ON DELETE {action})" in error
     assert app.sql(copy, OF_ACME) == changed and app.sql(copy, "SELECT count(user_id) FROM sessions") == "1"
 
 
