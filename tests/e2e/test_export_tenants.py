@@ -163,3 +163,31 @@ def test_triggered(exporting):
         assert code == errno.EINVAL and why in said
     assert "exports/<tenant>/.trigger" in keepfs.text("control", "README")
     assert "exports/acme/.trigger" in keepfs.text("status", "audit.jsonl")
+
+
+def test_each_class_has_its_schedule(exporting, clocks):
+    """and its retention, as databases of a job have"""
+    query = "SELECT id, slug, CASE id WHEN 1 THEN 'paid' END AS class FROM org ORDER BY id"
+    keepfs = exporting(mounted=False, tenants=query, schedule="0 2 * * *", keep_last=1, keep_within="1m", timezone="UTC")
+    keepfs.sections["class paid"] = {"schedule": "0 */6 * * *", "keep_last": 2}
+    keepfs.settings["trash"] = "none"
+    keepfs.write_conf()
+    keepfs.env = clocks.environment(keepfs.env)
+    keepfs.mount()
+    tenants_are(keepfs, "acme", "beta")
+    runs = 0
+    # It is noon. At six and at midnight those of the class are due, at two the others.
+    for hours, due in ((6, "acme"), (6, "acme"), (2, "beta"), (4, "acme"), (6, "acme"), (6, "acme"), (6, "acme"), (2, "beta")):
+        clocks.pass_time(hours * 3600)
+        runs += 1
+        daemon.wait_until(lambda: [run["state"] for run in keepfs.history()] == ["completed"] * runs, f"{due} to be exported")
+        newest = keepfs.path("exports", due, "latest.json.gz").readlink().name
+        assert newest.startswith(f"{clocks.now():%Y%m%dT%H}")
+    plan = json.loads(keepfs.run("prune", "-m", keepfs.mountpoint, "exports", "--json").stdout)
+    if plan["due"]:
+        keepfs.run("prune", "-m", keepfs.mountpoint, "exports", "--confirm", plan["plan"])
+    assert [len(exporting_names(keepfs, tenant)) for tenant in ("acme", "beta")] == [2, 1]
+
+
+def exporting_names(keepfs, tenant):
+    return [name for name in os.listdir(keepfs.path("exports", tenant)) if name[0].isdigit()]
