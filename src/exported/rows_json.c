@@ -1,110 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * libyajl says which tokens come; where we are says what they mean. The text of a value is needed as it stands (of json each byte counts), so it is remembered where it
- * begins in the present piece, and what of it lies in earlier pieces is kept.
- */
-#include "rows_json.h"
+/* libyajl says which tokens come; where we are says what they mean. */
+#include "rows_json_private.h"
 
-#include "array.h"
-#include "describe.h"
 #include "text.h"
 
 #include <keepfs/base/mem.h>
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-#include <yajl/yajl_parse.h>
 
-#define PIECE_BYTES     ((size_t)256 << 10)
 #define PIECE_MAX_BYTES ((size_t)64 << 20)
-#define DEPTH_MAX       100000 /* COPY_JSON_DEPTH_MAX: what an export may have */
 
-enum token {
-	TOKEN_NULL,
-	TOKEN_TRUE,
-	TOKEN_FALSE,
-	TOKEN_NUMBER,
-	TOKEN_STRING,
-	TOKEN_KEY,
-	TOKEN_OPEN_OBJECT,
-	TOKEN_CLOSE_OBJECT,
-	TOKEN_OPEN_LIST,
-	TOKEN_CLOSE_LIST,
-};
-
-/* Where we are, and what may come there. */
-enum place {
-	AT_DOCUMENT,     /* its "{" */
-	IN_DOCUMENT,     /* a key, or its end */
-	AT_TABLES,       /* "[" */
-	IN_TABLES,       /* a table's "{", or the end of the list */
-	IN_TABLE,        /* a key, or its end */
-	AT_ROWS,         /* "[" */
-	IN_ROWS,         /* a row's "{", or the end of the list */
-	IN_ROW,          /* a key, or its end */
-	IN_VALUE,        /* anything: of a member, whose place is @outside */
-	BEHIND_DOCUMENT, /* nothing */
-};
-
-/* What becomes of the value of a member. */
-enum fate {
-	FATE_IGNORED,
-	FATE_DOCUMENT, /* describe_document() */
-	FATE_TABLE,    /* a member of what describe_table() gets */
-	FATE_COUNT,    /* "row_count" */
-	FATE_PLAIN,    /* a column: a scalar, or not known yet */
-	FATE_RAW,      /* a column: the text as it stands */
-	FATE_ARRAY,    /* a column: array.h */
-};
-
-struct capture {
-	size_t start;    /* in the present piece */
-	struct str kept; /* of earlier pieces */
-};
-
-struct json_rows {
-	struct json_rows_order order;
-	yajl_handle yajl;
-	struct error err; /* what a token was refused for */
-	size_t keep_from;
-	/* The present piece. */
-	const char *piece;
-	size_t piece_len;
-	uint64_t line, tokens;
-	size_t column;          /* bytes of the line before the piece */
-	size_t wanted, pending; /* bytes; since the last token */
-	/* Where we are. */
-	enum place at, outside;
-	unsigned seen;
-	bool has_tables, has_total;
-	uint64_t total, said_total;
-	size_t described_bytes;
-	/* The table. */
-	size_t table; /* its place */
-	struct json *members;
-	bool is_described, has_rows, has_count;
-	uint64_t rows, said_rows;
-	/* The value. */
-	char *key;
-	enum fate fate;
-	size_t depth;
-	bool is_decoded; /* a string of it had escapes */
-	struct capture text;
-	size_t next_column;
-	const struct exported_column *of;
-	size_t value_column;
-	/* FATE_ARRAY */
-	struct array_text array;
-	bool of_json, has_object;
-	struct capture element;
-};
-
-static int refuse_token(struct json_rows *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* 0: libyajl ends. */
-static int refuse_token(struct json_rows *j, const char *fmt, ...)
+int json_rows_refuse(struct json_rows *j, const char *fmt, ...)
 {
 	_cleanup(str) struct str text = {0};
 	va_list args;
@@ -124,341 +32,6 @@ static bool describes(const struct json_rows *j)
 static struct exported_table *present_table(const struct json_rows *j)
 {
 	return &j->order.head->tables[j->table];
-}
-
-/* It moves with the batch. */
-static struct batch_value *present_value(const struct json_rows *j)
-{
-	return row_batch_value(j->order.batch, j->value_column);
-}
-
-/* The text of a value. */
-
-static bool is_between_values(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ':' || c == ',';
-}
-
-/* As it stands, from where it began up to here; borrowed until the piece ends. */
-static const char *captured_text(struct json_rows *j, struct capture *c, size_t *ret_len)
-{
-	size_t end = yajl_get_bytes_consumed(j->yajl);
-	const char *text = j->piece + c->start;
-	size_t len = end - c->start;
-
-	if (c->kept.len > 0) {
-		str_append_bytes(&c->kept, text, len);
-		text = c->kept.data;
-		len = c->kept.len;
-	}
-	for (; len > 0 && is_between_values(*text); text++)
-		len--;
-	*ret_len = len;
-	return text;
-}
-
-static void begin_capture(struct json_rows *j, struct capture *c)
-{
-	c->start = yajl_get_bytes_consumed(j->yajl);
-	str_clear(&c->kept);
-}
-
-/* What follows is in another piece. */
-static int keep_captured(struct json_rows *j, struct error *err)
-{
-	struct capture *captures[] = {&j->text, &j->element};
-
-	if (j->at != IN_VALUE || j->fate == FATE_IGNORED)
-		return 0;
-	for (size_t i = 0; i < (j->fate == FATE_ARRAY && j->of_json ? 2U : 1U); i++) {
-		struct capture *c = captures[i];
-
-		str_append_bytes(&c->kept, j->piece + c->start, j->piece_len - c->start);
-		c->start = 0;
-		if (c->kept.len > EXPORTED_ROW_MAX_BYTES)
-			return error_set(err, ERROR_CORRUPT, EBADMSG, "a value has more than %zu bytes",
-			                 EXPORTED_ROW_MAX_BYTES);
-	}
-	return 0;
-}
-
-/* Values of columns. */
-
-static bool is_json_type(const char *base)
-{
-	return strcmp(base, "json") == 0 || strcmp(base, "jsonb") == 0;
-}
-
-static bool is_json_array(const char *base)
-{
-	return strcmp(base, "json[]") == 0 || strcmp(base, "jsonb[]") == 0;
-}
-
-static bool is_within_piece(const struct json_rows *j, const char *text)
-{
-	return text >= j->piece && text < j->piece + j->piece_len;
-}
-
-static int check_string(struct json_rows *j, const char *text, size_t len)
-{
-	if (memchr(text, '\0', len))
-		return refuse_token(j, "\"%s\" has a NUL, which PostgreSQL cannot hold", j->of->name);
-	j->is_decoded |= len > 0 && !is_within_piece(j, text);
-	return 1;
-}
-
-static int put_scalar(struct json_rows *j, enum token token, const char *text, size_t len)
-{
-	if (token == TOKEN_NULL) {
-		row_batch_put_null(j->order.batch, present_value(j));
-		return 1;
-	}
-	if (token == TOKEN_STRING && !check_string(j, text, len))
-		return 0;
-	row_batch_put_text(j->order.batch, present_value(j), text, len);
-	return 1;
-}
-
-static int begin_array(struct json_rows *j)
-{
-	struct row_batch *b = j->order.batch;
-
-	j->fate = FATE_ARRAY;
-	j->of_json = is_json_array(j->of->base);
-	j->has_object = false;
-	j->array = (struct array_text){.out = &b->text, .delimiter = j->of->delimiter};
-	row_batch_value_begin(b, present_value(j));
-	array_text_open(&j->array);
-	begin_capture(j, &j->element);
-	return 1;
-}
-
-/* The first token of a value of a column, and the only one when it is a scalar. A column that is NOT NULL has no NULL, so null is the null of JSON there. */
-static int begin_column_value(struct json_rows *j, enum token token, const char *text, size_t len)
-{
-	bool is_json = is_json_type(j->of->base);
-
-	if (is_json ? token == TOKEN_NULL && j->of->nullable
-	            : token != TOKEN_OPEN_OBJECT && token != TOKEN_OPEN_LIST)
-		return put_scalar(j, token, text, len);
-	if (token == TOKEN_OPEN_LIST && j->of->delimiter)
-		return begin_array(j);
-	j->fate = FATE_RAW;
-	present_value(j)->is_json = !is_json;
-	return 1;
-}
-
-static int put_array_element(struct json_rows *j, enum token token, const char *text, size_t len)
-{
-	if (token == TOKEN_STRING) {
-		if (!check_string(j, text, len))
-			return 0;
-		array_text_quoted(&j->array, text, len);
-	} else if (token == TOKEN_NULL) {
-		array_text_bare(&j->array, "NULL", 4);
-	} else {
-		array_text_bare(&j->array, text, len);
-	}
-	return 1;
-}
-
-/* Objects make the whole value one that only the server can read: from there on nothing of it matters. */
-static int take_array_token(struct json_rows *j, enum token token, const char *text, size_t len)
-{
-	j->has_object |= token == TOKEN_OPEN_OBJECT;
-	if (j->has_object)
-		return 1;
-	if (token == TOKEN_OPEN_LIST)
-		array_text_open(&j->array);
-	else if (token == TOKEN_CLOSE_LIST)
-		array_text_close(&j->array);
-	else
-		return put_array_element(j, token, text, len);
-	return 1;
-}
-
-/* An element of an array of json is any JSON; @depth: behind the token. */
-static int take_json_array_token(struct json_rows *j, enum token token, size_t depth)
-{
-	size_t len;
-	const char *text;
-
-	if (token == TOKEN_CLOSE_LIST && depth == 0) {
-		array_text_close(&j->array);
-		return 1;
-	}
-	if (depth > 1 || token == TOKEN_KEY)
-		return 1;
-	text = captured_text(j, &j->element, &len);
-	if (token == TOKEN_NULL)
-		array_text_bare(&j->array, "NULL", 4);
-	else
-		array_text_quoted(&j->array, text, len);
-	begin_capture(j, &j->element);
-	return 1;
-}
-
-static unsigned hex_code(const char *digits)
-{
-	unsigned code = 0;
-
-	for (int i = 0; i < 4; i++) {
-		unsigned c = (unsigned char)digits[i] | 0x20;
-
-		code = code << 4 | (c <= '9' ? c - '0' : c - 'a' + 10);
-	}
-	return code;
-}
-
-/* Of text that is JSON. libyajl makes something else of halves of characters, in silence. */
-static bool has_half_character(const char *text, size_t len)
-{
-	const char *end = text + len;
-
-	for (const char *p = text; (p = memchr(p, '\\', (size_t)(end - p))); p += 2) {
-		unsigned code = p[1] == 'u' ? hex_code(p + 2) : 0;
-
-		if (code >> 11 != 0xd800 >> 11)
-			continue;
-		if (code >> 10 != 0xd800 >> 10 || p[6] != '\\' || p[7] != 'u' ||
-		    hex_code(p + 8) >> 10 != 0xdc00 >> 10)
-			return true;
-		p += 10;
-	}
-	return false;
-}
-
-static void put_raw(struct json_rows *j, const char *text, size_t len)
-{
-	struct row_batch *b = j->order.batch;
-
-	row_batch_put_text(b, present_value(j), text, len);
-}
-
-static int end_array(struct json_rows *j, const char *text, size_t len)
-{
-	struct row_batch *b = j->order.batch;
-
-	if (!j->has_object) {
-		row_batch_value_end(b, present_value(j));
-		return 1;
-	}
-	b->text.len = present_value(j)->offset;
-	present_value(j)->is_json = true;
-	put_raw(j, text, len);
-	return 1;
-}
-
-static int end_column_value(struct json_rows *j, const char *text, size_t len)
-{
-	/* libyajl lets overlong forms and surrogates through. */
-	const char *wrong = exported_text_problem(text, len);
-
-	if (wrong)
-		return refuse_token(j, "\"%s\" %s", j->of->name, wrong);
-	if (j->fate == FATE_RAW)
-		put_raw(j, text, len);
-	else if (j->is_decoded && has_half_character(text, len))
-		return refuse_token(j, "\"%s\" has half of a character (a lone surrogate)", j->of->name);
-	else if (j->fate == FATE_ARRAY && !end_array(j, text, len))
-		return 0;
-	if (row_batch_row_bytes(j->order.batch) > EXPORTED_ROW_MAX_BYTES)
-		return refuse_token(j, "the row has more than %zu bytes", EXPORTED_ROW_MAX_BYTES);
-	return 1;
-}
-
-/* Members that describe. */
-
-static int take_said_member(struct json_rows *j, const char *text, size_t len)
-{
-	struct json *value;
-
-	j->described_bytes += len;
-	if (j->described_bytes > EXPORTED_HEAD_MAX_BYTES)
-		return refuse_token(j, "it says more than %zu bytes about its tables",
-		                    EXPORTED_HEAD_MAX_BYTES);
-	value = json_parse(text, len, &j->err);
-	if (!value) {
-		error_prefix(&j->err, "\"%s\"", j->key);
-		return 0;
-	}
-	if (j->fate == FATE_TABLE) {
-		json_set(j->members, j->key, value);
-		return 1;
-	}
-	if (describe_document(j->order.head, &j->seen, j->key, value, &j->err) < 0) {
-		json_free(value);
-		return 0;
-	}
-	json_free(value);
-	return 1;
-}
-
-static int take_count(struct json_rows *j, const char *text, size_t len)
-{
-	_cleanup(free) char *number = mem_printf("%.*s", (int)(len < 32 ? len : 32), text);
-	uint64_t *said = j->outside == IN_TABLE ? &j->said_rows : &j->said_total;
-	bool *has = j->outside == IN_TABLE ? &j->has_count : &j->has_total;
-	char *end;
-
-	if (*has)
-		return refuse_token(j, "\"row_count\" is there twice");
-	errno = 0;
-	*said = strtoull(number, &end, 10);
-	if (number[0] < '0' || number[0] > '9' || *end || errno)
-		return refuse_token(j, "\"row_count\" is not a number of rows");
-	*has = true;
-	return 1;
-}
-
-static int end_value(struct json_rows *j)
-{
-	size_t len;
-	const char *text;
-	int r = 1;
-
-	j->at = j->outside;
-	if (j->fate == FATE_IGNORED)
-		return 1;
-	text = captured_text(j, &j->text, &len);
-	if (j->fate == FATE_DOCUMENT || j->fate == FATE_TABLE)
-		r = take_said_member(j, text, len);
-	else if (j->fate == FATE_COUNT)
-		r = take_count(j, text, len);
-	else
-		r = end_column_value(j, text, len);
-	if (j->text.kept.cap > PIECE_BYTES)
-		str_finish(&j->text.kept);
-	return r;
-}
-
-static int begin_value(struct json_rows *j, enum fate fate)
-{
-	j->outside = j->at;
-	j->at = IN_VALUE;
-	j->fate = fate;
-	j->depth = 0;
-	j->is_decoded = false;
-	begin_capture(j, &j->text);
-	return 1;
-}
-
-static int take_value_token(struct json_rows *j, enum token token, const char *text, size_t len)
-{
-	size_t before = j->depth;
-	bool opens = token == TOKEN_OPEN_OBJECT || token == TOKEN_OPEN_LIST;
-	bool closes = token == TOKEN_CLOSE_OBJECT || token == TOKEN_CLOSE_LIST;
-	int r = 1;
-
-	j->depth = before + opens - closes;
-	if (j->depth > DEPTH_MAX)
-		return refuse_token(j, "it is nested more than %d levels deep", DEPTH_MAX);
-	if (j->fate == FATE_PLAIN && before == 0)
-		r = begin_column_value(j, token, text, len);
-	else if (j->fate == FATE_ARRAY)
-		r = j->of_json ? take_json_array_token(j, token, j->depth)
-		               : take_array_token(j, token, text, len);
-	return r && j->depth == 0 && token != TOKEN_KEY ? end_value(j) : r;
 }
 
 /* Rows. */
@@ -495,14 +68,14 @@ static int take_row_key(struct json_rows *j, const char *text, size_t len)
 	ssize_t column = find_column(j, text, len);
 
 	if (column < 0)
-		return refuse_token(j, "the row has \"%.*s\", which is no column of the table",
-		                    (int)(len < 100 ? len : 100), text);
+		return json_rows_refuse(j, "the row has \"%.*s\", which is no column of the table",
+		                        (int)(len < 100 ? len : 100), text);
 	j->of = &present_table(j)->columns[column];
 	j->value_column = (size_t)column;
-	if (present_value(j)->is_there)
-		return refuse_token(j, "the row has \"%s\" twice", j->of->name);
+	if (json_rows_present_value(j)->is_there)
+		return json_rows_refuse(j, "the row has \"%s\" twice", j->of->name);
 	j->next_column = (size_t)column + 1;
-	return begin_value(j, FATE_PLAIN);
+	return json_rows_begin_value(j, FATE_PLAIN);
 }
 
 static int end_row_object(struct json_rows *j)
@@ -510,7 +83,7 @@ static int end_row_object(struct json_rows *j)
 	ssize_t missing = row_batch_missing(j->order.batch);
 
 	if (missing >= 0)
-		return refuse_token(j, "the row has no \"%s\"", present_table(j)->columns[missing].name);
+		return json_rows_refuse(j, "the row has no \"%s\"", present_table(j)->columns[missing].name);
 	row_batch_row_end(j->order.batch);
 	if (j->table < j->keep_from)
 		row_batch_row_drop(j->order.batch);
@@ -525,7 +98,7 @@ static int begin_table(struct json_rows *j)
 	struct exported_head *head = j->order.head;
 
 	if (!describes(j) && j->table >= head->table_count)
-		return refuse_token(j, "there is one more table than before");
+		return json_rows_refuse(j, "there is one more table than before");
 	if (describes(j)) {
 		json_free(j->members);
 		j->members = json_object_new();
@@ -544,10 +117,11 @@ static int add_place_of_rows(struct json_rows *j)
 	char ***places = j->order.places;
 
 	if (!place)
-		return refuse_token(j, "\"%s\" is not there as a text", j->order.place_key);
+		return json_rows_refuse(j, "\"%s\" is not there as a text", j->order.place_key);
 	for (size_t i = 0; i < j->table; i++)
 		if (strcmp((*places)[i], place) == 0)
-			return refuse_token(j, "\"%s\" is that of another table, too", j->order.place_key);
+			return json_rows_refuse(j, "\"%s\" is that of another table, too",
+			                        j->order.place_key);
 	*places = mem_resize(*places, j->table + 2, sizeof(**places));
 	(*places)[j->table] = mem_strdup(place);
 	(*places)[j->table + 1] = NULL;
@@ -564,15 +138,15 @@ static int describe_present(struct json_rows *j)
 	if (describe_table(t, j->members, &j->err) < 0)
 		return 0;
 	if (exported_find_table(j->order.head, t->schema, t->name) != (ssize_t)j->table)
-		return refuse_token(j, "the table %s.%s is there twice", t->schema, t->name);
+		return json_rows_refuse(j, "the table %s.%s is there twice", t->schema, t->name);
 	return j->order.what == JSON_ROWS_DESCRIPTION ? add_place_of_rows(j) : 1;
 }
 
 static int take_rows_key(struct json_rows *j)
 {
 	if (j->order.what == JSON_ROWS_DESCRIPTION || j->has_rows)
-		return refuse_token(j, "\"rows\" is %s",
-		                    j->has_rows ? "there twice" : "not here, but in a file");
+		return json_rows_refuse(j, "\"rows\" is %s",
+		                        j->has_rows ? "there twice" : "not here, but in a file");
 	if (!describe_present(j))
 		return 0;
 	j->has_rows = true;
@@ -599,12 +173,12 @@ static int take_table_key(struct json_rows *j, const char *text, size_t len)
 	if (is_member_key(text, len, "rows"))
 		return take_rows_key(j);
 	if (is_member_key(text, len, "row_count"))
-		return begin_value(j, FATE_COUNT);
+		return json_rows_begin_value(j, FATE_COUNT);
 	if (!describes(j) || j->is_described)
-		return begin_value(j, FATE_IGNORED);
+		return json_rows_begin_value(j, FATE_IGNORED);
 	if (json_get(j->members, j->key))
-		return refuse_token(j, "\"%s\" is there twice", j->key);
-	return begin_value(j, FATE_TABLE);
+		return json_rows_refuse(j, "\"%s\" is there twice", j->key);
+	return json_rows_begin_value(j, FATE_TABLE);
 }
 
 static int end_table(struct json_rows *j)
@@ -615,14 +189,14 @@ static int end_table(struct json_rows *j)
 	if (!describe_present(j))
 		return 0;
 	if (!j->has_count || (with_rows && !j->has_rows))
-		return refuse_token(j, "the table has no \"%s\"", j->has_count ? "rows" : "row_count");
+		return json_rows_refuse(j, "the table has no \"%s\"", j->has_count ? "rows" : "row_count");
 	if (with_rows && j->rows != j->said_rows)
-		return refuse_token(j, "the table has %" PRIu64 " rows, and \"row_count\" says %" PRIu64,
-		                    j->rows, j->said_rows);
+		return json_rows_refuse(j, "the table has %" PRIu64 " rows, and \"row_count\" says %" PRIu64,
+		                        j->rows, j->said_rows);
 	if (describes(j))
 		t->rows = j->said_rows;
 	else if (t->rows != j->rows)
-		return refuse_token(j, "it had %" PRIu64 " rows before", t->rows);
+		return json_rows_refuse(j, "it had %" PRIu64 " rows before", t->rows);
 	j->total += j->said_rows;
 	j->table++;
 	j->at = IN_TABLES;
@@ -634,7 +208,7 @@ static int end_table(struct json_rows *j)
 static int take_tables_key(struct json_rows *j)
 {
 	if (j->has_tables)
-		return refuse_token(j, "\"tables\" is there twice");
+		return json_rows_refuse(j, "\"tables\" is there twice");
 	if (describes(j) && describe_document_check(j->seen, &j->err) < 0)
 		return 0;
 	j->has_tables = true;
@@ -648,17 +222,18 @@ static int take_document_key(struct json_rows *j, const char *text, size_t len)
 	if (is_member_key(text, len, "tables"))
 		return take_tables_key(j);
 	if (is_member_key(text, len, "row_count"))
-		return begin_value(j, FATE_COUNT);
-	return begin_value(j, describes(j) && describe_knows(j->key) ? FATE_DOCUMENT : FATE_IGNORED);
+		return json_rows_begin_value(j, FATE_COUNT);
+	return json_rows_begin_value(j,
+	                             describes(j) && describe_knows(j->key) ? FATE_DOCUMENT : FATE_IGNORED);
 }
 
 static int end_document(struct json_rows *j)
 {
 	if (!j->has_tables || !j->has_total)
-		return refuse_token(j, "the document has no \"%s\": it is not whole",
-		                    j->has_tables ? "row_count" : "tables");
+		return json_rows_refuse(j, "the document has no \"%s\": it is not whole",
+		                        j->has_tables ? "row_count" : "tables");
 	if (j->total != j->said_total)
-		return refuse_token(
+		return json_rows_refuse(
 		        j, "the tables have %" PRIu64 " rows together, and \"row_count\" says %" PRIu64,
 		        j->total, j->said_total);
 	if (describes(j))
@@ -671,7 +246,7 @@ static int end_document(struct json_rows *j)
 
 static int refuse_json_place(struct json_rows *j, const char *wanted)
 {
-	return refuse_token(j, "%s has to be here", wanted);
+	return json_rows_refuse(j, "%s has to be here", wanted);
 }
 
 static int enter_json_place(struct json_rows *j, enum token token, enum token wanted, enum place next,
@@ -702,7 +277,7 @@ static int take_token(struct json_rows *j, enum token token, const char *text, s
 	j->tokens++;
 	switch (j->at) {
 	case IN_VALUE:
-		return take_value_token(j, token, text, len);
+		return json_rows_take_value(j, token, text, len);
 	case AT_DOCUMENT:
 		return enter_json_place(j, token, TOKEN_OPEN_OBJECT, IN_DOCUMENT, "the object of an export");
 	case AT_TABLES:
@@ -900,7 +475,7 @@ int json_rows_feed(struct json_rows *j, const char *data, size_t len, struct err
 	r = judge_status(j, yajl_parse(j->yajl, (const unsigned char *)data, len), err);
 	if (r < 0)
 		return r;
-	r = keep_captured(j, err);
+	r = json_rows_keep_text(j, err);
 	if (r < 0)
 		return tell_where(j, err);
 	advance_lines(j, len);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
- * JSON into rows, over libyajl (which no other file includes): the document of an export, or rows of one table by themselves, as they come. White space, and the order of the members of
+ * JSON into rows, over libyajl (which only rows_json_private.h includes): the document of an export, or rows of one table by themselves, as they come. White space, and the order of the members of
  * a row, do not matter; all else does. One thread.
  */
 #include "batch.h"

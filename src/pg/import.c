@@ -39,24 +39,7 @@ int pg_import_open(const char *conninfo, const char *database, struct cancel *ca
 
 int pg_import_commit(struct pg_session *s, struct error *err)
 {
-	_cleanup(pg_result) PGresult *result = NULL;
-	struct error why = {0};
-	int r;
-
-	if (cancel_is_set(s->cancel.cancel))
-		return session_fail_cancelled(err);
-	r = session_ask(s, &(struct session_query){.sql = "COMMIT"}, &result, &why);
-	if (r == 0 && !str_equal(PQcmdStatus(result), "COMMIT"))
-		return error_set(err, ERROR_INTERNAL, EIO,
-		                 "the server has rolled back what it was to commit");
-	if (r < 0 && (PQstatus(s->conn) == CONNECTION_BAD || PQtransactionStatus(s->conn) != PQTRANS_IDLE))
-		return error_set(
-		        err, ERROR_UNAVAILABLE, EINPROGRESS,
-		        "the server was to commit, and it is not known whether it has: order the same once more, and it says whether the rows are there (%s)",
-		        why.message);
-	if (r < 0 && err)
-		*err = why;
-	return r;
+	return session_commit(s, ": order the same once more, and it says whether the rows are there", err);
 }
 
 /* Statements. */

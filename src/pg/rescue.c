@@ -492,33 +492,11 @@ int pg_rescue_compare(struct pg_rescue *x, struct pg_rescue_counts *ret, struct 
 	return r;
 }
 
-/* Only a server that is ready for the next statement has said what became of this one: it may wait for a standby, or end for another reason, when it has committed. */
-static bool has_said_what_became(const struct pg_session *s)
-{
-	return PQstatus(s->conn) != CONNECTION_BAD && PQtransactionStatus(s->conn) == PQTRANS_IDLE;
-}
-
 int pg_rescue_commit(struct pg_rescue *x, struct error *err)
 {
-	struct pg_session *s = x->session;
-	_cleanup(pg_result) PGresult *result = NULL;
-	struct error why = {0};
-	int r;
-
-	if (cancel_is_set(s->cancel.cancel))
-		return session_fail_cancelled(err);
-	r = session_ask(s, &(struct session_query){.sql = "COMMIT"}, &result, &why);
-	if (r == 0 && !str_equal(PQcmdStatus(result), "COMMIT"))
-		return error_set(err, ERROR_INTERNAL, EIO,
-		                 "the server has rolled back what it was to commit");
-	if (r < 0 && !has_said_what_became(s))
-		return error_set(
-		        err, ERROR_UNAVAILABLE, EINPROGRESS,
-		        "the server was to commit, and it is not known whether it has: order the same once more without confirm=, and it says what is still missing (%s)",
-		        why.message);
-	if (r < 0 && err)
-		*err = why;
-	return r;
+	return session_commit(
+	        x->session, ": order the same once more without confirm=, and it says what is still missing",
+	        err);
 }
 
 struct pg_rescue *pg_rescue_free(struct pg_rescue *x)

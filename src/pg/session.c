@@ -68,6 +68,27 @@ int session_ask(struct pg_session *s, const struct session_query *query, PGresul
 	return 0;
 }
 
+int session_commit(struct pg_session *s, const char *advice, struct error *err)
+{
+	_cleanup(pg_result) PGresult *result = NULL;
+	struct error why = {0};
+	int r;
+
+	if (cancel_is_set(s->cancel.cancel))
+		return session_fail_cancelled(err);
+	r = session_ask(s, &(struct session_query){.sql = "COMMIT"}, &result, &why);
+	if (r == 0 && !str_equal(PQcmdStatus(result), "COMMIT"))
+		return error_set(err, ERROR_INTERNAL, EIO,
+		                 "the server has rolled back what it was to commit");
+	if (r < 0 && (PQstatus(s->conn) == CONNECTION_BAD || PQtransactionStatus(s->conn) != PQTRANS_IDLE))
+		return error_set(err, ERROR_UNAVAILABLE, EINPROGRESS,
+		                 "the server was to commit, and it is not known whether it has%s (%s)",
+		                 advice, why.message);
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
 int pg_session_open(const char *conninfo, const char *database, const char *application,
                     struct cancel *cancel, struct pg_session **ret_session, struct error *err)
 {

@@ -60,6 +60,14 @@ struct session_query {
  */
 int session_ask(struct pg_session *s, const struct session_query *query, PGresult **ret_result,
                 struct error *err);
+/**
+ * session_commit() - COMMIT, and be sure of what became of it
+ * @advice: what to do where nobody knows: ": order the same once more …"; "": nothing
+ *
+ * Only a server that is ready for the next statement has said what became of this one: it may wait for a standby, or end for another reason, when it has committed.
+ * 0: committed; -EINPROGRESS (ERROR_UNAVAILABLE): it is not known whether it was; else it was not.
+ */
+int session_commit(struct pg_session *s, const char *advice, struct error *err);
 
 /** session_begin() - heap: the statements that begin a transaction which reads with pg_dump's settings
  * @joining: statements that have to come first in it; NULL: none

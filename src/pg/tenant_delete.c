@@ -122,19 +122,7 @@ int pg_delete_listed(struct pg_session *s, struct error *err)
 
 int pg_delete_commit(struct pg_session *s, struct error *err)
 {
-	struct error why = {0};
-	int r;
-
-	if (cancel_is_set(s->cancel.cancel))
-		return session_fail_cancelled(err);
-	r = pg_session_run(s, "COMMIT", &why);
-	if (r < 0 && (PQstatus(s->conn) == CONNECTION_BAD || PQtransactionStatus(s->conn) != PQTRANS_IDLE))
-		return error_set(err, ERROR_UNAVAILABLE, EINPROGRESS,
-		                 "the server was to commit, and it is not known whether it has (%s)",
-		                 why.message);
-	if (r < 0 && err)
-		*err = why;
-	return r;
+	return session_commit(s, "", err);
 }
 
 void pg_delete_roll_back(struct pg_session *s)
