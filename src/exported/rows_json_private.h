@@ -10,7 +10,7 @@
 
 #include <yajl/yajl_parse.h>
 
-#define PIECE_BYTES     ((size_t)256 << 10)
+#define PIECE_BYTES ((size_t)256 << 10)
 
 enum token {
 	TOKEN_NULL,

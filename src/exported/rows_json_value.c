@@ -259,7 +259,7 @@ static int take_said_member(struct json_rows *j, const char *text, size_t len)
 	j->described_bytes += len;
 	if (j->described_bytes > EXPORTED_HEAD_MAX_BYTES)
 		return json_rows_refuse(j, "it says more than %zu bytes about its tables",
-		                    EXPORTED_HEAD_MAX_BYTES);
+		                        EXPORTED_HEAD_MAX_BYTES);
 	value = json_parse(text, len, &j->err);
 	if (!value) {
 		error_prefix(&j->err, "\"%s\"", j->key);
