@@ -353,7 +353,6 @@ static int say_nothing_came(int r, struct error *err)
 static int import_with_pool(struct make_context *ctx, const struct make_order *order, struct error *err)
 {
 	_cleanup(import_order) struct import_order wanted = {0};
-	_cleanup(backup) struct backup wrong = {.ctx = ctx, .cancel = order->cancel};
 	uint64_t wrong_ino = 0;
 	int r = import_order_read(order->line, &wanted, err);
 
@@ -368,8 +367,8 @@ static int import_with_pool(struct make_context *ctx, const struct make_order *o
 			wrong_ino = i.backup.ino;
 	}
 	/* What else it reads has let go of the pool by now. */
-	if (wrong_ino && backup_open(&wrong, wrong_ino, NULL) == 0)
-		proving_again(ctx, order, &wrong);
+	if (wrong_ino)
+		proving_again(ctx, order, wrong_ino);
 	return r;
 }
 

@@ -137,9 +137,13 @@ bool proving_backup(struct proving *p, uint64_t ino)
 	return goes_on;
 }
 
-void proving_again(const struct make_context *ctx, const struct make_order *order, const struct backup *b)
+void proving_again(const struct make_context *ctx, const struct make_order *order, uint64_t ino)
 {
-	struct proving p = {.ctx = ctx, .order = order, .name = b->path, .level = PROOF_BYTES};
+	_cleanup(backup) struct backup b = {.ctx = ctx, .cancel = order->cancel};
+	struct proving p = {.ctx = ctx, .order = order, .level = PROOF_BYTES};
 
-	(void)proving_backup(&p, b->ino);
+	if (backup_open(&b, ino, NULL) < 0)
+		return;
+	p.name = b.path;
+	(void)proving_backup(&p, ino);
 }

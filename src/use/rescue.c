@@ -382,7 +382,6 @@ static int say_unchanged(int r, struct error *err)
 static int rescue_with_pool(struct make_context *ctx, const struct make_order *order, struct error *err)
 {
 	struct rescue_order wanted;
-	_cleanup(backup) struct backup wrong = {.ctx = ctx, .cancel = order->cancel};
 	uint64_t wrong_ino = 0;
 	int r = rescue_order_read(order->line, &wanted, err);
 
@@ -398,8 +397,8 @@ static int rescue_with_pool(struct make_context *ctx, const struct make_order *o
 			wrong_ino = x.backup.ino;
 	}
 	/* What else it reads has let go of the pool by now. */
-	if (wrong_ino && backup_open(&wrong, wrong_ino, NULL) == 0)
-		proving_again(ctx, order, &wrong);
+	if (wrong_ino)
+		proving_again(ctx, order, wrong_ino);
 	return r;
 }
 

@@ -336,7 +336,7 @@ static int restore_one(struct restore_target *t, struct error *err)
 	r = restore_target_run(t, err);
 	/* What the server, or a parser, says of right bytes is nothing against them. */
 	if (r < 0 && err->damage)
-		proving_again(t->ctx, t->order, t->backup);
+		proving_again(t->ctx, t->order, t->backup->ino);
 	return r;
 }
 

@@ -49,6 +49,23 @@ def settings(uri, **further):
             **further}
 
 
+def application(pg, name):
+    """for a fixture: the application in a database of that name; tests that change it make a copy"""
+    pg.create(name)
+    pg.sql(name, TABLES + ROWS)
+    yield pg
+    pg.drop(name)
+
+
+def copied(pg, database):
+    """for a fixture: the name of a copy of that database, which a test may drop"""
+    name = f"{database}_copy_{os.getpid()}"
+    pg.create(name, template=database)
+    yield name
+    if pg.sql("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+        pg.drop(name)
+
+
 def start(new_keepfs, section, **options):
     """mounted"""
     keepfs = new_keepfs(**options)

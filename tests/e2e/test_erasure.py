@@ -22,10 +22,7 @@ def new_keepfs(new_keepfs, drill_dir):
 
 @pytest.fixture(scope="module")
 def app(pg):
-    pg.create(DATABASE)
-    pg.sql(DATABASE, exporting.TABLES + exporting.ROWS)
-    yield pg
-    pg.drop(DATABASE)
+    yield from exporting.application(pg, DATABASE)
 
 
 def start(new_keepfs, app, database=DATABASE, **further):

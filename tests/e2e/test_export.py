@@ -15,19 +15,12 @@ DATABASE = "export_app"
 
 @pytest.fixture(scope="module")
 def app(pg):
-    """an application of its own for this module; tests that change it make a copy"""
-    pg.create(DATABASE)
-    pg.sql(DATABASE, exporting.TABLES + exporting.ROWS)
-    yield pg
-    pg.drop(DATABASE)
+    yield from exporting.application(pg, DATABASE)
 
 
 @pytest.fixture
 def copy(app):
-    name = f"export_copy_{os.getpid()}"
-    app.create(name, template=DATABASE)
-    yield name
-    app.drop(name)
+    yield from exporting.copied(app, DATABASE)
 
 
 def test_one_tenant(new_keepfs, app, store):

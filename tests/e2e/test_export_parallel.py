@@ -41,10 +41,7 @@ def app(pg):
 
 @pytest.fixture
 def copy(app):
-    name = f"export_parallel_copy_{os.getpid()}"
-    app.create(name, template=DATABASE)
-    yield name
-    app.drop(name)
+    yield from exporting.copied(app, DATABASE)
 
 
 def settings(uri, **further):

@@ -60,10 +60,7 @@ def app(pg):
 
 @pytest.fixture
 def copy(app):
-    name = f"past_copy_{os.getpid()}"
-    app.create(name, template=DATABASE)
-    yield name
-    app.drop(name)
+    yield from exporting.copied(app, DATABASE)
 
 
 def start(new_keepfs, uri, drill_dir, section, **job):

@@ -31,10 +31,7 @@ const { DuckDBInstance } = require('@duckdb/node-api');
 
 @pytest.fixture(scope="module")
 def app(pg):
-    pg.create(DATABASE)
-    pg.sql(DATABASE, exporting.TABLES + exporting.ROWS)
-    yield pg
-    pg.drop(DATABASE)
+    yield from exporting.application(pg, DATABASE)
 
 
 @pytest.fixture(scope="module")

@@ -23,19 +23,12 @@ QUERIES = {  # of one tenant, by its short name: all but generated keys
 
 @pytest.fixture(scope="module")
 def app(pg):
-    """an application of its own for this module; tests that change it make a copy"""
-    pg.create(DATABASE)
-    pg.sql(DATABASE, exporting.TABLES + exporting.ROWS)
-    yield pg
-    pg.drop(DATABASE)
+    yield from exporting.application(pg, DATABASE)
 
 
 @pytest.fixture
 def copy(app):
-    name = f"import_copy_{os.getpid()}"
-    app.create(name, template=DATABASE)
-    yield name
-    app.drop(name)
+    yield from exporting.copied(app, DATABASE)
 
 
 @pytest.fixture

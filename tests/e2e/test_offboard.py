@@ -25,19 +25,12 @@ LEAVE = "export acme then-delete=acme"
 
 @pytest.fixture(scope="module")
 def app(pg):
-    pg.create(DATABASE)
-    pg.sql(DATABASE, exporting.TABLES + exporting.ROWS)
-    yield pg
-    pg.drop(DATABASE)
+    yield from exporting.application(pg, DATABASE)
 
 
 @pytest.fixture
 def copy(app):
-    name = f"offboard_copy_{os.getpid()}"
-    app.create(name, template=DATABASE)
-    yield name
-    if app.sql("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
-        app.drop(name)
+    yield from exporting.copied(app, DATABASE)
 
 
 class Session:

@@ -31,18 +31,12 @@ def new_keepfs(new_keepfs, drill_dir):
 
 @pytest.fixture(scope="module")
 def app(pg):
-    pg.create(DATABASE)
-    pg.sql(DATABASE, exporting.TABLES + exporting.ROWS)
-    yield pg
-    pg.drop(DATABASE)
+    yield from exporting.application(pg, DATABASE)
 
 
 @pytest.fixture
 def copy(app):
-    name = f"tenant_copy_{os.getpid()}"
-    app.create(name, template=DATABASE)
-    yield name
-    app.drop(name)
+    yield from exporting.copied(app, DATABASE)
 
 
 def start(new_keepfs, app, database, **further):
