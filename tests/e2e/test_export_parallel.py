@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 
+import exporting
 import postgres
 from daemon import wait_until
 from exporting import ended, is_empty, made, start
