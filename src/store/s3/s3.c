@@ -34,6 +34,7 @@ static int s3_features(struct store *store, struct store_features *ret, struct e
 	        .capacity_bytes = conf->capacity_bytes ? conf->capacity_bytes : STORE_UNKNOWN,
 	        .available_bytes = STORE_UNKNOWN,
 	        .atomic_absent = !atomic_load(&s->no_conditional_put),
+	        .atomic_match = atomic_load(&s->conditional_match) != S3_MATCH_FAILS,
 	};
 	s3_describe_versions(s, ret);
 	return 0;
