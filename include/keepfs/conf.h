@@ -265,6 +265,8 @@ struct conf_check { /* [check NAME]: what a drill asks of what it has restored *
 	int64_t timeout_ms;
 };
 
+enum conf_role { CONF_WRITER, CONF_READER };
+
 struct conf {
 	char *path;                  /* the file read; NULL when there was none (environment only) */
 	char *mountpoint;            /* where a daemon serves; before conf_serve_at(): where it is to */
@@ -272,6 +274,9 @@ struct conf {
 	char *state_dir;
 	uint64_t memory_bytes;
 	int64_t parallel_runs;
+	int role; /* enum conf_role */
+	int64_t lease_ms; /* how long the right to write lasts unless it is renewed (keepfs/lease.h); 0: nobody asks for it */
+	int64_t follow_ms; /* of a reader: how often it asks for what is new */
 	bool allow_other;
 	uid_t owner; /* of the files in the mount */
 	gid_t group;

@@ -247,6 +247,15 @@ static void end_change(void)
 	pthread_mutex_unlock(&change_lock);
 }
 
+static void tell_marked(struct repository *repo, uint64_t ino)
+{
+	_cleanup(free) char *path = catalog_path(repo->catalog, ino);
+
+	for (struct artifact_events *e = repo->events; path && e; e = e->next)
+		if (e->marked)
+			e->marked(e->arg, path);
+}
+
 int artifact_hold(struct repository *repo, uint64_t ino, const struct catalog_hold *hold, struct error *err)
 {
 	int r;
@@ -254,6 +263,8 @@ int artifact_hold(struct repository *repo, uint64_t ino, const struct catalog_ho
 	begin_change();
 	r = set_hold(repo, ino, hold, err);
 	end_change();
+	if (r == 0)
+		tell_marked(repo, ino);
 	return r;
 }
 
@@ -264,5 +275,7 @@ int artifact_end_hold(struct repository *repo, uint64_t ino, const char *name, s
 	begin_change();
 	r = end_hold(repo, ino, name, err);
 	end_change();
+	if (r == 0)
+		tell_marked(repo, ino);
 	return r;
 }

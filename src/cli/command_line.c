@@ -20,7 +20,7 @@ static const struct cli_command commands[] = {
          cmd_init},
         {"check", "", "cjX", "test store, PostgreSQL, pg_dump, FUSE and disk space; say what to do",
          cmd_check},
-        {"mount", "[MOUNTPOINT]", "cfmo",
+        {"mount", "[MOUNTPOINT]", "cfmow",
          "serve the tree; returns when it can be used (-f: stays in the foreground)", cmd_mount},
         {"run", "JOB [KEY=VALUE...]", "cj", "make one backup now, without a mount", cmd_run, true},
         {"trigger", "JOB [KEY=VALUE...]", "cmjw",
@@ -99,7 +99,8 @@ static const struct {
         {'m', "  -m, --mountpoint DIR  where it is mounted (else KEEPFS_MOUNT, else the configuration's)\n"},
         {'f', "  -f, --foreground      stay in the foreground and log to standard error\n"},
         {'o', "  -o OPTIONS            mount options, separated by commas, as in fstab (allow_other)\n"},
-        {'w', "      --wait            wait until the run has ended; exit 1 when it failed\n"},
+        {'w',
+         "      --wait            wait until the run has ended; exit 1 when it failed. Of mount: until no other keepfs writes there\n"},
         {'E', "      --all             every tenant that [export] names\n"},
         {'Y',
          "      --explain         export nothing: show of each table whether it is exported, and why; with a TENANT how many rows\n"

@@ -18,6 +18,7 @@
 #define HOUR   (SECOND * 3600)
 #define DAY    (HOUR * 24)
 
+static const struct conf_choice roles[] = {{"writer", CONF_WRITER}, {"reader", CONF_READER}, {0}};
 static const struct conf_choice log_levels[] = {
         {"error", LOG_LEVEL_ERROR},
         {"warning", LOG_LEVEL_WARNING},
@@ -162,6 +163,18 @@ const struct conf_key conf_keys[] = {
          .max = 64,
          .help = "How many backup jobs run at the same time; others wait in the queue. One job never runs "
                  "twice at the same time."},
+        {KEEPFS(role), .name = "role", .type = CONF_ENUM, .fallback = "writer", .choices = roles,
+         .help = "writer: this keepfs makes backups, and is the only one that writes below [store] url. reader: it "
+                 "writes nothing there, and serves what the writer makes, on any number of hosts; each needs a state_dir of "
+                 "its own, and the right to list and to read, no other."},
+        {KEEPFS(lease_ms), .name = "lease", .type = CONF_DURATION, .fallback = "1m", .zero = "none",
+         .min = 2 * SECOND, .max = HOUR,
+         .help = "How long the right to write below [store] url lasts when it is not renewed: the lease, an object of the store, "
+                 "state/lease.json. A writer that cannot renew it stops writing before another one may begin. none: "
+                 "nothing keeps a second keepfs from writing there."},
+        {KEEPFS(follow_ms), .name = "follow", .type = CONF_DURATION, .fallback = "30s", .min = SECOND,
+         .max = 24 * HOUR,
+         .help = "With role = reader: how often the store is asked for what is new. Each time is one request."},
         {KEEPFS(allow_other), .name = "allow_other", .type = CONF_BOOL, .fallback = "no",
          .help = "Lets users other than the one who mounts see the mount, as far as owner, group, "
                  "file_mode and dir_mode allow. For a daemon that does not run as root, /etc/fuse.conf "

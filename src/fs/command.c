@@ -37,13 +37,31 @@ static void give_answer(struct command_handle *ch, struct text *text)
 	pthread_mutex_unlock(&ch->lock);
 }
 
+static int refuse_as_reader(struct command *c, struct error *err)
+{
+	int r = error_set(
+	        err, ERROR_DENIED, EROFS,
+	        "this keepfs is a reader ([keepfs] role = reader): it shows what another one makes, and changes nothing; use %s on the host of the writer",
+	        c->audit.object);
+
+	audit(c->fs, &c->audit, c->node.file->name, c->text, r, err->message);
+	return r;
+}
+
+static int carry_out_command(struct command *c, struct str *answer, struct error *err)
+{
+	if (c->node.file->of_writer && c->fs->ctx.conf->role == CONF_READER)
+		return refuse_as_reader(c, err);
+	return c->node.file->run(c, answer, err);
+}
+
 static void run_command(void *arg)
 {
 	struct command *c = arg;
 	_cleanup(str) struct str answer = {0}, shown = {0};
 	struct error err = {0};
 	struct text *text;
-	int r = c->node.file->run(c, &answer, &err);
+	int r = carry_out_command(c, &answer, &err);
 
 	if (r < 0) {
 		str_appendf(&answer, "%s: %s\n", strerrorname_np(-r), err.message);
