@@ -103,7 +103,10 @@ static int read_armor(struct armor *a, struct str *ret, struct error *err)
 		if (r < 0 || armor_line_is(a, END))
 			return r;
 		if (n < AGE_LINE_BYTES)
-			return refuse_armor(a, "follows one that is shorter than 64 characters, which only the last may be", err);
+			return refuse_armor(
+			        a,
+			        "follows one that is shorter than 64 characters, which only the last may be",
+			        err);
 		if (a->len == 0)
 			return refuse_armor(a, "is empty", err);
 		if (!decode_armor_line(a, bytes, &n))

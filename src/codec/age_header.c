@@ -189,8 +189,9 @@ static int check_header_mac(const struct age_header *h, const void *bytes, const
 	age_header_mac(k, bytes, h->mac_bytes, mac);
 	if (CRYPTO_memcmp(mac, h->mac, sizeof(mac)) == 0)
 		return 0;
-	return error_set(err, ERROR_CORRUPT, EBADMSG,
-	                 "the age header is damaged: its MAC is of another one; it was changed after it was made");
+	return error_set(
+	        err, ERROR_CORRUPT, EBADMSG,
+	        "the age header is damaged: its MAC is of another one; it was changed after it was made");
 }
 
 static int need_nonce(const struct age_header *h, size_t len, struct error *err)

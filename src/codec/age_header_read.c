@@ -64,7 +64,8 @@ static bool slice_starts(const struct slice *s, const char *prefix)
 
 static int refuse_endless_header(struct error *err)
 {
-	return error_set(err, ERROR_CORRUPT, EBADMSG, "the age header has more than %u bytes, which keepfs does not read",
+	return error_set(err, ERROR_CORRUPT, EBADMSG,
+	                 "the age header has more than %u bytes, which keepfs does not read",
 	                 AGE_HEADER_MAX_BYTES);
 }
 
@@ -115,12 +116,11 @@ static int read_age_version(struct scan *s, struct error *err)
 	for (size_t i = 0; i < s->line.len; i++)
 		if (s->line.at[i] <= ' ' || s->line.at[i] > '~')
 			return refuse_header(s, err, "has a character that no version has");
-	return error_set(err, ERROR_CORRUPT, EBADMSG,
-	                 "this is version %.*s of age's format, and keepfs knows v1 only",
-	                 s->line.len - strlen(VERSION_STEM) < VERSION_SHOWN
-	                         ? (int)(s->line.len - strlen(VERSION_STEM))
-	                         : VERSION_SHOWN,
-	                 s->line.at + strlen(VERSION_STEM));
+	return error_set(
+	        err, ERROR_CORRUPT, EBADMSG, "this is version %.*s of age's format, and keepfs knows v1 only",
+	        s->line.len - strlen(VERSION_STEM) < VERSION_SHOWN ? (int)(s->line.len - strlen(VERSION_STEM))
+	                                                           : VERSION_SHOWN,
+	        s->line.at + strlen(VERSION_STEM));
 }
 
 struct stanza {
@@ -137,7 +137,7 @@ static int read_arguments(const struct scan *s, struct stanza *st, struct error 
 	for (;; at++) {
 		const char *from = at;
 
-		while (at < end && *at > ' ' && *at <= '~')
+		while (at<end && * at> ' ' && *at <= '~')
 			at++;
 		if (at < end && *at != ' ')
 			return refuse_header(s, err, "has a character that no argument has");
@@ -218,7 +218,8 @@ static int keep_scrypt(const struct scan *s, const struct stanza *st, struct age
 		return refuse_header(s, err, "ends a recipient of kind scrypt that is not as they are");
 	h->log_n = read_log_n(&st->args[2]);
 	if (h->log_n == 0)
-		return refuse_header(s, err, "ends a recipient of kind scrypt whose work factor is no number");
+		return refuse_header(s, err,
+		                     "ends a recipient of kind scrypt whose work factor is no number");
 	if (h->log_n > AGE_SCRYPT_LOG_N_MAX)
 		return error_set(
 		        err, ERROR_CORRUPT, EBADMSG,

@@ -123,9 +123,9 @@ static int refuse_cell(uint64_t cell, bool last, bool but_for_last, struct error
 		        err, ERROR_CORRUPT, EBADMSG,
 		        "the end of what age encrypted is missing: cell %llu is its last here, and was not the last one",
 		        number);
-	return error_set(
-	        err, ERROR_CORRUPT, EBADMSG,
-	        "something was put behind the end of what age encrypted: cell %llu was the last one", number);
+	return error_set(err, ERROR_CORRUPT, EBADMSG,
+	                 "something was put behind the end of what age encrypted: cell %llu was the last one",
+	                 number);
 }
 
 static int check_cell_size(uint64_t cell, bool last, size_t len, struct error *err)

@@ -3,9 +3,10 @@
 /* What the files of age share: its texts (base64, Bech32), its primitives, and what recipients and identities consist of. */
 #include <keepfs/codec/age.h>
 
-#define AGE_KEY_BYTES  32U /* of X25519, secret and public, of HKDF's and scrypt's results, and of HMAC-SHA-256 */
-#define AGE_BODY_BYTES (AGE_FILE_KEY_BYTES + AGE_TAG_BYTES) /* of the stanzas that are known here */
-#define AGE_SALT_BYTES 16U
+#define AGE_KEY_BYTES                                                                                        \
+	32U /* of X25519, secret and public, of HKDF's and scrypt's results, and of HMAC-SHA-256 */
+#define AGE_BODY_BYTES     (AGE_FILE_KEY_BYTES + AGE_TAG_BYTES) /* of the stanzas that are known here */
+#define AGE_SALT_BYTES     16U
 #define AGE_BASE64_COLUMNS 64U
 #define AGE_LINE_BYTES     48U /* what a full line of base64 holds */
 
@@ -65,7 +66,8 @@ struct age_identity {
 };
 
 struct age_identities {
-	struct age_identity *items; /* AGE_IDENTITIES_MAX of them: what is secret is never moved by a resize */
+	struct age_identity
+	        *items; /* AGE_IDENTITIES_MAX of them: what is secret is never moved by a resize */
 	size_t count;
 	char *passphrase; /* NULL: none */
 };

@@ -81,33 +81,38 @@ static int refuse_age_word(const struct word *w, struct error *err)
 	int name = plugin_name_length(w);
 
 	if (word_starts(w, "age1pq1"))
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "%.*s… is a post-quantum recipient of age, which keepfs cannot encrypt to: use "
-		                 "an X25519 one, as age-keygen makes it",
-		                 shown, w->at);
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%.*s… is a post-quantum recipient of age, which keepfs cannot encrypt to: use "
+		        "an X25519 one, as age-keygen makes it",
+		        shown, w->at);
 	if (name > 0)
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "%.*s… is a recipient of the age plug-in \"%.*s\", and keepfs runs no plug-ins: "
-		                 "use an X25519 one, as age-keygen makes it",
-		                 shown, w->at, name, w->at + sizeof(PREFIX));
-	return error_set(err, ERROR_USAGE, EINVAL,
-	                 "%.*s… is no recipient of age: its checksum or its length is wrong, so it was cut or "
-	                 "mistyped; one has 62 characters, all in lower case",
-	                 shown, w->at);
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "%.*s… is a recipient of the age plug-in \"%.*s\", and keepfs runs no plug-ins: "
+		        "use an X25519 one, as age-keygen makes it",
+		        shown, w->at, name, w->at + sizeof(PREFIX));
+	return error_set(
+	        err, ERROR_USAGE, EINVAL,
+	        "%.*s… is no recipient of age: its checksum or its length is wrong, so it was cut or "
+	        "mistyped; one has 62 characters, all in lower case",
+	        shown, w->at);
 }
 
 static int refuse_recipient_word(const struct word *w, struct error *err)
 {
 	if (word_starts(w, "AGE-SECRET-KEY-") || word_starts(w, "AGE-PLUGIN-"))
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "this is a SECRET key of age, and recipients are public: put what `age-keygen -y` "
-		                 "prints for it (age1…) here, and keep the secret one elsewhere");
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "this is a SECRET key of age, and recipients are public: put what `age-keygen -y` "
+		        "prints for it (age1…) here, and keep the secret one elsewhere");
 	if (word_starts(w, "age1"))
 		return refuse_age_word(w, err);
 	if (word_starts(w, "ssh-") || word_starts(w, "ecdsa-") || word_starts(w, "sk-"))
-		return error_set(err, ERROR_USAGE, EINVAL,
-		                 "this is an SSH key, which keepfs cannot encrypt to: make a key with age-keygen, "
-		                 "and put its public side (age1…) here");
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "this is an SSH key, which keepfs cannot encrypt to: make a key with age-keygen, "
+		        "and put its public side (age1…) here");
 	return error_set(err, ERROR_USAGE, EINVAL,
 	                 "this is no recipient of age: one begins with age1 and has 62 characters");
 }

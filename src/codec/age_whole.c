@@ -37,9 +37,9 @@ int age_encrypt(const struct age_recipients *r, const void *plain, size_t len, s
 
 	if (res < 0)
 		return res;
-	bytes = (size_t)cells_stored_bytes(&(struct cells){.plain_bytes = AGE_CELL_PLAIN_BYTES,
-	                                                   .stored_bytes = AGE_CELL_STORED_BYTES},
-	                                   len);
+	bytes = (size_t)cells_stored_bytes(
+	        &(struct cells){.plain_bytes = AGE_CELL_PLAIN_BYTES, .stored_bytes = AGE_CELL_STORED_BYTES},
+	        len);
 	cells = mem_alloc(bytes);
 	seal_cells(&k, len ? plain : cells, len, cells);
 	age_key_wipe(&k);

@@ -47,7 +47,7 @@
 
 /** struct age_recipients - for whom something is encrypted. */
 struct age_recipients;
-struct age_recipients *age_recipients_new(void); /* nobody yet */
+struct age_recipients *age_recipients_new(void);                      /* nobody yet */
 struct age_recipients *age_recipients_free(struct age_recipients *r); /* NULL allowed; returns NULL */
 DEFINE_CLEANUP(age_recipients, struct age_recipients *, age_recipients_free)
 /**
@@ -69,7 +69,7 @@ const char *age_recipients_name(const struct age_recipients *r, size_t number);
 
 /** struct age_identities - with what something is decrypted: secret keys, and perhaps a passphrase. */
 struct age_identities;
-struct age_identities *age_identities_new(void); /* none yet */
+struct age_identities *age_identities_new(void);                      /* none yet */
 struct age_identities *age_identities_free(struct age_identities *i); /* wiped; NULL allowed; returns NULL */
 DEFINE_CLEANUP(age_identities, struct age_identities *, age_identities_free)
 /**
@@ -137,7 +137,7 @@ int age_header_open(const void *bytes, size_t len, const struct age_identities *
 /** struct age_header_facts - what a header tells without a key. */
 struct age_header_facts {
 	uint32_t head_bytes; /* of header and nonce */
-	unsigned stanzas;    /* recipients, or 1 for a passphrase; and those of kinds that are not known here */
+	unsigned stanzas; /* recipients, or 1 for a passphrase; and those of kinds that are not known here */
 	bool passphrase;
 };
 /** age_header_look() - the same without a key: its MAC is not checked. -EAGAIN and -EBADMSG as of age_header_open(). */
