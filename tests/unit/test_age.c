@@ -64,7 +64,9 @@ static void test_recipients_of_texts(void **state)
 	assert_int_equal(age_recipients_count(k->to), 0);
 	assert_int_equal(age_recipients_add(k->to, RECIPIENT, &err), 0);
 	assert_int_equal(age_recipients_add(k->to, " " RECIPIENT ",," OTHER ", ", &err), 0);
-	assert_int_equal(age_recipients_add(k->to, "# ours, age1 and others\r\n" OTHER "# in the safe\r\n\r\n\t" RECIPIENT "\n",
+	assert_int_equal(age_recipients_add(k->to,
+	                                    "# ours, age1 and others\r\n" OTHER
+	                                    "# in the safe\r\n\r\n\t" RECIPIENT "\n",
 	                                    &err),
 	                 0);
 	assert_int_equal(age_recipients_count(k->to), 2);
@@ -92,10 +94,13 @@ static void test_refused_recipients(void **state)
 	        {"age-secret-key-1gfpyy", "this is a SECRET key of age"},
 	        {"AGE-PLUGIN-YUBIKEY-1Q", "this is a SECRET key of age"},
 	        {"AGE1ZVKYG2LQZRAA2LNJVQEJ32NKUU0UES2S82HZRYE869XEEXVN73EQUNUJWJ", "all in lower case"},
-	        {"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwk", "its checksum or its length"},
-	        {"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujw", "its checksum or its length"},
+	        {"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwk",
+	         "its checksum or its length"},
+	        {"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujw",
+	         "its checksum or its length"},
 	        {RECIPIENT "j", "its checksum or its length"},
-	        {"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujbj", "its checksum or its length"},
+	        {"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujbj",
+	         "its checksum or its length"},
 	        {"age1", "its checksum or its length"},
 	        {"hunter2", "this is no recipient of age"},
 	        {"age", "this is no recipient of age"},
@@ -148,7 +153,8 @@ static void test_a_passphrase_stands_alone(void **state)
 	struct keys *k = *state;
 	struct error err = {0};
 
-	expect_error(age_recipients_add_passphrase(k->to, "", EASY, &err), EINVAL, ERROR_USAGE, &err, "is empty");
+	expect_error(age_recipients_add_passphrase(k->to, "", EASY, &err), EINVAL, ERROR_USAGE, &err,
+	             "is empty");
 	assert_int_equal(age_recipients_add_passphrase(k->to, "first", EASY, &err), 0);
 	assert_int_equal(age_recipients_add_passphrase(k->to, "correct horse", EASY, &err), 0);
 	assert_int_equal(age_recipients_count(k->to), 1);
@@ -157,8 +163,8 @@ static void test_a_passphrase_stands_alone(void **state)
 	age_recipients_free(k->to);
 	k->to = age_recipients_new();
 	assert_int_equal(age_recipients_add(k->to, RECIPIENT, &err), 0);
-	expect_error(age_recipients_add_passphrase(k->to, "correct horse", EASY, &err), EINVAL, ERROR_USAGE, &err,
-	             "and there are 1");
+	expect_error(age_recipients_add_passphrase(k->to, "correct horse", EASY, &err), EINVAL, ERROR_USAGE,
+	             &err, "and there are 1");
 	assert_null(strstr(err.message, "horse"));
 }
 
@@ -195,11 +201,13 @@ static void test_refused_identities(void **state)
 	        {"AGE-SECRET-KEY-PQ-1XX76JRALNLXDMEW0CRK45QMCCH4X06", "a post-quantum identity"},
 	        {"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA", "a key of SSH or OpenSSL"},
 	        {"-----BEGIN AGE ENCRYPTED FILE-----\nYWdlLWVuY3J5cHRpb24", "encrypted itself"},
-	        {"AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEY", "its checksum"},
+	        {"AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEY",
+	         "its checksum"},
 	        {"AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAE", "its checksum"},
 	        {SECRET "X", "its checksum"},
 	        {SECRET " " SECRET, "its checksum"},
-	        {"age-secret-key-1gfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpq4egaex", "its checksum"},
+	        {"age-secret-key-1gfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpq4egaex",
+	         "its checksum"},
 	        {"\n" SECRET "\nhunter2\n", "line 3: this is no identity of age"},
 	};
 	struct keys *k = *state;
@@ -338,7 +346,8 @@ static void test_a_header_that_is_cut_off(void **state)
 		part = mem_resize(part, len ? len : 1, 1);
 		expect_error(age_header_open(part, len, k->with, &opened, &err), EAGAIN, ERROR_CORRUPT, &err,
 		             "cut off");
-		expect_error(age_header_look(part, len, &facts, &err), EAGAIN, ERROR_CORRUPT, &err, "cut off");
+		expect_error(age_header_look(part, len, &facts, &err), EAGAIN, ERROR_CORRUPT, &err,
+		             "cut off");
 	}
 }
 
@@ -445,8 +454,8 @@ static void test_a_changed_header(void **state)
 	str_append(&changed, "age-encryption.org/v1\n-> grease\n\n");
 	str_append_bytes(&changed, strstr(head.data, "-> X25519"),
 	                 head.len - (size_t)(strstr(head.data, "-> X25519") - head.data));
-	expect_error(age_header_open(changed.data, changed.len, k->with, &key, &err), EBADMSG, ERROR_CORRUPT, &err,
-	             "its MAC is of another one");
+	expect_error(age_header_open(changed.data, changed.len, k->with, &key, &err), EBADMSG, ERROR_CORRUPT,
+	             &err, "its MAC is of another one");
 }
 
 static void test_passphrases(void **state)
@@ -477,9 +486,14 @@ static void test_passphrases(void **state)
 static void test_work_factors(void **state)
 {
 	static const struct refused refused[] = {
-	        {"21", "a work factor of more than 20"}, {"99", "a work factor of more than 20"},
-	        {"100", "a work factor of more than 20"}, {"18446744073709551617", "a work factor of more than 20"},
-	        {"0", "no number"}, {"01", "no number"}, {"-1", "no number"}, {"1x", "no number"},
+	        {"21", "a work factor of more than 20"},
+	        {"99", "a work factor of more than 20"},
+	        {"100", "a work factor of more than 20"},
+	        {"18446744073709551617", "a work factor of more than 20"},
+	        {"0", "no number"},
+	        {"01", "no number"},
+	        {"-1", "no number"},
+	        {"1x", "no number"},
 	};
 	struct keys *k = *state;
 
@@ -543,7 +557,8 @@ static void expect_cell_fails(struct age_cipher *c, uint64_t cell, bool last, co
 	_cleanup(free) char *same = mem_alloc(AGE_CELL_STORED_BYTES);
 	struct error err = {0};
 
-	expect_error(age_open_cell(c, cell, last, stored, len, plain, &err), EBADMSG, ERROR_CORRUPT, &err, text);
+	expect_error(age_open_cell(c, cell, last, stored, len, plain, &err), EBADMSG, ERROR_CORRUPT, &err,
+	             text);
 	if (len > AGE_CELL_STORED_BYTES)
 		return;
 	memcpy(same, stored, len);
@@ -570,10 +585,12 @@ static void expect_cell(struct age_cipher *c, uint64_t cell, bool last, size_t l
 	memcpy(again, stored, len + AGE_TAG_BYTES);
 	assert_int_equal(age_open_cell(c, cell, last, again, len + AGE_TAG_BYTES, again, NULL), 0);
 	assert_memory_equal(again, plain, len);
-	expect_cell_fails(c, cell + 1, last, stored, len + AGE_TAG_BYTES, len ? "in another's place" : "empty");
+	expect_cell_fails(c, cell + 1, last, stored, len + AGE_TAG_BYTES,
+	                  len ? "in another's place" : "empty");
 	if (last)
 		return;
-	expect_cell_fails(c, cell, true, stored, len + AGE_TAG_BYTES, "the end of what age encrypted is missing");
+	expect_cell_fails(c, cell, true, stored, len + AGE_TAG_BYTES,
+	                  "the end of what age encrypted is missing");
 	expect_cell_fails(c, cell, false, stored, len + AGE_TAG_BYTES - 1, "and can only have 65552");
 }
 
@@ -626,7 +643,7 @@ static void make_plain(struct str *out, size_t len)
 static void test_small_objects(void **state)
 {
 	struct keys *k = *state;
-	const size_t sizes[] = {0,      1,      65535, 65536, 65537, 131072, 131073, 200000};
+	const size_t sizes[] = {0, 1, 65535, 65536, 65537, 131072, 131073, 200000};
 	struct error err = {0};
 
 	use_example(k);
@@ -637,9 +654,10 @@ static void test_small_objects(void **state)
 		make_plain(&plain, sizes[i]);
 		assert_int_equal(age_encrypt(k->to, plain.data, plain.len, &stored, &err), 0);
 		assert_int_equal(age_header_open(stored.data, stored.len, k->with, &key, &err), 0);
-		assert_int_equal(stored.len, cells_stored_bytes(&(struct cells){key.head_bytes, AGE_CELL_PLAIN_BYTES,
-		                                                                AGE_CELL_STORED_BYTES},
-		                                                plain.len));
+		assert_int_equal(stored.len,
+		                 cells_stored_bytes(&(struct cells){key.head_bytes, AGE_CELL_PLAIN_BYTES,
+		                                                    AGE_CELL_STORED_BYTES},
+		                                    plain.len));
 		assert_int_equal(age_decrypt(stored.data, stored.len, k->with, &again, &err), 0);
 		/* What is there already stays. */
 		age_armor(stored.data, stored.len, &armored);
@@ -667,7 +685,8 @@ static void test_small_objects_for_nobody(void **state)
 
 	expect_error(age_encrypt(k->to, "x", 1, &stored, &err), EINVAL, ERROR_USAGE, &err, "nobody");
 	assert_int_equal(stored.len, 0);
-	expect_error(age_decrypt("x", 1, k->with, &stored, &err), EBADMSG, ERROR_CORRUPT, &err, "not encrypted");
+	expect_error(age_decrypt("x", 1, k->with, &stored, &err), EBADMSG, ERROR_CORRUPT, &err,
+	             "not encrypted");
 	expect_error(age_decrypt(NULL, 0, k->with, &stored, &err), EBADMSG, ERROR_CORRUPT, &err, "cut off");
 }
 
