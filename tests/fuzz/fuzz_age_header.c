@@ -39,7 +39,8 @@ static void must_open(const uint8_t *data, size_t size, const struct age_identit
 	struct age_header_facts facts;
 	struct error looked = {0}, opened = {0}, decrypted = {0};
 	struct age_key key;
-	int r = age_header_look(data, size, &facts, &looked), o = age_header_open(data, size, with, &key, &opened);
+	int r = age_header_look(data, size, &facts, &looked),
+	    o = age_header_open(data, size, with, &key, &opened);
 
 	if (r < 0)
 		fuzz_must_refuse(r, &looked);

@@ -9,10 +9,9 @@
 #include <sys/wait.h>
 
 /* A public key of SSH (RFC 8032, section 7.1): whoever else can open a file does not matter. */
-#define SSH_RECIPIENT                                                                                        \
-	"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
-#define PASSPHRASE "correct horse battery staple"
-#define EASY       10U
+#define SSH_RECIPIENT "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
+#define PASSPHRASE    "correct horse battery staple"
+#define EASY          10U
 
 struct keys {
 	char secret[AGE_SECRET_TEXT_BYTES], recipient[AGE_RECIPIENT_BYTES];
