@@ -39,11 +39,12 @@ struct head_change {
 };
 
 struct head {
-	uint64_t sequence;   /* of the last change; it only grows */
-	uint64_t fence;      /* of the lease of who wrote it; 0: there is none */
-	int64_t written_us;  /* by the clock of that host: for people */
-	bool closed;         /* the writer has ended, and there is nothing that is not told here */
-	struct head_change *changes; /* the oldest first; their sequences follow on one another and end with `sequence` */
+	uint64_t sequence;  /* of the last change; it only grows */
+	uint64_t fence;     /* of the lease of who wrote it; 0: there is none */
+	int64_t written_us; /* by the clock of that host: for people */
+	bool closed;        /* the writer has ended, and there is nothing that is not told here */
+	struct head_change *
+	        changes; /* the oldest first; their sequences follow on one another and end with `sequence` */
 	size_t count;
 };
 
@@ -83,11 +84,11 @@ struct follower *follower_free(struct follower *f);
 
 struct follower_state {
 	int64_t heard_ms; /* how long ago the store has answered; -1: it never has */
-	int64_t told_ms;  /* how long ago the writer's object was another one than before; -1: there was none yet */
-	bool compared;    /* all was compared at least once since the start */
-	bool no_head;     /* there is no such object: no keepfs of this version has written here */
+	int64_t told_ms; /* how long ago the writer's object was another one than before; -1: there was none yet */
+	bool compared;     /* all was compared at least once since the start */
+	bool no_head;      /* there is no such object: no keepfs of this version has written here */
 	bool writer_ended; /* it has said so */
-	uint64_t applied; /* changes since the start */
+	uint64_t applied;  /* changes since the start */
 	char trouble[512]; /* why the last look failed; "": it did not */
 };
 /** follower_look() - how it stands; durations go on while the host sleeps. Any thread; does not block on the store. */

@@ -42,8 +42,8 @@ static bool is_the_same(struct repository *repo, const struct manifest *m)
 	_cleanup(manifest) struct manifest known = {0};
 
 	return catalog_manifest(repo->catalog, ino_of_artifact(m->path), &known) == 0 &&
-	        known.run_id == m->run_id && known.finished_at_us == m->finished_at_us &&
-	        str_equal(known.sha256, m->sha256);
+	       known.run_id == m->run_id && known.finished_at_us == m->finished_at_us &&
+	       str_equal(known.sha256, m->sha256);
 }
 
 static int list_made(struct repository *repo, const struct manifest *m, struct error *err)

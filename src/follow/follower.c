@@ -26,15 +26,15 @@ struct follower {
 	int64_t every_ms;
 	void (*changed)(void *arg);
 	void *arg;
-	struct head known;            /* the thread's: up to which changes are done */
-	char etag[STORE_ETAG_BYTES];  /* the thread's: of the object that was read last; "": none */
-	char *text;                   /* the thread's: room for it */
-	int64_t compared_ms;          /* the thread's: boot clock; 0: not yet, or it is due */
+	struct head known;           /* the thread's: up to which changes are done */
+	char etag[STORE_ETAG_BYTES]; /* the thread's: of the object that was read last; "": none */
+	char *text;                  /* the thread's: room for it */
+	int64_t compared_ms;         /* the thread's: boot clock; 0: not yet, or it is due */
 	int64_t compare_not_before_ms;
 	struct cancel cancel;
 	pthread_mutex_t lock;
-	int64_t heard_ms, told_ms;    /* lock: boot clock; 0: never */
-	struct follower_state state;  /* lock: but for the two durations */
+	int64_t heard_ms, told_ms;   /* lock: boot clock; 0: never */
+	struct follower_state state; /* lock: but for the two durations */
 	pthread_t thread;
 	bool started;
 };
@@ -164,8 +164,9 @@ static int compare_with_store(struct follower *f, struct error *err)
 	int r = artifact_follow_all(f->repo, clock_now_us(), &f->cancel, &counts, err);
 
 	if (counts.adopted || counts.missing)
-		log_info("compared with the store: %llu backups are listed that were not, %llu are not any more",
-		         (unsigned long long)counts.adopted, (unsigned long long)counts.missing);
+		log_info(
+		        "compared with the store: %llu backups are listed that were not, %llu are not any more",
+		        (unsigned long long)counts.adopted, (unsigned long long)counts.missing);
 	if (r < 0) {
 		f->compare_not_before_ms = boot_ms() + COMPARE_AGAIN_MS;
 		return r;
@@ -182,7 +183,7 @@ static bool is_compare_due(const struct follower *f)
 	int64_t now_ms = boot_ms();
 
 	return now_ms >= f->compare_not_before_ms &&
-	        (f->compared_ms == 0 || now_ms - f->compared_ms >= COMPARE_MS);
+	       (f->compared_ms == 0 || now_ms - f->compared_ms >= COMPARE_MS);
 }
 
 static int follow_head(struct follower *f, struct head *head, struct error *err)

@@ -27,10 +27,10 @@ struct head_writer {
 	struct artifact_events events;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	struct head head;  /* lock */
-	bool begun;        /* lock: what was there is known, and `head` goes on from it */
-	uint64_t written;  /* lock: the sequence that the store has */
-	bool stopping;     /* lock */
+	struct head head; /* lock */
+	bool begun;       /* lock: what was there is known, and `head` goes on from it */
+	uint64_t written; /* lock: the sequence that the store has */
+	bool stopping;    /* lock */
 	struct cancel cancel;
 	pthread_t thread;
 	bool started, told;
@@ -105,7 +105,8 @@ static int go_on_with_head(struct head_writer *w, const struct store_call *call,
 	return 0;
 }
 
-static int put_head_object(struct head_writer *w, const struct store_call *call, bool closed, struct error *err)
+static int put_head_object(struct head_writer *w, const struct store_call *call, bool closed,
+                           struct error *err)
 {
 	const struct store_put_options options = {.content_type = "application/json"};
 	_cleanup(str) struct str text = {0};
@@ -182,18 +183,15 @@ static void *head_writer_main(void *arg)
 	return NULL;
 }
 
-int head_writer_new(struct repository *repo, struct store *store, struct head_writer **ret,
-                    struct error *err)
+int head_writer_new(struct repository *repo, struct store *store, struct head_writer **ret, struct error *err)
 {
 	struct head_writer *w = mem_alloc(sizeof(*w));
 	int r;
 
 	w->repo = repo;
 	w->store = store;
-	w->events = (struct artifact_events){.listed = head_on_listed,
-	                                     .removed = head_on_removed,
-	                                     .marked = head_on_marked,
-	                                     .arg = w};
+	w->events = (struct artifact_events){
+	        .listed = head_on_listed, .removed = head_on_removed, .marked = head_on_marked, .arg = w};
 	pthread_mutex_init(&w->lock, NULL);
 	clock_cond_init(&w->changed);
 	cancel_init(&w->cancel);

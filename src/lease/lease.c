@@ -58,7 +58,7 @@ int lease_read(struct lease *l, const struct store_call *call, struct lease_text
 bool lease_is_own(const struct lease *l, const struct lease_text *t)
 {
 	return t->fence == l->own.fence && str_equal(t->instance, l->own.instance) &&
-	        str_equal(t->process, l->own.process) && t->pid == l->own.pid;
+	       str_equal(t->process, l->own.process) && t->pid == l->own.pid;
 }
 
 /* The etag of what we wrote, where the answer did not say it. */
@@ -126,7 +126,7 @@ static void note_lease_trouble(struct lease *l, const struct error *why)
 	str_cut(l->why, sizeof(l->why), why->message);
 	l->class = why->class;
 	l->may_pass = why->retry || why->class == ERROR_UNAVAILABLE || why->class == ERROR_TIMEOUT ||
-	        why->class == ERROR_CONFLICT;
+	              why->class == ERROR_CONFLICT;
 }
 
 static void lose(struct lease *l, const struct lease_text *t)

@@ -24,18 +24,18 @@ struct lease {
 	atomic_ullong number;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool stopping;        /* lock */
-	bool poked;           /* lock: renew now */
-	bool is_lost;         /* lock */
-	char why[512];        /* lock: of is_lost, or of the last failure */
+	bool stopping;          /* lock */
+	bool poked;             /* lock: renew now */
+	bool is_lost;           /* lock */
+	char why[512];          /* lock: of is_lost, or of the last failure */
 	enum error_class class; /* lock: of `why` */
 	bool may_pass;          /* lock: by itself */
-	int64_t trouble_us;   /* lock: since when; 0: there is none */
+	int64_t trouble_us;     /* lock: since when; 0: there is none */
 	pthread_mutex_t listener_lock;
 	void (*listener)(void *arg); /* listener_lock */
 	void *listener_arg;          /* listener_lock */
 	enum lease_phase told;       /* the thread's: what the listener was told of last */
-	struct cancel cancel; /* set by lease_free() */
+	struct cancel cancel;        /* set by lease_free() */
 	pthread_t thread;
 	bool started;
 };

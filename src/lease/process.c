@@ -27,7 +27,7 @@ static ssize_t read_text(const char *path, char *buf, size_t buf_bytes)
 }
 
 /* The part that all processes of one namespace of one boot have in common. */
-static bool read_place(char *buf, size_t buf_bytes)
+static bool read_lease_place(char *buf, size_t buf_bytes)
 {
 	char boot[BOOT_ID_BYTES + 1], space[64];
 	ssize_t n = readlink("/proc/self/ns/pid", space, sizeof(space) - 1);
@@ -63,7 +63,7 @@ void lease_process_of_self(char *buf, size_t buf_bytes)
 	char place[128], start[32];
 
 	buf[0] = '\0';
-	if (read_place(place, sizeof(place)) && read_start(getpid(), start, sizeof(start)))
+	if (read_lease_place(place, sizeof(place)) && read_start(getpid(), start, sizeof(start)))
 		snprintf(buf, buf_bytes, "%s%s", place, start);
 }
 
@@ -71,7 +71,8 @@ bool lease_process_is_gone(const char *process, int64_t pid)
 {
 	char place[128], start[32];
 
-	if (pid < 1 || pid > INT32_MAX || !read_place(place, sizeof(place)) || !str_starts(process, place))
+	if (pid < 1 || pid > INT32_MAX || !read_lease_place(place, sizeof(place)) ||
+	    !str_starts(process, place))
 		return false;
 	if (read_start(pid, start, sizeof(start)))
 		return strcmp(process + strlen(place), start) != 0;

@@ -19,7 +19,8 @@
 
 void lease_who(const struct lease_text *t, char buf[static LEASE_WHO_BYTES])
 {
-	snprintf(buf, LEASE_WHO_BYTES, "%s (pid %" PRId64 ")", *t->host ? t->host : "an unknown host", t->pid);
+	snprintf(buf, LEASE_WHO_BYTES, "%s (pid %" PRId64 ")", *t->host ? t->host : "an unknown host",
+	         t->pid);
 }
 
 /* What was seen of another one's lease, and since when it has not changed, by our own clock. */
@@ -42,7 +43,7 @@ static void watch_on(struct watch *w, const char *etag)
 static bool is_free(const struct lease *l, const struct lease_text *t)
 {
 	return t->given_back || str_equal(t->instance, l->own.instance) ||
-	        lease_process_is_gone(t->process, t->pid);
+	       lease_process_is_gone(t->process, t->pid);
 }
 
 static int busy(const struct lease *l, const struct lease_text *t, struct error *err)
@@ -81,8 +82,8 @@ static int await_turn(struct lease *l, const struct lease_wait *wait, struct wat
 	if (wait->waiting)
 		wait->waiting(wait->arg, who);
 	if (cancel_sleep_ms(wait->cancel, least(left_ms + 1, least(t->length_ms / 6 + 1, LOOK_MS_MAX))))
-		return error_set(err, ERROR_CANCELLED, ECANCELED,
-		                 "waiting for the lease of %s was cancelled", who);
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "waiting for the lease of %s was cancelled",
+		                 who);
 	return -EAGAIN;
 }
 

@@ -19,9 +19,10 @@ static void tell_no_lease(struct checking *c, const struct lease_state *state)
 
 	item->kind = is_lost ? "lost" : "unsure";
 	item->since_us = state->since_us;
-	item->text = is_lost ? mem_strdup(state->text)
-	                     : mem_printf("the right to write is not surely ours now, so nothing is written%s%s",
-	                                  state->text[0] ? ": " : "", state->text);
+	item->text =
+	        is_lost ? mem_strdup(state->text)
+	                : mem_printf("the right to write is not surely ours now, so nothing is written%s%s",
+	                             state->text[0] ? ": " : "", state->text);
 	item->what_to_do = mem_strdup(
 	        is_lost ? "see that one keepfs only is to write here; then end this one and start it again, with 'keepfs mount --wait' where it is to stand by"
 	                : "it goes on by itself when the store answers");
@@ -85,7 +86,8 @@ void check_following(struct checking *c)
 		item->text = text;
 	}
 	if (is_silent)
-		item->what_to_do = mem_strdup("it goes on by itself when the store answers; until then new backups are not seen");
+		item->what_to_do = mem_strdup(
+		        "it goes on by itself when the store answers; until then new backups are not seen");
 	else if (is_old)
 		item->what_to_do = mem_strdup("look at the keepfs that writes there: does it run?");
 }

@@ -175,9 +175,8 @@ static void what_is_in_the_trash_is_not_listed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(all_is_compared),   TEST(what_is_gone_is_forgotten),
-	        TEST(one_by_one),        TEST(holds_come_and_go),
-	        TEST(what_is_in_the_trash_is_not_listed),
+	        TEST(all_is_compared),   TEST(what_is_gone_is_forgotten),          TEST(one_by_one),
+	        TEST(holds_come_and_go), TEST(what_is_in_the_trash_is_not_listed),
 	};
 
 	return cmocka_run_group_tests_name("artifact_follow", tests, NULL, NULL);

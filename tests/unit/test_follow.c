@@ -27,7 +27,8 @@ static void add_some(struct head *h, unsigned count)
 
 static void heads_come_back(void **state)
 {
-	_cleanup(head) struct head h = {.sequence = 7, .fence = 3, .written_us = 1764500000000000, .closed = true};
+	_cleanup(head) struct head h = {
+	        .sequence = 7, .fence = 3, .written_us = 1764500000000000, .closed = true};
 	_cleanup(head) struct head back = {0};
 	_cleanup(str) struct str text = {0};
 
@@ -63,8 +64,7 @@ static void the_oldest_changes_go(void **state)
 
 static void bad_heads_are_refused(void **state)
 {
-#define CHANGE(sequence, what, path)                                                                         \
-	"{\"sequence\":" sequence ",\"what\":\"" what "\",\"path\":\"" path "\"}"
+#define CHANGE(sequence, what, path) "{\"sequence\":" sequence ",\"what\":\"" what "\",\"path\":\"" path "\"}"
 #define HEAD(sequence, changes)                                                                              \
 	"{\"version\":1,\"sequence\":" sequence ",\"fence\":1,\"changes\":[" changes "]}"
 #define DUMP "backups/full/20261120T020000Z.dump"
@@ -86,7 +86,8 @@ static void bad_heads_are_refused(void **state)
 	        {HEAD("1", CHANGE("1", "made", "backups/../../x")), "makes no sense", EBADMSG},
 	        {HEAD("1", CHANGE("-1", "made", DUMP)), "makes no sense", EBADMSG},
 	        {HEAD("2", CHANGE("1", "made", DUMP)), "not the one", EBADMSG},
-	        {HEAD("3", CHANGE("1", "made", DUMP) "," CHANGE("3", "made", DUMP)), "do not follow", EBADMSG},
+	        {HEAD("3", CHANGE("1", "made", DUMP) "," CHANGE("3", "made", DUMP)), "do not follow",
+	         EBADMSG},
 	};
 	struct head h = {.sequence = 7};
 
@@ -104,8 +105,8 @@ static void too_many_changes_are_refused(void **state)
 
 	str_append(&text, "{\"version\":1,\"sequence\":201,\"fence\":1,\"changes\":[");
 	for (int i = 1; i <= HEAD_CHANGES_MAX + 1; i++)
-		str_appendf(&text, "%s{\"sequence\":%d,\"what\":\"made\",\"path\":\"" DUMP "\"}", i > 1 ? "," : "",
-		            i);
+		str_appendf(&text, "%s{\"sequence\":%d,\"what\":\"made\",\"path\":\"" DUMP "\"}",
+		            i > 1 ? "," : "", i);
 	str_append(&text, "]}");
 	assert_int_equal(head_decode(text.data, text.len, &h, &err), -EBADMSG);
 	assert_non_null(strstr(err.message, "more changes than are kept"));

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define CLEAN_UP_MS 5000
+#define CLEAN_UP_MS 30000
 
 static int wrong_object(const struct s3 *s, const char *key, struct error *err)
 {
