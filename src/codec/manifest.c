@@ -263,6 +263,8 @@ void manifest_encode(const struct manifest *m, struct str *out)
 	json_set_time(j, "finished_at", m->finished_at_us);
 	json_set_time(j, "verified_at", m->verified_at_us);
 	json_set_string(j, "keepfs_version", m->keepfs_version);
+	if (m->chain.sequence)
+		json_set(j, "chain", chain_place_encode(&m->chain));
 	encode_keeping(j, m);
 	json_set_int(j, "size", (int64_t)m->size_bytes);
 	set_sha256(j, "sha256", m->sha256);
@@ -277,5 +279,8 @@ void manifest_encode(const struct manifest *m, struct str *out)
 	for (size_t i = 0; i < m->object_count; i++)
 		json_list_add(encode_object(&m->objects[i]), i == 0, out);
 	json_list_close(out);
-	json_write_close(out);
+	if (m->chain.sequence)
+		str_append(out, ",\n");
+	else
+		json_write_close(out);
 }

@@ -14,6 +14,7 @@
 #include <keepfs/codec/extents.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/codec/json.h>
+#include <keepfs/codec/sign.h>
 #include <stdint.h>
 
 /** MANIFEST_VERSION - what is written; versions from 1 on are read. */
@@ -68,6 +69,18 @@ struct manifest_file {
 	bool secret; /* shown to nobody but the owner of the mount, whatever file_mode says */
 };
 
+/** CHAIN_ID_BYTES - of the name of a chain, with NUL: 16 hexadecimal digits; CHAIN_SEQUENCE_MAX - no link has a larger number. */
+#define CHAIN_ID_BYTES     17
+#define CHAIN_SEQUENCE_MAX INT64_C(999999999999)
+
+/** struct chain_place - where in its chain a signed text is (docs/formats.md, "The chain"). */
+struct chain_place {
+	char id[CHAIN_ID_BYTES];
+	int64_t sequence;                /* from 1 on; 0: it is not signed */
+	char previous[SHA256_HEX_BYTES]; /* of what was signed of the one before it; "": it is the first */
+	char hash[SHA256_HEX_BYTES];     /* of what was signed of this one; not written */
+};
+
 struct manifest {
 	char *path;         /* in the tree: "backups/full/20261120T020000Z.dump" */
 	char *job;          /* "full" */
@@ -99,6 +112,9 @@ struct manifest {
 	char *extents_key; /* of the object that holds the table; NULL: it is in the manifest */
 	char extents_sha256
 	        [SHA256_HEX_BYTES]; /* of the table's stored form: that of each object, in their order */
+	struct chain_place chain;   /* of one that is signed */
+	struct signature signature; /* of one that was decoded, and is signed; nobody has verified it there */
+	bool is_proven;             /* somebody has */
 };
 
 void manifest_finish(struct manifest *m);
@@ -154,7 +170,8 @@ bool manifest_is_beside(const char *key, const char *path);
 /** manifest_seal_extents() - the stored form of the tables of all objects, which must be loaded, on the heap. Sets
  * the counts and @m->extents_sha256 to it. */
 uint8_t *manifest_seal_extents(struct manifest *m, size_t *ret_len);
-/** manifest_encode() - the stored JSON. Extents go inside unless @m->extents_key is set. */
+/** manifest_encode() - the stored JSON. Extents go inside unless @m->extents_key is set. With @m->chain it is what is to be signed, whose hash
+ * (sign_hash()) is set by whoever signs; signature_append() then ends it. */
 void manifest_encode(const struct manifest *m, struct str *out);
 /**
  * manifest_decode() - parse and validate
@@ -162,10 +179,19 @@ void manifest_encode(const struct manifest *m, struct str *out);
  * @m: held nothing
  *
  * What is not known to this keepfs is no error: kinds, facts, roles, ciphers, fields (named in @m->unknown), and
- * files that are kept in another way (they are without an object). What is known must be right.
+ * files that are kept in another way (they are without an object). What is known must be right. Of a signed one @m->chain (with its hash) and
+ * @m->signature are set; that the signature fits is for whoever has the keys (manifest_is_signed_by()).
  * Return: 0; -EBADMSG with a message that names @source and the field; -ENOTSUP for a newer format version.
  */
 int manifest_decode(const char *source, const char *json, size_t len, struct manifest *m, struct error *err);
+/** manifest_is_signed_by() - does the signature of @m, which was decoded from this text, fit it and @key? */
+bool manifest_is_signed_by(const struct manifest *m, const struct sign_public *key, const char *json,
+                           size_t len);
+
+/** chain_place_encode() - the member "chain"; chain_place_decode() - false with what is wrong about it. For all texts that have one. */
+struct json *chain_place_encode(const struct chain_place *p);
+bool chain_place_decode(const struct json *j, struct chain_place *ret, const char **ret_why);
+
 /** manifest_load_extents() - take the tables from their stored form, once fetched; -EBADMSG when they are not those
  * that @m describes. */
 int manifest_load_extents(const char *source, const uint8_t *encoded, size_t len, struct manifest *m,
