@@ -24,6 +24,7 @@
 
 struct catalog;
 struct stores;
+struct chain;
 
 /** struct artifact_removed - what of the tree is gone; all borrowed for the call. */
 struct artifact_removed {
@@ -59,10 +60,12 @@ struct artifact_events {
  * repository_store().
  */
 struct repository {
-	struct artifact_use *in_use;    /* by the room's own lock: artifact_keep() */
-	struct store *store;            /* borrowed */
-	struct stores *stores;          /* borrowed: it, and others; NULL: there are no others */
-	struct catalog *catalog;        /* borrowed */
+	struct artifact_use *in_use; /* by the room's own lock: artifact_keep() */
+	struct store *store;         /* borrowed */
+	struct stores *stores;       /* borrowed: it, and others; NULL: there are no others */
+	struct catalog *catalog;     /* borrowed */
+	struct chain *
+	        chain; /* borrowed: what signs manifests, and believes them (keepfs/chain.h); NULL: nobody does */
 	struct artifact_events *events; /* borrowed, each: a list */
 	/* artifact_tidier_new() sets it; NULL: what a store does not answer for waits for the next start */
 	struct artifact_tidier *tidier;

@@ -305,6 +305,8 @@ struct conf {
 	size_t class_count;
 	struct conf_check *checks; /* in the order of the file */
 	size_t check_count;
+	/* PEM files of keys, "": none: that signs, that signed before, that are believed (or a directory). */
+	char *signing_key_file, *signing_key_old_file, *verify_key_file;
 	char *erasure_key_file; /* of the erasure register: CONF_REDACT_KEY_BYTES or more; "": none */
 	char *drill_dir;        /* where throw-away servers are made; "": drill_dir_of() says */
 	char *drill_user;       /* whom they run as when keepfs is root's */

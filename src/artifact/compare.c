@@ -138,7 +138,7 @@ static int consider_unknown(struct comparison *c, const char *path, struct error
 {
 	_cleanup(manifest) struct manifest m = {0};
 	struct error why = {0};
-	int r = artifact_fetch(c->store, &c->call, path, &m, &why);
+	int r = artifact_fetch(c->repo, c->store, &c->call, path, &m, &why);
 
 	if (r == -ENOENT) /* removed since it was listed */
 		return 0;
@@ -289,8 +289,11 @@ static int compare_roots(struct comparison *c, struct error *err)
 
 static int compare_one(struct comparison *c, struct error *err)
 {
-	int r, kept;
+	const struct chain_at at = {.id = c->store_id, .store = c->store, .call = &c->call};
+	int r = chain_learn(c->repo->chain, &at, NULL, err), kept;
 
+	if (r < 0)
+		return r;
 	begin_marks(c);
 	r = compare_roots(c, err);
 	kept = keep_numbers(c, r == 0 ? err : NULL);

@@ -213,7 +213,7 @@ static int give_up(struct repository *repo, uint64_t ino, const char *path, int 
 int artifact_delete_all(struct repository *repo, const struct store_call *call, uint64_t ino,
                         const char *path, struct error *err)
 {
-	_cleanup(store) struct store *store = NULL;
+	struct artifact_place place = {0};
 	struct beginning beginning = {0};
 	struct catalog_tomb tomb;
 	struct error why = {0};
@@ -221,11 +221,14 @@ int artifact_delete_all(struct repository *repo, const struct store_call *call, 
 
 	if (r < 0)
 		return r == -ENOENT ? r : error_system(err, -r, "the catalog cannot be read");
-	r = repository_store_of(repo, path, &store, &why);
+	r = artifact_place(repo, path, &place, &why);
 	if (r == 0)
-		r = delete_from(store, call, path, &beginning, &why);
+		r = delete_from(place.store, call, path, &beginning, &why);
 	if (r == 0)
-		r = remove_marks(store, call, &tomb, path, &why);
+		r = remove_marks(place.store, call, &tomb, path, &why);
+	if (r == 0)
+		r = artifact_end_links(repo, &place, call, path, LINK_REMOVED, tomb.run_id, &why);
+	store_free(place.store);
 	if (r < 0 && beginning.is_whole && !tomb.is_trashed && artifact_is_forbidden(r, &why))
 		r = give_up(repo, ino, path, r, &why);
 	if (r < 0)

@@ -56,6 +56,18 @@ int repository_store_of_ino(const struct repository *repo, uint64_t ino, struct 
 	             : repository_open_store(repo, id, ret, err);
 }
 
+int artifact_end_links(const struct repository *repo, const struct artifact_place *place,
+                       const struct store_call *call, const char *path, enum link_type how, int64_t run_id,
+                       struct error *err)
+{
+	const struct chain_at at = {.id = place->id, .store = place->store, .call = call};
+	int r = chain_end(repo->chain, &at, path, how, run_id, err);
+
+	if (r < 0)
+		error_prefix(err, "the chain of signatures could not be told what became of %s", path);
+	return r;
+}
+
 bool artifact_is_broken(const struct artifact_broken *b, uint64_t id)
 {
 	for (size_t i = 0; i < b->count; i++)

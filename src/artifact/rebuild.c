@@ -91,7 +91,8 @@ static void fetch_manifest(void *arg)
 	struct slot *slot = arg;
 	struct rebuild *rb = slot->rebuild;
 
-	slot->result = artifact_fetch(rb->store, &rb->call, slot->path, &slot->manifest, &slot->error);
+	slot->result =
+	        artifact_fetch(rb->repo, rb->store, &rb->call, slot->path, &slot->manifest, &slot->error);
 	pthread_mutex_lock(&rb->lock);
 	slot->done = true;
 	pthread_cond_broadcast(&rb->changed);
@@ -484,10 +485,38 @@ static int try_other(void *arg, const struct catalog_store *at, struct error *er
 	return catalog_set_store_trouble(rb->catalog, at->id, r < 0 ? why.message : NULL, err);
 }
 
+/* Before the manifests: links say which keys signed them. */
+static int learn_chain(struct rebuild *rb, uint64_t id, struct store *store, struct error *err)
+{
+	const struct chain_at at = {.id = id, .store = store, .call = &rb->call};
+
+	return chain_learn(rb->repo->chain, &at, &rb->io->problems, err);
+}
+
+static int learn_other_chains(struct rebuild *rb, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < rb->other_count; i++) {
+		_cleanup(store) struct store *store = NULL;
+
+		r = repository_open_store(rb->repo, rb->others[i], &store, err);
+		if (r == 0)
+			r = learn_chain(rb, rb->others[i], store, err);
+		if (r < 0)
+			rb->failed_other = rb->others[i];
+	}
+	return r;
+}
+
 static int rebuild_all(struct rebuild *rb, struct error *err)
 {
-	int r = catalog_begin_rebuild(rb->catalog, err), ended;
+	int r = learn_chain(rb, CATALOG_MAIN_STORE, rb->store, err), ended;
 
+	if (r == 0)
+		r = learn_other_chains(rb, err);
+	if (r == 0)
+		r = catalog_begin_rebuild(rb->catalog, err);
 	if (r < 0)
 		return r;
 	r = walk_roots(rb, err);

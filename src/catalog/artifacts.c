@@ -192,6 +192,8 @@ static int add_artifact(struct connection *c, const struct manifest *m, enum lis
 	if (r == 0 && listing == REBUILT)
 		r = proofs_give_back(c, ino_of_artifact(m->path));
 	if (r == 0)
+		r = chain_note_artifact(c, m, store);
+	if (r == 0)
 		r = intent_drop(c, m->path);
 	return r;
 }

@@ -788,5 +788,31 @@ const char *const migrations[] = {
         "ALTER TABLE artifact ADD COLUMN store INTEGER NOT NULL DEFAULT 0;"
         "CREATE INDEX artifact_store ON artifact (store, ino) WHERE store <> 0;"
         "ALTER TABLE intent ADD COLUMN store INTEGER NOT NULL DEFAULT 0;",
+
+        /* The chains of signed manifests, one for each store, and their links that somebody may still have to say something about:
+         * keepfs/catalog/chain.h. */
+        "CREATE TABLE chain ("
+        " store INTEGER PRIMARY KEY,"
+        " name TEXT NOT NULL,"        /* its id */
+        " sequence INTEGER NOT NULL," /* of the last link, and its hash */
+        " hash TEXT NOT NULL,"
+        " key BLOB NOT NULL," /* the public one that signs */
+        " begun_at_us INTEGER NOT NULL"
+        ") STRICT;"
+        "CREATE TABLE chain_link ("
+        " store INTEGER NOT NULL,"
+        " sequence INTEGER NOT NULL,"
+        " hash TEXT NOT NULL,"
+        " artifact_ino INTEGER NOT NULL," /* whose manifest it is; 0: an object of its own */
+        " path TEXT NOT NULL,"
+        " body TEXT," /* that object, as long as the store may not have it */
+        " PRIMARY KEY (store, sequence)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE TABLE chain_key (" /* that signed before, as the key says that signs now */
+        " id TEXT PRIMARY KEY,"
+        " raw BLOB NOT NULL"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE INDEX chain_link_artifact ON chain_link (store, artifact_ino) WHERE artifact_ino <> 0;"
+        "CREATE INDEX chain_link_waiting ON chain_link (store, sequence) WHERE body IS NOT NULL;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

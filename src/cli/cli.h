@@ -19,42 +19,49 @@ enum cli_status {
 	CLI_UNREACHABLE = 3, /* no mount there */
 };
 
+#define CLI_KEY_FILES_MAX 32
+
 struct cli_options {
-	const char *config;        /* -c */
-	const char *mountpoint;    /* -m */
-	const char *mount_options; /* -o */
-	const char *state_dir;     /* --state-dir */
-	const char *store_url;     /* --store */
-	bool foreground;           /* -f */
-	bool json;                 /* --json */
-	bool wait;                 /* --wait */
-	bool all;                  /* --all */
-	const char *database;      /* --database */
-	const char *max_age;       /* --max-age */
-	bool force;                /* --force */
-	bool moved;                /* --moved */
-	bool no_history;           /* --no-history */
-	bool test;                 /* --test */
-	bool quick;                /* --quick */
-	bool fix;                  /* --fix */
-	bool apply;                /* --apply */
-	const char *confirm;       /* --confirm */
-	const char *simulate;      /* --simulate */
-	const char *to;            /* --to */
-	bool overwrite;            /* --overwrite */
-	bool dry_run;              /* --dry-run */
-	bool schema;               /* --schema */
-	bool explain;              /* --explain */
-	const char *then_delete;   /* --then-delete */
-	const char *format;        /* --format */
-	const char *where;         /* --where */
-	const char *from;          /* --from */
-	const char *into;          /* --into */
-	bool replace;              /* --replace */
-	const char *tenant;        /* --tenant */
-	const char *tenant_id;     /* --tenant-id */
-	const char *keys;          /* --keys */
-	int argc;                  /* words after the options */
+	const char *config;                       /* -c */
+	const char *mountpoint;                   /* -m */
+	const char *mount_options;                /* -o */
+	const char *state_dir;                    /* --state-dir */
+	const char *store_url;                    /* --store */
+	bool foreground;                          /* -f */
+	bool json;                                /* --json */
+	bool wait;                                /* --wait */
+	bool all;                                 /* --all */
+	const char *database;                     /* --database */
+	const char *max_age;                      /* --max-age */
+	bool force;                               /* --force */
+	bool moved;                               /* --moved */
+	bool no_history;                          /* --no-history */
+	bool test;                                /* --test */
+	bool quick;                               /* --quick */
+	bool fix;                                 /* --fix */
+	bool apply;                               /* --apply */
+	const char *confirm;                      /* --confirm */
+	const char *simulate;                     /* --simulate */
+	const char *to;                           /* --to */
+	bool overwrite;                           /* --overwrite */
+	bool dry_run;                             /* --dry-run */
+	bool schema;                              /* --schema */
+	bool explain;                             /* --explain */
+	const char *then_delete;                  /* --then-delete */
+	const char *format;                       /* --format */
+	const char *where;                        /* --where */
+	const char *from;                         /* --from */
+	const char *into;                         /* --into */
+	bool replace;                             /* --replace */
+	const char *tenant;                       /* --tenant */
+	const char *tenant_id;                    /* --tenant-id */
+	const char *keys;                         /* --keys */
+	const char *key_files[CLI_KEY_FILES_MAX]; /* --key, each */
+	size_t key_file_count;
+	const char *checkpoint;      /* --checkpoint */
+	const char *expect_sequence; /* --expect-sequence */
+	bool objects;                /* --objects */
+	int argc;                    /* words after the options */
 	char **argv;
 };
 
@@ -65,7 +72,8 @@ struct cli_command {
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
 	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export)
-	 * N (tenant: new name) i (its id) k(eys) B(ackup: --from) */
+	 * N (tenant: new name) i (its id) k(eys) B(ackup: --from)
+	 * K (--key of signatures) V (--checkpoint: of the chain) U (--expect-sequence: until where) Z (--objects: all bytes) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);

@@ -52,8 +52,9 @@ static const struct cli_command commands[] = {
          cmd_undelete},
         {"drill", "BACKUP|JOB|all... [level=2-5] [server=CONNECTION] [keep=yes] [pick=rotate]", "cmj",
          "restore these backups for a trial, and hold what comes out against what was backed up", cmd_drill},
-        {"verify", "BACKUP|JOB|all... [level=0|1] [rate=10M]", "cmj",
-         "read what the store holds of these backups, and hold it against what was sent", cmd_verify},
+        {"verify", "BACKUP|JOB|all... [level=0|1] [rate=10M] | --key FILE...", "cmjKVUZS",
+         "read what the store holds of these backups, and hold it against what was sent; with --key, prove a whole store by its signatures",
+         cmd_verify},
         {"restore", "BACKUP... [into=NAME] [server=URI] [--to DIR] [--dry-run] [KEY=VALUE...]", "cmjTOnP",
          "bring dumps back into databases: beside what is there, and then in its place; or archived files into a directory",
          cmd_restore},
@@ -141,6 +142,11 @@ static const struct {
          "      --where SQL       only rows of the backup for which this condition is true: 'id = 4711'\n"},
         {'I', "      --into TABLE      the living table, when it has another name than in the backup\n"},
         {'R', "      --replace         rows that are there with other values become those of the backup\n"},
+        {'K',
+         "      --key FILE        hold the store against its chain of signatures; a public key in PEM, or a directory of such (several times)\n"},
+        {'V', "      --checkpoint FILE what --json said of the chain before: it must still reach there\n"},
+        {'U', "      --expect-sequence N\n                        the chain must reach this number\n"},
+        {'Z', "      --objects         read all objects, too, and compare them with what was signed\n"},
         {'d', "      --simulate DAYS   show what will be there when the schedule goes on as it does\n"},
         {'C', "      --schema          the definitions that differ: of tables, functions, indexes, …\n"},
         {'j', "      --json            print JSON\n"},
@@ -335,6 +341,9 @@ static const struct {
         {'N', false, offsetof(struct cli_options, tenant)},
         {'i', false, offsetof(struct cli_options, tenant_id)},
         {'k', false, offsetof(struct cli_options, keys)},
+        {'V', false, offsetof(struct cli_options, checkpoint)},
+        {'U', false, offsetof(struct cli_options, expect_sequence)},
+        {'Z', true, offsetof(struct cli_options, objects)},
 };
 
 static void take_option(struct cli_options *options, int letter, const char *value)
@@ -388,6 +397,10 @@ static int parse(const struct cli_command *command, int argc, char **argv, struc
 	        {"tenant", required_argument, NULL, 'N'},
 	        {"tenant-id", required_argument, NULL, 'i'},
 	        {"keys", required_argument, NULL, 'k'},
+	        {"key", required_argument, NULL, 'K'},
+	        {"checkpoint", required_argument, NULL, 'V'},
+	        {"expect-sequence", required_argument, NULL, 'U'},
+	        {"objects", no_argument, NULL, 'Z'},
 	        {"help", no_argument, NULL, 'h'},
 	        {0},
 	};
@@ -405,7 +418,13 @@ static int parse(const struct cli_command *command, int argc, char **argv, struc
 			return cli_usage("%s: the option %s needs a value", command->name, argv[optind - 1]);
 		if (letter == '?' || !strchr(command->options, letter))
 			return cli_usage("%s does not take the option %s", command->name, argv[optind - 1]);
-		take_option(options, letter, optarg);
+		if (letter != 'K')
+			take_option(options, letter, optarg);
+		else if (options->key_file_count < CLI_KEY_FILES_MAX)
+			options->key_files[options->key_file_count++] = optarg;
+		else
+			return cli_usage("%s takes 32 keys at most: put them into a directory",
+			                 command->name);
 	}
 	options->argc = argc - optind;
 	options->argv = argv + optind;

@@ -12,6 +12,8 @@
 #include <keepfs/stores.h>
 
 struct catalog;
+struct chain;
+struct signing;
 
 struct engine {
 	const struct conf *conf; /* borrowed */
@@ -22,6 +24,8 @@ struct engine {
 	struct stores *stores;         /* it, and those of tenants */
 	struct store_metrics *metrics; /* of all that this process asks of the store */
 	struct pool *pool;
+	struct signing *signing; /* the keys of signatures */
+	struct chain *chain;
 	struct repository repository;
 	struct artifact_tidier *tidier;
 	struct records *records;
@@ -43,6 +47,8 @@ struct copies_context engine_copies(const struct engine *e);
 void engine_copy_catalog(struct engine *e);
 /** engine_add_directories() - list those of what the jobs of @conf make, which is to be in force. */
 int engine_add_directories(struct engine *e, const struct conf *conf, struct error *err);
+/** engine_read_keys() - the keys of signatures as @conf names them, which is to be in force; what they sign follows the first time something is published. */
+int engine_read_keys(struct engine *e, const struct conf *conf, struct error *err);
 /** engine_tag_backups() - find out of which periods those are the first ones that an earlier keepfs has made. What cannot be
  * found out now is later. */
 void engine_tag_backups(struct engine *e, const struct conf *conf);

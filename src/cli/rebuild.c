@@ -11,9 +11,11 @@
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/copy.h>
+#include <keepfs/chain.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/copies.h>
 #include <keepfs/export.h>
+#include <keepfs/keyring/signing.h>
 #include <keepfs/kinds.h>
 #include <keepfs/records.h>
 #include <keepfs/stores.h>
@@ -77,6 +79,7 @@ struct rebuilding {
 	const struct conf *conf;
 	struct store *store;
 	struct catalog *catalog;
+	struct signing *signing; /* whose signatures are believed */
 	struct artifact_rebuild io;
 	uint64_t copy_problems; /* what was wrong with copies and records: not with backups */
 	char *copy;             /* key of the copy of the catalog that was used; NULL: none */
@@ -167,7 +170,9 @@ static int list_backups(struct rebuilding *rb, struct error *err)
 {
 	_cleanup(stores) struct stores *stores = stores_new(
 	        &(struct stores_options){.conf = rb->conf, .main = rb->store, .catalog = rb->catalog});
-	struct repository repository = {.store = rb->store, .stores = stores, .catalog = rb->catalog};
+	_cleanup(chain) struct chain *chain = chain_new(rb->catalog, rb->signing);
+	struct repository repository = {
+	        .store = rb->store, .stores = stores, .catalog = rb->catalog, .chain = chain};
 	int restored = catalog_is_restored(rb->catalog), r;
 
 	if (restored < 0)
@@ -213,11 +218,14 @@ static int rebuild(struct rebuilding *rb, struct error *err)
 	if (r == 0)
 		r = engine_open_store(rb->conf, NULL, &net, &rb->store, err);
 	if (r == 0)
+		r = signing_new(rb->conf, &rb->signing, err);
+	if (r == 0)
 		r = restore_catalog(rb, err);
 	if (r == 0)
 		r = list_backups(rb, err);
 	if (r == 0)
 		r = note_rebuild(rb, err);
+	signing_free(rb->signing);
 	catalog_free(rb->catalog);
 	store_free(rb->store);
 	net_free(net);

@@ -212,6 +212,19 @@ const struct conf_key conf_keys[] = {
          .help = "A file of 32 bytes or more that nobody can guess (openssl rand -out FILE 32; chmod 600): the key of the erasure register "
                  "('keepfs erase'), which holds keyed hashes of what was erased. Without the key nobody learns from the register who it was, and "
                  "nothing can be restored once something is registered: keep a copy of it where the backups are not."},
+        {KEEPFS(signing_key_file), .name = "signing_key_file", .type = CONF_PATH, .reload = true,
+         .fallback = "", .example = "/etc/keepfs/signing.pem",
+         .help = "A private Ed25519 key in PEM (openssl genpkey -algorithm ed25519 -out FILE; chmod 600), with which each manifest is signed. "
+                 "Signed manifests are a chain, each names the one before it, so 'keepfs verify --key' finds on any host what is missing, added, "
+                 "put back or changed (keepfs(1)). Keep the public half where the backups are not: openssl pkey -in FILE -pubout."},
+        {KEEPFS(signing_key_old_file), .name = "signing_key_old_file", .type = CONF_PATH, .reload = true,
+         .fallback = "", .example = "/etc/keepfs/signing-2026.pem",
+         .help = "The key that signed before, when signing_key_file has changed: once, so that it can vouch for the new one. Whoever knows only the "
+                 "old public key can verify what the new one signs then. It can be taken away when keepfs has been started or reloaded with it."},
+        {KEEPFS(verify_key_file), .name = "verify_key_file", .type = CONF_PATH, .reload = true,
+         .fallback = "", .example = "/etc/keepfs/signers.pem",
+         .help = "Public keys in PEM whose signatures are believed, beside those of signing_key_file and signing_key_old_file: a file of one or several, or a directory of files NAME.pem. "
+                 "With any of these keys a manifest in the store whose signature is wrong, of another key, or missing although signing had begun, is no backup: it is not listed, and health tells of it."},
         {KEEPFS(drill_dir), .name = "drill_dir", .type = CONF_PATH, .reload = true, .fallback = "",
          .example = "/srv/keepfs-drills",
          .help = "Where drills make their throw-away servers: a directory on a disk that has room for the largest database and its "

@@ -1599,7 +1599,7 @@ static void a_later_kind_is_listed_and_named(void **state)
 	assert_string_equal(
 	        str_text(&heard.problems),
 	        "note: backups/main/20270301T020000Z is listed; keepfs 3.1.4 has written it, and this one does "
-	        "not know the kind \"base\", the fields previous, signature, objects[].shared, files[].mode, "
+	        "not know the kind \"base\", the fields previous, witness, objects[].shared, files[].mode, "
 	        "files[].pieces\n");
 	assert_int_equal(
 	        catalog_entry_by_ino(
