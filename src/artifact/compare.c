@@ -118,6 +118,9 @@ static int weigh_unknown(struct comparison *c, const struct manifest *m, struct 
 	}
 	if (m->run_id > c->largest_run)
 		c->largest_run = m->run_id;
+	r = artifact_learn_place(c->repo, c->store_id, m, err);
+	if (r < 0)
+		return r;
 	if (is_young(c, m)) {
 		c->counts->young++;
 		note_unlisted(c, m->path,

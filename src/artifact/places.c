@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/chain.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
@@ -54,6 +55,12 @@ int repository_store_of_ino(const struct repository *repo, uint64_t ino, struct 
 
 	return r < 0 ? error_system(err, -r, "the catalog cannot be read")
 	             : repository_open_store(repo, id, ret, err);
+}
+
+int artifact_learn_place(const struct repository *repo, uint64_t id, const struct manifest *m,
+                         struct error *err)
+{
+	return m->is_proven ? catalog_chain_learn(repo->catalog, id, &m->chain, NULL, 0, err) : 0;
 }
 
 int artifact_end_links(const struct repository *repo, const struct artifact_place *place,

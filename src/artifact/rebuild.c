@@ -239,6 +239,9 @@ static int list_slot(struct rebuild *rb, struct slot *slot, struct error *err)
 	}
 	if (slot->manifest.run_id > rb->largest_run)
 		rb->largest_run = slot->manifest.run_id;
+	r = artifact_learn_place(rb->repo, rb->store_id, &slot->manifest, err);
+	if (r < 0)
+		return r;
 	r = match_objects(rb, &slot->manifest, err);
 	return r <= 0 ? r : list_artifact(rb, &slot->manifest, err);
 }

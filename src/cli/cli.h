@@ -61,6 +61,9 @@ struct cli_options {
 	const char *checkpoint;      /* --checkpoint */
 	const char *expect_sequence; /* --expect-sequence */
 	bool objects;                /* --objects */
+	bool unseal;                 /* --unseal */
+	bool value;                  /* --value */
+	bool with_systemd;           /* --with-systemd */
 	int argc;                    /* words after the options */
 	char **argv;
 };
@@ -73,7 +76,8 @@ struct cli_command {
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
 	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export)
 	 * N (tenant: new name) i (its id) k(eys) B(ackup: --from)
-	 * K (--key of signatures) V (--checkpoint: of the chain) U (--expect-sequence: until where) Z (--objects: all bytes) */
+	 * K (--key of signatures) V (--checkpoint: of the chain) U (--expect-sequence: until where) Z (--objects: all bytes)
+	 * x (unseal) v(alue) y (with-systemd) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);
@@ -109,6 +113,7 @@ int cmd_look(const struct cli_options *options);
 int cmd_diff(const struct cli_options *options);
 int cmd_rescue(const struct cli_options *options);
 int cmd_log(const struct cli_options *options);
+int cmd_seal(const struct cli_options *options);
 int cmd_version(const struct cli_options *options);
 
 /** cli_run() - parse @argv and run the command that it names: main(), as a function that tests can call. A status of

@@ -2,19 +2,14 @@
 /* The keys of signatures: read whole, then exchanged at once. */
 #include <keepfs/keyring/signing.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <keepfs/base/mem.h>
 #include <keepfs/conf.h>
-
-#define SIGNING_FILE_BYTES 16384
+#include <keepfs/secret.h>
 
 /* What signing_ref() hands out is its first member. */
 struct key_set {
@@ -39,40 +34,17 @@ static void drop_set(struct key_set *set)
 	free(set);
 }
 
-static int check_signing_file(const char *what, int fd, struct error *err)
+static int read_private(const struct conf_secret *secret, const char *name, const char *const names[static 3],
+                        struct sign_key **ret, struct error *err)
 {
-	struct stat st;
+	_cleanup(free) char *what = mem_printf("[keepfs] %s", name),
+	                    *source = mem_printf("[keepfs] %s", conf_secret_key(secret, names));
+	_cleanup(secret_text) struct secret_text text = {0};
+	int r = secret_get(secret, &(struct secret_use){.what = what, .whole = true}, NULL, &text, err);
 
-	if (fstat(fd, &st) < 0)
-		return error_system(err, errno, "%s", what);
-	if (!S_ISREG(st.st_mode))
-		return error_set(err, ERROR_DENIED, EPERM, "%s is no regular file", what);
-	if (st.st_uid != geteuid() && st.st_uid != 0)
-		return error_set(err, ERROR_DENIED, EPERM,
-		                 "%s belongs to another user: chown it to the one that keepfs runs as", what);
-	if (st.st_mode & 077)
-		return error_set(err, ERROR_DENIED, EPERM, "%s can be read by others: chmod 600", what);
-	return 0;
-}
-
-static int read_private(const char *name, const char *path, struct sign_key **ret, struct error *err)
-{
-	_cleanup(free) char *what = mem_printf("%s = %s", name, path);
-	_cleanup(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	char text[SIGNING_FILE_BYTES];
-	ssize_t len;
-	int r;
-
-	if (fd < 0)
-		return error_system(err, errno, "%s", what);
-	r = check_signing_file(what, fd, err);
-	if (r < 0)
-		return r;
-	len = read(fd, text, sizeof(text));
-	r = len < 0 ? error_system(err, errno, "%s", what)
-	            : sign_key_parse(what, text, (size_t)len, ret, err);
-	explicit_bzero(text, sizeof(text));
-	return r;
+	if (r == SECRET_NOWHERE)
+		return 0;
+	return r < 0 ? r : sign_key_parse(source, text.data, text.len, ret, err);
 }
 
 static void believe(struct signing_publics *p, const struct sign_key *key)
@@ -85,12 +57,12 @@ static void believe(struct signing_publics *p, const struct sign_key *key)
 
 static int read_set(const struct conf *conf, struct key_set *set, struct error *err)
 {
-	int r = 0;
+	int r = read_private(&conf->signing_key, "signing_key", CONF_SECRET_KEYS("signing_key"), &set->key,
+	                     err);
 
-	if (*str_or_empty(conf->signing_key_file))
-		r = read_private("[keepfs] signing_key_file", conf->signing_key_file, &set->key, err);
-	if (r == 0 && *str_or_empty(conf->signing_key_old_file))
-		r = read_private("[keepfs] signing_key_old_file", conf->signing_key_old_file, &set->old, err);
+	if (r == 0)
+		r = read_private(&conf->signing_key_old, "signing_key_old",
+		                 CONF_SECRET_KEYS("signing_key_old"), &set->old, err);
 	if (r == 0 && *str_or_empty(conf->verify_key_file))
 		r = signing_read_publics("[keepfs] verify_key_file", conf->verify_key_file, &set->publics,
 		                         err);

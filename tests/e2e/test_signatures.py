@@ -76,10 +76,11 @@ def test_backups_and_removals_are_a_chain(signed, key):
     assert prove(signed.store, key[1], arguments=["--objects"], check=0)["objects"] >= 3
 
 
-def test_what_the_rules_remove_is_said(new_keepfs, key):
-    keepfs = new_keepfs({"full": {"keep_last": 2, "min_keep": 1}}, signing_key_file=key[0]).mount()
+def test_what_the_rules_remove_is_said(new_keepfs, key, pg):
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "keep_last": 2, "keep_within": "1s", "min_keep": 1}}, signing_key_file=key[0]).mount()
     for _ in range(4):
         keepfs.backup()
+    wait_until(lambda: "2 of 4 go" in keepfs.run("prune", "full").stdout or len(manifests(keepfs.store)) == 2, "two may go")
     keepfs.ask("prune", "full apply")
     wait_until(lambda: len(manifests(keepfs.store)) == 2, "two backups stay")
     keepfs.unmount()
@@ -142,10 +143,10 @@ def test_a_catalog_made_anew_goes_on_with_the_chain(three):
     assert [link["type"] for link in links(keepfs.store).values()].count("begun") == 1
 
 
-def test_runs_at_once_are_one_chain(new_keepfs, key):
-    keepfs = new_keepfs({f"job{n}": {} for n in range(4)}, signing_key_file=key[0], parallel_runs=4).mount()
-    runs = [keepfs.trigger(f"job{n}") for n in range(4) for _ in range(1)]
-    assert all(keepfs.wait_run(run)["state"] == "done" for run in runs)
+def test_runs_at_once_are_one_chain(new_keepfs, key, pg):
+    keepfs = new_keepfs({f"job{n}": {"database": pg.uri("sample")} for n in range(4)}, signing_key_file=key[0], parallel_runs=4).mount()
+    runs = [keepfs.trigger(f"job{n}") for n in range(4)]
+    assert all(keepfs.wait_run(run)["state"] == "completed" for run in runs)
     keepfs.unmount()
     said = prove(keepfs.store, key[1], check=0)
     assert said["manifests"] == 4 and said["end"]["sequence"] == 5

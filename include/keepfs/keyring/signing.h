@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /**
- * The keys that sign, and those whose signatures are believed: [keepfs] signing_key_file, signing_key_old_file and verify_key_file, as they
+ * The keys that sign, and those whose signatures are believed: [keepfs] signing_key, signing_key_old (keepfs/secret.h) and verify_key_file, as they
  * were when they were last read. A reload reads them anew; whoever is at work keeps the ones that he has.
  */
 #include <keepfs/base/cleanup.h>
@@ -24,7 +24,7 @@ struct signing_keys {
 struct signing;
 
 /** signing_new() - as @conf says; without any key there is nothing to sign or to believe by. -EINVAL, -EPERM, … with the key of the configuration, the file and what
- * to do. Blocks on the local disk. */
+ * to do. Blocks on the local disk, and for a command that prints one. */
 int signing_new(const struct conf *conf, struct signing **ret, struct error *err);
 /** signing_free() - when nobody has any keys of it any more. NULL allowed; returns NULL. */
 struct signing *signing_free(struct signing *s);
