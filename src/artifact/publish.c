@@ -228,6 +228,17 @@ static int list_published(struct repository *repo, const struct manifest *m, str
 	return r;
 }
 
+/* That the chain began, or goes on with another key: what is not put now is no reason for a backup to fail. */
+static void put_links(struct repository *repo, const struct chain_at *at)
+{
+	struct error why = {0};
+
+	if (chain_finish_waiting(repo->chain, at, &why) == 0)
+		return;
+	log_warning("the chain of signatures waits: %s", why.message);
+	artifact_left(repo);
+}
+
 int artifact_publish(struct repository *repo, struct manifest *m, struct cancel *cancel, struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
@@ -244,6 +255,7 @@ int artifact_publish(struct repository *repo, struct manifest *m, struct cancel 
 		withdraw(repo, store, m, table == 0);
 	if (r < 0)
 		return r;
+	put_links(repo, &(struct chain_at){place.id, store, &call});
 	r = list_published(repo, m, cancel, err);
 	if (r < 0) {
 		error_prefix(err, "%s is whole in the store, but could not be listed yet", m->path);

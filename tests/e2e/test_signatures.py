@@ -43,6 +43,17 @@ def stems(store):
     return [key.removeprefix("manifests/").removesuffix(".json") for key in manifests(store)]
 
 
+def in_order(store):
+    """the manifests by their numbers: names of one second sort in another way"""
+    return sorted(manifests(store), key=lambda key: place(store, key))
+
+
+def of_one(store, key):
+    """all that belongs to the backup with that manifest"""
+    stem = key.removeprefix("manifests/").split(".")[0] + "."
+    return [one for one in store.keys() if stem in one]
+
+
 def remove(keepfs, name):
     os.unlink(keepfs.path("backups", "full", name))
 
@@ -77,7 +88,7 @@ def test_backups_and_removals_are_a_chain(signed, key):
 
 
 def test_what_the_rules_remove_is_said(new_keepfs, key, pg):
-    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "keep_last": 2, "keep_within": "1s", "min_keep": 1}}, signing_key_file=key[0]).mount()
+    keepfs = new_keepfs({"full": {"database": pg.uri("sample"), "keep_last": 2, "keep_within": "none", "min_keep": 1}}, signing_key_file=key[0]).mount()
     for _ in range(4):
         keepfs.backup()
     wait_until(lambda: "2 of 4 go" in keepfs.run("prune", "full").stdout or len(manifests(keepfs.store)) == 2, "two may go")
@@ -121,7 +132,7 @@ def test_backups_from_before_are_named_by_the_first_link(new_keepfs, key):
     whole = keepfs.store.get(manifest)
     keepfs.store.put(manifest, whole.replace(b'"size": ', b'"size": 1', 1))
     assert "changed" in kinds(prove(keepfs.store, key[1], check=1))
-    for one in [key for key in keepfs.store.keys() if second in key]:
+    for one in [key for key in keepfs.store.keys() if second.split(".")[0] + "." in key]:
         keepfs.store.remove(one)
     said = prove(keepfs.store, key[1], check=1)
     assert kinds(said) == ["missing"] and second in texts(said)
@@ -144,7 +155,7 @@ def test_a_catalog_made_anew_goes_on_with_the_chain(three):
 
 
 def test_runs_at_once_are_one_chain(new_keepfs, key, pg):
-    keepfs = new_keepfs({f"job{n}": {"database": pg.uri("sample")} for n in range(4)}, signing_key_file=key[0], parallel_runs=4).mount()
+    keepfs = new_keepfs({f"job{n}": {"database": pg.uri("sample")} for n in range(4)}, signing_key_file=key[0], parallel_runs=4, memory="512M").mount()
     runs = [keepfs.trigger(f"job{n}") for n in range(4)]
     assert all(keepfs.wait_run(run)["state"] == "completed" for run in runs)
     keepfs.unmount()
@@ -162,7 +173,7 @@ def test_another_key_for_which_the_old_one_vouches(three, tmp_path):
     keepfs.mount()
     del keepfs.settings["signing_key_old_file"]
     keepfs.write_conf()
-    keepfs.signal(signal.SIGHUP)
+    keepfs.signal(signal.SIGHUP, wait=False)
     keepfs.backup()
     keepfs.unmount()
     for key, other in ((old, new), (new, old)):
@@ -179,7 +190,7 @@ def test_a_reload_takes_another_key(signed, key, tmp_path):
     private, new = make_key(tmp_path, "second")
     signed.settings.update(signing_key_old_file=key[0], signing_key_file=private)
     signed.write_conf()
-    signed.signal(signal.SIGHUP)
+    signed.signal(signal.SIGHUP, wait=False)
     wait_until(lambda: 3 in links(signed.store), "the new key signs")
     signed.backup()
     signed.unmount()
@@ -287,19 +298,17 @@ def test_a_number_that_was_never_used_is_void(three):
 # whoever holds the bucket
 
 def delete_a_backup(store):
-    path = stems(store)[1]
-    for key in store.keys():
-        if path.split(".")[0] in key:
-            store.remove(key)
+    for key in of_one(store, in_order(store)[1]):
+        store.remove(key)
 
 
 def edit_a_size(store):
-    key = manifests(store)[1]
+    key = in_order(store)[1]
     store.put(key, re.sub(rb'"size": (\d)', rb'"size": 1\1', store.get(key), count=1))
 
 
 def copy_under_another_name(store):
-    key = manifests(store)[1]
+    key = in_order(store)[1]
     store.put("manifests/backups/full/20300101T000000Z.dump.json", store.get(key))
 
 
@@ -321,19 +330,19 @@ def edit_a_link(store):
 
 
 def take_the_signature_off(store):
-    key = manifests(store)[1]
+    key = in_order(store)[1]
     store.put(key, re.sub(rb',\n"signature":.*\n$', b"\n}\n", store.get(key)))
 
 
 def take_the_chain_off(store):
-    key = manifests(store)[1]
+    key = in_order(store)[1]
     manifest = json.loads(store.get(key))
     del manifest["chain"], manifest["signature"]
     store.put(key, json.dumps(manifest).encode())
 
 
 def sign_with_his_own_key(store):
-    key = manifests(store)[2]
+    key = in_order(store)[2]
     folder = pathlib.Path(os.environ["PYTEST_FOLDER"])
     private, public = make_key(folder, "his")
     body = store.get(key).rsplit(b"\n", 2)[0] + b"\n"
@@ -364,8 +373,9 @@ def test_an_attack_is_found(three, tmp_path, monkeypatch, attack, kind):
 
 def test_a_removed_one_that_is_put_back_is_found(three):
     keepfs, public = three
-    path = stems(keepfs.store)[0]
-    kept = {key: keepfs.store.get(key) for key in keepfs.store.keys() if path.split(".")[0] in key}
+    key = in_order(keepfs.store)[0]
+    path = key.removeprefix("manifests/").removesuffix(".json")
+    kept = {one: keepfs.store.get(one) for one in of_one(keepfs.store, key)}
     keepfs.mount()
     remove(keepfs, path.rsplit("/", 1)[1])
     keepfs.unmount()
@@ -383,9 +393,7 @@ def test_a_cut_end_is_found_by_whoever_knows_where_it_was(three, tmp_path):
     checkpoint = tmp_path / "checkpoint.json"
     checkpoint.write_text(json.dumps(prove(keepfs.store, public, check=0)))
     prove(keepfs.store, public, arguments=["--checkpoint", checkpoint], check=0)
-    last = max(manifests(keepfs.store), key=lambda one: place(keepfs.store, one))
-    stem = last.removeprefix("manifests/").removesuffix(".json").split(".")[0]
-    kept = {key: keepfs.store.get(key) for key in keepfs.store.keys() if stem in key}
+    kept = {key: keepfs.store.get(key) for key in of_one(keepfs.store, in_order(keepfs.store)[-1])}
     for key in kept:
         keepfs.store.remove(key)
     said = prove(keepfs.store, public, check=0)
