@@ -39,15 +39,15 @@ static void tell_checkpoint(const struct reading_checkpoints *r, const char *fmt
 	r->io->problem(r->io->arg, str_text(&text));
 }
 
-static void add_named(struct named **list, size_t *count, const char *key, const char *sha256)
+static void add_named_checkpoint(struct named **list, size_t *count, const char *key, const char *sha256)
 {
 	*list = mem_resize(*list, *count + 1, sizeof(**list));
 	(*list)[*count] = (struct named){.key = mem_strdup(key)};
 	str_copy((*list)[(*count)++].sha256, SHA256_HEX_BYTES, sha256);
 }
 
-static bool is_believed(const struct reading_checkpoints *r, const char *key, const struct checkpoint *c,
-                        const char *text, size_t len)
+static bool is_believed_checkpoint(const struct reading_checkpoints *r, const char *key,
+                                   const struct checkpoint *c, const char *text, size_t len)
 {
 	const struct sign_public *by = r->keys ? signing_find(r->keys, c->signature.key) : NULL;
 
@@ -82,11 +82,11 @@ static int look_at_checkpoint(struct reading_checkpoints *r, const char *key, st
 		return 0;
 	}
 	sign_hash(text, len, hash);
-	add_named(&r->seen, &r->seen_count, key, hash);
-	if (!is_believed(r, key, &c, text, len))
+	add_named_checkpoint(&r->seen, &r->seen_count, key, hash);
+	if (!is_believed_checkpoint(r, key, &c, text, len))
 		return 0;
 	if (c.previous_key)
-		add_named(&r->wanted, &r->wanted_count, c.previous_key, c.previous);
+		add_named_checkpoint(&r->wanted, &r->wanted_count, c.previous_key, c.previous);
 	r->io->each(r->io->arg, key, &c);
 	return 0;
 }

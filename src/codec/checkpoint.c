@@ -87,7 +87,7 @@ static bool take_hex(const struct json *j, const char *field, char ret[static SH
 	return true;
 }
 
-static bool take_audit(const struct json *j, struct audit_head *ret)
+static bool take_audit_end(const struct json *j, struct audit_head *ret)
 {
 	return j && json_get_int(j, "number", &ret->number) && ret->number >= 0 &&
 	       take_hex(j, "sha256", ret->hash);
@@ -114,8 +114,8 @@ static bool take_previous(const struct json *j, struct checkpoint *ret)
 	return take_hex(j, "sha256", ret->previous);
 }
 
-static int take_checkpoint(const char *source, const struct json *j, struct checkpoint *ret,
-                           struct error *err)
+static int take_checkpoint_members(const char *source, const struct json *j, struct checkpoint *ret,
+                                   struct error *err)
 {
 	const char *format = json_get_string(j, "format");
 	int64_t version = 0;
@@ -130,7 +130,7 @@ static int take_checkpoint(const char *source, const struct json *j, struct chec
 	ret->keepfs_version = mem_strdup(json_get_string(j, "keepfs"));
 	if (!json_get_time(j, "at", &ret->at_us))
 		return refuse_checkpoint(source, "\"at\" is no time", err);
-	if (!take_audit(json_get(j, "audit"), &ret->audit))
+	if (!take_audit_end(json_get(j, "audit"), &ret->audit))
 		return refuse_checkpoint(source, "\"audit\" is wrong", err);
 	if (json_get(j, "end") && !take_end(json_get(j, "end"), &ret->end))
 		return refuse_checkpoint(source, "\"end\" is wrong", err);
@@ -152,7 +152,7 @@ int checkpoint_decode(const char *source, const char *json, size_t len, struct c
 		error_prefix(err, "%s", source);
 		return -EBADMSG;
 	}
-	r = take_checkpoint(source, j, &c, err);
+	r = take_checkpoint_members(source, j, &c, err);
 	if (r < 0)
 		return r;
 	*ret = c;
