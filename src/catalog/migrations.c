@@ -824,5 +824,15 @@ const char *const migrations[] = {
         ") STRICT, WITHOUT ROWID;"
         "CREATE INDEX chain_link_artifact ON chain_link (store, artifact_ino) WHERE artifact_ino <> 0;"
         "CREATE INDEX chain_link_waiting ON chain_link (store, sequence) WHERE body IS NOT NULL;",
+
+        /* The last checkpoint of the audit that was put into the store: keepfs/checkpoint.h. */
+        "CREATE TABLE checkpoint ("
+        " only INTEGER PRIMARY KEY CHECK (only = 1),"
+        " key TEXT NOT NULL,"
+        " sha256 TEXT NOT NULL,"
+        " at_us INTEGER NOT NULL,"
+        " number INTEGER NOT NULL,"
+        " sequence INTEGER NOT NULL"
+        ") STRICT;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

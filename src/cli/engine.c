@@ -325,6 +325,20 @@ struct records_context engine_records(const struct engine *e)
 	return (struct records_context){.conf = e->conf, .catalog = e->catalog, .store = e->store};
 }
 
+struct checkpoint_context engine_checkpoints(const struct engine *e)
+{
+	return (struct checkpoint_context){.catalog = e->catalog, .store = e->store, .signing = e->signing};
+}
+
+void engine_checkpoint(const struct engine *e)
+{
+	const struct checkpoint_context ctx = engine_checkpoints(e);
+	struct error err = {0};
+
+	if (checkpoint_is_due(&ctx) && checkpoint_make(&ctx, NULL, &err) < 0)
+		log_warning("no checkpoint of the audit was put into the store: %s", err.message);
+}
+
 struct copies_context engine_copies(const struct engine *e)
 {
 	return (struct copies_context){
@@ -357,6 +371,7 @@ void engine_copy_catalog(struct engine *e)
 void engine_close(struct engine *e)
 {
 	e->copies = copies_free(e->copies);
+	e->checkpoints = checkpoints_free(e->checkpoints);
 	e->records = records_free(e->records);
 	e->tidier = artifact_tidier_free(e->tidier);
 	e->pool = pool_free(e->pool);

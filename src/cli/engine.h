@@ -4,6 +4,7 @@
  * system, in one piece. */
 #include <keepfs/base/pool.h>
 #include <keepfs/conf.h>
+#include <keepfs/checkpoint.h>
 #include <keepfs/copies.h>
 #include <keepfs/job.h>
 #include <keepfs/net.h>
@@ -29,6 +30,7 @@ struct engine {
 	struct repository repository;
 	struct artifact_tidier *tidier;
 	struct records *records;
+	struct checkpoints *checkpoints;
 	struct copies *copies;
 	struct make_context make;
 };
@@ -40,6 +42,10 @@ int engine_open_store(const struct conf *conf, struct store_metrics *metrics, st
                       struct store **ret_store, struct error *err);
 /** engine_records() - what moves old records of this engine. */
 struct records_context engine_records(const struct engine *e);
+/** engine_checkpoints() - what puts checkpoints of this engine into its store. */
+struct checkpoint_context engine_checkpoints(const struct engine *e);
+/** engine_checkpoint() - at the end of a process that has no thread for it: put one that is due. What prevents that is logged. */
+void engine_checkpoint(const struct engine *e);
 /** engine_copies() - what copies the catalog of this engine into its store. */
 struct copies_context engine_copies(const struct engine *e);
 /** engine_copy_catalog() - at the end of the process: what has changed is copied once more, as far as the store answers

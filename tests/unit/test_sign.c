@@ -150,7 +150,7 @@ static void test_there_is_one_way_to_write_the_line(void **state)
 		int r;
 
 		str_append_bytes(&changed, text.data, text.len);
-		changed.data[i] ^= 0x80;
+		changed.data[i] = (char)(changed.data[i] ^ 0x80);
 		r = signature_find(changed.data, changed.len, &len, &s, NULL, &err);
 		assert_int_equal(r, -EBADMSG);
 		assert_non_null(strstr(err.message, "\"signature\" is not of the form"));

@@ -28,6 +28,7 @@ struct signing;
 int signing_new(const struct conf *conf, struct signing **ret, struct error *err);
 /** signing_free() - when nobody has any keys of it any more. NULL allowed; returns NULL. */
 struct signing *signing_free(struct signing *s);
+DEFINE_CLEANUP(signing, struct signing *, signing_free)
 /** signing_read_again() - as @conf says now; a failure leaves all as it was. */
 int signing_read_again(struct signing *s, const struct conf *conf, struct error *err);
 /** signing_ref(), signing_unref() - the keys in force, which last until they are given back. */
