@@ -23,6 +23,7 @@
 #include <keepfs/store.h>
 
 struct catalog;
+struct keyring;
 struct stores;
 
 /** struct artifact_removed - what of the tree is gone; all borrowed for the call. */
@@ -59,10 +60,12 @@ struct artifact_events {
  * repository_store().
  */
 struct repository {
-	struct artifact_use *in_use;    /* by the room's own lock: artifact_keep() */
-	struct store *store;            /* borrowed */
-	struct stores *stores;          /* borrowed: it, and others; NULL: there are no others */
-	struct catalog *catalog;        /* borrowed */
+	struct artifact_use *in_use; /* by the room's own lock: artifact_keep() */
+	struct store *store;         /* borrowed */
+	struct stores *stores;       /* borrowed: it, and others; NULL: there are no others */
+	struct catalog *catalog;     /* borrowed */
+	struct keyring
+	        *keyring; /* borrowed: opens what is encrypted (keepfs/keyring.h); NULL: nothing does */
 	struct artifact_events *events; /* borrowed, each: a list */
 	/* artifact_tidier_new() sets it; NULL: what a store does not answer for waits for the next start */
 	struct artifact_tidier *tidier;

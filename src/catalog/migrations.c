@@ -788,5 +788,11 @@ const char *const migrations[] = {
         "ALTER TABLE artifact ADD COLUMN store INTEGER NOT NULL DEFAULT 0;"
         "CREATE INDEX artifact_store ON artifact (store, ino) WHERE store <> 0;"
         "ALTER TABLE intent ADD COLUMN store INTEGER NOT NULL DEFAULT 0;",
+
+        /* What is stored encrypted. */
+        "ALTER TABLE artifact ADD COLUMN sealed_bytes INTEGER;" /* of its own object, when that is; NULL: it is not */
+        "ALTER TABLE artifact ADD COLUMN encrypted_to TEXT NOT NULL DEFAULT '';" /* recipients; '': to nobody */
+        "ALTER TABLE artifact_file ADD COLUMN sealed_bytes INTEGER;"
+        "CREATE INDEX artifact_sealed ON artifact (directory_ino) WHERE encrypted_to <> '';",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -12,6 +12,7 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/keyring.h>
 #include <keepfs/kinds.h>
 #include <keepfs/report/expected.h>
 #include <keepfs/use.h>
@@ -277,7 +278,9 @@ static int open_parts(struct engine *e, struct error *err)
 		                 "[keepfs] memory is more than this process may have");
 	e->stores = stores_new(&(struct stores_options){
 	        .conf = e->conf, .main = e->store, .catalog = e->catalog, .metrics = e->metrics});
-	e->repository = (struct repository){.store = e->store, .stores = e->stores, .catalog = e->catalog};
+	e->keyring = keyring_new(e->conf);
+	e->repository = (struct repository){
+	        .store = e->store, .stores = e->stores, .catalog = e->catalog, .keyring = e->keyring};
 	e->make = (struct make_context){.conf = e->conf, .repository = &e->repository, .pool = e->pool};
 	r = settle_catalog(e, is_new, err);
 	return r < 0 ? r : make_directories(e, err);
@@ -300,7 +303,8 @@ int engine_open(const struct conf *conf, struct engine *ret, struct error *err)
 
 struct records_context engine_records(const struct engine *e)
 {
-	return (struct records_context){.conf = e->conf, .catalog = e->catalog, .store = e->store};
+	return (struct records_context){
+	        .conf = e->conf, .catalog = e->catalog, .store = e->store, .keyring = e->keyring};
 }
 
 struct copies_context engine_copies(const struct engine *e)
@@ -337,6 +341,7 @@ void engine_close(struct engine *e)
 	e->copies = copies_free(e->copies);
 	e->records = records_free(e->records);
 	e->tidier = artifact_tidier_free(e->tidier);
+	e->keyring = keyring_free(e->keyring);
 	e->pool = pool_free(e->pool);
 	e->stores = stores_free(e->stores);
 	e->store = store_free(e->store);

@@ -22,6 +22,7 @@ struct engine {
 	struct stores *stores;         /* it, and those of tenants */
 	struct store_metrics *metrics; /* of all that this process asks of the store */
 	struct pool *pool;
+	struct keyring *keyring;
 	struct repository repository;
 	struct artifact_tidier *tidier;
 	struct records *records;

@@ -10,12 +10,16 @@
 #include <keepfs/catalog/copy.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/codec/decompression.h>
+#include <keepfs/codec/manifest.h>
+#include <keepfs/keyring.h>
 
 #include <errno.h>
 #include <string.h>
 
-#define RECORD_BYTES_MAX ((size_t)64 << 20) /* of an object, and of what is in it */
-#define LIST_PAGE        1000
+#define RECORD_BYTES_MAX ((size_t)64 << 20) /* of what is in an object */
+#define OBJECT_BYTES_MAX                                                                                     \
+	(RECORD_BYTES_MAX + ((size_t)1 << 20)) /* what is encrypted is longer by less than that */
+#define LIST_PAGE 1000
 
 struct moved {
 	const struct records_context *ctx;
@@ -37,6 +41,27 @@ static int append_text(void *arg, const void *data, size_t len, struct error *er
 	return 0;
 }
 
+/* What is encrypted becomes what it was, in place. */
+static int decrypt_record(const struct moved *m, const struct store_call *call, const char *key, char **data,
+                          size_t *len, struct error *err)
+{
+	_cleanup(str) struct str plain = {0};
+	uint8_t id[SHA256_BYTES];
+	const struct keyring_object object = {.id = id, .what = key};
+	int r;
+
+	if (!str_ends(key, MANIFEST_SEALED_SUFFIX))
+		return 0;
+	sha256_once(*data, *len, id);
+	r = keyring_decrypt(m->ctx->keyring, &object, *data, *len, call ? call->cancel : NULL, &plain, err);
+	if (r < 0)
+		return r;
+	free(*data);
+	*len = plain.len;
+	*data = str_take(&plain);
+	return 0;
+}
+
 static int get_record_text(struct moved *m, const struct store_call *call, const struct store_object *object,
                            struct str *text, struct error *err)
 {
@@ -44,8 +69,10 @@ static int get_record_text(struct moved *m, const struct store_call *call, const
 	_cleanup(decompressor) struct decompressor *d = decompressor_new(COMPRESSION_GZIP, &out);
 	_cleanup(free) char *data = NULL;
 	size_t len = 0;
-	int r = store_get_all(m->ctx->store, call, object->key, RECORD_BYTES_MAX, &data, &len, err);
+	int r = store_get_all(m->ctx->store, call, object->key, OBJECT_BYTES_MAX, &data, &len, err);
 
+	if (r == 0)
+		r = decrypt_record(m, call, object->key, &data, &len, err);
 	if (r == 0)
 		r = decompressor_write(d, data, len, err);
 	return r == 0 ? decompressor_finish(d, err) : r;
@@ -133,7 +160,7 @@ static int look_at_record(struct moved *m, const struct store_call *call, const 
 	r = get_record_text(m, call, object, &text, &why);
 	if (r == 0)
 		r = read_rows(m, object->key, &text, &why);
-	if (r == -EBADMSG || r == -EFBIG || r == -ENOENT) {
+	if (r == -EBADMSG || r == -EFBIG || r == -ENOENT || r == -ENOKEY || r == -EKEYREJECTED) {
 		_cleanup(free) char *problem = mem_printf("%s cannot be read: %s", object->key, why.message);
 
 		m->io->problem(m->io->arg, problem);

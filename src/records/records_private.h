@@ -3,6 +3,7 @@
 /** What the files of this room share: one object in the making. */
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/records.h>
+#include <keepfs/codec/age.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/records.h>
 
@@ -24,8 +25,10 @@ struct pack {
 /** pack_add() - a line more: @object (consumed) tells of row @id, of @at_us. */
 void pack_add(struct pack *p, int64_t id, int64_t at_us, struct json *object);
 bool pack_is_full(const struct pack *p);
-/** pack_record() - the object: lines compressed, and the key, which begins with RECORDS_PREFIX and @directory. */
-int pack_record(const struct pack *p, const char *directory, struct catalog_record *ret, struct error *err);
+/** pack_record() - the object: lines compressed, and encrypted for @recipients (NULL: they are not), and the key, which begins with
+ * RECORDS_PREFIX and @directory. */
+int pack_record(const struct pack *p, const char *directory, const struct age_recipients *recipients,
+                struct catalog_record *ret, struct error *err);
 void pack_finish(struct pack *p);
 static inline void cleanup_pack(struct pack *p)
 {
