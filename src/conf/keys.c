@@ -548,7 +548,8 @@ const struct conf_key conf_keys[] = {
          .help = "'readback' reads each backup once from the store before it is listed: this proves that "
                  "the store holds what was sent, and gives the SHA-256. 'none' saves that transfer; such "
                  "a backup may have no SHA-256."},
-        {JOB(encrypt.to), .name = "encrypt_to", .type = CONF_RECIPIENTS, .fallback = "", .example = "none",
+        {JOB(encrypt.to), .name = "encrypt_to", .type = CONF_RECIPIENTS, .fallback = "",
+         .example = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
          .help = "For whom the backups of this job are encrypted, in place of what [keepfs] says. Empty, with the two keys below: as [keepfs] says. With "
                  "'none' they are not encrypted."},
         {JOB(encrypt.to_file), .name = "encrypt_to_file", .type = CONF_PATH, .fallback = "",

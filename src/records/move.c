@@ -177,7 +177,7 @@ static int begin_next(const struct records_context *ctx, enum record_kind kind, 
 		return error_system(err, -r, "old %s cannot be read from the catalog", kinds[kind].what);
 	if (pack.count == 0)
 		return 0;
-	r = keyring_recipients(ctx->conf, NULL, call->cancel, &recipients, err);
+	r = keyring_recipients(ctx->conf, NULL, call ? call->cancel : NULL, &recipients, err);
 	if (r == 0)
 		r = pack_record(&pack, kinds[kind].directory, recipients, &record, err);
 	if (r == 0)

@@ -253,6 +253,9 @@ def test_one_job_in_the_open_and_a_change_for_the_next_backup(new_keepfs, source
     keepfs.backup("open")
     assert (keepfs.path("backups", "open", "latest.dump")).read_bytes().startswith(b"PGDMP")
     assert "SHA256SUMS.stored" not in os.listdir(keepfs.path("backups", "open"))
+    keys = keepfs.text("status", "keys")
+    assert f"{identity.recipient}: 1 backup, " in keys and "not encrypted: 1 backup, " in keys
+    assert "next of open: not encrypted\n" in keys and "next of full: encrypted\n" in keys and "this host has no identity\n" in keys
     del keepfs.settings["encrypt_to"]
     keepfs.write_conf()
     before = (keepfs.state / "keepfs.log").read_text().count("configuration")

@@ -53,7 +53,7 @@ static void test_a_secret_key_is_not_repeated(void **state)
 	age_identity_generate(secret, recipient);
 	keys = mem_printf("encrypt_to = %s", secret);
 	refuse_with(f, "keepfs", keys, "[keepfs] encrypt_to = ********");
-	assert_non_null(strstr(str_text(&f->problems), "secret key"));
+	assert_non_null(strstr(str_text(&f->problems), "the secret one"));
 	assert_null(strstr(str_text(&f->problems), secret + 20));
 }
 
