@@ -25,7 +25,7 @@ struct recipient_lines {
 	uint64_t untold; /* recipients beyond REPORT_KEYS_MAX, each as often as it comes */
 };
 
-static void free_lines(struct recipient_lines *lines)
+static void free_recipient_lines(struct recipient_lines *lines)
 {
 	for (size_t i = 0; i < lines->count; i++)
 		free(lines->items[i].name);
@@ -58,7 +58,7 @@ static void add_to_line(struct recipient_lines *lines, const char *name, const s
 	line->newest_us = keys->newest_us > line->newest_us ? keys->newest_us : line->newest_us;
 }
 
-static int take_keys(void *arg, const struct catalog_keys *keys)
+static int take_key_counts(void *arg, const struct catalog_keys *keys)
 {
 	const char *at = keys->encrypted_to;
 
@@ -75,7 +75,7 @@ static int take_keys(void *arg, const struct catalog_keys *keys)
 	return 0;
 }
 
-static void write_line(const struct recipient_line *line, struct spool *out)
+static void write_recipient_line(const struct recipient_line *line, struct spool *out)
 {
 	char size[16], first[CLOCK_ISO_BYTES], newest[CLOCK_ISO_BYTES];
 
@@ -101,13 +101,13 @@ static void write_next(const struct conf *conf, const struct conf_job *job, stru
 int report_keys(const struct report_sources *from, struct spool *out)
 {
 	struct recipient_lines lines = {0};
-	int r = catalog_each_keys(from->catalog, take_keys, &lines);
+	int r = catalog_each_keys(from->catalog, take_key_counts, &lines);
 
 	for (size_t i = 0; r == 0 && i < lines.count; i++)
-		write_line(&lines.items[i], out);
+		write_recipient_line(&lines.items[i], out);
 	if (r == 0 && lines.untold > 0)
 		spool_appendf(out, "and more recipients than %d\n", REPORT_KEYS_MAX);
-	free_lines(&lines);
+	free_recipient_lines(&lines);
 	if (r < 0)
 		return r;
 	write_next(from->conf, NULL, out);
