@@ -29,7 +29,7 @@ struct fixture {
 	void *secret;       /* theirs */
 	struct cells cells; /* of the object */
 	struct str plain;   /* the file */
-	char *stored;     /* the object */
+	char *stored;       /* the object */
 	struct stream_facts facts;
 	char sha256[SHA256_HEX_BYTES]; /* of the file */
 	struct cache *cache;
@@ -176,8 +176,8 @@ static inline struct extents copy_extents(const struct extents *x)
 	return copy;
 }
 
-static inline int try_open(struct fixture *f, const char *sha256, const struct extents *extents, unsigned *freed,
-                    struct reader_file **ret_file, struct error *err)
+static inline int try_open(struct fixture *f, const char *sha256, const struct extents *extents,
+                           unsigned *freed, struct reader_file **ret_file, struct error *err)
 {
 	struct extents x = copy_extents(extents);
 	const struct reader_what what = {.ino = 7,
@@ -217,7 +217,7 @@ struct test_request {
 };
 
 static inline void request_done(struct reader_request *base, int result, const struct iovec *iov, int count,
-                         const struct error *err)
+                                const struct error *err)
 {
 	struct test_request *req = (struct test_request *)base;
 	uint64_t at = base->offset;
@@ -238,7 +238,7 @@ static inline void request_done(struct reader_request *base, int result, const s
 }
 
 static inline int read_range(struct fixture *f, struct reader_file *file, uint64_t offset, size_t len,
-                      struct error *err)
+                             struct error *err)
 {
 	struct test_request req = {.base = {.offset = offset, .len = len, .tag = 1, .done = request_done},
 	                           .f = f};
@@ -268,7 +268,8 @@ static inline void expect_range(struct fixture *f, struct reader_file *file, uin
 		fail_msg("%zu bytes from %llu: %s", len, (unsigned long long)offset, err.message);
 }
 
-static inline void expect_corrupt(struct fixture *f, struct reader_file *file, uint64_t offset, const char *text)
+static inline void expect_corrupt(struct fixture *f, struct reader_file *file, uint64_t offset,
+                                  const char *text)
 {
 	struct error err = {0};
 

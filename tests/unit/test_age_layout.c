@@ -35,8 +35,8 @@ static struct reader_layout *open_by_header(struct fixture *f, unsigned *freed)
 	struct secret *s = f->secret;
 	struct age_key k;
 
-	assert_int_equal(
-	        age_header_open(f->stored, (size_t)f->facts.stored_bytes, s->identities, &k, NULL), 0);
+	assert_int_equal(age_header_open(f->stored, (size_t)f->facts.stored_bytes, s->identities, &k, NULL),
+	                 0);
 	assert_int_equal(k.head_bytes, f->cells.head_bytes);
 	return reader_age_layout(&k);
 }
@@ -250,8 +250,7 @@ static void test_cut_at_a_border(void **state)
 	for (unsigned cells = 1; cells < 4; cells++) {
 		write_object(f, 4 * CELL, 0, MIB);
 		replace_object(f, f->cells.head_bytes + cells * STORED);
-		read_and_close(f, (cells - 1) * CELL,
-		               "the end of what age encrypted is missing");
+		read_and_close(f, (cells - 1) * CELL, "the end of what age encrypted is missing");
 		if (cells > 1)
 			read_and_close(f, 0, NULL);
 		close_reader(f);
@@ -440,9 +439,9 @@ static void test_a_store_that_fails(void **state)
 		                 0);
 		make_plain(f, 8 * MIB);
 		for (size_t at = heads[i]; r == 0 && at < f->plain.len; at += 100000)
-			r = stream_object_write(
-			        o, f->plain.data + at,
-			        f->plain.len - at < 100000 ? f->plain.len - at : 100000, &err);
+			r = stream_object_write(o, f->plain.data + at,
+			                        f->plain.len - at < 100000 ? f->plain.len - at : 100000,
+			                        &err);
 		if (r == 0)
 			r = stream_object_finish(o, heads[i] ? f->plain.data : NULL, &f->facts, &err);
 		assert_true(r < 0);
