@@ -58,7 +58,7 @@ static void add_to_line(struct recipient_lines *lines, const char *name, const s
 	line->newest_us = keys->newest_us > line->newest_us ? keys->newest_us : line->newest_us;
 }
 
-static int take_key_counts(void *arg, const struct catalog_keys *keys)
+static int count_recipients(void *arg, const struct catalog_keys *keys)
 {
 	const char *at = keys->encrypted_to;
 
@@ -101,7 +101,7 @@ static void write_next(const struct conf *conf, const struct conf_job *job, stru
 int report_keys(const struct report_sources *from, struct spool *out)
 {
 	struct recipient_lines lines = {0};
-	int r = catalog_each_keys(from->catalog, take_key_counts, &lines);
+	int r = catalog_each_keys(from->catalog, count_recipients, &lines);
 
 	for (size_t i = 0; r == 0 && i < lines.count; i++)
 		write_recipient_line(&lines.items[i], out);

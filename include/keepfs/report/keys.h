@@ -5,7 +5,8 @@
 
 struct report_sources;
 
-#define REPORT_KEYS_MAX 1024 /* recipients that are told of: whoever wrote manifests by hand does not make it endless */
+#define REPORT_KEYS_MAX                                                                                      \
+	1024 /* recipients that are told of: whoever wrote manifests by hand does not make it endless */
 
 /**
  * report_keys() - a line for each recipient ("age1…", "passphrase"): how many backups it opens, their bytes in the store, since when, and the last one;
