@@ -23,6 +23,7 @@
 #include <keepfs/store.h>
 
 struct catalog;
+struct keyring;
 struct stores;
 struct chain;
 
@@ -66,6 +67,8 @@ struct repository {
 	struct catalog *catalog;     /* borrowed */
 	struct chain *
 	        chain; /* borrowed: what signs manifests, and believes them (keepfs/chain.h); NULL: nobody does */
+	struct keyring
+	        *keyring; /* borrowed: opens what is encrypted (keepfs/keyring.h); NULL: nothing does */
 	struct artifact_events *events; /* borrowed, each: a list */
 	/* artifact_tidier_new() sets it; NULL: what a store does not answer for waits for the next start */
 	struct artifact_tidier *tidier;

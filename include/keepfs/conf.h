@@ -184,6 +184,14 @@ struct conf_policy {
 
 enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES, CONF_JOB_EXPORT };
 
+/* For whom something is encrypted: keepfs/keyring.h. Of a job: what is set there stands for all that [keepfs] says. */
+struct conf_encryption {
+	char **to;     /* "age1…"; CONF_ENCRYPT_NONE alone: for nobody; NULL-terminated, may be empty */
+	char *to_file; /* of these, with comments; "": none */
+	struct conf_secret passphrase;
+};
+#define CONF_ENCRYPT_NONE "none"
+
 /* A job, whatever its kind: what all have, and the part of its own kind. The parts of other kinds are all zero. */
 struct conf_job {
 	struct conf_policy policy; /* first, as in struct conf_class; see conf_policy_of() */
@@ -192,7 +200,8 @@ struct conf_job {
 	int kind;   /* enum conf_job_kind */
 	struct conf_origin *origins; /* where each value came from: conf_load()'s own; NULL: not known */
 	struct compression_choice compression;
-	int verify;                 /* enum conf_verify */
+	int verify; /* enum conf_verify */
+	struct conf_encryption encrypt;
 	uint64_t max_rate_bytes;    /* per second, read from what is backed up; 0: no limit */
 	int64_t nice;               /* 0 to 19, of the child processes */
 	int ionice;                 /* enum conf_ionice */
@@ -343,6 +352,10 @@ struct conf {
 	char *drill_bindir;  /* of initdb and postgres; "": where they are found */
 	uint64_t drill_memory_bytes, drill_disk_bytes;
 	uint64_t diff_space_bytes; /* of temporary files, for comparing rows */
+	struct conf_encryption
+	        encrypt; /* of jobs that say nothing of it, of records, and of copies of the catalog */
+	struct conf_secret identity;            /* secret keys of age, as age-keygen writes them */
+	struct conf_secret identity_passphrase; /* opens what was encrypted with it */
 	/* where each value came from, but for those of jobs and classes: conf_load()'s own; NULL: not known */
 	struct conf_origins *origins;
 };

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <keepfs/artifact/sealed.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
@@ -143,6 +144,8 @@ static int consider_unknown(struct comparison *c, const char *path, struct error
 	struct error why = {0};
 	int r = artifact_fetch(c->repo, c->store, &c->call, path, &m, &why);
 
+	if (r == 0)
+		sealed_take_facts(c->repo, c->store, &c->call, &m);
 	if (r == -ENOENT) /* removed since it was listed */
 		return 0;
 	if (r == ARTIFACT_UNUSABLE || r == -ENOTSUP) {

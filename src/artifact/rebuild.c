@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <keepfs/artifact/sealed.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
@@ -93,6 +94,8 @@ static void fetch_manifest(void *arg)
 
 	slot->result =
 	        artifact_fetch(rb->repo, rb->store, &rb->call, slot->path, &slot->manifest, &slot->error);
+	if (slot->result == 0)
+		sealed_take_facts(rb->repo, rb->store, &rb->call, &slot->manifest);
 	pthread_mutex_lock(&rb->lock);
 	slot->done = true;
 	pthread_cond_broadcast(&rb->changed);
@@ -307,12 +310,15 @@ static void tell_lone(struct rebuild *rb)
  * foreign. */
 static void skip_other(struct rebuild *rb, const char *key)
 {
-	const char *dot = strrchr(key, '.');
+	size_t len = strlen(key);
 
-	if (rb->lone && dot && strncmp(rb->lone, key, (size_t)(dot - key) + 1) == 0)
+	len -= str_ends(key, MANIFEST_SEALED_SUFFIX) ? strlen(MANIFEST_SEALED_SUFFIX) : 0;
+	while (len > 0 && key[len - 1] != '.')
+		len--;
+	if (rb->lone && len > 0 && strncmp(rb->lone, key, len) == 0)
 		return;
 	tell_lone(rb);
-	if (str_ends(key, ".extents") || str_ends(key, ".index"))
+	if (manifest_is_beside_any(key))
 		mem_replace_string(&rb->lone, key);
 	else
 		problem(rb, "%s: not the key of a manifest", key);

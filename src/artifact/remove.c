@@ -53,7 +53,7 @@ static void facts_gather(struct repository *repo, uint64_t ino, const struct man
 
 	*facts = (struct facts){.is_directory = m->is_directory};
 	if (catalog_object(repo->catalog, ino, &own) == 0)
-		add_cache_id(facts, m->sha256, &own.extents);
+		add_cache_id(facts, own.cipher ? own.stored_sha256 : m->sha256, &own.extents);
 	if (catalog_files(repo->catalog, ino, note_file, facts) < 0)
 		log_warning("of the removed %s some may stay in the disk cache: the catalog cannot be read",
 		            m->path);

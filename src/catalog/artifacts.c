@@ -38,9 +38,9 @@ static int insert_artifact(struct connection *c, const struct manifest *m, uint6
 	        "INSERT INTO artifact (directory_ino, sequence, ino, name, named, is_directory, partial, size_bytes,"
 	        " finished_at_us, verified_at_us, sha256, stored_bytes, job, kind, target, triggered_by, note,"
 	        " keepfs_version, run_id, started_at_us, facts, object_id, files, files_bytes, sums_bytes, secret, class,"
-	        " tiers, keep_until_us, store)"
+	        " tiers, keep_until_us, store, encrypted_to, sealed_bytes)"
 	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
-	        " ?21, ?22, 0, ?23, ?24, ?25, ?26, ?27, ?28, ?29)";
+	        " ?21, ?22, 0, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)";
 	const struct manifest_object *own = manifest_own_object(m);
 	_cleanup(str) struct str facts = {0};
 	int64_t object_id = 0;
@@ -63,7 +63,8 @@ static int insert_artifact(struct connection *c, const struct manifest *m, uint6
 	               int_value(object_id), int_value((int64_t)other_bytes(m, own)),
 	               int_value((int64_t)sums_bytes(m, name)), int_value(is_secret(m)),
 	               text_value(str_or_empty(m->class)), int_value(m->tiers_known ? (int64_t)m->tiers : -1),
-	               int_value(m->keep_until_us), int_value((int64_t)store)));
+	               int_value(m->keep_until_us), int_value((int64_t)store),
+	               text_value(str_or_empty(m->encrypted_to)), object_sealed_bytes(own)));
 }
 
 /* Of whoever triggered it: from the first moment on. */

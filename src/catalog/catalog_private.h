@@ -61,6 +61,8 @@ static inline bool ino_is_artifact(uint64_t ino)
 	return ino >> 61 == 3;
 }
 
+/** object_sealed_bytes() - the column sealed_bytes of a file that has this object (NULL: none). */
+struct value object_sealed_bytes(const struct manifest_object *o);
 /** sums_append() - a line of SHA256SUMS without its end; @sha256 "" when it is not known. */
 void sums_append(struct str *out, const char *name, bool is_directory, const char *sha256);
 /** sums_bytes() - of all lines of an artifact, with their ends. */

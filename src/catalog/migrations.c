@@ -834,5 +834,10 @@ const char *const migrations[] = {
         " number INTEGER NOT NULL,"
         " sequence INTEGER NOT NULL"
         ") STRICT;",
+        /* What is stored encrypted. */
+        "ALTER TABLE artifact ADD COLUMN sealed_bytes INTEGER;" /* of its own object, when that is; NULL: it is not */
+        "ALTER TABLE artifact ADD COLUMN encrypted_to TEXT NOT NULL DEFAULT '';" /* recipients; '': to nobody */
+        "ALTER TABLE artifact_file ADD COLUMN sealed_bytes INTEGER;"
+        "CREATE INDEX artifact_sealed ON artifact (directory_ino) WHERE encrypted_to <> '';",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

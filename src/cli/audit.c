@@ -219,7 +219,8 @@ static void expect_own_head(struct auditing *a, struct catalog *catalog)
 static int read_own(struct auditing *a, const struct looking *l, struct error *err)
 {
 	_cleanup(signing) struct signing *signing = NULL;
-	const struct records_context ctx = {.conf = &l->conf, .catalog = l->catalog, .store = l->store};
+	const struct records_context ctx = {
+	        .conf = &l->conf, .catalog = l->catalog, .store = l->store, .keyring = l->keyring};
 	const struct records_audit lines = {
 	        .ctx = &ctx, .line = feed_line, .unreadable = see_unreadable, .arg = a};
 	struct checkpoint_reading checkpoints = {

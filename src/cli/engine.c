@@ -14,6 +14,7 @@
 #include <keepfs/catalog/stores.h>
 #include <keepfs/chain.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/keyring.h>
 #include <keepfs/keyring/signing.h>
 #include <keepfs/kinds.h>
 #include <keepfs/report/expected.h>
@@ -298,8 +299,12 @@ static int open_parts(struct engine *e, struct error *err)
 		                 "[keepfs] memory is more than this process may have");
 	e->stores = stores_new(&(struct stores_options){
 	        .conf = e->conf, .main = e->store, .catalog = e->catalog, .metrics = e->metrics});
-	e->repository = (struct repository){
-	        .store = e->store, .stores = e->stores, .catalog = e->catalog, .chain = e->chain};
+	e->keyring = keyring_new(e->conf);
+	e->repository = (struct repository){.store = e->store,
+	                                    .stores = e->stores,
+	                                    .catalog = e->catalog,
+	                                    .chain = e->chain,
+	                                    .keyring = e->keyring};
 	e->make = (struct make_context){.conf = e->conf, .repository = &e->repository, .pool = e->pool};
 	r = settle_catalog(e, is_new, err);
 	return r < 0 ? r : make_directories(e, err);
@@ -322,7 +327,8 @@ int engine_open(const struct conf *conf, struct engine *ret, struct error *err)
 
 struct records_context engine_records(const struct engine *e)
 {
-	return (struct records_context){.conf = e->conf, .catalog = e->catalog, .store = e->store};
+	return (struct records_context){
+	        .conf = e->conf, .catalog = e->catalog, .store = e->store, .keyring = e->keyring};
 }
 
 struct checkpoint_context engine_checkpoints(const struct engine *e)
@@ -374,6 +380,7 @@ void engine_close(struct engine *e)
 	e->checkpoints = checkpoints_free(e->checkpoints);
 	e->records = records_free(e->records);
 	e->tidier = artifact_tidier_free(e->tidier);
+	e->keyring = keyring_free(e->keyring);
 	e->pool = pool_free(e->pool);
 	e->stores = stores_free(e->stores);
 	e->store = store_free(e->store);

@@ -27,6 +27,7 @@ struct engine {
 	struct pool *pool;
 	struct signing *signing; /* the keys of signatures */
 	struct chain *chain;
+	struct keyring *keyring;
 	struct repository repository;
 	struct artifact_tidier *tidier;
 	struct records *records;

@@ -48,10 +48,10 @@ static const char *const fields_v1[] = {"version",
                                         "signature",
                                         NULL};
 static const char *const fields_v2[] = {
-        "version",      "path",   "type",    "job",        "kind",        "target",      "run",
-        "triggered_by", "note",   "partial", "started_at", "finished_at", "verified_at", "keepfs_version",
-        "size",         "sha256", "facts",   "files",      "objects",     "extents",     "tiers",
-        "keep_until",   "hold",   "class",   "chain",      "signature",   NULL};
+        "version",      "path",   "type",    "job",        "kind",        "target",       "run",
+        "triggered_by", "note",   "partial", "started_at", "finished_at", "verified_at",  "keepfs_version",
+        "size",         "sha256", "facts",   "files",      "objects",     "extents",      "tiers",
+        "keep_until",   "hold",   "class",   "chain",      "signature",   "encrypted_to", NULL};
 
 struct text {
 	const char *data;

@@ -48,6 +48,28 @@ static void take_tiers(struct decoding *d, struct manifest *m)
 				m->tiers |= 1U << tier;
 }
 
+/* Whoever it is encrypted to. What a later keepfs calls them is a word, too. */
+static void take_recipients(struct decoding *d, struct manifest *m)
+{
+	const struct json *list = json_get(d->object, "encrypted_to");
+	_cleanup(str) struct str names = {0};
+
+	if (!list)
+		return;
+	for (size_t i = 0; i < json_count(list); i++) {
+		const char *one = json_text(json_item(list, i));
+
+		if (one && *one && !strpbrk(one, ", \n"))
+			str_appendf(&names, "%s%s", names.len ? ", " : "", one);
+		else
+			refuse(d, "encrypted_to", "is no list of recipients");
+	}
+	if (!json_is_array_value(list))
+		refuse(d, "encrypted_to", "is no list of recipients");
+	if (names.len > 0)
+		m->encrypted_to = str_take(&names);
+}
+
 static void take_keeping(struct decoding *d, struct manifest *m)
 {
 	take_tiers(d, m);
@@ -118,6 +140,7 @@ void manifest_take_v2(struct decoding *d, struct manifest *m)
 	take_optional(d, "class", &m->class);
 	take_v2_facts(d, m);
 	take_keeping(d, m);
+	take_recipients(d, m);
 	take_items(d, d->objects, take_v2_object, m);
 	take_items(d, d->files, take_v2_file, m);
 	if (!d->failed)

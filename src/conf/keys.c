@@ -255,6 +255,26 @@ const struct conf_key conf_keys[] = {
          .fallback = "", .example = "/etc/keepfs/signers.pem",
          .help = "Public keys in PEM whose signatures are believed, beside those of signing_key and signing_key_old: a file of one or several, or a directory of files NAME.pem. "
                  "With any of these keys a manifest in the store whose signature is wrong, of another key, or missing although signing had begun, is no backup: it is not listed, and health tells of it."},
+        {KEEPFS(encrypt.to), .name = "encrypt_to", .type = CONF_RECIPIENTS, .fallback = "", .reload = true,
+         .example = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+         .help = "For whom backups are encrypted (age), unless their job says something else, and the records and copies of the catalog in the store. "
+                 "Public keys of age (age1…, from age-keygen), separated by commas or spaces: each of their owners can read what is encrypted, and nobody "
+                 "else, least of all whoever holds the store. This host needs no secret key to make backups."},
+        {KEEPFS(encrypt.to_file), .name = "encrypt_to_file", .type = CONF_PATH, .fallback = "",
+         .reload = true, .example = "/etc/keepfs/recipients",
+         .help = "A file of public keys, one a line, with comments behind #, that are added to those of encrypt_to. It is read for each backup."},
+        SECRET(KEEPFS, encrypt.passphrase, "encrypt_passphrase", .reload = true, .type = CONF_STRING,
+               .fallback = "", .example = "correct horse battery staple",
+               .help = "A passphrase, in place of public keys: whoever knows it can read the backups, so this host can, too. Each object that is "
+                       "written or read costs a second: it is not for format = directory."),
+        SECRET(KEEPFS, identity, "identity", .reload = false, .type = CONF_STRING, .fallback = "",
+               .example = "AGE-SECRET-KEY-1…",
+               .help = "Secret keys of age (AGE-SECRET-KEY-1…), with which this host reads what is encrypted. Mostly a file: age-keygen -o FILE; chmod "
+                       "600 FILE; several keys stand on lines of their own. Without one backups are made all the same; they are shown as they are "
+                       "stored (NAME.dump.age), and only verified, copied and removed."),
+        SECRET(KEEPFS, identity_passphrase, "identity_passphrase", .reload = false, .type = CONF_STRING,
+               .fallback = "", .example = "correct horse battery staple",
+               .help = "A passphrase with which backups were encrypted, to read them. That of encrypt_passphrase is known without it."),
         {KEEPFS(drill_dir), .name = "drill_dir", .type = CONF_PATH, .reload = true, .fallback = "",
          .example = "/srv/keepfs-drills",
          .help = "Where drills make their throw-away servers: a directory on a disk that has room for the largest database and its "
@@ -541,6 +561,15 @@ const struct conf_key conf_keys[] = {
          .help = "'readback' reads each backup once from the store before it is listed: this proves that "
                  "the store holds what was sent, and gives the SHA-256. 'none' saves that transfer; such "
                  "a backup may have no SHA-256."},
+        {JOB(encrypt.to), .name = "encrypt_to", .type = CONF_RECIPIENTS, .fallback = "",
+         .example = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+         .help = "For whom the backups of this job are encrypted, in place of what [keepfs] says. Empty, with the two keys below: as [keepfs] says. With "
+                 "'none' they are not encrypted."},
+        {JOB(encrypt.to_file), .name = "encrypt_to_file", .type = CONF_PATH, .fallback = "",
+         .example = "/etc/keepfs/recipients", .help = "A file of public keys, as in [keepfs], for this job."},
+        SECRET(JOB, encrypt.passphrase, "encrypt_passphrase", .reload = false, .type = CONF_STRING,
+               .fallback = "", .example = "correct horse battery staple",
+               .help = "A passphrase, as in [keepfs], for this job."),
         {JOB(max_rate_bytes), .name = "max_rate", .type = CONF_RATE, .fallback = "none", .min = 64 * KIB,
          .max = TIB, .example = "50M/s", .trigger = true,
          .help = "How many bytes are read per second, before compression: from the server, all connections "

@@ -114,6 +114,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                                  .env = "",
                                  .keys = CONF_KEYS_KEEPFS,
                                  .offset = 0,
+                                 .check = conf_keepfs_check,
                                  .help = "The daemon and its mount."},
         [CONF_SECTION_STORE] =
                 {.name = "store",

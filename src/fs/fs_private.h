@@ -53,6 +53,7 @@ struct fs {
 	char *mountpoint;
 	pthread_t loop;
 	bool looping;
+	bool is_locked;        /* set before it serves: no identity is configured, see sealed.h */
 	bool is_gated;         /* set before it serves: see rights.h */
 	atomic_int loop_error; /* set before ended_fd becomes readable */
 	int ended_fd;

@@ -101,9 +101,9 @@ static char *tenant_of_run(const struct catalog_run *run)
 static bool is_of_directory(const struct node *node)
 {
 	static const struct node_class *const classes[] = {
-	        &class_directory,      &class_linked_directory, &class_artifact, &class_file,
-	        &class_link,           &class_latest,           &class_sums,     &class_linked_latest,
-	        &class_tenant_explain, &class_tenant_trigger,
+	        &class_directory,      &class_linked_directory, &class_artifact,    &class_file,
+	        &class_link,           &class_latest,           &class_sums,        &class_linked_latest,
+	        &class_tenant_explain, &class_tenant_trigger,   &class_stored_sums,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)

@@ -22,6 +22,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/keyring.h>
 #include <keepfs/notify.h>
 
 #include <errno.h>
@@ -157,6 +158,7 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	struct fs *fs = mem_alloc(sizeof(*fs));
 
 	fs->ctx = *ctx;
+	fs->is_locked = !keyring_can_read(ctx->repository->keyring);
 	fs->started_at_us = clock_now_us();
 	pthread_mutex_init(&fs->handles_lock, NULL);
 	pthread_mutex_init(&fs->forgetting, NULL);

@@ -5,6 +5,7 @@
 #include "made_file.h"
 #include "text.h"
 
+#include <keepfs/report/keys.h>
 #include <keepfs/report/drills.h>
 #include <keepfs/report/run.h>
 
@@ -135,6 +136,11 @@ static const struct made_file rows[] = {
          .is_costly = true,
          .has_pages = true},
         {.number = 17, .name = "recovery", .report = report_recovery, .generation = text_never_kept},
+        {.number = 19,
+         .name = "keys",
+         .report = report_keys,
+         .generation = text_by_catalog,
+         .is_costly = true},
 };
 
 const struct made_files status_files = {

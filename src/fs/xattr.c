@@ -16,9 +16,10 @@
 
 /* What every artifact has; behind them come the facts of its kind, under their own names. */
 static const char *const names[] = {
-        "sha256",      "job",          "kind",       "target",        "run",          "state", "started_at",
-        "verified_at", "triggered_by", "partial",    "note",          "stored_bytes", "tier",  "hold",
-        "keep_until",  "class",        "drilled_at", "drilled_level", "org",          "store",
+        "sha256",     "job",         "kind",         "target",        "run",        "state",
+        "started_at", "verified_at", "triggered_by", "partial",       "note",       "stored_bytes",
+        "tier",       "hold",        "keep_until",   "class",         "drilled_at", "drilled_level",
+        "org",        "store",       "encrypted_to", "stored_sha256",
 };
 
 static bool append_time(struct str *out, int64_t at_us)
@@ -109,6 +110,8 @@ static bool attribute_value(const struct facts *facts, const char *name, struct 
 	        {"triggered_by", m->triggered_by},
 	        {"partial", m->partial ? "yes" : "no"},
 	        {"note", m->note},
+	        {"encrypted_to", m->encrypted_to},
+	        {"stored_sha256", *facts->stored_sha256 ? facts->stored_sha256 : NULL},
 	        {"store", *str_or_empty(facts->store) ? facts->store : NULL},
 	};
 

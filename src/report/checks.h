@@ -56,6 +56,7 @@ void check_overdue(struct checking *c);
 void check_anomaly(struct checking *c);
 void check_clock(struct checking *c);
 void check_listing(struct checking *c);
+void check_encryption(struct checking *c);
 void check_damaged(struct checking *c);
 void check_scrub(struct checking *c);
 void check_restore(struct checking *c);

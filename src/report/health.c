@@ -18,6 +18,7 @@ static const struct {
         {"anomaly", check_anomaly},
         {"clock", check_clock},
         {"unlisted", check_listing},
+        {"encryption", check_encryption},
         {"damaged", check_damaged},
         {"scrub", check_scrub},
         {"reads", check_reads},

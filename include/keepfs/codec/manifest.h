@@ -32,6 +32,12 @@
 #define MANIFEST_NO_OBJECT SIZE_MAX
 /** MANIFEST_ROLE_SEGMENTS - the role of an object that holds a segment index (codec/segments.h). */
 #define MANIFEST_ROLE_SEGMENTS "segments"
+/** MANIFEST_ROLE_FACTS - of an encrypted artifact: the facts that name tables, a JSON object; the manifest does not have them then. */
+#define MANIFEST_ROLE_FACTS "facts"
+/** MANIFEST_CIPHER_AGE - the cipher of objects that are age files (keepfs/codec/age.h); MANIFEST_SEALED_SUFFIX: their keys are those of what is not
+ * encrypted, and this. */
+#define MANIFEST_CIPHER_AGE    "age"
+#define MANIFEST_SEALED_SUFFIX ".age"
 
 /** MANIFEST_TIERS - how many there are; manifest_tier_name() - "daily", "weekly", "monthly", "yearly", of number 0 to 3, whose bit
  * in struct manifest is 1 << number. They are RETENTION_DAILY and so on. */
@@ -96,8 +102,9 @@ struct manifest {
 	int64_t started_at_us;
 	int64_t finished_at_us; /* the artifact's mtime */
 	unsigned tiers; /* of which periods it is the first good one of its directory: bits; final at birth */
-	bool tiers_known;              /* false: an earlier keepfs has written it */
-	int64_t keep_until_us;         /* promised by whoever triggered it; 0: nothing was */
+	bool tiers_known;      /* false: an earlier keepfs has written it */
+	int64_t keep_until_us; /* promised by whoever triggered it; 0: nothing was */
+	char *encrypted_to; /* "age1…, age1…", "passphrase": who can read what of it is encrypted; NULL: nothing is */
 	char *hold;                    /* why whoever triggered it holds it; NULL: nobody did */
 	int64_t verified_at_us;        /* when it was read back whole from the store; 0: it was not */
 	uint64_t size_bytes;           /* of the file that users read; of a directory: the sum of its files */
@@ -147,6 +154,11 @@ uint64_t manifest_stored_bytes(const struct manifest *m);
 /** manifest_set_fact() - a fact that is text; NULL sets none. manifest_set_fact_int(): a number. */
 void manifest_set_fact(struct manifest *m, const char *name, const char *value);
 void manifest_set_fact_int(struct manifest *m, const char *name, int64_t value);
+/** manifest_hide_facts() - append those facts that name tables, as a JSON object, to @out, for an object of the role "facts"; false: there are
+ * none. With such an object the manifest is written without them. */
+bool manifest_hide_facts(const struct manifest *m, struct str *out);
+/** manifest_take_facts() - the facts of such an object become facts of @m; -EBADMSG when it is no JSON object. */
+int manifest_take_facts(struct manifest *m, const char *json, size_t len, struct error *err);
 /** manifest_fact() - borrowed; NULL when there is no such fact, or it is not text. */
 const char *manifest_fact(const struct manifest *m, const char *name);
 
@@ -161,11 +173,17 @@ char *manifest_key(const char *path);
 char *manifest_path_of_key(const char *key);
 /** manifest_extents_key() - heap: "manifests/<path>.extents", a table that is too large for the manifest. */
 char *manifest_extents_key(const char *path);
+/** manifest_facts_key() - heap: "manifests/<path>.facts", an object of the role "facts". */
+char *manifest_facts_key(const char *path);
 /** manifest_index_key() - heap: "manifests/<path>.index", the segment index. */
 char *manifest_index_key(const char *path);
 /** manifest_is_beside() - is @key that of an object which lies beside the manifest of @path, and comes before it in
  * the order of keys? */
 bool manifest_is_beside(const char *key, const char *path);
+/** manifest_is_beside_any() - the same of some manifest, by how it ends. */
+bool manifest_is_beside_any(const char *key);
+/** manifest_beside_key() - heap: the key of each object that can be beside the manifest of @path, by numbers from 0; NULL: there are no more. */
+char *manifest_beside_key(const char *path, unsigned number);
 
 /** manifest_seal_extents() - the stored form of the tables of all objects, which must be loaded, on the heap. Sets
  * the counts and @m->extents_sha256 to it. */

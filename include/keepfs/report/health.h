@@ -23,6 +23,7 @@
  * clock: of a job's backups the one with the latest date is dated in the future, or later than one that was made after it:
  * WARN. The newest is what was made last all the same.
  * unlisted: the store holds a backup that could not be listed (catalog/compare.h): WARN.
+ * encryption: backups are encrypted, and this host can read them, or not: both are OK.
  * damaged: reading showed that the store does not hold the bytes of a backup any more, or it has no manifest of it; or it cannot be restored: CRIT. It says
  * which other one is good, and how that is restored.
  * scrub: a backup was not read from the store for longer than scrub_within: WARN.
