@@ -116,8 +116,8 @@ static int write_link(struct connection *c, uint64_t store, const struct chain_p
 /* Those of an artifact: nobody has to ask about them any more. */
 static int drop_links_of(struct connection *c, uint64_t store, const char *path)
 {
-	static const char sql[] =
-	        "DELETE FROM chain_link WHERE store = ?1 AND artifact_ino = ?2 AND path = ?3";
+	static const char sql[] = "DELETE FROM chain_link WHERE store = ?1 AND artifact_ino = ?2"
+	                          " AND artifact_ino <> 0 AND path = ?3";
 
 	return db_run(c, sql, VALUES(ino_value(store), ino_value(ino_of_artifact(path)), text_value(path)));
 }

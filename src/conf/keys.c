@@ -243,12 +243,12 @@ const struct conf_key conf_keys[] = {
                        "learns from the register who it was, and nothing can be restored once something is registered: keep a copy of it where "
                        "the backups are not."),
         SECRET(KEEPFS, signing_key, "signing_key", .reload = true, .type = CONF_STRING, .fallback = "",
-               .example = "sealed:YWdlLWVuY3J5cHRpb24…",
+               .example = "sealed:YWdlLWVuY3J5cHRpb24ub3JnL3YxCg==",
                .help = "A private Ed25519 key in PEM, mostly a file (openssl genpkey -algorithm ed25519 -out FILE; chmod 600), with which each manifest is "
                        "signed. Signed manifests are a chain, each names the one before it, so 'keepfs verify --key' finds on any host what is missing, "
                        "added, put back or changed (keepfs(1)). Keep the public half where the backups are not: openssl pkey -in FILE -pubout."),
         SECRET(KEEPFS, signing_key_old, "signing_key_old", .reload = true, .type = CONF_STRING,
-               .fallback = "", .example = "sealed:YWdlLWVuY3J5cHRpb24…",
+               .fallback = "", .example = "sealed:YWdlLWVuY3J5cHRpb24ub3JnL3YxCg==",
                .help = "The key that signed before, when signing_key has changed: once, so that it can vouch for the new one. Whoever knows only the "
                        "old public key can verify what the new one signs then. It can be taken away when keepfs has been started or reloaded with it."),
         {KEEPFS(verify_key_file), .name = "verify_key_file", .type = CONF_PATH, .reload = true,
