@@ -17,6 +17,23 @@
 
 enum conf_addressing { CONF_ADDRESSING_AUTO, CONF_ADDRESSING_PATH, CONF_ADDRESSING_VIRTUAL };
 enum conf_sse { CONF_SSE_NONE, CONF_SSE_AES256, CONF_SSE_KMS };
+enum conf_provider { /* whose S3 it is: keepfs/conf/provider.h */
+	             CONF_PROVIDER_AUTO,
+	             CONF_PROVIDER_AWS,
+	             CONF_PROVIDER_GCS,
+	             CONF_PROVIDER_B2,
+	             CONF_PROVIDER_WASABI,
+	             CONF_PROVIDER_SPACES,
+	             CONF_PROVIDER_MINIO,
+	             CONF_PROVIDER_R2,
+	             CONF_PROVIDER_HETZNER,
+	             CONF_PROVIDER_CEPH,
+	             CONF_PROVIDER_SWIFT,
+	             CONF_PROVIDER_OTHER,
+	             CONF_PROVIDERS
+};
+enum conf_conditional { CONF_CONDITIONAL_AUTO, CONF_CONDITIONAL_YES, CONF_CONDITIONAL_NO };
+enum conf_equal_parts { CONF_EQUAL_PARTS_AUTO, CONF_EQUAL_PARTS_YES, CONF_EQUAL_PARTS_NO };
 
 struct conf_store {
 	char *url;        /* "s3://bucket/prefix" or "dir:/absolute/path" */
@@ -31,6 +48,9 @@ struct conf_store {
 	char *ca_file;
 	int sse; /* enum conf_sse */
 	char *sse_kms_key;
+	int provider;         /* enum conf_provider; conf_provider_of() says which it is */
+	int conditional_puts; /* enum conf_conditional; conf_puts_conditionally() */
+	int equal_parts;      /* enum conf_equal_parts; conf_wants_equal_parts() */
 	bool delete_versions;
 	int64_t connect_timeout_ms;
 	int64_t first_byte_timeout_ms; /* of a get */

@@ -40,6 +40,36 @@ static const struct conf_choice encryptions[] = {
         {NULL, 0},
 };
 
+static const struct conf_choice providers[] = {
+        {"auto", CONF_PROVIDER_AUTO},
+        {"aws", CONF_PROVIDER_AWS},
+        {"gcs", CONF_PROVIDER_GCS},
+        {"b2", CONF_PROVIDER_B2},
+        {"wasabi", CONF_PROVIDER_WASABI},
+        {"spaces", CONF_PROVIDER_SPACES},
+        {"minio", CONF_PROVIDER_MINIO},
+        {"r2", CONF_PROVIDER_R2},
+        {"hetzner", CONF_PROVIDER_HETZNER},
+        {"ceph", CONF_PROVIDER_CEPH},
+        {"swift", CONF_PROVIDER_SWIFT},
+        {"other", CONF_PROVIDER_OTHER},
+        {NULL, 0},
+};
+
+static const struct conf_choice conditionals[] = {
+        {"auto", CONF_CONDITIONAL_AUTO},
+        {"yes", CONF_CONDITIONAL_YES},
+        {"no", CONF_CONDITIONAL_NO},
+        {NULL, 0},
+};
+
+static const struct conf_choice equal_parts_words[] = {
+        {"auto", CONF_EQUAL_PARTS_AUTO},
+        {"yes", CONF_EQUAL_PARTS_YES},
+        {"no", CONF_EQUAL_PARTS_NO},
+        {NULL, 0},
+};
+
 static const struct conf_choice formats[] = {
         {"custom", CONF_FORMAT_CUSTOM},
         {"plain", CONF_FORMAT_PLAIN},
@@ -268,18 +298,23 @@ const struct conf_key conf_keys[] = {
         {NAMED_STORE(store.url), .name = "url", .type = CONF_STORE_URL, .required = true,
          .example = "s3://acme-backups/keepfs",
          .help = "Where the objects of this store are: s3://BUCKET/PREFIX, or dir: and an absolute path. It must be another place than that of [store]."},
-        {STORE(endpoint), .name = "endpoint", .type = CONF_ENDPOINT, .fallback = "", .s3_only = true,
-         .also = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}, .example = "https://s3.example.net:9000",
-         .help = "The address of the S3 server, when it is not AWS. Plain http:// is refused unless "
-                 "allow_http is set."},
+        {STORE(provider), .name = "provider", .type = CONF_ENUM, .fallback = "auto", .choices = providers,
+         .s3_only = true, .example = "aws",
+         .help = "Whose S3 it is: this sets what other keys are that are not set here (endpoint, region, addressing, conditional_puts, "
+                 "equal_parts, max_parts), and what is an error because the provider does not have it. With 'auto' the host of the endpoint "
+                 "tells; without an endpoint it is AWS. What is known of each stands in the chapter \"Providers\" of operations.md."},
         {MAIN_STORE(region), .name = "region", .type = CONF_STRING,
          .computed =
-                 "AWS_REGION, AWS_DEFAULT_REGION, the region of the profile in ~/.aws/config, else us-east-1",
+                 "that of the provider; else AWS_REGION, AWS_DEFAULT_REGION, the region of the profile in ~/.aws/config, else us-east-1",
          .also = {"AWS_REGION", "AWS_DEFAULT_REGION"}, .example = "us-east-1",
          .help = "The region of the bucket. Servers other than AWS mostly want us-east-1."},
         {NAMED_STORE(store.region), .name = "region", .type = CONF_STRING, .fallback = "us-east-1",
          .help = "The region of the bucket. Servers other than AWS mostly want us-east-1."},
         {STORE(access_key), .name = "access_key", .type = CONF_STRING, .fallback = "", .credential = true,
+        {STORE(endpoint), .name = "endpoint", .type = CONF_ENDPOINT, .fallback = "", .s3_only = true,
+         .also = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}, .example = "https://s3.example.net:9000",
+         .help = "The address of the S3 server, when it is not AWS and 'provider' does not tell it. Plain http:// is refused unless "
+                 "allow_http is set."},
          .s3_only = true, .example = "AKIAIOSFODNN7EXAMPLE",
          .help = "The access key's id. Without it credentials are looked for as 'aws' does: in "
                  "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the profile (its role, its web identity, its "
@@ -321,6 +356,15 @@ const struct conf_key conf_keys[] = {
          .example = "arn:aws:kms:us-east-1:111122223333:key/1234abcd",
          .help = "The id or ARN of the key for sse = aws:kms; when it is empty, the account's default key."},
         {STORE(delete_versions), .name = "delete_versions", .type = CONF_BOOL, .fallback = "no",
+        {STORE(conditional_puts), .name = "conditional_puts", .type = CONF_ENUM, .fallback = "auto",
+         .choices = conditionals, .s3_only = true,
+         .help = "Whether the server can create an object only if it is not there (If-None-Match), which is how keepfs never replaces a backup. "
+                 "With 'no' it looks first, which is as good as long as one keepfs writes there. 'auto' is what is known of the provider; else "
+                 "it is tried, and a refusal (501) noticed. With 'yes' a refusal is an error."},
+        {STORE(equal_parts), .name = "equal_parts", .type = CONF_ENUM, .fallback = "auto",
+         .choices = equal_parts_words, .s3_only = true,
+         .help = "Whether all parts of an upload but the last must have the same size. With 'yes' parts do not grow, so no file of a backup can "
+                 "be larger than part_size times max_parts. 'auto' is what is known of the provider: yes for r2 alone."},
          .s3_only = true,
          .help = "In a bucket that keeps versions: deletes also the versions of what is deleted, for good. With "
                  "'no' they stay, as a protection from deletion by mistake or malice, and are paid for, "
@@ -346,7 +390,8 @@ const struct conf_key conf_keys[] = {
                  "enough for any backup. S3 refuses parts below 5M."},
         {MAIN_STORE(max_parts), .name = "max_parts", .type = CONF_INT, .fallback = "10000", .min = 1,
          .max = 10000,
-         .help = "How many parts the server allows in one upload. AWS allows 10000, some others 1000."},
+         .help = "How many parts the server allows in one upload. AWS allows 10000, some others 1000. When it is not set, and the provider is "
+                 "known to allow fewer, it is what that allows."},
         {MAIN_STORE(capacity_bytes), .name = "capacity", .type = CONF_BYTES, .fallback = "none", .min = 0,
          .max = INT64_MAX, .example = "2T",
          .help = "The size that df shows for the mount, when the store has a quota that keepfs cannot "
