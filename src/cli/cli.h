@@ -54,6 +54,7 @@ struct cli_options {
 	const char *tenant;        /* --tenant */
 	const char *tenant_id;     /* --tenant-id */
 	const char *keys;          /* --keys */
+	const char *principal;     /* --principal */
 	int argc;                  /* words after the options */
 	char **argv;
 };
@@ -65,7 +66,7 @@ struct cli_command {
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
 	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export)
-	 * N (tenant: new name) i (its id) k(eys) B(ackup: --from) */
+	 * p(rincipal) N (tenant: new name) i (its id) k(eys) B(ackup: --from) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);
@@ -88,6 +89,7 @@ int cmd_watch(const struct cli_options *options);
 int cmd_notify(const struct cli_options *options);
 int cmd_rebuild(const struct cli_options *options);
 int cmd_prune(const struct cli_options *options);
+int cmd_policy(const struct cli_options *options);
 int cmd_hold(const struct cli_options *options);
 int cmd_erase(const struct cli_options *options);
 int cmd_erasures(const struct cli_options *options);
