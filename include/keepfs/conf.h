@@ -285,6 +285,13 @@ struct conf_check { /* [check NAME]: what a drill asks of what it has restored *
 	int64_t timeout_ms;
 };
 
+struct conf_control { /* the section [control]: who may write and read the files of control/ */
+	/* "restore:@dba", "*:anna": a pattern of names of files, and a user or @ and a group; NULL-terminated, empty: as modes say */
+	char **write, **read;
+	char **confirm_by; /* "@approvers", "anna"; NULL-terminated, empty: nothing waits for a second person */
+	int64_t confirm_within_ms; /* how long a command waits for that one */
+};
+
 struct conf {
 	char *path;                  /* the file read; NULL when there was none (environment only) */
 	char *mountpoint;            /* where a daemon serves; before conf_serve_at(): where it is to */
@@ -325,6 +332,7 @@ struct conf {
 	size_t class_count;
 	struct conf_check *checks; /* in the order of the file */
 	size_t check_count;
+	struct conf_control control;
 	char *erasure_key_file; /* of the erasure register: CONF_REDACT_KEY_BYTES or more; "": none */
 	char *drill_dir;        /* where throw-away servers are made; "": drill_dir_of() says */
 	char *drill_user;       /* whom they run as when keepfs is root's */

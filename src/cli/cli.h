@@ -55,6 +55,7 @@ struct cli_options {
 	const char *tenant_id;     /* --tenant-id */
 	const char *keys;          /* --keys */
 	const char *principal;     /* --principal */
+	bool refuse;               /* --refuse */
 	int argc;                  /* words after the options */
 	char **argv;
 };
@@ -90,6 +91,7 @@ int cmd_notify(const struct cli_options *options);
 int cmd_rebuild(const struct cli_options *options);
 int cmd_prune(const struct cli_options *options);
 int cmd_policy(const struct cli_options *options);
+int cmd_confirm(const struct cli_options *options);
 int cmd_hold(const struct cli_options *options);
 int cmd_erase(const struct cli_options *options);
 int cmd_erasures(const struct cli_options *options);

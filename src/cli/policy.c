@@ -32,7 +32,10 @@ struct role {
 	struct grant grants[4];
 };
 
-#define LISTED {.id = "List", .of_bucket = true, .actions = {"s3:ListBucket"}}
+#define LISTED                                                                                               \
+	{                                                                                                    \
+		.id = "List", .of_bucket = true, .actions = { "s3:ListBucket" }                              \
+	}
 
 /* The writer makes backups and reads its own, and deletes nothing but its own small state and old copies of the catalog. The pruner removes what the
  * rules let go, with its versions, makes no backup, and cannot go around a lock. Who drills reads backups, and nothing of the catalog or the
@@ -110,8 +113,8 @@ static struct json *resources_of(const struct grant *g, const struct bucket *b)
 		return list;
 	}
 	for (size_t i = 0; i < PLACES && g->places[i]; i++) {
-		_cleanup(free) char *arn = mem_printf("arn:%s:s3:::%s/%s%s*", b->partition, b->name,
-		                                      b->prefix, g->places[i]);
+		_cleanup(free) char *arn =
+		        mem_printf("arn:%s:s3:::%s/%s%s*", b->partition, b->name, b->prefix, g->places[i]);
 
 		json_append_string(list, arn);
 	}
@@ -119,7 +122,7 @@ static struct json *resources_of(const struct grant *g, const struct bucket *b)
 }
 
 static struct json *policy_statement(const struct role *role, const struct grant *g, const struct bucket *b,
-                                 const char *principal)
+                                     const char *principal)
 {
 	_cleanup(free) char *id =
 	        mem_printf("keepfs%c%s%s", role->name[0] - 'a' + 'A', role->name + 1, g->id);
@@ -139,7 +142,7 @@ static struct json *policy_statement(const struct role *role, const struct grant
 }
 
 static void add_policy_role(struct json *statements, const struct role *role, const struct bucket *b,
-                     const char *principal)
+                            const char *principal)
 {
 	_cleanup(free) char *placeholder =
 	        mem_printf("arn:%s:iam::ACCOUNT:user/keepfs-%s", b->partition, role->name);
@@ -196,7 +199,8 @@ int cmd_policy(const struct cli_options *options)
 	int r;
 
 	if (options->argc < 1 || options->argc > 3 || !str_equal(options->argv[0], "s3"))
-		return cli_usage("policy takes s3, a role, and the NAME of a [store NAME] if it is that one's: keepfs policy s3 writer");
+		return cli_usage(
+		        "policy takes s3, a role, and the NAME of a [store NAME] if it is that one's: keepfs policy s3 writer");
 	if (word && !role)
 		return cli_usage("'%s' is no role: writer, reader, pruner or drill", word);
 	if (options->principal && !role)

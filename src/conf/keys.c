@@ -170,6 +170,7 @@ static const struct conf_choice methods[] = {
 #define WEBHOOK(field)     CONF_KEYS_WEBHOOK, .offset = offsetof(struct conf_webhook, field)
 #define COMMAND(field)     CONF_KEYS_COMMAND, .offset = offsetof(struct conf_command, field)
 #define CHECK(field)       CONF_KEYS_CHECK, .offset = offsetof(struct conf_check, field)
+#define CONTROL(field)     CONF_KEYS_CONTROL, .offset = offsetof(struct conf_control, field)
 #define HEARTBEAT(field)   CONF_KEYS_HEARTBEAT, .offset = offsetof(struct conf_heartbeat, field)
 
 const struct conf_key conf_keys[] = {
@@ -310,11 +311,11 @@ const struct conf_key conf_keys[] = {
          .help = "The region of the bucket. Servers other than AWS mostly want us-east-1."},
         {NAMED_STORE(store.region), .name = "region", .type = CONF_STRING, .fallback = "us-east-1",
          .help = "The region of the bucket. Servers other than AWS mostly want us-east-1."},
-        {STORE(access_key), .name = "access_key", .type = CONF_STRING, .fallback = "", .credential = true,
         {STORE(endpoint), .name = "endpoint", .type = CONF_ENDPOINT, .fallback = "", .s3_only = true,
          .also = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}, .example = "https://s3.example.net:9000",
          .help = "The address of the S3 server, when it is not AWS and 'provider' does not tell it. Plain http:// is refused unless "
                  "allow_http is set."},
+        {STORE(access_key), .name = "access_key", .type = CONF_STRING, .fallback = "", .credential = true,
          .s3_only = true, .example = "AKIAIOSFODNN7EXAMPLE",
          .help = "The access key's id. Without it credentials are looked for as 'aws' does: in "
                  "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the profile (its role, its web identity, its "
@@ -355,7 +356,6 @@ const struct conf_key conf_keys[] = {
         {STORE(sse_kms_key), .name = "sse_kms_key", .type = CONF_STRING, .fallback = "", .s3_only = true,
          .example = "arn:aws:kms:us-east-1:111122223333:key/1234abcd",
          .help = "The id or ARN of the key for sse = aws:kms; when it is empty, the account's default key."},
-        {STORE(delete_versions), .name = "delete_versions", .type = CONF_BOOL, .fallback = "no",
         {STORE(conditional_puts), .name = "conditional_puts", .type = CONF_ENUM, .fallback = "auto",
          .choices = conditionals, .s3_only = true,
          .help = "Whether the server can create an object only if it is not there (If-None-Match), which is how keepfs never replaces a backup. "
@@ -365,6 +365,7 @@ const struct conf_key conf_keys[] = {
          .choices = equal_parts_words, .s3_only = true,
          .help = "Whether all parts of an upload but the last must have the same size. With 'yes' parts do not grow, so no file of a backup can "
                  "be larger than part_size times max_parts. 'auto' is what is known of the provider: yes for r2 alone."},
+        {STORE(delete_versions), .name = "delete_versions", .type = CONF_BOOL, .fallback = "no",
          .s3_only = true,
          .help = "In a bucket that keeps versions: deletes also the versions of what is deleted, for good. With "
                  "'no' they stay, as a protection from deletion by mistake or malice, and are paid for, "
@@ -787,6 +788,23 @@ const struct conf_key conf_keys[] = {
         {CHECK(timeout_ms), .name = "timeout", .type = CONF_DURATION, .fallback = "10m", .min = 100,
          .max = 24 * HOUR,
          .help = "How long the statement and the command may take, each; then the check has failed."},
+
+        {CONTROL(write), .name = "write", .type = CONF_CONTROL_RULES, .fallback = "",
+         .example = "trigger:@backup, restore:@dba, *:anna",
+         .help = "Who may write which file of control/: the file's name, or a pattern, ':', and a user or @ and a group, by name or number. A file "
+                 "that a rule fits is for those of its rules alone, and they may read its answers too. What else holds (such as: hooks are root's) "
+                 "holds for them as well."},
+        {CONTROL(read), .name = "read", .type = CONF_CONTROL_RULES, .fallback = "", .example = "*:@auditors",
+         .help = "Who may read the answers of a file of control/ without writing it, in the same words."},
+        {CONTROL(confirm_by), .name = "confirm_by", .type = CONF_PEOPLE, .fallback = "",
+         .example = "@approvers",
+         .help = "Users, and @ and groups, of whom another one than whoever ordered it must confirm what destroys something: a restore over what is there "
+                 "(clean=yes, confirm=, overwrite=yes), a tenant that is replaced or deleted, rows that are inserted or replaced, an erasure, the end of a hold, and "
+                 "a prune against a guard. It waits, is shown in status/confirmations, told as the event confirm, and carried out when one of them writes "
+                 "confirm=NUMBER to control/confirm. Root is none of them unless named here. Empty: nothing waits."},
+        {CONTROL(confirm_within_ms), .name = "confirm_within", .type = CONF_DURATION, .fallback = "1h",
+         .min = 60 * SECOND, .max = 7 * DAY,
+         .help = "How long a command waits to be confirmed; then it is forgotten, as it is when the daemon ends."},
 };
 const size_t conf_key_count = ARRAY_SIZE(conf_keys);
 

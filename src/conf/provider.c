@@ -150,7 +150,7 @@ static bool fits_host(const char *pattern, const char *host, size_t len, const c
 }
 
 static bool is_address_of(const struct conf_provider_info *p, const char *endpoint, const char **ret_label,
-                  size_t *ret_label_len)
+                          size_t *ret_label_len)
 {
 	const char *host = strstr(endpoint, "://");
 

@@ -64,9 +64,9 @@ static void check_address(const struct provided *p)
 	_cleanup(free) char *allowed = NULL;
 
 	if (at && at != p->provider)
-		conf_contradiction(p->loader, key_of_store(p, "provider"), key_of_store(p, "endpoint"),
-		                   "is not whose this is:",
-		                   "the provider of the endpoint, or no provider here");
+		conf_contradiction(
+		        p->loader, key_of_store(p, "provider"), key_of_store(p, "endpoint"),
+		        "is not whose this is:", "the provider of the endpoint, or no provider here");
 	if (!region || str_equal(region, p->store->region))
 		return;
 	allowed = mem_printf("region = %s, or the endpoint of the other region", region);
@@ -81,7 +81,8 @@ static void check_offers(const struct provided *p)
 		        p->loader, key_of_store(p, "sse"), provider_key(p), "is not to be had with",
 		        "sse = none: what is stored is encrypted by the provider's own means, or not at all");
 	if (p->store->sse == CONF_SSE_KMS && !p->provider->has_sse_kms)
-		conf_contradiction(p->loader, key_of_store(p, "sse"), provider_key(p), "is not to be had with",
+		conf_contradiction(p->loader, key_of_store(p, "sse"), provider_key(p),
+		                   "is not to be had with",
 		                   p->provider->has_sse ? "sse = AES256, or none" : "sse = none");
 	if (p->store->delete_versions && !p->provider->has_versions)
 		conf_contradiction(p->loader, key_of_store(p, "delete_versions"), provider_key(p),
@@ -96,8 +97,7 @@ static void check_part_size(const struct provided *p)
 
 	if (main->part_bytes <= p->provider->max_part_bytes)
 		return;
-	str_appendf(&allowed, "part_size = %llu or less",
-	            (unsigned long long)p->provider->max_part_bytes);
+	str_appendf(&allowed, "part_size = %llu or less", (unsigned long long)p->provider->max_part_bytes);
 	conf_contradiction(p->loader,
 	                   (struct conf_ref){.section = CONF_SECTION_STORE,
 	                                     .key = conf_key_find(CONF_SECTION_STORE, "part_size")},

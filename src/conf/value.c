@@ -452,6 +452,10 @@ static const struct value_ops *ops_of(const struct conf_key *key)
 		return &conf_settings_ops;
 	case CONF_ADMINS:
 		return &conf_admins_ops;
+	case CONF_CONTROL_RULES:
+		return &conf_control_rules_ops;
+	case CONF_PEOPLE:
+		return &conf_people_ops;
 	case CONF_TENANT_NAME:
 		return &conf_tenant_name_ops;
 	default:
@@ -527,6 +531,8 @@ static enum heap heap_of(const struct conf_key *key)
 	case CONF_TYPE_REDACTIONS:
 	case CONF_SETTINGS:
 	case CONF_ADMINS:
+	case CONF_CONTROL_RULES:
+	case CONF_PEOPLE:
 		return HEAP_WORDS;
 	default:
 		return HEAP_NOTHING;

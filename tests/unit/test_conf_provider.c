@@ -21,8 +21,10 @@ static void test_what_a_provider_sets(void **state)
 		int64_t max_parts;
 	} cases[] = {
 	        {"", "", "us-east-1", CONF_CONDITIONAL_AUTO, false, 10000},
-	        {"provider = aws\nregion = eu-west-3\n", "", "eu-west-3", CONF_CONDITIONAL_AUTO, false, 10000},
-	        {"provider = gcs\n", "https://storage.googleapis.com", "auto", CONF_CONDITIONAL_NO, false, 10000},
+	        {"provider = aws\nregion = eu-west-3\n", "", "eu-west-3", CONF_CONDITIONAL_AUTO, false,
+	         10000},
+	        {"provider = gcs\n", "https://storage.googleapis.com", "auto", CONF_CONDITIONAL_NO, false,
+	         10000},
 	        {"provider = b2\nregion = us-west-004\n", "https://s3.us-west-004.backblazeb2.com",
 	         "us-west-004", CONF_CONDITIONAL_NO, false, 10000},
 	        {"provider = wasabi\n", "https://s3.us-east-1.wasabisys.com", "us-east-1",
@@ -41,8 +43,8 @@ static void test_what_a_provider_sets(void **state)
 	        {"endpoint = https://abc.eu.r2.cloudflarestorage.com\n",
 	         "https://abc.eu.r2.cloudflarestorage.com", "auto", CONF_CONDITIONAL_AUTO, true, 10000},
 	        {"endpoint = https://s3.eu-central-003.backblazeb2.com:443\n",
-	         "https://s3.eu-central-003.backblazeb2.com:443", "eu-central-003", CONF_CONDITIONAL_NO, false,
-	         10000},
+	         "https://s3.eu-central-003.backblazeb2.com:443", "eu-central-003", CONF_CONDITIONAL_NO,
+	         false, 10000},
 	        {"endpoint = https://s3.eu-west-1.amazonaws.com\n", "https://s3.eu-west-1.amazonaws.com",
 	         "eu-west-1", CONF_CONDITIONAL_AUTO, false, 10000},
 	        {"endpoint = https://s3.example.net\n", "https://s3.example.net", "us-east-1",
@@ -102,15 +104,18 @@ static void test_contradictions(void **state)
 	         "keepfs.conf:4: [store] sse = aws:kms: is not to be had with [store] provider = gcs"},
 	        {STORE "endpoint = https://a.r2.cloudflarestorage.com\nsse = AES256\n",
 	         "[store] sse = AES256: is not to be had with [store] endpoint = https://a.r2"},
-	        {STORE "provider = b2\nregion = us-west-004\nsse = aws:kms\n", "allowed: sse = AES256, or none"},
+	        {STORE "provider = b2\nregion = us-west-004\nsse = aws:kms\n",
+	         "allowed: sse = AES256, or none"},
 	        {STORE "endpoint = https://a.r2.cloudflarestorage.com\ndelete_versions = yes\n",
 	         "keepfs.conf:4: [store] delete_versions = yes: is for buckets that keep versions"},
 	        {"[store]\nurl = dir:/srv/x\nprovider = gcs\n",
 	         "[store] provider = gcs: is for a bucket only"},
 	        {STORE "conditional_puts = perhaps\n", "allowed: auto, yes or no"},
-	        {STORE "[store eu]\nurl = s3://eu-bucket\naccess_key = A\nsecret_key = B\nprovider = hetzner\n",
+	        {STORE
+	         "[store eu]\nurl = s3://eu-bucket\naccess_key = A\nsecret_key = B\nprovider = hetzner\n",
 	         "keepfs.conf:7: [store eu] region: provider hetzner needs it"},
-	        {STORE "[store eu]\nurl = s3://eu-bucket\naccess_key = A\nsecret_key = B\nprovider = gcs\nsse = AES256\n",
+	        {STORE
+	         "[store eu]\nurl = s3://eu-bucket\naccess_key = A\nsecret_key = B\nprovider = gcs\nsse = AES256\n",
 	         "keepfs.conf:8: [store eu] sse = AES256: is not to be had with [store eu] provider = gcs"},
 	};
 	struct fixture *f = *state;
@@ -123,7 +128,8 @@ static void test_further_stores(void **state)
 {
 	struct fixture *f = *state;
 
-	accept(f, STORE "[store eu]\nurl = s3://eu-bucket\naccess_key = A\nsecret_key = B\nprovider = hetzner\nregion = fsn1\n");
+	accept(f, STORE
+	       "[store eu]\nurl = s3://eu-bucket\naccess_key = A\nsecret_key = B\nprovider = hetzner\nregion = fsn1\n");
 	assert_string_equal(f->conf.stores[0].store.endpoint, "https://fsn1.your-objectstorage.com");
 	assert_string_equal(f->conf.stores[0].store.region, "fsn1");
 }

@@ -10,14 +10,17 @@
 #include <keepfs/conf.h>
 
 struct conf_provider_info {
-	const char *name;     /* the word of the configuration */
-	const char *endpoint; /* with {region}; "": that of AWS, which the driver makes; NULL: it must be given */
+	const char *name; /* the word of the configuration */
+	const char *
+	        endpoint; /* with {region}; "": that of AWS, which the driver makes; NULL: it must be given */
 	/* where addresses lead that are this provider's: a host, "*" for one label; NULL: it has no hosts of its own */
 	const char *hosts;
-	const char *region; /* NULL: it must be given, unless the endpoint tells it; "": as AWS's own programs find it */
+	const char *
+	        region; /* NULL: it must be given, unless the endpoint tells it; "": as AWS's own programs find it */
 	enum conf_addressing addressing;
-	enum conf_conditional conditional; /* CONF_CONDITIONAL_AUTO: nobody says; it is tried, and a refusal noticed */
-	bool equal_parts;                  /* all parts of an upload but the last must have one size */
+	enum conf_conditional
+	        conditional; /* CONF_CONDITIONAL_AUTO: nobody says; it is tried, and a refusal noticed */
+	bool equal_parts;    /* all parts of an upload but the last must have one size */
 	uint64_t min_part_bytes, max_part_bytes;
 	unsigned max_parts;
 	bool has_sse, has_sse_kms; /* x-amz-server-side-encryption: AES256, aws:kms */
