@@ -42,6 +42,23 @@ void conf_headers_free(char **headers); /* wiped; NULL allowed */
 
 enum conf_addressing { CONF_ADDRESSING_AUTO, CONF_ADDRESSING_PATH, CONF_ADDRESSING_VIRTUAL };
 enum conf_sse { CONF_SSE_NONE, CONF_SSE_AES256, CONF_SSE_KMS };
+enum conf_provider { /* whose S3 it is: keepfs/conf/provider.h */
+	             CONF_PROVIDER_AUTO,
+	             CONF_PROVIDER_AWS,
+	             CONF_PROVIDER_GCS,
+	             CONF_PROVIDER_B2,
+	             CONF_PROVIDER_WASABI,
+	             CONF_PROVIDER_SPACES,
+	             CONF_PROVIDER_MINIO,
+	             CONF_PROVIDER_R2,
+	             CONF_PROVIDER_HETZNER,
+	             CONF_PROVIDER_CEPH,
+	             CONF_PROVIDER_SWIFT,
+	             CONF_PROVIDER_OTHER,
+	             CONF_PROVIDERS
+};
+enum conf_conditional { CONF_CONDITIONAL_AUTO, CONF_CONDITIONAL_YES, CONF_CONDITIONAL_NO };
+enum conf_equal_parts { CONF_EQUAL_PARTS_AUTO, CONF_EQUAL_PARTS_YES, CONF_EQUAL_PARTS_NO };
 
 struct conf_store {
 	char *url;        /* "s3://bucket/prefix" or "dir:/absolute/path" */
@@ -56,6 +73,9 @@ struct conf_store {
 	char *ca_file;
 	int sse; /* enum conf_sse */
 	char *sse_kms_key;
+	int provider;         /* enum conf_provider; conf_provider_of() says which it is */
+	int conditional_puts; /* enum conf_conditional; conf_puts_conditionally() */
+	int equal_parts;      /* enum conf_equal_parts; conf_wants_equal_parts() */
 	bool delete_versions;
 	int64_t connect_timeout_ms;
 	int64_t first_byte_timeout_ms; /* of a get */
@@ -302,6 +322,13 @@ struct conf_check { /* [check NAME]: what a drill asks of what it has restored *
 	int64_t timeout_ms;
 };
 
+struct conf_control { /* the section [control]: who may write and read the files of control/ */
+	/* "restore:@dba", "*:anna": a pattern of names of files, and a user or @ and a group; NULL-terminated, empty: as modes say */
+	char **write, **read;
+	char **confirm_by; /* "@approvers", "anna"; NULL-terminated, empty: nothing waits for a second person */
+	int64_t confirm_within_ms; /* how long a command waits for that one */
+};
+
 struct conf {
 	char *path;                  /* the file read; NULL when there was none (environment only) */
 	char *mountpoint;            /* where a daemon serves; before conf_serve_at(): where it is to */
@@ -343,8 +370,9 @@ struct conf {
 	struct conf_check *checks; /* in the order of the file */
 	size_t check_count;
 	struct conf_secret signing_key,
-	        signing_key_old;        /* PEM: that signs manifests, that signed them before */
-	char *verify_key_file;          /* of public keys that are believed, or a directory; "": none */
+	        signing_key_old; /* PEM: that signs manifests, that signed them before */
+	char *verify_key_file;   /* of public keys that are believed, or a directory; "": none */
+	struct conf_control control;
 	struct conf_secret erasure_key; /* of the erasure register: CONF_REDACT_KEY_BYTES or more */
 	char *host_key_file; /* opens what was sealed on this host: a path, or CONF_CREDENTIAL and a name */
 	char *drill_dir;     /* where throw-away servers are made; "": drill_dir_of() says */

@@ -58,7 +58,8 @@ struct store_upload_info {
 };
 
 struct store_part {
-	unsigned number; /* 1 to 10000, unique in its upload; gaps are allowed */
+	unsigned
+	        number; /* 1 to 10000, unique in its upload; gaps are allowed, but for equal_parts of store_features */
 	uint64_t bytes;
 	char etag[STORE_ETAG_BYTES];
 };
@@ -90,6 +91,8 @@ struct store_features {
 	uint64_t min_part_bytes; /* all parts but the last of an upload */
 	uint64_t max_part_bytes;
 	unsigned max_parts;
+	/* All parts of an upload but the last must have one size, and their numbers no gaps. */
+	bool equal_parts;
 	unsigned parallel;        /* parts worth sending at once */
 	uint64_t capacity_bytes;  /* STORE_UNKNOWN: not known */
 	uint64_t available_bytes; /* STORE_UNKNOWN: not known */

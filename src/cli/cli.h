@@ -64,6 +64,8 @@ struct cli_options {
 	bool unseal;                 /* --unseal */
 	bool value;                  /* --value */
 	bool with_systemd;           /* --with-systemd */
+	const char *principal;       /* --principal */
+	bool refuse;                 /* --refuse */
 	int argc;                    /* words after the options */
 	char **argv;
 };
@@ -75,6 +77,7 @@ struct cli_command {
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
 	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export)
+	 * p(rincipal) r(efuse)
 	 * N (tenant: new name) i (its id) k(eys) B(ackup: --from)
 	 * K (--key of signatures) V (--checkpoint: of the chain) U (--expect-sequence: until where) Z (--objects: all bytes)
 	 * x (unseal) v(alue) y (with-systemd) */
@@ -101,6 +104,8 @@ int cmd_watch(const struct cli_options *options);
 int cmd_notify(const struct cli_options *options);
 int cmd_rebuild(const struct cli_options *options);
 int cmd_prune(const struct cli_options *options);
+int cmd_policy(const struct cli_options *options);
+int cmd_confirm(const struct cli_options *options);
 int cmd_hold(const struct cli_options *options);
 int cmd_erase(const struct cli_options *options);
 int cmd_erasures(const struct cli_options *options);

@@ -479,6 +479,10 @@ static const struct value_ops *ops_of(const struct conf_key *key)
 		return &conf_settings_ops;
 	case CONF_ADMINS:
 		return &conf_admins_ops;
+	case CONF_CONTROL_RULES:
+		return &conf_control_rules_ops;
+	case CONF_PEOPLE:
+		return &conf_people_ops;
 	case CONF_TENANT_NAME:
 		return &conf_tenant_name_ops;
 	default:
@@ -582,6 +586,8 @@ static enum heap heap_of(const struct conf_key *key)
 	case CONF_SETTINGS:
 	case CONF_ADMINS:
 	case CONF_RECIPIENTS:
+	case CONF_CONTROL_RULES:
+	case CONF_PEOPLE:
 		return HEAP_WORDS;
 	default:
 		return HEAP_NOTHING;

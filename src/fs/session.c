@@ -5,6 +5,7 @@
  * cannot hold it up), tell the session to exit, and signal its loop, which sleeps where only a signal reaches
  * it, until it has gone.
  */
+#include "confirm.h"
 #include "fs_private.h"
 #include "comparisons.h"
 #include "handle.h"
@@ -164,6 +165,7 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	pthread_mutex_init(&fs->forgetting, NULL);
 	pthread_mutex_init(&fs->tenants_lock, NULL);
 	rights_init(fs);
+	fs->confirmations = confirmations_new();
 	fs->texts = texts_new();
 	fs->watches = watches_new();
 	fs->laters = laters_new();
@@ -418,6 +420,8 @@ struct fs *fs_free(struct fs *fs)
 		fuse_session_unmount(fs->session);
 		fuse_session_destroy(fs->session);
 	}
+	rights_finish(fs);
+	fs->confirmations = confirmations_free(fs->confirmations);
 	comparisons_free(fs->comparisons);
 	diff_pairs_free(fs->diff_pairs);
 	pthread_mutex_destroy(&fs->forgetting);

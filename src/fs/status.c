@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* status/: a row for each of its files. What tells of the state of things is written by the room report. */
 #include "comparisons.h"
+#include "confirm.h"
 #include "fs_private.h"
 #include "made_file.h"
 #include "text.h"
@@ -141,6 +142,7 @@ static const struct made_file rows[] = {
          .report = report_keys,
          .generation = text_by_catalog,
          .is_costly = true},
+        {.number = 45, .name = "confirmations", .write = write_confirmations, .generation = text_never_kept},
 };
 
 const struct made_files status_files = {

@@ -85,7 +85,7 @@ int s3_put(struct store *store, const struct store_call *call, const char *key, 
 	r = put_attempt(s, call, key, iov, count, options, true, err);
 	if (r && err->http_status == 412)
 		return STORE_EXISTS;
-	if (r != -EOPNOTSUPP || err->http_status != 501)
+	if (r != -EOPNOTSUPP || err->http_status != 501 || s->conf->conditional_puts == CONF_CONDITIONAL_YES)
 		return r;
 	r = put_after_look(s, call, key, iov, count, options, err);
 	/* The 501 may have meant another header: only now it is sure. */

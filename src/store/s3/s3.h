@@ -35,7 +35,7 @@ struct s3 {
 	pthread_mutex_t lock;
 	struct sigv4_key key;           /* lock: of the last request */
 	uint64_t key_serial;            /* lock: of the credentials that it is derived from; 0: none */
-	atomic_bool no_conditional_put; /* the server answered 501 to If-None-Match */
+	atomic_bool no_conditional_put; /* the server answered 501 to If-None-Match, or is known to */
 	atomic_bool warned_encryption;
 	atomic_bool keeps_versions;              /* a deletion was answered with a delete marker */
 	unsigned long long versions_left;        /* lock; deletions of which a version could not be deleted */
