@@ -33,6 +33,13 @@ static const struct conf_choice addressings[] = {
         {NULL, 0},
 };
 
+static const struct conf_choice object_locks[] = {
+        {"none", 0},
+        {"governance", 1},
+        {"compliance", 2},
+        {NULL, 0},
+};
+
 static const struct conf_choice encryptions[] = {
         {"none", CONF_SSE_NONE},
         {"AES256", CONF_SSE_AES256},
@@ -326,6 +333,19 @@ const struct conf_key conf_keys[] = {
                  "'no' they stay, as a protection from deletion by mistake or malice, and are paid for, "
                  "until a lifecycle rule of the bucket expires them. Needs s3:ListBucketVersions and "
                  "s3:DeleteObjectVersion; what is locked stays."},
+        {STORE(object_lock), .name = "object_lock", .type = CONF_ENUM, .fallback = "none",
+         .choices = object_locks, .s3_only = true, .example = "governance",
+         .help = "Locks each backup in the bucket, against everybody who may write there, for as long as it is sure to be kept: until the end of "
+                 "the longest of the periods (keep_daily, keep_weekly …) of which it is the first backup, or of keep_within. The bucket must have been made with "
+                 "object lock. 'governance': whoever has the right s3:BypassGovernanceRetention can still delete. 'compliance': nobody can, "
+                 "not the provider, and not you: choose what is kept with care. 'none': nothing is locked."},
+        {STORE(lock_min_ms), .name = "lock_min", .type = CONF_DURATION, .fallback = "1d", .min = 1 * SECOND,
+         .max = 36525 * DAY, .s3_only = true,
+         .help = "With object_lock: each backup is locked for so long at least, whatever the rules say of it."},
+        {STORE(lock_max_ms), .name = "lock_max", .type = CONF_DURATION, .fallback = "3660d",
+         .min = 1 * SECOND, .max = 36525 * DAY, .s3_only = true,
+         .help = "With object_lock: no lock is set for longer than this from now on; one that has to last longer is extended later. It protects "
+                 "from a mistake in the rules, which in mode compliance nobody can undo."},
         {STORE(connect_timeout_ms), .name = "connect_timeout", .type = CONF_DURATION, .fallback = "10s",
          .min = 100, .max = 1 * HOUR, .help = "How long to wait for a connection to the S3 server."},
         {STORE(first_byte_timeout_ms), .name = "first_byte_timeout", .type = CONF_DURATION, .fallback = "15s",
@@ -363,7 +383,7 @@ const struct conf_key conf_keys[] = {
          .example = "part:3:unavailable, get:10+:eio",
          .help = "Makes the store fail on purpose: for rehearsing failures and for tests, never for real "
                  "backups. Rules OPERATION:WHEN:WHAT, separated by commas: the operation is put, get, "
-                 "head, remove, list, begin, part, complete, abort, uploads or *; when is N (the Nth "
+                 "head, remove, list, begin, part, complete, abort, uploads, lock or *; when is N (the Nth "
                  "call), N+ (from the Nth on) or N% (at random); what is eio, unavailable, timeout, "
                  "corrupt, slow:MILLISECONDS, crash, nospace or denied."},
 

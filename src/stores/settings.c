@@ -71,6 +71,9 @@ static void note_mark(struct settings *s)
 	sha256_update(h, &plain.allow_http, sizeof(plain.allow_http));
 	sha256_update(h, &plain.sse, sizeof(plain.sse));
 	sha256_update(h, &plain.delete_versions, sizeof(plain.delete_versions));
+	sha256_update(h, &plain.object_lock, sizeof(plain.object_lock));
+	sha256_update(h, &plain.lock_min_ms, sizeof(plain.lock_min_ms));
+	sha256_update(h, &plain.lock_max_ms, sizeof(plain.lock_max_ms));
 	sha256_update(h, &plain.connect_timeout_ms, sizeof(plain.connect_timeout_ms));
 	sha256_update(h, &plain.first_byte_timeout_ms, sizeof(plain.first_byte_timeout_ms));
 	sha256_update(h, &plain.stall_timeout_ms, sizeof(plain.stall_timeout_ms));
@@ -223,6 +226,7 @@ static int settings_by_query(const struct conf *conf, const struct catalog_store
 	plain.sse = CONF_SSE_NONE;
 	plain.addressing = CONF_ADDRESSING_AUTO;
 	plain.delete_versions = false;
+	plain.object_lock = 0;
 	plain.allow_http = str_starts(at->endpoint, "http://");
 	copy_settings(&plain, ret);
 	take_common(&conf->store, &ret->conf);
