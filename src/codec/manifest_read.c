@@ -46,10 +46,10 @@ static const char *const fields_v1[] = {"version",
                                         "extents",
                                         NULL};
 static const char *const fields_v2[] = {
-        "version",      "path",   "type",    "job",        "kind",        "target",      "run",
-        "triggered_by", "note",   "partial", "started_at", "finished_at", "verified_at", "keepfs_version",
-        "size",         "sha256", "facts",   "files",      "objects",     "extents",     "tiers",
-        "keep_until",   "hold",   "class",   NULL};
+        "version",      "path",   "type",    "job",          "kind",        "target",      "run",
+        "triggered_by", "note",   "partial", "started_at",   "finished_at", "verified_at", "keepfs_version",
+        "size",         "sha256", "facts",   "files",        "objects",     "extents",     "tiers",
+        "keep_until",   "hold",   "class",   "locked_until", NULL};
 
 static int take_version(struct decoding *d, int64_t *ret_version)
 {

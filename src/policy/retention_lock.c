@@ -8,13 +8,14 @@
 #define DAY_S     INT64_C(86400)
 #define FOREVER_S (2 * 366 * DAY_S)
 #define LONGEST_S (35 * DAY_S) /* that a backup may take */
-#define FUTURE_S  3600 /* a clock that is ahead by so much is set, and no reason to doubt */
+#define FUTURE_S  3600         /* a clock that is ahead by so much is set, and no reason to doubt */
 
 /* The first moment of the period @number, which begins behind @from_s. */
-static int64_t period_begins_s(enum retention_reason tier, const struct retention_rules *rules, const struct zone *z,
-                               int64_t number, int64_t from_s, int64_t longest_s)
+static int64_t period_begins_s(enum retention_reason tier, const struct retention_rules *rules,
+                               const struct zone *z, int64_t number, int64_t from_s, int64_t longest_s)
 {
-	int64_t low_s = from_s, high_s = from_s + (number - retention_period(tier, rules, z, from_s) + 1) * longest_s;
+	int64_t low_s = from_s,
+	        high_s = from_s + (number - retention_period(tier, rules, z, from_s) + 1) * longest_s;
 
 	while (high_s - low_s > 1) {
 		int64_t middle_s = low_s + (high_s - low_s) / 2;
@@ -27,7 +28,8 @@ static int64_t period_begins_s(enum retention_reason tier, const struct retentio
 	return high_s;
 }
 
-static int64_t tier_ends_s(unsigned number, const struct retention_rules *rules, const struct zone *z, int64_t at_s)
+static int64_t tier_ends_s(unsigned number, const struct retention_rules *rules, const struct zone *z,
+                           int64_t at_s)
 {
 	static const int64_t longest_s[] = {2 * DAY_S, 8 * DAY_S, 32 * DAY_S, 367 * DAY_S};
 	enum retention_reason tier = (enum retention_reason)(1U << number);
@@ -44,8 +46,9 @@ static int64_t later_s(int64_t a_s, int64_t b_s)
 	return a_s > b_s ? a_s : b_s;
 }
 
-void retention_lock_of(const struct retention_rules *rules, const struct zone *z, const struct retention_backup *b,
-                       const struct retention_lock_terms *terms, struct retention_lock *ret)
+void retention_lock_of(const struct retention_rules *rules, const struct zone *z,
+                       const struct retention_backup *b, const struct retention_lock_terms *terms,
+                       struct retention_lock *ret)
 {
 	int64_t until_s = 0;
 
@@ -64,7 +67,8 @@ void retention_lock_of(const struct retention_rules *rules, const struct zone *z
 	}
 	if (ret->is_rolling)
 		until_s = terms->now_s + FOREVER_S;
-	until_s = later_s(until_s, (ret->is_doubtful || terms->at_birth ? terms->now_s : b->at_s) + terms->min_s);
+	until_s = later_s(until_s,
+	                  (ret->is_doubtful || terms->at_birth ? terms->now_s : b->at_s) + terms->min_s);
 	if (until_s > terms->now_s + terms->max_s) {
 		until_s = terms->now_s + terms->max_s;
 		ret->is_rolling = true;

@@ -23,7 +23,8 @@ struct lock_canary {
 	struct store_lock lock;
 };
 
-int store_clear_canaries(struct store *s, const struct store_call *call, unsigned *ret_left, struct error *err)
+int store_clear_canaries(struct store *s, const struct store_call *call, unsigned *ret_left,
+                         struct error *err)
 {
 	_cleanup(free) struct store_version *versions = NULL;
 	size_t count = 0;
@@ -90,10 +91,12 @@ static int find_version(struct store *s, struct lock_canary *o, struct error *er
 		return r;
 	if (count > 0)
 		str_copy(o->version, sizeof(o->version), versions[0].id);
-	return count > 0 ? 0
-	                 : error_set(err, ERROR_CORRUPT, EIO,
-	                             "%s accepts locks and does not keep them: it keeps no versions, so whatever is locked can be deleted",
-	                             s->name);
+	return count > 0
+	               ? 0
+	               : error_set(
+	                         err, ERROR_CORRUPT, EIO,
+	                         "%s accepts locks and does not keep them: it keeps no versions, so whatever is locked can be deleted",
+	                         s->name);
 }
 
 static int lock_canary_try(struct store *s, struct lock_canary *o, struct error *err)
@@ -118,9 +121,10 @@ static int lock_canary_try(struct store *s, struct lock_canary *o, struct error 
 		return r;
 	if (there.mode == o->lock.mode && there.until_us >= o->lock.until_us)
 		return 0;
-	return error_set(err, ERROR_CORRUPT, EIO,
-	                 "%s accepts locks and does not keep them: it does not say that an object is locked that was put with a lock",
-	                 s->name);
+	return error_set(
+	        err, ERROR_CORRUPT, EIO,
+	        "%s accepts locks and does not keep them: it does not say that an object is locked that was put with a lock",
+	        s->name);
 }
 
 int store_try_lock(struct store *s, int64_t deadline_ms, struct cancel *cancel, struct store_lock_tried *ret,

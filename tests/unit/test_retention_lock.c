@@ -37,7 +37,8 @@ static struct retention_lock lock_of(const struct retention_rules *rules, const 
 
 static struct retention_lock_terms terms_at(const char *now)
 {
-	return (struct retention_lock_terms){.now_s = at(now), .min_s = DAY_S, .max_s = 3660 * DAY_S, .at_birth = true};
+	return (struct retention_lock_terms){
+	        .now_s = at(now), .min_s = DAY_S, .max_s = 3660 * DAY_S, .at_birth = true};
 }
 
 static void the_end_of_the_longest_tier(void **state)
@@ -63,7 +64,8 @@ static void the_end_of_the_longest_tier(void **state)
 	const struct retention_lock_terms terms = terms_at("2026-12-01T03:00:00Z");
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct retention_lock lock = lock_of(&cases[i].rules, "2026-12-01T02:00:00Z", cases[i].tiers, &terms);
+		struct retention_lock lock =
+		        lock_of(&cases[i].rules, "2026-12-01T02:00:00Z", cases[i].tiers, &terms);
 
 		if (lock.until_s != at(cases[i].until) || lock.is_rolling || lock.is_doubtful) {
 			char iso[CLOCK_ISO_BYTES];
@@ -115,7 +117,8 @@ static void it_is_kept_for_as_long_as_it_is_locked(void **state)
 
 static void for_ever_is_two_years_again_and_again(void **state)
 {
-	const struct retention_rules none = {0}, forever = {.daily = 7, .forever = true}, daily = {.daily = 7};
+	const struct retention_rules none = {0}, forever = {.daily = 7, .forever = true},
+	                             daily = {.daily = 7};
 	struct retention_lock_terms terms = terms_at("2026-12-01T03:00:00Z");
 	struct retention_lock lock = lock_of(&none, "2026-12-01T02:00:00Z", ALL, &terms);
 
@@ -147,8 +150,9 @@ static void never_longer_than_lock_max(void **state)
 static void a_wrong_clock_locks_for_the_least_time(void **state)
 {
 	const struct retention_rules rules = {.daily = 7, .yearly = 5, .within_s = 90 * DAY_S};
-	static const char *const wrong[] = {"2046-12-01T02:00:00Z", "2026-12-01T05:00:00Z", "2006-12-01T02:00:00Z",
-	                                    "1970-01-01T00:00:01Z", "2026-10-01T00:00:01Z"};
+	static const char *const wrong[] = {"2046-12-01T02:00:00Z", "2026-12-01T05:00:00Z",
+	                                    "2006-12-01T02:00:00Z", "1970-01-01T00:00:01Z",
+	                                    "2026-10-01T00:00:01Z"};
 	struct retention_lock_terms terms = terms_at("2026-12-01T03:00:00Z");
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
@@ -183,7 +187,8 @@ static void what_was_promised_is_locked(void **state)
 {
 	const struct retention_rules rules = {.daily = 1};
 	const struct retention_lock_terms terms = terms_at("2026-12-01T03:00:00Z");
-	const struct retention_backup b = {.at_s = at("2026-12-01T02:00:00Z"), .keep_until_s = at("2027-01-01T02:00:00Z")};
+	const struct retention_backup b = {.at_s = at("2026-12-01T02:00:00Z"),
+	                                   .keep_until_s = at("2027-01-01T02:00:00Z")};
 	struct retention_lock lock;
 
 	retention_lock_of(&rules, zone, &b, &terms, &lock);
@@ -193,7 +198,8 @@ static void what_was_promised_is_locked(void **state)
 static void what_is_locked_stays_and_says_so(void **state)
 {
 	const struct retention_rules rules = {.last = 1, .min_keep = 1};
-	struct retention_backup b[] = {{.at_s = 1000, .locked_until_s = 5000}, {.at_s = 2000, .locked_until_s = 3000},
+	struct retention_backup b[] = {{.at_s = 1000, .locked_until_s = 5000},
+	                               {.at_s = 2000, .locked_until_s = 3000},
 	                               {.at_s = 4000}};
 
 	retention_plan(&rules, zone, 4500, b, 3);

@@ -22,4 +22,5 @@ struct store_lock_tried {
 int store_try_lock(struct store *s, int64_t deadline_ms, struct cancel *cancel, struct store_lock_tried *ret,
                    struct error *err);
 /** store_clear_canaries() - delete those whose lock is over; @ret_left: how many are left. */
-int store_clear_canaries(struct store *s, const struct store_call *call, unsigned *ret_left, struct error *err);
+int store_clear_canaries(struct store *s, const struct store_call *call, unsigned *ret_left,
+                         struct error *err);

@@ -4,6 +4,9 @@
  * with an upload in parts, and says nothing. That a lock is never shortened is the server's to see to: the header that would allow
  * it is never sent.
  *
+ * Nothing of this is ever sent to a server that has not said that the bucket has object lock: one that does not know of it takes
+ * "PUT key?retention" for a put, and the object's bytes would be gone. (OpenStack Swift does; it answers "GET key?retention" with what was put.)
+ *
  * How an object is locked stands in the answer to a HEAD, for whoever may know. When it says nothing, it is asked for by itself, so
  * that a missing right is never taken for a missing lock.
  */
@@ -29,7 +32,7 @@ static enum store_lock_mode parse_lock_mode(const char *word)
 	if (!*word)
 		return STORE_LOCK_NONE;
 	return strcasecmp(word, mode_words[STORE_LOCK_GOVERNANCE]) == 0 ? STORE_LOCK_GOVERNANCE
-	                                                                 : STORE_LOCK_COMPLIANCE;
+	                                                                : STORE_LOCK_COMPLIANCE;
 }
 
 void s3_md5(const struct iovec *iov, int count, char ret_text[static S3_MD5_BYTES])
@@ -55,8 +58,8 @@ void s3_add_lock(struct s3_request *r, const struct store_lock *lock, struct s3_
 	s3_add_header(r, "content-md5", texts->md5);
 }
 
-static int put_lock(struct s3 *s, const struct store_call *call, const char *key, const char *what, const char *xml,
-                    struct error *err)
+static int put_lock(struct s3 *s, const struct store_call *call, const char *key, const char *what,
+                    const char *xml, struct error *err)
 {
 	const struct iovec iov = {(char *)xml, strlen(xml)};
 	_cleanup(net_response) struct net_response answer = {0};
@@ -74,25 +77,29 @@ static int extend_lock(struct s3 *s, const struct store_call *call, const char *
                        const struct store_lock *lock, struct error *err)
 {
 	char until[CLOCK_ISO_BYTES];
-	_cleanup(free) char *xml = mem_printf("<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>%s</Mode>"
-	                                      "<RetainUntilDate>%s</RetainUntilDate></Retention>",
-	                                      mode_words[lock->mode], clock_format_iso(lock->until_us, until));
+	_cleanup(free) char *xml =
+	        mem_printf("<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>%s</Mode>"
+	                   "<RetainUntilDate>%s</RetainUntilDate></Retention>",
+	                   mode_words[lock->mode], clock_format_iso(lock->until_us, until));
 
 	return put_lock(s, call, key, "retention", xml, err);
 }
 
-static int set_legal_hold(struct s3 *s, const struct store_call *call, const char *key, bool on, struct error *err)
+static int set_legal_hold(struct s3 *s, const struct store_call *call, const char *key, bool on,
+                          struct error *err)
 {
-	return put_lock(s, call, key, "legal-hold",
-	                on ? "<LegalHold xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>ON</Status></LegalHold>"
-	                   : "<LegalHold xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>OFF</Status></LegalHold>",
-	                err);
+	return put_lock(
+	        s, call, key, "legal-hold",
+	        on ? "<LegalHold xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>ON</Status></LegalHold>"
+	           : "<LegalHold xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>OFF</Status></LegalHold>",
+	        err);
 }
 
 /* S3 says 404 when there is no lock, or the bucket has none: each server by a code of its own. */
 static bool says_there_is_none(const struct error *err)
 {
-	return strstr(err->code, "ObjectLockConfiguration") != NULL || str_equal(err->code, "NoSuchRetention") ||
+	return strstr(err->code, "ObjectLockConfiguration") != NULL ||
+	       str_equal(err->code, "NoSuchRetention") ||
 	       (str_equal(err->code, "InvalidRequest") && err->http_status == 400);
 }
 
@@ -118,12 +125,14 @@ static int get_lock_document(struct s3 *s, const struct store_call *call, const 
 	return r;
 }
 
-static int parse_lock_date(const struct s3 *s, const char *key, const char *date, int64_t *ret_us, struct error *err)
+static int parse_lock_date(const struct s3 *s, const char *key, const char *date, int64_t *ret_us,
+                           struct error *err)
 {
 	if (clock_parse_iso(date, ret_us) == 0)
 		return 0;
-	error_set(err, ERROR_UNAVAILABLE, EPROTO, "%s/%s: the server says that it is locked until '%s', which is no date",
-	          s->store.name, key, date);
+	error_set(err, ERROR_UNAVAILABLE, EPROTO,
+	          "%s/%s: the server says that it is locked until '%s', which is no date", s->store.name, key,
+	          date);
 	err->retry = true;
 	return -EPROTO;
 }
@@ -177,16 +186,18 @@ static int get_lock(struct s3 *s, const struct store_call *call, const char *key
 	return r;
 }
 
-static int get_bucket(struct s3 *s, const struct store_call *call, struct store_bucket *ret, struct error *err)
+static int get_bucket(struct s3 *s, const struct store_call *call, struct store_bucket *ret,
+                      struct error *err)
 {
 	struct s3xml_lock versioning, locking = {0};
 	int r = get_lock_document(s, call, NULL, "versioning", &versioning, err);
 
 	if (r == 0)
 		r = get_lock_document(s, call, NULL, "object-lock", &locking, err);
-	/* A server that has never heard of locks. */
-	if (r == -EOPNOTSUPP) {
+	/* A server that has never heard of locks: it says so, or answers with a listing of the bucket. */
+	if (r == -EOPNOTSUPP || r == -EPROTO) {
 		*err = (struct error){0};
+		locking = (struct s3xml_lock){0};
 		r = 0;
 	}
 	if (r < 0)
@@ -198,6 +209,27 @@ static int get_bucket(struct s3 *s, const struct store_call *call, struct store_
 	        .default_days = locking.days + locking.years * 365,
 	};
 	return 0;
+}
+
+/* Once is enough: object lock is never switched off. */
+static int be_sure_of_locks(struct s3 *s, const struct store_call *call, struct error *err)
+{
+	struct store_bucket bucket = {0};
+	int r = atomic_load(&s->can_lock) ? 0 : get_bucket(s, call, &bucket, err);
+
+	if (r < 0 || atomic_load(&s->can_lock))
+		return r;
+	if (!bucket.can_lock)
+		return error_set(err, ERROR_USAGE, ENOTSUP, "the bucket of %s has no object lock",
+		                 s->store.name);
+	atomic_store(&s->can_lock, true);
+	return 0;
+}
+
+int s3_check_put_lock(struct s3 *s, const struct store_call *call, const struct store_put_options *options,
+                      struct error *err)
+{
+	return options && options->lock ? be_sure_of_locks(s, call, err) : 0;
 }
 
 struct version_page {
@@ -219,7 +251,8 @@ static void add_to_version_page(void *arg, const char *full_key, const char *ver
 	v->is_marker = is_marker;
 }
 
-static int list_version_page(struct s3 *s, const struct store_call *call, struct store_locking *io, struct error *err)
+static int list_version_page(struct s3 *s, const struct store_call *call, struct store_locking *io,
+                             struct error *err)
 {
 	_cleanup(free) char *prefix = mem_printf("%s%s", s->place.prefix, io->key);
 	_cleanup(free) struct store_version *items = mem_array(VERSIONS_MAX, sizeof(*items));
@@ -233,12 +266,18 @@ static int list_version_page(struct s3 *s, const struct store_call *call, struct
 	return 0;
 }
 
-int s3_locking(struct store *store, const struct store_call *call, struct store_locking *io, struct error *err)
+int s3_locking(struct store *store, const struct store_call *call, struct store_locking *io,
+               struct error *err)
 {
 	struct s3 *s = (struct s3 *)store;
 	struct error spare = {0};
+	int r = 0;
 
 	err = err ? err : &spare;
+	if (io->op == STORE_LOCK_EXTEND || io->op == STORE_LOCK_HOLD || io->op == STORE_LOCK_GET)
+		r = be_sure_of_locks(s, call, err);
+	if (r < 0)
+		return r;
 	switch (io->op) {
 	case STORE_LOCK_EXTEND:
 		return extend_lock(s, call, io->key, &io->lock, err);

@@ -84,6 +84,9 @@ int s3_put(struct store *store, const struct store_call *call, const char *key, 
 	int r;
 
 	err = err ? err : &spare;
+	r = s3_check_put_lock(s, call, options, err);
+	if (r < 0)
+		return r;
 	if (!options || !options->only_if_absent)
 		return put_attempt(s, call, key, iov, count, options, false, err);
 	if (atomic_load(&s->no_conditional_put))

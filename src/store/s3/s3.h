@@ -39,6 +39,7 @@ struct s3 {
 	atomic_bool no_conditional_put; /* the server answered 501 to If-None-Match */
 	atomic_bool warned_encryption;
 	atomic_bool keeps_versions;       /* a deletion was answered with a delete marker */
+	atomic_bool can_lock;             /* the server has said that the bucket has object lock */
 	int64_t clock_us;                 /* lock; the server's, of its last answer; 0: there was none */
 	int64_t clock_mono_us;            /* lock; when that came */
 	unsigned long long versions_left; /* lock; deletions of which a version could not be deleted */
@@ -122,6 +123,9 @@ struct s3_lock_texts { /* what headers point to */
 	char until[CLOCK_ISO_BYTES];
 	char md5[S3_MD5_BYTES];
 };
+/** s3_check_put_lock() - 0 when there is no lock among @options, or the bucket takes locks; -ENOTSUP. */
+int s3_check_put_lock(struct s3 *s, const struct store_call *call, const struct store_put_options *options,
+                      struct error *err);
 /** s3_add_lock() - the headers of a put that is locked from the beginning. @texts: live as long as the request. */
 void s3_add_lock(struct s3_request *r, const struct store_lock *lock, struct s3_lock_texts *texts);
 
