@@ -789,6 +789,16 @@ const char *const migrations[] = {
         "CREATE INDEX artifact_store ON artifact (store, ino) WHERE store <> 0;"
         "ALTER TABLE intent ADD COLUMN store INTEGER NOT NULL DEFAULT 0;",
 
+        /* Each line of the audit names the one before it: keepfs/catalog/audit.h. Lines that were there before have no such name. */
+        "ALTER TABLE audit ADD COLUMN previous TEXT;" /* SHA-256 of the line before, hexadecimal */
+        "CREATE TABLE audit_head ("
+        " only INTEGER PRIMARY KEY CHECK (only = 1),"
+        " number INTEGER NOT NULL," /* of the newest line; 0: there never was one */
+        " hash TEXT NOT NULL" /* of that line; zeros: it names none, and the next one is the first that does */
+        ") STRICT;"
+        "INSERT INTO audit_head (only, number, hash)"
+        " SELECT 1, coalesce(max(id), 0), '0000000000000000000000000000000000000000000000000000000000000000' FROM audit;",
+
         /* How artifacts are locked in the store: keepfs/catalog/locks.h. */
         "ALTER TABLE artifact ADD COLUMN lock_mode INTEGER NOT NULL DEFAULT 0;"
         "ALTER TABLE artifact ADD COLUMN locked_until_us INTEGER NOT NULL DEFAULT 0;"
