@@ -108,7 +108,7 @@ static inline void cleanup_artifact_marks(struct artifact_marks *marks)
 void artifact_marks_clear(struct store *store, const struct store_call *call, const char *path,
                           const struct artifact_marks *marks);
 #define ARTIFACT_REFUSED 1
-/** artifact_settle_locks() - what is due about locks (keepfs/catalog/locks.h), so many at once; *@ret_left: something is left. */
+/** artifact_settle_locks() - what is due about locks (keepfs/catalog/locks.h), so many at once, and the others soon; *@ret_left: something failed. */
 int artifact_settle_locks(struct repository *repo, const struct store_call *call, bool *ret_left,
                           struct error *err);
 /** artifact_follow_hold() - a hold was set or has ended: the legal hold of its objects follows. What fails is logged, and the tidier's. */

@@ -337,8 +337,15 @@ static int settle_lock(struct repository *repo, const struct store_call *call, u
 		return r;
 	l.store = store;
 	r = look_at_lock(&l, err);
-	if (r == 0)
+	/* It has no manifest any more, which is told elsewhere: what was known stays, and nothing is due. */
+	if (r == -ENOENT) {
+		l.there = (struct store_lock){.mode = (enum store_lock_mode)l.known.mode,
+		                              .until_us = l.known.until_us,
+		                              .hold = l.known.is_held};
+		r = 0;
+	} else if (r == 0) {
 		r = do_what_is_due(&l, err);
+	}
 	return r < 0 ? r : note_lock(&l, err);
 }
 
@@ -362,10 +369,11 @@ int artifact_settle_locks(struct repository *repo, const struct store_call *call
 		_cleanup(free) char *path = take_ptr(&next);
 		struct error why = {0};
 
-		if (n == AT_ONCE || cancel_is_set(call->cancel)) {
-			*ret_left = true;
+		/* The others in the next attempt, which is soon. */
+		if (n == AT_ONCE)
+			artifact_left(repo);
+		if (n == AT_ONCE || cancel_is_set(call->cancel))
 			return 0;
-		}
 		if (catalog_store_of(repo->catalog, path, &store) == 0 && artifact_is_broken(&broken, store))
 			continue;
 		if (settle_lock(repo, call, ino, path, &why) == 0)

@@ -313,6 +313,26 @@ static void a_hold_that_has_ended_stands_in_no_ones_way(void **state)
 	assert_false(is_stored(f, path));
 }
 
+static void one_without_a_manifest_is_not_due_for_ever(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_lock_state lock_state;
+	struct catalog_lock_wish wish;
+	_cleanup(free) char *path = NULL, *key = NULL;
+	int r;
+
+	use_locks(f);
+	path = make_locked(f, 1, AT_US, &r);
+	key = manifest_key(path);
+	assert_int_equal(store_remove(f->store, NULL, key, NULL), 0);
+	wish = (struct catalog_lock_wish){ino_of_artifact(path), SEVEN_DAYS_US + DAY_US};
+	assert_int_equal(catalog_want_locks(f->catalog, &wish, 1, NULL), 0);
+	assert_false(settle(f));
+	assert_int_equal(catalog_lock_state(f->catalog, AT_US, &lock_state), 0);
+	assert_int_equal(lock_state.due + lock_state.failing, 0);
+	assert_int_equal(known_until(f, path), SEVEN_DAYS_US);
+}
+
 /* Of a manifest that was copied from a locked bucket into a directory. */
 static void where_nothing_is_locked_the_store_says_so(void **state)
 {
@@ -380,6 +400,7 @@ int main(void)
 	        TEST(what_fails_half_way_is_done_again),
 	        TEST(holds_become_legal_holds),
 	        TEST(a_hold_that_has_ended_stands_in_no_ones_way),
+	        TEST(one_without_a_manifest_is_not_due_for_ever),
 	        TEST(where_nothing_is_locked_the_store_says_so),
 	        TEST(where_no_locks_are_asked_for_nothing_is_asked),
 	        TEST(how_others_are_locked),
