@@ -46,6 +46,7 @@ void retention_append_end(struct retention_dates *d, size_t i, const struct rete
                           const char *before, struct str *out)
 {
 	int64_t goes_s = retention_goes_at(d, i);
+	size_t start = out->len;
 	char at[CLOCK_ISO_BYTES];
 
 	if (goes_s != RETENTION_NO_DATE)
@@ -53,7 +54,7 @@ void retention_append_end(struct retention_dates *d, size_t i, const struct rete
 	else if (!(b->reasons & (RETENTION_FOREVER | RETENTION_HELD | RETENTION_DAMAGED | RETENTION_GONE)))
 		append_needs(d, i, b->reasons, before, out);
 	if (b->reasons & RETENTION_LOCKED)
-		str_appendf(out, "%slocked in the store until %s", before,
+		str_appendf(out, "%slocked in the store until %s", out->len > start ? "; " : before,
 		            clock_format_iso(b->locked_until_s * US_PER_S, at));
 }
 
