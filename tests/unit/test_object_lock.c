@@ -293,6 +293,26 @@ static void holds_become_legal_holds(void **state)
 	assert_false(lock_slot(path)->hold || lock_of_manifest(path).hold);
 }
 
+/* Of whoever triggered it: from the first moment on. */
+static void a_hold_of_the_trigger_is_one_too(void **state)
+{
+	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = AT_US};
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *path = NULL;
+
+	use_locks(f);
+	assert_int_equal(artifact_reserve(&f->repo, &name, 1, &path, NULL), 0);
+	describe_dump(&m, path, 1);
+	m.hold = mem_strdup("before the migration");
+	put_object_of(f, &m);
+	assert_int_equal(artifact_publish(&f->repo, &m, NULL, NULL), 0);
+	assert_true(lock_slot(path)->hold && lock_of_manifest(path).hold);
+	assert_int_equal(artifact_end_hold(&f->repo, ino_of_artifact(path), CATALOG_HOLD_OF_TRIGGER, NULL),
+	                 0);
+	assert_false(lock_slot(path)->hold || lock_of_manifest(path).hold);
+}
+
 /* A hold that ended by its date leaves a legal hold behind that nobody wants. */
 static void a_hold_that_has_ended_stands_in_no_ones_way(void **state)
 {
@@ -399,6 +419,7 @@ int main(void)
 	        TEST(a_store_that_keeps_no_locks_is_told),
 	        TEST(what_fails_half_way_is_done_again),
 	        TEST(holds_become_legal_holds),
+	        TEST(a_hold_of_the_trigger_is_one_too),
 	        TEST(a_hold_that_has_ended_stands_in_no_ones_way),
 	        TEST(one_without_a_manifest_is_not_due_for_ever),
 	        TEST(where_nothing_is_locked_the_store_says_so),
