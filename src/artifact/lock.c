@@ -275,10 +275,13 @@ static int look_at_lock(struct lock_look *l, struct error *err)
 	return r;
 }
 
-static int note_lock(const struct lock_look *l, struct error *err)
+/* @wanted_us: what is left to do; 0: nothing. */
+static int note_lock(const struct lock_look *l, int64_t wanted_us, struct error *err)
 {
-	const struct catalog_lock lock = {
-	        .mode = (int)l->there.mode, .until_us = l->there.until_us, .is_held = l->there.hold};
+	const struct catalog_lock lock = {.mode = (int)l->there.mode,
+	                                  .until_us = l->there.until_us,
+	                                  .wanted_us = wanted_us,
+	                                  .is_held = l->there.hold};
 
 	return catalog_set_lock(l->repo->catalog, l->ino, &lock, err);
 }
@@ -346,7 +349,7 @@ static int settle_lock(struct repository *repo, const struct store_call *call, u
 	} else if (r == 0) {
 		r = do_what_is_due(&l, err);
 	}
-	return r < 0 ? r : note_lock(&l, err);
+	return r < 0 ? r : note_lock(&l, 0, err);
 }
 
 static void note_failed_lock(struct repository *repo, uint64_t ino, const char *path, const struct error *why)
@@ -452,7 +455,7 @@ int artifact_check_unlocked(struct repository *repo, struct store *store, const 
 		return r;
 	}
 	if (was_ever_locked(&l))
-		note_lock(&l, NULL);
+		note_lock(&l, l.known.wanted_us, NULL);
 	if (l.there.hold || l.there.until_us > clock_of(&l.features))
 		return refuse_removal(&l, err);
 	return 0;

@@ -26,13 +26,13 @@ int catalog_lock_of(struct catalog *c, uint64_t ino, struct catalog_lock *ret)
 int catalog_set_lock(struct catalog *c, uint64_t ino, const struct catalog_lock *lock, struct error *err)
 {
 	static const char sql[] =
-	        "UPDATE artifact SET lock_mode = ?2, locked_until_us = ?3, lock_held = ?4, lock_due = 0,"
-	        " lock_failed_us = 0, lock_why = '' WHERE ino = ?1";
+	        "UPDATE artifact SET lock_mode = ?2, locked_until_us = ?3, lock_held = ?4, lock_wanted_us = ?5,"
+	        " lock_due = ?5 > ?3, lock_failed_us = 0, lock_why = '' WHERE ino = ?1";
 
 	return TRANSACTION(c, err,
 	                   db_run(c->writer, sql,
 	                          VALUES(ino_value(ino), int_value(lock->mode), int_value(lock->until_us),
-	                                 int_value(lock->is_held))));
+	                                 int_value(lock->is_held), int_value(lock->wanted_us))));
 }
 
 static int want_locks(struct connection *c, const struct catalog_lock_wish *wishes, size_t count)

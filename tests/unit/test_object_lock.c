@@ -293,6 +293,24 @@ static void holds_become_legal_holds(void **state)
 	assert_false(lock_slot(path)->hold || lock_of_manifest(path).hold);
 }
 
+/* A removal that is refused has asked the store, and forgets no wish. */
+static void a_wish_outlives_a_refused_removal(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = NULL, *second = NULL;
+	struct catalog_lock_wish wish;
+	int r;
+
+	use_locks(f);
+	path = make_locked(f, 1, AT_US, &r);
+	second = make_locked(f, 2, AT_US + 60 * US_PER_S, &r);
+	wish = (struct catalog_lock_wish){ino_of_artifact(path), SEVEN_DAYS_US + DAY_US};
+	assert_int_equal(catalog_want_locks(f->catalog, &wish, 1, NULL), 0);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(path), NULL, NULL), -EPERM);
+	assert_false(settle(f));
+	assert_int_equal(known_until(f, path), SEVEN_DAYS_US + DAY_US);
+}
+
 /* Of whoever triggered it: from the first moment on. */
 static void a_hold_of_the_trigger_is_one_too(void **state)
 {
@@ -419,6 +437,7 @@ int main(void)
 	        TEST(a_store_that_keeps_no_locks_is_told),
 	        TEST(what_fails_half_way_is_done_again),
 	        TEST(holds_become_legal_holds),
+	        TEST(a_wish_outlives_a_refused_removal),
 	        TEST(a_hold_of_the_trigger_is_one_too),
 	        TEST(a_hold_that_has_ended_stands_in_no_ones_way),
 	        TEST(one_without_a_manifest_is_not_due_for_ever),

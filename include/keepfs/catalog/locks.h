@@ -20,7 +20,7 @@ struct catalog_lock {
 };
 /** catalog_lock_of() - -ENOENT: no such artifact is listed. */
 int catalog_lock_of(struct catalog *c, uint64_t ino, struct catalog_lock *ret);
-/** catalog_set_lock() - what the store says, or was told; nothing is due any more. wanted_us is left alone. */
+/** catalog_set_lock() - what the store says, or was told. It is due when wanted_us is later than until_us, and else not any more. */
 int catalog_set_lock(struct catalog *c, uint64_t ino, const struct catalog_lock *lock, struct error *err);
 /** struct catalog_lock_wish - until when one is to be locked. */
 struct catalog_lock_wish {
