@@ -77,6 +77,8 @@ struct conf_store {
 	int conditional_puts; /* enum conf_conditional; conf_puts_conditionally() */
 	int equal_parts;      /* enum conf_equal_parts; conf_wants_equal_parts() */
 	bool delete_versions;
+	int object_lock; /* enum store_lock_mode (keepfs/store.h), which has the same order */
+	int64_t lock_min_ms, lock_max_ms; /* how long backups are locked at least and at most */
 	int64_t connect_timeout_ms;
 	int64_t first_byte_timeout_ms; /* of a get */
 	int64_t stall_timeout_ms;

@@ -117,6 +117,15 @@ static inline void cleanup_artifact_marks(struct artifact_marks *marks)
 void artifact_marks_clear(struct store *store, const struct store_call *call, const char *path,
                           const struct artifact_marks *marks);
 #define ARTIFACT_REFUSED 1
+/** artifact_settle_locks() - what is due about locks (keepfs/catalog/locks.h), so many at once, and the others soon; *@ret_left: something failed. */
+int artifact_settle_locks(struct repository *repo, const struct store_call *call, bool *ret_left,
+                          struct error *err);
+/** artifact_follow_hold() - a hold was set or has ended: the legal hold of its objects follows. What fails is logged, and the tidier's. */
+void artifact_follow_hold(struct repository *repo, uint64_t ino, const char *path);
+/** artifact_check_unlocked() - may the store delete @path now? A legal hold that nobody wants any more is taken off. -EPERM, with the
+ * date: not yet. No request is made where nothing was ever locked. */
+int artifact_check_unlocked(struct repository *repo, struct store *store, const struct store_call *call,
+                            uint64_t ino, const char *path, struct error *err);
 /** artifact_delete_all() - artifact_delete(), and what the store knows beside of the removed @ino; -ENOENT: the catalog says
  * that it has come to its end; ARTIFACT_REFUSED: the store has forbidden to begin, so it is listed again (@err says why). A failure
  * is noted in the catalog. */

@@ -229,6 +229,10 @@ int artifact_delete_all(struct repository *repo, const struct store_call *call, 
 	if (r < 0)
 		return r == -ENOENT ? r : error_system(err, -r, "the catalog cannot be read");
 	r = artifact_place(repo, path, &place, &why);
+	if (r == 0) {
+		r = artifact_check_unlocked(repo, place.store, call, ino, path, &why);
+		beginning.is_whole = r < 0;
+	}
 	if (r == 0)
 		r = delete_from(place.store, call, path, &beginning, &why);
 	if (r == 0)

@@ -92,10 +92,17 @@ static int conflict(const struct store *store, const char *key, const char *how,
 
 /* Write an object that nobody else may have written. Returns 0; STORE_EXISTS when it is there with the same
  * content, as after an answer that was lost; -EEXIST when it is another's. */
-static int put_new_object(struct store *store, const struct store_call *call, const char *key,
-                          const void *data, size_t len, const char *content_type, struct error *err)
+static int put_new_object(struct store *store, const struct store_call *call, const struct manifest *m,
+                          const char *key, const void *data, size_t len, const char *content_type,
+                          struct error *err)
 {
-	const struct store_put_options options = {.only_if_absent = true, .content_type = content_type};
+	const struct store_lock lock = {.mode = (enum store_lock_mode)m->lock_mode,
+	                                .until_us = m->locked_until_us};
+	const struct store_put_options options = {
+	        .only_if_absent = true,
+	        .content_type = content_type,
+	        .lock = m->locked_until_us ? &lock : NULL,
+	};
 	int failure, r = store_put_bytes(store, call, key, data, len, &options, err);
 
 	if (r != STORE_EXISTS)
@@ -118,7 +125,7 @@ static int put_extents(struct store *store, const struct store_call *call, struc
 	m->extents_key = len > INLINE_EXTENTS_BYTES ? manifest_extents_key(m->path) : NULL;
 	if (!m->extents_key)
 		return STORE_EXISTS;
-	return put_new_object(store, call, m->extents_key, encoded, len, NULL, err);
+	return put_new_object(store, call, m, m->extents_key, encoded, len, NULL, err);
 }
 
 /* While the catalog's disk is full, what is whole waits for space: the run goes on when there is some, or is cancelled. */
@@ -160,7 +167,7 @@ static int put_manifest(const struct repository *repo, const struct chain_at *at
 		        err, ERROR_USAGE, EFBIG,
 		        "%s: its %zu files make a manifest of %zu MiB, and no more than %zu MiB can be read again: make a backup that is one file",
 		        m->path, m->file_count, text.len >> 20, MANIFEST_MAX_BYTES >> 20);
-	r = put_new_object(at->store, at->call, key, text.data, text.len, "application/json", err);
+	r = put_new_object(at->store, at->call, m, key, text.data, text.len, "application/json", err);
 	return r < 0 ? r : 0;
 }
 
@@ -262,6 +269,10 @@ int artifact_publish(struct repository *repo, struct manifest *m, struct cancel 
 		artifact_left(repo);
 		return ARTIFACT_UNLISTED;
 	}
+	if (m->lock_wanted_us)
+		artifact_left(repo);
+	if (m->hold)
+		artifact_follow_hold(repo, ino_of_artifact(m->path), m->path);
 	artifact_tell_listed(repo, m);
 	return 0;
 }

@@ -380,6 +380,8 @@ static void read_manifest(sqlite3_stmt *row, struct manifest *m)
 	m->keep_until_us = sqlite3_column_int64(row, column + 1);
 	if (*column_borrowed(row, column + 2))
 		m->encrypted_to = column_string(row, column + 2);
+	m->locked_until_us = sqlite3_column_int64(row, column + 3);
+	m->lock_mode = sqlite3_column_int(row, column + 4);
 }
 
 int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
@@ -387,7 +389,7 @@ int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
 	static const char sql[] =
 	        "SELECT d.path || '/' || a.name, job, kind, target, triggered_by, note, partial, is_directory,"
 	        " keepfs_version, run_id, started_at_us, finished_at_us, verified_at_us, size_bytes, sha256, facts, class,"
-	        " tiers, keep_until_us, encrypted_to"
+	        " tiers, keep_until_us, encrypted_to, locked_until_us, lock_mode"
 	        " FROM artifact a JOIN directory d ON d.ino = a.directory_ino WHERE a.tomb = 0"
 	        " AND a.ino = coalesce((SELECT artifact_ino FROM artifact_file WHERE ino = ?1), ?1)";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));

@@ -839,5 +839,16 @@ const char *const migrations[] = {
         "ALTER TABLE artifact ADD COLUMN encrypted_to TEXT NOT NULL DEFAULT '';" /* recipients; '': to nobody */
         "ALTER TABLE artifact_file ADD COLUMN sealed_bytes INTEGER;"
         "CREATE INDEX artifact_sealed ON artifact (directory_ino) WHERE encrypted_to <> '';",
+        /* How artifacts are locked in the store: keepfs/catalog/locks.h. */
+        "ALTER TABLE artifact ADD COLUMN lock_mode INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact ADD COLUMN locked_until_us INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact ADD COLUMN lock_wanted_us INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact ADD COLUMN lock_held INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact ADD COLUMN lock_due INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact ADD COLUMN lock_failed_us INTEGER NOT NULL DEFAULT 0;" /* since when; 0: it did not fail */
+        "ALTER TABLE artifact ADD COLUMN lock_why TEXT NOT NULL DEFAULT '';"
+        "CREATE INDEX artifact_lock_due ON artifact (ino) WHERE lock_due = 1;"
+        "CREATE INDEX artifact_locked ON artifact (locked_until_us) WHERE locked_until_us > 0;"
+        "ALTER TABLE artifact_known ADD COLUMN locked_until_us INTEGER NOT NULL DEFAULT 0;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

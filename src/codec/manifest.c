@@ -311,6 +311,8 @@ static void encode_keeping(struct json *j, const struct manifest *m)
 	}
 	if (m->keep_until_us)
 		json_set_time(j, "keep_until", m->keep_until_us);
+	if (m->locked_until_us)
+		json_set_time(j, "locked_until", m->locked_until_us);
 	if (m->hold)
 		json_set_string(j, "hold", m->hold);
 }

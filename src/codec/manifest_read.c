@@ -48,10 +48,11 @@ static const char *const fields_v1[] = {"version",
                                         "signature",
                                         NULL};
 static const char *const fields_v2[] = {
-        "version",      "path",   "type",    "job",        "kind",        "target",       "run",
-        "triggered_by", "note",   "partial", "started_at", "finished_at", "verified_at",  "keepfs_version",
-        "size",         "sha256", "facts",   "files",      "objects",     "extents",      "tiers",
-        "keep_until",   "hold",   "class",   "chain",      "signature",   "encrypted_to", NULL};
+        "version",     "path",           "type",         "job",          "kind",       "target",
+        "run",         "triggered_by",   "note",         "partial",      "started_at", "finished_at",
+        "verified_at", "keepfs_version", "size",         "sha256",       "facts",      "files",
+        "objects",     "extents",        "tiers",        "keep_until",   "hold",       "class",
+        "chain",       "signature",      "encrypted_to", "locked_until", NULL};
 
 struct text {
 	const char *data;

@@ -75,6 +75,8 @@ static void take_keeping(struct decoding *d, struct manifest *m)
 	take_tiers(d, m);
 	if (json_get(d->object, "keep_until") && !json_get_null(d->object, "keep_until"))
 		take_time(d, "keep_until", &m->keep_until_us);
+	if (json_get(d->object, "locked_until") && !json_get_null(d->object, "locked_until"))
+		take_time(d, "locked_until", &m->locked_until_us);
 	take_optional(d, "hold", &m->hold);
 }
 

@@ -397,6 +397,37 @@ static int hide_facts(struct draft *d, struct error *err)
 	return draft_put_object(d, MANIFEST_ROLE_FACTS, key, hidden.data, hidden.len, err);
 }
 
+/* One that is not locked is a backup all the same: it is published, and locked later. */
+static int lock_draft(struct draft *d, struct error *ret_err)
+{
+	const struct conf *conf = make_conf_ref(d->ctx);
+	const struct conf_job *job = d->order->job;
+	_cleanup(zone) struct zone *zone = NULL;
+	struct retention_rules rules;
+	struct conf_policy policy;
+	struct artifact_lock_order order = {.rules = &rules, .forever = d->order->target->stem != NULL};
+	struct error err = {0};
+	int r = zone_load(conf_zone_name(conf, job), &zone, &err);
+
+	conf_policy_of(conf, job, str_or_empty(d->m.class), &policy);
+	conf_policy_rules(job, &policy, &rules);
+	order.zone = zone;
+	if (r == 0)
+		r = artifact_lock_at_birth(d->ctx->repository, &order, &d->m, d->order->cancel, &err);
+	make_conf_unref(d->ctx, conf);
+	if (r == -EBADMSG) {
+		if (ret_err)
+			*ret_err = err;
+		return r;
+	}
+	if (r < 0)
+		make_warn(d->order, "it could not be locked in the store, which is tried again later: %s",
+		          err.message);
+	else if (r == ARTIFACT_LOCK_DOUBTFUL)
+		make_warn(d->order, "for how long it is to be locked is not known: %s", err.message);
+	return 0;
+}
+
 int draft_publish(struct draft *d, const struct draft_check *check, struct manifest *ret, struct error *err)
 {
 	int r = 0;
@@ -416,6 +447,9 @@ int draft_publish(struct draft *d, const struct draft_check *check, struct manif
 		sum_up_file(d);
 	d->m.finished_at_us = make_now_us(d->ctx);
 	tag(d);
+	r = lock_draft(d, err);
+	if (r < 0)
+		return r;
 	d->publishing = true;
 	r = artifact_publish(d->ctx->repository, &d->m, d->order->cancel, err);
 	d->published = r >= 0;

@@ -71,6 +71,7 @@ void check_other_stores(struct checking *c);
 void check_probes(struct checking *c);
 void check_pg_dump(struct checking *c);
 void check_space(struct checking *c);
+void check_object_lock(struct checking *c);
 void check_versions(struct checking *c);
 void check_catalog_copy(struct checking *c);
 void check_notices(struct checking *c);

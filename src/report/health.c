@@ -30,6 +30,7 @@ static const struct {
         {"pg_dump", check_pg_dump},
         {"space", check_space},
         {"versions", check_versions},
+        {"object_lock", check_object_lock},
         {"registry", check_registries},
         {"uncovered", check_uncovered},
         {"schedule", check_schedule},

@@ -78,6 +78,9 @@ static void note_mark(struct settings *s)
 	sha256_update(h, &plain.conditional_puts, sizeof(plain.conditional_puts));
 	sha256_update(h, &plain.equal_parts, sizeof(plain.equal_parts));
 	sha256_update(h, &plain.delete_versions, sizeof(plain.delete_versions));
+	sha256_update(h, &plain.object_lock, sizeof(plain.object_lock));
+	sha256_update(h, &plain.lock_min_ms, sizeof(plain.lock_min_ms));
+	sha256_update(h, &plain.lock_max_ms, sizeof(plain.lock_max_ms));
 	sha256_update(h, &plain.connect_timeout_ms, sizeof(plain.connect_timeout_ms));
 	sha256_update(h, &plain.first_byte_timeout_ms, sizeof(plain.first_byte_timeout_ms));
 	sha256_update(h, &plain.stall_timeout_ms, sizeof(plain.stall_timeout_ms));
@@ -247,6 +250,7 @@ static int settings_by_query(const struct conf *conf, const struct catalog_store
 	plain.conditional_puts = CONF_CONDITIONAL_AUTO;
 	plain.equal_parts = CONF_EQUAL_PARTS_AUTO;
 	plain.delete_versions = false;
+	plain.object_lock = 0;
 	plain.allow_http = str_starts(at->endpoint, "http://");
 	copy_settings(&plain, ret);
 	take_common(&conf->store, &ret->conf);

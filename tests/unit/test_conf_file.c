@@ -155,7 +155,7 @@ static void test_all_at_once(void **state)
 	        ":11: the line has no ']' at its end\n"
 	        ":13: [store] bucket: no such key; allowed: url provider region endpoint access_key secret_key "
 	        "secret_key_file secret_key_command session_token session_token_file session_token_command "
-	        "profile addressing allow_http ca_file sse sse_kms_key conditional_puts equal_parts delete_versions connect_timeout "
+	        "profile addressing allow_http ca_file sse sse_kms_key conditional_puts equal_parts delete_versions object_lock lock_min lock_max connect_timeout "
 	        "first_byte_timeout stall_timeout "
 	        "retry_deadline "
 	        "part_size max_parts capacity scrub_within scrub_rate faults\n"

@@ -105,6 +105,10 @@ struct manifest {
 	bool tiers_known;      /* false: an earlier keepfs has written it */
 	int64_t keep_until_us; /* promised by whoever triggered it; 0: nothing was */
 	char *encrypted_to; /* "age1…, age1…", "passphrase": who can read what of it is encrypted; NULL: nothing is */
+	int64_t locked_until_us; /* as it was locked when this was written; of the catalog: as far as is known; 0: it was not */
+	/* Of one that is being made, and of no manifest: until when it is to be locked, while that could not be done; 0: nothing is left to do. */
+	int64_t lock_wanted_us;
+	int lock_mode;                 /* enum store_lock_mode; of no manifest */
 	char *hold;                    /* why whoever triggered it holds it; NULL: nobody did */
 	int64_t verified_at_us;        /* when it was read back whole from the store; 0: it was not */
 	uint64_t size_bytes;           /* of the file that users read; of a directory: the sum of its files */
