@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include <keepfs/artifact/sealed.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/compare.h>
@@ -68,8 +69,10 @@ int artifact_follow_made(struct repository *repo, const char *path, struct cance
 {
 	const struct store_call call = {.cancel = cancel};
 	_cleanup(manifest) struct manifest m = {0};
-	int r = artifact_fetch(repository_store(repo), &call, path, &m, err);
+	int r = artifact_fetch(repo, repository_store(repo), &call, path, &m, err);
 
+	if (r == 0)
+		sealed_take_facts(repo, repository_store(repo), &call, &m);
 	/* Removed since, or in another store: the comparison of all finds it there. */
 	if (r == -ENOENT)
 		return 0;

@@ -6,6 +6,8 @@
  */
 #include "command.h"
 
+#include "confirm.h"
+#include "control_rules.h"
 #include "made_file.h"
 #include "rights.h"
 #include "text.h"
@@ -37,22 +39,18 @@ static void give_answer(struct command_handle *ch, struct text *text)
 	pthread_mutex_unlock(&ch->lock);
 }
 
-static int refuse_as_reader(struct command *c, struct error *err)
+static int refuse_of_reader(struct command *c, struct error *err)
 {
-	int r = error_set(
+	int r;
+
+	if (!c->node.file->of_writer || c->fs->ctx.conf->role != CONF_READER)
+		return 0;
+	r = error_set(
 	        err, ERROR_DENIED, EROFS,
 	        "this keepfs is a reader ([keepfs] role = reader): it shows what another one makes, and changes nothing; use %s on the host of the writer",
 	        c->audit.object);
-
 	audit(c->fs, &c->audit, c->node.file->name, c->text, r, err->message);
 	return r;
-}
-
-static int carry_out_command(struct command *c, struct str *answer, struct error *err)
-{
-	if (c->node.file->of_writer && c->fs->ctx.conf->role == CONF_READER)
-		return refuse_as_reader(c, err);
-	return c->node.file->run(c, answer, err);
 }
 
 static void run_command(void *arg)
@@ -61,7 +59,14 @@ static void run_command(void *arg)
 	_cleanup(str) struct str answer = {0}, shown = {0};
 	struct error err = {0};
 	struct text *text;
-	int r = carry_out_command(c, &answer, &err);
+	int r = refuse_of_reader(c, &err);
+
+	if (r == 0)
+		r = confirm_wait(c, &answer, &err);
+	if (r == 0)
+		r = c->node.file->run(c, &answer, &err);
+	else if (r > 0)
+		r = 0;
 
 	if (r < 0) {
 		str_appendf(&answer, "%s: %s\n", strerrorname_np(-r), err.message);
@@ -145,6 +150,7 @@ static void write_command(fuse_req_t req, struct handle *h, const char *buf, siz
 	c->node = node;
 	c->bytes = size;
 	caller_of(req, &c->audit);
+	c->may_confirm = control_rules_confirm_by(fs->control, req);
 	snprintf(c->by, sizeof(c->by), "uid %lld (%s)", (long long)c->audit.uid, c->audit.command);
 	/* An interrupt answers the caller, and the command goes on: it may have begun to act. */
 	pending_init(&c->pending, req, NULL);

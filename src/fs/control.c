@@ -4,6 +4,7 @@
  * command comes from write() to its function stands in command.c.
  */
 #include "command.h"
+#include "confirm.h"
 #include "fs_private.h"
 #include "keeping.h"
 #include "made_file.h"
@@ -351,6 +352,7 @@ static const struct made_file rows[] = {
          .run = command_erase,
          .help = erase_help,
          .copied_soon = true},
+        {.number = 46, .name = "confirm", .run = command_confirm, .help = confirm_help},
 };
 
 const struct made_files control_files = {

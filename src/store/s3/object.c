@@ -53,18 +53,23 @@ int s3_put_attempt(struct s3 *s, const struct store_call *call, const char *key,
 	_cleanup(net_response) struct net_response answer = {0};
 	struct s3_request request = {.method = "PUT", .key = key, .body = iov, .body_count = count};
 	const char *type = options->content_type ? options->content_type : "application/octet-stream";
+	struct s3_lock_texts texts;
 	int r;
 
 	s3_add_header(&request, "content-type", type);
 	s3_add_encryption(s, &request);
 	if (condition)
 		s3_add_header(&request, condition, value);
+	if (options->lock)
+		s3_add_lock(&request, options->lock, &texts);
 	r = s3_perform(s, call, &request, &answer, err);
 	if (r)
 		return r;
 	s3_check_encryption(s, &answer);
 	if (options->ret_etag)
 		strong_etag(&answer, options->ret_etag);
+	if (options->ret_version)
+		net_header_find(&answer, "x-amz-version-id", options->ret_version, STORE_VERSION_BYTES);
 	return 0;
 }
 
@@ -90,6 +95,9 @@ int s3_put(struct store *store, const struct store_call *call, const char *key, 
 	int r;
 
 	err = err ? err : &spare;
+	r = s3_check_put_lock(s, call, options, err);
+	if (r < 0)
+		return r;
 	if (options->if_match)
 		return s3_put_if_match(s, call, key, iov, count, options, err);
 	if (!options->only_if_absent)
@@ -99,7 +107,7 @@ int s3_put(struct store *store, const struct store_call *call, const char *key, 
 	r = s3_put_attempt(s, call, key, iov, count, options, "if-none-match", "*", err);
 	if (r && err->http_status == 412)
 		return STORE_EXISTS;
-	if (r != -EOPNOTSUPP || err->http_status != 501)
+	if (r != -EOPNOTSUPP || err->http_status != 501 || s->conf->conditional_puts == CONF_CONDITIONAL_YES)
 		return r;
 	r = put_after_look(s, call, key, iov, count, options, err);
 	/* The 501 may have meant another header: only now it is sure. */

@@ -246,6 +246,19 @@ static int fence_presign(struct store *s, const char *key, int64_t ttl_ms, bool 
 	return inner->ops->presign(inner, key, ttl_ms, only_length, ret_url, err);
 }
 
+static int fence_locking(struct store *s, const struct store_call *call, struct store_locking *io,
+                         struct error *err)
+{
+	struct store *inner = fence_of(s)->inner;
+	struct fenced_call c;
+	int r;
+
+	if (!store_locking_writes(io))
+		return inner->ops->locking(inner, call, io, err);
+	r = begin_fenced(s, call, &c, err);
+	return r < 0 ? r : end_fenced(&c, inner->ops->locking(inner, &c.call, io, err), err);
+}
+
 static int fence_features(struct store *s, struct store_features *ret, struct error *err)
 {
 	return store_features(fence_of(s)->inner, ret, err);
@@ -277,6 +290,7 @@ static const struct store_ops fence_ops = {
         .upload_abort = fence_upload_abort,
         .upload_list = fence_upload_list,
         .presign = fence_presign,
+        .locking = fence_locking,
         .features = fence_features,
         .free = fence_free,
 };
