@@ -24,11 +24,12 @@ void probe_signing(struct probe *p, const struct conf *conf)
 	}
 	keys = signing_ref(signing);
 	if (keys->key)
-		probe_add(p, true, "signing", "manifests are signed with the key %s, and the signatures of %zu keys are believed",
+		probe_add(p, true, "signing",
+		          "manifests are signed with the key %s, and the signatures of %zu keys are believed",
 		          sign_key_public(keys->key)->id, keys->count);
 	else
-		probe_add(p, true, "signing", "manifests are not signed; the signatures of %zu keys are believed",
-		          keys->count);
+		probe_add(p, true, "signing",
+		          "manifests are not signed; the signatures of %zu keys are believed", keys->count);
 	signing_unref(keys);
 	signing_free(signing);
 }
