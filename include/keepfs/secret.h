@@ -25,10 +25,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SECRET_MAX_BYTES           ((size_t)64 << 10)
-#define SECRET_COMMAND_LIFE_MS     (INT64_C(15) * 60 * 1000)
-#define SECRET_COMMAND_TIMEOUT_MS  INT64_C(30000)
-#define SECRET_FORGET_AFTER_MS     INT64_C(30000)
+#define SECRET_MAX_BYTES          ((size_t)64 << 10)
+#define SECRET_COMMAND_LIFE_MS    (INT64_C(15) * 60 * 1000)
+#define SECRET_COMMAND_TIMEOUT_MS INT64_C(30000)
+#define SECRET_FORGET_AFTER_MS    INT64_C(30000)
 
 /** struct secret_text - in pages of its own, which no core dump has and which are wiped when they are given back. Begin with {0}. */
 struct secret_text {
@@ -51,7 +51,8 @@ int secret_text_read(struct secret_text *t, int fd);
 
 /** struct secret_use - what it is for. */
 struct secret_use {
-	const char *what; /* for messages: "[store] secret_key"; what is wrong with a file or a command names "[store] secret_key_file" */
+	const char *
+	        what; /* for messages: "[store] secret_key"; what is wrong with a file or a command names "[store] secret_key_file" */
 	/* All bytes, as they are: keys, identities, lists. Else it is one line: the first one, without its end, which must not be empty or hold a
 	 * character 0. */
 	bool whole;
@@ -70,8 +71,8 @@ struct secret_use {
  * for commands): -ENOENT, -EACCES and the like for a file, -EPERM a file that others can read or that belongs to somebody else, -ENOKEY a sealed one that this host's key does
  * not open, -EBADMSG a damaged one, -EFBIG more than SECRET_MAX_BYTES, -EINVAL nothing in it; -ECANCELED, -ETIMEDOUT, -EIO from a command.
  */
-int secret_get(const struct conf_secret *s, const struct secret_use *use, struct cancel *cancel, struct secret_text *ret,
-               struct error *err);
+int secret_get(const struct conf_secret *s, const struct secret_use *use, struct cancel *cancel,
+               struct secret_text *ret, struct error *err);
 
 /** secret_is_at_hand() - secret_get() would not run a command. */
 bool secret_is_at_hand(const struct conf_secret *s);
@@ -94,9 +95,11 @@ uint64_t secret_stamp(const struct conf_secret *s);
  * @what:  the key, for messages: "[store acme] credentials_file"
  * Return: as secret_get().
  */
-int secret_open_file(const char *path, const struct secret_use *use, struct secret_text *ret, struct error *err);
+int secret_open_file(const char *path, const struct secret_use *use, struct secret_text *ret,
+                     struct error *err);
 /** secret_unseal_bytes() - of what was read of @where: unsealed when it is sealed, else as it is. Return: as secret_get(). */
-int secret_unseal_bytes(const char *where, const void *bytes, size_t len, struct secret_text *ret, struct error *err);
+int secret_unseal_bytes(const char *where, const void *bytes, size_t len, struct secret_text *ret,
+                        struct error *err);
 
 /** secret_unseal_value() - of a value for which conf_is_sealed(). @what: for messages. Return: as secret_get(). */
 int secret_unseal_value(const char *what, const char *value, struct secret_text *ret, struct error *err);

@@ -85,7 +85,8 @@ static int do_value(bool unseal)
 	if (value.len == 0)
 		return cli_usage("seal: there is nothing at standard input");
 	if (memchr(value.data, '\0', value.len))
-		return cli_usage("seal: a value cannot hold a character 0: put it into a file, and seal that");
+		return cli_usage(
+		        "seal: a value cannot hold a character 0: put it into a file, and seal that");
 	return unseal ? unseal_value(&value) : seal_value(&value);
 }
 
@@ -105,8 +106,9 @@ static int seal_one(const struct conf *conf, const char *path)
 	int r;
 
 	if (is_same_file(path, conf->path))
-		return cli_usage("seal: %s is the configuration: seal single values for it (--value), or files that it names",
-		                 path);
+		return cli_usage(
+		        "seal: %s is the configuration: seal single values for it (--value), or files that it names",
+		        path);
 	if (is_same_file(path, conf->host_key_file))
 		return cli_usage("seal: %s is the key with which files are sealed", path);
 	r = seal_file(path, &err);
@@ -148,7 +150,8 @@ static int run_systemd_creds(const char *path, const char *credential, struct er
 {
 	_cleanup(free) char *name = mem_printf("--name=%s", credential_name_of(path));
 	const struct proc_options options = {
-	        .argv = (const char *const[]){"/usr/bin/env", "systemd-creds", "encrypt", name, path, credential, NULL},
+	        .argv = (const char *const[]){"/usr/bin/env", "systemd-creds", "encrypt", name, path,
+	                                      credential, NULL},
 	        .env = PROC_ENV_HELPER,
 	        .timeout_ms = SYSTEMD_TIMEOUT_MS,
 	        .output_to_lines = true,
@@ -204,7 +207,8 @@ int cmd_seal(const struct cli_options *options)
 	int status;
 
 	if (options->value ? options->argc > 0 : options->argc == 0)
-		return cli_usage("seal takes files, or --value and the secret at standard input: never a secret as an argument");
+		return cli_usage(
+		        "seal takes files, or --value and the secret at standard input: never a secret as an argument");
 	if (options->with_systemd && (options->unseal || options->value))
 		return cli_usage("seal --with-systemd takes files only");
 	if (options->unseal && options->argc > 1)

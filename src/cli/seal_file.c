@@ -27,7 +27,8 @@ static int open_plain(const char *path, struct stat *ret, int *ret_fd, struct er
 	if (!S_ISREG(ret->st_mode))
 		return refuse_to_seal(path, "is no regular file", err);
 	if (ret->st_nlink > 1)
-		return refuse_to_seal(path, "has other names (hard links), under which it would stay as it is", err);
+		return refuse_to_seal(
+		        path, "has other names (hard links), under which it would stay as it is", err);
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
@@ -62,17 +63,21 @@ static int write_sealed(const char *fresh, const struct stat *st, const struct s
 	if (fd < 0)
 		return error_system(err, errno, "%s cannot be made", fresh);
 	r = fd_write_all(fd, str_text(armor), armor->len);
-	if (r == 0 && (st->st_uid != geteuid() || st->st_gid != getegid()) && fchown(fd, st->st_uid, st->st_gid) < 0)
+	if (r == 0 && (st->st_uid != geteuid() || st->st_gid != getegid()) &&
+	    fchown(fd, st->st_uid, st->st_gid) < 0)
 		r = -errno;
 	if (r == 0 && fchmod(fd, st->st_mode & 07777) < 0)
 		r = -errno;
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
-	return r < 0 ? error_system(err, -r, "%s cannot be written as the owner of the old file has it", fresh) : 0;
+	return r < 0 ? error_system(err, -r, "%s cannot be written as the owner of the old file has it",
+	                            fresh)
+	             : 0;
 }
 
 /* What is there by now is what the old one held, and nobody has changed that meanwhile. */
-static int check_sealed(const char *path, const char *fresh, const struct secret_text *plain, struct error *err)
+static int check_sealed(const char *path, const char *fresh, const struct secret_text *plain,
+                        struct error *err)
 {
 	_cleanup(secret_text) struct secret_text now = {0}, opened = {0};
 	int r = secret_open_file(fresh, &(struct secret_use){.what = "sealed", .whole = true}, &opened, err);
@@ -97,7 +102,8 @@ static void sync_directory_of(const char *path)
 		(void)fsync(fd);
 }
 
-static int replace_by_sealed(const char *path, const struct stat *st, const struct secret_text *plain, struct error *err)
+static int replace_by_sealed(const char *path, const struct stat *st, const struct secret_text *plain,
+                             struct error *err)
 {
 	_cleanup(free) char *fresh = mem_printf("%s.%d.sealed", path, (int)getpid());
 	_cleanup(str) struct str armor = {0};

@@ -95,7 +95,8 @@ bool conf_is_wrong_somewhere(const struct conf *c, struct conf_ref ref)
 	return false;
 }
 
-static void tell_two_places(struct conf_loader *l, struct conf_ref first, struct conf_ref second, const char *name)
+static void tell_two_places(struct conf_loader *l, struct conf_ref first, struct conf_ref second,
+                            const char *name)
 {
 	_cleanup(str) struct str allowed = {0};
 

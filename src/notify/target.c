@@ -15,8 +15,8 @@ void target_finish(struct target *t)
 	*t = (struct target){0};
 }
 
-static int open_url(const struct conf_secret *url, const char *section, struct cancel *cancel, struct target *ret,
-                    struct error *err)
+static int open_url(const struct conf_secret *url, const char *section, struct cancel *cancel,
+                    struct target *ret, struct error *err)
 {
 	_cleanup(free) char *what = mem_printf("%s url", section);
 	int r = secret_get(url, &(struct secret_use){.what = what}, cancel, &ret->url, err);
@@ -28,7 +28,8 @@ static int open_url(const struct conf_secret *url, const char *section, struct c
 }
 
 /* Those of the file or the command; of a sealed value, which is a text of lines, too. */
-static int open_headers(const struct target_conf *conf, struct cancel *cancel, struct target *ret, struct error *err)
+static int open_headers(const struct target_conf *conf, struct cancel *cancel, struct target *ret,
+                        struct error *err)
 {
 	_cleanup(free) char *what = mem_printf("%s headers", conf->section), *wrong = NULL;
 	_cleanup(secret_text) struct secret_text lines = {0};

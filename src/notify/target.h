@@ -3,7 +3,7 @@
 /* Of a webhook or a heartbeat: the url and the headers that are secrets, read when something is sent. */
 #include <keepfs/secret.h>
 
-struct target_conf { /* borrowed */
+struct target_conf {         /* borrowed */
 	const char *section; /* for messages: "[webhook chat]" */
 	const struct conf_secret *url, *more_headers;
 	char *const *headers;

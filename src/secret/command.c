@@ -70,8 +70,9 @@ static int read_secret_output(struct proc *p, struct secret_text *ret, struct er
 		if (count < 0 && errno == EINTR)
 			continue;
 		if (count <= 0)
-			return error_set(err, ERROR_TIMEOUT, ETIMEDOUT,
-			                 "its output has not ended in time: something that it started keeps it open");
+			return error_set(
+			        err, ERROR_TIMEOUT, ETIMEDOUT,
+			        "its output has not ended in time: something that it started keeps it open");
 		n = read(proc_stdout(p), ret->data + ret->len, SECRET_MAX_BYTES + 1 - ret->len);
 		ret->len += n > 0 ? (size_t)n : 0;
 		if (ret->len > SECRET_MAX_BYTES)
@@ -80,7 +81,8 @@ static int read_secret_output(struct proc *p, struct secret_text *ret, struct er
 	return n < 0 ? error_system(err, errno, "its output cannot be read") : 0;
 }
 
-static int run_secret_command(const char *command, struct cancel *cancel, struct secret_text *ret, struct error *err)
+static int run_secret_command(const char *command, struct cancel *cancel, struct secret_text *ret,
+                              struct error *err)
 {
 	const struct proc_options options = {
 	        .argv = (const char *const[]){"/bin/sh", "-c", command, NULL},

@@ -24,9 +24,10 @@ char *secret_file_path(const char *file, struct error *err)
 		return mem_strdup(file);
 	if (directory && *directory == '/')
 		return mem_printf("%s/%s", directory, file + strlen(CONF_CREDENTIAL));
-	error_set(err, ERROR_USAGE, ENOENT,
-	          "%s: this process was given no credentials (CREDENTIALS_DIRECTORY is not set): it has to be started by a unit of systemd with LoadCredential=%s:FILE",
-	          file, file + strlen(CONF_CREDENTIAL));
+	error_set(
+	        err, ERROR_USAGE, ENOENT,
+	        "%s: this process was given no credentials (CREDENTIALS_DIRECTORY is not set): it has to be started by a unit of systemd with LoadCredential=%s:FILE",
+	        file, file + strlen(CONF_CREDENTIAL));
 	return NULL;
 }
 
@@ -42,15 +43,16 @@ struct wanted_file {
 
 static int refuse_long_file(const struct wanted_file *f, struct error *err)
 {
-	return error_set(err, ERROR_USAGE, EFBIG, "%s = %s: it is longer than 64 KiB: is it the right file?", f->what,
-	                 f->path);
+	return error_set(err, ERROR_USAGE, EFBIG, "%s = %s: it is longer than 64 KiB: is it the right file?",
+	                 f->what, f->path);
 }
 
 /* Before it is known whether it is sealed. */
 static int check_secret_kind(const struct wanted_file *f, const struct stat *st, struct error *err)
 {
 	if (!S_ISREG(st->st_mode))
-		return error_set(err, ERROR_USAGE, EINVAL, "%s = %s: it is no regular file", f->what, f->path);
+		return error_set(err, ERROR_USAGE, EINVAL, "%s = %s: it is no regular file", f->what,
+		                 f->path);
 	return st->st_size > (off_t)SECRET_MAX_BYTES ? refuse_long_file(f, err) : 0;
 }
 
@@ -61,11 +63,14 @@ static int check_readers(const struct wanted_file *f, const struct stat *st, str
 	if (f->open_file)
 		return 0;
 	if (st->st_uid != 0 && st->st_uid != geteuid())
-		return refuse_secret_file(f->what, f->path,
-		                          "it belongs to another user: chown it to root or the one that keepfs runs as", err);
+		return refuse_secret_file(
+		        f->what, f->path,
+		        "it belongs to another user: chown it to root or the one that keepfs runs as", err);
 	if (st->st_mode & others)
-		return refuse_secret_file(f->what, f->path,
-		                          "it can be read or written by others than the user whose keepfs is: chmod 600, or seal it ('keepfs seal')", err);
+		return refuse_secret_file(
+		        f->what, f->path,
+		        "it can be read or written by others than the user whose keepfs is: chmod 600, or seal it ('keepfs seal')",
+		        err);
 	return 0;
 }
 
@@ -85,8 +90,8 @@ static int read_secret_file(const struct wanted_file *f, struct secret_text *ret
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_set(err, errno == EACCES ? ERROR_DENIED : ERROR_USAGE, errno, "%s = %s: it cannot be opened: %s",
-		                 f->what, f->path, strerror(errno));
+		return error_set(err, errno == EACCES ? ERROR_DENIED : ERROR_USAGE, errno,
+		                 "%s = %s: it cannot be opened: %s", f->what, f->path, strerror(errno));
 	r = check_secret_kind(f, &st, err);
 	if (r == 0)
 		r = read_whole(f, fd, ret, err);
@@ -95,7 +100,8 @@ static int read_secret_file(const struct wanted_file *f, struct secret_text *ret
 	return r;
 }
 
-int secret_file_read(const char *file, const char *what, bool open_file, struct secret_text *ret, struct error *err)
+int secret_file_read(const char *file, const char *what, bool open_file, struct secret_text *ret,
+                     struct error *err)
 {
 	_cleanup(free) char *path = secret_file_path(file, err);
 	const struct wanted_file f = {what, path, is_systemd_credential(file), open_file};

@@ -56,7 +56,8 @@ static void wipe_str(struct str *s)
 
 /* The key of this host. */
 
-static int parse_host_key(const char *file, const struct secret_text *text, struct age_identities **ret, struct error *err)
+static int parse_host_key(const char *file, const struct secret_text *text, struct age_identities **ret,
+                          struct error *err)
 {
 	_cleanup(age_identities) struct age_identities *keys = age_identities_new();
 	int r;
@@ -96,8 +97,10 @@ static int fail_to_open(const char *what, int r, struct error *err)
 		        "%s was sealed on another host, or for a key that this host had before: seal it anew here ('keepfs seal')",
 		        what);
 	if (r == -EKEYREJECTED)
-		return error_set(err, ERROR_DENIED, ENOKEY,
-		                 "%s is encrypted with a passphrase, and not for this host: seal it with 'keepfs seal'", what);
+		return error_set(
+		        err, ERROR_DENIED, ENOKEY,
+		        "%s is encrypted with a passphrase, and not for this host: seal it with 'keepfs seal'",
+		        what);
 	if (r == -EBADMSG)
 		error_prefix(err, "%s is sealed, and damaged: seal it anew", what);
 	else
@@ -105,7 +108,8 @@ static int fail_to_open(const char *what, int r, struct error *err)
 	return r;
 }
 
-static int open_sealed(const char *what, const void *sealed, size_t len, struct secret_text *ret, struct error *err)
+static int open_sealed(const char *what, const void *sealed, size_t len, struct secret_text *ret,
+                       struct error *err)
 {
 	_cleanup(age_identities) struct age_identities *keys = NULL;
 	struct error why = {0};
@@ -129,7 +133,8 @@ static int open_sealed(const char *what, const void *sealed, size_t len, struct 
 	return r < 0 ? fail_to_open(what, r, err) : 0;
 }
 
-int secret_unseal_bytes(const char *where, const void *bytes, size_t len, struct secret_text *ret, struct error *err)
+int secret_unseal_bytes(const char *where, const void *bytes, size_t len, struct secret_text *ret,
+                        struct error *err)
 {
 	if (secret_is_sealed(bytes, len))
 		return open_sealed(where, bytes, len, ret, err);
@@ -143,7 +148,8 @@ int secret_unseal_value(const char *what, const char *value, struct secret_text 
 	_cleanup(free) uint8_t *sealed = base64_decode(value + strlen(CONF_SEALED), &len);
 
 	if (!sealed)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "%s is sealed, and damaged: it is no base64: seal it anew", what);
+		return error_set(err, ERROR_CORRUPT, EBADMSG,
+		                 "%s is sealed, and damaged: it is no base64: seal it anew", what);
 	return open_sealed(what, sealed, len, ret, err);
 }
 
@@ -179,9 +185,10 @@ static int make_host_key(const char *path, struct error *err)
 	if (r < 0)
 		return error_system(err, -r, "the directory of " KEY_WHAT " = %s cannot be made", path);
 	age_identity_generate(secret, recipient);
-	written = mem_printf("# The key of this host, made by 'keepfs seal'. It opens what was sealed here, and belongs nowhere else.\n"
-	                     "# public key: %s\n%s\n",
-	                     recipient, secret);
+	written = mem_printf(
+	        "# The key of this host, made by 'keepfs seal'. It opens what was sealed here, and belongs nowhere else.\n"
+	        "# public key: %s\n%s\n",
+	        recipient, secret);
 	explicit_bzero(secret, sizeof(secret));
 	r = publish_host_key(path, written, err);
 	mem_free_secret(written);
@@ -229,7 +236,8 @@ int secret_seal(const struct secret_text *plain, struct str *ret_armor, struct e
 	age_armor(str_text(&sealed), sealed.len, ret_armor);
 	if (ret_armor->len - before <= SECRET_MAX_BYTES)
 		return 0;
-	return error_set(err, ERROR_USAGE, EFBIG, "sealed it is longer than 64 KiB, and would not be read again");
+	return error_set(err, ERROR_USAGE, EFBIG,
+	                 "sealed it is longer than 64 KiB, and would not be read again");
 }
 
 int secret_seal_value(const struct secret_text *plain, struct str *ret_value, struct error *err)

@@ -19,7 +19,8 @@ static int take_first_line(const char *what, struct secret_text *t, struct error
 	while (len < t->len && t->data[len] != '\n' && t->data[len] != '\r')
 		len++;
 	if (memchr(t->data, '\0', len))
-		return error_set(err, ERROR_USAGE, EINVAL, "%s: it holds a character 0: is it the right one?", what);
+		return error_set(err, ERROR_USAGE, EINVAL, "%s: it holds a character 0: is it the right one?",
+		                 what);
 	if (len == 0)
 		return error_set(err, ERROR_USAGE, EINVAL, "%s: its first line is empty", what);
 	explicit_bzero(t->data + len, t->len - len);
@@ -27,7 +28,8 @@ static int take_first_line(const char *what, struct secret_text *t, struct error
 	return 0;
 }
 
-static int take_shape(const char *what, const struct secret_use *use, struct secret_text *t, struct error *err)
+static int take_shape(const char *what, const struct secret_use *use, struct secret_text *t,
+                      struct error *err)
 {
 	int r = 0;
 
@@ -38,7 +40,8 @@ static int take_shape(const char *what, const struct secret_use *use, struct sec
 	return r;
 }
 
-int secret_open_file(const char *path, const struct secret_use *use, struct secret_text *ret, struct error *err)
+int secret_open_file(const char *path, const struct secret_use *use, struct secret_text *ret,
+                     struct error *err)
 {
 	_cleanup(free) char *where = mem_printf("%s = %s", use->what, path);
 	struct secret_text raw = {0};
@@ -50,7 +53,8 @@ int secret_open_file(const char *path, const struct secret_use *use, struct secr
 	return r < 0 ? r : take_shape(use->what, use, ret, err);
 }
 
-static int get_from_file(const char *file, const struct secret_use *use, struct secret_text *ret, struct error *err)
+static int get_from_file(const char *file, const struct secret_use *use, struct secret_text *ret,
+                         struct error *err)
 {
 	_cleanup(free) char *what = mem_printf("%s_file", use->what);
 	struct secret_use of_file = *use;
@@ -68,7 +72,8 @@ static int get_from_command(const char *command, const struct secret_use *use, s
 	return r < 0 ? r : take_shape(what, use, ret, err);
 }
 
-static int get_from_value(const char *value, const struct secret_use *use, struct secret_text *ret, struct error *err)
+static int get_from_value(const char *value, const struct secret_use *use, struct secret_text *ret,
+                          struct error *err)
 {
 	int r;
 
@@ -81,8 +86,8 @@ static int get_from_value(const char *value, const struct secret_use *use, struc
 }
 
 /* A file comes first, as [mail] password_file has always done; of other secrets there is one place only. */
-int secret_get(const struct conf_secret *s, const struct secret_use *use, struct cancel *cancel, struct secret_text *ret,
-               struct error *err)
+int secret_get(const struct conf_secret *s, const struct secret_use *use, struct cancel *cancel,
+               struct secret_text *ret, struct error *err)
 {
 	if (*str_or_empty(s->file))
 		return get_from_file(s->file, use, ret, err);

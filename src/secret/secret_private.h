@@ -17,7 +17,8 @@ void secret_text_room(struct secret_text *t);
 /** secret_file_path() - heap: where CONF_CREDENTIAL and a name leads, or a copy of the path. NULL with @err: this process was given no credentials. */
 char *secret_file_path(const char *file, struct error *err);
 /** secret_file_read() - the bytes of the file, as they are. @what names the key. */
-int secret_file_read(const char *file, const char *what, bool open_file, struct secret_text *ret, struct error *err);
+int secret_file_read(const char *file, const char *what, bool open_file, struct secret_text *ret,
+                     struct error *err);
 
 /** secret_command_get() - what @command printed, now or a while ago. */
 int secret_command_get(const char *command, const char *what, struct cancel *cancel, struct secret_text *ret,

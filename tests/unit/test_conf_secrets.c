@@ -33,10 +33,12 @@ static void test_places(void **state)
 	accept(f, "[webhook w]\nurl_file = /url\nheaders_command = cat headers\n");
 	assert_string_equal(f->conf.webhooks[0].url.value, "");
 	assert_string_equal(f->conf.webhooks[0].more_headers.command, "cat headers");
-	accept(f, "[webhook w]\nurl = " SEALED "\nheaders = " SEALED "\n[heartbeat h]\nurl_command = cat url\n");
+	accept(f,
+	       "[webhook w]\nurl = " SEALED "\nheaders = " SEALED "\n[heartbeat h]\nurl_command = cat url\n");
 	assert_string_equal(f->conf.webhooks[0].headers[0], SEALED);
 	assert_null(f->conf.webhooks[0].headers[1]);
-	accept(f, "[keepfs]\nerasure_key = 0123456789abcdef0123456789abcdef\nhost_key_file = credential:host\n");
+	accept(f,
+	       "[keepfs]\nerasure_key = 0123456789abcdef0123456789abcdef\nhost_key_file = credential:host\n");
 	assert_string_equal(f->conf.host_key_file, "credential:host");
 	accept(f, "[keepfs]\nstate_dir = /srv/state\n");
 	assert_string_equal(f->conf.host_key_file, "/srv/state/host.key");
@@ -59,26 +61,33 @@ static void test_wrong_places(void **state)
 	        {S3 "secret_key_command = cat x\nsecret_key = HIDDEN\n",
 	         ":4: [store] secret_key_command = cat x: stands beside [store] secret_key = ********"},
 	        {S3 "secret_key = s\nsession_token = HIDDEN\nsession_token_file = /t\n", "stands beside"},
-	        {MAIL "password = HIDDEN\npassword_command = cat x\n", "[mail] password_command = cat x: stands beside"},
+	        {MAIL "password = HIDDEN\npassword_command = cat x\n",
+	         "[mail] password_command = cat x: stands beside"},
 	        {MAIL "password_file = /x\npassword_command = cat x\n", "stands beside [mail] password_file"},
-	        {"[webhook w]\nurl = http://h/HIDDEN\nurl_file = /u\n", "[webhook w] url_file = /u: stands beside"},
+	        {"[webhook w]\nurl = http://h/HIDDEN\nurl_file = /u\n",
+	         "[webhook w] url_file = /u: stands beside"},
 	        {"[webhook w]\nurl = http://h\nheaders = \"a: HIDDEN\"\nheaders_file = /u\n",
 	         "[webhook w] headers_file = /u: stands beside [webhook w] headers = ********"},
 	        {"[webhook w]\n", ":1: [webhook w] url: is not set; allowed: "},
 	        {"[webhook w]\n", "; or url_file or url_command in its place"},
 	        {"[webhook w]\nurl_file =\n", "[webhook w] url: is not set"},
-	        {"[keepfs]\nerasure_key = HIDDEN\nerasure_key_file = /k\n", "[keepfs] erasure_key_file = /k: stands beside"},
+	        {"[keepfs]\nerasure_key = HIDDEN\nerasure_key_file = /k\n",
+	         "[keepfs] erasure_key_file = /k: stands beside"},
 	        {"[store]\nurl = s3://bucket\nsecret_key_file = /key\n",
 	         ":3: [store] secret_key_file = /key: needs its id, but [store] access_key = "},
-	        {"[store]\nurl = dir:/srv/x\nsecret_key_command = cat x\n", "secret_key_command = cat x: is for a bucket only"},
-	        {"[store]\nsession_token_file = /t\nurl = s3://bucket\n", "session_token_file = /t: belongs to an access key"},
+	        {"[store]\nurl = dir:/srv/x\nsecret_key_command = cat x\n",
+	         "secret_key_command = cat x: is for a bucket only"},
+	        {"[store]\nsession_token_file = /t\nurl = s3://bucket\n",
+	         "session_token_file = /t: belongs to an access key"},
 	        {S3, ":3: [store] access_key = A: needs its secret"},
 	        {S3 "secret_key_file = key\n", "secret_key_file = key: is not an absolute path"},
 	        {S3 "secret_key_file = credential:\n", "names no credential of systemd; allowed: "},
 	        {S3 "secret_key_file = credential:../x\n", "names no credential of systemd"},
 	        {S3 "secret_key_file = credential:a/b\n", "names no credential of systemd"},
-	        {S3 "secret_key = sealed:HIDDEN\n", "secret_key = ********: begins as a sealed value, but is none"},
-	        {S3 "secret_key = sealed:YWdlLWVuY3J5cHRpb24ub3JnL3YxC\n", "begins as a sealed value, but is none, or is cut"},
+	        {S3 "secret_key = sealed:HIDDEN\n",
+	         "secret_key = ********: begins as a sealed value, but is none"},
+	        {S3 "secret_key = sealed:YWdlLWVuY3J5cHRpb24ub3JnL3YxC\n",
+	         "begins as a sealed value, but is none, or is cut"},
 	        {S3 "secret_key = sealed:YWdlLWVuY3J5cHRpb24ub3JnL3Yx HIDDEN=\n", "begins as a sealed value"},
 	        {"[webhook w]\nurl = sealed:\n", "begins as a sealed value"},
 	};
@@ -97,7 +106,8 @@ static void test_places_in_variables(void **state)
 	setenv("KEEPFS_STORE_SECRET_KEY_FILE", "/run/secrets/key", 1);
 	accept(f, S3);
 	assert_string_equal(f->conf.store.secret_key.file, "/run/secrets/key");
-	refuse(f, S3 "secret_key = s\n", "KEEPFS_STORE_SECRET_KEY_FILE: [store] secret_key_file = /run/secrets/key: stands beside");
+	refuse(f, S3 "secret_key = s\n",
+	       "KEEPFS_STORE_SECRET_KEY_FILE: [store] secret_key_file = /run/secrets/key: stands beside");
 	unsetenv("KEEPFS_STORE_SECRET_KEY_FILE");
 	setenv("KEEPFS_WEBHOOK_CHAT_URL_COMMAND", "cat url", 1);
 	accept(f, "");
@@ -141,7 +151,8 @@ static void test_no_warning_of_what_is_sealed(void **state)
 	write_text(path, "plain\n", 6, 0644);
 	reset(f);
 	assert_int_equal(conf_load(f->file, &f->conf, &f->problems), 0);
-	assert_non_null(strstr(str_text(&f->problems), "[store] session_token_file: every user of this system can read"));
+	assert_non_null(strstr(str_text(&f->problems),
+	                       "[store] session_token_file: every user of this system can read"));
 }
 
 static void test_headers_of_lines(void **state)
@@ -149,10 +160,8 @@ static void test_headers_of_lines(void **state)
 	static const struct {
 		const char *text, *wrong;
 	} bad[] = {
-	        {"a", "line 1"},
-	        {"a: b\n\nno header\n", "line 3"},
-	        {"a: b\x01\n", "line 1"},
-	        {": b", "line 1"},
+	        {"a", "line 1"},          {"a: b\n\nno header\n", "line 3"},
+	        {"a: b\x01\n", "line 1"}, {": b", "line 1"},
 	        {"a b: c", "line 1"},
 	};
 	char *wrong = NULL, **headers = conf_headers_parse_lines("A: b, \"c\"\r\n\nX-Y:z", &wrong);
@@ -175,7 +184,8 @@ static void test_headers_of_lines(void **state)
 
 static void test_urls(void **state)
 {
-	static const char *const bad[] = {"", "ftp://h", "http://", "http://h/a b", "https://u:HIDDEN@h/", "h"};
+	static const char *const bad[] = {"", "ftp://h", "http://", "http://h/a b", "https://u:HIDDEN@h/",
+	                                  "h"};
 	char *wrong = conf_web_url_wrong("https://h:1/x?y");
 
 	assert_null(wrong);

@@ -71,9 +71,11 @@ static void write_file(struct fixture *f, const char *text, mode_t mode)
 	write_bytes(f->file, text, strlen(text), mode);
 }
 
-static const struct secret_use line = {.what = "[mail] password"}, whole = {.what = "[mail] password", .whole = true};
+static const struct secret_use line = {.what = "[mail] password"},
+                               whole = {.what = "[mail] password", .whole = true};
 
-static void expect_secret(const struct conf_secret *s, const struct secret_use *use, const char *expected, size_t len)
+static void expect_secret(const struct conf_secret *s, const struct secret_use *use, const char *expected,
+                          size_t len)
 {
 	_cleanup(secret_text) struct secret_text got = {0};
 	struct error err = {0};
@@ -85,7 +87,8 @@ static void expect_secret(const struct conf_secret *s, const struct secret_use *
 	assert_int_equal(got.data[got.len], '\0');
 }
 
-static void expect_failure(const struct conf_secret *s, const struct secret_use *use, int expected, const char *why)
+static void expect_failure(const struct conf_secret *s, const struct secret_use *use, int expected,
+                           const char *why)
 {
 	_cleanup(secret_text) struct secret_text got = {0};
 	struct error err = {0};
@@ -94,7 +97,8 @@ static void expect_failure(const struct conf_secret *s, const struct secret_use 
 	if (r != expected)
 		fail_msg("%d, not %d: %s", r, expected, err.message);
 	assert_null(got.data);
-	assert_true(err.class == ERROR_USAGE || err.class == ERROR_DENIED || err.class == ERROR_CORRUPT || err.retry);
+	assert_true(err.class == ERROR_USAGE || err.class == ERROR_DENIED || err.class == ERROR_CORRUPT ||
+	            err.retry);
 	if (!str_starts(err.message, "[mail] password") || !strstr(err.message, why))
 		fail_msg("%s: does not say: %s", err.message, why);
 	if (strstr(err.message, PLANTED) || strstr(err.message, "planted"))
@@ -107,7 +111,8 @@ static void test_values(void **state)
 
 	expect_secret(&(struct conf_secret){.value = (char *)" a b\\"}, &line, " a b\\", 5);
 	assert_int_equal(secret_get(&(struct conf_secret){0}, &line, NULL, &got, NULL), SECRET_NOWHERE);
-	assert_int_equal(secret_get(&(struct conf_secret){"", "", ""}, &line, NULL, &got, NULL), SECRET_NOWHERE);
+	assert_int_equal(secret_get(&(struct conf_secret){"", "", ""}, &line, NULL, &got, NULL),
+	                 SECRET_NOWHERE);
 	assert_null(got.data);
 	assert_false(secret_may_change(&(struct conf_secret){.value = (char *)"x"}));
 	assert_false(secret_forget(&(struct conf_secret){.value = (char *)"x"}));
@@ -256,7 +261,8 @@ static void test_life_of_what_was_printed(void **state)
 static void test_failure_passes(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup(free) char *command = mem_printf("echo x >> %s; [ $(wc -l < %s) -gt 1 ] && echo good", f->file, f->file);
+	_cleanup(free) char *command =
+	        mem_printf("echo x >> %s; [ $(wc -l < %s) -gt 1 ] && echo good", f->file, f->file);
 	const struct conf_secret s = {.command = command};
 	_cleanup(secret_text) struct secret_text got = {0};
 
@@ -274,16 +280,22 @@ static void test_bad_commands(void **state)
 	struct fixture *f = *state;
 	_cleanup(free) char *open_end = mem_printf("echo planted; exec sleep 0.1 # %s", f->dir);
 
-	expect_failure(&(struct conf_secret){.command = (char *)"echo planted; echo no such entry >&2; exit 3"}, &line,
-	               -EIO, "no such entry");
-	expect_failure(&(struct conf_secret){.command = (char *)"echo planted; exit 4"}, &line, -EIO, "_command: ");
+	expect_failure(
+	        &(struct conf_secret){.command = (char *)"echo planted; echo no such entry >&2; exit 3"},
+	        &line, -EIO, "no such entry");
+	expect_failure(&(struct conf_secret){.command = (char *)"echo planted; exit 4"}, &line, -EIO,
+	               "_command: ");
 	expect_failure(&(struct conf_secret){.command = (char *)"true"}, &line, -EINVAL, "prints nothing");
 	expect_failure(&(struct conf_secret){.command = (char *)"echo; echo planted"}, &line, -EINVAL,
 	               "first line is empty");
-	expect_failure(&(struct conf_secret){.command = (char *)"/nonexistent/program"}, &line, -EIO, "not found");
-	expect_failure(&(struct conf_secret){.command = (char *)"yes planted"}, &line, -EFBIG, "more than 64 KiB");
-	expect_failure(&(struct conf_secret){.command = (char *)"printf 'planted\\0x'"}, &line, -EINVAL, "a character 0");
-	expect_failure(&(struct conf_secret){.command = (char *)"echo planted; kill -9 $$"}, &line, -EIO, "signal 9");
+	expect_failure(&(struct conf_secret){.command = (char *)"/nonexistent/program"}, &line, -EIO,
+	               "not found");
+	expect_failure(&(struct conf_secret){.command = (char *)"yes planted"}, &line, -EFBIG,
+	               "more than 64 KiB");
+	expect_failure(&(struct conf_secret){.command = (char *)"printf 'planted\\0x'"}, &line, -EINVAL,
+	               "a character 0");
+	expect_failure(&(struct conf_secret){.command = (char *)"echo planted; kill -9 $$"}, &line, -EIO,
+	               "signal 9");
 	expect_secret(&(struct conf_secret){.command = open_end}, &line, "planted", 7);
 }
 
@@ -309,8 +321,9 @@ static void test_cancelled_command(void **state)
 
 	cancel_init(&cancel);
 	cancel_set(&cancel);
-	assert_int_equal(secret_get(&(struct conf_secret){.command = (char *)"sleep 60"}, &line, &cancel, &got, &err),
-	                 -ECANCELED);
+	assert_int_equal(
+	        secret_get(&(struct conf_secret){.command = (char *)"sleep 60"}, &line, &cancel, &got, &err),
+	        -ECANCELED);
 	assert_null(got.data);
 	cancel_finish(&cancel);
 }
@@ -376,7 +389,8 @@ static void test_sealed(void **state)
 	expect_secret(&(struct conf_secret){.value = value}, &line, PLANTED, strlen(PLANTED));
 	write_sealed_file(f, PLANTED "\nsecond\n");
 	expect_secret(&(struct conf_secret){.file = f->file}, &line, PLANTED, strlen(PLANTED));
-	expect_secret(&(struct conf_secret){.file = f->file}, &whole, PLANTED "\nsecond\n", strlen(PLANTED) + 8);
+	expect_secret(&(struct conf_secret){.file = f->file}, &whole, PLANTED "\nsecond\n",
+	              strlen(PLANTED) + 8);
 	/* The key was made, for us alone, and is the same for all. */
 	assert_int_equal(stat(f->key, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
@@ -402,7 +416,8 @@ static void test_sealed_elsewhere(void **state)
 static void test_two_host_keys(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup(free) char *old = sealed_value(PLANTED), *other = mem_printf("%s/other.key", f->dir), *both = NULL;
+	_cleanup(free) char *old = sealed_value(PLANTED), *other = mem_printf("%s/other.key", f->dir),
+	                    *both = NULL;
 	_cleanup(str) struct str keys = {0};
 
 	secret_set_host_key(other);
