@@ -237,6 +237,15 @@ def test_a_credential_of_systemd(keepfs, tmp_path):
     assert "is sealed already" in keepfs.run("seal", "--with-systemd", file, check=False).stderr
 
 
+def test_a_password_as_an_argument_is_warned_of(pg, tmp_path):
+    conninfo = f"host=127.0.0.1 port={pg.port} user=postgres password='{PASSWORD}' dbname=sample"
+    done = subprocess.run([daemon.PROGRAM, "init", "-c", tmp_path / "keepfs.conf", "--quick", f"dir:{tmp_path}/objects", "--database", conninfo,
+                           "--state-dir", tmp_path / "state"], env={**daemon.clean_environment(), "HOME": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0, done
+    assert "every user of this host can see a password in an argument" in done.stderr
+    assert PASSWORD not in done.stdout + done.stderr and stat.S_IMODE((tmp_path / "keepfs.conf").stat().st_mode) == 0o600
+
+
 # Nobody else's.
 
 def as_nobody():
