@@ -97,6 +97,7 @@ void check_run(const struct conf *conf, struct store *store, const struct error 
 	probe_store(&p, &conf->store, store, store_err);
 	probe_catalog(&p, conf);
 	probe_fuse(&p, conf);
+	probe_secrets(&p, conf);
 	probe_notices(&p, conf);
 	for (size_t i = 0; i < conf->job_count; i++)
 		kind_of(&conf->jobs[i])->check(&ctx, &conf->jobs[i], &findings);
