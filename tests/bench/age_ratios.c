@@ -19,17 +19,17 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define MIB           ((uint64_t)1 << 20)
-#define PART_BYTES    (8 * MIB)
-#define HEAD_BYTES    4096U
-#define PIECE_BYTES   ((size_t)128 << 10)
-#define RANDOM_BYTES  ((size_t)64 << 10)
-#define RANDOM_COUNT  400U
-#define ROUNDS_MOST   50U
-#define READER_MIB    64U
-#define POOL_MIB      192U
-#define NS_PER_MS     1e6
-#define NS_PER_S      1e9
+#define MIB          ((uint64_t)1 << 20)
+#define PART_BYTES   (8 * MIB)
+#define HEAD_BYTES   4096U
+#define PIECE_BYTES  ((size_t)128 << 10)
+#define RANDOM_BYTES ((size_t)64 << 10)
+#define RANDOM_COUNT 400U
+#define ROUNDS_MOST  50U
+#define READER_MIB   64U
+#define POOL_MIB     192U
+#define NS_PER_MS    1e6
+#define NS_PER_S     1e9
 
 enum { PLAIN, ENCRYPTED, WAYS };
 
@@ -108,8 +108,9 @@ static void make_rows(struct bench *b)
 		str_appendf(&rows,
 		            "%u\t%08x-1c3e-4f60-9a7b-%08x\tcustomer %u called about order %u\t%u.%02u\tt\t"
 		            "2026-11-20 02:%02u:%02u.%06u+00\n",
-		            i, (unsigned)rand_r(&seed), (unsigned)rand_r(&seed), (unsigned)rand_r(&seed) % 7919, i,
-		            (unsigned)rand_r(&seed) % 5000, (unsigned)rand_r(&seed) % 100, i % 60, i / 60 % 60,
+		            i, (unsigned)rand_r(&seed), (unsigned)rand_r(&seed),
+		            (unsigned)rand_r(&seed) % 7919, i, (unsigned)rand_r(&seed) % 5000,
+		            (unsigned)rand_r(&seed) % 100, i % 60, i / 60 % 60,
 		            (unsigned)rand_r(&seed) % 1000000);
 	b->rows = str_take(&rows);
 }
@@ -126,8 +127,10 @@ static int put_mark(void *object, int what, uint64_t value, struct error *err)
 
 static void write_rows(struct bench *b, struct stream_object *o)
 {
-	const struct press_options options = {
-	        .compression = {COMPRESSION_ZSTD, 1}, .threads = 2, .pool = b->pool, .out = {put_segment, put_mark, o}};
+	const struct press_options options = {.compression = {COMPRESSION_ZSTD, 1},
+	                                      .threads = 2,
+	                                      .pool = b->pool,
+	                                      .out = {put_segment, put_mark, o}};
 	struct press *p;
 	struct error err = {0};
 
@@ -212,7 +215,8 @@ static void read_piece(struct reader_file *f, uint64_t offset, size_t len, struc
 static struct reader_file *open_way(struct bench *b, struct way *w, struct reader *reader)
 {
 	struct extents x = {0};
-	struct reader_what what = {.ino = 1, .key = w->key, .extents = &x, .sha256 = w->sha256, .whole = w->sha256[0] != '\0'};
+	struct reader_what what = {
+	        .ino = 1, .key = w->key, .extents = &x, .sha256 = w->sha256, .whole = w->sha256[0] != '\0'};
 	struct reader_file *f;
 	struct error err = {0};
 
