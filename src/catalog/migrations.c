@@ -788,5 +788,15 @@ const char *const migrations[] = {
         "ALTER TABLE artifact ADD COLUMN store INTEGER NOT NULL DEFAULT 0;"
         "CREATE INDEX artifact_store ON artifact (store, ino) WHERE store <> 0;"
         "ALTER TABLE intent ADD COLUMN store INTEGER NOT NULL DEFAULT 0;",
+
+        /* Each line of the audit names the one before it: keepfs/catalog/audit.h. Lines that were there before have no such name. */
+        "ALTER TABLE audit ADD COLUMN previous TEXT;" /* SHA-256 of the line before, hexadecimal */
+        "CREATE TABLE audit_head ("
+        " only INTEGER PRIMARY KEY CHECK (only = 1),"
+        " number INTEGER NOT NULL," /* of the newest line; 0: there never was one */
+        " hash TEXT NOT NULL" /* of that line; zeros: it names none, and the next one is the first that does */
+        ") STRICT;"
+        "INSERT INTO audit_head (only, number, hash)"
+        " SELECT 1, coalesce(max(id), 0), '0000000000000000000000000000000000000000000000000000000000000000' FROM audit;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -4,6 +4,7 @@
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/secret.h>
 #include <keepfs/base/str.h>
 
 #include <config.h>
@@ -71,6 +72,9 @@ static const struct cli_command commands[] = {
          cmd_rescue},
         {"log", "[JOB[/DATABASE] | BACKUP] TABLE", "cmj",
          "when a table has changed: its versions over all backups, by what was counted of each", cmd_log},
+        {"audit", "verify [expect=NUMBER:SHA256] [FILE...] | head", "cj",
+         "read the whole audit: is each line the one that the next one names? Or print the end of that chain",
+         cmd_audit},
         {"status", "", "cmjSA",
          "health of the mount, or with --store of what a store holds; exits 0, 1 or 2 for OK, WARN or CRIT",
          cmd_status},
@@ -87,6 +91,9 @@ static const struct cli_command commands[] = {
         {"rebuild", "", "cjMH",
          "make the catalog anew from the store (the mount must be off); exits 1 when it names problems",
          cmd_rebuild},
+        {"seal", "FILE... | --value [--unseal]", "cxvy",
+         "encrypt files that hold secrets for the key of this host, in place; or a secret from standard input, as a value for the configuration",
+         cmd_seal},
         {"version", "", "j", "print the version", cmd_version},
 };
 
@@ -143,6 +150,11 @@ static const struct {
         {'R', "      --replace         rows that are there with other values become those of the backup\n"},
         {'d', "      --simulate DAYS   show what will be there when the schedule goes on as it does\n"},
         {'C', "      --schema          the definitions that differ: of tables, functions, indexes, …\n"},
+        {'x', "      --unseal          print what is sealed in there\n"},
+        {'v',
+         "      --value           a secret from standard input (asked for on a terminal): print what stands for it in the configuration\n"},
+        {'y',
+         "      --with-systemd    make a credential of systemd of each file (by the TPM, where there is one), and print the line for the unit\n"},
         {'j', "      --json            print JSON\n"},
 };
 
@@ -234,6 +246,7 @@ int cli_load_conf(const struct cli_options *options, struct conf *ret_conf)
 	if (r < 0)
 		return CLI_USAGE;
 	log_set_level((enum log_level)ret_conf->log_level);
+	secret_set_host_key(ret_conf->host_key_file);
 	return CLI_DONE;
 }
 
@@ -335,6 +348,9 @@ static const struct {
         {'N', false, offsetof(struct cli_options, tenant)},
         {'i', false, offsetof(struct cli_options, tenant_id)},
         {'k', false, offsetof(struct cli_options, keys)},
+        {'x', true, offsetof(struct cli_options, unseal)},
+        {'v', true, offsetof(struct cli_options, value)},
+        {'y', true, offsetof(struct cli_options, with_systemd)},
 };
 
 static void take_option(struct cli_options *options, int letter, const char *value)
@@ -388,6 +404,9 @@ static int parse(const struct cli_command *command, int argc, char **argv, struc
 	        {"tenant", required_argument, NULL, 'N'},
 	        {"tenant-id", required_argument, NULL, 'i'},
 	        {"keys", required_argument, NULL, 'k'},
+	        {"unseal", no_argument, NULL, 'x'},
+	        {"value", no_argument, NULL, 'v'},
+	        {"with-systemd", no_argument, NULL, 'y'},
 	        {"help", no_argument, NULL, 'h'},
 	        {0},
 	};
