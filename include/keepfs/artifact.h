@@ -19,11 +19,14 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/holds.h>
 #include <keepfs/codec/manifest.h>
+#include <keepfs/base/zone.h>
 #include <keepfs/policy/retention.h>
 #include <keepfs/store.h>
 
 struct catalog;
+struct keyring;
 struct stores;
+struct chain;
 
 /** struct artifact_removed - what of the tree is gone; all borrowed for the call. */
 struct artifact_removed {
@@ -59,10 +62,14 @@ struct artifact_events {
  * repository_store().
  */
 struct repository {
-	struct artifact_use *in_use;    /* by the room's own lock: artifact_keep() */
-	struct store *store;            /* borrowed */
-	struct stores *stores;          /* borrowed: it, and others; NULL: there are no others */
-	struct catalog *catalog;        /* borrowed */
+	struct artifact_use *in_use; /* by the room's own lock: artifact_keep() */
+	struct store *store;         /* borrowed */
+	struct stores *stores;       /* borrowed: it, and others; NULL: there are no others */
+	struct catalog *catalog;     /* borrowed */
+	struct chain *
+	        chain; /* borrowed: what signs manifests, and believes them (keepfs/chain.h); NULL: nobody does */
+	struct keyring
+	        *keyring; /* borrowed: opens what is encrypted (keepfs/keyring.h); NULL: nothing does */
 	struct artifact_events *events; /* borrowed, each: a list */
 	/* artifact_tidier_new() sets it; NULL: what a store does not answer for waits for the next start */
 	struct artifact_tidier *tidier;
@@ -104,6 +111,46 @@ struct artifact_name {
  * stem is there, or is being made. */
 int artifact_reserve(struct repository *repo, const struct artifact_name *name, int64_t run_id,
                      char **ret_path, struct error *err);
+/** enum artifact_lock_role - what an object is, for how it is locked (object lock). */
+enum artifact_lock_role {
+	ARTIFACT_LOCK_BACKUP, /* bytes, manifest, and what lies beside: as long as the backup is sure to be kept */
+	ARTIFACT_LOCK_LINK, /* what proves something about others, and is never changed: two years at least */
+	ARTIFACT_LOCK_REWRITTEN, /* state/, catalog/, trash/, holds/, records, what is not whole yet: never */
+};
+/**
+ * artifact_lock_of() - how an object of that role is to be locked in @store; whoever writes objects that have to stay asks this, and nobody
+ * else knows of [store] object_lock
+ * @until_us: how long it has to stay; 0: nobody says
+ *
+ * Bounded by lock_min and lock_max, from the store's own time on. No request is made. Return: 1 and the lock; 0: it is not locked.
+ */
+int artifact_lock_of(struct store *store, enum artifact_lock_role role, int64_t until_us,
+                     struct store_lock *ret, struct error *err);
+/** artifact_lock_objects() - all objects of @m but what lies at its manifest's place: a request for each, several at once. For whoever puts the
+ * manifest next, with the same lock. */
+int artifact_lock_objects(struct store *store, const struct store_call *call, const struct manifest *m,
+                          const struct store_lock *lock, struct error *err);
+/** artifact_lock_terms() - what bounds locks in @store, for retention_lock_of(). Return: 1; 0: nothing is locked there. */
+int artifact_lock_terms(struct store *store, struct retention_lock_terms *ret, struct error *err);
+/** struct artifact_lock_order - by what it is decided how long; borrowed. */
+struct artifact_lock_order {
+	const struct retention_rules *rules;
+	const struct zone *zone;
+	bool forever; /* it is kept for ever, whatever the rules say */
+};
+/** ARTIFACT_LOCK_DOUBTFUL - it is locked, but only for lock_min. */
+#define ARTIFACT_LOCK_DOUBTFUL 1
+/**
+ * artifact_lock_at_birth() - lock all objects of @m, which is whole, has its tiers, and is about to be published
+ *
+ * Sets @m->locked_until_us and lock_mode, with which artifact_publish() locks the manifest as well. Return: 0, also when nothing is locked in its
+ * store; ARTIFACT_LOCK_DOUBTFUL: its time cannot be right (@err says why); -EBADMSG: an object of it is not what it was any more, so it must not be
+ * published; another negative errno: it could not be locked, @m->lock_wanted_us is set, and when it is published the tidier tries again.
+ */
+int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_order *order,
+                           struct manifest *m, struct cancel *cancel, struct error *err);
+/** artifact_locks_changed() - some are to be locked for longer (catalog_want_locks()): have the tidier, if there is one, do it. */
+void artifact_locks_changed(struct repository *repo);
 /** artifact_check_free() - nothing was published below the stem of @path yet; -EEXIST (ERROR_CONFLICT) when it was: by
  * a second keepfs, so the intent is given up, and what is there is left alone. */
 int artifact_check_free(struct repository *repo, const char *path, struct cancel *cancel, struct error *err);

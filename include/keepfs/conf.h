@@ -42,6 +42,23 @@ void conf_headers_free(char **headers); /* wiped; NULL allowed */
 
 enum conf_addressing { CONF_ADDRESSING_AUTO, CONF_ADDRESSING_PATH, CONF_ADDRESSING_VIRTUAL };
 enum conf_sse { CONF_SSE_NONE, CONF_SSE_AES256, CONF_SSE_KMS };
+enum conf_provider { /* whose S3 it is: keepfs/conf/provider.h */
+	             CONF_PROVIDER_AUTO,
+	             CONF_PROVIDER_AWS,
+	             CONF_PROVIDER_GCS,
+	             CONF_PROVIDER_B2,
+	             CONF_PROVIDER_WASABI,
+	             CONF_PROVIDER_SPACES,
+	             CONF_PROVIDER_MINIO,
+	             CONF_PROVIDER_R2,
+	             CONF_PROVIDER_HETZNER,
+	             CONF_PROVIDER_CEPH,
+	             CONF_PROVIDER_SWIFT,
+	             CONF_PROVIDER_OTHER,
+	             CONF_PROVIDERS
+};
+enum conf_conditional { CONF_CONDITIONAL_AUTO, CONF_CONDITIONAL_YES, CONF_CONDITIONAL_NO };
+enum conf_equal_parts { CONF_EQUAL_PARTS_AUTO, CONF_EQUAL_PARTS_YES, CONF_EQUAL_PARTS_NO };
 
 struct conf_store {
 	char *url;        /* "s3://bucket/prefix" or "dir:/absolute/path" */
@@ -56,7 +73,12 @@ struct conf_store {
 	char *ca_file;
 	int sse; /* enum conf_sse */
 	char *sse_kms_key;
+	int provider;         /* enum conf_provider; conf_provider_of() says which it is */
+	int conditional_puts; /* enum conf_conditional; conf_puts_conditionally() */
+	int equal_parts;      /* enum conf_equal_parts; conf_wants_equal_parts() */
 	bool delete_versions;
+	int object_lock; /* enum store_lock_mode (keepfs/store.h), which has the same order */
+	int64_t lock_min_ms, lock_max_ms; /* how long backups are locked at least and at most */
 	int64_t connect_timeout_ms;
 	int64_t first_byte_timeout_ms; /* of a get */
 	int64_t stall_timeout_ms;
@@ -184,6 +206,14 @@ struct conf_policy {
 
 enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES, CONF_JOB_EXPORT };
 
+/* For whom something is encrypted: keepfs/keyring.h. Of a job: what is set there stands for all that [keepfs] says. */
+struct conf_encryption {
+	char **to;     /* "age1…"; CONF_ENCRYPT_NONE alone: for nobody; NULL-terminated, may be empty */
+	char *to_file; /* of these, with comments; "": none */
+	struct conf_secret passphrase;
+};
+#define CONF_ENCRYPT_NONE "none"
+
 /* A job, whatever its kind: what all have, and the part of its own kind. The parts of other kinds are all zero. */
 struct conf_job {
 	struct conf_policy policy; /* first, as in struct conf_class; see conf_policy_of() */
@@ -192,7 +222,8 @@ struct conf_job {
 	int kind;   /* enum conf_job_kind */
 	struct conf_origin *origins; /* where each value came from: conf_load()'s own; NULL: not known */
 	struct compression_choice compression;
-	int verify;                 /* enum conf_verify */
+	int verify; /* enum conf_verify */
+	struct conf_encryption encrypt;
 	uint64_t max_rate_bytes;    /* per second, read from what is backed up; 0: no limit */
 	int64_t nice;               /* 0 to 19, of the child processes */
 	int ionice;                 /* enum conf_ionice */
@@ -293,6 +324,13 @@ struct conf_check { /* [check NAME]: what a drill asks of what it has restored *
 	int64_t timeout_ms;
 };
 
+struct conf_control { /* the section [control]: who may write and read the files of control/ */
+	/* "restore:@dba", "*:anna": a pattern of names of files, and a user or @ and a group; NULL-terminated, empty: as modes say */
+	char **write, **read;
+	char **confirm_by; /* "@approvers", "anna"; NULL-terminated, empty: nothing waits for a second person */
+	int64_t confirm_within_ms; /* how long a command waits for that one */
+};
+
 struct conf {
 	char *path;                  /* the file read; NULL when there was none (environment only) */
 	char *mountpoint;            /* where a daemon serves; before conf_serve_at(): where it is to */
@@ -333,6 +371,10 @@ struct conf {
 	size_t class_count;
 	struct conf_check *checks; /* in the order of the file */
 	size_t check_count;
+	struct conf_secret signing_key,
+	        signing_key_old; /* PEM: that signs manifests, that signed them before */
+	char *verify_key_file;   /* of public keys that are believed, or a directory; "": none */
+	struct conf_control control;
 	struct conf_secret erasure_key; /* of the erasure register: CONF_REDACT_KEY_BYTES or more */
 	char *host_key_file; /* opens what was sealed on this host: a path, or CONF_CREDENTIAL and a name */
 	char *drill_dir;     /* where throw-away servers are made; "": drill_dir_of() says */
@@ -340,6 +382,10 @@ struct conf {
 	char *drill_bindir;  /* of initdb and postgres; "": where they are found */
 	uint64_t drill_memory_bytes, drill_disk_bytes;
 	uint64_t diff_space_bytes; /* of temporary files, for comparing rows */
+	struct conf_encryption
+	        encrypt; /* of jobs that say nothing of it, of records, and of copies of the catalog */
+	struct conf_secret identity;            /* secret keys of age, as age-keygen writes them */
+	struct conf_secret identity_passphrase; /* opens what was encrypted with it */
 	/* where each value came from, but for those of jobs and classes: conf_load()'s own; NULL: not known */
 	struct conf_origins *origins;
 };

@@ -2,7 +2,7 @@
 #pragma once
 /**
  * Copies of the catalog in the store: what no manifest tells (catalog/copy.h) lies there as a compressed SQLite file, below
- * catalog/, for a host that has lost its own. docs/formats.md says how one is read without keepfs.
+ * catalog/, encrypted where [keepfs] encrypt_to is set, for a host that has lost its own. docs/formats.md says how one is read without keepfs.
  *
  * A name tells when a copy was made, and a part of the SHA-256 of the file that is in it; of several the last by name was
  * made last, whatever a clock said. An object is put whole and read back; then those before it go, but for the last one of
@@ -18,6 +18,7 @@
 
 struct catalog;
 struct copies;
+struct keyring;
 
 #define COPIES_PREFIX "catalog/"
 
@@ -59,8 +60,9 @@ struct copies *copies_free(struct copies *c);
 struct copies_restore {
 	const struct conf *conf; /* borrowed, as the store */
 	struct store *store;
+	struct keyring *keyring; /* opens those that are encrypted; NULL: nothing does */
 	bool moved; /* in: a copy of the catalog of another [store] url is as good: the store was moved there */
-	/* A copy that cannot be used, and why: the one before it is tried. */
+	/* A copy that cannot be used, and why: the one before it is tried, unless it is encrypted and cannot be decrypted: none before it is so new. */
 	void (*problem)(void *arg, const char *text);
 	void *arg;
 	char *key; /* out: heap: of the copy that was used; NULL: there is none that can be */

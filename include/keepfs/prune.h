@@ -43,7 +43,9 @@ struct prune_artifact {
 	int64_t run_id, sequence;
 	uint8_t content; /* those of one directory that differ in it are never compared */
 	bool partial, missing, named, verified;
-	int8_t tiers; /* at birth; -1: not known yet */
+	int8_t tiers;           /* at birth; -1: not known yet */
+	uint64_t store;         /* which one has it: keepfs/catalog/stores.h */
+	int64_t lock_wanted_us; /* keepfs/catalog/locks.h */
 };
 
 enum prune_state {
@@ -124,7 +126,10 @@ int prune_gone(const struct prune *p, const char *directory, const struct prune_
                struct prune_outcome *outcome, struct error *err);
 /** prune_tag() - set the tiers of backups that an earlier keepfs has made. */
 int prune_tag(const struct prune *p, const struct prune_plan *plan, struct error *err);
-/** prune_tag_all() - of all directories; what cannot be tagged now is tagged at the next run. */
+/** prune_lock() - where the store locks backups: those that are to be locked for longer than they are, since the rules keep more now or since they were found
+ * unlocked, are noted for the tidier. A lock is never made shorter. */
+int prune_lock(const struct prune *p, const struct prune_plan *plan, struct error *err);
+/** prune_tag_all() - both, of all directories; what cannot be done now is done at the next run. */
 int prune_tag_all(const struct prune *p, struct error *err);
 
 /** prune_remove() - somebody (@by: "uid 0 (rm)") removes one backup: artifact_remove() as its job's keys say. @audit: the line

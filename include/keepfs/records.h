@@ -3,7 +3,7 @@
 /**
  * Records: the audit and the history grow for ever, the catalog does not. What is beyond history_keep and audit_keep, or
  * older than history_age and audit_age (keepfs/conf.h), is moved into the store, as compressed lines of JSON below
- * records/; docs/formats.md says how they are read. Nothing here ever deletes or overwrites one.
+ * records/, encrypted where [keepfs] encrypt_to is set; docs/formats.md says how they are read. Nothing here ever deletes or overwrites one.
  *
  * In this order, so that each row is in the catalog or in the store at every moment, and in the store only once: the
  * object is made and kept in the catalog together with the numbers of its rows (catalog/records.h); it is put, under a
@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 struct catalog;
+struct keyring;
 struct records;
 
 #define RECORDS_PREFIX      "records/"
@@ -31,6 +32,7 @@ struct records_context { /* all borrowed */
 	const struct conf *conf;
 	struct catalog *catalog;
 	struct store *store;
+	struct keyring *keyring; /* opens those that are encrypted; NULL: nothing does */
 	int64_t (*now_us)(void); /* since the epoch; NULL: clock_now_us() */
 };
 

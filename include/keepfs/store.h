@@ -38,6 +38,8 @@
 #define STORE_MAX_PARTS  10000
 #define STORE_UNKNOWN    UINT64_MAX
 #define STORE_NOTE_BYTES 640
+/** STORE_VERSION_BYTES - the id of a version in a bucket that keeps versions, with a NUL. */
+#define STORE_VERSION_BYTES 1025
 
 /** struct store_call - how one call may wait. NULL stands for { NULL, 0 }. */
 struct store_call {
@@ -58,14 +60,31 @@ struct store_upload_info {
 };
 
 struct store_part {
-	unsigned number; /* 1 to 10000, unique in its upload; gaps are allowed */
+	unsigned
+	        number; /* 1 to 10000, unique in its upload; gaps are allowed, but for equal_parts of store_features */
 	uint64_t bytes;
 	char etag[STORE_ETAG_BYTES];
+};
+
+/** enum store_lock_mode - who can end a lock before its time: whoever has the right s3:BypassGovernanceRetention (keepfs never uses
+ * it), or nobody at all. */
+enum store_lock_mode { STORE_LOCK_NONE, STORE_LOCK_GOVERNANCE, STORE_LOCK_COMPLIANCE };
+/** store_lock_mode_name() - "none", "governance", "compliance": static. */
+const char *store_lock_mode_name(enum store_lock_mode mode);
+
+/** struct store_lock - what keeps a version of an object from being deleted or changed. All zero: nothing. */
+struct store_lock {
+	enum store_lock_mode mode; /* STORE_LOCK_NONE: it has no date */
+	int64_t until_us;          /* whole seconds; 0 without a mode */
+	bool hold;                 /* a legal hold: until it is taken off, whatever the date says */
 };
 
 struct store_put_options {
 	bool only_if_absent;      /* atomic where the store can: see store_features */
 	const char *content_type; /* NULL: application/octet-stream */
+	/* NULL: it is not locked. Else it is from its first moment on, or is not put; a store without locks: -ENOTSUP. */
+	const struct store_lock *lock;
+	char *ret_version; /* NULL, or STORE_VERSION_BYTES: the version that was put; "" where none are kept */
 };
 
 struct store_get_options {
@@ -90,11 +109,19 @@ struct store_features {
 	uint64_t min_part_bytes; /* all parts but the last of an upload */
 	uint64_t max_part_bytes;
 	unsigned max_parts;
+	/* All parts of an upload but the last must have one size, and their numbers no gaps. */
+	bool equal_parts;
 	unsigned parallel;        /* parts worth sending at once */
 	uint64_t capacity_bytes;  /* STORE_UNKNOWN: not known */
 	uint64_t available_bytes; /* STORE_UNKNOWN: not known */
 	/* only_if_absent has one winner; false once the server, or the file system, said that it cannot */
 	bool atomic_absent;
+	/* [store] object_lock: how what has to stay is locked, as far as the bucket takes it. NONE: it is not. */
+	enum store_lock_mode lock_mode;
+	/* [store] lock_min, lock_max: for how long at least, and at most. */
+	int64_t lock_min_us, lock_max_us;
+	/* The store's own clock as of now, by its last answer; 0: it has none, or did not answer yet. Locks end by it. */
+	int64_t clock_us;
 	/* What this place keeps less well than others, for people; "" when nothing is known. */
 	char weaker[STORE_NOTE_BYTES];
 	/* What was deleted, and is still stored, as far as this process knows; "" when nothing is. */
@@ -103,6 +130,44 @@ struct store_features {
 
 struct store;
 struct store_upload;
+
+/** struct store_bucket - what keeps a store's objects from being lost, as the server says. */
+struct store_bucket {
+	bool keeps_versions; /* what is deleted or replaced is kept below what is new */
+	bool can_lock;       /* object lock is enabled */
+	enum store_lock_mode
+	        default_mode; /* what the bucket locks by itself, all that is put; NONE: nothing */
+	int64_t default_days;
+};
+
+/** struct store_version - one version of an object, or a delete marker. */
+struct store_version {
+	char key[STORE_KEY_BYTES];
+	char id[STORE_VERSION_BYTES];
+	bool is_marker;
+};
+
+/** enum store_lock_op - what may be asked about locks and versions. */
+enum store_lock_op {
+	STORE_LOCK_EXTEND, /* lock the newest version of `key`, as `lock` says; its hold is left alone */
+	STORE_LOCK_HOLD,   /* set the legal hold of that to lock.hold */
+	STORE_LOCK_GET,    /* → lock */
+	STORE_LOCK_BUCKET, /* → bucket */
+	STORE_LOCK_LIST,   /* the versions of all keys that begin with `key` → versions, count */
+	STORE_LOCK_REMOVE, /* the version `version` of `key`, for good */
+};
+/** struct store_locking - one such question, and its answer. Callers use store_lock_extend() and so on. */
+struct store_locking {
+	enum store_lock_op op;
+	const char *key;        /* NULL of STORE_LOCK_BUCKET */
+	const char *version;    /* STORE_LOCK_REMOVE */
+	struct store_lock lock; /* in or out */
+	struct store_bucket bucket;
+	struct store_version *versions; /* heap */
+	size_t count;
+};
+/** store_locking_writes() - does it change anything? */
+bool store_locking_writes(const struct store_locking *io);
 
 /**
  * struct store_ops - what a driver implements; every slot is set. Semantics: the store_…() functions below.
@@ -135,6 +200,8 @@ struct store_ops {
 	                   struct store_upload_info **ret_uploads, size_t *ret_count, struct error *);
 	int (*presign)(struct store *, const char *key, int64_t ttl_ms, bool only_length, struct str *ret_url,
 	               struct error *);
+	/* One slot for all about locks and versions: wrappers treat them alike. The output is untouched by a failure. */
+	int (*locking)(struct store *, const struct store_call *, struct store_locking *io, struct error *);
 	int (*features)(struct store *, struct store_features *, struct error *);
 	struct store *(*free)(struct store *);
 };
@@ -238,6 +305,36 @@ int store_presign(struct store *s, const char *key, int64_t ttl_ms, struct str *
  * hand. Never blocks for a network; where credentials were renewed meanwhile the URL may have another length.
  */
 size_t store_presign_length(struct store *s, const char *key, int64_t ttl_ms);
+/*
+ * Object lock. Only a bucket that keeps versions has it: a lock is on one version of an object. Deleting or replacing such an
+ * object by its name works all the same, and puts a marker or another version on top; what is locked stays below, and comes
+ * back when that is removed. All of these are -ENOTSUP, with a sentence, in a store that has no locks (dir:).
+ */
+/**
+ * store_lock_extend() - lock the newest version of @key until @wanted->until_us, in @wanted->mode; its legal hold is left alone
+ * @now: how it is locked as far as the caller knows (store_lock_get()); all zero: it is not
+ *
+ * Never shortens and never weakens: -EPERM, ERROR_USAGE, before any request, when @wanted ends before @now, or is governance and
+ * @now compliance. That what the caller knew is outdated is refused by the store. Return: 0, also when there was nothing to do; -ENOENT.
+ */
+int store_lock_extend(struct store *s, const struct store_call *call, const char *key,
+                      const struct store_lock *now, const struct store_lock *wanted, struct error *err);
+/** store_legal_hold() - set or take off the legal hold of the newest version of @key; the same again is success. */
+int store_legal_hold(struct store *s, const struct store_call *call, const char *key, bool on,
+                     struct error *err);
+/** store_lock_get() - how the newest version of @key is locked; all zero: it is not. -ENOENT. */
+int store_lock_get(struct store *s, const struct store_call *call, const char *key, struct store_lock *ret,
+                   struct error *err);
+/** store_bucket() - what the server says of the bucket. dir: keeps no versions and has no locks, and says so without an error. */
+int store_bucket(struct store *s, const struct store_call *call, struct store_bucket *ret, struct error *err);
+/** store_version_list() - versions and delete markers below @prefix, a page (1000 at most), by key and newest first; @ret_versions: heap. */
+int store_version_list(struct store *s, const struct store_call *call, const char *prefix,
+                       struct store_version **ret_versions, size_t *ret_count, struct error *err);
+/** store_version_remove() - delete one version, or marker, for good; one that is not there is success. -EACCES: it is locked, or there is no
+ * right to. */
+int store_version_remove(struct store *s, const struct store_call *call, const char *key, const char *version,
+                         struct error *err);
+
 int store_features(struct store *s, struct store_features *ret, struct error *err);
 /** store_free() - close; wrappers free what they wrap. NULL allowed, returns NULL. */
 struct store *store_free(struct store *s);
@@ -272,7 +369,7 @@ struct store *store_retry_new(struct store *inner, int64_t deadline_ms);
  * store_fault_new() - wrap @inner (consumed): fail calls on purpose, to rehearse what a broken store does
  * @inner: consumed on failure, too
  * @spec: "op:when:what" rules separated by ',' ("": none). op: put get head remove list begin part complete
- * abort uploads *; when: N (the Nth such call, from 1), N+ (from the Nth on), N% (at random); what: eio (not
+ * abort uploads lock *; when: N (the Nth such call, from 1), N+ (from the Nth on), N% (at random); what: eio (not
  * retried), unavailable (retried), timeout (the call is made, but its answer is lost, of a get the second
  * half of the bytes; retried), corrupt (get: one byte flipped; else like eio), slow:MS (then goes on), crash
  * (SIGKILL to self), nospace, denied. The first rule that applies decides.
@@ -290,6 +387,7 @@ enum store_call_kind {
 	STORE_CALL_COMPLETE,
 	STORE_CALL_ABORT,
 	STORE_CALL_UPLOADS,
+	STORE_CALL_LOCK, /* all about locks and versions */
 	STORE_CALL_KINDS
 };
 /** store_call_name() - "put", "get", "part" …, the words of store_fault_new(): static. */

@@ -77,6 +77,9 @@ struct stores_wanted {
 	const char *url, *bucket; /* "s3://bucket/prefix", or "bucket": one of them */
 	const char *endpoint, *region;
 	const char *credentials; /* the name of a file */
+	/* a word of [store] provider: whose endpoint it is, when that is not said, in which region; it changes nothing else, since the
+	 * endpoint tells whose it is ever after */
+	const char *provider;
 };
 /**
  * stores_choose() - where they go

@@ -2,6 +2,7 @@
 #pragma once
 /** What the files of this room share: an artifact's objects in the store. */
 #include <keepfs/artifact.h>
+#include <keepfs/chain.h>
 
 #include <stdlib.h>
 
@@ -36,12 +37,20 @@ static inline void cleanup_artifact_broken(struct artifact_broken *b)
 
 /**
  * artifact_fetch() - the manifest of @path, with its extents
- * Return: 0; ARTIFACT_UNUSABLE when it, or its table, is there but cannot be used (@err says why); -ENOTSUP when a
+ * Return: 0; ARTIFACT_UNUSABLE when it, or its table, is there but cannot be used, or is not believed (chain_believe(); @err says why); -ENOTSUP when a
  * newer keepfs has written it; -ENOENT when there is no manifest; another negative errno when the store failed. Only
  * the first says that there is nothing to keep.
  */
-int artifact_fetch(struct store *store, const struct store_call *call, const char *path, struct manifest *ret,
-                   struct error *err);
+int artifact_fetch(const struct repository *repo, struct store *store, const struct store_call *call,
+                   const char *path, struct manifest *ret, struct error *err);
+/** artifact_learn_place() - the manifest @m, which was found in the store @id, has its number, listed or not: no other one gets it. */
+int artifact_learn_place(const struct repository *repo, uint64_t id, const struct manifest *m,
+                         struct error *err);
+/** artifact_end_links() - the manifests of @path are gone from @place, or never came there: the chain is told (chain_end()). Before the catalog forgets the intent
+ * or the tomb: what fails is done again with these. */
+int artifact_end_links(const struct repository *repo, const struct artifact_place *place,
+                       const struct store_call *call, const char *path, enum link_type how, int64_t run_id,
+                       struct error *err);
 /** artifact_delete() - manifest, what lies beside it, then every object below the stem of @path: in this order. What
  * is not there is success. */
 int artifact_delete(struct store *store, const struct store_call *call, const char *path, struct error *err);
@@ -108,6 +117,15 @@ static inline void cleanup_artifact_marks(struct artifact_marks *marks)
 void artifact_marks_clear(struct store *store, const struct store_call *call, const char *path,
                           const struct artifact_marks *marks);
 #define ARTIFACT_REFUSED 1
+/** artifact_settle_locks() - what is due about locks (keepfs/catalog/locks.h), so many at once, and the others soon; *@ret_left: something failed. */
+int artifact_settle_locks(struct repository *repo, const struct store_call *call, bool *ret_left,
+                          struct error *err);
+/** artifact_follow_hold() - a hold was set or has ended: the legal hold of its objects follows. What fails is logged, and the tidier's. */
+void artifact_follow_hold(struct repository *repo, uint64_t ino, const char *path);
+/** artifact_check_unlocked() - may the store delete @path now? A legal hold that nobody wants any more is taken off. -EPERM, with the
+ * date: not yet. No request is made where nothing was ever locked. */
+int artifact_check_unlocked(struct repository *repo, struct store *store, const struct store_call *call,
+                            uint64_t ino, const char *path, struct error *err);
 /** artifact_delete_all() - artifact_delete(), and what the store knows beside of the removed @ino; -ENOENT: the catalog says
  * that it has come to its end; ARTIFACT_REFUSED: the store has forbidden to begin, so it is listed again (@err says why). A failure
  * is noted in the catalog. */
@@ -148,8 +166,8 @@ int artifact_find_published(struct store *store, const struct store_call *call, 
 /** artifact_is_foreign() - 1 when a manifest below the stem of @path is another keepfs's, as far as its path
  * and the number of its run tell; 0 when it is not, or there is none; -EBADMSG when it cannot be used, so that
  * nothing below the stem may be deleted. */
-int artifact_is_foreign(struct store *store, const struct store_call *call, const char *path, int64_t run_id,
-                        struct error *err);
+int artifact_is_foreign(const struct repository *repo, struct store *store, const struct store_call *call,
+                        const char *path, int64_t run_id, struct error *err);
 /** artifact_abort_uploads() - drop all open uploads below the stem of @path, until none is listed. */
 int artifact_abort_uploads(struct store *store, const struct store_call *call, const char *path,
                            struct error *err);

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <keepfs/artifact/sealed.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
@@ -118,6 +119,9 @@ static int weigh_unknown(struct comparison *c, const struct manifest *m, struct 
 	}
 	if (m->run_id > c->largest_run)
 		c->largest_run = m->run_id;
+	r = artifact_learn_place(c->repo, c->store_id, m, err);
+	if (r < 0)
+		return r;
 	if (is_young(c, m)) {
 		c->counts->young++;
 		note_unlisted(c, m->path,
@@ -138,8 +142,10 @@ static int consider_unknown(struct comparison *c, const char *path, struct error
 {
 	_cleanup(manifest) struct manifest m = {0};
 	struct error why = {0};
-	int r = artifact_fetch(c->store, &c->call, path, &m, &why);
+	int r = artifact_fetch(c->repo, c->store, &c->call, path, &m, &why);
 
+	if (r == 0)
+		sealed_take_facts(c->repo, c->store, &c->call, &m);
 	if (r == -ENOENT) /* removed since it was listed */
 		return 0;
 	if (r == ARTIFACT_UNUSABLE || r == -ENOTSUP) {
@@ -289,8 +295,11 @@ static int compare_roots(struct comparison *c, struct error *err)
 
 static int compare_one(struct comparison *c, struct error *err)
 {
-	int r, kept;
+	const struct chain_at at = {.id = c->store_id, .store = c->store, .call = &c->call};
+	int r = chain_learn(c->repo->chain, &at, NULL, err), kept;
 
+	if (r < 0)
+		return r;
 	begin_marks(c);
 	r = compare_roots(c, err);
 	kept = keep_numbers(c, r == 0 ? err : NULL);

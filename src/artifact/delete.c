@@ -134,10 +134,14 @@ static int remove_all_below(struct store *store, const struct store_call *call, 
 static int remove_beside_manifest(struct store *store, const struct store_call *call, const char *path,
                                   struct error *err)
 {
-	_cleanup(free) char *extents = manifest_extents_key(path), *index = manifest_index_key(path);
-	int r = store_remove(store, call, extents, err);
+	char *key;
+	int r = 0;
 
-	return r < 0 ? r : store_remove(store, call, index, err);
+	for (unsigned i = 0; r == 0 && (key = manifest_beside_key(path, i)); i++) {
+		r = store_remove(store, call, key, err);
+		free(key);
+	}
+	return r;
 }
 
 /* The manifest, with all that has to be looked at before. */
@@ -165,6 +169,7 @@ static int remove_manifest(struct store *store, const struct store_call *call, c
 static int delete_from(struct store *store, const struct store_call *call, const char *path,
                        struct beginning *b, struct error *err)
 {
+	_cleanup(free) char *sealed = mem_printf("%s" MANIFEST_SEALED_SUFFIX, path);
 	int r = remove_manifest(store, call, path, b, err);
 
 	if (r == 0)
@@ -172,7 +177,9 @@ static int delete_from(struct store *store, const struct store_call *call, const
 	if (r == 0 && !b->is_shared)
 		r = remove_all_below(store, call, path, err);
 	/* The object itself; where keys are paths, a directory that is empty now. */
-	return r < 0 ? r : store_remove(store, call, path, err);
+	if (r == 0)
+		r = store_remove(store, call, path, err);
+	return r < 0 || !b->is_shared ? r : store_remove(store, call, sealed, err);
 }
 
 int artifact_delete(struct store *store, const struct store_call *call, const char *path, struct error *err)
@@ -213,7 +220,7 @@ static int give_up(struct repository *repo, uint64_t ino, const char *path, int 
 int artifact_delete_all(struct repository *repo, const struct store_call *call, uint64_t ino,
                         const char *path, struct error *err)
 {
-	_cleanup(store) struct store *store = NULL;
+	struct artifact_place place = {0};
 	struct beginning beginning = {0};
 	struct catalog_tomb tomb;
 	struct error why = {0};
@@ -221,11 +228,18 @@ int artifact_delete_all(struct repository *repo, const struct store_call *call, 
 
 	if (r < 0)
 		return r == -ENOENT ? r : error_system(err, -r, "the catalog cannot be read");
-	r = repository_store_of(repo, path, &store, &why);
+	r = artifact_place(repo, path, &place, &why);
+	if (r == 0) {
+		r = artifact_check_unlocked(repo, place.store, call, ino, path, &why);
+		beginning.is_whole = r < 0;
+	}
 	if (r == 0)
-		r = delete_from(store, call, path, &beginning, &why);
+		r = delete_from(place.store, call, path, &beginning, &why);
 	if (r == 0)
-		r = remove_marks(store, call, &tomb, path, &why);
+		r = remove_marks(place.store, call, &tomb, path, &why);
+	if (r == 0)
+		r = artifact_end_links(repo, &place, call, path, LINK_REMOVED, tomb.run_id, &why);
+	store_free(place.store);
 	if (r < 0 && beginning.is_whole && !tomb.is_trashed && artifact_is_forbidden(r, &why))
 		r = give_up(repo, ino, path, r, &why);
 	if (r < 0)

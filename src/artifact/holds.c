@@ -247,12 +247,22 @@ static void end_change(void)
 	pthread_mutex_unlock(&change_lock);
 }
 
+static void follow_hold(struct repository *repo, uint64_t ino)
+{
+	_cleanup(free) char *path = catalog_path(repo->catalog, ino);
+
+	if (path)
+		artifact_follow_hold(repo, ino, path);
+}
+
 int artifact_hold(struct repository *repo, uint64_t ino, const struct catalog_hold *hold, struct error *err)
 {
 	int r;
 
 	begin_change();
 	r = set_hold(repo, ino, hold, err);
+	if (r == 0)
+		follow_hold(repo, ino);
 	end_change();
 	return r;
 }
@@ -263,6 +273,8 @@ int artifact_end_hold(struct repository *repo, uint64_t ino, const char *name, s
 
 	begin_change();
 	r = end_hold(repo, ino, name, err);
+	if (r == 0)
+		follow_hold(repo, ino);
 	end_change();
 	return r;
 }

@@ -38,8 +38,8 @@ static int fetch_extents(struct store *store, const struct store_call *call, str
 	               : 0;
 }
 
-int artifact_fetch(struct store *store, const struct store_call *call, const char *path, struct manifest *ret,
-                   struct error *err)
+int artifact_fetch(const struct repository *repo, struct store *store, const struct store_call *call,
+                   const char *path, struct manifest *ret, struct error *err)
 {
 	_cleanup(free) char *key = manifest_key(path), *data = NULL;
 	_cleanup(manifest) struct manifest m = {0};
@@ -56,6 +56,9 @@ int artifact_fetch(struct store *store, const struct store_call *call, const cha
 		          m.path);
 		return ARTIFACT_UNUSABLE;
 	}
+	r = chain_believe(repo->chain, &m, data, len, err);
+	if (r < 0)
+		return r == -EBADMSG ? ARTIFACT_UNUSABLE : r;
 	if (m.extents_key)
 		r = fetch_extents(store, call, &m, err);
 	if (r != 0)
@@ -73,7 +76,7 @@ int artifact_read_manifest(struct repository *repo, const char *path, struct can
 	int r = repository_store_of(repo, path, &store, err);
 
 	if (r == 0)
-		r = artifact_fetch(store, &call, path, ret, err);
+		r = artifact_fetch(repo, store, &call, path, ret, err);
 	return r == ARTIFACT_UNUSABLE ? -EBADMSG : r;
 }
 
@@ -110,8 +113,8 @@ int artifact_find_published(struct store *store, const struct store_call *call, 
 	return 1;
 }
 
-int artifact_is_foreign(struct store *store, const struct store_call *call, const char *path, int64_t run_id,
-                        struct error *err)
+int artifact_is_foreign(const struct repository *repo, struct store *store, const struct store_call *call,
+                        const char *path, int64_t run_id, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
 	_cleanup(free) char *published = NULL;
@@ -121,7 +124,7 @@ int artifact_is_foreign(struct store *store, const struct store_call *call, cons
 		return r;
 	if (strcmp(published, path) != 0)
 		return 1;
-	r = artifact_fetch(store, call, path, &m, err);
+	r = artifact_fetch(repo, store, call, path, &m, err);
 	if (r == -ENOENT)
 		return 0;
 	/* Whose it is cannot be told: one of ours was written whole. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/chain.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/codec/name.h>
@@ -54,6 +55,24 @@ int repository_store_of_ino(const struct repository *repo, uint64_t ino, struct 
 
 	return r < 0 ? error_system(err, -r, "the catalog cannot be read")
 	             : repository_open_store(repo, id, ret, err);
+}
+
+int artifact_learn_place(const struct repository *repo, uint64_t id, const struct manifest *m,
+                         struct error *err)
+{
+	return m->is_proven ? catalog_chain_learn(repo->catalog, id, &m->chain, NULL, 0, err) : 0;
+}
+
+int artifact_end_links(const struct repository *repo, const struct artifact_place *place,
+                       const struct store_call *call, const char *path, enum link_type how, int64_t run_id,
+                       struct error *err)
+{
+	const struct chain_at at = {.id = place->id, .store = place->store, .call = call};
+	int r = chain_end(repo->chain, &at, path, how, run_id, err);
+
+	if (r < 0)
+		error_prefix(err, "the chain of signatures could not be told what became of %s", path);
+	return r;
 }
 
 bool artifact_is_broken(const struct artifact_broken *b, uint64_t id)

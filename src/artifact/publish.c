@@ -92,10 +92,17 @@ static int conflict(const struct store *store, const char *key, const char *how,
 
 /* Write an object that nobody else may have written. Returns 0; STORE_EXISTS when it is there with the same
  * content, as after an answer that was lost; -EEXIST when it is another's. */
-static int put_new_object(struct store *store, const struct store_call *call, const char *key,
-                          const void *data, size_t len, const char *content_type, struct error *err)
+static int put_new_object(struct store *store, const struct store_call *call, const struct manifest *m,
+                          const char *key, const void *data, size_t len, const char *content_type,
+                          struct error *err)
 {
-	const struct store_put_options options = {.only_if_absent = true, .content_type = content_type};
+	const struct store_lock lock = {.mode = (enum store_lock_mode)m->lock_mode,
+	                                .until_us = m->locked_until_us};
+	const struct store_put_options options = {
+	        .only_if_absent = true,
+	        .content_type = content_type,
+	        .lock = m->locked_until_us ? &lock : NULL,
+	};
 	int failure, r = store_put_bytes(store, call, key, data, len, &options, err);
 
 	if (r != STORE_EXISTS)
@@ -118,31 +125,64 @@ static int put_extents(struct store *store, const struct store_call *call, struc
 	m->extents_key = len > INLINE_EXTENTS_BYTES ? manifest_extents_key(m->path) : NULL;
 	if (!m->extents_key)
 		return STORE_EXISTS;
-	return put_new_object(store, call, m->extents_key, encoded, len, NULL, err);
+	return put_new_object(store, call, m, m->extents_key, encoded, len, NULL, err);
 }
 
-static int put_manifest(struct store *store, const struct store_call *call, const struct manifest *m,
+/* While the catalog's disk is full, what is whole waits for space: the run goes on when there is some, or is cancelled. */
+static bool wait_for_space(const char *path, struct cancel *cancel, bool *told, const struct error *err)
+{
+	if (!*told && err)
+		log_warning("%s is whole in the store; it is listed as soon as there is space: %s", path,
+		            err->message);
+	*told = true;
+	return !cancel_sleep_ms(cancel, SPACE_RETRY_MS);
+}
+
+static int sign_manifest(const struct repository *repo, const struct chain_at *at, struct manifest *m,
+                         struct str *text, struct error *err)
+{
+	bool told = false;
+	int r;
+
+	do {
+		str_clear(text);
+		r = chain_sign(repo->chain, at, m, text, err);
+	} while (r == -ENOSPC && wait_for_space(m->path, at->call->cancel, &told, err));
+	return r;
+}
+
+static int put_manifest(const struct repository *repo, const struct chain_at *at, struct manifest *m,
                         struct error *err)
 {
 	_cleanup(free) char *key = manifest_key(m->path);
 	_cleanup(str) struct str text = {0};
-	int r;
+	int r = sign_manifest(repo, at, m, &text, err);
 
-	manifest_encode(m, &text);
+	if (r < 0)
+		return r;
+	if (r > 0)
+		manifest_encode(m, &text);
 	if (text.len > MANIFEST_MAX_BYTES)
 		return error_set(
 		        err, ERROR_USAGE, EFBIG,
 		        "%s: its %zu files make a manifest of %zu MiB, and no more than %zu MiB can be read again: make a backup that is one file",
 		        m->path, m->file_count, text.len >> 20, MANIFEST_MAX_BYTES >> 20);
-	r = put_new_object(store, call, key, text.data, text.len, "application/json", err);
+	r = put_new_object(at->store, at->call, m, key, text.data, text.len, "application/json", err);
 	return r < 0 ? r : 0;
 }
 
 /* An intent that is not needed any more; while the catalog's disk is full it waits for the tidier. */
 static int end_intent(struct repository *repo, const char *path, struct error *err)
 {
-	int r = catalog_drop_intent(repo->catalog, path, err);
+	const struct store_call call = {.deadline_ms = clock_mono_ms() + DISCARD_DEADLINE_MS};
+	struct artifact_place place = {0};
+	int r = artifact_place(repo, path, &place, err);
 
+	if (r == 0)
+		r = artifact_end_links(repo, &place, &call, path, LINK_VOID, 0, err);
+	store_free(place.store);
+	if (r == 0)
+		r = catalog_drop_intent(repo->catalog, path, err);
 	if (r < 0)
 		artifact_left(repo);
 	return r;
@@ -183,44 +223,56 @@ void artifact_tell_listed(const struct repository *repo, const struct manifest *
 			e->listed(e->arg, m);
 }
 
-/* While the catalog's disk is full, what is whole waits for space: the run goes on when there is some, or is cancelled. */
 static int list_published(struct repository *repo, const struct manifest *m, struct cancel *cancel,
                           struct error *err)
 {
 	bool told = false;
 	int r;
 
-	while ((r = catalog_add_artifact(repo->catalog, m, err)) == -ENOSPC) {
-		if (!told && err)
-			log_warning("%s is whole in the store; it is listed as soon as there is space: %s",
-			            m->path, err->message);
-		told = true;
-		if (cancel_sleep_ms(cancel, SPACE_RETRY_MS))
-			break;
-	}
+	do
+		r = catalog_add_artifact(repo->catalog, m, err);
+	while (r == -ENOSPC && wait_for_space(m->path, cancel, &told, err));
 	return r;
+}
+
+/* That the chain began, or goes on with another key: what is not put now is no reason for a backup to fail. */
+static void put_links(struct repository *repo, const struct chain_at *at)
+{
+	struct error why = {0};
+
+	if (chain_finish_waiting(repo->chain, at, &why) == 0)
+		return;
+	log_warning("the chain of signatures waits: %s", why.message);
+	artifact_left(repo);
 }
 
 int artifact_publish(struct repository *repo, struct manifest *m, struct cancel *cancel, struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
+	struct artifact_place place = {0};
 	_cleanup(store) struct store *store = NULL;
-	int table, r = repository_store_of(repo, m->path, &store, err);
+	int table, r = artifact_place(repo, m->path, &place, err);
 
 	if (r < 0)
 		return r;
+	store = place.store;
 	table = put_extents(store, &call, m, err);
-	r = table < 0 ? table : put_manifest(store, &call, m, err);
+	r = table < 0 ? table : put_manifest(repo, &(struct chain_at){place.id, store, &call}, m, err);
 	if (r == -EEXIST)
 		withdraw(repo, store, m, table == 0);
 	if (r < 0)
 		return r;
+	put_links(repo, &(struct chain_at){place.id, store, &call});
 	r = list_published(repo, m, cancel, err);
 	if (r < 0) {
 		error_prefix(err, "%s is whole in the store, but could not be listed yet", m->path);
 		artifact_left(repo);
 		return ARTIFACT_UNLISTED;
 	}
+	if (m->lock_wanted_us)
+		artifact_left(repo);
+	if (m->hold)
+		artifact_follow_hold(repo, ino_of_artifact(m->path), m->path);
 	artifact_tell_listed(repo, m);
 	return 0;
 }
@@ -247,7 +299,7 @@ int artifact_discard(struct repository *repo, const char *path, struct error *er
 	if (r == 0)
 		r = artifact_abort_uploads(store, &call, path, err);
 	if (r == 0)
-		r = artifact_is_foreign(store, &call, path, run_id, err);
+		r = artifact_is_foreign(repo, store, &call, path, run_id, err);
 	if (r == 0)
 		r = artifact_delete(store, &call, path, err);
 	if (r < 0) {

@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <keepfs/artifact/sealed.h>
 #include <keepfs/base/clock.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
@@ -91,7 +92,10 @@ static void fetch_manifest(void *arg)
 	struct slot *slot = arg;
 	struct rebuild *rb = slot->rebuild;
 
-	slot->result = artifact_fetch(rb->store, &rb->call, slot->path, &slot->manifest, &slot->error);
+	slot->result =
+	        artifact_fetch(rb->repo, rb->store, &rb->call, slot->path, &slot->manifest, &slot->error);
+	if (slot->result == 0)
+		sealed_take_facts(rb->repo, rb->store, &rb->call, &slot->manifest);
 	pthread_mutex_lock(&rb->lock);
 	slot->done = true;
 	pthread_cond_broadcast(&rb->changed);
@@ -238,6 +242,9 @@ static int list_slot(struct rebuild *rb, struct slot *slot, struct error *err)
 	}
 	if (slot->manifest.run_id > rb->largest_run)
 		rb->largest_run = slot->manifest.run_id;
+	r = artifact_learn_place(rb->repo, rb->store_id, &slot->manifest, err);
+	if (r < 0)
+		return r;
 	r = match_objects(rb, &slot->manifest, err);
 	return r <= 0 ? r : list_artifact(rb, &slot->manifest, err);
 }
@@ -303,12 +310,15 @@ static void tell_lone(struct rebuild *rb)
  * foreign. */
 static void skip_other(struct rebuild *rb, const char *key)
 {
-	const char *dot = strrchr(key, '.');
+	size_t len = strlen(key);
 
-	if (rb->lone && dot && strncmp(rb->lone, key, (size_t)(dot - key) + 1) == 0)
+	len -= str_ends(key, MANIFEST_SEALED_SUFFIX) ? strlen(MANIFEST_SEALED_SUFFIX) : 0;
+	while (len > 0 && key[len - 1] != '.')
+		len--;
+	if (rb->lone && len > 0 && strncmp(rb->lone, key, len) == 0)
 		return;
 	tell_lone(rb);
-	if (str_ends(key, ".extents") || str_ends(key, ".index"))
+	if (manifest_is_beside_any(key))
 		mem_replace_string(&rb->lone, key);
 	else
 		problem(rb, "%s: not the key of a manifest", key);
@@ -484,10 +494,38 @@ static int try_other(void *arg, const struct catalog_store *at, struct error *er
 	return catalog_set_store_trouble(rb->catalog, at->id, r < 0 ? why.message : NULL, err);
 }
 
+/* Before the manifests: links say which keys signed them. */
+static int learn_chain(struct rebuild *rb, uint64_t id, struct store *store, struct error *err)
+{
+	const struct chain_at at = {.id = id, .store = store, .call = &rb->call};
+
+	return chain_learn(rb->repo->chain, &at, &rb->io->problems, err);
+}
+
+static int learn_other_chains(struct rebuild *rb, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < rb->other_count; i++) {
+		_cleanup(store) struct store *store = NULL;
+
+		r = repository_open_store(rb->repo, rb->others[i], &store, err);
+		if (r == 0)
+			r = learn_chain(rb, rb->others[i], store, err);
+		if (r < 0)
+			rb->failed_other = rb->others[i];
+	}
+	return r;
+}
+
 static int rebuild_all(struct rebuild *rb, struct error *err)
 {
-	int r = catalog_begin_rebuild(rb->catalog, err), ended;
+	int r = learn_chain(rb, CATALOG_MAIN_STORE, rb->store, err), ended;
 
+	if (r == 0)
+		r = learn_other_chains(rb, err);
+	if (r == 0)
+		r = catalog_begin_rebuild(rb->catalog, err);
 	if (r < 0)
 		return r;
 	r = walk_roots(rb, err);

@@ -13,6 +13,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/chain.h>
 #include <keepfs/catalog/intents.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/catalog/stores.h>
@@ -121,7 +122,7 @@ static int fate_by_marks(struct settling *s, const struct manifest *m, const str
 static int fate_of(struct settling *s, const char *path, const struct catalog_tomb *tomb, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	int r = artifact_fetch(s->store, &s->call, path, &m, err);
+	int r = artifact_fetch(s->repo, s->store, &s->call, path, &m, err);
 
 	if (r == -ENOENT || r == ARTIFACT_UNUSABLE)
 		return TO_DELETE;
@@ -219,7 +220,7 @@ static int has_objects(struct settling *s, const struct manifest *m, struct erro
 static int find_whole(struct settling *s, const char *path, struct manifest *ret, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
-	int r = artifact_fetch(s->store, &s->call, path, &m, err);
+	int r = artifact_fetch(s->repo, s->store, &s->call, path, &m, err);
 
 	if (r == -ENOENT)
 		return 0;
@@ -240,7 +241,7 @@ static int take_back_table(struct settling *s, const char *path, struct error *e
 {
 	_cleanup(free) char *table = manifest_extents_key(path);
 	_cleanup(manifest) struct manifest theirs = {0};
-	int r = artifact_fetch(s->store, &s->call, path, &theirs, err);
+	int r = artifact_fetch(s->repo, s->store, &s->call, path, &theirs, err);
 
 	if (r == ARTIFACT_UNUSABLE || r == -ENOTSUP || (r == 0 && theirs.extents_key))
 		return 0;
@@ -275,6 +276,16 @@ static bool may_be_adopted(struct settling *s, const struct manifest *m)
 	                                             artifact_is_credible(s->repo, &at, m));
 }
 
+/* The number that its manifest had is void. */
+static int end_links(struct settling *s, const char *path, struct error *err)
+{
+	const struct artifact_place place = {.store = s->store, .id = s->store_id};
+	int r = artifact_end_links(s->repo, &place, &s->call, path, LINK_VOID, 0, err);
+
+	s->is_store = r < 0;
+	return r;
+}
+
 static int settle_intent(struct settling *s, const struct leftover *intent, struct error *err)
 {
 	_cleanup(manifest) struct manifest m = {0};
@@ -282,7 +293,7 @@ static int settle_intent(struct settling *s, const struct leftover *intent, stru
 	int r = artifact_abort_uploads(s->store, &s->call, intent->path, err);
 
 	if (r == 0)
-		r = artifact_is_foreign(s->store, &s->call, intent->path, intent->run_id, err);
+		r = artifact_is_foreign(s->repo, s->store, &s->call, intent->path, intent->run_id, err);
 	foreign = r > 0;
 	if (r == 0)
 		r = find_whole(s, intent->path, &m, err);
@@ -296,7 +307,9 @@ static int settle_intent(struct settling *s, const struct leftover *intent, stru
 		return r;
 	if (whole)
 		return adopt_whole(s, &m, err);
-	r = catalog_drop_intent(s->catalog, intent->path, err);
+	r = end_links(s, intent->path, err);
+	if (r == 0)
+		r = catalog_drop_intent(s->catalog, intent->path, err);
 	if (r == 0)
 		s->counts->discarded++;
 	return r;
@@ -400,6 +413,52 @@ static int settle_marks(struct settling *s)
 	return 0;
 }
 
+struct settling_chains {
+	struct settling *s;
+	bool learns; /* an older catalog may have been put back */
+};
+
+static int settle_chain(struct settling_chains *all, uint64_t id, struct error *err)
+{
+	_cleanup(store) struct store *store = NULL;
+	struct chain_at at = {.id = id, .call = &all->s->call};
+	int r = repository_open_store(all->s->repo, id, &store, err);
+
+	if (r < 0)
+		return r;
+	at.store = store;
+	if (all->learns)
+		r = chain_learn(all->s->repo->chain, &at, NULL, err);
+	return r < 0 ? r : chain_ready(all->s->repo->chain, &at, err);
+}
+
+/* What one store does not take is no reason to leave the others. */
+static int try_chain(void *arg, uint64_t id, struct error *err)
+{
+	struct settling_chains *all = arg;
+	struct error why = {0};
+	int r = settle_chain(all, id, &why);
+
+	if (r < 0) {
+		all->s->counts->left++;
+		log_warning("the chain of signatures waits: %s", why.message);
+	}
+	return 0;
+}
+
+/* That of the catalog's own store begins here; others with the first that is written there. */
+static int settle_chains(struct settling *s, bool learns, struct error *err)
+{
+	struct settling_chains all = {.s = s, .learns = learns};
+	struct catalog_chain known;
+
+	if (!s->repo->chain)
+		return 0;
+	if (catalog_chain(s->catalog, CATALOG_MAIN_STORE, &known) == -ENOENT)
+		try_chain(&all, CATALOG_MAIN_STORE, err);
+	return catalog_each_chain(s->catalog, try_chain, &all, err);
+}
+
 int artifact_recover(struct repository *repo, struct artifact_recovery *ret, struct error *err)
 {
 	_cleanup(leftovers) struct leftovers tombs = {0}, intents = {0}, runs = {0};
@@ -412,6 +471,8 @@ int artifact_recover(struct repository *repo, struct artifact_recovery *ret, str
 		if (r < 0)
 			error_system(err, -r, "the catalog cannot be read");
 	}
+	if (r == 0)
+		r = settle_chains(&s, true, err);
 	if (r == 0)
 		r = settle_all(&s, &tombs, settle_tomb, err);
 	if (r == 0)
@@ -448,6 +509,8 @@ int artifact_settle(struct repository *repo, struct cancel *cancel, struct artif
 	        .repo = repo, .catalog = repo->catalog, .call = {.cancel = cancel}, .counts = counts};
 	int r = read_leftovers(repo, &tombs, &intents, err);
 
+	if (r == 0)
+		r = settle_chains(&s, false, err);
 	if (r == 0)
 		r = settle_all(&s, &tombs, settle_tomb, err);
 	if (r == 0)

@@ -53,7 +53,7 @@ static void facts_gather(struct repository *repo, uint64_t ino, const struct man
 
 	*facts = (struct facts){.is_directory = m->is_directory};
 	if (catalog_object(repo->catalog, ino, &own) == 0)
-		add_cache_id(facts, m->sha256, &own.extents);
+		add_cache_id(facts, own.cipher ? own.stored_sha256 : m->sha256, &own.extents);
 	if (catalog_files(repo->catalog, ino, note_file, facts) < 0)
 		log_warning("of the removed %s some may stay in the disk cache: the catalog cannot be read",
 		            m->path);
@@ -153,6 +153,15 @@ static int hide_and_delete(struct repository *repo, uint64_t ino, const struct m
 	return r;
 }
 
+/* Before it is hidden: what is locked would be hidden, and stored on. */
+static int check_lock_of(struct repository *repo, uint64_t ino, const char *path, struct error *err)
+{
+	_cleanup(store) struct store *store = NULL;
+	int r = repository_store_of(repo, path, &store, err);
+
+	return r < 0 ? r : artifact_check_unlocked(repo, store, NULL, ino, path, err);
+}
+
 int artifact_remove(struct repository *repo, uint64_t ino, const struct catalog_removal *how,
                     struct error *err)
 {
@@ -167,6 +176,8 @@ int artifact_remove(struct repository *repo, uint64_t ino, const struct catalog_
 	r = artifact_holds_learn(repo, ino, m.path, err);
 	if (r < 0)
 		error_prefix(err, "%s stays, since it cannot be found out who holds it", m.path);
+	if (r == 0)
+		r = check_lock_of(repo, ino, m.path, err);
 	if (r == 0)
 		r = artifact_claim_removal(repo, ino, m.path, err);
 	if (r < 0)

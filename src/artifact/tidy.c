@@ -14,6 +14,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/trash.h>
+#include <keepfs/store/canary.h>
 
 #define FIRST_MS         INT64_C(60000)
 #define MOST_MS          INT64_C(3600000)
@@ -195,15 +196,19 @@ static bool try_again(struct artifact_tidier *t, unsigned *ret_live)
 {
 	struct artifact_recovery counts = {0};
 	struct error err = {0};
+	const struct store_call call = {.cancel = &t->cancel};
+	bool locks_left = false;
 	int r = artifact_settle(t->repo, &t->cancel, &counts, ret_live, &err);
 
 	if (counts.removed || counts.discarded || counts.adopted)
 		log_info(
 		        "tried again: %u removals finished, %u remains of failed runs discarded, %u backups listed",
 		        counts.removed, counts.discarded, counts.adopted);
+	if (r == 0)
+		r = artifact_settle_locks(t->repo, &call, &locks_left, &err);
 	if (r < 0 && r != -ECANCELED)
 		log_warning("what is left in the store could not be cleared up: %s", err.message);
-	return r == 0 && counts.left == 0;
+	return r == 0 && counts.left == 0 && !locks_left;
 }
 
 /* With the lock, which is given up meanwhile. */
@@ -228,6 +233,17 @@ static void make_attempt(struct artifact_tidier *t)
 		t->due_ms = clock_mono_ms() + t->pause_ms;
 }
 
+/* What 'keepfs check' has locked for a minute: there are some mostly where locks are in use, and nobody asks else. */
+static void clear_canaries(struct artifact_tidier *t)
+{
+	const struct store_call call = {.cancel = &t->cancel};
+	struct store_features f = {0};
+	unsigned left;
+
+	if (store_features(t->repo->store, &f, NULL) == 0 && f.lock_mode != STORE_LOCK_NONE)
+		store_clear_canaries(t->repo->store, &call, &left, NULL);
+}
+
 /* Returns when it is worth comparing again. */
 static int64_t compare_all(struct artifact_tidier *t)
 {
@@ -243,6 +259,7 @@ static int64_t compare_all(struct artifact_tidier *t)
 		        (unsigned long long)counts.missing);
 	if (r < 0 && r != -ECANCELED)
 		log_warning("the catalog could not be held against the store: %s", err.message);
+	clear_canaries(t);
 	return r < 0 || counts.young ? COMPARE_AGAIN_MS : COMPARE_MS;
 }
 

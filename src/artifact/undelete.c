@@ -58,7 +58,7 @@ static int look_into_store(struct repository *repo, const char *path, const stru
 
 	if (r < 0)
 		return r;
-	r = artifact_fetch(store, NULL, path, &m, problem);
+	r = artifact_fetch(repo, store, NULL, path, &m, problem);
 	if (r == -ENOENT || (r == 0 && m.run_id != tomb->run_id))
 		return refuse_purged(err);
 	if (r == ARTIFACT_UNUSABLE)

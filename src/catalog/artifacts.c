@@ -31,6 +31,12 @@ static bool is_secret(const struct manifest *m)
 	return !m->is_directory && m->file_count > 0 && m->files[0].secret;
 }
 
+/* What was found, and not made just now, has to be asked of the store. */
+static bool lock_is_due_at_birth(const struct manifest *m)
+{
+	return m->lock_wanted_us > 0 || (m->locked_until_us > 0 && m->lock_mode == 0);
+}
+
 static int insert_artifact(struct connection *c, const struct manifest *m, uint64_t directory_ino,
                            int64_t sequence, const char *name, uint64_t store)
 {
@@ -38,9 +44,9 @@ static int insert_artifact(struct connection *c, const struct manifest *m, uint6
 	        "INSERT INTO artifact (directory_ino, sequence, ino, name, named, is_directory, partial, size_bytes,"
 	        " finished_at_us, verified_at_us, sha256, stored_bytes, job, kind, target, triggered_by, note,"
 	        " keepfs_version, run_id, started_at_us, facts, object_id, files, files_bytes, sums_bytes, secret, class,"
-	        " tiers, keep_until_us, store)"
+	        " tiers, keep_until_us, store, encrypted_to, sealed_bytes, lock_mode, locked_until_us, lock_wanted_us, lock_due)"
 	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
-	        " ?21, ?22, 0, ?23, ?24, ?25, ?26, ?27, ?28, ?29)";
+	        " ?21, ?22, 0, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35)";
 	const struct manifest_object *own = manifest_own_object(m);
 	_cleanup(str) struct str facts = {0};
 	int64_t object_id = 0;
@@ -50,20 +56,23 @@ static int insert_artifact(struct connection *c, const struct manifest *m, uint6
 		return r;
 	if (m->facts)
 		json_write(m->facts, 0, &facts);
-	return db_run(
-	        c, sql,
-	        VALUES(ino_value(directory_ino), int_value(sequence), ino_value(ino_of_artifact(m->path)),
-	               text_value(name), int_value(name_sequence(name) < 0), int_value(m->is_directory),
-	               int_value(m->partial), int_value((int64_t)m->size_bytes), int_value(m->finished_at_us),
-	               int_value(m->verified_at_us), text_value(m->sha256),
-	               int_value(own ? (int64_t)own->stored_bytes : 0), text_value(m->job),
-	               text_value(m->kind), text_value(m->target), text_value(m->triggered_by),
-	               text_value(m->note), text_value(m->keepfs_version), int_value(m->run_id),
-	               int_value(m->started_at_us), text_value(facts.len > 0 ? str_text(&facts) : "{}"),
-	               int_value(object_id), int_value((int64_t)other_bytes(m, own)),
-	               int_value((int64_t)sums_bytes(m, name)), int_value(is_secret(m)),
-	               text_value(str_or_empty(m->class)), int_value(m->tiers_known ? (int64_t)m->tiers : -1),
-	               int_value(m->keep_until_us), int_value((int64_t)store)));
+	return db_run(c, sql,
+	              VALUES(ino_value(directory_ino), int_value(sequence),
+	                     ino_value(ino_of_artifact(m->path)), text_value(name),
+	                     int_value(name_sequence(name) < 0), int_value(m->is_directory),
+	                     int_value(m->partial), int_value((int64_t)m->size_bytes),
+	                     int_value(m->finished_at_us), int_value(m->verified_at_us),
+	                     text_value(m->sha256), int_value(own ? (int64_t)own->stored_bytes : 0),
+	                     text_value(m->job), text_value(m->kind), text_value(m->target),
+	                     text_value(m->triggered_by), text_value(m->note), text_value(m->keepfs_version),
+	                     int_value(m->run_id), int_value(m->started_at_us),
+	                     text_value(facts.len > 0 ? str_text(&facts) : "{}"), int_value(object_id),
+	                     int_value((int64_t)other_bytes(m, own)), int_value((int64_t)sums_bytes(m, name)),
+	                     int_value(is_secret(m)), text_value(str_or_empty(m->class)),
+	                     int_value(m->tiers_known ? (int64_t)m->tiers : -1), int_value(m->keep_until_us),
+	                     int_value((int64_t)store), text_value(str_or_empty(m->encrypted_to)),
+	                     object_sealed_bytes(own), int_value(m->lock_mode), int_value(m->locked_until_us),
+	                     int_value(m->lock_wanted_us), int_value(lock_is_due_at_birth(m))));
 }
 
 /* Of whoever triggered it: from the first moment on. */
@@ -192,6 +201,8 @@ static int add_artifact(struct connection *c, const struct manifest *m, enum lis
 	if (r == 0 && listing == REBUILT)
 		r = proofs_give_back(c, ino_of_artifact(m->path));
 	if (r == 0)
+		r = chain_note_artifact(c, m, store);
+	if (r == 0)
 		r = intent_drop(c, m->path);
 	return r;
 }
@@ -265,6 +276,7 @@ static int check_policy(struct connection *c, uint64_t ino, uint64_t directory_i
 	        .min_keep = floor,
 	        .is_gone = how->is_gone,
 	        .keep_until_us = sqlite3_column_int64(row, 5),
+	        .locked_until_us = sqlite3_column_int64(row, 6),
 	        .now_us = how->now_us ? how->now_us : clock_now_us(),
 	};
 
@@ -311,7 +323,7 @@ static int entomb_artifact(struct connection *c, uint64_t ino, const struct cata
 {
 	static const char find_sql[] =
 	        "SELECT d.ino, coalesce(a.damaged, '" MISSING_REASON "') = '" MISSING_REASON
-	        "', d.path, a.name, a.partial, a.keep_until_us FROM artifact a"
+	        "', d.path, a.name, a.partial, a.keep_until_us, a.locked_until_us FROM artifact a"
 	        " JOIN directory d ON d.ino = a.directory_ino WHERE a.ino = ?1 AND a.tomb = 0";
 	static const char tomb_sql[] = "UPDATE artifact SET tomb = 1 WHERE ino = ?1";
 	_cleanup(statement) sqlite3_stmt *row = NULL;

@@ -198,3 +198,36 @@ int catalog_audits_after(struct catalog *c, int64_t after,
 	}
 	return query.result < 0 ? query.result : 0;
 }
+
+int catalog_checkpoint(struct catalog *c, struct catalog_checkpoint *ret)
+{
+	static const char sql[] = "SELECT key, sha256, at_us, number, sequence FROM checkpoint";
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
+	int r = query_one(&query);
+
+	if (r < 0)
+		return r;
+	column_text(query.row, 0, ret->key, sizeof(ret->key));
+	column_text(query.row, 1, ret->sha256, sizeof(ret->sha256));
+	ret->at_us = sqlite3_column_int64(query.row, 2);
+	ret->number = sqlite3_column_int64(query.row, 3);
+	ret->sequence = sqlite3_column_int64(query.row, 4);
+	return 0;
+}
+
+static int set_checkpoint(struct catalog *c, const struct catalog_checkpoint *made)
+{
+	static const char sql[] =
+	        "INSERT OR REPLACE INTO checkpoint (only, key, sha256, at_us, number, sequence)"
+	        " VALUES (1, ?1, ?2, ?3, ?4, ?5)";
+
+	write_touches(c, TOUCHES_AUDIT);
+	return db_run(c->writer, sql,
+	              VALUES(text_value(made->key), text_value(made->sha256), int_value(made->at_us),
+	                     int_value(made->number), int_value(made->sequence)));
+}
+
+int catalog_set_checkpoint(struct catalog *c, const struct catalog_checkpoint *checkpoint, struct error *err)
+{
+	return TRANSACTION(c, err, set_checkpoint(c, checkpoint));
+}

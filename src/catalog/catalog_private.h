@@ -27,6 +27,7 @@
  *   inside.c               what was looked into
  *   history.c              what was counted of tables whose versions were looked at
  *   overview.c             few facts of many rows
+ *   chain.c                where the chains of what is signed end
  *
  *   connection.c           one connection to SQLite
  *   access.c               who may use which: queries and transactions
@@ -60,6 +61,8 @@ static inline bool ino_is_artifact(uint64_t ino)
 	return ino >> 61 == 3;
 }
 
+/** object_sealed_bytes() - the column sealed_bytes of a file that has this object (NULL: none). */
+struct value object_sealed_bytes(const struct manifest_object *o);
 /** sums_append() - a line of SHA256SUMS without its end; @sha256 "" when it is not known. */
 void sums_append(struct str *out, const char *name, bool is_directory, const char *sha256);
 /** sums_bytes() - of all lines of an artifact, with their ends. */
@@ -106,6 +109,8 @@ int run_add(struct connection *c, const struct catalog_run *run, int64_t *ret_id
 int run_settle_targets(struct connection *c, int64_t run_id, enum run_state state, const char *error);
 /** run_note_artifact() - an artifact of a known run is listed: note it there. */
 int run_note_artifact(struct connection *c, const struct manifest *m);
+/** chain_note_artifact() - the link that its manifest is, of one that is listed. */
+int chain_note_artifact(struct connection *c, const struct manifest *m, uint64_t store);
 /** known_keep() - what no manifest tells of the artifacts is kept aside; known_give_back() - to one that was listed anew;
  * known_forget() - all are listed. */
 int known_keep(struct connection *c);

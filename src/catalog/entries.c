@@ -20,7 +20,7 @@
 	"directory WHERE "
 #define ARTIFACTS_OF(table)                                                                                  \
 	"SELECT ino, directory_ino, sequence, name, finished_at_us, size_bytes, is_directory, files,"        \
-	" subdirectories, secret FROM " table " WHERE tomb = 0 AND "
+	" subdirectories, secret, sealed_bytes FROM " table " WHERE tomb = 0 AND "
 #define ARTIFACTS ARTIFACTS_OF("artifact")
 /* However many partial ones are behind it. */
 #define WHOLE "artifact INDEXED BY artifact_whole"
@@ -29,7 +29,7 @@
 /* CROSS JOIN: in the order of the files, whatever the planner thinks of it. */
 #define FILES                                                                                                \
 	"SELECT f.ino, coalesce(f.within_ino, f.parent_ino), f.sequence, f.name, a.finished_at_us,"          \
-	" f.size_bytes, f.artifact_ino, f.is_directory, f.subdirectories, f.secret"                          \
+	" f.size_bytes, f.artifact_ino, f.is_directory, f.subdirectories, f.secret, f.sealed_bytes"          \
 	" FROM artifact_file f CROSS JOIN artifact a ON a.ino = f.artifact_ino WHERE a.tomb = 0 AND "
 
 /* Names of files that lie deeper begin with their directories'. */
@@ -38,6 +38,13 @@ static void read_name(sqlite3_stmt *row, enum catalog_kind kind, struct catalog_
 	const char *name = column_borrowed(row, 3), *slash = strrchr(name, '/');
 
 	str_copy(entry->name, sizeof(entry->name), kind == CATALOG_FILE && slash ? slash + 1 : name);
+}
+
+static void read_sealed_columns(sqlite3_stmt *row, struct catalog_entry *entry)
+{
+	entry->secret = sqlite3_column_int(row, 9);
+	entry->is_sealed = sqlite3_column_type(row, 10) != SQLITE_NULL;
+	entry->sealed_bytes = column_u64(row, 10);
 }
 
 static void read_entry(sqlite3_stmt *row, enum catalog_kind kind, struct catalog_entry *entry)
@@ -63,14 +70,14 @@ static void read_entry(sqlite3_stmt *row, enum catalog_kind kind, struct catalog
 		entry->is_directory = sqlite3_column_int(row, 6);
 		entry->files = entry->is_directory ? (uint32_t)column_u64(row, 7) : 0;
 		entry->subdirectories = (uint32_t)column_u64(row, 8);
-		entry->secret = sqlite3_column_int(row, 9);
+		read_sealed_columns(row, entry);
 		break;
 	case CATALOG_FILE:
 		entry->size_bytes = column_u64(row, 5);
 		entry->artifact_ino = column_u64(row, 6);
 		entry->is_directory = sqlite3_column_int(row, 7);
 		entry->subdirectories = (uint32_t)column_u64(row, 8);
-		entry->secret = sqlite3_column_int(row, 9);
+		read_sealed_columns(row, entry);
 		break;
 	}
 }
@@ -371,6 +378,10 @@ static void read_manifest(sqlite3_stmt *row, struct manifest *m)
 	m->tiers_known = sqlite3_column_int(row, column) >= 0;
 	m->tiers = m->tiers_known ? (unsigned)sqlite3_column_int(row, column) : 0;
 	m->keep_until_us = sqlite3_column_int64(row, column + 1);
+	if (*column_borrowed(row, column + 2))
+		m->encrypted_to = column_string(row, column + 2);
+	m->locked_until_us = sqlite3_column_int64(row, column + 3);
+	m->lock_mode = sqlite3_column_int(row, column + 4);
 }
 
 int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
@@ -378,7 +389,7 @@ int catalog_manifest(struct catalog *c, uint64_t ino, struct manifest *ret)
 	static const char sql[] =
 	        "SELECT d.path || '/' || a.name, job, kind, target, triggered_by, note, partial, is_directory,"
 	        " keepfs_version, run_id, started_at_us, finished_at_us, verified_at_us, size_bytes, sha256, facts, class,"
-	        " tiers, keep_until_us"
+	        " tiers, keep_until_us, encrypted_to, locked_until_us, lock_mode"
 	        " FROM artifact a JOIN directory d ON d.ino = a.directory_ino WHERE a.tomb = 0"
 	        " AND a.ino = coalesce((SELECT artifact_ino FROM artifact_file WHERE ino = ?1), ?1)";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(ino)));

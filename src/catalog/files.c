@@ -53,6 +53,11 @@ static int check_ino(struct connection *c, uint64_t ino, const char *path)
 	                 column_borrowed(row, 0));
 }
 
+struct value object_sealed_bytes(const struct manifest_object *o)
+{
+	return o && o->cipher ? int_value((int64_t)o->stored_bytes) : text_value(NULL);
+}
+
 /* One artifact's files as they are inserted. */
 struct insertion {
 	struct connection *c;
@@ -68,6 +73,7 @@ struct file_row {
 	uint64_t size_bytes;
 	const char *sha256;
 	int64_t object_id;
+	const struct manifest_object *object; /* NULL: it has none */
 	bool is_directory, secret;
 	uint64_t within_ino; /* 0: where nothing lies deeper */
 };
@@ -81,8 +87,8 @@ static int insert_row(struct insertion *i, const char *path, const struct file_r
 {
 	static const char sql[] =
 	        "INSERT INTO artifact_file (parent_ino, sequence, ino, artifact_ino, name, size_bytes,"
-	        " sha256, object_id, is_directory, within_ino, secret)"
-	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+	        " sha256, object_id, is_directory, within_ino, secret, sealed_bytes)"
+	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 	uint64_t ino = ino_of_artifact(path);
 	int r = check_ino(i->c, ino, path);
 
@@ -94,7 +100,7 @@ static int insert_row(struct insertion *i, const char *path, const struct file_r
 	                     int_value((int64_t)row->size_bytes), text_value(row->sha256),
 	                     int_value(row->object_id), int_value(row->is_directory),
 	                     row->within_ino ? ino_value(row->within_ino) : text_value(NULL),
-	                     int_value(row->secret)));
+	                     int_value(row->secret), object_sealed_bytes(row->object)));
 }
 
 /* The directory in which @name lies, of the first @len bytes of it. */
@@ -159,8 +165,8 @@ static int insert_file(struct insertion *i, const struct manifest_file *f)
 	if (r < 0 || str_ends(f->name, "/"))
 		return r;
 	row.within_ino = within_of(i, f->name, strlen(f->name));
-	r = object_insert(i->c, f->object == MANIFEST_NO_OBJECT ? NULL : &i->m->objects[f->object],
-	                  &row.object_id);
+	row.object = f->object == MANIFEST_NO_OBJECT ? NULL : &i->m->objects[f->object];
+	r = object_insert(i->c, row.object, &row.object_id);
 	return r < 0 ? r : insert_row(i, path, &row);
 }
 
@@ -235,7 +241,8 @@ int catalog_files(struct catalog *c, uint64_t artifact_ino,
                   void (*row)(void *arg, const char *name, uint64_t size_bytes, const char *sha256),
                   void *arg)
 {
-	static const char sql[] = "SELECT f.name, f.size_bytes, f.sha256" FILES_OF
+	static const char sql[] = "SELECT f.name, f.size_bytes, iif(f.sealed_bytes IS NULL, f.sha256,"
+	                          " (SELECT stored_sha256 FROM object WHERE id = f.object_id))" FILES_OF
 	                          " AND a.tomb = 0 AND f.is_directory = 0 ORDER BY f.sequence";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(artifact_ino)));
 

@@ -8,6 +8,14 @@
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/holds.h>
 
+/* Its objects may be locked in the store, and get a legal hold, or lose it: keepfs/catalog/locks.h. */
+static int lock_note_due(struct connection *c, uint64_t ino)
+{
+	static const char sql[] = "UPDATE artifact SET lock_due = 1 WHERE ino = ?1";
+
+	return db_run(c, sql, VALUES(ino_value(ino)));
+}
+
 int hold_set(struct connection *c, uint64_t ino, const struct catalog_hold *hold)
 {
 	static const char sql[] =
@@ -19,7 +27,7 @@ int hold_set(struct connection *c, uint64_t ino, const struct catalog_hold *hold
 
 	if (r == 0 && sqlite3_changes64(c->db) == 0)
 		r = error_set(&c->error, ERROR_NOT_FOUND, ENOENT, "there is no such backup");
-	return r;
+	return r < 0 ? r : lock_note_due(c, ino);
 }
 
 int catalog_set_hold(struct catalog *c, uint64_t ino, const struct catalog_hold *hold, struct error *err)
@@ -34,7 +42,7 @@ static int drop_hold(struct connection *c, uint64_t ino, const char *name)
 
 	if (r == 0 && sqlite3_changes64(c->db) == 0)
 		r = error_set(&c->error, ERROR_NOT_FOUND, ENOENT, "there is no hold of the name '%s'", name);
-	return r;
+	return r < 0 ? r : lock_note_due(c, ino);
 }
 
 int catalog_drop_hold(struct catalog *c, uint64_t ino, const char *name, struct error *err)

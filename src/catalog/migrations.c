@@ -798,5 +798,57 @@ const char *const migrations[] = {
         ") STRICT;"
         "INSERT INTO audit_head (only, number, hash)"
         " SELECT 1, coalesce(max(id), 0), '0000000000000000000000000000000000000000000000000000000000000000' FROM audit;",
+
+        /* The chains of signed manifests, one for each store, and their links that somebody may still have to say something about:
+         * keepfs/catalog/chain.h. */
+        "CREATE TABLE chain ("
+        " store INTEGER PRIMARY KEY,"
+        " name TEXT NOT NULL,"        /* its id */
+        " sequence INTEGER NOT NULL," /* of the last link, and its hash */
+        " hash TEXT NOT NULL,"
+        " key BLOB NOT NULL," /* the public one that signs */
+        " begun_at_us INTEGER NOT NULL"
+        ") STRICT;"
+        "CREATE TABLE chain_link ("
+        " store INTEGER NOT NULL,"
+        " sequence INTEGER NOT NULL,"
+        " hash TEXT NOT NULL,"
+        " artifact_ino INTEGER NOT NULL," /* whose manifest it is; 0: an object of its own */
+        " path TEXT NOT NULL,"
+        " body TEXT," /* that object, as long as the store may not have it */
+        " PRIMARY KEY (store, sequence)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE TABLE chain_key (" /* that signed before, as the key says that signs now */
+        " id TEXT PRIMARY KEY,"
+        " raw BLOB NOT NULL"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE INDEX chain_link_artifact ON chain_link (store, artifact_ino) WHERE artifact_ino <> 0;"
+        "CREATE INDEX chain_link_waiting ON chain_link (store, sequence) WHERE body IS NOT NULL;",
+
+        /* The last checkpoint of the audit that was put into the store: keepfs/checkpoint.h. */
+        "CREATE TABLE checkpoint ("
+        " only INTEGER PRIMARY KEY CHECK (only = 1),"
+        " key TEXT NOT NULL,"
+        " sha256 TEXT NOT NULL,"
+        " at_us INTEGER NOT NULL,"
+        " number INTEGER NOT NULL,"
+        " sequence INTEGER NOT NULL"
+        ") STRICT;",
+        /* What is stored encrypted. */
+        "ALTER TABLE artifact ADD COLUMN sealed_bytes INTEGER;" /* of its own object, when that is; NULL: it is not */
+        "ALTER TABLE artifact ADD COLUMN encrypted_to TEXT NOT NULL DEFAULT '';" /* recipients; '': to nobody */
+        "ALTER TABLE artifact_file ADD COLUMN sealed_bytes INTEGER;"
+        "CREATE INDEX artifact_sealed ON artifact (directory_ino) WHERE encrypted_to <> '';",
+        /* How artifacts are locked in the store: keepfs/catalog/locks.h. */
+        "ALTER TABLE artifact ADD COLUMN lock_mode INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact ADD COLUMN locked_until_us INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact ADD COLUMN lock_wanted_us INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact ADD COLUMN lock_held INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact ADD COLUMN lock_due INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE artifact ADD COLUMN lock_failed_us INTEGER NOT NULL DEFAULT 0;" /* since when; 0: it did not fail */
+        "ALTER TABLE artifact ADD COLUMN lock_why TEXT NOT NULL DEFAULT '';"
+        "CREATE INDEX artifact_lock_due ON artifact (ino) WHERE lock_due = 1;"
+        "CREATE INDEX artifact_locked ON artifact (locked_until_us) WHERE locked_until_us > 0;"
+        "ALTER TABLE artifact_known ADD COLUMN locked_until_us INTEGER NOT NULL DEFAULT 0;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -72,7 +72,7 @@ int catalog_each_made(struct catalog *c, uint64_t directory_ino,
 	static const char sql[] =
 	        "SELECT ino, run_id, sequence, started_at_us, keep_until_us, tiers, damaged IS NOT NULL,"
 	        " damaged IS '" MISSING_REASON
-	        "', partial, named, verified_at_us > 0, name, store FROM artifact"
+	        "', partial, named, verified_at_us > 0, name, store, locked_until_us, lock_wanted_us FROM artifact"
 	        " WHERE directory_ino = ?1 AND tomb = 0 ORDER BY sequence";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(directory_ino)));
 
@@ -91,6 +91,8 @@ int catalog_each_made(struct catalog *c, uint64_t directory_ino,
 		        .verified = sqlite3_column_int(query.row, 10),
 		        .name = column_borrowed(query.row, 11),
 		        .store = column_u64(query.row, 12),
+		        .locked_until_us = sqlite3_column_int64(query.row, 13),
+		        .lock_wanted_us = sqlite3_column_int64(query.row, 14),
 		};
 
 		row(arg, &made);

@@ -39,10 +39,10 @@ struct sums {
 	struct str line;
 };
 
-static void tell_sum(struct sums *sums, sqlite3_stmt *row, bool is_directory)
+static void tell_sum(struct sums *sums, const char *name, bool is_directory, const char *sha256)
 {
 	str_clear(&sums->line);
-	sums_append(&sums->line, column_borrowed(row, 0), is_directory, column_borrowed(row, 1));
+	sums_append(&sums->line, name, is_directory, sha256);
 	sums->row(sums->arg, str_text(&sums->line));
 }
 
@@ -56,26 +56,97 @@ static int tell_files(struct sums *sums, struct connection *reader, uint64_t dir
 	        reader, sql, VALUES(ino_value(directory_ino), int_value(from), int_value(from + count)));
 
 	while (query_next(&query))
-		tell_sum(sums, query.row, false);
+		tell_sum(sums, column_borrowed(query.row, 0), false, column_borrowed(query.row, 1));
 	return query.result;
 }
 
-int catalog_sums(struct catalog *c, uint64_t directory_ino, void (*row)(void *arg, const char *line),
-                 void *arg)
+/* Of the objects. */
+
+static void tell_stored_sum(struct sums *sums, sqlite3_stmt *row, const char *directory)
 {
-	static const char sql[] = "SELECT name, sha256, is_directory, files_from, files FROM artifact"
-	                          " WHERE tomb = 0 AND directory_ino = ?1 ORDER BY sequence";
+	const char *sha256 = column_borrowed(row, 1),
+	           *ending = sqlite3_column_type(row, 2) == SQLITE_NULL ? "" : MANIFEST_SEALED_SUFFIX;
+
+	str_clear(&sums->line);
+	if (sha256[0])
+		str_appendf(&sums->line, "%s  %s%s%s", sha256, directory, column_borrowed(row, 0), ending);
+	else
+		str_appendf(&sums->line, "# %s%s%s: not read back, so its SHA-256 is not known", directory,
+		            column_borrowed(row, 0), ending);
+	sums->row(sums->arg, str_text(&sums->line));
+}
+
+static int tell_stored_files(struct sums *sums, struct connection *reader, sqlite3_stmt *artifact)
+{
+	static const char sql[] =
+	        "SELECT f.name, o.stored_sha256, o.cipher FROM artifact_file f JOIN object o ON o.id = f.object_id"
+	        " WHERE f.parent_ino = ?1 AND f.sequence >= ?2 AND f.sequence < ?2 + ?3 AND o.key <> ''"
+	        " ORDER BY f.sequence";
+	_cleanup(str) struct str directory = {0};
+	_cleanup(query) struct query query = query_within(
+	        reader, sql,
+	        VALUES(ino_value(column_u64(artifact, 4)), int_value(sqlite3_column_int64(artifact, 5)),
+	               int_value(sqlite3_column_int64(artifact, 6))));
+
+	if (sqlite3_column_int(artifact, 3))
+		str_appendf(&directory, "%s/", column_borrowed(artifact, 0));
+	while (query_next(&query))
+		tell_stored_sum(sums, query.row, str_text(&directory));
+	return query.result;
+}
+
+static int tell_stored(struct sums *sums, struct connection *reader, sqlite3_stmt *artifact)
+{
+	if (!sqlite3_column_int(artifact, 3))
+		tell_stored_sum(sums, artifact, "");
+	return sqlite3_column_int64(artifact, 6) > 0 ? tell_stored_files(sums, reader, artifact) : 0;
+}
+
+static int tell_plain(struct sums *sums, struct connection *reader, sqlite3_stmt *artifact,
+                      uint64_t directory_ino)
+{
+	bool is_directory = sqlite3_column_int(artifact, 3);
+	int64_t from = sqlite3_column_int64(artifact, 5), count = sqlite3_column_int64(artifact, 6);
+
+	tell_sum(sums, column_borrowed(artifact, 0), is_directory, column_borrowed(artifact, 7));
+	return is_directory || count == 0 ? 0 : tell_files(sums, reader, directory_ino, from, count);
+}
+
+int catalog_sums(struct catalog *c, uint64_t directory_ino, enum catalog_sums_of of,
+                 void (*row)(void *arg, const char *line), void *arg)
+{
+	static const char sql[] =
+	        "SELECT a.name, o.stored_sha256, o.cipher, a.is_directory, a.files_ino, a.files_from, a.files, a.sha256,"
+	        " a.encrypted_to <> '' FROM artifact a JOIN object o ON o.id = a.object_id"
+	        " WHERE a.tomb = 0 AND a.directory_ino = ?1 ORDER BY a.sequence";
 	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(directory_ino)));
 	struct sums sums = {.row = row, .arg = arg};
 
 	while (query_next(&query)) {
-		bool is_directory = sqlite3_column_int(query.row, 2);
-		int64_t from = sqlite3_column_int64(query.row, 3), count = sqlite3_column_int64(query.row, 4);
+		bool stored = of == CATALOG_SUMS_STORED ||
+		              (of == CATALOG_SUMS_LOCKED && sqlite3_column_int(query.row, 8));
 
-		tell_sum(&sums, query.row, is_directory);
-		if (!is_directory && count > 0)
-			query.result = tell_files(&sums, query.connection, directory_ino, from, count);
+		query.result = stored ? tell_stored(&sums, query.connection, query.row)
+		                      : tell_plain(&sums, query.connection, query.row, directory_ino);
 	}
 	str_finish(&sums.line);
 	return query.result;
+}
+
+bool catalog_has_any_sealed(struct catalog *c)
+{
+	static const char sql[] = "SELECT 1 FROM artifact INDEXED BY artifact_sealed WHERE encrypted_to <> ''"
+	                          " AND tomb = 0 LIMIT 1";
+	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
+
+	return query_one(&query) == 0;
+}
+
+bool catalog_has_sealed(struct catalog *c, uint64_t directory_ino)
+{
+	static const char sql[] = "SELECT 1 FROM artifact INDEXED BY artifact_sealed WHERE encrypted_to <> ''"
+	                          " AND directory_ino = ?1 AND tomb = 0 LIMIT 1";
+	_cleanup(query) struct query query = query_begin(c, sql, VALUES(ino_value(directory_ino)));
+
+	return query_one(&query) == 0;
 }

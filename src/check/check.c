@@ -95,10 +95,12 @@ void check_run(const struct conf *conf, struct store *store, const struct error 
 
 	*ret = (struct check_result){0};
 	probe_store(&p, &conf->store, store, store_err);
+	probe_lock(&p, &conf->store, store);
 	probe_catalog(&p, conf);
 	probe_fuse(&p, conf);
 	probe_secrets(&p, conf);
 	probe_notices(&p, conf);
+	probe_encryption(&p, conf);
 	for (size_t i = 0; i < conf->job_count; i++)
 		kind_of(&conf->jobs[i])->check(&ctx, &conf->jobs[i], &findings);
 	probe_schedules(&p, conf, catalog);

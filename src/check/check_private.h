@@ -22,11 +22,15 @@ struct catalog;
 
 void probe_store(struct probe *p, const struct conf_store *conf, struct store *store,
                  const struct error *store_err);
+/** probe_lock() - with [store] object_lock: does the bucket keep locks? Nothing where none are asked for. */
+void probe_lock(struct probe *p, const struct conf_store *conf, struct store *store);
 /** make_directory_command() - heap: the command that makes a directory for the user that this process runs as. */
 char *make_directory_command(const char *path);
 void probe_catalog(struct probe *p, const struct conf *conf);
 /** probe_uncovered() - databases of the servers that no job backs up. */
 void probe_uncovered(struct probe *p, const struct conf *conf, struct catalog *catalog);
+/** probe_encryption() - for whom backups are encrypted, and whether this host can read them. */
+void probe_encryption(struct probe *p, const struct conf *conf);
 /** probe_drills() - whether a throw-away server could be made, when a drill is to begin by itself. */
 void probe_drills(struct probe *p, const struct conf *conf);
 /** probe_schedules() - when each job that has a schedule begins next. */

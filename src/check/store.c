@@ -13,16 +13,21 @@
 #define PROBE_DEADLINE_MS 15000
 #define NO_PART_LIMIT     ((uint64_t)1 << 50) /* what is larger limits nobody */
 
-static void describe_features(struct store *s, struct str *out)
+static void describe_features(const struct conf_store *conf, struct store *s, struct str *out)
 {
 	struct store_features f = {0};
-	char available[32], capacity[32];
+	char available[32], capacity[32], largest[32];
 
 	if (store_features(s, &f, NULL) < 0)
 		return;
 	if (f.max_part_bytes < NO_PART_LIMIT)
 		str_appendf(out, "; up to %u parts of up to %s", f.max_parts,
 		            str_format_bytes(capacity, sizeof(capacity), f.max_part_bytes));
+	if (f.equal_parts)
+		str_appendf(
+		        out,
+		        "; all parts of an upload have one size, part_size, so no file of a backup can be larger than %s",
+		        str_format_bytes(largest, sizeof(largest), conf->part_bytes * f.max_parts));
 	if (f.available_bytes != STORE_UNKNOWN && f.capacity_bytes != STORE_UNKNOWN)
 		str_appendf(out, "; %s of %s are free",
 		            str_format_bytes(available, sizeof(available), f.available_bytes),
@@ -96,7 +101,7 @@ void probe_store(struct probe *p, const struct conf_store *conf, struct store *s
 		add_store_failure(p, conf, &err, store->name);
 		return;
 	}
-	describe_features(store, &features);
+	describe_features(conf, store, &features);
 	probe_add(p, true, "store", "%s: written (%lld ms), read back (%lld ms), deleted (%lld ms); %s%s",
 	          store->name, (long long)f.put_ms, (long long)f.get_ms, (long long)f.remove_ms,
 	          f.exclusive ? "it never replaces what is there"

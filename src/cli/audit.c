@@ -10,9 +10,11 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/checkpoint.h>
 #include <keepfs/codec/audit_chain.h>
 #include <keepfs/codec/decompression.h>
 #include <keepfs/codec/json.h>
+#include <keepfs/keyring/signing.h>
 #include <keepfs/records.h>
 
 #include <errno.h>
@@ -193,29 +195,55 @@ static int feed_files(struct auditing *a, char *const *paths, int count)
 
 /* The audit of this host. */
 
+static void expect_checkpoint(void *arg, const char *key, const struct checkpoint *c)
+{
+	struct auditing *a = arg;
+
+	if (!audit_head_is_unknown(&c->audit))
+		audit_chain_expect(a->chain, &c->audit, key);
+}
+
+static void expect_own_head(struct auditing *a, struct catalog *catalog)
+{
+	struct catalog_audit_head own = {0};
+	struct audit_head head = {0};
+
+	if (catalog_audit_head(catalog, &own) < 0)
+		return;
+	head.number = own.number;
+	str_copy(head.hash, sizeof(head.hash), own.hash);
+	if (!audit_head_is_unknown(&head))
+		audit_chain_expect(a->chain, &head, "the catalog");
+}
+
+static int read_own(struct auditing *a, const struct looking *l, struct error *err)
+{
+	_cleanup(signing) struct signing *signing = NULL;
+	const struct records_context ctx = {
+	        .conf = &l->conf, .catalog = l->catalog, .store = l->store, .keyring = l->keyring};
+	const struct records_audit lines = {
+	        .ctx = &ctx, .line = feed_line, .unreadable = see_unreadable, .arg = a};
+	struct checkpoint_reading checkpoints = {
+	        .store = l->store, .each = expect_checkpoint, .problem = see_finding, .arg = a};
+	int r = signing_new(&l->conf, &signing, err);
+
+	checkpoints.signing = signing;
+	if (r == 0)
+		r = checkpoint_read(&checkpoints, err);
+	if (r < 0)
+		return r;
+	expect_own_head(a, l->catalog);
+	return records_read_audit(&lines, err);
+}
+
 static int feed_own(struct auditing *a)
 {
 	struct looking looking = {0};
 	struct error err = {0};
 	int status = looking_open(a->options, 2, &looking);
 
-	if (status == CLI_DONE) {
-		const struct records_context ctx = {
-		        .conf = &looking.conf, .catalog = looking.catalog, .store = looking.store};
-		const struct records_audit io = {
-		        .ctx = &ctx, .line = feed_line, .unreadable = see_unreadable, .arg = a};
-		struct catalog_audit_head own = {0};
-
-		if (catalog_audit_head(looking.catalog, &own) == 0 &&
-		    strspn(own.hash, "0") != strlen(own.hash)) {
-			struct audit_head head = {.number = own.number};
-
-			str_copy(head.hash, sizeof(head.hash), own.hash);
-			audit_chain_expect(a->chain, &head, "the catalog");
-		}
-		if (records_read_audit(&io, &err) < 0)
-			status = cli_fail(&err);
-	}
+	if (status == CLI_DONE && read_own(a, &looking, &err) < 0)
+		status = cli_fail(&err);
 	looking_close(&looking);
 	return status;
 }

@@ -19,45 +19,54 @@ enum cli_status {
 	CLI_UNREACHABLE = 3, /* no mount there */
 };
 
+#define CLI_KEY_FILES_MAX 32
+
 struct cli_options {
-	const char *config;        /* -c */
-	const char *mountpoint;    /* -m */
-	const char *mount_options; /* -o */
-	const char *state_dir;     /* --state-dir */
-	const char *store_url;     /* --store */
-	bool foreground;           /* -f */
-	bool json;                 /* --json */
-	bool wait;                 /* --wait */
-	bool all;                  /* --all */
-	const char *database;      /* --database */
-	const char *max_age;       /* --max-age */
-	bool force;                /* --force */
-	bool moved;                /* --moved */
-	bool no_history;           /* --no-history */
-	bool test;                 /* --test */
-	bool quick;                /* --quick */
-	bool fix;                  /* --fix */
-	bool apply;                /* --apply */
-	const char *confirm;       /* --confirm */
-	const char *simulate;      /* --simulate */
-	const char *to;            /* --to */
-	bool overwrite;            /* --overwrite */
-	bool dry_run;              /* --dry-run */
-	bool schema;               /* --schema */
-	bool explain;              /* --explain */
-	const char *then_delete;   /* --then-delete */
-	const char *format;        /* --format */
-	const char *where;         /* --where */
-	const char *from;          /* --from */
-	const char *into;          /* --into */
-	bool replace;              /* --replace */
-	const char *tenant;        /* --tenant */
-	const char *tenant_id;     /* --tenant-id */
-	const char *keys;          /* --keys */
-	bool unseal;               /* --unseal */
-	bool value;                /* --value */
-	bool with_systemd;         /* --with-systemd */
-	int argc;                  /* words after the options */
+	const char *config;                       /* -c */
+	const char *mountpoint;                   /* -m */
+	const char *mount_options;                /* -o */
+	const char *state_dir;                    /* --state-dir */
+	const char *store_url;                    /* --store */
+	bool foreground;                          /* -f */
+	bool json;                                /* --json */
+	bool wait;                                /* --wait */
+	bool all;                                 /* --all */
+	const char *database;                     /* --database */
+	const char *max_age;                      /* --max-age */
+	bool force;                               /* --force */
+	bool moved;                               /* --moved */
+	bool no_history;                          /* --no-history */
+	bool test;                                /* --test */
+	bool quick;                               /* --quick */
+	bool fix;                                 /* --fix */
+	bool apply;                               /* --apply */
+	const char *confirm;                      /* --confirm */
+	const char *simulate;                     /* --simulate */
+	const char *to;                           /* --to */
+	bool overwrite;                           /* --overwrite */
+	bool dry_run;                             /* --dry-run */
+	bool schema;                              /* --schema */
+	bool explain;                             /* --explain */
+	const char *then_delete;                  /* --then-delete */
+	const char *format;                       /* --format */
+	const char *where;                        /* --where */
+	const char *from;                         /* --from */
+	const char *into;                         /* --into */
+	bool replace;                             /* --replace */
+	const char *tenant;                       /* --tenant */
+	const char *tenant_id;                    /* --tenant-id */
+	const char *keys;                         /* --keys */
+	const char *key_files[CLI_KEY_FILES_MAX]; /* --key, each */
+	size_t key_file_count;
+	const char *checkpoint;      /* --checkpoint */
+	const char *expect_sequence; /* --expect-sequence */
+	bool objects;                /* --objects */
+	bool unseal;                 /* --unseal */
+	bool value;                  /* --value */
+	bool with_systemd;           /* --with-systemd */
+	const char *principal;       /* --principal */
+	bool refuse;                 /* --refuse */
+	int argc;                    /* words after the options */
 	char **argv;
 };
 
@@ -68,7 +77,10 @@ struct cli_command {
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
 	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export)
-	 * N (tenant: new name) i (its id) k(eys) B(ackup: --from) x (unseal) v(alue) y (with-systemd) */
+	 * p(rincipal) r(efuse)
+	 * N (tenant: new name) i (its id) k(eys) B(ackup: --from)
+	 * K (--key of signatures) V (--checkpoint: of the chain) U (--expect-sequence: until where) Z (--objects: all bytes)
+	 * x (unseal) v(alue) y (with-systemd) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);
@@ -92,6 +104,8 @@ int cmd_watch(const struct cli_options *options);
 int cmd_notify(const struct cli_options *options);
 int cmd_rebuild(const struct cli_options *options);
 int cmd_prune(const struct cli_options *options);
+int cmd_policy(const struct cli_options *options);
+int cmd_confirm(const struct cli_options *options);
 int cmd_hold(const struct cli_options *options);
 int cmd_erase(const struct cli_options *options);
 int cmd_erasures(const struct cli_options *options);

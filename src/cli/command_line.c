@@ -42,6 +42,9 @@ static const struct cli_command commands[] = {
          cmd_import},
         {"prune", "[JOB...] [--apply | --confirm PLAN | --simulate 400d]", "cmjaPd",
          "show what the rules let go, and why; or remove it", cmd_prune},
+        {"confirm", "[ID [--refuse]]", "cmr",
+         "confirm what somebody else has ordered and what waits for a second person; without an ID: what waits",
+         cmd_confirm},
         {"hold", "PATH [off] [reason=WHY] [name=NAME] [until=DATE]", "cm",
          "hold a backup, so that nothing removes it; or end that (off)", cmd_hold},
         {"erase", "tenant TENANT [id=ID] | SCHEMA.TABLE COLUMN=VALUE [database=NAME] [note=TEXT]", "cm",
@@ -53,8 +56,9 @@ static const struct cli_command commands[] = {
          cmd_undelete},
         {"drill", "BACKUP|JOB|all... [level=2-5] [server=CONNECTION] [keep=yes] [pick=rotate]", "cmj",
          "restore these backups for a trial, and hold what comes out against what was backed up", cmd_drill},
-        {"verify", "BACKUP|JOB|all... [level=0|1] [rate=10M]", "cmj",
-         "read what the store holds of these backups, and hold it against what was sent", cmd_verify},
+        {"verify", "BACKUP|JOB|all... [level=0|1] [rate=10M] | --key FILE...", "cmjKVUZS",
+         "read what the store holds of these backups, and hold it against what was sent; with --key, prove a whole store by its signatures",
+         cmd_verify},
         {"restore", "BACKUP... [into=NAME] [server=URI] [--to DIR] [--dry-run] [KEY=VALUE...]", "cmjTOnP",
          "bring dumps back into databases: beside what is there, and then in its place; or archived files into a directory",
          cmd_restore},
@@ -88,6 +92,8 @@ static const struct cli_command commands[] = {
         {"watch", "RUN", "cm", "follow a run to its end", cmd_watch},
         {"notify", "[NAME]", "cjt",
          "send a test to all who are told of what happens, or to one of them (--test)", cmd_notify},
+        {"policy", "s3 [writer|reader|pruner|drill] [STORE]", "cp",
+         "print the policy of the bucket that lets each identity do its part and no more", cmd_policy},
         {"rebuild", "", "cjMH",
          "make the catalog anew from the store (the mount must be off); exits 1 when it names problems",
          cmd_rebuild},
@@ -148,6 +154,13 @@ static const struct {
          "      --where SQL       only rows of the backup for which this condition is true: 'id = 4711'\n"},
         {'I', "      --into TABLE      the living table, when it has another name than in the backup\n"},
         {'R', "      --replace         rows that are there with other values become those of the backup\n"},
+        {'K',
+         "      --key FILE        hold the store against its chain of signatures; a public key in PEM, or a directory of such (several times)\n"},
+        {'V', "      --checkpoint FILE what --json said of the chain before: it must still reach there\n"},
+        {'U', "      --expect-sequence N\n                        the chain must reach this number\n"},
+        {'Z', "      --objects         read all objects, too, and compare them with what was signed\n"},
+        {'p', "      --principal ARN   whom the policy is for (else a placeholder stands there)\n"},
+        {'r', "      --refuse          forget it, in place of confirming it\n"},
         {'d', "      --simulate DAYS   show what will be there when the schedule goes on as it does\n"},
         {'C', "      --schema          the definitions that differ: of tables, functions, indexes, …\n"},
         {'x', "      --unseal          print what is sealed in there\n"},
@@ -336,6 +349,8 @@ static const struct {
         {'D', false, offsetof(struct cli_options, database)},
         {'a', true, offsetof(struct cli_options, apply)},
         {'P', false, offsetof(struct cli_options, confirm)},
+        {'p', false, offsetof(struct cli_options, principal)},
+        {'r', true, offsetof(struct cli_options, refuse)},
         {'d', false, offsetof(struct cli_options, simulate)},
         {'T', false, offsetof(struct cli_options, to)},
         {'O', true, offsetof(struct cli_options, overwrite)},
@@ -348,6 +363,9 @@ static const struct {
         {'N', false, offsetof(struct cli_options, tenant)},
         {'i', false, offsetof(struct cli_options, tenant_id)},
         {'k', false, offsetof(struct cli_options, keys)},
+        {'V', false, offsetof(struct cli_options, checkpoint)},
+        {'U', false, offsetof(struct cli_options, expect_sequence)},
+        {'Z', true, offsetof(struct cli_options, objects)},
         {'x', true, offsetof(struct cli_options, unseal)},
         {'v', true, offsetof(struct cli_options, value)},
         {'y', true, offsetof(struct cli_options, with_systemd)},
@@ -404,6 +422,12 @@ static int parse(const struct cli_command *command, int argc, char **argv, struc
 	        {"tenant", required_argument, NULL, 'N'},
 	        {"tenant-id", required_argument, NULL, 'i'},
 	        {"keys", required_argument, NULL, 'k'},
+	        {"key", required_argument, NULL, 'K'},
+	        {"checkpoint", required_argument, NULL, 'V'},
+	        {"expect-sequence", required_argument, NULL, 'U'},
+	        {"objects", no_argument, NULL, 'Z'},
+	        {"principal", required_argument, NULL, 'p'},
+	        {"refuse", no_argument, NULL, 'r'},
 	        {"unseal", no_argument, NULL, 'x'},
 	        {"value", no_argument, NULL, 'v'},
 	        {"with-systemd", no_argument, NULL, 'y'},
@@ -424,7 +448,13 @@ static int parse(const struct cli_command *command, int argc, char **argv, struc
 			return cli_usage("%s: the option %s needs a value", command->name, argv[optind - 1]);
 		if (letter == '?' || !strchr(command->options, letter))
 			return cli_usage("%s does not take the option %s", command->name, argv[optind - 1]);
-		take_option(options, letter, optarg);
+		if (letter != 'K')
+			take_option(options, letter, optarg);
+		else if (options->key_file_count < CLI_KEY_FILES_MAX)
+			options->key_files[options->key_file_count++] = optarg;
+		else
+			return cli_usage("%s takes 32 keys at most: put them into a directory",
+			                 command->name);
 	}
 	options->argc = argc - optind;
 	options->argv = argv + optind;

@@ -11,7 +11,11 @@
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/stores.h>
+#include <keepfs/chain.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/keyring.h>
+#include <keepfs/keyring/signing.h>
 #include <keepfs/kinds.h>
 #include <keepfs/report/expected.h>
 #include <keepfs/use.h>
@@ -85,7 +89,7 @@ static int settle_catalog(struct engine *e, bool is_new, struct error *err)
 	_cleanup(store) struct store *store = NULL;
 	_cleanup(stores) struct stores *stores = NULL;
 	struct artifact_recovery recovery = {0};
-	struct repository repository = {.catalog = e->catalog};
+	struct repository repository = {.catalog = e->catalog, .chain = e->chain};
 	int r = open_hasty_store(e, &hasty, &store, err);
 
 	stores = stores_new(&(struct stores_options){.conf = e->conf,
@@ -207,6 +211,20 @@ int engine_add_directories(struct engine *e, const struct conf *conf, struct err
 	return r < 0 ? r : report_expect_backups(e->catalog, conf, clock_now_us(), err);
 }
 
+int engine_read_keys(struct engine *e, const struct conf *conf, struct error *err)
+{
+	struct error why = {0};
+	const struct chain_at at = {.id = CATALOG_MAIN_STORE, .store = e->store};
+	int r = signing_read_again(e->signing, conf, err);
+
+	if (r < 0)
+		return r;
+	/* With the old key at hand, which may be taken away behind this. */
+	if (chain_ready(e->chain, &at, &why) < 0)
+		log_warning("the chain of signatures waits: %s", why.message);
+	return 0;
+}
+
 void engine_tag_backups(struct engine *e, const struct conf *conf)
 {
 	struct artifact_time time;
@@ -271,13 +289,22 @@ static int open_parts(struct engine *e, struct error *err)
 		r = engine_open_store(e->conf, e->metrics, &e->net, &e->store, err);
 	if (r < 0)
 		return r;
+	r = signing_new(e->conf, &e->signing, err);
+	if (r < 0)
+		return r;
+	e->chain = chain_new(e->catalog, e->signing);
 	e->pool = pool_new(e->conf->memory_bytes);
 	if (!e->pool)
 		return error_set(err, ERROR_USAGE, ENOMEM,
 		                 "[keepfs] memory is more than this process may have");
 	e->stores = stores_new(&(struct stores_options){
 	        .conf = e->conf, .main = e->store, .catalog = e->catalog, .metrics = e->metrics});
-	e->repository = (struct repository){.store = e->store, .stores = e->stores, .catalog = e->catalog};
+	e->keyring = keyring_new(e->conf);
+	e->repository = (struct repository){.store = e->store,
+	                                    .stores = e->stores,
+	                                    .catalog = e->catalog,
+	                                    .chain = e->chain,
+	                                    .keyring = e->keyring};
 	e->make = (struct make_context){.conf = e->conf, .repository = &e->repository, .pool = e->pool};
 	r = settle_catalog(e, is_new, err);
 	return r < 0 ? r : make_directories(e, err);
@@ -300,7 +327,22 @@ int engine_open(const struct conf *conf, struct engine *ret, struct error *err)
 
 struct records_context engine_records(const struct engine *e)
 {
-	return (struct records_context){.conf = e->conf, .catalog = e->catalog, .store = e->store};
+	return (struct records_context){
+	        .conf = e->conf, .catalog = e->catalog, .store = e->store, .keyring = e->keyring};
+}
+
+struct checkpoint_context engine_checkpoints(const struct engine *e)
+{
+	return (struct checkpoint_context){.catalog = e->catalog, .store = e->store, .signing = e->signing};
+}
+
+void engine_checkpoint(const struct engine *e)
+{
+	const struct checkpoint_context ctx = engine_checkpoints(e);
+	struct error err = {0};
+
+	if (checkpoint_is_due(&ctx) && checkpoint_make(&ctx, NULL, &err) < 0)
+		log_warning("no checkpoint of the audit was put into the store: %s", err.message);
 }
 
 struct copies_context engine_copies(const struct engine *e)
@@ -335,14 +377,18 @@ void engine_copy_catalog(struct engine *e)
 void engine_close(struct engine *e)
 {
 	e->copies = copies_free(e->copies);
+	e->checkpoints = checkpoints_free(e->checkpoints);
 	e->records = records_free(e->records);
 	e->tidier = artifact_tidier_free(e->tidier);
+	e->keyring = keyring_free(e->keyring);
 	e->pool = pool_free(e->pool);
 	e->stores = stores_free(e->stores);
 	e->store = store_free(e->store);
 	free(e->metrics);
 	e->metrics = NULL;
 	e->net = net_free(e->net);
+	e->chain = chain_free(e->chain);
+	e->signing = signing_free(e->signing);
 	e->catalog = catalog_free(e->catalog);
 	if (e->lock_fd >= 0)
 		close(take_fd(&e->lock_fd));

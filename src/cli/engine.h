@@ -4,6 +4,7 @@
  * system, in one piece. */
 #include <keepfs/base/pool.h>
 #include <keepfs/conf.h>
+#include <keepfs/checkpoint.h>
 #include <keepfs/copies.h>
 #include <keepfs/job.h>
 #include <keepfs/net.h>
@@ -12,6 +13,8 @@
 #include <keepfs/stores.h>
 
 struct catalog;
+struct chain;
+struct signing;
 
 struct engine {
 	const struct conf *conf; /* borrowed */
@@ -22,9 +25,13 @@ struct engine {
 	struct stores *stores;         /* it, and those of tenants */
 	struct store_metrics *metrics; /* of all that this process asks of the store */
 	struct pool *pool;
+	struct signing *signing; /* the keys of signatures */
+	struct chain *chain;
+	struct keyring *keyring;
 	struct repository repository;
 	struct artifact_tidier *tidier;
 	struct records *records;
+	struct checkpoints *checkpoints;
 	struct copies *copies;
 	struct make_context make;
 };
@@ -36,6 +43,10 @@ int engine_open_store(const struct conf *conf, struct store_metrics *metrics, st
                       struct store **ret_store, struct error *err);
 /** engine_records() - what moves old records of this engine. */
 struct records_context engine_records(const struct engine *e);
+/** engine_checkpoints() - what puts checkpoints of this engine into its store. */
+struct checkpoint_context engine_checkpoints(const struct engine *e);
+/** engine_checkpoint() - at the end of a process that has no thread for it: put one that is due. What prevents that is logged. */
+void engine_checkpoint(const struct engine *e);
 /** engine_copies() - what copies the catalog of this engine into its store. */
 struct copies_context engine_copies(const struct engine *e);
 /** engine_copy_catalog() - at the end of the process: what has changed is copied once more, as far as the store answers
@@ -43,6 +54,8 @@ struct copies_context engine_copies(const struct engine *e);
 void engine_copy_catalog(struct engine *e);
 /** engine_add_directories() - list those of what the jobs of @conf make, which is to be in force. */
 int engine_add_directories(struct engine *e, const struct conf *conf, struct error *err);
+/** engine_read_keys() - the keys of signatures as @conf names them, which is to be in force; what they sign follows the first time something is published. */
+int engine_read_keys(struct engine *e, const struct conf *conf, struct error *err);
 /** engine_tag_backups() - find out of which periods those are the first ones that an earlier keepfs has made. What cannot be
  * found out now is later. */
 void engine_tag_backups(struct engine *e, const struct conf *conf);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* keepfs prune, hold, undelete: thin clients of control/prune, control/hold, control/undelete. */
+/* keepfs hold, undelete: thin clients of control/hold, control/undelete. */
 #include "client.h"
 
 #include <keepfs/base/cleanup.h>
@@ -21,40 +21,6 @@ static int send_command(const char *mountpoint, const char *file, const struct s
 	fprintf(stderr, "keepfs: %s%s", answer.len ? str_text(&answer) : strerrordesc_np(-r),
 	        str_ends(str_text(&answer), "\n") ? "" : "\n");
 	return r == -EINVAL ? CLI_USAGE : CLI_FAILED;
-}
-
-static void append_pair(struct str *command, const char *key, const char *value)
-{
-	_cleanup(str) struct str pair = {0};
-
-	if (!value)
-		return;
-	str_appendf(&pair, "%s=%s", key, value);
-	command_line_append(command, str_text(&pair));
-}
-
-int cmd_prune(const struct cli_options *options)
-{
-	_cleanup(str) struct str command = {0};
-	_cleanup(free) char *mountpoint = NULL;
-	int status;
-
-	if ((options->apply != 0) + (options->confirm != NULL) + (options->simulate != NULL) > 1)
-		return cli_usage("prune takes one of --apply, --confirm and --simulate");
-	status = client_find(options, &mountpoint);
-	if (status != CLI_DONE)
-		return status;
-	if (options->argc == 0)
-		command_line_append(&command, "all");
-	for (int i = 0; i < options->argc; i++)
-		command_line_append(&command, client_within_mount(mountpoint, options->argv[i]));
-	if (options->apply)
-		command_line_append(&command, "apply");
-	if (options->json)
-		command_line_append(&command, "json");
-	append_pair(&command, "confirm", options->confirm);
-	append_pair(&command, "simulate", options->simulate);
-	return send_command(mountpoint, "control/prune", &command);
 }
 
 int cmd_hold(const struct cli_options *options)

@@ -7,6 +7,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog.h>
+#include <keepfs/keyring.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -79,7 +80,9 @@ static int open_looking_inside(struct looking *l, struct error *err)
 
 	l->stores = stores_new(
 	        &(struct stores_options){.conf = &l->conf, .main = l->store, .catalog = l->catalog});
-	l->repository = (struct repository){.store = l->store, .stores = l->stores, .catalog = l->catalog};
+	l->keyring = keyring_new(&l->conf);
+	l->repository = (struct repository){
+	        .store = l->store, .stores = l->stores, .catalog = l->catalog, .keyring = l->keyring};
 	l->ctx = (struct make_context){.conf = &l->conf, .repository = &l->repository, .pool = l->pool};
 	return inside_new(&options, &l->inside, err);
 }
@@ -110,6 +113,7 @@ void looking_close(struct looking *l)
 {
 	inside_free(l->inside);
 	reader_free(l->reader);
+	keyring_free(l->keyring);
 	pool_free(l->pool);
 	stores_free(l->stores);
 	store_free(l->store);

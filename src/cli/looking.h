@@ -20,6 +20,7 @@ struct looking {
 	struct pool *pool;
 	struct reader *reader;
 	struct reader_metrics metrics;
+	struct keyring *keyring;
 	struct repository repository;
 	struct make_context ctx;
 	struct inside *inside;

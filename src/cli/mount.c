@@ -91,6 +91,7 @@ static void on_clock_set(void *arg)
 	struct daemon *d = arg;
 
 	copies_look(d->engine.copies);
+	checkpoints_look(d->engine.checkpoints);
 	artifact_trash_changed(&d->engine.repository);
 }
 
@@ -107,6 +108,7 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .metrics = &d->reader_metrics,
 	};
 	const struct records_context records_context = engine_records(&d->engine);
+	const struct checkpoint_context checkpoint_context = engine_checkpoints(&d->engine);
 	const struct copies_context copies_context = engine_copies(&d->engine);
 	const struct jobs_clock clock = {on_clock_set, d};
 	struct fs_context context;
@@ -121,6 +123,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	r = reader_new(&reader_options, &d->reader, err);
 	if (r == 0)
 		r = records_new(&records_context, &d->engine.records, err);
+	if (r == 0)
+		r = checkpoints_new(&checkpoint_context, &d->engine.checkpoints, err);
 	if (r == 0)
 		r = copies_new(&copies_context, &d->engine.copies, err);
 	if (r == 0)

@@ -11,10 +11,13 @@
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/copy.h>
+#include <keepfs/chain.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/copies.h>
 #include <keepfs/export.h>
+#include <keepfs/keyring/signing.h>
 #include <keepfs/kinds.h>
+#include <keepfs/keyring.h>
 #include <keepfs/records.h>
 #include <keepfs/stores.h>
 
@@ -77,6 +80,8 @@ struct rebuilding {
 	const struct conf *conf;
 	struct store *store;
 	struct catalog *catalog;
+	struct signing *signing; /* whose signatures are believed */
+	struct keyring *keyring;
 	struct artifact_rebuild io;
 	uint64_t copy_problems; /* what was wrong with copies and records: not with backups */
 	char *copy;             /* key of the copy of the catalog that was used; NULL: none */
@@ -105,6 +110,7 @@ static int restore_catalog(struct rebuilding *rb, struct error *err)
 {
 	struct copies_restore restore = {.conf = rb->conf,
 	                                 .store = rb->store,
+	                                 .keyring = rb->keyring,
 	                                 .moved = rb->options->moved,
 	                                 .problem = show_copy_problem,
 	                                 .arg = rb};
@@ -123,7 +129,8 @@ static int restore_catalog(struct rebuilding *rb, struct error *err)
 /* What is newer than the copy is told by the store: backups, and what was moved into records. */
 static int compare_restored(struct rebuilding *rb, struct error *err)
 {
-	const struct records_context ctx = {.conf = rb->conf, .catalog = rb->catalog, .store = rb->store};
+	const struct records_context ctx = {
+	        .conf = rb->conf, .catalog = rb->catalog, .store = rb->store, .keyring = rb->keyring};
 	const struct records_moved moved = {.problem = show_copy_problem, .arg = rb};
 	const struct catalog_restored restored = {
 	        .all_listed = rb->io.problems == 0, .hold = show_hold, .arg = rb};
@@ -167,7 +174,12 @@ static int list_backups(struct rebuilding *rb, struct error *err)
 {
 	_cleanup(stores) struct stores *stores = stores_new(
 	        &(struct stores_options){.conf = rb->conf, .main = rb->store, .catalog = rb->catalog});
-	struct repository repository = {.store = rb->store, .stores = stores, .catalog = rb->catalog};
+	_cleanup(chain) struct chain *chain = chain_new(rb->catalog, rb->signing);
+	struct repository repository = {.store = rb->store,
+	                                .stores = stores,
+	                                .catalog = rb->catalog,
+	                                .chain = chain,
+	                                .keyring = rb->keyring};
 	int restored = catalog_is_restored(rb->catalog), r;
 
 	if (restored < 0)
@@ -187,7 +199,8 @@ static int list_backups(struct rebuilding *rb, struct error *err)
 /* A record that cannot be read ends no rebuild: the chain of the audit begins anew, which 'keepfs audit verify' tells. */
 static void continue_audit(struct rebuilding *rb)
 {
-	const struct records_context ctx = {.conf = rb->conf, .catalog = rb->catalog, .store = rb->store};
+	const struct records_context ctx = {
+	        .conf = rb->conf, .catalog = rb->catalog, .store = rb->store, .keyring = rb->keyring};
 	_cleanup(free) char *text = NULL;
 	struct error why = {0};
 
@@ -223,17 +236,22 @@ static int rebuild(struct rebuilding *rb, struct error *err)
 	struct net *net = NULL;
 	int r = catalog_lock(rb->conf->state_dir, &lock_fd, err);
 
+	rb->keyring = keyring_new(rb->conf);
 	if (r == 0)
 		r = open_catalog(rb->conf, &rb->catalog, err);
 	if (r == 0)
 		r = engine_open_store(rb->conf, NULL, &net, &rb->store, err);
+	if (r == 0)
+		r = signing_new(rb->conf, &rb->signing, err);
 	if (r == 0)
 		r = restore_catalog(rb, err);
 	if (r == 0)
 		r = list_backups(rb, err);
 	if (r == 0)
 		r = note_rebuild(rb, err);
+	signing_free(rb->signing);
 	catalog_free(rb->catalog);
+	keyring_free(rb->keyring);
 	store_free(rb->store);
 	net_free(net);
 	return r;

@@ -74,7 +74,9 @@ void reload_configuration(struct engine *engine, struct conf_live *live, struct 
 	int r = conf_reload(running, &next, &changes, &problems);
 
 	if (r == 0) {
-		r = engine_add_directories(engine, &next, &err);
+		r = engine_read_keys(engine, &next, &err);
+		if (r == 0)
+			r = engine_add_directories(engine, &next, &err);
 		if (r < 0) {
 			conf_finish(&next);
 			str_appendf(&problems, "%s\n", err.message);

@@ -233,6 +233,7 @@ int run_to_end(const struct conf *conf, const struct run_request *request, struc
 		}
 		end_notices(&run);
 		move_records(&run);
+		engine_checkpoint(&run.engine);
 		engine_copy_catalog(&run.engine);
 		engine_close(&run.engine);
 	}

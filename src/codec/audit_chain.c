@@ -38,6 +38,16 @@ bool audit_head_parse(const char *text, struct audit_head *ret)
 	return true;
 }
 
+static bool is_zeros(const char *hash)
+{
+	return strspn(hash, "0") == SHA256_HEX_BYTES - 1;
+}
+
+bool audit_head_is_unknown(const struct audit_head *head)
+{
+	return head->number == 0 || is_zeros(head->hash);
+}
+
 struct audit_chain *audit_chain_new(void (*found)(void *arg, const char *text), void *arg)
 {
 	struct audit_chain *c = mem_alloc(sizeof(*c));
@@ -84,11 +94,6 @@ static void tell_wrong(struct audit_chain *c, const char *fmt, ...)
 	va_end(args);
 	c->result.wrong++;
 	c->found(c->arg, str_text(&text));
-}
-
-static bool is_zeros(const char *hash)
-{
-	return strspn(hash, "0") == SHA256_HEX_BYTES - 1;
 }
 
 /* What a line says of its place; false: it has none. */

@@ -9,6 +9,7 @@
 #include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <xxhash.h>
 
 /* The digests of OpenSSL fail only when the process has no memory, or a policy forbids SHA-256: no backup can
@@ -46,6 +47,17 @@ void sha256_final(struct sha256 *h, uint8_t ret_digest[static SHA256_BYTES])
 void sha256_once(const void *data, size_t len, uint8_t ret_digest[static SHA256_BYTES])
 {
 	must_digest(EVP_Digest(data, len, ret_digest, NULL, EVP_sha256(), NULL));
+}
+
+void md5_iov(const struct iovec *iov, int count, uint8_t ret_digest[static MD5_BYTES])
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	must_digest(ctx != NULL && EVP_DigestInit_ex(ctx, EVP_md5(), NULL));
+	for (int i = 0; i < count; i++)
+		must_digest(EVP_DigestUpdate(ctx, iov[i].iov_base, iov[i].iov_len));
+	must_digest(EVP_DigestFinal_ex(ctx, ret_digest, NULL));
+	EVP_MD_CTX_free(ctx);
 }
 
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,

@@ -5,6 +5,7 @@
  */
 #include <keepfs/codec/manifest.h>
 
+#include <errno.h>
 #include <malloc.h>
 #include <string.h>
 
@@ -33,6 +34,7 @@ void manifest_finish(struct manifest *m)
 	free(m->triggered_by);
 	free(m->note);
 	free(m->hold);
+	free(m->encrypted_to);
 	free(m->keepfs_version);
 	free(m->unknown);
 	free(m->extents_key);
@@ -128,6 +130,76 @@ void manifest_set_fact_int(struct manifest *m, const char *name, int64_t value)
 const char *manifest_fact(const struct manifest *m, const char *name)
 {
 	return m->facts ? json_get_string(m->facts, name) : NULL;
+}
+
+/* Facts that name tables, which must not be read by whoever holds the bucket. */
+static const char *const naming_facts[] = {"largest_tables"};
+
+static bool names_tables(const char *fact)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(naming_facts); i++)
+		if (str_equal(fact, naming_facts[i]))
+			return true;
+	return false;
+}
+
+/* Of the facts those that name tables, or the others. */
+static struct json *choose_facts(const struct manifest *m, bool naming)
+{
+	struct json *chosen = json_object_new();
+
+	for (const char *key = json_first_key(m->facts); key; key = json_next_key(m->facts, key))
+		if (names_tables(key) == naming)
+			json_set(chosen, key, json_clone(json_get(m->facts, key)));
+	return chosen;
+}
+
+bool manifest_hide_facts(const struct manifest *m, struct str *out)
+{
+	_cleanup(json) struct json *hidden = m->facts ? choose_facts(m, true) : NULL;
+
+	if (!hidden || !json_first_key(hidden))
+		return false;
+	json_write(hidden, 0, out);
+	return true;
+}
+
+int manifest_take_facts(struct manifest *m, const char *text, size_t len, struct error *err)
+{
+	_cleanup(json) struct json *facts = json_parse(text, len, err);
+
+	if (!facts)
+		return -EBADMSG;
+	if (!json_is_object_value(facts))
+		return error_set(err, ERROR_CORRUPT, EBADMSG, "the facts are no object of JSON");
+	for (const char *key = json_first_key(facts); key; key = json_next_key(facts, key))
+		if (names_tables(key))
+			json_set(fact_slot(m), key, json_clone(json_get(facts, key)));
+	return 0;
+}
+
+static struct json *encode_facts(const struct manifest *m)
+{
+	if (!m->facts)
+		return json_object_new();
+	return manifest_object_of_role(m, MANIFEST_ROLE_FACTS) ? choose_facts(m, false)
+	                                                       : json_clone(m->facts);
+}
+
+/* The recipients are separated by commas, which none of them holds. */
+static struct json *encode_recipients(const char *text)
+{
+	struct json *list = json_array_new();
+
+	while (*text) {
+		size_t len = strcspn(text, ",");
+		_cleanup(free) char *one = mem_printf("%.*s", (int)len, text);
+
+		json_append_string(list, one);
+		text += len;
+		text += strspn(text, ", ");
+	}
+	return list;
 }
 
 static void append_tables(struct str *out, const struct manifest *m)
@@ -239,6 +311,8 @@ static void encode_keeping(struct json *j, const struct manifest *m)
 	}
 	if (m->keep_until_us)
 		json_set_time(j, "keep_until", m->keep_until_us);
+	if (m->locked_until_us)
+		json_set_time(j, "locked_until", m->locked_until_us);
 	if (m->hold)
 		json_set_string(j, "hold", m->hold);
 }
@@ -263,10 +337,14 @@ void manifest_encode(const struct manifest *m, struct str *out)
 	json_set_time(j, "finished_at", m->finished_at_us);
 	json_set_time(j, "verified_at", m->verified_at_us);
 	json_set_string(j, "keepfs_version", m->keepfs_version);
+	if (m->chain.sequence)
+		json_set(j, "chain", chain_place_encode(&m->chain));
 	encode_keeping(j, m);
 	json_set_int(j, "size", (int64_t)m->size_bytes);
 	set_sha256(j, "sha256", m->sha256);
-	json_set(j, "facts", m->facts ? json_clone(m->facts) : json_object_new());
+	json_set(j, "facts", encode_facts(m));
+	if (m->encrypted_to)
+		json_set(j, "encrypted_to", encode_recipients(m->encrypted_to));
 	json_set(j, "extents", encode_extents(m));
 	json_write_open(j, out);
 	json_list_open("files", out);
@@ -277,5 +355,8 @@ void manifest_encode(const struct manifest *m, struct str *out)
 	for (size_t i = 0; i < m->object_count; i++)
 		json_list_add(encode_object(&m->objects[i]), i == 0, out);
 	json_list_close(out);
-	json_write_close(out);
+	if (m->chain.sequence)
+		str_append(out, ",\n");
+	else
+		json_write_close(out);
 }

@@ -15,6 +15,7 @@
 #define SUFFIX             ".json"
 #define EXTENTS            ".extents"
 #define INDEX              ".index"
+#define FACTS              ".facts"
 #define PATH_MAX_BYTES     512 /* with NUL: leaves room for ROOT and suffixes in a store's key */
 #define KEY_MAX_BYTES      1024
 #define COMPONENT_MAX      200
@@ -150,6 +151,19 @@ char *manifest_index_key(const char *path)
 	return mem_printf(ROOT "%s" INDEX, path);
 }
 
+char *manifest_facts_key(const char *path)
+{
+	return mem_printf(ROOT "%s" FACTS, path);
+}
+
+static const char *const beside[] = {EXTENTS, INDEX, INDEX MANIFEST_SEALED_SUFFIX,
+                                     FACTS MANIFEST_SEALED_SUFFIX};
+
+char *manifest_beside_key(const char *path, unsigned number)
+{
+	return number < ARRAY_SIZE(beside) ? mem_printf(ROOT "%s%s", path, beside[number]) : NULL;
+}
+
 bool manifest_is_beside(const char *key, const char *path)
 {
 	size_t len = strlen(path);
@@ -157,7 +171,18 @@ bool manifest_is_beside(const char *key, const char *path)
 	if (!str_starts(key, ROOT) || strncmp(key + strlen(ROOT), path, len) != 0)
 		return false;
 	key += strlen(ROOT) + len;
-	return str_equal(key, EXTENTS) || str_equal(key, INDEX);
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
+		if (str_equal(key, beside[i]))
+			return true;
+	return false;
+}
+
+bool manifest_is_beside_any(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
+		if (str_ends(key, beside[i]))
+			return true;
+	return false;
 }
 
 char *manifest_path_of_key(const char *key)

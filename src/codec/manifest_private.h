@@ -9,6 +9,7 @@
  *   manifest_v2.c      version 2
  *   manifest_fields.c  single fields
  *   manifest_path.c    paths and keys
+ *   manifest_chain.c   the place in the chain, which links have, too
  */
 #include <keepfs/codec/manifest.h>
 

@@ -44,12 +44,20 @@ static const char *const fields_v1[] = {"version",
                                         "keepfs_version",
                                         "files",
                                         "extents",
+                                        "chain",
+                                        "signature",
                                         NULL};
 static const char *const fields_v2[] = {
-        "version",      "path",   "type",    "job",        "kind",        "target",      "run",
-        "triggered_by", "note",   "partial", "started_at", "finished_at", "verified_at", "keepfs_version",
-        "size",         "sha256", "facts",   "files",      "objects",     "extents",     "tiers",
-        "keep_until",   "hold",   "class",   NULL};
+        "version",     "path",           "type",         "job",          "kind",       "target",
+        "run",         "triggered_by",   "note",         "partial",      "started_at", "finished_at",
+        "verified_at", "keepfs_version", "size",         "sha256",       "facts",      "files",
+        "objects",     "extents",        "tiers",        "keep_until",   "hold",       "class",
+        "chain",       "signature",      "encrypted_to", "locked_until", NULL};
+
+struct text {
+	const char *data;
+	size_t len;
+};
 
 static int take_version(struct decoding *d, int64_t *ret_version)
 {
@@ -298,7 +306,43 @@ void take_items(struct decoding *d, const struct json_list *list,
 	}
 }
 
-static void take_all(struct decoding *d, int64_t version, struct manifest *m)
+/* Both or neither: a chain without a signature is one that somebody has taken the signature off. */
+static void take_signature(struct decoding *d, const struct text *text, struct manifest *m)
+{
+	const struct json *chain = json_get(d->object, "chain"), *line = json_get(d->object, "signature");
+	const char *why = NULL;
+	size_t signed_len = 0;
+	int r;
+
+	if (!chain && !line)
+		return;
+	r = signature_find(text->data, text->len, &signed_len, &m->signature, NULL, d->err);
+	if (r < 0) {
+		error_prefix(d->err, "%s", d->source);
+		d->failed = r;
+	} else if (r == 0) {
+		refuse(d, "signature", line ? "is not its last line" : "is missing, and \"chain\" is there");
+	} else if (!chain) {
+		refuse(d, "chain", "is missing, and \"signature\" is there");
+	} else if (!chain_place_decode(chain, &m->chain, &why)) {
+		refuse(d, "chain", why);
+	} else {
+		sign_hash(text->data, signed_len, m->chain.hash);
+	}
+}
+
+bool manifest_is_signed_by(const struct manifest *m, const struct sign_public *key, const char *json,
+                           size_t len)
+{
+	struct signature s;
+	size_t signed_len;
+
+	return signature_find(json, len, &signed_len, &s, NULL, NULL) == 1 &&
+	       strcmp(s.key, m->signature.key) == 0 && strcmp(s.key, key->id) == 0 &&
+	       sign_verify(key, json, signed_len, &s);
+}
+
+static void take_all(struct decoding *d, int64_t version, const struct text *text, struct manifest *m)
 {
 	manifest_take_common(d, m);
 	if (d->failed)
@@ -312,6 +356,8 @@ static void take_all(struct decoding *d, int64_t version, struct manifest *m)
 		check_files(d, m);
 	if (!d->failed)
 		take_extents(d, m);
+	if (!d->failed)
+		take_signature(d, text, m);
 	if (!d->failed && d->unknown->len > 0)
 		m->unknown = str_take(d->unknown);
 }
@@ -336,7 +382,7 @@ int manifest_decode(const char *source, const char *json, size_t len, struct man
 	}
 	d.failed = take_version(&d, &version);
 	if (!d.failed)
-		take_all(&d, version, &decoded);
+		take_all(&d, version, &(struct text){json, len}, &decoded);
 	if (d.failed)
 		return d.failed;
 	*m = decoded;

@@ -48,11 +48,35 @@ static void take_tiers(struct decoding *d, struct manifest *m)
 				m->tiers |= 1U << tier;
 }
 
+/* Whoever it is encrypted to. What a later keepfs calls them is a word, too. */
+static void take_recipients(struct decoding *d, struct manifest *m)
+{
+	const struct json *list = json_get(d->object, "encrypted_to");
+	_cleanup(str) struct str names = {0};
+
+	if (!list)
+		return;
+	for (size_t i = 0; i < json_count(list); i++) {
+		const char *one = json_text(json_item(list, i));
+
+		if (one && *one && !strpbrk(one, ", \n"))
+			str_appendf(&names, "%s%s", names.len ? ", " : "", one);
+		else
+			refuse(d, "encrypted_to", "is no list of recipients");
+	}
+	if (!json_is_array_value(list))
+		refuse(d, "encrypted_to", "is no list of recipients");
+	if (names.len > 0)
+		m->encrypted_to = str_take(&names);
+}
+
 static void take_keeping(struct decoding *d, struct manifest *m)
 {
 	take_tiers(d, m);
 	if (json_get(d->object, "keep_until") && !json_get_null(d->object, "keep_until"))
 		take_time(d, "keep_until", &m->keep_until_us);
+	if (json_get(d->object, "locked_until") && !json_get_null(d->object, "locked_until"))
+		take_time(d, "locked_until", &m->locked_until_us);
 	take_optional(d, "hold", &m->hold);
 }
 
@@ -118,6 +142,7 @@ void manifest_take_v2(struct decoding *d, struct manifest *m)
 	take_optional(d, "class", &m->class);
 	take_v2_facts(d, m);
 	take_keeping(d, m);
+	take_recipients(d, m);
 	take_items(d, d->objects, take_v2_object, m);
 	take_items(d, d->files, take_v2_file, m);
 	if (!d->failed)

@@ -119,7 +119,7 @@ bool name_is_reserved(const char *name)
 	size_t stem = strcspn(name, ".");
 
 	return (stem == strlen("latest") && strncmp(name, "latest", stem) == 0) ||
-	       strcmp(name, "SHA256SUMS") == 0;
+	       strcmp(name, "SHA256SUMS") == 0 || strcmp(name, "SHA256SUMS.stored") == 0;
 }
 
 /* What an artifact, a file beside it, or a file that keepfs makes may be called in the directory of a job. */

@@ -379,6 +379,65 @@ int s3xml_parse_versions(const char *xml, size_t len, struct s3xml_versions *lis
 	return problem ? parse_error(err, "list of versions", problem) : 0;
 }
 
+struct lock_walk {
+	struct s3xml_lock *out;
+	bool is_known;
+};
+
+static int64_t parse_period(const char *text)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(text, &end, 10);
+	return errno || *end || n < 0 || n > 100000 ? 0 : n;
+}
+
+/* Each of these names means one thing, wherever it stands. */
+static void lock_end(struct walk *w, unsigned depth, const char *parent, const char *name, const char *text)
+{
+	static const char *const roots[] = {"Retention", "LegalHold", "ObjectLockConfiguration",
+	                                    "VersioningConfiguration"};
+	struct lock_walk *l = w->arg;
+	const struct {
+		const char *name;
+		char *to;
+		size_t bytes;
+	} fields[] = {
+	        {"Mode", l->out->mode, sizeof(l->out->mode)},
+	        {"RetainUntilDate", l->out->until, sizeof(l->out->until)},
+	        {"Status", l->out->status, sizeof(l->out->status)},
+	        {"ObjectLockEnabled", l->out->enabled, sizeof(l->out->enabled)},
+	};
+
+	(void)parent;
+	for (size_t i = 0; depth == 1 && i < ARRAY_SIZE(roots); i++)
+		l->is_known = l->is_known || str_equal(name, roots[i]);
+	for (size_t i = 0; depth > 1 && i < ARRAY_SIZE(fields); i++)
+		if (str_equal(name, fields[i].name))
+			str_copy(fields[i].to, fields[i].bytes, text);
+	if (depth > 1 && str_equal(name, "Days"))
+		l->out->days = parse_period(text);
+	if (depth > 1 && str_equal(name, "Years"))
+		l->out->years = parse_period(text);
+}
+
+int s3xml_parse_lock(const char *xml, size_t len, struct s3xml_lock *ret, struct error *err)
+{
+	struct s3xml_lock found = {0};
+	struct lock_walk l = {.out = &found};
+	struct walk w = {.end = lock_end, .arg = &l};
+	const char *problem = walk_parse(&w, xml, len);
+
+	if (!problem && !l.is_known)
+		problem = "it is another document";
+	if (problem)
+		return parse_error(err, "lock", problem);
+	*ret = found;
+	return 0;
+}
+
 struct field_walk { /* one element below a root */
 	const char *root;
 	const char *field;

@@ -6,10 +6,13 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/conf/profiles.h>
+#include <keepfs/conf/provider.h>
 
 #include "value.h"
 
 #include <string.h>
+
+#define STORE_PARTS 10000 /* as many as AWS allows, and the table of keys */
 
 static bool is_s3(const struct conf *c)
 {
@@ -69,6 +72,42 @@ static char *compute_text(struct conf *c, const char *name, char **ret_source)
 	if (strcmp(name, "url") == 0)
 		return mem_printf("dir:%s/objects", c->state_dir);
 	return default_region(c, ret_source);
+}
+
+/* What a provider says of a key that nobody has set: the text; NULL: nothing. Of the keys of a store alone, in which the provider stands above
+ * them, and the region above the endpoint. */
+static char *provided_text(const struct conf_store *store, const char *key)
+{
+	const struct conf_provider_info *p = conf_provider_of(store);
+	char *region;
+
+	if (str_equal(key, "region")) {
+		region = conf_provider_region(p, str_or_empty(store->endpoint));
+		return region || !*str_or_empty(p->region) ? region : mem_strdup(p->region);
+	}
+	if (str_equal(key, "endpoint"))
+		return conf_provider_endpoint(p, str_or_empty(store->region));
+	if (str_equal(key, "max_parts") && p->max_parts < STORE_PARTS)
+		return mem_printf("%u", p->max_parts);
+	return NULL;
+}
+
+/* What somebody has chosen, by its name or by its address, comes before AWS's variables. */
+static bool set_by_provider(struct conf_loader *l, struct conf_ref ref)
+{
+	bool is_store = ref.section == CONF_SECTION_STORE || ref.section == CONF_SECTION_NAMED_STORE;
+	const struct conf_store *store = is_store ? conf_base(&l->conf, ref) : NULL;
+	struct conf_origin *origin = conf_origin_of(&l->conf, ref);
+	_cleanup(free) char *text = NULL, *from = NULL;
+
+	if (!is_store || !str_starts(str_or_empty(store->url), "s3://") || origin->text)
+		return false;
+	text = provided_text(store, conf_keys[ref.key].name);
+	if (!text || !*text)
+		return false;
+	from = mem_printf("provider %s", conf_provider_of(store)->name);
+	conf_set(l, ref, text, from, 0, false);
+	return true;
 }
 
 static void set_default(struct conf_loader *l, struct conf_ref ref)
@@ -138,6 +177,8 @@ static void set_missing(struct conf_loader *l, struct conf_ref ref)
 	const struct conf_origin *origin = conf_origin_of(&l->conf, ref);
 
 	if (origin->text && !origin->wrong)
+		return;
+	if (set_by_provider(l, ref))
 		return;
 	/* What AWS says is of the one store: a further one must not get its keys, or its address. */
 	if (!origin->text && ref.section != CONF_SECTION_NAMED_STORE && is_s3(&l->conf) &&

@@ -26,6 +26,7 @@ static const char *const event_names[] = {
         [EVENT_EXPIRING] = "expiring",
         [EVENT_NOTICES] = "notices",
         [EVENT_RESTORE] = "restore",
+        [EVENT_CONFIRM] = "confirm",
 };
 _Static_assert(ARRAY_SIZE(event_names) == EVENT_COUNT, "each event has a name");
 

@@ -121,6 +121,7 @@ void conf_dump_check(const void *base, const struct conf_clashes *clashes)
 	const struct conf_job *job = base;
 
 	conf_policy_check(&job->policy, clashes);
+	conf_encryption_check(&job->encrypt, clashes);
 	check_format(job, clashes);
 	check_content(&job->dump, clashes);
 	check_filters(&job->dump, clashes);

@@ -107,6 +107,7 @@ void conf_export_check(const void *base, const struct conf_clashes *clashes)
 	const struct conf_job *job = base;
 
 	conf_policy_check(&job->policy, clashes);
+	conf_encryption_check(&job->encrypt, clashes);
 	check_column_keys(&job->export, clashes);
 	check_name_templates(&job->export, clashes);
 	check_lists(&job->export, clashes);

@@ -37,6 +37,7 @@ void conf_files_check(const void *base, const struct conf_clashes *clashes)
 	const struct conf_files *f = &job->files;
 
 	conf_policy_check(&job->policy, clashes);
+	conf_encryption_check(&job->encrypt, clashes);
 	if (f->each && *f->each)
 		check_each(job, clashes);
 	if (f->settle_ms != SETTLE_DEFAULT_MS && f->each && !*f->each)

@@ -21,5 +21,9 @@ bool conf_export_takes_everything(const struct conf_job *job);
 /** conf_named_store_check() - the same of a [store NAME]. */
 void conf_named_store_check(const void *base, const struct conf_clashes *clashes);
 
+/** conf_encryption_check() - the same of for whom something is encrypted, in a job or in [keepfs]. */
+void conf_encryption_check(const struct conf_encryption *e, const struct conf_clashes *clashes);
+/** conf_keepfs_check() - the same of [keepfs]. */
+void conf_keepfs_check(const void *base, const struct conf_clashes *clashes);
 /** conf_policy_check() - the same of the policy that a job or a class begins with. */
 void conf_policy_check(const void *base, const struct conf_clashes *clashes);

@@ -33,10 +33,47 @@ static const struct conf_choice addressings[] = {
         {NULL, 0},
 };
 
+static const struct conf_choice object_locks[] = {
+        {"none", 0},
+        {"governance", 1},
+        {"compliance", 2},
+        {NULL, 0},
+};
+
 static const struct conf_choice encryptions[] = {
         {"none", CONF_SSE_NONE},
         {"AES256", CONF_SSE_AES256},
         {"aws:kms", CONF_SSE_KMS},
+        {NULL, 0},
+};
+
+static const struct conf_choice providers[] = {
+        {"auto", CONF_PROVIDER_AUTO},
+        {"aws", CONF_PROVIDER_AWS},
+        {"gcs", CONF_PROVIDER_GCS},
+        {"b2", CONF_PROVIDER_B2},
+        {"wasabi", CONF_PROVIDER_WASABI},
+        {"spaces", CONF_PROVIDER_SPACES},
+        {"minio", CONF_PROVIDER_MINIO},
+        {"r2", CONF_PROVIDER_R2},
+        {"hetzner", CONF_PROVIDER_HETZNER},
+        {"ceph", CONF_PROVIDER_CEPH},
+        {"swift", CONF_PROVIDER_SWIFT},
+        {"other", CONF_PROVIDER_OTHER},
+        {NULL, 0},
+};
+
+static const struct conf_choice conditionals[] = {
+        {"auto", CONF_CONDITIONAL_AUTO},
+        {"yes", CONF_CONDITIONAL_YES},
+        {"no", CONF_CONDITIONAL_NO},
+        {NULL, 0},
+};
+
+static const struct conf_choice equal_parts_words[] = {
+        {"auto", CONF_EQUAL_PARTS_AUTO},
+        {"yes", CONF_EQUAL_PARTS_YES},
+        {"no", CONF_EQUAL_PARTS_NO},
         {NULL, 0},
 };
 
@@ -140,6 +177,7 @@ static const struct conf_choice methods[] = {
 #define WEBHOOK(field)     CONF_KEYS_WEBHOOK, .offset = offsetof(struct conf_webhook, field)
 #define COMMAND(field)     CONF_KEYS_COMMAND, .offset = offsetof(struct conf_command, field)
 #define CHECK(field)       CONF_KEYS_CHECK, .offset = offsetof(struct conf_check, field)
+#define CONTROL(field)     CONF_KEYS_CONTROL, .offset = offsetof(struct conf_control, field)
 #define HEARTBEAT(field)   CONF_KEYS_HEARTBEAT, .offset = offsetof(struct conf_heartbeat, field)
 
 /* A secret: the rows of KEY, KEY_file and KEY_command, of which one may be set. @PLACE(@field) is its struct conf_secret, @common one
@@ -242,6 +280,39 @@ const struct conf_key conf_keys[] = {
                        "was erased. Mostly a file: openssl rand -out FILE 32; chmod 600 FILE; each of its bytes counts. Without the key nobody "
                        "learns from the register who it was, and nothing can be restored once something is registered: keep a copy of it where "
                        "the backups are not."),
+        SECRET(KEEPFS, signing_key, "signing_key", .reload = true, .type = CONF_STRING, .fallback = "",
+               .example = "sealed:YWdlLWVuY3J5cHRpb24ub3JnL3YxCg==",
+               .help = "A private Ed25519 key in PEM, mostly a file (openssl genpkey -algorithm ed25519 -out FILE; chmod 600), with which each manifest is "
+                       "signed. Signed manifests are a chain, each names the one before it, so 'keepfs verify --key' finds on any host what is missing, "
+                       "added, put back or changed (keepfs(1)). Keep the public half where the backups are not: openssl pkey -in FILE -pubout."),
+        SECRET(KEEPFS, signing_key_old, "signing_key_old", .reload = true, .type = CONF_STRING,
+               .fallback = "", .example = "sealed:YWdlLWVuY3J5cHRpb24ub3JnL3YxCg==",
+               .help = "The key that signed before, when signing_key has changed: once, so that it can vouch for the new one. Whoever knows only the "
+                       "old public key can verify what the new one signs then. It can be taken away when keepfs has been started or reloaded with it."),
+        {KEEPFS(verify_key_file), .name = "verify_key_file", .type = CONF_PATH, .reload = true,
+         .fallback = "", .example = "/etc/keepfs/signers.pem",
+         .help = "Public keys in PEM whose signatures are believed, beside those of signing_key and signing_key_old: a file of one or several, or a directory of files NAME.pem. "
+                 "With any of these keys a manifest in the store whose signature is wrong, of another key, or missing although signing had begun, is no backup: it is not listed, and health tells of it."},
+        {KEEPFS(encrypt.to), .name = "encrypt_to", .type = CONF_RECIPIENTS, .fallback = "", .reload = true,
+         .example = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+         .help = "For whom backups are encrypted (age), unless their job says something else, and the records and copies of the catalog in the store. "
+                 "Public keys of age (age1…, from age-keygen), separated by commas or spaces: each of their owners can read what is encrypted, and nobody "
+                 "else, least of all whoever holds the store. This host needs no secret key to make backups."},
+        {KEEPFS(encrypt.to_file), .name = "encrypt_to_file", .type = CONF_PATH, .fallback = "",
+         .reload = true, .example = "/etc/keepfs/recipients",
+         .help = "A file of public keys, one a line, with comments behind #, that are added to those of encrypt_to. It is read for each backup."},
+        SECRET(KEEPFS, encrypt.passphrase, "encrypt_passphrase", .reload = true, .type = CONF_STRING,
+               .fallback = "", .example = "correct horse battery staple",
+               .help = "A passphrase, in place of public keys: whoever knows it can read the backups, so this host can, too. Each object that is "
+                       "written or read costs a second: it is not for format = directory."),
+        SECRET(KEEPFS, identity, "identity", .reload = false, .type = CONF_STRING, .fallback = "",
+               .example = "AGE-SECRET-KEY-1…",
+               .help = "Secret keys of age (AGE-SECRET-KEY-1…), with which this host reads what is encrypted. Mostly a file: age-keygen -o FILE; chmod "
+                       "600 FILE; several keys stand on lines of their own. Without one backups are made all the same; they are shown as they are "
+                       "stored (NAME.dump.age), and only verified, copied and removed."),
+        SECRET(KEEPFS, identity_passphrase, "identity_passphrase", .reload = false, .type = CONF_STRING,
+               .fallback = "", .example = "correct horse battery staple",
+               .help = "A passphrase with which backups were encrypted, to read them. That of encrypt_passphrase is known without it."),
         {KEEPFS(drill_dir), .name = "drill_dir", .type = CONF_PATH, .reload = true, .fallback = "",
          .example = "/srv/keepfs-drills",
          .help = "Where drills make their throw-away servers: a directory on a disk that has room for the largest database and its "
@@ -298,17 +369,22 @@ const struct conf_key conf_keys[] = {
         {NAMED_STORE(store.url), .name = "url", .type = CONF_STORE_URL, .required = true,
          .example = "s3://acme-backups/keepfs",
          .help = "Where the objects of this store are: s3://BUCKET/PREFIX, or dir: and an absolute path. It must be another place than that of [store]."},
-        {STORE(endpoint), .name = "endpoint", .type = CONF_ENDPOINT, .fallback = "", .s3_only = true,
-         .also = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}, .example = "https://s3.example.net:9000",
-         .help = "The address of the S3 server, when it is not AWS. Plain http:// is refused unless "
-                 "allow_http is set."},
+        {STORE(provider), .name = "provider", .type = CONF_ENUM, .fallback = "auto", .choices = providers,
+         .s3_only = true, .example = "aws",
+         .help = "Whose S3 it is: this sets what other keys are that are not set here (endpoint, region, addressing, conditional_puts, "
+                 "equal_parts, max_parts), and what is an error because the provider does not have it. With 'auto' the host of the endpoint "
+                 "tells; without an endpoint it is AWS. What is known of each stands in the chapter \"Providers\" of operations.md."},
         {MAIN_STORE(region), .name = "region", .type = CONF_STRING,
          .computed =
-                 "AWS_REGION, AWS_DEFAULT_REGION, the region of the profile in ~/.aws/config, else us-east-1",
+                 "that of the provider; else AWS_REGION, AWS_DEFAULT_REGION, the region of the profile in ~/.aws/config, else us-east-1",
          .also = {"AWS_REGION", "AWS_DEFAULT_REGION"}, .example = "us-east-1",
          .help = "The region of the bucket. Servers other than AWS mostly want us-east-1."},
         {NAMED_STORE(store.region), .name = "region", .type = CONF_STRING, .fallback = "us-east-1",
          .help = "The region of the bucket. Servers other than AWS mostly want us-east-1."},
+        {STORE(endpoint), .name = "endpoint", .type = CONF_ENDPOINT, .fallback = "", .s3_only = true,
+         .also = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}, .example = "https://s3.example.net:9000",
+         .help = "The address of the S3 server, when it is not AWS and 'provider' does not tell it. Plain http:// is refused unless "
+                 "allow_http is set."},
         {STORE(access_key), .name = "access_key", .type = CONF_STRING, .fallback = "", .credential = true,
          .s3_only = true, .example = "AKIAIOSFODNN7EXAMPLE",
          .help = "The access key's id. Without it credentials are looked for as 'aws' does: in "
@@ -350,12 +426,34 @@ const struct conf_key conf_keys[] = {
         {STORE(sse_kms_key), .name = "sse_kms_key", .type = CONF_STRING, .fallback = "", .s3_only = true,
          .example = "arn:aws:kms:us-east-1:111122223333:key/1234abcd",
          .help = "The id or ARN of the key for sse = aws:kms; when it is empty, the account's default key."},
+        {STORE(conditional_puts), .name = "conditional_puts", .type = CONF_ENUM, .fallback = "auto",
+         .choices = conditionals, .s3_only = true,
+         .help = "Whether the server can create an object only if it is not there (If-None-Match), which is how keepfs never replaces a backup. "
+                 "With 'no' it looks first, which is as good as long as one keepfs writes there. 'auto' is what is known of the provider; else "
+                 "it is tried, and a refusal (501) noticed. With 'yes' a refusal is an error."},
+        {STORE(equal_parts), .name = "equal_parts", .type = CONF_ENUM, .fallback = "auto",
+         .choices = equal_parts_words, .s3_only = true,
+         .help = "Whether all parts of an upload but the last must have the same size. With 'yes' parts do not grow, so no file of a backup can "
+                 "be larger than part_size times max_parts. 'auto' is what is known of the provider: yes for r2 alone."},
         {STORE(delete_versions), .name = "delete_versions", .type = CONF_BOOL, .fallback = "no",
          .s3_only = true,
          .help = "In a bucket that keeps versions: deletes also the versions of what is deleted, for good. With "
                  "'no' they stay, as a protection from deletion by mistake or malice, and are paid for, "
                  "until a lifecycle rule of the bucket expires them. Needs s3:ListBucketVersions and "
                  "s3:DeleteObjectVersion; what is locked stays."},
+        {STORE(object_lock), .name = "object_lock", .type = CONF_ENUM, .fallback = "none",
+         .choices = object_locks, .s3_only = true, .example = "governance",
+         .help = "Locks each backup in the bucket, against everybody who may write there, for as long as it is sure to be kept: until the end of "
+                 "the longest of the periods (keep_daily, keep_weekly …) of which it is the first backup, or of keep_within. The bucket must have been made with "
+                 "object lock. 'governance': whoever has the right s3:BypassGovernanceRetention can still delete. 'compliance': nobody can, "
+                 "not the provider, and not you: choose what is kept with care. 'none': nothing is locked."},
+        {STORE(lock_min_ms), .name = "lock_min", .type = CONF_DURATION, .fallback = "1d", .min = 1 * SECOND,
+         .max = 36525 * DAY, .s3_only = true,
+         .help = "With object_lock: each backup is locked for so long at least, whatever the rules say of it."},
+        {STORE(lock_max_ms), .name = "lock_max", .type = CONF_DURATION, .fallback = "3660d",
+         .min = 1 * SECOND, .max = 36525 * DAY, .s3_only = true,
+         .help = "With object_lock: no lock is set for longer than this from now on; one that has to last longer is extended later. It protects "
+                 "from a mistake in the rules, which in mode compliance nobody can undo."},
         {STORE(connect_timeout_ms), .name = "connect_timeout", .type = CONF_DURATION, .fallback = "10s",
          .min = 100, .max = 1 * HOUR, .help = "How long to wait for a connection to the S3 server."},
         {STORE(first_byte_timeout_ms), .name = "first_byte_timeout", .type = CONF_DURATION, .fallback = "15s",
@@ -376,7 +474,8 @@ const struct conf_key conf_keys[] = {
                  "enough for any backup. S3 refuses parts below 5M."},
         {MAIN_STORE(max_parts), .name = "max_parts", .type = CONF_INT, .fallback = "10000", .min = 1,
          .max = 10000,
-         .help = "How many parts the server allows in one upload. AWS allows 10000, some others 1000."},
+         .help = "How many parts the server allows in one upload. AWS allows 10000, some others 1000. When it is not set, and the provider is "
+                 "known to allow fewer, it is what that allows."},
         {MAIN_STORE(capacity_bytes), .name = "capacity", .type = CONF_BYTES, .fallback = "none", .min = 0,
          .max = INT64_MAX, .example = "2T",
          .help = "The size that df shows for the mount, when the store has a quota that keepfs cannot "
@@ -528,6 +627,15 @@ const struct conf_key conf_keys[] = {
          .help = "'readback' reads each backup once from the store before it is listed: this proves that "
                  "the store holds what was sent, and gives the SHA-256. 'none' saves that transfer; such "
                  "a backup may have no SHA-256."},
+        {JOB(encrypt.to), .name = "encrypt_to", .type = CONF_RECIPIENTS, .fallback = "",
+         .example = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+         .help = "For whom the backups of this job are encrypted, in place of what [keepfs] says. Empty, with the two keys below: as [keepfs] says. With "
+                 "'none' they are not encrypted."},
+        {JOB(encrypt.to_file), .name = "encrypt_to_file", .type = CONF_PATH, .fallback = "",
+         .example = "/etc/keepfs/recipients", .help = "A file of public keys, as in [keepfs], for this job."},
+        SECRET(JOB, encrypt.passphrase, "encrypt_passphrase", .reload = false, .type = CONF_STRING,
+               .fallback = "", .example = "correct horse battery staple",
+               .help = "A passphrase, as in [keepfs], for this job."),
         {JOB(max_rate_bytes), .name = "max_rate", .type = CONF_RATE, .fallback = "none", .min = 64 * KIB,
          .max = TIB, .example = "50M/s", .trigger = true,
          .help = "How many bytes are read per second, before compression: from the server, all connections "
@@ -723,8 +831,8 @@ const struct conf_key conf_keys[] = {
                  "the main ones in its environment: KEEPFS_EVENT, KEEPFS_LEVEL, KEEPFS_SUBJECT, KEEPFS_TEXT, KEEPFS_JOB, "
                  "KEEPFS_DATABASE, KEEPFS_RUN, KEEPFS_SINCE, KEEPFS_COUNT, KEEPFS_HOST and KEEPFS_CONFIG. When it fails "
                  "it is run again later, until it does not."},
-        {COMMAND(timeout_ms), .name = "timeout", .type = CONF_DURATION, .fallback = "1m", .min = 100,
-         .max = 1 * HOUR, .help = "How long it may take; then it is ended, and has failed."},
+        {COMMAND(timeout_ms), .name = "timeout",
+         .type = CONF_DURATION, .fallback = "1m", .min = 100, .max = 1 * HOUR, .help = "How long it may take; then it is ended, and has failed."},
         {COMMAND(events), .name = "events", .type = CONF_EVENTS, .fallback = "all",
          .example = "failed, recovered",
          .help = "Which events are told, by their names; with '!' before a name all but that: 'all, !hold-added'. "
@@ -772,6 +880,23 @@ const struct conf_key conf_keys[] = {
         {CHECK(timeout_ms), .name = "timeout", .type = CONF_DURATION, .fallback = "10m", .min = 100,
          .max = 24 * HOUR,
          .help = "How long the statement and the command may take, each; then the check has failed."},
+
+        {CONTROL(write), .name = "write", .type = CONF_CONTROL_RULES, .fallback = "",
+         .example = "trigger:@backup, restore:@dba, *:anna",
+         .help = "Who may write which file of control/: the file's name, or a pattern, ':', and a user or @ and a group, by name or number. A file "
+                 "that a rule fits is for those of its rules alone, and they may read its answers too. What else holds (such as: hooks are root's) "
+                 "holds for them as well."},
+        {CONTROL(read), .name = "read", .type = CONF_CONTROL_RULES, .fallback = "", .example = "*:@auditors",
+         .help = "Who may read the answers of a file of control/ without writing it, in the same words."},
+        {CONTROL(confirm_by), .name = "confirm_by", .type = CONF_PEOPLE, .fallback = "",
+         .example = "@approvers",
+         .help = "Users, and @ and groups, of whom another one than whoever ordered it must confirm what destroys something: a restore over what is there "
+                 "(clean=yes, confirm=, overwrite=yes), a tenant that is replaced or deleted, rows that are inserted or replaced, an erasure, the end of a hold, and "
+                 "a prune against a guard. It waits, is shown in status/confirmations, told as the event confirm, and carried out when one of them writes "
+                 "confirm=NUMBER to control/confirm. Root is none of them unless named here. Empty: nothing waits."},
+        {CONTROL(confirm_within_ms), .name = "confirm_within", .type = CONF_DURATION, .fallback = "1h",
+         .min = 60 * SECOND, .max = 7 * DAY,
+         .help = "How long a command waits to be confirmed; then it is forgotten, as it is when the daemon ends."},
 };
 const size_t conf_key_count = ARRAY_SIZE(conf_keys);
 

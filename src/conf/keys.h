@@ -50,7 +50,10 @@ enum conf_type {                      /* the field's C type */
 	         CONF_TYPE_REDACTIONS, /* char **: rules of types, NULL-terminated */
 	         CONF_SETTINGS,        /* char **: "name=value", NULL-terminated */
 	         CONF_ADMINS,          /* char **: "slug:user", "slug:@group", NULL-terminated */
-	         CONF_TENANT_NAME,     /* char *: a text with {id} or {slug} in it */
+	         CONF_RECIPIENTS,    /* char **: public keys of age, or CONF_ENCRYPT_NONE; NULL-terminated */
+	         CONF_CONTROL_RULES, /* char **: "restore:user", "*:@group", NULL-terminated */
+	         CONF_PEOPLE,        /* char **: "user", "@group", NULL-terminated */
+	         CONF_TENANT_NAME,   /* char *: a text with {id} or {slug} in it */
 };
 
 struct conf_choice { /* a word of a CONF_ENUM; ends with a NULL word */

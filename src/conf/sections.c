@@ -114,6 +114,7 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                                  .env = "",
                                  .keys = CONF_KEYS_KEEPFS,
                                  .offset = 0,
+                                 .check = conf_keepfs_check,
                                  .help = "The daemon and its mount."},
         [CONF_SECTION_STORE] =
                 {.name = "store",
@@ -254,6 +255,15 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .help = "What a drill asks of the database that it has restored, one section for each question: "
                          "the answer to a statement, or a command, or both. A drill of level 5 passes only when "
                          "all of them do."},
+        [CONF_SECTION_CONTROL] =
+                {.name = "control",
+                 .header = "[control]",
+                 .env = "CONTROL_",
+                 .keys = CONF_KEYS_CONTROL,
+                 .offset = offsetof(struct conf, control),
+                 .help = "Who may write and read the files of control/ in a mount with allow_other, and which commands wait for a second "
+                         "person. Root, the user of the daemon and the owner of the files may write all of them always. A file "
+                         "that no rule names is as file_mode, owner and group say."},
 };
 
 /* The list of @section, when it is the first of those that share it: so each list is walked once. */

@@ -27,6 +27,7 @@ enum conf_section {
 	CONF_SECTION_COMMAND,
 	CONF_SECTION_HEARTBEAT,
 	CONF_SECTION_CHECK,
+	CONF_SECTION_CONTROL,
 	CONF_SECTION_COUNT
 };
 
@@ -47,6 +48,7 @@ enum conf_key_set { /* bits, as a section can have several */
 	            CONF_KEYS_COMMAND = 1 << 18,
 	            CONF_KEYS_HEARTBEAT = 1 << 19,
 	            CONF_KEYS_CHECK = 1 << 20,
+	            CONF_KEYS_CONTROL = 1 << 21,
 };
 
 /* An array on the heap, with a member of struct conf that points to it and one that counts its items. Offsets:

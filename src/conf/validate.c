@@ -282,5 +282,6 @@ void conf_validate(struct conf_loader *l)
 	conf_validate_checks(l);
 	conf_validate_export(l);
 	conf_validate_stores(l);
+	conf_validate_providers(l);
 	conf_validate_secrets(l);
 }

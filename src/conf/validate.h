@@ -16,3 +16,5 @@ void conf_validate_stores(struct conf_loader *l);
 void conf_validate_secrets(struct conf_loader *l);
 /** conf_validate_export() - the file that [export] needs. */
 void conf_validate_export(struct conf_loader *l);
+/** conf_validate_providers() - what a provider of S3 needs, and what it does not have. */
+void conf_validate_providers(struct conf_loader *l);

@@ -423,6 +423,8 @@ static const struct value_ops *ops_of(const struct conf_key *key)
 	switch (key->type) {
 	case CONF_WORDS:
 		return &conf_words_ops;
+	case CONF_RECIPIENTS:
+		return &conf_recipients_ops;
 	case CONF_DATABASES:
 		return &conf_databases_ops;
 	case CONF_NAME_PATTERNS:
@@ -477,6 +479,10 @@ static const struct value_ops *ops_of(const struct conf_key *key)
 		return &conf_settings_ops;
 	case CONF_ADMINS:
 		return &conf_admins_ops;
+	case CONF_CONTROL_RULES:
+		return &conf_control_rules_ops;
+	case CONF_PEOPLE:
+		return &conf_people_ops;
 	case CONF_TENANT_NAME:
 		return &conf_tenant_name_ops;
 	default:
@@ -534,6 +540,8 @@ void conf_value_show(const struct conf_key *key, const char *text, struct str *o
 		str_append(out, CONF_MASK);
 	else if (key->type == CONF_CONNECTION)
 		conf_mask_connection(text, out);
+	else if (key->type == CONF_RECIPIENTS && strcasestr(text, "AGE-SECRET-KEY-"))
+		str_append(out, CONF_MASK);
 	else
 		str_append(out, text);
 }
@@ -577,6 +585,9 @@ static enum heap heap_of(const struct conf_key *key)
 	case CONF_TYPE_REDACTIONS:
 	case CONF_SETTINGS:
 	case CONF_ADMINS:
+	case CONF_RECIPIENTS:
+	case CONF_CONTROL_RULES:
+	case CONF_PEOPLE:
 		return HEAP_WORDS;
 	default:
 		return HEAP_NOTHING;

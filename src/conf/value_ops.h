@@ -18,7 +18,7 @@ extern const struct value_ops conf_headers_ops, conf_events_ops, conf_template_o
 extern const struct value_ops conf_query_ops, conf_column_ops, conf_columns_ops, conf_table_patterns_ops;
 extern const struct value_ops conf_references_ops, conf_redactions_ops, conf_column_patterns_ops;
 extern const struct value_ops conf_type_redactions_ops, conf_settings_ops, conf_tenant_name_ops;
-extern const struct value_ops conf_admins_ops;
+extern const struct value_ops conf_admins_ops, conf_control_rules_ops, conf_people_ops, conf_recipients_ops;
 
 /** conf_value_wrong() - say what is wrong; returns -EINVAL. */
 int conf_value_wrong(struct str *wrong, const char *what);

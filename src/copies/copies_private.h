@@ -11,8 +11,9 @@
 struct copy_name {
 	int64_t at_us; /* whole seconds */
 	char hash[COPY_HASH_HEX + 1];
+	bool is_sealed; /* encrypted */
 };
-/** copy_key() - heap: "catalog/20261120T020000Z-0123456789abcdef.sqlite.zst" */
+/** copy_key() - heap: "catalog/20261120T020000Z-0123456789abcdef.sqlite.zst", with ".age" when it is encrypted. */
 char *copy_key(const struct copy_name *name);
 /** copy_name_parse() - false when @key is not the name of a copy. */
 bool copy_name_parse(const char *key, struct copy_name *ret);

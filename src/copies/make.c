@@ -11,7 +11,9 @@
 #include <keepfs/catalog.h>
 #include <keepfs/catalog/copy.h>
 #include <keepfs/codec/compression.h>
+#include <keepfs/keyring.h>
 #include <keepfs/stream.h>
+#include <keepfs/stream/age.h>
 #include <keepfs/stream/readback.h>
 
 #include <errno.h>
@@ -84,13 +86,15 @@ static int send_segment(void *arg, const void *data, size_t len, struct error *e
 	return r < 0 ? r : stream_object_write(s->object, s->buf, segment.bytes, err);
 }
 
-static int send_copy(const struct copies_context *ctx, struct cancel *cancel, int fd, const char *key,
-                     struct stream_facts *ret, struct error *err)
+/* @stage: NULL: it is not encrypted. */
+static int send_stored(const struct copies_context *ctx, struct cancel *cancel, int fd, const char *key,
+                       const struct stream_stage *stage, struct stream_facts *ret, struct error *err)
 {
 	const struct stream_object_options options = {.store = ctx->store,
 	                                              .pool = ctx->pool,
 	                                              .key = key,
 	                                              .part_bytes = PART_BYTES,
+	                                              .stage = stage,
 	                                              .cancel = cancel};
 	_cleanup(stream_object) struct stream_object *object = NULL;
 	_cleanup(compressor) struct compressor *compressor = compressor_new(&how, SEGMENT_CHECK_NONE);
@@ -103,6 +107,24 @@ static int send_copy(const struct copies_context *ctx, struct cancel *cancel, in
 	if (r == 0)
 		r = read_segments(fd, send_segment, &s, err);
 	return r < 0 ? r : stream_object_finish(object, NULL, ret, err);
+}
+
+static int send_copy(const struct copies_context *ctx, struct cancel *cancel, int fd, const char *key,
+                     struct stream_facts *ret, struct error *err)
+{
+	_cleanup(age_recipients) struct age_recipients *recipients = NULL;
+	struct stream_age age = {0};
+	struct stream_stage stage = {0};
+	int r = keyring_recipients(ctx->conf, NULL, cancel, &recipients, err);
+
+	if (r == 0 && recipients)
+		r = stream_age_init(&age, recipients, err);
+	if (r == 0 && recipients)
+		stage = stream_age_stage(&age);
+	if (r == 0)
+		r = send_stored(ctx, cancel, fd, key, recipients ? &stage : NULL, ret, err);
+	stream_age_finish(&age);
+	return r;
 }
 
 static int read_copy_back(const struct copies_context *ctx, struct cancel *cancel, const char *key,
@@ -174,14 +196,15 @@ static int put_unless_there(const struct copies_context *ctx, struct cancel *can
                             struct copy_list *list, char **ret_key, struct error *err)
 {
 	const struct copy_name *newest = list->count ? &list->items[list->count - 1] : NULL;
-	struct copy_name name = {0};
+	struct copy_name name = {.is_sealed = keyring_is_encrypting(ctx->conf, NULL)};
 	_cleanup(free) char *key = NULL;
 	int r = hash_copy(fd, name.hash, err);
 
 	if (r < 0)
 		return r;
 	/* After a failure it may be one that was sent and could not be read back. */
-	if (newest && strcmp(newest->hash, name.hash) == 0 && !has_failed(ctx->catalog)) {
+	if (newest && strcmp(newest->hash, name.hash) == 0 && newest->is_sealed == name.is_sealed &&
+	    !has_failed(ctx->catalog)) {
 		*ret_key = copy_key(newest);
 		return 0;
 	}

@@ -6,6 +6,7 @@
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
+#include <keepfs/codec/manifest.h>
 
 #include <string.h>
 
@@ -17,7 +18,8 @@ char *copy_key(const struct copy_name *name)
 {
 	char at[CLOCK_NAME_BYTES];
 
-	return mem_printf(COPIES_PREFIX "%s-%s" COPY_SUFFIX, clock_format_name(name->at_us, at), name->hash);
+	return mem_printf(COPIES_PREFIX "%s-%s" COPY_SUFFIX "%s", clock_format_name(name->at_us, at),
+	                  name->hash, name->is_sealed ? MANIFEST_SEALED_SUFFIX : "");
 }
 
 bool copy_name_parse(const char *key, struct copy_name *ret)
@@ -27,8 +29,10 @@ bool copy_name_parse(const char *key, struct copy_name *ret)
 	if (!str_starts(key, COPIES_PREFIX) || strlen(at) < CLOCK_NAME_BYTES + COPY_HASH_HEX ||
 	    clock_parse_name(at, &ret->at_us) < 0 || hash[-1] != '-')
 		return false;
+	ret->is_sealed = str_ends(hash, MANIFEST_SEALED_SUFFIX);
 	if (strspn(hash, "0123456789abcdef") != COPY_HASH_HEX ||
-	    !str_equal(hash + COPY_HASH_HEX, COPY_SUFFIX))
+	    !str_equal(hash + COPY_HASH_HEX,
+	               ret->is_sealed ? COPY_SUFFIX MANIFEST_SEALED_SUFFIX : COPY_SUFFIX))
 		return false;
 	memcpy(ret->hash, hash, COPY_HASH_HEX);
 	ret->hash[COPY_HASH_HEX] = '\0';

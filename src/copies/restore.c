@@ -5,11 +5,13 @@
  */
 #include "copies_private.h"
 
+#include <keepfs/artifact/sealed.h>
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/copy.h>
 #include <keepfs/codec/decompression.h>
+#include <keepfs/keyring.h>
 
 #include <errno.h>
 #include <string.h>
@@ -33,9 +35,38 @@ static int take_plain(void *arg, const void *data, size_t len, struct error *err
 	return 0;
 }
 
-static int get_pieces(struct store *store, const struct store_object *object, struct decompressor *out,
-                      struct error *err)
+static int take_stored(void *arg, const void *data, size_t len, struct error *err)
 {
+	return decompressor_write(arg, data, len, err);
+}
+
+/* Where the stored bytes go: the decompressor, or what decrypts them first. @head: their first ones, which have the keys. */
+static int open_sealed_copy(const struct copies_restore *restore, const struct store_object *object,
+                            const void *head, size_t len, struct decompressor *out,
+                            struct sealed_opener **ret, struct error *err)
+{
+	struct sealed_opener_options options = {
+	        .end = object->bytes, .what = object->key, .take = take_stored, .arg = out};
+	uint8_t id[SHA256_BYTES];
+	const struct keyring_object sealed = {.id = id, .what = object->key};
+	struct age_key key;
+	int r;
+
+	sha256_once(head, len, id);
+	r = keyring_open(restore->keyring, &sealed, head, len, NULL, &key, err);
+	if (r < 0)
+		return r == -EAGAIN ? -EBADMSG : r;
+	options.key = &key;
+	*ret = sealed_opener_new(&options);
+	age_key_wipe(&key);
+	return 0;
+}
+
+static int get_pieces(const struct copies_restore *restore, const struct store_object *object, bool is_sealed,
+                      struct decompressor *out, struct error *err)
+{
+	_cleanup(sealed_opener) struct sealed_opener *opener = NULL;
+	char plain[SHA256_HEX_BYTES];
 	const struct store_get_options options = {.if_match = object->etag};
 	_cleanup(free) uint8_t *buf = mem_alloc(PIECE_BYTES);
 	int r = 0;
@@ -44,21 +75,27 @@ static int get_pieces(struct store *store, const struct store_object *object, st
 		uint64_t left = object->bytes - at;
 		const struct iovec piece = {buf, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES};
 
-		r = store_get(store, NULL, object->key, at, &piece, 1, &options, err);
+		r = store_get(restore->store, NULL, object->key, at, &piece, 1, &options, err);
+		if (r == 0 && is_sealed && !opener)
+			r = open_sealed_copy(restore, object, buf, piece.iov_len, out, &opener, err);
 		if (r == 0)
-			r = decompressor_write(out, buf, piece.iov_len, err);
+			r = opener ? sealed_opener_feed(opener, buf, piece.iov_len, err)
+			           : decompressor_write(out, buf, piece.iov_len, err);
 	}
+	if (r == 0 && opener)
+		r = sealed_opener_end(opener, plain, err);
 	return r == 0 ? decompressor_finish(out, err) : r;
 }
 
-static int get_copy(struct store *store, const char *key, struct receiving *receiving, struct error *err)
+static int get_copy(const struct copies_restore *restore, const struct copy_name *name, const char *key,
+                    struct receiving *receiving, struct error *err)
 {
 	const struct decompressor_out out = {.write = take_plain, .arg = receiving};
 	_cleanup(decompressor) struct decompressor *d = decompressor_new(COMPRESSION_ZSTD, &out);
 	struct store_object object;
-	int r = store_head(store, NULL, key, &object, err);
+	int r = store_head(restore->store, NULL, key, &object, err);
 
-	return r < 0 ? r : get_pieces(store, &object, d, err);
+	return r < 0 ? r : get_pieces(restore, &object, name->is_sealed, d, err);
 }
 
 static int check_hash(const struct receiving *receiving, const struct copy_name *name, struct error *err)
@@ -85,7 +122,7 @@ static int receive_copy(const struct copies_restore *restore, const struct copy_
 	if (fd < 0)
 		return fd;
 	receiving.sha256 = sha256_new();
-	r = get_copy(restore->store, key, &receiving, err);
+	r = get_copy(restore, name, key, &receiving, err);
 	if (r == 0)
 		r = check_hash(&receiving, name, err);
 	sha256_free(receiving.sha256);
@@ -118,7 +155,15 @@ static void tell_unusable(const struct copies_restore *restore, const char *key,
 		restore->problem(restore->arg, text);
 }
 
-/* 1: it is the catalog now; 0: it cannot be used, which was told. */
+/* What nobody here can decrypt may be right. */
+static bool is_locked(int r)
+{
+	return r == -ENOKEY || r == -EKEYREJECTED;
+}
+
+#define COPY_IS_LOCKED 2
+
+/* 1: it is the catalog now; 0: it cannot be used, which was told; COPY_IS_LOCKED: likewise, and no older one is to stand for it. */
 static int use_copy(const struct copies_restore *restore, const struct copy_name *name, const char *key,
                     struct error *err)
 {
@@ -128,9 +173,9 @@ static int use_copy(const struct copies_restore *restore, const struct copy_name
 
 	if (r == 0)
 		r = catalog_copy_look(restore->conf->state_dir, &url, &why);
-	if (is_unusable(r)) {
+	if (is_unusable(r) || is_locked(r)) {
 		tell_unusable(restore, key, &why);
-		return 0;
+		return is_locked(r) ? COPY_IS_LOCKED : 0;
 	}
 	if (r < 0) {
 		if (err)
@@ -152,7 +197,7 @@ int copies_restore(struct copies_restore *restore, struct error *err)
 		_cleanup(free) char *key = copy_key(&list.items[i]);
 
 		r = use_copy(restore, &list.items[i], key, err);
-		if (r > 0)
+		if (r == 1)
 			restore->key = take_ptr(&key);
 	}
 	catalog_copy_clean(restore->conf->state_dir);

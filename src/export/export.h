@@ -48,6 +48,7 @@ enum export_place {
 	EXPORT_STORE_ENDPOINT,
 	EXPORT_STORE_REGION,
 	EXPORT_STORE_CREDENTIALS,
+	EXPORT_STORE_PROVIDER,
 };
 
 /** struct export_tenant - one that the query names */

@@ -25,6 +25,7 @@ static int choose_store(const struct make_context *ctx, const struct export_tena
 	        .endpoint = t->place[EXPORT_STORE_ENDPOINT],
 	        .region = t->place[EXPORT_STORE_REGION],
 	        .credentials = t->place[EXPORT_STORE_CREDENTIALS],
+	        .provider = t->place[EXPORT_STORE_PROVIDER],
 	};
 	const struct conf *conf = make_conf_ref(ctx);
 	int r = stores_choose(conf, &wanted, ret, err);

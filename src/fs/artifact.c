@@ -5,6 +5,7 @@
  */
 #include "catalog_dir.h"
 #include "fs_private.h"
+#include "sealed.h"
 #include "xattr.h"
 
 #include <keepfs/base/mem.h>
@@ -57,8 +58,14 @@ static int facts_of_file(struct fs *fs, const struct node *node, struct facts *r
 	ret->hold_count = held > 0 ? (size_t)held : 0;
 	(void)catalog_proofs(catalog, artifact_ino, ret->proven_at_us);
 	ret->store = store_of_artifact(fs, artifact_ino);
-	if (catalog_object(catalog, ino, &object) == 0)
+	if (catalog_object(catalog, ino, &object) == 0) {
 		ret->stored_bytes = object.stored_bytes;
+		if (object.cipher)
+			str_copy(ret->stored_sha256, sizeof(ret->stored_sha256), object.stored_sha256);
+	}
+	/* Of the bytes that are read under this name. */
+	if (sealed_is_shown(fs, node))
+		str_copy(ret->sha256, sizeof(ret->sha256), ret->stored_sha256);
 	ret->damaged = catalog_is_damaged(catalog, ino) ||
 	               (ret->manifest.is_directory && catalog_is_damaged(catalog, artifact_ino));
 	return r;

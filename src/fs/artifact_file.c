@@ -6,9 +6,12 @@
  *
  * Who read what is noted when the file is closed, by a worker: that waits for the catalog's disk.
  */
-#include "fs_private.h"
 #include "handle.h"
+#include "later.h"
+#include "lookers.h"
+#include "sealed.h"
 
+#include <keepfs/artifact/sealed.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/artifacts.h>
@@ -17,6 +20,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #define CHECKED_LONG_AGO_US (30 * 24 * 3600 * US_PER_S)
 
@@ -172,41 +176,83 @@ static void release_artifact_file(struct handle *h)
 static const struct handle_ops ops = {
         .lasting = true, .read = read_range, .flush = give_up_reads, .release = release_artifact_file};
 
-int artifact_file_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
-                       struct handle **ret_handle, struct error *err)
-{
-	struct fs *fs = fs_of(req);
-	_cleanup(manifest_object) struct manifest_object object = {0};
-	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, node->ino);
-	char sha256[SHA256_HEX_BYTES] = "";
-	struct artifact_file *f;
-	struct reader_what what = {.ino = node->ino, .sha256 = sha256};
-	int r;
+/* Opening. What is decrypted needs the keys that the beginning of the object holds: where these are not known yet, a worker asks the
+ * store for them. */
 
-	if (!path)
-		return -ENOENT;
-	r = catalog_object(fs->ctx.repository->catalog, node->ino, &object);
+struct opening_file {
+	struct later later;
+	struct node node;
+	struct fuse_file_info fi;
+	struct catalog_audit reader;
+};
+
+struct stored_file {                   /* of a node */
+	char sha256[SHA256_HEX_BYTES]; /* of what is read */
+	struct manifest_object object;
+	struct manifest manifest; /* without files and objects */
+	struct store *store;
+	bool is_decrypted; /* what is read is not what is stored */
+};
+
+static void cleanup_stored_file(struct stored_file *s)
+{
+	manifest_object_finish(&s->object);
+	manifest_finish(&s->manifest);
+	store_free(s->store);
+}
+
+static int find_stored_file(struct fs *fs, const struct node *node, const char *path, struct stored_file *ret,
+                            struct error *err)
+{
+	struct catalog *catalog = fs->ctx.repository->catalog;
+	int r = catalog_object(catalog, node->ino, &ret->object);
+
 	if (r == 0)
-		r = catalog_file_sha256(fs->ctx.repository->catalog, node->ino, sha256);
-	if (r == -ENOENT || object.cipher)
-		return error_set(
-		        err, ERROR_USAGE, ENOTSUP,
-		        "%s is kept in a way that this keepfs does not know%s%s: read it with the newer keepfs that made it",
-		        path, object.cipher ? ", by the cipher " : "", object.cipher ? object.cipher : "");
+		r = catalog_file_sha256(catalog, node->ino, ret->sha256);
+	if (r == -ENOENT || (r == 0 && !sealed_is_known(&ret->object)))
+		return sealed_refuse_unknown(&ret->object, path, err);
 	if (r < 0)
 		return error_set(
 		        err, ERROR_INTERNAL, -r,
 		        "the catalog holds no checksums for %s: stop the mount and run 'keepfs rebuild'",
 		        path);
-	r = repository_store_of_ino(fs->ctx.repository, node->ino, &what.store, err);
-	if (r < 0)
-		return r;
-	what.key = object.key;
-	what.extents = &object.extents;
-	what.whole = check_whole(fs, node->ino);
-	f = mem_alloc(sizeof(*f));
-	f->size_bytes = object.extents.total_bytes;
-	caller_of(req, &f->reader);
+	ret->is_decrypted = ret->object.cipher && !sealed_is_shown(fs, node);
+	if (ret->object.cipher && !ret->is_decrypted)
+		memcpy(ret->sha256, ret->object.stored_sha256, sizeof(ret->sha256));
+	if (ret->is_decrypted)
+		(void)catalog_manifest(catalog, node->ino, &ret->manifest);
+	return repository_store_of_ino(fs->ctx.repository, node->ino, &ret->store, err);
+}
+
+static struct sealed_object sealed_of(struct fs *fs, const struct stored_file *s, const char *path,
+                                      struct cancel *cancel)
+{
+	return (struct sealed_object){.repo = fs->ctx.repository,
+	                              .store = s->store,
+	                              .object = &s->object,
+	                              .what = path,
+	                              .encrypted_to = s->manifest.encrypted_to,
+	                              .cancel = cancel};
+}
+
+/* @layout is consumed. */
+static int open_stored_file(struct fs *fs, const struct node *node, struct stored_file *s,
+                            struct reader_layout *layout, const struct catalog_audit *reader,
+                            struct handle **ret_handle, struct error *err)
+{
+	const struct reader_what what = {.store = take_ptr(&s->store),
+	                                 .ino = node->ino,
+	                                 .key = s->object.key,
+	                                 .extents = &s->object.extents,
+	                                 .sha256 = s->sha256,
+	                                 .whole = check_whole(fs, node->ino),
+	                                 .layout = layout,
+	                                 .stored_sha256 = s->object.stored_sha256};
+	struct artifact_file *f = mem_alloc(sizeof(*f));
+	int r;
+
+	f->size_bytes = node->entry.size_bytes;
+	f->reader = *reader;
 	r = reader_open(fs->ctx.reader, &what, &f->file, err);
 	if (r < 0) {
 		free(f);
@@ -215,4 +261,97 @@ int artifact_file_open(fuse_req_t req, const struct node *node, const struct fus
 	handle_init(&f->base, fs, &ops, node->ino);
 	*ret_handle = &f->base;
 	return 0;
+}
+
+static int open_decrypted(struct opening_file *o, const char *path, struct handle **ret_handle,
+                          struct error *err)
+{
+	struct fs *fs = o->later.fs;
+	_cleanup(stored_file) struct stored_file s = {0};
+	struct sealed_object sealed;
+	struct reader_layout *layout = NULL;
+	int r = find_stored_file(fs, &o->node, path, &s, err);
+
+	if (r < 0)
+		return r;
+	sealed = sealed_of(fs, &s, path, &o->later.cancel);
+	r = sealed_layout(&sealed, &layout, err);
+	return r < 0 ? r : open_stored_file(fs, &o->node, &s, layout, &o->reader, ret_handle, err);
+}
+
+/* What this host cannot decrypt is no damage of the backup. */
+static void note_open_failure(struct fs *fs, const struct node *node, const char *path, int r,
+                              const struct error *err)
+{
+	if (r == -ECANCELED)
+		return;
+	if (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND)
+		note_read_failure(fs, node->ino, path, r, true, err);
+	else
+		report_trouble(fs->ctx.troubles, path, -r, err->message);
+}
+
+static int errno_of_open(int r)
+{
+	if (r == -ECANCELED)
+		return EINTR;
+	return r == -ENOKEY || r == -EKEYREJECTED || r == -ENOTSUP || r == -ENOENT ? -r : EIO;
+}
+
+static void open_file_later(void *arg)
+{
+	struct opening_file *o = arg;
+	struct fs *fs = o->later.fs;
+	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, o->node.ino);
+	struct handle *h = NULL;
+	struct error err = {0};
+	int r = path ? open_decrypted(o, path, &h, &err) : -ENOENT;
+
+	if (path && r < 0)
+		note_open_failure(fs, &o->node, path, r, &err);
+	if (!later_claim(&o->later)) {
+		if (h)
+			handle_free(h);
+	} else if (r < 0) {
+		fuse_reply_err(o->later.pending.req, errno_of_open(r));
+	} else {
+		reply_open(o->later.pending.req, h, &o->fi);
+	}
+	later_end(&o->later);
+	free(o);
+}
+
+static int begin_opening(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct opening_file *o = mem_alloc(sizeof(*o));
+
+	o->node = *node;
+	o->fi = *fi;
+	caller_of(req, &o->reader);
+	if (later_begin(&o->later, fs, req))
+		lookers_add(fs->lookers, node->entry.ino, open_file_later, o);
+	else
+		free(o);
+	return OPENED_LATER;
+}
+
+int artifact_file_open(fuse_req_t req, const struct node *node, const struct fuse_file_info *fi,
+                       struct handle **ret_handle, struct error *err)
+{
+	struct fs *fs = fs_of(req);
+	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, node->ino);
+	_cleanup(stored_file) struct stored_file s = {0};
+	struct catalog_audit reader;
+	int r;
+
+	if (!path)
+		return -ENOENT;
+	r = find_stored_file(fs, node, path, &s, err);
+	if (r < 0)
+		return r;
+	if (s.is_decrypted)
+		return begin_opening(req, node, fi);
+	caller_of(req, &reader);
+	return open_stored_file(fs, node, &s, NULL, &reader, ret_handle, err);
 }

@@ -6,6 +6,7 @@
 #include "catalog_dir.h"
 
 #include "fs_private.h"
+#include "sealed.h"
 #include "tenant.h"
 
 #include <keepfs/base/mem.h>
@@ -43,9 +44,11 @@ int catalog_load(struct fs *fs, uint64_t ino, struct node *ret)
 	struct catalog_entry entry;
 	int r = catalog_entry_by_ino(fs->ctx.repository->catalog, ino, &entry);
 
-	if (r == 0)
-		*ret = (struct node){.ino = ino, .class = class_of_entry(&entry), .entry = entry};
-	return r;
+	if (r < 0)
+		return r;
+	sealed_show(fs, false, &entry);
+	*ret = (struct node){.ino = ino, .class = class_of_entry(&entry), .entry = entry};
+	return 0;
 }
 
 void node_of_entry(const struct node *directory, const struct catalog_entry *entry, struct node *ret)
@@ -58,7 +61,7 @@ void node_of_entry(const struct node *directory, const struct catalog_entry *ent
 int catalog_lookup(struct fs *fs, const struct node *directory, const char *name, struct node *ret)
 {
 	struct catalog_entry entry;
-	int r = catalog_entry_by_name(fs->ctx.repository->catalog, directory->entry.ino, name, &entry);
+	int r = sealed_find(fs, directory->class->in_links, directory->entry.ino, name, &entry);
 
 	if (r == 0)
 		node_of_entry(directory, &entry, ret);
@@ -82,6 +85,7 @@ int catalog_list(struct fs *fs, const struct node *directory, enum catalog_kind 
 		for (ssize_t i = 0; i < count; i++) {
 			struct node node;
 
+			sealed_show(fs, directory->class->in_links, &page[i]);
 			node_of_entry(directory, &page[i], &node);
 			if (!listing_add(l, page[i].name, &node, range->base + page[i].sequence))
 				return 1;
@@ -183,7 +187,7 @@ char *catalog_node_path(struct fs *fs, const struct node *node)
 
 char *linked_path(struct fs *fs, const struct node *node)
 {
-	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, node->entry.ino);
+	_cleanup(free) char *path = sealed_path(fs, true, node->entry.ino);
 
 	return path ? mem_printf(LINKS_NAME "/%s", path) : NULL;
 }

@@ -6,6 +6,8 @@
  */
 #include "command.h"
 
+#include "confirm.h"
+#include "control_rules.h"
 #include "made_file.h"
 #include "rights.h"
 #include "text.h"
@@ -43,7 +45,12 @@ static void run_command(void *arg)
 	_cleanup(str) struct str answer = {0}, shown = {0};
 	struct error err = {0};
 	struct text *text;
-	int r = c->node.file->run(c, &answer, &err);
+	int r = confirm_wait(c, &answer, &err);
+
+	if (r == 0)
+		r = c->node.file->run(c, &answer, &err);
+	else if (r > 0)
+		r = 0;
 
 	if (r < 0) {
 		str_appendf(&answer, "%s: %s\n", strerrorname_np(-r), err.message);
@@ -127,6 +134,7 @@ static void write_command(fuse_req_t req, struct handle *h, const char *buf, siz
 	c->node = node;
 	c->bytes = size;
 	caller_of(req, &c->audit);
+	c->may_confirm = control_rules_confirm_by(fs->control, req);
 	snprintf(c->by, sizeof(c->by), "uid %lld (%s)", (long long)c->audit.uid, c->audit.command);
 	/* An interrupt answers the caller, and the command goes on: it may have begun to act. */
 	pending_init(&c->pending, req, NULL);

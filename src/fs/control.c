@@ -4,6 +4,7 @@
  * command comes from write() to its function stands in command.c.
  */
 #include "command.h"
+#include "confirm.h"
 #include "fs_private.h"
 #include "keeping.h"
 #include "made_file.h"
@@ -330,6 +331,7 @@ static const struct made_file rows[] = {
         {.number = 29, .name = "import", .run = import, .help = import_help},
         {.number = 30, .name = "restore-tenant", .run = restore_tenant, .help = restore_tenant_help},
         {.number = 31, .name = "erase", .run = command_erase, .help = erase_help, .copied_soon = true},
+        {.number = 46, .name = "confirm", .run = command_confirm, .help = confirm_help},
 };
 
 const struct made_files control_files = {

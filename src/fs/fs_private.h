@@ -53,8 +53,11 @@ struct fs {
 	char *mountpoint;
 	pthread_t loop;
 	bool looping;
-	bool is_gated;         /* set before it serves: see rights.h */
-	atomic_int loop_error; /* set before ended_fd becomes readable */
+	bool is_locked;                /* set before it serves: no identity is configured, see sealed.h */
+	bool is_gated;                 /* set before it serves: see rights.h */
+	struct control_rules *control; /* constant */
+	struct confirmations *confirmations; /* has a lock of its own */
+	atomic_int loop_error;               /* set before ended_fd becomes readable */
 	int ended_fd;
 };
 

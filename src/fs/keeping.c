@@ -31,8 +31,11 @@ int command_prune(struct command *c, struct str *answer, struct error *err)
 
 static int find_artifact_of_word(struct fs *fs, const char *path, uint64_t *ret_ino, struct error *err)
 {
+	size_t len =
+	        strlen(path) - (str_ends(path, MANIFEST_SEALED_SUFFIX) ? strlen(MANIFEST_SEALED_SUFFIX) : 0);
+	_cleanup(free) char *plain = mem_printf("%.*s", (int)len, path);
 	struct catalog_entry entry;
-	int r = catalog_entry_by_ino(fs->ctx.repository->catalog, ino_of_artifact(path), &entry);
+	int r = catalog_entry_by_ino(fs->ctx.repository->catalog, ino_of_artifact(plain), &entry);
 
 	if (r == 0 && entry.kind != CATALOG_ARTIFACT)
 		r = -ENOENT;

@@ -7,6 +7,7 @@
 
 #include "fs_private.h"
 #include "rights.h"
+#include "sealed.h"
 
 #include <keepfs/base/mem.h>
 
@@ -37,6 +38,11 @@ uint64_t ino_latest(uint64_t artifact_ino)
 uint64_t ino_sums(uint64_t directory_ino)
 {
 	return directory_ino | BIT_SUMS;
+}
+
+uint64_t ino_stored_sums(uint64_t directory_ino)
+{
+	return ino_link(ino_sums(directory_ino));
 }
 
 uint64_t ino_of_tenant_file(uint64_t directory_ino, unsigned file)
@@ -92,8 +98,12 @@ int node_load(struct fs *fs, uint64_t ino, struct node *ret)
 
 	if (ino & BIT_LINK && !(ino & (BIT_CATALOG | BIT_ARTIFACT)))
 		return tier_load(fs, ino, ret);
+	if (ino & BIT_LINK && !(ino & BIT_ARTIFACT) && (ino & BITS_MADE_UP) == BIT_SUMS)
+		return stored_sums_load(fs, ino & ~(BIT_LINK | BIT_SUMS), ret);
 	if (ino & BIT_LINK) {
 		r = node_load(fs, ino & ~BIT_LINK, ret);
+		if (r == 0 && !fs->is_locked)
+			sealed_show(fs, true, &ret->entry);
 		return r < 0 ? r : node_mirror(ret);
 	}
 	if (ino & BIT_CATALOG)

@@ -11,7 +11,7 @@
  *   bit 61, hash                    the latest link that leads to that artifact (ino_latest()): one that leads to
  *                                   another is another link
  *   bit 62, hash & ~3               a directory below a root (ino_of_directory()); | 2 its SHA256SUMS; of a tenant | 1 its .trigger, | 3 its .explain.txt
- *   bit 63 | any with bit 62 or 61  what mirrors it in links/ (ino_link())
+ *   bit 63 | any with bit 62 or 61  what mirrors it in links/ (ino_link()); of SHA256SUMS, which has no mirror, SHA256SUMS.stored
  *   bit 59, bit 58, hash            what mirrors it in inside/: bit 57 the directory of a dump; else a directory. The hash is that
  *                                   of what it shows in backups/, without its four lowest bits (inside.c)
  *   bit 59, dump << 34, kind << 32, part
@@ -66,11 +66,12 @@ struct node_class;
 #define INO_DIFF    UINT64_C(14)
 #define INO_FIXED   UINT64_C(16) /* + the number of a file in status/ or control/ */
 
-#define LINKS_NAME   "links"
-#define SUMS_NAME    "SHA256SUMS"
-#define INSIDE_NAME  "inside"
-#define HISTORY_NAME "history"
-#define DIFF_NAME    "diff"
+#define LINKS_NAME       "links"
+#define SUMS_NAME        "SHA256SUMS"
+#define STORED_SUMS_NAME "SHA256SUMS.stored"
+#define INSIDE_NAME      "inside"
+#define HISTORY_NAME     "history"
+#define DIFF_NAME        "diff"
 
 #define NODE_TARGET_BYTES 1024 /* of a symbolic link, with its NUL */
 
@@ -174,6 +175,7 @@ extern const struct node_class class_top, class_fixed_directory;                
 extern const struct node_class class_root, class_directory;                           /* catalog_dir.c */
 extern const struct node_class class_linked_root, class_linked_directory;             /* catalog_dir.c */
 extern const struct node_class class_latest, class_linked_latest, class_sums;         /* generated.c */
+extern const struct node_class class_stored_sums;                                     /* generated.c */
 extern const struct node_class class_artifact, class_file;                            /* artifact.c */
 extern const struct node_class class_artifact_directory, class_artifact_subdirectory; /* artifact.c */
 extern const struct node_class class_linked_artifact_directory;                       /* artifact.c */
@@ -216,6 +218,7 @@ int node_stat(struct fs *fs, const struct node *node, struct stat *ret);
 
 uint64_t ino_latest(uint64_t artifact_ino);
 uint64_t ino_sums(uint64_t directory_ino);
+uint64_t ino_stored_sums(uint64_t directory_ino);
 uint64_t ino_link(uint64_t ino);
 /** ino_of_tenant_file() - of .trigger (@file 1) or .explain.txt (3) in the directory of a tenant. */
 uint64_t ino_of_tenant_file(uint64_t directory_ino, unsigned file);
@@ -225,12 +228,13 @@ uint64_t ino_of_drill(int64_t id, unsigned file);
 uint64_t ino_of_run(int64_t run_id, unsigned file);
 
 /* Where node_load() finds a node, by the range of its number. -ENOENT: there is none. */
-int fixed_load(struct fs *fs, uint64_t ino, struct node *ret);                /* root.c */
-int drill_load(struct fs *fs, int64_t id, unsigned file, struct node *ret);   /* drills.c; ino_of_drill() */
-int run_load(struct fs *fs, int64_t run_id, unsigned file, struct node *ret); /* jobs.c; ino_of_run() */
-int catalog_load(struct fs *fs, uint64_t ino, struct node *ret);              /* catalog_dir.c */
-int latest_load(struct fs *fs, uint64_t artifact_ino, struct node *ret);      /* generated.c */
-int sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret);       /* generated.c */
+int fixed_load(struct fs *fs, uint64_t ino, struct node *ret);                 /* root.c */
+int drill_load(struct fs *fs, int64_t id, unsigned file, struct node *ret);    /* drills.c; ino_of_drill() */
+int run_load(struct fs *fs, int64_t run_id, unsigned file, struct node *ret);  /* jobs.c; ino_of_run() */
+int catalog_load(struct fs *fs, uint64_t ino, struct node *ret);               /* catalog_dir.c */
+int latest_load(struct fs *fs, uint64_t artifact_ino, struct node *ret);       /* generated.c */
+int sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret);        /* generated.c */
+int stored_sums_load(struct fs *fs, uint64_t directory_ino, struct node *ret); /* generated.c */
 int tenant_file_load(struct fs *fs, uint64_t ino, struct node *ret); /* tenant.c; ino_of_tenant_file() */
 int tier_load(struct fs *fs, uint64_t ino, struct node *ret);        /* tiers.c */
 int inside_load(struct fs *fs, uint64_t ino, struct node *ret);      /* inside.c */

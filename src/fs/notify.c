@@ -3,6 +3,7 @@
 #include "notify.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/manifest.h>
 
 #include <string.h>
 
@@ -15,6 +16,15 @@ static void forget_attributes(struct fs *fs, uint64_t ino)
 static void forget_name(struct fs *fs, uint64_t directory_ino, const char *name)
 {
 	fuse_lowlevel_notify_inval_entry(fs->session, directory_ino, name, strlen(name));
+}
+
+/* By both names that it may be shown under: what the kernel does not know costs nothing. */
+static void forget_file(struct fs *fs, uint64_t directory_ino, const char *name)
+{
+	_cleanup(free) char *sealed = mem_printf("%s" MANIFEST_SEALED_SUFFIX, name);
+
+	forget_name(fs, directory_ino, name);
+	forget_name(fs, directory_ino, sealed);
 }
 
 void notify_directory_changed(struct fs *fs, const char *path)
@@ -51,9 +61,9 @@ void notify_links_removed(struct fs *fs, const struct removed *removed)
 {
 	if (!removed->links_directory_ino)
 		return;
-	forget_name(fs, removed->links_directory_ino, removed_name(removed));
+	forget_file(fs, removed->links_directory_ino, removed_name(removed));
 	for (size_t i = 0; i < removed->beside_count; i++)
-		forget_name(fs, removed->links_directory_ino, removed->beside[i]);
+		forget_file(fs, removed->links_directory_ino, removed->beside[i]);
 }
 
 void notify_removed(struct fs *fs, const struct removed *removed)
@@ -62,9 +72,9 @@ void notify_removed(struct fs *fs, const struct removed *removed)
 
 	/* A directory's name takes all below it along. After a successful rm the kernel has forgotten it by itself; one
 	 * that was interrupted, or whose store failed half-way, has hidden the file all the same. */
-	forget_name(fs, removed->directory_ino, removed_name(removed));
+	forget_file(fs, removed->directory_ino, removed_name(removed));
 	for (size_t i = 0; i < removed->beside_count; i++)
-		forget_name(fs, removed->directory_ino, removed->beside[i]);
+		forget_file(fs, removed->directory_ino, removed->beside[i]);
 	*strrchr(directory, '/') = '\0';
 	notify_directory_changed(fs, directory);
 }

@@ -6,6 +6,7 @@
  */
 #include "rights.h"
 
+#include "control_rules.h"
 #include "made_file.h"
 
 #include <keepfs/base/mem.h>
@@ -22,8 +23,15 @@
 
 void rights_init(struct fs *fs)
 {
-	fs->is_gated =
-	        fs->ctx.make && fs->ctx.make->admins && conf_exports(fs->ctx.conf) && fs_lets_others(fs);
+	bool has_admins = fs->ctx.make && fs->ctx.make->admins && conf_exports(fs->ctx.conf);
+
+	fs->control = control_rules_new(&fs->ctx.conf->control);
+	fs->is_gated = (has_admins || control_rules_any(fs->control)) && fs_lets_others(fs);
+}
+
+void rights_finish(struct fs *fs)
+{
+	fs->control = control_rules_free(fs->control);
 }
 
 void rights_of(fuse_req_t req, struct rights *ret)
@@ -42,7 +50,8 @@ void rights_of(fuse_req_t req, struct rights *ret)
 	if (count > 0)
 		ret->group_count = count < RIGHTS_GROUPS ? (size_t)count : RIGHTS_GROUPS;
 	who.group_count = ret->group_count;
-	ret->is_admin = export_admins_know(fs->ctx.make->admins, &who);
+	ret->is_admin =
+	        fs->ctx.make && fs->ctx.make->admins && export_admins_know(fs->ctx.make->admins, &who);
 }
 
 bool rights_see_all(const struct rights *rights)
@@ -101,9 +110,9 @@ static char *tenant_of_run(const struct catalog_run *run)
 static bool is_of_directory(const struct node *node)
 {
 	static const struct node_class *const classes[] = {
-	        &class_directory,      &class_linked_directory, &class_artifact, &class_file,
-	        &class_link,           &class_latest,           &class_sums,     &class_linked_latest,
-	        &class_tenant_explain, &class_tenant_trigger,
+	        &class_directory,      &class_linked_directory, &class_artifact,    &class_file,
+	        &class_link,           &class_latest,           &class_sums,        &class_linked_latest,
+	        &class_tenant_explain, &class_tenant_trigger,   &class_stored_sums,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
@@ -180,17 +189,51 @@ static bool let_by_modes(struct fs *fs, const struct rights *rights, const struc
 	return (mode & needed) == needed;
 }
 
+/* control/ and what is in it. A file that has rules is for those of its rules alone. */
+
+static bool is_control_directory(const struct node *node)
+{
+	return node->ino == INO_CONTROL;
+}
+
+static bool is_control_text(const struct node *node)
+{
+	return node->file && made_file_at(&control_files, node->ino - INO_FIXED) == node->file;
+}
+
+static bool is_ruled(const struct fs *fs, const struct node *node)
+{
+	return is_control_text(node) && node->file->run && control_rules_name(fs->control, node->file->name);
+}
+
+/* On the way to a file of which he may have something; README tells what there is. */
+static bool is_way_to_control(const struct fs *fs, const struct rights *rights, const struct node *node,
+                              enum right right)
+{
+	bool is_there = is_control_directory(node) || (is_control_text(node) && !node->file->run);
+
+	if (right == RIGHT_WRITE || !(is_there || (node->class == &class_top && right == RIGHT_LOOK)))
+		return false;
+	return control_rules_know(fs->control, rights);
+}
+
 bool rights_let(struct fs *fs, const struct rights *rights, const struct node *node, enum right right)
 {
 	if (rights->has_all)
+		return true;
+	if (is_ruled(fs, node))
+		return control_rules_let(fs->control, rights, node->file->name, right == RIGHT_WRITE);
+	if (is_way_to_control(fs, rights, node, right))
 		return true;
 	return rights->is_admin ? let_admin(fs, rights, node, right) : let_by_modes(fs, rights, node, right);
 }
 
 int rights_refusal(const struct node *directory)
 {
-	return !directory || directory->class == &class_top || directory->class == &class_links ? -EACCES
-	                                                                                        : -ENOENT;
+	return !directory || directory->class == &class_top || directory->class == &class_links ||
+	                       directory->ino == INO_CONTROL
+	               ? -EACCES
+	               : -ENOENT;
 }
 
 /* What the kernel sees. */
@@ -201,6 +244,12 @@ static mode_t wider_mode(struct fs *fs, const struct node *node)
 
 	if (is_passage(node))
 		return 0011;
+	if (control_rules_any(fs->control) && is_control_directory(node))
+		return 0055;
+	if (control_rules_any(fs->control) && is_control_text(node) && !node->file->run)
+		return 0044;
+	if (is_ruled(fs, node))
+		return 0066;
 	tenant = rights_tenant_of(fs, node);
 	if (!tenant)
 		return 0;

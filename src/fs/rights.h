@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /*
- * Who may have what. Without [export] and allow_other the modes say it, and the kernel sees to it; all of this does nothing then. With both, a tenant's admin
+ * Who may have what. Without allow_other, and [export] or rules of [control], the modes say it, and the kernel sees to it; all of this does nothing then. With both, a tenant's admin
  * (keepfs/export/admins.h) may have what is his tenant's, and nothing else: no mode can say that, since a tenant may have several admins, and the names of
- * the others are nobody's business. So such a mount is `gated`:
+ * the others are nobody's business. Nor can a mode say it when files of control/ have rules of their own (control_rules.h). So such a mount is `gated`:
  *
  *   - each request but those on open files is asked about here, by whoever makes it; a foreign tenant is -ENOENT, as one that is not there;
  *   - the kernel keeps no name through which a caller could come past that question: those in the root of the mount, of tenants, and of runs;
@@ -22,8 +22,9 @@ enum right {
 	RIGHT_WRITE, /* to open it for writing */
 };
 
-/** rights_init() - is this mount gated? Once, before it serves. */
+/** rights_init() - is this mount gated? Once, before it serves. May wait for a directory service. */
 void rights_init(struct fs *fs);
+void rights_finish(struct fs *fs);
 /** rights_of() - who makes the request @req; reads /proc, for his groups, unless he may have everything anyway. */
 void rights_of(fuse_req_t req, struct rights *ret);
 /** rights_let() - may he? May ask the catalog. */

@@ -5,6 +5,7 @@
  * cannot hold it up), tell the session to exit, and signal its loop, which sleeps where only a signal reaches
  * it, until it has gone.
  */
+#include "confirm.h"
 #include "fs_private.h"
 #include "comparisons.h"
 #include "handle.h"
@@ -22,6 +23,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/keyring.h>
 #include <keepfs/notify.h>
 
 #include <errno.h>
@@ -157,11 +159,13 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	struct fs *fs = mem_alloc(sizeof(*fs));
 
 	fs->ctx = *ctx;
+	fs->is_locked = !keyring_can_read(ctx->repository->keyring);
 	fs->started_at_us = clock_now_us();
 	pthread_mutex_init(&fs->handles_lock, NULL);
 	pthread_mutex_init(&fs->forgetting, NULL);
 	pthread_mutex_init(&fs->tenants_lock, NULL);
 	rights_init(fs);
+	fs->confirmations = confirmations_new();
 	fs->texts = texts_new();
 	fs->watches = watches_new();
 	fs->laters = laters_new();
@@ -416,6 +420,8 @@ struct fs *fs_free(struct fs *fs)
 		fuse_session_unmount(fs->session);
 		fuse_session_destroy(fs->session);
 	}
+	rights_finish(fs);
+	fs->confirmations = confirmations_free(fs->confirmations);
 	comparisons_free(fs->comparisons);
 	diff_pairs_free(fs->diff_pairs);
 	pthread_mutex_destroy(&fs->forgetting);

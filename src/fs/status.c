@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* status/: a row for each of its files. What tells of the state of things is written by the room report. */
 #include "comparisons.h"
+#include "confirm.h"
 #include "fs_private.h"
 #include "made_file.h"
 #include "text.h"
 
+#include <keepfs/report/keys.h>
 #include <keepfs/report/drills.h>
 #include <keepfs/report/run.h>
 
@@ -135,6 +137,12 @@ static const struct made_file rows[] = {
          .is_costly = true,
          .has_pages = true},
         {.number = 17, .name = "recovery", .report = report_recovery, .generation = text_never_kept},
+        {.number = 19,
+         .name = "keys",
+         .report = report_keys,
+         .generation = text_by_catalog,
+         .is_costly = true},
+        {.number = 45, .name = "confirmations", .write = write_confirmations, .generation = text_never_kept},
 };
 
 const struct made_files status_files = {

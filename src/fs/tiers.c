@@ -7,6 +7,7 @@
 #include "catalog_dir.h"
 #include "fs_private.h"
 #include "inside.h"
+#include "sealed.h"
 
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
@@ -120,7 +121,7 @@ static int tier_lookup(struct fs *fs, const struct node *directory, const char *
 {
 	struct catalog *catalog = fs->ctx.repository->catalog;
 	struct catalog_entry entry;
-	int r = catalog_entry_by_name(catalog, directory->entry.ino, name, &entry);
+	int r = sealed_find(fs, false, directory->entry.ino, name, &entry);
 
 	if (r < 0)
 		return r;
@@ -149,6 +150,7 @@ static int list_links(struct fs *fs, const struct node *directory, off_t after, 
 			struct node node;
 
 			sequence = page[i].sequence;
+			sealed_show(fs, false, &page[i]);
 			node_in_tier(tier_of(directory), &page[i], &node);
 			if (!listing_add(l, page[i].name, &node, OFFSET_ARTIFACTS + sequence))
 				return 0;
@@ -220,7 +222,7 @@ const struct node_class class_tier_directory = {
 /* tiers/daily/full/NAME lies three levels deep, and so on. */
 static int tier_readlink(struct fs *fs, const struct node *node, char ret_target[static NODE_TARGET_BYTES])
 {
-	_cleanup(free) char *path = catalog_path(fs->ctx.repository->catalog, node->entry.ino);
+	_cleanup(free) char *path = sealed_path(fs, false, node->entry.ino);
 	_cleanup(str) struct str target = {0};
 
 	if (!path)

@@ -8,6 +8,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/codec/manifest.h>
+#include <keepfs/store.h>
 
 #include <errno.h>
 #include <string.h>
@@ -16,9 +17,10 @@
 
 /* What every artifact has; behind them come the facts of its kind, under their own names. */
 static const char *const names[] = {
-        "sha256",      "job",          "kind",       "target",        "run",          "state", "started_at",
-        "verified_at", "triggered_by", "partial",    "note",          "stored_bytes", "tier",  "hold",
-        "keep_until",  "class",        "drilled_at", "drilled_level", "org",          "store",
+        "sha256",     "job",         "kind",         "target",        "run",          "state",
+        "started_at", "verified_at", "triggered_by", "partial",       "note",         "stored_bytes",
+        "tier",       "hold",        "keep_until",   "class",         "drilled_at",   "drilled_level",
+        "org",        "store",       "encrypted_to", "stored_sha256", "locked_until", "lock_mode",
 };
 
 static bool append_time(struct str *out, int64_t at_us)
@@ -28,6 +30,14 @@ static bool append_time(struct str *out, int64_t at_us)
 	if (at_us == 0)
 		return false;
 	str_append(out, clock_format_iso(at_us, iso));
+	return true;
+}
+
+static bool append_lock_mode(const struct manifest *m, struct str *out)
+{
+	if (m->lock_mode == STORE_LOCK_NONE)
+		return false;
+	str_append(out, store_lock_mode_name((enum store_lock_mode)m->lock_mode));
 	return true;
 }
 
@@ -109,6 +119,8 @@ static bool attribute_value(const struct facts *facts, const char *name, struct 
 	        {"triggered_by", m->triggered_by},
 	        {"partial", m->partial ? "yes" : "no"},
 	        {"note", m->note},
+	        {"encrypted_to", m->encrypted_to},
+	        {"stored_sha256", *facts->stored_sha256 ? facts->stored_sha256 : NULL},
 	        {"store", *str_or_empty(facts->store) ? facts->store : NULL},
 	};
 
@@ -132,6 +144,10 @@ static bool attribute_value(const struct facts *facts, const char *name, struct 
 		return append_known_holds(facts, out);
 	else if (strcmp(name, "keep_until") == 0)
 		return append_time(out, m->keep_until_us);
+	else if (strcmp(name, "locked_until") == 0)
+		return append_time(out, m->locked_until_us);
+	else if (strcmp(name, "lock_mode") == 0)
+		return append_lock_mode(m, out);
 	else if (strcmp(name, "drilled_at") == 0)
 		return append_time(out, facts->proven_at_us[PROOF_RESTORED]);
 	else if (strcmp(name, "drilled_level") == 0)

@@ -9,6 +9,7 @@ struct facts { /* zeroed before it is filled; the manifest is finished by whoeve
 	struct manifest manifest;      /* of the artifact */
 	char sha256[SHA256_HEX_BYTES]; /* "": not known */
 	uint64_t stored_bytes;
+	char stored_sha256[SHA256_HEX_BYTES]; /* of what is encrypted; "": it is not, or it is not known */
 	struct catalog_hold holds[CATALOG_HOLDS_MAX];
 	size_t hold_count;
 	int64_t proven_at_us[PROOF_LEVELS]; /* 0: it was not */

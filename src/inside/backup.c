@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <keepfs/inside/backup.h>
 
+#include <keepfs/artifact/sealed.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/proofs.h>
 #include <keepfs/codec/decompression.h>
-#include <keepfs/stream/readback.h>
 
 #include <errno.h>
 #include <string.h>
@@ -114,48 +114,99 @@ static int pass_on_read(void *arg, const void *data, size_t len, struct error *e
 	return r;
 }
 
-static int check_digest(const struct backup *b, const struct catalog_entry *file,
-                        const struct manifest_object *object, const char *found, struct error *err)
+static int tell_wrong_digest(const struct manifest_object *object, const char *what, const char *found,
+                             const char *published, struct error *err)
+{
+	error_set(err, ERROR_CORRUPT, EBADMSG,
+	          "%s is damaged in the store: %s SHA-256 is %s, and not %s; do not rely on it", object->key,
+	          what, found, published);
+	error_note_damage(err);
+	return -EBADMSG;
+}
+
+/* What was made with verify = none may have none that is known. */
+static int check_digests(const struct backup *b, const struct catalog_entry *file,
+                         const struct manifest_object *object, const struct sealed_digests *found,
+                         struct error *err)
 {
 	char published[SHA256_HEX_BYTES] = "";
 	int r = catalog_file_sha256(b->ctx->repository->catalog, file->ino, published);
 
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	/* One of them is not known of what was made with verify = none. */
-	if (object->stored_sha256[0] && strcmp(object->stored_sha256, found) != 0)
-		str_copy(published, sizeof(published), object->stored_sha256);
-	if (!published[0] || strcmp(published, found) == 0)
+	if (object->stored_sha256[0] && strcmp(object->stored_sha256, found->stored) != 0)
+		return tell_wrong_digest(object, "its", found->stored, object->stored_sha256, err);
+	if (object->cipher && b->as_stored)
 		return 0;
-	error_set(err, ERROR_CORRUPT, EBADMSG,
-	          "%s is damaged in the store: its SHA-256 is %s, and not %s; do not rely on it", object->key,
-	          found, published);
-	error_note_damage(err);
-	return -EBADMSG;
+	if (published[0] && strcmp(published, found->plain) != 0)
+		return tell_wrong_digest(object, object->cipher ? "when it is decrypted its" : "its",
+		                         found->plain, published, err);
+	return 0;
+}
+
+int backup_object(const struct backup *b, uint64_t ino, const char *name, struct manifest_object *ret,
+                  struct error *err)
+{
+	_cleanup(manifest_object) struct manifest_object object = {0};
+	int r = catalog_object(b->ctx->repository->catalog, ino, &object);
+
+	if (r == -ENOENT || (r == 0 && !sealed_is_known(&object)))
+		return sealed_refuse_unknown(&object, name, err);
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	*ret = object;
+	object = (struct manifest_object){0};
+	return 0;
+}
+
+static struct sealed_reading reading_of(const struct backup *b, const struct manifest_object *object)
+{
+	return (struct sealed_reading){
+	        .of = {.repo = b->ctx->repository,
+	               .object = object,
+	               .what = b->path,
+	               .encrypted_to = b->m.encrypted_to,
+	               .cancel = b->cancel},
+	        .pool = b->ctx->pool,
+	        .done_bytes = b->done_bytes,
+	};
+}
+
+static int read_from_store(const struct backup *b, struct sealed_reading *reading, struct sealed_digests *ret,
+                           struct error *err)
+{
+	_cleanup(store) struct store *store = NULL;
+	int r = repository_store_of_ino(b->ctx->repository, b->ino, &store, err);
+
+	reading->of.store = store;
+	return r < 0 ? r : sealed_read(reading, ret, err);
+}
+
+int backup_read_object(const struct backup *b, const struct manifest_object *object,
+                       int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
+                       struct error *err)
+{
+	struct sealed_reading reading = reading_of(b, object);
+	struct sealed_digests ignored;
+
+	reading.take = take;
+	reading.arg = arg;
+	return read_from_store(b, &reading, &ignored, err);
 }
 
 static int read_object(struct backup *b, const struct catalog_entry *file,
                        const struct manifest_object *object, const struct backup_out *out, struct error *err)
 {
-	struct reading reading = {.backup = b, .out = out};
-	_cleanup(store) struct store *store = NULL;
-	struct readback_options options = {
-	        .pool = b->ctx->pool,
-	        .key = object->key,
-	        .extents = &object->extents,
-	        .cancel = b->cancel,
-	        .done_bytes = b->done_bytes,
-	        .take = pass_on_read,
-	        .arg = &reading,
-	};
-	char found[SHA256_HEX_BYTES];
-	int r = repository_store_of_ino(b->ctx->repository, b->ino, &store, err);
+	struct reading passing = {.backup = b, .out = out};
+	struct sealed_reading reading = reading_of(b, object);
+	struct sealed_digests found;
+	int r;
 
-	options.store = store;
-	if (r == 0)
-		r = stream_readback(&options, found, err);
-
-	return r < 0 ? r : check_digest(b, file, object, found, err);
+	reading.as_stored = object->cipher && b->as_stored;
+	reading.take = pass_on_read;
+	reading.arg = &passing;
+	r = read_from_store(b, &reading, &found, err);
+	return r < 0 ? r : check_digests(b, file, object, &found, err);
 }
 
 static size_t place_of_file(const struct backup *b, const struct catalog_entry *file)
@@ -177,15 +228,10 @@ int backup_read(struct backup *b, const struct catalog_entry *file, const struct
                 struct error *err)
 {
 	_cleanup(manifest_object) struct manifest_object object = {0};
-	int r = catalog_object(b->ctx->repository->catalog, file->ino, &object);
+	int r = backup_object(b, file->ino, file->name, &object, err);
 
-	if (r == -ENOENT || (r == 0 && object.cipher))
-		return error_set(
-		        err, ERROR_USAGE, ENOTSUP,
-		        "%s is kept in a way that this keepfs does not know: use the newer one that made it",
-		        file->name);
 	if (r < 0)
-		return error_system(err, -r, "the catalog cannot be read");
+		return r;
 	note_read(b, file);
 	b->failed_ino = 0;
 	b->is_unsound = false;
@@ -275,56 +321,14 @@ int backup_read_rest(struct backup *b, bool plain, struct error *err)
 	return r;
 }
 
-/* Ranges. */
-
-struct ranging {
-	const struct backup_range *range;
-	uint64_t at; /* of what comes next from the store */
-};
-
-/* Extents begin and end where they like: what is before the range, and behind it, is others'. */
-static int clip_range(void *arg, const void *data, size_t len, struct error *err)
-{
-	struct ranging *x = arg;
-	const struct backup_range *range = x->range;
-	const char *at = data;
-	uint64_t from = x->at, to = x->at + len;
-
-	x->at = to;
-	if (to > range->end)
-		to = range->end;
-	if (from < range->begin) {
-		at += range->begin - from < len ? range->begin - from : len;
-		from = range->begin;
-	}
-	return from < to ? range->take(range->arg, at, (size_t)(to - from), err) : 0;
-}
-
 int backup_read_range(const struct backup *b, const struct backup_range *range, struct error *err)
 {
-	const struct extents *x = &range->object->extents;
-	size_t first = extents_find(x, range->begin), last = extents_find(x, range->end - 1);
-	struct ranging ranging = {.range = range};
-	_cleanup(store) struct store *store = NULL;
-	struct readback_options options = {
-	        .pool = b->ctx->pool,
-	        .key = range->object->key,
-	        .extents = x,
-	        .first = first,
-	        .count = last - first + 1,
-	        .cancel = b->cancel,
-	        .done_bytes = b->done_bytes,
-	        .take = clip_range,
-	        .arg = &ranging,
-	};
-	char ignored[SHA256_HEX_BYTES];
-	int r;
+	struct sealed_reading reading = reading_of(b, range->object);
 
-	if (range->begin >= range->end || first == x->count || last == x->count)
-		return error_set(err, ERROR_CORRUPT, EBADMSG,
-		                 "the archive is shorter than its table of contents says");
-	ranging.at = x->items[first].offset;
-	r = repository_store_of_ino(b->ctx->repository, b->ino, &store, err);
-	options.store = store;
-	return r < 0 ? r : stream_readback(&options, ignored, err);
+	reading.is_range = true;
+	reading.begin = range->begin;
+	reading.end = range->end;
+	reading.take = range->take;
+	reading.arg = range->arg;
+	return read_from_store(b, &reading, NULL, err);
 }

@@ -7,6 +7,7 @@
  */
 #include "inside_private.h"
 
+#include <keepfs/artifact/sealed.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/entries.h>
 #include <keepfs/codec/hash.h>
@@ -141,26 +142,31 @@ static int get_more(struct inside_stream *s, struct cancel *cancel, struct error
 
 static int open_file(struct inside_stream *s, uint64_t ino, struct error *err)
 {
-	struct catalog *catalog = s->dump->ctx.repository->catalog;
 	_cleanup(manifest_object) struct manifest_object object = {0};
+	const struct backup *b = &s->dump->backup;
+	struct sealed_object sealed = {.repo = s->dump->ctx.repository,
+	                               .object = &object,
+	                               .what = b->path,
+	                               .encrypted_to = b->m.encrypted_to};
 	struct reader_what what = {.ino = ino};
 	int r;
 
 	if (s->file && s->file_ino == ino)
 		return 0;
 	inside_stream_finish(s);
-	r = catalog_object(catalog, ino, &object);
-	if (r == -ENOENT || (r == 0 && object.cipher))
-		return error_set(
-		        err, ERROR_USAGE, ENOTSUP,
-		        "%s is kept in a way that this keepfs does not know: use the newer one that made it",
-		        s->dump->backup.path);
-	if (r < 0)
-		return error_system(err, -r, "the catalog cannot be read");
-	r = repository_store_of_ino(s->dump->ctx.repository, ino, &what.store, err);
+	r = backup_object(b, ino, b->path, &object, err);
+	if (r == 0)
+		r = repository_store_of_ino(s->dump->ctx.repository, ino, &what.store, err);
 	if (r < 0)
 		return r;
+	sealed.store = what.store;
+	r = sealed_layout(&sealed, &what.layout, err);
+	if (r < 0) {
+		store_free(what.store);
+		return r;
+	}
 	what.key = object.key;
+	what.stored_sha256 = object.stored_sha256;
 	what.extents = &object.extents;
 	r = reader_open(s->dump->in->reader, &what, &s->file, err);
 	s->file_ino = ino;

@@ -70,16 +70,15 @@ static int fetch_begin(struct backup *b, const struct backup_out *out, uint64_t 
 	_cleanup(manifest_object) struct manifest_object object = {0};
 	struct backup_range range = {.object = &object, .take = out->write, .arg = out->arg};
 	uint64_t len = FIRST_FETCH_BYTES;
-	int r = catalog_object(b->ctx->repository->catalog, b->ino, &object);
+	struct catalog_entry own;
+	int r = backup_object(b, b->ino, b->path, &object, err);
 
-	if (r == -ENOENT || (r == 0 && object.cipher))
-		return error_set(
-		        err, ERROR_USAGE, ENOTSUP,
-		        "%s is kept in a way that this keepfs does not know: use the newer one that made it",
-		        b->path);
+	if (r < 0)
+		return r;
+	r = backup_own(b, &own);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	*ret_bytes = object.extents.total_bytes;
+	*ret_bytes = own.size_bytes;
 	for (; r == 0 && range.end < *ret_bytes; len *= 2) {
 		range.begin = range.end;
 		range.end = *ret_bytes - range.begin > len ? range.begin + len : *ret_bytes;

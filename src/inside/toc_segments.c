@@ -2,15 +2,16 @@
 /* The segment index of a dump: where the data of each table can be entered. */
 #include <keepfs/inside/toc.h>
 
-#include <keepfs/artifact.h>
+#include <keepfs/artifact/sealed.h>
 #include <keepfs/base/mem.h>
-#include <keepfs/stream/readback.h>
 
 #include <errno.h>
 #include <stdlib.h>
 
 /* Of large objects there may be twice as many records as of tables. */
-#define INDEX_MAX_BYTES (SEGMENT_INDEX_HEAD_BYTES + 3 * SEGMENT_INDEX_MAX * SEGMENT_INDEX_RECORD_BYTES)
+#define INDEX_PLAIN_BYTES (SEGMENT_INDEX_HEAD_BYTES + 3 * SEGMENT_INDEX_MAX * SEGMENT_INDEX_RECORD_BYTES)
+/* Encrypted it is longer by a header, and by a tag for each cell. */
+#define INDEX_MAX_BYTES (INDEX_PLAIN_BYTES + INDEX_PLAIN_BYTES / 1024 + AGE_HEAD_MAX_BYTES)
 
 static int keep_index(void *arg, const void *data, size_t len, struct error *err)
 {
@@ -22,23 +23,10 @@ static int read_index(struct backup *b, const struct manifest_object *object, st
                       struct error *err)
 {
 	_cleanup(str) struct str data = {0};
-	_cleanup(store) struct store *store = NULL;
-	struct readback_options options = {
-	        .pool = b->ctx->pool,
-	        .key = object->key,
-	        .extents = &object->extents,
-	        .cancel = b->cancel,
-	        .take = keep_index,
-	        .arg = &data,
-	};
-	char ignored[SHA256_HEX_BYTES];
 	int r = object->stored_bytes > INDEX_MAX_BYTES
 	                ? error_set(err, ERROR_CORRUPT, EBADMSG, "the segment index is too long")
-	                : repository_store_of_ino(b->ctx->repository, b->ino, &store, err);
+	                : backup_read_object(b, object, keep_index, &data, err);
 
-	options.store = store;
-	if (r == 0)
-		r = stream_readback(&options, ignored, err);
 	return r < 0 ? r : segment_index_decode((const uint8_t *)data.data, data.len, ret, err);
 }
 
@@ -137,7 +125,7 @@ int inside_segments_read(struct backup *b, struct segment_index *ret, struct err
 	if (r < 0)
 		return r;
 	object = manifest_object_of_role(&m, MANIFEST_ROLE_SEGMENTS);
-	return object && !object->cipher ? read_index(b, object, ret, err) : 0;
+	return object && sealed_is_known(object) ? read_index(b, object, ret, err) : 0;
 }
 
 int inside_toc_load_segments(struct inside_toc *t, struct backup *b, bool counts_later, struct error *err)

@@ -63,8 +63,15 @@ int draft_new(const struct draft_options *options, struct draft **ret_draft, str
 	d->store = opened ? opened : repository_store(options->ctx->repository);
 	d->opened = take_ptr(&opened);
 	d->started_mono_us = clock_mono_us();
+	pthread_mutex_init(&d->secrets_lock, NULL);
 	d->rate = order->rate ? order->rate : rate_new(order->job->max_rate_bytes);
 	describe_draft(d, options, path);
+	r = draft_find_recipients(d, err);
+	if (r < 0) {
+		d->is_untouched = true;
+		draft_free(d);
+		return r;
+	}
 	r = draft_check_free(d, err);
 	if (r < 0) {
 		/* A run over a thousand tenants is not to ask a store again and again that has just not answered. */
@@ -107,6 +114,9 @@ struct draft *draft_free(struct draft *d)
 	if (d->rate != d->order->rate)
 		rate_free(d->rate);
 	manifest_finish(&d->m);
+	draft_forget_secrets(d);
+	age_recipients_free(d->recipients);
+	pthread_mutex_destroy(&d->secrets_lock);
 	free(d);
 	return NULL;
 }
@@ -137,25 +147,31 @@ char *draft_file_name(const struct draft *d, const char *what)
 	return d->m.is_directory ? mem_strdup(what) : mem_printf("%s.%s", strrchr(stem, '/') + 1, what);
 }
 
+static const char *ending_of_keys(const struct draft *d)
+{
+	return d->recipients ? MANIFEST_SEALED_SUFFIX : "";
+}
+
 char *draft_key(const struct draft *d, const char *name)
 {
-	const char *slash = strrchr(d->m.path, '/');
+	const char *slash = strrchr(d->m.path, '/'), *ending = ending_of_keys(d);
 
 	if (!name)
-		return mem_strdup(d->m.path);
+		return mem_printf("%s%s", d->m.path, ending);
 	if (d->m.is_directory)
-		return mem_printf("%s/%s", d->m.path, name);
-	return mem_printf("%.*s/%s", (int)(slash - d->m.path), d->m.path, name);
+		return mem_printf("%s/%s%s", d->m.path, name, ending);
+	return mem_printf("%.*s/%s%s", (int)(slash - d->m.path), d->m.path, name, ending);
 }
 
 /* Objects. */
 
-static int open_draft_object(const struct draft *d, const char *key, size_t head_bytes,
+static int open_draft_object(struct draft *d, const char *key, size_t head_bytes,
                              struct stream_object **ret_object, struct error *err)
 {
 	const struct conf_store *store = &d->ctx->conf->store;
 	struct make_progress *progress = d->order->progress;
-	const struct stream_object_options options = {
+	_cleanup(draft_stage) struct draft_stage *stage = NULL;
+	struct stream_object_options options = {
 	        .store = d->store,
 	        .pool = d->ctx->pool,
 	        .key = key,
@@ -166,7 +182,10 @@ static int open_draft_object(const struct draft *d, const char *key, size_t head
 	        .sent_bytes = progress ? &progress->sent_bytes : NULL,
 	};
 
-	return stream_object_new(&options, ret_object, err);
+	int r = draft_stage_new(d, key, &stage, err);
+
+	options.stage = draft_stage_of(stage);
+	return r < 0 ? r : stream_object_new(&options, ret_object, err);
 }
 
 int draft_open(struct draft *d, const char *name, size_t head_bytes, struct stream_object **ret_object,
@@ -187,11 +206,13 @@ static size_t enter_object(struct draft *d, const char *key, struct stream_facts
 	if (limited)
 		extents_limit(&facts->extents, d->extents < EXTENTS_MAX ? EXTENTS_MAX - d->extents : 0);
 	d->extents += facts->extents.count;
-	object->stored_bytes = facts->bytes;
+	if (d->recipients)
+		object->cipher = mem_strdup(MANIFEST_CIPHER_AGE);
+	object->stored_bytes = facts->stored_bytes;
 	object->extents_count = facts->extents.count;
 	object->extents = facts->extents;
 	facts->extents = (struct extents){0};
-	str_copy(object->stored_sha256, sizeof(object->stored_sha256), facts->sha256);
+	str_copy(object->stored_sha256, sizeof(object->stored_sha256), facts->stored_sha256);
 	return index;
 }
 
@@ -246,9 +267,10 @@ int draft_put_object(struct draft *d, const char *role, const char *key, const v
                      struct error *err)
 {
 	_cleanup(stream_object) struct stream_object *object = NULL;
+	_cleanup(free) char *own = mem_printf("%s%s", key, ending_of_keys(d));
 	struct stream_facts facts = {0};
 	size_t index;
-	int r = open_draft_object(d, key, 0, &object, err);
+	int r = open_draft_object(d, own, 0, &object, err);
 
 	if (r == 0)
 		r = stream_object_write(object, data, len, err);
@@ -258,7 +280,7 @@ int draft_put_object(struct draft *d, const char *role, const char *key, const v
 		r = stream_object_finish(object, NULL, &facts, err);
 	if (r < 0)
 		return r;
-	index = enter_object(d, key, &facts, true);
+	index = enter_object(d, own, &facts, true);
 	d->m.objects[index].role = mem_strdup(role);
 	return 0;
 }
@@ -364,6 +386,48 @@ static void tag(struct draft *d)
 		         err.message);
 }
 
+/* What names tables must not stand in the manifest, which anybody can read who reads the store. */
+static int hide_facts(struct draft *d, struct error *err)
+{
+	_cleanup(free) char *key = manifest_facts_key(d->m.path);
+	_cleanup(str) struct str hidden = {0};
+
+	if (!d->recipients || !manifest_hide_facts(&d->m, &hidden))
+		return 0;
+	return draft_put_object(d, MANIFEST_ROLE_FACTS, key, hidden.data, hidden.len, err);
+}
+
+/* One that is not locked is a backup all the same: it is published, and locked later. */
+static int lock_draft(struct draft *d, struct error *ret_err)
+{
+	const struct conf *conf = make_conf_ref(d->ctx);
+	const struct conf_job *job = d->order->job;
+	_cleanup(zone) struct zone *zone = NULL;
+	struct retention_rules rules;
+	struct conf_policy policy;
+	struct artifact_lock_order order = {.rules = &rules, .forever = d->order->target->stem != NULL};
+	struct error err = {0};
+	int r = zone_load(conf_zone_name(conf, job), &zone, &err);
+
+	conf_policy_of(conf, job, str_or_empty(d->m.class), &policy);
+	conf_policy_rules(job, &policy, &rules);
+	order.zone = zone;
+	if (r == 0)
+		r = artifact_lock_at_birth(d->ctx->repository, &order, &d->m, d->order->cancel, &err);
+	make_conf_unref(d->ctx, conf);
+	if (r == -EBADMSG) {
+		if (ret_err)
+			*ret_err = err;
+		return r;
+	}
+	if (r < 0)
+		make_warn(d->order, "it could not be locked in the store, which is tried again later: %s",
+		          err.message);
+	else if (r == ARTIFACT_LOCK_DOUBTFUL)
+		make_warn(d->order, "for how long it is to be locked is not known: %s", err.message);
+	return 0;
+}
+
 int draft_publish(struct draft *d, const struct draft_check *check, struct manifest *ret, struct error *err)
 {
 	int r = 0;
@@ -372,14 +436,20 @@ int draft_publish(struct draft *d, const struct draft_check *check, struct manif
 		r = close_directory(d, err);
 	else
 		put_own_first(d);
+	if (r == 0)
+		r = hide_facts(d, err);
 	if (r == 0 && d->order->job->verify == CONF_VERIFY_READBACK)
 		r = draft_read_back(d, check, err);
+	draft_forget_secrets(d);
 	if (r < 0)
 		return r;
 	if (!d->m.is_directory)
 		sum_up_file(d);
 	d->m.finished_at_us = make_now_us(d->ctx);
 	tag(d);
+	r = lock_draft(d, err);
+	if (r < 0)
+		return r;
 	d->publishing = true;
 	r = artifact_publish(d->ctx->repository, &d->m, d->order->cancel, err);
 	d->published = r >= 0;

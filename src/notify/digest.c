@@ -6,6 +6,9 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/zone.h>
 #include <keepfs/catalog/artifacts.h>
+#include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/chain.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/policy/schedule.h>
 #include <keepfs/report/restores.h>
 #include <keepfs/report/schedule.h>
@@ -133,6 +136,23 @@ static void append_recovery(struct str *out, const struct report_sources *from, 
 		str_appendf(out, "Restores:\n%s\n", str_text(&restores));
 }
 
+/* A mail is a place where nobody can change it who can change the audit. */
+static void append_ends(struct str *out, struct catalog *c)
+{
+	struct catalog_audit_head head;
+	struct catalog_chain chain;
+
+	if (catalog_audit_head(c, &head) == 0 && head.number > 0)
+		str_appendf(out, "The end of the audit, for keepfs audit verify expect=…: %" PRId64 ":%s\n",
+		            head.number, head.hash);
+	if (catalog_chain(c, CATALOG_MAIN_STORE, &chain) == 0 && chain.sequence > 0)
+		str_appendf(
+		        out,
+		        "The end of the chain of manifests, for keepfs verify --key … --expect-sequence: %" PRId64
+		        " (%s)\n",
+		        chain.sequence, chain.hash);
+}
+
 static size_t count_bad(const struct health *h)
 {
 	size_t bad = 0;
@@ -160,6 +180,7 @@ char *facts_of_digest(struct catalog *c, const struct conf *conf, const struct h
 		append_job(&text, c, &schedules, &conf->jobs[i], from_us);
 	str_append_char(&text, '\n');
 	append_recovery(&text, &sources, from_us);
+	append_ends(&text, c);
 	title = bad == 0 ? mem_strdup("all is well")
 	                 : mem_printf("%zu of %zu checks are not well", bad, h->count);
 	json_set_string(j, "event", "digest");

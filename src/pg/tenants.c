@@ -20,9 +20,19 @@ enum {
 	TENANT_PLACE,
 	TENANT_COLUMNS = TENANT_PLACE + PG_TENANT_PLACES
 };
-static const char *const tenant_column_names[TENANT_COLUMNS] = {
-        "id",    "slug",      "name",         "class",          "uid",          "gid",
-        "store", "store_url", "store_bucket", "store_endpoint", "store_region", "store_credentials"};
+static const char *const tenant_column_names[TENANT_COLUMNS] = {"id",
+                                                                "slug",
+                                                                "name",
+                                                                "class",
+                                                                "uid",
+                                                                "gid",
+                                                                "store",
+                                                                "store_url",
+                                                                "store_bucket",
+                                                                "store_endpoint",
+                                                                "store_region",
+                                                                "store_credentials",
+                                                                "store_provider"};
 
 struct tenants_answer {
 	int (*take)(void *arg, const struct pg_tenant *tenant, struct error *err);

@@ -24,6 +24,15 @@ static int refuse_promised(const struct policy_removal *facts, struct error *err
 	        facts->directory, facts->name, clock_format_iso(facts->keep_until_us, until));
 }
 
+static int refuse_locked(const struct policy_removal *facts, struct error *err)
+{
+	char until[CLOCK_ISO_BYTES];
+
+	return error_set(err, ERROR_DENIED, EPERM,
+	                 "%s/%s is locked in the store until %s: nobody can delete it before",
+	                 facts->directory, facts->name, clock_format_iso(facts->locked_until_us, until));
+}
+
 static int refuse_last(const struct policy_removal *facts, struct error *err)
 {
 	return error_set(
@@ -58,6 +67,8 @@ static int check_floor(const struct policy_removal *facts, struct error *err)
 
 int policy_check_removal(const struct policy_removal *facts, struct error *err)
 {
+	if (facts->locked_until_us > facts->now_us)
+		return refuse_locked(facts, err);
 	if (facts->held)
 		return refuse_held(facts, err);
 	/* One that is known to be damaged is nothing that has to be kept. */

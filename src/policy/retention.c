@@ -23,6 +23,7 @@ static const struct {
         {RETENTION_YEARLY, "yearly"},   {RETENTION_LAST, "last"},       {RETENTION_WITHIN, "within"},
         {RETENTION_FOREVER, "forever"}, {RETENTION_HELD, "held"},       {RETENTION_UNTIL, "until"},
         {RETENTION_FLOOR, "floor"},     {RETENTION_DAMAGED, "damaged"}, {RETENTION_GONE, "gone"},
+        {RETENTION_LOCKED, "locked"},
 };
 
 const char *retention_reason_name(unsigned reason)
@@ -226,7 +227,8 @@ void retention_plan(const struct retention_rules *rules, const struct zone *z, i
 		backups[i].reasons =
 		        (uint16_t)((rules->forever || !retention_has_rules(rules) ? RETENTION_FOREVER : 0) |
 		                   (backups[i].held ? RETENTION_HELD : 0) |
-		                   (backups[i].keep_until_s > now_s ? RETENTION_UNTIL : 0));
+		                   (backups[i].keep_until_s > now_s ? RETENTION_UNTIL : 0) |
+		                   (backups[i].locked_until_s > now_s ? RETENTION_LOCKED : 0));
 	}
 	for (size_t t = 0; t < sizeof(tiers) / sizeof(*tiers); t++) {
 		size_t n = list_periods(tiers[t].tier, rules, z, backups, count, periods);

@@ -235,6 +235,8 @@ int64_t retention_goes_at(struct retention_dates *d, size_t i)
 
 		goes_s = end_s > goes_s ? end_s : goes_s;
 	}
+	if (d->backups[i].reasons & RETENTION_LOCKED && d->backups[i].locked_until_s > goes_s)
+		goes_s = next_due(d, d->backups[i].locked_until_s - 1);
 	return goes_s;
 }
 
@@ -277,5 +279,5 @@ int64_t retention_since(const struct retention_dates *d, size_t i)
 		since_s = later_of(since_s, d->backups[d->good[d->good_rank[i] + d->rules->last]].at_s);
 	if (d->rules->within_s > 0 && !b->damaged)
 		since_s = later_of(since_s, outlived_at(d, b->at_s));
-	return later_of(since_s, b->keep_until_s);
+	return later_of(later_of(since_s, b->keep_until_s), b->locked_until_s);
 }

@@ -14,6 +14,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/locks.h>
 #include <keepfs/codec/name.h>
 
 struct catalog_removal prune_removal(const struct prune *p, const struct prune_plan *plan, const char *by,
@@ -227,6 +228,89 @@ int prune_tag(const struct prune *p, const struct prune_plan *plan, struct error
 	return r < 0 || n == 0 ? r : catalog_set_tiers(p->repository->catalog, tags, n, err);
 }
 
+/* Locks. */
+
+#define WISHES_AT_ONCE 4096
+
+struct lock_wishes {
+	struct repository *repository;
+	struct catalog_lock_wish *items;
+	size_t count;
+	bool any;
+	struct retention_lock_terms terms; /* of @store */
+	uint64_t store;
+	bool has_terms, locks;
+};
+
+static int send_wishes(struct lock_wishes *w, struct error *err)
+{
+	int r = w->count ? catalog_want_locks(w->repository->catalog, w->items, w->count, err) : 0;
+
+	w->any = w->any || w->count > 0;
+	w->count = 0;
+	return r;
+}
+
+/* What bounds locks where backup @i is; false: nothing is locked there, or nobody can say. */
+static bool find_terms(struct lock_wishes *w, const struct prune_artifact *a)
+{
+	_cleanup(store) struct store *store = NULL;
+
+	if (w->has_terms && w->store == a->store)
+		return w->locks;
+	w->has_terms = true;
+	w->store = a->store;
+	w->locks = repository_open_store(w->repository, a->store, &store, NULL) == 0 &&
+	           artifact_lock_terms(store, &w->terms, NULL) > 0;
+	return w->locks;
+}
+
+/* Its tiers are those of its birth: what is known of one that is damaged is no less true. */
+static int wish_lock(struct lock_wishes *w, const struct prune_plan *plan, size_t i,
+                     const struct retention_rules *rules, struct error *err)
+{
+	const struct prune_artifact *a = &plan->artifacts[i];
+	struct retention_backup b = plan->backups[i];
+	struct retention_lock lock;
+	int64_t known_s = a->lock_wanted_us / US_PER_S;
+
+	if (b.damaged || a->missing || !find_terms(w, a))
+		return 0;
+	b.tiers = (uint16_t)(a->tiers > 0 ? a->tiers : 0);
+	w->terms.forever = a->named;
+	retention_lock_of(rules, plan->zone, &b, &w->terms, &lock);
+	known_s = known_s > b.locked_until_s ? known_s : b.locked_until_s;
+	if (lock.is_doubtful || !retention_lock_is_due(&lock, known_s, w->terms.now_s))
+		return 0;
+	w->items = w->items ? w->items : mem_array(WISHES_AT_ONCE, sizeof(*w->items));
+	w->items[w->count++] = (struct catalog_lock_wish){a->ino, lock.until_s * US_PER_S};
+	return w->count == WISHES_AT_ONCE ? send_wishes(w, err) : 0;
+}
+
+int prune_lock(const struct prune *p, const struct prune_plan *plan, struct error *err)
+{
+	struct lock_wishes w = {.repository = p->repository};
+	int r = 0;
+
+	/* Nothing is known of what nobody configures any more, and of what is gone for good nothing has to stay. */
+	if (!plan->job || plan->is_gone)
+		return 0;
+	for (size_t from = 0, to; r == 0 && from < plan->count; from = to) {
+		struct retention_rules rules;
+
+		to = prune_next_content(plan, from);
+		prune_rules_of(plan, from, &rules);
+		for (size_t i = from; r == 0 && i < to; i++)
+			r = wish_lock(&w, plan, i, &rules, err);
+	}
+	if (r == 0)
+		r = send_wishes(&w, err);
+	free(w.items);
+	if (w.any)
+		artifact_locks_changed(p->repository);
+	return r;
+}
+
 int prune_carry_out(const struct prune *p, const struct prune_plan *plan, const struct prune_order *order,
                     struct prune_outcome *outcome, struct error *err)
 {
@@ -235,6 +319,8 @@ int prune_carry_out(const struct prune *p, const struct prune_plan *plan, const 
 	int64_t seen_us;
 	int r = prune_tag(p, plan, err);
 
+	if (r == 0)
+		r = prune_lock(p, plan, err);
 	if (r == 0)
 		r = artifact_see_clock(p->repository, &p->time, &seen_us, err);
 	if (r < 0)
@@ -296,6 +382,15 @@ int prune_gone(const struct prune *p, const char *directory, const struct prune_
 	return r;
 }
 
+static bool locks_anything(const struct conf *conf)
+{
+	bool locks = conf->store.object_lock != STORE_LOCK_NONE;
+
+	for (size_t i = 0; i < conf->store_count; i++)
+		locks = locks || conf->stores[i].store.object_lock != STORE_LOCK_NONE;
+	return locks;
+}
+
 int prune_tag_all(const struct prune *p, struct error *err)
 {
 	_cleanup(free) struct catalog_place *place = mem_alloc(sizeof(*place));
@@ -305,11 +400,15 @@ int prune_tag_all(const struct prune *p, struct error *err)
 	while (r == 0 && (n = catalog_places(p->repository->catalog, NULL, place->path, place, 1)) > 0) {
 		_cleanup(prune_plan) struct prune_plan plan = {0};
 
-		if (!catalog_has_untagged(p->repository->catalog, place->ino))
+		bool untagged = catalog_has_untagged(p->repository->catalog, place->ino);
+
+		if (!untagged && !locks_anything(p->conf))
 			continue;
 		r = prune_plan(p, place, &plan, err);
-		if (r == 0)
+		if (r == 0 && untagged)
 			r = prune_tag(p, &plan, err);
+		if (r == 0)
+			r = prune_lock(p, &plan, err);
 	}
 	if (r == 0 && n < 0)
 		r = error_system(err, (int)-n, "the catalog cannot be read");

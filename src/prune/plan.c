@@ -68,9 +68,12 @@ static void gather(void *arg, const struct catalog_made *made)
 	                     .missing = made->missing,
 	                     .named = made->named,
 	                     .verified = made->verified,
-	                     .tiers = (int8_t)made->tiers},
+	                     .tiers = (int8_t)made->tiers,
+	                     .store = made->store,
+	                     .lock_wanted_us = made->lock_wanted_us},
 	        .backup = {.at_s = made->at_us / US_PER_S,
 	                   .keep_until_s = made->keep_until_us / US_PER_S,
+	                   .locked_until_s = (made->locked_until_us + US_PER_S - 1) / US_PER_S,
 	                   .damaged = made->damaged},
 	};
 	g->in_order = g->in_order && (g->count == 1 || compare_gathered(item - 1, item) <= 0);
@@ -164,7 +167,8 @@ void prune_rules_of(const struct prune_plan *plan, size_t from, struct retention
 static void let_go(struct prune_plan *plan, size_t i)
 {
 	if (plan->is_gone)
-		plan->backups[i].reasons &= RETENTION_HELD | RETENTION_UNTIL | RETENTION_FOREVER;
+		plan->backups[i].reasons &=
+		        RETENTION_HELD | RETENTION_UNTIL | RETENTION_FOREVER | RETENTION_LOCKED;
 	/* Nothing takes its place: so nothing lets it go. */
 	else if (plan->job && plan->place.gone_since_us > 0)
 		plan->backups[i].reasons |= RETENTION_GONE;

@@ -11,6 +11,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/runs.h>
+#include <keepfs/keyring.h>
 #include <keepfs/report/run.h>
 #include <keepfs/report/status.h>
 
@@ -164,9 +165,11 @@ const char *record_directory(enum record_kind kind)
 }
 
 /* 1: a record was begun; 0: nothing is due. */
-static int begin_next(const struct records_context *ctx, enum record_kind kind, struct error *err)
+static int begin_next(const struct records_context *ctx, enum record_kind kind, const struct store_call *call,
+                      struct error *err)
 {
 	_cleanup(catalog_record) struct catalog_record record = {0};
+	_cleanup(age_recipients) struct age_recipients *recipients = NULL;
 	_cleanup(pack) struct pack pack = {0};
 	int r = kinds[kind].pack(ctx, &pack);
 
@@ -174,7 +177,9 @@ static int begin_next(const struct records_context *ctx, enum record_kind kind, 
 		return error_system(err, -r, "old %s cannot be read from the catalog", kinds[kind].what);
 	if (pack.count == 0)
 		return 0;
-	r = pack_record(&pack, kinds[kind].directory, &record, err);
+	r = keyring_recipients(ctx->conf, NULL, call ? call->cancel : NULL, &recipients, err);
+	if (r == 0)
+		r = pack_record(&pack, kinds[kind].directory, recipients, &record, err);
 	if (r == 0)
 		r = catalog_begin_record(ctx->catalog, kind, &record, pack.ids, pack.count, err);
 	if (r == 0)
@@ -226,7 +231,7 @@ static int move_kind(const struct records_context *ctx, enum record_kind kind, c
 	int r = end_begun(ctx, kind, call, err);
 
 	while (r == 0) {
-		r = begin_next(ctx, kind, err);
+		r = begin_next(ctx, kind, call, err);
 		if (r <= 0)
 			return r;
 		r = end_begun(ctx, kind, call, err);

@@ -94,7 +94,7 @@ static int look_at_record(struct moved *m, const struct store_call *call, const 
 	r = record_read(m->ctx, call, object->key, &text, &why);
 	if (r == 0)
 		r = read_rows(m, object->key, &text, &why);
-	if (r == -EBADMSG || r == -EFBIG || r == -ENOENT) {
+	if (r == -EBADMSG || r == -EFBIG || r == -ENOENT || r == -ENOKEY || r == -EKEYREJECTED) {
 		_cleanup(free) char *problem = mem_printf("%s cannot be read: %s", object->key, why.message);
 
 		m->io->problem(m->io->arg, problem);

@@ -9,6 +9,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/compression.h>
 #include <keepfs/codec/hash.h>
+#include <keepfs/codec/manifest.h>
 
 #include <inttypes.h>
 
@@ -82,26 +83,45 @@ static int compress_text(const struct str *text, struct str *out, struct error *
 	return 0;
 }
 
-/* "records/audit/20261120T020000Z-000000000017-0123456789abcdef.jsonl.gz" */
-static char *pack_key(const struct pack *p, const char *directory, const struct str *content)
+/* "records/audit/20261120T020000Z-000000000017-0123456789abcdef.jsonl.gz", with ".age" where it is encrypted. */
+static char *pack_key(const struct pack *p, const char *directory, const struct str *content,
+                      const char *ending)
 {
 	uint8_t digest[SHA256_BYTES];
 	char first[CLOCK_NAME_BYTES], hash[2 * KEY_HASH_BYTES + 1];
 
 	sha256_once(content->data, content->len, digest);
 	hex_encode(digest, KEY_HASH_BYTES, hash);
-	return mem_printf(RECORDS_PREFIX "%s/%s-%012" PRId64 "-%s.jsonl.gz", directory,
-	                  clock_format_name(p->first_us, first), p->ids[0], hash);
+	return mem_printf(RECORDS_PREFIX "%s/%s-%012" PRId64 "-%s.jsonl.gz%s", directory,
+	                  clock_format_name(p->first_us, first), p->ids[0], hash, ending);
 }
 
-int pack_record(const struct pack *p, const char *directory, struct catalog_record *ret, struct error *err)
+static int encrypt_content(const struct age_recipients *recipients, struct str *content, struct error *err)
+{
+	_cleanup(str) struct str stored = {0};
+	int r = age_encrypt(recipients, content->data, content->len, &stored, err);
+
+	if (r < 0)
+		return r;
+	str_finish(content);
+	*content = stored;
+	stored = (struct str){0};
+	return 0;
+}
+
+int pack_record(const struct pack *p, const char *directory, const struct age_recipients *recipients,
+                struct catalog_record *ret, struct error *err)
 {
 	_cleanup(str) struct str content = {0};
 	int r = compress_text(&p->text, &content, err);
 
+	if (r == 0 && recipients)
+		r = encrypt_content(recipients, &content, err);
 	if (r < 0)
 		return r;
-	*ret = (struct catalog_record){.key = pack_key(p, directory, &content), .bytes = content.len};
+	*ret = (struct catalog_record){
+	        .key = pack_key(p, directory, &content, recipients ? MANIFEST_SEALED_SUFFIX : ""),
+	        .bytes = content.len};
 	ret->content = str_take(&content);
 	return 0;
 }

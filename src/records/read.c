@@ -7,13 +7,17 @@
 #include <keepfs/catalog/records.h>
 #include <keepfs/codec/decompression.h>
 #include <keepfs/codec/hash.h>
+#include <keepfs/codec/manifest.h>
+#include <keepfs/keyring.h>
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define RECORD_BYTES_MAX ((size_t)64 << 20) /* of an object, and of what is in it */
-#define LIST_PAGE        1000
+#define RECORD_BYTES_MAX ((size_t)64 << 20) /* of what is in an object */
+#define OBJECT_BYTES_MAX                                                                                     \
+	(RECORD_BYTES_MAX + ((size_t)1 << 20)) /* what is encrypted is longer by less than that */
+#define LIST_PAGE 1000
 
 static int append_text(void *arg, const void *data, size_t len, struct error *err)
 {
@@ -25,6 +29,27 @@ static int append_text(void *arg, const void *data, size_t len, struct error *er
 	return 0;
 }
 
+/* What is encrypted becomes what it was, in place. */
+static int decrypt_record(const struct records_context *ctx, const struct store_call *call, const char *key,
+                          char **data, size_t *len, struct error *err)
+{
+	_cleanup(str) struct str plain = {0};
+	uint8_t id[SHA256_BYTES];
+	const struct keyring_object object = {.id = id, .what = key};
+	int r;
+
+	if (!str_ends(key, MANIFEST_SEALED_SUFFIX))
+		return 0;
+	sha256_once(*data, *len, id);
+	r = keyring_decrypt(ctx->keyring, &object, *data, *len, call ? call->cancel : NULL, &plain, err);
+	if (r < 0)
+		return r;
+	free(*data);
+	*len = plain.len;
+	*data = str_take(&plain);
+	return 0;
+}
+
 int record_read(const struct records_context *ctx, const struct store_call *call, const char *key,
                 struct str *text, struct error *err)
 {
@@ -32,8 +57,10 @@ int record_read(const struct records_context *ctx, const struct store_call *call
 	_cleanup(decompressor) struct decompressor *d = decompressor_new(COMPRESSION_GZIP, &out);
 	_cleanup(free) char *data = NULL;
 	size_t len = 0;
-	int r = store_get_all(ctx->store, call, key, RECORD_BYTES_MAX, &data, &len, err);
+	int r = store_get_all(ctx->store, call, key, OBJECT_BYTES_MAX, &data, &len, err);
 
+	if (r == 0)
+		r = decrypt_record(ctx, call, key, &data, &len, err);
 	if (r == 0)
 		r = decompressor_write(d, data, len, err);
 	return r == 0 ? decompressor_finish(d, err) : r;
@@ -157,7 +184,8 @@ static int give_recorded_lines(const struct records_audit *io, struct audit_reco
 		r = record_read(io->ctx, io->call, key, &text, &why);
 		if (r == 0) {
 			records->next = records->records[i].first + give_lines(io, key, &text);
-		} else if (r == -EBADMSG || r == -EFBIG || r == -ENOENT) {
+		} else if (r == -EBADMSG || r == -EFBIG || r == -ENOENT || r == -ENOKEY ||
+		           r == -EKEYREJECTED) {
 			io->unreadable(io->arg, key, why.message);
 			r = 0;
 		} else if (err) {

@@ -3,6 +3,7 @@
 /** What the files of this room share: one object in the making. */
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/records.h>
+#include <keepfs/codec/age.h>
 #include <keepfs/codec/json.h>
 #include <keepfs/records.h>
 
@@ -16,7 +17,7 @@ const char *record_directory(enum record_kind kind);
 
 /** record_first_number() - in the name of a record: the number of its first row. */
 bool record_first_number(const char *key, int64_t *ret);
-/** record_read() - append the lines of the record @key; -EBADMSG, -EFBIG: it is none. */
+/** record_read() - append the lines of the record @key; -EBADMSG, -EFBIG: it is none; -ENOKEY, -EKEYREJECTED: it is encrypted, as keyring_open(). */
 int record_read(const struct records_context *ctx, const struct store_call *call, const char *key,
                 struct str *text, struct error *err);
 
@@ -30,8 +31,10 @@ struct pack {
 /** pack_add() - a line more: @object (consumed) tells of row @id, of @at_us. */
 void pack_add(struct pack *p, int64_t id, int64_t at_us, struct json *object);
 bool pack_is_full(const struct pack *p);
-/** pack_record() - the object: lines compressed, and the key, which begins with RECORDS_PREFIX and @directory. */
-int pack_record(const struct pack *p, const char *directory, struct catalog_record *ret, struct error *err);
+/** pack_record() - the object: lines compressed, and encrypted for @recipients (NULL: they are not), and the key, which begins with
+ * RECORDS_PREFIX and @directory. */
+int pack_record(const struct pack *p, const char *directory, const struct age_recipients *recipients,
+                struct catalog_record *ret, struct error *err);
 void pack_finish(struct pack *p);
 static inline void cleanup_pack(struct pack *p)
 {

@@ -148,7 +148,8 @@ void check_probes(struct checking *c)
 		if (!stands_in_the_way(c, &probes[i]))
 			continue;
 		failed++;
-		if (!is_about_pg_dump(&probes[i]))
+		/* check_object_lock() tells of that. */
+		if (!is_about_pg_dump(&probes[i]) && !str_equal(probes[i].check, CATALOG_PROBE_OBJECT_LOCK))
 			tell_probe(c, &probes[i]);
 	}
 	if (count > 0 && failed == 0)

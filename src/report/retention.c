@@ -25,9 +25,9 @@
 #define SHOWN_OF_EACH ((size_t)1000)
 #define SHOWN_OF_ALL  ((size_t)100000)
 #define SHOWN_TRASH   10000
-#define REASONS_COUNT 12 /* bits, of which RETENTION_GONE is the last */
+#define REASONS_COUNT 13 /* bits, of which RETENTION_LOCKED is the last */
 
-_Static_assert(1 << (REASONS_COUNT - 1) == RETENTION_GONE, "a count for each reason");
+_Static_assert(1 << (REASONS_COUNT - 1) == RETENTION_LOCKED, "a count for each reason");
 
 static void append_holds(struct catalog *c, uint64_t ino, int64_t now_us, struct str *out)
 {

@@ -46,19 +46,23 @@ void retention_append_end(struct retention_dates *d, size_t i, const struct rete
                           const char *before, struct str *out)
 {
 	int64_t goes_s = retention_goes_at(d, i);
+	size_t start = out->len;
 	char at[CLOCK_ISO_BYTES];
 
 	if (goes_s != RETENTION_NO_DATE)
 		str_appendf(out, "%sgoes on %.10s", before, clock_format_iso(goes_s * US_PER_S, at));
 	else if (!(b->reasons & (RETENTION_FOREVER | RETENTION_HELD | RETENTION_DAMAGED | RETENTION_GONE)))
 		append_needs(d, i, b->reasons, before, out);
+	if (b->reasons & RETENTION_LOCKED)
+		str_appendf(out, "%slocked in the store until %s", out->len > start ? "; " : before,
+		            clock_format_iso(b->locked_until_s * US_PER_S, at));
 }
 
 void retention_append_reasons(unsigned reasons, struct str *out)
 {
 	const char *between = "";
 
-	for (unsigned reason = 1; reason <= RETENTION_GONE; reason <<= 1) {
+	for (unsigned reason = 1; reason <= RETENTION_LOCKED; reason <<= 1) {
 		if (!(reasons & reason))
 			continue;
 		str_appendf(out, "%s%s", between, retention_reason_name(reason));

@@ -49,13 +49,44 @@ static int check_call(const struct store_call *call, const char *key, const char
 	return r < 0 ? r : store_call_check(call, doing, err);
 }
 
+static int check_lock(const struct store_lock *lock, const char *key, struct error *err)
+{
+	if (lock->mode != STORE_LOCK_NONE && lock->until_us > 0)
+		return 0;
+	return error_set(err, ERROR_USAGE, EINVAL, "a lock of %s was asked for without a mode or a date",
+	                 key);
+}
+
+/* S3 keeps whole seconds: never less than was meant. */
+static int64_t whole_seconds_us(int64_t us)
+{
+	return (us + US_PER_S - 1) / US_PER_S * US_PER_S;
+}
+
+static int put_with_lock(struct store *s, const struct store_call *call, const char *key,
+                         const struct iovec *iov, int count, const struct store_put_options *options,
+                         struct error *err)
+{
+	struct store_put_options own = *options;
+	struct store_lock lock = *options->lock;
+	int r = lock.hold && lock.mode == STORE_LOCK_NONE ? 0 : check_lock(&lock, key, err);
+
+	lock.until_us = whole_seconds_us(lock.until_us);
+	own.lock = &lock;
+	return r < 0 ? r : s->ops->put(s, call, key, iov, count, &own, err);
+}
+
 int store_put(struct store *s, const struct store_call *call, const char *key, const struct iovec *iov,
               int count, const struct store_put_options *options, struct error *err)
 {
 	static const struct store_put_options plain = {0};
 	int r = check_call(call, key, "writing an object", err);
 
-	return r < 0 ? r : s->ops->put(s, call, key, iov, count, options ? options : &plain, err);
+	if (r < 0)
+		return r;
+	if (options && options->lock)
+		return put_with_lock(s, call, key, iov, count, options, err);
+	return s->ops->put(s, call, key, iov, count, options ? options : &plain, err);
 }
 
 int store_put_bytes(struct store *s, const struct store_call *call, const char *key, const void *data,
@@ -292,6 +323,111 @@ size_t store_presign_length(struct store *s, const char *key, int64_t ttl_ms)
 	if (url.data)
 		explicit_bzero(url.data, url.cap);
 	return len;
+}
+
+const char *store_lock_mode_name(enum store_lock_mode mode)
+{
+	static const char *const names[] = {"none", "governance", "compliance"};
+
+	return names[mode];
+}
+
+bool store_locking_writes(const struct store_locking *io)
+{
+	return io->op == STORE_LOCK_EXTEND || io->op == STORE_LOCK_HOLD || io->op == STORE_LOCK_REMOVE;
+}
+
+static int ask_about_locks(struct store *s, const struct store_call *call, struct store_locking *io,
+                           struct error *err)
+{
+	int r = store_call_check(call, "asking about locks", err);
+
+	return r < 0 ? r : s->ops->locking(s, call, io, err);
+}
+
+static int refuse_less(const struct store_lock *now, const char *key, struct error *err)
+{
+	char date[CLOCK_ISO_BYTES];
+
+	return error_set(err, ERROR_USAGE, EPERM,
+	                 "%s is locked (%s) until %s: a lock is never made shorter or weaker", key,
+	                 store_lock_mode_name(now->mode), clock_format_iso(now->until_us, date));
+}
+
+int store_lock_extend(struct store *s, const struct store_call *call, const char *key,
+                      const struct store_lock *now, const struct store_lock *wanted, struct error *err)
+{
+	struct store_locking io = {.op = STORE_LOCK_EXTEND, .key = key, .lock = *wanted};
+	int r = store_key_check(key, err);
+
+	if (r == 0)
+		r = check_lock(wanted, key, err);
+	if (r < 0)
+		return r;
+	io.lock.until_us = whole_seconds_us(wanted->until_us);
+	if (now->until_us > io.lock.until_us || now->mode > wanted->mode)
+		return refuse_less(now, key, err);
+	if (now->until_us == io.lock.until_us && now->mode == wanted->mode)
+		return 0;
+	return ask_about_locks(s, call, &io, err);
+}
+
+int store_legal_hold(struct store *s, const struct store_call *call, const char *key, bool on,
+                     struct error *err)
+{
+	struct store_locking io = {.op = STORE_LOCK_HOLD, .key = key, .lock = {.hold = on}};
+	int r = store_key_check(key, err);
+
+	return r < 0 ? r : ask_about_locks(s, call, &io, err);
+}
+
+int store_lock_get(struct store *s, const struct store_call *call, const char *key, struct store_lock *ret,
+                   struct error *err)
+{
+	struct store_locking io = {.op = STORE_LOCK_GET, .key = key};
+	int r = store_key_check(key, err);
+
+	if (r == 0)
+		r = ask_about_locks(s, call, &io, err);
+	if (r == 0)
+		*ret = io.lock;
+	return r;
+}
+
+int store_bucket(struct store *s, const struct store_call *call, struct store_bucket *ret, struct error *err)
+{
+	struct store_locking io = {.op = STORE_LOCK_BUCKET};
+	int r = ask_about_locks(s, call, &io, err);
+
+	if (r == 0)
+		*ret = io.bucket;
+	return r;
+}
+
+int store_version_list(struct store *s, const struct store_call *call, const char *prefix,
+                       struct store_version **ret_versions, size_t *ret_count, struct error *err)
+{
+	struct store_locking io = {.op = STORE_LOCK_LIST, .key = prefix};
+	int r = store_prefix_check(prefix, err);
+
+	if (r == 0)
+		r = ask_about_locks(s, call, &io, err);
+	if (r < 0)
+		return r;
+	*ret_versions = io.versions;
+	*ret_count = io.count;
+	return 0;
+}
+
+int store_version_remove(struct store *s, const struct store_call *call, const char *key, const char *version,
+                         struct error *err)
+{
+	struct store_locking io = {.op = STORE_LOCK_REMOVE, .key = key, .version = version};
+	int r = store_key_check(key, err);
+
+	if (r == 0 && !*version)
+		r = error_set(err, ERROR_USAGE, EINVAL, "no version of %s was named", key);
+	return r < 0 ? r : ask_about_locks(s, call, &io, err);
 }
 
 int store_features(struct store *s, struct store_features *ret, struct error *err)

@@ -7,6 +7,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/codec/name.h>
+#include <keepfs/conf/provider.h>
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -32,7 +33,7 @@ static bool says_anything(const char *word)
 static bool says_address(const struct stores_wanted *w)
 {
 	return says_anything(w->url) || says_anything(w->bucket) || says_anything(w->endpoint) ||
-	       says_anything(w->region) || says_anything(w->credentials);
+	       says_anything(w->region) || says_anything(w->credentials) || says_anything(w->provider);
 }
 
 void stores_at_section(const struct conf_named_store *named, struct catalog_store *ret)
@@ -58,7 +59,7 @@ static int choose_named(const struct conf *conf, const struct stores_wanted *w, 
 	if (says_address(w))
 		return error_set(
 		        err, ERROR_USAGE, EINVAL,
-		        "the query names both a store and an address (store_url, store_bucket, store_endpoint, store_region or store_credentials): only one of them can hold");
+		        "the query names both a store and an address (store_url, store_bucket, store_endpoint, store_region, store_credentials or store_provider): only one of them can hold");
 	if (!named)
 		return error_set(err, ERROR_USAGE, EINVAL,
 		                 "the query names the store %.200s, and there is no section [store %.200s]",
@@ -141,11 +142,44 @@ static bool is_plain_endpoint(const char *endpoint)
 	return !*port || (*port == ':' && port[1] && !port[1 + strspn(port + 1, DIGITS)]);
 }
 
+/* The endpoint of the provider that the query names, and whose an endpoint is that it names as well. */
+static int choose_provided(const struct stores_wanted *w, char **ret, struct error *err)
+{
+	const struct conf_provider_info *p =
+	        says_anything(w->provider) ? conf_provider_find(w->provider) : NULL;
+	const struct conf_provider_info *at =
+	        says_anything(w->endpoint) ? conf_provider_at(w->endpoint) : NULL;
+	const char *region;
+
+	*ret = NULL;
+	if (!says_anything(w->provider))
+		return 0;
+	if (!p)
+		return refuse_query_column(
+		        err, "store_provider", w->provider,
+		        "no provider that is known here; [store] provider in keepfs.conf(5) lists them");
+	if (says_anything(w->endpoint))
+		return !at || at == p ? 0
+		                      : refuse_query_column(err, "store_provider", w->provider,
+		                                            "store_endpoint is another provider's");
+	region = says_anything(w->region) ? w->region : str_or_empty(p->region);
+	*ret = conf_provider_endpoint(p, region);
+	return *ret ? 0
+	            : refuse_query_column(err, "store_provider", w->provider,
+	                                  p->endpoint ? "store_region must say in which region the bucket is"
+	                                              : "store_endpoint must say where its server is");
+}
+
 static int choose_endpoint(const struct conf_export *export, const struct stores_wanted *w, char **ret,
                            struct error *err)
 {
-	_cleanup(free) char *endpoint = mem_strdup(str_or_empty(w->endpoint));
+	_cleanup(free) char *endpoint = NULL;
+	int r = choose_provided(w, &endpoint, err);
 
+	if (r < 0)
+		return r;
+	if (!endpoint)
+		endpoint = mem_strdup(str_or_empty(w->endpoint));
 	if (*endpoint && str_ends(endpoint, "/"))
 		endpoint[strlen(endpoint) - 1] = '\0';
 	if (*endpoint && !is_plain_endpoint(endpoint))
@@ -160,13 +194,26 @@ static int choose_endpoint(const struct conf_export *export, const struct stores
 	return 0;
 }
 
-static int choose_region(const struct stores_wanted *w, char **ret, struct error *err)
+/* Said, or as the endpoint has it, or what its provider takes. */
+static char *region_at(const struct stores_wanted *w, const char *endpoint)
 {
-	const char *region = says_anything(w->region) ? w->region : "us-east-1";
+	const struct conf_provider_info *p = *endpoint ? conf_provider_at(endpoint) : NULL;
+	char *region = p ? conf_provider_region(p, endpoint) : NULL;
+
+	if (says_anything(w->region))
+		mem_replace_string(&region, w->region);
+	if (!region)
+		region = mem_strdup(p && *str_or_empty(p->region) ? p->region : "us-east-1");
+	return region;
+}
+
+static int choose_region(const struct stores_wanted *w, const char *endpoint, char **ret, struct error *err)
+{
+	_cleanup(free) char *region = region_at(w, endpoint);
 
 	if (strlen(region) > 64 || strspn(region, LOWER DIGITS "-") != strlen(region))
 		return refuse_query_column(err, "store_region", region, "no name of a region: a-z 0-9 -");
-	*ret = mem_strdup(region);
+	*ret = take_ptr(&region);
 	return 0;
 }
 
@@ -202,7 +249,7 @@ static int choose_address(const struct conf *conf, const struct stores_wanted *w
 	if (r == 0)
 		r = choose_endpoint(export, w, &at.endpoint, err);
 	if (r == 0)
-		r = choose_region(w, &at.region, err);
+		r = choose_region(w, at.endpoint, &at.region, err);
 	if (r == 0)
 		r = choose_credentials(export, w, &at.credentials, err);
 	if (r < 0)

@@ -6,6 +6,7 @@
 #include "stores_private.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/conf/provider.h>
 
 #include <errno.h>
 #include <string.h>
@@ -48,8 +49,10 @@ static void copy_settings(const struct conf_store *from, struct settings *ret)
 /* What [store] says of all. */
 static void take_common(const struct conf_store *main, struct conf_store *s)
 {
+	unsigned max_parts = conf_provider_of(s)->max_parts;
+
 	s->part_bytes = main->part_bytes;
-	s->max_parts = main->max_parts;
+	s->max_parts = main->max_parts < (int64_t)max_parts ? main->max_parts : (int64_t)max_parts;
 	s->read_only = main->read_only;
 	s->capacity_bytes = 0;
 	s->scrub_within_ms = 0;
@@ -71,7 +74,13 @@ static void note_mark(struct settings *s)
 	sha256_update(h, &plain.addressing, sizeof(plain.addressing));
 	sha256_update(h, &plain.allow_http, sizeof(plain.allow_http));
 	sha256_update(h, &plain.sse, sizeof(plain.sse));
+	sha256_update(h, &plain.provider, sizeof(plain.provider));
+	sha256_update(h, &plain.conditional_puts, sizeof(plain.conditional_puts));
+	sha256_update(h, &plain.equal_parts, sizeof(plain.equal_parts));
 	sha256_update(h, &plain.delete_versions, sizeof(plain.delete_versions));
+	sha256_update(h, &plain.object_lock, sizeof(plain.object_lock));
+	sha256_update(h, &plain.lock_min_ms, sizeof(plain.lock_min_ms));
+	sha256_update(h, &plain.lock_max_ms, sizeof(plain.lock_max_ms));
 	sha256_update(h, &plain.connect_timeout_ms, sizeof(plain.connect_timeout_ms));
 	sha256_update(h, &plain.first_byte_timeout_ms, sizeof(plain.first_byte_timeout_ms));
 	sha256_update(h, &plain.stall_timeout_ms, sizeof(plain.stall_timeout_ms));
@@ -236,7 +245,12 @@ static int settings_by_query(const struct conf *conf, const struct catalog_store
 	plain.sse_kms_key = plain.faults = NULL;
 	plain.sse = CONF_SSE_NONE;
 	plain.addressing = CONF_ADDRESSING_AUTO;
+	/* Whose it is its endpoint tells. */
+	plain.provider = CONF_PROVIDER_AUTO;
+	plain.conditional_puts = CONF_CONDITIONAL_AUTO;
+	plain.equal_parts = CONF_EQUAL_PARTS_AUTO;
 	plain.delete_versions = false;
+	plain.object_lock = 0;
 	plain.allow_http = str_starts(at->endpoint, "http://");
 	copy_settings(&plain, ret);
 	take_common(&conf->store, &ret->conf);

@@ -4,7 +4,8 @@
  * all the memory an upload has, and when all of it is in use the writer waits, and with it the source.
  *
  * Part sizes double on the way, so that few parts are enough for a large backup, but only with buffers that
- * nobody needs now: half of the pool stays free for others, readers above all.
+ * nobody needs now: half of the pool stays free for others, readers above all. Where the store wants all parts
+ * alike they stay as they are.
  *
  * With a head, the first parts hold bytes that are known last, and are sent behind all others; the store is told
  * their sizes beforehand. The one in which the head ends goes on with bytes that come early. It is kept, in buffers
@@ -48,6 +49,7 @@ struct upload {
 	size_t head_at;      /* so many of them came */
 	unsigned head_parts; /* with a head: those that hold bytes of it, of the first size */
 	unsigned max_parts;
+	bool equal_parts;
 	/* The writer's: */
 	uint64_t part_bytes; /* of the next part */
 	size_t reserved;     /* buffers */
@@ -210,6 +212,8 @@ static void grow_parts(struct upload *up, unsigned number)
 {
 	uint64_t want = upload_part_bytes(up->first_part_bytes, up->max_part_bytes, number);
 
+	if (up->equal_parts)
+		return;
 	for (; want > up->part_bytes; want /= 2) {
 		if (reserve_growth(up, want)) {
 			up->part_bytes = want;
@@ -455,6 +459,7 @@ static void choose_sizes(struct upload *up, const struct stream_object_options *
                          const struct store_features *features)
 {
 	up->max_part_bytes = features->max_part_bytes;
+	up->equal_parts = features->equal_parts;
 	up->first_part_bytes = at_least(at_least(options->part_bytes, features->min_part_bytes), 1);
 	if (up->first_part_bytes > up->max_part_bytes)
 		up->first_part_bytes = up->max_part_bytes;

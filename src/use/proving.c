@@ -70,9 +70,12 @@ static void note_right(struct proving *p, const struct backup *b, enum proof_lev
 	if (p->order->run_id != 0 && !p->rate && level == p->level)
 		pace_note(b, pace_of_check(level), clock_mono_us() - began_us, 0);
 	is_marked = catalog_is_damaged(catalog, b->ino);
-	make_say(p->order, "%s is right: level %d, %s in %.1f s%s", b->path, level,
+	make_say(p->order, "%s is right: level %d, %s in %.1f s%s%s", b->path, level,
 	         str_format_bytes(size, sizeof(size), b->m.size_bytes),
 	         (double)(clock_mono_us() - began_us) / (double)US_PER_S,
+	         b->m.encrypted_to && b->as_stored && level < p->level
+	                 ? "; it is encrypted, and this host has no identity to look into it"
+	                 : "",
 	         is_marked
 	                 ? "; it stays marked as damaged, by what another level, or somebody else, has found"
 	         : b->damage ? "; it was marked as damaged, and is not any more"

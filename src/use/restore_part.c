@@ -16,6 +16,7 @@ struct part {
 	struct loader *loader;
 	const struct restore_piece *piece;
 	struct manifest_object object; /* of a directory's file */
+	uint64_t file_bytes;           /* likewise */
 	struct restore_window window;
 	struct decompressor *decompressor; /* NULL: nothing is compressed */
 	size_t skip;                       /* of the stream's first bytes: they are no segment's */
@@ -103,7 +104,7 @@ static uint64_t offset_of_record(const struct part *p, size_t record)
 
 	if (record < e->record + e->record_count)
 		return t->segments.items[record].offset;
-	return t->has_offsets ? e->end : p->object.extents.total_bytes;
+	return t->has_offsets ? e->end : p->file_bytes;
 }
 
 static int read_records(struct part *p, size_t from, size_t to, struct error *err)
@@ -158,13 +159,8 @@ static int open_part_file(struct part *p, struct error *err)
 		r = backup_find_data(&l->backup, texts.file_name, &file, err);
 	if (r < 0)
 		return r;
-	r = catalog_object(l->ctx.repository->catalog, file.ino, &p->object);
-	if (r < 0 || p->object.cipher)
-		return error_set(
-		        err, ERROR_USAGE, ENOTSUP,
-		        "%s is kept in a way that this keepfs does not know: use the newer one that made it",
-		        file.name);
-	return 0;
+	p->file_bytes = file.size_bytes;
+	return backup_object(&l->backup, file.ino, file.name, &p->object, err);
 }
 
 static void begin_part_stream(struct part *p)

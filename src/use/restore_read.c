@@ -114,13 +114,10 @@ int loader_open_custom(struct loader *l, struct error *err)
 	        .block_end = load_block_end,
 	        .arg = l,
 	};
-	int r = catalog_object(l->ctx.repository->catalog, l->backup.ino, &l->object);
+	int r = backup_object(&l->backup, l->backup.ino, l->backup.path, &l->object, err);
 
-	if (r < 0 || l->object.cipher)
-		return error_set(
-		        err, ERROR_USAGE, ENOTSUP,
-		        "%s is kept in a way that this keepfs does not know: use the newer one that made it",
-		        l->backup.path);
+	if (r < 0)
+		return r;
 	l->scan = pg_archive_scan_new(&events);
 	return inside_toc_feed(l->options.data->toc, l->scan, err);
 }

@@ -43,13 +43,24 @@ static int find_latest_named(struct catalog *c, const char *path, struct catalog
 	return catalog_entry_latest(c, ino_of_directory(directory), slash + strlen("/latest"), ret);
 }
 
-int words_find_backup(struct catalog *c, const char *path, struct catalog_entry *ret)
+static int find_backup_named(struct catalog *c, const char *path, struct catalog_entry *ret)
 {
 	int r = catalog_entry_by_ino(c, ino_of_artifact(path), ret);
 
 	if (r == 0 && ret->kind != CATALOG_ARTIFACT)
 		r = -ENOENT;
 	return r == -ENOENT ? find_latest_named(c, path, ret) : r;
+}
+
+/* "….dump.age": as a mount without an identity shows it. */
+int words_find_backup(struct catalog *c, const char *path, struct catalog_entry *ret)
+{
+	size_t len =
+	        strlen(path) - (str_ends(path, MANIFEST_SEALED_SUFFIX) ? strlen(MANIFEST_SEALED_SUFFIX) : 0);
+	_cleanup(free) char *plain = mem_printf("%.*s", (int)len, path);
+	int r = find_backup_named(c, plain, ret);
+
+	return r == -ENOENT && !str_equal(plain, path) ? find_backup_named(c, path, ret) : r;
 }
 
 /* A directory: what was made last in it, and is not known to be damaged. Where all are, the one that is told of is the newest. */

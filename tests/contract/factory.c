@@ -105,14 +105,16 @@ static const struct {
 	const char *name;
 	void (*open)(struct suite *t);
 } kinds[] = {
-        {"dir", open_dir},       {"foreign", open_foreign}, {"retry", open_retry},
-        {"fault", open_fault},   {"meter", open_meter},     {"trouble", open_trouble},
-        {"handle", open_handle}, {"s3", factory_open_s3},   {"s3-trouble", open_s3_trouble},
+        {"dir", open_dir},           {"foreign", open_foreign},
+        {"retry", open_retry},       {"fault", open_fault},
+        {"meter", open_meter},       {"trouble", open_trouble},
+        {"handle", open_handle},     {"s3", factory_open_s3},
+        {"locked", factory_open_s3}, {"s3-trouble", open_s3_trouble},
 };
 
 const char *suite_kinds(void)
 {
-	return "dir|foreign|retry|fault|meter|trouble|handle|s3|s3-trouble";
+	return "dir|foreign|retry|fault|meter|trouble|handle|s3|locked|s3-trouble";
 }
 
 bool suite_open(struct suite *t, const char *kind)

@@ -68,6 +68,6 @@ int suite_case_teardown(void **state);
 #define CASE(name) cmocka_unit_test_setup_teardown(name, suite_case_setup, suite_case_teardown)
 
 extern const struct CMUnitTest object_cases[], list_cases[], upload_cases[], waiting_cases[], dir_cases[],
-        presign_cases[];
+        presign_cases[], lock_cases[];
 extern const size_t object_case_count, list_case_count, upload_case_count, waiting_case_count, dir_case_count,
-        presign_case_count;
+        presign_case_count, lock_case_count;

@@ -2,7 +2,7 @@
 /*
  * The contract of include/keepfs/store.h, which every driver and wrapper passes alike:
  *
- *     test_store dir|…|s3     (s3: against the server that KEEPFS_TEST_S3_… names)
+ *     test_store dir|…|s3|locked     (s3: against the server that KEEPFS_TEST_S3_… names; locked: a bucket there with object lock)
  */
 #include "suite.h"
 
@@ -25,10 +25,14 @@ static size_t add(struct CMUnitTest *all, size_t at, const struct CMUnitTest *ca
 static int run(struct suite *t)
 {
 	size_t most = object_case_count + list_case_count + upload_case_count + waiting_case_count +
-	              presign_case_count + dir_case_count;
+	              presign_case_count + lock_case_count + dir_case_count;
 	_cleanup(free) struct CMUnitTest *all = mem_array(most, sizeof(*all));
 	size_t n = 0;
 
+	n = add(all, n, lock_cases, lock_case_count, t);
+	/* A bucket with locks is one that keeps versions, and tried with what is about them. */
+	if (strcmp(t->kind, "locked") == 0)
+		return _cmocka_run_group_tests(t->kind, all, n, NULL, NULL);
 	n = add(all, n, object_cases, object_case_count, t);
 	n = add(all, n, list_cases, list_case_count, t);
 	n = add(all, n, upload_cases, upload_case_count, t);

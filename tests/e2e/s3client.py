@@ -71,6 +71,7 @@ class S3Client:
             connection.close()
         if answer.status // 100 != 2:
             raise S3Error(f"{method} {path}: {answer.status} {data[:300]!r}")
+        self.headers = {name.lower(): value for name, value in answer.getheaders()}  # of the last answer
         return data
 
     def _pages(self, query, element):
@@ -126,6 +127,20 @@ class S3Client:
                 f"<RetainUntilDate>{until}</RetainUntilDate></Retention>").encode()
         self.request("PUT", key, query={"retention": "", "versionId": version}, body=body,
                      more_headers={"content-md5": base64.b64encode(hashlib.md5(body).digest()).decode()})
+
+    def head(self, key):
+        """what the answer's headers say"""
+        self.request("HEAD", key)
+        return self.headers
+
+    def hold(self, key, version, on):
+        """a legal hold; delete markers have none"""
+        body = f"<LegalHold><Status>{'ON' if on else 'OFF'}</Status></LegalHold>".encode()
+        try:
+            self.request("PUT", key, query={"legal-hold": "", "versionId": version}, body=body,
+                         more_headers={"content-md5": base64.b64encode(hashlib.md5(body).digest()).decode()})
+        except S3Error:
+            pass
 
     def remove_version(self, key, version):
         self.request("DELETE", key, query={"versionId": version}, more_headers={"x-amz-bypass-governance-retention": "true"})

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chain of the audit: `keepfs audit verify` finds what somebody changed, removed or cut off, wherever the lines are."""
+import datetime
 import gzip
 import hashlib
 import json
@@ -10,6 +11,7 @@ import subprocess
 import pytest
 
 import daemon
+from signing import make_key
 
 RECIPE = re.compile(r"    \$ cat audit\.py\n((?:    .*\n|\n)+?)    \$ zcat")
 
@@ -157,3 +159,82 @@ def test_records_are_part_of_the_chain(new_keepfs, tmp_path):
     assert result["lines"] == last + 1
     assert any("as expect=" in text or "is another one than expect=" in text for text in result["findings"])
     assert verified(keepfs)["ok"]
+
+
+def iso(at_us):
+    return datetime.datetime.fromtimestamp(at_us // 10**6, datetime.timezone.utc).strftime(f"%Y-%m-%dT%H:%M:%S.{at_us % 10**6:06}Z")
+
+
+def checkpoints(keepfs):
+    return sorted(key for key in keepfs.store.keys() if key.startswith("checkpoints/"))
+
+
+def checkpoint(keepfs):
+    """a backup more, and a checkpoint, as if a day had passed"""
+    before = checkpoints(keepfs)
+    keepfs.mount()
+    keepfs.backup()
+    keepfs.unmount()
+    change(keepfs, "UPDATE checkpoint SET at_us = at_us - 86400000000")
+    keepfs.run("run", "full")
+    made = checkpoints(keepfs)
+    assert len(made) > len(before)
+    return made[-1]
+
+
+@pytest.fixture
+def key(tmp_path):
+    return make_key(tmp_path, "signing")
+
+
+def test_checkpoints_in_the_store_show_what_the_catalog_cannot(new_keepfs, key):
+    keepfs = new_keepfs(signing_key_file=key[0])
+    first, second = checkpoint(keepfs), checkpoint(keepfs)
+    stored = json.loads(keepfs.store.get(second))
+    assert stored["previous"] == {"key": first, "sha256": hashlib.sha256(keepfs.store.get(first)).hexdigest()}
+    number = of_catalog(keepfs, "SELECT number FROM audit_head")[0]
+    assert stored["audit"]["number"] <= number and stored["end"]["sequence"] >= 2
+    assert verified(keepfs)["ok"] and verified(keepfs)["heads_found"] == 3  # the catalog's own, too
+    # None is made twice on a day.
+    before = checkpoints(keepfs)
+    keepfs.run("run", "full")
+    assert checkpoints(keepfs) == before
+
+    # Whoever has the host writes the whole audit anew.
+    previous = "0" * 64
+    catalog = sqlite3.connect(keepfs.state / "catalog.db")
+    with catalog:
+        catalog.execute("UPDATE audit SET command = 'nobody'")
+        for row in catalog.execute("SELECT id, at_us, uid, pid, command, action, object, result, detail FROM audit ORDER BY id").fetchall():
+            catalog.execute("UPDATE audit SET previous = ? WHERE id = ?", (previous, row[0]))
+            entry = {"at": iso(row[1]), "uid": None if row[2] < 0 else row[2], "pid": None if row[3] < 0 else row[3], "command": row[4], "action": row[5],
+                     "object": row[6], "result": row[7], "detail": row[8], "number": row[0], "previous": previous}
+            previous = hashlib.sha256(json.dumps(entry, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+        catalog.execute("UPDATE audit_head SET hash = ?", (previous,))
+    catalog.close()
+    result = verified(keepfs)
+    assert not result["ok"]
+    assert {text for text in result["findings"]} == {f"line {json.loads(keepfs.store.get(name))['audit']['number']} is another one than {name} tells of" for name in (first, second)}
+
+
+@pytest.mark.parametrize("what, finding", [
+    ("removed", "{first} is missing, which the one after it names"),
+    ("changed", "{first} has a signature that does not fit: it was changed"),
+    ("unsigned", "{first} is not signed"),
+    ("foreign", "{first} is signed by"),
+])
+def test_checkpoints_that_somebody_touched_are_found(new_keepfs, key, tmp_path, what, finding):
+    keepfs = new_keepfs(signing_key_file=key[0])
+    first, _ = checkpoint(keepfs), checkpoint(keepfs)
+    text = keepfs.store.get(first)
+    if what == "removed":
+        keepfs.store.remove(first)
+    elif what == "changed":
+        keepfs.store.put(first, text.replace(b'"number": ', b'"number": 1'))
+    elif what == "unsigned":
+        keepfs.store.put(first, b"\n".join(text.split(b"\n")[:-2]).rstrip(b",") + b"\n}\n")
+    else:
+        keepfs.settings["signing_key_file"] = make_key(tmp_path, "another")[0]
+        keepfs.write_conf()
+    result = verified(keepfs)
+    assert not result["ok"] and any(text.startswith(finding.format(first=first)) for text in result["findings"]), result

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import types
 import urllib.request
 import uuid
 
@@ -13,6 +14,7 @@ import pytest
 
 import exporting
 import s3client
+import signing
 import stores
 from daemon import wait_until
 from exporting import document, ended, made, settings, start
@@ -388,3 +390,27 @@ def test_rebuild(new_keepfs, app, store, bucket, tmp_path):
     with pytest.raises(OSError):
         keepfs.path("exports", "globex", names["globex"][0]).read_bytes()
     is_right(keepfs, "acme", names["acme"][0])
+
+
+def test_each_store_has_a_chain_of_signatures_of_its_own(new_keepfs, app, store, bucket, tmp_path):
+    """what lies in a tenant's bucket can be proven by itself, and tells of nobody else"""
+    own = bucket()
+    credentials(tmp_path / "credentials", "acme.key", own.facts, "acme")
+    place(app, "acme", **own.named("acme.key"))
+    keepfs = begin(new_keepfs, app, tmp_path)
+    private, public = signing.make_key(tmp_path, "signing")
+    keepfs.settings["signing_key_file"] = private
+    keepfs.write_conf()
+    keepfs.remount()
+    for _ in range(2):
+        ended(keepfs)
+    there = types.SimpleNamespace(settings=own.section())
+    said = signing.prove(there, public, check=0)
+    assert said["manifests"] == 2 and said["end"]["sequence"] == 3
+    assert signing.prove(store, public, check=0)["end"]["chain"] != said["end"]["chain"]
+    keepfs.path("exports", "acme", made(keepfs, "acme")[0]).unlink()
+    said = signing.prove(there, public, check=0)
+    assert said["gone"] == 1 and said["end"]["sequence"] == 4
+    assert not any("globex" in own.client.get(key).decode(errors="replace") for key in own.keys() if "/chain/" in key)
+    own.client.remove([key for key in own.keys() if key.endswith("chain/000000000001.json")][0])
+    assert signing.kinds(signing.prove(there, public, check=1)) == ["missing"]

@@ -164,10 +164,24 @@ static bool take_credentials(const uint8_t *data, size_t size)
 	return r == 0;
 }
 
+static bool take_lock(const uint8_t *data, size_t size)
+{
+	struct s3xml_lock lock = {0};
+	struct error err = {0};
+	int r = s3xml_parse_lock((const char *)data, size, &lock, &err);
+
+	if (r < 0)
+		fuzz_must_refuse(r, &err);
+	else
+		fuzz_must(lock.days >= 0 && lock.years >= 0, "no lock is for less than no time", NULL);
+	return r == 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int taken = take_list(data, size) + take_error(data, size) + take_upload_id(data, size) +
-	            take_complete(data, size) + take_credentials(data, size) + take_versions(data, size);
+	            take_complete(data, size) + take_credentials(data, size) + take_versions(data, size) +
+	            take_lock(data, size);
 
 	fuzz_must(taken <= 1, "one document is one answer", NULL);
 	return 0;

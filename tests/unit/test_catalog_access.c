@@ -88,7 +88,7 @@ static void queries_give_their_connection_back(void **state)
 		assert_int_equal(catalog_entry_by_ino(f->catalog, 12345, &entry), -ENOENT);
 		assert_int_equal(catalog_entry_latest(f->catalog, directory, ".dump", &entry), 0);
 		assert_int_equal(catalog_entries(f->catalog, directory, CATALOG_ARTIFACT, -1, &entry, 1), 1);
-		assert_int_equal(catalog_sums(f->catalog, directory, drop_line, NULL), 0);
+		assert_int_equal(catalog_sums(f->catalog, directory, CATALOG_SUMS_PLAIN, drop_line, NULL), 0);
 		assert_null(catalog_path(f->catalog, 12345));
 	}
 }

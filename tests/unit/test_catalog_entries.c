@@ -270,7 +270,7 @@ static void sums_of_every_kind_are_counted(void **state)
 	str_append(&expected,
 	           "# 20261120T020000Z-3.globals.sql.gz: not read back, so its SHA-256 is not known\n");
 	assert_int_equal(catalog_add_artifact(f->catalog, &unknown, NULL), 0);
-	assert_int_equal(catalog_sums(f->catalog, directory, collect_sums, &sums), 0);
+	assert_int_equal(catalog_sums(f->catalog, directory, CATALOG_SUMS_PLAIN, collect_sums, &sums), 0);
 	assert_string_equal(str_text(&sums), str_text(&expected));
 	directory_counts_are_true(f, "backups/full", 3);
 	assert_int_equal(stored_bytes(f), 13 + 100 * 101 / 2 + 13);
@@ -320,7 +320,7 @@ static void files_are_hidden_with_their_artifact(void **state)
 	assert_int_equal(catalog_object(f->catalog, within, &o), -ENOENT);
 	assert_int_equal(catalog_file_sha256(f->catalog, within, sha256), -ENOENT);
 	assert_int_equal(catalog_files(f->catalog, artifact, append_name, &seen), 0);
-	assert_int_equal(catalog_sums(f->catalog, directory, collect_sums, &seen), 0);
+	assert_int_equal(catalog_sums(f->catalog, directory, CATALOG_SUMS_PLAIN, collect_sums, &seen), 0);
 	assert_int_equal(seen.len, 0);
 	assert_null(catalog_path(f->catalog, within));
 	/* Their place is free again when the deletion has ended, and only then. */

@@ -153,9 +153,9 @@ static void test_all_at_once(void **state)
 	        ":8: [keepfs] log_level = debug: is set twice; the first time on line 7\n"
 	        ":9: [stoer]: no such section; did you mean [store]?\n"
 	        ":11: the line has no ']' at its end\n"
-	        ":13: [store] bucket: no such key; allowed: url endpoint region access_key secret_key "
+	        ":13: [store] bucket: no such key; allowed: url provider region endpoint access_key secret_key "
 	        "secret_key_file secret_key_command session_token session_token_file session_token_command "
-	        "profile addressing allow_http ca_file sse sse_kms_key delete_versions connect_timeout "
+	        "profile addressing allow_http ca_file sse sse_kms_key conditional_puts equal_parts delete_versions object_lock lock_min lock_max connect_timeout "
 	        "first_byte_timeout stall_timeout "
 	        "retry_deadline "
 	        "part_size max_parts capacity scrub_within scrub_rate faults\n"
@@ -173,7 +173,7 @@ static void test_all_at_once(void **state)
 	        "beginning with '.' or '-', and not 'now'\n"
 	        ":21: [keepfs]: this section begins on line 2 already: put its keys there\n"
 	        ":22: [snapshots]: no such section; allowed: [keepfs], [store], [store NAME], [read], [backup NAME], [files NAME], [export], [class NAME], "
-	        "[mail], [webhook NAME], [command NAME], [heartbeat NAME], [check NAME]\n"
+	        "[mail], [webhook NAME], [command NAME], [heartbeat NAME], [check NAME], [control]\n"
 	        ":23: the line has text behind the ']' of its section\n"
 	        ":24: the line names no section between '[' and ']'\n");
 }

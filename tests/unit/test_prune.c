@@ -12,6 +12,7 @@
 
 #include <keepfs/catalog/members.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/retention.h>
 #include <keepfs/catalog/trash.h>
 #include <keepfs/prune.h>
@@ -399,6 +400,24 @@ static void what_is_held_or_promised_stays(void **state)
 }
 
 /* When the first of a day is damaged the next one stands for that day, and the damaged one goes then. */
+/* It is put off until its date, told with it, and goes by itself then. */
+static void what_is_locked_stays_until_its_date(void **state)
+{
+	struct fixture *f = *state;
+	struct world w = world_of(7);
+	uint64_t first = ino_of_artifact("backups/full/20261120T020000Z.dump");
+	struct catalog_lock lock = {.mode = 1, .until_us = w.time.now_us + 12 * DAY_US};
+
+	live_a_day(f, &w);
+	assert_int_equal(catalog_set_lock(f->catalog, first, &lock, NULL), 0);
+	for (int day = 2; day <= 20; day++) {
+		live_a_day(f, &w);
+		assert_int_equal(w.outcome.refused + w.outcome.waiting + w.outcome.suspended, 0);
+		assert_int_equal(listed(f), day < 7 ? day : day >= 8 && day <= 12 ? 8 : 7);
+		assert_int_equal(is_listed(f, "backups/full/20261120T020000Z.dump"), day <= 12);
+	}
+}
+
 static void a_damaged_one_makes_room_for_the_next(void **state)
 {
 	struct fixture *f = *state;
@@ -924,6 +943,7 @@ int main(void)
 	        TEST(nothing_goes_by_a_wrong_clock),
 	        TEST(a_clock_that_was_set_back_is_believed_when_somebody_says_so),
 	        TEST(what_is_held_or_promised_stays),
+	        TEST(what_is_locked_stays_until_its_date),
 	        TEST(a_damaged_one_makes_room_for_the_next),
 	        TEST(a_damaged_one_without_another_stays),
 	        TEST(partial_ones_are_by_themselves),

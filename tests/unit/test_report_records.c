@@ -26,7 +26,7 @@ static void test_sums(void **state)
 	add_artifact(f, "full", 0, 0, 100);
 	add_partial_artifact(f, "full", 2, 0, 100);
 	assert_int_equal(catalog_entry_by_name(f->catalog, 0, "full", &directory), 0);
-	assert_int_equal(report_sums(f->catalog, directory.ino, f->out), 0);
+	assert_int_equal(report_sums(f->catalog, directory.ino, CATALOG_SUMS_PLAIN, f->out), 0);
 	text = text_of(f);
 	assert_int_equal(strlen(text), directory.sums_bytes);
 	assert_int_equal(strspn(text, "0123456789abcdef"), 64);

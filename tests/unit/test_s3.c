@@ -311,6 +311,48 @@ static void test_no_conditional_put(void **state)
 	world_end(&w);
 }
 
+/* What is known of a provider, or said, is not tried; and what is said to be there must be there. */
+static void test_conditional_put_as_configured(void **state)
+{
+	const struct store_put_options absent = {.only_if_absent = true};
+	struct store_features features;
+	struct world w;
+
+	world_begin(&w, SCRIPT(HEAD_404, NO_KEY, OK, "501 No\r\n\r\n" ERROR_XML("NotImplemented", "")));
+	store_free(w.store);
+	w.conf.provider = CONF_PROVIDER_GCS;
+	world_open_store(&w);
+	assert_int_equal(store_features(w.store, &features, &w.err), 0);
+	assert_false(features.atomic_absent);
+	assert_int_equal(store_put_bytes(w.store, NULL, "a", "data", 4, &absent, &w.err), 0);
+	assert_seen(&w, 0, "HEAD /");
+	assert_not_seen(&w, 2, "if-none-match");
+	store_free(w.store);
+	w.conf.conditional_puts = CONF_CONDITIONAL_YES;
+	world_open_store(&w);
+	assert_int_equal(store_put_bytes(w.store, NULL, "a", "data", 4, &absent, &w.err), -EOPNOTSUPP);
+	assert_seen(&w, 3, "if-none-match: *");
+	world_end(&w);
+}
+
+static void test_features_of_a_provider(void **state)
+{
+	struct store_features features;
+	struct world w;
+
+	world_begin(&w, (const char *const[]){NULL});
+	assert_int_equal(store_features(w.store, &features, &w.err), 0);
+	assert_false(features.equal_parts);
+	store_free(w.store);
+	w.conf.provider = CONF_PROVIDER_R2;
+	world_open_store(&w);
+	assert_int_equal(store_features(w.store, &features, &w.err), 0);
+	assert_true(features.equal_parts);
+	assert_true(features.atomic_absent);
+	assert_int_equal(features.max_part_bytes, (UINT64_C(5) << 30) - (UINT64_C(5) << 20));
+	world_end(&w);
+}
+
 static void test_conditional_put(void **state)
 {
 	const struct store_put_options absent = {.only_if_absent = true};
@@ -515,6 +557,8 @@ int main(void)
 	        cmocka_unit_test(test_retry_after),
 	        cmocka_unit_test(test_what_is_sent),
 	        cmocka_unit_test(test_no_conditional_put),
+	        cmocka_unit_test(test_conditional_put_as_configured),
+	        cmocka_unit_test(test_features_of_a_provider),
 	        cmocka_unit_test(test_conditional_put),
 	        cmocka_unit_test(test_head_asks_why),
 	        cmocka_unit_test(test_lists),

@@ -45,6 +45,7 @@ static void call_each(struct store *s, int r)
 	_cleanup(store_upload) struct store_upload *up = NULL;
 	struct store_upload *begun = NULL;
 	struct store_upload_info *uploads = NULL;
+	struct store_bucket bucket;
 	struct store_object object;
 	struct store_part part;
 	char got[3];
@@ -68,6 +69,7 @@ static void call_each(struct store *s, int r)
 		store_upload_list_free(uploads, count);
 	assert_int_equal(store_upload_complete(up, NULL, &part, 1, NULL), r);
 	assert_int_equal(store_upload_abort(s, NULL, "up", store_upload_id(up), NULL), r);
+	assert_int_equal(store_bucket(s, NULL, &bucket, NULL), r);
 }
 
 static void each_call_counts_for_itself(void **state)

@@ -126,6 +126,20 @@ static void test_addresses_of_a_query(void **state)
 	refused(f, AT(.url = "s3://own", .endpoint = "s3.example"), -EINVAL, "not of the form");
 	refused(f, AT(.url = "s3://own", .region = "evil.net/"), -EINVAL, "name of a region");
 	refused(f, AT(.url = "s3://own", .region = "eu.evil"), -EINVAL, "name of a region");
+	/* A provider gives an endpoint, which must be allowed as any. */
+	refused(f, AT(.url = "s3://own", .provider = "azure"), -EINVAL, "no provider that is known here");
+	refused(f, AT(.url = "s3://own", .provider = "b2"), -EINVAL, "store_region must say");
+	refused(f, AT(.url = "s3://own", .provider = "r2"), -EINVAL, "store_endpoint must say");
+	refused(f, AT(.url = "s3://own", .provider = "b2", .region = "us-west-004"), -EPERM,
+	        "https://s3.us-west-004.backblazeb2.com is none of those");
+	refused(f, AT(.url = "s3://own", .provider = "b2", .region = "evil.net/"), -EINVAL,
+	        "not of the form https://HOST");
+	refused(f,
+	        AT(.url = "s3://own", .provider = "gcs", .endpoint = "https://fra1.digitaloceanspaces.com"),
+	        -EINVAL, "another provider's");
+	refused(f, WANTED(.store = "acme", .provider = "gcs"), -EINVAL, "both a store and an address");
+	chosen(f, AT(.url = "s3://own", .provider = "gcs", .endpoint = "https://own.example"), "s3://own",
+	       "https://own.example", "");
 	refused(f, WANTED(.url = "s3://own"), -EINVAL, "no store_credentials");
 	refused(f, WANTED(.url = "s3://own", .credentials = "../x"), -EINVAL, "plain name");
 	refused(f, WANTED(.url = "s3://own", .credentials = ".hidden"), -EINVAL, "plain name");

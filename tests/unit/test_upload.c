@@ -363,6 +363,20 @@ static void test_growth(void **state)
 	assert_int_equal(f->memory.parts[250].data.len, 200);
 }
 
+/* What Cloudflare's R2 wants: however many parts there are, and with a head that is known last. */
+static void test_parts_of_one_size(void **state)
+{
+	struct fixture *f = *state;
+
+	f->memory.features.equal_parts = true;
+	f->options.part_bytes = 100;
+	expect_upload(f, 600 * 100 + 7, 1 << 20);
+	assert_int_equal(f->memory.part_count, 601);
+	for (unsigned i = 0; i < 600; i++)
+		assert_int_equal(f->memory.parts[i].data.len, 100);
+	assert_int_equal(f->memory.parts[600].data.len, 7);
+}
+
 static void test_no_growth_without_memory(void **state)
 {
 	struct fixture *f = *state;
@@ -657,6 +671,7 @@ int main(void)
 	        UPLOAD_TEST(test_parts_of_several_buffers),
 	        UPLOAD_TEST(test_the_stores_smallest_part),
 	        UPLOAD_TEST(test_growth),
+	        UPLOAD_TEST(test_parts_of_one_size),
 	        UPLOAD_TEST(test_no_growth_without_memory),
 	        cmocka_unit_test(test_part_bytes),
 	        UPLOAD_TEST(test_head_is_sent_last),

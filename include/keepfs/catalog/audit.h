@@ -48,3 +48,14 @@ int catalog_audits(struct catalog *c, uint64_t max, void (*row)(void *arg, const
  * returns false. */
 int catalog_audits_after(struct catalog *c, int64_t after,
                          bool (*row)(void *arg, const struct catalog_audit *entry), void *arg);
+
+/** struct catalog_checkpoint - the last checkpoint that was put into the store (keepfs/checkpoint.h). */
+struct catalog_checkpoint {
+	char key[128];
+	char sha256[SHA256_HEX_BYTES]; /* of the object */
+	int64_t at_us;            /* when it was made; or when it was seen that nothing had changed since */
+	int64_t number, sequence; /* of the line of the audit, and of the link, that it tells of */
+};
+/** catalog_checkpoint() - -ENOENT: none was made. */
+int catalog_checkpoint(struct catalog *c, struct catalog_checkpoint *ret);
+int catalog_set_checkpoint(struct catalog *c, const struct catalog_checkpoint *checkpoint, struct error *err);

@@ -28,12 +28,14 @@ struct catalog_entry {       /* a file or a directory below backups/ */
 	enum catalog_kind kind;
 	bool is_directory;
 	bool secret;           /* files: for nobody but the owner */
+	bool is_sealed;        /* files: what the store holds of it is encrypted */
 	uint64_t artifact_ino; /* CATALOG_FILE: whose it is; CATALOG_ARTIFACT: its own */
 	/* position among those of its kind in its directory. Artifacts: name_sequence(). Directories: order
 	 * of creation. Files of an artifact: by artifact, then in the manifest's order */
 	int64_t sequence;
 	char name[NAME_MAX_BYTES];
 	uint64_t size_bytes;     /* files */
+	uint64_t sealed_bytes;   /* with is_sealed: of the object */
 	int64_t mtime_us;        /* files: completion. Directories: last publication or removal */
 	uint32_t subdirectories; /* directories: with the artifacts that are directories */
 	uint32_t files;          /* directories: artifacts; artifacts that are directories: their files */
@@ -87,7 +89,7 @@ bool catalog_is_in_tier(struct catalog *c, uint64_t ino, unsigned tier);
 int catalog_entry_near(struct catalog *c, uint64_t from, uint64_t to, struct catalog_entry *ret);
 /** catalog_path() - heap: the path of an entry ("backups/full/…"); NULL when there is none. */
 char *catalog_path(struct catalog *c, uint64_t ino);
-/** catalog_files() - call @row for each further file of an artifact, in order. */
+/** catalog_files() - call @row for each further file of an artifact, in order. @sha256: of the object, where that is encrypted. */
 int catalog_files(struct catalog *c, uint64_t artifact_ino,
                   void (*row)(void *arg, const char *name, uint64_t size_bytes, const char *sha256),
                   void *arg);
@@ -101,11 +103,19 @@ char *catalog_key(struct catalog *c, uint64_t ino);
  * finish with manifest_object_finish(). -ENOENT when there is no such file, or nothing of it that this keepfs knows how
  * to read. */
 int catalog_object(struct catalog *c, uint64_t ino, struct manifest_object *ret);
+enum catalog_sums_of {
+	CATALOG_SUMS_PLAIN,  /* of the files, as whoever can decrypt reads them */
+	CATALOG_SUMS_LOCKED, /* of the files, but of those that are encrypted as of CATALOG_SUMS_STORED */
+	CATALOG_SUMS_STORED, /* of the objects: those that are encrypted have ".age" behind their file's name */
+};
 /** catalog_sums() - call @row for each line of a directory's SHA256SUMS, oldest artifact first, its files
- * behind it: without the line end. An artifact that is a directory has one line, for the SHA256SUMS in it;
- * one whose digest is not known has a comment ("# NAME: not read back, so its SHA-256 is not known"). */
-int catalog_sums(struct catalog *c, uint64_t directory_ino, void (*row)(void *arg, const char *line),
-                 void *arg);
+ * behind it: without the line end. An artifact that is a directory has one line, for the SHA256SUMS in it; of its objects, one for each
+ * ("20261120T020000Z/toc.dat.age"). One whose digest is not known has a comment ("# NAME: not read back, so its SHA-256 is not known"). */
+int catalog_sums(struct catalog *c, uint64_t directory_ino, enum catalog_sums_of of,
+                 void (*row)(void *arg, const char *line), void *arg);
+/** catalog_has_sealed() - is an artifact of the directory encrypted? catalog_has_any_sealed() - is any? */
+bool catalog_has_sealed(struct catalog *c, uint64_t directory_ino);
+bool catalog_has_any_sealed(struct catalog *c);
 /** catalog_last_size() - size of the artifact of a directory that was made last and is not partial, for an estimate of
  * progress; 0 when there is none. */
 uint64_t catalog_last_size(struct catalog *c, const char *directory_path);

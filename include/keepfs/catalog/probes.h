@@ -9,6 +9,9 @@
 
 struct catalog;
 
+/** CATALOG_PROBE_OBJECT_LOCK - the check of that name: health judges it by itself, whatever has run since. */
+#define CATALOG_PROBE_OBJECT_LOCK "object lock"
+
 struct catalog_probe {
 	char check[64]; /* "store", "database full", … */
 	bool ok;

@@ -31,9 +31,10 @@ ssize_t catalog_places(struct catalog *c, const char *scope, const char *after, 
 struct catalog_made {
 	uint64_t ino;
 	int64_t run_id, sequence;
-	int64_t at_us;         /* when it began */
-	int64_t keep_until_us; /* 0: nothing was promised */
-	int tiers;             /* at birth; -1: not known yet */
+	int64_t at_us;                           /* when it began */
+	int64_t keep_until_us;                   /* 0: nothing was promised */
+	int64_t locked_until_us, lock_wanted_us; /* keepfs/catalog/locks.h */
+	int tiers;                               /* at birth; -1: not known yet */
 	bool damaged;
 	bool missing; /* of these: the store has no manifest of it, and perhaps its bytes */
 	bool partial;

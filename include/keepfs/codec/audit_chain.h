@@ -23,6 +23,9 @@ struct audit_head {
 /** audit_head_parse() - "17:0123…", as `keepfs audit head` prints it; false when it is none. */
 bool audit_head_parse(const char *text, struct audit_head *ret);
 
+/** audit_head_is_unknown() - it has no hash: its line is one of an earlier keepfs, or there is none. */
+bool audit_head_is_unknown(const struct audit_head *head);
+
 /** audit_chain_new() - @found is called with what is wrong, a sentence without a full stop, borrowed for the call. */
 struct audit_chain *audit_chain_new(void (*found)(void *arg, const char *text), void *arg);
 struct audit_chain *audit_chain_free(struct audit_chain *c); /* NULL allowed; returns NULL */

@@ -15,6 +15,11 @@ void sha256_update(struct sha256 *h, const void *data, size_t len);
 /** sha256_final() - the digest so far; @h must not be updated afterwards. */
 void sha256_final(struct sha256 *h, uint8_t ret_digest[static SHA256_BYTES]);
 
+#define MD5_BYTES 16
+struct iovec;
+/** md5_iov() - for Content-MD5, which S3 asks for in places; protects from accidents, and from nothing else. */
+void md5_iov(const struct iovec *iov, int count, uint8_t ret_digest[static MD5_BYTES]);
+
 void sha256_once(const void *data, size_t len, uint8_t ret_digest[static SHA256_BYTES]);
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
                  uint8_t ret_mac[static SHA256_BYTES]);

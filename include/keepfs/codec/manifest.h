@@ -14,6 +14,7 @@
 #include <keepfs/codec/extents.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/codec/json.h>
+#include <keepfs/codec/sign.h>
 #include <stdint.h>
 
 /** MANIFEST_VERSION - what is written; versions from 1 on are read. */
@@ -31,6 +32,12 @@
 #define MANIFEST_NO_OBJECT SIZE_MAX
 /** MANIFEST_ROLE_SEGMENTS - the role of an object that holds a segment index (codec/segments.h). */
 #define MANIFEST_ROLE_SEGMENTS "segments"
+/** MANIFEST_ROLE_FACTS - of an encrypted artifact: the facts that name tables, a JSON object; the manifest does not have them then. */
+#define MANIFEST_ROLE_FACTS "facts"
+/** MANIFEST_CIPHER_AGE - the cipher of objects that are age files (keepfs/codec/age.h); MANIFEST_SEALED_SUFFIX: their keys are those of what is not
+ * encrypted, and this. */
+#define MANIFEST_CIPHER_AGE    "age"
+#define MANIFEST_SEALED_SUFFIX ".age"
 
 /** MANIFEST_TIERS - how many there are; manifest_tier_name() - "daily", "weekly", "monthly", "yearly", of number 0 to 3, whose bit
  * in struct manifest is 1 << number. They are RETENTION_DAILY and so on. */
@@ -68,6 +75,18 @@ struct manifest_file {
 	bool secret; /* shown to nobody but the owner of the mount, whatever file_mode says */
 };
 
+/** CHAIN_ID_BYTES - of the name of a chain, with NUL: 16 hexadecimal digits; CHAIN_SEQUENCE_MAX - no link has a larger number. */
+#define CHAIN_ID_BYTES     17
+#define CHAIN_SEQUENCE_MAX INT64_C(999999999999)
+
+/** struct chain_place - where in its chain a signed text is (docs/formats.md, "The chain"). */
+struct chain_place {
+	char id[CHAIN_ID_BYTES];
+	int64_t sequence;                /* from 1 on; 0: it is not signed */
+	char previous[SHA256_HEX_BYTES]; /* of what was signed of the one before it; "": it is the first */
+	char hash[SHA256_HEX_BYTES];     /* of what was signed of this one; not written */
+};
+
 struct manifest {
 	char *path;         /* in the tree: "backups/full/20261120T020000Z.dump" */
 	char *job;          /* "full" */
@@ -83,8 +102,13 @@ struct manifest {
 	int64_t started_at_us;
 	int64_t finished_at_us; /* the artifact's mtime */
 	unsigned tiers; /* of which periods it is the first good one of its directory: bits; final at birth */
-	bool tiers_known;              /* false: an earlier keepfs has written it */
-	int64_t keep_until_us;         /* promised by whoever triggered it; 0: nothing was */
+	bool tiers_known;      /* false: an earlier keepfs has written it */
+	int64_t keep_until_us; /* promised by whoever triggered it; 0: nothing was */
+	char *encrypted_to; /* "age1…, age1…", "passphrase": who can read what of it is encrypted; NULL: nothing is */
+	int64_t locked_until_us; /* as it was locked when this was written; of the catalog: as far as is known; 0: it was not */
+	/* Of one that is being made, and of no manifest: until when it is to be locked, while that could not be done; 0: nothing is left to do. */
+	int64_t lock_wanted_us;
+	int lock_mode;                 /* enum store_lock_mode; of no manifest */
 	char *hold;                    /* why whoever triggered it holds it; NULL: nobody did */
 	int64_t verified_at_us;        /* when it was read back whole from the store; 0: it was not */
 	uint64_t size_bytes;           /* of the file that users read; of a directory: the sum of its files */
@@ -99,6 +123,9 @@ struct manifest {
 	char *extents_key; /* of the object that holds the table; NULL: it is in the manifest */
 	char extents_sha256
 	        [SHA256_HEX_BYTES]; /* of the table's stored form: that of each object, in their order */
+	struct chain_place chain;   /* of one that is signed */
+	struct signature signature; /* of one that was decoded, and is signed; nobody has verified it there */
+	bool is_proven;             /* somebody has */
 };
 
 void manifest_finish(struct manifest *m);
@@ -131,6 +158,11 @@ uint64_t manifest_stored_bytes(const struct manifest *m);
 /** manifest_set_fact() - a fact that is text; NULL sets none. manifest_set_fact_int(): a number. */
 void manifest_set_fact(struct manifest *m, const char *name, const char *value);
 void manifest_set_fact_int(struct manifest *m, const char *name, int64_t value);
+/** manifest_hide_facts() - append those facts that name tables, as a JSON object, to @out, for an object of the role "facts"; false: there are
+ * none. With such an object the manifest is written without them. */
+bool manifest_hide_facts(const struct manifest *m, struct str *out);
+/** manifest_take_facts() - the facts of such an object become facts of @m; -EBADMSG when it is no JSON object. */
+int manifest_take_facts(struct manifest *m, const char *json, size_t len, struct error *err);
 /** manifest_fact() - borrowed; NULL when there is no such fact, or it is not text. */
 const char *manifest_fact(const struct manifest *m, const char *name);
 
@@ -145,16 +177,23 @@ char *manifest_key(const char *path);
 char *manifest_path_of_key(const char *key);
 /** manifest_extents_key() - heap: "manifests/<path>.extents", a table that is too large for the manifest. */
 char *manifest_extents_key(const char *path);
+/** manifest_facts_key() - heap: "manifests/<path>.facts", an object of the role "facts". */
+char *manifest_facts_key(const char *path);
 /** manifest_index_key() - heap: "manifests/<path>.index", the segment index. */
 char *manifest_index_key(const char *path);
 /** manifest_is_beside() - is @key that of an object which lies beside the manifest of @path, and comes before it in
  * the order of keys? */
 bool manifest_is_beside(const char *key, const char *path);
+/** manifest_is_beside_any() - the same of some manifest, by how it ends. */
+bool manifest_is_beside_any(const char *key);
+/** manifest_beside_key() - heap: the key of each object that can be beside the manifest of @path, by numbers from 0; NULL: there are no more. */
+char *manifest_beside_key(const char *path, unsigned number);
 
 /** manifest_seal_extents() - the stored form of the tables of all objects, which must be loaded, on the heap. Sets
  * the counts and @m->extents_sha256 to it. */
 uint8_t *manifest_seal_extents(struct manifest *m, size_t *ret_len);
-/** manifest_encode() - the stored JSON. Extents go inside unless @m->extents_key is set. */
+/** manifest_encode() - the stored JSON. Extents go inside unless @m->extents_key is set. With @m->chain it is what is to be signed, whose hash
+ * (sign_hash()) is set by whoever signs; signature_append() then ends it. */
 void manifest_encode(const struct manifest *m, struct str *out);
 /**
  * manifest_decode() - parse and validate
@@ -162,10 +201,19 @@ void manifest_encode(const struct manifest *m, struct str *out);
  * @m: held nothing
  *
  * What is not known to this keepfs is no error: kinds, facts, roles, ciphers, fields (named in @m->unknown), and
- * files that are kept in another way (they are without an object). What is known must be right.
+ * files that are kept in another way (they are without an object). What is known must be right. Of a signed one @m->chain (with its hash) and
+ * @m->signature are set; that the signature fits is for whoever has the keys (manifest_is_signed_by()).
  * Return: 0; -EBADMSG with a message that names @source and the field; -ENOTSUP for a newer format version.
  */
 int manifest_decode(const char *source, const char *json, size_t len, struct manifest *m, struct error *err);
+/** manifest_is_signed_by() - does the signature of @m, which was decoded from this text, fit it and @key? */
+bool manifest_is_signed_by(const struct manifest *m, const struct sign_public *key, const char *json,
+                           size_t len);
+
+/** chain_place_encode() - the member "chain"; chain_place_decode() - false with what is wrong about it. For all texts that have one. */
+struct json *chain_place_encode(const struct chain_place *p);
+bool chain_place_decode(const struct json *j, struct chain_place *ret, const char **ret_why);
+
 /** manifest_load_extents() - take the tables from their stored form, once fetched; -EBADMSG when they are not those
  * that @m describes. */
 int manifest_load_extents(const char *source, const uint8_t *encoded, size_t len, struct manifest *m,

@@ -46,6 +46,16 @@ struct s3xml_versions {
 	void *arg;
 };
 int s3xml_parse_versions(const char *xml, size_t len, struct s3xml_versions *list, struct error *err);
+/** struct s3xml_lock - what the documents <Retention>, <LegalHold>, <ObjectLockConfiguration> and <VersioningConfiguration> say; "" and 0:
+ * nothing. */
+struct s3xml_lock {
+	char mode[16];       /* "GOVERNANCE"; of a bucket: what it locks by itself */
+	char until[48];      /* RetainUntilDate */
+	char status[16];     /* of a legal hold: "ON"; of versioning: "Enabled" */
+	char enabled[16];    /* of a bucket: "Enabled" */
+	int64_t days, years; /* of a bucket: for how long it locks by itself */
+};
+int s3xml_parse_lock(const char *xml, size_t len, struct s3xml_lock *ret, struct error *err);
 /** s3xml_parse_upload_id() - heap: <UploadId> of InitiateMultipartUpload; NULL with @err when absent. */
 char *s3xml_parse_upload_id(const char *xml, size_t len, struct error *err);
 /**

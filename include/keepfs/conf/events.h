@@ -22,6 +22,7 @@ enum conf_event {
 	EVENT_EXPIRING,       /* a key or a certificate ends soon */
 	EVENT_NOTICES,        /* another receiver cannot be reached */
 	EVENT_RESTORE,        /* a restore has ended, well or not; what it left is settled */
+	EVENT_CONFIRM,        /* a command waits for a second person */
 	EVENT_COUNT
 };
 

@@ -23,7 +23,8 @@ struct backup {
 	struct manifest m;  /* what it says of the whole; no files, no objects */
 	uint8_t *was_read;  /* a bit for each file, by its place */
 	size_t files;
-	bool is_unsound;     /* the last failure was not of its bytes, but of what they are */
+	bool as_stored;  /* what is encrypted is only checked, and not decrypted: nobody is given its bytes */
+	bool is_unsound; /* the last failure was not of its bytes, but of what they are */
 	uint64_t failed_ino; /* of the file that the last failure is about; 0: of none */
 };
 
@@ -60,10 +61,18 @@ int backup_read_plain(struct backup *b, const struct catalog_entry *file, const 
                       struct error *err);
 /** backup_read_rest() - those that were not read yet. @plain: those that are compressed are decompressed to their end. */
 int backup_read_rest(struct backup *b, bool plain, struct error *err);
-/** struct backup_range - bytes of an object, each extent checked; all borrowed. */
+/** backup_object() - what the store has of a file of it, for backup_read_range(); manifest_object_finish(). @name: of the file, for messages. -ENOTSUP: it
+ * is kept in a way that is not known here. */
+int backup_object(const struct backup *b, uint64_t ino, const char *name, struct manifest_object *ret,
+                  struct error *err);
+/** backup_read_object() - all of an object that no file shows. As backup_read(), but for the SHA-256, which nobody knows of it. */
+int backup_read_object(const struct backup *b, const struct manifest_object *object,
+                       int (*take)(void *arg, const void *data, size_t len, struct error *err), void *arg,
+                       struct error *err);
+/** struct backup_range - bytes of a file, each extent of its object checked, and decrypted where it is encrypted; all borrowed. */
 struct backup_range {
 	const struct manifest_object *object;
-	uint64_t begin, end;
+	uint64_t begin, end; /* of the file */
 	int (*take)(void *arg, const void *data, size_t len, struct error *err);
 	void *arg;
 };

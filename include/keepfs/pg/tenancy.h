@@ -15,7 +15,7 @@
 #define PG_TENANTS_MAX 20000
 
 #define PG_TENANT_PLACES                                                                                     \
-	6 /* store, store_url, store_bucket, store_endpoint, store_region, store_credentials */
+	7 /* store, store_url, store_bucket, store_endpoint, store_region, store_credentials, store_provider */
 
 /** struct pg_tenant - a row of the answer; borrowed. @id and @slug are NULL where the query gave NULL: no export can be made of that
  * row. The caller tells so and goes on with the others, for whom one incomplete row is no reason to have no export. */

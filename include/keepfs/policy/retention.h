@@ -29,8 +29,9 @@ enum retention_reason {
 	RETENTION_FLOOR = 1 << 9,    /* one of the last good ones, of which so many stay in any case */
 	RETENTION_DAMAGED = 1 << 10, /* it is damaged, and there is no good one of its period yet */
 };
-#define RETENTION_GONE  (1 << 11) /* its database is gone, and nothing will follow it: whoever plans says so */
-#define RETENTION_TIERS (RETENTION_DAILY | RETENTION_WEEKLY | RETENTION_MONTHLY | RETENTION_YEARLY)
+#define RETENTION_GONE   (1 << 11) /* its database is gone, and nothing will follow it: whoever plans says so */
+#define RETENTION_LOCKED (1 << 12) /* the store lets nobody delete it yet */
+#define RETENTION_TIERS  (RETENTION_DAILY | RETENTION_WEEKLY | RETENTION_MONTHLY | RETENTION_YEARLY)
 
 struct retention_rules {
 	/* How many; 0: no such rule. */
@@ -43,9 +44,10 @@ struct retention_rules {
 
 struct retention_backup {
 	/* In: */
-	int64_t at_s;         /* of its snapshot, UTC */
-	int64_t keep_until_s; /* 0: nothing was promised */
-	bool damaged;         /* it is known that the store does not hold its bytes */
+	int64_t at_s;           /* of its snapshot, UTC */
+	int64_t keep_until_s;   /* 0: nothing was promised */
+	int64_t locked_until_s; /* 0: it is not locked */
+	bool damaged;           /* it is known that the store does not hold its bytes */
 	bool held;
 	/* Out: */
 	uint16_t reasons; /* enum retention_reason; 0: it may go */
@@ -56,7 +58,7 @@ struct retention_backup {
 /**
  * retention_plan() - what stays
  * @backups: all of one directory and one kind of content, in the order in which they were made
- * @now_s:   for keep_until_s alone
+ * @now_s:   for keep_until_s and locked_until_s alone
  *
  * Takes 32 bytes for each, for as long as it runs.
  */
@@ -80,6 +82,35 @@ unsigned retention_tier_count(const struct retention_rules *rules, enum retentio
 bool retention_has_rules(const struct retention_rules *rules);
 /** retention_reason_name() - "daily", "held"; of one bit; NULL: none of them. */
 const char *retention_reason_name(unsigned reason);
+
+/** struct retention_lock_terms - what bounds a lock. UTC, seconds. */
+struct retention_lock_terms {
+	int64_t now_s;        /* by the clock by which locks end: the store's */
+	int64_t min_s, max_s; /* for how long at least, and from now on at most */
+	bool forever;         /* nothing ever takes its place, whatever the rules say */
+	bool at_birth; /* it was made just now: min_s counts from now on, and one that began long ago is doubtful, too */
+};
+/** struct retention_lock - for how long a backup is to be locked. */
+struct retention_lock {
+	int64_t until_s; /* 0: not at all any more */
+	/* It has to last longer than could be said now (there is no end, or it is behind max_s): when half of that time is over, it is
+	 * time to say more. */
+	bool is_rolling;
+	bool is_doubtful; /* the backup is of a time that cannot be right: it is locked for min_s, and whoever trusts its time says more later */
+};
+/**
+ * retention_lock_of() - until when is a backup sure to be kept?
+ * @b: its at_s, keep_until_s and tiers (RETENTION_TIERS: those it is the first good one of)
+ *
+ * Until the first moment at which the rules could let it go: the end of the last of so many periods of each tier as are kept, when each
+ * has a backup; `within` from its own time on; what was promised. What depends on how many others come (last, min_keep) says no date. Where
+ * everything is kept it is two years. Whatever is said, it is known for ever: later backups change nothing about it.
+ */
+void retention_lock_of(const struct retention_rules *rules, const struct zone *z,
+                       const struct retention_backup *b, const struct retention_lock_terms *terms,
+                       struct retention_lock *ret);
+/** retention_lock_is_due() - is it worth a request to lock until @wanted what is locked until @now_locked_s? */
+bool retention_lock_is_due(const struct retention_lock *wanted, int64_t now_locked_s, int64_t now_s);
 
 /** struct retention_moment - what decides whether this is a time to delete. UTC, seconds; 0: there is none. */
 struct retention_moment {

@@ -23,6 +23,7 @@
  * clock: of a job's backups the one with the latest date is dated in the future, or later than one that was made after it:
  * WARN. The newest is what was made last all the same.
  * unlisted: the store holds a backup that could not be listed (catalog/compare.h): WARN.
+ * encryption: backups are encrypted, and this host can read them, or not: both are OK.
  * damaged: reading showed that the store does not hold the bytes of a backup any more, or it has no manifest of it; or it cannot be restored: CRIT. It says
  * which other one is good, and how that is restored.
  * scrub: a backup was not read from the store for longer than scrub_within: WARN.
@@ -36,6 +37,8 @@
  * space: less than 64 MiB or 5 percent is free for the catalog, or for the backups of a store dir: WARN. 90 percent of
  * [store] capacity are used: WARN; 98: CRIT. As it grew in the last 30 days the store is full within 14: WARN.
  * versions: [store] delete_versions is set, and of what was deleted since the start a version could not be: WARN.
+ * object_lock: the bucket does not keep the locks that [store] object_lock asks for, as the last `keepfs check` found out: CRIT, whatever has run
+ * since. Backups could not be locked, or for as long as they are to be: WARN.
  * catalog_copy: copies of the catalog are to be made, and the newest one in the store was current for the last time more
  * than two days ago (or there is none since then): WARN.
  * notices: a receiver of notices could not be told twice in a row, or has refused some for good: WARN.

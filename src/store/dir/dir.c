@@ -126,6 +126,19 @@ static int dir_presign(struct store *s, const char *key, int64_t ttl_ms, bool on
 	        s->name);
 }
 
+static int dir_locking(struct store *s, const struct store_call *call, struct store_locking *io,
+                       struct error *err)
+{
+	if (io->op == STORE_LOCK_BUCKET) {
+		io->bucket = (struct store_bucket){0};
+		return 0;
+	}
+	return error_set(
+	        err, ERROR_USAGE, ENOTSUP,
+	        "the store %s is a directory: whoever may write there may delete, and nothing in it can be locked",
+	        s->name);
+}
+
 static int dir_features(struct store *s, struct store_features *ret, struct error *err)
 {
 	struct dir_store *d = dir_store_of(s);
@@ -181,6 +194,7 @@ static const struct store_ops dir_ops = {
         .upload_abort = dir_upload_abort,
         .upload_list = dir_upload_list,
         .presign = dir_presign,
+        .locking = dir_locking,
         .features = dir_features,
         .free = dir_free,
 };

@@ -18,6 +18,11 @@ int dir_put(struct store *s, const struct store_call *call, const char *key, con
 	const char *leaf;
 	int r;
 
+	if (options->lock)
+		return error_set(err, ERROR_USAGE, ENOTSUP,
+		                 "the store %s is a directory, so %s cannot be locked", s->name, key);
+	if (options->ret_version)
+		options->ret_version[0] = '\0';
 	r = dir_temp_open(d, &temp);
 	if (r == 0)
 		r = dir_write_iov(temp.fd, 0, iov, count, call);

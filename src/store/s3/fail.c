@@ -112,7 +112,17 @@ static bool has_query(const struct s3_request *r, const char *name)
 static void explain_rights(const struct s3_failure *f, struct str *out)
 {
 	str_appendf(out, "access key %s (from %s) may not do this; it needs ", access_key(f), key_source(f));
-	if (has_query(f->request, "versions"))
+	if (has_query(f->request, "retention") || has_query(f->request, "legal-hold"))
+		str_appendf(out, "s3:%sObject%s on the objects%s",
+		            str_equal(f->request->method, "GET") ? "Get" : "Put",
+		            has_query(f->request, "retention") ? "Retention" : "LegalHold",
+		            str_equal(f->request->method, "GET")
+		                    ? ""
+		                    : "; or what is locked would be locked for a shorter time");
+	else if (has_query(f->request, "object-lock") || has_query(f->request, "versioning"))
+		str_append(out,
+		           "s3:GetBucketVersioning and s3:GetBucketObjectLockConfiguration on the bucket");
+	else if (has_query(f->request, "versions"))
 		str_append(out, "s3:ListBucketVersions on the bucket");
 	else if (has_query(f->request, "versionId"))
 		str_append(out, "s3:DeleteObjectVersion on the objects; or this version is locked");

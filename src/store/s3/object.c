@@ -44,16 +44,22 @@ static int put_attempt(struct s3 *s, const struct store_call *call, const char *
 	struct s3_request request = {.method = "PUT", .key = key, .body = iov, .body_count = count};
 	const char *type =
 	        options && options->content_type ? options->content_type : "application/octet-stream";
+	struct s3_lock_texts texts;
 	int r;
 
 	s3_add_header(&request, "content-type", type);
 	s3_add_encryption(s, &request);
 	if (conditional)
 		s3_add_header(&request, "if-none-match", "*");
+	if (options && options->lock)
+		s3_add_lock(&request, options->lock, &texts);
 	r = s3_perform(s, call, &request, &answer, err);
-	if (!r)
-		s3_check_encryption(s, &answer);
-	return r;
+	if (r)
+		return r;
+	s3_check_encryption(s, &answer);
+	if (options && options->ret_version)
+		net_header_find(&answer, "x-amz-version-id", options->ret_version, STORE_VERSION_BYTES);
+	return 0;
 }
 
 static int put_after_look(struct s3 *s, const struct store_call *call, const char *key,
@@ -78,6 +84,9 @@ int s3_put(struct store *store, const struct store_call *call, const char *key, 
 	int r;
 
 	err = err ? err : &spare;
+	r = s3_check_put_lock(s, call, options, err);
+	if (r < 0)
+		return r;
 	if (!options || !options->only_if_absent)
 		return put_attempt(s, call, key, iov, count, options, false, err);
 	if (atomic_load(&s->no_conditional_put))
@@ -85,7 +94,7 @@ int s3_put(struct store *store, const struct store_call *call, const char *key, 
 	r = put_attempt(s, call, key, iov, count, options, true, err);
 	if (r && err->http_status == 412)
 		return STORE_EXISTS;
-	if (r != -EOPNOTSUPP || err->http_status != 501)
+	if (r != -EOPNOTSUPP || err->http_status != 501 || s->conf->conditional_puts == CONF_CONDITIONAL_YES)
 		return r;
 	r = put_after_look(s, call, key, iov, count, options, err);
 	/* The 501 may have meant another header: only now it is sure. */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/conf/provider.h>
 #include <string.h>
 
 #define BUCKET_MAX 255
@@ -111,8 +112,12 @@ static void aws_endpoint(struct endpoint *e, const char *region)
 
 static bool wants_virtual_host(const struct s3_place *place, const struct conf_store *conf)
 {
+	enum conf_addressing of_provider = conf_provider_of(conf)->addressing;
+
 	if (conf->addressing != CONF_ADDRESSING_AUTO)
 		return conf->addressing == CONF_ADDRESSING_VIRTUAL;
+	if (of_provider != CONF_ADDRESSING_AUTO)
+		return of_provider == CONF_ADDRESSING_VIRTUAL;
 	return !(conf->endpoint && *conf->endpoint) && !strpbrk(place->bucket, "._:");
 }
 

@@ -176,6 +176,21 @@ static int exchange(struct s3 *s, const struct store_call *call, int64_t deadlin
 	return net_perform(s->net, &req, answer, err);
 }
 
+/* Locks end by the server's clock, and are computed from it. */
+static void note_clock(struct s3 *s, const struct net_response *answer)
+{
+	char date[64];
+	int64_t at_us;
+
+	net_header_find(answer, "date", date, sizeof(date));
+	if (s3_date_parse(date, &at_us) < 0)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->clock_us = at_us;
+	s->clock_mono_us = clock_mono_us();
+	pthread_mutex_unlock(&s->lock);
+}
+
 int s3_perform(struct s3 *s, const struct store_call *call, const struct s3_request *request,
                struct net_response *answer, struct error *err)
 {
@@ -194,6 +209,7 @@ int s3_perform(struct s3 *s, const struct store_call *call, const struct s3_requ
 		             request->key ? request->key : "");
 		return r;
 	}
+	note_clock(s, answer);
 	if (answer->status >= 200 && answer->status < 300)
 		return 0;
 	return s3_fail(&(struct s3_failure){s, request, credentials, answer}, err);

@@ -10,23 +10,33 @@
 
 #include <errno.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/conf/provider.h>
 #include <string.h>
-
-#define MIN_PART_BYTES (UINT64_C(5) << 20) /* S3's own limits: "Amazon S3 multipart upload limits" */
-#define MAX_PART_BYTES (UINT64_C(5) << 30)
 
 /* Requests at once that bring one stream to the speed of the line: what peers use too. */
 #define PARALLEL 8
+
+static int64_t server_clock_us(struct s3 *s)
+{
+	int64_t us;
+
+	pthread_mutex_lock(&s->lock);
+	us = s->clock_us ? s->clock_us + clock_mono_us() - s->clock_mono_us : 0;
+	pthread_mutex_unlock(&s->lock);
+	return us;
+}
 
 static int s3_features(struct store *store, struct store_features *ret, struct error *err)
 {
 	struct s3 *s = (struct s3 *)store;
 	const struct conf_store *conf = s->conf;
+	const struct conf_provider_info *provider = conf_provider_of(conf);
 
 	(void)err;
 	*ret = (struct store_features){
-	        .min_part_bytes = MIN_PART_BYTES,
-	        .max_part_bytes = MAX_PART_BYTES,
+	        .min_part_bytes = provider->min_part_bytes,
+	        .max_part_bytes = provider->max_part_bytes,
+	        .equal_parts = conf_wants_equal_parts(conf),
 	        .max_parts = conf->max_parts > 0 && conf->max_parts < STORE_MAX_PARTS
 	                             ? (unsigned)conf->max_parts
 	                             : STORE_MAX_PARTS,
@@ -34,6 +44,10 @@ static int s3_features(struct store *store, struct store_features *ret, struct e
 	        .capacity_bytes = conf->capacity_bytes ? conf->capacity_bytes : STORE_UNKNOWN,
 	        .available_bytes = STORE_UNKNOWN,
 	        .atomic_absent = !atomic_load(&s->no_conditional_put),
+	        .lock_mode = (enum store_lock_mode)conf->object_lock,
+	        .lock_min_us = conf->lock_min_ms * 1000,
+	        .lock_max_us = conf->lock_max_ms * 1000,
+	        .clock_us = server_clock_us(s),
 	};
 	s3_describe_versions(s, ret);
 	return 0;
@@ -69,6 +83,7 @@ static const struct store_ops s3_ops = {
         .upload_abort = s3_upload_abort,
         .upload_list = s3_upload_list,
         .presign = s3_presign,
+        .locking = s3_locking,
         .features = s3_features,
         .free = s3_free,
 };
@@ -83,6 +98,7 @@ int store_s3_new(const struct conf_store *conf, struct net *net, struct store **
 	s->conf = conf;
 	s->net = net;
 	s->aws = aws_new(conf, net);
+	atomic_init(&s->no_conditional_put, conf_puts_conditionally(conf) == CONF_CONDITIONAL_NO);
 	r = s3_place_init(&s->place, conf, err);
 	if (r) {
 		s3_free(&s->store);

@@ -2,6 +2,7 @@
 #pragma once
 /** The S3 driver's own: one bucket, how a request to it is made, and what its answers mean. */
 #include <keepfs/aws.h>
+#include <keepfs/base/clock.h>
 #include <keepfs/codec/hash.h>
 #include <keepfs/codec/s3xml.h>
 #include <keepfs/codec/sigv4.h>
@@ -35,15 +36,18 @@ struct s3 {
 	pthread_mutex_t lock;
 	struct sigv4_key key;           /* lock: of the last request */
 	uint64_t key_serial;            /* lock: of the credentials that it is derived from; 0: none */
-	atomic_bool no_conditional_put; /* the server answered 501 to If-None-Match */
+	atomic_bool no_conditional_put; /* the server answered 501 to If-None-Match, or is known to */
 	atomic_bool warned_encryption;
-	atomic_bool keeps_versions;              /* a deletion was answered with a delete marker */
-	unsigned long long versions_left;        /* lock; deletions of which a version could not be deleted */
+	atomic_bool keeps_versions;       /* a deletion was answered with a delete marker */
+	atomic_bool can_lock;             /* the server has said that the bucket has object lock */
+	int64_t clock_us;                 /* lock; the server's, of its last answer; 0: there was none */
+	int64_t clock_mono_us;            /* lock; when that came */
+	unsigned long long versions_left; /* lock; deletions of which a version could not be deleted */
 	char versions_why[STORE_NOTE_BYTES / 2]; /* lock; of the last of them */
 };
 
 #define S3_QUERY_MAX  8
-#define S3_HEADER_MAX 8
+#define S3_HEADER_MAX 12
 
 struct s3_request {
 	const char *method;
@@ -104,6 +108,27 @@ int s3_remove_versions(struct s3 *s, const struct store_call *call, const char *
 /** s3_describe_versions() - what deletions have found out, into @ret's texts. */
 void s3_describe_versions(struct s3 *s, struct store_features *ret);
 
+/** s3_each_version() - a page (1000) of the versions and delete markers of all keys that begin with @full_prefix. */
+int s3_each_version(struct s3 *s, const struct store_call *call, const char *full_prefix,
+                    void (*version)(void *arg, const char *full_key, const char *version_id, bool is_marker),
+                    void *arg, struct error *err);
+/** s3_delete_version() - one that is not there is success. */
+int s3_delete_version(struct s3 *s, const struct store_call *call, const char *key, const char *id,
+                      struct error *err);
+
+#define S3_MD5_BYTES 32 /* base64, with a NUL */
+/** s3_md5() - as the header Content-MD5 wants it. */
+void s3_md5(const struct iovec *iov, int count, char ret_text[static S3_MD5_BYTES]);
+struct s3_lock_texts { /* what headers point to */
+	char until[CLOCK_ISO_BYTES];
+	char md5[S3_MD5_BYTES];
+};
+/** s3_check_put_lock() - 0 when there is no lock among @options, or the bucket takes locks; -ENOTSUP. */
+int s3_check_put_lock(struct s3 *s, const struct store_call *call, const struct store_put_options *options,
+                      struct error *err);
+/** s3_add_lock() - the headers of a put that is locked from the beginning. @texts: live as long as the request. */
+void s3_add_lock(struct s3_request *r, const struct store_lock *lock, struct s3_lock_texts *texts);
+
 /** s3_date_parse() - an HTTP date ("Fri, 20 Nov 2026 02:00:00 GMT"); -EINVAL for anything else. */
 int s3_date_parse(const char *text, int64_t *ret_at_us);
 
@@ -136,5 +161,7 @@ int s3_upload_abort(struct store *store, const struct store_call *call, const ch
                     const char *upload_id, struct error *err);
 int s3_upload_list(struct store *store, const struct store_call *call, const char *prefix,
                    struct store_upload_info **ret, size_t *ret_count, struct error *err);
+int s3_locking(struct store *store, const struct store_call *call, struct store_locking *io,
+               struct error *err);
 int s3_presign(struct store *store, const char *key, int64_t ttl_ms, bool only_length, struct str *ret_url,
                struct error *err);

@@ -66,15 +66,17 @@ static void on_version(void *arg, const char *full_key, const char *version_id, 
 	v->items[v->count++] = (struct version){mem_strdup(version_id), is_marker};
 }
 
-static int list_versions(struct s3 *s, const struct store_call *call, struct versions *v, struct error *err)
+int s3_each_version(struct s3 *s, const struct store_call *call, const char *full_prefix,
+                    void (*version)(void *arg, const char *full_key, const char *version_id, bool is_marker),
+                    void *arg, struct error *err)
 {
 	_cleanup(net_response) struct net_response answer = {0};
 	struct s3_request request = {.method = "GET"};
-	struct s3xml_versions list = {.version = on_version, .arg = v};
+	struct s3xml_versions list = {.version = version, .arg = arg};
 	int r;
 
 	s3_add_query(&request, "versions", "");
-	s3_add_query(&request, "prefix", v->full_key);
+	s3_add_query(&request, "prefix", full_prefix);
 	r = s3_perform(s, call, &request, &answer, err);
 	if (r)
 		return r;
@@ -84,8 +86,8 @@ static int list_versions(struct s3 *s, const struct store_call *call, struct ver
 	return r;
 }
 
-static int delete_version(struct s3 *s, const struct store_call *call, const char *key, const char *id,
-                          struct error *err)
+int s3_delete_version(struct s3 *s, const struct store_call *call, const char *key, const char *id,
+                      struct error *err)
 {
 	_cleanup(net_response) struct net_response answer = {0};
 	struct s3_request request = {.method = "DELETE", .key = key};
@@ -106,7 +108,7 @@ static int delete_kind(struct s3 *s, const struct store_call *call, const char *
 
 		if (v->items[i].is_marker != markers)
 			continue;
-		r = delete_version(s, call, key, v->items[i].id, err);
+		r = s3_delete_version(s, call, key, v->items[i].id, err);
 		if (r)
 			return r;
 		++*ret_deleted;
@@ -122,7 +124,7 @@ static int delete_below_marker(struct s3 *s, const struct store_call *call, cons
 	for (int page = 0; page < PAGES_MAX; page++) {
 		_cleanup(versions) struct versions v = {.full_key = full_key, .marker_id = marker_id};
 		size_t deleted;
-		int r = list_versions(s, call, &v, err);
+		int r = s3_each_version(s, call, full_key, on_version, &v, err);
 
 		if (r == 0 && v.any && !v.below_marker)
 			return error_set(err, ERROR_CONFLICT, EEXIST,

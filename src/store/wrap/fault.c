@@ -329,6 +329,25 @@ static int fault_presign(struct store *s, const char *key, int64_t ttl_ms, bool 
 	return inner->ops->presign(inner, key, ttl_ms, only_length, ret_url, err);
 }
 
+static int fault_locking(struct store *s, const struct store_call *call, struct store_locking *io,
+                         struct error *err)
+{
+	struct store *inner = fault_of(s)->inner;
+	struct store_locking answer = *io;
+	enum fault_what what;
+	int r = before(s, STORE_CALL_LOCK, call, io->key ? io->key : "the bucket", &what, err);
+
+	if (r < 0)
+		return r;
+	r = inner->ops->locking(inner, call, &answer, err);
+	r = after_call(what, STORE_CALL_LOCK, io->key ? io->key : "the bucket", r, err);
+	if (r == 0)
+		*io = answer;
+	else
+		free(answer.versions);
+	return r;
+}
+
 static int fault_features(struct store *s, struct store_features *ret, struct error *err)
 {
 	return store_features(fault_of(s)->inner, ret, err);
@@ -360,6 +379,7 @@ static const struct store_ops fault_ops = {
         .upload_abort = fault_upload_abort,
         .upload_list = fault_upload_list,
         .presign = fault_presign,
+        .locking = fault_locking,
         .features = fault_features,
         .free = fault_free,
 };

@@ -168,6 +168,14 @@ static int handle_presign(struct store *s, const char *key, int64_t ttl_ms, bool
 	return told(s, inner->ops->presign(inner, key, ttl_ms, only_length, ret_url, err), err);
 }
 
+static int handle_locking(struct store *s, const struct store_call *call, struct store_locking *io,
+                          struct error *err)
+{
+	struct store *inner = handle_of_store(s)->inner;
+
+	return told(s, inner->ops->locking(inner, call, io, err), err);
+}
+
 static int handle_features(struct store *s, struct store_features *ret, struct error *err)
 {
 	struct store *inner = handle_of_store(s)->inner;
@@ -202,6 +210,7 @@ static const struct store_ops handle_ops = {
         .upload_abort = handle_upload_abort,
         .upload_list = handle_upload_list,
         .presign = handle_presign,
+        .locking = handle_locking,
         .features = handle_features,
         .free = handle_free,
 };

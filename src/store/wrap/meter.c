@@ -31,6 +31,7 @@ const char *store_call_name(enum store_call_kind kind)
 	        [STORE_CALL_LIST] = "list",   [STORE_CALL_BEGIN] = "begin",
 	        [STORE_CALL_PART] = "part",   [STORE_CALL_COMPLETE] = "complete",
 	        [STORE_CALL_ABORT] = "abort", [STORE_CALL_UPLOADS] = "uploads",
+	        [STORE_CALL_LOCK] = "lock",
 	};
 
 	return names[kind];
@@ -241,6 +242,16 @@ static int meter_presign(struct store *s, const char *key, int64_t ttl_ms, bool 
 	return inner->ops->presign(inner, key, ttl_ms, only_length, ret_url, err);
 }
 
+static int meter_locking(struct store *s, const struct store_call *call, struct store_locking *io,
+                         struct error *err)
+{
+	struct store *inner = meter_of(s)->inner;
+	struct metered c;
+
+	err = begin_call(&c, s, STORE_CALL_LOCK, err);
+	return end_call(&c, inner->ops->locking(inner, call, io, err), 0);
+}
+
 static int meter_features(struct store *s, struct store_features *ret, struct error *err)
 {
 	return store_features(meter_of(s)->inner, ret, err);
@@ -271,6 +282,7 @@ static const struct store_ops meter_ops = {
         .upload_abort = meter_upload_abort,
         .upload_list = meter_upload_list,
         .presign = meter_presign,
+        .locking = meter_locking,
         .features = meter_features,
         .free = meter_free,
 };

@@ -220,6 +220,17 @@ static int retry_presign(struct store *s, const char *key, int64_t ttl_ms, bool 
 	return tries_end(&t, TRY(&t, inner->ops->presign(inner, key, ttl_ms, false, ret_url, &t.error)), err);
 }
 
+/* Each of these can be made again. */
+static int retry_locking(struct store *s, const struct store_call *call, struct store_locking *io,
+                         struct error *err)
+{
+	struct store *inner = retry_of(s)->inner;
+	struct tries t;
+
+	tries_begin(&t, s, call);
+	return tries_end(&t, TRY(&t, inner->ops->locking(inner, &t.call, io, &t.error)), err);
+}
+
 static int retry_features(struct store *s, struct store_features *ret, struct error *err)
 {
 	return store_features(retry_of(s)->inner, ret, err);
@@ -250,6 +261,7 @@ static const struct store_ops retry_ops = {
         .upload_abort = retry_upload_abort,
         .upload_list = retry_upload_list,
         .presign = retry_presign,
+        .locking = retry_locking,
         .features = retry_features,
         .free = retry_free,
 };

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * The chain: each manifest that is published gets a number, and the hash of what has the number before it, and is signed. What happens to a manifest later
+ * (it is removed, a number was never used, another key signs) is a link of the same chain, a small signed object of its own. So whoever has the public
+ * key can tell from the store alone whether something is missing, was added, put back or changed (keepfs/chain/prove.h). Formats: docs/formats.md, "The chain".
+ *
+ * There is one chain for each store that this keepfs writes into, and none knows of another: what lies in a tenant's bucket must not tell how much is made for
+ * others, and each store can be proven alone.
+ *
+ * A number and the hash before it are given out in one transaction of the catalog, with the object that is to be written. So several can publish at once without
+ * waiting for one another's requests, and a crash at any moment leaves a number of which the catalog knows what it was for: chain_finish_waiting() puts what was
+ * not put, and the end of an intent or of a tomb says what became of a manifest.
+ *
+ * Where @c is NULL, or has no key that signs, nothing is signed and all calls succeed. Any thread. They block on the store.
+ */
+#include <keepfs/base/cleanup.h>
+#include <keepfs/base/error.h>
+#include <keepfs/base/str.h>
+#include <keepfs/codec/link.h>
+#include <keepfs/codec/manifest.h>
+#include <keepfs/store.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct catalog;
+struct signing;
+struct chain;
+
+/** chain_new() - both are borrowed. */
+struct chain *chain_new(struct catalog *catalog, struct signing *signing);
+/** chain_free() - NULL allowed; returns NULL. */
+struct chain *chain_free(struct chain *c);
+DEFINE_CLEANUP(chain, struct chain *, chain_free)
+
+/** struct chain_at - where the chain is. */
+struct chain_at {
+	uint64_t id;         /* of the store: keepfs/catalog/stores.h */
+	struct store *store; /* borrowed */
+	const struct store_call *call;
+};
+
+/**
+ * chain_ready() - the chain of this store can be gone on with: it was read from the store where the catalog knows none, was begun where there is none, is signed
+ * by the present key, and the store has all that was given out
+ *
+ * For a start and a reload; all that follows does it by itself. A failure of the store is one.
+ */
+int chain_ready(struct chain *c, const struct chain_at *at, struct error *err);
+/**
+ * chain_sign() - give @m the next number, and append its signed text to @text
+ *
+ * 0; 1: nothing is signed, @text is as it was. From here on the number is spoken for: the artifact is listed (which notes it), or chain_end() says that it is void.
+ */
+int chain_sign(struct chain *c, const struct chain_at *at, struct manifest *m, struct str *text,
+               struct error *err);
+/** chain_end() - the manifests of @path are gone (LINK_REMOVED), or never came to be (LINK_VOID): write the link that says so, if there were any.
+ * @run_id: of an artifact that may be from before the chain, and is not signed; 0: it is none. Can be repeated after a failure. */
+int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum link_type how,
+              int64_t run_id, struct error *err);
+/** chain_finish_waiting() - put what was given out, and is not there yet. */
+int chain_finish_waiting(struct chain *c, const struct chain_at *at, struct error *err);
+/** chain_learn() - read the links that the store has behind the last one that the catalog knows. Links that nobody can be believed to have signed are passed over and
+ * counted in @ret_problems, which may be NULL. */
+int chain_learn(struct chain *c, const struct chain_at *at, uint64_t *ret_problems, struct error *err);
+/**
+ * chain_believe() - is @m, which was decoded from this text, what somebody has written whose key is known?
+ *
+ * Without any keys nothing is asked. 0, and @m->is_proven if it is signed; -EBADMSG (ERROR_CORRUPT): its signature is wrong, or of a key that is not known, or
+ * missing although signing had begun when it was made.
+ */
+int chain_believe(struct chain *c, struct manifest *m, const char *json, size_t len, struct error *err);

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Giving out numbers, and writing the links that are objects of their own.
+ *
+ * What is signed is made within the transaction that gives out its number, since the next number needs its hash. Nothing else happens there: signing is a matter of
+ * microseconds, and requests are made behind it.
+ */
+#include "chain_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <keepfs/base/clock.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+
+struct chain *chain_new(struct catalog *catalog, struct signing *signing)
+{
+	struct chain *c = mem_alloc(sizeof(*c));
+
+	*c = (struct chain){.catalog = catalog, .signing = signing};
+	return c;
+}
+
+struct chain *chain_free(struct chain *c)
+{
+	free(c);
+	return NULL;
+}
+
+/* The next place behind @at. */
+static void place_behind(const struct catalog_chain *at, struct chain_place *ret)
+{
+	*ret = (struct chain_place){.sequence = at->sequence + 1};
+	str_copy(ret->id, sizeof(ret->id), at->id);
+	str_copy(ret->previous, sizeof(ret->previous), at->hash);
+}
+
+static void new_chain_id(char ret[static CHAIN_ID_BYTES])
+{
+	uint8_t random[(CHAIN_ID_BYTES - 1) / 2];
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		abort();
+	hex_encode(random, sizeof(random), ret);
+}
+
+/* A link that is an object of its own. */
+struct making {
+	const struct signing_keys *keys;
+	struct link link;
+	const char *ends;
+};
+
+static void making_finish(struct making *m)
+{
+	link_finish(&m->link);
+}
+
+static void cleanup_making(struct making *m)
+{
+	making_finish(m);
+}
+
+static void write_body(struct making *m, struct catalog_chain_given *ret, bool by_old)
+{
+	_cleanup(str) struct str text = {0};
+	struct signature s, old = {0};
+
+	m->link.at_us = clock_now_us();
+	m->link.place = ret->place;
+	link_encode(&m->link, &text);
+	sign_hash(text.data, text.len, ret->place.hash);
+	sign_make(m->keys->key, text.data, text.len, &s);
+	if (by_old)
+		sign_make(m->keys->old, text.data, text.len, &old);
+	signature_append(&text, &s, &old);
+	ret->body = str_take(&text);
+}
+
+static int make_begun(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+                      struct error *err)
+{
+	struct making *m = arg;
+
+	if (at->id[0])
+		return CATALOG_CHAIN_NOT_NEEDED;
+	new_chain_id(ret->place.id);
+	ret->place.sequence = 1;
+	ret->key = sign_key_public(m->keys->key);
+	write_body(m, ret, false);
+	ret->begun_at_us = m->link.at_us;
+	return 0;
+}
+
+static bool can_vouch(const struct signing_keys *keys, const struct sign_public *before)
+{
+	return keys->old && strcmp(sign_key_public(keys->old)->id, before->id) == 0;
+}
+
+static int make_rotated(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+                        struct error *err)
+{
+	struct making *m = arg;
+
+	if (strcmp(at->key.id, sign_key_public(m->keys->key)->id) == 0)
+		return CATALOG_CHAIN_NOT_NEEDED;
+	place_behind(at, &ret->place);
+	m->link.key = *sign_key_public(m->keys->key);
+	m->link.old = at->key;
+	ret->key = &m->link.key;
+	write_body(m, ret, can_vouch(m->keys, &at->key));
+	return 0;
+}
+
+static int make_end(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+                    struct error *err)
+{
+	struct making *m = arg;
+
+	place_behind(at, &ret->place);
+	ret->ends = m->ends;
+	write_body(m, ret, false);
+	return 0;
+}
+
+static void add_before(void *arg, const struct catalog_unsigned *artifact)
+{
+	struct link_entry *e = link_add(arg, artifact->path);
+
+	e->run_id = artifact->run_id;
+	e->size_bytes = artifact->size_bytes;
+	str_copy(e->hash, sizeof(e->hash), artifact->sha256);
+}
+
+static int begin(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
+                 struct error *err)
+{
+	_cleanup(making) struct making m = {.keys = keys, .link = {.type = LINK_BEGUN}};
+	int r = catalog_each_artifact_of(c->catalog, at->id, add_before, &m.link);
+
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	m.link.key = *sign_key_public(keys->key);
+	r = catalog_chain_give(c->catalog, at->id, make_begun, &m, err);
+	if (r == 0)
+		log_info("%s: what is published from now on is signed with the key %s, and is a chain",
+		         at->store->name, m.link.key.id);
+	return r < 0 ? r : 0;
+}
+
+static int rotate(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
+                  const struct sign_public *before, struct error *err)
+{
+	_cleanup(making) struct making m = {.keys = keys, .link = {.type = LINK_ROTATED}};
+	int r = catalog_chain_add_key(c->catalog, before, err);
+
+	if (r == 0)
+		r = catalog_chain_give(c->catalog, at->id, make_rotated, &m, err);
+	if (r == 0 && can_vouch(keys, before))
+		log_info("%s: the key %s signs from now on, and the key %s has vouched for it",
+		         at->store->name, m.link.key.id, before->id);
+	else if (r == 0)
+		log_warning(
+		        "%s: the key %s signs from now on, and the key %s, which did before, could not vouch for it: 'keepfs verify' needs the public halves of both",
+		        at->store->name, m.link.key.id, before->id);
+	return r < 0 ? r : 0;
+}
+
+/* It was put before, and the answer was lost; or an older catalog was put back, and gave the number out again. */
+static int hold_against_stored(struct chain *c, const struct chain_at *at, const char *key, const char *body,
+                               struct error *err)
+{
+	_cleanup(free) char *there = NULL;
+	size_t len;
+	int r = store_get_all(at->store, at->call, key, LINK_MAX_BYTES, &there, &len, err);
+
+	if (r < 0)
+		return r;
+	if (strcmp(there, body) != 0)
+		log_error(
+		        "%s: %s is there already, and says something else: an older catalog was put back, or somebody has written it; 'keepfs verify --key' tells what cannot be proven now",
+		        at->store->name, key);
+	return 0;
+}
+
+static int put_waiting(struct chain *c, const struct chain_at *at, int64_t sequence, const char *body,
+                       struct error *err)
+{
+	static const struct store_put_options options = {.only_if_absent = true,
+	                                                 .content_type = "application/json"};
+	_cleanup(free) char *key = link_key(sequence);
+	int r = store_put_bytes(at->store, at->call, key, body, strlen(body), &options, err);
+
+	if (r == STORE_EXISTS)
+		r = hold_against_stored(c, at, key, body, err);
+	return r < 0 ? r : catalog_chain_written(c->catalog, at->id, sequence, err);
+}
+
+int chain_finish_waiting(struct chain *c, const struct chain_at *at, struct error *err)
+{
+	int64_t sequence;
+	int r = 0;
+
+	while (c && r == 0) {
+		_cleanup(free) char *body = NULL;
+
+		r = catalog_chain_waiting(c->catalog, at->id, &sequence, &body);
+		if (r == -ENOENT)
+			return 0;
+		r = r < 0 ? error_system(err, -r, "the catalog cannot be read")
+		          : put_waiting(c, at, sequence, body, err);
+	}
+	return r;
+}
+
+/* The chain is there, and @keys sign it. */
+static int make_ready(struct chain *c, const struct chain_at *at, const struct signing_keys *keys,
+                      struct error *err)
+{
+	struct catalog_chain known;
+	int r = catalog_chain(c->catalog, at->id, &known);
+
+	if (r == -ENOENT) {
+		r = chain_learn(c, at, NULL, err);
+		if (r < 0)
+			return r;
+		r = catalog_chain(c->catalog, at->id, &known);
+	}
+	if (r == -ENOENT)
+		return begin(c, at, keys, err);
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (known.key.id[0] && strcmp(known.key.id, sign_key_public(keys->key)->id) != 0)
+		r = rotate(c, at, keys, &known.key, err);
+	return r;
+}
+
+int chain_ready(struct chain *c, const struct chain_at *at, struct error *err)
+{
+	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
+	int r = keys && keys->key ? make_ready(c, at, keys, err) : 0;
+
+	return r < 0 ? r : chain_finish_waiting(c, at, err);
+}
+
+struct signing_manifest {
+	const struct signing_keys *keys;
+	struct manifest *m;
+	struct str *text;
+};
+
+static int make_manifest_link(void *arg, const struct catalog_chain *at, struct catalog_chain_given *ret,
+                              struct error *err)
+{
+	struct signing_manifest *s = arg;
+
+	place_behind(at, &s->m->chain);
+	manifest_encode(s->m, s->text);
+	sign_hash(s->text->data, s->text->len, s->m->chain.hash);
+	ret->place = s->m->chain;
+	ret->path = s->m->path;
+	if (!at->key.id[0])
+		ret->key = sign_key_public(s->keys->key);
+	return 0;
+}
+
+int chain_sign(struct chain *c, const struct chain_at *at, struct manifest *m, struct str *text,
+               struct error *err)
+{
+	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
+	struct signing_manifest s = {.keys = keys, .m = m, .text = text};
+	int r;
+
+	m->chain = (struct chain_place){0};
+	if (!keys || !keys->key)
+		return 1;
+	r = make_ready(c, at, keys, err);
+	if (r == 0)
+		r = catalog_chain_give(c->catalog, at->id, make_manifest_link, &s, err);
+	if (r < 0)
+		return r;
+	sign_make(keys->key, text->data, text->len, &m->signature);
+	signature_append(text, &m->signature, NULL);
+	m->is_proven = true;
+	return 0;
+}
+
+static void add_gone_link(void *arg, int64_t sequence, const char *hash)
+{
+	struct making *m = arg;
+	struct link_entry *e = link_add(&m->link, m->ends);
+
+	e->sequence = sequence;
+	str_copy(e->hash, sizeof(e->hash), hash);
+}
+
+int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum link_type how,
+              int64_t run_id, struct error *err)
+{
+	_cleanup(signing_ref) const struct signing_keys *keys = c ? signing_ref(c->signing) : NULL;
+	_cleanup(making) struct making m = {.keys = keys, .link = {.type = how}, .ends = path};
+	int r;
+
+	if (!keys || !keys->key)
+		return 0;
+	r = catalog_chain_links_of(c->catalog, at->id, path, add_gone_link, &m);
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (m.link.count == 0 && run_id)
+		link_add(&m.link, path)->run_id = run_id;
+	if (m.link.count == 0)
+		return 0;
+	r = make_ready(c, at, keys, err);
+	if (r == 0)
+		r = catalog_chain_give(c->catalog, at->id, make_end, &m, err);
+	return r < 0 ? r : chain_finish_waiting(c, at, err);
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Health of object lock: does the bucket keep locks, as 'keepfs check' last found out, and is everything locked that is to be? */
+#include "checks.h"
+#include "line.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/catalog/locks.h>
+#include <keepfs/catalog/probes.h>
+#include <keepfs/store.h>
+
+#include <string.h>
+
+#define PROBES_MAX 64
+
+/* What no run that completes since can prove wrong: it stands until the next probe. */
+static bool tell_failed_canary(struct checking *c)
+{
+	_cleanup(free) struct catalog_probe *probes = mem_array(PROBES_MAX, sizeof(*probes));
+	ssize_t count = catalog_probes(c->from->catalog, probes, PROBES_MAX);
+
+	for (ssize_t i = 0; i < count; i++) {
+		struct health_item *item;
+
+		if (probes[i].ok || !str_equal(probes[i].check, CATALOG_PROBE_OBJECT_LOCK))
+			continue;
+		item = checking_add(c, REPORT_CRIT, mem_strdup("object lock"), "");
+		item->since_us = probes[i].at_us;
+		item->text = mem_strdup(probes[i].detail);
+		item->what_to_do = mem_strdup(*probes[i].fix ? probes[i].fix
+		                                             : "mend it, and look again with: keepfs check");
+		return true;
+	}
+	if (count < 0)
+		checking_catalog_failed(c, (int)count);
+	return false;
+}
+
+static void tell_failing_locks(struct checking *c, const struct catalog_lock_state *state)
+{
+	struct health_item *item = checking_add(c, REPORT_WARN, mem_strdup("object lock"), state->path);
+	char since[32];
+
+	item->since_us = state->since_us;
+	item->text = mem_printf("%llu backups are not locked in the store as they are to be; %s since %s: %s",
+	                        (unsigned long long)state->failing, state->path,
+	                        line_time(state->since_us, "-", since), state->why);
+	item->what_to_do = mem_strdup(
+	        "it is tried again by itself; give the key the right that is missing, if it is that");
+}
+
+void check_object_lock(struct checking *c)
+{
+	struct catalog_lock_state state = {0};
+	struct health_item *item;
+	int r;
+
+	if (c->from->conf->store.object_lock != STORE_LOCK_NONE && tell_failed_canary(c))
+		return;
+	r = catalog_lock_state(c->from->catalog, c->from->now_us, &state);
+	if (r < 0) {
+		checking_catalog_failed(c, r);
+		return;
+	}
+	if (state.failing > 0) {
+		tell_failing_locks(c, &state);
+		return;
+	}
+	if (c->from->conf->store.object_lock == STORE_LOCK_NONE)
+		return;
+	item = checking_add(c, REPORT_OK, mem_strdup("object lock"), "");
+	item->text = mem_printf(
+	        "%llu backups are locked in the store; the locks of %llu are to be brought up to date",
+	        (unsigned long long)state.locked, (unsigned long long)state.due);
+}

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Object lock on real servers: what is locked cannot be deleted by keepfs's own credentials, and goes when its time is over."""
+import datetime
+import errno
+import json
+import os
+import signal
+import time
+
+import pytest
+
+import clocks as moved
+import s3client
+import stores
+from daemon import wait_until
+from test_versions import Versioned
+
+UTC = datetime.timezone.utc
+
+
+class Locked(Versioned):
+    """a bucket with object lock; what is locked for compliance stays in it until its server ends"""
+
+    def __init__(self, server):
+        super().__init__(server, can_lock=True)
+
+    def versions(self, below=""):
+        return [(key, version) for key, version, is_marker in self.client.versions(f"{self.prefix}/{below}") if not is_marker]
+
+    def lock_of(self, key):
+        """(mode, until, whether it has a legal hold), as the server says"""
+        headers = self.client.head(key)
+        return (headers.get("x-amz-object-lock-mode"), headers.get("x-amz-object-lock-retain-until-date", "")[:19],
+                headers.get("x-amz-object-lock-legal-hold") == "ON")
+
+    def cannot_delete(self, key, version):
+        with pytest.raises(s3client.S3Error, match="403"):
+            self.client.request("DELETE", key, query={"versionId": version})
+        return True
+
+    def clear(self):
+        for key, version, _ in self.client.versions():
+            self.client.hold(key, version, False)
+            try:
+                self.client.remove_version(key, version)
+            except s3client.S3Error:
+                pass  # locked for compliance
+
+
+@pytest.fixture
+def locked(s3_servers):
+    made = []
+
+    def make():
+        made.append(Locked(s3_servers("ceph")))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.clear()
+
+
+def lock_settings(keepfs, mode="governance", **more):
+    keepfs.store_settings.update(object_lock=mode, **more)
+    keepfs.write_conf()
+    return keepfs
+
+
+def attribute(keepfs, name, what):
+    return os.getxattr(keepfs.path("backups", "full", name), f"user.keepfs.{what}").decode()
+
+
+def objects_of(store, name):
+    stem = f"{name.split('.')[0]}."
+    return [(key, version) for key, version in store.versions() if f"/{stem}" in key or key.endswith(f"/{name}")]
+
+
+def midnight_after(days):
+    today = datetime.datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return f"{today + datetime.timedelta(days=days):%Y-%m-%dT%H:%M:%S}"
+
+
+def job(pg, **rules):
+    return {"full": {"database": pg.uri("sample"), "timezone": "UTC", **rules}}
+
+
+def test_a_backup_is_locked_at_birth(new_keepfs, locked, pg):
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_daily=7), store=store)).mount()
+    keepfs.backup()
+    (first,) = keepfs.artifacts()
+    until = midnight_after(7)
+    objects = objects_of(store, first)
+    assert {key.split("/")[1] for key, _ in objects} == {"backups", "manifests"}
+    for key, version in objects:
+        assert store.lock_of(key) == ("GOVERNANCE", until, False), key
+        assert store.cannot_delete(key, version)
+    assert attribute(keepfs, first, "locked_until") == until + "Z"
+    assert attribute(keepfs, first, "lock_mode") == "governance"
+    assert json.loads(store.get(f"manifests/backups/full/{first}.json"))["locked_until"].startswith(until)
+    # What is rewritten is not.
+    keepfs.unmount()
+    for key, _ in store.versions():
+        if key.split("/")[1] in ("catalog", "state", "trash", "holds"):
+            assert store.lock_of(key) == (None, "", False), key
+    # rm says until when, and hides nothing.
+    keepfs.mount()
+    keepfs.backup()
+    with pytest.raises(OSError) as refused:
+        keepfs.path("backups", "full", first).unlink()
+    assert refused.value.errno == errno.EPERM
+    assert first in keepfs.artifacts() and keepfs.path("backups", "full", first).read_bytes()[:5] == b"PGDMP"
+    assert f"is locked in the store until {until}Z" in keepfs.text("status", "last-error")
+    kept = keepfs.text("status", "retention")
+    assert "locked" in kept and f"locked in the store until {until}Z" in kept, kept
+    assert "OK    object lock: 2 backups are locked" in keepfs.text("status", "health"), keepfs.text("status", "health")
+    # A catalog that is made anew knows it by the manifest, and asks the store before it removes anything.
+    keepfs.unmount()
+    (keepfs.state / "catalog.db").unlink()
+    keepfs.run("rebuild")
+    keepfs.mount()
+    assert attribute(keepfs, first, "locked_until") == until + "Z"
+    with pytest.raises(OSError):
+        keepfs.path("backups", "full", first).unlink()
+
+
+def test_it_can_be_deleted_when_its_time_is_over(new_keepfs, locked, pg):
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_last=1, keep_within="none"), store=store, policy_delay="none"), lock_min="4s", delete_versions="yes").mount()
+    keepfs.backup()
+    (first,) = keepfs.artifacts()
+    key, version = objects_of(store, first)[0]
+    assert store.cannot_delete(key, version)
+    keepfs.backup()
+    # By the rules it would have gone with the second one.
+    if first in keepfs.artifacts():
+        wait_until(lambda: store.lock_of(key)[1] < f"{datetime.datetime.now(UTC):%Y-%m-%dT%H:%M:%S}", "the lock is over")
+        keepfs.path("backups", "full", first).unlink()
+    assert first not in keepfs.artifacts()
+    assert objects_of(store, first) == []
+    assert "old versions" not in keepfs.text("status", "health")
+
+
+def test_a_longer_policy_extends_and_a_shorter_one_does_not(new_keepfs, locked, pg, clocks):
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_daily=7), store=store))
+    clocks.set_clock((datetime.datetime.now(UTC) - clocks.now()).total_seconds())
+    moved.work_here(clocks)
+    keepfs.env = clocks.environment(keepfs.env)
+    keepfs.mount()
+    keepfs.backup()
+    (first,) = keepfs.artifacts()
+    keys = [key for key, _ in objects_of(store, first)]
+
+    def becomes(days):
+        """what is left to do is done a minute later"""
+        clocks.boot += 70 * moved.NS
+        clocks.mono += 70 * moved.NS
+        clocks._write()
+        wait_until(lambda: {store.lock_of(key)[1] for key in keys} == {midnight_after(days)}, f"locked for {days} days")
+        wait_until(lambda: attribute(keepfs, first, "locked_until") == midnight_after(days) + "Z", "and it is known")
+
+    for keep_was, keep, days in ((7, 30, 30), (30, 3, 30)):
+        keepfs.jobs["full"]["keep_daily"] = keep
+        keepfs.write_conf()
+        keepfs.signal(signal.SIGHUP, wait=False)
+        wait_until(lambda: f"keep_daily: {keep_was} is now {keep}" in (keepfs.state / "keepfs.log").read_text(), "the new rules")
+        keepfs.backup()
+        becomes(days)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_hold_is_a_legal_hold(new_keepfs, locked, pg, again):
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_last=9), store=store), lock_min="1s").mount()
+    keepfs.backup()
+    (first,) = keepfs.artifacts()
+    path = f"backups/full/{first}"
+    keys = [key for key, _ in objects_of(store, first)]
+    keepfs.ask("hold", f"{path} on name=audit reason=audit")
+    assert {store.lock_of(key)[2] for key in keys} == {True}
+    keepfs.ask("hold", f"{path} on name=court reason=court")
+    if again:
+        keepfs.unmount()
+        (keepfs.state / "catalog.db").unlink()
+        keepfs.run("rebuild")
+        keepfs.mount()
+    keepfs.ask("hold", f"{path} off name=audit")
+    assert {store.lock_of(key)[2] for key in keys} == {True}
+    key, version = objects_of(store, first)[0]
+    assert store.cannot_delete(key, version)
+    keepfs.ask("hold", f"{path} off name=court")
+    assert {store.lock_of(key)[2] for key in keys} == {False}
+
+
+def test_compliance_is_for_everybody(new_keepfs, locked, pg):
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_daily=2), store=store), "compliance").mount()
+    keepfs.backup()
+    (first,) = keepfs.artifacts()
+    for key, version in objects_of(store, first):
+        assert store.lock_of(key)[0] == "COMPLIANCE"
+        with pytest.raises(s3client.S3Error, match="403"):
+            store.client.remove_version(key, version)  # with the right to bypass governance
+
+
+def test_the_canary(new_keepfs, locked):
+    store = locked()
+    keepfs = lock_settings(new_keepfs(store=store))
+    done = keepfs.run("check", check=False)
+    assert "governance: what is locked cannot be deleted, which was tried" in done.stdout, done.stdout
+    (canary,) = store.versions("state/canary-")
+    assert store.cannot_delete(*canary)
+    # The next one finds it, whoever made it, and clears it away as soon as that can be.
+    done = keepfs.run("check", check=False)
+    assert "1 objects of earlier tries are locked yet" in done.stdout, done.stdout
+    assert len(store.versions("state/canary-")) == 2
+
+
+@pytest.mark.parametrize("kind,words", [
+    ("ceph", "has no object lock, and keeps no versions"),
+    ("swift", "object lock"),
+])
+def test_a_bucket_without_locks(new_keepfs, s3_servers, kind, words, pg):
+    """it is told, and backups are made all the same"""
+    store = stores.S3Store(s3_servers(kind), f"unlocked-{kind}")
+    keepfs = lock_settings(new_keepfs(job(pg, keep_daily=7), store=store))
+    try:
+        done = keepfs.run("check", check=False)
+        assert words in done.stdout, done.stdout
+        keepfs.mount()
+        assert "it could not be locked in the store" in keepfs.backup()["warning"]
+        health = keepfs.text("status", "health")
+        assert "CRIT  object lock" in health, health
+        (first,) = keepfs.artifacts()
+        with pytest.raises(OSError):
+            attribute(keepfs, first, "locked_until")
+        # A server that knows of no locks would take the request for one for a put of the object.
+        assert keepfs.path("backups", "full", first).read_bytes()[:5] == b"PGDMP"
+        keepfs.unmount()
+    finally:
+        store.clear()
+
+
+def test_a_clock_that_is_off_locks_nothing_for_decades(new_keepfs, locked, pg, clocks):
+    """twenty years ahead: the server takes no request, the backup fails with a word about clocks, and nothing is locked"""
+    store = locked()
+    keepfs = lock_settings(new_keepfs(job(pg, keep_yearly=5), store=store))
+    clocks.set_clock((datetime.datetime.now(UTC) - clocks.now()).total_seconds())
+    moved.work_here(clocks)
+    keepfs.env = clocks.environment(keepfs.env)
+    keepfs.mount()
+    clocks.set_clock(20 * 365 * 86400)
+    failed = keepfs.wait_run(keepfs.trigger())
+    assert failed["state"] == "failed" and "clock" in failed["error"], failed
+    assert store.versions("backups/") == []
+    clocks.set_clock(-20 * 365 * 86400)
+    keepfs.backup()
+    (first,) = keepfs.artifacts()
+    until = attribute(keepfs, first, "locked_until")
+    assert until < f"{time.gmtime().tm_year + 6}", until

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The chain over a store and a catalog of its own: what is given out, what a crash leaves, what is learnt, and what the proof finds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "../support/tree.h"
+
+#include <keepfs/base/mem.h>
+#include <keepfs/catalog.h>
+#include <keepfs/catalog/chain.h>
+#include <keepfs/chain.h>
+#include <keepfs/chain/prove.h>
+#include <keepfs/conf.h>
+#include <keepfs/keyring/signing.h>
+
+#include "../support/manifests.h"
+
+static char first_pem[] = "-----BEGIN PRIVATE KEY-----\n"
+                          "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"
+                          "-----END PRIVATE KEY-----\n";
+static char second_pem[] = "-----BEGIN PRIVATE KEY-----\n"
+                           "MC4CAQAwBQYDK2VwBCIEIEzNCJso/5banbbCNa4o+5zTr4tx4FcqGAu0Wq/yvB/7\n"
+                           "-----END PRIVATE KEY-----\n";
+
+struct fixture {
+	char directory[64];
+	struct catalog *catalog;
+	struct store *store;
+	struct conf conf;
+	struct signing *signing;
+	struct chain *chain;
+	struct chain_at at;
+};
+
+static void open_chain(struct fixture *f)
+{
+	struct error err = {0};
+
+	if (signing_new(&f->conf, &f->signing, &err) < 0)
+		fail_msg("%s", err.message);
+	f->chain = chain_new(f->catalog, f->signing);
+}
+
+static void close_chain(struct fixture *f)
+{
+	f->chain = chain_free(f->chain);
+	f->signing = signing_free(f->signing);
+}
+
+static void open_catalog_in(struct fixture *f, const char *name)
+{
+	_cleanup(free) char *state = mem_printf("%s/%s", f->directory, name);
+
+	mkdir(state, 0700);
+	assert_int_equal(catalog_open(state, &f->catalog, NULL), 0);
+}
+
+static int set_up_chain(void **state)
+{
+	struct fixture *f = mem_alloc(sizeof(*f));
+	_cleanup(free) char *root = NULL;
+
+	str_copy(f->directory, sizeof(f->directory), "/tmp/keepfs-chain-XXXXXX");
+	assert_non_null(mkdtemp(f->directory));
+	root = mem_printf("%s/store", f->directory);
+	open_catalog_in(f, "state");
+	assert_int_equal(store_dir_new(root, &f->store, NULL), 0);
+	f->conf.signing_key.value = first_pem;
+	f->at = (struct chain_at){.id = 0, .store = f->store};
+	open_chain(f);
+	*state = f;
+	return 0;
+}
+
+static int tear_down_chain(void **state)
+{
+	struct fixture *f = *state;
+
+	close_chain(f);
+	store_free(f->store);
+	catalog_free(f->catalog);
+	remove_tree(f->directory);
+	free(f);
+	return 0;
+}
+
+static void lose_catalog(struct fixture *f)
+{
+	close_chain(f);
+	catalog_free(f->catalog);
+	open_catalog_in(f, "anew");
+	open_chain(f);
+}
+
+static char *path_of(unsigned day)
+{
+	return mem_printf("backups/full/202611%02uT020000Z.dump", day);
+}
+
+static void describe(struct manifest *m, unsigned day)
+{
+	_cleanup(free) char *path = path_of(day);
+	size_t len;
+
+	manifest_describe(m, path, day, "shop");
+	manifest_put_own(m, 1000, 1, "");
+	m->started_at_us = m->finished_at_us = INT64_C(1795140000000000) + day;
+	free(manifest_seal_extents(m, &len));
+}
+
+static void put(struct fixture *f, const char *key, const char *text)
+{
+	assert_int_equal(store_put_bytes(f->store, NULL, key, text, strlen(text), NULL, NULL), 0);
+}
+
+static char *get(struct fixture *f, const char *key)
+{
+	char *text = NULL;
+	size_t len;
+
+	assert_int_equal(store_get_all(f->store, NULL, key, 1 << 20, &text, &len, NULL), 0);
+	return text;
+}
+
+/* Sign it, and put it with @is_put. */
+static void publish_day(struct fixture *f, unsigned day, bool is_put)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(str) struct str text = {0};
+	_cleanup(free) char *key = NULL;
+	struct error err = {0};
+
+	describe(&m, day);
+	key = manifest_key(m.path);
+	if (chain_sign(f->chain, &f->at, &m, &text, &err) != 0)
+		fail_msg("%s", err.message);
+	if (is_put)
+		put(f, key, str_text(&text));
+}
+
+static void end_day(struct fixture *f, unsigned day, enum link_type how)
+{
+	_cleanup(free) char *path = path_of(day), *key = manifest_key(path);
+
+	assert_int_equal(store_remove(f->store, NULL, key, NULL), 0);
+	assert_int_equal(chain_end(f->chain, &f->at, path, how, 0, NULL), 0);
+}
+
+struct findings {
+	uint64_t of[PROVE_KINDS];
+	struct str text;
+};
+
+static void note_finding(void *arg, enum prove_kind kind, const char *text)
+{
+	struct findings *found = arg;
+
+	found->of[kind]++;
+	str_appendf(&found->text, "%s: %s\n", prove_kind_name(kind), text);
+}
+
+static int64_t prove_by(struct fixture *f, const char *pem, const struct prove_checkpoint *expected,
+                        struct findings *found)
+{
+	struct prove_options options = {.key_count = 1, .problem = note_finding, .arg = found};
+	struct prove_result result = {0};
+	struct sign_key *key = NULL;
+	int64_t sequence;
+
+	assert_int_equal(sign_key_parse("k", pem, strlen(pem), &key, NULL), 0);
+	options.keys = sign_key_public(key);
+	if (expected)
+		options.expected = *expected;
+	*found = (struct findings){0};
+	assert_int_equal(chain_prove(f->store, &options, &result, NULL), 0);
+	sequence = result.sequence;
+	prove_result_finish(&result);
+	sign_key_free(key);
+	return sequence;
+}
+
+static int64_t assert_proven(struct fixture *f, const char *pem)
+{
+	struct findings found;
+	int64_t sequence = prove_by(f, pem, NULL, &found);
+
+	if (found.text.len > 0)
+		fail_msg("%s", str_text(&found.text));
+	str_finish(&found.text);
+	return sequence;
+}
+
+static void assert_found(struct fixture *f, enum prove_kind kind, const char *word)
+{
+	struct findings found;
+
+	prove_by(f, first_pem, NULL, &found);
+	if (found.of[kind] == 0 || !strstr(str_text(&found.text), word))
+		fail_msg("no %s with '%s' in:\n%s", prove_kind_name(kind), word, str_text(&found.text));
+	str_finish(&found.text);
+}
+
+static void numbers_have_no_gaps(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_chain chain;
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	for (unsigned day = 1; day <= 5; day++)
+		publish_day(f, day, true);
+	end_day(f, 2, LINK_REMOVED);
+	end_day(f, 2, LINK_REMOVED); /* once more says nothing */
+	assert_int_equal(assert_proven(f, first_pem), 7);
+	assert_int_equal(catalog_chain(f->catalog, 0, &chain), 0);
+	assert_int_equal(chain.sequence, 7);
+}
+
+static void without_a_key_nothing_is_signed(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(str) struct str text = {0};
+	struct catalog_chain chain;
+
+	close_chain(f);
+	f->conf.signing_key.value = NULL;
+	open_chain(f);
+	describe(&m, 1);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	assert_int_equal(chain_sign(f->chain, &f->at, &m, &text, NULL), 1);
+	assert_int_equal(text.len, 0);
+	assert_int_equal(chain_end(f->chain, &f->at, m.path, LINK_REMOVED, 1, NULL), 0);
+	assert_int_equal(catalog_chain(f->catalog, 0, &chain), -ENOENT);
+	assert_int_equal(chain_sign(NULL, &f->at, &m, &text, NULL), 1);
+}
+
+static void what_was_given_out_and_not_put_is_put_later(void **state)
+{
+	struct fixture *f = *state;
+	struct store *store = NULL;
+	_cleanup(free) char *root = mem_printf("%s/store", f->directory), *path = path_of(1),
+	                    *key = manifest_key(path);
+	struct chain_at broken = f->at;
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	publish_day(f, 1, true);
+	publish_day(f, 2, true);
+	assert_int_equal(store_dir_new(root, &store, NULL), 0);
+	assert_int_equal(store_fault_new(store, "put:1+:eio", &broken.store, NULL), 0);
+	assert_int_equal(store_remove(f->store, NULL, key, NULL), 0);
+	assert_true(chain_end(f->chain, &broken, path, LINK_REMOVED, 0, NULL) < 0);
+	store_free(broken.store);
+	assert_found(f, PROVE_MISSING, "number 2 ");
+	close_chain(f);
+	open_chain(f);
+	assert_int_equal(chain_end(f->chain, &f->at, path, LINK_REMOVED, 0, NULL), 0);
+	assert_int_equal(chain_finish_waiting(f->chain, &f->at, NULL), 0);
+	assert_int_equal(assert_proven(f, first_pem), 4);
+}
+
+static void a_number_that_was_never_used_is_void(void **state)
+{
+	struct fixture *f = *state;
+
+	publish_day(f, 1, false);
+	publish_day(f, 2, true);
+	assert_int_equal(chain_finish_waiting(f->chain, &f->at, NULL), 0);
+	assert_found(f, PROVE_MISSING, "number 2 ");
+	end_day(f, 1, LINK_VOID);
+	assert_int_equal(assert_proven(f, first_pem), 4);
+}
+
+static void a_lost_catalog_goes_on_behind_the_last_link(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = path_of(2), *key = manifest_key(path), *text = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	struct catalog_chain chain;
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	publish_day(f, 1, true);
+	publish_day(f, 2, true);
+	end_day(f, 1, LINK_REMOVED);
+	lose_catalog(f);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	assert_int_equal(catalog_chain(f->catalog, 0, &chain), 0);
+	assert_int_equal(chain.sequence, 4);
+	assert_true(chain.begun_at_us > 0);
+	publish_day(f, 3, true);
+	assert_int_equal(assert_proven(f, first_pem), 5);
+	text = get(f, key);
+	assert_int_equal(manifest_decode(key, text, strlen(text), &m, NULL), 0);
+	assert_int_equal(chain_believe(f->chain, &m, text, strlen(text), NULL), 0);
+	assert_true(m.is_proven);
+}
+
+static void what_is_not_signed_is_believed_only_from_before(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	struct error err = {0};
+
+	describe(&m, 1);
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, NULL), 0);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	m.finished_at_us = 1;
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, NULL), 0);
+	m.finished_at_us = INT64_MAX;
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "is not signed"));
+}
+
+static void another_key_is_vouched_for(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	publish_day(f, 1, true);
+	f->conf.signing_key.value = second_pem;
+	f->conf.signing_key_old.value = first_pem;
+	assert_int_equal(signing_read_again(f->signing, &f->conf, NULL), 0);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	f->conf.signing_key_old.value = NULL;
+	assert_int_equal(signing_read_again(f->signing, &f->conf, NULL), 0);
+	publish_day(f, 2, true);
+	assert_int_equal(assert_proven(f, first_pem), 4);
+	assert_int_equal(assert_proven(f, second_pem), 4);
+	end_day(f, 1, LINK_REMOVED);
+	/* The old one is believed without being configured, also by a catalog that has to learn it. */
+	lose_catalog(f);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	publish_day(f, 3, true);
+	assert_int_equal(assert_proven(f, first_pem), 6);
+}
+
+static void another_key_without_the_old_one_needs_both(void **state)
+{
+	struct fixture *f = *state;
+	struct findings found;
+
+	publish_day(f, 1, true);
+	f->conf.signing_key.value = second_pem;
+	assert_int_equal(signing_read_again(f->signing, &f->conf, NULL), 0);
+	publish_day(f, 2, true);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	assert_found(f, PROVE_ADDED, "was not given");
+	prove_by(f, second_pem, NULL, &found);
+	assert_true(found.of[PROVE_ADDED] > 0 && found.of[PROVE_MISSING] > 0);
+	str_finish(&found.text);
+}
+
+/* As a keepfs will that gives old manifests new recipients: by hand, since nothing rewrites any today. */
+static void one_that_was_written_anew_keeps_its_number(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = path_of(1), *key = manifest_key(path), *old = NULL;
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(str) struct str text = {0}, body = {0};
+	_cleanup(link) struct link l = {.type = LINK_REWRITTEN, .at_us = INT64_C(1795140000000000)};
+	struct link_entry *e = link_add(&l, path);
+	struct sign_key *k = NULL;
+	struct catalog_chain chain;
+	struct signature s;
+
+	assert_int_equal(sign_key_parse("k", first_pem, strlen(first_pem), &k, NULL), 0);
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	publish_day(f, 1, true);
+	old = get(f, key);
+	assert_int_equal(manifest_decode(key, old, strlen(old), &m, NULL), 0);
+	e->sequence = m.chain.sequence;
+	str_copy(e->hash, sizeof(e->hash), m.chain.hash);
+	mem_replace_string(&m.note, "written anew");
+	manifest_encode(&m, &text);
+	sign_hash(text.data, text.len, e->now);
+	sign_make(k, text.data, text.len, &s);
+	signature_append(&text, &s, NULL);
+	put(f, key, str_text(&text));
+	assert_int_equal(catalog_chain(f->catalog, 0, &chain), 0);
+	l.place = (struct chain_place){.sequence = 3};
+	str_copy(l.place.id, sizeof(l.place.id), chain.id);
+	str_copy(l.place.previous, sizeof(l.place.previous), chain.hash);
+	link_encode(&l, &body);
+	sign_make(k, body.data, body.len, &s);
+	signature_append(&body, &s, NULL);
+	put(f, "chain/000000000003.json", str_text(&body));
+	sign_key_free(k);
+	assert_int_equal(assert_proven(f, first_pem), 3);
+	put(f, key, old);
+	assert_found(f, PROVE_REPLAYED, "older version");
+}
+
+static void each_attack_is_found(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = path_of(2), *key = manifest_key(path), *kept = NULL, *third = NULL,
+	                    *third_key = NULL, *changed = NULL, *third_path = path_of(3);
+	struct findings found;
+	struct prove_checkpoint expected = {.sequence = 6};
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	for (unsigned day = 1; day <= 4; day++)
+		publish_day(f, day, true);
+	assert_int_equal(assert_proven(f, first_pem), 5);
+	kept = get(f, key);
+	store_remove(f->store, NULL, key, NULL);
+	assert_found(f, PROVE_MISSING, "number 3 ");
+	third_key = manifest_key(third_path);
+	third = get(f, third_key);
+	put(f, key, third);
+	assert_found(f, PROVE_MOVED, "is the manifest of");
+	changed = mem_strdup(kept);
+	*strstr(changed, "false") = 'F';
+	put(f, key, changed);
+	assert_found(f, PROVE_CHANGED, "not valid JSON");
+	put(f, key, kept);
+	put(f, "manifests/backups/full/whatever", "x");
+	assert_found(f, PROVE_ADDED, "not the name of a manifest");
+	store_remove(f->store, NULL, "manifests/backups/full/whatever", NULL);
+	put(f, "chain/7", "x");
+	assert_found(f, PROVE_ADDED, "not the name of a link");
+	store_remove(f->store, NULL, "chain/7", NULL);
+	end_day(f, 2, LINK_REMOVED);
+	assert_int_equal(assert_proven(f, first_pem), 6);
+	put(f, key, kept);
+	assert_found(f, PROVE_REPLAYED, "was removed");
+	store_remove(f->store, NULL, key, NULL);
+	store_remove(f->store, NULL, "chain/000000000006.json", NULL);
+	prove_by(f, first_pem, &expected, &found);
+	assert_true(found.of[PROVE_CUT] == 1);
+	str_finish(&found.text);
+}
+
+static void a_store_without_a_chain_is_not_proven(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_found(f, PROVE_MISSING, "no chain of signatures");
+}
+
+#define CHAIN_TEST(test) cmocka_unit_test_setup_teardown(test, set_up_chain, tear_down_chain)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        CHAIN_TEST(numbers_have_no_gaps),
+	        CHAIN_TEST(without_a_key_nothing_is_signed),
+	        CHAIN_TEST(what_was_given_out_and_not_put_is_put_later),
+	        CHAIN_TEST(a_number_that_was_never_used_is_void),
+	        CHAIN_TEST(a_lost_catalog_goes_on_behind_the_last_link),
+	        CHAIN_TEST(what_is_not_signed_is_believed_only_from_before),
+	        CHAIN_TEST(another_key_is_vouched_for),
+	        CHAIN_TEST(another_key_without_the_old_one_needs_both),
+	        CHAIN_TEST(one_that_was_written_anew_keeps_its_number),
+	        CHAIN_TEST(each_attack_is_found),
+	        CHAIN_TEST(a_store_without_a_chain_is_not_proven),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+/* keyring: for whom something is encrypted, as the configuration says, and with what it is opened: each way in which that fails has its own
+ * message, and what was opened is kept within bounds. */
+#include <keepfs/base/mem.h>
+#include <keepfs/keyring.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+	char directory[64];
+	struct conf conf;
+	struct conf_job job;
+	char *to[4];
+	char secret[AGE_SECRET_TEXT_BYTES], recipient[AGE_RECIPIENT_BYTES];
+	char other_secret[AGE_SECRET_TEXT_BYTES], other[AGE_RECIPIENT_BYTES];
+	char *identity_path;
+};
+
+static void put_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = mem_alloc(sizeof(*f));
+
+	str_copy(f->directory, sizeof(f->directory), "/tmp/keepfs-keyring-XXXXXX");
+	assert_non_null(mkdtemp(f->directory));
+	age_identity_generate(f->secret, f->recipient);
+	age_identity_generate(f->other_secret, f->other);
+	f->identity_path = mem_printf("%s/identity", f->directory);
+	f->to[0] = f->recipient;
+	f->conf.encrypt.to = f->to;
+	f->conf.jobs = &f->job;
+	f->conf.job_count = 1;
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	unlink(f->identity_path);
+	rmdir(f->directory);
+	free(f->identity_path);
+	free(f);
+	return 0;
+}
+
+/* An object for those that the configuration names. */
+static void make_object(struct fixture *f, struct str *ret)
+{
+	_cleanup(age_recipients) struct age_recipients *r = NULL;
+	struct error err = {0};
+
+	assert_int_equal(keyring_recipients(&f->conf, &f->job, NULL, &r, &err), 0);
+	assert_non_null(r);
+	assert_int_equal(age_encrypt(r, "hello", 5, ret, &err), 0);
+}
+
+static int open_object(struct keyring *k, const struct str *object, uint8_t number, struct error *err)
+{
+	uint8_t id[SHA256_BYTES] = {number};
+	const struct keyring_object o = {
+	        .id = id, .what = "backups/full/x.dump", .encrypted_to = "age1somebody"};
+	struct age_key key;
+	int r = keyring_open(k, &o, object->data, object->len, NULL, &key, err);
+
+	if (r == 0)
+		age_key_wipe(&key);
+	return r;
+}
+
+static void test_a_job_says_it_for_itself(void **state)
+{
+	struct fixture *f = *state;
+	char *none[] = {CONF_ENCRYPT_NONE, NULL}, *own[] = {f->other, NULL};
+	_cleanup(age_recipients) struct age_recipients *r = NULL;
+	struct error err = {0};
+
+	assert_true(keyring_is_encrypting(&f->conf, NULL));
+	assert_true(keyring_is_encrypting(&f->conf, &f->job));
+	f->job.encrypt.to = none;
+	assert_false(keyring_is_encrypting(&f->conf, &f->job));
+	assert_int_equal(keyring_recipients(&f->conf, &f->job, NULL, &r, &err), 0);
+	assert_null(r);
+	f->job.encrypt.to = own;
+	assert_int_equal(keyring_recipients(&f->conf, &f->job, NULL, &r, &err), 0);
+	assert_int_equal(age_recipients_count(r), 1);
+	assert_string_equal(age_recipients_name(r, 0), f->other);
+}
+
+static void test_a_file_of_recipients(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *text = mem_printf("# us\n%s\n", f->other),
+	                    *wrong = mem_printf("# us\nssh-ed25519 AAAA\n");
+	_cleanup(age_recipients) struct age_recipients *r = NULL, *none = NULL;
+	_cleanup(str) struct str names = {0};
+	struct error err = {0};
+
+	put_file(f->identity_path, text);
+	f->conf.encrypt.to_file = f->identity_path;
+	assert_int_equal(keyring_recipients(&f->conf, NULL, NULL, &r, &err), 0);
+	keyring_recipients_text(r, &names);
+	assert_int_equal(age_recipients_count(r), 2);
+	assert_non_null(strstr(str_text(&names), f->other));
+	put_file(f->identity_path, wrong);
+	assert_true(keyring_recipients(&f->conf, NULL, NULL, &none, &err) < 0);
+	assert_non_null(strstr(err.message, f->identity_path));
+	assert_non_null(strstr(err.message, "line 2"));
+	unlink(f->identity_path);
+	assert_true(keyring_recipients(&f->conf, NULL, NULL, &none, &err) < 0);
+	assert_null(none);
+}
+
+static void test_each_failure_has_a_message_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(str) struct str object = {0};
+	_cleanup(keyring) struct keyring *locked = keyring_new(&f->conf), *k = NULL;
+	struct error err = {0};
+
+	make_object(f, &object);
+	assert_false(keyring_can_read(NULL));
+	assert_false(keyring_can_read(locked));
+	assert_int_equal(open_object(locked, &object, 1, &err), -ENOKEY);
+	assert_non_null(strstr(err.message, "this host has no identity"));
+	assert_non_null(strstr(err.message, "age1somebody"));
+	assert_int_equal(err.class, ERROR_DENIED);
+
+	f->conf.identity.file = f->identity_path;
+	k = keyring_new(&f->conf);
+	assert_true(keyring_can_read(k));
+	err = (struct error){0};
+	assert_true(open_object(k, &object, 1, &err) < 0);
+	assert_non_null(strstr(err.message, f->identity_path));
+
+	put_file(f->identity_path, f->other_secret);
+	err = (struct error){0};
+	assert_int_equal(open_object(k, &object, 1, &err), -ENOKEY);
+	assert_null(strstr(err.message, "this host has no identity"));
+
+	put_file(f->identity_path, "nothing of the kind\n");
+	err = (struct error){0};
+	assert_true(open_object(k, &object, 1, &err) < 0);
+	assert_non_null(strstr(err.message, "identity_file"));
+
+	/* A file that is right by now is read without anybody's doing. */
+	put_file(f->identity_path, f->secret);
+	assert_int_equal(open_object(k, &object, 1, &err), 0);
+	object.data[40] ^= 1;
+	err = (struct error){0};
+	assert_true(open_object(k, &object, 2, &err) < 0);
+	object.data[40] ^= 1;
+	object.len = 60;
+	assert_int_equal(open_object(k, &object, 3, &err), -EAGAIN);
+}
+
+static void test_a_passphrase_reads_what_it_wrote(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(str) struct str object = {0}, plain = {0};
+	_cleanup(age_recipients) struct age_recipients *r = age_recipients_new();
+	_cleanup(keyring) struct keyring *k = NULL;
+	uint8_t id[SHA256_BYTES] = {7};
+	const struct keyring_object o = {.id = id, .what = "x"};
+	char right[] = "correct horse", wrong[] = "wrong horse";
+	struct error err = {0};
+
+	assert_int_equal(age_recipients_add_passphrase(r, right, 8, &err), 0);
+	assert_int_equal(age_encrypt(r, "hello", 5, &object, &err), 0);
+	f->conf.encrypt.to = NULL;
+	f->conf.encrypt.passphrase.value = wrong;
+	k = keyring_new(&f->conf);
+	assert_true(keyring_can_read(k));
+	assert_int_equal(open_object(k, &object, 1, &err), -EKEYREJECTED);
+	/* That of a job, of several. */
+	f->job.encrypt.passphrase.value = right;
+	assert_int_equal(keyring_decrypt(k, &o, object.data, object.len, NULL, &plain, &err), 0);
+	assert_int_equal(plain.len, 5);
+	assert_memory_equal(plain.data, "hello", 5);
+	object.data[object.len - 1] ^= 1;
+	assert_int_equal(keyring_decrypt(k, &o, object.data, object.len, NULL, &plain, &err), -EBADMSG);
+	assert_int_equal(plain.len, 5);
+}
+
+static void test_what_was_opened_is_kept_within_bounds(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(str) struct str object = {0};
+	_cleanup(keyring) struct keyring *k = NULL;
+	struct age_key key;
+	struct error err = {0};
+
+	make_object(f, &object);
+	put_file(f->identity_path, f->secret);
+	f->conf.identity.file = f->identity_path;
+	k = keyring_new(&f->conf);
+	for (unsigned i = 0; i < KEYRING_KEPT + 10; i++) {
+		uint8_t id[SHA256_BYTES] = {(uint8_t)i, (uint8_t)(i >> 8)};
+		const struct keyring_object o = {.id = id, .what = "x"};
+
+		assert_int_equal(keyring_open(k, &o, object.data, object.len, NULL, &key, &err), 0);
+		assert_int_equal(keyring_find(k, id, &key), 0);
+	}
+	assert_int_equal(keyring_find(k, (uint8_t[SHA256_BYTES]){3}, &key), -ENOENT);
+	assert_int_equal(keyring_find(k, (uint8_t[SHA256_BYTES]){20}, &key), 0);
+	age_key_wipe(&key);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(test_a_job_says_it_for_itself, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_a_file_of_recipients, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_each_failure_has_a_message_of_its_own, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_a_passphrase_reads_what_it_wrote, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_what_was_opened_is_kept_within_bounds, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("keyring", tests, NULL, NULL);
+}

@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: Apache-2.0
+/* How artifacts are locked: a store that keeps locks in memory, and has a clock of its own, lies around the fixture's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "artifact_fixture.h"
+
+#include <keepfs/base/zone.h>
+#include <keepfs/catalog/locks.h>
+
+#define DAY_US   (INT64_C(86400) * US_PER_S)
+#define KEYS_MAX 64
+
+/* What the server knows. */
+static struct server {
+	struct {
+		char key[128];
+		struct store_lock lock;
+	} items[KEYS_MAX];
+	size_t count;
+	int64_t now_us;
+	unsigned gets, sets;
+	bool forgets;         /* it takes locks, and keeps none */
+	unsigned fails_after; /* so many sets; 0: never */
+	enum store_lock_mode mode;
+} server;
+
+static const struct store_ops *real;
+static struct store_ops locking_ops;
+
+static struct store_lock *lock_slot(const char *key)
+{
+	for (size_t i = 0; i < server.count; i++)
+		if (str_equal(server.items[i].key, key))
+			return &server.items[i].lock;
+	assert_true(server.count < KEYS_MAX);
+	str_copy(server.items[server.count].key, sizeof(server.items[0].key), key);
+	return &server.items[server.count++].lock;
+}
+
+static int set_on_server(struct store_locking *io, struct error *err)
+{
+	struct store_lock *lock = lock_slot(io->key);
+
+	if (server.fails_after && ++server.sets > server.fails_after) {
+		error_set(err, ERROR_DENIED, EACCES, "no right to lock %s", io->key);
+		return -EACCES;
+	}
+	if (server.forgets)
+		return 0;
+	if (io->op == STORE_LOCK_HOLD) {
+		lock->hold = io->lock.hold;
+		return 0;
+	}
+	if (io->lock.until_us < lock->until_us)
+		return error_set(err, ERROR_DENIED, EACCES, "%s would be locked for a shorter time", io->key);
+	lock->mode = io->lock.mode;
+	lock->until_us = io->lock.until_us;
+	return 0;
+}
+
+static int server_locking(struct store *s, const struct store_call *call, struct store_locking *io,
+                          struct error *err)
+{
+	struct store_object object;
+	int r;
+
+	if (server.mode == STORE_LOCK_NONE)
+		return real->locking(s, call, io, err);
+	r = real->head(s, call, io->key, &object, err);
+	if (r < 0)
+		return r;
+	if (io->op != STORE_LOCK_GET)
+		return set_on_server(io, err);
+	server.gets++;
+	io->lock = *lock_slot(io->key);
+	return 0;
+}
+
+static int server_put(struct store *s, const struct store_call *call, const char *key,
+                      const struct iovec *iov, int count, const struct store_put_options *options,
+                      struct error *err)
+{
+	struct store_put_options plain = *options;
+	int r;
+
+	plain.lock = NULL;
+	r = real->put(s, call, key, iov, count, &plain, err);
+	if (r == 0 && options->lock && !server.forgets)
+		*lock_slot(key) = *options->lock;
+	return r;
+}
+
+static int server_features(struct store *s, struct store_features *ret, struct error *err)
+{
+	int r = real->features(s, ret, err);
+
+	ret->lock_mode = server.mode;
+	ret->lock_min_us = DAY_US;
+	ret->lock_max_us = 3660 * DAY_US;
+	ret->clock_us = server.now_us;
+	return r;
+}
+
+static void use_locks(struct fixture *f)
+{
+	server = (struct server){.now_us = AT_US + US_PER_S, .mode = STORE_LOCK_GOVERNANCE};
+	real = f->store->ops;
+	locking_ops = *real;
+	locking_ops.locking = server_locking;
+	locking_ops.put = server_put;
+	locking_ops.features = server_features;
+	f->store->ops = &locking_ops;
+}
+
+/* As a run does it. @ret_r: what became of locking. */
+static char *make_locked(struct fixture *f, int64_t run_id, int64_t at_us, int *ret_r)
+{
+	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = at_us};
+	const struct retention_rules rules = {.daily = 7, .min_keep = 1};
+	_cleanup(zone) struct zone *zone = NULL;
+	struct artifact_lock_order order = {.rules = &rules};
+	_cleanup(manifest) struct manifest m = {0};
+	char *path = NULL;
+
+	assert_int_equal(zone_load("UTC", &zone, NULL), 0);
+	order.zone = zone;
+	assert_int_equal(artifact_reserve(&f->repo, &name, run_id, &path, NULL), 0);
+	describe_dump(&m, path, run_id);
+	m.tiers = RETENTION_DAILY;
+	m.tiers_known = true;
+	put_object_of(f, &m);
+	*ret_r = artifact_lock_at_birth(&f->repo, &order, &m, NULL, NULL);
+	assert_int_equal(artifact_publish(&f->repo, &m, NULL, NULL), 0);
+	return path;
+}
+
+static int64_t known_until(struct fixture *f, const char *path)
+{
+	struct catalog_lock lock;
+
+	assert_int_equal(catalog_lock_of(f->catalog, ino_of_artifact(path), &lock), 0);
+	return lock.until_us;
+}
+
+static struct store_lock lock_of_manifest(const char *path)
+{
+	_cleanup(free) char *key = manifest_key(path);
+
+	return *lock_slot(key);
+}
+
+static bool settle(struct fixture *f)
+{
+	const struct store_call call = {0};
+	bool left = false;
+
+	assert_int_equal(artifact_settle_locks(&f->repo, &call, &left, NULL), 0);
+	return left;
+}
+
+#define SEVEN_DAYS_US                                                                                        \
+	(INT64_C(1795737600) * US_PER_S) /* the midnight with which the seventh day after begins */
+
+static void all_of_it_is_locked_and_known(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = NULL, *second = NULL;
+	struct error err = {0};
+	int r;
+
+	use_locks(f);
+	path = make_locked(f, 1, AT_US, &r);
+	second = make_locked(f, 2, AT_US + 60 * US_PER_S, &r);
+	assert_int_equal(r, 0);
+	assert_int_equal(lock_slot(path)->until_us, SEVEN_DAYS_US);
+	assert_int_equal(lock_of_manifest(path).until_us, SEVEN_DAYS_US);
+	assert_int_equal(lock_of_manifest(path).mode, STORE_LOCK_GOVERNANCE);
+	assert_int_equal(known_until(f, path), SEVEN_DAYS_US);
+	/* Nothing of it is hidden. */
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(path), NULL, &err), -EPERM);
+	assert_non_null(strstr(err.message, "locked in the store until 2026-11-27T00:00:00Z"));
+	assert_true(is_listed(f, path) && is_stored(f, path));
+	assert_int_equal(count_pending(f), 0);
+	/* By the server's clock, whatever ours says. */
+	server.now_us = SEVEN_DAYS_US + US_PER_S;
+	r = artifact_remove(&f->repo, ino_of_artifact(path),
+	                    &(struct catalog_removal){.min_keep = 1, .now_us = server.now_us}, &err);
+	assert_int_equal(r, 0);
+	assert_false(is_stored(f, path));
+}
+
+/* The store's word counts, and not what a catalog remembers. */
+static void the_store_is_asked_before_a_removal(void **state)
+{
+	struct fixture *f = *state;
+	const struct catalog_lock none = {0};
+	_cleanup(free) char *path = NULL, *second = NULL;
+	int r;
+
+	use_locks(f);
+	path = make_locked(f, 1, AT_US, &r);
+	second = make_locked(f, 2, AT_US + 60 * US_PER_S, &r);
+	assert_int_equal(catalog_set_lock(f->catalog, ino_of_artifact(path), &none, NULL), 0);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(path), NULL, NULL), -EPERM);
+	assert_int_equal(known_until(f, path), SEVEN_DAYS_US);
+	assert_true(is_listed(f, path));
+}
+
+static void a_store_that_keeps_no_locks_is_told(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = NULL;
+	struct catalog_lock_state lock_state;
+	int r;
+
+	use_locks(f);
+	server.forgets = true;
+	path = make_locked(f, 1, AT_US, &r);
+	assert_int_equal(r, -EIO);
+	/* It is a backup all the same, and due. */
+	assert_true(is_listed(f, path));
+	assert_int_equal(known_until(f, path), 0);
+	assert_int_equal(catalog_lock_state(f->catalog, AT_US, &lock_state), 0);
+	assert_int_equal(lock_state.due, 1);
+	server.forgets = false;
+	assert_false(settle(f));
+	assert_int_equal(known_until(f, path), SEVEN_DAYS_US);
+	assert_int_equal(lock_slot(path)->until_us, SEVEN_DAYS_US);
+}
+
+static void what_fails_half_way_is_done_again(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = NULL;
+	struct catalog_lock_wish wish;
+	struct catalog_lock_state lock_state;
+	int r;
+
+	use_locks(f);
+	path = make_locked(f, 1, AT_US, &r);
+	wish = (struct catalog_lock_wish){ino_of_artifact(path), SEVEN_DAYS_US + 30 * DAY_US};
+	assert_int_equal(catalog_want_locks(f->catalog, &wish, 1, NULL), 0);
+	server.fails_after = 1;
+	assert_true(settle(f));
+	/* The manifest's own lock tells of all of it. */
+	assert_int_equal(lock_slot(path)->until_us, SEVEN_DAYS_US + 30 * DAY_US);
+	assert_int_equal(lock_of_manifest(path).until_us, SEVEN_DAYS_US);
+	assert_int_equal(catalog_lock_state(f->catalog, AT_US, &lock_state), 0);
+	assert_int_equal(lock_state.failing, 1);
+	assert_non_null(strstr(lock_state.why, "no right to lock"));
+	server.fails_after = 0;
+	assert_false(settle(f));
+	assert_int_equal(lock_of_manifest(path).until_us, SEVEN_DAYS_US + 30 * DAY_US);
+	assert_int_equal(known_until(f, path), SEVEN_DAYS_US + 30 * DAY_US);
+	/* A shorter wish is none. */
+	wish.wanted_us = SEVEN_DAYS_US;
+	assert_int_equal(catalog_want_locks(f->catalog, &wish, 1, NULL), 0);
+	assert_int_equal(catalog_lock_state(f->catalog, AT_US, &lock_state), 0);
+	assert_int_equal(lock_state.due, 0);
+}
+
+static void holds_become_legal_holds(void **state)
+{
+	struct fixture *f = *state;
+	const struct catalog_hold audit = {.name = "audit", .reason = "r", .by = "b", .at_us = AT_US};
+	const struct catalog_hold court = {.name = "court", .reason = "r", .by = "b", .at_us = AT_US};
+	_cleanup(free) char *path = NULL;
+	uint64_t ino;
+	int r;
+
+	use_locks(f);
+	path = make_locked(f, 1, AT_US, &r);
+	ino = ino_of_artifact(path);
+	assert_int_equal(artifact_hold(&f->repo, ino, &audit, NULL), 0);
+	assert_true(lock_slot(path)->hold && lock_of_manifest(path).hold);
+	assert_int_equal(lock_slot(path)->until_us, SEVEN_DAYS_US);
+	assert_int_equal(artifact_hold(&f->repo, ino, &court, NULL), 0);
+	assert_int_equal(artifact_end_hold(&f->repo, ino, "audit", NULL), 0);
+	assert_true(lock_slot(path)->hold);
+	/* What could not be told is told later, and the hold stands meanwhile. */
+	server.fails_after = 1;
+	server.sets = 1;
+	assert_int_equal(artifact_end_hold(&f->repo, ino, "court", NULL), 0);
+	assert_true(lock_slot(path)->hold);
+	server.fails_after = 0;
+	assert_false(settle(f));
+	assert_false(lock_slot(path)->hold || lock_of_manifest(path).hold);
+}
+
+/* A removal that is refused has asked the store, and forgets no wish. */
+static void a_wish_outlives_a_refused_removal(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = NULL, *second = NULL;
+	struct catalog_lock_wish wish;
+	int r;
+
+	use_locks(f);
+	path = make_locked(f, 1, AT_US, &r);
+	second = make_locked(f, 2, AT_US + 60 * US_PER_S, &r);
+	wish = (struct catalog_lock_wish){ino_of_artifact(path), SEVEN_DAYS_US + DAY_US};
+	assert_int_equal(catalog_want_locks(f->catalog, &wish, 1, NULL), 0);
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(path), NULL, NULL), -EPERM);
+	assert_false(settle(f));
+	assert_int_equal(known_until(f, path), SEVEN_DAYS_US + DAY_US);
+}
+
+/* Of whoever triggered it: from the first moment on. */
+static void a_hold_of_the_trigger_is_one_too(void **state)
+{
+	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = AT_US};
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	_cleanup(free) char *path = NULL;
+
+	use_locks(f);
+	assert_int_equal(artifact_reserve(&f->repo, &name, 1, &path, NULL), 0);
+	describe_dump(&m, path, 1);
+	m.hold = mem_strdup("before the migration");
+	put_object_of(f, &m);
+	assert_int_equal(artifact_publish(&f->repo, &m, NULL, NULL), 0);
+	assert_true(lock_slot(path)->hold && lock_of_manifest(path).hold);
+	assert_int_equal(artifact_end_hold(&f->repo, ino_of_artifact(path), CATALOG_HOLD_OF_TRIGGER, NULL),
+	                 0);
+	assert_false(lock_slot(path)->hold || lock_of_manifest(path).hold);
+}
+
+/* A hold that ended by its date leaves a legal hold behind that nobody wants. */
+static void a_hold_that_has_ended_stands_in_no_ones_way(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = NULL, *second = NULL, *key = NULL;
+	int r;
+
+	use_locks(f);
+	path = make_locked(f, 1, AT_US, &r);
+	second = make_locked(f, 2, AT_US + 60 * US_PER_S, &r);
+	key = manifest_key(path);
+	lock_slot(path)->hold = lock_slot(key)->hold = true;
+	server.now_us = SEVEN_DAYS_US + US_PER_S;
+	r = artifact_remove(&f->repo, ino_of_artifact(path),
+	                    &(struct catalog_removal){.min_keep = 1, .now_us = server.now_us}, NULL);
+	assert_int_equal(r, 0);
+	assert_false(lock_slot(path)->hold);
+	assert_false(is_stored(f, path));
+}
+
+static void one_without_a_manifest_is_not_due_for_ever(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog_lock_state lock_state;
+	struct catalog_lock_wish wish;
+	_cleanup(free) char *path = NULL, *key = NULL;
+	int r;
+
+	use_locks(f);
+	path = make_locked(f, 1, AT_US, &r);
+	key = manifest_key(path);
+	assert_int_equal(store_remove(f->store, NULL, key, NULL), 0);
+	wish = (struct catalog_lock_wish){ino_of_artifact(path), SEVEN_DAYS_US + DAY_US};
+	assert_int_equal(catalog_want_locks(f->catalog, &wish, 1, NULL), 0);
+	assert_false(settle(f));
+	assert_int_equal(catalog_lock_state(f->catalog, AT_US, &lock_state), 0);
+	assert_int_equal(lock_state.due + lock_state.failing, 0);
+	assert_int_equal(known_until(f, path), SEVEN_DAYS_US);
+}
+
+/* Of a manifest that was copied from a locked bucket into a directory. */
+static void where_nothing_is_locked_the_store_says_so(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = NULL, *second = NULL;
+	struct catalog_lock_state lock_state;
+	int r;
+
+	use_locks(f);
+	path = make_locked(f, 1, AT_US, &r);
+	second = make_locked(f, 2, AT_US + 60 * US_PER_S, &r);
+	f->store->ops = real;
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(path), NULL, NULL), 0);
+	assert_int_equal(catalog_lock_state(f->catalog, AT_US, &lock_state), 0);
+	assert_false(is_listed(f, path));
+}
+
+static void where_no_locks_are_asked_for_nothing_is_asked(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = make_dump(f, 1, AT_US), *second = make_dump(f, 2, AT_US + 60 * US_PER_S);
+
+	assert_int_equal(artifact_remove(&f->repo, ino_of_artifact(path), NULL, NULL), 0);
+	assert_int_equal(calls_of(f, STORE_CALL_LOCK), 0);
+	assert_true(is_listed(f, second));
+}
+
+static void how_others_are_locked(void **state)
+{
+	struct fixture *f = *state;
+	struct store_lock lock = {0};
+
+	assert_int_equal(artifact_lock_of(f->store, ARTIFACT_LOCK_BACKUP, AT_US + DAY_US, &lock, NULL), 0);
+	use_locks(f);
+	assert_int_equal(artifact_lock_of(f->store, ARTIFACT_LOCK_REWRITTEN, INT64_MAX, &lock, NULL), 0);
+	assert_int_equal(artifact_lock_of(f->store, ARTIFACT_LOCK_BACKUP, 0, &lock, NULL), 1);
+	assert_int_equal(lock.until_us, server.now_us + DAY_US);
+	assert_int_equal(artifact_lock_of(f->store, ARTIFACT_LOCK_BACKUP, INT64_MAX, &lock, NULL), 1);
+	assert_int_equal(lock.until_us, server.now_us + 3660 * DAY_US);
+	assert_int_equal(artifact_lock_of(f->store, ARTIFACT_LOCK_LINK, 0, &lock, NULL), 1);
+	assert_int_equal(lock.until_us, server.now_us + 732 * DAY_US);
+}
+
+/* The host's clock is twenty years ahead, or behind. */
+static void a_wrong_clock_locks_for_the_least(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(free) char *path = NULL;
+	int r;
+
+	use_locks(f);
+	server.now_us = AT_US - 7300 * DAY_US;
+	path = make_locked(f, 1, AT_US, &r);
+	assert_int_equal(r, ARTIFACT_LOCK_DOUBTFUL);
+	assert_int_equal(lock_slot(path)->until_us, server.now_us + DAY_US);
+	assert_int_equal(known_until(f, path), server.now_us + DAY_US);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        TEST(all_of_it_is_locked_and_known),
+	        TEST(the_store_is_asked_before_a_removal),
+	        TEST(a_store_that_keeps_no_locks_is_told),
+	        TEST(what_fails_half_way_is_done_again),
+	        TEST(holds_become_legal_holds),
+	        TEST(a_wish_outlives_a_refused_removal),
+	        TEST(a_hold_of_the_trigger_is_one_too),
+	        TEST(a_hold_that_has_ended_stands_in_no_ones_way),
+	        TEST(one_without_a_manifest_is_not_due_for_ever),
+	        TEST(where_nothing_is_locked_the_store_says_so),
+	        TEST(where_no_locks_are_asked_for_nothing_is_asked),
+	        TEST(how_others_are_locked),
+	        TEST(a_wrong_clock_locks_for_the_least),
+	};
+
+	return cmocka_run_group_tests_name("object_lock", tests, NULL, NULL);
+}
