@@ -788,5 +788,45 @@ const char *const migrations[] = {
         "ALTER TABLE artifact ADD COLUMN store INTEGER NOT NULL DEFAULT 0;"
         "CREATE INDEX artifact_store ON artifact (store, ino) WHERE store <> 0;"
         "ALTER TABLE intent ADD COLUMN store INTEGER NOT NULL DEFAULT 0;",
+
+        /* What further stores have of artifacts, also of those that were removed: keepfs/catalog/replicas.h. */
+        "CREATE TABLE replica ("
+        " path TEXT NOT NULL," /* of the artifact */
+        " store INTEGER NOT NULL,"
+        " ino INTEGER NOT NULL,"   /* of the artifact */
+        " state INTEGER NOT NULL," /* enum replica_state */
+        " job TEXT NOT NULL,"
+        " class TEXT NOT NULL,"
+        " started_at_us INTEGER NOT NULL,"
+        " finished_at_us INTEGER NOT NULL,"
+        " keep_until_us INTEGER NOT NULL,"
+        " partial INTEGER NOT NULL,"
+        " since_us INTEGER NOT NULL,"                 /* in that state */
+        " verified_at_us INTEGER NOT NULL DEFAULT 0," /* 0: never */
+        " stored_bytes INTEGER NOT NULL,"
+        " done_bytes INTEGER NOT NULL DEFAULT 0,"
+        " manifest_sha256 TEXT NOT NULL DEFAULT ''," /* of the one that was put there */
+        " attempts INTEGER NOT NULL DEFAULT 0,"      /* that failed */
+        " next_try_us INTEGER NOT NULL DEFAULT 0,"
+        " error TEXT NOT NULL DEFAULT '',"
+        " PRIMARY KEY (path, store)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE INDEX replica_ino ON replica (ino, store);"
+        "CREATE INDEX replica_due ON replica (store, finished_at_us) WHERE state IN (0, 1, 4);"
+        "CREATE INDEX replica_whole ON replica (store, verified_at_us) WHERE state IN (2, 5);"
+        "CREATE TABLE replica_store ("
+        " store INTEGER PRIMARY KEY,"
+        " compared_at_us INTEGER NOT NULL,"
+        " failing_since_us INTEGER NOT NULL," /* 0: it is not */
+        " error TEXT NOT NULL"
+        ") STRICT;"
+        "CREATE TABLE replica_read (" /* from a replica, since the first store failed */
+        " path TEXT PRIMARY KEY,"
+        " store INTEGER NOT NULL,"
+        " first_us INTEGER NOT NULL,"
+        " last_us INTEGER NOT NULL,"
+        " damaged INTEGER NOT NULL," /* the bytes of the first were wrong */
+        " why TEXT NOT NULL"
+        ") STRICT, WITHOUT ROWID;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

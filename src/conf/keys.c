@@ -372,6 +372,33 @@ const struct conf_key conf_keys[] = {
          .help = "The slugs, or patterns of them, of the tenants that the query of [export] may send here by its column 'store'. Empty: the one whose slug is the "
                  "name of this section. The query can name no store of the type dir:. What [export] and [class NAME] say needs no leave."},
 
+        {NAMED_STORE(rate_bytes), .name = "rate", .type = CONF_RATE, .fallback = "none", .min = 64 * KIB,
+         .max = TIB, .example = "20M/s",
+         .help = "How many bytes per second are written into this store, at most, by whoever makes copies ('copies' of a job)."},
+        {NAMED_STORE(window), .name = "window", .type = CONF_BLACKOUT, .fallback = "",
+         .example = "mon-fri 20:00-06:00, sat-sun 00:00-24:00",
+         .help = "Windows of the week, in the time zone of [keepfs], in which copies are made; one that is under way waits outside of them. Empty: at "
+                 "any time. What somebody orders (control/replicate) is done at any time."},
+        {NAMED_STORE(keeping.keep), .name = "keep", .type = CONF_ENUM, .fallback = "rules", .choices = keeps,
+         .help = "What stays here of copies whose backup [store] does not have any more. 'rules': as the keep_ keys of this section say or, when "
+                 "none of them is set, those of the job; 'forever': nothing is ever deleted here. The copy of a backup that is there always stays."},
+        {NAMED_STORE(keeping.keep_last), .name = "keep_last", KEPT, .example = "90",
+         .help = "Keeps the copies of so many of the newest backups, as in a job. The same holds for the other keep_ keys."},
+        {NAMED_STORE(keeping.keep_daily), .name = "keep_daily", KEPT, .example = "30",
+         .help = "Keeps the copy of the first backup of a day, likewise."},
+        {NAMED_STORE(keeping.keep_weekly), .name = "keep_weekly", KEPT, .example = "12",
+         .help = "Keeps that of the first of a week, likewise."},
+        {NAMED_STORE(keeping.keep_monthly), .name = "keep_monthly", KEPT, .example = "24",
+         .help = "Keeps that of the first of a month, likewise."},
+        {NAMED_STORE(keeping.keep_yearly), .name = "keep_yearly", KEPT, .example = "10",
+         .help = "Keeps that of the first of a year, likewise."},
+        {NAMED_STORE(keeping.keep_within_ms), .name = "keep_within", .type = CONF_DURATION,
+         .fallback = "auto", .zero = "auto", .never = "none", .min = 60 * SECOND, .max = 36500 * DAY,
+         .example = "90d",
+         .help = "Keeps the copies of all backups that were made no longer than this before the newest."},
+        {NAMED_STORE(keeping.min_keep), .name = "min_keep", .type = CONF_INT, .fallback = "1", .min = 1,
+         .max = 100000, .help = "The copies of so many of the newest backups are never deleted."},
+
         {READ(ahead_bytes), .name = "read_ahead", .type = CONF_BYTES, .fallback = "32M", .min = 0,
          .max = 4 * GIB,
          .help = "How much is fetched ahead of each file that is read in order, at most; less when many "
@@ -530,6 +557,10 @@ const struct conf_key conf_keys[] = {
                  "KEEPFS_FINISHED. When it fails, the run gets a warning: the backup is made."},
         {JOB(hook_timeout_ms), .name = "hook_timeout", .type = CONF_DURATION, .fallback = "10m", .min = 100,
          .max = 24 * HOUR, .help = "How long each hook may take; then it is ended, and has failed."},
+        {JOB(copies), .name = "copies", .type = CONF_WORDS, .fallback = "", .example = "primary",
+         .help = "The stores that have what this job makes: 'primary' is [store], which always has it first, and every other word the NAME of a "
+                 "[store NAME], as in 'primary, offsite'. A backup is listed when it is in [store]; the copies are made after that, and never hold up a backup. Empty: "
+                 "[store] alone has it."},
         {JOB(timezone), .name = "timezone", .policy = true, .type = CONF_TIMEZONE, .fallback = "",
          .example = "America/Sao_Paulo",
          .help = "The time zone of this job's schedule and of the days, weeks, months and years that are kept. When it is empty, "
