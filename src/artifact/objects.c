@@ -42,13 +42,19 @@ int artifact_fetch(struct store *store, const struct store_call *call, const cha
                    struct error *err)
 {
 	_cleanup(free) char *key = manifest_key(path), *data = NULL;
-	_cleanup(manifest) struct manifest m = {0};
 	size_t len;
 	int r = store_get_all(store, call, key, MANIFEST_MAX_BYTES, &data, &len, err);
 
-	if (r < 0)
-		return unusable(r);
-	r = manifest_decode(key, data, len, &m, err);
+	return r < 0 ? unusable(r) : artifact_decode(store, call, path, data, len, ret, err);
+}
+
+int artifact_decode(struct store *store, const struct store_call *call, const char *path, const char *text,
+                    size_t len, struct manifest *ret, struct error *err)
+{
+	_cleanup(free) char *key = manifest_key(path);
+	_cleanup(manifest) struct manifest m = {0};
+	int r = manifest_decode(key, text, len, &m, err);
+
 	if (r < 0)
 		return r == -ENOTSUP ? r : ARTIFACT_UNUSABLE;
 	if (strcmp(m.path, path) != 0) {

@@ -198,7 +198,7 @@ int artifact_file_open(fuse_req_t req, const struct node *node, const struct fus
 		        err, ERROR_INTERNAL, -r,
 		        "the catalog holds no checksums for %s: stop the mount and run 'keepfs rebuild'",
 		        path);
-	r = repository_store_of_ino(fs->ctx.repository, node->ino, &what.store, err);
+	r = repository_reading_store_of_ino(fs->ctx.repository, node->ino, &what.store, err);
 	if (r < 0)
 		return r;
 	what.key = object.key;

@@ -134,6 +134,12 @@ static int check_digest(const struct backup *b, const struct catalog_entry *file
 	return -EBADMSG;
 }
 
+int backup_store(const struct backup *b, struct store **ret, struct error *err)
+{
+	return b->own_store ? repository_store_of_ino(b->ctx->repository, b->ino, ret, err)
+	                    : repository_reading_store_of_ino(b->ctx->repository, b->ino, ret, err);
+}
+
 static int read_object(struct backup *b, const struct catalog_entry *file,
                        const struct manifest_object *object, const struct backup_out *out, struct error *err)
 {
@@ -149,7 +155,7 @@ static int read_object(struct backup *b, const struct catalog_entry *file,
 	        .arg = &reading,
 	};
 	char found[SHA256_HEX_BYTES];
-	int r = repository_store_of_ino(b->ctx->repository, b->ino, &store, err);
+	int r = backup_store(b, &store, err);
 
 	options.store = store;
 	if (r == 0)
@@ -324,7 +330,7 @@ int backup_read_range(const struct backup *b, const struct backup_range *range, 
 		return error_set(err, ERROR_CORRUPT, EBADMSG,
 		                 "the archive is shorter than its table of contents says");
 	ranging.at = x->items[first].offset;
-	r = repository_store_of_ino(b->ctx->repository, b->ino, &store, err);
+	r = backup_store(b, &store, err);
 	options.store = store;
 	return r < 0 ? r : stream_readback(&options, ignored, err);
 }

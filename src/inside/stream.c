@@ -157,7 +157,7 @@ static int open_file(struct inside_stream *s, uint64_t ino, struct error *err)
 		        s->dump->backup.path);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");
-	r = repository_store_of_ino(s->dump->ctx.repository, ino, &what.store, err);
+	r = repository_reading_store_of_ino(s->dump->ctx.repository, ino, &what.store, err);
 	if (r < 0)
 		return r;
 	what.key = object.key;

@@ -34,7 +34,7 @@ static int read_index(struct backup *b, const struct manifest_object *object, st
 	char ignored[SHA256_HEX_BYTES];
 	int r = object->stored_bytes > INDEX_MAX_BYTES
 	                ? error_set(err, ERROR_CORRUPT, EBADMSG, "the segment index is too long")
-	                : repository_store_of_ino(b->ctx->repository, b->ino, &store, err);
+	                : backup_store(b, &store, err);
 
 	options.store = store;
 	if (r == 0)
