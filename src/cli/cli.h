@@ -44,6 +44,7 @@ struct cli_options {
 	bool overwrite;            /* --overwrite */
 	bool dry_run;              /* --dry-run */
 	bool schema;               /* --schema */
+	bool list;                 /* --list */
 	bool explain;              /* --explain */
 	const char *then_delete;   /* --then-delete */
 	const char *format;        /* --format */
@@ -65,7 +66,7 @@ struct cli_command {
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
 	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export)
-	 * N (tenant: new name) i (its id) k(eys) B(ackup: --from) */
+	 * l(ist) N (tenant: new name) i (its id) k(eys) B(ackup: --from) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);
@@ -93,6 +94,7 @@ int cmd_erase(const struct cli_options *options);
 int cmd_erasures(const struct cli_options *options);
 int cmd_undelete(const struct cli_options *options);
 int cmd_drill(const struct cli_options *options);
+int cmd_replicate(const struct cli_options *options);
 int cmd_verify(const struct cli_options *options);
 int cmd_restore(const struct cli_options *options);
 int cmd_restore_tenant(const struct cli_options *options);

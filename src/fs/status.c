@@ -135,6 +135,16 @@ static const struct made_file rows[] = {
          .is_costly = true,
          .has_pages = true},
         {.number = 17, .name = "recovery", .report = report_recovery, .generation = text_never_kept},
+        {.number = 41,
+         .name = "replicas",
+         .report = report_replicas,
+         .generation = text_by_catalog,
+         .is_costly = true},
+        {.number = 42,
+         .name = "replicas.jsonl",
+         .report = report_replicas_jsonl,
+         .generation = text_by_catalog,
+         .is_costly = true},
 };
 
 const struct made_files status_files = {

@@ -18,7 +18,7 @@
 static const char *const names[] = {
         "sha256",      "job",          "kind",       "target",        "run",          "state", "started_at",
         "verified_at", "triggered_by", "partial",    "note",          "stored_bytes", "tier",  "hold",
-        "keep_until",  "class",        "drilled_at", "drilled_level", "org",          "store",
+        "keep_until",  "class",        "drilled_at", "drilled_level", "org",          "store", "copies",
 };
 
 static bool append_time(struct str *out, int64_t at_us)
@@ -110,6 +110,7 @@ static bool attribute_value(const struct facts *facts, const char *name, struct 
 	        {"partial", m->partial ? "yes" : "no"},
 	        {"note", m->note},
 	        {"store", *str_or_empty(facts->store) ? facts->store : NULL},
+	        {"copies", facts->copies},
 	};
 
 	if (facts->for_admin && !is_for_admins(name))
@@ -202,6 +203,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 		reply_bytes(req, &value, size);
 	manifest_finish(&facts.manifest);
 	free(facts.store);
+	free(facts.copies);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -222,4 +224,5 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		reply_bytes(req, &list, size);
 	manifest_finish(&facts.manifest);
 	free(facts.store);
+	free(facts.copies);
 }
