@@ -53,6 +53,24 @@ struct records_moved {
 int records_drop_moved(const struct records_context *ctx, const struct records_moved *io,
                        const struct store_call *call, struct error *err);
 
+/** records_continue_audit() - the next line of the audit goes on from the last one that records tell of, when the catalog has not been as far: it was made anew, or of an older
+ * copy. Blocks on the store. Return: 0; -EBADMSG: the last record cannot be read. */
+int records_continue_audit(const struct records_context *ctx, const struct store_call *call,
+                           struct error *err);
+
+/** struct records_audit - who reads the audit as a whole. */
+struct records_audit {
+	const struct records_context *ctx; /* borrowed; without a catalog: what is in the store alone */
+	const struct store_call *call;
+	/* A line, without its line end, and where it is; borrowed for the call. */
+	void (*line)(void *arg, const char *source, const char *line, size_t len);
+	void (*unreadable)(void *arg, const char *key, const char *why); /* a record that is none */
+	void *arg;
+};
+/** records_read_audit() - all lines of the audit: first those of records, in the order of their numbers, then those that the catalog has. Blocks on the
+ * store; one record is in memory at a time. A daemon may be at work beside. */
+int records_read_audit(const struct records_audit *io, struct error *err);
+
 /**
  * records_new() - a thread that moves what is due, at once and whenever it is told to look
  *

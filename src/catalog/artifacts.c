@@ -375,16 +375,36 @@ int catalog_adopt_artifact(struct catalog *c, const struct manifest *m, const st
 	return TRANSACTION(c, err, adopt_artifact(c->writer, m, marks));
 }
 
+static int audit_of_removal(struct connection *c, uint64_t ino, struct catalog_audit *ret)
+{
+	static const char sql[] =
+	        "SELECT uid, pid, command, object, detail FROM removal WHERE artifact_ino = ?1";
+	_cleanup(query) struct query query = query_within(c, sql, VALUES(ino_value(ino)));
+	int r = query_one(&query);
+
+	if (r < 0)
+		return r;
+	*ret = (struct catalog_audit){.at_us = clock_now_us(),
+	                              .uid = sqlite3_column_int64(query.row, 0),
+	                              .pid = sqlite3_column_int64(query.row, 1),
+	                              .action = "remove",
+	                              .result = "ok"};
+	column_text(query.row, 2, ret->command, sizeof(ret->command));
+	column_text(query.row, 3, ret->object, sizeof(ret->object));
+	column_text(query.row, 4, ret->detail, sizeof(ret->detail));
+	return 0;
+}
+
 static int drop_artifact(struct connection *c, uint64_t ino)
 {
-	static const char audit_sql[] =
-	        "INSERT INTO audit (at_us, uid, pid, command, action, object, result, detail)"
-	        " SELECT ?2, uid, pid, command, 'remove', object, 'ok', detail FROM removal WHERE artifact_ino = ?1";
-	int r = db_run(c, audit_sql, VALUES(ino_value(ino), int_value(clock_now_us())));
+	struct catalog_audit entry;
+	int r = audit_of_removal(c, ino, &entry);
 
-	if (r == 0 && sqlite3_changes64(c->db) > 0)
+	if (r == 0)
+		r = audit_add(c, &entry);
+	if (r == 0)
 		write_touches(c->catalog, TOUCHES_AUDIT | TOUCHES_REST);
-	return r < 0 ? r : delete_artifact(c, ino);
+	return r < 0 && r != -ENOENT ? r : delete_artifact(c, ino);
 }
 
 int catalog_drop_artifact(struct catalog *c, uint64_t ino, struct error *err)

@@ -789,6 +789,16 @@ const char *const migrations[] = {
         "CREATE INDEX artifact_store ON artifact (store, ino) WHERE store <> 0;"
         "ALTER TABLE intent ADD COLUMN store INTEGER NOT NULL DEFAULT 0;",
 
+        /* Each line of the audit names the one before it: keepfs/catalog/audit.h. Lines that were there before have no such name. */
+        "ALTER TABLE audit ADD COLUMN previous TEXT;" /* SHA-256 of the line before, hexadecimal */
+        "CREATE TABLE audit_head ("
+        " only INTEGER PRIMARY KEY CHECK (only = 1),"
+        " number INTEGER NOT NULL," /* of the newest line; 0: there never was one */
+        " hash TEXT NOT NULL" /* of that line; zeros: it names none, and the next one is the first that does */
+        ") STRICT;"
+        "INSERT INTO audit_head (only, number, hash)"
+        " SELECT 1, coalesce(max(id), 0), '0000000000000000000000000000000000000000000000000000000000000000' FROM audit;",
+
         /* What further stores have of artifacts, also of those that were removed: keepfs/catalog/replicas.h. */
         "CREATE TABLE replica ("
         " path TEXT NOT NULL," /* of the artifact */
@@ -814,6 +824,31 @@ const char *const migrations[] = {
         "CREATE INDEX replica_ino ON replica (ino, store);"
         "CREATE INDEX replica_due ON replica (store, finished_at_us) WHERE state IN (0, 1, 4);"
         "CREATE INDEX replica_whole ON replica (store, verified_at_us) WHERE state IN (2, 5);"
+        "CREATE INDEX replica_state ON replica (store, state, since_us);"
+        "CREATE INDEX replica_failed ON replica (store, state) WHERE error <> '';"
+        /* How many are in each state, and their bytes: those that are not there yet, or that are. */
+        "CREATE TABLE replica_sum ("
+        " store INTEGER NOT NULL,"
+        " state INTEGER NOT NULL,"
+        " count INTEGER NOT NULL,"
+        " bytes INTEGER NOT NULL,"
+        " PRIMARY KEY (store, state)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE TRIGGER replica_added AFTER INSERT ON replica BEGIN"
+        " INSERT INTO replica_sum (store, state, count, bytes) VALUES (NEW.store, NEW.state, 1,"
+        "  iif(NEW.state IN (0, 1, 4), max(NEW.stored_bytes - NEW.done_bytes, 0), NEW.stored_bytes))"
+        "  ON CONFLICT (store, state) DO UPDATE SET count = count + 1, bytes = bytes + excluded.bytes; END;"
+        "CREATE TRIGGER replica_dropped AFTER DELETE ON replica BEGIN"
+        " UPDATE replica_sum SET count = count - 1, bytes = bytes -"
+        "  iif(OLD.state IN (0, 1, 4), max(OLD.stored_bytes - OLD.done_bytes, 0), OLD.stored_bytes)"
+        "  WHERE store = OLD.store AND state = OLD.state; END;"
+        "CREATE TRIGGER replica_changed AFTER UPDATE ON replica BEGIN"
+        " UPDATE replica_sum SET count = count - 1, bytes = bytes -"
+        "  iif(OLD.state IN (0, 1, 4), max(OLD.stored_bytes - OLD.done_bytes, 0), OLD.stored_bytes)"
+        "  WHERE store = OLD.store AND state = OLD.state;"
+        " INSERT INTO replica_sum (store, state, count, bytes) VALUES (NEW.store, NEW.state, 1,"
+        "  iif(NEW.state IN (0, 1, 4), max(NEW.stored_bytes - NEW.done_bytes, 0), NEW.stored_bytes))"
+        "  ON CONFLICT (store, state) DO UPDATE SET count = count + 1, bytes = bytes + excluded.bytes; END;"
         "CREATE TABLE replica_store ("
         " store INTEGER PRIMARY KEY,"
         " compared_at_us INTEGER NOT NULL,"

@@ -143,11 +143,18 @@ int catalog_replica(struct catalog *c, const char *path, uint64_t store, struct 
 
 int catalog_set_replica(struct catalog *c, const struct catalog_replica *s, struct error *err)
 {
+	/* Not by REPLACE, of which the triggers that count would not hear. */
 	static const char sql[] =
-	        "INSERT OR REPLACE INTO replica (path, store, ino, state, job, class, started_at_us, finished_at_us,"
+	        "INSERT INTO replica (path, store, ino, state, job, class, started_at_us, finished_at_us,"
 	        " keep_until_us, partial, since_us, verified_at_us, stored_bytes, done_bytes, manifest_sha256, attempts,"
 	        " next_try_us, error)"
-	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+	        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+	        " ON CONFLICT (path, store) DO UPDATE SET (ino, state, job, class, started_at_us, finished_at_us,"
+	        " keep_until_us, partial, since_us, verified_at_us, stored_bytes, done_bytes, manifest_sha256, attempts,"
+	        " next_try_us, error) = (excluded.ino, excluded.state, excluded.job, excluded.class, excluded.started_at_us,"
+	        " excluded.finished_at_us, excluded.keep_until_us, excluded.partial, excluded.since_us,"
+	        " excluded.verified_at_us, excluded.stored_bytes, excluded.done_bytes, excluded.manifest_sha256,"
+	        " excluded.attempts, excluded.next_try_us, excluded.error)";
 
 	return write_run(
 	        c, err, sql,
@@ -278,10 +285,15 @@ static void split_failure(const char *text, struct catalog_replica_sum *sum)
 int catalog_sum_replicas(struct catalog *c, void (*row)(void *arg, const struct catalog_replica_sum *sum),
                          void *arg)
 {
+	/* Sums are kept by triggers, and the rest are ends of indexes: it costs no more the more copies there are. */
 	static const char sql[] =
-	        "SELECT store, state, count(*), sum(iif(state IN (0, 1, 4), max(stored_bytes - done_bytes, 0), stored_bytes)),"
-	        " min(since_us), sum(error <> ''), max(iif(error <> '', path || char(10) || error, '')) FROM replica GROUP BY store, state"
-	        " ORDER BY store, state";
+	        "SELECT s.store, s.state, s.count, s.bytes,"
+	        " (SELECT min(r.since_us) FROM replica r INDEXED BY replica_state WHERE r.store = s.store AND r.state = s.state),"
+	        " (SELECT count(*) FROM replica r INDEXED BY replica_failed WHERE r.store = s.store AND r.state = s.state"
+	        "  AND r.error <> ''),"
+	        " (SELECT r.path || char(10) || r.error FROM replica r INDEXED BY replica_failed WHERE r.store = s.store"
+	        "  AND r.state = s.state AND r.error <> '' LIMIT 1)"
+	        " FROM replica_sum s WHERE s.count > 0 ORDER BY s.store, s.state";
 	_cleanup(query) struct query query = query_begin(c, sql, NULL, 0);
 
 	while (query_next(&query)) {
@@ -294,7 +306,7 @@ int catalog_sum_replicas(struct catalog *c, void (*row)(void *arg, const struct 
 		        .failing = column_u64(query.row, 5),
 		};
 
-		split_failure(column_borrowed(query.row, 6), &sum);
+		split_failure(str_or_empty(column_borrowed(query.row, 6)), &sum);
 		row(arg, &sum);
 	}
 	return query.result;

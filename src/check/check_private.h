@@ -22,6 +22,8 @@ struct catalog;
 
 void probe_store(struct probe *p, const struct conf_store *conf, struct store *store,
                  const struct error *store_err);
+/** probe_replicas() - the stores that have copies. */
+void probe_replicas(struct probe *p, const struct conf *conf);
 /** make_directory_command() - heap: the command that makes a directory for the user that this process runs as. */
 char *make_directory_command(const char *path);
 void probe_catalog(struct probe *p, const struct conf *conf);

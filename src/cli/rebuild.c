@@ -184,6 +184,20 @@ static int list_backups(struct rebuilding *rb, struct error *err)
 	return r;
 }
 
+/* A record that cannot be read ends no rebuild: the chain of the audit begins anew, which 'keepfs audit verify' tells. */
+static void continue_audit(struct rebuilding *rb)
+{
+	const struct records_context ctx = {.conf = rb->conf, .catalog = rb->catalog, .store = rb->store};
+	_cleanup(free) char *text = NULL;
+	struct error why = {0};
+
+	if (records_continue_audit(&ctx, NULL, &why) == 0)
+		return;
+	text = mem_printf("the chain of the audit begins anew, since its last record cannot be read: %s",
+	                  why.message);
+	show_copy_problem(rb, text);
+}
+
 static int note_rebuild(struct rebuilding *rb, struct error *err)
 {
 	struct catalog_audit entry = {
@@ -197,6 +211,7 @@ static int note_rebuild(struct rebuilding *rb, struct error *err)
 	};
 	int r = catalog_set_store_url(rb->catalog, rb->conf->store.url, err);
 
+	continue_audit(rb);
 	if (rb->copy)
 		str_copy(entry.detail, sizeof(entry.detail), rb->copy);
 	return r < 0 ? r : catalog_add_audit(rb->catalog, &entry, err);

@@ -49,7 +49,7 @@ static bool take_audit(void *arg, const struct catalog_audit *entry)
 
 	if (!is_old_audit(old, entry))
 		return false;
-	pack_add(old->pack, entry->id, entry->at_us, report_audit_object(entry));
+	pack_add(old->pack, entry->id, entry->at_us, catalog_audit_object(entry));
 	return !pack_is_full(old->pack);
 }
 

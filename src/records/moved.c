@@ -9,13 +9,11 @@
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/copy.h>
 #include <keepfs/catalog/runs.h>
-#include <keepfs/codec/decompression.h>
 
 #include <errno.h>
 #include <string.h>
 
-#define RECORD_BYTES_MAX ((size_t)64 << 20) /* of an object, and of what is in it */
-#define LIST_PAGE        1000
+#define LIST_PAGE 1000
 
 struct moved {
 	const struct records_context *ctx;
@@ -26,43 +24,6 @@ struct moved {
 	struct catalog_recorded *rows; /* of one object */
 	size_t count;
 };
-
-static int append_text(void *arg, const void *data, size_t len, struct error *err)
-{
-	struct str *text = arg;
-
-	if (text->len + len > RECORD_BYTES_MAX)
-		return error_set(err, ERROR_CORRUPT, EBADMSG, "it holds more than a record can");
-	str_append_bytes(text, data, len);
-	return 0;
-}
-
-static int get_record_text(struct moved *m, const struct store_call *call, const struct store_object *object,
-                           struct str *text, struct error *err)
-{
-	const struct decompressor_out out = {.write = append_text, .arg = text};
-	_cleanup(decompressor) struct decompressor *d = decompressor_new(COMPRESSION_GZIP, &out);
-	_cleanup(free) char *data = NULL;
-	size_t len = 0;
-	int r = store_get_all(m->ctx->store, call, object->key, RECORD_BYTES_MAX, &data, &len, err);
-
-	if (r == 0)
-		r = decompressor_write(d, data, len, err);
-	return r == 0 ? decompressor_finish(d, err) : r;
-}
-
-/* The number in its name, of its first row. */
-static bool first_number(const char *key, int64_t *ret)
-{
-	const char *dash = strchr(key, '-');
-	char *end;
-
-	if (!dash)
-		return false;
-	errno = 0;
-	*ret = strtoll(dash + 1, &end, 10);
-	return errno == 0 && *ret > 0 && *end == '-';
-}
 
 static bool read_row(const struct moved *m, const struct json *line, int64_t number,
                      struct catalog_recorded *ret)
@@ -80,7 +41,7 @@ static int read_rows(struct moved *m, const char *key, const struct str *text, s
 	size_t len, cap = 0;
 
 	m->count = 0;
-	if (!first_number(key, &number))
+	if (!record_first_number(key, &number))
 		return error_set(err, ERROR_CORRUPT, EBADMSG, "its name has no number");
 	for (const char *line = str_text(text); *line; line += len + 1) {
 		_cleanup(json) struct json *row = NULL;
@@ -115,7 +76,7 @@ static bool can_hold_row(const struct moved *m, const char *key)
 {
 	int64_t first;
 
-	if (m->kind != RECORD_AUDIT || !first_number(key, &first))
+	if (m->kind != RECORD_AUDIT || !record_first_number(key, &first))
 		return true;
 	return first <= m->last_audit && first + PACK_ROWS_MAX > m->first_audit;
 }
@@ -130,7 +91,7 @@ static int look_at_record(struct moved *m, const struct store_call *call, const 
 
 	if (!can_hold_row(m, object->key))
 		return 0;
-	r = get_record_text(m, call, object, &text, &why);
+	r = record_read(m->ctx, call, object->key, &text, &why);
 	if (r == 0)
 		r = read_rows(m, object->key, &text, &why);
 	if (r == -EBADMSG || r == -EFBIG || r == -ENOENT) {

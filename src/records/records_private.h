@@ -14,6 +14,12 @@
 /** record_directory() - below RECORDS_PREFIX, of the records of @kind: static. */
 const char *record_directory(enum record_kind kind);
 
+/** record_first_number() - in the name of a record: the number of its first row. */
+bool record_first_number(const char *key, int64_t *ret);
+/** record_read() - append the lines of the record @key; -EBADMSG, -EFBIG: it is none. */
+int record_read(const struct records_context *ctx, const struct store_call *call, const char *key,
+                struct str *text, struct error *err);
+
 struct pack {
 	struct str text; /* lines of JSON, the oldest first */
 	int64_t *ids;    /* of the rows that they tell of */

@@ -7,29 +7,6 @@
 #include <keepfs/catalog/audit.h>
 #include <keepfs/catalog/entries.h>
 
-static void set_number(struct json *j, const char *key, int64_t number)
-{
-	if (number >= 0)
-		json_set_int(j, key, number);
-	else
-		json_set_string(j, key, NULL);
-}
-
-struct json *report_audit_object(const struct catalog_audit *entry)
-{
-	struct json *j = json_object_new();
-
-	json_set_time(j, "at", entry->at_us);
-	set_number(j, "uid", entry->uid);
-	set_number(j, "pid", entry->pid);
-	json_set_string(j, "command", entry->command);
-	json_set_string(j, "action", entry->action);
-	json_set_string(j, "object", entry->object);
-	json_set_string(j, "result", entry->result);
-	json_set_string(j, "detail", entry->detail);
-	return j;
-}
-
 #define FOLLOWED_MAX 1000 /* entries of one piece */
 
 struct audit_writer {
@@ -42,7 +19,7 @@ static void write_audit(void *arg, const struct catalog_audit *entry)
 {
 	struct audit_writer *w = arg;
 
-	line_json(w->out, report_audit_object(entry));
+	line_json(w->out, catalog_audit_object(entry));
 	if (entry->id > w->last)
 		w->last = entry->id;
 }

@@ -63,7 +63,7 @@ static void sum_state(void *arg, const struct catalog_replica_sum *sum)
 		str_copy(b->error, sizeof(b->error), sum->error);
 }
 
-static void tell_wrong(struct checking *c, const struct behind *b, const char *name)
+static void tell_wrong_copies(struct checking *c, const struct behind *b, const char *name)
 {
 	struct health_item *item;
 
@@ -110,7 +110,7 @@ static void tell_store_of_copies(struct checking *c, const struct behind *b)
 	    !conf_is_for_copies(c->from->conf, at.name))
 		return;
 	(void)catalog_replica_store(c->from->catalog, b->store, &state);
-	tell_wrong(c, b, at.name);
+	tell_wrong_copies(c, b, at.name);
 	if (b->waiting > 0) {
 		tell_copies_wait(c, b, at.name, &state);
 		return;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Copies of backups in further stores: made after the backup, never in its way, read when the first store fails, kept by rules of their own. A13 B11 C6"""
+import datetime
 import hashlib
 import json
 import os
@@ -176,6 +177,25 @@ def test_a_copy_is_in_nobodys_way(with_copies, store, offsite):
         wait_whole(keepfs, name)
     assert_same(store, offsite)
     assert "WARN" not in health_of(keepfs, "copies in offsite")
+
+
+def test_a_window(with_copies, store, offsite):
+    """outside of the window nothing is copied, and that is all right; what somebody orders is done at once"""
+    tomorrow = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=3)).strftime("%a").lower()
+    keepfs = with_copies(offsite, window=f"{tomorrow} 00:00-24:00")
+    keepfs.settings["timezone"] = "UTC"
+    keepfs.write_conf()
+    keepfs.mount()
+    first, second = (keepfs.run_artifact(keepfs.backup()["run"]) for _ in range(2))
+    wait_until(lambda: copies_of(keepfs, second) == "primary:whole, offsite:wanted", lambda: keepfs.text("status", "replicas"))
+    assert offsite.keys() == []
+    assert health_of(keepfs, "copies in offsite").startswith("OK")
+    keepfs.run("replicate", f"full/{second}", "--wait")
+    assert copies_of(keepfs, second) == "primary:whole, offsite:whole"
+    assert copies_of(keepfs, first) == "primary:whole, offsite:wanted"
+    reload(keepfs, offsite)
+    wait_whole(keepfs, first)
+    assert_same(store, offsite)
 
 
 def test_killed(with_copies, store, offsite, noise):
@@ -359,7 +379,11 @@ def test_refused(with_copies, new_keepfs, offsite):
     configure(keepfs, offsite, tenants="acme")
     failed = keepfs.run("check", check=False)
     assert failed.returncode == 2 and "cannot have copies of backups" in failed.stderr
+    configure(keepfs, offsite, faults="put:1+:denied")
+    checked = keepfs.run("check", check=False)
+    assert "store offsite" in checked.stdout and "no copies can be made" in checked.stdout
     configure(keepfs, offsite)
+    assert "it has copies" in keepfs.run("check", check=False).stdout
     keepfs.mount()
     keepfs.backup()
     for command, why in (("all to=nowhere", "there is no section [store nowhere]"), ("all repair=yes", "say which with from="),

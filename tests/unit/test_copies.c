@@ -17,6 +17,7 @@
 #include <keepfs/base/mem.h>
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/codec/audit_chain.h>
 #include <keepfs/catalog/copy.h>
 #include <keepfs/catalog/runs.h>
 #include <keepfs/copies.h>
@@ -694,6 +695,7 @@ static void what_has_moved_since_is_not_there_twice(void **state)
 	_cleanup(str) struct str problems = {0};
 	_cleanup(free) char *key = NULL;
 	struct catalog_run run;
+	struct catalog_audit_head head;
 	int64_t first = 0, last = 0;
 
 	for (int i = 1; i <= 6; i++)
@@ -719,6 +721,58 @@ static void what_has_moved_since_is_not_there_twice(void **state)
 	/* Once more is the same. */
 	assert_int_equal(records_drop_moved(&records, &moved, NULL, NULL), 0);
 	assert_audit(m, "6 ");
+	assert_int_equal(records_continue_audit(&records, NULL, NULL), 0);
+	assert_int_equal(catalog_audit_head(m->f->catalog, &head), 0);
+	assert_int_equal(head.number, 6);
+}
+
+static void see_chained_line(void *arg, const char *source, const char *line, size_t len)
+{
+	audit_chain_feed(arg, line, len);
+}
+
+static void refuse_finding(void *arg, const char *text)
+{
+	fail_msg("%s", text);
+}
+
+static void assert_chain(const struct records_context *records, int64_t lines)
+{
+	_cleanup(audit_chain) struct audit_chain *chain = audit_chain_new(refuse_finding, NULL);
+	struct records_audit io = {.ctx = records, .line = see_chained_line, .arg = chain};
+	struct audit_chain_result result;
+
+	assert_int_equal(records_read_audit(&io, NULL), 0);
+	audit_chain_end(chain, &result);
+	assert_int_equal(result.lines, lines);
+	assert_true(result.whole);
+}
+
+/* Lines 1 to 7 are in records, the copy is older: what comes next is line 8, and names line 7. */
+static void the_audit_goes_on_from_records(void **state)
+{
+	struct copying *m = *state;
+	struct records_context records = {.conf = &m->conf, .store = m->store, .now_us = tell_now};
+	struct records_moved moved = {.problem = refuse_problem};
+	_cleanup(str) struct str problems = {0};
+	_cleanup(free) char *key = NULL;
+
+	change_catalog(m, 1);
+	make_copy_now(m);
+	for (int i = 2; i <= 8; i++)
+		change_catalog(m, i);
+	m->conf.audit_keep = 1;
+	records.catalog = m->f->catalog;
+	assert_int_equal(records_move(&records, NULL, NULL), 0);
+	assert_audit(m, "8 ");
+	assert_chain(&records, 8);
+	assert_int_equal(restore_from(m, false, &problems, &key, NULL), 0);
+	records.catalog = m->f->catalog;
+	assert_int_equal(records_drop_moved(&records, &moved, NULL, NULL), 0);
+	assert_audit(m, "");
+	assert_int_equal(records_continue_audit(&records, NULL, NULL), 0);
+	change_catalog(m, 8);
+	assert_chain(&records, 8);
 }
 
 static void a_record_that_cannot_be_read_is_named(void **state)
@@ -769,6 +823,7 @@ int main(void)
 	        TEST(the_copy_of_another_store_is_not_taken_over),
 	        TEST(what_has_moved_since_is_not_there_twice),
 	        TEST(a_record_that_cannot_be_read_is_named),
+	        TEST(the_audit_goes_on_from_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

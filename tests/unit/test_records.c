@@ -222,7 +222,8 @@ static void a_line_is_what_the_text_showed(void **state)
 	assert_string_equal(lines,
 	                    "{\"at\":\"2026-11-20T02:00:00.000000Z\",\"uid\":1000,\"pid\":null,\"command\":"
 	                    "\"cp\",\"action\":\"read\",\"object\":\"a \\\"b\\\"\",\"result\":\"ok\","
-	                    "\"detail\":\"d\"}\n");
+	                    "\"detail\":\"d\",\"number\":1,\"previous\":"
+	                    "\"0000000000000000000000000000000000000000000000000000000000000000\"}\n");
 }
 
 /* More than one object holds. */

@@ -417,9 +417,24 @@ static void what_is_wanted(void **state)
 	assert_int_equal(sums[REPLICA_WANTED].bytes, 10);
 	assert_string_equal(sums[REPLICA_WANTED].path, LATER);
 	assert_string_equal(sums[REPLICA_WANTED].error, "it is away\nfor a while");
+	/* They move from one sum to another. */
+	row.state = REPLICA_COPYING;
+	row.stored_bytes = 5;
+	row.done_bytes = 2;
+	assert_int_equal(catalog_set_replica(t.f->catalog, &row, NULL), 0);
+	memset(sums, 0, sizeof(sums));
+	assert_int_equal(catalog_sum_replicas(t.f->catalog, keep_sum, sums), 0);
+	assert_int_equal(sums[REPLICA_WANTED].count, 1);
+	assert_int_equal(sums[REPLICA_COPYING].count, 1);
+	assert_int_equal(sums[REPLICA_COPYING].bytes, 3);
+	row.state = REPLICA_WANTED;
+	assert_int_equal(catalog_set_replica(t.f->catalog, &row, NULL), 0);
 	/* Nobody wants them any more. */
 	assert_int_equal(catalog_drop_unwanted_replicas(t.f->catalog, "full", t.order.store, NULL), 0);
 	assert_int_equal(catalog_next_replica(t.f->catalog, t.order.store, 500, &row, &next_us), -ENOENT);
+	memset(sums, 0, sizeof(sums));
+	assert_int_equal(catalog_sum_replicas(t.f->catalog, keep_sum, sums), 0);
+	assert_int_equal(sums[REPLICA_WANTED].count, 0);
 	two_finish(&t);
 }
 

@@ -48,10 +48,12 @@ static void test_audit(void **state)
 	assert_string_equal(
 	        text, "{\"at\":\"2026-11-20T02:00:00.000001Z\",\"uid\":null,\"pid\":null,\"command\":"
 	              "\"keepfs\",\"action\":\"remove\",\"object\":\"a \\\"b\\\"\",\"result\":\"failed\","
-	              "\"detail\":\"\"}\n"
+	              "\"detail\":\"\",\"number\":2,\"previous\":"
+	              "\"1897938c1291e58d9e546a58a9d07dcf7f1483bcc8097f7e024b4e8328aeb1a7\"}\n"
 	              "{\"at\":\"2026-11-20T02:00:00.000000Z\",\"uid\":1000,\"pid\":42,\"command\":"
 	              "\"bash\",\"action\":\"trigger\",\"object\":\"full\",\"result\":\"ok\",\"detail\":"
-	              "\"run 1\"}\n");
+	              "\"run 1\",\"number\":1,\"previous\":"
+	              "\"0000000000000000000000000000000000000000000000000000000000000000\"}\n");
 }
 
 /* It grows for ever; the text does not. */

@@ -90,8 +90,6 @@ int report_last_error(const struct report_sources *from, struct spool *out);
 /** report_audit_jsonl() - {at, uid, pid, command, action, object, result, detail} a line, newest first, as many as
  * audit_keep says. */
 int report_audit_jsonl(const struct report_sources *from, struct spool *out);
-/** report_audit_object() - one line of it; the caller's. */
-struct json *report_audit_object(const struct catalog_audit *entry);
 
 /**
  * What can be followed (tail -f). With *@position = REPORT_WHOLE it is the text of the same name above; else what came
