@@ -3,7 +3,7 @@
 /**
  * AWS's credentials: found where `aws` finds them, in its order, kept for all threads, and renewed before they end.
  *
- *  1. [store] access_key, secret_key and session_token
+ *  1. [store] access_key, secret_key and session_token (these two from where keepfs/secret.h finds them)
  *  2. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN; behind 5 when [store] profile names a profile, as
  *     with --profile
  *  3. the profile's role_arn, assumed (STS) with the credentials of source_profile or credential_source
@@ -38,9 +38,10 @@ struct aws_credentials {
 	char *source;
 	int64_t expires_at_us; /* 0: nobody says that they end */
 	bool renewable;        /* asking their source again may bring others */
+	bool from_command; /* of [store]: asked for again after SECRET_COMMAND_LIFE_MS, and good until there are others */
 	/* aws.c's: */
 	uint64_t serial; /* another for each that were got */
-	uint64_t stamp;  /* conf_profiles_stamp() before they were looked for */
+	uint64_t stamp;  /* of all files that they may be in, before they were looked for */
 	int64_t got_at_us;
 	atomic_uint refs;
 };

@@ -15,6 +15,31 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* A secret has three keys, of which one may be set (src/conf/keys.c declares them by SECRET()): X, X_file and X_command.
+ * Only secret_get() (keepfs/secret.h) knows what it is. */
+struct conf_secret {
+	char *value; /* as it stands in the configuration, or sealed: conf_is_sealed(); "" or NULL: elsewhere, or nowhere */
+	char *file;    /* an absolute path, or CONF_CREDENTIAL and a name; "" or NULL: none */
+	char *command; /* for /bin/sh -c, prints it; "" or NULL: none */
+};
+#define CONF_CREDENTIAL "credential:" /* of systemd: the file of that name in $CREDENTIALS_DIRECTORY */
+#define CONF_SEALED     "sealed:"     /* and base64 of what age made of a secret for the key of this host */
+
+/** conf_secret_is_set() - in any of the three places. */
+bool conf_secret_is_set(const struct conf_secret *s);
+/** conf_secret_key() - of the names of its three keys the one that is set; the first when none is. */
+const char *conf_secret_key(const struct conf_secret *s, const char *const names[static 3]);
+#define CONF_SECRET_KEYS(name) ((const char *const[3]){name, name "_file", name "_command"})
+/** conf_is_sealed() - is this value of a key one that 'keepfs seal --value' printed? By its first bytes: it may be damaged. */
+bool conf_is_sealed(const char *value);
+/** conf_web_url_wrong() - heap: what is wrong with the URL of a receiver of notices, which never quotes it; NULL: nothing is. For one that came
+ * from a file or a command. */
+char *conf_web_url_wrong(const char *url);
+/** conf_headers_parse_lines() - headers from a file or a command, "Name: value" on each line; empty lines are left out. Heap, NULL-terminated, for
+ * conf_headers_free(); NULL with *@ret_wrong (heap), which quotes none of them. */
+char **conf_headers_parse_lines(const char *text, char **ret_wrong);
+void conf_headers_free(char **headers); /* wiped; NULL allowed */
+
 enum conf_addressing { CONF_ADDRESSING_AUTO, CONF_ADDRESSING_PATH, CONF_ADDRESSING_VIRTUAL };
 enum conf_sse { CONF_SSE_NONE, CONF_SSE_AES256, CONF_SSE_KMS };
 
@@ -23,8 +48,8 @@ struct conf_store {
 	char *endpoint;   /* "" for AWS; "https://host[:port]" (http:// only with allow_http) */
 	char *region;     /* "" until resolved: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-east-1 */
 	char *access_key; /* "": where keepfs/aws.h looks */
-	char *secret_key;
-	char *session_token;
+	struct conf_secret secret_key;
+	struct conf_secret session_token;
 	char *profile;  /* "": conf_profile_name() */
 	int addressing; /* enum conf_addressing; auto: virtual-host for AWS, path elsewhere */
 	bool allow_http;
@@ -112,10 +137,10 @@ struct conf_export {    /* what only the job that exports tenants has: [export] 
 	char *role;        /* "": none */
 	char **settings;   /* "app.org_id={id}" */
 	char **redact, **redact_types, **allow_secrets; /* as policy/redaction.h takes them */
-	int secrets_unsure;    /* enum conf_unsure: what looks like a secret, and no rule names it */
-	char *redact_key_file; /* of `hash`: CONF_REDACT_KEY_BYTES or more; "": none */
-	int format;            /* enum conf_export_format */
-	int64_t connections;   /* key `jobs`: how many read at once, over all tenants of a run; 0: auto */
+	int secrets_unsure;            /* enum conf_unsure: what looks like a secret, and no rule names it */
+	struct conf_secret redact_key; /* of `hash`: CONF_REDACT_KEY_BYTES or more */
+	int format;                    /* enum conf_export_format */
+	int64_t connections; /* key `jobs`: how many read at once, over all tenants of a run; 0: auto */
 	uint64_t
 	        space_bytes; /* of a file that is made in state_dir before it is stored (CONF_EXPORT_SQLITE) */
 	uint64_t keys_memory_bytes; /* of an export from a backup */
@@ -217,9 +242,9 @@ struct conf_mail {    /* the section [mail] */
 	char *server; /* "smtps://host[:port]", "smtp://host[:port]" */
 	int tls;      /* enum conf_tls, of smtp:// */
 	char *user;   /* "": none */
-	char *password;
-	char *password_file; /* "": none; read whenever it is needed */
-	char *ca_file;       /* "": the system's */
+	struct conf_secret
+	        password; /* its file comes before its value, since that was so before there was a command */
+	char *ca_file;    /* "": the system's */
 	uint32_t events;
 	int64_t gather_ms;
 	char *digest; /* when all is summed up: a schedule (policy/schedule.h) */
@@ -229,12 +254,14 @@ struct conf_webhook { /* [webhook NAME] */
 	char *name;
 	int line, kind; /* conf_load()'s own */
 	struct conf_origin *origins;
-	char *url;           /* a secret, mostly */
-	int method;          /* enum conf_method */
-	char **headers;      /* "Name: value"; NULL-terminated */
-	char *template_name; /* key `template`: a name or a path; "": the facts as they are, as JSON */
-	char *to;            /* what templates call {{to}}: a topic, a chat */
-	char *ca_file;       /* "": the system's */
+	struct conf_secret url;
+	int method;     /* enum conf_method */
+	char **headers; /* "Name: value"; NULL-terminated; a single one may be sealed: conf_is_sealed() */
+	struct conf_secret
+	        more_headers; /* no value: where they are instead, as conf_headers_parse_lines() takes them */
+	char *template_name;  /* key `template`: a name or a path; "": the facts as they are, as JSON */
+	char *to;             /* what templates call {{to}}: a topic, a chat */
+	char *ca_file;        /* "": the system's */
 	uint32_t events;
 	int64_t gather_ms;
 	char *digest;
@@ -256,10 +283,11 @@ struct conf_heartbeat { /* [heartbeat NAME] */
 	int line, kind; /* conf_load()'s own */
 	struct conf_origin *origins;
 	char **jobs; /* names; NULL-terminated, empty: all */
-	char *url;   /* a secret, mostly */
+	struct conf_secret url;
 	char *template_name;
-	char **headers; /* "Name: value"; NULL-terminated */
-	char *ca_file;  /* "": the system's */
+	char **headers; /* as a webhook's */
+	struct conf_secret more_headers;
+	char *ca_file; /* "": the system's */
 };
 
 struct conf_check { /* [check NAME]: what a drill asks of what it has restored */
@@ -314,10 +342,11 @@ struct conf {
 	size_t class_count;
 	struct conf_check *checks; /* in the order of the file */
 	size_t check_count;
-	char *erasure_key_file; /* of the erasure register: CONF_REDACT_KEY_BYTES or more; "": none */
-	char *drill_dir;        /* where throw-away servers are made; "": drill_dir_of() says */
-	char *drill_user;       /* whom they run as when keepfs is root's */
-	char *drill_bindir;     /* of initdb and postgres; "": where they are found */
+	struct conf_secret erasure_key; /* of the erasure register: CONF_REDACT_KEY_BYTES or more */
+	char *host_key_file; /* opens what was sealed on this host: a path, or CONF_CREDENTIAL and a name */
+	char *drill_dir;     /* where throw-away servers are made; "": drill_dir_of() says */
+	char *drill_user;    /* whom they run as when keepfs is root's */
+	char *drill_bindir;  /* of initdb and postgres; "": where they are found */
 	uint64_t drill_memory_bytes, drill_disk_bytes;
 	uint64_t diff_space_bytes; /* of temporary files, for comparing rows */
 	/* where each value came from, but for those of jobs and classes: conf_load()'s own; NULL: not known */

@@ -32,9 +32,10 @@ int export_explain(const struct make_context *ctx, const struct conf_job *job,
 int export_look_at_deletion(const struct make_context *ctx, const struct conf_job *job,
                             const struct export_question *question, struct str *out, struct error *err);
 
-/** export_key_of_file() - the SHA-256 of all bytes of a file that holds a key (32 bytes), for hashes: a regular file of ours or root's, of mode 0600 or less. Blocks on the
- * local disk. @what: the name of the key of the configuration, for messages. The key is for the caller to wipe. */
-int export_key_of_file(const char *what, const char *path, unsigned char ret[static 32], struct error *err);
+/** export_key_of() - the SHA-256 of all bytes of a secret that is a key for hashes, of CONF_REDACT_KEY_BYTES or more: as secret_get(), which it may block as.
+ * @what: "[export] redact_key". It must be set. The key is for the caller to wipe. */
+int export_key_of(const struct conf_secret *secret, const char *what, unsigned char ret[static 32],
+                  struct error *err);
 
 struct export_erasure {                /* borrowed */
 	const char *server, *database; /* where: a database that nobody uses yet */

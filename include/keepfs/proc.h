@@ -31,6 +31,7 @@ enum proc_ionice {                   /* of the child's reads and writes, ioprio_
 enum proc_env {
 	PROC_ENV_POSTGRES, /* for programs of PostgreSQL: what these may need, and nothing else */
 	PROC_ENV_HOOK,     /* for programs of the administrator: all the rest */
+	PROC_ENV_HELPER, /* the same for those that have nothing to do with a database: no PGPASSWORD either */
 	PROC_ENV_SERVER /* for a server that runs what others have written: no PG*, nothing of what leads to other servers */
 };
 

@@ -10,6 +10,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/secret.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -60,6 +61,13 @@ struct aws *aws_new_with_clock(const struct conf_store *conf, struct net *net, i
 	return a;
 }
 
+/* Of the files that credentials may be in. */
+static uint64_t stamp_now(const struct aws *a)
+{
+	return conf_profiles_stamp() ^ secret_stamp(&a->conf->secret_key) ^
+	       secret_stamp(&a->conf->session_token) * 3;
+}
+
 void aws_credentials_unref(const struct aws_credentials *borrowed)
 {
 	struct aws_credentials *c = (struct aws_credentials *)borrowed;
@@ -102,7 +110,7 @@ static int64_t renewal_of(const struct aws_credentials *c)
 	int64_t before_us = (c->expires_at_us - c->got_at_us) / 4;
 
 	if (!c->expires_at_us)
-		return INT64_MAX;
+		return c->from_command ? c->got_at_us + SECRET_COMMAND_LIFE_MS * 1000 : INT64_MAX;
 	return c->expires_at_us - (before_us < RENEW_BEFORE_US ? before_us : RENEW_BEFORE_US);
 }
 
@@ -128,7 +136,7 @@ static struct aws_credentials *get_fresh(struct aws *a, struct cancel *cancel, i
 	struct aws_credentials *c = mem_alloc(sizeof(*c));
 
 	/* Before the files are read: when one changes meanwhile, the next call reads them once more. */
-	c->stamp = conf_profiles_stamp();
+	c->stamp = stamp_now(a);
 	*ret_result = look_for_credentials(a, cancel, deadline_ms, net, c, err);
 	c->got_at_us = a->now_us();
 	if (*ret_result == 0 && c->expires_at_us && c->expires_at_us - ENDED_BEFORE_US <= c->got_at_us)
@@ -161,7 +169,7 @@ static int64_t note_failure(struct aws *a, uint64_t stamp, int r, const struct e
 
 	if (is_good(a, stamp, now_us)) {
 		a->renew_at_us = now_us + RENEW_AGAIN_US;
-		return a->current->expires_at_us - now_us;
+		return a->current->expires_at_us ? a->current->expires_at_us - now_us : INT64_MAX;
 	}
 	a->failure = *err;
 	a->failure_result = r;
@@ -213,7 +221,9 @@ static int ask_for_all(const struct caller *caller, uint64_t stamp, struct error
 		good_for_us = note_failure(a, stamp, r, err);
 	pthread_cond_broadcast(&a->changed);
 	pthread_mutex_unlock(&a->lock);
-	if (good_for_us)
+	if (good_for_us == INT64_MAX)
+		log_warning("credentials are not renewed, and the old ones stay in use: %s", err->message);
+	else if (good_for_us)
 		log_warning("credentials are not renewed yet, and end in %lld s: %s",
 		            (long long)(good_for_us / US_PER_S), err->message);
 	return r;
@@ -287,7 +297,7 @@ static int get_in_force(const struct caller *caller, const struct aws_credential
 	int r = 0;
 
 	do {
-		uint64_t stamp = conf_profiles_stamp();
+		uint64_t stamp = stamp_now(a);
 
 		pthread_mutex_lock(&a->lock);
 		step = next_step(caller, stamp, &r, err);
@@ -337,7 +347,7 @@ static const struct aws_credentials *take_current(struct aws *a, uint64_t stamp,
 
 const struct aws_credentials *aws_get_at_hand(struct aws *a)
 {
-	const struct aws_credentials *c = take_current(a, conf_profiles_stamp(), false);
+	const struct aws_credentials *c = take_current(a, stamp_now(a), false);
 	int r = 0;
 
 	if (!c)
@@ -352,7 +362,7 @@ bool aws_outdated(struct aws *a, const struct aws_credentials *c)
 	pthread_mutex_lock(&a->lock);
 	outdated = !a->current || a->current->serial != c->serial;
 	pthread_mutex_unlock(&a->lock);
-	return outdated || conf_profiles_stamp() != c->stamp;
+	return outdated || stamp_now(a) != c->stamp;
 }
 
 bool aws_refused(struct aws *a, const struct aws_credentials *c)
@@ -363,5 +373,9 @@ bool aws_refused(struct aws *a, const struct aws_credentials *c)
 	if (worth_it && a->current && a->current->serial == c->serial)
 		a->refused = true;
 	pthread_mutex_unlock(&a->lock);
+	if (worth_it && c->from_command) {
+		secret_forget(&a->conf->secret_key);
+		secret_forget(&a->conf->session_token);
+	}
 	return worth_it;
 }

@@ -3,6 +3,7 @@
 #include "source.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/secret.h>
 
 #include <errno.h>
 #include <string.h>
@@ -51,14 +52,41 @@ void aws_credentials_clear(struct aws_credentials *c)
 	free(take_ptr(&c->source));
 }
 
+static int set_from_secret(const struct aws_ask *ask, const struct conf_secret *secret, const char *what,
+                           char **field, struct error *err)
+{
+	_cleanup(secret_text) struct secret_text text = {0};
+	int r = secret_get(secret, &(struct secret_use){.what = what}, ask->cancel, &text, err);
+
+	if (r == 0)
+		aws_set(field, text.data);
+	return r < 0 ? r : 0;
+}
+
+/* The section is not known here: further stores have such keys, too, and put their names before each message. */
 static int from_conf(const struct aws_ask *ask, struct aws_credentials *ret, struct error *err)
 {
-	aws_set(&ret->access_key, ask->conf->access_key);
-	aws_set(&ret->secret_key, ask->conf->secret_key);
-	aws_set(&ret->session_token, ask->conf->session_token);
-	if (!ret->access_key || !ret->secret_key)
+	const struct conf_store *conf = ask->conf;
+	bool at_hand = secret_is_at_hand(&conf->secret_key) && secret_is_at_hand(&conf->session_token);
+	bool may_change = secret_may_change(&conf->secret_key) || secret_may_change(&conf->session_token);
+	int r;
+
+	aws_set(&ret->access_key, conf->access_key);
+	if (!ret->access_key || !conf_secret_is_set(&conf->secret_key))
 		return -ENOENT;
+	if (!ask->net && !at_hand)
+		return -EAGAIN;
+	r = set_from_secret(ask, &conf->secret_key, "[store] secret_key", &ret->secret_key, err);
+	if (r == 0)
+		r = set_from_secret(ask, &conf->session_token, "[store] session_token", &ret->session_token,
+		                    err);
+	if (r < 0)
+		return r == -ENOENT ? -EINVAL : r;
+	if (!ret->secret_key)
+		return aws_fail(err, "[store] secret_key is blank");
 	ret->source = mem_strdup("[store] access_key");
+	ret->renewable = may_change;
+	ret->from_command = secret_is_printed(&conf->secret_key) || secret_is_printed(&conf->session_token);
 	return 0;
 }
 

@@ -25,8 +25,9 @@ static void probe_copy_store(struct probe *p, struct stores *stores, const struc
 		probe_add(p, false, name, "no copies can be made: %s", err.message);
 	else
 		probe_add(p, true, name,
-		          "%s: written (%lld ms), read back (%lld ms), deleted (%lld ms); it has copies", store->name,
-		          (long long)tried.put_ms, (long long)tried.get_ms, (long long)tried.remove_ms);
+		          "%s: written (%lld ms), read back (%lld ms), deleted (%lld ms); it has copies",
+		          store->name, (long long)tried.put_ms, (long long)tried.get_ms,
+		          (long long)tried.remove_ms);
 }
 
 void probe_replicas(struct probe *p, const struct conf *conf)

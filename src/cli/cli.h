@@ -55,6 +55,9 @@ struct cli_options {
 	const char *tenant;        /* --tenant */
 	const char *tenant_id;     /* --tenant-id */
 	const char *keys;          /* --keys */
+	bool unseal;               /* --unseal */
+	bool value;                /* --value */
+	bool with_systemd;         /* --with-systemd */
 	int argc;                  /* words after the options */
 	char **argv;
 };
@@ -66,7 +69,7 @@ struct cli_command {
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
 	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export)
-	 * l(ist) N (tenant: new name) i (its id) k(eys) B(ackup: --from) */
+	 * l(ist) N (tenant: new name) i (its id) k(eys) B(ackup: --from) x (unseal) v(alue) y (with-systemd) */
 	const char *options;
 	const char *summary;
 	int (*run)(const struct cli_options *options);
@@ -103,6 +106,7 @@ int cmd_look(const struct cli_options *options);
 int cmd_diff(const struct cli_options *options);
 int cmd_rescue(const struct cli_options *options);
 int cmd_log(const struct cli_options *options);
+int cmd_seal(const struct cli_options *options);
 int cmd_version(const struct cli_options *options);
 
 /** cli_run() - parse @argv and run the command that it names: main(), as a function that tests can call. A status of

@@ -4,6 +4,7 @@
 
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/secret.h>
 #include <keepfs/base/str.h>
 
 #include <config.h>
@@ -94,6 +95,9 @@ static const struct cli_command commands[] = {
         {"rebuild", "", "cjMH",
          "make the catalog anew from the store (the mount must be off); exits 1 when it names problems",
          cmd_rebuild},
+        {"seal", "FILE... | --value [--unseal]", "cxvy",
+         "encrypt files that hold secrets for the key of this host, in place; or a secret from standard input, as a value for the configuration",
+         cmd_seal},
         {"version", "", "j", "print the version", cmd_version},
 };
 
@@ -152,6 +156,11 @@ static const struct {
         {'C', "      --schema          the definitions that differ: of tables, functions, indexes, …\n"},
         {'l',
          "      --list            what further stores have of backups, also of those that were removed here\n"},
+        {'x', "      --unseal          print what is sealed in there\n"},
+        {'v',
+         "      --value           a secret from standard input (asked for on a terminal): print what stands for it in the configuration\n"},
+        {'y',
+         "      --with-systemd    make a credential of systemd of each file (by the TPM, where there is one), and print the line for the unit\n"},
         {'j', "      --json            print JSON\n"},
 };
 
@@ -243,6 +252,7 @@ int cli_load_conf(const struct cli_options *options, struct conf *ret_conf)
 	if (r < 0)
 		return CLI_USAGE;
 	log_set_level((enum log_level)ret_conf->log_level);
+	secret_set_host_key(ret_conf->host_key_file);
 	return CLI_DONE;
 }
 
@@ -345,6 +355,9 @@ static const struct {
         {'N', false, offsetof(struct cli_options, tenant)},
         {'i', false, offsetof(struct cli_options, tenant_id)},
         {'k', false, offsetof(struct cli_options, keys)},
+        {'x', true, offsetof(struct cli_options, unseal)},
+        {'v', true, offsetof(struct cli_options, value)},
+        {'y', true, offsetof(struct cli_options, with_systemd)},
 };
 
 static void take_option(struct cli_options *options, int letter, const char *value)
@@ -399,6 +412,9 @@ static int parse(const struct cli_command *command, int argc, char **argv, struc
 	        {"tenant", required_argument, NULL, 'N'},
 	        {"tenant-id", required_argument, NULL, 'i'},
 	        {"keys", required_argument, NULL, 'k'},
+	        {"unseal", no_argument, NULL, 'x'},
+	        {"value", no_argument, NULL, 'v'},
+	        {"with-systemd", no_argument, NULL, 'y'},
 	        {"help", no_argument, NULL, 'h'},
 	        {0},
 	};

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,15 +46,19 @@ static void let_owner_use_files(void)
 }
 
 /*
- * A core would hold credentials and bytes of backups. A limit of 0 keeps the kernel from writing a file, but not from
- * feeding a program (core_pattern with a '|'); one of 1 keeps it from both. Only the soft limit: prlimit(1) can raise it
- * again for a daemon that is to be examined. The process is not made undumpable (PR_SET_DUMPABLE): that would take its
- * own files in /proc away from it where it is not root.
+ * A core would hold credentials and bytes of backups. The process is made undumpable: the kernel neither writes a core nor feeds one to a
+ * program (core_pattern with a '|'), whatever the limits are by then, and no other process of the same user, such as a hook, can read its memory or
+ * its environment (ptrace, gcore, /proc/PID/mem). What that takes away: where keepfs is not root its files in /proc belong to root, so strace, gdb and
+ * lsof need root for it. It keeps what it needs itself: /proc/self/fd, which a process may always use, and files that everybody can read. Children get
+ * their own state with exec, and LeakSanitizer, which reads its own process by ptrace, makes that dumpable for as long.
+ *
+ * The limit stands beside it for a kernel that does not let us: 0 keeps from a file, but not from a program; 1 keeps from both.
  */
 static void forbid_cores(void)
 {
 	struct rlimit limit;
 
+	(void)prctl(PR_SET_DUMPABLE, 0);
 	if (getrlimit(RLIMIT_CORE, &limit) < 0 || limit.rlim_cur == 0)
 		return;
 	limit.rlim_cur = 1;

@@ -64,6 +64,8 @@ static char *compute_text(struct conf *c, const char *name, char **ret_source)
 		return mem_printf("%u", geteuid());
 	if (strcmp(name, "group") == 0)
 		return mem_printf("%u", getegid());
+	if (strcmp(name, "host_key_file") == 0)
+		return mem_printf("%s/host.key", c->state_dir);
 	if (strcmp(name, "url") == 0)
 		return mem_printf("dir:%s/objects", c->state_dir);
 	return default_region(c, ret_source);
@@ -106,6 +108,8 @@ static void tell_missing(struct conf_loader *l, struct conf_ref ref)
 		conf_key_env(ref.section, k, list ? conf_item_name(list, base) : NULL, &place);
 	conf_ref_title(&l->conf, ref, &title);
 	conf_value_allowed(k, &allowed);
+	if (conf_key_has_places(ref))
+		str_appendf(&allowed, "; or %s_file or %s_command in its place", k->name, k->name);
 	conf_problem(l, line, "%s: %s: is not set; allowed: %s", str_text(&place), str_text(&title),
 	             str_text(&allowed));
 }
@@ -116,6 +120,11 @@ static void require(struct conf_loader *l, struct conf_ref ref)
 	struct conf_origin *origin = conf_origin_of(&l->conf, ref);
 	_cleanup(str) struct str ignored = {0};
 
+	if (!origin->text && conf_is_set_elsewhere(&l->conf, ref)) {
+		origin->text = mem_strdup("default");
+		*(char **)((char *)conf_base(&l->conf, ref) + conf_keys[ref.key].offset) = mem_strdup("");
+		return;
+	}
 	if (!origin->text) {
 		tell_missing(l, ref);
 		origin->text = mem_strdup("default");

@@ -87,7 +87,7 @@ static void check_hash_key(const struct conf_export *e, const struct conf_clashe
 	static const char what[] = "hashes, which needs a key, but there is none with",
 	                  allowed[] = "redact_key_file with the path of a key, or omit, null or mask";
 
-	if (*e->redact_key_file)
+	if (conf_secret_is_set(&e->redact_key))
 		return;
 	if (has_hash(e->redact))
 		conf_clash(c, "redact", "redact_key_file", what, allowed);

@@ -7,12 +7,15 @@
 
 static void check_bucket_keys(const struct conf_named_store *s, const struct conf_clashes *c)
 {
+	const struct conf_secret *secret = &s->store.secret_key, *token = &s->store.session_token;
 	const struct {
 		const char *key, *value;
 	} keys[] = {
-	        {"endpoint", s->store.endpoint},       {"access_key", s->store.access_key},
-	        {"secret_key", s->store.secret_key},   {"session_token", s->store.session_token},
-	        {"profile", s->store.profile},         {"credentials_file", s->credentials_file},
+	        {"endpoint", s->store.endpoint},         {"access_key", s->store.access_key},
+	        {"secret_key", secret->value},           {"secret_key_file", secret->file},
+	        {"secret_key_command", secret->command}, {"session_token", token->value},
+	        {"session_token_file", token->file},     {"session_token_command", token->command},
+	        {"profile", s->store.profile},           {"credentials_file", s->credentials_file},
 	        {"sse_kms_key", s->store.sse_kms_key},
 	};
 
@@ -26,11 +29,12 @@ static void check_keys_of_access(const struct conf_named_store *s, const struct 
 {
 	const struct conf_store *of = &s->store;
 
-	if (!*of->access_key != !*of->secret_key)
-		conf_clash(c, "access_key", "secret_key", "and its secret belong together, but",
-		           "both keys, or none of them");
-	if (*of->session_token && !*of->access_key)
-		conf_clash(c, "session_token", "access_key", "belongs to an access key, but",
+	if (!*of->access_key != !conf_secret_is_set(&of->secret_key))
+		conf_clash(c, "access_key", conf_secret_key(&of->secret_key, CONF_SECRET_KEYS("secret_key")),
+		           "and its secret belong together, but", "both keys, or none of them");
+	if (conf_secret_is_set(&of->session_token) && !*of->access_key)
+		conf_clash(c, conf_secret_key(&of->session_token, CONF_SECRET_KEYS("session_token")),
+		           "access_key", "belongs to an access key, but",
 		           "access_key, secret_key and session_token together");
 }
 

@@ -142,6 +142,30 @@ static const struct conf_choice methods[] = {
 #define CHECK(field)       CONF_KEYS_CHECK, .offset = offsetof(struct conf_check, field)
 #define HEARTBEAT(field)   CONF_KEYS_HEARTBEAT, .offset = offsetof(struct conf_heartbeat, field)
 
+/* A secret: the rows of KEY, KEY_file and KEY_command, of which one may be set. @PLACE(@field) is its struct conf_secret, @common one
+ * more member of all three rows, and what follows members of the first: its type, its help. @before: of the second. */
+#define SECRET(PLACE, field, key, common, ...) SECRET_ROWS(PLACE, field, key, common, false, __VA_ARGS__)
+#define SECRET_ROWS(PLACE, field, key, common, before, ...)                                                  \
+	{PLACE(field.value), .name = key, .secret = true, .credential = true, common, __VA_ARGS__},          \
+	        SECRET_ELSEWHERE(PLACE, field, key, common, before)
+#define SECRET_ELSEWHERE(PLACE, field, key, common, before)                                                          \
+	{PLACE(field.file),                                                                                          \
+	 .name = key "_file",                                                                                        \
+	 .type = CONF_SECRET_FILE,                                                                                   \
+	 .fallback = "",                                                                                             \
+	 common,                                                                                                     \
+	 .secret_file = true,                                                                                        \
+	 .instead_of = key,                                                                                          \
+	 .comes_before = before,                                                                                     \
+	 .example = "/etc/keepfs/secrets/" key,                                                                      \
+	 .help = "A file with " key                                                                                  \
+	         ", read whenever it is needed (chmod 600, unless it is sealed), or credential:NAME. See SECRETS."}, \
+	{                                                                                                            \
+		PLACE(field.command), .name = key "_command", .type = CONF_STRING, .fallback = "", common,           \
+		                      .instead_of = key, .example = "pass show keepfs/" key,                         \
+		                      .help = "A command (for /bin/sh -c) that prints " key ". See SECRETS."         \
+	}
+
 const struct conf_key conf_keys[] = {
         {KEEPFS(mountpoint), .name = "mountpoint", .type = CONF_PATH, .fallback = "/mnt/keep",
          .help = "The directory where the backups are shown. 'keepfs mount' mounts there, and the "
@@ -207,11 +231,17 @@ const struct conf_key conf_keys[] = {
                  "audit and all else that no manifest tells, so that 'keepfs rebuild' finds it on a new host. "
                  "A copy is made once a day, when keepfs ends, and after each 'keepfs run', if anything has "
                  "changed. With 'none' none is made; a lost state_dir takes the history with it then."},
-        {KEEPFS(erasure_key_file), .name = "erasure_key_file", .type = CONF_PATH, .reload = true,
-         .fallback = "", .example = "/etc/keepfs/erasure.key",
-         .help = "A file of 32 bytes or more that nobody can guess (openssl rand -out FILE 32; chmod 600): the key of the erasure register "
-                 "('keepfs erase'), which holds keyed hashes of what was erased. Without the key nobody learns from the register who it was, and "
-                 "nothing can be restored once something is registered: keep a copy of it where the backups are not."},
+        {KEEPFS(host_key_file), .name = "host_key_file", .type = CONF_SECRET_FILE, .secret_file = true,
+         .computed = "host.key in state_dir", .example = "/etc/keepfs/host.key",
+         .help = "The key of this host, with which 'keepfs seal' seals secrets and keepfs opens them; 'keepfs seal' makes it when there is none. It "
+                 "stays on this host: secrets are sealed anew on another one. With credential:NAME systemd keeps it (LoadCredentialEncrypted=), by the "
+                 "TPM where there is one. See SECRETS."},
+        SECRET(KEEPFS, erasure_key, "erasure_key", .reload = true, .type = CONF_STRING, .fallback = "",
+               .example = "0123456789abcdef0123456789abcdef",
+               .help = "32 bytes or more that nobody can guess: the key of the erasure register ('keepfs erase'), which holds keyed hashes of what "
+                       "was erased. Mostly a file: openssl rand -out FILE 32; chmod 600 FILE; each of its bytes counts. Without the key nobody "
+                       "learns from the register who it was, and nothing can be restored once something is registered: keep a copy of it where "
+                       "the backups are not."),
         {KEEPFS(drill_dir), .name = "drill_dir", .type = CONF_PATH, .reload = true, .fallback = "",
          .example = "/srv/keepfs-drills",
          .help = "Where drills make their throw-away servers: a directory on a disk that has room for the largest database and its "
@@ -285,15 +315,15 @@ const struct conf_key conf_keys[] = {
                  "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the profile (its role, its web identity, its "
                  "keys in ~/.aws/credentials, its credential_process, its keys in ~/.aws/config), then with the "
                  "container and the instance. The files are read again whenever they change."},
-        {STORE(secret_key), .name = "secret_key", .type = CONF_STRING, .fallback = "", .secret = true,
-         .credential = true, .s3_only = true, .example = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-         .help = "The secret that belongs to access_key. A file that holds it should be readable by the "
-                 "daemon's user alone (chmod 600)."},
-        {STORE(session_token), .name = "session_token", .type = CONF_STRING, .fallback = "", .secret = true,
-         .credential = true, .s3_only = true, .example = "FwoGZXIvYXdzEXAMPLE",
-         .help = "The session token of temporary credentials. As these expire, the shared credentials "
-                 "file is the better place for them."},
-        {NAMED_STORE(credentials_file), .name = "credentials_file", .type = CONF_PATH, .fallback = "",
+        SECRET(STORE, secret_key, "secret_key", .s3_only = true, .type = CONF_STRING, .fallback = "",
+               .example = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+               .help = "The secret that belongs to access_key. A file that holds it should be readable by the "
+                       "daemon's user alone (chmod 600)."),
+        SECRET(STORE, session_token, "session_token", .s3_only = true, .type = CONF_STRING, .fallback = "",
+               .example = "FwoGZXIvYXdzEXAMPLE",
+               .help = "The session token of temporary credentials. As these expire, the shared credentials "
+                       "file is the better place for them."),
+        {NAMED_STORE(credentials_file), .name = "credentials_file", .type = CONF_SECRET_FILE, .fallback = "",
          .secret_file = true, .example = "/etc/keepfs/stores/acme",
          .help = "A file that holds access_key, secret_key and if need be session_token, as KEY = VALUE on lines of their own; it comes before these keys here, and before profile. It is read "
                  "whenever it is needed, must be readable by the daemon's user alone (chmod 600), and may say which endpoint and which bucket it is for."},
@@ -663,14 +693,11 @@ const struct conf_key conf_keys[] = {
          .help = "The sender's address. When it is empty: keepfs@ and the name of this host."},
         {MAIL(user), .name = "user", .type = CONF_STRING, .fallback = "", .example = "keepfs@example.com",
          .help = "The user to log in as. Empty: no login."},
-        {MAIL(password), .name = "password", .type = CONF_STRING, .fallback = "", .secret = true,
-         .credential = true, .example = "correct horse battery staple",
-         .help = "The password of user. A file that holds it should be readable by the daemon's user alone (chmod "
-                 "600); password_file is the better place."},
-        {MAIL(password_file), .name = "password_file", .type = CONF_PATH, .fallback = "", .secret_file = true,
-         .example = "/etc/keepfs/mail-password",
-         .help = "A file with the password in its first line, read each time it is needed. It comes before password. It should be "
-                 "readable by the daemon's user alone (chmod 600)."},
+        SECRET_ROWS(
+                MAIL, password, "password", .filter = false, true, .type = CONF_STRING, .fallback = "",
+                .example = "correct horse battery staple",
+                .help = "The password of user. A file that holds it should be readable by the daemon's user alone "
+                        "(chmod 600); password_file is the better place, and comes before this key. Of a file the first line counts."),
         {MAIL(ca_file), .name = "ca_file", .type = CONF_PATH, .fallback = "", .example = "/etc/keepfs/ca.pem",
          .help = "A PEM file with the certificates to trust in place of the system's, for a server with a "
                  "certificate of one's own authority."},
@@ -689,14 +716,16 @@ const struct conf_key conf_keys[] = {
         {CLASS(store), .name = "store", .type = CONF_STRING, .fallback = "", .example = "acme",
          .help = "Where the exports of tenants of this class go: the NAME of a [store NAME]. Empty: where [export] says."},
 
-        {WEBHOOK(url), .name = "url", .type = CONF_WEB_URL, .required = true, .secret = true,
-         .credential = true, .example = "https://chat.example.com/hooks/0123456789",
-         .help = "Where the request goes. It is treated as a secret, since those of chats are."},
+        SECRET(WEBHOOK, url, "url", .reload = false, .type = CONF_WEB_URL, .required = true,
+               .example = "https://chat.example.com/hooks/0123456789",
+               .help = "Where the request goes. It is treated as a secret, since those of chats are."),
         {WEBHOOK(method), .name = "method", .type = CONF_ENUM, .fallback = "post", .choices = methods,
          .help = "The method of the request. 'get' sends no body."},
         {WEBHOOK(headers), .name = "headers", .type = CONF_HEADERS, .fallback = "", .secret = true,
          .credential = true, .example = "\"Authorization: Bearer 0123456789\"",
-         .help = "Further headers of the request, each in double quotes, separated by commas."},
+         .help = "Further headers of the request, each in double quotes, separated by commas. In a file, or printed by a command, they are on lines of "
+                 "their own, without quotes."},
+        SECRET_ELSEWHERE(WEBHOOK, more_headers, "headers", .reload = false, false),
         {WEBHOOK(template_name), .name = "template", .type = CONF_TEMPLATE, .fallback = "",
          .example = "slack",
          .help = "What makes the body: the name of a template that came with keepfs (discord, gotify, mattermost, ntfy, "
@@ -740,16 +769,17 @@ const struct conf_key conf_keys[] = {
 
         {HEARTBEAT(jobs), .name = "jobs", .type = CONF_WORDS, .fallback = "", .example = "full",
          .help = "The jobs whose runs are told. Empty: all. A monitor mostly watches over one."},
-        {HEARTBEAT(url), .name = "url", .type = CONF_WEB_URL, .required = true, .secret = true,
-         .credential = true, .example = "https://hc-ping.com/0123456789",
-         .help = "The address that the monitor gave. It is treated as a secret."},
+        SECRET(HEARTBEAT, url, "url", .reload = false, .type = CONF_WEB_URL, .required = true,
+               .example = "https://hc-ping.com/0123456789",
+               .help = "The address that the monitor gave. It is treated as a secret."),
         {HEARTBEAT(template_name), .name = "template", .type = CONF_TEMPLATE, .fallback = "healthchecks",
          .help = "How that monitor is told: healthchecks (also for others that have /start and /EXIT-CODE), "
                  "uptime-kuma, cronitor, or the absolute path of a file of your own. docs/operations.md says how it is "
                  "written."},
         {HEARTBEAT(headers), .name = "headers", .type = CONF_HEADERS, .fallback = "", .secret = true,
          .credential = true, .example = "\"Authorization: Bearer 0123456789\"",
-         .help = "Further headers of the requests, each in double quotes, separated by commas."},
+         .help = "Further headers of the requests, each in double quotes, separated by commas; as those of a webhook elsewhere."},
+        SECRET_ELSEWHERE(HEARTBEAT, more_headers, "headers", .reload = false, false),
         {HEARTBEAT(ca_file), .name = "ca_file", .type = CONF_PATH, .fallback = "",
          .example = "/etc/keepfs/ca.pem",
          .help = "A PEM file with the certificates to trust in place of the system's."},

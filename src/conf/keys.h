@@ -11,6 +11,7 @@ enum conf_type {                      /* the field's C type */
 	         CONF_STRING,         /* char * */
 	         CONF_CONNECTION,     /* char *: a libpq connection string or URI; may hold a password */
 	         CONF_PATH,           /* char *: absolute, normalised; "~/" is the user's home */
+	         CONF_SECRET_FILE,    /* char *: the same, or "credential:NAME"; may be "" */
 	         CONF_STORE_URL,      /* char *: s3://bucket[/prefix] or dir:/path */
 	         CONF_ENDPOINT,       /* char *: http[s]://host[:port] */
 	         CONF_BOOL,           /* bool */
@@ -75,11 +76,14 @@ struct conf_key {
 	bool secret;      /* never shown */
 	bool credential;  /* of the store or of a receiver of notices: children do not get its variable */
 	bool secret_file; /* the path of a file that holds a secret */
-	bool s3_only;     /* contradicts a dir: store */
-	bool reload;      /* of a single section: a daemon that runs can take another value; jobs always do */
-	bool trigger;     /* a trigger may change it for its run */
-	bool filter;      /* says what of all there is a job keeps */
-	bool policy;      /* says when backups are made, or which stay */
+	const char *
+	        instead_of; /* the key in whose place this one may be set: "password" of "password_file"; NULL */
+	bool comes_before; /* may be set beside @instead_of, and wins: as it was before there were rules */
+	bool s3_only;      /* contradicts a dir: store */
+	bool reload;  /* of a single section: a daemon that runs can take another value; jobs always do */
+	bool trigger; /* a trigger may change it for its run */
+	bool filter;  /* says what of all there is a job keeps */
+	bool policy;  /* says when backups are made, or which stay */
 	const char *example; /* what the template shows; NULL: the default */
 	const char *help;    /* whole sentences, for administrators */
 };

@@ -4,11 +4,13 @@
  * at once. */
 #include "load.h"
 
+#include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 
 #include "value.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -180,7 +182,7 @@ static void warn_of_reader(struct conf_loader *l, struct conf_ref ref)
 	conf_value_format(&conf_keys[ref.key], conf_base(&l->conf, ref), &plain);
 	conf_value_show(&conf_keys[ref.key], str_text(&plain), &shown);
 	conf_ref_title(&l->conf, ref, &title);
-	if (!str_equal(str_text(&plain), str_text(&shown)))
+	if (!str_equal(str_text(&plain), str_text(&shown)) && !conf_is_sealed(str_text(&plain)))
 		conf_warning(
 		        l, origin->line,
 		        "%s: %s: every user of this system can read this secret; protect it with: chmod 600 %s",
@@ -196,13 +198,23 @@ static bool can_everybody_read(const char *path)
 	return stat(path, &st) == 0 && st.st_mode & S_IROTH;
 }
 
+/* Nobody else can do anything with what is sealed. */
+static bool is_sealed_file(const char *path)
+{
+	static const char begin[] = "-----BEGIN AGE ENCRYPTED FILE-----";
+	char bytes[sizeof(begin)] = {0};
+	_cleanup(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	return fd >= 0 && fd_pread_full(fd, bytes, sizeof(begin) - 1, 0) == 0 && str_equal(bytes, begin);
+}
+
 static void warn_of_secret_file(struct conf_loader *l, struct conf_ref ref)
 {
 	const struct conf_origin *origin = conf_origin_of(&l->conf, ref);
 	_cleanup(str) struct str path = {0}, title = {0};
 
 	conf_value_format(&conf_keys[ref.key], conf_base(&l->conf, ref), &path);
-	if (path.len == 0 || !can_everybody_read(str_text(&path)))
+	if (path.len == 0 || !can_everybody_read(str_text(&path)) || is_sealed_file(str_text(&path)))
 		return;
 	conf_ref_title(&l->conf, ref, &title);
 	conf_warning(

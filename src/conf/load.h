@@ -59,6 +59,13 @@ const char *conf_job_name_wrong(const char *name);
 /** conf_item_name_wrong() - the same of any other named section. */
 const char *conf_item_name_wrong(const char *name);
 
+/** conf_key_has_places() - may the secret be in a file, or printed by a command, too? */
+bool conf_key_has_places(struct conf_ref ref);
+/** conf_is_set_elsewhere() - is one of the keys given that may be set in the place of @ref, be it wrongly? */
+bool conf_is_set_elsewhere(const struct conf *c, struct conf_ref ref);
+/** conf_is_wrong_somewhere() - was the value of @ref refused, or that of another place of the same secret? */
+bool conf_is_wrong_somewhere(const struct conf *c, struct conf_ref ref);
+
 /** conf_nearest_key() - conf_nearest() among a section's keys. */
 const char *conf_nearest_key(enum conf_section section, const char *word);
 

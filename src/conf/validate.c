@@ -57,7 +57,7 @@ void conf_contradiction(struct conf_loader *l, struct conf_ref a, struct conf_re
 	_cleanup(str) struct str a_text = {0}, b_text = {0}, place = {0};
 	int line;
 
-	if (at->wrong || other->wrong)
+	if (conf_is_wrong_somewhere(&l->conf, a) || conf_is_wrong_somewhere(&l->conf, b))
 		return;
 	if (str_equal(at->text, "default") && other->given) {
 		struct conf_ref swap = a;
@@ -162,22 +162,27 @@ static void check_s3_store(struct conf_loader *l)
 {
 	const struct conf_store *s = &l->conf.store;
 	struct conf_ref access_key = key_of(CONF_SECTION_STORE, "access_key");
-	struct conf_ref secret_key = key_of(CONF_SECTION_STORE, "secret_key");
+	struct conf_ref secret_key =
+	        key_of(CONF_SECTION_STORE, conf_secret_key(&s->secret_key, CONF_SECRET_KEYS("secret_key")));
+	bool has_secret = conf_secret_is_set(&s->secret_key);
 
 	if (str_starts(s->endpoint, "http://") && !s->allow_http)
 		conf_contradiction(l, key_of(CONF_SECTION_STORE, "endpoint"),
 		                   key_of(CONF_SECTION_STORE, "allow_http"),
 		                   "sends backups as clear text, but", "https://, or allow_http = yes");
-	if (*s->access_key && !*s->secret_key)
+	if (*s->access_key && !has_secret)
 		conf_contradiction(l, access_key, secret_key, "needs its secret, but",
 		                   "both keys, or none of them");
-	if (*s->secret_key && !*s->access_key)
+	if (has_secret && !*s->access_key)
 		conf_contradiction(l, secret_key, access_key, "needs its id, but",
 		                   "both keys, or none of them");
-	if (*s->session_token && !*s->access_key)
-		conf_contradiction(l, key_of(CONF_SECTION_STORE, "session_token"), access_key,
-		                   "belongs to an access key, but",
-		                   "access_key, secret_key and session_token together");
+	if (conf_secret_is_set(&s->session_token) && !*s->access_key)
+		conf_contradiction(
+		        l,
+		        key_of(CONF_SECTION_STORE,
+		               conf_secret_key(&s->session_token, CONF_SECRET_KEYS("session_token"))),
+		        access_key, "belongs to an access key, but",
+		        "access_key, secret_key and session_token together");
 	if (*s->sse_kms_key && s->sse != CONF_SSE_KMS)
 		conf_contradiction(l, key_of(CONF_SECTION_STORE, "sse_kms_key"),
 		                   key_of(CONF_SECTION_STORE, "sse"), "is for sse = aws:kms only, but",
@@ -277,4 +282,5 @@ void conf_validate(struct conf_loader *l)
 	conf_validate_checks(l);
 	conf_validate_export(l);
 	conf_validate_stores(l);
+	conf_validate_secrets(l);
 }

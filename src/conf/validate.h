@@ -12,5 +12,7 @@ void conf_validate_notices(struct conf_loader *l);
 void conf_validate_checks(struct conf_loader *l);
 /** conf_validate_stores() - further stores, and who names them. */
 void conf_validate_stores(struct conf_loader *l);
+/** conf_validate_secrets() - each secret is in one place. */
+void conf_validate_secrets(struct conf_loader *l);
 /** conf_validate_export() - the file that [export] needs. */
 void conf_validate_export(struct conf_loader *l);

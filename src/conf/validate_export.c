@@ -25,10 +25,10 @@ void conf_validate_export(struct conf_loader *l)
 
 	for (ref.item = 0; ref.item < l->conf.job_count; ref.item++) {
 		const struct conf_job *job = &l->conf.jobs[ref.item];
-		const char *path = job->export.redact_key_file, *wrong;
+		const char *path = job->export.redact_key.file, *wrong;
 		const struct conf_origin *at;
 
-		if (job->kind != CONF_JOB_EXPORT || !*path)
+		if (job->kind != CONF_JOB_EXPORT || *path != '/')
 			continue;
 		at = conf_origin_of(&l->conf, ref);
 		wrong = key_file_wrong(path);

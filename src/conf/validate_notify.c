@@ -15,12 +15,16 @@ static void check_login(struct conf_loader *l)
 {
 	const struct conf_mail *m = &l->conf.mail;
 
-	if ((*m->password || *m->password_file) && !*m->user)
-		conf_contradiction(l, mail_key(*m->password ? "password" : "password_file"), mail_key("user"),
-		                   "belongs to a user, but", "user and password together");
-	if (*m->user && !*m->password && !*m->password_file)
+	const char *key =
+	        *m->password.value ? "password" : conf_secret_key(&m->password, CONF_SECRET_KEYS("password"));
+	bool has_password = conf_secret_is_set(&m->password);
+
+	if (has_password && !*m->user)
+		conf_contradiction(l, mail_key(key), mail_key("user"), "belongs to a user, but",
+		                   "user and password together");
+	if (*m->user && !has_password)
 		conf_contradiction(l, mail_key("user"), mail_key("password"), "needs its password, but",
-		                   "user together with password or password_file");
+		                   "user together with password, password_file or password_command");
 	if (*m->user && m->tls == CONF_TLS_NONE)
 		conf_contradiction(l, mail_key("tls"), mail_key("user"),
 		                   "would send the password as clear text with",

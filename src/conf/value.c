@@ -95,6 +95,24 @@ static int parse_path(const struct conf_key *key, const char *text, void *field,
 	return set_text(key, field, *text ? conf_path_normalise(text, wrong) : mem_strdup(""));
 }
 
+/* As systemd takes the names of credentials, so that one cannot lead out of their directory. */
+static bool is_credential_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len < 256 && *name != '.' &&
+	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
+}
+
+static int parse_secret_file(const struct conf_key *key, const char *text, void *field, struct str *wrong)
+{
+	if (!str_starts(text, CONF_CREDENTIAL))
+		return parse_path(key, text, field, wrong);
+	if (!is_credential_name(text + strlen(CONF_CREDENTIAL)))
+		return conf_value_wrong(wrong, "names no credential of systemd");
+	return set_text(key, field, mem_strdup(text));
+}
+
 static int parse_url_value(const struct conf_key *key, const char *text, void *field, struct str *wrong)
 {
 	return set_text(key, field, conf_url_normalise(text, wrong));
@@ -125,6 +143,12 @@ static void allow_connection(const struct conf_key *key, struct str *out)
 static void allow_path(const struct conf_key *key, struct str *out)
 {
 	str_append(out, "an absolute path without '..', or one that begins with ~/");
+}
+
+static void allow_secret_file(const struct conf_key *key, struct str *out)
+{
+	allow_path(key, out);
+	str_append(out, "; credential:NAME for a credential of systemd (LoadCredential=)");
 }
 
 static void allow_url(const struct conf_key *key, struct str *out)
@@ -381,6 +405,7 @@ static const struct value_ops ops[] = {
         [CONF_STRING] = {parse_string, allow_string, format_text},
         [CONF_CONNECTION] = {parse_connection, allow_connection, format_text},
         [CONF_PATH] = {parse_path, allow_path, format_text},
+        [CONF_SECRET_FILE] = {parse_secret_file, allow_secret_file, format_text},
         [CONF_STORE_URL] = {parse_url_value, allow_url, format_text},
         [CONF_ENDPOINT] = {parse_endpoint_value, allow_endpoint, format_text},
         [CONF_BOOL] = {parse_bool, allow_bool, format_bool},
@@ -459,6 +484,28 @@ static const struct value_ops *ops_of(const struct conf_key *key)
 	}
 }
 
+static bool is_base64(const char *text)
+{
+	size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+
+	return strspn(text + len, "=") == strlen(text + len) && strlen(text) % 4 == 0 &&
+	       strlen(text + len) <= 2;
+}
+
+/* What it will be is seen when it is opened. */
+static int parse_sealed(const struct conf_key *key, const char *text, void *base, struct str *wrong)
+{
+	void *field = (char *)base + key->offset;
+
+	if (!conf_is_sealed(text) || !is_base64(text + strlen(CONF_SEALED)))
+		return conf_value_wrong(
+		        wrong,
+		        "begins as a sealed value, but is none, or is cut (one that really begins so has to be put into a file)");
+	if (key->type == CONF_HEADERS)
+		return ops_of(key)->parse(key, text, field, wrong);
+	return set_text(key, field, mem_strdup(text));
+}
+
 int conf_value_parse(const struct conf_key *key, const char *text, void *base, struct str *wrong)
 {
 	if (!*text && !(key->fallback && !*key->fallback))
@@ -466,6 +513,8 @@ int conf_value_parse(const struct conf_key *key, const char *text, void *base, s
 	for (const char *p = text; *p; p++)
 		if (iscntrl((unsigned char)*p) && *p != '\t')
 			return conf_control_wrong(wrong, *p);
+	if (key->secret && str_starts(text, CONF_SEALED))
+		return parse_sealed(key, text, base, wrong);
 	return ops_of(key)->parse(key, text, (char *)base + key->offset, wrong);
 }
 
@@ -498,6 +547,7 @@ static enum heap heap_of(const struct conf_key *key)
 	case CONF_STRING:
 	case CONF_CONNECTION:
 	case CONF_PATH:
+	case CONF_SECRET_FILE:
 	case CONF_STORE_URL:
 	case CONF_ENDPOINT:
 	case CONF_SUBDIRECTORIES:

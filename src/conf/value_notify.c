@@ -143,6 +143,16 @@ static int parse_web_url(const struct conf_key *key, const char *text, void *fie
 	return set_secret(field, text);
 }
 
+char *conf_web_url_wrong(const char *url)
+{
+	_cleanup(str) struct str wrong = {0};
+	char *field = NULL;
+	int r = *url ? parse_web_url(NULL, url, &field, &wrong) : conf_value_wrong(&wrong, "is empty");
+
+	mem_free_secret(field);
+	return r < 0 ? str_take(&wrong) : NULL;
+}
+
 static void allow_web_url(const struct conf_key *key, struct str *out)
 {
 	str_append(out, "https://HOST[:PORT]/PATH, or http:// within a network that you trust");
@@ -176,6 +186,45 @@ static int parse_headers(const struct conf_key *key, const char *text, void *fie
 	conf_words_free(*(char ***)field);
 	*(char ***)field = words;
 	return 0;
+}
+
+static bool header_has_control_character(const char *text)
+{
+	for (; *text; text++)
+		if (iscntrl((unsigned char)*text) && *text != '\t')
+			return true;
+	return false;
+}
+
+char **conf_headers_parse_lines(const char *text, char **ret_wrong)
+{
+	size_t count = 0;
+	char **headers = mem_array(1, sizeof(*headers));
+
+	for (int line = 1; *text; line++) {
+		size_t len = strcspn(text, "\n");
+		char *one = mem_printf("%.*s", (int)(len > 0 && text[len - 1] == '\r' ? len - 1 : len), text);
+
+		text += len + (text[len] == '\n');
+		if (!*one) {
+			free(one);
+			continue;
+		}
+		headers = mem_resize(headers, count + 2, sizeof(*headers));
+		headers[count] = one;
+		headers[++count] = NULL;
+		if (is_header(one) && !header_has_control_character(one))
+			continue;
+		*ret_wrong = mem_printf("its line %d is no header, \"Name: value\"", line);
+		conf_words_free(headers);
+		return NULL;
+	}
+	return headers;
+}
+
+void conf_headers_free(char **headers)
+{
+	conf_words_free(headers);
 }
 
 static void allow_headers(const struct conf_key *key, struct str *out)

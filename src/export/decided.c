@@ -246,5 +246,5 @@ int decided_refusal(const struct decided *d, const struct conf_export *conf, str
 		        "%zu columns look like secrets, and no rule says what is to be done: %s; redact them, or name them in allow_secrets, or set secrets_unsure = warn to export them",
 		        d->redaction.suspicious, str_text(&names));
 	}
-	return *str_or_empty(conf->redact_key_file) ? 0 : refuse_hash_without_key(d, err);
+	return conf_secret_is_set(&conf->redact_key) ? 0 : refuse_hash_without_key(d, err);
 }

@@ -5,11 +5,11 @@
  * them are decided (prepare.c). Then the rows of each table come in one snapshot, and go through the writer into the store (read.c,
  * reading.c). The snapshot, with its locks, is let go before the object is read back, and published (publish.c).
  */
-#include "key.h"
 #include "leave.h"
 #include "squeeze.h"
 #include "writer.h"
 
+#include <keepfs/codec/copy_json.h>
 #include <keepfs/stream/ordered.h>
 
 #define EXPORT_NAMES_SHOWN 10 /* of columns or tables, in a warning */

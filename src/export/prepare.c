@@ -84,10 +84,10 @@ int exporting_enter(const struct exporting *e, struct pg_session *session, struc
 
 static int read_redact_key(struct exporting *e, struct error *err)
 {
-	if (!*str_or_empty(e->conf->redact_key_file))
+	if (!conf_secret_is_set(&e->conf->redact_key))
 		return 0;
 	e->has_key = true;
-	return export_key_read(e->conf->redact_key_file, e->key, err);
+	return export_key_of(&e->conf->redact_key, "[export] redact_key", e->key, err);
 }
 
 /* From outside of the snapshot. The connection of the tenant before may be gone by now. */

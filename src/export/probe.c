@@ -3,7 +3,6 @@
  * Would a run work now? Who the tenants are, and for the first of them what tables there are and whether the role and its settings
  * show anything: the others are read in the same way.
  */
-#include "key.h"
 #include "looked.h"
 
 #include <keepfs/base/mem.h>
@@ -140,12 +139,15 @@ static void tell_redact_key(const struct make_findings *p, const struct conf_job
 	unsigned char key[COPY_JSON_KEY_BYTES];
 	struct error err = {0};
 
-	if (!*str_or_empty(job->export.redact_key_file))
+	const struct conf_secret *secret = &job->export.redact_key;
+
+	if (!conf_secret_is_set(secret))
 		return;
-	if (export_key_read(job->export.redact_key_file, key, &err) < 0)
+	if (export_key_of(secret, "[export] redact_key", key, &err) < 0)
 		make_found(p, false, "export key", "%s", err.message);
 	else
-		make_found(p, true, "export key", "%s can be used", job->export.redact_key_file);
+		make_found(p, true, "export key", "%s can be used",
+		           *str_or_empty(secret->file) ? secret->file : "redact_key");
 	explicit_bzero(key, sizeof(key));
 }
 

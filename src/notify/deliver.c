@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A message to its receiver, by its kind. */
 #include "deliver.h"
+#include "target.h"
 
-#include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/net/mail.h>
 #include <keepfs/proc.h>
@@ -13,30 +13,17 @@
 
 #define MAIL_CONNECT_MS INT64_C(15000)
 #define MAIL_MS         INT64_C(60000)
-#define PASSWORD_MAX    ((size_t)4096)
 #define VARIABLE_MAX    ((size_t)64 << 10)
 
 /* Mail. */
 
-static int mail_password(const struct conf_mail *mail, char **ret_password, struct error *err)
+static int mail_password(const struct conf_mail *mail, struct cancel *cancel, struct secret_text *ret,
+                         struct error *err)
 {
-	struct str text = {0};
-	int r;
+	const struct secret_use use = {.what = "[mail] password", .open_file = true};
+	int r = secret_get(&mail->password, &use, cancel, ret, err);
 
-	if (!*mail->password_file) {
-		*ret_password = mem_strdup(mail->password);
-		return 0;
-	}
-	r = fd_read_file(mail->password_file, PASSWORD_MAX, &text);
-	if (r < 0) {
-		str_finish(&text);
-		return error_system(err, -r, "[mail] password_file %s cannot be read", mail->password_file);
-	}
-	*ret_password = mem_printf("%.*s", (int)strcspn(str_text(&text), "\r\n"), str_text(&text));
-	if (text.data)
-		explicit_bzero(text.data, text.cap);
-	str_finish(&text);
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 static char *mail_sender(const struct conf_mail *mail)
@@ -50,7 +37,7 @@ int mail_hand_over(const struct conf_mail *mail, const char *to, const char *tex
                    struct delivery_result *ret, struct error *err)
 {
 	_cleanup(free) char *from = mail_sender(mail);
-	char *password = NULL;
+	_cleanup(secret_text) struct secret_text password = {0};
 	struct net_mail one = {
 	        .server = mail->server,
 	        .clear_text = mail->tls == CONF_TLS_NONE,
@@ -63,14 +50,13 @@ int mail_hand_over(const struct conf_mail *mail, const char *to, const char *tex
 	        .timeout_ms = MAIL_MS,
 	        .cancel = cancel,
 	};
-	int r = mail_password(mail, &password, err);
+	int r = mail_password(mail, cancel, &password, err);
 
-	if (r == 0) {
-		one.password = password;
-		r = net_send_mail(&one, err);
-		ret->refused = r == -EPERM;
-	}
-	mem_free_secret(password);
+	if (r < 0)
+		return r;
+	one.password = str_or_empty(password.data);
+	r = net_send_mail(&one, err);
+	ret->refused = r == -EPERM && !(secret_is_printed(&mail->password) && secret_forget(&mail->password));
 	return r;
 }
 
@@ -84,11 +70,11 @@ static int deliver_mail(const struct conf *conf, const struct receiver *r, const
 
 /* Webhooks. */
 
-static int fill_body(const struct conf_webhook *w, const struct message *m, struct str *out, bool *ret_json,
-                     struct error *err)
+static int fill_body(const struct conf_webhook *w, const char *url, const struct message *m, struct str *out,
+                     bool *ret_json, struct error *err)
 {
 	_cleanup(free) char *text = NULL, *base = NULL;
-	_cleanup(free) struct template_value *values = template_values_of(m, w->to, w->url, &base);
+	_cleanup(free) struct template_value *values = template_values_of(m, w->to, url, &base);
 	_cleanup(json) struct json *parsed = NULL, *filled = NULL;
 	int r = template_load(w->template_name, &text, err);
 
@@ -111,44 +97,73 @@ static int fill_body(const struct conf_webhook *w, const struct message *m, stru
 	return 0;
 }
 
-int webhook_body(const struct conf_webhook *w, const struct message *m, struct str *out, bool *ret_json,
-                 struct error *err)
+static int webhook_body(const struct conf_webhook *w, const char *url, const struct message *m,
+                        struct str *out, bool *ret_json, struct error *err)
 {
 	*ret_json = true;
 	if (*w->template_name)
-		return fill_body(w, m, out, ret_json, err);
+		return fill_body(w, url, m, out, ret_json, err);
 	json_write(m->json, 0, out);
 	return 0;
 }
 
-static int deliver_webhook(const struct conf_webhook *w, const struct message *m, struct cancel *cancel,
-                           struct delivery_result *ret, struct error *err)
+static int send_webhook(const struct conf_webhook *w, const struct target *target, char *const *headers,
+                        const struct message *m, struct cancel *cancel, struct delivery_result *ret,
+                        struct error *err)
 {
 	static const char *const methods[] = {
 	        [CONF_METHOD_POST] = "POST", [CONF_METHOD_PUT] = "PUT", [CONF_METHOD_GET] = "GET"};
 	_cleanup(str) struct str body = {0};
 	bool is_json = true;
-	int r = w->method == CONF_METHOD_GET ? 0 : webhook_body(w, m, &body, &is_json, err);
+	int r = w->method == CONF_METHOD_GET ? 0 : webhook_body(w, target->url.data, m, &body, &is_json, err);
 	const struct http_message h = {
 	        .method = methods[w->method],
-	        .url = w->url,
+	        .url = target->url.data,
 	        .body = w->method == CONF_METHOD_GET ? NULL : str_text(&body),
 	        .content_type = is_json ? "application/json" : "text/plain; charset=utf-8",
-	        .headers = w->headers,
+	        .headers = headers,
 	        .ca_file = w->ca_file,
 	};
 
 	return r < 0 ? r : http_send(&h, cancel, ret, err);
 }
 
+static int deliver_webhook(const struct conf_webhook *w, const struct message *m, struct cancel *cancel,
+                           struct delivery_result *ret, struct error *err)
+{
+	_cleanup(free) char *section = mem_printf("[webhook %s]", w->name);
+	const struct target_conf conf = {section, &w->url, &w->more_headers, w->headers};
+	_cleanup(target) struct target target = {0};
+	int r = target_open(&conf, cancel, &target, err);
+
+	if (r < 0)
+		return r;
+	r = send_webhook(w, &target, target_headers(&target, &conf), m, cancel, ret, err);
+	if (r < 0 && target_asks_anew(&conf, err))
+		ret->refused = false;
+	return r;
+}
+
+int webhook_probe(const struct conf_webhook *w, const struct message *m, struct error *err)
+{
+	_cleanup(free) char *section = mem_printf("[webhook %s]", w->name);
+	const struct target_conf conf = {section, &w->url, &w->more_headers, w->headers};
+	_cleanup(target) struct target target = {0};
+	_cleanup(str) struct str body = {0};
+	bool is_json = true;
+	int r = target_open(&conf, NULL, &target, err);
+
+	return r < 0 ? r : webhook_body(w, target.url.data, m, &body, &is_json, err);
+}
+
 /* Heartbeats. */
 
 /* What the template says of this beat; NULL with 0: nothing is sent. */
-static int beat_request(const struct conf_heartbeat *h, const struct message *m, struct json **ret,
-                        struct error *err)
+static int beat_request(const struct conf_heartbeat *h, const char *url, const struct message *m,
+                        struct json **ret, struct error *err)
 {
 	_cleanup(free) char *text = NULL, *base = NULL;
-	_cleanup(free) struct template_value *values = template_values_of(m, NULL, h->url, &base);
+	_cleanup(free) struct template_value *values = template_values_of(m, NULL, url, &base);
 	_cleanup(json) struct json *parsed = NULL;
 	const struct json *request;
 	int r = template_load(h->template_name, &text, err);
@@ -174,20 +189,30 @@ static int beat_request(const struct conf_heartbeat *h, const struct message *m,
 	return -EINVAL;
 }
 
-int heartbeat_probe(const struct conf_heartbeat *h, const struct message *m, struct error *err)
+static struct target_conf beat_target(const struct conf_heartbeat *h, const char *section)
 {
-	_cleanup(json) struct json *request = NULL;
-
-	return beat_request(h, m, &request, err);
+	return (struct target_conf){section, &h->url, &h->more_headers, h->headers};
 }
 
-static int heartbeat_send(const struct conf_heartbeat *h, const struct message *m, struct cancel *cancel,
-                          struct delivery_result *ret, struct error *err)
+int heartbeat_probe(const struct conf_heartbeat *h, const struct message *m, struct error *err)
+{
+	_cleanup(free) char *section = mem_printf("[heartbeat %s]", h->name);
+	const struct target_conf conf = beat_target(h, section);
+	_cleanup(target) struct target target = {0};
+	_cleanup(json) struct json *request = NULL;
+	int r = target_open(&conf, NULL, &target, err);
+
+	return r < 0 ? r : beat_request(h, target.url.data, m, &request, err);
+}
+
+static int send_beat(const struct conf_heartbeat *h, const char *url, char *const *headers,
+                     const struct message *m, struct cancel *cancel, struct delivery_result *ret,
+                     struct error *err)
 {
 	_cleanup(json) struct json *request = NULL;
-	int r = beat_request(h, m, &request, err);
+	int r = beat_request(h, url, m, &request, err);
 	struct http_message http = {
-	        .content_type = "text/plain; charset=utf-8", .headers = h->headers, .ca_file = h->ca_file};
+	        .content_type = "text/plain; charset=utf-8", .headers = headers, .ca_file = h->ca_file};
 
 	if (r < 0 || !request)
 		return r;
@@ -197,6 +222,22 @@ static int heartbeat_send(const struct conf_heartbeat *h, const struct message *
 	http.url = json_get_string(request, "url");
 	http.body = json_get_string(request, "body");
 	return http_send(&http, cancel, ret, err);
+}
+
+static int heartbeat_send(const struct conf_heartbeat *h, const struct message *m, struct cancel *cancel,
+                          struct delivery_result *ret, struct error *err)
+{
+	_cleanup(free) char *section = mem_printf("[heartbeat %s]", h->name);
+	const struct target_conf conf = beat_target(h, section);
+	_cleanup(target) struct target target = {0};
+	int r = target_open(&conf, cancel, &target, err);
+
+	if (r < 0)
+		return r;
+	r = send_beat(h, target.url.data, target_headers(&target, &conf), m, cancel, ret, err);
+	if (r < 0 && target_asks_anew(&conf, err))
+		ret->refused = false;
+	return r;
 }
 
 /* Commands. */
@@ -248,7 +289,7 @@ static int deliver_command(const struct conf *conf, const struct conf_command *c
 	_cleanup(proc) struct proc *p = NULL;
 	struct proc_options options = {
 	        .argv = argv,
-	        .env = PROC_ENV_HOOK,
+	        .env = PROC_ENV_HELPER,
 	        .extra_env = (const char *const *)env.items,
 	        .cancel = cancel,
 	        .timeout_ms = c->timeout_ms,

@@ -6,8 +6,6 @@
 /** mail_hand_over() - @text NULL: connect and log in only. */
 int mail_hand_over(const struct conf_mail *mail, const char *to, const char *text, struct cancel *cancel,
                    struct delivery_result *ret, struct error *err);
-/** webhook_body() - what is sent; *@ret_json: it is JSON. */
-int webhook_body(const struct conf_webhook *w, const struct message *m, struct str *out, bool *ret_json,
-                 struct error *err);
-/** heartbeat_probe() - is its template sound for @m? Nothing is sent. */
+/** webhook_probe(), heartbeat_probe() - can its secrets be had, and is its template sound for @m? Nothing is sent. */
+int webhook_probe(const struct conf_webhook *w, const struct message *m, struct error *err);
 int heartbeat_probe(const struct conf_heartbeat *h, const struct message *m, struct error *err);

@@ -14,6 +14,7 @@
  *   message.c     several of these as one message
  *   mail.c        a message as a mail: RFC 5322
  *   template.c    a message as a request's body
+ *   target.c      where a request goes: secrets, which are read now
  *   deliver.c     a message to its receiver
  *   queue.c       what is due, and what becomes of it
  *   lanes.c       a thread for each receiver that is being told, so that none waits for another

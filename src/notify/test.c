@@ -95,11 +95,8 @@ static void probe_mail(const struct conf *conf, void (*told)(void *arg, const st
 
 static int probe_template(const struct receiver *r, const struct message *m, struct error *err)
 {
-	_cleanup(str) struct str body = {0};
-	bool is_json;
-
 	if (r->kind == RECEIVER_WEBHOOK)
-		return webhook_body(r->webhook, m, &body, &is_json, err);
+		return webhook_probe(r->webhook, m, err);
 	return heartbeat_probe(r->heartbeat, m, err);
 }
 

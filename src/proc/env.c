@@ -82,10 +82,19 @@ static bool is_ours_alone(const char *variable)
 	return is_listed(variable, list);
 }
 
+static bool is_of_administrator(const char *variable)
+{
+	return !is_ours_alone(variable) && !conf_variable_is_private(variable);
+}
+
 static bool may_have(enum proc_env which, const char *variable)
 {
+	static const char *const of_databases[] = {"PGPASSWORD", NULL};
+
 	if (which == PROC_ENV_HOOK)
-		return !is_ours_alone(variable) && !conf_variable_is_private(variable);
+		return is_of_administrator(variable);
+	if (which == PROC_ENV_HELPER)
+		return is_of_administrator(variable) && !is_listed(variable, of_databases);
 	return which == PROC_ENV_SERVER ? is_for_servers(variable) : is_for_postgres(variable);
 }
 

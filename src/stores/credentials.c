@@ -4,20 +4,16 @@
  */
 #include "stores_private.h"
 
-#include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
 #include <keepfs/base/own_file.h>
+#include <keepfs/secret.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define FILE_MAX_BYTES 16384
-#define TENANTS_MAX    1000
-#define WHITE          " \t\r"
+#define TENANTS_MAX 1000
+#define WHITE       " \t\r"
 
 static void wipe(char **text)
 {
@@ -164,66 +160,28 @@ int stores_parse_credentials(const char *where, const char *text, size_t len, st
 
 /* Reading. */
 
-static int check_credentials_file(int fd, const char *path, struct error *err)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return error_system(err, errno, "%s cannot be looked at", path);
-	if (!S_ISREG(st.st_mode))
-		return error_set(err, ERROR_USAGE, EINVAL, "%s is no file", path);
-	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 077))
-		return error_set(
-		        err, ERROR_DENIED, EPERM,
-		        "%s can be read or written by others than the user whose keepfs is: chmod 600, and chown to that user or root",
-		        path);
-	if (st.st_size > FILE_MAX_BYTES)
-		return error_set(err, ERROR_USAGE, EFBIG, "%s is longer than %d bytes", path, FILE_MAX_BYTES);
-	return 0;
-}
-
-static int open_credentials(const char *path, int *ret_fd, struct error *err)
+/* Nobody else may exchange it, as nobody else may write in its directory. That of systemd's credentials is the service manager's. */
+static int check_credentials_directory(const char *path, struct error *err)
 {
 	const char *slash = strrchr(path, '/');
 	_cleanup(free) char *directory = mem_printf("%.*s", slash > path ? (int)(slash - path) : 1, path);
-	_cleanup(fd) int dir_fd = own_directory_open(
+	_cleanup(fd) int fd = -1;
+
+	if (!slash)
+		return 0;
+	fd = own_directory_open(
 	        directory, "directory of credentials",
 	        "give it to root or the user whose keepfs is, and let nobody else write in it", err);
-	_cleanup(fd) int fd = -1;
-	int r;
-
-	if (dir_fd < 0)
-		return dir_fd;
-	fd = openat(dir_fd, slash + 1, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return error_set(err, ERROR_USAGE, errno, "the file of credentials %s cannot be opened: %s",
-		                 path, strerror(errno));
-	r = check_credentials_file(fd, path, err);
-	if (r == 0)
-		*ret_fd = take_fd(&fd);
-	return r;
+	return fd < 0 ? fd : 0;
 }
 
 int stores_read_credentials(const char *path, struct stores_credentials *ret, struct error *err)
 {
-	_cleanup(fd) int fd = -1;
-	char text[FILE_MAX_BYTES + 1];
-	size_t len = 0;
-	ssize_t got = 1;
-	int r = open_credentials(path, &fd, err);
+	const struct secret_use use = {.what = "credentials", .whole = true};
+	_cleanup(secret_text) struct secret_text text = {0};
+	int r = check_credentials_directory(path, err);
 
-	if (r < 0)
-		return r;
-	while (got > 0 && len < sizeof(text)) {
-		got = read(fd, text + len, sizeof(text) - len);
-		len += got > 0 ? (size_t)got : 0;
-	}
-	if (got < 0)
-		r = error_system(err, errno, "%s cannot be read", path);
-	else if (len > FILE_MAX_BYTES)
-		r = error_set(err, ERROR_USAGE, EFBIG, "%s is longer than %d bytes", path, FILE_MAX_BYTES);
-	else
-		r = stores_parse_credentials(path, text, len, ret, err);
-	explicit_bzero(text, sizeof(text));
-	return r;
+	if (r == 0)
+		r = secret_open_file(path, &use, &text, err);
+	return r < 0 ? r : stores_parse_credentials(path, text.data, text.len, ret, err);
 }

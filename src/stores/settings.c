@@ -11,12 +11,13 @@
 #include <string.h>
 
 /* Of what struct conf_store points to. */
-#define TEXTS 10
+#define TEXTS 14
 static void list_texts(struct conf_store *s, char **ret[static TEXTS])
 {
-	char **slots[TEXTS] = {&s->url,        &s->endpoint, &s->region,        &s->access_key,
-	                       &s->secret_key, &s->profile,  &s->session_token, &s->sse_kms_key,
-	                       &s->ca_file,    &s->faults};
+	struct conf_secret *secret = &s->secret_key, *token = &s->session_token;
+	char **slots[TEXTS] = {&s->url,          &s->endpoint,  &s->region,   &s->access_key, &s->profile,
+	                       &s->sse_kms_key,  &s->ca_file,   &s->faults,   &secret->value, &secret->file,
+	                       &secret->command, &token->value, &token->file, &token->command};
 
 	memcpy(ret, slots, sizeof(slots));
 }
@@ -79,11 +80,23 @@ static void note_mark(struct settings *s)
 	sha256_free(h);
 }
 
+static void copy_secret(struct conf_secret *to, const struct conf_secret *from)
+{
+	mem_replace_string(&to->value, str_or_empty(from->value));
+	mem_replace_string(&to->file, str_or_empty(from->file));
+	mem_replace_string(&to->command, str_or_empty(from->command));
+}
+
+static void set_secret_value(struct conf_secret *to, char *value)
+{
+	copy_secret(to, &(struct conf_secret){.value = value});
+}
+
 static void take_keys(struct stores_credentials *c, struct conf_store *s)
 {
 	mem_replace_string(&s->access_key, c->access_key);
-	mem_replace_string(&s->secret_key, c->secret_key);
-	mem_replace_string(&s->session_token, str_or_empty(c->session_token));
+	set_secret_value(&s->secret_key, c->secret_key);
+	set_secret_value(&s->session_token, c->session_token);
 }
 
 static bool is_bucket_of(const char *url, const char *bucket)
@@ -155,8 +168,8 @@ static int settings_of_section(const struct conf *conf, const struct conf_named_
 	/* conf has seen to it that it is the same server. */
 	if (!has_keys(named) && str_equal(ret->conf.endpoint, str_or_empty(conf->store.endpoint))) {
 		mem_replace_string(&ret->conf.access_key, str_or_empty(conf->store.access_key));
-		mem_replace_string(&ret->conf.secret_key, str_or_empty(conf->store.secret_key));
-		mem_replace_string(&ret->conf.session_token, str_or_empty(conf->store.session_token));
+		copy_secret(&ret->conf.secret_key, &conf->store.secret_key);
+		copy_secret(&ret->conf.session_token, &conf->store.session_token);
 		mem_replace_string(&ret->conf.profile, str_or_empty(conf->store.profile));
 	}
 	return 0;
@@ -218,7 +231,8 @@ static int settings_by_query(const struct conf *conf, const struct catalog_store
 	plain.endpoint = at->endpoint;
 	plain.region = at->region;
 	/* These are of the one store. */
-	plain.access_key = plain.secret_key = plain.session_token = plain.profile = NULL;
+	plain.access_key = plain.profile = NULL;
+	plain.secret_key = plain.session_token = (struct conf_secret){0};
 	plain.sse_kms_key = plain.faults = NULL;
 	plain.sse = CONF_SSE_NONE;
 	plain.addressing = CONF_ADDRESSING_AUTO;

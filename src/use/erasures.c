@@ -73,9 +73,9 @@ int erasures_key(const struct conf *conf, struct hmac_key **ret, char ret_id[sta
 
 	*ret = NULL;
 	ret_id[0] = '\0';
-	if (!*str_or_empty(conf->erasure_key_file))
+	if (!conf_secret_is_set(&conf->erasure_key))
 		return 0;
-	r = export_key_of_file("erasure_key_file", conf->erasure_key_file, bytes, err);
+	r = export_key_of(&conf->erasure_key, "[keepfs] erasure_key", bytes, err);
 	if (r < 0)
 		return r;
 	*ret = hmac_key_new(bytes, sizeof(bytes));
@@ -380,8 +380,9 @@ static int check_register_key(const struct conf *conf, struct erasures *e, struc
 	if (!str_equal(id, e->key_id))
 		return error_set(
 		        err, ERROR_DENIED, EPERM,
-		        "erasure_key_file = %s is not the key with which %zu erasures were registered (%s, not %s): find that one",
-		        conf->erasure_key_file, e->count, e->key_id, id);
+		        "[keepfs] %s is not the key with which %zu erasures were registered (%s, not %s): find that one",
+		        conf_secret_key(&conf->erasure_key, CONF_SECRET_KEYS("erasure_key")), e->count,
+		        e->key_id, id);
 	return 0;
 }
 

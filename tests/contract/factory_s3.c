@@ -38,8 +38,8 @@ static struct remote *new_remote(void)
 	        .endpoint = variable("ENDPOINT"),
 	        .region = variable("REGION"),
 	        .access_key = variable("ACCESS_KEY"),
-	        .secret_key = variable("SECRET_KEY"),
-	        .session_token = mem_strdup(""),
+	        .secret_key.value = variable("SECRET_KEY"),
+	        .session_token.value = mem_strdup(""),
 	        .profile = mem_strdup(""),
 	        .addressing = CONF_ADDRESSING_PATH,
 	        .ca_file = mem_strdup(""),
@@ -75,8 +75,8 @@ void factory_close_s3(struct suite *t)
 	free(r->conf.endpoint);
 	free(r->conf.region);
 	free(r->conf.access_key);
-	mem_free_secret(r->conf.secret_key);
-	free(r->conf.session_token);
+	mem_free_secret(r->conf.secret_key.value);
+	free(r->conf.session_token.value);
 	free(r->conf.profile);
 	free(r->conf.ca_file);
 	free(r->conf.sse_kms_key);

@@ -105,9 +105,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	conf_write_effective(&c, &effective);
-	must_hide(c.store.secret_key, text, str_text(&effective));
-	must_hide(c.store.session_token, text, str_text(&effective));
-	must_hide(c.store.secret_key, text, str_text(&problems));
+	must_hide(c.store.secret_key.value, text, str_text(&effective));
+	must_hide(c.store.session_token.value, text, str_text(&effective));
+	must_hide(c.store.secret_key.value, text, str_text(&problems));
 	must_say_the_same(str_text(&effective));
 	return 0;
 }

@@ -50,16 +50,17 @@ static int read_input(struct inputs *in, const char *path)
 	return fd_read_file(path, INPUT_MAX_BYTES / 2, &in->bytes[in->count++]);
 }
 
-static int take_all(const struct dirent *entry)
+/* The data of the unit tests has directories, too. */
+static int take_file(const struct dirent *entry)
 {
-	return entry->d_name[0] != '.';
+	return entry->d_name[0] != '.' && entry->d_type != DT_DIR;
 }
 
 /* In the order of their names: a mutation takes from the inputs before it, too. */
 static int read_directory(struct inputs *in, const char *path)
 {
 	struct dirent **entries;
-	int count = scandir(path, &entries, take_all, alphasort);
+	int count = scandir(path, &entries, take_file, alphasort);
 	int r = count < 0 ? -errno : 0;
 
 	for (int i = 0; i < count; i++) {

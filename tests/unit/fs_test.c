@@ -119,7 +119,7 @@ static int set_up_over(void **state, const char *url, const struct fuse_lowlevel
 	f->conf.read.link_ttl_ms = 900000;
 	f->conf.store.url = f->url;
 	f->conf.store.access_key = (char *)"AKIA";
-	f->conf.store.secret_key = (char *)"hush-hush";
+	f->conf.store.secret_key.value = (char *)"hush-hush";
 	/* An S3 store without a network: no request is made. */
 	assert_int_equal(url ? store_s3_new(&f->conf.store, NULL, &f->store, NULL)
 	                     : store_open(&f->conf.store, NULL, NULL, &f->store, NULL),

@@ -138,9 +138,64 @@ static void test_order(void **state)
 	expect(w, "[x]\n", "[profile own]\nregion = r\n", "ENV", "AWS_ACCESS_KEY_ID");
 
 	w->conf.access_key = (char *)"CONF";
-	w->conf.secret_key = (char *)"CS";
+	w->conf.secret_key.value = (char *)"CS";
 	expect(w, "[own]\n" KEYS("OWN"), "", "CONF", "[store] access_key");
 	assert_null(w->got->session_token);
+}
+
+/* The secret in a file: another one is in force with the next request. */
+static void test_secret_in_a_file(void **state)
+{
+	struct world *w = *state;
+
+	w->conf.access_key = (char *)"CONF";
+	w->conf.secret_key.file = w->credentials;
+	w->conf.session_token.file = w->config;
+	write_file(w->credentials, "first\n");
+	write_file(w->config, "token\n");
+	assert_int_equal(get(w), 0);
+	assert_string_equal(w->got->secret_key, "first");
+	assert_string_equal(w->got->session_token, "token");
+	assert_true(w->got->renewable);
+	assert_false(aws_outdated(w->aws, w->got));
+	write_file(w->credentials, "the second\n");
+	assert_true(aws_outdated(w->aws, w->got));
+	assert_int_equal(get(w), 0);
+	assert_string_equal(w->got->secret_key, "the second");
+	/* One that is wrong is told, and not passed over for another identity. */
+	setenv("AWS_ACCESS_KEY_ID", "ENV", 1);
+	setenv("AWS_SECRET_ACCESS_KEY", "ES", 1);
+	assert_int_equal(chmod(w->credentials, 0644), 0);
+	write_text(w->credentials, "a third one\n", 12, 0644);
+	assert_int_equal(get(w), -EPERM);
+	assert_true(str_starts(w->err.message, "[store] secret_key_file = "));
+	assert_null(strstr(w->err.message, "third"));
+	assert_int_equal(remove(w->credentials), 0);
+	assert_int_equal(get(w), -EINVAL);
+}
+
+static void test_secret_of_a_command(void **state)
+{
+	struct world *w = *state;
+	_cleanup(aws_credentials) const struct aws_credentials *at_hand = NULL;
+
+	w->conf.access_key = (char *)"CONF";
+	w->conf.secret_key.command = (char *)"echo of-a-command # test_aws";
+	/* Nobody waits for a program who only wants to know how long a link is. */
+	assert_null(aws_get_at_hand(w->aws));
+	assert_int_equal(get(w), 0);
+	assert_string_equal(w->got->secret_key, "of-a-command");
+	assert_true(w->got->renewable && w->got->from_command);
+	at_hand = aws_get_at_hand(w->aws);
+	assert_non_null(at_hand);
+	w->conf.secret_key.command = (char *)"echo hidden; echo the vault is sealed >&2; exit 1";
+	aws_free(w->aws);
+	w->aws = aws_new(&w->conf, w->net);
+	assert_true(get(w) < 0);
+	assert_non_null(strstr(w->err.message, "[store] secret_key_command: "));
+	assert_non_null(strstr(w->err.message, "the vault is sealed"));
+	assert_null(strstr(w->err.message, "hidden"));
+	assert_true(w->err.retry);
 }
 
 static void test_profile_that_is_missing(void **state)
@@ -404,6 +459,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        AWS_TEST(test_order),
+	        AWS_TEST(test_secret_in_a_file),
+	        AWS_TEST(test_secret_of_a_command),
 	        AWS_TEST(test_profile_that_is_missing),
 	        AWS_TEST(test_unsupported),
 	        AWS_TEST(test_wrong_roles),

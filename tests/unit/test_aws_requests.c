@@ -63,7 +63,7 @@ static void begin(struct asked *a, const char *const *answers)
 	memset(a, 0, sizeof(*a));
 	ahead_us = 0;
 	world_begin(&a->w, answers);
-	a->w.conf.access_key = a->w.conf.secret_key = (char *)"";
+	a->w.conf.access_key = a->w.conf.secret_key.value = (char *)"";
 	str_copy(a->dir, sizeof(a->dir), "/tmp/keepfs-aws-XXXXXX");
 	assert_non_null(mkdtemp(a->dir));
 	a->config = mem_printf("%s/config", a->dir);

@@ -160,8 +160,8 @@ static void test_environment_white_space(void **state)
 		fail_msg("%s", str_text(&f->problems));
 	assert_string_equal(f->conf.store.url, "s3://bucket");
 	assert_string_equal(f->conf.store.access_key, "AKIA");
-	assert_string_equal(f->conf.store.secret_key, "sec ret");
-	assert_string_equal(f->conf.store.session_token, "");
+	assert_string_equal(f->conf.store.secret_key.value, "sec ret");
+	assert_string_equal(f->conf.store.session_token.value, "");
 	assert_string_equal(f->conf.store.region, "eu-west-1");
 	assert_string_equal(f->conf.store.ca_file, "");
 	reset(f);
@@ -215,10 +215,11 @@ static void test_environment_problems(void **state)
 static void prepare_named_store(const char *key)
 {
 	setenv("KEEPFS_STORES_FULL_URL", "s3://other", 1);
-	if (strcmp(key, "profile") != 0 && strcmp(key, "credentials_file") != 0) {
+	if (strcmp(key, "profile") != 0 && strcmp(key, "credentials_file") != 0)
 		setenv("KEEPFS_STORES_FULL_ACCESS_KEY", "A", 1);
+	if (strcmp(key, "profile") != 0 && strcmp(key, "credentials_file") != 0 &&
+	    !str_starts(key, "secret_key_"))
 		setenv("KEEPFS_STORES_FULL_SECRET_KEY", "S", 1);
-	}
 	if (strcmp(key, "sse_kms_key") == 0)
 		setenv("KEEPFS_STORES_FULL_SSE", "aws:kms", 1);
 }
@@ -242,7 +243,8 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 		setenv("KEEPFS_EXPORT_TENANTS", "select 1", 1);
 		setenv("KEEPFS_EXPORT_TENANT_COLUMN", "org_id", 1);
 		/* Its template hashes. */
-		setenv("KEEPFS_EXPORT_REDACT_KEY_FILE", "/x", 1);
+		if (!str_starts(k->name, "redact_key"))
+			setenv("KEEPFS_EXPORT_REDACT_KEY_FILE", "/x", 1);
 	}
 	if (ref.section == CONF_SECTION_NAMED_STORE)
 		prepare_named_store(k->name);
@@ -252,15 +254,15 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 		setenv("KEEPFS_STORES_ACME_URL", "s3://other", 1);
 	setenv(str_text(&name), example, 1);
 	if (ref.section == CONF_SECTION_STORE &&
-	    (strcmp(k->name, "secret_key") == 0 || strcmp(k->name, "session_token") == 0))
+	    (str_starts(k->name, "secret_key") || str_starts(k->name, "session_token")))
 		setenv("KEEPFS_STORE_ACCESS_KEY", "A", 1);
 	if (ref.section == CONF_SECTION_STORE &&
-	    (strcmp(k->name, "access_key") == 0 || strcmp(k->name, "session_token") == 0))
+	    (strcmp(k->name, "access_key") == 0 || str_starts(k->name, "session_token")))
 		setenv("KEEPFS_STORE_SECRET_KEY", "A", 1);
-	if (ref.section == CONF_SECTION_WEBHOOK || ref.section == CONF_SECTION_HEARTBEAT) {
+	if (ref.section == CONF_SECTION_WEBHOOK && !str_starts(k->name, "url"))
 		setenv("KEEPFS_WEBHOOK_FULL_URL", "https://h/x", 0);
+	if (ref.section == CONF_SECTION_HEARTBEAT && !str_starts(k->name, "url"))
 		setenv("KEEPFS_HEARTBEAT_FULL_URL", "https://h/x", 0);
-	}
 	if (ref.section == CONF_SECTION_CHECK) {
 		/* A check asks something, of a job that is there; what is expected is of an answer. */
 		setenv("KEEPFS_BACKUP_FULL_DATABASE", "dbname=x", 0);
@@ -272,7 +274,8 @@ static void set_key_from_environment(struct fixture *f, struct conf_ref ref)
 		setenv("KEEPFS_MAIL_TO", "a@b", 0);
 		setenv("KEEPFS_MAIL_SERVER", "smtp://h", 0);
 		setenv("KEEPFS_MAIL_USER", "u", 0);
-		setenv("KEEPFS_MAIL_PASSWORD", "p", 0);
+		if (strcmp(k->name, "password_command") != 0)
+			setenv("KEEPFS_MAIL_PASSWORD", "p", 0);
 	}
 	if (strcmp(k->name, "sse_kms_key") == 0)
 		setenv("KEEPFS_STORE_SSE", "aws:kms", 1);

@@ -52,7 +52,7 @@ static void test_defaults(void **state)
 	assert_words(job->export.redact_types, "");
 	assert_words(job->export.allow_secrets, "");
 	assert_int_equal(job->export.secrets_unsure, CONF_UNSURE_FAIL);
-	assert_string_equal(job->export.redact_key_file, "");
+	assert_string_equal(job->export.redact_key.file, "");
 	assert_int_equal(job->export.format, CONF_EXPORT_JSON);
 	assert_int_equal(job->verify, CONF_VERIFY_READBACK);
 	assert_string_equal(job->policy.schedule, "disabled");
@@ -143,7 +143,7 @@ static void test_all_keys(void **state)
 	assert_words(e->redact_types, "<secret_text:null>");
 	assert_words(e->allow_secrets, "<sessions.token_count>");
 	assert_int_equal(e->secrets_unsure, CONF_UNSURE_WARN);
-	assert_string_equal(e->redact_key_file, key_file);
+	assert_string_equal(e->redact_key.file, key_file);
 	assert_int_equal(f->conf.jobs[1].policy.keep_last, 3);
 	accept(f, "[export]\ntenancy = schema\ntenants = select 1\ntenant_schema = t_{id}_{slug}\n");
 	assert_string_equal(f->conf.jobs[0].export.tenant_schema, "t_{id}_{slug}");

@@ -78,8 +78,8 @@ static void test_whole_file(void **state)
 	assert_string_equal(f->conf.store.endpoint, "https://[::1]:9000");
 	assert_string_equal(f->conf.store.region, "eu-west-1");
 	assert_string_equal(f->conf.store.access_key, "AKIA");
-	assert_string_equal(f->conf.store.secret_key, "se#cret;x=y");
-	assert_string_equal(f->conf.store.session_token, "tok");
+	assert_string_equal(f->conf.store.secret_key.value, "se#cret;x=y");
+	assert_string_equal(f->conf.store.session_token.value, "tok");
 	assert_int_equal(f->conf.store.addressing, CONF_ADDRESSING_VIRTUAL);
 	assert_string_equal(f->conf.store.ca_file, "/etc/ca.pem");
 	assert_int_equal(f->conf.store.sse, CONF_SSE_KMS);
@@ -154,7 +154,7 @@ static void test_all_at_once(void **state)
 	        ":9: [stoer]: no such section; did you mean [store]?\n"
 	        ":11: the line has no ']' at its end\n"
 	        ":13: [store] bucket: no such key; allowed: url endpoint region access_key secret_key "
-	        "session_token "
+	        "secret_key_file secret_key_command session_token session_token_file session_token_command "
 	        "profile addressing allow_http ca_file sse sse_kms_key delete_versions connect_timeout "
 	        "first_byte_timeout stall_timeout "
 	        "retry_deadline "
@@ -204,9 +204,9 @@ static void test_lines(void **state)
 	                  "comment\nsecret_key = S\n",
 	                  long_value);
 	accept(f, text);
-	assert_int_equal(strlen(f->conf.store.session_token), 5003);
-	assert_string_equal(f->conf.store.session_token + 4999, "x=:y");
-	assert_string_equal(f->conf.store.secret_key, "S");
+	assert_int_equal(strlen(f->conf.store.session_token.value), 5003);
+	assert_string_equal(f->conf.store.session_token.value + 4999, "x=:y");
+	assert_string_equal(f->conf.store.secret_key.value, "S");
 	/* A job's name that is as long as it may be, with keys behind it. */
 	memset(name, 'n', 200);
 	free(text);

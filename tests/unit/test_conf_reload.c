@@ -106,7 +106,7 @@ static void test_needs_a_restart(void **state)
 	expect(&re, "[keepfs] stop_grace: 30s is now 5s\n[keepfs] log_level: info is now debug\n",
 	       "[keepfs] memory: 512M stays, not yet 1G\n[store] secret_key: ******** stays, not yet ********\n");
 	assert_int_equal(re.conf.memory_bytes, 512 << 20);
-	assert_string_equal(re.conf.store.secret_key, "old");
+	assert_string_equal(re.conf.store.secret_key.value, "old");
 	assert_int_equal(re.conf.stop_grace_ms, 5000);
 	/* What is shown has the place that it came from. */
 	conf_write_effective(&re.conf, &effective);
@@ -116,14 +116,33 @@ static void test_needs_a_restart(void **state)
 /* Only what has been read at the start, and nothing else, must be able to stay: each key of each single section. */
 static void test_every_key_of_the_daemon(void **state)
 {
-	static const char *const taken[] = {"stop_grace",   "log_level",    "erasure_key_file",
-	                                    "drill_dir",    "drill_user",   "drill_bindir",
-	                                    "drill_memory", "drill_disk",   "timezone",
-	                                    "trash",        "policy_delay", "ignore_databases",
-	                                    "scrub_within", "scrub_rate",   "to",
-	                                    "server",       "tls",          "from",
-	                                    "user",         "password",     "password_file",
-	                                    "ca_file",      "events",       "gather",
+	static const char *const taken[] = {"stop_grace",
+	                                    "log_level",
+	                                    "erasure_key",
+	                                    "erasure_key_file",
+	                                    "erasure_key_command",
+	                                    "drill_dir",
+	                                    "drill_user",
+	                                    "drill_bindir",
+	                                    "drill_memory",
+	                                    "drill_disk",
+	                                    "timezone",
+	                                    "trash",
+	                                    "policy_delay",
+	                                    "ignore_databases",
+	                                    "scrub_within",
+	                                    "scrub_rate",
+	                                    "to",
+	                                    "server",
+	                                    "tls",
+	                                    "from",
+	                                    "user",
+	                                    "password",
+	                                    "password_file",
+	                                    "password_command",
+	                                    "ca_file",
+	                                    "events",
+	                                    "gather",
 	                                    "digest"};
 	size_t count = 0;
 

@@ -36,7 +36,7 @@ static void test_defaults(void **state)
 	assert_true(str_starts(f->conf.store.url, "dir:/") && str_ends(f->conf.store.url, "/keepfs/objects"));
 	assert_string_equal(f->conf.store.endpoint, "");
 	assert_string_equal(f->conf.store.region, "us-east-1");
-	assert_string_equal(f->conf.store.secret_key, "");
+	assert_string_equal(f->conf.store.secret_key.value, "");
 	assert_int_equal(f->conf.store.connect_timeout_ms, 10000);
 	assert_int_equal(f->conf.store.stall_timeout_ms, 30000);
 	assert_int_equal(f->conf.store.retry_deadline_ms, 120000);

@@ -50,9 +50,9 @@ static int set_up(void **state)
 	store = mem_printf("%s/store", f->root);
 	assert_int_equal(store_dir_new(store, &f->repository.store, &err), 0);
 	f->conf.state_dir = mem_printf("%s/state", f->root);
-	f->conf.erasure_key_file = mem_printf("%s/key", f->root);
+	f->conf.erasure_key.file = mem_printf("%s/key", f->root);
 	assert_int_equal(mkdir(f->conf.state_dir, 0700), 0);
-	write_text(f->conf.erasure_key_file, "0123456789abcdef0123456789abcdef");
+	write_text(f->conf.erasure_key.file, "0123456789abcdef0123456789abcdef");
 	assert_int_equal(erasures_key(&f->conf, &f->key, f->key_id, &err), 0);
 	*state = f;
 	return 0;
@@ -66,7 +66,7 @@ static int tear_down(void **state)
 	f->repository.store->ops->free(f->repository.store);
 	hmac_key_free(f->key);
 	free(f->conf.state_dir);
-	free(f->conf.erasure_key_file);
+	free(f->conf.erasure_key.file);
 	assert_int_equal(system(command), 0);
 	free(f);
 	return 0;
@@ -197,8 +197,8 @@ static void what_is_wrong_is_never_passed_over(void **state)
 	assert_wrong(f, other, EPERM, "is not the key with which 1 erasures were registered");
 	put_object(f, "20261119T020000Z-0123456789abcdef.json", good);
 	assert_wrong(f, other, EBADMSG, "another key than the others");
-	free(f->conf.erasure_key_file);
-	f->conf.erasure_key_file = mem_strdup("");
+	free(f->conf.erasure_key.file);
+	f->conf.erasure_key.file = mem_strdup("");
 	assert_wrong(f, good, EPERM, "are registered, and without [keepfs] erasure_key_file");
 }
 

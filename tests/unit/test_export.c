@@ -2,7 +2,6 @@
 /* The document of an export, what is looked at in each row, reading back, and the key of `hash`. The tables are made by hand. */
 #include "../../src/export/document.h"
 #include "../../src/export/isolation.h"
-#include "../../src/export/key.h"
 #include "../../src/export/whole.h"
 
 #include <setjmp.h>
@@ -13,7 +12,9 @@
 
 #include <keepfs/base/fd.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/codec/copy_json.h>
 #include <keepfs/codec/json.h>
+#include <keepfs/export.h>
 #include <keepfs/exported.h>
 
 #include <errno.h>
@@ -471,12 +472,19 @@ static char *write_key(const char *dir, const char *content, mode_t mode)
 	return path;
 }
 
+static int key_of_file(const char *path, unsigned char *key, struct error *err)
+{
+	const struct conf_secret secret = {.file = (char *)path};
+
+	return export_key_of(&secret, "[export] redact_key", key, err);
+}
+
 static void expect_key(const char *dir, const char *content, mode_t mode, const char *why)
 {
 	_cleanup(free) char *path = write_key(dir, content, mode);
 	unsigned char key[COPY_JSON_KEY_BYTES] = {0};
 	struct error err = {0};
-	int r = export_key_read(path, key, &err);
+	int r = key_of_file(path, key, &err);
 
 	unlink(path);
 	if (!why) {
@@ -501,9 +509,9 @@ static void test_key(void **state)
 	expect_key(dir, "", 0600, "less than 32 bytes");
 	expect_key(dir, "0123456789abcdef0123456789abcdef", 0640, "chmod 600");
 	expect_key(dir, "0123456789abcdef0123456789abcdef", 0604, "chmod 600");
-	assert_int_equal(export_key_read(dir, key, &err), -EPERM);
+	assert_int_equal(key_of_file(dir, key, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "no regular file"));
-	assert_int_equal(export_key_read("/nonexistent/key", key, &err), -ENOENT);
+	assert_int_equal(key_of_file("/nonexistent/key", key, &err), -ENOENT);
 	rmdir(dir);
 }
 

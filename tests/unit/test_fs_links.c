@@ -249,7 +249,7 @@ static void no_link_without_credentials(void **state)
 	_cleanup(free) char *why = NULL;
 	int result;
 
-	f->conf.store.access_key = f->conf.store.secret_key = (char *)"";
+	f->conf.store.access_key = f->conf.store.secret_key.value = (char *)"";
 	setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent", 1);
 	setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
 	setenv("AWS_EC2_METADATA_DISABLED", "true", 1);

@@ -116,8 +116,8 @@ static struct conf_command commands[] = {
         {.name = (char *)"dead", .events = CONF_EVENTS_ALL, .digest = (char *)"disabled"},
 };
 static struct conf_heartbeat heartbeats[] = {
-        {.name = (char *)"dead", .jobs = nobody, .url = (char *)"https://h", .headers = nobody},
-        {.name = (char *)"hc", .jobs = nobody, .url = (char *)"https://h", .headers = nobody},
+        {.name = (char *)"dead", .jobs = nobody, .url = {.value = (char *)"https://h"}, .headers = nobody},
+        {.name = (char *)"hc", .jobs = nobody, .url = {.value = (char *)"https://h"}, .headers = nobody},
 };
 
 static int set_up_office(void **state)

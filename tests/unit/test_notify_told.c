@@ -304,7 +304,7 @@ static void a_summary(void **state)
 }
 
 static struct conf_heartbeat heartbeat_of_all = {
-        .name = (char *)"hc", .jobs = nobody, .url = (char *)"https://h", .headers = nobody};
+        .name = (char *)"hc", .jobs = nobody, .url = {.value = (char *)"https://h"}, .headers = nobody};
 
 static void heartbeats_of_runs(void **state)
 {

@@ -159,7 +159,7 @@ static void expect_environment(enum proc_env which, const char *const *extra, co
 {
 	const char *const argv[] = {
 	        "/bin/sh", "-c",
-	        "env | grep -E '^(KEEPFS|AWS_[APS]|PGT|LC_T|NOTIFY|OTHER)' | LC_ALL=C sort; exit 0", NULL};
+	        "env | grep -E '^(KEEPFS|AWS_[APS]|PG[PT]|LC_T|NOTIFY|OTHER)' | LC_ALL=C sort; exit 0", NULL};
 	struct proc_options options = {.argv = argv, .env = which, .extra_env = extra};
 	_cleanup(str) struct str out = {0};
 	_cleanup(proc) struct proc *p = NULL;
@@ -201,6 +201,12 @@ static void test_environment(void **state)
 	        PROC_ENV_HOOK, extra,
 	        "AWS_PROFILE=planted\nKEEPFS_JOB=full\nKEEPFS_MOUNTPOINT=planted\n"
 	        "KEEPFS_STORE_URL=planted\nLC_TEST=planted\nOTHER=planted\nPGT=new\nPGTEST=planted\n");
+	setenv("PGPASSWORD", "planted", 1);
+	expect_environment(
+	        PROC_ENV_HELPER, NULL,
+	        "AWS_PROFILE=planted\nKEEPFS_JOB=planted\nKEEPFS_MOUNTPOINT=planted\n"
+	        "KEEPFS_STORE_URL=planted\nLC_TEST=planted\nOTHER=planted\nPGT=planted\nPGTEST=planted\n");
+	unsetenv("PGPASSWORD");
 	expect_environment(PROC_ENV_SERVER, NULL, "LC_TEST=planted\n");
 	assert_string_equal(getenv("PGT"), "planted");
 	for (size_t i = 0; i < ARRAY_SIZE(set); i++)

@@ -271,7 +271,7 @@ static void test_what_is_sent(void **state)
 	assert_not_seen(&w, 0, "Expect");
 
 	store_free(w.store);
-	w.conf.session_token = (char *)"token";
+	w.conf.session_token.value = (char *)"token";
 	w.conf.sse = CONF_SSE_KMS;
 	w.conf.sse_kms_key = (char *)"key-1";
 	w.conf.addressing = CONF_ADDRESSING_VIRTUAL;

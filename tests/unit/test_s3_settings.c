@@ -67,7 +67,7 @@ static void test_changed_credentials_are_read_again(void **state)
 	unsetenv("AWS_SECRET_ACCESS_KEY");
 	unsetenv("AWS_PROFILE");
 	world_begin(&w, SCRIPT(NO_CONTENT, NO_CONTENT, NO_CONTENT));
-	w.conf.access_key = w.conf.secret_key = (char *)"";
+	w.conf.access_key = w.conf.secret_key.value = (char *)"";
 	assert_int_equal(store_remove(w.store, NULL, "a", &w.err), 0);
 	assert_int_equal(store_remove(w.store, NULL, "a", &w.err), 0);
 	write_credentials(path, "SECOND");
@@ -107,7 +107,7 @@ static void test_presigned(void **state)
 
 	store_free(w.store);
 	w.conf.addressing = CONF_ADDRESSING_VIRTUAL;
-	w.conf.session_token = (char *)"to/ken";
+	w.conf.session_token.value = (char *)"to/ken";
 	world_open_store(&w);
 	by_host = presigned(&w, 604800000);
 	free(begin);
@@ -132,7 +132,7 @@ static void test_presigned_with_the_credentials_in_force(void **state)
 	unsetenv("AWS_SECRET_ACCESS_KEY");
 	unsetenv("AWS_PROFILE");
 	world_begin(&w, (const char *const[]){NULL});
-	w.conf.access_key = w.conf.secret_key = (char *)"";
+	w.conf.access_key = w.conf.secret_key.value = (char *)"";
 	first = presigned(&w, 1000);
 	write_credentials(path, "SECOND");
 	second = presigned(&w, 1000);
