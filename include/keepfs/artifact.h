@@ -39,6 +39,14 @@ struct artifact_removed {
 	size_t cache_id_count;
 };
 
+/** struct artifact_spared - an artifact that was read from a replica; all borrowed for the call. */
+struct artifact_spared {
+	const char *path;
+	const char *store; /* that had it, as stores_name() calls it */
+	bool damaged;      /* what its own store has is wrong, or is not there; else that did not answer */
+	const char *why;
+};
+
 /**
  * struct artifact_events - who wants to know what becomes of artifacts
  *
@@ -50,6 +58,8 @@ struct artifact_events {
 	/* It is not listed any more. It was deleted from the store before this is called, or the tidier does that
 	 * later. */
 	void (*removed)(void *arg, const struct artifact_removed *what);
+	/* What its store did not give was read from a replica; at most once for each time somebody opened it. */
+	void (*read_elsewhere)(void *arg, const struct artifact_spared *what);
 	void *arg;
 	struct artifact_events *next; /* the repository's */
 };
@@ -89,6 +99,12 @@ int repository_store_of(const struct repository *repo, const char *path, struct 
 /** repository_store_of_ino() - the same of an artifact, or one of its files, that is listed or was removed. */
 int repository_store_of_ino(const struct repository *repo, uint64_t ino, struct store **ret,
                             struct error *err);
+
+/** repository_reading_store_of_ino() - the same for somebody who wants its bytes, wherever they come from: what that store does not give, or gives wrong
+ * (store_get_options.elsewhere), comes from a store that has a whole replica, and is told (artifact_events). Not for who looks whether the store has
+ * them. */
+int repository_reading_store_of_ino(const struct repository *repo, uint64_t ino, struct store **ret,
+                                    struct error *err);
 
 /** repository_listen() - have @events told; before any thread uses the repository. */
 void repository_listen(struct repository *repo, struct artifact_events *events);

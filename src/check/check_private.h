@@ -24,6 +24,8 @@ void probe_store(struct probe *p, const struct conf_store *conf, struct store *s
                  const struct error *store_err);
 /** probe_lock() - with [store] object_lock: does the bucket keep locks? Nothing where none are asked for. */
 void probe_lock(struct probe *p, const struct conf_store *conf, struct store *store);
+/** probe_replicas() - the stores that have copies. */
+void probe_replicas(struct probe *p, const struct conf *conf);
 /** make_directory_command() - heap: the command that makes a directory for the user that this process runs as. */
 char *make_directory_command(const char *path);
 void probe_catalog(struct probe *p, const struct conf *conf);

@@ -25,6 +25,7 @@
 #include <keepfs/inside.h>
 #include <keepfs/notify.h>
 #include <keepfs/proc.h>
+#include <keepfs/replica.h>
 #include <keepfs/use.h>
 
 #include <config.h>
@@ -53,6 +54,7 @@ struct daemon {
 	struct fs *fs;
 	struct jobs *jobs;
 	struct use_scrub *scrub;
+	struct replicas *replicas;
 	struct notify *notify;
 	int signal_fd;
 	int stopped_fd; /* jobs have ended */
@@ -153,6 +155,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	};
 	r = fs_new(&context, &d->fs, err);
 	if (r == 0)
+		r = replicas_new(&d->engine.repository, d->live, &d->replicas, err);
+	if (r == 0)
 		r = artifact_tidier_new(&d->engine.repository, &d->engine.tidier, err);
 	d->engine.make.live = d->live;
 	engine_tag_backups(&d->engine, conf);
@@ -239,6 +243,7 @@ static void stop_daemon(struct daemon *d, bool served)
 	/* It tells the mount what it lists. */
 	d->engine.tidier = artifact_tidier_free(d->engine.tidier);
 	d->engine.repository.tidier = NULL;
+	d->replicas = replicas_free(d->replicas);
 	d->fs = fs_free(d->fs);
 	d->inside = inside_free(d->inside);
 	d->notify = notify_free(d->notify);
@@ -315,6 +320,7 @@ static void reload_daemon(struct daemon *d)
 	fs_reloaded(d->fs);
 	jobs_schedules_changed(d->jobs);
 	use_scrub_changed(d->scrub);
+	replicas_look(d->replicas);
 	notify_systemd("READY=1");
 }
 

@@ -143,6 +143,16 @@ static const struct made_file rows[] = {
          .generation = text_by_catalog,
          .is_costly = true},
         {.number = 45, .name = "confirmations", .write = write_confirmations, .generation = text_never_kept},
+        {.number = 41,
+         .name = "replicas",
+         .report = report_replicas,
+         .generation = text_by_catalog,
+         .is_costly = true},
+        {.number = 42,
+         .name = "replicas.jsonl",
+         .report = report_replicas_jsonl,
+         .generation = text_by_catalog,
+         .is_costly = true},
 };
 
 const struct made_files status_files = {

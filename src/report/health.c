@@ -26,6 +26,7 @@ static const struct {
         {"configuration", check_conf},
         {"store", check_store},
         {"stores", check_other_stores},
+        {"replicas", check_replicas},
         {"probe", check_probes},
         {"pg_dump", check_pg_dump},
         {"space", check_space},
