@@ -347,8 +347,8 @@ static const struct made_file rows[] = {
         {.number = 29, .name = "import", .run = import, .help = import_help},
         {.number = 30, .name = "restore-tenant", .run = restore_tenant, .help = restore_tenant_help},
         {.number = 31, .name = "erase", .run = command_erase, .help = erase_help, .copied_soon = true},
-        {.number = 46, .name = "confirm", .run = command_confirm, .help = confirm_help},
         {.number = 40, .name = "replicate", .run = replicate, .help = replicate_help},
+        {.number = 46, .name = "confirm", .run = command_confirm, .help = confirm_help},
 };
 
 const struct made_files control_files = {

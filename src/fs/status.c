@@ -142,7 +142,6 @@ static const struct made_file rows[] = {
          .report = report_keys,
          .generation = text_by_catalog,
          .is_costly = true},
-        {.number = 45, .name = "confirmations", .write = write_confirmations, .generation = text_never_kept},
         {.number = 41,
          .name = "replicas",
          .report = report_replicas,
@@ -153,6 +152,7 @@ static const struct made_file rows[] = {
          .report = report_replicas_jsonl,
          .generation = text_by_catalog,
          .is_costly = true},
+        {.number = 45, .name = "confirmations", .write = write_confirmations, .generation = text_never_kept},
 };
 
 const struct made_files status_files = {

@@ -31,7 +31,7 @@ struct replicating {
 
 /* The words. */
 
-static bool says_yes(const struct command_line *line, const char *key)
+static bool replicate_says_yes(const struct command_line *line, const char *key)
 {
 	const char *value = words_pair(line, key);
 
@@ -77,10 +77,10 @@ static int check_replicate_words(const struct conf *conf, const struct command_l
 	if (r == 0 && words_pair(line, "from") && words_pair(line, "to"))
 		r = error_set(err, ERROR_USAGE, EINVAL,
 		              "to= makes copies, and from= brings one back: give one of them");
-	if (r == 0 && says_yes(line, "repair") && !words_pair(line, "from"))
+	if (r == 0 && replicate_says_yes(line, "repair") && !words_pair(line, "from"))
 		r = error_set(err, ERROR_USAGE, EINVAL,
 		              "repair=yes takes the bytes from a copy: say which with from=STORE");
-	if (r == 0 && says_yes(line, "verify") && words_pair(line, "from"))
+	if (r == 0 && replicate_says_yes(line, "verify") && words_pair(line, "from"))
 		r = error_set(err, ERROR_USAGE, EINVAL,
 		              "verify=yes looks at a copy: say which with to=STORE");
 	return r;
@@ -106,7 +106,7 @@ static int add_removed_target(struct catalog *catalog, const char *word, struct 
 static int replicate_targets(const struct make_context *ctx, const struct conf_job *job,
                              const struct make_wanted *wanted, struct make_targets *ret, struct error *err)
 {
-	bool back = words_pair(wanted->line, "from") && !says_yes(wanted->line, "repair");
+	bool back = words_pair(wanted->line, "from") && !replicate_says_yes(wanted->line, "repair");
 	struct catalog *catalog = ctx->repository->catalog;
 	int r = 0;
 
@@ -283,8 +283,8 @@ static int replicate_make(const struct make_context *ctx, const struct make_orde
 	                        .conf = conf,
 	                        .to = words_pair(order->line, "to"),
 	                        .from = words_pair(order->line, "from"),
-	                        .verify = says_yes(order->line, "verify"),
-	                        .repair = says_yes(order->line, "repair")};
+	                        .verify = replicate_says_yes(order->line, "verify"),
+	                        .repair = replicate_says_yes(order->line, "repair")};
 	int r = check_replicate_words(conf, order->line, err);
 
 	if (r == 0)
