@@ -24,6 +24,7 @@ struct kept_copy {
 	const char *content; /* those of another one are never compared */
 	char *job, *class;
 	struct retention_backup backup;
+	int64_t started_us; /* two of one second have an order, too */
 	bool is_partial, is_removed;
 };
 
@@ -54,7 +55,7 @@ static int by_time(const void *a, const void *b)
 {
 	const struct kept_copy *x = a, *y = b;
 
-	return (x->backup.at_s > y->backup.at_s) - (x->backup.at_s < y->backup.at_s);
+	return (x->started_us > y->started_us) - (x->started_us < y->started_us);
 }
 
 static void audit_removal(const struct replica_order *o, const char *path, int r, const char *why)
@@ -166,6 +167,7 @@ static int take_copy(void *arg, const struct catalog_replica *row, struct error 
 	        .class = mem_strdup(row->class),
 	        .backup = {.at_s = row->started_at_us / US_PER_S,
 	                   .keep_until_s = row->keep_until_us / US_PER_S},
+	        .started_us = row->started_at_us,
 	        .is_partial = row->partial,
 	        .is_removed = row->state == REPLICA_REMOVED && !row->is_listed,
 	};
