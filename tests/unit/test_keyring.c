@@ -126,7 +126,7 @@ static void test_a_file_of_recipients(void **state)
 	assert_non_null(strstr(str_text(&names), f->other));
 	put_file(f->identity_path, wrong);
 	assert_true(keyring_recipients(&f->conf, NULL, NULL, &none, &err) < 0);
-	assert_non_null(strstr(err.message, "[keepfs] identity_file"));
+	assert_non_null(strstr(err.message, f->identity_path));
 	assert_non_null(strstr(err.message, "line 2"));
 	unlink(f->identity_path);
 	assert_true(keyring_recipients(&f->conf, NULL, NULL, &none, &err) < 0);
