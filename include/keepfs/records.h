@@ -30,6 +30,7 @@ struct records;
 
 struct records_context { /* all borrowed */
 	const struct conf *conf;
+	struct conf_live *live; /* says for whom they are encrypted; NULL: @conf does */
 	struct catalog *catalog;
 	struct store *store;
 	struct keyring *keyring; /* opens those that are encrypted; NULL: nothing does */

@@ -109,14 +109,16 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .ahead_bytes = conf->read.ahead_bytes,
 	        .metrics = &d->reader_metrics,
 	};
-	const struct records_context records_context = engine_records(&d->engine);
+	struct records_context records_context = engine_records(&d->engine);
 	const struct checkpoint_context checkpoint_context = engine_checkpoints(&d->engine);
-	const struct copies_context copies_context = engine_copies(&d->engine);
+	struct copies_context copies_context = engine_copies(&d->engine);
 	const struct jobs_clock clock = {on_clock_set, d};
 	struct fs_context context;
 	int r;
 
 	stores_follow(d->engine.stores, d->live);
+	records_context.live = d->live;
+	copies_context.live = d->live;
 	d->troubles = report_troubles_new();
 	d->admins = export_admins_new();
 	d->engine.make.admins = d->admins;
