@@ -13,6 +13,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/chain.h>
 #include <keepfs/chain.h>
 #include <keepfs/chain/prove.h>
@@ -316,6 +317,41 @@ static void what_is_not_signed_is_believed_only_from_before(void **state)
 	assert_non_null(strstr(err.message, "is not signed"));
 }
 
+/* By whoever may write in the bucket, with a date from before the chain. */
+static void what_was_signed_is_not_believed_without(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	struct error err = {0};
+
+	publish_day(f, 1, true);
+	describe(&m, 1);
+	m.finished_at_us = 1;
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "the one that keepfs wrote is"));
+	end_day(f, 1, LINK_REMOVED);
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, NULL), 0);
+}
+
+/* Signing was switched off for a while, and is on again: what was made meanwhile is no other than it was. */
+static void what_the_catalog_has_unsigned_is_believed(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+
+	publish_day(f, 1, true);
+	describe(&m, 2);
+	m.finished_at_us = INT64_MAX / 2;
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, NULL), -EBADMSG);
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, NULL), 0);
+	m.size_bytes++;
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, NULL), -EBADMSG);
+	m.size_bytes--;
+	m.run_id++;
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, NULL), -EBADMSG);
+}
+
 static void another_key_is_vouched_for(void **state)
 {
 	struct fixture *f = *state;
@@ -454,6 +490,8 @@ int main(void)
 	        CHAIN_TEST(a_number_that_was_never_used_is_void),
 	        CHAIN_TEST(a_lost_catalog_goes_on_behind_the_last_link),
 	        CHAIN_TEST(what_is_not_signed_is_believed_only_from_before),
+	        CHAIN_TEST(what_was_signed_is_not_believed_without),
+	        CHAIN_TEST(what_the_catalog_has_unsigned_is_believed),
 	        CHAIN_TEST(another_key_is_vouched_for),
 	        CHAIN_TEST(another_key_without_the_old_one_needs_both),
 	        CHAIN_TEST(one_that_was_written_anew_keeps_its_number),
