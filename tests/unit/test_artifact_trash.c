@@ -437,6 +437,8 @@ static void of_two_of_a_name_the_longer_holds(void **state)
 	assert_int_equal(catalog_holds(f->catalog, ino, found, 2), 1);
 	assert_string_equal(found[0].reason, "a case");
 	/* One that ends sooner takes nothing from one that holds on. */
+	assert_int_equal(artifact_hold(&f->repo, ino, &once, NULL), -EEXIST);
+	assert_int_equal(artifact_end_hold(&f->repo, ino, "hold", NULL), 0);
 	assert_int_equal(artifact_hold(&f->repo, ino, &once, NULL), 0);
 	assert_int_equal(catalog_set_hold(f->catalog, ino, &again, NULL), 0);
 	assert_int_equal(artifact_remove(&f->repo, ino, NULL, NULL), -EPERM);
