@@ -427,6 +427,11 @@ static inline void cleanup_conf_changes(struct conf_changes *c)
 	conf_changes_finish(c);
 }
 
+/** conf_each_secret() - call @look for each secret of @c that may be in a file, or printed by a command, whether it is set or not. @title: "[mail] password". */
+void conf_each_secret(const struct conf *c,
+                      void (*look)(void *arg, const char *title, const struct conf_secret *secret),
+                      void *arg);
+
 /** conf_serve_at() - the command line named another @mountpoint, or that of the configuration is a link to it. What the
  * configuration says stays known, and a reload compares with that. */
 void conf_serve_at(struct conf *c, const char *mountpoint);

@@ -35,7 +35,11 @@ void probe_encryption(struct probe *p, const struct conf *conf);
 void probe_drills(struct probe *p, const struct conf *conf);
 /** probe_schedules() - when each job that has a schedule begins next. */
 void probe_schedules(struct probe *p, const struct conf *conf, struct catalog *catalog);
+/** probe_signing() - the keys that sign, and those that are believed, where there are any. */
+void probe_signing(struct probe *p, const struct conf *conf);
 void probe_fuse(struct probe *p, const struct conf *conf);
+/** probe_secrets() - those that are sealed, in files or printed by commands. */
+void probe_secrets(struct probe *p, const struct conf *conf);
 /** probe_notices() - the mail server (nothing is sent), and the templates of receivers. */
 void probe_notices(struct probe *p, const struct conf *conf);
 /** fuse_device_advice() - what to do when opening /dev/fuse failed with @errnum: static. */

@@ -126,7 +126,7 @@ def test_a_second_person_confirms(ruled, people):
     assert answer.startswith("waits for a second person as number "), answer
     number = number_of(answer)
     listed = keepfs.text("status", "confirmations")
-    assert f"{number} hold: {path} off; ordered by uid {ANNA} (" in listed, listed
+    assert f"{number} hold {path} off; ordered by uid {ANNA} (" in listed, listed
     with pytest.raises(PermissionError):
         os.unlink(keepfs.path("backups", "full", name))
     # Neither the one who ordered it, nor whoever is no approver, root among them.
@@ -230,7 +230,7 @@ def test_it_is_told(people, tmp_path, new_keepfs, pg):
     with tempfile.TemporaryDirectory(prefix="keepfs-open-") as directory:
         os.chmod(directory, 0o755)
         keepfs = new_keepfs({"full": {"database": pg.uri("sample")}}, directory=directory, allow_other="yes")
-        keepfs.sections = {"control": {"write": f"erase:{ANNA}, prune:{ANNA}", "confirm_by": f"{BERT}"},
+        keepfs.sections = {"control": {"write": f"erase:{ANNA}, prune:{ANNA}, restore:{ANNA}", "confirm_by": f"{BERT}"},
                            "command log": {"command": f"cat >> {told}", "events": "confirm", "gather": "none"}}
         keepfs.write_conf()
         keepfs.mount()
@@ -238,4 +238,10 @@ def test_it_is_told(people, tmp_path, new_keepfs, pg):
         answer = anna.done(ask, keepfs.path("control", "prune"), "clock=right")
         assert number_of(answer)
         wait_until(lambda: told.exists() and "waits for a second person" in told.read_text(), "the notice")
+        # Whose erasure it is stands nowhere, and a password neither.
+        number = number_of(anna.done(ask, keepfs.path("control", "erase"), "public.customers email=bob@secret.example"))
+        refused = anna.done(why, keepfs.path("control", "restore"), "full/latest.dump into=x confirm=x server=postgresql://u:hush@h/")
+        assert refused[0] == errno.EINVAL and "password" in refused[1], refused
+        seen = keepfs.text("status", "confirmations") + keepfs.text("status", "audit.jsonl")
+        assert f"{number} erase public.customers …" in seen and "bob@secret" not in seen and "hush" not in seen, seen
         keepfs.close()
