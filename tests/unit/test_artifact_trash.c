@@ -289,6 +289,7 @@ static void what_is_held_is_not_hidden(void **state)
 	}
 	/* One that has ended holds nothing. */
 	hold.until_us = AT_US + 1;
+	assert_int_equal(artifact_end_hold(&f->repo, ino_of_artifact(FIRST), hold.name, NULL), 0);
 	assert_int_equal(artifact_hold(&f->repo, ino_of_artifact(FIRST), &hold, NULL), 0);
 	put_mark(f, 1, "");
 	forget_first(f);
