@@ -306,6 +306,10 @@ int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum
 
 	if (!keys || !keys->key)
 		return 0;
+	/* What an attempt before this one has given out is put first: each would make a link more, for as long as none can be put. */
+	r = chain_finish_waiting(c, at, err);
+	if (r < 0)
+		return r;
 	r = catalog_chain_links_of(c->catalog, at->id, path, add_gone_link, &m);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");

@@ -222,6 +222,30 @@ static void numbers_have_no_gaps(void **state)
 	assert_int_equal(chain.sequence, 7);
 }
 
+/* The tidier tries it again and again, for as long as the bucket takes no link. */
+static void what_cannot_be_put_is_not_given_out_again(void **state)
+{
+	struct fixture *f = *state;
+	struct store *store = NULL;
+	_cleanup(free) char *root = mem_printf("%s/store", f->directory), *path = path_of(1),
+	                    *key = manifest_key(path);
+	struct chain_at broken = f->at;
+	struct catalog_chain chain;
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	publish_day(f, 1, true);
+	assert_int_equal(store_dir_new(root, &store, NULL), 0);
+	assert_int_equal(store_fault_new(store, "put:1+:denied", &broken.store, NULL), 0);
+	assert_int_equal(store_remove(f->store, NULL, key, NULL), 0);
+	for (unsigned attempt = 0; attempt < 5; attempt++)
+		assert_true(chain_end(f->chain, &broken, path, LINK_REMOVED, 1, NULL) < 0);
+	store_free(broken.store);
+	assert_int_equal(catalog_chain(f->catalog, 0, &chain), 0);
+	assert_int_equal(chain.sequence, 3);
+	assert_int_equal(chain_end(f->chain, &f->at, path, LINK_REMOVED, 1, NULL), 0);
+	assert_true(assert_proven(f, first_pem) <= 4);
+}
+
 static void without_a_key_nothing_is_signed(void **state)
 {
 	struct fixture *f = *state;
@@ -485,6 +509,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        CHAIN_TEST(numbers_have_no_gaps),
+	        CHAIN_TEST(what_cannot_be_put_is_not_given_out_again),
 	        CHAIN_TEST(without_a_key_nothing_is_signed),
 	        CHAIN_TEST(what_was_given_out_and_not_put_is_put_later),
 	        CHAIN_TEST(a_number_that_was_never_used_is_void),
