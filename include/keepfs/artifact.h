@@ -222,7 +222,7 @@ void artifact_let_go(struct repository *repo, uint64_t ino, int64_t run_id);
 int artifact_undelete(struct repository *repo, const char *path, struct error *err);
 
 /** artifact_hold() - it stays until the hold is ended, or its time is over: in the store, then in the catalog. One of the same
- * name is replaced. -ENOENT: there is no such artifact; -ENOSPC: it has CATALOG_HOLDS_MAX. */
+ * name is replaced, unless that one holds for longer (-EEXIST): it has to be ended first. -ENOENT: there is no such artifact; -ENOSPC: it has CATALOG_HOLDS_MAX. */
 int artifact_hold(struct repository *repo, uint64_t ino, const struct catalog_hold *hold, struct error *err);
 /** artifact_end_hold() - of that name; -ENOENT: there is none. */
 int artifact_end_hold(struct repository *repo, uint64_t ino, const char *name, struct error *err);

@@ -19,9 +19,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
-#define WAITING_MAX 32
-#define NO_LOGIN    UINT32_MAX
+#define WAITING_MAX  32
+#define NO_LOGIN     UINT32_MAX
+#define NUMBER_LEAST 100000000
+#define NUMBER_COUNT 900000000
 
 struct waiting {
 	uint64_t number; /* 0: the place is free */
@@ -36,7 +39,6 @@ struct waiting {
 
 struct confirmations {
 	pthread_mutex_t lock;
-	uint64_t last;                      /* lock: the last number that was given out */
 	struct waiting places[WAITING_MAX]; /* lock */
 };
 
@@ -155,7 +157,7 @@ static char *shown_command(const char *file, const char *text)
 
 /* Waiting. */
 
-static uint32_t login_of(int64_t pid)
+uint32_t confirm_login_of(int64_t pid)
 {
 	_cleanup(str) struct str text = {0};
 	char path[64], *end;
@@ -175,6 +177,27 @@ static void drop_overdue(struct confirmations *c, int64_t now_us)
 			forget_waiting(&c->places[i]);
 }
 
+static bool number_waits(const struct confirmations *c, uint64_t number)
+{
+	for (size_t i = 0; i < WAITING_MAX; i++)
+		if (c->places[i].number == number)
+			return true;
+	return false;
+}
+
+/* By chance: one that was told before a restart, in a mail for instance, must not be that of another command behind it. */
+static uint64_t new_number(const struct confirmations *c)
+{
+	uint64_t number;
+
+	do {
+		if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+			abort();
+		number = NUMBER_LEAST + number % NUMBER_COUNT;
+	} while (number_waits(c, number));
+	return number;
+}
+
 static uint64_t keep_waiting(const struct command *c, int64_t now_us, int64_t until_us)
 {
 	struct confirmations *all = c->fs->confirmations;
@@ -187,10 +210,10 @@ static uint64_t keep_waiting(const struct command *c, int64_t now_us, int64_t un
 		if (!all->places[i].number)
 			free_place = &all->places[i];
 	if (free_place) {
-		number = ++all->last;
+		number = new_number(all);
 		*free_place = (struct waiting){.number = number,
 		                               .until_us = until_us,
-		                               .login = login_of(c->audit.pid),
+		                               .login = c->login,
 		                               .node = c->node,
 		                               .audit = c->audit,
 		                               .text = mem_strdup(c->text),
@@ -274,9 +297,7 @@ static int parse_confirm(const char *text, struct confirm_request *ret, struct e
 
 static bool is_same_person(const struct waiting *w, const struct command *c)
 {
-	uint32_t login = login_of(c->audit.pid);
-
-	return w->audit.uid == c->audit.uid || (login != NO_LOGIN && login == w->login);
+	return w->audit.uid == c->audit.uid || (c->login != NO_LOGIN && c->login == w->login);
 }
 
 /* Take it out, so that nobody else confirms it as well. Whoever has ordered it may give it up himself. */
