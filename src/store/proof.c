@@ -63,7 +63,7 @@ static int hear_its_time(struct store *s, const struct store_call *call, const c
 }
 
 /* Of the lock, or of the object: which of the two, the next attempt shows. */
-static bool is_refused(const struct error *err)
+static bool refuses_the_put(const struct error *err)
 {
 	return !err->retry && (err->class == ERROR_DENIED || err->class == ERROR_USAGE);
 }
@@ -82,7 +82,7 @@ int store_put_proof(struct store *s, const struct store_call *call, const char *
 		return r;
 	options.lock = r > 0 ? &lock : NULL;
 	r = store_put_bytes(s, call, key, data, len, &options, &why);
-	if (r < 0 && options.lock && is_refused(&why)) {
+	if (r < 0 && options.lock && refuses_the_put(&why)) {
 		options.lock = NULL;
 		r = store_put_bytes(s, call, key, data, len, &options, err);
 		if (r == 0)
