@@ -40,6 +40,14 @@ struct artifact_removed {
 	size_t cache_id_count;
 };
 
+/** struct artifact_spared - an artifact that was read from a replica; all borrowed for the call. */
+struct artifact_spared {
+	const char *path;
+	const char *store; /* that had it, as stores_name() calls it */
+	bool damaged;      /* what its own store has is wrong, or is not there; else that did not answer */
+	const char *why;
+};
+
 /**
  * struct artifact_events - who wants to know what becomes of artifacts
  *
@@ -53,6 +61,8 @@ struct artifact_events {
 	void (*removed)(void *arg, const struct artifact_removed *what);
 	/* What the store knows of the artifact @path beside its manifest is another: a hold. */
 	void (*marked)(void *arg, const char *path);
+	/* What its store did not give was read from a replica; at most once for each time somebody opened it. */
+	void (*read_elsewhere)(void *arg, const struct artifact_spared *what);
 	void *arg;
 	struct artifact_events *next; /* the repository's */
 };
@@ -93,6 +103,12 @@ int repository_store_of(const struct repository *repo, const char *path, struct 
 /** repository_store_of_ino() - the same of an artifact, or one of its files, that is listed or was removed. */
 int repository_store_of_ino(const struct repository *repo, uint64_t ino, struct store **ret,
                             struct error *err);
+
+/** repository_reading_store_of_ino() - the same for somebody who wants its bytes, wherever they come from: what that store does not give, or gives wrong
+ * (store_get_options.elsewhere), comes from a store that has a whole replica, and is told (artifact_events). Not for who looks whether the store has
+ * them. */
+int repository_reading_store_of_ino(const struct repository *repo, uint64_t ino, struct store **ret,
+                                    struct error *err);
 
 /** repository_listen() - have @events told; before any thread uses the repository. */
 void repository_listen(struct repository *repo, struct artifact_events *events);
@@ -210,7 +226,7 @@ void artifact_let_go(struct repository *repo, uint64_t ino, int64_t run_id);
 int artifact_undelete(struct repository *repo, const char *path, struct error *err);
 
 /** artifact_hold() - it stays until the hold is ended, or its time is over: in the store, then in the catalog. One of the same
- * name is replaced. -ENOENT: there is no such artifact; -ENOSPC: it has CATALOG_HOLDS_MAX. */
+ * name is replaced, unless that one holds for longer (-EEXIST): it has to be ended first. -ENOENT: there is no such artifact; -ENOSPC: it has CATALOG_HOLDS_MAX. */
 int artifact_hold(struct repository *repo, uint64_t ino, const struct catalog_hold *hold, struct error *err);
 /** artifact_end_hold() - of that name; -ENOENT: there is none. */
 int artifact_end_hold(struct repository *repo, uint64_t ino, const char *name, struct error *err);

@@ -26,7 +26,7 @@ int check_verify_store(struct store *store, const char *store_url, struct catalo
 
 /**
  * check_run() - store (writes, reads back, deletes a small object), each job's databases (connect, version,
- * rights, space), pg_dump found and not older than the server, /dev/fuse, space for the catalog; the mail server and the templates of notices, of which nothing is sent
+ * rights, space), pg_dump found and not older than the server, /dev/fuse, space for the catalog; secrets that are elsewhere than in the configuration; the mail server and the templates of notices, of which nothing is sent
  * @store:   NULL: it could not be opened, for the reason in @store_err
  * @catalog: where the result is kept; NULL: nowhere
  * Every item's detail says "ok" facts or what is wrong and what to do. Blocking, within the store's deadline

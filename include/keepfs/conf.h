@@ -92,17 +92,6 @@ struct conf_store {
 	bool read_only;            /* no key: who opens it will only list and read */
 };
 
-/* A further store: [store NAME]. What its struct conf_store has of all exports and all of the daemon (part_bytes, capacity, scrubbing) is not set:
- * [store] says that of all. */
-struct conf_named_store {
-	struct conf_store store; /* first, as its keys are those of [store] */
-	char *name;
-	int line, kind; /* conf_load()'s own */
-	struct conf_origin *origins;
-	char *credentials_file; /* as stores_read_credentials() takes it; "": none */
-	char **tenants; /* slugs, or patterns of these, that a query may send here; NULL-terminated, empty: the one of the store's name */
-};
-
 enum conf_sha256 { CONF_SHA256_AUTO, CONF_SHA256_ALWAYS, CONF_SHA256_NEVER };
 
 struct conf_read {            /* the section [read] */
@@ -204,6 +193,25 @@ struct conf_policy {
 	int64_t min_keep;
 };
 
+/* A further store: [store NAME]. What its struct conf_store has of all exports and all of the daemon (part_bytes, capacity, scrubbing) is not set:
+ * [store] says that of all. */
+struct conf_named_store {
+	struct conf_store store; /* first, as its keys are those of [store] */
+	char *name;
+	int line, kind; /* conf_load()'s own */
+	struct conf_origin *origins;
+	char *credentials_file; /* as stores_read_credentials() takes it; "": none */
+	char **tenants; /* slugs, or patterns of these, that a query may send here; NULL-terminated, empty: the one of the store's name */
+	/* Of copies (keepfs/replica.h): what stays there of what [store] does not have any more; only the rules are set. Without one of them:
+	 * as the job's. */
+	struct conf_policy keeping;
+	uint64_t rate_bytes; /* per second, written into it; 0: no limit */
+	char *window;        /* when copies are made, as blackout_parse() takes it; "": at any time */
+};
+
+/** CONF_PRIMARY - how `copies` calls [store]. */
+#define CONF_PRIMARY "primary"
+
 enum conf_job_kind { CONF_JOB_DUMP, CONF_JOB_FILES, CONF_JOB_EXPORT };
 
 /* For whom something is encrypted: keepfs/keyring.h. Of a job: what is set there stands for all that [keepfs] says. */
@@ -237,8 +245,9 @@ struct conf_job {
 	int64_t drill_level;      /* enum proof_level, from PROOF_RESTORED on; 0: as much as there is */
 	int64_t drill_max_age_ms; /* how old the last good drill may be; 0: by the schedule */
 	char *drill_server;       /* where it is rehearsed; "": on a throw-away server */
-	struct conf_dump dump;    /* CONF_JOB_DUMP */
-	struct conf_files files;  /* CONF_JOB_FILES */
+	char **copies; /* stores that have what it makes: CONF_PRIMARY and names of [store NAME]; NULL-terminated, empty: [store] alone */
+	struct conf_dump dump;   /* CONF_JOB_DUMP */
+	struct conf_files files; /* CONF_JOB_FILES */
 	struct conf_export export; /* CONF_JOB_EXPORT: at most one job is of this kind, and its name is CONF_EXPORTS */
 };
 
@@ -432,6 +441,11 @@ static inline void cleanup_conf_changes(struct conf_changes *c)
 	conf_changes_finish(c);
 }
 
+/** conf_each_secret() - call @look for each secret of @c that may be in a file, or printed by a command, whether it is set or not. @title: "[mail] password". */
+void conf_each_secret(const struct conf *c,
+                      void (*look)(void *arg, const char *title, const struct conf_secret *secret),
+                      void *arg);
+
 /** conf_serve_at() - the command line named another @mountpoint, or that of the configuration is a link to it. What the
  * configuration says stays known, and a reload compares with that. */
 void conf_serve_at(struct conf *c, const char *mountpoint);
@@ -484,6 +498,13 @@ const struct conf_job *conf_exports(const struct conf *c);
 
 /** conf_find_store() - the section [store @name]; NULL when there is none. */
 const struct conf_named_store *conf_find_store(const struct conf *c, const char *name);
+/** conf_has_copies() - does the job have a copy of what it makes in [store @name]? */
+bool conf_has_copies(const struct conf_job *job, const char *name);
+/** conf_is_for_copies() - does any job? Then it is no tenant's. */
+bool conf_is_for_copies(const struct conf *c, const char *name);
+/** conf_copy_rules() - what stays in @store of the copies of what @job has made: by its own rules, or the job's. */
+void conf_copy_rules(const struct conf *c, const struct conf_job *job, const char *class_name,
+                     const struct conf_named_store *store, struct retention_rules *ret);
 /** conf_find_export() - the part of the job that exports tenants; NULL: there is no such job. */
 const struct conf_export *conf_find_export(const struct conf *c);
 /** conf_find_class() - by name; NULL when there is none, or @name is NULL. */

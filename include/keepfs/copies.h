@@ -24,6 +24,7 @@ struct keyring;
 
 struct copies_context { /* all borrowed */
 	const struct conf *conf;
+	struct conf_live *live; /* says for whom they are encrypted; NULL: @conf does */
 	struct catalog *catalog;
 	struct store *store;
 	struct pool *pool;

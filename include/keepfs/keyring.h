@@ -61,7 +61,7 @@ int keyring_find(struct keyring *k, const uint8_t id[static SHA256_BYTES], struc
  * @head: its first bytes, @len of them
  * Return: 0; -EAGAIN: more of them are needed, @err says that it is cut off when there are no more; -EBADMSG (ERROR_CORRUPT): the header is
  *   damaged; -ENOKEY (ERROR_DENIED): no identity is configured, or none of them opens it: the message tells these apart;
- *   -EKEYREJECTED (ERROR_DENIED): another passphrase; what reading the identities has said, as secret_get().
+ *   -EKEYREJECTED (ERROR_DENIED): another passphrase; -EACCES, never ERROR_CORRUPT or ERROR_NOT_FOUND: the identities cannot be read.
  */
 int keyring_open(struct keyring *k, const struct keyring_object *object, const void *head, size_t len,
                  struct cancel *cancel, struct age_key *ret, struct error *err);

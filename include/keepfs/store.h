@@ -116,6 +116,8 @@ struct store_get_options {
 	 */
 	void (*arrived)(void *arg, uint64_t filled, const char *etag);
 	void *arrived_arg;
+	/* The bytes that the store had were wrong, twice: have them from a spare, if there is one (store_spare_new()). Others take no notice. */
+	bool elsewhere;
 };
 
 struct store_features {
@@ -453,6 +455,28 @@ struct store_fence {
  * store may always be aborted, since it is our own. It lies below the retries, so that each try is checked.
  */
 struct store *store_fence_new(struct store *inner, const struct store_fence *fence);
+/** struct store_spares - other stores that have the same objects, for reading when the first fails. Any thread, several at once. */
+struct store_spares {
+	/**
+	 * open() - the spare number @number, from 0 on, that has the object @key with the same bytes: the caller's store_free()
+	 * -ENOENT: there are no more. Another failure: that one cannot be had now.
+	 */
+	int (*open)(void *arg, unsigned number, struct store **ret_store, struct error *err);
+	/* The bytes that are handed out are those of @spare, by its number. @damaged: what the first had was wrong, or not there; else it did not answer. */
+	void (*used)(void *arg, unsigned number, const char *key, bool damaged, const struct error *why);
+	void (*free)(void *arg);
+	void *arg;
+};
+/**
+ * store_spare_new() - wrap @inner (consumed), for reading: a get that fails there, or asks for elsewhere, is answered by a spare
+ *
+ * A get of the first has its time before it counts as failed; after a failure that another try might have mended it is passed over for a while, so that
+ * not every get waits for that. An object that a spare has is no other one: if_match is asked of the first alone, and no etag is told of a spare's. Other calls
+ * that read are the first's, and what would write fails.
+ */
+struct store *store_spare_new(struct store *inner, const struct store_spares *spares);
+/** store_has_spares() - is it one of these? */
+bool store_has_spares(const struct store *s);
 
 /** struct store_tried - how long each step of store_try() took. */
 struct store_tried {

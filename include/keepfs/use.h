@@ -14,6 +14,13 @@
 extern const struct make_kind use_verify;
 
 /**
+ * use_replicate - copies in further stores, now (keepfs/replica.h)
+ * Words: backups, jobs, directories, or "all". Pairs: to=STORE (else where the job wants copies), verify=yes (what is there is read); or from=STORE: backups that were removed
+ * here come back from there, by their paths, or with repair=yes what [store] has of those that are listed is made anew.
+ */
+extern const struct make_kind use_replicate;
+
+/**
  * use_restore - bring dumps back into databases
  * Words: backups, or directories (what was made last in each); or none, with run=17 (all that a run has made, in its order). "forget": what
  * earlier restores have left is settled. Pairs: docs/man/keepfs.1.scd, RESTORE.

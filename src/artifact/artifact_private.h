@@ -3,10 +3,9 @@
 /** What the files of this room share: an artifact's objects in the store. */
 #include <keepfs/artifact.h>
 #include <keepfs/chain.h>
+#include <keepfs/artifact/stored.h>
 
 #include <stdlib.h>
-
-#define ARTIFACT_UNUSABLE 1
 
 /** struct artifact_place - the store of one artifact, and its number */
 struct artifact_place {
@@ -35,14 +34,6 @@ static inline void cleanup_artifact_broken(struct artifact_broken *b)
 	free(b->ids);
 }
 
-/**
- * artifact_fetch() - the manifest of @path, with its extents
- * Return: 0; ARTIFACT_UNUSABLE when it, or its table, is there but cannot be used, or is not believed (chain_believe(); @err says why); -ENOTSUP when a
- * newer keepfs has written it; -ENOENT when there is no manifest; another negative errno when the store failed. Only
- * the first says that there is nothing to keep.
- */
-int artifact_fetch(const struct repository *repo, struct store *store, const struct store_call *call,
-                   const char *path, struct manifest *ret, struct error *err);
 /** artifact_learn_place() - the manifest @m, which was found in the store @id, has its number, listed or not: no other one gets it. */
 int artifact_learn_place(const struct repository *repo, uint64_t id, const struct manifest *m,
                          struct error *err);
@@ -51,9 +42,6 @@ int artifact_learn_place(const struct repository *repo, uint64_t id, const struc
 int artifact_end_links(const struct repository *repo, const struct artifact_place *place,
                        const struct store_call *call, const char *path, enum link_type how, int64_t run_id,
                        struct error *err);
-/** artifact_delete() - manifest, what lies beside it, then every object below the stem of @path: in this order. What
- * is not there is success. */
-int artifact_delete(struct store *store, const struct store_call *call, const char *path, struct error *err);
 /** struct artifact_trash - what the store knows of one in the trash. */
 struct artifact_trash {
 	int64_t at_us, until_us;
@@ -166,19 +154,11 @@ int artifact_settle(struct repository *repo, struct cancel *cancel, struct artif
  * it compares (0: never). */
 int artifact_tidier_start(struct repository *repo, int64_t first_ms, int64_t compare_ms,
                           struct artifact_tidier **ret_tidier, struct error *err);
-/** artifact_find_published() - is there a manifest below the stem of @path? 1 and its artifact's path (heap),
- * one of another path before @path itself; 0; negative errno. */
-int artifact_find_published(struct store *store, const struct store_call *call, const char *path,
-                            char **ret_path, struct error *err);
 /** artifact_is_foreign() - 1 when a manifest below the stem of @path is another keepfs's, as far as its path
  * and the number of its run tell; 0 when it is not, or there is none; -EBADMSG when it cannot be used, so that
  * nothing below the stem may be deleted. */
 int artifact_is_foreign(const struct repository *repo, struct store *store, const struct store_call *call,
                         const char *path, int64_t run_id, struct error *err);
-/** artifact_abort_uploads() - drop all open uploads below the stem of @path, until none is listed. */
-int artifact_abort_uploads(struct store *store, const struct store_call *call, const char *path,
-                           struct error *err);
-
 /** struct listing - the objects under a prefix, one after the other, a page in memory. */
 struct listing {
 	struct store *store;

@@ -196,6 +196,12 @@ static int set_hold(struct repository *repo, uint64_t ino, const struct catalog_
 	if (at == CATALOG_HOLDS_MAX)
 		return error_set(err, ERROR_USAGE, ENOSPC, "%s has %d holds already: end one of them first",
 		                 path, CATALOG_HOLDS_MAX);
+	/* Else it would end by a hold, which nobody has to confirm. */
+	if (at < holds->count && holds_longer(&holds->items[at], hold))
+		return error_set(
+		        err, ERROR_CONFLICT, EEXIST,
+		        "%s is held as %s for longer already: give this hold another name with name=NAME, or end that one first",
+		        path, hold->name);
 	holds->items[at] = *hold;
 	holds->count += at == holds->count;
 	r = catalog_note_holds(repo->catalog, ino, err);

@@ -19,38 +19,23 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/stores.h>
+#include <keepfs/store/proof.h>
 
-#define FEW          32  /* objects for which no threads are started */
-#define AT_ONCE      500 /* artifacts whose locks are looked at in one attempt */
-#define LINK_LOCK_US (INT64_C(2) * 366 * 86400 * US_PER_S)
+#define FEW     32  /* objects for which no threads are started */
+#define AT_ONCE 500 /* artifacts whose locks are looked at in one attempt */
 
 static int64_t clock_of(const struct store_features *f)
 {
 	return f->clock_us ? f->clock_us : clock_now_us();
 }
 
-static int64_t within_us(int64_t value, int64_t least, int64_t most)
-{
-	return value < least ? least : value > most ? most : value;
-}
-
 int artifact_lock_of(struct store *store, enum artifact_lock_role role, int64_t until_us,
                      struct store_lock *ret, struct error *err)
 {
-	struct store_features f = {0};
-	int r = store_features(store, &f, err);
-	int64_t now_us;
-
-	if (r < 0 || f.lock_mode == STORE_LOCK_NONE || role == ARTIFACT_LOCK_REWRITTEN)
-		return r;
-	now_us = clock_of(&f);
-	if (role == ARTIFACT_LOCK_LINK && until_us < now_us + LINK_LOCK_US)
-		until_us = now_us + LINK_LOCK_US;
-	*ret = (struct store_lock){
-	        .mode = f.lock_mode,
-	        .until_us = within_us(until_us, now_us + f.lock_min_us, now_us + f.lock_max_us),
-	};
-	return 1;
+	if (role == ARTIFACT_LOCK_REWRITTEN)
+		return 0;
+	return role == ARTIFACT_LOCK_LINK ? store_lock_proof(store, until_us, ret, err)
+	                                  : store_lock_bounded(store, until_us, ret, err);
 }
 
 int artifact_lock_terms(struct store *store, struct retention_lock_terms *ret, struct error *err)

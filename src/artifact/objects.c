@@ -42,13 +42,19 @@ int artifact_fetch(const struct repository *repo, struct store *store, const str
                    const char *path, struct manifest *ret, struct error *err)
 {
 	_cleanup(free) char *key = manifest_key(path), *data = NULL;
-	_cleanup(manifest) struct manifest m = {0};
 	size_t len;
 	int r = store_get_all(store, call, key, MANIFEST_MAX_BYTES, &data, &len, err);
 
-	if (r < 0)
-		return unusable(r);
-	r = manifest_decode(key, data, len, &m, err);
+	return r < 0 ? unusable(r) : artifact_decode(repo, store, call, path, data, len, ret, err);
+}
+
+int artifact_decode(const struct repository *repo, struct store *store, const struct store_call *call,
+                    const char *path, const char *text, size_t len, struct manifest *ret, struct error *err)
+{
+	_cleanup(free) char *key = manifest_key(path);
+	_cleanup(manifest) struct manifest m = {0};
+	int r = manifest_decode(key, text, len, &m, err);
+
 	if (r < 0)
 		return r == -ENOTSUP ? r : ARTIFACT_UNUSABLE;
 	if (strcmp(m.path, path) != 0) {
@@ -56,7 +62,7 @@ int artifact_fetch(const struct repository *repo, struct store *store, const str
 		          m.path);
 		return ARTIFACT_UNUSABLE;
 	}
-	r = chain_believe(repo->chain, &m, data, len, err);
+	r = chain_believe(repo->chain, &m, text, len, err);
 	if (r < 0)
 		return r == -EBADMSG ? ARTIFACT_UNUSABLE : r;
 	if (m.extents_key)

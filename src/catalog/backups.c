@@ -24,6 +24,7 @@ static struct catalog_backup backup_of(sqlite3_stmt *row)
 	        .tiers = (unsigned)sqlite3_column_int(row, 14),
 	        .partial = sqlite3_column_int(row, 15),
 	        .store = column_borrowed(row, 16),
+	        .copies = column_borrowed(row, 17),
 	};
 }
 
@@ -38,7 +39,10 @@ int catalog_backups(struct catalog *c, int64_t now_us, int64_t before_run,
 	        " a.run_id, a.started_at_us, a.finished_at_us, a.verified_at_us, a.size_bytes,"
 	        " a.stored_bytes + a.files_bytes, max(a.tiers, 0), a.partial,"
 	        " (SELECT iif(s.name = '', '', s.name || ' (') || s.url || iif(s.endpoint = '', '', ' at ' || s.endpoint)"
-	        "  || iif(s.name = '', '', ')') FROM store s WHERE s.id = a.store)"
+	        "  || iif(s.name = '', '', ')') FROM store s WHERE s.id = a.store),"
+	        " (SELECT json_group_object(s.name, CASE r.state WHEN 0 THEN 'wanted' WHEN 1 THEN 'copying'"
+	        "   WHEN 2 THEN 'whole' WHEN 3 THEN 'wrong' WHEN 4 THEN 'lost' ELSE 'removed' END)"
+	        "  FROM replica r JOIN store s ON s.id = r.store WHERE r.ino = a.ino)"
 	        " FROM artifact a JOIN directory d ON d.ino = a.directory_ino"
 	        " WHERE a.tomb = 0 AND a.trashed_at_us IS NULL AND a.run_id < ?2"
 	        " ORDER BY a.run_id DESC, a.directory_ino DESC, a.sequence DESC";

@@ -267,6 +267,19 @@ int catalog_chain_key(struct catalog *c, const char *id, struct sign_public *ret
 	return r;
 }
 
+int catalog_has_as(struct catalog *c, const struct manifest *m)
+{
+	static const char sql[] = "SELECT 1 FROM artifact WHERE ino = ?1 AND run_id = ?2 AND size_bytes = ?3"
+	                          " AND coalesce(sha256, '') = ?4";
+	_cleanup(query) struct query query =
+	        query_begin(c, sql,
+	                    VALUES(ino_value(ino_of_artifact(m->path)), int_value(m->run_id),
+	                           int_value((int64_t)m->size_bytes), text_value(str_or_empty(m->sha256))));
+	int r = query_one(&query);
+
+	return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
 int catalog_each_artifact_of(struct catalog *c, uint64_t store,
                              void (*row)(void *arg, const struct catalog_unsigned *artifact), void *arg)
 {

@@ -850,5 +850,69 @@ const char *const migrations[] = {
         "CREATE INDEX artifact_lock_due ON artifact (ino) WHERE lock_due = 1;"
         "CREATE INDEX artifact_locked ON artifact (locked_until_us) WHERE locked_until_us > 0;"
         "ALTER TABLE artifact_known ADD COLUMN locked_until_us INTEGER NOT NULL DEFAULT 0;",
+        /* What further stores have of artifacts, also of those that were removed: keepfs/catalog/replicas.h. */
+        "CREATE TABLE replica ("
+        " path TEXT NOT NULL," /* of the artifact */
+        " store INTEGER NOT NULL,"
+        " ino INTEGER NOT NULL,"   /* of the artifact */
+        " state INTEGER NOT NULL," /* enum replica_state */
+        " job TEXT NOT NULL,"
+        " class TEXT NOT NULL,"
+        " started_at_us INTEGER NOT NULL,"
+        " finished_at_us INTEGER NOT NULL,"
+        " keep_until_us INTEGER NOT NULL,"
+        " partial INTEGER NOT NULL,"
+        " since_us INTEGER NOT NULL,"                 /* in that state */
+        " verified_at_us INTEGER NOT NULL DEFAULT 0," /* 0: never */
+        " stored_bytes INTEGER NOT NULL,"
+        " done_bytes INTEGER NOT NULL DEFAULT 0,"
+        " manifest_sha256 TEXT NOT NULL DEFAULT ''," /* of the one that was put there */
+        " attempts INTEGER NOT NULL DEFAULT 0,"      /* that failed */
+        " next_try_us INTEGER NOT NULL DEFAULT 0,"
+        " error TEXT NOT NULL DEFAULT '',"
+        " PRIMARY KEY (path, store)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE INDEX replica_ino ON replica (ino, store);"
+        "CREATE INDEX replica_due ON replica (store, finished_at_us) WHERE state IN (0, 1, 4);"
+        "CREATE INDEX replica_whole ON replica (store, verified_at_us) WHERE state IN (2, 5);"
+        "CREATE INDEX replica_state ON replica (store, state, since_us);"
+        "CREATE INDEX replica_failed ON replica (store, state) WHERE error <> '';"
+        /* How many are in each state, and their bytes: those that are not there yet, or that are. */
+        "CREATE TABLE replica_sum ("
+        " store INTEGER NOT NULL,"
+        " state INTEGER NOT NULL,"
+        " count INTEGER NOT NULL,"
+        " bytes INTEGER NOT NULL,"
+        " PRIMARY KEY (store, state)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE TRIGGER replica_added AFTER INSERT ON replica BEGIN"
+        " INSERT INTO replica_sum (store, state, count, bytes) VALUES (NEW.store, NEW.state, 1,"
+        "  iif(NEW.state IN (0, 1, 4), max(NEW.stored_bytes - NEW.done_bytes, 0), NEW.stored_bytes))"
+        "  ON CONFLICT (store, state) DO UPDATE SET count = count + 1, bytes = bytes + excluded.bytes; END;"
+        "CREATE TRIGGER replica_dropped AFTER DELETE ON replica BEGIN"
+        " UPDATE replica_sum SET count = count - 1, bytes = bytes -"
+        "  iif(OLD.state IN (0, 1, 4), max(OLD.stored_bytes - OLD.done_bytes, 0), OLD.stored_bytes)"
+        "  WHERE store = OLD.store AND state = OLD.state; END;"
+        "CREATE TRIGGER replica_changed AFTER UPDATE ON replica BEGIN"
+        " UPDATE replica_sum SET count = count - 1, bytes = bytes -"
+        "  iif(OLD.state IN (0, 1, 4), max(OLD.stored_bytes - OLD.done_bytes, 0), OLD.stored_bytes)"
+        "  WHERE store = OLD.store AND state = OLD.state;"
+        " INSERT INTO replica_sum (store, state, count, bytes) VALUES (NEW.store, NEW.state, 1,"
+        "  iif(NEW.state IN (0, 1, 4), max(NEW.stored_bytes - NEW.done_bytes, 0), NEW.stored_bytes))"
+        "  ON CONFLICT (store, state) DO UPDATE SET count = count + 1, bytes = bytes + excluded.bytes; END;"
+        "CREATE TABLE replica_store ("
+        " store INTEGER PRIMARY KEY,"
+        " compared_at_us INTEGER NOT NULL,"
+        " failing_since_us INTEGER NOT NULL," /* 0: it is not */
+        " error TEXT NOT NULL"
+        ") STRICT;"
+        "CREATE TABLE replica_read (" /* from a replica, since the first store failed */
+        " path TEXT PRIMARY KEY,"
+        " store INTEGER NOT NULL,"
+        " first_us INTEGER NOT NULL,"
+        " last_us INTEGER NOT NULL,"
+        " damaged INTEGER NOT NULL," /* the bytes of the first were wrong */
+        " why TEXT NOT NULL"
+        ") STRICT, WITHOUT ROWID;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include <keepfs/base/clock.h>
+#include <keepfs/catalog/stores.h>
 
 bool chain_find_key(struct chain *c, const struct signing_keys *keys, const char *id, struct sign_public *ret)
 {
@@ -16,13 +17,49 @@ bool chain_find_key(struct chain *c, const struct signing_keys *keys, const char
 	return true;
 }
 
+static void see_link(void *arg, int64_t sequence, const char *hash)
+{
+	*(bool *)arg = true;
+}
+
+/* 1: the catalog knows its number. What stands there without a signature is another one, whatever date it has. */
+static int was_signed(struct chain *c, const struct manifest *m)
+{
+	uint64_t store = CATALOG_MAIN_STORE;
+	bool found = false;
+	int r = catalog_store_of(c->catalog, m->path, &store);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	r = catalog_chain_links_of(c->catalog, store, m->path, see_link, &found);
+	return r < 0 ? r : found;
+}
+
+/* 1: it is what the catalog has, as of one that was made while nothing was signed. */
+static int is_known_unsigned(struct chain *c, const struct manifest *m, struct error *err)
+{
+	int r = was_signed(c, m);
+
+	if (r == 0)
+		r = catalog_has_as(c->catalog, m);
+	else if (r > 0)
+		return error_set(
+		        err, ERROR_CORRUPT, EBADMSG,
+		        "%s: its manifest is not signed, and the one that keepfs wrote is: somebody has put another one there, so it is not believed",
+		        m->path);
+	return r < 0 ? error_system(err, -r, "the catalog cannot be read") : r;
+}
+
 /* From before signing began, or of somebody who has no key. */
 static int weigh_unsigned(struct chain *c, const struct manifest *m, struct error *err)
 {
 	char since[CLOCK_ISO_BYTES];
 	int64_t begun_at_us = 0;
-	int r = catalog_chain_oldest(c->catalog, &begun_at_us);
+	int r = is_known_unsigned(c, m, err);
 
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = catalog_chain_oldest(c->catalog, &begun_at_us);
 	if (r == -ENOENT || (r == 0 && (!begun_at_us || m->finished_at_us <= begun_at_us)))
 		return 0;
 	if (r < 0)

@@ -16,6 +16,7 @@
 #include <keepfs/base/clock.h>
 #include <keepfs/base/log.h>
 #include <keepfs/base/mem.h>
+#include <keepfs/store/proof.h>
 
 struct chain *chain_new(struct catalog *catalog, struct signing *signing)
 {
@@ -23,6 +24,11 @@ struct chain *chain_new(struct catalog *catalog, struct signing *signing)
 
 	*c = (struct chain){.catalog = catalog, .signing = signing};
 	return c;
+}
+
+struct signing *chain_signing(struct chain *c)
+{
+	return c ? c->signing : NULL;
 }
 
 struct chain *chain_free(struct chain *c)
@@ -190,10 +196,8 @@ static int hold_against_stored(struct chain *c, const struct chain_at *at, const
 static int put_waiting(struct chain *c, const struct chain_at *at, int64_t sequence, const char *body,
                        struct error *err)
 {
-	static const struct store_put_options options = {.only_if_absent = true,
-	                                                 .content_type = "application/json"};
 	_cleanup(free) char *key = link_key(sequence);
-	int r = store_put_bytes(at->store, at->call, key, body, strlen(body), &options, err);
+	int r = store_put_proof(at->store, at->call, key, body, strlen(body), err);
 
 	if (r == STORE_EXISTS)
 		r = hold_against_stored(c, at, key, body, err);
@@ -307,6 +311,10 @@ int chain_end(struct chain *c, const struct chain_at *at, const char *path, enum
 
 	if (!keys || !keys->key)
 		return 0;
+	/* What an attempt before this one has given out is put first: each would make a link more, for as long as none can be put. */
+	r = chain_finish_waiting(c, at, err);
+	if (r < 0)
+		return r;
 	r = catalog_chain_links_of(c->catalog, at->id, path, add_gone_link, &m);
 	if (r < 0)
 		return error_system(err, -r, "the catalog cannot be read");

@@ -96,8 +96,11 @@ void check_run(const struct conf *conf, struct store *store, const struct error 
 	*ret = (struct check_result){0};
 	probe_store(&p, &conf->store, store, store_err);
 	probe_lock(&p, &conf->store, store);
+	probe_replicas(&p, conf);
 	probe_catalog(&p, conf);
+	probe_signing(&p, conf);
 	probe_fuse(&p, conf);
+	probe_secrets(&p, conf);
 	probe_notices(&p, conf);
 	probe_encryption(&p, conf);
 	for (size_t i = 0; i < conf->job_count; i++)

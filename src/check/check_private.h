@@ -24,6 +24,8 @@ void probe_store(struct probe *p, const struct conf_store *conf, struct store *s
                  const struct error *store_err);
 /** probe_lock() - with [store] object_lock: does the bucket keep locks? Nothing where none are asked for. */
 void probe_lock(struct probe *p, const struct conf_store *conf, struct store *store);
+/** probe_replicas() - the stores that have copies. */
+void probe_replicas(struct probe *p, const struct conf *conf);
 /** make_directory_command() - heap: the command that makes a directory for the user that this process runs as. */
 char *make_directory_command(const char *path);
 void probe_catalog(struct probe *p, const struct conf *conf);
@@ -35,7 +37,11 @@ void probe_encryption(struct probe *p, const struct conf *conf);
 void probe_drills(struct probe *p, const struct conf *conf);
 /** probe_schedules() - when each job that has a schedule begins next. */
 void probe_schedules(struct probe *p, const struct conf *conf, struct catalog *catalog);
+/** probe_signing() - the keys that sign, and those that are believed, where there are any. */
+void probe_signing(struct probe *p, const struct conf *conf);
 void probe_fuse(struct probe *p, const struct conf *conf);
+/** probe_secrets() - those that are sealed, in files or printed by commands. */
+void probe_secrets(struct probe *p, const struct conf *conf);
 /** probe_notices() - the mail server (nothing is sent), and the templates of receivers. */
 void probe_notices(struct probe *p, const struct conf *conf);
 /** fuse_device_advice() - what to do when opening /dev/fuse failed with @errnum: static. */

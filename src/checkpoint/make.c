@@ -8,6 +8,7 @@
 #include <keepfs/catalog/chain.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/keyring/signing.h>
+#include <keepfs/store/proof.h>
 
 #include <config.h>
 #include <errno.h>
@@ -74,7 +75,6 @@ static int begin_checkpoint(const struct checkpoint_context *ctx, struct checkpo
 static int put_checkpoint(const struct checkpoint_context *ctx, const struct store_call *call,
                           const struct checkpoint *c, struct error *err)
 {
-	const struct store_put_options options = {.only_if_absent = true, .content_type = "application/json"};
 	_cleanup(signing_ref) const struct signing_keys *keys =
 	        ctx->signing ? signing_ref(ctx->signing) : NULL;
 	_cleanup(free) char *key = checkpoint_key(c);
@@ -84,7 +84,7 @@ static int put_checkpoint(const struct checkpoint_context *ctx, const struct sto
 	int r;
 
 	checkpoint_encode(c, keys ? keys->key : NULL, &text);
-	r = store_put_bytes(ctx->store, call, key, text.data, text.len, &options, err);
+	r = store_put_proof(ctx->store, call, key, text.data, text.len, err);
 	if (r == STORE_EXISTS)
 		r = error_set(err, ERROR_USAGE, EEXIST,
 		              "%s is there already, and was not written by this keepfs", key);

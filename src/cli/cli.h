@@ -66,6 +66,7 @@ struct cli_options {
 	bool with_systemd;           /* --with-systemd */
 	const char *principal;       /* --principal */
 	bool refuse;                 /* --refuse */
+	bool list;                   /* --list */
 	int argc;                    /* words after the options */
 	char **argv;
 };
@@ -77,6 +78,7 @@ struct cli_command {
 	 * M(oved) H(istory: none) t(est) Q(uick) D(atabase) (fi)X (max-)A(ge)
 	 * a(pply) P(lan, or what else is to be confirmed) d(ays to simulate) T(o) O(verwrite) n(othing: dry run)
 	 * L (then-delete: a tenant leaves) W(here) I(nto) R(eplace) C (schema) E(verything: --all) Y (explain) u (format of an export)
+	 * l(ist)
 	 * p(rincipal) r(efuse)
 	 * N (tenant: new name) i (its id) k(eys) B(ackup: --from)
 	 * K (--key of signatures) V (--checkpoint: of the chain) U (--expect-sequence: until where) Z (--objects: all bytes)
@@ -95,6 +97,7 @@ int cmd_trigger(const struct cli_options *options);
 int cmd_export(const struct cli_options *options);
 int cmd_import(const struct cli_options *options);
 int cmd_status(const struct cli_options *options);
+int cmd_evidence(const struct cli_options *options);
 int cmd_audit(const struct cli_options *options);
 int cmd_ack(const struct cli_options *options);
 int cmd_info(const struct cli_options *options);
@@ -111,6 +114,7 @@ int cmd_erase(const struct cli_options *options);
 int cmd_erasures(const struct cli_options *options);
 int cmd_undelete(const struct cli_options *options);
 int cmd_drill(const struct cli_options *options);
+int cmd_replicate(const struct cli_options *options);
 int cmd_verify(const struct cli_options *options);
 int cmd_restore(const struct cli_options *options);
 int cmd_restore_tenant(const struct cli_options *options);

@@ -26,6 +26,7 @@
 #include <keepfs/inside.h>
 #include <keepfs/notify.h>
 #include <keepfs/proc.h>
+#include <keepfs/replica.h>
 #include <keepfs/use.h>
 
 #include <config.h>
@@ -55,6 +56,7 @@ struct daemon {
 	struct jobs *jobs;
 	struct use_scrub *scrub;
 	struct follower *follower; /* of a reader */
+	struct replicas *replicas;
 	struct notify *notify;
 	int signal_fd;
 	int stopped_fd; /* jobs have ended */
@@ -143,14 +145,16 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .ahead_bytes = conf->read.ahead_bytes,
 	        .metrics = &d->reader_metrics,
 	};
-	const struct records_context records_context = engine_records(&d->engine);
+	struct records_context records_context = engine_records(&d->engine);
 	const struct checkpoint_context checkpoint_context = engine_checkpoints(&d->engine);
-	const struct copies_context copies_context = engine_copies(&d->engine);
+	struct copies_context copies_context = engine_copies(&d->engine);
 	const bool is_reader = conf->role == CONF_READER;
 	struct fs_context context;
 	int r;
 
 	stores_follow(d->engine.stores, d->live);
+	records_context.live = d->live;
+	copies_context.live = d->live;
 	d->troubles = report_troubles_new();
 	report_watch_lease(d->troubles, d->engine.lease);
 	d->admins = export_admins_new();
@@ -189,6 +193,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .mount_options = mount_options,
 	};
 	r = fs_new(&context, &d->fs, err);
+	if (r == 0 && !is_reader)
+		r = replicas_new(&d->engine.repository, d->live, &d->replicas, err);
 	if (r == 0 && !is_reader)
 		r = artifact_tidier_new(&d->engine.repository, &d->engine.tidier, err);
 	d->engine.make.live = d->live;
@@ -279,6 +285,7 @@ static void stop_daemon(struct daemon *d, bool served)
 	/* It tells the mount what it lists. */
 	d->engine.tidier = artifact_tidier_free(d->engine.tidier);
 	d->engine.repository.tidier = NULL;
+	d->replicas = replicas_free(d->replicas);
 	d->fs = fs_free(d->fs);
 	d->inside = inside_free(d->inside);
 	if (d->engine.lease)
@@ -359,6 +366,7 @@ static void reload_daemon(struct daemon *d)
 	fs_reloaded(d->fs);
 	jobs_schedules_changed(d->jobs);
 	use_scrub_changed(d->scrub);
+	replicas_look(d->replicas);
 	notify_systemd("READY=1");
 }
 

@@ -18,10 +18,12 @@
 
 #define ACTIONS 10
 #define PLACES  10
+#define GRANTS  6
 
 struct grant { /* a statement */
 	const char *id;
 	bool is_denied;
+	bool for_locks; /* needed with [store] object_lock alone */
 	bool of_bucket; /* the bucket itself; else what lies below the prefix, at @places ("": all) */
 	const char *actions[ACTIONS];
 	const char *places[PLACES];
@@ -29,12 +31,20 @@ struct grant { /* a statement */
 
 struct role {
 	const char *name;
-	struct grant grants[4];
+	struct grant grants[GRANTS];
 };
 
 #define LISTED                                                                                               \
 	{                                                                                                    \
 		.id = "List", .of_bucket = true, .actions = { "s3:ListBucket" }                              \
+	}
+#define LOOKS_AT_LOCKS                                                                                       \
+	{                                                                                                    \
+		.id = "Locks", .for_locks = true, .of_bucket = true, .actions = {                            \
+			"s3:GetBucketVersioning",                                                            \
+			"s3:GetBucketObjectLockConfiguration",                                               \
+			"s3:ListBucketVersions"                                                              \
+		}                                                                                            \
 	}
 
 /* The writer makes backups and reads its own, and deletes nothing but its own small state and old copies of the catalog. The pruner removes what the
@@ -55,6 +65,12 @@ static const struct role roles[] = {
                   .is_denied = true,
                   .actions = {"s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"},
                   .places = {""}},
+                 LOOKS_AT_LOCKS,
+                 {.id = "Lock",
+                  .for_locks = true,
+                  .actions = {"s3:PutObjectRetention", "s3:GetObjectRetention", "s3:PutObjectLegalHold",
+                              "s3:GetObjectLegalHold"},
+                  .places = {""}},
          }},
         {"reader", {LISTED, {.id = "Read", .actions = {"s3:GetObject"}, .places = {""}}}},
         {"pruner",
@@ -71,6 +87,12 @@ static const struct role roles[] = {
                   .is_denied = true,
                   .actions = {"s3:BypassGovernanceRetention"},
                   .places = {""}},
+                 LOOKS_AT_LOCKS,
+                 /* A legal hold of a hold that has ended is taken off before the backup goes. */
+                 {.id = "Lock",
+                  .for_locks = true,
+                  .actions = {"s3:GetObjectRetention", "s3:PutObjectLegalHold", "s3:GetObjectLegalHold"},
+                  .places = {""}},
          }},
         {"drill",
          {LISTED,
@@ -82,6 +104,7 @@ static const struct role roles[] = {
 struct bucket {
 	const char *partition; /* "aws" */
 	char *name, *prefix;   /* "" or "some/where/" */
+	bool has_locks;        /* [store] object_lock */
 };
 
 static void cleanup_bucket(struct bucket *b)
@@ -98,6 +121,7 @@ static void read_bucket(const struct conf_store *store, struct bucket *ret)
 	ret->partition = str_starts(str_or_empty(store->region), "cn-")       ? "aws-cn"
 	                 : str_starts(str_or_empty(store->region), "us-gov-") ? "aws-us-gov"
 	                                                                      : "aws";
+	ret->has_locks = store->object_lock != 0;
 	ret->name = mem_printf("%.*s", (int)len, at);
 	ret->prefix = at[len] ? mem_printf("%s/", at + len + 1) : mem_strdup("");
 }
@@ -148,8 +172,9 @@ static void add_policy_role(struct json *statements, const struct role *role, co
 	        mem_printf("arn:%s:iam::ACCOUNT:user/keepfs-%s", b->partition, role->name);
 
 	for (size_t i = 0; i < ARRAY_SIZE(role->grants) && role->grants[i].id; i++)
-		json_append(statements,
-		            policy_statement(role, &role->grants[i], b, principal ? principal : placeholder));
+		if (b->has_locks || !role->grants[i].for_locks)
+			json_append(statements, policy_statement(role, &role->grants[i], b,
+			                                         principal ? principal : placeholder));
 }
 
 static const struct role *find_role(const char *name)

@@ -171,6 +171,10 @@ static int find_server(struct quick *q, const struct cli_options *options)
 {
 	const char *name = options->database ? options->database : getenv("PGDATABASE");
 
+	if (options->database && conf_has_password(options->database))
+		tell_quick(
+		        stderr,
+		        "keepfs: every user of this host can see a password in an argument, and the shell keeps it in its history: better give it by PGPASSWORD or ~/.pgpass, and change this one\n");
 	if (name && *name && !pg_conninfo_is_name(name)) {
 		q->conninfo = mem_strdup(name);
 		q->database = pg_conninfo_database(name);

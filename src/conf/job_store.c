@@ -42,6 +42,7 @@ void conf_named_store_check(const void *base, const struct conf_clashes *clashes
 {
 	const struct conf_named_store *s = base;
 
+	conf_policy_check(&s->keeping, clashes);
 	if (!str_starts(s->store.url, "s3://")) {
 		check_bucket_keys(s, clashes);
 		return;
@@ -55,6 +56,22 @@ void conf_named_store_check(const void *base, const struct conf_clashes *clashes
 const struct conf_named_store *conf_find_store(const struct conf *c, const char *name)
 {
 	return name && *name ? conf_item_find(c, conf_named_stores, name) : NULL;
+}
+
+bool conf_has_copies(const struct conf_job *job, const char *name)
+{
+	for (size_t i = 0; job->copies && job->copies[i]; i++)
+		if (str_equal(job->copies[i], name))
+			return true;
+	return false;
+}
+
+bool conf_is_for_copies(const struct conf *c, const char *name)
+{
+	for (size_t i = 0; i < c->job_count; i++)
+		if (conf_has_copies(&c->jobs[i], name))
+			return true;
+	return false;
 }
 
 const struct conf_export *conf_find_export(const struct conf *c)

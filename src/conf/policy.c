@@ -68,6 +68,17 @@ void conf_policy_rules(const struct conf_job *job, const struct conf_policy *p, 
 		ret->within_s = 0;
 }
 
+void conf_copy_rules(const struct conf *c, const struct conf_job *job, const char *class_name,
+                     const struct conf_named_store *store, struct retention_rules *ret)
+{
+	struct conf_policy p;
+
+	conf_policy_of(c, job, class_name, &p);
+	if (store->keeping.keep == CONF_KEEP_FOREVER || has_rules(&store->keeping))
+		p = store->keeping;
+	conf_policy_rules(job, &p, ret);
+}
+
 bool conf_class_has_schedule(const struct conf *c, const char *class_name)
 {
 	const struct conf_class *class = conf_find_class(c, class_name);

@@ -95,6 +95,32 @@ bool conf_is_wrong_somewhere(const struct conf *c, struct conf_ref ref)
 	return false;
 }
 
+/* The row of X_file leads to the whole, also where X itself is a list. */
+static void look_at_secret(const struct conf *c, struct conf_ref file,
+                           void (*look)(void *arg, const char *title, const struct conf_secret *secret),
+                           void *arg)
+{
+	const struct conf_key *k = &conf_keys[file.key];
+	const char *base = conf_base(c, file);
+	_cleanup(str) struct str title = {0};
+
+	conf_place_title(c, file, &title);
+	str_appendf(&title, " %s", k->instead_of);
+	look(arg, str_text(&title),
+	     (const struct conf_secret *)(base + k->offset - offsetof(struct conf_secret, file)));
+}
+
+void conf_each_secret(const struct conf *c,
+                      void (*look)(void *arg, const char *title, const struct conf_secret *secret), void *arg)
+{
+	struct conf_ref ref;
+
+	for (size_t n = 0; conf_place(c, n, &ref); n++)
+		while (conf_next_key(&ref))
+			if (conf_keys[ref.key].instead_of && conf_keys[ref.key].type == CONF_SECRET_FILE)
+				look_at_secret(c, ref, look, arg);
+}
+
 static void tell_two_places(struct conf_loader *l, struct conf_ref first, struct conf_ref second,
                             const char *name)
 {

@@ -136,8 +136,8 @@ const struct conf_section_info conf_sections[CONF_SECTION_COUNT] = {
                  .keys = CONF_KEYS_STORE | CONF_KEYS_NAMED_STORE,
                  .list = &named_stores,
                  .check = conf_named_store_check,
-                 .help = "A further store, for the exports of certain tenants: [export] store, [class NAME] store, or the column 'store' of the query "
-                         "of tenants says of whom. Everything else stays in [store]. No variable of AWS applies to it; without keys of its own it "
+                 .help = "A further store: for copies of backups, where a job names it in 'copies', or for the exports of certain tenants: [export] store, [class NAME] store, or the column 'store' of the query "
+                         "of tenants says of whom. Everything else is in [store] alone. No variable of AWS applies to it; without keys of its own it "
                          "has the credentials of [store], which is allowed at the endpoint of [store] alone. What other keys say of timeouts and the like is said here "
                          "of this store; of parts of uploads and of checking [store] says it for all."},
         [CONF_SECTION_READ] =

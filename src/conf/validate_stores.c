@@ -66,6 +66,10 @@ static void check_named_store(struct conf_loader *l, size_t item)
 {
 	const struct conf_store *s = &l->conf.stores[item].store;
 
+	if (str_equal(l->conf.stores[item].name, CONF_PRIMARY))
+		conf_problem(l, l->conf.stores[item].line,
+		             "%s: [store " CONF_PRIMARY "]: 'copies' calls [store] so; allowed: another NAME",
+		             conf_origin_of(&l->conf, store_key(item, "url"))->text);
 	if (is_same_store_place(s, &l->conf.store))
 		conf_contradiction(l, store_key(item, "url"), main_key("url"), "is the same place as",
 		                   "another bucket, prefix or directory");
@@ -90,6 +94,76 @@ static void check_store_is_there(struct conf_loader *l, struct conf_ref ref, con
 	             have.len > 0 ? str_text(&have) : "the name of one, of which there is none yet");
 }
 
+/* What a store of a tenant has is his to read, and mostly to delete. */
+static const char *whose_store_is(const struct conf *c, const struct conf_named_store *s)
+{
+	const struct conf_export *export = conf_find_export(c);
+
+	if (s->tenants && s->tenants[0])
+		return "its key tenants says that it is for exports of tenants";
+	if (export && str_equal(str_or_empty(export->store), s->name))
+		return "[export] store sends exports of tenants there";
+	for (size_t i = 0; i < c->class_count; i++)
+		if (str_equal(str_or_empty(c->classes[i].store), s->name))
+			return "a [class NAME] store sends exports of tenants there";
+	return NULL;
+}
+
+/* NULL: the word can stand there. */
+static char *copy_wrong(const struct conf *c, const char *word)
+{
+	const struct conf_named_store *s = conf_find_store(c, word);
+	const char *whose = s ? whose_store_is(c, s) : NULL;
+
+	if (str_equal(word, CONF_PRIMARY))
+		return NULL;
+	if (!s)
+		return mem_printf("there is no section [store %s]", word);
+	if (!whose && s->store.object_lock)
+		whose = "copies are not locked yet, so its object_lock would promise what is not kept";
+	return whose ? mem_printf("[store %s] cannot have copies of backups: %s", s->name, whose) : NULL;
+}
+
+static void check_copies(struct conf_loader *l, struct conf_ref ref)
+{
+	const struct conf *c = &l->conf;
+	const struct conf_job *job = &c->jobs[ref.item];
+	const struct conf_origin *at = conf_origin_of(c, ref);
+	_cleanup(str) struct str title = {0};
+	_cleanup(free) char *wrong = NULL;
+
+	if (!job->copies || !job->copies[0] || at->wrong)
+		return;
+	for (size_t i = 0; !wrong && job->copies[i]; i++)
+		wrong = copy_wrong(c, job->copies[i]);
+	if (!wrong && !conf_has_copies(job, CONF_PRIMARY))
+		wrong = mem_strdup("'primary' is missing: [store] has every backup first");
+	if (!wrong)
+		return;
+	conf_ref_title(c, ref, &title);
+	conf_problem(
+	        l, at->line,
+	        "%s: %s: %s; allowed: primary, and names of [store NAME] that are for no tenant, with commas",
+	        at->text, str_text(&title), wrong);
+}
+
+static void check_all_copies(struct conf_loader *l)
+{
+	static const enum conf_section sections[] = {[CONF_JOB_DUMP] = CONF_SECTION_BACKUP,
+	                                             [CONF_JOB_FILES] = CONF_SECTION_FILES,
+	                                             [CONF_JOB_EXPORT] = CONF_SECTION_EXPORT};
+
+	for (size_t i = 0; i < l->conf.job_count; i++) {
+		enum conf_section section = sections[l->conf.jobs[i].kind];
+
+		check_copies(l, (struct conf_ref){
+		                        .section = section,
+		                        .item = i,
+		                        .key = conf_key_find(section, "copies"),
+		                });
+	}
+}
+
 void conf_validate_stores(struct conf_loader *l)
 {
 	struct conf_ref of_export = {.section = CONF_SECTION_EXPORT,
@@ -104,4 +178,5 @@ void conf_validate_stores(struct conf_loader *l)
 			check_store_is_there(l, of_export, l->conf.jobs[of_export.item].export.store);
 	for (; of_class.item < l->conf.class_count; of_class.item++)
 		check_store_is_there(l, of_class, l->conf.classes[of_class.item].store);
+	check_all_copies(l);
 }

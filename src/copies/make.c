@@ -109,20 +109,35 @@ static int send_stored(const struct copies_context *ctx, struct cancel *cancel, 
 	return r < 0 ? r : stream_object_finish(object, NULL, ret, err);
 }
 
-static int send_copy(const struct copies_context *ctx, struct cancel *cancel, int fd, const char *key,
-                     struct stream_facts *ret, struct error *err)
+/* For whom it is encrypted: asked for once, so that its name and its bytes say the same. */
+static int find_copy_recipients(const struct copies_context *ctx, struct cancel *cancel,
+                                struct age_recipients **ret, struct error *err)
 {
-	_cleanup(age_recipients) struct age_recipients *recipients = NULL;
+	_cleanup(conf_ref) const struct conf *live = ctx->live ? conf_live_ref(ctx->live) : NULL;
+
+	return keyring_recipients(live ? live : ctx->conf, NULL, cancel, ret, err);
+}
+
+struct copy_source {
+	int fd;
+	const struct age_recipients *recipients; /* NULL: it is not encrypted */
+};
+
+static int send_copy(const struct copies_context *ctx, struct cancel *cancel,
+                     const struct copy_source *source, const char *key, struct stream_facts *ret,
+                     struct error *err)
+{
+	const struct age_recipients *recipients = source->recipients;
 	struct stream_age age = {0};
 	struct stream_stage stage = {0};
-	int r = keyring_recipients(ctx->conf, NULL, cancel, &recipients, err);
+	int r = 0;
 
-	if (r == 0 && recipients)
+	if (recipients)
 		r = stream_age_init(&age, recipients, err);
 	if (r == 0 && recipients)
 		stage = stream_age_stage(&age);
 	if (r == 0)
-		r = send_stored(ctx, cancel, fd, key, recipients ? &stage : NULL, ret, err);
+		r = send_stored(ctx, cancel, source->fd, key, recipients ? &stage : NULL, ret, err);
 	stream_age_finish(&age);
 	return r;
 }
@@ -156,15 +171,15 @@ static int abort_left(const struct copies_context *ctx, const struct store_call 
 	return r;
 }
 
-static int put_copy(const struct copies_context *ctx, struct cancel *cancel, int fd, const char *key,
-                    struct error *err)
+static int put_copy(const struct copies_context *ctx, struct cancel *cancel, const struct copy_source *source,
+                    const char *key, struct error *err)
 {
 	const struct store_call call = {.cancel = cancel};
 	struct stream_facts sent = {0};
 	int r = abort_left(ctx, &call, err);
 
 	if (r == 0)
-		r = send_copy(ctx, cancel, fd, key, &sent, err);
+		r = send_copy(ctx, cancel, source, key, &sent, err);
 	if (r == 0) {
 		r = read_copy_back(ctx, cancel, key, &sent, err);
 		/* What cannot be relied on must not be the newest. */
@@ -192,13 +207,14 @@ static bool has_failed(struct catalog *c)
 	return catalog_copy_state(c, &state) == 0 && state.failure[0];
 }
 
-static int put_unless_there(const struct copies_context *ctx, struct cancel *cancel, int fd,
-                            struct copy_list *list, char **ret_key, struct error *err)
+static int put_unless_there(const struct copies_context *ctx, struct cancel *cancel,
+                            const struct copy_source *source, struct copy_list *list, char **ret_key,
+                            struct error *err)
 {
 	const struct copy_name *newest = list->count ? &list->items[list->count - 1] : NULL;
-	struct copy_name name = {.is_sealed = keyring_is_encrypting(ctx->conf, NULL)};
+	struct copy_name name = {.is_sealed = source->recipients != NULL};
 	_cleanup(free) char *key = NULL;
-	int r = hash_copy(fd, name.hash, err);
+	int r = hash_copy(source->fd, name.hash, err);
 
 	if (r < 0)
 		return r;
@@ -210,7 +226,7 @@ static int put_unless_there(const struct copies_context *ctx, struct cancel *can
 	}
 	name_copy(ctx, list, &name);
 	key = copy_key(&name);
-	r = put_copy(ctx, cancel, fd, key, err);
+	r = put_copy(ctx, cancel, source, key, err);
 	if (r < 0)
 		return r;
 	list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
@@ -224,13 +240,16 @@ static int make_copy(const struct copies_context *ctx, struct cancel *cancel, ch
 {
 	const struct store_call call = {.cancel = cancel};
 	_cleanup(copy_list) struct copy_list list = {0};
+	_cleanup(age_recipients) struct age_recipients *recipients = NULL;
 	_cleanup(fd) int fd = -1;
 	int r = catalog_copy_make(ctx->catalog, cancel, &fd, err);
 
 	if (r == 0)
+		r = find_copy_recipients(ctx, cancel, &recipients, err);
+	if (r == 0)
 		r = copy_list_get(ctx->store, &call, &list, err);
 	if (r == 0)
-		r = put_unless_there(ctx, cancel, fd, &list, ret_key, err);
+		r = put_unless_there(ctx, cancel, &(struct copy_source){fd, recipients}, &list, ret_key, err);
 	if (r == 0)
 		copies_remove_old(ctx, &call, &list, ctx->conf->catalog_copies);
 	return r;

@@ -155,6 +155,18 @@ static void tell_unusable(const struct copies_restore *restore, const char *key,
 		restore->problem(restore->arg, text);
 }
 
+/* It is the only one that knows the history: from now on others are made, which take its place. */
+static void tell_locked(const struct copies_restore *restore, const char *key, const struct error *why)
+{
+	_cleanup(free) char *text = mem_printf(
+	        "%s is not used: %s; without it the history begins anew, and it is removed once there are copies of %lld later days: "
+	        "to have it, set an identity, empty state_dir, and rebuild before that",
+	        key, why->message, (long long)restore->conf->catalog_copies);
+
+	if (restore->problem)
+		restore->problem(restore->arg, text);
+}
+
 /* What nobody here can decrypt may be right. */
 static bool is_locked(int r)
 {
@@ -173,9 +185,13 @@ static int use_copy(const struct copies_restore *restore, const struct copy_name
 
 	if (r == 0)
 		r = catalog_copy_look(restore->conf->state_dir, &url, &why);
-	if (is_unusable(r) || is_locked(r)) {
+	if (is_unusable(r)) {
 		tell_unusable(restore, key, &why);
-		return is_locked(r) ? COPY_IS_LOCKED : 0;
+		return 0;
+	}
+	if (is_locked(r)) {
+		tell_locked(restore, key, &why);
+		return COPY_IS_LOCKED;
 	}
 	if (r < 0) {
 		if (err)

@@ -41,6 +41,15 @@ static char *store_of_artifact(struct fs *fs, uint64_t ino)
 	return stores_name(stores, id);
 }
 
+static char *copies_of_artifact(struct fs *fs, uint64_t ino, bool damaged)
+{
+	struct catalog *catalog = fs->ctx.repository->catalog;
+	_cleanup(free) char *path = catalog_path(catalog, ino);
+	_cleanup(str) struct str text = {0};
+
+	return path && report_copies_of(catalog, path, damaged, &text) ? str_take(&text) : NULL;
+}
+
 /* A further file has a checksum and a size of its own, and else what is known of its artifact. The bytes of a
  * directory are those of its files. */
 static int facts_of_file(struct fs *fs, const struct node *node, struct facts *ret)
@@ -68,6 +77,7 @@ static int facts_of_file(struct fs *fs, const struct node *node, struct facts *r
 		str_copy(ret->sha256, sizeof(ret->sha256), ret->stored_sha256);
 	ret->damaged = catalog_is_damaged(catalog, ino) ||
 	               (ret->manifest.is_directory && catalog_is_damaged(catalog, artifact_ino));
+	ret->copies = copies_of_artifact(fs, artifact_ino, ret->damaged);
 	return r;
 }
 

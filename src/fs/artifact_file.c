@@ -221,7 +221,7 @@ static int find_stored_file(struct fs *fs, const struct node *node, const char *
 		memcpy(ret->sha256, ret->object.stored_sha256, sizeof(ret->sha256));
 	if (ret->is_decrypted)
 		(void)catalog_manifest(catalog, node->ino, &ret->manifest);
-	return repository_store_of_ino(fs->ctx.repository, node->ino, &ret->store, err);
+	return repository_reading_store_of_ino(fs->ctx.repository, node->ino, &ret->store, err);
 }
 
 static struct sealed_object sealed_of(struct fs *fs, const struct stored_file *s, const char *path,

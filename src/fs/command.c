@@ -151,6 +151,8 @@ static void write_command(fuse_req_t req, struct handle *h, const char *buf, siz
 	c->bytes = size;
 	caller_of(req, &c->audit);
 	c->may_confirm = control_rules_confirm_by(fs->control, req);
+	/* Before an interrupt can answer it: whoever is killed then has no name any more. */
+	c->login = confirm_login_of(c->audit.pid);
 	snprintf(c->by, sizeof(c->by), "uid %lld (%s)", (long long)c->audit.uid, c->audit.command);
 	/* An interrupt answers the caller, and the command goes on: it may have begun to act. */
 	pending_init(&c->pending, req, NULL);

@@ -18,6 +18,7 @@ struct command {
 	struct catalog_audit audit; /* who wrote it; the function completes and writes it */
 	char by[128];               /* "uid 0 (bash)" */
 	bool may_confirm;           /* [control] confirm_by names him */
+	uint32_t login;             /* who has logged in, by confirm_login_of() */
 	size_t bytes;               /* of the write: what a success returns */
 	char text[];                /* one line without the white space around it, never empty */
 };

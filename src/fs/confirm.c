@@ -12,15 +12,19 @@
 #include <keepfs/base/str.h>
 #include <keepfs/codec/command_line.h>
 #include <keepfs/notify.h>
+#include <keepfs/use.h>
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
-#define WAITING_MAX 32
-#define NO_LOGIN    UINT32_MAX
+#define WAITING_MAX  32
+#define NO_LOGIN     UINT32_MAX
+#define NUMBER_LEAST 100000000
+#define NUMBER_COUNT 900000000
 
 struct waiting {
 	uint64_t number; /* 0: the place is free */
@@ -30,11 +34,11 @@ struct waiting {
 	struct catalog_audit audit;
 	char by[128];
 	char *text;
+	char *shown; /* what of it others may see */
 };
 
 struct confirmations {
 	pthread_mutex_t lock;
-	uint64_t last;                      /* lock: the last number that was given out */
 	struct waiting places[WAITING_MAX]; /* lock */
 };
 
@@ -49,6 +53,7 @@ struct confirmations *confirmations_new(void)
 static void forget_waiting(struct waiting *w)
 {
 	free(w->text);
+	free(w->shown);
 	*w = (struct waiting){0};
 }
 
@@ -142,9 +147,17 @@ bool confirm_is_needed(const char *file, const char *text)
 	return false;
 }
 
+/* What others may see of a command: of whom an erasure is nobody is told, as its own line of the audit does not. */
+static char *shown_command(const char *file, const char *text)
+{
+	if (str_equal(file, "erase"))
+		return mem_printf("erase %.*s …", (int)strcspn(text, " \t"), text);
+	return mem_printf("%s %s", file, text);
+}
+
 /* Waiting. */
 
-static uint32_t login_of(int64_t pid)
+uint32_t confirm_login_of(int64_t pid)
 {
 	_cleanup(str) struct str text = {0};
 	char path[64], *end;
@@ -164,6 +177,27 @@ static void drop_overdue(struct confirmations *c, int64_t now_us)
 			forget_waiting(&c->places[i]);
 }
 
+static bool number_waits(const struct confirmations *c, uint64_t number)
+{
+	for (size_t i = 0; i < WAITING_MAX; i++)
+		if (c->places[i].number == number)
+			return true;
+	return false;
+}
+
+/* By chance: one that was told before a restart, in a mail for instance, must not be that of another command behind it. */
+static uint64_t new_number(const struct confirmations *c)
+{
+	uint64_t number;
+
+	do {
+		if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+			abort();
+		number = NUMBER_LEAST + number % NUMBER_COUNT;
+	} while (number_waits(c, number));
+	return number;
+}
+
 static uint64_t keep_waiting(const struct command *c, int64_t now_us, int64_t until_us)
 {
 	struct confirmations *all = c->fs->confirmations;
@@ -176,23 +210,23 @@ static uint64_t keep_waiting(const struct command *c, int64_t now_us, int64_t un
 		if (!all->places[i].number)
 			free_place = &all->places[i];
 	if (free_place) {
-		number = ++all->last;
+		number = new_number(all);
 		*free_place = (struct waiting){.number = number,
 		                               .until_us = until_us,
-		                               .login = login_of(c->audit.pid),
+		                               .login = c->login,
 		                               .node = c->node,
 		                               .audit = c->audit,
-		                               .text = mem_strdup(c->text)};
+		                               .text = mem_strdup(c->text),
+		                               .shown = shown_command(c->node.file->name, c->text)};
 		str_copy(free_place->by, sizeof(free_place->by), c->by);
 	}
 	pthread_mutex_unlock(&all->lock);
 	return number;
 }
 
-static void tell_of_waiting(struct fs *fs, const struct command *c, uint64_t number)
+static void tell_of_waiting(struct fs *fs, const struct command *c, const char *shown, uint64_t number)
 {
-	_cleanup(free) char *title =
-	        mem_printf("%s: %s waits for a second person", c->node.file->name, c->text);
+	_cleanup(free) char *title = mem_printf("%s waits for a second person", shown);
 	_cleanup(free) char *text = mem_printf("ordered by %s", c->by);
 	_cleanup(free) char *what_to_do = mem_printf(
 	        "look at it, and as another user of [control] confirm_by: keepfs confirm %llu, or keepfs confirm %llu --refuse",
@@ -215,6 +249,11 @@ int confirm_wait(const struct command *c, struct str *answer, struct error *err)
 
 	if (!conf->confirm_by || !conf->confirm_by[0] || !confirm_is_needed(c->node.file->name, c->text))
 		return 0;
+	/* Others will see it. */
+	if (use_has_password(c->text))
+		return error_set(
+		        err, ERROR_USAGE, EINVAL,
+		        "a command that waits for a second person must not hold a password: let it be in ~/.pgpass or a service file of the user of keepfs");
 	number = keep_waiting(c, now_us, until_us);
 	if (!number)
 		return error_set(
@@ -222,7 +261,7 @@ int confirm_wait(const struct command *c, struct str *answer, struct error *err)
 		        "%d commands wait to be confirmed already: have some confirmed or refused first (status/confirmations)",
 		        WAITING_MAX);
 	clock_format_iso(until_us, until);
-	object = mem_printf("%s %s", c->node.file->name, c->text);
+	object = shown_command(c->node.file->name, c->text);
 	str_appendf(
 	        answer,
 	        "waits for a second person as number %llu, until %s: another user of [control] confirm_by has "
@@ -230,7 +269,7 @@ int confirm_wait(const struct command *c, struct str *answer, struct error *err)
 	        (unsigned long long)number, until, (unsigned long long)number);
 	if (audit(c->fs, &entry, "wait", object, 0, str_text(answer)) < 0)
 		return error_set(err, ERROR_INTERNAL, EIO, "the audit cannot be written");
-	tell_of_waiting(c->fs, c, number);
+	tell_of_waiting(c->fs, c, object, number);
 	return 1;
 }
 
@@ -258,9 +297,7 @@ static int parse_confirm(const char *text, struct confirm_request *ret, struct e
 
 static bool is_same_person(const struct waiting *w, const struct command *c)
 {
-	uint32_t login = login_of(c->audit.pid);
-
-	return w->audit.uid == c->audit.uid || (login != NO_LOGIN && login == w->login);
+	return w->audit.uid == c->audit.uid || (c->login != NO_LOGIN && c->login == w->login);
 }
 
 /* Take it out, so that nobody else confirms it as well. Whoever has ordered it may give it up himself. */
@@ -319,7 +356,7 @@ static int confirm_or_refuse(struct command *c, struct str *answer, struct error
 
 	if (r == 0)
 		r = take_waiting(c, &request, &w, err);
-	object = w.text ? mem_printf("%s %s", w.node.file->name, w.text) : mem_strdup(c->text);
+	object = mem_strdup(w.shown ? w.shown : c->text);
 	detail = r < 0 ? mem_strdup(err->message) : mem_printf("ordered by %s", w.by);
 	/* Both are in it before anything is done. */
 	if (audit(c->fs, &c->audit, request.refuses ? "refuse" : "confirm", object, r, detail) < 0 && r == 0)
@@ -345,8 +382,8 @@ static void append_waiting(struct confirmations *all, struct str *out)
 		if (!w->number)
 			continue;
 		clock_format_iso(w->until_us, until);
-		str_appendf(out, "%llu %s: %s; ordered by %s; until %s\n", (unsigned long long)w->number,
-		            w->node.file->name, w->text, w->by, until);
+		str_appendf(out, "%llu %s; ordered by %s; until %s\n", (unsigned long long)w->number,
+		            w->shown, w->by, until);
 	}
 	pthread_mutex_unlock(&all->lock);
 	if (out->len == 0)

@@ -95,6 +95,11 @@ static int verify(struct command *c, struct str *answer, struct error *err)
 	return order_work(c, &use_verify, answer, err);
 }
 
+static int replicate(struct command *c, struct str *answer, struct error *err)
+{
+	return order_work(c, &use_replicate, answer, err);
+}
+
 static int restore(struct command *c, struct str *answer, struct error *err)
 {
 	return order_work(c, &use_restore, answer, err);
@@ -199,6 +204,17 @@ static const char verify_help[] =
         "                                 end, and the rows of each table are counted and hashed again.\n"
         "                                 rate=10M reads no more than that per second. What is wrong is marked as damaged\n"
         "                                 answer: <run> pending verify:<job>; watch it in jobs/<run>/\n";
+
+static const char replicate_help[] =
+        "replicate echo full/latest.dump to=offsite > replicate\n"
+        "                                 copy that backup to [store offsite] now, whole and read back there; without to= to all that the\n"
+        "                                 key copies of its job names; a job, tenants/acme or all: of all backups there\n"
+        "         verify=yes              read what is there, and hold it against its checksums; what is wrong is made again\n"
+        "         echo full/20261120T020000Z.dump from=offsite > replicate\n"
+        "                                 bring a backup back that was removed here: what there is: cat status/replicas\n"
+        "         repair=yes              with from=: it is listed, and what [store] has of it is damaged: made anew from the copy\n"
+        "                                 answer: <run> pending replicate:<job>; watch it in jobs/<run>/\n"
+        "         errors: EINVAL wrong command; the reason: cat replicate\n";
 
 static const char restore_help[] =
         "restore  echo full/latest.dump into=shop_again > restore\n"
@@ -352,6 +368,7 @@ static const struct made_file rows[] = {
          .run = command_erase,
          .help = erase_help,
          .copied_soon = true},
+        {.number = 40, .name = "replicate", .of_writer = true, .run = replicate, .help = replicate_help},
         {.number = 46, .name = "confirm", .run = command_confirm, .help = confirm_help},
 };
 

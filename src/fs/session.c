@@ -138,6 +138,17 @@ static void on_artifact_listed(void *arg, const struct manifest *m)
 	notify_directory_changed(arg, directory);
 }
 
+/* Somebody had the right bytes, and yet something is wrong. */
+static void on_read_elsewhere(void *arg, const struct artifact_spared *what)
+{
+	struct fs *fs = arg;
+	struct catalog_audit entry = {.at_us = clock_now_us(), .uid = -1, .pid = -1, .command = "keepfs"};
+	_cleanup(free) char *text = mem_printf("it is read from its copy in %s: %s", what->store, what->why);
+
+	report_trouble(fs->ctx.troubles, what->path, EIO, text);
+	audit(fs, &entry, "read-copy", what->path, 0, text);
+}
+
 static void on_run_changed(void *arg, int64_t run_id)
 {
 	struct fs *fs = arg;
@@ -171,8 +182,10 @@ int fs_new(const struct fs_context *ctx, struct fs **ret_fs, struct error *err)
 	fs->laters = laters_new();
 	fs->events =
 	        (struct jobs_events){.run_changed = on_run_changed, .run_ended = on_run_ended, .arg = fs};
-	fs->artifact_events = (struct artifact_events){
-	        .listed = on_artifact_listed, .removed = on_artifact_removed, .arg = fs};
+	fs->artifact_events = (struct artifact_events){.listed = on_artifact_listed,
+	                                               .removed = on_artifact_removed,
+	                                               .read_elsewhere = on_read_elsewhere,
+	                                               .arg = fs};
 	repository_listen(fs->ctx.repository, &fs->artifact_events);
 	fs->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fs->workers = workers_new("command", WORKERS);

@@ -142,6 +142,16 @@ static const struct made_file rows[] = {
          .report = report_keys,
          .generation = text_by_catalog,
          .is_costly = true},
+        {.number = 41,
+         .name = "replicas",
+         .report = report_replicas,
+         .generation = text_by_catalog,
+         .is_costly = true},
+        {.number = 42,
+         .name = "replicas.jsonl",
+         .report = report_replicas_jsonl,
+         .generation = text_by_catalog,
+         .is_costly = true},
         {.number = 45, .name = "confirmations", .write = write_confirmations, .generation = text_never_kept},
 };
 

@@ -17,10 +17,11 @@
 
 /* What every artifact has; behind them come the facts of its kind, under their own names. */
 static const char *const names[] = {
-        "sha256",     "job",         "kind",         "target",        "run",          "state",
-        "started_at", "verified_at", "triggered_by", "partial",       "note",         "stored_bytes",
-        "tier",       "hold",        "keep_until",   "class",         "drilled_at",   "drilled_level",
-        "org",        "store",       "encrypted_to", "stored_sha256", "locked_until", "lock_mode",
+        "sha256",       "job",           "kind",          "target",       "run",
+        "state",        "started_at",    "verified_at",   "triggered_by", "partial",
+        "note",         "stored_bytes",  "tier",          "hold",         "keep_until",
+        "class",        "drilled_at",    "drilled_level", "org",          "store",
+        "encrypted_to", "stored_sha256", "locked_until",  "lock_mode",    "copies",
 };
 
 static bool append_time(struct str *out, int64_t at_us)
@@ -122,6 +123,7 @@ static bool attribute_value(const struct facts *facts, const char *name, struct 
 	        {"encrypted_to", m->encrypted_to},
 	        {"stored_sha256", *facts->stored_sha256 ? facts->stored_sha256 : NULL},
 	        {"store", *str_or_empty(facts->store) ? facts->store : NULL},
+	        {"copies", facts->copies},
 	};
 
 	if (facts->for_admin && !is_for_admins(name))
@@ -218,6 +220,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 		reply_bytes(req, &value, size);
 	manifest_finish(&facts.manifest);
 	free(facts.store);
+	free(facts.copies);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -238,4 +241,5 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		reply_bytes(req, &list, size);
 	manifest_finish(&facts.manifest);
 	free(facts.store);
+	free(facts.copies);
 }

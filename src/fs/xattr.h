@@ -14,6 +14,7 @@ struct facts { /* zeroed before it is filled; the manifest is finished by whoeve
 	size_t hold_count;
 	int64_t proven_at_us[PROOF_LEVELS]; /* 0: it was not */
 	char *store; /* which one has it, for people; NULL or "": the store of all; heap, as the manifest */
+	char *copies; /* "primary:whole, offsite:copying 43%"; NULL: no further store has or is to have it; heap, as the manifest */
 	bool for_admin; /* of a tenant: who is told the least */
 	bool damaged;   /* of a file in a directory: that one or another of it */
 };

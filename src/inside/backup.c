@@ -172,11 +172,17 @@ static struct sealed_reading reading_of(const struct backup *b, const struct man
 	};
 }
 
+int backup_store(const struct backup *b, struct store **ret, struct error *err)
+{
+	return b->own_store ? repository_store_of_ino(b->ctx->repository, b->ino, ret, err)
+	                    : repository_reading_store_of_ino(b->ctx->repository, b->ino, ret, err);
+}
+
 static int read_from_store(const struct backup *b, struct sealed_reading *reading, struct sealed_digests *ret,
                            struct error *err)
 {
 	_cleanup(store) struct store *store = NULL;
-	int r = repository_store_of_ino(b->ctx->repository, b->ino, &store, err);
+	int r = backup_store(b, &store, err);
 
 	reading->of.store = store;
 	return r < 0 ? r : sealed_read(reading, ret, err);

@@ -156,7 +156,7 @@ static int open_file(struct inside_stream *s, uint64_t ino, struct error *err)
 	inside_stream_finish(s);
 	r = backup_object(b, ino, b->path, &object, err);
 	if (r == 0)
-		r = repository_store_of_ino(s->dump->ctx.repository, ino, &what.store, err);
+		r = repository_reading_store_of_ino(s->dump->ctx.repository, ino, &what.store, err);
 	if (r < 0)
 		return r;
 	sealed.store = what.store;

@@ -292,6 +292,18 @@ static int tell_no_identity(const struct keyring_object *object, struct error *e
 	                 keyring_advice());
 }
 
+/* What is wrong with the identities is nothing wrong with what they would open: nobody is to take it for damaged, or for missing. */
+static int blame_identities(int r, struct error *err)
+{
+	if (r == -ECANCELED)
+		return r;
+	if (err->class == ERROR_CORRUPT || err->class == ERROR_NOT_FOUND)
+		err->class = ERROR_DENIED;
+	err->damage = false;
+	err->errnum = EACCES;
+	return -EACCES;
+}
+
 int keyring_open(struct keyring *k, const struct keyring_object *object, const void *head, size_t len,
                  struct cancel *cancel, struct age_key *ret, struct error *err)
 {
@@ -307,10 +319,12 @@ int keyring_open(struct keyring *k, const struct keyring_object *object, const v
 
 		why = (struct error){0};
 		r = ref_identities(k, fresh, cancel, &set, &is_new, &why);
-		if (r == 0)
+		if (r == 0) {
 			r = open_with(set, head, len, ret, &why);
-		else
+		} else {
+			r = blame_identities(r, &why);
 			is_new = true;
+		}
 		fresh = true;
 	}
 	if (r == 0) {

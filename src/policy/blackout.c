@@ -174,14 +174,14 @@ struct blackout *blackout_free(struct blackout *b)
 	return NULL;
 }
 
-/* The end. */
+/* The end, and the beginning. */
 
-/* How many minutes from that one on are dark, to a week at most. */
-static int dark_minutes(const struct blackout *b, int minute)
+/* How many minutes from that one on are dark, or are not, to a week at most. */
+static int minutes_alike(const struct blackout *b, int minute, bool dark)
 {
 	int count = 0;
 
-	while (count < WEEK_MINUTES && is_dark(b, (minute + count) % WEEK_MINUTES))
+	while (count < WEEK_MINUTES && is_dark(b, (minute + count) % WEEK_MINUTES) == dark)
 		count++;
 	return count;
 }
@@ -193,11 +193,12 @@ static int minute_of_week(int64_t local_s)
 	return d.weekday * DAY_MINUTES + (int)((local_s - zone_local_midnight(d.year, d.month, d.day)) / 60);
 }
 
-int64_t blackout_end(const struct blackout *b, const struct zone *z, int64_t at_s)
+/* The first moment that is not as dark as @dark says. */
+static int64_t skip_minutes(const struct blackout *b, const struct zone *z, int64_t at_s, bool dark)
 {
 	while (b) {
 		int64_t until_s, local_s = at_s + zone_offset_s(z, at_s, &until_s);
-		int minutes = dark_minutes(b, minute_of_week(local_s));
+		int minutes = minutes_alike(b, minute_of_week(local_s), dark);
 		int64_t end_s = at_s - ((local_s % 60) + 60) % 60 + (int64_t)minutes * 60;
 
 		if (minutes == 0)
@@ -206,4 +207,14 @@ int64_t blackout_end(const struct blackout *b, const struct zone *z, int64_t at_
 		at_s = end_s < until_s ? end_s : until_s;
 	}
 	return at_s;
+}
+
+int64_t blackout_end(const struct blackout *b, const struct zone *z, int64_t at_s)
+{
+	return skip_minutes(b, z, at_s, true);
+}
+
+int64_t blackout_begin(const struct blackout *b, const struct zone *z, int64_t at_s)
+{
+	return skip_minutes(b, z, at_s, false);
 }

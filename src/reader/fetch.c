@@ -225,7 +225,8 @@ struct run {
 	unsigned settled; /* given out while the get was running */
 	uint64_t settled_bytes;
 	bool etag_known;
-	bool stopped; /* what comes next is wrong: it waits for the end of the get */
+	bool elsewhere; /* of a store with spares: from one of these */
+	bool stopped;   /* what comes next is wrong: it waits for the end of the get */
 };
 
 static void note_duration(struct reader *reader, uint64_t bytes, int64_t duration_us)
@@ -246,7 +247,8 @@ static int get_run(struct run *run, void (*arrived)(void *, uint64_t, const char
 	const struct store_get_options options = {.if_match = batch->etag[0] ? batch->etag : NULL,
 	                                          .ret_etag = etag,
 	                                          .arrived = arrived,
-	                                          .arrived_arg = run};
+	                                          .arrived_arg = run,
+	                                          .elsewhere = run->elsewhere};
 	struct iovec iov[FETCH_BLOCKS];
 	int64_t began_us = clock_mono_us();
 	uint64_t bytes = 0;
@@ -274,9 +276,9 @@ static int get_run(struct run *run, void (*arrived)(void *, uint64_t, const char
 	return 0;
 }
 
-static int get_one(struct fetcher *f, struct piece *p, struct error *err)
+static int get_one(struct fetcher *f, struct piece *p, bool elsewhere, struct error *err)
 {
-	struct run run = {.f = f, .pieces = p, .count = 1};
+	struct run run = {.f = f, .pieces = p, .count = 1, .elsewhere = elsewhere};
 
 	return get_run(&run, NULL, err);
 }
@@ -340,6 +342,16 @@ static parts_t wrong_parts(const struct piece *p, parts_t parts,
 	return wrong;
 }
 
+/* All of @p comes from another store that has the object, and is right. What the first is wrong about stays the message when it is not. */
+static bool has_right_spare(struct fetcher *f, struct piece *p)
+{
+	const struct artifact *a = f->batch.artifact;
+	struct error ignored = {0};
+
+	return a->store && store_has_spares(a->store) && get_one(f, p, true, &ignored) == 0 &&
+	       check_piece(p, &ignored) == 0;
+}
+
 /* Which parts of @p are wrong, and in *@ret_r and @err why: in the store, or the second get of it failed. */
 static parts_t check_or_get_again(struct fetcher *f, struct piece *p, int *ret_r, struct error *err)
 {
@@ -350,13 +362,15 @@ static parts_t check_or_get_again(struct fetcher *f, struct piece *p, int *ret_r
 	if (check_piece(p, err) == 0)
 		return 0;
 	atomic_fetch_add(&reader->metrics->wrong_extents, 1);
-	*ret_r = get_one(f, p, err);
+	*ret_r = get_one(f, p, false, err);
 	if (*ret_r < 0)
 		return p->parts;
 	wrong = wrong_parts(p, p->parts, check_piece, err);
 	if (!wrong)
 		return 0;
 	atomic_fetch_add(&reader->metrics->wrong_extents, 1);
+	if (has_right_spare(f, p))
+		return 0;
 	*ret_r = -EIO;
 	return wrong;
 }
@@ -530,7 +544,7 @@ static void fetch_from_store(struct fetcher *f, struct piece *pieces, unsigned c
 		int piece_result = r;
 
 		if (alone && is_wanted(reader, p))
-			piece_result = get_one(f, p, &one);
+			piece_result = get_one(f, p, false, &one);
 		if (piece_result == 0)
 			wrong = check_or_get_again(f, p, &piece_result, &one);
 		/* Who waits for what is right has it, whatever lies beside it. */

@@ -170,6 +170,7 @@ static int begin_next(const struct records_context *ctx, enum record_kind kind, 
 {
 	_cleanup(catalog_record) struct catalog_record record = {0};
 	_cleanup(age_recipients) struct age_recipients *recipients = NULL;
+	_cleanup(conf_ref) const struct conf *live = ctx->live ? conf_live_ref(ctx->live) : NULL;
 	_cleanup(pack) struct pack pack = {0};
 	int r = kinds[kind].pack(ctx, &pack);
 
@@ -177,7 +178,7 @@ static int begin_next(const struct records_context *ctx, enum record_kind kind, 
 		return error_system(err, -r, "old %s cannot be read from the catalog", kinds[kind].what);
 	if (pack.count == 0)
 		return 0;
-	r = keyring_recipients(ctx->conf, NULL, call ? call->cancel : NULL, &recipients, err);
+	r = keyring_recipients(live ? live : ctx->conf, NULL, call ? call->cancel : NULL, &recipients, err);
 	if (r == 0)
 		r = pack_record(&pack, kinds[kind].directory, recipients, &record, err);
 	if (r == 0)

@@ -48,6 +48,7 @@ static struct json *backup_object(const struct catalog_backup *b)
 {
 	_cleanup(json) struct json *facts = json_parse(b->facts, strlen(b->facts), NULL);
 	struct json *holds = b->holds ? json_parse(b->holds, strlen(b->holds), NULL) : NULL;
+	struct json *copies = b->copies ? json_parse(b->copies, strlen(b->copies), NULL) : NULL;
 	struct json *j = json_object_new();
 
 	json_set_string(j, "path", b->path);
@@ -69,6 +70,7 @@ static struct json *backup_object(const struct catalog_backup *b)
 	json_set_string(j, "damaged", b->damaged);
 	json_set_string(j, "note", b->note);
 	json_set_string(j, "store", b->store);
+	json_set(j, "copies", copies ? copies : json_object_new());
 	return j;
 }
 

@@ -70,6 +70,8 @@ void check_following(struct checking *c);
 void check_store(struct checking *c);
 /* check_other_stores() - those of tenants that could not be listed when they were last held against the catalog. */
 void check_other_stores(struct checking *c);
+/* check_replicas() - copies in further stores, and what was read from them. */
+void check_replicas(struct checking *c);
 void check_probes(struct checking *c);
 void check_pg_dump(struct checking *c);
 void check_space(struct checking *c);

@@ -3,6 +3,8 @@
 #include "dashboard.h"
 
 #include <keepfs/base/mem.h>
+#include <keepfs/catalog/replicas.h>
+#include <keepfs/catalog/stores.h>
 #include <keepfs/policy/forecast.h>
 #include <keepfs/policy/retention.h>
 
@@ -140,6 +142,79 @@ static void put_by_tier(struct page *p)
 	page_put(p, "</tbody></table>");
 }
 
+/* Of one further store. */
+struct copies_there {
+	uint64_t store, whole, waiting, waiting_bytes, wrong;
+};
+
+#define COPY_STORES_LISTED 16
+struct copies_by_store {
+	struct copies_there items[COPY_STORES_LISTED];
+	size_t count;
+};
+
+static void take_copies(void *arg, const struct catalog_replica_sum *sum)
+{
+	struct copies_by_store *by = arg;
+	struct copies_there *there;
+
+	if (by->count == 0 || by->items[by->count - 1].store != sum->store) {
+		if (by->count == COPY_STORES_LISTED)
+			return;
+		by->items[by->count++] = (struct copies_there){.store = sum->store};
+	}
+	there = &by->items[by->count - 1];
+	if (sum->state == REPLICA_WHOLE || sum->state == REPLICA_REMOVED) {
+		there->whole += sum->count;
+	} else if (sum->state == REPLICA_WRONG) {
+		there->wrong += sum->count;
+	} else {
+		there->waiting += sum->count;
+		there->waiting_bytes += sum->bytes;
+	}
+}
+
+static void put_copies_there(struct page *p, const struct copies_there *there)
+{
+	_cleanup(catalog_store) struct catalog_store at = {0};
+
+	if (catalog_get_store(p->from->catalog, there->store, &at) < 0)
+		return;
+	page_put(p, "<tr><th scope=\"row\">");
+	page_name(p, at.name);
+	page_put(p, "</th><td class=\"n\">");
+	page_number(p, there->whole);
+	page_put(p, "</td><td class=\"n\">");
+	page_number(p, there->waiting);
+	if (there->waiting) {
+		page_put(p, " (");
+		page_bytes(p, there->waiting_bytes);
+		page_put(p, ")");
+	}
+	page_put(p, "</td><td class=\"n\">");
+	if (there->wrong)
+		page_icon(p, "crit");
+	page_number(p, there->wrong);
+	page_put(p, "</td></tr>");
+}
+
+static void put_by_copies(struct page *p)
+{
+	struct copies_by_store by = {0};
+
+	dash_failed(p, catalog_sum_replicas(p->from->catalog, take_copies, &by));
+	if (by.count == 0)
+		return;
+	page_put(
+	        p,
+	        "<table class=\"tiers\"><caption>Copies in further stores</caption><thead><tr><th scope=\"col\">Store</th>"
+	        "<th scope=\"col\" class=\"n\">Whole</th><th scope=\"col\" class=\"n\">Still to be copied</th>"
+	        "<th scope=\"col\" class=\"n\">Wrong</th></tr></thead><tbody>");
+	for (size_t i = 0; i < by.count; i++)
+		put_copies_there(p, &by.items[i]);
+	page_put(p, "</tbody></table>");
+}
+
 /* What health says of it when it is soon. */
 static void put_forecast(struct page *p)
 {
@@ -169,4 +244,5 @@ void dashboard_storage(struct page *p)
 	put_forecast(p);
 	put_by_job(p);
 	put_by_tier(p);
+	put_by_copies(p);
 }

@@ -29,6 +29,7 @@ static const struct {
         {"following", check_following},
         {"store", check_store, .of_writer = true},
         {"stores", check_other_stores},
+        {"replicas", check_replicas, .of_writer = true},
         {"probe", check_probes, .of_writer = true},
         {"pg_dump", check_pg_dump, .of_writer = true},
         {"space", check_space},

@@ -28,10 +28,10 @@ static int metrics_pool(const struct report_sources *from, struct spool *out)
 
 /* In the order of the text. */
 static int (*const parts[])(const struct report_sources *from, struct spool *out) = {
-        metrics_build,     metrics_health,  metrics_jobs,    metrics_watched, metrics_schedule,
-        metrics_retention, metrics_store,   metrics_copy,    metrics_reader,  metrics_cache,
-        metrics_pool,      metrics_process, metrics_notices, metrics_drill,   metrics_restores,
-        metrics_proven,    metrics_scrub,
+        metrics_build,     metrics_health,  metrics_jobs,     metrics_watched, metrics_schedule,
+        metrics_retention, metrics_store,   metrics_copy,     metrics_reader,  metrics_cache,
+        metrics_pool,      metrics_process, metrics_notices,  metrics_drill,   metrics_restores,
+        metrics_proven,    metrics_scrub,   metrics_replicas,
 };
 
 int report_metrics(const struct report_sources *from, struct spool *out)

@@ -23,6 +23,8 @@ int metrics_restores(const struct report_sources *from, struct spool *out);
 /** metrics_proven() - what is proven of backups, by job. metrics_scrub() - how far reading everything again has come. */
 int metrics_proven(const struct report_sources *from, struct spool *out);
 int metrics_scrub(const struct report_sources *from, struct spool *out);
+/** metrics_replicas() - copies of backups in further stores, when there are any. */
+int metrics_replicas(const struct report_sources *from, struct spool *out);
 /** metrics_copy() - the copy of the catalog in the store, when there is one. */
 int metrics_copy(const struct report_sources *from, struct spool *out);
 /** metrics_reader() - reads of backups since the process began. */

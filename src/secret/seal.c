@@ -155,6 +155,15 @@ int secret_unseal_value(const char *what, const char *value, struct secret_text 
 
 /* Making the key. */
 
+/* What is sealed for it replaces the only plain copy, perhaps on another disk: so the key's name has to be on its disk before that is. */
+static int sync_key_directory(const char *path)
+{
+	_cleanup(free) char *copy = mem_strdup(path);
+	_cleanup(fd) int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
 /* In one step: whoever seals at the same time finds the whole key or none. */
 static int publish_host_key(const char *path, const char *text, struct error *err)
 {
@@ -172,6 +181,8 @@ static int publish_host_key(const char *path, const char *text, struct error *er
 	if (r == 0 && link(fresh, path) < 0 && errno != EEXIST)
 		r = -errno;
 	(void)unlink(fresh);
+	if (r == 0)
+		r = sync_key_directory(path);
 	return r < 0 ? error_system(err, -r, KEY_WHAT " = %s cannot be made", path) : 0;
 }
 

@@ -69,6 +69,11 @@ static int choose_named(const struct conf *conf, const struct stores_wanted *w, 
 		        err, ERROR_DENIED, EPERM,
 		        "the query names the store %s, which is a directory of this host: no query may do so; [export] store or [class NAME] store may",
 		        named->name);
+	if (conf_is_for_copies(conf, named->name))
+		return error_set(
+		        err, ERROR_DENIED, EPERM,
+		        "the query names the store %s, which has copies of backups: no tenant's exports go there",
+		        named->name);
 	may = named->tenants && named->tenants[0] ? stores_matches(named->tenants, w->tenant)
 	                                          : str_equal(named->name, w->tenant);
 	if (!may)

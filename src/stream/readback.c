@@ -74,10 +74,11 @@ static int answer_of_store(int r, struct error *err)
 	return r;
 }
 
-static int get_span(struct span *s)
+static int get_span(struct span *s, bool elsewhere)
 {
 	const struct readback_options *o = s->back->options;
 	const struct store_call call = {.cancel = &s->back->stop};
+	const struct store_get_options options = {.elsewhere = elsewhere};
 	int count = (int)((s->bytes + POOL_BUFFER_BYTES - 1) / POOL_BUFFER_BYTES);
 	int r;
 
@@ -85,7 +86,7 @@ static int get_span(struct span *s)
 	for (int i = 0; i < count; i++)
 		s->iov[i] = (struct iovec){s->buffers[i], POOL_BUFFER_BYTES};
 	s->iov[count - 1].iov_len = s->bytes - (size_t)(count - 1) * POOL_BUFFER_BYTES;
-	r = store_get(o->store, &call, o->key, s->offset, s->iov, count, NULL, &s->err);
+	r = store_get(o->store, &call, o->key, s->offset, s->iov, count, &options, &s->err);
 	return r == -ERANGE ? wrong_size(s->back, &s->err, "ends before the") : answer_of_store(r, &s->err);
 }
 
@@ -130,11 +131,16 @@ static void get_and_check(void *arg)
 	struct span *s = arg;
 	struct readback *b = s->back;
 
-	s->r = get_span(s);
+	s->r = get_span(s, false);
 	if (s->r == 0 && check_span(s) < 0) {
-		s->r = get_span(s);
+		s->r = get_span(s, false);
 		if (s->r == 0)
 			s->r = check_span(s);
+		if (s->r == -EBADMSG && store_has_spares(b->options->store)) {
+			s->r = get_span(s, true);
+			if (s->r == 0)
+				s->r = check_span(s);
+		}
 	}
 	pthread_mutex_lock(&b->lock);
 	s->busy = false;

@@ -115,6 +115,7 @@ static int take_key_choice(const struct command_line *line, struct import_order 
 
 static int take_import_choices(const struct command_line *line, struct import_order *o, struct error *err)
 {
+	bool plan = false;
 	int r = take_key_choice(line, o, err);
 
 	if (r == 0)
@@ -126,7 +127,9 @@ static int take_import_choices(const struct command_line *line, struct import_or
 	if (r == 0)
 		r = restore_order_bool(line, "dry-run", &o->dry_run, err);
 	if (r == 0)
-		r = restore_order_bool(line, "plan", &o->dry_run, err);
+		r = restore_order_bool(line, "plan", &plan, err);
+	/* Of two words that contradict each other the one that changes nothing. */
+	o->dry_run = o->dry_run || plan;
 	return r;
 }
 

@@ -9,6 +9,7 @@
 #include <keepfs/base/str.h>
 #include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/audit.h>
+#include <keepfs/catalog/replicas.h>
 
 #include <errno.h>
 
@@ -85,6 +86,7 @@ static void note_right(struct proving *p, const struct backup *b, enum proof_lev
 static bool prove_kept(struct proving *p, uint64_t ino)
 {
 	_cleanup(backup) struct backup b = {.ctx = p->ctx,
+	                                    .own_store = true,
 	                                    .cancel = p->order->cancel,
 	                                    .rate = p->rate,
 	                                    .done_bytes = p->order->progress ? &p->order->progress->read_bytes
@@ -140,9 +142,27 @@ bool proving_backup(struct proving *p, uint64_t ino)
 	return goes_on;
 }
 
+int proving_copy(struct proving *p, uint64_t ino, struct error *err)
+{
+	struct catalog *catalog = p->ctx->repository->catalog;
+	_cleanup(backup) struct backup b = {.ctx = p->ctx,
+	                                    .cancel = p->order->cancel,
+	                                    .rate = p->rate,
+	                                    .done_bytes = p->order->progress ? &p->order->progress->read_bytes
+	                                                                     : NULL};
+	_cleanup(free) char *path = catalog_replicated_path(catalog, ino);
+	enum proof_level level;
+	uint64_t store;
+	int r = path ? catalog_whole_replica(catalog, path, 0, &store) : -ENOENT;
+
+	if (r == 0)
+		r = backup_open(&b, ino, err);
+	return r < 0 ? r : prove(&b, p->level, &level, err);
+}
+
 void proving_again(const struct make_context *ctx, const struct make_order *order, uint64_t ino)
 {
-	_cleanup(backup) struct backup b = {.ctx = ctx, .cancel = order->cancel};
+	_cleanup(backup) struct backup b = {.ctx = ctx, .own_store = true, .cancel = order->cancel};
 	struct proving p = {.ctx = ctx, .order = order, .level = PROOF_BYTES};
 
 	if (backup_open(&b, ino, NULL) < 0)

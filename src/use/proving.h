@@ -27,6 +27,12 @@ void proving_mark_damaged(struct proving *p, const struct backup *b, const struc
 /** proving_backup() - false: it was cancelled, and nothing more is to be looked at. While a run does it the backup is kept
  * (artifact_keep()). */
 bool proving_backup(struct proving *p, uint64_t ino);
+/**
+ * proving_copy() - the same of what is read with the help of its copies in further stores, where its own is wrong, or does not answer
+ *
+ * Nothing is kept of it, since it says nothing of its own store. Return: 0; -ENOENT: there is no whole copy; else what is wrong, or why it could not be found out.
+ */
+int proving_copy(struct proving *p, uint64_t ino, struct error *err);
 /** proving_again() - something read the backup @ino and found bytes that are not those that were sent (error.damage): if reading all of them says so, too, that is
  * marked. The pool of @ctx is used for nothing else meanwhile. */
 void proving_again(const struct make_context *ctx, const struct make_order *order, uint64_t ino);

@@ -286,6 +286,23 @@ static int restore_prepare(const struct make_context *ctx, const struct make_wan
 
 /* Doing it. */
 
+/* What [store] has of it is not right, or cannot be had: what is read with the help of a copy in a further store may be. */
+static int prove_with_copies(const struct restore_target *t, struct proving *p)
+{
+	struct error why = {0};
+	int r;
+
+	if (cancel_is_set(t->order->cancel))
+		return p->result;
+	r = proving_copy(p, t->backup->ino, &why);
+	if (r == 0)
+		make_warn(t->order, "%s is restored from its copy in a further store: %s", t->backup->path,
+		          p->first.message);
+	else if (r != -ENOENT)
+		make_say(t->order, "nor is it right with the help of its copies: %s", why.message);
+	return r == 0 ? 0 : p->result;
+}
+
 static int prove_first(const struct restore_target *t, struct error *err)
 {
 	struct proving p = {
@@ -298,7 +315,7 @@ static int prove_first(const struct restore_target *t, struct error *err)
 		return error_set(err, ERROR_NOT_FOUND, ENOENT,
 		                 "%s was removed while it was read, and no database was changed",
 		                 t->backup->path);
-	if (p.result == 0)
+	if (p.result == 0 || prove_with_copies(t, &p) == 0)
 		return 0;
 	if (err)
 		*err = p.first;

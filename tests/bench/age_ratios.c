@@ -46,6 +46,7 @@ struct way {
 	char sha256[SHA256_HEX_BYTES]; /* of the file, as its manifest has it */
 	struct figure writes[ROUNDS_MOST], reads[ROUNDS_MOST];
 	double p50_ms[ROUNDS_MOST];
+	struct figure randoms[ROUNDS_MOST]; /* all of them */
 };
 
 struct bench {
@@ -309,8 +310,10 @@ static void read_at_random(struct bench *b, struct way *w, unsigned round)
 {
 	struct reader *reader = new_reader(b, READER_BUFFERS_MIN);
 	struct reader_file *f = open_way(b, w, reader);
+	struct figure begun = begin_figure();
 
 	w->p50_ms[round] = random_p50_ms(w, f, round);
+	w->randoms[round] = end_figure(begun);
 	reader_close(f, NULL);
 	reader_free(reader);
 }
@@ -339,13 +342,15 @@ static void medians(const struct figure *figures, unsigned count, struct figure 
 
 static void say_way(const struct bench *b, const struct way *w, const char *name)
 {
-	struct figure write, read;
+	struct figure write, read, random;
 
+	medians(w->randoms, b->rounds, &random);
 	medians(w->writes, b->rounds, &write);
 	medians(w->reads, b->rounds, &read);
-	printf("  %-6s written %7.0f MB/s of rows, %6.2f s of processor; read %7.0f MB/s, %6.2f s; random p50 %.3f ms\n",
+	printf("  %-6s written %7.0f MB/s of rows, %6.2f s of processor; read %7.0f MB/s, %6.2f s; random p50 %.3f ms, %.3f ms of processor\n",
 	       name, (double)(b->raw_mib * MIB) / 1e6 / write.wall_s, write.cpu_s,
-	       (double)w->facts.bytes / 1e6 / read.wall_s, read.cpu_s, median(w->p50_ms, b->rounds));
+	       (double)w->facts.bytes / 1e6 / read.wall_s, read.cpu_s, median(w->p50_ms, b->rounds),
+	       random.cpu_s * 1e3 / RANDOM_COUNT);
 }
 
 static double ratio_of(const struct figure *over, const struct figure *under, unsigned rounds, bool cpu)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import tempfile
 
 import pytest
@@ -110,6 +111,10 @@ def test_files_are_for_whom_they_are(ruled, people):
     assert bert.done(why, control / "restore", f"full/{name} into=x pre_hook=id")[0] == errno.EPERM
 
 
+def number_of(answer):
+    return re.search(r"as number (\d{9})\b", answer)[1]
+
+
 def test_a_second_person_confirms(ruled, people):
     keepfs = ruled(write=f"hold:{ANNA}, hold:{BERT}", confirm_by=f"@{APPROVERS}", confirm_within="1h")
     anna, bert, carl = people(ANNA, groups=[APPROVERS]), people(BERT, groups=[APPROVERS]), people(CARL)
@@ -118,31 +123,59 @@ def test_a_second_person_confirms(ruled, people):
     control, path = keepfs.path("control"), f"backups/full/{name}"
     assert "is held" in anna.done(ask, control / "hold", f"{path} on reason='audit'")
     answer = anna.done(ask, control / "hold", f"{path} off")
-    assert answer.startswith("waits for a second person as number 1, "), answer
+    assert answer.startswith("waits for a second person as number "), answer
+    number = number_of(answer)
     listed = keepfs.text("status", "confirmations")
-    assert f"1 hold: {path} off; ordered by uid {ANNA} (" in listed, listed
+    assert f"{number} hold {path} off; ordered by uid {ANNA} (" in listed, listed
     with pytest.raises(PermissionError):
         os.unlink(keepfs.path("backups", "full", name))
     # Neither the one who ordered it, nor whoever is no approver, root among them.
-    assert anna.done(why, control / "confirm", "confirm=1")[0] == errno.EPERM
-    assert carl.done(why, control / "confirm", "confirm=1") == errno.EACCES
+    assert anna.done(why, control / "confirm", f"confirm={number}")[0] == errno.EPERM
+    assert carl.done(why, control / "confirm", f"confirm={number}") == errno.EACCES
     with pytest.raises(PermissionError):
-        keepfs.ask("confirm", "confirm=1")
-    assert bert.done(why, control / "confirm", "confirm=2")[0] == errno.ENOENT
+        keepfs.ask("confirm", f"confirm={number}")
+    assert bert.done(why, control / "confirm", f"confirm={int(number) + 1}")[0] == errno.ENOENT
     assert bert.done(why, control / "confirm", "1")[0] == errno.EINVAL
-    assert "no longer held" in bert.done(ask, control / "confirm", "confirm=1")
+    assert "no longer held" in bert.done(ask, control / "confirm", f"confirm={number}")
     assert keepfs.text("status", "confirmations") == "nothing waits for a second person\n"
-    assert bert.done(why, control / "confirm", "confirm=1")[0] == errno.ENOENT
+    assert bert.done(why, control / "confirm", f"confirm={number}")[0] == errno.ENOENT
     (confirmed,) = [a for a in audited(keepfs, "confirm") if a["result"] == "ok"]
     assert confirmed["uid"] == BERT and f"uid {ANNA} " in confirmed["detail"] and path in confirmed["object"]
     assert [a["uid"] for a in audited(keepfs, "wait")] == [ANNA]
     assert [a["uid"] for a in audited(keepfs, "release")] == [ANNA]
     # Root's own orders wait as well, and an approver can refuse; whoever ordered it may give it up.
     keepfs.ask("hold", f"{path} on reason='again'")
-    assert "number 2" in keepfs.ask("hold", f"{path} off")
-    assert "is not done" in anna.done(ask, control / "confirm", "refuse=2")
-    assert "number 3" in anna.done(ask, control / "hold", f"{path} off")
-    assert "is not done" in anna.done(ask, control / "confirm", "refuse=3")
+    number = number_of(keepfs.ask("hold", f"{path} off"))
+    assert "is not done" in anna.done(ask, control / "confirm", f"refuse={number}")
+    number = number_of(anna.done(ask, control / "hold", f"{path} off"))
+    assert "is not done" in anna.done(ask, control / "confirm", f"refuse={number}")
+
+
+def test_what_was_told_before_a_restart_is_no_other(ruled, people):
+    """the number in a mail means the command that the mail tells of, or none"""
+    keepfs = ruled(write=f"hold:{ANNA}", confirm_by=f"@{APPROVERS}")
+    anna, bert = people(ANNA), people(BERT, groups=[APPROVERS])
+    keepfs.backup()
+    path = f"backups/full/{keepfs.artifacts()[0]}"
+    anna.done(ask, keepfs.path("control", "hold"), f"{path} on reason='one' name=one")
+    anna.done(ask, keepfs.path("control", "hold"), f"{path} on reason='two' name=two")
+    told = number_of(anna.done(ask, keepfs.path("control", "hold"), f"{path} off name=one"))
+    keepfs.unmount()
+    keepfs.mount()
+    assert number_of(anna.done(ask, keepfs.path("control", "hold"), f"{path} off name=two")) != told
+    assert bert.done(why, keepfs.path("control", "confirm"), f"confirm={told}")[0] == errno.ENOENT
+
+
+def test_a_hold_does_not_end_by_a_shorter_one(ruled, people):
+    keepfs = ruled(write=f"hold:{ANNA}", confirm_by=f"@{APPROVERS}")
+    anna, control = people(ANNA), keepfs.path("control")
+    keepfs.backup()
+    path = f"backups/full/{keepfs.artifacts()[0]}"
+    anna.done(ask, control / "hold", f"{path} on reason='audit' until=2098-01-01")
+    number, reason = anna.done(why, control / "hold", f"{path} on reason='x' until=2097-01-01")
+    assert number == errno.EEXIST and "for longer already" in reason
+    assert "is held" in anna.done(ask, control / "hold", f"{path} on reason='audit'")
+    assert anna.done(why, control / "hold", f"{path} on reason='x' until=2098-01-01")[0] == errno.EEXIST
 
 
 def test_the_same_person_by_another_name(ruled, people):
@@ -163,8 +196,8 @@ def test_the_same_person_by_another_name(ruled, people):
         keepfs.backup()
         path = f"backups/full/{keepfs.artifacts()[0]}"
         anna.done(ask, keepfs.path("control", "hold"), f"{path} on reason='audit'")
-        anna.done(ask, keepfs.path("control", "hold"), f"{path} off")
-        number, reason = as_bert.done(why, keepfs.path("control", "confirm"), "confirm=1")
+        waits = number_of(anna.done(ask, keepfs.path("control", "hold"), f"{path} off"))
+        number, reason = as_bert.done(why, keepfs.path("control", "confirm"), f"confirm={waits}")
         assert number == errno.EPERM and "under another name neither" in reason
     finally:
         login(before)
@@ -180,10 +213,10 @@ def test_restores_over_what_is_there(ruled, people, pg):
         keepfs.backup()
         control = keepfs.path("control")
         done = anna.done(ask, control / "restore", f"full/latest.dump into={target} confirm={target}")
-        assert done.startswith("waits for a second person as number 1"), done
+        number = number_of(done)
         assert "control_rights_target" in keepfs.run("confirm").stdout
-        assert "confirm_by does not name you" in keepfs.run("confirm", "1", check=False).stderr
-        run = bert.done(ask, control / "confirm", "confirm=1")
+        assert "confirm_by does not name you" in keepfs.run("confirm", number, check=False).stderr
+        run = bert.done(ask, control / "confirm", f"confirm={number}")
         assert isinstance(run, str) and "restore:" in run, run
         assert keepfs.wait_run(int(run.split()[0]))["state"] == "completed"
         assert f"confirmed by uid {BERT}" in keepfs.text("jobs", run.split()[0], "status")
@@ -197,12 +230,18 @@ def test_it_is_told(people, tmp_path, new_keepfs, pg):
     with tempfile.TemporaryDirectory(prefix="keepfs-open-") as directory:
         os.chmod(directory, 0o755)
         keepfs = new_keepfs({"full": {"database": pg.uri("sample")}}, directory=directory, allow_other="yes")
-        keepfs.sections = {"control": {"write": f"erase:{ANNA}, prune:{ANNA}", "confirm_by": f"{BERT}"},
+        keepfs.sections = {"control": {"write": f"erase:{ANNA}, prune:{ANNA}, restore:{ANNA}", "confirm_by": f"{BERT}"},
                            "command log": {"command": f"cat >> {told}", "events": "confirm", "gather": "none"}}
         keepfs.write_conf()
         keepfs.mount()
         anna = people(ANNA)
         answer = anna.done(ask, keepfs.path("control", "prune"), "clock=right")
-        assert "number 1" in answer
+        assert number_of(answer)
         wait_until(lambda: told.exists() and "waits for a second person" in told.read_text(), "the notice")
+        # Whose erasure it is stands nowhere, and a password neither.
+        number = number_of(anna.done(ask, keepfs.path("control", "erase"), "public.customers email=bob@secret.example"))
+        refused = anna.done(why, keepfs.path("control", "restore"), "full/latest.dump into=x confirm=x server=postgresql://u:hush@h/")
+        assert refused[0] == errno.EINVAL and "password" in refused[1], refused
+        seen = keepfs.text("status", "confirmations") + keepfs.text("status", "audit.jsonl")
+        assert f"{number} erase public.customers …" in seen and "bob@secret" not in seen and "hush" not in seen, seen
         keepfs.close()

@@ -279,7 +279,7 @@ def test_a_rebuild_with_the_key_brings_back_what_one_without_cannot(new_keepfs, 
         if entry.is_file():
             entry.unlink()
     told = keepfs.run("rebuild", check=False)
-    assert "this host has no identity" in told.stdout + told.stderr
+    assert "this host has no identity" in told.stdout + told.stderr and "copies of 7 later days" in told.stdout + told.stderr
     for entry in keepfs.state.iterdir():
         if entry.is_file():
             entry.unlink()

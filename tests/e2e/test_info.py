@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 KEYS = ["path", "job", "kind", "target", "run", "started", "finished", "source_bytes", "size_bytes", "stored_bytes", "partial", "depends_on",
-        "tiers", "holds", "verified", "damaged", "note", "store"]
+        "tiers", "holds", "verified", "damaged", "note", "store", "copies"]
 
 
 @pytest.fixture

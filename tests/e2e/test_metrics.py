@@ -151,7 +151,7 @@ def test_failures_of_the_store(new_keepfs):
     m = metrics(keepfs)
     failed = {call: m.get("keepfs_store_failures_total", call=call) for call in m.labels("keepfs_store_failures_total", "call")}
     assert {call: n for call, n in failed.items() if n} == {"put": 1, "get": 2}
-    assert len(failed) == 10
+    assert len(failed) == 11
     assert m.get("keepfs_store_failures_by_class_total", **{"class": "unavailable"}) == 2
     assert m.get("keepfs_store_failures_by_class_total", **{"class": "timeout"}) == 1
     assert m.get("keepfs_store_failures_by_class_total", **{"class": "denied"}) == 0
@@ -243,5 +243,5 @@ def test_the_documentation_lists_each_metric(keepfs):
     keepfs.backup()
     listed = re.findall(r"^\| `(keepfs_\w+)(?:\{[\w, ]*\})?` \| (\w+) \|", OPERATIONS.read_text(), re.M)
     told = {(f.name, f.type) for f in metrics(keepfs).families.values()}
-    absent = ("keepfs_cache_", "keepfs_catalog_copy_")  # there is no disk cache, and no copy yet
+    absent = ("keepfs_cache_", "keepfs_catalog_copy_", "keepfs_replica")  # there is no disk cache, no copy yet, and no further store
     assert sorted(one for one in listed if not one[0].startswith(absent)) == sorted(told)

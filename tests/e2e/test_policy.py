@@ -175,6 +175,15 @@ def test_the_printed_policy(new_keepfs):
     named = json.loads(keepfs.run("policy", "s3", "reader", "eu", "--principal", "arn:aws:iam::1:user/eye").stdout)["Statement"]
     assert {tuple(s["Principal"]["AWS"]) for s in named} == {("arn:aws:iam::1:user/eye",)}
     assert {r for s in named for r in s["Resource"]} == {"arn:aws:s3:::eu-bucket", "arn:aws:s3:::eu-bucket/*"}
+    # What locks needs further rights, which others are not given.
+    lock = {"s3:PutObjectRetention", "s3:GetObjectRetention", "s3:PutObjectLegalHold", "s3:GetObjectLegalHold", "s3:GetBucketVersioning",
+            "s3:GetBucketObjectLockConfiguration", "s3:ListBucketVersions"}
+    assert not lock & {a for s in whole if s["Sid"].startswith("keepfsWriter") for a in s["Action"]}
+    keepfs.store_settings["object_lock"] = "governance"
+    keepfs.write_conf()
+    for role, given in (("writer", lock), ("pruner", lock - {"s3:PutObjectRetention"}), ("reader", set())):
+        printed = json.loads(keepfs.run("policy", "s3", role).stdout)["Statement"]
+        assert lock & {a for s in printed if s["Effect"] == "Allow" for a in s["Action"]} == given, role
     for words, said in ((("policy",), "takes s3"), (("policy", "gcs"), "takes s3"), (("policy", "s3", "owner"), "is no role"),
                         (("policy", "s3", "reader", "us"), "no section [store us]"), (("policy", "s3", "--principal", "x"), "of one role"),
                         (("policy", "s3", "reader", "eu", "x"), "takes s3")):

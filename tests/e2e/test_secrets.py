@@ -131,6 +131,7 @@ def test_a_key_of_s3_comes_from_everywhere(moved):
     assert secret not in file.read_text()
     file.chmod(0o644)  # it says nothing to anybody else
     assert run(secret_key_file=file).returncode == 0
+    assert "1 can be read that are sealed, in files or printed by commands" in keepfs.run("check").stdout
     both = run(secret_key=secret, secret_key_file=file)
     assert both.returncode == 2 and secret not in both.stderr
     assert re.search(r"keepfs.conf:\d+: \[store\] secret_key_file = .*: stands beside \[store\] secret_key = \*{8} \(.*keepfs.conf:\d+\); allowed: one of", both.stderr), both.stderr
@@ -237,6 +238,15 @@ def test_a_credential_of_systemd(keepfs, tmp_path):
     assert "is sealed already" in keepfs.run("seal", "--with-systemd", file, check=False).stderr
 
 
+def test_a_password_as_an_argument_is_warned_of(pg, tmp_path):
+    conninfo = f"host=127.0.0.1 port={pg.port} user=postgres password='{PASSWORD}' dbname=sample"
+    done = subprocess.run([daemon.PROGRAM, "init", "-c", tmp_path / "keepfs.conf", "--quick", f"dir:{tmp_path}/objects", "--database", conninfo,
+                           "--state-dir", tmp_path / "state"], env={**daemon.clean_environment(), "HOME": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0, done
+    assert "every user of this host can see a password in an argument" in done.stderr
+    assert PASSWORD not in done.stdout + done.stderr and stat.S_IMODE((tmp_path / "keepfs.conf").stat().st_mode) == 0o600
+
+
 # Nobody else's.
 
 def as_nobody():
@@ -277,6 +287,14 @@ def test_its_memory_is_nobody_elses(home_of_nobody):
 
 
 # Planted in every place where one can be configured.
+
+def plain_of(name, data):
+    """what is compressed as it was before"""
+    program = "zstd" if ".zst" in name else "gzip" if ".gz" in name else None
+    if not program or not data:
+        return data
+    return subprocess.run([program, "-dc"], input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
+
 
 class Planted:
     def __init__(self):
@@ -371,8 +389,10 @@ def test_planted_secrets_are_found_nowhere(new_keepfs, store, pg, web, tmp_path)
     for path in keepfs.state.rglob("*"):
         if path.is_file() and path.name != "host.key":
             see(path, path.read_bytes())
-    for name in store.all_keys():
-        see(name, store.get(name))
+    names = store.all_keys()
+    assert any(name.startswith("catalog/") for name in names)
+    for name in names:
+        see(name, store.get(name) + plain_of(name, store.get(name)))
     for path in told.iterdir():
         # libpq's own variable is there for what connects to a server; hooks may do that, too.
         mine = {"pgpassword"} if re.match("pg_|pre|post", path.name) else set()

@@ -188,6 +188,7 @@ def test_another_key_for_which_the_old_one_vouches(three, tmp_path):
 def test_a_reload_takes_another_key(signed, key, tmp_path):
     signed.backup()
     private, new = make_key(tmp_path, "second")
+    assert f"ok   signing: manifests are signed with the key {id_of(key[1])}, " in signed.run("check", check=False).stdout
     signed.settings.update(signing_key_old_file=key[0], signing_key_file=private)
     signed.write_conf()
     signed.signal(signal.SIGHUP, wait=False)
@@ -221,8 +222,11 @@ def test_a_key_of_another_kind_is_refused(new_keepfs, tmp_path, make, word):
     path = tmp_path / "wrong.pem"
     make(path)
     path.chmod(0o600)
-    done = new_keepfs(signing_key_file=path).run("mount", check=False)
+    keepfs = new_keepfs(signing_key_file=path)
+    done = keepfs.run("mount", check=False)
     assert done.returncode != 0 and "signing_key_file" in done.stderr and word in done.stderr
+    (line,) = [one for one in keepfs.run("check", check=False).stdout.splitlines() if one.startswith("FAIL signing")]
+    assert word in line
 
 
 # kill -9

@@ -378,6 +378,8 @@ static void test_no_headers(void **state)
 	        {"age-encryption.org/v1\n-> X\n!\n", "line 3 is not canonical base64"},
 	        {"age-encryption.org/v1\n-> X\nAB\n", "line 3 is not canonical base64"},
 	        {"age-encryption.org/v1\n-> X\nAA==\n", "line 3 is not canonical base64"},
+	        {"age-encryption.org/v1\n-> X\nA\n", "line 3 is not canonical base64"},
+	        {"age-encryption.org/v1\n-> X\nAAAAA\n", "line 3 is not canonical base64"},
 	        {"age-encryption.org/v1\n-> X25519\n\n", "line 3 ends a recipient of kind X25519"},
 	        {"age-encryption.org/v1\n-> scrypt\n\n", "line 3 ends a recipient of kind scrypt"},
 	};

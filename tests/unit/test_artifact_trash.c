@@ -289,6 +289,7 @@ static void what_is_held_is_not_hidden(void **state)
 	}
 	/* One that has ended holds nothing. */
 	hold.until_us = AT_US + 1;
+	assert_int_equal(artifact_end_hold(&f->repo, ino_of_artifact(FIRST), hold.name, NULL), 0);
 	assert_int_equal(artifact_hold(&f->repo, ino_of_artifact(FIRST), &hold, NULL), 0);
 	put_mark(f, 1, "");
 	forget_first(f);
@@ -437,6 +438,8 @@ static void of_two_of_a_name_the_longer_holds(void **state)
 	assert_int_equal(catalog_holds(f->catalog, ino, found, 2), 1);
 	assert_string_equal(found[0].reason, "a case");
 	/* One that ends sooner takes nothing from one that holds on. */
+	assert_int_equal(artifact_hold(&f->repo, ino, &once, NULL), -EEXIST);
+	assert_int_equal(artifact_end_hold(&f->repo, ino, "hold", NULL), 0);
 	assert_int_equal(artifact_hold(&f->repo, ino, &once, NULL), 0);
 	assert_int_equal(catalog_set_hold(f->catalog, ino, &again, NULL), 0);
 	assert_int_equal(artifact_remove(&f->repo, ino, NULL, NULL), -EPERM);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* aws: credentials that need no request: their order, what is wrong with them, and files that change. */
 #include "../../src/aws/source.h"
+#include "../../src/secret/secret_private.h"
 
 #include <keepfs/base/clock.h>
 #include <keepfs/base/fd.h>
@@ -196,6 +197,55 @@ static void test_secret_of_a_command(void **state)
 	assert_non_null(strstr(w->err.message, "the vault is sealed"));
 	assert_null(strstr(w->err.message, "hidden"));
 	assert_true(w->err.retry);
+}
+
+static int64_t ahead_ms;
+
+static int64_t ahead_now_us(void)
+{
+	return clock_now_us() + ahead_ms * 1000;
+}
+
+static int64_t ahead_mono_ms(void)
+{
+	return clock_mono_ms() + ahead_ms;
+}
+
+/* What a command printed is asked for anew when a server refuses it, and after its time; while that fails, the old one is used. */
+static void test_secret_of_a_command_renewed(void **state)
+{
+	struct world *w = *state;
+	_cleanup(free) char *count = mem_printf("%s/keepfs.conf", w->f->dir),
+	                    *stop = mem_printf("%s/.config", w->f->dir),
+	                    *command = mem_printf("[ ! -e %s ] && echo x >> %s && wc -l < %s", stop, count,
+	                                          count);
+
+	w->conf.access_key = (char *)"CONF";
+	w->conf.secret_key.command = command;
+	aws_free(w->aws);
+	w->aws = aws_new_with_clock(&w->conf, w->net, ahead_now_us);
+	secret_use_clock(ahead_mono_ms);
+	assert_int_equal(get(w), 0);
+	assert_string_equal(w->got->secret_key, "1");
+	assert_false(aws_refused(w->aws, w->got));
+	ahead_ms += 60000;
+	assert_int_equal(get(w), 0);
+	assert_string_equal(w->got->secret_key, "1");
+	assert_true(aws_refused(w->aws, w->got));
+	assert_int_equal(get(w), 0);
+	assert_string_equal(w->got->secret_key, "2");
+	ahead_ms += SECRET_COMMAND_LIFE_MS;
+	assert_int_equal(get(w), 0);
+	assert_string_equal(w->got->secret_key, "3");
+	write_file(stop, "");
+	ahead_ms += SECRET_COMMAND_LIFE_MS;
+	assert_int_equal(get(w), 0);
+	assert_string_equal(w->got->secret_key, "3");
+	assert_int_equal(remove(stop), 0);
+	ahead_ms += 31000;
+	assert_int_equal(get(w), 0);
+	assert_string_equal(w->got->secret_key, "4");
+	secret_use_clock(clock_mono_ms);
 }
 
 static void test_profile_that_is_missing(void **state)
@@ -461,6 +511,7 @@ int main(void)
 	        AWS_TEST(test_order),
 	        AWS_TEST(test_secret_in_a_file),
 	        AWS_TEST(test_secret_of_a_command),
+	        AWS_TEST(test_secret_of_a_command_renewed),
 	        AWS_TEST(test_profile_that_is_missing),
 	        AWS_TEST(test_unsupported),
 	        AWS_TEST(test_wrong_roles),

@@ -42,6 +42,34 @@ static int64_t at(const struct zone *z, const char *text)
 	return at_s;
 }
 
+/* Where something may happen in windows only: when the next one begins. */
+static void what_begins_when(void **state)
+{
+	static const struct {
+		const char *windows, *from, *begin;
+	} cases[] = {
+	        {"20:00-06:00", "2026-11-20 07:59:59", "2026-11-20 20:00"},
+	        {"20:00-06:00", "2026-11-20 20:00:01", "2026-11-20 20:00:01"},
+	        {"20:00-06:00", "2026-11-21 05:59:59", "2026-11-21 05:59:59"},
+	        {"20:00-06:00", "2026-11-21 06:00", "2026-11-21 20:00"},
+	        {"sat-sun 00:00-24:00", "2026-11-23 00:00", "2026-11-28 00:00"},
+	        {"mon-sun 00:00-23:59", "2026-11-23 23:59:30", "2026-11-24 00:00"},
+	        /* Clocks are set forth on 29 March 2026, at 2. */
+	        {"02:30-04:00", "2026-03-29 00:10", "2026-03-29 03:00"},
+	};
+	struct zone *z = zone("Europe/Berlin");
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct blackout *b = parse(cases[i].windows);
+
+		if (blackout_begin(b, z, at(z, cases[i].from)) != at(z, cases[i].begin))
+			fail_msg("%s from %s", cases[i].windows, cases[i].from);
+		blackout_free(b);
+	}
+	assert_int_equal(blackout_begin(NULL, z, 1234567), 1234567);
+	zone_free(z);
+}
+
 static void what_ends_when(void **state)
 {
 	static const struct {
@@ -187,8 +215,11 @@ static void each_minute_of_a_year(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(what_ends_when),        cmocka_unit_test(what_is_repeated_is_dark_twice),
-	        cmocka_unit_test(nothing_is_no_window),  cmocka_unit_test(what_is_refused),
+	        cmocka_unit_test(what_ends_when),
+	        cmocka_unit_test(what_begins_when),
+	        cmocka_unit_test(what_is_repeated_is_dark_twice),
+	        cmocka_unit_test(nothing_is_no_window),
+	        cmocka_unit_test(what_is_refused),
 	        cmocka_unit_test(each_minute_of_a_year),
 	};
 

@@ -13,6 +13,7 @@
 
 #include <keepfs/base/mem.h>
 #include <keepfs/catalog.h>
+#include <keepfs/catalog/artifacts.h>
 #include <keepfs/catalog/chain.h>
 #include <keepfs/chain.h>
 #include <keepfs/chain/prove.h>
@@ -221,6 +222,30 @@ static void numbers_have_no_gaps(void **state)
 	assert_int_equal(chain.sequence, 7);
 }
 
+/* The tidier tries it again and again, for as long as the bucket takes no link. */
+static void what_cannot_be_put_is_not_given_out_again(void **state)
+{
+	struct fixture *f = *state;
+	struct store *store = NULL;
+	_cleanup(free) char *root = mem_printf("%s/store", f->directory), *path = path_of(1),
+	                    *key = manifest_key(path);
+	struct chain_at broken = f->at;
+	struct catalog_chain chain;
+
+	assert_int_equal(chain_ready(f->chain, &f->at, NULL), 0);
+	publish_day(f, 1, true);
+	assert_int_equal(store_dir_new(root, &store, NULL), 0);
+	assert_int_equal(store_fault_new(store, "put:1+:denied", &broken.store, NULL), 0);
+	assert_int_equal(store_remove(f->store, NULL, key, NULL), 0);
+	for (unsigned attempt = 0; attempt < 5; attempt++)
+		assert_true(chain_end(f->chain, &broken, path, LINK_REMOVED, 1, NULL) < 0);
+	store_free(broken.store);
+	assert_int_equal(catalog_chain(f->catalog, 0, &chain), 0);
+	assert_int_equal(chain.sequence, 3);
+	assert_int_equal(chain_end(f->chain, &f->at, path, LINK_REMOVED, 1, NULL), 0);
+	assert_true(assert_proven(f, first_pem) <= 4);
+}
+
 static void without_a_key_nothing_is_signed(void **state)
 {
 	struct fixture *f = *state;
@@ -314,6 +339,41 @@ static void what_is_not_signed_is_believed_only_from_before(void **state)
 	m.finished_at_us = INT64_MAX;
 	assert_int_equal(chain_believe(f->chain, &m, "", 0, &err), -EBADMSG);
 	assert_non_null(strstr(err.message, "is not signed"));
+}
+
+/* By whoever may write in the bucket, with a date from before the chain. */
+static void what_was_signed_is_not_believed_without(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+	struct error err = {0};
+
+	publish_day(f, 1, true);
+	describe(&m, 1);
+	m.finished_at_us = 1;
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "the one that keepfs wrote is"));
+	end_day(f, 1, LINK_REMOVED);
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, NULL), 0);
+}
+
+/* Signing was switched off for a while, and is on again: what was made meanwhile is no other than it was. */
+static void what_the_catalog_has_unsigned_is_believed(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(manifest) struct manifest m = {0};
+
+	publish_day(f, 1, true);
+	describe(&m, 2);
+	m.finished_at_us = INT64_MAX / 2;
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, NULL), -EBADMSG);
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, NULL), 0);
+	m.size_bytes++;
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, NULL), -EBADMSG);
+	m.size_bytes--;
+	m.run_id++;
+	assert_int_equal(chain_believe(f->chain, &m, "", 0, NULL), -EBADMSG);
 }
 
 static void another_key_is_vouched_for(void **state)
@@ -449,11 +509,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        CHAIN_TEST(numbers_have_no_gaps),
+	        CHAIN_TEST(what_cannot_be_put_is_not_given_out_again),
 	        CHAIN_TEST(without_a_key_nothing_is_signed),
 	        CHAIN_TEST(what_was_given_out_and_not_put_is_put_later),
 	        CHAIN_TEST(a_number_that_was_never_used_is_void),
 	        CHAIN_TEST(a_lost_catalog_goes_on_behind_the_last_link),
 	        CHAIN_TEST(what_is_not_signed_is_believed_only_from_before),
+	        CHAIN_TEST(what_was_signed_is_not_believed_without),
+	        CHAIN_TEST(what_the_catalog_has_unsigned_is_believed),
 	        CHAIN_TEST(another_key_is_vouched_for),
 	        CHAIN_TEST(another_key_without_the_old_one_needs_both),
 	        CHAIN_TEST(one_that_was_written_anew_keeps_its_number),

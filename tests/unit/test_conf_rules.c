@@ -14,6 +14,23 @@ static void test_contradictions(void **state)
 	static const struct {
 		const char *text, *expected;
 	} cases[] = {
+	        /* Copies of backups. */
+	        {"[store o]\nurl = dir:/o\n[backup full]\ncopies = o\n",
+	         ":4: [backup full] copies: 'primary' is missing: [store] has every backup first; allowed: primary, and names of [store NAME]"},
+	        {"[store o]\nurl = dir:/o\n[files f]\npath = /f\ncopies = primary, p\n",
+	         ":5: [files f] copies: there is no section [store p]"},
+	        {"[store o]\nurl = dir:/o\n[backup full]\ncopies = o, primary, o\n",
+	         ":4: [backup full] copies = o, primary, o: names o twice"},
+	        {"[store o]\nurl = s3://offsite\naccess_key = a\nsecret_key = b\nobject_lock = governance\n[backup full]\ncopies = primary, o\n",
+	         ":7: [backup full] copies: [store o] cannot have copies of backups: copies are not locked yet"},
+	        {"[store o]\nurl = dir:/o\ntenants = *\n[backup full]\ncopies = primary, o\n",
+	         ":5: [backup full] copies: [store o] cannot have copies of backups: its key tenants says"},
+	        {"[store primary]\nurl = dir:/o\n",
+	         ": [store primary]: 'copies' calls [store] so; allowed: another NAME"},
+	        {"[store o]\nurl = dir:/o\nkeep = forever\nkeep_last = 3\n",
+	         ":4: [store o] keep_last = 3: says what may go"},
+	        {"[store o]\nurl = dir:/o\nwindow = at night\n",
+	         ":3: [store o] window = at night: \"at night\" is no window"},
 	        {"[store]\nurl = s3://bucket\nsse = AES256\nsse_kms_key = k\n",
 	         ":4: [store] sse_kms_key = k: is for sse = aws:kms only, but [store] sse = AES256 (FILE:3)"},
 	        {"[store]\nurl = s3://bucket\nsse_kms_key = k\n", "[store] sse = none (default)"},

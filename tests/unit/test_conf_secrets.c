@@ -121,6 +121,23 @@ static void test_places_in_variables(void **state)
 	assert_false(conf_variable_is_private("KEEPFS_STORE_SECRET_KEY_FILE=x"));
 }
 
+static void count_secrets(void *arg, const char *title, const struct conf_secret *secret)
+{
+	str_appendf(arg, "%s%s; ", title, conf_secret_is_set(secret) ? " is set" : "");
+}
+
+static void test_each_secret(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup(str) struct str seen = {0};
+
+	accept(f, S3 "secret_key_file = /key\n[webhook w]\nurl = http://h\nheaders_command = cat x\n");
+	conf_each_secret(&f->conf, count_secrets, &seen);
+	assert_non_null(strstr(str_text(&seen), "[keepfs] erasure_key; "));
+	assert_non_null(strstr(str_text(&seen), "[store] secret_key is set; [store] session_token; "));
+	assert_non_null(strstr(str_text(&seen), "[webhook w] url is set; [webhook w] headers is set; "));
+}
+
 static void test_shown(void **state)
 {
 	struct fixture *f = *state;
@@ -203,6 +220,7 @@ int main(void)
 	        CONF_TEST(test_places),
 	        CONF_TEST(test_wrong_places),
 	        CONF_TEST(test_places_in_variables),
+	        CONF_TEST(test_each_secret),
 	        CONF_TEST(test_shown),
 	        CONF_TEST(test_no_warning_of_what_is_sealed),
 	        CONF_TEST(test_headers_of_lines),

@@ -106,12 +106,27 @@ static void bad_words(void **state)
 	}
 }
 
+static void words_that_contradict_each_other_change_nothing(void **state)
+{
+	static const char *const texts[] = {"exports/acme/latest.json.gz database=shop dry-run=yes plan=no",
+	                                    "exports/acme/latest.json.gz database=shop dry-run=no plan=yes"};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		_cleanup(command_line) struct command_line line = {0};
+		_cleanup(import_order) struct import_order o = {0};
+
+		assert_int_equal(read_words(texts[i], &line, &o, NULL), 0);
+		assert_true(o.dry_run);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(all_words),
 	        cmocka_unit_test(few_words),
 	        cmocka_unit_test(bad_words),
+	        cmocka_unit_test(words_that_contradict_each_other_change_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

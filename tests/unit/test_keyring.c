@@ -3,6 +3,7 @@
  * message, and what was opened is kept within bounds. */
 #include <keepfs/base/mem.h>
 #include <keepfs/keyring.h>
+#include <keepfs/secret.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -152,7 +153,7 @@ static void test_each_failure_has_a_message_of_its_own(void **state)
 	assert_true(keyring_can_read(k));
 	err = (struct error){0};
 	assert_true(open_object(k, &object, 1, &err) < 0);
-	assert_non_null(strstr(err.message, f->identity_path));
+	assert_non_null(strstr(err.message, "[keepfs] identity_file"));
 
 	put_file(f->identity_path, f->other_secret);
 	err = (struct error){0};
@@ -227,6 +228,42 @@ static void test_what_was_opened_is_kept_within_bounds(void **state)
 	age_key_wipe(&key);
 }
 
+/* What it would open may be as right as ever: nobody is to mark it as damaged, or to take an older one for it. */
+static void test_identities_that_cannot_be_read_say_nothing_of_an_object(void **state)
+{
+	static const char *const wrong[] = {"-----BEGIN AGE ENCRYPTED FILE-----\n!!!\n",
+	                                    "AGE-SECRET-KEY-1X\n"};
+	struct fixture *f = *state;
+	_cleanup(free) char *host_key = mem_printf("%s/host.key", f->directory);
+	_cleanup(keyring) struct keyring *k = NULL;
+	_cleanup(str) struct str object = {0}, plain = {0};
+	uint8_t id[SHA256_BYTES] = {1};
+	const struct keyring_object o = {.id = id, .what = "catalog/x"};
+
+	make_object(f, &object);
+	put_file(host_key, f->other_secret);
+	secret_set_host_key(host_key);
+	f->conf.identity.file = f->identity_path;
+	k = keyring_new(&f->conf);
+	for (size_t i = 0; i <= ARRAY_SIZE(wrong); i++) {
+		struct error err = {0};
+
+		if (i < ARRAY_SIZE(wrong))
+			put_file(f->identity_path, wrong[i]);
+		else
+			unlink(f->identity_path);
+		assert_int_equal(open_object(k, &object, 1, &err), -EACCES);
+		assert_true(err.class != ERROR_CORRUPT && err.class != ERROR_NOT_FOUND && !err.damage);
+		assert_non_null(strstr(err.message, "[keepfs] identity_file"));
+		assert_int_equal(keyring_decrypt(k, &o, object.data, object.len, NULL, &plain, &err),
+		                 -EACCES);
+	}
+	put_file(f->identity_path, f->secret);
+	assert_int_equal(open_object(k, &object, 1, &(struct error){0}), 0);
+	secret_set_host_key(NULL);
+	unlink(host_key);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +272,8 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_each_failure_has_a_message_of_its_own, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_a_passphrase_reads_what_it_wrote, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_what_was_opened_is_kept_within_bounds, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_identities_that_cannot_be_read_say_nothing_of_an_object,
+	                                        setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("keyring", tests, NULL, NULL);

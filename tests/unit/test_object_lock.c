@@ -12,6 +12,10 @@
 
 #include <keepfs/base/zone.h>
 #include <keepfs/catalog/locks.h>
+#include <keepfs/chain.h>
+#include <keepfs/checkpoint.h>
+#include <keepfs/conf.h>
+#include <keepfs/keyring/signing.h>
 
 #define DAY_US   (INT64_C(86400) * US_PER_S)
 #define KEYS_MAX 64
@@ -26,6 +30,7 @@ static struct server {
 	int64_t now_us;
 	unsigned gets, sets;
 	bool forgets;         /* it takes locks, and keeps none */
+	bool refuses_puts;    /* that have a lock */
 	unsigned fails_after; /* so many sets; 0: never */
 	enum store_lock_mode mode;
 } server;
@@ -90,6 +95,8 @@ static int server_put(struct store *s, const struct store_call *call, const char
 	int r;
 
 	plain.lock = NULL;
+	if (options->lock && server.refuses_puts)
+		return error_set(err, ERROR_DENIED, EACCES, "no right to lock %s", key);
 	r = real->put(s, call, key, iov, count, &plain, err);
 	if (r == 0 && options->lock && !server.forgets)
 		*lock_slot(key) = *options->lock;
@@ -414,6 +421,54 @@ static void how_others_are_locked(void **state)
 	assert_int_equal(lock.until_us, server.now_us + 732 * DAY_US);
 }
 
+static char signing_pem[] = "-----BEGIN PRIVATE KEY-----\n"
+                            "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"
+                            "-----END PRIVATE KEY-----\n";
+
+/* The first link of a chain, and a checkpoint that tells of it. */
+static void make_proofs(struct fixture *f)
+{
+	struct conf conf = {.signing_key.value = signing_pem};
+	const struct chain_at at = {.store = f->store};
+	const struct checkpoint_context ctx = {.catalog = f->catalog, .store = f->store};
+	struct signing *signing = NULL;
+	struct chain *chain;
+
+	assert_int_equal(signing_new(&conf, &signing, NULL), 0);
+	chain = chain_new(f->catalog, signing);
+	assert_int_equal(chain_ready(chain, &at, NULL), 0);
+	assert_true(is_stored(f, "chain/000000000001.json"));
+	assert_int_equal(checkpoint_make(&ctx, NULL, NULL), 0);
+	chain_free(chain);
+	signing_free(signing);
+}
+
+static void links_and_checkpoints_are_locked(void **state)
+{
+	struct fixture *f = *state;
+
+	use_locks(f);
+	make_proofs(f);
+	assert_int_equal(server.count, 2);
+	assert_string_equal(server.items[0].key, "chain/000000000001.json");
+	assert_true(str_starts(server.items[1].key, "checkpoints/"));
+	for (size_t i = 0; i < server.count; i++) {
+		assert_int_equal(server.items[i].lock.mode, STORE_LOCK_GOVERNANCE);
+		assert_int_equal(server.items[i].lock.until_us, server.now_us + 732 * DAY_US);
+	}
+}
+
+/* A chain with a gap would prove less than one that is not locked, and what was removed could never be forgotten. */
+static void what_may_not_be_locked_is_put_all_the_same(void **state)
+{
+	struct fixture *f = *state;
+
+	use_locks(f);
+	server.refuses_puts = true;
+	make_proofs(f);
+	assert_int_equal(server.count, 0);
+}
+
 /* The host's clock is twenty years ahead, or behind. */
 static void a_wrong_clock_locks_for_the_least(void **state)
 {
@@ -444,6 +499,8 @@ int main(void)
 	        TEST(where_nothing_is_locked_the_store_says_so),
 	        TEST(where_no_locks_are_asked_for_nothing_is_asked),
 	        TEST(how_others_are_locked),
+	        TEST(links_and_checkpoints_are_locked),
+	        TEST(what_may_not_be_locked_is_put_all_the_same),
 	        TEST(a_wrong_clock_locks_for_the_least),
 	};
 

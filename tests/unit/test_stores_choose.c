@@ -10,6 +10,8 @@
 
 #include "../../src/stores/stores_private.h"
 
+#include <keepfs/secret.h>
+
 static const char conf_text[] =
         "[store]\nurl = s3://main/p\nendpoint = https://main.example\naccess_key = MAINKEY\nsecret_key = MAINSECRET\n"
         "[store eu]\nurl = s3://eu-1\nendpoint = https://eu.example\naccess_key = A\nsecret_key = B\ntenants = acme, blue-*\n"
@@ -249,6 +251,27 @@ static void test_bad_credentials(void **state)
 	}
 }
 
+/* A file of credentials may be sealed for this host, and anybody may see it then. */
+static void read_sealed_credentials(struct fixture *f, const char *text)
+{
+	_cleanup(free) char *key = mem_printf("%s/host.key", f->dir);
+	_cleanup(secret_text) struct secret_text plain = {0};
+	_cleanup(stores_credentials) struct stores_credentials c = {0};
+	_cleanup(str) struct str armor = {0};
+	struct error err = {0};
+
+	secret_set_host_key(key);
+	secret_text_set(&plain, text, strlen(text));
+	assert_int_equal(secret_seal(&plain, &armor, &err), 0);
+	write_text(f->file, str_text(&armor), armor.len, 0644);
+	assert_int_equal(stores_read_credentials(f->file, &c, &err), 0);
+	assert_string_equal(c.secret_key, "B");
+	assert_int_equal(unlink(key), 0);
+	assert_int_equal(stores_read_credentials(f->file, &(struct stores_credentials){0}, &err), -ENOKEY);
+	secret_set_host_key(NULL);
+	write_text(f->file, text, strlen(text), 0600);
+}
+
 static void test_credentials_of_a_file(void **state)
 {
 	struct fixture *f = *state;
@@ -265,6 +288,7 @@ static void test_credentials_of_a_file(void **state)
 	assert_int_equal(stores_read_credentials(f->file, &c, &err), -EPERM);
 	assert_non_null(strstr(err.message, "can be read or written by others"));
 	assert_int_equal(chmod(f->file, 0600), 0);
+	read_sealed_credentials(f, text);
 	assert_int_equal(stores_read_credentials(missing, &c, &err), -ENOENT);
 	assert_int_not_equal(err.class, ERROR_NOT_FOUND);
 	/* Whoever may write in the directory could exchange it. */

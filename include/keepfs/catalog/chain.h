@@ -69,6 +69,9 @@ int catalog_chain_add_key(struct catalog *c, const struct sign_public *key, stru
 /** catalog_chain_key() - of that name; -ENOENT. */
 int catalog_chain_key(struct catalog *c, const char *id, struct sign_public *ret);
 
+/** catalog_has_as() - 1: the artifact of @m is listed, in the trash, or being deleted, and has the run, size and SHA-256 that @m says; 0: not so; negative errno. */
+int catalog_has_as(struct catalog *c, const struct manifest *m);
+
 /** struct catalog_unsigned - an artifact, for the first link of a chain. */
 struct catalog_unsigned {
 	const char *path, *sha256; /* borrowed for the call */

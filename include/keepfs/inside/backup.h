@@ -15,6 +15,7 @@ struct backup {
 	struct cancel *cancel;
 	struct rate *rate;                 /* NULL: no limit */
 	atomic_uint_least64_t *done_bytes; /* stored ones; NULL */
+	bool own_store; /* what its store has is looked at: what that does not give is not read from a replica */
 	uint64_t ino;
 	char *path;
 	bool is_directory;
@@ -35,6 +36,10 @@ static inline void cleanup_backup(struct backup *b)
 {
 	backup_finish(b);
 }
+
+/** backup_store() - that it is read from: the caller's store_free(). As repository_reading_store_of_ino(), or with own_store
+ * repository_store_of_ino(). */
+int backup_store(const struct backup *b, struct store **ret, struct error *err);
 
 /** struct backup_out - whom the bytes of a file are given; NULL functions: nobody. */
 struct backup_out {

@@ -29,3 +29,5 @@ DEFINE_CLEANUP(blackout, struct blackout *, blackout_free)
 /** blackout_end() - the first moment from @at_s on, seconds since 1970 UTC, that is in no window: @at_s itself mostly. @b NULL:
  * there is none. */
 int64_t blackout_end(const struct blackout *b, const struct zone *z, int64_t at_s);
+/** blackout_begin() - the first moment from @at_s on that is in a window: for windows in which something may happen. @b NULL: @at_s. */
+int64_t blackout_begin(const struct blackout *b, const struct zone *z, int64_t at_s);

@@ -74,6 +74,15 @@ int report_schedule_json(const struct report_sources *from, struct spool *out);
 /** report_retention() - of each directory what stays and why, what may go and since when, what waits or is suspended; what is in
  * the trash; what was removed and is in the store still. */
 int report_retention(const struct report_sources *from, struct spool *out);
+/** report_replicas(), report_replicas_jsonl() - what further stores have of backups, or are to have, also of those that were removed: a table for people, and {path, store, state, listed, job,
+ * finished, since, verified, stored_bytes, done_bytes, next_try, error} a line. */
+int report_replicas(const struct report_sources *from, struct spool *out);
+int report_replicas_jsonl(const struct report_sources *from, struct spool *out);
+/** report_copies_of() - append "primary:whole, offsite:copying 43%"; false when nothing is known of further stores. */
+bool report_copies_of(struct catalog *catalog, const char *path, bool damaged, struct str *out);
+/** report_replica_percent() - how much of it is there: 0 to 100. */
+struct catalog_replica;
+int report_replica_percent(const struct catalog_replica *replica);
 /** report_last_error() - "2026-11-20T02:00:00Z EIO backups/full/….dump: why", newest first; empty when there
  * was none. One that came several times in a row ends in "(6 times)" and has the last one's time. The path
  * stands there once, also when the message begins with it. */

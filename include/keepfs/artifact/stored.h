@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * What a store has of an artifact, whatever the catalog says: for whoever copies between stores. Names are what an artifact owns in a store: the
+ * manifest, what lies beside it, and all below its stem.
+ */
+#include <keepfs/artifact.h>
+
+#define ARTIFACT_UNUSABLE 1
+
+/**
+ * artifact_fetch() - the manifest of @path, with its extents
+ * Return: 0; ARTIFACT_UNUSABLE when it, or its table, is there but cannot be used, or is not believed (chain_believe(); @err says why); -ENOTSUP when a
+ * newer keepfs has written it; -ENOENT when there is no manifest; another negative errno when the store failed. Only
+ * the first says that there is nothing to keep.
+ */
+int artifact_fetch(const struct repository *repo, struct store *store, const struct store_call *call,
+                   const char *path, struct manifest *ret, struct error *err);
+/** artifact_decode() - the same of a manifest that was read already: @text of @len bytes, under the key of @path. */
+int artifact_decode(const struct repository *repo, struct store *store, const struct store_call *call,
+                    const char *path, const char *text, size_t len, struct manifest *ret, struct error *err);
+/** artifact_delete() - manifest, what lies beside it, then every object below the stem of @path: in this order. What
+ * is not there is success. */
+int artifact_delete(struct store *store, const struct store_call *call, const char *path, struct error *err);
+/** artifact_abort_uploads() - drop all open uploads below the stem of @path, until none is listed. */
+int artifact_abort_uploads(struct store *store, const struct store_call *call, const char *path,
+                           struct error *err);
+/** artifact_find_published() - is there a manifest below the stem of @path? 1 and its artifact's path (heap),
+ * one of another path before @path itself; 0; negative errno. */
+int artifact_find_published(struct store *store, const struct store_call *call, const char *path,
+                            char **ret_path, struct error *err);
+/** artifact_adopt() - the store that the catalog belongs to has the artifact @m, whole: list it, with what the store knows of it beside its manifest, and tell that. 0,
+ * also when it was listed already; -EEXIST: another one has its place. */
+int artifact_adopt(struct repository *repo, const struct manifest *m, struct cancel *cancel,
+                   struct error *err);

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/**
+ * Replicas: the same keys and bytes in a second store, made of what was published and verified, and never in the way of a backup.
+ *
+ * An artifact is copied object by object, its manifest last: so it is in the other store whole, or nobody sees it there. What is read
+ * is held against the extents and the SHA-256 of the manifest, and what was written is read back from where it is. Both are of stored bytes, so that
+ * no key is needed for what is encrypted. A copy that was cut goes on with the object that was not finished.
+ *
+ * Nothing that somebody else has put under such a name is ever overwritten, or deleted: the replica is REPLICA_WRONG then, and
+ * health says so. What we have made ourselves, and was whole once, is made again when it is lost or damaged.
+ *
+ * The state of each is in the catalog (keepfs/catalog/replicas.h). Memory is a pool of its own for each artifact that is copied,
+ * of four parts and READBACK's share, so no backup waits for it.
+ */
+#include <keepfs/artifact.h>
+#include <keepfs/catalog/replicas.h>
+#include <keepfs/conf.h>
+#include <keepfs/stream/rate.h>
+#include <stdatomic.h>
+
+/** struct replica_copy - an artifact that is copied from one store into another; borrowed, but for what is out */
+struct replica_copy {
+	const struct repository *repository; /* by whose keys manifests are believed */
+	struct store *from, *to;
+	const char *path;    /* of the artifact */
+	uint64_t part_bytes; /* of the first parts, at least; more where the object is so large */
+	unsigned max_parts;
+	struct rate *rate; /* of what is written; NULL: no limit */
+	/* Called now and then with how much of it is in @to; what it returns, if negative, ends the copy. It may wait. NULL: nobody looks. */
+	int (*progress)(void *arg, uint64_t done_bytes, uint64_t stored_bytes, struct error *err);
+	void *arg;
+	struct cancel *cancel;
+	bool is_ours; /* what lies in @to below this name was made by us: objects that are not right are replaced */
+	const char *
+	        manifest_sha256; /* of the manifest that we have put there, which may be replaced; "" or NULL: none */
+	/* Out: */
+	struct manifest manifest;      /* as @from has it; the caller's manifest_finish(), on failure, too */
+	char sha256[SHA256_HEX_BYTES]; /* of the manifest's text */
+	uint64_t copied_bytes;         /* that were written now; the rest was there */
+	bool to_failed;                /* it was @to that failed, and not @from */
+};
+
+/** REPLICA_CONFLICT - another thing has the name in the target. */
+#define REPLICA_CONFLICT 1
+/**
+ * replica_copy() - have all of it in @to, right, with its manifest
+ *
+ * Blocks on both stores. What is there already, and is right, is not sent again. Return: 0; REPLICA_CONFLICT (@err says what is there): nothing of it was touched; negative errno: what was copied stays,
+ * for the next attempt.
+ */
+int replica_copy(struct replica_copy *copy, struct error *err);
+
+/** struct replica_order - what is to be done in one further store; borrowed. */
+struct replica_order {
+	struct repository *repository;
+	const struct conf *conf;                   /* in force */
+	const struct conf_named_store *named;      /* the section of the store */
+	uint64_t store;                            /* its number: replica_store() */
+	struct rate *rate;                         /* NULL: no limit */
+	int (*wait)(void *arg, struct error *err); /* called now and then: it may wait, for a window; NULL */
+	void *arg;
+	struct cancel *cancel;
+	atomic_uint_least64_t *done_bytes; /* NULL, or counts what is in the target */
+};
+
+/** replica_store() - the number of the store of a section, which has one from now on. */
+int replica_store(struct catalog *catalog, const struct conf_named_store *named, uint64_t *ret_id,
+                  struct error *err);
+/** replica_make() - make, or look at and complete, the replica of @path, and note in the catalog what came of it. One that somebody else is at is waited
+ * for. @target_failed: NULL, or whether it was the further store that failed. As replica_copy(). */
+int replica_make(const struct replica_order *order, const char *path, bool *target_failed, struct error *err);
+/** replica_verify() - read what the further store has of @path, and note what is found: one that is not right is REPLICA_LOST, and is made again. Return: 0; -EBADMSG: it is not right;
+ * another negative errno. */
+int replica_verify(const struct replica_order *order, const char *path, struct error *err);
+/**
+ * replica_bring_back() - copy @path from the further store into the one of the catalog, and list it
+ * @repair: it is listed, and what its own store has of it is wrong or missing: objects that are not right are replaced
+ *
+ * Return: 0; -ENOENT: the further store does not have it whole; -EEXIST: it is listed or in the trash already (without @repair); REPLICA_CONFLICT; another
+ * negative errno.
+ */
+int replica_bring_back(const struct replica_order *order, const char *path, bool repair, struct error *err);
+/** replica_compare() - hold the names in the further store against the catalog: what is lost there, what is there that nobody knew of. One request for each thousand
+ * manifests, and three for each that was not known. */
+int replica_compare(const struct replica_order *order, struct error *err);
+/** replica_clean() - remove from the further store what its rules do not keep any more, of what the store of the catalog does not have. @ret: how many. */
+int replica_clean(const struct replica_order *order, uint64_t *ret, struct error *err);
+
+struct replicas;
+
+/**
+ * replicas_new() - a thread for each further store of a job's `copies`; it sleeps until something is to be done
+ * @live: the configuration in force; borrowed, as @repository
+ * It listens to what is listed and removed: before any thread uses the repository.
+ */
+int replicas_new(struct repository *repository, struct conf_live *live, struct replicas **ret,
+                 struct error *err);
+/** replicas_look() - the configuration was replaced, or somebody has changed what is wanted. Any thread; does not block. NULL allowed. */
+void replicas_look(struct replicas *r);
+/** replicas_free() - gives up what it is at, which goes on after the next start. NULL allowed; returns NULL. */
+struct replicas *replicas_free(struct replicas *r);

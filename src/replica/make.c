@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One replica: made, looked at, brought back, and what the catalog says of it. */
+#include "replica_private.h"
+
+#include <keepfs/artifact/stored.h>
+#include <keepfs/base/clock.h>
+#include <keepfs/base/log.h>
+#include <keepfs/base/mem.h>
+#include <keepfs/base/str.h>
+#include <keepfs/catalog/compare.h>
+#include <keepfs/catalog/entries.h>
+#include <keepfs/catalog/stores.h>
+#include <keepfs/codec/name.h>
+#include <keepfs/stores.h>
+#include <keepfs/stream/readback.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#define NOTE_EVERY_MS  5000
+#define AGAIN_FIRST_US (INT64_C(60) * US_PER_S)
+#define AGAIN_MOST_US  (INT64_C(3600) * US_PER_S)
+
+/* Claims. */
+
+struct claim {
+	const char *path; /* of the claimant */
+	uint64_t store;
+	struct claim *next;
+};
+
+static pthread_mutex_t claim_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t claim_ended = PTHREAD_COND_INITIALIZER;
+static struct claim *claims; /* claim_lock */
+
+static struct claim **find_copy_claim(const char *path, uint64_t store)
+{
+	struct claim **at = &claims;
+
+	while (*at && ((*at)->store != store || !str_equal((*at)->path, path)))
+		at = &(*at)->next;
+	return at;
+}
+
+struct claimant {
+	bool cancelled; /* claim_lock */
+};
+
+static void cancel_claimant(void *arg)
+{
+	struct claimant *claimant = arg;
+
+	pthread_mutex_lock(&claim_lock);
+	claimant->cancelled = true;
+	pthread_cond_broadcast(&claim_ended);
+	pthread_mutex_unlock(&claim_lock);
+}
+
+int replica_claim(const char *path, uint64_t store, struct cancel *cancel, struct error *err)
+{
+	struct claimant claimant = {0};
+	struct cancel_hook hook = {.wake = cancel_claimant, .arg = &claimant};
+	struct claim *own = mem_alloc(sizeof(*own));
+	bool cancelled;
+
+	cancel_add_hook(cancel, &hook);
+	pthread_mutex_lock(&claim_lock);
+	while (!claimant.cancelled && *find_copy_claim(path, store))
+		pthread_cond_wait(&claim_ended, &claim_lock);
+	cancelled = claimant.cancelled;
+	if (!cancelled) {
+		*own = (struct claim){.path = path, .store = store, .next = claims};
+		claims = own;
+	}
+	pthread_mutex_unlock(&claim_lock);
+	cancel_remove_hook(cancel, &hook);
+	if (!cancelled)
+		return 0;
+	free(own);
+	return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+}
+
+void replica_end_claim(const char *path, uint64_t store)
+{
+	struct claim **at, *ended;
+
+	pthread_mutex_lock(&claim_lock);
+	at = find_copy_claim(path, store);
+	ended = *at;
+	*at = ended->next;
+	pthread_cond_broadcast(&claim_ended);
+	pthread_mutex_unlock(&claim_lock);
+	free(ended);
+}
+
+/* Rows. */
+
+int replica_store(struct catalog *catalog, const struct conf_named_store *named, uint64_t *ret_id,
+                  struct error *err)
+{
+	_cleanup(catalog_store) struct catalog_store at = {0};
+
+	stores_at_section(named, &at);
+	return catalog_note_store(catalog, &at, ret_id, err);
+}
+
+void replica_describe(const struct manifest *m, struct catalog_replica *row)
+{
+	str_copy(row->path, sizeof(row->path), m->path);
+	str_copy(row->job, sizeof(row->job), m->job);
+	str_copy(row->class, sizeof(row->class), str_or_empty(m->class));
+	row->ino = ino_of_artifact(m->path);
+	row->started_at_us = m->started_at_us;
+	row->finished_at_us = m->finished_at_us;
+	row->keep_until_us = m->keep_until_us;
+	row->partial = m->partial;
+	row->stored_bytes = manifest_stored_bytes(m);
+}
+
+int replica_note(const struct replica_order *o, const struct catalog_replica *row, struct error *err)
+{
+	struct error why = {0};
+	int r = catalog_set_replica(o->repository->catalog, row, &why);
+
+	if (r < 0)
+		log_warning("what became of the copy of %s in %s could not be noted: %s", row->path,
+		            o->named->name, why.message);
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+static bool is_listed_now(struct catalog *catalog, const char *path)
+{
+	struct catalog_entry entry;
+
+	return catalog_entry_by_ino(catalog, ino_of_artifact(path), &entry) == 0;
+}
+
+static void change_state(struct catalog_replica *row, enum replica_state state)
+{
+	if (row->state != state)
+		row->since_us = clock_now_us();
+	row->state = state;
+}
+
+/* Making. */
+
+struct making {
+	const struct replica_order *order;
+	struct catalog_replica row;
+	int64_t note_at_ms;
+	uint64_t counted;
+};
+
+static int follow_copy(void *arg, uint64_t done_bytes, uint64_t stored_bytes, struct error *err)
+{
+	struct making *m = arg;
+	const struct replica_order *o = m->order;
+
+	m->row.done_bytes = done_bytes;
+	m->row.stored_bytes = stored_bytes;
+	if (o->done_bytes)
+		atomic_fetch_add(o->done_bytes, done_bytes - m->counted);
+	m->counted = done_bytes;
+	if (clock_mono_ms() >= m->note_at_ms) {
+		(void)replica_note(o, &m->row, NULL);
+		m->note_at_ms = clock_mono_ms() + NOTE_EVERY_MS;
+	}
+	return o->wait ? o->wait(o->arg, err) : 0;
+}
+
+static int64_t again_at_us(unsigned attempts)
+{
+	int64_t pause_us = AGAIN_FIRST_US;
+
+	for (unsigned i = 1; i < attempts && pause_us < AGAIN_MOST_US; i++)
+		pause_us *= 2;
+	return clock_now_us() + (pause_us < AGAIN_MOST_US ? pause_us : AGAIN_MOST_US);
+}
+
+static void judge_copy(struct catalog_replica *row, const struct replica_copy *copy, int r,
+                       const struct error *why)
+{
+	if (copy->manifest.path)
+		replica_describe(&copy->manifest, row);
+	if (r == 0) {
+		change_state(row, REPLICA_WHOLE);
+		str_copy(row->manifest_sha256, sizeof(row->manifest_sha256), copy->sha256);
+		row->verified_at_us = clock_now_us();
+		row->done_bytes = row->stored_bytes;
+		row->attempts = 0;
+		row->next_try_us = 0;
+		row->error[0] = '\0';
+		return;
+	}
+	/* It goes on at once after the next start. */
+	if (r == -ECANCELED)
+		return;
+	str_cut(row->error, sizeof(row->error), why->message);
+	if (r == REPLICA_CONFLICT) {
+		change_state(row, REPLICA_WRONG);
+		return;
+	}
+	row->attempts++;
+	row->next_try_us = again_at_us(row->attempts);
+}
+
+static struct replica_copy copy_of(const struct replica_order *o, struct store *from, struct store *to,
+                                   const char *path)
+{
+	const struct conf_store *main = &o->conf->store;
+
+	return (struct replica_copy){.repository = o->repository,
+	                             .from = from,
+	                             .to = to,
+	                             .path = path,
+	                             .part_bytes = main->part_bytes,
+	                             .max_parts = main->max_parts > 0 ? (unsigned)main->max_parts : 0,
+	                             .rate = o->rate,
+	                             .cancel = o->cancel};
+}
+
+static int copy_to_store(struct making *m, struct store *to, bool *target_failed, struct error *err)
+{
+	const struct replica_order *o = m->order;
+	struct replica_copy copy = copy_of(o, repository_store(o->repository), to, m->row.path);
+	struct error why = {0};
+	int r;
+
+	/* What was whole once, or was begun, is ours. */
+	copy.is_ours = m->row.manifest_sha256[0] || m->row.state == REPLICA_COPYING;
+	copy.manifest_sha256 = m->row.manifest_sha256;
+	copy.progress = follow_copy;
+	copy.arg = m;
+	change_state(&m->row, REPLICA_COPYING);
+	m->row.done_bytes = 0;
+	r = replica_note(o, &m->row, err);
+	if (r < 0)
+		return r;
+	r = replica_copy(&copy, &why);
+	*target_failed = copy.to_failed;
+	judge_copy(&m->row, &copy, r, &why);
+	if (r == 0 && copy.copied_bytes > 0)
+		log_info("%s is copied to %s, whole and read back: %llu bytes", m->row.path, o->named->name,
+		         (unsigned long long)copy.copied_bytes);
+	manifest_finish(&copy.manifest);
+	if (r != 0 && err)
+		*err = why;
+	return r;
+}
+
+/* Begun, it may have been removed meanwhile, and then its row may be gone: what is noted now says that something is there. */
+static int make_claimed(const struct replica_order *o, const char *path, bool *target_failed,
+                        struct error *err)
+{
+	struct making m = {.order = o, .note_at_ms = clock_mono_ms() + NOTE_EVERY_MS};
+	_cleanup(store) struct store *to = NULL;
+	struct catalog *catalog = o->repository->catalog;
+	int r = catalog_want_replica(catalog, ino_of_artifact(path), o->store, clock_now_us(), err), noted;
+
+	if (r == 0)
+		r = catalog_replica(catalog, path, o->store, &m.row);
+	if (r == -ENOENT || (r == 0 && !m.row.is_listed))
+		return error_set(err, ERROR_NOT_FOUND, ENOENT,
+		                 "%s is not listed, so there is nothing to copy", path);
+	if (r < 0)
+		return r;
+	r = repository_open_store(o->repository, o->store, &to, err);
+	if (r < 0) {
+		*target_failed = true;
+		m.row.attempts++;
+		m.row.next_try_us = again_at_us(m.row.attempts);
+		if (err)
+			str_cut(m.row.error, sizeof(m.row.error), err->message);
+		(void)replica_note(o, &m.row, NULL);
+		return r;
+	}
+	r = copy_to_store(&m, to, target_failed, err);
+	noted = replica_note(o, &m.row, r == 0 ? err : NULL);
+	return r == 0 ? noted : r;
+}
+
+int replica_make(const struct replica_order *o, const char *path, bool *target_failed, struct error *err)
+{
+	bool ignored;
+	int r = replica_claim(path, o->store, o->cancel, err);
+
+	if (r < 0)
+		return r;
+	if (!target_failed)
+		target_failed = &ignored;
+	*target_failed = false;
+	r = make_claimed(o, path, target_failed, err);
+	replica_end_claim(path, o->store);
+	return r;
+}
+
+/* Looking at one that is there. */
+
+static int look_paced(void *arg, const void *data, size_t len, struct error *err)
+{
+	const struct replica_order *o = arg;
+
+	if (o->done_bytes)
+		atomic_fetch_add(o->done_bytes, len);
+	if (rate_take(o->rate, len, o->cancel) < 0)
+		return error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
+	return o->wait ? o->wait(o->arg, err) : 0;
+}
+
+static int verify_replica_object(const struct replica_order *o, struct store *store, struct pool *pool,
+                                 const struct manifest_object *object, struct error *err)
+{
+	const struct readback_options options = {.store = store,
+	                                         .pool = pool,
+	                                         .key = object->key,
+	                                         .extents = &object->extents,
+	                                         .cancel = o->cancel,
+	                                         .take = look_paced,
+	                                         .arg = (void *)o};
+	char found[SHA256_HEX_BYTES];
+	int r = stream_readback(&options, found, err);
+
+	if (r < 0 || !object->stored_sha256[0] || str_equal(found, object->stored_sha256))
+		return r == -ENOENT ? -EBADMSG : r;
+	return error_set(err, ERROR_CORRUPT, EBADMSG, "%s: the SHA-256 of %s is %s, and not %s", store->name,
+	                 object->key, found, object->stored_sha256);
+}
+
+static int verify_there(const struct replica_order *o, struct store *store, const char *path,
+                        struct error *err)
+{
+	const struct store_call call = {.cancel = o->cancel};
+	_cleanup(manifest) struct manifest m = {0};
+	struct pool *pool;
+	int r = artifact_fetch(o->repository, store, &call, path, &m, err);
+
+	if (r == ARTIFACT_UNUSABLE || r == -ENOENT)
+		return -EBADMSG;
+	if (r < 0)
+		return r;
+	pool = pool_new((uint64_t)16 << 20);
+	if (!pool)
+		return error_system(err, ENOMEM, "there is no memory for reading %s", path);
+	for (size_t i = 0; r == 0 && i < m.object_count; i++)
+		r = verify_replica_object(o, store, pool, &m.objects[i], err);
+	pool_free(pool);
+	return r;
+}
+
+static int verify_claimed(const struct replica_order *o, const char *path, struct error *err)
+{
+	_cleanup(store) struct store *store = NULL;
+	struct catalog_replica row;
+	struct error why = {0};
+	int r = catalog_replica(o->repository->catalog, path, o->store, &row);
+
+	if (r == -ENOENT || (r == 0 && row.state != REPLICA_WHOLE && row.state != REPLICA_REMOVED))
+		return error_set(err, ERROR_NOT_FOUND, ENOENT, "%s has no whole copy of %s", o->named->name,
+		                 path);
+	if (r < 0)
+		return error_system(err, -r, "the catalog cannot be read");
+	r = repository_open_store(o->repository, o->store, &store, err);
+	if (r < 0)
+		return r;
+	r = verify_there(o, store, path, &why);
+	if (r == 0) {
+		row.verified_at_us = clock_now_us();
+		row.error[0] = '\0';
+	} else if (r == -EBADMSG) {
+		log_error("the copy of %s in %s is not right: %s", path, o->named->name, why.message);
+		str_cut(row.error, sizeof(row.error), why.message);
+		/* Of one that was removed there is nothing it could be made of. */
+		change_state(&row, row.is_listed ? REPLICA_LOST : REPLICA_WRONG);
+		row.next_try_us = 0;
+	}
+	if (r != 0 && err)
+		*err = why;
+	if (r == 0 || r == -EBADMSG)
+		(void)replica_note(o, &row, NULL);
+	return r;
+}
+
+int replica_verify(const struct replica_order *o, const char *path, struct error *err)
+{
+	int r = replica_claim(path, o->store, o->cancel, err);
+
+	if (r < 0)
+		return r;
+	r = verify_claimed(o, path, err);
+	replica_end_claim(path, o->store);
+	return r;
+}
+
+/* The way back. */
+
+static int follow_back(void *arg, uint64_t done_bytes, uint64_t stored_bytes, struct error *err)
+{
+	const struct replica_order *o = arg;
+
+	if (o->done_bytes)
+		atomic_store(o->done_bytes, done_bytes);
+	return o->wait ? o->wait(o->arg, err) : 0;
+}
+
+static int check_way_back(const struct replica_order *o, const char *path, bool repair,
+                          struct catalog_replica *row, struct error *err)
+{
+	struct catalog *catalog = o->repository->catalog;
+	int r = catalog_replica(catalog, path, o->store, row);
+
+	if (r < 0 && r != -ENOENT)
+		return error_system(err, -r, "the catalog cannot be read");
+	if (r == -ENOENT || (row->state != REPLICA_WHOLE && row->state != REPLICA_REMOVED))
+		return error_set(err, ERROR_NOT_FOUND, ENOENT,
+		                 "%s has no whole copy of %s: 'keepfs replicate --list' shows what it has",
+		                 o->named->name, path);
+	if (!repair && is_listed_now(catalog, path))
+		return error_set(err, ERROR_CONFLICT, EEXIST,
+		                 "%s is listed: with repair=yes what is wrong with it is made anew", path);
+	if (!repair && catalog_knows(catalog, path) > 0)
+		return error_set(
+		        err, ERROR_CONFLICT, EEXIST,
+		        "%s is in the trash, or is just being deleted: bring it back with 'keepfs undelete'",
+		        path);
+	if (repair && !is_listed_now(catalog, path))
+		return error_set(err, ERROR_NOT_FOUND, ENOENT,
+		                 "%s is not listed: bring it back without repair", path);
+	return 0;
+}
+
+static int bring_back_there(const struct replica_order *o, const char *path, bool repair,
+                            struct catalog_replica *row, struct error *err)
+{
+	_cleanup(store) struct store *from = NULL;
+	struct replica_copy copy;
+	int r = repository_open_store(o->repository, o->store, &from, err);
+
+	if (r < 0)
+		return r;
+	copy = copy_of(o, from, repository_store(o->repository), path);
+	copy.is_ours = repair;
+	/* What the store of the catalog has under that name is the artifact that is listed, if it is the same one. */
+	copy.progress = follow_back;
+	copy.arg = (void *)o;
+	r = replica_copy(&copy, err);
+	if (r == 0 && !repair)
+		r = artifact_adopt(o->repository, &copy.manifest, o->cancel, err);
+	if (r == 0) {
+		change_state(row, REPLICA_WHOLE);
+		str_copy(row->manifest_sha256, sizeof(row->manifest_sha256), copy.sha256);
+		log_info("%s is %s from %s", path, repair ? "repaired" : "brought back", o->named->name);
+	}
+	manifest_finish(&copy.manifest);
+	return r;
+}
+
+int replica_bring_back(const struct replica_order *o, const char *path, bool repair, struct error *err)
+{
+	struct catalog_replica row;
+	int r = replica_claim(path, o->store, o->cancel, err);
+
+	if (r < 0)
+		return r;
+	r = check_way_back(o, path, repair, &row, err);
+	if (r == 0)
+		r = bring_back_there(o, path, repair, &row, err);
+	if (r == 0)
+		r = replica_note(o, &row, err);
+	if (r == 0 && repair)
+		r = catalog_forget_replica_read(o->repository->catalog, path, 0, err);
+	replica_end_claim(path, o->store);
+	return r;
+}

@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Replicas: what a copy has, what is never touched, what is made again, what is kept, and reading from one. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "artifact_fixture.h"
+
+#include <keepfs/artifact/stored.h>
+#include <keepfs/catalog/replicas.h>
+#include <keepfs/catalog/stores.h>
+#include <keepfs/catalog/trash.h>
+#include <keepfs/replica.h>
+#include <keepfs/stores.h>
+
+#define PATH  "backups/full/20261120T020000Z.dump"
+#define LATER "backups/full/20261121T020000Z.dump"
+
+/* The five bytes that the fixture's dumps have. */
+#define BYTES "12345"
+
+struct two {
+	struct fixture *f;
+	struct conf conf;
+	struct conf_job job;
+	struct conf_named_store offsite;
+	struct stores *stores;
+	struct store *there; /* as somebody else looks into it */
+	struct replica_order order;
+};
+
+static char *copies[] = {"primary", "offsite", NULL};
+
+static void two_init(struct two *t, struct fixture *f)
+{
+	_cleanup(free) char *root = mem_printf("%s/offsite", f->directory);
+
+	*t = (struct two){.f = f};
+	t->conf.store.url = mem_printf("dir:%s/objects", f->directory);
+	t->conf.store.part_bytes = 5 << 20;
+	t->conf.timezone = "UTC";
+	t->conf.stores = &t->offsite;
+	t->conf.store_count = 1;
+	t->conf.jobs = &t->job;
+	t->conf.job_count = 1;
+	t->job.name = "full";
+	t->job.copies = copies;
+	t->offsite.name = "offsite";
+	t->offsite.window = "";
+	t->offsite.store.url = mem_printf("dir:%s", root);
+	t->stores = stores_new(
+	        &(struct stores_options){.conf = &t->conf, .main = f->store, .catalog = f->catalog});
+	f->repo.stores = t->stores;
+	assert_int_equal(store_dir_new(root, &t->there, NULL), 0);
+	t->order = (struct replica_order){.repository = &f->repo, .conf = &t->conf, .named = &t->offsite};
+	assert_int_equal(replica_store(f->catalog, &t->offsite, &t->order.store, NULL), 0);
+}
+
+static void two_finish(struct two *t)
+{
+	store_free(t->there);
+	stores_free(t->stores);
+	t->f->repo.stores = NULL;
+	free(t->conf.store.url);
+	free(t->offsite.store.url);
+}
+
+/* An artifact with the right checksums: of the fixture's bytes. */
+static void publish(struct fixture *f, const char *path, int64_t run_id, const char *bytes)
+{
+	_cleanup(manifest) struct manifest m = {0};
+	struct sha256 *h = sha256_new();
+	uint8_t digest[SHA256_BYTES];
+	char hex[SHA256_HEX_BYTES];
+
+	sha256_update(h, bytes, strlen(bytes));
+	sha256_final(h, digest);
+	sha256_free(h);
+	hex_encode(digest, sizeof(digest), hex);
+	manifest_describe(&m, path, run_id, "primary");
+	m.started_at_us = name_sequence(strrchr(path, '/') + 1) / 1000 * US_PER_S;
+	m.finished_at_us = m.started_at_us + US_PER_S;
+	manifest_put_own(&m, strlen(bytes), 1, hex);
+	m.objects[0].extents.items[0].crc32c = crc32c(0, bytes, strlen(bytes));
+	manifest_seal(&m);
+	put_text(f, path, bytes);
+	put_manifest_of(f, &m);
+	assert_int_equal(catalog_add_artifact(f->catalog, &m, NULL), 0);
+}
+
+static void put_there(struct two *t, const char *key, const char *text)
+{
+	assert_int_equal(store_put_bytes(t->there, NULL, key, text, strlen(text), NULL, NULL), 0);
+}
+
+static char *get_there(struct two *t, const char *key)
+{
+	char *data = NULL;
+	size_t len;
+
+	return store_get_all(t->there, NULL, key, 1 << 20, &data, &len, NULL) == 0 ? data : NULL;
+}
+
+static struct catalog_replica row_of(struct two *t, const char *path)
+{
+	struct catalog_replica row;
+
+	assert_int_equal(catalog_replica(t->f->catalog, path, t->order.store, &row), 0);
+	return row;
+}
+
+static void assert_same_there(struct two *t, const char *path)
+{
+	_cleanup(free) char *key = manifest_key(path), *there = get_there(t, key), *here = NULL,
+	                    *bytes = get_there(t, path);
+	size_t len;
+
+	assert_int_equal(store_get_all(t->f->store, NULL, key, 1 << 20, &here, &len, NULL), 0);
+	assert_non_null(there);
+	assert_string_equal(here, there);
+	assert_string_equal(bytes, BYTES);
+}
+
+static void the_same_keys_and_bytes(void **state)
+{
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_same_there(&t, PATH);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WHOLE);
+	assert_true(row_of(&t, PATH).verified_at_us > 0);
+	assert_int_equal(row_of(&t, PATH).done_bytes, row_of(&t, PATH).stored_bytes);
+	/* Once more changes nothing. */
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(replica_verify(&t.order, PATH, NULL), 0);
+	two_finish(&t);
+}
+
+static void another_thing_is_never_touched(void **state)
+{
+	static const char *const keys[] = {PATH, "manifests/" PATH ".json",
+	                                   "manifests/backups/full/20261120T020000Z.schema.dump.json"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		struct two t;
+		struct error err = {0};
+		_cleanup(free) char *left = NULL;
+
+		two_init(&t, *state);
+		if (i == 0)
+			publish(t.f, PATH, 7, BYTES);
+		put_there(&t, keys[i], "54321");
+		assert_int_equal(replica_make(&t.order, PATH, NULL, &err), REPLICA_CONFLICT);
+		assert_non_null(strstr(err.message, "left as it is"));
+		left = get_there(&t, keys[i]);
+		assert_string_equal(left, "54321");
+		assert_int_equal(row_of(&t, PATH).state, REPLICA_WRONG);
+		assert_int_equal(store_remove(t.there, NULL, keys[i], NULL), 0);
+		assert_int_equal(catalog_forget_replica(t.f->catalog, PATH, t.order.store, NULL), 0);
+		assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+		assert_int_equal(artifact_delete(t.there, NULL, PATH, NULL), 0);
+		assert_int_equal(catalog_forget_replica(t.f->catalog, PATH, t.order.store, NULL), 0);
+		two_finish(&t);
+	}
+}
+
+static void what_was_ours_is_made_again(void **state)
+{
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	/* Changed: found by reading it. */
+	put_there(&t, PATH, "12045");
+	assert_int_equal(replica_verify(&t.order, PATH, NULL), -EBADMSG);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_LOST);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_same_there(&t, PATH);
+	/* Vanished: found by the names. */
+	assert_int_equal(artifact_delete(t.there, NULL, PATH, NULL), 0);
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_LOST);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_same_there(&t, PATH);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WHOLE);
+	two_finish(&t);
+}
+
+/* A source that is damaged makes no copy. */
+static void damage_is_not_copied(void **state)
+{
+	struct two t;
+	struct error err = {0};
+	bool target_failed = true;
+	_cleanup(free) char *there = NULL;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	put_text(t.f, PATH, "12045");
+	assert_int_equal(replica_make(&t.order, PATH, &target_failed, &err), -EBADMSG);
+	assert_false(target_failed);
+	there = get_there(&t, PATH);
+	assert_null(there);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_COPYING);
+	assert_int_equal(row_of(&t, PATH).attempts, 1);
+	assert_true(row_of(&t, PATH).next_try_us > clock_now_us());
+	put_text(t.f, PATH, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(row_of(&t, PATH).attempts, 0);
+	two_finish(&t);
+}
+
+static void remove_here(struct two *t, const char *path)
+{
+	assert_int_equal(artifact_remove(&t->f->repo, ino_of_artifact(path), NULL, NULL), 0);
+	assert_int_equal(catalog_settle_replicas(t->f->catalog, t->order.store, clock_now_us(), NULL), 0);
+}
+
+static void what_is_removed_stays_there_and_comes_back(void **state)
+{
+	struct two t;
+	uint64_t removed = 9;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(replica_make(&t.order, LATER, NULL, NULL), 0);
+	assert_int_equal(replica_bring_back(&t.order, PATH, false, NULL), -EEXIST);
+	remove_here(&t, PATH);
+	assert_false(is_listed(t.f, PATH));
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_REMOVED);
+	/* Without rules nothing goes. */
+	assert_int_equal(replica_clean(&t.order, &removed, NULL), 0);
+	assert_int_equal(removed, 0);
+	assert_int_equal(replica_bring_back(&t.order, PATH, false, NULL), 0);
+	assert_true(is_listed(t.f, PATH));
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_WHOLE);
+	/* By its rules it goes, and only it: what is listed stays, whatever they say. */
+	remove_here(&t, PATH);
+	t.offsite.keeping.keep_last = 1;
+	t.offsite.keeping.keep_within_ms = -1;
+	assert_int_equal(replica_clean(&t.order, &removed, NULL), 0);
+	assert_int_equal(removed, 1);
+	assert_same_there(&t, LATER);
+	assert_int_equal(catalog_replica(t.f->catalog, PATH, t.order.store, &(struct catalog_replica){0}),
+	                 -ENOENT);
+	assert_int_equal(replica_bring_back(&t.order, PATH, false, NULL), -ENOENT);
+	two_finish(&t);
+}
+
+/* A catalog that knows nothing learns what is there, by listing it. */
+static void what_is_there_is_learned(void **state)
+{
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(catalog_forget_replica(t.f->catalog, PATH, t.order.store, NULL), 0);
+	publish(t.f, LATER, 8, BYTES);
+	remove_here(&t, PATH);
+	assert_int_equal(replica_compare(&t.order, NULL), 0);
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_REMOVED);
+	assert_string_equal(row_of(&t, PATH).job, "full");
+	assert_int_equal(replica_bring_back(&t.order, PATH, false, NULL), 0);
+	assert_true(is_listed(t.f, PATH));
+	two_finish(&t);
+}
+
+static void repair(void **state)
+{
+	struct two t;
+	_cleanup(free) char *bytes = NULL;
+	size_t len;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	put_text(t.f, PATH, "12045");
+	assert_int_equal(replica_bring_back(&t.order, PATH, true, NULL), 0);
+	assert_int_equal(store_get_all(t.f->store, NULL, PATH, 100, &bytes, &len, NULL), 0);
+	assert_string_equal(bytes, BYTES);
+	two_finish(&t);
+}
+
+/* Reading. */
+
+struct told {
+	struct artifact_events events;
+	unsigned count, damaged;
+};
+
+static void count_told(void *arg, const struct artifact_spared *what)
+{
+	struct told *told = arg;
+
+	assert_string_equal(what->path, PATH);
+	assert_true(str_starts(what->store, "offsite"));
+	told->count++;
+	told->damaged += what->damaged;
+}
+
+static int read_five(struct store *s, bool elsewhere, char ret[static 6])
+{
+	const struct store_get_options options = {.elsewhere = elsewhere};
+	const struct iovec iov[] = {{ret, 2}, {ret + 2, 3}};
+
+	memset(ret, 0, 6);
+	return store_get(s, NULL, PATH, 0, iov, 2, &options, NULL);
+}
+
+static unsigned count_reads(struct two *t);
+
+static void a_read_goes_on_from_the_copy(void **state)
+{
+	struct two t;
+	struct store *s = NULL;
+	struct told told = {.events = {.read_elsewhere = count_told}};
+	char bytes[6];
+
+	two_init(&t, *state);
+	told.events.arg = &told;
+	repository_listen(&t.f->repo, &told.events);
+	publish(t.f, PATH, 7, BYTES);
+	/* Without a copy it is the store's own. */
+	assert_int_equal(repository_reading_store_of_ino(&t.f->repo, ino_of_artifact(PATH), &s, NULL), 0);
+	assert_false(store_has_spares(s));
+	store_free(s);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(repository_reading_store_of_ino(&t.f->repo, ino_of_artifact(PATH), &s, NULL), 0);
+	assert_true(store_has_spares(s));
+	assert_int_equal(read_five(s, false, bytes), 0);
+	assert_int_equal(told.count, 0);
+	/* The bytes are wrong, says who reads. */
+	put_text(t.f, PATH, "12045");
+	assert_int_equal(read_five(s, false, bytes), 0);
+	assert_string_equal(bytes, "12045");
+	assert_int_equal(read_five(s, true, bytes), 0);
+	assert_string_equal(bytes, BYTES);
+	assert_int_equal(told.count, 1);
+	/* It is not there. */
+	assert_int_equal(store_remove(t.f->store, NULL, PATH, NULL), 0);
+	assert_int_equal(read_five(s, false, bytes), 0);
+	assert_string_equal(bytes, BYTES);
+	assert_int_equal(told.count, 1);
+	assert_int_equal(told.damaged, 1);
+	assert_int_equal(count_reads(&t), 1);
+	/* Nor there. */
+	assert_int_equal(store_remove(t.there, NULL, PATH, NULL), 0);
+	assert_int_equal(read_five(s, false, bytes), -ENOENT);
+	store_free(s);
+	t.f->repo.events = NULL;
+	two_finish(&t);
+}
+
+static void count_read(void *arg, const struct catalog_replica_read *read)
+{
+	unsigned *count = arg;
+
+	assert_true(read->is_damaged);
+	assert_string_equal(read->path, PATH);
+	(*count)++;
+}
+
+static unsigned count_reads(struct two *t)
+{
+	unsigned count = 0;
+
+	assert_int_equal(catalog_each_replica_read(t->f->catalog, count_read, &count), 0);
+	return count;
+}
+
+/* The catalog. */
+
+static void keep_sum(void *arg, const struct catalog_replica_sum *sum)
+{
+	struct catalog_replica_sum *sums = arg;
+
+	sums[sum->state] = *sum;
+}
+
+static void what_is_wanted(void **state)
+{
+	struct catalog_replica_sum sums[REPLICA_STATES] = {0};
+	struct catalog_replica row;
+	int64_t next_us = 0;
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(catalog_next_replica(t.f->catalog, t.order.store, 5, &row, &next_us), -ENOENT);
+	assert_true(next_us == INT64_MAX);
+	assert_int_equal(catalog_want_replicas(t.f->catalog, "nobody", t.order.store, 5, NULL), 0);
+	assert_int_equal(catalog_next_replica(t.f->catalog, t.order.store, 5, &row, &next_us), -ENOENT);
+	assert_int_equal(catalog_want_replicas(t.f->catalog, "full", t.order.store, 5, NULL), 0);
+	assert_int_equal(catalog_next_replica(t.f->catalog, t.order.store, 5, &row, &next_us), 0);
+	assert_string_equal(row.path, LATER);
+	assert_int_equal(row.since_us, 5);
+	row.next_try_us = 100;
+	row.attempts = 2;
+	str_copy(row.error, sizeof(row.error), "it is away\nfor a while");
+	assert_int_equal(catalog_set_replica(t.f->catalog, &row, NULL), 0);
+	assert_int_equal(catalog_next_replica(t.f->catalog, t.order.store, 5, &row, &next_us), 0);
+	assert_string_equal(row.path, PATH);
+	assert_int_equal(catalog_sum_replicas(t.f->catalog, keep_sum, sums), 0);
+	assert_int_equal(sums[REPLICA_WANTED].count, 2);
+	assert_int_equal(sums[REPLICA_WANTED].failing, 1);
+	assert_int_equal(sums[REPLICA_WANTED].bytes, 10);
+	assert_string_equal(sums[REPLICA_WANTED].path, LATER);
+	assert_string_equal(sums[REPLICA_WANTED].error, "it is away\nfor a while");
+	/* They move from one sum to another. */
+	row.state = REPLICA_COPYING;
+	row.stored_bytes = 5;
+	row.done_bytes = 2;
+	assert_int_equal(catalog_set_replica(t.f->catalog, &row, NULL), 0);
+	memset(sums, 0, sizeof(sums));
+	assert_int_equal(catalog_sum_replicas(t.f->catalog, keep_sum, sums), 0);
+	assert_int_equal(sums[REPLICA_WANTED].count, 1);
+	assert_int_equal(sums[REPLICA_COPYING].count, 1);
+	assert_int_equal(sums[REPLICA_COPYING].bytes, 3);
+	row.state = REPLICA_WANTED;
+	assert_int_equal(catalog_set_replica(t.f->catalog, &row, NULL), 0);
+	/* Nobody wants them any more. */
+	assert_int_equal(catalog_drop_unwanted_replicas(t.f->catalog, "full", t.order.store, NULL), 0);
+	assert_int_equal(catalog_next_replica(t.f->catalog, t.order.store, 500, &row, &next_us), -ENOENT);
+	memset(sums, 0, sizeof(sums));
+	assert_int_equal(catalog_sum_replicas(t.f->catalog, keep_sum, sums), 0);
+	assert_int_equal(sums[REPLICA_WANTED].count, 0);
+	two_finish(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(the_same_keys_and_bytes, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(another_thing_is_never_touched, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_was_ours_is_made_again, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(damage_is_not_copied, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_removed_stays_there_and_comes_back, set_up,
+	                                        tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_there_is_learned, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(repair, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(a_read_goes_on_from_the_copy, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(what_is_wanted, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
