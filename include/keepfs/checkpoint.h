@@ -41,7 +41,7 @@ struct checkpoint_reading {
 /** checkpoint_read() - all that the store has. Blocks on the store; some hundred bytes of memory for each. Return: 0; negative errno when the store fails. */
 int checkpoint_read(const struct checkpoint_reading *io, struct error *err);
 
-/** checkpoints_new() - a thread that makes them when they are due; after a failure it tries again after a minute, two, … up to an hour. */
+/** checkpoints_new() - a thread that makes them when they are due, the first a minute from now at the earliest; after a failure it tries again after a minute, two, … up to an hour. */
 int checkpoints_new(const struct checkpoint_context *ctx, struct checkpoints **ret, struct error *err);
 /** checkpoints_look() - the clock on the wall was set. Any thread; does not block. @c may be NULL. */
 void checkpoints_look(struct checkpoints *c);

@@ -20,7 +20,7 @@ struct checkpoints {
 	pthread_cond_t changed; /* stopping, or the clock was set */
 	bool stopping;          /* lock */
 	int64_t pause_ms;       /* after the last failure; 0: there was none */
-	int64_t again_ms;       /* clock_mono_ms() of the next attempt after a failure */
+	int64_t again_ms; /* clock_mono_ms() before which nothing is tried: after a failure, and at the start, which has more urgent requests */
 	pthread_t thread;
 	bool started;
 };
@@ -109,6 +109,7 @@ int checkpoints_new(const struct checkpoint_context *ctx, struct checkpoints **r
 	int r;
 
 	c->ctx = *ctx;
+	c->again_ms = clock_mono_ms() + PAUSE_FIRST_MS;
 	cancel_init(&c->cancel);
 	pthread_mutex_init(&c->lock, NULL);
 	clock_cond_init(&c->changed);

@@ -203,17 +203,19 @@ static void expect_checkpoint(void *arg, const char *key, const struct checkpoin
 		audit_chain_expect(a->chain, &c->audit, key);
 }
 
-static void expect_own_head(struct auditing *a, struct catalog *catalog)
+static int expect_own_head(struct auditing *a, struct catalog *catalog, struct error *err)
 {
 	struct catalog_audit_head own = {0};
 	struct audit_head head = {0};
+	int r = catalog_audit_head(catalog, &own);
 
-	if (catalog_audit_head(catalog, &own) < 0)
-		return;
+	if (r < 0)
+		return error_system(err, -r, "the end of the audit cannot be read from the catalog");
 	head.number = own.number;
 	str_copy(head.hash, sizeof(head.hash), own.hash);
 	if (!audit_head_is_unknown(&head))
 		audit_chain_expect(a->chain, &head, "the catalog");
+	return 0;
 }
 
 static int read_own(struct auditing *a, const struct looking *l, struct error *err)
@@ -230,10 +232,9 @@ static int read_own(struct auditing *a, const struct looking *l, struct error *e
 	checkpoints.signing = signing;
 	if (r == 0)
 		r = checkpoint_read(&checkpoints, err);
-	if (r < 0)
-		return r;
-	expect_own_head(a, l->catalog);
-	return records_read_audit(&lines, err);
+	if (r == 0)
+		r = expect_own_head(a, l->catalog, err);
+	return r < 0 ? r : records_read_audit(&lines, err);
 }
 
 static int feed_own(struct auditing *a)

@@ -54,6 +54,15 @@ def arguments_of(pid):
         return []  # it ended meanwhile
 
 
+def threads_of(pid):
+    """the names of a process's threads and their numbers; a thread that ends while they are read is left out"""
+    names = {}
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            names[(task / "comm").read_text().strip()] = task.name
+    return names
+
+
 def clean_environment():
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("KEEPFS_", "AWS_", "PG", "NOTIFY_"))}
     keep.pop("KEEPFS", None)

@@ -43,6 +43,19 @@ class Person:
         os.waitpid(self.pid, 0)
 
 
+def gathering(gid):
+    """for a fixture to yield from: make(uid) is somebody, and all of them leave at its end"""
+    made = []
+
+    def make(uid, gid=gid, groups=()):
+        made.append(Person(uid, gid, groups))
+        return made[-1]
+
+    yield make
+    for person in made:
+        person.leave()
+
+
 class Errno(int):
     """what failed"""
 

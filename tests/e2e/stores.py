@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import urllib.parse
+import uuid
 
 import s3client
 
@@ -163,3 +164,15 @@ class S3Store:
     def clear(self):
         for key in self.all_keys():
             self.remove(key)
+
+
+class OwnBucket(S3Store):
+    """a bucket that no other test has, for what is set for a bucket as a whole: a policy, versions"""
+
+    def __init__(self, server, name):
+        super().__init__(server, "prod")
+        f = server.facts
+        self.bucket = f"{name}-{uuid.uuid4().hex[:12]}"
+        self.client = s3client.S3Client(f["ENDPOINT"], f["REGION"], f["ACCESS_KEY"], f["SECRET_KEY"], self.bucket)
+        self.settings["url"] = f"s3://{self.bucket}/prod"
+        self.client.create_bucket()

@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from daemon import wait_until
-from people import Errno, Person
+from people import Errno, gathering
 
 BACKUP, DBA, APPROVERS, AUDITORS = 63001, 63002, 63003, 63004  # groups
 ANNA, BERT, CARL, DORA, STRANGER = 63101, 63102, 63103, 63104, 63109
@@ -19,15 +19,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs further users, 
 
 @pytest.fixture
 def people():
-    made = []
-
-    def make(uid, gid=63000, groups=()):
-        made.append(Person(uid, gid, groups))
-        return made[-1]
-
-    yield make
-    for person in made:
-        person.leave()
+    yield from gathering(63000)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import collections
 import json
 import os
-import pathlib
 import signal
 import subprocess
 
@@ -344,8 +343,7 @@ def interrupted_while_it_prints(keepfs, a, b):
                           env=keepfs.env) as process:
         assert process.stdout.read(2) == b"-1"
         process.send_signal(signal.SIGINT)
-        tasks = pathlib.Path(f"/proc/{process.pid}/task")
-        daemon.wait_until(lambda: "signals" not in {(task / "comm").read_text().strip() for task in tasks.iterdir()}, "the signal to be taken")
+        daemon.wait_until(lambda: "signals" not in daemon.threads_of(process.pid), "the signal to be taken")
         out, err = process.communicate(timeout=daemon.DEADLINE_S)
     assert process.returncode == 1 and b"cancelled" in err, err
     assert b"+" not in out

@@ -13,7 +13,7 @@ import time
 import pytest
 
 import daemon
-from people import Errno, Person
+from people import Errno, gathering
 
 DATABASE = "export_admins"
 ACME, GLOBEX, INITECH = "acmeqx", "globexqx", "initechqx"
@@ -68,15 +68,7 @@ def exporting(new_keepfs, tenants, open_place):
 
 @pytest.fixture
 def people():
-    made = []
-
-    def make(uid, gid=61000, groups=()):
-        made.append(Person(uid, gid, groups))
-        return made[-1]
-
-    yield make
-    for person in made:
-        person.leave()
+    yield from gathering(61000)
 
 
 def ended(keepfs, command, state="completed"):

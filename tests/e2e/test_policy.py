@@ -14,16 +14,11 @@ import stores
 ROLES = ("writer", "reader", "pruner", "drill")
 
 
-class Owned(stores.S3Store):
+class Owned(stores.OwnBucket):
     """a versioned bucket of the owner's, for which the policy is set; and the same as another user"""
 
     def __init__(self, server):
-        super().__init__(server, "prod")
-        f = server.facts
-        self.bucket = f"owned-{uuid.uuid4().hex[:12]}"
-        self.client = s3client.S3Client(f["ENDPOINT"], f["REGION"], f["ACCESS_KEY"], f["SECRET_KEY"], self.bucket)
-        self.settings["url"] = f"s3://{self.bucket}/prod"
-        self.client.create_bucket()
+        super().__init__(server, "owned")
         self.client.keep_versions()
 
     def clear(self):

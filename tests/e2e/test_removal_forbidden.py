@@ -5,26 +5,19 @@ import errno
 import hashlib
 import json
 import os
-import uuid
 
 import pytest
 
 import handmade
-import s3client
 import stores
 from daemon import wait_until
 
 
-class Guarded(stores.S3Store):
+class Guarded(stores.OwnBucket):
     """a bucket of its own, whose policy can forbid to delete"""
 
     def __init__(self, server):
-        super().__init__(server, "prod")
-        f = server.facts
-        self.bucket = f"guarded-{uuid.uuid4().hex[:12]}"
-        self.client = s3client.S3Client(f["ENDPOINT"], f["REGION"], f["ACCESS_KEY"], f["SECRET_KEY"], self.bucket)
-        self.settings["url"] = f"s3://{self.bucket}/prod"
-        self.client.create_bucket()
+        super().__init__(server, "guarded")
 
     def forbid(self, *below):
         """to delete what lies below these prefixes"""

@@ -2,7 +2,6 @@
 """Backups that begin by themselves. What is due at other times than now is tests/unit/test_due.c's and test_timer.c's; one test here waits
 for the next minute, and the others put back what the catalog remembers."""
 import json
-import pathlib
 import shutil
 import signal
 import sqlite3
@@ -181,7 +180,7 @@ def test_nothing_wakes_it(new_keepfs, pg):
     keepfs = new_keepfs({"full": job(pg, schedule="0 0 1 1 *")}).mount()
     daemon.wait_until(lambda: schedules(keepfs)["full"]["last_due"], "the job to be known")
     (pid,) = keepfs.daemons()
-    (timer,) = [task.parent.name for task in pathlib.Path(f"/proc/{pid}/task").glob("*/comm") if task.read_text() == "timer\n"]
+    timer = daemon.threads_of(pid)["timer"]
     seen = subprocess.run(["timeout", "2", "strace", "-e", "signal=none", "-p", timer], capture_output=True, text=True)
     if "ptrace" in seen.stderr:
         pytest.skip("strace may not attach here")
