@@ -171,6 +171,9 @@ def test_a_reader_that_waits_asks_once_each_time(new_keepfs, new_reader, tmp_pat
     """one conditional get for each look, and nothing else; a change costs two more"""
     writer = new_keepfs(directory=tmp_path / "writer").mount()
     writer.backup()
+    # What the writer tells only after the reader compared would be asked for once more.
+    (name,) = writer.artifacts()
+    daemon.wait_until(lambda: name in writer.store.get("state/head.json").decode(), "the writer to tell of it")
     reader = new_reader("reader").mount()
     follow(writer, reader)
 
