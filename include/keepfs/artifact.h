@@ -87,6 +87,9 @@ struct repository {
 	struct lease *lease; /* borrowed: its number stands in each manifest; NULL: there is none */
 	/* artifact_tidier_new() sets it; NULL: what a store does not answer for waits for the next start */
 	struct artifact_tidier *tidier;
+	/* NULL, or what the tidier calls once a day, on its thread: whoever knows the rules says which locks have to be longer by now (catalog_want_locks()) */
+	void (*daily)(void *arg);
+	void *daily_arg;
 };
 
 static inline struct store *repository_store(const struct repository *repo)

@@ -914,5 +914,16 @@ const char *const migrations[] = {
         " damaged INTEGER NOT NULL," /* the bytes of the first were wrong */
         " why TEXT NOT NULL"
         ") STRICT, WITHOUT ROWID;",
+
+        /* How links of the chain and checkpoints are locked, of each store: keepfs/catalog/locks.h. */
+        "CREATE TABLE proof_lock ("
+        " store INTEGER PRIMARY KEY,"
+        " looked_at_us INTEGER NOT NULL," /* 0: there is one that is not locked */
+        " until_us INTEGER NOT NULL,"
+        " count INTEGER NOT NULL,"
+        " failed INTEGER NOT NULL,"
+        " failing_us INTEGER NOT NULL,"
+        " why TEXT NOT NULL"
+        ") STRICT;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

@@ -133,6 +133,15 @@ static int start_following(struct daemon *d, struct error *err)
 	return r;
 }
 
+/* Once a day: locks end by themselves, and the rules may have changed while no run has looked at them. */
+static void look_at_rules(void *arg)
+{
+	struct daemon *d = arg;
+	_cleanup(conf_ref) const struct conf *conf = conf_live_ref(d->live);
+
+	engine_tag_backups(&d->engine, conf);
+}
+
 static int start_daemon(struct daemon *d, const char *mountpoint, const char *mount_options,
                         struct error *err)
 {
@@ -195,6 +204,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	r = fs_new(&context, &d->fs, err);
 	if (r == 0 && !is_reader)
 		r = replicas_new(&d->engine.repository, d->live, &d->replicas, err);
+	d->engine.repository.daily = look_at_rules;
+	d->engine.repository.daily_arg = d;
 	if (r == 0 && !is_reader)
 		r = artifact_tidier_new(&d->engine.repository, &d->engine.tidier, err);
 	d->engine.make.live = d->live;
