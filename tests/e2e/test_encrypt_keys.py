@@ -324,3 +324,19 @@ def test_tables_are_known_when_there_is_a_key_again(new_keepfs, shop, tmp_path, 
     reload(keepfs)
     wait_until(known, "the tables are known again")
     assert "orders" in keepfs.text("status", "dashboard.html")
+
+
+def test_that_it_is_encrypted_and_signed_is_shown(new_keepfs, shop, tmp_path, identity):
+    private, _ = make_key(tmp_path, "signing")
+    database = {"database": shop.uri(DATABASE), "globals": "no"}
+    keepfs = new_keepfs({"full": database, "open": {**database, "encrypt_to": "none"}}, encrypt_to=identity.recipient, signing_key_file=private).mount()
+    keepfs.backup("full")
+    keepfs.backup("open")
+    backups = {b["job"]: b for b in json.loads(keepfs.run("info", "--json").stdout)["backups"]}
+    assert backups["full"]["encrypted_to"] == [identity.recipient] and backups["open"]["encrypted_to"] == []
+    numbers = {m["job"]: m["chain"]["sequence"] for m in manifests(keepfs.store)}
+    assert {job: b["signed"] for job, b in backups.items()} == numbers
+    lines = {line.split("/")[1]: line.split() for line in keepfs.run("info").stdout.splitlines() if line.startswith("backups/")}
+    assert lines["full"][-2:] == ["encrypted", "signed"] and lines["open"][-1] == "signed" and "encrypted" not in lines["open"]
+    page = keepfs.text("status", "dashboard.html")
+    assert page.count('<span class="badge">encrypted</span>') == 1 and page.count('<span class="badge">signed</span>') == 2
