@@ -914,5 +914,13 @@ const char *const migrations[] = {
         " damaged INTEGER NOT NULL," /* the bytes of the first were wrong */
         " why TEXT NOT NULL"
         ") STRICT, WITHOUT ROWID;",
+
+        /* Objects beside backups that a further store has with another content: keepfs/catalog/replicas.h. */
+        "CREATE TABLE replica_beside ("
+        " store INTEGER NOT NULL,"
+        " key TEXT NOT NULL,"
+        " since_us INTEGER NOT NULL,"
+        " PRIMARY KEY (store, key)"
+        ") STRICT, WITHOUT ROWID;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);

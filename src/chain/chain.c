@@ -32,6 +32,14 @@ struct chain *chain_free(struct chain *c)
 	return NULL;
 }
 
+void chain_listen(struct chain *c, void (*put)(void *arg), void *arg)
+{
+	if (!c)
+		return;
+	c->put = put;
+	c->put_arg = arg;
+}
+
 /* The next place behind @at. */
 static void place_behind(const struct catalog_chain *at, struct chain_place *ret)
 {
@@ -196,6 +204,8 @@ static int put_waiting(struct chain *c, const struct chain_at *at, int64_t seque
 
 	if (r == STORE_EXISTS)
 		r = hold_against_stored(c, at, key, body, err);
+	if (r >= 0 && c->put)
+		c->put(c->put_arg);
 	return r < 0 ? r : catalog_chain_written(c->catalog, at->id, sequence, err);
 }
 

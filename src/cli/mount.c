@@ -20,6 +20,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/cache.h>
 #include <keepfs/catalog.h>
+#include <keepfs/chain.h>
 #include <keepfs/export/admins.h>
 #include <keepfs/fs.h>
 #include <keepfs/inside.h>
@@ -55,6 +56,8 @@ struct daemon {
 	struct jobs *jobs;
 	struct use_scrub *scrub;
 	struct replicas *replicas;
+	pthread_mutex_t beside_lock;
+	struct replicas *told_beside; /* beside_lock: who is told of what is put beside backups */
 	struct notify *notify;
 	int signal_fd;
 	int stopped_fd; /* jobs have ended */
@@ -97,6 +100,23 @@ static void on_clock_set(void *arg)
 	artifact_trash_changed(&d->engine.repository);
 }
 
+/* Links, checkpoints, records and copies of the catalog, by threads that outlive those of the replicas. */
+static void on_put_beside(void *arg)
+{
+	struct daemon *d = arg;
+
+	pthread_mutex_lock(&d->beside_lock);
+	replicas_look_beside(d->told_beside);
+	pthread_mutex_unlock(&d->beside_lock);
+}
+
+static void tell_beside(struct daemon *d, struct replicas *replicas)
+{
+	pthread_mutex_lock(&d->beside_lock);
+	d->told_beside = replicas;
+	pthread_mutex_unlock(&d->beside_lock);
+}
+
 static int start_daemon(struct daemon *d, const char *mountpoint, const char *mount_options,
                         struct error *err)
 {
@@ -110,7 +130,7 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	        .metrics = &d->reader_metrics,
 	};
 	struct records_context records_context = engine_records(&d->engine);
-	const struct checkpoint_context checkpoint_context = engine_checkpoints(&d->engine);
+	struct checkpoint_context checkpoint_context = engine_checkpoints(&d->engine);
 	struct copies_context copies_context = engine_copies(&d->engine);
 	const struct jobs_clock clock = {on_clock_set, d};
 	struct fs_context context;
@@ -119,6 +139,9 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	stores_follow(d->engine.stores, d->live);
 	records_context.live = d->live;
 	copies_context.live = d->live;
+	records_context.put = checkpoint_context.put = copies_context.put = on_put_beside;
+	records_context.put_arg = checkpoint_context.put_arg = copies_context.put_arg = d;
+	chain_listen(d->engine.repository.chain, on_put_beside, d);
 	d->troubles = report_troubles_new();
 	d->admins = export_admins_new();
 	d->engine.make.admins = d->admins;
@@ -158,6 +181,8 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	r = fs_new(&context, &d->fs, err);
 	if (r == 0)
 		r = replicas_new(&d->engine.repository, d->live, &d->replicas, err);
+	if (r == 0)
+		tell_beside(d, d->replicas);
 	if (r == 0)
 		r = artifact_tidier_new(&d->engine.repository, &d->engine.tidier, err);
 	d->engine.make.live = d->live;
@@ -245,6 +270,7 @@ static void stop_daemon(struct daemon *d, bool served)
 	/* It tells the mount what it lists. */
 	d->engine.tidier = artifact_tidier_free(d->engine.tidier);
 	d->engine.repository.tidier = NULL;
+	tell_beside(d, NULL);
 	d->replicas = replicas_free(d->replicas);
 	d->fs = fs_free(d->fs);
 	d->inside = inside_free(d->inside);
@@ -384,7 +410,10 @@ static int supervise(struct daemon *d, const char *mountpoint)
 static int serve_mount(struct conf *conf, const char *mountpoint, const char *mount_options, int ready_fd,
                        struct log_file *log)
 {
-	struct daemon d = {.live = conf_live_new(conf), .engine = {.lock_fd = -1}, .log = log};
+	struct daemon d = {.live = conf_live_new(conf),
+	                   .engine = {.lock_fd = -1},
+	                   .log = log,
+	                   .beside_lock = PTHREAD_MUTEX_INITIALIZER};
 	_cleanup(conf_ref) const struct conf *first = conf_live_ref(d.live);
 	struct error err = {0};
 	int r, status;
