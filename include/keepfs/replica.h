@@ -91,6 +91,10 @@ int replica_make(const struct replica_order *order, const char *path, bool *targ
 /** replica_verify() - read what the further store has of @path, and note what is found: one that is not right is REPLICA_LOST, and is made again. Return: 0; -EBADMSG: it is not right;
  * another negative errno. */
 int replica_verify(const struct replica_order *order, const char *path, struct error *err);
+/** replica_found_wrong() - somebody has read what the store @store has of @path, and it was not right, or not there: the copy is REPLICA_LOST, and is made again, or, where there is
+ * nothing to make it of, REPLICA_WRONG. What prevents noting that is logged. */
+void replica_found_wrong(const struct repository *repository, const char *path, uint64_t store,
+                         const char *why);
 /**
  * replica_bring_back() - copy @path from the further store into the one of the catalog, and list it
  * @repair: it is listed, and what its own store has of it is wrong or missing: objects that are not right are replaced

@@ -114,6 +114,7 @@ static int take_over_replicas(struct connection *c, const char *url, const char 
 	        "DELETE FROM replica_store WHERE store" HERE,
 	        "DELETE FROM replica_beside WHERE store" HERE,
 	        "DELETE FROM replica_read WHERE store" HERE,
+	        "DELETE FROM copy_tree WHERE store" HERE,
 	        "DELETE FROM store WHERE id" HERE
 	        " AND NOT EXISTS (SELECT 1 FROM artifact a WHERE a.store = store.id AND a.store <> 0)"
 	        " AND NOT EXISTS (SELECT 1 FROM intent i WHERE i.store = store.id)",

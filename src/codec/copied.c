@@ -152,8 +152,9 @@ static bool take_absent(const struct json *list, struct copied *c)
 		int64_t first, last;
 
 		if (!json_is_array_value(range) || json_count(range) != 2 ||
-		    !take_copied_number(json_item(range, 0), &first) || !take_copied_number(json_item(range, 1), &last) ||
-		    first < least || last < first || last > c->sequence)
+		    !take_copied_number(json_item(range, 0), &first) ||
+		    !take_copied_number(json_item(range, 1), &last) || first < least || last < first ||
+		    last > c->sequence)
 			return false;
 		add_range(c, first, last);
 		least = last + 2;

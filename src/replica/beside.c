@@ -36,8 +36,9 @@ static const struct {
 	bool is_proof;  /* locked, where the further store locks */
 	bool is_newest; /* only the last ones by name */
 } kinds[REPLICA_BESIDE_KINDS] = {
-        {LINK_PREFIX, true, false},       {CHECKPOINT_PREFIX, true, false}, {"records/audit/", false, false},
-        {"records/history/", false, false}, {"erasures/", false, false},    {CATALOG_PREFIX, false, true},
+        {LINK_PREFIX, true, false},       {CHECKPOINT_PREFIX, true, false},
+        {"records/audit/", false, false}, {"records/history/", false, false},
+        {"erasures/", false, false},      {CATALOG_PREFIX, false, true},
 };
 
 struct besides {
@@ -59,7 +60,7 @@ static int of_further_store(struct besides *b, int r)
 /* One object. */
 
 static int get_beside_piece(struct besides *b, struct store *store, const char *key, uint64_t at, void *data,
-                     size_t len, struct error *err)
+                            size_t len, struct error *err)
 {
 	const struct iovec iov = {data, len};
 
@@ -377,7 +378,7 @@ static int copy_kind(struct besides *b, size_t kind, bool all, struct error *err
 	if (kinds[kind].is_newest)
 		return copy_newest_catalog(b, kind, all, err);
 	return all || !b->seen || !b->seen->after[kind][0] ? compare_names(b, kind, err)
-	                                                  : copy_new_names(b, kind, err);
+	                                                   : copy_new_names(b, kind, err);
 }
 
 static int copy_besides(struct besides *b, bool all, struct error *err)

@@ -16,6 +16,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/base/zone.h>
 #include <keepfs/catalog.h>
+#include <keepfs/catalog/copy_tree.h>
 #include <keepfs/codec/name.h>
 #include <keepfs/policy/blackout.h>
 
@@ -157,6 +158,8 @@ static int take_news(struct lane *l, const struct conf *conf, uint64_t store, st
 		r = catalog_retry_replicas(l->all->repository->catalog, store, err);
 	if (r == 0 && settle)
 		r = catalog_settle_replicas(l->all->repository->catalog, store, clock_now_us(), err);
+	if (r == 0 && settle)
+		r = catalog_sweep_copy_tree(l->all->repository->catalog, err);
 	if (r < 0) {
 		pthread_mutex_lock(&l->all->lock);
 		l->look_at_all = true;

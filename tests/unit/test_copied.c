@@ -30,8 +30,10 @@ static void fill(struct copied *c)
 {
 	static const int64_t absent[] = {3, 4, 5, 9, 11, 12};
 
-	*c = (struct copied){.at_us = INT64_C(1795140000000000), .store = mem_strdup("s3://offsite/copies"),
-	                     .chain = "0123456789abcdef", .sequence = 20};
+	*c = (struct copied){.at_us = INT64_C(1795140000000000),
+	                     .store = mem_strdup("s3://offsite/copies"),
+	                     .chain = "0123456789abcdef",
+	                     .sequence = 20};
 	for (size_t i = 0; i < ARRAY_SIZE(absent); i++)
 		copied_add_absent(c, absent[i]);
 	copied_add_before(c, "backups/full/b.dump");
@@ -67,9 +69,11 @@ static void says_what_was_said(void **state)
 static void one_that_lacks_nothing(void **state)
 {
 	_cleanup(sign_key) struct sign_key *key = key_of(pem);
-	_cleanup(copied) struct copied c = {.store = mem_strdup(""), .chain = "0123456789abcdef", .sequence = 1,
+	_cleanup(copied) struct copied c = {.store = mem_strdup(""),
+	                                    .chain = "0123456789abcdef",
+	                                    .sequence = 1,
 	                                    .at_us = 1},
-	                                read = {0};
+	                               read = {0};
 	_cleanup(str) struct str text = {0};
 
 	copied_encode(&c, key, &text);
@@ -97,7 +101,7 @@ static void the_time_changes_nothing(void **state)
 #define HEAD  "{\"format\":\"keepfs-copied\",\"version\":1,\"at\":\"2026-11-20T02:00:00.000000Z\","
 #define CHAIN "\"store\":\"x\",\"chain\":\"0123456789abcdef\","
 #define END                                                                                                  \
-	",\n\"signature\":{\"key\":\"0123456789abcdef\",\"ed25519\":"                                            \
+	",\n\"signature\":{\"key\":\"0123456789abcdef\",\"ed25519\":"                                        \
 	"\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\"}}\n"
 
 static void whatever_else_lies_there_is_refused(void **state)

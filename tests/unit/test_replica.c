@@ -11,6 +11,7 @@
 #include "artifact_fixture.h"
 
 #include <keepfs/artifact/stored.h>
+#include <keepfs/catalog/copy_tree.h>
 #include <keepfs/catalog/replicas.h>
 #include <keepfs/catalog/stores.h>
 #include <keepfs/catalog/trash.h>
@@ -546,9 +547,63 @@ static void another_object_beside_is_told(void **state)
 	two_finish(&t);
 }
 
+static bool is_shown(struct two *t, const char *path)
+{
+	struct catalog_entry entry;
+
+	return catalog_copy_entry(t->f->catalog, copy_tree_ino(t->order.store, path), &entry) == 0;
+}
+
+static void a_tree_of_what_is_there(void **state)
+{
+	struct catalog_copy_place place;
+	struct catalog_entry entry, page[2];
+	uint64_t store, top;
+	struct two t;
+
+	two_init(&t, *state);
+	publish(t.f, PATH, 7, BYTES);
+	publish(t.f, LATER, 8, BYTES);
+	assert_int_equal(catalog_copy_tree_of(t.f->catalog, "offsite", &store), -ENOENT);
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	assert_int_equal(replica_make(&t.order, LATER, NULL, NULL), 0);
+	assert_int_equal(catalog_copy_tree_of(t.f->catalog, "offsite", &store), 0);
+	assert_int_equal(store, t.order.store);
+	top = copy_tree_ino(store, "");
+	assert_int_equal(catalog_copy_child(t.f->catalog, top, "backups", &entry), 0);
+	assert_true(entry.is_directory && entry.parent_ino == top);
+	assert_int_equal(catalog_copy_child(t.f->catalog, entry.ino, "full", &entry), 0);
+	assert_int_equal(catalog_copy_child(t.f->catalog, entry.ino, "none", &page[0]), -ENOENT);
+	/* A page at a time. */
+	assert_int_equal(catalog_copy_children(t.f->catalog, entry.ino, -1, page, 1), 1);
+	assert_string_equal(page[0].name, PATH + strlen("backups/full/"));
+	assert_false(page[0].is_directory);
+	assert_int_equal(page[0].size_bytes, strlen(BYTES));
+	assert_int_equal(catalog_copy_children(t.f->catalog, entry.ino, page[0].sequence, page, 2), 1);
+	assert_string_equal(page[0].name, LATER + strlen("backups/full/"));
+	assert_int_equal(catalog_copy_place(t.f->catalog, page[0].ino, &place), 0);
+	assert_string_equal(place.path, LATER);
+	assert_string_equal(place.shown, LATER);
+	assert_string_equal(place.file, LATER + strlen("backups/full/"));
+	/* Once more changes nothing; what is damaged stays; what is gone goes, with what is empty then. */
+	assert_int_equal(replica_make(&t.order, PATH, NULL, NULL), 0);
+	replica_found_wrong(&t.f->repo, PATH, store, "wrong bytes");
+	assert_int_equal(row_of(&t, PATH).state, REPLICA_LOST);
+	assert_true(is_shown(&t, PATH));
+	assert_int_equal(catalog_forget_replica(t.f->catalog, PATH, store, NULL), 0);
+	assert_int_equal(catalog_sweep_copy_tree(t.f->catalog, NULL), 0);
+	assert_false(is_shown(&t, PATH));
+	assert_true(is_shown(&t, LATER) && is_shown(&t, "backups/full"));
+	assert_int_equal(catalog_forget_replica(t.f->catalog, LATER, store, NULL), 0);
+	assert_int_equal(catalog_sweep_copy_tree(t.f->catalog, NULL), 0);
+	assert_false(is_shown(&t, "backups/full") || is_shown(&t, "backups") || is_shown(&t, ""));
+	two_finish(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(a_tree_of_what_is_there, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(what_lies_beside_backups, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(another_object_beside_is_told, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(the_same_keys_and_bytes, set_up, tear_down),

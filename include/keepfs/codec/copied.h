@@ -25,9 +25,9 @@ struct copied_range {
 
 struct copied {
 	int64_t at_us;
-	char *store;                /* which one it is, for people; heap */
-	char chain[CHAIN_ID_BYTES]; /* of the store whose copies it has */
-	int64_t sequence;           /* it has all up to this number, but for: */
+	char *store;                 /* which one it is, for people; heap */
+	char chain[CHAIN_ID_BYTES];  /* of the store whose copies it has */
+	int64_t sequence;            /* it has all up to this number, but for: */
 	struct copied_range *absent; /* ascending, and apart from one another; heap */
 	size_t absent_count;
 	char **before; /* paths of backups from before the chain, in byte order; heap, each */
