@@ -38,6 +38,14 @@ struct chain *chain_free(struct chain *c)
 	return NULL;
 }
 
+void chain_listen(struct chain *c, void (*put)(void *arg), void *arg)
+{
+	if (!c)
+		return;
+	c->put = put;
+	c->put_arg = arg;
+}
+
 /* The next place behind @at. */
 static void place_behind(const struct catalog_chain *at, struct chain_place *ret)
 {
@@ -207,6 +215,8 @@ static int put_waiting(struct chain *c, const struct chain_at *at, int64_t seque
 		r = hold_against_stored(c, at, key, body, err);
 	if (r == 0 && link.unlocked)
 		r = catalog_proofs_unlocked(c->catalog, at->id, err);
+	if (r >= 0 && c->put)
+		c->put(c->put_arg);
 	return r < 0 ? r : catalog_chain_written(c->catalog, at->id, sequence, err);
 }
 
