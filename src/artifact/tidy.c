@@ -34,7 +34,7 @@ struct artifact_tidier {
 	int64_t tried_us;   /* lock: when the last attempt began, by the clock on the wall */
 	bool waits_for_run; /* lock: something is left of a run that has not ended */
 	int64_t compare_ms; /* clock_mono_ms() of the next comparison; 0: none */
-	int64_t facts_ms;     /* lock: clock_mono_ms() at which facts are to be learnt; 0: never */
+	int64_t facts_ms;   /* lock: clock_mono_ms() at which facts are to be learnt; 0: never */
 	struct artifact_lock_turn locks;    /* its thread's */
 	struct artifact_proofs_turn proofs; /* its thread's */
 	bool proofs_due;                    /* its thread's: they are to be looked at, or are */
