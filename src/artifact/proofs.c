@@ -72,8 +72,9 @@ static int note_proofs(struct repository *repo, struct store *store, struct arti
 		log_info("%s: %llu links of the chain and checkpoints are locked for longer", store->name,
 		         (unsigned long long)look->extended);
 	if (look->failed)
-		log_warning("%s: %llu links of the chain and checkpoints could not be locked, the first is %s",
-		            store->name, (unsigned long long)look->failed, found.why);
+		log_warning(
+		        "%s: %llu links of the chain and checkpoints could not be locked, the first is %s",
+		        store->name, (unsigned long long)look->failed, found.why);
 	return catalog_set_proof_lock(repo->catalog, turn->store, &found, err);
 }
 
@@ -85,8 +86,9 @@ static void note_failed_proofs(struct repository *repo, uint64_t store, const st
 	catalog_proof_lock(repo->catalog, store, &found);
 	found.failing_us = found.failing_us > 0 ? found.failing_us : clock_now_us();
 	str_cut(found.why, sizeof(found.why), why->message);
-	log_warning("links of the chain and checkpoints could not be looked at, whether they are locked for long enough: %s",
-	            why->message);
+	log_warning(
+	        "links of the chain and checkpoints could not be looked at, whether they are locked for long enough: %s",
+	        why->message);
 	catalog_set_proof_lock(repo->catalog, store, &found, NULL);
 }
 

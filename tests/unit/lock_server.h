@@ -19,11 +19,12 @@ static struct server {
 	unsigned gets, sets;
 	bool forgets;         /* it takes locks, and keeps none */
 	bool refuses_puts;    /* that have a lock */
-	unsigned fails_after;  /* so many sets; 0: never */
-	const char *only;      /* locks are set for keys that begin so alone; NULL: for all */
-	bool is_down;          /* all about locks and lists fails, and may be tried again */
+	unsigned fails_after; /* so many sets; 0: never */
+	const char *only;     /* locks are set for keys that begin so alone; NULL: for all */
+	bool is_down;         /* all about locks and lists fails, and may be tried again */
 	enum store_lock_mode mode;
 	int64_t most_days; /* lock_max */
+	int64_t host_us;   /* what the host's clock shows; 0: the same */
 } server;
 
 static const struct store_ops *real;
@@ -114,7 +115,8 @@ static int server_features(struct store *s, struct store_features *ret, struct e
 
 static inline void use_locks(struct fixture *f)
 {
-	server = (struct server){.now_us = AT_US + US_PER_S, .mode = STORE_LOCK_GOVERNANCE, .most_days = 3660};
+	server =
+	        (struct server){.now_us = AT_US + US_PER_S, .mode = STORE_LOCK_GOVERNANCE, .most_days = 3660};
 	real = f->store->ops;
 	locking_ops = *real;
 	locking_ops.locking = server_locking;
@@ -129,7 +131,8 @@ static inline char *make_locked(struct fixture *f, int64_t run_id, int64_t at_us
 	const struct artifact_name name = {.directory = "backups/full", .suffix = ".dump", .at_us = at_us};
 	const struct retention_rules rules = {.daily = 7, .min_keep = 1};
 	_cleanup(zone) struct zone *zone = NULL;
-	struct artifact_lock_order order = {.rules = &rules};
+	struct artifact_lock_order order = {.rules = &rules,
+	                                    .host_now_us = server.host_us ? server.host_us : server.now_us};
 	_cleanup(manifest) struct manifest m = {0};
 	char *path = NULL;
 
@@ -144,4 +147,3 @@ static inline char *make_locked(struct fixture *f, int64_t run_id, int64_t at_us
 	assert_int_equal(artifact_publish(&f->repo, &m, NULL, NULL), 0);
 	return path;
 }
-

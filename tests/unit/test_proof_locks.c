@@ -68,7 +68,6 @@ static void what_may_not_be_locked_is_put_all_the_same(void **state)
 	assert_int_equal(server.count, 0);
 }
 
-
 static struct catalog_proof_lock known_proofs(struct fixture *f)
 {
 	struct catalog_proof_lock known;
@@ -150,9 +149,10 @@ static void they_outlive_what_they_are_about(void **state)
 	look_at_proofs(f);
 	assert_all_until(server.now_us + 3366 * DAY_US);
 	/* A new one is from the beginning. */
-	assert_int_equal(checkpoint_make(&(struct checkpoint_context){.catalog = f->catalog, .store = f->store},
-	                                 NULL, NULL),
-	                 1);
+	assert_int_equal(
+	        checkpoint_make(&(struct checkpoint_context){.catalog = f->catalog, .store = f->store}, NULL,
+	                        NULL),
+	        1);
 	/* The next backup of ten years changes nothing yet; and the year is over. */
 	ten_years.until_us = ten_years.wanted_us += 300 * DAY_US;
 	assert_int_equal(catalog_set_lock(f->catalog, ino_of_artifact(path), &ten_years, NULL), 0);
