@@ -244,6 +244,17 @@ static void clear_canaries(struct artifact_tidier *t)
 		store_clear_canaries(t->repo->store, &call, &left, NULL);
 }
 
+/* Objects from before something was rewrapped go when their locks have ended, by days. */
+static void settle_what_was_locked(struct artifact_tidier *t)
+{
+	const struct store_call call = {.cancel = &t->cancel};
+	struct error err = {0};
+	bool left;
+
+	if (artifact_settle_rewraps(t->repo, &call, &left, &err) < 0)
+		log_warning("what was rewrapped could not be looked at: %s", err.message);
+}
+
 /* Returns when it is worth comparing again. */
 static int64_t compare_all(struct artifact_tidier *t)
 {
@@ -260,6 +271,7 @@ static int64_t compare_all(struct artifact_tidier *t)
 	if (r < 0 && r != -ECANCELED)
 		log_warning("the catalog could not be held against the store: %s", err.message);
 	clear_canaries(t);
+	settle_what_was_locked(t);
 	return r < 0 || counts.young ? COMPARE_AGAIN_MS : COMPARE_MS;
 }
 

@@ -914,5 +914,13 @@ const char *const migrations[] = {
         " damaged INTEGER NOT NULL," /* the bytes of the first were wrong */
         " why TEXT NOT NULL"
         ") STRICT, WITHOUT ROWID;",
+        /* Artifacts that get, or got, other objects, and whose objects that their manifest does not name are to be removed: keepfs/catalog/rewraps.h. */
+        "CREATE TABLE rewrap ("
+        " ino INTEGER PRIMARY KEY," /* of the artifact */
+        " path TEXT NOT NULL,"
+        " since_us INTEGER NOT NULL,"
+        " until_us INTEGER NOT NULL DEFAULT 0," /* the store does not let them go before; 0: not known */
+        " why TEXT NOT NULL DEFAULT ''"         /* they are still there */
+        ") STRICT;",
 };
 const size_t migration_count = ARRAY_SIZE(migrations);
