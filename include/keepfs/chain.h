@@ -33,6 +33,9 @@ struct chain *chain_new(struct catalog *catalog, struct signing *signing);
 struct chain *chain_free(struct chain *c);
 DEFINE_CLEANUP(chain, struct chain *, chain_free)
 
+/** chain_signing() - the keys that it was made with: borrowed; NULL of NULL. */
+struct signing *chain_signing(struct chain *c);
+
 /** struct chain_at - where the chain is. */
 struct chain_at {
 	uint64_t id;         /* of the store: keepfs/catalog/stores.h */

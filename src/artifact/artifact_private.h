@@ -55,6 +55,13 @@ struct catalog_trashed;
 /** artifact_trash_key(), artifact_holds_key() - heap: of the object that says that @path is in the trash, who holds it. */
 char *artifact_trash_key(const char *path);
 char *artifact_holds_key(const char *path);
+/** artifact_path_of_mark() - heap: of the artifact that a key of artifact_trash_key() is of; NULL: it is none. */
+char *artifact_path_of_mark(const char *key);
+/** artifact_follow_trashed() - is the listed artifact @path the one that the store says is in the trash? Then it is not listed any more. */
+int artifact_follow_trashed(struct repository *repo, struct store *store, const struct store_call *call,
+                            const char *path, struct error *err);
+/** artifact_forget() - what is listed as @ino was removed by somebody else: it goes from the catalog, and that is told. */
+int artifact_forget(struct repository *repo, uint64_t ino, struct error *err);
 /** artifact_trash_mark() - tell the store; artifact_trash_mark_all() - of all that it does not know of. */
 int artifact_trash_mark(struct repository *repo, const struct store_call *call,
                         const struct catalog_trashed *t, struct error *err);
@@ -108,6 +115,8 @@ void artifact_marks_clear(struct store *store, const struct store_call *call, co
 /** artifact_settle_locks() - what is due about locks (keepfs/catalog/locks.h), so many at once, and the others soon; *@ret_left: something failed. */
 int artifact_settle_locks(struct repository *repo, const struct store_call *call, bool *ret_left,
                           struct error *err);
+/** artifact_tell_rewrapped() - have all events told. */
+void artifact_tell_rewrapped(const struct repository *repo, const struct manifest *m);
 /** artifact_settle_rewraps() - what a crash, or a store that did not answer, has left of artifacts that were rewrapped is brought to one of its two ends, and old objects are
  * removed as far as that is possible now. *@ret_left: something failed, and is tried again; what is in use, or locked, is not counted. */
 int artifact_settle_rewraps(struct repository *repo, const struct store_call *call, bool *ret_left,

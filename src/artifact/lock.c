@@ -19,6 +19,7 @@
 #include <keepfs/base/workers.h>
 #include <keepfs/catalog/locks.h>
 #include <keepfs/catalog/stores.h>
+#include <keepfs/codec/name.h>
 #include <keepfs/store/proof.h>
 
 #define FEW     32  /* objects for which no threads are started */

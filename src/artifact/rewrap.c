@@ -18,6 +18,7 @@
 #include <keepfs/catalog/rewraps.h>
 #include <keepfs/codec/age.h>
 #include <keepfs/keyring.h>
+#include <keepfs/lease.h>
 
 #define INLINE_EXTENTS_BYTES ((size_t)64 << 10)
 #define READ_AHEAD_BUFFERS   16 /* what stream_readback() takes */
@@ -63,8 +64,8 @@ struct rewrapping {
 	struct manifest m; /* the old one, which becomes the new one */
 	char **keys;       /* of the new objects, by their number; NULL: it stays */
 	unsigned generation;
-	struct store_lock lock; /* of the old ones */
-	bool was_put;           /* the manifest, or nobody knows */
+	struct store_lock lock;      /* of the old ones */
+	char etag[STORE_ETAG_BYTES]; /* of the old manifest */
 };
 
 static void rewrapping_finish(struct rewrapping *w)
@@ -279,6 +280,7 @@ static int make_new_text(struct rewrapping *w, struct str *text, struct error *e
 	free(m->encrypted_to);
 	m->encrypted_to = str_take(&recipients);
 	m->verified_at_us = clock_now_us();
+	m->fence = lease_number(w->repo->lease);
 	if (w->lock.until_us > m->locked_until_us)
 		m->locked_until_us = w->lock.until_us;
 	r = chain_sign_again(w->repo->chain, m, text, err);
@@ -302,7 +304,8 @@ static int put_new_manifest(struct rewrapping *w, struct error *err)
 	if (r < 0)
 		return r;
 	new_put_options(w, "application/json", &options);
-	w->was_put = true;
+	/* Another keepfs, or a hand, may have been faster; a server that does not say any etag cannot be asked. */
+	options.if_match = w->etag[0] ? w->etag : NULL;
 	return store_put_bytes(w->store, &w->call, key, text.data, text.len, &options, err);
 }
 
@@ -352,16 +355,21 @@ static int check_can_sign(struct rewrapping *w, struct error *err)
 
 static int look_before(struct rewrapping *w, const char *path, struct error *err)
 {
+	_cleanup(free) char *key = manifest_key(path);
 	struct artifact_place place = {0};
+	struct store_object object;
 	int r = artifact_place(w->repo, path, &place, err);
 
 	if (r < 0)
 		return r;
 	w->store = place.store;
 	w->store_id = place.id;
-	r = artifact_fetch(w->repo, w->store, &w->call, path, &w->m, err);
+	r = store_head(w->store, &w->call, key, &object, err);
+	if (r == 0)
+		r = artifact_fetch(w->repo, w->store, &w->call, path, &w->m, err);
 	if (r != 0)
 		return r == ARTIFACT_UNUSABLE ? -EBADMSG : r;
+	str_copy(w->etag, sizeof(w->etag), object.etag);
 	r = check_can_be_rewrapped(w, err);
 	if (r == 0)
 		r = check_is_listed(w, err);

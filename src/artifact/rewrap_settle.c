@@ -36,7 +36,7 @@ bool artifact_is_as_listed(const struct repository *repo, const struct manifest 
 	return true;
 }
 
-static void tell_rewrapped(const struct repository *repo, const struct manifest *m)
+void artifact_tell_rewrapped(const struct repository *repo, const struct manifest *m)
 {
 	for (struct artifact_events *e = repo->events; e; e = e->next)
 		if (e->rewrapped)
@@ -54,7 +54,7 @@ int rewrap_take_over(struct repository *repo, const struct chain_at *at, const s
 	while (r == -ENOSPC && !cancel_sleep_ms(cancel, SPACE_RETRY_MS))
 		r = catalog_relist_artifact(repo->catalog, m, err);
 	if (r == 0)
-		tell_rewrapped(repo, m);
+		artifact_tell_rewrapped(repo, m);
 	return r;
 }
 
@@ -80,7 +80,7 @@ static int compare_swept(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool is_among(char **keys, size_t count, const char *key)
+static bool is_swept_key(char **keys, size_t count, const char *key)
 {
 	return bsearch(&key, keys, count, sizeof(*keys), compare_swept) != NULL;
 }
@@ -128,7 +128,7 @@ static bool is_old_key(const struct sweeping *s, const char *key)
 {
 	_cleanup(free) char *first = manifest_key_of_generation(key, 1);
 
-	return is_among(s->first, s->count, first) && !is_among(s->named, s->count, key);
+	return is_swept_key(s->first, s->count, first) && !is_swept_key(s->named, s->count, key);
 }
 
 /* 1: it is locked. A legal hold that nobody wants any more is taken off. */

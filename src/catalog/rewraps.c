@@ -149,7 +149,7 @@ static int find_store_of(struct connection *c, uint64_t ino, uint64_t *ret)
 
 static int relist_artifact(struct connection *c, const struct manifest *m)
 {
-	uint64_t ino = ino_of_artifact(m->path), store;
+	uint64_t ino = ino_of_artifact(m->path), store = CATALOG_MAIN_STORE;
 	int64_t object_id = 0;
 	int r = relist_row(c, m, &object_id);
 

@@ -229,7 +229,7 @@ static const char rewrap_help[] =
         "         plan=yes                only say which, in the log of the run\n"
         "         again=yes               also those that have these recipients: the passphrase is another one\n"
         "                                 answer: <run> pending rewrap:<job>; watch it in jobs/<run>/\n"
-        "         errors: EINVAL wrong command, EACCES no identity; the reason: cat rewrap\n";
+        "         errors: EINVAL wrong command, ENOKEY no identity; the reason: cat rewrap\n";
 
 static const char restore_help[] =
         "restore  echo full/latest.dump into=shop_again > restore\n"
@@ -342,16 +342,32 @@ static int write_readme(struct fs *fs, const struct node *node, struct spool *ou
 
 static const struct made_file rows[] = {
         /* 0 to 6: status.c */
-        {.number = 7, .name = "trigger", .run = trigger, .help = trigger_help},
+        {.number = 7, .name = "trigger", .of_writer = true, .run = trigger, .help = trigger_help},
         {.number = 8, .name = "probe", .run = probe, .help = probe_help},
         {.number = 9, .name = "README", .write = write_readme, .generation = text_constant},
         /* 10 to 19: status.c */
-        {.number = 20, .name = "schedule", .run = schedule, .help = schedule_help, .copied_soon = true},
-        {.number = 21, .name = "prune", .run = command_prune, .help = prune_help, .copied_soon = true},
-        {.number = 22, .name = "hold", .run = command_hold, .help = hold_help, .copied_soon = true},
+        {.number = 20,
+         .name = "schedule",
+         .of_writer = true,
+         .run = schedule,
+         .help = schedule_help,
+         .copied_soon = true},
+        {.number = 21,
+         .name = "prune",
+         .of_writer = true,
+         .run = command_prune,
+         .help = prune_help,
+         .copied_soon = true},
+        {.number = 22,
+         .name = "hold",
+         .of_writer = true,
+         .run = command_hold,
+         .help = hold_help,
+         .copied_soon = true},
         {.number = 23, .name = "ack", .run = acknowledge, .help = ack_help, .copied_soon = true},
         {.number = 24,
          .name = "undelete",
+         .of_writer = true,
          .run = command_undelete,
          .help = undelete_help,
          .copied_soon = true},
@@ -361,10 +377,15 @@ static const struct made_file rows[] = {
         {.number = 28, .name = "rescue", .run = rescue, .help = rescue_help},
         {.number = 29, .name = "import", .run = import, .help = import_help},
         {.number = 30, .name = "restore-tenant", .run = restore_tenant, .help = restore_tenant_help},
-        {.number = 31, .name = "erase", .run = command_erase, .help = erase_help, .copied_soon = true},
-        {.number = 40, .name = "replicate", .run = replicate, .help = replicate_help},
-        {.number = 48, .name = "rewrap", .run = rewrap, .help = rewrap_help},
+        {.number = 31,
+         .name = "erase",
+         .of_writer = true,
+         .run = command_erase,
+         .help = erase_help,
+         .copied_soon = true},
+        {.number = 40, .name = "replicate", .of_writer = true, .run = replicate, .help = replicate_help},
         {.number = 46, .name = "confirm", .run = command_confirm, .help = confirm_help},
+        {.number = 48, .name = "rewrap", .of_writer = true, .run = rewrap, .help = rewrap_help},
 };
 
 const struct made_files control_files = {

@@ -5,7 +5,8 @@
  * that a tree of a million files costs no memory, and the same file has the same number after every remount.
  *
  *   1 … 15                          the fixed directories (below), and the roots (tree_roots in codec/name.h)
- *   16 + number                     a file of status/ or control/, by its number in made_file.h's tables
+ *   16 + number                     a file of status/ or control/, by its number in made_file.h's tables; 47: status/evidence
+ *   2^16 + number                   a quarter in status/evidence/
  *   bit 60, run << 3                jobs/<run>; + 1 + number: a file of it, by its number in run_files
  *   bit 62, bit 61, hash            an artifact, or one of its further files (ino_of_artifact())
  *   bit 61, hash                    the latest link that leads to that artifact (ino_latest()): one that leads to
@@ -66,6 +67,10 @@ struct node_class;
 #define INO_DIFF    UINT64_C(14)
 #define INO_FIXED   UINT64_C(16) /* + the number of a file in status/ or control/ */
 
+#define INO_EVIDENCE (INO_FIXED + 47)  /* status/evidence, in the place of a file's number */
+#define INO_QUARTERS UINT64_C(0x10000) /* + four times the years since 2000, and the quarter from 0 */
+
+#define EVIDENCE_NAME    "evidence"
 #define LINKS_NAME       "links"
 #define SUMS_NAME        "SHA256SUMS"
 #define STORED_SUMS_NAME "SHA256SUMS.stored"
@@ -180,6 +185,7 @@ extern const struct node_class class_artifact, class_file;                      
 extern const struct node_class class_artifact_directory, class_artifact_subdirectory; /* artifact.c */
 extern const struct node_class class_linked_artifact_directory;                       /* artifact.c */
 extern const struct node_class class_drills, class_drill_text;                        /* drills.c */
+extern const struct node_class class_evidence, class_quarter;                         /* evidence.c */
 extern const struct node_class class_tiers, class_tier, class_tier_directory;         /* tiers.c */
 extern const struct node_class class_tier_link;                                       /* tiers.c */
 extern const struct node_class class_inside, class_inside_directory;                  /* inside.c */
@@ -229,6 +235,7 @@ uint64_t ino_of_run(int64_t run_id, unsigned file);
 
 /* Where node_load() finds a node, by the range of its number. -ENOENT: there is none. */
 int fixed_load(struct fs *fs, uint64_t ino, struct node *ret);                 /* root.c */
+int quarter_load(uint64_t ino, struct node *ret);                              /* evidence.c; INO_QUARTERS */
 int drill_load(struct fs *fs, int64_t id, unsigned file, struct node *ret);    /* drills.c; ino_of_drill() */
 int run_load(struct fs *fs, int64_t run_id, unsigned file, struct node *ret);  /* jobs.c; ino_of_run() */
 int catalog_load(struct fs *fs, uint64_t ino, struct node *ret);               /* catalog_dir.c */
