@@ -105,8 +105,8 @@ def files_below(root):
 
 
 def without_copies(keys):
-    """all but the copies of the catalog, which come whenever a daemon or a run ends"""
-    return [key for key in keys if not key.startswith("catalog/")]
+    """all but the copies of the catalog, which come whenever a daemon or a run ends, and what it says of itself while it runs"""
+    return [key for key in keys if not key.startswith("catalog/") and key not in ("state/lease.json", "state/head.json")]
 
 
 class DirStore:
@@ -124,7 +124,7 @@ class DirStore:
         return without_copies(self.all_keys())
 
     def uploads(self):
-        return [f".keepfs/{path}" for path in files_below(self.root / ".keepfs")]
+        return [f".keepfs/{path}" for path in files_below(self.root / ".keepfs") if os.path.basename(path) != ".match.lock"]
 
     def get(self, key):
         return (self.root / key).read_bytes()
