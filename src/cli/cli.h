@@ -60,6 +60,7 @@ struct cli_options {
 	size_t key_file_count;
 	const char *checkpoint;      /* --checkpoint */
 	const char *expect_sequence; /* --expect-sequence */
+	bool copy;                   /* --copy */
 	bool objects;                /* --objects */
 	bool unseal;                 /* --unseal */
 	bool value;                  /* --value */

@@ -296,20 +296,20 @@ static void a_part_may_be_a_range_of_another_object(void **state)
 	job_complete(&source);
 	from.key = source.key;
 	job_begin(&j, t, "copied-to", (unsigned[]){1}, 1);
-	r = store_upload_copy(j.up, NULL, 2, &from, &copied, &err);
+	r = store_upload_copy(j.up, NULL, 2, &from, &copied, NULL);
 	if (r == -ENOTSUP) {
 		assert_ok(store_upload_abort(t->store, NULL, j.key, store_upload_id(j.up), &err));
 		job_finish(&j);
 		job_finish(&source);
 		return;
 	}
-	assert_ok(r);
+	assert_int_equal(r, 0);
 	assert_true(copied.number == 2 && copied.bytes == 5 && copied.etag[0]);
 	assert_fails(EINVAL, ERROR_USAGE, store_upload_copy(j.up, NULL, 0, &from, &copied, &err));
 	from.bytes = 0;
 	assert_fails(EINVAL, ERROR_USAGE, store_upload_copy(j.up, NULL, 1, &from, &copied, &err));
 	from = (struct store_range){.key = j.key, .bytes = 1};
-	assert_int_equal(store_upload_copy(j.up, NULL, 1, &from, &copied, &err), -ENOENT);
+	assert_int_equal(store_upload_copy(j.up, NULL, 1, &from, &copied, NULL), -ENOENT);
 	from = (struct store_range){.key = source.key, .offset = 3, .bytes = 5};
 	assert_ok(store_upload_copy(j.up, NULL, 2, &from, &copied, &err));
 	assert_ok(store_upload_complete(j.up, NULL, &copied, 1, &err));

@@ -96,6 +96,7 @@ static void files_keep_their_numbers(void **state)
 	        {"drills", 11},
 	        {"inside", 12},
 	        {"diff", 14},
+	        {"copies", UINT64_C(5) << 58},
 	        {"status/diffs", 30},
 	        {"status/schedule", 27},
 	        {"status/schedule.json", 31},
@@ -133,7 +134,7 @@ static void files_keep_their_numbers(void **state)
 	}
 	assert_lists(
 	        f, "",
-	        "./ ../ backups/ exports/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ diff/ ");
+	        "./ ../ backups/ exports/ jobs/ status/ control/ links/ tiers/ drills/ inside/ history/ diff/ copies/ ");
 	assert_lists(
 	        f, "status",
 	        "./ ../ health history.csv history.jsonl stats.json last-error config audit.jsonl "

@@ -21,7 +21,8 @@
 
 static void assert_generation(const char *key, unsigned generation, const char *first, const char *third)
 {
-	_cleanup(free) char *one = manifest_key_of_generation(key, 1), *three = manifest_key_of_generation(key, 3);
+	_cleanup(free) char *one = manifest_key_of_generation(key, 1),
+	                    *three = manifest_key_of_generation(key, 3);
 
 	assert_int_equal(manifest_key_generation(key), generation);
 	assert_string_equal(one, first);
@@ -40,9 +41,10 @@ static void a_key_tells_its_generation(void **state)
 /* What only looks like one is a part of the name. */
 static void other_names_are_no_generations(void **state)
 {
-	static const char *const names[] = {"b/T.r.age",  "b/T.r0.age",  "b/T.r1.age", "b/T.r02.age",   "b/Tr2.age",
-	                                    "b/T.R2.age", "b/T.r2x.age", "b/T.2.age",  "b/T.r-2.age",   "r2.age",
-	                                    ".age",       "",            "7",          "b/T.r9999999999.age"};
+	static const char *const names[] = {
+	        "b/T.r.age",   "b/T.r0.age",         "b/T.r1.age",  "b/T.r02.age", "b/Tr2.age", "b/T.R2.age",
+	        "b/T.r2x.age", "b/T.2.age",          "b/T.r-2.age", "r2.age",      ".age",      "",
+	        "7",           "b/T.r9999999999.age"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		_cleanup(free) char *first = manifest_key_of_generation(names[i], 1);
@@ -54,7 +56,8 @@ static void other_names_are_no_generations(void **state)
 
 static void keys_that_differ_stay_two(void **state)
 {
-	_cleanup(free) char *a = manifest_key_marked_again("d/toc.dat.age", 3), *b = manifest_key_marked_again("d/toc.dat.r2.age", 3);
+	_cleanup(free) char *a = manifest_key_marked_again("d/toc.dat.age", 3),
+	                    *b = manifest_key_marked_again("d/toc.dat.r2.age", 3);
 
 	assert_string_equal(a, "d/toc.dat.r3.age");
 	assert_string_equal(b, "d/toc.dat.r2.r3.age");
@@ -62,8 +65,10 @@ static void keys_that_differ_stay_two(void **state)
 
 static void each_generation_lies_beside_the_manifest(void **state)
 {
-	static const char *const right[] = {".extents.r2", ".index.age", ".index.r2.age", ".facts.r7.age", ".index"};
-	static const char *const wrong[] = {".extents.r1", ".facts.r2", ".json", ".json.r2", ".other.r2.age", "", ".r2"};
+	static const char *const right[] = {".extents.r2", ".index.age", ".index.r2.age", ".facts.r7.age",
+	                                    ".index"};
+	static const char *const wrong[] = {".extents.r1",   ".facts.r2", ".json", ".json.r2",
+	                                    ".other.r2.age", "",          ".r2"};
 	_cleanup(free) char *manifest = manifest_key(PATH);
 
 	for (size_t i = 0; i < ARRAY_SIZE(right); i++) {
@@ -110,10 +115,22 @@ static void a_list_of_recipients_is_a_set(void **state)
 
 static void only_other_generations_of_its_objects_are_old(void **state)
 {
-	static const char *const stay[] = {STEM ".dump.r2.age", STEM ".tables.csv.age", STEM ".dump.r2", STEM ".dump", STEM ".other.r2.age",
-	                                   "manifests/" PATH ".index.r2.age", "manifests/" PATH ".json", STEM "/dump.age", "backups/full/20261120T020000Z-2.dump.age"};
-	static const char *const go[] = {STEM ".dump.age", STEM ".dump.r3.age", STEM ".tables.csv.r2.age", "manifests/" PATH ".index.age",
-	                                 "manifests/" PATH ".index.r3.age", "manifests/" PATH ".extents", "manifests/" PATH ".extents.r2"};
+	static const char *const stay[] = {STEM ".dump.r2.age",
+	                                   STEM ".tables.csv.age",
+	                                   STEM ".dump.r2",
+	                                   STEM ".dump",
+	                                   STEM ".other.r2.age",
+	                                   "manifests/" PATH ".index.r2.age",
+	                                   "manifests/" PATH ".json",
+	                                   STEM "/dump.age",
+	                                   "backups/full/20261120T020000Z-2.dump.age"};
+	static const char *const go[] = {STEM ".dump.age",
+	                                 STEM ".dump.r3.age",
+	                                 STEM ".tables.csv.r2.age",
+	                                 "manifests/" PATH ".index.age",
+	                                 "manifests/" PATH ".index.r3.age",
+	                                 "manifests/" PATH ".extents",
+	                                 "manifests/" PATH ".extents.r2"};
 	struct fixture *f = *state;
 	_cleanup(manifest) struct manifest m = {.path = mem_strdup(PATH)};
 
@@ -206,7 +223,8 @@ static void what_is_begun_is_remembered(void **state)
 static void the_manifest_decides(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup(free) char *path = make_dump(f, 1, AT_US), *key = manifest_key(path), *next = mem_printf("%s.r2.age", path);
+	_cleanup(free) char *path = make_dump(f, 1, AT_US), *key = manifest_key(path),
+	                    *next = mem_printf("%s.r2.age", path);
 	_cleanup(manifest) struct manifest m = {0};
 	_cleanup(manifest_object) struct manifest_object listed = {0};
 	_cleanup(str) struct str text = {0};
