@@ -292,11 +292,11 @@ struct artifact_rewrap {
 	struct cancel *cancel;
 	/* Live counts, which may be NULL: what was read of its old objects, what the store has taken or copied by itself, what was read back of the new ones. */
 	atomic_uint_least64_t *read_bytes, *sent_bytes, *verified_bytes;
+	bool no_copying; /* nothing is copied by the store itself; also out: it was found out that it cannot */
 	/* Out: */
-	uint64_t
-	        copied_bytes; /* that did not pass through this host on their way, since the store has copied them by itself */
-	bool is_waiting; /* old objects are still there, and are removed when that is possible */
-	char why[512];   /* they are there */
+	uint64_t copied_bytes; /* of objects that the store has copied by itself, but for their beginning */
+	bool is_waiting;       /* old objects are still there, and are removed when that is possible */
+	char why[512];         /* they are there */
 };
 /** artifact_is_encrypted_for() - does @encrypted_to, as manifests have it, name exactly the recipients @r? The order does not count. Of a passphrase it cannot
  * tell which one it was. Pure. */

@@ -314,17 +314,6 @@ static void look_at_locks(struct artifact_tidier *t)
 	artifact_left(t->repo);
 }
 
-/* Objects from before something was rewrapped go when their locks have ended, by days. */
-static void settle_what_was_locked(struct artifact_tidier *t)
-{
-	const struct store_call call = {.cancel = &t->cancel};
-	struct error err = {0};
-	bool left;
-
-	if (artifact_settle_rewraps(t->repo, &call, &left, &err) < 0)
-		log_warning("what was rewrapped could not be looked at: %s", err.message);
-}
-
 /* Returns when it is worth comparing again. */
 static int64_t compare_all(struct artifact_tidier *t)
 {
@@ -342,7 +331,6 @@ static int64_t compare_all(struct artifact_tidier *t)
 		log_warning("the catalog could not be held against the store: %s", err.message);
 	clear_canaries(t);
 	look_at_locks(t);
-	settle_what_was_locked(t);
 	return r < 0 || counts.young ? COMPARE_AGAIN_MS : COMPARE_MS;
 }
 

@@ -29,7 +29,7 @@ struct artifact_file {
 	struct handle base;
 	uint64_t size_bytes;
 	struct reader_file *file;
-	uint64_t artifact_ino; /* artifact_open_end() is to be called; 0: not */
+	uint64_t artifact_ino;
 	struct catalog_audit reader; /* who opened it */
 	struct reader_file_stats stats;
 };
@@ -178,8 +178,7 @@ static void release_artifact_file(struct handle *h)
 	struct artifact_file *f = (struct artifact_file *)h;
 
 	reader_close(f->file, &f->stats);
-	if (f->artifact_ino)
-		artifact_open_end(h->fs->ctx.repository, f->artifact_ino);
+	artifact_open_end(h->fs->ctx.repository, f->artifact_ino);
 	if (h->fs->workers)
 		workers_add(h->fs->workers, note_reading, f);
 	else
@@ -269,6 +268,9 @@ int artifact_handle_open(struct fs *fs, const struct node *node, const struct re
 		free(f);
 		return r;
 	}
+	/* The caller has it open, too, until this is done. */
+	f->artifact_ino = node->entry.artifact_ino;
+	artifact_open_begin(fs->ctx.repository, f->artifact_ino);
 	handle_init(&f->base, fs, &ops, node->ino);
 	*ret_handle = &f->base;
 	return 0;
@@ -288,13 +290,7 @@ static int open_stored_file(struct fs *fs, const struct node *node, struct store
 	                                 .layout = layout,
 	                                 .stored_sha256 = s->object.stored_sha256};
 
-	int r = artifact_handle_open(fs, node, &what, reader, ret_handle, err);
-
-	if (r == 0) {
-		((struct artifact_file *)*ret_handle)->artifact_ino = s->artifact_ino;
-		s->opened_in = NULL;
-	}
-	return r;
+	return artifact_handle_open(fs, node, &what, reader, ret_handle, err);
 }
 
 static int open_decrypted(struct opening_file *o, const char *path, struct handle **ret_handle,

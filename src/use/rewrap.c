@@ -25,8 +25,9 @@ struct rewrap_work {
 	const struct make_context *ctx;
 	const struct make_order *order;
 	const struct conf *conf;
-	bool plans; /* says what would be done, and does nothing */
-	bool again; /* also what has these recipients */
+	bool no_copying; /* the store cannot */
+	bool plans;      /* says what would be done, and does nothing */
+	bool again;      /* also what has these recipients */
 	uint64_t done, done_bytes, right, plain, failed;
 	int result;
 	struct error first; /* failure */
@@ -141,6 +142,7 @@ static int rewrap_for(struct rewrap_work *w, uint64_t ino, const struct manifest
 	                              .part_bytes = store->part_bytes,
 	                              .max_parts = store->max_parts > 0 ? (unsigned)store->max_parts : 0,
 	                              .run_id = w->order->run_id,
+	                              .no_copying = w->no_copying,
 	                              .cancel = w->order->cancel};
 	int r;
 
@@ -150,11 +152,13 @@ static int rewrap_for(struct rewrap_work *w, uint64_t ino, const struct manifest
 		how.verified_bytes = &progress->verified_bytes;
 	}
 	r = artifact_rewrap(w->ctx->repository, ino, &how, err);
+	w->no_copying = how.no_copying;
 	if (r < 0)
 		return r;
 	keyring_recipients_text(recipients, &now);
 	note_in_audit(w, m, str_text(&now));
-	make_say(w->order, "%s is encrypted to %s now%s%s", m->path, str_text(&now),
+	make_say(w->order, "%s is encrypted to %s now%s%s%s", m->path, str_text(&now),
+	         how.copied_bytes ? "; the store has copied its bytes" : "",
 	         how.is_waiting ? "; what it had before is still in the store: " : "",
 	         how.is_waiting ? how.why : "");
 	return 0;

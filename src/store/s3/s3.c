@@ -78,6 +78,7 @@ static const struct store_ops s3_ops = {
         .upload_begin = s3_upload_begin,
         .upload_announce = s3_upload_announce,
         .upload_part = s3_upload_part,
+        .upload_copy = s3_upload_copy,
         .upload_complete = s3_upload_complete,
         .upload_id = s3_upload_id,
         .upload_free = s3_upload_free,
