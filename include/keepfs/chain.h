@@ -35,6 +35,8 @@ DEFINE_CLEANUP(chain, struct chain *, chain_free)
 
 /** chain_listen() - have @put called when a link was put into a store, on the thread that has put it; it must not block. Before other threads use @c, which may be NULL. */
 void chain_listen(struct chain *c, void (*put)(void *arg), void *arg);
+/** chain_signing() - the keys that it was made with: borrowed; NULL of NULL. */
+struct signing *chain_signing(struct chain *c);
 
 /** struct chain_at - where the chain is. */
 struct chain_at {

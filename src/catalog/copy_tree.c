@@ -52,9 +52,8 @@ static int insert_copy_row(struct planting *p, const struct copy_row *row)
 	static const char sql[] =
 	        "INSERT OR IGNORE INTO copy_tree (ino, parent_ino, store, path, shown, name, file, size_bytes, sealed_bytes,"
 	        " secret, mtime_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-	const struct manifest_object *o = row->of && row->of->object != MANIFEST_NO_OBJECT
-	                                          ? &p->m->objects[row->of->object]
-	                                          : NULL;
+	const struct manifest_object *o =
+	        row->of && row->of->object != MANIFEST_NO_OBJECT ? &p->m->objects[row->of->object] : NULL;
 	_cleanup(free) char *parent = parent_of_path(row->shown);
 	const char *slash = strrchr(row->shown, '/');
 
@@ -76,7 +75,8 @@ static int insert_directories(struct planting *p, const char *path, size_t from,
 	for (const char *slash = strchr(path + from, '/'); r == 0 && slash; slash = strchr(slash + 1, '/')) {
 		_cleanup(free) char *directory = mem_printf("%.*s", (int)(slash - path), path);
 
-		r = insert_copy_row(p, &(struct copy_row){.shown = directory, .file = "", .is_above = is_above});
+		r = insert_copy_row(p,
+		                    &(struct copy_row){.shown = directory, .file = "", .is_above = is_above});
 	}
 	return r;
 }
@@ -135,16 +135,16 @@ int catalog_has_copy_tree(struct catalog *c, uint64_t store, const char *path)
 
 int catalog_sweep_copy_tree(struct catalog *c, struct error *err)
 {
-	static const char sql[] =
-	        "DELETE FROM copy_tree WHERE path = '' AND NOT EXISTS"
-	        " (SELECT 1 FROM copy_tree child WHERE child.parent_ino = copy_tree.ino)";
+	static const char sql[] = "DELETE FROM copy_tree WHERE path = '' AND NOT EXISTS"
+	                          " (SELECT 1 FROM copy_tree child WHERE child.parent_ino = copy_tree.ino)";
 
 	return TRANSACTION(c, err, db_repeat(c->writer, sql, NULL, 0));
 }
 
 /* Reading it. */
 
-#define COPY_ENTRY "SELECT ino, parent_ino, sequence, name, mtime_us, size_bytes, sealed_bytes, secret, file FROM copy_tree"
+#define COPY_ENTRY                                                                                           \
+	"SELECT ino, parent_ino, sequence, name, mtime_us, size_bytes, sealed_bytes, secret, file FROM copy_tree"
 
 static void read_copy_entry(sqlite3_stmt *row, struct catalog_entry *ret)
 {
@@ -184,13 +184,13 @@ int catalog_copy_child(struct catalog *c, uint64_t parent_ino, const char *name,
 	                      VALUES(ino_value(parent_ino), text_value(name)), ret);
 }
 
-ssize_t catalog_copy_children(struct catalog *c, uint64_t parent_ino, int64_t after, struct catalog_entry *ret,
-                              size_t max)
+ssize_t catalog_copy_children(struct catalog *c, uint64_t parent_ino, int64_t after,
+                              struct catalog_entry *ret, size_t max)
 {
 	static const char sql[] =
 	        COPY_ENTRY " WHERE parent_ino = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
-	_cleanup(query) struct query query = query_begin(
-	        c, sql, VALUES(ino_value(parent_ino), int_value(after), int_value((int64_t)max)));
+	_cleanup(query) struct query query =
+	        query_begin(c, sql, VALUES(ino_value(parent_ino), int_value(after), int_value((int64_t)max)));
 	ssize_t count = 0;
 
 	while ((size_t)count < max && query_next(&query))

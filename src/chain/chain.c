@@ -26,6 +26,11 @@ struct chain *chain_new(struct catalog *catalog, struct signing *signing)
 	return c;
 }
 
+struct signing *chain_signing(struct chain *c)
+{
+	return c ? c->signing : NULL;
+}
+
 struct chain *chain_free(struct chain *c)
 {
 	free(c);

@@ -118,7 +118,8 @@ const struct node_class class_copies = {
 /* Below it. */
 
 /* What is shown with another name than the manifest's has that name only. */
-static int find_copy(struct fs *fs, uint64_t parent_ino, const char *plain, const char *name, struct node *ret)
+static int find_copy(struct fs *fs, uint64_t parent_ino, const char *plain, const char *name,
+                     struct node *ret)
 {
 	struct catalog_entry entry;
 	struct node node;
@@ -138,8 +139,8 @@ static int copy_lookup(struct fs *fs, const struct node *directory, const char *
 	int r = find_copy(fs, directory->entry.ino, name, name, ret);
 
 	if (r == -ENOENT && str_ends(name, MANIFEST_SEALED_SUFFIX)) {
-		_cleanup(free) char *plain = mem_printf(
-		        "%.*s", (int)(strlen(name) - strlen(MANIFEST_SEALED_SUFFIX)), name);
+		_cleanup(free) char *plain =
+		        mem_printf("%.*s", (int)(strlen(name) - strlen(MANIFEST_SEALED_SUFFIX)), name);
 
 		r = find_copy(fs, directory->entry.ino, plain, name, ret);
 	}

@@ -27,8 +27,8 @@ int catalog_copy_entry(struct catalog *c, uint64_t ino, struct catalog_entry *re
 /** catalog_copy_child() - by its name as the manifest has it; -ENOENT. */
 int catalog_copy_child(struct catalog *c, uint64_t parent_ino, const char *name, struct catalog_entry *ret);
 /** catalog_copy_children() - a page of a directory, as catalog_entries(). */
-ssize_t catalog_copy_children(struct catalog *c, uint64_t parent_ino, int64_t after, struct catalog_entry *ret,
-                              size_t max);
+ssize_t catalog_copy_children(struct catalog *c, uint64_t parent_ino, int64_t after,
+                              struct catalog_entry *ret, size_t max);
 /** catalog_copy_tree_of() - the number of the store whose copies are below copies/<name>/: of those that this section ever was the last; -ENOENT: it has none. */
 int catalog_copy_tree_of(struct catalog *c, const char *name, uint64_t *ret_store);
 
