@@ -101,6 +101,7 @@ struct manifest {
 	bool partial;      /* less than the job's own configuration asks for: no substitute for a whole one */
 	bool is_directory; /* the artifact is a directory, and @files all that is in it */
 	int64_t run_id;
+	uint64_t fence; /* of the lease under which it was made (keepfs/lease.h); 0: there was none */
 	int64_t started_at_us;
 	int64_t finished_at_us; /* the artifact's mtime */
 	unsigned tiers; /* of which periods it is the first good one of its directory: bits; final at birth */
