@@ -66,10 +66,15 @@ static void print_rows_as_sql(sqlite3 *db)
 static void print_schema_script(sqlite3 *db)
 {
 	puts("/* Made by make_schema of migrations.c. */\nextern const char schema_whole[];\nconst char schema_whole[] =");
-	print_statements(db, "SELECT 'PRAGMA application_id = ' || application_id FROM pragma_application_id");
-	print_statements(db, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid");
+	print_statements(db,
+	                 "SELECT 'PRAGMA application_id = ' || application_id FROM pragma_application_id");
+	print_statements(
+	        db,
+	        "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid");
 	print_rows_as_sql(db);
-	print_statements(db, "SELECT sql FROM sqlite_schema WHERE type <> 'table' AND sql IS NOT NULL ORDER BY type = 'trigger', rowid");
+	print_statements(
+	        db,
+	        "SELECT sql FROM sqlite_schema WHERE type <> 'table' AND sql IS NOT NULL ORDER BY type = 'trigger', rowid");
 	puts("        \"\";");
 }
 
