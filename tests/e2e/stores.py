@@ -124,7 +124,7 @@ class DirStore:
         return without_copies(self.all_keys())
 
     def uploads(self):
-        return [f".keepfs/{path}" for path in files_below(self.root / ".keepfs") if os.path.basename(path) != ".match.lock"]
+        return [f".keepfs/{path}" for path in files_below(self.root / ".keepfs") if not path.endswith(".match.lock")]
 
     def get(self, key):
         return (self.root / key).read_bytes()
