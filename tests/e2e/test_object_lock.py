@@ -19,6 +19,8 @@ from test_versions import Versioned
 
 UTC = datetime.timezone.utc
 
+pytestmark = pytest.mark.usefixtures("one_day")
+
 
 class Locked(Versioned):
     """a bucket with object lock; what is locked for compliance stays in it until its server ends"""
