@@ -103,7 +103,7 @@ int use_fix_backups(struct catalog *catalog, const char *file, const char *text,
 		const char *file;
 		size_t backups; /* so many words at its beginning name one */
 		bool of_directory;
-	} rules[] = {{"restore", SIZE_MAX, true}, {"rescue", 1, true},  {"import", 1, true},
+	} rules[] = {{"restore", SIZE_MAX, true}, {"rescue", 1, true},          {"import", 1, true},
 	             {"hold", 1, false},          {"restore-tenant", 0, false}, {"trigger", 0, false}};
 	_cleanup(command_line) struct command_line line = {0};
 	struct fixing f = {.catalog = catalog, .told = told};

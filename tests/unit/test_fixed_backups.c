@@ -59,9 +59,16 @@ static void the_newest_gets_its_name(void **state)
 static void what_names_one_or_none_stays_as_it_is(void **state)
 {
 	static const char *const same[] = {
-	        "full/20261120T020000Z.dump into=shop", FIRST " into=shop",
-	        FIRST ".age into=shop",                 "other/latest.dump into=shop",
-	        "full/latest.sql.gz  into='a b'",       "latest", "run=7", "/", "=", "../full/latest.dump",
+	        "full/20261120T020000Z.dump into=shop",
+	        FIRST " into=shop",
+	        FIRST ".age into=shop",
+	        "other/latest.dump into=shop",
+	        "full/latest.sql.gz  into='a b'",
+	        "latest",
+	        "run=7",
+	        "/",
+	        "=",
+	        "../full/latest.dump",
 	};
 	struct fixture *f = *state;
 	_cleanup(free) char *first = make_dump(f, 1, AT_US);
@@ -91,9 +98,8 @@ static void what_can_be_known_later_alone_is_refused(void **state)
 		struct error err = {0};
 		char *now = NULL;
 
-		assert_int_equal(
-		        use_fix_backups(f->catalog, cases[i].file, cases[i].text, &now, &told, &err),
-		        -EINVAL);
+		assert_int_equal(use_fix_backups(f->catalog, cases[i].file, cases[i].text, &now, &told, &err),
+		                 -EINVAL);
 		assert_null(now);
 		if (!strstr(err.message, cases[i].words))
 			fail_msg("%s: %s", cases[i].text, err.message);
