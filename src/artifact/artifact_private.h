@@ -56,6 +56,13 @@ struct catalog_trashed;
 /** artifact_trash_key(), artifact_holds_key() - heap: of the object that says that @path is in the trash, who holds it. */
 char *artifact_trash_key(const char *path);
 char *artifact_holds_key(const char *path);
+/** artifact_path_of_mark() - heap: of the artifact that a key of artifact_trash_key() is of; NULL: it is none. */
+char *artifact_path_of_mark(const char *key);
+/** artifact_follow_trashed() - is the listed artifact @path the one that the store says is in the trash? Then it is not listed any more. */
+int artifact_follow_trashed(struct repository *repo, struct store *store, const struct store_call *call,
+                            const char *path, struct error *err);
+/** artifact_forget() - what is listed as @ino was removed by somebody else: it goes from the catalog, and that is told. */
+int artifact_forget(struct repository *repo, uint64_t ino, struct error *err);
 /** artifact_trash_mark() - tell the store; artifact_trash_mark_all() - of all that it does not know of. */
 int artifact_trash_mark(struct repository *repo, const struct store_call *call,
                         const struct catalog_trashed *t, struct error *err);

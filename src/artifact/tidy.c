@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What a store did not answer for is tried again, after a minute, after two, …, once an hour at most, until nothing is
- * left. And once a day the catalog is held against the store. Nobody waits for either, and nothing wakes up while there
- * is nothing to do.
+ * left. And once a day the catalog is held against the store. After a start, and when there are other identities, what encrypted backups
+ * tell of their tables is learnt. Nobody waits for any of it, and nothing wakes up while there is nothing to do.
  */
 #include "artifact_private.h"
 
@@ -34,6 +34,7 @@ struct artifact_tidier {
 	int64_t tried_us;   /* lock: when the last attempt began, by the clock on the wall */
 	bool waits_for_run; /* lock: something is left of a run that has not ended */
 	int64_t compare_ms; /* clock_mono_ms() of the next comparison; 0: none */
+	int64_t facts_ms;   /* lock: clock_mono_ms() at which facts are to be learnt; 0: never */
 	struct artifact_lock_turn locks;    /* its thread's */
 	struct artifact_proofs_turn proofs; /* its thread's */
 	bool proofs_due;                    /* its thread's: they are to be looked at, or are */
@@ -145,7 +146,7 @@ static int64_t earlier_ms(int64_t a_ms, int64_t b_ms)
 /* With the lock: whichever comes first; 0: nothing is to be done. */
 static int64_t next_due_ms(const struct artifact_tidier *t)
 {
-	return earlier_ms(earlier_ms(t->due_ms, t->trash_ms), t->compare_ms);
+	return earlier_ms(earlier_ms(earlier_ms(t->due_ms, t->trash_ms), t->compare_ms), t->facts_ms);
 }
 
 /* When something leaves the trash; not later than in a day, since the clock may be set. 0: it is empty. What was over by
@@ -344,6 +345,34 @@ static void make_comparison(struct artifact_tidier *t)
 	t->compare_ms = clock_mono_ms() + next_ms;
 }
 
+void artifact_identities_changed(struct repository *repo)
+{
+	struct artifact_tidier *t = repo->tidier;
+
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	t->facts_ms = clock_mono_ms();
+	pthread_cond_signal(&t->changed);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* With the lock, which is given up meanwhile. */
+static void learn_hidden_facts(struct artifact_tidier *t)
+{
+	struct error err = {0};
+	int r;
+
+	t->facts_ms = 0;
+	pthread_mutex_unlock(&t->lock);
+	r = artifact_learn_facts(t->repo, &t->cancel, &err);
+	if (r < 0 && r != -ECANCELED)
+		log_warning("what encrypted backups tell of their tables is learnt later: %s", err.message);
+	pthread_mutex_lock(&t->lock);
+	if (r < 0)
+		t->facts_ms = earlier_ms(t->facts_ms, clock_mono_ms() + MOST_MS);
+}
+
 static void *tidier_main(void *arg)
 {
 	struct artifact_tidier *t = arg;
@@ -354,6 +383,8 @@ static void *tidier_main(void *arg)
 
 		if (attempt_ms != 0 && attempt_ms <= clock_mono_ms())
 			make_attempt(t);
+		else if (t->facts_ms != 0 && t->facts_ms <= clock_mono_ms())
+			learn_hidden_facts(t);
 		else
 			make_comparison(t);
 	}
@@ -372,6 +403,7 @@ int artifact_tidier_start(struct repository *repo, int64_t first_ms, int64_t com
 	/* What the start could not settle is due as well. */
 	t->due_ms = clock_mono_ms() + first_ms;
 	t->compare_ms = compare_ms ? clock_mono_ms() + compare_ms : 0;
+	t->facts_ms = clock_mono_ms();
 	cancel_init(&t->cancel);
 	pthread_mutex_init(&t->lock, NULL);
 	clock_cond_init(&t->changed);

@@ -27,10 +27,23 @@ struct chain *chain_new(struct catalog *catalog, struct signing *signing)
 	return c;
 }
 
+struct signing *chain_signing(struct chain *c)
+{
+	return c ? c->signing : NULL;
+}
+
 struct chain *chain_free(struct chain *c)
 {
 	free(c);
 	return NULL;
+}
+
+void chain_listen(struct chain *c, void (*put)(void *arg), void *arg)
+{
+	if (!c)
+		return;
+	c->put = put;
+	c->put_arg = arg;
 }
 
 /* The next place behind @at. */
@@ -202,6 +215,8 @@ static int put_waiting(struct chain *c, const struct chain_at *at, int64_t seque
 		r = hold_against_stored(c, at, key, body, err);
 	if (r == 0 && link.unlocked)
 		r = catalog_proofs_unlocked(c->catalog, at->id, err);
+	if (r >= 0 && c->put)
+		c->put(c->put_arg);
 	return r < 0 ? r : catalog_chain_written(c->catalog, at->id, sequence, err);
 }
 

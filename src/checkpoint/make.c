@@ -100,6 +100,8 @@ static int put_checkpoint(const struct checkpoint_context *ctx, const struct sto
 		return r;
 	str_copy(made.key, sizeof(made.key), key);
 	sign_hash(text.data, text.len, made.sha256);
+	if (ctx->put)
+		ctx->put(ctx->put_arg);
 	return catalog_set_checkpoint(ctx->catalog, &made, err);
 }
 

@@ -102,9 +102,9 @@ def test_a_backup_is_locked_at_birth(new_keepfs, locked, pg):
     assert json.loads(store.get(f"manifests/backups/full/{first}.json"))["locked_until"].startswith(until)
     # What is rewritten is not.
     keepfs.unmount()
-    for key, _ in store.versions():
-        if key.split("/")[1] in ("catalog", "state", "trash", "holds"):
-            assert store.lock_of(key) == (None, "", False), key
+    for key in store.keys():
+        if key.split("/")[0] in ("catalog", "state", "trash", "holds"):
+            assert store.lock_of(f"{store.prefix}/{key}") == (None, "", False), key
     # rm says until when, and hides nothing.
     keepfs.mount()
     keepfs.backup()
