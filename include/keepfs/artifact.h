@@ -162,7 +162,8 @@ int artifact_lock_terms(struct store *store, struct retention_lock_terms *ret, s
 struct artifact_lock_order {
 	const struct retention_rules *rules;
 	const struct zone *zone;
-	bool forever; /* it is kept for ever, whatever the rules say */
+	bool forever;        /* it is kept for ever, whatever the rules say */
+	int64_t host_now_us; /* this host's clock; 0: as it is now */
 };
 /** ARTIFACT_LOCK_DOUBTFUL - it is locked, but only for lock_min. */
 #define ARTIFACT_LOCK_DOUBTFUL 1
@@ -170,7 +171,7 @@ struct artifact_lock_order {
  * artifact_lock_at_birth() - lock all objects of @m, which is whole, has its tiers, and is about to be published
  *
  * Sets @m->locked_until_us and lock_mode, with which artifact_publish() locks the manifest as well. Return: 0, also when nothing is locked in its
- * store; ARTIFACT_LOCK_DOUBTFUL: its time cannot be right (@err says why); -EBADMSG: an object of it is not what it was any more, so it must not be
+ * store; ARTIFACT_LOCK_DOUBTFUL: its time cannot be right, by neither clock (@err says why); -EBADMSG: an object of it is not what it was any more, so it must not be
  * published; another negative errno: it could not be locked, @m->lock_wanted_us is set, and when it is published the tidier tries again.
  */
 int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_order *order,

@@ -140,12 +140,18 @@ struct store_features {
 	int64_t lock_min_us, lock_max_us;
 	/* The store's own clock as of now, by its last answer; 0: it has none, or did not answer yet. Locks end by it. */
 	int64_t clock_us;
+	/* By how much that may be behind: how long that answer took, and what a second has. */
+	int64_t clock_error_us;
 	/* What this place keeps less well than others, for people; "" when nothing is known. */
 	char weaker[STORE_NOTE_BYTES];
 	/* What was deleted, and is still stored, as far as this process knows; "" when nothing is. */
 	char left[STORE_NOTE_BYTES];
 };
 
+/** store_clock_ahead_us() - by how much the store's clock is ahead of this host's for sure, which shows @now_us; negative: it is behind; 0: they may show the same, or it has none. */
+int64_t store_clock_ahead_us(const struct store_features *f, int64_t now_us);
+/** STORE_CLOCKS_DIFFER_US - what is worth a word to people: S3 takes no request of a clock that is off by a quarter of an hour. */
+#define STORE_CLOCKS_DIFFER_US (INT64_C(60) * 1000000)
 /** struct store_range - bytes of an object that is there. */
 struct store_range {
 	const char *key;

@@ -196,6 +196,25 @@ static int tell_doubt(const struct manifest *m, const struct retention_lock_term
 	return ARTIFACT_LOCK_DOUBTFUL;
 }
 
+/* The bounds of one that is about to be published. Return: as artifact_lock_terms(). */
+static int terms_at_birth(struct store *store, const struct artifact_lock_order *order,
+                          struct retention_lock_terms *ret, struct error *err)
+{
+	int64_t now_us = order->host_now_us ? order->host_now_us : clock_now_us();
+	struct store_features f = {0};
+	int r = artifact_lock_terms(store, ret, err);
+
+	if (r <= 0)
+		return r;
+	r = store_features(store, &f, err);
+	if (r < 0)
+		return r;
+	ret->forever = order->forever;
+	ret->at_birth = true;
+	ret->ahead_s = store_clock_ahead_us(&f, now_us) / US_PER_S;
+	return 1;
+}
+
 int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_order *order,
                            struct manifest *m, struct cancel *cancel, struct error *err)
 {
@@ -210,11 +229,9 @@ int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_o
 	int r = repository_store_of(repo, m->path, &store, err);
 
 	if (r == 0)
-		r = artifact_lock_terms(store, &terms, err);
+		r = terms_at_birth(store, order, &terms, err);
 	if (r <= 0)
 		return r;
-	terms.forever = order->forever;
-	terms.at_birth = true;
 	retention_lock_of(order->rules, order->zone, &born, &terms, &until);
 	r = artifact_lock_of(store, ARTIFACT_LOCK_BACKUP, until.until_s * US_PER_S, &lock, err);
 	if (r <= 0)

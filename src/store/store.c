@@ -469,3 +469,12 @@ struct store *store_free(struct store *s)
 {
 	return s ? s->ops->free(s) : NULL;
 }
+
+int64_t store_clock_ahead_us(const struct store_features *f, int64_t now_us)
+{
+	if (f->clock_us == 0)
+		return 0;
+	if (f->clock_us > now_us)
+		return f->clock_us - now_us;
+	return f->clock_us + f->clock_error_us < now_us ? f->clock_us + f->clock_error_us - now_us : 0;
+}

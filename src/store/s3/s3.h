@@ -42,7 +42,8 @@ struct s3 {
 	atomic_bool keeps_versions;       /* a deletion was answered with a delete marker */
 	atomic_bool can_lock;             /* the server has said that the bucket has object lock */
 	int64_t clock_us;                 /* lock; the server's, of its last answer; 0: there was none */
-	int64_t clock_mono_us;            /* lock; when that came */
+	int64_t clock_boot_us;            /* lock; clock_boot_us() when that had come */
+	int64_t clock_took_us;            /* lock; how long that answer took */
 	unsigned long long versions_left; /* lock; deletions of which a version could not be deleted */
 	char versions_why[STORE_NOTE_BYTES / 2]; /* lock; of the last of them */
 };
