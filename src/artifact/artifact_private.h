@@ -137,6 +137,12 @@ struct artifact_proofs_turn {
  * artifact_settle_locks(). */
 int artifact_lock_proofs(struct repository *repo, const struct store_call *call,
                          struct artifact_proofs_turn *turn, struct error *err);
+/** struct artifact_old_names - the keys of an artifact, to tell those of other generations; @m is borrowed. */
+struct artifact_old_names;
+struct artifact_old_names *artifact_old_names_new(const struct manifest *m);
+void artifact_old_names_free(struct artifact_old_names *names); /* NULL allowed */
+/** artifact_is_old_object() - is @key that of one of its objects as of another generation than its manifest names? */
+bool artifact_is_old_object(const struct artifact_old_names *names, const char *key);
 /** artifact_tell_rewrapped() - have all events told. */
 void artifact_tell_rewrapped(const struct repository *repo, const struct manifest *m);
 /** artifact_settle_rewraps() - what a crash, or a store that did not answer, has left of artifacts that were rewrapped is brought to one of its two ends, and old objects are
