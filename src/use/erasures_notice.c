@@ -48,11 +48,13 @@ static void append_count(const struct erasures *e, const struct manifest *m, con
 	}
 	if (count == 0)
 		return;
-	str_appendf(
-	        out, "%zu erasure%s of the database %s registered since %s was begun, the last at %s: ",
-	        count, count == 1 ? "" : "s", database, m->path, clock_format_iso(last_us, last));
-	str_append(out, "this backup still has what was erased, and it is shown as it is. A restore leaves it out; rows that "
-	                "are taken from here may not be used again if they are among it (keepfs erasures)");
+	str_appendf(out,
+	            "%zu erasure%s of the database %s registered since %s was begun, the last at %s: ", count,
+	            count == 1 ? "" : "s", database, m->path, clock_format_iso(last_us, last));
+	str_append(
+	        out,
+	        "this backup still has what was erased, and it is shown as it is. A restore leaves it out; rows that "
+	        "are taken from here may not be used again if they are among it (keepfs erasures)");
 }
 
 bool erasures_append_notice(const struct erasures_asked *asked, struct str *out)
