@@ -482,7 +482,7 @@ static int read_for_proof(struct proof *p, const char *key, struct error *err)
 	size_t len = 0;
 	int r;
 
-	if (!path && (str_ends(key, ".extents") || str_ends(key, ".index") || str_ends(key, ".index.age")))
+	if (!path && manifest_is_beside_any(key))
 		return 0;
 	if (!path) {
 		proof_find(p, PROVE_ADDED, "%s: not the name of a manifest", key);
