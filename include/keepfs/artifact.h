@@ -87,6 +87,9 @@ struct repository {
 	struct lease *lease; /* borrowed: its number stands in each manifest; NULL: there is none */
 	/* artifact_tidier_new() sets it; NULL: what a store does not answer for waits for the next start */
 	struct artifact_tidier *tidier;
+	/* NULL, or what the tidier calls once a day, on its thread: whoever knows the rules says which locks have to be longer by now (catalog_want_locks()) */
+	void (*daily)(void *arg);
+	void *daily_arg;
 };
 
 static inline struct store *repository_store(const struct repository *repo)
@@ -171,6 +174,16 @@ int artifact_lock_at_birth(struct repository *repo, const struct artifact_lock_o
                            struct manifest *m, struct cancel *cancel, struct error *err);
 /** artifact_locks_changed() - some are to be locked for longer (catalog_want_locks()): have the tidier, if there is one, do it. */
 void artifact_locks_changed(struct repository *repo);
+/**
+ * artifact_learn_facts() - what encrypted artifacts tell of their tables, and the catalog does not know, since it was rebuilt where nobody could decrypt
+ * it, is read, as far as there are identities for it
+ *
+ * A request for each. What cannot be learnt of one is logged, and does not hold up the next. Return: 0; -ECANCELED; why the store, or the identities, could not be
+ * read.
+ */
+int artifact_learn_facts(struct repository *repo, struct cancel *cancel, struct error *err);
+/** artifact_identities_changed() - the keyring has others: have the tidier, if there is one, learn what they open. */
+void artifact_identities_changed(struct repository *repo);
 /** artifact_check_free() - nothing was published below the stem of @path yet; -EEXIST (ERROR_CONFLICT) when it was: by
  * a second keepfs, so the intent is given up, and what is there is left alone. */
 int artifact_check_free(struct repository *repo, const char *path, struct cancel *cancel, struct error *err);

@@ -33,10 +33,11 @@ struct chain *chain_new(struct catalog *catalog, struct signing *signing);
 struct chain *chain_free(struct chain *c);
 DEFINE_CLEANUP(chain, struct chain *, chain_free)
 
-/** chain_listen() - have @put called when a link was put into a store, on the thread that has put it; it must not block. Before other threads use @c, which may be NULL. */
-void chain_listen(struct chain *c, void (*put)(void *arg), void *arg);
 /** chain_signing() - the keys that it was made with: borrowed; NULL of NULL. */
 struct signing *chain_signing(struct chain *c);
+
+/** chain_listen() - have @put called when a link was put into a store, on the thread that has put it; it must not block. Before other threads use @c, which may be NULL. */
+void chain_listen(struct chain *c, void (*put)(void *arg), void *arg);
 
 /** struct chain_at - where the chain is. */
 struct chain_at {

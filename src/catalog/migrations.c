@@ -915,6 +915,17 @@ const char *const migrations[] = {
         " why TEXT NOT NULL"
         ") STRICT, WITHOUT ROWID;",
 
+        /* How links of the chain and checkpoints are locked, of each store: keepfs/catalog/locks.h. */
+        "CREATE TABLE proof_lock ("
+        " store INTEGER PRIMARY KEY,"
+        " looked_at_us INTEGER NOT NULL," /* 0: there is one that is not locked */
+        " until_us INTEGER NOT NULL,"
+        " count INTEGER NOT NULL,"
+        " failed INTEGER NOT NULL,"
+        " failing_us INTEGER NOT NULL,"
+        " why TEXT NOT NULL"
+        ") STRICT;",
+
         /* Objects beside backups that a further store has with another content: keepfs/catalog/replicas.h. */
         "CREATE TABLE replica_beside ("
         " store INTEGER NOT NULL,"

@@ -102,23 +102,6 @@ static void on_clock_set(void *arg)
 	artifact_trash_changed(&d->engine.repository);
 }
 
-/* Links, checkpoints, records and copies of the catalog, by threads that outlive those of the replicas. */
-static void on_put_beside(void *arg)
-{
-	struct daemon *d = arg;
-
-	pthread_mutex_lock(&d->beside_lock);
-	replicas_look_beside(d->told_beside);
-	pthread_mutex_unlock(&d->beside_lock);
-}
-
-static void tell_beside(struct daemon *d, struct replicas *replicas)
-{
-	pthread_mutex_lock(&d->beside_lock);
-	d->told_beside = replicas;
-	pthread_mutex_unlock(&d->beside_lock);
-}
-
 /* Of what the catalog does not tell. */
 static void on_health_changed(void *arg)
 {
@@ -151,6 +134,32 @@ static int start_following(struct daemon *d, struct error *err)
 	if (r == 0)
 		report_watch_follower(d->troubles, d->follower);
 	return r;
+}
+
+/* Once a day: locks end by themselves, and the rules may have changed while no run has looked at them. */
+static void look_at_rules(void *arg)
+{
+	struct daemon *d = arg;
+	_cleanup(conf_ref) const struct conf *conf = conf_live_ref(d->live);
+
+	engine_tag_backups(&d->engine, conf);
+}
+
+/* Links, checkpoints, records and copies of the catalog, by threads that outlive those of the replicas. */
+static void on_put_beside(void *arg)
+{
+	struct daemon *d = arg;
+
+	pthread_mutex_lock(&d->beside_lock);
+	replicas_look_beside(d->told_beside);
+	pthread_mutex_unlock(&d->beside_lock);
+}
+
+static void tell_beside(struct daemon *d, struct replicas *replicas)
+{
+	pthread_mutex_lock(&d->beside_lock);
+	d->told_beside = replicas;
+	pthread_mutex_unlock(&d->beside_lock);
 }
 
 static int start_daemon(struct daemon *d, const char *mountpoint, const char *mount_options,
@@ -218,8 +227,10 @@ static int start_daemon(struct daemon *d, const char *mountpoint, const char *mo
 	r = fs_new(&context, &d->fs, err);
 	if (r == 0 && !is_reader)
 		r = replicas_new(&d->engine.repository, d->live, &d->replicas, err);
-	if (r == 0)
+	if (r == 0 && !is_reader)
 		tell_beside(d, d->replicas);
+	d->engine.repository.daily = look_at_rules;
+	d->engine.repository.daily_arg = d;
 	if (r == 0 && !is_reader)
 		r = artifact_tidier_new(&d->engine.repository, &d->engine.tidier, err);
 	d->engine.make.live = d->live;

@@ -119,6 +119,7 @@ static int put_small(struct besides *b, const char *key, size_t bytes, bool is_p
 {
 	const struct store_put_options options = {.only_if_absent = true};
 	_cleanup(free) char *data = NULL;
+	struct store_proof proof;
 	size_t len;
 	int r = store_get_all(b->from, &b->call, key, bytes, &data, &len, err);
 
@@ -126,7 +127,8 @@ static int put_small(struct besides *b, const char *key, size_t bytes, bool is_p
 		r = error_set(err, ERROR_CANCELLED, ECANCELED, "cancelled");
 	if (r < 0)
 		return r;
-	r = is_proof ? store_put_proof(b->to, &b->call, key, data, len, err)
+	proof = (struct store_proof){.key = key, .data = data, .len = len};
+	r = is_proof ? store_put_proof(b->to, &b->call, &proof, err)
 	             : store_put_bytes(b->to, &b->call, key, data, len, &options, err);
 	return r == STORE_EXISTS ? 0 : of_further_store(b, r);
 }

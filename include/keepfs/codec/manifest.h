@@ -34,6 +34,8 @@
 #define MANIFEST_ROLE_SEGMENTS "segments"
 /** MANIFEST_ROLE_FACTS - of an encrypted artifact: the facts that name tables, a JSON object; the manifest does not have them then. */
 #define MANIFEST_ROLE_FACTS "facts"
+/** MANIFEST_NAMING_FACT - the fact that such an object has. */
+#define MANIFEST_NAMING_FACT "largest_tables"
 /** MANIFEST_CIPHER_AGE - the cipher of objects that are age files (keepfs/codec/age.h); MANIFEST_SEALED_SUFFIX: their keys are those of what is not
  * encrypted, and this. */
 #define MANIFEST_CIPHER_AGE    "age"
